@@ -1,0 +1,232 @@
+/**
+ * The public vocabulary of Holdfast: shapes only, no code. Every layer above the native binding speaks these types.
+ */
+
+/** What the pool's bytes live on. */
+export type Medium = 'pmem' | 'file';
+
+/** What an acknowledged durable commit survives: `power` loss, or only the death of the `process`. */
+export type DurabilityClass = 'power' | 'process';
+
+/** `durable`: acknowledged after its barrier. `eventual`: acknowledged at once, behind a barrier a little later. */
+export type CommitDurability = 'durable' | 'eventual';
+
+/** Anything that is bytes. A string is taken as UTF-8 where a codec says so. */
+export type BytesLike = Uint8Array;
+
+export interface OpenOptions {
+  /** Default `auto`: persistent memory where mapping with MAP_SYNC succeeds, else a file. */
+  medium?: 'auto' | Medium;
+  /** Bytes. A file grows by itself unless a size is given; a new pmem pool is 256 MiB unless a size is given. */
+  size?: number;
+  /** `ifMissing` (default), `never` (the pool must be there) or `exclusive` (it must not). */
+  create?: 'ifMissing' | 'never' | 'exclusive';
+  /** Refuse to open (`ERR_HOLDFAST_DURABILITY`) where the place gives less. */
+  atLeast?: DurabilityClass;
+  /** Milliseconds after which an eventual commit is behind a barrier at the latest. Default 10. */
+  eventualWithin?: number;
+  /** The tail is folded into the index when it holds this many operations. Default 65,536. */
+  foldOperations?: number;
+  signal?: AbortSignal;
+}
+
+export interface CommitOptions {
+  /** Default `durable`. */
+  durability?: CommitDurability;
+  signal?: AbortSignal;
+}
+
+/** The receipt of one commit. */
+export interface CommitReceipt {
+  /** Number of the commit, strictly rising over the pool's life. */
+  readonly epoch: number;
+  /** What was asked for. */
+  readonly durability: CommitDurability;
+  /** What a durable commit in this pool survives. */
+  readonly class: DurabilityClass;
+}
+
+/** How keys or values become bytes. A key codec must keep order: the bytes sort as the values do. */
+export interface Codec<T> {
+  readonly name: string;
+  encode(value: T): Uint8Array | string;
+  /** `bytes` is only borrowed for the call: copy what you keep. */
+  decode(bytes: Uint8Array): T;
+}
+
+export type BuiltinCodecName = 'bytes' | 'utf8' | 'json' | 'structured' | 'uint64';
+
+export interface RangeOptions<K> {
+  /** First key, inclusive. */ gte?: K;
+  /** First key, exclusive. */ gt?: K;
+  /** Last key, inclusive. */ lte?: K;
+  /** Last key, exclusive. */ lt?: K;
+  /** Only keys that begin with these bytes (or this text). */ prefix?: K;
+  reverse?: boolean;
+  limit?: number;
+  snapshot?: Snapshot;
+}
+
+/** A pinned epoch. Reads through it see that state whatever is committed meanwhile. */
+export interface Snapshot extends Disposable {
+  readonly epoch: number;
+  readonly closed: boolean;
+  close(): void;
+}
+
+export interface Keyspace<K, V> {
+  readonly name: string;
+  get(key: K, options?: { snapshot?: Snapshot }): V | undefined;
+  getMany(keys: readonly K[], options?: { snapshot?: Snapshot }): (V | undefined)[];
+  has(key: K, options?: { snapshot?: Snapshot }): boolean;
+  count(range?: RangeOptions<K>): number;
+  range(range?: RangeOptions<K>): IterableIterator<[K, V]>;
+  keys(range?: RangeOptions<K>): IterableIterator<K>;
+  values(range?: RangeOptions<K>): IterableIterator<V>;
+  put(key: K, value: V, options?: CommitOptions): Promise<CommitReceipt>;
+  putSync(key: K, value: V, options?: CommitOptions): CommitReceipt;
+  delete(key: K, options?: CommitOptions): Promise<CommitReceipt>;
+  deleteSync(key: K, options?: CommitOptions): CommitReceipt;
+}
+
+/** Changes that are committed together or not at all, with the conditions under which they may. */
+export interface Batch {
+  readonly length: number;
+  put<K, V>(keyspace: Keyspace<K, V>, key: K, value: V): this;
+  delete<K, V>(keyspace: Keyspace<K, V>, key: K): this;
+  /** Refuse the whole commit (`ERR_HOLDFAST_CONFLICT`) unless the key is absent. */
+  requireAbsent<K, V>(keyspace: Keyspace<K, V>, key: K): this;
+  /** … unless the key is there. */
+  requirePresent<K, V>(keyspace: Keyspace<K, V>, key: K): this;
+  /** … unless the key's value is, byte for byte, what `value` encodes to. */
+  requireEqual<K, V>(keyspace: Keyspace<K, V>, key: K, value: V): this;
+  clear(): this;
+}
+
+export interface KeyspaceOptions<K, V> {
+  /** Default `utf8`. */
+  key?: Codec<K> | BuiltinCodecName;
+  /** Default `structured`. */
+  value?: Codec<V> | BuiltinCodecName;
+}
+
+/** What every layer above needs of a pool. */
+export interface PoolCore extends AsyncDisposable, Disposable {
+  readonly path: string;
+  readonly medium: Medium;
+  readonly durability: { readonly class: DurabilityClass; readonly reason: string };
+  readonly closed: boolean;
+  keyspace<K = string, V = unknown>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V>;
+  /** Names of all keyspaces, sorted. */
+  keyspaces(): string[];
+  batch(): Batch;
+  commit(batch: Batch, options?: CommitOptions): Promise<CommitReceipt>;
+  commitSync(batch: Batch, options?: CommitOptions): CommitReceipt;
+  snapshot(): Snapshot;
+  /** Resolves when everything committed before, eventual commits too, is behind a barrier. */
+  settled(): Promise<void>;
+  stats(): PoolStats;
+  check(options?: { signal?: AbortSignal; onProgress?: (fraction: number) => void }): Promise<CheckReport>;
+  /** Makes the index durable as of now. */
+  fold(): Promise<void>;
+  /** Folds, merges the index and gives back what dead data still holds. */
+  compact(): Promise<void>;
+  close(): Promise<void>;
+  closeSync(): void;
+}
+
+export interface CheckReport {
+  readonly ok: boolean;
+  readonly entries: number;
+  readonly bytesRead: number;
+  /** One sentence per damage, naming the place. */
+  readonly damages: readonly string[];
+}
+
+/** A glance at the pool. Bytes, counts and microseconds, as the names say. */
+export interface PoolStats {
+  readonly path: string;
+  readonly medium: Medium;
+  readonly durability: DurabilityClass;
+  readonly durabilityReason: string;
+  readonly formatVersion: number;
+  readonly epoch: number;
+  readonly durableEpoch: number;
+  readonly foldedEpoch: number;
+  readonly incarnation: number;
+  readonly capacityBytes: number;
+  readonly takenBytes: number;
+  readonly freeBytes: number;
+  readonly liveBytes: number;
+  readonly logBytes: number;
+  readonly indexBytes: number;
+  readonly largeBytes: number;
+  readonly logSegments: number;
+  readonly indexSegments: number;
+  readonly largeSegments: number;
+  readonly overlayEntries: number;
+  readonly overlayBytes: number;
+  readonly runs: number;
+  readonly openSnapshots: number;
+  readonly oldestSnapshotEpoch: number;
+  readonly commits: number;
+  readonly groups: number;
+  readonly appends: number;
+  readonly writes: number;
+  readonly barriers: number;
+  readonly roots: number;
+  readonly bytesAppended: number;
+  readonly bytesGrown: number;
+  readonly folds: number;
+  readonly compactions: number;
+  readonly segmentsCleaned: number;
+  readonly bytesMoved: number;
+  readonly replayedOperations: number;
+  readonly replayedBytes: number;
+  readonly openUs: number;
+}
+
+// ── Durable runs ────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type ToolSafety = 'readOnly' | 'idempotent' | 'effect';
+export type RunStatus = 'running' | 'finished';
+
+export interface ToolContext {
+  /** The same on every attempt at this call, in this and any later process. Hand it to the outside world. */
+  readonly idempotencyKey: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+}
+
+/** What a probe knows of an effect: it happened (with its result), it never did, or it cannot tell. */
+export type ProbeAnswer<R> = { happened: true; result: R } | { happened: false } | 'unknown';
+
+export interface ToolOptions<R> {
+  /** Default `effect`. */
+  safety?: ToolSafety;
+  /** Asked on continuation of an intent without a receipt. */
+  probe?: (idempotencyKey: string) => ProbeAnswer<R> | Promise<ProbeAnswer<R>>;
+}
+
+export interface Run<Input = unknown, State = unknown, Result = unknown> {
+  readonly id: string;
+  readonly input: Input;
+  /** Has this run been driven before (by this or another process)? */
+  readonly continued: boolean;
+  readonly status: RunStatus;
+  /** The state last given to `checkpoint`. */
+  readonly state: State | undefined;
+  /** What `finish` was given. */
+  readonly result: Result | undefined;
+  /** Commits what `fn` returns before it returns it; on continuation returns the kept result without calling `fn`. */
+  step<R>(name: string, fn: () => R | Promise<R>): Promise<R>;
+  /** A step with an outside effect: intent before, receipt after. */
+  tool<A, R>(
+    name: string,
+    args: A,
+    fn: (args: A, context: ToolContext) => R | Promise<R>,
+    options?: ToolOptions<R>,
+  ): Promise<R>;
+  checkpoint(state: State): Promise<void>;
+  finish(result: Result): Promise<void>;
+}

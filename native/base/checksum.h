@@ -1,0 +1,16 @@
+// The 64-bit checksum of everything on the medium: XXH3, from the system's header where it is installed, else from
+// our own portable implementation of the published algorithm (xxh3_portable.h). Both give the same numbers; a test
+// compares them. No state, any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace holdfast {
+
+// Of `size` bytes.
+uint64_t checksum(const void* data, size_t size);
+// Of `size` bytes, at most 240 of them, bound to a place by `seed`.
+uint64_t checksum_seeded(const void* data, size_t size, uint64_t seed);
+
+}  // namespace holdfast

@@ -1,0 +1,183 @@
+// The pool: open, recover, commit, read, snapshot, check, stats. The one door of the engine; the binding and the native
+// tests use nothing below it.
+//
+// What it promises. A durable commit has been behind its barrier before commit() returns (or its completion runs). After a
+// crash the pool opens in the state after some commit E >= the last one acknowledged as durable. A read may see a commit
+// whose barrier is still under way; since the log is one sequence, any durable commit made afterwards covers what was read.
+//
+// Threads: every member may be called from any thread, until close() has returned.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "medium/open_medium.h"
+
+namespace holdfast {
+
+constexpr size_t kMaxUserKeyBytes = 1024;
+constexpr uint64_t kMaxValueBytes = uint64_t{64} << 30;
+constexpr size_t kKeyspacePrefixBytes = 4;  // every key begins with its keyspace's number, big-endian
+
+enum class CommitMode : uint8_t { kDurable, kEventual };
+
+// The changes of one commit, in order, and the conditions under which it may happen. Keys include the keyspace prefix.
+// Copies what it is given. One thread at a time; reusable after clear().
+class Batch {
+ public:
+  Batch();
+  ~Batch();
+  Batch(Batch&&) noexcept;
+  Batch& operator=(Batch&&) noexcept;
+
+  // kKeySize (empty or oversized), kValueSize. A failed call adds nothing.
+  Status put(Bytes key, Bytes value);
+  Status remove(Bytes key);
+  // Conditions: all must hold, or the commit is refused whole with kConflict naming the key.
+  Status require_absent(Bytes key);
+  Status require_present(Bytes key);
+  Status require_equal(Bytes key, Bytes value);
+
+  void clear();
+  size_t operations() const;
+  uint64_t bytes() const;
+
+  struct Impl;
+  Impl& impl() { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+struct Receipt {
+  uint64_t epoch = 0;
+};
+
+// How an asynchronous commit ended.
+struct Completion {
+  uint64_t ticket = 0;
+  uint64_t epoch = 0;
+  Status status;
+};
+
+struct PoolOptions {
+  MediumOptions medium;
+  uint64_t fold_operations = 64 * 1024;     // the tail is folded when it holds this many operations
+  uint64_t fold_bytes = 32 * kMiB;          // or this many bytes
+  uint32_t eventual_within_ms = 10;         // an eventual commit is behind a barrier at most this much later
+};
+
+struct PoolStats {
+  std::string path;
+  std::string medium;
+  DurabilityClass durability = DurabilityClass::kProcess;
+  std::string durability_reason;
+  uint32_t format_version = 0;
+  uint64_t epoch = 0, durable_epoch = 0, folded_epoch = 0, incarnation = 0;
+  uint64_t capacity_bytes = 0, taken_bytes = 0, free_bytes = 0;
+  uint64_t live_bytes = 0, log_bytes = 0, index_bytes = 0, large_bytes = 0;
+  uint64_t log_segments = 0, index_segments = 0, large_segments = 0;
+  uint64_t overlay_entries = 0, overlay_bytes = 0, runs = 0;
+  uint64_t open_snapshots = 0, oldest_snapshot_epoch = 0;
+  uint64_t commits = 0, groups = 0, appends = 0, writes = 0, barriers = 0, roots = 0, bytes_appended = 0, bytes_grown = 0;
+  uint64_t folds = 0, compactions = 0, segments_cleaned = 0, bytes_moved = 0;
+  uint64_t replayed_operations = 0, replayed_bytes = 0, open_us = 0;
+};
+
+struct CheckReport {
+  uint64_t entries = 0, bytes_read = 0;
+  std::vector<std::string> damages;  // empty: sound
+};
+
+class Snapshot;  // a pinned epoch; shared by whoever reads through it
+using SnapshotPtr = std::shared_ptr<Snapshot>;
+
+// A value found; readable while the Reader it came from lives.
+struct FoundValue {
+  uint64_t size = 0;
+  bool large = false;
+  const uint8_t* inline_bytes = nullptr;  // when not large
+  uint64_t operation_offset = 0;          // when large: where its description is
+};
+
+class Pool;
+
+// Keeps what it reads from being moved away. Short-lived: hold it while copying, not while waiting. With a snapshot: any length of time.
+class Reader {
+ public:
+  Reader(Reader&&) noexcept;
+  ~Reader();
+  // nullopt: absent. kCorrupt when the bytes are damaged (checked on every read).
+  Result<std::optional<FoundValue>> find(Bytes key);
+  // Copies `size` bytes of the value into `to`, verifying a large value as it is copied.
+  Status copy(const FoundValue& value, uint8_t* to);
+
+ private:
+  friend class Pool;
+  struct Impl;
+  explicit Reader(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+struct RangeOptions {
+  std::string low;            // inclusive; includes the keyspace prefix
+  std::string high;           // exclusive
+  bool reverse = false;
+  uint64_t limit = UINT64_MAX;
+};
+
+// Iterates one consistent state, in batches. Pins a snapshot until it is destroyed or has ended.
+class RangeIterator {
+ public:
+  virtual ~RangeIterator() = default;
+  // Calls `each(key, size, value bytes or null when large)` for the next entries until it returns false (that entry was
+  // taken) or `at_most` were given. Returns how many were given; 0: the end.
+  using Each = std::function<bool(Bytes key, const FoundValue& value, Reader& reader)>;
+  virtual Result<uint64_t> next(uint64_t at_most, const Each& each) = 0;
+};
+
+class Pool : public std::enable_shared_from_this<Pool> {
+ public:
+  static Result<std::shared_ptr<Pool>> open(const std::string& path, const PoolOptions& options);
+  // For tests: on a medium made by them.
+  static Result<std::shared_ptr<Pool>> open_on(OpenedMedium medium, const std::string& name, const PoolOptions& options);
+  virtual ~Pool() = default;
+
+  // Commits on the calling thread. kConflict, kPoolFull, kDiskFull, kBatchTooLarge: nothing has happened and the pool goes on.
+  // kIo: the outcome is unknown and the pool has failed. kFailed, kClosed.
+  virtual Result<Receipt> commit(Batch& batch, CommitMode mode) = 0;
+
+  // Asynchronous commits. submit() only queues (and takes the batch); flush() hands what is queued to the committer
+  // thread (or, if it is a single commit and the medium is quick, commits it here and completes before it returns).
+  // Completions run in ticket order, on the committer thread or inside flush(), through the function set once here.
+  using OnCompleted = std::function<void(std::vector<Completion>&&)>;
+  virtual std::shared_ptr<void> attach(OnCompleted on_completed) = 0;  // a client: one per environment; detaches when dropped
+  virtual uint64_t submit(const std::shared_ptr<void>& client, Batch&& batch, CommitMode mode) = 0;
+  virtual void flush(const std::shared_ptr<void>& client) = 0;
+
+  // Returns when everything committed before (eventual too) is behind a barrier.
+  virtual Status settle() = 0;
+
+  virtual Result<Reader> read(const SnapshotPtr& snapshot) = 0;  // null: the latest state
+  virtual Result<SnapshotPtr> snapshot() = 0;
+  virtual uint64_t epoch_of(const SnapshotPtr& snapshot) const = 0;
+  virtual Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) = 0;
+  // Entries in [low, high) without reading values.
+  virtual Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot, const std::atomic<bool>* cancelled) = 0;
+
+  virtual Status fold() = 0;                  // make the index durable as of now; returns when done
+  virtual Status compact() = 0;               // fold, merge all runs into one, clean what is mostly dead
+  virtual PoolStats stats() const = 0;
+  virtual Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) = 0;
+
+  // Refuses new work, completes what waits, folds, marks the pool clean, releases the lock. Idempotent; snapshots end.
+  virtual Status close() = 0;
+};
+
+}  // namespace holdfast

@@ -1,0 +1,124 @@
+// The seam between the engine and what bytes live on. Everything above it is the same code on persistent memory, on an
+// ordinary disk and on the simulated medium of the tests.
+//
+// A pool is one linear address space of bytes: an offset names a byte for the pool's whole life, `view()` is where
+// offset 0 is mapped read-only. The medium hands out segments (contiguous pieces of that space), places bytes in them,
+// and keeps one small root that changes all at once.
+//
+// What a crash leaves. Of everything appended since the last barrier any subset of its atoms (512-byte sectors on a
+// disk, 64-byte lines on persistent memory) may have landed, in any order. Everything before the barrier is there. The
+// root is the old one or the new one. Which segments are held is not remembered by the medium's word alone: at open the
+// engine says which ones it still refers to (`adopt`), all others become free, so none can leak.
+//
+// Threads: append, barrier, allocate, release and set_root may be called from any thread, also at once; appends that
+// run at once must not overlap. adopt is called once, before anything else. A medium that has failed a write, a barrier or
+// a root stays failed: every later call returns kFailed (after a failed sync nothing may be assumed; never retry and believe).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+namespace holdfast {
+
+// A contiguous piece of the pool. `offset` is a multiple of 4 KiB, `bytes` of 4 KiB.
+struct Segment {
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+  uint64_t end() const { return offset + bytes; }
+};
+
+enum class SegmentKind : uint8_t {
+  kLog = 1,    // records; handed out zeroed or recycled, never unwritten blocks
+  kIndex = 2,  // one sorted table
+  kLarge = 3,  // (part of) one large value
+  kFold = 4,   // the description of a fold
+};
+
+enum class DurabilityClass : uint8_t { kProcess = 1, kPower = 2 };
+
+// The few words that change all at once. What they mean is the engine's affair (format/layout.h).
+struct Root {
+  static constexpr size_t kBytes = 192;
+  uint8_t bytes[kBytes] = {};
+};
+
+// Counted where it happens; read by tests, stats and benchmarks. Relaxed: each is exact, together they are a glance.
+struct MediumCounters {
+  std::atomic<uint64_t> appends{0};        // append() calls
+  std::atomic<uint64_t> bytes_appended{0};
+  std::atomic<uint64_t> writes{0};         // pwrite calls (file) or non-temporal copies (pmem)
+  std::atomic<uint64_t> barriers{0};       // fdatasync calls (file) or sfences (pmem)
+  std::atomic<uint64_t> roots{0};          // set_root() calls
+  std::atomic<uint64_t> bytes_grown{0};    // by which the medium became larger
+};
+
+struct MediumInfo {
+  const char* name = "";                  // "pmem", "file", "simulated"
+  DurabilityClass durability = DurabilityClass::kProcess;
+  std::string durability_reason;          // one sentence a person can check
+  uint64_t atom_bytes = 512;              // what is written whole or not at all
+  uint64_t segment_unit = 0;              // segments are rounded up to this
+  // The barrier covers only what the calling thread appended (sfence), so an appending thread must raise its own
+  // barrier before it hands over; and it is so cheap that the engine does so at once.
+  bool barrier_is_per_thread = false;
+  bool grows = false;                     // capacity is a limit, not what is taken already
+};
+
+struct MediumSpace {
+  uint64_t capacity = 0;       // bytes all segments together may reach (max uint64 / 2 where only the disk limits)
+  uint64_t taken = 0;          // bytes of the backing file or device now
+  uint64_t free = 0;           // bytes not held by a segment, growth up to capacity included
+  uint64_t largest_free = 0;   // largest segment that allocate() could give now (growth included)
+};
+
+class Medium {
+ public:
+  virtual ~Medium() = default;
+
+  // A segment of at least `min_bytes`, `want_bytes` if there is such a piece. kPoolFull when the pool's capacity is
+  // used up, kDiskFull when the file system has no room: nothing has changed then and the medium goes on working.
+  // Crash: the segment is simply not held until something durable refers to it.
+  virtual Result<Segment> allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) = 0;
+
+  // Gives a whole segment back. The caller promises that neither the durable root nor any reader refers to it.
+  virtual void release(const Segment& segment) = 0;
+
+  // At open: these segments (disjoint; refused with kCorrupt otherwise, or when out of bounds) are held; all the rest is free.
+  virtual Status adopt(const std::vector<Segment>& held) = 0;
+
+  // Places bytes; not durable before a barrier. Persistent memory: `offset` should be a multiple of 64, whole lines go in with
+  // non-temporal stores. File: one pwrite (more only when the kernel writes short).
+  virtual Status append(uint64_t offset, const void* data, size_t size) = 0;
+
+  // All that was appended before (by this thread, where barrier_is_per_thread; else by any) is durable.
+  virtual Status barrier() = 0;
+
+  virtual const Root& root() const = 0;
+  // Durable when it returns; implies nothing about earlier appends (raise a barrier first).
+  virtual Status set_root(const Root& root) = 0;
+
+  virtual const uint8_t* view() const = 0;
+  // Offsets at and beyond this one are not mapped or not there: never read them.
+  virtual uint64_t view_end() const = 0;
+
+  // Has the mapping or the device failed underneath us (SIGBUS, failed sync)? Cheap; asked before each acknowledgement.
+  virtual bool failed() const = 0;
+
+  virtual const MediumInfo& info() const = 0;
+  virtual MediumSpace space() const = 0;
+  const MediumCounters& counters() const { return counters_; }
+
+  // Ends the use of the medium: unmaps, unlocks. Idempotent. No durability is implied.
+  virtual void close() = 0;
+
+ protected:
+  MediumCounters counters_;
+};
+
+}  // namespace holdfast
