@@ -61,7 +61,7 @@ async function demo(output: Output, folder: string, flags: DemoFlags): Promise<n
   const pool = join(folder, 'demo.holdfast');
   const { medium, kills, seed } = flags;
   const watch = narrator(output, pool, flags);
-  const report = await replay({ input, pool, medium, kills, seed, parallel: 3, thinkMs: 5, watch });
+  const report = await replay({ input, pool, medium, kills, seed, parallel: 2, thinkMs: 10, watch });
   output.value(report);
   printReport(output, report);
   output.line(`\nOn conversations of your own:  ${pc.bold('holdfast replay trajectories.json --pool ./replay.holdfast --kills 200')}`);

@@ -1,5 +1,5 @@
 /**
- * When to kill: N moments spread over the whole job by a seed, so that every one of them hits a living driver.
+ * When to kill: N moments spread over the whole job, so that every one of them hits a living driver. A seed decides.
  *
  * A moment is tied to progress (how many messages are committed), not to the clock, so a slow machine is killed as often as
  * a quick one; the clock only decides where inside the driver's work it lands.
@@ -39,23 +39,58 @@ const EFFECT_SHARE = 1 / 3;
 const OPEN_SHARE = 1 / 6;
 /** The job's last messages are left in peace, since a kill that waits for them could come too late; effects a little longer. */
 const QUIET_MESSAGES = 20;
-const QUIET_SHARE_AT_MOST = 0.25;
+const QUIET_SHARE_AT_MOST = 0.15;
 const QUIET_SHARE_FOR_EFFECTS = 0.1;
 
-export function planKills(job: { kills: number; seed: number; messages: number; effects: number }): Kill[] {
-  const random = randomFrom(job.seed);
-  const kills: Kill[] = [];
-  const planned = job.messages - Math.min(QUIET_MESSAGES, QUIET_SHARE_AT_MOST * job.messages);
-  for (let i = 0; i < job.kills; i++) {
-    const after = Math.floor(random() * planned);
-    const share = random();
-    const mayHitEffect = job.effects > 0 && after < (1 - QUIET_SHARE_FOR_EFFECTS) * job.messages;
+export interface KilledJob {
+  readonly kills: number;
+  readonly seed: number;
+  readonly messages: number;
+  readonly effects: number;
+}
+
+/** Hands out one kill after the other, each placed in what is left of the job at that time. */
+export class KillPlan {
+  #left: number;
+  #again: Kill | undefined;
+  readonly #random: () => number;
+
+  constructor(private readonly job: KilledJob) {
+    this.#left = job.kills;
+    this.#random = randomFrom(job.seed);
+  }
+
+  get left(): number {
+    return this.#left;
+  }
+
+  next(committed: number): Kill | undefined {
+    if (this.#left === 0) return undefined;
+    this.#left -= 1;
+    const again = this.#again;
+    this.#again = undefined;
+    return again ?? this.place(committed);
+  }
+
+  /** The job ended before this kill came: from now on it aims at a process that opens the finished pool, and earlier. */
+  missed(kill: Kill): void {
+    this.#left += 1;
+    this.#again = { ...kill, kind: 'open', fraction: kill.fraction * 0.9 };
+  }
+
+  private place(committed: number): Kill {
+    const { messages, effects } = this.job;
+    const quiet = Math.min(QUIET_MESSAGES, QUIET_SHARE_AT_MOST * messages);
+    // Between now and twice the mean distance, so that what is left of the plan reaches to the end of the job.
+    const distance = (2 * Math.max(0, messages - quiet - committed)) / (this.#left + 1);
+    const after = Math.floor(committed + this.#random() * distance);
+    const share = this.#random();
+    const mayHitEffect = effects > 0 && after < (1 - QUIET_SHARE_FOR_EFFECTS) * messages;
     let kind: KillKind = 'moment';
     if (share < OPEN_SHARE) kind = 'open';
     else if (share < OPEN_SHARE + EFFECT_SHARE && mayHitEffect) {
-      kind = random() < 0.5 ? 'effect-before' : 'effect-after';
+      kind = this.#random() < 0.5 ? 'effect-before' : 'effect-after';
     }
-    kills.push({ kind, after, fraction: random() });
+    return { kind, after, fraction: this.#random() };
   }
-  return kills.sort((a, b) => a.after - b.after);
 }

@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path';
 import { HoldfastError, type ErrorCode } from '../../errors';
 import { readRecording, type Recording } from './conversation';
 import { Generation, type GenerationEnd } from './generation';
-import { planKills, type Kill, type KillKind } from './kill-plan';
+import { KillPlan, type Kill, type KillKind } from './kill-plan';
 import type {
   LedgerCounts,
   LedgerToParent,
@@ -130,19 +130,18 @@ class Supervisor {
 
   private async killAndContinue(): Promise<void> {
     const { messages, effects } = this.recording;
-    const plan = planKills({ kills: this.options.kills, seed: this.options.seed, messages, effects });
+    const plan = new KillPlan({ kills: this.options.kills, seed: this.options.seed, messages, effects });
     let done = false;
-    while (plan.length > 0 || !done) {
-      const kill = plan.shift();
+    while (plan.left > 0 || !done) {
+      const kill = plan.next(this.#messages);
       const end = await this.live(kill);
       if (end.how === 'failed') throw new HoldfastError(end.code as ErrorCode, end.message);
       if (end.how === 'killed') {
         this.count(end.kind);
         continue;
       }
-      // The job ended before the kill came. What is left of the plan hits processes that open the finished pool.
       done = true;
-      if (kill) plan.unshift({ ...kill, kind: 'open', fraction: kill.fraction * 0.9 });
+      if (kill) plan.missed(kill);
     }
   }
 
