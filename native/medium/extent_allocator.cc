@@ -91,6 +91,14 @@ bool ExtentAllocator::release(const Segment& piece) {
   return true;
 }
 
+uint64_t ExtentAllocator::largest_below(uint64_t limit) const {
+  uint64_t largest = 0;
+  for (auto at = by_place_.begin(); at != by_place_.end() && at->first < limit; ++at) {
+    largest = std::max(largest, std::min(at->second, limit - at->first));
+  }
+  return largest;
+}
+
 Segment ExtentAllocator::tail() const {
   if (by_place_.empty()) return {};
   const auto last = std::prev(by_place_.end());

@@ -34,6 +34,7 @@ class ExtentAllocator {
 
   uint64_t free_bytes() const { return free_bytes_; }
   uint64_t largest() const { return by_size_.empty() ? 0 : by_size_.rbegin()->first; }
+  uint64_t largest_below(uint64_t limit) const;  // linear: for statistics
   // The last extent if it reaches the end of the space.
   Segment tail() const;
   size_t extents() const { return by_place_.size(); }
