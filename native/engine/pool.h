@@ -17,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "format/place.h"
 #include "medium/open_medium.h"
 
 namespace holdfast {
@@ -103,10 +104,11 @@ struct FoundValue {
   uint64_t size = 0;
   bool large = false;
   const uint8_t* inline_bytes = nullptr;  // when not large
-  uint64_t operation_offset = 0;          // when large: where its description is
+  Bytes description;                      // when large: what Reader::copy() reads it by
+  uint64_t operation_offset = 0;          // in the pool
 };
 
-class Pool;
+class PoolImpl;
 
 // Keeps what it reads from being moved away. Short-lived: hold it while copying, not while waiting. With a snapshot: any length of time.
 class Reader {
@@ -115,14 +117,15 @@ class Reader {
   ~Reader();
   // nullopt: absent. kCorrupt when the bytes are damaged (checked on every read).
   Result<std::optional<FoundValue>> find(Bytes key);
+  Result<std::optional<FoundValue>> value_at(Place place, Bytes key);
   // Copies `size` bytes of the value into `to`, verifying a large value as it is copied.
   Status copy(const FoundValue& value, uint8_t* to);
 
  private:
-  friend class Pool;
-  struct Impl;
-  explicit Reader(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  friend class PoolImpl;
+  Reader(PoolImpl* pool, SnapshotPtr snapshot);
+  PoolImpl* pool_;
+  SnapshotPtr snapshot_;
 };
 
 struct RangeOptions {
@@ -146,7 +149,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
  public:
   static Result<std::shared_ptr<Pool>> open(const std::string& path, const PoolOptions& options);
   // For tests: on a medium made by them.
-  static Result<std::shared_ptr<Pool>> open_on(OpenedMedium medium, const std::string& name, const PoolOptions& options);
+  static Result<std::shared_ptr<Pool>> open_on(OpenedMedium&& medium, const std::string& name, const PoolOptions& options);
   virtual ~Pool() = default;
 
   // Commits on the calling thread. kConflict, kPoolFull, kDiskFull, kBatchTooLarge: nothing has happened and the pool goes on.

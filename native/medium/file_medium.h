@@ -1,9 +1,88 @@
 // An ordinary disk: written with pwrite, made durable with fdatasync, read through one shared read-only mapping.
 // See open_medium.h for how it comes to be; this header is only for open_medium.cc and the tests.
+//
+// Never stored to through the mapping: with large page-cache folios one dirtied page becomes a write of up to 1 MiB.
+// The file grows in steps with fallocate, which is not enough for the log: the first write to a block that was never
+// written costs three to four times as much on a journaled file system. So a kLog segment is asked about when it is handed out
+// (SEEK_HOLE finds blocks never written) and zeroed only then and only if need be. Asking the file system needs no
+// bookkeeping of ours that a crash or a reopen could make wrong; kLarge, kIndex and kFold are written whole anyway
+// and would only be written twice.
+//
+// Crash: a segment handed out and not yet referred to is simply free at the next open; a growth that was not yet
+// durable is a shorter file, and nothing durable refers to what is missing. set_root: old or new, see set_root.
 #pragma once
 
+#include <mutex>
+
+#include "format/layout.h"
+#include "medium/extent_allocator.h"
 #include "medium/open_medium.h"
+#include "medium/place_facts.h"
+#include "medium/posix_file.h"
+#include "medium/superblock.h"
 
 namespace holdfast {
+
+constexpr uint64_t kFileSegmentUnit = 64 * kKiB;
+constexpr uint64_t kMinFilePoolBytes = kMiB;
+constexpr uint64_t kMaxFilePoolBytes = 16 * 1024 * kGiB;
+
 Result<OpenedMedium> open_file_medium(const std::string& path, const MediumOptions& options);
-}
+
+class FileMedium final : public Medium {
+ public:
+  // `file` is open and locked, its superblock and root are verified. Maps it.
+  static Result<std::unique_ptr<FileMedium>> start(PosixFile file, const std::string& path, const Superblock& superblock,
+                                                   const ChosenRoot& root, const FilePlace& place);
+  ~FileMedium() override;
+
+  Result<Segment> allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) override;
+  void release(const Segment& segment) override;
+  Status adopt(const std::vector<Segment>& held) override;
+  Status append(uint64_t offset, const void* data, size_t size) override;
+  Status barrier() override;
+  const Root& root() const override { return root_.root; }
+  Status set_root(const Root& root) override;
+  const uint8_t* view() const override { return view_; }
+  uint64_t view_end() const override { return end_.load(std::memory_order_acquire); }
+  bool failed() const override { return state_.load(std::memory_order_acquire) == State::kFailed; }
+  const MediumInfo& info() const override { return info_; }
+  MediumSpace space() const override;
+  void close() override;
+
+ private:
+  enum class State : uint8_t { kOpen, kFailed, kClosed };
+
+  FileMedium(PosixFile file, const std::string& path, const Superblock& superblock, const ChosenRoot& root);
+  Status map();
+  bool usable() const { return state_.load(std::memory_order_relaxed) == State::kOpen; }
+  Status refusal() const;
+  Status fail(const std::string& what, int error);
+  Status sync();
+  Result<Segment> reserve(uint64_t min, uint64_t want);
+  Status disk_full(uint64_t bytes, int error) const;
+  int grow_to(uint64_t end);
+  int extend_file(uint64_t end);
+  Status write_unwritten(const Segment& segment);
+
+  const std::string path_;
+  const uint64_t fixed_bytes_;  // 0: grows by itself
+  const uint64_t secret_;
+  MediumInfo info_;
+  PosixFile file_;
+  const uint8_t* view_ = nullptr;
+  uint64_t window_ = 0;         // bytes mapped; the file never becomes larger
+  std::atomic<State> state_{State::kOpen};
+  std::atomic<uint64_t> end_{0};  // of the file, in whole units
+
+  mutable std::mutex space_mutex_;  // space_, growth
+  ExtentAllocator space_;           // of [kSegmentsOffset, limit), what is behind end_ included
+
+  // One sync at a time. The kernel reports a lost page to one caller only: were two in fdatasync at once, the other
+  // could be told success before the first has marked the pool failed. (Parallel syncs do not merge in the kernel anyway.)
+  std::mutex sync_mutex_;
+  std::mutex root_mutex_;
+  ChosenRoot root_;
+};
+
+}  // namespace holdfast

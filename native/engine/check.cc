@@ -1,0 +1,113 @@
+// Reads everything a snapshot can reach and says what is damaged. Commits go on meanwhile.
+
+#include "engine/pool_impl.h"
+
+namespace holdfast {
+
+Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) {
+  auto pinned = snapshot();
+  if (!pinned.is_ok()) return std::move(pinned.status());
+  const IndexView& view = (*pinned)->view;
+  CheckReport report;
+  const auto aborted = [&] { return cancelled && cancelled->load(); };
+  uint64_t total = 1;
+  for (const RunPtr& run : view.runs) total += run->entries();
+
+  for (const RunPtr& run : view.runs) {
+    HOLDFAST_TRY(run->check([&](const std::string& damage) {
+      report.damages.push_back(damage);
+      return !aborted();
+    }));
+    report.bytes_read += run->bytes();
+    if (aborted()) return Status(Code::kAborted, "the check was aborted");
+  }
+
+  std::string from;
+  bool begun = false, more = true;
+  std::string scratch;
+  while (more) {
+    if (aborted()) return Status(Code::kAborted, "the check was aborted");
+    auto reader = read(*pinned);
+    if (!reader.is_ok()) return std::move(reader.status());
+    auto cursor = view.cursor((*pinned)->pin.epoch, false);
+    cursor->seek(from);
+    if (begun && cursor->valid() && cursor->key() == from) cursor->next();
+    for (int i = 0; i < 1024 && cursor->valid(); i++, cursor->next()) {
+      const std::string key(cursor->key());
+      auto value = reader->value_at(cursor->place(), key);
+      Status sound;
+      if (!value.is_ok()) {
+        sound = std::move(value.status());
+      } else if ((*value)->large) {
+        scratch.resize((*value)->size);
+        sound = copy_large((*value)->description, reinterpret_cast<uint8_t*>(scratch.data()));
+        scratch.clear();
+        scratch.shrink_to_fit();
+        report.bytes_read += (*value)->size;
+      }
+      if (!sound.is_ok()) report.damages.push_back(sound.message());
+      report.entries++;
+      report.bytes_read += cursor->place().bytes();
+      from = key;
+      begun = true;
+    }
+    more = cursor->valid();
+    Status walked = cursor->take_status();
+    if (!walked.is_ok()) {
+      report.damages.push_back(walked.message());
+      more = false;
+    }
+    if (progress) progress(std::min(1.0, static_cast<double>(report.entries) / static_cast<double>(total)));
+  }
+  if (progress) progress(1.0);
+  return report;
+}
+
+PoolStats PoolImpl::stats() const {
+  PoolStats s;
+  const MediumInfo& info = medium_->info();
+  s.path = name_;
+  s.medium = info.name;
+  s.durability = info.durability;
+  s.durability_reason = info.durability_reason;
+  s.format_version = format_version_;
+  {
+    std::lock_guard append(append_mutex_);
+    if (!closed_.load()) {
+      const MediumSpace space = medium_->space();
+      s.capacity_bytes = space.capacity;
+      s.taken_bytes = space.taken;
+      s.free_bytes = space.free;
+    }
+    s.epoch = epoch_;
+    s.folded_epoch = folded_.epoch;
+    s.incarnation = root_.incarnation;
+    s.log_segments = segments_.all().size();
+    s.log_bytes = segments_.bytes();
+    s.live_bytes = segments_.live_bytes();
+    s.large_segments = large_.size();
+    for (const auto& [offset, segment] : large_) s.large_bytes += segment.bytes;
+    std::shared_lock guard(index_.lock);
+    s.overlay_entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
+    s.overlay_bytes = index_.view.active->bytes() + (index_.view.frozen ? index_.view.frozen->bytes() : 0);
+    s.runs = index_.view.runs.size();
+    for (const RunPtr& run : index_.view.runs) {
+      s.index_segments += run->tables().size();
+      s.index_bytes += run->bytes();
+    }
+  }
+  s.live_bytes += s.large_bytes;
+  s.durable_epoch = durable_epoch_.load();
+  s.open_snapshots = index_.pinned();
+  s.oldest_snapshot_epoch = s.open_snapshots > 0 ? index_.oldest_epoch() : 0;
+  const MediumCounters& c = medium_->counters();
+  s.commits = commits_, s.groups = groups_;
+  s.appends = c.appends, s.writes = c.writes, s.barriers = c.barriers, s.roots = c.roots;
+  s.bytes_appended = c.bytes_appended, s.bytes_grown = c.bytes_grown;
+  s.folds = folds_, s.compactions = compactions_;
+  s.segments_cleaned = segments_cleaned_, s.bytes_moved = bytes_moved_;
+  s.replayed_operations = replayed_operations_, s.replayed_bytes = replayed_bytes_, s.open_us = open_us_;
+  return s;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,308 @@
+// One record, one barrier.
+//
+// What a reopen sees if the machine stops here: before the append nothing of the commit; between append and barrier the whole
+// commit or nothing, as its bytes landed; after the barrier the whole commit. Applying to the overlay happens between the two, so
+// that on persistent memory it overlaps with the stores draining; it leaves nothing on the medium.
+
+#include <ctime>
+
+#include "engine/pool_impl.h"
+
+namespace holdfast {
+
+uint64_t now_ms() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
+}
+
+uint64_t monotonic_ms() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
+}
+
+Status PoolImpl::usable() const {
+  if (closed_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
+  if (failed_.load(std::memory_order_acquire) || medium_->failed()) {
+    std::lock_guard guard(failure_mutex_);
+    return Status(Code::kFailed, "the pool " + name_ + " has failed and refuses work until it is closed and opened again; first error: " +
+                                     (failure_.is_ok() ? std::string("its mapping is damaged") : failure_.message()));
+  }
+  return {};
+}
+
+Status PoolImpl::fail(Status status) {
+  {
+    std::lock_guard guard(failure_mutex_);
+    if (failure_.is_ok()) failure_ = status.clone();
+  }
+  failed_.store(true, std::memory_order_release);
+  barrier_done_.notify_all();
+  return status;
+}
+
+Status PoolImpl::check_conditions(const Batch::Impl& batch) {
+  if (batch.conditions.empty()) return {};
+  std::shared_lock guard(index_.lock);
+  for (const Condition& condition : batch.conditions) {
+    auto found = index_.view.find(condition.key, Overlay::kLatest);
+    if (!found.is_ok()) return std::move(found.status());
+    const bool present = found->has_value() && !(*found)->is_deleted();
+    bool holds = present == (condition.kind != ConditionKind::kAbsent);
+    if (holds && condition.kind == ConditionKind::kEqual) {
+      OperationView operation;
+      HOLDFAST_TRY(read_operation_at(**found, condition.key, &operation));
+      if (operation.type == OperationType::kPutLarge) {
+        const auto large = LargeValue::decode(operation.value);
+        if (!large) return Status(Code::kCorrupt, "a large value's description is damaged");
+        std::string bytes(large->size == condition.value.size() ? large->size : 0, '\0');
+        if (!bytes.empty()) HOLDFAST_TRY(copy_large(operation.value, reinterpret_cast<uint8_t*>(bytes.data())));
+        holds = large->size == condition.value.size() && bytes == condition.value;
+      } else {
+        holds = operation.value == condition.value;
+      }
+    }
+    if (holds) continue;
+    const char* wanted = condition.kind == ConditionKind::kAbsent    ? "to be absent, but it is there"
+                         : condition.kind == ConditionKind::kPresent ? "to be there, but it is absent"
+                                                                     : "to have a certain value, but it has not";
+    const Bytes user_key = Bytes(condition.key).substr(kKeyspacePrefixBytes);
+    return Status(Code::kConflict, "a condition of the commit does not hold: it requires the key '" +
+                                       std::string(user_key.substr(0, 100)) + "' " + wanted + "; nothing was changed");
+  }
+  return {};
+}
+
+uint64_t PoolImpl::log_segment_bytes() const {
+  const MediumSpace space = medium_->space();
+  const uint64_t unit = medium_->info().segment_unit;
+  const uint64_t part = medium_->info().grows ? segments_.bytes() / 16 : space.capacity / 64;
+  const uint64_t low = medium_->info().grows ? kMiB : 512 * kKiB;
+  return round_up(std::min(std::max(part, low), 8 * kMiB), unit);
+}
+
+// What user commits leave free: enough for the cleaner to carry a segment's live operations and for a fold to be written.
+uint64_t PoolImpl::reserve_bytes() const {
+  const uint64_t fold = 2 * index_.view.active->entries() * 48 + 4 * medium_->info().segment_unit;
+  return 2 * log_segment_bytes() + fold;
+}
+
+Status PoolImpl::take_log_segment(Purpose purpose, std::vector<Segment>* fresh) {
+  const uint64_t want = log_segment_bytes();
+  const uint64_t keep = purpose == Purpose::kUser ? reserve_bytes() : purpose == Purpose::kDelete ? want + want / 2 : 0;
+  if (keep > 0) {
+    uint64_t free = medium_->space().free;
+    for (const Segment& spare : spares_) free += spare.bytes;
+    if (free < keep + want) {
+      return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " +
+                                         std::to_string(keep + want) + " are needed to go on; delete something, close snapshots, or give it more room");
+    }
+  }
+  if (!spares_.empty()) {
+    fresh->push_back(spares_.back());
+    spares_.pop_back();
+    return {};
+  }
+  auto segment = medium_->allocate(SegmentKind::kLog, std::min(want, std::max<uint64_t>(want / 4, 512 * kKiB)), want);
+  if (!segment.is_ok()) return std::move(segment.status());
+  fresh->push_back(*segment);
+  return {};
+}
+
+// Fresh segments enough for `operations_bytes`; none when the head has room. On failure what was taken is kept as spares.
+Status PoolImpl::make_room(uint64_t operations_bytes, Purpose purpose, std::vector<Segment>* fresh) {
+  if (operations_bytes <= log_.room()) return {};
+  // A record of several frames loses at most one operation's length at each segment's end.
+  uint64_t have = 0;
+  const uint64_t slack = kLargeValueBytes + 2 * kKiB;
+  const uint64_t head_room = log_.room() > slack ? log_.room() - slack : 0;
+  while (true) {
+    Status taken = take_log_segment(purpose, fresh);
+    if (!taken.is_ok()) {
+      spares_.insert(spares_.end(), fresh->begin(), fresh->end());
+      fresh->clear();
+      return taken;
+    }
+    const uint64_t room = LogWriter::room_of(fresh->back().bytes);
+    if (fresh->size() == 1 && operations_bytes <= room) return {};
+    have += room > slack ? room - slack : 0;
+    if (head_room + have >= operations_bytes) return {};
+  }
+}
+
+Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose purpose) {
+  std::vector<Segment> fresh;
+  HOLDFAST_TRY(make_room(record->bytes(), purpose, &fresh));
+  RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed), now_ms()};
+  placements_.clear();
+  size_t taken = 0;
+  Status placed;
+  if (fresh.empty()) {
+    placed = log_.write(record, stamp, &placements_);
+  } else if (fresh.size() == 1 && record->bytes() <= LogWriter::room_of(fresh[0].bytes)) {
+    const Segment next = fresh[0];
+    segments_.add(next, log_.next_sequence());
+    taken = 1;
+    placed = log_.link_to(next, epoch_, std::min(stamp.durable_epoch, epoch_));
+    if (placed.is_ok()) placed = log_.write(record, stamp, &placements_);
+  } else {
+    const uint64_t first_sequence = log_.next_sequence();
+    placed = log_.write_parts(*record, stamp, fresh, &taken, &placements_);
+    for (size_t i = 0; i < taken; i++) segments_.add(fresh[i], first_sequence + i);
+  }
+  spares_.insert(spares_.end(), fresh.begin() + static_cast<long>(taken), fresh.end());
+  if (!placed.is_ok()) return fail(std::move(placed));
+  epoch_++;
+  apply(*record, kind, epoch_);
+  return {};
+}
+
+void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch) {
+  tail_operations_ += record.count();
+  tail_bytes_ += record.bytes() + sizeof(FrameHeader);
+  std::unique_lock guard(index_.lock);
+  for (const Placement& placement : placements_) {
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < placement.count; i++) {
+      const uint8_t* raw = record.operations() + placement.buffer_offset + at;
+      const auto header = load<OperationHeader>(raw);
+      OperationView view;
+      view.type = static_cast<OperationType>(header.type);
+      view.key = bytes_of(raw + sizeof header, header.key_bytes);
+      view.value = bytes_of(raw + sizeof header + header.key_bytes, header.value_bytes);
+      view.bytes = operation_bytes(header.key_bytes, header.value_bytes);
+      apply_operation(view, placement.pool_offset + at, kind, epoch);
+      at += view.bytes;
+    }
+  }
+  visible_epoch_.store(epoch, std::memory_order_release);
+}
+
+// Commits, moves and replay all change the index here and nowhere else.
+void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch) {
+  const bool large = operation.type == OperationType::kPutLarge;
+  const bool moved = kind == FrameKind::kMove;
+  Place place = Place::deleted();
+  if (operation.type != OperationType::kDelete) {
+    place = Place::of(pool_offset, operation.bytes, large);
+    segments_.born(place);
+  }
+  if (large && !moved) {
+    if (const auto value = LargeValue::decode(operation.value)) {
+      for (const LargePiece& piece : value->pieces) large_[piece.segment.offset] = piece.segment;
+    }
+  }
+  const auto before = index_.view.active->put(operation.key, place, epoch, index_.oldest_needed());
+  if (before) note_dead(*before, place, moved);
+}
+
+// `place` is no longer the newest of its key. Its bytes are dead; a large value's segments too, unless the operation was only moved.
+void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved) {
+  if (place.is_deleted()) return;
+  segments_.died(place);
+  if (!place.is_large() || moved) return;
+  OperationView operation;
+  if (!read_operation(medium_->view() + place.offset(), place.bytes(), &operation)) return;  // damaged: check() will say so
+  const auto value = LargeValue::decode(operation.value);
+  if (!value) return;
+  if (successor && successor->is_large()) {
+    OperationView next;
+    if (read_operation(medium_->view() + successor->offset(), successor->bytes(), &next) && next.value == operation.value) {
+      return;  // the same value, carried elsewhere by the cleaner
+    }
+  }
+  for (const LargePiece& piece : value->pieces) {
+    if (large_.erase(piece.segment.offset) > 0) {
+      graveyard_.bury(piece.segment, freezes_ + 1, index_.next_serial());
+    }
+  }
+}
+
+Status PoolImpl::barrier_now() {
+  const uint64_t covers = appended_epoch_.load(std::memory_order_acquire);
+  Status done = medium_->barrier();
+  if (done.is_ok() && medium_->failed()) done = Status(Code::kIo, "the mapping failed under the barrier; the outcome is unknown");
+  if (!done.is_ok()) return fail(std::move(done));
+  uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
+  while (seen < covers && !durable_epoch_.compare_exchange_weak(seen, covers, std::memory_order_release)) {
+  }
+  return {};
+}
+
+// One of those who wait raises the barrier for all who have appended by then.
+Status PoolImpl::wait_durable(uint64_t epoch) {
+  std::unique_lock guard(barrier_mutex_);
+  while (durable_epoch_.load(std::memory_order_acquire) < epoch) {
+    if (failed_.load(std::memory_order_acquire)) {
+      std::lock_guard failure(failure_mutex_);
+      return Status(Code::kIo, "the outcome of the commit is unknown: " + failure_.message());
+    }
+    if (barrier_running_) {
+      barrier_done_.wait(guard);
+      continue;
+    }
+    barrier_running_ = true;
+    guard.unlock();
+    const auto begun = Clock::now();
+    Status done = barrier_now();
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count();
+    sync_us_.store((sync_us_.load(std::memory_order_relaxed) * 7 + static_cast<uint64_t>(took)) / 8, std::memory_order_relaxed);
+    guard.lock();
+    barrier_running_ = false;
+    barrier_done_.notify_all();
+    if (!done.is_ok()) return done;
+  }
+  return {};
+}
+
+bool only_deletes(const RecordBuffer& record) {
+  for (uint64_t at = 0; at < record.bytes();) {
+    const auto header = load<OperationHeader>(record.operations() + at);
+    if (header.type != static_cast<uint8_t>(OperationType::kDelete)) return false;
+    at += operation_bytes(header.key_bytes, header.value_bytes);
+  }
+  return true;
+}
+
+Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode) {
+  std::unique_lock guard(append_mutex_);
+  if (closing_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
+  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(check_conditions(batch));
+  if (record->count() == 0) return Receipt{epoch_};
+  HOLDFAST_TRY(append_record(record, FrameKind::kCommit, only_deletes(*record) ? Purpose::kDelete : Purpose::kUser));
+  const uint64_t epoch = epoch_;
+  appended_epoch_.store(epoch, std::memory_order_release);
+  commits_.fetch_add(1, std::memory_order_relaxed);
+  const bool due = fold_is_due();
+  if (fence_at_once_) HOLDFAST_TRY(barrier_now());
+  guard.unlock();
+  if (due) wake_maintenance();
+  if (fence_at_once_) return Receipt{epoch};
+  if (mode == CommitMode::kDurable) {
+    HOLDFAST_TRY(wait_durable(epoch));
+  } else {
+    arm_eventual();
+  }
+  return Receipt{epoch};
+}
+
+Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
+  HOLDFAST_TRY(usable());
+  throttle();
+  Batch::Impl& impl = batch.impl();
+  if (!impl.large.empty()) return commit_large(impl, mode);
+  return with_space(impl.record.bytes(), [&] { return commit_once(impl, &impl.record, mode); });
+}
+
+// Tries again each time the maintenance thread has found space; gives up when it says there is none to find.
+Result<Receipt> PoolImpl::with_space(uint64_t bytes, const std::function<Result<Receipt>()>& attempt) {
+  for (int round = 0;; round++) {
+    auto receipt = attempt();
+    if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull || round == 1000) return receipt;
+    if (!wait_for_space(bytes).is_ok()) return receipt;
+  }
+}
+
+}  // namespace holdfast

@@ -1,0 +1,286 @@
+// Fold: the overlay becomes a run, and a new root says so. Merge: neighbouring runs become one.
+//
+// What a reopen sees: until set_root has returned, the old fold and the whole tail behind it; afterwards the new fold and the tail
+// behind that. Both describe the same state. Nothing the old fold refers to is given back before the new root is durable.
+//
+// A fold never blocks a commit for long: freezing the overlay is a swap of pointers; the frozen overlay and the runs do not
+// change, so they are read without a lock. Only deaths are counted under the append lock, a few hundred at a time.
+
+#include "engine/pool_impl.h"
+
+namespace holdfast {
+
+namespace {
+constexpr uint64_t kTableBytes = 4 * kMiB;
+constexpr size_t kDeathsPerLock = 256;
+constexpr size_t kMaxRuns = 6;
+
+FoldedTable to_folded(const TableRef& table) {
+  return {table.segment, table.entries, table.nodes, table.root, table.depth, table.first_key, table.last_key};
+}
+}  // namespace
+
+bool PoolImpl::fold_is_due() const {
+  return tail_operations_ >= options_.fold_operations || tail_bytes_ >= options_.fold_bytes;
+}
+
+// Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay stays and the next fold takes it.
+Status PoolImpl::run_fold(bool even_if_empty) {
+  FoldBlock block;
+  uint64_t number = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    HOLDFAST_TRY(usable());
+    const bool nothing_new = index_.view.active->entries() == 0 && !index_.view.frozen;
+    if (nothing_new && !even_if_empty && !graveyard_.waits_for_fold(freezes_)) return {};
+    if (index_.view.frozen) {
+      block = std::move(pending_fold_);  // an earlier fold did not find room: finish it first
+    } else {
+      std::unique_lock guard(index_.lock);
+      index_.freeze();
+      freezes_++;
+      block.epoch = epoch_;
+      block.time_ms = now_ms();
+      block.log_sequence = log_.sequence();
+      block.log_offset = log_.position();
+      frozen_segments_ = segments_;
+      for (const auto& [offset, segment] : large_) block.large.push_back(segment);
+      tail_operations_ = 0;
+      tail_bytes_ = 0;
+    }
+    number = freezes_;
+  }
+  const std::shared_ptr<Overlay> frozen = index_.view.frozen;
+  RunPtr run;
+  if (frozen->entries() > 0) {
+    auto written = write_run(*frozen, !index_.view.runs.empty());
+    if (!written.is_ok()) {
+      std::lock_guard append(append_mutex_);
+      pending_fold_ = std::move(block);
+      return std::move(written.status());
+    }
+    run = *written;
+  }
+  std::vector<RunPtr> runs = index_.view.runs;
+  if (run) runs.insert(runs.begin(), run);
+  block.runs.clear();
+  for (const RunPtr& each : runs) {
+    auto& tables = block.runs.emplace_back();
+    for (const TableRef& table : each->tables()) tables.push_back(to_folded(table));
+  }
+  block.log.clear();
+  remember_segments(&block);
+  FoldBlock again = block;
+  Status written = write_fold_block(std::move(block));
+  if (!written.is_ok()) {
+    if (run) {
+      for (const TableRef& table : run->tables()) medium_->release(table.segment);
+    }
+    std::lock_guard append(append_mutex_);
+    pending_fold_ = std::move(again);
+    return written;
+  }
+  {
+    std::lock_guard append(append_mutex_);
+    std::unique_lock guard(index_.lock);
+    index_.view.runs = std::move(runs);
+    index_.view.frozen = nullptr;
+    durable_fold_ = number;
+  }
+  folds_.fetch_add(1, std::memory_order_relaxed);
+  give_back();
+  return {};
+}
+
+// The newest version of every key of the overlay, as a run. Counts what those versions supersede in older runs (once per fold, even
+// if it must be tried again).
+Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
+  RunBuilder builder(*medium_, kTableBytes);
+  auto cursor = overlay.cursor();
+  std::vector<std::pair<Place, Place>> deaths;  // old place, its successor
+  const auto count_deaths = [&] {
+    std::lock_guard append(append_mutex_);
+    for (const auto& [old, successor] : deaths) {
+      frozen_segments_.died(old);
+      note_dead(old, successor, false);
+    }
+    deaths.clear();
+  };
+  Status built;
+  for (cursor->seek(Bytes()); cursor->valid() && built.is_ok(); cursor->next()) {
+    if (!deaths_counted_) {
+      auto older = index_.view.find_in_runs(cursor->key());
+      // A damaged node cannot say what died: the space stays taken until check and salvage; no value is lost by going on.
+      if (!older.is_ok()) index_damaged_.store(true);
+      if (older.is_ok() && older->has_value() && !(*older)->is_deleted()) deaths.emplace_back(**older, cursor->place());
+      if (deaths.size() >= kDeathsPerLock) count_deaths();
+    }
+    if (keep_deleted || !cursor->place().is_deleted()) built = builder.add(cursor->key(), cursor->place());
+  }
+  count_deaths();
+  deaths_counted_ = true;
+  if (built.is_ok()) built = cursor->take_status();
+  if (!built.is_ok()) {
+    builder.abandon();
+    return built;
+  }
+  auto tables = builder.finish();
+  if (!tables.is_ok()) {
+    builder.abandon();
+    return std::move(tables.status());
+  }
+  return std::make_shared<Run>(*medium_, std::move(*tables));
+}
+
+// The block remembers the log segments in which something was live as of the fold, and the large values' segments. The others need not
+// be remembered any more.
+void PoolImpl::remember_segments(FoldBlock* block) {
+  std::lock_guard append(append_mutex_);
+  for (const LogSegment& s : frozen_segments_.by_sequence()) {
+    LogSegment* now = segments_.find(s.segment.offset);
+    const bool empty = s.live_bytes == 0 && s.sequence < block->log_sequence;
+    if (!s.retired && !empty) {
+      block->log.push_back({s.segment, s.sequence, s.live_bytes});
+    } else if (!s.retired && now && !now->retired) {
+      now->retired = true;
+      graveyard_.bury(s.segment, freezes_, index_.next_serial());
+    }
+  }
+  std::vector<Segment> large;
+  for (const Segment& segment : block->large) {
+    if (large_.count(segment.offset)) large.push_back(segment);
+  }
+  block->large = std::move(large);
+}
+
+// Block, barrier, root. Under maintenance_mutex_.
+Status PoolImpl::write_fold_block(FoldBlock&& block) {
+  const std::string bytes = block.encode();
+  auto segment = medium_->allocate(SegmentKind::kFold, bytes.size(), bytes.size());
+  if (!segment.is_ok()) return std::move(segment.status());
+  Status placed;
+  for (uint64_t at = 0; at < bytes.size() && placed.is_ok(); at += kMiB) {
+    placed = medium_->append(segment->offset + at, bytes.data() + at, std::min<uint64_t>(kMiB, bytes.size() - at));
+  }
+  if (placed.is_ok()) placed = medium_->barrier();
+  if (!placed.is_ok()) return fail(std::move(placed));
+  RootWords root = root_;
+  root.fold = *segment;
+  root.fold_bytes = bytes.size();
+  root.fold_checksum = checksum(bytes.data(), bytes.size());
+  root.clean = 0;
+  Status set = medium_->set_root(root.to_root());
+  if (!set.is_ok()) return fail(std::move(set));
+  const Segment before = root_.fold;
+  {
+    std::lock_guard append(append_mutex_);
+    root_ = root;
+    folded_ = std::move(block);
+    deaths_counted_ = false;
+  }
+  if (before.bytes > 0) medium_->release(before);
+  return {};
+}
+
+// Which neighbouring runs to merge: the newest ones, as long as the next is not much larger than all before it.
+std::pair<size_t, size_t> PoolImpl::choose_merge() const {
+  const auto& runs = index_.view.runs;
+  if (runs.size() < 2) return {0, 0};
+  uint64_t sum = runs[0]->entries();
+  size_t count = 1;
+  while (count < runs.size() && (runs[count]->entries() <= 3 * sum || runs.size() - count > kMaxRuns)) {
+    sum += runs[count++]->entries();
+  }
+  return count >= 3 || runs.size() > kMaxRuns ? std::pair<size_t, size_t>{0, std::max<size_t>(count, 2)}
+                                              : std::pair<size_t, size_t>{0, 0};
+}
+
+// Merges `count` runs from `first` on into one. Under maintenance_mutex_. When `interruptible`, folds that become due meanwhile are done in
+// between: they only add newer runs in front.
+Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
+  if (count < 2 || index_damaged_.load()) return {};
+  const std::vector<RunPtr> inputs(index_.view.runs.begin() + static_cast<long>(first),
+                                   index_.view.runs.begin() + static_cast<long>(first + count));
+  const bool keep_deleted = first + count < index_.view.runs.size();
+  uint64_t bytes = 0;
+  for (const RunPtr& run : inputs) bytes += run->bytes();
+  if (medium_->space().free < bytes + 4 * medium_->info().segment_unit) return {};  // later, when there is room
+  std::vector<std::unique_ptr<Cursor>> sources;
+  for (const RunPtr& run : inputs) sources.push_back(run->cursor());
+  auto cursor = merge_cursors(std::move(sources), keep_deleted);
+  RunBuilder builder(*medium_, kTableBytes);
+  Status built;
+  uint64_t done = 0;
+  for (cursor->seek(Bytes()); cursor->valid() && built.is_ok(); cursor->next()) {
+    built = builder.add(cursor->key(), cursor->place());
+    if (interruptible && ++done % 16384 == 0) {
+      bool due = false, stop = closing_.load();
+      {
+        std::lock_guard append(append_mutex_);
+        due = fold_is_due();
+      }
+      if (built.is_ok() && stop) built = Status(Code::kClosed, "closing");
+      if (built.is_ok() && due) built = run_fold(false);
+    }
+  }
+  if (built.is_ok()) built = cursor->take_status();
+  if (!built.is_ok()) {
+    builder.abandon();
+    if (built.code() == Code::kCorrupt) index_damaged_.store(true);
+    return built;
+  }
+  auto tables = builder.finish();
+  if (!tables.is_ok()) {
+    builder.abandon();
+    return std::move(tables.status());
+  }
+  RunPtr merged = tables->empty() ? nullptr : std::make_shared<Run>(*medium_, std::move(*tables));
+  std::vector<RunPtr> runs;
+  for (const RunPtr& run : index_.view.runs) {
+    const bool input = std::find(inputs.begin(), inputs.end(), run) != inputs.end();
+    if (!input) runs.push_back(run);
+    if (run == inputs.back() && merged) runs.push_back(merged);
+  }
+  FoldBlock block = folded_;
+  block.runs.clear();
+  for (const RunPtr& each : runs) {
+    auto& out = block.runs.emplace_back();
+    for (const TableRef& table : each->tables()) out.push_back(to_folded(table));
+  }
+  const bool counted = deaths_counted_;
+  Status written = write_fold_block(std::move(block));
+  if (!written.is_ok()) {
+    if (merged) {
+      for (const TableRef& table : merged->tables()) medium_->release(table.segment);
+    }
+    return written;
+  }
+  {
+    std::lock_guard append(append_mutex_);
+    deaths_counted_ = counted;
+    std::unique_lock guard(index_.lock);
+    index_.view.runs = std::move(runs);
+    for (const RunPtr& run : inputs) {
+      for (const TableRef& table : run->tables()) graveyard_.bury(table.segment, 0, index_.next_serial());
+    }
+  }
+  compactions_.fetch_add(1, std::memory_order_relaxed);
+  give_back();
+  return {};
+}
+
+void PoolImpl::give_back() {
+  std::lock_guard append(append_mutex_);
+  for (const Segment& segment : graveyard_.exhume(durable_fold_, index_.oldest_serial())) {
+    segments_.remove(segment.offset);
+    medium_->release(segment);
+  }
+}
+
+Status PoolImpl::fold() {
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(usable());
+  return run_fold(true);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,56 @@
+// Segments that nothing current refers to any more, but that may not be given back yet: because the durable fold still refers
+// to them, or because a snapshot may still read them. Why nothing leaks: after a crash whatever the recovered fold and tail do
+// not refer to is free anyway (Medium::adopt).
+// Threads: the owner's lock (the engine's append lock).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "medium/medium.h"
+
+namespace holdfast {
+
+class Graveyard {
+ public:
+  // `fold_needed`: the number of the first fold that will not refer to the segment; 0 if the durable one no longer does.
+  // `serial`: snapshots below it may still read the segment.
+  void bury(const Segment& segment, uint64_t fold_needed, uint64_t serial) {
+    dead_.push_back({segment, fold_needed, serial});
+    bytes_ += segment.bytes;
+  }
+  // Takes out what may be given back now.
+  std::vector<Segment> exhume(uint64_t durable_fold, uint64_t oldest_serial) {
+    std::vector<Segment> out;
+    size_t kept = 0;
+    for (const Dead& dead : dead_) {
+      if (dead.fold_needed <= durable_fold && dead.serial <= oldest_serial) {
+        out.push_back(dead.segment);
+        bytes_ -= dead.segment.bytes;
+      } else {
+        dead_[kept++] = dead;
+      }
+    }
+    dead_.resize(kept);
+    return out;
+  }
+  bool waits_for_fold(uint64_t durable_fold) const {
+    for (const Dead& dead : dead_) {
+      if (dead.fold_needed > durable_fold) return true;
+    }
+    return false;
+  }
+  uint64_t bytes() const { return bytes_; }
+  bool empty() const { return dead_.empty(); }
+
+ private:
+  struct Dead {
+    Segment segment;
+    uint64_t fold_needed;
+    uint64_t serial;
+  };
+  std::vector<Dead> dead_;
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace holdfast

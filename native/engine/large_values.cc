@@ -1,0 +1,99 @@
+// Values with segments of their own. They are written and behind a barrier before the record that names them is appended, outside
+// the append lock: other commits go on meanwhile, and a record that is found valid always has its value.
+//
+// What a crash leaves before the record: segments that nothing refers to, which are free at the next open.
+
+#include "engine/pool_impl.h"
+
+namespace holdfast {
+
+Result<LargeValue> PoolImpl::write_large(const std::string& bytes, std::vector<Segment>* taken) {
+  LargeValue value;
+  value.size = bytes.size();
+  uint64_t done = 0;
+  while (done < bytes.size()) {
+    const uint64_t want = bytes.size() - done;
+    {
+      std::lock_guard guard(append_mutex_);
+      if (medium_->space().free < want + reserve_bytes()) {
+        return Status(Code::kPoolFull, "the pool " + name_ + " has no room for a value of " + std::to_string(bytes.size()) +
+                                           " bytes; delete something, close snapshots, or give it more room");
+      }
+    }
+    auto segment = medium_->allocate(SegmentKind::kLarge, std::min<uint64_t>(want, kMiB), want);
+    if (!segment.is_ok()) return std::move(segment.status());
+    taken->push_back(*segment);
+    LargePiece piece{*segment, std::min(segment->bytes, want), 0};
+    for (uint64_t at = 0; at < piece.used; at += LargeValue::kChunk) {
+      const uint64_t size = std::min(LargeValue::kChunk, piece.used - at);
+      const char* chunk = bytes.data() + done + at;
+      piece.checksum = roll(piece.checksum, checksum(chunk, size));
+      Status placed = medium_->append(segment->offset + at, chunk, size);
+      if (!placed.is_ok()) return fail(std::move(placed));
+    }
+    done += piece.used;
+    value.pieces.push_back(piece);
+  }
+  return value;
+}
+
+Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std::vector<Segment>* taken) {
+  uint64_t at = 0;
+  auto next_large = batch.large.begin();
+  for (uint32_t i = 0; i <= batch.record.count(); i++) {
+    for (; next_large != batch.large.end() && next_large->at == i; ++next_large) {
+      auto value = write_large(next_large->value.bytes, taken);
+      if (!value.is_ok()) return std::move(value.status());
+      record->add(OperationType::kPutLarge, next_large->value.key, value->encode());
+    }
+    if (i == batch.record.count()) break;
+    const uint8_t* operation = batch.record.operations() + at;
+    const auto header = load<OperationHeader>(operation);
+    const uint64_t bytes = operation_bytes(header.key_bytes, header.value_bytes);
+    record->add_encoded(operation, bytes);
+    at += bytes;
+  }
+  Status done = medium_->barrier();
+  return done.is_ok() ? Status() : fail(std::move(done));
+}
+
+Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode) {
+  return with_space(batch.record.bytes() + batch.large_bytes, [&]() -> Result<Receipt> {
+    RecordBuffer record;
+    std::vector<Segment> taken;
+    Status placed = place_large(batch, &record, &taken);
+    if (placed.is_ok()) {
+      auto receipt = commit_once(batch, &record, mode);
+      if (receipt.is_ok()) return receipt;
+      placed = std::move(receipt.status());
+    }
+    // Nothing refers to the segments, unless the record's fate is unknown: then they stay held until the pool is opened again.
+    if (!failed_.load(std::memory_order_acquire)) {
+      for (const Segment& segment : taken) medium_->release(segment);
+    }
+    return placed;
+  });
+}
+
+Status PoolImpl::copy_large(Bytes description, uint8_t* to) const {
+  const auto value = LargeValue::decode(description);
+  if (!value) return Status(Code::kCorrupt, "a large value's description is damaged");
+  for (const LargePiece& piece : value->pieces) {
+    if (piece.segment.end() > medium_->view_end()) {
+      return Status(Code::kCorrupt, "a large value's segment at offset " + std::to_string(piece.segment.offset) + " lies beyond the pool's end");
+    }
+    uint64_t rolled = 0;
+    for (uint64_t at = 0; at < piece.used; at += LargeValue::kChunk) {
+      const uint64_t size = std::min(LargeValue::kChunk, piece.used - at);
+      std::memcpy(to, medium_->view() + piece.segment.offset + at, size);
+      rolled = roll(rolled, checksum(to, size));
+      to += size;
+    }
+    if (rolled != piece.checksum) {
+      return Status(Code::kCorrupt, "a large value's bytes at offset " + std::to_string(piece.segment.offset) + " are damaged");
+    }
+  }
+  return {};
+}
+
+}  // namespace holdfast

@@ -1,0 +1,156 @@
+// The thread that decides when to fold, merge, clean, and give back. It is woken by commits and otherwise looks round a few times
+// a second while there is something left to tidy.
+
+#include "engine/pool_impl.h"
+
+namespace holdfast {
+
+namespace {
+constexpr auto kLookRound = std::chrono::milliseconds(200);
+constexpr uint64_t kIdleMs = 100;           // no commit for so long: time to tidy up
+constexpr uint64_t kThrottleFactor = 8;     // overlay beyond so many times its limit: commits wait for the fold
+}  // namespace
+
+void PoolImpl::wake_maintenance() {
+  std::lock_guard guard(wake_mutex_);
+  woken_ = true;
+  wake_.notify_one();
+}
+
+void PoolImpl::maintenance_main() {
+  while (true) {
+    {
+      std::unique_lock guard(wake_mutex_);
+      wake_.wait_for(guard, kLookRound, [&] { return woken_ || stop_; });
+      if (stop_) return;
+      woken_ = false;
+    }
+    if (failed_.load(std::memory_order_acquire)) {
+      space_round_done(false);
+      continue;
+    }
+    maintenance_turn();
+  }
+}
+
+void PoolImpl::space_round_done(bool found) {
+  std::lock_guard guard(space_mutex_);
+  space_round_++;
+  space_found_ = found;
+  space_changed_.notify_all();
+}
+
+void PoolImpl::maintenance_turn() {
+  std::lock_guard guard(maintenance_mutex_);
+  // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered in index_damaged_), or have
+  // already failed the pool: the next commit reports them.
+  const auto look = [&](bool* fold_due, bool* low, uint64_t* low_water, uint64_t* needed) {
+    std::lock_guard append(append_mutex_);
+    *fold_due = fold_is_due() || index_.view.frozen != nullptr;
+    *needed = reserve_bytes() + log_segment_bytes() + space_wanted_.exchange(0);
+    *low_water = reserve_bytes() + 3 * log_segment_bytes();
+    *low = !medium_->info().grows && medium_->space().free < *low_water;
+  };
+  bool fold_due = false, low = false;
+  uint64_t low_water = 0, needed = 0;
+  look(&fold_due, &low, &low_water, &needed);
+  if (fold_due) (void)run_fold(false).is_ok();
+  give_back();
+  if (space_waiters_.load(std::memory_order_acquire) > 0) space_round_done(reclaim(needed));
+  const auto [first, count] = choose_merge();
+  if (count > 0) (void)merge_runs(first, count, true).is_ok();
+  look(&fold_due, &low, &low_water, &needed);
+  if (low) {
+    reclaim(low_water);
+  } else if (wasteful(3)) {
+    tidy_log();
+  }
+  const bool idle = monotonic_ms() - last_commit_ms_.load(std::memory_order_relaxed) > kIdleMs;
+  if (idle && index_.view.runs.size() > 1) (void)merge_runs(0, index_.view.runs.size(), true).is_ok();
+  prepare_spare();
+}
+
+// One round of cleaning ahead of need; looks again at once when it moved something.
+void PoolImpl::tidy_log() {
+  const auto victims = choose_victims(8 * kMiB);
+  for (const LogSegment& victim : victims) {
+    if (!clean_segment(victim).is_ok()) return;
+  }
+  if (victims.empty() || !run_fold(false).is_ok()) return;
+  give_back();
+  wake_maintenance();
+}
+
+// A pool that grows is kept from growing for dead data's sake: at most one byte in `one_in` of the log may be dead.
+bool PoolImpl::wasteful(uint64_t one_in) {
+  std::lock_guard append(append_mutex_);
+  uint64_t dead = 0, log = 0;
+  for (const auto& [offset, s] : segments_.all()) {
+    if (s.retired || s.damaged || s.sequence >= folded_.log_sequence) continue;
+    log += s.segment.bytes;
+    dead += s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
+  }
+  return log >= 4 * kMiB && dead * one_in > log;
+}
+
+// A log segment ready before it is needed: on a disk it must be zeroed first, which no commit should wait for.
+void PoolImpl::prepare_spare() {
+  uint64_t want = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    const bool wanted = spares_.empty() && log_.room() < log_.head().bytes / 2;
+    if (!wanted || closing_.load() || (!medium_->info().grows && medium_->space().free < reserve_bytes())) return;
+    want = log_segment_bytes();
+  }
+  auto segment = medium_->allocate(SegmentKind::kLog, want, want);
+  if (!segment.is_ok()) return;  // the commit that needs it will say so
+  std::lock_guard append(append_mutex_);
+  spares_.push_back(*segment);
+}
+
+// Called by a commit that found no room; returns when the maintenance thread has looked: ok when it found some.
+Status PoolImpl::wait_for_space(uint64_t bytes) {
+  uint64_t wanted = space_wanted_.load();
+  while (wanted < bytes && !space_wanted_.compare_exchange_weak(wanted, bytes)) {
+  }
+  std::unique_lock guard(space_mutex_);
+  const uint64_t seen = space_round_;
+  space_waiters_.fetch_add(1, std::memory_order_acq_rel);
+  wake_maintenance();
+  // A round may have begun before we asked: only one that begins afterwards counts, or one that found room.
+  space_changed_.wait(guard, [&] {
+    return space_round_ >= seen + 2 || (space_round_ > seen && space_found_) || closed_.load() || failed_.load();
+  });
+  space_waiters_.fetch_sub(1, std::memory_order_acq_rel);
+  return space_found_ ? Status() : Status(Code::kPoolFull, "");
+}
+
+// When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays bounded.
+void PoolImpl::throttle() {
+  last_commit_ms_.store(monotonic_ms(), std::memory_order_relaxed);
+  for (int i = 0; i < 2000; i++) {
+    const uint64_t tail = tail_operations_.load(std::memory_order_relaxed);
+    if (tail < kThrottleFactor * options_.fold_operations || closing_.load()) return;
+    wake_maintenance();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+Status PoolImpl::compact() {
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(run_fold(true));
+  HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
+  for (int round = 0; round < 1000; round++) {
+    const uint64_t before = segments_cleaned_.load();
+    const auto victims = choose_victims(8 * kMiB);
+    for (const LogSegment& victim : victims) HOLDFAST_TRY(clean_segment(victim));
+    HOLDFAST_TRY(run_fold(false));
+    give_back();
+    if (segments_cleaned_.load() == before || !wasteful(8)) break;
+  }
+  HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
+  return {};
+}
+
+}  // namespace holdfast

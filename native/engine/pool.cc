@@ -1,0 +1,93 @@
+// Opening and closing: threads begin after recovery and end before the last fold.
+
+#include "engine/pool.h"
+
+#include "engine/pool_impl.h"
+
+namespace holdfast {
+
+PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& options)
+    : medium_(std::move(opened.medium)),
+      name_(std::move(name)),
+      options_(options),
+      secret_(opened.secret),
+      format_version_(opened.format_version),
+      fence_at_once_(medium_->info().barrier_is_per_thread),
+      log_(*medium_, opened.secret) {}
+
+PoolImpl::~PoolImpl() { (void)close().is_ok(); }
+
+void PoolImpl::start_threads() {
+  committer_ = std::thread([this] { committer_main(); });
+  maintenance_ = std::thread([this] { maintenance_main(); });
+}
+
+Result<std::shared_ptr<Pool>> Pool::open(const std::string& path, const PoolOptions& options) {
+  auto opened = open_medium(path, options.medium);
+  if (!opened.is_ok()) return std::move(opened.status());
+  return open_on(std::move(*opened), path, options);
+}
+
+Result<std::shared_ptr<Pool>> Pool::open_on(OpenedMedium&& medium, const std::string& name, const PoolOptions& options) {
+  auto pool = std::make_shared<PoolImpl>(std::move(medium), name, options);
+  Status recovered = pool->recover();
+  if (!recovered.is_ok()) {
+    pool->abandon();
+    return recovered;
+  }
+  pool->start_threads();
+  return std::static_pointer_cast<Pool>(pool);
+}
+
+void PoolImpl::abandon() {
+  std::lock_guard closing(close_mutex_);
+  closing_ = true;
+  closed_ = true;
+  medium_->close();
+}
+
+Status PoolImpl::close() {
+  std::lock_guard closing(close_mutex_);
+  if (closed_.load()) return {};
+  {
+    // Whoever holds the append lock finishes; whoever comes after is refused.
+    std::lock_guard append(append_mutex_);
+    closing_.store(true, std::memory_order_release);
+  }
+  {
+    std::lock_guard guard(queue_mutex_);
+    committer_stop_ = true;
+    queue_wake_.notify_all();
+  }
+  if (committer_.joinable()) committer_.join();
+  {
+    std::lock_guard guard(wake_mutex_);
+    stop_ = true;
+    wake_.notify_all();
+  }
+  if (maintenance_.joinable()) maintenance_.join();
+  Status ended;
+  if (!failed_.load() && !medium_->failed()) ended = finish();
+  {
+    std::unique_lock guard(index_.lock);
+    closed_.store(true, std::memory_order_release);
+  }
+  space_round_done(false);
+  medium_->close();
+  return ended;
+}
+
+// The last fold, and the mark that the log has no tail. If there is no room for it the tail stays, which a reopen replays.
+Status PoolImpl::finish() {
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(wait_durable(appended_epoch_.load()));
+  Status folded = run_fold(false);
+  if (!folded.is_ok()) return folded.code() == Code::kPoolFull || folded.code() == Code::kDiskFull ? Status() : std::move(folded);
+  if (index_.view.frozen || index_.view.active->entries() > 0) folded = run_fold(false);
+  if (!folded.is_ok() || index_.view.frozen || index_.view.active->entries() > 0) return {};
+  RootWords root = root_;
+  root.clean = 1;
+  return medium_->set_root(root.to_root());
+}
+
+}  // namespace holdfast

@@ -1,0 +1,239 @@
+// The engine's inside: one object per open pool, its work spread over files by idea.
+//
+//   recovery.cc      open: newest fold, then the tail
+//   commit.cc        one record, one barrier; conditions; room for the record
+//   committer.cc     the committer thread: groups of asynchronous commits, the bound for eventual ones
+//   large_values.cc  values with segments of their own
+//   fold.cc          the overlay becomes a run, a new root is set; runs are merged
+//   cleaner.cc       space comes back by segment
+//   maintenance.cc   the thread that decides when to fold, compact and clean
+//   reader.cc        snapshots, point reads, ranges
+//   check.cc         reads everything and says what is damaged
+//
+// Locks, in the order they are taken: maintenance_mutex_ > append_mutex_ > index_.lock > the pins' mutex. barrier_mutex_ and
+// queue_mutex_ are leaves. No lock is held while user code runs, except index_.lock shared inside RangeIterator's `each`.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "engine/batch.h"
+#include "engine/graveyard.h"
+#include "engine/index_state.h"
+#include "engine/pool.h"
+#include "format/large_value.h"
+#include "log/log_reader.h"
+#include "log/log_writer.h"
+
+namespace holdfast {
+
+class PoolImpl;
+bool only_deletes(const RecordBuffer& record);
+
+// What a snapshot pins. Ends with its pool: afterwards reads through it say kClosed.
+class Snapshot {
+ public:
+  Snapshot(std::shared_ptr<PoolImpl> pool, IndexView view, IndexState::Pin pin);
+  ~Snapshot();
+  const std::shared_ptr<PoolImpl> pool;
+  const IndexView view;
+  const IndexState::Pin pin;
+};
+
+// One environment that commits asynchronously.
+struct Client {
+  explicit Client(Pool::OnCompleted on_completed_in) : on_completed(std::move(on_completed_in)) {}
+  struct Queued {
+    uint64_t ticket;
+    Batch batch;
+    CommitMode mode;
+  };
+  const Pool::OnCompleted on_completed;
+  std::mutex mutex;             // guards the rest
+  std::vector<Queued> queued;   // submitted, not yet flushed
+  uint64_t next_ticket = 1;
+};
+
+class PoolImpl final : public Pool {
+ public:
+  PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& options);
+  ~PoolImpl() override;
+
+  Status recover();          // before anything else
+  void start_threads();
+  void abandon();            // recovery failed: let go of the medium
+
+  Result<Receipt> commit(Batch& batch, CommitMode mode) override;
+  std::shared_ptr<void> attach(OnCompleted on_completed) override;
+  uint64_t submit(const std::shared_ptr<void>& client, Batch&& batch, CommitMode mode) override;
+  void flush(const std::shared_ptr<void>& client) override;
+  Status settle() override;
+  Result<Reader> read(const SnapshotPtr& snapshot) override;
+  Result<SnapshotPtr> snapshot() override;
+  uint64_t epoch_of(const SnapshotPtr& snapshot) const override { return snapshot->pin.epoch; }
+  Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) override;
+  Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot,
+                         const std::atomic<bool>* cancelled) override;
+  Status fold() override;
+  Status compact() override;
+  PoolStats stats() const override;
+  Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) override;
+  Status close() override;
+
+  // ── for Reader, Snapshot and RangeIterator
+  Status usable() const;     // kClosed, kFailed, or ok
+  Status read_operation_at(Place place, Bytes key, OperationView* out) const;
+  IndexState& index() { return index_; }
+  const Medium& medium() const { return *medium_; }
+  Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive
+  Status copy_large(Bytes description, uint8_t* to) const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  enum class Purpose { kUser, kDelete, kCleaner };
+  struct Group;
+
+  // pool.cc
+  Status finish();
+
+  // recovery.cc
+  Status read_fold(FoldBlock* block);
+  Status begin_new_pool();
+  Status replay();
+
+  // commit.cc — under append_mutex_ unless said otherwise
+  Status check_conditions(const Batch::Impl& batch);
+  Status append_record(RecordBuffer* record, FrameKind kind, Purpose purpose);  // places, applies; sets epoch_
+  Status make_room(uint64_t operations_bytes, Purpose purpose, std::vector<Segment>* fresh);
+  Status take_log_segment(Purpose purpose, std::vector<Segment>* fresh);
+  void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
+  void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
+  Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
+  Result<Receipt> with_space(uint64_t bytes, const std::function<Result<Receipt>()>& attempt);
+  Status wait_for_space(uint64_t bytes);                  // not under append_mutex_
+  void throttle();                          // not under append_mutex_
+  Status wait_durable(uint64_t epoch);      // not under append_mutex_
+  Status barrier_now();                     // under append_mutex_ where barriers are per thread
+  Status fail(Status status);               // an append, barrier or root went wrong: the pool refuses work from now on
+  uint64_t reserve_bytes() const;
+  uint64_t log_segment_bytes() const;
+  void note_dead(Place place, std::optional<Place> successor, bool moved);
+
+  // committer.cc
+  void committer_main();
+  void run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& group);
+  size_t append_plain(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>* waiting, Group* group);
+  void complete(Group* group);
+  void arm_eventual();
+
+  // large_values.cc
+  Result<Receipt> commit_large(const Batch::Impl& batch, CommitMode mode);
+  Status place_large(const Batch::Impl& batch, RecordBuffer* record, std::vector<Segment>* taken);
+  Result<LargeValue> write_large(const std::string& bytes, std::vector<Segment>* taken);
+
+  // fold.cc — under maintenance_mutex_
+  Status run_fold(bool even_if_empty);
+  Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
+  Status write_fold_block(FoldBlock&& block);
+  Status merge_runs(size_t first, size_t count, bool interruptible);
+  std::pair<size_t, size_t> choose_merge() const;
+  void give_back();                         // releases what nothing needs any more
+  void remember_segments(FoldBlock* block);
+
+  // cleaner.cc — under maintenance_mutex_
+  bool reclaim(uint64_t wanted_free);       // true: there is that much now
+  Status clean_segment(const LogSegment& victim);
+  Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
+  std::vector<LogSegment> choose_victims(uint64_t may_move);
+
+  // maintenance.cc
+  void maintenance_main();
+  void maintenance_turn();
+  bool fold_is_due() const;
+  void wake_maintenance();
+  bool wasteful(uint64_t one_in);
+  void tidy_log();
+  void space_round_done(bool found);
+  void prepare_spare();
+
+  std::unique_ptr<Medium> medium_;
+  const std::string name_;
+  const PoolOptions options_;
+  const uint64_t secret_;
+  const uint32_t format_version_;
+  const bool fence_at_once_;     // the medium's barrier is per thread, and cheap
+
+  IndexState index_;
+  std::atomic<uint64_t> visible_epoch_{0};   // written under index_.lock exclusive
+
+  mutable std::mutex append_mutex_;
+  // guarded by append_mutex_
+  LogWriter log_;
+  SegmentTable segments_;
+  std::map<uint64_t, Segment> large_;        // live large segments, by offset
+  Graveyard graveyard_;
+  std::vector<Segment> spares_;              // log segments ready for use
+  std::vector<Placement> placements_;        // scratch
+  uint64_t epoch_ = 0;
+  std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_
+  uint64_t tail_bytes_ = 0;
+  uint64_t freezes_ = 0;                     // number of the newest fold begun
+  uint64_t durable_fold_ = 0;                // number of the newest fold whose root is set
+  FoldBlock folded_;                         // the durable fold (also read under maintenance_mutex_)
+  FoldBlock pending_fold_;                   // a fold that has frozen the overlay but did not find room yet
+  SegmentTable frozen_segments_;             // segments_ as of the newest fold begun
+  bool deaths_counted_ = false;              // of that fold
+  RootWords root_;
+
+  std::atomic<uint64_t> appended_epoch_{0};
+  std::atomic<uint64_t> durable_epoch_{0};
+  std::mutex barrier_mutex_;
+  std::condition_variable barrier_done_;
+  bool barrier_running_ = false;             // guarded by barrier_mutex_
+
+  std::atomic<bool> failed_{false}, closing_{false}, closed_{false};
+  mutable std::mutex failure_mutex_;
+  Status failure_;                           // guarded by failure_mutex_
+
+  // committer
+  std::mutex queue_mutex_;
+  std::condition_variable queue_wake_;
+  std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>> queue_;  // guarded by queue_mutex_
+  bool committer_busy_ = false;                                           // guarded by queue_mutex_
+  bool committer_stop_ = false;                                           // guarded by queue_mutex_
+  bool eventual_armed_ = false;                                           // guarded by queue_mutex_
+  Clock::time_point eventual_due_;                                        // guarded by queue_mutex_
+  std::condition_variable queue_idle_;
+  std::thread committer_;
+  std::atomic<uint64_t> sync_us_{100};       // how long a barrier takes, smoothed
+
+  // maintenance
+  mutable std::mutex maintenance_mutex_;     // held while folding, compacting, cleaning
+  std::mutex wake_mutex_;
+  std::condition_variable wake_;
+  bool woken_ = false, stop_ = false;        // guarded by wake_mutex_
+  std::atomic<int> space_waiters_{0};
+  std::atomic<uint64_t> space_wanted_{0};    // bytes beyond one log segment that somebody waits for
+  std::mutex space_mutex_;
+  std::condition_variable space_changed_;
+  uint64_t space_round_ = 0;                 // guarded by space_mutex_: rounds of reclaiming finished
+  bool space_found_ = false;                 // guarded by space_mutex_: what the last round said
+  std::thread maintenance_;
+  std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
+
+  // counters
+  std::atomic<uint64_t> commits_{0}, groups_{0}, folds_{0}, compactions_{0}, segments_cleaned_{0}, bytes_moved_{0};
+  uint64_t replayed_operations_ = 0, replayed_bytes_ = 0, open_us_ = 0;
+  std::atomic<uint64_t> last_commit_ms_{0};
+  std::mutex close_mutex_;
+};
+
+uint64_t now_ms();       // wall clock, since 1970
+uint64_t monotonic_ms();
+
+}  // namespace holdfast

@@ -1,0 +1,199 @@
+// Opening: take the newest valid fold, then replay records until the first that is not valid.
+//
+// What makes the replayed tail safe to build on: a barrier is raised before it is read (after a mere process death its bytes may only
+// be in the page cache), and the incarnation written into every frame from now on is higher than any in the log, set
+// in the root before the first commit: whatever older frames lie behind the place where we go on can never follow ours.
+//
+// What tells a torn tail from damage: every frame says how far behind it the durable epoch was. If behind the first invalid frame
+// lies a valid one that was written when the invalid one's epoch was already durable, an acknowledged record is damaged: kCorrupt.
+
+#include "engine/pool_impl.h"
+
+namespace holdfast {
+
+namespace {
+
+// Replays frames; what it has found is plain data, so that nothing is adopted before all of it is known.
+class Tail {
+ public:
+  Tail(const LogReader& reader, const FoldBlock& fold) : reader_(reader) {
+    expected_.epoch = fold.epoch;
+    for (const FoldedSegment& s : fold.log) {
+      if (s.sequence == fold.log_sequence) segment_ = s.segment;
+    }
+    sequence_ = fold.log_sequence;
+    position_ = fold.log_offset;
+    mark();
+  }
+
+  // Calls `each(frame)` for every frame of a whole record, in order, and `linked(segment, sequence)` for each new segment.
+  template <typename Each, typename Linked>
+  Status walk(Each&& each, Linked&& linked) {
+    if (segment_.bytes == 0) return Status(Code::kCorrupt, "the fold names a log segment it does not list");
+    std::vector<FrameView> parts;
+    std::vector<std::pair<Segment, uint64_t>> links;
+    while (true) {
+      FrameView frame;
+      const uint64_t at = position_ == segment_.offset ? position_ + sizeof(SegmentHeader) : position_;
+      if (!reader_.read_frame(segment_, sequence_, at, &frame) || !LogReader::follows(frame.header, &expected_)) {
+        const uint64_t missing = expected_.pending_epoch ? expected_.pending_epoch : expected_.epoch + 1;
+        if (reader_.proves_durable(segment_, sequence_, at, missing, expected_.incarnation)) {
+          return Status(Code::kCorrupt, "the record of commit " + std::to_string(missing) + " at offset " + std::to_string(at) +
+                                            " was acknowledged as durable and is damaged");
+        }
+        return {};
+      }
+      position_ = at + frame.header.bytes;
+      if (frame.header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
+        LinkTarget target;
+        if (!reader_.read_link(frame, &target)) return Status(Code::kCorrupt, "the link at offset " + std::to_string(at) + " is damaged");
+        segment_ = {target.offset, target.bytes};
+        sequence_ = target.sequence;
+        position_ = target.offset;
+        links.emplace_back(segment_, sequence_);
+        continue;
+      }
+      parts.push_back(frame);
+      if (expected_.pending_epoch) continue;
+      for (const auto& [segment, sequence] : links) linked(segment, sequence);
+      links.clear();
+      for (const FrameView& part : parts) each(part);
+      parts.clear();
+      mark();
+    }
+  }
+
+  // Where to go on writing: behind the last whole record.
+  Segment head() const { return good_segment_; }
+  uint64_t sequence() const { return good_sequence_; }
+  uint64_t position() const { return good_position_; }
+  uint64_t epoch() const { return expected_.epoch; }
+
+ private:
+  void mark() {
+    good_segment_ = segment_;
+    good_sequence_ = sequence_;
+    good_position_ = position_;
+  }
+  const LogReader& reader_;
+  FrameExpectation expected_;
+  Segment segment_, good_segment_;
+  uint64_t sequence_ = 0, good_sequence_ = 0;
+  uint64_t position_ = 0, good_position_ = 0;
+};
+
+}  // namespace
+
+Status PoolImpl::read_fold(FoldBlock* block) {
+  const Segment& at = root_.fold;
+  const std::string place = "the fold at offset " + std::to_string(at.offset);
+  if (at.offset % 4096 != 0 || at.end() < at.offset || at.end() > medium_->view_end() || root_.fold_bytes > at.bytes) {
+    return Status(Code::kCorrupt, place + " lies beyond the pool's end");
+  }
+  const Bytes bytes = bytes_of(medium_->view() + at.offset, root_.fold_bytes);
+  if (checksum(bytes.data(), bytes.size()) != root_.fold_checksum) return Status(Code::kCorrupt, place + " is damaged");
+  auto decoded = FoldBlock::decode(bytes);
+  if (!decoded) return Status(Code::kCorrupt, place + " cannot be understood");
+  *block = std::move(*decoded);
+  return {};
+}
+
+// A pool nobody has opened yet: one empty log segment and a fold that says so.
+Status PoolImpl::begin_new_pool() {
+  HOLDFAST_TRY(medium_->adopt({}));
+  auto segment = medium_->allocate(SegmentKind::kLog, 512 * kKiB, log_segment_bytes());
+  if (!segment.is_ok()) return std::move(segment.status());
+  segments_.add(*segment, 1);
+  log_.resume(*segment, 1, segment->offset, true, 1);
+  FoldBlock block;
+  block.time_ms = now_ms();
+  block.log_sequence = 1;
+  block.log_offset = segment->offset;
+  block.log.push_back({*segment, 1, 0});
+  root_.incarnation = 1;
+  return write_fold_block(std::move(block));
+}
+
+Status PoolImpl::recover() {
+  const auto begun = Clock::now();
+  root_ = RootWords::from_root(medium_->root());
+  index_.view.active = std::make_shared<Overlay>();
+  if (root_.incarnation == 0) {
+    HOLDFAST_TRY(begin_new_pool());
+  } else {
+    if (root_.version > kRootVersion) {
+      return Status(Code::kNewerFormat, "the pool's root has version " + std::to_string(root_.version) + ", this build reads up to " +
+                                            std::to_string(kRootVersion) + "; use a newer Holdfast");
+    }
+    HOLDFAST_TRY(replay());
+  }
+  open_us_ = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count());
+  return {};
+}
+
+Status PoolImpl::replay() {
+  if (!root_.clean) HOLDFAST_TRY(medium_->barrier());
+  HOLDFAST_TRY(read_fold(&folded_));
+  std::vector<Segment> held{root_.fold};
+  for (const FoldedSegment& s : folded_.log) {
+    segments_.add(s.segment, s.sequence, s.live_bytes);
+    held.push_back(s.segment);
+  }
+  for (const Segment& s : folded_.large) {
+    large_[s.offset] = s;
+    held.push_back(s);
+  }
+  for (const auto& tables : folded_.runs) {
+    std::vector<TableRef> refs;
+    for (const FoldedTable& t : tables) {
+      refs.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
+      held.push_back(t.segment);
+    }
+    index_.view.runs.push_back(std::make_shared<Run>(*medium_, std::move(refs)));
+  }
+  for (const Segment& s : held) {
+    if (s.end() > medium_->view_end()) {
+      return Status(Code::kCorrupt, "the segment at offset " + std::to_string(s.offset) + " lies beyond the pool's end; was the file truncated?");
+    }
+  }
+
+  const LogReader reader(*medium_, secret_);
+  Tail tail(reader, folded_);
+  epoch_ = folded_.epoch;
+  if (!root_.clean) {
+    HOLDFAST_TRY(tail.walk(
+        [&](const FrameView& frame) {
+          const auto kind = static_cast<FrameKind>(frame.header.kind);
+          for_each_operation(frame, [&](const OperationView& operation, uint64_t offset) {
+            if (const auto value = kind == FrameKind::kCommit && operation.type == OperationType::kPutLarge
+                                       ? LargeValue::decode(operation.value)
+                                       : std::nullopt) {
+              for (const LargePiece& piece : value->pieces) held.push_back(piece.segment);
+            }
+            apply_operation(operation, offset, kind, frame.header.epoch);
+            replayed_operations_++;
+            return true;
+          });
+          replayed_bytes_ += frame.header.bytes;
+        },
+        [&](const Segment& segment, uint64_t sequence) {
+          segments_.add(segment, sequence);
+          held.push_back(segment);
+        }));
+    epoch_ = tail.epoch();
+  }
+  tail_operations_ = replayed_operations_;
+  tail_bytes_ = replayed_bytes_;
+  visible_epoch_ = epoch_;
+  appended_epoch_ = epoch_;
+  durable_epoch_ = epoch_;
+  HOLDFAST_TRY(medium_->adopt(held));
+
+  root_.incarnation++;
+  root_.clean = 0;
+  log_.resume(tail.head(), tail.sequence(), tail.position(), tail.position() == tail.head().offset, root_.incarnation);
+  Status set = medium_->set_root(root_.to_root());
+  return set.is_ok() ? Status() : fail(std::move(set));
+}
+
+}  // namespace holdfast

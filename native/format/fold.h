@@ -1,0 +1,59 @@
+// What a fold leaves on the medium: one block that says where everything is as of an epoch, and the root that names the block.
+//
+// The block is written into a segment of its own and is behind a barrier before the root is set. The root changes all at
+// once (medium/medium.h), so after a crash there is the old fold or the new one, and both are whole: nothing the old one
+// refers to is released before the new root is durable.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "medium/medium.h"
+
+namespace holdfast {
+
+constexpr uint32_t kRootVersion = 1;
+
+struct RootWords {
+  uint32_t version = kRootVersion;
+  uint32_t incarnation = 0;  // 0: the pool has never been opened
+  Segment fold;              // where the block is
+  uint64_t fold_bytes = 0;
+  uint64_t fold_checksum = 0;
+  uint64_t clean = 0;        // 1: closed in order, the log has no tail
+
+  Root to_root() const;
+  static RootWords from_root(const Root& root);
+};
+
+struct FoldedSegment {
+  Segment segment;
+  uint64_t sequence = 0;
+  uint64_t live_bytes = 0;
+};
+
+struct FoldedTable {
+  Segment segment;
+  uint64_t entries = 0;
+  uint32_t nodes = 0, root = 0, depth = 0;
+  std::string first_key, last_key;
+};
+
+struct FoldBlock {
+  uint64_t epoch = 0;
+  uint64_t time_ms = 0;
+  // Where the tail begins: in this segment (the one with this sequence), at this offset of the pool.
+  uint64_t log_sequence = 0;
+  uint64_t log_offset = 0;
+  std::vector<FoldedSegment> log;               // sequences rising; the last one holds the tail's beginning
+  std::vector<Segment> large;
+  std::vector<std::vector<FoldedTable>> runs;   // newest first
+
+  std::string encode() const;
+  static std::optional<FoldBlock> decode(Bytes bytes);
+};
+
+}  // namespace holdfast

@@ -1,0 +1,157 @@
+// What one commit appends: a record. On the medium a record is one frame, or several where it does not fit into what is left
+// of a segment; a frame is a 64-byte header and its operations. docs/format.md describes the same in prose.
+//
+//   segment:   | segment header 64 | frame | frame | … | link frame | (rest never read) |
+//   frame:     | frame header 64 | operation | operation | … | zeros up to a multiple of 64 |
+//   operation: | operation header 16 | key | value | zeros up to a multiple of 8 |
+//
+// A frame is valid if its magic, its length, its epoch (the one that must follow), its incarnation (not older than that of the
+// frame before) and its checksum agree, and every operation's own checksum does. The checksum is seeded with the pool's
+// secret, the segment's sequence number and the frame's offset: bytes that lay elsewhere, in an earlier life of the segment or inside
+// somebody's value never pass for a frame here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/bytes.h"
+#include "base/checksum.h"
+
+namespace holdfast {
+
+constexpr uint64_t kFrameAlign = 64;  // whole cache lines: what non-temporal stores want, and what a disk does not mind
+constexpr uint64_t kOperationAlign = 8;
+
+enum class FrameKind : uint16_t {
+  kCommit = 1,  // operations of a user's commit
+  kMove = 2,    // live operations the cleaner carried here; changes nothing a user can see
+  kLink = 3,    // the log goes on in another segment
+};
+
+struct FrameHeader {
+  static constexpr uint32_t kMagic = 0x31524648;  // "HFR1"
+  static constexpr uint16_t kLastPart = 1;        // flag: with this frame the record is complete
+
+  uint32_t magic = kMagic;
+  uint32_t bytes = 0;          // of the whole frame, a multiple of kFrameAlign
+  uint64_t epoch = 0;
+  uint32_t incarnation = 0;    // rises by one each time the pool is opened
+  uint32_t operations = 0;
+  uint16_t kind = 0;
+  uint16_t flags = 0;
+  uint32_t part = 0;           // 0, 1, … of one record
+  uint32_t behind = 0;         // epoch - (newest epoch known durable when this was written): what tells damage from a torn tail
+  uint32_t reserved0 = 0;
+  uint64_t time_ms = 0;        // of the commit, since 1970
+  uint64_t reserved1 = 0;      // for the shard, once a commit is (shard, epoch, n)
+  uint64_t checksum = 0;       // of this header (with the rolled-up operation checksums in this field), seeded
+};
+static_assert(sizeof(FrameHeader) == 64 && offsetof(FrameHeader, checksum) == 56);
+static_assert(offsetof(FrameHeader, epoch) == 8 && offsetof(FrameHeader, kind) == 24 && offsetof(FrameHeader, time_ms) == 40);
+
+enum class OperationType : uint8_t {
+  kPut = 1,
+  kDelete = 2,
+  kPutLarge = 3,  // the value is a LargeValue description (format/large_value.h)
+};
+
+struct OperationHeader {
+  uint64_t checksum = 0;  // of everything behind this field up to the end of the value
+  uint32_t value_bytes = 0;
+  uint16_t key_bytes = 0;
+  uint8_t type = 0;
+  uint8_t reserved = 0;
+};
+static_assert(sizeof(OperationHeader) == 16);
+
+// The payload of a link frame.
+struct LinkTarget {
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+  uint64_t sequence = 0;
+  uint64_t checksum = 0;  // of the three above
+};
+static_assert(sizeof(LinkTarget) == 32);
+constexpr uint64_t kLinkFrameBytes = 128;  // kept free at the end of every log segment
+
+struct SegmentHeader {
+  static constexpr uint32_t kMagic = 0x31534648;  // "HFS1"
+  uint32_t magic = kMagic;
+  uint32_t version = 1;
+  uint64_t sequence = 0;    // position of the segment in the log, strictly rising, never used twice
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+  uint64_t first_epoch = 0;
+  uint64_t reserved[2] = {0, 0};
+  uint64_t checksum = 0;    // of the above, seeded with the secret and the offset
+};
+static_assert(sizeof(SegmentHeader) == 64);
+
+inline uint64_t place_seed(uint64_t secret, uint64_t sequence, uint64_t offset) {
+  return secret ^ (sequence * 0x9E3779B185EBCA87ull) ^ (offset * 0xC2B2AE3D27D4EB4Full);
+}
+
+// Rolls one operation's checksum into a frame's; start with 0.
+inline uint64_t roll(uint64_t so_far, uint64_t operation_checksum) {
+  return ((so_far << 27 | so_far >> 37) ^ operation_checksum) * 0x9E3779B185EBCA87ull + 1;
+}
+
+inline uint64_t frame_checksum(FrameHeader header, uint64_t rolled, uint64_t seed) {
+  header.checksum = rolled;
+  return checksum_seeded(&header, sizeof header, seed);
+}
+
+inline uint64_t segment_checksum(SegmentHeader header, uint64_t secret) {
+  header.checksum = 0;
+  return checksum_seeded(&header, sizeof header, place_seed(secret, header.sequence, header.offset));
+}
+
+// ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+inline uint64_t operation_bytes(size_t key_bytes, size_t value_bytes) {
+  return round_up(sizeof(OperationHeader) + key_bytes + value_bytes, kOperationAlign);
+}
+
+// Fills in header, checksum and padding around a key and a value that already stand at `at` + 16.
+inline void seal_operation(uint8_t* at, OperationType type, size_t key_bytes, size_t value_bytes) {
+  OperationHeader header;
+  header.value_bytes = static_cast<uint32_t>(value_bytes);
+  header.key_bytes = static_cast<uint16_t>(key_bytes);
+  header.type = static_cast<uint8_t>(type);
+  store(at, header);
+  const size_t used = sizeof header + key_bytes + value_bytes;
+  std::memset(at + used, 0, operation_bytes(key_bytes, value_bytes) - used);
+  store(at, checksum(at + 8, used - 8));
+}
+
+inline void encode_operation(uint8_t* at, OperationType type, Bytes key, Bytes value) {
+  std::memcpy(at + sizeof(OperationHeader), key.data(), key.size());
+  std::memcpy(at + sizeof(OperationHeader) + key.size(), value.data(), value.size());
+  seal_operation(at, type, key.size(), value.size());
+}
+
+// A look at an operation whose bounds and checksum were found right.
+struct OperationView {
+  OperationType type = OperationType::kPut;
+  Bytes key;
+  Bytes value;
+  uint64_t bytes = 0;     // with padding
+  uint64_t checksum = 0;
+};
+
+// false: does not fit into `available`, is of no known type, or its checksum is wrong.
+inline bool read_operation(const uint8_t* at, uint64_t available, OperationView* out) {
+  if (available < sizeof(OperationHeader)) return false;
+  const auto header = load<OperationHeader>(at);
+  const uint64_t used = sizeof header + uint64_t{header.key_bytes} + header.value_bytes;
+  if (used > available || header.type < 1 || header.type > 3 || header.reserved != 0) return false;
+  if (checksum(at + 8, used - 8) != header.checksum) return false;
+  out->type = static_cast<OperationType>(header.type);
+  out->key = bytes_of(at + sizeof header, header.key_bytes);
+  out->value = bytes_of(at + sizeof header + header.key_bytes, header.value_bytes);
+  out->bytes = round_up(used, kOperationAlign);
+  out->checksum = header.checksum;
+  return true;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,91 @@
+#include "log/log_reader.h"
+
+namespace holdfast {
+
+bool LogReader::read_frame(const Segment& segment, uint64_t sequence, uint64_t offset, FrameView* out) const {
+  const uint64_t end = segment.end() < medium_.view_end() ? segment.end() : medium_.view_end();
+  if (offset % kFrameAlign != 0 || offset < segment.offset || offset >= end || end - offset < sizeof(FrameHeader)) {
+    return false;
+  }
+  const uint8_t* at = medium_.view() + offset;
+  const auto header = load<FrameHeader>(at);
+  if (header.magic != FrameHeader::kMagic || header.bytes % kFrameAlign != 0) return false;
+  if (header.bytes < sizeof header || header.bytes > end - offset) return false;
+  if (header.kind < 1 || header.kind > 3) return false;
+  const uint64_t room = header.bytes - sizeof header;
+  if (header.operations > room / sizeof(OperationHeader)) return false;
+
+  uint64_t rolled = 0;
+  if (header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
+    if (room < sizeof(LinkTarget)) return false;
+    rolled = load<LinkTarget>(at + sizeof header).checksum;
+  } else {
+    uint64_t used = 0;
+    for (uint32_t i = 0; i < header.operations; i++) {
+      OperationView view;
+      if (!read_operation(at + sizeof header + used, room - used, &view)) return false;
+      used += view.bytes;
+      if (used > room) return false;
+      rolled = roll(rolled, view.checksum);
+    }
+  }
+  if (frame_checksum(header, rolled, place_seed(secret_, sequence, offset)) != header.checksum) return false;
+  out->header = header;
+  out->offset = offset;
+  out->operations = at + sizeof header;
+  out->operations_bytes = room;
+  return true;
+}
+
+bool LogReader::read_segment_header(const Segment& segment, SegmentHeader* out) const {
+  if (segment.bytes < sizeof(SegmentHeader) || segment.end() > medium_.view_end()) return false;
+  *out = load<SegmentHeader>(medium_.view() + segment.offset);
+  return out->magic == SegmentHeader::kMagic && out->offset == segment.offset &&
+         out->checksum == segment_checksum(*out, secret_);
+}
+
+bool LogReader::follows(const FrameHeader& header, FrameExpectation* expected) {
+  if (header.incarnation < expected->incarnation) return false;
+  if (header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
+    if (header.epoch != (expected->pending_epoch ? expected->pending_epoch : expected->epoch)) return false;
+    expected->incarnation = header.incarnation;
+    return true;
+  }
+  if (expected->pending_epoch) {
+    if (header.epoch != expected->pending_epoch || header.part != expected->next_part) return false;
+    if (header.incarnation != expected->incarnation) return false;
+  } else if (header.epoch != expected->epoch + 1 || header.part != 0) {
+    return false;
+  }
+  expected->incarnation = header.incarnation;
+  if (header.flags & FrameHeader::kLastPart) {
+    expected->epoch = header.epoch;
+    expected->pending_epoch = 0;
+    expected->next_part = 0;
+  } else {
+    expected->pending_epoch = header.epoch;
+    expected->next_part = header.part + 1;
+  }
+  return true;
+}
+
+bool LogReader::read_link(const FrameView& frame, LinkTarget* out) const {
+  *out = load<LinkTarget>(frame.operations);
+  if (out->checksum != checksum(out, offsetof(LinkTarget, checksum))) return false;
+  return out->offset % 4096 == 0 && out->bytes >= 4096 && out->offset + out->bytes > out->offset;
+}
+
+bool LogReader::proves_durable(const Segment& segment, uint64_t sequence, uint64_t offset, uint64_t epoch,
+                               uint32_t incarnation) const {
+  FrameView frame;
+  for (uint64_t at = offset + kFrameAlign; at + sizeof(FrameHeader) <= segment.end(); at += kFrameAlign) {
+    if (at + sizeof(FrameHeader) > medium_.view_end()) return false;
+    const auto header = load<FrameHeader>(medium_.view() + at);
+    if (header.magic != FrameHeader::kMagic || header.epoch < epoch || header.incarnation < incarnation) continue;
+    if (!read_frame(segment, sequence, at, &frame)) continue;
+    if (frame.header.epoch - frame.header.behind >= epoch) return true;
+  }
+  return false;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,63 @@
+// Walks the frames of the log and says of each whether it is valid. Replay, the cleaner and check all read through it.
+//
+// It trusts nothing: every length is checked against the segment before it is followed, so bytes of any kind end the walk but
+// cannot lead it astray. It reads through the medium's mapping and changes nothing. One thread per reader.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "format/record.h"
+#include "medium/medium.h"
+
+namespace holdfast {
+
+// One valid frame. Pointers are into the mapping.
+struct FrameView {
+  FrameHeader header;
+  uint64_t offset = 0;                 // of the frame in the pool
+  const uint8_t* operations = nullptr;
+  uint64_t operations_bytes = 0;       // room for them, padding included
+};
+
+// What must be true of the next frame besides its checksum.
+struct FrameExpectation {
+  uint64_t epoch = 0;          // of the last whole record
+  uint64_t pending_epoch = 0;  // of a record of which only the first parts have been seen; 0: none
+  uint32_t next_part = 0;
+  uint32_t incarnation = 0;    // of the last frame
+};
+
+class LogReader {
+ public:
+  LogReader(const Medium& medium, uint64_t secret) : medium_(medium), secret_(secret) {}
+
+  // Is there a frame at `offset` that is whole in itself (whatever its epoch)?
+  bool read_frame(const Segment& segment, uint64_t sequence, uint64_t offset, FrameView* out) const;
+  bool read_segment_header(const Segment& segment, SegmentHeader* out) const;
+  // Does the frame follow what was seen before? Updates the expectation if so.
+  static bool follows(const FrameHeader& header, FrameExpectation* expected);
+  // The target of a link frame; false if it is not one of this pool's possible segments.
+  bool read_link(const FrameView& frame, LinkTarget* out) const;
+  // Is there, anywhere behind `offset` in the segment, a frame that proves that the record `epoch` had been
+  // durable? Then what stands at `offset` is damage, not a torn tail.
+  bool proves_durable(const Segment& segment, uint64_t sequence, uint64_t offset, uint64_t epoch, uint32_t incarnation) const;
+
+ private:
+  const Medium& medium_;
+  uint64_t secret_;
+};
+
+// Calls `each(view, offset of the operation)` for the operations of a valid frame, until it returns false.
+template <typename Each>
+void for_each_operation(const FrameView& frame, Each&& each) {
+  uint64_t at = 0;
+  for (uint32_t i = 0; i < frame.header.operations; i++) {
+    OperationView view;
+    if (!read_operation(frame.operations + at, frame.operations_bytes - at, &view)) return;
+    if (!each(view, frame.offset + sizeof(FrameHeader) + at)) return;
+    at += view.bytes;
+  }
+}
+
+}  // namespace holdfast

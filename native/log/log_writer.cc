@@ -1,0 +1,139 @@
+#include "log/log_writer.h"
+
+#include <algorithm>
+
+namespace holdfast {
+
+void LogWriter::resume(const Segment& head, uint64_t sequence, uint64_t position, bool fresh, uint32_t incarnation) {
+  head_ = head;
+  sequence_ = sequence;
+  position_ = position;
+  header_due_ = fresh;
+  incarnation_ = incarnation;
+  staged_.clear();
+}
+
+uint64_t LogWriter::room() const {
+  const uint64_t needed = (header_due_ ? sizeof(SegmentHeader) : 0) + kLinkFrameBytes + sizeof(FrameHeader);
+  const uint64_t left = head_.end() - position_;
+  return left > needed ? left - needed : 0;
+}
+
+uint64_t LogWriter::room_of(uint64_t segment_bytes) {
+  return segment_bytes - sizeof(SegmentHeader) - kLinkFrameBytes - sizeof(FrameHeader);
+}
+
+void LogWriter::seal_frame(uint8_t* frame, uint64_t frame_bytes, uint32_t operations, uint64_t rolled, uint16_t flags,
+                           uint32_t part, const RecordStamp& stamp) {
+  FrameHeader header;
+  header.bytes = static_cast<uint32_t>(frame_bytes);
+  header.epoch = stamp.epoch;
+  header.incarnation = incarnation_;
+  header.operations = operations;
+  header.kind = static_cast<uint16_t>(stamp.kind);
+  header.flags = flags;
+  header.part = part;
+  header.behind = static_cast<uint32_t>(std::min<uint64_t>(stamp.epoch - stamp.durable_epoch, UINT32_MAX));
+  header.time_ms = stamp.time_ms;
+  const uint64_t at = position_ + (header_due_ ? sizeof(SegmentHeader) : 0);
+  header.checksum = frame_checksum(header, rolled, place_seed(secret_, sequence_, at));
+  store(frame, header);
+}
+
+// The bytes at position_: behind what is staged, or straight to the medium.
+Status LogWriter::place(const uint8_t* frame, uint64_t bytes) {
+  const bool direct = !staging_on_ && !header_due_ && staged_.empty();
+  if (direct) {
+    HOLDFAST_TRY(medium_.append(position_, frame, bytes));
+    position_ += bytes;
+    return {};
+  }
+  if (staged_.empty()) staged_at_ = position_;
+  if (header_due_) {
+    SegmentHeader header;
+    header.sequence = sequence_;
+    header.offset = head_.offset;
+    header.bytes = head_.bytes;
+    header.first_epoch = load<FrameHeader>(frame).epoch;
+    header.checksum = segment_checksum(header, secret_);
+    const auto* raw = reinterpret_cast<const uint8_t*>(&header);
+    staged_.insert(staged_.end(), raw, raw + sizeof header);
+    position_ += sizeof header;
+    header_due_ = false;
+  }
+  staged_.insert(staged_.end(), frame, frame + bytes);
+  position_ += bytes;
+  return staging_on_ ? Status() : flush();
+}
+
+Status LogWriter::flush() {
+  if (staged_.empty()) return {};
+  Status placed = medium_.append(staged_at_, staged_.data(), staged_.size());
+  staged_.clear();
+  return placed;
+}
+
+Status LogWriter::write(RecordBuffer* record, const RecordStamp& stamp, std::vector<Placement>* placements) {
+  const uint64_t bytes = RecordBuffer::frame_bytes(record->bytes());
+  record->pad();
+  seal_frame(record->frame(), bytes, record->count(), record->rolled(), FrameHeader::kLastPart, 0, stamp);
+  HOLDFAST_TRY(place(record->frame(), bytes));
+  placements->push_back({0, record->bytes(), position_ - bytes + sizeof(FrameHeader), record->count()});
+  return {};
+}
+
+Status LogWriter::write_parts(const RecordBuffer& record, const RecordStamp& stamp, const std::vector<Segment>& next,
+                              size_t* taken, std::vector<Placement>* placements) {
+  *taken = 0;
+  std::vector<uint8_t> frame;
+  uint32_t part = 0;
+  uint64_t done = 0;
+  while (done < record.bytes()) {
+    uint64_t bytes = 0;
+    uint64_t rolled = 0;
+    uint32_t count = 0;
+    const uint64_t limit = room();
+    while (done + bytes < record.bytes()) {
+      const uint8_t* operation = record.operations() + done + bytes;
+      const auto header = load<OperationHeader>(operation);
+      const uint64_t size = operation_bytes(header.key_bytes, header.value_bytes);
+      if (bytes + size > limit) break;
+      bytes += size;
+      rolled = roll(rolled, header.checksum);
+      count++;
+    }
+    if (count == 0) {
+      if (*taken == next.size()) return Status(Code::kPoolFull, "the record does not fit into the segments at hand");
+      // Before its first part the record has not begun: the link belongs to the one before.
+      HOLDFAST_TRY(link_to(next[(*taken)++], part == 0 ? stamp.epoch - 1 : stamp.epoch, stamp.durable_epoch));
+      continue;
+    }
+    const uint64_t frame_bytes = RecordBuffer::frame_bytes(bytes);
+    frame.assign(frame_bytes, 0);
+    std::memcpy(frame.data() + sizeof(FrameHeader), record.operations() + done, bytes);
+    const bool last = done + bytes == record.bytes();
+    seal_frame(frame.data(), frame_bytes, count, rolled, last ? FrameHeader::kLastPart : 0, part++, stamp);
+    HOLDFAST_TRY(place(frame.data(), frame_bytes));
+    placements->push_back({done, bytes, position_ - frame_bytes + sizeof(FrameHeader), count});
+    done += bytes;
+  }
+  return {};
+}
+
+Status LogWriter::link_to(const Segment& next, uint64_t epoch, uint64_t durable_epoch) {
+  LinkTarget target{next.offset, next.bytes, next_sequence(), 0};
+  target.checksum = checksum(&target, offsetof(LinkTarget, checksum));
+  alignas(64) uint8_t frame[kLinkFrameBytes] = {};
+  store(frame + sizeof(FrameHeader), target);
+  seal_frame(frame, sizeof frame, 0, target.checksum, FrameHeader::kLastPart, 0,
+             {FrameKind::kLink, epoch, std::min(durable_epoch, epoch), 0});
+  HOLDFAST_TRY(place(frame, sizeof frame));
+  HOLDFAST_TRY(flush());  // what follows lies elsewhere
+  head_ = next;
+  sequence_++;
+  position_ = next.offset;
+  header_due_ = true;
+  return {};
+}
+
+}  // namespace holdfast

@@ -1,0 +1,97 @@
+// The operations of one record while they are gathered, already in the form they have on the medium. Room for the frame's header
+// is kept in front, so that a record which fits into the segment is appended from here without being copied again.
+// One owner, one thread.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+
+#include "format/record.h"
+
+namespace holdfast {
+
+class RecordBuffer {
+ public:
+  RecordBuffer() = default;
+  ~RecordBuffer() { std::free(data_); }
+  RecordBuffer(RecordBuffer&& other) noexcept { swap(other); }
+  RecordBuffer& operator=(RecordBuffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+
+  void add(OperationType type, Bytes key, Bytes value) {
+    uint8_t* at = grow(operation_bytes(key.size(), value.size()));
+    encode_operation(at, type, key, value);
+    rolled_ = roll(rolled_, load<uint64_t>(at));
+    count_++;
+  }
+  // An operation that is already in its final form (the cleaner's).
+  void add_encoded(const uint8_t* operation, uint64_t bytes) {
+    std::memcpy(grow(bytes), operation, bytes);
+    rolled_ = roll(rolled_, load<uint64_t>(operation));
+    count_++;
+  }
+  void clear() {
+    used_ = 0;
+    count_ = 0;
+    rolled_ = 0;
+    if (capacity_ > kKeep) {
+      std::free(data_);
+      data_ = nullptr;
+      capacity_ = 0;
+    }
+  }
+
+  uint32_t count() const { return count_; }
+  uint64_t bytes() const { return used_; }  // of operations
+  uint64_t rolled() const { return rolled_; }
+  uint8_t* frame() { return data_; }        // header room, then operations; padded to kFrameAlign by pad()
+  uint8_t* operations() { return data_ + sizeof(FrameHeader); }
+  const uint8_t* operations() const { return data_ + sizeof(FrameHeader); }
+
+  static uint64_t frame_bytes(uint64_t operations_bytes) {
+    return round_up(sizeof(FrameHeader) + operations_bytes, kFrameAlign);
+  }
+  // Zeros the tail up to the frame's full length (grow() always leaves room for it).
+  void pad() { std::memset(data_ + sizeof(FrameHeader) + used_, 0, frame_bytes(used_) - sizeof(FrameHeader) - used_); }
+
+ private:
+  static constexpr uint64_t kKeep = 256 * kKiB;
+
+  uint8_t* grow(uint64_t bytes) {
+    const uint64_t needed = sizeof(FrameHeader) + used_ + bytes + kFrameAlign;
+    if (needed > capacity_) {
+      capacity_ = round_up(needed + needed / 2, 512);
+      data_ = static_cast<uint8_t*>(std::realloc(data_, capacity_));
+      if (!data_) std::abort();  // out of memory: nothing durable was touched
+    }
+    uint8_t* at = data_ + sizeof(FrameHeader) + used_;
+    used_ += bytes;
+    return at;
+  }
+  void swap(RecordBuffer& other) {
+    std::swap(data_, other.data_);
+    std::swap(capacity_, other.capacity_);
+    std::swap(used_, other.used_);
+    std::swap(count_, other.count_);
+    std::swap(rolled_, other.rolled_);
+  }
+
+  uint8_t* data_ = nullptr;
+  uint64_t capacity_ = 0, used_ = 0;
+  uint32_t count_ = 0;
+  uint64_t rolled_ = 0;
+};
+
+template <typename Each>
+void for_each_key(const RecordBuffer& record, Each&& each) {
+  for (uint64_t at = 0; at < record.bytes();) {
+    const uint8_t* operation = record.operations() + at;
+    const auto header = load<OperationHeader>(operation);
+    each(bytes_of(operation + sizeof header, header.key_bytes));
+    at += operation_bytes(header.key_bytes, header.value_bytes);
+  }
+}
+
+}  // namespace holdfast

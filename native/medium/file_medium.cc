@@ -1,0 +1,259 @@
+#include "medium/file_medium.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "medium/pool_file.h"
+
+namespace holdfast {
+namespace {
+
+// What a pool that grows by itself is mapped with: room enough for any agent's state, small enough for dozens of pools
+// in the 128 TiB of a process. A pool that outgrows it goes on after it is reopened.
+constexpr uint64_t kWindowBytes = 4096 * kGiB;
+constexpr uint64_t kSmallestGrowth = kMiB;
+constexpr uint64_t kLargestGrowth = 64 * kMiB;
+
+uint64_t growth_step(uint64_t end) {
+  return round_up(std::clamp(end / 8, kSmallestGrowth, kLargestGrowth), kFileSegmentUnit);
+}
+
+}  // namespace
+
+FileMedium::FileMedium(PosixFile file, const std::string& path, const Superblock& superblock, const ChosenRoot& root)
+    : path_(path), fixed_bytes_(superblock.size), secret_(superblock.secret), file_(std::move(file)), root_(root) {}
+
+FileMedium::~FileMedium() { close(); }
+
+Result<std::unique_ptr<FileMedium>> FileMedium::start(PosixFile file, const std::string& path, const Superblock& superblock,
+                                                      const ChosenRoot& root, const FilePlace& place) {
+  std::unique_ptr<FileMedium> medium(new FileMedium(std::move(file), path, superblock, root));
+  medium->info_.name = "file";
+  medium->info_.durability = place.durability;
+  medium->info_.durability_reason = place.reason;
+  medium->info_.atom_bytes = 512;
+  medium->info_.segment_unit = kFileSegmentUnit;
+  medium->info_.barrier_is_per_thread = false;
+  medium->info_.grows = superblock.size == 0;
+  HOLDFAST_TRY(medium->map());
+  HOLDFAST_TRY(medium->adopt({}));
+  return medium;
+}
+
+// The window is larger than the file: mapping what is not there yet costs nothing, and the address of byte 0 never
+// changes while the file grows. It is never read at or behind view_end().
+Status FileMedium::map() {
+  FileFacts facts;
+  if (const int error = file_.facts(&facts)) return file_error(error, "cannot look at the pool " + path_);
+  uint64_t end = round_down(facts.size, kFileSegmentUnit);
+  if (fixed_bytes_ != 0) end = std::min(end, fixed_bytes_);
+  uint64_t window = fixed_bytes_ != 0 ? fixed_bytes_ : std::max(kWindowBytes, 2 * end);
+  int error = file_.map_shared(window, &view_);
+  while (error != 0 && fixed_bytes_ == 0 && window / 2 > end + kLargestGrowth) {
+    window /= 2;
+    error = file_.map_shared(window, &view_);
+  }
+  if (error != 0) {
+    return file_error(error, "cannot map the pool " + path_ + " (" + std::to_string(window) + " bytes of address space)");
+  }
+  window_ = window;
+  end_.store(end, std::memory_order_release);
+  return {};
+}
+
+void FileMedium::close() {
+  const State before = state_.exchange(State::kClosed);
+  if (before == State::kClosed) return;
+  if (before == State::kFailed) file_.forget_cached(view_, window_);
+  if (view_) PosixFile::unmap(view_, window_);
+  view_ = nullptr;
+  end_.store(0, std::memory_order_release);
+  file_.close();
+}
+
+Status FileMedium::refusal() const {
+  if (state_.load() == State::kClosed) return Status(Code::kClosed, "the pool " + path_ + " is closed");
+  return Status(Code::kFailed, "the pool " + path_ +
+                                   " has failed earlier (a write or sync went wrong): close it and open it again");
+}
+
+// Nothing may be assumed after a failed write or sync. The kernel has marked the lost pages clean, so a reopen would
+// read them from the cache as if they were on the disk: they are forgotten, as far as the kernel lets us.
+Status FileMedium::fail(const std::string& what, int error) {
+  State expected = State::kOpen;
+  state_.compare_exchange_strong(expected, State::kFailed);
+  file_.forget_cached(view_, window_);
+  return Status::system(Code::kIo, what + " of the pool " + path_ +
+                                       " failed, its outcome is unknown: close the pool and open it again", error);
+}
+
+Status FileMedium::append(uint64_t offset, const void* data, size_t size) {
+  if (!usable()) [[unlikely]] return refusal();
+  const uint64_t end = end_.load(std::memory_order_relaxed);
+  if (offset < kSegmentsOffset || offset > end || size > end - offset) [[unlikely]] {
+    return Status(Code::kOutOfRange, "append at " + std::to_string(offset) + " is outside the segments of the pool " + path_);
+  }
+  uint64_t writes = 0;
+  const int error = file_.write_at(offset, data, size, &writes);
+  counters_.appends.fetch_add(1, std::memory_order_relaxed);
+  counters_.writes.fetch_add(writes, std::memory_order_relaxed);
+  if (error != 0) [[unlikely]] return fail("a write", error);
+  counters_.bytes_appended.fetch_add(size, std::memory_order_relaxed);
+  return {};
+}
+
+Status FileMedium::sync() {
+  const std::lock_guard<std::mutex> one_at_a_time(sync_mutex_);
+  if (!usable()) [[unlikely]] return refusal();
+  const int error = file_.sync_data();
+  counters_.barriers.fetch_add(1, std::memory_order_relaxed);
+  if (error != 0) [[unlikely]] return fail("a sync", error);
+  return {};
+}
+
+Status FileMedium::barrier() {
+  HOLDFAST_TRY(sync());
+  if (!usable()) [[unlikely]] return refusal();  // a write on another thread failed meanwhile
+  return {};
+}
+
+// The slot that does not hold the current root is written, then synced. Crash before the sync has ended: that slot is
+// old, new or torn; if it is new it has the larger sequence and is the root, else the other slot still is.
+Status FileMedium::set_root(const Root& root) {
+  const std::lock_guard<std::mutex> one_at_a_time(root_mutex_);
+  if (!usable()) [[unlikely]] return refusal();
+  const ChosenRoot next = {root, root_.sequence + 1, 1 - root_.slot};
+  const RootSlot slot = make_root_slot(next.root, next.sequence, next.slot, secret_);
+  uint64_t writes = 0;
+  const int error = file_.write_at(kRootSlotOffsets[next.slot], &slot, sizeof slot, &writes);
+  counters_.writes.fetch_add(writes, std::memory_order_relaxed);
+  if (error != 0) return fail("writing the root", error);
+  HOLDFAST_TRY(sync());
+  root_ = next;
+  counters_.roots.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+Status FileMedium::adopt(const std::vector<Segment>& held) {
+  if (!usable()) return refusal();
+  const std::lock_guard<std::mutex> lock(space_mutex_);
+  const uint64_t end = end_.load();
+  space_.reset(kSegmentsOffset, window_);
+  for (const Segment& segment : held) {
+    const std::string named = "the segment at " + std::to_string(segment.offset) + " (" + std::to_string(segment.bytes) + " bytes)";
+    if (segment.end() < segment.offset || segment.end() > end) {
+      return Status(Code::kCorrupt, "the pool " + path_ + " is truncated or damaged: it ends at byte " + std::to_string(end) +
+                                        ", " + named + " does not fit: restore it from a backup");
+    }
+    if (segment.offset % kPageBytes != 0 || segment.bytes % kPageBytes != 0 || !space_.take(segment)) {
+      return Status(Code::kCorrupt, "the pool " + path_ + " is damaged: " + named + " is held twice or out of place");
+    }
+  }
+  return {};
+}
+
+Result<Segment> FileMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) {
+  if (!usable()) return refusal();
+  const uint64_t min = round_up(std::clamp<uint64_t>(min_bytes, 1, window_ + 1), kFileSegmentUnit);
+  const uint64_t want = round_up(std::clamp<uint64_t>(want_bytes, 1, window_ + 1), kFileSegmentUnit);
+  Result<Segment> segment = reserve(min, std::max(min, want));
+  if (!segment || kind != SegmentKind::kLog) return segment;
+  Status written = write_unwritten(*segment);
+  if (written.is_ok()) return segment;
+  release(*segment);
+  return written;
+}
+
+Result<Segment> FileMedium::reserve(uint64_t min, uint64_t want) {
+  const std::lock_guard<std::mutex> lock(space_mutex_);
+  std::optional<Segment> piece = space_.allocate(min, want);
+  if (!piece) {
+    return Status(Code::kPoolFull, "the pool " + path_ + " is full: no free piece of " + std::to_string(min) + " bytes in its " +
+                                       std::to_string(window_) + " bytes; delete something or make a larger pool");
+  }
+  int error = grow_to(piece->end());
+  if (error == 0) return *piece;
+  space_.release(*piece);
+  if (!is_disk_full(error)) return fail("growing the file", error);
+  // No room on the disk for all that was wanted: a smaller piece that is there already, else the least that will do.
+  piece = space_.allocate_below(end_.load(), min, want);
+  if (piece) return *piece;
+  piece = space_.allocate(min, min);
+  if (!piece) return disk_full(min, error);
+  error = grow_to(piece->end());
+  if (error == 0) return *piece;
+  space_.release(*piece);
+  return is_disk_full(error) ? disk_full(min, error) : fail("growing the file", error);
+}
+
+Status FileMedium::disk_full(uint64_t bytes, int error) const {
+  return Status::system(Code::kDiskFull, "no room on the disk for " + std::to_string(bytes) + " more bytes of the pool " + path_ +
+                                             " (nothing is lost: free some space, or delete something from the pool)", error);
+}
+
+// A step more than needed, if the disk has it: fewer, larger extents and fewer changes of the file's length.
+int FileMedium::grow_to(uint64_t needed) {
+  const uint64_t end = end_.load();
+  if (needed <= end) return 0;
+  const uint64_t stepped = std::min(round_up(needed, growth_step(end)), round_down(window_, kFileSegmentUnit));
+  int error = extend_file(std::max(needed, stepped));
+  if (is_disk_full(error) && stepped > needed) error = extend_file(needed);
+  return error;
+}
+
+int FileMedium::extend_file(uint64_t new_end) {
+  const uint64_t end = end_.load();
+  // Asked first, since a fallocate that cannot succeed fills the disk to the brim before it says so.
+  FileSystemFacts disk;
+  if (file_.file_system(&disk) == 0 && disk.free_bytes < new_end - end) return ENOSPC;
+  int error = file_.reserve(end, new_end - end);
+  if (error == EOPNOTSUPP) {
+    uint64_t writes = 0;
+    error = file_.write_zeros(end, new_end - end, &writes);
+    counters_.writes.fetch_add(writes, std::memory_order_relaxed);
+  }
+  if (error != 0) {
+    file_.truncate(end);  // what of it was made; a failure here only leaves the file longer than it need be
+    return error;
+  }
+  counters_.bytes_grown.fetch_add(new_end - end, std::memory_order_relaxed);
+  end_.store(new_end, std::memory_order_release);
+  return 0;
+}
+
+Status FileMedium::write_unwritten(const Segment& segment) {
+  uint64_t from = segment.offset;
+  if (file_.next_unwritten(segment.offset, &from) != 0) from = segment.offset;  // cannot be asked: all of it
+  if (from >= segment.end()) return {};
+  uint64_t writes = 0;
+  const int error = file_.write_zeros(from, segment.end() - from, &writes);
+  counters_.writes.fetch_add(writes, std::memory_order_relaxed);
+  if (is_disk_full(error)) return disk_full(segment.bytes, error);
+  if (error != 0) return fail("zeroing a segment", error);
+  return sync();
+}
+
+void FileMedium::release(const Segment& segment) {
+  const std::lock_guard<std::mutex> lock(space_mutex_);
+  // A piece that is free already is not taken back twice: it would be handed out twice.
+  space_.release(segment);
+}
+
+MediumSpace FileMedium::space() const {
+  MediumSpace space;
+  if (state_.load() == State::kClosed) return space;
+  FileSystemFacts disk;
+  if (file_.file_system(&disk) != 0) disk.free_bytes = 0;
+  const std::lock_guard<std::mutex> lock(space_mutex_);
+  const uint64_t end = end_.load();
+  const uint64_t held = window_ - kSegmentsOffset - space_.free_bytes();
+  space.capacity = fixed_bytes_ != 0 ? window_ - kSegmentsOffset : UINT64_MAX / 2;
+  space.taken = end;
+  space.free = space.capacity - held;
+  const Segment tail = space_.tail();
+  const uint64_t room = round_down(disk.free_bytes, kFileSegmentUnit) + (end > tail.offset ? end - tail.offset : 0);
+  space.largest_free = std::max(space_.largest_below(end), tail.bytes == 0 ? 0 : std::min(tail.bytes, room));
+  return space;
+}
+
+}  // namespace holdfast

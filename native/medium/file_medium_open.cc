@@ -1,0 +1,120 @@
+// Creating and opening a pool on the file medium. See open_medium.h for what creation promises across a crash.
+#include <cerrno>
+#include <cstring>
+
+#include "medium/file_medium.h"
+#include "medium/pool_file.h"
+#include "medium/pool_kind.h"
+
+namespace holdfast {
+namespace {
+
+Status check_size(uint64_t size) {
+  if (size == 0 || (size >= kMinFilePoolBytes && size <= kMaxFilePoolBytes)) return {};
+  return Status(Code::kOutOfRange, "the size of a pool must be 0 (grows by itself) or " + std::to_string(kMinFilePoolBytes) +
+                                       " to " + std::to_string(kMaxFilePoolBytes) + " bytes, not " + std::to_string(size));
+}
+
+OpenedMedium opened(std::unique_ptr<FileMedium> medium, const Superblock& superblock, bool created) {
+  OpenedMedium result;
+  result.medium = std::move(medium);
+  result.created = created;
+  std::memcpy(result.uuid, superblock.uuid, sizeof result.uuid);
+  result.secret = superblock.secret;
+  result.format_version = superblock.format_version;
+  return result;
+}
+
+// Everything but the superblocks is synced before they are written: a file that has one is whole.
+Status write_front(PosixFile& file, const Superblock& superblock, const std::string& path) {
+  const std::string what = "cannot write the new pool " + path;
+  uint64_t writes = 0;
+  if (const int error = file.write_zeros(0, kSegmentsOffset, &writes)) return file_error(error, what);
+  for (int slot = 0; slot < 2; slot++) {
+    const RootSlot root = make_root_slot(Root{}, 1 + slot, slot, superblock.secret);
+    if (const int error = file.write_at(kRootSlotOffsets[slot], &root, sizeof root, &writes)) return file_error(error, what);
+  }
+  if (const int error = file.sync_all()) return file_error(error, what);
+  for (const uint64_t offset : kSuperblockOffsets) {
+    if (const int error = file.write_at(offset, &superblock, sizeof superblock, &writes)) return file_error(error, what);
+  }
+  if (const int error = file.sync_all()) return file_error(error, what);
+  return {};
+}
+
+Result<OpenedMedium> create(const std::string& path, const MediumOptions& options) {
+  HOLDFAST_TRY(check_size(options.size));
+  const std::string folder = folder_of(path);
+  Result<FilePlace> place = file_place(folder);
+  if (!place) return std::move(place.status());
+  HOLDFAST_TRY(accept_place(*place, options.at_least, folder));
+  Result<Superblock> superblock = make_superblock(MediumKind::kFile, round_down(options.size, kFileSegmentUnit));
+  if (!superblock) return std::move(superblock.status());
+  Result<NewPoolFile> made = NewPoolFile::create(path);
+  if (!made) return std::move(made.status());
+  HOLDFAST_TRY(write_front(made->file(), *superblock, path));
+  const ChosenRoot root = {Root{}, 2, 1};
+  HOLDFAST_TRY(made->publish());
+  Result<std::unique_ptr<FileMedium>> medium =
+      FileMedium::start(std::move(made->file()), path, *superblock, root, *place);
+  if (!medium) return std::move(medium.status());
+  return opened(std::move(*medium), *superblock, true);
+}
+
+Status check_options(const Superblock& superblock, const MediumOptions& options, const std::string& path) {
+  if (superblock.medium != MediumKind::kFile) return wrong_medium(path, "pmem", "file");
+  if (options.size == 0 || round_down(options.size, kFileSegmentUnit) == superblock.size) return {};
+  const std::string had = superblock.size == 0 ? "to grow by itself" : "with " + std::to_string(superblock.size) + " bytes";
+  return Status(Code::kOutOfRange, "the pool " + path + " was created " + had + ", its size cannot be changed to " +
+                                       std::to_string(options.size) + ": leave the size out");
+}
+
+// Between open and lock the name may have been given to another file.
+bool still_named(const PosixFile& file, const std::string& path) {
+  FileFacts opened_facts, named_facts;
+  return file.facts(&opened_facts) == 0 && path_facts(path, &named_facts) == 0 &&
+         opened_facts.inode == named_facts.inode && opened_facts.device == named_facts.device;
+}
+
+Result<OpenedMedium> open_existing(const std::string& path, const MediumOptions& options) {
+  PosixFile file;
+  if (const int error = file.open_existing(path, true)) return file_error(error, "cannot open the pool " + path);
+  HOLDFAST_TRY(lock_pool_file(file, path));
+  if (!still_named(file, path)) return Status(Code::kNotFound, "the pool " + path + " was removed while it was opened");
+
+  std::string head(kSegmentsOffset, '\0');
+  size_t got = 0;
+  if (const int error = file.read_at(0, head.data(), head.size(), &got)) return file_error(error, "cannot read the pool " + path);
+  head.resize(got);
+  if (kind_of_head(head) == PoolKind::kPmem) return wrong_medium(path, "pmem", "file");
+  Result<Superblock> superblock = choose_superblock(head, path);
+  if (!superblock) return std::move(superblock.status());
+  HOLDFAST_TRY(check_options(*superblock, options, path));
+  Result<ChosenRoot> root = choose_root(head, superblock->secret, path);
+  if (!root) return std::move(root.status());
+
+  Result<FilePlace> place = file_place(path);
+  if (!place) return std::move(place.status());
+  HOLDFAST_TRY(accept_place(*place, options.at_least, path));
+  Result<std::unique_ptr<FileMedium>> medium = FileMedium::start(std::move(file), path, *superblock, *root, *place);
+  if (!medium) return std::move(medium.status());
+  return opened(std::move(*medium), *superblock, false);
+}
+
+}  // namespace
+
+Result<OpenedMedium> open_file_medium(const std::string& path, const MediumOptions& options) {
+  // Others may create or remove the pool while we look: whoever loses looks again, a few times.
+  for (int attempt = 0;; attempt++) {
+    Result<PoolKind> kind = kind_at(path);
+    if (!kind) return std::move(kind.status());
+    HOLDFAST_TRY(check_mode(*kind, options.create, path));
+    const bool exists = *kind != PoolKind::kNothing;
+    Result<OpenedMedium> result = exists ? open_existing(path, options) : create(path, options);
+    const Code code = result.status().code();
+    const bool raced = exists ? code == Code::kNotFound : code == Code::kExists;
+    if (!raced || attempt == 3 || options.create != CreateMode::kIfMissing) return result;
+  }
+}
+
+}  // namespace holdfast

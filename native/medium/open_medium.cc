@@ -1,0 +1,118 @@
+#include "medium/open_medium.h"
+
+#include "medium/file_medium.h"
+#include "medium/place_facts.h"
+#include "medium/pool_file.h"
+#include "medium/pool_kind.h"
+#ifdef HOLDFAST_WITH_PMEM
+#include "medium/pmem_medium.h"
+#endif
+
+namespace holdfast {
+namespace {
+
+#ifdef HOLDFAST_WITH_PMEM
+constexpr bool kBuiltWithPmem = true;
+Result<OpenedMedium> open_on_pmem(const std::string& path, const MediumOptions& options) {
+  return open_pmem_medium(path, options);
+}
+std::string pmem_version() { return libpmemobj_version(); }
+#else
+constexpr bool kBuiltWithPmem = false;
+Result<OpenedMedium> open_on_pmem(const std::string& path, const MediumOptions&) {
+  return Status(Code::kMediumUnavailable,
+                "the pool " + path + " needs persistent memory through libpmemobj, which this build is without: install the "
+                "Debian package libpmemobj-dev (apt-get install libpmemobj-dev), then rebuild (npm rebuild holdfast)");
+}
+std::string pmem_version() { return ""; }
+#endif
+
+// Where a new pool would go by itself: persistent memory only where a mapping proves it. PMEM_IS_PMEM_FORCE alone decides
+// nothing: it makes libpmem believe, not the memory persistent.
+bool auto_takes_pmem(const std::string& folder) {
+  if (!kBuiltWithPmem) return false;
+  Result<bool> works = map_sync_works(folder);
+  return works.is_ok() && *works;  // an error will be met again, and worded, by the creation itself
+}
+
+Result<OpenedMedium> dispatch(const std::string& path, const MediumOptions& options, PoolKind kind) {
+  const bool is_pmem = kind == PoolKind::kPmem;
+  switch (options.choice) {
+    case MediumChoice::kFile:
+      return is_pmem ? Result<OpenedMedium>(wrong_medium(path, "pmem", "file")) : open_file_medium(path, options);
+    case MediumChoice::kPmem:
+      return kind == PoolKind::kFile ? Result<OpenedMedium>(wrong_medium(path, "file", "pmem")) : open_on_pmem(path, options);
+    case MediumChoice::kAuto:
+      break;
+  }
+  const bool take_pmem = kind == PoolKind::kNothing ? auto_takes_pmem(folder_of(path)) : is_pmem;
+  return take_pmem ? open_on_pmem(path, options) : open_file_medium(path, options);
+}
+
+void choose(PlaceReport* report, const FilePlace& place) {
+  const bool pmem = report->map_sync || report->device_dax;
+  if (report->exists ? report->pool_medium == std::string("pmem") : pmem && kBuiltWithPmem) {
+    report->choice = "pmem";
+    report->durability = pmem ? DurabilityClass::kPower : DurabilityClass::kProcess;
+    report->reason = report->device_dax ? "a device dax: persistent memory without a file system"
+                     : pmem             ? "MAP_SYNC works here: stores reach persistent memory"
+                                        : "a pmem pool on what is not persistent memory: survives the process, not a power cut";
+    return;
+  }
+  if (place.network) {
+    report->reason = place.reason;
+    return;
+  }
+  report->choice = "file";
+  report->durability = place.durability;
+  report->reason = place.reason;
+  if (pmem && !report->exists) report->reason += "; this is persistent memory, but this build is without libpmemobj (install libpmemobj-dev and rebuild)";
+}
+
+}  // namespace
+
+Result<OpenedMedium> open_medium(const std::string& path, const MediumOptions& options) {
+  Result<PoolKind> kind = kind_at(path);
+  if (!kind) return std::move(kind.status());
+  HOLDFAST_TRY(check_mode(*kind, options.create, path));
+  Result<OpenedMedium> result = dispatch(path, options, *kind);
+  if (!result) return result;
+  const MediumInfo& info = result->medium->info();
+  if (info.durability < options.at_least) {
+    return accept_place(FilePlace{info.name, false, info.durability, info.durability_reason}, options.at_least, path);
+  }
+  return result;
+}
+
+Result<PlaceReport> probe_place(const std::string& path) {
+  PlaceReport report;
+  report.built_with_pmem = kBuiltWithPmem;
+  report.libpmemobj_version = pmem_version();
+  report.pmem_forced = pmem_is_forced();
+  report.device_dax = is_device_dax(path);
+
+  FileFacts facts;
+  const bool is_folder = path_facts(path, &facts) == 0 && facts.folder;
+  const std::string folder = is_folder ? path : folder_of(path);
+  if (!is_folder) {
+    Result<PoolKind> kind = kind_at(path);
+    if (!kind) return std::move(kind.status());
+    report.exists = *kind == PoolKind::kFile || *kind == PoolKind::kPmem;
+    report.pool_medium = *kind == PoolKind::kFile ? "file" : *kind == PoolKind::kPmem ? "pmem" : "";
+  }
+  const std::string probed = report.exists ? path : folder;
+  Result<FilePlace> place = file_place(probed);
+  if (!place) return std::move(place.status());
+  if (const int error = path_facts(probed, &facts)) return file_error(error, "cannot look at " + probed);
+  report.dax = facts.dax;
+  report.writable = path_writable(probed) == 0;
+  report.file_system = report.device_dax ? "device dax" : place->file_system;
+  if (!report.device_dax && path_writable(folder) == 0) {
+    Result<bool> works = map_sync_works(folder);
+    report.map_sync = works.is_ok() && *works;
+  }
+  choose(&report, *place);
+  return report;
+}
+
+}  // namespace holdfast

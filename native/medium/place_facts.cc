@@ -1,0 +1,177 @@
+#include "medium/place_facts.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+
+#include "medium/pool_file.h"
+#include "medium/posix_file.h"
+
+namespace holdfast {
+namespace {
+
+struct KnownType {
+  uint64_t magic;
+  const char* name;
+  enum Kind { kDisk, kMemory, kNetwork, kUser } kind;
+};
+
+// The kernel's numbers; what is not listed is taken for a disk.
+constexpr KnownType kKnownTypes[] = {
+    {0xef53, "ext4", KnownType::kDisk},           {0x58465342, "xfs", KnownType::kDisk},
+    {0x9123683e, "btrfs", KnownType::kDisk},      {0xf2f52010, "f2fs", KnownType::kDisk},
+    {0x2fc12fc1, "zfs", KnownType::kDisk},        {0xca451a4e, "bcachefs", KnownType::kDisk},
+    {0x794c7630, "overlay", KnownType::kDisk},    {0x4d44, "vfat", KnownType::kDisk},
+    {0x01021994, "tmpfs", KnownType::kMemory},    {0x858458f6, "ramfs", KnownType::kMemory},
+    {0x958458f6, "hugetlbfs", KnownType::kMemory},
+    {0x6969, "nfs", KnownType::kNetwork},         {0x517b, "smb", KnownType::kNetwork},
+    {0xff534d42, "cifs", KnownType::kNetwork},    {0xfe534d42, "smb2", KnownType::kNetwork},
+    {0x01021997, "9p", KnownType::kNetwork},      {0x00c36400, "ceph", KnownType::kNetwork},
+    {0x5346414f, "afs", KnownType::kNetwork},     {0x6b414653, "kafs", KnownType::kNetwork},
+    {0x73757245, "coda", KnownType::kNetwork},    {0x0bd00bd0, "lustre", KnownType::kNetwork},
+    {0x47504653, "gpfs", KnownType::kNetwork},    {0x65735546, "fuse", KnownType::kUser},
+};
+
+KnownType known_type(uint64_t magic) {
+  for (const KnownType& type : kKnownTypes) {
+    if (type.magic == magic) return type;
+  }
+  return {magic, "", KnownType::kDisk};
+}
+
+struct MountFacts {
+  std::string type;
+  std::string options;  // comma separated, of the mount and of the file system
+};
+
+// From /proc/self/mountinfo, by device number: "36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/root rw,errors=continue".
+// Not found (btrfs subvolumes have numbers of their own; no /proc): empty.
+MountFacts mount_of(const FileFacts& facts) {
+  MountFacts found;
+  std::string text;
+  if (read_text("/proc/self/mountinfo", &text) != 0) return found;
+  const std::string wanted = std::to_string(facts.device_major) + ":" + std::to_string(facts.device_minor);
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string id, parent, device, root, where, options, word, type, source, more;
+    if (!(fields >> id >> parent >> device >> root >> where >> options) || device != wanted) continue;
+    while (fields >> word && word != "-") {
+    }
+    fields >> type >> source >> more;
+    found = {type, options + "," + more};
+  }
+  return found;
+}
+
+bool has_option(const std::string& options, const std::string& wanted) {
+  return ("," + options + ",").find("," + wanted + ",") != std::string::npos;
+}
+
+std::string option_value(const std::string& options, const std::string& name) {
+  const std::string all = "," + options + ",";
+  const size_t at = all.find("," + name + "=");
+  if (at == std::string::npos) return "";
+  const size_t begin = at + name.size() + 2;
+  return all.substr(begin, all.find(',', begin) - begin);
+}
+
+void classify_disk(const MountFacts& mount, FilePlace* place) {
+  const std::string behind = "a file behind fdatasync on " + place->file_system;
+  if (has_option(mount.options, "nobarrier") || has_option(mount.options, "barrier=0")) {
+    place->reason = behind + ", but it is mounted without write barriers, so the disk's own cache is never flushed";
+    return;
+  }
+  if (place->file_system == "overlay") {
+    if (has_option(mount.options, "volatile")) {
+      place->reason = "the overlay is mounted volatile: syncs do nothing there";
+      return;
+    }
+    FileSystemFacts upper;
+    if (path_file_system(option_value(mount.options, "upperdir"), &upper) == 0 &&
+        known_type(upper.type).kind == KnownType::kMemory) {
+      place->reason = "the upper layer of the overlay is in memory";
+      return;
+    }
+  }
+  place->durability = DurabilityClass::kPower;
+  place->reason = behind + (place->file_system == "overlay" ? " (as durable as its upper layer)" : "");
+}
+
+}  // namespace
+
+Result<FilePlace> file_place(const std::string& path) {
+  FileFacts facts;
+  FileSystemFacts system;
+  if (const int error = path_facts(path, &facts)) return file_error(error, "cannot look at " + path);
+  if (const int error = path_file_system(path, &system)) return file_error(error, "cannot look at the file system of " + path);
+  const MountFacts mount = mount_of(facts);
+  const KnownType type = known_type(system.type);
+  FilePlace place;
+  place.file_system = !mount.type.empty() ? mount.type : *type.name ? type.name : "unknown";
+  switch (type.kind) {
+    case KnownType::kDisk:
+      classify_disk(mount, &place);
+      break;
+    case KnownType::kMemory:
+      place.reason = place.file_system + " is memory: what is there survives the process, not a power cut";
+      break;
+    case KnownType::kUser:
+      place.reason = place.file_system + " is a file system in user space: what its sync promises cannot be known";
+      break;
+    case KnownType::kNetwork:
+      place.network = true;
+      place.reason = place.file_system + " is a network file system: locks and mappings cannot be relied on there";
+      break;
+  }
+  return place;
+}
+
+Status accept_place(const FilePlace& place, DurabilityClass at_least, const std::string& path) {
+  if (place.network) {
+    return Status(Code::kMediumUnavailable,
+                  "cannot keep a pool at " + path + ": " + place.reason + "; put it on a disk of this machine");
+  }
+  if (place.durability < at_least) {
+    return Status(Code::kDurability, "durability '" + std::string(durability_name(at_least)) + "' was asked for, but " + path +
+                                         " gives only '" + durability_name(place.durability) + "': " + place.reason);
+  }
+  return {};
+}
+
+Result<bool> map_sync_works(const std::string& folder) {
+  PosixFile file;
+  int error = file.create_unnamed(folder);
+  if (error == EOPNOTSUPP || error == EISDIR) {  // no unnamed files there: a named one, removed at once
+    const std::string name = folder + "/.holdfast-probe-" + std::to_string(own_pid());
+    error = file.create_new(name);
+    if (error == 0) remove_file(name);
+  }
+  if (error != 0) return file_error(error, "cannot make a file in " + folder);
+  bool works = false;
+  error = file.reserve(0, 4096);
+  if (error == EOPNOTSUPP) error = file.truncate(4096);
+  if (error == 0) error = file.map_sync_works(4096, &works);
+  if (error != 0) return file_error(error, "cannot map a file in " + folder);
+  return works;
+}
+
+bool is_device_dax(const std::string& path) {
+  FileFacts facts;
+  if (path_facts(path, &facts) != 0 || !facts.character_device) return false;
+  std::string target;
+  const std::string device = "/sys/dev/char/" + std::to_string(facts.special_major) + ":" + std::to_string(facts.special_minor);
+  return link_target(device + "/subsystem", &target) == 0 && name_of(target) == "dax";
+}
+
+bool pmem_is_forced() {
+  const char* value = std::getenv("PMEM_IS_PMEM_FORCE");
+  return value && std::strcmp(value, "1") == 0;
+}
+
+const char* durability_name(DurabilityClass durability) {
+  return durability == DurabilityClass::kPower ? "power" : "process";
+}
+
+}  // namespace holdfast

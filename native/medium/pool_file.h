@@ -1,0 +1,50 @@
+// What a pool's file needs whatever the medium: wording of the system's errors, the pool's lock, atomic creation.
+//
+// The lock is flock on the pool's own file: there is no lock file, and the kernel drops it with the process, however
+// that dies. Creation: under a temporary name in the same folder, filled, synced, renamed without replacing, folder synced. A crash in
+// between leaves a temporary file that nobody has locked; the next creation in that place removes it.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "medium/posix_file.h"
+
+namespace holdfast {
+
+// `what` failed with this errno: kPermission, kReadOnly, kDiskFull, kNotFound, ... as the errno says, else kIo.
+Status file_error(int error, const std::string& what);
+bool is_disk_full(int error);
+
+// kLocked, naming the owner's pid where it can be known.
+Status lock_pool_file(PosixFile& file, const std::string& path);
+
+// A pool being created. Removed again unless published.
+class NewPoolFile {
+ public:
+  // Removes what dead creators of the same pool have left, then makes and locks the temporary file.
+  static Result<NewPoolFile> create(const std::string& path);
+  NewPoolFile(NewPoolFile&& other) noexcept;
+  NewPoolFile& operator=(NewPoolFile&&) = delete;
+  ~NewPoolFile();
+
+  PosixFile& file() { return file_; }
+  const std::string& temporary_path() const { return temporary_; }
+
+  // Gives the file (its content already synced) its name and makes that durable. kExists: another was quicker.
+  // The lock goes on with file(). Crash: no pool before the rename, the whole pool after it.
+  Status publish();
+
+ private:
+  NewPoolFile(std::string path, std::string temporary) : path_(std::move(path)), temporary_(std::move(temporary)) {}
+  std::string path_;
+  std::string temporary_;  // empty once published
+  PosixFile file_;
+};
+
+// ".<name>.holdfast-new-<pid>" in the folder of `path`: for media that make their file by other means (libpmemobj).
+std::string temporary_name(const std::string& path);
+void sweep_stale_temporaries(const std::string& path);
+Status publish_file(const std::string& temporary, const std::string& path);
+
+}  // namespace holdfast

@@ -1,0 +1,91 @@
+// Every system call the media make about files and folders, and nothing else: no policy, no wording.
+//
+// They are made through the plain libc symbols (pwrite, fdatasync, ftruncate, fallocate, rename, fsync, ...), so that a
+// preloaded shim sees and can fail each of them. All return 0 or the errno; EINTR and short transfers are gone on with here.
+// Threads: any, except that open, map and close belong to one thread at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace holdfast {
+
+// What stat says about a path. Symbolic links are followed.
+struct FileFacts {
+  bool regular = false, folder = false, character_device = false;
+  uint64_t device = 0, inode = 0, size = 0;
+  uint32_t device_major = 0, device_minor = 0;          // of the file system the file is on
+  uint32_t special_major = 0, special_minor = 0;        // of the device that the file is
+  bool dax = false;                                     // the statx attribute: a promise, not a proof
+};
+
+struct FileSystemFacts {
+  uint64_t type = 0;        // the magic number
+  uint64_t free_bytes = 0;  // for an unprivileged user
+};
+
+class PosixFile {
+ public:
+  PosixFile() = default;
+  ~PosixFile() { close(); }
+  PosixFile(PosixFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  PosixFile& operator=(PosixFile&& other) noexcept {
+    close();
+    fd_ = std::exchange(other.fd_, -1);
+    return *this;
+  }
+
+  int open_existing(const std::string& path, bool writable);
+  int create_new(const std::string& path);         // EEXIST if the name is taken
+  int create_unnamed(const std::string& folder);   // a file without a name, gone when closed
+  void close();
+  bool is_open() const { return fd_ >= 0; }
+
+  // *writes grows by one for each pwrite made.
+  int write_at(uint64_t offset, const void* data, size_t size, uint64_t* writes);
+  int write_zeros(uint64_t offset, uint64_t size, uint64_t* writes);
+  int read_at(uint64_t offset, void* to, size_t size, size_t* got) const;  // *got < size: the file ends there
+  int sync_data();                                                         // fdatasync
+  int sync_all();                                                          // fsync
+  int reserve(uint64_t offset, uint64_t bytes);  // fallocate: real blocks, file made longer; EOPNOTSUPP where there is none
+  int truncate(uint64_t size);
+  // Where the first block at or after `offset` begins that was never written (the file's end at the latest).
+  int next_unwritten(uint64_t offset, uint64_t* found) const;
+  // Clean pages of the page cache are forgotten, so that the next read asks the device.
+  void forget_cached(const uint8_t* mapped, uint64_t bytes);
+
+  int try_lock();  // flock, exclusive; EWOULDBLOCK if another open file holds it
+  int facts(FileFacts* facts) const;
+  int file_system(FileSystemFacts* facts) const;
+
+  int map_shared(uint64_t bytes, const uint8_t** at) const;  // read-only
+  static void unmap(const uint8_t* at, uint64_t bytes);
+  int map_sync_works(uint64_t bytes, bool* works) const;     // MAP_SHARED_VALIDATE | MAP_SYNC
+
+ private:
+  int fd_ = -1;
+};
+
+int path_facts(const std::string& path, FileFacts* facts);
+int path_file_system(const std::string& path, FileSystemFacts* facts);
+int path_writable(const std::string& path);
+int path_exists_unfollowed(const std::string& path);  // 0 also for a dangling symbolic link
+int link_target(const std::string& path, std::string* target);
+// Gives `from` the name `to` unless that is taken (EEXIST); never replaces. Renames, or links and unlinks where the
+// file system cannot rename so.
+int rename_without_replacing(const std::string& from, const std::string& to);
+int remove_file(const std::string& path);
+int sync_folder(const std::string& folder);
+int list_folder(const std::string& folder, std::vector<std::string>* names);
+int read_text(const std::string& path, std::string* text);  // small files, those of /proc too
+bool process_is_dead(int64_t pid);
+int64_t own_pid();
+
+// "/a/b" -> "/a", "b" -> ".", "/b" -> "/".
+std::string folder_of(const std::string& path);
+std::string name_of(const std::string& path);
+
+}  // namespace holdfast

@@ -1,0 +1,126 @@
+#include "medium/superblock.h"
+
+#include <sys/random.h>
+
+#include <cerrno>
+
+#include "base/checksum.h"
+
+namespace holdfast {
+namespace {
+
+static_assert(Root::kBytes == kRootBytes);
+
+enum class Validity { kAbsent, kDamaged, kValid };
+
+Validity verify(Bytes head, uint64_t offset, Superblock* out) {
+  if (head.size() < offset + sizeof(Superblock)) return Validity::kAbsent;
+  *out = load<Superblock>(head.data() + offset);
+  if (std::memcmp(out->magic, kSuperblockMagic, sizeof kSuperblockMagic) != 0) return Validity::kAbsent;
+  return out->checksum == checksum(out, offsetof(Superblock, checksum)) ? Validity::kValid : Validity::kDamaged;
+}
+
+bool has_root_magic(Bytes head, uint64_t offset) {
+  return head.size() >= offset + sizeof(RootSlot) &&
+         std::memcmp(head.data() + offset, kRootSlotMagic, sizeof kRootSlotMagic) == 0;
+}
+
+uint64_t root_checksum(const RootSlot& slot, int number, uint64_t secret) {
+  return checksum_seeded(&slot, offsetof(RootSlot, reserved), secret + kRootSlotOffsets[number]);
+}
+
+std::string pages(const uint64_t (&offsets)[2]) {
+  return "(offsets " + std::to_string(offsets[0]) + " and " + std::to_string(offsets[1]) + ")";
+}
+
+Status check_version(const Superblock& superblock, const std::string& where) {
+  if (superblock.format_version == kFormatVersion) return {};
+  const std::string versions =
+      "format " + std::to_string(superblock.format_version) + ", this Holdfast knows format " + std::to_string(kFormatVersion);
+  if (superblock.format_version > kFormatVersion) {
+    return Status(Code::kNewerFormat, "the pool " + where + " has " + versions + ": use a newer version of the package");
+  }
+  return Status(Code::kCorrupt, "the superblock of " + where + " is damaged: it says " + versions);
+}
+
+}  // namespace
+
+Result<Superblock> make_superblock(MediumKind medium, uint64_t size) {
+  Superblock superblock = {};
+  uint8_t random[sizeof superblock.uuid + sizeof superblock.secret];
+  size_t got = 0;
+  while (got < sizeof random) {
+    const ssize_t n = getrandom(random + got, sizeof random - got, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Status::system(Code::kIo, "no random bytes for a new pool's identity", errno);
+    got += static_cast<size_t>(n);
+  }
+  std::memcpy(superblock.magic, kSuperblockMagic, sizeof superblock.magic);
+  superblock.medium = medium;
+  superblock.format_version = kFormatVersion;
+  std::memcpy(superblock.uuid, random, sizeof superblock.uuid);
+  superblock.uuid[6] = static_cast<uint8_t>((superblock.uuid[6] & 0x0f) | 0x40);  // a version 4 uuid
+  superblock.uuid[8] = static_cast<uint8_t>((superblock.uuid[8] & 0x3f) | 0x80);
+  superblock.secret = load<uint64_t>(random + sizeof superblock.uuid);
+  superblock.size = size;
+  superblock.checksum = checksum(&superblock, offsetof(Superblock, checksum));
+  return superblock;
+}
+
+Result<Superblock> choose_superblock(Bytes head, const std::string& where) {
+  Superblock copies[2];
+  const Validity first = verify(head, kSuperblockOffsets[0], &copies[0]);
+  const Validity second = verify(head, kSuperblockOffsets[1], &copies[1]);
+  if (first != Validity::kValid && second != Validity::kValid) {
+    const bool was_a_pool = first == Validity::kDamaged || second == Validity::kDamaged ||
+                            has_root_magic(head, kRootSlotOffsets[0]) || has_root_magic(head, kRootSlotOffsets[1]);
+    if (was_a_pool) {
+      return Status(Code::kCorrupt, "both superblocks of " + where + " are damaged " + pages(kSuperblockOffsets) +
+                                        ": restore the pool from a backup");
+    }
+    return Status(Code::kNotAPool, where + " is not a Holdfast pool: " +
+                                       (head.empty() ? "it is empty" : "no superblock was found in it"));
+  }
+  if (first == Validity::kValid && second == Validity::kValid &&
+      std::memcmp(&copies[0], &copies[1], sizeof(Superblock)) != 0) {
+    return Status(Code::kCorrupt, "the two superblocks of " + where + " disagree " + pages(kSuperblockOffsets) +
+                                      ": its pages come from different pools; restore it from a backup");
+  }
+  const Superblock& chosen = copies[first == Validity::kValid ? 0 : 1];
+  HOLDFAST_TRY(check_version(chosen, where));
+  return chosen;
+}
+
+RootSlot make_root_slot(const Root& root, uint64_t sequence, int slot, uint64_t secret) {
+  RootSlot made = {};
+  std::memcpy(made.magic, kRootSlotMagic, sizeof made.magic);
+  made.sequence = sequence;
+  std::memcpy(made.root, root.bytes, sizeof made.root);
+  made.checksum = root_checksum(made, slot, secret);
+  return made;
+}
+
+Result<ChosenRoot> choose_root(Bytes head, uint64_t secret, const std::string& where) {
+  if (head.size() < kSegmentsOffset) {
+    return Status(Code::kCorrupt, "the pool " + where + " is truncated: it ends at byte " + std::to_string(head.size()) +
+                                      ", its first segment begins at " + std::to_string(kSegmentsOffset));
+  }
+  ChosenRoot chosen;
+  bool found = false;
+  for (int number = 0; number < 2; number++) {
+    const RootSlot slot = load<RootSlot>(head.data() + kRootSlotOffsets[number]);
+    if (!has_root_magic(head, kRootSlotOffsets[number]) || slot.checksum != root_checksum(slot, number, secret)) continue;
+    if (found && slot.sequence <= chosen.sequence) continue;
+    found = true;
+    std::memcpy(chosen.root.bytes, slot.root, sizeof slot.root);
+    chosen.sequence = slot.sequence;
+    chosen.slot = number;
+  }
+  if (!found) {
+    return Status(Code::kCorrupt, "both root slots of " + where + " are damaged " + pages(kRootSlotOffsets) +
+                                      ": restore the pool from a backup");
+  }
+  return chosen;
+}
+
+}  // namespace holdfast

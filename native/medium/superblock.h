@@ -1,0 +1,33 @@
+// Makes and verifies the superblock and the root slots: bytes in memory only, no file. Any thread.
+//
+// A superblock that has not been verified is only bytes; verified, it is a Superblock (choose_superblock is the one door).
+// One damaged copy, or one torn root slot, is survived by the other; a root slot torn by a crash is the new root that did
+// not happen.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "format/layout.h"
+#include "medium/medium.h"
+
+namespace holdfast {
+
+// A new identity: random uuid and secret, current format.
+Result<Superblock> make_superblock(MediumKind medium, uint64_t size);
+
+// `head`: the first bytes of a pool, kSegmentsOffset of them or fewer if the file is shorter.
+// kNotAPool, kNewerFormat, kCorrupt (naming both copies). `where` names the pool in messages.
+Result<Superblock> choose_superblock(Bytes head, const std::string& where);
+
+struct ChosenRoot {
+  Root root;
+  uint64_t sequence = 0;
+  int slot = 0;
+};
+
+RootSlot make_root_slot(const Root& root, uint64_t sequence, int slot, uint64_t secret);
+// kCorrupt when neither slot is valid, or the pool ends before them.
+Result<ChosenRoot> choose_root(Bytes head, uint64_t secret, const std::string& where);
+
+}  // namespace holdfast
