@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 
 import { HoldfastError } from '../errors';
 import type { PoolCore, Run } from '../types';
+import { claim, release } from './active';
 import { RUN_FORMAT, type Entry, type RunHeader, type StartEntry } from './entries';
 import { JournalWriter, Journals } from './journal';
 import { gather } from './kept';
@@ -24,13 +25,7 @@ export async function openRun<Input = unknown, State = unknown, Result = unknown
 ): Promise<Run<Input, State, Result>> {
   checkRunId(id);
   const journals = Journals.of(pool);
-  if (journals.active.has(id)) {
-    throw new HoldfastError(
-      'ERR_HOLDFAST_RUN_ACTIVE',
-      `run ${JSON.stringify(id)} is being driven in this process. Finish it or close() it before it is opened again`,
-    );
-  }
-  journals.active.add(id);
+  claim(pool, id);
   try {
     const header = journals.headers.get(id);
     const run =
@@ -39,7 +34,7 @@ export async function openRun<Input = unknown, State = unknown, Result = unknown
         : await goOn(journals, id, header, options.input);
     return run as Run<Input, State, Result>;
   } catch (error) {
-    journals.active.delete(id);
+    release(pool, id);
     throw error;
   }
 }
@@ -70,7 +65,7 @@ async function begin(journals: Journals, id: string, input: unknown): Promise<Du
     state: undefined,
     writer,
     result: undefined,
-    released: () => void journals.active.delete(id),
+    released: () => release(journals.pool, id),
   });
 }
 
@@ -92,7 +87,7 @@ async function goOn(
     throw divergedError(id, 'its input', show(start.input), show(input));
   }
   const parts = { id, input: start.input, continued: true, uid: start.uid, state: journals.states.get(id) };
-  const released = () => void journals.active.delete(id);
+  const released = () => release(journals.pool, id);
   if (header.status === 'finished') {
     released();
     const end = journals.last(id);

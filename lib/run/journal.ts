@@ -20,9 +20,6 @@ export class Journals {
   readonly headers: Keyspace<string, RunHeader>;
   readonly entries: Keyspace<EntryKey, Entry>;
   readonly states: Keyspace<string, unknown>;
-  /** Runs driven through this pool object now. */
-  readonly active = new Set<string>();
-
   private constructor(readonly pool: PoolCore) {
     // JSON, because a header is compared byte for byte: the text of the same fields in the same order is always the same.
     this.headers = pool.keyspace<string, RunHeader>(HEADERS_KEYSPACE, { key: 'utf8', value: 'json' });

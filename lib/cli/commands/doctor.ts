@@ -1,7 +1,7 @@
 /** `holdfast doctor`: what a place offers, and how to get more. */
 import type { Command } from 'commander';
 
-import { probePlace } from '../../index';
+import { probe } from '../../index';
 import { Output } from '../output';
 
 const EMULATED = `Persistent memory without the hardware, for development:
@@ -23,7 +23,7 @@ export function addDoctor(program: Command): void {
     .action(async (place: string | undefined, options: { json?: boolean }) => {
       const output = new Output(options.json ?? false);
       const path = place ?? '.';
-      const report = await probePlace(path);
+      const report = await probe(path);
       output.value({ place: path, ...report });
       output.pairs([
         ['place', path],
