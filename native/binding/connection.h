@@ -62,6 +62,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void flush();
   Inbox& inbox() { return *inbox_; }
   // Keeps the process alive exactly while commits are on their way.
+  void hold_while_pending();
 
   // A batch that single operations use again and again.
   Batch& scratch() { return scratch_; }
