@@ -34,9 +34,8 @@ export function randomFrom(seed: number): () => number {
   };
 }
 
-/** A third of the kills in the middle of effects, a sixth in starts, the rest at any moment. */
-const EFFECT_SHARE = 1 / 3;
-const OPEN_SHARE = 1 / 6;
+/** Every six kills are these, in an order of their own, so that also a short plan has some of each. */
+const ROUND: readonly KillKind[] = ['moment', 'effect-after', 'moment', 'open', 'effect-before', 'moment'];
 /** The job's last messages are left in peace, since a kill that waits for them could come too late; effects a little longer. */
 const QUIET_MESSAGES = 20;
 const QUIET_SHARE_AT_MOST = 0.15;
@@ -53,6 +52,7 @@ export interface KilledJob {
 export class KillPlan {
   #left: number;
   #again: Kill | undefined;
+  #round: KillKind[] = [];
   readonly #random: () => number;
 
   constructor(private readonly job: KilledJob) {
@@ -84,13 +84,15 @@ export class KillPlan {
     // Between now and twice the mean distance, so that what is left of the plan reaches to the end of the job.
     const distance = (2 * Math.max(0, messages - quiet - committed)) / (this.#left + 1);
     const after = Math.floor(committed + this.#random() * distance);
-    const share = this.#random();
     const mayHitEffect = effects > 0 && after < (1 - QUIET_SHARE_FOR_EFFECTS) * messages;
-    let kind: KillKind = 'moment';
-    if (share < OPEN_SHARE) kind = 'open';
-    else if (share < OPEN_SHARE + EFFECT_SHARE && mayHitEffect) {
-      kind = this.#random() < 0.5 ? 'effect-before' : 'effect-after';
-    }
+    const drawn = this.drawKind();
+    const kind = drawn.startsWith('effect') && !mayHitEffect ? 'moment' : drawn;
     return { kind, after, fraction: this.#random() };
+  }
+
+  private drawKind(): KillKind {
+    if (this.#round.length === 0) this.#round = [...ROUND];
+    const [kind] = this.#round.splice(Math.floor(this.#random() * this.#round.length), 1);
+    return kind as KillKind;
   }
 }
