@@ -46,6 +46,10 @@ Result<OpenedMedium> create(const std::string& path, const MediumOptions& option
   HOLDFAST_TRY(check_size(options.size));
   const std::string folder = folder_of(path);
   Result<FilePlace> place = file_place(folder);
+  if (place.status().code() == Code::kNotFound) {
+    return Status(Code::kNotFound, "cannot create the pool " + path + ": there is no folder " + folder + ", make it first",
+                  place.status().system_errno());
+  }
   if (!place) return std::move(place.status());
   HOLDFAST_TRY(accept_place(*place, options.at_least, folder));
   Result<Superblock> superblock = make_superblock(MediumKind::kFile, round_down(options.size, kFileSegmentUnit));
