@@ -111,11 +111,19 @@ Status judge(const std::string& path, const std::string& verdict, int status) {
 
 }  // namespace
 
+// Beside the addon; in a program that has us linked in, beside that program.
 std::string pmem_probe_program() {
+  std::string places[2];
   Dl_info self;
-  if (dladdr(reinterpret_cast<void*>(&pmem_probe_program), &self) == 0 || self.dli_fname == nullptr) return {};
-  const std::string program = folder_of(self.dli_fname) + "/holdfast_pmem_probe";
-  return access(program.c_str(), X_OK) == 0 ? program : std::string();
+  if (dladdr(reinterpret_cast<void*>(&pmem_probe_program), &self) != 0 && self.dli_fname != nullptr) {
+    places[0] = self.dli_fname;
+  }
+  if (link_target("/proc/self/exe", &places[1]) != 0) places[1].clear();
+  for (const std::string& place : places) {
+    const std::string program = folder_of(place) + "/holdfast_pmem_probe";
+    if (!place.empty() && access(program.c_str(), X_OK) == 0) return program;
+  }
+  return {};
 }
 
 uint64_t pmem_probe_limit_ms(uint64_t pool_bytes) { return 5000 + 500 * (pool_bytes / kGiB); }
