@@ -202,13 +202,17 @@ export interface ToolContext {
 export type ProbeAnswer<R> = { happened: true; result: R } | { happened: false } | 'unknown';
 
 export interface ToolOptions<R> {
-  /** Default `effect`. */
+  /**
+   * What may be done when an attempt ended without a receipt (its process died, or `fn` threw). `readOnly` and
+   * `idempotent`: call again, with the same key. `effect` (default): ask `probe`, or stop with `ERR_HOLDFAST_OUTCOME_UNKNOWN`.
+   * An error that carries `neverHappened: true` says that nothing happened outside: then an effect is called again too.
+   */
   safety?: ToolSafety;
-  /** Asked on continuation of an intent without a receipt. */
+  /** Asked before an `effect` is attempted again. Its answer must be final: what has not happened must not happen later. */
   probe?: (idempotencyKey: string) => ProbeAnswer<R> | Promise<ProbeAnswer<R>>;
 }
 
-export interface Run<Input = unknown, State = unknown, Result = unknown> {
+export interface Run<Input = unknown, State = unknown, Result = unknown> extends Disposable {
   readonly id: string;
   readonly input: Input;
   /** Has this run been driven before (by this or another process)? */
@@ -227,6 +231,10 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> {
     fn: (args: A, context: ToolContext) => R | Promise<R>,
     options?: ToolOptions<R>,
   ): Promise<R>;
+  /** Makes `state` the run's state, durably. */
   checkpoint(state: State): Promise<void>;
+  /** Ends the run, durably. It can be opened again to read its result, and never goes on. */
   finish(result: Result): Promise<void>;
+  /** Stops driving an unfinished run, so that it may be opened again in this process. */
+  close(): void;
 }

@@ -1,0 +1,91 @@
+/**
+ * Changes that are committed together or not at all.
+ *
+ * Keys and values are encoded and copied as they come. A commit takes the batch: it is empty afterwards, whatever came of
+ * the commit, and may be filled again.
+ */
+import { typeError } from './errors';
+import { native as addon } from './native-binding';
+import type { NativeBatch } from './native-binding';
+import { PoolKeyspace } from './keyspace';
+import type { KeyspaceHost } from './keyspace';
+import type { Batch, Keyspace } from './types';
+
+export class PoolBatch implements Batch {
+  readonly #host: KeyspaceHost;
+  #native: NativeBatch = new addon.NativeBatch();
+  #length = 0;
+
+  constructor(host: KeyspaceHost) {
+    this.#host = host;
+  }
+
+  /** Changes and conditions. */
+  get length(): number {
+    return this.#length;
+  }
+
+  put<K, V>(keyspace: Keyspace<K, V>, key: K, value: V): this {
+    const target = this.#own(keyspace);
+    const { encodedKey, encodedValue } = target.encodeEntry(key, value);
+    this.#native.put(target.toWrite(), encodedKey, encodedValue);
+    return this.#added();
+  }
+
+  delete<K, V>(keyspace: Keyspace<K, V>, key: K): this {
+    const target = this.#own(keyspace);
+    this.#native.delete(target.toWrite(), target.encodeKey(key));
+    return this.#added();
+  }
+
+  requireAbsent<K, V>(keyspace: Keyspace<K, V>, key: K): this {
+    const target = this.#own(keyspace);
+    this.#native.requireAbsent(target.toWrite(), target.encodeKey(key));
+    return this.#added();
+  }
+
+  requirePresent<K, V>(keyspace: Keyspace<K, V>, key: K): this {
+    const target = this.#own(keyspace);
+    this.#native.requirePresent(target.toWrite(), target.encodeKey(key));
+    return this.#added();
+  }
+
+  requireEqual<K, V>(keyspace: Keyspace<K, V>, key: K, value: V): this {
+    const target = this.#own(keyspace);
+    const { encodedKey, encodedValue } = target.encodeEntry(key, value);
+    this.#native.requireEqual(target.toWrite(), encodedKey, encodedValue);
+    return this.#added();
+  }
+
+  clear(): this {
+    this.#native.clear();
+    this.#length = 0;
+    return this;
+  }
+
+  /** For the pool: what was gathered, which the batch then has no more. */
+  static take(batch: Batch, host: KeyspaceHost): NativeBatch {
+    if (!(batch instanceof PoolBatch) || batch.#host !== host) {
+      throw typeError("The batch must be one of this pool's; make it with pool.batch()");
+    }
+    if (batch.#length === 0) {
+      throw typeError('The batch is empty; a commit needs at least one change or condition');
+    }
+    const taken = batch.#native;
+    batch.#native = new addon.NativeBatch();
+    batch.#length = 0;
+    return taken;
+  }
+
+  #own<K, V>(keyspace: Keyspace<K, V>): PoolKeyspace<K, V> {
+    if (!(keyspace instanceof PoolKeyspace) || !keyspace.belongsTo(this.#host)) {
+      throw typeError("The keyspace must be one of this pool's; make it with pool.keyspace(name)");
+    }
+    return keyspace as PoolKeyspace<K, V>;
+  }
+
+  #added(): this {
+    ++this.#length;
+    return this;
+  }
+}

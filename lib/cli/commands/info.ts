@@ -1,0 +1,33 @@
+/** `holdfast info`: what is in a pool, at a glance. */
+import type { Command } from 'commander';
+
+import { bytesText, Output } from '../output';
+import { withPool } from '../with-pool';
+
+export function addInfo(program: Command): void {
+  program
+    .command('info <pool>')
+    .description('what is in a pool: epochs, space, keyspaces, how it was opened')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  $ holdfast info ./agent.holdfast')
+    .action(async (path: string, options: { json?: boolean }) => {
+      const output = new Output(options.json ?? false);
+      await withPool(output, path, (pool) => {
+        const stats = pool.stats();
+        const keyspaces = pool.keyspaces();
+        output.value({ ...stats, keyspaces });
+        output.pairs([
+          ['format version', stats.formatVersion],
+          ['epoch', `${stats.epoch} (durable ${stats.durableEpoch}, folded ${stats.foldedEpoch})`],
+          ['opened', `${stats.incarnation} times; this time in ${(stats.openUs / 1000).toFixed(1)} ms`],
+          ['replayed', `${stats.replayedOperations} operations, ${bytesText(stats.replayedBytes)}`],
+          ['capacity', `${bytesText(stats.capacityBytes)}, free ${bytesText(stats.freeBytes)}`],
+          ['live data', bytesText(stats.liveBytes)],
+          ['log', `${bytesText(stats.logBytes)} in ${stats.logSegments} segments`],
+          ['index', `${bytesText(stats.indexBytes)} in ${stats.indexSegments} segments`],
+          ['large values', `${bytesText(stats.largeBytes)} in ${stats.largeSegments} segments`],
+          ['keyspaces', keyspaces.join(', ') || 'none'],
+        ]);
+      });
+    });
+}

@@ -1,0 +1,109 @@
+/**
+ * How every command speaks: tables and colour for people, one JSON value on stdout for programs.
+ * Results go to stdout; progress goes to stderr, and only where somebody watches a terminal.
+ */
+import { SingleBar } from 'cli-progress';
+import Table from 'cli-table3';
+import pc from 'picocolors';
+
+import type { DurabilityClass, Medium } from '../types';
+
+/** What a command ends with; listed in `holdfast --help`. */
+export const EXIT = { ok: 0, bad: 1, usage: 2, failed: 3 } as const;
+
+export interface Progress {
+  update(value: number, fields?: Record<string, string | number>): void;
+  stop(): void;
+}
+
+export class Output {
+  constructor(readonly json: boolean) {}
+
+  /** A line for people; nothing with --json. */
+  line(text = ''): void {
+    if (!this.json) process.stdout.write(`${text}\n`);
+  }
+
+  /** The machine's answer; nothing without --json. */
+  value(value: unknown): void {
+    if (this.json) process.stdout.write(`${JSON.stringify(value, replaceUnprintable, 2)}\n`);
+  }
+
+  pairs(rows: readonly (readonly [name: string, value: string | number])[]): void {
+    const table = new Table({ style: { head: [], border: [] }, chars: QUIET_BORDERS });
+    for (const [name, value] of rows) table.push([pc.dim(name), String(value)]);
+    this.printTable(table);
+  }
+
+  table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): void {
+    const table = new Table({
+      head: head.map((name) => pc.dim(name)),
+      style: { head: [], border: [] },
+      chars: QUIET_BORDERS,
+    });
+    for (const row of rows) table.push(row.map(String));
+    this.printTable(table);
+  }
+
+  private printTable(table: { toString(): string }): void {
+    this.line(table.toString().replace(/ +$/gm, ''));
+  }
+
+  /** Printed by every command that opens a pool. */
+  place(pool: { path: string; medium: Medium; class: DurabilityClass; reason: string }): void {
+    const survives = pool.class === 'power' ? 'survives power loss' : 'survives the death of the process only';
+    const colour = pool.class === 'power' ? pc.green : pc.yellow;
+    this.line(`${pc.bold(pool.path)}  medium ${pool.medium}, durability class ${colour(pool.class)} (${survives})`);
+    this.line(pc.dim(`  ${pool.reason}`));
+  }
+
+  progress(format: string, total: number): Progress {
+    if (this.json || !process.stderr.isTTY) return { update: () => {}, stop: () => {} };
+    const bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true });
+    bar.start(total, 0);
+    return { update: (value, fields) => bar.update(value, fields), stop: () => bar.stop() };
+  }
+
+  /** Returns the exit code. */
+  error(error: unknown): number {
+    const message = error instanceof Error ? error.message : String(error);
+    const code = (error as { code?: unknown } | null)?.code;
+    const name = typeof code === 'string' ? code : 'ERR_UNEXPECTED';
+    if (this.json) this.value({ error: { code: name, message } });
+    else process.stderr.write(`${pc.red(name)}: ${message}\n`);
+    return name === 'ERR_HOLDFAST_INVALID_ARGUMENT' ? EXIT.usage : EXIT.failed;
+  }
+}
+
+const QUIET_BORDERS = {
+  top: '', 'top-mid': '', 'top-left': '', 'top-right': '',
+  bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '',
+  left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '  ',
+};
+
+/** JSON has no place for some of what a value may hold. */
+function replaceUnprintable(_key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString();
+  if (value instanceof Map) return Object.fromEntries(value);
+  if (value instanceof Set) return [...value];
+  return value;
+}
+
+export function bytesText(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${units[unit]}`;
+}
+
+/** Bytes as text where they are text, else in hexadecimal. */
+export function readable(bytes: Uint8Array): string {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const text = buffer.toString('utf8');
+  const plain = !/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) && Buffer.from(text).equals(buffer);
+  return plain ? text : `0x${buffer.toString('hex')}`;
+}

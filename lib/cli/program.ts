@@ -1,0 +1,50 @@
+/** The command line: which commands there are, what they take, and what they end with. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { Command, CommanderError } from 'commander';
+
+import { addCheck } from './commands/check';
+import { addDemo } from './commands/demo';
+import { addDoctor } from './commands/doctor';
+import { addGet } from './commands/get';
+import { addInfo } from './commands/info';
+import { addLs } from './commands/ls';
+import { addReplay } from './commands/replay';
+import { EXIT, Output } from './output';
+
+const EXIT_CODES = `
+Exit codes:
+  0  done, and all is well
+  1  done, and something is wrong: lost or repeated work, damage, no such key
+  2  wrong usage or unreadable input
+  3  failed; the message begins with the error's code (docs/errors.md)
+
+NO_COLOR=1 turns colour off. With --json, stdout holds one JSON value, errors included.`;
+
+/** How a command hands back its exit code. */
+export type Finish = (code: number) => void;
+
+export async function runProgram(args: readonly string[]): Promise<number> {
+  let code: number = EXIT.ok;
+  const program = new Command('holdfast')
+    .description('An embedded, crash-consistent checkpoint store for AI agents')
+    .version(packageVersion(), '-V, --version')
+    .addHelpText('after', EXIT_CODES)
+    .showHelpAfterError('(holdfast --help lists what there is)')
+    .exitOverride();
+  const finish: Finish = (value) => (code = value);
+  for (const add of [addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck]) add(program, finish);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) return new Output(args.includes('--json')).error(error);
+    return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  }
+  return code;
+}
+
+function packageVersion(): string {
+  const manifest = readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}

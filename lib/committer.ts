@@ -1,0 +1,215 @@
+/**
+ * Asynchronous commits: tickets become promises, and all commits of one turn of the event loop share a barrier.
+ *
+ * A commit is queued at once and handed over when the turn's callbacks and promises have run: a microtask that asks for a
+ * next tick runs after all of them. A commit that is alone there is done on this thread and costs no hand-over. Completions
+ * come in the order of the tickets, so the promises wait in a plain queue.
+ *
+ * A commit with a signal can be taken back only while it is held here; those behind it in the same turn are held too, so
+ * that commits happen in the order they were made.
+ */
+import { abortedError, closedError, HoldfastError } from './errors';
+import { native as addon, offWake, onWake } from './native-binding';
+import type { Encoded, NativeBatch, NativePool } from './native-binding';
+import type { CommitReceipt } from './types';
+
+interface Waiting {
+  ticket: number;
+  readonly eventual: boolean;
+  readonly resolve: (receipt: CommitReceipt) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Held back until the turn ends. `batch` is null once it was taken back. */
+interface Held {
+  batch: NativeBatch | null;
+  readonly waiting: Waiting;
+  readonly release: () => void;
+}
+
+type MakeReceipt = (epoch: number, eventual: boolean) => CommitReceipt;
+
+/** Pairs of ticket and epoch; filled and emptied within one call. */
+const completions = new Float64Array(2 * 512);
+
+/** So many turns may end without the event loop's other phases getting theirs. */
+const turnsInARow = 32;
+
+export class Committer {
+  readonly #native: NativePool;
+  readonly #receipt: MakeReceipt;
+  readonly #listener = (): void => this.drain();
+  readonly #endTurn = (): void => this.flush();
+  #queue: Waiting[] = [];
+  #head = 0;
+  #held: Held[] = [];
+  #scheduled = false;
+  #turns = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(native: NativePool, receipt: MakeReceipt) {
+    this.#native = native;
+    this.#receipt = receipt;
+    onWake(this.#listener);
+  }
+
+  put(
+    keyspace: number,
+    key: Encoded,
+    value: Encoded,
+    eventual: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<CommitReceipt> {
+    if (this.#mustHold(signal)) {
+      const batch = new addon.NativeBatch();
+      batch.put(keyspace, key, value);
+      return this.#hold(batch, eventual, signal);
+    }
+    return this.#wait(this.#native.put(keyspace, key, value, eventual), eventual);
+  }
+
+  delete(
+    keyspace: number,
+    key: Encoded,
+    eventual: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<CommitReceipt> {
+    if (this.#mustHold(signal)) {
+      const batch = new addon.NativeBatch();
+      batch.delete(keyspace, key);
+      return this.#hold(batch, eventual, signal);
+    }
+    return this.#wait(this.#native.delete(keyspace, key, undefined, eventual), eventual);
+  }
+
+  /** Takes the batch; the caller must not use it again. */
+  commit(
+    batch: NativeBatch,
+    eventual: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<CommitReceipt> {
+    if (this.#mustHold(signal)) return this.#hold(batch, eventual, signal);
+    return this.#wait(this.#native.submit(batch, eventual), eventual);
+  }
+
+  /** Hands over everything that was queued. Before a synchronous commit too: order is kept. */
+  flush(): void {
+    this.#scheduled = false;
+    this.#submitHeld();
+    if (this.#head === this.#queue.length) return;
+    this.#take((into, failures) => this.#native.flush(into, failures));
+  }
+
+  drain(): void {
+    if (this.#head === this.#queue.length) return;
+    this.#take((into, failures) => this.#native.drain(into, failures));
+  }
+
+  get pending(): boolean {
+    return this.#head !== this.#queue.length || this.#held.length > 0;
+  }
+
+  /** Resolves when no commit is on its way. */
+  idle(): Promise<void> {
+    return this.pending ? new Promise((resolve) => this.#idle.push(resolve)) : Promise.resolve();
+  }
+
+  /** After the pool has closed: nothing may stay waiting. */
+  end(): void {
+    this.drain();
+    offWake(this.#listener);
+    const left = this.#queue.slice(this.#head);
+    this.#queue = [];
+    this.#head = 0;
+    for (const waiting of left) waiting.reject(closedError());
+    this.#tellIdle();
+  }
+
+  #mustHold(signal: AbortSignal | undefined): boolean {
+    if (signal?.aborted) throw abortedError(signal, 'The commit');
+    return signal !== undefined || this.#held.length > 0;
+  }
+
+  #wait(ticket: number, eventual: boolean): Promise<CommitReceipt> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ ticket, eventual, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  #hold(batch: NativeBatch, eventual: boolean, signal: AbortSignal | undefined): Promise<CommitReceipt> {
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        held.batch = null;
+        reject(abortedError(signal!, 'The commit'));
+      };
+      const held: Held = {
+        batch,
+        waiting: { ticket: 0, eventual, resolve, reject },
+        release: () => signal?.removeEventListener('abort', onAbort),
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#held.push(held);
+      this.#schedule();
+    });
+  }
+
+  #submitHeld(): void {
+    if (this.#held.length === 0) return;
+    const held = this.#held;
+    this.#held = [];
+    for (const { batch, waiting, release } of held) {
+      release();
+      if (batch === null) continue;
+      try {
+        waiting.ticket = this.#native.submit(batch, waiting.eventual);
+        this.#queue.push(waiting);
+      } catch (error) {
+        waiting.reject(error as Error);
+      }
+    }
+    if (this.#head === this.#queue.length) this.#tellIdle();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    if (++this.#turns % turnsInARow === 0) setImmediate(this.#endTurn);
+    else queueMicrotask(() => process.nextTick(this.#endTurn));
+  }
+
+  #take(fetch: (into: Float64Array, failures: Error[]) => number): void {
+    let taken: number;
+    do {
+      const failures: Error[] = [];
+      let failed = 0;
+      taken = fetch(completions, failures);
+      for (let i = 0; i < taken; ++i) {
+        const waiting = this.#queue[this.#head++]!;
+        const epoch = completions[2 * i + 1]!;
+        if (waiting.ticket !== completions[2 * i]) waiting.reject(outOfOrder());
+        else if (epoch < 0) waiting.reject(failures[failed++]!);
+        else waiting.resolve(this.#receipt(epoch, waiting.eventual));
+      }
+    } while (2 * taken === completions.length);
+    if (this.#head === this.#queue.length) {
+      this.#queue = [];
+      this.#head = 0;
+      this.#tellIdle();
+    }
+  }
+
+  #tellIdle(): void {
+    if (this.#idle.length === 0 || this.pending) return;
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
+  }
+}
+
+function outOfOrder(): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_FAILED',
+    'The outcome of a commit came out of order: a defect of holdfast; reopen the pool and report it',
+  );
+}

@@ -1,0 +1,198 @@
+/**
+ * A named ordered map in a pool.
+ *
+ * Its number is looked up when it is first needed: reading a keyspace that is not there finds nothing and writes nothing;
+ * the first change creates it.
+ */
+import { decodeOwned, decoderAt, resolveCodec } from './codecs';
+import type { DecodeAt } from './codecs';
+import type { Committer } from './committer';
+import { typeError } from './errors';
+import type { Encoded, NativePool, NativeSnapshot } from './native-binding';
+import { eventualOption, keyspaceName, optionsObject, signalOption } from './options';
+import { boundsOf, emptyIterator, EntryIterator, readingOf } from './range';
+import { readLarge, scratch, slabOffset, slabWithRoom, takeFromSlab } from './slab';
+import { PoolSnapshot } from './snapshot';
+import type {
+  Codec,
+  CommitOptions,
+  CommitReceipt,
+  Keyspace,
+  KeyspaceOptions,
+  RangeOptions,
+  Snapshot,
+} from './types';
+
+/** What a keyspace needs of its pool. */
+export interface KeyspaceHost {
+  readonly closed: boolean;
+  readonly native: NativePool;
+  readonly committer: Committer;
+  receipt(epoch: number, eventual: boolean): CommitReceipt;
+}
+
+interface ReadOptions {
+  snapshot?: Snapshot;
+}
+
+export class PoolKeyspace<K, V> implements Keyspace<K, V> {
+  readonly name: string;
+  readonly #host: KeyspaceHost;
+  readonly #native: NativePool;
+  readonly #key: Codec<K>;
+  readonly #value: Codec<V>;
+  readonly #valueAt: DecodeAt<V> | undefined;
+  #number = 0;
+
+  constructor(host: KeyspaceHost, name: string, options: KeyspaceOptions<K, V> | undefined) {
+    const { key, value } = optionsObject(options, 'a keyspace');
+    this.name = keyspaceName(name);
+    this.#host = host;
+    this.#native = host.native;
+    this.#key = resolveCodec(key, 'key');
+    this.#value = resolveCodec(value, 'value');
+    this.#valueAt = decoderAt(this.#value);
+  }
+
+  get(key: K, options?: ReadOptions): V | undefined {
+    const snapshot = options === undefined ? null : this.#snapshotOf(options);
+    return this.#get(key, snapshot);
+  }
+
+  getMany(keys: readonly K[], options?: ReadOptions): (V | undefined)[] {
+    if (!Array.isArray(keys)) throw typeError('getMany takes an array of keys');
+    const given = options === undefined ? null : this.#snapshotOf(options);
+    if (given !== null || keys.length < 2) return keys.map((key: K) => this.#get(key, given));
+    // Several keys are read from one state.
+    const snapshot = this.#native.snapshot();
+    try {
+      return keys.map((key: K) => this.#get(key, snapshot));
+    } finally {
+      snapshot.close();
+    }
+  }
+
+  has(key: K, options?: ReadOptions): boolean {
+    const snapshot = options === undefined ? null : this.#snapshotOf(options);
+    return this.#native.has(this.#toRead(), this.#key.encode(key), snapshot) && this.#number !== 0;
+  }
+
+  count(range?: RangeOptions<K>): number {
+    const bounds = boundsOf(range, this.#key);
+    const snapshot = range === undefined ? null : this.#snapshotOf(range);
+    const number = this.#toRead();
+    if (bounds.empty || number === 0) return 0;
+    const counted = this.#native.count(number, bounds.low, bounds.high, snapshot);
+    return Math.min(counted, bounds.limit);
+  }
+
+  range(range?: RangeOptions<K>): IterableIterator<[K, V]> {
+    return this.#iterate(range, 'entries');
+  }
+
+  keys(range?: RangeOptions<K>): IterableIterator<K> {
+    return this.#iterate(range, 'keys');
+  }
+
+  values(range?: RangeOptions<K>): IterableIterator<V> {
+    return this.#iterate(range, 'values');
+  }
+
+  async put(key: K, value: V, options?: CommitOptions): Promise<CommitReceipt> {
+    const eventual = eventualOption(options);
+    const signal = signalOption(options?.signal);
+    const { encodedKey, encodedValue } = this.encodeEntry(key, value);
+    return this.#host.committer.put(this.toWrite(), encodedKey, encodedValue, eventual, signal);
+  }
+
+  putSync(key: K, value: V, options?: CommitOptions): CommitReceipt {
+    const eventual = eventualOption(options);
+    const number = this.#number === 0 ? this.toWrite() : this.#number;
+    if (this.#host.committer.pending) this.#host.committer.flush();
+    const epoch = this.#native.putSync(number, this.#key.encode(key), this.#value.encode(value), eventual);
+    return this.#host.receipt(epoch, eventual);
+  }
+
+  async delete(key: K, options?: CommitOptions): Promise<CommitReceipt> {
+    const eventual = eventualOption(options);
+    const signal = signalOption(options?.signal);
+    const encoded = this.#key.encode(key);
+    return this.#host.committer.delete(this.toWrite(), encoded, eventual, signal);
+  }
+
+  deleteSync(key: K, options?: CommitOptions): CommitReceipt {
+    const eventual = eventualOption(options);
+    const number = this.#number === 0 ? this.toWrite() : this.#number;
+    if (this.#host.committer.pending) this.#host.committer.flush();
+    const epoch = this.#native.deleteSync(number, this.#key.encode(key), undefined, eventual);
+    return this.#host.receipt(epoch, eventual);
+  }
+
+  // For batches, which live in the same layer.
+
+  belongsTo(host: KeyspaceHost): boolean {
+    return this.#host === host;
+  }
+
+  /** The keyspace's number; makes it when there is none. */
+  toWrite(): number {
+    if (this.#number === 0) this.#number = this.#native.keyspaceNumber(this.name, true);
+    return this.#number;
+  }
+
+  encodeKey(key: K): Encoded {
+    return this.#key.encode(key);
+  }
+
+  encodeEntry(key: K, value: V): { encodedKey: Encoded; encodedValue: Encoded } {
+    return { encodedKey: this.#key.encode(key), encodedValue: this.#value.encode(value) };
+  }
+
+  /** 0 when there is no such keyspace yet. Throws when the pool is closed. */
+  #toRead(): number {
+    if (this.#number === 0) this.#number = this.#native.keyspaceNumber(this.name, false);
+    return this.#number;
+  }
+
+  #snapshotOf(options: ReadOptions): NativeSnapshot | null {
+    return PoolSnapshot.nativeOf(optionsObject(options, 'a read').snapshot, this.#host);
+  }
+
+  #get(key: K, snapshot: NativeSnapshot | null): V | undefined {
+    const number = this.#number === 0 ? this.#toRead() : this.#number;
+    const encoded = this.#key.encode(key);
+    const valueAt = this.#valueAt;
+    if (valueAt !== undefined) {
+      const length = this.#native.get(number, encoded, scratch, 0, snapshot);
+      if (length >= 0) return valueAt(scratch, 0, length);
+      return length === -1 ? undefined : this.#getLarge(number, encoded, snapshot, -length - 2);
+    }
+    const slab = slabWithRoom();
+    const length = this.#native.get(number, encoded, slab, slabOffset(), snapshot);
+    if (length >= 0) return decodeOwned(this.#value, takeFromSlab(length));
+    return length === -1 ? undefined : this.#getLarge(number, encoded, snapshot, -length - 2);
+  }
+
+  #getLarge(number: number, key: Encoded, snapshot: NativeSnapshot | null, length: number): V | undefined {
+    const found = readLarge(length, (into, offset) => this.#native.get(number, key, into, offset, snapshot));
+    return found === undefined ? undefined : decodeOwned(this.#value, found);
+  }
+
+  #iterate<T>(range: RangeOptions<K> | undefined, shape: 'entries' | 'keys' | 'values'): IterableIterator<T> {
+    const bounds = boundsOf(range, this.#key);
+    const snapshot = range === undefined ? null : this.#snapshotOf(range);
+    const keyspace = this.#toRead();
+    if (bounds.empty || keyspace === 0) return emptyIterator<T>();
+    const { low, high, reverse, limit } = bounds;
+    const withValues = shape !== 'keys';
+    return new EntryIterator<K, V, T>({
+      native: this.#native.range(keyspace, low, high, reverse, limit, withValues, snapshot),
+      keyspace,
+      pool: this.#host,
+      key: readingOf(this.#key),
+      value: this.#value,
+      valueAt: readingOf(this.#value),
+      shape,
+    });
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * The only file that loads the addon, and the addon's shape as TypeScript sees it.
+ *
+ * There are two builds of it: with libpmemobj and without. The first that loads is taken, so one package works on
+ * machines with and without the library. Natives trust nothing they are given, but explain little: lib/ validates.
+ */
+import bindings from 'bindings';
+import path from 'node:path';
+
+import { errorFromNative } from './errors';
+import type { CheckReport, DurabilityClass, PoolStats } from './types';
+
+/** What a codec gives: bytes, or a string that becomes UTF-8. */
+export type Encoded = Uint8Array | string;
+
+export interface NativeBatch {
+  put(keyspace: number, key: Encoded, value: Encoded): void;
+  delete(keyspace: number, key: Encoded): void;
+  requireAbsent(keyspace: number, key: Encoded): void;
+  requirePresent(keyspace: number, key: Encoded): void;
+  requireEqual(keyspace: number, key: Encoded, value: Encoded): void;
+  clear(): void;
+}
+
+export interface NativeSnapshot {
+  readonly epoch: number;
+  close(): void;
+}
+
+export interface NativeRange {
+  /** Entries written into `buffer`; 0 at the end. The layout is in native/binding/range_handle.cc. */
+  next(buffer: Uint8Array, atMost: number): number;
+  value(keyspace: number, key: Encoded, into: Uint8Array, offset: number): number;
+  close(): void;
+}
+
+export interface NativePool {
+  /** The value's length; -1 when absent; -(2 + length) when it does not fit behind `offset`. */
+  get(
+    keyspace: number,
+    key: Encoded,
+    into: Uint8Array,
+    offset: number,
+    snapshot: NativeSnapshot | null,
+  ): number;
+  has(keyspace: number, key: Encoded, snapshot: NativeSnapshot | null): boolean;
+  count(
+    keyspace: number,
+    low: Uint8Array | null,
+    high: Uint8Array | null,
+    snapshot: NativeSnapshot | null,
+  ): number;
+  range(
+    keyspace: number,
+    low: Uint8Array | null,
+    high: Uint8Array | null,
+    reverse: boolean,
+    limit: number,
+    withValues: boolean,
+    snapshot: NativeSnapshot | null,
+  ): NativeRange;
+  snapshot(): NativeSnapshot;
+  putSync(keyspace: number, key: Encoded, value: Encoded, eventual: boolean): number;
+  deleteSync(keyspace: number, key: Encoded, unused: undefined, eventual: boolean): number;
+  commitSync(batch: NativeBatch, eventual: boolean): number;
+  /** Queues; returns the ticket its completion will carry. Tickets of a pool rise. */
+  put(keyspace: number, key: Encoded, value: Encoded, eventual: boolean): number;
+  delete(keyspace: number, key: Encoded, unused: undefined, eventual: boolean): number;
+  submit(batch: NativeBatch, eventual: boolean): number;
+  /** Hands over what is queued, then drains. */
+  flush(into: Float64Array, failures: Error[]): number;
+  /** Pairs of ticket and epoch, in order; epoch -1: failed, its error is appended to `failures`. */
+  drain(into: Float64Array, failures: Error[]): number;
+  /** 0: there is none of that name, and `create` is false. */
+  keyspaceNumber(name: string, create: boolean): number;
+  keyspaces(): string[];
+  stats(): PoolStats;
+  settle(): Promise<void>;
+  settleSync(): void;
+  fold(): Promise<void>;
+  compact(): Promise<void>;
+  check(onProgress: ((fraction: number) => void) | null): {
+    promise: Promise<CheckReport>;
+    cancel(): void;
+  };
+  /** Undefined when it was closed before. */
+  close(): Promise<void> | undefined;
+  closeSync(): void;
+}
+
+/** Numbers as in native/medium/open_medium.h; what is undefined takes the default. */
+export interface NativeOpenOptions {
+  medium: 0 | 1 | 2;
+  create: 0 | 1 | 2;
+  size: number;
+  atLeast: 1 | 2;
+  foldOperations?: number;
+  eventualWithin?: number;
+}
+
+/** What a place offers, and what `auto` would take there. */
+export interface PlaceReport {
+  readonly exists: boolean;
+  readonly poolMedium: '' | 'pmem' | 'file';
+  readonly fileSystem: string;
+  readonly mapSync: boolean;
+  readonly dax: boolean;
+  readonly deviceDax: boolean;
+  readonly pmemForced: boolean;
+  readonly writable: boolean;
+  readonly builtWithPmem: boolean;
+  readonly libpmemobjVersion: string;
+  readonly choice: '' | 'pmem' | 'file';
+  readonly durability: DurabilityClass;
+  readonly reason: string;
+}
+
+interface NativeAddon {
+  readonly NativeBatch: new () => NativeBatch;
+  configure(makeError: typeof errorFromNative, onWake: () => void): void;
+  open(path: string, options: NativeOpenOptions): Promise<NativePool>;
+  openSync(path: string, options: NativeOpenOptions): NativePool;
+  probe(path: string): PlaceReport;
+}
+
+/** The builds, the fuller one first. `HOLDFAST_ADDON` names one of them for tests. */
+const builds = process.env.HOLDFAST_ADDON ? [process.env.HOLDFAST_ADDON] : ['holdfast_pmem', 'holdfast_file'];
+
+function load(): NativeAddon {
+  const failures: string[] = [];
+  for (const build of builds) {
+    try {
+      return bindings({ bindings: build, module_root: path.join(__dirname, '..') }) as NativeAddon;
+    } catch (error) {
+      failures.push(`${build}: ${error instanceof Error ? error.message.split('\n')[0] : error}`);
+    }
+  }
+  throw new Error(
+    `The native part of holdfast is not built or does not load; run "npm rebuild holdfast" (${failures.join('; ')})`,
+  );
+}
+
+export const native = load();
+
+const wakeListeners = new Set<() => void>();
+
+/** `listener` runs on this thread when completions may have arrived, for any pool. */
+export function onWake(listener: () => void): void {
+  wakeListeners.add(listener);
+}
+
+export function offWake(listener: () => void): void {
+  wakeListeners.delete(listener);
+}
+
+native.configure(errorFromNative, () => {
+  for (const listener of [...wakeListeners]) listener();
+});

@@ -1,0 +1,100 @@
+/** Every option is looked at here, once, before anything happens. A wrong one is a TypeError or a RangeError. */
+import { rangeError, typeError } from './errors';
+import type { NativeOpenOptions } from './native-binding';
+import type { CommitOptions, OpenOptions } from './types';
+
+const mediums = { auto: 0, pmem: 1, file: 2 } as const;
+const creates = { ifMissing: 0, never: 1, exclusive: 2 } as const;
+const classes = { process: 1, power: 2 } as const;
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? `"${value}"` : String(value);
+}
+
+function oneOf<T extends object>(choices: T, name: string, given: unknown, otherwise: keyof T): T[keyof T] {
+  if (given === undefined) return choices[otherwise];
+  if (typeof given !== 'string' || !Object.hasOwn(choices, given)) {
+    throw typeError(`${name} must be one of ${Object.keys(choices).join(', ')}, not ${shown(given)}`);
+  }
+  return choices[given as keyof T];
+}
+
+function wholeNumber(name: string, given: unknown, low: number, high: number): number {
+  if (typeof given !== 'number') throw typeError(`${name} must be a number, not ${shown(given)}`);
+  if (!Number.isInteger(given) || given < low || given > high) {
+    throw rangeError(`${name} must be a whole number from ${low} to ${high}, not ${given}`);
+  }
+  return given;
+}
+
+/** An options argument: an object, or nothing. */
+export function optionsObject<T extends object>(given: T | undefined, what: string): Partial<T> {
+  if (given === undefined) return {};
+  if (typeof given !== 'object' || given === null) {
+    throw typeError(`The options of ${what} must be an object, not ${shown(given)}`);
+  }
+  return given;
+}
+
+export function signalOption(given: unknown): AbortSignal | undefined {
+  if (given === undefined) return undefined;
+  if (!(given instanceof AbortSignal)) throw typeError('signal must be an AbortSignal');
+  return given;
+}
+
+export function checkPath(path: unknown): string {
+  if (typeof path !== 'string') throw typeError(`The path of a pool must be a string, not ${shown(path)}`);
+  if (path === '') throw typeError('The path of a pool must not be empty');
+  if (path.includes('\0')) throw typeError('The path of a pool must not contain a null character');
+  return path;
+}
+
+export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
+  const options = optionsObject(given, 'open');
+  signalOption(options.signal);
+  const native: NativeOpenOptions = {
+    medium: oneOf(mediums, 'medium', options.medium, 'auto'),
+    create: oneOf(creates, 'create', options.create, 'ifMissing'),
+    size: options.size === undefined ? 0 : wholeNumber('size', options.size, 1, 2 ** 46),
+    atLeast: oneOf(classes, 'atLeast', options.atLeast, 'process'),
+  };
+  if (options.foldOperations !== undefined) {
+    native.foldOperations = wholeNumber('foldOperations', options.foldOperations, 1, 2 ** 31);
+  }
+  if (options.eventualWithin !== undefined) {
+    native.eventualWithin = wholeNumber('eventualWithin', options.eventualWithin, 1, 60_000);
+  }
+  return native;
+}
+
+/** Is it an eventual commit? */
+export function eventualOption(options: CommitOptions | undefined): boolean {
+  if (options === undefined) return false;
+  const { durability } = optionsObject(options, 'a commit');
+  if (durability === undefined || durability === 'durable') return false;
+  if (durability === 'eventual') return true;
+  throw typeError(`durability must be "durable" or "eventual", not ${shown(durability)}`);
+}
+
+export function limitOption(limit: unknown): number {
+  if (limit === undefined || limit === Infinity) return Infinity;
+  return wholeNumber('limit', limit, 0, Number.MAX_SAFE_INTEGER);
+}
+
+export function booleanOption(name: string, given: unknown): boolean {
+  if (given === undefined) return false;
+  if (typeof given !== 'boolean') throw typeError(`${name} must be true or false, not ${shown(given)}`);
+  return given;
+}
+
+export function keyspaceName(name: unknown): string {
+  if (typeof name !== 'string') throw typeError(`The name of a keyspace must be a string, not ${shown(name)}`);
+  const bytes = Buffer.byteLength(name);
+  if (bytes === 0 || bytes > 255) {
+    throw rangeError(`The name of a keyspace must have 1 to 255 bytes, not ${bytes}`);
+  }
+  if (Buffer.from(name).toString() !== name) {
+    throw typeError('The name of a keyspace must not have a lone surrogate');
+  }
+  return name;
+}

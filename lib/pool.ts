@@ -1,0 +1,189 @@
+/**
+ * An open pool: commits, reads, snapshots, check, stats.
+ *
+ * It lives until it is closed or its environment ends. When the process exits, an exit hook completes what waits and closes
+ * it; when it is killed, everything acknowledged as durable is there at the next open. A pool opened twice, also by several
+ * worker threads, is one pool underneath, closed when the last handle is.
+ */
+import { PoolBatch } from './batch';
+import { Committer } from './committer';
+import { abortedError, closedError, typeError } from './errors';
+import { PoolKeyspace } from './keyspace';
+import type { KeyspaceHost } from './keyspace';
+import type { NativePool } from './native-binding';
+import { eventualOption, optionsObject, signalOption } from './options';
+import { PoolSnapshot } from './snapshot';
+import type {
+  Batch,
+  CheckReport,
+  CommitOptions,
+  CommitReceipt,
+  DurabilityClass,
+  Keyspace,
+  KeyspaceOptions,
+  Medium,
+  PoolCore,
+  PoolStats,
+  Snapshot,
+} from './types';
+
+const openPools = new Set<Pool>();
+
+// Registered once, when the first pool is opened. Nothing asynchronous runs any more, so it closes on this thread.
+function closeAll(): void {
+  for (const pool of openPools) pool.closeSync();
+}
+
+export class Pool implements PoolCore {
+  readonly path: string;
+  readonly medium: Medium;
+  readonly durability: { readonly class: DurabilityClass; readonly reason: string };
+  readonly #host: KeyspaceHost & { closed: boolean };
+  readonly #cancels = new Set<() => void>();
+  #closing: Promise<void> | undefined;
+
+  /** For open() and openSync(): takes over the native pool. */
+  constructor(native: NativePool) {
+    const stats = native.stats();
+    this.path = stats.path;
+    this.medium = stats.medium;
+    this.durability = Object.freeze({ class: stats.durability, reason: stats.durabilityReason });
+    const survives = stats.durability;
+    const receipt = (epoch: number, eventual: boolean): CommitReceipt => ({
+      epoch,
+      durability: eventual ? 'eventual' : 'durable',
+      class: survives,
+    });
+    this.#host = { closed: false, native, committer: new Committer(native, receipt), receipt };
+    if (openPools.size === 0) process.on('exit', closeAll);
+    openPools.add(this);
+  }
+
+  get closed(): boolean {
+    return this.#host.closed;
+  }
+
+  keyspace<K = string, V = unknown>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V> {
+    this.#mustBeOpen();
+    return new PoolKeyspace<K, V>(this.#host, name, options);
+  }
+
+  keyspaces(): string[] {
+    return this.#host.native.keyspaces();
+  }
+
+  batch(): Batch {
+    this.#mustBeOpen();
+    return new PoolBatch(this.#host);
+  }
+
+  async commit(batch: Batch, options?: CommitOptions): Promise<CommitReceipt> {
+    const eventual = eventualOption(options);
+    const signal = signalOption(options?.signal);
+    this.#mustBeOpen();
+    if (signal?.aborted) throw abortedError(signal, 'The commit');
+    return this.#host.committer.commit(PoolBatch.take(batch, this.#host), eventual, signal);
+  }
+
+  commitSync(batch: Batch, options?: CommitOptions): CommitReceipt {
+    const eventual = eventualOption(options);
+    this.#mustBeOpen();
+    const taken = PoolBatch.take(batch, this.#host);
+    if (this.#host.committer.pending) this.#host.committer.flush();
+    return this.#host.receipt(this.#host.native.commitSync(taken, eventual), eventual);
+  }
+
+  snapshot(): Snapshot {
+    return new PoolSnapshot(this.#host.native.snapshot(), this.#host);
+  }
+
+  async settled(): Promise<void> {
+    this.#mustBeOpen();
+    this.#host.committer.flush();
+    await this.#host.committer.idle();
+    await this.#host.native.settle();
+  }
+
+  stats(): PoolStats {
+    return this.#host.native.stats();
+  }
+
+  async check(
+    given?: { signal?: AbortSignal; onProgress?: (fraction: number) => void },
+  ): Promise<CheckReport> {
+    const options = optionsObject(given, 'check');
+    const signal = signalOption(options.signal);
+    const { onProgress } = options;
+    if (onProgress !== undefined && typeof onProgress !== 'function') {
+      throw typeError('onProgress must be a function');
+    }
+    this.#mustBeOpen();
+    if (signal?.aborted) throw abortedError(signal, 'The check');
+    const { promise, cancel } = this.#host.native.check(onProgress ?? null);
+    this.#cancels.add(cancel);
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      return await promise;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      this.#cancels.delete(cancel);
+    }
+  }
+
+  async fold(): Promise<void> {
+    await this.#host.native.fold();
+  }
+
+  async compact(): Promise<void> {
+    await this.#host.native.compact();
+  }
+
+  /** Commits on their way complete first; new ones get `ERR_HOLDFAST_CLOSED`. A running check is cancelled. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** As close(), on this thread. After close() it waits for that. */
+  closeSync(): void {
+    this.#closing ??= Promise.resolve();
+    this.#beginClose();
+    try {
+      this.#host.native.closeSync();
+    } finally {
+      this.#endClose();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.closeSync();
+  }
+
+  async #close(): Promise<void> {
+    this.#beginClose();
+    try {
+      await this.#host.native.close();
+    } finally {
+      this.#endClose();
+    }
+  }
+
+  #beginClose(): void {
+    this.#host.committer.flush();
+    this.#host.closed = true;
+    for (const cancel of this.#cancels) cancel();
+  }
+
+  #endClose(): void {
+    this.#host.committer.end();
+    if (openPools.delete(this) && openPools.size === 0) process.off('exit', closeAll);
+  }
+
+  #mustBeOpen(): void {
+    if (this.#host.closed) throw closedError();
+  }
+}

@@ -1,0 +1,34 @@
+/** Telling what a run recorded from what its code asks for now. */
+import { inspect, isDeepStrictEqual } from 'node:util';
+
+import { structured } from '../codecs';
+import { HoldfastError } from '../errors';
+
+/** Is `value` what `kept` was before it was encoded? */
+export function isSame(kept: unknown, value: unknown): boolean {
+  // Encoding drops what is not data (prototypes, for one), so what differs is compared once more after the same loss.
+  return isDeepStrictEqual(kept, value) || isDeepStrictEqual(kept, roundTrip(value));
+}
+
+function roundTrip(value: unknown): unknown {
+  const bytes = structured.encode(value);
+  return structured.decode(typeof bytes === 'string' ? Buffer.from(bytes) : bytes);
+}
+
+export function divergedError(run: string, what: string, recorded: string, asked: string): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_DIVERGED',
+    `run ${JSON.stringify(run)}, ${what}: recorded was ${recorded}, asked for is ${asked}. ` +
+      'Continue it with the code and input that began it, or begin a run under another id',
+  );
+}
+
+export function show(value: unknown): string {
+  return inspect(value, {
+    depth: 4,
+    maxArrayLength: 20,
+    maxStringLength: 200,
+    breakLength: Infinity,
+    compact: true,
+  });
+}

@@ -1,0 +1,71 @@
+/**
+ * Where a run's parts are kept: the names of its keyspaces and the order of its journal's keys.
+ *
+ * A journal key is the run's id in UTF-8, a zero byte, and the entry's sequence number, big-endian. An id holds no zero
+ * byte, so the entries of one run lie together, in the order they were committed, and no run's keys begin with another's.
+ */
+import { rangeError, typeError } from '../errors';
+import type { Codec, RangeOptions } from '../types';
+
+export const HEADERS_KEYSPACE = 'holdfast.runs';
+export const JOURNAL_KEYSPACE = 'holdfast.journal';
+export const STATES_KEYSPACE = 'holdfast.states';
+
+/** Half of what a key may hold, so that keys with more parts than these have room. */
+export const MAX_RUN_ID_BYTES = 512;
+export const MAX_STEP_NAME_BYTES = 512;
+
+const SEQUENCE_BYTES = 8;
+
+export interface EntryKey {
+  readonly run: string;
+  readonly sequence: number;
+}
+
+export const entryKeyCodec: Codec<EntryKey> = {
+  name: 'holdfast.entry-key',
+  encode({ run, sequence }) {
+    const idBytes = Buffer.byteLength(run);
+    const bytes = Buffer.alloc(idBytes + 1 + SEQUENCE_BYTES);
+    bytes.write(run, 0, 'utf8');
+    bytes.writeBigUInt64BE(BigInt(sequence), idBytes + 1);
+    return bytes;
+  },
+  decode(bytes) {
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const idBytes = view.byteLength - 1 - SEQUENCE_BYTES;
+    return {
+      run: view.toString('utf8', 0, idBytes),
+      sequence: Number(view.readBigUInt64BE(idBytes + 1)),
+    };
+  },
+};
+
+/** All entries of one run. */
+export function entriesOf(run: string): RangeOptions<EntryKey> {
+  return { gte: { run, sequence: 0 }, lte: { run, sequence: Number.MAX_SAFE_INTEGER } };
+}
+
+export function checkRunId(id: unknown): asserts id is string {
+  checkName(id, 'a run id', MAX_RUN_ID_BYTES);
+}
+
+export function checkStepName(name: unknown): asserts name is string {
+  checkName(name, 'the name of a step', MAX_STEP_NAME_BYTES);
+}
+
+function checkName(value: unknown, what: string, maxBytes: number): void {
+  if (typeof value !== 'string') throw typeError(`${what} is a string; got ${typeof value}`);
+  const bytes = Buffer.byteLength(value);
+  if (bytes === 0 || bytes > maxBytes) {
+    throw rangeError(`${what} is 1 to ${maxBytes} bytes of UTF-8; got ${bytes}`);
+  }
+  if (!isPlain(value)) {
+    throw typeError(`${what} is well-formed text without a zero character; got ${JSON.stringify(value)}`);
+  }
+}
+
+/** No zero byte, and no lone half of a surrogate pair: two such names would become the same bytes. */
+function isPlain(text: string): boolean {
+  return !text.includes('\0') && Buffer.from(text, 'utf8').toString('utf8') === text;
+}

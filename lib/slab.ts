@@ -1,0 +1,71 @@
+/**
+ * Where read values land.
+ *
+ * A fresh buffer costs 300 ns and more, even for 64 bytes; a copy into memory that is there 20 ns. So there are two
+ * places: the scratch buffer, for decoders that only borrow the bytes, used again by the next read; and the slab, a
+ * larger piece that many values share, each handed out as a view on it. What does not fit gets a buffer of its own.
+ */
+import { markAsUntransferable } from 'node:worker_threads';
+
+const slabBytes = 128 * 1024;
+const slabValueBytes = slabBytes / 16;
+const scratchBytes = 64 * 1024;
+
+/** A read into memory: `length`, -1 when absent, -(2 + length) when it does not fit. */
+export type ReadInto = (into: Uint8Array, offset: number) => number;
+
+let slab = makeSlab();
+let used = 0;
+
+/** Scratch memory; whoever borrows it runs no foreign code before it is done with the bytes. */
+export const scratch = Buffer.allocUnsafeSlow(scratchBytes);
+
+/** A view on the slab that holds a copy of what is in `from`. */
+export function copyToSlab(from: Uint8Array, start: number, end: number): Uint8Array {
+  const length = end - start;
+  if (length > slabValueBytes) return Uint8Array.prototype.slice.call(from, start, end);
+  if (used + length > slab.length) freshSlab();
+  const view = takeFromSlab(length);
+  view.set(from.subarray(start, end));
+  return view;
+}
+
+/** Reserves room for one value; `takeFromSlab` then makes it the caller's. */
+export function slabWithRoom(): Buffer {
+  if (used + slabValueBytes > slab.length) freshSlab();
+  return slab;
+}
+
+export function slabOffset(): number {
+  return used;
+}
+
+export function takeFromSlab(length: number): Uint8Array {
+  const view = new Uint8Array(slab.buffer, used, length);
+  // Multiples of eight, so that a Float64Array may be laid on a value.
+  used = Math.min((used + length + 7) & ~7, slabBytes);
+  return view;
+}
+
+// Transferring one value's memory to another thread would take all its neighbours away.
+function makeSlab(): Buffer {
+  const made = Buffer.allocUnsafeSlow(slabBytes);
+  markAsUntransferable(made.buffer);
+  return made;
+}
+
+function freshSlab(): void {
+  slab = makeSlab();
+  used = 0;
+}
+
+/** A buffer of its own for a value that was too long; the value may have changed meanwhile, so it may take turns. */
+export function readLarge(length: number, read: ReadInto): Uint8Array | undefined {
+  for (;;) {
+    const own = new Uint8Array(length);
+    const answer = read(own, 0);
+    if (answer === -1) return undefined;
+    if (answer >= 0) return answer === length ? own : own.subarray(0, answer);
+    length = -answer - 2;
+  }
+}

@@ -1,0 +1,116 @@
+// The addon's door: configure, open, probe. Loaded once per environment; see environment.h for what each of them has.
+#include <napi.h>
+
+#include "binding/convert.h"
+#include "binding/environment.h"
+#include "binding/handles.h"
+#include "binding/task.h"
+
+namespace holdfast::binding {
+
+namespace {
+
+// A number the TypeScript side has checked; absent when it was not given.
+std::optional<double> option(const Napi::Object& options, const char* name) {
+  const Napi::Value value = options.Get(name);
+  if (!value.IsNumber()) return std::nullopt;
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+// open(path, { medium, create, size, atLeast, foldOperations, eventualWithin }), all numbers; see lib/options.ts.
+OpenRequest request_of(const Napi::CallbackInfo& info) {
+  OpenRequest request;
+  request.path = info[0].ToString().Utf8Value();
+  const Napi::Object options = info[1].ToObject();
+  request.medium.choice = static_cast<MediumChoice>(option(options, "medium").value_or(0));
+  request.medium.create = static_cast<CreateMode>(option(options, "create").value_or(0));
+  request.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
+  request.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
+  if (const auto operations = option(options, "foldOperations")) request.fold_operations = static_cast<uint64_t>(*operations);
+  if (const auto within = option(options, "eventualWithin")) request.eventual_within_ms = static_cast<uint32_t>(*within);
+  return request;
+}
+
+napi_value handle_of(napi_env env, const std::shared_ptr<Registry::Entry>& entry) {
+  return PoolHandle::make(env, std::make_shared<Connection>(Environment::of(env), entry));
+}
+
+Napi::Value open_sync(const Napi::CallbackInfo& info) {
+  Result<std::shared_ptr<Registry::Entry>> entry = Registry::process().open(request_of(info));
+  if (!entry.is_ok()) return Napi::Value(info.Env(), throw_status(info.Env(), entry.status()));
+  return Napi::Value(info.Env(), handle_of(info.Env(), *entry));
+}
+
+// Opened on another thread; lets go of the pool again if its environment ends before it gets to hear of it.
+struct Opening {
+  OpenRequest request;
+  std::shared_ptr<Registry::Entry> entry;
+  ~Opening() {
+    if (entry != nullptr) (void)Registry::process().release(entry);
+  }
+};
+
+Napi::Value open(const Napi::CallbackInfo& info) {
+  auto opening = std::make_shared<Opening>();
+  opening->request = request_of(info);
+  napi_value promise = Task::start(
+      info.Env(), "holdfast open",
+      [opening] {
+        Result<std::shared_ptr<Registry::Entry>> entry = Registry::process().open(opening->request);
+        if (entry.is_ok()) opening->entry = std::move(*entry);
+        return std::move(entry.status());
+      },
+      [opening](napi_env env) {
+        napi_value handle = handle_of(env, opening->entry);
+        opening->entry.reset();
+        return handle;
+      });
+  return Napi::Value(info.Env(), promise);
+}
+
+Napi::Value probe(const Napi::CallbackInfo& info) {
+  Result<PlaceReport> probed = probe_place(info[0].ToString().Utf8Value());
+  if (!probed.is_ok()) return Napi::Value(info.Env(), throw_status(info.Env(), probed.status()));
+  const PlaceReport& report = *probed;
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("exists", report.exists);
+  object.Set("poolMedium", report.pool_medium);
+  object.Set("fileSystem", report.file_system);
+  object.Set("mapSync", report.map_sync);
+  object.Set("dax", report.dax);
+  object.Set("deviceDax", report.device_dax);
+  object.Set("pmemForced", report.pmem_forced);
+  object.Set("writable", report.writable);
+  object.Set("builtWithPmem", report.built_with_pmem);
+  object.Set("libpmemobjVersion", report.libpmemobj_version);
+  object.Set("choice", report.choice);
+  object.Set("durability", report.durability == DurabilityClass::kPower ? "power" : "process");
+  object.Set("reason", report.reason);
+  return object;
+}
+
+void configure(const Napi::CallbackInfo& info) {
+  Environment::of(info.Env())->configure(info[0].As<Napi::Function>(), info[1].As<Napi::Function>());
+}
+
+}  // namespace
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  Environment* environment = new Environment(env);
+  napi_set_instance_data(
+      env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+  PoolHandle::define(env, *environment);
+  BatchHandle::define(env, *environment);
+  SnapshotHandle::define(env, *environment);
+  RangeHandle::define(env, *environment);
+  exports.Set("NativeBatch", environment->batch_class.Value());
+  exports.Set("configure", Napi::Function::New(env, configure));
+  exports.Set("open", Napi::Function::New(env, open));
+  exports.Set("openSync", Napi::Function::New(env, open_sync));
+  exports.Set("probe", Napi::Function::New(env, probe));
+  return exports;
+}
+
+NODE_API_MODULE(holdfast, initialize)
+
+}  // namespace holdfast::binding

@@ -1,0 +1,55 @@
+// The batch JavaScript fills: put, delete and the conditions, copied as they come.
+#include "binding/convert.h"
+#include "binding/handles.h"
+
+namespace holdfast::binding {
+
+namespace {
+
+napi_value construct(napi_env env, napi_callback_info info) {
+  napi_value receiver = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, &receiver, nullptr);
+  wrap(env, receiver, new BatchHandle());
+  return receiver;
+}
+
+template <Status (Batch::*Add)(Bytes)>
+napi_value add_key(napi_env env, napi_callback_info info) {
+  Call<BatchHandle, 2> call(env, info);
+  KeyBytes key;
+  Status status = key.set(env, uint32_of(env, call[0]), call[1]);
+  if (status.is_ok()) status = (call.self->batch.*Add)(key.bytes());
+  return status.is_ok() ? nullptr : throw_status(env, status);
+}
+
+template <Status (Batch::*Add)(Bytes, Bytes)>
+napi_value add_entry(napi_env env, napi_callback_info info) {
+  Call<BatchHandle, 3> call(env, info);
+  KeyBytes key;
+  ValueBytes value;
+  Status status = key.set(env, uint32_of(env, call[0]), call[1]);
+  if (status.is_ok()) status = value.set(env, call[2]);
+  if (status.is_ok()) status = (call.self->batch.*Add)(key.bytes(), value.bytes());
+  return status.is_ok() ? nullptr : throw_status(env, status);
+}
+
+napi_value clear(napi_env env, napi_callback_info info) {
+  Call<BatchHandle, 0>(env, info).self->batch.clear();
+  return nullptr;
+}
+
+}  // namespace
+
+void BatchHandle::define(napi_env env, Environment& environment) {
+  const napi_property_descriptor methods[] = {
+      raw_method("put", add_entry<&Batch::put>),
+      raw_method("delete", add_key<&Batch::remove>),
+      raw_method("requireAbsent", add_key<&Batch::require_absent>),
+      raw_method("requirePresent", add_key<&Batch::require_present>),
+      raw_method("requireEqual", add_entry<&Batch::require_equal>),
+      raw_method("clear", clear),
+  };
+  environment.batch_class = define_class(env, "NativeBatch", construct, methods);
+}
+
+}  // namespace holdfast::binding

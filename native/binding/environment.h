@@ -1,0 +1,72 @@
+// What one JavaScript environment (the main thread, or a worker) has of Holdfast: its instance data.
+//
+// JavaScript thread of that environment only, except Mailbox, which the engine's threads use. When the environment ends
+// (worker.terminate, process.exit) one clean-up hook shuts the mailbox and lets go of every pool; nothing of the
+// environment is touched from another thread afterwards.
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_set>
+#include <vector>
+
+namespace holdfast::binding {
+
+class Connection;
+
+// The way from any thread to this environment's JavaScript thread: one thread-safe function. Any thread.
+class Mailbox {
+ public:
+  // JavaScript will look for completions. Cheap when it has been woken already and has not looked yet.
+  void wake();
+  // Runs `letter` on the JavaScript thread soon. Dropped when the environment has ended.
+  void post(std::function<void(Napi::Env)> letter);
+  void shut();
+
+ private:
+  friend class Environment;
+  void wake_locked();
+  std::mutex mutex_;
+  napi_threadsafe_function function_ = nullptr;  // guarded by mutex_; null once shut
+  bool woken_ = false;                           // guarded by mutex_
+  std::vector<std::function<void(Napi::Env)>> letters_;  // guarded by mutex_
+};
+
+class Environment {
+ public:
+  explicit Environment(Napi::Env env);
+  ~Environment();
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  static Environment* of(napi_env env);
+
+  // configure(makeError, onWake): set once by lib/native-binding.ts.
+  void configure(Napi::Function make_error, Napi::Function on_wake);
+  const Napi::FunctionReference& make_error() const { return make_error_; }
+  const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
+
+  // While any connection is held the process stays alive to hear of its commits.
+  void hold();
+  void let_go();
+
+  void add(const std::shared_ptr<Connection>& connection) { connections_.insert(connection); }
+  void remove(const std::shared_ptr<Connection>& connection) { connections_.erase(connection); }
+
+  Napi::FunctionReference pool_class, batch_class, snapshot_class, range_class;
+
+ private:
+  static void on_mail(napi_env env, napi_value, void* context, void*);
+  static void on_end(void* self);
+
+  napi_env env_;
+  Napi::FunctionReference make_error_, on_wake_;
+  std::shared_ptr<Mailbox> mailbox_;
+  size_t holders_ = 0;
+  std::unordered_set<std::shared_ptr<Connection>> connections_;
+};
+
+}  // namespace holdfast::binding

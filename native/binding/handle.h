@@ -1,0 +1,78 @@
+// Natives wrapped in JavaScript objects, and how a method gets at them.
+//
+// JavaScript thread only. Methods are declared by napi_define_class, so V8 itself checks the receiver; an object that comes
+// as an argument is checked by its type tag before it is unwrapped.
+#pragma once
+
+#include <napi.h>
+
+#include <cstddef>
+
+#include "base/status.h"
+#include "binding/errors.h"
+
+namespace holdfast::binding {
+
+// The receiver and the arguments of a raw callback. Absent arguments are undefined.
+template <typename Self, size_t N>
+struct Call {
+  Self* self = nullptr;
+  napi_value arguments[N == 0 ? 1 : N];
+
+  Call(napi_env env, napi_callback_info info) {
+    size_t count = N;
+    napi_value receiver = nullptr;
+    napi_get_cb_info(env, info, &count, arguments, &receiver, nullptr);
+    void* data = nullptr;
+    napi_unwrap(env, receiver, &data);
+    self = static_cast<Self*>(data);
+  }
+  napi_value operator[](size_t i) const { return arguments[i]; }
+};
+
+// An argument that must be a `T`: null when it is something else.
+template <typename T>
+T* unwrap_argument(napi_env env, napi_value value) {
+  bool ours = false;
+  if (napi_check_object_type_tag(env, value, &T::kTag, &ours) != napi_ok || !ours) return nullptr;
+  void* data = nullptr;
+  if (napi_unwrap(env, value, &data) != napi_ok) return nullptr;
+  return static_cast<T*>(data);
+}
+
+inline napi_property_descriptor raw_method(const char* name, napi_callback method) {
+  return {name, nullptr, method, nullptr, nullptr, nullptr, napi_default_method, nullptr};
+}
+
+// Wraps `native` (owned by the object from here on) in `object`.
+template <typename T>
+void wrap(napi_env env, napi_value object, T* native) {
+  napi_wrap(env, object, native, [](napi_env, void* data, void*) { delete static_cast<T*>(data); }, nullptr, nullptr);
+  napi_type_tag_object(env, object, &T::kTag);
+}
+
+// A class whose objects are made by C++ only or, for Batch, by `new` without arguments.
+template <size_t N>
+Napi::FunctionReference define_class(napi_env env, const char* name, napi_callback constructor,
+                                     const napi_property_descriptor (&methods)[N]) {
+  napi_value result = nullptr;
+  napi_define_class(env, name, NAPI_AUTO_LENGTH, constructor, nullptr, N, methods, &result);
+  return Napi::Persistent(Napi::Function(env, result));
+}
+
+// The constructor of classes whose natives are wrapped right after construction.
+napi_value bare_constructor(napi_env env, napi_callback_info info);
+
+// A new object of a class, holding `native`.
+template <typename T>
+napi_value make_wrapped(napi_env env, const Napi::FunctionReference& constructor, T* native) {
+  napi_value object = nullptr;
+  if (napi_new_instance(env, constructor.Value(), 0, nullptr, &object) != napi_ok) {
+    delete native;
+    return nullptr;
+  }
+  wrap(env, object, native);
+  return object;
+}
+
+}  // namespace holdfast::binding

@@ -1,0 +1,398 @@
+// The pool's methods: the quick ones read and commit on this thread; the slow ones start a Task.
+#include "binding/convert.h"
+#include "binding/handles.h"
+#include "binding/task.h"
+
+namespace holdfast::binding {
+
+napi_value bare_constructor(napi_env env, napi_callback_info info) {
+  napi_value receiver = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, &receiver, nullptr);
+  return receiver;
+}
+
+napi_value read_value(napi_env env, Connection& connection, const SnapshotPtr& snapshot, Bytes key, napi_value into,
+                      napi_value offset) {
+  uint8_t* to = nullptr;
+  size_t size = 0;
+  const size_t at = uint32_of(env, offset);
+  if (!uint8_array(env, into, &to, &size) || at > size) {
+    return throw_status(env, Status(Code::kInvalidArgument, "A value can only be copied into a Uint8Array, within its length"));
+  }
+  Result<Reader> reader = connection.pool().read(snapshot);
+  if (!reader.is_ok()) return throw_status(env, reader.status());
+  Result<std::optional<FoundValue>> found = reader->find(key);
+  if (!found.is_ok()) return throw_status(env, found.status());
+  if (!found->has_value()) return number(env, -1);
+  const FoundValue& value = **found;
+  if (value.size > size - at) return number(env, -2 - static_cast<double>(value.size));
+  const Status copied = reader->copy(value, to + at);
+  if (!copied.is_ok()) return throw_status(env, copied);
+  return number(env, static_cast<double>(value.size));
+}
+
+namespace {
+
+CommitMode mode_of(napi_env env, napi_value eventual) {
+  return bool_of(env, eventual) ? CommitMode::kEventual : CommitMode::kDurable;
+}
+
+// The key (and the snapshot) of a read; throws and returns false when one of them is wrong or the pool is closed.
+bool read_arguments(napi_env env, Connection& connection, napi_value keyspace, napi_value key_value, napi_value snapshot_value,
+                    KeyBytes* key, SnapshotPtr* snapshot) {
+  Status status = connection.closed() ? connection.closed_status() : key->set(env, uint32_of(env, keyspace), key_value);
+  if (status.is_ok()) status = SnapshotHandle::read(env, snapshot_value, connection, snapshot);
+  if (!status.is_ok()) throw_status(env, status);
+  return status.is_ok();
+}
+
+// get(keyspace, key, into, offset, snapshot): see read_value.
+napi_value get(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 5> call(env, info);
+  Connection& connection = *call.self->connection;
+  KeyBytes key;
+  SnapshotPtr snapshot;
+  if (!read_arguments(env, connection, call[0], call[1], call[4], &key, &snapshot)) return nullptr;
+  return read_value(env, connection, snapshot, key.bytes(), call[2], call[3]);
+}
+
+// has(keyspace, key, snapshot)
+napi_value has(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 3> call(env, info);
+  Connection& connection = *call.self->connection;
+  KeyBytes key;
+  SnapshotPtr snapshot;
+  if (!read_arguments(env, connection, call[0], call[1], call[2], &key, &snapshot)) return nullptr;
+  Result<Reader> reader = connection.pool().read(snapshot);
+  if (!reader.is_ok()) return throw_status(env, reader.status());
+  Result<std::optional<FoundValue>> found = reader->find(key.bytes());
+  if (!found.is_ok()) return throw_status(env, found.status());
+  return Napi::Boolean::New(env, found->has_value());
+}
+
+// The single-operation batch of putSync and put, or deleteSync and delete.
+Status fill_put(napi_env env, const Call<PoolHandle, 4>& call, Batch& batch) {
+  KeyBytes key;
+  ValueBytes value;
+  HOLDFAST_TRY(key.set(env, uint32_of(env, call[0]), call[1]));
+  HOLDFAST_TRY(value.set(env, call[2]));
+  return batch.put(key.bytes(), value.bytes());
+}
+
+Status fill_delete(napi_env env, const Call<PoolHandle, 4>& call, Batch& batch) {
+  KeyBytes key;
+  HOLDFAST_TRY(key.set(env, uint32_of(env, call[0]), call[1]));
+  return batch.remove(key.bytes());
+}
+
+// putSync(keyspace, key, value, eventual), deleteSync(keyspace, key, _, eventual): the epoch.
+template <Status (*Fill)(napi_env, const Call<PoolHandle, 4>&, Batch&)>
+napi_value commit_one(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 4> call(env, info);
+  Connection& connection = *call.self->connection;
+  Batch& batch = connection.scratch();
+  batch.clear();
+  const Status filled = Fill(env, call, batch);
+  if (!filled.is_ok()) return throw_status(env, filled);
+  Result<Receipt> receipt = connection.commit(batch, mode_of(env, call[3]));
+  if (!receipt.is_ok()) return throw_status(env, receipt.status());
+  return number(env, static_cast<double>(receipt->epoch));
+}
+
+// put(keyspace, key, value, eventual), delete(keyspace, key, _, eventual): queues; the ticket.
+template <Status (*Fill)(napi_env, const Call<PoolHandle, 4>&, Batch&)>
+napi_value submit_one(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 4> call(env, info);
+  Connection& connection = *call.self->connection;
+  Batch batch;
+  const Status filled = connection.closed() ? connection.closed_status() : Fill(env, call, batch);
+  if (!filled.is_ok()) return throw_status(env, filled);
+  return number(env, static_cast<double>(connection.submit(std::move(batch), mode_of(env, call[3]))));
+}
+
+BatchHandle* batch_argument(napi_env env, napi_value value) {
+  BatchHandle* handle = unwrap_argument<BatchHandle>(env, value);
+  if (handle == nullptr) throw_status(env, Status(Code::kInvalidArgument, "Not a batch; make one with pool.batch()"));
+  return handle;
+}
+
+// commitSync(batch, eventual): the epoch. The batch is empty afterwards, whatever came of it.
+napi_value commit_sync(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 2> call(env, info);
+  BatchHandle* handle = batch_argument(env, call[0]);
+  if (handle == nullptr) return nullptr;
+  Result<Receipt> receipt = call.self->connection->commit(handle->batch, mode_of(env, call[1]));
+  handle->batch.clear();
+  if (!receipt.is_ok()) return throw_status(env, receipt.status());
+  return number(env, static_cast<double>(receipt->epoch));
+}
+
+// submit(batch, eventual): queues and empties it; the ticket.
+napi_value submit(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 2> call(env, info);
+  Connection& connection = *call.self->connection;
+  BatchHandle* handle = batch_argument(env, call[0]);
+  if (handle == nullptr) return nullptr;
+  if (connection.closed()) return throw_status(env, connection.closed_status());
+  const uint64_t ticket = connection.submit(std::move(handle->batch), mode_of(env, call[1]));
+  handle->batch = Batch();
+  return number(env, static_cast<double>(ticket));
+}
+
+// One completion as JavaScript takes it: [ticket, epoch] into the array, or [ticket, -1] and its error into `failures`.
+void hand_over(napi_env env, const Completion& completion, double* to, Napi::Array failures) {
+  to[0] = static_cast<double>(completion.ticket);
+  to[1] = completion.status.is_ok() ? static_cast<double>(completion.epoch) : -1;
+  if (!completion.status.is_ok()) failures.Set(failures.Length(), error_of(env, completion.status));
+}
+
+// drain(into: Float64Array, failures: Error[]): number of completions taken. flush() first hands over what is queued.
+napi_value drain_into(napi_env env, Connection& connection, napi_value into, napi_value failures) {
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, into, &type, &length, &data, nullptr, nullptr) != napi_ok || type != napi_float64_array) {
+    return throw_status(env, Status(Code::kInvalidArgument, "Completions are taken into a Float64Array"));
+  }
+  std::vector<Completion> completions;
+  connection.inbox().take(length / 2, &completions);
+  for (size_t i = 0; i < completions.size(); ++i) {
+    hand_over(env, completions[i], static_cast<double*>(data) + 2 * i, Napi::Array(env, failures));
+  }
+  connection.hold_while_pending();
+  return number(env, static_cast<double>(completions.size()));
+}
+
+napi_value drain(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 2> call(env, info);
+  return drain_into(env, *call.self->connection, call[0], call[1]);
+}
+
+napi_value flush(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 2> call(env, info);
+  call.self->connection->flush();
+  return drain_into(env, *call.self->connection, call[0], call[1]);
+}
+
+// A Task on the pool that close() waits for.
+napi_value start_work(napi_env env, const std::shared_ptr<Connection>& connection, const char* name, Task::Work work,
+                      Task::Finish finish = nullptr) {
+  if (!connection->begin_work()) return throw_status(env, connection->closed_status());
+  return Task::start(
+      env, name,
+      [connection, work = std::move(work)] {
+        Status status = work();
+        connection->finish_work();
+        return status;
+      },
+      std::move(finish));
+}
+
+template <Status (Pool::*Method)()>
+napi_value pool_work(napi_env env, napi_callback_info info) {
+  const std::shared_ptr<Connection>& connection = Call<PoolHandle, 0>(env, info).self->connection;
+  return start_work(env, connection, "holdfast", [connection] { return (connection->pool().*Method)(); });
+}
+
+napi_value snapshot(napi_env env, napi_callback_info info) {
+  const std::shared_ptr<Connection>& connection = Call<PoolHandle, 0>(env, info).self->connection;
+  if (connection->closed()) return throw_status(env, connection->closed_status());
+  Result<SnapshotPtr> made = connection->pool().snapshot();
+  if (!made.is_ok()) return throw_status(env, made.status());
+  const uint64_t epoch = connection->pool().epoch_of(*made);
+  napi_value object = make_wrapped(env, Environment::of(env)->snapshot_class, new SnapshotHandle(connection, std::move(*made)));
+  if (object == nullptr) return nullptr;
+  napi_set_named_property(env, object, "epoch", number(env, static_cast<double>(epoch)));
+  return object;
+}
+
+// A bound: a Uint8Array, which may be longer than a key; or null, which means the keyspace's own end.
+std::string bound(napi_env env, uint32_t keyspace, napi_value value, uint32_t otherwise) {
+  uint8_t* data = nullptr;
+  size_t size = 0;
+  if (!uint8_array(env, value, &data, &size)) return keyspace_prefix(otherwise);
+  return keyspace_prefix(keyspace).append(reinterpret_cast<const char*>(data), size);
+}
+
+RangeOptions bounds(napi_env env, napi_value keyspace_value, napi_value low, napi_value high) {
+  const uint32_t keyspace = uint32_of(env, keyspace_value);
+  RangeOptions options;
+  options.low = bound(env, keyspace, low, keyspace);
+  options.high = bound(env, keyspace, high, keyspace + 1);
+  return options;
+}
+
+// count(keyspace, low, high, snapshot)
+napi_value count(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 4> call(env, info);
+  Connection& connection = *call.self->connection;
+  SnapshotPtr snapshot;
+  Status status = connection.closed() ? connection.closed_status() : SnapshotHandle::read(env, call[3], connection, &snapshot);
+  if (!status.is_ok()) return throw_status(env, status);
+  Result<uint64_t> counted = connection.pool().count(bounds(env, call[0], call[1], call[2]), snapshot, nullptr);
+  if (!counted.is_ok()) return throw_status(env, counted.status());
+  return number(env, static_cast<double>(*counted));
+}
+
+// range(keyspace, low, high, reverse, limit, withValues, snapshot)
+napi_value range(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 7> call(env, info);
+  const std::shared_ptr<Connection>& connection = call.self->connection;
+  SnapshotPtr snapshot;
+  Status status = connection->closed() ? connection->closed_status() : SnapshotHandle::read(env, call[6], *connection, &snapshot);
+  if (!status.is_ok()) return throw_status(env, status);
+  RangeOptions options = bounds(env, call[0], call[1], call[2]);
+  options.reverse = bool_of(env, call[3]);
+  double limit = 0;
+  if (napi_get_value_double(env, call[4], &limit) == napi_ok && limit < 9e15) options.limit = static_cast<uint64_t>(limit);
+  if (snapshot == nullptr) {
+    Result<SnapshotPtr> made = connection->pool().snapshot();
+    if (!made.is_ok()) return throw_status(env, made.status());
+    snapshot = std::move(*made);
+  }
+  Result<std::unique_ptr<RangeIterator>> made = connection->pool().range(options, snapshot);
+  if (!made.is_ok()) return throw_status(env, made.status());
+  return make_wrapped(env, Environment::of(env)->range_class,
+                      new RangeHandle(connection, std::move(snapshot), std::move(*made), bool_of(env, call[5])));
+}
+
+// keyspaceNumber(name, create)
+napi_value keyspace(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 2> call(env, info);
+  Connection& connection = *call.self->connection;
+  if (connection.closed()) return throw_status(env, connection.closed_status());
+  const std::string name = Napi::String(env, call[0]).Utf8Value();
+  Result<uint32_t> given = keyspace_number(connection.pool(), name, bool_of(env, call[1]));
+  if (!given.is_ok()) return throw_status(env, given.status());
+  return number(env, *given);
+}
+
+napi_value keyspaces(napi_env env, napi_callback_info info) {
+  Connection& connection = *Call<PoolHandle, 0>(env, info).self->connection;
+  if (connection.closed()) return throw_status(env, connection.closed_status());
+  Result<std::vector<std::string>> names = keyspace_names(connection.pool());
+  if (!names.is_ok()) return throw_status(env, names.status());
+  Napi::Array array = Napi::Array::New(env, names->size());
+  for (uint32_t i = 0; i < names->size(); ++i) array.Set(i, (*names)[i]);
+  return array;
+}
+
+napi_value stats(napi_env env, napi_callback_info info) {
+  Connection& connection = *Call<PoolHandle, 0>(env, info).self->connection;
+  if (connection.closed()) return throw_status(env, connection.closed_status());
+  return stats_object(env, connection.pool().stats());
+}
+
+// What check() on a libuv thread and JavaScript share. Any thread.
+struct CheckWork {
+  std::atomic<bool> cancelled{false};
+  CheckReport report;
+  std::shared_ptr<Mailbox> mailbox;
+  std::shared_ptr<Napi::FunctionReference> on_progress;  // touched on the JavaScript thread only
+
+  void progress(double fraction) {
+    if (on_progress == nullptr) return;
+    mailbox->post([on_progress = on_progress, fraction](Napi::Env env) {
+      on_progress->Call({Napi::Number::New(env, fraction)});
+    });
+  }
+};
+
+napi_value check_report(napi_env env, const CheckReport& report) {
+  Napi::Object object = Napi::Object::New(env);
+  Napi::Array damages = Napi::Array::New(env, report.damages.size());
+  for (uint32_t i = 0; i < report.damages.size(); ++i) damages.Set(i, report.damages[i]);
+  object.Set("ok", report.damages.empty());
+  object.Set("entries", number(env, static_cast<double>(report.entries)));
+  object.Set("bytesRead", number(env, static_cast<double>(report.bytes_read)));
+  object.Set("damages", damages);
+  return object;
+}
+
+// check(onProgress or null): { promise, cancel() }
+napi_value check(napi_env env, napi_callback_info info) {
+  Call<PoolHandle, 1> call(env, info);
+  const std::shared_ptr<Connection>& connection = call.self->connection;
+  auto work = std::make_shared<CheckWork>();
+  work->mailbox = Environment::of(env)->mailbox();
+  if (Napi::Value(env, call[0]).IsFunction()) {
+    work->on_progress = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Napi::Function(env, call[0])));
+  }
+  napi_value promise = start_work(
+      env, connection, "holdfast check",
+      [connection, work] {
+        Result<CheckReport> report =
+            connection->pool().check(&work->cancelled, [work](double fraction) { work->progress(fraction); });
+        if (report.is_ok()) work->report = std::move(*report);
+        return std::move(report.status());
+      },
+      [work](napi_env env) { return check_report(env, work->report); });
+  if (promise == nullptr) return nullptr;
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("promise", promise);
+  result.Set("cancel", Napi::Function::New(env, [work](const Napi::CallbackInfo&) { work->cancelled = true; }));
+  return result;
+}
+
+// close(): a promise; closeSync(): when it returns. Both complete what waits first.
+napi_value close(napi_env env, napi_callback_info info) {
+  const std::shared_ptr<Connection> connection = Call<PoolHandle, 0>(env, info).self->connection;
+  if (!connection->begin_end()) return nullptr;
+  Environment::of(env)->remove(connection);
+  return Task::start(env, "holdfast close", [connection] { return connection->finish_end(); });
+}
+
+napi_value close_sync(napi_env env, napi_callback_info info) {
+  const std::shared_ptr<Connection> connection = Call<PoolHandle, 0>(env, info).self->connection;
+  const Status closed = connection->end();
+  Environment::of(env)->remove(connection);
+  return closed.is_ok() ? nullptr : throw_status(env, closed);
+}
+
+napi_value settle_sync(napi_env env, napi_callback_info info) {
+  Connection& connection = *Call<PoolHandle, 0>(env, info).self->connection;
+  if (connection.closed()) return throw_status(env, connection.closed_status());
+  connection.flush();
+  connection.inbox().wait_until_all_arrived();
+  const Status settled = connection.pool().settle();
+  return settled.is_ok() ? nullptr : throw_status(env, settled);
+}
+
+}  // namespace
+
+napi_value PoolHandle::make(napi_env env, const std::shared_ptr<Connection>& connection) {
+  Environment* environment = Environment::of(env);
+  environment->add(connection);
+  return make_wrapped(env, environment->pool_class, new PoolHandle(connection));
+}
+
+void PoolHandle::define(napi_env env, Environment& environment) {
+  const napi_property_descriptor methods[] = {
+      raw_method("get", get),
+      raw_method("has", has),
+      raw_method("count", count),
+      raw_method("range", range),
+      raw_method("snapshot", snapshot),
+      raw_method("putSync", commit_one<fill_put>),
+      raw_method("deleteSync", commit_one<fill_delete>),
+      raw_method("commitSync", commit_sync),
+      raw_method("put", submit_one<fill_put>),
+      raw_method("delete", submit_one<fill_delete>),
+      raw_method("submit", submit),
+      raw_method("flush", flush),
+      raw_method("drain", drain),
+      raw_method("keyspaceNumber", keyspace),
+      raw_method("keyspaces", keyspaces),
+      raw_method("stats", stats),
+      raw_method("settle", pool_work<&Pool::settle>),
+      raw_method("settleSync", settle_sync),
+      raw_method("fold", pool_work<&Pool::fold>),
+      raw_method("compact", pool_work<&Pool::compact>),
+      raw_method("check", check),
+      raw_method("close", close),
+      raw_method("closeSync", close_sync),
+  };
+  environment.pool_class = define_class(env, "NativePool", bare_constructor, methods);
+}
+
+}  // namespace holdfast::binding

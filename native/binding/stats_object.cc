@@ -1,0 +1,32 @@
+// PoolStats as a JavaScript object. Every number is below 2^53, so a double says it exactly.
+#include "binding/convert.h"
+#include "binding/handles.h"
+
+namespace holdfast::binding {
+
+// field in C++, property in JavaScript
+#define HOLDFAST_STATS(X)                                                                                    \
+  X(format_version, formatVersion) X(epoch, epoch) X(durable_epoch, durableEpoch) X(folded_epoch, foldedEpoch) \
+  X(incarnation, incarnation) X(capacity_bytes, capacityBytes) X(taken_bytes, takenBytes)                     \
+  X(free_bytes, freeBytes) X(live_bytes, liveBytes) X(log_bytes, logBytes) X(index_bytes, indexBytes)          \
+  X(large_bytes, largeBytes) X(log_segments, logSegments) X(index_segments, indexSegments)                    \
+  X(large_segments, largeSegments) X(overlay_entries, overlayEntries) X(overlay_bytes, overlayBytes)           \
+  X(runs, runs) X(open_snapshots, openSnapshots) X(oldest_snapshot_epoch, oldestSnapshotEpoch)                \
+  X(commits, commits) X(groups, groups) X(appends, appends) X(writes, writes) X(barriers, barriers)            \
+  X(roots, roots) X(bytes_appended, bytesAppended) X(bytes_grown, bytesGrown) X(folds, folds)                  \
+  X(compactions, compactions) X(segments_cleaned, segmentsCleaned) X(bytes_moved, bytesMoved)                 \
+  X(replayed_operations, replayedOperations) X(replayed_bytes, replayedBytes) X(open_us, openUs)
+
+napi_value stats_object(napi_env env, const PoolStats& stats) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("path", stats.path);
+  object.Set("medium", stats.medium);
+  object.Set("durability", stats.durability == DurabilityClass::kPower ? "power" : "process");
+  object.Set("durabilityReason", stats.durability_reason);
+#define HOLDFAST_STATS_SET(field, property) object.Set(#property, number(env, static_cast<double>(stats.field)));
+  HOLDFAST_STATS(HOLDFAST_STATS_SET)
+#undef HOLDFAST_STATS_SET
+  return object;
+}
+
+}  // namespace holdfast::binding
