@@ -5,6 +5,8 @@ import { Worker } from 'node:worker_threads';
 
 const dist = path.join(import.meta.dirname, '../../../dist/index.js');
 const prelude = `const holdfast = require(${JSON.stringify(dist)});\n`;
+// With -e there is no script's name among the arguments.
+const childPrelude = `${prelude}process.argv.splice(1, 0, '-e');\n`;
 
 export interface Ended {
   readonly code: number | null;
@@ -22,7 +24,7 @@ export interface ChildOptions {
 /** Runs `source` (CommonJS; `holdfast` is there; arguments in process.argv from 2 on) until it ends. */
 export function runChild(source: string, { args = [], uid, limitMs = 20_000 }: ChildOptions = {}): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['-e', prelude + source, '--', ...args], { uid });
+    const child = spawn(process.execPath, ['-e', childPrelude + source, '--', ...args], { uid });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (chunk) => (stdout += chunk));
