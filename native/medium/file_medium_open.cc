@@ -46,6 +46,10 @@ Result<OpenedMedium> create(const std::string& path, const MediumOptions& option
   HOLDFAST_TRY(check_size(options.size));
   const std::string folder = folder_of(path);
   Result<FilePlace> place = file_place(folder);
+  if (place.status().code() == Code::kNotFound) {
+    return Status(Code::kNotFound, "cannot create the pool " + path + ": there is no folder " + folder + ", make it first",
+                  place.status().system_errno());
+  }
   if (!place) return std::move(place.status());
   HOLDFAST_TRY(accept_place(*place, options.at_least, folder));
   Result<Superblock> superblock = make_superblock(MediumKind::kFile, round_down(options.size, kFileSegmentUnit));
@@ -81,6 +85,9 @@ Result<OpenedMedium> open_existing(const std::string& path, const MediumOptions&
   if (const int error = file.open_existing(path, true)) return file_error(error, "cannot open the pool " + path);
   HOLDFAST_TRY(lock_pool_file(file, path));
   if (!still_named(file, path)) return Status(Code::kNotFound, "the pool " + path + " was removed while it was opened");
+  // What a killed process left in the page cache is made durable before anybody sees it. Else a root could be read and
+  // acted on (its predecessor's segments reused), and then be undone by a power cut.
+  if (const int error = file.sync_data()) return file_error(error, "cannot sync the pool " + path);
 
   std::string head(kSegmentsOffset, '\0');
   size_t got = 0;

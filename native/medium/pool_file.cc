@@ -108,9 +108,6 @@ Result<NewPoolFile> NewPoolFile::create(const std::string& path) {
   NewPoolFile made(path, temporary_name(path));
   const int error = made.file_.create_new(made.temporary_);
   if (error != 0) made.temporary_.clear();
-  if (error == ENOENT || error == ENOTDIR) {
-    return file_error(error, "cannot create the pool " + path + " (the folder " + folder_of(path) + " must exist)");
-  }
   if (error != 0) return file_error(error, "cannot create the pool " + path);
   HOLDFAST_TRY(lock_pool_file(made.file_, made.temporary_));
   return made;

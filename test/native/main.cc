@@ -1,3 +1,23 @@
 // The one main of the native tests. See test/native/<unit>_test.cc and test/conformance/.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+int main(int argc, char** argv) {
+#ifdef HOLDFAST_WITH_PMEM
+  // libpmem looks at the variable once, while it is loaded: so it must be there before this program begins.
+  const char* force = std::getenv("PMEM_IS_PMEM_FORCE");
+  if (!force || std::strcmp(force, "1") != 0) {
+    ::setenv("PMEM_IS_PMEM_FORCE", "1", 1);
+    ::execv("/proc/self/exe", argv);
+    std::perror("cannot start again with PMEM_IS_PMEM_FORCE=1");
+    return 1;
+  }
+#endif
+  return doctest::Context(argc, argv).run();
+}

@@ -2,7 +2,9 @@
 // to refuse. One thread. (What a crash leaves is the simulated medium's affair.)
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 
 #include "medium/medium.h"

@@ -1,0 +1,40 @@
+// Where the front of a pool (layout.h) lies on persistent memory: in libpmemobj's root object, at its first page boundary.
+// libpmemobj owns the file's own first bytes and decides where the root object goes (4.5 MiB in with version 1.12), so
+// the front is found by its superblocks, which stand at page boundaries and name medium pmem.
+//
+//   front + 0, 4096        superblock, twice; the same struct as on a file, medium = kPmem, size = bytes of the pool
+//   front + 8192, 12288    root slot, twice; changed together by one libpmemobj transaction
+//   front + 16384          the use mark: was the pool closed?
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "format/layout.h"
+
+namespace holdfast {
+
+constexpr char kPmemLayoutName[] = "holdfast";       // what libpmemobj keeps at byte 4096 of the file
+constexpr char kPmemobjSignature[8] = "PMEMOBJ";     // what it keeps at byte 0
+constexpr uint64_t kPmemLayoutNameOffset = 4096;
+constexpr uint64_t kPmemFrontBytes = kSegmentsOffset;
+constexpr uint64_t kPmemUseMarkOffset = 4 * kPageBytes;
+// The front can be moved to a page boundary inside the root object.
+constexpr uint64_t kPmemRootObjectBytes = kPmemFrontBytes + kPageBytes;
+// The front is looked for in this much of the pool.
+constexpr uint64_t kPmemFrontSearchBytes = 16 * kMiB;
+
+// One 8-byte word, so it is old or new. Anything that is not kPmemClosed counts as in use.
+constexpr uint64_t kPmemInUse = 0x21455355204e49ull;  // "IN USE!"
+constexpr uint64_t kPmemClosed = 0x4445534f4c43ull;    // "CLOSED"
+
+// libpmemobj hands out large objects in chunks; each begins with this header.
+constexpr uint64_t kPmemChunkBytes = 256 * kKiB;
+constexpr uint64_t kPmemObjectHeaderBytes = 16;
+// Object type of a segment: this plus its kind.
+constexpr uint64_t kPmemSegmentType = 0x484600;  // "HF"
+
+static_assert(kPmemUseMarkOffset + sizeof(uint64_t) <= kPmemFrontBytes);
+static_assert(kPmemUseMarkOffset >= kRootSlotOffsets[1] + kPageBytes);
+
+}  // namespace holdfast

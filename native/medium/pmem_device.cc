@@ -1,0 +1,107 @@
+#include "medium/pmem_device.h"
+
+#include "medium/pmem_wrap.h"
+
+namespace holdfast {
+
+PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& front, const PmemDurability& durability)
+    : pool_(pool),
+      base_(reinterpret_cast<uint8_t*>(pool)),
+      pool_bytes_(pool_bytes),
+      front_(base_ + front.offset),
+      secret_(front.superblock.secret),
+      heap_(pool),
+      root_(front.root.root),
+      root_sequence_(front.root.sequence) {
+  info_.name = "pmem";
+  info_.durability = durability.durability;
+  info_.durability_reason = durability.reason;
+  info_.atom_bytes = 64;
+  info_.segment_unit = kPmemChunkBytes;
+  info_.barrier_is_per_thread = true;
+  info_.grows = false;
+}
+
+Status PmemMedium::refusal() const {
+  return Status(Code::kFailed, "the pool has failed or was closed: it must be opened again");
+}
+
+Status PmemMedium::fail(const std::string& what) {
+  failed_.store(true, std::memory_order_relaxed);
+  return Status(Code::kIo, what);
+}
+
+Result<Segment> PmemMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) {
+  if (failed()) return refusal();
+  return heap_.allocate(kind, min_bytes, want_bytes);
+}
+
+void PmemMedium::release(const Segment& segment) {
+  // Giving back what is not held means that the engine's books are wrong: stop before more is built on them.
+  if (!failed() && !heap_.release(segment)) failed_.store(true, std::memory_order_relaxed);
+}
+
+Status PmemMedium::adopt(const std::vector<Segment>& held) { return heap_.adopt(held); }
+
+Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
+  if (failed()) return refusal();
+  if (offset > pool_bytes_ || size > pool_bytes_ - offset) {
+    return fail("append of " + std::to_string(size) + " bytes at byte " + std::to_string(offset) + ", outside the pool");
+  }
+  pmem_place(base_ + offset, data, size);
+  counters_.appends.fetch_add(1, std::memory_order_relaxed);
+  counters_.writes.fetch_add(1, std::memory_order_relaxed);
+  counters_.bytes_appended.fetch_add(size, std::memory_order_relaxed);
+  return {};
+}
+
+Status PmemMedium::barrier() {
+  if (failed()) return refusal();
+  pmem_fence();
+  counters_.barriers.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+// One transaction over both slots, with functions: the macros jump over destructors.
+// Crash before the commit: the next open undoes it, both slots are the old ones. After: both are the new ones.
+Status PmemMedium::set_root(const Root& root) {
+  std::lock_guard guard(root_lock_);
+  if (failed()) return refusal();
+  RootSlot slots[2];
+  void* at[2];
+  for (int copy = 0; copy < 2; ++copy) {
+    slots[copy] = make_root_slot(root, root_sequence_ + 1, copy, secret_);
+    at[copy] = front_ + kRootSlotOffsets[copy];
+  }
+  int error = pmemobj_tx_begin(pool_, nullptr, TX_PARAM_NONE);
+  for (int copy = 0; copy < 2 && error == 0; ++copy) {
+    error = pmemobj_tx_xadd_range_direct(at[copy], sizeof(RootSlot), POBJ_XADD_NO_ABORT);
+    if (error != 0) pmemobj_tx_abort(error);
+  }
+  if (error == 0) {
+    for (int copy = 0; copy < 2; ++copy) std::memcpy(at[copy], &slots[copy], sizeof(RootSlot));
+    pmemobj_tx_commit();
+  }
+  const int ended = pmemobj_tx_end();
+  if (error != 0 || ended != 0) return fail(std::string("cannot change the pool's root: ") + pmemobj_errormsg());
+  root_ = root;
+  root_sequence_ += 1;
+  counters_.roots.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+MediumSpace PmemMedium::space() const {
+  const PmemHeap::Space heap = heap_.space();
+  return {heap.capacity, pool_bytes_, heap.free, heap.largest_free};
+}
+
+// Closed only if all went well: otherwise the next open begins with the check in a child.
+void PmemMedium::close() {
+  if (pool_ == nullptr) return;
+  if (!failed()) pmem_store_word(reinterpret_cast<uint64_t*>(front_ + kPmemUseMarkOffset), kPmemClosed);
+  failed_.store(true, std::memory_order_relaxed);  // whoever still calls is refused
+  pmemobj_close(pool_);
+  pool_ = nullptr;
+}
+
+}  // namespace holdfast

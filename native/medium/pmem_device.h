@@ -1,0 +1,58 @@
+// The open medium on persistent memory. Made by pmem_medium.cc only.
+//
+// A commit costs one copy with non-temporal stores and one fence of ours; libpmemobj is called for segments and the root.
+// Crash: see medium.h. Offsets count from libpmemobj's mapping, so offset 0 is its own header, which is never a segment.
+// Threads: as medium.h says.
+#pragma once
+
+#include <libpmemobj.h>
+
+#include <atomic>
+#include <mutex>
+
+#include "medium/medium.h"
+#include "medium/pmem_front.h"
+#include "medium/pmem_heap.h"
+#include "medium/pmem_place.h"
+
+namespace holdfast {
+
+class PmemMedium final : public Medium {
+ public:
+  // Takes over an open pool whose use mark is set.
+  PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& front, const PmemDurability& durability);
+  ~PmemMedium() override { close(); }
+
+  Result<Segment> allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) override;
+  void release(const Segment& segment) override;
+  Status adopt(const std::vector<Segment>& held) override;
+  Status append(uint64_t offset, const void* data, size_t size) override;
+  Status barrier() override;
+  const Root& root() const override { return root_; }
+  Status set_root(const Root& root) override;
+  const uint8_t* view() const override { return base_; }
+  uint64_t view_end() const override { return pool_bytes_; }
+  bool failed() const override { return failed_.load(std::memory_order_relaxed); }
+  const MediumInfo& info() const override { return info_; }
+  MediumSpace space() const override;
+  void close() override;
+
+ private:
+  Status fail(const std::string& what);
+  Status refusal() const;
+
+  PMEMobjpool* pool_;
+  uint8_t* const base_;
+  const uint64_t pool_bytes_;
+  uint8_t* const front_;
+  const uint64_t secret_;
+  MediumInfo info_;
+  std::atomic<bool> failed_{false};
+  mutable PmemHeap heap_;
+
+  std::mutex root_lock_;  // guards the two below against another set_root
+  Root root_;
+  uint64_t root_sequence_;
+};
+
+}  // namespace holdfast

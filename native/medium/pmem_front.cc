@@ -1,0 +1,80 @@
+#include "medium/pmem_front.h"
+
+#include <cstring>
+
+namespace holdfast {
+namespace {
+
+bool magic_at(Bytes head, uint64_t offset, const char (&magic)[8]) {
+  return offset + sizeof magic <= head.size() && std::memcmp(head.data() + offset, magic, sizeof magic) == 0;
+}
+
+bool is_ours_for_libpmemobj(Bytes head) {
+  return magic_at(head, 0, kPmemobjSignature) && head.size() >= kPmemLayoutNameOffset + sizeof kPmemLayoutName &&
+         std::memcmp(head.data() + kPmemLayoutNameOffset, kPmemLayoutName, sizeof kPmemLayoutName) == 0;
+}
+
+bool has_front_magic(Bytes head, uint64_t page) {
+  return magic_at(head, page, kSuperblockMagic) && page + sizeof(Superblock) <= head.size() &&
+         load<Superblock>(head.data() + page).medium == MediumKind::kPmem;
+}
+
+// The first superblock met is usually copy 0; when copy 0 has lost even its magic it is copy 1, which a root slot
+// follows at once.
+bool find_offset(Bytes head, uint64_t* offset) {
+  for (uint64_t page = kPageBytes; page + kPageBytes <= head.size(); page += kPageBytes) {
+    if (!has_front_magic(head, page)) continue;
+    const bool second_copy = !has_front_magic(head, page + kPageBytes) && magic_at(head, page + kPageBytes, kRootSlotMagic);
+    *offset = second_copy ? page - kPageBytes : page;
+    return true;
+  }
+  return false;
+}
+
+Status not_found(Bytes head, const std::string& where) {
+  if (is_ours_for_libpmemobj(head)) {
+    return Status(Code::kCorrupt, "no superblock is left in the pool " + where +
+                                      " (or its creation on this device was cut short): restore it from a backup, or "
+                                      "clear the place and create it anew");
+  }
+  const char* what = magic_at(head, 0, kPmemobjSignature) ? "it is a libpmemobj pool of another program"
+                     : head.empty()                       ? "it is empty"
+                                                          : "no superblock was found in it";
+  return Status(Code::kNotAPool, where + " is not a Holdfast pool: " + what);
+}
+
+}  // namespace
+
+Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where) {
+  PmemFront front;
+  if (!find_offset(head, &front.offset)) return not_found(head, where);
+  const Bytes bytes = head.substr(front.offset, kPmemFrontBytes);
+  const std::string place = where + " (its front begins at byte " + std::to_string(front.offset) + ")";
+  Result<Superblock> superblock = choose_superblock(bytes, place);
+  if (!superblock) return std::move(superblock.status());
+  front.superblock = *superblock;
+  if (front.superblock.size != pool_bytes) {
+    return Status(Code::kCorrupt, "the pool " + where + " was made with " + std::to_string(front.superblock.size) +
+                                      " bytes and has " + std::to_string(pool_bytes) + " now: " +
+                                      (pool_bytes < front.superblock.size
+                                           ? "it is truncated; restore it from a backup"
+                                           : "something was appended; cut it back to its size"));
+  }
+  Result<ChosenRoot> root = choose_root(bytes, front.superblock.secret, place);
+  if (!root) return std::move(root.status());
+  front.root = *root;
+  front.closed = load<uint64_t>(bytes.data() + kPmemUseMarkOffset) == kPmemClosed;
+  return front;
+}
+
+std::string make_pmem_front(const Superblock& superblock, const Root& root) {
+  std::string front(kPmemFrontBytes, '\0');
+  for (int copy = 0; copy < 2; ++copy) {
+    store(front.data() + kSuperblockOffsets[copy], superblock);
+    store(front.data() + kRootSlotOffsets[copy], make_root_slot(root, 1, copy, superblock.secret));
+  }
+  store(front.data() + kPmemUseMarkOffset, kPmemInUse);
+  return front;
+}
+
+}  // namespace holdfast

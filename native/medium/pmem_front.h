@@ -1,0 +1,28 @@
+// Finds and verifies the front of a pool on persistent memory from plain bytes, before libpmemobj sees the file:
+// libpmemobj trusts what it finds, and dies or hangs on a damaged or shortened pool. Any thread, no state.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "format/pmem_layout.h"
+#include "medium/medium.h"
+#include "medium/superblock.h"
+
+namespace holdfast {
+
+struct PmemFront {
+  uint64_t offset = 0;    // of the front in the pool
+  Superblock superblock;
+  ChosenRoot root;
+  bool closed = false;    // the last owner closed the pool
+};
+
+// `head`: the first kPmemFrontSearchBytes of the pool, or all of a smaller one. `pool_bytes`: its size now.
+// kNotAPool; kNewerFormat; kCorrupt: damaged, or longer or shorter than it was made.
+Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where);
+
+// The bytes of a new front: superblocks and root slots in place, the use mark set.
+std::string make_pmem_front(const Superblock& superblock, const Root& root);
+
+}  // namespace holdfast

@@ -1,0 +1,68 @@
+// The segments of a pool on persistent memory: each is one libpmemobj object of whole 256 KiB chunks, less its header.
+//
+// A segment's range is the page-aligned inside of its object, so it follows from the object alone. Crash: an allocation is
+// one published reservation, a release one atomic free; each has happened or not. What was allocated and never made
+// part of anything durable is found by its type at the next open and freed by adopt(): nothing leaks.
+//
+// How much is free cannot be asked of libpmemobj, so it is found by reserving and cancelling, which is volatile.
+// Threads: any; one lock, held for microseconds. adopt() comes first.
+#pragma once
+
+#include <libpmemobj.h>
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/status.h"
+#include "medium/medium.h"
+
+namespace holdfast {
+
+class PmemHeap {
+ public:
+  explicit PmemHeap(PMEMobjpool* pool) : pool_(pool) {}
+  PmemHeap(const PmemHeap&) = delete;
+  PmemHeap& operator=(const PmemHeap&) = delete;
+
+  // kCorrupt: one of `held` is not a segment of this pool.
+  Status adopt(const std::vector<Segment>& held);
+  // kPoolFull.
+  Result<Segment> allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes);
+  // False: this is no segment we hold (a mistake of the caller; nothing has changed).
+  bool release(const Segment& segment);
+
+  struct Space {
+    uint64_t capacity = 0, free = 0, largest_free = 0;
+  };
+  Space space();
+
+ private:
+  struct Held {
+    PMEMoid object;
+    uint64_t bytes;
+    uint64_t chunks;
+  };
+  struct Reservation {
+    pobj_action action;
+    PMEMoid object;
+  };
+
+  std::optional<Reservation> reserve(uint64_t chunks, uint64_t type);
+  void cancel(Reservation& reservation) { pmemobj_cancel(pool_, &reservation.action, 1); }
+  // The most chunks in [low, high] that can be had in one piece; `low` is known to be possible.
+  uint64_t most_reservable(uint64_t low, uint64_t high);
+  uint64_t largest_free_chunks();
+  void count_free_chunks();
+
+  PMEMobjpool* const pool_;
+  std::mutex lock_;  // guards all below
+  std::map<uint64_t, Held> held_;  // by offset of the segment
+  uint64_t held_chunks_ = 0;
+  uint64_t free_chunks_ = 0;
+  std::optional<uint64_t> largest_;  // chunks; absent after a change
+};
+
+}  // namespace holdfast

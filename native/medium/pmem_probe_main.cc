@@ -1,0 +1,75 @@
+// holdfast_pmem_probe <pool>: opens a copy-on-write view of a pool, lets libpmemobj recover it, and uses every part of
+// it that the medium will use. Nothing reaches the pool. Says its verdict as the last line on stderr: "sound", "locked"
+// or what libpmemobj said. It may die or hang on a damaged pool: that is what it is for. See pmem_child.h.
+#include <errno.h>
+#include <libpmemobj.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "format/pmem_layout.h"
+
+namespace {
+
+int refuse(const char* what) {
+  fprintf(stderr, "%s: %s\n", what, pmemobj_errormsg());
+  return 1;
+}
+
+// A damaged list may have no end, or objects that reach out of the pool.
+bool walk(PMEMobjpool* pool, uint64_t pool_bytes) {
+  uint64_t objects = 0;
+  for (PMEMoid oid = pmemobj_first(pool); !OID_IS_NULL(oid); oid = pmemobj_next(oid)) {
+    const uint64_t usable = pmemobj_alloc_usable_size(oid);
+    if (oid.off >= pool_bytes || usable > pool_bytes - oid.off || ++objects > pool_bytes / holdfast::kPageBytes) return false;
+  }
+  return true;
+}
+
+bool change_root(PMEMobjpool* pool, PMEMoid root) {
+  bool changed = pmemobj_tx_begin(pool, nullptr, TX_PARAM_NONE) == 0;
+  if (changed && pmemobj_tx_add_range(root, 0, 64) == 0) pmemobj_tx_commit();
+  else changed = false;
+  return pmemobj_tx_end() == 0 && changed;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count != 2) {
+    fprintf(stderr, "usage: holdfast_pmem_probe <pool>\n");
+    return 2;
+  }
+  int on = 1;
+  if (pmemobj_ctl_set(nullptr, "copy_on_write.at_open", &on) != 0) return refuse("cannot ask for copy-on-write");
+  PMEMobjpool* pool = pmemobj_open(arguments[1], holdfast::kPmemLayoutName);
+  if (pool == nullptr && (errno == EWOULDBLOCK || errno == EAGAIN)) {
+    fprintf(stderr, "locked\n");
+    return 3;
+  }
+  if (pool == nullptr) return refuse("open");
+  FILE* file = fopen(arguments[1], "rb");
+  const bool sized = file != nullptr && fseek(file, 0, SEEK_END) == 0 && ftell(file) > 0;
+  const uint64_t pool_bytes = sized ? static_cast<uint64_t>(ftell(file)) : UINT64_MAX / 2;  // a device: no such bound
+  if (file != nullptr) fclose(file);
+
+  if (pmemobj_root_size(pool) < holdfast::kPmemRootObjectBytes) return refuse("the root object is too small");
+  const PMEMoid root = pmemobj_root(pool, holdfast::kPmemRootObjectBytes);
+  if (OID_IS_NULL(root)) return refuse("root");
+  if (!walk(pool, pool_bytes)) {
+    fprintf(stderr, "the list of objects is damaged\n");
+    return 1;
+  }
+  pobj_action action;
+  PMEMoid piece = pmemobj_reserve(pool, &action, holdfast::kPmemChunkBytes - holdfast::kPmemObjectHeaderBytes,
+                                  holdfast::kPmemSegmentType);
+  if (!OID_IS_NULL(piece)) {
+    if (pmemobj_publish(pool, &action, 1) != 0) return refuse("publish");
+    pmemobj_free(&piece);
+  } else if (errno != ENOMEM) {
+    return refuse("reserve");
+  }
+  if (!change_root(pool, root)) return refuse("transaction");
+  pmemobj_close(pool);
+  fprintf(stderr, "sound\n");
+  return 0;
+}

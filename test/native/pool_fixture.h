@@ -1,0 +1,65 @@
+// What the engine's tests share: pools on a scratch file, composite keys, and a model to compare with.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "engine/pool.h"
+
+namespace holdfast::test {
+
+// A folder of its own that goes away with it.
+class Scratch {
+ public:
+  Scratch() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "holdfast-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~Scratch() {
+    std::error_code ignored;  // a folder that cannot be removed is left to the system's cleaning
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+inline std::string key_in(uint32_t keyspace, const std::string& key) {
+  std::string out(4, '\0');
+  for (int i = 0; i < 4; i++) out[static_cast<size_t>(i)] = static_cast<char>(keyspace >> (24 - 8 * i));
+  return out + key;
+}
+
+inline std::optional<std::string> get(Pool& pool, const std::string& key, const SnapshotPtr& snapshot = nullptr) {
+  auto reader = pool.read(snapshot);
+  if (!reader.is_ok()) return std::nullopt;
+  auto found = reader->find(key);
+  if (!found.is_ok() || !found->has_value()) return std::nullopt;
+  std::string out((*found)->size, '\0');
+  if (!reader->copy(**found, reinterpret_cast<uint8_t*>(out.data())).is_ok()) return std::nullopt;
+  return out;
+}
+
+inline std::map<std::string, std::string> contents(Pool& pool, const SnapshotPtr& snapshot = nullptr) {
+  std::map<std::string, std::string> out;
+  RangeOptions all;
+  all.high = std::string(4, '\xff');
+  auto range = pool.range(all, snapshot);
+  if (!range.is_ok()) return out;
+  while (true) {
+    auto given = (*range)->next(100, [&](Bytes key, const FoundValue& value, Reader& reader) {
+      std::string bytes(value.size, '\0');
+      if (reader.copy(value, reinterpret_cast<uint8_t*>(bytes.data())).is_ok()) out[std::string(key)] = bytes;
+      return true;
+    });
+    if (!given.is_ok() || *given == 0) return out;
+  }
+}
+
+}  // namespace holdfast::test

@@ -1,0 +1,52 @@
+// A folder of its own for a test, removed with all that is in it. HOLDFAST_TEST_TMP names where (default: under the
+// build's working folder, so that it is on an ordinary disk); memory: under /dev/shm.
+#pragma once
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+namespace holdfast::test {
+
+class Scratch {
+ public:
+  static Scratch on_disk() {
+    const char* root = std::getenv("HOLDFAST_TEST_TMP");
+    return Scratch(root ? root : ".");
+  }
+  static Scratch in_memory() { return Scratch("/dev/shm"); }
+  static bool memory_is_there() { return ::access("/dev/shm", W_OK) == 0; }
+
+  ~Scratch() {
+    std::error_code ignored;
+    if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+  }
+  Scratch(Scratch&& other) noexcept : folder_(std::exchange(other.folder_, {})) {}
+
+  const std::string& folder() const { return folder_; }
+  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+  size_t entries() const {
+    size_t n = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_)) n++;
+    return n;
+  }
+
+ private:
+  explicit Scratch(const std::string& root) {
+    std::string name = root + "/hf-test-XXXXXX";
+    if (::mkdtemp(name.data())) folder_ = std::filesystem::absolute(name).string();
+    if (folder_.empty()) {
+      std::perror(name.c_str());
+      std::abort();
+    }
+    ::chmod(folder_.c_str(), 0755);
+  }
+  std::string folder_;
+};
+
+}  // namespace holdfast::test
