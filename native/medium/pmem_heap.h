@@ -61,6 +61,7 @@ class PmemHeap {
   std::mutex lock_;  // guards all below
   std::map<uint64_t, Held> held_;  // by offset of the segment
   uint64_t held_chunks_ = 0;
+  uint64_t held_bytes_ = 0;
   uint64_t free_chunks_ = 0;
   std::optional<uint64_t> largest_;  // chunks; absent after a change
 };
