@@ -48,6 +48,7 @@ export class Generation {
   readonly #onLedger = (message: LedgerToParent) => this.hearLedger(message);
   #timer: NodeJS.Timeout | undefined;
   #aimed = false;
+  #aimedAt = 0;
   #fresh = 0;
   #opened = false;
   #killing = false;
@@ -136,9 +137,14 @@ export class Generation {
   /** Once the progress the kill waits for is made, and this process itself got something done. */
   private aim(): void {
     const { kill } = this.parts;
-    if (!kill || kill.kind === 'open' || this.#aimed) return;
+    if (!kill || kill.kind === 'open') return;
+    if (this.#aimed) {
+      if (this.parts.messages() > this.#aimedAt + kill.patience) this.killIn(0);
+      return;
+    }
     if (this.#fresh === 0 || this.parts.messages() < kill.after) return;
     this.#aimed = true;
+    this.#aimedAt = this.parts.messages();
     if (kill.kind === 'moment') this.killIn(kill.fraction * this.parts.momentSpanMs);
     else {
       const at = kill.kind === 'effect-before' ? 'before' : 'after';

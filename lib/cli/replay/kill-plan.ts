@@ -19,6 +19,8 @@ export interface Kill {
   readonly kind: KillKind;
   /** Not before this many messages are committed. */
   readonly after: number;
+  /** If it aims at an effect and none comes within so many more messages, it is carried out at any moment instead. */
+  readonly patience: number;
   /** 0 to 1: where in the span its kind allows. */
   readonly fraction: number;
 }
@@ -40,6 +42,7 @@ const ROUND: readonly KillKind[] = ['moment', 'effect-after', 'moment', 'open', 
 const QUIET_MESSAGES = 20;
 const QUIET_SHARE_AT_MOST = 0.15;
 const QUIET_SHARE_FOR_EFFECTS = 0.1;
+const PATIENCE_AT_LEAST = 10;
 
 export interface KilledJob {
   readonly kills: number;
@@ -87,7 +90,8 @@ export class KillPlan {
     const mayHitEffect = effects > 0 && after < (1 - QUIET_SHARE_FOR_EFFECTS) * messages;
     const drawn = this.drawKind();
     const kind = drawn.startsWith('effect') && !mayHitEffect ? 'moment' : drawn;
-    return { kind, after, fraction: this.#random() };
+    const patience = Math.max(PATIENCE_AT_LEAST, Math.ceil(distance));
+    return { kind, after, patience, fraction: this.#random() };
   }
 
   private drawKind(): KillKind {
