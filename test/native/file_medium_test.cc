@@ -184,6 +184,10 @@ TEST_CASE("file: no room on the disk is an error that changes nothing") {
 }
 
 TEST_CASE("file: more than the disk has is refused without trying") {
+#if defined(__SANITIZE_THREAD__)
+  MESSAGE("skipped: the thread sanitizer leaves less address space than a disk has");
+  return;
+#endif
   const Scratch scratch = Scratch::on_disk();
   OpenedMedium opened = must_open(scratch.path("p"));
   const uint64_t tries = SystemFaults::count(SystemCall::kFallocate);
@@ -471,6 +475,10 @@ TEST_CASE("file: a hundred opens and closes leave no descriptor and no mapping")
 }
 
 TEST_CASE("file: with little address space the window is smaller, and the pool works") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  MESSAGE("skipped: a sanitizer needs more address space than this test leaves");
+  return;
+#endif
   const Scratch scratch = Scratch::on_disk();
   const pid_t child = ::fork();
   if (child == 0) {
