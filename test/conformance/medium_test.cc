@@ -66,8 +66,8 @@ Root root_of(uint8_t value) {
 
 bool equal(const Root& a, const Root& b) { return std::memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0; }
 
-// `free` after `held` were taken of `before`. A medium that keeps a header beside each segment (libpmemobj) may count it, at most
-// a unit each; never may there be more free than is left.
+// `free` after `held` were taken of `before`. A medium that keeps a header beside each segment (libpmemobj) may count
+// it, at most a unit each; never may there be more free than is left.
 bool free_is_right(const Medium& medium, uint64_t before, const std::vector<Segment>& held) {
   uint64_t bytes = 0;
   for (const Segment& segment : held) bytes += segment.bytes;

@@ -8,10 +8,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 
@@ -233,9 +233,11 @@ TEST_CASE("file: after a failed write, sync or root nothing works until it is re
     int error;
     bool in_root;
   };
-  for (const Trial& trial : {Trial{"append", SystemCall::kPwrite, EIO, false}, Trial{"append full", SystemCall::kPwrite, ENOSPC, false},
-                             Trial{"barrier", SystemCall::kFdatasync, EIO, false}, Trial{"barrier full", SystemCall::kFdatasync, ENOSPC, false},
-                             Trial{"root write", SystemCall::kPwrite, EIO, true}, Trial{"root sync", SystemCall::kFdatasync, EIO, true}}) {
+  for (const Trial& trial :
+       {Trial{"append", SystemCall::kPwrite, EIO, false}, Trial{"append full", SystemCall::kPwrite, ENOSPC, false},
+        Trial{"barrier", SystemCall::kFdatasync, EIO, false},
+        Trial{"barrier full", SystemCall::kFdatasync, ENOSPC, false},
+        Trial{"root write", SystemCall::kPwrite, EIO, true}, Trial{"root sync", SystemCall::kFdatasync, EIO, true}}) {
     CAPTURE(trial.name);
     OpenedMedium opened = must_open(scratch.path(trial.name));
     Medium& medium = *opened.medium;

@@ -1,5 +1,5 @@
-// A folder of its own for a test, removed with all that is in it. HOLDFAST_TEST_TMP names where (default: beside the test
-// program, so that it is on an ordinary disk); memory: under /dev/shm.
+// A folder of its own for a test, removed with all that is in it. HOLDFAST_TEST_TMP names where (default: beside the
+// test program, so that it is on an ordinary disk); memory: under /dev/shm.
 #pragma once
 
 #include <sys/stat.h>
