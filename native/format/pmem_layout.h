@@ -23,6 +23,8 @@ constexpr uint64_t kPmemUseMarkOffset = 4 * kPageBytes;
 constexpr uint64_t kPmemRootObjectBytes = kPmemFrontBytes + kPageBytes;
 // The front is looked for in this much of the pool.
 constexpr uint64_t kPmemFrontSearchBytes = 16 * kMiB;
+// Where libpmemobj 1.12 puts it lies within this; reading less is a quicker open.
+constexpr uint64_t kPmemFrontUsuallyWithin = 5 * kMiB;
 
 // One 8-byte word, so it is old or new. Anything that is not kPmemClosed counts as in use.
 constexpr uint64_t kPmemInUse = 0x21455355204e49ull;  // "IN USE!"

@@ -46,10 +46,15 @@ Status not_found(Bytes head, const std::string& where) {
 }  // namespace
 
 Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where) {
+  uint64_t offset = 0;
+  if (!find_offset(head, &offset)) return not_found(head, where);
+  return verify_pmem_front(head.substr(offset, kPmemFrontBytes), offset, pool_bytes, where);
+}
+
+Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where) {
   PmemFront front;
-  if (!find_offset(head, &front.offset)) return not_found(head, where);
-  const Bytes bytes = head.substr(front.offset, kPmemFrontBytes);
-  const std::string place = where + " (its front begins at byte " + std::to_string(front.offset) + ")";
+  front.offset = offset;
+  const std::string place = where + " (its front begins at byte " + std::to_string(offset) + ")";
   Result<Superblock> superblock = choose_superblock(bytes, place);
   if (!superblock) return std::move(superblock.status());
   front.superblock = *superblock;

@@ -64,8 +64,8 @@ Status check_class(const PmemDurability& durability, const MediumOptions& option
   return Status(Code::kDurability, path + " cannot give durability 'power': " + durability.reason);
 }
 
-Result<std::string> read_head(const PosixFile& file, bool device, uint64_t pool_bytes, const std::string& path) {
-  std::string head(std::min(pool_bytes, kPmemFrontSearchBytes), '\0');
+Result<std::string> read_head(const PosixFile& file, bool device, uint64_t bytes, const std::string& path) {
+  std::string head(bytes, '\0');
   if (device) {  // can only be mapped
     const uint8_t* mapped = nullptr;
     if (const int error = file.map_shared(head.size(), &mapped)) return file_error(error, "cannot map " + path);
@@ -77,6 +77,16 @@ Result<std::string> read_head(const PosixFile& file, bool device, uint64_t pool_
   if (const int error = file.read_at(0, head.data(), head.size(), &got)) return file_error(error, "cannot read " + path);
   head.resize(got);
   return head;
+}
+
+Result<PmemFront> read_front(const PosixFile& file, bool device, uint64_t pool_bytes, const std::string& path) {
+  for (uint64_t within : {kPmemFrontUsuallyWithin, kPmemFrontSearchBytes}) {
+    Result<std::string> head = read_head(file, device, std::min(pool_bytes, within), path);
+    if (!head) return std::move(head.status());
+    Result<PmemFront> front = find_pmem_front(*head, pool_bytes, path);
+    if (front || within == kPmemFrontSearchBytes || pool_bytes <= within) return front;
+  }
+  return Status(Code::kNotAPool, path + " is not a Holdfast pool");
 }
 
 // Reads under the lock, which is given up again: libpmemobj takes its own.
@@ -91,9 +101,7 @@ Result<Found> look_at(const std::string& path, const FileFacts& facts, const Med
     if (!bytes) return std::move(bytes.status());
     found.pool_bytes = *bytes;
   }
-  Result<std::string> head = read_head(file, facts.character_device, found.pool_bytes, path);
-  if (!head) return std::move(head.status());
-  Result<PmemFront> front = find_pmem_front(*head, found.pool_bytes, path);
+  Result<PmemFront> front = read_front(file, facts.character_device, found.pool_bytes, path);
   if (!front) return std::move(front.status());
   Result<PmemDurability> durability = pmem_durability(file, path);
   if (!durability) return std::move(durability.status());
@@ -127,6 +135,17 @@ void repair_front(uint8_t* front, const PmemFront& facts) {
   pmem_fence();
 }
 
+// Between our look and libpmemobj's lock another process may have had the pool open: look again at what counts.
+Result<PmemFront> front_again(PMEMobjpool* pool, const Found& found, const std::string& path) {
+  const PMEMoid root = pmemobj_root_size(pool) >= kPmemRootObjectBytes ? pmemobj_root(pool, kPmemRootObjectBytes) : OID_NULL;
+  if (OID_IS_NULL(root) || round_up(root.off, kPageBytes) != found.front.offset) {
+    return Status(Code::kCorrupt, "the pool " + path + " has its superblock at byte " + std::to_string(found.front.offset) +
+                                      ", outside libpmemobj's root object: restore it from a backup");
+  }
+  return verify_pmem_front(bytes_of(reinterpret_cast<uint8_t*>(pool) + found.front.offset, kPmemFrontBytes),
+                           found.front.offset, found.pool_bytes, path);
+}
+
 Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
   Result<Found> looked = look_at(path, facts, options);
   if (!looked) return std::move(looked.status());
@@ -148,16 +167,11 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
   }
   PMEMobjpool* pool = pmemobj_open(path.c_str(), kPmemLayoutName);
   if (pool == nullptr) return open_error(path, errno);
-  // Between our look and libpmemobj's lock another process may have had the pool open: look again at what counts.
   uint8_t* base = reinterpret_cast<uint8_t*>(pool);
-  Result<PmemFront> front =
-      find_pmem_front(bytes_of(base, std::min(found.pool_bytes, kPmemFrontSearchBytes)), found.pool_bytes, path);
-  const PMEMoid root = pmemobj_root_size(pool) >= kPmemRootObjectBytes ? pmemobj_root(pool, kPmemRootObjectBytes) : OID_NULL;
-  if (!front || OID_IS_NULL(root) || front->offset != round_up(root.off, kPageBytes)) {
+  Result<PmemFront> front = front_again(pool, found, path);
+  if (!front) {
     pmemobj_close(pool);
-    if (!front) return std::move(front.status());
-    return Status(Code::kCorrupt, "the pool " + path + " has its superblock at byte " + std::to_string(front->offset) +
-                                      ", outside libpmemobj's root object");
+    return std::move(front.status());
   }
   found.front = *front;
   repair_front(base + found.front.offset, found.front);
