@@ -1,6 +1,6 @@
-// Where the front of a pool (layout.h) lies on persistent memory: in libpmemobj's root object, at its first page boundary.
-// libpmemobj owns the file's own first bytes and decides where the root object goes (4.5 MiB in with version 1.12), so
-// the front is found by its superblocks, which stand at page boundaries and name medium pmem.
+// Where the front of a pool (layout.h) lies on persistent memory: in libpmemobj's root object, at its first page
+// boundary. libpmemobj owns the file's own first bytes and decides where the root object goes (4.5 MiB in with version
+// 1.12), so the front is found by its superblocks, which stand at page boundaries and name medium pmem.
 //
 //   front + 0, 4096        superblock, twice; the same struct as on a file, medium = kPmem, size = bytes of the pool
 //   front + 8192, 12288    root slot, twice; changed together by one libpmemobj transaction

@@ -24,7 +24,8 @@ bool has_front_magic(Bytes head, uint64_t page) {
 bool find_offset(Bytes head, uint64_t* offset) {
   for (uint64_t page = kPageBytes; page + kPageBytes <= head.size(); page += kPageBytes) {
     if (!has_front_magic(head, page)) continue;
-    const bool second_copy = !has_front_magic(head, page + kPageBytes) && magic_at(head, page + kPageBytes, kRootSlotMagic);
+    const uint64_t next = page + kPageBytes;
+    const bool second_copy = !has_front_magic(head, next) && magic_at(head, next, kRootSlotMagic);
     *offset = second_copy ? page - kPageBytes : page;
     return true;
   }

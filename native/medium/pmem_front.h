@@ -18,8 +18,8 @@ struct PmemFront {
   bool closed = false;    // the last owner closed the pool
 };
 
-// `head`: the first kPmemFrontSearchBytes of the pool, or fewer: then what is behind is not found. `pool_bytes`: its size now.
-// kNotAPool; kNewerFormat; kCorrupt: damaged, or longer or shorter than it was made.
+// `head`: the first kPmemFrontSearchBytes of the pool, or fewer: then what is behind is not found. `pool_bytes`: its
+// size now. kNotAPool; kNewerFormat; kCorrupt: damaged, or longer or shorter than it was made.
 Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where);
 
 // The same for a front whose place is known: `bytes` are the kPmemFrontBytes at `offset`.
