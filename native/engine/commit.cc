@@ -221,6 +221,10 @@ Status PoolImpl::barrier_now() {
   Status done = planted(PlantedBug::kBarrierLeftOut) ? Status() : medium_->barrier();
   if (planted(PlantedBug::kFailedBarrierBelieved)) done = Status();
   if (done.is_ok() && medium_->failed() && !planted(PlantedBug::kFailedBarrierBelieved)) done = Status(Code::kIo, "the mapping failed under the barrier; the outcome is unknown");
+  if (!done.is_ok() && done.code() != Code::kIo) {
+    // The medium had failed before. For the commits that wait it is all the same: they have been appended, and may be there.
+    done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());
+  }
   if (!done.is_ok()) return fail(std::move(done));
   uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
   while (seen < covers && !durable_epoch_.compare_exchange_weak(seen, covers, std::memory_order_release)) {
@@ -295,16 +299,28 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
   throttle();
   Batch::Impl& impl = batch.impl();
   if (!impl.large.empty()) return commit_large(impl, mode);
-  return with_space(impl.record.bytes(), [&] { return commit_once(impl, &impl.record, mode); });
+  return with_space(impl, [&] { return commit_once(impl, &impl.record, mode); });
 }
 
-// Tries again each time the maintenance thread has found space; gives up when it says there is none to find.
-Result<Receipt> PoolImpl::with_space(uint64_t bytes, const std::function<Result<Receipt>()>& attempt) {
+// Tries again each time the maintenance thread has found space; gives up when it says there is none to find, or when others took
+// what it found again and again.
+Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt) {
+  constexpr int kRounds = 8;
   for (int round = 0;; round++) {
     auto receipt = attempt();
-    if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull || round == 1000) return receipt;
-    if (!wait_for_space(bytes).is_ok()) return receipt;
+    if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull || round == kRounds) return receipt;
+    if (!wait_for_space(space_for(batch.record) + batch.large_bytes).is_ok()) return receipt;
   }
+}
+
+// Bytes of segments that a record can need: it leaves up to its longest operation unused at the end of each.
+uint64_t PoolImpl::space_for(const RecordBuffer& record) {
+  std::lock_guard guard(append_mutex_);
+  const uint64_t segment = log_segment_bytes();
+  const uint64_t room = LogWriter::room_of(segment);
+  if (record.bytes() <= room) return segment;
+  const uint64_t longest = record.longest();
+  return longest < room ? (record.bytes() / (room - longest) + 1) * segment : record.bytes();
 }
 
 }  // namespace holdfast

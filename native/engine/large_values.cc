@@ -60,7 +60,7 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std
 }
 
 Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode) {
-  return with_space(batch.record.bytes() + batch.large_bytes, [&]() -> Result<Receipt> {
+  return with_space(batch, [&]() -> Result<Receipt> {
     RecordBuffer record;
     std::vector<Segment> taken;
     Status placed = place_large(batch, &record, &taken);

@@ -115,7 +115,8 @@ class PoolImpl final : public Pool {
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
-  Result<Receipt> with_space(uint64_t bytes, const std::function<Result<Receipt>()>& attempt);
+  Result<Receipt> with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt);
+  uint64_t space_for(const RecordBuffer& record);         // not under append_mutex_
   Status wait_for_space(uint64_t bytes);                  // not under append_mutex_
   void throttle();                          // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_

@@ -93,9 +93,9 @@ void World::end_process() {
     const PoolStats stats = pool_->stats();
     tally_.folds += stats.folds, tally_.cleaned += stats.segments_cleaned, tally_.merges += stats.compactions;
     if (!disk_->crashed()) disk_->crash_at(1);  // so that closing finishes nothing
+    at_test_point = nullptr;
     (void)pool_->close().is_ok();
     pool_.reset();
-    at_test_point = nullptr;
   }
 }
 
@@ -130,6 +130,7 @@ bool World::reopen_failed() {
   trace("closing the failed pool and opening it again");
   snapshots_.clear();
   client_.reset();
+  at_test_point = nullptr;
   if (pool_) (void)pool_->close().is_ok();
   pool_.reset();
   disk_->disarm();
@@ -223,7 +224,10 @@ bool World::account(const Transaction& transaction, const Status& status, uint64
   if (code == Code::kConflict) return !holding || fail("a commit was refused although its conditions hold");
   if (code == Code::kClosed && in_between_) return true;
   if (!acceptable(status, "a commit")) return false;
-  if (code == Code::kPoolFull || code == Code::kDiskFull) tally_.refused_full++;
+  if (code == Code::kPoolFull || code == Code::kDiskFull) {
+    tally_.refused_full++;
+    return true;
+  }
   // Unknown: there or not. kFailed says that nothing was done, unless it is the crash itself that speaks.
   if ((code == Code::kIo || disk_->crashed()) && holding && !transaction.changes.empty()) model_.commit(0, transaction.changes);
   return true;
