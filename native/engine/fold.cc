@@ -44,6 +44,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
       block.time_ms = now_ms();
       block.log_sequence = log_.sequence();
       block.log_offset = log_.position();
+      block.incarnation = root_.incarnation;
       frozen_segments_ = segments_;
       for (const auto& [offset, segment] : large_) block.large.push_back(segment);
       tail_operations_ = 0;

@@ -19,6 +19,7 @@ class Tail {
  public:
   Tail(const LogReader& reader, const FoldBlock& fold) : reader_(reader) {
     expected_.epoch = fold.epoch;
+    if (!planted(PlantedBug::kFoldForgetsIncarnation)) expected_.incarnation = static_cast<uint32_t>(fold.incarnation);
     for (const FoldedSegment& s : fold.log) {
       if (s.sequence == fold.log_sequence) segment_ = s.segment;
     }
@@ -111,6 +112,7 @@ Status PoolImpl::begin_new_pool() {
   block.time_ms = now_ms();
   block.log_sequence = 1;
   block.log_offset = segment->offset;
+  block.incarnation = 1;
   block.log.push_back({*segment, 1, 0});
   root_.incarnation = 1;
   return write_fold_block(std::move(block));

@@ -15,6 +15,7 @@ struct Character {
   uint64_t most_bytes = 0;       // that still fit into the log
   uint64_t sizes = 0;            // values have one of so many sizes (0: any), so that records come to lie on old ones exactly
   bool large = false;
+  bool hasty = false;            // crash after crash, records all of one length: new ones come to lie exactly where lost ones lay
   bool interleave = false;       // commits in the middle of maintenance
   uint64_t fault_percent = 0;    // of eras in which something is made to fail
   uint64_t crash_percent = 0;    // of eras that have a crash in store
@@ -34,7 +35,8 @@ Character character_of(Random* random) {
   pool.log_segment_bytes = kKiB << random->between(3, 6);
   pool.fold_operations = 4ull << random->below(6);
   pool.fold_bytes = (8 * kKiB) << random->below(5);
-  c.large = random->one_in(6);
+  c.large = random->one_in(5);
+  c.hasty = random->one_in(5);
   const uint64_t segment = std::max(pool.log_segment_bytes, disk.segment_unit);
   disk.capacity = 64 * kKiB + segment * random->between(12, 60) + disk.segment_unit * 16 + (c.large ? 2 * kMiB : 0);
   disk.capacity = round_up(disk.capacity, disk.segment_unit);
@@ -49,6 +51,14 @@ Character character_of(Random* random) {
   c.crash_percent = random->between(30, 100);
   c.maintain_percent = random->one_in(3) ? 0 : random->between(5, 60);
   c.durable_percent = random->one_in(3) ? 10 : random->between(20, 100);
+  if (c.hasty) {
+    c.keys = random->between(1, 10);
+    c.sizes = 1;
+    c.usual_bytes = std::min<uint64_t>(c.most_bytes, random->between(1, 12) * disk.atom_bytes);
+    c.durable_percent = random->between(0, 30);
+    c.maintain_percent = random->below(10);
+    c.crash_percent = 30;
+  }
   return c;
 }
 
@@ -82,7 +92,7 @@ class Life {
   bool live() {
     if (random_.one_in(8)) world_.disk().crash_at(random_.between(1, 6));  // inside creation
     if (!world_.open()) return false;
-    for (uint64_t eras = random_.between(2, 5); eras > 0; eras--) {
+    for (uint64_t eras = c_.hasty ? random_.between(5, 12) : random_.between(2, 5); eras > 0; eras--) {
       if (!era()) return false;
     }
     // At last all is well: nothing is missing, nothing leaks, and it can be closed and opened again.
@@ -95,7 +105,8 @@ class Life {
 
   bool era() {
     if (!world_.broken()) arm();
-    for (uint64_t n = random_.between(3, random_.one_in(3) ? 80 : 25); n > 0 && !world_.broken(); n--) {
+    const uint64_t most = c_.hasty ? 8 : random_.one_in(3) ? 80 : 25;
+    for (uint64_t n = random_.between(2, most); n > 0 && !world_.broken(); n--) {
       if (!step()) return false;
     }
     if (world_.broken()) return mend();
@@ -163,7 +174,7 @@ class Life {
   Change change() {
     Change out;
     out.key = key();
-    out.put = !random_.one_in(5);
+    out.put = !random_.one_in(c_.hasty ? 50 : 5);
     if (out.put) out.value = make_value(size(), nonce_++);
     return out;
   }
@@ -171,10 +182,10 @@ class Life {
   Transaction transaction() {
     Transaction t;
     t.mode = random_.percent(c_.durable_percent) ? CommitMode::kDurable : CommitMode::kEventual;
-    uint64_t changes = random_.one_in(3) ? random_.between(2, 8) : 1;
-    if (random_.one_in(40)) changes = random_.between(10, 60);
+    uint64_t changes = !c_.hasty && random_.one_in(3) ? random_.between(2, 8) : 1;
+    if (!c_.hasty && random_.one_in(40)) changes = random_.between(10, 60);
     for (; changes > 0; changes--) t.changes.push_back(change());
-    if (c_.large && random_.one_in(12)) {
+    if (c_.large && random_.one_in(8)) {
       Change& one = t.changes[random_.below(t.changes.size())];
       one.put = true;
       one.value = make_value(256 * kKiB + 1 + random_.below(128 * kKiB), nonce_++);
@@ -219,7 +230,7 @@ class Life {
       std::vector<Transaction> group;
       for (uint64_t n = random_.between(1, 6); n > 0; n--) group.push_back(transaction());
       held = world_.commit_group(group);
-    } else if (dice < 69) {
+    } else if (dice < 69 && !c_.hasty) {
       held = world_.commit(wide_transaction());
     } else if (dice < 73) {
       held = world_.settle();
