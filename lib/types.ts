@@ -25,7 +25,7 @@ export interface OpenOptions {
   atLeast?: DurabilityClass;
   /** Milliseconds after which an eventual commit is behind a barrier at the latest. Default 10. */
   eventualWithin?: number;
-  /** The tail is folded into the index when it holds this many operations. Default 65,536. */
+  /** The tail is folded into the index when it holds this many operations. Default 32,768. */
   foldOperations?: number;
   signal?: AbortSignal;
 }

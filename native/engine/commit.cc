@@ -165,13 +165,7 @@ void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch)
   for (const Placement& placement : placements_) {
     uint64_t at = 0;
     for (uint32_t i = 0; i < placement.count; i++) {
-      const uint8_t* raw = record.operations() + placement.buffer_offset + at;
-      const auto header = load<OperationHeader>(raw);
-      OperationView view;
-      view.type = static_cast<OperationType>(header.type);
-      view.key = bytes_of(raw + sizeof header, header.key_bytes);
-      view.value = bytes_of(raw + sizeof header + header.key_bytes, header.value_bytes);
-      view.bytes = operation_bytes(header.key_bytes, header.value_bytes);
+      const OperationView view = view_operation(record.operations() + placement.buffer_offset + at);
       apply_operation(view, placement.pool_offset + at, kind, epoch);
       at += view.bytes;
     }

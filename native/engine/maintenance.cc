@@ -8,7 +8,7 @@ namespace holdfast {
 namespace {
 constexpr auto kLookRound = std::chrono::milliseconds(200);
 constexpr uint64_t kIdleMs = 100;           // no commit for so long: time to tidy up
-constexpr uint64_t kThrottleFactor = 8;     // overlay beyond so many times its limit: commits wait for the fold
+constexpr uint64_t kThrottleFactor = 2;     // overlay beyond so many times its limit: commits wait for the fold
 }  // namespace
 
 void PoolImpl::wake_maintenance() {

@@ -69,7 +69,7 @@ struct Completion {
 
 struct PoolOptions {
   MediumOptions medium;
-  uint64_t fold_operations = 64 * 1024;     // the tail is folded when it holds this many operations
+  uint64_t fold_operations = 32 * 1024;     // the tail is folded when it holds this many operations
   uint64_t fold_bytes = 32 * kMiB;          // or this many bytes
   uint32_t eventual_within_ms = 10;         // an eventual commit is behind a barrier at most this much later
 };

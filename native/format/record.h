@@ -139,6 +139,18 @@ struct OperationView {
   uint64_t checksum = 0;
 };
 
+// An operation whose bounds and checksum are known to be right.
+inline OperationView view_operation(const uint8_t* at) {
+  const auto header = load<OperationHeader>(at);
+  OperationView out;
+  out.type = static_cast<OperationType>(header.type);
+  out.key = bytes_of(at + sizeof header, header.key_bytes);
+  out.value = bytes_of(at + sizeof header + header.key_bytes, header.value_bytes);
+  out.bytes = operation_bytes(header.key_bytes, header.value_bytes);
+  out.checksum = header.checksum;
+  return out;
+}
+
 // false: does not fit into `available`, is of no known type, or its checksum is wrong.
 inline bool read_operation(const uint8_t* at, uint64_t available, OperationView* out) {
   if (available < sizeof(OperationHeader)) return false;
@@ -146,11 +158,7 @@ inline bool read_operation(const uint8_t* at, uint64_t available, OperationView*
   const uint64_t used = sizeof header + uint64_t{header.key_bytes} + header.value_bytes;
   if (used > available || header.type < 1 || header.type > 3 || header.reserved != 0) return false;
   if (checksum(at + 8, used - 8) != header.checksum) return false;
-  out->type = static_cast<OperationType>(header.type);
-  out->key = bytes_of(at + sizeof header, header.key_bytes);
-  out->value = bytes_of(at + sizeof header + header.key_bytes, header.value_bytes);
-  out->bytes = round_up(used, kOperationAlign);
-  out->checksum = header.checksum;
+  *out = view_operation(at);
   return true;
 }
 

@@ -51,11 +51,10 @@ class LogReader {
 // Calls `each(view, offset of the operation)` for the operations of a valid frame, until it returns false.
 template <typename Each>
 void for_each_operation(const FrameView& frame, Each&& each) {
-  uint64_t at = 0;
+  const uint8_t* at = frame.operations;
   for (uint32_t i = 0; i < frame.header.operations; i++) {
-    OperationView view;
-    if (!read_operation(frame.operations + at, frame.operations_bytes - at, &view)) return;
-    if (!each(view, frame.offset + sizeof(FrameHeader) + at)) return;
+    const OperationView view = view_operation(at);
+    if (!each(view, frame.offset + sizeof(FrameHeader) + static_cast<uint64_t>(at - frame.operations))) return;
     at += view.bytes;
   }
 }

@@ -87,10 +87,9 @@ class RecordBuffer {
 template <typename Each>
 void for_each_key(const RecordBuffer& record, Each&& each) {
   for (uint64_t at = 0; at < record.bytes();) {
-    const uint8_t* operation = record.operations() + at;
-    const auto header = load<OperationHeader>(operation);
-    each(bytes_of(operation + sizeof header, header.key_bytes));
-    at += operation_bytes(header.key_bytes, header.value_bytes);
+    const OperationView operation = view_operation(record.operations() + at);
+    each(operation.key);
+    at += operation.bytes;
   }
 }
 

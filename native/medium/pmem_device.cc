@@ -49,7 +49,8 @@ Status PmemMedium::adopt(const std::vector<Segment>& held) {
 Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
   if (failed()) return refusal();
   if (offset > pool_bytes_ || size > pool_bytes_ - offset) {
-    return fail("append of " + std::to_string(size) + " bytes at byte " + std::to_string(offset) + ", outside the pool");
+    return fail("append of " + std::to_string(size) + " bytes at byte " + std::to_string(offset) +
+                ", outside the pool");
   }
   pmem_place(base_ + offset, data, size);
   counters_.appends.fetch_add(1, std::memory_order_relaxed);

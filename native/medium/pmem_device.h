@@ -1,8 +1,8 @@
 // The open medium on persistent memory. Made by pmem_medium.cc only.
 //
-// A commit costs one copy with non-temporal stores and one fence of ours; libpmemobj is called for segments and the root.
-// Crash: see medium.h. Offsets count from libpmemobj's mapping, so offset 0 is its own header, which is never a segment.
-// Threads: as medium.h says.
+// A commit costs one copy with non-temporal stores and one fence of ours; libpmemobj is called for segments and the
+// root. Crash: see medium.h. Offsets count from libpmemobj's mapping, so offset 0 is its own header, which is never a
+// segment. Threads: as medium.h says.
 #pragma once
 
 #include <libpmemobj.h>

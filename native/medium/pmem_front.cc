@@ -24,7 +24,8 @@ bool has_front_magic(Bytes head, uint64_t page) {
 bool find_offset(Bytes head, uint64_t* offset) {
   for (uint64_t page = kPageBytes; page + kPageBytes <= head.size(); page += kPageBytes) {
     if (!has_front_magic(head, page)) continue;
-    const bool second_copy = !has_front_magic(head, page + kPageBytes) && magic_at(head, page + kPageBytes, kRootSlotMagic);
+    const uint64_t next = page + kPageBytes;
+    const bool second_copy = !has_front_magic(head, next) && magic_at(head, next, kRootSlotMagic);
     *offset = second_copy ? page - kPageBytes : page;
     return true;
   }
@@ -46,10 +47,15 @@ Status not_found(Bytes head, const std::string& where) {
 }  // namespace
 
 Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where) {
+  uint64_t offset = 0;
+  if (!find_offset(head, &offset)) return not_found(head, where);
+  return verify_pmem_front(head.substr(offset, kPmemFrontBytes), offset, pool_bytes, where);
+}
+
+Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where) {
   PmemFront front;
-  if (!find_offset(head, &front.offset)) return not_found(head, where);
-  const Bytes bytes = head.substr(front.offset, kPmemFrontBytes);
-  const std::string place = where + " (its front begins at byte " + std::to_string(front.offset) + ")";
+  front.offset = offset;
+  const std::string place = where + " (its front begins at byte " + std::to_string(offset) + ")";
   Result<Superblock> superblock = choose_superblock(bytes, place);
   if (!superblock) return std::move(superblock.status());
   front.superblock = *superblock;

@@ -18,9 +18,12 @@ struct PmemFront {
   bool closed = false;    // the last owner closed the pool
 };
 
-// `head`: the first kPmemFrontSearchBytes of the pool, or all of a smaller one. `pool_bytes`: its size now.
-// kNotAPool; kNewerFormat; kCorrupt: damaged, or longer or shorter than it was made.
+// `head`: the first kPmemFrontSearchBytes of the pool, or fewer: then what is behind is not found. `pool_bytes`: its
+// size now. kNotAPool; kNewerFormat; kCorrupt: damaged, or longer or shorter than it was made.
 Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where);
+
+// The same for a front whose place is known: `bytes` are the kPmemFrontBytes at `offset`.
+Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where);
 
 // The bytes of a new front: superblocks and root slots in place, the use mark set.
 std::string make_pmem_front(const Superblock& superblock, const Root& root);

@@ -217,7 +217,8 @@ TEST_CASE("pmem: the root is durable when set_root returns, and both slots agree
     Result<ChosenRoot> root = choose_root(bytes, opened.secret, "test");
     REQUIRE(root.is_ok());
     CHECK(root->root.bytes[100] == byte);
-    CHECK(load<RootSlot>(bytes.data() + kRootSlotOffsets[0]).sequence == load<RootSlot>(bytes.data() + kRootSlotOffsets[1]).sequence);
+    const auto slot = [&](int copy) { return load<RootSlot>(bytes.data() + kRootSlotOffsets[copy]); };
+    CHECK(slot(0).sequence == slot(1).sequence);
   }
   CHECK(opened.medium->counters().roots == 19);
 }

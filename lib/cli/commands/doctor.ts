@@ -34,7 +34,7 @@ export function addDoctor(program: Command): void {
         ['DAX attribute', yes(report.dax)],
         ['device DAX', yes(report.deviceDax)],
         ['PMEM_IS_PMEM_FORCE', report.pmemForced ? 'set' : 'not set'],
-        ['built with libpmemobj', report.builtWithPmem ? `yes, ${report.libpmemobjVersion}` : 'no (apt install libpmemobj-dev, then npm rebuild holdfast)'],
+        ['built with libpmemobj', report.builtWithPmem ? `yes, version ${report.libpmemobjVersion}` : 'no (apt install libpmemobj-dev, then npm rebuild holdfast)'],
         ['medium `auto` takes', report.choice],
         ['durability class', report.durability],
       ]);

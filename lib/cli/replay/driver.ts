@@ -208,5 +208,3 @@ export async function main(turns: Turns = honestTurns): Promise<void> {
     leave({ kind: 'failed', code, message: error instanceof Error ? error.message : String(error) }, 1);
   }
 }
-
-if (require.main === module) void main();

@@ -22,8 +22,10 @@ export interface GenerationParts {
   readonly messages: () => number;
   /** How long a driver usually takes from its start until the pool is open. */
   readonly usualStartMs: number;
+  readonly usualOpenMs: number;
   readonly on: {
-    started(ms: number): void;
+    /** `startMs`: from the process's start until the pool was open; `openMs`: its opening alone. */
+    started(startMs: number, openMs: number): void;
     opened(place: PlaceOfPool, continued: boolean): void;
     reached(conversation: number, messages: number): void;
     commits(us: readonly number[]): void;
@@ -32,16 +34,21 @@ export interface GenerationParts {
   };
 }
 
+/** The wall clock, finer than a millisecond, comparable between processes. */
+const now = (): number => performance.timeOrigin + performance.now();
+
 /** How much of what a driver that broke down wrote is shown. */
 const STDERR_SHOWN = 4000;
 
 export class Generation {
   readonly end: Promise<GenerationEnd>;
   readonly #child: ChildProcess;
-  readonly #begunAt = performance.timeOrigin + performance.now();
+  readonly #begunAt = now();
+  #openingAt = now();
   readonly #onLedger = (message: LedgerToParent) => this.hearLedger(message);
   #timer: NodeJS.Timeout | undefined;
   #aimed = false;
+  #aimedAt = 0;
   #fresh = 0;
   #opened = false;
   #killing = false;
@@ -108,15 +115,13 @@ export class Generation {
   }
 
   private hear(message: DriverToParent): void {
-    const { on, kill, usualStartMs } = this.parts;
+    const { on, kill, usualOpenMs } = this.parts;
     if (message.kind === 'opening') {
-      // From here the pool is opened, usually in the last third of a start.
-      if (kill?.kind === 'open' && kill.fraction >= 0.5) {
-        this.killIn((kill.fraction - 0.5) * 2 * (usualStartMs / 3));
-      }
+      this.#openingAt = now();
+      if (kill?.kind === 'open' && kill.fraction >= 0.5) this.killIn((kill.fraction - 0.5) * 2 * usualOpenMs);
     } else if (message.kind === 'opened') {
       this.#opened = true;
-      on.started(performance.timeOrigin + performance.now() - this.#begunAt);
+      on.started(now() - this.#begunAt, now() - this.#openingAt);
       on.opened(message, message.continued);
     } else if (message.kind === 'progress') {
       for (const [conversation, messages] of message.reached) on.reached(conversation, messages);
@@ -132,9 +137,14 @@ export class Generation {
   /** Once the progress the kill waits for is made, and this process itself got something done. */
   private aim(): void {
     const { kill } = this.parts;
-    if (!kill || kill.kind === 'open' || this.#aimed) return;
+    if (!kill || kill.kind === 'open') return;
+    if (this.#aimed) {
+      if (this.parts.messages() > this.#aimedAt + kill.patience) this.killIn(0);
+      return;
+    }
     if (this.#fresh === 0 || this.parts.messages() < kill.after) return;
     this.#aimed = true;
+    this.#aimedAt = this.parts.messages();
     if (kill.kind === 'moment') this.killIn(kill.fraction * this.parts.momentSpanMs);
     else {
       const at = kill.kind === 'effect-before' ? 'before' : 'after';

@@ -22,7 +22,7 @@ import type {
   Performance,
   PerformRequest,
 } from './protocol';
-import { readConfig, readWorld, socketOf, type ReplayConfig, type WorldAnswer } from './tape';
+import { readWorld, type ReplayConfig, type WorldAnswer } from './tape';
 
 export class Ledger {
   readonly #world: WorldAnswer[][];
@@ -94,7 +94,7 @@ export class Ledger {
 }
 
 /** Serves one ledger on a socket, and holds an effect where the parent wants to kill the driver. */
-class LedgerServer {
+export class LedgerServer {
   #generation = 0;
   #driver: Socket | undefined;
   #hold: HoldAt | undefined;
@@ -158,18 +158,3 @@ class LedgerServer {
     if (!socket.destroyed) socket.write(`${JSON.stringify(answer)}\n`);
   }
 }
-
-function main(folder: string): void {
-  const tell = (message: LedgerToParent) => void process.send?.(message);
-  process.on('disconnect', () => process.exit(0));
-  try {
-    const config = readConfig(folder);
-    const server = new LedgerServer(new Ledger(config), tell);
-    process.on('message', (message) => server.hear(message as ParentToLedger));
-    server.listen(socketOf(config));
-  } catch (error) {
-    tell({ kind: 'failed', message: (error as Error).message });
-  }
-}
-
-if (require.main === module) main(process.argv[2] ?? '.');

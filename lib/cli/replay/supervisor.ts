@@ -88,6 +88,7 @@ class Supervisor {
   readonly #commitUs: number[] = [];
   readonly #continueMs: number[] = [];
   readonly #startMs: number[] = [];
+  readonly #openMs: number[] = [];
   readonly #killed = { effect: 0, open: 0, all: 0 };
   #generations = 0;
   #unknownOutcomes = 0;
@@ -149,7 +150,7 @@ class Supervisor {
   private live(kill: Kill | undefined): Promise<GenerationEnd> {
     this.#generations += 1;
     const generation = new Generation({
-      script: this.options.driverScript ?? script('driver'),
+      script: this.options.driverScript ?? script('driver-main'),
       folder: this.#config.folder,
       number: this.#generations,
       ledger: this.#ledger as ChildProcess,
@@ -157,8 +158,12 @@ class Supervisor {
       momentSpanMs: 2 + 2 * this.options.thinkMs,
       messages: () => this.#messages,
       usualStartMs: median(this.#startMs) || 80,
+      usualOpenMs: median(this.#openMs) || 5,
       on: {
-        started: (ms) => this.#startMs.push(ms),
+        started: (startMs, openMs) => {
+          this.#startMs.push(startMs);
+          this.#openMs.push(openMs);
+        },
         opened: (place, continued) => this.opened(place, continued),
         reached: (conversation, messages) => this.advance(conversation, messages),
         commits: (us) => this.#commitUs.push(...us),
@@ -199,7 +204,7 @@ class Supervisor {
   }
 
   private async verify(): Promise<Verdict> {
-    const child = fork(script('verifier'), [this.#config.folder, String(this.#generations + 1)], {
+    const child = fork(script('verifier-main'), [this.#config.folder, String(this.#generations + 1)], {
       execArgv: [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
@@ -259,7 +264,7 @@ class Supervisor {
 }
 
 async function startLedger(folder: string): Promise<ChildProcess> {
-  const child = fork(script('ledger'), [folder], {
+  const child = fork(script('ledger-main'), [folder], {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });

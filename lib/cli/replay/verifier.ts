@@ -1,15 +1,7 @@
-/**
- * A fresh process that opens the pool after everything and compares it, byte for byte, with the recording it parses anew;
- * and the effects the ledger performed with the receipts the pool keeps.
- */
-import { HoldfastError } from '../../errors';
-import { open } from '../../index';
-import { readJournal, type Entry } from '../../run/index';
-import type { PoolCore } from '../../types';
-import { readRecording, type CalledTurn, type Conversation, type Recording } from './conversation';
-import { LedgerClient } from './ledger-client';
-import type { Performance, Verdict, VerifierToParent } from './protocol';
-import { readConfig, socketOf } from './tape';
+/** Compares what a pool keeps, byte for byte, with the recording; and the effects that were performed with its receipts. */
+import type { Entry } from '../../run/index';
+import type { CalledTurn, Conversation, Recording } from './conversation';
+import type { Performance, Verdict } from './protocol';
 
 const FINDINGS_SHOWN = 20;
 
@@ -122,34 +114,3 @@ function collect(journal: Iterable<readonly [number, Entry]>) {
   }
   return { recorded, intents: intents.values(), finished };
 }
-
-async function verify(folder: string, generation: number, tell: (message: VerifierToParent) => void) {
-  const config = readConfig(folder);
-  const ledger = await LedgerClient.connect(socketOf(config), generation);
-  const recording = readRecording(config.input);
-  const pool: PoolCore = await open(config.pool, { medium: config.medium, create: 'never' });
-  const { medium, durability } = pool;
-  tell({ kind: 'opened', medium, class: durability.class, reason: durability.reason });
-  const verifier = new Verifier(recording, await ledger.performances());
-  recording.conversations.forEach((conversation, index) => {
-    verifier.compare(index, conversation, readJournal(pool, conversation.id));
-  });
-  const { damages } = await pool.check();
-  tell({ kind: 'verdict', ...verifier.verdict(damages) });
-  ledger.close();
-  await pool.close();
-}
-
-async function main(): Promise<void> {
-  const tell = (message: VerifierToParent) => void process.send?.(message);
-  try {
-    await verify(process.argv[2] ?? '.', Number(process.argv[3]), tell);
-  } catch (error) {
-    const code = error instanceof HoldfastError ? error.code : '';
-    tell({ kind: 'failed', code, message: error instanceof Error ? error.message : String(error) });
-    process.exitCode = 1;
-  }
-  process.disconnect?.();
-}
-
-if (require.main === module) void main();
