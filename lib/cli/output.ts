@@ -66,9 +66,11 @@ export class Output {
 
   /** Returns the exit code. */
   error(error: unknown): number {
-    const message = error instanceof Error ? error.message : String(error);
+    const text = error instanceof Error ? error.message : String(error);
     const code = (error as { code?: unknown } | null)?.code;
     const name = typeof code === 'string' ? code : 'ERR_UNEXPECTED';
+    // Errors of the system begin with their code already.
+    const message = text.startsWith(`${name}: `) ? text.slice(name.length + 2) : text;
     if (this.json) this.value({ error: { code: name, message } });
     else process.stderr.write(`${pc.red(name)}: ${message}\n`);
     return name === 'ERR_HOLDFAST_INVALID_ARGUMENT' ? EXIT.usage : EXIT.failed;

@@ -109,9 +109,21 @@ describe('a pool of something else', () => {
     rmSync(`${path}.ledger.jsonl`);
     const noLedger = await cli(args(sample));
     expect([noLedger.code, /^ERR_HOLDFAST_NOT_FOUND: .*ledger/.test(noLedger.stderr)]).toEqual([3, true]);
-    rmSync(`${path}.ledger.jsonl`, { force: true });
+    expect(existsSync(`${path}.ledger.jsonl`)).toBe(false);
     const otherPool = await cli(args(other));
     expect([otherPool.code, /^ERR_HOLDFAST_DIVERGED: .*was filled with recording/.test(otherPool.stderr)]).toEqual([3, true]);
+    expect(existsSync(`${path}.ledger.jsonl`)).toBe(false);
+  });
+
+  test('a place where no pool can be leaves no ledger', { timeout: 60_000 }, async () => {
+    const there = join(onDisk, 'no', 'such', 'folder', 'pool');
+    const { code, stderr } = await cli(['replay', sample, '--pool', there, '--kills', '0']);
+    expect([code, stderr.slice(0, 22)]).toEqual([3, 'ERR_HOLDFAST_NOT_FOUND']);
+    const foreign = join(onDisk, 'foreign');
+    writeFileSync(foreign, 'x'.repeat(9999));
+    const refused = await cli(['replay', sample, '--pool', foreign, '--kills', '0', '--json']);
+    expect(refused.json()).toMatchObject({ error: { code: 'ERR_HOLDFAST_NOT_A_POOL' } });
+    expect(existsSync(`${foreign}.ledger.jsonl`)).toBe(false);
   });
 });
 

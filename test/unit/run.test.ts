@@ -1,10 +1,13 @@
 /** Durable runs on a real pool: what is kept, what is called again, what is refused. */
+import { once } from 'node:events';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { open, type Holdfast, type Run, type ToolContext } from '../../lib/index';
 import { readJournal, type Entry } from '../../lib/run/index';
+import { dist } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
 
 const folder = scratchFolder('run');
@@ -337,6 +340,24 @@ describe('the life of a run', () => {
     }
     expect(kinds()).toEqual(['start']);
     expect(pool.keyspace('holdfast.states').count()).toBe(0);
+  });
+
+  test('a driver in another thread takes over, and what it records stays', async () => {
+    const run = await pool.run('r');
+    await run.step('a', () => 'mine');
+    const code = `
+      const { workerData } = require('node:worker_threads');
+      const { open } = require(workerData.dist);
+      open(workerData.path).then(async (pool) => {
+        const run = await pool.run('r');
+        await run.step('a', () => 'never');
+        await run.step('b', () => 'theirs');
+        await pool.close();
+      });`;
+    const worker = new Worker(code, { eval: true, workerData: { path, dist: join(dist, 'index.js') } });
+    expect(await once(worker, 'exit')).toEqual([0]);
+    await expect(run.step('b', () => 'mine')).rejects.toMatchObject({ code: 'ERR_HOLDFAST_CONFLICT' });
+    expect(journal().flatMap((entry) => (entry.kind === 'step' ? [entry.result] : []))).toEqual(['mine', 'theirs']);
   });
 
   test('a taken number is never written again', async () => {

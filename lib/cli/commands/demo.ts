@@ -1,5 +1,5 @@
 /** `holdfast demo`: the main job in a few seconds, on a small recording that comes with the package. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -12,6 +12,7 @@ import type { Finish } from '../program';
 import type { KillKind } from '../replay/kill-plan';
 import { printReport } from '../replay/report';
 import { replay, type ReplayOptions, type ReplayWatch } from '../replay/supervisor';
+import { inTemporaryFolder } from '../temporary';
 import { wholeNumber } from './ls';
 
 interface DemoFlags {
@@ -45,13 +46,8 @@ export function addDemo(program: Command, finish: Finish): void {
     .addHelpText('after', '\nExamples:\n  $ holdfast demo\n  $ PMEM_IS_PMEM_FORCE=1 holdfast demo --medium pmem --folder /dev/shm')
     .action(async (flags: DemoFlags) => {
       const output = new Output(flags.json ?? false);
-      const folder = mkdtempSync(join(flags.folder, 'holdfast-demo-'));
-      try {
-        finish(await demo(output, folder, flags));
-      } finally {
-        if (flags.keep) output.line(`\nKept: ${join(folder, 'demo.holdfast')}`);
-        else rmSync(folder, { recursive: true, force: true });
-      }
+      const run = async (folder: string) => finish(await demo(output, folder, flags));
+      await inTemporaryFolder(flags.folder, 'holdfast-demo-', run, flags.keep);
     });
 }
 
@@ -65,6 +61,7 @@ async function demo(output: Output, folder: string, flags: DemoFlags): Promise<n
   output.value(report);
   printReport(output, report);
   output.line(`\nOn conversations of your own:  ${pc.bold('holdfast replay trajectories.json --pool ./replay.holdfast --kills 200')}`);
+  if (flags.keep) output.line(`\nKept: ${pool}`);
   return report.ok ? EXIT.ok : EXIT.bad;
 }
 

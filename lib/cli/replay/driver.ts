@@ -158,16 +158,13 @@ class Driver {
   }
 }
 
-/** Says which recording a fresh pool is filled from, or makes sure that an old one is filled from the same. */
-async function claimSource(pool: PoolCore, config: ReplayConfig): Promise<{ continued: boolean }> {
-  const fresh = pool.keyspaces().length === 0;
-  const source = pool.keyspace<string, string>(SOURCE_KEYSPACE, { value: 'utf8' });
-  const hash = source.get(SOURCE_KEY);
-  if (hash === config.hash) return { continued: true };
-  if (hash === undefined && fresh) {
-    await source.put(SOURCE_KEY, config.hash);
-    return { continued: false };
-  }
+const sourceOf = (pool: PoolCore) => pool.keyspace<string, string>(SOURCE_KEYSPACE, { value: 'utf8' });
+
+/** Is this recording to be continued, or is the pool fresh? A pool with anything else in it is refused. */
+function isContinued(pool: PoolCore, config: ReplayConfig): boolean {
+  const hash = sourceOf(pool).get(SOURCE_KEY);
+  if (hash === config.hash) return true;
+  if (pool.keyspaces().length === 0) return false;
   throw new HoldfastError(
     'ERR_HOLDFAST_DIVERGED',
     `${config.pool} was filled with ${hash === undefined ? 'something else' : `recording ${hash.slice(0, 12)}`}, ` +
@@ -178,11 +175,11 @@ async function claimSource(pool: PoolCore, config: ReplayConfig): Promise<{ cont
 async function drive(folder: string, generation: number, turns: Turns, tell: (message: DriverToParent) => void) {
   const config = readConfig(folder);
   tell({ kind: 'opening' });
-  const [pool, ledger] = await Promise.all([
-    open(config.pool, { medium: config.medium }) as Promise<DrivenPool>,
-    LedgerClient.connect(socketOf(config), generation),
-  ]);
-  const { continued } = await claimSource(pool, config);
+  const pool: DrivenPool = await open(config.pool, { medium: config.medium });
+  const continued = isContinued(pool, config);
+  // In this order: a pool that says what it is filled from has a ledger, and a pool that is refused gets none.
+  const ledger = await LedgerClient.connect(socketOf(config), generation);
+  if (!continued) await sourceOf(pool).put(SOURCE_KEY, config.hash);
   const { medium, durability } = pool;
   tell({ kind: 'opened', continued, medium, class: durability.class, reason: durability.reason });
   const tape = new Tape(config);

@@ -8,7 +8,7 @@
  * When the next driver says hello, whatever the former one had sent and nobody had read is dropped: the process is dead, and
  * an answered probe must stay true.
  */
-import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 
 import { LineReader } from './lines';
@@ -26,22 +26,28 @@ import { readWorld, type ReplayConfig, type WorldAnswer } from './tape';
 
 export class Ledger {
   readonly #world: WorldAnswer[][];
-  readonly #file: number;
+  #file: number | undefined;
   readonly #performances: Performance[] = [];
   readonly #known = new Map<string, Performance>();
   #deduplicated = 0;
   #lookUps = 0;
   #probes = 0;
 
-  constructor(config: ReplayConfig) {
+  constructor(private readonly config: ReplayConfig) {
     this.#world = readWorld(config);
-    const old = existsSync(config.ledgerFile) ? readFileSync(config.ledgerFile, 'utf8') : '';
+  }
+
+  /** Reads what was performed before, or begins the file. Called for every driver, so does nothing the second time. */
+  open(): void {
+    if (this.#file !== undefined) return;
+    const { ledgerFile, hash } = this.config;
+    const old = existsSync(ledgerFile) ? readFileSync(ledgerFile, 'utf8') : '';
     const [first, ...lines] = old.split('\n').filter((line) => line !== '');
-    this.#file = openSync(config.ledgerFile, 'a');
-    if (first === undefined) writeSync(this.#file, `${JSON.stringify({ ledgerOf: config.hash })}\n`);
-    else if ((JSON.parse(first) as { ledgerOf?: string }).ledgerOf !== config.hash) {
-      throw new Error(`${config.ledgerFile} is the ledger of another recording: delete it or choose another --pool`);
+    if (first !== undefined && (JSON.parse(first) as { ledgerOf?: string }).ledgerOf !== hash) {
+      throw new Error(`${ledgerFile} is the ledger of another recording: delete it or choose another --pool`);
     }
+    this.#file = openSync(ledgerFile, 'a');
+    if (first === undefined) writeSync(this.#file, `${JSON.stringify({ ledgerOf: hash })}\n`);
     for (const line of lines) this.remember(JSON.parse(line) as Performance);
   }
 
@@ -70,6 +76,7 @@ export class Ledger {
     else if (safety === 'idempotent' && this.#known.has(key)) this.#deduplicated += 1;
     else {
       const performance = { key, conversation, call };
+      if (this.#file === undefined) return { error: 'nobody said hello' };
       writeSync(this.#file, `${JSON.stringify(performance)}\n`);
       this.remember(performance);
     }
@@ -81,10 +88,6 @@ export class Ledger {
     const known = this.#known.get(key);
     if (!known) return { happened: false };
     return { happened: true, answer: this.#world[known.conversation]?.[known.call]?.answer ?? null };
-  }
-
-  close(): void {
-    closeSync(this.#file);
   }
 
   private remember(performance: Performance): void {
@@ -121,6 +124,16 @@ export class LedgerServer {
   }
 
   private answer(socket: Socket, request: LedgerRequest): void {
+    try {
+      this.take(socket, request);
+    } catch (error) {
+      // It can't go on without its file. The parent is told why, the driver only sees its connection end.
+      this.tell({ kind: 'failed', message: (error as Error).message });
+      socket.destroy();
+    }
+  }
+
+  private take(socket: Socket, request: LedgerRequest): void {
     if (request.op === 'hello') this.greet(socket, request.generation);
     // Of a former driver, or of one that is held and about to be killed: unheard.
     else if (this.#driver !== socket) return;
@@ -133,6 +146,7 @@ export class LedgerServer {
 
   private greet(socket: Socket, generation: number): void {
     if (generation < this.#generation) return;
+    this.ledger.open();
     this.#generation = generation;
     this.#driver?.destroy();
     this.#driver = socket;

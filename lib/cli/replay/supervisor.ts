@@ -4,11 +4,12 @@
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import { HoldfastError, type ErrorCode } from '../../errors';
+import { inTemporaryFolder } from '../temporary';
 import { readRecording, type Recording } from './conversation';
 import { Generation, type GenerationEnd } from './generation';
 import { KillPlan, type Kill, type KillKind } from './kill-plan';
@@ -70,12 +71,7 @@ export interface ReplayReport extends Verdict, PlaceOfPool {
 export async function replay(options: ReplayOptions): Promise<ReplayReport> {
   const recording = readRecording(options.input);
   options.watch?.started?.(recording);
-  const folder = mkdtempSync(join(tmpdir(), 'holdfast-'));
-  try {
-    return await new Supervisor(options, recording, folder).run();
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  return inTemporaryFolder(tmpdir(), 'holdfast-', (folder) => new Supervisor(options, recording, folder).run());
 }
 
 const script = (name: string): string => join(__dirname, `${name}.js`);
@@ -95,6 +91,7 @@ class Supervisor {
   #messages = 0;
   #place: PlaceOfPool | undefined;
   #ledger: ChildProcess | undefined;
+  #ledgerFailure: string | undefined;
 
   constructor(
     private readonly options: ReplayOptions,
@@ -120,6 +117,9 @@ class Supervisor {
     writeReplayFiles(this.#config, this.recording);
     try {
       this.#ledger = await startLedger(this.#config.folder);
+      this.#ledger.on('message', (message: LedgerToParent) => {
+        if (message.kind === 'failed') this.#ledgerFailure = message.message;
+      });
       await this.killAndContinue();
       this.options.watch?.verifying?.();
       const verdict = await this.verify();
@@ -171,13 +171,18 @@ class Supervisor {
         unknownOutcome: () => (this.#unknownOutcomes += 1),
       },
     });
-    return generation.end;
+    return generation.end.catch((error: unknown) => {
+      // Whatever became of a driver without a ledger, the ledger's reason is the one to know.
+      if (this.#ledgerFailure === undefined) throw error;
+      throw new HoldfastError('ERR_HOLDFAST_DIVERGED', this.#ledgerFailure);
+    });
   }
 
   private opened(place: PlaceOfPool, continued: boolean): void {
     if (this.#place) return;
     this.#place = place;
     if (continued && !this.#hadLedger && this.#killed.all === 0) {
+      rmSync(this.#config.ledgerFile, { force: true });  // begun a moment ago, and empty
       throw new HoldfastError(
         'ERR_HOLDFAST_NOT_FOUND',
         `${this.#config.pool} holds a replay that was begun, but its ledger ${this.#config.ledgerFile} is gone: ` +
@@ -268,11 +273,10 @@ async function startLedger(folder: string): Promise<ChildProcess> {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  const [message] = (await once(child, 'message')) as [LedgerToParent];
-  if (message.kind === 'failed') {
-    await stop(child);
-    throw new HoldfastError('ERR_HOLDFAST_DIVERGED', message.message);
-  }
+  const ended = once(child, 'exit').then(() => {
+    throw new Error('the ledger process ended before it began');
+  });
+  await Promise.race([once(child, 'message'), ended]);
   return child;
 }
 
