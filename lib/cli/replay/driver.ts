@@ -1,8 +1,10 @@
 /**
- * The process that is killed: opens the pool and continues every conversation as a durable run, several at once.
+ * The process that is killed: opens the pool and continues every conversation as a durable run,
+ * several at once.
  *
- * Whatever was said is a step, every tool call a tool whose effect the ledger performs; each is committed before the next.
- * It keeps nothing of its own between two lives: where it goes on is what the pool says.
+ * Whatever was said is a step, every tool call a tool whose effect the ledger performs; each is
+ * committed before the next. It keeps nothing of its own between two lives: where it goes on is
+ * what the pool says.
  */
 import { setTimeout } from 'node:timers/promises';
 
@@ -85,7 +87,8 @@ class Driver {
       }
       this.note(index, conversation.messages);
     } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_OUTCOME_UNKNOWN') throw error;
+      if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_OUTCOME_UNKNOWN')
+        throw error;
       this.tell({ kind: 'unknownOutcome', conversation: index, message: error.message });
       run.close();
     }
@@ -101,7 +104,8 @@ class Driver {
         return turn.text;
       });
       advance();
-    } else if ((await this.turns.call(run, turn, this.outsideOf(index, turn, doing))) !== null) advance();
+    } else if ((await this.turns.call(run, turn, this.outsideOf(index, turn, doing))) !== null)
+      advance();
     if (!fresh) return;
     this.#fresh += 1;
     if (run.continued && !this.#continued) {
@@ -158,9 +162,13 @@ class Driver {
   }
 }
 
-const sourceOf = (pool: PoolCore) => pool.keyspace<string, string>(SOURCE_KEYSPACE, { value: 'utf8' });
+const sourceOf = (pool: PoolCore) =>
+  pool.keyspace<string, string>(SOURCE_KEYSPACE, { value: 'utf8' });
 
-/** Is this recording to be continued, or is the pool fresh? A pool with anything else in it is refused. */
+/**
+ * Is this recording to be continued, or is the pool fresh? A pool with anything else in it is
+ * refused.
+ */
 function isContinued(pool: PoolCore, config: ReplayConfig): boolean {
   const hash = sourceOf(pool).get(SOURCE_KEY);
   if (hash === config.hash) return true;
@@ -172,12 +180,18 @@ function isContinued(pool: PoolCore, config: ReplayConfig): boolean {
   );
 }
 
-async function drive(folder: string, generation: number, turns: Turns, tell: (message: DriverToParent) => void) {
+async function drive(
+  folder: string,
+  generation: number,
+  turns: Turns,
+  tell: (message: DriverToParent) => void,
+) {
   const config = readConfig(folder);
   tell({ kind: 'opening' });
   const pool: DrivenPool = await open(config.pool, { medium: config.medium });
   const continued = isContinued(pool, config);
-  // In this order: a pool that says what it is filled from has a ledger, and a pool that is refused gets none.
+  // In this order: a pool that says what it is filled from has a ledger, and a pool that is refused
+  // gets none.
   const ledger = await LedgerClient.connect(socketOf(config), generation);
   if (!continued) await sourceOf(pool).put(SOURCE_KEY, config.hash);
   const { medium, durability } = pool;
@@ -189,7 +203,9 @@ async function drive(folder: string, generation: number, turns: Turns, tell: (me
   await pool.close();
 }
 
-/** The whole life of a driver process: `argv` is the replay's folder and the generation's number. */
+/**
+ * The whole life of a driver process: `argv` is the replay's folder and the generation's number.
+ */
 export async function main(turns: Turns = honestTurns): Promise<void> {
   const tell = (message: DriverToParent) => void process.send?.(message);
   const leave = (message: DriverToParent, code: number) => {
@@ -202,6 +218,9 @@ export async function main(turns: Turns = honestTurns): Promise<void> {
     leave({ kind: 'done' }, 0);
   } catch (error) {
     const code = error instanceof HoldfastError ? error.code : '';
-    leave({ kind: 'failed', code, message: error instanceof Error ? error.message : String(error) }, 1);
+    leave(
+      { kind: 'failed', code, message: error instanceof Error ? error.message : String(error) },
+      1,
+    );
   }
 }

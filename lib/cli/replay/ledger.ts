@@ -1,12 +1,14 @@
 /**
- * The outside world of a replay, as a process of its own that nobody kills: performs effects, counts them, and knows them
- * by their idempotency keys. Every effect is a line in a file, so that a replay can be continued later.
+ * The outside world of a replay, as a process of its own that nobody kills: performs effects,
+ * counts them, and knows them by their idempotency keys. Every effect is a line in a file, so that
+ * a replay can be continued later.
  *
- * It does for each safety what a real service of that kind does: an `effect` is performed as often as it is asked for; an
- * `idempotent` one is performed once for each key; a look-up changes nothing. The count is therefore a test of the pool.
+ * It does for each safety what a real service of that kind does: an `effect` is performed as often
+ * as it is asked for; an `idempotent` one is performed once for each key; a look-up changes
+ * nothing. The count is therefore a test of the pool.
  *
- * When the next driver says hello, whatever the former one had sent and nobody had read is dropped: the process is dead, and
- * an answered probe must stay true.
+ * When the next driver says hello, whatever the former one had sent and nobody had read is dropped:
+ * the process is dead, and an answered probe must stay true.
  */
 import { existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -37,14 +39,19 @@ export class Ledger {
     this.#world = readWorld(config);
   }
 
-  /** Reads what was performed before, or begins the file. Called for every driver, so does nothing the second time. */
+  /**
+   * Reads what was performed before, or begins the file. Called for every driver, so does nothing
+   * the second time.
+   */
   open(): void {
     if (this.#file !== undefined) return;
     const { ledgerFile, hash } = this.config;
     const old = existsSync(ledgerFile) ? readFileSync(ledgerFile, 'utf8') : '';
     const [first, ...lines] = old.split('\n').filter((line) => line !== '');
     if (first !== undefined && (JSON.parse(first) as { ledgerOf?: string }).ledgerOf !== hash) {
-      throw new Error(`${ledgerFile} is the ledger of another recording: delete it or choose another --pool`);
+      throw new Error(
+        `${ledgerFile} is the ledger of another recording: delete it or choose another --pool`,
+      );
     }
     this.#file = openSync(ledgerFile, 'a');
     if (first === undefined) writeSync(this.#file, `${JSON.stringify({ ledgerOf: hash })}\n`);
@@ -70,7 +77,9 @@ export class Ledger {
     const world = this.#world[conversation]?.[call];
     if (!world) return { error: `conversation ${conversation} has no call ${call}` };
     if (world.args !== request.args) {
-      return { error: `call ${call} of conversation ${conversation} came with other arguments: ${request.args}` };
+      return {
+        error: `call ${call} of conversation ${conversation} came with other arguments: ${request.args}`,
+      };
     }
     if (safety === 'readOnly') this.#lookUps += 1;
     else if (safety === 'idempotent' && this.#known.has(key)) this.#deduplicated += 1;
@@ -87,7 +96,10 @@ export class Ledger {
     this.#probes += 1;
     const known = this.#known.get(key);
     if (!known) return { happened: false };
-    return { happened: true, answer: this.#world[known.conversation]?.[known.call]?.answer ?? null };
+    return {
+      happened: true,
+      answer: this.#world[known.conversation]?.[known.call]?.answer ?? null,
+    };
   }
 
   private remember(performance: Performance): void {
@@ -127,7 +139,8 @@ export class LedgerServer {
     try {
       this.take(socket, request);
     } catch (error) {
-      // It can't go on without its file. The parent is told why, the driver only sees its connection end.
+      // It can't go on without its file. The parent is told why, the driver only sees its
+      // connection end.
       this.tell({ kind: 'failed', message: (error as Error).message });
       socket.destroy();
     }
@@ -138,7 +151,8 @@ export class LedgerServer {
     // Of a former driver, or of one that is held and about to be killed: unheard.
     else if (this.#driver !== socket) return;
     if (request.op === 'perform') this.performOrHold(socket, request);
-    else if (request.op === 'probe') this.reply(socket, { id: request.id, ...this.ledger.probe(request.key) });
+    else if (request.op === 'probe')
+      this.reply(socket, { id: request.id, ...this.ledger.probe(request.key) });
     else if (request.op === 'performances') {
       this.reply(socket, { id: request.id, performances: this.ledger.performances() });
     } else this.reply(socket, { id: request.id });
@@ -162,7 +176,8 @@ export class LedgerServer {
         return;
       }
     }
-    // From here until the parent has killed it, this driver gets no answer and none of its requests is heard.
+    // From here until the parent has killed it, this driver gets no answer and none of its requests
+    // is heard.
     this.#driver = undefined;
     this.#hold = undefined;
     this.tell({ kind: 'held', at: hold });

@@ -1,6 +1,7 @@
 /**
- * The parent of a replay: starts the ledger and the driver, kills the driver with SIGKILL as planned, starts it again until
- * the job is done, then has a fresh process verify what the pool holds.
+ * The parent of a replay: starts the ledger and the driver, kills the driver with SIGKILL as
+ * planned, starts it again until the job is done, then has a fresh process verify what the pool
+ * holds.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -71,7 +72,9 @@ export interface ReplayReport extends Verdict, PlaceOfPool {
 export async function replay(options: ReplayOptions): Promise<ReplayReport> {
   const recording = readRecording(options.input);
   options.watch?.started?.(recording);
-  return inTemporaryFolder(tmpdir(), 'holdfast-', (folder) => new Supervisor(options, recording, folder).run());
+  return inTemporaryFolder(tmpdir(), 'holdfast-', (folder) =>
+    new Supervisor(options, recording, folder).run(),
+  );
 }
 
 const script = (name: string): string => join(__dirname, `${name}.js`);
@@ -131,7 +134,12 @@ class Supervisor {
 
   private async killAndContinue(): Promise<void> {
     const { messages, effects } = this.recording;
-    const plan = new KillPlan({ kills: this.options.kills, seed: this.options.seed, messages, effects });
+    const plan = new KillPlan({
+      kills: this.options.kills,
+      seed: this.options.seed,
+      messages,
+      effects,
+    });
     let done = false;
     while (plan.left > 0 || !done) {
       const kill = plan.next(this.#messages);
@@ -182,7 +190,7 @@ class Supervisor {
     if (this.#place) return;
     this.#place = place;
     if (continued && !this.#hadLedger && this.#killed.all === 0) {
-      rmSync(this.#config.ledgerFile, { force: true });  // begun a moment ago, and empty
+      rmSync(this.#config.ledgerFile, { force: true }); // begun a moment ago, and empty
       throw new HoldfastError(
         'ERR_HOLDFAST_NOT_FOUND',
         `${this.#config.pool} holds a replay that was begun, but its ledger ${this.#config.ledgerFile} is gone: ` +
@@ -209,10 +217,14 @@ class Supervisor {
   }
 
   private async verify(): Promise<Verdict> {
-    const child = fork(script('verifier-main'), [this.#config.folder, String(this.#generations + 1)], {
-      execArgv: [],
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    });
+    const child = fork(
+      script('verifier-main'),
+      [this.#config.folder, String(this.#generations + 1)],
+      {
+        execArgv: [],
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      },
+    );
     let verdict: Verdict | undefined;
     let failure: HoldfastError | undefined;
     child.on('message', (message: VerifierToParent) => {
@@ -224,7 +236,8 @@ class Supervisor {
     const [ended] = await Promise.all([once(child, 'exit'), once(child, 'disconnect')]);
     const [code, signal] = ended as [number | null, string | null];
     if (failure) throw failure;
-    if (!verdict) throw new Error(`the verifying process ended with ${signal ?? code} and no verdict`);
+    if (!verdict)
+      throw new Error(`the verifying process ended with ${signal ?? code} and no verdict`);
     return verdict;
   }
 
