@@ -79,8 +79,7 @@ std::vector<Script> scripts() {
       [](World& w) { return eventual(w, {put(1, 400, 1)}); },
       [](World& w) { return eventual(w, {put(2, 400, 2)}); },
       [](World& w) {
-        const std::vector<uint64_t> none;
-        if (!w.recover(World::End::kPowerCut, none)) return false;
+        if (!w.recover(World::End::kFirstAtomLost, {})) return false;
         return eventual(w, {put(3, 400, 3)}) && w.fold();
       },
       [](World& w) { return w.recover(World::End::kPowerCut, {}) && durable(w, {put(4, 400, 4)}); }}});
