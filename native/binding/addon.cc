@@ -26,8 +26,10 @@ OpenRequest request_of(const Napi::CallbackInfo& info) {
   request.medium.create = static_cast<CreateMode>(option(options, "create").value_or(0));
   request.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
   request.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
-  if (const auto operations = option(options, "foldOperations")) request.fold_operations = static_cast<uint64_t>(*operations);
-  if (const auto within = option(options, "eventualWithin")) request.eventual_within_ms = static_cast<uint32_t>(*within);
+  const auto operations = option(options, "foldOperations");
+  if (operations) request.fold_operations = static_cast<uint64_t>(*operations);
+  const auto within = option(options, "eventualWithin");
+  if (within) request.eventual_within_ms = static_cast<uint32_t>(*within);
   return request;
 }
 

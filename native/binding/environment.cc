@@ -29,8 +29,8 @@ void Mailbox::shut() {
 }
 
 Environment::Environment(Napi::Env env) : env_(env), mailbox_(std::make_shared<Mailbox>()) {
-  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "holdfast"), 0, 1, nullptr, nullptr, this,
-                                  &Environment::on_mail, &mailbox_->function_);
+  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "holdfast"), 0, 1, nullptr, nullptr,
+                                  this, &Environment::on_mail, &mailbox_->function_);
   napi_unref_threadsafe_function(env, mailbox_->function_);
   // Hooks run last in, first out: this one before the thread-safe function's own, which frees it.
   napi_add_env_cleanup_hook(env, &Environment::on_end, this);

@@ -1,7 +1,7 @@
 // Natives wrapped in JavaScript objects, and how a method gets at them.
 //
-// JavaScript thread only. Methods are declared by napi_define_class, so V8 itself checks the receiver; an object that comes
-// as an argument is checked by its type tag before it is unwrapped.
+// JavaScript thread only. Methods are declared by napi_define_class, so V8 itself checks the receiver; an object that
+// comes as an argument is checked by its type tag before it is unwrapped.
 #pragma once
 
 #include <napi.h>
@@ -31,8 +31,8 @@ struct Call {
   napi_value operator[](size_t i) const { return arguments[i]; }
 };
 
-// The same for a function that is bound to its native by its data, and so needs no receiver: unwrapping one costs about 25 ns,
-// which only counts where a whole call takes 100.
+// The same for a function that is bound to its native by its data, and so needs no receiver: unwrapping one costs about
+// 25 ns, which only counts where a whole call takes 100.
 template <typename Self, size_t N>
 struct BoundCall {
   Self* self = nullptr;
@@ -49,13 +49,13 @@ struct BoundCall {
 
 // Gives `object` such a function; it shares `self` for as long as it lives.
 template <typename Self>
-void bind_function(napi_env env, napi_value object, const char* name, napi_callback method, const std::shared_ptr<Self>& self) {
+void bind_function(napi_env env, napi_value object, const char* name, napi_callback method,
+                   const std::shared_ptr<Self>& self) {
   auto* data = new std::shared_ptr<Self>(self);
   napi_value function = nullptr;
   napi_create_function(env, name, NAPI_AUTO_LENGTH, method, data, &function);
-  napi_add_finalizer(
-      env, function, data, [](napi_env, void* shared, void*) { delete static_cast<std::shared_ptr<Self>*>(shared); }, nullptr,
-      nullptr);
+  const auto free = [](napi_env, void* shared, void*) { delete static_cast<std::shared_ptr<Self>*>(shared); };
+  napi_add_finalizer(env, function, data, free, nullptr, nullptr);
   napi_set_named_property(env, object, name, function);
 }
 

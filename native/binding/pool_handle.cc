@@ -17,7 +17,8 @@ napi_value read_value(napi_env env, Connection& connection, const SnapshotPtr& s
   size_t size = 0;
   const size_t at = uint32_of(env, offset);
   if (!uint8_array(env, into, &to, &size) || at > size) {
-    return throw_status(env, Status(Code::kInvalidArgument, "A value can only be copied into a Uint8Array, within its length"));
+    return throw_status(
+        env, Status(Code::kInvalidArgument, "A value can only be copied into a Uint8Array, within its length"));
   }
   Result<Reader> reader = connection.pool().read(snapshot);
   if (!reader.is_ok()) return throw_status(env, reader.status());
@@ -38,8 +39,8 @@ CommitMode mode_of(napi_env env, napi_value eventual) {
 }
 
 // The key (and the snapshot) of a read; throws and returns false when one of them is wrong or the pool is closed.
-bool read_arguments(napi_env env, Connection& connection, napi_value keyspace, napi_value key_value, napi_value snapshot_value,
-                    KeyBytes* key, SnapshotPtr* snapshot) {
+bool read_arguments(napi_env env, Connection& connection, napi_value keyspace, napi_value key_value,
+                    napi_value snapshot_value, KeyBytes* key, SnapshotPtr* snapshot) {
   Status status = connection.closed() ? connection.closed_status() : key->set(env, uint32_of(env, keyspace), key_value);
   if (status.is_ok()) status = SnapshotHandle::read(env, snapshot_value, connection, snapshot);
   if (!status.is_ok()) throw_status(env, status);
@@ -151,7 +152,8 @@ napi_value drain_into(napi_env env, Connection& connection, napi_value into, nap
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
-  if (napi_get_typedarray_info(env, into, &type, &length, &data, nullptr, nullptr) != napi_ok || type != napi_float64_array) {
+  const napi_status got = napi_get_typedarray_info(env, into, &type, &length, &data, nullptr, nullptr);
+  if (got != napi_ok || type != napi_float64_array) {
     return throw_status(env, Status(Code::kInvalidArgument, "Completions are taken into a Float64Array"));
   }
   std::vector<Completion> completions;
@@ -200,7 +202,8 @@ napi_value snapshot(napi_env env, napi_callback_info info) {
   Result<SnapshotPtr> made = connection->pool().snapshot();
   if (!made.is_ok()) return throw_status(env, made.status());
   const uint64_t epoch = connection->pool().epoch_of(*made);
-  napi_value object = make_wrapped(env, Environment::of(env)->snapshot_class, new SnapshotHandle(connection, std::move(*made)));
+  auto* handle = new SnapshotHandle(connection, std::move(*made));
+  napi_value object = make_wrapped(env, Environment::of(env)->snapshot_class, handle);
   if (object == nullptr) return nullptr;
   napi_set_named_property(env, object, "epoch", number(env, static_cast<double>(epoch)));
   return object;
@@ -227,7 +230,8 @@ napi_value count(napi_env env, napi_callback_info info) {
   Call<PoolHandle, 4> call(env, info);
   Connection& connection = *call.self->connection;
   SnapshotPtr snapshot;
-  Status status = connection.closed() ? connection.closed_status() : SnapshotHandle::read(env, call[3], connection, &snapshot);
+  Status status = connection.closed() ? connection.closed_status() : Status();
+  if (status.is_ok()) status = SnapshotHandle::read(env, call[3], connection, &snapshot);
   if (!status.is_ok()) return throw_status(env, status);
   Result<uint64_t> counted = connection.pool().count(bounds(env, call[0], call[1], call[2]), snapshot, nullptr);
   if (!counted.is_ok()) return throw_status(env, counted.status());
@@ -239,12 +243,14 @@ napi_value range(napi_env env, napi_callback_info info) {
   Call<PoolHandle, 7> call(env, info);
   const std::shared_ptr<Connection>& connection = call.self->connection;
   SnapshotPtr snapshot;
-  Status status = connection->closed() ? connection->closed_status() : SnapshotHandle::read(env, call[6], *connection, &snapshot);
+  Status status = connection->closed() ? connection->closed_status() : Status();
+  if (status.is_ok()) status = SnapshotHandle::read(env, call[6], *connection, &snapshot);
   if (!status.is_ok()) return throw_status(env, status);
   RangeOptions options = bounds(env, call[0], call[1], call[2]);
   options.reverse = bool_of(env, call[3]);
   double limit = 0;
-  if (napi_get_value_double(env, call[4], &limit) == napi_ok && limit < 9e15) options.limit = static_cast<uint64_t>(limit);
+  napi_get_value_double(env, call[4], &limit);
+  if (limit < 9e15) options.limit = static_cast<uint64_t>(limit);  // Infinity: no limit
   if (snapshot == nullptr) {
     Result<SnapshotPtr> made = connection->pool().snapshot();
     if (!made.is_ok()) return throw_status(env, made.status());

@@ -78,7 +78,9 @@ void RangeHandle::close() {
 napi_value RangeHandle::next(napi_env env, napi_callback_info info) {
   Call<RangeHandle, 2> call(env, info);
   RangeHandle& self = *call.self;
-  if (self.iterator_ == nullptr) return throw_status(env, self.connection_->closed() ? self.connection_->closed_status() : ended());
+  if (self.iterator_ == nullptr) {
+    return throw_status(env, self.connection_->closed() ? self.connection_->closed_status() : ended());
+  }
   uint8_t* data = nullptr;
   size_t size = 0;
   if (!uint8_array(env, call[0], &data, &size) || size < kEntryRoom) {

@@ -1,7 +1,8 @@
 // Work on a libuv thread with a promise at its end: open, close, settle, fold, compact, check.
 //
-// start() on the JavaScript thread; `work` on a libuv thread; `finish` on the JavaScript thread again, where it makes the
-// value the promise resolves to. Environments wait for such work before they end; its promise is then simply not settled.
+// start() on the JavaScript thread; `work` on a libuv thread; `finish` on the JavaScript thread again, where it makes
+// the value the promise resolves to. Environments wait for such work before they end; its promise is then simply not
+// settled.
 #pragma once
 
 #include <napi.h>

@@ -21,8 +21,13 @@ export interface ChildOptions {
   readonly limitMs?: number;
 }
 
-/** Runs `source` (CommonJS; `holdfast` is there; arguments in process.argv from 2 on) until it ends. */
-export function runChild(source: string, { args = [], uid, limitMs = 20_000 }: ChildOptions = {}): Promise<Ended> {
+/**
+ * Runs `source` (CommonJS; `holdfast` is there; arguments in process.argv from 2 on) until it ends.
+ */
+export function runChild(
+  source: string,
+  { args = [], uid, limitMs = 20_000 }: ChildOptions = {},
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['-e', childPrelude + source, '--', ...args], { uid });
     let stdout = '';
