@@ -1,5 +1,5 @@
 // The addon's door: configure, open, probe. Loaded once per environment; see environment.h for what each of them has.
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include "binding/convert.h"
 #include "binding/environment.h"

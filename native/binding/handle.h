@@ -4,7 +4,7 @@
 // comes as an argument is checked by its type tag before it is unwrapped.
 #pragma once
 
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include <cstddef>
 #include <memory>

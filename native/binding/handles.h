@@ -5,7 +5,7 @@
 // pin.
 #pragma once
 
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include <memory>
 

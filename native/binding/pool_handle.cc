@@ -298,8 +298,9 @@ struct CheckWork {
 
   void progress(double fraction) {
     if (on_progress == nullptr) return;
-    mailbox->post([on_progress = on_progress, fraction](Napi::Env env) {
-      on_progress->Call({Napi::Number::New(env, fraction)});
+    mailbox->post([on_progress = on_progress, fraction](napi_env env) {
+      const napi_value argument = number(env, fraction);
+      Environment::call(env, on_progress->Value(), 1, &argument);
     });
   }
 };

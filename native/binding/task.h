@@ -5,7 +5,7 @@
 // settled.
 #pragma once
 
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include <functional>
 

@@ -211,6 +211,39 @@ onEachMedium('lifetime', (place) => {
     pool.closeSync();
   });
 
+  // In a process of its own: what a worker does wrong while it is terminated ends the process.
+  test('workers terminated at any moment of any work', async () => {
+    const source = `
+      const { Worker } = require('node:worker_threads');
+      const [where, options] = process.argv.slice(2);
+      const pool = holdfast.openSync(where, JSON.parse(options));
+      const body = \`
+        const holdfast = require(\${JSON.stringify(require.resolve(holdfastPath))});
+        const { workerData } = require('node:worker_threads');
+        const pool = holdfast.openSync(workerData.where, workerData.options);
+        const space = pool.keyspace('a');
+        const lane = async (lane) => { for (let i = 0; ; ++i) await space.put(lane + ' ' + i % 100, i); };
+        for (let i = 0; i < 8; ++i) lane(i);
+        const busy = async (work) => { for (;;) await work(); };
+        busy(() => pool.check({ onProgress() {} }));
+        busy(() => pool.settled());
+        busy(() => holdfast.open(workerData.where).then((p) => p.close()));
+        busy(async () => { for (const _ of space.range()) await 1; });
+        busy(() => space.put('', 1).catch(() => {}));\`;
+      (async () => {
+        for (let round = 0; round < 30; ++round) {
+          const worker = new Worker(body, { eval: true, workerData: { where, options: JSON.parse(options) } });
+          await new Promise((resolve) => worker.once('online', resolve));
+          await new Promise((resolve) => setTimeout(resolve, 20 + round * 3));
+          await worker.terminate();
+        }
+        console.log((await pool.check()).ok, pool.keyspace('a').count() > 0);
+      })();`;
+    const { code, signal, stdout, stderr } = await runChild(source, { args: args(place.path()), limitMs: 25_000 });
+    expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
+    expect(stdout.trim()).toBe('true true');
+  });
+
   test('process.exit in a worker, and workers that never close', async () => {
     const where = place.path();
     const ends = ['process.exit(0)', 'parentPort.postMessage(1)', 'throw new Error("on purpose")'];

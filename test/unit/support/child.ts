@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 
 const dist = path.join(import.meta.dirname, '../../../dist/index.js');
-const prelude = `const holdfast = require(${JSON.stringify(dist)});\n`;
+const prelude = `const holdfastPath = ${JSON.stringify(dist)}, holdfast = require(holdfastPath);\n`;
 // With -e there is no script's name among the arguments.
 const childPrelude = `${prelude}process.argv.splice(1, 0, '-e');\n`;
 
