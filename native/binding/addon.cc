@@ -20,8 +20,8 @@ std::optional<double> option(const Napi::Object& options, const char* name) {
 // open(path, { medium, create, size, atLeast, foldOperations, eventualWithin }), all numbers; see lib/options.ts.
 OpenRequest request_of(const Napi::CallbackInfo& info) {
   OpenRequest request;
-  request.path = info[0].ToString().Utf8Value();
-  const Napi::Object options = info[1].ToObject();
+  request.path = info[0].As<Napi::String>().Utf8Value();
+  const Napi::Object options = info[1].As<Napi::Object>();
   request.medium.choice = static_cast<MediumChoice>(option(options, "medium").value_or(0));
   request.medium.create = static_cast<CreateMode>(option(options, "create").value_or(0));
   request.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
@@ -71,7 +71,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value probe(const Napi::CallbackInfo& info) {
-  Result<PlaceReport> probed = probe_place(info[0].ToString().Utf8Value());
+  Result<PlaceReport> probed = probe_place(info[0].As<Napi::String>().Utf8Value());
   if (!probed.is_ok()) return Napi::Value(info.Env(), throw_status(info.Env(), probed.status()));
   const PlaceReport& report = *probed;
   Napi::Object object = Napi::Object::New(info.Env());

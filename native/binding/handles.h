@@ -61,9 +61,9 @@ class RangeHandle : public Pin {
   void close();
 
  private:
-  static napi_value next(napi_env env, napi_callback_info info);
-  static napi_value value(napi_env env, napi_callback_info info);
-  static napi_value close_method(napi_env env, napi_callback_info info);
+  static napi_value next(napi_env env, RangeHandle& self, const napi_value* arguments);
+  static napi_value value(napi_env env, RangeHandle& self, const napi_value* arguments);
+  static napi_value close_method(napi_env env, RangeHandle& self, const napi_value* arguments);
 
   std::shared_ptr<Connection> connection_;
   SnapshotPtr snapshot_;

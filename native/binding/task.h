@@ -18,7 +18,7 @@ class Task {
   using Work = std::function<Status()>;
   using Finish = std::function<napi_value(napi_env)>;  // null result: undefined
 
-  // Returns the promise.
+  // Returns the promise; null when nothing was started, and then neither function will run.
   static napi_value start(napi_env env, const char* name, Work work, Finish finish = nullptr);
 
  private:
