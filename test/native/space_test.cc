@@ -122,10 +122,14 @@ TEST_CASE("a batch that never fits is refused, and the pool goes on") {
   batch.clear();
   for (uint64_t i = 0; i < 20000; i++) REQUIRE(batch.put(numbered(i), std::string(1000, 'b')).is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kBatchTooLarge);
-  batch.clear();
-  for (uint64_t i = 0; i < 13500; i++) REQUIRE(batch.put(numbered(i), std::string(1000, 'b')).is_ok());
-  CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kPoolFull);
   CHECK(contents(*pool).empty());
+  batch.clear();  // fits into the pool, but not twice
+  for (uint64_t i = 0; i < 9000; i++) REQUIRE(batch.put(numbered(i), std::string(1000, 'b')).is_ok());
+  REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
+  batch.clear();
+  for (uint64_t i = 0; i < 9000; i++) REQUIRE(batch.put(numbered(20000 + i), std::string(1000, 'c')).is_ok());
+  CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kPoolFull);
+  CHECK(contents(*pool).size() == 9000);
   batch.clear();
   REQUIRE(batch.put(numbered(1), "small").is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).is_ok());
