@@ -167,8 +167,13 @@ Status PoolImpl::compact() {
   HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
   for (int round = 0; round < 1000; round++) {
     const uint64_t before = segments_cleaned_.load();
-    const auto victims = choose_victims(8 * kMiB);
-    for (const LogSegment& victim : victims) HOLDFAST_TRY(clean_segment(victim));
+    Status cleaned;
+    for (const LogSegment& victim : choose_victims(std::min(8 * kMiB, medium_->space().free / 2))) {
+      cleaned = clean_segment(victim);
+      if (!cleaned.is_ok()) break;
+    }
+    // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
+    if (!cleaned.is_ok() && cleaned.code() != Code::kPoolFull && cleaned.code() != Code::kDiskFull) return cleaned;
     HOLDFAST_TRY(run_fold(false));
     give_back();
     if (segments_cleaned_.load() == before || !wasteful(8)) break;
