@@ -43,14 +43,17 @@ Status not_found(Bytes head, const std::string& where) {
   return Status(Code::kNotAPool, where + " is not a Holdfast pool: " + what);
 }
 
+std::string place_of(const PmemFront& front, const std::string& where) {
+  return where + " (its front begins at byte " + std::to_string(front.offset) + ")";
+}
+
 }  // namespace
 
-Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where) {
+Result<PmemFront> find_pmem_superblock(Bytes head, uint64_t pool_bytes, const std::string& where) {
   PmemFront front;
   if (!find_offset(head, &front.offset)) return not_found(head, where);
   const Bytes bytes = head.substr(front.offset, kPmemFrontBytes);
-  const std::string place = where + " (its front begins at byte " + std::to_string(front.offset) + ")";
-  Result<Superblock> superblock = choose_superblock(bytes, place);
+  Result<Superblock> superblock = choose_superblock(bytes, place_of(front, where));
   if (!superblock) return std::move(superblock.status());
   front.superblock = *superblock;
   if (front.superblock.size != pool_bytes) {
@@ -60,10 +63,18 @@ Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::st
                                            ? "it is truncated; restore it from a backup"
                                            : "something was appended; cut it back to its size"));
   }
-  Result<ChosenRoot> root = choose_root(bytes, front.superblock.secret, place);
-  if (!root) return std::move(root.status());
-  front.root = *root;
+  if (bytes.size() < kPmemFrontBytes) return Status(Code::kCorrupt, "the pool " + place_of(front, where) + " is truncated");
   front.closed = load<uint64_t>(bytes.data() + kPmemUseMarkOffset) == kPmemClosed;
+  return front;
+}
+
+Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where) {
+  Result<PmemFront> front = find_pmem_superblock(head, pool_bytes, where);
+  if (!front) return front;
+  Result<ChosenRoot> root =
+      choose_root(head.substr(front->offset, kPmemFrontBytes), front->superblock.secret, place_of(*front, where));
+  if (!root) return std::move(root.status());
+  front->root = *root;
   return front;
 }
 

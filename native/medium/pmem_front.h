@@ -22,6 +22,9 @@ struct PmemFront {
 // kNotAPool; kNewerFormat; kCorrupt: damaged, or longer or shorter than it was made.
 Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where);
 
+// The same without the root, which is not yet to be believed: before libpmemobj has undone what a crash interrupted.
+Result<PmemFront> find_pmem_superblock(Bytes head, uint64_t pool_bytes, const std::string& where);
+
 // The bytes of a new front: superblocks and root slots in place, the use mark set.
 std::string make_pmem_front(const Superblock& superblock, const Root& root);
 

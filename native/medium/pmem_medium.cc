@@ -16,6 +16,7 @@
 
 #include "medium/pmem_child.h"
 #include "medium/pmem_device.h"
+#include "medium/pmem_footers.h"
 #include "medium/pmem_front.h"
 #include "medium/pmem_place.h"
 #include "medium/pmem_wrap.h"
@@ -93,7 +94,8 @@ Result<Found> look_at(const std::string& path, const FileFacts& facts, const Med
   }
   Result<std::string> head = read_head(file, facts.character_device, found.pool_bytes, path);
   if (!head) return std::move(head.status());
-  Result<PmemFront> front = find_pmem_front(*head, found.pool_bytes, path);
+  // A crash inside set_root may have left both root slots half written: libpmemobj makes the old ones whole when it opens.
+  Result<PmemFront> front = find_pmem_superblock(*head, found.pool_bytes, path);
   if (!front) return std::move(front.status());
   Result<PmemDurability> durability = pmem_durability(file, path);
   if (!durability) return std::move(durability.status());
@@ -150,6 +152,7 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
   if (pool == nullptr) return open_error(path, errno);
   // Between our look and libpmemobj's lock another process may have had the pool open: look again at what counts.
   uint8_t* base = reinterpret_cast<uint8_t*>(pool);
+  restore_pmem_footers(base, found.pool_bytes);
   Result<PmemFront> front =
       find_pmem_front(bytes_of(base, std::min(found.pool_bytes, kPmemFrontSearchBytes)), found.pool_bytes, path);
   const PMEMoid root = pmemobj_root_size(pool) >= kPmemRootObjectBytes ? pmemobj_root(pool, kPmemRootObjectBytes) : OID_NULL;
