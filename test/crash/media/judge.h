@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "crash/script.h"
+#include "crash/media/script.h"
 
 namespace holdfast::crash {
 

@@ -1,4 +1,4 @@
-#include "crash/judge.h"
+#include "crash/media/judge.h"
 
 #include "format/layout.h"
 

@@ -11,7 +11,7 @@
 #include <stdarg.h>
 #include <sys/stat.h>
 
-#include "crash/tracer.h"
+#include "crash/media/tracer.h"
 
 namespace holdfast::crash {
 namespace {

@@ -15,7 +15,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "crash/explorer.h"
+#include "crash/media/explorer.h"
 
 namespace holdfast::crash {
 namespace {

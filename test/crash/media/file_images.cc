@@ -19,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-#include "crash/images.h"
+#include "crash/media/images.h"
 
 namespace holdfast::crash {
 namespace {

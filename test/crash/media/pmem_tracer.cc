@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "crash/tracer.h"
+#include "crash/media/tracer.h"
 
 namespace holdfast::crash {
 namespace {

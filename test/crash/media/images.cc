@@ -1,4 +1,4 @@
-#include "crash/images.h"
+#include "crash/media/images.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

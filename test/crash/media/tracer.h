@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "crash/trace_format.h"
+#include "crash/media/trace_format.h"
 
 namespace holdfast::crash {
 

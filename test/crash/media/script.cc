@@ -1,9 +1,9 @@
-#include "crash/script.h"
+#include "crash/media/script.h"
 
 #include <algorithm>
 #include <cstdio>
 
-#include "crash/random.h"
+#include "crash/media/random.h"
 
 namespace holdfast::crash {
 namespace {

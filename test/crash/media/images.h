@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "crash/random.h"
-#include "crash/trace_format.h"
+#include "crash/media/random.h"
+#include "crash/media/trace_format.h"
 
 namespace holdfast::crash {
 

@@ -1,4 +1,4 @@
-#include "crash/view_mode.h"
+#include "crash/media/view_mode.h"
 
 #ifdef HOLDFAST_WITH_PMEM
 #include <libpmemobj.h>

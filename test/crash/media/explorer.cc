@@ -1,4 +1,4 @@
-#include "crash/explorer.h"
+#include "crash/media/explorer.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -13,9 +13,9 @@
 #include <cstring>
 #include <filesystem>
 
-#include "crash/images.h"
-#include "crash/judge.h"
-#include "crash/view_mode.h"
+#include "crash/media/images.h"
+#include "crash/media/judge.h"
+#include "crash/media/view_mode.h"
 
 namespace holdfast::crash {
 namespace {

@@ -9,8 +9,8 @@
 #include <cstring>
 #include <mutex>
 
-#include "crash/script.h"
-#include "crash/trace_format.h"
+#include "crash/media/script.h"
+#include "crash/media/trace_format.h"
 
 namespace holdfast::crash {
 namespace {

@@ -12,8 +12,8 @@
 #include <filesystem>
 #include <vector>
 
-#include "crash/images.h"
-#include "crash/view_mode.h"
+#include "crash/media/images.h"
+#include "crash/media/view_mode.h"
 
 namespace holdfast::crash {
 namespace {
