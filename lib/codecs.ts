@@ -29,7 +29,7 @@ export const bytes: Codec<Uint8Array> = {
     if (!(value instanceof Uint8Array)) throw typeError('The codec "bytes" takes a Uint8Array');
     return value;
   },
-  decode: (borrowed) => Uint8Array.prototype.slice.call(borrowed),
+  decode: (borrowed) => new Uint8Array(borrowed),
 };
 
 /** Text as UTF-8. Keys sort by code point. */

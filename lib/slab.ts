@@ -23,7 +23,7 @@ export const scratch = Buffer.allocUnsafeSlow(scratchBytes);
 /** A view on the slab that holds a copy of what is in `from`. */
 export function copyToSlab(from: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start;
-  if (length > slabValueBytes) return Uint8Array.prototype.slice.call(from, start, end);
+  if (length > slabValueBytes) return new Uint8Array(from.subarray(start, end));
   if (used + length > slab.length) freshSlab();
   const view = takeFromSlab(length);
   view.set(from.subarray(start, end));

@@ -1,5 +1,6 @@
-// Times the index in memory: put and find in an overlay, build, find and scan of a run. Prints ns per operation and bytes
-// per entry. Not a test: numbers depend on the machine. Usage: index_bench [entries of the run]
+// Times the index in memory: put and find in an overlay, build, find and scan of a run. Prints ns
+// per operation and bytes per entry. Not a test: numbers depend on the machine. Usage: index_bench
+// [entries of the run]
 
 #include <algorithm>
 #include <chrono>
@@ -31,7 +32,8 @@ uint64_t random_word() {
 
 void shuffle(std::vector<std::string>& keys) {
   for (size_t i = keys.size(); i > 1; i--) std::swap(keys[i - 1], keys[random_word() % i]);
-  // Fresh copies, one after the other in memory: what is timed is the index, not the fetching of the key sought.
+  // Fresh copies, one after the other in memory: what is timed is the index, not the fetching of
+  // the key sought.
   std::vector<std::string> copies(keys.begin(), keys.end());
   keys = std::move(copies);
 }
@@ -53,6 +55,19 @@ std::vector<std::string> random_keys(size_t n) {
     keys.push_back(std::string("\0\0\0\1", 4) + std::string(reinterpret_cast<const char*>(words), 16));
   }
   return keys;
+}
+
+// The machine may be shared: of 20 pieces the quickest one's mean.
+template <typename Operation>
+double best_piece(const std::vector<std::string>& keys, Operation operation) {
+  double best = 1e9;
+  const size_t piece = keys.size() / 20;
+  for (size_t begin = 0; begin + piece <= keys.size(); begin += piece) {
+    const auto from = Clock::now();
+    for (size_t i = begin; i < begin + piece; i++) operation(keys[i]);
+    best = std::min(best, ns_since(from, piece));
+  }
+  return best;
 }
 
 void overlay_bench(const char* name, const std::vector<std::string>& keys, std::vector<std::string> lookups) {
@@ -99,33 +114,33 @@ void run_bench(const char* name, std::vector<std::string> keys) {
   Run run(medium, *tables);
   std::vector<std::string> lookups = keys;
   shuffle(lookups);
-  double find = 1e9, first = 0, miss = 1e9;
-  for (int trial = 0; trial < 4; trial++) {
-    from = Clock::now();
-    size_t found = 0;
-    for (const std::string& key : lookups) found += run.find(key).value().has_value();
-    if (found != keys.size()) std::abort();
-    (trial == 0 ? first : find) = trial == 0 ? ns_since(from, keys.size()) : std::min(find, ns_since(from, keys.size()));
-    from = Clock::now();
-    for (const std::string& key : lookups) found += run.find(Bytes(key).substr(0, key.size() - 1)).value().has_value();
-    miss = std::min(miss, ns_since(from, keys.size()));
+  size_t found = 0;
+  const double first = best_piece(lookups, [&](Bytes key) { found += run.find(key).value().has_value(); });
+  if (found < keys.size() / 20 * 20) std::abort();
+  double find = 1e9, miss = 1e9;
+  for (int trial = 0; trial < 3; trial++) {
+    find = std::min(find, best_piece(lookups, [&](Bytes key) { found += run.find(key).value().has_value(); }));
+    miss = std::min(miss, best_piece(lookups, [&](Bytes key) {
+                      found += run.find(key.substr(0, key.size() - 1)).value().has_value();
+                    }));
   }
-  from = Clock::now();
   auto cursor = run.cursor();
   size_t seen = 0;
+  from = Clock::now();
   for (cursor->seek(Bytes()); cursor->valid(); cursor->next()) seen++;
   const double scan = ns_since(from, keys.size());
   std::vector<std::unique_ptr<Cursor>> sources;
   sources.push_back(run.cursor());
   sources.push_back(run.cursor());
-  from = Clock::now();
   auto merged = merge_cursors(std::move(sources), false);
+  from = Clock::now();
   for (merged->seek(Bytes()); merged->valid(); merged->next()) seen++;
   if (seen != 2 * keys.size()) std::abort();
   const double merge = ns_since(from, keys.size());
-  std::printf("run     %-22s %7zu keys: build %4.0f ns, find %4.0f ns (first time %4.0f), miss %4.0f ns, scan %3.0f ns, "
-              "merge of 2 %3.0f ns, %.2f bytes/entry, %zu tables, depth %u\n", name, keys.size(), build, find, first, miss,
-              scan, merge, static_cast<double>(builder.bytes_written()) / static_cast<double>(keys.size()),
+  std::printf("run     %-22s %7zu keys: build %4.0f ns, find %4.0f ns (first time %4.0f), "
+              "miss %4.0f ns, scan %3.0f ns, merge of 2 %3.0f ns, %.2f bytes/entry, %zu tables, depth %u\n",
+              name, keys.size(), build, find, first, miss, scan, merge,
+              static_cast<double>(builder.bytes_written()) / static_cast<double>(keys.size()),
               run.tables().size(), run.tables().front().depth);
 }
 

@@ -7,6 +7,7 @@
 #include <napi.h>
 
 #include <cstddef>
+#include <memory>
 
 #include "base/status.h"
 #include "binding/errors.h"
@@ -29,6 +30,34 @@ struct Call {
   }
   napi_value operator[](size_t i) const { return arguments[i]; }
 };
+
+// The same for a function that is bound to its native by its data, and so needs no receiver: unwrapping one costs about 25 ns,
+// which only counts where a whole call takes 100.
+template <typename Self, size_t N>
+struct BoundCall {
+  Self* self = nullptr;
+  napi_value arguments[N];
+
+  BoundCall(napi_env env, napi_callback_info info) {
+    size_t count = N;
+    void* data = nullptr;
+    napi_get_cb_info(env, info, &count, arguments, nullptr, &data);
+    self = static_cast<std::shared_ptr<Self>*>(data)->get();
+  }
+  napi_value operator[](size_t i) const { return arguments[i]; }
+};
+
+// Gives `object` such a function; it shares `self` for as long as it lives.
+template <typename Self>
+void bind_function(napi_env env, napi_value object, const char* name, napi_callback method, const std::shared_ptr<Self>& self) {
+  auto* data = new std::shared_ptr<Self>(self);
+  napi_value function = nullptr;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, method, data, &function);
+  napi_add_finalizer(
+      env, function, data, [](napi_env, void* shared, void*) { delete static_cast<std::shared_ptr<Self>*>(shared); }, nullptr,
+      nullptr);
+  napi_set_named_property(env, object, name, function);
+}
 
 // An argument that must be a `T`: null when it is something else.
 template <typename T>

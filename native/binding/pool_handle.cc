@@ -48,8 +48,8 @@ bool read_arguments(napi_env env, Connection& connection, napi_value keyspace, n
 
 // get(keyspace, key, into, offset, snapshot): see read_value.
 napi_value get(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 5> call(env, info);
-  Connection& connection = *call.self->connection;
+  BoundCall<Connection, 5> call(env, info);
+  Connection& connection = *call.self;
   KeyBytes key;
   SnapshotPtr snapshot;
   if (!read_arguments(env, connection, call[0], call[1], call[4], &key, &snapshot)) return nullptr;
@@ -58,8 +58,8 @@ napi_value get(napi_env env, napi_callback_info info) {
 
 // has(keyspace, key, snapshot)
 napi_value has(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 3> call(env, info);
-  Connection& connection = *call.self->connection;
+  BoundCall<Connection, 3> call(env, info);
+  Connection& connection = *call.self;
   KeyBytes key;
   SnapshotPtr snapshot;
   if (!read_arguments(env, connection, call[0], call[1], call[2], &key, &snapshot)) return nullptr;
@@ -71,7 +71,7 @@ napi_value has(napi_env env, napi_callback_info info) {
 }
 
 // The single-operation batch of putSync and put, or deleteSync and delete.
-Status fill_put(napi_env env, const Call<PoolHandle, 4>& call, Batch& batch) {
+Status fill_put(napi_env env, const BoundCall<Connection, 4>& call, Batch& batch) {
   KeyBytes key;
   ValueBytes value;
   HOLDFAST_TRY(key.set(env, uint32_of(env, call[0]), call[1]));
@@ -79,17 +79,17 @@ Status fill_put(napi_env env, const Call<PoolHandle, 4>& call, Batch& batch) {
   return batch.put(key.bytes(), value.bytes());
 }
 
-Status fill_delete(napi_env env, const Call<PoolHandle, 4>& call, Batch& batch) {
+Status fill_delete(napi_env env, const BoundCall<Connection, 4>& call, Batch& batch) {
   KeyBytes key;
   HOLDFAST_TRY(key.set(env, uint32_of(env, call[0]), call[1]));
   return batch.remove(key.bytes());
 }
 
 // putSync(keyspace, key, value, eventual), deleteSync(keyspace, key, _, eventual): the epoch.
-template <Status (*Fill)(napi_env, const Call<PoolHandle, 4>&, Batch&)>
+template <Status (*Fill)(napi_env, const BoundCall<Connection, 4>&, Batch&)>
 napi_value commit_one(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 4> call(env, info);
-  Connection& connection = *call.self->connection;
+  BoundCall<Connection, 4> call(env, info);
+  Connection& connection = *call.self;
   Batch& batch = connection.scratch();
   batch.clear();
   const Status filled = Fill(env, call, batch);
@@ -100,10 +100,10 @@ napi_value commit_one(napi_env env, napi_callback_info info) {
 }
 
 // put(keyspace, key, value, eventual), delete(keyspace, key, _, eventual): queues; the ticket.
-template <Status (*Fill)(napi_env, const Call<PoolHandle, 4>&, Batch&)>
+template <Status (*Fill)(napi_env, const BoundCall<Connection, 4>&, Batch&)>
 napi_value submit_one(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 4> call(env, info);
-  Connection& connection = *call.self->connection;
+  BoundCall<Connection, 4> call(env, info);
+  Connection& connection = *call.self;
   Batch batch;
   const Status filled = connection.closed() ? connection.closed_status() : Fill(env, call, batch);
   if (!filled.is_ok()) return throw_status(env, filled);
@@ -363,21 +363,23 @@ napi_value settle_sync(napi_env env, napi_callback_info info) {
 napi_value PoolHandle::make(napi_env env, const std::shared_ptr<Connection>& connection) {
   Environment* environment = Environment::of(env);
   environment->add(connection);
-  return make_wrapped(env, environment->pool_class, new PoolHandle(connection));
+  napi_value object = make_wrapped(env, environment->pool_class, new PoolHandle(connection));
+  if (object == nullptr) return nullptr;
+  bind_function(env, object, "get", get, connection);
+  bind_function(env, object, "has", has, connection);
+  bind_function(env, object, "putSync", commit_one<fill_put>, connection);
+  bind_function(env, object, "deleteSync", commit_one<fill_delete>, connection);
+  bind_function(env, object, "put", submit_one<fill_put>, connection);
+  bind_function(env, object, "delete", submit_one<fill_delete>, connection);
+  return object;
 }
 
 void PoolHandle::define(napi_env env, Environment& environment) {
   const napi_property_descriptor methods[] = {
-      raw_method("get", get),
-      raw_method("has", has),
       raw_method("count", count),
       raw_method("range", range),
       raw_method("snapshot", snapshot),
-      raw_method("putSync", commit_one<fill_put>),
-      raw_method("deleteSync", commit_one<fill_delete>),
       raw_method("commitSync", commit_sync),
-      raw_method("put", submit_one<fill_put>),
-      raw_method("delete", submit_one<fill_delete>),
       raw_method("submit", submit),
       raw_method("flush", flush),
       raw_method("drain", drain),

@@ -1,6 +1,7 @@
 // The thread that decides when to fold, merge, clean, and give back. It is woken by commits and otherwise looks round a few times
 // a second while there is something left to tidy.
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -29,8 +30,18 @@ void PoolImpl::maintenance_main() {
       space_round_done(false);
       continue;
     }
-    maintenance_turn();
+    std::lock_guard guard(maintenance_mutex_);
+    maintenance_turn(monotonic_ms() - last_commit_ms_.load(std::memory_order_relaxed) > kIdleMs);
   }
+}
+
+void PoolImpl::maintain(bool idle) {
+  if (usable().is_ok()) {
+    std::unique_lock queue(queue_mutex_);
+    commit_queued(&queue, std::exchange(eventual_armed_, false));
+  }
+  std::lock_guard guard(maintenance_mutex_);
+  if (usable().is_ok()) maintenance_turn(idle);
 }
 
 void PoolImpl::space_round_done(bool found) {
@@ -40,8 +51,7 @@ void PoolImpl::space_round_done(bool found) {
   space_changed_.notify_all();
 }
 
-void PoolImpl::maintenance_turn() {
-  std::lock_guard guard(maintenance_mutex_);
+void PoolImpl::maintenance_turn(bool idle) {
   // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered in index_damaged_), or have
   // already failed the pool: the next commit reports them.
   const auto look = [&](bool* fold_due, bool* low, uint64_t* low_water, uint64_t* needed) {
@@ -65,7 +75,6 @@ void PoolImpl::maintenance_turn() {
   } else if (wasteful(3)) {
     tidy_log();
   }
-  const bool idle = monotonic_ms() - last_commit_ms_.load(std::memory_order_relaxed) > kIdleMs;
   if (idle && index_.view.runs.size() > 1) (void)merge_runs(0, index_.view.runs.size(), true).is_ok();
   prepare_spare();
 }
@@ -90,7 +99,7 @@ bool PoolImpl::wasteful(uint64_t one_in) {
     log += s.segment.bytes;
     dead += s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
   }
-  return log >= 4 * kMiB && dead * one_in > log;
+  return log >= std::min(4 * kMiB, 8 * log_segment_bytes()) && dead * one_in > log;
 }
 
 // A log segment ready before it is needed: on a disk it must be zeroed first, which no commit should wait for.
@@ -113,6 +122,14 @@ Status PoolImpl::wait_for_space(uint64_t bytes) {
   uint64_t wanted = space_wanted_.load();
   while (wanted < bytes && !space_wanted_.compare_exchange_weak(wanted, bytes)) {
   }
+  if (!options_.background) {
+    const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);  // held: a test commits in the middle of a turn
+    if (!turn || !usable().is_ok()) return Status(Code::kPoolFull, "");
+    space_waiters_.fetch_add(1, std::memory_order_acq_rel);
+    maintenance_turn(false);
+    space_waiters_.fetch_sub(1, std::memory_order_acq_rel);
+    return space_found_ ? Status() : Status(Code::kPoolFull, "");
+  }
   std::unique_lock guard(space_mutex_);
   const uint64_t seen = space_round_;
   space_waiters_.fetch_add(1, std::memory_order_acq_rel);
@@ -131,6 +148,11 @@ void PoolImpl::throttle() {
   for (int i = 0; i < 2000; i++) {
     const uint64_t tail = tail_operations_.load(std::memory_order_relaxed);
     if (tail < kThrottleFactor * options_.fold_operations || closing_.load()) return;
+    if (!options_.background) {
+      const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);
+      if (turn && usable().is_ok()) maintenance_turn(false);
+      return;
+    }
     wake_maintenance();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

@@ -1,5 +1,5 @@
-// The bytes at the front of a pool: the superblock (who this pool is, written once at creation, twice) and the root slots
-// (the few words that change all at once). Described for readers in docs/format.md.
+// The bytes at the front of a pool: the superblock (who this pool is, written once at creation, twice) and the root
+// slots (the few words that change all at once). Described for readers in docs/format.md.
 //
 //   0       superblock, copy 0       4096    superblock, copy 1
 //   8192    root slot 0              12288   root slot 1        then nothing up to 65536, where segments begin
@@ -7,8 +7,8 @@
 // Each has a page of its own, so that a torn write of one can never touch another. The pmem medium keeps the same
 // superblock in its root object and lets libpmemobj change the root; the root slots are the file medium's.
 //
-// The shape of Superblock (its first 128 bytes) never changes in any later format: that is how an older Holdfast can tell
-// "newer" from "damaged".
+// The shape of Superblock (its first 128 bytes) never changes in any later format: that is how an older Holdfast can
+// tell "newer" from "damaged".
 #pragma once
 
 #include <cstddef>
@@ -46,8 +46,8 @@ static_assert(sizeof(Superblock) == 128 && offsetof(Superblock, medium) == 8 && 
               offsetof(Superblock, secret) == 32 && offsetof(Superblock, size) == 40 &&
               offsetof(Superblock, checksum) == 120 && std::is_trivially_copyable_v<Superblock>);
 
-// 256 bytes at the front of its page: inside one 512-byte sector, so a power cut leaves it old or new, hardly ever torn;
-// the checksum is for the rest.
+// 256 bytes at the front of its page: inside one 512-byte sector, so a power cut leaves it old or new, hardly ever
+// torn; the checksum is for the rest.
 struct RootSlot {
   char magic[8];
   uint64_t sequence;  // the valid slot with the larger one is the root

@@ -1,6 +1,6 @@
-// Where the front of a pool (layout.h) lies on persistent memory: in libpmemobj's root object, at its first page boundary.
-// libpmemobj owns the file's own first bytes and decides where the root object goes (4.5 MiB in with version 1.12), so
-// the front is found by its superblocks, which stand at page boundaries and name medium pmem.
+// Where the front of a pool (layout.h) lies on persistent memory: in libpmemobj's root object, at its first page
+// boundary. libpmemobj owns the file's own first bytes and decides where the root object goes (4.5 MiB in with version
+// 1.12), so the front is found by its superblocks, which stand at page boundaries and name medium pmem.
 //
 //   front + 0, 4096        superblock, twice; the same struct as on a file, medium = kPmem, size = bytes of the pool
 //   front + 8192, 12288    root slot, twice; changed together by one libpmemobj transaction
@@ -23,6 +23,8 @@ constexpr uint64_t kPmemUseMarkOffset = 4 * kPageBytes;
 constexpr uint64_t kPmemRootObjectBytes = kPmemFrontBytes + kPageBytes;
 // The front is looked for in this much of the pool.
 constexpr uint64_t kPmemFrontSearchBytes = 16 * kMiB;
+// Where libpmemobj 1.12 puts it lies within this; reading less is a quicker open.
+constexpr uint64_t kPmemFrontUsuallyWithin = 5 * kMiB;
 
 // One 8-byte word, so it is old or new. Anything that is not kPmemClosed counts as in use.
 constexpr uint64_t kPmemInUse = 0x21455355204e49ull;  // "IN USE!"

@@ -1,8 +1,9 @@
-// Heads: the 8 key bytes after a node's common prefix, as one big-endian word, so that ordering keys is mostly ordering
-// words. Shared by the overlay's nodes in memory and the tables' nodes on the medium. No state, any thread.
+// Heads: the 8 key bytes after a node's common prefix, as one big-endian word, so that ordering
+// keys is mostly ordering words. Shared by the overlay's nodes in memory and the tables' nodes on
+// the medium. No state, any thread.
 //
-// A key that ends early is padded with zero bytes, so equal heads do not mean equal keys: "a" and "a\0" have the same
-// head. Whoever finds a tie compares further.
+// A key that ends early is padded with zero bytes, so equal heads do not mean equal keys: "a" and
+// "a\0" have the same head. Whoever finds a tie compares further.
 #pragma once
 
 #include <algorithm>
@@ -49,8 +50,8 @@ inline size_t common_prefix_bytes(Bytes a, Bytes b) {
   return n;
 }
 
-// How `key` stands to a node whose keys all begin with `prefix`: 0 when it begins with it too; less or more than 0 when
-// it is less or more than every key of the node.
+// How `key` stands to a node whose keys all begin with `prefix`: 0 when it begins with it too; less
+// or more than 0 when it is less or more than every key of the node.
 inline int compare_to_prefix(Bytes key, Bytes prefix) {
   const int order = Bytes::traits_type::compare(key.data(), prefix.data(), std::min(key.size(), prefix.size()));
   return order == 0 && key.size() < prefix.size() ? -1 : order;

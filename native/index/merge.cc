@@ -1,7 +1,9 @@
-// The merge of several sources into one. See source.h. Belongs to one thread; keeps nothing but its cursors.
+// The merge of several sources into one. See source.h. Belongs to one thread; keeps nothing but its
+// cursors.
 //
-// Going forward every source stands at its first key at or after the merge's own; going backward, at its last key at or
-// before it. A change of direction therefore puts every source on the other side of the current key first.
+// Going forward every source stands at its first key at or after the merge's own; going backward,
+// at its last key at or before it. A change of direction therefore puts every source on the other
+// side of the current key first.
 
 #include <string>
 

@@ -1,4 +1,5 @@
-// One 4 KiB node of a table, as it is on the medium: written by NodeWriter, read in place by NodeView.
+// One 4 KiB node of a table, as it is on the medium: written by NodeWriter, read in place by
+// NodeView.
 //
 //   0      header (24 bytes)
 //   24     the common prefix of the node's keys, padded to 8 bytes
@@ -8,13 +9,16 @@
 //                                  bits 4..15: where its tail begins in the heap (ends where the next one's begins)
 //          heap      the tails: what of each key comes after its head
 //
-// An entry of an inner node is (separator, child): every key below that child is >= the separator, every key below the
-// child before it is less. Children have lower numbers than their parent, so a walk down always ends.
+// An entry of an inner node is (separator, child): every key below that child is >= the separator,
+// every key below the child before it is less. Children have lower numbers than their parent, so a
+// walk down always ends.
 //
-// What is read here may be damaged. open() and every access compare lengths with the node's size, so nothing outside the
-// node is ever read, whatever its bytes say; verify() tells whether they make sense.
+// What is read here may be damaged. open() and every access compare lengths with the node's size,
+// so nothing outside the node is ever read, whatever its bytes say; verify() tells whether they
+// make sense.
 //
-// Threads: a view reads only; any number at once. Crash: nodes are written before anything refers to them.
+// Threads: a view reads only; any number at once. Crash: nodes are written before anything refers
+// to them.
 #pragma once
 
 #include <string>
@@ -96,7 +100,8 @@ class NodeView {
   uint32_t level_;
 };
 
-// Collects rising keys until they fill a node, then encodes it. At least three keys of kMaxKeyBytes fit.
+// Collects rising keys until they fill a node, then encodes it. At least three keys of kMaxKeyBytes
+// fit.
 class NodeWriter {
  public:
   explicit NodeWriter(uint32_t level) : level_(level) {}

@@ -1,5 +1,5 @@
-// The overlay as a B+tree in an arena. See overlay.h for the promise; any thread under the caller's lock; nothing of it
-// outlives the process.
+// The overlay as a B+tree in an arena. See overlay.h for the promise; any thread under the caller's
+// lock; nothing of it outlives the process.
 
 #include "index/overlay.h"
 
@@ -8,7 +8,8 @@
 namespace holdfast {
 namespace overlay {
 
-// An inner node has at least two children, but for the newest of its level: this is far beyond what memory holds.
+// An inner node has at least two children, but for the newest of its level: this is far beyond what
+// memory holds.
 constexpr uint32_t kMaxLevels = 16;
 
 class Tree {
@@ -96,8 +97,9 @@ class Tree {
     }
   }
 
-  // A version is seen from its own epoch until before the next one's. The newest is seen in [newest.epoch, epoch), those
-  // behind it before newest.epoch; asked for is only what is at or after `oldest_needed`.
+  // A version is seen from its own epoch until before the next one's. The newest is seen in
+  // [newest.epoch, epoch), those behind it before newest.epoch; asked for is only what is at or
+  // after `oldest_needed`.
   Place overwrite(Version* newest, Place place, uint64_t epoch, uint64_t oldest_needed) {
     const Place before = newest->place;
     if (newest->epoch <= oldest_needed || epoch <= oldest_needed) drop_older(newest);
@@ -119,7 +121,8 @@ class Tree {
     return static_cast<Leaf*>(node);
   }
 
-  // Into a full leaf. Keys that come in order fill their leaves: the split is made where they arrive, not in the middle.
+  // Into a full leaf. Keys that come in order fill their leaves: the split is made where they
+  // arrive, not in the middle.
   void insert_splitting(Leaf* leaf, uint32_t at, Entry* entry, Step* path) {
     const bool in_order = at == leaf->last_insert + 1 || (at == kFanout && leaf->next == nullptr);
     const uint32_t keep = in_order && at > 0 ? at : kFanout / 2;

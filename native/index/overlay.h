@@ -1,11 +1,13 @@
-// The part of the index that is in ordinary memory: everything committed since the last fold. Ordered, binary-safe keys.
+// The part of the index that is in ordinary memory: everything committed since the last fold.
+// Ordered, binary-safe keys.
 //
-// Entries carry the epoch that wrote them. When a snapshot may still ask for an older version of a key, that version is
-// kept behind the new one; when none can, it is overwritten: snapshots cost nothing while none is open.
-// Nothing is ever removed from an overlay (a deletion is an entry with Place::deleted()); it is dropped whole once folded.
+// Entries carry the epoch that wrote them. When a snapshot may still ask for an older version of a
+// key, that version is kept behind the new one; when none can, it is overwritten: snapshots cost
+// nothing while none is open. Nothing is ever removed from an overlay (a deletion is an entry with
+// Place::deleted()); it is dropped whole once folded.
 //
-// Threads: put() excludes everything else (the engine's exclusive lock); find() and cursors may run together (shared lock).
-// A crash leaves nothing of it; it is made again from the log's tail.
+// Threads: put() excludes everything else (the engine's exclusive lock); find() and cursors may run
+// together (shared lock). A crash leaves nothing of it; it is made again from the log's tail.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +26,14 @@ class Overlay {
   ~Overlay();
   Overlay(const Overlay&) = delete;
 
-  // Sets `key` as of `epoch` (>= every epoch put before). `oldest_needed`: the oldest epoch that an open snapshot of this overlay
-  // may ask for (kLatest: no snapshot). A version is kept only if some epoch in [oldest_needed, epoch) still sees it.
-  // Returns the place that was the newest before, if the key was here.
+  // Sets `key` as of `epoch` (>= every epoch put before). `oldest_needed`: the oldest epoch that an
+  // open snapshot of this overlay may ask for (kLatest: no snapshot). A version is kept only if
+  // some epoch in [oldest_needed, epoch) still sees it. Returns the place that was the newest
+  // before, if the key was here.
   std::optional<Place> put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed);
 
-  // The newest version with epoch <= `at`; nothing if the overlay says nothing about the key as of then.
+  // The newest version with epoch <= `at`; nothing if the overlay says nothing about the key as of
+  // then.
   std::optional<Place> find(Bytes key, uint64_t at = kLatest) const;
 
   std::unique_ptr<Cursor> cursor(uint64_t at = kLatest) const;

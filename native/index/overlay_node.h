@@ -1,10 +1,12 @@
-// The pieces of the overlay's B+tree: the arena everything lives in, versions, entries and nodes. For overlay.cc only.
+// The pieces of the overlay's B+tree: the arena everything lives in, versions, entries and nodes.
+// For overlay.cc only.
 //
-// Keys are copied once into the arena and never move or go away, so a node refers to its prefix, its separators and its
-// entries by pointer. A node keeps the heads of its keys after their common prefix in one array: a search touches the
-// header, some heads, and the one key it ends at.
+// Keys are copied once into the arena and never move or go away, so a node refers to its prefix,
+// its separators and its entries by pointer. A node keeps the heads of its keys after their common
+// prefix in one array: a search touches the header, some heads, and the one key it ends at.
 //
-// Threads: as overlay.h says; nothing here locks. Ordinary memory: nothing of it outlives the process.
+// Threads: as overlay.h says; nothing here locks. Ordinary memory: nothing of it outlives the
+// process.
 #pragma once
 
 #include <cstdlib>

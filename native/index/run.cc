@@ -132,7 +132,8 @@ TableFinder::TableFinder(const std::vector<TableRef>& tables) : tables_(&tables)
   prefix_bytes_ = common_prefix_bytes(first, tables.back().last_key);
   prefix_ = first.substr(0, prefix_bytes_);
   for (const TableRef& table : tables) {
-    // Keys out of order (a damaged fold) may lack the prefix: order is then wrong, but nothing is read outside a key.
+    // Keys out of order (a damaged fold) may lack the prefix: order is then wrong, but nothing is
+    // read outside a key.
     heads_.push_back(head_after(table.last_key, std::min(prefix_bytes_, table.last_key.size())));
   }
 }

@@ -1,5 +1,6 @@
-// Writes a run. See table.h. A table is made in memory, whole, so that its segment is exactly as large as needed and is
-// written from one end to the other in large pieces; page 0, without which nothing of it is believed, goes in last.
+// Writes a run. See table.h. A table is made in memory, whole, so that its segment is exactly as
+// large as needed and is written from one end to the other in large pieces; page 0, without which
+// nothing of it is believed, goes in last.
 
 #include <algorithm>
 
@@ -83,19 +84,22 @@ struct RunBuilder::Impl {
     leaf.encode(number, new_page());
     leaves.add(next_separator, number);
     separator_bytes += 14 + next_separator.size();
-    // Inner nodes hold at least 3,000 bytes of entries; above their first level there are at most half as many again.
+    // Inner nodes hold at least 3,000 bytes of entries; above their first level there are at most
+    // half as many again.
     const uint64_t lowest = separator_bytes / 3000 + 1;
     const uint64_t inner = lowest == 1 ? 1 : lowest + lowest / 2 + 1;
     if ((node_count() + inner + 2) * kNodeBytes > table_bytes) return end_table();
     return Status::ok();
   }
 
-  // Writes the inner nodes, one level after the other; the last node made is the root. Returns the depth.
+  // Writes the inner nodes, one level after the other; the last node made is the root. Returns the
+  // depth.
   uint32_t end_tree() {
     uint32_t depth = 1;
     Level below = std::move(leaves);
     leaves = Level();
-    // Of the first leaf nothing comes before: as much of its first key as tells it from the second's separator.
+    // Of the first leaf nothing comes before: as much of its first key as tells it from the
+    // second's separator.
     if (below.numbers.size() > 1) below.separators[0] = first_key.substr(0, below.separators[1].size());
     for (; below.numbers.size() > 1; depth++) {
       Level level;
@@ -141,7 +145,8 @@ struct RunBuilder::Impl {
     return Status::ok();
   }
 
-  // The tag is made from where the table is and what is in it, so that a node of any other table is noticed.
+  // The tag is made from where the table is and what is in it, so that a node of any other table is
+  // noticed.
   void seal(const TableRef& ref, uint32_t leaf_count) {
     const uint64_t of_content = checksum(pages.data() + kNodeBytes, pages.size() - kNodeBytes);
     const uint64_t parts[3] = {of_content, ref.segment.offset, ref.nodes};

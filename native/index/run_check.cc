@@ -1,4 +1,5 @@
-// Run::check(): reads every node and compares what the nodes say with each other. Any thread; changes nothing.
+// Run::check(): reads every node and compares what the nodes say with each other. Any thread;
+// changes nothing.
 
 #include "index/run_impl.h"
 
@@ -7,8 +8,8 @@ namespace {
 
 using Report = std::function<bool(const std::string&)>;
 
-// Walks one table in the order of its node numbers, which is level after level. Since every level refers to all nodes of
-// the one below in order, the child that comes next is always known.
+// Walks one table in the order of its node numbers, which is level after level. Since every level
+// refers to all nodes of the one below in order, the child that comes next is always known.
 class TableCheck {
  public:
   TableCheck(const TableReader& table, const Report& report) : table_(table), report_(report) {}

@@ -1,7 +1,9 @@
-// One ordered source of entries (key -> place), and the merge of several. The overlay and every run are sources.
+// One ordered source of entries (key -> place), and the merge of several. The overlay and every run
+// are sources.
 //
-// Threads: a cursor belongs to one thread. A cursor over an overlay is valid only while the caller keeps the overlay from
-// changing (the engine's shared lock); whoever iterates for long closes the cursor and seeks again by key.
+// Threads: a cursor belongs to one thread. A cursor over an overlay is valid only while the caller
+// keeps the overlay from changing (the engine's shared lock); whoever iterates for long closes the
+// cursor and seeks again by key.
 #pragma once
 
 #include <memory>
@@ -27,8 +29,8 @@ class Cursor {
   virtual Status take_status() = 0;         // kCorrupt names the node; ok when merely at an end
 };
 
-// Newest source first: of equal keys only the newest is seen. Tombstones are passed over unless `keep_deleted`.
-// next() and prev() may be mixed.
+// Newest source first: of equal keys only the newest is seen. Tombstones are passed over unless
+// `keep_deleted`. next() and prev() may be mixed.
 std::unique_ptr<Cursor> merge_cursors(std::vector<std::unique_ptr<Cursor>> newest_first, bool keep_deleted);
 
 }  // namespace holdfast

@@ -1,16 +1,19 @@
-// The durable part of the index. A table is one immutable sorted map (key -> place) in one index segment; a run is a
-// sequence of tables with disjoint, rising key ranges, written by one fold or one compaction and released whole.
+// The durable part of the index. A table is one immutable sorted map (key -> place) in one index
+// segment; a run is a sequence of tables with disjoint, rising key ranges, written by one fold or
+// one compaction and released whole.
 //
-// On the medium (all little-endian, described in docs/format.md): page 0 of the segment is the table's header, then
-// 4 KiB nodes: leaves first, in key order, then each inner level, the root last. A node holds the common prefix of its keys
-// once, then for each entry the next 8 key bytes as a big-endian word (so that a search is a scan over words), the rest of the
-// key, and its place (leaf) or child node number (inner). Every node has its own checksum.
+// On the medium (all little-endian, described in docs/format.md): page 0 of the segment is the
+// table's header, then 4 KiB nodes: leaves first, in key order, then each inner level, the root
+// last. A node holds the common prefix of its keys once, then for each entry the next 8 key bytes
+// as a big-endian word (so that a search is a scan over words), the rest of the key, and its place
+// (leaf) or child node number (inner). Every node has its own checksum.
 //
-// Damage: a node is checked when it is first touched after opening, and every length and offset in it is bounds-checked, so a
-// damaged table gives kCorrupt naming the node, never a crash or a wild read.
+// Damage: a node is checked when it is first touched after opening, and every length and offset in
+// it is bounds-checked, so a damaged table gives kCorrupt naming the node, never a crash or a wild
+// read.
 //
-// Threads: tables and runs are immutable; any number of threads may read. A builder belongs to one thread.
-// A crash in the middle of building leaves bytes in a segment that nothing refers to.
+// Threads: tables and runs are immutable; any number of threads may read. A builder belongs to one
+// thread. A crash in the middle of building leaves bytes in a segment that nothing refers to.
 #pragma once
 
 #include <cstdint>
@@ -58,8 +61,9 @@ class Run {
   std::unique_ptr<Impl> impl_;
 };
 
-// Writes a run from entries in strictly rising key order. Allocates index segments of about `table_bytes` as it goes.
-// No barrier is raised: the fold does that once. If anything fails, abandon() gives the segments back.
+// Writes a run from entries in strictly rising key order. Allocates index segments of about
+// `table_bytes` as it goes. No barrier is raised: the fold does that once. If anything fails,
+// abandon() gives the segments back.
 class RunBuilder {
  public:
   RunBuilder(Medium& medium, uint64_t table_bytes);

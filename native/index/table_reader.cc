@@ -20,7 +20,8 @@ TableReader::TableReader(const Medium& medium, const TableRef& ref)
   verified_ = std::make_unique<std::atomic<uint64_t>[]>(nodes_ / 64 + 1);
 }
 
-// The reference comes from the pool too. What is left after this can be read without looking at the medium again.
+// The reference comes from the pool too. What is left after this can be read without looking at the
+// medium again.
 const char* TableReader::wrong_reference(const Medium& medium) const {
   const Segment& segment = ref_->segment;
   if (segment.offset % kNodeBytes != 0) return "the table does not begin at a page";

@@ -1,9 +1,11 @@
 // Reads one table in place. Internal to index/: Run, its cursor and its check are made of these.
 //
-// A node is verified (checksum, structure, its place in the table) when it is first touched; which ones have been is kept
-// in a bitmap in memory. Afterwards only lengths are compared, which keeps every read inside the node whatever it holds.
+// A node is verified (checksum, structure, its place in the table) when it is first touched; which
+// ones have been is kept in a bitmap in memory. Afterwards only lengths are compared, which keeps
+// every read inside the node whatever it holds.
 //
-// Threads: any number at once; the bitmap is atomic, and two threads may verify the same node at the same time.
+// Threads: any number at once; the bitmap is atomic, and two threads may verify the same node at
+// the same time.
 #pragma once
 
 #include <algorithm>
@@ -38,8 +40,8 @@ class TableReader {
 
   Result<std::optional<Place>> find(Bytes key) const;
 
-  // The leaf where `key` belongs, and the index there of the first key >= `key`; it may be the leaf's count, and then
-  // the next leaf's first entry is meant.
+  // The leaf where `key` belongs, and the index there of the first key >= `key`; it may be the
+  // leaf's count, and then the next leaf's first entry is meant.
   Status locate(Bytes key, uint32_t* leaf, NodeView* view, uint32_t* index, bool* equal) const;
   Status last_leaf(uint32_t* leaf, NodeView* view) const;
   // 1 <= `number` <= leaves().

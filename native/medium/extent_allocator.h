@@ -1,8 +1,8 @@
 // Which parts of a pool's address space are free: extents, kept by place and by size, neighbours always joined.
 //
 // In ordinary memory only: a crash leaves nothing of it, it is made anew from what the engine holds. Best fit, the
-// lowest place among equals, so that the endless space behind the end of the file (the largest extent) is touched last and the file
-// stays compact. Logarithmic in the number of free extents. One thread at a time.
+// lowest place among equals, so that the endless space behind the end of the file (the largest extent) is touched last
+// and the file stays compact. Logarithmic in the number of free extents. One thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -25,8 +25,9 @@ FileMedium::FileMedium(PosixFile file, const std::string& path, const Superblock
 
 FileMedium::~FileMedium() { close(); }
 
-Result<std::unique_ptr<FileMedium>> FileMedium::start(PosixFile file, const std::string& path, const Superblock& superblock,
-                                                      const ChosenRoot& root, const FilePlace& place) {
+Result<std::unique_ptr<FileMedium>> FileMedium::start(PosixFile file, const std::string& path,
+                                                      const Superblock& superblock, const ChosenRoot& root,
+                                                      const FilePlace& place) {
   std::unique_ptr<FileMedium> medium(new FileMedium(std::move(file), path, superblock, root));
   medium->info_.name = "file";
   medium->info_.durability = place.durability;
@@ -54,7 +55,8 @@ Status FileMedium::map() {
     error = file_.map_shared(window, &view_);
   }
   if (error != 0) {
-    return file_error(error, "cannot map the pool " + path_ + " (" + std::to_string(window) + " bytes of address space)");
+    return file_error(error,
+                      "cannot map the pool " + path_ + " (" + std::to_string(window) + " bytes of address space)");
   }
   window_ = window;
   end_.store(end, std::memory_order_release);
@@ -64,56 +66,63 @@ Status FileMedium::map() {
 void FileMedium::close() {
   const State before = state_.exchange(State::kClosed);
   if (before == State::kClosed) return;
-  if (before == State::kFailed) file_.forget_cached(view_, window_);
   if (view_) PosixFile::unmap(view_, window_);
   view_ = nullptr;
+  // After a failed sync the kernel has marked the lost pages clean: a reopen would read them from the cache as if they
+  // were on the disk. Not before the unmapping: a read through the mapping that the device refuses is a SIGBUS.
+  if (before == State::kFailed) file_.forget_cached();
   end_.store(0, std::memory_order_release);
   file_.close();
 }
 
 Status FileMedium::refusal() const {
   if (state_.load() == State::kClosed) return Status(Code::kClosed, "the pool " + path_ + " is closed");
-  return Status(Code::kFailed, "the pool " + path_ +
-                                   " has failed earlier (a write or sync went wrong): close it and open it again");
+  return Status(Code::kFailed,
+                "the pool " + path_ + " has failed earlier (a write or sync went wrong): close it and open it again");
 }
 
-// Nothing may be assumed after a failed write or sync. The kernel has marked the lost pages clean, so a reopen would
-// read them from the cache as if they were on the disk: they are forgotten, as far as the kernel lets us.
+// Nothing may be assumed after a failed write or sync, so nothing is tried again: see close() for what a reopen sees.
 Status FileMedium::fail(const std::string& what, int error) {
   State expected = State::kOpen;
   state_.compare_exchange_strong(expected, State::kFailed);
-  file_.forget_cached(view_, window_);
-  return Status::system(Code::kIo, what + " of the pool " + path_ +
-                                       " failed, its outcome is unknown: close the pool and open it again", error);
+  return Status::system(
+      Code::kIo, what + " of the pool " + path_ + " failed, its outcome is unknown: close the pool and open it again",
+      error);
 }
 
 Status FileMedium::append(uint64_t offset, const void* data, size_t size) {
-  if (!usable()) [[unlikely]] return refusal();
+  if (!usable()) [[unlikely]]
+    return refusal();
   const uint64_t end = end_.load(std::memory_order_relaxed);
   if (offset < kSegmentsOffset || offset > end || size > end - offset) [[unlikely]] {
-    return Status(Code::kOutOfRange, "append at " + std::to_string(offset) + " is outside the segments of the pool " + path_);
+    return Status(Code::kOutOfRange,
+                  "append at " + std::to_string(offset) + " is outside the segments of the pool " + path_);
   }
   uint64_t writes = 0;
   const int error = file_.write_at(offset, data, size, &writes);
   counters_.appends.fetch_add(1, std::memory_order_relaxed);
   counters_.writes.fetch_add(writes, std::memory_order_relaxed);
-  if (error != 0) [[unlikely]] return fail("a write", error);
+  if (error != 0) [[unlikely]]
+    return fail("a write", error);
   counters_.bytes_appended.fetch_add(size, std::memory_order_relaxed);
   return {};
 }
 
 Status FileMedium::sync() {
   const std::lock_guard<std::mutex> one_at_a_time(sync_mutex_);
-  if (!usable()) [[unlikely]] return refusal();
+  if (!usable()) [[unlikely]]
+    return refusal();
   const int error = file_.sync_data();
   counters_.barriers.fetch_add(1, std::memory_order_relaxed);
-  if (error != 0) [[unlikely]] return fail("a sync", error);
+  if (error != 0) [[unlikely]]
+    return fail("a sync", error);
   return {};
 }
 
 Status FileMedium::barrier() {
   HOLDFAST_TRY(sync());
-  if (!usable()) [[unlikely]] return refusal();  // a write on another thread failed meanwhile
+  if (!usable()) [[unlikely]]
+    return refusal();  // a write on another thread failed meanwhile
   return {};
 }
 
@@ -121,7 +130,8 @@ Status FileMedium::barrier() {
 // old, new or torn; if it is new it has the larger sequence and is the root, else the other slot still is.
 Status FileMedium::set_root(const Root& root) {
   const std::lock_guard<std::mutex> one_at_a_time(root_mutex_);
-  if (!usable()) [[unlikely]] return refusal();
+  if (!usable()) [[unlikely]]
+    return refusal();
   const ChosenRoot next = {root, root_.sequence + 1, 1 - root_.slot};
   const RootSlot slot = make_root_slot(next.root, next.sequence, next.slot, secret_);
   uint64_t writes = 0;
@@ -140,10 +150,11 @@ Status FileMedium::adopt(const std::vector<Segment>& held) {
   const uint64_t end = end_.load();
   space_.reset(kSegmentsOffset, window_);
   for (const Segment& segment : held) {
-    const std::string named = "the segment at " + std::to_string(segment.offset) + " (" + std::to_string(segment.bytes) + " bytes)";
+    const std::string named =
+        "the segment at " + std::to_string(segment.offset) + " (" + std::to_string(segment.bytes) + " bytes)";
     if (segment.end() < segment.offset || segment.end() > end) {
-      return Status(Code::kCorrupt, "the pool " + path_ + " is truncated or damaged: it ends at byte " + std::to_string(end) +
-                                        ", " + named + " does not fit: restore it from a backup");
+      return Status(Code::kCorrupt, "the pool " + path_ + " is truncated or damaged: it ends at byte " +
+                                        std::to_string(end) + ", " + named + " does not fit: restore it from a backup");
     }
     if (segment.offset % kPageBytes != 0 || segment.bytes % kPageBytes != 0 || !space_.take(segment)) {
       return Status(Code::kCorrupt, "the pool " + path_ + " is damaged: " + named + " is held twice or out of place");
@@ -168,8 +179,9 @@ Result<Segment> FileMedium::reserve(uint64_t min, uint64_t want) {
   const std::lock_guard<std::mutex> lock(space_mutex_);
   std::optional<Segment> piece = space_.allocate(min, want);
   if (!piece) {
-    return Status(Code::kPoolFull, "the pool " + path_ + " is full: no free piece of " + std::to_string(min) + " bytes in its " +
-                                       std::to_string(window_) + " bytes; delete something or make a larger pool");
+    return Status(Code::kPoolFull, "the pool " + path_ + " is full: no free piece of " + std::to_string(min) +
+                                       " bytes in its " + std::to_string(window_) +
+                                       " bytes; delete something or make a larger pool");
   }
   int error = grow_to(piece->end());
   if (error == 0) return *piece;
@@ -187,8 +199,10 @@ Result<Segment> FileMedium::reserve(uint64_t min, uint64_t want) {
 }
 
 Status FileMedium::disk_full(uint64_t bytes, int error) const {
-  return Status::system(Code::kDiskFull, "no room on the disk for " + std::to_string(bytes) + " more bytes of the pool " + path_ +
-                                             " (nothing is lost: free some space, or delete something from the pool)", error);
+  return Status::system(Code::kDiskFull,
+                        "no room on the disk for " + std::to_string(bytes) + " more bytes of the pool " + path_ +
+                            " (nothing is lost: free some space, or delete something from the pool)",
+                        error);
 }
 
 // A step more than needed, if the disk has it: fewer, larger extents and fewer changes of the file's length.

@@ -3,10 +3,10 @@
 //
 // Never stored to through the mapping: with large page-cache folios one dirtied page becomes a write of up to 1 MiB.
 // The file grows in steps with fallocate, which is not enough for the log: the first write to a block that was never
-// written costs three to four times as much on a journaled file system. So a kLog segment is asked about when it is handed out
-// (SEEK_HOLE finds blocks never written) and zeroed only then and only if need be. Asking the file system needs no
-// bookkeeping of ours that a crash or a reopen could make wrong; kLarge, kIndex and kFold are written whole anyway
-// and would only be written twice.
+// written costs three to four times as much on a journaled file system. So a kLog segment is asked about when it is
+// handed out (SEEK_HOLE finds blocks never written) and zeroed only then and only if need be. Asking the file system
+// needs no bookkeeping of ours that a crash or a reopen could make wrong; kLarge, kIndex and kFold are written whole
+// anyway and would only be written twice.
 //
 // Crash: a segment handed out and not yet referred to is simply free at the next open; a growth that was not yet
 // durable is a shorter file, and nothing durable refers to what is missing. set_root: old or new, see set_root.
@@ -32,8 +32,9 @@ Result<OpenedMedium> open_file_medium(const std::string& path, const MediumOptio
 class FileMedium final : public Medium {
  public:
   // `file` is open and locked, its superblock and root are verified. Maps it.
-  static Result<std::unique_ptr<FileMedium>> start(PosixFile file, const std::string& path, const Superblock& superblock,
-                                                   const ChosenRoot& root, const FilePlace& place);
+  static Result<std::unique_ptr<FileMedium>> start(PosixFile file, const std::string& path,
+                                                   const Superblock& superblock, const ChosenRoot& root,
+                                                   const FilePlace& place);
   ~FileMedium() override;
 
   Result<Segment> allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) override;
@@ -71,7 +72,7 @@ class FileMedium final : public Medium {
   MediumInfo info_;
   PosixFile file_;
   const uint8_t* view_ = nullptr;
-  uint64_t window_ = 0;         // bytes mapped; the file never becomes larger
+  uint64_t window_ = 0;  // bytes mapped; the file never becomes larger
   std::atomic<State> state_{State::kOpen};
   std::atomic<uint64_t> end_{0};  // of the file, in whole units
 
@@ -79,7 +80,8 @@ class FileMedium final : public Medium {
   ExtentAllocator space_;           // of [kSegmentsOffset, limit), what is behind end_ included
 
   // One sync at a time. The kernel reports a lost page to one caller only: were two in fdatasync at once, the other
-  // could be told success before the first has marked the pool failed. (Parallel syncs do not merge in the kernel anyway.)
+  // could be told success before the first has marked the pool failed. (Parallel syncs do not merge in the kernel
+  // anyway.)
   std::mutex sync_mutex_;
   std::mutex root_mutex_;
   ChosenRoot root_;

@@ -11,8 +11,9 @@ namespace {
 
 Status check_size(uint64_t size) {
   if (size == 0 || (size >= kMinFilePoolBytes && size <= kMaxFilePoolBytes)) return {};
-  return Status(Code::kOutOfRange, "the size of a pool must be 0 (grows by itself) or " + std::to_string(kMinFilePoolBytes) +
-                                       " to " + std::to_string(kMaxFilePoolBytes) + " bytes, not " + std::to_string(size));
+  return Status(Code::kOutOfRange, "the size of a pool must be 0 (grows by itself) or " +
+                                       std::to_string(kMinFilePoolBytes) + " to " + std::to_string(kMaxFilePoolBytes) +
+                                       " bytes, not " + std::to_string(size));
 }
 
 OpenedMedium opened(std::unique_ptr<FileMedium> medium, const Superblock& superblock, bool created) {
@@ -32,11 +33,13 @@ Status write_front(PosixFile& file, const Superblock& superblock, const std::str
   if (const int error = file.write_zeros(0, kSegmentsOffset, &writes)) return file_error(error, what);
   for (int slot = 0; slot < 2; slot++) {
     const RootSlot root = make_root_slot(Root{}, 1 + slot, slot, superblock.secret);
-    if (const int error = file.write_at(kRootSlotOffsets[slot], &root, sizeof root, &writes)) return file_error(error, what);
+    if (const int error = file.write_at(kRootSlotOffsets[slot], &root, sizeof root, &writes))
+      return file_error(error, what);
   }
   if (const int error = file.sync_all()) return file_error(error, what);
   for (const uint64_t offset : kSuperblockOffsets) {
-    if (const int error = file.write_at(offset, &superblock, sizeof superblock, &writes)) return file_error(error, what);
+    if (const int error = file.write_at(offset, &superblock, sizeof superblock, &writes))
+      return file_error(error, what);
   }
   if (const int error = file.sync_all()) return file_error(error, what);
   return {};
@@ -47,7 +50,8 @@ Result<OpenedMedium> create(const std::string& path, const MediumOptions& option
   const std::string folder = folder_of(path);
   Result<FilePlace> place = file_place(folder);
   if (place.status().code() == Code::kNotFound) {
-    return Status(Code::kNotFound, "cannot create the pool " + path + ": there is no folder " + folder + ", make it first",
+    return Status(Code::kNotFound,
+                  "cannot create the pool " + path + ": there is no folder " + folder + ", make it first",
                   place.status().system_errno());
   }
   if (!place) return std::move(place.status());
@@ -68,7 +72,8 @@ Result<OpenedMedium> create(const std::string& path, const MediumOptions& option
 Status check_options(const Superblock& superblock, const MediumOptions& options, const std::string& path) {
   if (superblock.medium != MediumKind::kFile) return wrong_medium(path, "pmem", "file");
   if (options.size == 0 || round_down(options.size, kFileSegmentUnit) == superblock.size) return {};
-  const std::string had = superblock.size == 0 ? "to grow by itself" : "with " + std::to_string(superblock.size) + " bytes";
+  const std::string had =
+      superblock.size == 0 ? "to grow by itself" : "with " + std::to_string(superblock.size) + " bytes";
   return Status(Code::kOutOfRange, "the pool " + path + " was created " + had + ", its size cannot be changed to " +
                                        std::to_string(options.size) + ": leave the size out");
 }
@@ -91,7 +96,8 @@ Result<OpenedMedium> open_existing(const std::string& path, const MediumOptions&
 
   std::string head(kSegmentsOffset, '\0');
   size_t got = 0;
-  if (const int error = file.read_at(0, head.data(), head.size(), &got)) return file_error(error, "cannot read the pool " + path);
+  if (const int error = file.read_at(0, head.data(), head.size(), &got))
+    return file_error(error, "cannot read the pool " + path);
   head.resize(got);
   if (kind_of_head(head) == PoolKind::kPmem) return wrong_medium(path, "pmem", "file");
   Result<Superblock> superblock = choose_superblock(head, path);

@@ -114,7 +114,7 @@ class Medium {
   virtual MediumSpace space() const = 0;
   const MediumCounters& counters() const { return counters_; }
 
-  // Ends the use of the medium: unmaps, unlocks. Idempotent. No durability is implied.
+  // Ends the use of the medium: unmaps, unlocks. Idempotent. No durability is implied. Every later call is refused.
   virtual void close() = 0;
 
  protected:

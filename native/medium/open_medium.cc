@@ -20,15 +20,17 @@ std::string pmem_version() { return libpmemobj_version(); }
 #else
 constexpr bool kBuiltWithPmem = false;
 Result<OpenedMedium> open_on_pmem(const std::string& path, const MediumOptions&) {
-  return Status(Code::kMediumUnavailable,
-                "the pool " + path + " needs persistent memory through libpmemobj, which this build is without: install the "
-                "Debian package libpmemobj-dev (apt-get install libpmemobj-dev), then rebuild (npm rebuild holdfast)");
+  return Status(
+      Code::kMediumUnavailable,
+      "the pool " + path +
+          " needs persistent memory through libpmemobj, which this build is without: install the "
+          "Debian package libpmemobj-dev (apt-get install libpmemobj-dev), then rebuild (npm rebuild holdfast)");
 }
 std::string pmem_version() { return ""; }
 #endif
 
-// Where a new pool would go by itself: persistent memory only where a mapping proves it. PMEM_IS_PMEM_FORCE alone decides
-// nothing: it makes libpmem believe, not the memory persistent.
+// Where a new pool would go by itself: persistent memory only where a mapping proves it. PMEM_IS_PMEM_FORCE alone
+// decides nothing: it makes libpmem believe, not the memory persistent.
 bool auto_takes_pmem(const std::string& folder) {
   if (!kBuiltWithPmem) return false;
   Result<bool> works = map_sync_works(folder);
@@ -41,7 +43,8 @@ Result<OpenedMedium> dispatch(const std::string& path, const MediumOptions& opti
     case MediumChoice::kFile:
       return is_pmem ? Result<OpenedMedium>(wrong_medium(path, "pmem", "file")) : open_file_medium(path, options);
     case MediumChoice::kPmem:
-      return kind == PoolKind::kFile ? Result<OpenedMedium>(wrong_medium(path, "file", "pmem")) : open_on_pmem(path, options);
+      return kind == PoolKind::kFile ? Result<OpenedMedium>(wrong_medium(path, "file", "pmem"))
+                                     : open_on_pmem(path, options);
     case MediumChoice::kAuto:
       break;
   }
@@ -55,8 +58,8 @@ void choose(PlaceReport* report, const FilePlace& place) {
     report->choice = "pmem";
     report->durability = pmem ? DurabilityClass::kPower : DurabilityClass::kProcess;
     report->reason = report->device_dax ? "a device dax: persistent memory without a file system"
-                     : pmem             ? "MAP_SYNC works here: stores reach persistent memory"
-                                        : "a pmem pool on what is not persistent memory: survives the process, not a power cut";
+                     : pmem ? "MAP_SYNC works here: stores reach persistent memory"
+                            : "a pmem pool on what is not persistent memory: survives the process, not a power cut";
     return;
   }
   if (place.network) {
@@ -66,7 +69,9 @@ void choose(PlaceReport* report, const FilePlace& place) {
   report->choice = "file";
   report->durability = place.durability;
   report->reason = place.reason;
-  if (pmem && !report->exists) report->reason += "; this is persistent memory, but this build is without libpmemobj (install libpmemobj-dev and rebuild)";
+  if (pmem && !report->exists)
+    report->reason +=
+        "; this is persistent memory, but this build is without libpmemobj (install libpmemobj-dev and rebuild)";
 }
 
 }  // namespace

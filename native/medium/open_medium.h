@@ -2,6 +2,9 @@
 //
 // Creation is atomic: the pool is made under a temporary name in the same folder, its superblock last, then renamed
 // and the folder synced. After a crash in between there is no pool, only a temporary file that the next creation sweeps.
+//
+// What an opened medium shows (root and bytes) is durable: what a killed process left in the caches is synced first. Else a
+// root could be read and acted on, and then be undone by a power cut.
 #pragma once
 
 #include <cstdint>

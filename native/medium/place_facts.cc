@@ -19,18 +19,29 @@ struct KnownType {
 
 // The kernel's numbers; what is not listed is taken for a disk.
 constexpr KnownType kKnownTypes[] = {
-    {0xef53, "ext4", KnownType::kDisk},           {0x58465342, "xfs", KnownType::kDisk},
-    {0x9123683e, "btrfs", KnownType::kDisk},      {0xf2f52010, "f2fs", KnownType::kDisk},
-    {0x2fc12fc1, "zfs", KnownType::kDisk},        {0xca451a4e, "bcachefs", KnownType::kDisk},
-    {0x794c7630, "overlay", KnownType::kDisk},    {0x4d44, "vfat", KnownType::kDisk},
-    {0x01021994, "tmpfs", KnownType::kMemory},    {0x858458f6, "ramfs", KnownType::kMemory},
+    {0xef53, "ext4", KnownType::kDisk},
+    {0x58465342, "xfs", KnownType::kDisk},
+    {0x9123683e, "btrfs", KnownType::kDisk},
+    {0xf2f52010, "f2fs", KnownType::kDisk},
+    {0x2fc12fc1, "zfs", KnownType::kDisk},
+    {0xca451a4e, "bcachefs", KnownType::kDisk},
+    {0x794c7630, "overlay", KnownType::kDisk},
+    {0x4d44, "vfat", KnownType::kDisk},
+    {0x01021994, "tmpfs", KnownType::kMemory},
+    {0x858458f6, "ramfs", KnownType::kMemory},
     {0x958458f6, "hugetlbfs", KnownType::kMemory},
-    {0x6969, "nfs", KnownType::kNetwork},         {0x517b, "smb", KnownType::kNetwork},
-    {0xff534d42, "cifs", KnownType::kNetwork},    {0xfe534d42, "smb2", KnownType::kNetwork},
-    {0x01021997, "9p", KnownType::kNetwork},      {0x00c36400, "ceph", KnownType::kNetwork},
-    {0x5346414f, "afs", KnownType::kNetwork},     {0x6b414653, "kafs", KnownType::kNetwork},
-    {0x73757245, "coda", KnownType::kNetwork},    {0x0bd00bd0, "lustre", KnownType::kNetwork},
-    {0x47504653, "gpfs", KnownType::kNetwork},    {0x65735546, "fuse", KnownType::kUser},
+    {0x6969, "nfs", KnownType::kNetwork},
+    {0x517b, "smb", KnownType::kNetwork},
+    {0xff534d42, "cifs", KnownType::kNetwork},
+    {0xfe534d42, "smb2", KnownType::kNetwork},
+    {0x01021997, "9p", KnownType::kNetwork},
+    {0x00c36400, "ceph", KnownType::kNetwork},
+    {0x5346414f, "afs", KnownType::kNetwork},
+    {0x6b414653, "kafs", KnownType::kNetwork},
+    {0x73757245, "coda", KnownType::kNetwork},
+    {0x0bd00bd0, "lustre", KnownType::kNetwork},
+    {0x47504653, "gpfs", KnownType::kNetwork},
+    {0x65735546, "fuse", KnownType::kUser},
 };
 
 KnownType known_type(uint64_t magic) {
@@ -45,8 +56,8 @@ struct MountFacts {
   std::string options;  // comma separated, of the mount and of the file system
 };
 
-// From /proc/self/mountinfo, by device number: "36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/root rw,errors=continue".
-// Not found (btrfs subvolumes have numbers of their own; no /proc): empty.
+// From /proc/self/mountinfo, by device number: "36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/root
+// rw,errors=continue". Not found (btrfs subvolumes have numbers of their own; no /proc): empty.
 MountFacts mount_of(const FileFacts& facts) {
   MountFacts found;
   std::string text;
@@ -105,7 +116,8 @@ Result<FilePlace> file_place(const std::string& path) {
   FileFacts facts;
   FileSystemFacts system;
   if (const int error = path_facts(path, &facts)) return file_error(error, "cannot look at " + path);
-  if (const int error = path_file_system(path, &system)) return file_error(error, "cannot look at the file system of " + path);
+  if (const int error = path_file_system(path, &system))
+    return file_error(error, "cannot look at the file system of " + path);
   const MountFacts mount = mount_of(facts);
   const KnownType type = known_type(system.type);
   FilePlace place;
@@ -134,8 +146,9 @@ Status accept_place(const FilePlace& place, DurabilityClass at_least, const std:
                   "cannot keep a pool at " + path + ": " + place.reason + "; put it on a disk of this machine");
   }
   if (place.durability < at_least) {
-    return Status(Code::kDurability, "durability '" + std::string(durability_name(at_least)) + "' was asked for, but " + path +
-                                         " gives only '" + durability_name(place.durability) + "': " + place.reason);
+    return Status(Code::kDurability, "durability '" + std::string(durability_name(at_least)) + "' was asked for, but " +
+                                         path + " gives only '" + durability_name(place.durability) +
+                                         "': " + place.reason);
   }
   return {};
 }
@@ -161,7 +174,8 @@ bool is_device_dax(const std::string& path) {
   FileFacts facts;
   if (path_facts(path, &facts) != 0 || !facts.character_device) return false;
   std::string target;
-  const std::string device = "/sys/dev/char/" + std::to_string(facts.special_major) + ":" + std::to_string(facts.special_minor);
+  const std::string device =
+      "/sys/dev/char/" + std::to_string(facts.special_major) + ":" + std::to_string(facts.special_minor);
   return link_target(device + "/subsystem", &target) == 0 && name_of(target) == "dax";
 }
 

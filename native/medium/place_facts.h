@@ -1,9 +1,9 @@
-// What a folder or file offers a pool: which file system it is on, what a file there survives, whether persistent memory
-// can be mapped there. Asks, decides nothing; leaves nothing behind. Any thread.
+// What a folder or file offers a pool: which file system it is on, what a file there survives, whether persistent
+// memory can be mapped there. Asks, decides nothing; leaves nothing behind. Any thread.
 //
 // File systems of another machine (NFS, SMB, 9p, Ceph, ...) are refused rather than given a lower class: flock between
-// hosts, and the coherence of a mapping with writes, differ by server and mount option and cannot be probed, and without
-// them even the promise of class `process` (one owner, reads see what was written) would be a guess.
+// hosts, and the coherence of a mapping with writes, differ by server and mount option and cannot be probed, and
+// without them even the promise of class `process` (one owner, reads see what was written) would be a guess.
 #pragma once
 
 #include <string>

@@ -144,8 +144,9 @@ Status probe_pool_in_child(const std::string& program, const std::string& path, 
   if (!ended) kill(child, SIGKILL);
   const int status = reap(child);
   if (!ended) {
-    return Status(Code::kCorrupt, "libpmemobj's part of the pool " + path + " is damaged: opening a copy of it did not end in " +
-                                      std::to_string(limit_ms) + " ms; restore the pool from a backup");
+    return Status(Code::kCorrupt, "libpmemobj's part of the pool " + path +
+                                      " is damaged: opening a copy of it did not end in " + std::to_string(limit_ms) +
+                                      " ms; restore the pool from a backup");
   }
   return judge(path, verdict, status);
 }

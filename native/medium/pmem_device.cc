@@ -23,7 +23,8 @@ PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& 
 }
 
 Status PmemMedium::refusal() const {
-  return Status(Code::kFailed, "the pool has failed or was closed: it must be opened again");
+  if (closed_.load(std::memory_order_relaxed)) return Status(Code::kClosed, "the pool was closed");
+  return Status(Code::kFailed, "the pool has failed and refuses all work until it is opened again");
 }
 
 Status PmemMedium::fail(const std::string& what) {
@@ -41,12 +42,15 @@ void PmemMedium::release(const Segment& segment) {
   if (!failed() && !heap_.release(segment)) failed_.store(true, std::memory_order_relaxed);
 }
 
-Status PmemMedium::adopt(const std::vector<Segment>& held) { return heap_.adopt(held); }
+Status PmemMedium::adopt(const std::vector<Segment>& held) {
+  return failed() ? refusal() : heap_.adopt(held);
+}
 
 Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
   if (failed()) return refusal();
   if (offset > pool_bytes_ || size > pool_bytes_ - offset) {
-    return fail("append of " + std::to_string(size) + " bytes at byte " + std::to_string(offset) + ", outside the pool");
+    return fail("append of " + std::to_string(size) + " bytes at byte " + std::to_string(offset) +
+                ", outside the pool");
   }
   pmem_place(base_ + offset, data, size);
   counters_.appends.fetch_add(1, std::memory_order_relaxed);
@@ -91,17 +95,18 @@ Status PmemMedium::set_root(const Root& root) {
 }
 
 MediumSpace PmemMedium::space() const {
+  if (closed_.load(std::memory_order_relaxed)) return {};
   const PmemHeap::Space heap = heap_.space();
   return {heap.capacity, pool_bytes_, heap.free, heap.largest_free};
 }
 
 // Closed only if all went well: otherwise the next open begins with the check in a child.
 void PmemMedium::close() {
-  if (pool_ == nullptr) return;
-  if (!failed()) pmem_store_word(reinterpret_cast<uint64_t*>(front_ + kPmemUseMarkOffset), kPmemClosed);
-  failed_.store(true, std::memory_order_relaxed);  // whoever still calls is refused
+  if (closed_.exchange(true)) return;
+  if (!failed_.exchange(true)) {  // whoever still calls is refused
+    pmem_store_word(reinterpret_cast<uint64_t*>(front_ + kPmemUseMarkOffset), kPmemClosed);
+  }
   pmemobj_close(pool_);
-  pool_ = nullptr;
 }
 
 }  // namespace holdfast

@@ -1,8 +1,8 @@
 // The open medium on persistent memory. Made by pmem_medium.cc only.
 //
-// A commit costs one copy with non-temporal stores and one fence of ours; libpmemobj is called for segments and the root.
-// Crash: see medium.h. Offsets count from libpmemobj's mapping, so offset 0 is its own header, which is never a segment.
-// Threads: as medium.h says.
+// A commit costs one copy with non-temporal stores and one fence of ours; libpmemobj is called for segments and the
+// root. Crash: see medium.h. Offsets count from libpmemobj's mapping, so offset 0 is its own header, which is never a
+// segment. Threads: as medium.h says.
 #pragma once
 
 #include <libpmemobj.h>
@@ -41,13 +41,14 @@ class PmemMedium final : public Medium {
   Status fail(const std::string& what);
   Status refusal() const;
 
-  PMEMobjpool* pool_;
+  PMEMobjpool* const pool_;
   uint8_t* const base_;
   const uint64_t pool_bytes_;
   uint8_t* const front_;
   const uint64_t secret_;
   MediumInfo info_;
-  std::atomic<bool> failed_{false};
+  std::atomic<bool> failed_{false};  // or closed: one look on the way of every call
+  std::atomic<bool> closed_{false};
   mutable PmemHeap heap_;
 
   std::mutex root_lock_;  // guards the two below against another set_root

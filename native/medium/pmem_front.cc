@@ -24,7 +24,8 @@ bool has_front_magic(Bytes head, uint64_t page) {
 bool find_offset(Bytes head, uint64_t* offset) {
   for (uint64_t page = kPageBytes; page + kPageBytes <= head.size(); page += kPageBytes) {
     if (!has_front_magic(head, page)) continue;
-    const bool second_copy = !has_front_magic(head, page + kPageBytes) && magic_at(head, page + kPageBytes, kRootSlotMagic);
+    const uint64_t next = page + kPageBytes;
+    const bool second_copy = !has_front_magic(head, next) && magic_at(head, next, kRootSlotMagic);
     *offset = second_copy ? page - kPageBytes : page;
     return true;
   }
@@ -43,17 +44,14 @@ Status not_found(Bytes head, const std::string& where) {
   return Status(Code::kNotAPool, where + " is not a Holdfast pool: " + what);
 }
 
-std::string place_of(const PmemFront& front, const std::string& where) {
-  return where + " (its front begins at byte " + std::to_string(front.offset) + ")";
+std::string place_of(uint64_t offset, const std::string& where) {
+  return where + " (its front begins at byte " + std::to_string(offset) + ")";
 }
 
-}  // namespace
-
-Result<PmemFront> find_pmem_superblock(Bytes head, uint64_t pool_bytes, const std::string& where) {
+Result<PmemFront> verify_superblock(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where) {
   PmemFront front;
-  if (!find_offset(head, &front.offset)) return not_found(head, where);
-  const Bytes bytes = head.substr(front.offset, kPmemFrontBytes);
-  Result<Superblock> superblock = choose_superblock(bytes, place_of(front, where));
+  front.offset = offset;
+  Result<Superblock> superblock = choose_superblock(bytes, place_of(offset, where));
   if (!superblock) return std::move(superblock.status());
   front.superblock = *superblock;
   if (front.superblock.size != pool_bytes) {
@@ -63,16 +61,23 @@ Result<PmemFront> find_pmem_superblock(Bytes head, uint64_t pool_bytes, const st
                                            ? "it is truncated; restore it from a backup"
                                            : "something was appended; cut it back to its size"));
   }
-  if (bytes.size() < kPmemFrontBytes) return Status(Code::kCorrupt, "the pool " + place_of(front, where) + " is truncated");
+  if (bytes.size() < kPmemFrontBytes) return Status(Code::kCorrupt, "the pool " + place_of(offset, where) + " is truncated");
   front.closed = load<uint64_t>(bytes.data() + kPmemUseMarkOffset) == kPmemClosed;
   return front;
 }
 
+}  // namespace
+
 Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where) {
-  Result<PmemFront> front = find_pmem_superblock(head, pool_bytes, where);
+  uint64_t offset = 0;
+  if (!find_offset(head, &offset)) return not_found(head, where);
+  return verify_superblock(head.substr(offset, kPmemFrontBytes), offset, pool_bytes, where);
+}
+
+Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where) {
+  Result<PmemFront> front = verify_superblock(bytes, offset, pool_bytes, where);
   if (!front) return front;
-  Result<ChosenRoot> root =
-      choose_root(head.substr(front->offset, kPmemFrontBytes), front->superblock.secret, place_of(*front, where));
+  Result<ChosenRoot> root = choose_root(bytes, front->superblock.secret, place_of(offset, where));
   if (!root) return std::move(root.status());
   front->root = *root;
   return front;

@@ -49,6 +49,7 @@ Status PmemHeap::adopt(const std::vector<Segment>& held) {
     if (at != wanted.end() && at->offset == segment.offset && at->bytes == segment.bytes) {
       held_.emplace(segment.offset, Held{object, segment.bytes, chunks_of(object)});
       held_chunks_ += chunks_of(object);
+      held_bytes_ += segment.bytes;
     } else {
       leaked.push_back(object);
     }
@@ -58,7 +59,7 @@ Status PmemHeap::adopt(const std::vector<Segment>& held) {
     const bool twice = i > 0 && wanted[i].offset == wanted[i - 1].offset;
     if (twice || held_.find(wanted[i].offset) == held_.end()) {
       held_.clear();
-      held_chunks_ = 0;
+      held_chunks_ = held_bytes_ = 0;
       return not_ours(wanted[i]);
     }
   }
@@ -132,6 +133,7 @@ Result<Segment> PmemHeap::allocate(SegmentKind kind, uint64_t min_bytes, uint64_
   const Segment segment = inside_of(reservation->object);
   held_.emplace(segment.offset, Held{reservation->object, segment.bytes, chunks});
   held_chunks_ += chunks;
+  held_bytes_ += segment.bytes;
   free_chunks_ -= std::min(free_chunks_, chunks);
   largest_.reset();
   return segment;
@@ -144,6 +146,7 @@ bool PmemHeap::release(const Segment& segment) {
   PMEMoid object = at->second.object;
   pmemobj_free(&object);
   held_chunks_ -= at->second.chunks;
+  held_bytes_ -= segment.bytes;
   free_chunks_ += at->second.chunks;
   largest_.reset();
   held_.erase(at);
@@ -152,7 +155,9 @@ bool PmemHeap::release(const Segment& segment) {
 
 PmemHeap::Space PmemHeap::space() {
   std::lock_guard guard(lock_);
-  return {bytes_of_chunks(held_chunks_ + free_chunks_), bytes_of_chunks(free_chunks_), bytes_of_chunks(largest_free_chunks())};
+  // The page that each segment loses counts as free, so that what is held and what is free make up the capacity.
+  const uint64_t capacity = bytes_of_chunks(held_chunks_ + free_chunks_);
+  return {capacity, capacity - std::min(capacity, held_bytes_), bytes_of_chunks(largest_free_chunks())};
 }
 
 }  // namespace holdfast

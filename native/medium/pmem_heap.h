@@ -1,8 +1,8 @@
 // The segments of a pool on persistent memory: each is one libpmemobj object of whole 256 KiB chunks, less its header.
 //
-// A segment's range is the page-aligned inside of its object, so it follows from the object alone. Crash: an allocation is
-// one published reservation, a release one atomic free; each has happened or not. What was allocated and never made
-// part of anything durable is found by its type at the next open and freed by adopt(): nothing leaks.
+// A segment's range is the page-aligned inside of its object, so it follows from the object alone. Crash: an
+// allocation is one published reservation, a release one atomic free; each has happened or not. What was allocated and
+// never made part of anything durable is found by its type at the next open and freed by adopt(): nothing leaks.
 //
 // How much is free cannot be asked of libpmemobj, so it is found by reserving and cancelling, which is volatile.
 // Threads: any; one lock, held for microseconds. adopt() comes first.
@@ -61,6 +61,7 @@ class PmemHeap {
   std::mutex lock_;  // guards all below
   std::map<uint64_t, Held> held_;  // by offset of the segment
   uint64_t held_chunks_ = 0;
+  uint64_t held_bytes_ = 0;
   uint64_t free_chunks_ = 0;
   std::optional<uint64_t> largest_;  // chunks; absent after a change
 };

@@ -1,10 +1,10 @@
 // The medium on libpmemobj: opening and creating. See pmem_device.h for what an open one does.
 //
-// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability; after an
-// unclean end a child that opens a copy; only then libpmemobj in this process.
-// Creating: under a temporary name, libpmemobj's structures, our front with the superblocks last, sync, rename without
-// replacing, sync of the folder. A crash before the rename leaves a temporary file and no pool. Device DAX has no names: there
-// the superblocks, written last, are what makes it a pool.
+// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability; after
+// an unclean end a child that opens a copy; only then libpmemobj in this process. Creating: under a temporary name,
+// libpmemobj's structures, our front with the superblocks last, sync, rename without replacing, sync of the folder. A
+// crash before the rename leaves a temporary file and no pool. Device DAX has no names: there the superblocks, written
+// last, are what makes it a pool.
 #include "medium/pmem_medium.h"
 
 #include <libpmemobj.h>
@@ -51,7 +51,9 @@ Status open_error(const std::string& path, int error) {
   if (text.find("ADR") != std::string::npos) {
     return Status(Code::kCorrupt, "libpmemobj refuses the pool " + path + ": " + text +
                                       "; it was made with the shutdown-state feature on and moved, or its machine lost "
-                                      "power. If its data is known to be good: pmempool feature --disable SHUTDOWN_STATE " + path,
+                                      "power. If its data is known to be good: pmempool feature --disable "
+                                      "SHUTDOWN_STATE " +
+                                      path,
                   error);
   }
   if (error == EACCES || error == EPERM || error == EROFS || error == ENOMEM) {
@@ -65,8 +67,8 @@ Status check_class(const PmemDurability& durability, const MediumOptions& option
   return Status(Code::kDurability, path + " cannot give durability 'power': " + durability.reason);
 }
 
-Result<std::string> read_head(const PosixFile& file, bool device, uint64_t pool_bytes, const std::string& path) {
-  std::string head(std::min(pool_bytes, kPmemFrontSearchBytes), '\0');
+Result<std::string> read_head(const PosixFile& file, bool device, uint64_t bytes, const std::string& path) {
+  std::string head(bytes, '\0');
   if (device) {  // can only be mapped
     const uint8_t* mapped = nullptr;
     if (const int error = file.map_shared(head.size(), &mapped)) return file_error(error, "cannot map " + path);
@@ -75,9 +77,20 @@ Result<std::string> read_head(const PosixFile& file, bool device, uint64_t pool_
     return head;
   }
   size_t got = 0;
-  if (const int error = file.read_at(0, head.data(), head.size(), &got)) return file_error(error, "cannot read " + path);
+  const int error = file.read_at(0, head.data(), head.size(), &got);
+  if (error != 0) return file_error(error, "cannot read " + path);
   head.resize(got);
   return head;
+}
+
+Result<PmemFront> read_front(const PosixFile& file, bool device, uint64_t pool_bytes, const std::string& path) {
+  for (uint64_t within : {kPmemFrontUsuallyWithin, kPmemFrontSearchBytes}) {
+    Result<std::string> head = read_head(file, device, std::min(pool_bytes, within), path);
+    if (!head) return std::move(head.status());
+    Result<PmemFront> front = find_pmem_front(*head, pool_bytes, path);
+    if (front || within == kPmemFrontSearchBytes || pool_bytes <= within) return front;
+  }
+  return Status(Code::kNotAPool, path + " is not a Holdfast pool");
 }
 
 // Reads under the lock, which is given up again: libpmemobj takes its own.
@@ -92,10 +105,7 @@ Result<Found> look_at(const std::string& path, const FileFacts& facts, const Med
     if (!bytes) return std::move(bytes.status());
     found.pool_bytes = *bytes;
   }
-  Result<std::string> head = read_head(file, facts.character_device, found.pool_bytes, path);
-  if (!head) return std::move(head.status());
-  // A crash inside set_root may have left both root slots half written: libpmemobj makes the old ones whole when it opens.
-  Result<PmemFront> front = find_pmem_superblock(*head, found.pool_bytes, path);
+  Result<PmemFront> front = read_front(file, facts.character_device, found.pool_bytes, path);
   if (!front) return std::move(front.status());
   Result<PmemDurability> durability = pmem_durability(file, path);
   if (!durability) return std::move(durability.status());
@@ -129,6 +139,19 @@ void repair_front(uint8_t* front, const PmemFront& facts) {
   pmem_fence();
 }
 
+// Between our look and libpmemobj's lock another process may have had the pool open: look again at what counts.
+Result<PmemFront> front_again(PMEMobjpool* pool, const Found& found, const std::string& path) {
+  const bool has_root = pmemobj_root_size(pool) >= kPmemRootObjectBytes;
+  const PMEMoid root = has_root ? pmemobj_root(pool, kPmemRootObjectBytes) : OID_NULL;
+  if (OID_IS_NULL(root) || round_up(root.off, kPageBytes) != found.front.offset) {
+    return Status(Code::kCorrupt, "the pool " + path + " has its superblock at byte " +
+                                      std::to_string(found.front.offset) +
+                                      ", outside libpmemobj's root object: restore it from a backup");
+  }
+  return verify_pmem_front(bytes_of(reinterpret_cast<uint8_t*>(pool) + found.front.offset, kPmemFrontBytes),
+                           found.front.offset, found.pool_bytes, path);
+}
+
 Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
   Result<Found> looked = look_at(path, facts, options);
   if (!looked) return std::move(looked.status());
@@ -150,17 +173,12 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
   }
   PMEMobjpool* pool = pmemobj_open(path.c_str(), kPmemLayoutName);
   if (pool == nullptr) return open_error(path, errno);
-  // Between our look and libpmemobj's lock another process may have had the pool open: look again at what counts.
   uint8_t* base = reinterpret_cast<uint8_t*>(pool);
   restore_pmem_footers(base, found.pool_bytes);
-  Result<PmemFront> front =
-      find_pmem_front(bytes_of(base, std::min(found.pool_bytes, kPmemFrontSearchBytes)), found.pool_bytes, path);
-  const PMEMoid root = pmemobj_root_size(pool) >= kPmemRootObjectBytes ? pmemobj_root(pool, kPmemRootObjectBytes) : OID_NULL;
-  if (!front || OID_IS_NULL(root) || front->offset != round_up(root.off, kPageBytes)) {
+  Result<PmemFront> front = front_again(pool, found, path);
+  if (!front) {
     pmemobj_close(pool);
-    if (!front) return std::move(front.status());
-    return Status(Code::kCorrupt, "the pool " + path + " has its superblock at byte " + std::to_string(front->offset) +
-                                      ", outside libpmemobj's root object");
+    return std::move(front.status());
   }
   found.front = *front;
   repair_front(base + found.front.offset, found.front);
@@ -208,7 +226,8 @@ Status check_new_size(const MediumOptions& options, uint64_t* bytes) {
   if (*bytes > uint64_t{1} << 46) return Status(Code::kOutOfRange, "size is too large: at most 64 TiB");
   *bytes = round_up(*bytes, kPageBytes);
   if (*bytes >= kMinPoolBytes) return {};
-  return Status(Code::kOutOfRange, "size " + std::to_string(options.size) + " is too small: a pool on persistent memory has at least " +
+  return Status(Code::kOutOfRange, "size " + std::to_string(options.size) +
+                                       " is too small: a pool on persistent memory has at least " +
                                        std::to_string(kMinPoolBytes) + " bytes (32 MiB)");
 }
 
@@ -252,7 +271,9 @@ Result<OpenedMedium> create_on_device(const std::string& path, const FileFacts& 
   Result<uint64_t> bytes = device_dax_bytes(facts, path);
   if (!bytes) return std::move(bytes.status());
   made.pool_bytes = *bytes;
-  if (options.size != 0) return Status(Code::kOutOfRange, "size must be left out: a pool takes the whole device " + path);
+  if (options.size != 0) {
+    return Status(Code::kOutOfRange, "size must be left out: a pool takes the whole device " + path);
+  }
   PMEMobjpool* pool = make_pool(path, 0);
   if (pool == nullptr) return create_error(path, errno);
   PosixFile file;
@@ -272,7 +293,9 @@ Result<OpenedMedium> create_on_device(const std::string& path, const FileFacts& 
 
 Result<OpenedMedium> open_device(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
   Result<Found> found = look_at(path, facts, options);
-  if (found && options.create == CreateMode::kExclusive) return Status(Code::kExists, "there is a pool on " + path + " already");
+  if (found && options.create == CreateMode::kExclusive) {
+    return Status(Code::kExists, "there is a pool on " + path + " already");
+  }
   if (found) return open_existing(path, facts, options);
   if (found.status().code() != Code::kNotAPool) return std::move(found.status());
   if (options.create == CreateMode::kNever) return Status(Code::kNotFound, "there is no pool on the device " + path);

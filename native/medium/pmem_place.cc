@@ -31,9 +31,9 @@ Result<PmemDurability> pmem_durability(const PosixFile& file, const std::string&
   }
   if (!map_sync) {
     return Status(Code::kMediumUnavailable,
-                  path + " is not on persistent memory (mapping it with MAP_SYNC is refused), and libpmemobj is not used "
-                         "on ordinary files: use medium 'file', or a file system mounted with -o dax on persistent "
-                         "memory; to try out medium 'pmem', use /dev/shm and set PMEM_IS_PMEM_FORCE=1");
+                  path + " is not on persistent memory (mapping it with MAP_SYNC is refused), and libpmemobj is not "
+                         "used on ordinary files: use medium 'file', or a file system mounted with -o dax on "
+                         "persistent memory; to try out medium 'pmem', use /dev/shm and set PMEM_IS_PMEM_FORCE=1");
   }
   if (is_set("PMEM_NO_FLUSH")) {
     return PmemDurability{DurabilityClass::kProcess,
@@ -41,7 +41,8 @@ Result<PmemDurability> pmem_durability(const PosixFile& file, const std::string&
                           "process, not of the machine"};
   }
   return PmemDurability{DurabilityClass::kPower,
-                        "mapped with MAP_SYNC on persistent memory: a commit has left the CPU's caches when it returns"};
+                        "mapped with MAP_SYNC on persistent memory: a commit has left the CPU's caches when it "
+                        "returns"};
 }
 
 Result<PmemDurability> pmem_durability_of_folder(const std::string& path) {

@@ -21,7 +21,8 @@ bool walk(PMEMobjpool* pool, uint64_t pool_bytes) {
   uint64_t objects = 0;
   for (PMEMoid oid = pmemobj_first(pool); !OID_IS_NULL(oid); oid = pmemobj_next(oid)) {
     const uint64_t usable = pmemobj_alloc_usable_size(oid);
-    if (oid.off >= pool_bytes || usable > pool_bytes - oid.off || ++objects > pool_bytes / holdfast::kPageBytes) return false;
+    if (oid.off >= pool_bytes || usable > pool_bytes - oid.off) return false;
+    if (++objects > pool_bytes / holdfast::kPageBytes) return false;
   }
   return true;
 }

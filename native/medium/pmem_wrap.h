@@ -1,5 +1,5 @@
-// The one place from which our own bytes reach persistent memory. Everything goes through libpmem's dynamic symbols, so a
-// preloaded tracer sees every copy, flush and fence. (libpmemobj's own metadata goes through the same symbols.)
+// The one place from which our own bytes reach persistent memory. Everything goes through libpmem's dynamic symbols,
+// so a preloaded tracer sees every copy, flush and fence. (libpmemobj's own metadata goes through the same symbols.)
 //
 // Threads: any. A fence covers only what its own thread copied or flushed before.
 #pragma once

@@ -67,7 +67,9 @@ Status lock_pool_file(PosixFile& file, const std::string& path) {
   if (error != EWOULDBLOCK) return file_error(error, "cannot lock the pool " + path);
   const int64_t pid = lock_owner(file);
   std::string owner = "another process";
-  if (pid > 0) owner = (pid == own_pid() ? "this process (pid " : "process ") + std::to_string(pid) + (pid == own_pid() ? ")" : "");
+  if (pid > 0)
+    owner =
+        (pid == own_pid() ? "this process (pid " : "process ") + std::to_string(pid) + (pid == own_pid() ? ")" : "");
   return Status(Code::kLocked, "the pool " + path + " is open in " + owner +
                                    ": one process owns a pool; close it there or end that process");
 }

@@ -1,8 +1,9 @@
 // What a pool's file needs whatever the medium: wording of the system's errors, the pool's lock, atomic creation.
 //
 // The lock is flock on the pool's own file: there is no lock file, and the kernel drops it with the process, however
-// that dies. Creation: under a temporary name in the same folder, filled, synced, renamed without replacing, folder synced. A crash in
-// between leaves a temporary file that nobody has locked; the next creation in that place removes it.
+// that dies. Creation: under a temporary name in the same folder, filled, synced, renamed without replacing, folder
+// synced. A crash in between leaves a temporary file that nobody has locked; the next creation in that place removes
+// it.
 #pragma once
 
 #include <string>

@@ -35,10 +35,12 @@ Result<PoolKind> kind_at(const std::string& path) {
   FileFacts facts;
   const int error = path_facts(path, &facts);
   if (error == ENOENT && path_exists_unfollowed(path) == 0) {
-    return Status(Code::kNotFound, path + " is a symbolic link that points to nothing: remove it or create what it points to");
+    return Status(Code::kNotFound,
+                  path + " is a symbolic link that points to nothing: remove it or create what it points to");
   }
-  if (error == ENOENT) return path.back() == '/' ? Result<PoolKind>(Status(Code::kNotAPool, path + " names a folder, not a pool"))
-                                                 : Result<PoolKind>(PoolKind::kNothing);
+  if (error == ENOENT)
+    return path.back() == '/' ? Result<PoolKind>(Status(Code::kNotAPool, path + " names a folder, not a pool"))
+                              : Result<PoolKind>(PoolKind::kNothing);
   if (error != 0) return file_error(error, "cannot look at " + path);
   if (facts.folder) return Status(Code::kNotAPool, path + " is a folder: name a file in it");
   if (is_device_dax(path)) return PoolKind::kPmem;
@@ -63,8 +65,8 @@ Status check_mode(PoolKind kind, CreateMode mode, const std::string& path) {
 }
 
 Status wrong_medium(const std::string& path, const char* is, const char* asked) {
-  return Status(Code::kMediumUnavailable, "the pool " + path + " is on the medium '" + is + "', it cannot be opened as '" + asked +
-                                              "': leave the medium to 'auto'");
+  return Status(Code::kMediumUnavailable, "the pool " + path + " is on the medium '" + is +
+                                              "', it cannot be opened as '" + asked + "': leave the medium to 'auto'");
 }
 
 }  // namespace holdfast

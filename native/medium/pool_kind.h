@@ -1,4 +1,5 @@
-// Tells what is at a path: nothing, a pool of which medium, or something else. Reads a few pages, changes nothing. Any thread.
+// Tells what is at a path: nothing, a pool of which medium, or something else. Reads a few pages, changes nothing. Any
+// thread.
 #pragma once
 
 #include <string>
@@ -12,7 +13,7 @@ namespace holdfast {
 enum class PoolKind : uint8_t {
   kNothing,
   kFile,
-  kPmem,     // libpmemobj's signature, or a device dax; whether it is a sound pool of ours is for the pmem medium to say
+  kPmem,  // libpmemobj's signature, or a device dax; whether it is a sound pool of ours is for the pmem medium to say
   kForeign,  // a file, but no pool that can be recognised (the file medium says what exactly is wrong with it)
 };
 

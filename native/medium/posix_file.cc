@@ -47,9 +47,8 @@ void fill(const struct stat& from, FileFacts* facts) {
 void fill(const struct statfs& from, FileSystemFacts* facts) {
   facts->type = static_cast<uint64_t>(from.f_type) & 0xffffffff;
   // No blocks at all: a file system without a limit of its own (ramfs, tmpfs with size=0).
-  facts->free_bytes = from.f_blocks == 0
-                          ? UINT64_MAX / 2
-                          : static_cast<uint64_t>(from.f_bavail) * static_cast<uint64_t>(from.f_bsize);
+  facts->free_bytes =
+      from.f_blocks == 0 ? UINT64_MAX / 2 : static_cast<uint64_t>(from.f_bavail) * static_cast<uint64_t>(from.f_bsize);
 }
 
 }  // namespace
@@ -138,11 +137,9 @@ int PosixFile::next_unwritten(uint64_t offset, uint64_t* found) const {
   return 0;
 }
 
-// Advice may be ignored without harm: it only narrows the time in which a page that never reached the disk can be read.
-void PosixFile::forget_cached(const uint8_t* mapped, uint64_t bytes) {
-  if (mapped) ::madvise(const_cast<uint8_t*>(mapped), bytes, MADV_DONTNEED);  // mapped pages are not dropped below
-  ::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED);
-}
+// Advice, which may be ignored without harm: it only narrows the time in which a page that never reached the disk is
+// read.
+void PosixFile::forget_cached() { ::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED); }
 
 int PosixFile::try_lock() {
   return status_of([&] { return ::flock(fd_, LOCK_EX | LOCK_NB); });
@@ -215,8 +212,8 @@ int link_target(const std::string& path, std::string* target) {
 }
 
 int rename_without_replacing(const std::string& from, const std::string& to) {
-  const int error = status_of(
-      [&] { return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE); });
+  const int error =
+      status_of([&] { return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE); });
   if (error != EINVAL && error != ENOSYS) return error;
   if (const int failed = status_of([&] { return ::link(from.c_str(), to.c_str()); })) return failed;
   return remove_file(from);
@@ -228,7 +225,8 @@ int remove_file(const std::string& path) {
 
 int sync_folder(const std::string& folder) {
   int fd = -1;
-  if (const int error = descriptor_of([&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }, &fd)) {
+  if (const int error =
+          descriptor_of([&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }, &fd)) {
     return error;
   }
   const int error = status_of([&] { return ::fsync(fd); });

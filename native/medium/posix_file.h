@@ -1,8 +1,8 @@
 // Every system call the media make about files and folders, and nothing else: no policy, no wording.
 //
 // They are made through the plain libc symbols (pwrite, fdatasync, ftruncate, fallocate, rename, fsync, ...), so that a
-// preloaded shim sees and can fail each of them. All return 0 or the errno; EINTR and short transfers are gone on with here.
-// Threads: any, except that open, map and close belong to one thread at a time.
+// preloaded shim sees and can fail each of them. All return 0 or the errno; EINTR and short transfers are gone on with
+// here. Threads: any, except that open, map and close belong to one thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -17,9 +17,9 @@ namespace holdfast {
 struct FileFacts {
   bool regular = false, folder = false, character_device = false;
   uint64_t device = 0, inode = 0, size = 0;
-  uint32_t device_major = 0, device_minor = 0;          // of the file system the file is on
-  uint32_t special_major = 0, special_minor = 0;        // of the device that the file is
-  bool dax = false;                                     // the statx attribute: a promise, not a proof
+  uint32_t device_major = 0, device_minor = 0;    // of the file system the file is on
+  uint32_t special_major = 0, special_minor = 0;  // of the device that the file is
+  bool dax = false;                               // the statx attribute: a promise, not a proof
 };
 
 struct FileSystemFacts {
@@ -39,8 +39,8 @@ class PosixFile {
   }
 
   int open_existing(const std::string& path, bool writable);
-  int create_new(const std::string& path);         // EEXIST if the name is taken
-  int create_unnamed(const std::string& folder);   // a file without a name, gone when closed
+  int create_new(const std::string& path);        // EEXIST if the name is taken
+  int create_unnamed(const std::string& folder);  // a file without a name, gone when closed
   void close();
   bool is_open() const { return fd_ >= 0; }
 
@@ -50,12 +50,13 @@ class PosixFile {
   int read_at(uint64_t offset, void* to, size_t size, size_t* got) const;  // *got < size: the file ends there
   int sync_data();                                                         // fdatasync
   int sync_all();                                                          // fsync
-  int reserve(uint64_t offset, uint64_t bytes);  // fallocate: real blocks, file made longer; EOPNOTSUPP where there is none
+  int reserve(uint64_t offset,
+              uint64_t bytes);  // fallocate: real blocks, file made longer; EOPNOTSUPP where there is none
   int truncate(uint64_t size);
   // Where the first block at or after `offset` begins that was never written (the file's end at the latest).
   int next_unwritten(uint64_t offset, uint64_t* found) const;
-  // Clean pages of the page cache are forgotten, so that the next read asks the device.
-  void forget_cached(const uint8_t* mapped, uint64_t bytes);
+  // Clean pages of the page cache that nobody has mapped are forgotten, so that the next read asks the device.
+  void forget_cached();
 
   int try_lock();  // flock, exclusive; EWOULDBLOCK if another open file holds it
   int facts(FileFacts* facts) const;
@@ -63,7 +64,7 @@ class PosixFile {
 
   int map_shared(uint64_t bytes, const uint8_t** at) const;  // read-only
   static void unmap(const uint8_t* at, uint64_t bytes);
-  int map_sync_works(uint64_t bytes, bool* works) const;     // MAP_SHARED_VALIDATE | MAP_SYNC
+  int map_sync_works(uint64_t bytes, bool* works) const;  // MAP_SHARED_VALIDATE | MAP_SYNC
 
  private:
   int fd_ = -1;

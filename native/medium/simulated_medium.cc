@@ -63,8 +63,8 @@ Result<OpenedMedium> SimulatedDisk::open() {
     is_open_ = true;
     opened.created = !opened_before_;
     opened_before_ = true;
-    // As the real media do: what a dead process left in the caches is made durable before anybody sees it. Else a root could be
-    // read, acted on, and then be undone by a power cut.
+    // As the real media do: what a dead process left in the caches is made durable before anybody sees it. Else a root
+    // could be read, acted on, and then be undone by a power cut.
     make_durable(std::nullopt);
     if (interrupted_root_ && random() % 2 == 0) root_ = *interrupted_root_;
     interrupted_root_.reset();
@@ -335,7 +335,8 @@ Result<Segment> SimulatedMedium::allocate(SegmentKind, uint64_t min_bytes, uint6
     const bool pool_has_it = space_.largest() >= min;
     std::optional<Segment> piece = space_.allocate_below(disk_->disk_bytes_, min, want);
     if (piece) return *piece;
-    if (!pool_has_it) return Status(Code::kPoolFull, "no free piece of " + std::to_string(min) + " bytes on the simulated disk");
+    if (!pool_has_it)
+      return Status(Code::kPoolFull, "no free piece of " + std::to_string(min) + " bytes on the simulated disk");
   }
   return Status::system(Code::kDiskFull, "no room for " + std::to_string(min) + " bytes on the simulated disk", ENOSPC);
 }
@@ -351,7 +352,8 @@ Status SimulatedMedium::adopt(const std::vector<Segment>& held) {
   space_.reset(kSegmentsOffset, round_down(disk_->options_.capacity, info_.segment_unit));
   for (const Segment& segment : held) {
     if (segment.offset % kPageBytes != 0 || segment.bytes % kPageBytes != 0 || !space_.take(segment)) {
-      return Status(Code::kCorrupt, "the segment at " + std::to_string(segment.offset) + " of " + std::to_string(segment.bytes) +
+      return Status(Code::kCorrupt, "the segment at " + std::to_string(segment.offset) + " of " +
+                                        std::to_string(segment.bytes) +
                                         " bytes is out of bounds, out of place or held twice");
     }
   }

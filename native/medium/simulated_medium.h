@@ -1,10 +1,10 @@
 // A disk for tests that forgets, tears and reorders whatever was not behind a barrier, and fails when told to.
 //
 // It keeps two images: what reads see (live), and what is durable; and for each atom (512-byte sector or 64-byte line)
-// written since the last barrier every version it has had. crash() makes a new disk: the durable image, and each of those
-// atoms as it was, or in any one of its versions; an interrupted root change happened or not. A process that
-// dies without a power cut is closing the medium and opening the same disk again: the live image is there, and
-// opening has made it durable.
+// written since the last barrier every version it has had. crash() makes a new disk: the durable image, and each of
+// those atoms as it was, or in any one of its versions; an interrupted root change happened or not. A process that dies
+// without a power cut is closing the medium and opening the same disk again: the live image is there, and opening has
+// made it durable.
 //
 // Everything is decided by 64-bit seeds or by explicit choices; nothing depends on addresses or time. Any thread.
 #pragma once
@@ -22,8 +22,8 @@
 namespace holdfast {
 
 struct SimulatedOptions {
-  uint64_t capacity = 64 * kMiB;       // the address space, the 64 KiB before the first segment included: kPoolFull beyond
-  uint64_t atom_bytes = 512;           // 64: as persistent memory
+  uint64_t capacity = 64 * kMiB;  // the address space, the 64 KiB before the first segment included: kPoolFull beyond
+  uint64_t atom_bytes = 512;      // 64: as persistent memory
   uint64_t segment_unit = 64 * kKiB;
   bool barrier_is_per_thread = false;  // true: as persistent memory
 };
@@ -31,10 +31,11 @@ struct SimulatedOptions {
 enum class SimulatedCall : uint8_t { kAppend, kBarrier, kSetRoot, kAllocate };
 
 enum class SimulatedFault : uint8_t {
-  kIo,           // the call fails; an append or root may land none the less; the medium has failed
-  kDiskFull,     // allocate: kDiskFull, nothing changed, goes on. Else as kIo with ENOSPC
-  kShortWrite,   // append: a part that the seed chooses is placed, then as kIo
-  // barrier: fails, and of what was pending a random part will never land, though reads see it until the medium is closed
+  kIo,          // the call fails; an append or root may land none the less; the medium has failed
+  kDiskFull,    // allocate: kDiskFull, nothing changed, goes on. Else as kIo with ENOSPC
+  kShortWrite,  // append: a part that the seed chooses is placed, then as kIo
+  // barrier: fails, and of what was pending a random part will never land, though reads see it until the medium is
+  // closed
   kDropPending,
 };
 
@@ -58,8 +59,8 @@ class SimulatedDisk : public std::enable_shared_from_this<SimulatedDisk> {
   uint64_t calls() const;  // append, barrier, set_root and allocate, since the disk was made
   bool crashed() const;    // crash_at has struck
 
-  // What a crash now may decide, one number of outcomes for each pending atom (not landed, first version, second, ...), in order of
-  // place; then, if a root change was interrupted, 2 for the root (old, new).
+  // What a crash now may decide, one number of outcomes for each pending atom (not landed, first version, second, ...),
+  // in order of place; then, if a root change was interrupted, 2 for the root (old, new).
   std::vector<uint32_t> pending_choices() const;
   uint64_t pending_atoms() const;
 
@@ -98,9 +99,9 @@ class SimulatedDisk : public std::enable_shared_from_this<SimulatedDisk> {
   uint64_t seed_;
   uint8_t uuid_[16] = {};
   uint64_t secret_ = 0;
-  uint8_t* live_ = nullptr;     // capacity bytes each
+  uint8_t* live_ = nullptr;  // capacity bytes each
   uint8_t* durable_ = nullptr;
-  uint64_t written_end_ = 0;    // nothing was ever placed at or behind it
+  uint64_t written_end_ = 0;                          // nothing was ever placed at or behind it
   std::map<uint64_t, std::vector<Version>> pending_;  // by atom number
   std::vector<uint64_t> dropped_;                     // atoms that will never land, until the medium is closed
   Root root_;                                         // live and durable

@@ -35,10 +35,11 @@ std::string pages(const uint64_t (&offsets)[2]) {
 
 Status check_version(const Superblock& superblock, const std::string& where) {
   if (superblock.format_version == kFormatVersion) return {};
-  const std::string versions =
-      "format " + std::to_string(superblock.format_version) + ", this Holdfast knows format " + std::to_string(kFormatVersion);
+  const std::string versions = "format " + std::to_string(superblock.format_version) + ", this Holdfast knows format " +
+                               std::to_string(kFormatVersion);
   if (superblock.format_version > kFormatVersion) {
-    return Status(Code::kNewerFormat, "the pool " + where + " has " + versions + ": use a newer version of the package");
+    return Status(Code::kNewerFormat,
+                  "the pool " + where + " has " + versions + ": use a newer version of the package");
   }
   return Status(Code::kCorrupt, "the superblock of " + where + " is damaged: it says " + versions);
 }
@@ -102,14 +103,16 @@ RootSlot make_root_slot(const Root& root, uint64_t sequence, int slot, uint64_t 
 
 Result<ChosenRoot> choose_root(Bytes head, uint64_t secret, const std::string& where) {
   if (head.size() < kSegmentsOffset) {
-    return Status(Code::kCorrupt, "the pool " + where + " is truncated: it ends at byte " + std::to_string(head.size()) +
-                                      ", its first segment begins at " + std::to_string(kSegmentsOffset));
+    return Status(Code::kCorrupt, "the pool " + where + " is truncated: it ends at byte " +
+                                      std::to_string(head.size()) + ", its first segment begins at " +
+                                      std::to_string(kSegmentsOffset));
   }
   ChosenRoot chosen;
   bool found = false;
   for (int number = 0; number < 2; number++) {
     const RootSlot slot = load<RootSlot>(head.data() + kRootSlotOffsets[number]);
-    if (!has_root_magic(head, kRootSlotOffsets[number]) || slot.checksum != root_checksum(slot, number, secret)) continue;
+    if (!has_root_magic(head, kRootSlotOffsets[number]) || slot.checksum != root_checksum(slot, number, secret))
+      continue;
     if (found && slot.sequence <= chosen.sequence) continue;
     found = true;
     std::memcpy(chosen.root.bytes, slot.root, sizeof slot.root);

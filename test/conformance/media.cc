@@ -12,7 +12,9 @@ class PathPlace : public MediumPlace {
       : name_(name), scratch_(std::move(scratch)), choice_(choice), usual_size_(usual_size) {}
   const char* name() const override { return name_; }
   uint64_t usual_size() const override { return usual_size_; }
-  Result<OpenedMedium> open(uint64_t size) override { return open_with(CreateMode::kIfMissing, size ? size : usual_size_); }
+  Result<OpenedMedium> open(uint64_t size) override {
+    return open_with(CreateMode::kIfMissing, size ? size : usual_size_);
+  }
   Result<OpenedMedium> open_with(CreateMode mode, uint64_t size) override {
     MediumOptions options;
     options.choice = choice_;

@@ -28,16 +28,16 @@ using MakePlace = std::unique_ptr<MediumPlace> (*)();
 const std::vector<MakePlace>& all_media();
 
 // A test case that runs once on each medium.
-#define MEDIUM_CASE_(title, function)                             \
-  static void function(::holdfast::test::MediumPlace& place);     \
-  TEST_CASE("medium conformance: " title) {                       \
-    for (const auto make : ::holdfast::test::all_media()) {       \
-      const auto made = make();                                   \
-      const std::string on_medium = made->name();                 \
-      CAPTURE(on_medium);                                         \
-      function(*made);                                            \
-    }                                                             \
-  }                                                               \
+#define MEDIUM_CASE_(title, function)                         \
+  static void function(::holdfast::test::MediumPlace& place); \
+  TEST_CASE("medium conformance: " title) {                   \
+    for (const auto make : ::holdfast::test::all_media()) {   \
+      const auto made = make();                               \
+      const std::string on_medium = made->name();             \
+      CAPTURE(on_medium);                                     \
+      function(*made);                                        \
+    }                                                         \
+  }                                                           \
   static void function(::holdfast::test::MediumPlace& place)
 #define MEDIUM_CASE(title) MEDIUM_CASE_(title, DOCTEST_ANONYMOUS(medium_case_))
 

@@ -66,6 +66,15 @@ Root root_of(uint8_t value) {
 
 bool equal(const Root& a, const Root& b) { return std::memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0; }
 
+// `free` after `held` were taken of `before`. A medium that keeps a header beside each segment (libpmemobj) may count
+// it, at most a unit each; never may there be more free than is left.
+bool free_is_right(const Medium& medium, uint64_t before, const std::vector<Segment>& held) {
+  uint64_t bytes = 0;
+  for (const Segment& segment : held) bytes += segment.bytes;
+  const uint64_t free = medium.space().free;
+  return free <= before - bytes && free + held.size() * medium.info().segment_unit >= before - bytes;
+}
+
 // Everything that can be had, in pieces of `bytes`.
 std::vector<Segment> fill(Medium& medium, uint64_t bytes, Code* ended_with) {
   std::vector<Segment> all;
@@ -225,9 +234,7 @@ MEDIUM_CASE("what is adopted is held, all else is free: nothing leaks over a reo
   for (int round = 0; round < 3; round++) {
     OpenedMedium opened = must_open(place);
     REQUIRE(opened.medium->adopt(kept).is_ok());
-    uint64_t held = 0;
-    for (const Segment& segment : kept) held += segment.bytes;
-    CHECK(opened.medium->space().free == free_at_first - held);
+    CHECK(free_is_right(*opened.medium, free_at_first, kept));
     Code ended_with = Code::kOk;
     std::vector<Segment> all = fill(*opened.medium, 64 * kKiB, &ended_with);
     CHECK(ended_with == Code::kPoolFull);
@@ -273,6 +280,7 @@ MEDIUM_CASE("adopt refuses what overlaps or is out of bounds") {
 MEDIUM_CASE("full is an error that changes nothing, and what is released can be had again") {
   OpenedMedium opened = must_open(place);
   REQUIRE(opened.medium->adopt({}).is_ok());
+  const uint64_t free_at_first = opened.medium->space().free;
   Code ended_with = Code::kOk;
   std::vector<Segment> all = fill(*opened.medium, kMiB, &ended_with);
   CHECK(ended_with == Code::kPoolFull);
@@ -281,7 +289,7 @@ MEDIUM_CASE("full is an error that changes nothing, and what is released can be 
   uint64_t held = 0;
   for (const Segment& segment : all) held += segment.bytes;
   CHECK(held <= opened.medium->space().capacity);
-  CHECK(opened.medium->space().free == opened.medium->space().capacity - held);
+  CHECK(free_is_right(*opened.medium, free_at_first, all));
 
   const uint64_t free_when_full = opened.medium->space().free;
   CHECK(opened.medium->allocate(SegmentKind::kLog, kMiB, kMiB).status().code() == Code::kPoolFull);
@@ -328,10 +336,12 @@ MEDIUM_CASE("close may be called twice; after it everything is refused") {
   const Segment segment = must_allocate(*opened.medium, SegmentKind::kLog, 65536, 65536);
   opened.medium->close();
   opened.medium->close();
-  CHECK(opened.medium->append(segment.offset, "x", 1).code() == Code::kClosed);
-  CHECK(opened.medium->barrier().code() == Code::kClosed);
-  CHECK(opened.medium->set_root(Root{}).code() == Code::kClosed);
-  CHECK(opened.medium->allocate(SegmentKind::kLog, 1, 1).status().code() == Code::kClosed);
+  // kClosed; or kFailed, from a medium whose hot path tells no difference (the pool above it does).
+  const auto refused = [](Code code) { return code == Code::kClosed || code == Code::kFailed; };
+  CHECK(refused(opened.medium->append(segment.offset, "x", 1).code()));
+  CHECK(refused(opened.medium->barrier().code()));
+  CHECK(refused(opened.medium->set_root(Root{}).code()));
+  CHECK(refused(opened.medium->allocate(SegmentKind::kLog, 1, 1).status().code()));
   CHECK(must_open(place).medium->view() != nullptr);
 }
 

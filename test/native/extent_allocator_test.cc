@@ -11,7 +11,8 @@ using holdfast::Segment;
 TEST_CASE("extents: best fit, the lowest place among equals") {
   ExtentAllocator space;
   space.reset(100, 10000);
-  for (const Segment& held : {Segment{200, 100}, Segment{350, 50}, Segment{450, 50}, Segment{1000, 1}}) CHECK(space.take(held));
+  for (const Segment& held : {Segment{200, 100}, Segment{350, 50}, Segment{450, 50}, Segment{1000, 1}})
+    CHECK(space.take(held));
   // free: [100,200) [300,350) [400,450) [500,1000) [1001,10000)
   CHECK(space.allocate(50, 50)->offset == 300);
   CHECK(space.allocate(50, 50)->offset == 400);

@@ -8,10 +8,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 
@@ -184,6 +184,10 @@ TEST_CASE("file: no room on the disk is an error that changes nothing") {
 }
 
 TEST_CASE("file: more than the disk has is refused without trying") {
+#if defined(__SANITIZE_THREAD__)
+  MESSAGE("skipped: the thread sanitizer leaves less address space than a disk has");
+  return;
+#endif
   const Scratch scratch = Scratch::on_disk();
   OpenedMedium opened = must_open(scratch.path("p"));
   const uint64_t tries = SystemFaults::count(SystemCall::kFallocate);
@@ -229,9 +233,11 @@ TEST_CASE("file: after a failed write, sync or root nothing works until it is re
     int error;
     bool in_root;
   };
-  for (const Trial& trial : {Trial{"append", SystemCall::kPwrite, EIO, false}, Trial{"append full", SystemCall::kPwrite, ENOSPC, false},
-                             Trial{"barrier", SystemCall::kFdatasync, EIO, false}, Trial{"barrier full", SystemCall::kFdatasync, ENOSPC, false},
-                             Trial{"root write", SystemCall::kPwrite, EIO, true}, Trial{"root sync", SystemCall::kFdatasync, EIO, true}}) {
+  for (const Trial& trial :
+       {Trial{"append", SystemCall::kPwrite, EIO, false}, Trial{"append full", SystemCall::kPwrite, ENOSPC, false},
+        Trial{"barrier", SystemCall::kFdatasync, EIO, false},
+        Trial{"barrier full", SystemCall::kFdatasync, ENOSPC, false},
+        Trial{"root write", SystemCall::kPwrite, EIO, true}, Trial{"root sync", SystemCall::kFdatasync, EIO, true}}) {
     CAPTURE(trial.name);
     OpenedMedium opened = must_open(scratch.path(trial.name));
     Medium& medium = *opened.medium;
@@ -471,6 +477,10 @@ TEST_CASE("file: a hundred opens and closes leave no descriptor and no mapping")
 }
 
 TEST_CASE("file: with little address space the window is smaller, and the pool works") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  MESSAGE("skipped: a sanitizer needs more address space than this test leaves");
+  return;
+#endif
   const Scratch scratch = Scratch::on_disk();
   const pid_t child = ::fork();
   if (child == 0) {

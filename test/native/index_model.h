@@ -1,4 +1,5 @@
-// What the tests of the index share: seeded random keys of nasty shapes, a model, and the comparison of any cursor with it.
+// What the tests of the index share: seeded random keys of nasty shapes, a model, and the
+// comparison of any cursor with it.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -39,7 +40,8 @@ inline std::vector<uint64_t> seeds(uint64_t n) {
   return all;
 }
 
-// Keys of one character per seed: binary, long shared prefixes, prefixes of each other, zero bytes, the largest size.
+// Keys of one character per seed: binary, long shared prefixes, prefixes of each other, zero bytes,
+// the largest size.
 class KeyMaker {
  public:
   explicit KeyMaker(Random& random) : random_(random), shape_(random.below(8)) {
@@ -71,7 +73,8 @@ class KeyMaker {
   }
   std::string large() {
     std::string made = stem_;
-    const uint64_t size = random_.one_in(3) ? kMaxKeyBytes : made.size() + 1 + random_.below(kMaxKeyBytes - made.size());
+    uint64_t size = kMaxKeyBytes;
+    if (!random_.one_in(3)) size = made.size() + 1 + random_.below(kMaxKeyBytes - made.size());
     if (random_.one_in(2)) made.append(random_.below(size - made.size() + 1), 'y');
     while (made.size() < size) made.push_back(static_cast<char>(random_.below(3)));
     return made;

@@ -1,5 +1,6 @@
-// A medium of plain memory for the tests of the index: no crash, no barrier, but it counts what is held and can be told
-// to refuse. One thread. (What a crash leaves is the simulated medium's affair.)
+// A medium of plain memory for the tests of the index: no crash, no barrier, but it counts what is
+// held and can be told to refuse. One thread. (What a crash leaves is the simulated medium's
+// affair.)
 #pragma once
 
 #include <algorithm>

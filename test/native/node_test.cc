@@ -1,5 +1,6 @@
-// One node: what goes in comes out; damage of any kind is noticed, and what is not (a right checksum over nonsense) does no
-// harm. Nodes are placed at the end of a heap block, so that a sanitizer sees any read beyond them.
+// One node: what goes in comes out; damage of any kind is noticed, and what is not (a right
+// checksum over nonsense) does no harm. Nodes are placed at the end of a heap block, so that a
+// sanitizer sees any read beyond them.
 
 #include "index/node.h"
 
@@ -33,7 +34,8 @@ Model random_model(Random& random, KeyMaker& keys, uint32_t level) {
   return model;
 }
 
-// Every access there is, bounded by what the node says of itself. The results mean nothing; the sanitizer watches.
+// Every access there is, bounded by what the node says of itself. The results mean nothing; the
+// sanitizer watches.
 uint64_t use_everything(const uint8_t* node, KeyMaker& keys) {
   NodeView view;
   if (!view.open(node)) return 0;
@@ -86,10 +88,10 @@ TEST_CASE("node: keys and words come back, and are found") {
       if (random.one_in(2)) key = std::next(model.begin(), static_cast<long>(random.below(model.size())))->first;
       if (random.one_in(4)) key.push_back('\0');
       if (random.one_in(4)) key.resize(random.below(key.size() + 1));
-      const auto expected = model.lower_bound(key);
+      const Model::const_iterator expected = model.lower_bound(key);
       uint32_t index;
       bool equal;
-      sound = view.lower_bound(key, &index, &equal) && index == std::distance(model.cbegin(), Model::const_iterator(expected));
+      sound = view.lower_bound(key, &index, &equal) && index == std::distance(model.cbegin(), expected);
       sound = sound && equal == (expected != model.end() && expected->first == key);
     }
     CHECK(sound);
@@ -161,7 +163,9 @@ TEST_CASE("node: nonsense under a right checksum does no harm") {
     if (kind == 0) {  // the header's lengths
       node.bytes[16 + random.below(8)] = static_cast<uint8_t>(random.next());
     } else if (kind == 1) {  // single bytes anywhere
-      for (uint64_t n = 1 + random.below(4); n > 0; n--) node.bytes[16 + random.below(kNodeBytes - 16)] ^= 1 << random.below(8);
+      for (uint64_t n = 1 + random.below(4); n > 0; n--) {
+        node.bytes[16 + random.below(kNodeBytes - 16)] ^= 1 << random.below(8);
+      }
     } else if (kind == 2) {  // 64 bytes of garbage
       const uint64_t from = 8 + random.below(kNodeBytes - 72);
       for (uint64_t i = 0; i < 64; i++) node.bytes[from + i] = static_cast<uint8_t>(random.next());

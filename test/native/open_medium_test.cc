@@ -248,6 +248,10 @@ TEST_CASE("open: without permission") {
     MESSAGE("skipped: only root can become nobody");
     return;
   }
+  if (!Scratch::memory_is_there()) {
+    MESSAGE("skipped: there is no /dev/shm here");
+    return;
+  }
   const Scratch scratch = Scratch::in_memory();  // a place whose parents anybody may pass
   must_make(scratch.path("pool"));
   REQUIRE(::chmod(scratch.path("pool").c_str(), 0600) == 0);
@@ -282,7 +286,8 @@ TEST_CASE("open: on a read-only file system, and on a full one") {
       const Result<Segment> too_much = medium.allocate(SegmentKind::kLog, 4 * kMiB, 4 * kMiB);
       if (too_much.status().code() != Code::kDiskFull) return 2;
       const Result<Segment> enough = medium.allocate(SegmentKind::kLog, 64 * kKiB, 512 * kKiB);
-      if (!enough.is_ok() || !medium.append(enough.value().offset, "x", 1).is_ok() || !medium.barrier().is_ok()) return 3;
+      if (!enough.is_ok() || !medium.append(enough.value().offset, "x", 1).is_ok() || !medium.barrier().is_ok())
+        return 3;
       while (medium.allocate(SegmentKind::kLog, 64 * kKiB, 64 * kKiB).is_ok()) {
       }
       if (medium.failed()) return 4;

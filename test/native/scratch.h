@@ -1,5 +1,5 @@
-// A folder of its own for a test, removed with all that is in it. HOLDFAST_TEST_TMP names where (default: under the
-// build's working folder, so that it is on an ordinary disk); memory: under /dev/shm.
+// A folder of its own for a test, removed with all that is in it. HOLDFAST_TEST_TMP names where (default: beside the
+// test program, so that it is on an ordinary disk); memory: under /dev/shm.
 #pragma once
 
 #include <sys/stat.h>
@@ -17,7 +17,7 @@ class Scratch {
  public:
   static Scratch on_disk() {
     const char* root = std::getenv("HOLDFAST_TEST_TMP");
-    return Scratch(root ? root : ".");
+    return Scratch(root ? root : std::filesystem::read_symlink("/proc/self/exe").parent_path().string());
   }
   static Scratch in_memory() { return Scratch("/dev/shm"); }
   static bool memory_is_there() { return ::access("/dev/shm", W_OK) == 0; }

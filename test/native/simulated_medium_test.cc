@@ -13,7 +13,9 @@ namespace {
 constexpr uint64_t kAt = 64 * kKiB;  // where segments begin
 
 struct Rig {
-  explicit Rig(uint64_t seed = 1, SimulatedOptions options = {}) : disk(SimulatedDisk::create(options, seed)) { open(); }
+  explicit Rig(uint64_t seed = 1, SimulatedOptions options = {}) : disk(SimulatedDisk::create(options, seed)) {
+    open();
+  }
   void open() {
     Result<OpenedMedium> opened = disk->open();
     REQUIRE(opened.is_ok());
@@ -70,7 +72,8 @@ TEST_CASE("simulated: of what was not behind a barrier every subset can land, ea
     CHECK(rig.disk->pending_atoms() == 3);
     CHECK(rig.disk->pending_choices() == std::vector<uint32_t>{2, 2, 2});
     const char* const expected[] = {"...", "a..", ".a.", "aa.", "..a", "a.a", ".aa", "aaa"};
-    for (uint64_t mask = 0; mask < 8; mask++) CHECK(letters_on(rig.disk->crash_landing(mask), 3, atom) == expected[mask]);
+    for (uint64_t mask = 0; mask < 8; mask++)
+      CHECK(letters_on(rig.disk->crash_landing(mask), 3, atom) == expected[mask]);
     REQUIRE(rig.medium->barrier().is_ok());
     CHECK(rig.disk->pending_atoms() == 0);
     CHECK(letters_on(rig.disk->crash_landing(0), 3, atom) == "aaa");
@@ -95,7 +98,8 @@ TEST_CASE("simulated: a write of part of an atom keeps the rest of it") {
   REQUIRE(rig.medium->barrier().is_ok());
   REQUIRE(rig.put(kAt + 500, 'b', 24).is_ok());
   CHECK(rig.disk->pending_atoms() == 2);
-  CHECK(bytes_on(rig.disk->crash_landing(1), kAt, 1024) == std::string(500, 'a') + std::string(12, 'b') + std::string(512, 'a'));
+  CHECK(bytes_on(rig.disk->crash_landing(1), kAt, 1024) ==
+        std::string(500, 'a') + std::string(12, 'b') + std::string(512, 'a'));
 }
 
 TEST_CASE("simulated: the same seed gives the same crash, and seeds reach every subset") {
@@ -193,7 +197,8 @@ TEST_CASE("simulated: the crash strikes in the middle of the nth call, whatever 
 }
 
 TEST_CASE("simulated: an armed fault strikes the nth call of its kind and the medium stays failed") {
-  for (const SimulatedCall call : {SimulatedCall::kAppend, SimulatedCall::kBarrier, SimulatedCall::kSetRoot, SimulatedCall::kAllocate}) {
+  for (const SimulatedCall call :
+       {SimulatedCall::kAppend, SimulatedCall::kBarrier, SimulatedCall::kSetRoot, SimulatedCall::kAllocate}) {
     Rig rig;
     rig.disk->fail(call, 2, SimulatedFault::kIo);
     const auto make = [&] {

@@ -81,7 +81,8 @@ ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
 
 int fdatasync(int fd) {
   return static_cast<int>(holdfast::test::answer(
-      SystemCall::kFdatasync, [](long a, long, long, long, long) { return ::syscall(SYS_fdatasync, a); }, fd, 0, 0, 0, 0));
+      SystemCall::kFdatasync, [](long a, long, long, long, long) { return ::syscall(SYS_fdatasync, a); }, fd, 0, 0, 0,
+      0));
 }
 
 int fsync(int fd) {
@@ -91,20 +92,21 @@ int fsync(int fd) {
 
 int fallocate(int fd, int mode, off_t offset, off_t size) {
   return static_cast<int>(holdfast::test::answer(
-      SystemCall::kFallocate, [](long a, long b, long c, long d, long) { return ::syscall(SYS_fallocate, a, b, c, d); }, fd,
-      mode, offset, size, 0));
+      SystemCall::kFallocate, [](long a, long b, long c, long d, long) { return ::syscall(SYS_fallocate, a, b, c, d); },
+      fd, mode, offset, size, 0));
 }
 
 int ftruncate(int fd, off_t size) noexcept {
   return static_cast<int>(holdfast::test::answer(
-      SystemCall::kFtruncate, [](long a, long b, long, long, long) { return ::syscall(SYS_ftruncate, a, b); }, fd, size, 0,
-      0, 0));
+      SystemCall::kFtruncate, [](long a, long b, long, long, long) { return ::syscall(SYS_ftruncate, a, b); }, fd, size,
+      0, 0, 0));
 }
 
 int renameat2(int from_fd, const char* from, int to_fd, const char* to, unsigned flags) noexcept {
   return static_cast<int>(holdfast::test::answer(
-      SystemCall::kRename, [](long a, long b, long c, long d, long e) { return ::syscall(SYS_renameat2, a, b, c, d, e); },
-      from_fd, reinterpret_cast<long>(from), to_fd, reinterpret_cast<long>(to), flags));
+      SystemCall::kRename,
+      [](long a, long b, long c, long d, long e) { return ::syscall(SYS_renameat2, a, b, c, d, e); }, from_fd,
+      reinterpret_cast<long>(from), to_fd, reinterpret_cast<long>(to), flags));
 }
 
 }  // extern "C"

@@ -4,6 +4,15 @@ import type { Command } from 'commander';
 import { bytesText, Output } from '../output';
 import { withPool } from '../with-pool';
 
+/** A pool that grows by itself has a capacity no disk has. */
+const GROWS_BYTES = 2 ** 60;
+
+function sizeText(taken: number, capacity: number): string {
+  return capacity >= GROWS_BYTES
+    ? `${bytesText(taken)}, grows by itself`
+    : `${bytesText(taken)} taken of ${bytesText(capacity)}`;
+}
+
 export function addInfo(program: Command): void {
   program
     .command('info <pool>')
@@ -19,9 +28,12 @@ export function addInfo(program: Command): void {
         output.pairs([
           ['format version', stats.formatVersion],
           ['epoch', `${stats.epoch} (durable ${stats.durableEpoch}, folded ${stats.foldedEpoch})`],
-          ['opened', `${stats.incarnation} times; this time in ${(stats.openUs / 1000).toFixed(1)} ms`],
+          [
+            'opened',
+            `${stats.incarnation} times; this time in ${(stats.openUs / 1000).toFixed(1)} ms`,
+          ],
           ['replayed', `${stats.replayedOperations} operations, ${bytesText(stats.replayedBytes)}`],
-          ['capacity', `${bytesText(stats.capacityBytes)}, free ${bytesText(stats.freeBytes)}`],
+          ['size', sizeText(stats.takenBytes, stats.capacityBytes)],
           ['live data', bytesText(stats.liveBytes)],
           ['log', `${bytesText(stats.logBytes)} in ${stats.logSegments} segments`],
           ['index', `${bytesText(stats.indexBytes)} in ${stats.indexSegments} segments`],

@@ -1,4 +1,7 @@
-/** One life of the driver process: from its start to its end, or to the SIGKILL that was planned for it. */
+/**
+ * One life of the driver process: from its start to its end, or to the SIGKILL that was planned for
+ * it.
+ */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 
@@ -22,8 +25,10 @@ export interface GenerationParts {
   readonly messages: () => number;
   /** How long a driver usually takes from its start until the pool is open. */
   readonly usualStartMs: number;
+  readonly usualOpenMs: number;
   readonly on: {
-    started(ms: number): void;
+    /** `startMs`: from the process's start until the pool was open; `openMs`: its opening alone. */
+    started(startMs: number, openMs: number): void;
     opened(place: PlaceOfPool, continued: boolean): void;
     reached(conversation: number, messages: number): void;
     commits(us: readonly number[]): void;
@@ -32,16 +37,21 @@ export interface GenerationParts {
   };
 }
 
+/** The wall clock, finer than a millisecond, comparable between processes. */
+const now = (): number => performance.timeOrigin + performance.now();
+
 /** How much of what a driver that broke down wrote is shown. */
 const STDERR_SHOWN = 4000;
 
 export class Generation {
   readonly end: Promise<GenerationEnd>;
   readonly #child: ChildProcess;
-  readonly #begunAt = performance.timeOrigin + performance.now();
+  readonly #begunAt = now();
+  #openingAt = now();
   readonly #onLedger = (message: LedgerToParent) => this.hearLedger(message);
   #timer: NodeJS.Timeout | undefined;
   #aimed = false;
+  #aimedAt = 0;
   #fresh = 0;
   #opened = false;
   #killing = false;
@@ -64,13 +74,17 @@ export class Generation {
     this.end = new Promise((resolve, reject) => {
       this.#child.once('error', reject);
       // Its last messages may come after its end; the channel's own end comes after them.
-      void Promise.all([once(this.#child, 'close'), once(this.#child, 'disconnect')]).then(([ended]) => {
-        this.settle(ended[0] as number | null, ended[1] as string | null, resolve, reject);
-      });
+      void Promise.all([once(this.#child, 'close'), once(this.#child, 'disconnect')]).then(
+        ([ended]) => {
+          this.settle(ended[0] as number | null, ended[1] as string | null, resolve, reject);
+        },
+      );
     });
-    // Half of the kills that aim at starting hit anywhere in it, the other half (below) the opening of the pool itself.
+    // Half of the kills that aim at starting hit anywhere in it, the other half (below) the opening
+    // of the pool itself.
     const { kill } = parts;
-    if (kill?.kind === 'open' && kill.fraction < 0.5) this.killIn(kill.fraction * 2 * parts.usualStartMs);
+    if (kill?.kind === 'open' && kill.fraction < 0.5)
+      this.killIn(kill.fraction * 2 * parts.usualStartMs);
   }
 
   private settle(
@@ -82,12 +96,15 @@ export class Generation {
     clearTimeout(this.#timer);
     this.parts.ledger.off('message', this.#onLedger);
     if (this.#thrown !== undefined) reject(this.#thrown);
-    else if (this.#killing && signal === 'SIGKILL') resolve({ how: 'killed', kind: this.hitKind() });
+    else if (this.#killing && signal === 'SIGKILL')
+      resolve({ how: 'killed', kind: this.hitKind() });
     else if (this.#done) resolve({ how: 'done' });
     else if (this.#failure?.code) resolve({ how: 'failed', ...this.#failure });
     else {
       const last = this.#failure?.message ?? this.#stderr.trim();
-      reject(new Error(`the driver process broke down (${signal ?? `exit code ${code}`}): ${last}`));
+      reject(
+        new Error(`the driver process broke down (${signal ?? `exit code ${code}`}): ${last}`),
+      );
     }
   }
 
@@ -108,15 +125,14 @@ export class Generation {
   }
 
   private hear(message: DriverToParent): void {
-    const { on, kill, usualStartMs } = this.parts;
+    const { on, kill, usualOpenMs } = this.parts;
     if (message.kind === 'opening') {
-      // From here the pool is opened, usually in the last third of a start.
-      if (kill?.kind === 'open' && kill.fraction >= 0.5) {
-        this.killIn((kill.fraction - 0.5) * 2 * (usualStartMs / 3));
-      }
+      this.#openingAt = now();
+      if (kill?.kind === 'open' && kill.fraction >= 0.5)
+        this.killIn((kill.fraction - 0.5) * 2 * usualOpenMs);
     } else if (message.kind === 'opened') {
       this.#opened = true;
-      on.started(performance.timeOrigin + performance.now() - this.#begunAt);
+      on.started(now() - this.#begunAt, now() - this.#openingAt);
       on.opened(message, message.continued);
     } else if (message.kind === 'progress') {
       for (const [conversation, messages] of message.reached) on.reached(conversation, messages);
@@ -132,9 +148,14 @@ export class Generation {
   /** Once the progress the kill waits for is made, and this process itself got something done. */
   private aim(): void {
     const { kill } = this.parts;
-    if (!kill || kill.kind === 'open' || this.#aimed) return;
+    if (!kill || kill.kind === 'open') return;
+    if (this.#aimed) {
+      if (this.parts.messages() > this.#aimedAt + kill.patience) this.killIn(0);
+      return;
+    }
     if (this.#fresh === 0 || this.parts.messages() < kill.after) return;
     this.#aimed = true;
+    this.#aimedAt = this.parts.messages();
     if (kill.kind === 'moment') this.killIn(kill.fraction * this.parts.momentSpanMs);
     else {
       const at = kill.kind === 'effect-before' ? 'before' : 'after';

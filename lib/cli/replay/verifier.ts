@@ -1,15 +1,10 @@
 /**
- * A fresh process that opens the pool after everything and compares it, byte for byte, with the recording it parses anew;
- * and the effects the ledger performed with the receipts the pool keeps.
+ * Compares what a pool keeps, byte for byte, with the recording; and the effects that were
+ * performed with its receipts.
  */
-import { HoldfastError } from '../../errors';
-import { open } from '../../index';
-import { readJournal, type Entry } from '../../run/index';
-import type { PoolCore } from '../../types';
-import { readRecording, type CalledTurn, type Conversation, type Recording } from './conversation';
-import { LedgerClient } from './ledger-client';
-import type { Performance, Verdict, VerifierToParent } from './protocol';
-import { readConfig, socketOf } from './tape';
+import type { Entry } from '../../run/index';
+import type { CalledTurn, Conversation, Recording } from './conversation';
+import type { Performance, Verdict } from './protocol';
 
 const FINDINGS_SHOWN = 20;
 
@@ -42,7 +37,11 @@ export class Verifier {
     }
   }
 
-  compare(index: number, conversation: Conversation, journal: Iterable<readonly [number, Entry]>): void {
+  compare(
+    index: number,
+    conversation: Conversation,
+    journal: Iterable<readonly [number, Entry]>,
+  ): void {
     const before = this.#lost + this.#repeated + this.#unknown + this.#unfinished;
     const { recorded, intents, finished } = collect(journal);
     if (!finished) {
@@ -59,7 +58,9 @@ export class Verifier {
       const text = turn.kind === 'said' ? turn.text : turn.answer;
       if (kept?.name !== name || kept.result !== text) {
         this.#lost += 1;
-        this.find(`${conversation.id}, turn ${position} (${name}): ${kept ? 'differs' : 'missing'}`);
+        this.find(
+          `${conversation.id}, turn ${position} (${name}): ${kept ? 'differs' : 'missing'}`,
+        );
       }
       if (turn.kind === 'called') this.compareEffect(index, conversation, turn, kept);
     });
@@ -68,23 +69,36 @@ export class Verifier {
       this.#repeated += more;
       this.find(`${conversation.id}: ${more} more entries than turns`);
     }
-    if (this.#lost + this.#repeated + this.#unknown + this.#unfinished === before) this.#identical += 1;
+    if (this.#lost + this.#repeated + this.#unknown + this.#unfinished === before)
+      this.#identical += 1;
   }
 
-  /** The receipt's effect must have been performed, under its key, and the call's effect once under any key. */
-  private compareEffect(index: number, conversation: Conversation, turn: CalledTurn, kept?: Recorded): void {
+  /**
+   * The receipt's effect must have been performed, under its key, and the call's effect once under
+   * any key.
+   */
+  private compareEffect(
+    index: number,
+    conversation: Conversation,
+    turn: CalledTurn,
+    kept?: Recorded,
+  ): void {
     this.#toolCalls += 1;
     if (turn.safety === 'readOnly') return;
     const performed = this.#performed.get(`${index} ${turn.call}`) ?? [];
     if (performed.length > 1) {
       this.#repeated += performed.length - 1;
-      this.find(`${conversation.id}: the effect of ${turn.name}, call ${turn.call}, happened ${performed.length} times`);
+      this.find(
+        `${conversation.id}: the effect of ${turn.name}, call ${turn.call}, happened ${performed.length} times`,
+      );
     }
     if (!kept) return;
     const matches = performed.some(({ key }) => kept.key === undefined || key === kept.key);
     if (matches) return;
     this.#lost += 1;
-    this.find(`${conversation.id}: ${turn.name}, call ${turn.call}, is recorded as done and never happened`);
+    this.find(
+      `${conversation.id}: ${turn.name}, call ${turn.call}, is recorded as done and never happened`,
+    );
   }
 
   verdict(damages: readonly string[]): Verdict {
@@ -122,34 +136,3 @@ function collect(journal: Iterable<readonly [number, Entry]>) {
   }
   return { recorded, intents: intents.values(), finished };
 }
-
-async function verify(folder: string, generation: number, tell: (message: VerifierToParent) => void) {
-  const config = readConfig(folder);
-  const ledger = await LedgerClient.connect(socketOf(config), generation);
-  const recording = readRecording(config.input);
-  const pool: PoolCore = await open(config.pool, { medium: config.medium, create: 'never' });
-  const { medium, durability } = pool;
-  tell({ kind: 'opened', medium, class: durability.class, reason: durability.reason });
-  const verifier = new Verifier(recording, await ledger.performances());
-  recording.conversations.forEach((conversation, index) => {
-    verifier.compare(index, conversation, readJournal(pool, conversation.id));
-  });
-  const { damages } = await pool.check();
-  tell({ kind: 'verdict', ...verifier.verdict(damages) });
-  ledger.close();
-  await pool.close();
-}
-
-async function main(): Promise<void> {
-  const tell = (message: VerifierToParent) => void process.send?.(message);
-  try {
-    await verify(process.argv[2] ?? '.', Number(process.argv[3]), tell);
-  } catch (error) {
-    const code = error instanceof HoldfastError ? error.code : '';
-    tell({ kind: 'failed', code, message: error instanceof Error ? error.message : String(error) });
-    process.exitCode = 1;
-  }
-  process.disconnect?.();
-}
-
-if (require.main === module) void main();

@@ -13,9 +13,13 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/test_hooks.h"
 #include "crash/media/images.h"
 #include "crash/media/judge.h"
-#include "crash/media/view_mode.h"
+#include "crash/media/libpmemobj_facts.h"
+#ifdef HOLDFAST_WITH_PMEM
+#include "medium/pmem_child.h"
+#endif
 
 namespace holdfast::crash {
 namespace {
@@ -84,8 +88,17 @@ Expected expected_at(const Point& point, const Explorer::Trace& trace) {
   return {&trace.states, point.acked, point.begun, trace.superseded};
 }
 
+// What the check in a child says that precedes opening after an unclean end.
+std::string probe([[maybe_unused]] const std::string& tools, [[maybe_unused]] const std::string& path) {
+#ifdef HOLDFAST_WITH_PMEM
+  Status sound = probe_pool_in_child(tools + "/../holdfast_pmem_probe", path, 10000);
+  if (!sound.is_ok()) return "the probe: " + sound.message();
+#endif
+  return {};
+}
+
 // One image: as a view that leaves it unchanged where the medium can do that, now and then as a copy that is reopened.
-std::string try_image(const Task& task, Images* images, const Explorer::Trace& trace, uint64_t image, Report* report) {
+std::string try_image(const Task& task, const std::string& tools, Images* images, const Explorer::Trace& trace, uint64_t image, Report* report) {
   const Expected expected = expected_at(images->point(), trace);
   const bool reopens = image % kReopenOneIn == 0;
   uint64_t found = 0;
@@ -98,13 +111,15 @@ std::string try_image(const Task& task, Images* images, const Explorer::Trace& t
     return judge(images->path(), options_of(task.script), expected, Depth::kGoesOn, &found);
   }
   report->reopened++;
-  const std::string wrong = judge(images->copy(), options_of(task.script), expected, Depth::kReopens, &found);
+  const std::string copy = images->copy();
+  std::string wrong = probe(tools, copy);
+  if (wrong.empty()) wrong = judge(copy, options_of(task.script), expected, Depth::kReopens, &found);
   images->drop_copy();
   return wrong;
 }
 
 // The images whose number is `worker` modulo the number of workers, from `from` on.
-void work(const Task& task, const Explorer::Trace& trace, const Plan& plan, uint64_t worker, uint64_t from, uint64_t only,
+void work(const Task& task, const std::string& tools, const Explorer::Trace& trace, const Plan& plan, uint64_t worker, uint64_t from, uint64_t only,
           const std::string& folder, Report* report) {
   auto images = images_of(task, trace, folder);
   uint64_t number = 0;
@@ -118,7 +133,7 @@ void work(const Task& task, const Explorer::Trace& trace, const Plan& plan, uint
       report->current = number;
       ::alarm(kSecondsPerImage);
       images->make(k, plan.exhaustive(planned) && k < Plan::states(planned) / 2, seed_of(task.seed, number));
-      const std::string wrong = try_image(task, images.get(), trace, number, report);
+      const std::string wrong = try_image(task, tools, images.get(), trace, number, report);
       images->restore();
       ::alarm(0);
       report->images++;
@@ -136,10 +151,6 @@ Report* shared_report() {
   return new (at) Report();
 }
 
-void set_plant(const std::string& plant) {
-  if (plant.empty()) ::unsetenv("HOLDFAST_PLANT");
-  else ::setenv("HOLDFAST_PLANT", plant.c_str(), 1);
-}
 
 int wait_for(pid_t child) {
   int status = 0;
@@ -184,7 +195,7 @@ bool Explorer::run_script(const Task& task, const std::string& pool_folder, cons
     ::setenv(kTraceVariable, trace.c_str(), 1);
     ::setenv("HOLDFAST_TRACE_BASE", base.empty() ? "/dev/null" : base.c_str(), 1);
     ::setenv("PMEMOBJ_NLANES", "1", 1);
-    set_plant(task.plant);
+    ::setenv("HOLDFAST_PLANTED_BUG", task.plant.c_str(), 1);
     const std::string program = tools_ + "/crash_script", pool = pool_folder + "/pool", seed = std::to_string(task.seed);
     const char* arguments[] = {program.c_str(), pmem ? "pmem" : "file", pool.c_str(), task.script.name.c_str(), seed.c_str(),
                                recover ? "recover" : nullptr, nullptr};
@@ -218,8 +229,8 @@ Outcome Explorer::judge_trace(const Task& task, const Trace& trace, uint64_t onl
     std::fflush(nullptr);
     children[worker] = ::fork();
     if (children[worker] != 0) return;
-    set_plant(task.plant);
-    work(task, trace, plan, worker, from, only_image, scratch_ + "/worker-" + std::to_string(worker), reports[worker]);
+    planted_bug = planted_bug_named(task.plant.c_str());
+    work(task, tools_, trace, plan, worker, from, only_image, scratch_ + "/worker-" + std::to_string(worker), reports[worker]);
     ::_exit(0);
   };
   for (uint64_t worker = 0; worker < kWorkers; worker++) reports.push_back(shared_report());
@@ -248,7 +259,7 @@ Outcome Explorer::judge_trace(const Task& task, const Trace& trace, uint64_t onl
     outcome.violations += report->violations;
     for (uint32_t i = 0; i < std::min<uint32_t>(report->messages, kMessages); i++) {
       outcome.messages.push_back("image " + std::to_string(report->message[i].image) + ": " + report->message[i].text +
-                                 "\n    again: build-native/crash_explorer --replay " + kept + " --image " + std::to_string(report->message[i].image) +
+                                 "\n    again: build-native/crash/crash_explorer --replay " + kept + " --image " + std::to_string(report->message[i].image) +
                                  " --images " + std::to_string(task.images));
     }
     ::munmap(report, sizeof *report);

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "crash/media/images.h"
-#include "crash/media/view_mode.h"
+#include "crash/media/libpmemobj_facts.h"
 
 namespace holdfast::crash {
 namespace {

@@ -102,7 +102,8 @@ Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) 
     w.commits(5, segment / (2 * 50 * kKiB), 50 * kKiB, 6).plain(K::kFold).plain(K::kCompact).commit(1, 100, 4).plain(K::kClose);
   } else if (name == "segments") {
     w.plain(K::kOpen).commits(2, segment / (2 * 50 * kKiB), 50 * kKiB, 8).plain(K::kFocus);
-    w.commits(4, segment / (2 * 60 * kKiB), 60 * kKiB, 6).large(900, 400 * kKiB).remove(900).plain(K::kFold).plain(K::kFold);
+    w.commits(4, segment / (2 * 60 * kKiB), 60 * kKiB, 6).large(900, 400 * kKiB).plain(K::kFold).remove(900).plain(K::kPause);
+    w.large(901, 350 * kKiB).remove(901).plain(K::kFold).plain(K::kFold);
     w.commits(3, segment / (2 * 60 * kKiB), 60 * kKiB, 6).plain(K::kClose);
   } else if (name == "close") {
     w.plain(K::kOpen).commits(4, 2, 200, 8).plain(K::kFocus).plain(K::kClose).plain(K::kOpen).commits(2, 1, 200, 8).plain(K::kClose);

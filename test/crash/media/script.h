@@ -30,6 +30,7 @@ enum class StepKind {
   kFold,
   kCompact,
   kClose,
+  kPause,     // long enough for the maintenance thread to look round
   kFocus,     // crash states are of interest from here on
 };
 

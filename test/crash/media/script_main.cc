@@ -3,11 +3,13 @@
 // crash states of recovery itself are made from that.
 //
 // Exit code 0: all steps were done. Without a tracer the marks go nowhere.
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <thread>
 
 #include "crash/media/script.h"
 #include "crash/media/trace_format.h"
@@ -57,6 +59,9 @@ class Runner {
       case StepKind::kClose:
         acknowledge(pool_->close(), "close");
         pool_.reset();
+        return;
+      case StepKind::kPause:
+        std::this_thread::sleep_for(std::chrono::milliseconds(450));
         return;
       case StepKind::kGroup: return;
     }

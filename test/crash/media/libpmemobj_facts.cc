@@ -1,4 +1,4 @@
-#include "crash/media/view_mode.h"
+#include "crash/media/libpmemobj_facts.h"
 
 #ifdef HOLDFAST_WITH_PMEM
 #include <libpmemobj.h>

@@ -1,0 +1,4 @@
+/** The driver's process, as `holdfast replay` runs it. */
+import { main } from './driver';
+
+void main();

@@ -1,0 +1,158 @@
+import { afterAll, describe, expect, test } from 'vitest';
+
+import { openSync } from '../../lib/index';
+import type { Holdfast, RangeOptions } from '../../lib/index';
+import { codeOf, onEachMedium } from './support/media';
+
+onEachMedium('range', (place) => {
+  let pool: Holdfast | undefined;
+  const the = (): Holdfast => (pool ??= openSync(place.path(), place.options));
+  afterAll(() => pool?.closeSync());
+
+  const words = ['', 'a', 'aa', 'ab', 'b', 'ba', 'c', 'é', '\uffff', '😀'].filter((word) => word !== '');
+  const filled = () => {
+    const space = the().keyspace<string, number>('words');
+    if (space.count() === 0) words.forEach((word, i) => space.putSync(word, i));
+    return space;
+  };
+
+  test('every combination of bounds is what a filter gives', () => {
+    const space = filled();
+    const bytes = (text: string): Buffer => Buffer.from(text);
+    const sorted = [...words].sort((x, y) => bytes(x).compare(bytes(y)));
+    const bounds = [undefined, '0', 'a', 'aa', 'b', 'bz', 'é', '😀', 'zzz'];
+    let tried = 0;
+    for (const gte of bounds) {
+      for (const lt of bounds) {
+        for (const reverse of [false, true]) {
+          for (const inclusive of [false, true]) {
+            const options: RangeOptions<string> = { reverse, ...(inclusive ? { gte, lt } : { gt: gte, lte: lt }) };
+            const kept = sorted.filter((word) => {
+              const low = gte === undefined ? 1 : bytes(word).compare(bytes(gte));
+              const high = lt === undefined ? -1 : bytes(word).compare(bytes(lt));
+              return (low > 0 || (inclusive && low === 0)) && (high < 0 || (!inclusive && high === 0));
+            });
+            if (reverse) kept.reverse();
+            expect([...space.keys(options)], JSON.stringify(options)).toEqual(kept);
+            expect(space.count(options)).toBe(kept.length);
+            expect([...space.keys({ ...options, limit: 2 })]).toEqual(kept.slice(0, 2));
+            ++tried;
+          }
+        }
+      }
+    }
+    expect(tried).toBe(324);
+  });
+
+  test('prefixes, also at the very end', () => {
+    const space = filled();
+    expect([...space.keys({ prefix: 'a' })]).toEqual(['a', 'aa', 'ab']);
+    expect([...space.keys({ prefix: 'a', gt: 'a' })]).toEqual(['aa', 'ab']);
+    expect([...space.keys({ prefix: '' })].length).toBe(words.length);
+    expect(space.count({ prefix: 'x' })).toBe(0);
+    const raw = the().keyspace<Uint8Array, number>('raw', { key: 'bytes' });
+    [[0xff], [0xff, 0xff], [0xff, 0xff, 1], [0xfe, 0xff], [0]].forEach((key, i) => raw.putSync(Uint8Array.from(key), i));
+    expect([...raw.values({ prefix: Uint8Array.from([0xff, 0xff]) })]).toEqual([1, 2]);
+    expect([...raw.values({ prefix: Uint8Array.from([0xfe, 0xff]) })]).toEqual([3]);
+    expect([...raw.values()]).toEqual([4, 3, 0, 1, 2]);
+  });
+
+  test('neighbouring keyspaces are not seen', () => {
+    for (const name of ['n1', 'n2', 'n3']) the().keyspace(name).putSync('k', name);
+    expect([...the().keyspace('n2').range()]).toEqual([['k', 'n2']]);
+    expect([...the().keyspace('n2').range({ reverse: true })]).toEqual([['k', 'n2']]);
+  });
+
+  test('numbers in order', () => {
+    const space = the().keyspace<number, number>('numbers', { key: 'uint64' });
+    for (const n of [300, 2, 70_000, 2 ** 40, 0, 255]) space.putSync(n, n * 2);
+    expect([...space.range({ gte: 2, lt: 2 ** 40 })]).toEqual([[2, 4], [255, 510], [300, 600], [70_000, 140_000]]);
+  });
+
+  test('many entries, small and large, both ways', () => {
+    const space = the().keyspace<string, Uint8Array>('many', { value: 'bytes' });
+    const name = (i: number): string => String(i).padStart(6, '0');
+    const size = (i: number): number => (i % 500 === 0 ? 100_000 + i : i % 100 === 0 ? 20_000 + i : i % 60);
+    for (let i = 0; i < 3000; ++i) {
+      space.putSync(name(i), Buffer.alloc(size(i), i & 255), { durability: 'eventual' });
+    }
+    for (const reverse of [false, true]) {
+      let at = reverse ? 2999 : 0;
+      for (const [key, value] of space.range({ reverse })) {
+        if (key !== name(at) || value.length !== size(at) || value.some((byte) => byte !== (at & 255))) {
+          expect.fail(`entry ${at}: ${key}, ${value.length} bytes`);
+        }
+        at += reverse ? -1 : 1;
+      }
+      expect(at).toBe(reverse ? -1 : 3000);
+    }
+    expect([...space.keys()].length).toBe(3000);
+  });
+
+  test('keys of the greatest size', () => {
+    const space = the().keyspace<string, string>('long', { value: 'utf8' });
+    const keys = Array.from({ length: 200 }, (_, i) => String(i).padStart(4, '0').padEnd(1024, 'x'));
+    for (const key of keys) space.putSync(key, key, { durability: 'eventual' });
+    expect([...space.range()]).toEqual(keys.map((key) => [key, key]));
+  });
+
+  test('sees the state in which it was made', () => {
+    const space = the().keyspace<string, number>('state');
+    for (let i = 0; i < 200; ++i) space.putSync(`${1000 + i}`, i);
+    const range = space.range();
+    for (let i = 0; i < 200; ++i) space.putSync(`${1000 + i}`, -1);
+    space.putSync('0', -1);
+    expect([...range].map(([, value]) => value)).toEqual(Array.from({ length: 200 }, (_, i) => i));
+  });
+
+  test('lets its state go at the end, at break, and at return', () => {
+    const space = filled();
+    const pinned = (): number => the().stats().openSnapshots;
+    const before = pinned();
+    for (const _ of space.range()) expect(pinned()).toBeGreaterThan(before);
+    expect(pinned()).toBe(before);
+    for (const _ of space.range()) break;
+    expect(pinned()).toBe(before);
+    const range = space.keys();
+    range.next();
+    expect(range.return!()).toEqual({ done: true, value: undefined });
+    expect(range.next()).toEqual({ done: true, value: undefined });
+    expect(pinned()).toBe(before);
+    const [first] = space.range();
+    expect(first).toEqual(['a', 0]);
+    expect(pinned()).toBe(before);
+  });
+
+  test('outlives its snapshot but not its pool', async () => {
+    const other = openSync(place.path(), place.options);
+    const space = other.keyspace<string, number>('a');
+    for (let i = 0; i < 100; ++i) space.putSync(`${i}`, i, { durability: 'eventual' });
+    const snapshot = other.snapshot();
+    const range = space.range({ snapshot });
+    snapshot.close();
+    expect(range.next().done).toBe(false);
+    other.closeSync();
+    expect(await codeOf(() => range.next())).toBe('ERR_HOLDFAST_CLOSED');
+    expect(range.next().done).toBe(true);
+  });
+
+  describe('wrong options', () => {
+    test.each<[string, object, string]>([
+      ['limit', { limit: -1 }, 'ERR_HOLDFAST_OUT_OF_RANGE'],
+      ['limit', { limit: 1.5 }, 'ERR_HOLDFAST_OUT_OF_RANGE'],
+      ['limit', { limit: '1' }, 'ERR_HOLDFAST_INVALID_ARGUMENT'],
+      ['reverse', { reverse: 1 }, 'ERR_HOLDFAST_INVALID_ARGUMENT'],
+      ['bound', { gte: 5 }, 'ERR_HOLDFAST_INVALID_ARGUMENT'],
+      ['snapshot', { snapshot: {} }, 'ERR_HOLDFAST_INVALID_ARGUMENT'],
+    ])('%s %j', async (_name, options, code) => {
+      expect(await codeOf(() => filled().range(options as never))).toBe(code);
+      expect(await codeOf(() => filled().count(options as never))).toBe(code);
+    });
+
+    test('limit 0, crossed bounds', () => {
+      expect([...filled().range({ limit: 0 })]).toEqual([]);
+      expect([...filled().range({ gt: 'b', lt: 'a' })]).toEqual([]);
+      expect(filled().count({ gt: 'b', lt: 'a' })).toBe(0);
+    });
+  });
+});

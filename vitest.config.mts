@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+// Forks, because a pool belongs to one process and tests end processes; one at a time, because tests count barriers.
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/unit/support/build-dist.ts'],
+    pool: 'forks',
+    fileParallelism: false,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+  },
+});
