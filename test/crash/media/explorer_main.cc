@@ -21,7 +21,7 @@ namespace holdfast::crash {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr uint64_t kPmemImages = 350, kFileImages = 6000;
+constexpr uint64_t kPmemImages = 800, kFileImages = 6000;
 constexpr uint64_t kControlImages = 3000;
 constexpr uint64_t kPmemRecoveries = 2, kFileRecoveries = 6;
 
