@@ -39,9 +39,20 @@ typescript_tests() {
   add $counts
 }
 
+# Crash states of the real media (docs/testing.md), with what native_tests has built.
+crash_states() {
+  printf 'test: crash states of the real media\n'
+  build-native/crash/crash_explorer </dev/null 2>&1 | tee "$results/crash-states.log"
+  local code=${PIPESTATUS[0]} counts
+  counts=$(node scripts/count-tests.mjs summary "$results/crash-states.log" "$code") || { broken 'the crash states died'; return; }
+  # shellcheck disable=SC2086
+  add $counts
+}
+
 mkdir -p "$results"
 bash scripts/setup.sh --tests || { broken 'setup failed'; finish; }
 bash scripts/build.sh || { broken 'the package does not build'; finish; }
 native_tests
+crash_states
 typescript_tests
 finish

@@ -5,7 +5,7 @@
 //   crash_explorer --only <part of a test's name>   --seed S   --images N
 //   crash_explorer --replay <trace> --image N --images N     one state of a trace that was kept
 //
-// Each test prints a line with what it has tried; the last line is "N passed, N failed[, N skipped]". Exit code 0: none failed.
+// Each test prints a line with what it has tried; the last line is "crash_explorer: N passed, N failed[, N skipped]". Exit code 0: none failed.
 #include <unistd.h>
 
 #include <chrono>
@@ -24,6 +24,8 @@ namespace fs = std::filesystem;
 constexpr uint64_t kPmemImages = 800, kFileImages = 6000;
 constexpr uint64_t kControlImages = 3000;
 constexpr uint64_t kPmemRecoveries = 2, kFileRecoveries = 6;
+
+constexpr const char* kRecovered[] = {"fold", "clean", "large", "frames"};
 
 struct Arguments {
   double minutes = 0;
@@ -60,7 +62,7 @@ class Suite {
     for (const std::string& name : script_names()) {
       test(title(medium, name), [&] { return sound(explorer_->explore(task(medium, name, seed))); });
     }
-    for (const char* name : {"fold", "clean", "large", "frames"}) {
+    for (const char* name : kRecovered) {
       test(title(medium, std::string("recovery of ") + name),
            [&] { return sound(explorer_->explore_recovery(task(medium, name, seed), medium == MediumChoice::kPmem ? kPmemRecoveries : kFileRecoveries)); });
     }
@@ -79,13 +81,17 @@ class Suite {
   }
 
   void without_pmem() {
-    for (const std::string& name : script_names()) skip("pmem " + name, "built without libpmemobj");
-    for (const Control& control : controls()) skip(std::string("pmem control ") + control.plant, "built without libpmemobj");
+    const char* why = "built without libpmemobj (install libpmemobj-dev)";
+    for (const std::string& name : script_names()) skip("pmem " + name, why);
+    for (const char* name : kRecovered) skip(std::string("pmem recovery of ") + name, why);
+    for (const Control& control : controls()) {
+      if (control.on_pmem) skip(std::string("pmem control ") + control.plant, why);
+    }
   }
 
   int finish() const {
     std::printf("crash states: %lu images in all, %.0f s\n", images_, seconds_);
-    std::printf("%d passed, %d failed", passed_, failed_);
+    std::printf("crash_explorer: %d passed, %d failed", passed_, failed_);
     if (skipped_ > 0) std::printf(", %d skipped", skipped_);
     std::printf("\n");
     return failed_ == 0 && passed_ > 0 ? 0 : 1;
