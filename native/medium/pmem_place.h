@@ -14,11 +14,14 @@ struct PmemDurability {
   std::string reason;
 };
 
-// Of an open file (or device) with at least a page to map. kMediumUnavailable where libpmemobj must not be used.
-Result<PmemDurability> pmem_durability(const PosixFile& file, const std::string& path);
+// Of an open file (or device, as `facts` says) with at least a page to map. kMediumUnavailable where libpmemobj must not be used.
+Result<PmemDurability> pmem_durability(const PosixFile& file, const FileFacts& facts, const std::string& path);
 
 // The same for a file that is not there yet: asked of an unnamed file in its folder.
 Result<PmemDurability> pmem_durability_of_folder(const std::string& path);
+
+// A device DAX maps in whole pages of this size only; usually 2 MiB.
+uint64_t device_dax_page_bytes(const FileFacts& facts);
 
 // Bytes of a device DAX node.
 Result<uint64_t> device_dax_bytes(const FileFacts& facts, const std::string& path);

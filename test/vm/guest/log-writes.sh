@@ -1,0 +1,10 @@
+# Commits steps on a device that logs every write and flush; each acknowledgement is a mark in that log.
+. /guest/lib.sh
+wait_for /dev/vda; wait_for /dev/vdb
+dmsetup create log --noudevrules --noudevsync \
+  --table "0 $(blockdev --getsz /dev/vda) log-writes /dev/vda /dev/vdb" || die "no log-writes"
+device=/dev/dm-0 fs=ext4; prepare
+# shellcheck disable=SC2046
+LD_PRELOAD=$preload driver run "$pool" file mark=log $(echo "$args" | tr , ' ') || die "driver ended with $?"
+umount /mnt/p
+dmsetup remove --noudevrules --noudevsync log
