@@ -14,6 +14,7 @@
 #include <mutex>
 #include <utility>
 
+#include "medium/place_facts.h"
 #include "medium/pmem_child.h"
 #include "medium/pmem_device.h"
 #include "medium/pmem_front.h"
@@ -277,14 +278,15 @@ Result<OpenedMedium> create_on_device(const std::string& path, const FileFacts& 
   if (options.size != 0) {
     return Status(Code::kOutOfRange, "size must be left out: a pool takes the whole device " + path);
   }
+  PosixFile file;
+  if (const int error = file.open_existing(path, true)) return file_error(error, "cannot open " + path);
+  Result<PmemDurability> durability = pmem_durability(file, facts, path);
+  if (!durability) return std::move(durability.status());
+  HOLDFAST_TRY(check_class(*durability, options, path));
+  file.close();
   PMEMobjpool* pool = make_pool(path, 0);
   if (pool == nullptr) return create_error(path, errno);
-  PosixFile file;
-  const int error = file.open_existing(path, true);
-  Result<PmemDurability> durability =
-      error == 0 ? pmem_durability(file, facts, path) : Result<PmemDurability>(file_error(error, "cannot open " + path));
-  Status status = durability ? check_class(*durability, options, path) : std::move(durability.status());
-  Result<PmemFront> front = status.is_ok() ? write_front(pool, made.pool_bytes) : Result<PmemFront>(std::move(status));
+  Result<PmemFront> front = write_front(pool, made.pool_bytes);
   if (!front) {
     pmemobj_close(pool);
     return std::move(front.status());

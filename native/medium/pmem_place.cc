@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "medium/place_facts.h"
 #include "medium/pool_file.h"
 
 namespace holdfast {
@@ -16,17 +17,14 @@ bool is_set(const char* variable) {
 
 constexpr uint64_t kProbeBytes = 2 * kMiB;
 
-// A number in the kernel's description of a device; 0: it says none.
-uint64_t device_number(const FileFacts& facts, const char* name) {
-  std::string text;
-  const std::string node =
-      "/sys/dev/char/" + std::to_string(facts.special_major) + ":" + std::to_string(facts.special_minor);
-  return read_text(node + "/" + name, &text) == 0 ? std::strtoull(text.c_str(), nullptr, 10) : 0;
-}
-
 }  // namespace
 
 Result<PmemDurability> pmem_durability(const PosixFile& file, const FileFacts& facts, const std::string& path) {
+  // On other memory than an NVDIMM's libpmemobj dies (of signal 11, in version 1.12), forced or not.
+  if (facts.character_device && !device_dax_is_persistent(facts)) {
+    return Status(Code::kMediumUnavailable, path + " is a device dax, but not of persistent memory: use one that ndctl "
+                                                   "made in mode devdax");
+  }
   // Forcing always wins: what was forced is never called durable, even where it happens to be.
   if (is_set("PMEM_IS_PMEM_FORCE")) {
     return PmemDurability{DurabilityClass::kProcess,
@@ -66,13 +64,8 @@ Result<PmemDurability> pmem_durability_of_folder(const std::string& path) {
   return pmem_durability(probe, {}, path);
 }
 
-uint64_t device_dax_page_bytes(const FileFacts& facts) {
-  const uint64_t bytes = device_number(facts, "align");
-  return bytes == 0 ? 2 * kMiB : bytes;
-}
-
 Result<uint64_t> device_dax_bytes(const FileFacts& facts, const std::string& path) {
-  const uint64_t bytes = device_number(facts, "size");
+  const uint64_t bytes = device_dax_size(facts);
   if (bytes == 0) return Status(Code::kNotAPool, path + " is a device, but not a DAX device with a size");
   return bytes;
 }

@@ -20,9 +20,6 @@ Result<PmemDurability> pmem_durability(const PosixFile& file, const FileFacts& f
 // The same for a file that is not there yet: asked of an unnamed file in its folder.
 Result<PmemDurability> pmem_durability_of_folder(const std::string& path);
 
-// A device DAX maps in whole pages of this size only; usually 2 MiB.
-uint64_t device_dax_page_bytes(const FileFacts& facts);
-
 // Bytes of a device DAX node.
 Result<uint64_t> device_dax_bytes(const FileFacts& facts, const std::string& path);
 

@@ -87,6 +87,12 @@ export function makePmem(kind, folder, { eadr = false, mib = kind === 'nvdimm-xf
       append: 'memmap=256M!768M', options: 'dax=always',
     };
   }
+  if (kind === 'volatile-dax') {
+    return {
+      modules: ['dax_hmem', 'device_dax'], device: '/dev/dax0.0', fs: 'none', machine: ['-M', 'q35', '-m', '1280M'],
+      append: 'memmap=256M%768M-1+0xefffffff', options: '', // usable memory becomes "soft reserved"
+    };
+  }
   const file = `${folder}/nvdimm.img`;
   makeNamespace(file, mib, kind === 'devdax' ? 'devdax' : 'fsdax');
   if (kind === 'nvdimm-ext4') formatExt4(file, mib, DATA_OFFSET);

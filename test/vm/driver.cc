@@ -8,6 +8,7 @@
 //     class=power  refuse a lesser place             mark=DEVICE tell the device mapper of each ACK
 //     pause=FIFO   when the pool is open, wait until the FIFO was written to, twice
 //     plant=ack-first@N   a planted mistake: step N is acknowledged, then nothing more happens
+//     plant=none@N        no mistake here (a preloaded one): nothing more happens from step N on
 //     plant=torn-step@N   a planted mistake: half of step N is committed by itself, then nothing more happens
 //   driver check <pool> <least>   "STATE n", exit 0; "BAD why", exit 1: no prefix, fewer than `least`, damage, a leak
 #include <fcntl.h>

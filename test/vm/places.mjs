@@ -19,6 +19,7 @@ async function place(t, kind, { eadr = false } = {}) {
   const made = jsonBehind(machine, 'PLACE');
   const info = jsonBehind(machine, 'INFO');
   const isDevice = kind === 'devdax';
+  expect('doctor: exists', doctor.exists, false);
   expect('doctor: deviceDax', doctor.deviceDax, isDevice);
   if (!isDevice) expect('doctor: mapSync', doctor.mapSync, true);
   expect('doctor: choice', doctor.choice, 'pmem');
@@ -32,6 +33,20 @@ async function place(t, kind, { eadr = false } = {}) {
   if (kind !== 'memmap-ext4') expect('domain', machine.find('GUEST domain'), `GUEST domain ${eadr ? 'cpu_cache' : ''}`);
   t.states += 1;
   t.note(made.reason);
+}
+
+/** Memory that the firmware has set aside is a device dax too, but forgets; libpmemobj dies on it. */
+async function volatileDevice(t) {
+  const machine = t.boot(makePmem('volatile-dax', t.folder), { script: 'volatile.sh', archive: 'full' });
+  await machine.done();
+  const doctor = jsonBehind(machine, 'DOCTOR');
+  expect('doctor: deviceDax', doctor.deviceDax, true);
+  expect('doctor: choice', doctor.choice, '');
+  expect('doctor: durability', doctor.durability, 'process');
+  const refused = machine.find('BUT open');
+  if (!refused?.includes('ERR_HOLDFAST_MEDIUM_UNAVAILABLE')) throw new Error(`opening it: ${refused}`);
+  t.states += 1;
+  t.note(refused);
 }
 
 async function replay(t, kills) {
@@ -73,6 +88,7 @@ export const places = [
   ['place-memmap-ext4', (t) => place(t, 'memmap-ext4')],
   ['place-devdax', (t) => place(t, 'devdax')],
   ['place-eadr-ext4', (t) => place(t, 'nvdimm-ext4', { eadr: true })],
+  ['place-volatile-dax', volatileDevice],
   ['replay-nvdimm-ext4', (t) => replay(t, 4)],
   ['native-tests-nvdimm-ext4', nativeTests],
 ];
