@@ -7,7 +7,7 @@ import { stateOf } from './power-cuts.mjs';
 
 const LOSSY_PER_POINT = 1;
 
-async function record(t, { preload, steps }) {
+async function record(t, { bug, steps }) {
   const base = path.join(t.folder, 'base.img');
   const live = path.join(t.folder, 'live.img');
   const log = path.join(t.folder, 'log.img');
@@ -16,7 +16,7 @@ async function record(t, { preload, steps }) {
   await copySparse(base, live);
   emptyFile(log, 1024);
   const device = { ...makeDisks(live, log), modules: ['virtio_pci', 'virtio_blk', 'dm-log-writes'] };
-  const machine = t.boot(device, { script: 'log-writes.sh', settings: { preload, args: `steps=${steps}` } });
+  const machine = t.boot(device, { script: 'log-writes.sh', settings: { bug, args: `steps=${steps}` } });
   await machine.done();
   return { base, log };
 }
@@ -68,12 +68,12 @@ async function logWrites(t, options) {
   }
 }
 
-async function flakey(t, fault) {
+async function flakey(t, fault, bug = '') {
   const file = path.join(t.folder, 'disk.img');
   emptyFile(file, 96);
   formatExt4(file, 96);
   const device = { ...makeDisks(file), modules: ['virtio_pci', 'virtio_blk', 'dm-flakey'] };
-  const machine = t.boot(device, { script: 'flakey.sh', settings: { fault } });
+  const machine = t.boot(device, { script: 'flakey.sh', settings: { fault, bug } });
   await machine.done();
   const [first, second] = machine.lines.filter((line) => line.startsWith('OPEN ')).map(stateOf);
   const left = Number(machine.find('STATE ')?.slice('STATE '.length));
@@ -82,8 +82,8 @@ async function flakey(t, fault) {
   return { machine, left };
 }
 
-async function failingWrites(t) {
-  const { machine, left } = await flakey(t, 'error_writes');
+async function failingWrites(t, bug) {
+  const { machine, left } = await flakey(t, 'error_writes', bug);
   const failed = machine.find('FAILED ');
   if (!failed?.endsWith(' ERR_HOLDFAST_IO')) throw new Error(`a commit on a failing disk: ${failed}`);
   if (machine.find('THEN ') !== 'THEN ERR_HOLDFAST_FAILED') throw new Error(`then: ${machine.find('THEN ')}`);
@@ -100,9 +100,11 @@ async function droppedWrites(t) {
 }
 
 export const faultyDisks = [
-  ['log-writes-every-flush', (t) => logWrites(t, { preload: '', steps: 45 })],
-  ['control-log-writes-no-sync', (t) =>
-    t.mustFail(() => logWrites(t, { preload: '/usr/lib/no_sync.so', steps: 20 }), /was acknowledged/)],
-  ['flakey-failing-writes', failingWrites],
+  ['log-writes-every-flush', (t) => logWrites(t, { bug: '', steps: 45 })],
+  ['control-log-writes-barrier-left-out', (t) =>
+    t.mustFail(() => logWrites(t, { bug: 'barrier-left-out', steps: 20 }), /was acknowledged/)],
+  ['flakey-failing-writes', (t) => failingWrites(t)],
+  ['control-flakey-failed-barrier-believed', (t) =>
+    t.mustFail(() => failingWrites(t, 'failed-barrier-believed'), /./)],
   ['flakey-dropped-writes', droppedWrites],
 ];

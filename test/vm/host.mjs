@@ -204,7 +204,6 @@ export function prepareHost() {
     'usr/bin/native_tests': stripped('native_tests'),
     'usr/bin/holdfast_pmem_probe': bin('holdfast_pmem_probe'),
     'usr/sbin/dmsetup': which('dmsetup'),
-    'usr/lib/no_sync.so': noSync,
   });
   copyPackage(full);
   const archives = { native: path.join(cache, 'native.cpio'), full: path.join(cache, 'full.cpio') };

@@ -1,3 +1,3 @@
-/* Preloaded in negative controls only: every sync says it is done and does nothing. */
+/* For the host's tools, whose copies are thrown away: every sync says it is done and does nothing. */
 int fdatasync(int fd) { (void)fd; return 0; }
 int fsync(int fd) { (void)fd; return 0; }

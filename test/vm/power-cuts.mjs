@@ -34,10 +34,10 @@ async function checkDevice(t, device, least) {
   return checkImage(t, device, image, least);
 }
 
-function committing(t, device, medium, more = '', preload = '') {
+function committing(t, device, medium, more = '', bug = '') {
   const size = medium === 'pmem' && device.fs !== 'none' ? `,size=${POOL_BYTES}` : '';
   const args = `class=power${size}${more ? `,${more}` : ''}`;
-  return t.boot(device, { script: 'commit.sh', settings: { medium, args, preload } });
+  return t.boot(device, { script: 'commit.sh', settings: { medium, args, bug } });
 }
 
 async function cutAndReboot(t, device, medium, rounds) {
@@ -59,8 +59,8 @@ async function cutAndReboot(t, device, medium, rounds) {
 }
 
 /** A mistake is planted; the power is cut when it has been made; the check must then fail. */
-async function plantedIsCaught(t, device, medium, plant, why, preload) {
-  const machine = committing(t, device, medium, `plant=${plant}`, preload);
+async function plantedIsCaught(t, device, medium, plant, why, bug) {
+  const machine = committing(t, device, medium, `plant=${plant}`, bug);
   await machine.said('PLANTED');
   await machine.cutAndWait();
   t.states += 1;
@@ -105,8 +105,8 @@ export const powerCuts = [
     plantedIsCaught(t, makePmem('nvdimm-ext4', t.folder), 'pmem', 'ack-first@301', /step 301 was acknowledged/)],
   ['control-acknowledged-first-file', (t) =>
     plantedIsCaught(t, disk(t), 'file', 'ack-first@101', /step 101 was acknowledged/)],
-  ['control-barrier-left-out-file', (t) =>
-    plantedIsCaught(t, disk(t), 'file', 'none@201', /step 200 was acknowledged/, '/usr/lib/no_sync.so')],
+  ...['barrier-left-out', 'acknowledged-before-barrier'].map((bug) => [`control-${bug}-file`, (t) =>
+    plantedIsCaught(t, disk(t), 'file', 'none@201', /step 200 was acknowledged/, bug)]),
   ['control-torn-step-pmem', (t) =>
     plantedIsCaught(t, makePmem('nvdimm-ext4', t.folder), 'pmem', 'torn-step@301', /is not that after 301 steps/)],
 ];

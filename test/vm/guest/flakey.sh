@@ -1,4 +1,5 @@
 # A device that first works, then fails writes (hf.fault=error_writes) or swallows them (drop_writes), then works again.
+# hf.bug: a mistake planted in the engine.
 . /guest/lib.sh
 wait_for /dev/vda
 sectors=$(blockdev --getsz /dev/vda)
@@ -13,7 +14,7 @@ sync
 echo "GUEST turns to $fault"
 if [ "$fault" = error_writes ]; then
   mkfifo /tmp/pause
-  driver run "$pool" file pause=/tmp/pause &  # opens while all is well, and goes on when the fault is there
+  HOLDFAST_PLANTED_BUG=$bug driver run "$pool" file steps=20 pause=/tmp/pause &  # opens while all is well, and goes on when the fault is there
   echo >/tmp/pause
   turn "0 $sectors flakey /dev/vda 0 0 180 1 error_writes"
   echo >/tmp/pause
