@@ -93,6 +93,17 @@ export function makePmem(kind, folder, { eadr = false, mib = kind === 'nvdimm-xf
       append: 'memmap=256M%768M-1+0xefffffff', options: '', // usable memory becomes "soft reserved"
     };
   }
+  if (kind === 'virtio-pmem') {
+    const file = `${folder}/virtio-pmem.img`;
+    emptyFile(file, 256);
+    formatExt4(file, 256);
+    return {
+      file, offset: 0, modules: ['virtio_pci', 'virtio_pmem', 'nd_pmem', 'nd_btt'], device: '/dev/pmem0', fs: 'ext4',
+      machine: ['-M', 'q35', '-m', '1G,slots=2,maxmem=4G',
+        '-object', `memory-backend-file,id=vp,share=on,mem-path=${file},size=256M`, '-device', 'virtio-pmem-pci,memdev=vp'],
+      append: '', options: 'dax=always',
+    };
+  }
   const file = `${folder}/nvdimm.img`;
   makeNamespace(file, mib, kind === 'devdax' ? 'devdax' : 'fsdax');
   if (kind === 'nvdimm-ext4') formatExt4(file, mib, DATA_OFFSET);

@@ -27,7 +27,7 @@ const TOOLS = {
 
 const MODULES = [
   'libnvdimm', 'nfit', 'nd_e820', 'nd_btt', 'nd_pmem', 'xfs', 'device_dax', 'dax_pmem', 'dax_hmem', 'ext4',
-  'virtio_pci', 'virtio_blk', 'dm-mod', 'dm-log-writes', 'dm-flakey',
+  'virtio_pci', 'virtio_blk', 'virtio_pmem', 'dm-mod', 'dm-log-writes', 'dm-flakey',
 ];
 
 export function run(program, args, options = {}) {

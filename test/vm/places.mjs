@@ -35,6 +35,21 @@ async function place(t, kind, { eadr = false } = {}) {
   t.note(made.reason);
 }
 
+/** Looks like persistent memory, and refuses MAP_SYNC: by itself a pool goes on the file medium, asked for pmem it is refused. */
+async function notPersistent(t, device) {
+  for (const medium of ['pmem', 'auto']) {
+    const machine = t.boot(device, { script: 'commit.sh', settings: { medium, args: 'steps=5,class=power' } });
+    if (medium === 'auto') {
+      await machine.done();
+      if (!machine.find('OPEN medium=file class=power')) throw new Error(`by itself: ${machine.find('OPEN')}`);
+    } else {
+      const error = await machine.done().catch((caught) => caught);
+      if (!/MEDIUM_UNAVAILABLE/.test(error?.message)) throw new Error(`asked for pmem: ${error?.message}`);
+    }
+    t.states += 1;
+  }
+}
+
 /** Memory that the firmware has set aside is a device dax too, but forgets; libpmemobj dies on it. */
 async function volatileDevice(t) {
   const machine = t.boot(makePmem('volatile-dax', t.folder), { script: 'volatile.sh', archive: 'full' });
@@ -88,6 +103,8 @@ export const places = [
   ['place-memmap-ext4', (t) => place(t, 'memmap-ext4')],
   ['place-devdax', (t) => place(t, 'devdax')],
   ['place-eadr-ext4', (t) => place(t, 'nvdimm-ext4', { eadr: true })],
+  ['place-dax-never', (t) => notPersistent(t, { ...makePmem('nvdimm-ext4', t.folder), options: 'dax=never' })],
+  ['place-virtio-pmem', (t) => notPersistent(t, makePmem('virtio-pmem', t.folder))],
   ['place-volatile-dax', volatileDevice],
   ['replay-nvdimm-ext4', (t) => replay(t, 4)],
   ['native-tests-nvdimm-ext4', nativeTests],
