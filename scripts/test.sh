@@ -66,6 +66,16 @@ crash_states() {
   run_counted summary "$results/crash-states.log" build-native/crash/crash_explorer
 }
 
+# In guests of qemu, on what scripts/build.sh and native_tests have built. Says itself why where it cannot run.
+guest_tests() {
+  printf 'test: guests whose power is cut\n'
+  node test/vm/run.mjs </dev/null 2>&1
+  local code=$? counts
+  counts=$(node scripts/count-tests.mjs vm build-vm/results.json "$code") || { broken 'the guest tests died'; return; }
+  # shellcheck disable=SC2086
+  add $counts
+}
+
 mkdir -p "$results"
 bash scripts/setup.sh --tests || { broken 'setup failed'; finish; }
 bash scripts/build.sh || { broken 'the package does not build'; finish; }
@@ -74,4 +84,5 @@ simulator
 crash_states
 sanitizers
 typescript_tests
+guest_tests
 finish
