@@ -33,6 +33,13 @@ napi_value add_entry(napi_env env, napi_callback_info info) {
   return status.is_ok() ? nullptr : throw_status(env, status);
 }
 
+// As a bigint: numbers of JavaScript do not hold 64 bits.
+napi_value digest(napi_env env, napi_callback_info info) {
+  napi_value result = nullptr;
+  napi_create_bigint_uint64(env, Call<BatchHandle, 0>(env, info).self->batch.digest(), &result);
+  return result;
+}
+
 napi_value clear(napi_env env, napi_callback_info info) {
   Call<BatchHandle, 0>(env, info).self->batch.clear();
   return nullptr;
@@ -47,6 +54,7 @@ void BatchHandle::define(napi_env env, Environment& environment) {
       raw_method("requireAbsent", add_key<&Batch::require_absent>),
       raw_method("requirePresent", add_key<&Batch::require_present>),
       raw_method("requireEqual", add_entry<&Batch::require_equal>),
+      raw_method("digest", digest),
       raw_method("clear", clear),
   };
   environment.batch_class = define_class(env, "NativeBatch", construct, methods);
