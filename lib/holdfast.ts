@@ -1,6 +1,7 @@
 /**
  * The pool with everything on top of it, and the doors to it. The only file that joins the layers.
  */
+import { CheckpointStore } from './checkpoint/index';
 import { abortedError } from './errors';
 import { native } from './native-binding';
 import type { PlaceReport } from './native-binding';
@@ -10,9 +11,12 @@ import {
   applyOnce,
   claimRun,
   endLeases,
+  forkRun,
   journalOf,
   listRuns,
+  mustBeThere,
   openRun,
+  ownerOf,
   resolveOutcome,
   runInfo,
   sendSignal,
@@ -22,11 +26,15 @@ import {
 import type {
   AppliedOnce,
   Batch,
+  CheckpointInfo,
   ClaimOptions,
   CommitReceipt,
+  Difference,
   JournalEntry,
   JournalOptions,
   OpenOptions,
+  PruneOptions,
+  PruneReport,
   Resolution,
   Run,
   RunInfo,
@@ -68,6 +76,30 @@ export class Holdfast extends Pool {
   /** Gives a run what its `run.signal(name)` waits for, now or later, durably. */
   signal(run: string, name: string, value?: unknown): Promise<CommitReceipt> {
     return sendSignal(this, run, name, value);
+  }
+
+  /** The checkpoints of a run in the order they were made. */
+  history(run: string, options?: { reverse?: boolean; limit?: number }): IterableIterator<CheckpointInfo> {
+    return CheckpointStore.of(this).history(ownerOf(mustBeThere(this, run)), options);
+  }
+
+  /** The state at a checkpoint. */
+  at(checkpoint: string): unknown {
+    return CheckpointStore.of(this).load(checkpoint);
+  }
+
+  diff(before: string, after: string): Difference[] {
+    return CheckpointStore.of(this).diff(before, after);
+  }
+
+  /** Begins run `id` from a checkpoint of another. It shares everything up to there; nobody drives it yet. */
+  fork(checkpoint: string, id: string): Promise<CommitReceipt> {
+    return forkRun(this, checkpoint, id);
+  }
+
+  /** Removes checkpoints of a run, and what only they held. The newest stays. */
+  async prune(run: string, options?: PruneOptions): Promise<PruneReport> {
+    return CheckpointStore.of(this).prune(ownerOf(mustBeThere(this, run)), options);
   }
 
   /** Effects that were begun and have no receipt, and that nobody is calling now. */

@@ -1,4 +1,5 @@
 /** The public vocabulary of durable runs: shapes only, no code. */
+import type { CheckpointInfo, Difference, PruneOptions, PruneReport } from './checkpoint/index';
 import type { CommitDurability, CommitReceipt, DurabilityClass } from './types';
 
 export type ToolSafety = 'readOnly' | 'idempotent' | 'effect';
@@ -103,6 +104,17 @@ export interface RunOptions<Input = unknown> {
   suspendAfter?: number;
 }
 
+export interface CheckpointOptions {
+  label?: string;
+  /** Objects are never changed in place: those seen before are known by identity and not looked into. */
+  immutable?: boolean;
+}
+
+export interface CheckpointReceipt extends CommitReceipt {
+  /** The checkpoint's id, for `at`, `diff`, `fork` and `restore`. */
+  readonly checkpoint: string;
+}
+
 type StepFunction<R> = () => R | Promise<R>;
 
 export interface Run<Input = unknown, State = unknown, Result = unknown> extends Disposable {
@@ -151,8 +163,19 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
     id: string,
     options?: RunOptions<I>,
   ): Promise<Run<I, S, R>>;
-  /** Makes `state` the run's state, durably. */
-  checkpoint(state: State, options?: { label?: string }): Promise<CommitReceipt>;
+  /** Makes `state` the run's state, durably. What did not change since the last one is not written again. */
+  checkpoint(state: State, options?: CheckpointOptions): Promise<CheckpointReceipt>;
+  /** The run's checkpoints in the order they were made. */
+  history(options?: { reverse?: boolean; limit?: number }): IterableIterator<CheckpointInfo>;
+  /** The state at a checkpoint. */
+  at(checkpoint: string): State;
+  diff(before: string, after: string): Difference[];
+  /** Begins another run from a checkpoint of this one; open it with `pool.run`. It shares everything up to there. */
+  fork(checkpoint: string, id: string): Promise<CommitReceipt>;
+  /** Makes an earlier state the run's state again, as a new checkpoint. Steps stay as they are recorded. */
+  restore(checkpoint: string): Promise<CheckpointReceipt>;
+  /** Removes checkpoints, and what only they held. The newest stays. */
+  prune(options?: PruneOptions): Promise<PruneReport>;
   /** Ends the run, durably. It can be opened again to read its result, and never goes on. */
   finish(result: Result): Promise<CommitReceipt>;
   /** Stops driving an unfinished run, so that it may be opened again at once. */
@@ -245,3 +268,5 @@ export interface AppliedOnce {
   readonly epoch?: number;
   readonly class: DurabilityClass;
 }
+
+export type { CheckpointInfo, Difference, PruneOptions, PruneReport } from './checkpoint/index';

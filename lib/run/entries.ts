@@ -55,6 +55,8 @@ export interface StartEntry extends Common {
   /** Random, so that idempotency keys differ between runs of the same id in different pools. */
   readonly uid: string;
   readonly input: unknown;
+  /** A fork: the entries of `run` up to this number belong to it too. */
+  readonly from?: { readonly run: string; readonly checkpoint: string; readonly upTo: number };
 }
 
 export interface StepEntry extends Named, Asked {
@@ -103,9 +105,9 @@ export interface ReceiptEntry extends Common {
 
 export interface CheckpointEntry extends Common {
   readonly kind: 'checkpoint';
+  /** Its number among the run's checkpoints. */
+  readonly checkpoint: number;
   readonly label?: string;
-  /** The checkpoint's name where there is a history of them. */
-  readonly checkpoint?: unknown;
 }
 
 export interface WaitEntry extends Named {

@@ -3,8 +3,10 @@ import type { PoolCore } from '../types';
 import type { Entry } from './entries';
 import { Journals } from './journals';
 import { checkRunId } from './keys';
+import { noRunError } from './signals';
 
 export type { Entry } from './entries';
+export { forkRun, ownerOf } from './checkpoints';
 export { journalOf } from './follow';
 export { endLeases, setLease } from './holder';
 export { claimRun, listRuns, runInfo } from './list';
@@ -12,6 +14,14 @@ export { applyOnce } from './once';
 export { openRun } from './open';
 export { resolveOutcome, unknownOutcomes } from './outcomes';
 export { sendSignal } from './signals';
+
+
+/** The id, when there is such a run; else the error that says so. */
+export function mustBeThere(pool: PoolCore, id: string): string {
+  checkRunId(id);
+  if (!Journals.of(pool).headers.has(id)) throw noRunError(id);
+  return id;
+}
 
 /** Reads a run's journal as it is stored, in the order of its commits. */
 export function readJournal(

@@ -19,7 +19,6 @@ import {
   OPERATIONS_KEYSPACE,
   RESOLUTIONS_KEYSPACE,
   SIGNALS_KEYSPACE,
-  STATES_KEYSPACE,
   type EntryKey,
 } from './keys';
 
@@ -31,7 +30,6 @@ export interface Operation {
 export class Journals {
   readonly headers: Keyspace<string, RunHeader>;
   readonly entries: Keyspace<EntryKey, Entry>;
-  readonly states: Keyspace<string, unknown>;
   readonly drivers: Keyspace<string, DriverRecord>;
   readonly open: Keyspace<string, Uint8Array>;
   readonly signals: Keyspace<EntryKey, unknown>;
@@ -51,7 +49,6 @@ export class Journals {
     this.entries = pool.keyspace<EntryKey, Entry>(JOURNAL_KEYSPACE, { key: entryKeyCodec });
     this.signals = pool.keyspace<EntryKey, unknown>(SIGNALS_KEYSPACE, { key: entryKeyCodec });
     this.open = pool.keyspace<string, Uint8Array>(OPEN_KEYSPACE, { value: 'bytes' });
-    this.states = pool.keyspace<string, unknown>(STATES_KEYSPACE);
     this.resolutions = pool.keyspace<string, ResolutionRecord>(RESOLUTIONS_KEYSPACE);
     this.operations = pool.keyspace<string, Operation>(OPERATIONS_KEYSPACE, { value: 'json' });
   }

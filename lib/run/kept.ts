@@ -6,6 +6,7 @@ import type {
   IntentEntry,
   ReceiptEntry,
   SignalEntry,
+  StartEntry,
   StepEntry,
   VersionEntry,
   WaitEntry,
@@ -47,6 +48,7 @@ export interface KeptRun {
   readonly hooked: Set<string>;
   /** The number the next entry gets. */
   nextSequence: number;
+  from?: StartEntry['from'];
 }
 
 export function nothingKept(nextSequence: number): KeptRun {
@@ -55,6 +57,32 @@ export function nothingKept(nextSequence: number): KeptRun {
 
 export function pointOf(entry: Pick<HookEntry, 'name' | 'point'>): string {
   return `${entry.name} ${entry.point}`;
+}
+
+/** With what a fork shares with the run it was forked from. */
+export function gatherAll(
+  read: (run: string) => Iterable<[sequence: number, entry: Entry]>,
+  run: string,
+  upTo = Infinity,
+): KeptRun {
+  const own = gather(until(read(run), upTo));
+  const { from } = own;
+  if (!from) return own;
+  const origin = gatherAll(read, from.run, from.upTo);
+  for (const [identity, kept] of origin.calls) {
+    // An effect that was under way there is that run's affair; here it is a call of its own.
+    const complete = kept.kind !== 'tool' || kept.receipt !== undefined;
+    if (complete && !own.calls.has(identity)) own.calls.set(identity, kept);
+  }
+  for (const point of origin.hooked) own.hooked.add(point);
+  return own;
+}
+
+function* until(journal: Iterable<[number, Entry]>, upTo: number): Iterable<[number, Entry]> {
+  for (const pair of journal) {
+    if (pair[0] > upTo) return;
+    yield pair;
+  }
 }
 
 export function gather(journal: Iterable<[sequence: number, entry: Entry]>): KeptRun {
@@ -69,6 +97,9 @@ export function gather(journal: Iterable<[sequence: number, entry: Entry]>): Kep
 
 function take(run: KeptRun, tools: Map<number, KeptTool>, sequence: number, entry: Entry): void {
   switch (entry.kind) {
+    case 'start':
+      run.from = entry.from;
+      return;
     case 'step':
     case 'decision':
       run.calls.set(callOf('step', entry), { kind: entry.kind, entry });

@@ -10,7 +10,6 @@ import type { Codec, RangeOptions } from '../types';
 
 export const HEADERS_KEYSPACE = 'holdfast.runs';
 export const JOURNAL_KEYSPACE = 'holdfast.journal';
-export const STATES_KEYSPACE = 'holdfast.states';
 /** Who drives each run. */
 export const DRIVERS_KEYSPACE = 'holdfast.drivers';
 /** Until when each holder of leases is taken to be alive. */

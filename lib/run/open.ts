@@ -16,7 +16,7 @@ import { RUN_FORMAT, type DriverRecord, type RunHeader, type StartEntry } from '
 import { Holder } from './holder';
 import { checkHooks } from './hooks';
 import { Journals } from './journals';
-import { gather, nothingKept } from './kept';
+import { gatherAll, nothingKept } from './kept';
 import { checkRunId } from './keys';
 import { checkMs } from './retry';
 import { DurableRun, type OpenChild, type RunParts } from './run';
@@ -118,7 +118,7 @@ async function begin(
   writer.begun(receipt, 0);
   const { input } = options;
   const run = { id, input, continued: false, uid: start.uid, kept: nothingKept(1) };
-  return new DurableRun({ ...run, ...ofDriver(journals, options, driver), state: undefined, writer });
+  return new DurableRun({ ...run, ...ofDriver(journals, options, driver), writer });
 }
 
 async function goOn(
@@ -137,18 +137,17 @@ async function goOn(
     const end = journals.last(id)?.[1];
     if (end?.kind !== 'end') throw brokenError(id, 'no end in its journal');
     const parts = { ...ofDriver(journals, options, before), result: end.result };
-    return new DurableRun({ ...run, ...parts, kept: nothingKept(0), state: journals.states.get(id) });
+    return new DurableRun({ ...run, ...parts, kept: nothingKept(0) });
   }
   const driver = await takeOver(journals, id, header, before);
   try {
     // Read only now: since that commit nobody else can add to the journal.
-    const kept = gather(journals.read(id));
+    const kept = gatherAll((run) => journals.read(run), id);
     const { waits: _waits, ...rest } = header;
     const now: RunHeader = { ...rest, status: 'running' };
     const writer = new JournalWriter(journals, id, driver.record, now, kept.nextSequence);
     writer.begun(driver.receipt);
-    const state = journals.states.get(id);
-    return new DurableRun({ ...run, ...ofDriver(journals, options, driver.record), kept, state, writer });
+    return new DurableRun({ ...run, ...ofDriver(journals, options, driver.record), kept, writer });
   } catch (error) {
     Holder.of(journals.pool).remove(id);
     throw error;
@@ -191,6 +190,7 @@ function ofDriver(journals: Journals, options: RunOptions, driver: DriverRecord)
   return {
     options,
     fencingToken: driver.token,
+    pool: journals.pool,
     openChild: openChild(journals),
     result: undefined,
     writer: undefined,

@@ -5,6 +5,8 @@
 import { HoldfastError, typeError } from '../errors';
 import { eventualOption, optionsObject, signalOption } from '../options';
 import type {
+  CheckpointOptions,
+  CheckpointReceipt,
   Run,
   RunOptions,
   RunStatus,
@@ -14,7 +16,9 @@ import type {
   ToolSafety,
   WaitOptions,
 } from '../run-types';
-import type { CommitReceipt } from '../types';
+import { CheckpointStore, type CheckpointInfo, type Difference, type PruneOptions, type PruneReport } from '../checkpoint/index';
+import type { CommitReceipt, PoolCore } from '../types';
+import { Checkpoints, forkRun, ownerOf } from './checkpoints';
 import { divergedError, show } from './diverged';
 import { Hooks } from './hooks';
 import {
@@ -47,7 +51,7 @@ export interface RunParts {
   readonly continued: boolean;
   readonly uid: string;
   readonly kept: KeptRun;
-  readonly state: unknown;
+  readonly pool: PoolCore;
   /** Absent for a run that is only read because it is finished. */
   readonly writer: JournalWriter | undefined;
   readonly fencingToken: number;
@@ -73,7 +77,6 @@ export class DurableRun implements Run {
   readonly continued: boolean;
   readonly fencingToken: number;
   #status: RunStatus;
-  #state: unknown;
   #result: unknown;
   #closed = false;
   readonly #parts: RunParts;
@@ -81,6 +84,7 @@ export class DurableRun implements Run {
   readonly #kept: KeptRun;
   readonly #root: Scope;
   readonly #hooks: Hooks | undefined;
+  readonly #checkpoints: Checkpoints;
   readonly #compensations = new Compensations();
 
   constructor(parts: RunParts) {
@@ -90,7 +94,7 @@ export class DurableRun implements Run {
     this.fencingToken = parts.fencingToken;
     this.#parts = parts;
     this.#kept = parts.kept;
-    this.#state = parts.state;
+    this.#checkpoints = new Checkpoints(parts.pool, parts.id);
     this.#writer = parts.writer;
     this.#result = parts.result;
     this.#status = parts.writer ? 'running' : 'finished';
@@ -103,7 +107,7 @@ export class DurableRun implements Run {
   }
 
   get state(): unknown {
-    return this.#state;
+    return this.#checkpoints.state;
   }
 
   get result(): unknown {
@@ -195,17 +199,34 @@ export class DurableRun implements Run {
     return (await this.#parts.openChild(childId, options, parent)) as Run<I, S, R>;
   }
 
-  async checkpoint(state: unknown, options?: { label?: string }): Promise<CommitReceipt> {
+  async checkpoint(state: unknown, given?: CheckpointOptions): Promise<CheckpointReceipt> {
     const writer = this.driving('checkpoint');
-    const { label } = optionsObject(options, 'a checkpoint');
-    if (label !== undefined && typeof label !== 'string') throw typeError('a label is a string');
-    const { states } = writer.journals;
-    const receipt = await writer.append(
-      { kind: 'checkpoint', ...(label !== undefined && { label }) },
-      { also: (batch) => batch.put(states, this.id, state) },
-    );
-    this.#state = state;
-    return receipt;
+    const { label, immutable } = optionsObject(given, 'a checkpoint');
+    return this.#checkpoints.save(writer, state, { label, immutable });
+  }
+
+  history(options: { reverse?: boolean; limit?: number } = {}): IterableIterator<CheckpointInfo> {
+    return CheckpointStore.of(this.#parts.pool).history(ownerOf(this.id), options);
+  }
+
+  at(checkpoint: string): unknown {
+    return CheckpointStore.of(this.#parts.pool).load(checkpoint);
+  }
+
+  diff(before: string, after: string): Difference[] {
+    return CheckpointStore.of(this.#parts.pool).diff(before, after);
+  }
+
+  fork(checkpoint: string, id: string): Promise<CommitReceipt> {
+    return forkRun(this.#parts.pool, checkpoint, id);
+  }
+
+  async restore(checkpoint: string): Promise<CheckpointReceipt> {
+    return this.#checkpoints.restore(this.driving('restore'), checkpoint);
+  }
+
+  prune(options?: PruneOptions): Promise<PruneReport> {
+    return CheckpointStore.of(this.#parts.pool).prune(ownerOf(this.id), options);
   }
 
   async finish(result: unknown): Promise<CommitReceipt> {

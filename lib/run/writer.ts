@@ -79,6 +79,14 @@ export class JournalWriter {
     return receipt;
   }
 
+  /** For entries that depend on what else goes into their commit. */
+  async build(make: (batch: Batch) => NewEntry): Promise<CommitReceipt> {
+    const sequence = this.reserve();
+    const receipt = await this.commit((batch) => this.put(batch, sequence, make(batch)));
+    this.learn(sequence, receipt.epoch);
+    return receipt;
+  }
+
   /** From now on the run waits; the entry that says so, if there is none yet, in the same commit. */
   async wait(call: string, wait: Wait, entry?: NewEntry): Promise<void> {
     this.#waits.set(call, wait);
