@@ -180,7 +180,7 @@ describe('leases', () => {
     const source = `
       const { path, shared, rounds } = workerData;
       const seen = new Int32Array(shared);
-      const pool = holdfast.openSync(path, { lease: 10 });
+      const pool = holdfast.openSync(path, { lease: 5 });
       const outside = (n, token) => {
         for (;;) {
           const highest = Atomics.load(seen, rounds);
@@ -204,7 +204,7 @@ describe('leases', () => {
             probe: () => (Atomics.load(seen, n) > 0 ? { happened: true, result: 0 } : { happened: false }),
           });
           // Sleeps through its lease, and goes on as if nothing had been.
-          if (fresh) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 12);
+          if (fresh) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 7);
         }
         await run.finish(rounds);
         return true;
