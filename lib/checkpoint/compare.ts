@@ -77,7 +77,7 @@ export class Comparer {
       if (old.shape === OBJECT && isPlain(live) && !this.path.includes(live)) return this.updatePlain(old, live);
       const shape = shapeOf(live);
       if (shape !== OTHER) return this.updateContainer(old, live, shape);
-    } else if (old.kind === 'blob' && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
+    } else if (old.kind === 'blob' && old.type > STRUCTURED && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
     return this.same(old, live) ? old : this.build(live);
   }
 
