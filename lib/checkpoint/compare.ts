@@ -283,21 +283,40 @@ export class Comparer {
   }
 
   private sameRecord(old: Tree, live: Record<string, unknown>): boolean {
-    const plain = isPlain(live);
+    const { leaves } = old;
+    // Walking over an instance's keys with for-in would look at its classes' too.
+    if (!isPlain(live)) return this.sameEntries(old, live, Object.keys(live));
     let l = 0;
     let i = 0;
+    let items = leaves[0]!.items;
     for (const key in live) {
-      if (!plain && !Object.hasOwn(live, key)) continue;
-      if (i === old.leaves[l]!.items.length) {
-        if (++l === old.leaves.length) return false;
+      if (i === items.length) {
+        if (++l === leaves.length) return false;
+        items = leaves[l]!.items;
         i = 0;
       }
-      const { items } = old.leaves[l]!;
       if (items[i] !== key && !this.same(items[i], key)) return false;
-      if (!this.same(items[i + 1], live[key])) return false;
+      const before = items[i + 1];
+      const now = live[key];
+      if ((before !== now || now === 0) && !this.same(before, now)) return false;
       i += 2;
     }
-    return l === old.leaves.length - 1 && i === old.leaves[l]!.items.length;
+    return l === leaves.length - 1 && i === items.length;
+  }
+
+  private sameEntries({ leaves }: Tree, live: Record<string, unknown>, keys: readonly string[]): boolean {
+    let at = 0;
+    for (const { items } of leaves) {
+      if (2 * at + items.length > 2 * keys.length) return false;
+      for (let i = 0; i < items.length; i += 2, ++at) {
+        const key = keys[at]!;
+        if (items[i] !== key && !this.same(items[i], key)) return false;
+        const before = items[i + 1];
+        const now = live[key];
+        if ((before !== now || now === 0) && !this.same(before, now)) return false;
+      }
+    }
+    return at === keys.length;
   }
 
   private sameItems(old: Tree, live: readonly unknown[]): boolean {

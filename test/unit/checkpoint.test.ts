@@ -116,7 +116,7 @@ onEachMedium('checkpoints', (place) => {
         }
         for (const [id, was] of saved) expect(isDeepStrictEqual(CheckpointStore.of(pool).load(id), was)).toBe(true);
       }),
-      { numRuns: 300, seed: 20261121, endOnFailure: true },
+      { numRuns: 120, seed: 20261121, endOnFailure: true },
     );
     pool.closeSync();
   }, 120_000);
