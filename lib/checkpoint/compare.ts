@@ -40,38 +40,44 @@ export interface CompareOptions {
   /** Objects are never changed in place: the same object is the same value. */
   readonly immutable?: boolean;
   readonly view?: View;
+  /** Functions and symbols become undefined instead of being refused. */
+  readonly lenient?: boolean;
 }
 
 /** Thrown when a value reaches the same objects so often that walking all ways to them would not end soon. */
 export class Tangled extends Error {}
 
 const OTHER = -1;
+const noItems: readonly Shadow[] = [];
 
 export class Comparer {
-  readonly #immutable: boolean;
-  readonly #view: View | undefined;
-  #guards: Comparer | undefined;
+  private readonly lenient: boolean;
+  private readonly immutable: boolean;
+  private readonly view: View | undefined;
+  private guards: Comparer | undefined;
   /** The containers around the one that is looked at. */
-  readonly #path: object[] = [];
-  #visits = 0;
-  readonly #distinct = new Set<object>();
+  private readonly path: object[] = [];
+  private visits = 0;
+  private distinct: Set<object> | undefined;
 
-  constructor({ immutable = false, view }: CompareOptions = {}) {
-    this.#immutable = immutable;
-    this.#view = view;
+  constructor({ immutable = false, view, lenient = false }: CompareOptions = {}) {
+    this.lenient = lenient;
+    this.immutable = immutable;
+    this.view = view;
   }
 
   update(old: Shadow, live: unknown): Shadow {
     if (typeof old !== 'object' || old === null) return Object.is(old, live) ? old : this.build(live);
     if (typeof live !== 'object' || live === null) {
-      if (old.kind === 'blob' && old.type === TEXT && typeof live === 'string') return this.#text(old, live);
+      if (old.kind === 'blob' && old.type === TEXT && typeof live === 'string') return this.text(old, live);
       return this.build(live);
     }
     if (old.kind === 'tree') {
-      if (this.#immutable && old.live === live) return old;
+      if (this.immutable && old.live === live) return old;
+      if (old.shape === OBJECT && isPlain(live) && !this.path.includes(live)) return this.updatePlain(old, live);
       const shape = shapeOf(live);
-      if (shape !== OTHER) return this.#updateContainer(old, live, shape);
-    } else if (old.kind === 'blob' && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
+      if (shape !== OTHER) return this.updateContainer(old, live, shape);
+    } else if (old.kind === 'blob' && old.type > STRUCTURED && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
     return this.same(old, live) ? old : this.build(live);
   }
 
@@ -81,9 +87,9 @@ export class Comparer {
     if (typeof live !== 'object' || live === null) return old.kind === 'blob' && old.type === TEXT && old.whole === live;
     switch (old.kind) {
       case 'tree':
-        return this.#sameTree(old, live);
+        return this.sameTree(old, live);
       case 'back':
-        return this.#path.length >= old.up && this.#path[this.#path.length - old.up] === live;
+        return this.path.length >= old.up && this.path[this.path.length - old.up] === live;
       case 'moment':
         return types.isDate(live) && Object.is(live.getTime(), old.ms);
       case 'blob':
@@ -102,181 +108,218 @@ export class Comparer {
         return live.length < blobLength ? live : blobOf(TEXT, live, undefined);
       case 'function':
       case 'symbol':
+        if (this.lenient) return undefined;
         throw new HoldfastError('ERR_HOLDFAST_CODEC', `The value cannot be stored: there is a ${typeof live} in it`);
       case 'object':
-        return live === null ? null : this.#buildObject(live);
+        return live === null ? null : this.buildObject(live);
       default:
         return live as Shadow;
     }
   }
 
-  #text(old: Blob, live: string): Shadow {
+  private text(old: Blob, live: string): Shadow {
     if (old.whole === live) return old;
     return live.length < blobLength ? live : blobOf(TEXT, live, old);
   }
 
-  #buildObject(live: object): Shadow {
-    const above = this.#path.lastIndexOf(live);
-    if (above >= 0) return new Back(this.#path.length - above);
+  private buildObject(live: object): Shadow {
+    const above = this.path.lastIndexOf(live);
+    if (above >= 0) return new Back(this.path.length - above);
     const shape = shapeOf(live);
     if (shape === OTHER) return buildOther(live);
-    if (this.#view !== undefined && isInstance(live, shape)) return this.#standIn(undefined, live);
-    this.#count(live);
+    if (this.view !== undefined && isInstance(live, shape)) return this.standIn(undefined, live);
+    this.count(live);
     const items = flatten(live, shape);
-    this.#path.push(live);
+    this.path.push(live);
     for (let at = 0; at < items.length; ++at) items[at] = this.build(items[at]);
-    this.#path.pop();
-    return this.#remember(new Tree(shape, cut(items as Shadow[], strides[shape]!)), live);
+    this.path.pop();
+    return this.remember(new Tree(shape, cut(items as Shadow[], strides[shape]!)), live);
   }
 
-  #remember(tree: Tree, live: object): Tree {
-    if (this.#immutable) tree.live = live;
+  private remember(tree: Tree, live: object): Tree {
+    if (this.immutable) tree.live = live;
     return tree;
   }
 
   /** A value that reaches few objects on very many ways is not unrolled. */
-  #count(live: object): void {
-    this.#distinct.add(live);
-    if (++this.#visits > 1000 + 8 * this.#distinct.size) throw new Tangled();
+  private count(live: object): void {
+    this.distinct ??= new Set();
+    this.distinct.add(live);
+    if (++this.visits > 1000 + 8 * this.distinct.size) throw new Tangled();
   }
 
-  #standIn(old: Tree | undefined, live: object): Shadow {
-    if (old?.guard !== undefined && this.#guardHolds(old.guard, live)) return old;
-    const { value, guarded } = this.#view!(live);
+  private standIn(old: Tree | undefined, live: object): Shadow {
+    if (old?.guard !== undefined && this.guardHolds(old.guard, live)) return old;
+    const { value, guarded } = this.view!(live);
     if (value === live) {
       // Not one that has a stand-in: its own enumerable fields are what is stored.
-      return old === undefined ? this.#fields(live) : this.#updateTree(old, live, OBJECT);
+      return old === undefined ? this.fields(live) : this.updateTree(old, live, OBJECT);
     }
     const shadow = old === undefined ? this.build(value) : this.update(old, value);
     if (guarded && typeof shadow === 'object' && shadow?.kind === 'tree') {
-      this.#guards ??= new Comparer();
-      shadow.guard = { prototype: Object.getPrototypeOf(live), fields: this.#guards.#fields(live) };
+      this.guards ??= new Comparer({ lenient: true });
+      shadow.guard = { prototype: Object.getPrototypeOf(live), fields: this.guards.fields(live) };
     }
     return shadow;
   }
 
-  #guardHolds(guard: NonNullable<Tree['guard']>, live: object): boolean {
+  private guardHolds(guard: NonNullable<Tree['guard']>, live: object): boolean {
     if (Object.getPrototypeOf(live) !== guard.prototype) return false;
-    this.#guards ??= new Comparer();
-    return this.#guards.same(guard.fields, live);
+    this.guards ??= new Comparer({ lenient: true });
+    return this.guards.same(guard.fields, live);
   }
 
-  #fields(live: object): Tree {
-    this.#count(live);
+  private fields(live: object): Tree {
+    this.count(live);
     const items = flatten(live, OBJECT);
-    this.#path.push(live);
+    this.path.push(live);
     for (let at = 0; at < items.length; ++at) items[at] = this.build(items[at]);
-    this.#path.pop();
-    return this.#remember(new Tree(OBJECT, cut(items as Shadow[], 2)), live);
+    this.path.pop();
+    return this.remember(new Tree(OBJECT, cut(items as Shadow[], 2)), live);
   }
 
-  #updateContainer(old: Tree, live: object, shape: number): Shadow {
-    if (this.#view !== undefined && isInstance(live, shape)) return this.#standIn(old, live);
+  private updateContainer(old: Tree, live: object, shape: number): Shadow {
+    if (this.view !== undefined && isInstance(live, shape)) return this.standIn(old, live);
     if (shape !== old.shape) return this.build(live);
-    return this.#updateTree(old, live, shape);
+    return this.updateTree(old, live, shape);
   }
 
-  #updateTree(old: Tree, live: object, shape: number): Shadow {
-    if (this.#path.includes(live)) return this.build(live);
+  /** The commonest case, made short. */
+  private updatePlain(old: Tree, live: object): Tree {
+    this.path.push(live);
+    const tree = this.updateRecord(old, live as Record<string, unknown>, true);
+    this.path.pop();
+    if (this.immutable) tree.live = live;
+    return tree;
+  }
+
+  private updateTree(old: Tree, live: object, shape: number): Shadow {
+    if (this.path.includes(live)) return this.build(live);
     if (shape !== old.shape) return this.build(live);
-    this.#path.push(live);
+    this.path.push(live);
     const tree =
-      shape === ARRAY ? this.#updateArray(old, live as unknown[])
-      : shape === OBJECT ? this.#updateRecord(old, live as Record<string, unknown>)
-      : this.#realign(old, flatten(live, shape));
-    this.#path.pop();
-    return this.#remember(tree, live);
+      shape === ARRAY ? this.updateArray(old, live as unknown[])
+      : shape === OBJECT ? this.updateRecord(old, live as Record<string, unknown>, isPlain(live))
+      : this.realign(old, flatten(live, shape));
+    this.path.pop();
+    return this.remember(tree, live);
   }
 
   // In place and at the end first, since that is what states mostly do; anything else is aligned.
-  #updateArray(old: Tree, live: unknown[]): Tree {
-    const editor = new Editor(old);
+  private updateArray(old: Tree, live: unknown[]): Tree {
+    let editor: Editor | undefined;
     let at = 0;
     let changed = 0;
     for (let l = 0; l < old.leaves.length; ++l) {
       const { items } = old.leaves[l]!;
       for (let i = 0; i < items.length; ++i, ++at) {
-        if (at >= live.length) return this.#realign(old, live);
+        if (at >= live.length) return this.realign(old, live);
         const before = items[i];
         const after = this.update(before, live[at]);
         if (Object.is(before, after)) {
           changed = 0;
           continue;
         }
-        if (++changed > 1 && (l > 0 || items.length > 4)) return this.#realign(old, live);
-        editor.set(l, i, after);
+        if (++changed > 1 && (l > 0 || items.length > 4)) return this.realign(old, live);
+        (editor ??= new Editor(old)).set(l, i, after);
       }
     }
-    for (; at < live.length; ++at) editor.append(this.build(live[at]));
-    return editor.finish();
+    for (; at < live.length; ++at) (editor ??= new Editor(old)).append(this.build(live[at]));
+    return editor === undefined ? old : editor.finish();
   }
 
-  #updateRecord(old: Tree, live: Record<string, unknown>): Tree {
-    const editor = new Editor(old);
-    const plain = isPlain(live);
+  private updateRecord(old: Tree, live: Record<string, unknown>, plain: boolean): Tree {
+    const { leaves } = old;
+    let editor: Editor | undefined;
     let l = 0;
     let i = 0;
+    let items = leaves[0]!.items;
     for (const key in live) {
       if (!plain && !Object.hasOwn(live, key)) continue;
-      while (l < old.leaves.length && i === old.leaves[l]!.items.length) {
-        ++l;
+      while (i === items.length && l < leaves.length) {
         i = 0;
+        items = ++l < leaves.length ? leaves[l]!.items : noItems;
       }
-      if (l === old.leaves.length) {
-        editor.append(this.build(key), this.build(live[key]));
+      if (l === leaves.length) {
+        (editor ??= new Editor(old)).append(this.build(key), this.build(live[key]));
         continue;
       }
-      const { items } = old.leaves[l]!;
-      if (items[i] !== key) return this.#realign(old, flatten(live, OBJECT));
-      const after = this.update(items[i + 1], live[key]);
-      if (!Object.is(items[i + 1], after)) editor.set(l, i + 1, after);
+      if (items[i] !== key) return this.realign(old, flatten(live, OBJECT));
+      const before = items[i + 1];
+      const now = live[key];
+      // Most of what is looked at is the very text, number or flag it was.
+      if (before !== now) {
+        const after = this.update(before, now);
+        if (!Object.is(before, after)) (editor ??= new Editor(old)).set(l, i + 1, after);
+      } else if (now === 0 && !Object.is(before, now)) (editor ??= new Editor(old)).set(l, i + 1, now as Shadow);
       i += 2;
     }
-    const ended = l >= old.leaves.length - 1 && (l === old.leaves.length || i === old.leaves[l]!.items.length);
-    return ended ? editor.finish() : this.#realign(old, flatten(live, OBJECT));
+    if (l < leaves.length - 1 || (l === leaves.length - 1 && i < items.length)) {
+      return this.realign(old, flatten(live, OBJECT));
+    }
+    return editor === undefined ? old : editor.finish();
   }
 
-  #realign(old: Tree, live: readonly unknown[]): Tree {
+  private realign(old: Tree, live: readonly unknown[]): Tree {
     return align(this, old, live);
   }
 
-  #sameTree(old: Tree, live: object): boolean {
-    if (this.#immutable && old.live === live) return true;
+  private sameTree(old: Tree, live: object): boolean {
+    if (this.immutable && old.live === live) return true;
     const shape = shapeOf(live);
     if (shape === OTHER) return false;
-    if (this.#view !== undefined && isInstance(live, shape)) {
-      if (old.guard !== undefined) return this.#guardHolds(old.guard, live);
-      const { value } = this.#view(live);
+    if (this.view !== undefined && isInstance(live, shape)) {
+      if (old.guard !== undefined) return this.guardHolds(old.guard, live);
+      const { value } = this.view(live);
       if (value !== live) return this.same(old, value);
     }
-    if (shape !== old.shape || this.#path.includes(live)) return false;
-    this.#path.push(live);
+    if (shape !== old.shape || this.path.includes(live)) return false;
+    this.path.push(live);
     const same =
-      shape === OBJECT ? this.#sameRecord(old, live as Record<string, unknown>)
-      : this.#sameItems(old, shape === ARRAY ? (live as unknown[]) : flatten(live, shape));
-    this.#path.pop();
+      shape === OBJECT ? this.sameRecord(old, live as Record<string, unknown>)
+      : this.sameItems(old, shape === ARRAY ? (live as unknown[]) : flatten(live, shape));
+    this.path.pop();
     return same;
   }
 
-  #sameRecord(old: Tree, live: Record<string, unknown>): boolean {
-    const plain = isPlain(live);
+  private sameRecord(old: Tree, live: Record<string, unknown>): boolean {
+    const { leaves } = old;
+    // Walking over an instance's keys with for-in would look at its classes' too.
+    if (!isPlain(live)) return this.sameEntries(old, live, Object.keys(live));
     let l = 0;
     let i = 0;
+    let items = leaves[0]!.items;
     for (const key in live) {
-      if (!plain && !Object.hasOwn(live, key)) continue;
-      if (i === old.leaves[l]!.items.length) {
-        if (++l === old.leaves.length) return false;
+      if (i === items.length) {
+        if (++l === leaves.length) return false;
+        items = leaves[l]!.items;
         i = 0;
       }
-      const { items } = old.leaves[l]!;
       if (items[i] !== key && !this.same(items[i], key)) return false;
-      if (!this.same(items[i + 1], live[key])) return false;
+      const before = items[i + 1];
+      const now = live[key];
+      if ((before !== now || now === 0) && !this.same(before, now)) return false;
       i += 2;
     }
-    return l === old.leaves.length - 1 && i === old.leaves[l]!.items.length;
+    return l === leaves.length - 1 && i === items.length;
   }
 
-  #sameItems(old: Tree, live: readonly unknown[]): boolean {
+  private sameEntries({ leaves }: Tree, live: Record<string, unknown>, keys: readonly string[]): boolean {
+    let at = 0;
+    for (const { items } of leaves) {
+      if (2 * at + items.length > 2 * keys.length) return false;
+      for (let i = 0; i < items.length; i += 2, ++at) {
+        const key = keys[at]!;
+        if (items[i] !== key && !this.same(items[i], key)) return false;
+        const before = items[i + 1];
+        const now = live[key];
+        if ((before !== now || now === 0) && !this.same(before, now)) return false;
+      }
+    }
+    return at === keys.length;
+  }
+
+  private sameItems(old: Tree, live: readonly unknown[]): boolean {
     let at = 0;
     for (const { items } of old.leaves) {
       if (at + items.length > live.length) return false;

@@ -9,8 +9,7 @@
  */
 import { HoldfastError, rangeError, typeError } from '../errors';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
-import { sameBytes } from './bytes';
-import { buildWhole, Comparer, Tangled, type View } from './compare';
+import { buildWhole, Comparer, type CompareOptions, Tangled } from './compare';
 import { differences, type Difference } from './diff';
 import { PartStore } from './parts';
 import {
@@ -31,7 +30,6 @@ export { PartStore } from './parts';
 export { revive } from './revive';
 export type { Difference } from './diff';
 export type { Shadow } from './shadow';
-export type { View } from './compare';
 
 export interface CheckpointInfo {
   readonly id: string;
@@ -82,8 +80,8 @@ interface Line {
   /** Of the checkpoint `next - 1`: it is built on once that is found stored. */
   shadow: Shadow;
   hasShadow: boolean;
-  /** Its root: were another thread first with this number, the stored one differs. */
-  root: Uint8Array;
+  /** As it was put into its batch. */
+  record: CheckpointRecord | undefined;
 }
 
 const rememberedLines = 64;
@@ -118,13 +116,15 @@ export class CheckpointStore {
     checkOwner(owner);
     checkLabel(options.label);
     const line = this.#line(owner);
-    const shadow = compare(line.hasShadow ? line.shadow : undefined, line.hasShadow, value, options.immutable);
+    const baseRecord = line.record;
+    const shadow = compare(line.hasShadow ? line.shadow : undefined, line.hasShadow, value, options);
     const { root, bytes } = this.#parts.write(batch, line.family, shadow);
     const key = { owner, sequence: line.next };
     const base = line.base < 0 ? undefined : { owner, sequence: line.base };
     const parent = options.parent ?? (base && idOf(base));
     const info = this.#add(batch, line, key, { root, bytes, label: options.label, parent });
-    if (base !== undefined) batch.requirePresent(this.#records, base);
+    // Refused when it was pruned since, and when another thread was first with its number.
+    if (base !== undefined) batch.requireEqual(this.#records, base, baseRecord!);
     line.shadow = shadow;
     line.hasShadow = true;
     return info;
@@ -291,7 +291,7 @@ export class CheckpointStore {
     const record: CheckpointRecord = { family: line.family, at: Date.now(), ...parts };
     batch.requireAbsent(this.#records, key).put(this.#records, key, record);
     line.next = key.sequence + 1;
-    line.root = parts.root;
+    line.record = record;
     return infoOf(key, record);
   }
 
@@ -300,9 +300,7 @@ export class CheckpointStore {
     const line = this.#lines.get(owner);
     if (line !== undefined) {
       const built = line.next - 1;
-      const stored = line.hasShadow ? this.#records.get({ owner, sequence: built }) : undefined;
-      const newest = !this.#records.has({ owner, sequence: line.next });
-      if (stored !== undefined && newest && sameBytes(stored.root, line.root)) {
+      if (line.record !== undefined && this.#records.has({ owner, sequence: built })) {
         line.base = built;
         line.known = true;
         return line;
@@ -324,6 +322,7 @@ export class CheckpointStore {
       line.next = Math.max(line.next, key.sequence + 1);
       line.shadow = this.#parts.read(record.family, record.root);
       line.hasShadow = true;
+      line.record = record;
     }
     this.#lines.delete(owner);
     this.#lines.set(owner, line);
@@ -346,18 +345,12 @@ export class CheckpointStore {
   }
 }
 
-const noLine: Line = { family: 0, known: false, base: -1, next: 0, shadow: undefined, hasShadow: false, root: new Uint8Array() };
+const noLine: Line = { family: 0, known: false, base: -1, next: 0, shadow: undefined, hasShadow: false, record: undefined };
 
 /** The shadow of `value`, sharing with `old` what is unchanged. */
-export function compare(
-  old: Shadow,
-  hasOld: boolean,
-  value: unknown,
-  immutable?: boolean,
-  view?: View,
-): Shadow {
+export function compare(old: Shadow, hasOld: boolean, value: unknown, options: CompareOptions = {}): Shadow {
   try {
-    const comparer = new Comparer({ immutable, view });
+    const comparer = new Comparer(options);
     return hasOld ? comparer.update(old, value) : comparer.build(value);
   } catch (error) {
     if (error instanceof Tangled) return buildWhole(old, value);

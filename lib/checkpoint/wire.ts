@@ -76,7 +76,9 @@ export class Writer {
   text(value: string): void {
     const { length } = value;
     this.reserve(3 * length + 10);
-    if (length < 64 && this.#ascii(value)) return;
+    if (length < 64) {
+      if (this.#ascii(value)) return;
+    } else if (this.#oneByteEach(value)) return;
     if (!isWellFormed(value)) {
       this.byte(tags.text16);
       this.varint(2 * length);
@@ -87,6 +89,16 @@ export class Writer {
     this.byte(tags.text);
     this.varint(bytes);
     this.at += this.buffer.write(value, this.at, 'utf8');
+  }
+
+  /** Long text is mostly ASCII, which is known by its length in UTF-8. */
+  #oneByteEach(value: string): boolean {
+    const start = this.at;
+    this.buffer[this.at++] = tags.text;
+    this.varint(value.length);
+    const written = this.buffer.write(value, this.at, 'utf8');
+    this.at = written === value.length ? this.at + written : start;
+    return this.at !== start;
   }
 
   #ascii(value: string): boolean {
