@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -66,10 +67,13 @@ Status PoolImpl::clean_segment(const LogSegment& victim) {
       }
       return true;
     });
+    if (moves.bytes() >= kMoveBytes) reach(TestPoint::kMovesGathered);
     if (moves.bytes() >= kMoveBytes) HOLDFAST_TRY(move_live(&moves, &origins));
     at += frame.header.bytes;
   }
+  if (moves.count() > 0) reach(TestPoint::kMovesGathered);
   if (moves.count() > 0) HOLDFAST_TRY(move_live(&moves, &origins));
+  reach(TestPoint::kCleaned);
   std::lock_guard append(append_mutex_);
   LogSegment* now = segments_.find(victim.segment.offset);
   if (!now) return {};
@@ -96,7 +100,8 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
       at += origin.bytes();
       std::shared_lock guard(index_.lock);
       auto found = index_.view.find(bytes_of(raw + sizeof header, header.key_bytes), Overlay::kLatest);
-      if (found.is_ok() && found->has_value() && **found == origin) still.add_encoded(raw, origin.bytes());
+      const bool same = found.is_ok() && found->has_value() && **found == origin;
+      if (same || planted(PlantedBug::kMoveNotCompared)) still.add_encoded(raw, origin.bytes());
     }
     if (still.count() > 0) {
       HOLDFAST_TRY(append_record(&still, FrameKind::kMove, Purpose::kCleaner));

@@ -1,6 +1,7 @@
 // The thread that decides when to fold, merge, clean, and give back. It is woken by commits and otherwise looks round a few times
 // a second while there is something left to tidy.
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -28,9 +29,19 @@ void PoolImpl::maintenance_main() {
     if (failed_.load(std::memory_order_acquire)) {
       answer_waiters(space_asked().first, false);
     } else {
-      maintenance_turn();
+      std::lock_guard guard(maintenance_mutex_);
+      maintenance_turn(monotonic_ms() - last_commit_ms_.load(std::memory_order_relaxed) > kIdleMs);
     }
   }
+}
+
+void PoolImpl::maintain(bool idle) {
+  if (usable().is_ok()) {
+    std::unique_lock queue(queue_mutex_);
+    commit_queued(&queue, std::exchange(eventual_armed_, false));
+  }
+  std::lock_guard guard(maintenance_mutex_);
+  if (usable().is_ok()) maintenance_turn(idle);
 }
 
 // The newest request for space, and how many bytes the waiting commits want at most.
@@ -47,8 +58,7 @@ void PoolImpl::answer_waiters(uint64_t asked, bool found) {
   space_changed_.notify_all();
 }
 
-void PoolImpl::maintenance_turn() {
-  std::lock_guard guard(maintenance_mutex_);
+void PoolImpl::maintenance_turn(bool idle) {
   // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered in index_damaged_), or have
   // already failed the pool: the next commit reports them.
   bool fold_due = false, low = false;
@@ -72,7 +82,6 @@ void PoolImpl::maintenance_turn() {
   } else if (wasteful(3)) {
     tidy_log();
   }
-  const bool idle = monotonic_ms() - last_commit_ms_.load(std::memory_order_relaxed) > kIdleMs;
   if (idle && index_.view.runs.size() > 1) (void)merge_runs(0, index_.view.runs.size(), true).is_ok();
   prepare_spare();
 }
@@ -97,7 +106,7 @@ bool PoolImpl::wasteful(uint64_t one_in) {
     log += s.segment.bytes;
     dead += s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
   }
-  return log >= 4 * kMiB && dead * one_in > log;
+  return log >= std::min(4 * kMiB, 8 * log_segment_bytes()) && dead * one_in > log;
 }
 
 // A log segment ready before it is needed: on a disk it must be zeroed first, which no commit should wait for.
@@ -122,6 +131,11 @@ Status PoolImpl::wait_for_space(uint64_t bytes) {
     std::lock_guard append(append_mutex_);
     wanted = reserve_bytes() + 2 * log_segment_bytes() + bytes;
   }
+  if (!options_.background) {
+    const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);  // held: a test commits in the middle of a turn
+    if (!turn || !usable().is_ok()) return Status(Code::kPoolFull, "");
+    return reclaim(wanted) ? Status() : Status(Code::kPoolFull, "");
+  }
   std::unique_lock guard(space_mutex_);
   const uint64_t ticket = ++space_asked_;
   space_wanted_ = std::max(space_wanted_, wanted);
@@ -136,6 +150,11 @@ void PoolImpl::throttle() {
   for (int i = 0; i < 2000; i++) {
     const uint64_t tail = tail_operations_.load(std::memory_order_relaxed);
     if (tail < kThrottleFactor * options_.fold_operations || closing_.load()) return;
+    if (!options_.background) {
+      const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);
+      if (turn && usable().is_ok()) maintenance_turn(false);
+      return;
+    }
     wake_maintenance();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
@@ -148,8 +167,13 @@ Status PoolImpl::compact() {
   HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
   for (int round = 0; round < 1000; round++) {
     const uint64_t before = segments_cleaned_.load();
-    const auto victims = choose_victims(8 * kMiB);
-    for (const LogSegment& victim : victims) HOLDFAST_TRY(clean_segment(victim));
+    Status cleaned;
+    for (const LogSegment& victim : choose_victims(std::min(8 * kMiB, medium_->space().free / 2))) {
+      cleaned = clean_segment(victim);
+      if (!cleaned.is_ok()) break;
+    }
+    // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
+    if (!cleaned.is_ok() && cleaned.code() != Code::kPoolFull && cleaned.code() != Code::kDiskFull) return cleaned;
     HOLDFAST_TRY(run_fold(false));
     give_back();
     if (segments_cleaned_.load() == before || !wasteful(8)) break;

@@ -2,6 +2,7 @@
 
 #include "engine/pool.h"
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -43,7 +44,7 @@ Result<std::shared_ptr<Pool>> Pool::open_on(OpenedMedium&& medium, const std::st
     pool->abandon();
     return recovered;
   }
-  pool->start_threads();
+  if (options.background) pool->start_threads();
   return std::static_pointer_cast<Pool>(pool);
 }
 
@@ -90,10 +91,11 @@ Status PoolImpl::close() {
 Status PoolImpl::finish() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(wait_durable(appended_epoch_.load()));
-  Status folded = run_fold(false);
+  Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : run_fold(false);
   if (!folded.is_ok()) return folded.code() == Code::kPoolFull || folded.code() == Code::kDiskFull ? Status() : std::move(folded);
-  if (index_.view.frozen || index_.view.active->entries() > 0) folded = run_fold(false);
-  if (!folded.is_ok() || index_.view.frozen || index_.view.active->entries() > 0) return {};
+  if (!planted(PlantedBug::kCleanMarkWithTail) && (index_.view.frozen || index_.view.active->entries() > 0)) folded = run_fold(false);
+  const bool tail = index_.view.frozen || index_.view.active->entries() > 0;
+  if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};
   RootWords root = root_;
   root.clean = 1;
   return medium_->set_root(root.to_root());

@@ -83,6 +83,7 @@ class PoolImpl final : public Pool {
   Status compact() override;
   PoolStats stats() const override;
   Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) override;
+  void maintain(bool idle) override;
   Status close() override;
 
   // ── for Reader, Snapshot and RangeIterator
@@ -109,12 +110,13 @@ class PoolImpl final : public Pool {
   // commit.cc — under append_mutex_ unless said otherwise
   Status check_conditions(const Batch::Impl& batch);
   Status append_record(RecordBuffer* record, FrameKind kind, Purpose purpose);  // places, applies; sets epoch_
-  Status make_room(uint64_t operations_bytes, Purpose purpose, std::vector<Segment>* fresh);
+  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
   Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
-  Result<Receipt> with_space(uint64_t bytes, const std::function<Result<Receipt>()>& attempt);
+  Result<Receipt> with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt);
+  uint64_t space_for(const RecordBuffer& record);         // not under append_mutex_
   Status wait_for_space(uint64_t bytes);                  // not under append_mutex_
   void throttle();                          // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
@@ -129,6 +131,7 @@ class PoolImpl final : public Pool {
 
   // committer.cc
   void committer_main();
+  void commit_queued(std::unique_lock<std::mutex>* queue_guard, bool barrier_due);
   void run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& group);
   size_t append_plain(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>* waiting, Group* group);
   void complete(Group* group);
@@ -156,7 +159,7 @@ class PoolImpl final : public Pool {
 
   // maintenance.cc
   void maintenance_main();
-  void maintenance_turn();
+  void maintenance_turn(bool idle);       // under maintenance_mutex_
   bool fold_is_due() const;
   void wake_maintenance();
   bool wasteful(uint64_t one_in);
