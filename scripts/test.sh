@@ -42,7 +42,7 @@ run_counted() {
 
 simulator() {
   printf 'test: crash simulator\n'
-  run_counted crash "$results/simulator.log" build-native/crash_simulator
+  run_counted summary "$results/simulator.log" build-native/crash_simulator
 }
 
 sanitizers() {
@@ -60,11 +60,29 @@ typescript_tests() {
   add $counts
 }
 
+# Crash states of the real media (docs/testing.md), with what native_tests has built.
+crash_states() {
+  printf 'test: crash states of the real media\n'
+  run_counted summary "$results/crash-states.log" build-native/crash/crash_explorer
+}
+
+# In guests of qemu, on what scripts/build.sh and native_tests have built. Says itself why where it cannot run.
+guest_tests() {
+  printf 'test: guests whose power is cut\n'
+  node test/vm/run.mjs </dev/null 2>&1
+  local code=$? counts
+  counts=$(node scripts/count-tests.mjs vm build-vm/results.json "$code") || { broken 'the guest tests died'; return; }
+  # shellcheck disable=SC2086
+  add $counts
+}
+
 mkdir -p "$results"
 bash scripts/setup.sh --tests || { broken 'setup failed'; finish; }
 bash scripts/build.sh || { broken 'the package does not build'; finish; }
 native_tests
 simulator
+crash_states
 sanitizers
 typescript_tests
+guest_tests
 finish
