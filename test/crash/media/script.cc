@@ -105,6 +105,10 @@ Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) 
     w.commits(4, segment / (2 * 60 * kKiB), 60 * kKiB, 6).large(900, 400 * kKiB).plain(K::kFold).remove(900).plain(K::kPause);
     w.large(901, 350 * kKiB).remove(901).plain(K::kFold).plain(K::kFold);
     w.commits(3, segment / (2 * 60 * kKiB), 60 * kKiB, 6).plain(K::kClose);
+  } else if (name == "reuse") {  // log segments that were emptied are used again
+    w.plain(K::kOpen).commits(6, segment / (2 * 60 * kKiB), 60 * kKiB, 6).large(900, 400 * kKiB).plain(K::kFold).remove(900);
+    w.large(901, 350 * kKiB).remove(901).plain(K::kPause).plain(K::kFold).plain(K::kFold).plain(K::kFocus);
+    w.commits(4, segment / (2 * 60 * kKiB), 60 * kKiB, 6).plain(K::kClose);
   } else if (name == "close") {
     w.plain(K::kOpen).commits(4, 2, 200, 8).plain(K::kFocus).plain(K::kClose).plain(K::kOpen).commits(2, 1, 200, 8).plain(K::kClose);
     w.plain(K::kOpen).plain(K::kClose);
