@@ -49,7 +49,7 @@ const std::vector<Control>& controls() {
       {"torn-record-accepted", {"batch"}, true, true},
       {"root-before-fold", {"fold", "merge"}, false, true},
       {"clean-mark-with-tail", {"close", "fold"}, true, true},
-      {"released-before-fold", {"reuse", "segments"}, true, true},
+      {"released-before-fold", {"reuse"}, true, true},
       {"large-barrier-left-out", {"large"}, true, true},
   };
   return all;
