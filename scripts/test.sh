@@ -69,11 +69,7 @@ crash_states() {
 # In guests of qemu, on what scripts/build.sh and native_tests have built. Says itself why where it cannot run.
 guest_tests() {
   printf 'test: guests whose power is cut\n'
-  node test/vm/run.mjs </dev/null 2>&1
-  local code=$? counts
-  counts=$(node scripts/count-tests.mjs vm build-vm/results.json "$code") || { broken 'the guest tests died'; return; }
-  # shellcheck disable=SC2086
-  add $counts
+  run_counted summary "$results/vm.log" node test/vm/run.mjs
 }
 
 mkdir -p "$results"
