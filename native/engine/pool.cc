@@ -2,6 +2,7 @@
 
 #include "engine/pool.h"
 
+#include "base/test_points.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -73,6 +74,7 @@ Status PoolImpl::close() {
     closed_.store(true, std::memory_order_release);
   }
   space_round_done(false);
+  HOLDFAST_POINT("close.before_medium");
   medium_->close();
   return ended;
 }
@@ -87,6 +89,7 @@ Status PoolImpl::finish() {
   if (!folded.is_ok() || index_.view.frozen || index_.view.active->entries() > 0) return {};
   RootWords root = root_;
   root.clean = 1;
+  HOLDFAST_POINT("close.before_clean_mark");
   return medium_->set_root(root.to_root());
 }
 

@@ -88,6 +88,8 @@ class PoolImpl final : public Pool {
   // ── for Reader, Snapshot and RangeIterator
   Status usable() const;     // kClosed, kFailed, or ok
   Status read_operation_at(Place place, Bytes key, OperationView* out) const;
+  Status sound() const;      // asked after bytes were read: kFailed if the mapping has failed meanwhile
+  Status blame(Status status) const;  // the same instead of `status`, or `status`
   IndexState& index() { return index_; }
   const Medium& medium() const { return *medium_; }
   Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive

@@ -7,6 +7,7 @@
 // What tells a torn tail from damage: every frame says how far behind it the durable epoch was. If behind the first invalid frame
 // lies a valid one that was written when the invalid one's epoch was already durable, an acknowledged record is damaged: kCorrupt.
 
+#include "base/test_points.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -187,12 +188,15 @@ Status PoolImpl::replay() {
   visible_epoch_ = epoch_;
   appended_epoch_ = epoch_;
   durable_epoch_ = epoch_;
+  HOLDFAST_POINT("open.before_adopt");
   HOLDFAST_TRY(medium_->adopt(held));
+  HOLDFAST_POINT("open.before_root");
 
   root_.incarnation++;
   root_.clean = 0;
   log_.resume(tail.head(), tail.sequence(), tail.position(), tail.position() == tail.head().offset, root_.incarnation);
   Status set = medium_->set_root(root_.to_root());
+  HOLDFAST_POINT("open.after_root");
   return set.is_ok() ? Status() : fail(std::move(set));
 }
 

@@ -1,7 +1,7 @@
 // The medium on libpmemobj: opening and creating. See pmem_device.h for what an open one does.
 //
-// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability; after
-// an unclean end a child that opens a copy; only then libpmemobj in this process. Creating: under a temporary name,
+// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability;
+// a child that opens a copy; only then libpmemobj in this process. Creating: under a temporary name,
 // libpmemobj's structures, our front with the superblocks last, sync, rename without replacing, sync of the folder. A
 // crash before the rename leaves a temporary file and no pool. Device DAX has no names: there the superblocks, written
 // last, are what makes it a pool.
@@ -159,16 +159,15 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
     return Status(Code::kOutOfRange, "the pool " + path + " was made with size " + std::to_string(found.pool_bytes) +
                                          ", not " + std::to_string(options.size));
   }
-  if (!found.front.closed) {
-    const std::string program = pmem_probe_program();
-    // Without the program (an addon moved by itself) the choice is to lose the pool to its owner or to trust
-    // libpmemobj after a crash, which it is made for; what is lost is the protection against damage. Said aloud.
-    if (program.empty()) {
-      found.durability.reason += "; opened after an unclean end without the check in a child process, because "
-                                 "holdfast_pmem_probe is not beside the addon";
-    } else {
-      HOLDFAST_TRY(probe_pool_in_child(program, path, pmem_probe_limit_ms(found.pool_bytes)));
-    }
+  // After a clean end too: a byte may have been damaged since, and libpmemobj dies of it as readily.
+  const std::string program = pmem_probe_program();
+  // Without the program (an addon moved by itself) the choice is to lose the pool to its owner or to trust libpmemobj;
+  // what is lost is the protection against damage. Said aloud.
+  if (program.empty()) {
+    found.durability.reason += "; opened without the check in a child process, because holdfast_pmem_probe is not "
+                               "beside the addon";
+  } else {
+    HOLDFAST_TRY(probe_pool_in_child(program, path, pmem_probe_limit_ms(found.pool_bytes)));
   }
   PMEMobjpool* pool = pmemobj_open(path.c_str(), kPmemLayoutName);
   if (pool == nullptr) return open_error(path, errno);
