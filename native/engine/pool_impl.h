@@ -9,6 +9,7 @@
 //   maintenance.cc   the thread that decides when to fold, compact and clean
 //   reader.cc        snapshots, point reads, ranges
 //   check.cc         reads everything and says what is damaged
+//   check_log.cc     the part of it that no read would notice
 //
 // Locks, in the order they are taken: maintenance_mutex_ > append_mutex_ > index_.lock > the pins' mutex. barrier_mutex_ and
 // queue_mutex_ are leaves. No lock is held while user code runs, except index_.lock shared inside RangeIterator's `each`.
@@ -107,6 +108,9 @@ class PoolImpl final : public Pool {
   Status read_fold(FoldBlock* block);
   Status begin_new_pool();
   Status replay();
+
+  // check_log.cc
+  void check_log(CheckReport* report, const std::function<bool()>& aborted);
 
   // commit.cc — under append_mutex_ unless said otherwise
   Status check_conditions(const Batch::Impl& batch);

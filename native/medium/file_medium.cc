@@ -158,6 +158,18 @@ Status FileMedium::set_root(const Root& root) {
   return {};
 }
 
+// From the file, not through the mapping: a page that cannot be read is an error here, not a signal.
+void FileMedium::check(const std::function<void(const std::string& damage)>& report) const {
+  const std::lock_guard<std::mutex> no_root_changes(root_mutex_);
+  std::string head(kSegmentsOffset, '\0');
+  size_t got = 0;
+  if (const int error = file_.read_at(0, head.data(), head.size(), &got)) {
+    return report(file_error(error, "the pool's first pages cannot be read").message());
+  }
+  head.resize(got);
+  for (const std::string& damage : front_damages(head, secret_)) report(damage);
+}
+
 Status FileMedium::adopt(const std::vector<Segment>& held) {
   if (!usable()) return refusal();
   const std::lock_guard<std::mutex> lock(space_mutex_);

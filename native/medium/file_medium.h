@@ -48,6 +48,7 @@ class FileMedium final : public Medium {
   const uint8_t* view() const override { return view_; }
   uint64_t view_end() const override { return end_.load(std::memory_order_acquire); }
   bool failed() const override { return state_.load(std::memory_order_acquire) == State::kFailed || guard_.failed(); }
+  void check(const std::function<void(const std::string& damage)>& report) const override;
   const MediumInfo& info() const override { return info_; }
   MediumSpace space() const override;
   void close() override;
@@ -85,7 +86,7 @@ class FileMedium final : public Medium {
   // could be told success before the first has marked the pool failed. (Parallel syncs do not merge in the kernel
   // anyway.)
   std::mutex sync_mutex_;
-  std::mutex root_mutex_;
+  mutable std::mutex root_mutex_;
   ChosenRoot root_;
 };
 

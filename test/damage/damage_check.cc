@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/pool.h"
+#include "engine/salvage.h"
 #if __has_include("base/test_hooks.h")
 #include "base/test_hooks.h"
 #define HOLDFAST_CAN_PLANT
@@ -35,6 +36,8 @@ class Asking {
 #ifdef HOLDFAST_CAN_PLANT
     if (question_.control.rfind("plant:", 0) == 0) planted_bug = planted_bug_named(question_.control.c_str() + 6);
 #endif
+    if (question_.seed % 4 == 1) save();
+    if (wrong_) return Verdict::kWrong;
     PoolOptions options;
     options.medium.create = CreateMode::kNever;
     options.fold_operations = 2000;
@@ -178,6 +181,57 @@ class Asking {
     if (given < least) wrong("the range gives " + std::to_string(given) + " entries, not " + std::to_string(least));
   }
 
+  // Everything far enough from the damage must come through; what comes through must be right, or, where the damage has hit the
+  // newest version and no index could tell, an older one.
+  void save() {
+    const std::string to = question_.path + ".saved";
+    PoolOptions options;
+    options.medium.choice = MediumChoice::kFile;
+    auto report = salvage(question_.path, to, options, nullptr, nullptr);
+    if (!report.is_ok()) {
+      if (report.status().code() != Code::kNotAPool) wrong("salvage: " + report.status().message());
+      return;
+    }
+    options.medium.create = CreateMode::kNever;
+    auto opened = Pool::open(to, options);
+    if (!opened.is_ok()) return wrong("what was saved does not open: " + opened.status().message());
+    const char* const sources[] = {"index", "log", "checksums"};
+    *words_ += std::string("salvage by ") + sources[static_cast<int>(report->source)] + ": " + std::to_string(report->entries) +
+               " saved, " + std::to_string(report->lost) + " lost, " + std::to_string(report->unconfirmed) + " unconfirmed; ";
+    for (const auto& [key, entry] : question_.pool.entries) check_saved(**opened, *report, key, entry);
+    (void)(*opened)->close().is_ok();
+  }
+
+  void check_saved(Pool& saved, const SalvageReport& report, const std::string& key, const Entry& entry) {
+    auto reader = saved.read(nullptr);
+    auto found = reader.is_ok() ? reader->find(key) : Result<std::optional<FoundValue>>(std::move(reader.status()));
+    if (!found.is_ok()) return wrong("what was saved cannot be read: " + found.status().message());
+    const bool near = near_damage(entry);
+    if (!found->has_value() || question_.control == "salvage-forgets") {
+      if (!near) wrong("salvage has lost " + key.substr(4) + ", which is not damaged");
+      return;
+    }
+    std::string value((*found)->size, '\0');
+    if (!reader->copy(**found, reinterpret_cast<uint8_t*>(value.data())).is_ok()) return wrong("what was saved cannot be read");
+    const bool sure = report.source == SalvageSource::kIndex && report.unconfirmed == 0 && report.gaps.empty();
+    if (value != entry.value && !(near && !sure && was_once(entry, value)) && !may_be_torn(entry)) {
+      wrong("salvage gives a wrong value for " + key.substr(4));
+    }
+  }
+
+  // Damage to a frame costs those of its operations that nothing else refers to.
+  bool near_damage(const Entry& entry) const {
+    constexpr uint64_t kNear = 4096;
+    std::vector<Range> places = entry.places;
+    for (const Range& place : question_.pool.commits[entry.commit].places) places.push_back(place);
+    for (const Range& place : places) {
+      for (const Range& damaged : question_.damaged) {
+        if (damaged.meets({place.begin - std::min(kNear, place.begin), place.end + kNear})) return true;
+      }
+    }
+    return false;
+  }
+
   void check(Pool& pool) {
     auto report = pool.check(nullptr, nullptr);
     if (!report.is_ok()) return void(acceptable(report.status(), "check"));
@@ -228,7 +282,7 @@ class Asking {
 Verdict ask(const Question& question, std::string* words) { return Asking(question, words).run(); }
 
 std::vector<std::string> controls() {
-  std::vector<std::string> all{"wrong-value", "blind-check"};
+  std::vector<std::string> all{"wrong-value", "blind-check", "salvage-forgets"};
 #ifdef HOLDFAST_CAN_PLANT
   all.push_back("plant:checksum-not-checked");
 #endif

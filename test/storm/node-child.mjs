@@ -36,8 +36,9 @@ function valueOf(id, length) {
 }
 
 function describe(value) {
-  const [id, length] = value.subarray(0, 60).toString('latin1').split(':');
-  return valueOf(id ?? '', Number(length)).equals(value) ? `${id}:${length}` : 'DAMAGED';
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  const [id, length] = bytes.subarray(0, 60).toString('latin1').split(':');
+  return valueOf(id || '?', Number(length) || 0).equals(bytes) ? `${id}:${length}` : 'DAMAGED';
 }
 
 function openPool(path, medium) {
