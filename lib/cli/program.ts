@@ -11,6 +11,7 @@ import { addGet } from './commands/get';
 import { addInfo } from './commands/info';
 import { addLs } from './commands/ls';
 import { addReplay } from './commands/replay';
+import { addSalvage } from './commands/salvage';
 import { EXIT, Output } from './output';
 
 const EXIT_CODES = `
@@ -34,7 +35,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .showHelpAfterError('(holdfast --help lists what there is)')
     .exitOverride();
   const finish: Finish = (value) => (code = value);
-  for (const add of [addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck]) add(program, finish);
+  for (const add of [addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck, addSalvage]) add(program, finish);
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {

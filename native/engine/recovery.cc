@@ -27,10 +27,17 @@ class Tail {
     mark();
   }
 
+  // Is the place where the fold says that the tail begins one where it can begin?
+  Status begins_well() const {
+    if (segment_.bytes == 0) return Status(Code::kCorrupt, "the fold names a log segment it does not list");
+    if (position_ >= segment_.offset && position_ <= segment_.end() && position_ % kFrameAlign == 0) return {};
+    return Status(Code::kCorrupt, "the fold says that the log goes on at offset " + std::to_string(position_) +
+                                      ", which is outside of its log segment");
+  }
+
   // Calls `each(frame)` for every frame of a whole record, in order, and `linked(segment, sequence)` for each new segment.
   template <typename Each, typename Linked>
   Status walk(Each&& each, Linked&& linked) {
-    if (segment_.bytes == 0) return Status(Code::kCorrupt, "the fold names a log segment it does not list");
     std::vector<FrameView> parts;
     std::vector<std::pair<Segment, uint64_t>> links;
     while (true) {
@@ -160,6 +167,7 @@ Status PoolImpl::replay() {
 
   const LogReader reader(*medium_, secret_);
   Tail tail(reader, folded_);
+  HOLDFAST_TRY(tail.begins_well());
   epoch_ = folded_.epoch;
   if (!root_.clean) {
     HOLDFAST_TRY(tail.walk(

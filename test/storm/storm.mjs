@@ -10,7 +10,6 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
@@ -102,6 +101,7 @@ class Lane {
     const found = new Map();
     // A line without its end was never finished; what it says had not begun.
     let rest = '';
+    let met = 0;
     child.stdout.setEncoding('utf8').on('data', (chunk) => {
       const lines = (rest + chunk).split('\n');
       rest = lines.pop();
@@ -116,7 +116,7 @@ class Lane {
           if (line[0] === 'A') this.commits += 1;
           this.model.hear(line);
         }
-        if (line[0] === when.after) kill(when.ms);
+        if (line[0] === when.after && ++met >= (when.nth ?? 1)) kill(when.ms);
       }
     });
   }
@@ -125,7 +125,7 @@ class Lane {
     const dice = this.random(10);
     if (dice < 2) return { after: 'O', ms: this.random(12) };
     if (dice < 3) return { after: 'C', ms: this.random(6) };
-    return { after: 'R', ms: this.random(50) };
+    return { after: 'A', nth: 1 + Math.floor(this.random(80)), ms: this.random(4) };
   }
 
   /** Random kills until there were `count`; a last process looks, and closes in order. */

@@ -10,7 +10,7 @@ import { scratchFolder } from '../helpers/scratch';
 
 const folder = scratchFolder('cli');
 const path = join(folder, 'some.holdfast');
-const commands = ['demo', 'replay', 'info', 'doctor', 'ls', 'get', 'check'];
+const commands = ['demo', 'replay', 'info', 'doctor', 'ls', 'get', 'check', 'salvage'];
 
 beforeAll(async () => {
   await using pool = await open(path, { medium: 'file' });
