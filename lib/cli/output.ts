@@ -51,24 +51,34 @@ export class Output {
 
   /** Printed by every command that opens a pool. */
   place(pool: { path: string; medium: Medium; class: DurabilityClass; reason: string }): void {
-    const survives = pool.class === 'power' ? 'survives power loss' : 'survives the death of the process only';
+    const survives =
+      pool.class === 'power' ? 'survives power loss' : 'survives the death of the process only';
     const colour = pool.class === 'power' ? pc.green : pc.yellow;
-    this.line(`${pc.bold(pool.path)}  medium ${pool.medium}, durability class ${colour(pool.class)} (${survives})`);
+    this.line(
+      `${pc.bold(pool.path)}  medium ${pool.medium}, durability class ${colour(pool.class)} (${survives})`,
+    );
     this.line(pc.dim(`  ${pool.reason}`));
   }
 
   progress(format: string, total: number): Progress {
     if (this.json || !process.stderr.isTTY) return { update: () => {}, stop: () => {} };
-    const bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true });
+    const bar = new SingleBar({
+      format,
+      stream: process.stderr,
+      hideCursor: true,
+      clearOnComplete: true,
+    });
     bar.start(total, 0);
     return { update: (value, fields) => bar.update(value, fields), stop: () => bar.stop() };
   }
 
   /** Returns the exit code. */
   error(error: unknown): number {
-    const message = error instanceof Error ? error.message : String(error);
+    const text = error instanceof Error ? error.message : String(error);
     const code = (error as { code?: unknown } | null)?.code;
     const name = typeof code === 'string' ? code : 'ERR_UNEXPECTED';
+    // Errors of the system begin with their code already.
+    const message = text.startsWith(`${name}: `) ? text.slice(name.length + 2) : text;
     if (this.json) this.value({ error: { code: name, message } });
     else process.stderr.write(`${pc.red(name)}: ${message}\n`);
     return name === 'ERR_HOLDFAST_INVALID_ARGUMENT' ? EXIT.usage : EXIT.failed;
@@ -76,9 +86,21 @@ export class Output {
 }
 
 const QUIET_BORDERS = {
-  top: '', 'top-mid': '', 'top-left': '', 'top-right': '',
-  bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '',
-  left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '  ',
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
 };
 
 /** JSON has no place for some of what a value may hold. */
@@ -104,6 +126,7 @@ export function bytesText(bytes: number): string {
 export function readable(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const text = buffer.toString('utf8');
-  const plain = !/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) && Buffer.from(text).equals(buffer);
+  const plain =
+    !/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) && Buffer.from(text).equals(buffer);
   return plain ? text : `0x${buffer.toString('hex')}`;
 }

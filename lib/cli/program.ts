@@ -35,7 +35,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .showHelpAfterError('(holdfast --help lists what there is)')
     .exitOverride();
   const finish: Finish = (value) => (code = value);
-  for (const add of [addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck, addSalvage]) add(program, finish);
+  for (const add of [addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck, addSalvage])
+    add(program, finish);
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {

@@ -1,4 +1,7 @@
-/** Opens an existing pool for one command, says what it lives on, and closes it again whatever happens. */
+/**
+ * Opens an existing pool for one command, says what it lives on, and closes it again whatever
+ * happens.
+ */
 import { open } from '../index';
 import type { PoolCore } from '../types';
 import type { Output } from './output';

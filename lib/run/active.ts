@@ -1,6 +1,7 @@
 /**
- * Which runs are driven in this process (this thread of it), so that opening one twice by mistake is refused at once. Other
- * threads are not seen here: there the journal decides, and the driver that began last is the one that can record.
+ * Which runs are driven in this process (this thread of it), so that opening one twice by mistake
+ * is refused at once. Other threads are not seen here: there the journal decides, and the driver
+ * that began last is the one that can record.
  */
 import { realpathSync } from 'node:fs';
 
@@ -28,7 +29,8 @@ export function claim(pool: PoolCore, run: string): void {
 export function release(pool: PoolCore, run: string): void {
   const file = fileOf(pool);
   const runs = driven.get(file);
-  // After its pool was closed another object may have claimed the run; that claim is not ours to end.
+  // After its pool was closed another object may have claimed the run; that claim is not ours to
+  // end.
   if (runs?.get(run) !== pool) return;
   runs.delete(run);
   if (runs.size === 0) driven.delete(file);

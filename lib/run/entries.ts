@@ -1,14 +1,15 @@
 /**
- * What a run's journal is made of: shapes only. Every entry is written by one commit and never changed.
- * Times are milliseconds since 1970; durations (`ms`) are milliseconds.
+ * What a run's journal is made of: shapes only. Every entry is written by one commit and never
+ * changed. Times are milliseconds since 1970; durations (`ms`) are milliseconds.
  */
 import type { RunStatus, ToolSafety } from '../types';
 
 export const RUN_FORMAT = 1;
 
 /**
- * One per run; every commit of a run requires that it is still as its driver left it. `driver` rises by one whenever
- * somebody begins to drive the run, so a driver that was replaced can record nothing any more.
+ * One per run; every commit of a run requires that it is still as its driver left it. `driver`
+ * rises by one whenever somebody begins to drive the run, so a driver that was replaced can record
+ * nothing any more.
  */
 export interface RunHeader {
   readonly format: number;
@@ -45,7 +46,10 @@ export interface IntentEntry {
   readonly args: unknown;
 }
 
-/** Committed before a tool is called again. `intent` is the sequence number of the intent, here and below. */
+/**
+ * Committed before a tool is called again. `intent` is the sequence number of the intent, here and
+ * below.
+ */
 export interface AttemptEntry {
   readonly kind: 'attempt';
   readonly at: number;
@@ -53,7 +57,10 @@ export interface AttemptEntry {
   readonly attempt: number;
 }
 
-/** Committed when the tool threw. Only `neverHappened` decides anything; the text is for who reads the journal. */
+/**
+ * Committed when the tool threw. Only `neverHappened` decides anything; the text is for who reads
+ * the journal.
+ */
 export interface FailureEntry {
   readonly kind: 'failure';
   readonly at: number;
@@ -81,10 +88,4 @@ export interface EndEntry {
 }
 
 export type Entry =
-  | StartEntry
-  | StepEntry
-  | IntentEntry
-  | AttemptEntry
-  | FailureEntry
-  | ReceiptEntry
-  | EndEntry;
+  StartEntry | StepEntry | IntentEntry | AttemptEntry | FailureEntry | ReceiptEntry | EndEntry;

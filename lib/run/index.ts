@@ -1,8 +1,9 @@
 /**
  * The door of runs: begins a run, or continues it where it stopped.
  *
- * Beginning to drive is itself one commit. A crash before it leaves the run as it was; a crash after it leaves a run whose
- * former driver, should it still be alive somewhere, can record nothing any more.
+ * Beginning to drive is itself one commit. A crash before it leaves the run as it was; a crash
+ * after it leaves a run whose former driver, should it still be alive somewhere, can record nothing
+ * any more.
  */
 import { randomBytes } from 'node:crypto';
 
@@ -50,7 +51,12 @@ export function readJournal(
 
 async function begin(journals: Journals, id: string, input: unknown): Promise<DurableRun> {
   const header: RunHeader = { format: RUN_FORMAT, status: 'running', driver: 1 };
-  const start: StartEntry = { kind: 'start', at: Date.now(), uid: randomBytes(16).toString('hex'), input };
+  const start: StartEntry = {
+    kind: 'start',
+    at: Date.now(),
+    uid: randomBytes(16).toString('hex'),
+    input,
+  };
   const batch = journals.pool.batch();
   batch.requireAbsent(journals.headers, id).put(journals.headers, id, header);
   batch.put(journals.entries, { run: id, sequence: 0 }, start);
@@ -78,7 +84,8 @@ async function goOn(
   if (header.format !== RUN_FORMAT) {
     throw new HoldfastError(
       'ERR_HOLDFAST_NEWER_FORMAT',
-      `run ${JSON.stringify(id)} has journal format ${header.format}, this release reads ${RUN_FORMAT}. Update holdfast`,
+      `run ${JSON.stringify(id)} has journal format ${header.format}, this release reads ` +
+        `${RUN_FORMAT}. Update holdfast`,
     );
   }
   const start = journals.first(id);
@@ -86,13 +93,25 @@ async function goOn(
   if (input !== undefined && !isSame(start.input, input)) {
     throw divergedError(id, 'its input', show(start.input), show(input));
   }
-  const parts = { id, input: start.input, continued: true, uid: start.uid, state: journals.states.get(id) };
+  const parts = {
+    id,
+    input: start.input,
+    continued: true,
+    uid: start.uid,
+    state: journals.states.get(id),
+  };
   const released = () => release(journals.pool, id);
   if (header.status === 'finished') {
     released();
     const end = journals.last(id);
     if (end?.kind !== 'end') throw brokenError(id, 'no end');
-    return new DurableRun({ ...parts, kept: new Map(), writer: undefined, result: end.result, released });
+    return new DurableRun({
+      ...parts,
+      kept: new Map(),
+      writer: undefined,
+      result: end.result,
+      released,
+    });
   }
   const mine: RunHeader = { ...header, driver: header.driver + 1 };
   const batch = journals.pool.batch();

@@ -1,8 +1,9 @@
 /**
  * The journals of all runs of one pool, and the writer of one.
  *
- * Every transition of a run is ONE commit with two conditions: the header is as this driver left it, and the entry's key is
- * absent. A crash leaves the transition whole or not at all, and of two drivers only the last to begin can record anything.
+ * Every transition of a run is ONE commit with two conditions: the header is as this driver left
+ * it, and the entry's key is absent. A crash leaves the transition whole or not at all, and of two
+ * drivers only the last to begin can record anything.
  */
 import { HoldfastError } from '../errors';
 import type { Batch, Keyspace, PoolCore } from '../types';
@@ -21,8 +22,12 @@ export class Journals {
   readonly entries: Keyspace<EntryKey, Entry>;
   readonly states: Keyspace<string, unknown>;
   private constructor(readonly pool: PoolCore) {
-    // JSON, because a header is compared byte for byte: the text of the same fields in the same order is always the same.
-    this.headers = pool.keyspace<string, RunHeader>(HEADERS_KEYSPACE, { key: 'utf8', value: 'json' });
+    // JSON, because a header is compared byte for byte: the text of the same fields in the same
+    // order is always the same.
+    this.headers = pool.keyspace<string, RunHeader>(HEADERS_KEYSPACE, {
+      key: 'utf8',
+      value: 'json',
+    });
     this.entries = pool.keyspace<EntryKey, Entry>(JOURNAL_KEYSPACE, { key: entryKeyCodec });
     this.states = pool.keyspace<string, unknown>(STATES_KEYSPACE);
   }
@@ -44,7 +49,8 @@ export class Journals {
   }
 
   last(run: string): Entry | undefined {
-    for (const entry of this.entries.values({ ...entriesOf(run), reverse: true, limit: 1 })) return entry;
+    for (const entry of this.entries.values({ ...entriesOf(run), reverse: true, limit: 1 }))
+      return entry;
     return undefined;
   }
 
@@ -69,7 +75,9 @@ export class JournalWriter {
     this.#next = nextSequence;
   }
 
-  /** Takes the number of an entry that will be appended, for entries that contain their own number. */
+  /**
+   * Takes the number of an entry that will be appended, for entries that contain their own number.
+   */
   reserve(): number {
     return this.#next++;
   }
@@ -114,7 +122,8 @@ export class JournalWriter {
   private replacedError(cause?: unknown): HoldfastError {
     return new HoldfastError(
       'ERR_HOLDFAST_CONFLICT',
-      `run ${JSON.stringify(this.run)} was ended or is driven by somebody else since; nothing was recorded. Open it again`,
+      `run ${JSON.stringify(this.run)} was ended or is driven by somebody else since; ` +
+        'nothing was recorded. Open it again',
       { cause },
     );
   }

@@ -1,4 +1,7 @@
-/** What a journal says about each step of a run, looked up by the step's identity: its name and its occurrence. */
+/**
+ * What a journal says about each step of a run, looked up by the step's identity: its name and its
+ * occurrence.
+ */
 import type { Entry, IntentEntry, ReceiptEntry, StepEntry } from './entries';
 
 export interface KeptStep {
@@ -56,7 +59,10 @@ export function gather(journal: Iterable<[sequence: number, entry: Entry]>): Kep
   return run;
 }
 
-function apply(tool: KeptTool, entry: Exclude<Entry, { kind: 'start' | 'end' | 'step' | 'intent' }>) {
+function apply(
+  tool: KeptTool,
+  entry: Exclude<Entry, { kind: 'start' | 'end' | 'step' | 'intent' }>,
+) {
   if (entry.kind === 'receipt') tool.receipt = entry;
   else if (entry.kind === 'attempt') {
     tool.attempt = entry.attempt;

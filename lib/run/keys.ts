@@ -1,8 +1,9 @@
 /**
  * Where a run's parts are kept: the names of its keyspaces and the order of its journal's keys.
  *
- * A journal key is the run's id in UTF-8, a zero byte, and the entry's sequence number, big-endian. An id holds no zero
- * byte, so the entries of one run lie together, in the order they were committed, and no run's keys begin with another's.
+ * A journal key is the run's id in UTF-8, a zero byte, and the entry's sequence number, big-endian.
+ * An id holds no zero byte, so the entries of one run lie together, in the order they were
+ * committed, and no run's keys begin with another's.
  */
 import { rangeError, typeError } from '../errors';
 import type { Codec, RangeOptions } from '../types';
@@ -61,11 +62,15 @@ function checkName(value: unknown, what: string, maxBytes: number): void {
     throw rangeError(`${what} is 1 to ${maxBytes} bytes of UTF-8; got ${bytes}`);
   }
   if (!isPlain(value)) {
-    throw typeError(`${what} is well-formed text without a zero character; got ${JSON.stringify(value)}`);
+    throw typeError(
+      `${what} is well-formed text without a zero character; got ${JSON.stringify(value)}`,
+    );
   }
 }
 
-/** No zero byte, and no lone half of a surrogate pair: two such names would become the same bytes. */
+/**
+ * No zero byte, and no lone half of a surrogate pair: two such names would become the same bytes.
+ */
 function isPlain(text: string): boolean {
   return !text.includes('\0') && Buffer.from(text, 'utf8').toString('utf8') === text;
 }

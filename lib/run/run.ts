@@ -1,6 +1,7 @@
 /**
- * One durable run, driven by one object. Steps may be under way at the same time; the order in which they are *called*
- * numbers them, so code that calls them in the same order per name gets the same steps on every continuation.
+ * One durable run, driven by one object. Steps may be under way at the same time; the order in
+ * which they are *called* numbers them, so code that calls them in the same order per name gets the
+ * same steps on every continuation.
  */
 import { HoldfastError, typeError } from '../errors';
 import type { Run, RunStatus, ToolContext, ToolOptions, ToolSafety } from '../types';
@@ -88,7 +89,8 @@ export class DurableRun implements Run {
     if (!SAFETIES.includes(safety)) {
       throw typeError(`the safety of a tool is one of ${SAFETIES.join(', ')}; got ${show(safety)}`);
     }
-    if (options.probe !== undefined) checkFunction(options.probe, `the probe of tool ${show(name)}`);
+    if (options.probe !== undefined)
+      checkFunction(options.probe, `the probe of tool ${show(name)}`);
     const { occurrence, kept } = this.next(name, 'tool');
     const call = { run: this.id, name, occurrence, args, fn, safety, probe: options.probe };
     return callTool(writer, this.#uid, call, kept as KeptTool | undefined);
@@ -130,14 +132,22 @@ export class DurableRun implements Run {
     );
   }
 
-  /** Numbers a call and finds what is kept of it. Each kept step is handed out once, so it need not stay in memory. */
+  /**
+   * Numbers a call and finds what is kept of it. Each kept step is handed out once, so it need not
+   * stay in memory.
+   */
   private next(name: string, kind: Kept['kind']): { occurrence: number; kept: Kept | undefined } {
     const occurrence = (this.#calls.get(name) ?? 0) + 1;
     this.#calls.set(name, occurrence);
     const identity = identityOf(name, occurrence);
     const kept = this.#kept.get(identity);
     if (kept && kept.kind !== kind) {
-      throw divergedError(this.id, `call ${occurrence} of ${JSON.stringify(name)}`, `a ${kept.kind}`, `a ${kind}`);
+      throw divergedError(
+        this.id,
+        `call ${occurrence} of ${JSON.stringify(name)}`,
+        `a ${kept.kind}`,
+        `a ${kind}`,
+      );
     }
     this.#kept.delete(identity);
     return { occurrence, kept };

@@ -1,8 +1,9 @@
 /**
  * A step: work whose result is kept.
  *
- * A crash before its one commit leaves no trace, and the work is done again; a crash after it leaves the result, and the
- * work is never done again. What `fn` throws is passed on as it is and nothing is recorded.
+ * A crash before its one commit leaves no trace, and the work is done again; a crash after it
+ * leaves the result, and the work is never done again. What `fn` throws is passed on as it is and
+ * nothing is recorded.
  */
 import type { JournalWriter } from './journal';
 import type { KeptStep } from './kept';

@@ -1,9 +1,11 @@
 /**
- * A tool: a step with an outside effect. Its intent is committed before the call, its receipt after it.
+ * A tool: a step with an outside effect. Its intent is committed before the call, its receipt after
+ * it.
  *
- * A crash leaves nothing (it was never called), an intent (it may have been called: what its safety allows is done on
- * continuation) or a receipt (it was called, and never will be again). A tool that throws leaves its intent too, since an
- * error, a time-out for instance, does not say whether the effect happened; unless the error says so: `neverHappened: true`.
+ * A crash leaves nothing (it was never called), an intent (it may have been called: what its safety
+ * allows is done on continuation) or a receipt (it was called, and never will be again). A tool
+ * that throws leaves its intent too, since an error, a time-out for instance, does not say whether
+ * the effect happened; unless the error says so: `neverHappened: true`.
  */
 import { HoldfastError, typeError } from '../errors';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from '../types';
@@ -103,7 +105,12 @@ async function attempt<A, R>(
   return result;
 }
 
-async function recordFailure(writer: JournalWriter, intent: number, attempt: number, error: unknown) {
+async function recordFailure(
+  writer: JournalWriter,
+  intent: number,
+  attempt: number,
+  error: unknown,
+) {
   const neverHappened =
     typeof error === 'object' &&
     error !== null &&
@@ -118,8 +125,8 @@ async function recordFailure(writer: JournalWriter, intent: number, attempt: num
       error: String(error).slice(0, 1000),
     });
   } catch (commitError) {
-    // The tool's error is what the caller must see. Without this entry the outcome counts as unknown, which is safe; a pool
-    // that can't commit says so at the next step.
+    // The tool's error is what the caller must see. Without this entry the outcome counts as
+    // unknown, which is safe; a pool that can't commit says so at the next step.
     if (!(commitError instanceof HoldfastError)) throw commitError;
   }
 }
@@ -127,7 +134,9 @@ async function recordFailure(writer: JournalWriter, intent: number, attempt: num
 function checkAnswer(answer: unknown): asserts answer is Exclude<ProbeAnswer<unknown>, 'unknown'> {
   const happened = (answer as { happened?: unknown } | null | undefined)?.happened;
   if (happened === true || happened === false) return;
-  throw typeError(`a probe answers { happened: true, result }, { happened: false } or 'unknown'; got ${show(answer)}`);
+  throw typeError(
+    `a probe answers { happened: true, result }, { happened: false } or 'unknown'; got ${show(answer)}`,
+  );
 }
 
 function unknownError(
@@ -138,7 +147,8 @@ function unknownError(
   return new HoldfastError(
     'ERR_HOLDFAST_OUTCOME_UNKNOWN',
     `run ${JSON.stringify(call.run)}: call ${call.occurrence} of tool ${JSON.stringify(call.name)} was begun ` +
-      `(attempt ${kept.attempt}, idempotency key ${kept.entry.key}) and has no receipt, and ${why}. Nothing was called. ` +
+      `(attempt ${kept.attempt}, idempotency key ${kept.entry.key}) and has no receipt, ` +
+      `and ${why}. Nothing was called. ` +
       'Give the tool a probe, or declare it idempotent if calling it twice with one key has one effect',
   );
 }

@@ -6,6 +6,7 @@
 // A fold never blocks a commit for long: freezing the overlay is a swap of pointers; the frozen overlay and the runs do not
 // change, so they are read without a lock. Only deaths are counted under the append lock, a few hundred at a time.
 
+#include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
 
@@ -22,7 +23,7 @@ FoldedTable to_folded(const TableRef& table) {
 }  // namespace
 
 bool PoolImpl::fold_is_due() const {
-  return tail_operations_ >= options_.fold_operations || tail_bytes_ >= options_.fold_bytes;
+  return tail_operations_ >= options_.fold_operations || tail_bytes_ >= fold_bytes_;
 }
 
 // Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay stays and the next fold takes it.
@@ -44,6 +45,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
       block.time_ms = now_ms();
       block.log_sequence = log_.sequence();
       block.log_offset = log_.position();
+      block.incarnation = root_.incarnation;
       frozen_segments_ = segments_;
       for (const auto& [offset, segment] : large_) block.large.push_back(segment);
       tail_operations_ = 0;
@@ -51,6 +53,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     }
     number = freezes_;
   }
+  reach(TestPoint::kFoldFrozen);
   const std::shared_ptr<Overlay> frozen = index_.view.frozen;
   RunPtr run;
   if (frozen->entries() > 0) {
@@ -62,6 +65,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     }
     run = *written;
   }
+  reach(TestPoint::kFoldRunWritten);
   std::vector<RunPtr> runs = index_.view.runs;
   if (run) runs.insert(runs.begin(), run);
   block.runs.clear();
@@ -90,6 +94,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   }
   folds_.fetch_add(1, std::memory_order_relaxed);
   give_back();
+  reach(TestPoint::kFoldDone);
   return {};
 }
 
@@ -116,7 +121,7 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
       if (older.is_ok() && older->has_value() && !(*older)->is_deleted()) deaths.emplace_back(**older, cursor->place());
       if (deaths.size() >= kDeathsPerLock) count_deaths();
     }
-    if (keep_deleted || !cursor->place().is_deleted()) built = builder.add(cursor->key(), cursor->place());
+    if ((keep_deleted && !planted(PlantedBug::kDeletionsForgotten)) || !cursor->place().is_deleted()) built = builder.add(cursor->key(), cursor->place());
   }
   count_deaths();
   deaths_counted_ = true;
@@ -164,7 +169,7 @@ Status PoolImpl::write_fold_block(FoldBlock&& block) {
   for (uint64_t at = 0; at < bytes.size() && placed.is_ok(); at += kMiB) {
     placed = medium_->append(segment->offset + at, bytes.data() + at, std::min<uint64_t>(kMiB, bytes.size() - at));
   }
-  if (placed.is_ok()) placed = medium_->barrier();
+  if (placed.is_ok() && !planted(PlantedBug::kRootBeforeFold)) placed = medium_->barrier();
   if (!placed.is_ok()) return fail(std::move(placed));
   RootWords root = root_;
   root.fold = *segment;
@@ -173,6 +178,7 @@ Status PoolImpl::write_fold_block(FoldBlock&& block) {
   root.clean = 0;
   HOLDFAST_POINT("fold.before_root");
   Status set = medium_->set_root(root.to_root());
+  if (set.is_ok() && planted(PlantedBug::kRootBeforeFold)) set = medium_->barrier();
   if (!set.is_ok()) return fail(std::move(set));
   HOLDFAST_POINT("fold.after_root");
   const Segment before = root_.fold;
@@ -208,7 +214,10 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
   const bool keep_deleted = first + count < index_.view.runs.size();
   uint64_t bytes = 0;
   for (const RunPtr& run : inputs) bytes += run->bytes();
-  if (medium_->space().free < bytes + 4 * medium_->info().segment_unit) return {};  // later, when there is room
+  {
+    std::lock_guard append(append_mutex_);
+    if (medium_->space().free < bytes + fold_reserve()) return {};  // later, when there is room
+  }
   std::vector<std::unique_ptr<Cursor>> sources;
   for (const RunPtr& run : inputs) sources.push_back(run->cursor());
   auto cursor = merge_cursors(std::move(sources), keep_deleted);
@@ -252,6 +261,7 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
     auto& out = block.runs.emplace_back();
     for (const TableRef& table : each->tables()) out.push_back(to_folded(table));
   }
+  reach(TestPoint::kMergeRead);
   const bool counted = deaths_counted_;
   Status written = write_fold_block(std::move(block));
   if (!written.is_ok()) {
@@ -271,15 +281,18 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
   }
   compactions_.fetch_add(1, std::memory_order_relaxed);
   give_back();
+  reach(TestPoint::kMergeDone);
   return {};
 }
 
 void PoolImpl::give_back() {
   std::lock_guard append(append_mutex_);
-  for (const Segment& segment : graveyard_.exhume(durable_fold_, index_.oldest_serial())) {
+  const uint64_t fold = planted(PlantedBug::kReleasedBeforeFold) ? UINT64_MAX : durable_fold_;
+  const uint64_t oldest = planted(PlantedBug::kReleasedUnderSnapshot) ? UINT64_MAX : index_.oldest_serial();
+  for (const Segment& segment : graveyard_.exhume(fold, oldest)) {
     HOLDFAST_POINT("segment.before_release");
     segments_.remove(segment.offset);
-    medium_->release(segment);
+    if (!planted(PlantedBug::kNeverReleased)) medium_->release(segment);
   }
 }
 

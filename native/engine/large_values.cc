@@ -3,6 +3,7 @@
 //
 // What a crash leaves before the record: segments that nothing refers to, which are free at the next open.
 
+#include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
 
@@ -55,12 +56,13 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std
     at += bytes;
   }
   HOLDFAST_POINT("large.before_barrier");
-  Status done = medium_->barrier();
+  Status done = planted(PlantedBug::kLargeBarrierLeftOut) ? Status() : medium_->barrier();
+  reach(TestPoint::kLargePlaced);
   return done.is_ok() ? Status() : fail(std::move(done));
 }
 
 Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode) {
-  return with_space(batch.record.bytes() + batch.large_bytes, [&]() -> Result<Receipt> {
+  return with_space(batch, [&]() -> Result<Receipt> {
     RecordBuffer record;
     std::vector<Segment> taken;
     Status placed = place_large(batch, &record, &taken);
