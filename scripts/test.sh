@@ -29,6 +29,32 @@ native_tests() {
   add $counts
 }
 
+# counted <name> <command…>: a runner whose last line is doctest's summary.
+counted() {
+  local name=$1
+  shift
+  printf 'test: %s\n' "$name"
+  local log="$results/${name// /-}.log" code counts
+  "$@" </dev/null >"$log" 2>&1
+  code=$?
+  grep -vE 'mutation [0-9]+, seed' "$log" | tail -n 40
+  counts=$(node scripts/count-tests.mjs doctest "$log" "$code") || { broken "$name died"; return; }
+  # shellcheck disable=SC2086
+  add $counts
+}
+
+# Damage, kills and fuzzing: docs/testing.md says what each can see. HOLDFAST_SHARE=10 does a tenth of the counts.
+storm_tests() {
+  local share=${HOLDFAST_SHARE:-1}
+  counted 'damage' build-native/damage_tests --count $((5000 / share)) --seed "${HOLDFAST_SEED:-1}"
+  counted 'damage controls' build-native/damage_tests --controls
+  counted 'kill storm' node test/storm/storm.mjs --kills $((1000 / share)) --seed "${HOLDFAST_SEED:-1}" --lanes 4
+  counted 'kills at named points' node test/storm/storm.mjs --points
+  counted 'kill storm controls' node test/storm/storm.mjs --controls
+  counted 'fuzz replay' build-native/pool_fuzz_replay test/fuzz/corpus $((2000 / share)) "${HOLDFAST_SEED:-1}"
+  counted 'fuzz' bash scripts/fuzz.sh 20
+}
+
 typescript_tests() {
   printf 'test: TypeScript tests\n'
   rm -f "$results/vitest.json"
@@ -43,5 +69,6 @@ mkdir -p "$results"
 bash scripts/setup.sh --tests || { broken 'setup failed'; finish; }
 bash scripts/build.sh || { broken 'the package does not build'; finish; }
 native_tests
+storm_tests
 typescript_tests
 finish
