@@ -4,7 +4,7 @@ import { native } from './native-binding';
 import { checkPath, openOptions, optionsObject, signalOption } from './options';
 import type { OpenOptions, SalvageReport } from './types';
 
-export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'durability'> {
+export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'atLeast'> {
   signal?: AbortSignal;
   onProgress?: (fraction: number) => void;
 }

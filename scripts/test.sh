@@ -29,30 +29,40 @@ native_tests() {
   add $counts
 }
 
-# counted <name> <command…>: a runner whose last line is doctest's summary.
-counted() {
-  local name=$1
-  shift
-  printf 'test: %s\n' "$name"
-  local log="$results/${name// /-}.log" code counts
-  "$@" </dev/null >"$log" 2>&1
-  code=$?
-  grep -vE 'mutation [0-9]+, seed' "$log" | tail -n 40
-  counts=$(node scripts/count-tests.mjs doctest "$log" "$code") || { broken "$name died"; return; }
+# run_counted <how its output is counted> <log> <command…>
+run_counted() {
+  local how=$1 log=$2 code counts
+  shift 2
+  "$@" </dev/null 2>&1 | tee "$log"
+  code=${PIPESTATUS[0]}
+  counts=$(node scripts/count-tests.mjs "$how" "$log" "$code") || { broken "no result: $*"; return; }
   # shellcheck disable=SC2086
   add $counts
 }
 
 # Damage, kills and fuzzing: docs/testing.md says what each can see. HOLDFAST_SHARE=10 does a tenth of the counts.
-storm_tests() {
-  local share=${HOLDFAST_SHARE:-1}
-  counted 'damage' build-native/damage_tests --count $((5000 / share)) --seed "${HOLDFAST_SEED:-1}"
-  counted 'damage controls' build-native/damage_tests --controls
-  counted 'kill storm' node test/storm/storm.mjs --kills $((1000 / share)) --seed "${HOLDFAST_SEED:-1}" --lanes 4
-  counted 'kills at named points' node test/storm/storm.mjs --points
-  counted 'kill storm controls' node test/storm/storm.mjs --controls
-  counted 'fuzz replay' build-native/pool_fuzz_replay test/fuzz/corpus $((2000 / share)) "${HOLDFAST_SEED:-1}"
-  counted 'fuzz' bash scripts/fuzz.sh 20
+damage_and_kills() {
+  local share=${HOLDFAST_SHARE:-1} seed=${HOLDFAST_SEED:-1}
+  printf 'test: damage\n'
+  run_counted doctest "$results/damage.log" build-native/damage_tests --count $((5000 / share)) --seed "$seed"
+  run_counted doctest "$results/damage-controls.log" build-native/damage_tests --controls
+  printf 'test: kill storm\n'
+  run_counted doctest "$results/storm.log" node test/storm/storm.mjs --kills $((1000 / share)) --seed "$seed" --lanes 4
+  run_counted doctest "$results/storm-points.log" node test/storm/storm.mjs --points
+  run_counted doctest "$results/storm-controls.log" node test/storm/storm.mjs --controls
+  printf 'test: fuzzing\n'
+  run_counted doctest "$results/fuzz-replay.log" build-native/pool_fuzz_replay test/fuzz/corpus $((2000 / share)) "$seed"
+  run_counted doctest "$results/fuzz.log" bash scripts/fuzz.sh 20
+}
+
+simulator() {
+  printf 'test: crash simulator\n'
+  run_counted summary "$results/simulator.log" build-native/crash_simulator
+}
+
+sanitizers() {
+  printf 'test: native tests under sanitizers\n'
+  run_counted doctest "$results/address.log" bash scripts/sanitize.sh address 400
 }
 
 typescript_tests() {
@@ -65,10 +75,19 @@ typescript_tests() {
   add $counts
 }
 
+# Crash states of the real media (docs/testing.md), with what native_tests has built.
+crash_states() {
+  printf 'test: crash states of the real media\n'
+  run_counted summary "$results/crash-states.log" build-native/crash/crash_explorer
+}
+
 mkdir -p "$results"
 bash scripts/setup.sh --tests || { broken 'setup failed'; finish; }
 bash scripts/build.sh || { broken 'the package does not build'; finish; }
 native_tests
-storm_tests
+simulator
+crash_states
+sanitizers
+damage_and_kills
 typescript_tests
 finish

@@ -101,21 +101,22 @@ uint64_t PoolImpl::reserve_bytes() const { return 2 * log_segment_bytes() + fold
 // At least `room` bytes of operations will fit into the segment; it is shorter than usual where free space is in small pieces.
 Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
   const uint64_t want = log_segment_bytes();
-  const uint64_t keep = fold_reserve() + (purpose == Purpose::kUser ? 2 * want : purpose == Purpose::kDelete ? want : 0);
-  {
-    uint64_t free = medium_->space().free;
-    for (const Segment& spare : spares_) free += spare.bytes;
-    if (free < keep + want) {
-      return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " +
-                                         std::to_string(keep + want) + " are needed to go on; delete something, close snapshots, or give it more room");
-    }
+  const uint64_t least = std::max(LogWriter::segment_for(room), kShortestLogSegment);
+  // Users leave room for the cleaner, deletions less, the cleaner only what the next fold needs.
+  const uint64_t needed = fold_reserve() + (purpose == Purpose::kUser     ? 3 * want
+                                            : purpose == Purpose::kDelete ? want + least
+                                                                          : least);
+  uint64_t free = medium_->space().free;
+  for (const Segment& spare : spares_) free += spare.bytes;
+  if (free < needed) {
+    return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " + std::to_string(needed) +
+                                       " are needed to go on; delete something, close snapshots, or give it more room");
   }
   if (!spares_.empty() && LogWriter::room_of(spares_.back().bytes) >= room) {
     fresh->push_back(spares_.back());
     spares_.pop_back();
     return {};
   }
-  const uint64_t least = std::max(LogWriter::segment_for(room), kShortestLogSegment);
   auto segment = medium_->allocate(SegmentKind::kLog, least, std::max(least, want));
   if (!segment.is_ok()) return std::move(segment.status());
   fresh->push_back(*segment);
@@ -243,8 +244,11 @@ void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved
 Status PoolImpl::barrier_now() {
   const uint64_t covers = appended_epoch_.load(std::memory_order_acquire);
   Status done = planted(PlantedBug::kBarrierLeftOut) ? Status() : medium_->barrier();
-  if (planted(PlantedBug::kFailedBarrierBelieved)) done = Status();
-  if (done.is_ok() && medium_->failed() && !planted(PlantedBug::kFailedBarrierBelieved)) done = Status(Code::kIo, "the mapping failed under the barrier; the outcome is unknown");
+  const bool believed = planted(PlantedBug::kFailedBarrierBelieved);
+  if (believed) done = Status();
+  if (done.is_ok() && medium_->failed() && !believed) {
+    done = Status(Code::kIo, "the mapping failed under the barrier; the outcome is unknown");
+  }
   if (!done.is_ok() && done.code() != Code::kIo) {
     // The medium had failed before. For the commits that wait it is all the same: they have been appended, and may be there.
     done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());

@@ -212,12 +212,14 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
   const std::vector<RunPtr> inputs(index_.view.runs.begin() + static_cast<long>(first),
                                    index_.view.runs.begin() + static_cast<long>(first + count));
   const bool keep_deleted = first + count < index_.view.runs.size();
-  uint64_t bytes = 0;
-  for (const RunPtr& run : inputs) bytes += run->bytes();
-  {
-    std::lock_guard append(append_mutex_);
-    if (medium_->space().free < bytes + fold_reserve()) return {};  // later, when there is room
+  // The merged run is at most as large as its inputs' nodes; its fold block needs a segment too. Merging gives space back, so it
+  // may use what is otherwise kept for folds.
+  const uint64_t unit = medium_->info().segment_unit;
+  uint64_t bytes = 2 * unit;
+  for (const RunPtr& run : inputs) {
+    for (const TableRef& table : run->tables()) bytes += uint64_t{table.nodes} * kNodeBytes;
   }
+  if (medium_->space().free < round_up(bytes, unit)) return {};  // later, when there is room
   std::vector<std::unique_ptr<Cursor>> sources;
   for (const RunPtr& run : inputs) sources.push_back(run->cursor());
   auto cursor = merge_cursors(std::move(sources), keep_deleted);
@@ -296,10 +298,17 @@ void PoolImpl::give_back() {
   }
 }
 
+// A fold that did not find room before has an overlay of its own: it is finished first, and then what came since is folded.
+Status PoolImpl::fold_all() {
+  const bool unfinished = index_.view.frozen != nullptr;
+  if (unfinished) HOLDFAST_TRY(run_fold(true));
+  return run_fold(true);
+}
+
 Status PoolImpl::fold() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(usable());
-  return run_fold(true);
+  return fold_all();
 }
 
 }  // namespace holdfast

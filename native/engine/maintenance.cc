@@ -163,18 +163,23 @@ void PoolImpl::throttle() {
 Status PoolImpl::compact() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(usable());
-  HOLDFAST_TRY(run_fold(true));
+  HOLDFAST_TRY(fold_all());
   HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
   for (int round = 0; round < 1000; round++) {
     const uint64_t before = segments_cleaned_.load();
-    const auto victims = choose_victims(8 * kMiB);
-    for (const LogSegment& victim : victims) HOLDFAST_TRY(clean_segment(victim));
+    Status cleaned;
+    for (const LogSegment& victim : choose_victims(std::min(8 * kMiB, medium_->space().free / 2))) {
+      cleaned = clean_segment(victim);
+      if (!cleaned.is_ok()) break;
+    }
+    // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
+    if (!cleaned.is_ok() && cleaned.code() != Code::kPoolFull && cleaned.code() != Code::kDiskFull) return cleaned;
     HOLDFAST_TRY(run_fold(false));
     give_back();
     if (segments_cleaned_.load() == before || !wasteful(8)) break;
   }
   HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
-  return {};
+  return run_fold(false);  // for what the last fold found dead and still referred to
 }
 
 }  // namespace holdfast

@@ -16,6 +16,7 @@
 
 #include "medium/pmem_child.h"
 #include "medium/pmem_device.h"
+#include "medium/pmem_footers.h"
 #include "medium/pmem_front.h"
 #include "medium/pmem_place.h"
 #include "medium/pmem_wrap.h"
@@ -172,6 +173,7 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
   PMEMobjpool* pool = pmemobj_open(path.c_str(), kPmemLayoutName);
   if (pool == nullptr) return open_error(path, errno);
   uint8_t* base = reinterpret_cast<uint8_t*>(pool);
+  restore_pmem_footers(base, found.pool_bytes);
   Result<PmemFront> front = front_again(pool, found, path);
   if (!front) {
     pmemobj_close(pool);

@@ -120,9 +120,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
 #ifdef HOLDFAST_FUZZ_REPLAY
 #include <dirent.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <fstream>
+
+namespace {
+char dying_words[128];
+void say_which(int signal) {
+  (void)!::write(2, dying_words, std::strlen(dying_words));
+  ::signal(signal, SIG_DFL);
+  ::raise(signal);
+}
+}  // namespace
 
 // pool_fuzz_replay <corpus folder> <mutations> <seed>
 int main(int argc, char** argv) {
@@ -137,6 +147,7 @@ int main(int argc, char** argv) {
   }
   ::closedir(folder);
   for (const std::string& input : inputs) LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
+  for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGALRM}) ::signal(signal, say_which);
   const long mutations = std::atol(argv[2]);
   uint64_t state = std::strtoull(argv[3], nullptr, 10);
   const auto random = [&] {
@@ -154,7 +165,7 @@ int main(int argc, char** argv) {
       if (what == 0 || input.size() < 5) for (int b = 0; b < 4; b++) input.push_back(static_cast<char>(random()));
       else input[random() % input.size()] = static_cast<char>(random());
     }
-    std::fprintf(stderr, "\rmutation %ld, seed %llu   ", i, static_cast<unsigned long long>(seed));
+    std::snprintf(dying_words, sizeof dying_words, "FAILED; again: build-native/pool_fuzz_replay %s 1 %llu\n", argv[1], static_cast<unsigned long long>(seed));
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
   }
   std::printf("fuzz: %zu inputs of the corpus, %ld mutations\n", inputs.size(), mutations);

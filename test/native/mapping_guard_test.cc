@@ -140,7 +140,11 @@ TEST_CASE("mapping: faults elsewhere, inside libpmemobj, or after the guard has 
   };
   CHECK(faulty(true, false) == 0);
   CHECK(faulty(true, true) == SIGBUS);
+#ifdef __SANITIZE_ADDRESS__
+  CHECK(faulty(false, false) != 0);  // by the sanitizer, which was asked first
+#else
   CHECK(faulty(false, false) == SIGBUS);
+#endif
 }
 
 // In a process of its own, before anything else, where the guard's handler is not in yet.

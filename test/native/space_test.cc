@@ -113,6 +113,53 @@ TEST_CASE("a full pool says so, loses nothing, still reads and deletes, and take
   CHECK(contents(*pool).size() == written - written / 2 + written / 4);
 }
 
+TEST_CASE("half of a full pool of 64 KiB values is deleted, on each medium") {
+  for (const bool pmem : {false, true}) {
+    CAPTURE(pmem);
+#ifndef HOLDFAST_WITH_PMEM
+    if (pmem) {
+      MESSAGE("skipped: built without libpmemobj");
+      continue;
+    }
+#endif
+    setenv("PMEM_IS_PMEM_FORCE", "1", 1);
+    Scratch scratch(pmem ? "/dev/shm" : "");
+    PoolOptions options;
+    options.medium.choice = pmem ? MediumChoice::kPmem : MediumChoice::kFile;
+    options.medium.size = 32 * kMiB;
+    auto opened = Pool::open(scratch.file("p"), options);
+    REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
+    auto& pool = *opened;
+    const auto put = [&](uint64_t n) {
+      Batch batch;
+      REQUIRE(batch.put(numbered(n), std::string(64 * kKiB, static_cast<char>(n))).is_ok());
+      return pool->commit(batch, CommitMode::kEventual);
+    };
+    uint64_t written = 0;
+    Status full;
+    while (full.is_ok()) {
+      auto receipt = put(written);
+      full = std::move(receipt.status());
+      if (full.is_ok()) written++;
+    }
+    CHECK(full.code() == Code::kPoolFull);
+    CHECK(written > 250);  // 16 MiB and more
+    for (uint64_t n = 0; n < written; n += 2) {
+      Batch batch;
+      REQUIRE(batch.remove(numbered(n)).is_ok());
+      auto receipt = pool->commit(batch, CommitMode::kDurable);
+      REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
+    }
+    Status compacted = pool->compact();
+    CHECK_MESSAGE(compacted.is_ok(), compacted.message());
+    for (uint64_t n = 0; n < written / 4; n++) {
+      auto receipt = put(2 * n);
+      REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
+    }
+    CHECK(contents(*pool).size() == written - (written + 1) / 2 + written / 4);
+  }
+}
+
 TEST_CASE("a batch that never fits is refused, and the pool goes on") {
   Scratch scratch;
   auto pool = open_fixed(scratch.file("p"), 16 * kMiB);
