@@ -13,6 +13,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { HoldfastError, typeError } from '../../errors';
 import type { Keyspace, PoolCore, ProbeAnswer, ToolContext, ToolSafety } from '../../types';
 import { optionalText, requiredText, textsCodec, type Texts } from './keys';
+import { TOOLS_KEYSPACE } from './threads';
 import type { Config } from './types';
 import { plain } from './values';
 
@@ -61,7 +62,7 @@ export function durableTool<A, R>(
   if (!name) throw typeError('durableTool: give the function a name, or name it in the options');
   return async (args, config) => {
     const pool = options.pool ?? poolOf(config, name);
-    const calls = pool.keyspace<Texts, Call>('holdfast.langgraph.tools', { key: textsCodec });
+    const calls = pool.keyspace<Texts, Call>(TOOLS_KEYSPACE, { key: textsCodec });
     const id = identityOf(config, name);
     // Tasks that run at once have identities of their own, so this is the same call twice.
     const busy = `${pool.path}\0${id.join('\0')}`;
