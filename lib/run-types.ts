@@ -7,11 +7,15 @@ export type ToolSafety = 'readOnly' | 'idempotent' | 'effect';
 /** What an opened run is. `finished` is for ever. */
 export type RunStatus = 'running' | 'finished';
 
-export interface ToolContext {
+/** What every call of an outside effect is told. */
+export interface CallContext {
   /** The same on every attempt at this call, in this and any later process. Hand it to the outside world. */
   readonly idempotencyKey: string;
   /** 1 for the first attempt. */
   readonly attempt: number;
+}
+
+export interface ToolContext extends CallContext {
   /** Rises whenever somebody else begins to drive the run. An outside that refuses lower ones is safe from stale drivers. */
   readonly fencingToken: number;
   /** Aborted by the call's `signal` and its `timeout`. */

@@ -11,7 +11,7 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 
 import { HoldfastError, typeError } from '../../errors';
-import type { Keyspace, PoolCore, ProbeAnswer, ToolContext, ToolSafety } from '../../types';
+import type { Keyspace, PoolCore, ProbeAnswer, CallContext, ToolSafety } from '../../types';
 import { optionalText, requiredText, textsCodec, type Texts } from './keys';
 import { TOOLS_KEYSPACE } from './threads';
 import type { Config } from './types';
@@ -52,7 +52,7 @@ const underWay = new Set<string>();
 const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 
 export function durableTool<A, R>(
-  fn: (args: A, context: ToolContext) => R | Promise<R>,
+  fn: (args: A, context: CallContext) => R | Promise<R>,
   options: DurableToolOptions<R> = {},
 ): DurableTool<A, R> {
   const { safety = 'effect', probe, name = fn?.name } = options;
@@ -88,7 +88,7 @@ interface Performing<R> {
 async function perform<A, R>(
   tool: Performing<R>,
   args: A,
-  fn: (args: A, context: ToolContext) => R | Promise<R>,
+  fn: (args: A, context: CallContext) => R | Promise<R>,
 ): Promise<R> {
   const { calls, id, name } = tool;
   const kept = calls.get(id);
