@@ -11,7 +11,8 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 
 import { HoldfastError, typeError } from '../../errors';
-import type { Keyspace, PoolCore, ProbeAnswer, CallContext, ToolSafety } from '../../types';
+import type { ProbeAnswer, CallContext, ToolSafety } from '../../run/types';
+import type { Keyspace, PoolCore } from '../../types';
 import { optionalText, requiredText, textsCodec, type Texts } from './keys';
 import { TOOLS_KEYSPACE } from './threads';
 import type { Config } from './types';

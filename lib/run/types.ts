@@ -1,6 +1,6 @@
 /** The public vocabulary of durable runs: shapes only, no code. */
-import type { CheckpointInfo, Difference, PruneOptions, PruneReport } from './checkpoint/index';
-import type { CommitDurability, CommitReceipt, DurabilityClass } from './types';
+import type { CheckpointInfo, Difference, PruneOptions, PruneReport } from '../checkpoint/index';
+import type { CommitDurability, CommitReceipt, DurabilityClass } from '../types';
 
 export type ToolSafety = 'readOnly' | 'idempotent' | 'effect';
 
@@ -273,4 +273,4 @@ export interface AppliedOnce {
   readonly class: DurabilityClass;
 }
 
-export type { CheckpointInfo, Difference, PruneOptions, PruneReport } from './checkpoint/index';
+export type { CheckpointInfo, Difference, PruneOptions, PruneReport } from '../checkpoint/index';
