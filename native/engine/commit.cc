@@ -242,8 +242,11 @@ void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved
 Status PoolImpl::barrier_now() {
   const uint64_t covers = appended_epoch_.load(std::memory_order_acquire);
   Status done = planted(PlantedBug::kBarrierLeftOut) ? Status() : medium_->barrier();
-  if (planted(PlantedBug::kFailedBarrierBelieved)) done = Status();
-  if (done.is_ok() && medium_->failed() && !planted(PlantedBug::kFailedBarrierBelieved)) done = Status(Code::kIo, "the mapping failed under the barrier; the outcome is unknown");
+  const bool believed = planted(PlantedBug::kFailedBarrierBelieved);
+  if (believed) done = Status();
+  if (done.is_ok() && medium_->failed() && !believed) {
+    done = Status(Code::kIo, "the mapping failed under the barrier; the outcome is unknown");
+  }
   if (!done.is_ok() && done.code() != Code::kIo) {
     // The medium had failed before. For the commits that wait it is all the same: they have been appended, and may be there.
     done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());

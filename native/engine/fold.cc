@@ -292,10 +292,17 @@ void PoolImpl::give_back() {
   }
 }
 
+// A fold that did not find room before has an overlay of its own: it is finished first, and then what came since is folded.
+Status PoolImpl::fold_all() {
+  const bool unfinished = index_.view.frozen != nullptr;
+  if (unfinished) HOLDFAST_TRY(run_fold(true));
+  return run_fold(true);
+}
+
 Status PoolImpl::fold() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(usable());
-  return run_fold(true);
+  return fold_all();
 }
 
 }  // namespace holdfast

@@ -163,7 +163,7 @@ void PoolImpl::throttle() {
 Status PoolImpl::compact() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(usable());
-  HOLDFAST_TRY(run_fold(true));
+  HOLDFAST_TRY(fold_all());
   HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
   for (int round = 0; round < 1000; round++) {
     const uint64_t before = segments_cleaned_.load();
@@ -179,7 +179,7 @@ Status PoolImpl::compact() {
     if (segments_cleaned_.load() == before || !wasteful(8)) break;
   }
   HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
-  return {};
+  return run_fold(false);  // for what the last fold found dead and still referred to
 }
 
 }  // namespace holdfast

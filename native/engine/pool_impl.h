@@ -144,6 +144,7 @@ class PoolImpl final : public Pool {
 
   // fold.cc — under maintenance_mutex_
   Status run_fold(bool even_if_empty);
+  Status fold_all();
   Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
   Status write_fold_block(FoldBlock&& block);
   Status merge_runs(size_t first, size_t count, bool interruptible);

@@ -105,7 +105,8 @@ bool World::recover(End end, const std::vector<uint64_t>& crash_in) {
   std::vector<uint32_t> all = disk_->pending_choices();
   trace(std::string(end == End::kKilled ? "killed" : "power cut") + " with " + std::to_string(all.size()) + " atoms pending");
   for (uint32_t& choice : all) choice--;
-  auto next = end == End::kKilled ? disk_->crash_choosing(all) : disk_->crash(random_.next());
+  if (end == End::kFirstAtomLost && !all.empty()) all[0] = 0;
+  auto next = end != End::kPowerCut ? disk_->crash_choosing(all) : disk_->crash(random_.next());
   end_process();
   fault_armed_ = false;
   disk_ = next;

@@ -71,7 +71,7 @@ class World {
   bool check_exact();          // after compact() without snapshots: nothing waits, live bytes are what lives
 
   // ── the end of a process
-  enum class End { kPowerCut, kKilled };
+  enum class End { kPowerCut, kKilled, kFirstAtomLost };  // the last: a power cut that spares all but the lowest pending atom
   // Ends the process, opens again (crashing inside recovery as `crash_in` says, one per attempt) and compares.
   bool recover(End end, const std::vector<uint64_t>& crash_in);
   // The pool has failed (no crash): close it and open the same disk again.
@@ -85,6 +85,9 @@ class World {
   bool broken() const;         // crashed or failed: only recover() or reopen_failed() help
   bool crashed() const { return disk_->crashed(); }
   SimulatedDisk& disk() { return *disk_; }
+  std::vector<uint32_t> pending_choices() const { return disk_->pending_choices(); }
+  std::shared_ptr<SimulatedDisk> disk_for_crash(const std::vector<uint32_t>& choices) const { return disk_->crash_choosing(choices); }
+  void claim_durable() { (void)claim(); }  // before a crash that is made by hand
   Model& model() { return model_; }
   size_t snapshots() const { return snapshots_.size(); }
   void fault_expected() { fault_armed_ = true; tally_.faults++; }
