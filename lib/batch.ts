@@ -1,8 +1,8 @@
 /**
  * Changes that are committed together or not at all.
  *
- * Keys and values are encoded and copied as they come. A commit takes the batch: it is empty afterwards, whatever came of
- * the commit, and may be filled again.
+ * Keys and values are encoded and copied as they come. A commit takes the batch: it is empty
+ * afterwards, whatever came of the commit, and may be filled again.
  */
 import { typeError } from './errors';
 import { native as addon } from './native-binding';
@@ -75,6 +75,14 @@ export class PoolBatch implements Batch {
     batch.#native = new addon.NativeBatch();
     batch.#length = 0;
     return taken;
+  }
+
+  /** Of the changes gathered so far: the same changes in the same order give the same digest. */
+  static digest(batch: Batch): string {
+    if (!(batch instanceof PoolBatch)) {
+      throw typeError("The batch must be one of this pool's; make it with pool.batch()");
+    }
+    return batch.#native.digest().toString(16).padStart(16, '0');
   }
 
   #own<K, V>(keyspace: Keyspace<K, V>): PoolKeyspace<K, V> {

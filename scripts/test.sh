@@ -29,6 +29,27 @@ native_tests() {
   add $counts
 }
 
+# run_counted <how its output is counted> <log> <command…>
+run_counted() {
+  local how=$1 log=$2 code counts
+  shift 2
+  "$@" </dev/null 2>&1 | tee "$log"
+  code=${PIPESTATUS[0]}
+  counts=$(node scripts/count-tests.mjs "$how" "$log" "$code") || { broken "no result: $*"; return; }
+  # shellcheck disable=SC2086
+  add $counts
+}
+
+simulator() {
+  printf 'test: crash simulator\n'
+  run_counted summary "$results/simulator.log" build-native/crash_simulator
+}
+
+sanitizers() {
+  printf 'test: native tests under sanitizers\n'
+  run_counted doctest "$results/address.log" bash scripts/sanitize.sh address 400
+}
+
 typescript_tests() {
   printf 'test: TypeScript tests\n'
   rm -f "$results/vitest.json"
@@ -39,9 +60,29 @@ typescript_tests() {
   add $counts
 }
 
+# Crash states of the real media (docs/testing.md), with what native_tests has built.
+crash_states() {
+  printf 'test: crash states of the real media\n'
+  run_counted summary "$results/crash-states.log" build-native/crash/crash_explorer
+}
+
+# In guests of qemu, on what scripts/build.sh and native_tests have built. Says itself why where it cannot run.
+guest_tests() {
+  printf 'test: guests whose power is cut\n'
+  node test/vm/run.mjs </dev/null 2>&1
+  local code=$? counts
+  counts=$(node scripts/count-tests.mjs vm build-vm/results.json "$code") || { broken 'the guest tests died'; return; }
+  # shellcheck disable=SC2086
+  add $counts
+}
+
 mkdir -p "$results"
 bash scripts/setup.sh --tests || { broken 'setup failed'; finish; }
 bash scripts/build.sh || { broken 'the package does not build'; finish; }
 native_tests
+simulator
+crash_states
+sanitizers
 typescript_tests
+guest_tests
 finish

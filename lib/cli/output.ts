@@ -2,6 +2,8 @@
  * How every command speaks: tables and colour for people, one JSON value on stdout for programs.
  * Results go to stdout; progress goes to stderr, and only where somebody watches a terminal.
  */
+import { inspect } from 'node:util';
+
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import pc from 'picocolors';
@@ -51,24 +53,34 @@ export class Output {
 
   /** Printed by every command that opens a pool. */
   place(pool: { path: string; medium: Medium; class: DurabilityClass; reason: string }): void {
-    const survives = pool.class === 'power' ? 'survives power loss' : 'survives the death of the process only';
+    const survives =
+      pool.class === 'power' ? 'survives power loss' : 'survives the death of the process only';
     const colour = pool.class === 'power' ? pc.green : pc.yellow;
-    this.line(`${pc.bold(pool.path)}  medium ${pool.medium}, durability class ${colour(pool.class)} (${survives})`);
+    this.line(
+      `${pc.bold(pool.path)}  medium ${pool.medium}, durability class ${colour(pool.class)} (${survives})`,
+    );
     this.line(pc.dim(`  ${pool.reason}`));
   }
 
   progress(format: string, total: number): Progress {
     if (this.json || !process.stderr.isTTY) return { update: () => {}, stop: () => {} };
-    const bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true });
+    const bar = new SingleBar({
+      format,
+      stream: process.stderr,
+      hideCursor: true,
+      clearOnComplete: true,
+    });
     bar.start(total, 0);
     return { update: (value, fields) => bar.update(value, fields), stop: () => bar.stop() };
   }
 
   /** Returns the exit code. */
   error(error: unknown): number {
-    const message = error instanceof Error ? error.message : String(error);
+    const text = error instanceof Error ? error.message : String(error);
     const code = (error as { code?: unknown } | null)?.code;
     const name = typeof code === 'string' ? code : 'ERR_UNEXPECTED';
+    // Errors of the system begin with their code already.
+    const message = text.startsWith(`${name}: `) ? text.slice(name.length + 2) : text;
     if (this.json) this.value({ error: { code: name, message } });
     else process.stderr.write(`${pc.red(name)}: ${message}\n`);
     return name === 'ERR_HOLDFAST_INVALID_ARGUMENT' ? EXIT.usage : EXIT.failed;
@@ -76,9 +88,21 @@ export class Output {
 }
 
 const QUIET_BORDERS = {
-  top: '', 'top-mid': '', 'top-left': '', 'top-right': '',
-  bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '',
-  left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '  ',
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
 };
 
 /** JSON has no place for some of what a value may hold. */
@@ -100,10 +124,34 @@ export function bytesText(bytes: number): string {
   return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${units[unit]}`;
 }
 
+/** A moment, to the second, in this place's time. */
+export function timeText(ms: number): string {
+  const local = new Date(ms - new Date(ms).getTimezoneOffset() * 60_000);
+  return local.toISOString().slice(0, 19).replace('T', ' ');
+}
+
+export function msText(ms: number): string {
+  if (ms < 1) return `${(ms * 1000).toFixed(0)} us`;
+  if (ms < 1000) return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
+  const seconds = ms / 1000;
+  if (seconds < 120) return `${seconds.toFixed(1)} s`;
+  return seconds < 7200 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** A value on one line, cut where it is long. */
+export function brief(value: unknown, characters = 200): string {
+  const text =
+    typeof value === 'string'
+      ? JSON.stringify(value)
+      : inspect(value, { depth: 4, breakLength: Infinity, compact: true, maxStringLength: 200 });
+  return text.length > characters ? `${text.slice(0, characters - 1)}…` : text;
+}
+
 /** Bytes as text where they are text, else in hexadecimal. */
 export function readable(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const text = buffer.toString('utf8');
-  const plain = !/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) && Buffer.from(text).equals(buffer);
+  const plain =
+    !/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) && Buffer.from(text).equals(buffer);
   return plain ? text : `0x${buffer.toString('hex')}`;
 }

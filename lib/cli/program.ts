@@ -5,12 +5,15 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 
 import { addCheck } from './commands/check';
+import { addDiff, addFork, addHistory, addPrune } from './commands/checkpoints';
 import { addDemo } from './commands/demo';
 import { addDoctor } from './commands/doctor';
 import { addGet } from './commands/get';
 import { addInfo } from './commands/info';
 import { addLs } from './commands/ls';
+import { addResolve, addSignal } from './commands/outside';
 import { addReplay } from './commands/replay';
+import { addRuns, addShow, addTimeline } from './commands/runs';
 import { EXIT, Output } from './output';
 
 const EXIT_CODES = `
@@ -25,6 +28,12 @@ NO_COLOR=1 turns colour off. With --json, stdout holds one JSON value, errors in
 /** How a command hands back its exit code. */
 export type Finish = (code: number) => void;
 
+const COMMANDS = [
+  ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck],
+  ...[addRuns, addShow, addTimeline, addSignal, addResolve],
+  ...[addHistory, addDiff, addFork, addPrune],
+];
+
 export async function runProgram(args: readonly string[]): Promise<number> {
   let code: number = EXIT.ok;
   const program = new Command('holdfast')
@@ -34,7 +43,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .showHelpAfterError('(holdfast --help lists what there is)')
     .exitOverride();
   const finish: Finish = (value) => (code = value);
-  for (const add of [addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck]) add(program, finish);
+  for (const add of COMMANDS) add(program, finish);
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {

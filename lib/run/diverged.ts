@@ -6,7 +6,8 @@ import { HoldfastError } from '../errors';
 
 /** Is `value` what `kept` was before it was encoded? */
 export function isSame(kept: unknown, value: unknown): boolean {
-  // Encoding drops what is not data (prototypes, for one), so what differs is compared once more after the same loss.
+  // Encoding drops what is not data (prototypes, for one), so what differs is compared once more
+  // after the same loss.
   return isDeepStrictEqual(kept, value) || isDeepStrictEqual(kept, roundTrip(value));
 }
 
@@ -15,7 +16,12 @@ function roundTrip(value: unknown): unknown {
   return structured.decode(typeof bytes === 'string' ? Buffer.from(bytes) : bytes);
 }
 
-export function divergedError(run: string, what: string, recorded: string, asked: string): HoldfastError {
+export function divergedError(
+  run: string,
+  what: string,
+  recorded: string,
+  asked: string,
+): HoldfastError {
   return new HoldfastError(
     'ERR_HOLDFAST_DIVERGED',
     `run ${JSON.stringify(run)}, ${what}: recorded was ${recorded}, asked for is ${asked}. ` +

@@ -87,6 +87,12 @@ PoolStats PoolImpl::stats() const {
     s.live_bytes = segments_.live_bytes();
     s.large_segments = large_.size();
     for (const auto& [offset, segment] : large_) s.large_bytes += segment.bytes;
+    s.other_bytes = root_.fold.bytes;
+    for (const Segment& spare : spares_) s.other_bytes += spare.bytes;
+    s.waiting_bytes = graveyard_.bytes();
+    graveyard_.for_each([&](const Segment& segment) {
+      if (!segments_.all().contains(segment.offset)) s.other_bytes += segment.bytes;
+    });
     std::shared_lock guard(index_.lock);
     s.overlay_entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
     s.overlay_bytes = index_.view.active->bytes() + (index_.view.frozen ? index_.view.frozen->bytes() : 0);

@@ -5,6 +5,7 @@
 
 #include <unordered_set>
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -41,7 +42,7 @@ void PoolImpl::flush(const std::shared_ptr<void>& handle) {
     taken.swap(client->queued);
   }
   if (taken.empty()) return;
-  const bool quick = fence_at_once_ || sync_us_.load(std::memory_order_relaxed) < kInlineBarrierUs;
+  const bool quick = fence_at_once_ || (options_.background && sync_us_.load(std::memory_order_relaxed) < kInlineBarrierUs);
   if (taken.size() == 1 && quick) {
     std::unique_lock guard(queue_mutex_);
     if (queue_.empty() && !committer_busy_) {
@@ -56,10 +57,11 @@ void PoolImpl::flush(const std::shared_ptr<void>& handle) {
     }
   }
   {
-    std::lock_guard guard(queue_mutex_);
+    std::unique_lock guard(queue_mutex_);
     if (!committer_stop_) {
       for (auto& queued : taken) queue_.emplace_back(client, std::move(queued));
       queue_wake_.notify_one();
+      if (!options_.background) commit_queued(&guard, false);
       return;
     }
   }
@@ -89,23 +91,26 @@ void PoolImpl::committer_main() {
     }
     const bool barrier_due = eventual_armed_ && (Clock::now() >= eventual_due_ || committer_stop_);
     if (barrier_due) eventual_armed_ = false;
-    std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>> group;
-    group.swap(queue_);
-    if (group.empty() && !barrier_due) {
-      if (committer_stop_) return;
-      continue;
-    }
-    committer_busy_ = true;
-    guard.unlock();
-    if (!group.empty()) run_group(std::move(group));
-    if (barrier_due && !failed_.load(std::memory_order_acquire)) {
-      // A failure is remembered by the pool and told to whoever comes next.
-      (void)wait_durable(appended_epoch_.load(std::memory_order_acquire)).is_ok();
-    }
-    guard.lock();
-    committer_busy_ = false;
-    queue_idle_.notify_all();
+    if (queue_.empty() && !barrier_due && committer_stop_) return;
+    commit_queued(&guard, barrier_due);
   }
+}
+
+// Takes what is queued, commits it, and raises the barrier that eventual commits wait for. Lets go of the queue meanwhile.
+void PoolImpl::commit_queued(std::unique_lock<std::mutex>* guard, bool barrier_due) {
+  std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>> group;
+  group.swap(queue_);
+  if (group.empty() && !barrier_due) return;
+  committer_busy_ = true;
+  guard->unlock();
+  if (!group.empty()) run_group(std::move(group));
+  if (barrier_due && !failed_.load(std::memory_order_acquire)) {
+    // A failure is remembered by the pool and told to whoever comes next.
+    (void)wait_durable(appended_epoch_.load(std::memory_order_acquire)).is_ok();
+  }
+  guard->lock();
+  committer_busy_ = false;
+  queue_idle_.notify_all();
 }
 
 void PoolImpl::run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& waiting) {
@@ -203,7 +208,7 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
 
 void PoolImpl::complete(Group* group) {
   Status durable;
-  if (group->durable && group->last_epoch > 0) {
+  if (group->durable && group->last_epoch > 0 && !planted(PlantedBug::kGroupAcknowledgedEarly)) {
     durable = wait_durable(group->last_epoch);
   } else if (!fence_at_once_) {
     arm_eventual();

@@ -6,6 +6,7 @@
 // A fold never blocks a commit for long: freezing the overlay is a swap of pointers; the frozen overlay and the runs do not
 // change, so they are read without a lock. Only deaths are counted under the append lock, a few hundred at a time.
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -21,7 +22,7 @@ FoldedTable to_folded(const TableRef& table) {
 }  // namespace
 
 bool PoolImpl::fold_is_due() const {
-  return tail_operations_ >= options_.fold_operations || tail_bytes_ >= options_.fold_bytes;
+  return tail_operations_ >= options_.fold_operations || tail_bytes_ >= fold_bytes_;
 }
 
 // Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay stays and the next fold takes it.
@@ -43,6 +44,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
       block.time_ms = now_ms();
       block.log_sequence = log_.sequence();
       block.log_offset = log_.position();
+      block.incarnation = root_.incarnation;
       frozen_segments_ = segments_;
       for (const auto& [offset, segment] : large_) block.large.push_back(segment);
       tail_operations_ = 0;
@@ -50,6 +52,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     }
     number = freezes_;
   }
+  reach(TestPoint::kFoldFrozen);
   const std::shared_ptr<Overlay> frozen = index_.view.frozen;
   RunPtr run;
   if (frozen->entries() > 0) {
@@ -61,6 +64,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     }
     run = *written;
   }
+  reach(TestPoint::kFoldRunWritten);
   std::vector<RunPtr> runs = index_.view.runs;
   if (run) runs.insert(runs.begin(), run);
   block.runs.clear();
@@ -89,6 +93,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   }
   folds_.fetch_add(1, std::memory_order_relaxed);
   give_back();
+  reach(TestPoint::kFoldDone);
   return {};
 }
 
@@ -115,7 +120,7 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
       if (older.is_ok() && older->has_value() && !(*older)->is_deleted()) deaths.emplace_back(**older, cursor->place());
       if (deaths.size() >= kDeathsPerLock) count_deaths();
     }
-    if (keep_deleted || !cursor->place().is_deleted()) built = builder.add(cursor->key(), cursor->place());
+    if ((keep_deleted && !planted(PlantedBug::kDeletionsForgotten)) || !cursor->place().is_deleted()) built = builder.add(cursor->key(), cursor->place());
   }
   count_deaths();
   deaths_counted_ = true;
@@ -162,7 +167,7 @@ Status PoolImpl::write_fold_block(FoldBlock&& block) {
   for (uint64_t at = 0; at < bytes.size() && placed.is_ok(); at += kMiB) {
     placed = medium_->append(segment->offset + at, bytes.data() + at, std::min<uint64_t>(kMiB, bytes.size() - at));
   }
-  if (placed.is_ok()) placed = medium_->barrier();
+  if (placed.is_ok() && !planted(PlantedBug::kRootBeforeFold)) placed = medium_->barrier();
   if (!placed.is_ok()) return fail(std::move(placed));
   RootWords root = root_;
   root.fold = *segment;
@@ -170,6 +175,7 @@ Status PoolImpl::write_fold_block(FoldBlock&& block) {
   root.fold_checksum = checksum(bytes.data(), bytes.size());
   root.clean = 0;
   Status set = medium_->set_root(root.to_root());
+  if (set.is_ok() && planted(PlantedBug::kRootBeforeFold)) set = medium_->barrier();
   if (!set.is_ok()) return fail(std::move(set));
   const Segment before = root_.fold;
   {
@@ -202,9 +208,14 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
   const std::vector<RunPtr> inputs(index_.view.runs.begin() + static_cast<long>(first),
                                    index_.view.runs.begin() + static_cast<long>(first + count));
   const bool keep_deleted = first + count < index_.view.runs.size();
-  uint64_t bytes = 0;
-  for (const RunPtr& run : inputs) bytes += run->bytes();
-  if (medium_->space().free < bytes + 4 * medium_->info().segment_unit) return {};  // later, when there is room
+  // The merged run is at most as large as its inputs' nodes; its fold block needs a segment too. Merging gives space back, so it
+  // may use what is otherwise kept for folds.
+  const uint64_t unit = medium_->info().segment_unit;
+  uint64_t bytes = 2 * unit;
+  for (const RunPtr& run : inputs) {
+    for (const TableRef& table : run->tables()) bytes += uint64_t{table.nodes} * kNodeBytes;
+  }
+  if (medium_->space().free < round_up(bytes, unit)) return {};  // later, when there is room
   std::vector<std::unique_ptr<Cursor>> sources;
   for (const RunPtr& run : inputs) sources.push_back(run->cursor());
   auto cursor = merge_cursors(std::move(sources), keep_deleted);
@@ -247,6 +258,7 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
     auto& out = block.runs.emplace_back();
     for (const TableRef& table : each->tables()) out.push_back(to_folded(table));
   }
+  reach(TestPoint::kMergeRead);
   const bool counted = deaths_counted_;
   Status written = write_fold_block(std::move(block));
   if (!written.is_ok()) {
@@ -266,21 +278,31 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
   }
   compactions_.fetch_add(1, std::memory_order_relaxed);
   give_back();
+  reach(TestPoint::kMergeDone);
   return {};
 }
 
 void PoolImpl::give_back() {
   std::lock_guard append(append_mutex_);
-  for (const Segment& segment : graveyard_.exhume(durable_fold_, index_.oldest_serial())) {
+  const uint64_t fold = planted(PlantedBug::kReleasedBeforeFold) ? UINT64_MAX : durable_fold_;
+  const uint64_t oldest = planted(PlantedBug::kReleasedUnderSnapshot) ? UINT64_MAX : index_.oldest_serial();
+  for (const Segment& segment : graveyard_.exhume(fold, oldest)) {
     segments_.remove(segment.offset);
-    medium_->release(segment);
+    if (!planted(PlantedBug::kNeverReleased)) medium_->release(segment);
   }
+}
+
+// A fold that did not find room before has an overlay of its own: it is finished first, and then what came since is folded.
+Status PoolImpl::fold_all() {
+  const bool unfinished = index_.view.frozen != nullptr;
+  if (unfinished) HOLDFAST_TRY(run_fold(true));
+  return run_fold(true);
 }
 
 Status PoolImpl::fold() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(usable());
-  return run_fold(true);
+  return fold_all();
 }
 
 }  // namespace holdfast

@@ -34,6 +34,10 @@ class Graveyard {
     dead_.resize(kept);
     return out;
   }
+  template <typename Each>
+  void for_each(Each&& each) const {
+    for (const Dead& dead : dead_) each(dead.segment);
+  }
   bool waits_for_fold(uint64_t durable_fold) const {
     for (const Dead& dead : dead_) {
       if (dead.fold_needed > durable_fold) return true;

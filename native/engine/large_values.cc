@@ -3,6 +3,7 @@
 //
 // What a crash leaves before the record: segments that nothing refers to, which are free at the next open.
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -53,12 +54,13 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std
     record->add_encoded(operation, bytes);
     at += bytes;
   }
-  Status done = medium_->barrier();
+  Status done = planted(PlantedBug::kLargeBarrierLeftOut) ? Status() : medium_->barrier();
+  reach(TestPoint::kLargePlaced);
   return done.is_ok() ? Status() : fail(std::move(done));
 }
 
 Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode) {
-  return with_space(batch.record.bytes() + batch.large_bytes, [&]() -> Result<Receipt> {
+  return with_space(batch, [&]() -> Result<Receipt> {
     RecordBuffer record;
     std::vector<Segment> taken;
     Status placed = place_large(batch, &record, &taken);

@@ -1,6 +1,7 @@
 // The thread that decides when to fold, merge, clean, and give back. It is woken by commits and otherwise looks round a few times
 // a second while there is something left to tidy.
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -26,46 +27,61 @@ void PoolImpl::maintenance_main() {
       woken_ = false;
     }
     if (failed_.load(std::memory_order_acquire)) {
-      space_round_done(false);
-      continue;
+      answer_waiters(space_asked().first, false);
+    } else {
+      std::lock_guard guard(maintenance_mutex_);
+      maintenance_turn(monotonic_ms() - last_commit_ms_.load(std::memory_order_relaxed) > kIdleMs);
     }
-    maintenance_turn();
   }
 }
 
-void PoolImpl::space_round_done(bool found) {
+void PoolImpl::maintain(bool idle) {
+  if (usable().is_ok()) {
+    std::unique_lock queue(queue_mutex_);
+    commit_queued(&queue, std::exchange(eventual_armed_, false));
+  }
+  std::lock_guard guard(maintenance_mutex_);
+  if (usable().is_ok()) maintenance_turn(idle);
+}
+
+// The newest request for space, and how many bytes the waiting commits want at most.
+std::pair<uint64_t, uint64_t> PoolImpl::space_asked() {
   std::lock_guard guard(space_mutex_);
-  space_round_++;
+  return {space_asked_, space_asked_ > space_answered_ ? space_wanted_ : 0};
+}
+
+void PoolImpl::answer_waiters(uint64_t asked, bool found) {
+  std::lock_guard guard(space_mutex_);
+  if (asked == space_asked_) space_wanted_ = 0;
+  space_answered_ = asked;
   space_found_ = found;
   space_changed_.notify_all();
 }
 
-void PoolImpl::maintenance_turn() {
-  std::lock_guard guard(maintenance_mutex_);
+void PoolImpl::maintenance_turn(bool idle) {
   // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered in index_damaged_), or have
   // already failed the pool: the next commit reports them.
-  const auto look = [&](bool* fold_due, bool* low, uint64_t* low_water, uint64_t* needed) {
-    std::lock_guard append(append_mutex_);
-    *fold_due = fold_is_due() || index_.view.frozen != nullptr;
-    *needed = reserve_bytes() + log_segment_bytes() + space_wanted_.exchange(0);
-    *low_water = reserve_bytes() + 3 * log_segment_bytes();
-    *low = !medium_->info().grows && medium_->space().free < *low_water;
-  };
   bool fold_due = false, low = false;
-  uint64_t low_water = 0, needed = 0;
-  look(&fold_due, &low, &low_water, &needed);
+  uint64_t low_water = 0;
+  const auto look = [&] {
+    std::lock_guard append(append_mutex_);
+    fold_due = fold_is_due() || index_.view.frozen != nullptr;
+    low_water = reserve_bytes() + 3 * log_segment_bytes();
+    low = !medium_->info().grows && medium_->space().free < low_water;
+  };
+  look();
   if (fold_due) (void)run_fold(false).is_ok();
   give_back();
-  if (space_waiters_.load(std::memory_order_acquire) > 0) space_round_done(reclaim(needed));
+  const auto [asked, wanted] = space_asked();
+  if (wanted > 0) answer_waiters(asked, reclaim(wanted));
   const auto [first, count] = choose_merge();
   if (count > 0) (void)merge_runs(first, count, true).is_ok();
-  look(&fold_due, &low, &low_water, &needed);
+  look();
   if (low) {
     reclaim(low_water);
   } else if (wasteful(3)) {
     tidy_log();
   }
-  const bool idle = monotonic_ms() - last_commit_ms_.load(std::memory_order_relaxed) > kIdleMs;
   if (idle && index_.view.runs.size() > 1) (void)merge_runs(0, index_.view.runs.size(), true).is_ok();
   prepare_spare();
 }
@@ -90,7 +106,7 @@ bool PoolImpl::wasteful(uint64_t one_in) {
     log += s.segment.bytes;
     dead += s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
   }
-  return log >= 4 * kMiB && dead * one_in > log;
+  return log >= std::min(4 * kMiB, 8 * log_segment_bytes()) && dead * one_in > log;
 }
 
 // A log segment ready before it is needed: on a disk it must be zeroed first, which no commit should wait for.
@@ -108,21 +124,24 @@ void PoolImpl::prepare_spare() {
   spares_.push_back(*segment);
 }
 
-// Called by a commit that found no room; returns when the maintenance thread has looked: ok when it found some.
+// Called by a commit that found no room for `bytes`; returns when the maintenance thread has looked: ok when it found some.
 Status PoolImpl::wait_for_space(uint64_t bytes) {
-  uint64_t wanted = space_wanted_.load();
-  while (wanted < bytes && !space_wanted_.compare_exchange_weak(wanted, bytes)) {
+  uint64_t wanted = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    wanted = reserve_bytes() + 2 * log_segment_bytes() + bytes;
+  }
+  if (!options_.background) {
+    const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);  // held: a test commits in the middle of a turn
+    if (!turn || !usable().is_ok()) return Status(Code::kPoolFull, "");
+    return reclaim(wanted) ? Status() : Status(Code::kPoolFull, "");
   }
   std::unique_lock guard(space_mutex_);
-  const uint64_t seen = space_round_;
-  space_waiters_.fetch_add(1, std::memory_order_acq_rel);
+  const uint64_t ticket = ++space_asked_;
+  space_wanted_ = std::max(space_wanted_, wanted);
   wake_maintenance();
-  // A round may have begun before we asked: only one that begins afterwards counts, or one that found room.
-  space_changed_.wait(guard, [&] {
-    return space_round_ >= seen + 2 || (space_round_ > seen && space_found_) || closed_.load() || failed_.load();
-  });
-  space_waiters_.fetch_sub(1, std::memory_order_acq_rel);
-  return space_found_ ? Status() : Status(Code::kPoolFull, "");
+  space_changed_.wait(guard, [&] { return space_answered_ >= ticket || closing_.load() || failed_.load(); });
+  return space_answered_ >= ticket && space_found_ ? Status() : Status(Code::kPoolFull, "");
 }
 
 // When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays bounded.
@@ -131,6 +150,11 @@ void PoolImpl::throttle() {
   for (int i = 0; i < 2000; i++) {
     const uint64_t tail = tail_operations_.load(std::memory_order_relaxed);
     if (tail < kThrottleFactor * options_.fold_operations || closing_.load()) return;
+    if (!options_.background) {
+      const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);
+      if (turn && usable().is_ok()) maintenance_turn(false);
+      return;
+    }
     wake_maintenance();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
@@ -139,18 +163,23 @@ void PoolImpl::throttle() {
 Status PoolImpl::compact() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(usable());
-  HOLDFAST_TRY(run_fold(true));
+  HOLDFAST_TRY(fold_all());
   HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
   for (int round = 0; round < 1000; round++) {
     const uint64_t before = segments_cleaned_.load();
-    const auto victims = choose_victims(8 * kMiB);
-    for (const LogSegment& victim : victims) HOLDFAST_TRY(clean_segment(victim));
+    Status cleaned;
+    for (const LogSegment& victim : choose_victims(std::min(8 * kMiB, medium_->space().free / 2))) {
+      cleaned = clean_segment(victim);
+      if (!cleaned.is_ok()) break;
+    }
+    // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
+    if (!cleaned.is_ok() && cleaned.code() != Code::kPoolFull && cleaned.code() != Code::kDiskFull) return cleaned;
     HOLDFAST_TRY(run_fold(false));
     give_back();
     if (segments_cleaned_.load() == before || !wasteful(8)) break;
   }
   HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
-  return {};
+  return run_fold(false);  // for what the last fold found dead and still referred to
 }
 
 }  // namespace holdfast

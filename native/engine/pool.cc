@@ -2,9 +2,17 @@
 
 #include "engine/pool.h"
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
+
+namespace {
+uint64_t tail_limit(const Medium& medium, const PoolOptions& options) {
+  if (medium.info().grows) return options.fold_bytes;
+  return std::min(options.fold_bytes, std::max(medium.space().capacity / 32, 512 * kKiB));
+}
+}  // namespace
 
 PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& options)
     : medium_(std::move(opened.medium)),
@@ -13,6 +21,7 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       secret_(opened.secret),
       format_version_(opened.format_version),
       fence_at_once_(medium_->info().barrier_is_per_thread),
+      fold_bytes_(tail_limit(*medium_, options)),
       log_(*medium_, opened.secret) {}
 
 PoolImpl::~PoolImpl() { (void)close().is_ok(); }
@@ -35,7 +44,7 @@ Result<std::shared_ptr<Pool>> Pool::open_on(OpenedMedium&& medium, const std::st
     pool->abandon();
     return recovered;
   }
-  pool->start_threads();
+  if (options.background) pool->start_threads();
   return std::static_pointer_cast<Pool>(pool);
 }
 
@@ -54,6 +63,7 @@ Status PoolImpl::close() {
     std::lock_guard append(append_mutex_);
     closing_.store(true, std::memory_order_release);
   }
+  answer_waiters(space_asked().first, false);
   {
     std::lock_guard guard(queue_mutex_);
     committer_stop_ = true;
@@ -72,7 +82,7 @@ Status PoolImpl::close() {
     std::unique_lock guard(index_.lock);
     closed_.store(true, std::memory_order_release);
   }
-  space_round_done(false);
+  answer_waiters(space_asked().first, false);
   medium_->close();
   return ended;
 }
@@ -81,10 +91,11 @@ Status PoolImpl::close() {
 Status PoolImpl::finish() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(wait_durable(appended_epoch_.load()));
-  Status folded = run_fold(false);
+  Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : run_fold(false);
   if (!folded.is_ok()) return folded.code() == Code::kPoolFull || folded.code() == Code::kDiskFull ? Status() : std::move(folded);
-  if (index_.view.frozen || index_.view.active->entries() > 0) folded = run_fold(false);
-  if (!folded.is_ok() || index_.view.frozen || index_.view.active->entries() > 0) return {};
+  if (!planted(PlantedBug::kCleanMarkWithTail) && (index_.view.frozen || index_.view.active->entries() > 0)) folded = run_fold(false);
+  const bool tail = index_.view.frozen || index_.view.active->entries() > 0;
+  if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};
   RootWords root = root_;
   root.clean = 1;
   return medium_->set_root(root.to_root());

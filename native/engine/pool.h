@@ -48,6 +48,8 @@ class Batch {
   void clear();
   size_t operations() const;
   uint64_t bytes() const;
+  // Of the changes, not of the conditions: the same changes in the same order give the same number, in any process.
+  uint64_t digest() const;
 
   struct Impl;
   Impl& impl() { return *impl_; }
@@ -72,6 +74,11 @@ struct PoolOptions {
   uint64_t fold_operations = 32 * 1024;     // the tail is folded when it holds this many operations
   uint64_t fold_bytes = 32 * kMiB;          // or this many bytes
   uint32_t eventual_within_ms = 10;         // an eventual commit is behind a barrier at most this much later
+
+  // For tests. Without threads of its own the pool does their work inside maintain() and flush(), and inside a commit that must wait
+  // for it: what happens then depends on the calls alone.
+  bool background = true;
+  uint64_t log_segment_bytes = 0;           // 0: as large as the pool finds right
 };
 
 struct PoolStats {
@@ -83,6 +90,8 @@ struct PoolStats {
   uint64_t epoch = 0, durable_epoch = 0, folded_epoch = 0, incarnation = 0;
   uint64_t capacity_bytes = 0, taken_bytes = 0, free_bytes = 0;
   uint64_t live_bytes = 0, log_bytes = 0, index_bytes = 0, large_bytes = 0;
+  uint64_t other_bytes = 0;  // held besides log, index and large values: the fold, spares, and what waits to be given back
+  uint64_t waiting_bytes = 0;  // of all held: what waits for a fold or a snapshot before it is given back
   uint64_t log_segments = 0, index_segments = 0, large_segments = 0;
   uint64_t overlay_entries = 0, overlay_bytes = 0, runs = 0;
   uint64_t open_snapshots = 0, oldest_snapshot_epoch = 0;
@@ -178,6 +187,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   virtual Status compact() = 0;               // fold, merge all runs into one, clean what is mostly dead
   virtual PoolStats stats() const = 0;
   virtual Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) = 0;
+
+  // For pools opened without background threads: what those would do at this moment. `idle`: as if nothing had been committed for long.
+  virtual void maintain(bool idle) = 0;
 
   // Refuses new work, completes what waits, folds, marks the pool clean, releases the lock. Idempotent; snapshots end.
   virtual Status close() = 0;

@@ -83,6 +83,7 @@ class PoolImpl final : public Pool {
   Status compact() override;
   PoolStats stats() const override;
   Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) override;
+  void maintain(bool idle) override;
   Status close() override;
 
   // ── for Reader, Snapshot and RangeIterator
@@ -109,23 +110,28 @@ class PoolImpl final : public Pool {
   // commit.cc — under append_mutex_ unless said otherwise
   Status check_conditions(const Batch::Impl& batch);
   Status append_record(RecordBuffer* record, FrameKind kind, Purpose purpose);  // places, applies; sets epoch_
-  Status make_room(uint64_t operations_bytes, Purpose purpose, std::vector<Segment>* fresh);
-  Status take_log_segment(Purpose purpose, std::vector<Segment>* fresh);
+  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
+  Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
-  Result<Receipt> with_space(uint64_t bytes, const std::function<Result<Receipt>()>& attempt);
+  Result<Receipt> with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt);
+  uint64_t space_for(const RecordBuffer& record);         // not under append_mutex_
   Status wait_for_space(uint64_t bytes);                  // not under append_mutex_
   void throttle();                          // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
   Status barrier_now();                     // under append_mutex_ where barriers are per thread
   Status fail(Status status);               // an append, barrier or root went wrong: the pool refuses work from now on
+  uint64_t fold_reserve() const;
   uint64_t reserve_bytes() const;
+  void stow(const std::vector<Segment>& fresh, size_t from);
+  Status fits_at_all(uint64_t bytes) const;
   uint64_t log_segment_bytes() const;
   void note_dead(Place place, std::optional<Place> successor, bool moved);
 
   // committer.cc
   void committer_main();
+  void commit_queued(std::unique_lock<std::mutex>* queue_guard, bool barrier_due);
   void run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& group);
   size_t append_plain(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>* waiting, Group* group);
   void complete(Group* group);
@@ -138,6 +144,7 @@ class PoolImpl final : public Pool {
 
   // fold.cc — under maintenance_mutex_
   Status run_fold(bool even_if_empty);
+  Status fold_all();
   Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
   Status write_fold_block(FoldBlock&& block);
   Status merge_runs(size_t first, size_t count, bool interruptible);
@@ -153,12 +160,13 @@ class PoolImpl final : public Pool {
 
   // maintenance.cc
   void maintenance_main();
-  void maintenance_turn();
+  void maintenance_turn(bool idle);       // under maintenance_mutex_
   bool fold_is_due() const;
   void wake_maintenance();
   bool wasteful(uint64_t one_in);
   void tidy_log();
-  void space_round_done(bool found);
+  std::pair<uint64_t, uint64_t> space_asked();
+  void answer_waiters(uint64_t asked, bool found);
   void prepare_spare();
 
   std::unique_ptr<Medium> medium_;
@@ -167,6 +175,7 @@ class PoolImpl final : public Pool {
   const uint64_t secret_;
   const uint32_t format_version_;
   const bool fence_at_once_;     // the medium's barrier is per thread, and cheap
+  const uint64_t fold_bytes_;    // the tail's limit: smaller in a small pool, where it cannot be cleaned
 
   IndexState index_;
   std::atomic<uint64_t> visible_epoch_{0};   // written under index_.lock exclusive
@@ -217,12 +226,12 @@ class PoolImpl final : public Pool {
   std::mutex wake_mutex_;
   std::condition_variable wake_;
   bool woken_ = false, stop_ = false;        // guarded by wake_mutex_
-  std::atomic<int> space_waiters_{0};
-  std::atomic<uint64_t> space_wanted_{0};    // bytes beyond one log segment that somebody waits for
   std::mutex space_mutex_;
   std::condition_variable space_changed_;
-  uint64_t space_round_ = 0;                 // guarded by space_mutex_: rounds of reclaiming finished
-  bool space_found_ = false;                 // guarded by space_mutex_: what the last round said
+  uint64_t space_asked_ = 0;                 // guarded by space_mutex_, as the next three: requests made
+  uint64_t space_answered_ = 0;              // the newest request that was looked at
+  uint64_t space_wanted_ = 0;                // free bytes wanted by the most demanding of those who wait
+  bool space_found_ = false;                 // what the last look found
   std::thread maintenance_;
   std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
 

@@ -7,6 +7,7 @@
 // What tells a torn tail from damage: every frame says how far behind it the durable epoch was. If behind the first invalid frame
 // lies a valid one that was written when the invalid one's epoch was already durable, an acknowledged record is damaged: kCorrupt.
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -18,6 +19,7 @@ class Tail {
  public:
   Tail(const LogReader& reader, const FoldBlock& fold) : reader_(reader) {
     expected_.epoch = fold.epoch;
+    if (!planted(PlantedBug::kFoldForgetsIncarnation)) expected_.incarnation = static_cast<uint32_t>(fold.incarnation);
     for (const FoldedSegment& s : fold.log) {
       if (s.sequence == fold.log_sequence) segment_ = s.segment;
     }
@@ -54,7 +56,7 @@ class Tail {
         continue;
       }
       parts.push_back(frame);
-      if (expected_.pending_epoch) continue;
+      if (expected_.pending_epoch && !planted(PlantedBug::kPartialRecordAccepted)) continue;
       for (const auto& [segment, sequence] : links) linked(segment, sequence);
       links.clear();
       for (const FrameView& part : parts) each(part);
@@ -101,7 +103,8 @@ Status PoolImpl::read_fold(FoldBlock* block) {
 // A pool nobody has opened yet: one empty log segment and a fold that says so.
 Status PoolImpl::begin_new_pool() {
   HOLDFAST_TRY(medium_->adopt({}));
-  auto segment = medium_->allocate(SegmentKind::kLog, 512 * kKiB, log_segment_bytes());
+  const uint64_t want = log_segment_bytes();
+  auto segment = medium_->allocate(SegmentKind::kLog, std::min(512 * kKiB, want), want);
   if (!segment.is_ok()) return std::move(segment.status());
   segments_.add(*segment, 1);
   log_.resume(*segment, 1, segment->offset, true, 1);
@@ -109,6 +112,7 @@ Status PoolImpl::begin_new_pool() {
   block.time_ms = now_ms();
   block.log_sequence = 1;
   block.log_offset = segment->offset;
+  block.incarnation = 1;
   block.log.push_back({*segment, 1, 0});
   root_.incarnation = 1;
   return write_fold_block(std::move(block));

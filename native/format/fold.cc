@@ -95,6 +95,7 @@ std::string FoldBlock::encode() const {
   w.word(time_ms);
   w.word(log_sequence);
   w.word(log_offset);
+  w.word(incarnation);
   w.word(log.size());
   for (const FoldedSegment& s : log) w.segment(s.segment), w.word(s.sequence), w.word(s.live_bytes);
   w.word(large.size());
@@ -122,6 +123,7 @@ std::optional<FoldBlock> FoldBlock::decode(Bytes bytes) {
   block.time_ms = r.word();
   block.log_sequence = r.word();
   block.log_offset = r.word();
+  block.incarnation = r.word();
   for (uint64_t n = r.count(32); n > 0; n--) {
     FoldedSegment s;
     s.segment = r.segment();

@@ -48,6 +48,8 @@ struct FoldBlock {
   // Where the tail begins: in this segment (the one with this sequence), at this offset of the pool.
   uint64_t log_sequence = 0;
   uint64_t log_offset = 0;
+  // Of the pool when the tail began: frames of an earlier one that lie behind that place are of a log that was cut off there.
+  uint64_t incarnation = 0;
   std::vector<FoldedSegment> log;               // sequences rising; the last one holds the tail's beginning
   std::vector<Segment> large;
   std::vector<std::vector<FoldedTable>> runs;   // newest first

@@ -43,6 +43,18 @@ class RecordBuffer {
     }
   }
 
+  // Of the longest operation. Walks them all: for records that do not fit into one frame.
+  uint64_t longest() const {
+    uint64_t most = 0;
+    for (uint64_t at = 0; at < used_;) {
+      const auto header = load<OperationHeader>(operations() + at);
+      const uint64_t bytes = operation_bytes(header.key_bytes, header.value_bytes);
+      most = bytes > most ? bytes : most;
+      at += bytes;
+    }
+    return most;
+  }
+
   uint32_t count() const { return count_; }
   uint64_t bytes() const { return used_; }  // of operations
   uint64_t rolled() const { return rolled_; }

@@ -44,19 +44,14 @@ Status not_found(Bytes head, const std::string& where) {
   return Status(Code::kNotAPool, where + " is not a Holdfast pool: " + what);
 }
 
-}  // namespace
-
-Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where) {
-  uint64_t offset = 0;
-  if (!find_offset(head, &offset)) return not_found(head, where);
-  return verify_pmem_front(head.substr(offset, kPmemFrontBytes), offset, pool_bytes, where);
+std::string place_of(uint64_t offset, const std::string& where) {
+  return where + " (its front begins at byte " + std::to_string(offset) + ")";
 }
 
-Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where) {
+Result<PmemFront> verify_superblock(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where) {
   PmemFront front;
   front.offset = offset;
-  const std::string place = where + " (its front begins at byte " + std::to_string(offset) + ")";
-  Result<Superblock> superblock = choose_superblock(bytes, place);
+  Result<Superblock> superblock = choose_superblock(bytes, place_of(offset, where));
   if (!superblock) return std::move(superblock.status());
   front.superblock = *superblock;
   if (front.superblock.size != pool_bytes) {
@@ -66,10 +61,25 @@ Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_
                                            ? "it is truncated; restore it from a backup"
                                            : "something was appended; cut it back to its size"));
   }
-  Result<ChosenRoot> root = choose_root(bytes, front.superblock.secret, place);
-  if (!root) return std::move(root.status());
-  front.root = *root;
+  if (bytes.size() < kPmemFrontBytes) return Status(Code::kCorrupt, "the pool " + place_of(offset, where) + " is truncated");
   front.closed = load<uint64_t>(bytes.data() + kPmemUseMarkOffset) == kPmemClosed;
+  return front;
+}
+
+}  // namespace
+
+Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where) {
+  uint64_t offset = 0;
+  if (!find_offset(head, &offset)) return not_found(head, where);
+  return verify_superblock(head.substr(offset, kPmemFrontBytes), offset, pool_bytes, where);
+}
+
+Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where) {
+  Result<PmemFront> front = verify_superblock(bytes, offset, pool_bytes, where);
+  if (!front) return front;
+  Result<ChosenRoot> root = choose_root(bytes, front->superblock.secret, place_of(offset, where));
+  if (!root) return std::move(root.status());
+  front->root = *root;
   return front;
 }
 

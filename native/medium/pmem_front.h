@@ -19,10 +19,11 @@ struct PmemFront {
 };
 
 // `head`: the first kPmemFrontSearchBytes of the pool, or fewer: then what is behind is not found. `pool_bytes`: its
-// size now. kNotAPool; kNewerFormat; kCorrupt: damaged, or longer or shorter than it was made.
+// size now. kNotAPool; kNewerFormat; kCorrupt: damaged, or longer or shorter than it was made. The root is left out:
+// a crash inside set_root may have left both slots half written, until libpmemobj opens the pool and undoes that.
 Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where);
 
-// The same for a front whose place is known: `bytes` are the kPmemFrontBytes at `offset`.
+// The same for a front whose place is known (`bytes` are the kPmemFrontBytes at `offset`), and its root as well.
 Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where);
 
 // The bytes of a new front: superblocks and root slots in place, the use mark set.

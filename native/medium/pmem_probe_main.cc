@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "format/pmem_layout.h"
+#include "medium/pmem_footers.h"
 
 namespace {
 
@@ -60,6 +61,7 @@ int main(int count, char** arguments) {
     fprintf(stderr, "the list of objects is damaged\n");
     return 1;
   }
+  if (sized) holdfast::restore_pmem_footers(reinterpret_cast<uint8_t*>(pool), pool_bytes);
   pobj_action action;
   PMEMoid piece = pmemobj_reserve(pool, &action, holdfast::kPmemChunkBytes - holdfast::kPmemObjectHeaderBytes,
                                   holdfast::kPmemSegmentType);

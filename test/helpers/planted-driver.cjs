@@ -30,17 +30,27 @@ const planted = {
   'no-probe': {
     ...honestTurns,
     call: (run, turn, outside) =>
-      run.tool(turn.name, turn.args, (_args, { idempotencyKey }) => outside.perform(idempotencyKey), {
-        safety: 'idempotent',
-      }),
+      run.tool(
+        turn.name,
+        turn.args,
+        (_args, { idempotencyKey }) => outside.perform(idempotencyKey),
+        {
+          safety: 'idempotent',
+        },
+      ),
   },
   // Nobody gives the tools a probe.
   'cannot-tell': {
     ...honestTurns,
     call: (run, turn, outside) =>
-      run.tool(turn.name, turn.args, (_args, { idempotencyKey }) => outside.perform(idempotencyKey), {
-        safety: turn.safety,
-      }),
+      run.tool(
+        turn.name,
+        turn.args,
+        (_args, { idempotencyKey }) => outside.perform(idempotencyKey),
+        {
+          safety: turn.safety,
+        },
+      ),
   },
   // Now and then a message is said and not committed.
   forgetful: {

@@ -16,8 +16,9 @@ namespace holdfast::test {
 // A folder of its own that goes away with it.
 class Scratch {
  public:
-  Scratch() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "holdfast-XXXXXX").string();
+  explicit Scratch(const std::string& folder = {}) {
+    const auto parent = folder.empty() ? std::filesystem::temp_directory_path() : std::filesystem::path(folder);
+    std::string pattern = (parent / "holdfast-XXXXXX").string();
     path_ = mkdtemp(pattern.data());
   }
   ~Scratch() {

@@ -10,15 +10,18 @@ import { scratchFolder } from '../helpers/scratch';
 
 const folder = scratchFolder('cli');
 const path = join(folder, 'some.holdfast');
-const commands = ['demo', 'replay', 'info', 'doctor', 'ls', 'get', 'check'];
+const commands = [
+  ...['demo', 'replay', 'info', 'doctor', 'ls', 'get', 'check', 'runs', 'show', 'timeline'],
+  ...['signal', 'resolve', 'history', 'diff', 'fork', 'prune'],
+];
 
 beforeAll(async () => {
   await using pool = await open(path, { medium: 'file' });
   const notes = pool.keyspace('notes');
   for (const name of ['a/1', 'a/2', 'b/1']) await notes.put(name, { name, big: 5n });
-  await pool.keyspace<Uint8Array, Uint8Array>('raw', { key: 'bytes', value: 'bytes' }).put(
-    new Uint8Array([0, 255]), new Uint8Array([1, 0, 254]),
-  );
+  await pool
+    .keyspace<Uint8Array, Uint8Array>('raw', { key: 'bytes', value: 'bytes' })
+    .put(new Uint8Array([0, 255]), new Uint8Array([1, 0, 254]));
   await pool.keyspace<string, unknown>('settings', { value: 'json' }).put('x', { on: true });
 });
 
@@ -35,7 +38,7 @@ describe('help', () => {
     expect(stdout).toContain('--json');
   });
 
-  test('the version is the package\'s', async () => {
+  test("the version is the package's", async () => {
     const { version } = (await import('../../package.json')) as { version: string };
     expect((await cli(['--version'])).stdout.trim()).toBe(version);
   });
@@ -48,7 +51,10 @@ describe('wrong usage ends with 2 and says what is wrong', () => {
     [['info', path, '--nosuch'], /unknown option '--nosuch'/],
     [['replay', 'x.json'], /required option '--pool/],
     [['replay', 'x.json', '--pool', 'p', '--kills', '-1'], /expected a whole number/],
-    [['replay', 'x.json', '--pool', 'p', '--medium', 'tape'], /Allowed choices are auto, pmem, file/],
+    [
+      ['replay', 'x.json', '--pool', 'p', '--medium', 'tape'],
+      /Allowed choices are auto, pmem, file/,
+    ],
     [['get', path, 'notes', 'a/1', '--as', 'xml'], /Allowed choices are/],
     [[], /Usage: holdfast/],
   ])('%j', async (args, message) => {
@@ -59,30 +65,36 @@ describe('wrong usage ends with 2 and says what is wrong', () => {
 });
 
 describe('every command that opens a pool names medium and durability class', () => {
-  test.each([[['info', path]], [['ls', path]], [['ls', path, 'notes']], [['get', path, 'notes', 'a/1']], [['check', path]]])(
-    '%j',
-    async (args) => {
-      const { code, stdout } = await cli(args);
-      expect(code).toBe(0);
-      expect(stdout).toMatch(/medium file, durability class (power|process)/);
-      // No escape sequences with NO_COLOR.
-      expect(stdout).not.toContain('\u001b');
-      const json = (await cli([...args, '--json'])).json();
-      expect(json).toMatchObject({ path, medium: 'file' });
-      expect(JSON.stringify(json['durability'])).toMatch(/power|process/);
-    },
-  );
+  test.each([
+    [['info', path]],
+    [['ls', path]],
+    [['ls', path, 'notes']],
+    [['get', path, 'notes', 'a/1']],
+    [['check', path]],
+  ])('%j', async (args) => {
+    const { code, stdout } = await cli(args);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/medium file, durability class (power|process)/);
+    // No escape sequences with NO_COLOR.
+    expect(stdout).not.toContain('\u001b');
+    const json = (await cli([...args, '--json'])).json();
+    expect(json).toMatchObject({ path, medium: 'file' });
+    expect(JSON.stringify(json['durability'])).toMatch(/power|process/);
+  });
 });
 
 describe('ls and get', () => {
   test('keyspaces with their number of keys', async () => {
     expect((await cli(['ls', path, '--json'])).json()['keyspaces']).toEqual([
-      { name: 'notes', keys: 3 }, { name: 'raw', keys: 1 }, { name: 'settings', keys: 1 },
+      { name: 'notes', keys: 3 },
+      { name: 'raw', keys: 1 },
+      { name: 'settings', keys: 1 },
     ]);
   });
 
   test('keys by prefix, limit and direction', async () => {
-    const keys = async (...args: string[]) => (await cli(['ls', path, 'notes', ...args, '--json'])).json();
+    const keys = async (...args: string[]) =>
+      (await cli(['ls', path, 'notes', ...args, '--json'])).json();
     expect(await keys()).toMatchObject({ keys: ['a/1', 'a/2', 'b/1'], more: false });
     expect(await keys('--prefix', 'a/')).toMatchObject({ keys: ['a/1', 'a/2'], more: false });
     expect(await keys('--limit', '1', '--reverse')).toMatchObject({ keys: ['b/1'], more: true });
@@ -90,7 +102,8 @@ describe('ls and get', () => {
   });
 
   test('values in the form they were written', async () => {
-    const value = async (...args: string[]) => (await cli(['get', path, ...args, '--json'])).json()['value'];
+    const value = async (...args: string[]) =>
+      (await cli(['get', path, ...args, '--json'])).json()['value'];
     expect(await value('notes', 'a/1')).toEqual({ name: 'a/1', big: '5' });
     expect(await value('settings', 'x')).toEqual({ on: true });
     expect(await value('settings', 'x', '--as', 'utf8')).toBe('{"on":true}');
@@ -102,7 +115,9 @@ describe('ls and get', () => {
   test('a key that is not there ends with 1', async () => {
     const { code, stdout } = await cli(['get', path, 'notes', 'nosuch']);
     expect([code, /no key nosuch in notes/.test(stdout)]).toEqual([1, true]);
-    expect((await cli(['get', path, 'notes', 'nosuch', '--json'])).json()).toMatchObject({ found: false });
+    expect((await cli(['get', path, 'notes', 'nosuch', '--json'])).json()).toMatchObject({
+      found: false,
+    });
   });
 
   test('a keyspace that is not there is an error, and looking makes none', async () => {
@@ -141,19 +156,31 @@ describe('errors are code: message, and JSON with --json', () => {
     const input = join(folder, 'input.json');
     writeFileSync(input, '{}');
     const { code, stderr } = await cli(['replay', input, '--pool', join(folder, 'p')]);
-    expect([code, /^ERR_HOLDFAST_INVALID_ARGUMENT: .*not an array/.test(stderr)]).toEqual([2, true]);
+    expect([code, /^ERR_HOLDFAST_INVALID_ARGUMENT: .*not an array/.test(stderr)]).toEqual([
+      2,
+      true,
+    ]);
   });
 });
 
 test('doctor says what a place offers', async () => {
   const { code, stdout } = await cli(['doctor', folder]);
   expect(code).toBe(0);
-  for (const row of ['file system', 'MAP_SYNC', 'durability class', 'PMEM_IS_PMEM_FORCE', 'memmap=']) {
+  for (const row of [
+    'file system',
+    'MAP_SYNC',
+    'durability class',
+    'PMEM_IS_PMEM_FORCE',
+    'memmap=',
+  ]) {
     expect(stdout).toContain(row);
   }
   const report = (await cli(['doctor', folder, '--json'])).json();
   expect(report).toMatchObject({ place: folder, exists: false, writable: true });
-  expect((await cli(['doctor', path, '--json'])).json()).toMatchObject({ exists: true, poolMedium: 'file' });
+  expect((await cli(['doctor', path, '--json'])).json()).toMatchObject({
+    exists: true,
+    poolMedium: 'file',
+  });
 });
 
 test('check finds what was damaged and ends with 1', async () => {

@@ -1,4 +1,7 @@
-/** The README runs as written: every JavaScript block, as a module of its own, in the order of the page. */
+/**
+ * The README runs as written: every JavaScript block, as a module of its own, in the order of the
+ * page.
+ */
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,13 +26,20 @@ async function run(block: string): Promise<string> {
 }
 
 test('the agent: new, and continued when it is started again', async () => {
-  expect(await run(blocks[0] ?? '')).toMatch(/^medium (file|pmem), durability class (power|process)\nnew: booked B-1\n$/);
+  expect(await run(blocks[0] ?? '')).toMatch(
+    /^medium (file|pmem), durability class (power|process)\nnew: booked B-1\n$/,
+  );
   expect(await run(blocks[0] ?? '')).toMatch(/\ncontinued: booked B-1\n$/);
 });
 
 test('keyspaces, batches, snapshots', async () => {
   const lines = (await run(blocks[1] ?? '')).split('\n');
-  expect(lines).toEqual(['user/7/name Ada', 'ERR_HOLDFAST_CONFLICT', expect.stringMatching(/^\d+ Ada undefined$/), '']);
+  expect(lines).toEqual([
+    'user/7/name Ada',
+    'ERR_HOLDFAST_CONFLICT',
+    expect.stringMatching(/^\d+ Ada undefined$/),
+    '',
+  ]);
 });
 
 test('runs', async () => {
@@ -45,8 +55,13 @@ test('there is no block without a test', () => {
 });
 
 test('the commands it lists are those there are', async () => {
-  const { stdout } = await promisify(execFile)(process.execPath, [join(root, 'dist', 'cli', 'main.js'), '--help']);
-  const listed = [...stdout.matchAll(/^ {2}(\w+) .*?(?:\[|<)/gm)].map(([, name]) => name).filter((name) => name !== 'help');
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    join(root, 'dist', 'cli', 'main.js'),
+    '--help',
+  ]);
+  const listed = [...stdout.matchAll(/^ {2}(\w+) .*?(?:\[|<)/gm)]
+    .map(([, name]) => name)
+    .filter((name) => name !== 'help');
   expect(listed.length).toBeGreaterThan(6);
   for (const name of listed) expect(readme).toContain(`\`${name}`);
 });

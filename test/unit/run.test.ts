@@ -1,10 +1,13 @@
 /** Durable runs on a real pool: what is kept, what is called again, what is refused. */
+import { once } from 'node:events';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { open, type Holdfast, type Run, type ToolContext } from '../../lib/index';
 import { readJournal, type Entry } from '../../lib/run/index';
+import { dist } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
 
 const folder = scratchFolder('run');
@@ -32,17 +35,28 @@ const never = (): never => {
   throw new Error('must not be called');
 };
 
-/** Begins a tool call whose process dies after its intent and before its receipt; returns the key it was given. */
-async function dieInTool(safety: 'readOnly' | 'idempotent' | 'effect' = 'effect', args: unknown = 1): Promise<string> {
+/**
+ * Begins a tool call whose process dies after its intent and before its receipt; returns the key it
+ * was given.
+ */
+async function dieInTool(
+  safety: 'readOnly' | 'idempotent' | 'effect' = 'effect',
+  args: unknown = 1,
+): Promise<string> {
   const run = await pool.run('r');
   let context: ToolContext | undefined;
   let leave = (): void => {};
   const begun = new Promise<void>((resolve) => {
-    const call = run.tool('pay', args, async (_args, given) => {
-      context = given;
-      resolve();
-      await new Promise<void>((end) => (leave = end));
-    }, { safety });
+    const call = run.tool(
+      'pay',
+      args,
+      async (_args, given) => {
+        context = given;
+        resolve();
+        await new Promise<void>((end) => (leave = end));
+      },
+      { safety },
+    );
     call.catch(() => {});
   });
   await begun;
@@ -96,8 +110,18 @@ describe('step', () => {
     const cyclic: Record<string, unknown> = { name: 'ring' };
     cyclic['self'] = cyclic;
     const values: unknown[] = [
-      undefined, null, 0, '', 'ä\u{1f600}', 2n ** 80n, new Date(5), new Map([['a', new Set([1])]]),
-      new Uint8Array([1, 2]), [undefined, { a: undefined }], cyclic, 'x'.repeat(100_000),
+      undefined,
+      null,
+      0,
+      '',
+      'ä\u{1f600}',
+      2n ** 80n,
+      new Date(5),
+      new Map([['a', new Set([1])]]),
+      new Uint8Array([1, 2]),
+      [undefined, { a: undefined }],
+      cyclic,
+      'x'.repeat(100_000),
     ];
     const run = await pool.run('r');
     for (const value of values) await run.step('value', () => value);
@@ -107,7 +131,9 @@ describe('step', () => {
 
   test('whose result cannot be kept says so and records nothing', async () => {
     const run = await pool.run('r');
-    await expect(run.step('plan', () => () => 1)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_CODEC' });
+    await expect(run.step('plan', () => () => 1)).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_CODEC',
+    });
     expect(kinds()).toEqual(['start']);
     expect(await run.step('next', () => 1)).toBe(1);
   });
@@ -116,11 +142,15 @@ describe('step', () => {
     const run = await pool.run('r');
     const wait = (ms: number, value: string) => () =>
       new Promise<string>((resolve) => setTimeout(() => resolve(value), ms));
-    await Promise.all([run.step('a', wait(8, 'first')), run.step('a', wait(1, 'second')), run.step('b', wait(4, 'b'))]);
-    const later = await again();
-    expect(await Promise.all([later.step('b', never), later.step('a', never), later.step('a', never)])).toEqual([
-      'b', 'first', 'second',
+    await Promise.all([
+      run.step('a', wait(8, 'first')),
+      run.step('a', wait(1, 'second')),
+      run.step('b', wait(4, 'b')),
     ]);
+    const later = await again();
+    expect(
+      await Promise.all([later.step('b', never), later.step('a', never), later.step('a', never)]),
+    ).toEqual(['b', 'first', 'second']);
   });
 });
 
@@ -135,22 +165,35 @@ describe('tool', () => {
     expect(result).toBe(10);
     expect(seen).toEqual(['start', 'intent']);
     expect(kinds()).toEqual(['start', 'intent', 'receipt']);
-    expect(journal()[1]).toMatchObject({ name: 'pay', occurrence: 1, safety: 'effect', args: { cents: 5 } });
+    expect(journal()[1]).toMatchObject({
+      name: 'pay',
+      occurrence: 1,
+      safety: 'effect',
+      args: { cents: 5 },
+    });
     expect(await (await again()).tool('pay', { cents: 5 }, never)).toBe(10);
   });
 
-  test.each(['readOnly', 'idempotent'] as const)('%s: an intent without a receipt is called again', async (safety) => {
-    const key = await dieInTool(safety);
-    const run = await pool.run('r');
-    const call = async (_args: unknown, context: ToolContext) => context;
-    expect(await run.tool('pay', 1, call, { safety })).toEqual({ idempotencyKey: key, attempt: 2 });
-    expect(kinds()).toEqual(['start', 'intent', 'attempt', 'receipt']);
-  });
+  test.each(['readOnly', 'idempotent'] as const)(
+    '%s: an intent without a receipt is called again',
+    async (safety) => {
+      const key = await dieInTool(safety);
+      const run = await pool.run('r');
+      const call = async (_args: unknown, context: ToolContext) => context;
+      expect(await run.tool('pay', 1, call, { safety })).toMatchObject({
+        idempotencyKey: key,
+        attempt: 2,
+      });
+      expect(kinds()).toEqual(['start', 'intent', 'attempt', 'receipt']);
+    },
+  );
 
   test('effect without a probe: the outcome is unknown and nothing is called', async () => {
     await dieInTool();
     const run = await pool.run('r');
-    await expect(run.tool('pay', 1, never)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_OUTCOME_UNKNOWN' });
+    await expect(run.tool('pay', 1, never)).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_OUTCOME_UNKNOWN',
+    });
     expect(kinds()).toEqual(['start', 'intent']);
   });
 
@@ -173,7 +216,7 @@ describe('tool', () => {
     expect(await run.tool('pay', 1, never as () => string, { probe })).toBe('paid');
     expect(asked).toBe(key);
     expect(await (await again()).tool('pay', 1, never)).toBe('paid');
-    expect(journal().at(-1)).toMatchObject({ kind: 'receipt', probed: true });
+    expect(journal().at(-1)).toMatchObject({ kind: 'receipt', from: 'probe' });
   });
 
   test('effect that never happened: called again under the same key', async () => {
@@ -181,14 +224,16 @@ describe('tool', () => {
     const run = await pool.run('r');
     const call = (_args: unknown, context: ToolContext) => context;
     const probe = async () => ({ happened: false as const });
-    expect(await run.tool('pay', 1, call, { probe })).toEqual({ idempotencyKey: key, attempt: 2 });
+    expect(await run.tool('pay', 1, call, { probe })).toMatchObject({ idempotencyKey: key, attempt: 2 });
   });
 
   test('a probe that throws or answers nonsense stops everything', async () => {
     await dieInTool();
     const run = await pool.run('r');
     const thrown = new Error('network');
-    await expect(run.tool('pay', 1, never, { probe: () => Promise.reject(thrown) })).rejects.toBe(thrown);
+    await expect(run.tool('pay', 1, never, { probe: () => Promise.reject(thrown) })).rejects.toBe(
+      thrown,
+    );
     const later = await again();
     const nonsense = (() => true) as never;
     await expect(later.tool('pay', 1, never, { probe: nonsense })).rejects.toMatchObject({
@@ -201,7 +246,11 @@ describe('tool', () => {
     const run = await pool.run('r');
     const thrown = new Error('timed out');
     await expect(run.tool('pay', 1, () => Promise.reject(thrown))).rejects.toBe(thrown);
-    expect(journal().at(-1)).toMatchObject({ kind: 'failure', neverHappened: false, error: 'Error: timed out' });
+    expect(journal().at(-1)).toMatchObject({
+      kind: 'failure',
+      neverHappened: false,
+      error: 'Error: timed out',
+    });
     await expect((await again()).tool('pay', 1, never)).rejects.toMatchObject({
       code: 'ERR_HOLDFAST_OUTCOME_UNKNOWN',
     });
@@ -220,7 +269,9 @@ describe('tool', () => {
     const thrown = Object.assign(new Error('refused'), { neverHappened: true });
     await expect(run.tool('pay', 1, () => Promise.reject(thrown))).rejects.toBe(thrown);
     const second = await again();
-    await expect(second.tool('pay', 1, () => Promise.reject(new Error('lost')))).rejects.toThrow('lost');
+    await expect(second.tool('pay', 1, () => Promise.reject(new Error('lost')))).rejects.toThrow(
+      'lost',
+    );
     await expect((await again()).tool('pay', 1, never)).rejects.toMatchObject({
       code: 'ERR_HOLDFAST_OUTCOME_UNKNOWN',
     });
@@ -230,7 +281,12 @@ describe('tool', () => {
     const key = (run: Run) => run.tool('pay', 1, (_args, { idempotencyKey }) => idempotencyKey);
     const run = await pool.run('r');
     const other = await open(join(folder, `other-${number}`), { medium: 'file' });
-    const keys = [await key(run), await key(run), await key(await pool.run('s')), await key(await other.run('r'))];
+    const keys = [
+      await key(run),
+      await key(run),
+      await key(await pool.run('s')),
+      await key(await other.run('r')),
+    ];
     await other.close();
     expect(new Set(keys).size).toBe(4);
     for (const text of keys) expect(text).toMatch(/^[\x21-\x7e]{10,100}$/);
@@ -240,7 +296,11 @@ describe('tool', () => {
 describe('divergence is shown, not guessed around', () => {
   test('other arguments', async () => {
     await (await pool.run('r')).tool('pay', { to: 'ada' }, () => 1);
-    const error = await (await again()).tool('pay', { to: 'bob' }, never).catch((thrown: unknown) => thrown);
+    const error = await (
+      await again()
+    )
+      .tool('pay', { to: 'bob' }, never)
+      .catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'ERR_HOLDFAST_DIVERGED' });
     expect(String(error)).toMatch(/ada.*bob/s);
   });
@@ -252,7 +312,9 @@ describe('divergence is shown, not guessed around', () => {
     const run = await pool.run('r');
     await run.tool('pay', { b: new Money(1), a: undefined, when: new Date(1) }, () => 1);
     const later = await again();
-    expect(await later.tool('pay', { when: new Date(1), b: new Money(1), a: undefined }, never)).toBe(1);
+    expect(
+      await later.tool('pay', { when: new Date(1), b: new Money(1), a: undefined }, never),
+    ).toBe(1);
   });
 
   test('a step where a tool was, and the other way round', async () => {
@@ -260,13 +322,17 @@ describe('divergence is shown, not guessed around', () => {
     await run.step('a', () => 1);
     await run.tool('b', 1, () => 1);
     const later = await again();
-    await expect(later.tool('a', 1, never)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_DIVERGED' });
+    await expect(later.tool('a', 1, never)).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_DIVERGED',
+    });
     await expect(later.step('b', never)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_DIVERGED' });
   });
 
   test('another input', async () => {
     (await pool.run('r', { input: { goal: 1 } })).close();
-    await expect(pool.run('r', { input: { goal: 2 } })).rejects.toMatchObject({ code: 'ERR_HOLDFAST_DIVERGED' });
+    await expect(pool.run('r', { input: { goal: 2 } })).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_DIVERGED',
+    });
     expect((await pool.run('r', { input: { goal: 1 } })).input).toEqual({ goal: 1 });
   });
 });
@@ -274,7 +340,12 @@ describe('divergence is shown, not guessed around', () => {
 describe('the life of a run', () => {
   test('input, state, result', async () => {
     const run = await pool.run('r', { input: 'in' });
-    expect([run.input, run.state, run.status, run.result]).toEqual(['in', undefined, 'running', undefined]);
+    expect([run.input, run.state, run.status, run.result]).toEqual([
+      'in',
+      undefined,
+      'running',
+      undefined,
+    ]);
     await run.checkpoint({ at: 1 });
     await run.checkpoint({ at: 2 });
     expect(run.state).toEqual({ at: 2 });
@@ -284,7 +355,11 @@ describe('the life of a run', () => {
     expect([later.status, later.result]).toEqual(['finished', { done: true }]);
     const read = await again();
     expect([read.continued, read.input, read.state, read.status, read.result]).toEqual([
-      true, 'in', { at: 2 }, 'finished', { done: true },
+      true,
+      'in',
+      { at: 2 },
+      'finished',
+      { done: true },
     ]);
     for (const refused of [
       () => read.step('a', never),
@@ -326,17 +401,51 @@ describe('the life of a run', () => {
   test('of two drivers only the last to begin can record', async () => {
     const run = await pool.run('r');
     // What a driver in another thread does when it begins.
-    await pool.keyspace('holdfast.runs', { value: 'json' }).put('r', { format: 1, status: 'running', driver: 2 });
+    await pool.keyspace('holdfast.drivers', { value: 'json' }).put('r', { token: 2, holder: 'x' });
     for (const refused of [
       () => run.step('a', () => 1),
       () => run.checkpoint(1),
       () => run.tool('b', 1, never),
       () => run.finish(1),
     ]) {
-      await expect(refused()).rejects.toMatchObject({ code: 'ERR_HOLDFAST_CONFLICT' });
+      await expect(refused()).rejects.toMatchObject({ code: 'ERR_HOLDFAST_FENCED' });
     }
     expect(kinds()).toEqual(['start']);
     expect(pool.keyspace('holdfast.states').count()).toBe(0);
+  });
+
+  test('a driver in another thread takes over, and what it records stays', async () => {
+    await pool.close();
+    pool = await open(path, { lease: 1 });
+    const run = await pool.run('r');
+    await run.step('a', () => 'mine');
+    // The lease runs out while this thread does something else.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    const code = `
+      const { workerData } = require('node:worker_threads');
+      const { openSync } = require(workerData.dist);
+      const pool = openSync(workerData.path);
+      const next = () => pool.run('r').catch((error) => {
+        if (error.code !== 'ERR_HOLDFAST_RUN_ACTIVE') throw error;
+        return new Promise((resolve) => setImmediate(() => resolve(next())));
+      });
+      next().then(async (run) => {
+        await run.step('a', () => 'never');
+        await run.step('b', () => 'theirs');
+        await pool.close();
+      });`;
+    const worker = new Worker(code, {
+      eval: true,
+      workerData: { path, dist: join(dist, 'index.js') },
+    });
+    expect(await once(worker, 'exit')).toEqual([0]);
+    await expect(run.step('b', () => 'mine')).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_FENCED',
+    });
+    expect(journal().flatMap((entry) => (entry.kind === 'step' ? [entry.result] : []))).toEqual([
+      'mine',
+      'theirs',
+    ]);
   });
 
   test('a taken number is never written again', async () => {
@@ -344,12 +453,15 @@ describe('the life of a run', () => {
     const { entryKeyCodec } = await import('../../lib/run/keys');
     const entries = pool.keyspace('holdfast.journal', { key: entryKeyCodec });
     await entries.put({ run: 'r', sequence: 1 }, { kind: 'step', name: 'theirs', occurrence: 1 });
-    await expect(run.step('mine', () => 1)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_CONFLICT' });
+    await expect(run.step('mine', () => 1)).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_CONFLICT',
+    });
     expect(journal()[1]).toMatchObject({ name: 'theirs' });
   });
 
   test('runs whose ids begin alike do not mix', async () => {
-    for (const id of ['r', 'ra', 'r/1', 'r\u0001']) await (await pool.run(id)).step('own', () => id);
+    for (const id of ['r', 'ra', 'r/1', 'r\u0001'])
+      await (await pool.run(id)).step('own', () => id);
     for (const id of ['r', 'ra', 'r/1', 'r\u0001']) {
       expect(journal(id).filter(({ kind }) => kind === 'step')).toMatchObject([{ result: id }]);
     }
@@ -357,7 +469,9 @@ describe('the life of a run', () => {
 
   test('a journal of a newer format is refused', async () => {
     (await pool.run('r')).close();
-    await pool.keyspace('holdfast.runs', { value: 'json' }).put('r', { format: 2, status: 'running', driver: 1 });
+    await pool
+      .keyspace('holdfast.runs', { value: 'json' })
+      .put('r', { format: 3, status: 'running', began: 1 });
     await expect(pool.run('r')).rejects.toMatchObject({ code: 'ERR_HOLDFAST_NEWER_FORMAT' });
   });
 });
@@ -388,7 +502,9 @@ describe('wrong arguments', () => {
     await expect(run.step('a', 5 as never)).rejects.toMatchObject(invalid);
     await expect(run.tool(5 as never, 1, never)).rejects.toMatchObject(invalid);
     await expect(run.tool('a', 1, 5 as never)).rejects.toMatchObject(invalid);
-    await expect(run.tool('a', 1, never, { safety: 'safe' as never })).rejects.toMatchObject(invalid);
+    await expect(run.tool('a', 1, never, { safety: 'safe' as never })).rejects.toMatchObject(
+      invalid,
+    );
     await expect(run.tool('a', 1, never, { probe: 5 as never })).rejects.toMatchObject(invalid);
     expect(kinds()).toEqual(['start']);
   });

@@ -9,7 +9,9 @@ import { placeOf, withPool } from '../with-pool';
 export function addCheck(program: Command, finish: Finish): void {
   program
     .command('check <pool>')
-    .description('read every entry of a pool and verify its checksum; exit code 1 if anything is damaged')
+    .description(
+      'read every entry of a pool and verify its checksum; exit code 1 if anything is damaged',
+    )
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast check ./agent.holdfast && echo sound')
     .action(async (path: string, options: { json?: boolean }) => {

@@ -1,5 +1,7 @@
-/** `holdfast demo`: the main job in a few seconds, on a small recording that comes with the package. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+/**
+ * `holdfast demo`: the main job in a few seconds, on a small recording that comes with the package.
+ */
+import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -12,6 +14,7 @@ import type { Finish } from '../program';
 import type { KillKind } from '../replay/kill-plan';
 import { printReport } from '../replay/report';
 import { replay, type ReplayOptions, type ReplayWatch } from '../replay/supervisor';
+import { inTemporaryFolder } from '../temporary';
 import { wholeNumber } from './ls';
 
 interface DemoFlags {
@@ -33,25 +36,27 @@ const WHAT_WAS_HIT: Record<KillKind, string> = {
 export function addDemo(program: Command, finish: Finish): void {
   program
     .command('demo')
-    .description('a help-desk agent, killed 20 times, that loses nothing and repeats nothing (about ten seconds)')
+    .description(
+      'a help-desk agent, killed 20 times, that loses nothing and repeats nothing (about ten seconds)',
+    )
     .option('--folder <path>', 'where the temporary pool is made', tmpdir())
     .addOption(
-      new Option('--medium <medium>', 'what the pool lives on').choices(['auto', 'pmem', 'file']).default('auto'),
+      new Option('--medium <medium>', 'what the pool lives on')
+        .choices(['auto', 'pmem', 'file'])
+        .default('auto'),
     )
     .option('--kills <n>', 'how often to kill', wholeNumber, 20)
     .option('--seed <n>', 'where the kills fall', wholeNumber, 7)
     .option('--keep', 'keep the pool and say where it is')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExamples:\n  $ holdfast demo\n  $ PMEM_IS_PMEM_FORCE=1 holdfast demo --medium pmem --folder /dev/shm')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ holdfast demo\n  $ PMEM_IS_PMEM_FORCE=1 holdfast demo --medium pmem --folder /dev/shm',
+    )
     .action(async (flags: DemoFlags) => {
       const output = new Output(flags.json ?? false);
-      const folder = mkdtempSync(join(flags.folder, 'holdfast-demo-'));
-      try {
-        finish(await demo(output, folder, flags));
-      } finally {
-        if (flags.keep) output.line(`\nKept: ${join(folder, 'demo.holdfast')}`);
-        else rmSync(folder, { recursive: true, force: true });
-      }
+      const run = async (folder: string) => finish(await demo(output, folder, flags));
+      await inTemporaryFolder(flags.folder, 'holdfast-demo-', run, flags.keep);
     });
 }
 
@@ -61,10 +66,21 @@ async function demo(output: Output, folder: string, flags: DemoFlags): Promise<n
   const pool = join(folder, 'demo.holdfast');
   const { medium, kills, seed } = flags;
   const watch = narrator(output, pool, flags);
-  const report = await replay({ input, pool, medium, kills, seed, parallel: 2, thinkMs: 10, watch });
+  const report = await replay({
+    input,
+    pool,
+    medium,
+    kills,
+    seed,
+    parallel: 2,
+    thinkMs: 10,
+    watch,
+  });
   output.value(report);
   printReport(output, report);
-  output.line(`\nOn conversations of your own:  ${pc.bold('holdfast replay trajectories.json --pool ./replay.holdfast --kills 200')}`);
+  const own = 'holdfast replay trajectories.json --pool ./replay.holdfast --kills 200';
+  output.line(`\nOn conversations of your own:  ${pc.bold(own)}`);
+  if (flags.keep) output.line(`\nKept: ${pool}`);
   return report.ok ? EXIT.ok : EXIT.bad;
 }
 
@@ -74,12 +90,9 @@ function narrator(output: Output, pool: string, flags: DemoFlags): ReplayWatch {
     started: ({ conversations, messages, calls }) => {
       total = messages;
       output.line(pc.bold('Holdfast demo: an agent that is killed at the worst moments'));
-      output.line(
-        `A help-desk agent holds ${conversations.length} conversations (${messages} messages, ${calls} tool calls). Every message is a`,
-      );
-      output.line(
-        `durable step, every tool call a durable effect. It will be killed with SIGKILL ${flags.kills} times and started again.\n`,
-      );
+      const what = `${conversations.length} conversations (${messages} messages, ${calls} tool calls)`;
+      output.line(`A help-desk agent holds ${what}. Every message is a durable step, every`);
+      output.line(`tool call a durable effect. It is killed with SIGKILL ${flags.kills} times and started again.\n`);
     },
     opened: (place) => {
       output.place({ path: pool, ...place });
@@ -87,8 +100,11 @@ function narrator(output: Output, pool: string, flags: DemoFlags): ReplayWatch {
     },
     killed: ({ number, kind, messages }) => {
       const reached = `${String(messages).padStart(3)} of ${total} messages`;
-      output.line(`${pc.red('killed')} ${String(number).padStart(2)}  ${pc.dim(reached)}  ${WHAT_WAS_HIT[kind]}`);
+      output.line(
+        `${pc.red('killed')} ${String(number).padStart(2)}  ${pc.dim(reached)}  ${WHAT_WAS_HIT[kind]}`,
+      );
     },
-    verifying: () => output.line('\nAll conversations are finished. A fresh process now compares every byte …'),
+    verifying: () =>
+      output.line('\nAll conversations are finished. A fresh process now compares every byte …'),
   };
 }

@@ -19,7 +19,10 @@ export function addDoctor(program: Command): void {
     .command('doctor [place]')
     .description('what a place (a folder, a pool, a device) offers: medium, DAX, durability class')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExamples:\n  $ holdfast doctor\n  $ holdfast doctor /mnt/pmem\n  $ holdfast doctor /dev/dax0.0')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ holdfast doctor\n  $ holdfast doctor /mnt/pmem\n  $ holdfast doctor /dev/dax0.0',
+    )
     .action(async (place: string | undefined, options: { json?: boolean }) => {
       const output = new Output(options.json ?? false);
       const path = place ?? '.';
@@ -34,7 +37,12 @@ export function addDoctor(program: Command): void {
         ['DAX attribute', yes(report.dax)],
         ['device DAX', yes(report.deviceDax)],
         ['PMEM_IS_PMEM_FORCE', report.pmemForced ? 'set' : 'not set'],
-        ['built with libpmemobj', report.builtWithPmem ? `yes, version ${report.libpmemobjVersion}` : 'no (apt install libpmemobj-dev, then npm rebuild holdfast)'],
+        [
+          'built with libpmemobj',
+          report.builtWithPmem
+            ? `yes, version ${report.libpmemobjVersion}`
+            : 'no (apt install libpmemobj-dev, then npm rebuild holdfast)',
+        ],
         ['medium `auto` takes', report.choice],
         ['durability class', report.durability],
       ]);

@@ -22,23 +22,37 @@ export function addGet(program: Command, finish: Finish): void {
         .default('auto'),
     )
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExamples:\n  $ holdfast get ./agent.holdfast memory user/7\n  $ holdfast get ./agent.holdfast raw 0x00ff --as hex')
-    .action(async (path: string, name: string, key: string, options: { as: Form; json?: boolean }) => {
-      const output = new Output(options.json ?? false);
-      await withPool(output, path, (pool) => {
-        const bytes = rawKeyspace(pool, name).get(keyOf(key));
-        if (bytes === undefined) {
-          output.value({ ...placeOf(pool), keyspace: name, key, found: false });
-          output.line(`no key ${key} in ${name}`);
-          finish(EXIT.bad);
-          return;
-        }
-        const value = decode(bytes, options.as);
-        output.value({ ...placeOf(pool), keyspace: name, key, found: true, bytes: bytes.byteLength, value });
-        const text = typeof value === 'string' ? value : inspect(value, { depth: null, colors: false });
-        output.line(text);
-      });
-    });
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ holdfast get ./agent.holdfast memory user/7\n' +
+        '  $ holdfast get ./agent.holdfast raw 0x00ff --as hex',
+    )
+    .action(
+      async (path: string, name: string, key: string, options: { as: Form; json?: boolean }) => {
+        const output = new Output(options.json ?? false);
+        await withPool(output, path, (pool) => {
+          const bytes = rawKeyspace(pool, name).get(keyOf(key));
+          if (bytes === undefined) {
+            output.value({ ...placeOf(pool), keyspace: name, key, found: false });
+            output.line(`no key ${key} in ${name}`);
+            finish(EXIT.bad);
+            return;
+          }
+          const value = decode(bytes, options.as);
+          output.value({
+            ...placeOf(pool),
+            keyspace: name,
+            key,
+            found: true,
+            bytes: bytes.byteLength,
+            value,
+          });
+          const text =
+            typeof value === 'string' ? value : inspect(value, { depth: null, colors: false });
+          output.line(text);
+        });
+      },
+    );
 }
 
 function keyOf(text: string): Uint8Array {
@@ -53,12 +67,17 @@ function decode(bytes: Uint8Array, form: Form): unknown {
     if (form === 'json') return JSON.parse(buffer.toString('utf8'));
     if (form === 'structured') return structured.decode(buffer);
   } catch (cause) {
-    throw new HoldfastError('ERR_HOLDFAST_CODEC', `the value is not ${form}; try --as hex`, { cause });
+    throw new HoldfastError('ERR_HOLDFAST_CODEC', `the value is not ${form}; try --as hex`, {
+      cause,
+    });
   }
   return guess(buffer);
 }
 
-/** Text that begins as JSON does is shown as JSON, what decodes as structured as that, all else as text or hexadecimal. */
+/**
+ * Text that begins as JSON does is shown as JSON, what decodes as structured as that, all else as
+ * text or hexadecimal.
+ */
 function guess(buffer: Buffer): unknown {
   const text = readable(buffer);
   if (/^[[{]/.test(text)) {

@@ -28,7 +28,10 @@ export function addInfo(program: Command): void {
         output.pairs([
           ['format version', stats.formatVersion],
           ['epoch', `${stats.epoch} (durable ${stats.durableEpoch}, folded ${stats.foldedEpoch})`],
-          ['opened', `${stats.incarnation} times; this time in ${(stats.openUs / 1000).toFixed(1)} ms`],
+          [
+            'opened',
+            `${stats.incarnation} times; this time in ${(stats.openUs / 1000).toFixed(1)} ms`,
+          ],
           ['replayed', `${stats.replayedOperations} operations, ${bytesText(stats.replayedBytes)}`],
           ['size', sizeText(stats.takenBytes, stats.capacityBytes)],
           ['live data', bytesText(stats.liveBytes)],

@@ -21,7 +21,10 @@ export function addLs(program: Command): void {
     .option('--limit <n>', 'at most this many keys', wholeNumber, 100)
     .option('--reverse', 'last key first')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExamples:\n  $ holdfast ls ./agent.holdfast\n  $ holdfast ls ./agent.holdfast memory --prefix user/')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ holdfast ls ./agent.holdfast\n  $ holdfast ls ./agent.holdfast memory --prefix user/',
+    )
     .action(async (path: string, name: string | undefined, options: LsOptions) => {
       const output = new Output(options.json ?? false);
       await withPool(output, path, (pool) =>
@@ -34,16 +37,25 @@ export function addLs(program: Command): void {
 export function rawKeyspace(pool: PoolCore, name: string): Keyspace<Uint8Array, Uint8Array> {
   if (!pool.keyspaces().includes(name)) {
     const there = pool.keyspaces().join(', ') || 'none';
-    throw new HoldfastError('ERR_HOLDFAST_NOT_FOUND', `no keyspace ${name} in ${pool.path}; there is: ${there}`);
+    throw new HoldfastError(
+      'ERR_HOLDFAST_NOT_FOUND',
+      `no keyspace ${name} in ${pool.path}; there is: ${there}`,
+    );
   }
   return pool.keyspace<Uint8Array, Uint8Array>(name, { key: 'bytes', value: 'bytes' });
 }
 
 function listKeyspaces(output: Output, pool: PoolCore): void {
-  const keyspaces = pool.keyspaces().map((name) => ({ name, keys: rawKeyspace(pool, name).count() }));
+  const keyspaces = pool
+    .keyspaces()
+    .map((name) => ({ name, keys: rawKeyspace(pool, name).count() }));
   output.value({ ...placeOf(pool), keyspaces });
   if (keyspaces.length === 0) output.line('no keyspaces yet');
-  else output.table(['keyspace', 'keys'], keyspaces.map(({ name, keys }) => [name, keys]));
+  else
+    output.table(
+      ['keyspace', 'keys'],
+      keyspaces.map(({ name, keys }) => [name, keys]),
+    );
 }
 
 function listKeys(output: Output, pool: PoolCore, name: string, options: LsOptions): void {

@@ -37,15 +37,24 @@ Examples:
 export function addReplay(program: Command, finish: Finish): void {
   program
     .command('replay <trajectories>')
-    .description('drive recorded conversations, kill the driver at random, continue, and verify what is kept')
+    .description(
+      'drive recorded conversations, kill the driver at random, continue, and verify what is kept',
+    )
     .requiredOption('--pool <path>', 'the pool to fill (made if missing)')
     .addOption(
-      new Option('--medium <medium>', 'what the pool lives on').choices(['auto', 'pmem', 'file']).default('auto'),
+      new Option('--medium <medium>', 'what the pool lives on')
+        .choices(['auto', 'pmem', 'file'])
+        .default('auto'),
     )
     .option('--kills <n>', 'how often to kill', wholeNumber, 20)
     .option('--seed <n>', 'where the kills fall', wholeNumber, 1)
     .option('--parallel <n>', 'conversations under way at once', wholeNumber, 8)
-    .option('--think <ms>', 'how long the scripted model thinks before each message', wholeNumber, 1)
+    .option(
+      '--think <ms>',
+      'how long the scripted model thinks before each message',
+      wholeNumber,
+      1,
+    )
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)
     .action(async (input: string, flags: ReplayFlags) => {
@@ -67,7 +76,9 @@ async function replayWithProgress(output: Output, options: ReplayOptions): Promi
       watch: {
         started: ({ conversations, messages, calls }) => {
           total = messages;
-          output.line(`${conversations.length} conversations, ${messages} messages, ${calls} tool calls`);
+          output.line(
+            `${conversations.length} conversations, ${messages} messages, ${calls} tool calls`,
+          );
         },
         opened: (place) => {
           output.place({ path: options.pool, ...place });

@@ -1,8 +1,9 @@
 /**
  * Reads recorded agent conversations and turns each into the order of things a driver does.
  *
- * Input: an array of objects whose `traj` or `messages` is a list of chat messages. Each message is kept as the JSON text
- * of exactly what was read, so that what comes back from a pool can be compared byte for byte.
+ * Input: an array of objects whose `traj` or `messages` is a list of chat messages. Each message is
+ * kept as the JSON text of exactly what was read, so that what comes back from a pool can be
+ * compared byte for byte.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -51,7 +52,10 @@ export interface Recording {
 const READ_ONLY = /^(get|search|list|find|look_?up|read|check|fetch|query|calculate|think)(_|$)/i;
 const IDEMPOTENT = /^(update|set|put|cancel|delete|remove)(_|$)/i;
 
-/** By the tool's name: look-ups may be repeated; what sets a state may be repeated with its key; all else is an effect. */
+/**
+ * By the tool's name: look-ups may be repeated; what sets a state may be repeated with its key; all
+ * else is an effect.
+ */
 export function safetyOf(name: string): ToolSafety {
   if (READ_ONLY.test(name)) return 'readOnly';
   return IDEMPOTENT.test(name) ? 'idempotent' : 'effect';
@@ -87,7 +91,9 @@ export function parseRecording(text: string, source: string): Recording {
     messages += conversation.messages;
     calls += conversation.calls;
     for (const turn of conversation.turns) {
-      hash.update(turn.kind === 'said' ? turn.text : `${turn.name}${turn.args}${turn.answer}`).update('\n');
+      hash
+        .update(turn.kind === 'said' ? turn.text : `${turn.name}${turn.args}${turn.answer}`)
+        .update('\n');
       if (turn.kind === 'called' && turn.safety !== 'readOnly') effects += 1;
     }
     hash.update('\n');
@@ -111,7 +117,9 @@ function parseConversation(item: unknown, index: number, source: string): Conver
   const where = `${source}, conversation ${index}`;
   const list = isObject(item) ? (item['traj'] ?? item['messages']) : undefined;
   if (!Array.isArray(list)) {
-    throw typeError(`${where}: expected an object whose \`traj\` or \`messages\` is a list of chat messages`);
+    throw typeError(
+      `${where}: expected an object whose \`traj\` or \`messages\` is a list of chat messages`,
+    );
   }
   const turns: Turn[] = [];
   let waiting: OpenCall[] = [];
@@ -140,7 +148,10 @@ function parseConversation(item: unknown, index: number, source: string): Conver
   return { id, turns, messages: list.length, calls };
 }
 
-/** The call a tool message answers: the one it names, else the first that waits. Recordings do reuse ids. */
+/**
+ * The call a tool message answers: the one it names, else the first that waits. Recordings do reuse
+ * ids.
+ */
 function findCall(waiting: readonly OpenCall[], message: Message): OpenCall | undefined {
   return waiting.find((open) => open.id === message.tool_call_id) ?? waiting[0];
 }
@@ -149,7 +160,9 @@ function asMessage(value: unknown, where: string): Message {
   if (isObject(value) && typeof value['role'] === 'string' && value['role'] !== '') {
     return value as unknown as Message;
   }
-  throw typeError(`${where}: expected a chat message, an object with a \`role\`; got ${kindOf(value)}`);
+  throw typeError(
+    `${where}: expected a chat message, an object with a \`role\`; got ${kindOf(value)}`,
+  );
 }
 
 function callsOf(message: Message): OpenCall[] {

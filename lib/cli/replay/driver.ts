@@ -1,8 +1,10 @@
 /**
- * The process that is killed: opens the pool and continues every conversation as a durable run, several at once.
+ * The process that is killed: opens the pool and continues every conversation as a durable run,
+ * several at once.
  *
- * Whatever was said is a step, every tool call a tool whose effect the ledger performs; each is committed before the next.
- * It keeps nothing of its own between two lives: where it goes on is what the pool says.
+ * Whatever was said is a step, every tool call a tool whose effect the ledger performs; each is
+ * committed before the next. It keeps nothing of its own between two lives: where it goes on is
+ * what the pool says.
  */
 import { setTimeout } from 'node:timers/promises';
 
@@ -85,7 +87,8 @@ class Driver {
       }
       this.note(index, conversation.messages);
     } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_OUTCOME_UNKNOWN') throw error;
+      if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_OUTCOME_UNKNOWN')
+        throw error;
       this.tell({ kind: 'unknownOutcome', conversation: index, message: error.message });
       run.close();
     }
@@ -101,7 +104,8 @@ class Driver {
         return turn.text;
       });
       advance();
-    } else if ((await this.turns.call(run, turn, this.outsideOf(index, turn, doing))) !== null) advance();
+    } else if ((await this.turns.call(run, turn, this.outsideOf(index, turn, doing))) !== null)
+      advance();
     if (!fresh) return;
     this.#fresh += 1;
     if (run.continued && !this.#continued) {
@@ -158,16 +162,17 @@ class Driver {
   }
 }
 
-/** Says which recording a fresh pool is filled from, or makes sure that an old one is filled from the same. */
-async function claimSource(pool: PoolCore, config: ReplayConfig): Promise<{ continued: boolean }> {
-  const fresh = pool.keyspaces().length === 0;
-  const source = pool.keyspace<string, string>(SOURCE_KEYSPACE, { value: 'utf8' });
-  const hash = source.get(SOURCE_KEY);
-  if (hash === config.hash) return { continued: true };
-  if (hash === undefined && fresh) {
-    await source.put(SOURCE_KEY, config.hash);
-    return { continued: false };
-  }
+const sourceOf = (pool: PoolCore) =>
+  pool.keyspace<string, string>(SOURCE_KEYSPACE, { value: 'utf8' });
+
+/**
+ * Is this recording to be continued, or is the pool fresh? A pool with anything else in it is
+ * refused.
+ */
+function isContinued(pool: PoolCore, config: ReplayConfig): boolean {
+  const hash = sourceOf(pool).get(SOURCE_KEY);
+  if (hash === config.hash) return true;
+  if (pool.keyspaces().length === 0) return false;
   throw new HoldfastError(
     'ERR_HOLDFAST_DIVERGED',
     `${config.pool} was filled with ${hash === undefined ? 'something else' : `recording ${hash.slice(0, 12)}`}, ` +
@@ -175,14 +180,20 @@ async function claimSource(pool: PoolCore, config: ReplayConfig): Promise<{ cont
   );
 }
 
-async function drive(folder: string, generation: number, turns: Turns, tell: (message: DriverToParent) => void) {
+async function drive(
+  folder: string,
+  generation: number,
+  turns: Turns,
+  tell: (message: DriverToParent) => void,
+) {
   const config = readConfig(folder);
   tell({ kind: 'opening' });
-  const [pool, ledger] = await Promise.all([
-    open(config.pool, { medium: config.medium }) as Promise<DrivenPool>,
-    LedgerClient.connect(socketOf(config), generation),
-  ]);
-  const { continued } = await claimSource(pool, config);
+  const pool: DrivenPool = await open(config.pool, { medium: config.medium });
+  const continued = isContinued(pool, config);
+  // In this order: a pool that says what it is filled from has a ledger, and a pool that is refused
+  // gets none.
+  const ledger = await LedgerClient.connect(socketOf(config), generation);
+  if (!continued) await sourceOf(pool).put(SOURCE_KEY, config.hash);
   const { medium, durability } = pool;
   tell({ kind: 'opened', continued, medium, class: durability.class, reason: durability.reason });
   const tape = new Tape(config);
@@ -192,7 +203,9 @@ async function drive(folder: string, generation: number, turns: Turns, tell: (me
   await pool.close();
 }
 
-/** The whole life of a driver process: `argv` is the replay's folder and the generation's number. */
+/**
+ * The whole life of a driver process: `argv` is the replay's folder and the generation's number.
+ */
 export async function main(turns: Turns = honestTurns): Promise<void> {
   const tell = (message: DriverToParent) => void process.send?.(message);
   const leave = (message: DriverToParent, code: number) => {
@@ -205,6 +218,9 @@ export async function main(turns: Turns = honestTurns): Promise<void> {
     leave({ kind: 'done' }, 0);
   } catch (error) {
     const code = error instanceof HoldfastError ? error.code : '';
-    leave({ kind: 'failed', code, message: error instanceof Error ? error.message : String(error) }, 1);
+    leave(
+      { kind: 'failed', code, message: error instanceof Error ? error.message : String(error) },
+      1,
+    );
   }
 }

@@ -1,4 +1,7 @@
-/** One life of the driver process: from its start to its end, or to the SIGKILL that was planned for it. */
+/**
+ * One life of the driver process: from its start to its end, or to the SIGKILL that was planned for
+ * it.
+ */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 
@@ -71,13 +74,17 @@ export class Generation {
     this.end = new Promise((resolve, reject) => {
       this.#child.once('error', reject);
       // Its last messages may come after its end; the channel's own end comes after them.
-      void Promise.all([once(this.#child, 'close'), once(this.#child, 'disconnect')]).then(([ended]) => {
-        this.settle(ended[0] as number | null, ended[1] as string | null, resolve, reject);
-      });
+      void Promise.all([once(this.#child, 'close'), once(this.#child, 'disconnect')]).then(
+        ([ended]) => {
+          this.settle(ended[0] as number | null, ended[1] as string | null, resolve, reject);
+        },
+      );
     });
-    // Half of the kills that aim at starting hit anywhere in it, the other half (below) the opening of the pool itself.
+    // Half of the kills that aim at starting hit anywhere in it, the other half (below) the opening
+    // of the pool itself.
     const { kill } = parts;
-    if (kill?.kind === 'open' && kill.fraction < 0.5) this.killIn(kill.fraction * 2 * parts.usualStartMs);
+    if (kill?.kind === 'open' && kill.fraction < 0.5)
+      this.killIn(kill.fraction * 2 * parts.usualStartMs);
   }
 
   private settle(
@@ -89,12 +96,15 @@ export class Generation {
     clearTimeout(this.#timer);
     this.parts.ledger.off('message', this.#onLedger);
     if (this.#thrown !== undefined) reject(this.#thrown);
-    else if (this.#killing && signal === 'SIGKILL') resolve({ how: 'killed', kind: this.hitKind() });
+    else if (this.#killing && signal === 'SIGKILL')
+      resolve({ how: 'killed', kind: this.hitKind() });
     else if (this.#done) resolve({ how: 'done' });
     else if (this.#failure?.code) resolve({ how: 'failed', ...this.#failure });
     else {
       const last = this.#failure?.message ?? this.#stderr.trim();
-      reject(new Error(`the driver process broke down (${signal ?? `exit code ${code}`}): ${last}`));
+      reject(
+        new Error(`the driver process broke down (${signal ?? `exit code ${code}`}): ${last}`),
+      );
     }
   }
 
@@ -118,7 +128,8 @@ export class Generation {
     const { on, kill, usualOpenMs } = this.parts;
     if (message.kind === 'opening') {
       this.#openingAt = now();
-      if (kill?.kind === 'open' && kill.fraction >= 0.5) this.killIn((kill.fraction - 0.5) * 2 * usualOpenMs);
+      if (kill?.kind === 'open' && kill.fraction >= 0.5)
+        this.killIn((kill.fraction - 0.5) * 2 * usualOpenMs);
     } else if (message.kind === 'opened') {
       this.#opened = true;
       on.started(now() - this.#begunAt, now() - this.#openingAt);

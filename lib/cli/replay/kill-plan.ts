@@ -1,8 +1,10 @@
 /**
- * When to kill: N moments spread over the whole job, so that every one of them hits a living driver. A seed decides.
+ * When to kill: N moments spread over the whole job, so that every one of them hits a living
+ * driver. A seed decides.
  *
- * A moment is tied to progress (how many messages are committed), not to the clock, so a slow machine is killed as often as
- * a quick one; the clock only decides where inside the driver's work it lands.
+ * A moment is tied to progress (how many messages are committed), not to the clock, so a slow
+ * machine is killed as often as a quick one; the clock only decides where inside the driver's work
+ * it lands.
  */
 
 export type KillKind =
@@ -19,7 +21,10 @@ export interface Kill {
   readonly kind: KillKind;
   /** Not before this many messages are committed. */
   readonly after: number;
-  /** If it aims at an effect and none comes within so many more messages, it is carried out at any moment instead. */
+  /**
+   * If it aims at an effect and none comes within so many more messages, it is carried out at any
+   * moment instead.
+   */
   readonly patience: number;
   /** 0 to 1: where in the span its kind allows. */
   readonly fraction: number;
@@ -36,9 +41,21 @@ export function randomFrom(seed: number): () => number {
   };
 }
 
-/** Every six kills are these, in an order of their own, so that also a short plan has some of each. */
-const ROUND: readonly KillKind[] = ['moment', 'effect-after', 'moment', 'open', 'effect-before', 'moment'];
-/** The job's last messages are left in peace, since a kill that waits for them could come too late; effects a little longer. */
+/**
+ * Every six kills are these, in an order of their own, so that also a short plan has some of each.
+ */
+const ROUND: readonly KillKind[] = [
+  'moment',
+  'effect-after',
+  'moment',
+  'open',
+  'effect-before',
+  'moment',
+];
+/**
+ * The job's last messages are left in peace, since a kill that waits for them could come too late;
+ * effects a little longer.
+ */
 const QUIET_MESSAGES = 20;
 const QUIET_SHARE_AT_MOST = 0.15;
 const QUIET_SHARE_FOR_EFFECTS = 0.1;
@@ -75,7 +92,10 @@ export class KillPlan {
     return again ?? this.place(committed);
   }
 
-  /** The job ended before this kill came: from now on it aims at a process that opens the finished pool, and earlier. */
+  /**
+   * The job ended before this kill came: from now on it aims at a process that opens the finished
+   * pool, and earlier.
+   */
   missed(kill: Kill): void {
     this.#left += 1;
     this.#again = { ...kill, kind: 'open', fraction: kill.fraction * 0.9 };
@@ -84,7 +104,8 @@ export class KillPlan {
   private place(committed: number): Kill {
     const { messages, effects } = this.job;
     const quiet = Math.min(QUIET_MESSAGES, QUIET_SHARE_AT_MOST * messages);
-    // Between now and twice the mean distance, so that what is left of the plan reaches to the end of the job.
+    // Between now and twice the mean distance, so that what is left of the plan reaches to the end
+    // of the job.
     const distance = (2 * Math.max(0, messages - quiet - committed)) / (this.#left + 1);
     const after = Math.floor(committed + this.#random() * distance);
     const mayHitEffect = effects > 0 && after < (1 - QUIET_SHARE_FOR_EFFECTS) * messages;

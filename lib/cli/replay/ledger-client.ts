@@ -33,7 +33,9 @@ export class LedgerClient {
 
   static async connect(path: string, generation: number): Promise<LedgerClient> {
     const socket = connect(path);
-    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+    await new Promise<void>((resolve, reject) =>
+      socket.once('connect', resolve).once('error', reject),
+    );
     const client = new LedgerClient(socket);
     await client.ask({ op: 'hello', generation });
     return client;

@@ -6,14 +6,10 @@ import { readConfig, socketOf } from './tape';
 function main(folder: string): void {
   const tell = (message: LedgerToParent) => void process.send?.(message);
   process.on('disconnect', () => process.exit(0));
-  try {
-    const config = readConfig(folder);
-    const server = new LedgerServer(new Ledger(config), tell);
-    process.on('message', (message) => server.hear(message as ParentToLedger));
-    server.listen(socketOf(config));
-  } catch (error) {
-    tell({ kind: 'failed', message: (error as Error).message });
-  }
+  const config = readConfig(folder);
+  const server = new LedgerServer(new Ledger(config), tell);
+  process.on('message', (message) => server.hear(message as ParentToLedger));
+  server.listen(socketOf(config));
 }
 
 main(process.argv[2] ?? '.');

@@ -1,14 +1,16 @@
 /**
- * The outside world of a replay, as a process of its own that nobody kills: performs effects, counts them, and knows them
- * by their idempotency keys. Every effect is a line in a file, so that a replay can be continued later.
+ * The outside world of a replay, as a process of its own that nobody kills: performs effects,
+ * counts them, and knows them by their idempotency keys. Every effect is a line in a file, so that
+ * a replay can be continued later.
  *
- * It does for each safety what a real service of that kind does: an `effect` is performed as often as it is asked for; an
- * `idempotent` one is performed once for each key; a look-up changes nothing. The count is therefore a test of the pool.
+ * It does for each safety what a real service of that kind does: an `effect` is performed as often
+ * as it is asked for; an `idempotent` one is performed once for each key; a look-up changes
+ * nothing. The count is therefore a test of the pool.
  *
- * When the next driver says hello, whatever the former one had sent and nobody had read is dropped: the process is dead, and
- * an answered probe must stay true.
+ * When the next driver says hello, whatever the former one had sent and nobody had read is dropped:
+ * the process is dead, and an answered probe must stay true.
  */
-import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 
 import { LineReader } from './lines';
@@ -26,22 +28,33 @@ import { readWorld, type ReplayConfig, type WorldAnswer } from './tape';
 
 export class Ledger {
   readonly #world: WorldAnswer[][];
-  readonly #file: number;
+  #file: number | undefined;
   readonly #performances: Performance[] = [];
   readonly #known = new Map<string, Performance>();
   #deduplicated = 0;
   #lookUps = 0;
   #probes = 0;
 
-  constructor(config: ReplayConfig) {
+  constructor(private readonly config: ReplayConfig) {
     this.#world = readWorld(config);
-    const old = existsSync(config.ledgerFile) ? readFileSync(config.ledgerFile, 'utf8') : '';
+  }
+
+  /**
+   * Reads what was performed before, or begins the file. Called for every driver, so does nothing
+   * the second time.
+   */
+  open(): void {
+    if (this.#file !== undefined) return;
+    const { ledgerFile, hash } = this.config;
+    const old = existsSync(ledgerFile) ? readFileSync(ledgerFile, 'utf8') : '';
     const [first, ...lines] = old.split('\n').filter((line) => line !== '');
-    this.#file = openSync(config.ledgerFile, 'a');
-    if (first === undefined) writeSync(this.#file, `${JSON.stringify({ ledgerOf: config.hash })}\n`);
-    else if ((JSON.parse(first) as { ledgerOf?: string }).ledgerOf !== config.hash) {
-      throw new Error(`${config.ledgerFile} is the ledger of another recording: delete it or choose another --pool`);
+    if (first !== undefined && (JSON.parse(first) as { ledgerOf?: string }).ledgerOf !== hash) {
+      throw new Error(
+        `${ledgerFile} is the ledger of another recording: delete it or choose another --pool`,
+      );
     }
+    this.#file = openSync(ledgerFile, 'a');
+    if (first === undefined) writeSync(this.#file, `${JSON.stringify({ ledgerOf: hash })}\n`);
     for (const line of lines) this.remember(JSON.parse(line) as Performance);
   }
 
@@ -64,12 +77,15 @@ export class Ledger {
     const world = this.#world[conversation]?.[call];
     if (!world) return { error: `conversation ${conversation} has no call ${call}` };
     if (world.args !== request.args) {
-      return { error: `call ${call} of conversation ${conversation} came with other arguments: ${request.args}` };
+      return {
+        error: `call ${call} of conversation ${conversation} came with other arguments: ${request.args}`,
+      };
     }
     if (safety === 'readOnly') this.#lookUps += 1;
     else if (safety === 'idempotent' && this.#known.has(key)) this.#deduplicated += 1;
     else {
       const performance = { key, conversation, call };
+      if (this.#file === undefined) return { error: 'nobody said hello' };
       writeSync(this.#file, `${JSON.stringify(performance)}\n`);
       this.remember(performance);
     }
@@ -80,11 +96,10 @@ export class Ledger {
     this.#probes += 1;
     const known = this.#known.get(key);
     if (!known) return { happened: false };
-    return { happened: true, answer: this.#world[known.conversation]?.[known.call]?.answer ?? null };
-  }
-
-  close(): void {
-    closeSync(this.#file);
+    return {
+      happened: true,
+      answer: this.#world[known.conversation]?.[known.call]?.answer ?? null,
+    };
   }
 
   private remember(performance: Performance): void {
@@ -121,11 +136,23 @@ export class LedgerServer {
   }
 
   private answer(socket: Socket, request: LedgerRequest): void {
+    try {
+      this.take(socket, request);
+    } catch (error) {
+      // It can't go on without its file. The parent is told why, the driver only sees its
+      // connection end.
+      this.tell({ kind: 'failed', message: (error as Error).message });
+      socket.destroy();
+    }
+  }
+
+  private take(socket: Socket, request: LedgerRequest): void {
     if (request.op === 'hello') this.greet(socket, request.generation);
     // Of a former driver, or of one that is held and about to be killed: unheard.
     else if (this.#driver !== socket) return;
     if (request.op === 'perform') this.performOrHold(socket, request);
-    else if (request.op === 'probe') this.reply(socket, { id: request.id, ...this.ledger.probe(request.key) });
+    else if (request.op === 'probe')
+      this.reply(socket, { id: request.id, ...this.ledger.probe(request.key) });
     else if (request.op === 'performances') {
       this.reply(socket, { id: request.id, performances: this.ledger.performances() });
     } else this.reply(socket, { id: request.id });
@@ -133,6 +160,7 @@ export class LedgerServer {
 
   private greet(socket: Socket, generation: number): void {
     if (generation < this.#generation) return;
+    this.ledger.open();
     this.#generation = generation;
     this.#driver?.destroy();
     this.#driver = socket;
@@ -148,7 +176,8 @@ export class LedgerServer {
         return;
       }
     }
-    // From here until the parent has killed it, this driver gets no answer and none of its requests is heard.
+    // From here until the parent has killed it, this driver gets no answer and none of its requests
+    // is heard.
     this.#driver = undefined;
     this.#hold = undefined;
     this.tell({ kind: 'held', at: hold });

@@ -1,7 +1,8 @@
 /** What the processes of a replay say to each other: shapes only. */
 import type { DurabilityClass, Medium, ToolSafety } from '../../types';
 
-// ── Driver and verifier to the ledger, one JSON line each over its socket; every request is answered with its id ──
+// ── Driver and verifier to the ledger, one JSON line each over its socket; every request is
+// answered with its id ──
 
 export interface PerformRequest {
   readonly id: number;
@@ -36,10 +37,14 @@ export interface LedgerAnswer {
 
 // ── Ledger and parent, over the channel between them ──
 
-/** `before`: hold the next effect before it is performed; `after`: when it was, before that is acknowledged. */
+/**
+ * `before`: hold the next effect before it is performed; `after`: when it was, before that is
+ * acknowledged.
+ */
 export type HoldAt = 'before' | 'after';
 
-export type ParentToLedger = { readonly kind: 'hold'; readonly at: HoldAt } | { readonly kind: 'count' };
+export type ParentToLedger =
+  { readonly kind: 'hold'; readonly at: HoldAt } | { readonly kind: 'count' };
 
 export interface LedgerCounts {
   /** Effects performed, since the ledger began. */
@@ -70,13 +75,17 @@ export type DriverToParent =
   | ({ readonly kind: 'opened'; readonly continued: boolean } & PlaceOfPool)
   | {
       readonly kind: 'progress';
-      /** For each conversation that went on: its number and how many of its messages are committed. */
+      /**
+       * For each conversation that went on: its number and how many of its messages are committed.
+       */
       readonly reached: readonly (readonly [conversation: number, messages: number])[];
       /** Messages committed by this process since its last report. */
       readonly fresh: number;
       /** How long each commit since the last report took. */
       readonly commitUs: readonly number[];
-      /** Once: the wall clock, in milliseconds, when a continued run made its first step of its own. */
+      /**
+       * Once: the wall clock, in milliseconds, when a continued run made its first step of its own.
+       */
       readonly continuedAt?: number;
     }
   | { readonly kind: 'unknownOutcome'; readonly conversation: number; readonly message: string }
@@ -88,7 +97,10 @@ export interface Verdict {
   readonly identical: number;
   readonly messages: number;
   readonly toolCalls: number;
-  /** Messages that are missing or differ, and effects whose receipt is there though they were never performed. */
+  /**
+   * Messages that are missing or differ, and effects whose receipt is there though they were never
+   * performed.
+   */
   readonly lost: number;
   /** Messages recorded twice, and effects performed more than once. */
   readonly repeated: number;

@@ -12,20 +12,37 @@ export function printReport(output: Output, report: ReplayReport): void {
     ['conversations', `${report.conversations}, identical ${report.identical}`],
     ['messages', report.messages],
     ['tool calls', report.toolCalls],
-    ['kills', `${kills} of ${killsAsked}: ${killsInEffect} inside an effect, ${killsWhileOpening} during open`],
-    ['effects fired', `${report.effectsFired} (and ${report.lookUps} look-ups, ${report.probes} probes)`],
+    [
+      'kills',
+      `${kills} of ${killsAsked}: ${killsInEffect} inside an effect, ${killsWhileOpening} during open`,
+    ],
+    [
+      'effects fired',
+      `${report.effectsFired} (and ${report.lookUps} look-ups, ${report.probes} probes)`,
+    ],
     ['lost', zero(report.lost)],
     ['repeated', zero(report.repeated)],
     ['unknown', zero(report.unknown)],
-    ['commit latency', `p50 ${report.commitUsP50} us, p99 ${report.commitUsP99} us, of ${report.commits} commits`],
-    ['start to first continued step', `median ${report.continueMsMedian} ms, max ${report.continueMsMax} ms`],
+    [
+      'commit latency',
+      `p50 ${report.commitUsP50} us, p99 ${report.commitUsP99} us, of ${report.commits} commits`,
+    ],
+    [
+      'start to first continued step',
+      `median ${report.continueMsMedian} ms, max ${report.continueMsMax} ms`,
+    ],
     ['medium', report.medium],
     ['durability class', `${report.class} (${report.reason})`],
     ['time', `${report.secondsTotal} s, ${report.generations} processes, seed ${report.seed}`],
   ]);
   output.line();
-  for (const finding of [...report.findings, ...report.damages]) output.line(`${pc.red('!')} ${finding}`);
+  for (const finding of [...report.findings, ...report.damages])
+    output.line(`${pc.red('!')} ${finding}`);
   if (report.ok) {
-    output.line(pc.green(`Killed ${kills} times; nothing lost, nothing repeated, every conversation identical.`));
+    output.line(
+      pc.green(
+        `Killed ${kills} times; nothing lost, nothing repeated, every conversation identical.`,
+      ),
+    );
   } else output.line(pc.red('The pool does not hold what it should: see above.'));
 }

@@ -1,14 +1,16 @@
 /**
- * The parent of a replay: starts the ledger and the driver, kills the driver with SIGKILL as planned, starts it again until
- * the job is done, then has a fresh process verify what the pool holds.
+ * The parent of a replay: starts the ledger and the driver, kills the driver with SIGKILL as
+ * planned, starts it again until the job is done, then has a fresh process verify what the pool
+ * holds.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import { HoldfastError, type ErrorCode } from '../../errors';
+import { inTemporaryFolder } from '../temporary';
 import { readRecording, type Recording } from './conversation';
 import { Generation, type GenerationEnd } from './generation';
 import { KillPlan, type Kill, type KillKind } from './kill-plan';
@@ -70,12 +72,9 @@ export interface ReplayReport extends Verdict, PlaceOfPool {
 export async function replay(options: ReplayOptions): Promise<ReplayReport> {
   const recording = readRecording(options.input);
   options.watch?.started?.(recording);
-  const folder = mkdtempSync(join(tmpdir(), 'holdfast-'));
-  try {
-    return await new Supervisor(options, recording, folder).run();
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  return inTemporaryFolder(tmpdir(), 'holdfast-', (folder) =>
+    new Supervisor(options, recording, folder).run(),
+  );
 }
 
 const script = (name: string): string => join(__dirname, `${name}.js`);
@@ -95,6 +94,7 @@ class Supervisor {
   #messages = 0;
   #place: PlaceOfPool | undefined;
   #ledger: ChildProcess | undefined;
+  #ledgerFailure: string | undefined;
 
   constructor(
     private readonly options: ReplayOptions,
@@ -120,6 +120,9 @@ class Supervisor {
     writeReplayFiles(this.#config, this.recording);
     try {
       this.#ledger = await startLedger(this.#config.folder);
+      this.#ledger.on('message', (message: LedgerToParent) => {
+        if (message.kind === 'failed') this.#ledgerFailure = message.message;
+      });
       await this.killAndContinue();
       this.options.watch?.verifying?.();
       const verdict = await this.verify();
@@ -131,7 +134,12 @@ class Supervisor {
 
   private async killAndContinue(): Promise<void> {
     const { messages, effects } = this.recording;
-    const plan = new KillPlan({ kills: this.options.kills, seed: this.options.seed, messages, effects });
+    const plan = new KillPlan({
+      kills: this.options.kills,
+      seed: this.options.seed,
+      messages,
+      effects,
+    });
     let done = false;
     while (plan.left > 0 || !done) {
       const kill = plan.next(this.#messages);
@@ -171,13 +179,18 @@ class Supervisor {
         unknownOutcome: () => (this.#unknownOutcomes += 1),
       },
     });
-    return generation.end;
+    return generation.end.catch((error: unknown) => {
+      // Whatever became of a driver without a ledger, the ledger's reason is the one to know.
+      if (this.#ledgerFailure === undefined) throw error;
+      throw new HoldfastError('ERR_HOLDFAST_DIVERGED', this.#ledgerFailure);
+    });
   }
 
   private opened(place: PlaceOfPool, continued: boolean): void {
     if (this.#place) return;
     this.#place = place;
     if (continued && !this.#hadLedger && this.#killed.all === 0) {
+      rmSync(this.#config.ledgerFile, { force: true }); // begun a moment ago, and empty
       throw new HoldfastError(
         'ERR_HOLDFAST_NOT_FOUND',
         `${this.#config.pool} holds a replay that was begun, but its ledger ${this.#config.ledgerFile} is gone: ` +
@@ -204,10 +217,14 @@ class Supervisor {
   }
 
   private async verify(): Promise<Verdict> {
-    const child = fork(script('verifier-main'), [this.#config.folder, String(this.#generations + 1)], {
-      execArgv: [],
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    });
+    const child = fork(
+      script('verifier-main'),
+      [this.#config.folder, String(this.#generations + 1)],
+      {
+        execArgv: [],
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      },
+    );
     let verdict: Verdict | undefined;
     let failure: HoldfastError | undefined;
     child.on('message', (message: VerifierToParent) => {
@@ -219,7 +236,8 @@ class Supervisor {
     const [ended] = await Promise.all([once(child, 'exit'), once(child, 'disconnect')]);
     const [code, signal] = ended as [number | null, string | null];
     if (failure) throw failure;
-    if (!verdict) throw new Error(`the verifying process ended with ${signal ?? code} and no verdict`);
+    if (!verdict)
+      throw new Error(`the verifying process ended with ${signal ?? code} and no verdict`);
     return verdict;
   }
 
@@ -268,11 +286,10 @@ async function startLedger(folder: string): Promise<ChildProcess> {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  const [message] = (await once(child, 'message')) as [LedgerToParent];
-  if (message.kind === 'failed') {
-    await stop(child);
-    throw new HoldfastError('ERR_HOLDFAST_DIVERGED', message.message);
-  }
+  const ended = once(child, 'exit').then(() => {
+    throw new Error('the ledger process ended before it began');
+  });
+  await Promise.race([once(child, 'message'), ended]);
   return child;
 }
 

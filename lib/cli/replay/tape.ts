@@ -1,7 +1,8 @@
 /**
- * What the child processes read instead of the whole recording: the driver its part of each conversation (what was said
- * and which tools to call), the ledger what each tool answers. So a restarted driver parses only what it goes on with, and
- * the answers can reach it only through a tool call, or through the pool.
+ * What the child processes read instead of the whole recording: the driver its part of each
+ * conversation (what was said and which tools to call), the ledger what each tool answers. So a
+ * restarted driver parses only what it goes on with, and the answers can reach it only through a
+ * tool call, or through the pool.
  */
 import { closeSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +17,10 @@ export interface ReplayConfig {
   readonly pool: string;
   readonly medium: 'auto' | 'pmem' | 'file';
   readonly parallel: number;
-  /** How long the model thinks before it says something, in milliseconds; all there is of a model here. */
+  /**
+   * How long the model thinks before it says something, in milliseconds; all there is of a model
+   * here.
+   */
   readonly thinkMs: number;
   readonly ledgerFile: string;
 }

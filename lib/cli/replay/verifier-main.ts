@@ -1,4 +1,7 @@
-/** A fresh process that opens the pool after everything, parses the recording anew and asks the ledger, to compare them. */
+/**
+ * A fresh process that opens the pool after everything, parses the recording anew and asks the
+ * ledger, to compare them.
+ */
 import { HoldfastError } from '../../errors';
 import { open } from '../../index';
 import { readJournal } from '../../run/index';
@@ -9,7 +12,11 @@ import type { VerifierToParent } from './protocol';
 import { readConfig, socketOf } from './tape';
 import { Verifier } from './verifier';
 
-async function verify(folder: string, generation: number, tell: (message: VerifierToParent) => void) {
+async function verify(
+  folder: string,
+  generation: number,
+  tell: (message: VerifierToParent) => void,
+) {
   const config = readConfig(folder);
   const ledger = await LedgerClient.connect(socketOf(config), generation);
   const recording = readRecording(config.input);

@@ -1,4 +1,7 @@
-/** Compares what a pool keeps, byte for byte, with the recording; and the effects that were performed with its receipts. */
+/**
+ * Compares what a pool keeps, byte for byte, with the recording; and the effects that were
+ * performed with its receipts.
+ */
 import type { Entry } from '../../run/index';
 import type { CalledTurn, Conversation, Recording } from './conversation';
 import type { Performance, Verdict } from './protocol';
@@ -34,7 +37,11 @@ export class Verifier {
     }
   }
 
-  compare(index: number, conversation: Conversation, journal: Iterable<readonly [number, Entry]>): void {
+  compare(
+    index: number,
+    conversation: Conversation,
+    journal: Iterable<readonly [number, Entry]>,
+  ): void {
     const before = this.#lost + this.#repeated + this.#unknown + this.#unfinished;
     const { recorded, intents, finished } = collect(journal);
     if (!finished) {
@@ -51,7 +58,9 @@ export class Verifier {
       const text = turn.kind === 'said' ? turn.text : turn.answer;
       if (kept?.name !== name || kept.result !== text) {
         this.#lost += 1;
-        this.find(`${conversation.id}, turn ${position} (${name}): ${kept ? 'differs' : 'missing'}`);
+        this.find(
+          `${conversation.id}, turn ${position} (${name}): ${kept ? 'differs' : 'missing'}`,
+        );
       }
       if (turn.kind === 'called') this.compareEffect(index, conversation, turn, kept);
     });
@@ -60,23 +69,36 @@ export class Verifier {
       this.#repeated += more;
       this.find(`${conversation.id}: ${more} more entries than turns`);
     }
-    if (this.#lost + this.#repeated + this.#unknown + this.#unfinished === before) this.#identical += 1;
+    if (this.#lost + this.#repeated + this.#unknown + this.#unfinished === before)
+      this.#identical += 1;
   }
 
-  /** The receipt's effect must have been performed, under its key, and the call's effect once under any key. */
-  private compareEffect(index: number, conversation: Conversation, turn: CalledTurn, kept?: Recorded): void {
+  /**
+   * The receipt's effect must have been performed, under its key, and the call's effect once under
+   * any key.
+   */
+  private compareEffect(
+    index: number,
+    conversation: Conversation,
+    turn: CalledTurn,
+    kept?: Recorded,
+  ): void {
     this.#toolCalls += 1;
     if (turn.safety === 'readOnly') return;
     const performed = this.#performed.get(`${index} ${turn.call}`) ?? [];
     if (performed.length > 1) {
       this.#repeated += performed.length - 1;
-      this.find(`${conversation.id}: the effect of ${turn.name}, call ${turn.call}, happened ${performed.length} times`);
+      this.find(
+        `${conversation.id}: the effect of ${turn.name}, call ${turn.call}, happened ${performed.length} times`,
+      );
     }
     if (!kept) return;
     const matches = performed.some(({ key }) => kept.key === undefined || key === kept.key);
     if (matches) return;
     this.#lost += 1;
-    this.find(`${conversation.id}: ${turn.name}, call ${turn.call}, is recorded as done and never happened`);
+    this.find(
+      `${conversation.id}: ${turn.name}, call ${turn.call}, is recorded as done and never happened`,
+    );
   }
 
   verdict(damages: readonly string[]): Verdict {

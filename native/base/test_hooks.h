@@ -1,0 +1,75 @@
+// What only test builds have: bugs that can be planted to see whether a test notices them, and points at which a test may do
+// something in the middle of the engine's work. Compiled in with HOLDFAST_PLANTED_BUGS, which the package's build never sets;
+// without it each of these is a constant false or nothing, and costs nothing.
+//
+// One planted bug for the whole process, set before a pool is opened: by the program, or by naming it in the environment variable
+// HOLDFAST_PLANTED_BUG. docs/testing.md says which layer must catch which.
+#pragma once
+
+#include <cstdint>
+
+#ifdef HOLDFAST_PLANTED_BUGS
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#endif
+
+namespace holdfast {
+
+// name in C++, name outside
+#define HOLDFAST_PLANTED_BUG_LIST(X)                                  \
+  X(kBarrierLeftOut, "barrier-left-out")                              \
+  X(kAcknowledgedBeforeBarrier, "acknowledged-before-barrier")        \
+  X(kGroupAcknowledgedEarly, "group-acknowledged-early")              \
+  X(kFailedBarrierBelieved, "failed-barrier-believed")                \
+  X(kChecksumNotChecked, "checksum-not-checked")                      \
+  X(kTornRecordAccepted, "torn-record-accepted")                      \
+  X(kPartialRecordAccepted, "partial-record-accepted")                \
+  X(kIncarnationNotChecked, "incarnation-not-checked")                \
+  X(kFoldForgetsIncarnation, "fold-forgets-incarnation")              \
+  X(kRootBeforeFold, "root-before-fold")                              \
+  X(kCleanMarkWithTail, "clean-mark-with-tail")                       \
+  X(kReleasedBeforeFold, "released-before-fold")                      \
+  X(kReleasedUnderSnapshot, "released-under-snapshot")                \
+  X(kNeverReleased, "never-released")                                 \
+  X(kDeathNotCounted, "death-not-counted")                            \
+  X(kLargeBarrierLeftOut, "large-barrier-left-out")                   \
+  X(kMoveNotCompared, "move-not-compared")                            \
+  X(kDeletionsForgotten, "deletions-forgotten")
+
+enum class PlantedBug : uint8_t {
+  kNone = 0,
+#define HOLDFAST_PLANTED_MEMBER(name, text) name,
+  HOLDFAST_PLANTED_BUG_LIST(HOLDFAST_PLANTED_MEMBER)
+#undef HOLDFAST_PLANTED_MEMBER
+};
+
+// Points in work that takes long, where commits of other threads come in between. No lock is held there but maintenance_mutex_
+// (kLargePlaced: none), so another thread may commit, read and take snapshots.
+enum class TestPoint : uint8_t { kFoldFrozen, kFoldRunWritten, kFoldDone, kMergeRead, kMergeDone, kMovesGathered, kCleaned, kLargePlaced };
+
+#ifdef HOLDFAST_PLANTED_BUGS
+
+inline PlantedBug planted_bug_named(const char* name) {
+#define HOLDFAST_PLANTED_FIND(member, text) \
+  if (name && std::strcmp(name, text) == 0) return PlantedBug::member;
+  HOLDFAST_PLANTED_BUG_LIST(HOLDFAST_PLANTED_FIND)
+#undef HOLDFAST_PLANTED_FIND
+  return PlantedBug::kNone;
+}
+inline PlantedBug planted_bug = planted_bug_named(std::getenv("HOLDFAST_PLANTED_BUG"));
+inline bool planted(PlantedBug bug) { return planted_bug == bug; }
+
+inline std::function<void(TestPoint)> at_test_point;  // set while no pool is open
+inline void reach(TestPoint point) {
+  if (at_test_point) at_test_point(point);
+}
+
+#else
+
+constexpr bool planted(PlantedBug) { return false; }
+constexpr void reach(TestPoint) {}
+
+#endif
+
+}  // namespace holdfast

@@ -1,0 +1,36 @@
+// Bugs planted on purpose: each must be noticed within a number of seeds, else the simulator has lost its teeth.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace holdfast::crash {
+
+struct Control {
+  const char* bug;
+  uint64_t seeds;     // within which it must be noticed
+  const char* what;   // it leaves out, in a few words
+};
+
+constexpr Control kControls[] = {
+    {"barrier-left-out", 50, "a durable commit returns without its barrier having been raised"},
+    {"acknowledged-before-barrier", 50, "a durable commit returns before its barrier"},
+    {"group-acknowledged-early", 50, "a group of commits completes before its barrier"},
+    {"failed-barrier-believed", 100, "a barrier that failed counts as done"},
+    {"checksum-not-checked", 100, "replay and reads believe bytes without their checksums"},
+    {"torn-record-accepted", 100, "replay takes the operations of a record up to the first damaged one"},
+    {"partial-record-accepted", 300, "replay takes a record whose last part is missing"},
+    {"incarnation-not-checked", 3000, "replay takes a lost record of an earlier life for a successor"},
+    {"fold-forgets-incarnation", 5000, "the same, at the place where a fold ended"},
+    {"root-before-fold", 100, "the root names a fold that is not behind a barrier"},
+    {"clean-mark-with-tail", 50, "a pool is marked as closed in order though its log has a tail"},
+    {"released-before-fold", 300, "a segment is given back before the fold that forgets it"},
+    {"released-under-snapshot", 200, "a segment is given back while a snapshot reads it"},
+    {"never-released", 50, "segments are forgotten instead of given back"},
+    {"death-not-counted", 50, "bytes that died are counted as live for ever"},
+    {"large-barrier-left-out", 2000, "a large value is not behind a barrier when its record is appended"},
+    {"move-not-compared", 200, "the cleaner moves a value that was replaced meanwhile"},
+    {"deletions-forgotten", 50, "a fold forgets that a key was deleted"},
+};
+
+}  // namespace holdfast::crash

@@ -1,0 +1,431 @@
+// Preloaded into a process that uses a pool on persistent memory: stands before libpmem's functions and keeps, beside the
+// pool, what is durable: a cache line enters it only when it was flushed (or copied round the cache) and the same thread has
+// fenced. Everything else may or may not be there after a power cut, and at each fence all of it is written to the trace.
+//
+// libpmemobj and the engine call libpmem through dynamic symbols only (native/medium/pmem_wrap.h), so nothing is missed:
+//   - under Node.js the addon is loaded RTLD_LOCAL and RTLD_NEXT does not find libpmem: it is opened by its name;
+//   - libpmemobj maps the pool's first page alone before it maps the whole: the tracer has a mapping of its own;
+//   - a flush takes what the line holds at that moment: a later store makes it dirty again;
+//   - a fence makes durable what its own thread flushed, nothing else.
+// Not seen: what a line held only between two flushes.
+//
+// With HOLDFAST_TRACE the events go to that file (crash/trace_format.h); with HOLDFAST_TRACE_ORACLE there are no images, but each
+// time the engine itself fences (that is its acknowledgement) the pool is looked at for lines that are not durable although the
+// engine has stored them, as often as a tenth of the time allows. What is found is printed, and the process ends with
+// exit code 86.
+#include <dlfcn.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "crash/media/tracer.h"
+
+namespace holdfast::crash {
+namespace {
+
+constexpr uint64_t kLine = 64;
+constexpr uint64_t kPage = 4096;
+constexpr unsigned kNoDrain = 1u << 0, kNoFlush = 1u << 5, kNonTemporal = 1u << 1;
+struct Flushed {
+  uint64_t line;
+  uint64_t flags;
+  uint64_t moment;
+  uint8_t content[kLine];
+};
+
+struct ThreadLines {
+  Flushed* lines;
+  size_t count, room;
+  ThreadLines* next;
+};
+
+SpinLock lock;
+TraceFile trace;
+uint8_t *live, *durable;  // the whole pool; what a power cut leaves for sure
+uint64_t length, inode;
+uintptr_t mapped_at, mapped_end;  // where the process has mapped all of it
+ThreadLines* threads;
+thread_local ThreadLines* mine;
+bool focused;
+uint64_t moments;            // flushes so far
+uint64_t* durable_moment;    // of a line: the flush that made it what is durable; two threads may fence in the other order
+uint64_t acknowledgements, looked_at, dirty_found;
+double busy_s;
+
+double now_s() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+bool oracle() {
+  static int asked = -1;
+  if (asked < 0) asked = getenv("HOLDFAST_TRACE_ORACLE") != nullptr;
+  return asked == 1;
+}
+
+template <typename F>
+F libpmem(const char* name) {
+  static void* library = dlopen("libpmem.so.1", RTLD_LAZY);
+  void* found = library == nullptr ? nullptr : dlsym(library, name);
+  if (found == nullptr) abort();
+  return reinterpret_cast<F>(found);
+}
+
+void* fresh(size_t bytes) {
+  void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) abort();
+  return at;
+}
+
+struct Mapping {
+  unsigned long begin, end, offset, inode;
+  unsigned major, minor;
+  char permissions[8];
+  char path[PATH_MAX];
+};
+
+// The mapping around `address`, from the kernel's list.
+bool find_mapping(uintptr_t address, Mapping* out) {
+  FILE* maps = fopen("/proc/self/maps", "re");
+  if (maps == nullptr) abort();
+  static char text[PATH_MAX + 256];
+  bool found = false;
+  while (!found && fgets(text, sizeof text, maps) != nullptr) {
+    out->path[0] = '\0';
+    if (sscanf(text, "%lx-%lx %7s %lx %x:%x %lu %4095[^\n]", &out->begin, &out->end, out->permissions, &out->offset,
+               &out->major, &out->minor, &out->inode, out->path) < 7) continue;
+    found = address >= out->begin && address < out->end && out->permissions[3] == 's';
+  }
+  fclose(maps);
+  return found;
+}
+
+// What was durable before the first event: the file HOLDFAST_TRACE_BASE (shorter: zeros follow), else what is there now. The
+// first flush comes after the first store, so a caller who knows better names the file.
+void read_base() {
+  const char* base = getenv("HOLDFAST_TRACE_BASE");
+  for (uint64_t page = 0; base == nullptr && page < length; page += kPage) {
+    if (memcmp(durable + page, live + page, kPage) != 0) memcpy(durable + page, live + page, kPage);
+  }
+  if (base == nullptr) return;
+  const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, base, O_RDONLY | O_CLOEXEC, 0));
+  if (fd < 0) abort();
+  static uint8_t buffer[kPage];
+  for (uint64_t page = 0; page < length && read(fd, buffer, kPage) == static_cast<long>(kPage); page += kPage) {
+    if (memcmp(durable + page, buffer, kPage) != 0) memcpy(durable + page, buffer, kPage);
+  }
+  close(fd);
+}
+
+// The first pool that is flushed to in the traced folder is the one.
+bool attach(const Mapping& mapping) {
+  const char* path = mapping.path;
+  while (*path == ' ') path++;
+  if (!directly_in(trace.folder(), path) || strstr(path, "(deleted)") != nullptr) return false;
+  const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0));
+  struct stat facts;
+  if (fd < 0 || fstat(fd, &facts) != 0 || facts.st_ino != mapping.inode || facts.st_size < 2 * static_cast<long>(kPage)) {
+    if (fd >= 0) close(fd);
+    return false;
+  }
+  length = static_cast<uint64_t>(facts.st_size) & ~(kPage - 1);
+  inode = mapping.inode;
+  void* whole = mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, 0);
+  if (whole == MAP_FAILED) abort();
+  close(fd);
+  live = static_cast<uint8_t*>(whole);
+  durable = static_cast<uint8_t*>(fresh(length));
+  durable_moment = static_cast<uint64_t*>(fresh(length / kLine * sizeof(uint64_t)));
+  read_base();
+  trace.event(EventType::kBase, length, 0, 0, 0);
+  return true;
+}
+
+// Offset in the pool, or -1. Under the lock.
+int64_t offset_of(const void* address) {
+  const uintptr_t at = reinterpret_cast<uintptr_t>(address);
+  if (mapped_end != 0 && at >= mapped_at && at < mapped_end) return static_cast<int64_t>(at - mapped_at);
+  static Mapping mapping;
+  if (!trace.on() || !find_mapping(at, &mapping)) return -1;
+  if (live == nullptr && !attach(mapping)) return -1;
+  if (mapping.inode != inode) return -1;
+  if (mapping.offset == 0 && mapping.end - mapping.begin >= length) {
+    mapped_at = mapping.begin;
+    mapped_end = mapping.begin + length;
+  }
+  return static_cast<int64_t>(mapping.offset + (at - mapping.begin));
+}
+
+ThreadLines* my_lines() {
+  if (mine == nullptr) {
+    mine = static_cast<ThreadLines*>(fresh(sizeof *mine));
+    mine->next = threads;
+    threads = mine;
+  }
+  return mine;
+}
+
+Flushed* find_flushed(ThreadLines* of, uint64_t line) {
+  for (size_t i = of->count; i-- > 0;) {
+    if (of->lines[i].line == line) return &of->lines[i];
+  }
+  return nullptr;
+}
+
+void flushed(const void* address, size_t size, uint64_t flags) {
+  if (size == 0) return;
+  const int64_t offset = offset_of(address);
+  if (offset < 0) return;
+  ThreadLines* const lines = my_lines();
+  const uint64_t first = static_cast<uint64_t>(offset) / kLine;
+  const uint64_t last = (static_cast<uint64_t>(offset) + size - 1) / kLine;
+  for (uint64_t line = first; line <= last && (line + 1) * kLine <= length; line++) {
+    if (lines->count == lines->room) {
+      const size_t room = lines->room == 0 ? 1024 : 2 * lines->room;
+      Flushed* more = static_cast<Flushed*>(fresh(room * sizeof(Flushed)));
+      if (lines->room > 0) {
+        memcpy(more, lines->lines, lines->count * sizeof(Flushed));
+        munmap(lines->lines, lines->room * sizeof(Flushed));
+      }
+      lines->lines = more;
+      lines->room = room;
+    }
+    Flushed& entry = lines->lines[lines->count++];
+    entry.line = line;
+    entry.flags = flags;
+    entry.moment = ++moments;
+    memcpy(entry.content, live + line * kLine, kLine);
+  }
+}
+
+DirtyLine* dirty;
+size_t dirty_count, dirty_room;
+uint32_t* newest;  // for a line: 1 + index of its newest entry among my flushed lines, while a point is written
+
+void add_dirty(uint64_t line, uint64_t flags, const uint8_t* content) {
+  if (dirty_count == dirty_room) {
+    const size_t room = dirty_room == 0 ? 4096 : 2 * dirty_room;
+    DirtyLine* more = static_cast<DirtyLine*>(fresh(room * sizeof(DirtyLine)));
+    if (dirty_room > 0) {
+      memcpy(more, dirty, dirty_count * sizeof(DirtyLine));
+      munmap(dirty, dirty_room * sizeof(DirtyLine));
+    }
+    dirty = more;
+    dirty_room = room;
+  }
+  DirtyLine& entry = dirty[dirty_count++];
+  entry.line = line;
+  entry.flags = flags;
+  memcpy(entry.live, live + line * kLine, kLine);
+  memcpy(entry.flushed, content, kLine);
+}
+
+// Collects the lines that are not what is durable: mine that were flushed first, then all others.
+void collect(bool all) {
+  dirty_count = 0;
+  if (newest == nullptr) newest = static_cast<uint32_t*>(fresh(length / kLine * sizeof *newest));
+  ThreadLines* const lines = my_lines();
+  for (size_t i = 0; i < lines->count; i++) newest[lines->lines[i].line] = static_cast<uint32_t>(i) + 1;
+  for (size_t i = 0; i < lines->count; i++) {
+    const Flushed& entry = lines->lines[i];
+    if (newest[entry.line] != i + 1 || entry.moment < durable_moment[entry.line]) continue;
+    const uint8_t* was = durable + entry.line * kLine;
+    if (memcmp(entry.content, was, kLine) == 0 && memcmp(live + entry.line * kLine, was, kLine) == 0) continue;
+    add_dirty(entry.line, DirtyLine::kFlushedHere | entry.flags, entry.content);
+  }
+  for (uint64_t page = 0; all && page < length; page += kPage) {
+    if (memcmp(live + page, durable + page, kPage) == 0) continue;
+    for (uint64_t at = page; at < page + kPage; at += kLine) {
+      if (newest[at / kLine] != 0 || memcmp(live + at, durable + at, kLine) == 0) continue;
+      const Flushed* other = nullptr;
+      for (ThreadLines* each = threads; each != nullptr && other == nullptr; each = each->next) {
+        if (each != lines) other = find_flushed(each, at / kLine);
+      }
+      add_dirty(at / kLine, other ? DirtyLine::kFlushedElsewhere | other->flags : 0, other ? other->content : live + at);
+    }
+  }
+  for (size_t i = 0; i < lines->count; i++) newest[lines->lines[i].line] = 0;
+}
+
+void write_point(EventType type, uint64_t a, uint64_t b) {
+  trace.event(type, a, b, dirty_count, 0);
+  trace.put(dirty, dirty_count * sizeof(DirtyLine));
+}
+
+// Our own fence is over: what the engine has stored in its segments is durable, or the engine has forgotten a flush. Lines in
+// libpmemobj's own structures may be on their way by another thread: those are looked at only where all is quiet (marks).
+void look_for_forgotten() {
+  acknowledgements++;
+  static double begun = now_s();
+  const double from = now_s();
+  if (busy_s > 0.1 * (from - begun)) return;
+  looked_at++;
+  collect(true);
+  for (size_t i = 0; i < dirty_count; i++) {
+    const uint64_t at = dirty[i].line * kLine;
+    const bool inside = at >= length / 4 && at % (256 * 1024) >= kPage;  // not a header, nor the first page of an object
+    if (!inside || dirty[i].flags != 0) continue;
+    if (dirty_found++ < 5) fprintf(stderr, "pmem_tracer: the line at byte %lu is stored, not flushed, at an acknowledgement\n", at);
+  }
+  busy_s += now_s() - from;
+}
+
+void fenced(bool by_engine) {
+  if (live == nullptr) return;
+  ThreadLines* const lines = my_lines();
+  if (!oracle() && (lines->count > 0 || focused)) {
+    collect(focused);
+    write_point(EventType::kFence, 0, 0);
+  }
+  for (size_t i = 0; i < lines->count; i++) {
+    const Flushed& entry = lines->lines[i];
+    if (entry.moment < durable_moment[entry.line]) continue;
+    durable_moment[entry.line] = entry.moment;
+    memcpy(durable + entry.line * kLine, entry.content, kLine);
+  }
+  lines->count = 0;
+  if (oracle() && by_engine) look_for_forgotten();
+}
+
+struct Guard {
+  Guard() { lock.lock(); }
+  ~Guard() { lock.unlock(); }
+};
+
+// Does the call come from the engine, and not from libpmemobj?
+bool from_engine(void* caller) {
+  static uintptr_t begin, end;
+  if (begin == 0) {
+    Dl_info facts;
+    void* object = dlopen("libpmemobj.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    void* symbol = object == nullptr ? nullptr : dlsym(object, "pmemobj_open");
+    if (symbol == nullptr || dladdr(symbol, &facts) == 0) return false;
+    begin = reinterpret_cast<uintptr_t>(facts.dli_fbase);
+    end = begin + 16 * 1024 * 1024;
+  }
+  Dl_info facts;
+  const uintptr_t at = reinterpret_cast<uintptr_t>(caller);
+  if (at < begin || at >= end) return true;
+  return dladdr(caller, &facts) == 0 || reinterpret_cast<uintptr_t>(facts.dli_fbase) != begin;
+}
+
+void copied(void* to, size_t size, unsigned flags, void* caller) {
+  if ((flags & kNoFlush) != 0) return;
+  flushed(to, size, (flags & kNonTemporal) != 0 ? DirtyLine::kStreamed : 0);
+  if ((flags & kNoDrain) == 0) fenced(from_engine(caller));
+}
+
+}  // namespace
+}  // namespace holdfast::crash
+
+using namespace holdfast::crash;
+
+extern "C" {
+
+void holdfast_trace_mark(uint64_t kind, uint64_t number) {
+  const Guard guard;
+  if (!trace.on() || oracle()) return;
+  dirty_count = 0;
+  const bool acknowledged = kind == static_cast<uint64_t>(MarkKind::kAcked);
+  if (live != nullptr && acknowledged) collect(true);
+  if (kind == static_cast<uint64_t>(MarkKind::kFocus)) focused = number != 0;
+  write_point(EventType::kMark, kind, number);
+}
+
+void pmem_flush(const void* at, size_t size) {
+  static const auto real = libpmem<void (*)(const void*, size_t)>("pmem_flush");
+  real(at, size);
+  const Guard guard;
+  flushed(at, size, 0);
+}
+void pmem_deep_flush(const void* at, size_t size) {
+  static const auto real = libpmem<void (*)(const void*, size_t)>("pmem_deep_flush");
+  real(at, size);
+  const Guard guard;
+  flushed(at, size, 0);
+}
+void pmem_drain(void) {
+  static const auto real = libpmem<void (*)()>("pmem_drain");
+  real();
+  const Guard guard;
+  fenced(from_engine(__builtin_return_address(0)));
+}
+int pmem_deep_drain(const void* at, size_t size) {
+  static const auto real = libpmem<int (*)(const void*, size_t)>("pmem_deep_drain");
+  const int result = real(at, size);
+  const Guard guard;
+  fenced(false);
+  return result;
+}
+void pmem_persist(const void* at, size_t size) {
+  static const auto real = libpmem<void (*)(const void*, size_t)>("pmem_persist");
+  real(at, size);
+  const Guard guard;
+  flushed(at, size, 0);
+  fenced(from_engine(__builtin_return_address(0)));
+}
+int pmem_deep_persist(const void* at, size_t size) {
+  static const auto real = libpmem<int (*)(const void*, size_t)>("pmem_deep_persist");
+  const int result = real(at, size);
+  const Guard guard;
+  flushed(at, size, 0);
+  fenced(false);
+  return result;
+}
+int pmem_msync(const void* at, size_t size) {
+  static const auto real = libpmem<int (*)(const void*, size_t)>("pmem_msync");
+  const int result = real(at, size);
+  const Guard guard;
+  flushed(at, size, 0);
+  fenced(false);
+  return result;
+}
+
+// The copies are made here, under the lock: no fence of another thread can come between the copy and the note of it.
+void* pmem_memcpy(void* to, const void* from, size_t size, unsigned flags) {
+  const Guard guard;
+  memcpy(to, from, size);
+  copied(to, size, flags, __builtin_return_address(0));
+  return to;
+}
+void* pmem_memmove(void* to, const void* from, size_t size, unsigned flags) {
+  const Guard guard;
+  memmove(to, from, size);
+  copied(to, size, flags, __builtin_return_address(0));
+  return to;
+}
+void* pmem_memset(void* to, int byte, size_t size, unsigned flags) {
+  const Guard guard;
+  memset(to, byte, size);
+  copied(to, size, flags, __builtin_return_address(0));
+  return to;
+}
+// The new pool gets its name: before, a crash leaves no pool but a temporary file.
+int renameat2(int from_folder, const char* from, int to_folder, const char* to, unsigned flags) noexcept {
+  const long result = syscall(SYS_renameat2, from_folder, from, to_folder, to, flags);
+  const Guard guard;
+  if (result == 0 && trace.on() && directly_in(trace.folder(), to)) {
+    trace.event(EventType::kLink, 0, 0, 0, strlen(to));
+    trace.put(to, strlen(to));
+  }
+  return static_cast<int>(result);
+}
+
+void* pmem_memcpy_persist(void* to, const void* from, size_t size) { return pmem_memcpy(to, from, size, 0); }
+void* pmem_memmove_persist(void* to, const void* from, size_t size) { return pmem_memmove(to, from, size, 0); }
+void* pmem_memset_persist(void* to, int byte, size_t size) { return pmem_memset(to, byte, size, 0); }
+void* pmem_memcpy_nodrain(void* to, const void* from, size_t size) { return pmem_memcpy(to, from, size, kNoDrain); }
+void* pmem_memmove_nodrain(void* to, const void* from, size_t size) { return pmem_memmove(to, from, size, kNoDrain); }
+void* pmem_memset_nodrain(void* to, int byte, size_t size) { return pmem_memset(to, byte, size, kNoDrain); }
+
+__attribute__((destructor)) void holdfast_trace_end(void) {
+  const Guard guard;
+  trace.flush();
+  if (!oracle() || !trace.on()) return;
+  fprintf(stderr, "pmem_tracer: %lu acknowledgements, %lu looked at, %lu lines not durable\n", acknowledgements, looked_at, dirty_found);
+  if (dirty_found > 0) _exit(86);
+}
+
+}  // extern "C"

@@ -1,0 +1,141 @@
+#include "crash/media/script.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "crash/media/random.h"
+
+namespace holdfast::crash {
+namespace {
+
+const std::string kNumberKey("\0\0\0\1commit", 10);
+
+std::string key_of(uint64_t number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "key-%04u", static_cast<unsigned>(number));
+  return std::string("\0\0\0\1", 4) + text;
+}
+
+class Writer {
+ public:
+  Writer(const std::string& name, MediumChoice medium, uint64_t seed) : random_(seed) {
+    script_.name = name;
+    script_.medium = medium;
+  }
+  Writer& plain(StepKind kind) {
+    script_.steps.push_back({kind, {}});
+    return *this;
+  }
+  // One commit of `count` values of about `bytes` bytes, over `keys` different keys.
+  Writer& commit(uint64_t count, uint64_t bytes, uint64_t keys, StepKind kind = StepKind::kCommit) {
+    std::vector<Change> changes;
+    for (uint64_t i = 0; i < count; i++) changes.push_back(put(random_.below(keys), bytes + random_.below(bytes / 8 + 2)));
+    return add(kind, std::move(changes));
+  }
+  Writer& commits(uint64_t times, uint64_t count, uint64_t bytes, uint64_t keys, StepKind kind = StepKind::kCommit) {
+    for (uint64_t i = 0; i < times; i++) commit(count, bytes, keys, kind);
+    return *this;
+  }
+  Writer& remove(uint64_t key) { return add(StepKind::kCommit, {{key_of(key), "", true}}); }
+  Writer& large(uint64_t key, uint64_t bytes) { return add(StepKind::kCommit, {put(key, bytes)}); }
+  Script done() { return std::move(script_); }
+
+ private:
+  Change put(uint64_t key, uint64_t bytes) {
+    std::string value(bytes, '\0');
+    for (uint64_t at = 0; at < bytes; at += 8) {
+      const uint64_t word = random_.next();
+      value.replace(at, std::min<uint64_t>(8, bytes - at), reinterpret_cast<const char*>(&word), std::min<uint64_t>(8, bytes - at));
+    }
+    return {key_of(key), std::move(value), false};
+  }
+  Writer& add(StepKind kind, std::vector<Change> changes) {
+    changes.push_back({kNumberKey, std::to_string(++commits_), false});
+    script_.steps.push_back({kind, std::move(changes)});
+    return *this;
+  }
+
+  Script script_;
+  Random random_;
+  uint64_t commits_ = 0;
+};
+
+}  // namespace
+
+const std::vector<std::string>& script_names() {
+  static const std::vector<std::string> names = {"create", "commit", "batch",  "group",    "large", "frames",
+                                                 "fold",   "merge",  "clean", "segments", "close"};
+  return names;
+}
+
+Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) {
+  using K = StepKind;
+  Writer w(name, medium, seed);
+  const bool pmem = medium == MediumChoice::kPmem;
+  // What fills one log segment on either medium, in values below the size of a large one.
+  const uint64_t segment = pmem ? 512 * kKiB : kMiB;
+  if (name == "create") {
+    w.plain(K::kFocus).plain(K::kOpen).commit(1, 100, 4).plain(K::kClose);
+  } else if (name == "commit") {
+    w.plain(K::kOpen).commits(3, 1, 300, 4).plain(K::kFocus).commits(12, 1, 300, 4).remove(1).commits(3, 1, 40, 4).plain(K::kClose);
+  } else if (name == "batch") {
+    w.plain(K::kOpen).commits(3, 8, 200, 16).plain(K::kFocus).commits(8, 12, 700, 16).plain(K::kClose);
+  } else if (name == "group") {
+    w.plain(K::kOpen).plain(K::kFocus).commits(6, 2, 300, 8, K::kGroup).commits(4, 1, 300, 8, K::kEventual).plain(K::kSettle);
+    w.commits(8, 3, 200, 8, K::kGroup).commits(2, 1, 900, 8, K::kEventual).plain(K::kClose);
+  } else if (name == "large") {
+    w.plain(K::kOpen).commit(2, 200, 4).plain(K::kFocus).large(1, 300 * kKiB).commit(1, 100, 4).large(1, 530 * kKiB);
+    w.plain(K::kFold).remove(1).plain(K::kFold).large(2, 270 * kKiB).plain(K::kClose);
+  } else if (name == "frames") {
+    w.plain(K::kOpen).commit(1, 100, 4).plain(K::kFocus).commit(3 * segment / (2 * 60 * kKiB), 60 * kKiB, 40).commit(1, 300, 4);
+    w.commit(3 * segment / (2 * 90 * kKiB), 90 * kKiB, 40).plain(K::kClose);
+  } else if (name == "fold") {
+    w.plain(K::kOpen).commits(20, 4, 120, 60).plain(K::kFocus).plain(K::kFold).commits(4, 2, 200, 60).plain(K::kFold).remove(3);
+    w.plain(K::kFold).commits(2, 1, 100, 4).plain(K::kClose);
+  } else if (name == "merge") {
+    w.plain(K::kOpen);
+    for (int i = 0; i < 4; i++) w.commits(3, 8, 100, 200).plain(K::kFold);
+    w.plain(K::kFocus).plain(K::kCompact).commits(3, 4, 100, 200).plain(K::kFold).plain(K::kCompact).commit(1, 100, 4).plain(K::kClose);
+  } else if (name == "clean") {
+    w.plain(K::kOpen).commit(6, 2000, 3000);
+    w.commits(5, segment / (2 * 50 * kKiB), 50 * kKiB, 6).plain(K::kFold).plain(K::kFocus).plain(K::kCompact);
+    w.commits(5, segment / (2 * 50 * kKiB), 50 * kKiB, 6).plain(K::kFold).plain(K::kCompact).commit(1, 100, 4).plain(K::kClose);
+  } else if (name == "segments") {
+    w.plain(K::kOpen).commits(2, segment / (2 * 50 * kKiB), 50 * kKiB, 8).plain(K::kFocus);
+    w.commits(4, segment / (2 * 60 * kKiB), 60 * kKiB, 6).large(900, 400 * kKiB).plain(K::kFold).remove(900).plain(K::kPause);
+    w.large(901, 350 * kKiB).remove(901).plain(K::kFold).plain(K::kFold);
+    w.commits(3, segment / (2 * 60 * kKiB), 60 * kKiB, 6).plain(K::kClose);
+  } else if (name == "close") {
+    w.plain(K::kOpen).commits(4, 2, 200, 8).plain(K::kFocus).plain(K::kClose).plain(K::kOpen).commits(2, 1, 200, 8).plain(K::kClose);
+    w.plain(K::kOpen).plain(K::kClose);
+  } else {
+    return {};
+  }
+  return w.done();
+}
+
+std::vector<State> states_of(const Script& script) {
+  std::vector<State> states(1);
+  for (const Step& step : script.steps) {
+    if (step.changes.empty()) continue;
+    State next = states.back();
+    for (const Change& change : step.changes) {
+      if (change.removed) next.erase(change.key);
+      else next[change.key] = change.value;
+    }
+    states.push_back(std::move(next));
+  }
+  return states;
+}
+
+Change change_after_crash() { return {key_of(7777), "after the crash", false}; }
+
+PoolOptions options_of(const Script& script) {
+  PoolOptions options;
+  options.medium.choice = script.medium;
+  options.medium.size = script.medium == MediumChoice::kPmem ? 32 * kMiB : 0;
+  options.eventual_within_ms = 1000;
+  return options;
+}
+
+}  // namespace holdfast::crash

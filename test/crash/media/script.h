@@ -1,0 +1,59 @@
+// Short programs of commits and maintenance, one for each kind of operation that changes a pool, and the states a
+// recovered pool may be in after each of their commits. Shared by the program that runs them and the one that judges.
+//
+// Every commit puts its own number under one key, so no two states are equal.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/pool.h"
+
+namespace holdfast::crash {
+
+using State = std::map<std::string, std::string>;
+
+struct Change {
+  std::string key;
+  std::string value;
+  bool removed = false;
+};
+
+enum class StepKind {
+  kOpen,      // opens or creates; acknowledges state 0, or what the last close left
+  kCommit,    // one batch, durable
+  kEventual,  // one batch, eventual: not acknowledged
+  kGroup,     // this step and all kGroup steps directly behind it are submitted together, then flushed
+  kSettle,    // acknowledges all
+  kFold,
+  kCompact,
+  kClose,
+  kPause,     // long enough for the maintenance thread to look round
+  kFocus,     // crash states are of interest from here on
+};
+
+struct Step {
+  StepKind kind;
+  std::vector<Change> changes;
+};
+
+struct Script {
+  std::string name;
+  MediumChoice medium = MediumChoice::kFile;
+  std::vector<Step> steps;
+};
+
+// The names of all scripts, in the order of docs/testing.md.
+const std::vector<std::string>& script_names();
+// The same name, medium and seed give the same script. An unknown name gives an empty one.
+Script make_script(const std::string& name, MediumChoice medium, uint64_t seed);
+// [i]: after i commits.
+std::vector<State> states_of(const Script& script);
+// What is committed to see whether a recovered pool goes on.
+Change change_after_crash();
+
+PoolOptions options_of(const Script& script);
+
+}  // namespace holdfast::crash

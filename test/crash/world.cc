@@ -1,0 +1,444 @@
+#include "world.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "engine/batch.h"
+#include "format/record.h"
+
+namespace holdfast::crash {
+
+void Tally::add(const Tally& other) {
+  commits += other.commits, crashes += other.crashes, faults += other.faults, opens += other.opens;
+  refused_full += other.refused_full, folds += other.folds, cleaned += other.cleaned, merges += other.merges;
+  interleaved += other.interleaved;
+}
+
+World::World(const Geometry& geometry, uint64_t seed, bool trace)
+    : geometry_(geometry), random_(seed), trace_(trace), disk_(SimulatedDisk::create(geometry.disk, random_.next())) {}
+
+World::World(const World& before, std::shared_ptr<SimulatedDisk> disk)
+    : geometry_(before.geometry_), random_(before.random_), trace_(before.trace_), disk_(std::move(disk)), model_(before.model_) {}
+
+World::~World() { end_process(); }
+
+bool World::fail(const std::string& what) {
+  if (failure_.empty()) failure_ = what;
+  trace("VIOLATED: " + what);
+  return false;
+}
+
+void World::trace(const std::string& line) {
+  if (trace_) std::printf("  [%llu] %s%s\n", static_cast<unsigned long long>(disk_->calls()), in_between_ ? "    " : "", line.c_str());
+}
+
+void World::note(uint64_t word) { digest_ = (digest_ ^ word ^ disk_->calls() << 32) * 0x9e3779b97f4a7c15 + 1; }
+
+void World::apart(const std::function<void()>& work) {
+  if (!second_ || in_between_) return work();
+  if (!second_thread_) second_thread_ = std::make_unique<OtherThread>();
+  second_thread_->run(work);
+}
+
+bool World::broken() const { return !pool_ || disk_->crashed() || !pool_->read(nullptr).is_ok(); }
+
+// ── opening and ending ──────────────────────────────────────────────────────────────────────────────────────────────
+
+bool World::open() {
+  Result<OpenedMedium> medium = disk_->open();
+  if (!medium.is_ok()) return fail("the disk does not open: " + medium.status().message());
+  auto opened = Pool::open_on(std::move(*medium), "simulated", geometry_.pool);
+  note(static_cast<uint64_t>(opened.status().code()));
+  if (!opened.is_ok()) {
+    trace("open: " + opened.status().message());
+    const Code code = opened.status().code();
+    if (disk_->crashed()) return true;
+    if (fault_armed_ && (code == Code::kIo || code == Code::kFailed || code == Code::kDiskFull)) return true;
+    return fail("the pool does not open: " + opened.status().message());
+  }
+  pool_ = *opened;
+  tally_.opens++;
+  client_ = pool_->attach([this](std::vector<Completion>&& some) {
+    for (Completion& one : some) completions_.push_back(std::move(one));
+  });
+  at_test_point = [this](TestPoint point) {
+    if (!between_ || in_between_ || in_group_ || !failure_.empty()) return;
+    in_between_ = true;
+    if (!third_thread_) third_thread_ = std::make_unique<OtherThread>();
+    third_thread_->run([&] { between_(point); });
+    in_between_ = false;
+  };
+  return expect_open_state();
+}
+
+bool World::expect_open_state() {
+  State observed;
+  Status status;
+  if (!read_all(nullptr, &observed, &status)) return fail("the opened pool cannot be read: " + status.message());
+  std::string why;
+  const uint64_t maybe = model_.not_durable();
+  if (!model_.settle_on(observed, &why)) return fail(why);
+  const PoolStats stats = pool_->stats();
+  trace("opened: epoch " + std::to_string(stats.epoch) + ", fold " + std::to_string(stats.folded_epoch) + ", incarnation " +
+        std::to_string(stats.incarnation) + ", " + std::to_string(observed.size()) + " keys, replayed " +
+        std::to_string(stats.replayed_operations) + " operations; " + std::to_string(maybe) + " commits were not known durable");
+  return check();
+}
+
+void World::end_process() {
+  snapshots_.clear();
+  client_.reset();
+  completions_.clear();
+  if (pool_) {
+    const PoolStats stats = pool_->stats();
+    tally_.folds += stats.folds, tally_.cleaned += stats.segments_cleaned, tally_.merges += stats.compactions;
+    if (!disk_->crashed()) disk_->crash_at(1);  // so that closing finishes nothing
+    at_test_point = nullptr;
+    (void)pool_->close().is_ok();
+    pool_.reset();
+  }
+}
+
+bool World::recover(End end, const std::vector<uint64_t>& crash_in) {
+  if (!claim()) return false;
+  tally_.crashes++;
+  std::vector<uint32_t> all = disk_->pending_choices();
+  trace(std::string(end == End::kKilled ? "killed" : "power cut") + " with " + std::to_string(all.size()) + " atoms pending");
+  for (uint32_t& choice : all) choice--;
+  if (end == End::kFirstAtomLost && !all.empty()) all[0] = 0;
+  auto next = end != End::kPowerCut ? disk_->crash_choosing(all) : disk_->crash(random_.next());
+  end_process();
+  fault_armed_ = false;
+  disk_ = next;
+  for (const uint64_t nth : crash_in) {
+    disk_->crash_at(nth);
+    if (!open()) return false;
+    if (!disk_->crashed()) {
+      disk_->disarm();
+      return true;
+    }
+    trace("power cut inside recovery");
+    tally_.crashes++;
+    next = disk_->crash(random_.next());
+    end_process();
+    disk_ = next;
+  }
+  return open();
+}
+
+bool World::reopen_failed() {
+  if (!claim()) return false;
+  trace("closing the failed pool and opening it again");
+  snapshots_.clear();
+  client_.reset();
+  at_test_point = nullptr;
+  if (pool_) (void)pool_->close().is_ok();
+  pool_.reset();
+  disk_->disarm();
+  fault_armed_ = false;
+  return open();
+}
+
+bool World::close() {
+  snapshots_.clear();
+  Status closed;
+  apart([&] { closed = pool_->close(); });
+  snapshots_.clear();
+  note(static_cast<uint64_t>(closed.code()));
+  trace("close: " + (closed.is_ok() ? std::string("ok") : closed.message()));
+  if (!failure_.empty()) return false;
+  if (closed.is_ok() && !disk_->crashed()) model_.durable_to(model_.commits());
+  if (!acceptable(closed, "close")) return false;
+  client_.reset();
+  pool_.reset();
+  at_test_point = nullptr;
+  return true;
+}
+
+bool World::claim() {
+  if (pool_) model_.durable_epoch(pool_->stats().durable_epoch);
+  return failure_.empty();
+}
+
+// ── commits ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+namespace {
+
+Batch batch_of(const Transaction& transaction, Status* status) {
+  Batch batch;
+  const auto keep = [&](Status one) {
+    if (!one.is_ok()) *status = std::move(one);
+  };
+  for (const Condition& c : transaction.conditions) {
+    if (c.kind == Condition::kAbsent) keep(batch.require_absent(c.key));
+    if (c.kind == Condition::kPresent) keep(batch.require_present(c.key));
+    if (c.kind == Condition::kEqual) keep(batch.require_equal(c.key, bytes_of(c.value)));
+  }
+  for (const Change& change : transaction.changes) {
+    keep(change.put ? batch.put(change.key, bytes_of(change.value)) : batch.remove(change.key));
+  }
+  return batch;
+}
+
+std::string describe(const Transaction& transaction) {
+  uint64_t bytes = 0;
+  for (const Change& change : transaction.changes) bytes += change.value.size;
+  std::string out = transaction.mode == CommitMode::kDurable ? "durable" : "eventual";
+  out += " commit of " + std::to_string(transaction.changes.size()) + " changes, " + std::to_string(bytes) + " bytes";
+  if (!transaction.conditions.empty()) out += ", " + std::to_string(transaction.conditions.size()) + " conditions";
+  return out;
+}
+
+}  // namespace
+
+bool World::holds(const std::vector<Condition>& conditions) const {
+  const State& state = model_.latest();
+  for (const Condition& condition : conditions) {
+    const auto it = state.find(condition.key);
+    const bool present = it != state.end();
+    if (present == (condition.kind == Condition::kAbsent)) return false;
+    if (condition.kind == Condition::kEqual && !(it->second == condition.value)) return false;
+  }
+  return true;
+}
+
+// An error that the disk's faults and crashes explain, or a full pool.
+bool World::acceptable(const Status& status, const char* what) {
+  if (status.is_ok() || disk_->crashed()) return true;
+  const Code code = status.code();
+  if (code == Code::kPoolFull || code == Code::kDiskFull) return true;
+  if (fault_armed_ && (code == Code::kIo || code == Code::kFailed)) return true;
+  return fail(std::string(what) + " failed: " + code_name(code) + ": " + status.message());
+}
+
+bool World::account(const Transaction& transaction, const Status& status, uint64_t epoch, const char* what) {
+  note(static_cast<uint64_t>(status.code()) ^ epoch << 8);
+  const bool holding = holds(transaction.conditions);
+  const Code code = status.code();
+  trace(std::string(what) + describe(transaction) + ": " + (status.is_ok() ? "epoch " + std::to_string(epoch) : code_name(code)));
+  if (status.is_ok()) {
+    tally_.commits++;
+    if (!holding) return fail("a commit succeeded although its conditions do not hold");
+    if (!transaction.changes.empty() && !model_.commit(epoch, transaction.changes)) return fail("epochs do not rise");
+    return true;
+  }
+  if (code == Code::kConflict) return !holding || fail("a commit was refused although its conditions hold");
+  if (code == Code::kClosed && in_between_) return true;
+  if (!acceptable(status, "a commit")) return false;
+  if (code == Code::kPoolFull || code == Code::kDiskFull) {
+    tally_.refused_full++;
+    return true;
+  }
+  // Unknown: there or not. kFailed says that nothing was done, unless it is the crash itself that speaks.
+  if ((code == Code::kIo || disk_->crashed()) && holding && !transaction.changes.empty()) model_.commit(0, transaction.changes);
+  return true;
+}
+
+bool World::commit(const Transaction& transaction) {
+  Status built;
+  Batch batch = batch_of(transaction, &built);
+  if (!built.is_ok()) return fail("a batch was refused: " + built.message());
+  auto receipt = pool_->commit(batch, transaction.mode);
+  if (!account(transaction, receipt.status(), receipt.is_ok() ? receipt->epoch : 0, "")) return false;
+  if (receipt.is_ok() && transaction.mode == CommitMode::kDurable && !transaction.changes.empty()) {
+    model_.durable_to(model_.commits());
+  }
+  return failure_.empty();
+}
+
+bool World::commit_group(const std::vector<Transaction>& transactions) {
+  in_group_ = true;
+  completions_.clear();
+  uint64_t first = 0;
+  for (const Transaction& transaction : transactions) {
+    Status built;
+    Batch batch = batch_of(transaction, &built);
+    if (!built.is_ok()) return fail("a batch was refused: " + built.message());
+    const uint64_t ticket = pool_->submit(client_, std::move(batch), transaction.mode);
+    if (first == 0) first = ticket;
+  }
+  pool_->flush(client_);
+  in_group_ = false;
+  if (completions_.size() != transactions.size()) {
+    return fail(std::to_string(transactions.size()) + " commits were submitted, " + std::to_string(completions_.size()) + " completed");
+  }
+  uint64_t durable = 0;
+  for (size_t i = 0; i < transactions.size(); i++) {
+    const Completion& done = completions_[i];
+    if (done.ticket != first + i) return fail("completions are out of order");
+    if (!account(transactions[i], done.status, done.epoch, "  in a group: ")) return false;
+    if (done.status.is_ok() && transactions[i].mode == CommitMode::kDurable) durable = model_.commits();
+  }
+  if (durable > 0) model_.durable_to(durable);
+  return failure_.empty();
+}
+
+// ── the rest of the work ────────────────────────────────────────────────────────────────────────────────────────────
+
+bool World::settle() {
+  Status done = pool_->settle();
+  note(static_cast<uint64_t>(done.code()));
+  trace("settle: " + std::string(code_name(done.code())));
+  if (done.is_ok()) model_.durable_to(model_.commits());
+  return acceptable(done, "settle");
+}
+
+bool World::fold() {
+  const uint64_t covered = model_.commits();
+  Status done;
+  apart([&] { done = pool_->fold(); });
+  note(static_cast<uint64_t>(done.code()));
+  trace("fold: " + std::string(code_name(done.code())));
+  if (done.is_ok()) model_.durable_to(covered);
+  return acceptable(done, "fold") && failure_.empty();
+}
+
+bool World::compact() {
+  const uint64_t covered = model_.commits();
+  Status done;
+  apart([&] { done = pool_->compact(); });
+  note(static_cast<uint64_t>(done.code()));
+  trace("compact: " + std::string(code_name(done.code())));
+  if (done.is_ok()) model_.durable_to(covered);
+  return acceptable(done, "compact") && failure_.empty();
+}
+
+bool World::maintain(bool idle) {
+  trace(idle ? "maintenance, idle" : "maintenance");
+  apart([&] { pool_->maintain(idle); });
+  note(idle);
+  return failure_.empty();
+}
+
+bool World::take_snapshot() {
+  auto snapshot = pool_->snapshot();
+  if (!snapshot.is_ok()) return acceptable(snapshot.status(), "snapshot");
+  trace("snapshot of epoch " + std::to_string(pool_->epoch_of(*snapshot)));
+  snapshots_.emplace_back(*snapshot, model_.latest());
+  return true;
+}
+
+bool World::drop_snapshot(size_t which) {
+  const bool same = broken() || compare_state(snapshots_[which].first, snapshots_[which].second);
+  trace("drop snapshot");
+  snapshots_.erase(snapshots_.begin() + static_cast<long>(which));
+  return same;
+}
+
+bool World::read_all(const SnapshotPtr& snapshot, State* out, Status* status) {
+  RangeOptions all;
+  all.high = std::string(4, '\xff');
+  auto range = pool_->range(all, snapshot);
+  if (!range.is_ok()) {
+    *status = std::move(range.status());
+    return false;
+  }
+  std::string bytes;
+  while (status->is_ok()) {
+    auto given = (*range)->next(100, [&](Bytes key, const FoundValue& value, Reader& reader) {
+      bytes.resize(value.size);
+      Status copied = reader.copy(value, reinterpret_cast<uint8_t*>(bytes.data()));
+      if (!copied.is_ok()) *status = std::move(copied);
+      (*out)[std::string(key)] = observed_value(bytes.data(), bytes.size());
+      return status->is_ok();
+    });
+    if (!given.is_ok()) *status = std::move(given.status());
+    if (status->is_ok() && *given == 0) return true;
+  }
+  return false;
+}
+
+bool World::compare_state(const SnapshotPtr& snapshot, const State& expected) {
+  if (broken()) return true;
+  State observed;
+  Status status;
+  if (!read_all(snapshot, &observed, &status)) return fail("a read failed: " + status.message());
+  if (observed != expected) return fail((snapshot ? "a snapshot differs:" : "the pool differs:") + difference(expected, observed));
+  return true;
+}
+
+bool World::compare_range(const std::string& low, const std::string& high, bool reverse, uint64_t limit) {
+  if (broken()) return true;
+  RangeOptions options;
+  options.low = low, options.high = high, options.reverse = reverse, options.limit = limit;
+  std::vector<std::string> expected, observed;
+  for (const auto& [key, value] : model_.latest()) {
+    if (key >= low && key < high) expected.push_back(key);
+  }
+  const uint64_t all = expected.size();
+  if (reverse) std::reverse(expected.begin(), expected.end());
+  if (expected.size() > limit) expected.resize(limit);
+  auto range = pool_->range(options, nullptr);
+  if (!range.is_ok()) return fail("a range failed: " + range.status().message());
+  while (true) {
+    auto given = (*range)->next(7, [&](Bytes key, const FoundValue&, Reader&) {
+      observed.emplace_back(key);
+      return true;
+    });
+    if (!given.is_ok()) return fail("a range failed: " + given.status().message());
+    if (*given == 0) break;
+  }
+  if (observed != expected) return fail("a range " + std::string(reverse ? "backward " : "") + "of at most " + std::to_string(limit) + " gave " + std::to_string(observed.size()) + " keys, not the model's " + std::to_string(expected.size()));
+  options.limit = UINT64_MAX;
+  auto counted = pool_->count(options, nullptr, nullptr);
+  if (!counted.is_ok() || *counted != all) return fail("count() differs from the model");
+  return true;
+}
+
+bool World::compare_key(const std::string& key) {
+  if (broken()) return true;
+  auto reader = pool_->read(nullptr);
+  if (!reader.is_ok()) return fail("a read failed: " + reader.status().message());
+  auto found = reader->find(key);
+  if (!found.is_ok()) return fail("a read failed: " + found.status().message());
+  const auto it = model_.latest().find(key);
+  if (found->has_value() != (it != model_.latest().end())) return fail("a key is there in one of pool and model only");
+  if (!found->has_value()) return true;
+  std::string bytes((*found)->size, '\0');
+  Status copied = reader->copy(**found, reinterpret_cast<uint8_t*>(bytes.data()));
+  if (!copied.is_ok()) return fail("a read failed: " + copied.message());
+  return observed_value(bytes.data(), bytes.size()) == it->second || fail("a value differs from the model");
+}
+
+bool World::check() {
+  if (broken() || in_between_) return true;
+  auto report = pool_->check(nullptr, nullptr);
+  if (!report.is_ok()) return fail("check failed: " + report.status().message());
+  if (!report->damages.empty()) return fail("check found damage: " + report->damages.front());
+  if (report->entries != model_.latest().size()) return fail("check saw another number of entries than the model has");
+  const PoolStats stats = pool_->stats();
+  const uint64_t taken = stats.capacity_bytes - stats.free_bytes;
+  const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes + stats.other_bytes;
+  if (taken != known) {
+    return fail("space " + std::string(taken > known ? "is leaked: " : "is held twice: ") + std::to_string(taken) +
+                " bytes are taken, the engine refers to " + std::to_string(known));
+  }
+  return true;
+}
+
+bool World::check_exact() {
+  if (broken() || in_between_ || !snapshots_.empty()) return true;
+  const auto between = std::exchange(between_, nullptr);
+  const bool compacted = compact();
+  between_ = between;
+  if (!compacted || broken()) return compacted;
+  if (!check()) return false;
+  const PoolStats stats = pool_->stats();
+  if (stats.folded_epoch != stats.epoch) return true;  // no room for the fold
+  uint64_t live = 0, large = 0;
+  for (const auto& [key, value] : model_.latest()) {
+    const bool is_large = value.size > kLargeValueBytes;
+    live += operation_bytes(key.size(), is_large ? 48 : value.size);
+    if (is_large) large += round_up(value.size, geometry_.disk.segment_unit);
+  }
+  if (stats.large_bytes != large) {
+    return fail("large values take " + std::to_string(stats.large_bytes) + " bytes, those that live " + std::to_string(large));
+  }
+  if (stats.live_bytes - stats.large_bytes != live) {
+    return fail("the log counts " + std::to_string(stats.live_bytes - stats.large_bytes) + " live bytes, there are " + std::to_string(live));
+  }
+  if (stats.waiting_bytes != 0) return fail(std::to_string(stats.waiting_bytes) + " bytes are not given back by a compaction");
+  return true;
+}
+
+}  // namespace holdfast::crash
