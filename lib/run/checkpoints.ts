@@ -50,7 +50,9 @@ export class Checkpoints {
   get state(): unknown {
     if (!this.#loaded && !this.pool.closed) {
       const newest = this.#store.newest(ownerOf(this.run));
-      this.#state = newest && this.#store.load(newest.id);
+      this.#state = newest
+        ? this.#store.load(newest.id)
+        : Journals.of(this.pool).states.get(this.run);
       this.#loaded = true;
     }
     return this.#state;
