@@ -211,4 +211,3 @@ export interface PoolStats {
   readonly openUs: number;
 }
 
-export type * from './run-types';
