@@ -28,6 +28,9 @@ export interface DurableToolOptions<R> {
   pool?: PoolCore;
 }
 
+/** What of a run's tool holds without a run. */
+export type DurableToolContext = Pick<ToolContext, 'idempotencyKey' | 'attempt'>;
+
 export type DurableTool<A, R> = (args: A, config: Config) => Promise<R>;
 
 interface Call {
@@ -52,7 +55,7 @@ const underWay = new Set<string>();
 const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 
 export function durableTool<A, R>(
-  fn: (args: A, context: ToolContext) => R | Promise<R>,
+  fn: (args: A, context: DurableToolContext) => R | Promise<R>,
   options: DurableToolOptions<R> = {},
 ): DurableTool<A, R> {
   const { safety = 'effect', probe, name = fn?.name } = options;
@@ -88,7 +91,7 @@ interface Performing<R> {
 async function perform<A, R>(
   tool: Performing<R>,
   args: A,
-  fn: (args: A, context: ToolContext) => R | Promise<R>,
+  fn: (args: A, context: DurableToolContext) => R | Promise<R>,
 ): Promise<R> {
   const { calls, id, name } = tool;
   const kept = calls.get(id);
