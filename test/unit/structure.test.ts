@@ -71,6 +71,7 @@ const layers: [RegExp, number][] = [
   [/^lib\/native-binding\.ts$/, 1],
   [/^lib\/(cli)\//, 5],
   [/^lib\/adapters\//, 5],
+  [/^lib\/langgraph\.ts$/, 5],
   [/^lib\/(index|holdfast)\.ts$/, 4],
   [/^lib\/(run|checkpoint)\//, 3],
   [/^lib\/[^/]+\.ts$/, 2],
