@@ -191,4 +191,3 @@ export interface PoolStats {
   readonly openUs: number;
 }
 
-export type * from './run-types';

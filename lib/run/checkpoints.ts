@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 
 import { CheckpointStore, type CheckpointInfo, type SaveOptions } from '../checkpoint/index';
 import { HoldfastError, typeError } from '../errors';
-import type { CheckpointReceipt } from '../run-types';
+import type { CheckpointReceipt } from './types';
 import type { CommitReceipt, PoolCore } from '../types';
 import { RUN_FORMAT, type RunHeader, type StartEntry } from './entries';
 import { Journals } from './journals';

@@ -2,7 +2,7 @@
  * What a run's journal is made of: shapes only. Every entry is written by one commit and never changed.
  * Times are milliseconds since 1970; durations (`ms`) are milliseconds.
  */
-import type { ToolSafety, Wait } from '../run-types';
+import type { ToolSafety, Wait } from './types';
 
 export const RUN_FORMAT = 2;
 

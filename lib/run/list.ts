@@ -1,7 +1,7 @@
 /** Runs seen from outside, and handing abandoned ones to whoever is alive. Looking changes nothing. */
 import { HoldfastError, typeError } from '../errors';
 import { booleanOption, limitOption, optionsObject } from '../options';
-import type { ClaimOptions, RunInfo, RunsOptions } from '../run-types';
+import type { ClaimOptions, RunInfo, RunsOptions } from './types';
 import type { PoolCore } from '../types';
 import type { RunHeader } from './entries';
 import { Holder } from './holder';

@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto';
 
 import { HoldfastError } from '../errors';
 import { optionsObject } from '../options';
-import type { Run, RunOptions } from '../run-types';
+import type { Run, RunOptions } from './types';
 import type { Batch, CommitReceipt, PoolCore } from '../types';
 import { divergedError, isSame, show } from './diverged';
 import { RUN_FORMAT, type DriverRecord, type RunHeader, type StartEntry } from './entries';

@@ -8,7 +8,7 @@
  * commits, so that unknown outcomes are found without reading journals.
  */
 import { abortedError, HoldfastError, typeError } from '../errors';
-import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from '../run-types';
+import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from './types';
 import type { Batch } from '../types';
 import { divergedError, show } from './diverged';
 import type { OpenIntent, ReceiptEntry } from './entries';

@@ -11,7 +11,8 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 
 import { HoldfastError, typeError } from '../../errors';
-import type { Keyspace, PoolCore, ProbeAnswer, ToolContext, ToolSafety } from '../../types';
+import type { ProbeAnswer, CallContext, ToolSafety } from '../../run/types';
+import type { Keyspace, PoolCore } from '../../types';
 import { optionalText, requiredText, textsCodec, type Texts } from './keys';
 import { TOOLS_KEYSPACE } from './threads';
 import type { Config } from './types';
@@ -27,9 +28,6 @@ export interface DurableToolOptions<R> {
   /** Default: the pool of the graph's HoldfastSaver. */
   pool?: PoolCore;
 }
-
-/** What of a run's tool holds without a run. */
-export type DurableToolContext = Pick<ToolContext, 'idempotencyKey' | 'attempt'>;
 
 export type DurableTool<A, R> = (args: A, config: Config) => Promise<R>;
 
@@ -55,7 +53,7 @@ const underWay = new Set<string>();
 const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 
 export function durableTool<A, R>(
-  fn: (args: A, context: DurableToolContext) => R | Promise<R>,
+  fn: (args: A, context: CallContext) => R | Promise<R>,
   options: DurableToolOptions<R> = {},
 ): DurableTool<A, R> {
   const { safety = 'effect', probe, name = fn?.name } = options;
@@ -91,7 +89,7 @@ interface Performing<R> {
 async function perform<A, R>(
   tool: Performing<R>,
   args: A,
-  fn: (args: A, context: DurableToolContext) => R | Promise<R>,
+  fn: (args: A, context: CallContext) => R | Promise<R>,
 ): Promise<R> {
   const { calls, id, name } = tool;
   const kept = calls.get(id);
