@@ -221,12 +221,20 @@ export class Comparer {
           changed = 0;
           continue;
         }
-        if (++changed > 1 && (l > 0 || items.length > 4)) return this.realign(old, live);
+        if (++changed > 8 || this.isShifted(old, l, i, live, at)) return this.realign(old, live);
         (editor ??= new Editor(old)).set(l, i, after);
       }
     }
     for (; at < live.length; ++at) (editor ??= new Editor(old)).append(this.build(live[at]));
     return editor === undefined ? old : editor.finish();
+  }
+
+  /** Is the list from here on what it was one item before or behind? */
+  private isShifted(old: Tree, l: number, i: number, live: readonly unknown[], at: number): boolean {
+    const { items } = old.leaves[l]!;
+    const next = i + 1 < items.length ? items[i + 1] : old.leaves[l + 1]?.items[0];
+    if (next !== undefined && this.same(next, live[at])) return true;
+    return at + 1 < live.length && live[at + 1] !== undefined && this.same(items[i], live[at + 1]);
   }
 
   private updateRecord(old: Tree, live: Record<string, unknown>, plain: boolean): Tree {
