@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { Command, CommanderError } from 'commander';
 
+import { addBench } from './commands/bench';
 import { addCheck } from './commands/check';
 import { addDemo } from './commands/demo';
 import { addDoctor } from './commands/doctor';
@@ -34,7 +35,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .showHelpAfterError('(holdfast --help lists what there is)')
     .exitOverride();
   const finish: Finish = (value) => (code = value);
-  for (const add of [addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck])
+  for (const add of [addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck, addBench])
     add(program, finish);
   try {
     await program.parseAsync([...args], { from: 'user' });
