@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-// Forks, because a pool belongs to one process and tests end processes; one at a time, because tests count barriers.
+// Forks, because a pool belongs to one process and tests end processes; one at a time, because
+// tests count barriers.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],

@@ -1,8 +1,8 @@
 /**
  * Changes that are committed together or not at all.
  *
- * Keys and values are encoded and copied as they come. A commit takes the batch: it is empty afterwards, whatever came of
- * the commit, and may be filled again.
+ * Keys and values are encoded and copied as they come. A commit takes the batch: it is empty
+ * afterwards, whatever came of the commit, and may be filled again.
  */
 import { typeError } from './errors';
 import { native as addon } from './native-binding';

@@ -1,8 +1,8 @@
 /**
  * How keys and values become bytes and come back.
  *
- * `decode` only borrows the bytes it is given. The built-in codecs but `bytes` never hand them on, so the pool reads into
- * one scratch buffer for them; see lib/slab.ts.
+ * `decode` only borrows the bytes it is given. The built-in codecs but `bytes` never hand them on,
+ * so the pool reads into one scratch buffer for them; see lib/slab.ts.
  */
 import { Packr } from 'msgpackr';
 
@@ -12,9 +12,7 @@ import type { BuiltinCodecName, Codec } from './types';
 const utf8Decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
 
 function textOf(bytes: Uint8Array): string {
-  return Buffer.isBuffer(bytes)
-    ? bytes.toString('utf8')
-    : utf8Decoder.decode(bytes);
+  return Buffer.isBuffer(bytes) ? bytes.toString('utf8') : utf8Decoder.decode(bytes);
 }
 
 function codecError(doing: string, cause: unknown): HoldfastError {
@@ -61,13 +59,16 @@ export const json: Codec<unknown> = {
     try {
       return JSON.parse(textOf(borrowed)) as unknown;
     } catch (cause) {
-      throw codecError('The stored bytes are not JSON; was the value written with another codec?', cause);
+      throw codecError(
+        'The stored bytes are not JSON; was the value written with another codec?',
+        cause,
+      );
     }
   },
 };
 
-// Objects as records, so that a Map stays a Map; integers beyond 32 bits as floats, so that only a BigInt comes back
-// as a BigInt. copyBuffers because the bytes are borrowed.
+// Objects as records, so that a Map stays a Map; integers beyond 32 bits as floats, so that only a
+// BigInt comes back as a BigInt. copyBuffers because the bytes are borrowed.
 const packr = new Packr({
   useRecords: true,
   mapsAsObjects: false,
@@ -82,7 +83,10 @@ Object.assign(packr, {
   },
 });
 
-/** What `structuredClone` can carry: Map, Set, Date, BigInt, typed arrays, undefined, cycles and shared references. */
+/**
+ * What `structuredClone` can carry: Map, Set, Date, BigInt, typed arrays, undefined, cycles and
+ * shared references.
+ */
 export const structured: Codec<unknown> = {
   name: 'structured',
   encode(value) {
@@ -96,16 +100,26 @@ export const structured: Codec<unknown> = {
     try {
       return packr.unpack(borrowed) as unknown;
     } catch (cause) {
-      throw codecError('The stored bytes cannot be decoded; was the value written with another codec?', cause);
+      throw codecError(
+        'The stored bytes cannot be decoded; was the value written with another codec?',
+        cause,
+      );
     }
   },
 };
 
-/** Whole numbers from 0 to 2^64 - 1 as eight bytes that sort as the numbers do. Read as a number where that is exact. */
+/**
+ * Whole numbers from 0 to 2^64 - 1 as eight bytes that sort as the numbers do. Read as a number
+ * where that is exact.
+ */
 export const uint64: Codec<number | bigint> = {
   name: 'uint64',
   encode(value) {
-    if (typeof value === 'number' ? !Number.isSafeInteger(value) || value < 0 : typeof value !== 'bigint') {
+    if (
+      typeof value === 'number'
+        ? !Number.isSafeInteger(value) || value < 0
+        : typeof value !== 'bigint'
+    ) {
       throw typeError('The codec "uint64" takes a safe integer from 0 up, or a bigint');
     }
     const whole = BigInt(value);
@@ -118,7 +132,10 @@ export const uint64: Codec<number | bigint> = {
   },
   decode(borrowed) {
     if (borrowed.length !== 8) {
-      throw codecError('The stored bytes are no uint64', `${borrowed.length} bytes where 8 are needed`);
+      throw codecError(
+        'The stored bytes are no uint64',
+        `${borrowed.length} bytes where 8 are needed`,
+      );
     }
     const view = new DataView(borrowed.buffer, borrowed.byteOffset, 8);
     const high = view.getUint32(0);
@@ -129,7 +146,10 @@ export const uint64: Codec<number | bigint> = {
 
 export const codecs = { bytes, utf8, json, structured, uint64 } as const;
 
-/** Decodes what lies between `start` and `end`, without a view on it; keeps nothing of it, runs no code of the user's. */
+/**
+ * Decodes what lies between `start` and `end`, without a view on it; keeps nothing of it, runs no
+ * code of the user's.
+ */
 export type DecodeAt<T> = (from: Buffer, start: number, end: number) => T;
 
 const decodersAt = new Map<unknown, DecodeAt<unknown>>([
@@ -139,7 +159,9 @@ const decodersAt = new Map<unknown, DecodeAt<unknown>>([
   [uint64, (from, start, end) => uint64.decode(from.subarray(start, end))],
 ]);
 
-/** Undefined for codecs whose bytes must be a copy that lasts: `bytes`, and all that are not ours. */
+/**
+ * Undefined for codecs whose bytes must be a copy that lasts: `bytes`, and all that are not ours.
+ */
 export function decoderAt<T>(codec: Codec<T>): DecodeAt<T> | undefined {
   return decodersAt.get(codec) as DecodeAt<T> | undefined;
 }
@@ -170,7 +192,9 @@ export function resolveCodec<T>(
     throw typeError(`There is no codec "${chosen}"; there are ${Object.keys(codecs).join(', ')}`);
   }
   if (role === 'key' && !orderKeeping.includes(chosen)) {
-    throw typeError(`The codec "${chosen}" does not keep order; for keys take ${orderKeeping.join(', ')} or your own`);
+    throw typeError(
+      `The codec "${chosen}" does not keep order; keys take ${orderKeeping.join(', ')} or your own`,
+    );
   }
   return codecs[chosen] as Codec<unknown> as Codec<T>;
 }

@@ -1,12 +1,14 @@
 /**
- * Asynchronous commits: tickets become promises, and all commits of one turn of the event loop share a barrier.
+ * Asynchronous commits: tickets become promises, and all commits of one turn of the event loop
+ * share a barrier.
  *
- * A commit is queued at once and handed over when the turn's callbacks and promises have run: a microtask that asks for a
- * next tick runs after all of them. A commit that is alone there is done on this thread and costs no hand-over. Completions
- * come in the order of the tickets, so the promises wait in a plain queue.
+ * A commit is queued at once and handed over when the turn's callbacks and promises have run: a
+ * microtask that asks for a next tick runs after all of them. A commit that is alone there is done
+ * on this thread and costs no hand-over. Completions come in the order of the tickets, so the
+ * promises wait in a plain queue.
  *
- * A commit with a signal can be taken back only while it is held here; those behind it in the same turn are held too, so
- * that commits happen in the order they were made.
+ * A commit with a signal can be taken back only while it is held here; those behind it in the same
+ * turn are held too, so that commits happen in the order they were made.
  */
 import { abortedError, closedError, HoldfastError } from './errors';
 import { native as addon, offWake, onWake } from './native-binding';
@@ -137,7 +139,11 @@ export class Committer {
     });
   }
 
-  #hold(batch: NativeBatch, eventual: boolean, signal: AbortSignal | undefined): Promise<CommitReceipt> {
+  #hold(
+    batch: NativeBatch,
+    eventual: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<CommitReceipt> {
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
         held.batch = null;
@@ -210,6 +216,6 @@ export class Committer {
 function outOfOrder(): HoldfastError {
   return new HoldfastError(
     'ERR_HOLDFAST_FAILED',
-    'The outcome of a commit came out of order: a defect of holdfast; reopen the pool and report it',
+    'The outcome of a commit came out of order; reopen the pool, and report this defect of holdfast',
   );
 }

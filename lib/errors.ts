@@ -1,8 +1,8 @@
 /**
  * What can go wrong, and the one class that says so.
  *
- * The list of codes is closed and kept equal by a test with native/base/status.h and docs/errors.md. Decide by
- * `error.code`, never by the text of a message.
+ * The list of codes is closed and kept equal by a test with native/base/status.h and
+ * docs/errors.md. Decide by `error.code`, never by the text of a message.
  */
 
 export const errorCodes = [
@@ -47,7 +47,10 @@ export class HoldfastError extends Error {
   readonly errno?: number;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown; errno?: number }) {
-    super(message, options !== undefined && 'cause' in options ? { cause: options.cause } : undefined);
+    super(
+      message,
+      options !== undefined && 'cause' in options ? { cause: options.cause } : undefined,
+    );
     this.code = code;
     if (options?.errno) this.errno = options.errno;
   }
@@ -62,8 +65,10 @@ export function typeError(message: string): ArgumentError {
 
 export function rangeError(
   message: string,
-  code: 'ERR_HOLDFAST_OUT_OF_RANGE' | 'ERR_HOLDFAST_KEY_SIZE' | 'ERR_HOLDFAST_VALUE_SIZE' =
-    'ERR_HOLDFAST_OUT_OF_RANGE',
+  code:
+    | 'ERR_HOLDFAST_OUT_OF_RANGE'
+    | 'ERR_HOLDFAST_KEY_SIZE'
+    | 'ERR_HOLDFAST_VALUE_SIZE' = 'ERR_HOLDFAST_OUT_OF_RANGE',
 ): ArgumentError {
   return Object.assign(new RangeError(message), { code });
 }

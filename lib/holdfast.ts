@@ -1,4 +1,6 @@
-/** The pool with everything on top of it, and the doors to it. The only file that joins the layers. */
+/**
+ * The pool with everything on top of it, and the doors to it. The only file that joins the layers.
+ */
 import { abortedError } from './errors';
 import { native } from './native-binding';
 import type { PlaceReport } from './native-binding';
@@ -17,7 +19,9 @@ export class Holdfast extends Pool {
   }
 }
 
-/** Opens the pool at `path`, creating it where that is allowed. The work is done on another thread. */
+/**
+ * Opens the pool at `path`, creating it where that is allowed. The work is done on another thread.
+ */
 export async function open(path: string, options?: OpenOptions): Promise<Holdfast> {
   const signal = signalOption(options?.signal);
   const request = openOptions(options);

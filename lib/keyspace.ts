@@ -1,8 +1,8 @@
 /**
  * A named ordered map in a pool.
  *
- * Its number is looked up when it is first needed: reading a keyspace that is not there finds nothing and writes nothing;
- * the first change creates it.
+ * Its number is looked up when it is first needed: reading a keyspace that is not there finds
+ * nothing and writes nothing; the first change creates it.
  */
 import { decodeOwned, decoderAt, resolveCodec } from './codecs';
 import type { DecodeAt } from './codecs';
@@ -109,7 +109,12 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V> {
     const eventual = eventualOption(options);
     const number = this.#number === 0 ? this.toWrite() : this.#number;
     if (this.#host.committer.pending) this.#host.committer.flush();
-    const epoch = this.#native.putSync(number, this.#key.encode(key), this.#value.encode(value), eventual);
+    const epoch = this.#native.putSync(
+      number,
+      this.#key.encode(key),
+      this.#value.encode(value),
+      eventual,
+    );
     return this.#host.receipt(epoch, eventual);
   }
 
@@ -173,12 +178,22 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V> {
     return length === -1 ? undefined : this.#getLarge(number, encoded, snapshot, -length - 2);
   }
 
-  #getLarge(number: number, key: Encoded, snapshot: NativeSnapshot | null, length: number): V | undefined {
-    const found = readLarge(length, (into, offset) => this.#native.get(number, key, into, offset, snapshot));
+  #getLarge(
+    number: number,
+    key: Encoded,
+    snapshot: NativeSnapshot | null,
+    length: number,
+  ): V | undefined {
+    const found = readLarge(length, (into, offset) =>
+      this.#native.get(number, key, into, offset, snapshot),
+    );
     return found === undefined ? undefined : decodeOwned(this.#value, found);
   }
 
-  #iterate<T>(range: RangeOptions<K> | undefined, shape: 'entries' | 'keys' | 'values'): IterableIterator<T> {
+  #iterate<T>(
+    range: RangeOptions<K> | undefined,
+    shape: 'entries' | 'keys' | 'values',
+  ): IterableIterator<T> {
     const bounds = boundsOf(range, this.#key);
     const snapshot = range === undefined ? null : this.#snapshotOf(range);
     const keyspace = this.#toRead();

@@ -1,8 +1,9 @@
 /**
  * The only file that loads the addon, and the addon's shape as TypeScript sees it.
  *
- * There are two builds of it: with libpmemobj and without. The first that loads is taken, so one package works on
- * machines with and without the library. Natives trust nothing they are given, but explain little: lib/ validates.
+ * There are two builds of it: with libpmemobj and without. The first that loads is taken, so one
+ * package works on machines with and without the library. Natives trust nothing they are given, but
+ * explain little: lib/ validates.
  */
 import bindings from 'bindings';
 import path from 'node:path';
@@ -28,7 +29,9 @@ export interface NativeSnapshot {
 }
 
 export interface NativeRange {
-  /** Entries written into `buffer`; 0 at the end. The layout is in native/binding/range_handle.cc. */
+  /**
+   * Entries written into `buffer`; 0 at the end. The layout is in native/binding/range_handle.cc.
+   */
   next(buffer: Uint8Array, atMost: number): number;
   value(keyspace: number, key: Encoded, into: Uint8Array, offset: number): number;
   close(): void;
@@ -124,7 +127,9 @@ interface NativeAddon {
 }
 
 /** The builds, the fuller one first. `HOLDFAST_ADDON` names one of them for tests. */
-const builds = process.env.HOLDFAST_ADDON ? [process.env.HOLDFAST_ADDON] : ['holdfast_pmem', 'holdfast_file'];
+const builds = process.env.HOLDFAST_ADDON
+  ? [process.env.HOLDFAST_ADDON]
+  : ['holdfast_pmem', 'holdfast_file'];
 
 function load(): NativeAddon {
   const failures: string[] = [];
@@ -136,7 +141,8 @@ function load(): NativeAddon {
     }
   }
   throw new Error(
-    `The native part of holdfast is not built or does not load; run "npm rebuild holdfast" (${failures.join('; ')})`,
+    'The native part of holdfast is not built or does not load; run "npm rebuild holdfast" ' +
+      `(${failures.join('; ')})`,
   );
 }
 

@@ -1,4 +1,7 @@
-/** Every option is looked at here, once, before anything happens. A wrong one is a TypeError or a RangeError. */
+/**
+ * Every option is looked at here, once, before anything happens. A wrong one is a TypeError or a
+ * RangeError.
+ */
 import { rangeError, typeError } from './errors';
 import type { NativeOpenOptions } from './native-binding';
 import type { CommitOptions, OpenOptions } from './types';
@@ -11,10 +14,17 @@ function shown(value: unknown): string {
   return typeof value === 'string' ? `"${value}"` : String(value);
 }
 
-function oneOf<T extends object>(choices: T, name: string, given: unknown, otherwise: keyof T): T[keyof T] {
+function oneOf<T extends object>(
+  choices: T,
+  name: string,
+  given: unknown,
+  otherwise: keyof T,
+): T[keyof T] {
   if (given === undefined) return choices[otherwise];
   if (typeof given !== 'string' || !Object.hasOwn(choices, given)) {
-    throw typeError(`${name} must be one of ${Object.keys(choices).join(', ')}, not ${shown(given)}`);
+    throw typeError(
+      `${name} must be one of ${Object.keys(choices).join(', ')}, not ${shown(given)}`,
+    );
   }
   return choices[given as keyof T];
 }
@@ -43,7 +53,8 @@ export function signalOption(given: unknown): AbortSignal | undefined {
 }
 
 export function checkPath(path: unknown): string {
-  if (typeof path !== 'string') throw typeError(`The path of a pool must be a string, not ${shown(path)}`);
+  if (typeof path !== 'string')
+    throw typeError(`The path of a pool must be a string, not ${shown(path)}`);
   if (path === '') throw typeError('The path of a pool must not be empty');
   if (path.includes('\0')) throw typeError('The path of a pool must not contain a null character');
   return path;
@@ -83,12 +94,14 @@ export function limitOption(limit: unknown): number {
 
 export function booleanOption(name: string, given: unknown): boolean {
   if (given === undefined) return false;
-  if (typeof given !== 'boolean') throw typeError(`${name} must be true or false, not ${shown(given)}`);
+  if (typeof given !== 'boolean')
+    throw typeError(`${name} must be true or false, not ${shown(given)}`);
   return given;
 }
 
 export function keyspaceName(name: unknown): string {
-  if (typeof name !== 'string') throw typeError(`The name of a keyspace must be a string, not ${shown(name)}`);
+  if (typeof name !== 'string')
+    throw typeError(`The name of a keyspace must be a string, not ${shown(name)}`);
   const bytes = Buffer.byteLength(name);
   if (bytes === 0 || bytes > 255) {
     throw rangeError(`The name of a keyspace must have 1 to 255 bytes, not ${bytes}`);

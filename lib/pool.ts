@@ -1,9 +1,10 @@
 /**
  * An open pool: commits, reads, snapshots, check, stats.
  *
- * It lives until it is closed or its environment ends. When the process exits, an exit hook completes what waits and closes
- * it; when it is killed, everything acknowledged as durable is there at the next open. A pool opened twice, also by several
- * worker threads, is one pool underneath, closed when the last handle is.
+ * It lives until it is closed or its environment ends. When the process exits, an exit hook
+ * completes what waits and closes it; when it is killed, everything acknowledged as durable is
+ * there at the next open. A pool opened twice, also by several worker threads, is one pool
+ * underneath, closed when the last handle is.
  */
 import { PoolBatch } from './batch';
 import { Committer } from './committer';
@@ -29,7 +30,8 @@ import type {
 
 const openPools = new Set<Pool>();
 
-// Registered once, when the first pool is opened. Nothing asynchronous runs any more, so it closes on this thread.
+// Registered once, when the first pool is opened. Nothing asynchronous runs any more, so it closes
+// on this thread.
 function closeAll(): void {
   for (const pool of openPools) pool.closeSync();
 }
@@ -108,9 +110,10 @@ export class Pool implements PoolCore {
     return this.#host.native.stats();
   }
 
-  async check(
-    given?: { signal?: AbortSignal; onProgress?: (fraction: number) => void },
-  ): Promise<CheckReport> {
+  async check(given?: {
+    signal?: AbortSignal;
+    onProgress?: (fraction: number) => void;
+  }): Promise<CheckReport> {
     const options = optionsObject(given, 'check');
     const signal = signalOption(options.signal);
     const { onProgress } = options;
@@ -138,7 +141,10 @@ export class Pool implements PoolCore {
     await this.#host.native.compact();
   }
 
-  /** Commits on their way complete first; new ones get `ERR_HOLDFAST_CLOSED`. A running check is cancelled. */
+  /**
+   * Commits on their way complete first; new ones get `ERR_HOLDFAST_CLOSED`. A running check is
+   * cancelled.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

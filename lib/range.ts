@@ -1,8 +1,9 @@
 /**
  * Ranges: which bytes a range's options mean, and the iterator that walks them.
  *
- * An iterator sees one state, that of its making, and pins it until it has ended, was returned from (`break`), or is
- * collected. Entries come many at a time, packed into one buffer; the layout is in native/binding/range_handle.cc.
+ * An iterator sees one state, that of its making, and pins it until it has ended, was returned from
+ * (`break`), or is collected. Entries come many at a time, packed into one buffer; the layout is in
+ * native/binding/range_handle.cc.
  */
 import { decodeOwned, decoderAt } from './codecs';
 import { closedError, typeError } from './errors';
@@ -11,7 +12,10 @@ import { booleanOption, limitOption, optionsObject } from './options';
 import { copyToSlab, readLarge } from './slab';
 import type { Codec, RangeOptions } from './types';
 
-/** Bounds on user keys: from `low` (inclusive) to `high` (exclusive); null is the keyspace's own end. */
+/**
+ * Bounds on user keys: from `low` (inclusive) to `high` (exclusive); null is the keyspace's own
+ * end.
+ */
 export interface Bounds {
   readonly low: Uint8Array | null;
   readonly high: Uint8Array | null;
@@ -30,7 +34,9 @@ function bytesOf(encoded: Encoded): Buffer {
   return Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
 }
 
-/** The first bytes that come after everything that begins with `prefix`; null when there are none. */
+/**
+ * The first bytes that come after everything that begins with `prefix`; null when there are none.
+ */
 function afterPrefix(prefix: Buffer): Buffer | null {
   let end = prefix.length;
   while (end > 0 && prefix[end - 1] === 0xff) --end;
@@ -61,7 +67,8 @@ export function boundsOf<K>(given: RangeOptions<K> | undefined, codec: Codec<K>)
     to(afterPrefix(prefix));
   }
   const limit = limitOption(options.limit);
-  const empty = limit === 0 || (low !== null && high !== null && (low as Buffer).compare(high) >= 0);
+  const empty =
+    limit === 0 || (low !== null && high !== null && (low as Buffer).compare(high) >= 0);
   return { low, high, empty, reverse: booleanOption('reverse', options.reverse), limit };
 }
 
@@ -152,7 +159,9 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
 
   #large(key: Uint8Array): V {
     const { native, keyspace, value } = this.#source;
-    const found = readLarge(bufferBytes, (into, offset) => native.value(keyspace, key, into, offset));
+    const found = readLarge(bufferBytes, (into, offset) =>
+      native.value(keyspace, key, into, offset),
+    );
     // The range pins the state in which the key was seen, so it is there.
     return decodeOwned(value, found!);
   }

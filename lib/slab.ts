@@ -1,9 +1,10 @@
 /**
  * Where read values land.
  *
- * A fresh buffer costs 300 ns and more, even for 64 bytes; a copy into memory that is there 20 ns. So there are two
- * places: the scratch buffer, for decoders that only borrow the bytes, used again by the next read; and the slab, a
- * larger piece that many values share, each handed out as a view on it. What does not fit gets a buffer of its own.
+ * A fresh buffer costs 300 ns and more, even for 64 bytes; a copy into memory that is there 20 ns.
+ * So there are two places: the scratch buffer, for decoders that only borrow the bytes, used again
+ * by the next read; and the slab, a larger piece that many values share, each handed out as a view
+ * on it. What does not fit gets a buffer of its own.
  */
 import { markAsUntransferable } from 'node:worker_threads';
 
@@ -59,7 +60,10 @@ function freshSlab(): void {
   used = 0;
 }
 
-/** A buffer of its own for a value that was too long; the value may have changed meanwhile, so it may take turns. */
+/**
+ * A buffer of its own for a value that was too long; the value may have changed meanwhile, so it
+ * may take turns.
+ */
 export function readLarge(length: number, read: ReadInto): Uint8Array | undefined {
   for (;;) {
     const own = new Uint8Array(length);

@@ -1,5 +1,5 @@
 // The addon's door: configure, open, probe. Loaded once per environment; see environment.h for what each of them has.
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include "binding/convert.h"
 #include "binding/environment.h"
@@ -20,14 +20,16 @@ std::optional<double> option(const Napi::Object& options, const char* name) {
 // open(path, { medium, create, size, atLeast, foldOperations, eventualWithin }), all numbers; see lib/options.ts.
 OpenRequest request_of(const Napi::CallbackInfo& info) {
   OpenRequest request;
-  request.path = info[0].ToString().Utf8Value();
-  const Napi::Object options = info[1].ToObject();
+  request.path = info[0].As<Napi::String>().Utf8Value();
+  const Napi::Object options = info[1].As<Napi::Object>();
   request.medium.choice = static_cast<MediumChoice>(option(options, "medium").value_or(0));
   request.medium.create = static_cast<CreateMode>(option(options, "create").value_or(0));
   request.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
   request.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
-  if (const auto operations = option(options, "foldOperations")) request.fold_operations = static_cast<uint64_t>(*operations);
-  if (const auto within = option(options, "eventualWithin")) request.eventual_within_ms = static_cast<uint32_t>(*within);
+  const auto operations = option(options, "foldOperations");
+  if (operations) request.fold_operations = static_cast<uint64_t>(*operations);
+  const auto within = option(options, "eventualWithin");
+  if (within) request.eventual_within_ms = static_cast<uint32_t>(*within);
   return request;
 }
 
@@ -69,7 +71,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value probe(const Napi::CallbackInfo& info) {
-  Result<PlaceReport> probed = probe_place(info[0].ToString().Utf8Value());
+  Result<PlaceReport> probed = probe_place(info[0].As<Napi::String>().Utf8Value());
   if (!probed.is_ok()) return Napi::Value(info.Env(), throw_status(info.Env(), probed.status()));
   const PlaceReport& report = *probed;
   Napi::Object object = Napi::Object::New(info.Env());

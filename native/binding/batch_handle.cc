@@ -14,27 +14,25 @@ napi_value construct(napi_env env, napi_callback_info info) {
 }
 
 template <Status (Batch::*Add)(Bytes)>
-napi_value add_key(napi_env env, napi_callback_info info) {
-  Call<BatchHandle, 2> call(env, info);
+napi_value add_key(napi_env env, BatchHandle& self, const napi_value* arguments) {
   KeyBytes key;
-  Status status = key.set(env, uint32_of(env, call[0]), call[1]);
-  if (status.is_ok()) status = (call.self->batch.*Add)(key.bytes());
+  Status status = key.set(env, uint32_of(env, arguments[0]), arguments[1]);
+  if (status.is_ok()) status = (self.batch.*Add)(key.bytes());
   return status.is_ok() ? nullptr : throw_status(env, status);
 }
 
 template <Status (Batch::*Add)(Bytes, Bytes)>
-napi_value add_entry(napi_env env, napi_callback_info info) {
-  Call<BatchHandle, 3> call(env, info);
+napi_value add_entry(napi_env env, BatchHandle& self, const napi_value* arguments) {
   KeyBytes key;
   ValueBytes value;
-  Status status = key.set(env, uint32_of(env, call[0]), call[1]);
-  if (status.is_ok()) status = value.set(env, call[2]);
-  if (status.is_ok()) status = (call.self->batch.*Add)(key.bytes(), value.bytes());
+  Status status = key.set(env, uint32_of(env, arguments[0]), arguments[1]);
+  if (status.is_ok()) status = value.set(env, arguments[2]);
+  if (status.is_ok()) status = (self.batch.*Add)(key.bytes(), value.bytes());
   return status.is_ok() ? nullptr : throw_status(env, status);
 }
 
-napi_value clear(napi_env env, napi_callback_info info) {
-  Call<BatchHandle, 0>(env, info).self->batch.clear();
+napi_value clear(napi_env, BatchHandle& self, const napi_value*) {
+  self.batch.clear();
   return nullptr;
 }
 
@@ -42,12 +40,12 @@ napi_value clear(napi_env env, napi_callback_info info) {
 
 void BatchHandle::define(napi_env env, Environment& environment) {
   const napi_property_descriptor methods[] = {
-      raw_method("put", add_entry<&Batch::put>),
-      raw_method("delete", add_key<&Batch::remove>),
-      raw_method("requireAbsent", add_key<&Batch::require_absent>),
-      raw_method("requirePresent", add_key<&Batch::require_present>),
-      raw_method("requireEqual", add_entry<&Batch::require_equal>),
-      raw_method("clear", clear),
+      raw_method("put", method<BatchHandle, add_entry<&Batch::put>>),
+      raw_method("delete", method<BatchHandle, add_key<&Batch::remove>>),
+      raw_method("requireAbsent", method<BatchHandle, add_key<&Batch::require_absent>>),
+      raw_method("requirePresent", method<BatchHandle, add_key<&Batch::require_present>>),
+      raw_method("requireEqual", method<BatchHandle, add_entry<&Batch::require_equal>>),
+      raw_method("clear", method<BatchHandle, clear>),
   };
   environment.batch_class = define_class(env, "NativeBatch", construct, methods);
 }

@@ -25,7 +25,9 @@ Result<uint32_t> read_number(Pool& pool, const std::string& key) {
   if (!found.is_ok()) return std::move(found.status());
   if (!found->has_value()) return 0u;
   uint8_t bytes[sizeof(uint32_t)];
-  if ((*found)->size != sizeof bytes) return Status(Code::kCorrupt, "The catalogue of keyspaces has a number of a wrong size");
+  if ((*found)->size != sizeof bytes) {
+    return Status(Code::kCorrupt, "The catalogue of keyspaces has a number of a wrong size");
+  }
   HOLDFAST_TRY(reader->copy(**found, bytes));
   return load<uint32_t>(bytes);
 }

@@ -6,7 +6,8 @@ namespace holdfast::binding {
 
 namespace {
 
-// U+FFFD in UTF-8: what Node-API writes in place of a lone surrogate. It may also be meant, so its sight only makes us look.
+// U+FFFD in UTF-8: what Node-API writes in place of a lone surrogate. It may also be meant, so its sight only makes us
+// look.
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 bool has_lone_surrogate(napi_env env, napi_value value) {
@@ -57,7 +58,8 @@ Status KeyBytes::set(napi_env env, uint32_t keyspace, napi_value key) {
   uint8_t* data = nullptr;
   size_t size = 0;
   if (status != napi_string_expected || !uint8_array(env, key, &data, &size)) {
-    return Status(Code::kInvalidArgument, "The key must be what the keyspace's key codec encodes to: a string or a Uint8Array");
+    return Status(Code::kInvalidArgument,
+                  "The key must be what the keyspace's key codec encodes to: a string or a Uint8Array");
   }
   if (size == 0 || size > kMaxUserKeyBytes) return key_size(size);
   std::memcpy(to, data, size);

@@ -4,7 +4,7 @@
 // lone surrogate is refused, because UTF-8 cannot say it and two different strings would become the same bytes.
 #pragma once
 
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include <memory>
 

@@ -15,7 +15,7 @@ void Mailbox::wake() {
   wake_locked();
 }
 
-void Mailbox::post(std::function<void(Napi::Env)> letter) {
+void Mailbox::post(std::function<void(napi_env)> letter) {
   std::lock_guard lock(mutex_);
   if (function_ == nullptr) return;
   letters_.push_back(std::move(letter));
@@ -28,9 +28,19 @@ void Mailbox::shut() {
   letters_.clear();
 }
 
+void Environment::call(napi_env env, napi_value function, size_t count, const napi_value* arguments) {
+  napi_value receiver = nullptr;
+  napi_get_undefined(env, &receiver);
+  napi_call_function(env, receiver, function, count, arguments, nullptr);
+  bool thrown = false;
+  napi_value error = nullptr;
+  if (napi_is_exception_pending(env, &thrown) != napi_ok || !thrown) return;
+  if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
+}
+
 Environment::Environment(Napi::Env env) : env_(env), mailbox_(std::make_shared<Mailbox>()) {
-  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "holdfast"), 0, 1, nullptr, nullptr, this,
-                                  &Environment::on_mail, &mailbox_->function_);
+  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "holdfast"), 0, 1, nullptr, nullptr,
+                                  this, &Environment::on_mail, &mailbox_->function_);
   napi_unref_threadsafe_function(env, mailbox_->function_);
   // Hooks run last in, first out: this one before the thread-safe function's own, which frees it.
   napi_add_env_cleanup_hook(env, &Environment::on_end, this);
@@ -68,18 +78,15 @@ void Environment::let_go() {
 void Environment::on_mail(napi_env env, napi_value, void* context, void*) {
   if (env == nullptr) return;  // the environment is ending
   Environment* self = static_cast<Environment*>(context);
-  std::vector<std::function<void(Napi::Env)>> letters;
+  std::vector<std::function<void(napi_env)>> letters;
   {
     std::lock_guard lock(self->mailbox_->mutex_);
     self->mailbox_->woken_ = false;
     letters.swap(self->mailbox_->letters_);
   }
   Napi::HandleScope scope(env);
-  for (auto& letter : letters) letter(Napi::Env(env));
-  if (self->on_wake_.IsEmpty()) return;
-  napi_value receiver;
-  napi_get_undefined(env, &receiver);
-  napi_call_function(env, receiver, self->on_wake_.Value(), 0, nullptr, nullptr);
+  if (!self->on_wake_.IsEmpty()) call(env, self->on_wake_.Value(), 0, nullptr);
+  for (auto& letter : letters) letter(env);
 }
 
 void Environment::on_end(void* data) {

@@ -5,7 +5,7 @@
 // environment is touched from another thread afterwards.
 #pragma once
 
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include <functional>
 #include <memory>
@@ -23,7 +23,7 @@ class Mailbox {
   // JavaScript will look for completions. Cheap when it has been woken already and has not looked yet.
   void wake();
   // Runs `letter` on the JavaScript thread soon. Dropped when the environment has ended.
-  void post(std::function<void(Napi::Env)> letter);
+  void post(std::function<void(napi_env)> letter);
   void shut();
 
  private:
@@ -32,7 +32,7 @@ class Mailbox {
   std::mutex mutex_;
   napi_threadsafe_function function_ = nullptr;  // guarded by mutex_; null once shut
   bool woken_ = false;                           // guarded by mutex_
-  std::vector<std::function<void(Napi::Env)>> letters_;  // guarded by mutex_
+  std::vector<std::function<void(napi_env)>> letters_;  // guarded by mutex_
 };
 
 class Environment {
@@ -48,6 +48,9 @@ class Environment {
   void configure(Napi::Function make_error, Napi::Function on_wake);
   const Napi::FunctionReference& make_error() const { return make_error_; }
   const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
+
+  // Calls a function of the user's from outside JavaScript. What it throws is an uncaught exception, as from a timer.
+  static void call(napi_env env, napi_value function, size_t count, const napi_value* arguments);
 
   // While any connection is held the process stays alive to hear of its commits.
   void hold();

@@ -4,7 +4,7 @@
 // (code, message, errno), so that `instanceof` works and the list of classes lives in one language only.
 #pragma once
 
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include "base/status.h"
 

@@ -1,10 +1,10 @@
 // Natives wrapped in JavaScript objects, and how a method gets at them.
 //
-// JavaScript thread only. Methods are declared by napi_define_class, so V8 itself checks the receiver; an object that comes
-// as an argument is checked by its type tag before it is unwrapped.
+// JavaScript thread only. Methods are declared by napi_define_class, so V8 itself checks the receiver; an object that
+// comes as an argument is checked by its type tag before it is unwrapped.
 #pragma once
 
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include <cstddef>
 #include <memory>
@@ -14,25 +14,23 @@
 
 namespace holdfast::binding {
 
-// The receiver and the arguments of a raw callback. Absent arguments are undefined.
-template <typename Self, size_t N>
-struct Call {
-  Self* self = nullptr;
-  napi_value arguments[N == 0 ? 1 : N];
+// A method of `Self` as Node-API calls it, with as many arguments as any has; absent ones are undefined.
+//
+// A worker may be terminated by another thread while it is in here, and from then on any call may fail, unwrapping included.
+template <typename Self, napi_value (*Method)(napi_env, Self&, const napi_value*)>
+napi_value method(napi_env env, napi_callback_info info) {
+  constexpr size_t kMaxArguments = 7;
+  size_t count = kMaxArguments;
+  napi_value arguments[kMaxArguments];
+  napi_value receiver = nullptr;
+  void* self = nullptr;
+  napi_get_cb_info(env, info, &count, arguments, &receiver, nullptr);
+  if (napi_unwrap(env, receiver, &self) != napi_ok || self == nullptr) return nullptr;
+  return Method(env, *static_cast<Self*>(self), arguments);
+}
 
-  Call(napi_env env, napi_callback_info info) {
-    size_t count = N;
-    napi_value receiver = nullptr;
-    napi_get_cb_info(env, info, &count, arguments, &receiver, nullptr);
-    void* data = nullptr;
-    napi_unwrap(env, receiver, &data);
-    self = static_cast<Self*>(data);
-  }
-  napi_value operator[](size_t i) const { return arguments[i]; }
-};
-
-// The same for a function that is bound to its native by its data, and so needs no receiver: unwrapping one costs about 25 ns,
-// which only counts where a whole call takes 100.
+// For a function that is bound to its native by its data, and so needs no receiver: unwrapping one costs about
+// 25 ns, which only counts where a whole call takes 100.
 template <typename Self, size_t N>
 struct BoundCall {
   Self* self = nullptr;
@@ -49,14 +47,15 @@ struct BoundCall {
 
 // Gives `object` such a function; it shares `self` for as long as it lives.
 template <typename Self>
-void bind_function(napi_env env, napi_value object, const char* name, napi_callback method, const std::shared_ptr<Self>& self) {
+void bind_function(napi_env env, napi_value object, const char* name, napi_callback callback,
+                   const std::shared_ptr<Self>& self) {
   auto* data = new std::shared_ptr<Self>(self);
+  const auto free = [](napi_env, void* shared, void*) { delete static_cast<std::shared_ptr<Self>*>(shared); };
   napi_value function = nullptr;
-  napi_create_function(env, name, NAPI_AUTO_LENGTH, method, data, &function);
-  napi_add_finalizer(
-      env, function, data, [](napi_env, void* shared, void*) { delete static_cast<std::shared_ptr<Self>*>(shared); }, nullptr,
-      nullptr);
-  napi_set_named_property(env, object, name, function);
+  const bool made = napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, data, &function) == napi_ok &&
+                    napi_add_finalizer(env, function, data, free, nullptr, nullptr) == napi_ok;
+  if (made) napi_set_named_property(env, object, name, function);
+  else delete data;  // nobody can have called it
 }
 
 // An argument that must be a `T`: null when it is something else.
@@ -69,15 +68,20 @@ T* unwrap_argument(napi_env env, napi_value value) {
   return static_cast<T*>(data);
 }
 
-inline napi_property_descriptor raw_method(const char* name, napi_callback method) {
-  return {name, nullptr, method, nullptr, nullptr, nullptr, napi_default_method, nullptr};
+inline napi_property_descriptor raw_method(const char* name, napi_callback callback) {
+  return {name, nullptr, callback, nullptr, nullptr, nullptr, napi_default_method, nullptr};
 }
 
-// Wraps `native` (owned by the object from here on) in `object`.
+// Wraps `native` in `object`, which owns it from here on; frees it and returns false when that cannot be done any more.
 template <typename T>
-void wrap(napi_env env, napi_value object, T* native) {
-  napi_wrap(env, object, native, [](napi_env, void* data, void*) { delete static_cast<T*>(data); }, nullptr, nullptr);
+bool wrap(napi_env env, napi_value object, T* native) {
+  const auto free = [](napi_env, void* data, void*) { delete static_cast<T*>(data); };
+  if (napi_wrap(env, object, native, free, nullptr, nullptr) != napi_ok) {
+    delete native;
+    return false;
+  }
   napi_type_tag_object(env, object, &T::kTag);
+  return true;
 }
 
 // A class whose objects are made by C++ only or, for Batch, by `new` without arguments.
@@ -100,8 +104,7 @@ napi_value make_wrapped(napi_env env, const Napi::FunctionReference& constructor
     delete native;
     return nullptr;
   }
-  wrap(env, object, native);
-  return object;
+  return wrap(env, object, native) ? object : nullptr;
 }
 
 }  // namespace holdfast::binding

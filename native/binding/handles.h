@@ -1,10 +1,11 @@
 // The four things JavaScript holds: a pool, a batch, a snapshot, a range. Their methods read the arguments, call the
 // engine and convert the answer; what an argument means is decided and explained in lib/.
 //
-// JavaScript thread only. Each is freed when its object is collected; a closed pool drops what its snapshots and ranges pin.
+// JavaScript thread only. Each is freed when its object is collected; a closed pool drops what its snapshots and ranges
+// pin.
 #pragma once
 
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include <memory>
 
@@ -60,9 +61,9 @@ class RangeHandle : public Pin {
   void close();
 
  private:
-  static napi_value next(napi_env env, napi_callback_info info);
-  static napi_value value(napi_env env, napi_callback_info info);
-  static napi_value close_method(napi_env env, napi_callback_info info);
+  static napi_value next(napi_env env, RangeHandle& self, const napi_value* arguments);
+  static napi_value value(napi_env env, RangeHandle& self, const napi_value* arguments);
+  static napi_value close_method(napi_env env, RangeHandle& self, const napi_value* arguments);
 
   std::shared_ptr<Connection> connection_;
   SnapshotPtr snapshot_;
@@ -70,13 +71,13 @@ class RangeHandle : public Pin {
   bool with_values_;
 };
 
-// Copies the value of `key` into `into` at `offset`. What JavaScript gets: the length; -1 when absent; -(2 + length) when it
-// does not fit, and then nothing has been copied.
+// Copies the value of `key` into `into` at `offset`. What JavaScript gets: the length; -1 when absent; -(2 + length)
+// when it does not fit, and then nothing has been copied.
 napi_value read_value(napi_env env, Connection& connection, const SnapshotPtr& snapshot, Bytes key, napi_value into,
                       napi_value offset);
 
-// The number of a keyspace; 0 when there is none of that name and `create` is false. A new one is an eventual commit: the
-// log is one sequence, so no durable commit can survive without the name it was made under.
+// The number of a keyspace; 0 when there is none of that name and `create` is false. A new one is an eventual commit:
+// the log is one sequence, so no durable commit can survive without the name it was made under.
 Result<uint32_t> keyspace_number(Pool& pool, Bytes name, bool create);
 Result<std::vector<std::string>> keyspace_names(Pool& pool);
 

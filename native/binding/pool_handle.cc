@@ -17,7 +17,8 @@ napi_value read_value(napi_env env, Connection& connection, const SnapshotPtr& s
   size_t size = 0;
   const size_t at = uint32_of(env, offset);
   if (!uint8_array(env, into, &to, &size) || at > size) {
-    return throw_status(env, Status(Code::kInvalidArgument, "A value can only be copied into a Uint8Array, within its length"));
+    return throw_status(
+        env, Status(Code::kInvalidArgument, "A value can only be copied into a Uint8Array, within its length"));
   }
   Result<Reader> reader = connection.pool().read(snapshot);
   if (!reader.is_ok()) return throw_status(env, reader.status());
@@ -38,8 +39,8 @@ CommitMode mode_of(napi_env env, napi_value eventual) {
 }
 
 // The key (and the snapshot) of a read; throws and returns false when one of them is wrong or the pool is closed.
-bool read_arguments(napi_env env, Connection& connection, napi_value keyspace, napi_value key_value, napi_value snapshot_value,
-                    KeyBytes* key, SnapshotPtr* snapshot) {
+bool read_arguments(napi_env env, Connection& connection, napi_value keyspace, napi_value key_value,
+                    napi_value snapshot_value, KeyBytes* key, SnapshotPtr* snapshot) {
   Status status = connection.closed() ? connection.closed_status() : key->set(env, uint32_of(env, keyspace), key_value);
   if (status.is_ok()) status = SnapshotHandle::read(env, snapshot_value, connection, snapshot);
   if (!status.is_ok()) throw_status(env, status);
@@ -117,24 +118,22 @@ BatchHandle* batch_argument(napi_env env, napi_value value) {
 }
 
 // commitSync(batch, eventual): the epoch. The batch is empty afterwards, whatever came of it.
-napi_value commit_sync(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 2> call(env, info);
-  BatchHandle* handle = batch_argument(env, call[0]);
+napi_value commit_sync(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  BatchHandle* handle = batch_argument(env, arguments[0]);
   if (handle == nullptr) return nullptr;
-  Result<Receipt> receipt = call.self->connection->commit(handle->batch, mode_of(env, call[1]));
+  Result<Receipt> receipt = self.connection->commit(handle->batch, mode_of(env, arguments[1]));
   handle->batch.clear();
   if (!receipt.is_ok()) return throw_status(env, receipt.status());
   return number(env, static_cast<double>(receipt->epoch));
 }
 
 // submit(batch, eventual): queues and empties it; the ticket.
-napi_value submit(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 2> call(env, info);
-  Connection& connection = *call.self->connection;
-  BatchHandle* handle = batch_argument(env, call[0]);
+napi_value submit(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  Connection& connection = *self.connection;
+  BatchHandle* handle = batch_argument(env, arguments[0]);
   if (handle == nullptr) return nullptr;
   if (connection.closed()) return throw_status(env, connection.closed_status());
-  const uint64_t ticket = connection.submit(std::move(handle->batch), mode_of(env, call[1]));
+  const uint64_t ticket = connection.submit(std::move(handle->batch), mode_of(env, arguments[1]));
   handle->batch = Batch();
   return number(env, static_cast<double>(ticket));
 }
@@ -151,7 +150,8 @@ napi_value drain_into(napi_env env, Connection& connection, napi_value into, nap
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
-  if (napi_get_typedarray_info(env, into, &type, &length, &data, nullptr, nullptr) != napi_ok || type != napi_float64_array) {
+  const napi_status got = napi_get_typedarray_info(env, into, &type, &length, &data, nullptr, nullptr);
+  if (got != napi_ok || type != napi_float64_array) {
     return throw_status(env, Status(Code::kInvalidArgument, "Completions are taken into a Float64Array"));
   }
   std::vector<Completion> completions;
@@ -163,44 +163,43 @@ napi_value drain_into(napi_env env, Connection& connection, napi_value into, nap
   return number(env, static_cast<double>(completions.size()));
 }
 
-napi_value drain(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 2> call(env, info);
-  return drain_into(env, *call.self->connection, call[0], call[1]);
+napi_value drain(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  return drain_into(env, *self.connection, arguments[0], arguments[1]);
 }
 
-napi_value flush(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 2> call(env, info);
-  call.self->connection->flush();
-  return drain_into(env, *call.self->connection, call[0], call[1]);
+napi_value flush(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  self.connection->flush();
+  return drain_into(env, *self.connection, arguments[0], arguments[1]);
 }
 
 // A Task on the pool that close() waits for.
 napi_value start_work(napi_env env, const std::shared_ptr<Connection>& connection, const char* name, Task::Work work,
                       Task::Finish finish = nullptr) {
   if (!connection->begin_work()) return throw_status(env, connection->closed_status());
-  return Task::start(
-      env, name,
-      [connection, work = std::move(work)] {
-        Status status = work();
-        connection->finish_work();
-        return status;
-      },
-      std::move(finish));
+  const auto counted = [connection, work = std::move(work)] {
+    Status status = work();
+    connection->finish_work();
+    return status;
+  };
+  napi_value promise = Task::start(env, name, counted, std::move(finish));
+  if (promise == nullptr) connection->finish_work();
+  return promise;
 }
 
 template <Status (Pool::*Method)()>
-napi_value pool_work(napi_env env, napi_callback_info info) {
-  const std::shared_ptr<Connection>& connection = Call<PoolHandle, 0>(env, info).self->connection;
+napi_value pool_work(napi_env env, PoolHandle& self, const napi_value*) {
+  const std::shared_ptr<Connection>& connection = self.connection;
   return start_work(env, connection, "holdfast", [connection] { return (connection->pool().*Method)(); });
 }
 
-napi_value snapshot(napi_env env, napi_callback_info info) {
-  const std::shared_ptr<Connection>& connection = Call<PoolHandle, 0>(env, info).self->connection;
+napi_value snapshot(napi_env env, PoolHandle& self, const napi_value*) {
+  const std::shared_ptr<Connection>& connection = self.connection;
   if (connection->closed()) return throw_status(env, connection->closed_status());
   Result<SnapshotPtr> made = connection->pool().snapshot();
   if (!made.is_ok()) return throw_status(env, made.status());
   const uint64_t epoch = connection->pool().epoch_of(*made);
-  napi_value object = make_wrapped(env, Environment::of(env)->snapshot_class, new SnapshotHandle(connection, std::move(*made)));
+  auto* handle = new SnapshotHandle(connection, std::move(*made));
+  napi_value object = make_wrapped(env, Environment::of(env)->snapshot_class, handle);
   if (object == nullptr) return nullptr;
   napi_set_named_property(env, object, "epoch", number(env, static_cast<double>(epoch)));
   return object;
@@ -223,28 +222,29 @@ RangeOptions bounds(napi_env env, napi_value keyspace_value, napi_value low, nap
 }
 
 // count(keyspace, low, high, snapshot)
-napi_value count(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 4> call(env, info);
-  Connection& connection = *call.self->connection;
+napi_value count(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  Connection& connection = *self.connection;
   SnapshotPtr snapshot;
-  Status status = connection.closed() ? connection.closed_status() : SnapshotHandle::read(env, call[3], connection, &snapshot);
+  Status status = connection.closed() ? connection.closed_status() : Status();
+  if (status.is_ok()) status = SnapshotHandle::read(env, arguments[3], connection, &snapshot);
   if (!status.is_ok()) return throw_status(env, status);
-  Result<uint64_t> counted = connection.pool().count(bounds(env, call[0], call[1], call[2]), snapshot, nullptr);
+  Result<uint64_t> counted = connection.pool().count(bounds(env, arguments[0], arguments[1], arguments[2]), snapshot, nullptr);
   if (!counted.is_ok()) return throw_status(env, counted.status());
   return number(env, static_cast<double>(*counted));
 }
 
 // range(keyspace, low, high, reverse, limit, withValues, snapshot)
-napi_value range(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 7> call(env, info);
-  const std::shared_ptr<Connection>& connection = call.self->connection;
+napi_value range(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  const std::shared_ptr<Connection>& connection = self.connection;
   SnapshotPtr snapshot;
-  Status status = connection->closed() ? connection->closed_status() : SnapshotHandle::read(env, call[6], *connection, &snapshot);
+  Status status = connection->closed() ? connection->closed_status() : Status();
+  if (status.is_ok()) status = SnapshotHandle::read(env, arguments[6], *connection, &snapshot);
   if (!status.is_ok()) return throw_status(env, status);
-  RangeOptions options = bounds(env, call[0], call[1], call[2]);
-  options.reverse = bool_of(env, call[3]);
+  RangeOptions options = bounds(env, arguments[0], arguments[1], arguments[2]);
+  options.reverse = bool_of(env, arguments[3]);
   double limit = 0;
-  if (napi_get_value_double(env, call[4], &limit) == napi_ok && limit < 9e15) options.limit = static_cast<uint64_t>(limit);
+  napi_get_value_double(env, arguments[4], &limit);
+  if (limit < 9e15) options.limit = static_cast<uint64_t>(limit);  // Infinity: no limit
   if (snapshot == nullptr) {
     Result<SnapshotPtr> made = connection->pool().snapshot();
     if (!made.is_ok()) return throw_status(env, made.status());
@@ -253,22 +253,21 @@ napi_value range(napi_env env, napi_callback_info info) {
   Result<std::unique_ptr<RangeIterator>> made = connection->pool().range(options, snapshot);
   if (!made.is_ok()) return throw_status(env, made.status());
   return make_wrapped(env, Environment::of(env)->range_class,
-                      new RangeHandle(connection, std::move(snapshot), std::move(*made), bool_of(env, call[5])));
+                      new RangeHandle(connection, std::move(snapshot), std::move(*made), bool_of(env, arguments[5])));
 }
 
 // keyspaceNumber(name, create)
-napi_value keyspace(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 2> call(env, info);
-  Connection& connection = *call.self->connection;
+napi_value keyspace(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  Connection& connection = *self.connection;
   if (connection.closed()) return throw_status(env, connection.closed_status());
-  const std::string name = Napi::String(env, call[0]).Utf8Value();
-  Result<uint32_t> given = keyspace_number(connection.pool(), name, bool_of(env, call[1]));
+  const std::string name = Napi::String(env, arguments[0]).Utf8Value();
+  Result<uint32_t> given = keyspace_number(connection.pool(), name, bool_of(env, arguments[1]));
   if (!given.is_ok()) return throw_status(env, given.status());
   return number(env, *given);
 }
 
-napi_value keyspaces(napi_env env, napi_callback_info info) {
-  Connection& connection = *Call<PoolHandle, 0>(env, info).self->connection;
+napi_value keyspaces(napi_env env, PoolHandle& self, const napi_value*) {
+  Connection& connection = *self.connection;
   if (connection.closed()) return throw_status(env, connection.closed_status());
   Result<std::vector<std::string>> names = keyspace_names(connection.pool());
   if (!names.is_ok()) return throw_status(env, names.status());
@@ -277,8 +276,8 @@ napi_value keyspaces(napi_env env, napi_callback_info info) {
   return array;
 }
 
-napi_value stats(napi_env env, napi_callback_info info) {
-  Connection& connection = *Call<PoolHandle, 0>(env, info).self->connection;
+napi_value stats(napi_env env, PoolHandle& self, const napi_value*) {
+  Connection& connection = *self.connection;
   if (connection.closed()) return throw_status(env, connection.closed_status());
   return stats_object(env, connection.pool().stats());
 }
@@ -292,8 +291,9 @@ struct CheckWork {
 
   void progress(double fraction) {
     if (on_progress == nullptr) return;
-    mailbox->post([on_progress = on_progress, fraction](Napi::Env env) {
-      on_progress->Call({Napi::Number::New(env, fraction)});
+    mailbox->post([on_progress = on_progress, fraction](napi_env env) {
+      const napi_value argument = number(env, fraction);
+      Environment::call(env, on_progress->Value(), 1, &argument);
     });
   }
 };
@@ -310,13 +310,12 @@ napi_value check_report(napi_env env, const CheckReport& report) {
 }
 
 // check(onProgress or null): { promise, cancel() }
-napi_value check(napi_env env, napi_callback_info info) {
-  Call<PoolHandle, 1> call(env, info);
-  const std::shared_ptr<Connection>& connection = call.self->connection;
+napi_value check(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  const std::shared_ptr<Connection>& connection = self.connection;
   auto work = std::make_shared<CheckWork>();
   work->mailbox = Environment::of(env)->mailbox();
-  if (Napi::Value(env, call[0]).IsFunction()) {
-    work->on_progress = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Napi::Function(env, call[0])));
+  if (Napi::Value(env, arguments[0]).IsFunction()) {
+    work->on_progress = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Napi::Function(env, arguments[0])));
   }
   napi_value promise = start_work(
       env, connection, "holdfast check",
@@ -335,22 +334,24 @@ napi_value check(napi_env env, napi_callback_info info) {
 }
 
 // close(): a promise; closeSync(): when it returns. Both complete what waits first.
-napi_value close(napi_env env, napi_callback_info info) {
-  const std::shared_ptr<Connection> connection = Call<PoolHandle, 0>(env, info).self->connection;
+napi_value close(napi_env env, PoolHandle& self, const napi_value*) {
+  const std::shared_ptr<Connection> connection = self.connection;
   if (!connection->begin_end()) return nullptr;
   Environment::of(env)->remove(connection);
-  return Task::start(env, "holdfast close", [connection] { return connection->finish_end(); });
+  napi_value promise = Task::start(env, "holdfast close", [connection] { return connection->finish_end(); });
+  if (promise == nullptr) (void)connection->finish_end();
+  return promise;
 }
 
-napi_value close_sync(napi_env env, napi_callback_info info) {
-  const std::shared_ptr<Connection> connection = Call<PoolHandle, 0>(env, info).self->connection;
+napi_value close_sync(napi_env env, PoolHandle& self, const napi_value*) {
+  const std::shared_ptr<Connection> connection = self.connection;
   const Status closed = connection->end();
   Environment::of(env)->remove(connection);
   return closed.is_ok() ? nullptr : throw_status(env, closed);
 }
 
-napi_value settle_sync(napi_env env, napi_callback_info info) {
-  Connection& connection = *Call<PoolHandle, 0>(env, info).self->connection;
+napi_value settle_sync(napi_env env, PoolHandle& self, const napi_value*) {
+  Connection& connection = *self.connection;
   if (connection.closed()) return throw_status(env, connection.closed_status());
   connection.flush();
   connection.inbox().wait_until_all_arrived();
@@ -376,23 +377,23 @@ napi_value PoolHandle::make(napi_env env, const std::shared_ptr<Connection>& con
 
 void PoolHandle::define(napi_env env, Environment& environment) {
   const napi_property_descriptor methods[] = {
-      raw_method("count", count),
-      raw_method("range", range),
-      raw_method("snapshot", snapshot),
-      raw_method("commitSync", commit_sync),
-      raw_method("submit", submit),
-      raw_method("flush", flush),
-      raw_method("drain", drain),
-      raw_method("keyspaceNumber", keyspace),
-      raw_method("keyspaces", keyspaces),
-      raw_method("stats", stats),
-      raw_method("settle", pool_work<&Pool::settle>),
-      raw_method("settleSync", settle_sync),
-      raw_method("fold", pool_work<&Pool::fold>),
-      raw_method("compact", pool_work<&Pool::compact>),
-      raw_method("check", check),
-      raw_method("close", close),
-      raw_method("closeSync", close_sync),
+      raw_method("count", method<PoolHandle, count>),
+      raw_method("range", method<PoolHandle, range>),
+      raw_method("snapshot", method<PoolHandle, snapshot>),
+      raw_method("commitSync", method<PoolHandle, commit_sync>),
+      raw_method("submit", method<PoolHandle, submit>),
+      raw_method("flush", method<PoolHandle, flush>),
+      raw_method("drain", method<PoolHandle, drain>),
+      raw_method("keyspaceNumber", method<PoolHandle, keyspace>),
+      raw_method("keyspaces", method<PoolHandle, keyspaces>),
+      raw_method("stats", method<PoolHandle, stats>),
+      raw_method("settle", method<PoolHandle, pool_work<&Pool::settle>>),
+      raw_method("settleSync", method<PoolHandle, settle_sync>),
+      raw_method("fold", method<PoolHandle, pool_work<&Pool::fold>>),
+      raw_method("compact", method<PoolHandle, pool_work<&Pool::compact>>),
+      raw_method("check", method<PoolHandle, check>),
+      raw_method("close", method<PoolHandle, close>),
+      raw_method("closeSync", method<PoolHandle, close_sync>),
   };
   environment.pool_class = define_class(env, "NativePool", bare_constructor, methods);
 }

@@ -75,13 +75,13 @@ void RangeHandle::close() {
 }
 
 // next(buffer, atMost): number of entries written; 0 at the end.
-napi_value RangeHandle::next(napi_env env, napi_callback_info info) {
-  Call<RangeHandle, 2> call(env, info);
-  RangeHandle& self = *call.self;
-  if (self.iterator_ == nullptr) return throw_status(env, self.connection_->closed() ? self.connection_->closed_status() : ended());
+napi_value RangeHandle::next(napi_env env, RangeHandle& self, const napi_value* arguments) {
+  if (self.iterator_ == nullptr) {
+    return throw_status(env, self.connection_->closed() ? self.connection_->closed_status() : ended());
+  }
   uint8_t* data = nullptr;
   size_t size = 0;
-  if (!uint8_array(env, call[0], &data, &size) || size < kEntryRoom) {
+  if (!uint8_array(env, arguments[0], &data, &size) || size < kEntryRoom) {
     return throw_status(env, Status(Code::kInvalidArgument, "A range needs a buffer of more than one key's size"));
   }
   Packer packer(data, size, self.with_values_);
@@ -90,33 +90,31 @@ napi_value RangeHandle::next(napi_env env, napi_callback_info info) {
     status = packer.add(key, value, reader);
     return status.is_ok() && packer.has_room();
   };
-  Result<uint64_t> given = self.iterator_->next(uint32_of(env, call[1]), each);
+  Result<uint64_t> given = self.iterator_->next(uint32_of(env, arguments[1]), each);
   if (!given.is_ok()) return throw_status(env, given.status());
   if (!status.is_ok()) return throw_status(env, status);
   return number(env, static_cast<double>(*given));
 }
 
 // value(keyspace, key, into, offset): as Pool.get, in the state the range iterates.
-napi_value RangeHandle::value(napi_env env, napi_callback_info info) {
-  Call<RangeHandle, 4> call(env, info);
-  RangeHandle& self = *call.self;
+napi_value RangeHandle::value(napi_env env, RangeHandle& self, const napi_value* arguments) {
   if (self.iterator_ == nullptr) return throw_status(env, ended());
   KeyBytes key;
-  const Status status = key.set(env, uint32_of(env, call[0]), call[1]);
+  const Status status = key.set(env, uint32_of(env, arguments[0]), arguments[1]);
   if (!status.is_ok()) return throw_status(env, status);
-  return read_value(env, *self.connection_, self.snapshot_, key.bytes(), call[2], call[3]);
+  return read_value(env, *self.connection_, self.snapshot_, key.bytes(), arguments[2], arguments[3]);
 }
 
-napi_value RangeHandle::close_method(napi_env env, napi_callback_info info) {
-  Call<RangeHandle, 0>(env, info).self->close();
+napi_value RangeHandle::close_method(napi_env, RangeHandle& self, const napi_value*) {
+  self.close();
   return nullptr;
 }
 
 void RangeHandle::define(napi_env env, Environment& environment) {
   const napi_property_descriptor methods[] = {
-      raw_method("next", &RangeHandle::next),
-      raw_method("value", &RangeHandle::value),
-      raw_method("close", &RangeHandle::close_method),
+      raw_method("next", method<RangeHandle, &RangeHandle::next>),
+      raw_method("value", method<RangeHandle, &RangeHandle::value>),
+      raw_method("close", method<RangeHandle, &RangeHandle::close_method>),
   };
   environment.range_class = define_class(env, "NativeRange", bare_constructor, methods);
 }

@@ -50,7 +50,9 @@ Status agree(const OpenRequest& wish, const OpenRequest& opened, Pool& pool) {
   }
   if (wish.medium.size != 0 && wish.medium.size != opened.medium.size) return disagree(wish.path, "size");
   const PoolOptions mine = wish.pool_options(), theirs = opened.pool_options();
-  if (wish.fold_operations && mine.fold_operations != theirs.fold_operations) return disagree(wish.path, "foldOperations");
+  if (wish.fold_operations && mine.fold_operations != theirs.fold_operations) {
+    return disagree(wish.path, "foldOperations");
+  }
   if (wish.eventual_within_ms && mine.eventual_within_ms != theirs.eventual_within_ms) {
     return disagree(wish.path, "eventualWithin");
   }

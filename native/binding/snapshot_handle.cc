@@ -36,15 +36,15 @@ Status SnapshotHandle::read(napi_env env, napi_value value, const Connection& co
 
 namespace {
 
-napi_value close_method(napi_env env, napi_callback_info info) {
-  Call<SnapshotHandle, 0>(env, info).self->close();
+napi_value close_method(napi_env, SnapshotHandle& self, const napi_value*) {
+  self.close();
   return nullptr;
 }
 
 }  // namespace
 
 void SnapshotHandle::define(napi_env env, Environment& environment) {
-  const napi_property_descriptor methods[] = {raw_method("close", close_method)};
+  const napi_property_descriptor methods[] = {raw_method("close", method<SnapshotHandle, close_method>)};
   environment.snapshot_class = define_class(env, "NativeSnapshot", bare_constructor, methods);
 }
 

@@ -7,7 +7,7 @@ namespace holdfast::binding {
 napi_value Task::start(napi_env env, const char* name, Work work, Finish finish) {
   auto task = std::unique_ptr<Task>(new Task(std::move(work), std::move(finish)));
   napi_value promise = nullptr, resource_name = nullptr;
-  napi_create_promise(env, &task->deferred_, &promise);
+  if (napi_create_promise(env, &task->deferred_, &promise) != napi_ok) return nullptr;  // being terminated
   napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource_name);
   napi_create_async_work(env, nullptr, resource_name, &Task::execute, &Task::complete, task.get(), &task->async_work_);
   if (napi_queue_async_work(env, task->async_work_) != napi_ok) {

@@ -1,10 +1,11 @@
 // Work on a libuv thread with a promise at its end: open, close, settle, fold, compact, check.
 //
-// start() on the JavaScript thread; `work` on a libuv thread; `finish` on the JavaScript thread again, where it makes the
-// value the promise resolves to. Environments wait for such work before they end; its promise is then simply not settled.
+// start() on the JavaScript thread; `work` on a libuv thread; `finish` on the JavaScript thread again, where it makes
+// the value the promise resolves to. Environments wait for such work before they end; its promise is then simply not
+// settled.
 #pragma once
 
-#include <napi.h>
+#include "binding/node_api.h"
 
 #include <functional>
 
@@ -17,7 +18,7 @@ class Task {
   using Work = std::function<Status()>;
   using Finish = std::function<napi_value(napi_env)>;  // null result: undefined
 
-  // Returns the promise.
+  // Returns the promise; null when nothing was started, and then neither function will run.
   static napi_value start(napi_env env, const char* name, Work work, Finish finish = nullptr);
 
  private:

@@ -14,6 +14,7 @@
 namespace holdfast {
 
 namespace {
+constexpr int kFruitlessRounds = 16;
 constexpr uint64_t kMoveBytes = 64 * kKiB;  // live bytes moved under one hold of the append lock
 }
 
@@ -117,7 +118,8 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     for (const Segment& spare : spares_) free += spare.bytes;
     return free;
   };
-  for (int round = 0; round < 64; round++) {
+  int fruitless = 0;  // a round may free less than its folds took; several in a row say that nothing is left
+  for (int round = 0; round < 256; round++) {
     if (!run_fold(false).is_ok() && free_now() < wanted_free && round > 0) return false;
     give_back();
     const uint64_t before = free_now();
@@ -127,14 +129,17 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
       std::lock_guard append(append_mutex_);
       return log_segment_bytes();
     }();
-    const auto victims = choose_victims(before > 2 * log_bytes ? before - 2 * log_bytes : before / 2);
+    const auto victims = choose_victims(before > 4 * log_bytes ? before - 2 * log_bytes : before / 2);
     if (victims.empty()) return false;
     for (const LogSegment& victim : victims) {
       if (!clean_segment(victim).is_ok()) break;
     }
     if (!run_fold(false).is_ok()) return free_now() >= wanted_free;
+    const auto [first, count] = choose_merge();  // every fold adds a run: keep them from taking what was won
+    if (count > 0) (void)merge_runs(first, count, false).is_ok();
     give_back();
-    if (free_now() <= before) return free_now() >= wanted_free;
+    fruitless = free_now() > before ? 0 : fruitless + 1;
+    if (fruitless == kFruitlessRounds) return free_now() >= wanted_free;
   }
   return free_now() >= wanted_free;
 }

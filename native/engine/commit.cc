@@ -74,6 +74,10 @@ Status PoolImpl::check_conditions(const Batch::Impl& batch) {
   return {};
 }
 
+namespace {
+constexpr uint64_t kShortestLogSegment = 128 * kKiB;
+}
+
 uint64_t PoolImpl::log_segment_bytes() const {
   const MediumSpace space = medium_->space();
   const uint64_t unit = medium_->info().segment_unit;
@@ -82,16 +86,20 @@ uint64_t PoolImpl::log_segment_bytes() const {
   return round_up(std::min(std::max(part, low), 8 * kMiB), unit);
 }
 
-// What user commits leave free: enough for the cleaner to carry a segment's live operations and for a fold to be written.
-uint64_t PoolImpl::reserve_bytes() const {
-  const uint64_t fold = 2 * index_.view.active->entries() * 48 + 4 * medium_->info().segment_unit;
-  return 2 * log_segment_bytes() + fold;
+// What is left free for the next fold, whoever appends: without a fold no space comes back.
+uint64_t PoolImpl::fold_reserve() const {
+  const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
+  return entries * 48 + 4 * medium_->info().segment_unit;
 }
 
-Status PoolImpl::take_log_segment(Purpose purpose, std::vector<Segment>* fresh) {
+// What user commits leave free: that, and room for the cleaner to carry a segment's live operations.
+uint64_t PoolImpl::reserve_bytes() const { return 2 * log_segment_bytes() + fold_reserve(); }
+
+// At least `room` bytes of operations will fit into the segment; it is shorter than usual where free space is in small pieces.
+Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
   const uint64_t want = log_segment_bytes();
-  const uint64_t keep = purpose == Purpose::kUser ? reserve_bytes() : purpose == Purpose::kDelete ? want + want / 2 : 0;
-  if (keep > 0) {
+  const uint64_t keep = fold_reserve() + (purpose == Purpose::kUser ? 2 * want : purpose == Purpose::kDelete ? want : 0);
+  {
     uint64_t free = medium_->space().free;
     for (const Segment& spare : spares_) free += spare.bytes;
     if (free < keep + want) {
@@ -99,15 +107,27 @@ Status PoolImpl::take_log_segment(Purpose purpose, std::vector<Segment>* fresh) 
                                          std::to_string(keep + want) + " are needed to go on; delete something, close snapshots, or give it more room");
     }
   }
-  if (!spares_.empty()) {
+  if (!spares_.empty() && LogWriter::room_of(spares_.back().bytes) >= room) {
     fresh->push_back(spares_.back());
     spares_.pop_back();
     return {};
   }
-  auto segment = medium_->allocate(SegmentKind::kLog, std::min(want, std::max<uint64_t>(want / 4, 512 * kKiB)), want);
+  const uint64_t least = std::max(LogWriter::segment_for(room), kShortestLogSegment);
+  auto segment = medium_->allocate(SegmentKind::kLog, least, std::max(least, want));
   if (!segment.is_ok()) return std::move(segment.status());
   fresh->push_back(*segment);
   return {};
+}
+
+// Segments taken and not used: one is kept ready, the others go back.
+void PoolImpl::stow(const std::vector<Segment>& fresh, size_t from) {
+  for (size_t i = from; i < fresh.size(); i++) {
+    if (spares_.empty()) {
+      spares_.push_back(fresh[i]);
+    } else {
+      medium_->release(fresh[i]);
+    }
+  }
 }
 
 // Fresh segments enough for `operations_bytes`; none when the head has room. On failure what was taken is kept as spares.
@@ -117,10 +137,11 @@ Status PoolImpl::make_room(uint64_t operations_bytes, Purpose purpose, std::vect
   uint64_t have = 0;
   const uint64_t slack = kLargeValueBytes + 2 * kKiB;
   const uint64_t head_room = log_.room() > slack ? log_.room() - slack : 0;
+  const bool one_frame = operations_bytes <= LogWriter::room_of(log_segment_bytes());
   while (true) {
-    Status taken = take_log_segment(purpose, fresh);
+    Status taken = take_log_segment(purpose, one_frame ? operations_bytes : 2 * slack, fresh);
     if (!taken.is_ok()) {
-      spares_.insert(spares_.end(), fresh->begin(), fresh->end());
+      stow(*fresh, 0);
       fresh->clear();
       return taken;
     }
@@ -131,6 +152,7 @@ Status PoolImpl::make_room(uint64_t operations_bytes, Purpose purpose, std::vect
   }
 }
 
+// Places the record and applies it. Nothing has happened if there is no room.
 Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose purpose) {
   std::vector<Segment> fresh;
   HOLDFAST_TRY(make_room(record->bytes(), purpose, &fresh));
@@ -151,7 +173,7 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
     placed = log_.write_parts(*record, stamp, fresh, &taken, &placements_);
     for (size_t i = 0; i < taken; i++) segments_.add(fresh[i], first_sequence + i);
   }
-  spares_.insert(spares_.end(), fresh.begin() + static_cast<long>(taken), fresh.end());
+  stow(fresh, taken);
   if (!placed.is_ok()) return fail(std::move(placed));
   epoch_++;
   apply(*record, kind, epoch_);
@@ -286,15 +308,24 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
   HOLDFAST_TRY(usable());
   throttle();
   Batch::Impl& impl = batch.impl();
+  HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (!impl.large.empty()) return commit_large(impl, mode);
   return with_space(impl.record.bytes(), [&] { return commit_once(impl, &impl.record, mode); });
+}
+
+Status PoolImpl::fits_at_all(uint64_t bytes) const {
+  if (bytes < kMiB) return {};
+  const uint64_t capacity = medium_->space().capacity;
+  if (bytes < capacity - capacity / 8) return {};
+  return Status(Code::kBatchTooLarge, "the commit has " + std::to_string(bytes) + " bytes and the pool " + name_ + " holds at most " +
+                                          std::to_string(capacity) + "; split it, or make a larger pool");
 }
 
 // Tries again each time the maintenance thread has found space; gives up when it says there is none to find.
 Result<Receipt> PoolImpl::with_space(uint64_t bytes, const std::function<Result<Receipt>()>& attempt) {
   for (int round = 0;; round++) {
     auto receipt = attempt();
-    if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull || round == 1000) return receipt;
+    if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull || round == 20) return receipt;
     if (!wait_for_space(bytes).is_ok()) return receipt;
   }
 }

@@ -21,7 +21,7 @@ FoldedTable to_folded(const TableRef& table) {
 }  // namespace
 
 bool PoolImpl::fold_is_due() const {
-  return tail_operations_ >= options_.fold_operations || tail_bytes_ >= options_.fold_bytes;
+  return tail_operations_ >= options_.fold_operations || tail_bytes_ >= fold_bytes_;
 }
 
 // Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay stays and the next fold takes it.
@@ -204,7 +204,10 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
   const bool keep_deleted = first + count < index_.view.runs.size();
   uint64_t bytes = 0;
   for (const RunPtr& run : inputs) bytes += run->bytes();
-  if (medium_->space().free < bytes + 4 * medium_->info().segment_unit) return {};  // later, when there is room
+  {
+    std::lock_guard append(append_mutex_);
+    if (medium_->space().free < bytes + fold_reserve()) return {};  // later, when there is room
+  }
   std::vector<std::unique_ptr<Cursor>> sources;
   for (const RunPtr& run : inputs) sources.push_back(run->cursor());
   auto cursor = merge_cursors(std::move(sources), keep_deleted);

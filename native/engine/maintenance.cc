@@ -26,16 +26,23 @@ void PoolImpl::maintenance_main() {
       woken_ = false;
     }
     if (failed_.load(std::memory_order_acquire)) {
-      space_round_done(false);
-      continue;
+      answer_waiters(space_asked().first, false);
+    } else {
+      maintenance_turn();
     }
-    maintenance_turn();
   }
 }
 
-void PoolImpl::space_round_done(bool found) {
+// The newest request for space, and how many bytes the waiting commits want at most.
+std::pair<uint64_t, uint64_t> PoolImpl::space_asked() {
   std::lock_guard guard(space_mutex_);
-  space_round_++;
+  return {space_asked_, space_asked_ > space_answered_ ? space_wanted_ : 0};
+}
+
+void PoolImpl::answer_waiters(uint64_t asked, bool found) {
+  std::lock_guard guard(space_mutex_);
+  if (asked == space_asked_) space_wanted_ = 0;
+  space_answered_ = asked;
   space_found_ = found;
   space_changed_.notify_all();
 }
@@ -44,22 +51,22 @@ void PoolImpl::maintenance_turn() {
   std::lock_guard guard(maintenance_mutex_);
   // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered in index_damaged_), or have
   // already failed the pool: the next commit reports them.
-  const auto look = [&](bool* fold_due, bool* low, uint64_t* low_water, uint64_t* needed) {
-    std::lock_guard append(append_mutex_);
-    *fold_due = fold_is_due() || index_.view.frozen != nullptr;
-    *needed = reserve_bytes() + log_segment_bytes() + space_wanted_.exchange(0);
-    *low_water = reserve_bytes() + 3 * log_segment_bytes();
-    *low = !medium_->info().grows && medium_->space().free < *low_water;
-  };
   bool fold_due = false, low = false;
-  uint64_t low_water = 0, needed = 0;
-  look(&fold_due, &low, &low_water, &needed);
+  uint64_t low_water = 0;
+  const auto look = [&] {
+    std::lock_guard append(append_mutex_);
+    fold_due = fold_is_due() || index_.view.frozen != nullptr;
+    low_water = reserve_bytes() + 3 * log_segment_bytes();
+    low = !medium_->info().grows && medium_->space().free < low_water;
+  };
+  look();
   if (fold_due) (void)run_fold(false).is_ok();
   give_back();
-  if (space_waiters_.load(std::memory_order_acquire) > 0) space_round_done(reclaim(needed));
+  const auto [asked, wanted] = space_asked();
+  if (wanted > 0) answer_waiters(asked, reclaim(wanted));
   const auto [first, count] = choose_merge();
   if (count > 0) (void)merge_runs(first, count, true).is_ok();
-  look(&fold_due, &low, &low_water, &needed);
+  look();
   if (low) {
     reclaim(low_water);
   } else if (wasteful(3)) {
@@ -108,21 +115,19 @@ void PoolImpl::prepare_spare() {
   spares_.push_back(*segment);
 }
 
-// Called by a commit that found no room; returns when the maintenance thread has looked: ok when it found some.
+// Called by a commit that found no room for `bytes`; returns when the maintenance thread has looked: ok when it found some.
 Status PoolImpl::wait_for_space(uint64_t bytes) {
-  uint64_t wanted = space_wanted_.load();
-  while (wanted < bytes && !space_wanted_.compare_exchange_weak(wanted, bytes)) {
+  uint64_t wanted = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    wanted = reserve_bytes() + 2 * log_segment_bytes() + bytes;
   }
   std::unique_lock guard(space_mutex_);
-  const uint64_t seen = space_round_;
-  space_waiters_.fetch_add(1, std::memory_order_acq_rel);
+  const uint64_t ticket = ++space_asked_;
+  space_wanted_ = std::max(space_wanted_, wanted);
   wake_maintenance();
-  // A round may have begun before we asked: only one that begins afterwards counts, or one that found room.
-  space_changed_.wait(guard, [&] {
-    return space_round_ >= seen + 2 || (space_round_ > seen && space_found_) || closed_.load() || failed_.load();
-  });
-  space_waiters_.fetch_sub(1, std::memory_order_acq_rel);
-  return space_found_ ? Status() : Status(Code::kPoolFull, "");
+  space_changed_.wait(guard, [&] { return space_answered_ >= ticket || closing_.load() || failed_.load(); });
+  return space_answered_ >= ticket && space_found_ ? Status() : Status(Code::kPoolFull, "");
 }
 
 // When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays bounded.

@@ -6,6 +6,13 @@
 
 namespace holdfast {
 
+namespace {
+uint64_t tail_limit(const Medium& medium, const PoolOptions& options) {
+  if (medium.info().grows) return options.fold_bytes;
+  return std::min(options.fold_bytes, std::max(medium.space().capacity / 32, 512 * kKiB));
+}
+}  // namespace
+
 PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& options)
     : medium_(std::move(opened.medium)),
       name_(std::move(name)),
@@ -13,6 +20,7 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       secret_(opened.secret),
       format_version_(opened.format_version),
       fence_at_once_(medium_->info().barrier_is_per_thread),
+      fold_bytes_(tail_limit(*medium_, options)),
       log_(*medium_, opened.secret) {}
 
 PoolImpl::~PoolImpl() { (void)close().is_ok(); }
@@ -54,6 +62,7 @@ Status PoolImpl::close() {
     std::lock_guard append(append_mutex_);
     closing_.store(true, std::memory_order_release);
   }
+  answer_waiters(space_asked().first, false);
   {
     std::lock_guard guard(queue_mutex_);
     committer_stop_ = true;
@@ -72,7 +81,7 @@ Status PoolImpl::close() {
     std::unique_lock guard(index_.lock);
     closed_.store(true, std::memory_order_release);
   }
-  space_round_done(false);
+  answer_waiters(space_asked().first, false);
   medium_->close();
   return ended;
 }

@@ -110,7 +110,7 @@ class PoolImpl final : public Pool {
   Status check_conditions(const Batch::Impl& batch);
   Status append_record(RecordBuffer* record, FrameKind kind, Purpose purpose);  // places, applies; sets epoch_
   Status make_room(uint64_t operations_bytes, Purpose purpose, std::vector<Segment>* fresh);
-  Status take_log_segment(Purpose purpose, std::vector<Segment>* fresh);
+  Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
@@ -120,7 +120,10 @@ class PoolImpl final : public Pool {
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
   Status barrier_now();                     // under append_mutex_ where barriers are per thread
   Status fail(Status status);               // an append, barrier or root went wrong: the pool refuses work from now on
+  uint64_t fold_reserve() const;
   uint64_t reserve_bytes() const;
+  void stow(const std::vector<Segment>& fresh, size_t from);
+  Status fits_at_all(uint64_t bytes) const;
   uint64_t log_segment_bytes() const;
   void note_dead(Place place, std::optional<Place> successor, bool moved);
 
@@ -158,7 +161,8 @@ class PoolImpl final : public Pool {
   void wake_maintenance();
   bool wasteful(uint64_t one_in);
   void tidy_log();
-  void space_round_done(bool found);
+  std::pair<uint64_t, uint64_t> space_asked();
+  void answer_waiters(uint64_t asked, bool found);
   void prepare_spare();
 
   std::unique_ptr<Medium> medium_;
@@ -167,6 +171,7 @@ class PoolImpl final : public Pool {
   const uint64_t secret_;
   const uint32_t format_version_;
   const bool fence_at_once_;     // the medium's barrier is per thread, and cheap
+  const uint64_t fold_bytes_;    // the tail's limit: smaller in a small pool, where it cannot be cleaned
 
   IndexState index_;
   std::atomic<uint64_t> visible_epoch_{0};   // written under index_.lock exclusive
@@ -217,12 +222,12 @@ class PoolImpl final : public Pool {
   std::mutex wake_mutex_;
   std::condition_variable wake_;
   bool woken_ = false, stop_ = false;        // guarded by wake_mutex_
-  std::atomic<int> space_waiters_{0};
-  std::atomic<uint64_t> space_wanted_{0};    // bytes beyond one log segment that somebody waits for
   std::mutex space_mutex_;
   std::condition_variable space_changed_;
-  uint64_t space_round_ = 0;                 // guarded by space_mutex_: rounds of reclaiming finished
-  bool space_found_ = false;                 // guarded by space_mutex_: what the last round said
+  uint64_t space_asked_ = 0;                 // guarded by space_mutex_, as the next three: requests made
+  uint64_t space_answered_ = 0;              // the newest request that was looked at
+  uint64_t space_wanted_ = 0;                // free bytes wanted by the most demanding of those who wait
+  bool space_found_ = false;                 // what the last look found
   std::thread maintenance_;
   std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
 

@@ -41,6 +41,7 @@ class LogWriter {
   // Bytes of operations that one more frame could hold in the head segment.
   uint64_t room() const;
   static uint64_t room_of(uint64_t segment_bytes);
+  static uint64_t segment_for(uint64_t room) { return round_up(room + kKiB, 4 * kKiB); }  // room_of() >= room
 
   // Places a record whose operations fit into room(). While staging, bytes go out with flush(); else at once (one append).
   // The buffer's header room is overwritten.

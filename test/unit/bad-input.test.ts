@@ -77,10 +77,16 @@ onEachMedium('bad input', (place) => {
     }
   }
 
-  test.each([[undefined], [null], [5], [{}], [[1]], [Symbol('s')], [new Uint16Array(2)], [new DataView(new ArrayBuffer(1))]])(
-    'keys of a wrong kind: %s',
-    async (key) => everywhere(key, invalid),
-  );
+  test.each([
+    [undefined],
+    [null],
+    [5],
+    [{}],
+    [[1]],
+    [Symbol('s')],
+    [new Uint16Array(2)],
+    [new DataView(new ArrayBuffer(1))],
+  ])('keys of a wrong kind: %s', async (key) => everywhere(key, invalid));
 
   test('empty and oversized keys', async () => {
     const size = 'ERR_HOLDFAST_KEY_SIZE';
@@ -88,9 +94,13 @@ onEachMedium('bad input', (place) => {
       expect(await codeOf(() => space.putSync('x'.repeat(length), 1)), `${length}`).toBe(size);
       expect(await codeOf(() => space.put('x'.repeat(length), 1))).toBe(size);
       expect(await codeOf(() => space.get('x'.repeat(length)))).toBe(size);
-      expect(await codeOf(() => bytes.putSync(new Uint8Array(length), new Uint8Array(1)))).toBe(size);
+      expect(await codeOf(() => bytes.putSync(new Uint8Array(length), new Uint8Array(1)))).toBe(
+        size,
+      );
       expect(await codeOf(() => bytes.get(new Uint8Array(length)))).toBe(size);
-      expect(await codeOf(() => pool.batch().put(bytes, new Uint8Array(length), new Uint8Array(1)))).toBe(size);
+      expect(
+        await codeOf(() => pool.batch().put(bytes, new Uint8Array(length), new Uint8Array(1))),
+      ).toBe(size);
     }
     expect(() => space.putSync('', 1)).toThrow(RangeError);
     // Two, three and four bytes a character, one byte too long.
@@ -118,15 +128,21 @@ onEachMedium('bad input', (place) => {
     }
     expect(await codeOf(() => space.putSync('k', () => 1))).toBe('ERR_HOLDFAST_CODEC');
     expect(await codeOf(() => space.put('k', () => 1))).toBe('ERR_HOLDFAST_CODEC');
-    const odd = pool.keyspace<string, number>('odd', { value: { name: 'odd', encode: () => 7 as never, decode: () => 1 } });
+    const odd = pool.keyspace<string, number>('odd', {
+      value: { name: 'odd', encode: () => 7 as never, decode: () => 1 },
+    });
     expect(await codeOf(() => odd.putSync('k', 1))).toBe(invalid);
     expect(await codeOf(() => odd.put('k', 1))).toBe(invalid);
   });
 
   test('stored bytes that the codec cannot read', async () => {
     pool.keyspace('mixed', { value: 'utf8' }).putSync('k', '{not json');
-    expect(await codeOf(() => pool.keyspace('mixed', { value: 'json' }).get('k'))).toBe('ERR_HOLDFAST_CODEC');
-    expect(await codeOf(() => pool.keyspace('mixed', { value: 'uint64' }).get('k'))).toBe('ERR_HOLDFAST_CODEC');
+    expect(await codeOf(() => pool.keyspace('mixed', { value: 'json' }).get('k'))).toBe(
+      'ERR_HOLDFAST_CODEC',
+    );
+    expect(await codeOf(() => pool.keyspace('mixed', { value: 'uint64' }).get('k'))).toBe(
+      'ERR_HOLDFAST_CODEC',
+    );
   });
 
   test('commit options', async () => {
@@ -134,7 +150,9 @@ onEachMedium('bad input', (place) => {
       expect(await codeOf(() => space.putSync('k', 1, options as never))).toBe(invalid);
       expect(await codeOf(() => space.put('k', 1, options as never))).toBe(invalid);
       expect(await codeOf(() => space.delete('k', options as never))).toBe(invalid);
-      expect(await codeOf(() => pool.commit(pool.batch().put(space, 'k', 1), options as never))).toBe(invalid);
+      expect(
+        await codeOf(() => pool.commit(pool.batch().put(space, 'k', 1), options as never)),
+      ).toBe(invalid);
     }
     expect(await codeOf(() => space.put('k', 1, { signal: 5 as never }))).toBe(invalid);
   });
@@ -162,12 +180,16 @@ onEachMedium('bad input', (place) => {
     }
     expect(await codeOf(() => pool.commitSync(pool.batch()))).toBe(invalid);
     for (const keyspace of [undefined, null, {}, foreign]) {
-      expect(await codeOf(() => pool.batch().put(keyspace as never, 'k' as never, 1 as never))).toBe(invalid);
+      expect(
+        await codeOf(() => pool.batch().put(keyspace as never, 'k' as never, 1 as never)),
+      ).toBe(invalid);
     }
     for (const snapshot of [null, {}, 5, other.snapshot()]) {
       expect(await codeOf(() => space.get('k', { snapshot: snapshot as never }))).toBe(invalid);
       expect(await codeOf(() => space.has('k', { snapshot: snapshot as never }))).toBe(invalid);
-      expect(await codeOf(() => space.getMany(['k'], { snapshot: snapshot as never }))).toBe(invalid);
+      expect(await codeOf(() => space.getMany(['k'], { snapshot: snapshot as never }))).toBe(
+        invalid,
+      );
     }
     expect(await codeOf(() => space.get('k', 5 as never))).toBe(invalid);
     expect(await codeOf(() => space.getMany('k' as never))).toBe(invalid);
@@ -176,7 +198,8 @@ onEachMedium('bad input', (place) => {
   });
 
   test('natives refuse a receiver that is not theirs', () => {
-    const { native } = require('../../dist/native-binding.js') as typeof import('../../lib/native-binding');
+    const { native } =
+      require('../../dist/native-binding.js') as typeof import('../../lib/native-binding');
     const batch = new native.NativeBatch();
     expect(() => batch.put.call({} as never, 1, 'k', 'v')).toThrow(TypeError);
     expect(() => batch.put(1, never, never)).toThrow(TypeError);
@@ -197,9 +220,13 @@ onEachMedium('places', (place) => {
     expect(await codeOf(() => open(where, on({ create: 'never' })))).toBe('ERR_HOLDFAST_NOT_FOUND');
     expect(fs.existsSync(where)).toBe(false);
     openSync(where, on({ create: 'exclusive' })).closeSync();
-    expect(await codeOf(() => open(where, on({ create: 'exclusive' })))).toBe('ERR_HOLDFAST_EXISTS');
+    expect(await codeOf(() => open(where, on({ create: 'exclusive' })))).toBe(
+      'ERR_HOLDFAST_EXISTS',
+    );
     expect(await codeOf(() => open(path.join(where, 'x'), on({})))).not.toBe('OK');
-    expect(await codeOf(() => open(path.join(path.dirname(where), 'no/such/folder'), on({})))).toBe('ERR_HOLDFAST_NOT_FOUND');
+    expect(await codeOf(() => open(path.join(path.dirname(where), 'no/such/folder'), on({})))).toBe(
+      'ERR_HOLDFAST_NOT_FOUND',
+    );
     const folder = place.path();
     fs.mkdirSync(folder);
     expect(await codeOf(() => open(folder, on({})))).toBe('ERR_HOLDFAST_NOT_A_POOL');
@@ -216,8 +243,16 @@ onEachMedium('places', (place) => {
       ['short', Buffer.from('hello'), ['ERR_HOLDFAST_NOT_A_POOL']],
       ['foreign', Buffer.alloc(100_000, 'foreign '), ['ERR_HOLDFAST_NOT_A_POOL']],
       ['zeroes', Buffer.alloc(1 << 20), ['ERR_HOLDFAST_NOT_A_POOL']],
-      ['cut', whole.subarray(0, whole.length / 2), ['ERR_HOLDFAST_CORRUPT', 'ERR_HOLDFAST_NOT_A_POOL']],
-      ['cut to a page', whole.subarray(0, 4096), ['ERR_HOLDFAST_CORRUPT', 'ERR_HOLDFAST_NOT_A_POOL']],
+      [
+        'cut',
+        whole.subarray(0, whole.length / 2),
+        ['ERR_HOLDFAST_CORRUPT', 'ERR_HOLDFAST_NOT_A_POOL'],
+      ],
+      [
+        'cut to a page',
+        whole.subarray(0, 4096),
+        ['ERR_HOLDFAST_CORRUPT', 'ERR_HOLDFAST_NOT_A_POOL'],
+      ],
     ];
     for (const [name, content, codes] of cases) {
       const where = place.path();
@@ -228,21 +263,27 @@ onEachMedium('places', (place) => {
   });
 
   const root = process.getuid?.() === 0;
-  test.skipIf(!root)(`no permission${root ? '' : ' (skipped: only root can become another user)'}`, async () => {
-    const where = place.path();
-    openSync(where, on({})).closeSync();
-    fs.chmodSync(path.dirname(where), 0o755);
-    fs.chmodSync(where, 0o600);
-    const source = `
+  test.skipIf(!root)(
+    `no permission${root ? '' : ' (skipped: only root can become another user)'}`,
+    async () => {
+      const where = place.path();
+      openSync(where, on({})).closeSync();
+      fs.chmodSync(path.dirname(where), 0o755);
+      fs.chmodSync(where, 0o600);
+      const source = `
       const [where, fresh, medium] = process.argv.slice(2);
       for (const path of [where, fresh]) {
         try { holdfast.openSync(path, { medium }); console.log('OK'); } catch (error) { console.log(error.code); }
       }`;
-    const args = [where, place.path(), place.medium];
-    const { stdout, stderr } = await runChild(source, { uid: 65534, args });
-    if (/EACCES|not load|Cannot find/.test(stderr)) {
-      expect.fail(`the other user cannot even load the package: ${stderr.slice(0, 300)}`);
-    }
-    expect(stdout.trim().split('\n')).toEqual(['ERR_HOLDFAST_PERMISSION', 'ERR_HOLDFAST_PERMISSION']);
-  });
+      const args = [where, place.path(), place.medium];
+      const { stdout, stderr } = await runChild(source, { uid: 65534, args });
+      if (/EACCES|not load|Cannot find/.test(stderr)) {
+        expect.fail(`the other user cannot even load the package: ${stderr.slice(0, 300)}`);
+      }
+      expect(stdout.trim().split('\n')).toEqual([
+        'ERR_HOLDFAST_PERMISSION',
+        'ERR_HOLDFAST_PERMISSION',
+      ]);
+    },
+  );
 });

@@ -18,12 +18,21 @@ describe('structured', () => {
   test.each<[string, unknown]>([
     ['undefined', undefined],
     ['null', null],
-    ['numbers', [0, 1, -1, 1.5, 2 ** 31, 2 ** 40, -(2 ** 40), Number.MAX_SAFE_INTEGER, NaN, Infinity]],
+    [
+      'numbers',
+      [0, 1, -1, 1.5, 2 ** 31, 2 ** 40, -(2 ** 40), Number.MAX_SAFE_INTEGER, NaN, Infinity],
+    ],
     ['bigint', [0n, 10n, -10n, 2n ** 63n, 2n ** 64n - 1n, -(2n ** 63n), 2n ** 200n]],
     ['text', ['', 'é', '\u0000', '😀', 'x'.repeat(70_000)]],
     ['dates', [new Date(0), new Date(1_700_000_000_123)]],
     ['regular expression', /a+/gi],
-    ['Map', new Map<unknown, unknown>([[1, { a: 2 }], ['k', new Set([1])]])],
+    [
+      'Map',
+      new Map<unknown, unknown>([
+        [1, { a: 2 }],
+        ['k', new Set([1])],
+      ]),
+    ],
     ['Map beside an object', { object: { a: 1 }, map: new Map([['a', 1]]) }],
     ['Set', new Set<unknown>([1, 'b', { c: 1 }])],
     ['typed arrays', [new Uint8Array([1, 2]), new Float64Array([1.5]), new BigInt64Array([-1n])]],
@@ -50,7 +59,8 @@ describe('structured', () => {
   test('encodes the same value to the same bytes, whatever came before', () => {
     const value = { role: 'assistant', calls: [{ id: 1, args: { a: [1, 2] } }] };
     const before = Buffer.from(codecs.structured.encode(value) as Uint8Array);
-    for (let i = 0; i < 3000; ++i) codecs.structured.encode({ [`k${i}`]: i, [`z${i % 7}`]: { y: i } });
+    for (let i = 0; i < 3000; ++i)
+      codecs.structured.encode({ [`k${i}`]: i, [`z${i % 7}`]: { y: i } });
     expect(Buffer.from(codecs.structured.encode(value) as Uint8Array)).toEqual(before);
   });
 
@@ -63,23 +73,29 @@ describe('structured', () => {
 
   test('keeps nothing of the borrowed bytes', () => {
     const borrowed = Buffer.alloc(200);
-    const encoded = codecs.structured.encode({ s: 'hello', u: new Uint8Array([1, 2, 3]) }) as Uint8Array;
+    const encoded = codecs.structured.encode({
+      s: 'hello',
+      u: new Uint8Array([1, 2, 3]),
+    }) as Uint8Array;
     borrowed.set(encoded);
     const back = decoderAt(codecs.structured)!(borrowed, 0, encoded.length);
     borrowed.fill(9);
     expect(back).toEqual({ s: 'hello', u: new Uint8Array([1, 2, 3]) });
   });
 
-  test.each<[string, unknown]>([['a function', () => 1], ['a symbol', Symbol('s')], ['inside', { f() {} }]])(
-    'refuses %s',
-    async (_name, value) => {
-      expect(await codeOf(() => codecs.structured.encode(value))).toBe('ERR_HOLDFAST_CODEC');
-    },
-  );
+  test.each<[string, unknown]>([
+    ['a function', () => 1],
+    ['a symbol', Symbol('s')],
+    ['inside', { f() {} }],
+  ])('refuses %s', async (_name, value) => {
+    expect(await codeOf(() => codecs.structured.encode(value))).toBe('ERR_HOLDFAST_CODEC');
+  });
 
   test('bytes that are not its own are an error', async () => {
     for (const foreign of [[0xdc, 0xff, 0xff], [0x93, 1], []]) {
-      expect(await codeOf(() => codecs.structured.decode(Buffer.from(foreign)))).toBe('ERR_HOLDFAST_CODEC');
+      expect(await codeOf(() => codecs.structured.decode(Buffer.from(foreign)))).toBe(
+        'ERR_HOLDFAST_CODEC',
+      );
     }
   });
 });
@@ -90,12 +106,14 @@ describe('json', () => {
     expect(roundTrip(codecs.json, value)).toEqual(value);
   });
 
-  test.each<[string, unknown]>([['undefined', undefined], ['a function', () => 1], ['a bigint', 1n], ['a cycle', cycle]])(
-    'refuses %s',
-    async (_name, value) => {
-      expect(await codeOf(() => codecs.json.encode(value))).toBe('ERR_HOLDFAST_CODEC');
-    },
-  );
+  test.each<[string, unknown]>([
+    ['undefined', undefined],
+    ['a function', () => 1],
+    ['a bigint', 1n],
+    ['a cycle', cycle],
+  ])('refuses %s', async (_name, value) => {
+    expect(await codeOf(() => codecs.json.encode(value))).toBe('ERR_HOLDFAST_CODEC');
+  });
 
   test('bytes that are not JSON are an error', async () => {
     expect(await codeOf(() => codecs.json.decode(Buffer.from('{')))).toBe('ERR_HOLDFAST_CODEC');
@@ -111,8 +129,12 @@ describe('bytes and utf8', () => {
   });
 
   test('take nothing else', async () => {
-    expect(await codeOf(() => codecs.bytes.encode('x' as never))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
-    expect(await codeOf(() => codecs.utf8.encode(1 as never))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
+    expect(await codeOf(() => codecs.bytes.encode('x' as never))).toBe(
+      'ERR_HOLDFAST_INVALID_ARGUMENT',
+    );
+    expect(await codeOf(() => codecs.utf8.encode(1 as never))).toBe(
+      'ERR_HOLDFAST_INVALID_ARGUMENT',
+    );
   });
 
   test('utf8 keeps a byte order mark', () => {
@@ -123,15 +145,31 @@ describe('bytes and utf8', () => {
 
 describe('uint64', () => {
   test('keeps order and value', () => {
-    const values = [0, 1, 255, 256, 2 ** 32 - 1, 2 ** 32, 2 ** 52, Number.MAX_SAFE_INTEGER, 2n ** 53n, 2n ** 64n - 1n];
+    const values = [
+      0,
+      1,
+      255,
+      256,
+      2 ** 32 - 1,
+      2 ** 32,
+      2 ** 52,
+      Number.MAX_SAFE_INTEGER,
+      2n ** 53n,
+      2n ** 64n - 1n,
+    ];
     const encoded = values.map((value) => Buffer.from(codecs.uint64.encode(value) as Uint8Array));
     for (let i = 1; i < encoded.length; ++i) expect(encoded[i - 1]!.compare(encoded[i]!)).toBe(-1);
     expect(encoded.map((bytes) => codecs.uint64.decode(bytes))).toEqual(values);
   });
 
-  test.each([-1, 1.5, NaN, 2 ** 53, 'x', -1n, 2n ** 64n, undefined])('refuses %s', async (value) => {
-    expect(await codeOf(() => codecs.uint64.encode(value as never))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
-  });
+  test.each([-1, 1.5, NaN, 2 ** 53, 'x', -1n, 2n ** 64n, undefined])(
+    'refuses %s',
+    async (value) => {
+      expect(await codeOf(() => codecs.uint64.encode(value as never))).toBe(
+        'ERR_HOLDFAST_INVALID_ARGUMENT',
+      );
+    },
+  );
 
   test('refuses other lengths', async () => {
     expect(await codeOf(() => codecs.uint64.decode(new Uint8Array(7)))).toBe('ERR_HOLDFAST_CODEC');
@@ -154,6 +192,8 @@ describe('choosing a codec', () => {
     ['structured keys', 'structured', 'key'],
     ['json keys', 'json', 'key'],
   ])('refuses %s', async (_name, codec, role) => {
-    expect(await codeOf(() => resolveCodec(codec as never, role))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
+    expect(await codeOf(() => resolveCodec(codec as never, role))).toBe(
+      'ERR_HOLDFAST_INVALID_ARGUMENT',
+    );
   });
 });

@@ -9,7 +9,9 @@ onEachMedium('counts', (place) => {
   let pool: Holdfast | undefined;
   afterEach(() => pool?.closeSync());
 
-  /** A pool where nothing waits: the keyspace is known and every eventual commit behind a barrier. */
+  /**
+   * A pool where nothing waits: the keyspace is known and every eventual commit behind a barrier.
+   */
   async function warm(): Promise<Keyspace<string, Uint8Array>> {
     pool = openSync(place.path(), place.options);
     const space = pool.keyspace<string, Uint8Array>('a', { value: 'bytes' });
@@ -18,7 +20,9 @@ onEachMedium('counts', (place) => {
     return space;
   }
 
-  async function costs(action: () => unknown): Promise<{ writes: number; barriers: number; bytes: number; groups: number }> {
+  async function costs(
+    action: () => unknown,
+  ): Promise<{ writes: number; barriers: number; bytes: number; groups: number }> {
     const before = pool!.stats();
     await action();
     const after = pool!.stats();
@@ -30,13 +34,16 @@ onEachMedium('counts', (place) => {
     };
   }
 
-  test.each([64, 1024, 4096, 8000])('a durable putSync of %i bytes is one write and one barrier', async (size) => {
-    const space = await warm();
-    const cost = await costs(() => space.putSync('k', Buffer.alloc(size)));
-    expect(cost).toMatchObject({ barriers: 1 });
-    if (place.medium === 'file') expect(cost.writes).toBe(1);
-    expect(cost.bytes).toBeLessThan(size + 4096);
-  });
+  test.each([64, 1024, 4096, 8000])(
+    'a durable putSync of %i bytes is one write and one barrier',
+    async (size) => {
+      const space = await warm();
+      const cost = await costs(() => space.putSync('k', Buffer.alloc(size)));
+      expect(cost).toMatchObject({ barriers: 1 });
+      if (place.medium === 'file') expect(cost.writes).toBe(1);
+      expect(cost.bytes).toBeLessThan(size + 4096);
+    },
+  );
 
   test('a durable put that is awaited alone too', async () => {
     const space = await warm();
@@ -66,14 +73,16 @@ onEachMedium('counts', (place) => {
       for (let i = 0; i < hops; ++i) await undefined;
       return space.put(`h${hops}`, Buffer.alloc(10));
     };
-    const all = (): Promise<unknown> => Promise.all(Array.from({ length: 32 }, (_, hops) => late(hops)));
+    const all = (): Promise<unknown> =>
+      Promise.all(Array.from({ length: 32 }, (_, hops) => late(hops)));
     expect(await costs(all)).toMatchObject({ barriers: 1 });
   });
 
   test('eventual commits wait for nothing; one barrier covers them', async () => {
     const space = await warm();
     const cost = await costs(async () => {
-      for (let i = 0; i < 100; ++i) space.putSync(`e${i}`, Buffer.alloc(10), { durability: 'eventual' });
+      for (let i = 0; i < 100; ++i)
+        space.putSync(`e${i}`, Buffer.alloc(10), { durability: 'eventual' });
       await pool!.settled();
     });
     if (place.medium === 'file') expect(cost.barriers).toBeLessThan(5);

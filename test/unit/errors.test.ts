@@ -10,8 +10,12 @@ const textOf = (file: string): string => fs.readFileSync(path.join(root, file), 
 
 describe('the list of codes', () => {
   test('is the same in C++, TypeScript and the document', () => {
-    const native = [...textOf('native/base/status.h').matchAll(/X\(k\w+, "(ERR_\w+)"\)/g)].map((m) => m[1]);
-    const documented = [...textOf('docs/errors.md').matchAll(/^### `(ERR_\w+)`$/gm)].map((m) => m[1]);
+    const native = [...textOf('native/base/status.h').matchAll(/X\(k\w+, "(ERR_\w+)"\)/g)].map(
+      (m) => m[1],
+    );
+    const documented = [...textOf('docs/errors.md').matchAll(/^### `(ERR_\w+)`$/gm)].map(
+      (m) => m[1],
+    );
     expect(native.length).toBeGreaterThan(20);
     expect(native).toEqual([...errorCodes]);
     expect([...documented].sort()).toEqual([...errorCodes].sort());
@@ -36,7 +40,8 @@ describe('classes', () => {
       ERR_HOLDFAST_VALUE_SIZE: RangeError,
     }[code as string];
     expect(error).toBeInstanceOf(wrongArgument ?? HoldfastError);
-    if (wrongArgument === undefined) expect(error).toMatchObject({ errno: 5, name: 'HoldfastError' });
+    if (wrongArgument === undefined)
+      expect(error).toMatchObject({ errno: 5, name: 'HoldfastError' });
   });
 
   test('cause is kept', () => {
@@ -48,7 +53,9 @@ describe('classes', () => {
 
 test('nothing public is typed any', () => {
   const dist = path.join(root, 'dist');
-  const files = fs.readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.d.ts'));
+  const files = fs
+    .readdirSync(dist, { recursive: true, encoding: 'utf8' })
+    .filter((f) => f.endsWith('.d.ts'));
   expect(files.length).toBeGreaterThan(10);
   const found = files.flatMap((file) =>
     fs

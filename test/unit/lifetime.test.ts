@@ -1,4 +1,7 @@
-/** Beginnings and ends: close in every state, several handles, worker threads, processes that end in the middle. */
+/**
+ * Beginnings and ends: close in every state, several handles, worker threads, processes that end in
+ * the middle.
+ */
 import fs from 'node:fs';
 import { expect, test } from 'vitest';
 
@@ -10,7 +13,8 @@ import { codeOf, onEachMedium } from './support/media';
 onEachMedium('lifetime', (place) => {
   const openHere = (where: string): Holdfast => openSync(where, place.options);
   const args = (where: string): string[] => [where, JSON.stringify(place.options)];
-  const openThere = 'const pool = holdfast.openSync(process.argv[2], JSON.parse(process.argv[3]));\n';
+  const openThere =
+    'const pool = holdfast.openSync(process.argv[2], JSON.parse(process.argv[3]));\n';
   const openInWorker = 'const pool = holdfast.openSync(workerData.path, workerData.options);\n';
   const forWorker = (where: string) => ({ path: where, options: place.options });
 
@@ -102,10 +106,16 @@ onEachMedium('lifetime', (place) => {
     const second = await open(where, place.options);
     first.keyspace('a').putSync('k', 1);
     expect(second.keyspace('a').get('k')).toBe(1);
-    expect(await codeOf(() => openSync(where, { create: 'exclusive' }))).toBe('ERR_HOLDFAST_EXISTS');
-    expect(await codeOf(() => openSync(where, { foldOperations: 7 }))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
+    expect(await codeOf(() => openSync(where, { create: 'exclusive' }))).toBe(
+      'ERR_HOLDFAST_EXISTS',
+    );
+    expect(await codeOf(() => openSync(where, { foldOperations: 7 }))).toBe(
+      'ERR_HOLDFAST_INVALID_ARGUMENT',
+    );
     const other = place.medium === 'file' ? 'pmem' : 'file';
-    expect(await codeOf(() => openSync(where, { medium: other }))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
+    expect(await codeOf(() => openSync(where, { medium: other }))).toBe(
+      'ERR_HOLDFAST_INVALID_ARGUMENT',
+    );
     openSync(where).closeSync();
     const late = second.keyspace('a').put('late', 1);
     await first.close();
@@ -113,7 +123,9 @@ onEachMedium('lifetime', (place) => {
     expect(second.keyspace('a').get('k')).toBe(1);
     second.closeSync();
     // Really let go: another process may have it.
-    const { stdout } = await runChild(`${openThere} console.log(pool.keyspace('a').count());`, { args: args(where) });
+    const { stdout } = await runChild(`${openThere} console.log(pool.keyspace('a').count());`, {
+      args: args(where),
+    });
     expect(stdout.trim()).toBe('2');
   });
 
@@ -140,7 +152,8 @@ onEachMedium('lifetime', (place) => {
   test('another process is refused by the pid of the owner', async () => {
     const where = place.path();
     const pool = openHere(where);
-    const source = 'try { holdfast.openSync(process.argv[2]); } catch (e) { console.log(e.code, e.message); }';
+    const source =
+      'try { holdfast.openSync(process.argv[2]); } catch (e) { console.log(e.code, e.message); }';
     const { stdout } = await runChild(source, { args: [where] });
     expect(stdout).toContain('ERR_HOLDFAST_LOCKED');
     expect(stdout).toContain(String(process.pid));
@@ -198,6 +211,39 @@ onEachMedium('lifetime', (place) => {
     pool.closeSync();
   });
 
+  // In a process of its own: what a worker does wrong while it is terminated ends the process.
+  test('workers terminated at any moment of any work', async () => {
+    const source = `
+      const { Worker } = require('node:worker_threads');
+      const [where, options] = process.argv.slice(2);
+      const pool = holdfast.openSync(where, JSON.parse(options));
+      const body = \`
+        const holdfast = require(\${JSON.stringify(require.resolve(holdfastPath))});
+        const { workerData } = require('node:worker_threads');
+        const pool = holdfast.openSync(workerData.where, workerData.options);
+        const space = pool.keyspace('a');
+        const lane = async (lane) => { for (let i = 0; ; ++i) await space.put(lane + ' ' + i % 100, i); };
+        for (let i = 0; i < 8; ++i) lane(i);
+        const busy = async (work) => { for (;;) await work(); };
+        busy(() => pool.check({ onProgress() {} }));
+        busy(() => pool.settled());
+        busy(() => holdfast.open(workerData.where).then((p) => p.close()));
+        busy(async () => { for (const _ of space.range()) await 1; });
+        busy(() => space.put('', 1).catch(() => {}));\`;
+      (async () => {
+        for (let round = 0; round < 30; ++round) {
+          const worker = new Worker(body, { eval: true, workerData: { where, options: JSON.parse(options) } });
+          await new Promise((resolve) => worker.once('online', resolve));
+          await new Promise((resolve) => setTimeout(resolve, 20 + round * 3));
+          await worker.terminate();
+        }
+        console.log((await pool.check()).ok, pool.keyspace('a').count() > 0);
+      })();`;
+    const { code, signal, stdout, stderr } = await runChild(source, { args: args(place.path()), limitMs: 25_000 });
+    expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
+    expect(stdout.trim()).toBe('true true');
+  });
+
   test('process.exit in a worker, and workers that never close', async () => {
     const where = place.path();
     const ends = ['process.exit(0)', 'parentPort.postMessage(1)', 'throw new Error("on purpose")'];
@@ -206,8 +252,12 @@ onEachMedium('lifetime', (place) => {
       const worker = startWorker(source, forWorker(where));
       worker.on('error', () => {});
       await new Promise((resolve) => worker.once('exit', resolve));
-      // The last handle of this process ended with the worker, so another process may have the pool.
-      const { stdout, stderr } = await runChild(`${openThere} console.log(pool.keyspace('a').get('k'));`, { args: args(where) });
+      // The last handle of this process ended with the worker, so another process may have the
+      // pool.
+      const { stdout, stderr } = await runChild(
+        `${openThere} console.log(pool.keyspace('a').get('k'));`,
+        { args: args(where) },
+      );
       expect(stdout.trim(), `${end} ${stderr}`).toBe('1');
     }
   });
@@ -277,16 +327,17 @@ onEachMedium('lifetime', (place) => {
       }
     };
     // What this process has of the pool's file: descriptors and mappings.
-    const held = (): string[] => [
-      ...fs.readdirSync('/proc/self/fd').map((fd) => {
-        try {
-          return fs.readlinkSync(`/proc/self/fd/${fd}`);
-        } catch {
-          return '';
-        }
-      }),
-      ...fs.readFileSync('/proc/self/maps', 'utf8').split('\n'),
-    ].filter((line) => line.includes(where));
+    const held = (): string[] =>
+      [
+        ...fs.readdirSync('/proc/self/fd').map((fd) => {
+          try {
+            return fs.readlinkSync(`/proc/self/fd/${fd}`);
+          } catch {
+            return '';
+          }
+        }),
+        ...fs.readFileSync('/proc/self/maps', 'utf8').split('\n'),
+      ].filter((line) => line.includes(where));
     await around(20);
     expect(held()).toEqual([]);
     const { rss } = process.memoryUsage();

@@ -22,7 +22,11 @@ onEachMedium('pool', (place) => {
     expect(first.durability.reason.length).toBeGreaterThan(5);
     if (place.medium === 'pmem') expect(first.durability.class).toBe('process');
     const receipt = await first.keyspace('a').put('k', { v: 1 });
-    expect(receipt).toEqual({ epoch: receipt.epoch, durability: 'durable', class: first.durability.class });
+    expect(receipt).toEqual({
+      epoch: receipt.epoch,
+      durability: 'durable',
+      class: first.durability.class,
+    });
     await first.close();
     expect(first.closed).toBe(true);
 
@@ -64,7 +68,10 @@ onEachMedium('pool', (place) => {
 
   test('values of every size come back', () => {
     const bytes = fresh().keyspace('b', { value: 'bytes' });
-    const sizes = [0, 1, 7, 8, 255, 2040, 2047, 2048, 4096, 8191, 8192, 8193, 65_535, 65_536, 131_072, 1_000_000, 9_000_000];
+    const sizes = [
+      0, 1, 7, 8, 255, 2040, 2047, 2048, 4096, 8191, 8192, 8193, 65_535, 65_536, 131_072, 1_000_000,
+      9_000_000,
+    ];
     for (const size of sizes) {
       const value = new Uint8Array(size).map((_, i) => (i * 31 + size) & 255);
       bytes.putSync(`${size}`, value);
@@ -72,13 +79,17 @@ onEachMedium('pool', (place) => {
       expect(Object.getPrototypeOf(back)).toBe(Uint8Array.prototype);
       expect(Buffer.compare(back, value), `size ${size}`).toBe(0);
     }
-    expect([...bytes.values()].map((v) => (v as Uint8Array).length).sort((x, y) => x - y)).toEqual(sizes);
+    expect([...bytes.values()].map((v) => (v as Uint8Array).length).sort((x, y) => x - y)).toEqual(
+      sizes,
+    );
   });
 
   test('text of every size and kind comes back, as value and as key', () => {
     const text = fresh().keyspace<string, string>('t', { value: 'utf8' });
     for (const unit of ['a', 'é', '€', '😀', '\u0000', '\ufffd']) {
-      for (const count of [1, 250, 510, 511, 682, 1022, 1023, 1024, 2043, 2044, 2045, 2046, 2048, 30_000]) {
+      for (const count of [
+        1, 250, 510, 511, 682, 1022, 1023, 1024, 2043, 2044, 2045, 2046, 2048, 30_000,
+      ]) {
         const value = unit.repeat(count);
         const key = Buffer.byteLength(value) <= 1024 ? value : unit;
         text.putSync(key, value);
@@ -90,7 +101,8 @@ onEachMedium('pool', (place) => {
 
   test('a value read stays what it was', () => {
     const bytes = fresh().keyspace<string, Uint8Array>('b', { value: 'bytes' });
-    for (let i = 0; i < 3000; ++i) bytes.putSync(`${i}`, Buffer.alloc(100, i & 255), { durability: 'eventual' });
+    for (let i = 0; i < 3000; ++i)
+      bytes.putSync(`${i}`, Buffer.alloc(100, i & 255), { durability: 'eventual' });
     const read = Array.from({ length: 3000 }, (_, i) => bytes.get(`${i}`)!);
     read.forEach((value, i) => expect(value.every((byte) => byte === (i & 255))).toBe(true));
     read[0]!.fill(77);
@@ -139,7 +151,12 @@ onEachMedium('pool', (place) => {
     const pool = fresh();
     const a = pool.keyspace<string, number>('a');
     const b = pool.keyspace<string, string>('b', { value: 'utf8' });
-    const batch = pool.batch().put(a, 'k', 1).put(b, 'k', 'one').delete(a, 'none').requireAbsent(a, 'k');
+    const batch = pool
+      .batch()
+      .put(a, 'k', 1)
+      .put(b, 'k', 'one')
+      .delete(a, 'none')
+      .requireAbsent(a, 'k');
     expect(batch.length).toBe(4);
     await pool.commit(batch);
     expect(batch.length).toBe(0);
@@ -170,7 +187,9 @@ onEachMedium('pool', (place) => {
     }
     for (const sync of [true, false]) {
       const batch = pool.batch().requireEqual(a, 'k', 5).put(a, 'k', 6);
-      expect(await codeOf(() => (sync ? pool.commitSync(batch) : pool.commit(batch)))).toBe('ERR_HOLDFAST_CONFLICT');
+      expect(await codeOf(() => (sync ? pool.commitSync(batch) : pool.commit(batch)))).toBe(
+        'ERR_HOLDFAST_CONFLICT',
+      );
     }
   });
 
@@ -178,7 +197,9 @@ onEachMedium('pool', (place) => {
     const pool = fresh();
     const a = pool.keyspace<string, number>('a');
     const outcomes = await Promise.allSettled(
-      Array.from({ length: 20 }, (_, i) => pool.commit(pool.batch().requireAbsent(a, 'k').put(a, 'k', i))),
+      Array.from({ length: 20 }, (_, i) =>
+        pool.commit(pool.batch().requireAbsent(a, 'k').put(a, 'k', i)),
+      ),
     );
     expect(outcomes.map((o) => o.status === 'fulfilled')).toEqual([true, ...Array(19).fill(false)]);
     expect(a.get('k')).toBe(0);
@@ -220,7 +241,10 @@ onEachMedium('pool', (place) => {
     const taken = a.put('taken', 1, { signal: controller.signal });
     const kept = a.put('kept', 1);
     controller.abort(new Error('changed my mind'));
-    await expect(taken).rejects.toMatchObject({ code: 'ERR_HOLDFAST_ABORTED', cause: controller.signal.reason });
+    await expect(taken).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_ABORTED',
+      cause: controller.signal.reason,
+    });
     await kept;
     expect([a.has('taken'), a.has('kept')]).toEqual([false, true]);
     const again = { signal: controller.signal };
@@ -307,7 +331,8 @@ onEachMedium('pool', (place) => {
     const before = process.memoryUsage();
     read(100_000);
     const after = process.memoryUsage();
-    // 1e5 values of 256 bytes are 25 MB; what is kept may be a few slabs that were not collected yet.
+    // 1e5 values of 256 bytes are 25 MB; what is kept may be a few slabs that were not collected
+    // yet.
     expect(after.rss - before.rss).toBeLessThan(20e6);
   });
 });

@@ -9,7 +9,9 @@ onEachMedium('range', (place) => {
   const the = (): Holdfast => (pool ??= openSync(place.path(), place.options));
   afterAll(() => pool?.closeSync());
 
-  const words = ['', 'a', 'aa', 'ab', 'b', 'ba', 'c', 'é', '\uffff', '😀'].filter((word) => word !== '');
+  const words = ['', 'a', 'aa', 'ab', 'b', 'ba', 'c', 'é', '\uffff', '😀'].filter(
+    (word) => word !== '',
+  );
   const filled = () => {
     const space = the().keyspace<string, number>('words');
     if (space.count() === 0) words.forEach((word, i) => space.putSync(word, i));
@@ -26,11 +28,16 @@ onEachMedium('range', (place) => {
       for (const lt of bounds) {
         for (const reverse of [false, true]) {
           for (const inclusive of [false, true]) {
-            const options: RangeOptions<string> = { reverse, ...(inclusive ? { gte, lt } : { gt: gte, lte: lt }) };
+            const options: RangeOptions<string> = {
+              reverse,
+              ...(inclusive ? { gte, lt } : { gt: gte, lte: lt }),
+            };
             const kept = sorted.filter((word) => {
               const low = gte === undefined ? 1 : bytes(word).compare(bytes(gte));
               const high = lt === undefined ? -1 : bytes(word).compare(bytes(lt));
-              return (low > 0 || (inclusive && low === 0)) && (high < 0 || (!inclusive && high === 0));
+              return (
+                (low > 0 || (inclusive && low === 0)) && (high < 0 || (!inclusive && high === 0))
+              );
             });
             if (reverse) kept.reverse();
             expect([...space.keys(options)], JSON.stringify(options)).toEqual(kept);
@@ -51,7 +58,9 @@ onEachMedium('range', (place) => {
     expect([...space.keys({ prefix: '' })].length).toBe(words.length);
     expect(space.count({ prefix: 'x' })).toBe(0);
     const raw = the().keyspace<Uint8Array, number>('raw', { key: 'bytes' });
-    [[0xff], [0xff, 0xff], [0xff, 0xff, 1], [0xfe, 0xff], [0]].forEach((key, i) => raw.putSync(Uint8Array.from(key), i));
+    [[0xff], [0xff, 0xff], [0xff, 0xff, 1], [0xfe, 0xff], [0]].forEach((key, i) =>
+      raw.putSync(Uint8Array.from(key), i),
+    );
     expect([...raw.values({ prefix: Uint8Array.from([0xff, 0xff]) })]).toEqual([1, 2]);
     expect([...raw.values({ prefix: Uint8Array.from([0xfe, 0xff]) })]).toEqual([3]);
     expect([...raw.values()]).toEqual([4, 3, 0, 1, 2]);
@@ -66,20 +75,30 @@ onEachMedium('range', (place) => {
   test('numbers in order', () => {
     const space = the().keyspace<number, number>('numbers', { key: 'uint64' });
     for (const n of [300, 2, 70_000, 2 ** 40, 0, 255]) space.putSync(n, n * 2);
-    expect([...space.range({ gte: 2, lt: 2 ** 40 })]).toEqual([[2, 4], [255, 510], [300, 600], [70_000, 140_000]]);
+    expect([...space.range({ gte: 2, lt: 2 ** 40 })]).toEqual([
+      [2, 4],
+      [255, 510],
+      [300, 600],
+      [70_000, 140_000],
+    ]);
   });
 
   test('many entries, small and large, both ways', () => {
     const space = the().keyspace<string, Uint8Array>('many', { value: 'bytes' });
     const name = (i: number): string => String(i).padStart(6, '0');
-    const size = (i: number): number => (i % 500 === 0 ? 100_000 + i : i % 100 === 0 ? 20_000 + i : i % 60);
+    const size = (i: number): number =>
+      i % 500 === 0 ? 100_000 + i : i % 100 === 0 ? 20_000 + i : i % 60;
     for (let i = 0; i < 3000; ++i) {
       space.putSync(name(i), Buffer.alloc(size(i), i & 255), { durability: 'eventual' });
     }
     for (const reverse of [false, true]) {
       let at = reverse ? 2999 : 0;
       for (const [key, value] of space.range({ reverse })) {
-        if (key !== name(at) || value.length !== size(at) || value.some((byte) => byte !== (at & 255))) {
+        if (
+          key !== name(at) ||
+          value.length !== size(at) ||
+          value.some((byte) => byte !== (at & 255))
+        ) {
           expect.fail(`entry ${at}: ${key}, ${value.length} bytes`);
         }
         at += reverse ? -1 : 1;
@@ -91,7 +110,9 @@ onEachMedium('range', (place) => {
 
   test('keys of the greatest size', () => {
     const space = the().keyspace<string, string>('long', { value: 'utf8' });
-    const keys = Array.from({ length: 200 }, (_, i) => String(i).padStart(4, '0').padEnd(1024, 'x'));
+    const keys = Array.from({ length: 200 }, (_, i) =>
+      String(i).padStart(4, '0').padEnd(1024, 'x'),
+    );
     for (const key of keys) space.putSync(key, key, { durability: 'eventual' });
     expect([...space.range()]).toEqual(keys.map((key) => [key, key]));
   });

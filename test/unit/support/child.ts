@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 
 const dist = path.join(import.meta.dirname, '../../../dist/index.js');
-const prelude = `const holdfast = require(${JSON.stringify(dist)});\n`;
+const prelude = `const holdfastPath = ${JSON.stringify(dist)}, holdfast = require(holdfastPath);\n`;
 // With -e there is no script's name among the arguments.
 const childPrelude = `${prelude}process.argv.splice(1, 0, '-e');\n`;
 
@@ -21,8 +21,13 @@ export interface ChildOptions {
   readonly limitMs?: number;
 }
 
-/** Runs `source` (CommonJS; `holdfast` is there; arguments in process.argv from 2 on) until it ends. */
-export function runChild(source: string, { args = [], uid, limitMs = 20_000 }: ChildOptions = {}): Promise<Ended> {
+/**
+ * Runs `source` (CommonJS; `holdfast` is there; arguments in process.argv from 2 on) until it ends.
+ */
+export function runChild(
+  source: string,
+  { args = [], uid, limitMs = 20_000 }: ChildOptions = {},
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['-e', childPrelude + source, '--', ...args], { uid });
     let stdout = '';

@@ -32,7 +32,10 @@ function pmemMissing(): string | undefined {
 
 let number = 0;
 
-/** Declares the tests on each medium; where one is missing its tests are skipped, counted, with the reason in the name. */
+/**
+ * Declares the tests on each medium; where one is missing its tests are skipped, counted, with the
+ * reason in the name.
+ */
 export function onEachMedium(name: string, declare: (place: Place) => void): void {
   const missing = pmemMissing();
   const media = [

@@ -1,0 +1,165 @@
+// Space comes back: what a pool of fixed size can take for ever, and what it says when it really is full.
+#include <doctest/doctest.h>
+
+#include <sys/wait.h>
+
+#include <csignal>
+#include <random>
+
+#include "pool_fixture.h"
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+std::string numbered(uint64_t n) {
+  char text[32];
+  std::snprintf(text, sizeof text, "user:%010llu", static_cast<unsigned long long>(n));
+  return key_in(1, text);
+}
+
+std::shared_ptr<Pool> open_fixed(const std::string& path, uint64_t size) {
+  PoolOptions options;
+  options.medium.choice = MediumChoice::kFile;
+  options.medium.size = size;
+  auto pool = Pool::open(path, options);
+  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+  return *pool;
+}
+
+}  // namespace
+
+TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
+  Scratch scratch;
+  const std::string path = scratch.file("p");
+  std::string value(1024, 'v');
+  {
+    auto pool = open_fixed(path, 256 * kMiB);
+    Batch batch;
+    for (int round = 0; round < 50; round++) {
+      value[0] = static_cast<char>(round);
+      for (uint64_t i = 0; i < 100000; i += 100) {
+        batch.clear();
+        for (uint64_t j = i; j < i + 100; j++) REQUIRE(batch.put(numbered(j), value).is_ok());
+        auto receipt = pool->commit(batch, CommitMode::kEventual);
+        REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
+      }
+    }
+    REQUIRE(pool->close().is_ok());
+  }
+  auto pool = open_fixed(path, 256 * kMiB);
+  CHECK(pool->stats().replayed_operations == 0);  // so opening does not depend on how much there is
+  for (uint64_t i = 0; i < 100000; i += 997) CHECK(get(*pool, numbered(i)) == value);
+  CHECK(contents(*pool).size() == 100000);
+}
+
+TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key a commit") {
+  Scratch scratch;
+  auto pool = open_fixed(scratch.file("p"), 32 * kMiB);
+  const uint64_t keys = 32 * kMiB * 7 / 10 / 1064;  // a record of 1,024 bytes and its key takes 1,064
+  std::mt19937_64 random(7);
+  std::string value(1024, 'v');
+  Batch batch;
+  for (uint64_t i = 0; i < keys * 8; i++) {
+    const uint64_t n = i < keys ? i : random() % keys;
+    batch.clear();
+    REQUIRE(batch.put(numbered(n), value).is_ok());
+    auto receipt = pool->commit(batch, CommitMode::kEventual);
+    REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message() << " at " << i);
+  }
+  CHECK(pool->stats().segments_cleaned > 0);
+  auto report = pool->check(nullptr, nullptr);
+  REQUIRE(report.is_ok());
+  CHECK(report->damages.empty());
+  CHECK(report->entries == keys);
+}
+
+TEST_CASE("a full pool says so, loses nothing, still reads and deletes, and takes new work afterwards") {
+  Scratch scratch;
+  const std::string path = scratch.file("p");
+  auto pool = open_fixed(path, 16 * kMiB);
+  const std::string value(2000, 'v');
+  uint64_t written = 0;
+  Status full;
+  while (full.is_ok()) {
+    Batch batch;
+    REQUIRE(batch.put(numbered(written), value).is_ok());
+    auto receipt = pool->commit(batch, CommitMode::kEventual);
+    if (receipt.is_ok()) written++;
+    full = std::move(receipt.status());
+    REQUIRE(written < 20000);
+  }
+  CHECK(full.code() == Code::kPoolFull);
+  CHECK(written > 4000);  // at least half of the pool held data
+  for (uint64_t i = 0; i < written; i++) REQUIRE(get(*pool, numbered(i)) == value);
+  Batch large;
+  REQUIRE(large.put(key_in(2, "large"), std::string(8 * kMiB, 'l')).is_ok());
+  CHECK(pool->commit(large, CommitMode::kDurable).status().code() == Code::kPoolFull);
+  for (uint64_t i = 0; i < written / 2; i++) {
+    Batch batch;
+    REQUIRE(batch.remove(numbered(i)).is_ok());
+    auto receipt = pool->commit(batch, CommitMode::kDurable);
+    REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
+  }
+  for (uint64_t i = 0; i < written / 4; i++) {
+    Batch batch;
+    REQUIRE(batch.put(numbered(100000 + i), value).is_ok());
+    auto receipt = pool->commit(batch, CommitMode::kDurable);
+    REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
+  }
+  REQUIRE(pool->close().is_ok());
+  pool = open_fixed(path, 16 * kMiB);
+  CHECK(contents(*pool).size() == written - written / 2 + written / 4);
+}
+
+TEST_CASE("a batch that never fits is refused, and the pool goes on") {
+  Scratch scratch;
+  auto pool = open_fixed(scratch.file("p"), 16 * kMiB);
+  Batch batch;
+  for (uint64_t i = 0; i < 20; i++) REQUIRE(batch.put(numbered(i), std::string(kMiB, 'b')).is_ok());
+  CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kBatchTooLarge);
+  batch.clear();
+  for (uint64_t i = 0; i < 20000; i++) REQUIRE(batch.put(numbered(i), std::string(1000, 'b')).is_ok());
+  CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kBatchTooLarge);
+  batch.clear();
+  for (uint64_t i = 0; i < 13500; i++) REQUIRE(batch.put(numbered(i), std::string(1000, 'b')).is_ok());
+  CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kPoolFull);
+  CHECK(contents(*pool).empty());
+  batch.clear();
+  REQUIRE(batch.put(numbered(1), "small").is_ok());
+  CHECK(pool->commit(batch, CommitMode::kDurable).is_ok());
+}
+
+TEST_CASE("after SIGKILL the tail to replay is bounded, however much the pool holds") {
+  Scratch scratch;
+  const std::string path = scratch.file("p");
+  const uint64_t keys = 1000000;
+  const pid_t child = fork();
+  if (child == 0) {
+    auto pool = Pool::open(path, PoolOptions());
+    if (!pool.is_ok()) _exit(1);
+    const std::string value(256, 'v');
+    for (uint64_t i = 0; i < keys; i += 100) {
+      Batch batch;
+      for (uint64_t j = i; j < i + 100; j++) {
+        if (!batch.put(numbered(j), value).is_ok()) _exit(2);
+      }
+      if (!(*pool)->commit(batch, CommitMode::kEventual).is_ok()) _exit(3);
+    }
+    if (!(*pool)->settle().is_ok()) _exit(4);
+    raise(SIGKILL);
+  }
+  int how = 0;
+  REQUIRE(waitpid(child, &how, 0) == child);
+  REQUIRE(WIFSIGNALED(how));
+  auto pool = Pool::open(path, PoolOptions());
+  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+  CHECK(get(**pool, numbered(keys - 1)) == std::string(256, 'v'));
+  CHECK((*pool)->stats().replayed_operations <= 4 * PoolOptions().fold_operations);
+  RangeOptions all;
+  all.high = std::string(4, '\xff');
+  auto counted = (*pool)->count(all, nullptr, nullptr);
+  REQUIRE(counted.is_ok());
+  CHECK(*counted == keys);
+}
