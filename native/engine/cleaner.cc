@@ -99,9 +99,12 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
       if (found.is_ok() && found->has_value() && **found == origin) still.add_encoded(raw, origin.bytes());
     }
     if (still.count() > 0) {
-      HOLDFAST_TRY(append_record(&still, FrameKind::kMove, Purpose::kCleaner));
-      appended_epoch_.store(epoch_, std::memory_order_release);
-      if (fence_at_once_) HOLDFAST_TRY(barrier_now());
+      if (fence_at_once_) {
+        HOLDFAST_TRY(append_fenced(&still, FrameKind::kMove, Purpose::kCleaner));
+      } else {
+        HOLDFAST_TRY(append_record(&still, FrameKind::kMove, Purpose::kCleaner));
+        appended_epoch_.store(epoch_, std::memory_order_release);
+      }
       bytes_moved_.fetch_add(still.bytes(), std::memory_order_relaxed);
     }
   }

@@ -2,13 +2,17 @@
 //
 // What a reopen sees if the machine stops here: before the append nothing of the commit; between append and barrier the whole
 // commit or nothing, as its bytes landed; after the barrier the whole commit. Applying to the overlay happens between the two, so
-// that on persistent memory it overlaps with the stores draining; it leaves nothing on the medium.
+// that on persistent memory it overlaps with the stores draining (append_fenced); it leaves nothing on the medium.
 
 #include <ctime>
 
 #include "engine/pool_impl.h"
 
 namespace holdfast {
+
+namespace {
+constexpr uint64_t kCopiedUnderLock = 16 * kKiB;
+}  // namespace
 
 uint64_t now_ms() {
   timespec now;
@@ -22,7 +26,7 @@ uint64_t monotonic_ms() {
   return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
 }
 
-Status PoolImpl::usable() const {
+Status PoolImpl::refusal() const {
   if (closed_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
   if (failed_.load(std::memory_order_acquire) || medium_->failed()) {
     std::lock_guard guard(failure_mutex_);
@@ -180,10 +184,35 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
   return {};
 }
 
-void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch) {
-  tail_operations_ += record.count();
-  tail_bytes_ += record.bytes() + sizeof(FrameHeader);
+// Append, apply and fence where a fence costs nanoseconds. Any locked instruction waits until the non-temporal stores have drained,
+// so there is none between them and the fence: the index lock is held from before the copy until behind the fence, and
+// applying goes on while the stores drain. A long record is not copied under the lock: readers would wait for it.
+Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind, Purpose purpose) {
+  if (record->bytes() > std::min(log_.room(), kCopiedUnderLock)) {
+    HOLDFAST_TRY(append_record(record, kind, purpose));
+    appended_epoch_.store(epoch_, std::memory_order_release);
+    return barrier_now();
+  }
+  const RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed), now_ms()};
+  placements_.clear();
   std::unique_lock guard(index_.lock);
+  Status placed = log_.write(record, stamp, &placements_);
+  if (!placed.is_ok()) return fail(std::move(placed));
+  epoch_++;
+  apply_locked(*record, kind, epoch_);
+  appended_epoch_.store(epoch_, std::memory_order_release);
+  return barrier_now();
+}
+
+void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch) {
+  std::unique_lock guard(index_.lock);
+  apply_locked(record, kind, epoch);
+}
+
+void PoolImpl::apply_locked(const RecordBuffer& record, FrameKind kind, uint64_t epoch) {
+  // Written under append_mutex_ only; a locked addition would wait for the stores that drain.
+  tail_operations_.store(tail_operations_.load(std::memory_order_relaxed) + record.count(), std::memory_order_relaxed);
+  tail_bytes_ += record.bytes() + sizeof(FrameHeader);
   for (const Placement& placement : placements_) {
     uint64_t at = 0;
     for (uint32_t i = 0; i < placement.count; i++) {
@@ -287,12 +316,16 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(check_conditions(batch));
   if (record->count() == 0) return Receipt{epoch_};
-  HOLDFAST_TRY(append_record(record, FrameKind::kCommit, only_deletes(*record) ? Purpose::kDelete : Purpose::kUser));
+  const Purpose purpose = only_deletes(*record) ? Purpose::kDelete : Purpose::kUser;
+  if (fence_at_once_) {
+    HOLDFAST_TRY(append_fenced(record, FrameKind::kCommit, purpose));
+  } else {
+    HOLDFAST_TRY(append_record(record, FrameKind::kCommit, purpose));
+    appended_epoch_.store(epoch_, std::memory_order_release);
+  }
   const uint64_t epoch = epoch_;
-  appended_epoch_.store(epoch, std::memory_order_release);
   commits_.fetch_add(1, std::memory_order_relaxed);
   const bool due = fold_is_due();
-  if (fence_at_once_) HOLDFAST_TRY(barrier_now());
   guard.unlock();
   if (due) wake_maintenance();
   if (fence_at_once_) return Receipt{epoch};
@@ -310,6 +343,8 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
   Batch::Impl& impl = batch.impl();
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (!impl.large.empty()) return commit_large(impl, mode);
+  auto receipt = commit_once(impl, &impl.record, mode);
+  if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull) return receipt;
   return with_space(impl.record.bytes(), [&] { return commit_once(impl, &impl.record, mode); });
 }
 

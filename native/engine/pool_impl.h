@@ -86,7 +86,11 @@ class PoolImpl final : public Pool {
   Status close() override;
 
   // ── for Reader, Snapshot and RangeIterator
-  Status usable() const;     // kClosed, kFailed, or ok
+  Status usable() const {    // kClosed, kFailed, or ok
+    const bool refuses = closed_.load(std::memory_order_acquire) || failed_.load(std::memory_order_acquire) || medium_->failed();
+    return refuses ? refusal() : Status();
+  }
+  Status refusal() const;
   Status read_operation_at(Place place, Bytes key, OperationView* out) const;
   IndexState& index() { return index_; }
   const Medium& medium() const { return *medium_; }
@@ -111,7 +115,9 @@ class PoolImpl final : public Pool {
   Status append_record(RecordBuffer* record, FrameKind kind, Purpose purpose);  // places, applies; sets epoch_
   Status make_room(uint64_t operations_bytes, Purpose purpose, std::vector<Segment>* fresh);
   Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
+  Status append_fenced(RecordBuffer* record, FrameKind kind, Purpose purpose);  // the same, durable when it returns
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
+  void apply_locked(const RecordBuffer& record, FrameKind kind, uint64_t epoch);  // under index_.lock too
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
   Result<Receipt> with_space(uint64_t bytes, const std::function<Result<Receipt>()>& attempt);

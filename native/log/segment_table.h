@@ -39,7 +39,22 @@ class SegmentTable {
   uint64_t bytes() const { return bytes_; }
 
  private:
+  // Where the last one was found: births come in the log's order, so nearly all are in the same segment. It points into its own
+  // table's map and is forgotten when the table is copied.
+  class Recent {
+   public:
+    Recent() = default;
+    Recent(const Recent&) {}
+    Recent& operator=(const Recent&) {
+      at_ = nullptr;
+      return *this;
+    }
+    LogSegment* at_ = nullptr;
+  };
+  LogSegment* find_near(Recent* recent, uint64_t offset);
+
   std::map<uint64_t, LogSegment> by_offset_;
+  Recent born_, died_;
   uint64_t live_ = 0;
   uint64_t bytes_ = 0;
 };

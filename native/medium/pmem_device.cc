@@ -52,10 +52,11 @@ Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
     return fail("append of " + std::to_string(size) + " bytes at byte " + std::to_string(offset) +
                 ", outside the pool");
   }
-  pmem_place(base_ + offset, data, size);
+  // Counted first: a locked instruction behind the stores would wait until they have drained, as the fence will.
   counters_.appends.fetch_add(1, std::memory_order_relaxed);
   counters_.writes.fetch_add(1, std::memory_order_relaxed);
   counters_.bytes_appended.fetch_add(size, std::memory_order_relaxed);
+  pmem_place(base_ + offset, data, size);
   return {};
 }
 
