@@ -1,7 +1,8 @@
 // Asynchronous commits: whatever waits is taken as one group, appended with one write and put behind one barrier.
 //
 // A single commit on a quick medium is done by the thread that flushes: handing over to another thread costs more than the barrier
-// does. The committer thread also keeps the bound for eventual commits.
+// does. Where the barrier is a fence, so is a whole group that is not long. The committer thread also keeps the bound for
+// eventual commits.
 
 #include <unordered_set>
 
@@ -12,6 +13,7 @@ namespace holdfast {
 namespace {
 constexpr uint64_t kInlineBarrierUs = 1000;  // above this a barrier is not waited for on the caller's thread
 constexpr uint64_t kGroupBytes = kMiB;       // staged before it is written
+constexpr uint64_t kInlineGroupBytes = 256 * kKiB;  // a fenced group up to here costs less than waking another thread twice
 }  // namespace
 
 // What one group has done so far.
@@ -33,6 +35,14 @@ uint64_t PoolImpl::submit(const std::shared_ptr<void>& handle, Batch&& batch, Co
   return ticket;
 }
 
+bool PoolImpl::commits_inline(std::vector<Client::Queued>& queued) const {
+  if (queued.size() == 1) return fence_at_once_ || sync_us_.load(std::memory_order_relaxed) < kInlineBarrierUs;
+  if (!fence_at_once_) return false;
+  uint64_t bytes = 0;
+  for (Client::Queued& one : queued) bytes += one.batch.bytes();
+  return bytes <= kInlineGroupBytes;
+}
+
 void PoolImpl::flush(const std::shared_ptr<void>& handle) {
   auto client = std::static_pointer_cast<Client>(handle);
   std::vector<Client::Queued> taken;
@@ -41,16 +51,21 @@ void PoolImpl::flush(const std::shared_ptr<void>& handle) {
     taken.swap(client->queued);
   }
   if (taken.empty()) return;
-  const bool quick = fence_at_once_ || sync_us_.load(std::memory_order_relaxed) < kInlineBarrierUs;
-  if (taken.size() == 1 && quick) {
+  if (commits_inline(taken)) {
     std::unique_lock guard(queue_mutex_);
     if (queue_.empty() && !committer_busy_) {
       guard.unlock();
-      auto receipt = commit(taken[0].batch, taken[0].mode);
+      if (taken.size() > 1) {
+        std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>> group;
+        for (auto& queued : taken) group.emplace_back(client, std::move(queued));
+        return run_group(std::move(group));
+      }
+      Client::Queued& only = taken.front();
+      auto receipt = commit(only.batch, only.mode);
       groups_.fetch_add(1, std::memory_order_relaxed);
       std::vector<Completion> done;
       const uint64_t epoch = receipt.is_ok() ? receipt->epoch : 0;
-      done.push_back({taken[0].ticket, epoch, std::move(receipt.status())});
+      done.push_back({only.ticket, epoch, std::move(receipt.status())});
       client->on_completed(std::move(done));
       return;
     }
@@ -139,6 +154,8 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
   };
   std::vector<Staged> staged;
   std::unordered_set<uint64_t> staged_keys;
+  bool conditional = false;  // without conditions nobody asks what is staged
+  for (auto& [client, queued] : *waiting) conditional = conditional || !queued.batch.impl().conditions.empty();
   const auto apply_staged = [&]() -> Status {
     Status flushed = log_.flush();
     if (!flushed.is_ok()) return fail(std::move(flushed));
@@ -184,7 +201,9 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
     if (!trouble.is_ok()) trouble = fail(std::move(trouble));
     epoch_++;
     staged_bytes += batch.record.bytes();
-    for_each_key(batch.record, [&](Bytes key) { staged_keys.insert(checksum(key.data(), key.size())); });
+    if (conditional) {
+      for_each_key(batch.record, [&](Bytes key) { staged_keys.insert(checksum(key.data(), key.size())); });
+    }
     staged.push_back(std::move(one));
     finish(epoch_, trouble.clone());
     commits_.fetch_add(1, std::memory_order_relaxed);

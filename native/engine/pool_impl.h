@@ -135,6 +135,7 @@ class PoolImpl final : public Pool {
 
   // committer.cc
   void committer_main();
+  bool commits_inline(std::vector<Client::Queued>& queued) const;  // by the thread that flushes
   void run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& group);
   size_t append_plain(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>* waiting, Group* group);
   void complete(Group* group);

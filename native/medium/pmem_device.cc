@@ -1,5 +1,7 @@
 #include "medium/pmem_device.h"
 
+#include <sys/mman.h>
+
 #include "medium/pmem_wrap.h"
 
 namespace holdfast {
@@ -34,7 +36,20 @@ Status PmemMedium::fail(const std::string& what) {
 
 Result<Segment> PmemMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) {
   if (failed()) return refusal();
-  return heap_.allocate(kind, min_bytes, want_bytes);
+  auto segment = heap_.allocate(kind, min_bytes, want_bytes);
+  if (segment && kind == SegmentKind::kLog) fault_in(*segment);
+  return segment;
+}
+
+// The first store to each page costs a fault, 2.4 us here, fifteen times a commit of 256 bytes. Log segments are mostly made ahead
+// by the maintenance thread, so the faults are taken there and all at once. A kernel without this (before 5.14) refuses,
+// and the faults happen as they always did. Changes no byte.
+void PmemMedium::fault_in(const Segment& segment) {
+#ifdef MADV_POPULATE_WRITE
+  (void)madvise(base_ + segment.offset, segment.bytes, MADV_POPULATE_WRITE);
+#else
+  (void)segment;
+#endif
 }
 
 void PmemMedium::release(const Segment& segment) {

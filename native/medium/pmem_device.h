@@ -39,6 +39,7 @@ class PmemMedium final : public Medium {
 
  private:
   Status fail(const std::string& what);
+  void fault_in(const Segment& segment);
   Status refusal() const;
 
   PMEMobjpool* const pool_;
