@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 
 import { open } from '../index';
-import type { Run } from '../types';
+import type { Run } from '../run/types';
 import type { Driver, OpenWish, Store } from './line';
 
 const MIB = 2 ** 20;
