@@ -252,7 +252,12 @@ bool World::delete_while_full() {
   Transaction removal;
   removal.changes.push_back({model_.latest().begin()->first, false, {}});
   if (!commit(removal)) return false;
-  return !was_full_ || fault_armed_ || !snapshots_.empty() || fail("a full pool does not let a key be deleted");
+  if (!was_full_ || fault_armed_ || !snapshots_.empty()) return true;
+  const PoolStats stats = pool_->stats();
+  return fail("a full pool does not let a key be deleted: free " + std::to_string(stats.free_bytes) + " of " +
+              std::to_string(stats.capacity_bytes) + " bytes, log " + std::to_string(stats.log_bytes) + ", live " +
+              std::to_string(stats.live_bytes) + ", index " + std::to_string(stats.index_bytes) + ", large " +
+              std::to_string(stats.large_bytes) + ", other " + std::to_string(stats.other_bytes));
 }
 
 bool World::commit_group(const std::vector<Transaction>& transactions) {
