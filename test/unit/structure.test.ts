@@ -70,7 +70,7 @@ const layers: [RegExp, number][] = [
   [/^lib\/(types|errors)\.ts$/, 0],
   [/^lib\/native-binding\.ts$/, 1],
   [/^lib\/(cli)\//, 5],
-  [/^lib\/adapters\//, 5],
+  [/^lib\/(adapters\/|langgraph\.ts$)/, 5],
   [/^lib\/(index|holdfast)\.ts$/, 4],
   [/^lib\/(run|checkpoint)\//, 3],
   [/^lib\/[^/]+\.ts$/, 2],
