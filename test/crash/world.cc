@@ -314,6 +314,7 @@ bool World::compact() {
   note(static_cast<uint64_t>(done.code()));
   trace("compact: " + std::string(code_name(done.code())));
   if (done.is_ok()) model_.durable_to(covered);
+  compacted_ = done.is_ok();
   return acceptable(done, "compact") && failure_.empty();
 }
 
@@ -433,9 +434,9 @@ bool World::check() {
 bool World::check_exact() {
   if (broken() || in_between_ || !snapshots_.empty()) return true;
   const auto between = std::exchange(between_, nullptr);
-  const bool compacted = compact();
+  const bool held = compact();
   between_ = between;
-  if (!compacted || broken()) return compacted;
+  if (!held || broken() || !compacted_) return held;
   if (!check()) return false;
   const PoolStats stats = pool_->stats();
   if (stats.folded_epoch != stats.epoch) return true;  // no room for the fold
