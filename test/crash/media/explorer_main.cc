@@ -29,7 +29,7 @@ constexpr const char* kRecovered[] = {"fold", "clean", "large", "frames"};
 
 struct Arguments {
   double minutes = 0;
-  uint64_t seed = 1, images = 0, image = 0;
+  uint64_t seed = 0, images = 0, image = 0;  // 0: as usual
   std::string only, replay;
 };
 
@@ -140,7 +140,7 @@ class Suite {
   bool caught(MediumChoice medium, const Control& control) {
     Outcome last;
     for (const char* script : control.scripts) {
-      Task with = task(medium, script, arguments_.seed);
+      Task with = task(medium, script, 1);
       with.plant = control.plant;
       with.stop_at_first = true;
       with.images = arguments_.images > 0 ? arguments_.images : kControlImages;
@@ -215,7 +215,9 @@ int run(const Arguments& arguments, const std::string& tools) {
   Suite suite(arguments, &explorer);
   const auto begun = std::chrono::steady_clock::now();
   uint64_t seed = arguments.seed;
+  if (seed == 0) seed = arguments.minutes > 0 ? static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count()) >> 20 : 1;
   do {
+    if (arguments.minutes > 0) std::printf("crash states: seed %lu\n", seed);
 #ifdef HOLDFAST_WITH_PMEM
     suite.states(MediumChoice::kPmem, seed);
 #endif
