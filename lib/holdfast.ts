@@ -25,14 +25,11 @@ import {
 } from './run/index';
 import type {
   AppliedOnce,
-  Batch,
   CheckpointInfo,
   ClaimOptions,
-  CommitReceipt,
   Difference,
   JournalEntry,
   JournalOptions,
-  OpenOptions,
   PruneOptions,
   PruneReport,
   Resolution,
@@ -41,7 +38,8 @@ import type {
   RunOptions,
   RunsOptions,
   UnknownOutcome,
-} from './types';
+} from './run/types';
+import type { Batch, CommitReceipt, OpenOptions } from './types';
 
 export class Holdfast extends Pool {
   /** Creates the run, or continues it where it was left. */

@@ -9,7 +9,7 @@ import bindings from 'bindings';
 import path from 'node:path';
 
 import { errorFromNative } from './errors';
-import type { CheckReport, DurabilityClass, PoolStats } from './types';
+import type { CheckReport, DurabilityClass, PoolStats, SalvageReport } from './types';
 
 /** What a codec gives: bytes, or a string that becomes UTF-8. */
 export type Encoded = Uint8Array | string;
@@ -126,6 +126,12 @@ interface NativeAddon {
   open(path: string, options: NativeOpenOptions): Promise<NativePool>;
   openSync(path: string, options: NativeOpenOptions): NativePool;
   probe(path: string): PlaceReport;
+  salvage(
+    from: string,
+    to: string,
+    options: NativeOpenOptions,
+    onProgress: ((fraction: number) => void) | null,
+  ): { promise: Promise<SalvageReport>; cancel(): void };
 }
 
 /** The builds, the fuller one first. `HOLDFAST_ADDON` names one of them for tests. */

@@ -148,6 +148,26 @@ export interface CheckReport {
   readonly damages: readonly string[];
 }
 
+/** What `salvage` could save. */
+export interface SalvageReport {
+  /**
+   * What could be trusted: the index; or, where the root or the fold is lost, all valid records of the log (deleted keys may
+   * come again); or, where both superblocks are lost, only each operation's own checksum.
+   */
+  readonly source: 'index' | 'log' | 'checksums';
+  /** Entries saved, and the bytes of their values. */
+  readonly entries: number;
+  readonly bytes: number;
+  /** Of them, those of which nothing could say whether they are the newest version. */
+  readonly unconfirmed: number;
+  /** Keys that are known, but of which no valid version was left. */
+  readonly lost: number;
+  /** One sentence each, the first thousand. */
+  readonly losses: readonly string[];
+  /** Damaged stretches of the log: what they changed is as it was before. */
+  readonly gaps: readonly string[];
+}
+
 /** A glance at the pool. Bytes, counts and microseconds, as the names say. */
 export interface PoolStats {
   readonly path: string;
@@ -191,4 +211,3 @@ export interface PoolStats {
   readonly openUs: number;
 }
 
-export type * from './run-types';

@@ -2,7 +2,6 @@
 //   count-tests.mjs doctest <its console output> <its exit code>
 //   count-tests.mjs vitest <its JSON report> <its exit code>
 //   count-tests.mjs summary <output whose last such line says "… N passed, N failed[, N skipped]"> <its exit code>
-//   count-tests.mjs vm <its JSON report> <its exit code>
 // A runner that ended badly without naming a failure has failed once. A native case that cannot run here says so with
 // MESSAGE("skipped: why") and returns: doctest calls that passed, we do not.
 import { readFileSync } from 'node:fs';
@@ -30,14 +29,9 @@ function summary(text) {
   return last.slice(1).map((number) => Number(number ?? 0));
 }
 
-function vm(text) {
-  const report = JSON.parse(text);
-  return [report.passed, report.failed, report.skipped];
-}
-
 const [runner, file, code] = process.argv.slice(2);
 try {
-  const counts = { doctest, vitest, summary, vm }[runner](readFileSync(file, 'utf8'));
+  const counts = { doctest, vitest, summary }[runner](readFileSync(file, 'utf8'));
   if (code !== '0' && counts[1] === 0) counts[1] = 1;
   console.log(counts.join(' '));
 } catch (error) {

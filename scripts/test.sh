@@ -40,6 +40,21 @@ run_counted() {
   add $counts
 }
 
+# Damage, kills and fuzzing: docs/testing.md says what each can see. HOLDFAST_SHARE=10 does a tenth of the counts.
+damage_and_kills() {
+  local share=${HOLDFAST_SHARE:-1} seed=${HOLDFAST_SEED:-1}
+  printf 'test: damage\n'
+  run_counted doctest "$results/damage.log" build-native/damage_tests --count $((5000 / share)) --seed "$seed"
+  run_counted doctest "$results/damage-controls.log" build-native/damage_tests --controls
+  printf 'test: kill storm\n'
+  run_counted doctest "$results/storm.log" node test/storm/storm.mjs --kills $((1000 / share)) --seed "$seed" --lanes 4
+  run_counted doctest "$results/storm-points.log" node test/storm/storm.mjs --points
+  run_counted doctest "$results/storm-controls.log" node test/storm/storm.mjs --controls
+  printf 'test: fuzzing\n'
+  run_counted doctest "$results/fuzz-replay.log" build-native/pool_fuzz_replay test/fuzz/corpus $((2000 / share)) "$seed"
+  run_counted doctest "$results/fuzz.log" bash scripts/fuzz.sh 20
+}
+
 simulator() {
   printf 'test: crash simulator\n'
   run_counted summary "$results/simulator.log" build-native/crash_simulator
@@ -69,11 +84,7 @@ crash_states() {
 # In guests of qemu, on what scripts/build.sh and native_tests have built. Says itself why where it cannot run.
 guest_tests() {
   printf 'test: guests whose power is cut\n'
-  node test/vm/run.mjs </dev/null 2>&1
-  local code=$? counts
-  counts=$(node scripts/count-tests.mjs vm build-vm/results.json "$code") || { broken 'the guest tests died'; return; }
-  # shellcheck disable=SC2086
-  add $counts
+  run_counted summary "$results/vm.log" node test/vm/run.mjs
 }
 
 mkdir -p "$results"
@@ -83,6 +94,7 @@ native_tests
 simulator
 crash_states
 sanitizers
+damage_and_kills
 typescript_tests
 guest_tests
 finish

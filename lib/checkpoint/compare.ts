@@ -74,7 +74,8 @@ export class Comparer {
     }
     if (old.kind === 'tree') {
       if (this.immutable && old.live === live) return old;
-      if (old.shape === OBJECT && isPlain(live) && !this.path.includes(live)) return this.updatePlain(old, live);
+      if (old.shape === OBJECT && isPlain(live)) return this.updatePlain(old, live);
+      if (old.shape === ARRAY && Array.isArray(live)) return this.updateTree(old, live, ARRAY);
       const shape = shapeOf(live);
       if (shape !== OTHER) return this.updateContainer(old, live, shape);
     } else if (old.kind === 'blob' && old.type > STRUCTURED && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
@@ -194,7 +195,6 @@ export class Comparer {
   }
 
   private updateTree(old: Tree, live: object, shape: number): Shadow {
-    if (this.path.includes(live)) return this.build(live);
     if (shape !== old.shape) return this.build(live);
     this.path.push(live);
     const tree =
@@ -215,17 +215,26 @@ export class Comparer {
       for (let i = 0; i < items.length; ++i, ++at) {
         if (at >= live.length) return this.realign(old, live);
         const before = items[i];
-        const after = this.update(before, live[at]);
+        const now = live[at];
+        const after = before === now && now !== 0 ? before : this.update(before, now);
         if (Object.is(before, after)) {
           changed = 0;
           continue;
         }
-        if (++changed > 1 && (l > 0 || items.length > 4)) return this.realign(old, live);
+        if (++changed > 8 || this.isShifted(old, l, i, live, at)) return this.realign(old, live);
         (editor ??= new Editor(old)).set(l, i, after);
       }
     }
     for (; at < live.length; ++at) (editor ??= new Editor(old)).append(this.build(live[at]));
     return editor === undefined ? old : editor.finish();
+  }
+
+  /** Is the list from here on what it was one item before or behind? */
+  private isShifted(old: Tree, l: number, i: number, live: readonly unknown[], at: number): boolean {
+    const { items } = old.leaves[l]!;
+    const next = i + 1 < items.length ? items[i + 1] : old.leaves[l + 1]?.items[0];
+    if (next !== undefined && this.same(next, live[at])) return true;
+    return at + 1 < live.length && live[at + 1] !== undefined && this.same(items[i], live[at + 1]);
   }
 
   private updateRecord(old: Tree, live: Record<string, unknown>, plain: boolean): Tree {
@@ -273,7 +282,7 @@ export class Comparer {
       const { value } = this.view(live);
       if (value !== live) return this.same(old, value);
     }
-    if (shape !== old.shape || this.path.includes(live)) return false;
+    if (shape !== old.shape) return false;
     this.path.push(live);
     const same =
       shape === OBJECT ? this.sameRecord(old, live as Record<string, unknown>)

@@ -80,8 +80,8 @@ interface Line {
   /** Of the checkpoint `next - 1`: it is built on once that is found stored. */
   shadow: Shadow;
   hasShadow: boolean;
-  /** As it was put into its batch. */
-  record: CheckpointRecord | undefined;
+  /** Its key and record, as they were put into its batch. */
+  stored: { readonly key: Uint8Array; readonly record: Uint8Array } | undefined;
 }
 
 const rememberedLines = 64;
@@ -90,6 +90,8 @@ const sliceOperations = 2048;
 export class CheckpointStore {
   readonly #parts: PartStore;
   readonly #records: Keyspace<RecordKey, CheckpointRecord>;
+  /** The same, for keys and records that are encoded already. */
+  readonly #encoded: Keyspace<Uint8Array, Uint8Array>;
   readonly #families: Keyspace<string, number | bigint>;
   readonly #versions: Keyspace<number | bigint, number | bigint>;
   readonly #members: Keyspace<string, string>;
@@ -106,6 +108,7 @@ export class CheckpointStore {
   constructor(readonly pool: PoolCore) {
     this.#parts = PartStore.of(pool);
     this.#records = pool.keyspace('holdfast.checkpoints', { key: recordKeyCodec, value: recordCodec });
+    this.#encoded = pool.keyspace('holdfast.checkpoints', { key: 'bytes', value: 'bytes' });
     this.#families = pool.keyspace('holdfast.checkpoint-owners', { value: 'uint64' });
     this.#versions = pool.keyspace('holdfast.checkpoint-families', { key: 'uint64', value: 'uint64' });
     this.#members = pool.keyspace('holdfast.checkpoint-members', { value: 'utf8' });
@@ -116,7 +119,7 @@ export class CheckpointStore {
     checkOwner(owner);
     checkLabel(options.label);
     const line = this.#line(owner);
-    const baseRecord = line.record;
+    const { stored } = line;
     const shadow = compare(line.hasShadow ? line.shadow : undefined, line.hasShadow, value, options);
     const { root, bytes } = this.#parts.write(batch, line.family, shadow);
     const key = { owner, sequence: line.next };
@@ -124,7 +127,7 @@ export class CheckpointStore {
     const parent = options.parent ?? (base && idOf(base));
     const info = this.#add(batch, line, key, { root, bytes, label: options.label, parent });
     // Refused when it was pruned since, and when another thread was first with its number.
-    if (base !== undefined) batch.requireEqual(this.#records, base, baseRecord!);
+    if (base !== undefined) batch.requireEqual(this.#encoded, stored!.key, stored!.record);
     line.shadow = shadow;
     line.hasShadow = true;
     return info;
@@ -289,9 +292,10 @@ export class CheckpointStore {
       batch.put(this.#versions, line.family, this.#version(line.family) + 1);
     }
     const record: CheckpointRecord = { family: line.family, at: Date.now(), ...parts };
-    batch.requireAbsent(this.#records, key).put(this.#records, key, record);
+    const stored = { key: recordKeyCodec.encode(key) as Uint8Array, record: recordCodec.encode(record) as Uint8Array };
+    batch.requireAbsent(this.#encoded, stored.key).put(this.#encoded, stored.key, stored.record);
     line.next = key.sequence + 1;
-    line.record = record;
+    line.stored = stored;
     return infoOf(key, record);
   }
 
@@ -300,7 +304,7 @@ export class CheckpointStore {
     const line = this.#lines.get(owner);
     if (line !== undefined) {
       const built = line.next - 1;
-      if (line.record !== undefined && this.#records.has({ owner, sequence: built })) {
+      if (line.stored !== undefined && this.#encoded.has(line.stored.key)) {
         line.base = built;
         line.known = true;
         return line;
@@ -322,7 +326,7 @@ export class CheckpointStore {
       line.next = Math.max(line.next, key.sequence + 1);
       line.shadow = this.#parts.read(record.family, record.root);
       line.hasShadow = true;
-      line.record = record;
+      line.stored = { key: recordKeyCodec.encode(key) as Uint8Array, record: recordCodec.encode(record) as Uint8Array };
     }
     this.#lines.delete(owner);
     this.#lines.set(owner, line);
@@ -345,7 +349,7 @@ export class CheckpointStore {
   }
 }
 
-const noLine: Line = { family: 0, known: false, base: -1, next: 0, shadow: undefined, hasShadow: false, record: undefined };
+const noLine: Line = { family: 0, known: false, base: -1, next: 0, shadow: undefined, hasShadow: false, stored: undefined };
 
 /** The shadow of `value`, sharing with `old` what is unchanged. */
 export function compare(old: Shadow, hasOld: boolean, value: unknown, options: CompareOptions = {}): Shadow {

@@ -148,8 +148,8 @@ const headWriter = new Writer();
 
 class PageWriter {
   bytes = 0;
-  readonly #lengths: number[] = [];
-  #page = 0;
+  private readonly lengths: number[] = [];
+  private current = 0;
 
   constructor(
     private readonly store: PartStore,
@@ -163,16 +163,16 @@ class PageWriter {
   /** Stores what `shadow` refers to, deepest first, so that it can be written itself. */
   settle(shadow: Shadow): void {
     if (typeof shadow !== 'object' || shadow === null) return;
-    if (shadow.kind === 'blob') this.#node(shadow.top);
+    if (shadow.kind === 'blob') this.node(shadow.top);
     else if (shadow.kind === 'tree') {
       if (shadow.inline) for (const item of shadow.leaves[0]!.items) this.settle(item);
-      else this.#node(shadow.top);
+      else this.node(shadow.top);
     }
   }
 
-  #node(node: Node): void {
+  private node(node: Node): void {
     if (node.ref !== undefined) return;
-    if (node.kind === 'spine') for (const child of node.children) this.#node(child);
+    if (node.kind === 'spine') for (const child of node.children) this.node(child);
     else if (node.kind === 'leaf') for (const item of node.items) this.settle(item);
     const start = slotWriter.at;
     if (node.kind === 'piece') encodePiece(slotWriter, node.data);
@@ -181,20 +181,20 @@ class PageWriter {
       slotWriter.varint(node.children.length);
       for (const child of node.children) slotWriter.ref(child.ref!);
     }
-    if (this.#page === 0) this.#page = this.store.number();
-    node.ref = { page: this.#page, slot: this.#lengths.length };
-    this.#lengths.push(slotWriter.at - start);
+    if (this.current === 0) this.current = this.store.number();
+    node.ref = { page: this.current, slot: this.lengths.length };
+    this.lengths.push(slotWriter.at - start);
     if (slotWriter.at >= pageBytes) this.flush();
   }
 
   flush(): void {
-    if (this.#lengths.length === 0) return;
+    if (this.lengths.length === 0) return;
     const slots = slotWriter.buffer.subarray(0, slotWriter.at);
-    const page = assemble(this.#lengths, slots);
-    this.batch.put(this.pages, pageKey(this.family, this.#page), page);
+    const page = assemble(this.lengths, slots);
+    this.batch.put(this.pages, pageKey(this.family, this.current), page);
     this.bytes += page.length;
-    this.#lengths.length = 0;
-    this.#page = 0;
+    this.lengths.length = 0;
+    this.current = 0;
     slotWriter.at = 0;
   }
 }

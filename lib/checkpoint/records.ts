@@ -29,8 +29,9 @@ export const recordKeyCodec: Codec<RecordKey> = {
   name: 'holdfast.checkpoint-key',
   encode({ owner, sequence }) {
     const bytes = Buffer.byteLength(owner);
-    const key = Buffer.alloc(bytes + 1 + sequenceBytes);
+    const key = Buffer.allocUnsafe(bytes + 1 + sequenceBytes);
     key.write(owner, 0, 'utf8');
+    key[bytes] = 0;
     key.writeUIntBE(sequence, bytes + 1, sequenceBytes);
     return key;
   },
@@ -45,16 +46,16 @@ export const recordKeyCodec: Codec<RecordKey> = {
 export const recordCodec: Codec<CheckpointRecord> = {
   name: 'holdfast.checkpoint-record',
   encode({ family, at, bytes, label, parent, root }) {
-    const labelBytes = Buffer.from(label ?? '');
-    const parentBytes = Buffer.from(parent ?? '');
-    const record = Buffer.alloc(6 + 6 + 6 + 2 + labelBytes.length + 2 + parentBytes.length + root.length);
+    const labelBytes = label === undefined ? 0 : Buffer.byteLength(label);
+    const parentBytes = parent === undefined ? 0 : Buffer.byteLength(parent);
+    const record = Buffer.allocUnsafe(22 + labelBytes + parentBytes + root.length);
     record.writeUIntLE(family, 0, 6);
     record.writeUIntLE(at, 6, 6);
     record.writeUIntLE(bytes, 12, 6);
-    let end = record.writeUInt16LE(label === undefined ? 0 : labelBytes.length + 1, 18);
-    end += labelBytes.copy(record, end);
-    end = record.writeUInt16LE(parent === undefined ? 0 : parentBytes.length + 1, end);
-    end += parentBytes.copy(record, end);
+    let end = record.writeUInt16LE(label === undefined ? 0 : labelBytes + 1, 18);
+    if (label !== undefined) end += record.write(label, end);
+    end = record.writeUInt16LE(parent === undefined ? 0 : parentBytes + 1, end);
+    if (parent !== undefined) end += record.write(parent, end);
     record.set(root, end);
     return record;
   },

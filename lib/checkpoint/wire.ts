@@ -77,8 +77,8 @@ export class Writer {
     const { length } = value;
     this.reserve(3 * length + 10);
     if (length < 64) {
-      if (this.#ascii(value)) return;
-    } else if (this.#oneByteEach(value)) return;
+      if (this.ascii(value)) return;
+    } else if (this.oneByteEach(value)) return;
     if (!isWellFormed(value)) {
       this.byte(tags.text16);
       this.varint(2 * length);
@@ -92,7 +92,7 @@ export class Writer {
   }
 
   /** Long text is mostly ASCII, which is known by its length in UTF-8. */
-  #oneByteEach(value: string): boolean {
+  private oneByteEach(value: string): boolean {
     const start = this.at;
     this.buffer[this.at++] = tags.text;
     this.varint(value.length);
@@ -101,7 +101,7 @@ export class Writer {
     return this.at !== start;
   }
 
-  #ascii(value: string): boolean {
+  private ascii(value: string): boolean {
     const { buffer } = this;
     const start = this.at + 1;
     for (let i = 0; i < value.length; ++i) {
@@ -119,7 +119,7 @@ export class Writer {
       case 'string':
         return this.text(shadow);
       case 'number':
-        return this.#number(shadow);
+        return this.someNumber(shadow);
       case 'boolean':
         return this.byte(shadow ? tags.true : tags.false);
       case 'undefined':
@@ -129,7 +129,7 @@ export class Writer {
         return this.text(shadow.toString());
       default:
         if (shadow === null) this.byte(tags.null);
-        else this.#object(shadow);
+        else this.object(shadow);
     }
   }
 
@@ -138,7 +138,7 @@ export class Writer {
     for (const item of items) this.item(item);
   }
 
-  #number(value: number): void {
+  private someNumber(value: number): void {
     if (!Number.isInteger(value) || Math.abs(value) > 0x3fff_ffff || Object.is(value, -0)) {
       this.byte(tags.float);
       this.float(value);
@@ -149,7 +149,7 @@ export class Writer {
     }
   }
 
-  #object(shadow: Tree | Blob | Back | Opaque | Moment): void {
+  private object(shadow: Tree | Blob | Back | Opaque | Moment): void {
     switch (shadow.kind) {
       case 'moment':
         this.byte(tags.moment);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { Command, CommanderError } from 'commander';
 
+import { addBench } from './commands/bench';
 import { addCheck } from './commands/check';
 import { addDiff, addFork, addHistory, addPrune } from './commands/checkpoints';
 import { addDemo } from './commands/demo';
@@ -14,6 +15,7 @@ import { addLs } from './commands/ls';
 import { addResolve, addSignal } from './commands/outside';
 import { addReplay } from './commands/replay';
 import { addRuns, addShow, addTimeline } from './commands/runs';
+import { addSalvage } from './commands/salvage';
 import { EXIT, Output } from './output';
 
 const EXIT_CODES = `
@@ -29,7 +31,7 @@ NO_COLOR=1 turns colour off. With --json, stdout holds one JSON value, errors in
 export type Finish = (code: number) => void;
 
 const COMMANDS = [
-  ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck],
+  ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck, addSalvage, addBench],
   ...[addRuns, addShow, addTimeline, addSignal, addResolve],
   ...[addHistory, addDiff, addFork, addPrune],
 ];

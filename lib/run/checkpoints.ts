@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 
 import { CheckpointStore, type CheckpointInfo, type SaveOptions } from '../checkpoint/index';
 import { HoldfastError, typeError } from '../errors';
-import type { CheckpointReceipt } from '../run-types';
+import type { CheckpointReceipt } from './types';
 import type { CommitReceipt, PoolCore } from '../types';
 import { RUN_FORMAT, type RunHeader, type StartEntry } from './entries';
 import { Journals } from './journals';
@@ -50,7 +50,9 @@ export class Checkpoints {
   get state(): unknown {
     if (!this.#loaded && !this.pool.closed) {
       const newest = this.#store.newest(ownerOf(this.run));
-      this.#state = newest && this.#store.load(newest.id);
+      this.#state = newest
+        ? this.#store.load(newest.id)
+        : Journals.of(this.pool).states.get(this.run);
       this.#loaded = true;
     }
     return this.#state;

@@ -2,9 +2,16 @@
  * What a run's journal is made of: shapes only. Every entry is written by one commit and never changed.
  * Times are milliseconds since 1970; durations (`ms`) are milliseconds.
  */
-import type { ToolSafety, Wait } from '../run-types';
+import type { ToolSafety, Wait } from './types';
 
 export const RUN_FORMAT = 2;
+
+/** As of format 1, where the header also said who drives. It becomes format 2 when the run is driven again. */
+export interface FirstHeader {
+  readonly format: 1;
+  readonly status: 'running' | 'finished';
+  readonly driver: number;
+}
 
 /** Sequence number and epoch of entries that could not know their own epoch yet. */
 export type Epochs = readonly (readonly [sequence: number, epoch: number])[];
@@ -71,7 +78,8 @@ export interface IntentEntry extends Named {
   readonly safety: ToolSafety;
   readonly key: string;
   readonly args: unknown;
-  readonly hash: string;
+  /** Of the arguments. Absent in format 1. */
+  readonly hash?: string;
   /** A compensation: of the intent with this sequence number. */
   readonly undoes?: number;
 }

@@ -1,7 +1,7 @@
 /** Reading journals: a page of one, or one as it grows. Reading changes nothing and drives nobody. */
 import { abortedError } from '../errors';
 import { booleanOption, limitOption, optionsObject, signalOption } from '../options';
-import type { JournalEntry, JournalOptions } from '../run-types';
+import type { JournalEntry, JournalOptions } from './types';
 import type { PoolCore } from '../types';
 import { news } from './bell';
 import type { Entry, Epochs } from './entries';

@@ -5,7 +5,7 @@
  * continuation: at least once, never instead of a step.
  */
 import { typeError } from '../errors';
-import type { HookEvent, Run, RunHooks } from '../run-types';
+import type { HookEvent, Run, RunHooks } from './types';
 import { pointOf, type KeptRun } from './kept';
 import type { JournalWriter } from './writer';
 

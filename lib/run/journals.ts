@@ -19,6 +19,7 @@ import {
   OPERATIONS_KEYSPACE,
   RESOLUTIONS_KEYSPACE,
   SIGNALS_KEYSPACE,
+  STATES_KEYSPACE,
   type EntryKey,
 } from './keys';
 
@@ -30,6 +31,8 @@ export interface Operation {
 export class Journals {
   readonly headers: Keyspace<string, RunHeader>;
   readonly entries: Keyspace<EntryKey, Entry>;
+  /** States of format 1, which had no checkpoints. */
+  readonly states: Keyspace<string, unknown>;
   readonly drivers: Keyspace<string, DriverRecord>;
   readonly open: Keyspace<string, Uint8Array>;
   readonly signals: Keyspace<EntryKey, unknown>;
@@ -48,6 +51,7 @@ export class Journals {
     this.intents = pool.keyspace<string, OpenIntent>(INTENTS_KEYSPACE, { value: 'json' });
     this.entries = pool.keyspace<EntryKey, Entry>(JOURNAL_KEYSPACE, { key: entryKeyCodec });
     this.signals = pool.keyspace<EntryKey, unknown>(SIGNALS_KEYSPACE, { key: entryKeyCodec });
+    this.states = pool.keyspace<string, unknown>(STATES_KEYSPACE);
     this.open = pool.keyspace<string, Uint8Array>(OPEN_KEYSPACE, { value: 'bytes' });
     this.resolutions = pool.keyspace<string, ResolutionRecord>(RESOLUTIONS_KEYSPACE);
     this.operations = pool.keyspace<string, Operation>(OPERATIONS_KEYSPACE, { value: 'json' });

@@ -10,6 +10,8 @@ import type { Codec, RangeOptions } from '../types';
 
 export const HEADERS_KEYSPACE = 'holdfast.runs';
 export const JOURNAL_KEYSPACE = 'holdfast.journal';
+/** Only written by format 1. */
+export const STATES_KEYSPACE = 'holdfast.states';
 /** Who drives each run. */
 export const DRIVERS_KEYSPACE = 'holdfast.drivers';
 /** Until when each holder of leases is taken to be alive. */

@@ -1,13 +1,13 @@
 /** Runs seen from outside, and handing abandoned ones to whoever is alive. Looking changes nothing. */
 import { HoldfastError, typeError } from '../errors';
 import { booleanOption, limitOption, optionsObject } from '../options';
-import type { ClaimOptions, RunInfo, RunsOptions } from '../run-types';
+import type { ClaimOptions, RunInfo, RunsOptions } from './types';
 import type { PoolCore } from '../types';
 import type { RunHeader } from './entries';
 import { Holder } from './holder';
 import { Journals } from './journals';
 import { checkRunId } from './keys';
-import { checkFormat, openRun } from './open';
+import { checkFormat, firstForm, openRun } from './open';
 import type { DurableRun } from './run';
 import { isDue } from './waits';
 
@@ -104,6 +104,8 @@ function isDriven(journals: Journals, id: string): boolean {
 }
 
 function infoOf(journals: Journals, id: string, header: RunHeader): RunInfo {
+  const first = firstForm(journals, id, header);
+  if (first) return { id, driven: false, fencingToken: first.before.token, waits: [], ...seen(first.header) };
   checkFormat(id, header);
   const driver = journals.drivers.get(id);
   return {
@@ -116,4 +118,8 @@ function infoOf(journals: Journals, id: string, header: RunHeader): RunInfo {
     ...(header.parent !== undefined && { parent: header.parent }),
     waits: header.waits ?? [],
   };
+}
+
+function seen({ status, began }: RunHeader): Pick<RunInfo, 'status' | 'began'> {
+  return { status, began };
 }

@@ -6,7 +6,7 @@
  */
 import { PoolBatch } from '../batch';
 import { HoldfastError } from '../errors';
-import type { AppliedOnce } from '../run-types';
+import type { AppliedOnce } from './types';
 import type { Batch, PoolCore } from '../types';
 import { Journals, type Operation } from './journals';
 import { checkOperationId } from './keys';

@@ -9,10 +9,16 @@ import { randomBytes } from 'node:crypto';
 
 import { HoldfastError } from '../errors';
 import { optionsObject } from '../options';
-import type { Run, RunOptions } from '../run-types';
+import type { Run, RunOptions } from './types';
 import type { Batch, CommitReceipt, PoolCore } from '../types';
 import { divergedError, isSame, show } from './diverged';
-import { RUN_FORMAT, type DriverRecord, type RunHeader, type StartEntry } from './entries';
+import {
+  RUN_FORMAT,
+  type DriverRecord,
+  type FirstHeader,
+  type RunHeader,
+  type StartEntry,
+} from './entries';
 import { Holder } from './holder';
 import { checkHooks } from './hooks';
 import { Journals } from './journals';
@@ -28,6 +34,8 @@ const nothing = new Uint8Array();
 interface Found {
   readonly header: RunHeader;
   readonly before: DriverRecord;
+  /** The header as it is stored, where that is of format 1 and there is no driver record. */
+  readonly stored?: RunHeader;
 }
 
 type Commit = (fill: (batch: Batch) => void) => Promise<CommitReceipt>;
@@ -69,10 +77,21 @@ function lookUp(journals: Journals, id: string): Found | undefined {
   const driver = journals.drivers.get(id);
   const header = journals.headers.get(id);
   if (!header) return undefined;
+  const first = firstForm(journals, id, header);
+  if (first) return first;
   checkFormat(id, header);
   const before = driver ?? journals.drivers.get(id);
   if (!before) throw brokenError(id, 'no driver record beside it');
   return { header, before };
+}
+
+/** A run of format 1, seen as one of this format. */
+export function firstForm(journals: Journals, id: string, header: RunHeader): Found | undefined {
+  if (header.format !== 1) return undefined;
+  const { status, driver } = header as unknown as FirstHeader;
+  const began = journals.first(id)?.at ?? 0;
+  const now: RunHeader = { format: RUN_FORMAT, status, began };
+  return { header: now, before: { token: driver, holder: '' }, stored: header };
 }
 
 function checkOptions(given: RunOptions | undefined): RunOptions {
@@ -124,7 +143,7 @@ async function begin(
 async function goOn(
   journals: Journals,
   id: string,
-  { header, before }: Found,
+  { header, before, stored }: Found,
   options: RunOptions,
 ): Promise<DurableRun> {
   const start = journals.first(id);
@@ -139,7 +158,7 @@ async function goOn(
     const parts = { ...ofDriver(journals, options, before), result: end.result };
     return new DurableRun({ ...run, ...parts, kept: nothingKept(0) });
   }
-  const driver = await takeOver(journals, id, header, before);
+  const driver = await takeOver(journals, id, { header, before, stored });
   try {
     // Read only now: since that commit nobody else can add to the journal.
     const kept = gatherAll((run) => journals.read(run), id);
@@ -157,16 +176,19 @@ async function goOn(
 async function takeOver(
   journals: Journals,
   id: string,
-  header: RunHeader,
-  before: DriverRecord,
+  { header, before, stored }: Found,
 ) {
-  const { pool, drivers, headers } = journals;
+  const { pool, drivers, headers, open } = journals;
   const holder = Holder.of(pool);
   if (holder.isAlive(before, id)) throw activeError(id);
   const record: DriverRecord = { token: before.token + 1, holder: holder.id };
   const { waits: _waits, ...rest } = header;
   const batch = pool.batch();
-  batch.requireEqual(drivers, id, before).put(drivers, id, record);
+  if (stored) {
+    batch.requireEqual(headers, id, stored).requireAbsent(drivers, id);
+    batch.put(headers, id, header).put(open, id, nothing);
+  } else batch.requireEqual(drivers, id, before);
+  batch.put(drivers, id, record);
   // What a run waits for is said again when its code asks again.
   if (header.status === 'waiting') batch.put(headers, id, { ...rest, status: 'running' });
   holder.vouch(batch);

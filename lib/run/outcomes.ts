@@ -5,7 +5,7 @@
  * becomes a receipt, or another attempt, when the run is driven again; only a driver writes into a journal.
  */
 import { HoldfastError, typeError } from '../errors';
-import type { Resolution, UnknownOutcome } from '../run-types';
+import type { Resolution, UnknownOutcome } from './types';
 import type { CommitReceipt, PoolCore } from '../types';
 import { ring } from './bell';
 import { show } from './diverged';

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { abortedError, rangeError, typeError } from '../errors';
 import { signalOption } from '../options';
-import type { RetryOptions, ToolContext, ToolOptions } from '../run-types';
+import type { RetryOptions, ToolContext, ToolOptions } from './types';
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 

@@ -6,7 +6,7 @@
  * is what this process was told how to: on continuation the code calls its tools again, which costs nothing, and with them
  * gives their compensations.
  */
-import type { ToolOptions } from '../run-types';
+import type { ToolOptions } from './types';
 import { identityOfUndo } from './identity';
 import type { Kept, KeptTool } from './kept';
 import { limitsOf } from './retry';

@@ -15,7 +15,7 @@ import type {
   ToolOptions,
   ToolSafety,
   WaitOptions,
-} from '../run-types';
+} from './types';
 import { CheckpointStore, type CheckpointInfo, type Difference, type PruneOptions, type PruneReport } from '../checkpoint/index';
 import type { CommitReceipt, PoolCore } from '../types';
 import { Checkpoints, forkRun, ownerOf } from './checkpoints';

@@ -8,9 +8,9 @@
  * commits, so that unknown outcomes are found without reading journals.
  */
 import { abortedError, HoldfastError, typeError } from '../errors';
-import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from '../run-types';
+import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from './types';
 import type { Batch } from '../types';
-import { divergedError, show } from './diverged';
+import { divergedError, isSame, show } from './diverged';
 import type { OpenIntent, ReceiptEntry } from './entries';
 import { hashOf } from './hash';
 import type { KeptTool } from './kept';
@@ -56,7 +56,8 @@ export async function callTool<A, R>(
 ): Promise<Called<R>> {
   const hash = hashOf(call.args);
   if (!kept) return begin(writer, uid, call, hash);
-  if (kept.entry.hash !== hash) {
+  const { hash: before } = kept.entry;
+  if (before === undefined ? !isSame(kept.entry.args, call.args) : before !== hash) {
     const what = `call ${call.occurrence} of tool ${JSON.stringify(call.name)}`;
     throw divergedError(call.run, what, show(kept.entry.args), show(call.args));
   }
@@ -128,7 +129,9 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
       const never = saysNeverHappened(error);
       await recordFailure(way, attempt, performance.now() - begun, never, error);
       const failed = attempt - first + 1;
-      if (failed >= call.limits.attempts || call.limits.signal?.aborted) throw error;
+      if (failed >= call.limits.attempts) throw error;
+      const { signal } = call.limits;
+      if (signal?.aborted) throw isAborted(error) ? error : abortedError(signal, whatOf(call));
       if (call.safety === 'effect' && !never) {
         const answer = await ask(way);
         if (answer === 'unknown') throw error;
@@ -236,6 +239,10 @@ async function recordFailure<A, R>(
     // that can't commit, or a driver that was replaced, says so at the next step.
     if (!(commitError instanceof HoldfastError)) throw commitError;
   }
+}
+
+function isAborted(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_ABORTED';
 }
 
 function saysNeverHappened(error: unknown): boolean {

@@ -6,7 +6,7 @@
  * the removal of the pending one. A crash before it leaves the signal for the next driver.
  */
 import { HoldfastError } from '../errors';
-import type { Wait } from '../run-types';
+import type { Wait } from './types';
 import { news } from './bell';
 import type { SignalEntry, WaitEntry } from './entries';
 import type { Journals } from './journals';

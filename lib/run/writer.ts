@@ -6,7 +6,7 @@
  * of the commit, so a driver that was replaced, however long ago, records nothing and is told ERR_HOLDFAST_FENCED.
  */
 import { HoldfastError } from '../errors';
-import type { Wait } from '../run-types';
+import type { Wait } from './types';
 import type { Batch, CommitDurability, CommitReceipt } from '../types';
 import { ring } from './bell';
 import type { DriverRecord, Entry, RunHeader } from './entries';

@@ -59,6 +59,9 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const st
     }
     if (progress) progress(std::min(1.0, static_cast<double>(report.entries) / static_cast<double>(total)));
   }
+  check_log(&report, aborted);
+  if (aborted()) return Status(Code::kAborted, "the check was aborted");
+  HOLDFAST_TRY(sound());  // zeros in place of a page that failed are not damage of the pool
   if (progress) progress(1.0);
   return report;
 }

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "base/test_hooks.h"
+#include "base/test_points.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -81,6 +82,7 @@ Status PoolImpl::clean_segment(const LogSegment& victim) {
     now->damaged = true;  // what cannot be read cannot be carried: the segment stays, and check() names the place
     return {};
   }
+  HOLDFAST_POINT("clean.before_retire");
   now->retired = true;
   graveyard_.bury(victim.segment, freezes_ + 1, index_.next_serial());
   segments_cleaned_.fetch_add(1, std::memory_order_relaxed);
@@ -104,7 +106,9 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
       if (same || planted(PlantedBug::kMoveNotCompared)) still.add_encoded(raw, origin.bytes());
     }
     if (still.count() > 0) {
+      HOLDFAST_POINT("clean.before_move");
       HOLDFAST_TRY(append_record(&still, FrameKind::kMove, Purpose::kCleaner));
+      HOLDFAST_POINT("clean.after_move");
       appended_epoch_.store(epoch_, std::memory_order_release);
       if (fence_at_once_) HOLDFAST_TRY(barrier_now());
       bytes_moved_.fetch_add(still.bytes(), std::memory_order_relaxed);

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "base/test_hooks.h"
+#include "base/test_points.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -100,7 +101,7 @@ uint64_t PoolImpl::reserve_bytes() const { return 2 * log_segment_bytes() + fold
 // At least `room` bytes of operations will fit into the segment; it is shorter than usual where free space is in small pieces.
 Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
   const uint64_t want = log_segment_bytes();
-  const uint64_t least = std::max(LogWriter::segment_for(room), kShortestLogSegment);
+  const uint64_t least = std::max(LogWriter::segment_for(room), std::min(kShortestLogSegment, want));
   // Users leave room for the cleaner, deletions less, the cleaner only what the next fold needs.
   const uint64_t needed = fold_reserve() + (purpose == Purpose::kUser     ? 3 * want
                                             : purpose == Purpose::kDelete ? want + least
@@ -168,6 +169,7 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
     placed = log_.write(record, stamp, &placements_);
   } else if (fresh.size() == 1 && record->bytes() <= LogWriter::room_of(fresh[0].bytes)) {
     const Segment next = fresh[0];
+    HOLDFAST_POINT("log.before_link");
     segments_.add(next, log_.next_sequence());
     taken = 1;
     placed = log_.link_to(next, epoch_, std::min(stamp.durable_epoch, epoch_));
@@ -308,6 +310,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
     arm_eventual();
     return Receipt{epoch};
   }
+  HOLDFAST_POINT("commit.before_barrier");
   if (fence_at_once_) HOLDFAST_TRY(barrier_now());
   guard.unlock();
   if (due) wake_maintenance();

@@ -7,6 +7,7 @@
 // change, so they are read without a lock. Only deaths are counted under the append lock, a few hundred at a time.
 
 #include "base/test_hooks.h"
+#include "base/test_points.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -163,6 +164,7 @@ Status PoolImpl::write_fold_block(FoldBlock&& block) {
   const std::string bytes = block.encode();
   auto segment = medium_->allocate(SegmentKind::kFold, bytes.size(), bytes.size());
   if (!segment.is_ok()) return std::move(segment.status());
+  HOLDFAST_POINT("fold.before_block");
   Status placed;
   for (uint64_t at = 0; at < bytes.size() && placed.is_ok(); at += kMiB) {
     placed = medium_->append(segment->offset + at, bytes.data() + at, std::min<uint64_t>(kMiB, bytes.size() - at));
@@ -174,9 +176,11 @@ Status PoolImpl::write_fold_block(FoldBlock&& block) {
   root.fold_bytes = bytes.size();
   root.fold_checksum = checksum(bytes.data(), bytes.size());
   root.clean = 0;
+  HOLDFAST_POINT("fold.before_root");
   Status set = medium_->set_root(root.to_root());
   if (set.is_ok() && planted(PlantedBug::kRootBeforeFold)) set = medium_->barrier();
   if (!set.is_ok()) return fail(std::move(set));
+  HOLDFAST_POINT("fold.after_root");
   const Segment before = root_.fold;
   {
     std::lock_guard append(append_mutex_);
@@ -245,6 +249,7 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
     builder.abandon();
     return std::move(tables.status());
   }
+  HOLDFAST_POINT("merge.before_block");
   RunPtr merged = tables->empty() ? nullptr : std::make_shared<Run>(*medium_, std::move(*tables));
   std::vector<RunPtr> runs;
   for (const RunPtr& run : index_.view.runs) {
@@ -287,6 +292,7 @@ void PoolImpl::give_back() {
   const uint64_t fold = planted(PlantedBug::kReleasedBeforeFold) ? UINT64_MAX : durable_fold_;
   const uint64_t oldest = planted(PlantedBug::kReleasedUnderSnapshot) ? UINT64_MAX : index_.oldest_serial();
   for (const Segment& segment : graveyard_.exhume(fold, oldest)) {
+    HOLDFAST_POINT("segment.before_release");
     segments_.remove(segment.offset);
     if (!planted(PlantedBug::kNeverReleased)) medium_->release(segment);
   }

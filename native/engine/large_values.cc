@@ -4,6 +4,7 @@
 // What a crash leaves before the record: segments that nothing refers to, which are free at the next open.
 
 #include "base/test_hooks.h"
+#include "base/test_points.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -54,6 +55,7 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std
     record->add_encoded(operation, bytes);
     at += bytes;
   }
+  HOLDFAST_POINT("large.before_barrier");
   Status done = planted(PlantedBug::kLargeBarrierLeftOut) ? Status() : medium_->barrier();
   reach(TestPoint::kLargePlaced);
   return done.is_ok() ? Status() : fail(std::move(done));

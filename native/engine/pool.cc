@@ -3,6 +3,7 @@
 #include "engine/pool.h"
 
 #include "base/test_hooks.h"
+#include "base/test_points.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -83,6 +84,7 @@ Status PoolImpl::close() {
     closed_.store(true, std::memory_order_release);
   }
   answer_waiters(space_asked().first, false);
+  HOLDFAST_POINT("close.before_medium");
   medium_->close();
   return ended;
 }
@@ -98,6 +100,7 @@ Status PoolImpl::finish() {
   if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};
   RootWords root = root_;
   root.clean = 1;
+  HOLDFAST_POINT("close.before_clean_mark");
   return medium_->set_root(root.to_root());
 }
 

@@ -9,6 +9,7 @@
 //   maintenance.cc   the thread that decides when to fold, compact and clean
 //   reader.cc        snapshots, point reads, ranges
 //   check.cc         reads everything and says what is damaged
+//   check_log.cc     the part of it that no read would notice
 //
 // Locks, in the order they are taken: maintenance_mutex_ > append_mutex_ > index_.lock > the pins' mutex. barrier_mutex_ and
 // queue_mutex_ are leaves. No lock is held while user code runs, except index_.lock shared inside RangeIterator's `each`.
@@ -89,6 +90,8 @@ class PoolImpl final : public Pool {
   // ── for Reader, Snapshot and RangeIterator
   Status usable() const;     // kClosed, kFailed, or ok
   Status read_operation_at(Place place, Bytes key, OperationView* out) const;
+  Status sound() const;      // asked after bytes were read: kFailed if the mapping has failed meanwhile
+  Status blame(Status status) const;  // the same instead of `status`, or `status`
   IndexState& index() { return index_; }
   const Medium& medium() const { return *medium_; }
   Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive
@@ -106,6 +109,9 @@ class PoolImpl final : public Pool {
   Status read_fold(FoldBlock* block);
   Status begin_new_pool();
   Status replay();
+
+  // check_log.cc
+  void check_log(CheckReport* report, const std::function<bool()>& aborted);
 
   // commit.cc — under append_mutex_ unless said otherwise
   Status check_conditions(const Batch::Impl& batch);

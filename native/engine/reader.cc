@@ -33,6 +33,11 @@ Status PoolImpl::read_operation_at(Place place, Bytes key, OperationView* out) c
                                     " is damaged; holdfast check lists all damage");
 }
 
+// What was just read may have been zeros put in place of a page that failed: then that is the reason, whatever came of it.
+Status PoolImpl::sound() const { return medium_->failed() ? usable() : Status(); }
+
+Status PoolImpl::blame(Status status) const { return medium_->failed() ? usable() : std::move(status); }
+
 Reader::Reader(PoolImpl* pool, SnapshotPtr snapshot) : pool_(pool), snapshot_(std::move(snapshot)) {}
 
 Reader::Reader(Reader&& other) noexcept : pool_(other.pool_), snapshot_(std::move(other.snapshot_)) { other.pool_ = nullptr; }
@@ -53,8 +58,11 @@ Result<Reader> PoolImpl::read(const SnapshotPtr& snapshot) {
 Result<std::optional<FoundValue>> Reader::find(Bytes key) {
   const IndexView& view = snapshot_ ? snapshot_->view : pool_->index().view;
   auto place = view.find(key, snapshot_ ? snapshot_->pin.epoch : Overlay::kLatest);
-  if (!place.is_ok()) return std::move(place.status());
-  if (!place->has_value() || (*place)->is_deleted()) return std::optional<FoundValue>();
+  if (!place.is_ok()) return pool_->blame(std::move(place.status()));
+  if (!place->has_value() || (*place)->is_deleted()) {
+    HOLDFAST_TRY(pool_->sound());  // a page that failed reads as zeros, in which nothing is found
+    return std::optional<FoundValue>();
+  }
   return value_at(**place, key);
 }
 
@@ -79,9 +87,9 @@ Result<std::optional<FoundValue>> Reader::value_at(Place place, Bytes key) {
 Status Reader::copy(const FoundValue& value, uint8_t* to) {
   if (!value.large) {
     std::memcpy(to, value.inline_bytes, value.size);
-    return {};
+    return pool_->sound();
   }
-  if (snapshot_) return pool_->copy_large(value.description, to);
+  if (snapshot_) return pool_->blame(pool_->copy_large(value.description, to));
   // Copying may take long: pin what is read and let commits go on meanwhile.
   auto pinned = pool_->pin_locked();
   if (!pinned.is_ok()) return std::move(pinned.status());
@@ -89,7 +97,7 @@ Status Reader::copy(const FoundValue& value, uint8_t* to) {
   pool_->index().lock.unlock_shared();
   Status copied = pool_->copy_large(description, to);
   pool_->index().lock.lock_shared();
-  return copied;
+  return pool_->blame(std::move(copied));
 }
 
 namespace {
@@ -117,7 +125,7 @@ class RangeOver final : public RangeIterator {
       more = each(cursor->key(), **value, *reader);
       options_.reverse ? cursor->prev() : cursor->next();
     }
-    HOLDFAST_TRY(cursor->take_status());
+    HOLDFAST_TRY(snapshot_->pool->blame(cursor->take_status()));
     if (left_ == 0 || !cursor->valid() || !inside(cursor->key())) snapshot_ = nullptr;  // the end: let go
     return given;
   }
@@ -174,7 +182,7 @@ Result<uint64_t> PoolImpl::count(const RangeOptions& options, const SnapshotPtr&
       counted++;
       cursor->next();
     }
-    HOLDFAST_TRY(cursor->take_status());
+    HOLDFAST_TRY(blame(cursor->take_status()));
     if (!cursor->valid() || cursor->key() >= options.high) return counted;
     from.assign(cursor->key().data(), cursor->key().size());
   }

@@ -8,6 +8,7 @@
 // lies a valid one that was written when the invalid one's epoch was already durable, an acknowledged record is damaged: kCorrupt.
 
 #include "base/test_hooks.h"
+#include "base/test_points.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -28,10 +29,17 @@ class Tail {
     mark();
   }
 
+  // Is the place where the fold says that the tail begins one where it can begin?
+  Status begins_well() const {
+    if (segment_.bytes == 0) return Status(Code::kCorrupt, "the fold names a log segment it does not list");
+    if (position_ >= segment_.offset && position_ <= segment_.end() && position_ % kFrameAlign == 0) return {};
+    return Status(Code::kCorrupt, "the fold says that the log goes on at offset " + std::to_string(position_) +
+                                      ", which is outside of its log segment");
+  }
+
   // Calls `each(frame)` for every frame of a whole record, in order, and `linked(segment, sequence)` for each new segment.
   template <typename Each, typename Linked>
   Status walk(Each&& each, Linked&& linked) {
-    if (segment_.bytes == 0) return Status(Code::kCorrupt, "the fold names a log segment it does not list");
     std::vector<FrameView> parts;
     std::vector<std::pair<Segment, uint64_t>> links;
     while (true) {
@@ -163,6 +171,7 @@ Status PoolImpl::replay() {
 
   const LogReader reader(*medium_, secret_);
   Tail tail(reader, folded_);
+  HOLDFAST_TRY(tail.begins_well());
   epoch_ = folded_.epoch;
   if (!root_.clean) {
     HOLDFAST_TRY(tail.walk(
@@ -191,12 +200,15 @@ Status PoolImpl::replay() {
   visible_epoch_ = epoch_;
   appended_epoch_ = epoch_;
   durable_epoch_ = epoch_;
+  HOLDFAST_POINT("open.before_adopt");
   HOLDFAST_TRY(medium_->adopt(held));
+  HOLDFAST_POINT("open.before_root");
 
   root_.incarnation++;
   root_.clean = 0;
   log_.resume(tail.head(), tail.sequence(), tail.position(), tail.position() == tail.head().offset, root_.incarnation);
   Status set = medium_->set_root(root_.to_root());
+  HOLDFAST_POINT("open.after_root");
   return set.is_ok() ? Status() : fail(std::move(set));
 }
 

@@ -1,7 +1,7 @@
 // What one commit appends: a record. On the medium a record is one frame, or several where it does not fit into what is left
 // of a segment; a frame is a 64-byte header and its operations. docs/format.md describes the same in prose.
 //
-//   segment:   | segment header 64 | frame | frame | … | link frame | (rest never read) |
+//   segment:   | segment header 64 | frame | frame | … | link frame | (rest never read) | copy of the link frame |
 //   frame:     | frame header 64 | operation | operation | … | zeros up to a multiple of 64 |
 //   operation: | operation header 16 | key | value | zeros up to a multiple of 8 |
 //
@@ -73,7 +73,10 @@ struct LinkTarget {
   uint64_t checksum = 0;  // of the three above
 };
 static_assert(sizeof(LinkTarget) == 32);
-constexpr uint64_t kLinkFrameBytes = 128;  // kept free at the end of every log segment
+constexpr uint64_t kLinkFrameBytes = 128;
+// Kept free at the end of every log segment: for the link frame, and for its copy in the segment's last 128 bytes. By the copy
+// the log can be followed past a link that is damaged, and so be told from a log that ends there.
+constexpr uint64_t kLinkRoomBytes = 2 * kLinkFrameBytes;
 
 struct SegmentHeader {
   static constexpr uint32_t kMagic = 0x31534648;  // "HFS1"

@@ -86,15 +86,46 @@ bool LogReader::read_link(const FrameView& frame, LinkTarget* out) const {
   return out->offset % 4096 == 0 && out->bytes >= 4096 && out->offset + out->bytes > out->offset;
 }
 
-bool LogReader::proves_durable(const Segment& segment, uint64_t sequence, uint64_t offset, uint64_t epoch,
-                               uint32_t incarnation) const {
+bool LogReader::link_at(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation,
+                        LinkTarget* out) const {
   FrameView frame;
-  for (uint64_t at = offset + kFrameAlign; at + sizeof(FrameHeader) <= segment.end(); at += kFrameAlign) {
-    if (at + sizeof(FrameHeader) > medium_.view_end()) return false;
-    const auto header = load<FrameHeader>(medium_.view() + at);
-    if (header.magic != FrameHeader::kMagic || header.epoch < epoch || header.incarnation < incarnation) continue;
-    if (!read_frame(segment, sequence, at, &frame)) continue;
-    if (frame.header.epoch - frame.header.behind >= epoch) return true;
+  if (!read_frame(segment, sequence, offset, &frame)) return false;
+  if (frame.header.kind != static_cast<uint16_t>(FrameKind::kLink) || frame.header.incarnation < incarnation) return false;
+  return read_link(frame, out) && out->sequence == sequence + 1;
+}
+
+bool LogReader::find_link(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation,
+                          LinkTarget* out) const {
+  if (segment.bytes >= kLinkRoomBytes && link_at(segment, sequence, segment.end() - kLinkFrameBytes, incarnation, out)) return true;
+  for (uint64_t at = offset; at + kLinkFrameBytes <= segment.end() && at + kLinkFrameBytes <= medium_.view_end(); at += kFrameAlign) {
+    if (load<uint32_t>(medium_.view() + at) == FrameHeader::kMagic && link_at(segment, sequence, at, incarnation, out)) return true;
+  }
+  return false;
+}
+
+// Sequences rise by one with each segment and seed its checksums, so a chain of links cannot run in a circle for long.
+bool LogReader::proves_durable(const Segment& first, uint64_t first_sequence, uint64_t offset, uint64_t epoch,
+                               uint32_t incarnation) const {
+  constexpr int kMostSegments = 4096;
+  Segment segment = first;
+  uint64_t sequence = first_sequence;
+  uint64_t from = offset + kFrameAlign;
+  for (int hops = 0; hops < kMostSegments; hops++) {
+    FrameView frame;
+    for (uint64_t at = from; at + sizeof(FrameHeader) <= segment.end(); at += kFrameAlign) {
+      if (at + sizeof(FrameHeader) > medium_.view_end()) return false;
+      const auto header = load<FrameHeader>(medium_.view() + at);
+      if (header.magic != FrameHeader::kMagic || header.epoch < epoch || header.incarnation < incarnation) continue;
+      if (!read_frame(segment, sequence, at, &frame)) continue;
+      if (frame.header.epoch - frame.header.behind >= epoch) return true;
+    }
+    LinkTarget next;
+    if (!find_link(segment, sequence, offset, incarnation, &next)) return false;
+    segment = {next.offset, next.bytes};
+    if (segment.end() > medium_.view_end()) return false;
+    sequence = next.sequence;
+    from = segment.offset + sizeof(SegmentHeader);
+    offset = from;
   }
   return false;
 }

@@ -39,11 +39,15 @@ class LogReader {
   static bool follows(const FrameHeader& header, FrameExpectation* expected);
   // The target of a link frame; false if it is not one of this pool's possible segments.
   bool read_link(const FrameView& frame, LinkTarget* out) const;
-  // Is there, anywhere behind `offset` in the segment, a frame that proves that the record `epoch` had been
-  // durable? Then what stands at `offset` is damage, not a torn tail.
+  // Is there, anywhere behind `offset` in the segment or in those that the log went on in, a frame that proves that the
+  // record `epoch` had been durable? Then what stands at `offset` is damage, not a torn tail.
   bool proves_durable(const Segment& segment, uint64_t sequence, uint64_t offset, uint64_t epoch, uint32_t incarnation) const;
 
+  // Where the log goes on after `segment`: by its link frame at or behind `offset`, or by the copy at its end.
+  bool find_link(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation, LinkTarget* out) const;
+
  private:
+  bool link_at(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation, LinkTarget* out) const;
   const Medium& medium_;
   uint64_t secret_;
 };

@@ -14,13 +14,13 @@ void LogWriter::resume(const Segment& head, uint64_t sequence, uint64_t position
 }
 
 uint64_t LogWriter::room() const {
-  const uint64_t needed = (header_due_ ? sizeof(SegmentHeader) : 0) + kLinkFrameBytes + sizeof(FrameHeader);
+  const uint64_t needed = (header_due_ ? sizeof(SegmentHeader) : 0) + kLinkRoomBytes + sizeof(FrameHeader);
   const uint64_t left = head_.end() - position_;
   return left > needed ? left - needed : 0;
 }
 
 uint64_t LogWriter::room_of(uint64_t segment_bytes) {
-  return segment_bytes - sizeof(SegmentHeader) - kLinkFrameBytes - sizeof(FrameHeader);
+  return segment_bytes - sizeof(SegmentHeader) - kLinkRoomBytes - sizeof(FrameHeader);
 }
 
 void LogWriter::seal_frame(uint8_t* frame, uint64_t frame_bytes, uint32_t operations, uint64_t rolled, uint16_t flags,
@@ -129,6 +129,14 @@ Status LogWriter::link_to(const Segment& next, uint64_t epoch, uint64_t durable_
              {FrameKind::kLink, epoch, std::min(durable_epoch, epoch), 0});
   HOLDFAST_TRY(place(frame, sizeof frame));
   HOLDFAST_TRY(flush());  // what follows lies elsewhere
+  // The copy at the segment's end. It may land or not: it is read only where the link itself cannot be.
+  const uint64_t copy_at = head_.end() - kLinkFrameBytes;
+  if (position_ <= copy_at) {
+    position_ = copy_at;
+    seal_frame(frame, sizeof frame, 0, target.checksum, FrameHeader::kLastPart, 0,
+               {FrameKind::kLink, epoch, std::min(durable_epoch, epoch), 0});
+    HOLDFAST_TRY(medium_.append(copy_at, frame, sizeof frame));
+  }
   head_ = next;
   sequence_++;
   position_ = next.offset;

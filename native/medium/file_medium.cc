@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/test_points.h"
 #include "medium/pool_file.h"
 
 namespace holdfast {
@@ -59,6 +60,7 @@ Status FileMedium::map() {
                       "cannot map the pool " + path_ + " (" + std::to_string(window) + " bytes of address space)");
   }
   window_ = window;
+  guard_.watch(view_, window_);
   end_.store(end, std::memory_order_release);
   return {};
 }
@@ -66,17 +68,23 @@ Status FileMedium::map() {
 void FileMedium::close() {
   const State before = state_.exchange(State::kClosed);
   if (before == State::kClosed) return;
+  guard_.stop();
   if (view_) PosixFile::unmap(view_, window_);
   view_ = nullptr;
   // After a failed sync the kernel has marked the lost pages clean: a reopen would read them from the cache as if they
   // were on the disk. Not before the unmapping: a read through the mapping that the device refuses is a SIGBUS.
-  if (before == State::kFailed) file_.forget_cached();
+  if (before == State::kFailed || guard_.failed()) file_.forget_cached();
   end_.store(0, std::memory_order_release);
   file_.close();
 }
 
 Status FileMedium::refusal() const {
   if (state_.load() == State::kClosed) return Status(Code::kClosed, "the pool " + path_ + " is closed");
+  if (guard_.failed()) {
+    return Status(Code::kFailed, "the mapping of the pool " + path_ + " failed at byte " +
+                                     std::to_string(guard_.failed_at()) + " (the file was truncated by somebody, or its "
+                                     "disk has an error): close it, repair what is wrong, open it again");
+  }
   return Status(Code::kFailed,
                 "the pool " + path_ + " has failed earlier (a write or sync went wrong): close it and open it again");
 }
@@ -128,6 +136,8 @@ Status FileMedium::barrier() {
 
 // The slot that does not hold the current root is written, then synced. Crash before the sync has ended: that slot is
 // old, new or torn; if it is new it has the larger sequence and is the root, else the other slot still is.
+// Then the old slot is given the same root, and needs no sync: whatever becomes of it, the new one is durable, and it is
+// the next to be written. So a byte damaged in one slot later never brings back a root whose segments are given away.
 Status FileMedium::set_root(const Root& root) {
   const std::lock_guard<std::mutex> one_at_a_time(root_mutex_);
   if (!usable()) [[unlikely]]
@@ -139,9 +149,25 @@ Status FileMedium::set_root(const Root& root) {
   counters_.writes.fetch_add(writes, std::memory_order_relaxed);
   if (error != 0) return fail("writing the root", error);
   HOLDFAST_TRY(sync());
+  const RootSlot copy = make_root_slot(next.root, next.sequence, root_.slot, secret_);
+  if (const int failed = file_.write_at(kRootSlotOffsets[root_.slot], &copy, sizeof copy, &writes)) {
+    return fail("writing the root's copy", failed);
+  }
   root_ = next;
   counters_.roots.fetch_add(1, std::memory_order_relaxed);
   return {};
+}
+
+// From the file, not through the mapping: a page that cannot be read is an error here, not a signal.
+void FileMedium::check(const std::function<void(const std::string& damage)>& report) const {
+  const std::lock_guard<std::mutex> no_root_changes(root_mutex_);
+  std::string head(kSegmentsOffset, '\0');
+  size_t got = 0;
+  if (const int error = file_.read_at(0, head.data(), head.size(), &got)) {
+    return report(file_error(error, "the pool's first pages cannot be read").message());
+  }
+  head.resize(got);
+  for (const std::string& damage : front_damages(head, secret_)) report(damage);
 }
 
 Status FileMedium::adopt(const std::vector<Segment>& held) {
@@ -220,6 +246,7 @@ int FileMedium::extend_file(uint64_t new_end) {
   // Asked first, since a fallocate that cannot succeed fills the disk to the brim before it says so.
   FileSystemFacts disk;
   if (file_.file_system(&disk) == 0 && disk.free_bytes < new_end - end) return ENOSPC;
+  HOLDFAST_POINT("file.before_growth");
   int error = file_.reserve(end, new_end - end);
   if (error == EOPNOTSUPP) {
     uint64_t writes = 0;

@@ -16,6 +16,7 @@
 
 #include "format/layout.h"
 #include "medium/extent_allocator.h"
+#include "medium/mapping_guard.h"
 #include "medium/open_medium.h"
 #include "medium/place_facts.h"
 #include "medium/posix_file.h"
@@ -46,7 +47,8 @@ class FileMedium final : public Medium {
   Status set_root(const Root& root) override;
   const uint8_t* view() const override { return view_; }
   uint64_t view_end() const override { return end_.load(std::memory_order_acquire); }
-  bool failed() const override { return state_.load(std::memory_order_acquire) == State::kFailed; }
+  bool failed() const override { return state_.load(std::memory_order_acquire) == State::kFailed || guard_.failed(); }
+  void check(const std::function<void(const std::string& damage)>& report) const override;
   const MediumInfo& info() const override { return info_; }
   MediumSpace space() const override;
   void close() override;
@@ -56,7 +58,7 @@ class FileMedium final : public Medium {
 
   FileMedium(PosixFile file, const std::string& path, const Superblock& superblock, const ChosenRoot& root);
   Status map();
-  bool usable() const { return state_.load(std::memory_order_relaxed) == State::kOpen; }
+  bool usable() const { return state_.load(std::memory_order_relaxed) == State::kOpen && !guard_.failed(); }
   Status refusal() const;
   Status fail(const std::string& what, int error);
   Status sync();
@@ -72,6 +74,7 @@ class FileMedium final : public Medium {
   MediumInfo info_;
   PosixFile file_;
   const uint8_t* view_ = nullptr;
+  MappingGuard guard_;   // over the window
   uint64_t window_ = 0;  // bytes mapped; the file never becomes larger
   std::atomic<State> state_{State::kOpen};
   std::atomic<uint64_t> end_{0};  // of the file, in whole units
@@ -83,7 +86,7 @@ class FileMedium final : public Medium {
   // could be told success before the first has marked the pool failed. (Parallel syncs do not merge in the kernel
   // anyway.)
   std::mutex sync_mutex_;
-  std::mutex root_mutex_;
+  mutable std::mutex root_mutex_;
   ChosenRoot root_;
 };
 

@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -109,6 +110,9 @@ class Medium {
 
   // Has the mapping or the device failed underneath us (SIGBUS, failed sync)? Cheap; asked before each acknowledgement.
   virtual bool failed() const = 0;
+
+  // Says what is damaged of the medium's own pages although it is kept twice and so not missed.
+  virtual void check(const std::function<void(const std::string& damage)>&) const {}
 
   virtual const MediumInfo& info() const = 0;
   virtual MediumSpace space() const = 0;

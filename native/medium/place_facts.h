@@ -31,8 +31,8 @@ Status accept_place(const FilePlace& place, DurabilityClass at_least, const std:
 // the mapped bytes are the persistent memory itself: a proof, unlike the statx attribute.
 Result<bool> map_sync_works(const std::string& folder);
 bool is_device_dax(const std::string& path);
-// Of a device dax: the pages in which alone it can be mapped (usually 2 MiB), its size (0: not known), and whether it is an
-// NVDIMM's; other fast or far memory can be such a device too, and forgets.
+// Of a device dax: the pages in which alone it can be mapped (usually 2 MiB), its size (0: not known), and whether it is
+// an NVDIMM's; other fast or far memory can be such a device too, and forgets.
 uint64_t device_dax_page_bytes(const FileFacts& facts);
 uint64_t device_dax_size(const FileFacts& facts);
 bool device_dax_is_persistent(const FileFacts& facts);

@@ -1,4 +1,4 @@
-// Lets a child process open a copy-on-write view of a pool that was not closed cleanly, before we open it ourselves.
+// Lets a child process open a copy-on-write view of a pool before we open it ourselves.
 // libpmemobj does not survive damage: of 700 damaged pools it died on 119 and hung on one. What dies, hangs or is
 // refused there is kCorrupt here. The child runs recovery, walks, allocates, frees and closes; nothing of it reaches
 // the pool.

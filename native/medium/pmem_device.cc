@@ -1,5 +1,6 @@
 #include "medium/pmem_device.h"
 
+#include "base/test_points.h"
 #include "medium/pmem_wrap.h"
 
 namespace holdfast {
@@ -13,6 +14,7 @@ PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& 
       heap_(pool),
       root_(front.root.root),
       root_sequence_(front.root.sequence) {
+  guard_.watch(base_, pool_bytes_);
   info_.name = "pmem";
   info_.durability = durability.durability;
   info_.durability_reason = durability.reason;
@@ -23,6 +25,10 @@ PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& 
 }
 
 Status PmemMedium::refusal() const {
+  if (guard_.failed()) {
+    return Status(Code::kFailed, "the pool's memory failed at byte " + std::to_string(guard_.failed_at()) +
+                                     " (truncated by somebody, or a media error): end the process, check the medium, open it again");
+  }
   if (closed_.load(std::memory_order_relaxed)) return Status(Code::kClosed, "the pool was closed");
   return Status(Code::kFailed, "the pool has failed and refuses all work until it is opened again");
 }
@@ -34,16 +40,20 @@ Status PmemMedium::fail(const std::string& what) {
 
 Result<Segment> PmemMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) {
   if (failed()) return refusal();
+  const MappingGuard::InsideLibrary inside;
   return heap_.allocate(kind, min_bytes, want_bytes);
 }
 
 void PmemMedium::release(const Segment& segment) {
+  const MappingGuard::InsideLibrary inside;
   // Giving back what is not held means that the engine's books are wrong: stop before more is built on them.
   if (!failed() && !heap_.release(segment)) failed_.store(true, std::memory_order_relaxed);
 }
 
 Status PmemMedium::adopt(const std::vector<Segment>& held) {
-  return failed() ? refusal() : heap_.adopt(held);
+  if (failed()) return refusal();
+  const MappingGuard::InsideLibrary inside;
+  return heap_.adopt(held);
 }
 
 Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
@@ -62,6 +72,7 @@ Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
 Status PmemMedium::barrier() {
   if (failed()) return refusal();
   pmem_fence();
+  if (failed()) return fail("the pool's memory failed under the barrier; its outcome is unknown");
   counters_.barriers.fetch_add(1, std::memory_order_relaxed);
   return {};
 }
@@ -77,11 +88,13 @@ Status PmemMedium::set_root(const Root& root) {
     slots[copy] = make_root_slot(root, root_sequence_ + 1, copy, secret_);
     at[copy] = front_ + kRootSlotOffsets[copy];
   }
+  const MappingGuard::InsideLibrary inside;
   int error = pmemobj_tx_begin(pool_, nullptr, TX_PARAM_NONE);
   for (int copy = 0; copy < 2 && error == 0; ++copy) {
     error = pmemobj_tx_xadd_range_direct(at[copy], sizeof(RootSlot), POBJ_XADD_NO_ABORT);
     if (error != 0) pmemobj_tx_abort(error);
   }
+  HOLDFAST_POINT("pmem.inside_root");
   if (error == 0) {
     for (int copy = 0; copy < 2; ++copy) std::memcpy(at[copy], &slots[copy], sizeof(RootSlot));
     pmemobj_tx_commit();
@@ -95,7 +108,8 @@ Status PmemMedium::set_root(const Root& root) {
 }
 
 MediumSpace PmemMedium::space() const {
-  if (closed_.load(std::memory_order_relaxed)) return {};
+  if (closed_.load(std::memory_order_relaxed) || guard_.failed()) return {};
+  const MappingGuard::InsideLibrary inside;
   const PmemHeap::Space heap = heap_.space();
   return {heap.capacity, pool_bytes_, heap.free, heap.largest_free};
 }
@@ -103,10 +117,19 @@ MediumSpace PmemMedium::space() const {
 // Closed only if all went well: otherwise the next open begins with the check in a child.
 void PmemMedium::close() {
   if (closed_.exchange(true)) return;
+  // libpmemobj would read zeros for its own books while it closes: the mapping and its lock are left to the process's end.
+  if (guard_.failed()) {
+    failed_.store(true);
+    return;
+  }
   if (!failed_.exchange(true)) {  // whoever still calls is refused
     pmem_store_word(reinterpret_cast<uint64_t*>(front_ + kPmemUseMarkOffset), kPmemClosed);
   }
-  pmemobj_close(pool_);
+  {
+    const MappingGuard::InsideLibrary inside;
+    pmemobj_close(pool_);
+  }
+  guard_.stop();
 }
 
 }  // namespace holdfast

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "medium/mapping_guard.h"
 #include "medium/medium.h"
 #include "medium/pmem_front.h"
 #include "medium/pmem_heap.h"
@@ -32,7 +33,7 @@ class PmemMedium final : public Medium {
   Status set_root(const Root& root) override;
   const uint8_t* view() const override { return base_; }
   uint64_t view_end() const override { return pool_bytes_; }
-  bool failed() const override { return failed_.load(std::memory_order_relaxed); }
+  bool failed() const override { return failed_.load(std::memory_order_relaxed) || guard_.failed(); }
   const MediumInfo& info() const override { return info_; }
   MediumSpace space() const override;
   void close() override;
@@ -47,6 +48,7 @@ class PmemMedium final : public Medium {
   uint8_t* const front_;
   const uint64_t secret_;
   MediumInfo info_;
+  MappingGuard guard_;               // over the whole pool
   std::atomic<bool> failed_{false};  // or closed: one look on the way of every call
   std::atomic<bool> closed_{false};
   mutable PmemHeap heap_;

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <string>
 
+#include "base/test_points.h"
 #include "format/pmem_layout.h"
 
 namespace holdfast {
@@ -125,6 +126,7 @@ Result<Segment> PmemHeap::allocate(SegmentKind kind, uint64_t min_bytes, uint64_
                                        std::to_string(bytes_of_chunks(free_chunks_)) +
                                        " bytes free; delete something, or make a larger pool");
   }
+  HOLDFAST_POINT("pmem.before_publish");
   // One action and no other: libpmemobj needs no log for it.
   if (pmemobj_publish(pool_, &reservation->action, 1) != 0) {
     cancel(*reservation);

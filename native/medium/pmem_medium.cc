@@ -1,7 +1,7 @@
 // The medium on libpmemobj: opening and creating. See pmem_device.h for what an open one does.
 //
-// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability; after
-// an unclean end a child that opens a copy; only then libpmemobj in this process. Creating: under a temporary name,
+// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability;
+// a child that opens a copy; only then libpmemobj in this process. Creating: under a temporary name,
 // libpmemobj's structures, our front with the superblocks last, sync, rename without replacing, sync of the folder. A
 // crash before the rename leaves a temporary file and no pool. Device DAX has no names: there the superblocks, written
 // last, are what makes it a pool.
@@ -155,16 +155,16 @@ Result<PmemFront> front_again(PMEMobjpool* pool, const Found& found, const std::
                            found.front.offset, found.pool_bytes, path);
 }
 
-// After an unclean end. Where a child cannot look first the choice is to lose the pool to its owner or to trust
+// Where a child cannot look first the choice is to lose the pool to its owner or to trust
 // libpmemobj after a crash, which it is made for; what is lost is the protection against damage. Said aloud.
-Status check_unclean(const std::string& path, const FileFacts& facts, Found* found) {
+Status check_in_child(const std::string& path, const FileFacts& facts, Found* found) {
   const std::string program = pmem_probe_program();
   const char* why = facts.character_device ? "a device dax cannot be mapped copy-on-write"
                     : program.empty()      ? "holdfast_pmem_probe is not beside the addon"
                                            : nullptr;
   if (why == nullptr) return probe_pool_in_child(program, path, pmem_probe_limit_ms(found->pool_bytes));
   found->durability.reason +=
-      std::string("; opened after an unclean end without the check in a child process, because ") + why;
+      std::string("; opened without the check in a child process, because ") + why;
   return {};
 }
 
@@ -176,7 +176,8 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
     return Status(Code::kOutOfRange, "the pool " + path + " was made with size " + std::to_string(found.pool_bytes) +
                                          ", not " + std::to_string(options.size));
   }
-  if (!found.front.closed) HOLDFAST_TRY(check_unclean(path, facts, &found));
+  // After a clean end too: a byte may have been damaged since, and libpmemobj dies of it as readily.
+  HOLDFAST_TRY(check_in_child(path, facts, &found));
   PMEMobjpool* pool = pmemobj_open(path.c_str(), kPmemLayoutName);
   if (pool == nullptr) return open_error(path, errno);
   uint8_t* base = reinterpret_cast<uint8_t*>(pool);

@@ -3,8 +3,10 @@
 // or what libpmemobj said. It may die or hang on a damaged pool: that is what it is for. See pmem_child.h.
 #include <errno.h>
 #include <libpmemobj.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "format/pmem_layout.h"
 #include "medium/pmem_footers.h"
@@ -41,6 +43,8 @@ int main(int count, char** arguments) {
     fprintf(stderr, "usage: holdfast_pmem_probe <pool>\n");
     return 2;
   }
+  // Whoever asked may be killed meanwhile: nobody then needs the answer, but the next one needs the pool's lock.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   int on = 1;
   if (pmemobj_ctl_set(nullptr, "copy_on_write.at_open", &on) != 0) return refuse("cannot ask for copy-on-write");
   PMEMobjpool* pool = pmemobj_open(arguments[1], holdfast::kPmemLayoutName);

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "base/test_points.h"
+
 namespace holdfast {
 namespace {
 
@@ -96,6 +98,7 @@ void sweep_stale_temporaries(const std::string& path) {
 }
 
 Status publish_file(const std::string& temporary, const std::string& path) {
+  HOLDFAST_POINT("create.before_rename");
   const int error = rename_without_replacing(temporary, path);
   if (error == EEXIST) return Status(Code::kExists, path + " exists already");
   if (error != 0) return file_error(error, "cannot give the new pool its name " + path);

@@ -126,4 +126,22 @@ Result<ChosenRoot> choose_root(Bytes head, uint64_t secret, const std::string& w
   return chosen;
 }
 
+std::vector<std::string> front_damages(Bytes head, uint64_t secret) {
+  std::vector<std::string> damages;
+  for (int copy = 0; copy < 2; copy++) {
+    Superblock superblock;
+    if (verify(head, kSuperblockOffsets[copy], &superblock) != Validity::kValid) {
+      damages.push_back("the superblock at offset " + std::to_string(kSuperblockOffsets[copy]) + " is damaged, its other copy serves");
+    }
+  }
+  for (int number = 0; number < 2; number++) {
+    const uint64_t offset = kRootSlotOffsets[number];
+    const bool whole = has_root_magic(head, offset) &&
+                       load<RootSlot>(head.data() + offset).checksum ==
+                           root_checksum(load<RootSlot>(head.data() + offset), number, secret);
+    if (!whole) damages.push_back("the root slot at offset " + std::to_string(offset) + " is damaged, the other one serves");
+  }
+  return damages;
+}
+
 }  // namespace holdfast

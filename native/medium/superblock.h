@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "format/layout.h"
@@ -29,5 +30,8 @@ struct ChosenRoot {
 RootSlot make_root_slot(const Root& root, uint64_t sequence, int slot, uint64_t secret);
 // kCorrupt when neither slot is valid, or the pool ends before them.
 Result<ChosenRoot> choose_root(Bytes head, uint64_t secret, const std::string& where);
+
+// What of the doubled pages is damaged although the other copy serves; one sentence each.
+std::vector<std::string> front_damages(Bytes head, uint64_t secret);
 
 }  // namespace holdfast

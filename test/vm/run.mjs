@@ -9,7 +9,7 @@
 // HOLDFAST_VM_LANES=N     guests at once (default: 2, or 1 on one core)
 // HOLDFAST_VM=skip        skip this layer, and say so
 //
-// Last line: "N passed, N failed, N skipped". The same, per scenario, in build-vm/results.json. What a failed scenario's
+// Last line: "vm: N passed, N failed, N skipped". The same, per scenario, in build-vm/results.json. What a failed scenario's
 // guests wrote is kept in build-vm/logs/.
 import { execFile } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -144,8 +144,8 @@ function finish(results, skipped, begun) {
   const states = results.reduce((sum, result) => sum + result.states, 0);
   mkdirSync(cache, { recursive: true });
   writeFileSync(path.join(cache, 'results.json'), JSON.stringify({ passed, failed, skipped, states, scenarios: results }, null, 1));
-  console.log(`vm: ${states} states in ${Math.round((performance.now() - begun) / 1000)} s, seed ${seed}`);
-  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  console.log(`     ${states} states in ${Math.round((performance.now() - begun) / 1000)} s, seed ${seed}`);
+  console.log(`vm: ${passed} passed, ${failed} failed, ${skipped} skipped`);
   process.exitCode = failed > 0 ? 1 : 0;
 }
 

@@ -30,6 +30,9 @@ interface Line {
   readonly shadow: Shadow;
 }
 
+/** Of durable tools; see tool.ts. */
+export const TOOLS_KEYSPACE = 'holdfast.langgraph.tools';
+
 const rememberedLines = 128;
 const sliceOperations = 2048;
 
@@ -101,6 +104,7 @@ export class Threads {
     // The pages come last but one: a record without its pages is never seen.
     await this.#deleteAll(this.records, [thread]);
     await this.#deleteAll(this.writes, [thread]);
+    await this.#deleteAll(this.pool.keyspace<Texts, unknown>(TOOLS_KEYSPACE, { key: textsCodec }), [thread]);
     for (const each of families) await this.#parts.drop(each);
     if (this.#families.has(thread)) await this.#families.delete(thread);
   }

@@ -11,8 +11,10 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 
 import { HoldfastError, typeError } from '../../errors';
-import type { Keyspace, PoolCore, ProbeAnswer, ToolContext, ToolSafety } from '../../types';
+import type { ProbeAnswer, CallContext, ToolSafety } from '../../run/types';
+import type { Keyspace, PoolCore } from '../../types';
 import { optionalText, requiredText, textsCodec, type Texts } from './keys';
+import { TOOLS_KEYSPACE } from './threads';
 import type { Config } from './types';
 import { plain } from './values';
 
@@ -51,7 +53,7 @@ const underWay = new Set<string>();
 const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 
 export function durableTool<A, R>(
-  fn: (args: A, context: ToolContext) => R | Promise<R>,
+  fn: (args: A, context: CallContext) => R | Promise<R>,
   options: DurableToolOptions<R> = {},
 ): DurableTool<A, R> {
   const { safety = 'effect', probe, name = fn?.name } = options;
@@ -61,7 +63,7 @@ export function durableTool<A, R>(
   if (!name) throw typeError('durableTool: give the function a name, or name it in the options');
   return async (args, config) => {
     const pool = options.pool ?? poolOf(config, name);
-    const calls = pool.keyspace<Texts, Call>('holdfast.langgraph.tools', { key: textsCodec });
+    const calls = pool.keyspace<Texts, Call>(TOOLS_KEYSPACE, { key: textsCodec });
     const id = identityOf(config, name);
     // Tasks that run at once have identities of their own, so this is the same call twice.
     const busy = `${pool.path}\0${id.join('\0')}`;
@@ -87,7 +89,7 @@ interface Performing<R> {
 async function perform<A, R>(
   tool: Performing<R>,
   args: A,
-  fn: (args: A, context: ToolContext) => R | Promise<R>,
+  fn: (args: A, context: CallContext) => R | Promise<R>,
 ): Promise<R> {
   const { calls, id, name } = tool;
   const kept = calls.get(id);

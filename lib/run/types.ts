@@ -1,17 +1,21 @@
 /** The public vocabulary of durable runs: shapes only, no code. */
-import type { CheckpointInfo, Difference, PruneOptions, PruneReport } from './checkpoint/index';
-import type { CommitDurability, CommitReceipt, DurabilityClass } from './types';
+import type { CheckpointInfo, Difference, PruneOptions, PruneReport } from '../checkpoint/index';
+import type { CommitDurability, CommitReceipt, DurabilityClass } from '../types';
 
 export type ToolSafety = 'readOnly' | 'idempotent' | 'effect';
 
 /** What an opened run is. `finished` is for ever. */
 export type RunStatus = 'running' | 'finished';
 
-export interface ToolContext {
+/** What every call of an outside effect is told. */
+export interface CallContext {
   /** The same on every attempt at this call, in this and any later process. Hand it to the outside world. */
   readonly idempotencyKey: string;
   /** 1 for the first attempt. */
   readonly attempt: number;
+}
+
+export interface ToolContext extends CallContext {
   /** Rises whenever somebody else begins to drive the run. An outside that refuses lower ones is safe from stale drivers. */
   readonly fencingToken: number;
   /** Aborted by the call's `signal` and its `timeout`. */
@@ -269,4 +273,4 @@ export interface AppliedOnce {
   readonly class: DurabilityClass;
 }
 
-export type { CheckpointInfo, Difference, PruneOptions, PruneReport } from './checkpoint/index';
+export type { CheckpointInfo, Difference, PruneOptions, PruneReport } from '../checkpoint/index';

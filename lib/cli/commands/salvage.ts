@@ -1,0 +1,42 @@
+/** `holdfast salvage`: saves what is still valid in a damaged pool into a new one. */
+import type { Command } from 'commander';
+import pc from 'picocolors';
+
+import { salvage } from '../../index';
+import { bytesText, EXIT, Output } from '../output';
+import type { Finish } from '../program';
+
+const TRUSTED = {
+  index: 'the index is there: it says which versions are the newest',
+  log: 'the index is lost: the newest valid record of each key counts; deleted keys may have come again',
+  checksums: 'both superblocks are lost: whole operations count, in the order they claim',
+} as const;
+
+export function addSalvage(program: Command, finish: Finish): void {
+  program
+    .command('salvage <pool> <new-pool>')
+    .description('save every record of a damaged pool that is still valid into a new pool; exit code 1 if anything is lost')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nThe damaged pool is only read. The new pool must not exist.\n' +
+        '\nExample:\n  $ holdfast salvage ./agent.holdfast ./saved.holdfast',
+    )
+    .action(async (from: string, to: string, options: { json?: boolean }) => {
+      const output = new Output(options.json ?? false);
+      const bar = output.progress('saving {bar} {percentage}%', 100);
+      const report = await salvage(from, to, {
+        onProgress: (fraction) => bar.update(Math.floor(fraction * 100)),
+      }).finally(() => bar.stop());
+      const whole = report.lost === 0 && report.gaps.length === 0 && report.unconfirmed === 0;
+      output.value({ from, to, ...report });
+      for (const loss of report.losses) output.line(`${pc.red('lost')}  ${loss}`);
+      for (const gap of report.gaps) output.line(`${pc.red('gap')}   ${gap}`);
+      output.line(pc.dim(TRUSTED[report.source]));
+      output.line(
+        `${report.entries} entries saved (${bytesText(report.bytes)}), ${report.lost} lost, ` +
+          `${report.unconfirmed} perhaps not the newest: ${whole ? pc.green('whole') : pc.red('not whole')}`,
+      );
+      if (!whole) finish(EXIT.bad);
+    });
+}

@@ -1,0 +1,32 @@
+/** Saves what is still valid in a damaged pool into a new one; see native/engine/salvage.h for what is trusted when. */
+import { abortedError, typeError } from './errors';
+import { native } from './native-binding';
+import { checkPath, openOptions, optionsObject, signalOption } from './options';
+import type { OpenOptions, SalvageReport } from './types';
+
+export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'atLeast'> {
+  signal?: AbortSignal;
+  onProgress?: (fraction: number) => void;
+}
+
+/** The pool at `from` is only read, and must not be open. `to` must not exist. */
+export async function salvage(
+  from: string,
+  to: string,
+  given?: SalvageOptions,
+): Promise<SalvageReport> {
+  const { signal: givenSignal, onProgress, ...target } = optionsObject(given, 'salvage');
+  const signal = signalOption(givenSignal);
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw typeError('onProgress must be a function');
+  }
+  const request = openOptions(target);
+  if (signal?.aborted) throw abortedError(signal, 'The salvage');
+  const { promise, cancel } = native.salvage(checkPath(from), checkPath(to), request, onProgress ?? null);
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    return await promise;
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
+}

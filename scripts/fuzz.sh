@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# fuzz.sh [seconds]: libFuzzer on everything that reads a pool, from the corpus kept in test/fuzz/corpus. Needs clang and its fuzzer
+# library (Debian: clang-14 libclang-rt-14-dev); without them it is one skipped case. New inputs go to build-fuzz/corpus.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+seconds=${1:-20}
+summary() { printf '[doctest] test cases: 1 | %s passed | %s failed | %s skipped\n' "$1" "$2" "$3"; }
+clang=''
+for candidate in clang++ clang++-19 clang++-16 clang++-15 clang++-14; do
+  command -v "$candidate" >/dev/null && { clang=$candidate; break; }
+done
+probe=$(mktemp -d)
+printf 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long) { return 0; }\n' >"$probe/probe.cc"
+if [ -z "$clang" ] || ! "$clang" -fsanitize=fuzzer,address,undefined "$probe/probe.cc" -o "$probe/probe" >/dev/null 2>&1; then
+  rm -rf "$probe"
+  printf 'skipped: no clang++ with libFuzzer (Debian: clang-14 libclang-rt-14-dev)\n'
+  summary 0 0 1
+  exit 0
+fi
+rm -rf "$probe"
+mkdir -p build-fuzz/corpus
+if ! { cmake -S . -B build-fuzz -DCMAKE_CXX_COMPILER="$clang" -DHOLDFAST_WITH_PMEM=OFF \
+  && cmake --build build-fuzz -j "$(nproc 2>/dev/null || echo 1)" --target pool_fuzz; } >build-fuzz/log 2>&1; then
+  tail -n 40 build-fuzz/log
+  summary 0 1 0
+  exit 1
+fi
+build-fuzz/pool_fuzz -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -max_len=512 -print_final_stats=1 \
+  -artifact_prefix=build-fuzz/ build-fuzz/corpus test/fuzz/corpus >build-fuzz/run.log 2>&1
+code=$?
+grep -E 'stat::number_of_executed_units|stat::new_units_added' build-fuzz/run.log
+if [ "$code" -ne 0 ]; then
+  tail -n 60 build-fuzz/run.log
+  summary 0 1 0
+else
+  summary 1 0 0
+fi
+exit "$code"

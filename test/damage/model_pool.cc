@@ -1,0 +1,297 @@
+#include "model_pool.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include "base/bytes.h"
+#include "engine/pool.h"
+#include "format/large_value.h"
+#include "format/record.h"
+
+namespace holdfast::crash {
+
+namespace {
+
+[[noreturn]] void give_up(const std::string& why) {
+  std::fprintf(stderr, "model pool: %s\n", why.c_str());
+  std::exit(3);
+}
+
+void must(const Status& status, const char* what) {
+  if (!status.is_ok()) give_up(std::string(what) + ": " + status.message());
+}
+
+std::string key_of(uint32_t keyspace, const std::string& name) {
+  std::string key(4, '\0');
+  key[3] = static_cast<char>(keyspace);
+  return key + name;
+}
+
+PoolOptions options_for(bool pmem) {
+  PoolOptions options;
+  options.medium.choice = pmem ? MediumChoice::kPmem : MediumChoice::kFile;
+  options.medium.size = pmem ? 40 * kMiB : 0;
+  options.fold_operations = 1u << 30;  // folds happen where the shape wants them
+  return options;
+}
+
+struct Written {
+  std::string value;
+  uint64_t commit = 0;
+  std::vector<uint64_t> older;
+};
+std::vector<Range> places_of(Pool& pool, const std::string& key);
+
+class Builder {
+ public:
+  Builder(Pool& pool, uint64_t seed) : pool_(pool), random_(seed) {}
+
+  void commit(int puts) {
+    Batch batch;
+    std::vector<std::string> put;
+    for (int i = 0; i < puts; i++) {
+      const std::string key = key_of(1 + random_.below(3), "k" + std::to_string(random_.below(1500)));
+      const std::string value = value_for(key, ++version_, size());
+      must(batch.put(key, value), "put");
+      remember(key, value);
+      put.push_back(key);
+      if (random_.below(10) == 0) {
+        const std::string gone = key_of(1 + random_.below(3), "k" + std::to_string(random_.below(1500)));
+        must(batch.remove(gone), "remove");
+        content.erase(gone);
+      }
+    }
+    carry_out(batch, put, random_.below(4) != 0);
+  }
+
+  void put_one(const std::string& key, const std::string& value) {
+    Batch batch;
+    must(batch.put(key, value), "put");
+    remember(key, value);
+    carry_out(batch, {key}, true);
+  }
+
+  void large(int number, size_t bytes) {
+    const std::string key = key_of(2, "large/" + std::to_string(number));
+    put_one(key, value_for(key, ++version_, bytes));
+  }
+
+  std::map<std::string, Written> content;
+  std::vector<Commit> commits;
+
+ private:
+  void remember(const std::string& key, const std::string& value) {
+    Written& written = content[key];
+    written.older.push_back(hash_of(written.value));
+    written.value = value;
+    written.commit = commits.size();
+  }
+  void carry_out(Batch& batch, const std::vector<std::string>& put, bool durable) {
+    must(std::move(pool_.commit(batch, durable ? CommitMode::kDurable : CommitMode::kEventual).status()), "commit");
+    Commit& made = commits.emplace_back();
+    made.durable = durable;
+    for (const std::string& key : put) {
+      if (!content.count(key)) continue;
+      Range place = places_of(pool_, key)[0];
+      place.begin -= 64;
+      made.places.push_back(place);
+    }
+  }
+  size_t size() {
+    const uint64_t kind = random_.below(100);
+    return kind < 60 ? random_.below(120) : kind < 95 ? random_.below(2000) : kind < 99 ? random_.below(20000) : random_.below(200000);
+  }
+  Pool& pool_;
+  Random random_;
+  uint32_t version_ = 0;
+};
+
+std::vector<Range> places_of(Pool& pool, const std::string& key) {
+  auto reader = pool.read(nullptr);
+  if (!reader.is_ok()) give_up("read");
+  auto found = reader->find(key);
+  if (!found.is_ok() || !found->has_value()) give_up("a key is missing that was just put");
+  const FoundValue& value = **found;
+  const uint64_t stored = value.large ? value.description.size() : value.size;
+  std::vector<Range> places{{value.operation_offset, value.operation_offset + operation_bytes(key.size(), stored)}};
+  if (!value.large) return places;
+  const auto large = LargeValue::decode(value.description);
+  if (!large) give_up("a large value's description");
+  for (const LargePiece& piece : large->pieces) places.push_back({piece.segment.offset, piece.segment.offset + piece.used});
+  return places;
+}
+
+void save(const std::string& path, const Builder& builder, Pool& pool) {
+  std::ofstream out(path, std::ios::binary);
+  const auto word = [&](uint64_t n) { out.write(reinterpret_cast<const char*>(&n), 8); };
+  const auto text = [&](const std::string& s) {
+    word(s.size());
+    out.write(s.data(), static_cast<std::streamsize>(s.size()));
+  };
+  const auto all = [&](const std::vector<Range>& places) {
+    word(places.size());
+    for (const Range& place : places) word(place.begin), word(place.end);
+  };
+  word(builder.commits.size());
+  for (const Commit& commit : builder.commits) {
+    word(commit.durable);
+    all(commit.places);
+  }
+  word(builder.content.size());
+  for (const auto& [key, written] : builder.content) {
+    text(key);
+    text(written.value);
+    word(written.commit);
+    word(written.older.size());
+    for (const uint64_t hash : written.older) word(hash);
+    all(places_of(pool, key));
+  }
+  if (!out.good()) give_up("cannot write " + path);
+}
+
+void load(const std::string& path, ModelPool* made) {
+  std::ifstream in(path, std::ios::binary);
+  const auto word = [&] {
+    uint64_t n = 0;
+    in.read(reinterpret_cast<char*>(&n), 8);
+    return n;
+  };
+  const auto text = [&] {
+    std::string s(word(), '\0');
+    in.read(s.data(), static_cast<std::streamsize>(s.size()));
+    return s;
+  };
+  const auto places = [&](std::vector<Range>* out) {
+    for (uint64_t m = word(); m > 0 && in.good(); m--) {
+      const uint64_t begin = word();
+      out->push_back({begin, word()});
+    }
+  };
+  for (uint64_t n = word(); n > 0 && in.good(); n--) {
+    Commit& commit = made->commits.emplace_back();
+    commit.durable = word() != 0;
+    places(&commit.places);
+  }
+  for (uint64_t n = word(); n > 0 && in.good(); n--) {
+    Entry& entry = made->entries[text()];
+    entry.value = text();
+    entry.commit = word();
+    for (uint64_t m = word(); m > 0 && in.good(); m--) entry.older.push_back(word());
+    places(&entry.places);
+  }
+  if (!in.good()) give_up("cannot read " + path);
+}
+
+// Page by page, so that holes stay untouched.
+void read_file(const std::string& path, ModelPool* made) {
+  std::ifstream in(path, std::ios::binary);
+  in.seekg(0, std::ios::end);
+  made->image = Image(static_cast<size_t>(in.tellg()));
+  in.seekg(0);
+  static const char zeros[4096] = {};
+  char page[4096];
+  for (size_t at = 0; at < made->image.size(); at += sizeof page) {
+    in.read(page, sizeof page);
+    if (std::memcmp(page, zeros, sizeof page) == 0) continue;
+    std::memcpy(made->image.data() + at, page, sizeof page);
+    for (size_t line = 0; line < 64; line++) {
+      if (std::memcmp(page + line * 64, zeros, 64) != 0) made->used_lines.push_back(static_cast<uint32_t>(at / 64 + line));
+    }
+  }
+}
+
+[[noreturn]] void build(const std::string& path, bool pmem, Shape shape, uint64_t seed) {
+  auto opened = Pool::open(path, options_for(pmem));
+  if (!opened.is_ok()) give_up(opened.status().message());
+  std::shared_ptr<Pool> pool = *opened;
+  Builder builder(*pool, seed);
+  const int rounds = shape == Shape::kTail ? 1 : 3;
+  for (int round = 0; round < rounds; round++) {
+    for (int i = 0; i < 150; i++) builder.commit(1 + i % 6);
+    builder.large(round, 300000 + 400000 * static_cast<size_t>(round));
+    if (shape != Shape::kTail) must(pool->fold(), "fold");
+  }
+  for (int i = 0; i < 60; i++) builder.commit(1);
+  must(pool->settle(), "settle");
+  builder.put_one(key_of(1, "~last"), "the end");
+  save(path + ".model", builder, *pool);
+  if (shape == Shape::kClean) {
+    must(pool->close(), "close");
+    std::_Exit(0);
+  }
+  ::kill(::getpid(), SIGKILL);
+  std::abort();
+}
+
+}  // namespace
+
+uint64_t hash_of(const std::string& bytes) { return std::hash<std::string>()(bytes); }
+
+std::string value_for(const std::string& key, uint32_t version, size_t size) {
+  Random random(std::hash<std::string>()(key) ^ version);
+  std::string value(size, '\0');
+  for (size_t at = 0; at < size; at += 8) {
+    const uint64_t word = random.next();
+    std::memcpy(value.data() + at, &word, std::min<size_t>(8, size - at));
+  }
+  return value;
+}
+
+Image::Image(size_t size) : size_(size) {
+  void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) give_up("no memory for an image");
+  data_ = static_cast<uint8_t*>(at);
+}
+
+Image::~Image() {
+  if (data_) ::munmap(data_, size_);
+}
+
+ModelPool make_model_pool(const std::string& path, bool pmem, Shape shape, uint64_t seed) {
+  ::unlink(path.c_str());
+  const pid_t child = ::fork();
+  if (child == 0) build(path, pmem, shape, seed);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  const bool as_meant = shape == Shape::kClean ? WIFEXITED(status) && WEXITSTATUS(status) == 0
+                                               : WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  if (!as_meant) give_up("the process that makes the pool ended otherwise than meant");
+  ModelPool made;
+  static const char* const names[] = {"tail", "folded", "clean"};
+  made.name = std::string(pmem ? "pmem/" : "file/") + names[static_cast<int>(shape)];
+  made.pmem = pmem;
+  read_file(path, &made);
+  load(path + ".model", &made);
+  ::unlink(path.c_str());
+  ::unlink((path + ".model").c_str());
+  return made;
+}
+
+void write_image(const uint8_t* image, uint64_t size, const std::vector<uint32_t>& lines, const std::string& path) {
+  ::unlink(path.c_str());
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(size)) != 0) give_up("cannot write " + path);
+  for (size_t i = 0; i < lines.size();) {
+    // One write for a stretch of used lines with small gaps.
+    size_t j = i + 1;
+    while (j < lines.size() && lines[j] - lines[j - 1] < 64) j++;
+    const uint64_t from = uint64_t{lines[i]} * 64;
+    const uint64_t end = std::min(size, (uint64_t{lines[j - 1]} + 1) * 64);
+    i = j;
+    if (from >= end) continue;
+    const auto written = ::pwrite(fd, image + from, end - from, static_cast<off_t>(from));
+    if (written != static_cast<ssize_t>(end - from)) give_up("cannot write " + path);
+  }
+  ::close(fd);
+}
+
+}  // namespace holdfast::crash
