@@ -6,6 +6,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/unit/support/build-dist.ts'],
+    // LangGraph's own conformance suite expects describe, it and expect to be global.
+    globals: true,
     pool: 'forks',
     fileParallelism: false,
     testTimeout: 30_000,

@@ -77,6 +77,14 @@ export class PoolBatch implements Batch {
     return taken;
   }
 
+  /** Of the changes gathered so far: the same changes in the same order give the same digest. */
+  static digest(batch: Batch): string {
+    if (!(batch instanceof PoolBatch)) {
+      throw typeError("The batch must be one of this pool's; make it with pool.batch()");
+    }
+    return batch.#native.digest().toString(16).padStart(16, '0');
+  }
+
   #own<K, V>(keyspace: Keyspace<K, V>): PoolKeyspace<K, V> {
     if (!(keyspace instanceof PoolKeyspace) || !keyspace.belongsTo(this.#host)) {
       throw typeError("The keyspace must be one of this pool's; make it with pool.keyspace(name)");

@@ -1,21 +1,129 @@
 /**
  * The pool with everything on top of it, and the doors to it. The only file that joins the layers.
  */
+import { CheckpointStore } from './checkpoint/index';
 import { abortedError } from './errors';
 import { native } from './native-binding';
 import type { PlaceReport } from './native-binding';
 import { checkPath, openOptions, signalOption } from './options';
 import { Pool } from './pool';
-import { openRun } from './run/index';
-import type { OpenOptions, Run } from './types';
+import {
+  applyOnce,
+  claimRun,
+  endLeases,
+  forkRun,
+  journalOf,
+  listRuns,
+  mustBeThere,
+  openRun,
+  ownerOf,
+  resolveOutcome,
+  runInfo,
+  sendSignal,
+  setLease,
+  unknownOutcomes,
+} from './run/index';
+import type {
+  AppliedOnce,
+  CheckpointInfo,
+  ClaimOptions,
+  Difference,
+  JournalEntry,
+  JournalOptions,
+  PruneOptions,
+  PruneReport,
+  Resolution,
+  Run,
+  RunInfo,
+  RunOptions,
+  RunsOptions,
+  UnknownOutcome,
+} from './run/types';
+import type { Batch, CommitReceipt, OpenOptions } from './types';
 
 export class Holdfast extends Pool {
   /** Creates the run, or continues it where it was left. */
   run<Input = unknown, State = unknown, Result = unknown>(
     id: string,
-    options?: { input?: Input },
+    options?: RunOptions<Input>,
   ): Promise<Run<Input, State, Result>> {
-    return openRun<Input, State, Result>(this, id, options);
+    return openRun(this, id, options) as Promise<Run<Input, State, Result>>;
+  }
+
+  /** Begins to drive a run that nobody drives and that has something to do; undefined when there is none. */
+  claim<Input = unknown, State = unknown, Result = unknown>(
+    options?: ClaimOptions,
+  ): Promise<Run<Input, State, Result> | undefined> {
+    return claimRun(this, options) as Promise<Run<Input, State, Result> | undefined>;
+  }
+
+  /** The runs of the pool in the order of their ids, without driving them. */
+  runs(options?: RunsOptions): IterableIterator<RunInfo> {
+    return listRuns(this, options);
+  }
+
+  runInfo(id: string): RunInfo | undefined {
+    return runInfo(this, id);
+  }
+
+  /** A run's entries: those there are, or, followed, those that come too. */
+  journal(id: string, options?: JournalOptions): AsyncIterableIterator<JournalEntry> {
+    return journalOf(this, id, options);
+  }
+
+  /** Gives a run what its `run.signal(name)` waits for, now or later, durably. */
+  signal(run: string, name: string, value?: unknown): Promise<CommitReceipt> {
+    return sendSignal(this, run, name, value);
+  }
+
+  /** The checkpoints of a run in the order they were made. */
+  history(run: string, options?: { reverse?: boolean; limit?: number }): IterableIterator<CheckpointInfo> {
+    return CheckpointStore.of(this).history(ownerOf(mustBeThere(this, run)), options);
+  }
+
+  /** The state at a checkpoint. */
+  at(checkpoint: string): unknown {
+    return CheckpointStore.of(this).load(checkpoint);
+  }
+
+  diff(before: string, after: string): Difference[] {
+    return CheckpointStore.of(this).diff(before, after);
+  }
+
+  /** Begins run `id` from a checkpoint of another. It shares everything up to there; nobody drives it yet. */
+  fork(checkpoint: string, id: string): Promise<CommitReceipt> {
+    return forkRun(this, checkpoint, id);
+  }
+
+  /** Removes checkpoints of a run, and what only they held. The newest stays. */
+  async prune(run: string, options?: PruneOptions): Promise<PruneReport> {
+    return CheckpointStore.of(this).prune(ownerOf(mustBeThere(this, run)), options);
+  }
+
+  /** Effects that were begun and have no receipt, and that nobody is calling now. */
+  unknownOutcomes(): UnknownOutcome[] {
+    return unknownOutcomes(this);
+  }
+
+  /** Says what became of an effect. The run makes use of it when it is driven again. */
+  resolve(id: string, resolution: Resolution): Promise<CommitReceipt> {
+    return resolveOutcome(this, id, resolution);
+  }
+
+  /** Commits the batch unless an operation of this id was; with other changes it is `ERR_HOLDFAST_OPERATION_MISMATCH`. */
+  applyOnce(operationId: string, batch: Batch): Promise<AppliedOnce> {
+    return applyOnce(this, operationId, batch);
+  }
+
+  /** Runs this handle drives are free at once. */
+  override close(): Promise<void> {
+    endLeases(this);
+    return super.close();
+  }
+
+  override closeSync(): void {
+    endLeases(this);
+    super.closeSync();
   }
 }
 
@@ -27,7 +135,7 @@ export async function open(path: string, options?: OpenOptions): Promise<Holdfas
   const request = openOptions(options);
   checkPath(path);
   if (signal?.aborted) throw abortedError(signal, `Opening ${path}`);
-  const opened = new Holdfast(await native.open(path, request));
+  const opened = withLease(new Holdfast(await native.open(path, request)), options);
   if (signal?.aborted) {
     await opened.close();
     throw abortedError(signal, `Opening ${path}`);
@@ -36,7 +144,12 @@ export async function open(path: string, options?: OpenOptions): Promise<Holdfas
 }
 
 export function openSync(path: string, options?: OpenOptions): Holdfast {
-  return new Holdfast(native.openSync(checkPath(path), openOptions(options)));
+  return withLease(new Holdfast(native.openSync(checkPath(path), openOptions(options))), options);
+}
+
+function withLease(pool: Holdfast, options: OpenOptions | undefined): Holdfast {
+  if (options?.lease !== undefined) setLease(pool, options.lease);
+  return pool;
 }
 
 /** What a place offers: medium, durability class, and why. Leaves nothing behind. */

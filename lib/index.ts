@@ -8,3 +8,4 @@ export type { ArgumentError, ErrorCode } from './errors';
 export { codecs } from './codecs';
 export type { PlaceReport } from './native-binding';
 export type * from './types';
+export type * from './run/types';

@@ -20,6 +20,8 @@ export interface NativeBatch {
   requireAbsent(keyspace: number, key: Encoded): void;
   requirePresent(keyspace: number, key: Encoded): void;
   requireEqual(keyspace: number, key: Encoded, value: Encoded): void;
+  /** Of the changes, not of the conditions. */
+  digest(): bigint;
   clear(): void;
 }
 

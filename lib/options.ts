@@ -75,6 +75,7 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
   if (options.eventualWithin !== undefined) {
     native.eventualWithin = wholeNumber('eventualWithin', options.eventualWithin, 1, 60_000);
   }
+  if (options.lease !== undefined) wholeNumber('lease', options.lease, 1, 2 ** 31 - 1);
   return native;
 }
 

@@ -27,6 +27,11 @@ export interface OpenOptions {
   eventualWithin?: number;
   /** The tail is folded into the index when it holds this many operations. Default 32,768. */
   foldOperations?: number;
+  /**
+   * Milliseconds after which a run that this handle drives may be taken over by another thread, when this one has not
+   * renewed its lease. Default 15,000. A process that ends gives up its leases at once.
+   */
+  lease?: number;
   signal?: AbortSignal;
 }
 
@@ -206,55 +211,3 @@ export interface PoolStats {
   readonly openUs: number;
 }
 
-// ── Durable runs ────────────────────────────────────────────────────────────────────────────────────────────────
-
-export type ToolSafety = 'readOnly' | 'idempotent' | 'effect';
-export type RunStatus = 'running' | 'finished';
-
-export interface ToolContext {
-  /** The same on every attempt at this call, in this and any later process. Hand it to the outside world. */
-  readonly idempotencyKey: string;
-  /** 1 for the first attempt. */
-  readonly attempt: number;
-}
-
-/** What a probe knows of an effect: it happened (with its result), it never did, or it cannot tell. */
-export type ProbeAnswer<R> = { happened: true; result: R } | { happened: false } | 'unknown';
-
-export interface ToolOptions<R> {
-  /**
-   * What may be done when an attempt ended without a receipt (its process died, or `fn` threw). `readOnly` and
-   * `idempotent`: call again, with the same key. `effect` (default): ask `probe`, or stop with `ERR_HOLDFAST_OUTCOME_UNKNOWN`.
-   * An error that carries `neverHappened: true` says that nothing happened outside: then an effect is called again too.
-   */
-  safety?: ToolSafety;
-  /** Asked before an `effect` is attempted again. Its answer must be final: what has not happened must not happen later. */
-  probe?: (idempotencyKey: string) => ProbeAnswer<R> | Promise<ProbeAnswer<R>>;
-}
-
-export interface Run<Input = unknown, State = unknown, Result = unknown> extends Disposable {
-  readonly id: string;
-  readonly input: Input;
-  /** Has this run been driven before (by this or another process)? */
-  readonly continued: boolean;
-  readonly status: RunStatus;
-  /** The state last given to `checkpoint`. */
-  readonly state: State | undefined;
-  /** What `finish` was given. */
-  readonly result: Result | undefined;
-  /** Commits what `fn` returns before it returns it; on continuation returns the kept result without calling `fn`. */
-  step<R>(name: string, fn: () => R | Promise<R>): Promise<R>;
-  /** A step with an outside effect: intent before, receipt after. */
-  tool<A, R>(
-    name: string,
-    args: A,
-    fn: (args: A, context: ToolContext) => R | Promise<R>,
-    options?: ToolOptions<R>,
-  ): Promise<R>;
-  /** Makes `state` the run's state, durably. */
-  checkpoint(state: State): Promise<void>;
-  /** Ends the run, durably. It can be opened again to read its result, and never goes on. */
-  finish(result: Result): Promise<void>;
-  /** Stops driving an unfinished run, so that it may be opened again in this process. */
-  close(): void;
-}

@@ -7,6 +7,16 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const entries = ['index', 'langgraph'];  // those that lib/ has
+// An ES module that is no re-export: LangGraph comes in two builds with classes of their own, and each side takes its own.
+const ownModules = {
+  langgraph: `import * as checkpoint from '@langchain/langgraph-checkpoint';
+import { load } from '@langchain/core/load';
+import adapter from './adapters/langgraph/index.js';
+
+export const { HoldfastSaver, HoldfastStore, HoldfastCache } = adapter.makeLangGraph({ checkpoint, load });
+export const { durableTool } = adapter;
+`,
+};
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const dist = path.join(root, 'dist');
 const require = createRequire(import.meta.url);
@@ -41,11 +51,15 @@ function writeEntry(entry) {
     if (entry === 'index') throw new Error('lib/index.ts was not compiled');
     return;
   }
+  writeFileSync(path.join(dist, `${entry}.d.mts`), `export * from './${entry}.js';\n`);
+  if (ownModules[entry] !== undefined) {
+    writeFileSync(path.join(dist, `${entry}.mjs`), ownModules[entry]);
+    return;
+  }
   const names = [...exportedNames(compiled)].sort();
   if (names.length === 0) throw new Error(`dist/${entry}.js exports nothing`);
   // By name, not `export *`: a name that Node does not see in the CommonJS text is then an error, not silently absent.
   writeFileSync(path.join(dist, `${entry}.mjs`), `export {\n  ${names.join(',\n  ')},\n} from './${entry}.js';\n`);
-  writeFileSync(path.join(dist, `${entry}.d.mts`), `export * from './${entry}.js';\n`);
 }
 
 try {

@@ -81,6 +81,12 @@ crash_states() {
   run_counted summary "$results/crash-states.log" build-native/crash/crash_explorer
 }
 
+# In guests of qemu, on what scripts/build.sh and native_tests have built. Says itself why where it cannot run.
+guest_tests() {
+  printf 'test: guests whose power is cut\n'
+  run_counted summary "$results/vm.log" node test/vm/run.mjs
+}
+
 mkdir -p "$results"
 bash scripts/setup.sh --tests || { broken 'setup failed'; finish; }
 bash scripts/build.sh || { broken 'the package does not build'; finish; }
@@ -90,4 +96,5 @@ crash_states
 sanitizers
 damage_and_kills
 typescript_tests
+guest_tests
 finish

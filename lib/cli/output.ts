@@ -2,6 +2,8 @@
  * How every command speaks: tables and colour for people, one JSON value on stdout for programs.
  * Results go to stdout; progress goes to stderr, and only where somebody watches a terminal.
  */
+import { inspect } from 'node:util';
+
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import pc from 'picocolors';
@@ -120,6 +122,29 @@ export function bytesText(bytes: number): string {
     unit += 1;
   }
   return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${units[unit]}`;
+}
+
+/** A moment, to the second, in this place's time. */
+export function timeText(ms: number): string {
+  const local = new Date(ms - new Date(ms).getTimezoneOffset() * 60_000);
+  return local.toISOString().slice(0, 19).replace('T', ' ');
+}
+
+export function msText(ms: number): string {
+  if (ms < 1) return `${(ms * 1000).toFixed(0)} us`;
+  if (ms < 1000) return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
+  const seconds = ms / 1000;
+  if (seconds < 120) return `${seconds.toFixed(1)} s`;
+  return seconds < 7200 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** A value on one line, cut where it is long. */
+export function brief(value: unknown, characters = 200): string {
+  const text =
+    typeof value === 'string'
+      ? JSON.stringify(value)
+      : inspect(value, { depth: 4, breakLength: Infinity, compact: true, maxStringLength: 200 });
+  return text.length > characters ? `${text.slice(0, characters - 1)}…` : text;
 }
 
 /** Bytes as text where they are text, else in hexadecimal. */

@@ -4,13 +4,17 @@ import { join } from 'node:path';
 
 import { Command, CommanderError } from 'commander';
 
+import { addBench } from './commands/bench';
 import { addCheck } from './commands/check';
+import { addDiff, addFork, addHistory, addPrune } from './commands/checkpoints';
 import { addDemo } from './commands/demo';
 import { addDoctor } from './commands/doctor';
 import { addGet } from './commands/get';
 import { addInfo } from './commands/info';
 import { addLs } from './commands/ls';
+import { addResolve, addSignal } from './commands/outside';
 import { addReplay } from './commands/replay';
+import { addRuns, addShow, addTimeline } from './commands/runs';
 import { addSalvage } from './commands/salvage';
 import { EXIT, Output } from './output';
 
@@ -26,6 +30,12 @@ NO_COLOR=1 turns colour off. With --json, stdout holds one JSON value, errors in
 /** How a command hands back its exit code. */
 export type Finish = (code: number) => void;
 
+const COMMANDS = [
+  ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck, addSalvage, addBench],
+  ...[addRuns, addShow, addTimeline, addSignal, addResolve],
+  ...[addHistory, addDiff, addFork, addPrune],
+];
+
 export async function runProgram(args: readonly string[]): Promise<number> {
   let code: number = EXIT.ok;
   const program = new Command('holdfast')
@@ -35,8 +45,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     .showHelpAfterError('(holdfast --help lists what there is)')
     .exitOverride();
   const finish: Finish = (value) => (code = value);
-  for (const add of [addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck, addSalvage])
-    add(program, finish);
+  for (const add of COMMANDS) add(program, finish);
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {

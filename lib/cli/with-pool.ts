@@ -2,16 +2,16 @@
  * Opens an existing pool for one command, says what it lives on, and closes it again whatever
  * happens.
  */
-import { open } from '../index';
+import { open, type Holdfast } from '../index';
 import type { PoolCore } from '../types';
 import type { Output } from './output';
 
 export async function withPool<T>(
   output: Output,
   path: string,
-  work: (pool: PoolCore) => T | Promise<T>,
+  work: (pool: Holdfast) => T | Promise<T>,
 ): Promise<T> {
-  const pool: PoolCore = await open(path, { create: 'never' });
+  const pool = await open(path, { create: 'never' });
   try {
     output.place({ path, medium: pool.medium, ...pool.durability });
     return await work(pool);

@@ -1,91 +1,198 @@
 /**
- * What a run's journal is made of: shapes only. Every entry is written by one commit and never
- * changed. Times are milliseconds since 1970; durations (`ms`) are milliseconds.
+ * What a run's journal is made of: shapes only. Every entry is written by one commit and never changed.
+ * Times are milliseconds since 1970; durations (`ms`) are milliseconds.
  */
-import type { RunStatus, ToolSafety } from '../types';
+import type { ToolSafety, Wait } from './types';
 
-export const RUN_FORMAT = 1;
+export const RUN_FORMAT = 2;
 
-/**
- * One per run; every commit of a run requires that it is still as its driver left it. `driver`
- * rises by one whenever somebody begins to drive the run, so a driver that was replaced can record
- * nothing any more.
- */
-export interface RunHeader {
-  readonly format: number;
-  readonly status: RunStatus;
+/** As of format 1, where the header also said who drives. It becomes format 2 when the run is driven again. */
+export interface FirstHeader {
+  readonly format: 1;
+  readonly status: 'running' | 'finished';
   readonly driver: number;
 }
 
-export interface StartEntry {
-  readonly kind: 'start';
+/** Sequence number and epoch of entries that could not know their own epoch yet. */
+export type Epochs = readonly (readonly [sequence: number, epoch: number])[];
+
+/** One per run. Only its driver writes it. */
+export interface RunHeader {
+  readonly format: number;
+  readonly status: 'running' | 'waiting' | 'finished';
+  readonly began: number;
+  readonly ended?: number;
+  readonly parent?: string;
+  readonly waits?: readonly Wait[];
+  /** Of the entries behind which no other came. */
+  readonly epochs?: Epochs;
+}
+
+/**
+ * Who drives a run; every commit of a driver requires that this is as it left it. `token` rises by one whenever somebody
+ * begins to drive, so a driver that was replaced can record nothing any more. No holder: nobody drives.
+ */
+export interface DriverRecord {
+  readonly token: number;
+  readonly holder: string;
+}
+
+interface Common {
   readonly at: number;
+  /** Of earlier entries: an entry is written before its own epoch is known. */
+  readonly epochs?: Epochs;
+}
+
+/** What the code asks for by name. `within`: the identity of the step it was asked for in. */
+export interface Named extends Common {
+  readonly name: string;
+  /** 1 for the first call under this name in the same step. */
+  readonly occurrence: number;
+  readonly within?: string;
+}
+
+/** Of the arguments: a hash to compare, and a text to show when they differ. */
+interface Asked {
+  readonly hash?: string;
+  readonly shown?: string;
+}
+
+export interface StartEntry extends Common {
+  readonly kind: 'start';
   /** Random, so that idempotency keys differ between runs of the same id in different pools. */
   readonly uid: string;
   readonly input: unknown;
+  /** A fork: the entries of `run` up to this number belong to it too. */
+  readonly from?: { readonly run: string; readonly checkpoint: string; readonly upTo: number };
 }
 
-export interface StepEntry {
-  readonly kind: 'step';
-  readonly at: number;
-  readonly name: string;
-  /** 1 for the first call under this name. */
-  readonly occurrence: number;
+export interface StepEntry extends Named, Asked {
+  readonly kind: 'step' | 'decision';
   readonly ms: number;
   readonly result: unknown;
 }
 
 /** Committed before a tool is called for the first time. */
-export interface IntentEntry {
+export interface IntentEntry extends Named {
   readonly kind: 'intent';
-  readonly at: number;
-  readonly name: string;
-  readonly occurrence: number;
   readonly safety: ToolSafety;
   readonly key: string;
   readonly args: unknown;
+  /** Of the arguments. Absent in format 1. */
+  readonly hash?: string;
+  /** A compensation: of the intent with this sequence number. */
+  readonly undoes?: number;
 }
 
-/**
- * Committed before a tool is called again. `intent` is the sequence number of the intent, here and
- * below.
- */
-export interface AttemptEntry {
+/** Committed before a tool is called again. `intent` is the sequence number of the intent, here and below. */
+export interface AttemptEntry extends Common {
   readonly kind: 'attempt';
-  readonly at: number;
   readonly intent: number;
   readonly attempt: number;
 }
 
-/**
- * Committed when the tool threw. Only `neverHappened` decides anything; the text is for who reads
- * the journal.
- */
-export interface FailureEntry {
+/** Committed when the tool threw. Only `neverHappened` decides anything; the text is for who reads the journal. */
+export interface FailureEntry extends Common {
   readonly kind: 'failure';
-  readonly at: number;
   readonly intent: number;
   readonly attempt: number;
+  readonly ms: number;
   readonly neverHappened: boolean;
   readonly error: string;
 }
 
-export interface ReceiptEntry {
+export interface ReceiptEntry extends Common {
   readonly kind: 'receipt';
-  readonly at: number;
   readonly intent: number;
   readonly attempt: number;
   readonly ms: number;
-  /** The result is the probe's answer, not what the tool returned. */
-  readonly probed: boolean;
+  /** Where the result is from: the tool, its probe, or somebody who resolved the outcome. */
+  readonly from: 'tool' | 'probe' | 'resolution';
   readonly result: unknown;
 }
 
-export interface EndEntry {
+export interface CheckpointEntry extends Common {
+  readonly kind: 'checkpoint';
+  /** Its number among the run's checkpoints. */
+  readonly checkpoint: number;
+  readonly label?: string;
+}
+
+export interface WaitEntry extends Named {
+  readonly kind: 'wait';
+  /** `sleep`: the moment. A wait without one is for the signal of that name. */
+  readonly until?: number;
+}
+
+export interface SignalEntry extends Named {
+  readonly kind: 'signal';
+  /** Time it was waited for. */
+  readonly ms: number;
+  readonly result: unknown;
+}
+
+export interface ChildEntry extends Named {
+  readonly kind: 'child';
+  readonly child: string;
+}
+
+export interface VersionEntry extends Named {
+  readonly kind: 'version';
+  readonly version: number;
+}
+
+/** Committed before the first compensation. */
+export interface RollbackEntry extends Common {
+  readonly kind: 'rollback';
+}
+
+/** How a hook ended. `point` says where it was called. */
+export interface HookEntry extends Common {
+  readonly kind: 'hook';
+  readonly name: string;
+  readonly point: string;
+  readonly ms: number;
+  readonly error?: string;
+}
+
+export interface EndEntry extends Common {
   readonly kind: 'end';
-  readonly at: number;
+  /** Since the run began. */
+  readonly ms: number;
   readonly result: unknown;
 }
 
 export type Entry =
-  StartEntry | StepEntry | IntentEntry | AttemptEntry | FailureEntry | ReceiptEntry | EndEntry;
+  | StartEntry
+  | StepEntry
+  | IntentEntry
+  | AttemptEntry
+  | FailureEntry
+  | ReceiptEntry
+  | CheckpointEntry
+  | WaitEntry
+  | SignalEntry
+  | ChildEntry
+  | VersionEntry
+  | RollbackEntry
+  | HookEntry
+  | EndEntry;
+
+/** An effect that has an intent and no receipt; there is one record for each, deleted with the receipt. */
+export interface OpenIntent {
+  readonly run: string;
+  readonly sequence: number;
+  readonly name: string;
+  readonly at: number;
+  readonly attempt: number;
+  /** `never`: the attempt failed and changed nothing. */
+  readonly state: 'calling' | 'failed' | 'never';
+  readonly error?: string;
+}
+
+/** What somebody found out about an unknown outcome; the driver makes a receipt of it, or calls again. */
+export interface ResolutionRecord {
+  readonly at: number;
+  readonly happened: boolean;
+  readonly value?: unknown;
+}

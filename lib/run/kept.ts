@@ -1,11 +1,20 @@
-/**
- * What a journal says about each step of a run, looked up by the step's identity: its name and its
- * occurrence.
- */
-import type { Entry, IntentEntry, ReceiptEntry, StepEntry } from './entries';
+/** What a journal says about each call of a run, looked up by the call's identity. */
+import type {
+  ChildEntry,
+  Entry,
+  HookEntry,
+  IntentEntry,
+  ReceiptEntry,
+  SignalEntry,
+  StartEntry,
+  StepEntry,
+  VersionEntry,
+  WaitEntry,
+} from './entries';
+import { identityOf, identityOfUndo } from './identity';
 
 export interface KeptStep {
-  readonly kind: 'step';
+  readonly kind: 'step' | 'decision';
   readonly entry: StepEntry;
 }
 
@@ -20,27 +29,82 @@ export interface KeptTool {
   receipt: ReceiptEntry | undefined;
 }
 
-export type Kept = KeptStep | KeptTool;
-
-export interface KeptRun {
-  readonly steps: Map<string, Kept>;
-  /** The number the next entry gets. */
-  nextSequence: number;
+export interface KeptWait {
+  readonly kind: 'wait';
+  wait: WaitEntry | undefined;
+  signal: SignalEntry | undefined;
 }
 
-export function identityOf(name: string, occurrence: number): string {
-  return `${occurrence} ${name}`;
+export interface KeptMark {
+  readonly kind: 'child' | 'version';
+  readonly entry: ChildEntry | VersionEntry;
+}
+
+export type Kept = KeptStep | KeptTool | KeptWait | KeptMark;
+
+export interface KeptRun {
+  readonly calls: Map<string, Kept>;
+  /** Points whose hook came to its end. */
+  readonly hooked: Set<string>;
+  /** The number the next entry gets. */
+  nextSequence: number;
+  from?: StartEntry['from'];
+}
+
+export function nothingKept(nextSequence: number): KeptRun {
+  return { calls: new Map(), hooked: new Set(), nextSequence };
+}
+
+export function pointOf(entry: Pick<HookEntry, 'name' | 'point'>): string {
+  return `${entry.name} ${entry.point}`;
+}
+
+/** With what a fork shares with the run it was forked from. */
+export function gatherAll(
+  read: (run: string) => Iterable<[sequence: number, entry: Entry]>,
+  run: string,
+  upTo = Infinity,
+): KeptRun {
+  const own = gather(until(read(run), upTo));
+  const { from } = own;
+  if (!from) return own;
+  const origin = gatherAll(read, from.run, from.upTo);
+  for (const [identity, kept] of origin.calls) {
+    // An effect that was under way there is that run's affair; here it is a call of its own.
+    const complete = kept.kind !== 'tool' || kept.receipt !== undefined;
+    if (complete && !own.calls.has(identity)) own.calls.set(identity, kept);
+  }
+  for (const point of origin.hooked) own.hooked.add(point);
+  return own;
+}
+
+function* until(journal: Iterable<[number, Entry]>, upTo: number): Iterable<[number, Entry]> {
+  for (const pair of journal) {
+    if (pair[0] > upTo) return;
+    yield pair;
+  }
 }
 
 export function gather(journal: Iterable<[sequence: number, entry: Entry]>): KeptRun {
-  const run: KeptRun = { steps: new Map(), nextSequence: 0 };
+  const run = nothingKept(0);
   const tools = new Map<number, KeptTool>();
   for (const [sequence, entry] of journal) {
     run.nextSequence = sequence + 1;
-    if (entry.kind === 'start' || entry.kind === 'end') continue;
-    if (entry.kind === 'step') {
-      run.steps.set(identityOf(entry.name, entry.occurrence), { kind: 'step', entry });
-    } else if (entry.kind === 'intent') {
+    take(run, tools, sequence, entry);
+  }
+  return run;
+}
+
+function take(run: KeptRun, tools: Map<number, KeptTool>, sequence: number, entry: Entry): void {
+  switch (entry.kind) {
+    case 'start':
+      run.from = entry.from;
+      return;
+    case 'step':
+    case 'decision':
+      run.calls.set(callOf('step', entry), { kind: entry.kind, entry });
+      return;
+    case 'intent': {
       const tool: KeptTool = {
         kind: 'tool',
         entry,
@@ -50,22 +114,51 @@ export function gather(journal: Iterable<[sequence: number, entry: Entry]>): Kep
         receipt: undefined,
       };
       tools.set(sequence, tool);
-      run.steps.set(identityOf(entry.name, entry.occurrence), tool);
-    } else {
-      const tool = tools.get(entry.intent);
-      if (tool) apply(tool, entry);
+      const undone = entry.undoes;
+      run.calls.set(undone === undefined ? callOf('step', entry) : identityOfUndo(undone), tool);
+      return;
     }
+    case 'attempt':
+    case 'failure':
+    case 'receipt': {
+      const tool = tools.get(entry.intent);
+      if (!tool) return;
+      if (entry.kind === 'receipt') tool.receipt = entry;
+      else if (entry.kind === 'failure') tool.neverHappened = entry.neverHappened;
+      else {
+        tool.attempt = entry.attempt;
+        tool.neverHappened = false;
+      }
+      return;
+    }
+    case 'wait':
+    case 'signal': {
+      const sleeps = entry.kind === 'wait' && entry.until !== undefined;
+      const identity = callOf(sleeps ? 'sleep' : 'signal', entry);
+      const kept = (run.calls.get(identity) as KeptWait | undefined) ?? {
+        kind: 'wait',
+        wait: undefined,
+        signal: undefined,
+      };
+      if (entry.kind === 'wait') kept.wait = entry;
+      else kept.signal = entry;
+      run.calls.set(identity, kept);
+      return;
+    }
+    case 'child':
+    case 'version':
+      run.calls.set(callOf(entry.kind, entry), { kind: entry.kind, entry });
+      return;
+    case 'hook':
+      if (entry.error === undefined) run.hooked.add(pointOf(entry));
+      return;
+    default:
   }
-  return run;
 }
 
-function apply(
-  tool: KeptTool,
-  entry: Exclude<Entry, { kind: 'start' | 'end' | 'step' | 'intent' }>,
-) {
-  if (entry.kind === 'receipt') tool.receipt = entry;
-  else if (entry.kind === 'attempt') {
-    tool.attempt = entry.attempt;
-    tool.neverHappened = false;
-  } else tool.neverHappened = entry.neverHappened;
+function callOf(
+  category: Parameters<typeof identityOf>[1],
+  entry: { within?: string; name: string; occurrence: number },
+): string {
+  return identityOf(entry.within, category, entry.name, entry.occurrence);
 }

@@ -10,11 +10,26 @@ import type { Codec, RangeOptions } from '../types';
 
 export const HEADERS_KEYSPACE = 'holdfast.runs';
 export const JOURNAL_KEYSPACE = 'holdfast.journal';
+/** Only written by format 1. */
 export const STATES_KEYSPACE = 'holdfast.states';
+/** Who drives each run. */
+export const DRIVERS_KEYSPACE = 'holdfast.drivers';
+/** Until when each holder of leases is taken to be alive. */
+export const HOLDERS_KEYSPACE = 'holdfast.holders';
+/** The ids of the runs that are not finished. */
+export const OPEN_KEYSPACE = 'holdfast.open-runs';
+/** Signals that wait to be taken. */
+export const SIGNALS_KEYSPACE = 'holdfast.signals';
+/** Effects without a receipt, and what was found out about them; both by idempotency key. */
+export const INTENTS_KEYSPACE = 'holdfast.intents';
+export const RESOLUTIONS_KEYSPACE = 'holdfast.resolutions';
+export const OPERATIONS_KEYSPACE = 'holdfast.operations';
 
 /** Half of what a key may hold, so that keys with more parts than these have room. */
 export const MAX_RUN_ID_BYTES = 512;
 export const MAX_STEP_NAME_BYTES = 512;
+export const MAX_SIGNAL_NAME_BYTES = 256;
+const MAX_OPERATION_ID_BYTES = 512;
 
 const SEQUENCE_BYTES = 8;
 
@@ -53,6 +68,19 @@ export function checkRunId(id: unknown): asserts id is string {
 
 export function checkStepName(name: unknown): asserts name is string {
   checkName(name, 'the name of a step', MAX_STEP_NAME_BYTES);
+}
+
+export function checkSignalName(name: unknown): asserts name is string {
+  checkName(name, 'the name of a signal', MAX_SIGNAL_NAME_BYTES);
+}
+
+export function checkOperationId(id: unknown): asserts id is string {
+  checkName(id, 'an operation id', MAX_OPERATION_ID_BYTES);
+}
+
+/** Signals of one name lie together under this, in the order they came. */
+export function signalsOf(run: string, name: string): string {
+  return `${run}\0${name}`;
 }
 
 function checkName(value: unknown, what: string, maxBytes: number): void {

@@ -1,30 +1,72 @@
 /**
- * One durable run, driven by one object. Steps may be under way at the same time; the order in
- * which they are *called* numbers them, so code that calls them in the same order per name gets the
- * same steps on every continuation.
+ * One durable run, driven by one object. Calls may be under way at the same time; the order in which they are *made* within
+ * a step numbers them, so code that makes them in the same order per name gets the same ones on every continuation.
  */
 import { HoldfastError, typeError } from '../errors';
-import type { Run, RunStatus, ToolContext, ToolOptions, ToolSafety } from '../types';
-import type { JournalWriter } from './journal';
-import type { Kept, KeptStep, KeptTool } from './kept';
-import { identityOf } from './kept';
-import { checkStepName } from './keys';
+import { eventualOption, optionsObject, signalOption } from '../options';
+import type {
+  CheckpointOptions,
+  CheckpointReceipt,
+  Run,
+  RunOptions,
+  RunStatus,
+  StepOptions,
+  ToolContext,
+  ToolOptions,
+  ToolSafety,
+  WaitOptions,
+} from './types';
+import { CheckpointStore, type CheckpointInfo, type Difference, type PruneOptions, type PruneReport } from '../checkpoint/index';
+import type { CommitReceipt, PoolCore } from '../types';
+import { Checkpoints, forkRun, ownerOf } from './checkpoints';
 import { divergedError, show } from './diverged';
+import { Hooks } from './hooks';
+import {
+  identityOf,
+  inside,
+  nextOccurrence,
+  scopeOf,
+  type Category,
+  type Scope,
+} from './identity';
+import type { Kept, KeptMark, KeptRun, KeptStep, KeptTool, KeptWait } from './kept';
+import { checkRunId, checkSignalName, checkStepName } from './keys';
+import { checkMs, limitsOf } from './retry';
+import { Compensations } from './rollback';
 import { callStep } from './step';
 import { callTool } from './tool';
+import { sleepUntil, waitForSignal, type WaitCall } from './waits';
+import type { JournalWriter } from './writer';
+
+/** Opens a run whose parent's journal says so in the same commit. */
+export type OpenChild = (
+  id: string,
+  options: RunOptions,
+  parent: { writer: JournalWriter; name: string; occurrence: number; within: string; kept: boolean },
+) => Promise<Run>;
 
 export interface RunParts {
   readonly id: string;
   readonly input: unknown;
   readonly continued: boolean;
   readonly uid: string;
-  readonly kept: Map<string, Kept>;
-  readonly state: unknown;
+  readonly kept: KeptRun;
+  readonly pool: PoolCore;
   /** Absent for a run that is only read because it is finished. */
   readonly writer: JournalWriter | undefined;
+  readonly fencingToken: number;
   readonly result: unknown;
-  /** Called once, when this object stops driving the run. */
-  readonly released: () => void;
+  readonly options: RunOptions;
+  readonly openChild: OpenChild;
+}
+
+/** One call, numbered, with what is kept of it. */
+interface Call<K extends Kept> {
+  readonly identity: string;
+  readonly name: string;
+  readonly occurrence: number;
+  readonly within: string;
+  readonly kept: K | undefined;
 }
 
 const SAFETIES: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
@@ -33,27 +75,31 @@ export class DurableRun implements Run {
   readonly id: string;
   readonly input: unknown;
   readonly continued: boolean;
+  readonly fencingToken: number;
   #status: RunStatus;
-  #state: unknown;
   #result: unknown;
   #closed = false;
-  readonly #uid: string;
+  readonly #parts: RunParts;
   readonly #writer: JournalWriter | undefined;
-  readonly #kept: Map<string, Kept>;
-  readonly #calls = new Map<string, number>();
-  readonly #released: () => void;
+  readonly #kept: KeptRun;
+  readonly #root: Scope;
+  readonly #hooks: Hooks | undefined;
+  readonly #checkpoints: Checkpoints;
+  readonly #compensations = new Compensations();
 
   constructor(parts: RunParts) {
     this.id = parts.id;
     this.input = parts.input;
     this.continued = parts.continued;
-    this.#uid = parts.uid;
+    this.fencingToken = parts.fencingToken;
+    this.#parts = parts;
     this.#kept = parts.kept;
-    this.#state = parts.state;
+    this.#checkpoints = new Checkpoints(parts.pool, parts.id);
     this.#writer = parts.writer;
     this.#result = parts.result;
     this.#status = parts.writer ? 'running' : 'finished';
-    this.#released = parts.released;
+    this.#root = { run: this, within: '', calls: new Map() };
+    if (parts.writer) this.#hooks = new Hooks(this, parts.options.hooks, parts.writer, parts.kept);
   }
 
   get status(): RunStatus {
@@ -61,19 +107,29 @@ export class DurableRun implements Run {
   }
 
   get state(): unknown {
-    return this.#state;
+    return this.#checkpoints.state;
   }
 
   get result(): unknown {
     return this.#result;
   }
 
-  async step<R>(name: string, fn: () => R | Promise<R>): Promise<R> {
-    const writer = this.driving(`step ${show(name)}`);
-    checkStepName(name);
-    checkFunction(fn, `step ${show(name)}`);
-    const { occurrence, kept } = this.next(name, 'step');
-    return callStep(writer, { name, occurrence, kept: kept as KeptStep | undefined }, fn);
+  get receipt(): CommitReceipt | undefined {
+    return this.#writer?.receipt;
+  }
+
+  /** For the door: what happens before the run is handed out. */
+  async begun(): Promise<this> {
+    await this.#hooks?.start();
+    return this;
+  }
+
+  step<R>(name: string, ...rest: unknown[]): Promise<R> {
+    return this.work<R>('step', name, rest);
+  }
+
+  decision<R>(name: string, ...rest: unknown[]): Promise<R> {
+    return this.work<R>('decision', name, rest);
   }
 
   async tool<A, R>(
@@ -85,37 +141,145 @@ export class DurableRun implements Run {
     const writer = this.driving(`tool ${show(name)}`);
     checkStepName(name);
     checkFunction(fn, `tool ${show(name)}`);
-    const safety = options.safety ?? 'effect';
+    optionsObject(options, 'a tool');
+    const { safety = 'effect', probe, compensate } = options;
     if (!SAFETIES.includes(safety)) {
       throw typeError(`the safety of a tool is one of ${SAFETIES.join(', ')}; got ${show(safety)}`);
     }
-    if (options.probe !== undefined)
-      checkFunction(options.probe, `the probe of tool ${show(name)}`);
-    const { occurrence, kept } = this.next(name, 'tool');
-    const call = { run: this.id, name, occurrence, args, fn, safety, probe: options.probe };
-    return callTool(writer, this.#uid, call, kept as KeptTool | undefined);
+    if (probe !== undefined) checkFunction(probe, `the probe of tool ${show(name)}`);
+    if (compensate !== undefined) checkFunction(compensate, `compensate of tool ${show(name)}`);
+    const limits = limitsOf(options);
+    const { identity, kept, ...named } = this.next<KeptTool>('step', name, 'tool');
+    const within = (given: A, context: ToolContext): R | Promise<R> =>
+      inside(this, identity, () => fn(given, context));
+    const call = { run: this.id, ...named, args, fn: within, safety, probe, limits };
+    const called = await callTool(writer, this.#parts.uid, call, kept);
+    this.#compensations.add(name, called, compensate);
+    await this.#hooks?.completed();
+    return called.result;
   }
 
-  async checkpoint(state: unknown): Promise<void> {
-    await this.driving('checkpoint').setState(state);
-    this.#state = state;
+  async rollback(): Promise<string[]> {
+    const writer = this.driving('rollback');
+    return this.#compensations.run(writer, this.#parts.uid, this.#kept.calls);
   }
 
-  async finish(result: unknown): Promise<void> {
-    await this.driving('finish').end({ kind: 'end', at: Date.now(), result });
+  async version(name: string, current = 1, before = 0): Promise<number> {
+    const writer = this.driving(`version ${show(name)}`);
+    checkStepName(name);
+    for (const number of [current, before])
+      if (!Number.isSafeInteger(number)) throw typeError('versions are whole numbers');
+    const { kept, ...named } = this.next<KeptMark>('version', name, 'version');
+    if (kept?.entry.kind === 'version') return kept.entry.version;
+    // What is kept and not yet asked for again was recorded by code that passed here without this line.
+    const version = this.#kept.calls.size > 0 ? before : current;
+    await writer.append({ kind: 'version', ...plain(named), version });
+    return version;
+  }
+
+  async signal<T = unknown>(name: string, options?: WaitOptions): Promise<T> {
+    const writer = this.driving(`signal ${show(name)}`);
+    checkSignalName(name);
+    return (await waitForSignal(writer, this.waitCall('signal', name, options))) as T;
+  }
+
+  async sleep(until: Date | number, options?: WaitOptions): Promise<void> {
+    const writer = this.driving('sleep');
+    const moment = until instanceof Date ? until.getTime() : Date.now() + until;
+    if (!Number.isFinite(moment)) throw typeError('sleep takes a Date, or a number of milliseconds');
+    await sleepUntil(writer, this.waitCall('sleep', 'sleep', options), moment);
+  }
+
+  async child<I, S, R>(id: string, options: RunOptions<I> = {}): Promise<Run<I, S, R>> {
+    const writer = this.driving(`child ${show(id)}`);
+    const childId = `${this.id}/${String(id)}`;
+    checkRunId(childId);
+    const { kept, ...named } = this.next<KeptMark>('child', id, 'child');
+    const parent = { writer, ...plain(named), within: named.within, kept: kept !== undefined };
+    return (await this.#parts.openChild(childId, options, parent)) as Run<I, S, R>;
+  }
+
+  async checkpoint(state: unknown, given?: CheckpointOptions): Promise<CheckpointReceipt> {
+    const writer = this.driving('checkpoint');
+    const { label, immutable } = optionsObject(given, 'a checkpoint');
+    return this.#checkpoints.save(writer, state, { label, immutable });
+  }
+
+  history(options: { reverse?: boolean; limit?: number } = {}): IterableIterator<CheckpointInfo> {
+    return CheckpointStore.of(this.#parts.pool).history(ownerOf(this.id), options);
+  }
+
+  at(checkpoint: string): unknown {
+    return CheckpointStore.of(this.#parts.pool).load(checkpoint);
+  }
+
+  diff(before: string, after: string): Difference[] {
+    return CheckpointStore.of(this.#parts.pool).diff(before, after);
+  }
+
+  fork(checkpoint: string, id: string): Promise<CommitReceipt> {
+    return forkRun(this.#parts.pool, checkpoint, id);
+  }
+
+  async restore(checkpoint: string): Promise<CheckpointReceipt> {
+    return this.#checkpoints.restore(this.driving('restore'), checkpoint);
+  }
+
+  prune(options?: PruneOptions): Promise<PruneReport> {
+    return CheckpointStore.of(this.#parts.pool).prune(ownerOf(this.id), options);
+  }
+
+  async finish(result: unknown): Promise<CommitReceipt> {
+    const writer = this.driving('finish');
+    await this.#hooks?.end(result);
+    const receipt = await writer.end(result);
     this.#status = 'finished';
     this.#result = result;
-    this.close();
+    this.#closed = true;
+    return receipt;
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#released();
+    this.#writer?.close();
   }
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** `rest`: fn and options, with or without arguments before them. */
+  private async work<R>(kind: 'step' | 'decision', name: string, rest: unknown[]): Promise<R> {
+    const writer = this.driving(`${kind} ${show(name)}`);
+    checkStepName(name);
+    const bare = typeof rest[0] === 'function';
+    const [args, fn, options] = bare ? [undefined, ...rest] : [[rest[0]] as const, ...rest.slice(1)];
+    checkFunction(fn, `${kind} ${show(name)}`);
+    const eventual = eventualOption(options as StepOptions | undefined) && kind === 'step';
+    const { identity, kept, ...named } = this.next<KeptStep>('step', name, kind);
+    const work = fn as (args?: unknown) => R | Promise<R>;
+    const call = {
+      kind,
+      ...named,
+      args: args as readonly [unknown] | undefined,
+      durability: eventual ? ('eventual' as const) : undefined,
+      fn: () => inside(this, identity, () => (args ? work((args as [unknown])[0]) : work())),
+    };
+    const result = await callStep<R>(writer, call, kept);
+    if (kind === 'decision') await this.#hooks?.decided(identity, name, named.occurrence, result);
+    await this.#hooks?.completed();
+    return result;
+  }
+
+  private waitCall(category: 'signal' | 'sleep', name: string, given?: WaitOptions): WaitCall {
+    const options = optionsObject(given, category);
+    const suspendAfter = options.suspendAfter ?? this.#parts.options.suspendAfter;
+    if (suspendAfter !== undefined) checkMs('suspendAfter', suspendAfter, 0);
+    const signal = signalOption(options.signal);
+    const call = this.next<KeptWait>(category, name, 'wait');
+    const suspendAt = performance.now() + (suspendAfter ?? Infinity);
+    return { ...call, suspendAt, signal, suspend: () => this.close() };
   }
 
   private driving(what: string): JournalWriter {
@@ -132,26 +296,26 @@ export class DurableRun implements Run {
     );
   }
 
-  /**
-   * Numbers a call and finds what is kept of it. Each kept step is handed out once, so it need not
-   * stay in memory.
-   */
-  private next(name: string, kind: Kept['kind']): { occurrence: number; kept: Kept | undefined } {
-    const occurrence = (this.#calls.get(name) ?? 0) + 1;
-    this.#calls.set(name, occurrence);
-    const identity = identityOf(name, occurrence);
-    const kept = this.#kept.get(identity);
+  /** Numbers a call and finds what is kept of it. Each is handed out once, so it need not stay in memory. */
+  private next<K extends Kept>(category: Category, name: string, kind: K['kind']): Call<K> {
+    const scope = scopeOf(this.#root);
+    const { within } = scope;
+    const occurrence = nextOccurrence(scope, category, name);
+    const identity = identityOf(within, category, name, occurrence);
+    const kept = this.#kept.calls.get(identity);
     if (kept && kept.kind !== kind) {
-      throw divergedError(
-        this.id,
-        `call ${occurrence} of ${JSON.stringify(name)}`,
-        `a ${kept.kind}`,
-        `a ${kind}`,
-      );
+      const what = `call ${occurrence} of ${JSON.stringify(name)}`;
+      throw divergedError(this.id, what, `a ${kept.kind}`, `a ${kind}`);
     }
-    this.#kept.delete(identity);
-    return { occurrence, kept };
+    this.#kept.calls.delete(identity);
+    return { identity, name, occurrence, within, kept: kept as K | undefined };
   }
+}
+
+/** As it stands in an entry. */
+function plain(call: { name: string; occurrence: number; within: string }) {
+  const { name, occurrence, within } = call;
+  return { name, occurrence, ...(within && { within }) };
 }
 
 function checkFunction(fn: unknown, what: string): void {

@@ -1,28 +1,63 @@
 /**
- * A step: work whose result is kept.
+ * A step or a decision: work whose result is kept.
  *
- * A crash before its one commit leaves no trace, and the work is done again; a crash after it
- * leaves the result, and the work is never done again. What `fn` throws is passed on as it is and
- * nothing is recorded.
+ * A crash before its one commit leaves no trace, and the work is done again; a crash after it leaves the result, and the
+ * work is never done again. What `fn` throws is passed on as it is and nothing is recorded.
  */
-import type { JournalWriter } from './journal';
+import type { CommitDurability } from '../types';
+import { divergedError, show } from './diverged';
+import { hashOf } from './hash';
 import type { KeptStep } from './kept';
+import type { JournalWriter } from './writer';
+
+export interface StepCall<R> {
+  readonly kind: 'step' | 'decision';
+  readonly name: string;
+  readonly occurrence: number;
+  readonly within: string;
+  /** Absent for a step without arguments. */
+  readonly args: readonly [unknown] | undefined;
+  readonly durability: CommitDurability | undefined;
+  readonly fn: () => R | Promise<R>;
+}
 
 export async function callStep<R>(
   writer: JournalWriter,
-  step: { name: string; occurrence: number; kept: KeptStep | undefined },
-  fn: () => R | Promise<R>,
+  call: StepCall<R>,
+  kept: KeptStep | undefined,
 ): Promise<R> {
-  if (step.kept) return step.kept.entry.result as R;
+  const hash = call.args && hashOf(call.args[0]);
+  if (kept) {
+    compare(writer.run, call, kept, hash);
+    return kept.entry.result as R;
+  }
+  // Before the call, since the call may change what it is given.
+  const asked = call.args && { hash, shown: show(call.args[0]) };
   const begun = performance.now();
-  const result = await fn();
-  await writer.append({
-    kind: 'step',
-    at: Date.now(),
-    name: step.name,
-    occurrence: step.occurrence,
-    ms: performance.now() - begun,
-    result,
-  });
+  const result = await call.fn();
+  await writer.append(
+    {
+      kind: call.kind,
+      name: call.name,
+      occurrence: call.occurrence,
+      ...(call.within && { within: call.within }),
+      ...asked,
+      ms: performance.now() - begun,
+      result,
+    },
+    { durability: call.durability },
+  );
   return result;
+}
+
+function compare(run: string, call: StepCall<unknown>, kept: KeptStep, hash?: string): void {
+  if (kept.entry.hash === hash) return;
+  const what = `call ${call.occurrence} of ${call.kind} ${JSON.stringify(call.name)}`;
+  const recorded = kept.entry.hash === undefined ? 'no arguments' : kept.entry.shown;
+  throw divergedError(
+    run,
+    what,
+    recorded ?? `arguments with hash ${kept.entry.hash}`,
+    call.args ? show(call.args[0]) : 'no arguments',
+  );
 }

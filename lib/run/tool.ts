@@ -1,26 +1,51 @@
 /**
- * A tool: a step with an outside effect. Its intent is committed before the call, its receipt after
- * it.
+ * A tool: a step with an outside effect. Its intent is committed before the call, its receipt after it.
  *
- * A crash leaves nothing (it was never called), an intent (it may have been called: what its safety
- * allows is done on continuation) or a receipt (it was called, and never will be again). A tool
- * that throws leaves its intent too, since an error, a time-out for instance, does not say whether
- * the effect happened; unless the error says so: `neverHappened: true`.
+ * A crash leaves nothing (it was never called), an intent (it may have been called: what its safety allows is done on
+ * continuation) or a receipt (it was called, and never will be again). A tool that throws leaves its intent too, since an
+ * error, a time-out for instance, does not say whether the effect happened; unless the error says so: `neverHappened: true`.
+ * An effect between intent and receipt also has a record in the pool's list of open intents, made and deleted by the same
+ * commits, so that unknown outcomes are found without reading journals.
  */
-import { HoldfastError, typeError } from '../errors';
-import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from '../types';
-import type { JournalWriter } from './journal';
-import type { KeptTool } from './kept';
+import { abortedError, HoldfastError, typeError } from '../errors';
+import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from './types';
+import type { Batch } from '../types';
 import { divergedError, isSame, show } from './diverged';
+import type { OpenIntent, ReceiptEntry } from './entries';
+import { hashOf } from './hash';
+import type { KeptTool } from './kept';
+import { AttemptContext, attemptWithin, backOff, type Limits } from './retry';
+import type { JournalWriter } from './writer';
+
+const MAX_ERROR_CHARACTERS = 1000;
 
 export interface ToolCall<A, R> {
   readonly run: string;
   readonly name: string;
   readonly occurrence: number;
+  readonly within: string;
   readonly args: A;
   readonly fn: (args: A, context: ToolContext) => R | Promise<R>;
   readonly safety: ToolSafety;
   readonly probe: ToolOptions<R>['probe'];
+  readonly limits: Limits;
+  /** A compensation: of the intent with this number. */
+  readonly undoes?: number;
+}
+
+/** How a call came to its end, for who may want to undo it. */
+export interface Called<R> {
+  readonly result: R;
+  readonly intent: number;
+  readonly key: string;
+}
+
+/** One call on its way: what does not change from attempt to attempt. */
+interface Way<A, R> {
+  readonly writer: JournalWriter;
+  readonly call: ToolCall<A, R>;
+  readonly intent: number;
+  readonly key: string;
 }
 
 export async function callTool<A, R>(
@@ -28,127 +53,230 @@ export async function callTool<A, R>(
   uid: string,
   call: ToolCall<A, R>,
   kept: KeptTool | undefined,
-): Promise<R> {
-  if (!kept) {
-    const intent = writer.reserve();
-    const key = `hf-${uid}-${intent}`;
-    await writer.append(
-      {
-        kind: 'intent',
-        at: Date.now(),
-        name: call.name,
-        occurrence: call.occurrence,
-        safety: call.safety,
-        key,
-        args: call.args,
-      },
-      intent,
-    );
-    return attempt(writer, call, intent, { idempotencyKey: key, attempt: 1 });
-  }
-  if (!isSame(kept.entry.args, call.args)) {
+): Promise<Called<R>> {
+  const hash = hashOf(call.args);
+  if (!kept) return begin(writer, uid, call, hash);
+  const { hash: before } = kept.entry;
+  if (before === undefined ? !isSame(kept.entry.args, call.args) : before !== hash) {
     const what = `call ${call.occurrence} of tool ${JSON.stringify(call.name)}`;
     throw divergedError(call.run, what, show(kept.entry.args), show(call.args));
   }
-  if (kept.receipt) return kept.receipt.result as R;
-  return goOn(writer, call, kept);
+  const { key } = kept.entry;
+  const way = { writer, call, intent: kept.sequence, key };
+  const result = kept.receipt ? (kept.receipt.result as R) : await goOn(way, kept);
+  return { result, intent: way.intent, key };
+}
+
+async function begin<A, R>(
+  writer: JournalWriter,
+  uid: string,
+  call: ToolCall<A, R>,
+  hash: string,
+): Promise<Called<R>> {
+  if (call.limits.signal?.aborted) throw abortedError(call.limits.signal, whatOf(call));
+  const intent = writer.reserve();
+  const key = call.undoes === undefined ? `hf-${uid}-${intent}` : `hf-${uid}-${call.undoes}-undo`;
+  const way = { writer, call, intent, key };
+  await writer.append(
+    {
+      kind: 'intent',
+      name: call.name,
+      occurrence: call.occurrence,
+      ...(call.within && { within: call.within }),
+      ...(call.undoes !== undefined && { undoes: call.undoes }),
+      safety: call.safety,
+      key,
+      hash,
+      args: call.args,
+    },
+    { sequence: intent, also: openIntent(way, 1, 'calling') },
+  );
+  return { result: await callUntilDone(way, 1), intent, key };
 }
 
 /** Continues an intent that has no receipt. */
-async function goOn<A, R>(writer: JournalWriter, call: ToolCall<A, R>, kept: KeptTool): Promise<R> {
-  const key = kept.entry.key;
-  if (call.safety === 'effect' && !kept.neverHappened) {
-    const answer = call.probe ? await call.probe(key) : 'unknown';
-    if (answer === 'unknown') throw unknownError(call, kept);
-    checkAnswer(answer);
+async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
+  const { call, writer, key } = way;
+  const resolution = writer.journals.resolutions.get(key);
+  if (resolution?.happened) {
+    await receipt(way, kept.attempt, 0, 'resolution', resolution.value);
+    return resolution.value as R;
+  }
+  if (call.safety === 'effect' && !kept.neverHappened && !resolution) {
+    const answer = await ask(way);
+    if (answer === 'unknown') {
+      await writer.wait(`outcome ${key}`, { outcome: key });
+      throw unknownError(call, key, kept.attempt);
+    }
     if (answer.happened) {
-      await writer.append({
-        kind: 'receipt',
-        at: Date.now(),
-        intent: kept.sequence,
-        attempt: kept.attempt,
-        ms: 0,
-        probed: true,
-        result: answer.result,
-      });
+      await receipt(way, kept.attempt, 0, 'probe', answer.result);
       return answer.result;
     }
   }
-  const next = kept.attempt + 1;
-  await writer.append({ kind: 'attempt', at: Date.now(), intent: kept.sequence, attempt: next });
-  return attempt(writer, call, kept.sequence, { idempotencyKey: key, attempt: next });
+  return callUntilDone(way, kept.attempt + 1);
 }
 
-async function attempt<A, R>(
-  writer: JournalWriter,
-  call: ToolCall<A, R>,
-  intent: number,
-  context: ToolContext,
-): Promise<R> {
-  const begun = performance.now();
-  let result: R;
+/** The first attempt of all was committed with the intent; each other is before it is made. */
+async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
+  const { call } = way;
+  for (let attempt = first; ; attempt += 1) {
+    if (attempt > 1) await mark(way, attempt);
+    const begun = performance.now();
+    let result: R;
+    try {
+      result = await attemptOnce(way, attempt);
+    } catch (error) {
+      const never = saysNeverHappened(error);
+      await recordFailure(way, attempt, performance.now() - begun, never, error);
+      const failed = attempt - first + 1;
+      if (failed >= call.limits.attempts) throw error;
+      const { signal } = call.limits;
+      if (signal?.aborted) throw isAborted(error) ? error : abortedError(signal, whatOf(call));
+      if (call.safety === 'effect' && !never) {
+        const answer = await ask(way);
+        if (answer === 'unknown') throw error;
+        if (answer.happened) {
+          await receipt(way, attempt, 0, 'probe', answer.result);
+          return answer.result;
+        }
+      }
+      await backOff(call.limits, failed, whatOf(call));
+      continue;
+    }
+    await receipt(way, attempt, performance.now() - begun, 'tool', result);
+    return result;
+  }
+}
+
+async function attemptOnce<A, R>(way: Way<A, R>, attempt: number): Promise<R> {
+  const { call, key, writer } = way;
+  const { signal } = call.limits;
+  if (signal?.aborted)
+    throw Object.assign(abortedError(signal, whatOf(call)), { neverHappened: true });
+  const context = new AttemptContext(key, attempt, writer.driver.token);
+  return attemptWithin(call.limits, context, whatOf(call), () => call.fn(call.args, context));
+}
+
+async function mark<A, R>(way: Way<A, R>, attempt: number): Promise<void> {
+  const open = openIntent(way, attempt, 'calling');
+  const { resolutions } = way.writer.journals;
+  const resolved = resolutions.has(way.key);
+  const notWaiting = way.writer.stopWaiting(`outcome ${way.key}`);
+  await way.writer.append(
+    { kind: 'attempt', intent: way.intent, attempt },
+    {
+      also: (batch) => {
+        open(batch);
+        notWaiting(batch);
+        if (resolved) batch.delete(resolutions, way.key);
+      },
+    },
+  );
+}
+
+async function receipt<A, R>(
+  way: Way<A, R>,
+  attempt: number,
+  ms: number,
+  from: ReceiptEntry['from'],
+  result: unknown,
+): Promise<void> {
+  const { intents, resolutions } = way.writer.journals;
+  const { key, call } = way;
+  const notWaiting = way.writer.stopWaiting(`outcome ${key}`);
+  const also = (batch: Batch): void => {
+    if (call.safety === 'effect') batch.delete(intents, key);
+    if (from === 'resolution') batch.delete(resolutions, key);
+    notWaiting(batch);
+  };
+  const entry = { kind: 'receipt' as const, intent: way.intent, attempt, ms, from, result };
   try {
-    result = await call.fn(call.args, context);
+    await way.writer.append(entry, { also });
   } catch (error) {
-    await recordFailure(writer, intent, context.attempt, error);
+    // The effect happened, but its result can't be kept. That is said where unknown outcomes are looked for.
+    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_CODEC')
+      await recordFailure(way, attempt, ms, false, error);
     throw error;
   }
-  await writer.append({
-    kind: 'receipt',
-    at: Date.now(),
-    intent,
-    attempt: context.attempt,
-    ms: performance.now() - begun,
-    probed: false,
-    result,
-  });
-  return result;
 }
 
-async function recordFailure(
-  writer: JournalWriter,
-  intent: number,
+/** For a commit of this call: its record in the list of effects without a receipt. */
+function openIntent<A, R>(
+  way: Way<A, R>,
   attempt: number,
-  error: unknown,
-) {
-  const neverHappened =
-    typeof error === 'object' &&
-    error !== null &&
-    (error as { neverHappened?: unknown }).neverHappened === true;
+  state: OpenIntent['state'],
+  error?: string,
+): (batch: Batch) => void {
+  const { call, writer, key } = way;
+  if (call.safety !== 'effect') return () => {};
+  const record: OpenIntent = {
+    run: call.run,
+    sequence: way.intent,
+    name: call.name,
+    at: Date.now(),
+    attempt,
+    state,
+    ...(error !== undefined && { error }),
+  };
+  return (batch) => batch.put(writer.journals.intents, key, record);
+}
+
+async function recordFailure<A, R>(
+  way: Way<A, R>,
+  attempt: number,
+  ms: number,
+  neverHappened: boolean,
+  thrown: unknown,
+): Promise<void> {
+  const error = String(thrown).slice(0, MAX_ERROR_CHARACTERS);
   try {
-    await writer.append({
-      kind: 'failure',
-      at: Date.now(),
-      intent,
-      attempt,
-      neverHappened,
-      error: String(error).slice(0, 1000),
-    });
+    await way.writer.append(
+      { kind: 'failure', intent: way.intent, attempt, ms, neverHappened, error },
+      { also: openIntent(way, attempt, neverHappened ? 'never' : 'failed', error) },
+    );
   } catch (commitError) {
-    // The tool's error is what the caller must see. Without this entry the outcome counts as
-    // unknown, which is safe; a pool that can't commit says so at the next step.
+    // The tool's error is what the caller must see. Without this entry the outcome counts as unknown, which is safe; a pool
+    // that can't commit, or a driver that was replaced, says so at the next step.
     if (!(commitError instanceof HoldfastError)) throw commitError;
   }
 }
 
-function checkAnswer(answer: unknown): asserts answer is Exclude<ProbeAnswer<unknown>, 'unknown'> {
+function isAborted(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_ABORTED';
+}
+
+function saysNeverHappened(error: unknown): boolean {
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    (error as { neverHappened?: unknown }).neverHappened === true
+  );
+}
+
+async function ask<A, R>({ call, key }: Way<A, R>): Promise<ProbeAnswer<R>> {
+  const answer = call.probe ? await call.probe(key) : 'unknown';
+  if (answer === 'unknown') return answer;
   const happened = (answer as { happened?: unknown } | null | undefined)?.happened;
-  if (happened === true || happened === false) return;
+  if (happened === true || happened === false) return answer;
   throw typeError(
     `a probe answers { happened: true, result }, { happened: false } or 'unknown'; got ${show(answer)}`,
   );
 }
 
+function whatOf(call: { run: string; name: string; occurrence: number }): string {
+  return `run ${JSON.stringify(call.run)}: call ${call.occurrence} of tool ${JSON.stringify(call.name)}`;
+}
+
 function unknownError(
   call: { run: string; name: string; occurrence: number; probe?: unknown },
-  kept: KeptTool,
+  key: string,
+  attempt: number,
 ): HoldfastError {
   const why = call.probe ? 'its probe cannot tell' : 'it has no probe to ask';
   return new HoldfastError(
     'ERR_HOLDFAST_OUTCOME_UNKNOWN',
-    `run ${JSON.stringify(call.run)}: call ${call.occurrence} of tool ${JSON.stringify(call.name)} was begun ` +
-      `(attempt ${kept.attempt}, idempotency key ${kept.entry.key}) and has no receipt, ` +
-      `and ${why}. Nothing was called. ` +
-      'Give the tool a probe, or declare it idempotent if calling it twice with one key has one effect',
+    `${whatOf(call)} was begun (attempt ${attempt}, idempotency key ${key}) and has no receipt, and ${why}. ` +
+      `Nothing was called. Find out whether it happened and say so: pool.resolve('${key}', …) or \`holdfast resolve\`; ` +
+      'or give the tool a probe; or declare it idempotent if calling it twice with one key has one effect',
   );
 }

@@ -43,6 +43,9 @@ namespace holdfast {
   X(kDiverged, "ERR_HOLDFAST_DIVERGED")                \
   X(kRunFinished, "ERR_HOLDFAST_RUN_FINISHED")         \
   X(kRunActive, "ERR_HOLDFAST_RUN_ACTIVE")             \
+  X(kFenced, "ERR_HOLDFAST_FENCED")                    \
+  X(kSuspended, "ERR_HOLDFAST_SUSPENDED")              \
+  X(kOperationMismatch, "ERR_HOLDFAST_OPERATION_MISMATCH") \
   X(kNoMemory, "ERR_HOLDFAST_NO_MEMORY")
 
 enum class Code : uint8_t {

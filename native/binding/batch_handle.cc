@@ -31,6 +31,13 @@ napi_value add_entry(napi_env env, BatchHandle& self, const napi_value* argument
   return status.is_ok() ? nullptr : throw_status(env, status);
 }
 
+// As a bigint: numbers of JavaScript do not hold 64 bits.
+napi_value digest(napi_env env, BatchHandle& self, const napi_value*) {
+  napi_value result = nullptr;
+  napi_create_bigint_uint64(env, self.batch.digest(), &result);
+  return result;
+}
+
 napi_value clear(napi_env, BatchHandle& self, const napi_value*) {
   self.batch.clear();
   return nullptr;
@@ -45,6 +52,7 @@ void BatchHandle::define(napi_env env, Environment& environment) {
       raw_method("requireAbsent", method<BatchHandle, add_key<&Batch::require_absent>>),
       raw_method("requirePresent", method<BatchHandle, add_key<&Batch::require_present>>),
       raw_method("requireEqual", method<BatchHandle, add_entry<&Batch::require_equal>>),
+      raw_method("digest", method<BatchHandle, digest>),
       raw_method("clear", method<BatchHandle, clear>),
   };
   environment.batch_class = define_class(env, "NativeBatch", construct, methods);

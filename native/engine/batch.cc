@@ -1,5 +1,7 @@
 #include "engine/batch.h"
 
+#include "base/checksum.h"
+
 namespace holdfast {
 
 namespace {
@@ -67,6 +69,17 @@ void Batch::clear() {
 }
 
 size_t Batch::operations() const { return impl_->record.count() + impl_->large.size(); }
+uint64_t Batch::digest() const {
+  const RecordBuffer& record = impl_->record;
+  uint64_t digest = record.bytes() == 0 ? 0 : checksum(record.operations(), record.bytes());
+  for (const Impl::Large& large : impl_->large) {
+    const uint64_t parts[4] = {digest, large.at, checksum(large.value.key.data(), large.value.key.size()),
+                               checksum(large.value.bytes.data(), large.value.bytes.size())};
+    digest = checksum(parts, sizeof parts);
+  }
+  return digest;
+}
+
 uint64_t Batch::bytes() const { return impl_->record.bytes() + impl_->large_bytes; }
 
 }  // namespace holdfast

@@ -101,7 +101,7 @@ uint64_t PoolImpl::reserve_bytes() const { return 2 * log_segment_bytes() + fold
 // At least `room` bytes of operations will fit into the segment; it is shorter than usual where free space is in small pieces.
 Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
   const uint64_t want = log_segment_bytes();
-  const uint64_t least = std::max(LogWriter::segment_for(room), kShortestLogSegment);
+  const uint64_t least = std::max(LogWriter::segment_for(room), std::min(kShortestLogSegment, want));
   // Users leave room for the cleaner, deletions less, the cleaner only what the next fold needs.
   const uint64_t needed = fold_reserve() + (purpose == Purpose::kUser     ? 3 * want
                                             : purpose == Purpose::kDelete ? want + least

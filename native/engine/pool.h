@@ -48,6 +48,8 @@ class Batch {
   void clear();
   size_t operations() const;
   uint64_t bytes() const;
+  // Of the changes, not of the conditions: the same changes in the same order give the same number, in any process.
+  uint64_t digest() const;
 
   struct Impl;
   Impl& impl() { return *impl_; }

@@ -19,8 +19,11 @@ bool LogReader::read_frame(const Segment& segment, uint64_t sequence, uint64_t o
 
   uint64_t rolled = 0;
   if (header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
+    // The frame's checksum covers the target's checksum only: torn within a line, that word may have landed without the rest.
     if (room < sizeof(LinkTarget)) return false;
-    rolled = load<LinkTarget>(at + sizeof header).checksum;
+    const auto target = load<LinkTarget>(at + sizeof header);
+    if (target.checksum != checksum(&target, offsetof(LinkTarget, checksum))) return false;
+    rolled = target.checksum;
   } else {
     uint64_t used = 0;
     for (uint32_t i = 0; i < header.operations; i++) {

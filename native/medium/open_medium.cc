@@ -38,7 +38,7 @@ bool auto_takes_pmem(const std::string& folder) {
 }
 
 Result<OpenedMedium> dispatch(const std::string& path, const MediumOptions& options, PoolKind kind) {
-  const bool is_pmem = kind == PoolKind::kPmem;
+  const bool is_pmem = kind == PoolKind::kPmem || kind == PoolKind::kDevice;
   switch (options.choice) {
     case MediumChoice::kFile:
       return is_pmem ? Result<OpenedMedium>(wrong_medium(path, "pmem", "file")) : open_file_medium(path, options);
@@ -52,8 +52,12 @@ Result<OpenedMedium> dispatch(const std::string& path, const MediumOptions& opti
   return take_pmem ? open_on_pmem(path, options) : open_file_medium(path, options);
 }
 
-void choose(PlaceReport* report, const FilePlace& place) {
+void choose(PlaceReport* report, const FilePlace& place, bool persistent_device) {
   const bool pmem = report->map_sync || report->device_dax;
+  if (report->device_dax && !persistent_device) {
+    report->reason = "a device dax, but not of persistent memory: no pool can be kept on it";
+    return;
+  }
   if (report->exists ? report->pool_medium == std::string("pmem") : pmem && kBuiltWithPmem) {
     report->choice = "pmem";
     report->durability = pmem ? DurabilityClass::kPower : DurabilityClass::kProcess;
@@ -105,7 +109,7 @@ Result<PlaceReport> probe_place(const std::string& path) {
     report.exists = *kind == PoolKind::kFile || *kind == PoolKind::kPmem;
     report.pool_medium = *kind == PoolKind::kFile ? "file" : *kind == PoolKind::kPmem ? "pmem" : "";
   }
-  const std::string probed = report.exists ? path : folder;
+  const std::string probed = report.exists || report.device_dax ? path : folder;
   Result<FilePlace> place = file_place(probed);
   if (!place) return std::move(place.status());
   if (const int error = path_facts(probed, &facts)) return file_error(error, "cannot look at " + probed);
@@ -116,7 +120,7 @@ Result<PlaceReport> probe_place(const std::string& path) {
     Result<bool> works = map_sync_works(folder);
     report.map_sync = works.is_ok() && *works;
   }
-  choose(&report, *place);
+  choose(&report, *place, device_dax_is_persistent(facts));
   return report;
 }
 

@@ -88,6 +88,16 @@ std::string option_value(const std::string& options, const std::string& name) {
   return all.substr(begin, all.find(',', begin) - begin);
 }
 
+// The kernel's description of a device.
+std::string device_node(const FileFacts& facts) {
+  return "/sys/dev/char/" + std::to_string(facts.special_major) + ":" + std::to_string(facts.special_minor);
+}
+
+uint64_t device_number(const FileFacts& facts, const char* name) {
+  std::string text;
+  return read_text(device_node(facts) + "/" + name, &text) == 0 ? std::strtoull(text.c_str(), nullptr, 10) : 0;
+}
+
 void classify_disk(const MountFacts& mount, FilePlace* place) {
   const std::string behind = "a file behind fdatasync on " + place->file_system;
   if (has_option(mount.options, "nobarrier") || has_option(mount.options, "barrier=0")) {
@@ -174,9 +184,19 @@ bool is_device_dax(const std::string& path) {
   FileFacts facts;
   if (path_facts(path, &facts) != 0 || !facts.character_device) return false;
   std::string target;
-  const std::string device =
-      "/sys/dev/char/" + std::to_string(facts.special_major) + ":" + std::to_string(facts.special_minor);
-  return link_target(device + "/subsystem", &target) == 0 && name_of(target) == "dax";
+  return link_target(device_node(facts) + "/subsystem", &target) == 0 && name_of(target) == "dax";
+}
+
+uint64_t device_dax_page_bytes(const FileFacts& facts) {
+  const uint64_t bytes = device_number(facts, "align");
+  return bytes == 0 ? 2 * kMiB : bytes;
+}
+
+uint64_t device_dax_size(const FileFacts& facts) { return device_number(facts, "size"); }
+
+bool device_dax_is_persistent(const FileFacts& facts) {
+  std::string target;
+  return link_target(device_node(facts), &target) == 0 && target.find("/ndbus") != std::string::npos;
 }
 
 bool pmem_is_forced() {

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "medium/medium.h"
+#include "medium/posix_file.h"
 
 namespace holdfast {
 
@@ -30,6 +31,11 @@ Status accept_place(const FilePlace& place, DurabilityClass at_least, const std:
 // the mapped bytes are the persistent memory itself: a proof, unlike the statx attribute.
 Result<bool> map_sync_works(const std::string& folder);
 bool is_device_dax(const std::string& path);
+// Of a device dax: the pages in which alone it can be mapped (usually 2 MiB), its size (0: not known), and whether it is
+// an NVDIMM's; other fast or far memory can be such a device too, and forgets.
+uint64_t device_dax_page_bytes(const FileFacts& facts);
+uint64_t device_dax_size(const FileFacts& facts);
+bool device_dax_is_persistent(const FileFacts& facts);
 bool pmem_is_forced();  // PMEM_IS_PMEM_FORCE=1
 
 const char* durability_name(DurabilityClass durability);  // "power", "process"

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <utility>
 
+#include "medium/place_facts.h"
 #include "medium/pmem_child.h"
 #include "medium/pmem_device.h"
 #include "medium/pmem_footers.h"
@@ -67,13 +68,14 @@ Status check_class(const PmemDurability& durability, const MediumOptions& option
   return Status(Code::kDurability, path + " cannot give durability 'power': " + durability.reason);
 }
 
-Result<std::string> read_head(const PosixFile& file, bool device, uint64_t bytes, const std::string& path) {
+Result<std::string> read_head(const PosixFile& file, const FileFacts& facts, uint64_t bytes, const std::string& path) {
   std::string head(bytes, '\0');
-  if (device) {  // can only be mapped
+  if (facts.character_device) {  // can only be mapped, in whole pages of its own
+    const uint64_t mapped_bytes = round_up(bytes, device_dax_page_bytes(facts));
     const uint8_t* mapped = nullptr;
-    if (const int error = file.map_shared(head.size(), &mapped)) return file_error(error, "cannot map " + path);
+    if (const int error = file.map_shared(mapped_bytes, &mapped)) return file_error(error, "cannot map " + path);
     std::memcpy(head.data(), mapped, head.size());
-    PosixFile::unmap(mapped, head.size());
+    PosixFile::unmap(mapped, mapped_bytes);
     return head;
   }
   size_t got = 0;
@@ -83,9 +85,10 @@ Result<std::string> read_head(const PosixFile& file, bool device, uint64_t bytes
   return head;
 }
 
-Result<PmemFront> read_front(const PosixFile& file, bool device, uint64_t pool_bytes, const std::string& path) {
+Result<PmemFront> read_front(const PosixFile& file, const FileFacts& facts, uint64_t pool_bytes,
+                             const std::string& path) {
   for (uint64_t within : {kPmemFrontUsuallyWithin, kPmemFrontSearchBytes}) {
-    Result<std::string> head = read_head(file, device, std::min(pool_bytes, within), path);
+    Result<std::string> head = read_head(file, facts, std::min(pool_bytes, within), path);
     if (!head) return std::move(head.status());
     Result<PmemFront> front = find_pmem_front(*head, pool_bytes, path);
     if (front || within == kPmemFrontSearchBytes || pool_bytes <= within) return front;
@@ -105,9 +108,9 @@ Result<Found> look_at(const std::string& path, const FileFacts& facts, const Med
     if (!bytes) return std::move(bytes.status());
     found.pool_bytes = *bytes;
   }
-  Result<PmemFront> front = read_front(file, facts.character_device, found.pool_bytes, path);
+  Result<PmemFront> front = read_front(file, facts, found.pool_bytes, path);
   if (!front) return std::move(front.status());
-  Result<PmemDurability> durability = pmem_durability(file, path);
+  Result<PmemDurability> durability = pmem_durability(file, facts, path);
   if (!durability) return std::move(durability.status());
   HOLDFAST_TRY(check_class(*durability, options, path));
   found.front = *front;
@@ -152,6 +155,19 @@ Result<PmemFront> front_again(PMEMobjpool* pool, const Found& found, const std::
                            found.front.offset, found.pool_bytes, path);
 }
 
+// Where a child cannot look first the choice is to lose the pool to its owner or to trust
+// libpmemobj after a crash, which it is made for; what is lost is the protection against damage. Said aloud.
+Status check_in_child(const std::string& path, const FileFacts& facts, Found* found) {
+  const std::string program = pmem_probe_program();
+  const char* why = facts.character_device ? "a device dax cannot be mapped copy-on-write"
+                    : program.empty()      ? "holdfast_pmem_probe is not beside the addon"
+                                           : nullptr;
+  if (why == nullptr) return probe_pool_in_child(program, path, pmem_probe_limit_ms(found->pool_bytes));
+  found->durability.reason +=
+      std::string("; opened without the check in a child process, because ") + why;
+  return {};
+}
+
 Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
   Result<Found> looked = look_at(path, facts, options);
   if (!looked) return std::move(looked.status());
@@ -161,15 +177,7 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
                                          ", not " + std::to_string(options.size));
   }
   // After a clean end too: a byte may have been damaged since, and libpmemobj dies of it as readily.
-  const std::string program = pmem_probe_program();
-  // Without the program (an addon moved by itself) the choice is to lose the pool to its owner or to trust libpmemobj;
-  // what is lost is the protection against damage. Said aloud.
-  if (program.empty()) {
-    found.durability.reason += "; opened without the check in a child process, because holdfast_pmem_probe is not "
-                               "beside the addon";
-  } else {
-    HOLDFAST_TRY(probe_pool_in_child(program, path, pmem_probe_limit_ms(found.pool_bytes)));
-  }
+  HOLDFAST_TRY(check_in_child(path, facts, &found));
   PMEMobjpool* pool = pmemobj_open(path.c_str(), kPmemLayoutName);
   if (pool == nullptr) return open_error(path, errno);
   uint8_t* base = reinterpret_cast<uint8_t*>(pool);
@@ -273,14 +281,15 @@ Result<OpenedMedium> create_on_device(const std::string& path, const FileFacts& 
   if (options.size != 0) {
     return Status(Code::kOutOfRange, "size must be left out: a pool takes the whole device " + path);
   }
+  PosixFile file;
+  if (const int error = file.open_existing(path, true)) return file_error(error, "cannot open " + path);
+  Result<PmemDurability> durability = pmem_durability(file, facts, path);
+  if (!durability) return std::move(durability.status());
+  HOLDFAST_TRY(check_class(*durability, options, path));
+  file.close();
   PMEMobjpool* pool = make_pool(path, 0);
   if (pool == nullptr) return create_error(path, errno);
-  PosixFile file;
-  const int error = file.open_existing(path, true);
-  Result<PmemDurability> durability =
-      error == 0 ? pmem_durability(file, path) : Result<PmemDurability>(file_error(error, "cannot open " + path));
-  Status status = durability ? check_class(*durability, options, path) : std::move(durability.status());
-  Result<PmemFront> front = status.is_ok() ? write_front(pool, made.pool_bytes) : Result<PmemFront>(std::move(status));
+  Result<PmemFront> front = write_front(pool, made.pool_bytes);
   if (!front) {
     pmemobj_close(pool);
     return std::move(front.status());

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "medium/place_facts.h"
 #include "medium/pool_file.h"
 
 namespace holdfast {
@@ -14,11 +15,16 @@ bool is_set(const char* variable) {
   return value != nullptr && std::strcmp(value, "1") == 0;
 }
 
-constexpr uint64_t kProbeBytes = 2 * kMiB;  // device DAX maps in pages of this size
+constexpr uint64_t kProbeBytes = 2 * kMiB;
 
 }  // namespace
 
-Result<PmemDurability> pmem_durability(const PosixFile& file, const std::string& path) {
+Result<PmemDurability> pmem_durability(const PosixFile& file, const FileFacts& facts, const std::string& path) {
+  // On other memory than an NVDIMM's libpmemobj dies (of signal 11, in version 1.12), forced or not.
+  if (facts.character_device && !device_dax_is_persistent(facts)) {
+    return Status(Code::kMediumUnavailable, path + " is a device dax, but not of persistent memory: use one that ndctl "
+                                                   "made in mode devdax");
+  }
   // Forcing always wins: what was forced is never called durable, even where it happens to be.
   if (is_set("PMEM_IS_PMEM_FORCE")) {
     return PmemDurability{DurabilityClass::kProcess,
@@ -26,7 +32,8 @@ Result<PmemDurability> pmem_durability(const PosixFile& file, const std::string&
                           "survives the death of the process, not of the machine"};
   }
   bool map_sync = false;
-  if (const int error = file.map_sync_works(kProbeBytes, &map_sync)) {
+  if (const int error = file.map_sync_works(
+          facts.character_device ? device_dax_page_bytes(facts) : kProbeBytes, &map_sync)) {
     return file_error(error, "cannot map " + path);
   }
   if (!map_sync) {
@@ -54,15 +61,11 @@ Result<PmemDurability> pmem_durability_of_folder(const std::string& path) {
     return file_error(error, "cannot create the pool " + path + " (the folder " + folder + " must exist)");
   }
   if (error != 0) return file_error(error, "cannot create the pool " + path);
-  return pmem_durability(probe, path);
+  return pmem_durability(probe, {}, path);
 }
 
 Result<uint64_t> device_dax_bytes(const FileFacts& facts, const std::string& path) {
-  std::string text;
-  const std::string node =
-      "/sys/dev/char/" + std::to_string(facts.special_major) + ":" + std::to_string(facts.special_minor);
-  const int error = read_text(node + "/size", &text);
-  const uint64_t bytes = error == 0 ? std::strtoull(text.c_str(), nullptr, 10) : 0;
+  const uint64_t bytes = device_dax_size(facts);
   if (bytes == 0) return Status(Code::kNotAPool, path + " is a device, but not a DAX device with a size");
   return bytes;
 }

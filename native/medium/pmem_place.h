@@ -14,8 +14,9 @@ struct PmemDurability {
   std::string reason;
 };
 
-// Of an open file (or device) with at least a page to map. kMediumUnavailable where libpmemobj must not be used.
-Result<PmemDurability> pmem_durability(const PosixFile& file, const std::string& path);
+// Of an open file (or device, as `facts` says) with at least a page to map. kMediumUnavailable where libpmemobj
+// must not be used.
+Result<PmemDurability> pmem_durability(const PosixFile& file, const FileFacts& facts, const std::string& path);
 
 // The same for a file that is not there yet: asked of an unnamed file in its folder.
 Result<PmemDurability> pmem_durability_of_folder(const std::string& path);

@@ -17,6 +17,18 @@ bool has_at(Bytes head, uint64_t offset, const char (&magic)[8]) {
   return head.size() >= offset + sizeof magic && std::memcmp(head.data() + offset, magic, sizeof magic) == 0;
 }
 
+// A device can only be mapped, in whole pages of its own.
+Result<PoolKind> kind_of_device(const std::string& path, const FileFacts& facts) {
+  PosixFile file;
+  if (const int error = file.open_existing(path, false)) return file_error(error, "cannot open " + path);
+  const uint64_t bytes = device_dax_page_bytes(facts);
+  const uint8_t* mapped = nullptr;
+  if (const int error = file.map_shared(bytes, &mapped)) return file_error(error, "cannot map " + path);
+  const bool is_pool = kind_of_head(bytes_of(mapped, kSegmentsOffset)) == PoolKind::kPmem;
+  PosixFile::unmap(mapped, bytes);
+  return is_pool ? PoolKind::kPmem : PoolKind::kDevice;
+}
+
 }  // namespace
 
 PoolKind kind_of_head(Bytes head) {
@@ -43,7 +55,7 @@ Result<PoolKind> kind_at(const std::string& path) {
                               : Result<PoolKind>(PoolKind::kNothing);
   if (error != 0) return file_error(error, "cannot look at " + path);
   if (facts.folder) return Status(Code::kNotAPool, path + " is a folder: name a file in it");
-  if (is_device_dax(path)) return PoolKind::kPmem;
+  if (is_device_dax(path)) return kind_of_device(path, facts);
   if (!facts.regular) return Status(Code::kNotAPool, path + " is neither a file nor a device dax");
 
   PosixFile file;
@@ -55,6 +67,7 @@ Result<PoolKind> kind_at(const std::string& path) {
 }
 
 Status check_mode(PoolKind kind, CreateMode mode, const std::string& path) {
+  if (kind == PoolKind::kDevice) return {};
   if (kind == PoolKind::kNothing && mode == CreateMode::kNever) {
     return Status(Code::kNotFound, "there is no pool at " + path + ": create it, or look for the right path");
   }

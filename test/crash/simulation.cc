@@ -15,6 +15,7 @@ struct Character {
   uint64_t most_bytes = 0;       // that still fit into the log
   uint64_t sizes = 0;            // values have one of so many sizes (0: any), so that records come to lie on old ones exactly
   bool large = false;
+  bool roomy = false;            // enough segments for what the pool promises about deleting when it is full
   bool hasty = false;            // crash after crash, records all of one length: new ones come to lie exactly where lost ones lay
   bool interleave = false;       // commits in the middle of maintenance
   uint64_t fault_percent = 0;    // of eras in which something is made to fail
@@ -40,6 +41,7 @@ Character character_of(Random* random) {
   const uint64_t segment = std::max(pool.log_segment_bytes, disk.segment_unit);
   disk.capacity = 64 * kKiB + segment * random->between(12, 60) + disk.segment_unit * 16 + (c.large ? 2 * kMiB : 0);
   disk.capacity = round_up(disk.capacity, disk.segment_unit);
+  c.roomy = pool.log_segment_bytes >= 64 * kKiB && disk.capacity >= 32 * segment;
   c.keys = random->one_in(4) ? random->between(100, 300) : random->between(2, 60);
   c.most_bytes = pool.log_segment_bytes / 2;
   c.usual_bytes = 16ull << random->below(8);
@@ -257,6 +259,7 @@ class Life {
     } else {
       held = world_.maintain(true);
     }
+    if (held && world_.was_full() && c_.roomy && random_.one_in(2)) held = world_.delete_while_full();
     if (held && !world_.broken() && random_.percent(c_.maintain_percent)) held = world_.maintain(random_.one_in(5));
     return held;
   }

@@ -206,7 +206,7 @@ bool World::holds(const std::vector<Condition>& conditions) const {
 bool World::acceptable(const Status& status, const char* what) {
   if (status.is_ok() || disk_->crashed()) return true;
   const Code code = status.code();
-  if (code == Code::kPoolFull || code == Code::kDiskFull) return true;
+  if (code == Code::kPoolFull || code == Code::kDiskFull || code == Code::kBatchTooLarge) return true;
   if (fault_armed_ && (code == Code::kIo || code == Code::kFailed)) return true;
   return fail(std::string(what) + " failed: " + code_name(code) + ": " + status.message());
 }
@@ -215,6 +215,7 @@ bool World::account(const Transaction& transaction, const Status& status, uint64
   note(static_cast<uint64_t>(status.code()) ^ epoch << 8);
   const bool holding = holds(transaction.conditions);
   const Code code = status.code();
+  was_full_ = code == Code::kPoolFull;
   trace(std::string(what) + describe(transaction) + ": " + (status.is_ok() ? "epoch " + std::to_string(epoch) : code_name(code)));
   if (status.is_ok()) {
     tally_.commits++;
@@ -225,7 +226,7 @@ bool World::account(const Transaction& transaction, const Status& status, uint64
   if (code == Code::kConflict) return !holding || fail("a commit was refused although its conditions hold");
   if (code == Code::kClosed && in_between_) return true;
   if (!acceptable(status, "a commit")) return false;
-  if (code == Code::kPoolFull || code == Code::kDiskFull) {
+  if (code == Code::kPoolFull || code == Code::kDiskFull || code == Code::kBatchTooLarge) {
     tally_.refused_full++;
     return true;
   }
@@ -244,6 +245,14 @@ bool World::commit(const Transaction& transaction) {
     model_.durable_to(model_.commits());
   }
   return failure_.empty();
+}
+
+bool World::delete_while_full() {
+  if (model_.latest().empty() || broken()) return true;
+  Transaction removal;
+  removal.changes.push_back({model_.latest().begin()->first, false, {}});
+  if (!commit(removal)) return false;
+  return !was_full_ || fault_armed_ || !snapshots_.empty() || fail("a full pool does not let a key be deleted");
 }
 
 bool World::commit_group(const std::vector<Transaction>& transactions) {

@@ -55,6 +55,7 @@ class World {
   // ── operations
   bool open();                 // after construction and after close(); a crash or fault may strike
   bool commit(const Transaction& transaction);
+  bool delete_while_full();    // one key, durable: a full pool must allow it, unless snapshots hold the space
   bool commit_group(const std::vector<Transaction>& transactions);
   bool settle();
   bool fold();
@@ -92,6 +93,7 @@ class World {
   size_t snapshots() const { return snapshots_.size(); }
   void fault_expected() { fault_armed_ = true; tally_.faults++; }
   void note_interleaved() { tally_.interleaved++; }
+  bool was_full() const { return was_full_; }  // the last commit was refused for want of room in the pool
   const std::string& failure() const { return failure_; }
   bool fail(const std::string& what);
   void trace(const std::string& line);
@@ -120,7 +122,7 @@ class World {
   std::vector<std::pair<SnapshotPtr, State>> snapshots_;
   std::function<void(TestPoint)> between_;
   std::unique_ptr<OtherThread> second_thread_, third_thread_;
-  bool second_ = false, in_group_ = false, fault_armed_ = false, in_between_ = false;
+  bool second_ = false, in_group_ = false, fault_armed_ = false, in_between_ = false, was_full_ = false;
   std::string failure_;
   uint64_t digest_ = 0;
   Tally tally_;

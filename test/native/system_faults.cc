@@ -1,15 +1,22 @@
 #include "native/system_faults.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdarg>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
 
 namespace holdfast::test {
 namespace {
 
-constexpr int kCalls = static_cast<int>(SystemCall::kAny) + 1;
+constexpr int kCalls = static_cast<int>(SystemCall::kMmap) + 1;
 
 struct Armed {
   std::atomic<uint64_t> in{0};  // 0: not armed
@@ -22,11 +29,47 @@ Armed armed[kCalls];
 std::atomic<uint64_t> most_bytes{0};
 std::atomic<uint64_t> exit_in{0};
 
+// What stood where something was written since the last sync.
+struct Overwritten {
+  int fd;
+  off_t offset;
+  std::string bytes;
+};
+std::mutex unsynced_mutex;
+std::vector<Overwritten> unsynced;  // guarded by unsynced_mutex
+std::atomic<uint64_t> losing{0};    // the seed; 0: nothing is lost
+
+void remember_overwritten(int fd, off_t offset, size_t size) {
+  if (losing == 0) return;
+  const std::lock_guard guard(unsynced_mutex);
+  while (size > 0) {
+    const size_t piece = std::min(size, 512 - static_cast<size_t>(offset) % 512);
+    std::string bytes(piece, '\0');
+    (void)!::syscall(SYS_pread64, fd, bytes.data(), piece, offset);  // behind the end: zeros
+    unsynced.push_back({fd, offset, std::move(bytes)});
+    offset += static_cast<off_t>(piece);
+    size -= piece;
+  }
+}
+
+void end_sync(bool succeeded) {
+  const std::lock_guard guard(unsynced_mutex);
+  std::mt19937_64 random(losing);
+  // The latest first, so that of two writes to one sector what was there before the first is what stays.
+  for (size_t i = unsynced.size(); !succeeded && i-- > 0;) {
+    const Overwritten& was = unsynced[i];
+    if (random() % 2 == 0) (void)!::syscall(SYS_pwrite64, was.fd, was.bytes.data(), was.bytes.size(), was.offset);
+  }
+  unsynced.clear();
+}
+
 // 0, or the errno this call has to fail with.
 int struck(SystemCall call) {
   counts[static_cast<int>(call)]++;
-  counts[static_cast<int>(SystemCall::kAny)]++;
-  if (exit_in > 0 && --exit_in == 0) ::_exit(99);
+  if (call < SystemCall::kAny) {
+    counts[static_cast<int>(SystemCall::kAny)]++;
+    if (exit_in > 0 && --exit_in == 0) ::_exit(99);
+  }
   Armed& fault = armed[static_cast<int>(call)];
   if (fault.in == 0) return 0;
   if (fault.in > 1) {
@@ -45,6 +88,15 @@ long answer(SystemCall call, long (*make)(long, long, long, long, long), long a,
   return make(a, b, c, d, e);
 }
 
+int sync_answer(SystemCall call, long number, int fd) {
+  const long result = answer(
+      call, [](long a, long b, long, long, long) { return ::syscall(b, a); }, fd, number, 0, 0, 0);
+  const int error = errno;
+  if (losing != 0 && (result == 0 || error != EINTR)) end_sync(result == 0);
+  errno = error;
+  return static_cast<int>(result);
+}
+
 }  // namespace
 
 void SystemFaults::fail(SystemCall call, uint64_t nth, int error, uint64_t times) {
@@ -61,7 +113,11 @@ void SystemFaults::disarm() {
   for (Armed& fault : armed) fault.in = 0;
   most_bytes = 0;
   exit_in = 0;
+  losing = 0;
+  end_sync(true);
 }
+
+void SystemFaults::lose_unsynced(uint64_t seed) { losing = seed; }
 
 uint64_t SystemFaults::count(SystemCall call) { return counts[static_cast<int>(call)]; }
 
@@ -74,20 +130,33 @@ extern "C" {
 ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
   const uint64_t most = holdfast::test::most_bytes;
   if (most > 0 && size > most) size = most;
+  holdfast::test::remember_overwritten(fd, offset, size);
   return holdfast::test::answer(
       SystemCall::kPwrite, [](long a, long b, long c, long d, long) { return ::syscall(SYS_pwrite64, a, b, c, d); }, fd,
       reinterpret_cast<long>(data), static_cast<long>(size), offset, 0);
 }
 
-int fdatasync(int fd) {
+int fdatasync(int fd) { return holdfast::test::sync_answer(SystemCall::kFdatasync, SYS_fdatasync, fd); }
+int fsync(int fd) { return holdfast::test::sync_answer(SystemCall::kFsync, SYS_fsync, fd); }
+
+int open(const char* path, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;
+  va_end(rest);
   return static_cast<int>(holdfast::test::answer(
-      SystemCall::kFdatasync, [](long a, long, long, long, long) { return ::syscall(SYS_fdatasync, a); }, fd, 0, 0, 0,
-      0));
+      SystemCall::kOpen, [](long a, long b, long c, long d, long) { return ::syscall(SYS_openat, a, b, c, d); }, AT_FDCWD,
+      reinterpret_cast<long>(path), flags, mode, 0));
 }
 
-int fsync(int fd) {
-  return static_cast<int>(holdfast::test::answer(
-      SystemCall::kFsync, [](long a, long, long, long, long) { return ::syscall(SYS_fsync, a); }, fd, 0, 0, 0, 0));
+// Only mappings of files: the allocator's own are not ours to fail.
+void* mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) noexcept {
+  const int error = fd < 0 ? 0 : holdfast::test::struck(SystemCall::kMmap);
+  if (error != 0) {
+    errno = error;
+    return MAP_FAILED;
+  }
+  return reinterpret_cast<void*>(::syscall(SYS_mmap, at, size, protection, flags, fd, offset));
 }
 
 int fallocate(int fd, int mode, off_t offset, off_t size) {

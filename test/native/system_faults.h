@@ -1,5 +1,6 @@
 // Failing system calls, inside the test process: this binary's own pwrite, fdatasync, fsync, fallocate, ftruncate and
-// renameat2 stand before libc's. Unarmed they only count and pass on. Armed and counted for all threads together.
+// renameat2, open and mmap stand before libc's. Unarmed they only count and pass on. Armed and counted for all threads
+// together.
 #pragma once
 
 #include <atomic>
@@ -7,7 +8,8 @@
 
 namespace holdfast::test {
 
-enum class SystemCall { kPwrite, kFdatasync, kFsync, kFallocate, kFtruncate, kRename, kAny };
+// kAny: every one of those before it; open and mmap are counted by themselves.
+enum class SystemCall { kPwrite, kFdatasync, kFsync, kFallocate, kFtruncate, kRename, kAny, kOpen, kMmap };
 
 struct SystemFaults {
   // The nth such call from now (1: the next) and `times - 1` calls after it do nothing and give this errno.
@@ -16,6 +18,9 @@ struct SystemFaults {
   static void write_at_most(uint64_t bytes);
   // The nth call of any kind from now ends the process before it is made.
   static void exit_at(uint64_t nth);
+  // From now on a failing fdatasync or fsync loses, as the kernel does, what was written since the last one that
+  // succeeded: each 512-byte sector of it or not, as the seed decides. Of one file at a time.
+  static void lose_unsynced(uint64_t seed);
   static void disarm();
   static uint64_t count(SystemCall call);
 };

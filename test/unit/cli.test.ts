@@ -10,7 +10,10 @@ import { scratchFolder } from '../helpers/scratch';
 
 const folder = scratchFolder('cli');
 const path = join(folder, 'some.holdfast');
-const commands = ['demo', 'replay', 'info', 'doctor', 'ls', 'get', 'check', 'salvage'];
+const commands = [
+  ...['demo', 'replay', 'info', 'doctor', 'ls', 'get', 'check', 'runs', 'show', 'timeline'],
+  ...['signal', 'resolve', 'history', 'diff', 'fork', 'prune', 'salvage', 'bench'],
+];
 
 beforeAll(async () => {
   await using pool = await open(path, { medium: 'file' });

@@ -180,7 +180,7 @@ describe('tool', () => {
       const key = await dieInTool(safety);
       const run = await pool.run('r');
       const call = async (_args: unknown, context: ToolContext) => context;
-      expect(await run.tool('pay', 1, call, { safety })).toEqual({
+      expect(await run.tool('pay', 1, call, { safety })).toMatchObject({
         idempotencyKey: key,
         attempt: 2,
       });
@@ -216,7 +216,7 @@ describe('tool', () => {
     expect(await run.tool('pay', 1, never as () => string, { probe })).toBe('paid');
     expect(asked).toBe(key);
     expect(await (await again()).tool('pay', 1, never)).toBe('paid');
-    expect(journal().at(-1)).toMatchObject({ kind: 'receipt', probed: true });
+    expect(journal().at(-1)).toMatchObject({ kind: 'receipt', from: 'probe' });
   });
 
   test('effect that never happened: called again under the same key', async () => {
@@ -224,7 +224,7 @@ describe('tool', () => {
     const run = await pool.run('r');
     const call = (_args: unknown, context: ToolContext) => context;
     const probe = async () => ({ happened: false as const });
-    expect(await run.tool('pay', 1, call, { probe })).toEqual({ idempotencyKey: key, attempt: 2 });
+    expect(await run.tool('pay', 1, call, { probe })).toMatchObject({ idempotencyKey: key, attempt: 2 });
   });
 
   test('a probe that throws or answers nonsense stops everything', async () => {
@@ -401,29 +401,35 @@ describe('the life of a run', () => {
   test('of two drivers only the last to begin can record', async () => {
     const run = await pool.run('r');
     // What a driver in another thread does when it begins.
-    await pool
-      .keyspace('holdfast.runs', { value: 'json' })
-      .put('r', { format: 1, status: 'running', driver: 2 });
+    await pool.keyspace('holdfast.drivers', { value: 'json' }).put('r', { token: 2, holder: 'x' });
     for (const refused of [
       () => run.step('a', () => 1),
       () => run.checkpoint(1),
       () => run.tool('b', 1, never),
       () => run.finish(1),
     ]) {
-      await expect(refused()).rejects.toMatchObject({ code: 'ERR_HOLDFAST_CONFLICT' });
+      await expect(refused()).rejects.toMatchObject({ code: 'ERR_HOLDFAST_FENCED' });
     }
     expect(kinds()).toEqual(['start']);
     expect(pool.keyspace('holdfast.states').count()).toBe(0);
   });
 
   test('a driver in another thread takes over, and what it records stays', async () => {
+    await pool.close();
+    pool = await open(path, { lease: 1 });
     const run = await pool.run('r');
     await run.step('a', () => 'mine');
+    // The lease runs out while this thread does something else.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
     const code = `
       const { workerData } = require('node:worker_threads');
-      const { open } = require(workerData.dist);
-      open(workerData.path).then(async (pool) => {
-        const run = await pool.run('r');
+      const { openSync } = require(workerData.dist);
+      const pool = openSync(workerData.path);
+      const next = () => pool.run('r').catch((error) => {
+        if (error.code !== 'ERR_HOLDFAST_RUN_ACTIVE') throw error;
+        return new Promise((resolve) => setImmediate(() => resolve(next())));
+      });
+      next().then(async (run) => {
         await run.step('a', () => 'never');
         await run.step('b', () => 'theirs');
         await pool.close();
@@ -434,7 +440,7 @@ describe('the life of a run', () => {
     });
     expect(await once(worker, 'exit')).toEqual([0]);
     await expect(run.step('b', () => 'mine')).rejects.toMatchObject({
-      code: 'ERR_HOLDFAST_CONFLICT',
+      code: 'ERR_HOLDFAST_FENCED',
     });
     expect(journal().flatMap((entry) => (entry.kind === 'step' ? [entry.result] : []))).toEqual([
       'mine',
@@ -465,7 +471,7 @@ describe('the life of a run', () => {
     (await pool.run('r')).close();
     await pool
       .keyspace('holdfast.runs', { value: 'json' })
-      .put('r', { format: 2, status: 'running', driver: 1 });
+      .put('r', { format: 3, status: 'running', began: 1 });
     await expect(pool.run('r')).rejects.toMatchObject({ code: 'ERR_HOLDFAST_NEWER_FORMAT' });
   });
 });

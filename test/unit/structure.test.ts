@@ -69,8 +69,9 @@ function strayNames(files: Source[]): string[] {
 const layers: [RegExp, number][] = [
   [/^lib\/(types|errors)\.ts$/, 0],
   [/^lib\/native-binding\.ts$/, 1],
-  [/^lib\/(cli)\//, 5],
-  [/^lib\/adapters\//, 5],
+  [/^lib\/bench\//, 5],
+  [/^lib\/(cli)\//, 6],
+  [/^lib\/(adapters\/|langgraph\.ts$)/, 5],
   [/^lib\/(index|holdfast)\.ts$/, 4],
   [/^lib\/(run|checkpoint)\//, 3],
   [/^lib\/[^/]+\.ts$/, 2],

@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import { typeError } from '../../errors';
-import type { ToolSafety } from '../../types';
+import type { ToolSafety } from '../../run/types';
 
 /** A message nobody had to do anything for: what the user, the system or the model said. */
 export interface SaidTurn {

@@ -10,7 +10,8 @@ import { setTimeout } from 'node:timers/promises';
 
 import { HoldfastError } from '../../errors';
 import { open } from '../../index';
-import type { CommitOptions, PoolCore, Run, ToolOptions } from '../../types';
+import type { Run, ToolOptions } from '../../run/types';
+import type { CommitOptions, PoolCore } from '../../types';
 import { LedgerClient } from './ledger-client';
 import type { DriverToParent } from './protocol';
 import { readConfig, socketOf, Tape, type ReplayConfig, type TapeTurn } from './tape';

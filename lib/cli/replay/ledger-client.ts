@@ -1,7 +1,7 @@
 /** A driver's (or the verifier's) connection to the ledger. */
 import { connect, type Socket } from 'node:net';
 
-import type { ProbeAnswer, ToolSafety } from '../../types';
+import type { ProbeAnswer, ToolSafety } from '../../run/types';
 import { LineReader } from './lines';
 import type { LedgerAnswer, LedgerRequest, Performance } from './protocol';
 

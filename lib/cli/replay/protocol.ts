@@ -1,5 +1,6 @@
 /** What the processes of a replay say to each other: shapes only. */
-import type { DurabilityClass, Medium, ToolSafety } from '../../types';
+import type { ToolSafety } from '../../run/types';
+import type { DurabilityClass, Medium } from '../../types';
 
 // ── Driver and verifier to the ledger, one JSON line each over its socket; every request is
 // answered with its id ──

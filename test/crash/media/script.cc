@@ -64,7 +64,7 @@ class Writer {
 
 const std::vector<std::string>& script_names() {
   static const std::vector<std::string> names = {"create", "commit", "batch",  "group",    "large", "frames",
-                                                 "fold",   "merge",  "clean", "segments", "close"};
+                                                 "fold",   "merge",  "clean", "segments", "reuse", "close"};
   return names;
 }
 
@@ -105,6 +105,9 @@ Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) 
     w.commits(4, segment / (2 * 60 * kKiB), 60 * kKiB, 6).large(900, 400 * kKiB).plain(K::kFold).remove(900).plain(K::kPause);
     w.large(901, 350 * kKiB).remove(901).plain(K::kFold).plain(K::kFold);
     w.commits(3, segment / (2 * 60 * kKiB), 60 * kKiB, 6).plain(K::kClose);
+  } else if (name == "reuse") {  // segments that the tail still names are not used again before the next fold
+    w.plain(K::kOpen).large(900, 400 * kKiB).large(900, 300 * kKiB).plain(K::kPause).plain(K::kFocus).large(901, 350 * kKiB);
+    w.commits(3, 1, 100, 6).plain(K::kFold).plain(K::kPause).large(902, 350 * kKiB).plain(K::kClose);
   } else if (name == "close") {
     w.plain(K::kOpen).commits(4, 2, 200, 8).plain(K::kFocus).plain(K::kClose).plain(K::kOpen).commits(2, 1, 200, 8).plain(K::kClose);
     w.plain(K::kOpen).plain(K::kClose);

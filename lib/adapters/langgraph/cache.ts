@@ -1,0 +1,60 @@
+/** LangGraph's cache of node results on a pool. Entries are eventual: after a crash the last few may be computed again. */
+import type { Keyspace, PoolCore } from '../../types';
+import { textsCodec, type Texts } from './keys';
+import type { Cache, CacheKey, LangGraphModules, Serializer } from './types';
+
+interface Entry {
+  readonly type: string;
+  readonly bytes: Uint8Array;
+  readonly expiresAt?: number;
+}
+
+export type HoldfastCacheClass = new (pool: PoolCore, serde?: Serializer) => Cache;
+
+// An entry's key lies behind an empty text, as in the store.
+function keyOf([namespace, key]: CacheKey): Texts {
+  return [...namespace, '', key];
+}
+
+export function makeCache({ checkpoint }: LangGraphModules): HoldfastCacheClass {
+  return class HoldfastCache extends checkpoint.BaseCache implements Cache {
+    readonly #pool: PoolCore;
+    readonly #entries: Keyspace<Texts, Entry>;
+
+    constructor(pool: PoolCore, serde?: Serializer) {
+      super(serde);
+      this.#pool = pool;
+      this.#entries = pool.keyspace('holdfast.langgraph.cache', { key: textsCodec });
+    }
+
+    async get(keys: CacheKey[]): Promise<{ key: CacheKey; value: unknown }[]> {
+      const found: { key: CacheKey; value: unknown }[] = [];
+      for (const key of keys) {
+        const entry = this.#entries.get(keyOf(key));
+        if (entry === undefined || (entry.expiresAt ?? Infinity) <= Date.now()) continue;
+        found.push({ key, value: await this.serde.loadsTyped(entry.type, entry.bytes) });
+      }
+      return found;
+    }
+
+    async set(pairs: { key: CacheKey; value: unknown; ttl?: number }[]): Promise<void> {
+      const batch = this.#pool.batch();
+      for (const { key, value, ttl } of pairs) {
+        const [type, bytes] = await this.serde.dumpsTyped(value);
+        // LangGraph counts a cache's time in seconds.
+        const expires = ttl === undefined || ttl === null ? {} : { expiresAt: Date.now() + ttl * 1000 };
+        batch.put(this.#entries, keyOf(key), { type, bytes, ...expires });
+      }
+      if (batch.length > 0) await this.#pool.commit(batch, { durability: 'eventual' });
+    }
+
+    async clear(namespaces: string[][]): Promise<void> {
+      const ranges = namespaces.length === 0 ? [{}] : namespaces.map((namespace) => ({ prefix: [...namespace, ''] }));
+      for (const range of ranges) {
+        const batch = this.#pool.batch();
+        for (const key of this.#entries.keys(range)) batch.delete(this.#entries, key);
+        if (batch.length > 0) await this.#pool.commit(batch);
+      }
+    }
+  };
+}

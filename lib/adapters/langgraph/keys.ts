@@ -1,0 +1,46 @@
+/**
+ * Keys made of several texts: each ends with a zero byte, so the keys that begin with the same texts lie together, and those of
+ * one checkpoint follow the order of its id.
+ */
+import { typeError } from '../../errors';
+import type { Codec } from '../../types';
+
+export type Texts = readonly string[];
+
+export const textsCodec: Codec<Texts> = {
+  name: 'holdfast.texts',
+  encode(texts) {
+    let key = '';
+    for (const text of texts) {
+      if (text.includes('\0')) throw typeError('A part of a key must not contain a zero character');
+      key += `${text}\0`;
+    }
+    return key;
+  },
+  decode(bytes) {
+    const texts = Buffer.from(bytes).toString('utf8').split('\0');
+    texts.pop();
+    return texts;
+  },
+};
+
+/** A number of at most four digits before the sign's place, as text that sorts as the numbers do. */
+export function indexText(index: number): string {
+  return String(index + 1_000_000).padStart(9, '0');
+}
+
+export function requiredText(configurable: Record<string, unknown> | undefined, field: string, doing: string): string {
+  const value = configurable?.[field];
+  if (typeof value === 'string' && value !== '') return value;
+  if (typeof value === 'number') return String(value);
+  throw typeError(`${doing}: the config's "configurable" needs a "${field}"`);
+}
+
+export function optionalText(configurable: Record<string, unknown> | undefined, field: string): string | undefined {
+  const value = configurable?.[field];
+  if (value === undefined || value === null || value === '') return undefined;
+  if (typeof value !== 'string' && typeof value !== 'number') {
+    throw typeError(`"${field}" in a config's "configurable" is a string; got ${typeof value}`);
+  }
+  return String(value);
+}

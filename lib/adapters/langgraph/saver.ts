@@ -1,0 +1,236 @@
+/**
+ * LangGraph's checkpointer on a pool. What a step did not change is neither encoded nor written again.
+ *
+ * `put` and `putWrites` are durable when their promises resolve. Values are looked at before either of them first waits, so a
+ * state that is changed in place afterwards does no harm.
+ */
+import { isDeepStrictEqual } from 'node:util';
+
+import { typeError } from '../../errors';
+import type { PoolCore } from '../../types';
+import { indexText, optionalText, requiredText } from './keys';
+import { Threads } from './threads';
+import type {
+  ChannelVersions,
+  Checkpoint,
+  CheckpointMetadata,
+  CheckpointPendingWrite,
+  CheckpointTuple,
+  Config,
+  DeltaChannelHistory,
+  LangGraphModules,
+  ListOptions,
+  PendingWrite,
+  Saver,
+  Serializer,
+} from './types';
+import { plain, Values } from './values';
+
+type Key = readonly [thread: string, namespace: string, id: string];
+
+export type HoldfastSaverClass = new (pool: PoolCore, serde?: Serializer) => HoldfastSaver;
+
+export interface HoldfastSaver extends Saver {
+  readonly pool: PoolCore;
+}
+
+export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
+  const { BaseCheckpointSaver, WRITES_IDX_MAP, TASKS, maxChannelVersion } = modules.checkpoint;
+
+  return class HoldfastSaver extends BaseCheckpointSaver implements Saver {
+    readonly pool: PoolCore;
+    readonly #threads: Threads;
+    readonly #values: Values;
+
+    constructor(pool: PoolCore, serde?: Serializer) {
+      super(serde);
+      if (typeof pool?.commit !== 'function') throw typeError('new HoldfastSaver(pool): open the pool with holdfast.open()');
+      this.pool = pool;
+      this.#threads = Threads.of(pool);
+      this.#values = new Values(modules, serde);
+    }
+
+    async getTuple(config: Config): Promise<CheckpointTuple | undefined> {
+      const thread = optionalText(config.configurable, 'thread_id');
+      if (thread === undefined) return undefined;
+      const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
+      const asked = optionalText(config.configurable, 'checkpoint_id') ?? optionalText(config.configurable, 'thread_ts');
+      const id = asked ?? this.#threads.newest(thread, namespace);
+      return id === undefined ? undefined : this.#tuple([thread, namespace, id]);
+    }
+
+    async *list(config: Config, options: ListOptions = {}): AsyncGenerator<CheckpointTuple> {
+      const { filter } = options;
+      let left = options.limit ?? Infinity;
+      for (const key of this.#keys(config, options.before)) {
+        if (left <= 0) return;
+        if (filter !== undefined && !matches(this.#threads.records.get(key)?.metadata, filter)) continue;
+        const tuple = await this.#tuple(key);
+        if (tuple === undefined) continue;
+        --left;
+        yield tuple;
+      }
+    }
+
+    async put(
+      config: Config,
+      checkpoint: Checkpoint,
+      metadata: CheckpointMetadata,
+      newVersions: ChannelVersions = {},
+    ): Promise<Config> {
+      const doing = 'Saving a checkpoint';
+      const thread = requiredText(config.configurable, 'thread_id', doing);
+      const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
+      const parent = optionalText(config.configurable, 'checkpoint_id');
+      // One without a parent, but a copy, has no channels but those that are new.
+      const whole = parent !== undefined || metadata?.source === 'fork';
+      let channels: Record<string, unknown> = {};
+      for (const [channel, value] of Object.entries(checkpoint.channel_values ?? {})) {
+        if (whole || Object.hasOwn(newVersions, channel)) channels[channel] = this.#values.into(value);
+      }
+      if (Object.values(channels).some((value) => value instanceof Promise)) channels = await settledValues(channels);
+      const state = {
+        v: checkpoint.v,
+        id: checkpoint.id,
+        ts: checkpoint.ts,
+        channel_values: channels,
+        channel_versions: checkpoint.channel_versions,
+        versions_seen: checkpoint.versions_seen,
+      };
+      await this.#threads.save([thread, namespace, checkpoint.id], parent, plain(metadata), state);
+      return configOf([thread, namespace, checkpoint.id]);
+    }
+
+    async putWrites(config: Config, writes: PendingWrite[], taskId: string): Promise<void> {
+      const doing = 'Saving the writes of a task';
+      const thread = requiredText(config.configurable, 'thread_id', doing);
+      const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
+      const id = requiredText(config.configurable, 'checkpoint_id', doing);
+      const values = writes.map(([, value]) => plainOrPromise(this.#values.into(value)));
+      const settled = await Promise.all(values);
+      const batch = this.pool.batch();
+      for (const [at, [channel]] of writes.entries()) {
+        const index = WRITES_IDX_MAP[channel] ?? at;
+        const key = [thread, namespace, id, taskId, indexText(index)];
+        // A task's writes stay as they were first; only errors, interrupts and such are replaced.
+        if (index >= 0 && this.#threads.writes.has(key)) continue;
+        batch.put(this.#threads.writes, key, { channel, value: settled[at] });
+      }
+      if (batch.length > 0) await this.pool.commit(batch);
+    }
+
+    async deleteThread(threadId: string): Promise<void> {
+      await this.#threads.delete(requiredText({ thread_id: threadId }, 'thread_id', 'Deleting a thread'));
+    }
+
+    async getDeltaChannelHistory(options: {
+      config: Config;
+      channels: string[];
+    }): Promise<Record<string, DeltaChannelHistory>> {
+      const { config, channels } = options;
+      const history: Record<string, DeltaChannelHistory> = {};
+      for (const channel of channels) history[channel] = { writes: [] };
+      const thread = optionalText(config.configurable, 'thread_id');
+      if (thread === undefined || channels.length === 0) return history;
+      const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
+      const target = optionalText(config.configurable, 'checkpoint_id') ?? this.#threads.newest(thread, namespace);
+      const open = new Set(channels);
+      let id = target && this.#threads.records.get([thread, namespace, target])?.parent;
+      while (id !== undefined && id !== '' && open.size > 0) {
+        const key: Key = [thread, namespace, id];
+        const record = this.#threads.records.get(key);
+        if (record === undefined) break;
+        // Newest first here; turned round below.
+        for (const write of (await this.#writesOf(key)).reverse()) {
+          if (open.has(write[1])) history[write[1]]!.writes.push(write);
+        }
+        const { channel_values: values } = this.#threads.load(key, record) as Checkpoint;
+        for (const channel of [...open]) {
+          if (!Object.hasOwn(values, channel) || values[channel] === undefined) continue;
+          history[channel]!.seed = await this.#values.outOf(values[channel]);
+          open.delete(channel);
+        }
+        id = record.parent;
+      }
+      for (const channel of channels) history[channel]!.writes.reverse();
+      return history;
+    }
+
+    async #tuple(key: Key): Promise<CheckpointTuple | undefined> {
+      const record = this.#threads.records.get(key);
+      if (record === undefined) return undefined;
+      const [thread, namespace] = key;
+      const checkpoint = this.#threads.load(key, record) as Checkpoint;
+      const { channel_values: values } = checkpoint;
+      for (const [channel, value] of Object.entries(values)) values[channel] = await this.#values.outOf(value);
+      const parent: Key | undefined = record.parent === undefined ? undefined : [thread, namespace, record.parent];
+      if (checkpoint.v < 4 && parent !== undefined) await this.#migratePendingSends(checkpoint, parent);
+      const tuple: CheckpointTuple = {
+        config: configOf(key),
+        checkpoint,
+        metadata: (await this.#values.outOf(record.metadata)) as CheckpointMetadata,
+        pendingWrites: await this.#writesOf(key),
+      };
+      if (parent !== undefined) tuple.parentConfig = configOf(parent);
+      return tuple;
+    }
+
+    /** In the order of their tasks' ids, and of each task's writes. */
+    async #writesOf(key: Key): Promise<CheckpointPendingWrite[]> {
+      const found: CheckpointPendingWrite[] = [];
+      for (const [[, , , task], { channel, value }] of this.#threads.writes.range({ prefix: key })) {
+        found.push([task!, channel, await this.#values.outOf(value)]);
+      }
+      return found;
+    }
+
+    /** Checkpoints of former formats keep what was sent to other nodes with their parent's writes. */
+    async #migratePendingSends(checkpoint: Checkpoint, parent: Key): Promise<void> {
+      const sends = (await this.#writesOf(parent)).filter(([, channel]) => channel === TASKS);
+      checkpoint.channel_values[TASKS] = sends.map(([, , value]) => value);
+      const versions = Object.values(checkpoint.channel_versions);
+      checkpoint.channel_versions[TASKS] =
+        versions.length > 0 ? maxChannelVersion(...versions) : this.getNextVersion(undefined);
+    }
+
+    /** The newest first within a thread. */
+    #keys(config: Config, before: Config | undefined): Key[] {
+      const thread = optionalText(config.configurable, 'thread_id');
+      const namespace = config.configurable?.checkpoint_ns as string | undefined;
+      const only = optionalText(config.configurable, 'checkpoint_id');
+      const limit = optionalText(before?.configurable, 'checkpoint_id');
+      const prefix = thread === undefined ? undefined : namespace === undefined ? [thread] : [thread, namespace];
+      const found: Key[] = [];
+      for (const texts of this.#threads.records.keys(prefix && { prefix })) {
+        const key = texts as unknown as Key;
+        if (namespace !== undefined && key[1] !== namespace) continue;
+        if (only !== undefined && key[2] !== only) continue;
+        if (limit !== undefined && key[2] >= limit) continue;
+        found.push(key);
+      }
+      return found.sort((a, b) => compareText(a[0], b[0]) || compareText(b[2], a[2]));
+    }
+  };
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function configOf([thread, namespace, id]: Key): Config {
+  return { configurable: { thread_id: thread, checkpoint_ns: namespace, checkpoint_id: id } };
+}
+
+function matches(metadata: unknown, filter: Record<string, unknown>): boolean {
+  if (typeof metadata !== 'object' || metadata === null) return false;
+  return Object.entries(filter).every(([key, value]) => isDeepStrictEqual((metadata as Record<string, unknown>)[key], value));
+}
+
+function plainOrPromise(value: unknown): unknown {
+  return value instanceof Promise ? value : plain(value);
+}
+
+async function settledValues(values: Record<string, unknown>): Promise<Record<string, unknown>> {
+  const entries = Object.entries(values).map(async ([key, value]) => [key, await value] as const);
+  return Object.fromEntries(await Promise.all(entries));
+}

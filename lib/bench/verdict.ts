@@ -1,0 +1,52 @@
+/** What the rows of a comparison of two places mean, in plain words. */
+import { valueText, type Row } from './summary';
+
+const TOPICS: readonly (readonly [workload: string, words: string])[] = [
+  ['commit', 'a durable commit'],
+  ['batch', 'a batch of 100 keys'],
+  ['inFlight', 'many commits in flight'],
+  ['getRandom', 'reading'],
+  ['range', 'walking a range'],
+  ['open', 'opening after a crash'],
+  ['agent', "an agent's step"],
+  ['state', 'saving a state'],
+];
+
+const ALIKE = 1.15;
+
+/** `on` is the reference of the rows, `against` the other. */
+export function verdict(rows: readonly Row[], on: string, against: string): string[] {
+  const sentences: string[] = [];
+  for (const [workload, words] of TOPICS) {
+    const pairs = rows.filter((row) => row.workload === workload && row.driver === against && !Number.isNaN(row.ratio));
+    if (pairs.length === 0) continue;
+    const ratio = Math.exp(pairs.reduce((sum, row) => sum + Math.log(row.ratio), 0) / pairs.length);
+    sentences.push(sentenceOf(words, ratio, on, against));
+  }
+  return [...sentences, classSentence(rows, on, against)];
+}
+
+function sentenceOf(words: string, ratio: number, on: string, against: string): string {
+  if (ratio < ALIKE && ratio > 1 / ALIKE) return `For ${words} the two are alike.`;
+  const [better, worse, times] = ratio > 1 ? [on, against, ratio] : [against, on, 1 / ratio];
+  const by = times >= 10 ? times.toFixed(0) : times.toFixed(1);
+  return `For ${words} ${better} is ${by} times better than ${worse}.`;
+}
+
+function classSentence(rows: readonly Row[], on: string, against: string): string {
+  const classOf = (driver: string) => rows.find((row) => row.driver === driver && row.class !== '')?.class;
+  const [first, second] = [classOf(on), classOf(against)];
+  if (first === second) {
+    return first === 'power'
+      ? 'What is acknowledged survives power loss on both.'
+      : 'What is acknowledged survives the death of the process on both, and power loss on neither.';
+  }
+  const [strong, weak] = first === 'power' ? [on, against] : [against, on];
+  return `They do not promise the same: ${strong} survives power loss, ${weak} only the death of the process.`;
+}
+
+/** One line on the busiest number there is: a single small commit. */
+export function headline(rows: readonly Row[], on: string): string {
+  const row = rows.find(({ workload, driver }) => workload === 'commit' && driver === on);
+  return row === undefined || Number.isNaN(row.value) ? '' : `${on}: ${row.label} takes ${valueText(row.value, row.unit)}.`;
+}

@@ -1,0 +1,385 @@
+/**
+ * Checkpoints: saved values whose cost follows what changed.
+ *
+ * `save` adds to the caller's batch, so that a checkpoint becomes visible with whatever else the caller commits, or not at all;
+ * a crash leaves the checkpoint whole or absent. It builds on the newest checkpoint that is committed, and the batch holds the
+ * condition that this is still there: if it was pruned meanwhile the commit is refused (`ERR_HOLDFAST_CONFLICT`).
+ *
+ * One owner is to be driven by one thread at a time: of two that save at once one is refused with the same code.
+ */
+import { HoldfastError, rangeError, typeError } from '../errors';
+import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
+import { buildWhole, Comparer, type CompareOptions, Tangled } from './compare';
+import { differences, type Difference } from './diff';
+import { PartStore } from './parts';
+import {
+  checkLabel,
+  checkOwner,
+  type CheckpointRecord,
+  idOf,
+  keyOf,
+  recordCodec,
+  recordKeyCodec,
+  type RecordKey,
+  recordsOf,
+} from './records';
+import { revive } from './revive';
+import type { Shadow } from './shadow';
+
+export { PartStore } from './parts';
+export { revive } from './revive';
+export type { Difference } from './diff';
+export type { Shadow } from './shadow';
+
+export interface CheckpointInfo {
+  readonly id: string;
+  readonly owner: string;
+  /** Rises with each checkpoint of the owner; not always by one. */
+  readonly sequence: number;
+  readonly label: string | undefined;
+  /** Id of the checkpoint it was made from. It may have been pruned since. */
+  readonly parent: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** What saving it added, in bytes, without what a record of the log costs. */
+  readonly bytes: number;
+}
+
+export interface SaveOptions {
+  label?: string;
+  /** Default: the owner's newest checkpoint. */
+  parent?: string;
+  /** Objects are never changed in place: those seen before are known by identity and not looked into. */
+  immutable?: boolean;
+}
+
+export interface PruneOptions {
+  /** So many of the newest stay. Default and least: 1. */
+  keepLast?: number;
+  /** Checkpoints with a label stay (`true`, the default), or only those with these labels. */
+  keepLabels?: boolean | readonly string[];
+  /** Only those saved before this time, or longer ago than so many milliseconds, are removed. */
+  olderThan?: Date | number;
+}
+
+export interface PruneReport {
+  readonly removed: number;
+  readonly kept: number;
+  /** Bytes of nodes that nothing refers to any more. */
+  readonly freedBytes: number;
+}
+
+/** What is known of an owner between two saves. */
+interface Line {
+  readonly family: number;
+  /** Is the owner's family written down? */
+  known: boolean;
+  /** The stored checkpoint that the next is built on. -1: none. */
+  base: number;
+  next: number;
+  /** Of the checkpoint `next - 1`: it is built on once that is found stored. */
+  shadow: Shadow;
+  hasShadow: boolean;
+  /** Its key and record, as they were put into its batch. */
+  stored: { readonly key: Uint8Array; readonly record: Uint8Array } | undefined;
+}
+
+const rememberedLines = 64;
+const sliceOperations = 2048;
+
+export class CheckpointStore {
+  readonly #parts: PartStore;
+  readonly #records: Keyspace<RecordKey, CheckpointRecord>;
+  /** The same, for keys and records that are encoded already. */
+  readonly #encoded: Keyspace<Uint8Array, Uint8Array>;
+  readonly #families: Keyspace<string, number | bigint>;
+  readonly #versions: Keyspace<number | bigint, number | bigint>;
+  readonly #members: Keyspace<string, string>;
+  readonly #lines = new Map<string, Line>();
+
+  static readonly #ofPool = new WeakMap<PoolCore, CheckpointStore>();
+
+  static of(pool: PoolCore): CheckpointStore {
+    let store = CheckpointStore.#ofPool.get(pool);
+    if (store === undefined) CheckpointStore.#ofPool.set(pool, (store = new CheckpointStore(pool)));
+    return store;
+  }
+
+  constructor(readonly pool: PoolCore) {
+    this.#parts = PartStore.of(pool);
+    this.#records = pool.keyspace('holdfast.checkpoints', { key: recordKeyCodec, value: recordCodec });
+    this.#encoded = pool.keyspace('holdfast.checkpoints', { key: 'bytes', value: 'bytes' });
+    this.#families = pool.keyspace('holdfast.checkpoint-owners', { value: 'uint64' });
+    this.#versions = pool.keyspace('holdfast.checkpoint-families', { key: 'uint64', value: 'uint64' });
+    this.#members = pool.keyspace('holdfast.checkpoint-members', { value: 'utf8' });
+  }
+
+  /** Adds a checkpoint of `value` to `batch`; it is there once the batch is committed. */
+  save(batch: Batch, owner: string, value: unknown, options: SaveOptions = {}): CheckpointInfo {
+    checkOwner(owner);
+    checkLabel(options.label);
+    const line = this.#line(owner);
+    const { stored } = line;
+    const shadow = compare(line.hasShadow ? line.shadow : undefined, line.hasShadow, value, options);
+    const { root, bytes } = this.#parts.write(batch, line.family, shadow);
+    const key = { owner, sequence: line.next };
+    const base = line.base < 0 ? undefined : { owner, sequence: line.base };
+    const parent = options.parent ?? (base && idOf(base));
+    const info = this.#add(batch, line, key, { root, bytes, label: options.label, parent });
+    // Refused when it was pruned since, and when another thread was first with its number.
+    if (base !== undefined) batch.requireEqual(this.#encoded, stored!.key, stored!.record);
+    line.shadow = shadow;
+    line.hasShadow = true;
+    return info;
+  }
+
+  /** A value equal to what was saved; the caller's own. */
+  load(id: string, options: { snapshot?: Snapshot } = {}): unknown {
+    return revive(this.#shadowOf(keyOf(id), options.snapshot));
+  }
+
+  info(id: string): CheckpointInfo | undefined {
+    const key = keyOf(id);
+    const record = this.#records.get(key);
+    return record && infoOf(key, record);
+  }
+
+  /** The owner's newest checkpoint. */
+  newest(owner: string): CheckpointInfo | undefined {
+    for (const info of this.history(owner, { reverse: true, limit: 1 })) return info;
+    return undefined;
+  }
+
+  /** In the order they were saved. */
+  *history(
+    owner: string,
+    options: { reverse?: boolean; limit?: number } = {},
+  ): IterableIterator<CheckpointInfo> {
+    checkOwner(owner);
+    for (const [key, record] of this.#records.range({ ...recordsOf(owner), ...options })) yield infoOf(key, record);
+  }
+
+  diff(before: string, after: string): Difference[] {
+    return differences(this.#shadowOf(keyOf(before)), this.#shadowOf(keyOf(after)));
+  }
+
+  /** Begins a new owner with this checkpoint. Everything is shared; nothing is copied. Without a batch it commits itself. */
+  fork(from: string, newOwner: string, given?: Batch): CheckpointInfo {
+    checkOwner(newOwner);
+    const origin = keyOf(from);
+    const record = this.#recordOf(origin);
+    const batch = given ?? this.pool.batch();
+    const line: Line = { ...noLine, family: record.family };
+    batch.requireAbsent(this.#families, newOwner).requirePresent(this.#records, origin);
+    const key = { owner: newOwner, sequence: 0 };
+    const info = this.#add(batch, line, key, { root: record.root, bytes: 0, label: record.label, parent: from });
+    if (given === undefined) this.pool.commitSync(batch);
+    return info;
+  }
+
+  /** Makes this checkpoint its owner's newest again, as a new checkpoint that shares everything with it. */
+  restore(id: string, given?: Batch): { info: CheckpointInfo; value: unknown } {
+    const key = keyOf(id);
+    const record = this.#recordOf(key);
+    const shadow = this.#parts.read(record.family, record.root);
+    const batch = given ?? this.pool.batch();
+    const line = this.#line(key.owner);
+    batch.requirePresent(this.#records, key);
+    const next = { owner: key.owner, sequence: line.next };
+    const info = this.#add(batch, line, next, { root: record.root, bytes: 0, label: undefined, parent: id });
+    line.shadow = shadow;
+    line.hasShadow = true;
+    if (given === undefined) this.pool.commitSync(batch);
+    return { info, value: revive(shadow) };
+  }
+
+  /** Removes checkpoints, and the nodes no checkpoint of the family needs. Safe to repeat; a crash leaves some of it undone. */
+  async prune(owner: string, options: PruneOptions = {}): Promise<PruneReport> {
+    checkOwner(owner);
+    const isKept = keeper(options);
+    const family = this.#families.get(owner);
+    if (family === undefined) return { removed: 0, kept: 0, freedBytes: 0 };
+    for (let attempt = 0; ; ++attempt) {
+      try {
+        return await this.#prune(owner, Number(family), isKept);
+      } catch (error) {
+        // Somebody forked from this family meanwhile: what is needed must be looked at again.
+        if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT' || attempt === 10) throw error;
+      }
+    }
+  }
+
+  /** Removes an owner with all its checkpoints. Its forks keep theirs. */
+  async drop(owner: string): Promise<void> {
+    checkOwner(owner);
+    const stored = this.#families.get(owner);
+    if (stored === undefined) return;
+    const family = Number(stored);
+    let batch = this.pool.batch();
+    // Last, so that a crash leaves an owner that can be dropped again.
+    for (const key of [...this.#records.keys(recordsOf(owner))]) {
+      batch.delete(this.#records, key);
+      if (batch.length < sliceOperations) continue;
+      await this.pool.commit(batch);
+      batch = this.pool.batch();
+    }
+    batch.delete(this.#families, owner).delete(this.#members, memberKey(family, owner));
+    batch.put(this.#versions, family, this.#version(family) + 1);
+    await this.pool.commit(batch);
+    this.#lines.delete(owner);
+    await this.#sweep(family);
+  }
+
+  async #prune(
+    owner: string,
+    family: number,
+    isKept: (fromEnd: number, record: CheckpointRecord) => boolean,
+  ): Promise<PruneReport> {
+    const version = this.#version(family);
+    const guard = (batch: Batch): unknown => batch.requireEqual(this.#versions, family, version);
+    let removed = 0;
+    let kept = 0;
+    let batch = this.pool.batch();
+    for (const [key, record] of this.#records.range({ ...recordsOf(owner), reverse: true })) {
+      if (isKept(removed + kept, record)) {
+        ++kept;
+        continue;
+      }
+      ++removed;
+      batch.delete(this.#records, key);
+      if (batch.length < sliceOperations) continue;
+      guard(batch);
+      await this.pool.commit(batch);
+      batch = this.pool.batch();
+    }
+    if (batch.length > 0) {
+      guard(batch);
+      await this.pool.commit(batch);
+    }
+    return { removed, kept, freedBytes: await this.#sweep(family) };
+  }
+
+  async #sweep(family: number): Promise<number> {
+    const version = this.#version(family);
+    using snapshot = this.pool.snapshot();
+    const roots = this.#rootsOf(family, snapshot);
+    const { freed } = await this.#parts.sweep(family, roots, snapshot, (batch) => {
+      batch.requireEqual(this.#versions, family, version);
+    });
+    return freed;
+  }
+
+  *#rootsOf(family: number, snapshot: Snapshot): IterableIterator<Uint8Array> {
+    const prefix = memberKey(family, '');
+    for (const member of this.#members.keys({ prefix, snapshot })) {
+      for (const record of this.#records.values({ ...recordsOf(member.slice(prefix.length)), snapshot })) yield record.root;
+    }
+  }
+
+  #version(family: number): number {
+    return Number(this.#versions.get(family) ?? 0);
+  }
+
+  /** Adds a checkpoint whose nodes are stored, or in the batch. */
+  #add(
+    batch: Batch,
+    line: Line,
+    key: RecordKey,
+    parts: { root: Uint8Array; bytes: number; label: string | undefined; parent: string | undefined },
+  ): CheckpointInfo {
+    if (!line.known) {
+      batch.put(this.#families, key.owner, line.family).put(this.#members, memberKey(line.family, key.owner), '');
+      batch.put(this.#versions, line.family, this.#version(line.family) + 1);
+    }
+    const record: CheckpointRecord = { family: line.family, at: Date.now(), ...parts };
+    const stored = { key: recordKeyCodec.encode(key) as Uint8Array, record: recordCodec.encode(record) as Uint8Array };
+    batch.requireAbsent(this.#encoded, stored.key).put(this.#encoded, stored.key, stored.record);
+    line.next = key.sequence + 1;
+    line.stored = stored;
+    return infoOf(key, record);
+  }
+
+  /** The owner's line, standing on the newest checkpoint that is stored. */
+  #line(owner: string): Line {
+    const line = this.#lines.get(owner);
+    if (line !== undefined) {
+      const built = line.next - 1;
+      if (line.stored !== undefined && this.#encoded.has(line.stored.key)) {
+        line.base = built;
+        line.known = true;
+        return line;
+      }
+    }
+    return this.#freshLine(owner, line);
+  }
+
+  #freshLine(owner: string, old: Line | undefined): Line {
+    const family = this.#families.get(owner);
+    const line: Line = {
+      ...noLine,
+      family: family === undefined ? (old?.family ?? this.#parts.number()) : Number(family),
+      known: family !== undefined,
+      next: old?.next ?? 0,
+    };
+    for (const [key, record] of this.#records.range({ ...recordsOf(owner), reverse: true, limit: 1 })) {
+      line.base = key.sequence;
+      line.next = Math.max(line.next, key.sequence + 1);
+      line.shadow = this.#parts.read(record.family, record.root);
+      line.hasShadow = true;
+      line.stored = { key: recordKeyCodec.encode(key) as Uint8Array, record: recordCodec.encode(record) as Uint8Array };
+    }
+    this.#lines.delete(owner);
+    this.#lines.set(owner, line);
+    if (this.#lines.size > rememberedLines) this.#lines.delete(this.#lines.keys().next().value!);
+    return line;
+  }
+
+  #shadowOf(key: RecordKey, snapshot?: Snapshot): Shadow {
+    const record = this.#recordOf(key, snapshot);
+    return this.#parts.read(record.family, record.root, snapshot);
+  }
+
+  #recordOf(key: RecordKey, snapshot?: Snapshot): CheckpointRecord {
+    const record = this.#records.get(key, { snapshot });
+    if (record !== undefined) return record;
+    throw new HoldfastError(
+      'ERR_HOLDFAST_NOT_FOUND',
+      `There is no checkpoint ${JSON.stringify(idOf(key))}: it was pruned, or never committed. history() tells which there are`,
+    );
+  }
+}
+
+const noLine: Line = { family: 0, known: false, base: -1, next: 0, shadow: undefined, hasShadow: false, stored: undefined };
+
+/** The shadow of `value`, sharing with `old` what is unchanged. */
+export function compare(old: Shadow, hasOld: boolean, value: unknown, options: CompareOptions = {}): Shadow {
+  try {
+    const comparer = new Comparer(options);
+    return hasOld ? comparer.update(old, value) : comparer.build(value);
+  } catch (error) {
+    if (error instanceof Tangled) return buildWhole(old, value);
+    throw error;
+  }
+}
+
+function infoOf(key: RecordKey, { label, parent, at, bytes }: CheckpointRecord): CheckpointInfo {
+  return { id: idOf(key), owner: key.owner, sequence: key.sequence, label, parent, at, bytes };
+}
+
+function memberKey(family: number, owner: string): string {
+  return `${String(family).padStart(15, '0')}/${owner}`;
+}
+
+function keeper(options: PruneOptions): (fromEnd: number, record: CheckpointRecord) => boolean {
+  const { keepLast = 1, keepLabels = true, olderThan } = options;
+  if (typeof keepLast !== 'number') throw typeError('keepLast is a number');
+  if (!Number.isInteger(keepLast) || keepLast < 0) throw rangeError(`keepLast is a whole number from 0 up; got ${keepLast}`);
+  if (typeof keepLabels !== 'boolean' && !Array.isArray(keepLabels)) throw typeError('keepLabels is a boolean or a list of labels');
+  const before = olderThan instanceof Date ? olderThan.getTime() : Date.now() - (olderThan ?? -Infinity);
+  if (Number.isNaN(before)) throw typeError('olderThan is a Date, or a number of milliseconds');
+  return (fromEnd, { label, at }) => {
+    if (fromEnd < Math.max(1, keepLast) || at >= before) return true;
+    if (label === undefined || keepLabels === false) return false;
+    return keepLabels === true || keepLabels.includes(label);
+  };
+}

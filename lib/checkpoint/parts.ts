@@ -1,0 +1,336 @@
+/**
+ * The nodes of all saved values of a pool, in pages.
+ *
+ * A save appends what is new as one page (more when it is large) to the caller's batch, so it becomes visible with the caller's
+ * commit or not at all. Pages belong to a family: the values that may share nodes. A page is never changed but by `sweep`,
+ * which leaves out slots that nobody refers to. Page numbers are handed out in blocks, so two writers never take the same.
+ */
+import { HoldfastError } from '../errors';
+import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
+import { Blob, Leaf, type Node, Piece, type Ref, type Shadow, type Spine, Tree } from './shadow';
+import { damaged, decodePiece, encodePiece, Reader, type Resolver, Writer } from './wire';
+
+const pageBytes = 64 * 1024;
+const blockOfNumbers = 1024;
+const sliceOperations = 2048;
+const cachedPages = 8192;
+
+export interface SweepReport {
+  /** Bytes of pages that were given up. */
+  freed: number;
+  pages: number;
+}
+
+export class PartStore {
+  readonly #pages: Keyspace<Uint8Array, Uint8Array>;
+  readonly #numbers: Keyspace<string, number | bigint>;
+  #nextNumber = 0;
+  #endOfBlock = 0;
+
+  static readonly #ofPool = new WeakMap<PoolCore, PartStore>();
+
+  static of(pool: PoolCore): PartStore {
+    let store = PartStore.#ofPool.get(pool);
+    if (store === undefined) PartStore.#ofPool.set(pool, (store = new PartStore(pool)));
+    return store;
+  }
+
+  private constructor(readonly pool: PoolCore) {
+    this.#pages = pool.keyspace('holdfast.pages', { key: 'bytes', value: 'bytes' });
+    this.#numbers = pool.keyspace('holdfast.numbers', { key: 'utf8', value: 'uint64' });
+  }
+
+  /** A number nobody else gets: for pages, and for families. A crash leaves at most a block of numbers unused. */
+  number(): number {
+    if (this.#nextNumber === this.#endOfBlock) this.#takeBlock();
+    return this.#nextNumber++;
+  }
+
+  #takeBlock(): void {
+    for (;;) {
+      const free = this.#numbers.get('next');
+      const first = Number(free ?? 1);
+      const batch = this.pool.batch();
+      if (free === undefined) batch.requireAbsent(this.#numbers, 'next');
+      else batch.requireEqual(this.#numbers, 'next', free);
+      try {
+        this.pool.commitSync(batch.put(this.#numbers, 'next', first + blockOfNumbers));
+      } catch (error) {
+        // Another thread took this block; the next may be ours.
+        if (error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT') continue;
+        throw error;
+      }
+      this.#nextNumber = first;
+      this.#endOfBlock = first + blockOfNumbers;
+      return;
+    }
+  }
+
+  /** Adds the nodes of `root` that are not stored yet; gives the bytes that find it again, and how much was added. */
+  write(batch: Batch, family: number, root: Shadow): { root: Uint8Array; bytes: number } {
+    const pages = new PageWriter(this, batch, this.#pages, family);
+    pages.settle(root);
+    pages.flush();
+    return { root: encodeRoot(root), bytes: pages.bytes };
+  }
+
+  read(family: number, root: Uint8Array, snapshot?: Snapshot): Shadow {
+    return new PageReader(this.#pages, family, snapshot).root(root);
+  }
+
+  /** Gives back what in a family's pages no root leads to, of the pages that `snapshot` shows. */
+  async sweep(
+    family: number,
+    roots: Iterable<Uint8Array>,
+    snapshot: Snapshot,
+    guard: (batch: Batch) => void,
+  ): Promise<SweepReport> {
+    const reader = new PageReader(this.#pages, family, snapshot);
+    const live = reader.mark(roots);
+    const report: SweepReport = { freed: 0, pages: 0 };
+    let batch = this.pool.batch();
+    for (const key of this.#pages.keys({ prefix: pageKey(family), snapshot })) {
+      const page = Buffer.from(key).readUIntBE(6, 6);
+      const kept = live.get(page);
+      if (kept === undefined) {
+        report.freed += reader.lengthOf(page);
+        ++report.pages;
+        batch.delete(this.#pages, key);
+      } else {
+        const smaller = reader.without(page, kept);
+        if (smaller === undefined) continue;
+        report.freed += reader.lengthOf(page) - smaller.length;
+        batch.put(this.#pages, key, smaller);
+      }
+      reader.forget(page);
+      if (batch.length < sliceOperations) continue;
+      guard(batch);
+      await this.pool.commit(batch);
+      batch = this.pool.batch();
+    }
+    if (batch.length > 0) {
+      guard(batch);
+      await this.pool.commit(batch);
+    }
+    return report;
+  }
+
+  /** Deletes all of a family's pages, in slices. */
+  async drop(family: number): Promise<void> {
+    let batch = this.pool.batch();
+    for (const key of this.#pages.keys({ prefix: pageKey(family) })) {
+      batch.delete(this.#pages, key);
+      if (batch.length < sliceOperations) continue;
+      await this.pool.commit(batch);
+      batch = this.pool.batch();
+    }
+    if (batch.length > 0) await this.pool.commit(batch);
+  }
+}
+
+function pageKey(family: number, page?: number): Buffer {
+  const key = Buffer.allocUnsafe(page === undefined ? 6 : 12);
+  key.writeUIntBE(family, 0, 6);
+  if (page !== undefined) key.writeUIntBE(page, 6, 6);
+  return key;
+}
+
+const rootWriter = new Writer();
+
+function encodeRoot(root: Shadow): Uint8Array {
+  rootWriter.at = 0;
+  rootWriter.items([root]);
+  return new Uint8Array(rootWriter.buffer.subarray(0, rootWriter.at));
+}
+
+const slotWriter = new Writer();
+const headWriter = new Writer();
+
+class PageWriter {
+  bytes = 0;
+  private readonly lengths: number[] = [];
+  private current = 0;
+
+  constructor(
+    private readonly store: PartStore,
+    private readonly batch: Batch,
+    private readonly pages: Keyspace<Uint8Array, Uint8Array>,
+    private readonly family: number,
+  ) {
+    slotWriter.at = 0;
+  }
+
+  /** Stores what `shadow` refers to, deepest first, so that it can be written itself. */
+  settle(shadow: Shadow): void {
+    if (typeof shadow !== 'object' || shadow === null) return;
+    if (shadow.kind === 'blob') this.node(shadow.top);
+    else if (shadow.kind === 'tree') {
+      if (shadow.inline) for (const item of shadow.leaves[0]!.items) this.settle(item);
+      else this.node(shadow.top);
+    }
+  }
+
+  private node(node: Node): void {
+    if (node.ref !== undefined) return;
+    if (node.kind === 'spine') for (const child of node.children) this.node(child);
+    else if (node.kind === 'leaf') for (const item of node.items) this.settle(item);
+    const start = slotWriter.at;
+    if (node.kind === 'piece') encodePiece(slotWriter, node.data);
+    else if (node.kind === 'leaf') slotWriter.items(node.items);
+    else {
+      slotWriter.varint(node.children.length);
+      for (const child of node.children) slotWriter.ref(child.ref!);
+    }
+    if (this.current === 0) this.current = this.store.number();
+    node.ref = { page: this.current, slot: this.lengths.length };
+    this.lengths.push(slotWriter.at - start);
+    if (slotWriter.at >= pageBytes) this.flush();
+  }
+
+  flush(): void {
+    if (this.lengths.length === 0) return;
+    const slots = slotWriter.buffer.subarray(0, slotWriter.at);
+    const page = assemble(this.lengths, slots);
+    this.batch.put(this.pages, pageKey(this.family, this.current), page);
+    this.bytes += page.length;
+    this.lengths.length = 0;
+    this.current = 0;
+    slotWriter.at = 0;
+  }
+}
+
+/** Valid until the next call. */
+function assemble(lengths: readonly number[], slots: Uint8Array): Uint8Array {
+  headWriter.at = 0;
+  headWriter.varint(lengths.length);
+  for (const length of lengths) headWriter.varint(length);
+  headWriter.bytes(slots);
+  return headWriter.buffer.subarray(0, headWriter.at);
+}
+
+/** Spines are cut by place only, so those made again of the same leaves are those that are stored. */
+function recall(levels: readonly (readonly Spine[])[], stored: readonly (readonly Ref[])[]): void {
+  for (const [above, spines] of levels.entries()) {
+    const refs = stored[above + 1];
+    if (refs?.length === spines.length) for (const [at, spine] of spines.entries()) spine.ref = refs[at];
+  }
+}
+
+class PageReader implements Resolver {
+  readonly #cache = new Map<number, Buffer[]>();
+
+  constructor(
+    private readonly pages: Keyspace<Uint8Array, Uint8Array>,
+    private readonly family: number,
+    private readonly snapshot: Snapshot | undefined,
+  ) {}
+
+  root(bytes: Uint8Array): Shadow {
+    return this.#reader(bytes).items(this)[0];
+  }
+
+  tree(shape: number, height: number, ref: Ref): Tree {
+    const levels = this.#levels(height, ref);
+    const tree = new Tree(shape, levels[0]!.map((at) => this.#leaf(at)));
+    recall(tree.levels, levels);
+    return tree;
+  }
+
+  blob(type: number, height: number, ref: Ref): Blob {
+    const levels = this.#levels(height, ref);
+    const pieces = levels[0]!.map((at) => {
+      const piece = new Piece(decodePiece(type, this.#slot(at)));
+      piece.ref = at;
+      return piece;
+    });
+    const data = pieces.map((piece) => piece.data);
+    const whole = typeof data[0] === 'string' ? data.join('') : new Uint8Array(Buffer.concat(data as Uint8Array[]));
+    const blob = new Blob(type, whole, pieces);
+    recall(blob.levels, levels);
+    return blob;
+  }
+
+  /** The refs of a tree's nodes, the lowest level first. */
+  #levels(height: number, ref: Ref): Ref[][] {
+    const levels = [[ref]];
+    for (let level = height; level > 0; --level) levels.unshift(levels[0]!.flatMap((at) => this.#children(at)));
+    return levels;
+  }
+
+  #children(ref: Ref): Ref[] {
+    const reader = this.#reader(this.#slot(ref));
+    const children: Ref[] = [];
+    for (let left = reader.varint(); left > 0; --left) children.push(reader.ref());
+    return children;
+  }
+
+  #leaf(ref: Ref): Leaf {
+    const leaf = new Leaf(this.#reader(this.#slot(ref)).items(this));
+    leaf.ref = ref;
+    return leaf;
+  }
+
+  #reader(bytes: Uint8Array): Reader {
+    return new Reader(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  }
+
+  #slot({ page, slot }: Ref): Buffer {
+    const bytes = this.#slots(page)[slot];
+    if (bytes === undefined) throw damaged(`page ${page} has no slot ${slot}`);
+    return bytes;
+  }
+
+  #slots(page: number): Buffer[] {
+    let slots = this.#cache.get(page);
+    if (slots !== undefined) return slots;
+    if (this.#cache.size >= cachedPages) this.#cache.clear();
+    const bytes = this.pages.get(pageKey(this.family, page), { snapshot: this.snapshot });
+    if (bytes === undefined) throw damaged(`page ${page} of family ${this.family} is not there`);
+    const reader = this.#reader(bytes);
+    const lengths: number[] = [];
+    for (let left = reader.varint(); left > 0; --left) lengths.push(reader.varint());
+    slots = lengths.map((length) => reader.take(length));
+    this.#cache.set(page, slots);
+    return slots;
+  }
+
+  /** Which slots of which pages the roots lead to. */
+  mark(roots: Iterable<Uint8Array>): Map<number, Set<number>> {
+    const live = new Map<number, Set<number>>();
+    const waiting: { ref: Ref; height: number; leads: 'leaf' | 'piece' }[] = [];
+    const found = (ref: Ref, height: number, leads: 'leaf' | 'piece'): void => {
+      let slots = live.get(ref.page);
+      if (slots === undefined) live.set(ref.page, (slots = new Set()));
+      if (slots.has(ref.slot)) return;
+      slots.add(ref.slot);
+      if (height > 0 || leads === 'leaf') waiting.push({ ref, height, leads });
+    };
+    for (const root of roots) {
+      this.#reader(root).refs(found);
+      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+        const { ref, height, leads } = next;
+        if (height > 0) for (const child of this.#children(ref)) found(child, height - 1, leads);
+        else this.#reader(this.#slot(ref)).refs(found);
+      }
+    }
+    return live;
+  }
+
+  lengthOf(page: number): number {
+    return this.#slots(page).reduce((sum, slot) => sum + slot.length + 2, 2);
+  }
+
+  /** The page with only these slots; undefined when that would not save much. Valid until the next call. */
+  without(page: number, kept: ReadonlySet<number>): Uint8Array | undefined {
+    const slots = this.#slots(page);
+    const dead = slots.reduce((sum, slot, at) => (kept.has(at) ? sum : sum + slot.length), 0);
+    if (dead < 64 && dead * 4 < this.lengthOf(page)) return undefined;
+    const left = slots.map((slot, at) => (kept.has(at) ? slot : slot.subarray(0, 0)));
+    return assemble(left.map((slot) => slot.length), Buffer.concat(left));
+  }
+
+  /** Its bytes are not needed again. */
+  forget(page: number): void {
+    this.#cache.delete(page);
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * What is kept of a checkpoint besides its value, and under which keys.
+ *
+ * An owner's checkpoints lie together in the order they were saved: the owner's name in UTF-8, a zero byte, and the sequence
+ * number, big-endian. An owner belongs to a family, those whose checkpoints may share nodes: a fork joins its origin's.
+ */
+import { rangeError, typeError } from '../errors';
+import type { Codec, RangeOptions } from '../types';
+
+export interface RecordKey {
+  readonly owner: string;
+  readonly sequence: number;
+}
+
+export interface CheckpointRecord {
+  readonly family: number;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** Bytes the save added to the pages. */
+  readonly bytes: number;
+  readonly label?: string;
+  readonly parent?: string;
+  readonly root: Uint8Array;
+}
+
+const sequenceBytes = 6;
+
+export const recordKeyCodec: Codec<RecordKey> = {
+  name: 'holdfast.checkpoint-key',
+  encode({ owner, sequence }) {
+    const bytes = Buffer.byteLength(owner);
+    const key = Buffer.allocUnsafe(bytes + 1 + sequenceBytes);
+    key.write(owner, 0, 'utf8');
+    key[bytes] = 0;
+    key.writeUIntBE(sequence, bytes + 1, sequenceBytes);
+    return key;
+  },
+  decode(bytes) {
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const end = view.length - 1 - sequenceBytes;
+    return { owner: view.toString('utf8', 0, end), sequence: view.readUIntBE(end + 1, sequenceBytes) };
+  },
+};
+
+/** Fields before the root: family, at, bytes (doubles), length of label + 1 or 0, label, the same of parent. */
+export const recordCodec: Codec<CheckpointRecord> = {
+  name: 'holdfast.checkpoint-record',
+  encode({ family, at, bytes, label, parent, root }) {
+    const labelBytes = label === undefined ? 0 : Buffer.byteLength(label);
+    const parentBytes = parent === undefined ? 0 : Buffer.byteLength(parent);
+    const record = Buffer.allocUnsafe(22 + labelBytes + parentBytes + root.length);
+    record.writeUIntLE(family, 0, 6);
+    record.writeUIntLE(at, 6, 6);
+    record.writeUIntLE(bytes, 12, 6);
+    let end = record.writeUInt16LE(label === undefined ? 0 : labelBytes + 1, 18);
+    if (label !== undefined) end += record.write(label, end);
+    end = record.writeUInt16LE(parent === undefined ? 0 : parentBytes + 1, end);
+    if (parent !== undefined) end += record.write(parent, end);
+    record.set(root, end);
+    return record;
+  },
+  decode(borrowed) {
+    const record = Buffer.from(borrowed);
+    let end = 18;
+    const text = (): string | undefined => {
+      const length = record.readUInt16LE(end);
+      end += 2;
+      if (length === 0) return undefined;
+      end += length - 1;
+      return record.toString('utf8', end - length + 1, end);
+    };
+    const label = text();
+    const parent = text();
+    return {
+      family: record.readUIntLE(0, 6),
+      at: record.readUIntLE(6, 6),
+      bytes: record.readUIntLE(12, 6),
+      label,
+      parent,
+      root: record.subarray(end),
+    };
+  },
+};
+
+export function recordsOf(owner: string): RangeOptions<RecordKey> {
+  return { gte: { owner, sequence: 0 }, lte: { owner, sequence: 2 ** 48 - 1 } };
+}
+
+export function idOf({ owner, sequence }: RecordKey): string {
+  return `${owner}@${sequence}`;
+}
+
+export function keyOf(id: unknown): RecordKey {
+  if (typeof id !== 'string') throw typeError(`A checkpoint's id is a string; got ${typeof id}`);
+  const end = id.lastIndexOf('@');
+  const sequence = Number(id.slice(end + 1));
+  if (end < 1 || !/^\d{1,15}$/.test(id.slice(end + 1)) || sequence >= 2 ** 48) {
+    throw typeError(`${JSON.stringify(id)} is no checkpoint's id; they are made by save() and told by history()`);
+  }
+  return { owner: id.slice(0, end), sequence };
+}
+
+/** Leaves room in a key for more than the name. */
+const maxOwnerBytes = 900;
+
+export function checkOwner(owner: unknown): asserts owner is string {
+  if (typeof owner !== 'string') throw typeError(`The owner of checkpoints is a string; got ${typeof owner}`);
+  const bytes = Buffer.byteLength(owner);
+  if (bytes === 0 || bytes > maxOwnerBytes) {
+    throw rangeError(`The owner of checkpoints has 1 to ${maxOwnerBytes} bytes of UTF-8; got ${bytes}`);
+  }
+  if (owner.includes('\0') || Buffer.from(owner).toString() !== owner) {
+    throw typeError('The owner of checkpoints is well-formed text without a zero character');
+  }
+}
+
+export function checkLabel(label: unknown): asserts label is string | undefined {
+  if (label === undefined) return;
+  if (typeof label !== 'string') throw typeError(`A checkpoint's label is a string; got ${typeof label}`);
+  if (Buffer.byteLength(label) > 512) throw rangeError("A checkpoint's label has at most 512 bytes of UTF-8");
+}

@@ -1,0 +1,53 @@
+/** Makes a value of a shadow: always a fresh one, which the caller may change as it likes. */
+import { structured } from '../codecs';
+import { remake } from './bytes';
+import { ARRAY, MAP, OBJECT, type Shadow, STRUCTURED, TEXT, type Tree } from './shadow';
+import { damaged } from './wire';
+
+export function revive(shadow: Shadow): unknown {
+  return reviveIn(shadow, []);
+}
+
+function reviveIn(shadow: Shadow, path: unknown[]): unknown {
+  if (typeof shadow !== 'object' || shadow === null) return shadow;
+  switch (shadow.kind) {
+    case 'moment':
+      return new Date(shadow.ms);
+    case 'back':
+      if (shadow.up > path.length) throw damaged('a cycle leads out of it');
+      return path[path.length - shadow.up];
+    case 'opaque':
+      return shadow.type === STRUCTURED ? structured.decode(shadow.bytes) : remake(shadow.type, shadow.bytes);
+    case 'blob':
+      if (shadow.type === TEXT) return shadow.whole;
+      if (shadow.type === STRUCTURED) return structured.decode(shadow.whole as Uint8Array);
+      return remake(shadow.type, shadow.whole as Uint8Array);
+    case 'tree':
+      return reviveTree(shadow, path);
+  }
+}
+
+function reviveTree(tree: Tree, path: unknown[]): unknown {
+  const value = tree.shape === ARRAY ? [] : tree.shape === OBJECT ? {} : tree.shape === MAP ? new Map() : new Set();
+  path.push(value);
+  for (const { items } of tree.leaves) {
+    if (Array.isArray(value)) for (const item of items) value.push(reviveIn(item, path));
+    else if (value instanceof Set) for (const item of items) value.add(reviveIn(item, path));
+    else for (let at = 0; at < items.length; at += 2) setEntry(value, items[at], items[at + 1], path);
+  }
+  path.pop();
+  return value;
+}
+
+function setEntry(into: object, key: Shadow, item: Shadow, path: unknown[]): void {
+  const value = reviveIn(item, path);
+  if (into instanceof Map) into.set(reviveIn(key, path), value);
+  else if (key === '__proto__') {
+    Object.defineProperty(into, key, { value, enumerable: true, configurable: true, writable: true });
+  } else (into as Record<string, unknown>)[keyText(key)] = value;
+}
+
+/** A long key is a blob. */
+function keyText(key: Shadow): string {
+  return typeof key === 'string' ? key : String(reviveIn(key, []));
+}

@@ -1,0 +1,196 @@
+/**
+ * What is remembered of a saved value: shapes only, and how they are cut.
+ *
+ * A shadow is a copy of the value, cut into nodes. Each node that is stored for itself has a `ref`, the place where it lies;
+ * a node without one was not written yet. Shadows are never changed once they are made (but for their refs): a change makes
+ * new nodes along the path to it and shares all others, so what is unchanged keeps its place.
+ *
+ *   Tree    an array, object, Map or Set: leaves of consecutive items, under spines of up to 16 nodes each. Small trees have
+ *           one leaf and are written into the leaf that holds them.
+ *   Blob    a long text or bytes, in pieces
+ *   Back    a cycle: the container so many levels up
+ *   Opaque  anything else, as the structured codec writes it
+ */
+
+export interface Ref {
+  readonly page: number;
+  readonly slot: number;
+}
+
+export type Primitive = string | number | boolean | bigint | null | undefined;
+export type Shadow = Primitive | Tree | Blob | Back | Opaque | Moment;
+
+export const ARRAY = 0;
+export const OBJECT = 1;
+export const MAP = 2;
+export const SET = 3;
+/** Items of a tree lie flat; in objects and Maps a key goes before each value. */
+export const strides = [1, 2, 2, 1] as const;
+
+/** Bytes a tree may take to be written into its holder. */
+export const inlineBytes = 192;
+const leafBytes = 320;
+const refBytes = 16;
+export const fanOut = 16;
+/** Texts and bytes from here on are cut into pieces. */
+export const blobLength = 1024;
+export const pieceLength = 256;
+
+export class Leaf {
+  readonly kind = 'leaf';
+  ref: Ref | undefined;
+  readonly size: number;
+  constructor(readonly items: readonly Shadow[]) {
+    let size = 0;
+    for (const item of items) size += sizeOf(item);
+    this.size = size;
+  }
+}
+
+export class Piece {
+  readonly kind = 'piece';
+  ref: Ref | undefined;
+  constructor(readonly data: string | Uint8Array) {}
+}
+
+export type Node = Leaf | Piece | Spine;
+
+export class Spine {
+  readonly kind = 'spine';
+  ref: Ref | undefined;
+  constructor(readonly children: readonly Node[]) {}
+}
+
+export class Tree {
+  readonly kind = 'tree';
+  readonly levels: readonly (readonly Spine[])[];
+  /** The object this was made of, where objects are immutable by convention. */
+  live: object | undefined;
+  /** What the fields of a class instance were when its stand-in was made; see `View`. */
+  guard: { readonly prototype: unknown; readonly fields: Shadow } | undefined;
+  constructor(
+    readonly shape: number,
+    readonly leaves: readonly Leaf[],
+    old?: Tree,
+  ) {
+    this.levels = spinesOver(leaves, old?.levels);
+  }
+
+  get inline(): boolean {
+    return this.leaves.length === 1 && this.leaves[0]!.size <= inlineBytes;
+  }
+
+  get top(): Node {
+    return this.levels.at(-1)?.[0] ?? this.leaves[0]!;
+  }
+}
+
+/** Numbered as they are stored. */
+export const TEXT = 0;
+export const STRUCTURED = 1;
+
+export class Blob {
+  readonly kind = 'blob';
+  readonly levels: readonly (readonly Spine[])[];
+  constructor(
+    /** TEXT, STRUCTURED (bytes of the structured codec), or a type of bytes from lib/checkpoint/bytes.ts. */
+    readonly type: number,
+    readonly whole: string | Uint8Array,
+    readonly pieces: readonly Piece[],
+    old?: Blob,
+  ) {
+    this.levels = spinesOver(pieces, old?.levels);
+  }
+
+  get top(): Node {
+    return this.levels.at(-1)?.[0] ?? this.pieces[0]!;
+  }
+}
+
+export class Back {
+  readonly kind = 'back';
+  constructor(readonly up: number) {}
+}
+
+export class Moment {
+  readonly kind = 'moment';
+  constructor(readonly ms: number) {}
+}
+
+/** Short bytes have a type of bytes; anything else is STRUCTURED. */
+export class Opaque {
+  readonly kind = 'opaque';
+  constructor(
+    readonly type: number,
+    readonly bytes: Uint8Array,
+  ) {}
+}
+
+function sizeOf(shadow: Shadow): number {
+  switch (typeof shadow) {
+    case 'string':
+      return shadow.length + 2;
+    case 'number':
+      return 5;
+    case 'bigint':
+      return 12;
+    case 'object':
+      if (shadow === null) return 1;
+      if (shadow.kind === 'tree') return shadow.inline ? shadow.leaves[0]!.size + 3 : refBytes;
+      if (shadow.kind === 'opaque') return shadow.bytes.length + 4;
+      return refBytes;
+    default:
+      return 1;
+  }
+}
+
+/** Cuts items into leaves. */
+export function cut(items: readonly Shadow[], stride: number): Leaf[] {
+  const leaves: Leaf[] = [];
+  let start = 0;
+  let size = 0;
+  for (let at = 0; at < items.length; at += stride) {
+    let next = sizeOf(items[at]);
+    if (stride === 2) next += sizeOf(items[at + 1]);
+    if (at > start && size + next > leafBytes) {
+      leaves.push(new Leaf(items.slice(start, at)));
+      start = at;
+      size = 0;
+    }
+    size += next;
+  }
+  if (start < items.length || leaves.length === 0) leaves.push(new Leaf(items.slice(start)));
+  return leaves;
+}
+
+/** Has this leaf grown so much that it should be cut again? */
+export function overgrown(leaf: Leaf, stride: number): boolean {
+  return leaf.size > 2 * leafBytes && leaf.items.length > stride;
+}
+
+/** Can a leaf at a tree's end take more items? */
+export function hasRoom(leaf: Leaf, item: Shadow): boolean {
+  return leaf.items.length === 0 || leaf.size + sizeOf(item) <= leafBytes;
+}
+
+function spinesOver(nodes: readonly Node[], old: readonly (readonly Spine[])[] | undefined): Spine[][] {
+  const levels: Spine[][] = [];
+  let below = nodes;
+  while (below.length > 1) {
+    const level: Spine[] = [];
+    for (let at = 0; at < below.length; at += fanOut) {
+      const kept = old?.[levels.length]?.[level.length];
+      level.push(kept !== undefined && covers(kept, below, at) ? kept : new Spine(below.slice(at, at + fanOut)));
+    }
+    levels.push(level);
+    below = level;
+  }
+  return levels;
+}
+
+function covers(spine: Spine, nodes: readonly Node[], at: number): boolean {
+  const count = Math.min(fanOut, nodes.length - at);
+  if (spine.children.length !== count) return false;
+  for (let i = 0; i < count; ++i) if (spine.children[i] !== nodes[at + i]) return false;
+  return true;
+}

@@ -1,0 +1,111 @@
+/** `holdfast bench`: one place against another, or one by itself, on this machine, in about a minute. */
+import { resolve } from 'node:path';
+
+import { Option, type Command } from 'commander';
+
+import { commitOf } from '../../bench/machine';
+import { floorAt, holdfastAt, placeWords } from '../../bench/places';
+import { workloadsOf, type Extent } from '../../bench/plan';
+import { writeReport } from '../../bench/report';
+import { runPlan, type DriverAt, type Group } from '../../bench/runner';
+import { rowsOf, TABLE_HEAD, tableCells } from '../../bench/summary';
+import { headline, verdict } from '../../bench/verdict';
+import type { Line } from '../../bench/line';
+import { Output } from '../output';
+import { wholeNumber } from './ls';
+
+interface BenchFlags {
+  readonly on: string;
+  readonly against?: string;
+  readonly medium: DriverAt['medium'];
+  readonly againstMedium: DriverAt['medium'];
+  readonly extent: Extent;
+  readonly rounds: number;
+  readonly only?: string;
+  readonly report: string;
+  readonly json?: boolean;
+}
+
+const HELP = `
+Both places see the same work: durable commits, batches, commits in flight, reads, ranges, opening after a SIGKILL, an agent's
+steps. Every trial is a process of its own, the places take turns, and everything written is removed again.
+The report is a table here, and <report>/report.html (one page with plots) and <report>/lines.jsonl.
+
+Examples:
+  $ holdfast bench --on /mnt/pmem --against /mnt/nvme
+  $ holdfast bench --on . --only commit,inFlight
+  $ PMEM_IS_PMEM_FORCE=1 holdfast bench --on /dev/shm --medium pmem --against .`;
+
+const mediumOption = (flag: string, words: string): Option =>
+  new Option(`${flag} <medium>`, words).choices(['auto', 'pmem', 'file']).default('auto');
+
+export function addBench(program: Command): void {
+  program
+    .command('bench')
+    .description('compare two places (persistent memory, NVMe, …) on this machine, with a verdict in plain words')
+    .requiredOption('--on <folder>', 'the place to measure')
+    .option('--against <folder>', 'the place to compare it with (default: the same place without Holdfast)')
+    .addOption(mediumOption('--medium', 'medium of the pool in --on'))
+    .addOption(mediumOption('--against-medium', 'medium of the pool in --against'))
+    .addOption(new Option('--extent <extent>', 'how much').choices(['quick', 'usual', 'full']).default('quick'))
+    .option('--rounds <n>', 'trials of each', wholeNumber, 3)
+    .option('--only <workloads>', 'some workloads: commit, batch, inFlight, getHot, getRandom, range, open, space, agent, state')
+    .option('--report <folder>', 'where the report goes', 'holdfast-bench')
+    .option('--json', 'print JSON')
+    .addHelpText('after', HELP)
+    .action(async (flags: BenchFlags) => bench(new Output(flags.json ?? false), flags));
+}
+
+function driversOf(flags: BenchFlags): DriverAt[] {
+  const on = resolve(flags.on);
+  if (flags.against === undefined) return [holdfastAt(on, flags.on, flags.medium), floorAt(on, 'raw write + fdatasync')];
+  const against = resolve(flags.against);
+  const shown = flags.against === flags.on ? `${flags.against} (${flags.againstMedium})` : flags.against;
+  return [holdfastAt(on, flags.on, flags.medium), holdfastAt(against, shown, flags.againstMedium)];
+}
+
+async function bench(output: Output, flags: BenchFlags): Promise<void> {
+  const drivers = driversOf(flags);
+  const names = flags.only?.split(',');
+  const groups: Group[] = workloadsOf(flags.extent)
+    .filter(({ name }) => names === undefined || names.includes(name))
+    .map((workload) => ({ workload, drivers }));
+  for (const { place, shown } of drivers) {
+    const { fileSystem, reason } = placeWords(place);
+    output.line(`${shown}: ${fileSystem}; ${reason}`);
+  }
+  const lines = await measure(output, groups, flags.rounds);
+  const rows = rowsOf(lines, (driver) => driver === drivers[0]!.shown);
+  const [on, against] = [drivers[0]!.shown, drivers[1]!.shown];
+  const words = verdict(rows, on, against);
+  const title = `Holdfast: ${on} against ${against}`;
+  const written = writeReport(resolve(flags.report), { title, lines, rows, verdict: words });
+  output.value({ rows, verdict: words, report: written });
+  output.line();
+  output.table(TABLE_HEAD, rows.map(tableCells));
+  output.line();
+  output.line(headline(rows, on));
+  for (const sentence of words) output.line(sentence);
+  output.line(`\nReport: ${written.page}`);
+}
+
+async function measure(output: Output, groups: readonly Group[], rounds: number): Promise<Line[]> {
+  const total = groups.reduce((sum, { drivers }) => sum + drivers.length * rounds, 0);
+  const bar = output.progress('{bar} {value} of {total}  {now}', total);
+  const interrupted = new AbortController();
+  const stop = (): void => interrupted.abort(new Error('interrupted'));
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  try {
+    return await runPlan({
+      groups,
+      rounds,
+      commit: commitOf(resolve(__dirname, '..', '..', '..')),
+      signal: interrupted.signal,
+      onTrial: (driver, label, done) => bar.update(done, { now: `${label} (${driver})` }),
+      onLine: (_line, done) => bar.update(done),
+    });
+  } finally {
+    bar.stop();
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+}

@@ -1,0 +1,96 @@
+/** `holdfast signal`, `resolve`: what somebody outside says to a run. */
+import type { Command } from 'commander';
+
+import type { Holdfast, Resolution } from '../../index';
+import { brief, Output, timeText } from '../output';
+import { placeOf, withPool } from '../with-pool';
+
+interface SignalOptions {
+  readonly json?: boolean;
+  readonly text?: boolean;
+}
+
+export function addSignal(program: Command): void {
+  program
+    .command('signal <pool> <run> <name> [value]')
+    .description('gives a run what it waits for; the value is JSON, or text where it is none')
+    .option('--text', 'the value is text, whatever it looks like')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ holdfast signal ./agent.holdfast trip-42 approve true\n' +
+        '  $ holdfast signal ./agent.holdfast trip-42 answer "Oslo, please"',
+    )
+    .action(async (path: string, run: string, name: string, text?: string, options?: SignalOptions) => {
+      const output = new Output(options?.json ?? false);
+      await withPool(output, path, async (pool) => {
+        const value = text === undefined || options?.text ? text : valueOf(text);
+        const receipt = await pool.signal(run, name, value);
+        output.value({ ...placeOf(pool), run, name, value, receipt });
+        output.line(`${name} given to ${run} (epoch ${receipt.epoch})`);
+      });
+    });
+}
+
+interface ResolveOptions {
+  readonly json?: boolean;
+  readonly happened?: boolean;
+  readonly neverHappened?: boolean;
+  readonly value?: string;
+}
+
+export function addResolve(program: Command): void {
+  program
+    .command('resolve <pool> [id]')
+    .description('says whether an effect of unknown outcome happened; without an id lists them')
+    .option('--happened', 'it happened, and has no result that matters')
+    .option('--value <json>', 'it happened, and this is its result')
+    .option('--never-happened', 'it did not happen and will not: it may be called again')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ holdfast resolve ./agent.holdfast\n' +
+        '  $ holdfast resolve ./agent.holdfast hf-5f…-3 --value \'{"number":"HF 7"}\'',
+    )
+    .action(async (path: string, id: string | undefined, options: ResolveOptions, command: Command) => {
+      const output = new Output(options.json ?? false);
+      const resolution = id === undefined ? undefined : resolutionOf(options, command);
+      await withPool(output, path, async (pool) => {
+        if (id === undefined || resolution === undefined) return list(output, pool);
+        const receipt = await pool.resolve(id, resolution);
+        output.value({ ...placeOf(pool), id, resolution, receipt });
+        output.line(`${id} is resolved (epoch ${receipt.epoch}); the run makes use of it when it goes on`);
+      });
+    });
+}
+
+function resolutionOf(options: ResolveOptions, command: Command): Resolution {
+  const given: Resolution[] = [];
+  if (options.happened) given.push('happened');
+  if (options.neverHappened) given.push('never-happened');
+  if (options.value !== undefined) given.push({ value: valueOf(options.value) });
+  const [resolution] = given;
+  if (resolution === undefined || given.length > 1)
+    command.error('error: one of --happened, --value, --never-happened is needed');
+  return resolution;
+}
+
+function list(output: Output, pool: Holdfast): void {
+  const outcomes = pool.unknownOutcomes();
+  output.value({ ...placeOf(pool), outcomes });
+  if (outcomes.length === 0) return output.line('no unknown outcomes');
+  const head = ['id', 'run', 'tool', 'attempt', 'since', 'arguments', 'error'];
+  const rows = outcomes.map((one) => [
+    ...[one.id, one.run, one.tool, one.attempt, timeText(one.since)],
+    ...[brief(one.args, 60), one.error ?? ''],
+  ]);
+  output.table(head, rows);
+}
+
+function valueOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}

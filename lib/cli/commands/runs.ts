@@ -1,0 +1,158 @@
+/** `holdfast runs`, `show`, `timeline`: durable runs seen from outside. Nothing here drives a run or changes one. */
+import { Option, type Command } from 'commander';
+import pc from 'picocolors';
+
+import type { Holdfast, JournalEntry, RunInfo, RunsOptions, Wait } from '../../index';
+import { mustBeThere } from '../../run/index';
+import { brief, msText, Output, timeText } from '../output';
+import { placeOf, withPool } from '../with-pool';
+import { wholeNumber } from './ls';
+
+interface ListOptions {
+  readonly json?: boolean;
+  readonly status?: RunsOptions['status'];
+  readonly prefix?: string;
+  readonly after?: string;
+  readonly limit: number;
+}
+
+export function addRuns(program: Command): void {
+  program
+    .command('runs <pool>')
+    .description('the runs of a pool: what they are doing, since when, and what they wait for')
+    .addOption(
+      new Option('--status <status>', 'only such runs').choices([
+        ...['running', 'waiting', 'finished', 'runnable'],
+      ]),
+    )
+    .option('--prefix <text>', 'only runs whose id begins with this text')
+    .option('--after <id>', 'only runs behind this id: the last of the page before')
+    .option('--limit <n>', 'at most this many runs', wholeNumber, 100)
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ holdfast runs ./agent.holdfast --status waiting\n' +
+        '  $ holdfast runs ./agent.holdfast --after conversation/0100 --limit 50',
+    )
+    .action(async (path: string, { json, ...options }: ListOptions) => {
+      const output = new Output(json ?? false);
+      await withPool(output, path, (pool) => {
+        // One more than is shown tells whether there are more.
+        const found = [...pool.runs({ ...options, limit: options.limit + 1 })];
+        const runs = found.slice(0, options.limit);
+        const more = found.length > runs.length;
+        output.value({ ...placeOf(pool), runs, more });
+        if (runs.length === 0) output.line('no such runs');
+        else output.table(['run', 'status', 'began', 'took', 'waits for'], runs.map(rowOf));
+        const last = runs.at(-1);
+        if (more && last) output.line(`… more: --after ${JSON.stringify(last.id)}`);
+      });
+    });
+}
+
+export function addShow(program: Command): void {
+  program
+    .command('show <pool> <run>')
+    .description('one run: its input, state, result, and how far it is')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  $ holdfast show ./agent.holdfast trip-42')
+    .action(async (path: string, id: string, options: { json?: boolean }) => {
+      const output = new Output(options.json ?? false);
+      await withPool(output, path, async (pool) => {
+        const info = pool.runInfo(mustBeThere(pool, id))!;
+        const summary = await summaryOf(pool, info);
+        output.value({ ...placeOf(pool), run: { ...info, ...summary } });
+        output.pairs([
+          ['run', id],
+          ['status', statusText(info)],
+          ['began', timeText(info.began)],
+          ...(info.ended === undefined ? [] : [['ended', timeText(info.ended)] as const]),
+          ...(info.parent === undefined ? [] : [['child of', info.parent] as const]),
+          ['entries', kindsText(summary.kinds)],
+          ['driven', `${info.fencingToken} times begun or continued`],
+          ['input', brief(summary.input)],
+          ['state', brief(summary.state)],
+          ['result', brief(summary.result)],
+        ]);
+      });
+    });
+}
+
+export function addTimeline(program: Command): void {
+  program
+    .command('timeline <pool> <run>')
+    .description("a run's journal, entry by entry, with time, duration, attempt and epoch")
+    .option('--from <n>', 'the first entry', wholeNumber, 0)
+    .option('--limit <n>', 'at most this many entries', wholeNumber, 1000)
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  $ holdfast timeline ./agent.holdfast trip-42 --from 100')
+    .action(async (path: string, id: string, options: TimelineOptions) => {
+      const output = new Output(options.json ?? false);
+      await withPool(output, path, async (pool) => {
+        const entries: JournalEntry[] = [];
+        const page = { from: options.from, limit: options.limit };
+        for await (const entry of pool.journal(id, page)) entries.push(entry);
+        output.value({ ...placeOf(pool), run: id, entries });
+        const head = ['#', 'after', 'kind', 'what', 'took', 'attempt', 'epoch'];
+        const began = pool.runInfo(id)?.began ?? 0;
+        output.table(head, entries.map((entry) => timelineRow(entry, began)));
+      });
+    });
+}
+
+interface TimelineOptions {
+  readonly json?: boolean;
+  readonly from: number;
+  readonly limit: number;
+}
+
+async function summaryOf(pool: Holdfast, info: RunInfo) {
+  const kinds: Record<string, number> = {};
+  let input: unknown;
+  let result: unknown;
+  for await (const entry of pool.journal(info.id)) {
+    kinds[entry.kind] = (kinds[entry.kind] ?? 0) + 1;
+    if (entry.kind === 'start') input = entry.input;
+    if (entry.kind === 'end') result = entry.result;
+  }
+  const [newest] = pool.history(info.id, { reverse: true, limit: 1 });
+  return { kinds, input, result, state: newest && pool.at(newest.id) };
+}
+
+function kindsText(kinds: Record<string, number>): string {
+  return Object.entries(kinds)
+    .map(([kind, count]) => `${count} ${kind}`)
+    .join(', ');
+}
+
+function rowOf(info: RunInfo): (string | number)[] {
+  const took = info.ended === undefined ? '' : msText(info.ended - info.began);
+  return [info.id, statusText(info), timeText(info.began), took, info.waits.map(waitText).join(', ')];
+}
+
+function statusText({ status }: RunInfo): string {
+  const colour = { running: pc.cyan, waiting: pc.yellow, finished: pc.green }[status];
+  return colour(status);
+}
+
+function waitText(wait: Wait): string {
+  if ('signal' in wait) return `signal ${wait.signal}`;
+  if ('until' in wait) return timeText(wait.until);
+  return `outcome ${wait.outcome}`;
+}
+
+function timelineRow(entry: JournalEntry, began: number): (string | number)[] {
+  const name = entry.name === undefined ? '' : `${entry.name} `;
+  const about = [entry.args, entry.result, entry.input, entry.error, entry.label, entry.child];
+  const said = about.find((value) => value !== undefined);
+  const of = entry.intent === undefined ? '' : `of #${String(entry.intent)} `;
+  return [
+    entry.sequence,
+    msText(Math.max(0, entry.at - began)),
+    entry.kind,
+    `${name}${of}${said === undefined ? '' : brief(said, 60)}`.trim(),
+    entry.ms === undefined ? '' : msText(entry.ms),
+    entry.attempt ?? '',
+    entry.epoch ?? '',
+  ];
+}

@@ -1,0 +1,176 @@
+/**
+ * A run's checkpoints: its state as it was, each in one commit with the entry that says so.
+ *
+ * A fork is a run that begins from another's checkpoint: it shares the state, and the journal up to there by referring to
+ * it. So beginning it is one small commit, however long the history is.
+ */
+import { randomBytes } from 'node:crypto';
+
+import { CheckpointStore, type CheckpointInfo, type SaveOptions } from '../checkpoint/index';
+import { HoldfastError, typeError } from '../errors';
+import type { CheckpointReceipt } from './types';
+import type { CommitReceipt, PoolCore } from '../types';
+import { RUN_FORMAT, type RunHeader, type StartEntry } from './entries';
+import { Journals } from './journals';
+import { checkRunId } from './keys';
+import { noRunError } from './signals';
+import type { JournalWriter } from './writer';
+
+const OWNER_PREFIX = 'run/';
+const MAX_TRIES = 8;
+
+export function ownerOf(run: string): string {
+  return `${OWNER_PREFIX}${run}`;
+}
+
+/** The run of a checkpoint and its number there. */
+export function placeOf(checkpoint: string): { run: string; number: number } {
+  const end = typeof checkpoint === 'string' ? checkpoint.lastIndexOf('@') : -1;
+  const number = Number(checkpoint.slice(end + 1));
+  if (!checkpoint.startsWith(OWNER_PREFIX) || end < 0 || !Number.isSafeInteger(number))
+    throw typeError(`${JSON.stringify(checkpoint)} is no run's checkpoint; history() tells which there are`);
+  return { run: checkpoint.slice(OWNER_PREFIX.length, end), number };
+}
+
+/** The checkpoints of one run on behalf of its driver. */
+export class Checkpoints {
+  // A store of its own: what another driver saved meanwhile is then not taken for this one's.
+  readonly #store: CheckpointStore;
+  #state: unknown;
+  #loaded = false;
+
+  constructor(
+    private readonly pool: PoolCore,
+    private readonly run: string,
+  ) {
+    this.#store = new CheckpointStore(pool);
+  }
+
+  /** Of the newest checkpoint. Read when somebody asks. */
+  get state(): unknown {
+    if (!this.#loaded && !this.pool.closed) {
+      const newest = this.#store.newest(ownerOf(this.run));
+      this.#state = newest
+        ? this.#store.load(newest.id)
+        : Journals.of(this.pool).states.get(this.run);
+      this.#loaded = true;
+    }
+    return this.#state;
+  }
+
+  async save(
+    writer: JournalWriter,
+    state: unknown,
+    options: SaveOptions,
+  ): Promise<CheckpointReceipt> {
+    const receipt = await this.commit(writer, options.label, (batch) =>
+      this.#store.save(batch, ownerOf(this.run), state, options),
+    );
+    this.#state = state;
+    this.#loaded = true;
+    return receipt;
+  }
+
+  async restore(writer: JournalWriter, checkpoint: string): Promise<CheckpointReceipt> {
+    if (placeOf(checkpoint).run !== this.run)
+      throw typeError(`${checkpoint} is not of run ${JSON.stringify(this.run)}; fork it instead`);
+    let value: unknown;
+    const receipt = await this.commit(writer, undefined, (batch) => {
+      const restored = this.#store.restore(checkpoint, batch);
+      value = restored.value;
+      return restored.info;
+    });
+    this.#state = value;
+    this.#loaded = true;
+    return receipt;
+  }
+
+  private async commit(
+    writer: JournalWriter,
+    label: string | undefined,
+    add: (batch: ReturnType<PoolCore['batch']>) => CheckpointInfo,
+  ): Promise<CheckpointReceipt> {
+    for (let tries = 1; ; tries += 1) {
+      let info: CheckpointInfo | undefined;
+      try {
+        const receipt: CommitReceipt = await writer.build((batch) => {
+          info = add(batch);
+          const { sequence } = info;
+          return { kind: 'checkpoint', checkpoint: sequence, ...(label !== undefined && { label }) };
+        });
+        return { ...receipt, checkpoint: info!.id };
+      } catch (error) {
+        // What it builds on was pruned meanwhile, or a save beside it took its number: once more, on what is there now.
+        const conflict = error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
+        if (!conflict || tries >= MAX_TRIES) throw error;
+      }
+    }
+  }
+}
+
+/** Begins a run from a checkpoint of another; nobody drives it yet. */
+export async function forkRun(
+  pool: PoolCore,
+  checkpoint: string,
+  id: string,
+): Promise<CommitReceipt> {
+  checkRunId(id);
+  const origin = placeOf(checkpoint);
+  const journals = Journals.of(pool);
+  const { headers, entries, drivers, open } = journals;
+  const first = journals.first(origin.run);
+  if (first?.kind !== 'start') throw noRunError(origin.run);
+  if (headers.has(id)) throw existsError(id);
+  const batch = pool.batch();
+  CheckpointStore.of(pool).fork(checkpoint, ownerOf(id), batch);
+  const at = Date.now();
+  const header: RunHeader = { format: RUN_FORMAT, status: 'running', began: at };
+  const upTo = entryOf(journals, origin.run, origin.number);
+  const start: StartEntry = {
+    kind: 'start',
+    at,
+    uid: randomBytes(16).toString('hex'),
+    input: first.input,
+    from: { run: origin.run, checkpoint, upTo },
+  };
+  batch.requireAbsent(headers, id).put(headers, id, header).put(open, id, new Uint8Array());
+  batch.put(entries, { run: id, sequence: 0 }, start).put(drivers, id, { token: 0, holder: '' });
+  try {
+    return await pool.commit(batch);
+  } catch (error) {
+    if (headers.has(id)) throw existsError(id, error);
+    throw error;
+  }
+}
+
+/** The sequence number of the entry of a checkpoint. Numbers of both rise together, so halving finds it. */
+function entryOf(journals: Journals, run: string, checkpoint: number): number {
+  let low = 0;
+  let high = (journals.last(run)?.[0] ?? 0) + 1;
+  let found = 0;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const next = nextCheckpoint(journals, run, middle, high);
+    if (!next || next.number >= checkpoint) {
+      if (next?.number === checkpoint) found = next.sequence;
+      high = middle;
+    } else low = next.sequence + 1;
+  }
+  return found;
+}
+
+function nextCheckpoint(journals: Journals, run: string, from: number, below: number) {
+  for (const [sequence, entry] of journals.read(run, from)) {
+    if (sequence >= below) return undefined;
+    if (entry.kind === 'checkpoint') return { sequence, number: entry.checkpoint };
+  }
+  return undefined;
+}
+
+function existsError(id: string, cause?: unknown): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_EXISTS',
+    `run ${JSON.stringify(id)} is there already. Fork under an id that is free`,
+    { cause },
+  );
+}

@@ -1,0 +1,74 @@
+/** Reading journals: a page of one, or one as it grows. Reading changes nothing and drives nobody. */
+import { abortedError } from '../errors';
+import { booleanOption, limitOption, optionsObject, signalOption } from '../options';
+import type { JournalEntry, JournalOptions } from './types';
+import type { PoolCore } from '../types';
+import { news } from './bell';
+import type { Entry, Epochs } from './entries';
+import { Journals } from './journals';
+import { checkRunId } from './keys';
+import { noRunError } from './signals';
+
+/** The epoch of an entry stands in the next one; where steps ran side by side, a few further on. */
+const LOOK_AHEAD = 32;
+
+interface Page {
+  readonly entries: JournalEntry[];
+  readonly next: number;
+  readonly ended: boolean;
+}
+
+export async function* journalOf(
+  pool: PoolCore,
+  id: string,
+  given?: JournalOptions,
+): AsyncGenerator<JournalEntry, void, undefined> {
+  checkRunId(id);
+  const options = optionsObject(given, 'a journal');
+  const signal = signalOption(options.signal);
+  const follow = booleanOption('follow', options.follow);
+  let left = limitOption(options.limit);
+  let from = limitOption(options.from ?? 0);
+  const journals = Journals.of(pool);
+  if (!journals.headers.has(id)) throw noRunError(id);
+  while (left > 0) {
+    if (signal?.aborted) throw abortedError(signal, `Reading the journal of run ${id}`);
+    const page = readPage(journals, id, from, Math.min(left, 256));
+    yield* page.entries;
+    left -= page.entries.length;
+    from = page.next;
+    if (page.ended) return;
+    if (page.entries.length > 0) continue;
+    if (!follow) return;
+    await news(pool, id, Infinity, signal);
+  }
+}
+
+export function readPage(journals: Journals, id: string, from: number, limit: number): Page {
+  const epochs = new Map<number, number>();
+  const entries: [number, Entry][] = [];
+  const learn = (known: Epochs | undefined): void => {
+    for (const [sequence, epoch] of known ?? []) epochs.set(sequence, epoch);
+  };
+  learn(journals.headers.get(id)?.epochs);
+  learn(journals.fresh.get(id));
+  let ahead = 0;
+  for (const [sequence, entry] of journals.read(id, from)) {
+    learn(entry.epochs);
+    if (entries.length < limit) entries.push([sequence, entry]);
+    else if (++ahead >= LOOK_AHEAD) break;
+  }
+  const last = entries.at(-1);
+  return {
+    entries: entries.map(([sequence, entry]) => shown(sequence, entry, epochs.get(sequence))),
+    next: last ? last[0] + 1 : from,
+    ended: last?.[1].kind === 'end',
+  };
+}
+
+function shown(sequence: number, entry: Entry, epoch: number | undefined): JournalEntry {
+  const { epochs: _epochs, ...rest } = entry;
+  // An intent is the first attempt.
+  const attempt = entry.kind === 'intent' ? { attempt: 1 } : undefined;
+  return { sequence, ...rest, ...attempt, ...(epoch !== undefined && { epoch }) };
+}

@@ -1,0 +1,77 @@
+/**
+ * A hash of a value as data: equal for what `structured` would store as equal, whatever the order of an object's keys.
+ * Classes are hashed as the plain objects they are stored as; cycles as the number of the object they lead back to.
+ */
+import { createHash, type Hash } from 'node:crypto';
+
+import { HoldfastError } from '../errors';
+
+/** 32 characters are enough to tell arguments apart, and short in a journal. */
+const HASH_CHARACTERS = 32;
+
+export function hashOf(value: unknown): string {
+  const hash = createHash('sha256');
+  add(hash, value, new Map());
+  return hash.digest('hex').slice(0, HASH_CHARACTERS);
+}
+
+function add(hash: Hash, value: unknown, seen: Map<object, number>): void {
+  if (value === null) return text(hash, 'null', '');
+  switch (typeof value) {
+    case 'undefined':
+      return text(hash, 'undefined', '');
+    case 'number':
+      return text(hash, 'number', Object.is(value, -0) ? '0' : String(value));
+    case 'string':
+    case 'boolean':
+    case 'bigint':
+      return text(hash, typeof value, String(value));
+    case 'object':
+      return addObject(hash, value as object, seen);
+    default:
+      throw new HoldfastError('ERR_HOLDFAST_CODEC', `a ${typeof value} cannot be an argument: it cannot be stored`);
+  }
+}
+
+function addObject(hash: Hash, value: object, seen: Map<object, number>): void {
+  const before = seen.get(value);
+  if (before !== undefined) return text(hash, 'seen', String(before));
+  seen.set(value, seen.size);
+  if (value instanceof Date) return text(hash, 'date', String(value.getTime()));
+  if (value instanceof RegExp) return text(hash, 'regexp', String(value));
+  if (value instanceof ArrayBuffer) return bytes(hash, 'ArrayBuffer', new Uint8Array(value));
+  if (ArrayBuffer.isView(value)) {
+    const name = Buffer.isBuffer(value) ? 'Uint8Array' : value.constructor.name;
+    return bytes(hash, name, new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+  }
+  if (value instanceof Error) return text(hash, value.name, value.message);
+  if (Array.isArray(value)) {
+    text(hash, 'array', String(value.length));
+    for (const element of value) add(hash, element, seen);
+  } else if (value instanceof Map) {
+    text(hash, 'map', String(value.size));
+    for (const [key, element] of value) {
+      add(hash, key, seen);
+      add(hash, element, seen);
+    }
+  } else if (value instanceof Set) {
+    text(hash, 'set', String(value.size));
+    for (const element of value) add(hash, element, seen);
+  } else {
+    const keys = Object.keys(value).sort();
+    text(hash, 'object', String(keys.length));
+    for (const key of keys) {
+      text(hash, 'key', key);
+      add(hash, (value as Record<string, unknown>)[key], seen);
+    }
+  }
+}
+
+/** With lengths, so that no two sequences of parts are the same bytes. */
+function text(hash: Hash, type: string, value: string): void {
+  hash.update(`${type}:${Buffer.byteLength(value)}:${value};`);
+}
+
+function bytes(hash: Hash, type: string, value: Uint8Array): void {
+  hash.update(`${type}:${value.byteLength}:`).update(value).update(';');
+}

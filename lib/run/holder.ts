@@ -1,0 +1,129 @@
+/**
+ * Leases: which drivers are alive.
+ *
+ * One handle of a pool is one holder; all runs it drives share its lease, a record that says until when it is taken to be
+ * alive, renewed in the background by one eventual commit. A process owns a pool alone, so when the pool is opened anew
+ * all holders of before are dead at once: their incarnation has passed, however long their leases had to go. Within a
+ * process a lease runs out when its thread is gone or did not get to renew it. The lease only decides who may *begin* to
+ * drive; that a stale driver records nothing is decided by the engine, commit by commit (see writer.ts).
+ */
+import { randomBytes } from 'node:crypto';
+
+import type { Batch, Keyspace, PoolCore } from '../types';
+import type { DriverRecord } from './entries';
+import { HOLDERS_KEYSPACE } from './keys';
+
+const DEFAULT_LEASE_MS = 15_000;
+
+interface HolderRecord {
+  readonly incarnation: number;
+  /** On the clock of this machine that never jumps, which all threads share. */
+  readonly until: number;
+}
+
+export class Holder {
+  readonly id = randomBytes(8).toString('hex');
+  leaseMs = DEFAULT_LEASE_MS;
+  readonly #records: Keyspace<string, HolderRecord>;
+  readonly #incarnation: number;
+  readonly #driving = new Set<string>();
+  #until = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  static readonly #ofPool = new WeakMap<PoolCore, Holder>();
+
+  static of(pool: PoolCore): Holder {
+    let holder = Holder.#ofPool.get(pool);
+    if (!holder) Holder.#ofPool.set(pool, (holder = new Holder(pool)));
+    return holder;
+  }
+
+  static ifAny(pool: PoolCore): Holder | undefined {
+    return Holder.#ofPool.get(pool);
+  }
+
+  private constructor(private readonly pool: PoolCore) {
+    this.#records = pool.keyspace<string, HolderRecord>(HOLDERS_KEYSPACE, { value: 'json' });
+    this.#incarnation = pool.stats().incarnation;
+  }
+
+  /** May nobody else begin to drive what this record's holder drives? */
+  isAlive(driver: DriverRecord | undefined, run: string): boolean {
+    if (!driver?.holder) return false;
+    if (driver.holder === this.id) return this.#driving.has(run);
+    return this.#lives(this.#records.get(driver.holder));
+  }
+
+  /** Adds to a commit that begins to drive what makes the lease good. */
+  vouch(batch: Batch): void {
+    const now = monotonicMs();
+    if (this.#until - now > this.leaseMs / 2) return;
+    if (this.#until === 0) this.#forgetTheDead(batch);
+    this.#until = now + this.leaseMs;
+    batch.put(this.#records, this.id, this.#record());
+  }
+
+  /** After a commit that failed: what it would have said of the lease may not be there. */
+  doubt(): void {
+    this.#until = 0;
+  }
+
+  add(run: string): void {
+    this.#driving.add(run);
+    this.#timer ??= setInterval(() => this.#renew(), Math.max(1, this.leaseMs / 3)).unref();
+  }
+
+  remove(run: string): void {
+    this.#driving.delete(run);
+    if (this.#driving.size > 0 || !this.#timer) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Before the handle is closed: everything it drove is free at once. */
+  end(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    if (this.#until === 0 || this.pool.closed) return;
+    this.#until = 0;
+    try {
+      this.#records.deleteSync(this.id, { durability: 'eventual' });
+    } catch {
+      // A pool that can't commit any more is closed all the same; the lease then ends with its time or its incarnation.
+    }
+  }
+
+  #renew(): void {
+    if (this.pool.closed) return this.end();
+    this.#until = monotonicMs() + this.leaseMs;
+    // Should this fail, the lease runs out, and the next commit of a run says what is wrong with the pool.
+    this.#records.put(this.id, this.#record(), { durability: 'eventual' }).catch(() => {});
+  }
+
+  #record(): HolderRecord {
+    return { incarnation: this.#incarnation, until: this.#until };
+  }
+
+  #lives(record: HolderRecord | undefined): boolean {
+    return record?.incarnation === this.#incarnation && record.until > monotonicMs();
+  }
+
+  #forgetTheDead(batch: Batch): void {
+    for (const [id, record] of this.#records.range())
+      if (record.incarnation !== this.#incarnation) batch.delete(this.#records, id);
+  }
+}
+
+function monotonicMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
+/** How long this handle's leases last from one renewal to the next. */
+export function setLease(pool: PoolCore, ms: number): void {
+  Holder.of(pool).leaseMs = ms;
+}
+
+/** For closing a handle: ends the leases it holds, if it ever held one. */
+export function endLeases(pool: PoolCore): void {
+  if (!pool.closed) Holder.ifAny(pool)?.end();
+}

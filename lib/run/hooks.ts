@@ -1,0 +1,86 @@
+/**
+ * Hooks: called after what led to them is durable, so a crash or a failure in one loses nothing.
+ *
+ * How a hook ended is an entry of the journal, an eventual one. A point without such an entry is called again on
+ * continuation: at least once, never instead of a step.
+ */
+import { typeError } from '../errors';
+import type { HookEvent, Run, RunHooks } from './types';
+import { pointOf, type KeptRun } from './kept';
+import type { JournalWriter } from './writer';
+
+const DEFAULT_EVERY_STEPS = 10;
+const MAX_ERROR_CHARACTERS = 1000;
+const NAMES = ['onStart', 'onDecision', 'onInterval', 'onEnd', 'onHookError'] as const;
+
+type HookName = Exclude<(typeof NAMES)[number], 'onHookError'>;
+
+export function checkHooks(hooks: RunHooks | undefined): void {
+  if (hooks === undefined) return;
+  for (const name of NAMES) {
+    const hook = hooks[name];
+    if (hook !== undefined && typeof hook !== 'function') throw typeError(`${name} is a function`);
+  }
+  const every = hooks.everySteps;
+  if (every !== undefined && !(Number.isSafeInteger(every) && every > 0))
+    throw typeError(`everySteps is a whole number from 1; got ${String(every)}`);
+}
+
+export class Hooks {
+  #steps = 0;
+  #intervalReached = 0;
+
+  constructor(
+    private readonly run: Run,
+    private readonly hooks: RunHooks | undefined,
+    private readonly writer: JournalWriter,
+    private readonly kept: KeptRun,
+  ) {}
+
+  /** `point`: where the driving began, different for each driver. */
+  start(): Promise<void> {
+    return this.call('onStart', String(this.writer.driver.token), {});
+  }
+
+  /** A step, decision or tool call is complete, now or since an earlier life. */
+  async completed(): Promise<void> {
+    this.#steps += 1;
+    if (!this.hooks?.onInterval) return;
+    const reached = Math.floor(this.#steps / (this.hooks.everySteps ?? DEFAULT_EVERY_STEPS));
+    if (reached === this.#intervalReached) return;
+    this.#intervalReached = reached;
+    await this.call('onInterval', String(reached), {});
+  }
+
+  decided(identity: string, name: string, occurrence: number, value: unknown): Promise<void> {
+    return this.call('onDecision', identity, { name, occurrence, value });
+  }
+
+  end(result: unknown): Promise<void> {
+    return this.call('onEnd', '', { value: result });
+  }
+
+  private async call(name: HookName, point: string, about: Partial<HookEvent>): Promise<void> {
+    const hook = this.hooks?.[name];
+    if (!hook || this.kept.hooked.has(pointOf({ name, point }))) return;
+    const begun = performance.now();
+    let error: string | undefined;
+    try {
+      await hook({ run: this.run, steps: this.#steps, ...about });
+    } catch (thrown) {
+      error = String(thrown).slice(0, MAX_ERROR_CHARACTERS);
+      this.report(thrown, name);
+    }
+    const ms = performance.now() - begun;
+    const entry = { kind: 'hook' as const, name, point, ms, ...(error !== undefined && { error }) };
+    await this.writer.append(entry, { durability: 'eventual' });
+  }
+
+  private report(thrown: unknown, name: HookName): void {
+    if (this.hooks?.onHookError) return this.hooks.onHookError(thrown, name);
+    process.emitWarning(
+      `hook ${name} of run ${JSON.stringify(this.run.id)} failed: ${String(thrown)}`,
+      'HoldfastHookWarning',
+    );
+  }
+}

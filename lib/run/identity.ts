@@ -1,0 +1,49 @@
+/**
+ * Which call is which: a name and its occurrence, counted apart for each step the calls are made in, so that steps that run
+ * side by side and nest keep their numbers whatever the order in which they get on.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** Calls of different categories may have the same name. `step`: steps, decisions and tools. */
+export type Category = 'step' | 'signal' | 'sleep' | 'child' | 'version';
+
+export interface Scope {
+  /** Only this run's calls are numbered here. */
+  readonly run: object;
+  /** The identity of the step the calls are made in; empty for the run itself. */
+  readonly within: string;
+  readonly calls: Map<string, number>;
+}
+
+const scopes = new AsyncLocalStorage<Scope>();
+
+export function scopeOf(root: Scope): Scope {
+  const scope = scopes.getStore();
+  return scope?.run === root.run ? scope : root;
+}
+
+/** Calls `fn`; what it calls of the run is numbered within `identity`. */
+export function inside<R>(run: object, identity: string, fn: () => R): R {
+  return scopes.run({ run, within: identity, calls: new Map() }, fn);
+}
+
+export function nextOccurrence(scope: Scope, category: Category, name: string): number {
+  const call = `${category} ${name}`;
+  const occurrence = (scope.calls.get(call) ?? 0) + 1;
+  scope.calls.set(call, occurrence);
+  return occurrence;
+}
+
+/** Names hold no zero character, so no two calls share an identity. */
+export function identityOf(
+  within: string | undefined,
+  category: Category,
+  name: string,
+  occurrence: number,
+): string {
+  return `${within ?? ''}\0${category} ${occurrence} ${name}`;
+}
+
+export function identityOfUndo(intent: number): string {
+  return `\0undo ${intent}`;
+}

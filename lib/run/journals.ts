@@ -1,0 +1,86 @@
+/** The keyspaces of all runs of one pool, and how journals are read. */
+import type { Keyspace, PoolCore } from '../types';
+import type {
+  DriverRecord,
+  Entry,
+  Epochs,
+  OpenIntent,
+  ResolutionRecord,
+  RunHeader,
+} from './entries';
+import {
+  DRIVERS_KEYSPACE,
+  entriesOf,
+  entryKeyCodec,
+  HEADERS_KEYSPACE,
+  INTENTS_KEYSPACE,
+  JOURNAL_KEYSPACE,
+  OPEN_KEYSPACE,
+  OPERATIONS_KEYSPACE,
+  RESOLUTIONS_KEYSPACE,
+  SIGNALS_KEYSPACE,
+  STATES_KEYSPACE,
+  type EntryKey,
+} from './keys';
+
+export interface Operation {
+  readonly digest: string;
+  readonly at: number;
+}
+
+export class Journals {
+  readonly headers: Keyspace<string, RunHeader>;
+  readonly entries: Keyspace<EntryKey, Entry>;
+  /** States of format 1, which had no checkpoints. */
+  readonly states: Keyspace<string, unknown>;
+  readonly drivers: Keyspace<string, DriverRecord>;
+  readonly open: Keyspace<string, Uint8Array>;
+  readonly signals: Keyspace<EntryKey, unknown>;
+  readonly intents: Keyspace<string, OpenIntent>;
+  readonly resolutions: Keyspace<string, ResolutionRecord>;
+  readonly operations: Keyspace<string, Operation>;
+  /** The epochs a writer of this thread knows and has not written down yet, by run. */
+  readonly fresh = new Map<string, Epochs>();
+  /** Where the last claim ended, so that the next one looks elsewhere first. */
+  claimedLast = '';
+
+  private constructor(readonly pool: PoolCore) {
+    // JSON where records are compared byte for byte: the text of the same fields in the same order is always the same.
+    this.headers = pool.keyspace<string, RunHeader>(HEADERS_KEYSPACE, { value: 'json' });
+    this.drivers = pool.keyspace<string, DriverRecord>(DRIVERS_KEYSPACE, { value: 'json' });
+    this.intents = pool.keyspace<string, OpenIntent>(INTENTS_KEYSPACE, { value: 'json' });
+    this.entries = pool.keyspace<EntryKey, Entry>(JOURNAL_KEYSPACE, { key: entryKeyCodec });
+    this.signals = pool.keyspace<EntryKey, unknown>(SIGNALS_KEYSPACE, { key: entryKeyCodec });
+    this.states = pool.keyspace<string, unknown>(STATES_KEYSPACE);
+    this.open = pool.keyspace<string, Uint8Array>(OPEN_KEYSPACE, { value: 'bytes' });
+    this.resolutions = pool.keyspace<string, ResolutionRecord>(RESOLUTIONS_KEYSPACE);
+    this.operations = pool.keyspace<string, Operation>(OPERATIONS_KEYSPACE, { value: 'json' });
+  }
+
+  static readonly #ofPool = new WeakMap<PoolCore, Journals>();
+
+  static of(pool: PoolCore): Journals {
+    let journals = Journals.#ofPool.get(pool);
+    if (!journals) {
+      journals = new Journals(pool);
+      Journals.#ofPool.set(pool, journals);
+    }
+    return journals;
+  }
+
+  /** A run's entries in the order they were committed. */
+  *read(run: string, from = 0): IterableIterator<[sequence: number, entry: Entry]> {
+    const range = { ...entriesOf(run), gte: { run, sequence: from } };
+    for (const [key, entry] of this.entries.range(range)) yield [key.sequence, entry];
+  }
+
+  last(run: string): [sequence: number, entry: Entry] | undefined {
+    for (const [key, entry] of this.entries.range({ ...entriesOf(run), reverse: true, limit: 1 }))
+      return [key.sequence, entry];
+    return undefined;
+  }
+
+  first(run: string): Entry | undefined {
+    return this.entries.get({ run, sequence: 0 });
+  }
+}

@@ -1,0 +1,125 @@
+/** Runs seen from outside, and handing abandoned ones to whoever is alive. Looking changes nothing. */
+import { HoldfastError, typeError } from '../errors';
+import { booleanOption, limitOption, optionsObject } from '../options';
+import type { ClaimOptions, RunInfo, RunsOptions } from './types';
+import type { PoolCore } from '../types';
+import type { RunHeader } from './entries';
+import { Holder } from './holder';
+import { Journals } from './journals';
+import { checkRunId } from './keys';
+import { checkFormat, firstForm, openRun } from './open';
+import type { DurableRun } from './run';
+import { isDue } from './waits';
+
+const STATUSES = ['running', 'waiting', 'finished', 'runnable'] as const;
+
+export function* listRuns(pool: PoolCore, given?: RunsOptions): IterableIterator<RunInfo> {
+  const { prefix, after, status, limit, reverse } = optionsObject(given, 'runs');
+  if (status !== undefined && !STATUSES.includes(status))
+    throw typeError(`status is one of ${STATUSES.join(', ')}; got ${String(status)}`);
+  const backwards = booleanOption('reverse', reverse);
+  const most = limitOption(limit);
+  const journals = Journals.of(pool);
+  const behind = after === undefined ? {} : backwards ? { lt: after } : { gt: after };
+  const range = { ...behind, ...(prefix !== undefined && { prefix }), reverse: backwards };
+  // Only unfinished runs are asked for: their list is as short as it can be.
+  const open = status !== undefined && status !== 'finished';
+  const found = open
+    ? headersOf(journals, journals.open.keys(range))
+    : journals.headers.range(range);
+  let count = 0;
+  for (const [id, header] of found) {
+    if (count >= most) return;
+    if (status !== undefined && !has(journals, id, header, status)) continue;
+    count += 1;
+    yield infoOf(journals, id, header);
+  }
+}
+
+export function runInfo(pool: PoolCore, id: string): RunInfo | undefined {
+  checkRunId(id);
+  const journals = Journals.of(pool);
+  const header = journals.headers.get(id);
+  return header && infoOf(journals, id, header);
+}
+
+/** Begins to drive one runnable run; undefined when there is none. */
+export async function claimRun(
+  pool: PoolCore,
+  given?: ClaimOptions,
+): Promise<DurableRun | undefined> {
+  const { status, prefix, hooks, suspendAfter } = optionsObject(given, 'claim');
+  if (status !== undefined && status !== 'runnable')
+    throw typeError(`what can be claimed is 'runnable'; got ${String(status)}`);
+  const journals = Journals.of(pool);
+  const last = journals.claimedLast;
+  // Where the last claim ended first, so that claiming many runs does not look at all of them each time.
+  for (const part of [{ gt: last }, { lte: last }]) {
+    if (last === '' && 'lte' in part) break;
+    const range = { ...part, ...(prefix !== undefined && { prefix }) };
+    const bounds = last === '' ? { prefix } : range;
+    for (const { id } of runnable(journals, bounds)) {
+      try {
+        const run = await openRun(pool, id, { hooks, suspendAfter });
+        journals.claimedLast = id;
+        return run;
+      } catch (error) {
+        // Somebody else was quicker.
+        if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_RUN_ACTIVE')
+          throw error;
+      }
+    }
+  }
+  return undefined;
+}
+
+function* runnable(journals: Journals, range: { prefix?: string; gt?: string; lte?: string }) {
+  for (const [id, header] of headersOf(journals, journals.open.keys(range)))
+    if (has(journals, id, header, 'runnable')) yield { id };
+}
+
+function* headersOf(
+  journals: Journals,
+  ids: Iterable<string>,
+): IterableIterator<[string, RunHeader]> {
+  for (const id of ids) {
+    const header = journals.headers.get(id);
+    if (header) yield [id, header];
+  }
+}
+
+function has(
+  journals: Journals,
+  id: string,
+  header: RunHeader,
+  status: (typeof STATUSES)[number],
+): boolean {
+  if (status !== 'runnable') return header.status === status;
+  if (header.status === 'finished' || isDriven(journals, id)) return false;
+  return header.status === 'running' || isDue(journals, id, header.waits ?? []);
+}
+
+function isDriven(journals: Journals, id: string): boolean {
+  return Holder.of(journals.pool).isAlive(journals.drivers.get(id), id);
+}
+
+function infoOf(journals: Journals, id: string, header: RunHeader): RunInfo {
+  const first = firstForm(journals, id, header);
+  if (first) return { id, driven: false, fencingToken: first.before.token, waits: [], ...seen(first.header) };
+  checkFormat(id, header);
+  const driver = journals.drivers.get(id);
+  return {
+    id,
+    status: header.status,
+    driven: Holder.of(journals.pool).isAlive(driver, id),
+    fencingToken: driver?.token ?? 0,
+    began: header.began,
+    ...(header.ended !== undefined && { ended: header.ended }),
+    ...(header.parent !== undefined && { parent: header.parent }),
+    waits: header.waits ?? [],
+  };
+}
+
+function seen({ status, began }: RunHeader): Pick<RunInfo, 'status' | 'began'> {
+  return { status, began };
+}

@@ -1,0 +1,244 @@
+/**
+ * Begins a run, or continues it where it stopped.
+ *
+ * Beginning to drive is itself one commit, under the condition that nobody else did since we looked. A crash before it leaves
+ * the run as it was; a crash after it leaves a run whose former driver, should it still be alive somewhere, can record
+ * nothing any more. A process that opens a pool after a crash need not wait: the leases of before ended with it.
+ */
+import { randomBytes } from 'node:crypto';
+
+import { HoldfastError } from '../errors';
+import { optionsObject } from '../options';
+import type { Run, RunOptions } from './types';
+import type { Batch, CommitReceipt, PoolCore } from '../types';
+import { divergedError, isSame, show } from './diverged';
+import {
+  RUN_FORMAT,
+  type DriverRecord,
+  type FirstHeader,
+  type RunHeader,
+  type StartEntry,
+} from './entries';
+import { Holder } from './holder';
+import { checkHooks } from './hooks';
+import { Journals } from './journals';
+import { gatherAll, nothingKept } from './kept';
+import { checkRunId } from './keys';
+import { checkMs } from './retry';
+import { DurableRun, type OpenChild, type RunParts } from './run';
+import { JournalWriter } from './writer';
+
+const nothing = new Uint8Array();
+
+/** What is known of a run before it is driven. */
+interface Found {
+  readonly header: RunHeader;
+  readonly before: DriverRecord;
+  /** The header as it is stored, where that is of format 1 and there is no driver record. */
+  readonly stored?: RunHeader;
+}
+
+type Commit = (fill: (batch: Batch) => void) => Promise<CommitReceipt>;
+
+export async function openRun(pool: PoolCore, id: string, given?: RunOptions): Promise<DurableRun> {
+  checkRunId(id);
+  const options = checkOptions(given);
+  const journals = Journals.of(pool);
+  const there = lookUp(journals, id);
+  const commit: Commit = (fill) => {
+    const batch = pool.batch();
+    fill(batch);
+    return pool.commit(batch);
+  };
+  const run = there
+    ? await goOn(journals, id, there, options)
+    : await begin(journals, id, options, commit);
+  return run.begun();
+}
+
+/** A child that is in its parent's journal is there too: both begin in one commit. */
+const openChild =
+  (journals: Journals): OpenChild =>
+  async (id, given, parent): Promise<Run> => {
+    const options = checkOptions(given);
+    const { writer, name, occurrence, within } = parent;
+    const entry = { kind: 'child' as const, name, occurrence, ...(within && { within }), child: id };
+    const there = lookUp(journals, id);
+    if (there) {
+      if (!parent.kept) await writer.append(entry);
+      return (await goOn(journals, id, there, options)).begun();
+    }
+    const commit: Commit = (fill) => writer.append(entry, { also: fill });
+    return (await begin(journals, id, options, commit, writer.run)).begun();
+  };
+
+function lookUp(journals: Journals, id: string): Found | undefined {
+  // In this order: what changes the header in between changes the driver's record too, and is noticed.
+  const driver = journals.drivers.get(id);
+  const header = journals.headers.get(id);
+  if (!header) return undefined;
+  const first = firstForm(journals, id, header);
+  if (first) return first;
+  checkFormat(id, header);
+  const before = driver ?? journals.drivers.get(id);
+  if (!before) throw brokenError(id, 'no driver record beside it');
+  return { header, before };
+}
+
+/** A run of format 1, seen as one of this format. */
+export function firstForm(journals: Journals, id: string, header: RunHeader): Found | undefined {
+  if (header.format !== 1) return undefined;
+  const { status, driver } = header as unknown as FirstHeader;
+  const began = journals.first(id)?.at ?? 0;
+  const now: RunHeader = { format: RUN_FORMAT, status, began };
+  return { header: now, before: { token: driver, holder: '' }, stored: header };
+}
+
+function checkOptions(given: RunOptions | undefined): RunOptions {
+  const options = optionsObject(given, 'a run');
+  checkHooks(options.hooks);
+  if (options.suspendAfter !== undefined) checkMs('suspendAfter', options.suspendAfter, 0);
+  return options;
+}
+
+async function begin(
+  journals: Journals,
+  id: string,
+  options: RunOptions,
+  commit: Commit,
+  parent?: string,
+): Promise<DurableRun> {
+  const { pool, headers, entries, drivers, open } = journals;
+  const holder = Holder.of(pool);
+  const driver: DriverRecord = { token: 1, holder: holder.id };
+  const at = Date.now();
+  const header: RunHeader = {
+    format: RUN_FORMAT,
+    status: 'running',
+    began: at,
+    ...(parent !== undefined && { parent }),
+  };
+  const start: StartEntry = {
+    kind: 'start',
+    at,
+    uid: randomBytes(16).toString('hex'),
+    input: options.input,
+  };
+  const receipt = await taking(holder, id, () =>
+    commit((batch) => {
+      batch.requireAbsent(headers, id).put(headers, id, header);
+      batch.put(entries, { run: id, sequence: 0 }, start);
+      batch.put(drivers, id, driver).put(open, id, nothing);
+      holder.vouch(batch);
+    }),
+  );
+  holder.add(id);
+  const writer = new JournalWriter(journals, id, driver, header, 1);
+  writer.begun(receipt, 0);
+  const { input } = options;
+  const run = { id, input, continued: false, uid: start.uid, kept: nothingKept(1) };
+  return new DurableRun({ ...run, ...ofDriver(journals, options, driver), writer });
+}
+
+async function goOn(
+  journals: Journals,
+  id: string,
+  { header, before, stored }: Found,
+  options: RunOptions,
+): Promise<DurableRun> {
+  const start = journals.first(id);
+  if (start?.kind !== 'start') throw brokenError(id, 'no start');
+  if (options.input !== undefined && !isSame(start.input, options.input)) {
+    throw divergedError(id, 'its input', show(start.input), show(options.input));
+  }
+  const run = { id, input: start.input, continued: true, uid: start.uid };
+  if (header.status === 'finished') {
+    const end = journals.last(id)?.[1];
+    if (end?.kind !== 'end') throw brokenError(id, 'no end in its journal');
+    const parts = { ...ofDriver(journals, options, before), result: end.result };
+    return new DurableRun({ ...run, ...parts, kept: nothingKept(0) });
+  }
+  const driver = await takeOver(journals, id, { header, before, stored });
+  try {
+    // Read only now: since that commit nobody else can add to the journal.
+    const kept = gatherAll((run) => journals.read(run), id);
+    const { waits: _waits, ...rest } = header;
+    const now: RunHeader = { ...rest, status: 'running' };
+    const writer = new JournalWriter(journals, id, driver.record, now, kept.nextSequence);
+    writer.begun(driver.receipt);
+    return new DurableRun({ ...run, ...ofDriver(journals, options, driver.record), kept, writer });
+  } catch (error) {
+    Holder.of(journals.pool).remove(id);
+    throw error;
+  }
+}
+
+async function takeOver(
+  journals: Journals,
+  id: string,
+  { header, before, stored }: Found,
+) {
+  const { pool, drivers, headers, open } = journals;
+  const holder = Holder.of(pool);
+  if (holder.isAlive(before, id)) throw activeError(id);
+  const record: DriverRecord = { token: before.token + 1, holder: holder.id };
+  const { waits: _waits, ...rest } = header;
+  const batch = pool.batch();
+  if (stored) {
+    batch.requireEqual(headers, id, stored).requireAbsent(drivers, id);
+    batch.put(headers, id, header).put(open, id, nothing);
+  } else batch.requireEqual(drivers, id, before);
+  batch.put(drivers, id, record);
+  // What a run waits for is said again when its code asks again.
+  if (header.status === 'waiting') batch.put(headers, id, { ...rest, status: 'running' });
+  holder.vouch(batch);
+  const receipt = await taking(holder, id, () => pool.commit(batch));
+  holder.add(id);
+  return { record, receipt };
+}
+
+/** A conflict says that somebody else began to drive at the same time. */
+async function taking<T>(holder: Holder, id: string, commit: () => Promise<T>): Promise<T> {
+  try {
+    return await commit();
+  } catch (error) {
+    holder.doubt();
+    if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;
+    throw activeError(id, error);
+  }
+}
+
+function ofDriver(journals: Journals, options: RunOptions, driver: DriverRecord) {
+  return {
+    options,
+    fencingToken: driver.token,
+    pool: journals.pool,
+    openChild: openChild(journals),
+    result: undefined,
+    writer: undefined,
+  } satisfies Partial<RunParts>;
+}
+
+export function checkFormat(id: string, header: RunHeader): void {
+  if (header.format === RUN_FORMAT) return;
+  throw new HoldfastError(
+    'ERR_HOLDFAST_NEWER_FORMAT',
+    `run ${JSON.stringify(id)} has journal format ${header.format}, this release reads ${RUN_FORMAT}. ` +
+      'Use the release of holdfast that wrote it',
+  );
+}
+
+function activeError(id: string, cause?: unknown): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_RUN_ACTIVE',
+    `run ${JSON.stringify(id)} is being driven. Finish it or close() it where it is, before it is opened again`,
+    { cause },
+  );
+}
+
+function brokenError(id: string, what: string): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_CORRUPT',
+    `run ${JSON.stringify(id)} has a header but ${what}. Run \`holdfast check\` on the pool`,
+  );
+}

@@ -1,0 +1,79 @@
+/**
+ * Effects that may or may not have happened: which there are, and what somebody found out about them.
+ *
+ * A resolution is one commit of its own, under the condition that nothing happened to the call since it was looked at. It
+ * becomes a receipt, or another attempt, when the run is driven again; only a driver writes into a journal.
+ */
+import { HoldfastError, typeError } from '../errors';
+import type { Resolution, UnknownOutcome } from './types';
+import type { CommitReceipt, PoolCore } from '../types';
+import { ring } from './bell';
+import { show } from './diverged';
+import type { OpenIntent, ResolutionRecord } from './entries';
+import { Holder } from './holder';
+import { Journals } from './journals';
+
+export function unknownOutcomes(pool: PoolCore): UnknownOutcome[] {
+  const journals = Journals.of(pool);
+  const found: UnknownOutcome[] = [];
+  for (const [id, intent] of journals.intents.range()) {
+    if (!isUnknown(journals, intent) || journals.resolutions.has(id)) continue;
+    const entry = journals.entries.get({ run: intent.run, sequence: intent.sequence });
+    found.push({
+      id,
+      run: intent.run,
+      tool: intent.name,
+      args: entry?.kind === 'intent' ? entry.args : undefined,
+      attempt: intent.attempt,
+      since: intent.at,
+      ...(intent.error !== undefined && { error: intent.error }),
+    });
+  }
+  return found;
+}
+
+export async function resolveOutcome(
+  pool: PoolCore,
+  id: string,
+  resolution: Resolution,
+): Promise<CommitReceipt> {
+  if (typeof id !== 'string' || id === '') throw typeError('the id of an outcome is its key');
+  const record = recordOf(resolution);
+  const journals = Journals.of(pool);
+  const intent = journals.intents.get(id);
+  if (!intent) {
+    throw new HoldfastError(
+      'ERR_HOLDFAST_NOT_FOUND',
+      `no effect with key ${JSON.stringify(id)} is without a receipt. pool.unknownOutcomes() lists those that are`,
+    );
+  }
+  if (!isUnknown(journals, intent)) {
+    const why =
+      intent.state === 'never' ? 'is known never to have happened' : 'is being called now';
+    throw new HoldfastError(
+      'ERR_HOLDFAST_CONFLICT',
+      `the effect with key ${JSON.stringify(id)} ${why}; there is nothing to resolve`,
+    );
+  }
+  const { intents, resolutions } = journals;
+  const batch = pool.batch().requireEqual(intents, id, intent).put(resolutions, id, record);
+  const receipt = await pool.commit(batch);
+  ring(pool, intent.run);
+  return receipt;
+}
+
+function isUnknown(journals: Journals, intent: OpenIntent): boolean {
+  if (intent.state !== 'calling') return intent.state === 'failed';
+  return !Holder.of(journals.pool).isAlive(journals.drivers.get(intent.run), intent.run);
+}
+
+function recordOf(resolution: Resolution): ResolutionRecord {
+  const at = Date.now();
+  if (resolution === 'happened') return { at, happened: true };
+  if (resolution === 'never-happened') return { at, happened: false };
+  if (typeof resolution === 'object' && resolution !== null && 'value' in resolution)
+    return { at, happened: true, value: resolution.value };
+  throw typeError(
+    `an outcome is resolved as 'happened', 'never-happened' or { value }; got ${show(resolution)}`,
+  );
+}

@@ -1,0 +1,106 @@
+/** How often, how long and until when a tool is called: its options, looked at once, and one attempt under them. */
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { abortedError, rangeError, typeError } from '../errors';
+import { signalOption } from '../options';
+import type { RetryOptions, ToolContext, ToolOptions } from './types';
+
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export interface Limits {
+  readonly attempts: number;
+  readonly delay: number;
+  readonly factor: number;
+  readonly maxDelay: number;
+  readonly timeout: number | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+export function limitsOf(options: Pick<ToolOptions<unknown>, 'retry' | 'timeout' | 'signal'>): Limits {
+  const given = options.retry ?? 1;
+  if (typeof given !== 'number' && (typeof given !== 'object' || given === null))
+    throw typeError('retry is a number of attempts, or an object with attempts');
+  const retry: RetryOptions = typeof given === 'number' ? { attempts: given } : given;
+  const { attempts, delay = 100, factor = 2, maxDelay = 30_000 } = retry;
+  if (!Number.isSafeInteger(attempts) || attempts < 1)
+    throw rangeError(`retry.attempts is a whole number from 1; got ${String(attempts)}`);
+  checkMs('retry.delay', delay, 0);
+  checkMs('retry.maxDelay', maxDelay, 0);
+  if (typeof factor !== 'number' || !(factor >= 1))
+    throw rangeError(`retry.factor is a number from 1; got ${String(factor)}`);
+  if (options.timeout !== undefined) checkMs('timeout', options.timeout, 1);
+  const signal = signalOption(options.signal);
+  return { attempts, delay, factor, maxDelay, timeout: options.timeout, signal };
+}
+
+export function checkMs(name: string, value: unknown, least: number): asserts value is number {
+  if (typeof value !== 'number' || !(value >= least && value <= MAX_TIMER_MS))
+    throw rangeError(`${name} is ${least} to ${MAX_TIMER_MS} milliseconds; got ${String(value)}`);
+}
+
+/** Before the attempt after `failed` failed ones. */
+export async function backOff(limits: Limits, failed: number, what: string): Promise<void> {
+  const ms = Math.min(limits.maxDelay, limits.delay * limits.factor ** (failed - 1));
+  try {
+    await pause(ms, undefined, { signal: limits.signal });
+  } catch {
+    // A pause is only ended by the signal.
+    throw abortedError(limits.signal!, what);
+  }
+}
+
+export class AttemptContext implements ToolContext {
+  #controller: AbortController | undefined;
+
+  constructor(
+    readonly idempotencyKey: string,
+    readonly attempt: number,
+    readonly fencingToken: number,
+  ) {}
+
+  /** Made when somebody asks, since most tools don't. */
+  get signal(): AbortSignal {
+    return (this.#controller ??= new AbortController()).signal;
+  }
+
+  abort(reason: unknown): void {
+    (this.#controller ??= new AbortController()).abort(reason);
+  }
+}
+
+/** One attempt. When it is cut off `fn` may go on, but nobody listens to it any more. */
+export async function attemptWithin<R>(
+  limits: Limits,
+  context: AttemptContext,
+  what: string,
+  fn: () => R | Promise<R>,
+): Promise<R> {
+  const { timeout, signal } = limits;
+  if (timeout === undefined && signal === undefined) return fn();
+  let stop = (): void => {};
+  const cut = new Promise<never>((_resolve, reject) => {
+    const end = (error: Error): void => {
+      context.abort(error);
+      reject(error);
+    };
+    const onAbort = (): void => end(abortedError(signal!, what));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const timer =
+      timeout === undefined
+        ? undefined
+        : setTimeout(() => end(timeoutError(what, timeout)), timeout);
+    stop = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+  });
+  try {
+    return await Promise.race([fn(), cut]);
+  } finally {
+    stop();
+  }
+}
+
+function timeoutError(what: string, ms: number): Error {
+  return new DOMException(`${what} took longer than ${ms} ms`, 'TimeoutError');
+}

@@ -1,0 +1,276 @@
+/** The public vocabulary of durable runs: shapes only, no code. */
+import type { CheckpointInfo, Difference, PruneOptions, PruneReport } from '../checkpoint/index';
+import type { CommitDurability, CommitReceipt, DurabilityClass } from '../types';
+
+export type ToolSafety = 'readOnly' | 'idempotent' | 'effect';
+
+/** What an opened run is. `finished` is for ever. */
+export type RunStatus = 'running' | 'finished';
+
+/** What every call of an outside effect is told. */
+export interface CallContext {
+  /** The same on every attempt at this call, in this and any later process. Hand it to the outside world. */
+  readonly idempotencyKey: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+}
+
+export interface ToolContext extends CallContext {
+  /** Rises whenever somebody else begins to drive the run. An outside that refuses lower ones is safe from stale drivers. */
+  readonly fencingToken: number;
+  /** Aborted by the call's `signal` and its `timeout`. */
+  readonly signal: AbortSignal;
+}
+
+/** What a probe knows of an effect: it happened (with its result), it never did, or it cannot tell. */
+export type ProbeAnswer<R> = { happened: true; result: R } | { happened: false } | 'unknown';
+
+/** Milliseconds: `delay` before the second attempt, `factor` times as long before each further one, at most `maxDelay`. */
+export interface RetryOptions {
+  /** Attempts this call makes at most, the first included. */
+  attempts: number;
+  /** Default 100. */
+  delay?: number;
+  /** Default 2. */
+  factor?: number;
+  /** Default 30,000. */
+  maxDelay?: number;
+}
+
+export interface ToolOptions<R> {
+  /**
+   * What may be done when an attempt ended without a receipt (its process died, or `fn` threw). `readOnly` and
+   * `idempotent`: call again, with the same key. `effect` (default): ask `probe`, or stop with `ERR_HOLDFAST_OUTCOME_UNKNOWN`.
+   * An error that carries `neverHappened: true` says that nothing happened outside: then an effect is called again too.
+   */
+  safety?: ToolSafety;
+  /** Asked before an `effect` is attempted again. Its answer must be final: what has not happened must not happen later. */
+  probe?: (idempotencyKey: string) => ProbeAnswer<R> | Promise<ProbeAnswer<R>>;
+  /** How often to call again when `fn` throws and its safety allows it. Default: not at all. */
+  retry?: number | RetryOptions;
+  /** Milliseconds one attempt may take. Then it fails with a `TimeoutError`, and what it did is not known. */
+  timeout?: number;
+  /** Ends the attempt, or the pause before the next one, with `ERR_HOLDFAST_ABORTED`. */
+  signal?: AbortSignal;
+  /** Undoes the effect when `run.rollback()` asks. Called again with the same key when its process dies. */
+  compensate?: (result: R, context: ToolContext) => void | Promise<void>;
+}
+
+export interface StepOptions {
+  /** Default `durable`. An `eventual` step may be done again after a crash, as if it had not been. */
+  durability?: CommitDurability;
+}
+
+export interface WaitOptions {
+  /** Milliseconds to wait in this process. Then the run is closed and the call rejects with `ERR_HOLDFAST_SUSPENDED`. */
+  suspendAfter?: number;
+  signal?: AbortSignal;
+}
+
+/** What a hook is given. */
+export interface HookEvent {
+  readonly run: Run;
+  /** `onDecision`: the decision's name, occurrence and value. `onEnd`: the result is the value. */
+  readonly name?: string;
+  readonly occurrence?: number;
+  readonly value?: unknown;
+  /** Steps, decisions and tool calls that are complete. */
+  readonly steps: number;
+}
+
+type Hook = (event: HookEvent) => void | Promise<void>;
+
+/**
+ * Deterministic points where memory is loaded and saved. What led to a hook is durable before it is called; a hook that
+ * throws is written into the journal and reported, and the run goes on. After a crash a hook whose end was not recorded is
+ * called again.
+ */
+export interface RunHooks {
+  /** Whenever somebody begins to drive the run, before `pool.run` resolves. */
+  onStart?: Hook;
+  /** After each `run.decision`. */
+  onDecision?: Hook;
+  /** After every `everySteps` steps, decisions and tool calls. */
+  onInterval?: Hook;
+  /** Default 10. */
+  everySteps?: number;
+  /** Before the run's end is committed. */
+  onEnd?: Hook;
+  /** Default: a process warning. */
+  onHookError?: (error: unknown, hook: string) => void;
+}
+
+export interface RunOptions<Input = unknown> {
+  /** Kept when the run begins. On continuation it may be left out; another one is `ERR_HOLDFAST_DIVERGED`. */
+  input?: Input;
+  hooks?: RunHooks;
+  /** For all waits of this run: see `WaitOptions`. Default: they wait in the process. */
+  suspendAfter?: number;
+}
+
+export interface CheckpointOptions {
+  label?: string;
+  /** Objects are never changed in place: those seen before are known by identity and not looked into. */
+  immutable?: boolean;
+}
+
+export interface CheckpointReceipt extends CommitReceipt {
+  /** The checkpoint's id, for `at`, `diff`, `fork` and `restore`. */
+  readonly checkpoint: string;
+}
+
+type StepFunction<R> = () => R | Promise<R>;
+
+export interface Run<Input = unknown, State = unknown, Result = unknown> extends Disposable {
+  readonly id: string;
+  readonly input: Input;
+  /** Has this run been driven before (by this or another process)? */
+  readonly continued: boolean;
+  readonly status: RunStatus;
+  /** The state last given to `checkpoint`. */
+  readonly state: State | undefined;
+  /** What `finish` was given. */
+  readonly result: Result | undefined;
+  /** Rises by one whenever somebody begins to drive the run. */
+  readonly fencingToken: number;
+  /** Of the last commit this object made: its epoch, and what it survives. */
+  readonly receipt: CommitReceipt | undefined;
+  /** Commits what `fn` returns before it returns it; on continuation returns the kept result without calling `fn`. */
+  step<R>(name: string, fn: StepFunction<R>, options?: StepOptions): Promise<R>;
+  /** With arguments: another argument on continuation is `ERR_HOLDFAST_DIVERGED`. */
+  step<A, R>(
+    name: string,
+    args: A,
+    fn: (args: A) => R | Promise<R>,
+    options?: StepOptions,
+  ): Promise<R>;
+  /** A step that is a plan or a decision: always durable, listed as such, and followed by `onDecision`. */
+  decision<R>(name: string, fn: StepFunction<R>): Promise<R>;
+  decision<A, R>(name: string, args: A, fn: (args: A) => R | Promise<R>): Promise<R>;
+  /** A step with an outside effect: intent before, receipt after. */
+  tool<A, R>(
+    name: string,
+    args: A,
+    fn: (args: A, context: ToolContext) => R | Promise<R>,
+    options?: ToolOptions<R>,
+  ): Promise<R>;
+  /** Undoes the tools that have `compensate`, the last first; gives the names of those undone. Itself durable. */
+  rollback(): Promise<string[]>;
+  /** The version of a piece of code this run was begun with: `before` when it passed here before there was one. */
+  version(name: string, current?: number, before?: number): Promise<number>;
+  /** Waits, durably, for `pool.signal(run.id, name, value)`; signals that came earlier count. */
+  signal<T = unknown>(name: string, options?: WaitOptions): Promise<T>;
+  /** Waits, durably, until a moment, or for so many milliseconds. */
+  sleep(until: Date | number, options?: WaitOptions): Promise<void>;
+  /** A run of its own that belongs to this one; its id is `<this id>/<id>`. */
+  child<I = unknown, S = unknown, R = unknown>(
+    id: string,
+    options?: RunOptions<I>,
+  ): Promise<Run<I, S, R>>;
+  /** Makes `state` the run's state, durably. What did not change since the last one is not written again. */
+  checkpoint(state: State, options?: CheckpointOptions): Promise<CheckpointReceipt>;
+  /** The run's checkpoints in the order they were made. */
+  history(options?: { reverse?: boolean; limit?: number }): IterableIterator<CheckpointInfo>;
+  /** The state at a checkpoint. */
+  at(checkpoint: string): State;
+  diff(before: string, after: string): Difference[];
+  /** Begins another run from a checkpoint of this one; open it with `pool.run`. It shares everything up to there. */
+  fork(checkpoint: string, id: string): Promise<CommitReceipt>;
+  /** Makes an earlier state the run's state again, as a new checkpoint. Steps stay as they are recorded. */
+  restore(checkpoint: string): Promise<CheckpointReceipt>;
+  /** Removes checkpoints, and what only they held. The newest stays. */
+  prune(options?: PruneOptions): Promise<PruneReport>;
+  /** Ends the run, durably. It can be opened again to read its result, and never goes on. */
+  finish(result: Result): Promise<CommitReceipt>;
+  /** Stops driving an unfinished run, so that it may be opened again at once. */
+  close(): void;
+}
+
+/** What a waiting run waits for. */
+export type Wait =
+  | { readonly signal: string }
+  | { readonly until: number }
+  /** The id of an unknown outcome. */
+  | { readonly outcome: string };
+
+/** A run seen from outside. Times are milliseconds since 1970. */
+export interface RunInfo {
+  readonly id: string;
+  readonly status: 'running' | 'waiting' | 'finished';
+  /** Is somebody driving it now? */
+  readonly driven: boolean;
+  readonly fencingToken: number;
+  readonly began: number;
+  readonly ended?: number;
+  readonly parent?: string;
+  readonly waits: readonly Wait[];
+}
+
+export interface RunsOptions {
+  prefix?: string;
+  /** Only runs behind this id: the last of the page before. */
+  after?: string;
+  limit?: number;
+  reverse?: boolean;
+  /** `runnable`: unfinished, driven by nobody, and not waiting for something that has not come. */
+  status?: RunInfo['status'] | 'runnable';
+}
+
+export interface ClaimOptions {
+  /** What to claim; there is one kind. */
+  status?: 'runnable';
+  /** Only runs whose id begins so. */
+  prefix?: string;
+  hooks?: RunHooks;
+  suspendAfter?: number;
+}
+
+export interface JournalOptions {
+  /** The first sequence number. Default 0. */
+  from?: number;
+  limit?: number;
+  /** Go on with entries as they are committed, until the run's end. */
+  follow?: boolean;
+  signal?: AbortSignal;
+}
+
+/** One entry of a run's journal. What else it has depends on its kind. */
+export interface JournalEntry {
+  readonly sequence: number;
+  readonly kind: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** How long it took, where that means something. */
+  readonly ms?: number;
+  readonly attempt?: number;
+  /** The commit it was part of. Absent for what a process committed last before it died. */
+  readonly epoch?: number;
+  readonly name?: string;
+  readonly occurrence?: number;
+  readonly [field: string]: unknown;
+}
+
+/** An effect that was begun and may or may not have happened. */
+export interface UnknownOutcome {
+  /** The call's idempotency key. */
+  readonly id: string;
+  readonly run: string;
+  readonly tool: string;
+  readonly args: unknown;
+  readonly attempt: number;
+  readonly since: number;
+  /** What the attempt threw, if it lived to throw. */
+  readonly error?: string;
+}
+
+/** `{ value }`: it happened, and this is its result. */
+export type Resolution = 'happened' | 'never-happened' | { readonly value: unknown };
+
+export interface AppliedOnce {
+  /** False: it was applied before, and nothing was changed. */
+  readonly applied: boolean;
+  readonly epoch?: number;
+  readonly class: DurabilityClass;
+}
+
+export type { CheckpointInfo, Difference, PruneOptions, PruneReport } from '../checkpoint/index';

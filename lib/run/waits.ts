@@ -1,0 +1,117 @@
+/**
+ * Waiting for a signal, or for a moment.
+ *
+ * That a run waits is an entry and a word in its header, so it waits also when no process is there: whoever looks for
+ * runnable runs finds it when what it waits for has come. Taking a signal is one commit: the entry that keeps its value, and
+ * the removal of the pending one. A crash before it leaves the signal for the next driver.
+ */
+import { HoldfastError } from '../errors';
+import type { Wait } from './types';
+import { news } from './bell';
+import type { SignalEntry, WaitEntry } from './entries';
+import type { Journals } from './journals';
+import type { KeptWait } from './kept';
+import { entriesOf, signalsOf, type EntryKey } from './keys';
+import type { JournalWriter } from './writer';
+
+export interface WaitCall {
+  readonly identity: string;
+  readonly name: string;
+  readonly occurrence: number;
+  readonly within: string;
+  readonly kept: KeptWait | undefined;
+  /** On the clock of performance.now(): when to give up waiting in this process. */
+  readonly suspendAt: number;
+  readonly signal: AbortSignal | undefined;
+  /** Stops driving the run. */
+  readonly suspend: () => void;
+}
+
+export function firstPending(
+  journals: Journals,
+  run: string,
+  name: string,
+): [EntryKey, unknown] | undefined {
+  const range = { ...entriesOf(signalsOf(run, name)), limit: 1 };
+  for (const entry of journals.signals.range(range)) return entry;
+  return undefined;
+}
+
+/** Has something come that this run waits for? */
+export function isDue(journals: Journals, run: string, waits: readonly Wait[]): boolean {
+  return waits.some((wait) => {
+    if ('until' in wait) return wait.until <= Date.now();
+    if ('outcome' in wait) return journals.resolutions.has(wait.outcome);
+    return firstPending(journals, run, wait.signal) !== undefined;
+  });
+}
+
+export async function waitForSignal(writer: JournalWriter, call: WaitCall): Promise<unknown> {
+  if (call.kept?.signal) return call.kept.signal.result;
+  const begun = performance.now();
+  for (;;) {
+    const pending = firstPending(writer.journals, writer.run, call.name);
+    if (pending) {
+      const ms = call.kept?.wait ? Date.now() - call.kept.wait.at : performance.now() - begun;
+      if (await take(writer, call, pending, ms)) return pending[1];
+    } else if (!writer.isWaiting(call.identity)) {
+      await writer.wait(call.identity, { signal: call.name }, call.kept?.wait ? undefined : entryOf(call));
+      // Once more: it may have come in between.
+    } else await untilNews(writer, call, Infinity);
+  }
+}
+
+export async function sleepUntil(writer: JournalWriter, call: WaitCall, until: number) {
+  const moment = call.kept?.wait?.until ?? until;
+  if (!call.kept?.wait) await writer.wait(call.identity, { until: moment }, entryOf(call, moment));
+  else if (moment > Date.now()) await writer.wait(call.identity, { until: moment });
+  while (Date.now() < moment) await untilNews(writer, call, moment - Date.now());
+  await writer.noteWaits(call.identity);
+}
+
+/** False: somebody else took it, a call beside this one for instance. */
+async function take(
+  writer: JournalWriter,
+  call: WaitCall,
+  [key, value]: [EntryKey, unknown],
+  ms: number,
+): Promise<boolean> {
+  const { signals } = writer.journals;
+  const notWaiting = writer.stopWaiting(call.identity);
+  const entry: Omit<SignalEntry, 'at'> = { kind: 'signal', ...named(call), ms, result: value };
+  try {
+    await writer.append(entry, {
+      also: (batch) => {
+        batch.requirePresent(signals, key).delete(signals, key);
+        notWaiting(batch);
+      },
+    });
+    return true;
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT') return false;
+    throw error;
+  }
+}
+
+async function untilNews(writer: JournalWriter, call: WaitCall, ms: number): Promise<void> {
+  const left = call.suspendAt - performance.now();
+  if (left <= 0) {
+    call.suspend();
+    throw new HoldfastError(
+      'ERR_HOLDFAST_SUSPENDED',
+      `run ${JSON.stringify(writer.run)} waits for ${JSON.stringify(call.name)} and was closed meanwhile. ` +
+        'Nothing is wrong: open it again, or pool.claim() it, when that has come',
+    );
+  }
+  await news(writer.journals.pool, writer.run, Math.min(ms, left), call.signal);
+  writer.mustDrive();
+}
+
+function named(call: WaitCall) {
+  const { name, occurrence, within } = call;
+  return { name, occurrence, ...(within && { within }) };
+}
+
+function entryOf(call: WaitCall, until?: number): Omit<WaitEntry, 'at'> {
+  return { kind: 'wait', ...named(call), ...(until !== undefined && { until }) };
+}

@@ -1,0 +1,256 @@
+/**
+ * Appends to one run's journal on behalf of one driver.
+ *
+ * Every transition of a run is ONE commit with two conditions: the driver record is as this driver left it, and the
+ * entry's key is absent. A crash leaves the transition whole or not at all. The engine checks the conditions at the moment
+ * of the commit, so a driver that was replaced, however long ago, records nothing and is told ERR_HOLDFAST_FENCED.
+ */
+import { HoldfastError } from '../errors';
+import type { Wait } from './types';
+import type { Batch, CommitDurability, CommitReceipt } from '../types';
+import { ring } from './bell';
+import type { DriverRecord, Entry, RunHeader } from './entries';
+import { Holder } from './holder';
+import type { Journals } from './journals';
+import { entriesOf } from './keys';
+
+/** Leaves out what the writer adds. */
+type Unwritten<E> = E extends Entry ? Omit<E, 'at' | 'epochs'> : never;
+export type NewEntry = Unwritten<Entry>;
+
+export interface AppendOptions {
+  readonly sequence?: number;
+  readonly durability?: CommitDurability;
+  /** More changes and conditions for the same commit. */
+  readonly also?: (batch: Batch) => void;
+}
+
+export class JournalWriter {
+  #header: RunHeader;
+  #next: number;
+  #ended: HoldfastError | undefined;
+  readonly #waits = new Map<string, Wait>();
+  #epochs: (readonly [sequence: number, epoch: number])[] = [];
+  #receipt: CommitReceipt | undefined;
+
+  constructor(
+    readonly journals: Journals,
+    readonly run: string,
+    readonly driver: DriverRecord,
+    header: RunHeader,
+    nextSequence: number,
+  ) {
+    this.#header = header;
+    this.#next = nextSequence;
+    this.#epochs = [...(header.epochs ?? [])];
+  }
+
+  get receipt(): CommitReceipt | undefined {
+    return this.#receipt;
+  }
+
+  get began(): number {
+    return this.#header.began;
+  }
+
+  /** Throws when this driver was closed. */
+  mustDrive(): void {
+    if (this.#ended) throw this.#ended;
+  }
+
+  /** Takes the number of an entry that will be appended, for entries that contain their own number. */
+  reserve(): number {
+    return this.#next++;
+  }
+
+  /** What the commit that began to drive gave. */
+  begun(receipt: CommitReceipt, sequence?: number): void {
+    this.#receipt = receipt;
+    if (sequence !== undefined) this.learn(sequence, receipt.epoch);
+  }
+
+  async append(entry: NewEntry, options: AppendOptions = {}): Promise<CommitReceipt> {
+    const sequence = options.sequence ?? this.reserve();
+    const receipt = await this.commit((batch) => {
+      this.put(batch, sequence, entry);
+      options.also?.(batch);
+    }, options.durability);
+    this.learn(sequence, receipt.epoch);
+    return receipt;
+  }
+
+  /** For entries that depend on what else goes into their commit. */
+  async build(make: (batch: Batch) => NewEntry): Promise<CommitReceipt> {
+    const sequence = this.reserve();
+    const receipt = await this.commit((batch) => this.put(batch, sequence, make(batch)));
+    this.learn(sequence, receipt.epoch);
+    return receipt;
+  }
+
+  /** From now on the run waits; the entry that says so, if there is none yet, in the same commit. */
+  async wait(call: string, wait: Wait, entry?: NewEntry): Promise<void> {
+    this.#waits.set(call, wait);
+    const sequence = entry && this.reserve();
+    const receipt = await this.commit((batch) => {
+      if (entry && sequence !== undefined) this.put(batch, sequence, entry);
+      this.putHeader(batch);
+    });
+    if (sequence !== undefined) this.learn(sequence, receipt.epoch);
+  }
+
+  /** For `also`: with that commit the run no longer waits for this. */
+  stopWaiting(call: string): (batch: Batch) => void {
+    return (batch) => {
+      if (this.#waits.delete(call)) this.putHeader(batch);
+    };
+  }
+
+  isWaiting(call: string): boolean {
+    return this.#waits.has(call);
+  }
+
+  /** Only the header; it may be lost in a crash, which makes the run look busier than it is, and no worse. */
+  async noteWaits(call: string): Promise<void> {
+    if (!this.#waits.has(call)) return;
+    await this.commit(this.stopWaiting(call), 'eventual');
+  }
+
+  /** The last entry, and everything that says so, together. */
+  async end(result: unknown): Promise<CommitReceipt> {
+    const ended = Date.now();
+    const { journals, run } = this;
+    const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
+    const header: RunHeader = { ...rest, status: 'finished', ended };
+    const sequence = this.reserve();
+    const receipt = await this.commit((batch) => {
+      this.put(batch, sequence, { kind: 'end', ms: ended - this.#header.began, result });
+      batch.put(journals.headers, run, header).delete(journals.open, run);
+      batch.put(journals.drivers, run, this.nobody());
+      // What was signalled and never asked for goes with the run.
+      for (const key of journals.signals.keys({ gte: { run, sequence: 0 }, lt: afterSignals(run) }))
+        batch.delete(journals.signals, key);
+    });
+    this.#header = header;
+    this.learn(sequence, receipt.epoch);
+    this.leave(closedError(run));
+    this.writeEpochs();
+    return receipt;
+  }
+
+  /** Stops driving: anybody may begin at once. */
+  close(): void {
+    if (this.#ended) return;
+    this.leave(closedError(this.run));
+    if (this.journals.pool.closed) return;
+    try {
+      const batch = this.journals.pool.batch();
+      batch.requireEqual(this.journals.drivers, this.run, this.driver);
+      batch.put(this.journals.drivers, this.run, this.nobody());
+      this.putHeader(batch, this.#epochs);
+      this.journals.pool.commitSync(batch, { durability: 'eventual' });
+      this.journals.fresh.delete(this.run);
+    } catch (error) {
+      // Somebody else drives already, or the pool can't commit any more; in both cases there is nothing to give back.
+      if (!(error instanceof HoldfastError)) throw error;
+    }
+  }
+
+  private nobody(): DriverRecord {
+    return { token: this.driver.token, holder: '' };
+  }
+
+  private leave(why: HoldfastError): void {
+    this.#ended = why;
+    Holder.of(this.journals.pool).remove(this.run);
+  }
+
+  private put(batch: Batch, sequence: number, entry: NewEntry): void {
+    const key = { run: this.run, sequence };
+    const epochs = this.#epochs.length > 0 ? { epochs: this.#epochs } : undefined;
+    const whole = { at: Date.now(), ...entry, ...epochs } as Entry;
+    batch.requireAbsent(this.journals.entries, key).put(this.journals.entries, key, whole);
+    // Should the commit fail, these epochs are not written down: the driver is at its end then, or the value was refused
+    // above, before this line.
+    this.#epochs = [];
+    this.journals.fresh.delete(this.run);
+  }
+
+  private putHeader(batch: Batch, epochs: RunHeader['epochs'] = undefined): void {
+    const waits = [...this.#waits.values()];
+    const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
+    this.#header = {
+      ...rest,
+      status: waits.length > 0 ? 'waiting' : 'running',
+      ...(waits.length > 0 ? { waits } : undefined),
+      ...(epochs && epochs.length > 0 ? { epochs } : undefined),
+    };
+    batch.put(this.journals.headers, this.run, this.#header);
+  }
+
+  private learn(sequence: number, epoch: number): void {
+    this.#epochs.push([sequence, epoch]);
+    this.journals.fresh.set(this.run, this.#epochs);
+    ring(this.journals.pool, this.run);
+  }
+
+  /** After the end: no other entry will tell the epoch of the last one. Nothing depends on it, so nobody waits. */
+  private writeEpochs(): void {
+    const { headers, pool } = this.journals;
+    const header = { ...this.#header, epochs: this.#epochs };
+    const batch = pool.batch().requireEqual(headers, this.run, this.#header);
+    pool.commit(batch.put(headers, this.run, header), { durability: 'eventual' }).then(
+      () => this.journals.fresh.delete(this.run),
+      () => {},
+    );
+  }
+
+  private async commit(
+    fill: (batch: Batch) => void,
+    durability: CommitDurability = 'durable',
+  ): Promise<CommitReceipt> {
+    if (this.#ended) throw this.#ended;
+    const { pool, drivers } = this.journals;
+    const batch = pool.batch();
+    batch.requireEqual(drivers, this.run, this.driver);
+    fill(batch);
+    try {
+      return (this.#receipt = await pool.commit(batch, { durability }));
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;
+      const now = drivers.get(this.run);
+      if (now?.token === this.driver.token && now.holder === this.driver.holder) throw error;
+      if (this.#ended) throw this.#ended;
+      // Ended by this object's own last commit, while this one was on its way.
+      if (now?.token === this.driver.token) throw closedError(this.run);
+      const fenced = fencedError(this.run, this.driver.token, now?.token, error);
+      this.leave(fenced);
+      throw fenced;
+    }
+  }
+}
+
+/** Behind the last signal of the run: a name never begins with this. */
+function afterSignals(run: string) {
+  return { ...entriesOf(run).gte!, run: `${run}\u0001` };
+}
+
+function closedError(run: string): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_CLOSED',
+    `this object no longer drives run ${JSON.stringify(run)}. Open the run again`,
+  );
+}
+
+function fencedError(
+  run: string,
+  mine: number,
+  now: number | undefined,
+  cause: unknown,
+): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_FENCED',
+    `run ${JSON.stringify(run)} is driven by somebody else since: this driver's token is ${mine}, ` +
+      `the run's is ${now ?? 'gone'}. Nothing was recorded. Stop what this driver does outside, and open the run again`,
+    { cause },
+  );
+}

@@ -1,0 +1,97 @@
+/** The report: statistics, verdict, and the page in a real browser. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+import { describe, expect, test } from 'vitest';
+
+import type { Line } from '../../lib/bench/line';
+import { latencyOf, quantile, spread } from '../../lib/bench/statistics';
+import { rowsOf, tableCells } from '../../lib/bench/summary';
+import { verdict } from '../../lib/bench/verdict';
+import { writeReport } from '../../lib/bench/report';
+import { cli } from '../helpers/cli';
+import { scratchFolder } from '../helpers/scratch';
+
+function line(driver: string, p50: number, round = 0, more: Partial<Line> = {}): Line {
+  const samples = Float64Array.from({ length: 100 }, (_, i) => p50 * (0.5 + i / 99));
+  return {
+    workload: 'commit', label: 'commit of 256 B', bytes: 256, keys: 10, inFlight: 1, driver, place: '/p', fileSystem: 'ext4', round,
+    commit: 'abc', at: '2026-01-01T00:00:00.000Z',
+    machine: { cpu: 'x', cores: 2, memoryGiB: 1, kernel: '6', node: 'v20', load: 0 },
+    result: { latency: latencyOf(samples, 1), counts: { barriers: 1 }, facts: { medium: 'file', class: 'power', how: 'synced' } },
+    ...more,
+  };
+}
+
+test('quantiles lie between their neighbours', () => {
+  expect(quantile([1, 2, 3, 4], 0.5)).toBe(2.5);
+  expect(quantile([7], 0.99)).toBe(7);
+  expect(spread([90, 100, 110])).toBeCloseTo(0.2);
+});
+
+test('the ratio is of medians over the trials, and a row that is ahead stays and is marked', () => {
+  const lines = [10, 30, 20].map((p50, round) => line('ours', p50, round)).concat([5, 6, 7].map((p50, round) => line('theirs', p50, round)));
+  const [ours, theirs] = rowsOf(lines, (driver) => driver === 'ours');
+  expect(ours).toMatchObject({ ratio: 1, reference: true });
+  expect(ours!.value).toBeCloseTo(20);
+  expect(theirs!.ratio).toBeCloseTo(0.3);
+  expect(tableCells(theirs!).join()).toContain('0.30 x (ahead)');
+});
+
+test('a driver that could not run keeps its row', () => {
+  const lines = [line('ours', 10), line('theirs', 1, 0, { result: undefined, skipped: 'failed: not installed' })];
+  expect(tableCells(rowsOf(lines, () => false)[1]!).join()).toContain('skipped: failed: not installed');
+});
+
+test('the verdict names the better place and does not hide a weaker promise', () => {
+  const weak = line('mem', 10);
+  const lines = [{ ...weak, result: { ...weak.result!, facts: { medium: 'pmem', class: 'process' as const, how: '' } } }, line('disk', 1000)];
+  const words = verdict(rowsOf(lines, (driver) => driver === 'mem'), 'mem', 'disk').join(' ');
+  expect(words).toContain('For a durable commit mem is 100 times better than disk.');
+  expect(words).toContain('disk survives power loss, mem only the death of the process');
+});
+
+const chromium = ['chromium', 'chromium-browser'].find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
+
+describe.skipIf(chromium === undefined)(`the page in a browser${chromium === undefined ? ' (skipped: chromium is not installed)' : ''}`, () => {
+  test('draws every plot, shows every row, and asks for nothing from outside', () => {
+    const folder = mkdtempSync(path.join(scratchFolder('page'), 'p-'));
+    const title = 'A <script>alert(1)</script> & "B"';
+    const lines = [line('</script>ours', 10), line('theirs', 20), line('ours', 5, 0, { workload: 'inFlight', label: '8', inFlight: 8 })];
+    for (const inFlight of [1, 64]) lines.push(line('ours', 5, 0, { workload: 'inFlight', label: String(inFlight), inFlight }));
+    for (const one of lines) if (one.workload === 'inFlight') (one.result as { rate?: number }).rate = 1000 * one.inFlight;
+    const rows = rowsOf(lines, () => false);
+    const { page } = writeReport(folder, { title, lines, rows, verdict: ['alike'] });
+    const text = readFileSync(page, 'utf8');
+    expect(text).not.toMatch(/(src|href)=/);
+    const dom = execFileSync(
+      chromium!,
+      ['--headless=new', '--no-sandbox', '--disable-gpu', `--user-data-dir=${path.join(folder, 'profile')}`,
+        '--virtual-time-budget=3000', '--dump-dom', pathToFileURL(page).href],
+      { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 60_000, maxBuffer: 64 << 20, cwd: os.tmpdir() },
+    );
+    expect(dom).toContain('data-plots="2"');
+    expect(dom.match(/data-drawn="yes"/g)).toHaveLength(2);
+    expect(dom.match(/<canvas/g)).toHaveLength(2);
+    expect(dom.match(/<tr class="[a-z]*" title=/g)).toHaveLength(rows.length);
+    expect(dom).toContain('<h1>A &lt;script&gt;alert(1)&lt;/script&gt; &amp; "B"</h1>');
+  }, 90_000);
+});
+
+test('holdfast bench leaves a report and nothing else', async () => {
+  const folder = scratchFolder('bench');
+  const report = path.join(folder, 'report');
+  const args = ['bench', '--on', folder, '--medium', 'file', '--only', 'agent,open', '--rounds', '1', '--report', report, '--json'];
+  const end = await cli(args);
+  expect(end.code).toBe(0);
+  const { rows, verdict: words } = end.json<{ rows: { driver: string; value: number; skipped?: string }[]; verdict: string[] }>();
+  expect(rows.filter(({ driver }) => driver === folder).every(({ value, skipped }) => value > 0 && skipped === undefined)).toBe(true);
+  expect(words.length).toBeGreaterThan(0);
+  const lines = readFileSync(path.join(report, 'lines.jsonl'), 'utf8').trim().split('\n').map((text) => JSON.parse(text) as Line);
+  expect(lines.length).toBe(rows.length);
+  expect(lines[0]).toMatchObject({ fileSystem: expect.any(String), commit: expect.any(String), machine: { cores: expect.any(Number) } });
+  expect(readdirSync(folder)).toEqual(['report']);
+}, 120_000);

@@ -1,0 +1,215 @@
+/** HoldfastStore, HoldfastCache and durableTool. */
+import { join } from 'node:path';
+
+import { Annotation, type BaseCheckpointSaver, END, START, StateGraph } from '@langchain/langgraph';
+import { describe, expect, it, vi } from 'vitest';
+
+import { openSync, type Holdfast } from '../../lib/index';
+import { scratchFolder } from '../helpers/scratch';
+import { durableTool, HoldfastCache, HoldfastSaver, HoldfastStore } from './modules';
+
+const folder = scratchFolder('langgraph-store');
+let number = 0;
+
+function openPool(path = join(folder, `${++number}.holdfast`)): Holdfast {
+  return openSync(path, { medium: 'file' });
+}
+
+describe('HoldfastStore', () => {
+  it('keeps items over a reopening, with their times', async () => {
+    const path = join(folder, `${++number}.holdfast`);
+    let created: Date;
+    {
+      using pool = openPool(path);
+      const store = new HoldfastStore(pool);
+      await store.put(['users', 'ann'], 'prefs', { theme: 'dark', seats: ['12A'] });
+      created = (await store.get(['users', 'ann'], 'prefs'))!.createdAt;
+      await store.put(['users', 'ann'], 'prefs', { theme: 'light' });
+    }
+    using pool = openPool(path);
+    const store = new HoldfastStore(pool);
+    const item = await store.get(['users', 'ann'], 'prefs');
+    expect(item).toMatchObject({ namespace: ['users', 'ann'], key: 'prefs', value: { theme: 'light' }, createdAt: created });
+    expect(item!.updatedAt.getTime()).toBeGreaterThanOrEqual(created.getTime());
+    await store.delete(['users', 'ann'], 'prefs');
+    expect(await store.get(['users', 'ann'], 'prefs')).toBeNull();
+    await expect(store.put([], 'k', {})).rejects.toThrow(/empty/);
+    await expect(store.put(['a.b'], 'k', {})).rejects.toThrow(/period/);
+  });
+
+  it('searches by namespace and filter, page by page', async () => {
+    using pool = openPool();
+    const store = new HoldfastStore(pool);
+    for (let i = 0; i < 25; ++i) await store.put(['docs', i % 2 ? 'odd' : 'even'], `k${String(i).padStart(2, '0')}`, { i, tags: { a: i % 3 } });
+    await store.put(['docsets'], 'x', { i: 1 });
+    await store.put(['docs'], '', { i: 100 });
+    const keys = async (...given: Parameters<typeof store.search>) => (await store.search(...given)).map(({ key }) => key);
+    expect(await keys(['docs'])).toHaveLength(10);
+    expect(await keys(['docs'], { limit: 100 })).toHaveLength(26);
+    expect(await keys(['docs', 'odd'], { limit: 3, offset: 2 })).toEqual(['k05', 'k07', 'k09']);
+    expect(await keys(['docs'], { filter: { i: { $gte: 22, $lt: 25 } } })).toEqual(['k22', 'k24', 'k23']);
+    expect(await keys(['docs'], { filter: { i: { $ne: 4 }, tags: { a: 1 } }, limit: 2 })).toEqual(['k10', 'k16']);
+    expect(await keys(['docs'], { filter: { i: { $in: [3, 4] } } })).toEqual(['k04', 'k03']);
+    expect(await keys([], { filter: { i: 1 } })).toEqual(['k01', 'x']);
+    expect(await store.listNamespaces()).toEqual([['docs'], ['docs', 'even'], ['docs', 'odd'], ['docsets']]);
+    expect(await store.listNamespaces({ prefix: ['docs', '*'] })).toEqual([['docs', 'even'], ['docs', 'odd']]);
+    expect(await store.listNamespaces({ suffix: ['odd'] })).toEqual([['docs', 'odd']]);
+    expect(await store.listNamespaces({ maxDepth: 1, limit: 1, offset: 1 })).toEqual([['docsets']]);
+  });
+
+  it('does a batch in one commit, the last put to an item counting', async () => {
+    using pool = openPool();
+    const store = new HoldfastStore(pool);
+    const before = pool.stats().commits;
+    const results = await store.batch([
+      { namespace: ['a'], key: 'k', value: { n: 1 } },
+      { namespace: ['a'], key: 'k' },
+      { namespace: ['a'], key: 'k', value: { n: 2 } },
+      { namespace: ['b'], key: 'k', value: { n: 3 } },
+    ]);
+    expect(results).toEqual([undefined, null, undefined, undefined]);
+    expect(pool.stats().commits - before).toBeLessThanOrEqual(2);
+    expect((await store.get(['a'], 'k'))!.value).toEqual({ n: 2 });
+  });
+
+  it('forgets what has outlived its time', async () => {
+    using pool = openPool();
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      const store = new HoldfastStore(pool, { ttl: { defaultTtl: 1 } });
+      await store.put(['t'], 'read', { n: 1 });
+      await store.put(['t'], 'unread', { n: 2 });
+      vi.advanceTimersByTime(45_000);
+      expect(await store.get(['t'], 'read')).not.toBeNull();
+      vi.advanceTimersByTime(45_000);
+      expect(await store.get(['t'], 'unread')).toBeNull();
+      expect((await store.search(['t'])).map(({ key }) => key)).toEqual(['read']);
+      expect(await store.sweep()).toBe(1);
+      vi.advanceTimersByTime(61_000);
+      expect(await store.listNamespaces()).toEqual([]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+it('HoldfastCache keeps results for their time, and forgets namespaces', async () => {
+  using pool = openPool();
+  const cache = new HoldfastCache(pool);
+  vi.useFakeTimers({ toFake: ['Date'] });
+  try {
+    await cache.set([
+      { key: [['a', 'b'], 'k'], value: { deep: [1] }, ttl: 2 },
+      { key: [['a'], 'k'], value: 'for ever' },
+    ]);
+    expect(await cache.get([[['a', 'b'], 'k'], [['a'], 'k'], [['z'], 'k']])).toEqual([
+      { key: [['a', 'b'], 'k'], value: { deep: [1] } },
+      { key: [['a'], 'k'], value: 'for ever' },
+    ]);
+    vi.advanceTimersByTime(2001);
+    expect(await cache.get([[['a', 'b'], 'k']])).toEqual([]);
+    await cache.clear([['z']]);
+    expect(await cache.get([[['a'], 'k']])).toHaveLength(1);
+    await cache.clear([]);
+    expect(await cache.get([[['a'], 'k']])).toEqual([]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+describe('durableTool', () => {
+  const State = Annotation.Root({ done: Annotation<string[]>({ reducer: (a, b) => [...a, ...b], default: () => [] }) });
+
+  function graphOn(pool: Holdfast, act: (config: object) => Promise<string[]>) {
+    return new StateGraph(State)
+      .addNode('act', async (_state, config) => ({ done: await act(config) }), { retryPolicy: { maxAttempts: 1 } })
+      .addEdge(START, 'act')
+      .addEdge('act', END)
+      .compile({ checkpointer: new HoldfastSaver(pool) as unknown as BaseCheckpointSaver });
+  }
+  const config = { configurable: { thread_id: 't' }, durability: 'sync' as const };
+
+  it('a node that fails after its effects and is run again does not repeat them', async () => {
+    using pool = openPool();
+    const seen: string[] = [];
+    const pay = durableTool((amount: number, { idempotencyKey, attempt }) => {
+      seen.push(`${amount} ${attempt} ${idempotencyKey}`);
+      return `paid ${amount}`;
+    }, { name: 'pay', safety: 'effect' });
+    let fail = 2;
+    const graph = graphOn(pool, async (given) => {
+      // Two calls alike are two effects; each happens once.
+      const results = [await pay(1, given), await pay(1, given), await pay(2, given)];
+      if (fail-- > 0) throw new Error('after the effects');
+      return results;
+    });
+    await expect(graph.invoke({ done: [] }, config)).rejects.toThrow('after the effects');
+    await expect(graph.invoke(null, config)).rejects.toThrow('after the effects');
+    expect(await graph.invoke(null, config)).toEqual({ done: ['paid 1', 'paid 1', 'paid 2'] });
+    expect(seen.map((line) => line.slice(0, 3))).toEqual(['1 1', '1 1', '2 1']);
+    expect(new Set(seen.map((line) => line.split(' ')[2])).size).toBe(3);
+  });
+
+  it("LangGraph's own retries of a node do not repeat them either", async () => {
+    using pool = openPool();
+    let paid = 0;
+    let attempts = 0;
+    const pay = durableTool((n: number) => `paid ${n + ++paid}`, { name: 'pay' });
+    const graph = new StateGraph(State)
+      .addNode('act', async (_state, given) => {
+        const done = [await pay(0, given), await pay(0, given)];
+        if (++attempts < 3) throw new Error('try again');
+        return { done };
+      }, { retryPolicy: { maxAttempts: 3, initialInterval: 1, jitter: false, logWarning: false } })
+      .addEdge(START, 'act')
+      .compile({ checkpointer: new HoldfastSaver(pool) as unknown as BaseCheckpointSaver });
+    expect(await graph.invoke({ done: [] }, config)).toEqual({ done: ['paid 1', 'paid 2'] });
+    expect([paid, attempts]).toEqual([2, 3]);
+    await (graph.checkpointer as BaseCheckpointSaver).deleteThread('t');
+    expect(pool.keyspace('holdfast.langgraph.tools', { key: 'bytes' }).count()).toBe(0);
+  });
+
+  it('after an error, what may be done is what its safety allows', async () => {
+    for (const [safety, probe, outcome, calls] of [
+      ['effect', undefined, 'ERR_HOLDFAST_OUTCOME_UNKNOWN', 1],
+      ['effect', () => 'unknown' as const, 'ERR_HOLDFAST_OUTCOME_UNKNOWN', 1],
+      ['effect', () => ({ happened: true as const, result: 'found' }), 'found', 1],
+      ['effect', () => ({ happened: false as const }), 'done 2', 2],
+      ['idempotent', undefined, 'done 2', 2],
+      ['readOnly', undefined, 'done 2', 2],
+    ] as const) {
+      using pool = openPool();
+      let called = 0;
+      const keys = new Set<string>();
+      const tool = durableTool((_args: null, { idempotencyKey, attempt }) => {
+        keys.add(idempotencyKey);
+        if (++called === 1) throw new Error('timed out');
+        return `done ${attempt}`;
+      }, { name: 'tool', safety, probe });
+      const graph = graphOn(pool, async (given) => [await tool(null, given)]);
+      await expect(graph.invoke({ done: [] }, config)).rejects.toThrow('timed out');
+      const second = graph.invoke(null, config).then(
+        (state) => state.done[0],
+        (error: { code?: string }) => error.code,
+      );
+      expect(await second).toBe(outcome);
+      expect(called).toBe(calls);
+      expect(keys.size).toBe(1);
+    }
+  });
+
+  it('tells changed arguments, and refuses to be called outside of a graph', async () => {
+    using pool = openPool();
+    const tool = durableTool((args: { n: number }) => args.n, { name: 'tool' });
+    let n = 0;
+    const graph = graphOn(pool, async (given) => {
+      await tool({ n: ++n }, given);
+      throw new Error('again');
+    });
+    await expect(graph.invoke({ done: [] }, config)).rejects.toThrow('again');
+    await expect(graph.invoke(null, config)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_DIVERGED' });
+    await expect(tool({ n: 1 }, { configurable: {} })).rejects.toThrow(/HoldfastSaver/);
+    expect(() => durableTool('no function' as never)).toThrow(/function/);
+    expect(() => durableTool((() => 1) as never)).toThrow(/name/);
+  });
+});

@@ -1,0 +1,178 @@
+/** The command line over durable runs, and pools with very many of them. */
+import { join } from 'node:path';
+
+import { beforeAll, describe, expect, test } from 'vitest';
+
+import { open } from '../../lib/index';
+import { cli } from '../helpers/cli';
+import { scratchFolder } from '../helpers/scratch';
+
+const folder = scratchFolder('cli-runs');
+const path = join(folder, 'runs.holdfast');
+let outcome = '';
+
+beforeAll(async () => {
+  {
+    await using pool = await open(path, { medium: 'file' });
+    const trip = await pool.run('trip', { input: { to: 'Oslo' }, suspendAfter: 0 });
+    await trip.decision('plan', () => 'fly');
+    await trip.tool('book', { seat: '7A' }, () => ({ number: 'HF 7' }));
+    await trip.checkpoint({ seats: ['7A'], total: 5 }, { label: 'booked' });
+    await trip.checkpoint({ seats: ['7A', '7B'], total: 9 });
+    await trip.signal('approve').catch(() => {});
+    const done = await pool.run('done');
+    await done.finish({ ok: true });
+    const lost = await pool.run('lost');
+    const call = lost.tool('pay', { cents: 5 }, () => Promise.reject(new Error('gone silent')));
+    await call.catch(() => {});
+    outcome = pool.unknownOutcomes()[0]!.id;
+  }
+});
+
+const text = async (...args: string[]) => {
+  const { code, stdout, stderr } = await cli(args);
+  expect([code, stderr]).toEqual([0, '']);
+  return stdout;
+};
+const json = async (...args: string[]) => {
+  const { code, json: parsed } = await cli([...args, '--json']);
+  expect(code).toBe(0);
+  return parsed();
+};
+
+test('runs', async () => {
+  expect(await text('runs', path)).toMatch(/done +finished.*\n.*lost +running.*\n.*trip +waiting.*signal approve/);
+  expect(await json('runs', path, '--status', 'waiting')).toMatchObject({
+    runs: [{ id: 'trip', status: 'waiting', waits: [{ signal: 'approve' }] }],
+    more: false,
+  });
+  expect(await json('runs', path, '--limit', '1', '--after', 'done')).toMatchObject({
+    runs: [{ id: 'lost' }],
+    more: true,
+  });
+  expect((await cli(['runs', path, '--status', 'odd'])).code).toBe(2);
+});
+
+test('show', async () => {
+  const shown = await text('show', path, 'trip');
+  expect(shown).toMatch(/input.*Oslo/);
+  expect(shown).toMatch(/state.*7B/);
+  expect(await json('show', path, 'trip')).toMatchObject({
+    run: { id: 'trip', status: 'waiting', kinds: { checkpoint: 2 }, state: { total: 9 } },
+  });
+  expect(await cli(['show', path, 'none'])).toMatchObject({ code: 3 });
+});
+
+test('timeline', async () => {
+  expect(await text('timeline', path, 'trip')).toMatch(/decision +plan "fly".*\n.*intent +book \{ seat: '7A' \}/);
+  const { entries } = (await json('timeline', path, 'trip')) as { entries: unknown[] };
+  expect(entries).toMatchObject([
+    { kind: 'start', epoch: expect.any(Number) },
+    { kind: 'decision', ms: expect.any(Number) },
+    { kind: 'intent', attempt: 1 },
+    { kind: 'receipt', attempt: 1, result: { number: 'HF 7' } },
+    { kind: 'checkpoint', label: 'booked' },
+    { kind: 'checkpoint' },
+    { kind: 'wait', name: 'approve' },
+  ]);
+});
+
+test('history, diff, fork, prune', async () => {
+  expect(await text('history', path, 'trip')).toMatch(/run\/trip@0 +booked.*\n.*run\/trip@1/);
+  const changed = await text('diff', path, 'run/trip@0', 'run/trip@1');
+  expect(changed).toMatch(/\+ \.seats\[1\]: "7B"/);
+  expect(changed).toMatch(/~ \.total: 5 → 9/);
+  expect(await text('fork', path, 'run/trip@0', 'trip-b')).toMatch(/trip-b begins from run\/trip@0/);
+  expect(await json('show', path, 'trip-b')).toMatchObject({ run: { state: { total: 5 } } });
+  expect((await cli(['fork', path, 'run/trip@0', 'trip-b'])).stderr).toMatch(/ERR_HOLDFAST_EXISTS/);
+  expect((await cli(['prune', path, 'trip', '--older-than', 'soon'])).code).toBe(2);
+  expect(await json('prune', path, 'trip', '--drop-labels')).toMatchObject({ removed: 1, kept: 1 });
+  expect((await cli(['fork', path, 'run/trip@0', 'c'])).stderr).toMatch(/ERR_HOLDFAST_NOT_FOUND/);
+  expect(await json('show', path, 'trip-b')).toMatchObject({ run: { state: { total: 5 } } });
+});
+
+test('signal', async () => {
+  expect((await cli(['signal', path, 'none', 'approve'])).stderr).toMatch(/ERR_HOLDFAST_NOT_FOUND/);
+  expect((await cli(['signal', path, 'done', 'x'])).stderr).toMatch(/ERR_HOLDFAST_RUN_FINISHED/);
+  expect(await json('signal', path, 'trip', 'approve', '{"by":"ada"}')).toMatchObject({
+    value: { by: 'ada' },
+    receipt: { durability: 'durable' },
+  });
+  await using pool = await open(path);
+  const claimed = await pool.claim({ prefix: 'trip' });
+  await claimed!.decision('plan', () => 'unused');
+  expect(await claimed!.signal('approve')).toEqual({ by: 'ada' });
+});
+
+test('resolve', async () => {
+  expect(await text('resolve', path)).toContain(outcome);
+  expect(await json('resolve', path)).toMatchObject({
+    outcomes: [{ id: outcome, run: 'lost', tool: 'pay', error: 'Error: gone silent' }],
+  });
+  expect((await cli(['resolve', path, outcome])).code).toBe(2);
+  expect((await cli(['resolve', path, outcome, '--happened', '--never-happened'])).code).toBe(2);
+  expect((await cli(['resolve', path, 'odd', '--happened'])).stderr).toMatch(/NOT_FOUND/);
+  await text('resolve', path, outcome, '--value', '{"paid":5}');
+  expect(await text('resolve', path)).toMatch(/no unknown outcomes/);
+  await using pool = await open(path);
+  const run = await pool.run('lost');
+  expect(await run.tool('pay', { cents: 5 }, () => null)).toEqual({ paid: 5 });
+});
+
+describe('very many', () => {
+  test('100,000 runs are listed in pages, claimed, and found', async () => {
+    const many = join(folder, 'many.holdfast');
+    await using pool = await open(many, { medium: 'file' });
+    const count = 100_000;
+    const id = (i: number) => `conversation/${String(i).padStart(6, '0')}`;
+    for (let i = 0; i < count; i += 2000) {
+      const some = Array.from({ length: 2000 }, (_, k) => pool.run(id(i + k), { input: i + k }));
+      const runs = await Promise.all(some);
+      await Promise.all(runs.map((run, k) => (k % 100 === 0 ? run.close() : run.finish(k))));
+    }
+    const seen: string[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = [...pool.runs({ after, limit: 1000 })].map((run) => run.id);
+      seen.push(...page);
+      if (page.length < 1000) break;
+      after = page.at(-1);
+    }
+    expect(seen).toHaveLength(count);
+    expect([seen[0], seen.at(-1)]).toEqual([id(0), id(count - 1)]);
+    expect(new Set(seen).size).toBe(count);
+    const begun = performance.now();
+    expect([...pool.runs({ after: id(50_000), limit: 50 })]).toHaveLength(50);
+    expect([...pool.runs({ status: 'runnable' })]).toHaveLength(1000);
+    expect(pool.runInfo(id(77_777))).toMatchObject({ status: 'finished' });
+    for (let i = 0; i < 100; ++i) expect((await pool.claim())?.id).toBe(id(i * 100));
+    expect(performance.now() - begun).toBeLessThan(5000);
+    await pool.close();
+    const listed = await cli(['runs', many, '--json', '--limit', '10']);
+    expect(listed.json()).toMatchObject({ more: true });
+  }, 180_000);
+
+  test('10,000 checkpoints are forked, compared and pruned', async () => {
+    await using pool = await open(join(folder, 'checkpoints.holdfast'), { medium: 'file' });
+    const run = await pool.run<unknown, { list: string[]; n: number }>('r');
+    const state = { list: [] as string[], n: 0 };
+    const ids: string[] = [];
+    for (let n = 0; n < 10_000; ++n) {
+      state.n = n;
+      if (n % 100 === 0) state.list.push(`message ${n} ${'x'.repeat(200)}`);
+      ids.push((await run.checkpoint(state)).checkpoint);
+    }
+    const begun = performance.now();
+    await run.fork(ids[5000]!, 'f');
+    const forked = performance.now() - begun;
+    expect((await pool.run<unknown, { n: number }>('f')).state?.n).toBe(5000);
+    expect(run.diff(ids[5000]!, ids[5001]!)).toEqual([
+      { path: ['n'], kind: 'changed', before: 5000, after: 5001 },
+    ]);
+    expect(await run.prune({ keepLast: 10 })).toMatchObject({ removed: 9990, kept: 10 });
+    expect(run.at(ids[9995]!).n).toBe(9995);
+    expect(pool.at('run/f@0')).toMatchObject({ n: 5000 });
+    expect(() => run.at(ids[5000]!)).toThrow(/no checkpoint/);
+    expect((await pool.check()).ok).toBe(true);
+    expect(forked).toBeLessThan(200);
+  }, 120_000);
+});

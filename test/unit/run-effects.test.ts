@@ -1,0 +1,285 @@
+/** Outside effects: retries, time-outs, aborts, rollback, unknown outcomes, operations applied once; killed in the middle. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { describe, expect, test } from 'vitest';
+
+import type { Resolution, Run, ToolContext, ToolOptions } from '../../lib/index';
+import { dist } from '../helpers/cli';
+import { never, rejects, runsBench } from './support/runs';
+
+const bench = runsBench('effects');
+
+/** A tool that fails so many times, then gives its attempt. */
+const failing = (times: number, error: () => Error) => (_args: unknown, context: ToolContext) => {
+  if (context.attempt <= times) throw error();
+  return context.attempt;
+};
+const busy = () => new Error('busy');
+const refused = () => Object.assign(new Error('refused'), { neverHappened: true });
+
+describe('retries', () => {
+  test.each(['readOnly', 'idempotent'] as const)('%s is called again, each marked', async (safety) => {
+    const run = await bench.pool.run('r');
+    const retry = { attempts: 3, delay: 1 };
+    expect(await run.tool('t', 1, failing(2, busy), { safety, retry })).toBe(3);
+    expect(await bench.kinds()).toEqual([
+      ...['start', 'intent', 'failure', 'attempt', 'failure', 'attempt', 'receipt'],
+    ]);
+  });
+
+  test('an effect only when nothing happened', async () => {
+    const run = await bench.pool.run('r');
+    const retry = { attempts: 5, delay: 1 };
+    expect(await run.tool('a', 1, failing(2, refused), { retry })).toBe(3);
+    await expect(run.tool('b', 1, failing(2, busy), { retry })).rejects.toThrow('busy');
+    const probe = () => ({ happened: false as const });
+    expect(await run.tool('c', 1, failing(2, busy), { retry, probe })).toBe(3);
+    const happened = () => ({ happened: true as const, result: 9 });
+    expect(await run.tool('d', 1, failing(2, busy), { retry, probe: happened })).toBe(9);
+  });
+
+  test('end with the last error, wait longer each time, and go on in a later life', async () => {
+    const run = await bench.pool.run('r');
+    const begun = performance.now();
+    const retry = { attempts: 4, delay: 10, factor: 2, maxDelay: 20 };
+    const options: ToolOptions<number> = { safety: 'idempotent', retry };
+    await expect(run.tool('t', 1, failing(9, busy), options)).rejects.toThrow('busy');
+    expect(performance.now() - begun).toBeGreaterThanOrEqual(48);
+    const later = await (await bench.again()).run('r');
+    expect(await later.tool('t', 1, failing(5, busy), options)).toBe(6);
+  });
+
+  test('options that are wrong', async () => {
+    const run = await bench.pool.run('r');
+    const wrong = [{ retry: 0 }, { retry: 1.5 }, { retry: 'x' }, { timeout: 0 }];
+    const more = [{ retry: { attempts: 2, delay: -1 } }, { retry: { attempts: 2, factor: 0 } }];
+    for (const options of [...wrong, ...more, { signal: 5 }, { timeout: NaN }, { compensate: 1 }])
+      await expect(run.tool('t', 1, never, options as never)).rejects.toHaveProperty('code');
+    expect(await bench.kinds()).toEqual(['start']);
+  });
+});
+
+describe('time-outs and aborts', () => {
+  test('cut the attempt off, tell the tool, and leave the outcome unknown', async () => {
+    const run = await bench.pool.run('r');
+    let told: AbortSignal | undefined;
+    const slow = async (_args: unknown, context: ToolContext) => {
+      told = context.signal;
+      await pause(1000, undefined, { signal: context.signal });
+    };
+    await expect(run.tool('t', 1, slow, { timeout: 10 })).rejects.toMatchObject({
+      name: 'TimeoutError',
+    });
+    expect(told?.aborted).toBe(true);
+    expect(bench.pool.unknownOutcomes()).toMatchObject([{ run: 'r', tool: 't', attempt: 1 }]);
+    const deaf = () => pause(300, 'late');
+    const retry = { attempts: 2, delay: 1 };
+    const begun = performance.now();
+    await expect(
+      run.tool('u', 1, deaf, { timeout: 10, retry, safety: 'idempotent' }),
+    ).rejects.toMatchObject({ name: 'TimeoutError' });
+    expect(performance.now() - begun).toBeLessThan(250);
+  });
+
+  test('a signal ends the attempt or the pause; before the intent it leaves nothing', async () => {
+    const run = await bench.pool.run('r');
+    const signal = AbortSignal.abort(new Error('enough'));
+    await rejects(run.tool('t', 1, never, { signal }), 'ERR_HOLDFAST_ABORTED');
+    expect(await bench.kinds()).toEqual(['start']);
+    const during = AbortSignal.timeout(10);
+    const slow = () => pause(1000);
+    await rejects(run.tool('t', 1, slow, { signal: during }), 'ERR_HOLDFAST_ABORTED');
+    const between = AbortSignal.timeout(10);
+    const retry = { attempts: 9, delay: 1000 };
+    await rejects(
+      run.tool('u', 1, failing(9, busy), { signal: between, retry, safety: 'readOnly' }),
+      'ERR_HOLDFAST_ABORTED',
+    );
+  });
+});
+
+describe('rollback', () => {
+  const undone: string[] = [];
+  const book = (run: Run, name: string, compensate?: ToolOptions<string>['compensate']) =>
+    run.tool(name, name, () => `${name} booked`, {
+      compensate:
+        compensate ?? ((result, { idempotencyKey }) => void undone.push(`${result} ${idempotencyKey}`)),
+    });
+
+  test('undoes the last first, once, also over lives', async () => {
+    undone.length = 0;
+    const run = await bench.pool.run('r');
+    await book(run, 'flight');
+    await book(run, 'car', () => Promise.reject(new Error('closed on Sundays')));
+    await book(run, 'hotel');
+    await expect(run.rollback()).rejects.toThrow('closed on Sundays');
+    expect(undone).toHaveLength(1);
+    const later = await (await bench.again()).run('r');
+    for (const name of ['flight', 'car', 'hotel']) await book(later, name);
+    expect(await later.rollback()).toEqual(['hotel', 'car', 'flight']);
+    expect(undone.map((text) => text.split(' ')[0])).toEqual(['hotel', 'car', 'flight']);
+    expect(new Set(undone.map((text) => text.split(' ')[2])).size).toBe(3);
+    expect(await later.rollback()).toEqual([]);
+    const third = await (await bench.again()).run('r');
+    for (const name of ['flight', 'car', 'hotel']) await book(third, name);
+    await third.rollback();
+    expect(undone).toHaveLength(3);
+  });
+});
+
+describe('unknown outcomes', () => {
+  /** An effect whose process died in its middle. */
+  async function cutOff(): Promise<string> {
+    const run = await bench.pool.run('r');
+    let key = '';
+    let end = (): void => {};
+    const begun = new Promise<void>((resolve) => {
+      const tool = async (_args: unknown, context: ToolContext) => {
+        key = context.idempotencyKey;
+        resolve();
+        await new Promise<void>((go) => (end = go));
+      };
+      run.tool('pay', { cents: 5 }, tool).catch(() => {});
+    });
+    await begun;
+    expect(bench.pool.unknownOutcomes()).toEqual([]);
+    await rejects(bench.pool.resolve(key, 'happened'), 'ERR_HOLDFAST_CONFLICT');
+    await bench.again();
+    end();
+    return key;
+  }
+
+  test.each<[Resolution, unknown]>([
+    ['happened', undefined],
+    [{ value: { receipt: 7n } }, { receipt: 7n }],
+  ])('%o becomes the receipt', async (resolution, result) => {
+    const key = await cutOff();
+    expect(bench.pool.unknownOutcomes()).toMatchObject([
+      { id: key, run: 'r', tool: 'pay', args: { cents: 5 }, attempt: 1 },
+    ]);
+    const run = await bench.pool.run('r', { suspendAfter: 0 });
+    await rejects(run.tool('pay', { cents: 5 }, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
+    run.close();
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', waits: [{ outcome: key }] });
+    expect(await bench.pool.claim()).toBeUndefined();
+    expect(await bench.pool.resolve(key, resolution)).toMatchObject({ durability: 'durable' });
+    expect(bench.pool.unknownOutcomes()).toEqual([]);
+    const claimed = await bench.pool.claim();
+    expect(await claimed!.tool('pay', { cents: 5 }, never)).toEqual(result);
+    expect((await bench.journal()).at(-1)).toMatchObject({ kind: 'receipt', from: 'resolution' });
+    for (const name of ['intents', 'resolutions'])
+      expect(bench.pool.keyspace(`holdfast.${name}`).count()).toBe(0);
+    const later = await (await bench.again()).run('r');
+    expect(await later.tool('pay', { cents: 5 }, never)).toEqual(result);
+  });
+
+  test('never-happened lets it be called again, with its key', async () => {
+    const key = await cutOff();
+    await bench.pool.resolve(key, 'never-happened');
+    const run = await bench.pool.run('r');
+    const call = (_args: unknown, { idempotencyKey, attempt }: ToolContext) => [idempotencyKey, attempt];
+    expect(await run.tool('pay', { cents: 5 }, call)).toEqual([key, 2]);
+  });
+
+  test('what cannot be resolved', async () => {
+    await rejects(bench.pool.resolve('none', 'happened'), 'ERR_HOLDFAST_NOT_FOUND');
+    await rejects(bench.pool.resolve('none', 'maybe' as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    await rejects(bench.pool.resolve('', 'happened'), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    const run = await bench.pool.run('r');
+    await expect(run.tool('t', 1, failing(1, refused))).rejects.toThrow('refused');
+    expect(bench.pool.unknownOutcomes()).toEqual([]);
+  });
+
+  test('a result that cannot be kept is an outcome to resolve', async () => {
+    const run = await bench.pool.run('r');
+    await rejects(run.tool('t', 1, () => () => 1), 'ERR_HOLDFAST_CODEC');
+    expect(bench.pool.unknownOutcomes()).toHaveLength(1);
+  });
+});
+
+describe('applyOnce', () => {
+  test('applies once, whoever asks, and refuses other content', async () => {
+    const fill = (value: unknown) => bench.pool.batch().put(bench.pool.keyspace('notes'), 'a', value);
+    expect(await bench.pool.applyOnce('op-1', fill(1))).toMatchObject({ applied: true });
+    await bench.pool.keyspace('notes').put('a', 'since');
+    expect(await bench.pool.applyOnce('op-1', fill(1))).toMatchObject({ applied: false });
+    await rejects(bench.pool.applyOnce('op-1', fill(2)), 'ERR_HOLDFAST_OPERATION_MISMATCH');
+    await bench.again();
+    expect(await bench.pool.applyOnce('op-1', fill(1))).toMatchObject({ applied: false });
+    expect(bench.pool.keyspace('notes').get('a')).toBe('since');
+    const at = (big: string) => fill(Buffer.alloc(400_000, big));
+    await bench.pool.applyOnce('large', at('x'));
+    await rejects(bench.pool.applyOnce('large', at('y')), 'ERR_HOLDFAST_OPERATION_MISMATCH');
+    expect(await bench.pool.applyOnce('large', at('x'))).toMatchObject({ applied: false });
+  });
+
+  test('at once: one applies', async () => {
+    const notes = bench.pool.keyspace('notes');
+    const all = Array.from({ length: 10 }, () =>
+      bench.pool.applyOnce('op', bench.pool.batch().put(notes, 'a', 1)),
+    );
+    expect((await Promise.all(all)).filter(({ applied }) => applied)).toHaveLength(1);
+  });
+
+  test('a condition of its own that fails is that, and the operation may come again', async () => {
+    const notes = bench.pool.keyspace('notes');
+    const fill = () => bench.pool.batch().put(notes, 'a', 1).requirePresent(notes, 'b');
+    await rejects(bench.pool.applyOnce('op', fill()), 'ERR_HOLDFAST_CONFLICT');
+    await notes.put('b', 1);
+    expect(await bench.pool.applyOnce('op', fill())).toMatchObject({ applied: true });
+    await notes.delete('b');
+    expect(await bench.pool.applyOnce('op', fill())).toMatchObject({ applied: false });
+    await rejects(bench.pool.applyOnce('', fill()), 'ERR_HOLDFAST_OUT_OF_RANGE');
+    await rejects(bench.pool.applyOnce('x', {} as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+  });
+});
+
+/** Killed with SIGKILL before, in and after the effect; the outside is a file that each effect adds a line to. */
+describe('killed in the middle of an effect', () => {
+  const source = `
+    const { openSync } = require(process.argv[1]);
+    const { appendFileSync, existsSync, readFileSync } = require('node:fs');
+    const [, , path, outside, dieAt, safety] = process.argv;
+    const pool = openSync(path, { medium: 'file' });
+    const has = (key) => existsSync(outside) && readFileSync(outside, 'utf8').includes(key + '\\n');
+    const die = (place) => { if (dieAt === place) process.kill(process.pid, 'SIGKILL'); };
+    (async () => {
+      const run = await pool.run('r');
+      if (run.status === 'finished') return pool.close();
+      await run.decision('plan', () => 'pay');
+      const paid = await run.tool('pay', { cents: 5 }, async (_args, { idempotencyKey: key }) => {
+        die('before');
+        // What is idempotent does nothing the second time.
+        if (safety !== 'idempotent' || !has(key)) appendFileSync(outside, key + '\\n');
+        die('after');
+        return 'paid';
+      }, { safety, probe: (key) => (has(key) ? { happened: true, result: 'paid' } : { happened: false }) });
+      die('receipt');
+      await run.finish(paid);
+      await pool.close();
+    })();`;
+
+  const cases = (['before', 'after', 'receipt'] as const).flatMap((place) =>
+    (['effect', 'idempotent'] as const).map((safety) => [place, safety] as const),
+  );
+  test.each(cases)('%s, %s: it happens once', async (place, safety) => {
+    const path = `${bench.path}-killed`;
+    const outside = `${path}.effects`;
+    const life = async (dieAt: string) => {
+      const args = ['-e', source, join(dist, 'index.js'), path, outside, dieAt, safety];
+      const child = spawn(process.execPath, args, { stdio: 'inherit' });
+      return (await once(child, 'exit')) as [number | null, string | null];
+    };
+    expect(await life(place)).toEqual([null, 'SIGKILL']);
+    expect(existsSync(outside)).toBe(place !== 'before');
+    // The probe of an effect that happened answers, so the tool, and with it the place to die, is not reached again.
+    const again = place === 'after' && safety === 'effect' ? [0, null] : [null, 'SIGKILL'];
+    if (place !== 'receipt') expect(await life(place)).toEqual(again);
+    expect(await life('nowhere')).toEqual([0, null]);
+    expect(readFileSync(outside, 'utf8').trim().split('\n')).toHaveLength(1);
+  });
+});

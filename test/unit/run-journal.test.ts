@@ -1,0 +1,232 @@
+/** Journals: what they hold, pages of them, following them; identity of steps; versions, children, checkpoints and forks. */
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { describe, expect, test } from 'vitest';
+
+import { all, never, rejects, runsBench } from './support/runs';
+
+const bench = runsBench('journal');
+
+describe('the journal', () => {
+  test('lists every kind with time, duration, attempt and epoch', async () => {
+    const run = await bench.pool.run('r', { input: 1 });
+    await run.decision('plan', () => 'go');
+    await run.step('work', { n: 1 }, ({ n }) => n + 1);
+    let tries = 0;
+    const flaky = () => {
+      if (++tries < 2) throw Object.assign(new Error('busy'), { neverHappened: true });
+      return 'sent';
+    };
+    await run.tool('send', 'x', flaky, { retry: { attempts: 2, delay: 1 } });
+    await bench.pool.signal('r', 'go', 5);
+    expect(await run.signal('go')).toBe(5);
+    const waited = run.signal('later');
+    await pause(5);
+    await bench.pool.signal('r', 'later', 6);
+    await waited;
+    await run.checkpoint({ a: 1 }, { label: 'done' });
+    await run.finish('end');
+    await bench.pool.settled();
+    const entries = await bench.journal();
+    expect(entries.map(({ kind }) => kind)).toEqual([
+      ...['start', 'decision', 'step', 'intent', 'failure', 'attempt', 'receipt'],
+      ...['signal', 'wait', 'signal', 'checkpoint', 'end'],
+    ]);
+    for (const { at, epoch } of entries) {
+      expect(Math.abs(Date.now() - at)).toBeLessThan(20_000);
+      expect(epoch).toBeGreaterThan(0);
+    }
+    const epochs = entries.map(({ epoch }) => epoch);
+    expect(epochs).toEqual([...epochs].sort((a, b) => a! - b!));
+    expect(new Set(epochs).size).toBe(epochs.length);
+    expect(entries[6]).toMatchObject({ attempt: 2, from: 'tool', result: 'sent' });
+    for (const at of [1, 2, 4, 6, 9, 11]) expect(entries[at]!.ms).toBeGreaterThanOrEqual(0);
+    const later = await bench.again();
+    expect(await all(later.journal('r'))).toEqual(entries);
+  });
+
+  test('epochs are those of the receipts', async () => {
+    const run = await bench.pool.run('r');
+    const seen = [run.receipt!.epoch];
+    await run.step('a', () => 1);
+    seen.push(run.receipt!.epoch);
+    expect(run.receipt).toMatchObject({ durability: 'durable', class: bench.pool.durability.class });
+    seen.push((await run.checkpoint(1)).epoch, (await run.finish(1)).epoch);
+    expect((await bench.journal()).map(({ epoch }) => epoch)).toEqual(seen);
+  });
+
+  test('is read in pages', async () => {
+    const run = await bench.pool.run('r');
+    for (let i = 0; i < 700; ++i) await run.step('s', () => i, { durability: 'eventual' });
+    const page = async (from: number, limit: number) =>
+      (await all(bench.pool.journal('r', { from, limit }))).map(({ sequence }) => sequence);
+    expect(await page(0, 3)).toEqual([0, 1, 2]);
+    expect(await page(699, 10)).toEqual([699, 700]);
+    expect(await page(900, 10)).toEqual([]);
+    expect(await page(5, 0)).toEqual([]);
+    expect(await page(1, 600)).toHaveLength(600);
+    await rejects(bench.pool.journal('none').next(), 'ERR_HOLDFAST_NOT_FOUND');
+  });
+
+  test('is followed to its end, also from another handle', async () => {
+    const run = await bench.pool.run('r');
+    const { open } = await import('../../lib/index');
+    const other = await open(bench.path);
+    const followed = [bench.pool, other].map((pool) => all(pool.journal('r', { follow: true })));
+    for (const name of ['a', 'b']) {
+      await pause(10);
+      await run.step(name, () => name);
+    }
+    await run.finish(1);
+    for (const entries of await Promise.all(followed))
+      expect(entries.map(({ kind }) => kind)).toEqual(['start', 'step', 'step', 'end']);
+    await other.close();
+  });
+
+  test('following ends with its signal', async () => {
+    await bench.pool.run('r');
+    const stop = new AbortController();
+    const following = all(bench.pool.journal('r', { follow: true, signal: stop.signal }));
+    setTimeout(() => stop.abort(), 5);
+    await rejects(following, 'ERR_HOLDFAST_ABORTED');
+  });
+});
+
+describe('identity', () => {
+  test('a step with other arguments has diverged, and both are shown', async () => {
+    const run = await bench.pool.run('r');
+    await run.step('fetch', { page: 1, of: new Map([['a', 1n]]) }, () => 'x');
+    const later = await (await bench.again()).run('r');
+    const error = await later.step('fetch', { page: 2 }, never).catch(String);
+    expect(error).toMatch(/page: 1.*page: 2/);
+    const same = await (await bench.again()).run('r');
+    expect(await same.step('fetch', { of: new Map([['a', 1n]]), page: 1 }, never)).toBe('x');
+    await rejects(
+      (await (await bench.again()).run('r')).step('fetch', never),
+      'ERR_HOLDFAST_DIVERGED',
+    );
+  });
+
+  test('steps that nest keep their numbers whatever runs beside them', async () => {
+    const order: string[] = [];
+    const drive = async (delays: Record<string, number>, died: boolean) => {
+      const run = await bench.pool.run('r');
+      const outer = (item: string) =>
+        run.step('item', item, async () => {
+          await pause(delays[item]);
+          const inner = await run.step('fetch', () => (order.push(item), `got ${item}`));
+          if (died) throw new Error('died');
+          return inner;
+        });
+      return Promise.allSettled(['a', 'b', 'c'].map(outer));
+    };
+    await drive({ a: 9, b: 5, c: 1 }, true);
+    expect(order).toEqual(['c', 'b', 'a']);
+    await bench.again();
+    const ended = await drive({ a: 1, b: 5, c: 9 }, false);
+    expect(ended).toMatchObject(['a', 'b', 'c'].map((item) => ({ value: `got ${item}` })));
+    expect(order).toHaveLength(3);
+  });
+
+  test('arguments that cannot be kept are refused', async () => {
+    const run = await bench.pool.run('r');
+    await rejects(run.step('a', () => 1, never as never), 'OK').catch(() => {});
+    await rejects(run.tool('t', { fn: () => 1 }, never), 'ERR_HOLDFAST_CODEC');
+    await rejects(run.tool('t', Symbol('s'), never), 'ERR_HOLDFAST_CODEC');
+    await rejects(run.checkpoint({ fn: () => 1 }), 'ERR_HOLDFAST_CODEC');
+    await rejects(bench.pool.signal('r', 's', () => 1), 'ERR_HOLDFAST_CODEC');
+    await rejects(bench.pool.run('q', { input: () => 1 }), 'ERR_HOLDFAST_CODEC');
+    expect(bench.pool.runInfo('q')).toBeUndefined();
+  });
+
+  test('versions: what passed a place before it had one keeps the old code', async () => {
+    const old = await bench.pool.run('old');
+    await old.step('a', () => 1);
+    await old.step('b', () => 2);
+    const fresh = await (await bench.again()).run('fresh');
+    expect(await fresh.version('refund', 2, 1)).toBe(2);
+    const continued = await bench.pool.run('old');
+    await continued.step('a', never);
+    expect(await continued.version('refund', 2, 1)).toBe(1);
+    await continued.step('b', never);
+    const pool = await bench.again();
+    expect(await (await pool.run('fresh')).version('refund', 3, 1)).toBe(2);
+    const third = await pool.run('old');
+    await third.step('a', never);
+    expect(await third.version('refund', 3, 1)).toBe(1);
+  });
+});
+
+describe('children', () => {
+  test('begin with their entry, end on their own, and are continued', async () => {
+    const run = await bench.pool.run('r');
+    const child = await run.child<{ n: number }, never, number>('part', { input: { n: 1 } });
+    expect([child.id, child.input]).toEqual(['r/part', { n: 1 }]);
+    await child.step('a', () => 1);
+    const pool = await bench.again();
+    const later = await pool.run('r');
+    const same = await later.child<{ n: number }, never, number>('part', { input: { n: 1 } });
+    expect([same.continued, await same.step('a', never)]).toEqual([true, 1]);
+    await same.finish(7);
+    expect(pool.runInfo('r/part')).toMatchObject({ parent: 'r', status: 'finished' });
+    expect((await bench.kinds()).filter((kind) => kind === 'child')).toHaveLength(1);
+    expect((await (await (await bench.again()).run('r')).child('part')).result).toBe(7);
+  });
+});
+
+describe('checkpoints', () => {
+  test('have a history, are loaded, compared, restored and pruned', async () => {
+    const run = await bench.pool.run<unknown, { n: number; list: number[] }>('r');
+    const ids: string[] = [];
+    for (let n = 0; n < 5; ++n) {
+      const label = n === 1 ? 'good' : undefined;
+      const list = Array.from({ length: n }, (_, i) => i);
+      ids.push((await run.checkpoint({ n, list }, { label })).checkpoint);
+    }
+    expect([...run.history()].map(({ id }) => id)).toEqual(ids);
+    expect(run.at(ids[1]!)).toEqual({ n: 1, list: [0] });
+    expect(run.diff(ids[1]!, ids[2]!)).toContainEqual({
+      path: ['n'],
+      kind: 'changed',
+      before: 1,
+      after: 2,
+    });
+    await run.restore(ids[1]!);
+    expect(run.state).toEqual({ n: 1, list: [0] });
+    const pool = await bench.again();
+    const later = await pool.run<unknown, { n: number }>('r');
+    expect(later.state).toEqual({ n: 1, list: [0] });
+    expect(await later.prune({ keepLast: 1 })).toMatchObject({ removed: 4, kept: 2 });
+    expect([...pool.history('r')].map(({ label }) => label)).toEqual(['good', undefined]);
+    expect(() => pool.at(ids[4]!)).toThrow(/no checkpoint/);
+    await rejects(pool.fork(ids[4]!, 'f'), 'ERR_HOLDFAST_NOT_FOUND');
+  });
+
+  test('a fork shares state and steps up to its checkpoint, and goes its own way', async () => {
+    const run = await bench.pool.run('r', { input: 'in' });
+    await run.step('a', () => 1);
+    const { checkpoint } = await run.checkpoint({ at: 'a' });
+    await run.tool('pay', 1, () => 'r paid');
+    await run.checkpoint({ at: 'b' });
+    await run.fork(checkpoint, 'f');
+    await rejects(run.fork(checkpoint, 'f'), 'ERR_HOLDFAST_EXISTS');
+    await rejects(run.fork(checkpoint, 'r'), 'ERR_HOLDFAST_EXISTS');
+    const fork = await (await bench.again()).run('f');
+    expect([fork.input, fork.state, fork.continued]).toEqual(['in', { at: 'a' }, true]);
+    expect(await fork.step('a', never)).toBe(1);
+    expect(await fork.tool('pay', 1, () => 'f paid')).toBe('f paid');
+    const { checkpoint: own } = await fork.checkpoint({ at: 'f' });
+    await bench.pool.fork(own, 'g');
+    const second = await bench.pool.run('g');
+    expect(await second.step('a', never)).toBe(1);
+    expect(await second.tool('pay', 1, never)).toBe('f paid');
+    expect((await bench.pool.run('r')).state).toEqual({ at: 'b' });
+  });
+
+  test('side by side, all are kept', async () => {
+    const run = await bench.pool.run('r');
+    await Promise.all([1, 2, 3, 4].map((n) => run.checkpoint({ n })));
+    expect([...run.history()]).toHaveLength(4);
+    expect((await (await bench.again()).run('r')).state).toEqual({ n: 4 });
+  });
+});

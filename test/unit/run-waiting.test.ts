@@ -1,0 +1,296 @@
+/** Signals, sleeps, suspended and abandoned runs, leases, hooks. */
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { describe, expect, test } from 'vitest';
+
+import { open, type HookEvent } from '../../lib/index';
+import { messageOf, startWorker } from './support/child';
+import { never, rejects, runsBench } from './support/runs';
+
+const bench = runsBench('waiting');
+
+describe('signals', () => {
+  test('come in their order, each to one call, and are kept', async () => {
+    const run = await bench.pool.run('r');
+    await bench.pool.signal('r', 'approve', 1);
+    await bench.pool.signal('r', 'approve', new Map([['by', 'ada']]));
+    await bench.pool.signal('r', 'other', 3);
+    expect(await run.signal('approve')).toBe(1);
+    expect(await run.signal('approve')).toEqual(new Map([['by', 'ada']]));
+    const later = await (await bench.again()).run('r');
+    expect(await later.signal('approve')).toBe(1);
+    expect(await later.signal('approve')).toEqual(new Map([['by', 'ada']]));
+    expect(await later.signal('other')).toBe(3);
+  });
+
+  test('wake who waits, in this thread and from another', async () => {
+    const run = await bench.pool.run('r');
+    const first = run.signal('a');
+    await pause(5);
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', waits: [{ signal: 'a' }] });
+    await bench.pool.signal('r', 'a', 'here');
+    expect(await first).toBe('here');
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'running', waits: [] });
+    const second = run.signal('b');
+    const worker = startWorker(
+      `const pool = holdfast.openSync(workerData);
+       pool.signal('r', 'b', 'there').then(() => pool.close()).then(() => parentPort.postMessage(1));`,
+      bench.path,
+    );
+    await messageOf(worker);
+    expect(await second).toBe('there');
+  });
+
+  test('two calls beside each other take one each', async () => {
+    const run = await bench.pool.run('r');
+    const both = Promise.all([run.signal('a'), run.signal('a')]);
+    await bench.pool.signal('r', 'a', 1);
+    await bench.pool.signal('r', 'a', 2);
+    expect((await both).sort()).toEqual([1, 2]);
+  });
+
+  test('many at once are all kept', async () => {
+    const run = await bench.pool.run('r');
+    const sent = Array.from({ length: 20 }, (_, i) => i);
+    await Promise.all(sent.map((i) => bench.pool.signal('r', 'a', i)));
+    const got: unknown[] = [];
+    for (const _ of sent) got.push(await run.signal('a'));
+    expect([...got].sort((a, b) => Number(a) - Number(b))).toEqual(sent);
+  });
+
+  test('to a missing or finished run are refused', async () => {
+    await rejects(bench.pool.signal('none', 'a', 1), 'ERR_HOLDFAST_NOT_FOUND');
+    const run = await bench.pool.run('r');
+    await bench.pool.signal('r', 'never asked for', 1);
+    await run.finish(1);
+    await rejects(bench.pool.signal('r', 'a', 1), 'ERR_HOLDFAST_RUN_FINISHED');
+    expect(bench.pool.keyspace('holdfast.signals', { key: 'bytes' }).count()).toBe(0);
+    await rejects(bench.pool.signal('x'.repeat(4096), 'a', 1), 'ERR_HOLDFAST_OUT_OF_RANGE');
+    await rejects(bench.pool.signal('r', '', 1), 'ERR_HOLDFAST_OUT_OF_RANGE');
+  });
+
+  test('a wait ends with its abort signal', async () => {
+    const run = await bench.pool.run('r');
+    await rejects(run.signal('a', { signal: AbortSignal.timeout(5) }), 'ERR_HOLDFAST_ABORTED');
+  });
+});
+
+describe('suspended runs need no process', () => {
+  test('and are claimed when what they wait for has come', async () => {
+    const run = await bench.pool.run('r', { suspendAfter: 0 });
+    await rejects(run.signal('approve'), 'ERR_HOLDFAST_SUSPENDED');
+    await rejects(run.step('a', never), 'ERR_HOLDFAST_CLOSED');
+    const pool = await bench.again();
+    expect(pool.runInfo('r')).toMatchObject({ status: 'waiting', driven: false });
+    expect(await pool.claim()).toBeUndefined();
+    await pool.signal('r', 'approve', 'yes');
+    const claimed = await pool.claim({ status: 'runnable' });
+    expect([claimed?.id, await claimed?.signal('approve')]).toEqual(['r', 'yes']);
+    expect(await pool.claim()).toBeUndefined();
+  });
+
+  test('sleep is until the moment it first said', async () => {
+    const run = await bench.pool.run('r');
+    const moment = Date.now() + 60;
+    await rejects(run.sleep(new Date(moment), { suspendAfter: 0 }), 'ERR_HOLDFAST_SUSPENDED');
+    expect(await bench.pool.claim()).toBeUndefined();
+    await pause(70);
+    const claimed = await bench.pool.claim();
+    const begun = Date.now();
+    await claimed!.sleep(1e6);
+    expect(Date.now() - begun).toBeLessThan(1000);
+    await claimed!.sleep(20);
+    expect(Date.now() - begun).toBeGreaterThanOrEqual(19);
+    await bench.pool.settled();
+    expect(bench.pool.runInfo('r')?.status).toBe('running');
+    await rejects(claimed!.sleep(NaN), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+  });
+
+  test('each abandoned run is handed out once', async () => {
+    for (const id of ['a', 'b', 'c', 'd']) (await bench.pool.run(id)).close();
+    const driven = await bench.pool.run('e');
+    await (await bench.pool.run('z')).finish(1);
+    const others = await Promise.all([1, 2, 3, 4, 5].map(() => bench.pool.claim()));
+    expect(others.map((run) => run?.id).filter(Boolean).sort()).toEqual(['a', 'b', 'c', 'd']);
+    expect(driven.status).toBe('running');
+    expect([...bench.pool.runs({ status: 'runnable' })]).toEqual([]);
+    await bench.again();
+    expect([...bench.pool.runs({ status: 'runnable' })].map(({ id }) => id)).toHaveLength(5);
+    await rejects(bench.pool.claim({ status: 'any' as never }), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+  });
+});
+
+describe('leases', () => {
+  test('a second driver is refused, in another handle and in another thread', async () => {
+    await bench.pool.run('r');
+    const other = await open(bench.path);
+    await rejects(other.run('r'), 'ERR_HOLDFAST_RUN_ACTIVE');
+    const worker = startWorker(
+      `const pool = holdfast.openSync(workerData);
+       pool.run('r').catch((error) => parentPort.postMessage(error.code)).then(() => pool.close());`,
+      bench.path,
+    );
+    expect(await messageOf(worker)).toBe('ERR_HOLDFAST_RUN_ACTIVE');
+    await other.close();
+  });
+
+  test('a driver that slept through its lease is fenced, however long it slept', async () => {
+    const pool = await bench.again({ lease: 30 });
+    const run = await pool.run('r');
+    const mine = run.fencingToken;
+    const worker = startWorker(
+      `const pool = holdfast.openSync(workerData);
+       const begin = () => pool.run('r').catch(() => new Promise((go) => setTimeout(go, 5)).then(begin));
+       begin().then(async (run) => {
+         await run.step('a', () => 'theirs');
+         parentPort.postMessage(run.fencingToken);
+         await new Promise((go) => setTimeout(go, 200));
+         await pool.close();
+       });`,
+      bench.path,
+    );
+    const taken = messageOf<number>(worker);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    const called: string[] = [];
+    await rejects(run.step('a', () => 'mine'), 'ERR_HOLDFAST_FENCED');
+    await rejects(run.tool('b', 1, () => called.push('b')), 'ERR_HOLDFAST_FENCED');
+    await rejects(run.finish('mine'), 'ERR_HOLDFAST_FENCED');
+    expect([await taken, called]).toEqual([mine + 1, []]);
+    run.close();
+    expect((await bench.journal()).map(({ result }) => result)).toEqual([undefined, 'theirs']);
+  });
+
+  test('are renewed while their thread lives', async () => {
+    const pool = await bench.again({ lease: 60 });
+    const run = await pool.run('r');
+    const other = await open(bench.path);
+    for (let i = 0; i < 8; ++i) {
+      await pause(25);
+      await rejects(other.run('r'), 'ERR_HOLDFAST_RUN_ACTIVE');
+    }
+    run.close();
+    expect((await other.run('r')).fencingToken).toBe(run.fencingToken + 1);
+    await other.close();
+  });
+
+  test('two threads fight for one run 1,000 times: no step twice, no effect by the stale one', async () => {
+    const rounds = 1000;
+    // Per round: how often its effect happened. Behind them the highest token the outside has seen, and refusals.
+    const shared = new SharedArrayBuffer(4 * (rounds + 2));
+    const source = `
+      const { path, shared, rounds } = workerData;
+      const seen = new Int32Array(shared);
+      const pool = holdfast.openSync(path, { lease: 5 });
+      const outside = (n, token) => {
+        for (;;) {
+          const highest = Atomics.load(seen, rounds);
+          if (token < highest) { Atomics.add(seen, rounds + 1, 1); throw Object.assign(new Error('stale'), { neverHappened: true }); }
+          if (Atomics.compareExchange(seen, rounds, highest, token) === highest) break;
+        }
+        return Atomics.add(seen, n, 1);
+      };
+      const expected = new Set(['ERR_HOLDFAST_RUN_ACTIVE', 'ERR_HOLDFAST_FENCED']);
+      async function life(lives) {
+        const run = await pool.run('r');
+        if (run.status === 'finished') return true;
+        // Whoever begins says so outside first, so that nothing older happens there any more.
+        for (let h; (h = Atomics.load(seen, rounds)) < run.fencingToken;) Atomics.compareExchange(seen, rounds, h, run.fencingToken);
+        for (let n = 0; n < rounds; ++n) {
+          let fresh = false;
+          // So that the lease is renewed while much is skipped.
+          if (n % 25 === 24) await new Promise(setImmediate);
+          await run.step('say', () => { fresh = true; return n; });
+          await run.tool('act', n, (_n, { fencingToken }) => outside(n, fencingToken), {
+            probe: () => (Atomics.load(seen, n) > 0 ? { happened: true, result: 0 } : { happened: false }),
+          });
+          // Sleeps through its lease, and goes on as if nothing had been.
+          if (fresh) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 7);
+        }
+        await run.finish(rounds);
+        return true;
+      }
+      (async () => {
+        const lives = { count: 0, fenced: 0, refused: 0 };
+        for (let done = false; !done;) {
+          lives.count++;
+          try { done = await life(lives); } catch (error) {
+            if (error.message !== 'stale' && !expected.has(error.code)) { parentPort.postMessage(String(error.stack)); throw error; }
+            if (error.code === 'ERR_HOLDFAST_RUN_ACTIVE') lives.refused++; else lives.fenced++;
+            await new Promise(setImmediate);
+          }
+        }
+        await pool.close();
+        parentPort.postMessage(lives);
+      })();`;
+    const data = { path: bench.path, shared, rounds };
+    const ended = await Promise.all([1, 2].map(() => messageOf(startWorker(source, data))));
+    const seen = new Int32Array(shared);
+    expect([...seen.subarray(0, rounds)]).toEqual(Array(rounds).fill(1));
+    const entries = await bench.journal();
+    const says = entries.filter(({ kind }) => kind === 'step').map(({ result }) => result);
+    expect(says).toEqual(Array.from({ length: rounds }, (_, n) => n));
+    const receipts = entries.filter(({ kind }) => kind === 'receipt').map(({ intent }) => intent);
+    expect([receipts.length, new Set(receipts).size]).toEqual([rounds, rounds]);
+    const fights = ended.reduce<number>((sum, lives) => sum + (lives as { count: number }).count, 0);
+    expect(fights, JSON.stringify(ended)).toBeGreaterThan(500);
+  }, 120_000);
+});
+
+describe('hooks', () => {
+  const recorder = () => {
+    const seen: string[] = [];
+    const note = (name: string) => (event: HookEvent) =>
+      void seen.push(`${name} ${event.steps} ${String(event.value ?? event.run.id)}`);
+    return {
+      seen,
+      hooks: {
+        onStart: note('start'),
+        onDecision: note('decision'),
+        onInterval: note('interval'),
+        onEnd: note('end'),
+        everySteps: 2,
+      },
+    };
+  };
+
+  test('are called at their points, once each over the lives of a run', async () => {
+    const first = recorder();
+    const run = await bench.pool.run('r', { hooks: first.hooks });
+    await run.decision('plan', () => 'go');
+    await run.step('a', () => 1);
+    expect(first.seen).toEqual(['start 0 r', 'decision 0 go', 'interval 2 r']);
+    const second = recorder();
+    const later = await (await bench.again()).run('r', { hooks: second.hooks });
+    await later.decision('plan', never);
+    await later.step('a', never);
+    await later.tool('b', 1, () => 1);
+    await later.step('c', () => 1);
+    await later.finish('all');
+    expect(second.seen).toEqual(['start 0 r', 'interval 4 r', 'end 4 all']);
+  });
+
+  test('that fail are written down and reported, and lose nothing', async () => {
+    const errors: string[] = [];
+    const fail = (): never => {
+      throw new Error('no memory today');
+    };
+    const hooks = {
+      onStart: fail,
+      onDecision: () => Promise.reject(new Error('no memory today')),
+      onInterval: fail,
+      onEnd: fail,
+      everySteps: 1,
+      onHookError: (_error: unknown, name: string) => void errors.push(name),
+    };
+    const run = await bench.pool.run('r', { hooks });
+    expect(await run.decision('plan', () => 'go')).toBe('go');
+    await run.finish(1);
+    expect(errors).toEqual(['onStart', 'onDecision', 'onInterval', 'onEnd']);
+    expect(await bench.kinds()).toEqual([
+      ...['start', 'hook', 'decision', 'hook', 'hook', 'hook', 'end'],
+    ]);
+    expect((await bench.journal())[1]).toMatchObject({ error: 'Error: no memory today' });
+    const wrong = { hooks: { onStart: 5 as never } };
+    await rejects(bench.pool.run('s', wrong), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+  });
+});

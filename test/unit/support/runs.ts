@@ -1,0 +1,60 @@
+/** A pool of its own for each test of runs, and what those tests have in common. */
+import { join } from 'node:path';
+
+import { afterEach, beforeEach, expect } from 'vitest';
+
+import { open, type Holdfast, type JournalEntry, type OpenOptions } from '../../../lib/index';
+import { scratchFolder } from '../../helpers/scratch';
+
+export interface RunsBench {
+  readonly pool: Holdfast;
+  readonly path: string;
+  /** As after a crash: closes the pool and opens it anew. */
+  again(options?: OpenOptions): Promise<Holdfast>;
+  journal(id?: string): Promise<JournalEntry[]>;
+  kinds(id?: string): Promise<string[]>;
+}
+
+export function runsBench(name: string): RunsBench {
+  const folder = scratchFolder(name);
+  let number = 0;
+  let pool: Holdfast;
+  let path = '';
+  beforeEach(async () => {
+    path = join(folder, `pool-${number++}`);
+    pool = await open(path, { medium: 'file' });
+  });
+  afterEach(() => pool.close());
+  return {
+    get pool() {
+      return pool;
+    },
+    get path() {
+      return path;
+    },
+    async again(options = {}) {
+      await pool.close();
+      return (pool = await open(path, options));
+    },
+    async journal(id = 'r') {
+      return all(pool.journal(id));
+    },
+    async kinds(id = 'r') {
+      return (await all(pool.journal(id))).map(({ kind }) => kind);
+    },
+  };
+}
+
+export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) found.push(item);
+  return found;
+}
+
+export const never = (): never => {
+  throw new Error('must not be called');
+};
+
+export async function rejects(action: Promise<unknown>, code: string): Promise<void> {
+  await expect(action).rejects.toMatchObject({ code });
+}

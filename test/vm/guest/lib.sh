@@ -1,0 +1,23 @@
+# Shared by the guest's scripts.
+die() { echo "GUEST failed: $*"; exit 1; }
+
+wait_for() {  # a device appears by itself, some time after its module
+  tries=0
+  while [ ! -e "$1" ]; do
+    tries=$((tries + 1)); [ $tries -gt 100 ] && die "$1 does not appear"
+    sleep 0.05
+  done
+}
+
+# Mounts $device at /mnt/p, or leaves it alone where it is the pool itself; says the pool's path in $pool.
+prepare() {
+  wait_for "$device"
+  pool=/mnt/p/pool
+  case "$fs" in
+    none) pool=$device ;;
+    ext4) mount -t ext4 -o "${options:-noatime}" "$device" /mnt/p || die "cannot mount $device" ;;
+    xfs) mount -t xfs -o "${options:-noatime}" "$device" /mnt/p || die "cannot mount $device" ;;
+    *) die "no fs" ;;
+  esac
+  echo "GUEST domain $(cat /sys/bus/nd/devices/region0/persistence_domain 2>/dev/null)"
+}
