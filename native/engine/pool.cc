@@ -89,6 +89,15 @@ Status PoolImpl::close() {
   return ended;
 }
 
+// Each close leaves a run, and a pool that is opened for a moment only never comes to the maintenance thread's merging: its runs
+// would pile up, one for each time. A merge that fails leaves all as it was.
+void PoolImpl::merge_before_closing() {
+  constexpr size_t kMostLeft = 4;
+  if (index_.view.runs.size() <= kMostLeft) return;
+  const auto [first, count] = choose_merge();
+  if (count > 0) (void)merge_runs(first, count, false).is_ok();
+}
+
 // The last fold, and the mark that the log has no tail. If there is no room for it the tail stays, which a reopen replays.
 Status PoolImpl::finish() {
   std::lock_guard guard(maintenance_mutex_);
@@ -98,6 +107,7 @@ Status PoolImpl::finish() {
   if (!planted(PlantedBug::kCleanMarkWithTail) && (index_.view.frozen || index_.view.active->entries() > 0)) folded = run_fold(false);
   const bool tail = index_.view.frozen || index_.view.active->entries() > 0;
   if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};
+  merge_before_closing();
   RootWords root = root_;
   root.clean = 1;
   HOLDFAST_POINT("close.before_clean_mark");

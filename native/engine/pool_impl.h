@@ -104,6 +104,7 @@ class PoolImpl final : public Pool {
 
   // pool.cc
   Status finish();
+  void merge_before_closing();
 
   // recovery.cc
   Status read_fold(FoldBlock* block);
