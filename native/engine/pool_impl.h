@@ -110,6 +110,8 @@ class PoolImpl final : public Pool {
   Status read_fold(FoldBlock* block);
   Status begin_new_pool();
   Status replay();
+  void note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost);
+  Status write_headers(const std::vector<SegmentHeader>& headers);
 
   // check_log.cc
   void check_log(CheckReport* report, const std::function<bool()>& aborted);

@@ -143,6 +143,26 @@ Status PoolImpl::recover() {
   return {};
 }
 
+// The header of a segment and its first record are written together, and a crash may have lost one without the other. A valid
+// record makes the segment part of the log, so its header is written again: all it says is known from the link and the record.
+void PoolImpl::note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost) {
+  const LogSegment* s = segments_.find(frame.offset);
+  if (!s || frame.offset != s->segment.offset + sizeof(SegmentHeader)) return;
+  SegmentHeader header;
+  if (reader.read_segment_header(s->segment, &header) && header.sequence == s->sequence) return;
+  lost->push_back(make_segment_header(s->segment.offset, s->segment.bytes, s->sequence, frame.header.epoch, secret_));
+}
+
+Status PoolImpl::write_headers(const std::vector<SegmentHeader>& headers) {
+  if (headers.empty()) return {};
+  for (const SegmentHeader& header : headers) {
+    Status placed = medium_->append(header.offset, &header, sizeof header);
+    if (!placed.is_ok()) return fail(std::move(placed));
+  }
+  Status done = medium_->barrier();
+  return done.is_ok() ? Status() : fail(std::move(done));
+}
+
 Status PoolImpl::replay() {
   if (!root_.clean) HOLDFAST_TRY(medium_->barrier());
   HOLDFAST_TRY(read_fold(&folded_));
@@ -170,6 +190,7 @@ Status PoolImpl::replay() {
   }
 
   const LogReader reader(*medium_, secret_);
+  std::vector<SegmentHeader> lost_headers;
   Tail tail(reader, folded_);
   HOLDFAST_TRY(tail.begins_well());
   epoch_ = folded_.epoch;
@@ -177,6 +198,7 @@ Status PoolImpl::replay() {
     HOLDFAST_TRY(tail.walk(
         [&](const FrameView& frame) {
           const auto kind = static_cast<FrameKind>(frame.header.kind);
+          note_lost_header(reader, frame, &lost_headers);
           for_each_operation(frame, [&](const OperationView& operation, uint64_t offset) {
             if (const auto value = kind == FrameKind::kCommit && operation.type == OperationType::kPutLarge
                                        ? LargeValue::decode(operation.value)
@@ -202,6 +224,7 @@ Status PoolImpl::replay() {
   durable_epoch_ = epoch_;
   HOLDFAST_POINT("open.before_adopt");
   HOLDFAST_TRY(medium_->adopt(held));
+  HOLDFAST_TRY(write_headers(lost_headers));
   HOLDFAST_POINT("open.before_root");
 
   root_.incarnation++;

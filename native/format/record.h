@@ -110,6 +110,17 @@ inline uint64_t segment_checksum(SegmentHeader header, uint64_t secret) {
   return checksum_seeded(&header, sizeof header, place_seed(secret, header.sequence, header.offset));
 }
 
+inline SegmentHeader make_segment_header(uint64_t offset, uint64_t bytes, uint64_t sequence, uint64_t first_epoch,
+                                         uint64_t secret) {
+  SegmentHeader header;
+  header.sequence = sequence;
+  header.offset = offset;
+  header.bytes = bytes;
+  header.first_epoch = first_epoch;
+  header.checksum = segment_checksum(header, secret);
+  return header;
+}
+
 // ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 inline uint64_t operation_bytes(size_t key_bytes, size_t value_bytes) {

@@ -50,12 +50,8 @@ Status LogWriter::place(const uint8_t* frame, uint64_t bytes) {
   }
   if (staged_.empty()) staged_at_ = position_;
   if (header_due_) {
-    SegmentHeader header;
-    header.sequence = sequence_;
-    header.offset = head_.offset;
-    header.bytes = head_.bytes;
-    header.first_epoch = load<FrameHeader>(frame).epoch;
-    header.checksum = segment_checksum(header, secret_);
+    const SegmentHeader header =
+        make_segment_header(head_.offset, head_.bytes, sequence_, load<FrameHeader>(frame).epoch, secret_);
     const auto* raw = reinterpret_cast<const uint8_t*>(&header);
     staged_.insert(staged_.end(), raw, raw + sizeof header);
     position_ += sizeof header;
