@@ -62,7 +62,8 @@ class Salvage {
   bool read_fold() {
     if (!raw_.has_root()) return false;
     const RootWords root = RootWords::from_root(raw_.root());
-    if (root.version > kRootVersion || !inside(root.fold) || root.fold_bytes > root.fold.bytes || root.fold.offset + root.fold_bytes > raw_.view_end()) return false;
+    if (root.version > kRootVersion || !inside(root.fold) || root.fold_bytes > root.fold.bytes) return false;
+    if (root.fold.offset + root.fold_bytes > raw_.view_end()) return false;
     const Bytes bytes = bytes_of(raw_.view() + root.fold.offset, root.fold_bytes);
     if (checksum(bytes.data(), bytes.size()) != root.fold_checksum) return false;
     auto decoded = FoldBlock::decode(bytes);
