@@ -28,6 +28,7 @@ layer() {  # layer <how its output is counted> <name> <command...>
   >"$results/cmake.log" 2>&1 || { tail -n 40 "$results/cmake.log"; exit 1; }
 layer doctest threads bash scripts/sanitize.sh thread
 layer doctest addresses bash scripts/sanitize.sh address 5000
-layer crash simulator build-native/crash_simulator --minutes "$minutes"
+layer summary simulator build-native/crash_simulator --minutes "$minutes"
+layer summary crash-states build-native/crash/crash_explorer --minutes "$minutes"
 printf '%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]

@@ -35,7 +35,8 @@ namespace holdfast {
   X(kDeathNotCounted, "death-not-counted")                            \
   X(kLargeBarrierLeftOut, "large-barrier-left-out")                   \
   X(kMoveNotCompared, "move-not-compared")                            \
-  X(kDeletionsForgotten, "deletions-forgotten")
+  X(kDeletionsForgotten, "deletions-forgotten")                       \
+  X(kLineNotFlushed, "line-not-flushed")
 
 enum class PlantedBug : uint8_t {
   kNone = 0,

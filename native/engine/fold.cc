@@ -205,21 +205,29 @@ std::pair<size_t, size_t> PoolImpl::choose_merge() const {
                                               : std::pair<size_t, size_t>{0, 0};
 }
 
+// How many of these runs there is room to write anew. The merged run is at most as large as its inputs' nodes; its fold block needs a
+// segment too. Merging gives space back, so it may use what is otherwise kept for folds; where space is short there may be many small
+// runs, and merging some makes room for the rest.
+size_t PoolImpl::mergeable(size_t first, size_t count) const {
+  const auto& runs = index_.view.runs;
+  const uint64_t unit = medium_->info().segment_unit;
+  const uint64_t free = medium_->space().free;
+  uint64_t bytes = 2 * unit;
+  for (size_t fits = 0; fits < count; fits++) {
+    for (const TableRef& table : runs[first + fits]->tables()) bytes += uint64_t{table.nodes} * kNodeBytes;
+    if (free < round_up(bytes, unit)) return fits;  // the others later, when there is room
+  }
+  return count;
+}
+
 // Merges `count` runs from `first` on into one. Under maintenance_mutex_. When `interruptible`, folds that become due meanwhile are done in
 // between: they only add newer runs in front.
 Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
+  count = mergeable(first, count);
   if (count < 2 || index_damaged_.load()) return {};
   const std::vector<RunPtr> inputs(index_.view.runs.begin() + static_cast<long>(first),
                                    index_.view.runs.begin() + static_cast<long>(first + count));
   const bool keep_deleted = first + count < index_.view.runs.size();
-  // The merged run is at most as large as its inputs' nodes; its fold block needs a segment too. Merging gives space back, so it
-  // may use what is otherwise kept for folds.
-  const uint64_t unit = medium_->info().segment_unit;
-  uint64_t bytes = 2 * unit;
-  for (const RunPtr& run : inputs) {
-    for (const TableRef& table : run->tables()) bytes += uint64_t{table.nodes} * kNodeBytes;
-  }
-  if (medium_->space().free < round_up(bytes, unit)) return {};  // later, when there is room
   std::vector<std::unique_ptr<Cursor>> sources;
   for (const RunPtr& run : inputs) sources.push_back(run->cursor());
   auto cursor = merge_cursors(std::move(sources), keep_deleted);

@@ -156,6 +156,7 @@ class PoolImpl final : public Pool {
   Status write_fold_block(FoldBlock&& block);
   Status merge_runs(size_t first, size_t count, bool interruptible);
   std::pair<size_t, size_t> choose_merge() const;
+  size_t mergeable(size_t first, size_t count) const;
   void give_back();                         // releases what nothing needs any more
   void remember_segments(FoldBlock* block);
 

@@ -8,12 +8,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+
+#include "base/test_hooks.h"
 
 namespace holdfast {
 
 // Whole lines go round the cache, so one fence is all that is left to do: 100 ns against 170 ns with clwb, and never a
 // read of the line. Unaligned ends are stored and flushed. Not durable before pmem_fence().
 inline void pmem_place(void* to, const void* from, size_t size) {
+  if (planted(PlantedBug::kLineNotFlushed)) {
+    std::memcpy(to, from, size);
+    return;
+  }
   pmem_memcpy(to, from, size, PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN);
 }
 

@@ -34,7 +34,7 @@ constexpr uint64_t kTwice = 64;       // every so manieth seed is run twice: the
 constexpr double kSeedLimit_s = 120;
 
 // Seeds that once found a bug. The simulator changes and with it what a seed does; what they found is also a control or a script.
-constexpr uint64_t kRemembered[] = {88, 225, 681, 858, 885, 905, 4526};
+constexpr uint64_t kRemembered[] = {88, 225, 681, 858, 885, 905, 4526, 71383};
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point begun) { return std::chrono::duration<double>(Clock::now() - begun).count(); }

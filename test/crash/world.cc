@@ -252,7 +252,12 @@ bool World::delete_while_full() {
   Transaction removal;
   removal.changes.push_back({model_.latest().begin()->first, false, {}});
   if (!commit(removal)) return false;
-  return !was_full_ || fault_armed_ || !snapshots_.empty() || fail("a full pool does not let a key be deleted");
+  if (!was_full_ || fault_armed_ || !snapshots_.empty()) return true;
+  const PoolStats stats = pool_->stats();
+  return fail("a full pool does not let a key be deleted: free " + std::to_string(stats.free_bytes) + " of " +
+              std::to_string(stats.capacity_bytes) + " bytes, log " + std::to_string(stats.log_bytes) + ", live " +
+              std::to_string(stats.live_bytes) + ", index " + std::to_string(stats.index_bytes) + ", large " +
+              std::to_string(stats.large_bytes) + ", other " + std::to_string(stats.other_bytes));
 }
 
 bool World::commit_group(const std::vector<Transaction>& transactions) {
@@ -309,6 +314,7 @@ bool World::compact() {
   note(static_cast<uint64_t>(done.code()));
   trace("compact: " + std::string(code_name(done.code())));
   if (done.is_ok()) model_.durable_to(covered);
+  compacted_ = done.is_ok();
   return acceptable(done, "compact") && failure_.empty();
 }
 
@@ -428,9 +434,9 @@ bool World::check() {
 bool World::check_exact() {
   if (broken() || in_between_ || !snapshots_.empty()) return true;
   const auto between = std::exchange(between_, nullptr);
-  const bool compacted = compact();
+  const bool held = compact();
   between_ = between;
-  if (!compacted || broken()) return compacted;
+  if (!held || broken() || !compacted_) return held;
   if (!check()) return false;
   const PoolStats stats = pool_->stats();
   if (stats.folded_epoch != stats.epoch) return true;  // no room for the fold

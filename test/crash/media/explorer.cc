@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "base/test_hooks.h"
 #include "crash/media/images.h"
@@ -273,6 +274,35 @@ Outcome Explorer::judge_trace(const Task& task, const Trace& trace, uint64_t onl
   }
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   return outcome;
+}
+
+std::string Explorer::run_oracle(const std::string& plant) {
+  std::fflush(nullptr);
+  const std::string log = scratch_ + "/oracle.log";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ::dup2(out, 1);
+    ::dup2(out, 2);
+    ::setenv("LD_PRELOAD", (tools_ + "/libholdfast_pmem_tracer.so").c_str(), 1);
+    ::setenv(kTraceFolderVariable, "/dev/shm", 1);
+    ::setenv("HOLDFAST_TRACE_ORACLE", "1", 1);
+    ::setenv("HOLDFAST_PLANTED_BUG", plant.c_str(), 1);
+    ::alarm(300);
+    ::execl((tools_ + "/../native_tests").c_str(), "native_tests", "-tc=*pmem*", nullptr);
+    ::_exit(127);
+  }
+  const int status = wait_for(child);
+  std::ifstream said(log);
+  std::string line, first;
+  bool looked = false;
+  while (std::getline(said, line)) {
+    if (line.rfind("pmem_tracer: ", 0) != 0) continue;
+    looked = looked || line.find(" looked at") != std::string::npos;
+    if (first.empty()) first = line;
+  }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && looked) return {};
+  return first.empty() ? "native_tests ended with wait status " + std::to_string(status) : first;
 }
 
 Outcome Explorer::explore(const Task& task) {

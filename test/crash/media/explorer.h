@@ -43,6 +43,9 @@ class Explorer {
   Outcome explore(const Task& task);
   // Crashes in the recovery of `crashes` states of the task, and what recovers from those.
   Outcome explore_recovery(const Task& task, uint64_t crashes);
+  // The medium's own tests on persistent memory, with a tracer that looks for lines not durable at each fence of the engine.
+  // Empty: none was found; else what was said.
+  std::string run_oracle(const std::string& plant);
   // One image of a trace that was kept.
   Outcome replay(const Task& task, const Trace& trace, uint64_t image) { return judge_trace(task, trace, image); }
   // What a recovery that began with this state may leave: it, or it and one commit more.

@@ -9,8 +9,8 @@
 //   - a fence makes durable what its own thread flushed, nothing else.
 // Not seen: what a line held only between two flushes.
 //
-// With HOLDFAST_TRACE the events go to that file (crash/trace_format.h); with HOLDFAST_TRACE_ORACLE there are no images, but each
-// time the engine itself fences (that is its acknowledgement) the pool is looked at for lines that are not durable although the
+// With HOLDFAST_TRACE the events go to that file (trace_format.h); with HOLDFAST_TRACE_ORACLE there are no images, but for
+// whatever pool is in use under the folder, each time the engine itself fences (that is its acknowledgement) the pool is looked at for lines that are not durable although the
 // engine has stored them, as often as a tenth of the time allows. What is found is printed, and the process ends with
 // exit code 86.
 #include <dlfcn.h>
@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "crash/media/libpmemobj_facts.h"
 #include "crash/media/tracer.h"
 
 namespace holdfast::crash {
@@ -26,6 +27,7 @@ namespace {
 
 constexpr uint64_t kLine = 64;
 constexpr uint64_t kPage = 4096;
+constexpr uint64_t kFirstChunk = 4 * 1024 * 1024;  // before it libpmemobj's lanes and chunk headers, on their way at any time
 constexpr unsigned kNoDrain = 1u << 0, kNoFlush = 1u << 5, kNonTemporal = 1u << 1;
 struct Flushed {
   uint64_t line;
@@ -45,6 +47,7 @@ TraceFile trace;
 uint8_t *live, *durable;  // the whole pool; what a power cut leaves for sure
 uint64_t length, inode;
 uintptr_t mapped_at, mapped_end;  // where the process has mapped all of it
+uint32_t* newest;  // for a line: 1 + index of its newest entry among my flushed lines, while a point is written
 ThreadLines* threads;
 thread_local ThreadLines* mine;
 bool focused;
@@ -72,6 +75,8 @@ F libpmem(const char* name) {
   if (found == nullptr) abort();
   return reinterpret_cast<F>(found);
 }
+
+void unmap(void* at, size_t bytes) { syscall(SYS_munmap, at, bytes); }  // not through our own munmap
 
 void* fresh(size_t bytes) {
   void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -119,11 +124,25 @@ void read_base() {
   close(fd);
 }
 
+// Ends with what was looked at so far: without images, pool after pool may be.
+void detach() {
+  unmap(live, length);
+  unmap(durable, length);
+  unmap(durable_moment, length / kLine * sizeof *durable_moment);
+  if (newest != nullptr) unmap(newest, length / kLine * sizeof *newest);
+  live = durable = nullptr;
+  newest = nullptr;
+  mapped_at = mapped_end = 0;
+  for (ThreadLines* each = threads; each != nullptr; each = each->next) each->count = 0;
+}
+
 // The first pool that is flushed to in the traced folder is the one.
 bool attach(const Mapping& mapping) {
   const char* path = mapping.path;
   while (*path == ' ') path++;
-  if (!directly_in(trace.folder(), path) || strstr(path, "(deleted)") != nullptr) return false;
+  const size_t folder = strlen(trace.folder());
+  const bool wanted = oracle() ? strncmp(path, trace.folder(), folder) == 0 && path[folder] == '/' : directly_in(trace.folder(), path);
+  if (!wanted || strstr(path, "(deleted)") != nullptr) return false;
   const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0));
   struct stat facts;
   if (fd < 0 || fstat(fd, &facts) != 0 || facts.st_ino != mapping.inode || facts.st_size < 2 * static_cast<long>(kPage)) {
@@ -146,9 +165,11 @@ bool attach(const Mapping& mapping) {
 // Offset in the pool, or -1. Under the lock.
 int64_t offset_of(const void* address) {
   const uintptr_t at = reinterpret_cast<uintptr_t>(address);
-  if (mapped_end != 0 && at >= mapped_at && at < mapped_end) return static_cast<int64_t>(at - mapped_at);
+  // The same address may be another pool's by now, where pool after pool is looked at.
+  if (!oracle() && mapped_end != 0 && at >= mapped_at && at < mapped_end) return static_cast<int64_t>(at - mapped_at);
   static Mapping mapping;
   if (!trace.on() || !find_mapping(at, &mapping)) return -1;
+  if (oracle() && live != nullptr && mapping.inode != inode) detach();
   if (live == nullptr && !attach(mapping)) return -1;
   if (mapping.inode != inode) return -1;
   if (mapping.offset == 0 && mapping.end - mapping.begin >= length) {
@@ -187,7 +208,7 @@ void flushed(const void* address, size_t size, uint64_t flags) {
       Flushed* more = static_cast<Flushed*>(fresh(room * sizeof(Flushed)));
       if (lines->room > 0) {
         memcpy(more, lines->lines, lines->count * sizeof(Flushed));
-        munmap(lines->lines, lines->room * sizeof(Flushed));
+        unmap(lines->lines, lines->room * sizeof(Flushed));
       }
       lines->lines = more;
       lines->room = room;
@@ -202,7 +223,6 @@ void flushed(const void* address, size_t size, uint64_t flags) {
 
 DirtyLine* dirty;
 size_t dirty_count, dirty_room;
-uint32_t* newest;  // for a line: 1 + index of its newest entry among my flushed lines, while a point is written
 
 void add_dirty(uint64_t line, uint64_t flags, const uint8_t* content) {
   if (dirty_count == dirty_room) {
@@ -210,7 +230,7 @@ void add_dirty(uint64_t line, uint64_t flags, const uint8_t* content) {
     DirtyLine* more = static_cast<DirtyLine*>(fresh(room * sizeof(DirtyLine)));
     if (dirty_room > 0) {
       memcpy(more, dirty, dirty_count * sizeof(DirtyLine));
-      munmap(dirty, dirty_room * sizeof(DirtyLine));
+      unmap(dirty, dirty_room * sizeof(DirtyLine));
     }
     dirty = more;
     dirty_room = room;
@@ -265,8 +285,7 @@ void look_for_forgotten() {
   collect(true);
   for (size_t i = 0; i < dirty_count; i++) {
     const uint64_t at = dirty[i].line * kLine;
-    const bool inside = at >= length / 4 && at % (256 * 1024) >= kPage;  // not a header, nor the first page of an object
-    if (!inside || dirty[i].flags != 0) continue;
+    if (dirty[i].flags != 0 || at < kFirstChunk || libpmemobj_never_flushes(at)) continue;
     if (dirty_found++ < 5) fprintf(stderr, "pmem_tracer: the line at byte %lu is stored, not flushed, at an acknowledgement\n", at);
   }
   busy_s += now_s() - from;
@@ -411,6 +430,13 @@ int renameat2(int from_folder, const char* from, int to_folder, const char* to, 
     trace.put(to, strlen(to));
   }
   return static_cast<int>(result);
+}
+
+// A pool that was closed may be changed by other means (the tests damage it): at its next opening what is there is durable.
+int munmap(void* at, size_t size) noexcept {
+  const Guard guard;
+  if (oracle() && live != nullptr && reinterpret_cast<uintptr_t>(at) == mapped_at) detach();
+  return static_cast<int>(syscall(SYS_munmap, at, size));
 }
 
 void* pmem_memcpy_persist(void* to, const void* from, size_t size) { return pmem_memcpy(to, from, size, 0); }
