@@ -110,8 +110,7 @@ inline uint64_t segment_checksum(SegmentHeader header, uint64_t secret) {
   return checksum_seeded(&header, sizeof header, place_seed(secret, header.sequence, header.offset));
 }
 
-// ── operations
-// ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 inline uint64_t operation_bytes(size_t key_bytes, size_t value_bytes) {
   return round_up(sizeof(OperationHeader) + key_bytes + value_bytes, kOperationAlign);
