@@ -1,9 +1,9 @@
-// The part of check() that no read would notice: log frames whose operations are dead or out of reach, headers of segments, the
-// fold's description, and the doubled pages at the pool's front.
+// The part of check() that no read would notice: log frames whose operations are dead or out of reach, headers of
+// segments, the fold's description, and the doubled pages at the pool's front.
 //
-// A sealed segment is one unbroken row of valid frames up to its link; the head segment up to where the next record goes. What
-// is not valid in between is damage; the row is taken up again at the next valid frame. The caller's snapshot keeps the
-// segments from being given away meanwhile.
+// A sealed segment is one unbroken row of valid frames up to its link; the head segment up to where the next record
+// goes. What is not valid in between is damage; the row is taken up again at the next valid frame. The caller's
+// snapshot keeps the segments from being given away meanwhile.
 
 #include "engine/pool_impl.h"
 
@@ -22,7 +22,8 @@ uint64_t check_frames(const LogReader& reader, const LogSegment& s, uint64_t end
   FrameView frame;
   const auto say = [&](uint64_t until) {
     if (damaged_from == 0) return;
-    damages->push_back(named(s) + ": the records from offset " + std::to_string(damaged_from) + " to " + std::to_string(until) + " are damaged");
+    damages->push_back(named(s) + ": the records from offset " + std::to_string(damaged_from) + " to " +
+                       std::to_string(until) + " are damaged");
     damaged_from = 0;
   };
   while (at < end) {

@@ -161,7 +161,8 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
   Status trouble;
   log_.set_staging(true);
   for (; done < waiting->size() && trouble.is_ok(); done++) {
-    auto& [client, queued] = (*waiting)[done];
+    const std::shared_ptr<Client>& client = (*waiting)[done].first;
+    Client::Queued& queued = (*waiting)[done].second;
     Batch::Impl& batch = queued.batch.impl();
     const auto finish = [&](uint64_t epoch, Status status) {
       group->durable = group->durable || queued.mode == CommitMode::kDurable;

@@ -23,7 +23,7 @@ constexpr size_t kMostLosses = 1000;
 // A version of a key that was found whole in the log.
 struct Version {
   uint64_t epoch = 0;
-  uint64_t offset = 0;   // of the operation
+  uint64_t offset = 0;  // of the operation
   bool deleted = false;
   bool certain = false;  // its frame is valid: the epoch is right
 };
@@ -31,10 +31,16 @@ struct Version {
 class Salvage {
  public:
   Salvage(const RawPool& raw, const std::atomic<bool>* cancelled, const std::function<void(double)>& progress)
-      : raw_(raw), secret_(raw.superblock() ? raw.superblock()->secret : 0), reader_(raw, secret_), cancelled_(cancelled), progress_(progress) {}
+      : raw_(raw),
+        secret_(raw.superblock() ? raw.superblock()->secret : 0),
+        reader_(raw, secret_),
+        cancelled_(cancelled),
+        progress_(progress) {}
 
   Result<SalvageReport> run(Pool& to) {
-    report_.source = !raw_.superblock() ? SalvageSource::kChecksums : read_fold() ? SalvageSource::kIndex : SalvageSource::kLog;
+    report_.source = !raw_.superblock() ? SalvageSource::kChecksums
+                     : read_fold()      ? SalvageSource::kIndex
+                                        : SalvageSource::kLog;
     if (report_.source == SalvageSource::kChecksums) {
       HOLDFAST_TRY(scan_everything());
     } else {
@@ -57,12 +63,16 @@ class Salvage {
   void tell(double fraction) const {
     if (progress_) progress_(std::min(1.0, fraction));
   }
-  bool inside(const Segment& s) const { return s.offset % 4096 == 0 && s.bytes >= 4096 && s.end() > s.offset && s.offset < raw_.view_end(); }
+  bool inside(const Segment& s) const {
+    return s.offset % 4096 == 0 && s.bytes >= 4096 && s.end() > s.offset && s.offset < raw_.view_end();
+  }
 
   bool read_fold() {
     if (!raw_.has_root()) return false;
     const RootWords root = RootWords::from_root(raw_.root());
-    if (root.version > kRootVersion || !inside(root.fold) || root.fold_bytes > root.fold.bytes || root.fold.offset + root.fold_bytes > raw_.view_end()) return false;
+    if (root.version > kRootVersion || !inside(root.fold) || root.fold_bytes > root.fold.bytes ||
+        root.fold.offset + root.fold_bytes > raw_.view_end())
+      return false;
     const Bytes bytes = bytes_of(raw_.view() + root.fold.offset, root.fold_bytes);
     if (checksum(bytes.data(), bytes.size()) != root.fold_checksum) return false;
     auto decoded = FoldBlock::decode(bytes);
@@ -70,17 +80,19 @@ class Salvage {
     fold_ = std::move(*decoded);
     for (const auto& tables : fold_.runs) {
       std::vector<TableRef> refs;
-      for (const FoldedTable& t : tables) refs.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
+      for (const FoldedTable& t : tables)
+        refs.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
       runs_.push_back(std::make_unique<Run>(raw_, std::move(refs)));
     }
     return true;
   }
 
-  // With a fold: its segments, and those that came after it. A segment that was given back has a lower sequence and is not among them,
-  // though its header may still be there.
+  // With a fold: its segments, and those that came after it. A segment that was given back has a lower sequence and is
+  // not among them, though its header may still be there.
   bool wanted(uint64_t sequence) const {
     if (report_.source != SalvageSource::kIndex || sequence > fold_.log_sequence) return true;
-    return std::any_of(fold_.log.begin(), fold_.log.end(), [&](const FoldedSegment& s) { return s.sequence == sequence; });
+    return std::any_of(fold_.log.begin(), fold_.log.end(),
+                       [&](const FoldedSegment& s) { return s.sequence == sequence; });
   }
 
   void add_segment(const Segment& segment, uint64_t sequence) {
@@ -92,7 +104,8 @@ class Salvage {
     for (uint64_t at = kPageBytes; at + kPageBytes <= raw_.view_end(); at += kPageBytes) {
       if (load<uint32_t>(raw_.view() + at) != SegmentHeader::kMagic) continue;
       const auto header = load<SegmentHeader>(raw_.view() + at);
-      if (header.offset == at && header.checksum == segment_checksum(header, secret_)) add_segment({at, header.bytes}, header.sequence);
+      if (header.offset == at && header.checksum == segment_checksum(header, secret_))
+        add_segment({at, header.bytes}, header.sequence);
     }
     // Segments whose header is damaged, by the links that lead there. What is added is looked at in its turn.
     for (auto it = segments_.begin(); it != segments_.end(); ++it) {
@@ -114,9 +127,9 @@ class Salvage {
     return {};
   }
 
-  // Frames in a row; across damage to the next frame that can follow. Between two valid frames everything is of the segment's
-  // present life, so whole operations found there count too. Behind the last one may be an earlier life: there only what a
-  // frame's header claims is looked at.
+  // Frames in a row; across damage to the next frame that can follow. Between two valid frames everything is of the
+  // segment's present life, so whole operations found there count too. Behind the last one may be an earlier life:
+  // there only what a frame's header claims is looked at.
   void scan_segment(const Found& s, bool newest) {
     const uint64_t end = std::min(s.segment.end(), raw_.view_end());
     uint64_t at = s.segment.offset + sizeof(SegmentHeader);
@@ -148,7 +161,8 @@ class Salvage {
 
   void report_gap(uint64_t begin, uint64_t end) {
     if (report_.gaps.size() >= kMostLosses) return;
-    report_.gaps.push_back("the records behind commit " + std::to_string(epoch_) + ", at offsets " + std::to_string(begin) + " to " + std::to_string(end) +
+    report_.gaps.push_back("the records behind commit " + std::to_string(epoch_) + ", at offsets " +
+                           std::to_string(begin) + " to " + std::to_string(end) +
                            ", are damaged: what they changed is as it was before, unless a later record has it");
   }
 
@@ -162,7 +176,9 @@ class Salvage {
   void scan_claimed(uint64_t begin, uint64_t end, uint32_t incarnation) {
     for (uint64_t at = begin; at + sizeof(FrameHeader) <= end; at += kFrameAlign) {
       const auto header = load<FrameHeader>(raw_.view() + at);
-      if (header.magic != FrameHeader::kMagic || header.epoch <= epoch_ || header.incarnation < incarnation || header.bytes > end - at) continue;
+      if (header.magic != FrameHeader::kMagic || header.epoch <= epoch_ || header.incarnation < incarnation ||
+          header.bytes > end - at)
+        continue;
       if (header.epoch > epoch_ + (uint64_t{1} << 20)) continue;
       scan_gap(at + sizeof(FrameHeader), at + header.bytes);
       report_gap(at, at + header.bytes);
@@ -183,12 +199,13 @@ class Salvage {
 
   void note(const OperationView& operation, uint64_t offset, uint64_t epoch, bool certain) {
     Version& version = versions_[std::string(operation.key)];
-    if (version.offset != 0 && (version.epoch > epoch || (version.epoch == epoch && version.certain && !certain))) return;
+    if (version.offset != 0 && (version.epoch > epoch || (version.epoch == epoch && version.certain && !certain)))
+      return;
     version = {epoch, offset, operation.type == OperationType::kDelete, certain};
   }
 
-  // Without the secret: whole frames of whole operations, anywhere. What lies inside an accepted frame (somebody's copy of a
-  // pool, as a value) is passed over.
+  // Without the secret: whole frames of whole operations, anywhere. What lies inside an accepted frame (somebody's copy
+  // of a pool, as a value) is passed over.
   Status scan_everything() {
     const uint64_t end = raw_.view_end();
     for (uint64_t at = 0; at + sizeof(FrameHeader) <= end;) {
@@ -257,7 +274,8 @@ class Salvage {
 
   void lose(const std::string& key, const std::string& why) {
     report_.lost++;
-    if (report_.losses.size() < kMostLosses) report_.losses.push_back("'" + key.substr(kKeyspacePrefixBytes, 100) + "': " + why);
+    if (report_.losses.size() < kMostLosses)
+      report_.losses.push_back("'" + key.substr(kKeyspacePrefixBytes, 100) + "': " + why);
   }
 
   // The version to be saved of a key, or none: deleted, or lost (which is then counted).
@@ -351,9 +369,9 @@ class Salvage {
   const std::function<void(double)>& progress_;
   SalvageReport report_;
   FoldBlock fold_;
-  std::vector<std::unique_ptr<Run>> runs_;          // newest first
-  std::map<uint64_t, Found> segments_;              // by sequence
-  uint64_t epoch_ = 0;                              // of the last valid frame met
+  std::vector<std::unique_ptr<Run>> runs_;  // newest first
+  std::map<uint64_t, Found> segments_;      // by sequence
+  uint64_t epoch_ = 0;                      // of the last valid frame met
   std::unordered_map<std::string, Version> versions_;
   std::unordered_map<std::string, Place> leaf_places_;
 };

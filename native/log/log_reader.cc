@@ -19,7 +19,8 @@ bool LogReader::read_frame(const Segment& segment, uint64_t sequence, uint64_t o
 
   uint64_t rolled = 0;
   if (header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
-    // The frame's checksum covers the target's checksum only: torn within a line, that word may have landed without the rest.
+    // The frame's checksum covers the target's checksum only: torn within a line, that word may have landed without the
+    // rest.
     if (room < sizeof(LinkTarget)) return false;
     const auto target = load<LinkTarget>(at + sizeof header);
     if (target.checksum != checksum(&target, offsetof(LinkTarget, checksum))) return false;
@@ -39,7 +40,8 @@ bool LogReader::read_frame(const Segment& segment, uint64_t sequence, uint64_t o
     }
   }
   const bool unchecked = planted(PlantedBug::kTornRecordAccepted) || planted(PlantedBug::kChecksumNotChecked);
-  if (!unchecked && frame_checksum(header, rolled, place_seed(secret_, sequence, offset)) != header.checksum) return false;
+  if (!unchecked && frame_checksum(header, rolled, place_seed(secret_, sequence, offset)) != header.checksum)
+    return false;
   out->header = header;
   out->offset = offset;
   out->operations = at + sizeof header;
@@ -90,15 +92,19 @@ bool LogReader::link_at(const Segment& segment, uint64_t sequence, uint64_t offs
                         LinkTarget* out) const {
   FrameView frame;
   if (!read_frame(segment, sequence, offset, &frame)) return false;
-  if (frame.header.kind != static_cast<uint16_t>(FrameKind::kLink) || frame.header.incarnation < incarnation) return false;
+  if (frame.header.kind != static_cast<uint16_t>(FrameKind::kLink) || frame.header.incarnation < incarnation)
+    return false;
   return read_link(frame, out) && out->sequence == sequence + 1;
 }
 
 bool LogReader::find_link(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation,
                           LinkTarget* out) const {
-  if (segment.bytes >= kLinkRoomBytes && link_at(segment, sequence, segment.end() - kLinkFrameBytes, incarnation, out)) return true;
-  for (uint64_t at = offset; at + kLinkFrameBytes <= segment.end() && at + kLinkFrameBytes <= medium_.view_end(); at += kFrameAlign) {
-    if (load<uint32_t>(medium_.view() + at) == FrameHeader::kMagic && link_at(segment, sequence, at, incarnation, out)) return true;
+  if (segment.bytes >= kLinkRoomBytes && link_at(segment, sequence, segment.end() - kLinkFrameBytes, incarnation, out))
+    return true;
+  for (uint64_t at = offset; at + kLinkFrameBytes <= segment.end() && at + kLinkFrameBytes <= medium_.view_end();
+       at += kFrameAlign) {
+    if (load<uint32_t>(medium_.view() + at) == FrameHeader::kMagic && link_at(segment, sequence, at, incarnation, out))
+      return true;
   }
   return false;
 }

@@ -16,7 +16,8 @@ namespace {
 constexpr int kSlots = 1024;
 constexpr uintptr_t kPage = 4096;
 
-// A slot is free while `begin` is 0. `end` is set before `begin` and outlives it, so the handler never sees half a range.
+// A slot is free while `begin` is 0. `end` is set before `begin` and outlives it, so the handler never sees half a
+// range.
 struct Slot {
   std::atomic<uintptr_t> begin{0}, end{0};
   std::atomic<bool> failed{false};
@@ -43,7 +44,8 @@ bool put_zeros_over(uintptr_t at) {
 }
 
 void hand_on(int signal, siginfo_t* info, void* context) {
-  if ((before.sa_flags & SA_SIGINFO) != 0 && before.sa_sigaction != nullptr) return before.sa_sigaction(signal, info, context);
+  if ((before.sa_flags & SA_SIGINFO) != 0 && before.sa_sigaction != nullptr)
+    return before.sa_sigaction(signal, info, context);
   if (before.sa_handler == SIG_IGN || before.sa_handler == SIG_DFL) return die_of_it(signal);
   before.sa_handler(signal);
 }
@@ -57,7 +59,8 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     const uintptr_t begin = slot.begin.load(std::memory_order_acquire);
     if (begin == 0 || at < begin || at >= slot.end.load(std::memory_order_acquire)) continue;
     if (inside_library > 0) {
-      static const char line[] = "holdfast: a pool's memory failed inside libpmemobj (truncated file or media error): ending the process\n";
+      static const char line[] =
+          "holdfast: a pool's memory failed inside libpmemobj (truncated file or media error): ending the process\n";
       (void)!write(2, line, sizeof line - 1);
       return die_of_it(signal);
     }

@@ -2,12 +2,13 @@
 // under a hole, or the memory has an error. The kernel says so with SIGBUS, in the middle of a read or store.
 //
 // A guard watches one mapping. On such a fault a private page of zeros is put over the bad one, the guard is marked
-// failed, and the instruction goes on. Zeros never pass for anything valid (everything is checksummed), and whoever hands
-// out bytes or acknowledges a commit asks failed() afterwards. Inside a call of libpmemobj going on would be worse than dying
-// (its books would read as zeros, with its locks held): there one line is written and the process ends.
+// failed, and the instruction goes on. Zeros never pass for anything valid (everything is checksummed), and whoever
+// hands out bytes or acknowledges a commit asks failed() afterwards. Inside a call of libpmemobj going on would be
+// worse than dying (its books would read as zeros, with its locks held): there one line is written and the process
+// ends.
 //
-// A fault at an address that no guard watches goes to whoever handled SIGBUS before us. The handler is put in with the first
-// guard and stays. It calls mmap and write by number, takes no lock and allocates nothing.
+// A fault at an address that no guard watches goes to whoever handled SIGBUS before us. The handler is put in with the
+// first guard and stays. It calls mmap and write by number, takes no lock and allocates nothing.
 //
 // Threads: a guard belongs to its medium; failed() from any thread.
 #pragma once
@@ -44,7 +45,7 @@ class MappingGuard {
 
  private:
   std::atomic<int> slot_{-1};
-  std::atomic<bool> failed_{false};      // once it no longer watches
+  std::atomic<bool> failed_{false};  // once it no longer watches
   std::atomic<uint64_t> failed_at_{0};
 };
 

@@ -16,11 +16,13 @@ constexpr uint64_t kSearchBytes = 16 * kMiB;
 Result<std::unique_ptr<RawPool>> RawPool::open(const std::string& path) {
   FileFacts facts;
   if (const int error = path_facts(path, &facts)) return file_error(error, "cannot look at the pool " + path);
-  if (facts.folder || facts.size == 0) return Status(Code::kNotAPool, path + " is a folder, empty or a device: nothing can be saved from it");
+  if (facts.folder || facts.size == 0)
+    return Status(Code::kNotAPool, path + " is a folder, empty or a device: nothing can be saved from it");
   std::unique_ptr<RawPool> raw(new RawPool());
   if (const int error = raw->file_.open_existing(path, false)) return file_error(error, "cannot open the pool " + path);
   HOLDFAST_TRY(lock_pool_file(raw->file_, path));
-  if (const int error = raw->file_.map_shared(facts.size, &raw->view_)) return file_error(error, "cannot map the pool " + path);
+  if (const int error = raw->file_.map_shared(facts.size, &raw->view_))
+    return file_error(error, "cannot map the pool " + path);
   raw->bytes_ = facts.size;
   raw->guard_.watch(raw->view_, raw->bytes_);
   raw->info_.name = "raw";

@@ -1,5 +1,5 @@
-// A pool's bytes as they are, mapped read-only, whatever is damaged: for salvage. Nothing is written, repaired or recovered, and
-// libpmemobj is not asked. The pool's lock is held meanwhile, so nobody changes it underneath.
+// A pool's bytes as they are, mapped read-only, whatever is damaged: for salvage. Nothing is written, repaired or
+// recovered, and libpmemobj is not asked. The pool's lock is held meanwhile, so nobody changes it underneath.
 //
 // It is a medium of which only the reading half works; every other verb is refused with kReadOnly. One thread.
 #pragma once

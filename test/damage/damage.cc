@@ -1,6 +1,6 @@
-// damage_tests: valid pools, damaged by a seed in every way a disk or a stray hand can, opened and used in a child process with limits
-// on time and memory. Whatever is answered must be right or an error that says what is damaged; never a crash, a hang,
-// a wrong value, or memory without bound.
+// damage_tests: valid pools, damaged by a seed in every way a disk or a stray hand can, opened and used in a child
+// process with limits on time and memory. Whatever is answered must be right or an error that says what is damaged;
+// never a crash, a hang, a wrong value, or memory without bound.
 //
 //   damage_tests [--count N] [--seed S] [--minutes M] [--jobs J]    N damages from seed S on, over all pools
 //   damage_tests --one SEED [--verbose]                             one damage again
@@ -29,8 +29,17 @@ namespace holdfast::crash {
 namespace {
 
 constexpr int kKinds = 11;
-const char* const kKindNames[kKinds] = {"bit",     "byte",    "word",         "line zeroed", "sector noise",      "page zeroed",
-                                        "cut",     "sectors swapped", "segment zeroed", "segments swapped", "sector from elsewhere"};
+const char* const kKindNames[kKinds] = {"bit",
+                                        "byte",
+                                        "word",
+                                        "line zeroed",
+                                        "sector noise",
+                                        "page zeroed",
+                                        "cut",
+                                        "sectors swapped",
+                                        "segment zeroed",
+                                        "segments swapped",
+                                        "sector from elsewhere"};
 
 struct Shared {
   std::atomic<uint64_t> next, done, verdicts[8], failures, salvaged;
@@ -54,7 +63,8 @@ struct Damage {
 class Victim {
  public:
   explicit Victim(const ModelPool& pool) : pool_(pool), bytes_(pool.image.size()) {
-    for (const uint32_t line : pool.used_lines) std::memcpy(bytes_.data() + line * 64ull, pool.image.data() + line * 64ull, 64);
+    for (const uint32_t line : pool.used_lines)
+      std::memcpy(bytes_.data() + line * 64ull, pool.image.data() + line * 64ull, 64);
   }
 
   Damage inflict(Random* random) {
@@ -63,26 +73,45 @@ class Victim {
     damage.kind = static_cast<int>(random->below(kKinds));
     const uint64_t line = any_line(random), other = any_line(random);
     switch (damage.kind) {
-      case 0: change(line + random->below(64), static_cast<uint8_t>(1 << random->below(8))), hurt(&damage, line, 64); break;
-      case 1: change(line + random->below(64), static_cast<uint8_t>(1 + random->below(255))), hurt(&damage, line, 64); break;
-      case 2: noise(line + 8 * random->below(8), 8, random), hurt(&damage, line, 64); break;
-      case 3: zero(&damage, line, 64); break;
-      case 4: noise(line / 512 * 512, 512, random), hurt(&damage, line / 512 * 512, 512); break;
-      case 5: zero(&damage, line, 4096); break;
+      case 0:
+        change(line + random->below(64), static_cast<uint8_t>(1 << random->below(8))), hurt(&damage, line, 64);
+        break;
+      case 1:
+        change(line + random->below(64), static_cast<uint8_t>(1 + random->below(255))), hurt(&damage, line, 64);
+        break;
+      case 2:
+        noise(line + 8 * random->below(8), 8, random), hurt(&damage, line, 64);
+        break;
+      case 3:
+        zero(&damage, line, 64);
+        break;
+      case 4:
+        noise(line / 512 * 512, 512, random), hurt(&damage, line / 512 * 512, 512);
+        break;
+      case 5:
+        zero(&damage, line, 4096);
+        break;
       case 6:
         damage.size = random->below(bytes_.size());
         damage.ranges.push_back({damage.size, UINT64_MAX});
         break;
-      case 7: swap(&damage, line, other, 512); break;
-      case 8: zero(&damage, line, 64 * 1024); break;
-      case 9: swap(&damage, line, other, 64 * 1024); break;
+      case 7:
+        swap(&damage, line, other, 512);
+        break;
+      case 8:
+        zero(&damage, line, 64 * 1024);
+        break;
+      case 9:
+        swap(&damage, line, other, 64 * 1024);
+        break;
       case 10:
         std::memmove(bytes_.data() + line / 512 * 512, bytes_.data() + other / 512 * 512, 512);
         hurt(&damage, line / 512 * 512, 512);
         break;
     }
     damage.text = std::string(kKindNames[damage.kind]) + " at";
-    for (const Range& range : damage.ranges) damage.text += " [" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")";
+    for (const Range& range : damage.ranges)
+      damage.text += " [" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")";
     return damage;
   }
 
@@ -90,7 +119,8 @@ class Victim {
     std::vector<uint32_t> lines = pool_.used_lines;
     for (const Range& range : damage.ranges) {
       if (range.end == UINT64_MAX) continue;
-      for (uint64_t line = range.begin / 64; line * 64 < range.end; line++) lines.push_back(static_cast<uint32_t>(line));
+      for (uint64_t line = range.begin / 64; line * 64 < range.end; line++)
+        lines.push_back(static_cast<uint32_t>(line));
     }
     std::sort(lines.begin(), lines.end());
     write_image(bytes_.data(), damage.size, lines, path);
@@ -98,7 +128,8 @@ class Victim {
 
   void heal(const Damage& damage) {
     for (const Range& range : damage.ranges) {
-      if (range.end != UINT64_MAX) std::memcpy(bytes_.data() + range.begin, pool_.image.data() + range.begin, range.end - range.begin);
+      if (range.end != UINT64_MAX)
+        std::memcpy(bytes_.data() + range.begin, pool_.image.data() + range.begin, range.end - range.begin);
     }
   }
 
@@ -160,19 +191,24 @@ Outcome run_child(const Question& question) {
   ::close(ends[1]);
   Outcome outcome;
   char buffer[4096];
-  for (ssize_t n; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;) outcome.words.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;)
+    outcome.words.append(buffer, static_cast<size_t>(n));
   ::close(ends[0]);
   int status = 0;
   ::waitpid(child, &status, 0);
-  if (WIFEXITED(status) && WEXITSTATUS(status) < 8) outcome.verdict = WEXITSTATUS(status);
-  else if (WIFSIGNALED(status)) outcome.words += std::string("died of ") + strsignal(WTERMSIG(status));
-  else outcome.words += "ended with code " + std::to_string(WEXITSTATUS(status));
+  if (WIFEXITED(status) && WEXITSTATUS(status) < 8)
+    outcome.verdict = WEXITSTATUS(status);
+  else if (WIFSIGNALED(status))
+    outcome.words += std::string("died of ") + strsignal(WTERMSIG(status));
+  else
+    outcome.words += "ended with code " + std::to_string(WEXITSTATUS(status));
   return outcome;
 }
 
 std::string scratch_folder() {
   static const std::string folder = [] {
-    std::string pattern = (::access("/dev/shm", W_OK) == 0 ? std::string("/dev/shm") : std::string("/tmp")) + "/hf-damage-XXXXXX";
+    std::string pattern =
+        (::access("/dev/shm", W_OK) == 0 ? std::string("/dev/shm") : std::string("/tmp")) + "/hf-damage-XXXXXX";
     if (!::mkdtemp(pattern.data())) std::abort();
     return pattern;
   }();
@@ -180,7 +216,8 @@ std::string scratch_folder() {
 }
 
 // One damage, decided by its seed alone. Returns false when the answer was wrong.
-bool try_one(const std::vector<ModelPool>& pools, uint64_t seed, const std::string& control, bool verbose, Shared* shared) {
+bool try_one(const std::vector<ModelPool>& pools, uint64_t seed, const std::string& control, bool verbose,
+             Shared* shared) {
   static std::map<size_t, Victim> victims;
   Random random(seed);
   const ModelPool& pool = pools[seed % pools.size()];
@@ -199,9 +236,10 @@ bool try_one(const std::vector<ModelPool>& pools, uint64_t seed, const std::stri
   }
   const bool wrong = outcome.verdict < 0 || outcome.verdict == static_cast<int>(Verdict::kWrong);
   if (verbose || (wrong && control.empty())) {
-    std::printf("%s: seed %llu, pool %s, %s: %s\n%s", wrong ? "FAILED" : "ok", static_cast<unsigned long long>(seed), pool.name.c_str(),
-                damage.text.c_str(), outcome.words.c_str(), wrong ? "" : "\n");
-    if (wrong) std::printf("\n  again: build-native/damage_tests --one %llu --verbose\n", static_cast<unsigned long long>(seed));
+    std::printf("%s: seed %llu, pool %s, %s: %s\n%s", wrong ? "FAILED" : "ok", static_cast<unsigned long long>(seed),
+                pool.name.c_str(), damage.text.c_str(), outcome.words.c_str(), wrong ? "" : "\n");
+    if (wrong)
+      std::printf("\n  again: build-native/damage_tests --one %llu --verbose\n", static_cast<unsigned long long>(seed));
     std::fflush(stdout);
   }
   return !wrong;
@@ -243,7 +281,8 @@ std::vector<ModelPool> make_pools() {
 }
 
 void summary(int passed, int failed, int skipped) {
-  std::printf("[doctest] test cases: %d | %d passed | %d failed | %d skipped\n", passed + failed + skipped, passed, failed, skipped);
+  std::printf("[doctest] test cases: %d | %d passed | %d failed | %d skipped\n", passed + failed + skipped, passed,
+              failed, skipped);
 }
 
 int run(const Options& options) {
@@ -260,7 +299,8 @@ int run(const Options& options) {
     summary(passed, failed, 0);
     return failed == 0 ? 0 : 1;
   }
-  auto* shared = static_cast<Shared*>(::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* shared =
+      static_cast<Shared*>(::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   const time_t begun = ::time(nullptr);
   const time_t until = options.minutes ? begun + static_cast<time_t>(options.minutes * 60) : 0;
   std::vector<pid_t> workers;
@@ -274,10 +314,12 @@ int run(const Options& options) {
     workers.push_back(child);
   }
   for (const pid_t child : workers) ::waitpid(child, nullptr, 0);
-  std::printf("damage: %llu damages on %zu pools in %lld s: %llu harmless, %llu partly lost and said so, %llu refused, %llu wrong or died\n",
-              static_cast<unsigned long long>(shared->done), pools.size(), static_cast<long long>(::time(nullptr) - begun),
-              static_cast<unsigned long long>(shared->verdicts[0]), static_cast<unsigned long long>(shared->verdicts[1]),
-              static_cast<unsigned long long>(shared->verdicts[2]), static_cast<unsigned long long>(shared->failures));
+  std::printf(
+      "damage: %llu damages on %zu pools in %lld s: %llu harmless, %llu partly lost and said so, %llu refused, %llu "
+      "wrong or died\n",
+      static_cast<unsigned long long>(shared->done), pools.size(), static_cast<long long>(::time(nullptr) - begun),
+      static_cast<unsigned long long>(shared->verdicts[0]), static_cast<unsigned long long>(shared->verdicts[1]),
+      static_cast<unsigned long long>(shared->verdicts[2]), static_cast<unsigned long long>(shared->failures));
   const bool all_done = until != 0 || shared->done == options.count;
   summary(shared->failures == 0 && all_done ? 1 : 0, shared->failures == 0 && all_done ? 0 : 1, 0);
   return shared->failures == 0 && all_done ? 0 : 1;
@@ -298,13 +340,20 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; i++) {
     const std::string word = argv[i];
     const auto number = [&] { return i + 1 < argc ? std::strtoull(argv[++i], nullptr, 10) : 0; };
-    if (word == "--count") options.count = number();
-    else if (word == "--seed") options.seed = number();
-    else if (word == "--minutes") options.minutes = number();
-    else if (word == "--jobs") options.jobs = static_cast<int>(number());
-    else if (word == "--one") options.one = true, options.seed = number();
-    else if (word == "--verbose") options.verbose = true;
-    else if (word == "--controls") options.controls = true;
+    if (word == "--count")
+      options.count = number();
+    else if (word == "--seed")
+      options.seed = number();
+    else if (word == "--minutes")
+      options.minutes = number();
+    else if (word == "--jobs")
+      options.jobs = static_cast<int>(number());
+    else if (word == "--one")
+      options.one = true, options.seed = number();
+    else if (word == "--verbose")
+      options.verbose = true;
+    else if (word == "--controls")
+      options.controls = true;
     else {
       std::fprintf(stderr, "unknown: %s\n", argv[i]);
       return 2;

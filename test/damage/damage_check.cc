@@ -17,8 +17,9 @@ namespace {
 class Asking {
  public:
   Asking(const Question& question, std::string* words) : question_(question), words_(words) {
-    // A damaged commit may be taken for torn, and all after it with it, when nothing whole behind it proves that it was durable:
-    // that takes a commit which was begun after a durable one at or after the damaged one had been acknowledged.
+    // A damaged commit may be taken for torn, and all after it with it, when nothing whole behind it proves that it was
+    // durable: that takes a commit which was begun after a durable one at or after the damaged one had been
+    // acknowledged.
     const std::vector<Commit>& commits = question.pool.commits;
     uint64_t proven = 0;  // commits below this one are proven by those looked at so far, going backwards from the end
     for (size_t i = commits.size(); i-- > 0;) {
@@ -80,7 +81,8 @@ class Asking {
 
   // An error must be one of those that name damage, and say where.
   bool acceptable(const Status& status, const char* what) {
-    const bool of_damage = status.code() == Code::kCorrupt || status.code() == Code::kFailed || status.code() == Code::kIo;
+    const bool of_damage =
+        status.code() == Code::kCorrupt || status.code() == Code::kFailed || status.code() == Code::kIo;
     if (!of_damage) wrong(std::string(what) + " gave " + code_name(status.code()) + ": " + status.message());
     return of_damage;
   }
@@ -122,7 +124,8 @@ class Asking {
     auto found = reader->find(key);
     if (!found.is_ok()) {
       acceptable(found.status(), "find");
-      if (found.status().code() == Code::kCorrupt && !names_a_place(found.status().message())) wrong("no place in: " + found.status().message());
+      if (found.status().code() == Code::kCorrupt && !names_a_place(found.status().message()))
+        wrong("no place in: " + found.status().message());
       damages_++;
       return;
     }
@@ -138,7 +141,8 @@ class Asking {
       return;
     }
     if (question_.control == "wrong-value" && question_.seed % 50 == 7 && !value.empty()) value[0] ^= 1;
-    if (value != expected(key, entry) && !(may_be_torn(entry) && was_once(entry, value))) wrong("the key " + key.substr(4) + " has a wrong value");
+    if (value != expected(key, entry) && !(may_be_torn(entry) && was_once(entry, value)))
+      wrong("the key " + key.substr(4) + " has a wrong value");
   }
 
   const std::string& expected(const std::string& key, const Entry& entry) const {
@@ -158,7 +162,8 @@ class Asking {
         const auto known = question_.pool.entries.find(name);
         if (known == question_.pool.entries.end()) {
           // What the lost commits deleted is there again.
-          if (first_torn_ == UINT64_MAX) wrong("the range gives the key " + name.substr(4) + ", which was never put or is deleted");
+          if (first_torn_ == UINT64_MAX)
+            wrong("the range gives the key " + name.substr(4) + ", which was never put or is deleted");
           return true;
         }
         std::string value(found.size, '\0');
@@ -181,8 +186,8 @@ class Asking {
     if (given < least) wrong("the range gives " + std::to_string(given) + " entries, not " + std::to_string(least));
   }
 
-  // Everything far enough from the damage must come through; what comes through must be right, or, where the damage has hit the
-  // newest version and no index could tell, an older one.
+  // Everything far enough from the damage must come through; what comes through must be right, or, where the damage has
+  // hit the newest version and no index could tell, an older one.
   void save() {
     const std::string to = question_.path + ".saved";
     PoolOptions options;
@@ -196,8 +201,9 @@ class Asking {
     auto opened = Pool::open(to, options);
     if (!opened.is_ok()) return wrong("what was saved does not open: " + opened.status().message());
     const char* const sources[] = {"index", "log", "checksums"};
-    *words_ += std::string("salvage by ") + sources[static_cast<int>(report->source)] + ": " + std::to_string(report->entries) +
-               " saved, " + std::to_string(report->lost) + " lost, " + std::to_string(report->unconfirmed) + " unconfirmed; ";
+    *words_ += std::string("salvage by ") + sources[static_cast<int>(report->source)] + ": " +
+               std::to_string(report->entries) + " saved, " + std::to_string(report->lost) + " lost, " +
+               std::to_string(report->unconfirmed) + " unconfirmed; ";
     for (const auto& [key, entry] : question_.pool.entries) check_saved(**opened, *report, key, entry);
     (void)(*opened)->close().is_ok();
   }
@@ -212,7 +218,8 @@ class Asking {
       return;
     }
     std::string value((*found)->size, '\0');
-    if (!reader->copy(**found, reinterpret_cast<uint8_t*>(value.data())).is_ok()) return wrong("what was saved cannot be read");
+    if (!reader->copy(**found, reinterpret_cast<uint8_t*>(value.data())).is_ok())
+      return wrong("what was saved cannot be read");
     const bool sure = report.source == SalvageSource::kIndex && report.unconfirmed == 0 && report.gaps.empty();
     if (value != entry.value && !(near && !sure && was_once(entry, value)) && !may_be_torn(entry)) {
       wrong("salvage gives a wrong value for " + key.substr(4));
@@ -240,14 +247,16 @@ class Asking {
     if (!report->damages.empty()) *words_ += "check: " + report->damages[0] + "; ";
     if (question_.control == "blind-check") report->damages.clear();
     for (const auto& [key, entry] : question_.pool.entries) {
-      if (touched_for_sure(entry) && report->damages.empty()) wrong("check does not see the damage of " + key.substr(4));
+      if (touched_for_sure(entry) && report->damages.empty())
+        wrong("check does not see the damage of " + key.substr(4));
     }
   }
 
   // Zeroing or swapping may leave an operation as it was; a flipped bit inside of it never does.
   bool touched_for_sure(const Entry& entry) const {
-    return question_.damaged.size() == 1 && question_.damaged[0].end - question_.damaged[0].begin == 512 && !may_be_torn(entry) &&
-           entry.places[0].begin <= question_.damaged[0].begin && entry.places[0].end >= question_.damaged[0].end + 8;
+    return question_.damaged.size() == 1 && question_.damaged[0].end - question_.damaged[0].begin == 512 &&
+           !may_be_torn(entry) && entry.places[0].begin <= question_.damaged[0].begin &&
+           entry.places[0].end >= question_.damaged[0].end + 8;
   }
 
   // A damaged pool must not lose more by being used.
@@ -260,8 +269,10 @@ class Asking {
       const std::string value = value_for(key, 1000000, random.below(3000));
       if (!batch.put(key, value).is_ok()) wrong("a batch refuses a key");
       auto receipt = pool.commit(batch, CommitMode::kDurable);
-      if (receipt.is_ok()) rewritten_[key] = value;
-      else acceptable(receipt.status(), "commit");
+      if (receipt.is_ok())
+        rewritten_[key] = value;
+      else
+        acceptable(receipt.status(), "commit");
     }
     const Status folded = pool.fold();
     if (!folded.is_ok()) acceptable(folded, "fold");

@@ -108,7 +108,10 @@ class Builder {
   }
   size_t size() {
     const uint64_t kind = random_.below(100);
-    return kind < 60 ? random_.below(120) : kind < 95 ? random_.below(2000) : kind < 99 ? random_.below(20000) : random_.below(200000);
+    return kind < 60   ? random_.below(120)
+           : kind < 95 ? random_.below(2000)
+           : kind < 99 ? random_.below(20000)
+                       : random_.below(200000);
   }
   Pool& pool_;
   Random random_;
@@ -126,7 +129,8 @@ std::vector<Range> places_of(Pool& pool, const std::string& key) {
   if (!value.large) return places;
   const auto large = LargeValue::decode(value.description);
   if (!large) give_up("a large value's description");
-  for (const LargePiece& piece : large->pieces) places.push_back({piece.segment.offset, piece.segment.offset + piece.used});
+  for (const LargePiece& piece : large->pieces)
+    places.push_back({piece.segment.offset, piece.segment.offset + piece.used});
   return places;
 }
 
@@ -204,7 +208,8 @@ void read_file(const std::string& path, ModelPool* made) {
     if (std::memcmp(page, zeros, sizeof page) == 0) continue;
     std::memcpy(made->image.data() + at, page, sizeof page);
     for (size_t line = 0; line < 64; line++) {
-      if (std::memcmp(page + line * 64, zeros, 64) != 0) made->used_lines.push_back(static_cast<uint32_t>(at / 64 + line));
+      if (std::memcmp(page + line * 64, zeros, 64) != 0)
+        made->used_lines.push_back(static_cast<uint32_t>(at / 64 + line));
     }
   }
 }

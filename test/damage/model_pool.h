@@ -1,5 +1,6 @@
-// Valid pools with known content, for the tests that damage them. Each shape is made by a process of its own, which then closes
-// the pool or kills itself, so that the file is just what a real end leaves. What the pool must answer is known beside it.
+// Valid pools with known content, for the tests that damage them. Each shape is made by a process of its own, which
+// then closes the pool or kills itself, so that the file is just what a real end leaves. What the pool must answer is
+// known beside it.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +54,7 @@ struct Commit {
 };
 
 struct ModelPool {
-  std::string name;                      // "file/tail", "pmem/clean", …
+  std::string name;  // "file/tail", "pmem/clean", …
   bool pmem = false;
   Image image;                           // the file's bytes
   std::map<std::string, Entry> entries;  // by composite key

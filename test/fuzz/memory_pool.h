@@ -1,5 +1,5 @@
-// A small pool in plain memory, made once and copied for each fuzzing input. No crash, no barrier, one address space of 4 MiB. It hands
-// out segments from its end's free part only and never frees.
+// A small pool in plain memory, made once and copied for each fuzzing input. No crash, no barrier, one address space of
+// 4 MiB. It hands out segments from its end's free part only and never frees.
 #pragma once
 
 #include <cstdlib>
@@ -24,8 +24,8 @@ class MemoryPool {
     uint64_t used = 0;
     RootWords root;
     FoldBlock fold;
-    std::vector<FoldedSegment> log;   // all log segments
-    std::vector<Segment> places;      // where patches go: fold, log, index, large
+    std::vector<FoldedSegment> log;  // all log segments
+    std::vector<Segment> places;     // where patches go: fold, log, index, large
   };
 
   static std::string key(int i) { return std::string("\0\0\0\1", 4) + "key " + std::to_string(i * 7919 % 1000); }
@@ -55,7 +55,8 @@ class MemoryPool {
     return saved;
   }
 
-  explicit MemoryPool(const Saved& saved) : image_(new (std::align_val_t(4096)) uint8_t[kBytes]), medium_used_(saved.used ? saved.used : 64 * kKiB) {
+  explicit MemoryPool(const Saved& saved)
+      : image_(new (std::align_val_t(4096)) uint8_t[kBytes]), medium_used_(saved.used ? saved.used : 64 * kKiB) {
     std::memset(image_.get(), 0, kBytes);
     std::memcpy(image_.get(), saved.image.data(), saved.used);
   }
@@ -78,7 +79,9 @@ class MemoryPool {
     for (int round = 0; round < 3; round++) {
       for (int i = 0; i < 60; i++) {
         Batch batch;
-        (void)batch.put(key(i + 20 * round), std::string(static_cast<size_t>(i * 13 % 200), static_cast<char>('a' + i % 26))).is_ok();
+        (void)batch
+            .put(key(i + 20 * round), std::string(static_cast<size_t>(i * 13 % 200), static_cast<char>('a' + i % 26)))
+            .is_ok();
         if (i % 9 == 0) (void)batch.remove(key(i / 2)).is_ok();
         if (i == 5 && round == 1) (void)batch.put(key(999), std::string(300000, 'L')).is_ok();
         if (!pool.commit(batch, CommitMode::kDurable).is_ok()) std::abort();
@@ -104,7 +107,8 @@ class MemoryPool {
     void release(const Segment&) override {}
     Status adopt(const std::vector<Segment>& held) override {
       for (const Segment& s : held) {
-        if (s.offset % 4096 != 0 || s.bytes % 4096 != 0 || s.end() < s.offset || s.end() > kBytes) return Status(Code::kCorrupt, "a segment is outside");
+        if (s.offset % 4096 != 0 || s.bytes % 4096 != 0 || s.end() < s.offset || s.end() > kBytes)
+          return Status(Code::kCorrupt, "a segment is outside");
       }
       return {};
     }

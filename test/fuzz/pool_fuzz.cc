@@ -1,11 +1,13 @@
-// Coverage-guided fuzzing of everything that reads a pool: open (fold, index, replay), reads, check. The input is a list of patches
-// to a valid small pool in memory; what is checksummed is sealed again after patching, so that the fuzzer gets past the
-// checksums to the code that must not trust what they cover.
+// Coverage-guided fuzzing of everything that reads a pool: open (fold, index, replay), reads, check. The input is a
+// list of patches to a valid small pool in memory; what is checksummed is sealed again after patching, so that the
+// fuzzer gets past the checksums to the code that must not trust what they cover.
 //
-//   input: byte 0: 1 seal frames again, 2 seal the fold again, 4 clean mark, then patches { offset u16, place u8, xor u8 … }
+//   input: byte 0: 1 seal frames again, 2 seal the fold again, 4 clean mark, then patches { offset u16, place u8, xor
+//   u8 … }
 //
-// Built twice: with clang as a libFuzzer target (pool_fuzz), and with any compiler as a program that runs the corpus and seeded
-// mutations of it (pool_fuzz_replay). Errors are fine; crashes, hangs, sanitizer reports and endless memory are not.
+// Built twice: with clang as a libFuzzer target (pool_fuzz), and with any compiler as a program that runs the corpus
+// and seeded mutations of it (pool_fuzz_replay). Errors are fine; crashes, hangs, sanitizer reports and endless memory
+// are not.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -146,7 +148,8 @@ int main(int argc, char** argv) {
     inputs.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
   }
   ::closedir(folder);
-  for (const std::string& input : inputs) LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
+  for (const std::string& input : inputs)
+    LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
   for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGALRM}) ::signal(signal, say_which);
   const long mutations = std::atol(argv[2]);
   uint64_t state = std::strtoull(argv[3], nullptr, 10);
@@ -162,10 +165,13 @@ int main(int argc, char** argv) {
     std::string input = inputs.empty() ? std::string(9, '\3') : inputs[random() % inputs.size()];
     for (uint64_t n = 1 + random() % 6; n > 0; n--) {
       const uint64_t what = random() % 3;
-      if (what == 0 || input.size() < 5) for (int b = 0; b < 4; b++) input.push_back(static_cast<char>(random()));
-      else input[random() % input.size()] = static_cast<char>(random());
+      if (what == 0 || input.size() < 5)
+        for (int b = 0; b < 4; b++) input.push_back(static_cast<char>(random()));
+      else
+        input[random() % input.size()] = static_cast<char>(random());
     }
-    std::snprintf(dying_words, sizeof dying_words, "FAILED; again: build-native/pool_fuzz_replay %s 1 %llu\n", argv[1], static_cast<unsigned long long>(seed));
+    std::snprintf(dying_words, sizeof dying_words, "FAILED; again: build-native/pool_fuzz_replay %s 1 %llu\n", argv[1],
+                  static_cast<unsigned long long>(seed));
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
   }
   std::printf("fuzz: %zu inputs of the corpus, %ld mutations\n", inputs.size(), mutations);

@@ -1,7 +1,8 @@
-// A page of a mapping that fails: the read gives an error, the process lives. Truncated files on both media, poisoned memory, and
-// faults that are none of ours.
-#include <doctest/doctest.h>
+// A page of a mapping that fails: the read gives an error, the process lives. Truncated files on both media, poisoned
+// memory, and faults that are none of ours.
+#include "medium/mapping_guard.h"
 
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <signal.h>
@@ -14,7 +15,6 @@
 #include <cstring>
 #include <functional>
 
-#include "medium/mapping_guard.h"
 #include "pool_fixture.h"
 
 using namespace holdfast;
@@ -90,7 +90,8 @@ void truncate_under(Pool& pool, const std::string& path, uint64_t left) {
 void fill(Pool& pool) {
   for (int i = 0; i < 100; i++) {
     Batch batch;
-    REQUIRE(batch.put(key_in(1, "key " + std::to_string(i)), std::string(5000, static_cast<char>('a' + i % 26))).is_ok());
+    REQUIRE(
+        batch.put(key_in(1, "key " + std::to_string(i)), std::string(5000, static_cast<char>('a' + i % 26))).is_ok());
     REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
   }
   REQUIRE(pool.fold().is_ok());

@@ -1,5 +1,5 @@
-// One native process of the kill storm: the same lines, the same kinds of commits as node-child.mjs, in the test build, which can
-// end itself at named points. See storm.mjs.
+// One native process of the kill storm: the same lines, the same kinds of commits as node-child.mjs, in the test build,
+// which can end itself at named points. See storm.mjs.
 //
 //   storm_child <pool> <medium> <generation> <seed> <close after ms, 0: never>
 #include <unistd.h>
@@ -49,7 +49,8 @@ class Random {
 
 std::string value_of(const std::string& id, size_t length) {
   std::string value = id + ":" + std::to_string(length) + ":";
-  if (value.size() < length) value.resize(length, static_cast<char>('a' + (id.size() * 7 + static_cast<uint8_t>(id.back())) % 26));
+  if (value.size() < length)
+    value.resize(length, static_cast<char>('a' + (id.size() * 7 + static_cast<uint8_t>(id.back())) % 26));
   return value;
 }
 
@@ -83,7 +84,8 @@ class Committer {
     for (const std::string& key : gone) remove(key);
     std::set<std::string> keys;
     for (uint64_t i = random_(5) + 1; i > 0; i--) keys.insert("d" + std::to_string(random_(150)));
-    for (const std::string& key : keys) random_(8) == 0 ? remove(key) : put(key, random_(100) < 70 ? random_(300) : random_(20000));
+    for (const std::string& key : keys)
+      random_(8) == 0 ? remove(key) : put(key, random_(100) < 70 ? random_(300) : random_(20000));
     if (random_(60) == 0) put("big" + std::to_string(random_(4)), 270000 + random_(200000));
     put("c/" + id, 0);
     said.pop_back();

