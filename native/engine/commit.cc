@@ -92,7 +92,7 @@ uint64_t PoolImpl::log_segment_bytes() const {
 // What is left free for the next fold, whoever appends: without a fold no space comes back.
 uint64_t PoolImpl::fold_reserve() const {
   const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
-  return entries * 48 + 4 * medium_->info().segment_unit;
+  return entries * 48 + 8 * medium_->info().segment_unit;  // a few runs pile up before they can be merged
 }
 
 // What user commits leave free: that, and room for the cleaner to carry a segment's live operations.
