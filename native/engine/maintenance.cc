@@ -160,11 +160,16 @@ void PoolImpl::throttle() {
   }
 }
 
+// Work that found no room and left all as it was; what follows may make some.
+static Status unless_full(Status status) {
+  return status.code() == Code::kPoolFull || status.code() == Code::kDiskFull ? Status() : std::move(status);
+}
+
 Status PoolImpl::compact() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(fold_all());
-  HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
+  HOLDFAST_TRY(unless_full(merge_runs(0, index_.view.runs.size(), false)));
   for (int round = 0; round < 1000; round++) {
     const uint64_t before = segments_cleaned_.load();
     Status cleaned;
@@ -173,12 +178,12 @@ Status PoolImpl::compact() {
       if (!cleaned.is_ok()) break;
     }
     // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
-    if (!cleaned.is_ok() && cleaned.code() != Code::kPoolFull && cleaned.code() != Code::kDiskFull) return cleaned;
+    HOLDFAST_TRY(unless_full(std::move(cleaned)));
     HOLDFAST_TRY(run_fold(false));
     give_back();
     if (segments_cleaned_.load() == before || !wasteful(8)) break;
   }
-  HOLDFAST_TRY(merge_runs(0, index_.view.runs.size(), false));
+  HOLDFAST_TRY(unless_full(merge_runs(0, index_.view.runs.size(), false)));
   return run_fold(false);  // for what the last fold found dead and still referred to
 }
 

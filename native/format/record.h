@@ -141,7 +141,8 @@ inline void seal_operation(uint8_t* at, OperationType type, size_t key_bytes, si
 
 inline void encode_operation(uint8_t* at, OperationType type, Bytes key, Bytes value) {
   std::memcpy(at + sizeof(OperationHeader), key.data(), key.size());
-  std::memcpy(at + sizeof(OperationHeader) + key.size(), value.data(), value.size());
+  // An empty value may have no address, which memcpy must not be given.
+  if (!value.empty()) std::memcpy(at + sizeof(OperationHeader) + key.size(), value.data(), value.size());
   seal_operation(at, type, key.size(), value.size());
 }
 
