@@ -55,9 +55,6 @@ damage_and_kills() {
   run_counted doctest "$results/storm.log" node test/storm/storm.mjs --kills $((1000 / share)) --seed "$seed" --lanes 4
   run_counted doctest "$results/storm-points.log" node test/storm/storm.mjs --points
   run_counted doctest "$results/storm-controls.log" node test/storm/storm.mjs --controls
-  printf 'test: fuzzing\n'
-  run_counted doctest "$results/fuzz-replay.log" build-native/pool_fuzz_replay test/fuzz/corpus $((2000 / share)) "$seed"
-  run_counted doctest "$results/fuzz.log" bash scripts/fuzz.sh 20
 }
 
 simulator() {
@@ -92,6 +89,13 @@ guest_tests() {
   run_counted summary "$results/vm.log" node test/vm/run.mjs
 }
 
+fuzzing() {
+  local share=${HOLDFAST_SHARE:-4} seed=${HOLDFAST_SEED:-1}
+  printf 'test: fuzzing\n'
+  run_counted doctest "$results/fuzz-replay.log" build-native/pool_fuzz_replay test/fuzz/corpus $((2000 / share)) "$seed"
+  run_counted doctest "$results/fuzz.log" bash scripts/fuzz.sh 20
+}
+
 mkdir -p "$results"
 bash scripts/setup.sh --tests || { broken 'setup failed'; finish; }
 bash scripts/build.sh || { broken 'the package does not build'; finish; }
@@ -102,8 +106,9 @@ damage_and_kills
 typescript_tests
 if [ -n "${HOLDFAST_ALL:-}" ]; then
   sanitizers
+  fuzzing
   guest_tests
 else
-  later 'the sanitizers' 'the guests whose power is cut'
+  later 'the sanitizers' 'fuzzing' 'the guests whose power is cut'
 fi
 finish
