@@ -225,12 +225,12 @@ void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved
   if (!planted(PlantedBug::kDeathNotCounted)) segments_.died(place);
   if (!place.is_large() || moved) return;
   OperationView operation;
-  if (!read_operation(medium_->view() + place.offset(), place.bytes(), &operation)) return;  // damaged: check() will say so
+  if (!read_operation_in_pool(place, &operation)) return;  // damaged: check() will say so
   const auto value = LargeValue::decode(operation.value);
   if (!value) return;
   if (successor && successor->is_large()) {
     OperationView next;
-    if (read_operation(medium_->view() + successor->offset(), successor->bytes(), &next) && next.value == operation.value) {
+    if (read_operation_in_pool(*successor, &next) && next.value == operation.value) {
       return;  // the same value, carried elsewhere by the cleaner
     }
   }

@@ -89,6 +89,7 @@ class PoolImpl final : public Pool {
 
   // ── for Reader, Snapshot and RangeIterator
   Status usable() const;     // kClosed, kFailed, or ok
+  bool read_operation_in_pool(Place place, OperationView* out) const;
   Status read_operation_at(Place place, Bytes key, OperationView* out) const;
   Status sound() const;      // asked after bytes were read: kFailed if the mapping has failed meanwhile
   Status blame(Status status) const;  // the same instead of `status`, or `status`

@@ -24,10 +24,15 @@ Result<SnapshotPtr> PoolImpl::snapshot() {
   return pin_locked();
 }
 
-Status PoolImpl::read_operation_at(Place place, Bytes key, OperationView* out) const {
+// A damaged index may name any place: one beyond the pool's end is no operation.
+bool PoolImpl::read_operation_in_pool(Place place, OperationView* out) const {
   const uint64_t end = medium_->view_end();
   const bool inside = place.offset() < end && place.bytes() <= end - place.offset();
-  if (inside && read_operation(medium_->view() + place.offset(), place.bytes(), out) && out->key == key) return {};
+  return inside && read_operation(medium_->view() + place.offset(), place.bytes(), out);
+}
+
+Status PoolImpl::read_operation_at(Place place, Bytes key, OperationView* out) const {
+  if (read_operation_in_pool(place, out) && out->key == key) return {};
   if (medium_->failed()) return usable();
   return Status(Code::kCorrupt, "the value at offset " + std::to_string(place.offset()) + " of " + name_ +
                                     " is damaged; holdfast check lists all damage");
