@@ -36,6 +36,10 @@ namespace holdfast {
   X(kLargeBarrierLeftOut, "large-barrier-left-out")                   \
   X(kMoveNotCompared, "move-not-compared")                            \
   X(kDeletionsForgotten, "deletions-forgotten")                       \
+  X(kFeedAheadOfBarrier, "feed-ahead-of-barrier")                     \
+  X(kRetainedGivenBack, "retained-given-back")                        \
+  X(kKeptLargeForgotten, "kept-large-forgotten")                      \
+  X(kMovesInFeed, "moves-in-feed")                                    \
   X(kLineNotFlushed, "line-not-flushed")
 
 enum class PlantedBug : uint8_t {

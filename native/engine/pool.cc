@@ -65,6 +65,7 @@ Status PoolImpl::close() {
     closing_.store(true, std::memory_order_release);
   }
   answer_waiters(space_asked().first, false);
+  feed_tail_.stop();
   {
     std::lock_guard guard(queue_mutex_);
     committer_stop_ = true;
@@ -84,6 +85,10 @@ Status PoolImpl::close() {
     closed_.store(true, std::memory_order_release);
   }
   answer_waiters(space_asked().first, false);
+  {
+    std::unique_lock append(append_mutex_);
+    feed_idle_.wait(append, [&] { return !retention_.any_reading(); });
+  }
   HOLDFAST_POINT("close.before_medium");
   medium_->close();
   return ended;

@@ -8,6 +8,7 @@
 //   cleaner.cc       space comes back by segment
 //   maintenance.cc   the thread that decides when to fold, compact and clean
 //   reader.cc        snapshots, point reads, ranges
+//   feed.cc          the change feed: cursors over the log
 //   check.cc         reads everything and says what is damaged
 //   check_log.cc     the part of it that no read would notice
 //
@@ -80,6 +81,8 @@ class PoolImpl final : public Pool {
   Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) override;
   Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot,
                          const std::atomic<bool>* cancelled) override;
+  Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions& options) override;
+  FeedTail& tail() override { return feed_tail_; }
   Status fold() override;
   Status compact() override;
   PoolStats stats() const override;
@@ -99,6 +102,7 @@ class PoolImpl final : public Pool {
   Status copy_large(Bytes description, uint8_t* to) const;
 
  private:
+  friend class LogCursor;
   using Clock = std::chrono::steady_clock;
   enum class Purpose { kUser, kDelete, kCleaner };
   struct Group;
@@ -152,6 +156,20 @@ class PoolImpl final : public Pool {
   Status place_large(const Batch::Impl& batch, RecordBuffer* record, std::vector<Segment>* taken);
   Result<LargeValue> write_large(const std::string& bytes, std::vector<Segment>* taken);
 
+  // feed.cc — under append_mutex_ but for the two about large values
+  struct FeedStart {
+    Segment segment;
+    uint64_t sequence = 0, position = 0;
+    uint64_t reached = 0;                  // the epoch before the first whole record there
+  };
+  Status find_feed_start(uint64_t after, FeedStart* start) const;
+  uint64_t oldest_change() const;
+  Status forgotten(uint64_t after) const;
+  bool refresh_retention();
+  void end_feed(FeedHold* hold);           // takes append_mutex_
+  bool large_is_held(Bytes key, Bytes description) const;
+  Status each_large_chunk(Bytes description, const FeedCursor::EachChunk& each) const;
+
   // fold.cc — under maintenance_mutex_
   Status run_fold(bool even_if_empty);
   Status fold_all();
@@ -164,6 +182,7 @@ class PoolImpl final : public Pool {
   void remember_segments(FoldBlock* block);
 
   // cleaner.cc — under maintenance_mutex_
+  bool let_retention_give_way();
   bool reclaim(uint64_t wanted_free);       // true: there is that much now
   Status clean_segment(const LogSegment& victim);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
@@ -209,6 +228,11 @@ class PoolImpl final : public Pool {
   SegmentTable frozen_segments_;             // segments_ as of the newest fold begun
   bool deaths_counted_ = false;              // of that fold
   RootWords root_;
+  Retention retention_;                      // what of the log is kept for the change feed
+  uint64_t kept_for_feed_ = UINT64_MAX;      // the oldest sequence that the last fold kept only for it
+  uint64_t history_ = 0;                     // commits up to this one are in no log of this pool
+  std::condition_variable feed_idle_;        // with append_mutex_: a cursor has stopped reading
+  FeedTail feed_tail_;
 
   std::atomic<uint64_t> appended_epoch_{0};
   std::atomic<uint64_t> durable_epoch_{0};
