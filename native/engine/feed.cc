@@ -7,6 +7,7 @@
 #include "engine/feed.h"
 
 #include "base/test_hooks.h"
+#include "engine/large_chunks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -56,18 +57,19 @@ class LogCursor final : public FeedCursor {
   uint64_t reached() const override { return reached_ > options_.after ? reached_ : options_.after; }
 
   Status read_large(const FeedChange& change, const EachChunk& each) override {
-    Status read = pool_->each_large_chunk(change.value, each);
-    if (read.is_ok() || read.code() != Code::kCorrupt) return read;
-    return pool_->large_is_held(change.key, change.value) ? std::move(read) : forgotten_value(change);
+    LargeChunks chunks(*pool_, std::string(change.value));
+    Status taken;
+    while (taken.is_ok()) {
+      auto more = chunks.next([&](const uint8_t* bytes, size_t size) { taken = each(bytes, size); });
+      if (more.is_ok() && !*more) break;
+      if (more.is_ok()) continue;
+      const bool as_it_is = more.status().code() != Code::kCorrupt || pool_->large_is_held(change.key, change.value);
+      return as_it_is ? std::move(more.status()) : LargeChunks::forgotten(change.value_bytes);
+    }
+    return taken;
   }
 
  private:
-  static Status forgotten_value(const FeedChange& change) {
-    return Status(Code::kForgotten, "the value of " + numbered(change.value_bytes) +
-                                        " bytes that this commit put has been replaced and given back since; open the pool with "
-                                        "retain to keep such values for readers of the log");
-  }
-
   Status begin_reading() {
     std::lock_guard append(pool_->append_mutex_);
     HOLDFAST_TRY(pool_->usable());
@@ -261,30 +263,6 @@ bool PoolImpl::large_is_held(Bytes key, Bytes description) const {
     held = held || segment.offset == value->pieces[0].segment.offset;
   });
   return held;
-}
-
-Status PoolImpl::each_large_chunk(Bytes description, const FeedCursor::EachChunk& each) const {
-  const auto value = LargeValue::decode(description);
-  if (!value) return Status(Code::kCorrupt, "a large value's description is damaged");
-  std::vector<uint8_t> chunk;
-  for (const LargePiece& piece : value->pieces) {
-    if (piece.segment.end() > medium_->view_end() || piece.used > piece.segment.bytes) {
-      return Status(Code::kCorrupt, "a large value's segment at offset " + std::to_string(piece.segment.offset) + " lies beyond the pool's end");
-    }
-    uint64_t rolled = 0;
-    for (uint64_t at = 0; at < piece.used; at += LargeValue::kChunk) {
-      chunk.resize(std::min(LargeValue::kChunk, piece.used - at));
-      std::memcpy(chunk.data(), medium_->view() + piece.segment.offset + at, chunk.size());
-      rolled = roll(rolled, checksum(chunk.data(), chunk.size()));
-      if (at + LargeValue::kChunk < piece.used) HOLDFAST_TRY(each(chunk.data(), chunk.size()));
-    }
-    HOLDFAST_TRY(sound());
-    if (rolled != piece.checksum) {
-      return Status(Code::kCorrupt, "a large value's bytes at offset " + std::to_string(piece.segment.offset) + " are damaged");
-    }
-    HOLDFAST_TRY(each(chunk.data(), chunk.size()));  // the last chunk only when all of the piece was found right
-  }
-  return {};
 }
 
 }  // namespace holdfast

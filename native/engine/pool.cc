@@ -23,7 +23,9 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       format_version_(opened.format_version),
       fence_at_once_(medium_->info().barrier_is_per_thread),
       fold_bytes_(tail_limit(*medium_, options)),
-      log_(*medium_, opened.secret) {}
+      log_(*medium_, opened.secret) {
+  std::memcpy(uuid_, opened.uuid, sizeof uuid_);
+}
 
 PoolImpl::~PoolImpl() { (void)close().is_ok(); }
 

@@ -90,6 +90,15 @@ class PoolImpl final : public Pool {
   void maintain(bool idle) override;
   Status close() override;
 
+  // ── for backups and restores
+  const uint8_t* uuid() const { return uuid_; }
+  uint64_t entries_at_most() const;
+  bool large_is_held(Bytes key, Bytes description) const;
+  Result<Segment> take_large_segment(uint64_t want);
+  Status append_large(uint64_t offset, const char* bytes, size_t size);
+  Status commit_placed(Bytes key, const LargeValue& value);
+  Status continue_from(uint64_t epoch);  // the next commit is above this epoch, and history begins there
+
   // ── for Reader, Snapshot and RangeIterator
   Status usable() const;     // kClosed, kFailed, or ok
   bool read_operation_in_pool(Place place, OperationView* out) const;
@@ -156,7 +165,7 @@ class PoolImpl final : public Pool {
   Status place_large(const Batch::Impl& batch, RecordBuffer* record, std::vector<Segment>* taken);
   Result<LargeValue> write_large(const std::string& bytes, std::vector<Segment>* taken);
 
-  // feed.cc — under append_mutex_ but for the two about large values
+  // feed.cc — under append_mutex_
   struct FeedStart {
     Segment segment;
     uint64_t sequence = 0, position = 0;
@@ -167,8 +176,6 @@ class PoolImpl final : public Pool {
   Status forgotten(uint64_t after) const;
   bool refresh_retention();
   void end_feed(FeedHold* hold);           // takes append_mutex_
-  bool large_is_held(Bytes key, Bytes description) const;
-  Status each_large_chunk(Bytes description, const FeedCursor::EachChunk& each) const;
 
   // fold.cc — under maintenance_mutex_
   Status run_fold(bool even_if_empty);
@@ -203,6 +210,7 @@ class PoolImpl final : public Pool {
   const std::string name_;
   const PoolOptions options_;
   const uint64_t secret_;
+  uint8_t uuid_[16];
   const uint32_t format_version_;
   const bool fence_at_once_;     // the medium's barrier is per thread, and cheap
   const uint64_t fold_bytes_;    // the tail's limit: smaller in a small pool, where it cannot be cleaned
