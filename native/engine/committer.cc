@@ -193,7 +193,7 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
     for_each_key(batch.record, [&](Bytes key) { staged_keys.insert(checksum(key.data(), key.size())); });
     staged.push_back(std::move(one));
     finish(epoch_, trouble.clone());
-    commits_.fetch_add(1, std::memory_order_relaxed);
+    count_commit();
     if (staged_bytes > kGroupBytes && trouble.is_ok()) {
       trouble = apply_staged();
       staged_bytes = 0;
@@ -201,8 +201,9 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
   }
   log_.set_staging(false);
   if (trouble.is_ok()) trouble = apply_staged();
+  // Their fence first: another thread that settles must not think it could raise it. A failure shows in complete().
+  if (trouble.is_ok() && fence_at_once_ && done > 0) (void)barrier_now(epoch_).is_ok();
   appended_epoch_.store(epoch_, std::memory_order_release);
-  if (trouble.is_ok() && fence_at_once_ && done > 0) (void)barrier_now().is_ok();  // a failure shows in complete()
   if (fold_is_due()) wake_maintenance();
   return done;
 }

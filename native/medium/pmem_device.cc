@@ -63,9 +63,27 @@ Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
                 ", outside the pool");
   }
   pmem_place(base_ + offset, data, size);
-  counters_.appends.fetch_add(1, std::memory_order_relaxed);
-  counters_.writes.fetch_add(1, std::memory_order_relaxed);
-  counters_.bytes_appended.fetch_add(size, std::memory_order_relaxed);
+  counters_.appends += 1;
+  counters_.writes += 1;
+  counters_.bytes_appended += size;
+  return {};
+}
+
+// Between the copy and the fence stands only what the caller brings: no counter, no question that could wait for the stores.
+Status PmemMedium::append_fenced(uint64_t offset, const void* data, size_t size, Meanwhile& meanwhile) {
+  if (failed()) return refusal();
+  if (offset > pool_bytes_ || size > pool_bytes_ - offset) {
+    return fail("append of " + std::to_string(size) + " bytes at byte " + std::to_string(offset) +
+                ", outside the pool");
+  }
+  pmem_place(base_ + offset, data, size);
+  meanwhile.run();
+  pmem_fence();
+  if (failed()) return fail("the pool's memory failed under the barrier; its outcome is unknown");
+  counters_.appends.add_alone(1);
+  counters_.writes.add_alone(1);
+  counters_.bytes_appended.add_alone(size);
+  counters_.barriers.add_alone(1);
   return {};
 }
 
@@ -73,7 +91,7 @@ Status PmemMedium::barrier() {
   if (failed()) return refusal();
   pmem_fence();
   if (failed()) return fail("the pool's memory failed under the barrier; its outcome is unknown");
-  counters_.barriers.fetch_add(1, std::memory_order_relaxed);
+  counters_.barriers += 1;
   return {};
 }
 
@@ -103,7 +121,7 @@ Status PmemMedium::set_root(const Root& root) {
   if (error != 0 || ended != 0) return fail(std::string("cannot change the pool's root: ") + pmemobj_errormsg());
   root_ = root;
   root_sequence_ += 1;
-  counters_.roots.fetch_add(1, std::memory_order_relaxed);
+  counters_.roots += 1;
   return {};
 }
 
