@@ -149,8 +149,9 @@ class PoolImpl final : public Pool {
 
   // committer.cc
   void committer_main();
+  bool commits_inline(const std::vector<Client::Queued>& queued) const;  // by the thread that flushes
   void commit_queued(std::unique_lock<std::mutex>* queue_guard, bool barrier_due);
-  void run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& group);
+  void run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& group, bool inline_commit);
   size_t append_plain(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>* waiting, Group* group);
   void complete(Group* group);
   void arm_eventual();
