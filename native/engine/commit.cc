@@ -345,6 +345,14 @@ bool only_deletes(const RecordBuffer& record) {
   return true;
 }
 
+// Is there something the maintenance thread should not wait with? A spare is asked for once a segment.
+bool PoolImpl::work_is_due() {
+  if (fold_is_due()) return true;
+  if (!spare_is_due() || spare_asked_for_ == log_.sequence()) return false;
+  spare_asked_for_ = log_.sequence();
+  return true;
+}
+
 Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode) {
   std::unique_lock guard(append_mutex_);
   if (closing_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
@@ -361,7 +369,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   }
   const uint64_t epoch = epoch_;
   count_commit();
-  const bool due = fold_is_due();
+  const bool due = work_is_due();
   if (early) {
     arm_eventual();
     return Receipt{epoch};

@@ -230,7 +230,7 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
   // Their fence first: another thread that settles must not think it could raise it. A failure shows in complete().
   if (trouble.is_ok() && fence_at_once_ && done > 0) (void)barrier_now(epoch_).is_ok();
   appended_epoch_.store(epoch_, std::memory_order_release);
-  if (fold_is_due()) wake_maintenance();
+  if (work_is_due()) wake_maintenance();
   return done;
 }
 

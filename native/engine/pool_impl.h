@@ -135,6 +135,7 @@ class PoolImpl final : public Pool {
   Result<Receipt> with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt);
   uint64_t space_for(const RecordBuffer& record);         // not under append_mutex_
   Status wait_for_space(uint64_t bytes);                  // not under append_mutex_
+  bool work_is_due();
   void throttle();                          // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
   Status barrier_now(uint64_t covers);      // all up to epoch `covers`; under append_mutex_ where barriers are per thread
@@ -188,6 +189,7 @@ class PoolImpl final : public Pool {
   std::pair<uint64_t, uint64_t> space_asked();
   void answer_waiters(uint64_t asked, bool found);
   void prepare_spare();
+  bool spare_is_due() const { return log_.room() < log_.head().bytes / 2 && spares_.empty(); }  // under append_mutex_
 
   std::unique_ptr<Medium> medium_;
   const std::string name_;
@@ -207,6 +209,7 @@ class PoolImpl final : public Pool {
   std::map<uint64_t, Segment> large_;        // live large segments, by offset
   Graveyard graveyard_;
   std::vector<Segment> spares_;              // log segments ready for use
+  uint64_t spare_asked_for_ = 0;             // sequence of the segment for whose end a spare was last asked
   std::vector<Placement> placements_;        // scratch
   uint64_t epoch_ = 0;
   std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_, so without locked instructions

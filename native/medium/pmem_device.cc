@@ -1,5 +1,7 @@
 #include "medium/pmem_device.h"
 
+#include <sys/mman.h>
+
 #include "base/test_points.h"
 #include "medium/pmem_wrap.h"
 
@@ -40,8 +42,23 @@ Status PmemMedium::fail(const std::string& what) {
 
 Result<Segment> PmemMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) {
   if (failed()) return refusal();
-  const MappingGuard::InsideLibrary inside;
-  return heap_.allocate(kind, min_bytes, want_bytes);
+  auto segment = [&] {
+    const MappingGuard::InsideLibrary inside;
+    return heap_.allocate(kind, min_bytes, want_bytes);
+  }();
+  if (segment && kind == SegmentKind::kLog) fault_in(*segment);
+  return segment;
+}
+
+// The first store to each page costs a fault, 2.4 us here, fifteen times a commit of 256 bytes. Log segments are mostly made ahead
+// by the maintenance thread, so the faults are taken there and all at once. A kernel without this (before 5.14) refuses, as it
+// does where a page cannot be had, and the faults happen as they always did. Changes no byte.
+void PmemMedium::fault_in(const Segment& segment) {
+#ifdef MADV_POPULATE_WRITE
+  (void)madvise(base_ + segment.offset, segment.bytes, MADV_POPULATE_WRITE);
+#else
+  (void)segment;
+#endif
 }
 
 void PmemMedium::release(const Segment& segment) {

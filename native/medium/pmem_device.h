@@ -42,6 +42,7 @@ class PmemMedium final : public Medium {
  private:
   Status fail(const std::string& what);
   Status refusal() const;
+  void fault_in(const Segment& segment);
 
   PMEMobjpool* const pool_;
   uint8_t* const base_;
