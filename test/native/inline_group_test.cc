@@ -31,7 +31,7 @@ void submit_two(Pool& pool, const std::shared_ptr<void>& client, const std::stri
 TEST_CASE("a group is fenced once, by the thread that flushes") {
   SimulatedOptions medium;
   medium.barrier_is_per_thread = true;
-  auto pool = *Pool::open_on(*SimulatedDisk::create(medium, 1)->open(), "p", without_threads());
+  auto pool = *Pool::open_on(std::move(*SimulatedDisk::create(medium, 1)->open()), "p", without_threads());
   std::vector<Completion> completed;
   auto client = pool->attach([&](std::vector<Completion>&& done) {
     for (Completion& one : done) completed.push_back(std::move(one));
@@ -49,7 +49,7 @@ TEST_CASE("a group that is flushed while its pool closes is refused whole") {
   SimulatedOptions medium;
   medium.barrier_is_per_thread = true;
   auto disk = SimulatedDisk::create(medium, 1);
-  auto pool = *Pool::open_on(*disk->open(), "p", without_threads());
+  auto pool = *Pool::open_on(std::move(*disk->open()), "p", without_threads());
   std::vector<Completion> completed;
   auto client = pool->attach([&](std::vector<Completion>&& done) {
     for (Completion& one : done) completed.push_back(std::move(one));
@@ -64,7 +64,7 @@ TEST_CASE("a group that is flushed while its pool closes is refused whole") {
   REQUIRE(completed.size() == 4);
   CHECK(completed[2].status.code() == Code::kClosed);
   CHECK(completed[3].status.code() == Code::kClosed);
-  pool = *Pool::open_on(*disk->open(), "p", without_threads());
+  pool = *Pool::open_on(std::move(*disk->open()), "p", without_threads());
   CHECK(get(*pool, key_in(1, "before-a")) == "value");
   CHECK(get(*pool, key_in(1, "late-a")) == std::nullopt);
 }
