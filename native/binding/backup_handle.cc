@@ -37,7 +37,10 @@ napi_value BackupHandle::begin(napi_env env, const std::shared_ptr<Connection>& 
   BackupOptions options;
   const double epoch = double_of(env, since);
   if (epoch >= 0) options.since = static_cast<uint64_t>(epoch);
-  if (ScanHandle* handle = unwrap_argument<ScanHandle>(env, scan)) options.resume = handle->scan.progress();
+  napi_valuetype type = napi_null;
+  napi_typeof(env, scan, &type);
+  ScanHandle* handle = type == napi_object ? unwrap_argument<ScanHandle>(env, scan) : nullptr;
+  if (handle != nullptr) options.resume = handle->scan.progress();
   auto shared = std::make_shared<Shared>();
   return start_work(
       env, connection, "holdfast backup",
