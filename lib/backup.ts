@@ -134,6 +134,20 @@ async function scanPartial(partial: string): Promise<NativeBackupScan | null> {
   return bytes > 0 && scan.progress().begun ? scan : null;
 }
 
+/** The epoch that a whole backup restores to: what its increment begins behind. */
+export async function backupEnd(file: string): Promise<number> {
+  const scan = native.scanBackup(file);
+  try {
+    await readInto(file, (chunk) => scan.write(chunk));
+  } catch (error) {
+    throw fileError(error, `the backup ${file} could not be read`);
+  }
+  const { begun, ended, epoch } = scan.progress();
+  if (!begun) throw new HoldfastError('ERR_HOLDFAST_NOT_A_BACKUP', `${file} is not a backup`);
+  if (!ended) throw new HoldfastError('ERR_HOLDFAST_CORRUPT', `the backup ${file} is damaged or not whole`);
+  return epoch;
+}
+
 /** Reads a whole file in pieces; returns its length. */
 export async function readInto(file: string, take: (chunk: Uint8Array) => unknown): Promise<number> {
   const handle = await open(file, constants.O_RDONLY);

@@ -104,6 +104,7 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
       await take(chunk);
     }
   }
+  if (signal?.aborted) throw abortedError(signal, 'The restore');
   await pool.partEnd();
 }
 

@@ -158,7 +158,7 @@ class RunningBackup final : public Backup {
     const size_t from = payload_.size();
     auto given = range_->next(kEntriesAtOnce, [&](Bytes key, const FoundValue& value, Reader& reader) {
       item(ItemTag::kPut, key, value.size);
-      status_.entries++;
+      status_.entries += counts_as_entry(key);
       status_.bytes += value.size;
       if (value.size > kWholeValue) {
         description_.assign(value.large ? value.description : Bytes());

@@ -149,7 +149,7 @@ class BackupScan::Sink final : public BackupSink {
   void seen(Bytes key, uint64_t bytes) {
     if (now.in_commits) return;
     now.last_key.assign(key);
-    now.totals.entries++;
+    now.totals.entries += counts_as_entry(key);
     now.totals.bytes += bytes;
   }
 };

@@ -90,7 +90,7 @@ class RunningRestore final : public Restore, public BackupSink {
 
   Status put(Bytes key, Bytes value) override {
     if (skipping_) return {};
-    count(value.size());
+    count(key, value.size());
     HOLDFAST_TRY(batch_.put(key, value));
     return batch_.bytes() >= kBatchBytes ? flush() : Status();
   }
@@ -104,7 +104,7 @@ class RunningRestore final : public Restore, public BackupSink {
   Status large_begin(Bytes key, uint64_t size) override {
     if (skipping_) return {};
     if (size > kMaxValueBytes) return Status(Code::kCorrupt, "the backup " + name_ + " has a value that is longer than any can be");
-    count(size);
+    count(key, size);
     HOLDFAST_TRY(flush());
     large_key_.assign(key);
     large_ = std::make_unique<LargeWriter>(*pool_, size);
@@ -130,8 +130,8 @@ class RunningRestore final : public Restore, public BackupSink {
     return {};
   }
 
-  void count(uint64_t bytes) {
-    if (report_.parts == 0) report_.entries++;
+  void count(Bytes key, uint64_t bytes) {
+    if (report_.parts == 0) report_.entries += counts_as_entry(key);
     report_.bytes += bytes;
   }
 

@@ -80,6 +80,8 @@ struct ItemHeader {
   uint64_t size = 0;
 };
 static_assert(sizeof(ItemHeader) == 16);
+// The names of the keyspaces go along as entries of keyspace 0; they are not counted.
+inline bool counts_as_entry(Bytes key) { return key.size() < 4 || load<uint32_t>(key.data()) != 0; }
 constexpr uint64_t kWholeValue = 256 * kKiB;  // values up to this lie in one block
 
 }  // namespace holdfast

@@ -342,3 +342,50 @@ TEST_CASE("cursors read while others commit, fold, clean and close") {
   for (std::thread& reader : readers) reader.join();
   CHECK(read.load() > 0);
 }
+
+// For test/unit/feed-cost.test.ts, which counts the instructions of both by callgrind. Left out of an ordinary run.
+namespace {
+
+constexpr int kCostCommits = 20000;
+
+void commit_often(Pool& pool) {
+  Batch batch;
+  for (int i = 0; i < kCostCommits; i++) {
+    batch.clear();
+    REQUIRE(batch.put(key_in(1, "key" + std::to_string(i % 100)), std::string(1000, 'x')).is_ok());
+    REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
+  }
+}
+
+struct IdleWaiter final : FeedWaiter {
+  std::unique_ptr<FeedCursor> cursor;
+  bool wake(bool closing) override {
+    if (closing) return false;
+    auto given = cursor->next(kMiB, [](const FeedCommit&) { return Status(); });
+    REQUIRE(given.is_ok());
+    REQUIRE(*given == 0);
+    return true;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("cost: commits that nobody watches" * doctest::skip()) {
+  Scratch scratch;
+  auto pool = open_pool(scratch.file("p"), options_with(std::nullopt));
+  commit_often(*pool);
+}
+
+TEST_CASE("cost: commits beside a watcher of something else" * doctest::skip()) {
+  Scratch scratch;
+  auto pool = open_pool(scratch.file("p"), options_with(std::nullopt));
+  FeedOptions other;
+  other.low = key_in(2, "");
+  other.high = key_in(3, "");
+  auto cursor = pool->feed(other);
+  REQUIRE(cursor.is_ok());
+  auto waiter = std::make_shared<IdleWaiter>();
+  waiter->cursor = std::move(*cursor);
+  pool->tail().add(waiter);
+  commit_often(*pool);
+}
