@@ -1,10 +1,13 @@
 import fs from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { open } from '../../lib/index';
 import type { Holdfast } from '../../lib/index';
+import { LineImport } from '../../lib/transfer';
 import { cli } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
+
+vi.setConfig({ testTimeout: 180_000 }); // many processes are started
 
 const folder = scratchFolder('cli-backup');
 let n = 0;
@@ -87,13 +90,20 @@ describe('export and import', () => {
       ['CORRUPT', [good[0]!, '{"key":"b","text":"c"}', '{"end":1}']],
       ['CORRUPT', [good[0]!, '{"keyspace":"a","key":"b","base64":"?"}', '{"end":1}']],
     ];
-    const to = fresh('none');
+    const into = await open(fresh('into'), { medium: 'file' });
     for (const [code, lines] of wrong) {
-      const file = fresh('wrong');
-      fs.writeFileSync(file, lines.join('\n'));
-      const told = await cli(['import', to, file]);
-      expect(told, lines.slice(0, 3).join('|').slice(0, 200)).toMatchObject({ code: 3, stderr: expect.stringContaining(`ERR_HOLDFAST_${code}`) });
+      const taken = (async () => {
+        const lineImport = new LineImport(into);
+        for (const line of lines) await lineImport.take(line);
+        await lineImport.end();
+      })();
+      await expect(taken, lines.slice(0, 3).join('|').slice(0, 200)).rejects.toMatchObject({ code: `ERR_HOLDFAST_${code}` });
     }
+    await into.close();
+    const to = fresh('none');
+    const cut = fresh('cut');
+    fs.writeFileSync(cut, good.slice(0, -1).join('\n'));
+    expect(await cli(['import', to, cut])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_CORRUPT') });
     expect(await cli(['import', to, fresh('missing')])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_NOT_FOUND') });
     expect(fs.readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([]);
   });
