@@ -189,7 +189,8 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
 void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch) {
   tail_operations_ += record.count();
   tail_bytes_ += record.bytes() + sizeof(FrameHeader);
-  std::unique_lock guard(index_.lock);
+  std::unique_lock guard(index_.lock, std::defer_lock);
+  if (!planted(PlantedBug::kIndexLockLeftOut)) guard.lock();
   for (const Placement& placement : placements_) {
     uint64_t at = 0;
     for (uint32_t i = 0; i < placement.count; i++) {
@@ -254,8 +255,10 @@ Status PoolImpl::barrier_now() {
     done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());
   }
   if (!done.is_ok()) return fail(std::move(done));
+  if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
+  const uint64_t durable = planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
   uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
-  while (seen < covers && !durable_epoch_.compare_exchange_weak(seen, covers, std::memory_order_release)) {
+  while (seen < durable && !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_release)) {
   }
   return {};
 }
