@@ -3,6 +3,7 @@
 //   name      of its line and its log, build-native/results/<name>.log
 //   counts    how its tests are counted (count-tests.mjs)
 //   command   of an ordinary run; `again(seed, seconds)`: with new seeds for about so long (absent: there is nothing new to try)
+//   slow      only with HOLDFAST_ALL=1, or when it is named
 //   tried     finds in its output how much it tried
 // Longest first, so that the two lanes of run-layers.mjs end together.
 
@@ -14,13 +15,13 @@ export function layers({ share = 1, seed = 1 } = {}) {
   const part = (count) => String(Math.ceil(count / share));
   return [
     {
-      name: 'guests', counts: 'summary', tried: /(\d+ states) in/g,
+      name: 'guests', slow: true, counts: 'summary', tried: /(\d+ states) in/g,
       command: ['node', 'test/vm/run.mjs'],
       again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
     },
     {
       name: 'simulator', counts: 'summary', tried: /(\d+ seeds) tried/g,
-      command: ['build-native/crash_simulator', '--seeds', part(20_000), '--jobs', '1'],
+      command: ['build-native/crash_simulator', '--seeds', '20000', '--jobs', '1'],
       again: (fresh, seconds) => ({ command: ['build-native/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }),
     },
     {
@@ -28,7 +29,7 @@ export function layers({ share = 1, seed = 1 } = {}) {
       command: ['npx', '--no-install', 'vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}/vitest.json`],
     },
     {
-      name: 'address-sanitizer', counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
+      name: 'address-sanitizer', slow: true, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
       command: ['bash', 'scripts/sanitize.sh', 'address', part(600)],
       again: (fresh, seconds) => ({ command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }),
     },
@@ -50,12 +51,12 @@ export function layers({ share = 1, seed = 1 } = {}) {
     { name: 'native', counts: 'doctest', command: ['build-native/native_tests'] },
     { name: 'simulator-scripts', counts: 'summary', tried: /(\d+ states) recovered/g, command: ['build-native/crash_simulator', '--scripts', '--remembered', '--controls', '--jobs', '1'] },
     {
-      name: 'thread-sanitizer', counts: 'summary',
+      name: 'thread-sanitizer', slow: true, counts: 'summary',
       command: ['bash', 'scripts/sanitize.sh', 'thread'],
       again: (fresh, seconds) => ({ command: ['build-native/thread/concurrent_tests'], counts: 'doctest', env: { HOLDFAST_STRESS_MS: String(Math.round(seconds * 250)) } }),
     },
     {
-      name: 'fuzzing', counts: 'doctest', tried: /executed_units:? +(\d+)/g,
+      name: 'fuzzing', slow: true, counts: 'doctest', tried: /executed_units:? +(\d+)/g,
       command: ['bash', 'scripts/fuzz.sh', '20'],
       again: (fresh, seconds) => ({ command: ['bash', 'scripts/fuzz.sh', String(Math.ceil(seconds))] }),
     },
@@ -68,6 +69,6 @@ export function layers({ share = 1, seed = 1 } = {}) {
     { name: 'kill-points', counts: 'doctest', tried: /(\d+ points)/g, command: ['node', 'test/storm/storm.mjs', '--points'] },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
     // That the long mode works: a few seconds of every layer with seeds of the day.
-    { name: 'long-mode-sample', alone: true, counts: 'summary', command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.8'] },
+    { name: 'long-mode-sample', slow: true, alone: true, counts: 'summary', command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.8'] },
   ];
 }
