@@ -27,6 +27,7 @@ export interface StoredWrite {
 interface Line {
   readonly id: string;
   readonly family: number;
+  readonly root: Uint8Array;
   readonly shadow: Shadow;
 }
 
@@ -75,16 +76,18 @@ export class Threads {
     batch.put(this.records, key, { family, parent, metadata, root });
     await this.pool.commit(batch);
     this.#issued.delete(thread);
-    this.#remember(thread, namespace, { id, family, shadow });
+    this.#remember(thread, namespace, { id, family, root, shadow });
   }
 
   /** A fresh value of what was saved. */
   load(key: readonly [thread: string, namespace: string, id: string], record: StoredCheckpoint): unknown {
     const [thread, namespace, id] = key;
-    const shadow = this.#parts.read(record.family, record.root);
-    if (!this.#lines.has(lineName(thread, namespace))) {
-      this.#remember(thread, namespace, { id, family: record.family, shadow });
-    }
+    const { family, root } = record;
+    const line = this.#lines.get(lineName(thread, namespace));
+    // What was saved here last need not be read again: only what the pool says of it.
+    if (line?.id === id && line.family === family && Buffer.compare(line.root, root) === 0) return revive(line.shadow);
+    const shadow = this.#parts.read(family, root);
+    if (line === undefined) this.#remember(thread, namespace, { id, family, root, shadow });
     return revive(shadow);
   }
 
@@ -128,7 +131,7 @@ export class Threads {
     if (usable && (parent === undefined || parent === line.id)) return line;
     const record = parent === undefined ? undefined : this.records.get([thread, namespace, parent]);
     if (record === undefined || record.family !== family) return usable ? line : undefined;
-    return { id: parent!, family, shadow: this.#parts.read(family, record.root) };
+    return { id: parent!, family, root: record.root, shadow: this.#parts.read(family, record.root) };
   }
 
   #remember(thread: string, namespace: string, line: Line): void {
