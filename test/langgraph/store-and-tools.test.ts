@@ -166,7 +166,10 @@ describe('durableTool', () => {
     expect(await graph.invoke({ done: [] }, config)).toEqual({ done: ['paid 1', 'paid 2'] });
     expect([paid, attempts]).toEqual([2, 3]);
     await (graph.checkpointer as BaseCheckpointSaver).deleteThread('t');
-    expect(pool.keyspace('holdfast.langgraph.tools', { key: 'bytes' }).count()).toBe(0);
+    expect([...pool.runs()]).toEqual([]);
+    for (const name of ['journal', 'drivers', 'intents', 'open-runs']) {
+      expect(pool.keyspace(`holdfast.${name}`, { key: 'bytes', value: 'bytes' }).count()).toBe(0);
+    }
   });
 
   it('after an error, what may be done is what its safety allows', async () => {

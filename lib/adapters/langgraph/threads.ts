@@ -6,8 +6,9 @@
  * absent; deleting a thread is several commits, and one cut short is finished by deleting again.
  */
 import { compare, PartStore, revive, type Shadow } from '../../checkpoint/index';
+import { forgetRuns } from '../../run/index';
 import type { Batch, Keyspace, PoolCore } from '../../types';
-import { textsCodec, type Texts } from './keys';
+import { runsOf, textsCodec, type Texts } from './keys';
 import { comparing } from './values';
 
 export interface StoredCheckpoint {
@@ -30,9 +31,6 @@ interface Line {
   readonly root: Uint8Array;
   readonly shadow: Shadow;
 }
-
-/** Of durable tools; see tool.ts. */
-export const TOOLS_KEYSPACE = 'holdfast.langgraph.tools';
 
 const rememberedLines = 128;
 const sliceOperations = 2048;
@@ -107,7 +105,7 @@ export class Threads {
     // The pages come last but one: a record without its pages is never seen.
     await this.#deleteAll(this.records, [thread]);
     await this.#deleteAll(this.writes, [thread]);
-    await this.#deleteAll(this.pool.keyspace<Texts, unknown>(TOOLS_KEYSPACE, { key: textsCodec }), [thread]);
+    await forgetRuns(this.pool, runsOf(thread));
     for (const each of families) await this.#parts.drop(each);
     if (this.#families.has(thread)) await this.#families.delete(thread);
   }
