@@ -11,7 +11,7 @@
 
 #include "engine/pool.h"
 #include "model.h"
-#include "random.h"
+#include "../seeded_random.h"
 
 namespace holdfast::crash {
 

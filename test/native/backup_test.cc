@@ -145,7 +145,7 @@ Code code_of(const Result<RestoreReport>& result) { return result.status().code(
 TEST_CASE("a backup made while commits go on is the state as of one epoch") {
   Scratch scratch;
   Source source;
-  source.pool = open_pool(scratch.file("p"), file_options());
+  source.pool = open_pool(scratch.path("p"), file_options());
   for (int i = 0; i < 400; i++) source.commit(i % 100 == 0);
   BackupStatus status;
   const auto blocks = take(source.pool, {}, &status, [&] {
@@ -154,18 +154,18 @@ TEST_CASE("a backup made while commits go on is the state as of one epoch") {
   CHECK(blocks.size() > 5);
   CHECK(status.fraction == 1);
   REQUIRE(source.states.contains(status.epoch));
-  auto restored = restore(scratch.file("r"), {joined(blocks)});
+  auto restored = restore(scratch.path("r"), {joined(blocks)});
   REQUIRE_MESSAGE(restored.is_ok(), restored.status().message());
   CHECK(restored->epoch == status.epoch);
   CHECK(restored->entries == source.at(status.epoch).size());
-  check_restored(scratch.file("r"), source.at(status.epoch), status.epoch);
-  CHECK(code_of(restore(scratch.file("r"), {joined(blocks)})) == Code::kExists);
+  check_restored(scratch.path("r"), source.at(status.epoch), status.epoch);
+  CHECK(code_of(restore(scratch.path("r"), {joined(blocks)})) == Code::kExists);
 }
 
 TEST_CASE("increments restore to any commit inside them, by epoch and by time") {
   Scratch scratch;
   Source source;
-  source.pool = open_pool(scratch.file("p"), file_options(kAll));
+  source.pool = open_pool(scratch.path("p"), file_options(kAll));
   for (int i = 0; i < 60; i++) source.commit(i == 30);
   BackupStatus full, first, second;
   const std::string a = joined(take(source.pool, {}, &full));
@@ -181,12 +181,12 @@ TEST_CASE("increments restore to any commit inside them, by epoch and by time") 
   for (const uint64_t epoch : {full.epoch, full.epoch + 1, full.epoch + 77, first.epoch - 1, first.epoch, first.epoch + 5, second.epoch}) {
     RestoreTarget target;
     target.epoch = epoch;
-    const std::string path = scratch.file("r" + std::to_string(n++));
+    const std::string path = scratch.path("r" + std::to_string(n++));
     auto restored = restore(path, {a, b, c}, target);
     REQUIRE_MESSAGE(restored.is_ok(), restored.status().message());
     CHECK(restored->epoch == epoch);
     check_restored(path, source.at(epoch), epoch);
-    const std::string wide = scratch.file("w" + std::to_string(n));
+    const std::string wide = scratch.path("w" + std::to_string(n));
     REQUIRE(restore(wide, {a, b, both}, target).is_ok());  // one that overlaps
     check_restored(wide, source.at(epoch), epoch);
   }
@@ -195,19 +195,19 @@ TEST_CASE("increments restore to any commit inside them, by epoch and by time") 
   behind.epoch = second.epoch + 1;
   early.time_ms = 1000;
   late.time_ms = UINT64_MAX / 2;
-  CHECK(code_of(restore(scratch.file("x1"), {a, b, c}, before)) == Code::kOutOfRange);
-  CHECK(code_of(restore(scratch.file("x2"), {a, b, c}, behind)) == Code::kOutOfRange);
-  CHECK(code_of(restore(scratch.file("x3"), {a, b, c}, early)) == Code::kOutOfRange);
-  auto newest = restore(scratch.file("x4"), {a, b, c}, late);
+  CHECK(code_of(restore(scratch.path("x1"), {a, b, c}, before)) == Code::kOutOfRange);
+  CHECK(code_of(restore(scratch.path("x2"), {a, b, c}, behind)) == Code::kOutOfRange);
+  CHECK(code_of(restore(scratch.path("x3"), {a, b, c}, early)) == Code::kOutOfRange);
+  auto newest = restore(scratch.path("x4"), {a, b, c}, late);
   REQUIRE(newest.is_ok());
   CHECK(newest->epoch == second.epoch);
-  check_restored(scratch.file("x4"), source.now, second.epoch);
+  check_restored(scratch.path("x4"), source.now, second.epoch);
 }
 
 TEST_CASE("a backup that was interrupted behind any of its blocks is gone on with") {
   Scratch scratch;
   Source source;
-  source.pool = open_pool(scratch.file("p"), file_options(kAll));
+  source.pool = open_pool(scratch.path("p"), file_options(kAll));
   for (int i = 0; i < 200; i++) source.commit(i % 60 == 0);
   const auto whole = take(source.pool);
   REQUIRE(whole.size() > 5);
@@ -227,7 +227,7 @@ TEST_CASE("a backup that was interrupted behind any of its blocks is gone on wit
       for (int i = 0; i < 5; i++) source.commit();
       second = go_on(second.substr(0, done.size() + (second.size() - done.size()) / 2), {}, &status);
     }
-    const std::string path = scratch.file("r" + std::to_string(blocks));
+    const std::string path = scratch.path("r" + std::to_string(blocks));
     auto restored = restore(path, {second});
     REQUIRE_MESSAGE(restored.is_ok(), restored.status().message());
     CHECK(restored->epoch == status.epoch);
@@ -241,7 +241,7 @@ TEST_CASE("a backup that was interrupted behind any of its blocks is gone on wit
   for (size_t blocks = 1; blocks < increment.size(); blocks++) {
     const std::string done = joined({increment.begin(), increment.begin() + static_cast<long>(blocks)});
     const std::string second = go_on(done + "torn", since(full.epoch), &status);
-    const std::string path = scratch.file("i" + std::to_string(blocks));
+    const std::string path = scratch.path("i" + std::to_string(blocks));
     auto restored = restore(path, {base, second});
     REQUIRE_MESSAGE(restored.is_ok(), restored.status().message());
     check_restored(path, source.at(status.epoch), status.epoch);
@@ -256,8 +256,8 @@ TEST_CASE("a backup that was interrupted behind any of its blocks is gone on wit
 TEST_CASE("what is not one whole backup in its order is refused") {
   Scratch scratch;
   Source source, foreign;
-  source.pool = open_pool(scratch.file("p"), file_options(kAll));
-  foreign.pool = open_pool(scratch.file("q"), file_options(kAll));
+  source.pool = open_pool(scratch.path("p"), file_options(kAll));
+  foreign.pool = open_pool(scratch.path("q"), file_options(kAll));
   for (int i = 0; i < 500; i++) source.commit(i == 100), foreign.commit();
   BackupStatus full, next;
   const auto blocks = take(source.pool, {}, &full);
@@ -269,7 +269,7 @@ TEST_CASE("what is not one whole backup in its order is refused") {
   const std::string c = joined(take(source.pool, since(next.epoch)));
   const std::string other_full = joined(take(foreign.pool)), other = joined(take(foreign.pool, since(full.epoch)));
   int n = 0;
-  const auto refused = [&](const std::vector<std::string>& parts) { return code_of(restore(scratch.file("x" + std::to_string(n++)), parts)); };
+  const auto refused = [&](const std::vector<std::string>& parts) { return code_of(restore(scratch.path("x" + std::to_string(n++)), parts)); };
   CHECK(refused({}) == Code::kInvalidArgument);
   CHECK(refused({""}) == Code::kNotABackup);
   CHECK(refused({std::string(100000, 'x')}) == Code::kNotABackup);
@@ -306,7 +306,7 @@ TEST_CASE("what is not one whole backup in its order is refused") {
 TEST_CASE("an increment from where the log no longer reaches is refused, and a pool that is closed ends its backup") {
   Scratch scratch;
   Source source;
-  source.pool = open_pool(scratch.file("p"), file_options());
+  source.pool = open_pool(scratch.path("p"), file_options());
   for (int i = 0; i < 2000; i++) source.commit();
   REQUIRE(source.pool->compact().is_ok());
   CHECK(Backup::begin(source.pool, since(1)).status().code() == Code::kForgotten);
@@ -323,7 +323,7 @@ TEST_CASE("an increment from where the log no longer reaches is refused, and a p
 TEST_CASE("a pool under as many commits as it takes restores to exactly one of its epochs") {
   Scratch scratch;
   Source source;
-  source.pool = open_pool(scratch.file("p"), file_options(kAll));
+  source.pool = open_pool(scratch.path("p"), file_options(kAll));
   for (int i = 0; i < 300; i++) source.commit();
   // Each commit adds one to a counter and writes that number under eight keys: every state is known by its counter.
   std::atomic<bool> stop{false};
@@ -355,10 +355,10 @@ TEST_CASE("a pool under as many commits as it takes restores to exactly one of i
     }
     return state;
   };
-  REQUIRE(restore(scratch.file("r"), {a}).is_ok());
-  check_restored(scratch.file("r"), expect(full.epoch), full.epoch);
+  REQUIRE(restore(scratch.path("r"), {a}).is_ok());
+  check_restored(scratch.path("r"), expect(full.epoch), full.epoch);
   RestoreTarget middle;
   middle.epoch = full.epoch + (increment.epoch - full.epoch) / 2;
-  REQUIRE(restore(scratch.file("s"), {a, b}, middle).is_ok());
-  check_restored(scratch.file("s"), expect(*middle.epoch), *middle.epoch);
+  REQUIRE(restore(scratch.path("s"), {a, b}, middle).is_ok());
+  check_restored(scratch.path("s"), expect(*middle.epoch), *middle.epoch);
 }

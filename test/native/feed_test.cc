@@ -96,7 +96,7 @@ Changes some_changes(std::mt19937_64& random, bool large) {
 
 TEST_CASE("the feed gives every commit once, in order, through folds, cleaning and reopening") {
   Scratch scratch;
-  const std::string path = scratch.file("p");
+  const std::string path = scratch.path("p");
   std::map<uint64_t, Changes> made, seen;
   std::mt19937_64 random(7);
   uint64_t reached = 0;
@@ -141,7 +141,7 @@ TEST_CASE("the feed gives every commit once, in order, through folds, cleaning a
 
 TEST_CASE("only the changes of the keys asked for are given") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), options_with(std::nullopt));
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   FeedOptions options;
   options.low = key_in(1, "b");
   options.high = key_in(1, "c");
@@ -158,7 +158,7 @@ TEST_CASE("only the changes of the keys asked for are given") {
 
 TEST_CASE("a commit that its reader refuses is given again") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), options_with(std::nullopt));
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   auto cursor = feed_from(*pool, FeedOptions::kNow);
   commit(*pool, {{key_in(1, "a"), "1"}});
   auto refused = cursor->next(kMiB, [](const FeedCommit&) { return Status(Code::kAborted, "not now"); });
@@ -170,7 +170,7 @@ TEST_CASE("a commit that its reader refuses is given again") {
 
 TEST_CASE("without a wish the log is given back, and a feed from there says from where it is held") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), options_with(std::nullopt));
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   for (int i = 0; i < 400; i++) commit(*pool, {{key_in(1, "hot"), std::string(4000, 'x')}});
   REQUIRE(pool->compact().is_ok());
   const uint64_t oldest = pool->stats().oldest_change;
@@ -189,7 +189,7 @@ TEST_CASE("without a wish the log is given back, and a feed from there says from
 
 TEST_CASE("a reader that falls behind its lag is told, and holds no more space than that") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), options_with(std::nullopt));
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   auto slow = feed_from(*pool, FeedOptions::kNow, 512 * kKiB);
   auto patient = feed_from(*pool, FeedOptions::kNow, 64 * kMiB);
   const uint64_t first = pool->stats().epoch + 1;
@@ -215,7 +215,7 @@ TEST_CASE("a reader that falls behind its lag is told, and holds no more space t
 
 TEST_CASE("a wish as to time and as to bytes, and none at all") {
   Scratch scratch;
-  const std::string path = scratch.file("p");
+  const std::string path = scratch.path("p");
   const auto write = [](Pool& pool, int times) {
     for (int i = 0; i < times; i++) commit(pool, {{key_in(1, "hot"), std::string(4000, 'x')}, {key_in(1, "big"), std::string(i % 50 ? 1 : 400000, 'y')}});
   };
@@ -257,7 +257,7 @@ TEST_CASE("a wish as to time and as to bytes, and none at all") {
 
 TEST_CASE("what is kept for the feed goes before a commit is refused") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), options_with(RetainWish{0, uint64_t{1} << 40}, 8 * kMiB));
+  auto pool = open_pool(scratch.path("p"), options_with(RetainWish{0, uint64_t{1} << 40}, 8 * kMiB));
   auto cursor = feed_from(*pool, FeedOptions::kNow);
   for (int i = 0; i < 5000; i++) commit(*pool, {{key_in(1, "hot" + std::to_string(i % 100)), std::string(4000, 'x')}});
   CHECK(pool->stats().oldest_change > 1000);
@@ -267,7 +267,7 @@ TEST_CASE("what is kept for the feed goes before a commit is refused") {
 
 TEST_CASE("one that waits is woken by the next durable commit, and by the pool's closing") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), options_with(std::nullopt));
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   struct Waiter final : FeedWaiter {
     std::unique_ptr<FeedCursor> cursor;
     std::mutex mutex;
@@ -306,7 +306,7 @@ TEST_CASE("one that waits is woken by the next durable commit, and by the pool's
 
 TEST_CASE("cursors read while others commit, fold, clean and close") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), options_with(std::nullopt));
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   std::atomic<bool> stop{false};
   std::vector<std::thread> readers;
   std::atomic<uint64_t> read{0};
@@ -372,13 +372,13 @@ struct IdleWaiter final : FeedWaiter {
 
 TEST_CASE("cost: commits that nobody watches" * doctest::skip()) {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), options_with(std::nullopt));
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   commit_often(*pool);
 }
 
 TEST_CASE("cost: commits beside a watcher of something else" * doctest::skip()) {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), options_with(std::nullopt));
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   FeedOptions other;
   other.low = key_in(2, "");
   other.high = key_in(3, "");
