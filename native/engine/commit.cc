@@ -92,7 +92,9 @@ uint64_t PoolImpl::log_segment_bytes() const {
 // What is left free for the next fold, whoever appends: without a fold no space comes back.
 uint64_t PoolImpl::fold_reserve() const {
   const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
-  return entries * 48 + 8 * medium_->info().segment_unit;  // a few runs pile up before they can be merged
+  const uint64_t unit = medium_->info().segment_unit;
+  const uint64_t extents = fresh_extents_.size() + frozen_fresh_extents_;
+  return entries * 48 + 8 * unit + extents * round_up(kSumPageBytes + kExtentDataBytes, unit);  // a few runs pile up before they can be merged
 }
 
 // What user commits leave free: that, and room for the cleaner to carry a segment's live operations.
@@ -203,6 +205,7 @@ void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch)
 
 // Commits, moves and replay all change the index here and nowhere else.
 void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch) {
+  if (is_region_operation(operation.type)) return apply_region(operation, epoch);
   const bool large = operation.type == OperationType::kPutLarge;
   const bool moved = kind == FrameKind::kMove;
   Place place = Place::deleted();
@@ -289,7 +292,10 @@ Status PoolImpl::wait_durable(uint64_t epoch) {
 bool only_deletes(const RecordBuffer& record) {
   for (uint64_t at = 0; at < record.bytes();) {
     const auto header = load<OperationHeader>(record.operations() + at);
-    if (header.type != static_cast<uint8_t>(OperationType::kDelete)) return false;
+    const uint8_t* key = record.operations() + at + sizeof header;
+    const bool drops = header.type == static_cast<uint8_t>(OperationType::kRegionSize) &&
+                       decode_region_key(bytes_of(key, header.key_bytes)).word == 0;
+    if (header.type != static_cast<uint8_t>(OperationType::kDelete) && !drops) return false;
     at += operation_bytes(header.key_bytes, header.value_bytes);
   }
   return true;
@@ -300,6 +306,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   if (closing_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(check_conditions(batch));
+  if (batch.has_regions()) HOLDFAST_TRY(prepare_regions(batch, record));
   if (record->count() == 0) return Receipt{epoch_};
   HOLDFAST_TRY(append_record(record, FrameKind::kCommit, only_deletes(*record) ? Purpose::kDelete : Purpose::kUser));
   const uint64_t epoch = epoch_;
@@ -328,6 +335,7 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
   throttle();
   Batch::Impl& impl = batch.impl();
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
+  if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
   if (!impl.large.empty()) return commit_large(impl, mode);
   return with_space(impl, [&] { return commit_once(impl, &impl.record, mode); });
 }

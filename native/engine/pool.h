@@ -45,6 +45,16 @@ class Batch {
   Status require_present(Bytes key);
   Status require_equal(Bytes key, Bytes value);
 
+  // Regions. A size of 0 drops the region; `region` and name are the caller's affair. What is outside of its region is refused when it is
+  // committed (kOutOfRange, kNotFound).
+  Status region_size(uint32_t region, uint64_t size, Bytes name);
+  Status region_write(uint32_t region, uint64_t offset, Bytes bytes);
+  // On aligned cells of 64 bits. An addition is decided as the record is appended, after the batch's operations before it; what came of
+  // them stands in sums(), in order, once the commit has succeeded.
+  Status region_add(uint32_t region, uint64_t offset, uint64_t delta);
+  Status require_cell(uint32_t region, uint64_t offset, uint64_t expected);
+  std::shared_ptr<const std::vector<uint64_t>> sums() const;
+
   void clear();
   size_t operations() const;
   uint64_t bytes() const;
@@ -93,11 +103,19 @@ struct PoolStats {
   uint64_t other_bytes = 0;  // held besides log, index and large values: the fold, spares, and what waits to be given back
   uint64_t waiting_bytes = 0;  // of all held: what waits for a fold or a snapshot before it is given back
   uint64_t log_segments = 0, index_segments = 0, large_segments = 0;
+  uint64_t region_segments = 0, region_bytes = 0;  // as of the newest fold
   uint64_t overlay_entries = 0, overlay_bytes = 0, runs = 0;
   uint64_t open_snapshots = 0, oldest_snapshot_epoch = 0;
   uint64_t commits = 0, groups = 0, appends = 0, writes = 0, barriers = 0, roots = 0, bytes_appended = 0, bytes_grown = 0;
   uint64_t folds = 0, compactions = 0, segments_cleaned = 0, bytes_moved = 0;
   uint64_t replayed_operations = 0, replayed_bytes = 0, open_us = 0;
+};
+
+struct RegionInfo {
+  uint32_t region = 0;
+  uint64_t size = 0;
+  std::string name;
+  uint64_t placed_bytes = 0;  // of segments, as of the newest fold
 };
 
 struct CheckReport {
@@ -182,6 +200,11 @@ class Pool : public std::enable_shared_from_this<Pool> {
   virtual Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) = 0;
   // Entries in [low, high) without reading values.
   virtual Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot, const std::atomic<bool>* cancelled) = 0;
+
+  // Copies bytes of a region as of the snapshot. kNotFound, kOutOfRange, kCorrupt naming region and offset.
+  virtual Status region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to, const SnapshotPtr& snapshot) = 0;
+  virtual Result<RegionInfo> region_info(uint32_t region, const SnapshotPtr& snapshot) = 0;  // kNotFound
+  virtual Result<std::vector<RegionInfo>> regions(const SnapshotPtr& snapshot) = 0;
 
   virtual Status fold() = 0;                  // make the index durable as of now; returns when done
   virtual Status compact() = 0;               // fold, merge all runs into one, clean what is mostly dead

@@ -15,15 +15,17 @@
 
 namespace holdfast {
 
-constexpr uint32_t kRootVersion = 1;
+constexpr uint32_t kRootVersion = 2;         // the newest that this build reads
+constexpr uint32_t kRootVersionOfRegions = 2;  // a pool that has or had regions: an older build would take their records for a torn tail
 
 struct RootWords {
-  uint32_t version = kRootVersion;
+  uint32_t version = 1;
   uint32_t incarnation = 0;  // 0: the pool has never been opened
   Segment fold;              // where the block is
   uint64_t fold_bytes = 0;
   uint64_t fold_checksum = 0;
   uint64_t clean = 0;        // 1: closed in order, the log has no tail
+  uint64_t placing = 0;      // 1: a fold is writing blocks of regions in place; those that the tail names may be torn
 
   Root to_root() const;
   static RootWords from_root(const Root& root);
@@ -42,6 +44,18 @@ struct FoldedTable {
   std::string first_key, last_key;
 };
 
+struct FoldedExtent {
+  uint64_t number = 0;
+  Segment segment;
+};
+
+struct FoldedRegion {
+  uint32_t region = 0;
+  uint64_t size = 0;
+  std::string name;
+  std::vector<FoldedExtent> extents;  // numbers rising
+};
+
 struct FoldBlock {
   uint64_t epoch = 0;
   uint64_t time_ms = 0;
@@ -53,6 +67,7 @@ struct FoldBlock {
   std::vector<FoldedSegment> log;               // sequences rising; the last one holds the tail's beginning
   std::vector<Segment> large;
   std::vector<std::vector<FoldedTable>> runs;   // newest first
+  std::vector<FoldedRegion> regions;            // numbers rising; left out of the block when there are none, as in version 1
 
   std::string encode() const;
   static std::optional<FoldBlock> decode(Bytes bytes);

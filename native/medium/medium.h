@@ -39,6 +39,7 @@ enum class SegmentKind : uint8_t {
   kIndex = 2,  // one sorted table
   kLarge = 3,  // (part of) one large value
   kFold = 4,   // the description of a fold
+  kRegion = 5,  // one extent of a region: blocks rewritten in place (format/region.h)
 };
 
 enum class DurabilityClass : uint8_t { kProcess = 1, kPower = 2 };
