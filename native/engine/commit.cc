@@ -93,8 +93,7 @@ uint64_t PoolImpl::log_segment_bytes() const {
 uint64_t PoolImpl::fold_reserve() const {
   const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
   const uint64_t unit = medium_->info().segment_unit;
-  const uint64_t extents = fresh_extents_.size() + frozen_fresh_extents_;
-  return entries * 48 + 8 * unit + extents * round_up(kSumPageBytes + kExtentDataBytes, unit);  // a few runs pile up before they can be merged
+  return entries * 48 + 8 * unit + fresh_bytes_ + frozen_fresh_bytes_;  // a few runs pile up before they can be merged
 }
 
 // What user commits leave free: that, and room for the cleaner to carry a segment's live operations.

@@ -50,7 +50,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
       for (const auto& [offset, segment] : large_) block.large.push_back(segment);
       tail_operations_ = 0;
       tail_bytes_ = 0;
-      frozen_fresh_extents_ = fresh_extents_.size();
+      frozen_fresh_bytes_ = std::exchange(fresh_bytes_, 0);
       fresh_extents_.clear();
     }
     number = freezes_;

@@ -165,7 +165,8 @@ class PoolImpl final : public Pool {
   // regions.cc — under append_mutex_ unless said otherwise
   Status prepare_regions(const Batch::Impl& batch, RecordBuffer* record);
   void overlay_earlier_writes(const RecordBuffer& record, uint64_t end, const RegionKey& cell, uint64_t* value) const;
-  void note_fresh_extents(uint32_t region, uint64_t offset, uint64_t bytes, std::set<std::pair<uint32_t, uint64_t>>* fresh) const;
+  uint64_t note_fresh_extents(uint32_t region, uint64_t region_bytes, uint64_t offset, uint64_t bytes,
+                              std::set<std::pair<uint32_t, uint64_t>>* fresh) const;
   void apply_region(const OperationView& operation, uint64_t epoch);
   Status announce_regions();                // not under append_mutex_
   void adopt_regions(std::vector<Segment>* held);
@@ -237,7 +238,7 @@ class PoolImpl final : public Pool {
   };
   std::unordered_map<uint32_t, KnownRegion> region_sizes_;  // as of epoch_
   std::set<std::pair<uint32_t, uint64_t>> fresh_extents_;   // for which the next fold must take segments
-  uint64_t frozen_fresh_extents_ = 0;        // the same of the fold begun
+  uint64_t fresh_bytes_ = 0, frozen_fresh_bytes_ = 0;       // of those segments; the same of the fold begun
   bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
   std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_
   uint64_t tail_bytes_ = 0;

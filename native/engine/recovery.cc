@@ -210,7 +210,10 @@ Status PoolImpl::replay() {
             }
             if (operation.type == OperationType::kRegionWrite) {
               const RegionKey key = decode_region_key(operation.key);
-              note_fresh_extents(key.region, key.word, operation.value.size(), &fresh_extents_);
+              const auto known = region_sizes_.find(key.region);
+              if (known != region_sizes_.end()) {
+                fresh_bytes_ += note_fresh_extents(key.region, known->second.size, key.word, operation.value.size(), &fresh_extents_);
+              }
             }
             apply_operation(operation, offset, kind, frame.header.epoch);
             replayed_operations_++;

@@ -40,7 +40,7 @@ struct ExtentWork {
   uint64_t number = 0;
   const RegionExtent* before = nullptr;  // null: none, or hidden by a cut
   uint64_t kept_blocks = kExtentBlocks;  // of `before`: the others were cut off
-  uint64_t wanted_blocks = kExtentBlocks;
+  uint64_t segment_bytes = 0;            // of a new one
   bool in_place = false;
   std::vector<RegionChange> changes;     // indexes rising
 };
@@ -194,7 +194,7 @@ void plan_region(uint32_t region, const RegionOverlay::Region& of, const RegionE
     work.before = extent;
     const uint64_t begin = number * kExtentDataBytes;
     if (limit < begin + kExtentDataBytes) work.kept_blocks = limit > begin ? round_up(limit - begin, kRegionBlockBytes) / kRegionBlockBytes : 0;
-    work.wanted_blocks = std::min(kExtentBlocks, round_up(after->size - std::min(after->size, begin), kRegionBlockBytes) / kRegionBlockBytes);
+    work.segment_bytes = extent_segment_bytes(after->size, number);
     for (; touched == number && block != of.blocks.end() && block->first / kExtentBlocks == number; ++block) {
       if (block->first * kRegionBlockBytes < after->size) work.changes.push_back({block->first % kExtentBlocks, block->second.get()});
     }
@@ -264,7 +264,7 @@ Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
       if (!placed.is_ok()) return fail(std::move(placed));
       continue;
     }
-    const uint64_t bytes = kSumPageBytes + round_up(work.wanted_blocks * kRegionBlockBytes, 4 * kKiB);
+    const uint64_t bytes = work.segment_bytes;
     auto segment = medium_->allocate(SegmentKind::kRegion, bytes, bytes);
     if (!segment.is_ok()) return std::move(segment.status());
     out->taken.push_back(*segment);
@@ -314,7 +314,7 @@ Status PoolImpl::mark_placing() {
 void PoolImpl::publish_regions(RegionFold&& fold, uint64_t number) {
   index_.view.regions = std::move(fold.map);
   for (const Segment& segment : fold.left) graveyard_.bury(segment, number, index_.next_serial());
-  frozen_fresh_extents_ = 0;
+  frozen_fresh_bytes_ = 0;
 }
 
 std::vector<FoldedRegion> folded_regions(const RegionMap& map) {

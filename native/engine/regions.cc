@@ -219,6 +219,7 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
   std::map<std::pair<uint32_t, uint64_t>, uint64_t> cells;  // what the additions before left, in batches that have some
   size_t next_add = 0;
   uint32_t writes = 0;
+  uint64_t fresh_bytes = 0;
   for (uint64_t at = 0; at < record->bytes();) {
     const OperationView operation = view_operation(record->operations() + at);
     const uint64_t here = at;
@@ -226,6 +227,10 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
     if (!is_region_operation(operation.type)) continue;
     const RegionKey key = decode_region_key(operation.key);
     if (operation.type == OperationType::kRegionSize) {
+      // The extent that held the end may have been noted as a short one.
+      const auto before = region_sizes_.find(key.region);
+      const uint64_t was = before == region_sizes_.end() ? 0 : before->second.size, last = was / kExtentDataBytes;
+      if (was > 0 && key.word > was) fresh_bytes += extent_segment_bytes(key.word, last) - extent_segment_bytes(was, last);
       resized[key.region] = key.word;
       continue;
     }
@@ -236,7 +241,7 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
     const uint64_t bytes = operation.value.size();
     if (size == 0) return missing(key.region);
     if (key.word > size || bytes > size - key.word) return out_of_range(name, size, key.word, bytes);
-    note_fresh_extents(key.region, key.word, bytes, &fresh);
+    fresh_bytes += note_fresh_extents(key.region, size, key.word, bytes, &fresh);
     if (batch.adds.empty()) continue;
     if (next_add < batch.adds.size() && batch.adds[next_add].write == writes) {
       const RegionAdd& add = batch.adds[next_add++];
@@ -260,9 +265,8 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
     writes++;
   }
   if (!batch.adds.empty()) record->reroll();
-  if (fresh.empty()) return {};
-  const uint64_t unit = round_up(kSumPageBytes + kExtentDataBytes, medium_->info().segment_unit);
-  const uint64_t needed = reserve_bytes() + fresh.size() * unit;
+  if (fresh_bytes == 0) return {};
+  const uint64_t needed = reserve_bytes() + fresh_bytes;
   uint64_t free = medium_->space().free;
   for (const Segment& spare : spares_) free += spare.bytes;
   if (free < needed) {
@@ -271,6 +275,7 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
                                        "snapshots, or give it more room");
   }
   fresh_extents_.merge(fresh);
+  fresh_bytes_ += fresh_bytes;
   return {};
 }
 
@@ -288,9 +293,11 @@ void PoolImpl::overlay_earlier_writes(const RecordBuffer& record, uint64_t end, 
   }
 }
 
-// Those extents of the range for which the next fold will have to take a segment, and that were not noted before.
-void PoolImpl::note_fresh_extents(uint32_t region, uint64_t offset, uint64_t bytes, std::set<std::pair<uint32_t, uint64_t>>* fresh) const {
-  if (bytes == 0) return;
+// Notes those extents of the range for which the next fold will have to take a segment. Returns the bytes of the segments.
+uint64_t PoolImpl::note_fresh_extents(uint32_t region, uint64_t region_bytes, uint64_t offset, uint64_t bytes,
+                                      std::set<std::pair<uint32_t, uint64_t>>* fresh) const {
+  uint64_t segments = 0;
+  if (bytes == 0) return 0;
   const IndexView& view = index_.view;
   const RegionExtents* placed = view.regions->find(region);
   uint64_t limit = view.active->regions.limit(region, RegionOverlay::kLatest);
@@ -300,8 +307,10 @@ void PoolImpl::note_fresh_extents(uint32_t region, uint64_t offset, uint64_t byt
     const RegionExtent* extent = placed && number * kExtentDataBytes < limit ? placed->find(number) : nullptr;
     const uint64_t last = number == last_block / kExtentBlocks ? last_block % kExtentBlocks : kExtentBlocks - 1;
     if (extent && last < extent->blocks()) continue;
-    if (!fresh_extents_.contains({region, number})) fresh->insert({region, number});
+    if (fresh_extents_.contains({region, number}) || !fresh->insert({region, number}).second) continue;
+    segments += round_up(extent_segment_bytes(region_bytes, number), medium_->info().segment_unit);
   }
+  return segments;
 }
 
 // From commits and from replay, under the exclusive index lock.

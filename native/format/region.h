@@ -34,6 +34,13 @@ constexpr uint64_t kMaxRegionBytes = uint64_t{1} << 40;
 constexpr size_t kRegionKeyBytes = 12;
 constexpr uint64_t kRegionPieceBytes = 64 * kKiB;  // longer writes are several operations of one record
 
+// Of a segment for an extent of a region that has `size` bytes: no larger than the region can use.
+inline uint64_t extent_segment_bytes(uint64_t size, uint64_t number) {
+  const uint64_t begin = number * kExtentDataBytes;
+  const uint64_t bytes = size > begin ? size - begin : 0;
+  return kSumPageBytes + round_up(bytes < kExtentDataBytes ? bytes : kExtentDataBytes, 4 * kKiB);
+}
+
 struct SumSector {
   uint64_t sums[kSumsPerSector] = {};
   uint32_t region = 0;

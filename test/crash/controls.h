@@ -30,6 +30,9 @@ constexpr Control kControls[] = {
     {"death-not-counted", 50, "bytes that died are counted as live for ever"},
     {"large-barrier-left-out", 5000, "a large value is not behind a barrier when its record is appended"},
     {"move-not-compared", 200, "the cleaner moves a value that was replaced meanwhile"},
+    {"region-placed-before-barrier", 5000, "a fold places bytes of a commit that is not durable yet"},
+    {"region-snapshot-ignored", 1000, "a fold writes where a snapshot still reads"},
+    {"region-absent-with-sums", 5000, "a block and the sum that says it is there are placed together"},
     {"deletions-forgotten", 50, "a fold forgets that a key was deleted"},
 };
 
