@@ -239,6 +239,7 @@ class PoolImpl final : public Pool {
   std::unordered_map<uint32_t, KnownRegion> region_sizes_;  // as of epoch_
   std::set<std::pair<uint32_t, uint64_t>> fresh_extents_;   // for which the next fold must take segments
   uint64_t fresh_bytes_ = 0, frozen_fresh_bytes_ = 0;       // of those segments; the same of the fold begun
+  uint64_t fresh_refused_ = 0;               // of those that the last commit found no room for
   bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
   std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_
   uint64_t tail_bytes_ = 0;

@@ -270,6 +270,7 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
   uint64_t free = medium_->space().free;
   for (const Segment& spare : spares_) free += spare.bytes;
   if (free < needed) {
+    fresh_refused_ = fresh_bytes;
     return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " + std::to_string(needed) +
                                        " are needed for the parts of regions that are written for the first time; delete something, close "
                                        "snapshots, or give it more room");
