@@ -29,6 +29,7 @@ class BatchHandle {
   static constexpr napi_type_tag kTag = {0x41d7c36e9fa2480b, 0xb5e81a0c7d3f2964};
   static void define(napi_env env, Environment& environment);
   Batch batch;
+  std::shared_ptr<const std::vector<uint64_t>> sums;  // of its additions, also once a commit has taken the batch
 };
 
 class SnapshotHandle : public Pin {

@@ -1,6 +1,7 @@
 // The pool's methods: the quick ones read and commit on this thread; the slow ones start a Task.
 #include "binding/convert.h"
 #include "binding/handles.h"
+#include "binding/region_functions.h"
 #include "binding/task.h"
 
 namespace holdfast::binding {
@@ -386,6 +387,10 @@ void PoolHandle::define(napi_env env, Environment& environment) {
       raw_method("drain", method<PoolHandle, drain>),
       raw_method("keyspaceNumber", method<PoolHandle, keyspace>),
       raw_method("keyspaces", method<PoolHandle, keyspaces>),
+      raw_method("regionNumber", method<PoolHandle, region_number_of>),
+      raw_method("regionSize", method<PoolHandle, region_size>),
+      raw_method("regionRead", method<PoolHandle, region_read>),
+      raw_method("regions", method<PoolHandle, regions>),
       raw_method("stats", method<PoolHandle, stats>),
       raw_method("settle", method<PoolHandle, pool_work<&Pool::settle>>),
       raw_method("settleSync", method<PoolHandle, settle_sync>),
