@@ -37,6 +37,14 @@ export interface NativeSnapshot {
   close(): void;
 }
 
+export interface NativeView {
+  readonly bytes: Uint8Array;
+  /** False where the place has no private mappings: the bytes were copied. */
+  readonly mapped: boolean;
+  /** Detaches the bytes. */
+  end(): void;
+}
+
 export interface NativeRange {
   /**
    * Entries written into `buffer`; 0 at the end. The layout is in native/binding/range_handle.cc.
@@ -92,6 +100,8 @@ export interface NativePool {
   /** Fills `into`. */
   regionRead(region: number, offset: number, into: Uint8Array, snapshot: NativeSnapshot | null): void;
   regions(snapshot: NativeSnapshot | null): RegionInfo[];
+  viewRegion(region: number, offset: number, length: number, snapshot: NativeSnapshot | null): NativeView;
+  viewValue(keyspace: number, key: Encoded, snapshot: NativeSnapshot | null): NativeView | undefined;
   stats(): PoolStats;
   settle(): Promise<void>;
   settleSync(): void;

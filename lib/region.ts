@@ -5,10 +5,12 @@
  * a batch, and are seen by reads as soon as it is made. Additions and comparisons of 64-bit cells
  * are decided in the engine, one commit after the other, whatever threads they come from.
  */
+import { constants } from 'node:buffer';
+
 import { HoldfastError, rangeError, typeError } from './errors';
 import type { KeyspaceHost } from './keyspace';
 import { native as addon } from './native-binding';
-import type { NativeBatch } from './native-binding';
+import type { NativeBatch, NativeView } from './native-binding';
 import { eventualOption, optionsObject, regionName, shown, signalOption, wholeNumber } from './options';
 import { PoolSnapshot } from './snapshot';
 import type {
@@ -17,6 +19,7 @@ import type {
   NumericArray,
   NumericArrayConstructor,
   Region,
+  RegionView,
   Snapshot,
 } from './types';
 
@@ -95,6 +98,20 @@ export class PoolRegion implements Region {
   dataView(offset: number, length: number, options?: ReadOptions): DataView {
     const bytes = this.read(offset, length, options);
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  view(offset = 0, length?: number, options?: ReadOptions): RegionView {
+    const at = byteOffset(offset);
+    const snapshot = this.#snapshotOf(options);
+    const has = this.#host.native.regionSize(this.#number, snapshot);
+    const wanted = length === undefined ? Math.max(0, has - at) : wholeNumber('length', length, 0, mostBytes);
+    if (at + wanted > has) throw this.#outside(at, wanted, has);
+    if (wanted > constants.MAX_LENGTH) {
+      throw rangeError(
+        `A view has at most ${constants.MAX_LENGTH} bytes in this Node.js, not ${wanted}; view a part of the region`,
+      );
+    }
+    return new RegionLease(this.#host.native.viewRegion(this.#number, at, wanted, snapshot));
   }
 
   async write(offset: number, bytes: ArrayBufferView, options?: CommitOptions): Promise<CommitReceipt> {
@@ -233,6 +250,26 @@ export class PoolRegion implements Region {
     return rangeError(
       `The region '${this.name}' has ${size} bytes; ${length} bytes at offset ${offset} are not all inside`,
     );
+  }
+}
+
+class RegionLease implements RegionView {
+  readonly bytes: Uint8Array;
+  readonly mapped: boolean;
+  readonly #native: NativeView;
+
+  constructor(native: NativeView) {
+    this.#native = native;
+    this.bytes = native.bytes;
+    this.mapped = native.mapped;
+  }
+
+  end(): void {
+    this.#native.end();
+  }
+
+  [Symbol.dispose](): void {
+    this.end();
   }
 }
 

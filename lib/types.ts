@@ -76,6 +76,11 @@ export interface RangeOptions<K> {
 export interface Snapshot extends Disposable {
   readonly epoch: number;
   readonly closed: boolean;
+  /**
+   * The encoded value of a key, as it lies in the pool: not copied and, where it is larger than 256 KiB, not verified. Valid until the
+   * snapshot is closed, then of length 0. Stores into it reach nobody else. Undefined when the key is absent.
+   */
+  view<K, V>(keyspace: Keyspace<K, V>, key: K): Uint8Array | undefined;
   close(): void;
 }
 
@@ -150,6 +155,8 @@ export interface Region {
     options?: { snapshot?: Snapshot },
   ): T;
   dataView(offset: number, length: number, options?: { snapshot?: Snapshot }): DataView;
+  /** Its bytes as they lie in the pool, by default all of them, as of now or of the snapshot: not copied and not verified. */
+  view(offset?: number, length?: number, options?: { snapshot?: Snapshot }): RegionView;
   write(offset: number, bytes: ArrayBufferView, options?: CommitOptions): Promise<CommitReceipt>;
   writeSync(offset: number, bytes: ArrayBufferView, options?: CommitOptions): CommitReceipt;
   /** Adds to the 64-bit cell at `offset` (a multiple of 8), modulo 2^64. Gives the sum, as an unsigned number. */
@@ -167,6 +174,15 @@ export interface Region {
   /** Removes it, with its name; its space comes back with the next fold. */
   drop(options?: CommitOptions): Promise<CommitReceipt>;
   dropSync(options?: CommitOptions): CommitReceipt;
+}
+
+/** A lease on bytes of a region. While it lasts they do not change, whatever is committed. */
+export interface RegionView extends Disposable {
+  /** Of length 0 once the lease or the pool has ended. Stores into it reach nobody else. */
+  readonly bytes: Uint8Array;
+  /** False where the place has no private mappings (device DAX), or too many are in use: the bytes were copied. */
+  readonly mapped: boolean;
+  end(): void;
 }
 
 export interface RegionInfo {

@@ -171,6 +171,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   BatchHandle::define(env, *environment);
   SnapshotHandle::define(env, *environment);
   RangeHandle::define(env, *environment);
+  ViewHandle::define(env, *environment);
   exports.Set("NativeBatch", environment->batch_class.Value());
   exports.Set("configure", Napi::Function::New(env, configure));
   exports.Set("open", Napi::Function::New(env, open));

@@ -59,7 +59,7 @@ class Environment {
   void add(const std::shared_ptr<Connection>& connection) { connections_.insert(connection); }
   void remove(const std::shared_ptr<Connection>& connection) { connections_.erase(connection); }
 
-  Napi::FunctionReference pool_class, batch_class, snapshot_class, range_class;
+  Napi::FunctionReference pool_class, batch_class, snapshot_class, range_class, view_class;
 
  private:
   static void on_mail(napi_env env, napi_value, void* context, void*);

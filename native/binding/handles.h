@@ -72,6 +72,19 @@ class RangeHandle : public Pin {
   bool with_values_;
 };
 
+class ViewPin;
+
+// Bytes of the pool as JavaScript sees them: `bytes`, a Uint8Array over a private mapping, and end(). See view_handle.cc.
+class ViewHandle {
+ public:
+  static constexpr napi_type_tag kTag = {0x5b7d10f3c2a94e86, 0xa1c94f6e03d8b275};
+  static void define(napi_env env, Environment& environment);
+  static napi_value make(napi_env env, const std::shared_ptr<Connection>& connection, std::unique_ptr<MappedView> view);
+
+  explicit ViewHandle(std::shared_ptr<ViewPin> of) : pin(std::move(of)) {}
+  const std::shared_ptr<ViewPin> pin;
+};
+
 // Copies the value of `key` into `into` at `offset`. What JavaScript gets: the length; -1 when absent; -(2 + length)
 // when it does not fit, and then nothing has been copied.
 napi_value read_value(napi_env env, Connection& connection, const SnapshotPtr& snapshot, Bytes key, napi_value into,

@@ -391,6 +391,8 @@ void PoolHandle::define(napi_env env, Environment& environment) {
       raw_method("regionSize", method<PoolHandle, region_size>),
       raw_method("regionRead", method<PoolHandle, region_read>),
       raw_method("regions", method<PoolHandle, regions>),
+      raw_method("viewRegion", method<PoolHandle, view_region>),
+      raw_method("viewValue", method<PoolHandle, view_value>),
       raw_method("stats", method<PoolHandle, stats>),
       raw_method("settle", method<PoolHandle, pool_work<&Pool::settle>>),
       raw_method("settleSync", method<PoolHandle, settle_sync>),

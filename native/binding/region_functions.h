@@ -13,6 +13,10 @@ napi_value region_size(napi_env env, PoolHandle& self, const napi_value* argumen
 napi_value region_read(napi_env env, PoolHandle& self, const napi_value* arguments);
 napi_value regions(napi_env env, PoolHandle& self, const napi_value* arguments);
 
+// In view_handle.cc.
+napi_value view_region(napi_env env, PoolHandle& self, const napi_value* arguments);
+napi_value view_value(napi_env env, PoolHandle& self, const napi_value* arguments);
+
 napi_value batch_region_write(napi_env env, BatchHandle& self, const napi_value* arguments);
 napi_value batch_region_size(napi_env env, BatchHandle& self, const napi_value* arguments);
 template <Status (Batch::*Add)(uint32_t, uint64_t, uint64_t)>

@@ -126,6 +126,26 @@ struct CheckReport {
 class Snapshot;  // a pinned epoch; shared by whoever reads through it
 using SnapshotPtr = std::shared_ptr<Snapshot>;
 
+class PrivateView;
+
+// Bytes of the pool, shown where they are or, where that cannot be, copied. They do not change while it lives, whatever is committed; stores
+// into them reach nobody else. Not verified: reads through a Reader are.
+struct MappedView {
+  MappedView(std::unique_ptr<PrivateView> memory, uint64_t skipped, uint64_t size, std::vector<SnapshotPtr> pins);
+  ~MappedView();
+  MappedView(const MappedView&) = delete;
+  // Zeros from here on, and nothing is pinned any more; the memory stays until the end.
+  void blank();
+
+  const std::unique_ptr<PrivateView> memory;
+  uint8_t* const data;
+  const uint64_t size;
+  bool mapped = false;  // false: at least a part was copied
+
+ private:
+  std::vector<SnapshotPtr> pins_;
+};
+
 // A value found; readable while the Reader it came from lives.
 struct FoundValue {
   uint64_t size = 0;
@@ -205,6 +225,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
   virtual Status region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to, const SnapshotPtr& snapshot) = 0;
   virtual Result<RegionInfo> region_info(uint32_t region, const SnapshotPtr& snapshot) = 0;  // kNotFound
   virtual Result<std::vector<RegionInfo>> regions(const SnapshotPtr& snapshot) = 0;
+
+  // Null: there is no such key.
+  virtual Result<std::unique_ptr<MappedView>> view_value(Bytes key, const SnapshotPtr& snapshot) = 0;
+  virtual Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& snapshot) = 0;
 
   virtual Status fold() = 0;                  // make the index durable as of now; returns when done
   virtual Status compact() = 0;               // fold, merge all runs into one, clean what is mostly dead

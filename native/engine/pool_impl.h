@@ -7,6 +7,7 @@
 //   fold.cc          the overlay becomes a run, a new root is set; runs are merged
 //   regions.cc       ranges of bytes changed in place: commits and reads
 //   region_fold.cc   their bytes are placed by a fold
+//   views.cc         values and regions shown without a copy
 //   cleaner.cc       space comes back by segment
 //   maintenance.cc   the thread that decides when to fold, compact and clean
 //   reader.cc        snapshots, point reads, ranges
@@ -89,6 +90,8 @@ class PoolImpl final : public Pool {
   Status region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to, const SnapshotPtr& snapshot) override;
   Result<RegionInfo> region_info(uint32_t region, const SnapshotPtr& snapshot) override;
   Result<std::vector<RegionInfo>> regions(const SnapshotPtr& snapshot) override;
+  Result<std::unique_ptr<MappedView>> view_value(Bytes key, const SnapshotPtr& snapshot) override;
+  Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& snapshot) override;
   Status fold() override;
   Status compact() override;
   PoolStats stats() const override;
@@ -172,6 +175,8 @@ class PoolImpl final : public Pool {
   void adopt_regions(std::vector<Segment>* held);
   bool read_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block, uint8_t* to) const;
   Status read_region_bytes(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset, uint64_t size, uint8_t* to) const;
+  Status check_region_range(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset, uint64_t size) const;
+  Status damaged_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block) const;
   RegionInfo region_in(const IndexView& view, uint64_t at, uint32_t region) const;
 
   // region_fold.cc — under maintenance_mutex_
@@ -180,6 +185,11 @@ class PoolImpl final : public Pool {
                        std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed, RegionFold* out);
   Status mark_placing();
   void publish_regions(RegionFold&& fold, uint64_t number);
+
+  // views.cc
+  void show(PrivateView* memory, uint64_t offset, uint64_t bytes, uint64_t at, bool* mapped) const;
+  Status show_extent(PrivateView* memory, const IndexView& view, uint32_t region, const RegionExtent& extent, uint64_t first_page,
+                     uint64_t limit, const std::set<uint64_t>& on_their_way, bool* mapped) const;
 
   // check_regions.cc
   void check_regions(const SnapshotPtr& pinned, CheckReport* report, const std::function<bool()>& aborted);

@@ -147,7 +147,7 @@ Status PoolImpl::region_read(uint32_t region, uint64_t offset, uint64_t size, ui
 }
 
 // Under the shared index lock, or the append lock.
-Status PoolImpl::read_region_bytes(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset, uint64_t size, uint8_t* to) const {
+Status PoolImpl::check_region_range(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset, uint64_t size) const {
   uint64_t has = 0;
   const RegionOverlay::Cut* cut = view.active->regions.cut(region, at);
   if (!cut && view.frozen) cut = view.frozen->regions.cut(region, at);
@@ -156,13 +156,22 @@ Status PoolImpl::read_region_bytes(const IndexView& view, uint64_t at, uint32_t 
   else if (placed) has = placed->size;
   if (has == 0) return missing(region);
   if (offset > has || size > has - offset) return out_of_range(region_in(view, at, region).name, has, offset, size);
+  return {};
+}
+
+Status PoolImpl::damaged_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block) const {
+  return blame(damaged(region_in(view, at, region).name, block * kRegionBlockBytes));
+}
+
+Status PoolImpl::read_region_bytes(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset, uint64_t size, uint8_t* to) const {
+  HOLDFAST_TRY(check_region_range(view, at, region, offset, size));
   uint8_t block[kRegionBlockBytes];
   while (size > 0) {
     const uint64_t within = offset % kRegionBlockBytes;
     const uint64_t take = std::min(kRegionBlockBytes - within, size);
     uint8_t* into = take == kRegionBlockBytes ? to : block;
     if (!read_block(view, at, region, offset / kRegionBlockBytes, into)) {
-      return blame(damaged(region_in(view, at, region).name, round_down(offset, kRegionBlockBytes)));
+      return damaged_block(view, at, region, offset / kRegionBlockBytes);
     }
     if (into == block) std::memcpy(to, block + within, take);
     offset += take;

@@ -109,6 +109,10 @@ class Medium {
   // Offsets at and beyond this one are not mapped or not there: never read them.
   virtual uint64_t view_end() const = 0;
 
+  // Maps bytes of the pool, for reading and for stores that never reach it, over the caller's memory at `at` (all multiples of 4 KiB). False
+  // where there is no such mapping: then `at` is as it was, and the caller copies.
+  virtual bool map_privately(uint64_t, uint64_t, void*) const { return false; }
+
   // Has the mapping or the device failed underneath us (SIGBUS, failed sync)? Cheap; asked before each acknowledgement.
   virtual bool failed() const = 0;
 
