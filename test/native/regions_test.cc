@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "engine/salvage.h"
 #include "format/region.h"
 #include "pool_fixture.h"
 
@@ -248,6 +249,26 @@ TEST_CASE("a damaged byte of a region is an error that names it, until its block
   REQUIRE(report.is_ok());
   REQUIRE(report->damages.size() == 1);
   CHECK(report->damages[0].find("the region 'r1' is damaged at offset 4608") == 0);
+  // Salvage saves the rest, and the tail's writes in order.
+  resize(*pool, 2, 3000);
+  REQUIRE(write(*pool, 2, 100, "in no fold") == Code::kOk);
+  resize(*pool, 1, 60 * kKiB);
+  REQUIRE(write(*pool, 1, 70, "newer") == Code::kOk);
+  REQUIRE(pool->settle().is_ok());
+  REQUIRE(std::filesystem::copy_file(path, scratch.file("copy")));
+  PoolOptions target;
+  target.medium.choice = MediumChoice::kFile;
+  auto salvaged = salvage(scratch.file("copy"), scratch.file("saved"), target, nullptr, nullptr);
+  REQUIRE_MESSAGE(salvaged.is_ok(), salvaged.status().message());
+  REQUIRE(salvaged->losses.size() == 1);
+  CHECK(salvaged->losses[0].find("the region 'r1': its bytes at offset 4608 are damaged") == 0);
+  {
+    auto saved = open_pool(scratch.file("saved"));
+    CHECK(read(*saved, 1, 70, 5) == "newer");
+    CHECK(read(*saved, 1, 0, 70) == std::string(70, '\0'));
+    CHECK(read(*saved, 1, 61 * kKiB, 1).find("ERR_HOLDFAST_OUT_OF_RANGE") == 0);
+    CHECK(read(*saved, 2, 100, 10) == "in no fold");
+  }
   // A part of it written anew does not make the rest right, not even behind a fold.
   REQUIRE(write(*pool, 1, 5000, "part") == Code::kOk);
   CHECK(read(*pool, 1, 5000, 4).find("ERR_HOLDFAST_CORRUPT") == 0);
