@@ -212,6 +212,7 @@ class PoolImpl final : public Pool {
   Status merge_runs(size_t first, size_t count, bool interruptible);
   std::pair<size_t, size_t> choose_merge() const;
   size_t mergeable(size_t first, size_t count) const;
+  void merge_piled_up(bool interruptible = false);
   void give_back();                         // releases what nothing needs any more
   void remember_segments(FoldBlock* block);
 
