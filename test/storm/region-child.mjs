@@ -64,6 +64,7 @@ while (commit < total) {
   if (lie === 'two-commits') {
     pool.commitSync(batch);
     numbers.putSync('commits', commit);
+    say(`A ${commit}`);
   } else {
     const eventual = commit % 3 === 0;
     pool.commitSync(batch.put(numbers, 'commits', commit), { durability: eventual ? 'eventual' : 'durable' });
