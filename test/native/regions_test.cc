@@ -59,7 +59,7 @@ TEST_CASE("a region keeps what was written, across folds and reopening") {
   std::string model(size, '\0');
   std::mt19937_64 random(7);
   for (int life = 0; life < 3; life++) {
-    auto pool = open_pool(scratch.file("p"));
+    auto pool = open_pool(scratch.path("p"));
     if (life == 0) resize(*pool, 1, size);
     CHECK(read(*pool, 1, 0, size) == model);
     for (int i = 0; i < 200; i++) {
@@ -80,7 +80,7 @@ TEST_CASE("a region keeps what was written, across folds and reopening") {
 
 TEST_CASE("a region of 8 GiB takes what was touched") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"));
+  auto pool = open_pool(scratch.path("p"));
   resize(*pool, 1, 8 * kGiB);
   for (const uint64_t offset : {uint64_t{0}, 4 * kGiB - 4, 8 * kGiB - 8}) REQUIRE(write(*pool, 1, offset, "12345678") == Code::kOk);
   REQUIRE(pool->fold().is_ok());
@@ -92,7 +92,7 @@ TEST_CASE("a region of 8 GiB takes what was touched") {
 
 TEST_CASE("what is outside of a region is refused, and nothing happens") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"));
+  auto pool = open_pool(scratch.path("p"));
   resize(*pool, 1, 100);
   CHECK(write(*pool, 1, 93, "12345678") == Code::kOutOfRange);
   CHECK(write(*pool, 1, UINT64_MAX - 3, "12345678") == Code::kOutOfRange);
@@ -112,7 +112,7 @@ TEST_CASE("what is outside of a region is refused, and nothing happens") {
 
 TEST_CASE("cells are added to and compared as the commit is decided") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"));
+  auto pool = open_pool(scratch.path("p"));
   resize(*pool, 1, 64);
   Batch batch;
   REQUIRE(batch.put(key_in(1, "k"), std::string(300 * kKiB, 'x')).is_ok());  // a large value: the record is made anew
@@ -152,13 +152,13 @@ TEST_CASE("cells are added to and compared as the commit is decided") {
   pool->flush(client);
   REQUIRE(pool->close().is_ok());
   CHECK(done == 100);
-  pool = open_pool(scratch.file("p"));
+  pool = open_pool(scratch.path("p"));
   CHECK(cell(*pool, 1, 16) == 2100);
 }
 
 TEST_CASE("a snapshot sees a region as it was, whatever is written, folded, cut or dropped") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"));
+  auto pool = open_pool(scratch.path("p"));
   const uint64_t size = 300 * kKiB;
   resize(*pool, 1, size);
   std::string model(size, 'a');
@@ -187,7 +187,7 @@ TEST_CASE("a snapshot sees a region as it was, whatever is written, folded, cut 
 
 TEST_CASE("dropping a region gives its space back") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), 16 * kMiB);
+  auto pool = open_pool(scratch.path("p"), 16 * kMiB);
   REQUIRE(pool->compact().is_ok());
   const uint64_t before = pool->stats().free_bytes;
   for (int round = 0; round < 4; round++) {
@@ -203,7 +203,7 @@ TEST_CASE("dropping a region gives its space back") {
 
 TEST_CASE("a region that has no room is refused before anything is appended") {
   Scratch scratch;
-  auto pool = open_pool(scratch.file("p"), 4 * kMiB);
+  auto pool = open_pool(scratch.path("p"), 4 * kMiB);
   resize(*pool, 1, kGiB);
   Code last = Code::kOk;
   uint64_t written = 0;
@@ -219,7 +219,7 @@ TEST_CASE("a region that has no room is refused before anything is appended") {
 
 TEST_CASE("a damaged byte of a region is an error that names it, until its block is written whole") {
   Scratch scratch;
-  const std::string path = scratch.file("p");
+  const std::string path = scratch.path("p");
   std::string needle = "a needle that is found in the file and broken there";
   {
     auto pool = open_pool(path);
@@ -255,15 +255,15 @@ TEST_CASE("a damaged byte of a region is an error that names it, until its block
   resize(*pool, 1, 60 * kKiB);
   REQUIRE(write(*pool, 1, 70, "newer") == Code::kOk);
   REQUIRE(pool->settle().is_ok());
-  REQUIRE(std::filesystem::copy_file(path, scratch.file("copy")));
+  REQUIRE(std::filesystem::copy_file(path, scratch.path("copy")));
   PoolOptions target;
   target.medium.choice = MediumChoice::kFile;
-  auto salvaged = salvage(scratch.file("copy"), scratch.file("saved"), target, nullptr, nullptr);
+  auto salvaged = salvage(scratch.path("copy"), scratch.path("saved"), target, nullptr, nullptr);
   REQUIRE_MESSAGE(salvaged.is_ok(), salvaged.status().message());
   REQUIRE(salvaged->losses.size() == 1);
   CHECK(salvaged->losses[0].find("the region 'r1': its bytes at offset 4608 are damaged") == 0);
   {
-    auto saved = open_pool(scratch.file("saved"));
+    auto saved = open_pool(scratch.path("saved"));
     CHECK(read(*saved, 1, 70, 5) == "newer");
     CHECK(read(*saved, 1, 0, 70) == std::string(70, '\0'));
     CHECK(read(*saved, 1, 61 * kKiB, 1).find("ERR_HOLDFAST_OUT_OF_RANGE") == 0);
