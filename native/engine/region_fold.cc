@@ -278,7 +278,9 @@ Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
     at->born = index_.next_serial();
   }
   if (rewritten == 0) return {};
-  if (!planted(PlantedBug::kRegionPlacedEarly)) HOLDFAST_TRY(wait_durable(epoch));
+  // A barrier of our own: whoever raises another one meanwhile need not be waited for. (Where barriers are per thread each commit has had its own.)
+  const bool durable = durable_epoch_.load(std::memory_order_acquire) >= epoch;
+  if (!durable && !planted(PlantedBug::kRegionPlacedEarly)) HOLDFAST_TRY(barrier_now());
   if (absent_bytes > 0 && !planted(PlantedBug::kRegionAbsentTogether)) {
     Status done = medium_->barrier();
     if (!done.is_ok()) return fail(std::move(done));
