@@ -1,6 +1,8 @@
 /** Holdfast: an embedded, crash-consistent checkpoint store for AI agents. */
 export { open, openSync, probe, Holdfast } from './holdfast';
 export { Pool } from './pool';
+export { restore } from './restore';
+export type { BackupSource } from './restore';
 export { salvage } from './salvage';
 export type { SalvageOptions } from './salvage';
 export { HoldfastError, errorCodes } from './errors';

@@ -75,8 +75,22 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
   if (options.eventualWithin !== undefined) {
     native.eventualWithin = wholeNumber('eventualWithin', options.eventualWithin, 1, 60_000);
   }
+  if (options.retain !== undefined) Object.assign(native, retainOption(options.retain));
   if (options.lease !== undefined) wholeNumber('lease', options.lease, 1, 2 ** 31 - 1);
   return native;
+}
+
+function retainOption(given: unknown): { retainMs: number; retainBytes: number } {
+  if (given === false) return { retainMs: 0, retainBytes: 0 };
+  if (typeof given !== 'object' || given === null) {
+    throw typeError(`retain must be false or { ms, bytes }, not ${shown(given)}`);
+  }
+  const { ms, bytes } = given as { ms?: unknown; bytes?: unknown };
+  if (ms === undefined && bytes === undefined) throw typeError('retain needs ms or bytes');
+  return {
+    retainMs: ms === undefined ? 0 : wholeNumber('retain.ms', ms, 1, 2 ** 46),
+    retainBytes: bytes === undefined ? 0 : wholeNumber('retain.bytes', bytes, 1, 2 ** 46),
+  };
 }
 
 /** Is it an eventual commit? */

@@ -6,6 +6,10 @@
  * there at the next open. A pool opened twice, also by several worker threads, is one pool
  * underneath, closed when the last handle is.
  */
+import type { Writable } from 'node:stream';
+import type { WritableStream } from 'node:stream/web';
+
+import { backupPool } from './backup';
 import { PoolBatch } from './batch';
 import { Committer } from './committer';
 import { abortedError, closedError, typeError } from './errors';
@@ -16,6 +20,8 @@ import { eventualOption, optionsObject, signalOption } from './options';
 import { PoolRegion } from './region';
 import { PoolSnapshot } from './snapshot';
 import type {
+  BackupOptions,
+  BackupReport,
   Batch,
   CheckReport,
   CommitOptions,
@@ -29,7 +35,10 @@ import type {
   Region,
   RegionInfo,
   Snapshot,
+  Watcher,
+  WatchOptions,
 } from './types';
+import { PoolWatcher } from './watch';
 
 const openPools = new Set<Pool>();
 
@@ -113,6 +122,19 @@ export class Pool implements PoolCore {
 
   snapshot(): Snapshot {
     return new PoolSnapshot(this.#host.native.snapshot(), this.#host);
+  }
+
+  watch<K = Uint8Array, V = Uint8Array>(options?: WatchOptions<K, V>): Watcher<K, V> {
+    this.#mustBeOpen();
+    return new PoolWatcher<K, V>(this.#host, options);
+  }
+
+  async backup(
+    target: string | Writable | WritableStream<Uint8Array>,
+    options?: BackupOptions,
+  ): Promise<BackupReport> {
+    this.#mustBeOpen();
+    return backupPool(this.#host, this.path, target, options);
   }
 
   async settled(): Promise<void> {

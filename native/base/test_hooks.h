@@ -39,6 +39,10 @@ namespace holdfast {
   X(kRegionPlacedEarly, "region-placed-before-barrier")               \
   X(kRegionSnapshotIgnored, "region-snapshot-ignored")                \
   X(kRegionAbsentTogether, "region-absent-with-sums")                 \
+  X(kFeedAheadOfBarrier, "feed-ahead-of-barrier")                     \
+  X(kRetainedGivenBack, "retained-given-back")                        \
+  X(kKeptLargeForgotten, "kept-large-forgotten")                      \
+  X(kMovesInFeed, "moves-in-feed")                                    \
   X(kLineNotFlushed, "line-not-flushed")                              \
   X(kBarrierCoversTooMuch, "barrier-covers-too-much")                 \
   X(kIndexLockLeftOut, "index-lock-left-out")                         \

@@ -55,6 +55,10 @@ Environment::~Environment() {
   snapshot_class.SuppressDestruct();
   range_class.SuppressDestruct();
   view_class.SuppressDestruct();
+  watch_class.SuppressDestruct();
+  backup_class.SuppressDestruct();
+  scan_class.SuppressDestruct();
+  restore_class.SuppressDestruct();
 }
 
 Environment* Environment::of(napi_env env) {

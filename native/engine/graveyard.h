@@ -15,8 +15,9 @@ class Graveyard {
  public:
   // `fold_needed`: the number of the first fold that will not refer to the segment; 0 if the durable one no longer does.
   // `serial`: snapshots below it may still read the segment.
-  void bury(const Segment& segment, uint64_t fold_needed, uint64_t serial) {
-    dead_.push_back({segment, fold_needed, serial});
+  // `held`: the log segment (its sequence) with which it is kept for readers of the log; 0: not kept.
+  void bury(const Segment& segment, uint64_t fold_needed, uint64_t serial, uint64_t held = 0) {
+    dead_.push_back({segment, fold_needed, serial, held});
     bytes_ += segment.bytes;
   }
   // Takes out what may be given back now.
@@ -24,7 +25,7 @@ class Graveyard {
     std::vector<Segment> out;
     size_t kept = 0;
     for (const Dead& dead : dead_) {
-      if (dead.fold_needed <= durable_fold && dead.serial <= oldest_serial) {
+      if (dead.held == 0 && dead.fold_needed <= durable_fold && dead.serial <= oldest_serial) {
         out.push_back(dead.segment);
         bytes_ -= dead.segment.bytes;
       } else {
@@ -37,6 +38,21 @@ class Graveyard {
   template <typename Each>
   void for_each(Each&& each) const {
     for (const Dead& dead : dead_) each(dead.segment);
+  }
+  // Readers of the log need nothing below `floor` any more; the fold `number` will be the first not to list it.
+  void let_go(uint64_t floor, uint64_t number) {
+    for (Dead& dead : dead_) {
+      if (dead.held == 0 || dead.held >= floor) continue;
+      dead.held = 0;
+      dead.fold_needed = dead.fold_needed > number ? dead.fold_needed : number;
+    }
+  }
+  // `each(segment, held, fold_needed)` for what is kept for readers of the log.
+  template <typename Each>
+  void for_each_held(Each&& each) const {
+    for (const Dead& dead : dead_) {
+      if (dead.held != 0) each(dead.segment, dead.held, dead.fold_needed);
+    }
   }
   bool waits_for_fold(uint64_t durable_fold) const {
     for (const Dead& dead : dead_) {
@@ -52,6 +68,7 @@ class Graveyard {
     Segment segment;
     uint64_t fold_needed;
     uint64_t serial;
+    uint64_t held;
   };
   std::vector<Dead> dead_;
   uint64_t bytes_ = 0;

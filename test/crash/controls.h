@@ -34,6 +34,10 @@ constexpr Control kControls[] = {
     {"region-placed-before-barrier", 5000, "a fold places bytes of a commit that is not durable yet"},
     {"region-snapshot-ignored", 1000, "a fold writes where a snapshot still reads"},
     {"region-absent-with-sums", 5000, "a block and the sum that says it is there are placed together"},
+    {"feed-ahead-of-barrier", 200, "the feed gives commits that are not behind a barrier"},
+    {"retained-given-back", 200, "log segments that were to be kept for the feed are given back"},
+    {"kept-large-forgotten", 5000, "a fold forgets the large values that are kept for the feed"},
+    {"moves-in-feed", 400, "the feed gives what the cleaner carried as commits"},
     {"deletions-forgotten", 50, "a fold forgets that a key was deleted"},
 };
 
