@@ -9,7 +9,8 @@ import { native as addon } from './native-binding';
 import type { NativeBatch } from './native-binding';
 import { PoolKeyspace } from './keyspace';
 import type { KeyspaceHost } from './keyspace';
-import type { Batch, Keyspace } from './types';
+import { byteOffset, bytesOf, cellOffset, cellValue, PoolRegion } from './region';
+import type { Batch, Keyspace, Region } from './types';
 
 /** Emptied by their commits. Making one costs more than filling it and committing what is in it. */
 const spares: NativeBatch[] = [];
@@ -61,6 +62,24 @@ export class PoolBatch implements Batch {
     const target = this.#own(keyspace);
     const { encodedKey, encodedValue } = target.encodeEntry(key, value);
     this.#native.requireEqual(target.toWrite(), encodedKey, encodedValue);
+    return this.#added();
+  }
+
+  regionWrite(region: Region, offset: number, bytes: ArrayBufferView): this {
+    const number = PoolRegion.numberOf(region, this.#host);
+    this.#native.regionWrite(number, byteOffset(offset), bytesOf(bytes));
+    return this.#added();
+  }
+
+  regionAdd(region: Region, offset: number, delta: bigint): this {
+    const number = PoolRegion.numberOf(region, this.#host);
+    this.#native.regionAdd(number, cellOffset(offset), cellValue('delta', delta));
+    return this.#added();
+  }
+
+  requireCell(region: Region, offset: number, value: bigint): this {
+    const number = PoolRegion.numberOf(region, this.#host);
+    this.#native.requireCell(number, cellOffset(offset), cellValue('value', value));
     return this.#added();
   }
 

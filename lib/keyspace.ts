@@ -8,11 +8,12 @@ import { decodeOwned, decoderAt, resolveCodec } from './codecs';
 import type { DecodeAt } from './codecs';
 import type { Committer } from './committer';
 import { typeError } from './errors';
-import type { Encoded, NativePool, NativeSnapshot } from './native-binding';
+import type { Encoded, NativePool, NativeSnapshot, NativeView } from './native-binding';
 import { eventualOption, keyspaceName, optionsObject, signalOption } from './options';
 import { boundsOf, emptyIterator, EntryIterator, readingOf } from './range';
 import { readLarge, scratch, slabOffset, slabWithRoom, takeFromSlab } from './slab';
 import { PoolSnapshot } from './snapshot';
+import type { Viewable } from './snapshot';
 import type {
   Codec,
   CommitOptions,
@@ -35,7 +36,7 @@ interface ReadOptions {
   snapshot?: Snapshot;
 }
 
-export class PoolKeyspace<K, V> implements Keyspace<K, V> {
+export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
   readonly name: string;
   readonly #host: KeyspaceHost;
   readonly #native: NativePool;
@@ -143,6 +144,16 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V> {
   toWrite(): number {
     if (this.#number === 0) this.#number = this.#native.keyspaceNumber(this.name, true);
     return this.#number;
+  }
+
+  /** For snapshots: the value where it lies. */
+  nativeView(key: unknown, snapshot: NativeSnapshot, pool: object): NativeView | undefined {
+    if (pool !== this.#host) {
+      throw typeError("The keyspace must be one of this pool's; make it with pool.keyspace(name)");
+    }
+    const number = this.#toRead();
+    const encoded = this.#key.encode(key as K);
+    return number === 0 ? undefined : this.#native.viewValue(number, encoded, snapshot);
   }
 
   /** The keyspace's number; 0 when there is none yet. */

@@ -9,7 +9,7 @@ import bindings from 'bindings';
 import path from 'node:path';
 
 import { errorFromNative } from './errors';
-import type { CheckReport, DurabilityClass, PoolStats, RestoreReport, SalvageReport } from './types';
+import type { CheckReport, DurabilityClass, PoolStats, RegionInfo, RestoreReport, SalvageReport } from './types';
 
 /** What a codec gives: bytes, or a string that becomes UTF-8. */
 export type Encoded = Uint8Array | string;
@@ -20,6 +20,13 @@ export interface NativeBatch {
   requireAbsent(keyspace: number, key: Encoded): void;
   requirePresent(keyspace: number, key: Encoded): void;
   requireEqual(keyspace: number, key: Encoded, value: Encoded): void;
+  regionWrite(region: number, offset: number, bytes: Uint8Array): void;
+  /** 0: drops it. */
+  regionSize(region: number, size: number, name: string): void;
+  regionAdd(region: number, offset: number, delta: bigint): void;
+  requireCell(region: number, offset: number, value: bigint): void;
+  /** What an addition came to; once the commit has succeeded, which empties the rest of the batch. */
+  sum(addition: number): bigint;
   /** Of the changes, not of the conditions. */
   digest(): bigint;
   clear(): void;
@@ -28,6 +35,14 @@ export interface NativeBatch {
 export interface NativeSnapshot {
   readonly epoch: number;
   close(): void;
+}
+
+export interface NativeView {
+  readonly bytes: Uint8Array;
+  /** False where the place has no private mappings: the bytes were copied. */
+  readonly mapped: boolean;
+  /** Detaches the bytes. */
+  end(): void;
 }
 
 export interface NativeRange {
@@ -113,6 +128,14 @@ export interface NativePool {
   /** 0: there is none of that name, and `create` is false. */
   keyspaceNumber(name: string, create: boolean): number;
   keyspaces(): string[];
+  /** Makes the region when it is not there and a size is given. */
+  regionNumber(name: string, size: number | undefined): number;
+  regionSize(region: number, snapshot: NativeSnapshot | null): number;
+  /** Fills `into`. */
+  regionRead(region: number, offset: number, into: Uint8Array, snapshot: NativeSnapshot | null): void;
+  regions(snapshot: NativeSnapshot | null): RegionInfo[];
+  viewRegion(region: number, offset: number, length: number, snapshot: NativeSnapshot | null): NativeView;
+  viewValue(keyspace: number, key: Encoded, snapshot: NativeSnapshot | null): NativeView | undefined;
   stats(): PoolStats;
   settle(): Promise<void>;
   settleSync(): void;

@@ -10,7 +10,7 @@ const mediums = { auto: 0, pmem: 1, file: 2 } as const;
 const creates = { ifMissing: 0, never: 1, exclusive: 2 } as const;
 const classes = { process: 1, power: 2 } as const;
 
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   return typeof value === 'string' ? `"${value}"` : String(value);
 }
 
@@ -115,14 +115,22 @@ export function booleanOption(name: string, given: unknown): boolean {
 }
 
 export function keyspaceName(name: unknown): string {
+  return nameOf('a keyspace', name);
+}
+
+export function regionName(name: unknown): string {
+  return nameOf('a region', name);
+}
+
+function nameOf(what: string, name: unknown): string {
   if (typeof name !== 'string')
-    throw typeError(`The name of a keyspace must be a string, not ${shown(name)}`);
+    throw typeError(`The name of ${what} must be a string, not ${shown(name)}`);
   const bytes = Buffer.byteLength(name);
   if (bytes === 0 || bytes > 255) {
-    throw rangeError(`The name of a keyspace must have 1 to 255 bytes, not ${bytes}`);
+    throw rangeError(`The name of ${what} must have 1 to 255 bytes, not ${bytes}`);
   }
   if (Buffer.from(name).toString() !== name) {
-    throw typeError('The name of a keyspace must not have a lone surrogate');
+    throw typeError(`The name of ${what} must not have a lone surrogate`);
   }
   return name;
 }

@@ -17,6 +17,7 @@ import { PoolKeyspace } from './keyspace';
 import type { KeyspaceHost } from './keyspace';
 import type { NativeBatch, NativePool } from './native-binding';
 import { eventualOption, optionsObject, signalOption } from './options';
+import { PoolRegion } from './region';
 import { PoolSnapshot } from './snapshot';
 import type {
   BackupOptions,
@@ -31,6 +32,8 @@ import type {
   Medium,
   PoolCore,
   PoolStats,
+  Region,
+  RegionInfo,
   Snapshot,
   Watcher,
   WatchOptions,
@@ -81,6 +84,16 @@ export class Pool implements PoolCore {
 
   keyspaces(): string[] {
     return this.#host.native.keyspaces();
+  }
+
+  region(name: string, options?: { size?: number }): Region {
+    this.#mustBeOpen();
+    return PoolRegion.open(this.#host, name, options);
+  }
+
+  regions(options?: { snapshot?: Snapshot }): RegionInfo[] {
+    const { snapshot } = optionsObject(options, 'regions');
+    return this.#host.native.regions(PoolSnapshot.nativeOf(snapshot, this.#host));
   }
 
   batch(): Batch {

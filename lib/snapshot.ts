@@ -1,12 +1,18 @@
 /** A pinned epoch. It pins what it sees until it is closed, disposed of, or collected. */
 import { HoldfastError, typeError } from './errors';
-import type { NativeSnapshot } from './native-binding';
-import type { Snapshot } from './types';
+import type { NativeSnapshot, NativeView } from './native-binding';
+import type { Keyspace, Snapshot } from './types';
+
+/** What a keyspace of the same pool can do for a snapshot. */
+export interface Viewable {
+  nativeView(key: unknown, snapshot: NativeSnapshot, pool: object): NativeView | undefined;
+}
 
 export class PoolSnapshot implements Snapshot {
   readonly epoch: number;
   readonly #native: NativeSnapshot;
   readonly #pool: object;
+  readonly #views: NativeView[] = [];
   #closed = false;
 
   /** `pool` is what made it: reads of another pool refuse it. */
@@ -20,8 +26,21 @@ export class PoolSnapshot implements Snapshot {
     return this.#closed || (this.#pool as { closed: boolean }).closed;
   }
 
+  view<K, V>(keyspace: Keyspace<K, V>, key: K): Uint8Array | undefined {
+    const target = keyspace as unknown as Partial<Viewable> | null | undefined;
+    if (typeof target?.nativeView !== 'function') {
+      throw typeError("The keyspace must be one of this pool's; make it with pool.keyspace(name)");
+    }
+    const native = PoolSnapshot.nativeOf(this, this.#pool)!;
+    const view = target.nativeView(key, native, this.#pool);
+    if (view === undefined) return undefined;
+    this.#views.push(view);
+    return view.bytes;
+  }
+
   close(): void {
     this.#closed = true;
+    for (const view of this.#views.splice(0)) view.end();
     this.#native.close();
   }
 

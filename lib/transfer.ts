@@ -9,13 +9,19 @@
  *
  * A key is text where its bytes are, else `key64`. A value is written in the first form from which exactly its bytes come back
  * (`json`, `text`, `structured`), else as `base64`; one of more than a mebibyte as several lines with `"more":true` on all
- * but the last. The last line is {"end":<entries>}, so that a file that was cut off is noticed.
+ * but the last. A region is a line with its size, and lines of what is not zeros in it:
+ *
+ *   {"region":"counters","size":4096}
+ *   {"region":"counters","offset":0,"base64":"KgAAAAAAAAA="}
+ *
+ * The last line is {"end":<entries>}, so that a file that was cut off is noticed.
  */
 import { json, structured } from './codecs';
 import { HoldfastError } from './errors';
-import type { Keyspace, PoolCore } from './types';
+import type { Keyspace, PoolCore, Region } from './types';
 
 const wholeValue = 1024 * 1024;
+const regionPiece = 64 * 1024;
 const textDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 type Raw = Keyspace<Uint8Array, Uint8Array>;
@@ -32,6 +38,9 @@ interface Line {
   structured?: unknown;
   base64?: unknown;
   more?: unknown;
+  region?: unknown;
+  size?: unknown;
+  offset?: unknown;
 }
 
 function raw(pool: PoolCore, name: string): Raw {
@@ -101,6 +110,14 @@ export function* exportLines(pool: PoolCore, onEntry?: (entries: number) => void
         onEntry?.(++entries);
       }
     }
+    for (const { name: region, size } of pool.regions({ snapshot })) {
+      yield line({ region, size });
+      const source = pool.region(region);
+      for (let offset = 0; offset < size; offset += regionPiece) {
+        const bytes = bufferOf(source.read(offset, Math.min(regionPiece, size - offset), { snapshot }));
+        if (bytes.some((byte) => byte !== 0)) yield line({ region, offset, base64: bytes.toString('base64') });
+      }
+    }
     yield line({ end: entries });
   } finally {
     snapshot.close();
@@ -115,6 +132,7 @@ function line(value: object): string {
 export class LineImport {
   readonly #pool: PoolCore;
   readonly #keyspaces = new Map<string, Raw>();
+  readonly #regions = new Map<string, Region>();
   #batch;
   #batchBytes = 0;
   #line = 0;
@@ -146,6 +164,7 @@ export class LineImport {
       this.#ended = true;
       return;
     }
+    if (typeof entry.region === 'string') return this.#takeRegion(entry.region, entry);
     const value = this.#valueOf(entry);
     this.#pieces.push(value);
     if (entry.more === true) return;
@@ -165,6 +184,21 @@ export class LineImport {
     if (!this.#ended) throw this.#wrong('is the last, but no end was said; was the file cut off?');
     await this.#commit();
     await this.#pool.settled();
+  }
+
+  async #takeRegion(name: string, entry: Line): Promise<void> {
+    if (typeof entry.size === 'number') {
+      this.#regions.set(name, this.#pool.region(name, { size: entry.size }));
+      return;
+    }
+    const region = this.#regions.get(name);
+    if (region === undefined || typeof entry.offset !== 'number' || typeof entry.base64 !== 'string') {
+      throw this.#wrong('is of a region and neither its size nor bytes of it');
+    }
+    const bytes = this.#base64(entry.base64);
+    this.#batch.regionWrite(region, entry.offset, bytes);
+    this.#batchBytes += bytes.length + 64;
+    if (this.#batchBytes > wholeValue) await this.#commit();
   }
 
   async #commit(): Promise<void> {

@@ -85,6 +85,11 @@ export interface RangeOptions<K> {
 export interface Snapshot extends Disposable {
   readonly epoch: number;
   readonly closed: boolean;
+  /**
+   * The encoded value of a key, as it lies in the pool: not copied and, where it is larger than 256 KiB, not verified. Valid until the
+   * snapshot is closed, then of length 0. Stores into it reach nobody else. Undefined when the key is absent.
+   */
+  view<K, V>(keyspace: Keyspace<K, V>, key: K): Uint8Array | undefined;
   close(): void;
 }
 
@@ -114,7 +119,86 @@ export interface Batch {
   requirePresent<K, V>(keyspace: Keyspace<K, V>, key: K): this;
   /** … unless the key's value is, byte for byte, what `value` encodes to. */
   requireEqual<K, V>(keyspace: Keyspace<K, V>, key: K, value: V): this;
+  /** `bytes` stand at `offset` of the region when the batch is committed; with the keys, or not at all. */
+  regionWrite(region: Region, offset: number, bytes: ArrayBufferView): this;
+  /** Adds to the 64-bit cell at `offset` (a multiple of 8), modulo 2^64, after what the batch did before. */
+  regionAdd(region: Region, offset: number, delta: bigint): this;
+  /** Refuse the whole commit (`ERR_HOLDFAST_CONFLICT`) unless the 64-bit cell is `value` before it. */
+  requireCell(region: Region, offset: number, value: bigint): this;
   clear(): this;
+}
+
+/** The element types a region can be read as. All numbers in a region are little-endian. */
+export type NumericArray =
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array;
+
+export interface NumericArrayConstructor<T extends NumericArray> {
+  readonly BYTES_PER_ELEMENT: number;
+  new (length: number): T;
+}
+
+/** A named range of bytes that commits change in place. Offsets and lengths are bytes, but for `typed`. */
+export interface Region {
+  readonly name: string;
+  /** Bytes it has now. */
+  readonly size: number;
+  /** A copy of its bytes; by default all of them. */
+  read(offset?: number, length?: number, options?: { snapshot?: Snapshot }): Uint8Array;
+  /** Fills `target`. */
+  readInto(target: ArrayBufferView, offset: number, options?: { snapshot?: Snapshot }): void;
+  /** A copy of `length` numbers from byte `offset` on, which need not be aligned: `typed(Float32Array, 4096, 768)`. */
+  typed<T extends NumericArray>(
+    type: NumericArrayConstructor<T>,
+    offset: number,
+    length: number,
+    options?: { snapshot?: Snapshot },
+  ): T;
+  dataView(offset: number, length: number, options?: { snapshot?: Snapshot }): DataView;
+  /** Its bytes as they lie in the pool, by default all of them, as of now or of the snapshot: not copied and not verified. */
+  view(offset?: number, length?: number, options?: { snapshot?: Snapshot }): RegionView;
+  write(offset: number, bytes: ArrayBufferView, options?: CommitOptions): Promise<CommitReceipt>;
+  writeSync(offset: number, bytes: ArrayBufferView, options?: CommitOptions): CommitReceipt;
+  /** Adds to the 64-bit cell at `offset` (a multiple of 8), modulo 2^64. Gives the sum, as an unsigned number. */
+  add(offset: number, delta: bigint, options?: CommitOptions): Promise<bigint>;
+  addSync(offset: number, delta: bigint, options?: CommitOptions): bigint;
+  /** Sets the 64-bit cell to `desired` if it is `expected`; tells whether it was. */
+  compareAndSwap(offset: number, expected: bigint, desired: bigint, options?: CommitOptions): Promise<boolean>;
+  compareAndSwapSync(offset: number, expected: bigint, desired: bigint, options?: CommitOptions): boolean;
+  /** What it grows by reads as zeros; what a smaller size takes away is gone. */
+  resize(size: number, options?: CommitOptions): Promise<CommitReceipt>;
+  resizeSync(size: number, options?: CommitOptions): CommitReceipt;
+  /** As resize, to a size that is larger, or smaller: the other way is a RangeError. */
+  grow(size: number, options?: CommitOptions): Promise<CommitReceipt>;
+  shrink(size: number, options?: CommitOptions): Promise<CommitReceipt>;
+  /** Removes it, with its name; its space comes back with the next fold. */
+  drop(options?: CommitOptions): Promise<CommitReceipt>;
+  dropSync(options?: CommitOptions): CommitReceipt;
+}
+
+/** A lease on bytes of a region. While it lasts they do not change, whatever is committed. */
+export interface RegionView extends Disposable {
+  /** Of length 0 once the lease or the pool has ended. Stores into it reach nobody else. */
+  readonly bytes: Uint8Array;
+  /** False where the place has no private mappings (device DAX), or too many are in use: the bytes were copied. */
+  readonly mapped: boolean;
+  end(): void;
+}
+
+export interface RegionInfo {
+  readonly name: string;
+  readonly size: number;
+  /** Bytes of the pool that it takes, as of the newest fold. */
+  readonly placedBytes: number;
 }
 
 export interface KeyspaceOptions<K, V> {
@@ -204,6 +288,10 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   keyspace<K = string, V = unknown>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V>;
   /** Names of all keyspaces, sorted. */
   keyspaces(): string[];
+  /** The region of that name; made when it is not there and a size is given. Another size than it has is an error. */
+  region(name: string, options?: { size?: number }): Region;
+  /** All regions, in the order they were made. */
+  regions(options?: { snapshot?: Snapshot }): RegionInfo[];
   batch(): Batch;
   commit(batch: Batch, options?: CommitOptions): Promise<CommitReceipt>;
   commitSync(batch: Batch, options?: CommitOptions): CommitReceipt;
@@ -270,9 +358,12 @@ export interface PoolStats {
   readonly logBytes: number;
   readonly indexBytes: number;
   readonly largeBytes: number;
+  /** Of the regions' extents, as of the newest fold. */
+  readonly regionBytes: number;
   readonly logSegments: number;
   readonly indexSegments: number;
   readonly largeSegments: number;
+  readonly regionSegments: number;
   readonly overlayEntries: number;
   readonly overlayBytes: number;
   readonly runs: number;

@@ -36,6 +36,9 @@ namespace holdfast {
   X(kLargeBarrierLeftOut, "large-barrier-left-out")                   \
   X(kMoveNotCompared, "move-not-compared")                            \
   X(kDeletionsForgotten, "deletions-forgotten")                       \
+  X(kRegionPlacedEarly, "region-placed-before-barrier")               \
+  X(kRegionSnapshotIgnored, "region-snapshot-ignored")                \
+  X(kRegionAbsentTogether, "region-absent-with-sums")                 \
   X(kFeedAheadOfBarrier, "feed-ahead-of-barrier")                     \
   X(kRetainedGivenBack, "retained-given-back")                        \
   X(kKeptLargeForgotten, "kept-large-forgotten")                      \

@@ -181,6 +181,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   BatchHandle::define(env, *environment);
   SnapshotHandle::define(env, *environment);
   RangeHandle::define(env, *environment);
+  ViewHandle::define(env, *environment);
   WatchHandle::define(env, *environment);
   BackupHandle::define(env, *environment);
   ScanHandle::define(env, *environment);

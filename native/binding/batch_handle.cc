@@ -1,6 +1,7 @@
 // The batch JavaScript fills: put, delete and the conditions, copied as they come.
 #include "binding/convert.h"
 #include "binding/handles.h"
+#include "binding/region_functions.h"
 
 namespace holdfast::binding {
 
@@ -52,6 +53,11 @@ void BatchHandle::define(napi_env env, Environment& environment) {
       raw_method("requireAbsent", method<BatchHandle, add_key<&Batch::require_absent>>),
       raw_method("requirePresent", method<BatchHandle, add_key<&Batch::require_present>>),
       raw_method("requireEqual", method<BatchHandle, add_entry<&Batch::require_equal>>),
+      raw_method("regionWrite", method<BatchHandle, batch_region_write>),
+      raw_method("regionSize", method<BatchHandle, batch_region_size>),
+      raw_method("regionAdd", method<BatchHandle, batch_cell<&Batch::region_add>>),
+      raw_method("requireCell", method<BatchHandle, batch_cell<&Batch::require_cell>>),
+      raw_method("sum", method<BatchHandle, batch_sum>),
       raw_method("digest", method<BatchHandle, digest>),
       raw_method("clear", method<BatchHandle, clear>),
   };

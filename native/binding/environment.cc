@@ -54,6 +54,7 @@ Environment::~Environment() {
   batch_class.SuppressDestruct();
   snapshot_class.SuppressDestruct();
   range_class.SuppressDestruct();
+  view_class.SuppressDestruct();
   watch_class.SuppressDestruct();
   backup_class.SuppressDestruct();
   scan_class.SuppressDestruct();

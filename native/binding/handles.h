@@ -30,6 +30,7 @@ class BatchHandle {
   static constexpr napi_type_tag kTag = {0x41d7c36e9fa2480b, 0xb5e81a0c7d3f2964};
   static void define(napi_env env, Environment& environment);
   Batch batch;
+  std::shared_ptr<const std::vector<uint64_t>> sums;  // of its additions, also once a commit has taken the batch
 };
 
 class SnapshotHandle : public Pin {
@@ -70,6 +71,19 @@ class RangeHandle : public Pin {
   SnapshotPtr snapshot_;
   std::unique_ptr<RangeIterator> iterator_;
   bool with_values_;
+};
+
+class ViewPin;
+
+// Bytes of the pool as JavaScript sees them: `bytes`, a Uint8Array over a private mapping, and end(). See view_handle.cc.
+class ViewHandle {
+ public:
+  static constexpr napi_type_tag kTag = {0x5b7d10f3c2a94e86, 0xa1c94f6e03d8b275};
+  static void define(napi_env env, Environment& environment);
+  static napi_value make(napi_env env, const std::shared_ptr<Connection>& connection, std::unique_ptr<MappedView> view);
+
+  explicit ViewHandle(std::shared_ptr<ViewPin> of) : pin(std::move(of)) {}
+  const std::shared_ptr<ViewPin> pin;
 };
 
 // Copies the value of `key` into `into` at `offset`. What JavaScript gets: the length; -1 when absent; -(2 + length)

@@ -2,6 +2,7 @@
 #include "binding/backup_handle.h"
 #include "binding/convert.h"
 #include "binding/handles.h"
+#include "binding/region_functions.h"
 #include "binding/task.h"
 #include "binding/watch_handle.h"
 
@@ -423,6 +424,12 @@ void PoolHandle::define(napi_env env, Environment& environment) {
       raw_method("drain", method<PoolHandle, drain>),
       raw_method("keyspaceNumber", method<PoolHandle, keyspace>),
       raw_method("keyspaces", method<PoolHandle, keyspaces>),
+      raw_method("regionNumber", method<PoolHandle, region_number_of>),
+      raw_method("regionSize", method<PoolHandle, region_size>),
+      raw_method("regionRead", method<PoolHandle, region_read>),
+      raw_method("regions", method<PoolHandle, regions>),
+      raw_method("viewRegion", method<PoolHandle, view_region>),
+      raw_method("viewValue", method<PoolHandle, view_value>),
       raw_method("stats", method<PoolHandle, stats>),
       raw_method("settle", method<PoolHandle, pool_work<&Pool::settle>>),
       raw_method("settleSync", method<PoolHandle, settle_sync>),

@@ -10,7 +10,8 @@ namespace holdfast::binding {
   X(incarnation, incarnation) X(capacity_bytes, capacityBytes) X(taken_bytes, takenBytes)                     \
   X(free_bytes, freeBytes) X(live_bytes, liveBytes) X(log_bytes, logBytes) X(index_bytes, indexBytes)          \
   X(large_bytes, largeBytes) X(log_segments, logSegments) X(index_segments, indexSegments)                    \
-  X(large_segments, largeSegments) X(overlay_entries, overlayEntries) X(overlay_bytes, overlayBytes)           \
+  X(large_segments, largeSegments)                                                                            \
+  X(region_bytes, regionBytes) X(region_segments, regionSegments) X(overlay_entries, overlayEntries) X(overlay_bytes, overlayBytes)           \
   X(runs, runs) X(open_snapshots, openSnapshots) X(oldest_snapshot_epoch, oldestSnapshotEpoch)                \
   X(commits, commits) X(groups, groups) X(appends, appends) X(writes, writes) X(barriers, barriers)            \
   X(roots, roots) X(bytes_appended, bytesAppended) X(bytes_grown, bytesGrown) X(folds, folds)                  \

@@ -5,6 +5,7 @@
 
 #include "engine/large_chunks.h"
 #include "engine/pool_impl.h"
+#include "format/region.h"
 
 namespace holdfast {
 
@@ -75,6 +76,7 @@ class RunningBackup final : public Backup {
     }
     while (payload_.size() < kBlockBytes && phase_ != Phase::kEnd && phase_ != Phase::kDone) {
       if (phase_ == Phase::kLarge) HOLDFAST_TRY(more_large());
+      else if (phase_ == Phase::kRegions) HOLDFAST_TRY(more_regions());
       else if (phase_ == Phase::kEntries) HOLDFAST_TRY(more_entries());
       else HOLDFAST_TRY(more_commits());
     }
@@ -102,7 +104,7 @@ class RunningBackup final : public Backup {
   }
 
  private:
-  enum class Phase { kEntries, kLarge, kCommits, kEnd, kDone };
+  enum class Phase { kEntries, kLarge, kRegions, kCommits, kEnd, kDone };
 
   Status fits_what_was_begun() const {
     if (!options_.resume || !options_.resume->begun) return {};
@@ -126,6 +128,7 @@ class RunningBackup final : public Backup {
     FeedOptions options;
     options.after = after;
     options.lag_bytes = UINT64_MAX;
+    options.regions = true;
     feed_from_ = after;
     auto opened = pool_->feed(options);
     if (!opened.is_ok()) return std::move(opened.status());
@@ -173,10 +176,44 @@ class RunningBackup final : public Backup {
     if (!given.is_ok()) return std::move(given.status());
     HOLDFAST_TRY(std::move(copied));
     if (*given == 0) {
-      range_ = nullptr, snapshot_ = nullptr;
-      phase_ = feed_ ? Phase::kCommits : Phase::kEnd;
+      range_ = nullptr;
+      auto regions = pool_->regions(snapshot_);
+      if (!regions.is_ok()) return std::move(regions.status());
+      regions_ = std::move(*regions);
+      phase_ = Phase::kRegions;
     }
     if (phase_ == Phase::kLarge) large_ = std::make_unique<LargeChunks>(*pool_, description_);
+    return {};
+  }
+
+  void region_item(ItemTag tag, uint32_t region, uint64_t word, Bytes bytes) {
+    char key[kRegionKeyBytes];
+    encode_region_key(key, region, word);
+    item(tag, Bytes(key, sizeof key), bytes.size());
+    payload_.append(bytes);
+  }
+
+  // Regions as of the snapshot: the size of each, then what is not zeros, a piece a call. One that is gone on with says them all again, and
+  // the commits behind them make up for what lies between the two snapshots.
+  Status more_regions() {
+    if (regions_done_ == regions_.size()) {
+      snapshot_ = nullptr;
+      phase_ = feed_ ? Phase::kCommits : Phase::kEnd;
+      return {};
+    }
+    const RegionInfo& region = regions_[regions_done_];
+    if (region_offset_ == 0) region_item(ItemTag::kRegionSize, region.region, region.size, region.name);
+    std::string bytes(std::min(kRegionPieceBytes, region.size - region_offset_), '\0');
+    HOLDFAST_TRY(pool_->region_read(region.region, region_offset_, bytes.size(), reinterpret_cast<uint8_t*>(bytes.data()), snapshot_));
+    if (bytes.find_first_not_of('\0') != std::string::npos) {
+      region_item(ItemTag::kRegionWrite, region.region, region_offset_, bytes);
+      status_.bytes += bytes.size();
+    }
+    region_offset_ += bytes.size();
+    if (region_offset_ == region.size) {
+      regions_done_++;
+      region_offset_ = 0;
+    }
     return {};
   }
 
@@ -225,6 +262,13 @@ class RunningBackup final : public Backup {
       item(ItemTag::kDelete, change.key, 0);
       return {};
     }
+    if (is_region_operation(change.type)) {
+      const RegionKey key = decode_region_key(change.key);
+      const ItemTag tag = change.type == OperationType::kRegionWrite ? ItemTag::kRegionWrite : ItemTag::kRegionSize;
+      region_item(tag, key.region, key.word, change.value);
+      status_.bytes += change.value_bytes;
+      return {};
+    }
     if (!large_) {
       item(ItemTag::kPut, change.key, change.value_bytes);
       status_.bytes += change.value_bytes;
@@ -256,6 +300,9 @@ class RunningBackup final : public Backup {
   std::unique_ptr<RangeIterator> range_;
   std::unique_ptr<FeedCursor> feed_;
   std::unique_ptr<LargeChunks> large_;
+  std::vector<RegionInfo> regions_;
+  size_t regions_done_ = 0;
+  uint64_t region_offset_ = 0;  // of the region that is being read
   std::string description_;  // of the large value that is being read
   std::string payload_;      // of the block that is being filled
   uint64_t chain_ = 0, feed_from_ = 0, expected_ = 1;

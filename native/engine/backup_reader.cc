@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "format/region.h"
+
 namespace holdfast {
 
 Status BackupReader::damaged(const std::string& why) const {
@@ -102,6 +104,14 @@ Status BackupReader::items(Bytes payload) {
         HOLDFAST_TRY(sink_.put(key, payload.substr(0, header.size)));
         payload.remove_prefix(header.size);
         break;
+      case ItemTag::kRegionSize:
+      case ItemTag::kRegionWrite: {
+        if (header.size > kWholeValue || payload.size() < header.size || key.size() != kRegionKeyBytes) return damaged("ends inside an item");
+        const bool write = header.tag == static_cast<uint8_t>(ItemTag::kRegionWrite);
+        HOLDFAST_TRY(sink_.region(write ? OperationType::kRegionWrite : OperationType::kRegionSize, key, payload.substr(0, header.size)));
+        payload.remove_prefix(header.size);
+        break;
+      }
       default: return damaged("has an item of an unknown kind");
     }
   }

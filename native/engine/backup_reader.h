@@ -22,6 +22,8 @@ class BackupSink {
   virtual Status commit(uint64_t, uint64_t) { return {}; }
   virtual Status put(Bytes, Bytes) { return {}; }
   virtual Status remove(Bytes) { return {}; }
+  // As the operations of the log, in order.
+  virtual Status region(OperationType, Bytes, Bytes) { return {}; }
   virtual Status large_begin(Bytes, uint64_t) { return {}; }
   virtual Status large_bytes(Bytes) { return {}; }
   virtual Status large_end() { return {}; }

@@ -1,6 +1,9 @@
 #include "engine/batch.h"
 
+#include <algorithm>
+
 #include "base/checksum.h"
+#include "format/region.h"
 
 namespace holdfast {
 
@@ -13,6 +16,11 @@ Status check_key(Bytes key) {
                                       " bytes; the most is " + std::to_string(kMaxUserKeyBytes));
   }
   return {};
+}
+
+Status check_cell(uint64_t offset) {
+  if (offset % 8 == 0) return {};
+  return Status(Code::kInvalidArgument, "a cell of 64 bits begins at a multiple of 8, not at offset " + std::to_string(offset));
 }
 
 }  // namespace
@@ -61,11 +69,58 @@ Status Batch::require_equal(Bytes key, Bytes value) {
   return {};
 }
 
+Status Batch::region_size(uint32_t region, uint64_t size, Bytes name) {
+  if (size > kMaxRegionBytes) {
+    return Status(Code::kOutOfRange, "a region has at most " + std::to_string(kMaxRegionBytes) + " bytes, not " + std::to_string(size));
+  }
+  char key[kRegionKeyBytes];
+  encode_region_key(key, region, size);
+  impl_->record.add(OperationType::kRegionSize, Bytes(key, sizeof key), name);
+  impl_->region_sizes++;
+  return {};
+}
+
+Status Batch::region_write(uint32_t region, uint64_t offset, Bytes bytes) {
+  if (offset > kMaxRegionBytes || bytes.size() > kMaxRegionBytes - offset) {
+    return Status(Code::kOutOfRange, "offset " + std::to_string(offset) + " is beyond the end of any region");
+  }
+  char key[kRegionKeyBytes];
+  while (!bytes.empty()) {
+    const Bytes piece = bytes.substr(0, kRegionPieceBytes - offset % kRegionPieceBytes);
+    encode_region_key(key, region, offset);
+    impl_->record.add(OperationType::kRegionWrite, Bytes(key, sizeof key), piece);
+    impl_->region_writes++;
+    offset += piece.size();
+    bytes.remove_prefix(piece.size());
+  }
+  return {};
+}
+
+Status Batch::region_add(uint32_t region, uint64_t offset, uint64_t delta) {
+  HOLDFAST_TRY(check_cell(offset));
+  if (!impl_->sums) impl_->sums = std::make_shared<std::vector<uint64_t>>();
+  impl_->adds.push_back({impl_->region_writes, delta});
+  impl_->sums->push_back(0);
+  return region_write(region, offset, bytes_of(&delta, sizeof delta));
+}
+
+Status Batch::require_cell(uint32_t region, uint64_t offset, uint64_t expected) {
+  HOLDFAST_TRY(check_cell(offset));
+  impl_->region_conditions.push_back({region, offset, expected});
+  return {};
+}
+
+std::shared_ptr<const std::vector<uint64_t>> Batch::sums() const { return impl_->sums; }
+
 void Batch::clear() {
   impl_->record.clear();
   impl_->conditions.clear();
   impl_->large.clear();
   impl_->large_bytes = 0;
+  impl_->region_writes = impl_->region_sizes = 0;
+  impl_->region_conditions.clear();
+  impl_->adds.clear();
+  impl_->sums.reset();
 }
 
 size_t Batch::operations() const { return impl_->record.count() + impl_->large.size(); }

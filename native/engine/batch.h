@@ -20,6 +20,19 @@ struct Condition {
   std::string value;
 };
 
+// A cell of a region that must hold a certain number; compared as the commit is decided, before its changes.
+struct RegionCondition {
+  uint32_t region;
+  uint64_t offset;
+  uint64_t expected;
+};
+
+// The record's region write number `write` is an addition: its value is decided when the record is about to be appended.
+struct RegionAdd {
+  uint32_t write;
+  uint64_t delta;
+};
+
 // A large value on its way: bytes owned here until the commit has placed them.
 struct PendingLarge {
   std::string key;
@@ -36,6 +49,15 @@ struct Batch::Impl {
   };
   std::vector<Large> large;
   uint64_t large_bytes = 0;
+  uint32_t region_writes = 0;          // operations of that kind in the record
+  uint32_t region_sizes = 0;
+  std::vector<RegionCondition> region_conditions;
+  std::vector<RegionAdd> adds;         // in order
+  std::shared_ptr<std::vector<uint64_t>> sums;  // of the additions, once committed
+
+  bool has_regions() const { return region_writes > 0 || region_sizes > 0 || !region_conditions.empty(); }
+  // Decided by what regions hold now: everything before it must have been applied.
+  bool reads_regions() const { return !adds.empty() || !region_conditions.empty(); }
 };
 
 // Values above this have segments of their own.

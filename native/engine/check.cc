@@ -59,6 +59,7 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const st
     }
     if (progress) progress(std::min(1.0, static_cast<double>(report.entries) / static_cast<double>(total)));
   }
+  check_regions(*pinned, &report, aborted);
   check_log(&report, aborted);
   if (aborted()) return Status(Code::kAborted, "the check was aborted");
   HOLDFAST_TRY(sound());  // zeros in place of a page that failed are not damage of the pool
@@ -102,6 +103,8 @@ PoolStats PoolImpl::stats() const {
       if (!segments_.all().contains(segment.offset)) s.other_bytes += segment.bytes;
     });
     std::shared_lock guard(index_.lock);
+    s.region_segments = index_.view.regions->segments;
+    s.region_bytes = index_.view.regions->bytes;
     s.overlay_entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
     s.overlay_bytes = index_.view.active->bytes() + (index_.view.frozen ? index_.view.frozen->bytes() : 0);
     s.runs = index_.view.runs.size();

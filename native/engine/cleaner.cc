@@ -60,7 +60,8 @@ Status PoolImpl::clean_segment(const LogSegment& victim) {
       break;
     }
     for_each_operation(frame, [&](const OperationView& operation, uint64_t offset) {
-      if (operation.type == OperationType::kDelete) return true;
+      // What the tail says of regions the folds have placed: here it is dead.
+      if (operation.type == OperationType::kDelete || is_region_operation(operation.type)) return true;
       const Place here = Place::of(offset, operation.bytes, operation.type == OperationType::kPutLarge);
       std::shared_lock guard(index_.lock);
       auto found = index_.view.find(operation.key, Overlay::kLatest);

@@ -93,7 +93,8 @@ uint64_t PoolImpl::log_segment_bytes() const {
 // What is left free for the next fold, whoever appends: without a fold no space comes back.
 uint64_t PoolImpl::fold_reserve() const {
   const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
-  return entries * 48 + 8 * medium_->info().segment_unit;  // a few runs pile up before they can be merged
+  const uint64_t unit = medium_->info().segment_unit;
+  return entries * 48 + 8 * unit + fresh_bytes_ + frozen_fresh_bytes_;  // a few runs pile up before they can be merged
 }
 
 // What user commits leave free: that, and room for the cleaner to carry a segment's live operations.
@@ -252,6 +253,7 @@ void PoolImpl::apply_stretch(const RecordBuffer& record, const Placement& placem
 
 // Commits, moves and replay all change the index here and nowhere else.
 void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch) {
+  if (is_region_operation(operation.type)) return apply_region(operation, epoch);
   const bool large = operation.type == OperationType::kPutLarge;
   const bool moved = kind == FrameKind::kMove;
   Place place = Place::deleted();
@@ -346,7 +348,10 @@ Status PoolImpl::wait_durable(uint64_t epoch) {
 bool only_deletes(const RecordBuffer& record) {
   for (uint64_t at = 0; at < record.bytes();) {
     const auto header = load<OperationHeader>(record.operations() + at);
-    if (header.type != static_cast<uint8_t>(OperationType::kDelete)) return false;
+    const uint8_t* key = record.operations() + at + sizeof header;
+    const bool drops = header.type == static_cast<uint8_t>(OperationType::kRegionSize) &&
+                       decode_region_key(bytes_of(key, header.key_bytes)).word == 0;
+    if (header.type != static_cast<uint8_t>(OperationType::kDelete) && !drops) return false;
     at += operation_bytes(header.key_bytes, header.value_bytes);
   }
   return true;
@@ -365,6 +370,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   if (closing_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(check_conditions(batch));
+  if (batch.has_regions()) HOLDFAST_TRY(prepare_regions(batch, record));
   if (record->count() == 0) return Receipt{epoch_};
   const Purpose purpose = only_deletes(*record) ? Purpose::kDelete : Purpose::kUser;
   const bool early = planted(PlantedBug::kAcknowledgedBeforeBarrier);
@@ -398,6 +404,7 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
   throttle();
   Batch::Impl& impl = batch.impl();
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
+  if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
   if (!impl.large.empty()) return commit_large(impl, mode);
   auto receipt = commit_once(impl, &impl.record, mode);
   if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull) return receipt;

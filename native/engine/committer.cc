@@ -196,14 +196,20 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
     Status ready = closing_.load(std::memory_order_acquire) && (group->inline_commit || closed_.load(std::memory_order_acquire))
                        ? Status(Code::kClosed, "the pool " + name_ + " is closed")
                        : usable();
-    if (ready.is_ok() && (!batch.large.empty() || batch.record.bytes() > log_.room())) break;
+    if (ready.is_ok() && (!batch.large.empty() || batch.region_sizes > 0 || batch.record.bytes() > log_.room())) break;
     for (const Condition& condition : batch.conditions) {
       if (ready.is_ok() && staged_keys.count(checksum(condition.key.data(), condition.key.size()))) {
         trouble = apply_staged();
         if (!trouble.is_ok()) ready = trouble.clone();
       }
     }
+    if (ready.is_ok() && batch.reads_regions()) {
+      trouble = apply_staged();
+      if (!trouble.is_ok()) ready = trouble.clone();
+    }
     if (ready.is_ok()) ready = check_conditions(batch);
+    if (ready.is_ok() && batch.has_regions()) ready = prepare_regions(batch, &batch.record);
+    if (ready.code() == Code::kPoolFull) break;  // the long way looks for room
     if (!ready.is_ok() || batch.record.count() == 0) {
       finish(ready.is_ok() ? epoch_ : 0, std::move(ready));
       continue;

@@ -143,6 +143,10 @@ class LogCursor final : public FeedCursor {
     commit_.time_ms = frame.header.time_ms;
     commit_.incarnation = frame.header.incarnation;
     for_each_operation(frame, [&](const OperationView& operation, uint64_t) {
+      if (is_region_operation(operation.type)) {
+        if (options_.regions) commit_.changes.push_back({operation.type, operation.key, operation.value, operation.value.size()});
+        return true;
+      }
       if (operation.key < Bytes(options_.low) || (!options_.high.empty() && operation.key >= Bytes(options_.high))) return true;
       FeedChange change{operation.type, operation.key, operation.value, operation.value.size()};
       if (operation.type == OperationType::kPutLarge) {

@@ -26,6 +26,7 @@ struct FeedOptions {
   uint64_t after = kNow;                 // commits above this epoch; kNow: those made from now on
   std::string low, high;                 // only changes of keys in [low, high); an empty high: no end
   uint64_t lag_bytes = 64 * kMiB;
+  bool regions = false;                  // what was done to regions too: their key is format/region.h's, and low and high do not apply
 };
 
 // One change. The bytes are in the pool and stay while the callback runs.

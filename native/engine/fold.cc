@@ -25,7 +25,8 @@ FoldedTable to_folded(const TableRef& table) {
 }  // namespace
 
 bool PoolImpl::fold_is_due() const {
-  return tail_operations_.load(std::memory_order_relaxed) >= options_.fold_operations || tail_bytes_ >= fold_bytes_;
+  return tail_operations_.load(std::memory_order_relaxed) >= options_.fold_operations || tail_bytes_ >= fold_bytes_ ||
+         index_.view.active->regions.bytes() >= fold_bytes_;
 }
 
 // Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay stays and the next fold takes it.
@@ -35,7 +36,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   {
     std::lock_guard append(append_mutex_);
     HOLDFAST_TRY(usable());
-    const bool nothing_new = index_.view.active->entries() == 0 && !index_.view.frozen;
+    const bool nothing_new = index_.view.active->empty() && !index_.view.frozen;
     const bool lets_go = refresh_retention();
     if (nothing_new && !even_if_empty && !lets_go && !graveyard_.waits_for_fold(freezes_)) return {};
     if (index_.view.frozen) {
@@ -53,6 +54,8 @@ Status PoolImpl::run_fold(bool even_if_empty) {
       for (const auto& [offset, segment] : large_) block.large.push_back(segment);
       tail_operations_ = 0;
       tail_bytes_ = 0;
+      frozen_fresh_bytes_ = std::exchange(fresh_bytes_, 0);
+      fresh_extents_.clear();
     }
     number = freezes_;
   }
@@ -69,6 +72,21 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     run = *written;
   }
   reach(TestPoint::kFoldRunWritten);
+  RegionFold regions;
+  const auto give_up = [&] {
+    for (const Segment& segment : regions.taken) medium_->release(segment);
+    if (run) {
+      for (const TableRef& table : run->tables()) medium_->release(table.segment);
+    }
+  };
+  Status placed = fold_regions(frozen->regions, block.epoch, &regions);
+  if (!placed.is_ok()) {
+    if (!failed_.load(std::memory_order_acquire)) give_up();
+    std::lock_guard append(append_mutex_);
+    pending_fold_ = std::move(block);
+    return placed;
+  }
+  block.regions = folded_regions(*regions.map);
   std::vector<RunPtr> runs = index_.view.runs;
   if (run) runs.insert(runs.begin(), run);
   block.runs.clear();
@@ -79,11 +97,9 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   block.log.clear();
   remember_segments(&block);
   FoldBlock again = block;
-  Status written = write_fold_block(std::move(block));
+  Status written = write_fold_block(std::move(block), true);
   if (!written.is_ok()) {
-    if (run) {
-      for (const TableRef& table : run->tables()) medium_->release(table.segment);
-    }
+    give_up();
     std::lock_guard append(append_mutex_);
     pending_fold_ = std::move(again);
     return written;
@@ -93,6 +109,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     std::unique_lock guard(index_.lock);
     index_.view.runs = std::move(runs);
     index_.view.frozen = nullptr;
+    publish_regions(std::move(regions), number);
     durable_fold_ = number;
   }
   folds_.fetch_add(1, std::memory_order_relaxed);
@@ -181,7 +198,7 @@ void PoolImpl::remember_segments(FoldBlock* block) {
 }
 
 // Block, barrier, root. Under maintenance_mutex_.
-Status PoolImpl::write_fold_block(FoldBlock&& block) {
+Status PoolImpl::write_fold_block(FoldBlock&& block, bool all_placed) {
   const std::string bytes = block.encode();
   auto segment = medium_->allocate(SegmentKind::kFold, bytes.size(), bytes.size());
   if (!segment.is_ok()) return std::move(segment.status());
@@ -197,6 +214,7 @@ Status PoolImpl::write_fold_block(FoldBlock&& block) {
   root.fold_bytes = bytes.size();
   root.fold_checksum = checksum(bytes.data(), bytes.size());
   root.clean = 0;
+  if (all_placed) root.placing = 0;
   HOLDFAST_POINT("fold.before_root");
   Status set = medium_->set_root(root.to_root());
   if (set.is_ok() && planted(PlantedBug::kRootBeforeFold)) set = medium_->barrier();
@@ -301,7 +319,7 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
   }
   reach(TestPoint::kMergeRead);
   const bool counted = deaths_counted_;
-  Status written = write_fold_block(std::move(block));
+  Status written = write_fold_block(std::move(block), false);
   if (!written.is_ok()) {
     if (merged) {
       for (const TableRef& table : merged->tables()) medium_->release(table.segment);

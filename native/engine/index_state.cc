@@ -34,8 +34,24 @@ IndexState::Pin IndexState::pin(uint64_t epoch) {
   return pin;
 }
 
+IndexState::Pin IndexState::pin_in_place(uint64_t epoch) {
+  const Pin made = pin(epoch);
+  std::lock_guard guard(pins_mutex_);
+  in_place_.insert(made.serial);
+  return made;
+}
+
+bool IndexState::sees_below_frozen(uint64_t born, bool cut) const {
+  std::lock_guard guard(pins_mutex_);
+  const auto pinned = pins_.lower_bound(born);
+  if (pinned != pins_.end() && pinned->first < (cut ? active_since_ : frozen_since_)) return true;
+  const auto in_place = in_place_.lower_bound(born);
+  return in_place != in_place_.end() && *in_place < active_since_;
+}
+
 void IndexState::unpin(uint64_t serial) {
   std::lock_guard guard(pins_mutex_);
+  in_place_.erase(serial);
   pins_.erase(serial);
   refresh_oldest_needed();
 }
@@ -64,6 +80,7 @@ void IndexState::freeze() {
   view.frozen = std::move(view.active);
   view.active = std::make_shared<Overlay>();
   std::lock_guard guard(pins_mutex_);
+  frozen_since_ = active_since_;
   active_since_ = next_serial_;
   refresh_oldest_needed();
 }
@@ -71,6 +88,7 @@ void IndexState::freeze() {
 // Epochs rise with serials, so the first snapshot of the active overlay is the oldest.
 void IndexState::refresh_oldest_needed() {
   const auto first = pins_.lower_bound(active_since_);
+  newest_pinned_.store(pins_.empty() ? 0 : pins_.rbegin()->second, std::memory_order_release);
   oldest_needed_.store(first == pins_.end() ? Overlay::kLatest : first->second, std::memory_order_release);
 }
 

@@ -9,9 +9,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "base/shared_lock.h"
+#include "engine/region_map.h"
 #include "index/overlay.h"
 #include "index/table.h"
 
@@ -23,6 +25,7 @@ struct IndexView {
   std::shared_ptr<Overlay> active;
   std::shared_ptr<Overlay> frozen;  // null when no fold is under way
   std::vector<RunPtr> runs;         // newest first
+  RegionMapPtr regions;             // as of the newest fold; what came since is in the overlays
 
   Result<std::optional<Place>> find(Bytes key, uint64_t at) const;
   Result<std::optional<Place>> find_in_runs(Bytes key) const;
@@ -40,6 +43,9 @@ class IndexState {
     uint64_t epoch;
   };
   Pin pin(uint64_t epoch);  // under lock (shared or exclusive), so that it pins the view it goes with
+  // Also keeps every byte of the regions it sees where and as it is, for who reads them past the overlays: a mapped view, another
+  // process. (Any other snapshot has in its overlays what is overwritten in place.)
+  Pin pin_in_place(uint64_t epoch);
   void unpin(uint64_t serial);
   uint64_t next_serial() const;
   // The oldest serial that is still pinned, or next_serial() when none is.
@@ -49,6 +55,13 @@ class IndexState {
   // The oldest epoch that a snapshot of the *active* overlay may ask for; Overlay::kLatest: none.
   uint64_t oldest_needed() const { return oldest_needed_.load(std::memory_order_acquire); }
 
+  NeededEpochs needed_epochs() const {
+    return {oldest_needed_.load(std::memory_order_acquire), newest_pinned_.load(std::memory_order_acquire)};
+  }
+  // May an open snapshot, of those since `born`, read an extent of a region past the overlay that is frozen? Then a fold of that overlay must
+  // not write into the extent. `cut`: of a region that lost a part of what lay below that overlay.
+  bool sees_below_frozen(uint64_t born, bool cut) const;
+
   // The active overlay becomes the frozen one. Under the exclusive lock; there must be no frozen one.
   void freeze();
 
@@ -56,9 +69,12 @@ class IndexState {
   void refresh_oldest_needed();
   mutable std::mutex pins_mutex_;
   std::map<uint64_t, uint64_t> pins_;  // serial -> epoch
+  std::set<uint64_t> in_place_;        // of them, those of pin_in_place()
   uint64_t next_serial_ = 1;
   uint64_t active_since_ = 1;          // serials from here on pin the active overlay
+  uint64_t frozen_since_ = 1;          // the same of the frozen one
   std::atomic<uint64_t> oldest_needed_{Overlay::kLatest};
+  std::atomic<uint64_t> newest_pinned_{0};
 };
 
 }  // namespace holdfast

@@ -129,7 +129,8 @@ Status PoolImpl::wait_for_space(uint64_t bytes) {
   uint64_t wanted = 0;
   {
     std::lock_guard append(append_mutex_);
-    wanted = reserve_bytes() + 2 * log_segment_bytes() + bytes;
+    // The fold that comes first takes what is kept for extents of regions; nothing is kept for them behind it.
+    wanted = reserve_bytes() - fresh_bytes_ - frozen_fresh_bytes_ + 2 * log_segment_bytes() + bytes + std::exchange(fresh_refused_, 0);
   }
   if (!options_.background) {
     const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);  // held: a test commits in the middle of a turn

@@ -126,8 +126,8 @@ Status PoolImpl::finish() {
   HOLDFAST_TRY(wait_durable(appended_epoch_.load()));
   Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : run_fold(false);
   if (!folded.is_ok()) return folded.code() == Code::kPoolFull || folded.code() == Code::kDiskFull ? Status() : std::move(folded);
-  if (!planted(PlantedBug::kCleanMarkWithTail) && (index_.view.frozen || index_.view.active->entries() > 0)) folded = run_fold(false);
-  const bool tail = index_.view.frozen || index_.view.active->entries() > 0;
+  if (!planted(PlantedBug::kCleanMarkWithTail) && (index_.view.frozen || !index_.view.active->empty())) folded = run_fold(false);
+  const bool tail = index_.view.frozen || !index_.view.active->empty();
   if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};
   merge_before_closing();
   RootWords root = root_;

@@ -48,6 +48,16 @@ class Batch {
   Status require_present(Bytes key);
   Status require_equal(Bytes key, Bytes value);
 
+  // Regions. A size of 0 drops the region; `region` and name are the caller's affair. What is outside of its region is refused when it is
+  // committed (kOutOfRange, kNotFound).
+  Status region_size(uint32_t region, uint64_t size, Bytes name);
+  Status region_write(uint32_t region, uint64_t offset, Bytes bytes);
+  // On aligned cells of 64 bits. An addition is decided as the record is appended, after the batch's operations before it; what came of
+  // them stands in sums(), in order, once the commit has succeeded.
+  Status region_add(uint32_t region, uint64_t offset, uint64_t delta);
+  Status require_cell(uint32_t region, uint64_t offset, uint64_t expected);
+  std::shared_ptr<const std::vector<uint64_t>> sums() const;
+
   void clear();
   size_t operations() const;
   uint64_t bytes() const;
@@ -98,6 +108,7 @@ struct PoolStats {
   uint64_t other_bytes = 0;  // held besides log, index and large values: the fold, spares, and what waits to be given back
   uint64_t waiting_bytes = 0;  // of all held: what waits for a fold or a snapshot before it is given back
   uint64_t log_segments = 0, index_segments = 0, large_segments = 0;
+  uint64_t region_segments = 0, region_bytes = 0;  // as of the newest fold
   uint64_t overlay_entries = 0, overlay_bytes = 0, runs = 0;
   uint64_t open_snapshots = 0, oldest_snapshot_epoch = 0;
   uint64_t commits = 0, groups = 0, appends = 0, writes = 0, barriers = 0, roots = 0, bytes_appended = 0, bytes_grown = 0;
@@ -109,6 +120,13 @@ struct PoolStats {
   uint64_t feed_cursors = 0;
 };
 
+struct RegionInfo {
+  uint32_t region = 0;
+  uint64_t size = 0;
+  std::string name;
+  uint64_t placed_bytes = 0;  // of segments, as of the newest fold
+};
+
 struct CheckReport {
   uint64_t entries = 0, bytes_read = 0;
   std::vector<std::string> damages;  // empty: sound
@@ -116,6 +134,26 @@ struct CheckReport {
 
 class Snapshot;  // a pinned epoch; shared by whoever reads through it
 using SnapshotPtr = std::shared_ptr<Snapshot>;
+
+class PrivateView;
+
+// Bytes of the pool, shown where they are or, where that cannot be, copied. They do not change while it lives, whatever is committed; stores
+// into them reach nobody else. Not verified: reads through a Reader are.
+struct MappedView {
+  MappedView(std::unique_ptr<PrivateView> memory, uint64_t skipped, uint64_t size, std::vector<SnapshotPtr> pins);
+  ~MappedView();
+  MappedView(const MappedView&) = delete;
+  // Zeros from here on, and nothing is pinned any more; the memory stays until the end.
+  void blank();
+
+  const std::unique_ptr<PrivateView> memory;
+  uint8_t* const data;
+  const uint64_t size;
+  bool mapped = false;  // false: at least a part was copied
+
+ private:
+  std::vector<SnapshotPtr> pins_;
+};
 
 // A value found; readable while the Reader it came from lives.
 struct FoundValue {
@@ -191,6 +229,15 @@ class Pool : public std::enable_shared_from_this<Pool> {
   virtual Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) = 0;
   // Entries in [low, high) without reading values.
   virtual Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot, const std::atomic<bool>* cancelled) = 0;
+
+  // Copies bytes of a region as of the snapshot. kNotFound, kOutOfRange, kCorrupt naming region and offset.
+  virtual Status region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to, const SnapshotPtr& snapshot) = 0;
+  virtual Result<RegionInfo> region_info(uint32_t region, const SnapshotPtr& snapshot) = 0;  // kNotFound
+  virtual Result<std::vector<RegionInfo>> regions(const SnapshotPtr& snapshot) = 0;
+
+  // Null: there is no such key.
+  virtual Result<std::unique_ptr<MappedView>> view_value(Bytes key, const SnapshotPtr& snapshot) = 0;
+  virtual Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& snapshot) = 0;
 
   // The change feed; see feed.h. kForgotten: the log does not reach back to there. kOutOfRange: that epoch is yet to come.
   virtual Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions& options) = 0;

@@ -5,6 +5,9 @@
 //   committer.cc     the committer thread: groups of asynchronous commits, the bound for eventual ones
 //   large_values.cc  values with segments of their own
 //   fold.cc          the overlay becomes a run, a new root is set; runs are merged
+//   regions.cc       ranges of bytes changed in place: commits and reads
+//   region_fold.cc   their bytes are placed by a fold
+//   views.cc         values and regions shown without a copy
 //   cleaner.cc       space comes back by segment
 //   maintenance.cc   the thread that decides when to fold, compact and clean
 //   reader.cc        snapshots, point reads, ranges
@@ -22,12 +25,15 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
+#include <unordered_map>
 
 #include "engine/batch.h"
 #include "engine/graveyard.h"
 #include "engine/index_state.h"
 #include "engine/pool.h"
+#include "engine/region_fold.h"
 #include "format/large_value.h"
 #include "log/log_reader.h"
 #include "log/log_writer.h"
@@ -35,6 +41,7 @@
 namespace holdfast {
 
 class PoolImpl;
+struct ExtentWork;
 bool only_deletes(const RecordBuffer& record);
 
 // What a snapshot pins. Ends with its pool: afterwards reads through it say kClosed.
@@ -81,6 +88,11 @@ class PoolImpl final : public Pool {
   Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) override;
   Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot,
                          const std::atomic<bool>* cancelled) override;
+  Status region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to, const SnapshotPtr& snapshot) override;
+  Result<RegionInfo> region_info(uint32_t region, const SnapshotPtr& snapshot) override;
+  Result<std::vector<RegionInfo>> regions(const SnapshotPtr& snapshot) override;
+  Result<std::unique_ptr<MappedView>> view_value(Bytes key, const SnapshotPtr& snapshot) override;
+  Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& snapshot) override;
   Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions& options) override;
   FeedTail& tail() override { return feed_tail_; }
   Status fold() override;
@@ -112,6 +124,7 @@ class PoolImpl final : public Pool {
   const Medium& medium() const { return *medium_; }
   Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive
   Status copy_large(Bytes description, uint8_t* to) const;
+  bool read_placed_block(const IndexView& view, uint32_t region, uint64_t block, uint8_t* to, bool torn_allowed) const;
 
  private:
   friend class LogCursor;
@@ -175,6 +188,35 @@ class PoolImpl final : public Pool {
   Status place_large(const Batch::Impl& batch, RecordBuffer* record, std::vector<Segment>* taken);
   Result<LargeValue> write_large(const std::string& bytes, std::vector<Segment>* taken);
 
+  // regions.cc — under append_mutex_ unless said otherwise
+  Status prepare_regions(const Batch::Impl& batch, RecordBuffer* record);
+  void overlay_earlier_writes(const RecordBuffer& record, uint64_t end, const RegionKey& cell, uint64_t* value) const;
+  uint64_t note_fresh_extents(uint32_t region, uint64_t region_bytes, uint64_t offset, uint64_t bytes,
+                              std::set<std::pair<uint32_t, uint64_t>>* fresh) const;
+  void apply_region(const OperationView& operation, uint64_t epoch);
+  Status announce_regions();                // not under append_mutex_
+  void adopt_regions(std::vector<Segment>* held);
+  bool read_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block, uint8_t* to) const;
+  Status read_region_bytes(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset, uint64_t size, uint8_t* to) const;
+  Status check_region_range(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset, uint64_t size) const;
+  Status damaged_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block) const;
+  RegionInfo region_in(const IndexView& view, uint64_t at, uint32_t region) const;
+
+  // region_fold.cc — under maintenance_mutex_
+  Status fold_regions(const RegionOverlay& overlay, uint64_t epoch, RegionFold* out);
+  Status place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
+                       std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed, RegionFold* out);
+  Status mark_placing();
+  void publish_regions(RegionFold&& fold, uint64_t number);
+
+  // views.cc
+  void show(PrivateView* memory, uint64_t offset, uint64_t bytes, uint64_t at, bool* mapped) const;
+  Status show_extent(PrivateView* memory, const IndexView& view, uint32_t region, const RegionExtent& extent, uint64_t first_page,
+                     uint64_t limit, const std::set<uint64_t>& on_their_way, bool* mapped) const;
+
+  // check_regions.cc
+  void check_regions(const SnapshotPtr& pinned, CheckReport* report, const std::function<bool()>& aborted);
+
   // feed.cc — under append_mutex_
   struct FeedStart {
     Segment segment;
@@ -191,7 +233,7 @@ class PoolImpl final : public Pool {
   Status run_fold(bool even_if_empty);
   Status fold_all();
   Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
-  Status write_fold_block(FoldBlock&& block);
+  Status write_fold_block(FoldBlock&& block, bool all_placed);  // all_placed: of the regions, up to the block's epoch
   Status merge_runs(size_t first, size_t count, bool interruptible);
   std::pair<size_t, size_t> choose_merge() const;
   size_t mergeable(size_t first, size_t count) const;
@@ -240,6 +282,15 @@ class PoolImpl final : public Pool {
   uint64_t spare_asked_for_ = 0;             // sequence of the segment for whose end a spare was last asked
   std::vector<Placement> placements_;        // scratch
   uint64_t epoch_ = 0;
+  struct KnownRegion {
+    uint64_t size = 0;
+    std::string name;
+  };
+  std::unordered_map<uint32_t, KnownRegion> region_sizes_;  // as of epoch_
+  std::set<std::pair<uint32_t, uint64_t>> fresh_extents_;   // for which the next fold must take segments
+  uint64_t fresh_bytes_ = 0, frozen_fresh_bytes_ = 0;       // of those segments; the same of the fold begun
+  uint64_t fresh_refused_ = 0;               // of those that the last commit found no room for
+  bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
   std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_, so without locked instructions
   uint64_t tail_bytes_ = 0;
   uint64_t freezes_ = 0;                     // number of the newest fold begun
@@ -261,6 +312,7 @@ class PoolImpl final : public Pool {
   std::condition_variable barrier_done_;
   bool barrier_running_ = false;             // guarded by barrier_mutex_
 
+  std::atomic<bool> regions_announced_{false};  // the root says that there are regions
   std::atomic<bool> failed_{false}, closing_{false}, closed_{false};
   mutable std::mutex failure_mutex_;
   Status failure_;                           // guarded by failure_mutex_

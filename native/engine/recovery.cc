@@ -126,13 +126,14 @@ Status PoolImpl::begin_new_pool() {
   block.retain_bytes = retention_.wish.bytes;
   block.log.push_back({*segment, 1, 0});
   root_.incarnation = 1;
-  return write_fold_block(std::move(block));
+  return write_fold_block(std::move(block), true);
 }
 
 Status PoolImpl::recover() {
   const auto begun = Clock::now();
   root_ = RootWords::from_root(medium_->root());
   index_.view.active = std::make_shared<Overlay>();
+  index_.view.regions = std::make_shared<RegionMap>();
   if (root_.incarnation == 0) {
     HOLDFAST_TRY(begin_new_pool());
   } else {
@@ -194,6 +195,7 @@ Status PoolImpl::replay() {
     }
     index_.view.runs.push_back(std::make_shared<Run>(*medium_, std::move(refs)));
   }
+  adopt_regions(&held);
   for (const Segment& s : held) {
     if (s.end() > medium_->view_end()) {
       return Status(Code::kCorrupt, "the segment at offset " + std::to_string(s.offset) + " lies beyond the pool's end; was the file truncated?");
@@ -205,6 +207,7 @@ Status PoolImpl::replay() {
   Tail tail(reader, folded_);
   HOLDFAST_TRY(tail.begins_well());
   epoch_ = folded_.epoch;
+  torn_allowed_ = root_.placing != 0;
   if (!root_.clean) {
     HOLDFAST_TRY(tail.walk(
         [&](const FrameView& frame) {
@@ -215,6 +218,13 @@ Status PoolImpl::replay() {
                                        ? LargeValue::decode(operation.value)
                                        : std::nullopt) {
               for (const LargePiece& piece : value->pieces) held.push_back(piece.segment);
+            }
+            if (operation.type == OperationType::kRegionWrite) {
+              const RegionKey key = decode_region_key(operation.key);
+              const auto known = region_sizes_.find(key.region);
+              if (known != region_sizes_.end()) {
+                fresh_bytes_ += note_fresh_extents(key.region, known->second.size, key.word, operation.value.size(), &fresh_extents_);
+              }
             }
             apply_operation(operation, offset, kind, frame.header.epoch);
             replayed_operations_++;
@@ -228,6 +238,7 @@ Status PoolImpl::replay() {
         }));
     epoch_ = tail.epoch();
   }
+  torn_allowed_ = false;
   tail_operations_ = replayed_operations_;
   tail_bytes_ = replayed_bytes_;
   visible_epoch_ = epoch_;

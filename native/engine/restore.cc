@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "engine/large_writer.h"
 #include "engine/pool_impl.h"
+#include "format/region.h"
 
 namespace holdfast {
 
@@ -101,6 +103,24 @@ class RunningRestore final : public Restore, public BackupSink {
     return batch_.bytes() >= kBatchBytes ? flush() : Status();
   }
 
+  // A backup that was gone on with may write behind the size a region has here, and cuts it later: what would be outside is passed over.
+  Status region(OperationType type, Bytes key_bytes, Bytes bytes) override {
+    if (skipping_) return {};
+    const RegionKey key = decode_region_key(key_bytes);
+    report_.bytes += bytes.size();
+    if (type == OperationType::kRegionSize) {
+      HOLDFAST_TRY(flush());
+      if (key.word == 0) region_sizes_.erase(key.region);
+      else region_sizes_[key.region] = key.word;
+      HOLDFAST_TRY(batch_.region_size(key.region, key.word, bytes));
+      return flush();
+    }
+    const auto size = region_sizes_.find(key.region);
+    if (size == region_sizes_.end() || key.word >= size->second) return {};
+    HOLDFAST_TRY(batch_.region_write(key.region, key.word, bytes.substr(0, std::min<uint64_t>(bytes.size(), size->second - key.word))));
+    return batch_.bytes() >= kBatchBytes ? flush() : Status();
+  }
+
   Status large_begin(Bytes key, uint64_t size) override {
     if (skipping_) return {};
     if (size > kMaxValueBytes) return Status(Code::kCorrupt, "the backup " + name_ + " has a value that is longer than any can be");
@@ -149,6 +169,7 @@ class RunningRestore final : public Restore, public BackupSink {
   std::string name_, large_key_;
   Batch batch_;
   std::unique_ptr<LargeWriter> large_;
+  std::map<uint32_t, uint64_t> region_sizes_;  // as restored so far
   uint8_t pool_uuid_[16] = {};
   uint64_t full_epoch_ = 0, full_time_ = 0, last_time_ = 0;
   uint64_t reached_ = 0;    // what was given goes up to here

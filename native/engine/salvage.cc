@@ -5,6 +5,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "engine/salvage_regions.h"
 #include "format/fold.h"
 #include "format/large_value.h"
 #include "index/node.h"
@@ -35,6 +36,7 @@ class Salvage {
       : raw_(raw),
         secret_(raw.superblock() ? raw.superblock()->secret : 0),
         reader_(raw, secret_),
+        regions_(raw, secret_),
         cancelled_(cancelled),
         progress_(progress) {}
 
@@ -50,6 +52,7 @@ class Salvage {
     }
     if (report_.source == SalvageSource::kIndex) read_leaves();
     HOLDFAST_TRY(save_all(to));
+    HOLDFAST_TRY(save_regions(to));
     return std::move(report_);
   }
 
@@ -79,6 +82,7 @@ class Salvage {
     auto decoded = FoldBlock::decode(bytes);
     if (!decoded) return false;
     fold_ = std::move(*decoded);
+    placing_ = root.placing != 0;
     for (const auto& tables : fold_.runs) {
       std::vector<TableRef> refs;
       for (const FoldedTable& t : tables)
@@ -204,7 +208,7 @@ class Salvage {
 
   bool plausible(uint64_t at, uint64_t end, OperationView* out) const {
     const auto header = load<OperationHeader>(raw_.view() + at);
-    if (header.type < 1 || header.type > 3 || header.key_bytes <= kKeyspacePrefixBytes) return false;
+    if (header.type < 1 || header.type > 5 || header.key_bytes <= kKeyspacePrefixBytes) return false;
     if (header.key_bytes > kKeyspacePrefixBytes + kMaxUserKeyBytes) return false;
     return read_operation(raw_.view() + at, end - at, out);
   }
@@ -215,6 +219,7 @@ class Salvage {
   }
 
   void note(const OperationView& operation, uint64_t offset, uint64_t epoch, bool certain) {
+    if (is_region_operation(operation.type)) return regions_.note(offset, epoch);
     Version& version = versions_[std::string(operation.key)];
     if (version.offset != 0 && (version.epoch > epoch || (version.epoch == epoch && version.certain && !certain)))
       return;
@@ -373,6 +378,19 @@ class Salvage {
     return {};
   }
 
+  Status save_regions(Pool& to) {
+    auto saved = regions_.save(to, fold_, placing_, [&](const std::string& region, const std::string& why) {
+      report_.lost++;
+      if (report_.losses.size() < kMostLosses) report_.losses.push_back("the region '" + region.substr(0, 100) + "': " + why);
+    });
+    if (!saved.is_ok()) return std::move(saved.status());
+    report_.bytes += *saved;
+    if (*saved > 0 && report_.source != SalvageSource::kIndex) {
+      report_.gaps.push_back("what folds had placed of the regions is lost with the fold: they hold what the log still had, and zeros");
+    }
+    return raw_.failed() ? Status(Code::kIo, "the damaged pool's file became unreadable while it was read") : Status();
+  }
+
   static Status commit(Pool& to, Batch* batch) {
     Status done = std::move(to.commit(*batch, CommitMode::kEventual).status());
     batch->clear();
@@ -382,10 +400,12 @@ class Salvage {
   const RawPool& raw_;
   const uint64_t secret_;
   const LogReader reader_;
+  RegionSalvage regions_;
   const std::atomic<bool>* cancelled_;
   const std::function<void(double)>& progress_;
   SalvageReport report_;
   FoldBlock fold_;
+  bool placing_ = false;  // of the root that names it
   std::vector<std::unique_ptr<Run>> runs_;  // newest first
   std::map<uint64_t, Found> segments_;      // by sequence
   uint64_t epoch_ = 0;                      // of the last valid frame met

@@ -70,6 +70,8 @@ enum class ItemTag : uint8_t {
   kCommit = 2,   // `size` is an epoch; 8 bytes of time follow; then its changes
   kPut = 3,      // `size` bytes of value follow
   kDelete = 4,
+  kRegionSize = 5,   // key and bytes as those of the log's operation (format/region.h); `size` is their length
+  kRegionWrite = 6,
 };
 
 struct ItemHeader {

@@ -70,7 +70,7 @@ class Words {
 
 Root RootWords::to_root() const {
   Root root;
-  uint64_t words[8] = {uint64_t{incarnation} << 32 | version, fold.offset, fold.bytes, fold_bytes, fold_checksum, clean, 0, 0};
+  uint64_t words[8] = {uint64_t{incarnation} << 32 | version, fold.offset, fold.bytes, fold_bytes, fold_checksum, clean, placing, 0};
   std::memcpy(root.bytes, words, sizeof words);
   return root;
 }
@@ -85,6 +85,7 @@ RootWords RootWords::from_root(const Root& root) {
   out.fold_bytes = words[3];
   out.fold_checksum = words[4];
   out.clean = words[5];
+  out.placing = words[6];
   return out;
 }
 
@@ -117,6 +118,15 @@ std::string FoldBlock::encode() const {
   w.word(history);
   w.word(kept.size());
   for (const KeptSegment& k : kept) w.segment(k.segment), w.word(k.sequence);
+  if (regions.empty()) return w.take();
+  w.word(regions.size());
+  for (const FoldedRegion& r : regions) {
+    w.word(r.region);
+    w.word(r.size);
+    w.text(r.name);
+    w.word(r.extents.size());
+    for (const FoldedExtent& e : r.extents) w.word(e.number), w.segment(e.segment);
+  }
   return w.take();
 }
 
@@ -162,6 +172,19 @@ std::optional<FoldBlock> FoldBlock::decode(Bytes bytes) {
       k.sequence = r.word();
       block.kept.push_back(k);
     }
+  }
+  for (uint64_t n = r.ok && !r.at_end() ? r.count(32) : 0; n > 0; n--) {
+    FoldedRegion region;
+    region.region = static_cast<uint32_t>(r.word());
+    region.size = r.word();
+    region.name = r.text();
+    for (uint64_t extents = r.count(24); extents > 0; extents--) {
+      const uint64_t number = r.word();
+      region.extents.push_back({number, r.segment()});
+      const bool rising = region.extents.size() < 2 || region.extents[region.extents.size() - 2].number < number;
+      if (!rising || region.extents.back().segment.bytes <= 4096) return std::nullopt;
+    }
+    block.regions.push_back(std::move(region));
   }
   if (!r.ok || !r.at_end() || block.log.empty()) return std::nullopt;
   return block;

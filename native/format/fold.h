@@ -15,15 +15,17 @@
 
 namespace holdfast {
 
-constexpr uint32_t kRootVersion = 1;
+constexpr uint32_t kRootVersion = 2;         // the newest that this build reads
+constexpr uint32_t kRootVersionOfRegions = 2;  // a pool that has or had regions: an older build would take their records for a torn tail
 
 struct RootWords {
-  uint32_t version = kRootVersion;
+  uint32_t version = 1;
   uint32_t incarnation = 0;  // 0: the pool has never been opened
   Segment fold;              // where the block is
   uint64_t fold_bytes = 0;
   uint64_t fold_checksum = 0;
   uint64_t clean = 0;        // 1: closed in order, the log has no tail
+  uint64_t placing = 0;      // 1: a fold is writing blocks of regions in place; those that the tail names may be torn
 
   Root to_root() const;
   static RootWords from_root(const Root& root);
@@ -40,6 +42,18 @@ struct FoldedTable {
   uint64_t entries = 0;
   uint32_t nodes = 0, root = 0, depth = 0;
   std::string first_key, last_key;
+};
+
+struct FoldedExtent {
+  uint64_t number = 0;
+  Segment segment;
+};
+
+struct FoldedRegion {
+  uint32_t region = 0;
+  uint64_t size = 0;
+  std::string name;
+  std::vector<FoldedExtent> extents;  // numbers rising
 };
 
 // A large value's segment that nothing current refers to any more, kept for readers of the log (engine/retention.h).
@@ -63,6 +77,7 @@ struct FoldBlock {
   uint64_t retain_ms = 0, retain_bytes = 0;     // the wish the pool was last opened with; 0: none
   uint64_t history = 0;                         // commits up to this one are in no log of this pool: it was restored there
   std::vector<KeptSegment> kept;
+  std::vector<FoldedRegion> regions;            // numbers rising; left out of the block when there are none, as in version 1
 
   std::string encode() const;
   static std::optional<FoldBlock> decode(Bytes bytes);

@@ -54,6 +54,8 @@ enum class OperationType : uint8_t {
   kPut = 1,
   kDelete = 2,
   kPutLarge = 3,  // the value is a LargeValue description (format/large_value.h)
+  kRegionWrite = 4,  // bytes of a region (format/region.h); the index does not know these two
+  kRegionSize = 5,
 };
 
 struct OperationHeader {
@@ -172,7 +174,8 @@ inline bool read_operation(const uint8_t* at, uint64_t available, OperationView*
   if (available < sizeof(OperationHeader)) return false;
   const auto header = load<OperationHeader>(at);
   const uint64_t used = sizeof header + uint64_t{header.key_bytes} + header.value_bytes;
-  if (used > available || header.type < 1 || header.type > 3 || header.reserved != 0) return false;
+  if (used > available || header.type < 1 || header.type > 5 || header.reserved != 0) return false;
+  if (header.type > 3 && header.key_bytes != 12) return false;  // a region's key (format/region.h)
   if (!planted(PlantedBug::kChecksumNotChecked) && checksum(at + 8, used - 8) != header.checksum) return false;
   *out = view_operation(at);
   return true;

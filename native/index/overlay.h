@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 
+#include "index/region_overlay.h"
 #include "index/source.h"
 
 namespace holdfast {
@@ -37,6 +38,10 @@ class Overlay {
   std::optional<Place> find(Bytes key, uint64_t at = kLatest) const;
 
   std::unique_ptr<Cursor> cursor(uint64_t at = kLatest) const;
+
+  // What the same commits changed in regions. Same threads, same fate.
+  RegionOverlay regions;
+  bool empty() const { return entries() == 0 && regions.empty(); }
 
   size_t entries() const;  // keys
   size_t bytes() const;    // of memory taken

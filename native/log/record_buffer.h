@@ -32,6 +32,21 @@ class RecordBuffer {
     rolled_ = roll(rolled_, load<uint64_t>(operation));
     count_++;
   }
+  // Other bytes of the same length in the value of the operation at `offset`; reroll() once all are in.
+  void patch_value(uint64_t offset, const void* bytes, size_t size) {
+    uint8_t* at = operations() + offset;
+    const auto header = load<OperationHeader>(at);
+    std::memcpy(at + sizeof header + header.key_bytes, bytes, size);
+    store(at, checksum(at + 8, sizeof header + header.key_bytes + header.value_bytes - 8));
+  }
+  void reroll() {
+    rolled_ = 0;
+    for (uint64_t at = 0; at < used_;) {
+      const auto header = load<OperationHeader>(operations() + at);
+      rolled_ = roll(rolled_, header.checksum);
+      at += operation_bytes(header.key_bytes, header.value_bytes);
+    }
+  }
   void clear() {
     used_ = 0;
     count_ = 0;

@@ -99,6 +99,10 @@ Status FileMedium::fail(const std::string& what, int error) {
       error);
 }
 
+bool FileMedium::map_privately(uint64_t offset, uint64_t bytes, void* at) const {
+  return usable() && offset + bytes <= view_end() && file_.map_private_over(offset, bytes, at) == 0;
+}
+
 Status FileMedium::append(uint64_t offset, const void* data, size_t size) {
   if (!usable()) [[unlikely]]
     return refusal();

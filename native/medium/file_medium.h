@@ -47,6 +47,7 @@ class FileMedium final : public Medium {
   Status set_root(const Root& root) override;
   const uint8_t* view() const override { return view_; }
   uint64_t view_end() const override { return end_.load(std::memory_order_acquire); }
+  bool map_privately(uint64_t offset, uint64_t bytes, void* at) const override;
   bool failed() const override { return state_.load(std::memory_order_acquire) == State::kFailed || guard_.failed(); }
   void check(const std::function<void(const std::string& damage)>& report) const override;
   const MediumInfo& info() const override { return info_; }

@@ -39,6 +39,7 @@ enum class SegmentKind : uint8_t {
   kIndex = 2,  // one sorted table
   kLarge = 3,  // (part of) one large value
   kFold = 4,   // the description of a fold
+  kRegion = 5,  // one extent of a region: blocks rewritten in place (format/region.h)
 };
 
 enum class DurabilityClass : uint8_t { kProcess = 1, kPower = 2 };
@@ -139,6 +140,10 @@ class Medium {
   virtual const uint8_t* view() const = 0;
   // Offsets at and beyond this one are not mapped or not there: never read them.
   virtual uint64_t view_end() const = 0;
+
+  // Maps bytes of the pool, for reading and for stores that never reach it, over the caller's memory at `at` (all multiples of 4 KiB). False
+  // where there is no such mapping: then `at` is as it was, and the caller copies.
+  virtual bool map_privately(uint64_t, uint64_t, void*) const { return false; }
 
   // Has the mapping or the device failed underneath us (SIGBUS, failed sync)? Cheap; asked before each acknowledgement.
   virtual bool failed() const = 0;

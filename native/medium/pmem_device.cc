@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <cstring>
+
 #include "base/test_points.h"
 #include "medium/pmem_wrap.h"
 
@@ -104,6 +106,20 @@ Status PmemMedium::append_fenced(uint64_t offset, const void* data, size_t size,
   return {};
 }
 
+// Pages of a device cannot be read so, nor mapped privately: there every view is a copy.
+void PmemMedium::map_privately_from(const std::string& path) {
+  uint8_t front[sizeof(Superblock)];
+  size_t got = 0;
+  const bool ours = views_.open_existing(path, false) == 0 &&
+                    views_.read_at(static_cast<uint64_t>(front_ - base_), front, sizeof front, &got) == 0 && got == sizeof front &&
+                    std::memcmp(front, front_, sizeof front) == 0;
+  if (!ours) views_.close();
+}
+
+bool PmemMedium::map_privately(uint64_t offset, uint64_t bytes, void* at) const {
+  return views_.is_open() && !failed() && offset + bytes <= pool_bytes_ && views_.map_private_over(offset, bytes, at) == 0;
+}
+
 Status PmemMedium::barrier() {
   if (failed()) return refusal();
   pmem_fence();
@@ -165,6 +181,7 @@ void PmemMedium::close() {
     pmemobj_close(pool_);
   }
   guard_.stop();
+  views_.close();
 }
 
 }  // namespace holdfast

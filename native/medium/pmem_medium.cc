@@ -311,9 +311,7 @@ Result<OpenedMedium> open_device(const std::string& path, const FileFacts& facts
   return create_on_device(path, facts, options);
 }
 
-}  // namespace
-
-Result<OpenedMedium> open_pmem_medium(const std::string& path, const MediumOptions& options) {
+Result<OpenedMedium> open_or_create(const std::string& path, const MediumOptions& options) {
   // Twice at most: another process may create the pool between our look and our renaming.
   for (int attempt = 0;; ++attempt) {
     FileFacts facts;
@@ -332,6 +330,14 @@ Result<OpenedMedium> open_pmem_medium(const std::string& path, const MediumOptio
     if (options.create == CreateMode::kExclusive) return Status(Code::kExists, path + " exists already");
     return open_existing(path, facts, options);
   }
+}
+
+}  // namespace
+
+Result<OpenedMedium> open_pmem_medium(const std::string& path, const MediumOptions& options) {
+  Result<OpenedMedium> opened = open_or_create(path, options);
+  if (opened) static_cast<PmemMedium&>(*opened->medium).map_privately_from(path);
+  return opened;
 }
 
 std::string libpmemobj_version() {

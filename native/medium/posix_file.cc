@@ -169,6 +169,11 @@ int PosixFile::map_shared(uint64_t bytes, const uint8_t** at) const {
   return 0;
 }
 
+int PosixFile::map_private_over(uint64_t offset, uint64_t bytes, void* at) const {
+  void* mapped = ::mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd_, static_cast<off_t>(offset));
+  return mapped == MAP_FAILED ? errno : 0;
+}
+
 void PosixFile::unmap(const uint8_t* at, uint64_t bytes) { ::munmap(const_cast<uint8_t*>(at), bytes); }
 
 int PosixFile::map_sync_works(uint64_t bytes, bool* works) const {

@@ -63,6 +63,8 @@ class PosixFile {
   int file_system(FileSystemFacts* facts) const;
 
   int map_shared(uint64_t bytes, const uint8_t** at) const;  // read-only
+  // Over what is mapped at `at`: a stored page is a copy, the file never changes.
+  int map_private_over(uint64_t offset, uint64_t bytes, void* at) const;
   static void unmap(const uint8_t* at, uint64_t bytes);
   int map_sync_works(uint64_t bytes, bool* works) const;  // MAP_SHARED_VALIDATE | MAP_SYNC
 

@@ -12,6 +12,10 @@ Change put(uint64_t key, uint64_t size, uint64_t nonce) {
 }
 Change removal(uint64_t key) { return {std::string("\0\0\0\1", 4) + "key-" + std::to_string(key), false, {}}; }
 
+Change sized(uint32_t region, uint64_t slots) { return {size_key(region), slots > 0, {slots * kSlotBytes, 0, 0}}; }
+Change slot(uint32_t region, uint64_t number, uint64_t nonce) { return {slot_key(region, number), true, make_value(kSlotBytes, nonce)}; }
+Change slot_gone(uint32_t region, uint64_t number) { return {slot_key(region, number), false, {}, true}; }
+
 bool durable(World& world, Changes changes) { return world.commit({std::move(changes), {}, CommitMode::kDurable}); }
 bool eventual(World& world, Changes changes) { return world.commit({std::move(changes), {}, CommitMode::kEventual}); }
 
@@ -83,6 +87,28 @@ std::vector<Script> scripts() {
         return eventual(w, {put(3, 400, 3)}) && w.fold();
       },
       [](World& w) { return w.recover(World::End::kPowerCut, {}) && durable(w, {put(4, 400, 4)}); }}});
+  out.push_back({"a region, written and placed anew", {
+      [](World& w) { return durable(w, {sized(1, 12)}) && (w.broken() || durable(w, {slot(1, 0, 1), slot(1, 5, 2), slot(1, 11, 3)})); },
+      [](World& w) { return w.fold(); },
+      [](World& w) { return eventual(w, {slot(1, 0, 4), put(1, 20, 5)}); },
+      [](World& w) { return eventual(w, {slot(1, 5, 6)}); },
+      [](World& w) { return w.fold(); },
+      [](World& w) { return durable(w, {slot(1, 8, 7)}) && (w.broken() || durable(w, {slot(1, 0, 8)})); },
+      [](World& w) { return w.fold(); }}});
+  out.push_back({"a region under a snapshot", {
+      [](World& w) { return durable(w, {sized(1, 6), put(1, 20, 1)}) && (w.broken() || durable(w, {slot(1, 0, 1), slot(1, 5, 2)})); },
+      [](World& w) { return w.fold() && (w.broken() || w.take_snapshot()); },
+      [](World& w) { return durable(w, {slot(1, 0, 3)}) && (w.broken() || w.fold()); },
+      [](World& w) { return durable(w, {slot(1, 5, 4)}) && (w.broken() || w.fold()); },
+      [](World& w) { return w.drop_snapshot(0) && (w.broken() || w.fold()); }}});
+  out.push_back({"a region shrinks, grows and goes", {
+      [](World& w) { return durable(w, {sized(1, 12)}) && (w.broken() || durable(w, {slot(1, 1, 1), slot(1, 5, 2), slot(1, 11, 3)})); },
+      [](World& w) { return w.fold(); },
+      [](World& w) { return durable(w, {sized(1, 3), slot_gone(1, 5), slot_gone(1, 11)}); },
+      [](World& w) { return eventual(w, {sized(1, 40)}) && (w.broken() || eventual(w, {slot(1, 5, 4), slot(1, 30, 5)})); },
+      [](World& w) { return w.fold(); },
+      [](World& w) { return durable(w, {sized(1, 0), slot_gone(1, 1), slot_gone(1, 5), slot_gone(1, 30)}); },
+      [](World& w) { return w.fold(); }}});
   return out;
 }
 

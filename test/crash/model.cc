@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include <cstdio>
 #include <cstring>
 
 #include "base/checksum.h"
@@ -42,6 +43,21 @@ size_t differences(const State& a, const State& b) {
 }
 
 }  // namespace
+
+std::string slot_key(uint32_t region, uint64_t slot) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%03u.%08llu", region, static_cast<unsigned long long>(slot));
+  return kRegionPrefix + text;
+}
+std::string size_key(uint32_t region) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%03u.size", region);
+  return kRegionPrefix + text;
+}
+uint32_t region_of(const std::string& key) { return static_cast<uint32_t>(std::stoul(key.substr(4, 3))); }
+std::optional<uint64_t> slot_of(const std::string& key) {
+  return key.compare(8, 4, "size") == 0 ? std::nullopt : std::optional<uint64_t>(std::stoull(key.substr(8)));
+}
 
 Value make_value(uint64_t size, uint64_t nonce) {
   Value value{size, nonce, 0};

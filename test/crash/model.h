@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,10 +26,20 @@ Value observed_value(const char* bytes, uint64_t size);
 
 using State = std::map<std::string, Value>;
 
+// Regions are part of the state too: slots of so many bytes, and the size, each under a key that no pool has. A slot of zeros is not there.
+constexpr uint64_t kSlotBytes = 200;  // divides no block, so that slots lie across them
+inline const std::string kRegionPrefix = "\xff\xff\xff\xff";
+std::string slot_key(uint32_t region, uint64_t slot);
+std::string size_key(uint32_t region);
+inline bool is_region_key(const std::string& key) { return key.compare(0, 4, kRegionPrefix) == 0; }
+uint32_t region_of(const std::string& key);
+std::optional<uint64_t> slot_of(const std::string& key);  // none: a size
+
 struct Change {
   std::string key;
   bool put = true;
   Value value;
+  bool follows = false;  // a slot that a smaller size takes away: the pool is not told
 };
 using Changes = std::vector<Change>;
 

@@ -22,6 +22,8 @@ struct Character {
   uint64_t crash_percent = 0;    // of eras that have a crash in store
   uint64_t maintain_percent = 0;
   uint64_t durable_percent = 0;
+  uint64_t region_percent = 0;   // of changes that are of regions
+  uint64_t region_slots = 0;     // the largest
   bool forgetful = false;        // only some of the log is kept
   uint64_t feed_seed = 0;        // not 0: the log is kept, and a reader of the change feed goes along
 };
@@ -55,6 +57,10 @@ Character character_of(Random* random) {
   c.crash_percent = random->between(30, 100);
   c.maintain_percent = random->one_in(3) ? 0 : random->between(5, 60);
   c.durable_percent = random->one_in(3) ? 10 : random->between(20, 100);
+  if (random->one_in(2)) {
+    c.region_percent = random->one_in(3) ? 80 : random->between(5, 40);
+    c.region_slots = std::max<uint64_t>(1, disk.capacity / (8ull << random->below(4)) / kSlotBytes);
+  }
   if (c.hasty) {
     c.keys = random->between(1, 10);
     c.sizes = 1;
@@ -189,8 +195,48 @@ class Life {
     return random_.below(2 * c_.usual_bytes) % c_.most_bytes;
   }
 
+  // Regions that are there, and that commits in between will not take away.
+  std::vector<std::pair<uint32_t, uint64_t>> regions() {
+    std::vector<std::pair<uint32_t, uint64_t>> out;
+    const State& state = world_.model().latest();
+    for (auto it = state.lower_bound(kRegionPrefix); it != state.end(); ++it) {
+      if (!slot_of(it->first)) out.emplace_back(region_of(it->first), it->second.size / kSlotBytes);
+    }
+    return out;
+  }
+
+  // Makes, resizes or drops a region. Numbers are not used again.
+  Transaction region_change() {
+    Transaction t;
+    t.mode = random_.percent(c_.durable_percent) ? CommitMode::kDurable : CommitMode::kEventual;
+    const auto there = regions();
+    const bool old = !there.empty() && (there.size() >= 3 || !random_.one_in(3));
+    const auto [region, slots] = old ? there[random_.below(there.size())] : std::pair<uint32_t, uint64_t>(next_region_++, 0);
+    const uint64_t size = old && random_.one_in(5) ? 0 : random_.between(1, c_.region_slots);
+    t.changes.push_back({size_key(region), size > 0, {size * kSlotBytes, 0, 0}});
+    const State& state = world_.model().latest();
+    for (auto it = state.lower_bound(slot_key(region, size)); it != state.end() && it->first < size_key(region); ++it) {
+      t.changes.push_back({it->first, false, {}, true});
+    }
+    const Change more = change();
+    const bool inside = !is_region_key(more.key) || region_of(more.key) != region || *slot_of(more.key) < size;
+    if (random_.one_in(3) && inside) t.changes.push_back(more);
+    return t;
+  }
+
   Change change() {
     Change out;
+    if (random_.percent(c_.region_percent)) {
+      const auto there = regions();
+      if (!there.empty()) {
+        const auto [region, slots] = there[random_.below(there.size())];
+        const uint64_t near = random_.one_in(2) ? slots : std::min<uint64_t>(slots, 8);
+        out.key = slot_key(region, random_.below(near));
+        out.put = !random_.one_in(8);
+        if (out.put) out.value = make_value(kSlotBytes, nonce_++);
+        return out;
+      }
+    }
     out.key = key();
     out.put = !random_.one_in(c_.hasty ? 50 : 5);
     if (out.put) out.value = make_value(size(), nonce_++);
@@ -205,6 +251,7 @@ class Life {
     for (; changes > 0; changes--) t.changes.push_back(change());
     if (c_.large && random_.one_in(8)) {
       Change& one = t.changes[random_.below(t.changes.size())];
+      if (is_region_key(one.key)) one = {key(), true, {}};
       one.put = true;
       one.value = make_value(256 * kKiB + 1 + random_.below(128 * kKiB), nonce_++);
     }
@@ -221,6 +268,7 @@ class Life {
     const uint64_t wanted = c_.geometry.pool.log_segment_bytes * random_.between(1, 3);
     while (bytes < wanted && t.changes.size() < 200) {
       Change one = change();
+      if (is_region_key(one.key)) one.key = key();
       one.put = true;
       one.value = make_value(std::min(c_.most_bytes, wanted / random_.between(4, 12)), nonce_++);
       bytes += one.value.size + 40;
@@ -242,6 +290,7 @@ class Life {
   bool step() {
     const uint64_t dice = random_.below(100);
     bool held = true;
+    if (c_.region_percent > 0 && random_.one_in(12)) return world_.commit(region_change());
     if (dice < 52) {
       held = world_.commit(transaction());
     } else if (dice < 66) {
@@ -302,6 +351,7 @@ class Life {
   const Character c_;
   World world_;
   uint64_t nonce_ = 1;
+  uint32_t next_region_ = 1;
 };
 
 }  // namespace

@@ -180,7 +180,14 @@ Batch batch_of(const Transaction& transaction, Status* status) {
     if (c.kind == Condition::kEqual) keep(batch.require_equal(c.key, bytes_of(c.value)));
   }
   for (const Change& change : transaction.changes) {
-    keep(change.put ? batch.put(change.key, bytes_of(change.value)) : batch.remove(change.key));
+    if (change.follows) continue;
+    if (!is_region_key(change.key)) {
+      keep(change.put ? batch.put(change.key, bytes_of(change.value)) : batch.remove(change.key));
+    } else if (const auto slot = slot_of(change.key)) {
+      keep(batch.region_write(region_of(change.key), *slot * kSlotBytes, change.put ? bytes_of(change.value) : std::string(kSlotBytes, '\0')));
+    } else {
+      keep(batch.region_size(region_of(change.key), change.put ? change.value.size : 0, "region"));
+    }
   }
   return batch;
 }
@@ -259,7 +266,7 @@ bool World::commit(const Transaction& transaction) {
 }
 
 bool World::delete_while_full() {
-  if (model_.latest().empty() || broken()) return true;
+  if (model_.latest().empty() || is_region_key(model_.latest().begin()->first) || broken()) return true;
   Transaction removal;
   removal.changes.push_back({model_.latest().begin()->first, false, {}});
   if (!commit(removal)) return false;
@@ -385,9 +392,29 @@ bool World::read_all(const SnapshotPtr& snapshot, State* out, Status* status) {
       return status->is_ok();
     });
     if (!given.is_ok()) *status = std::move(given.status());
-    if (status->is_ok() && *given == 0) return true;
+    if (status->is_ok() && *given == 0) return read_regions(snapshot, out, status);
   }
   return false;
+}
+
+bool World::read_regions(const SnapshotPtr& snapshot, State* out, Status* status) {
+  auto regions = pool_->regions(snapshot);
+  if (!regions.is_ok()) {
+    *status = std::move(regions.status());
+    return false;
+  }
+  const std::string zeros(kSlotBytes, '\0');
+  for (const RegionInfo& region : *regions) {
+    (*out)[size_key(region.region)] = {region.size, 0, 0};
+    std::string bytes(region.size, '\0');
+    *status = pool_->region_read(region.region, 0, region.size, reinterpret_cast<uint8_t*>(bytes.data()), snapshot);
+    if (!status->is_ok()) return false;
+    for (uint64_t slot = 0; (slot + 1) * kSlotBytes <= region.size; slot++) {
+      const Bytes here = Bytes(bytes).substr(slot * kSlotBytes, kSlotBytes);
+      if (here != zeros) (*out)[slot_key(region.region, slot)] = observed_value(here.data(), here.size());
+    }
+  }
+  return true;
 }
 
 bool World::compare_state(const SnapshotPtr& snapshot, const State& expected) {
@@ -405,7 +432,7 @@ bool World::compare_range(const std::string& low, const std::string& high, bool 
   options.low = low, options.high = high, options.reverse = reverse, options.limit = limit;
   std::vector<std::string> expected, observed;
   for (const auto& [key, value] : model_.latest()) {
-    if (key >= low && key < high) expected.push_back(key);
+    if (key >= low && key < high && !is_region_key(key)) expected.push_back(key);
   }
   const uint64_t all = expected.size();
   if (reverse) std::reverse(expected.begin(), expected.end());
@@ -447,10 +474,11 @@ bool World::check() {
   auto report = pool_->check(nullptr, nullptr);
   if (!report.is_ok()) return fail("check failed: " + report.status().message());
   if (!report->damages.empty()) return fail("check found damage: " + report->damages.front());
-  if (report->entries != model_.latest().size()) return fail("check saw another number of entries than the model has");
+  const uint64_t keys = static_cast<uint64_t>(std::distance(model_.latest().begin(), model_.latest().lower_bound(kRegionPrefix)));
+  if (report->entries != keys) return fail("check saw another number of entries than the model has");
   const PoolStats stats = pool_->stats();
   const uint64_t taken = stats.capacity_bytes - stats.free_bytes;
-  const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes + stats.other_bytes;
+  const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes + stats.region_bytes + stats.other_bytes;
   if (taken != known) {
     return fail("space " + std::string(taken > known ? "is leaked: " : "is held twice: ") + std::to_string(taken) +
                 " bytes are taken, the engine refers to " + std::to_string(known));
@@ -469,6 +497,7 @@ bool World::check_exact() {
   if (stats.folded_epoch != stats.epoch) return true;  // no room for the fold
   uint64_t live = 0, large = 0;
   for (const auto& [key, value] : model_.latest()) {
+    if (is_region_key(key)) break;
     const bool is_large = value.size > kLargeValueBytes;
     live += operation_bytes(key.size(), is_large ? 48 : value.size);
     if (is_large) large += round_up(value.size, geometry_.disk.segment_unit);

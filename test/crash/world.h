@@ -112,6 +112,7 @@ class World {
   bool expect_open_state();
   void end_process();
   bool read_all(const SnapshotPtr& snapshot, State* out, Status* status);
+  bool read_regions(const SnapshotPtr& snapshot, State* out, Status* status);
   void note(uint64_t word);
   void apart(const std::function<void()>& work);  // on the second thread, if so wished
   bool claim();                // what the pool says is durable must be

@@ -11,7 +11,7 @@ import { scratchFolder } from '../helpers/scratch';
 const folder = scratchFolder('cli');
 const path = join(folder, 'some.holdfast');
 const commands = [
-  ...['demo', 'replay', 'info', 'doctor', 'ls', 'get', 'check', 'runs', 'show', 'timeline'],
+  ...['demo', 'replay', 'info', 'doctor', 'ls', 'get', 'regions', 'check', 'runs', 'show', 'timeline'],
   ...['signal', 'resolve', 'history', 'diff', 'fork', 'prune', 'salvage', 'bench'],
 ];
 

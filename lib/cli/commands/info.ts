@@ -24,7 +24,8 @@ export function addInfo(program: Command): void {
       await withPool(output, path, (pool) => {
         const stats = pool.stats();
         const keyspaces = pool.keyspaces();
-        output.value({ ...stats, keyspaces });
+        const regions = pool.regions();
+        output.value({ ...stats, keyspaces, regions });
         output.pairs([
           ['format version', stats.formatVersion],
           ['epoch', `${stats.epoch} (durable ${stats.durableEpoch}, folded ${stats.foldedEpoch})`],
@@ -39,6 +40,10 @@ export function addInfo(program: Command): void {
           ['index', `${bytesText(stats.indexBytes)} in ${stats.indexSegments} segments`],
           ['large values', `${bytesText(stats.largeBytes)} in ${stats.largeSegments} segments`],
           ['keyspaces', keyspaces.join(', ') || 'none'],
+          [
+            'regions',
+            regions.map(({ name, size }) => `${name} (${bytesText(size)})`).join(', ') || 'none',
+          ],
         ]);
       });
     });

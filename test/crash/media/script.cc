@@ -16,6 +16,8 @@ std::string key_of(uint64_t number) {
   return std::string("\0\0\0\1", 4) + text;
 }
 
+std::string slot_key_of(uint64_t slot) { return kRegionPrefix + key_of(slot).substr(4); }
+
 class Writer {
  public:
   Writer(const std::string& name, MediumChoice medium, uint64_t seed) : random_(seed) {
@@ -38,6 +40,19 @@ class Writer {
   }
   Writer& remove(uint64_t key) { return add(StepKind::kCommit, {{key_of(key), "", true}}); }
   Writer& large(uint64_t key, uint64_t bytes) { return add(StepKind::kCommit, {put(key, bytes)}); }
+  Writer& region(uint64_t slots) { return add(StepKind::kCommit, {{size_key(), std::to_string(slots * kSlotBytes), false}}); }
+  Writer& slots(uint64_t times, uint64_t count, uint64_t slots, StepKind kind = StepKind::kCommit) {
+    for (uint64_t i = 0; i < times; i++) {
+      std::vector<Change> changes{put(random_.below(20), 50)};
+      for (uint64_t n = 0; n < count; n++) {
+        Change slot = put(0, kSlotBytes);
+        slot.key = slot_key_of(random_.below(slots));
+        changes.push_back(std::move(slot));
+      }
+      add(kind, std::move(changes));
+    }
+    return *this;
+  }
   Script done() { return std::move(script_); }
 
  private:
@@ -64,7 +79,7 @@ class Writer {
 
 const std::vector<std::string>& script_names() {
   static const std::vector<std::string> names = {"create", "commit", "batch",  "group",    "large", "frames",
-                                                 "fold",   "merge",  "clean", "segments", "reuse", "close"};
+                                                 "fold",   "merge",  "clean", "segments", "reuse", "region",   "close"};
   return names;
 }
 
@@ -108,6 +123,9 @@ Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) 
   } else if (name == "reuse") {  // segments that the tail still names are not used again before the next fold
     w.plain(K::kOpen).large(900, 400 * kKiB).large(900, 300 * kKiB).plain(K::kPause).plain(K::kFocus).large(901, 350 * kKiB);
     w.commits(3, 1, 100, 6).plain(K::kFold).plain(K::kPause).large(902, 350 * kKiB).plain(K::kClose);
+  } else if (name == "region") {  // placed for the first time, in place, and behind commits that nobody waited for
+    w.plain(K::kOpen).region(40).slots(4, 3, 40).plain(K::kFocus).plain(K::kFold).slots(4, 2, 12).slots(2, 2, 12, K::kEventual);
+    w.plain(K::kFold).slots(3, 3, 40).plain(K::kFold).slots(2, 1, 6).plain(K::kClose);
   } else if (name == "close") {
     w.plain(K::kOpen).commits(4, 2, 200, 8).plain(K::kFocus).plain(K::kClose).plain(K::kOpen).commits(2, 1, 200, 8).plain(K::kClose);
     w.plain(K::kOpen).plain(K::kClose);
@@ -116,6 +134,9 @@ Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) 
   }
   return w.done();
 }
+
+std::string slot_key(uint64_t slot) { return slot_key_of(slot); }
+std::string size_key() { return kRegionPrefix + "size"; }
 
 std::vector<State> states_of(const Script& script) {
   std::vector<State> states(1);

@@ -15,6 +15,13 @@ namespace holdfast::crash {
 
 using State = std::map<std::string, std::string>;
 
+// Slots of region 1, and its size, are part of the state under keys that no pool has. A slot of zeros is not there.
+inline const std::string kRegionPrefix = "\xff\xff\xff\xff";
+constexpr uint64_t kSlotBytes = 300;
+std::string slot_key(uint64_t slot);
+std::string size_key();
+inline bool is_region_key(const std::string& key) { return key.compare(0, 4, kRegionPrefix) == 0; }
+
 struct Change {
   std::string key;
   std::string value;

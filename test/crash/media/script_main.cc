@@ -29,7 +29,15 @@ void mark(MarkKind kind, uint64_t number) {
 Batch batch_of(const Step& step) {
   Batch batch;
   for (const Change& change : step.changes) {
-    Status added = change.removed ? batch.remove(change.key) : batch.put(change.key, change.value);
+    Status added;
+    if (!is_region_key(change.key)) {
+      added = change.removed ? batch.remove(change.key) : batch.put(change.key, change.value);
+    } else if (change.key == size_key()) {
+      added = batch.region_size(1, std::stoull(change.value), "region");
+    } else {
+      const uint64_t slot = std::stoull(change.key.substr(change.key.find('-') + 1));
+      added = batch.region_write(1, slot * kSlotBytes, change.value);
+    }
     if (!added.is_ok()) die("batch", added);
   }
   return batch;

@@ -1,0 +1,21 @@
+// What a fold makes of the regions: see region_fold.cc. One owner: the fold under way.
+#pragma once
+
+#include <vector>
+
+#include "engine/region_map.h"
+#include "format/fold.h"
+
+namespace holdfast {
+
+struct RegionFold {
+  RegionMapPtr map;             // as of this fold
+  std::vector<Segment> taken;   // new segments: given back if the fold comes to nothing
+  std::vector<Segment> left;    // old ones that the new fold does not refer to
+};
+
+std::vector<FoldedRegion> folded_regions(const RegionMap& map);
+// Does the sector of sums stand where it belongs, and whole?
+bool region_sector_is_whole(const SumSector& sector, uint64_t secret, uint32_t region, uint64_t extent, uint64_t index);
+
+}  // namespace holdfast

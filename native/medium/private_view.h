@@ -1,0 +1,41 @@
+// A stretch of memory of our own in which pieces of a pool are mapped side by side, privately: whoever stores into it changes a copy of
+// the page, never the pool, and whoever reads sees the pool's pages without copying them.
+//
+// Begins as zeros. A page that cannot be had later (the file was truncated) reads as zeros: see mapping_guard.h.
+// One owner; the memory goes away with it. Nothing of it outlives the process.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/status.h"
+#include "medium/mapping_guard.h"
+#include "medium/medium.h"
+
+namespace holdfast {
+
+class PrivateView {
+ public:
+  // kNoMemory: no such stretch of addresses is to be had.
+  static Result<std::unique_ptr<PrivateView>> reserve(uint64_t bytes);
+  ~PrivateView();
+  PrivateView(const PrivateView&) = delete;
+
+  // Shows `bytes` of the pool from `offset` on at `at`; all three multiples of 4 KiB. False: not to be had as a mapping here (device DAX,
+  // too many mappings); copy instead.
+  bool map(const Medium& medium, uint64_t offset, uint64_t bytes, uint64_t at);
+  // Zeros again, all of it; the addresses stay taken.
+  void blank();
+
+  uint8_t* data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  PrivateView(uint8_t* data, uint64_t bytes) : data_(data), bytes_(bytes) {}
+  uint8_t* const data_;
+  const uint64_t bytes_;
+  MappingGuard guard_;
+  bool watched_ = false;
+};
+
+}  // namespace holdfast
