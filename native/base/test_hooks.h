@@ -36,6 +36,7 @@ namespace holdfast {
   X(kLargeBarrierLeftOut, "large-barrier-left-out")                   \
   X(kMoveNotCompared, "move-not-compared")                            \
   X(kDeletionsForgotten, "deletions-forgotten")                       \
+  X(kReaderPinsIgnored, "reader-pins-ignored")                        \
   X(kLineNotFlushed, "line-not-flushed")
 
 enum class PlantedBug : uint8_t {

@@ -8,6 +8,7 @@
 //   cleaner.cc       space comes back by segment
 //   maintenance.cc   the thread that decides when to fold, compact and clean
 //   reader.cc        snapshots, point reads, ranges
+//   readers_space.cc what is kept for readers in other processes, and for how long
 //   check.cc         reads everything and says what is damaged
 //   check_log.cc     the part of it that no read would notice
 //
@@ -27,6 +28,7 @@
 #include "engine/graveyard.h"
 #include "engine/index_state.h"
 #include "engine/pool.h"
+#include "engine/readers.h"
 #include "format/large_value.h"
 #include "log/log_reader.h"
 #include "log/log_writer.h"
@@ -65,6 +67,7 @@ class PoolImpl final : public Pool {
   PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& options);
   ~PoolImpl() override;
 
+  void meet_readers(const uint8_t uuid[16]) { readers_.attach_at_open(name_, uuid, *medium_); }
   Status recover();          // before anything else
   void start_threads();
   void abandon();            // recovery failed: let go of the medium
@@ -74,6 +77,7 @@ class PoolImpl final : public Pool {
   uint64_t submit(const std::shared_ptr<void>& client, Batch&& batch, CommitMode mode) override;
   void flush(const std::shared_ptr<void>& client) override;
   Status settle() override;
+  Result<uint64_t> refresh() override { return visible_epoch_.load(std::memory_order_acquire); }
   Result<Reader> read(const SnapshotPtr& snapshot) override;
   Result<SnapshotPtr> snapshot() override;
   uint64_t epoch_of(const SnapshotPtr& snapshot) const override { return snapshot->pin.epoch; }
@@ -96,9 +100,10 @@ class PoolImpl final : public Pool {
   IndexState& index() { return index_; }
   const Medium& medium() const { return *medium_; }
   Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive
-  Status copy_large(Bytes description, uint8_t* to) const;
+  Status copy_large(Bytes description, uint64_t expected, uint8_t* to) const;  // of `expected` bytes
 
  private:
+  friend class ReadOnlyPool;   // makes one of these, without threads, for each fold it reads by
   using Clock = std::chrono::steady_clock;
   enum class Purpose { kUser, kDelete, kCleaner };
   struct Group;
@@ -160,8 +165,15 @@ class PoolImpl final : public Pool {
   Status merge_runs(size_t first, size_t count, bool interruptible);
   std::pair<size_t, size_t> choose_merge() const;
   size_t mergeable(size_t first, size_t count) const;
-  void give_back();                         // releases what nothing needs any more
   void remember_segments(FoldBlock* block);
+
+  // readers_space.cc — under maintenance_mutex_
+  void give_back();                         // releases what nothing needs any more
+  void keep_for_readers(std::vector<Segment>* held);
+  uint64_t reader_allowance() const;
+  bool reclaim_even_from_readers(uint64_t wanted_free);
+  void look_for_readers();
+  void retire_fold_block(const Segment& segment);
 
   // cleaner.cc — under maintenance_mutex_
   bool reclaim(uint64_t wanted_free);       // true: there is that much now
@@ -189,6 +201,7 @@ class PoolImpl final : public Pool {
   const uint64_t fold_bytes_;    // the tail's limit: smaller in a small pool, where it cannot be cleaned
 
   IndexState index_;
+  Readers readers_;              // in other processes
   std::atomic<uint64_t> visible_epoch_{0};   // written under index_.lock exclusive
 
   mutable std::mutex append_mutex_;

@@ -111,6 +111,9 @@ class Medium {
   // Has the mapping or the device failed underneath us (SIGBUS, failed sync)? Cheap; asked before each acknowledgement.
   virtual bool failed() const = 0;
 
+  // Why it failed, where that is neither the mapping nor the device: an expired reader. Ok where it is.
+  virtual Status refused() const { return {}; }
+
   // Says what is damaged of the medium's own pages although it is kept twice and so not missed.
   virtual void check(const std::function<void(const std::string& damage)>&) const {}
 
