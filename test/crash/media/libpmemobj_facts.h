@@ -14,6 +14,9 @@ class OpensViews {
   OpensViews& operator=(const OpensViews&) = delete;
 };
 
+// Before this byte lie libpmemobj's lanes and chunk headers: an operation of any thread (a spare segment's, say) may be under way there.
+constexpr uint64_t kFirstChunk = 4 * 1024 * 1024;
+
 // Is the line at this byte of the pool one in which libpmemobj (1.12) keeps run-time fields that it never flushes and writes
 // anew at each open: in its pool descriptor, the footers among its chunk headers, and the first two lines of a chunk?
 inline bool libpmemobj_never_flushes(uint64_t offset) {

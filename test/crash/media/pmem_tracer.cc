@@ -27,7 +27,6 @@ namespace {
 
 constexpr uint64_t kLine = 64;
 constexpr uint64_t kPage = 4096;
-constexpr uint64_t kFirstChunk = 4 * 1024 * 1024;  // before it libpmemobj's lanes and chunk headers, on their way at any time
 constexpr unsigned kNoDrain = 1u << 0, kNoFlush = 1u << 5, kNonTemporal = 1u << 1;
 struct Flushed {
   uint64_t line;
