@@ -80,6 +80,9 @@ export interface NativePool {
   keyspaceNumber(name: string, create: boolean): number;
   keyspaces(): string[];
   stats(): PoolStats;
+  /** The epoch: of the newest durable state where the pool is open for reading only. */
+  refresh(): Promise<number>;
+  refreshSync(): number;
   settle(): Promise<void>;
   settleSync(): void;
   fold(): Promise<void>;
@@ -99,6 +102,7 @@ export interface NativeOpenOptions {
   create: 0 | 1 | 2;
   size: number;
   atLeast: 1 | 2;
+  readOnly: boolean;
   foldOperations?: number;
   eventualWithin?: number;
 }

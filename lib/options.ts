@@ -68,6 +68,7 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
     create: oneOf(creates, 'create', options.create, 'ifMissing'),
     size: options.size === undefined ? 0 : wholeNumber('size', options.size, 1, 2 ** 46),
     atLeast: oneOf(classes, 'atLeast', options.atLeast, 'process'),
+    readOnly: booleanOption('readOnly', options.readOnly),
   };
   if (options.foldOperations !== undefined) {
     native.foldOperations = wholeNumber('foldOperations', options.foldOperations, 1, 2 ** 31);

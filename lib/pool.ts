@@ -40,13 +40,15 @@ export class Pool implements PoolCore {
   readonly path: string;
   readonly medium: Medium;
   readonly durability: { readonly class: DurabilityClass; readonly reason: string };
+  readonly readOnly: boolean;
   readonly #host: KeyspaceHost & { closed: boolean };
   readonly #cancels = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
   /** For open() and openSync(): takes over the native pool. */
-  constructor(native: NativePool) {
+  constructor(native: NativePool, readOnly = false) {
     const stats = native.stats();
+    this.readOnly = readOnly;
     this.path = stats.path;
     this.medium = stats.medium;
     this.durability = Object.freeze({ class: stats.durability, reason: stats.durabilityReason });
@@ -97,6 +99,16 @@ export class Pool implements PoolCore {
 
   snapshot(): Snapshot {
     return new PoolSnapshot(this.#host.native.snapshot(), this.#host);
+  }
+
+  async refresh(): Promise<number> {
+    this.#mustBeOpen();
+    return this.#host.native.refresh();
+  }
+
+  refreshSync(): number {
+    this.#mustBeOpen();
+    return this.#host.native.refreshSync();
   }
 
   async settled(): Promise<void> {

@@ -32,6 +32,11 @@ export interface OpenOptions {
    * renewed its lease. Default 15,000. A process that ends gives up its leases at once.
    */
   lease?: number;
+  /**
+   * Opens for reading only, also while another process writes. It sees the newest durable state, and newer ones with
+   * `refresh()`. What changes the pool is `ERR_HOLDFAST_READ_ONLY`.
+   */
+  readOnly?: boolean;
   signal?: AbortSignal;
 }
 
@@ -121,6 +126,13 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   readonly medium: Medium;
   readonly durability: { readonly class: DurabilityClass; readonly reason: string };
   readonly closed: boolean;
+  readonly readOnly: boolean;
+  /**
+   * Goes on to the newest durable state, where the pool was opened with `readOnly`; gives the epoch it is at. Without a
+   * change it costs about as much as a read. Snapshots taken before keep what they see.
+   */
+  refresh(): Promise<number>;
+  refreshSync(): number;
   keyspace<K = string, V = unknown>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V>;
   /** Names of all keyspaces, sorted. */
   keyspaces(): string[];
@@ -194,6 +206,12 @@ export interface PoolStats {
   readonly runs: number;
   readonly openSnapshots: number;
   readonly oldestSnapshotEpoch: number;
+  /** Readers in other processes, the process and epoch of the one furthest behind, and what is held back for them. */
+  readonly readers: number;
+  readonly oldestReaderPid: number;
+  readonly oldestReaderEpoch: number;
+  readonly readerBytes: number;
+  readonly readersExpired: number;
   readonly commits: number;
   readonly groups: number;
   readonly appends: number;

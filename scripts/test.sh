@@ -55,6 +55,9 @@ damage_and_kills() {
   run_counted doctest "$results/storm.log" node test/storm/storm.mjs --kills $((1000 / share)) --seed "$seed" --lanes 4
   run_counted doctest "$results/storm-points.log" node test/storm/storm.mjs --points
   run_counted doctest "$results/storm-controls.log" node test/storm/storm.mjs --controls
+  printf 'test: readers storm\n'
+  run_counted summary "$results/readers.log" build-native/readers_storm --kills $((240 / share)) --seed "$seed"
+  run_counted summary "$results/readers-controls.log" build-native/readers_storm --controls
 }
 
 simulator() {

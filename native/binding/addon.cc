@@ -27,6 +27,7 @@ OpenRequest request_of(const Napi::CallbackInfo& info) {
   request.medium.create = static_cast<CreateMode>(option(options, "create").value_or(0));
   request.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
   request.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
+  request.read_only = options.Get("readOnly").ToBoolean().Value();
   const auto operations = option(options, "foldOperations");
   if (operations) request.fold_operations = static_cast<uint64_t>(*operations);
   const auto within = option(options, "eventualWithin");

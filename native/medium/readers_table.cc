@@ -114,8 +114,11 @@ void ReadersTable::make_sound(const uint8_t uuid[16], uint64_t incarnation) {
 
 void ReadersTable::attach(const uint8_t uuid[16], uint64_t before, uint64_t incarnation, uint64_t durable,
                           DurabilityClass durability) {
+  // While this writer recovers, what the last one said stays true: unless the pool is older than that, a backup put in its place.
+  const bool goes_on = is_of(uuid) && before + 1 >= header_->incarnation.load();
   make_sound(uuid, before);
-  header_->durable.store(durable);
+  if (!goes_on) header_->durable.store(0);
+  publish_durable(durable);
   header_->failed.store(0);
   header_->writer_pid.store(static_cast<uint64_t>(own_pid()));
   header_->durability.store(static_cast<uint64_t>(durability));

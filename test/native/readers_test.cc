@@ -220,7 +220,7 @@ TEST_CASE("a new writer keeps what a reader of the old one still reads") {
   REQUIRE(snapshot.is_ok());
   const auto then = contents(*reader, *snapshot);
   for (int round = 0; round < 4; round++) {
-    for (int i = 0; i < 30; i++) put(*writer, "large", std::string(600000, static_cast<char>('a' + i % 26)));
+    for (int i = 0; i < 15; i++) put(*writer, "large", std::string(600000, static_cast<char>('a' + i % 26)));
     put(*writer, "small", "new" + std::to_string(round));
     REQUIRE(writer->compact().is_ok());
     if (round % 2 == 0) refresh(*reader);
@@ -229,24 +229,82 @@ TEST_CASE("a new writer keeps what a reader of the old one still reads") {
     CHECK(writer->stats().readers_expired == 0);
     CHECK(contents(*reader, *snapshot) == then);
   }
-  const uint64_t held = writer->stats().taken_bytes - writer->stats().free_bytes;
-  (void)held;
+  CHECK(writer->stats().waiting_bytes > 10 * 600000);
   *snapshot = nullptr;
+  REQUIRE(writer->compact().is_ok());
   refresh(*reader);
   REQUIRE(writer->compact().is_ok());
-  CHECK(writer->stats().reader_bytes == 0);
+  put(*writer, "small", "last");
+  refresh(*reader);
+  REQUIRE(writer->fold().is_ok());
+  CHECK(writer->stats().reader_bytes <= 64 * kKiB);  // of the newest fold but one, which the reader is still at
+  refresh(*reader);
+  put(*writer, "small", "very last");
+  REQUIRE(writer->fold().is_ok());
+  refresh(*reader);
+  writer->maintain(false);
   CHECK(contents(*reader) == contents(*writer));
 }
 
-TEST_CASE("a reader without permission to make a table") {
+TEST_CASE("a reader that may not write beside the pool reads it while nobody writes, and notices a writer") {
+  Scratch scratch;
+  const std::string path = scratch.file("pool");
+  const bool root = geteuid() == 0;
+  const auto folder_mode = [&](mode_t mode) { REQUIRE(::chmod(scratch.file("").c_str(), mode) == 0); };
+  const auto as_nobody = [&](bool on) {
+    if (root) REQUIRE(seteuid(on ? 65534 : 0) == 0);
+  };
+  auto writer = must(Pool::open(path, writing()));
+  put(*writer, "a", "1");
+  folder_mode(0555);
+  as_nobody(true);
+  CHECK(Pool::open(path, reading()).status().code() == Code::kLocked);
+  as_nobody(false);
+  REQUIRE(writer->close().is_ok());
+  as_nobody(true);
+  auto reader = must(Pool::open(path, reading()));
+  as_nobody(false);
+  CHECK(get(*reader, key_in(1, "a")) == "1");
+  CHECK(::access(readers_table_path(path).c_str(), F_OK) != 0);
+  writer = must(Pool::open(path, writing()));
+  CHECK(reader->read(nullptr).status().code() == Code::kReaderExpired);
+  put(*writer, "a", "2");
+  CHECK(reader->refresh().status().code() == Code::kLocked);
+  REQUIRE(writer->close().is_ok());
+  CHECK(refresh(*reader) > 0);
+  CHECK(get(*reader, key_in(1, "a")) == "2");
+  folder_mode(0755);
+}
+
+TEST_CASE("a writer that cannot use the table is noticed: no bytes are read that it may have changed") {
   Scratch scratch;
   const std::string path = scratch.file("pool");
   auto writer = must(Pool::open(path, writing()));
   put(*writer, "a", "1");
-  REQUIRE(::mkdir(readers_table_path(path).c_str(), 0700) == 0);  // what cannot be opened as a table, for root too
-  auto refused = Pool::open(path, reading());
-  CHECK_FALSE(refused.is_ok());
-  REQUIRE(::rmdir(readers_table_path(path).c_str()) == 0);
+  REQUIRE(writer->close().is_ok());
+  auto reader = must(Pool::open(path, reading()));
+  const std::string table = readers_table_path(path);
+  REQUIRE(::rename(table.c_str(), (table + ".elsewhere").c_str()) == 0);  // as where only the pool's file is shared with a container
+  writer = must(Pool::open(path, writing()));
+  CHECK(reader->read(nullptr).status().code() == Code::kReaderExpired);
+  REQUIRE(::rename((table + ".elsewhere").c_str(), table.c_str()) == 0);
+  put(*writer, "a", "2");
+  refresh(*reader);
+  CHECK(get(*reader, key_in(1, "a")) == "2");
+}
+
+TEST_CASE("a pool that another one has taken the place of is not read on") {
+  Scratch scratch;
+  const std::string path = scratch.file("pool");
+  must(Pool::open(path, writing()))->close().is_ok();
+  auto reader = must(Pool::open(path, reading()));
+  REQUIRE(::rename(path.c_str(), scratch.file("old").c_str()) == 0);
+  auto writer = must(Pool::open(path, writing()));
+  put(*writer, "a", "1");
+  Status refreshed = reader->refresh().status().clone();
+  CHECK((refreshed.code() == Code::kFailed || refreshed.code() == Code::kReaderExpired));
+  auto again = must(Pool::open(path, reading()));
+  CHECK(get(*again, key_in(1, "a")) == "1");
 }
 
 TEST_CASE("a table that somebody cuts or removes costs a reader its pin, not its bytes") {
