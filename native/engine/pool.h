@@ -81,6 +81,8 @@ struct PoolOptions {
   // What readers in other processes may hold back at most before the oldest of them expire; 0: a quarter of the pool, at least 64 MiB.
   uint64_t reader_bytes = 0;
 
+  uint64_t first_epoch = 0;                 // of a new pool that takes the place of another: its commits are numbered on from here
+
   // For tests. Without threads of its own the pool does their work inside maintain() and flush(), and inside a commit that must wait
   // for it: what happens then depends on the calls alone.
   bool background = true;
@@ -197,6 +199,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   virtual Status fold() = 0;                  // make the index durable as of now; returns when done
   virtual Status compact() = 0;               // fold, merge all runs into one, clean what is mostly dead
+  // Makes the capacity `bytes` (0: grows by itself); smaller: compacts first. Errors as Medium::resize.
+  virtual Status resize(uint64_t bytes) = 0;
   virtual PoolStats stats() const = 0;
   virtual Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) = 0;
 

@@ -86,6 +86,7 @@ class PoolImpl final : public Pool {
                          const std::atomic<bool>* cancelled) override;
   Status fold() override;
   Status compact() override;
+  Status resize(uint64_t bytes) override;
   PoolStats stats() const override;
   Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) override;
   void maintain(bool idle) override;
@@ -115,6 +116,7 @@ class PoolImpl final : public Pool {
   // recovery.cc
   Status read_fold(FoldBlock* block);
   Status begin_new_pool();
+  void give_back_spares();
   Status replay();
   void note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost);
   Status write_headers(const std::vector<SegmentHeader>& headers);

@@ -140,8 +140,8 @@ Status ReadOnlyPool::step(const Writer& writer, bool* done) {
     generation->root = *root;
   } else {
     up_to_date_ = false;
-    if (!stands) HOLDFAST_TRY(meet_writer());
     HOLDFAST_TRY(bytes_->look_again());
+    if (!stands) HOLDFAST_TRY(meet_writer());
     return next_generation(*root);  // and then another step, which walks its tail
   }
   return catch_up(generation.get(), writer, done);

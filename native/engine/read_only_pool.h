@@ -46,6 +46,7 @@ class ReadOnlyPool final : public Pool {
   Status settle() override { return {}; }
   Status fold() override { return refusal(); }
   Status compact() override { return refusal(); }
+  Status resize(uint64_t) override { return refusal(); }
   void maintain(bool) override {}
 
  private:

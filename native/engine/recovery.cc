@@ -38,6 +38,9 @@ Status PoolImpl::begin_new_pool() {
   log_.resume(*segment, 1, segment->offset, true, 1);
   FoldBlock block;
   block.time_ms = now_ms();
+  block.epoch = options_.first_epoch;
+  epoch_ = options_.first_epoch;
+  visible_epoch_ = appended_epoch_ = durable_epoch_ = options_.first_epoch;
   block.log_sequence = 1;
   block.log_offset = segment->offset;
   block.incarnation = 1;

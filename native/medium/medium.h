@@ -104,6 +104,10 @@ class Medium {
   // Durable when it returns; implies nothing about earlier appends (raise a barrier first).
   virtual Status set_root(const Root& root) = 0;
 
+  // Makes the capacity `bytes` (0: grows by itself), durably. kMediumUnavailable: cannot be done in place; kPoolFull: something is held
+  // beyond; kOutOfRange. Nothing has changed then. Crash: the old size or the new one; both hold all that is held.
+  virtual Status resize(uint64_t bytes);
+
   virtual const uint8_t* view() const = 0;
   // Offsets at and beyond this one are not mapped or not there: never read them.
   virtual uint64_t view_end() const = 0;

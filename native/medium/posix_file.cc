@@ -280,6 +280,11 @@ int rename_without_replacing(const std::string& from, const std::string& to) {
   return remove_file(from);
 }
 
+int rename_replacing(const std::string& from, const std::string& to, uint32_t mode) {
+  if (const int error = status_of([&] { return ::chmod(from.c_str(), mode); })) return error;
+  return status_of([&] { return ::rename(from.c_str(), to.c_str()); });
+}
+
 int remove_file(const std::string& path) {
   return status_of([&] { return ::unlink(path.c_str()); });
 }

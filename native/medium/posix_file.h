@@ -91,6 +91,7 @@ int link_target(const std::string& path, std::string* target);
 // Gives `from` the name `to` unless that is taken (EEXIST); never replaces. Renames, or links and unlinks where the
 // file system cannot rename so.
 int rename_without_replacing(const std::string& from, const std::string& to);
+int rename_replacing(const std::string& from, const std::string& to, uint32_t mode);
 int remove_file(const std::string& path);
 int sync_folder(const std::string& folder);
 int list_folder(const std::string& folder, std::vector<std::string>* names);
