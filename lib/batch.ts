@@ -11,9 +11,16 @@ import { PoolKeyspace } from './keyspace';
 import type { KeyspaceHost } from './keyspace';
 import type { Batch, Keyspace } from './types';
 
+/** Emptied by their commits. Making one costs more than filling it and committing what is in it. */
+const spares: NativeBatch[] = [];
+const MAX_SPARES = 4;
+/** Of a longer one its memory is not kept. */
+const MAX_SPARE_LENGTH = 64;
+
 export class PoolBatch implements Batch {
   readonly #host: KeyspaceHost;
-  #native: NativeBatch = new addon.NativeBatch();
+  /** Made when something is put into it. */
+  #made: NativeBatch | undefined;
   #length = 0;
 
   constructor(host: KeyspaceHost) {
@@ -58,13 +65,13 @@ export class PoolBatch implements Batch {
   }
 
   clear(): this {
-    this.#native.clear();
+    this.#made?.clear();
     this.#length = 0;
     return this;
   }
 
-  /** For the pool: what was gathered, which the batch then has no more. */
-  static take(batch: Batch, host: KeyspaceHost): NativeBatch {
+  /** For the pool: what was gathered, which the batch then has no more. `commit` empties it, unless it throws or keeps it. */
+  static commit<R>(batch: Batch, host: KeyspaceHost, commit: (taken: NativeBatch) => R, keeps: boolean): R {
     if (!(batch instanceof PoolBatch) || batch.#host !== host) {
       throw typeError("The batch must be one of this pool's; make it with pool.batch()");
     }
@@ -72,9 +79,12 @@ export class PoolBatch implements Batch {
       throw typeError('The batch is empty; a commit needs at least one change or condition');
     }
     const taken = batch.#native;
-    batch.#native = new addon.NativeBatch();
+    const length = batch.#length;
+    batch.#made = undefined;
     batch.#length = 0;
-    return taken;
+    const result = commit(taken);
+    if (!keeps && length <= MAX_SPARE_LENGTH && spares.length < MAX_SPARES) spares.push(taken);
+    return result;
   }
 
   /** Of the changes gathered so far: the same changes in the same order give the same digest. */
@@ -83,6 +93,10 @@ export class PoolBatch implements Batch {
       throw typeError("The batch must be one of this pool's; make it with pool.batch()");
     }
     return batch.#native.digest().toString(16).padStart(16, '0');
+  }
+
+  get #native(): NativeBatch {
+    return (this.#made ??= spares.pop() ?? new addon.NativeBatch());
   }
 
   #own<K, V>(keyspace: Keyspace<K, V>): PoolKeyspace<K, V> {

@@ -4,9 +4,12 @@
  * `decode` only borrows the bytes it is given. The built-in codecs but `bytes` never hand them on,
  * so the pool reads into one scratch buffer for them; see lib/slab.ts.
  */
+import { deserialize, serialize } from 'node:v8';
+
 import { Packr } from 'msgpackr';
 
 import { HoldfastError, typeError } from './errors';
+import { isPlainData, refuseOpaque } from './plain-data';
 import type { BuiltinCodecName, Codec } from './types';
 
 const utf8Decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
@@ -83,21 +86,28 @@ Object.assign(packr, {
   },
 });
 
+/** msgpack never uses this byte: what follows it is V8's own serialization, which is kept readable by later versions of it. */
+const byV8 = 0xc1;
+
 /**
- * What `structuredClone` can carry: Map, Set, Date, BigInt, typed arrays, undefined, cycles and
- * shared references.
+ * What `structuredClone` can carry: Map, Set, Date, BigInt, typed arrays, undefined, cycles and shared references. msgpack
+ * where that loses nothing; what it would change (-0, holes in arrays, half surrogate pairs, errors, boxed primitives,
+ * `__proto__` as a key, instances of classes, whose own fields are kept) goes through V8's serializer.
  */
 export const structured: Codec<unknown> = {
   name: 'structured',
   encode(value) {
     try {
-      return packr.pack(value);
+      return isPlainData(value) ? packr.pack(value) : packByV8(value);
     } catch (cause) {
+      if (cause instanceof HoldfastError) throw cause;
       throw codecError('The value cannot be encoded', cause);
     }
   },
   decode(borrowed) {
     try {
+      // A copy, since V8 makes typed arrays of the very bytes it is given.
+      if (borrowed[0] === byV8) return deserialize(new Uint8Array(borrowed.subarray(1))) as unknown;
       return packr.unpack(borrowed) as unknown;
     } catch (cause) {
       throw codecError(
@@ -107,6 +117,15 @@ export const structured: Codec<unknown> = {
     }
   },
 };
+
+function packByV8(value: unknown): Uint8Array {
+  refuseOpaque(value);
+  const bytes = serialize(value);
+  const packed = Buffer.allocUnsafe(bytes.length + 1);
+  packed[0] = byV8;
+  packed.set(bytes, 1);
+  return packed;
+}
 
 /**
  * Whole numbers from 0 to 2^64 - 1 as eight bytes that sort as the numbers do. Read as a number

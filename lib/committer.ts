@@ -127,9 +127,14 @@ export class Committer {
     this.#tellIdle();
   }
 
+  /** Is a commit made now kept here until the turn ends? */
+  holds(signal: AbortSignal | undefined): boolean {
+    return signal !== undefined || this.#held.length > 0;
+  }
+
   #mustHold(signal: AbortSignal | undefined): boolean {
     if (signal?.aborted) throw abortedError(signal, 'The commit');
-    return signal !== undefined || this.#held.length > 0;
+    return this.holds(signal);
   }
 
   #wait(ticket: number, eventual: boolean): Promise<CommitReceipt> {

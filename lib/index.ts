@@ -1,6 +1,7 @@
 /** Holdfast: an embedded, crash-consistent checkpoint store for AI agents. */
 export { open, openSync, probe, Holdfast } from './holdfast';
 export { Pool } from './pool';
+export { resizeByCopy } from './resize';
 export { salvage } from './salvage';
 export type { SalvageOptions } from './salvage';
 export { HoldfastError, errorCodes } from './errors';

@@ -9,7 +9,7 @@ import bindings from 'bindings';
 import path from 'node:path';
 
 import { errorFromNative } from './errors';
-import type { CheckReport, DurabilityClass, PoolStats, SalvageReport } from './types';
+import type { CheckReport, CopyReport, DurabilityClass, PoolStats, SalvageReport } from './types';
 
 /** What a codec gives: bytes, or a string that becomes UTF-8. */
 export type Encoded = Uint8Array | string;
@@ -80,6 +80,7 @@ export interface NativePool {
   keyspaceNumber(name: string, create: boolean): number;
   keyspaces(): string[];
   stats(): PoolStats;
+  resize(bytes: number): Promise<void>;
   /** The epoch: of the newest durable state where the pool is open for reading only. */
   refresh(): Promise<number>;
   refreshSync(): number;
@@ -130,6 +131,7 @@ interface NativeAddon {
   open(path: string, options: NativeOpenOptions): Promise<NativePool>;
   openSync(path: string, options: NativeOpenOptions): NativePool;
   probe(path: string): PlaceReport;
+  resizeByCopy(path: string, bytes: number): Promise<CopyReport>;
   salvage(
     from: string,
     to: string,

@@ -80,6 +80,11 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
   return native;
 }
 
+/** Bytes; 0: grows by itself. */
+export function sizeOption(bytes: unknown): number {
+  return wholeNumber('size', bytes, 0, 2 ** 46);
+}
+
 /** Is it an eventual commit? */
 export function eventualOption(options: CommitOptions | undefined): boolean {
   if (options === undefined) return false;

@@ -11,8 +11,8 @@ import { Committer } from './committer';
 import { abortedError, closedError, typeError } from './errors';
 import { PoolKeyspace } from './keyspace';
 import type { KeyspaceHost } from './keyspace';
-import type { NativePool } from './native-binding';
-import { eventualOption, optionsObject, signalOption } from './options';
+import type { NativeBatch, NativePool } from './native-binding';
+import { eventualOption, optionsObject, signalOption, sizeOption } from './options';
 import { PoolSnapshot } from './snapshot';
 import type {
   Batch,
@@ -86,19 +86,28 @@ export class Pool implements PoolCore {
     const signal = signalOption(options?.signal);
     this.#mustBeOpen();
     if (signal?.aborted) throw abortedError(signal, 'The commit');
-    return this.#host.committer.commit(PoolBatch.take(batch, this.#host), eventual, signal);
+    const { committer } = this.#host;
+    const keeps = committer.holds(signal);
+    return PoolBatch.commit(batch, this.#host, (taken) => committer.commit(taken, eventual, signal), keeps);
   }
 
   commitSync(batch: Batch, options?: CommitOptions): CommitReceipt {
     const eventual = eventualOption(options);
     this.#mustBeOpen();
-    const taken = PoolBatch.take(batch, this.#host);
-    if (this.#host.committer.pending) this.#host.committer.flush();
-    return this.#host.receipt(this.#host.native.commitSync(taken, eventual), eventual);
+    const { committer, native } = this.#host;
+    if (committer.pending) committer.flush();
+    const commit = (taken: NativeBatch): number => native.commitSync(taken, eventual);
+    return this.#host.receipt(PoolBatch.commit(batch, this.#host, commit, false), eventual);
   }
 
   snapshot(): Snapshot {
     return new PoolSnapshot(this.#host.native.snapshot(), this.#host);
+  }
+
+  async resize(bytes: number): Promise<void> {
+    const size = sizeOption(bytes);
+    this.#mustBeOpen();
+    await this.#host.native.resize(size);
   }
 
   async refresh(): Promise<number> {

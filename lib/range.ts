@@ -83,7 +83,7 @@ export function readingOf<T>(codec: Codec<T>): Reading<T> {
 }
 
 const bufferBytes = 64 * 1024;
-const elsewhere = 0xffff_ffff;
+const elsewhere = 0x8000_0000;
 const firstEntries = 32;
 const spareBuffers: Buffer[] = [];
 
@@ -146,20 +146,20 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
     const keyStart = this.#position + 8;
     const keyEnd = keyStart + buffer.readUInt32LE(this.#position);
     const length = buffer.readUInt32LE(this.#position + 4);
-    this.#position = length === elsewhere ? keyEnd : keyEnd + length;
+    this.#position = length >= elsewhere ? keyEnd : keyEnd + length;
     --this.#left;
     if (shape === 'keys') return key(buffer, keyStart, keyEnd) as unknown as T;
     const value =
-      length === elsewhere
-        ? this.#large(buffer.subarray(keyStart, keyEnd))
+      length >= elsewhere
+        ? this.#large(buffer.subarray(keyStart, keyEnd), length - elsewhere)
         : valueAt(buffer, keyEnd, this.#position);
     if (shape === 'values') return value as unknown as T;
     return [key(buffer, keyStart, keyEnd), value] as unknown as T;
   }
 
-  #large(key: Uint8Array): V {
+  #large(key: Uint8Array, length: number): V {
     const { native, keyspace, value } = this.#source;
-    const found = readLarge(bufferBytes, (into, offset) =>
+    const found = readLarge(length, (into, offset) =>
       native.value(keyspace, key, into, offset),
     );
     // The range pins the state in which the key was seen, so it is there.

@@ -146,6 +146,11 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   check(options?: { signal?: AbortSignal; onProgress?: (fraction: number) => void }): Promise<CheckReport>;
   /** Makes the index durable as of now. */
   fold(): Promise<void>;
+  /**
+   * Another size, while the pool is open: larger, or smaller where nothing is held beyond it once the pool is compacted; 0:
+   * it grows by itself. Files only; else see `resizeByCopy`.
+   */
+  resize(bytes: number): Promise<void>;
   /** Folds, merges the index and gives back what dead data still holds. */
   compact(): Promise<void>;
   close(): Promise<void>;
@@ -158,6 +163,12 @@ export interface CheckReport {
   readonly bytesRead: number;
   /** One sentence per damage, naming the place. */
   readonly damages: readonly string[];
+}
+
+/** What `resizeByCopy` has put into the new pool. */
+export interface CopyReport {
+  readonly entries: number;
+  readonly bytes: number;
 }
 
 /** What `salvage` could save. */

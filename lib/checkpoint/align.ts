@@ -5,7 +5,7 @@
  * first nearby, and only so far that the cost stays linear.
  */
 import type { Comparer } from './compare';
-import { cut, Leaf, MAP, OBJECT, type Shadow, strides, Tree } from './shadow';
+import { cut, Leaf, type Shadow, strides, Tree } from './shadow';
 
 const gone = -1;
 
@@ -16,14 +16,47 @@ interface Aligned {
   readonly from: Int32Array;
 }
 
-export function align(comparer: Comparer, old: Tree, live: readonly unknown[]): Tree {
-  const stride = strides[old.shape]!;
+/** `same`: so many items at the front are known to be what they were. */
+export function align(comparer: Comparer, old: Tree, live: readonly unknown[], same = 0): Tree {
+  if (strides[old.shape] === 1) return alignItems(comparer, old, live, same);
   const before = old.leaves.length === 1 ? old.leaves[0]!.items : old.leaves.flatMap((leaf) => leaf.items);
-  const keyed = old.shape === OBJECT || old.shape === MAP;
-  const aligned = keyed ? alignKeyed(comparer, before, live) : alignSequence(comparer, before, live);
-  const leaves = reuse(old, aligned, stride);
+  return treeOf(old, reuse(old.leaves, alignKeyed(comparer, before, live), 2), 2);
+}
+
+function treeOf(old: Tree, leaves: readonly Leaf[], stride: number): Tree {
   if (leaves.length === old.leaves.length && leaves.every((leaf, l) => leaf === old.leaves[l])) return old;
-  return new Tree(old.shape, leaves, old);
+  return new Tree(old.shape, leaves.length > 0 ? leaves : cut([], stride), old);
+}
+
+/** Leaves before and behind what changed are kept as they are; only what lies between is laid item by item. */
+function alignItems(comparer: Comparer, old: Tree, live: readonly unknown[], same: number): Tree {
+  const { leaves } = old;
+  const starts = new Int32Array(leaves.length + 1);
+  for (let l = 0; l < leaves.length; ++l) starts[l + 1] = starts[l]! + leaves[l]!.items.length;
+  const total = starts[leaves.length]!;
+  let front = 0;
+  let prefix = same;
+  for (let isSame = true; front < leaves.length && isSame; ) {
+    const { items } = leaves[front]!;
+    while (isSame && prefix < starts[front + 1]!) {
+      isSame = prefix < live.length && comparer.same(items[prefix - starts[front]!], live[prefix]);
+      if (isSame) ++prefix;
+    }
+    if (isSame) ++front;
+  }
+  let back = leaves.length;
+  const shift = live.length - total;
+  for (let isSame = true; back > front && isSame; ) {
+    const { items } = leaves[back - 1]!;
+    const start = starts[back - 1]!;
+    isSame = start + shift >= starts[front]!;
+    for (let i = items.length - 1; isSame && i >= 0; --i) isSame = comparer.same(items[i], live[start + i + shift]);
+    if (isSame) --back;
+  }
+  const between = leaves.slice(front, back);
+  const before = between.flatMap((leaf) => leaf.items);
+  const aligned = alignSequence(comparer, before, live.slice(starts[front], starts[back]! + shift));
+  return treeOf(old, [...leaves.slice(0, front), ...reuse(between, aligned, 1), ...leaves.slice(back)], 1);
 }
 
 function alignKeyed(comparer: Comparer, before: readonly Shadow[], live: readonly unknown[]): Aligned {
@@ -90,11 +123,11 @@ function alignSequence(comparer: Comparer, before: readonly Shadow[], live: read
   return { items, from };
 }
 
-function reuse(old: Tree, { items, from }: Aligned, stride: number): Leaf[] {
+function reuse(old: readonly Leaf[], { items, from }: Aligned, stride: number): Leaf[] {
   // Which leaf begins with an entry.
   const begins = new Map<number, Leaf>();
   let entry = 0;
-  for (const leaf of old.leaves) {
+  for (const leaf of old) {
     begins.set(entry, leaf);
     entry += leaf.items.length / stride;
   }
@@ -117,7 +150,7 @@ function reuse(old: Tree, { items, from }: Aligned, stride: number): Leaf[] {
     }
   }
   cutLoose();
-  return leaves.length > 0 ? leaves : cut([], stride);
+  return leaves;
 }
 
 function isKept(from: Int32Array, to: number, count: number): boolean {

@@ -6,9 +6,10 @@ import { types } from 'node:util';
 
 import { structured } from '../codecs';
 import { HoldfastError } from '../errors';
+import { isDense, isOpaque, opaqueError } from '../plain-data';
 import { align } from './align';
 import { bytesOf, bytesType, sameBytes } from './bytes';
-import { blobOf } from './pieces';
+import { blobOf, sameAsBlob } from './pieces';
 import {
   ARRAY,
   Back,
@@ -44,10 +45,15 @@ export interface CompareOptions {
   readonly lenient?: boolean;
 }
 
-/** Thrown when a value reaches the same objects so often that walking all ways to them would not end soon. */
+/** Thrown for a value that reaches the same objects so often that walking all ways to them would not end soon, or that is too deep. */
 export class Tangled extends Error {}
 
 const OTHER = -1;
+const longList = 64;
+/** Deeper values are kept whole: what is walked into here must be walked into when it is read, by whoever reads it. */
+const deepest = 400;
+/** So far away, items are looked for that are no longer where they were. */
+const lookAround = 64;
 const noItems: readonly Shadow[] = [];
 
 export class Comparer {
@@ -69,37 +75,36 @@ export class Comparer {
   update(old: Shadow, live: unknown): Shadow {
     if (typeof old !== 'object' || old === null) return Object.is(old, live) ? old : this.build(live);
     if (typeof live !== 'object' || live === null) {
-      if (old.kind === 'blob' && old.type === TEXT && typeof live === 'string') return this.text(old, live);
+      if (typeof live === 'string' && old instanceof Blob && old.type === TEXT) return this.text(old, live);
       return this.build(live);
     }
-    if (old.kind === 'tree') {
+    if (old instanceof Tree) {
       if (this.immutable && old.live === live) return old;
       if (old.shape === OBJECT && isPlain(live)) return this.updatePlain(old, live);
-      if (old.shape === ARRAY && Array.isArray(live)) return this.updateTree(old, live, ARRAY);
-      const shape = shapeOf(live);
+      if (old.shape === ARRAY && Array.isArray(live)) return this.updateTree(old, live, this.listShape(live));
+      const shape = this.shapeOf(live);
       if (shape !== OTHER) return this.updateContainer(old, live, shape);
-    } else if (old.kind === 'blob' && old.type > STRUCTURED && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
+    } else if (old instanceof Blob && old.type > STRUCTURED && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
     return this.same(old, live) ? old : this.build(live);
   }
 
   /** Is `live` what `old` is a shadow of? */
   same(old: Shadow, live: unknown): boolean {
     if (typeof old !== 'object' || old === null) return Object.is(old, live);
-    if (typeof live !== 'object' || live === null) return old.kind === 'blob' && old.type === TEXT && old.whole === live;
+    if (typeof live !== 'object' || live === null) return typeof live === 'string' && old instanceof Blob && old.type === TEXT && old.text === live;
+    if (old instanceof Tree) return this.sameTree(old, live);
     switch (old.kind) {
-      case 'tree':
-        return this.sameTree(old, live);
       case 'back':
         return this.path.length >= old.up && this.path[this.path.length - old.up] === live;
       case 'moment':
         return types.isDate(live) && Object.is(live.getTime(), old.ms);
       case 'blob':
         if (old.type === TEXT) return false;
-        if (old.type === STRUCTURED) return sameBytes(old.whole as Uint8Array, encodeOther(live));
-        return bytesType(live) === old.type && sameBytes(old.whole as Uint8Array, bytesOf(live));
+        if (old.type === STRUCTURED) return sameAsBlob(old, encodeOther(live));
+        return bytesType(live) === old.type && sameAsBlob(old, bytesOf(live));
       case 'opaque':
         if (old.type !== STRUCTURED) return bytesType(live) === old.type && sameBytes(old.bytes, bytesOf(live));
-        return shapeOf(live) === OTHER && bytesType(live) === 0 && !types.isDate(live) && sameBytes(old.bytes, encodeOther(live));
+        return this.shapeOf(live) === OTHER && bytesType(live) === 0 && !types.isDate(live) && sameBytes(old.bytes, encodeOther(live));
     }
   }
 
@@ -118,20 +123,34 @@ export class Comparer {
     }
   }
 
+  private shapeOf(live: object): number {
+    const shape = shapeOf(live);
+    if (this.lenient) return shape;
+    // What has holes, or properties beside its elements, is kept whole.
+    if (shape === ARRAY) return isDense(live as unknown[]) ? ARRAY : OTHER;
+    if (isInstance(live, shape) && isOpaque(live)) throw opaqueError(live);
+    return shape;
+  }
+
+  /** Of a list that was one before. In a long one properties beside its elements are not looked for again: that costs as much as comparing it. */
+  private listShape(live: unknown[]): number {
+    return live.length <= longList ? this.shapeOf(live) : ARRAY;
+  }
+
   private text(old: Blob, live: string): Shadow {
-    if (old.whole === live) return old;
+    if (old.text === live) return old;
     return live.length < blobLength ? live : blobOf(TEXT, live, old);
   }
 
   private buildObject(live: object): Shadow {
     const above = this.path.lastIndexOf(live);
     if (above >= 0) return new Back(this.path.length - above);
-    const shape = shapeOf(live);
+    const shape = this.shapeOf(live);
     if (shape === OTHER) return buildOther(live);
     if (this.view !== undefined && isInstance(live, shape)) return this.standIn(undefined, live);
     this.count(live);
     const items = flatten(live, shape);
-    this.path.push(live);
+    if (this.path.push(live) > deepest) throw new Tangled();
     for (let at = 0; at < items.length; ++at) items[at] = this.build(items[at]);
     this.path.pop();
     return this.remember(new Tree(shape, cut(items as Shadow[], strides[shape]!)), live);
@@ -173,7 +192,7 @@ export class Comparer {
   private fields(live: object): Tree {
     this.count(live);
     const items = flatten(live, OBJECT);
-    this.path.push(live);
+    if (this.path.push(live) > deepest) throw new Tangled();
     for (let at = 0; at < items.length; ++at) items[at] = this.build(items[at]);
     this.path.pop();
     return this.remember(new Tree(OBJECT, cut(items as Shadow[], 2)), live);
@@ -202,30 +221,46 @@ export class Comparer {
       : shape === OBJECT ? this.updateRecord(old, live as Record<string, unknown>, isPlain(live))
       : this.realign(old, flatten(live, shape));
     this.path.pop();
-    return this.remember(tree, live);
+    return tree instanceof Tree ? this.remember(tree, live) : tree;
   }
 
   // In place and at the end first, since that is what states mostly do; anything else is aligned.
-  private updateArray(old: Tree, live: unknown[]): Tree {
+  private updateArray(old: Tree, live: unknown[]): Shadow {
+    const { leaves } = old;
     let editor: Editor | undefined;
     let at = 0;
     let changed = 0;
-    for (let l = 0; l < old.leaves.length; ++l) {
-      const { items } = old.leaves[l]!;
+    let lookAt = 9;
+    /** So many items at the front are what they were. */
+    let same = 0;
+    for (let l = 0; l < leaves.length; ++l) {
+      const { items } = leaves[l]!;
       for (let i = 0; i < items.length; ++i, ++at) {
-        if (at >= live.length) return this.realign(old, live);
+        if (at >= live.length) return this.realign(old, live, editor === undefined ? at : same);
         const before = items[i];
         const now = live[at];
-        const after = before === now && now !== 0 ? before : this.update(before, now);
-        if (Object.is(before, after)) {
+        if (now === undefined && !(at in live) && !this.lenient) return this.build(live);
+        // Most of what is looked at is the very text, number or flag it was.
+        if (before === now && now !== 0) continue;
+        const after = this.update(before, now);
+        if (Object.is(after, before)) {
           changed = 0;
           continue;
         }
-        if (++changed > 8 || this.isShifted(old, l, i, live, at)) return this.realign(old, live);
+        if (editor === undefined) same = at;
+        if (this.isShifted(old, l, i, live, at)) return this.realign(old, live, same);
+        // So many in a row: changed where they are, or moved further than by one?
+        if (++changed === lookAt) {
+          if (this.isMoved(before, live, at)) return this.realign(old, live, same);
+          lookAt *= 8;
+        }
         (editor ??= new Editor(old)).set(l, i, after);
       }
     }
-    for (; at < live.length; ++at) (editor ??= new Editor(old)).append(this.build(live[at]));
+    for (; at < live.length; ++at) {
+      if (live[at] === undefined && !(at in live) && !this.lenient) return this.build(live);
+      (editor ??= new Editor(old)).append(this.build(live[at]));
+    }
     return editor === undefined ? old : editor.finish();
   }
 
@@ -237,7 +272,42 @@ export class Comparer {
     return at + 1 < live.length && live[at + 1] !== undefined && this.same(items[i], live[at + 1]);
   }
 
+  private isMoved(item: Shadow, live: readonly unknown[], at: number): boolean {
+    const end = Math.min(live.length, at + lookAround);
+    for (let place = Math.max(0, at - lookAround); place < end; ++place) if (this.same(item, live[place])) return true;
+    return false;
+  }
+
   private updateRecord(old: Tree, live: Record<string, unknown>, plain: boolean): Tree {
+    const { leaves } = old;
+    if (leaves.length > 1) return this.updateLargeRecord(old, live, plain);
+    const { items } = leaves[0]!;
+    const { length } = items;
+    let editor: Editor | undefined;
+    let i = 0;
+    for (const key in live) {
+      if (items[i] !== key) {
+        if (!plain && !Object.hasOwn(live, key)) continue;
+        if (i < length) return this.realign(old, flatten(live, OBJECT));
+        (editor ??= new Editor(old)).append(this.build(key), this.build(live[key]));
+        continue;
+      }
+      const before = items[i + 1];
+      const now = live[key];
+      // Most of what is looked at is the very text, number or flag it was.
+      if (before !== now || now === 0) {
+        const after = this.update(before, now);
+        if (!Object.is(before, after)) (editor ??= new Editor(old)).set(0, i + 1, after);
+      }
+      i += 2;
+    }
+    // What is inherited comes last: if the last of them is its own, all are.
+    const owned = plain || length === 0 || Object.hasOwn(live, items[length - 2] as string);
+    if (i < length || !owned) return this.realign(old, flatten(live, OBJECT));
+    return editor === undefined ? old : editor.finish();
+  }
+
+  private updateLargeRecord(old: Tree, live: Record<string, unknown>, plain: boolean): Tree {
     const { leaves } = old;
     let editor: Editor | undefined;
     let l = 0;
@@ -245,10 +315,6 @@ export class Comparer {
     let items = leaves[0]!.items;
     for (const key in live) {
       if (!plain && !Object.hasOwn(live, key)) continue;
-      while (i === items.length && l < leaves.length) {
-        i = 0;
-        items = ++l < leaves.length ? leaves[l]!.items : noItems;
-      }
       if (l === leaves.length) {
         (editor ??= new Editor(old)).append(this.build(key), this.build(live[key]));
         continue;
@@ -256,26 +322,27 @@ export class Comparer {
       if (items[i] !== key) return this.realign(old, flatten(live, OBJECT));
       const before = items[i + 1];
       const now = live[key];
-      // Most of what is looked at is the very text, number or flag it was.
-      if (before !== now) {
+      if (before !== now || now === 0) {
         const after = this.update(before, now);
         if (!Object.is(before, after)) (editor ??= new Editor(old)).set(l, i + 1, after);
-      } else if (now === 0 && !Object.is(before, now)) (editor ??= new Editor(old)).set(l, i + 1, now as Shadow);
-      i += 2;
+      }
+      if ((i += 2) === items.length) {
+        i = 0;
+        items = ++l < leaves.length ? leaves[l]!.items : noItems;
+      }
     }
-    if (l < leaves.length - 1 || (l === leaves.length - 1 && i < items.length)) {
-      return this.realign(old, flatten(live, OBJECT));
-    }
+    if (l < leaves.length) return this.realign(old, flatten(live, OBJECT));
     return editor === undefined ? old : editor.finish();
   }
 
-  private realign(old: Tree, live: readonly unknown[]): Tree {
-    return align(this, old, live);
+  /** `same`: so many items at the front are known to be what they were. */
+  private realign(old: Tree, live: readonly unknown[], same = 0): Tree {
+    return align(this, old, live, same);
   }
 
   private sameTree(old: Tree, live: object): boolean {
     if (this.immutable && old.live === live) return true;
-    const shape = shapeOf(live);
+    const shape = this.shapeOf(live);
     if (shape === OTHER) return false;
     if (this.view !== undefined && isInstance(live, shape)) {
       if (old.guard !== undefined) return this.guardHolds(old.guard, live);

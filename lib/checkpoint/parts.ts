@@ -7,7 +7,8 @@
  */
 import { HoldfastError } from '../errors';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
-import { Blob, Leaf, type Node, Piece, type Ref, type Shadow, type Spine, Tree } from './shadow';
+import { chunksOf } from './pieces';
+import { Blob, Leaf, type Node, Piece, type Ref, type Shadow, type Spine, TEXT, Tree } from './shadow';
 import { damaged, decodePiece, encodePiece, Reader, type Resolver, Writer } from './wire';
 
 const pageBytes = 64 * 1024;
@@ -175,12 +176,12 @@ class PageWriter {
     if (node.kind === 'spine') for (const child of node.children) this.node(child);
     else if (node.kind === 'leaf') for (const item of node.items) this.settle(item);
     const start = slotWriter.at;
-    if (node.kind === 'piece') encodePiece(slotWriter, node.data);
-    else if (node.kind === 'leaf') slotWriter.items(node.items);
-    else {
-      slotWriter.varint(node.children.length);
-      for (const child of node.children) slotWriter.ref(child.ref!);
+    if (node.kind === 'piece') {
+      encodePiece(slotWriter, node.data!);
+      node.data = undefined;
     }
+    else if (node.kind === 'leaf') slotWriter.items(node.items);
+    else slotWriter.children(node.children);
     if (this.current === 0) this.current = this.store.number();
     node.ref = { page: this.current, slot: this.lengths.length };
     this.lengths.push(slotWriter.at - start);
@@ -238,14 +239,15 @@ class PageReader implements Resolver {
 
   blob(type: number, height: number, ref: Ref): Blob {
     const levels = this.#levels(height, ref);
-    const pieces = levels[0]!.map((at) => {
-      const piece = new Piece(decodePiece(type, this.#slot(at)));
-      piece.ref = at;
+    const data = levels[0]!.map((at) => decodePiece(type, this.#slot(at)));
+    const pieces = data.map(({ length }, at) => {
+      const piece = new Piece(length, undefined);
+      piece.ref = levels[0]![at];
       return piece;
     });
-    const data = pieces.map((piece) => piece.data);
-    const whole = typeof data[0] === 'string' ? data.join('') : new Uint8Array(Buffer.concat(data as Uint8Array[]));
-    const blob = new Blob(type, whole, pieces);
+    const text = type === TEXT ? data.join('') : '';
+    const chunks = type === TEXT ? [] : chunksOf(pieces, Buffer.concat(data as Uint8Array[]), 0);
+    const blob = new Blob(type, text, chunks, pieces);
     recall(blob.levels, levels);
     return blob;
   }
@@ -258,10 +260,7 @@ class PageReader implements Resolver {
   }
 
   #children(ref: Ref): Ref[] {
-    const reader = this.#reader(this.#slot(ref));
-    const children: Ref[] = [];
-    for (let left = reader.varint(); left > 0; --left) children.push(reader.ref());
-    return children;
+    return this.#reader(this.#slot(ref)).children();
   }
 
   #leaf(ref: Ref): Leaf {

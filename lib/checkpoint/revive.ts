@@ -19,9 +19,9 @@ function reviveIn(shadow: Shadow, path: unknown[]): unknown {
     case 'opaque':
       return shadow.type === STRUCTURED ? structured.decode(shadow.bytes) : remake(shadow.type, shadow.bytes);
     case 'blob':
-      if (shadow.type === TEXT) return shadow.whole;
-      if (shadow.type === STRUCTURED) return structured.decode(shadow.whole as Uint8Array);
-      return remake(shadow.type, shadow.whole as Uint8Array);
+      if (shadow.type === TEXT) return shadow.text;
+      if (shadow.type === STRUCTURED) return structured.decode(shadow.bytes);
+      return remake(shadow.type, shadow.bytes);
     case 'tree':
       return reviveTree(shadow, path);
   }

@@ -35,6 +35,8 @@ export const fanOut = 16;
 /** Texts and bytes from here on are cut into pieces. */
 export const blobLength = 1024;
 export const pieceLength = 256;
+/** Pieces whose bytes are kept, and compared, together. */
+export const chunkPieces = 32;
 
 export class Leaf {
   readonly kind = 'leaf';
@@ -50,7 +52,17 @@ export class Leaf {
 export class Piece {
   readonly kind = 'piece';
   ref: Ref | undefined;
-  constructor(readonly data: string | Uint8Array) {}
+  constructor(
+    readonly length: number,
+    /** Until it is stored: its blob has it all. */
+    public data: string | Uint8Array | undefined,
+  ) {}
+}
+
+/** The bytes of consecutive pieces. */
+export interface Chunk {
+  readonly bytes: Buffer;
+  readonly pieces: number;
 }
 
 export type Node = Leaf | Piece | Spine;
@@ -92,18 +104,34 @@ export const STRUCTURED = 1;
 export class Blob {
   readonly kind = 'blob';
   readonly levels: readonly (readonly Spine[])[];
+  readonly length: number;
   constructor(
     /** TEXT, STRUCTURED (bytes of the structured codec), or a type of bytes from lib/checkpoint/bytes.ts. */
     readonly type: number,
-    readonly whole: string | Uint8Array,
+    readonly text: string,
+    readonly chunks: readonly Chunk[],
     readonly pieces: readonly Piece[],
     old?: Blob,
   ) {
     this.levels = spinesOver(pieces, old?.levels);
+    let length = text.length;
+    for (const { bytes } of chunks) length += bytes.length;
+    this.length = length;
   }
 
   get top(): Node {
     return this.levels.at(-1)?.[0] ?? this.pieces[0]!;
+  }
+
+  /** A copy. */
+  get bytes(): Uint8Array {
+    const all = new Uint8Array(this.length);
+    let at = 0;
+    for (const { bytes } of this.chunks) {
+      all.set(bytes, at);
+      at += bytes.length;
+    }
+    return all;
   }
 }
 

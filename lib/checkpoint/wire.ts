@@ -5,11 +5,13 @@
  * slot. A slot that nobody refers to any more may be empty in a page that was pruned.
  *
  *   page   count, length of each slot, the slots; all numbers here are varints
- *   leaf   count of items, the items        spine   count of children, their refs        piece   its bytes
+ *   leaf   count of items, the items        piece   its bytes
+ *   spine  32 + count of children, runs of them that lie one behind the other: page, first slot, how many
+ *          (before there were runs: count, refs)
  *   item   a tag byte and what belongs to it, see `tags`
  */
 import { HoldfastError } from '../errors';
-import { Back, Blob, Leaf, Moment, Opaque, type Ref, type Shadow, TEXT, Tree } from './shadow';
+import { Back, Blob, Leaf, Moment, type Node, Opaque, type Ref, type Shadow, TEXT, Tree } from './shadow';
 
 export const tags = {
   undefined: 0,
@@ -30,6 +32,9 @@ export const tags = {
   /** And the length, up to 63. */ shortText: 0x40,
   /** And the number, up to 127. */ smallInteger: 0x80,
 } as const;
+
+/** Nodes of former versions have their number of children here, which is never that large. */
+const inRuns = 32;
 
 export class Writer {
   buffer = Buffer.allocUnsafeSlow(8192);
@@ -71,6 +76,19 @@ export class Writer {
   ref(ref: Ref): void {
     this.varint(ref.page);
     this.varint(ref.slot);
+  }
+
+  children(nodes: readonly Node[]): void {
+    this.varint(inRuns + nodes.length);
+    for (let at = 0; at < nodes.length; ) {
+      const { page, slot } = nodes[at]!.ref!;
+      let run = 1;
+      while (at + run < nodes.length && nodes[at + run]!.ref!.page === page && nodes[at + run]!.ref!.slot === slot + run) ++run;
+      this.varint(page);
+      this.varint(slot);
+      this.varint(run);
+      at += run;
+    }
   }
 
   text(value: string): void {
@@ -206,6 +224,21 @@ export class Reader {
   ref(): Ref {
     const page = this.varint();
     return { page, slot: this.varint() };
+  }
+
+  children(): Ref[] {
+    const children: Ref[] = [];
+    const head = this.varint();
+    if (head < inRuns) for (let left = head; left > 0; --left) children.push(this.ref());
+    else {
+      while (children.length < head - inRuns) {
+        const { page, slot } = this.ref();
+        const run = this.varint();
+        if (run === 0 || run > head - inRuns - children.length) throw damaged('the children of a node are not what it says');
+        for (let i = 0; i < run; ++i) children.push({ page, slot: slot + i });
+      }
+    }
+    return children;
   }
 
   take(length: number): Buffer {

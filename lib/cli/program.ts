@@ -14,6 +14,7 @@ import { addInfo } from './commands/info';
 import { addLs } from './commands/ls';
 import { addResolve, addSignal } from './commands/outside';
 import { addReplay } from './commands/replay';
+import { addResize } from './commands/resize';
 import { addRuns, addShow, addTimeline } from './commands/runs';
 import { addSalvage } from './commands/salvage';
 import { EXIT, Output } from './output';
@@ -31,7 +32,7 @@ NO_COLOR=1 turns colour off. With --json, stdout holds one JSON value, errors in
 export type Finish = (code: number) => void;
 
 const COMMANDS = [
-  ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck, addSalvage, addBench],
+  ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck, addSalvage, addResize, addBench],
   ...[addRuns, addShow, addTimeline, addSignal, addResolve],
   ...[addHistory, addDiff, addFork, addPrune],
 ];

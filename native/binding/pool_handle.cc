@@ -192,6 +192,15 @@ napi_value pool_work(napi_env env, PoolHandle& self, const napi_value*) {
   return start_work(env, connection, "holdfast", [connection] { return (connection->pool().*Method)(); });
 }
 
+// resize(bytes): a promise.
+napi_value resize(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  const std::shared_ptr<Connection>& connection = self.connection;
+  double bytes = 0;
+  napi_get_value_double(env, arguments[0], &bytes);
+  return start_work(env, connection, "holdfast resize",
+                    [connection, bytes] { return connection->pool().resize(static_cast<uint64_t>(bytes)); });
+}
+
 // refresh(): a promise of the epoch. refreshSync(): the epoch.
 napi_value refresh(napi_env env, PoolHandle& self, const napi_value*) {
   const std::shared_ptr<Connection>& connection = self.connection;
@@ -412,6 +421,7 @@ void PoolHandle::define(napi_env env, Environment& environment) {
       raw_method("settleSync", method<PoolHandle, settle_sync>),
       raw_method("fold", method<PoolHandle, pool_work<&Pool::fold>>),
       raw_method("compact", method<PoolHandle, pool_work<&Pool::compact>>),
+      raw_method("resize", method<PoolHandle, resize>),
       raw_method("refresh", method<PoolHandle, refresh>),
       raw_method("refreshSync", method<PoolHandle, refresh_sync>),
       raw_method("check", method<PoolHandle, check>),

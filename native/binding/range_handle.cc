@@ -2,8 +2,11 @@
 //
 //   [key length u32][value length u32][key][value] …
 //
-// A value that would not fit is left out, its length given as kElsewhere, and fetched by value(key). Lengths are
-// little-endian. Keys come without the keyspace's number.
+// A value that would not fit is left out, kElsewhere set in its length, and fetched by value(key). That costs a buffer of its own, so
+// packing ends early where a value as long as the longest so far might not fit. Lengths are little-endian. Keys come without
+// the keyspace's number.
+#include <algorithm>
+
 #include "binding/convert.h"
 #include "binding/handles.h"
 
@@ -11,7 +14,7 @@ namespace holdfast::binding {
 
 namespace {
 
-constexpr uint32_t kElsewhere = 0xFFFFFFFF;
+constexpr uint32_t kElsewhere = 0x80000000;  // with the length beside it; 0 when that does not fit there
 constexpr size_t kEntryHeaderBytes = 8;
 // What any next entry needs at least: its header, its key, and no value.
 constexpr size_t kEntryRoom = kEntryHeaderBytes + kMaxUserKeyBytes;
@@ -21,7 +24,7 @@ class Packer {
  public:
   Packer(uint8_t* to, size_t size, bool with_values) : to_(to), size_(size), with_values_(with_values) {}
 
-  bool has_room() const { return size_ - used_ >= kEntryRoom; }
+  bool has_room() const { return size_ - used_ >= kEntryRoom + std::min(longest_, size_ / 4); }
   size_t used() const { return used_; }
 
   Status add(Bytes key, const FoundValue& value, Reader& reader) {
@@ -30,10 +33,13 @@ class Packer {
     const size_t room = size_ - used_ - kEntryHeaderBytes - key.size();
     const bool fits = value.size <= room;
     store(entry, static_cast<uint32_t>(key.size()));
-    store(entry + 4, !with_values_ ? 0 : fits ? static_cast<uint32_t>(value.size) : kElsewhere);
+    const auto length = static_cast<uint32_t>(value.size);
+    const uint32_t left_out = kElsewhere | (value.size < kElsewhere ? length : 0);
+    store(entry + 4, !with_values_ ? 0 : fits ? length : left_out);
     std::memcpy(entry + kEntryHeaderBytes, key.data(), key.size());
     used_ += kEntryHeaderBytes + key.size();
     if (!with_values_ || !fits) return Status::ok();
+    longest_ = std::max<size_t>(longest_, value.size);
     Status copied = reader.copy(value, to_ + used_);
     used_ += value.size;
     return copied;
@@ -44,6 +50,7 @@ class Packer {
   size_t size_;
   bool with_values_;
   size_t used_ = 0;
+  size_t longest_ = 0;
 };
 
 Status ended() {

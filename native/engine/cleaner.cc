@@ -107,10 +107,13 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
     }
     if (still.count() > 0) {
       HOLDFAST_POINT("clean.before_move");
-      HOLDFAST_TRY(append_record(&still, FrameKind::kMove, Purpose::kCleaner));
+      if (fence_at_once_) {
+        HOLDFAST_TRY(append_durable(&still, FrameKind::kMove, Purpose::kCleaner));
+      } else {
+        HOLDFAST_TRY(append_record(&still, FrameKind::kMove, Purpose::kCleaner));
+        appended_epoch_.store(epoch_, std::memory_order_release);
+      }
       HOLDFAST_POINT("clean.after_move");
-      appended_epoch_.store(epoch_, std::memory_order_release);
-      if (fence_at_once_) HOLDFAST_TRY(barrier_now());
       bytes_moved_.fetch_add(still.bytes(), std::memory_order_relaxed);
     }
   }

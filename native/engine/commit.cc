@@ -2,7 +2,7 @@
 //
 // What a reopen sees if the machine stops here: before the append nothing of the commit; between append and barrier the whole
 // commit or nothing, as its bytes landed; after the barrier the whole commit. Applying to the overlay happens between the two, so
-// that on persistent memory it overlaps with the stores draining; it leaves nothing on the medium.
+// that on persistent memory it overlaps with the stores draining (append_fenced); it leaves nothing on the medium.
 
 #include <ctime>
 
@@ -24,7 +24,7 @@ uint64_t monotonic_ms() {
   return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
 }
 
-Status PoolImpl::usable() const {
+Status PoolImpl::refusal() const {
   if (closed_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
   if (failed_.load(std::memory_order_acquire) || medium_->failed()) {
     HOLDFAST_TRY(medium_->refused());
@@ -80,7 +80,8 @@ Status PoolImpl::check_conditions(const Batch::Impl& batch) {
 
 namespace {
 constexpr uint64_t kShortestLogSegment = 128 * kKiB;
-}
+constexpr uint64_t kFencedBytes = 16 * kKiB;  // readers wait while it is copied
+}  // namespace
 
 uint64_t PoolImpl::log_segment_bytes() const {
   if (options_.log_segment_bytes > 0) return round_up(options_.log_segment_bytes, medium_->info().segment_unit);
@@ -188,17 +189,64 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
   return {};
 }
 
-void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch) {
-  tail_operations_ += record.count();
-  tail_bytes_ += record.bytes() + sizeof(FrameHeader);
-  std::unique_lock guard(index_.lock);
-  for (const Placement& placement : placements_) {
-    uint64_t at = 0;
-    for (uint32_t i = 0; i < placement.count; i++) {
-      const OperationView view = view_operation(record.operations() + placement.buffer_offset + at);
-      apply_operation(view, placement.pool_offset + at, kind, epoch);
-      at += view.bytes;
+// Append, apply and fence in one, where the fence is per thread and costs nanoseconds. Any locked instruction waits until the
+// non-temporal stores have drained, so there is none between them and the fence: the index lock is held from before the copy until
+// behind the fence, and applying goes on while the stores drain.
+//
+// A reopen sees what it sees of append and barrier apart: before the fence the whole record or nothing, as its lines landed; and
+// nobody has read it or been told of it. The fence is this thread's, as its stores are.
+Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
+  struct Apply final : Medium::Meanwhile {
+    PoolImpl* pool;
+    const RecordBuffer* record;
+    FrameKind kind;
+    Placement placement;
+    bool ran = false;
+    void run() override {
+      ran = true;
+      pool->apply_stretch(*record, placement, kind, ++pool->epoch_);
+      HOLDFAST_POINT("commit.before_barrier");
     }
+  } apply;
+  apply.pool = this;
+  apply.record = record;
+  apply.kind = kind;
+  apply.placement.count = record->count();
+  apply.placement.bytes = record->bytes();
+  const RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed), now_ms()};
+  std::unique_lock guard(index_.lock);
+  Status placed = log_.write_fenced(record, stamp, &apply.placement.pool_offset, apply);
+  if (!apply.ran) return fail(std::move(placed));
+  return conclude(std::move(placed), epoch_);
+}
+
+// A long record, or one that needs another segment, goes the long way: readers are not kept waiting for it.
+Status PoolImpl::append_durable(RecordBuffer* record, FrameKind kind, Purpose purpose) {
+  if (record->bytes() <= std::min(log_.room(), kFencedBytes) && !planted(PlantedBug::kBarrierLeftOut)) {
+    HOLDFAST_TRY(append_fenced(record, kind));
+  } else {
+    HOLDFAST_TRY(append_record(record, kind, purpose));
+    HOLDFAST_POINT("commit.before_barrier");
+    HOLDFAST_TRY(barrier_now(epoch_));
+  }
+  appended_epoch_.store(epoch_, std::memory_order_release);
+  return {};
+}
+
+void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch) {
+  std::unique_lock guard(index_.lock);
+  for (const Placement& placement : placements_) apply_stretch(record, placement, kind, epoch);
+}
+
+void PoolImpl::apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind, uint64_t epoch) {
+  const uint64_t operations = tail_operations_.load(std::memory_order_relaxed) + placement.count;
+  tail_operations_.store(operations, std::memory_order_relaxed);
+  tail_bytes_ += placement.bytes + sizeof(FrameHeader);
+  uint64_t at = 0;
+  for (uint32_t i = 0; i < placement.count; i++) {
+    const OperationView view = view_operation(record.operations() + placement.buffer_offset + at);
+    apply_operation(view, placement.pool_offset + at, kind, epoch);
+    at += view.bytes;
   }
   visible_epoch_.store(epoch, std::memory_order_release);
 }
@@ -243,9 +291,11 @@ void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved
   }
 }
 
-Status PoolImpl::barrier_now() {
-  const uint64_t covers = appended_epoch_.load(std::memory_order_acquire);
-  Status done = planted(PlantedBug::kBarrierLeftOut) ? Status() : medium_->barrier();
+Status PoolImpl::barrier_now(uint64_t covers) {
+  return conclude(planted(PlantedBug::kBarrierLeftOut) ? Status() : medium_->barrier(), covers);
+}
+
+Status PoolImpl::conclude(Status done, uint64_t covers) {
   const bool believed = planted(PlantedBug::kFailedBarrierBelieved);
   if (believed) done = Status();
   if (done.is_ok() && medium_->failed() && !believed) {
@@ -278,7 +328,7 @@ Status PoolImpl::wait_durable(uint64_t epoch) {
     barrier_running_ = true;
     guard.unlock();
     const auto begun = Clock::now();
-    Status done = barrier_now();
+    Status done = barrier_now(appended_epoch_.load(std::memory_order_acquire));
     const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count();
     sync_us_.store((sync_us_.load(std::memory_order_relaxed) * 7 + static_cast<uint64_t>(took)) / 8, std::memory_order_relaxed);
     guard.lock();
@@ -298,26 +348,39 @@ bool only_deletes(const RecordBuffer& record) {
   return true;
 }
 
+// Is there something the maintenance thread should not wait with? A spare is asked for once a segment.
+bool PoolImpl::work_is_due() {
+  if (fold_is_due()) return true;
+  if (!spare_is_due() || spare_asked_for_ == log_.sequence()) return false;
+  spare_asked_for_ = log_.sequence();
+  return true;
+}
+
 Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode) {
   std::unique_lock guard(append_mutex_);
   if (closing_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(check_conditions(batch));
   if (record->count() == 0) return Receipt{epoch_};
-  HOLDFAST_TRY(append_record(record, FrameKind::kCommit, only_deletes(*record) ? Purpose::kDelete : Purpose::kUser));
+  const Purpose purpose = only_deletes(*record) ? Purpose::kDelete : Purpose::kUser;
+  const bool early = planted(PlantedBug::kAcknowledgedBeforeBarrier);
+  if (fence_at_once_ && !early) {
+    HOLDFAST_TRY(append_durable(record, FrameKind::kCommit, purpose));
+  } else {
+    HOLDFAST_TRY(append_record(record, FrameKind::kCommit, purpose));
+    appended_epoch_.store(epoch_, std::memory_order_release);
+  }
   const uint64_t epoch = epoch_;
-  appended_epoch_.store(epoch, std::memory_order_release);
-  commits_.fetch_add(1, std::memory_order_relaxed);
-  const bool due = fold_is_due();
-  if (planted(PlantedBug::kAcknowledgedBeforeBarrier)) {
+  count_commit();
+  const bool due = work_is_due();
+  if (early) {
     arm_eventual();
     return Receipt{epoch};
   }
-  HOLDFAST_POINT("commit.before_barrier");
-  if (fence_at_once_) HOLDFAST_TRY(barrier_now());
   guard.unlock();
   if (due) wake_maintenance();
   if (fence_at_once_) return Receipt{epoch};
+  HOLDFAST_POINT("commit.before_barrier");
   if (mode == CommitMode::kDurable) {
     HOLDFAST_TRY(wait_durable(epoch));
   } else {
@@ -332,6 +395,8 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
   Batch::Impl& impl = batch.impl();
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (!impl.large.empty()) return commit_large(impl, mode);
+  auto receipt = commit_once(impl, &impl.record, mode);
+  if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull) return receipt;
   return with_space(impl, [&] { return commit_once(impl, &impl.record, mode); });
 }
 

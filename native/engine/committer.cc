@@ -1,7 +1,11 @@
 // Asynchronous commits: whatever waits is taken as one group, appended with one write and put behind one barrier.
 //
 // A single commit on a quick medium is done by the thread that flushes: handing over to another thread costs more than the barrier
-// does. The committer thread also keeps the bound for eventual commits.
+// does. Where the barrier is a fence, so is a whole group that is not long. The committer thread also keeps the bound for
+// eventual commits.
+//
+// A crash leaves the same of a group whichever thread commits it: the first of its commits, in order, as far as their bytes landed; and
+// none is completed before the one barrier behind all of them.
 
 #include <unordered_set>
 
@@ -13,10 +17,13 @@ namespace holdfast {
 namespace {
 constexpr uint64_t kInlineBarrierUs = 1000;  // above this a barrier is not waited for on the caller's thread
 constexpr uint64_t kGroupBytes = kMiB;       // staged before it is written
+constexpr uint64_t kInlineGroupBytes = 256 * kKiB;  // a fenced group up to here costs less than waking another thread twice
 }  // namespace
 
 // What one group has done so far.
 struct PoolImpl::Group {
+  // Committed by the thread that flushes: refused once the pool is closing. What the committer thread still has is committed first.
+  bool inline_commit = false;
   std::map<std::shared_ptr<Client>, std::vector<Completion>> completions;
   uint64_t last_epoch = 0;
   bool durable = false;
@@ -34,6 +41,15 @@ uint64_t PoolImpl::submit(const std::shared_ptr<void>& handle, Batch&& batch, Co
   return ticket;
 }
 
+bool PoolImpl::commits_inline(const std::vector<Client::Queued>& queued) const {
+  const bool quick_sync = options_.background && sync_us_.load(std::memory_order_relaxed) < kInlineBarrierUs;
+  if (queued.size() == 1) return fence_at_once_ || quick_sync;
+  if (!fence_at_once_) return false;
+  uint64_t bytes = 0;
+  for (const Client::Queued& one : queued) bytes += one.batch.bytes();
+  return bytes <= kInlineGroupBytes;
+}
+
 void PoolImpl::flush(const std::shared_ptr<void>& handle) {
   auto client = std::static_pointer_cast<Client>(handle);
   std::vector<Client::Queued> taken;
@@ -42,16 +58,21 @@ void PoolImpl::flush(const std::shared_ptr<void>& handle) {
     taken.swap(client->queued);
   }
   if (taken.empty()) return;
-  const bool quick = fence_at_once_ || (options_.background && sync_us_.load(std::memory_order_relaxed) < kInlineBarrierUs);
-  if (taken.size() == 1 && quick) {
+  if (commits_inline(taken)) {
     std::unique_lock guard(queue_mutex_);
-    if (queue_.empty() && !committer_busy_) {
+    if (queue_.empty() && !committer_busy_ && !committer_stop_) {
       guard.unlock();
-      auto receipt = commit(taken[0].batch, taken[0].mode);
+      if (taken.size() > 1) {
+        std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>> group;
+        for (Client::Queued& queued : taken) group.emplace_back(client, std::move(queued));
+        return run_group(std::move(group), true);
+      }
+      Client::Queued& only = taken.front();
+      auto receipt = commit(only.batch, only.mode);
       groups_.fetch_add(1, std::memory_order_relaxed);
       std::vector<Completion> done;
       const uint64_t epoch = receipt.is_ok() ? receipt->epoch : 0;
-      done.push_back({taken[0].ticket, epoch, std::move(receipt.status())});
+      done.push_back({only.ticket, epoch, std::move(receipt.status())});
       client->on_completed(std::move(done));
       return;
     }
@@ -103,7 +124,7 @@ void PoolImpl::commit_queued(std::unique_lock<std::mutex>* guard, bool barrier_d
   if (group.empty() && !barrier_due) return;
   committer_busy_ = true;
   guard->unlock();
-  if (!group.empty()) run_group(std::move(group));
+  if (!group.empty()) run_group(std::move(group), false);
   if (barrier_due && !failed_.load(std::memory_order_acquire)) {
     // A failure is remembered by the pool and told to whoever comes next.
     (void)wait_durable(appended_epoch_.load(std::memory_order_acquire)).is_ok();
@@ -113,10 +134,11 @@ void PoolImpl::commit_queued(std::unique_lock<std::mutex>* guard, bool barrier_d
   queue_idle_.notify_all();
 }
 
-void PoolImpl::run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& waiting) {
+void PoolImpl::run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& waiting, bool inline_commit) {
   throttle();
   groups_.fetch_add(1, std::memory_order_relaxed);
   Group group;
+  group.inline_commit = inline_commit;
   while (!waiting.empty()) {
     // A run of plain commits is appended under one hold of the lock, with one write.
     size_t done = append_plain(&waiting, &group);
@@ -144,6 +166,8 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
   };
   std::vector<Staged> staged;
   std::unordered_set<uint64_t> staged_keys;
+  bool conditional = false;  // without conditions nobody asks what is staged
+  for (const auto& [client, queued] : *waiting) conditional = conditional || !queued.batch.impl().conditions.empty();
   const auto apply_staged = [&]() -> Status {
     Status flushed = log_.flush();
     if (!flushed.is_ok()) return fail(std::move(flushed));
@@ -169,7 +193,7 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
       group->last_epoch = std::max(group->last_epoch, epoch);
       group->completions[client].push_back({queued.ticket, epoch, std::move(status)});
     };
-    Status ready = closing_.load(std::memory_order_acquire) && closed_.load(std::memory_order_acquire)
+    Status ready = closing_.load(std::memory_order_acquire) && (group->inline_commit || closed_.load(std::memory_order_acquire))
                        ? Status(Code::kClosed, "the pool " + name_ + " is closed")
                        : usable();
     if (ready.is_ok() && (!batch.large.empty() || batch.record.bytes() > log_.room())) break;
@@ -190,10 +214,12 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
     if (!trouble.is_ok()) trouble = fail(std::move(trouble));
     epoch_++;
     staged_bytes += batch.record.bytes();
-    for_each_key(batch.record, [&](Bytes key) { staged_keys.insert(checksum(key.data(), key.size())); });
+    if (conditional) {
+      for_each_key(batch.record, [&](Bytes key) { staged_keys.insert(checksum(key.data(), key.size())); });
+    }
     staged.push_back(std::move(one));
     finish(epoch_, trouble.clone());
-    commits_.fetch_add(1, std::memory_order_relaxed);
+    count_commit();
     if (staged_bytes > kGroupBytes && trouble.is_ok()) {
       trouble = apply_staged();
       staged_bytes = 0;
@@ -201,9 +227,10 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
   }
   log_.set_staging(false);
   if (trouble.is_ok()) trouble = apply_staged();
+  // Their fence first: another thread that settles must not think it could raise it. A failure shows in complete().
+  if (trouble.is_ok() && fence_at_once_ && done > 0) (void)barrier_now(epoch_).is_ok();
   appended_epoch_.store(epoch_, std::memory_order_release);
-  if (trouble.is_ok() && fence_at_once_ && done > 0) (void)barrier_now().is_ok();  // a failure shows in complete()
-  if (fold_is_due()) wake_maintenance();
+  if (work_is_due()) wake_maintenance();
   return done;
 }
 

@@ -23,7 +23,7 @@ FoldedTable to_folded(const TableRef& table) {
 }  // namespace
 
 bool PoolImpl::fold_is_due() const {
-  return tail_operations_ >= options_.fold_operations || tail_bytes_ >= fold_bytes_;
+  return tail_operations_.load(std::memory_order_relaxed) >= options_.fold_operations || tail_bytes_ >= fold_bytes_;
 }
 
 // Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay stays and the next fold takes it.

@@ -72,6 +72,7 @@ void PoolImpl::maintenance_turn(bool idle) {
     low = !medium_->info().grows && medium_->space().free < low_water;
   };
   look();
+  prepare_spare();  // first: a fold takes long enough for commits to fill a segment
   if (fold_due) (void)run_fold(false).is_ok();
   give_back();
   const auto [asked, wanted] = space_asked();
@@ -111,13 +112,13 @@ bool PoolImpl::wasteful(uint64_t one_in) {
   return log >= std::min(4 * kMiB, 8 * log_segment_bytes()) && dead * one_in > log;
 }
 
-// A log segment ready before it is needed: on a disk it must be zeroed first, which no commit should wait for.
+// A log segment ready before it is needed: on a disk it must be zeroed first, on persistent memory faulted in, which no commit should
+// wait for.
 void PoolImpl::prepare_spare() {
   uint64_t want = 0;
   {
     std::lock_guard append(append_mutex_);
-    const bool wanted = spares_.empty() && log_.room() < log_.head().bytes / 2;
-    if (!wanted || closing_.load() || (!medium_->info().grows && medium_->space().free < reserve_bytes())) return;
+    if (!spare_is_due() || closing_.load() || (!medium_->info().grows && medium_->space().free < reserve_bytes())) return;
     want = log_segment_bytes();
   }
   auto segment = medium_->allocate(SegmentKind::kLog, want, want);

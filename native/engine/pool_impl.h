@@ -93,7 +93,10 @@ class PoolImpl final : public Pool {
   Status close() override;
 
   // ── for Reader, Snapshot and RangeIterator
-  Status usable() const;     // kClosed, kFailed, or ok
+  Status usable() const {    // kClosed, kFailed, or ok
+    const bool refuses = closed_.load(std::memory_order_acquire) || failed_.load(std::memory_order_acquire) || medium_->failed();
+    return refuses ? refusal() : Status();
+  }
   bool read_operation_in_pool(Place place, OperationView* out) const;
   Status read_operation_at(Place place, Bytes key, OperationView* out) const;
   Status sound() const;      // asked after bytes were read: kFailed if the mapping has failed meanwhile
@@ -105,6 +108,7 @@ class PoolImpl final : public Pool {
 
  private:
   friend class ReadOnlyPool;   // makes one of these, without threads, for each fold it reads by
+  Status refusal() const;    // what usable() says when it is not
   using Clock = std::chrono::steady_clock;
   enum class Purpose { kUser, kDelete, kCleaner };
   struct Group;
@@ -127,17 +131,22 @@ class PoolImpl final : public Pool {
   // commit.cc — under append_mutex_ unless said otherwise
   Status check_conditions(const Batch::Impl& batch);
   Status append_record(RecordBuffer* record, FrameKind kind, Purpose purpose);  // places, applies; sets epoch_
+  Status append_durable(RecordBuffer* record, FrameKind kind, Purpose purpose);  // the same and its fence, where those are per thread
+  Status append_fenced(RecordBuffer* record, FrameKind kind);
   Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
   Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
+  void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind, uint64_t epoch);  // under index_.lock too
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
   Result<Receipt> with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt);
   uint64_t space_for(const RecordBuffer& record);         // not under append_mutex_
   Status wait_for_space(uint64_t bytes);                  // not under append_mutex_
+  bool work_is_due();
   void throttle();                          // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
-  Status barrier_now();                     // under append_mutex_ where barriers are per thread
+  Status barrier_now(uint64_t covers);      // all up to epoch `covers`; under append_mutex_ where barriers are per thread
+  Status conclude(Status barrier, uint64_t covers);  // of a barrier that was raised: believed, or the pool has failed
   Status fail(Status status);               // an append, barrier or root went wrong: the pool refuses work from now on
   uint64_t fold_reserve() const;
   uint64_t reserve_bytes() const;
@@ -148,8 +157,9 @@ class PoolImpl final : public Pool {
 
   // committer.cc
   void committer_main();
+  bool commits_inline(const std::vector<Client::Queued>& queued) const;  // by the thread that flushes
   void commit_queued(std::unique_lock<std::mutex>* queue_guard, bool barrier_due);
-  void run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& group);
+  void run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& group, bool inline_commit);
   size_t append_plain(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>* waiting, Group* group);
   void complete(Group* group);
   void arm_eventual();
@@ -193,6 +203,7 @@ class PoolImpl final : public Pool {
   std::pair<uint64_t, uint64_t> space_asked();
   void answer_waiters(uint64_t asked, bool found);
   void prepare_spare();
+  bool spare_is_due() const { return log_.room() < log_.head().bytes / 2 && spares_.empty(); }  // under append_mutex_
 
   std::unique_ptr<Medium> medium_;
   const std::string name_;
@@ -213,9 +224,10 @@ class PoolImpl final : public Pool {
   std::map<uint64_t, Segment> large_;        // live large segments, by offset
   Graveyard graveyard_;
   std::vector<Segment> spares_;              // log segments ready for use
+  uint64_t spare_asked_for_ = 0;             // sequence of the segment for whose end a spare was last asked
   std::vector<Placement> placements_;        // scratch
   uint64_t epoch_ = 0;
-  std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_
+  std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_, so without locked instructions
   uint64_t tail_bytes_ = 0;
   uint64_t freezes_ = 0;                     // number of the newest fold begun
   uint64_t durable_fold_ = 0;                // number of the newest fold whose root is set
@@ -225,7 +237,7 @@ class PoolImpl final : public Pool {
   bool deaths_counted_ = false;              // of that fold
   RootWords root_;
 
-  std::atomic<uint64_t> appended_epoch_{0};
+  std::atomic<uint64_t> appended_epoch_{0};  // where barriers are per thread: behind its fence too, for no other thread could raise it
   std::atomic<uint64_t> durable_epoch_{0};
   std::mutex barrier_mutex_;
   std::condition_variable barrier_done_;
@@ -262,7 +274,9 @@ class PoolImpl final : public Pool {
   std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
 
   // counters
-  std::atomic<uint64_t> commits_{0}, groups_{0}, folds_{0}, compactions_{0}, segments_cleaned_{0}, bytes_moved_{0};
+  std::atomic<uint64_t> commits_{0};  // written under append_mutex_
+  void count_commit() { commits_.store(commits_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
+  std::atomic<uint64_t> groups_{0}, folds_{0}, compactions_{0}, segments_cleaned_{0}, bytes_moved_{0};
   uint64_t replayed_operations_ = 0, replayed_bytes_ = 0, open_us_ = 0;
   std::atomic<uint64_t> last_commit_ms_{0};
   std::mutex close_mutex_;

@@ -48,6 +48,11 @@ Status LogWriter::place(const uint8_t* frame, uint64_t bytes) {
     position_ += bytes;
     return {};
   }
+  stage(frame, bytes);
+  return staging_on_ ? Status() : flush();
+}
+
+void LogWriter::stage(const uint8_t* frame, uint64_t bytes) {
   if (staged_.empty()) staged_at_ = position_;
   if (header_due_) {
     const SegmentHeader header =
@@ -59,7 +64,6 @@ Status LogWriter::place(const uint8_t* frame, uint64_t bytes) {
   }
   staged_.insert(staged_.end(), frame, frame + bytes);
   position_ += bytes;
-  return staging_on_ ? Status() : flush();
 }
 
 Status LogWriter::flush() {
@@ -76,6 +80,24 @@ Status LogWriter::write(RecordBuffer* record, const RecordStamp& stamp, std::vec
   HOLDFAST_TRY(place(record->frame(), bytes));
   placements->push_back({0, record->bytes(), position_ - bytes + sizeof(FrameHeader), record->count()});
   return {};
+}
+
+Status LogWriter::write_fenced(RecordBuffer* record, const RecordStamp& stamp, uint64_t* pool_offset,
+                               Medium::Meanwhile& meanwhile) {
+  const uint64_t bytes = RecordBuffer::frame_bytes(record->bytes());
+  record->pad();
+  seal_frame(record->frame(), bytes, record->count(), record->rolled(), FrameHeader::kLastPart, 0, stamp);
+  if (!header_due_) {
+    const uint64_t at = position_;
+    position_ += bytes;
+    *pool_offset = at + sizeof(FrameHeader);
+    return medium_.append_fenced(at, record->frame(), bytes, meanwhile);
+  }
+  stage(record->frame(), bytes);  // the segment's first frame goes with its header
+  *pool_offset = position_ - bytes + sizeof(FrameHeader);
+  Status placed = medium_.append_fenced(staged_at_, staged_.data(), staged_.size(), meanwhile);
+  staged_.clear();
+  return placed;
 }
 
 Status LogWriter::write_parts(const RecordBuffer& record, const RecordStamp& stamp, const std::vector<Segment>& next,

@@ -46,6 +46,9 @@ class LogWriter {
   // Places a record whose operations fit into room(). While staging, bytes go out with flush(); else at once (one append).
   // The buffer's header room is overwritten.
   Status write(RecordBuffer* record, const RecordStamp& stamp, std::vector<Placement>* placements);
+  // The same where the medium's barrier is per thread: the record is durable when it returns. `meanwhile` runs while its bytes drain;
+  // *pool_offset, where its operations begin, is set before. Not while staging.
+  Status write_fenced(RecordBuffer* record, const RecordStamp& stamp, uint64_t* pool_offset, Medium::Meanwhile& meanwhile);
   // Places a record that needs more than one frame: `next` are the fresh segments it may go on in, in order (as many as needed are taken).
   Status write_parts(const RecordBuffer& record, const RecordStamp& stamp, const std::vector<Segment>& next,
                      size_t* taken, std::vector<Placement>* placements);
@@ -64,6 +67,7 @@ class LogWriter {
   void seal_frame(uint8_t* frame, uint64_t frame_bytes, uint32_t operations, uint64_t rolled, uint16_t flags,
                   uint32_t part, const RecordStamp& stamp);
   Status place(const uint8_t* frame, uint64_t bytes);
+  void stage(const uint8_t* frame, uint64_t bytes);
 
   Medium& medium_;
   const uint64_t secret_;

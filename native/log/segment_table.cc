@@ -5,7 +5,7 @@
 namespace holdfast {
 
 void SegmentTable::add(const Segment& segment, uint64_t sequence, uint64_t live_bytes) {
-  by_offset_[segment.offset] = {segment, sequence, live_bytes, false, false};
+  by_offset_[segment.offset] = {segment, sequence, live_bytes, false, false};  // in place: who points at it stays right
   live_ += live_bytes;
   bytes_ += segment.bytes;
 }
@@ -16,6 +16,7 @@ void SegmentTable::remove(uint64_t offset) {
   live_ -= it->second.live_bytes;
   bytes_ -= it->second.segment.bytes;
   by_offset_.erase(it);
+  born_ = died_ = Recent();
 }
 
 LogSegment* SegmentTable::find(uint64_t offset) {
@@ -25,8 +26,14 @@ LogSegment* SegmentTable::find(uint64_t offset) {
   return offset < it->second.segment.end() ? &it->second : nullptr;
 }
 
+LogSegment* SegmentTable::find_near(Recent* recent, uint64_t offset) {
+  LogSegment* const last = recent->at;
+  if (last != nullptr && offset - last->segment.offset < last->segment.bytes) return last;
+  return recent->at = find(offset);
+}
+
 void SegmentTable::born(Place place) {
-  if (LogSegment* s = find(place.offset())) {
+  if (LogSegment* s = find_near(&born_, place.offset())) {
     s->live_bytes += place.bytes();
     live_ += place.bytes();
   }
@@ -34,7 +41,7 @@ void SegmentTable::born(Place place) {
 
 void SegmentTable::died(Place place) {
   if (place.is_deleted()) return;
-  if (LogSegment* s = find(place.offset())) {
+  if (LogSegment* s = find_near(&died_, place.offset())) {
     const uint64_t bytes = std::min<uint64_t>(place.bytes(), s->live_bytes);
     s->live_bytes -= bytes;
     live_ -= bytes;

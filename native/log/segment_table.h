@@ -39,7 +39,21 @@ class SegmentTable {
   uint64_t bytes() const { return bytes_; }
 
  private:
+  // Where the last one was found: births come in the log's order, so nearly all are in the same segment, and what dies of a key that is
+  // written again and again is near. Points into its own table's map, so a copy of the table begins without.
+  struct Recent {
+    Recent() = default;
+    Recent(const Recent&) {}
+    Recent& operator=(const Recent&) {
+      at = nullptr;
+      return *this;
+    }
+    LogSegment* at = nullptr;
+  };
+  LogSegment* find_near(Recent* recent, uint64_t offset);
+
   std::map<uint64_t, LogSegment> by_offset_;
+  Recent born_, died_;
   uint64_t live_ = 0;
   uint64_t bytes_ = 0;
 };

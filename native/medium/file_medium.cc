@@ -113,11 +113,11 @@ Status FileMedium::append(uint64_t offset, const void* data, size_t size) {
   }
   uint64_t writes = 0;
   const int error = file_.write_at(offset, data, size, &writes);
-  counters_.appends.fetch_add(1, std::memory_order_relaxed);
-  counters_.writes.fetch_add(writes, std::memory_order_relaxed);
+  counters_.appends += 1;
+  counters_.writes += writes;
   if (error != 0) [[unlikely]]
     return fail("a write", error);
-  counters_.bytes_appended.fetch_add(size, std::memory_order_relaxed);
+  counters_.bytes_appended += size;
   return {};
 }
 
@@ -126,7 +126,7 @@ Status FileMedium::sync() {
   if (!usable()) [[unlikely]]
     return refusal();
   const int error = file_.sync_data();
-  counters_.barriers.fetch_add(1, std::memory_order_relaxed);
+  counters_.barriers += 1;
   if (error != 0) [[unlikely]]
     return fail("a sync", error);
   return {};
@@ -151,7 +151,7 @@ Status FileMedium::set_root(const Root& root) {
   const RootSlot slot = make_root_slot(next.root, next.sequence, next.slot, secret_);
   uint64_t writes = 0;
   const int error = file_.write_at(kRootSlotOffsets[next.slot], &slot, sizeof slot, &writes);
-  counters_.writes.fetch_add(writes, std::memory_order_relaxed);
+  counters_.writes += writes;
   if (error != 0) return fail("writing the root", error);
   HOLDFAST_TRY(sync());
   const RootSlot copy = make_root_slot(next.root, next.sequence, root_.slot, secret_);
@@ -159,7 +159,7 @@ Status FileMedium::set_root(const Root& root) {
     return fail("writing the root's copy", failed);
   }
   root_ = next;
-  counters_.roots.fetch_add(1, std::memory_order_relaxed);
+  counters_.roots += 1;
   return {};
 }
 
@@ -302,13 +302,13 @@ int FileMedium::extend_file(uint64_t new_end) {
   if (error == EOPNOTSUPP) {
     uint64_t writes = 0;
     error = file_.write_zeros(end, new_end - end, &writes);
-    counters_.writes.fetch_add(writes, std::memory_order_relaxed);
+    counters_.writes += writes;
   }
   if (error != 0) {
     file_.truncate(end);  // what of it was made; a failure here only leaves the file longer than it need be
     return error;
   }
-  counters_.bytes_grown.fetch_add(new_end - end, std::memory_order_relaxed);
+  counters_.bytes_grown += new_end - end;
   end_.store(new_end, std::memory_order_release);
   return 0;
 }
@@ -319,7 +319,7 @@ Status FileMedium::write_unwritten(const Segment& segment) {
   if (from >= segment.end()) return {};
   uint64_t writes = 0;
   const int error = file_.write_zeros(from, segment.end() - from, &writes);
-  counters_.writes.fetch_add(writes, std::memory_order_relaxed);
+  counters_.writes += writes;
   if (is_disk_full(error)) return disk_full(segment.bytes, error);
   if (error != 0) return fail("zeroing a segment", error);
   return sync();

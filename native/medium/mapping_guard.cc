@@ -94,6 +94,7 @@ bool MappingGuard::watch(const void* at, uint64_t bytes) {
     slots[i].end.store(reinterpret_cast<uintptr_t>(at) + bytes, std::memory_order_relaxed);
     slots[i].begin.store(reinterpret_cast<uintptr_t>(at), std::memory_order_release);
     slot_.store(i, std::memory_order_release);
+    failed_flag_.store(&slots[i].failed, std::memory_order_release);
     return true;
   }
   return false;
@@ -105,13 +106,9 @@ void MappingGuard::stop() {
   std::lock_guard guard(slots_mutex);
   failed_at_ = failed_at();
   failed_ = failed();
+  failed_flag_ = &failed_;
   slot_ = -1;
   slots[slot].begin.store(0, std::memory_order_release);
-}
-
-bool MappingGuard::failed() const {
-  const int slot = slot_.load(std::memory_order_acquire);
-  return slot < 0 ? failed_.load() : slots[slot].failed.load(std::memory_order_acquire);
 }
 
 uint64_t MappingGuard::failed_at() const {

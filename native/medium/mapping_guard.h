@@ -30,7 +30,7 @@ class MappingGuard {
   // Before the mapping goes away. Keeps what failed() says.
   void stop();
 
-  bool failed() const;
+  bool failed() const { return failed_flag_.load(std::memory_order_acquire)->load(std::memory_order_acquire); }
   // Where in the mapping the first bad page was met.
   uint64_t failed_at() const;
 
@@ -45,7 +45,8 @@ class MappingGuard {
 
  private:
   std::atomic<int> slot_{-1};
-  std::atomic<bool> failed_{false};  // once it no longer watches
+  std::atomic<bool> failed_{false};  // while it does not watch
+  std::atomic<const std::atomic<bool>*> failed_flag_{&failed_};  // or that of its slot: asked several times a commit
   std::atomic<uint64_t> failed_at_{0};
 };
 

@@ -49,14 +49,27 @@ struct Root {
   uint8_t bytes[kBytes] = {};
 };
 
+// Adds up what any thread counts, and apart from it what one thread at a time does: that is counted without a locked instruction.
+class MediumCounter {
+ public:
+  uint64_t operator++(int) { return shared_.fetch_add(1, std::memory_order_relaxed); }
+  void operator+=(uint64_t n) { shared_.fetch_add(n, std::memory_order_relaxed); }
+  void add_alone(uint64_t n) { alone_.store(alone_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  uint64_t load() const { return shared_.load(std::memory_order_relaxed) + alone_.load(std::memory_order_relaxed); }
+  operator uint64_t() const { return load(); }
+
+ private:
+  std::atomic<uint64_t> shared_{0}, alone_{0};
+};
+
 // Counted where it happens; read by tests, stats and benchmarks. Relaxed: each is exact, together they are a glance.
 struct MediumCounters {
-  std::atomic<uint64_t> appends{0};        // append() calls
-  std::atomic<uint64_t> bytes_appended{0};
-  std::atomic<uint64_t> writes{0};         // pwrite calls (file) or non-temporal copies (pmem)
-  std::atomic<uint64_t> barriers{0};       // fdatasync calls (file) or sfences (pmem)
-  std::atomic<uint64_t> roots{0};          // set_root() calls
-  std::atomic<uint64_t> bytes_grown{0};    // by which the medium became larger
+  MediumCounter appends;         // append() calls
+  MediumCounter bytes_appended;
+  MediumCounter writes;          // pwrite calls (file) or non-temporal copies (pmem)
+  MediumCounter barriers;        // fdatasync calls (file) or sfences (pmem)
+  MediumCounter roots;           // set_root() calls
+  MediumCounter bytes_grown;     // by which the medium became larger
 };
 
 struct MediumInfo {
@@ -96,6 +109,25 @@ class Medium {
   // Places bytes; not durable before a barrier. Persistent memory: `offset` should be a multiple of 64, whole lines go in with
   // non-temporal stores. File: one pwrite (more only when the kernel writes short).
   virtual Status append(uint64_t offset, const void* data, size_t size) = 0;
+
+  // What a caller does while its bytes drain.
+  class Meanwhile {
+   public:
+    virtual void run() = 0;
+
+   protected:
+    ~Meanwhile() = default;
+  };
+
+  // Only where barrier_is_per_thread: append, `meanwhile`, barrier, in one call with nothing between the bytes and the barrier that
+  // waits for them (a locked instruction would, and the fence then has nothing left to overlap with). On a failed append
+  // `meanwhile` is not run. One at a time, as the engine's append lock has it; counted without locked instructions for that reason.
+  // Crash: as append() and barrier() say; `meanwhile` is the caller's own memory.
+  virtual Status append_fenced(uint64_t offset, const void* data, size_t size, Meanwhile& meanwhile) {
+    HOLDFAST_TRY(append(offset, data, size));
+    meanwhile.run();
+    return barrier();
+  }
 
   // All that was appended before (by this thread, where barrier_is_per_thread; else by any) is durable.
   virtual Status barrier() = 0;

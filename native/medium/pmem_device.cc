@@ -1,5 +1,7 @@
 #include "medium/pmem_device.h"
 
+#include <sys/mman.h>
+
 #include "base/test_points.h"
 #include "medium/pmem_wrap.h"
 
@@ -40,8 +42,23 @@ Status PmemMedium::fail(const std::string& what) {
 
 Result<Segment> PmemMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) {
   if (failed()) return refusal();
-  const MappingGuard::InsideLibrary inside;
-  return heap_.allocate(kind, min_bytes, want_bytes);
+  auto segment = [&] {
+    const MappingGuard::InsideLibrary inside;
+    return heap_.allocate(kind, min_bytes, want_bytes);
+  }();
+  if (segment && kind == SegmentKind::kLog) fault_in(*segment);
+  return segment;
+}
+
+// The first store to each page costs a fault, 2.4 us here, fifteen times a commit of 256 bytes. Log segments are mostly made ahead
+// by the maintenance thread, so the faults are taken there and all at once. A kernel without this (before 5.14) refuses, as it
+// does where a page cannot be had, and the faults happen as they always did. Changes no byte.
+void PmemMedium::fault_in(const Segment& segment) {
+#ifdef MADV_POPULATE_WRITE
+  (void)madvise(base_ + segment.offset, segment.bytes, MADV_POPULATE_WRITE);
+#else
+  (void)segment;
+#endif
 }
 
 void PmemMedium::release(const Segment& segment) {
@@ -63,9 +80,27 @@ Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
                 ", outside the pool");
   }
   pmem_place(base_ + offset, data, size);
-  counters_.appends.fetch_add(1, std::memory_order_relaxed);
-  counters_.writes.fetch_add(1, std::memory_order_relaxed);
-  counters_.bytes_appended.fetch_add(size, std::memory_order_relaxed);
+  counters_.appends += 1;
+  counters_.writes += 1;
+  counters_.bytes_appended += size;
+  return {};
+}
+
+// Between the copy and the fence stands only what the caller brings: no counter, no question that could wait for the stores.
+Status PmemMedium::append_fenced(uint64_t offset, const void* data, size_t size, Meanwhile& meanwhile) {
+  if (failed()) return refusal();
+  if (offset > pool_bytes_ || size > pool_bytes_ - offset) {
+    return fail("append of " + std::to_string(size) + " bytes at byte " + std::to_string(offset) +
+                ", outside the pool");
+  }
+  pmem_place(base_ + offset, data, size);
+  meanwhile.run();
+  pmem_fence();
+  if (failed()) return fail("the pool's memory failed under the barrier; its outcome is unknown");
+  counters_.appends.add_alone(1);
+  counters_.writes.add_alone(1);
+  counters_.bytes_appended.add_alone(size);
+  counters_.barriers.add_alone(1);
   return {};
 }
 
@@ -73,7 +108,7 @@ Status PmemMedium::barrier() {
   if (failed()) return refusal();
   pmem_fence();
   if (failed()) return fail("the pool's memory failed under the barrier; its outcome is unknown");
-  counters_.barriers.fetch_add(1, std::memory_order_relaxed);
+  counters_.barriers += 1;
   return {};
 }
 
@@ -103,7 +138,7 @@ Status PmemMedium::set_root(const Root& root) {
   if (error != 0 || ended != 0) return fail(std::string("cannot change the pool's root: ") + pmemobj_errormsg());
   root_ = root;
   root_sequence_ += 1;
-  counters_.roots.fetch_add(1, std::memory_order_relaxed);
+  counters_.roots += 1;
   return {};
 }
 

@@ -28,6 +28,7 @@ class PmemMedium final : public Medium {
   void release(const Segment& segment) override;
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
+  Status append_fenced(uint64_t offset, const void* data, size_t size, Meanwhile& meanwhile) override;
   Status barrier() override;
   const Root& root() const override { return root_; }
   Status set_root(const Root& root) override;
@@ -41,6 +42,7 @@ class PmemMedium final : public Medium {
  private:
   Status fail(const std::string& what);
   Status refusal() const;
+  void fault_in(const Segment& segment);
 
   PMEMobjpool* const pool_;
   uint8_t* const base_;

@@ -138,19 +138,23 @@ describe('leases', () => {
     const pool = await bench.again({ lease: 30 });
     const run = await pool.run('r');
     const mine = run.fencingToken;
+    const done = new Int32Array(new SharedArrayBuffer(4));
     const worker = startWorker(
-      `const pool = holdfast.openSync(workerData);
+      `const pool = holdfast.openSync(workerData.path);
        const begin = () => pool.run('r').catch(() => new Promise((go) => setTimeout(go, 5)).then(begin));
        begin().then(async (run) => {
          await run.step('a', () => 'theirs');
          parentPort.postMessage(run.fencingToken);
+         Atomics.store(workerData.done, 0, 1);
+         Atomics.notify(workerData.done, 0);
          await new Promise((go) => setTimeout(go, 200));
          await pool.close();
        });`,
-      bench.path,
+      { path: bench.path, done },
     );
     const taken = messageOf<number>(worker);
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    // This thread sleeps, past its lease, until the other one has begun to drive.
+    expect(Atomics.wait(done, 0, 0, 25_000)).not.toBe('timed-out');
     const called: string[] = [];
     await rejects(run.step('a', () => 'mine'), 'ERR_HOLDFAST_FENCED');
     await rejects(run.tool('b', 1, () => called.push('b')), 'ERR_HOLDFAST_FENCED');

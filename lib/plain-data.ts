@@ -1,0 +1,135 @@
+/**
+ * Which values msgpack carries as they are, and which must be written the long way round (lib/codecs.ts).
+ *
+ * `isPlainData` is quick and says no in doubt. `refuseOpaque` looks at every object of a value that is not plain and refuses what
+ * V8 would store as an empty object: instances of built-in classes whose contents nobody can see, a URL or a WeakRef for instance.
+ */
+import { types } from 'node:util';
+
+import { HoldfastError } from './errors';
+
+/** Deeper, and behind so many objects, those seen before are remembered, so that cycles and shared objects end the walk. */
+const unwatchedDepth = 12;
+const unwatchedVisits = 4096;
+const deepest = 200;
+const carried = new Set([
+  'Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Int32Array', 'Uint32Array',
+  'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array', 'DataView',
+]);
+
+const objectPrototype: unknown = Object.prototype;
+const arrayPrototype: unknown = Array.prototype;
+
+class Walk {
+  private visits = 0;
+  private seen: Set<object> | undefined;
+
+  value(value: unknown, depth: number): boolean {
+    switch (typeof value) {
+      case 'string':
+        return isWellFormed(value);
+      case 'number':
+        return value !== 0 || !Object.is(value, -0);
+      case 'object':
+        return value === null || this.object(value, depth);
+      case 'symbol':
+      case 'function':
+        return false;
+      default:
+        return true;
+    }
+  }
+
+  private object(value: object, depth: number): boolean {
+    if (depth > unwatchedDepth || ++this.visits > unwatchedVisits) {
+      if (depth > deepest) return false;
+      this.seen ??= new Set();
+      if (this.seen.has(value)) return true;
+      this.seen.add(value);
+    }
+    const prototype: unknown = Object.getPrototypeOf(value);
+    if (prototype === objectPrototype || prototype === null) return this.record(value as Record<string, unknown>, depth + 1);
+    if (prototype === arrayPrototype) return Array.isArray(value) && this.array(value, depth + 1);
+    return this.builtIn(value, prototype, depth + 1);
+  }
+
+  private record(record: Record<string, unknown>, depth: number): boolean {
+    for (const key in record) {
+      if (key === '__proto__' || !isWellFormed(key) || !this.value(record[key], depth)) return false;
+    }
+    return true;
+  }
+
+  private array(array: readonly unknown[], depth: number): boolean {
+    const { length } = array;
+    if (Object.keys(array).length !== length) return false;
+    for (let at = 0; at < length; ++at) {
+      const item = array[at];
+      if (item === undefined ? !(at in array) : !this.value(item, depth)) return false;
+    }
+    return true;
+  }
+
+  private builtIn(value: object, prototype: unknown, depth: number): boolean {
+    if (prototype === Map.prototype && types.isMap(value)) {
+      for (const [key, item] of value) if (!this.value(key, depth) || !this.value(item, depth)) return false;
+      return true;
+    }
+    if (prototype === Set.prototype && types.isSet(value)) {
+      for (const item of value) if (!this.value(item, depth)) return false;
+      return true;
+    }
+    if (ArrayBuffer.isView(value)) return carried.has((value as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag]);
+    return types.isDate(value) || types.isRegExp(value) || types.isArrayBuffer(value);
+  }
+}
+
+/** Does msgpack give this back as it is? */
+export function isPlainData(value: unknown): boolean {
+  return new Walk().value(value, 0);
+}
+
+/** An array without holes and without properties of its own beside its elements. */
+export function isDense(array: readonly unknown[]): boolean {
+  const { length } = array;
+  if (Object.keys(array).length !== length) return false;
+  for (let at = 0; at < length; ++at) if (array[at] === undefined && !(at in array)) return false;
+  return true;
+}
+
+export function isWellFormed(text: string): boolean {
+  return (text as unknown as { isWellFormed(): boolean }).isWellFormed();
+}
+
+/** Is it an instance of a class that shows nothing of what it is? */
+export function isOpaque(value: object): boolean {
+  if (types.isProxy(value)) return false;
+  const tag = Object.prototype.toString.call(value);
+  return tag !== '[object Object]' && tag !== '[object Arguments]' && Object.keys(value).length === 0 && !isKnown(value);
+}
+
+function isKnown(value: object): boolean {
+  return (
+    Array.isArray(value) || types.isMap(value) || types.isSet(value) || types.isDate(value) || types.isRegExp(value) ||
+    ArrayBuffer.isView(value) || types.isArrayBuffer(value) || types.isNativeError(value) || types.isBoxedPrimitive(value)
+  );
+}
+
+export function opaqueError(value: object): HoldfastError {
+  const what = Object.prototype.toString.call(value).slice('[object '.length, -1);
+  return new HoldfastError('ERR_HOLDFAST_CODEC', `The value cannot be stored: there is a ${what} in it, of which nothing could be read back`);
+}
+
+export function refuseOpaque(root: unknown): void {
+  const seen = new Set<object>();
+  const waiting: unknown[] = [root];
+  while (waiting.length > 0) {
+    const value = waiting.pop();
+    if (typeof value !== 'object' || value === null || seen.has(value)) continue;
+    seen.add(value);
+    if (isOpaque(value)) throw opaqueError(value);
+    if (types.isMap(value)) for (const [key, item] of value) waiting.push(key, item);
+    else if (types.isSet(value)) waiting.push(...value);
+    else if (!ArrayBuffer.isView(value)) for (const key of Object.keys(value)) waiting.push((value as Record<string, unknown>)[key]);
+  }
+}
