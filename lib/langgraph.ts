@@ -2,8 +2,11 @@
  * `holdfast/langgraph` for CommonJS: takes LangGraph's CommonJS build. The ES module beside it takes the other one, so that in
  * either world messages come back as instances of the classes that the user's own code sees.
  */
+import type { BaseStore } from '@langchain/langgraph-checkpoint';
+
 import { makeLangGraph } from './adapters/langgraph/index';
-import type { LangGraphModules } from './adapters/langgraph/index';
+import type { LangGraphModules, StoreOptions } from './adapters/langgraph/index';
+import type { PoolCore } from './types';
 
 function load(name: string): unknown {
   try {
@@ -20,8 +23,9 @@ const made = makeLangGraph({
 
 export const HoldfastSaver = made.HoldfastSaver;
 export type HoldfastSaver = InstanceType<typeof HoldfastSaver>;
-export const HoldfastStore = made.HoldfastStore;
-export type HoldfastStore = InstanceType<typeof HoldfastStore>;
+/** The results of `batch` have a type that only LangGraph's own is assignable to. */
+export type HoldfastStore = Omit<InstanceType<typeof made.HoldfastStore>, 'batch'> & Pick<BaseStore, 'batch'>;
+export const HoldfastStore = made.HoldfastStore as unknown as new (pool: PoolCore, options?: StoreOptions) => HoldfastStore;
 export const HoldfastCache = made.HoldfastCache;
 export type HoldfastCache = InstanceType<typeof HoldfastCache>;
 export { durableTool } from './adapters/langgraph/index';

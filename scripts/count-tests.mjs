@@ -1,16 +1,15 @@
-// Prints "passed failed skipped" of one runner, or exits 1 if it left no result.
-//   count-tests.mjs doctest <its console output> <its exit code>
-//   count-tests.mjs vitest <its JSON report> <its exit code>
-//   count-tests.mjs summary <output whose last such line says "… N passed, N failed[, N skipped]"> <its exit code>
-// A runner that ended badly without naming a failure has failed once. A native case that cannot run here says so with
-// MESSAGE("skipped: why") and returns: doctest calls that passed, we do not.
-import { readFileSync } from 'node:fs';
+// How many tests of one runner passed, failed and were skipped, from what it has printed:
+//   doctest   the last line of a doctest program, or of one that ends like it
+//   vitest    its JSON report
+//   summary   lines "… N passed, N failed[, N skipped]": the last of each program
+// A runner that ended badly without naming a failure has failed once; one that left no result throws. A native case that cannot run
+// here says so with MESSAGE("skipped: why") and returns: doctest calls that passed, we do not.
 
 function doctest(text) {
-  const last = [...text.matchAll(/test cases:\s*\d+ \|\s*(\d+) passed \|\s*(\d+) failed \|\s*(\d+) skipped/g)].pop();
-  if (!last) throw new Error('no summary');
+  const all = [...text.matchAll(/test cases:\s*\d+ \|\s*(\d+) passed \|\s*(\d+) failed \|\s*(\d+) skipped/g)];
+  if (all.length === 0) throw new Error('no summary');
   const said = text.match(/MESSAGE: skipped: /g)?.length ?? 0;
-  const [passed, failed, skipped] = last.slice(1).map(Number);
+  const [passed, failed, skipped] = all.at(-1).slice(1).map(Number);
   return [passed - said, failed, skipped + said];
 }
 
@@ -24,17 +23,14 @@ function vitest(text) {
 }
 
 function summary(text) {
-  const last = [...text.matchAll(/^\S+: (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm)].pop();
-  if (!last) throw new Error('no summary');
-  return last.slice(1).map((number) => Number(number ?? 0));
+  const lines = [...text.matchAll(/^(\S+): (\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/gm)];
+  if (lines.length === 0) throw new Error('no summary');
+  const last = new Map(lines.map(([, program, ...counts]) => [program, counts.map((number) => Number(number ?? 0))]));
+  return [0, 1, 2].map((i) => [...last.values()].reduce((sum, counts) => sum + counts[i], 0));
 }
 
-const [runner, file, code] = process.argv.slice(2);
-try {
-  const counts = { doctest, vitest, summary }[runner](readFileSync(file, 'utf8'));
-  if (code !== '0' && counts[1] === 0) counts[1] = 1;
-  console.log(counts.join(' '));
-} catch (error) {
-  console.error(`count-tests: ${runner}: ${error.message}`);
-  process.exit(1);
+export function countTests(runner, text, exitCode) {
+  const counts = { doctest, vitest, summary }[runner](text);
+  if (exitCode !== 0 && counts[1] === 0) counts[1] = 1;
+  return { passed: counts[0], failed: counts[1], skipped: counts[2] };
 }

@@ -80,6 +80,7 @@ export class Comparer {
     }
     if (old instanceof Tree) {
       if (this.immutable && old.live === live) return old;
+      if (old.guard !== undefined && this.guardHolds(old.guard, live)) return old;
       if (old.shape === OBJECT && isPlain(live)) return this.updatePlain(old, live);
       if (old.shape === ARRAY && Array.isArray(live)) return this.updateTree(old, live, this.listShape(live));
       const shape = this.shapeOf(live);
@@ -169,7 +170,6 @@ export class Comparer {
   }
 
   private standIn(old: Tree | undefined, live: object): Shadow {
-    if (old?.guard !== undefined && this.guardHolds(old.guard, live)) return old;
     const { value, guarded } = this.view!(live);
     if (value === live) {
       // Not one that has a stand-in: its own enumerable fields are what is stored.
@@ -186,7 +186,7 @@ export class Comparer {
   private guardHolds(guard: NonNullable<Tree['guard']>, live: object): boolean {
     if (Object.getPrototypeOf(live) !== guard.prototype) return false;
     this.guards ??= new Comparer({ lenient: true });
-    return this.guards.same(guard.fields, live);
+    return this.guards.sameFields(guard.fields, live, false);
   }
 
   private fields(live: object): Tree {
@@ -342,6 +342,7 @@ export class Comparer {
 
   private sameTree(old: Tree, live: object): boolean {
     if (this.immutable && old.live === live) return true;
+    if (old.shape === OBJECT && isPlain(live)) return this.sameFields(old, live, true);
     const shape = this.shapeOf(live);
     if (shape === OTHER) return false;
     if (this.view !== undefined && isInstance(live, shape)) {
@@ -352,47 +353,44 @@ export class Comparer {
     if (shape !== old.shape) return false;
     this.path.push(live);
     const same =
-      shape === OBJECT ? this.sameRecord(old, live as Record<string, unknown>)
+      shape === OBJECT ? this.sameRecord(old, live as Record<string, unknown>, false)
       : this.sameItems(old, shape === ARRAY ? (live as unknown[]) : flatten(live, shape));
     this.path.pop();
     return same;
   }
 
-  private sameRecord(old: Tree, live: Record<string, unknown>): boolean {
-    const { leaves } = old;
-    // Walking over an instance's keys with for-in would look at its classes' too.
-    if (!isPlain(live)) return this.sameEntries(old, live, Object.keys(live));
+  /** Are these the fields of a plain object, or of an instance whose class is the same? */
+  private sameFields(old: Tree, live: object, plain: boolean): boolean {
+    this.path.push(live);
+    const same = this.sameRecord(old, live as Record<string, unknown>, plain);
+    this.path.pop();
+    return same;
+  }
+
+  private sameRecord({ leaves }: Tree, live: Record<string, unknown>, plain: boolean): boolean {
     let l = 0;
     let i = 0;
     let items = leaves[0]!.items;
+    let last = '';
     for (const key in live) {
       if (i === items.length) {
-        if (++l === leaves.length) return false;
-        items = leaves[l]!.items;
+        if (l + 1 === leaves.length) {
+          // What an instance inherits comes last, and is no field of it.
+          if (Object.hasOwn(live, key)) return false;
+          break;
+        }
+        items = leaves[++l]!.items;
         i = 0;
       }
       if (items[i] !== key && !this.same(items[i], key)) return false;
       const before = items[i + 1];
       const now = live[key];
       if ((before !== now || now === 0) && !this.same(before, now)) return false;
+      last = key;
       i += 2;
     }
-    return l === leaves.length - 1 && i === items.length;
-  }
-
-  private sameEntries({ leaves }: Tree, live: Record<string, unknown>, keys: readonly string[]): boolean {
-    let at = 0;
-    for (const { items } of leaves) {
-      if (2 * at + items.length > 2 * keys.length) return false;
-      for (let i = 0; i < items.length; i += 2, ++at) {
-        const key = keys[at]!;
-        if (items[i] !== key && !this.same(items[i], key)) return false;
-        const before = items[i + 1];
-        const now = live[key];
-        if ((before !== now || now === 0) && !this.same(before, now)) return false;
-      }
-    }
-    return at === keys.length;
+    if (l < leaves.length - 1 || i < items.length) return false;
+    return plain || i === 0 || Object.hasOwn(live, last);
   }
 
   private sameItems(old: Tree, live: readonly unknown[]): boolean {
@@ -457,10 +455,27 @@ function isInstance(live: object, shape: number): boolean {
   return shape === OBJECT && !isPlain(live);
 }
 
+const recordClasses = new WeakMap<object, boolean>();
+const builtIns: ReadonlySet<unknown> = new Set([Date, RegExp, Error, Number, String, Boolean, Array].map(({ prototype }) => prototype));
+
+/** Are instances with this prototype made by classes of the user's alone? Then there is nothing to them but their fields. */
+function isRecordClass(prototype: object): boolean {
+  let known = recordClasses.get(prototype);
+  if (known === undefined) {
+    known = true;
+    for (let at: object | null = prototype; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
+      if (builtIns.has(at) || Symbol.toStringTag in at) known = false;
+    }
+    recordClasses.set(prototype, known);
+  }
+  return known;
+}
+
 /** What kind of container it is; OTHER for what is not walked into. */
 function shapeOf(live: object): number {
   if (isPlain(live)) return OBJECT;
   if (Array.isArray(live)) return ARRAY;
+  if (isRecordClass(Object.getPrototypeOf(live) as object)) return OBJECT;
   if (types.isMap(live)) return MAP;
   if (types.isSet(live)) return SET;
   if (ArrayBuffer.isView(live) || types.isAnyArrayBuffer(live) || types.isDate(live)) return OTHER;

@@ -33,18 +33,21 @@ function reviveTree(tree: Tree, path: unknown[]): unknown {
   for (const { items } of tree.leaves) {
     if (Array.isArray(value)) for (const item of items) value.push(reviveIn(item, path));
     else if (value instanceof Set) for (const item of items) value.add(reviveIn(item, path));
-    else for (let at = 0; at < items.length; at += 2) setEntry(value, items[at], items[at + 1], path);
+    else if (value instanceof Map) for (let at = 0; at < items.length; at += 2) value.set(reviveIn(items[at], path), reviveIn(items[at + 1], path));
+    else reviveFields(value as Record<string, unknown>, items, path);
   }
   path.pop();
   return value;
 }
 
-function setEntry(into: object, key: Shadow, item: Shadow, path: unknown[]): void {
-  const value = reviveIn(item, path);
-  if (into instanceof Map) into.set(reviveIn(key, path), value);
-  else if (key === '__proto__') {
-    Object.defineProperty(into, key, { value, enumerable: true, configurable: true, writable: true });
-  } else (into as Record<string, unknown>)[keyText(key)] = value;
+function reviveFields(into: Record<string, unknown>, items: readonly Shadow[], path: unknown[]): void {
+  for (let at = 0; at < items.length; at += 2) {
+    const item = items[at + 1];
+    const value = typeof item === 'object' && item !== null ? reviveIn(item, path) : item;
+    const key = keyText(items[at]);
+    if (key !== '__proto__') into[key] = value;
+    else Object.defineProperty(into, key, { value, enumerable: true, configurable: true, writable: true });
+  }
 }
 
 /** A long key is a blob. */

@@ -79,7 +79,7 @@ export class Tree {
   /** The object this was made of, where objects are immutable by convention. */
   live: object | undefined;
   /** What the fields of a class instance were when its stand-in was made; see `View`. */
-  guard: { readonly prototype: unknown; readonly fields: Shadow } | undefined;
+  guard: { readonly prototype: unknown; readonly fields: Tree } | undefined;
   constructor(
     readonly shape: number,
     readonly leaves: readonly Leaf[],

@@ -23,6 +23,8 @@ export interface RunHeader {
   readonly began: number;
   readonly ended?: number;
   readonly parent?: string;
+  /** An adapter that alone drives it: nobody can claim it. */
+  readonly owner?: string;
   readonly waits?: readonly Wait[];
   /** Of the entries behind which no other came. */
   readonly epochs?: Epochs;

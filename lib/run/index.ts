@@ -7,14 +7,16 @@ import { noRunError } from './signals';
 
 export type { Entry } from './entries';
 export { forkRun, ownerOf } from './checkpoints';
+export { divergedError, show } from './diverged';
 export { journalOf } from './follow';
+export { forgetRuns } from './forget';
+export { hashOf } from './hash';
 export { endLeases, setLease } from './holder';
 export { claimRun, listRuns, runInfo } from './list';
 export { applyOnce } from './once';
 export { openRun } from './open';
 export { resolveOutcome, unknownOutcomes } from './outcomes';
 export { sendSignal } from './signals';
-
 
 /** The id, when there is such a run; else the error that says so. */
 export function mustBeThere(pool: PoolCore, id: string): string {

@@ -95,7 +95,7 @@ function has(
   status: (typeof STATUSES)[number],
 ): boolean {
   if (status !== 'runnable') return header.status === status;
-  if (header.status === 'finished' || isDriven(journals, id)) return false;
+  if (header.status === 'finished' || header.owner !== undefined || isDriven(journals, id)) return false;
   return header.status === 'running' || isDue(journals, id, header.waits ?? []);
 }
 

@@ -40,7 +40,8 @@ interface Found {
 
 type Commit = (fill: (batch: Batch) => void) => Promise<CommitReceipt>;
 
-export async function openRun(pool: PoolCore, id: string, given?: RunOptions): Promise<DurableRun> {
+/** `owner`: an adapter whose run it is, should it begin now. */
+export async function openRun(pool: PoolCore, id: string, given?: RunOptions, owner?: string): Promise<DurableRun> {
   checkRunId(id);
   const options = checkOptions(given);
   const journals = Journals.of(pool);
@@ -52,7 +53,7 @@ export async function openRun(pool: PoolCore, id: string, given?: RunOptions): P
   };
   const run = there
     ? await goOn(journals, id, there, options)
-    : await begin(journals, id, options, commit);
+    : await begin(journals, id, options, commit, owner === undefined ? {} : { owner });
   return run.begun();
 }
 
@@ -69,7 +70,7 @@ const openChild =
       return (await goOn(journals, id, there, options)).begun();
     }
     const commit: Commit = (fill) => writer.append(entry, { also: fill });
-    return (await begin(journals, id, options, commit, writer.run)).begun();
+    return (await begin(journals, id, options, commit, { parent: writer.run })).begun();
   };
 
 function lookUp(journals: Journals, id: string): Found | undefined {
@@ -106,7 +107,7 @@ async function begin(
   id: string,
   options: RunOptions,
   commit: Commit,
-  parent?: string,
+  belongs: Pick<RunHeader, 'parent' | 'owner'>,
 ): Promise<DurableRun> {
   const { pool, headers, entries, drivers, open } = journals;
   const holder = Holder.of(pool);
@@ -116,7 +117,7 @@ async function begin(
     format: RUN_FORMAT,
     status: 'running',
     began: at,
-    ...(parent !== undefined && { parent }),
+    ...belongs,
   };
   const start: StartEntry = {
     kind: 'start',

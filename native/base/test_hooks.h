@@ -37,7 +37,14 @@ namespace holdfast {
   X(kMoveNotCompared, "move-not-compared")                            \
   X(kDeletionsForgotten, "deletions-forgotten")                       \
   X(kReaderPinsIgnored, "reader-pins-ignored")                        \
-  X(kLineNotFlushed, "line-not-flushed")
+  X(kLineNotFlushed, "line-not-flushed")                              \
+  X(kBarrierCoversTooMuch, "barrier-covers-too-much")                 \
+  X(kIndexLockLeftOut, "index-lock-left-out")                         \
+  X(kDescriptorLeaked, "descriptor-leaked")                           \
+  X(kMappingLeaked, "mapping-leaked")                                 \
+  X(kMemoryLeaked, "memory-leaked")                                   \
+  X(kThreadLeaked, "thread-leaked")                                   \
+  X(kMappingUnguarded, "mapping-unguarded")
 
 enum class PlantedBug : uint8_t {
   kNone = 0,
@@ -47,8 +54,9 @@ enum class PlantedBug : uint8_t {
 };
 
 // Points in work that takes long, where commits of other threads come in between. No lock is held there but maintenance_mutex_
-// (kLargePlaced: none), so another thread may commit, read and take snapshots.
-enum class TestPoint : uint8_t { kFoldFrozen, kFoldRunWritten, kFoldDone, kMergeRead, kMergeDone, kMovesGathered, kCleaned, kLargePlaced };
+// (kLargePlaced, kBarrierRaised: none), so another thread may commit, read and take snapshots. At kBarrierRaised the barrier's
+// success is not yet announced, and whoever waits for a barrier there waits for ever.
+enum class TestPoint : uint8_t { kFoldFrozen, kFoldRunWritten, kFoldDone, kMergeRead, kMergeDone, kMovesGathered, kCleaned, kLargePlaced, kBarrierRaised };
 
 #ifdef HOLDFAST_PLANTED_BUGS
 

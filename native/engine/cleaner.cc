@@ -132,7 +132,10 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
   };
   int fruitless = 0;  // a round may free less than its folds took; several in a row say that nothing is left
   for (int round = 0; round < 256; round++) {
-    if (!run_fold(false).is_ok() && free_now() < wanted_free && round > 0) return false;
+    if (!run_fold(false).is_ok()) {
+      merge_piled_up();
+      if (!run_fold(false).is_ok() && free_now() < wanted_free && round > 0) return false;
+    }
     give_back();
     const uint64_t before = free_now();
     if (before >= wanted_free) return true;
@@ -147,8 +150,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
       if (!clean_segment(victim).is_ok()) break;
     }
     if (!run_fold(false).is_ok()) return free_now() >= wanted_free;
-    const auto [first, count] = choose_merge();  // every fold adds a run: keep them from taking what was won
-    if (count > 0) (void)merge_runs(first, count, false).is_ok();
+    merge_piled_up();
     give_back();
     fruitless = free_now() > before ? 0 : fruitless + 1;
     if (fruitless == kFruitlessRounds) return free_now() >= wanted_free;

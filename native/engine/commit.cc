@@ -234,7 +234,8 @@ Status PoolImpl::append_durable(RecordBuffer* record, FrameKind kind, Purpose pu
 }
 
 void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch) {
-  std::unique_lock guard(index_.lock);
+  std::unique_lock guard(index_.lock, std::defer_lock);
+  if (!planted(PlantedBug::kIndexLockLeftOut)) guard.lock();
   for (const Placement& placement : placements_) apply_stretch(record, placement, kind, epoch);
 }
 
@@ -306,8 +307,10 @@ Status PoolImpl::conclude(Status done, uint64_t covers) {
     done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());
   }
   if (!done.is_ok()) return fail(std::move(done));
+  if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
+  const uint64_t durable = planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
   uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
-  while (seen < covers && !durable_epoch_.compare_exchange_weak(seen, covers, std::memory_order_release)) {
+  while (seen < durable && !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_release)) {
   }
   readers_.durable(covers);
   return {};

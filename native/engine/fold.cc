@@ -205,6 +205,13 @@ std::pair<size_t, size_t> PoolImpl::choose_merge() const {
                                               : std::pair<size_t, size_t>{0, 0};
 }
 
+// Every fold adds a run: without this they take what cleaning has won, and the fold block, which lists them, outgrows the pieces that are
+// free. A merge that finds no room leaves all as it was.
+void PoolImpl::merge_piled_up(bool interruptible) {
+  const auto [first, count] = choose_merge();
+  if (count > 0) (void)merge_runs(first, count, interruptible).is_ok();
+}
+
 // How many of these runs there is room to write anew. The merged run is at most as large as its inputs' nodes; its fold block needs a
 // segment too. Merging gives space back, so it may use what is otherwise kept for folds; where space is short there may be many small
 // runs, and merging some makes room for the rest.

@@ -77,8 +77,7 @@ void PoolImpl::maintenance_turn(bool idle) {
   give_back();
   const auto [asked, wanted] = space_asked();
   if (wanted > 0) answer_waiters(asked, reclaim_even_from_readers(wanted));
-  const auto [first, count] = choose_merge();
-  if (count > 0) (void)merge_runs(first, count, true).is_ok();
+  merge_piled_up(true);
   look();
   if (low) {
     reclaim(low_water);
@@ -173,7 +172,10 @@ Status PoolImpl::compact() {
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(fold_all());
   HOLDFAST_TRY(unless_full(merge_runs(0, index_.view.runs.size(), false)));
-  for (int round = 0; round < 1000; round++) {
+  constexpr int kFruitlessRounds = 8;  // what little is dead in a small pool can be carried round for ever
+  uint64_t most_free = 0;
+  int fruitless = 0;
+  while (fruitless < kFruitlessRounds) {
     const uint64_t before = segments_cleaned_.load();
     Status cleaned;
     for (const LogSegment& victim : choose_victims(std::min(8 * kMiB, medium_->space().free / 2))) {
@@ -183,8 +185,12 @@ Status PoolImpl::compact() {
     // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
     HOLDFAST_TRY(unless_full(std::move(cleaned)));
     HOLDFAST_TRY(run_fold(false));
+    merge_piled_up();
     give_back();
     if (segments_cleaned_.load() == before || !wasteful(8)) break;
+    const uint64_t free = medium_->space().free;
+    fruitless = free > most_free ? 0 : fruitless + 1;
+    most_free = std::max(most_free, free);
   }
   HOLDFAST_TRY(unless_full(merge_runs(0, index_.view.runs.size(), false)));
   return run_fold(false);  // for what the last fold found dead and still referred to

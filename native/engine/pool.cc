@@ -2,6 +2,8 @@
 
 #include "engine/pool.h"
 
+#include <cstdlib>
+
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
@@ -28,7 +30,20 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
 
 PoolImpl::~PoolImpl() { (void)close().is_ok(); }
 
+namespace {
+// What a pool that is opened and closed must not leave behind; the test of that is tested with it.
+void leak_if_planted() {
+  if (planted(PlantedBug::kMemoryLeaked)) static_cast<volatile char*>(std::malloc(4096))[0] = 1;
+  if (planted(PlantedBug::kThreadLeaked)) {
+    std::thread([] {
+      while (true) std::this_thread::sleep_for(std::chrono::hours(1));
+    }).detach();
+  }
+}
+}  // namespace
+
 void PoolImpl::start_threads() {
+  leak_if_planted();
   committer_ = std::thread([this] { committer_main(); });
   maintenance_ = std::thread([this] { maintenance_main(); });
 }

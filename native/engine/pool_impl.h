@@ -177,6 +177,7 @@ class PoolImpl final : public Pool {
   Status merge_runs(size_t first, size_t count, bool interruptible);
   std::pair<size_t, size_t> choose_merge() const;
   size_t mergeable(size_t first, size_t count) const;
+  void merge_piled_up(bool interruptible = false);
   void remember_segments(FoldBlock* block);
 
   // readers_space.cc — under maintenance_mutex_

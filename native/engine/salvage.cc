@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t kBatchBytes = kMiB;
 constexpr size_t kMostLosses = 1000;
+constexpr uint64_t kMostEpochsAhead = uint64_t{1} << 20;  // of a frame that is damaged, behind the last valid one
 
 // A version of a key that was found whole in the log.
 struct Version {
@@ -127,8 +128,8 @@ class Salvage {
     return {};
   }
 
-  // Frames in a row; across damage to the next frame that can follow. Between two valid frames everything is of the
-  // segment's present life, so whole operations found there count too. Behind the last one may be an earlier life:
+  // Frames in a row; across damage to the next frame that can follow. Whole operations found in between count too, as
+  // scan_gap() says. Behind the last one may be an earlier life:
   // there only what a frame's header claims is looked at.
   void scan_segment(const Found& s, bool newest) {
     const uint64_t end = std::min(s.segment.end(), raw_.view_end());
@@ -142,7 +143,7 @@ class Salvage {
         at += kFrameAlign;
         continue;
       }
-      if (gap != 0) scan_gap(gap, at);
+      if (gap != 0) scan_gap(gap, at, frame.header.epoch);
       if (gap != 0 && frame.header.epoch > fold_.epoch) report_gap(gap, at);
       gap = 0;
       incarnation = frame.header.incarnation;
@@ -156,7 +157,7 @@ class Salvage {
     }
     if (gap == 0) return;
     if (!newest) report_gap(gap, end);  // the log went on in another segment, so this was not its end
-    newest ? scan_claimed(gap, end, incarnation) : scan_gap(gap, end);
+    newest ? scan_claimed(gap, end, incarnation) : scan_gap(gap, end, epoch_ + kMostEpochsAhead);
   }
 
   void report_gap(uint64_t begin, uint64_t end) {
@@ -166,10 +167,26 @@ class Salvage {
                            ", are damaged: what they changed is as it was before, unless a later record has it");
   }
 
-  void scan_gap(uint64_t begin, uint64_t end) {
+  // Whole operations between damaged frames. Bytes may have come here from elsewhere (swapped pages, an earlier life), so an operation is
+  // only as new as the header of its frame says: if that epoch is possible here and all operations between the two are whole. Any
+  // other is taken only where nothing else is known of its key.
+  void scan_gap(uint64_t begin, uint64_t end, uint64_t last_epoch) {
+    uint64_t epoch = 0, frame_end = 0;  // 0: no longer in a row with a frame's header
     for (uint64_t at = begin; at + sizeof(OperationHeader) <= end;) {
+      if (at >= frame_end) epoch = 0;
+      if (epoch == 0 && at % kFrameAlign == 0 && at + sizeof(FrameHeader) <= end) {
+        const auto header = load<FrameHeader>(raw_.view() + at);
+        if (header.magic == FrameHeader::kMagic && header.bytes > sizeof header && header.bytes <= end - at) {
+          if (header.epoch >= std::max<uint64_t>(epoch_, 1) && header.epoch <= last_epoch) epoch = header.epoch;
+          frame_end = at + header.bytes;
+          at += sizeof header;
+          continue;
+        }
+      }
       OperationView operation;
-      at += plausible(at, end, &operation) ? take(operation, at) : kOperationAlign;
+      const bool whole = plausible(at, end, &operation);
+      if (!whole) epoch = 0;
+      at += whole ? take(operation, at, epoch) : kOperationAlign;
     }
   }
 
@@ -179,8 +196,8 @@ class Salvage {
       if (header.magic != FrameHeader::kMagic || header.epoch <= epoch_ || header.incarnation < incarnation ||
           header.bytes > end - at)
         continue;
-      if (header.epoch > epoch_ + (uint64_t{1} << 20)) continue;
-      scan_gap(at + sizeof(FrameHeader), at + header.bytes);
+      if (header.epoch > epoch_ + kMostEpochsAhead) continue;
+      scan_gap(at, at + header.bytes, epoch_ + kMostEpochsAhead);
       report_gap(at, at + header.bytes);
     }
   }
@@ -192,8 +209,8 @@ class Salvage {
     return read_operation(raw_.view() + at, end - at, out);
   }
 
-  uint64_t take(const OperationView& operation, uint64_t at) {
-    note(operation, at, epoch_ + 1, false);
+  uint64_t take(const OperationView& operation, uint64_t at, uint64_t epoch) {
+    note(operation, at, epoch, false);
     return operation.bytes;
   }
 

@@ -16,6 +16,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/test_hooks.h"
+
 namespace holdfast {
 namespace {
 
@@ -87,6 +89,7 @@ int PosixFile::create_unnamed(const std::string& folder) {
 void PosixFile::close() {
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
+  if (planted(PlantedBug::kDescriptorLeaked)) (void)!::open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 int PosixFile::write_at(uint64_t offset, const void* data, size_t size, uint64_t* writes) {

@@ -16,6 +16,7 @@ constexpr Control kControls[] = {
     {"barrier-left-out", 50, "a durable commit returns without its barrier having been raised"},
     {"acknowledged-before-barrier", 50, "a durable commit returns before its barrier"},
     {"group-acknowledged-early", 50, "a group of commits completes before its barrier"},
+    {"barrier-covers-too-much", 500, "a barrier announces as durable what was appended while it was under way"},
     {"failed-barrier-believed", 100, "a barrier that failed counts as done"},
     {"checksum-not-checked", 100, "replay and reads believe bytes without their checksums"},
     {"torn-record-accepted", 100, "replay takes the operations of a record up to the first damaged one"},

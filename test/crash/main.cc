@@ -4,7 +4,7 @@
 //   crash_simulator --seeds N [--from S]  N seeds from S on (S: 1)
 //   crash_simulator --minutes M           new seeds for M minutes, from one that the clock chooses (or --from)
 //   crash_simulator --seed S              one seed, with a trace
-//   crash_simulator --scripts, --controls only these
+//   crash_simulator --scripts, --controls, --remembered only these
 //   --jobs N                              processes; as many as there are processors
 //
 // A planted bug is chosen with HOLDFAST_PLANTED_BUG=name. Prints a line for each thing that failed, with the command that repeats
@@ -41,7 +41,7 @@ double seconds_since(Clock::time_point begun) { return std::chrono::duration<dou
 
 struct Options {
   uint64_t seeds = 0, from = 1;
-  bool seed = false, from_given = false, scripts = false, controls = false;
+  bool seed = false, from_given = false, scripts = false, controls = false, remembered = false;
   double minutes = 0;
   unsigned jobs = 1;
 };
@@ -102,10 +102,9 @@ void run_seeds(const Options& options, uint64_t count, double deadline_s, Totals
   for (const auto& [batch, held] : batches) totals->count(held);
   std::printf(
       "simulator: %llu seeds tried, %llu failed, %.0f s: %llu commits, %llu crashes, %llu faults armed, %llu openings, %llu commits into a "
-      "full pool, %llu folds, %llu merges, %llu segments cleaned, %llu interleavings; %llu times no room for a deletion in a full pool\n",
+      "full pool, %llu folds, %llu merges, %llu segments cleaned, %llu interleavings\n",
       wide(done), wide(failures), seconds_since(begun), wide(tally.commits), wide(tally.crashes), wide(tally.faults), wide(tally.opens),
-      wide(tally.refused_full), wide(tally.folds), wide(tally.merges), wide(tally.cleaned), wide(tally.interleaved),
-      wide(tally.undeletable));
+      wide(tally.refused_full), wide(tally.folds), wide(tally.merges), wide(tally.cleaned), wide(tally.interleaved));
 }
 
 void run_remembered(Totals* totals) {
@@ -179,8 +178,8 @@ bool parse(int argc, char** argv, Options* options) {
   for (int i = 1; i < argc; i++) {
     const std::string name = argv[i];
     const char* value = i + 1 < argc ? argv[i + 1] : nullptr;
-    if (name == "--scripts" || name == "--controls") {
-      (name == "--scripts" ? options->scripts : options->controls) = true;
+    if (name == "--scripts" || name == "--controls" || name == "--remembered") {
+      (name == "--scripts" ? options->scripts : name == "--controls" ? options->controls : options->remembered) = true;
       continue;
     }
     if (!value) return false;
@@ -201,7 +200,7 @@ int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   Options options;
   if (!parse(argc, argv, &options)) {
-    std::fprintf(stderr, "usage: crash_simulator [--seeds N] [--from S] [--minutes M] [--seed S] [--scripts] [--controls] [--jobs N]\n");
+    std::fprintf(stderr, "usage: crash_simulator [--seeds N] [--from S] [--minutes M] [--seed S] [--scripts] [--controls] [--remembered] [--jobs N]\n");
     return 2;
   }
   Totals totals;
@@ -210,9 +209,9 @@ int main(int argc, char** argv) {
     std::printf("seed %llu: %s\n", wide(options.from), verdict.failure.empty() ? "every property held" : verdict.failure.c_str());
     return verdict.failure.empty() ? 0 : 1;
   }
-  const bool all = !options.scripts && !options.controls && options.seeds == 0 && options.minutes == 0;
+  const bool all = !options.scripts && !options.controls && !options.remembered && options.seeds == 0 && options.minutes == 0;
   if (all || options.controls) run_controls(options, &totals);
-  if (all) run_remembered(&totals);
+  if (all || options.remembered) run_remembered(&totals);
   if (all || options.scripts) run_scripts(options, &totals);
   if (options.minutes > 0) {
     if (!options.from_given) options.from = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count()) >> 10;

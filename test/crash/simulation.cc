@@ -76,7 +76,7 @@ class Life {
                   static_cast<unsigned long long>(c_.geometry.pool.fold_operations),
                   static_cast<unsigned long long>(c_.geometry.pool.fold_bytes), static_cast<unsigned long long>(c_.keys));
     }
-    if (c_.interleave) world_.set_between([this](TestPoint) { in_between(); });
+    if (c_.interleave) world_.set_between([this](TestPoint point) { in_between(point); });
     world_.use_second_thread(c_.interleave && random_.one_in(2));
   }
 
@@ -265,9 +265,15 @@ class Life {
   }
 
   // What other threads do meanwhile. A violation is remembered by the world and ends the operation that was interrupted.
-  void in_between() {
+  void in_between(TestPoint point) {
     if (world_.broken() || !random_.one_in(4)) return;
     world_.note_interleaved();
+    if (point == TestPoint::kBarrierRaised) {  // the barrier is somebody's: waiting for it here would be for ever
+      Transaction other = transaction();
+      other.mode = CommitMode::kEventual;
+      (void)world_.commit(other);
+      return;
+    }
     switch (random_.below(5)) {
       case 0: (void)world_.take_snapshot(); break;
       case 1: (void)(world_.snapshots() > 0 && world_.drop_snapshot(random_.below(world_.snapshots()))); break;

@@ -11,7 +11,7 @@ namespace holdfast::crash {
 void Tally::add(const Tally& other) {
   commits += other.commits, crashes += other.crashes, faults += other.faults, opens += other.opens;
   refused_full += other.refused_full, folds += other.folds, cleaned += other.cleaned, merges += other.merges;
-  interleaved += other.interleaved, undeletable += other.undeletable;
+  interleaved += other.interleaved;
 }
 
 World::World(const Geometry& geometry, uint64_t seed, bool trace)
@@ -63,6 +63,7 @@ bool World::open() {
   });
   at_test_point = [this](TestPoint point) {
     if (!between_ || in_between_ || in_group_ || !failure_.empty()) return;
+    if (point == TestPoint::kBarrierRaised && in_commit_) return;  // appended already, and not yet in the model
     in_between_ = true;
     if (!third_thread_) third_thread_ = std::make_unique<OtherThread>();
     third_thread_->run([&] { between_(point); });
@@ -239,7 +240,9 @@ bool World::commit(const Transaction& transaction) {
   Status built;
   Batch batch = batch_of(transaction, &built);
   if (!built.is_ok()) return fail("a batch was refused: " + built.message());
+  const bool inside = std::exchange(in_commit_, true);
   auto receipt = pool_->commit(batch, transaction.mode);
+  in_commit_ = inside;
   if (!account(transaction, receipt.status(), receipt.is_ok() ? receipt->epoch : 0, "")) return false;
   if (receipt.is_ok() && transaction.mode == CommitMode::kDurable && !transaction.changes.empty()) {
     model_.durable_to(model_.commits());
@@ -253,11 +256,10 @@ bool World::delete_while_full() {
   removal.changes.push_back({model_.latest().begin()->first, false, {}});
   if (!commit(removal)) return false;
   if (!was_full_ || fault_armed_ || !snapshots_.empty()) return true;
-  tally_.undeletable++;
   const PoolStats stats = pool_->stats();
-  trace("NO ROOM TO DELETE: free " + std::to_string(stats.free_bytes) + " of " + std::to_string(stats.capacity_bytes) + " bytes, log " +
-        std::to_string(stats.log_bytes) + ", live " + std::to_string(stats.live_bytes) + ", index " + std::to_string(stats.index_bytes));
-  return true;
+  return fail("a full pool has no room to delete: free " + std::to_string(stats.free_bytes) + " of " + std::to_string(stats.capacity_bytes) +
+              " bytes, log " + std::to_string(stats.log_bytes) + ", live " + std::to_string(stats.live_bytes) + ", index " +
+              std::to_string(stats.index_bytes));
 }
 
 bool World::commit_group(const std::vector<Transaction>& transactions) {
@@ -290,11 +292,12 @@ bool World::commit_group(const std::vector<Transaction>& transactions) {
 // ── the rest of the work ────────────────────────────────────────────────────────────────────────────────────────────
 
 bool World::settle() {
+  const uint64_t covered = model_.commits();  // what others commit meanwhile is not
   Status done = pool_->settle();
   note(static_cast<uint64_t>(done.code()));
   trace("settle: " + std::string(code_name(done.code())));
-  if (done.is_ok()) model_.durable_to(model_.commits());
-  return acceptable(done, "settle");
+  if (done.is_ok()) model_.durable_to(covered);
+  return acceptable(done, "settle") && failure_.empty();
 }
 
 bool World::fold() {

@@ -17,7 +17,7 @@
 #include "medium/simulated_medium.h"
 #include "model.h"
 #include "other_thread.h"
-#include "random.h"
+#include "../seeded_random.h"
 
 namespace holdfast::crash {
 
@@ -41,7 +41,6 @@ struct Transaction {
 // What was done, for the summary.
 struct Tally {
   uint64_t commits = 0, crashes = 0, faults = 0, opens = 0, refused_full = 0, folds = 0, cleaned = 0, merges = 0, interleaved = 0;
-  uint64_t undeletable = 0;  // a full pool without snapshots had no room for a deletion: counted, see docs/testing.md
   void add(const Tally& other);
 };
 
@@ -123,7 +122,7 @@ class World {
   std::vector<std::pair<SnapshotPtr, State>> snapshots_;
   std::function<void(TestPoint)> between_;
   std::unique_ptr<OtherThread> second_thread_, third_thread_;
-  bool second_ = false, in_group_ = false, fault_armed_ = false, in_between_ = false, was_full_ = false, compacted_ = false;
+  bool second_ = false, in_group_ = false, in_commit_ = false, fault_armed_ = false, in_between_ = false, was_full_ = false, compacted_ = false;
   std::string failure_;
   uint64_t digest_ = 0;
   Tally tally_;

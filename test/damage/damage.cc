@@ -47,7 +47,8 @@ struct Shared {
 };
 
 struct Options {
-  uint64_t count = 5000, seed = 1, minutes = 0;
+  uint64_t count = 5000, seed = 1;
+  double minutes = 0;
   int jobs = 2;
   bool one = false, verbose = false, controls = false;
 };
@@ -345,7 +346,7 @@ int main(int argc, char** argv) {
     else if (word == "--seed")
       options.seed = number();
     else if (word == "--minutes")
-      options.minutes = number();
+      options.minutes = i + 1 < argc ? std::strtod(argv[++i], nullptr) : 0;
     else if (word == "--jobs")
       options.jobs = static_cast<int>(number());
     else if (word == "--one")

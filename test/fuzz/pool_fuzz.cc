@@ -8,6 +8,7 @@
 // Built twice: with clang as a libFuzzer target (pool_fuzz), and with any compiler as a program that runs the corpus
 // and seeded mutations of it (pool_fuzz_replay). Errors are fine; crashes, hangs, sanitizer reports and endless memory
 // are not.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -139,15 +140,18 @@ void say_which(int signal) {
 // pool_fuzz_replay <corpus folder> <mutations> <seed>
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
-  std::vector<std::string> inputs;
+  std::vector<std::string> names, inputs;
   DIR* folder = ::opendir(argv[1]);
   if (!folder) return 2;
   while (const dirent* entry = ::readdir(folder)) {
-    if (entry->d_name[0] == '.') continue;
-    std::ifstream in(std::string(argv[1]) + "/" + entry->d_name, std::ios::binary);
-    inputs.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
   }
   ::closedir(folder);
+  std::sort(names.begin(), names.end());  // so that a seed means the same everywhere
+  for (const std::string& name : names) {
+    std::ifstream in(std::string(argv[1]) + "/" + name, std::ios::binary);
+    inputs.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+  }
   for (const std::string& input : inputs)
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
   for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGALRM}) ::signal(signal, say_which);

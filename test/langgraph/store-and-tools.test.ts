@@ -125,7 +125,7 @@ describe('durableTool', () => {
       .addNode('act', async (_state, config) => ({ done: await act(config) }), { retryPolicy: { maxAttempts: 1 } })
       .addEdge(START, 'act')
       .addEdge('act', END)
-      .compile({ checkpointer: new HoldfastSaver(pool) as unknown as BaseCheckpointSaver });
+      .compile({ checkpointer: new HoldfastSaver(pool) });
   }
   const config = { configurable: { thread_id: 't' }, durability: 'sync' as const };
 
@@ -162,11 +162,14 @@ describe('durableTool', () => {
         return { done };
       }, { retryPolicy: { maxAttempts: 3, initialInterval: 1, jitter: false, logWarning: false } })
       .addEdge(START, 'act')
-      .compile({ checkpointer: new HoldfastSaver(pool) as unknown as BaseCheckpointSaver });
+      .compile({ checkpointer: new HoldfastSaver(pool) });
     expect(await graph.invoke({ done: [] }, config)).toEqual({ done: ['paid 1', 'paid 2'] });
     expect([paid, attempts]).toEqual([2, 3]);
     await (graph.checkpointer as BaseCheckpointSaver).deleteThread('t');
-    expect(pool.keyspace('holdfast.langgraph.tools', { key: 'bytes' }).count()).toBe(0);
+    expect([...pool.runs()]).toEqual([]);
+    for (const name of ['journal', 'drivers', 'intents', 'open-runs']) {
+      expect(pool.keyspace(`holdfast.${name}`, { key: 'bytes', value: 'bytes' }).count()).toBe(0);
+    }
   });
 
   it('after an error, what may be done is what its safety allows', async () => {
@@ -211,5 +214,48 @@ describe('durableTool', () => {
     await expect(tool({ n: 1 }, { configurable: {} })).rejects.toThrow(/HoldfastSaver/);
     expect(() => durableTool('no function' as never)).toThrow(/function/);
     expect(() => durableTool((() => 1) as never)).toThrow(/name/);
+  });
+
+  it('an unknown outcome is the pool\'s: listed, resolved, and nobody claims its run', async () => {
+    for (const [resolution, outcome, calls] of [
+      ['never-happened', 'booked 2', 2],
+      [{ value: 'booked by phone' }, 'booked by phone', 1],
+    ] as const) {
+      using pool = openPool();
+      let called = 0;
+      const tokens: number[] = [];
+      const book = durableTool((seat: string, { attempt, fencingToken }) => {
+        tokens.push(fencingToken);
+        if (++called === 1) throw new Error('timed out');
+        return `booked ${attempt}`;
+      }, { name: 'book', safety: 'effect' });
+      const graph = graphOn(pool, async (given) => [await book('7A', given)]);
+      await expect(graph.invoke({ done: [] }, config)).rejects.toThrow('timed out');
+      const [unknown, ...others] = pool.unknownOutcomes();
+      expect(others).toEqual([]);
+      expect(unknown).toMatchObject({ tool: 'book', args: '7A', attempt: 1, error: 'Error: timed out' });
+      expect(await pool.claim()).toBeUndefined();
+      await expect(graph.invoke(null, config)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_OUTCOME_UNKNOWN' });
+      await pool.resolve(unknown!.id, resolution);
+      expect(await pool.claim()).toBeUndefined();
+      expect(await graph.invoke(null, config)).toEqual({ done: [outcome] });
+      expect([called, pool.unknownOutcomes()]).toEqual([calls, []]);
+      expect(tokens).toEqual([...tokens].sort((a, b) => a - b));
+      expect([...pool.runs()].map(({ status }) => status)).toEqual(['finished']);
+    }
+  });
+
+  it('retries, times out, and is cut off by a signal, as run.tool', async () => {
+    using pool = openPool();
+    let called = 0;
+    const flaky = durableTool(() => {
+      if (++called < 3) throw Object.assign(new Error('busy'), { neverHappened: true });
+      return `after ${called}`;
+    }, { name: 'flaky', retry: { attempts: 5, delay: 1 } });
+    const slow = durableTool((_: null, { signal }) => new Promise<string>((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason as Error));
+    }), { name: 'slow', safety: 'idempotent', timeout: 20 });
+    const graph = graphOn(pool, async (given) => [await flaky(null, given), await slow(null, given).catch((error: Error) => error.name)]);
+    expect(await graph.invoke({ done: [] }, config)).toEqual({ done: ['after 3', 'TimeoutError'] });
   });
 });

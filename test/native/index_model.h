@@ -12,25 +12,9 @@
 
 #include "index/source.h"
 #include "index/table.h"
+#include "seeded_random.h"
 
 namespace holdfast {
-
-// splitmix64: small, and the same everywhere.
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t next() {
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
-  uint64_t below(uint64_t n) { return next() % n; }
-  bool one_in(uint64_t n) { return below(n) == 0; }
-
- private:
-  uint64_t state_;
-};
 
 // HOLDFAST_SEED=n runs just that seed; otherwise seeds 1..n.
 inline std::vector<uint64_t> seeds(uint64_t n) {

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <functional>
 
+#include "base/test_hooks.h"
 #include "pool_fixture.h"
 
 using namespace holdfast;
@@ -103,7 +104,7 @@ std::string memory_file(const char* name) { return "/dev/shm/hf-guard-" + std::t
 
 TEST_CASE("mapping: a truncated page reads as zeros and marks its guard only") {
   const Scratch scratch;
-  Mapped one(scratch.file("one"), 65536), other(scratch.file("other"), 65536);
+  Mapped one(scratch.path("one"), 65536), other(scratch.path("other"), 65536);
   MappingGuard guard, bystander;
   REQUIRE(guard.watch(const_cast<uint8_t*>(one.at), one.bytes));
   REQUIRE(bystander.watch(const_cast<uint8_t*>(other.at), other.bytes));
@@ -123,7 +124,7 @@ TEST_CASE("mapping: a truncated page reads as zeros and marks its guard only") {
 
 TEST_CASE("mapping: faults elsewhere, inside libpmemobj, or after the guard has gone end the process as before") {
   const Scratch scratch;
-  const std::string path = scratch.file("p");
+  const std::string path = scratch.path("p");
   const auto faulty = [&](bool watched, bool inside) {
     return signal_of([&] {
       Mapped mapped(path, 65536);
@@ -156,7 +157,7 @@ __attribute__((constructor)) void ask_who_was_before() {
   mine.sa_sigaction = [](int, siginfo_t*, void*) { ::_exit(42); };
   ::sigaction(SIGBUS, &mine, nullptr);
   const Scratch scratch;
-  Mapped watched(scratch.file("a"), 65536), foreign(scratch.file("b"), 65536);
+  Mapped watched(scratch.path("a"), 65536), foreign(scratch.path("b"), 65536);
   MappingGuard guard;
   guard.watch(const_cast<uint8_t*>(watched.at), watched.bytes);
   (void)!::ftruncate(watched.fd, 0);
@@ -175,7 +176,7 @@ TEST_CASE("mapping: whoever handled SIGBUS before is asked about foreign faults"
 
 TEST_CASE("mapping: a file pool truncated by somebody fails, and the process lives") {
   const Scratch scratch;
-  const std::string path = scratch.file("p");
+  const std::string path = scratch.path("p");
   PoolOptions options;
   options.medium.choice = MediumChoice::kFile;
   for (const uint64_t left : {uint64_t{0}, uint64_t{70000}, uint64_t{200000}}) {
@@ -210,6 +211,25 @@ TEST_CASE("mapping: a pmem pool truncated by somebody fails, and the process liv
   CHECK(code == 0);
 }
 #endif
+
+TEST_CASE("control: without its guard a truncated pool ends the process, and these tests notice") {
+  const Scratch scratch;
+  const std::string path = scratch.path("p");
+  const int code = signal_of([&] {
+    planted_bug = PlantedBug::kMappingUnguarded;
+    PoolOptions options;
+    options.medium.choice = MediumChoice::kFile;
+    auto opened = Pool::open(path, options);
+    if (!opened.is_ok()) ::_exit(2);
+    fill(**opened);
+    truncate_under(**opened, path, 70000);
+  });
+#ifdef __SANITIZE_ADDRESS__
+  CHECK(code > 2);  // by the sanitizer, which was asked first
+#else
+  CHECK(code == SIGBUS);
+#endif
+}
 
 TEST_CASE("mapping: a media error on one page is an error of one pool") {
   // UFFDIO_POISON, Linux 6.6: the page gives SIGBUS as bad memory does.

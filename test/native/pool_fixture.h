@@ -1,35 +1,14 @@
 // What the engine's tests share: pools on a scratch file, composite keys, and a model to compare with.
 #pragma once
 
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
 
 #include "engine/pool.h"
+#include "native/scratch.h"
 
 namespace holdfast::test {
-
-// A folder of its own that goes away with it.
-class Scratch {
- public:
-  explicit Scratch(const std::string& folder = {}) {
-    const auto parent = folder.empty() ? std::filesystem::temp_directory_path() : std::filesystem::path(folder);
-    std::string pattern = (parent / "holdfast-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~Scratch() {
-    std::error_code ignored;  // a folder that cannot be removed is left to the system's cleaning
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string file(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 inline std::string key_in(uint32_t keyspace, const std::string& key) {
   std::string out(4, '\0');

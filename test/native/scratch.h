@@ -1,5 +1,5 @@
 // A folder of its own for a test, removed with all that is in it. HOLDFAST_TEST_TMP names where (default: beside the
-// test program, so that it is on an ordinary disk); memory: under /dev/shm.
+// test program, so that it is on an ordinary disk); memory: under /dev/shm; by default where the system keeps temporary files.
 #pragma once
 
 #include <sys/stat.h>
@@ -15,6 +15,7 @@ namespace holdfast::test {
 
 class Scratch {
  public:
+  Scratch() : Scratch(std::filesystem::temp_directory_path().string()) {}
   static Scratch on_disk() {
     const char* root = std::getenv("HOLDFAST_TEST_TMP");
     return Scratch(root ? root : std::filesystem::read_symlink("/proc/self/exe").parent_path().string());

@@ -32,7 +32,7 @@ std::shared_ptr<Pool> open_fixed(const std::string& path, uint64_t size) {
 
 TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
   Scratch scratch;
-  const std::string path = scratch.file("p");
+  const std::string path = scratch.path("p");
   std::string value(1024, 'v');
   {
     auto pool = open_fixed(path, 256 * kMiB);
@@ -56,7 +56,7 @@ TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
 
 TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key a commit") {
   Scratch scratch;
-  auto pool = open_fixed(scratch.file("p"), 32 * kMiB);
+  auto pool = open_fixed(scratch.path("p"), 32 * kMiB);
   const uint64_t keys = 32 * kMiB * 7 / 10 / 1064;  // a record of 1,024 bytes and its key takes 1,064
   std::mt19937_64 random(7);
   std::string value(1024, 'v');
@@ -77,7 +77,7 @@ TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key 
 
 TEST_CASE("a full pool says so, loses nothing, still reads and deletes, and takes new work afterwards") {
   Scratch scratch;
-  const std::string path = scratch.file("p");
+  const std::string path = scratch.path("p");
   auto pool = open_fixed(path, 16 * kMiB);
   const std::string value(2000, 'v');
   uint64_t written = 0;
@@ -123,11 +123,11 @@ TEST_CASE("half of a full pool of 64 KiB values is deleted, on each medium") {
     }
 #endif
     setenv("PMEM_IS_PMEM_FORCE", "1", 1);
-    Scratch scratch(pmem ? "/dev/shm" : "");
+    const Scratch scratch = pmem ? Scratch::in_memory() : Scratch();
     PoolOptions options;
     options.medium.choice = pmem ? MediumChoice::kPmem : MediumChoice::kFile;
     options.medium.size = 32 * kMiB;
-    auto opened = Pool::open(scratch.file("p"), options);
+    auto opened = Pool::open(scratch.path("p"), options);
     REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
     auto& pool = *opened;
     const auto put = [&](uint64_t n) {
@@ -162,7 +162,7 @@ TEST_CASE("half of a full pool of 64 KiB values is deleted, on each medium") {
 
 TEST_CASE("a batch that never fits is refused, and the pool goes on") {
   Scratch scratch;
-  auto pool = open_fixed(scratch.file("p"), 16 * kMiB);
+  auto pool = open_fixed(scratch.path("p"), 16 * kMiB);
   Batch batch;
   for (uint64_t i = 0; i < 20; i++) REQUIRE(batch.put(numbered(i), std::string(kMiB, 'b')).is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kBatchTooLarge);
@@ -184,7 +184,7 @@ TEST_CASE("a batch that never fits is refused, and the pool goes on") {
 
 TEST_CASE("after SIGKILL the tail to replay is bounded, however much the pool holds") {
   Scratch scratch;
-  const std::string path = scratch.file("p");
+  const std::string path = scratch.path("p");
   const uint64_t keys = 1000000;
   const pid_t child = fork();
   if (child == 0) {

@@ -1,7 +1,7 @@
 // The kill storm: real processes that commit from several threads are killed at random moments, over and over, on pools that a model
 // here knows the content of. Each fresh process says what it found; then it goes on, until it is killed too.
 //
-//   storm.mjs [--kills N] [--seed S] [--native] [--medium file|pmem] [--lanes L]     kills at random moments
+//   storm.mjs [--kills N] [--minutes M] [--seed S] [--native] [--medium file|pmem] [--lanes L]     kills at random moments
 //   storm.mjs --points                       kills at the named points, in the native test build
 //   storm.mjs --controls                     children that lie: each lie must be noticed
 //
@@ -19,7 +19,7 @@ const here = import.meta.dirname;
 const nativeChild = path.join(here, '../../build-native/storm_child');
 const { values: options } = parseArgs({
   options: {
-    kills: { type: 'string', default: '1000' }, seed: { type: 'string', default: '1' }, lanes: { type: 'string', default: '2' },
+    kills: { type: 'string', default: '1000' }, minutes: { type: 'string' }, seed: { type: 'string', default: '1' }, lanes: { type: 'string', default: '2' },
     native: { type: 'boolean', default: false }, medium: { type: 'string' },
     points: { type: 'boolean', default: false }, controls: { type: 'boolean', default: false },
   },
@@ -130,7 +130,7 @@ class Lane {
 
   /** Random kills until there were `count`; a last process looks, and closes in order. */
   async storm(count) {
-    while (this.kills < count && this.wrong.length === 0) await this.round({ when: this.#when() });
+    while (this.kills < count && this.wrong.length === 0 && Date.now() < until) await this.round({ when: this.#when() });
     if (this.wrong.length === 0) await this.round({ when: { after: 'none' }, point: 'close.none' });
   }
 }
@@ -143,10 +143,11 @@ function report(lane, what) {
   return false;
 }
 
+const until = options.minutes ? Date.now() + Number(options.minutes) * 60_000 : Infinity;
 const media = () => (options.medium ? [options.medium] : existsSync('/dev/shm') ? ['file', 'pmem'] : ['file']);
 
 async function storms() {
-  const kills = Number(options.kills);
+  const kills = options.minutes ? Infinity : Number(options.kills);
   const lanesEach = Math.max(1, Number(options.lanes) / media().length);
   const lanes = media().flatMap((medium) => Array.from({ length: lanesEach }, (_, i) => new Lane({
     medium, native: options.native, seed: Number(options.seed) + i * 1000 + (medium === 'pmem' && !options.medium ? 500 : 0) })));

@@ -2,6 +2,8 @@
  * Keys made of several texts: each ends with a zero byte, so the keys that begin with the same texts lie together, and those of
  * one checkpoint follow the order of its id.
  */
+import { createHash } from 'node:crypto';
+
 import { typeError } from '../../errors';
 import type { Codec } from '../../types';
 
@@ -23,6 +25,12 @@ export const textsCodec: Codec<Texts> = {
     return texts;
   },
 };
+
+/** How the ids of the runs of a thread's tools begin. */
+export function runsOf(thread: string): string {
+  const name = encodeURIComponent(thread);
+  return `langgraph/${name.length <= 200 ? name : `~${createHash('sha256').update(thread).digest('hex')}`}/`;
+}
 
 /** A number of at most four digits before the sign's place, as text that sorts as the numbers do. */
 export function indexText(index: number): string {

@@ -6,8 +6,9 @@
  * absent; deleting a thread is several commits, and one cut short is finished by deleting again.
  */
 import { compare, PartStore, revive, type Shadow } from '../../checkpoint/index';
+import { forgetRuns } from '../../run/index';
 import type { Batch, Keyspace, PoolCore } from '../../types';
-import { textsCodec, type Texts } from './keys';
+import { runsOf, textsCodec, type Texts } from './keys';
 import { comparing } from './values';
 
 export interface StoredCheckpoint {
@@ -27,11 +28,9 @@ export interface StoredWrite {
 interface Line {
   readonly id: string;
   readonly family: number;
+  readonly root: Uint8Array;
   readonly shadow: Shadow;
 }
-
-/** Of durable tools; see tool.ts. */
-export const TOOLS_KEYSPACE = 'holdfast.langgraph.tools';
 
 const rememberedLines = 128;
 const sliceOperations = 2048;
@@ -75,16 +74,18 @@ export class Threads {
     batch.put(this.records, key, { family, parent, metadata, root });
     await this.pool.commit(batch);
     this.#issued.delete(thread);
-    this.#remember(thread, namespace, { id, family, shadow });
+    this.#remember(thread, namespace, { id, family, root, shadow });
   }
 
   /** A fresh value of what was saved. */
   load(key: readonly [thread: string, namespace: string, id: string], record: StoredCheckpoint): unknown {
     const [thread, namespace, id] = key;
-    const shadow = this.#parts.read(record.family, record.root);
-    if (!this.#lines.has(lineName(thread, namespace))) {
-      this.#remember(thread, namespace, { id, family: record.family, shadow });
-    }
+    const { family, root } = record;
+    const line = this.#lines.get(lineName(thread, namespace));
+    // What was saved here last need not be read again: only what the pool says of it.
+    if (line?.id === id && line.family === family && Buffer.compare(line.root, root) === 0) return revive(line.shadow);
+    const shadow = this.#parts.read(family, root);
+    if (line === undefined) this.#remember(thread, namespace, { id, family, root, shadow });
     return revive(shadow);
   }
 
@@ -104,7 +105,7 @@ export class Threads {
     // The pages come last but one: a record without its pages is never seen.
     await this.#deleteAll(this.records, [thread]);
     await this.#deleteAll(this.writes, [thread]);
-    await this.#deleteAll(this.pool.keyspace<Texts, unknown>(TOOLS_KEYSPACE, { key: textsCodec }), [thread]);
+    await forgetRuns(this.pool, runsOf(thread));
     for (const each of families) await this.#parts.drop(each);
     if (this.#families.has(thread)) await this.#families.delete(thread);
   }
@@ -128,7 +129,7 @@ export class Threads {
     if (usable && (parent === undefined || parent === line.id)) return line;
     const record = parent === undefined ? undefined : this.records.get([thread, namespace, parent]);
     if (record === undefined || record.family !== family) return usable ? line : undefined;
-    return { id: parent!, family, shadow: this.#parts.read(family, record.root) };
+    return { id: parent!, family, root: record.root, shadow: this.#parts.read(family, record.root) };
   }
 
   #remember(thread: string, namespace: string, line: Line): void {

@@ -8,6 +8,7 @@ import { types } from 'node:util';
 
 import { Comparer, type View } from '../../checkpoint/compare';
 import { revive, type Shadow } from '../../checkpoint/index';
+import { Instances, type Stored } from './instances';
 import type { LangGraphModules, Serializer } from './types';
 
 interface Instance {
@@ -58,10 +59,14 @@ function isDumped(value: unknown): value is Dumped {
 
 /** How values go in and come out; with a serializer of the user's, as its bytes. */
 export class Values {
+  readonly #messages: Instances;
+
   constructor(
     private readonly modules: LangGraphModules,
     private readonly serde: Serializer | undefined,
-  ) {}
+  ) {
+    this.#messages = new Instances(modules.load);
+  }
 
   /** What is to be stored. Not asynchronous without a serializer: the value must be looked at before it can change. */
   into(value: unknown): unknown {
@@ -80,29 +85,47 @@ export class Values {
 
   async #revive(value: unknown): Promise<unknown> {
     if (typeof value !== 'object' || value === null || !mayHoldRecords(value, new Set())) return value;
-    return this.#walk(value);
+    const made = { value };
+    const pending: Promise<void>[] = [];
+    this.#make(value, (now) => (made.value = now as object), pending, new Set());
+    if (pending.length > 0) await Promise.all(pending);
+    return made.value;
+  }
+
+  /** Puts what `value` stands for where it belongs: at once where that can be, else when what is pushed to `pending` is done. */
+  #make(value: object, put: (made: unknown) => void, pending: Promise<void>[], seen: Set<object>): void {
+    if (seen.has(value)) return;
+    seen.add(value);
+    if (Array.isArray(value)) {
+      for (let at = 0; at < value.length; ++at) {
+        const item: unknown = value[at];
+        if (typeof item === 'object' && item !== null) this.#make(item, (made) => (value[at] = made), pending, seen);
+      }
+    } else if (value instanceof Map || value instanceof Set) pending.push(this.#walk(value).then(put));
+    else if (Object.getPrototypeOf(value) === Object.prototype) this.#makeRecord(value as Stored, put, pending, seen);
+  }
+
+  #makeRecord(record: Stored, put: (made: unknown) => void, pending: Promise<void>[], seen: Set<object>): void {
+    if (record.lc === 1 && record.type === 'constructor' && Array.isArray(record.id)) {
+      const made = this.#messages.make(record);
+      if (made instanceof Promise) pending.push(made.then(put));
+      else put(made);
+    } else if (record.lc === 2 && record.type === 'delta_snapshot') pending.push(this.#walk(record).then(put));
+    else {
+      for (const [key, item] of Object.entries(record)) {
+        if (typeof item !== 'object' || item === null) continue;
+        this.#make(item, (made) => ((record as Record<string, unknown>)[key] = made), pending, seen);
+      }
+    }
   }
 
   async #walk(value: unknown): Promise<unknown> {
-    if (typeof value !== 'object' || value === null) return value;
-    if (Array.isArray(value)) return Promise.all(value.map((item) => this.#walk(item)));
     if (value instanceof Map) {
-      const entries = [...value].map(async ([key, item]) => [await this.#walk(key), await this.#walk(item)] as const);
+      const entries = [...value].map(async ([key, item]) => [await this.#revive(key), await this.#revive(item)] as const);
       return new Map(await Promise.all(entries));
     }
-    if (value instanceof Set) return new Set(await Promise.all([...value].map((item) => this.#walk(item))));
-    if (Object.getPrototypeOf(value) !== Object.prototype) return value;
-    const record = value as { lc?: unknown; type?: unknown; id?: unknown; value?: unknown };
-    if (record.lc === 1 && record.type === 'constructor' && Array.isArray(record.id)) {
-      return this.modules.load(JSON.stringify(value));
-    }
-    if (record.lc === 2 && record.type === 'delta_snapshot') {
-      return new this.modules.checkpoint.DeltaSnapshot(await this.#walk(record.value));
-    }
-    for (const [key, item] of Object.entries(value)) {
-      (value as Record<string, unknown>)[key] = typeof item === 'object' ? await this.#walk(item) : item;
-    }
-    return value;
+    if (value instanceof Set) return new Set(await Promise.all([...value].map((item) => this.#revive(item))));
+    return new this.modules.checkpoint.DeltaSnapshot(await this.#revive((value as Stored).value));
   }
 }
 

@@ -60,11 +60,14 @@ class Suite {
  public:
   Suite(const Arguments& arguments, Explorer* explorer) : arguments_(arguments), explorer_(explorer) {}
 
-  void states(MediumChoice medium, uint64_t seed) {
+  // Until `enough` says so, which is asked before each test.
+  void states(MediumChoice medium, uint64_t seed, const std::function<bool()>& enough) {
     for (const std::string& name : script_names()) {
+      if (enough()) return;
       test(title(medium, name), [&] { return sound(explorer_->explore(task(medium, name, seed))); });
     }
     for (const char* name : kRecovered) {
+      if (enough()) return;
       test(title(medium, std::string("recovery of ") + name),
            [&] { return sound(explorer_->explore_recovery(task(medium, name, seed), medium == MediumChoice::kPmem ? kPmemRecoveries : kFileRecoveries)); });
     }
@@ -234,14 +237,24 @@ int run(const Arguments& arguments, const std::string& tools) {
   const auto begun = std::chrono::steady_clock::now();
   uint64_t seed = arguments.seed;
   if (seed == 0) seed = arguments.minutes > 0 ? static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count()) >> 20 : 1;
+  const auto enough = [&] {
+    return arguments.minutes > 0 && std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count() >= 60 * arguments.minutes;
+  };
   do {
     if (arguments.minutes > 0) std::printf("crash states: seed %lu\n", seed);
+    // In turn, so that a short time does not go to one medium alone.
+    const auto on_file = [&] { suite.states(MediumChoice::kFile, seed, enough); };
+    if (seed % 2 == 1) on_file();
 #ifdef HOLDFAST_WITH_PMEM
-    suite.states(MediumChoice::kPmem, seed);
+    suite.states(MediumChoice::kPmem, seed, enough);
 #endif
-    suite.states(MediumChoice::kFile, seed);
+    if (seed % 2 == 0) on_file();
     seed++;
-  } while (std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count() < 60 * arguments.minutes);
+  } while (arguments.minutes > 0 && !enough());
+  if (arguments.minutes > 0) {  // the controls are the ordinary run's
+    fs::remove_all(scratch);
+    return suite.finish();
+  }
 #ifdef HOLDFAST_WITH_PMEM
   suite.oracle();
   suite.teeth(MediumChoice::kPmem);

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "crash/media/random.h"
+#include "seeded_random.h"
 #include "crash/media/trace_format.h"
 
 namespace holdfast::crash {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "crash/media/random.h"
+#include "seeded_random.h"
 
 namespace holdfast::crash {
 namespace {

@@ -1,15 +1,15 @@
-// Numbers that follow from one seed and nothing else.
+// Numbers that follow from one seed and nothing else, the same on every machine: a seed names a case. Belongs to one thread.
 #pragma once
 
 #include <cstdint>
 
-namespace holdfast::crash {
+namespace holdfast {
 
 class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed) {}
 
-  uint64_t next() {
+  uint64_t next() {  // splitmix64
     uint64_t z = (state_ += 0x9e3779b97f4a7c15);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
@@ -24,4 +24,4 @@ class Random {
   uint64_t state_;
 };
 
-}  // namespace holdfast::crash
+}  // namespace holdfast

@@ -1,0 +1,115 @@
+// Damage at the two places of the log where a careless engine would lose what is whole: a segment that is cleaned although it cannot be
+// read to its end, and a link without which the log looks shorter than it is.
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "format/record.h"
+#include "pool_fixture.h"
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+PoolOptions small_segments() {
+  PoolOptions options;
+  options.medium.choice = MediumChoice::kFile;
+  options.medium.size = 8 * kMiB;
+  options.log_segment_bytes = 64 * kKiB;
+  options.background = false;
+  return options;
+}
+
+std::string numbered(int i) { return key_in(1, "key " + std::to_string(i)); }
+std::string value_of(int i, char round) { return std::to_string(i) + std::string(1000, round); }
+
+void put(Pool& pool, int i, char round) {
+  Batch batch;
+  REQUIRE(batch.put(numbered(i), value_of(i, round)).is_ok());
+  REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
+}
+
+std::string bytes_of_file(const std::string& path) {
+  std::string out(std::filesystem::file_size(path), '\0');
+  FILE* file = std::fopen(path.c_str(), "rb");
+  REQUIRE(std::fread(out.data(), 1, out.size(), file) == out.size());
+  std::fclose(file);
+  return out;
+}
+
+void flip_byte(const std::string& path, uint64_t offset) {
+  FILE* file = std::fopen(path.c_str(), "r+b");
+  std::fseek(file, static_cast<long>(offset), SEEK_SET);
+  const int was = std::fgetc(file);
+  std::fseek(file, static_cast<long>(offset), SEEK_SET);
+  std::fputc(was ^ 0x40, file);
+  std::fclose(file);
+}
+
+}  // namespace
+
+TEST_CASE("a mostly dead segment with a damaged record is kept: what lives behind the damage is not lost by cleaning") {
+  const Scratch scratch;
+  const std::string path = scratch.path("p");
+  uint64_t dead_operation = 0;
+  {
+    auto pool = Pool::open(path, small_segments());
+    REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+    for (int i = 0; i < 50; i++) put(**pool, i, 'a');
+    {
+      auto reader = (*pool)->read(nullptr);
+      REQUIRE(reader.is_ok());
+      auto found = reader->find(numbered(10));
+      REQUIRE(found.is_ok());
+      dead_operation = (**found).operation_offset;
+    }
+    for (int i = 0; i < 40; i++) put(**pool, i, 'b');
+    REQUIRE((*pool)->close().is_ok());
+  }
+  flip_byte(path, dead_operation - sizeof(FrameHeader) + offsetof(FrameHeader, epoch));
+  auto pool = Pool::open(path, small_segments());
+  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+  (void)(*pool)->compact().is_ok();
+  for (int round = 0; round < 20; round++) {  // whatever was given back is used again
+    for (int i = 100; i < 150; i++) put(**pool, i, 'c');
+    REQUIRE((*pool)->fold().is_ok());
+    (*pool)->maintain(true);
+  }
+  for (int i = 0; i < 50; i++) {
+    CAPTURE(i);
+    CHECK(get(**pool, numbered(i)) == value_of(i, i < 40 ? 'b' : 'a'));
+  }
+  auto report = (*pool)->check(nullptr, nullptr);
+  REQUIRE(report.is_ok());
+  CHECK(report->damages.size() > 0);
+}
+
+TEST_CASE("a damaged link between log segments is damage, not the log's end") {
+  const Scratch scratch;
+  const std::string path = scratch.path("p"), copy = scratch.path("copy");
+  auto pool = Pool::open(path, small_segments());
+  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+  for (int i = 0; i < 150; i++) put(**pool, i, 'a');  // three segments, no fold
+  // What a power cut now would leave.
+  REQUIRE(std::filesystem::copy_file(path, copy));
+  const std::string bytes = bytes_of_file(copy);
+  uint64_t link = 0;
+  for (uint64_t at = 64 * kKiB; at + sizeof(FrameHeader) <= bytes.size() && link == 0; at += kFrameAlign) {
+    const auto header = load<FrameHeader>(bytes.data() + at);
+    if (header.magic == FrameHeader::kMagic && header.kind == static_cast<uint16_t>(FrameKind::kLink)) link = at;
+  }
+  REQUIRE(link > 0);
+  {
+    auto whole = Pool::open(copy, small_segments());
+    REQUIRE_MESSAGE(whole.is_ok(), whole.status().message());
+    CHECK(contents(**whole).size() == 150);
+  }
+  std::filesystem::remove(copy);
+  REQUIRE(std::filesystem::copy_file(path, copy));
+  flip_byte(copy, link + offsetof(FrameHeader, epoch));
+  auto damaged = Pool::open(copy, small_segments());
+  REQUIRE_FALSE(damaged.is_ok());
+  CHECK(damaged.status().code() == Code::kCorrupt);
+}
