@@ -55,8 +55,8 @@ struct Forced {
 };
 
 void follows(bool pmem) {
-  Scratch scratch(pmem ? "/dev/shm" : "");
-  const std::string path = scratch.file("pool");
+  Scratch scratch = pmem ? Scratch::in_memory() : Scratch::on_disk();
+  const std::string path = scratch.path("pool");
   auto writer = must(Pool::open(path, writing(pmem)));
   put(*writer, "a", "1");
   auto reader = must(Pool::open(path, reading()));
@@ -113,8 +113,8 @@ TEST_CASE("a reader follows a writer: commits, folds, large values, closing and 
 }
 
 TEST_CASE("what changes a pool is refused in one that is open for reading only") {
-  Scratch scratch;
-  const std::string path = scratch.file("pool");
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("pool");
   must(Pool::open(path, writing()))->close().is_ok();
   auto reader = must(Pool::open(path, reading()));
   Batch batch;
@@ -137,12 +137,12 @@ TEST_CASE("what changes a pool is refused in one that is open for reading only")
 }
 
 TEST_CASE("an eventual commit is seen once it is behind a barrier, not before") {
-  Scratch scratch;
+  Scratch scratch = Scratch::on_disk();
   PoolOptions slow = writing();
   slow.eventual_within_ms = 60000;
-  auto writer = must(Pool::open(scratch.file("pool"), slow));
+  auto writer = must(Pool::open(scratch.path("pool"), slow));
   put(*writer, "a", "1");
-  auto reader = must(Pool::open(scratch.file("pool"), reading()));
+  auto reader = must(Pool::open(scratch.path("pool"), reading()));
   const uint64_t eventual = put(*writer, "a", "2", CommitMode::kEventual);
   CHECK(refresh(*reader) == eventual - 1);
   CHECK(get(*reader, key_in(1, "a")) == "1");
@@ -152,10 +152,10 @@ TEST_CASE("an eventual commit is seen once it is behind a barrier, not before") 
 }
 
 TEST_CASE("a refresh when nothing has changed replays nothing") {
-  Scratch scratch;
-  auto writer = must(Pool::open(scratch.file("pool"), writing()));
+  Scratch scratch = Scratch::on_disk();
+  auto writer = must(Pool::open(scratch.path("pool"), writing()));
   put(*writer, "a", "1");
-  auto reader = must(Pool::open(scratch.file("pool"), reading()));
+  auto reader = must(Pool::open(scratch.path("pool"), reading()));
   const uint64_t replayed = reader->stats().replayed_operations;
   for (int i = 0; i < 10; i++) refresh(*reader);
   CHECK(reader->stats().replayed_operations == replayed);
@@ -165,11 +165,11 @@ TEST_CASE("a refresh when nothing has changed replays nothing") {
 }
 
 TEST_CASE("what a reader reads is not given away; a reader that holds too much expires and can go on") {
-  Scratch scratch;
+  Scratch scratch = Scratch::on_disk();
   PoolOptions options = writing();
   options.reader_bytes = 4 * kMiB;
   options.background = false;
-  auto writer = must(Pool::open(scratch.file("pool"), options));
+  auto writer = must(Pool::open(scratch.path("pool"), options));
   put(*writer, "first", "1");
   std::thread attaching;
   std::shared_ptr<Pool> reader;
@@ -181,7 +181,7 @@ TEST_CASE("what a reader reads is not given away; a reader that holds too much e
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
       }
     });
-    reader = must(Pool::open(scratch.file("pool"), reading()));
+    reader = must(Pool::open(scratch.path("pool"), reading()));
     stop = true;
     maintained.join();
   }
@@ -211,11 +211,11 @@ TEST_CASE("what a reader reads is not given away; a reader that holds too much e
 }
 
 TEST_CASE("a new writer keeps what a reader of the old one still reads") {
-  Scratch scratch;
-  auto writer = must(Pool::open(scratch.file("pool"), writing()));
+  Scratch scratch = Scratch::on_disk();
+  auto writer = must(Pool::open(scratch.path("pool"), writing()));
   put(*writer, "large", std::string(600000, 'o'));
   put(*writer, "small", "old");
-  auto reader = must(Pool::open(scratch.file("pool"), reading()));
+  auto reader = must(Pool::open(scratch.path("pool"), reading()));
   auto snapshot = reader->snapshot();
   REQUIRE(snapshot.is_ok());
   const auto then = contents(*reader, *snapshot);
@@ -225,7 +225,7 @@ TEST_CASE("a new writer keeps what a reader of the old one still reads") {
     REQUIRE(writer->compact().is_ok());
     if (round % 2 == 0) refresh(*reader);
     REQUIRE(writer->close().is_ok());
-    writer = must(Pool::open(scratch.file("pool"), writing()));
+    writer = must(Pool::open(scratch.path("pool"), writing()));
     CHECK(writer->stats().readers_expired == 0);
     CHECK(contents(*reader, *snapshot) == then);
   }
@@ -247,10 +247,10 @@ TEST_CASE("a new writer keeps what a reader of the old one still reads") {
 }
 
 TEST_CASE("a reader that may not write beside the pool reads it while nobody writes, and notices a writer") {
-  Scratch scratch;
-  const std::string path = scratch.file("pool");
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("pool");
   const bool root = geteuid() == 0;
-  const auto folder_mode = [&](mode_t mode) { REQUIRE(::chmod(scratch.file("").c_str(), mode) == 0); };
+  const auto folder_mode = [&](mode_t mode) { REQUIRE(::chmod(scratch.folder().c_str(), mode) == 0); };
   const auto as_nobody = [&](bool on) {
     if (root) REQUIRE(seteuid(on ? 65534 : 0) == 0);
   };
@@ -277,8 +277,8 @@ TEST_CASE("a reader that may not write beside the pool reads it while nobody wri
 }
 
 TEST_CASE("a writer that cannot use the table is noticed: no bytes are read that it may have changed") {
-  Scratch scratch;
-  const std::string path = scratch.file("pool");
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("pool");
   auto writer = must(Pool::open(path, writing()));
   put(*writer, "a", "1");
   REQUIRE(writer->close().is_ok());
@@ -294,11 +294,11 @@ TEST_CASE("a writer that cannot use the table is noticed: no bytes are read that
 }
 
 TEST_CASE("a pool that another one has taken the place of is not read on") {
-  Scratch scratch;
-  const std::string path = scratch.file("pool");
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("pool");
   must(Pool::open(path, writing()))->close().is_ok();
   auto reader = must(Pool::open(path, reading()));
-  REQUIRE(::rename(path.c_str(), scratch.file("old").c_str()) == 0);
+  REQUIRE(::rename(path.c_str(), scratch.path("old").c_str()) == 0);
   auto writer = must(Pool::open(path, writing()));
   put(*writer, "a", "1");
   CHECK(reader->refresh().status().code() == Code::kFailed);
@@ -307,8 +307,8 @@ TEST_CASE("a pool that another one has taken the place of is not read on") {
 }
 
 TEST_CASE("a table that somebody cuts or removes costs a reader its pin, not its bytes") {
-  Scratch scratch;
-  const std::string path = scratch.file("pool");
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("pool");
   auto writer = must(Pool::open(path, writing()));
   put(*writer, "a", "1");
   auto reader = must(Pool::open(path, reading()));

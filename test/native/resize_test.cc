@@ -73,8 +73,8 @@ int resize_child(const char* job) {
 }
 
 TEST_CASE("a file of fixed size is made larger while it is open, and smaller where nothing is beyond") {
-  Scratch scratch;
-  const std::string path = scratch.file("pool");
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("pool");
   auto pool = must(Pool::open(path, sized(8 * kMiB)));
   const uint64_t fitted = fill(*pool, 1000);
   CHECK(fitted < 80);
@@ -103,8 +103,8 @@ TEST_CASE("a file of fixed size is made larger while it is open, and smaller whe
 
 TEST_CASE("a pool is copied into another size: all is there, commits are numbered on, the mode is kept") {
   const auto run = [](bool pmem) {
-    Scratch scratch(pmem ? "/dev/shm" : "");
-    const std::string path = scratch.file("pool");
+    Scratch scratch = pmem ? Scratch::in_memory() : Scratch::on_disk();
+    const std::string path = scratch.path("pool");
     auto pool = must(Pool::open(path, sized(64 * kMiB, pmem)));
     fill(*pool, 100);
     REQUIRE(put(*pool, "large", std::string(3000000, 'L')).is_ok());
@@ -137,7 +137,7 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
     std::atomic<bool> cancelled{true};
     CHECK(resize_by_copy(path, 64 * kMiB, &cancelled, nullptr).status().code() == Code::kAborted);
     size_t left = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.file(""))) left++;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.folder())) left++;
     CHECK(left == 1);
   };
   SUBCASE("file") { run(false); }
@@ -167,8 +167,8 @@ TEST_CASE("a kill at each step of a resize leaves the old pool or the new one, w
   };
   for (const Step& step : steps) {
     INFO(step.point << " " << step.size);
-    Scratch scratch;
-    const std::string path = scratch.file("pool");
+    Scratch scratch = Scratch::on_disk();
+    const std::string path = scratch.path("pool");
     auto pool = must(Pool::open(path, sized(16 * kMiB)));
     fill(*pool, 40);
     const Contents all = contents(*pool);
@@ -198,7 +198,7 @@ TEST_CASE("a kill at each step of a resize leaves the old pool or the new one, w
     auto again = resize_by_copy(path, 24 * kMiB, nullptr, nullptr);
     REQUIRE(again.is_ok());
     size_t left = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.file(""))) left++;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.folder())) left++;
     CHECK(left == 1);
   }
 }
