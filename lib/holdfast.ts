@@ -11,6 +11,7 @@ import {
   applyOnce,
   claimRun,
   endLeases,
+  forgetOperations,
   forkRun,
   journalOf,
   listRuns,
@@ -28,6 +29,7 @@ import type {
   CheckpointInfo,
   ClaimOptions,
   Difference,
+  ForgottenOperations,
   JournalEntry,
   JournalOptions,
   PruneOptions,
@@ -113,6 +115,14 @@ export class Holdfast extends Pool {
   /** Commits the batch unless an operation of this id was; with other changes it is `ERR_HOLDFAST_OPERATION_MISMATCH`. */
   applyOnce(operationId: string, batch: Batch): Promise<AppliedOnce> {
     return applyOnce(this, operationId, batch);
+  }
+
+  /**
+   * Removes the records of operations applied before a moment, or longer ago than so many milliseconds. Asked for again, such an
+   * operation is applied again: take a time after which nobody asks.
+   */
+  forgetOperations(options: { olderThan: Date | number }): Promise<ForgottenOperations> {
+    return forgetOperations(this, options);
   }
 
   /** Runs this handle drives are free at once. */

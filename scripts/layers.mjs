@@ -51,7 +51,7 @@ export function layers({ share = 1, seed = 1 } = {}) {
     { name: 'native', counts: 'doctest', command: ['build-native/native_tests'] },
     { name: 'simulator-scripts', counts: 'summary', tried: /(\d+ states) recovered/g, command: ['build-native/crash_simulator', '--scripts', '--remembered', '--controls', '--jobs', '1'] },
     {
-      name: 'thread-sanitizer', slow: true, counts: 'summary',
+      name: 'thread-sanitizer', counts: 'summary',
       command: ['bash', 'scripts/sanitize.sh', 'thread'],
       again: (fresh, seconds) => ({ command: ['build-native/thread/concurrent_tests'], counts: 'doctest', env: { HOLDFAST_STRESS_MS: String(Math.round(seconds * 250)) } }),
     },

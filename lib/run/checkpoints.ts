@@ -117,7 +117,7 @@ export async function forkRun(
   checkRunId(id);
   const origin = placeOf(checkpoint);
   const journals = Journals.of(pool);
-  const { headers, entries, drivers, open } = journals;
+  const { headers, entries, drivers } = journals;
   const first = journals.first(origin.run);
   if (first?.kind !== 'start') throw noRunError(origin.run);
   if (headers.has(id)) throw existsError(id);
@@ -133,7 +133,8 @@ export async function forkRun(
     input: first.input,
     from: { run: origin.run, checkpoint, upTo },
   };
-  batch.requireAbsent(headers, id).put(headers, id, header).put(open, id, new Uint8Array());
+  batch.requireAbsent(headers, id).put(headers, id, header);
+  journals.begins(batch, id);
   batch.put(entries, { run: id, sequence: 0 }, start).put(drivers, id, { token: 0, holder: '' });
   try {
     return await pool.commit(batch);

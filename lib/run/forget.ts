@@ -13,7 +13,7 @@ const SLICE_OPERATIONS = 2048;
 /** All runs whose id begins so. */
 export async function forgetRuns(pool: PoolCore, prefix: string): Promise<void> {
   const journals = Journals.of(pool);
-  const { headers, drivers, open, entries, intents, resolutions } = journals;
+  const { headers, drivers, entries, intents, resolutions } = journals;
   let batch = pool.batch();
   for (const id of headers.keys({ prefix })) {
     for (const [sequence, entry] of journals.read(id)) {
@@ -24,7 +24,8 @@ export async function forgetRuns(pool: PoolCore, prefix: string): Promise<void> 
       batch = pool.batch();
     }
     for (const key of journals.signals.keys(entriesOf(id))) batch.delete(journals.signals, key);
-    batch.delete(drivers, id).delete(open, id).delete(headers, id);
+    batch.delete(drivers, id).delete(headers, id);
+    journals.ends(batch, id);
     if (batch.length < SLICE_OPERATIONS) continue;
     await pool.commit(batch);
     batch = pool.batch();

@@ -13,7 +13,7 @@ export { forgetRuns } from './forget';
 export { hashOf } from './hash';
 export { endLeases, setLease } from './holder';
 export { claimRun, listRuns, runInfo } from './list';
-export { applyOnce } from './once';
+export { applyOnce, forgetOperations } from './once';
 export { openRun } from './open';
 export { resolveOutcome, unknownOutcomes } from './outcomes';
 export { sendSignal } from './signals';

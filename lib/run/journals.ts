@@ -1,5 +1,6 @@
 /** The keyspaces of all runs of one pool, and how journals are read. */
-import type { Keyspace, PoolCore } from '../types';
+import type { Batch, Keyspace, PoolCore } from '../types';
+import type { Wait } from './types';
 import type {
   DriverRecord,
   Entry,
@@ -9,12 +10,14 @@ import type {
   RunHeader,
 } from './entries';
 import {
+  AWAKE_KEYSPACE,
   DRIVERS_KEYSPACE,
   entriesOf,
   entryKeyCodec,
   HEADERS_KEYSPACE,
   INTENTS_KEYSPACE,
   JOURNAL_KEYSPACE,
+  MARKS_KEYSPACE,
   OPEN_KEYSPACE,
   OPERATIONS_KEYSPACE,
   RESOLUTIONS_KEYSPACE,
@@ -35,6 +38,8 @@ export class Journals {
   readonly states: Keyspace<string, unknown>;
   readonly drivers: Keyspace<string, DriverRecord>;
   readonly open: Keyspace<string, Uint8Array>;
+  readonly awake: Keyspace<string, number | bigint>;
+  readonly #marks: Keyspace<string, string>;
   readonly signals: Keyspace<EntryKey, unknown>;
   readonly intents: Keyspace<string, OpenIntent>;
   readonly resolutions: Keyspace<string, ResolutionRecord>;
@@ -43,6 +48,7 @@ export class Journals {
   readonly fresh = new Map<string, Epochs>();
   /** Where the last claim ended, so that the next one looks elsewhere first. */
   claimedLast = '';
+  #knowsAwake = false;
 
   private constructor(readonly pool: PoolCore) {
     // JSON where records are compared byte for byte: the text of the same fields in the same order is always the same.
@@ -53,6 +59,8 @@ export class Journals {
     this.signals = pool.keyspace<EntryKey, unknown>(SIGNALS_KEYSPACE, { key: entryKeyCodec });
     this.states = pool.keyspace<string, unknown>(STATES_KEYSPACE);
     this.open = pool.keyspace<string, Uint8Array>(OPEN_KEYSPACE, { value: 'bytes' });
+    this.awake = pool.keyspace<string, number | bigint>(AWAKE_KEYSPACE, { value: 'uint64' });
+    this.#marks = pool.keyspace<string, string>(MARKS_KEYSPACE, { value: 'utf8' });
     this.resolutions = pool.keyspace<string, ResolutionRecord>(RESOLUTIONS_KEYSPACE);
     this.operations = pool.keyspace<string, Operation>(OPERATIONS_KEYSPACE, { value: 'json' });
   }
@@ -66,6 +74,29 @@ export class Journals {
       Journals.#ofPool.set(pool, journals);
     }
     return journals;
+  }
+
+  /** Are all runs that may go on without a signal among the awake? Not where runs are older than that list. */
+  get knowsAwake(): boolean {
+    return (this.#knowsAwake ||= this.#marks.has('awake'));
+  }
+
+  /** For the commit that begins a run. */
+  begins(batch: Batch, run: string): void {
+    if (!this.knowsAwake && isEmpty(this.open.keys({ limit: 1 }))) batch.put(this.#marks, 'awake', 'all');
+    batch.put(this.open, run, new Uint8Array()).put(this.awake, run, 0);
+  }
+
+  /** For every commit that changes what a run waits for. */
+  waits(batch: Batch, run: string, waits: readonly Wait[]): void {
+    const until = Math.min(...waits.map((wait) => ('until' in wait ? wait.until : Infinity)));
+    if (waits.length === 0) batch.put(this.awake, run, 0);
+    else if (until === Infinity) batch.delete(this.awake, run);
+    else batch.put(this.awake, run, Math.max(0, Math.ceil(until)));
+  }
+
+  ends(batch: Batch, run: string): void {
+    batch.delete(this.open, run).delete(this.awake, run);
   }
 
   /** A run's entries in the order they were committed. */
@@ -83,4 +114,9 @@ export class Journals {
   first(run: string): Entry | undefined {
     return this.entries.get({ run, sequence: 0 });
   }
+}
+
+function isEmpty(some: Iterable<unknown>): boolean {
+  for (const _one of some) return false;
+  return true;
 }

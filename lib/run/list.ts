@@ -6,6 +6,7 @@ import type { PoolCore } from '../types';
 import type { RunHeader } from './entries';
 import { Holder } from './holder';
 import { Journals } from './journals';
+import { candidates } from './candidates';
 import { checkRunId } from './keys';
 import { checkFormat, firstForm, openRun } from './open';
 import type { DurableRun } from './run';
@@ -24,8 +25,9 @@ export function* listRuns(pool: PoolCore, given?: RunsOptions): IterableIterator
   const range = { ...behind, ...(prefix !== undefined && { prefix }), reverse: backwards };
   // Only unfinished runs are asked for: their list is as short as it can be.
   const open = status !== undefined && status !== 'finished';
-  const found = open
-    ? headersOf(journals, journals.open.keys(range))
+  const found =
+    status === 'runnable' ? headersOf(journals, candidates(journals, range))
+    : open ? headersOf(journals, journals.open.keys(range))
     : journals.headers.range(range);
   let count = 0;
   for (const [id, header] of found) {
@@ -74,7 +76,7 @@ export async function claimRun(
 }
 
 function* runnable(journals: Journals, range: { prefix?: string; gt?: string; lte?: string }) {
-  for (const [id, header] of headersOf(journals, journals.open.keys(range)))
+  for (const [id, header] of headersOf(journals, candidates(journals, range)))
     if (has(journals, id, header, 'runnable')) yield { id };
 }
 

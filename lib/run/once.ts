@@ -2,14 +2,18 @@
  * Operations that are applied once, whoever asks for them again.
  *
  * The changes and the record of the operation are one commit, under the condition that there is no such record yet. A crash
- * leaves both or neither, so asking again after one is always right.
+ * leaves both or neither, so asking again after one is always right. Records stay until somebody says that nobody will ask again
+ * for operations that old.
  */
 import { PoolBatch } from '../batch';
-import { HoldfastError } from '../errors';
-import type { AppliedOnce } from './types';
+import { HoldfastError, typeError } from '../errors';
+import { optionsObject } from '../options';
+import type { AppliedOnce, ForgottenOperations } from './types';
 import type { Batch, PoolCore } from '../types';
 import { Journals, type Operation } from './journals';
 import { checkOperationId } from './keys';
+
+const SLICE_OPERATIONS = 2048;
 
 export async function applyOnce(pool: PoolCore, id: string, batch: Batch): Promise<AppliedOnce> {
   checkOperationId(id);
@@ -28,6 +32,31 @@ export async function applyOnce(pool: PoolCore, id: string, batch: Batch): Promi
     if (!meanwhile) throw error;
     return again(pool, id, batch, digest, meanwhile);
   }
+}
+
+/** Removes the records of operations that were applied before a moment, or longer ago than so many milliseconds. */
+export async function forgetOperations(pool: PoolCore, given?: { olderThan?: Date | number }): Promise<ForgottenOperations> {
+  const { olderThan } = optionsObject(given, 'forgetOperations');
+  const before = olderThan instanceof Date ? olderThan.getTime() : Date.now() - Number(olderThan);
+  // There is no default: what is forgotten could be applied a second time.
+  if (olderThan === undefined || Number.isNaN(before)) throw typeError('olderThan is a Date, or a number of milliseconds');
+  const { operations } = Journals.of(pool);
+  let removed = 0;
+  let kept = 0;
+  let batch = pool.batch();
+  for (const [id, operation] of operations.range()) {
+    if (operation.at >= before) {
+      kept += 1;
+      continue;
+    }
+    removed += 1;
+    batch.requireEqual(operations, id, operation).delete(operations, id);
+    if (batch.length < SLICE_OPERATIONS) continue;
+    await pool.commit(batch);
+    batch = pool.batch();
+  }
+  if (batch.length > 0) await pool.commit(batch);
+  return { removed, kept };
 }
 
 async function again(

@@ -28,8 +28,6 @@ import { checkMs } from './retry';
 import { DurableRun, type OpenChild, type RunParts } from './run';
 import { JournalWriter } from './writer';
 
-const nothing = new Uint8Array();
-
 /** What is known of a run before it is driven. */
 interface Found {
   readonly header: RunHeader;
@@ -109,7 +107,7 @@ async function begin(
   commit: Commit,
   belongs: Pick<RunHeader, 'parent' | 'owner'>,
 ): Promise<DurableRun> {
-  const { pool, headers, entries, drivers, open } = journals;
+  const { pool, headers, entries, drivers } = journals;
   const holder = Holder.of(pool);
   const driver: DriverRecord = { token: 1, holder: holder.id };
   const at = Date.now();
@@ -129,7 +127,8 @@ async function begin(
     commit((batch) => {
       batch.requireAbsent(headers, id).put(headers, id, header);
       batch.put(entries, { run: id, sequence: 0 }, start);
-      batch.put(drivers, id, driver).put(open, id, nothing);
+      batch.put(drivers, id, driver);
+      journals.begins(batch, id);
       holder.vouch(batch);
     }),
   );
@@ -179,7 +178,7 @@ async function takeOver(
   id: string,
   { header, before, stored }: Found,
 ) {
-  const { pool, drivers, headers, open } = journals;
+  const { pool, drivers, headers } = journals;
   const holder = Holder.of(pool);
   if (holder.isAlive(before, id)) throw activeError(id);
   const record: DriverRecord = { token: before.token + 1, holder: holder.id };
@@ -187,11 +186,15 @@ async function takeOver(
   const batch = pool.batch();
   if (stored) {
     batch.requireEqual(headers, id, stored).requireAbsent(drivers, id);
-    batch.put(headers, id, header).put(open, id, nothing);
+    batch.put(headers, id, header);
+    journals.begins(batch, id);
   } else batch.requireEqual(drivers, id, before);
   batch.put(drivers, id, record);
   // What a run waits for is said again when its code asks again.
-  if (header.status === 'waiting') batch.put(headers, id, { ...rest, status: 'running' });
+  if (header.status === 'waiting') {
+    batch.put(headers, id, { ...rest, status: 'running' });
+    journals.waits(batch, id, []);
+  }
   holder.vouch(batch);
   const receipt = await taking(holder, id, () => pool.commit(batch));
   holder.add(id);

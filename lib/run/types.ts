@@ -273,4 +273,9 @@ export interface AppliedOnce {
   readonly class: DurabilityClass;
 }
 
+export interface ForgottenOperations {
+  readonly removed: number;
+  readonly kept: number;
+}
+
 export type { CheckpointInfo, Difference, PruneOptions, PruneReport } from '../checkpoint/index';

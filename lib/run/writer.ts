@@ -124,7 +124,8 @@ export class JournalWriter {
     const sequence = this.reserve();
     const receipt = await this.commit((batch) => {
       this.put(batch, sequence, { kind: 'end', ms: ended - this.#header.began, result });
-      batch.put(journals.headers, run, header).delete(journals.open, run);
+      batch.put(journals.headers, run, header);
+      journals.ends(batch, run);
       batch.put(journals.drivers, run, this.nobody());
       // What was signalled and never asked for goes with the run.
       for (const key of journals.signals.keys({ gte: { run, sequence: 0 }, lt: afterSignals(run) }))
@@ -185,6 +186,7 @@ export class JournalWriter {
       ...(epochs && epochs.length > 0 ? { epochs } : undefined),
     };
     batch.put(this.journals.headers, this.run, this.#header);
+    this.journals.waits(batch, this.run, waits);
   }
 
   private learn(sequence: number, epoch: number): void {

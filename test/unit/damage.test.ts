@@ -109,13 +109,16 @@ describe('damage', () => {
 });
 
 describe('a thousand times open and close', () => {
-  test('keeps no descriptor, no mapping, no thread, no memory, and no space in the file', async () => {
+  /** What a process holds before and after `last` rounds; `leak`: something it is made to keep, for the control. */
+  async function openAndClose(leak: 'none' | 'descriptor' | 'memory', last: number): Promise<Record<'before' | 'after', Record<string, number>>> {
     const path = folder.file('again');
     await makePool(path, 50);
     // In a process of its own, where garbage can be collected at will.
     const ended = await runChild(
       `const fs = require('node:fs');
-       const path = process.argv[2];
+       const [path, leak] = process.argv.slice(2);
+       const last = Number(process.argv[4]);
+       const kept = [];
        require('node:v8').setFlagsFromString('--expose-gc');
        const gc = require('node:vm').runInNewContext('gc');
        const turn = () => new Promise((resolve) => setTimeout(resolve, 20));
@@ -137,24 +140,37 @@ describe('a thousand times open and close', () => {
            const snapshot = pool.snapshot();
            if (notes.get('n' + i % 20, { snapshot }) !== 'round ' + i) console.log('WRONG');
            pool.closeSync();
+           if (leak === 'descriptor' && i % 10 === 0) fs.openSync(path);
+           if (leak === 'memory') kept.push(Buffer.alloc(128 * 1024, i % 250));
            if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
          }
        };
        (async () => {
-         await rounds(0, 200);
+         await rounds(0, Math.min(200, last / 2));
          const before = await census();
-         await rounds(200, 1000);
+         await rounds(Math.min(200, last / 2), last);
          console.log(JSON.stringify({ before, after: await census() }));
        })();`,
-      { args: [path], limitMs: 200_000 },
+      { args: [path, leak, String(last)], limitMs: 200_000 },
     );
     expect(ended.stderr).toBe('');
-    const { before, after } = JSON.parse(ended.stdout) as Record<'before' | 'after', Record<string, number>>;
+    return JSON.parse(ended.stdout) as Record<'before' | 'after', Record<string, number>>;
+  }
+
+  test('keeps no descriptor, no mapping, no thread, no memory, and no space in the file', async () => {
+    const { before, after } = await openAndClose('none', 1000);
     expect(after.mappings).toBe(0);
     expect(after.descriptors).toBeLessThanOrEqual(before.descriptors);
     expect(after.threads).toBeLessThanOrEqual(before.threads);
     // A leak of 20 KiB a round would be 16 MiB; of one open pool's state far more.
     expect(after.rss - before.rss).toBeLessThan(16 * 2 ** 20);
     expect(after.file - before.file).toBeLessThanOrEqual(4 * 2 ** 20);
+  }, 240_000);
+
+  test('control: a descriptor or memory that is kept is noticed', async () => {
+    const descriptors = await openAndClose('descriptor', 60);
+    expect(descriptors.after.descriptors).toBeGreaterThan(descriptors.before.descriptors);
+    const memory = await openAndClose('memory', 400);
+    expect(memory.after.rss - memory.before.rss).toBeGreaterThan(16 * 2 ** 20);
   }, 240_000);
 });

@@ -202,6 +202,21 @@ describe('unknown outcomes', () => {
 });
 
 describe('applyOnce', () => {
+  test('what was applied is remembered until it is to be forgotten', async () => {
+    const notes = bench.pool.keyspace('notes');
+    const fill = (n: number) => bench.pool.batch().put(notes, 'n', n);
+    await Promise.all(Array.from({ length: 3000 }, (_, i) => bench.pool.applyOnce(`op ${i}`, fill(i))));
+    const moment = new Date(Date.now() + 5);
+    await new Promise((go) => setTimeout(go, 20));
+    await bench.pool.applyOnce('late', fill(-1));
+    await rejects(bench.pool.forgetOperations({} as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    await rejects(bench.pool.forgetOperations({ olderThan: 'yesterday' as never }), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    expect(await bench.pool.forgetOperations({ olderThan: 60_000 })).toEqual({ removed: 0, kept: 3001 });
+    expect(await bench.pool.forgetOperations({ olderThan: moment })).toEqual({ removed: 3000, kept: 1 });
+    expect(await bench.pool.applyOnce('late', fill(-1))).toMatchObject({ applied: false });
+    expect(await bench.pool.applyOnce('op 7', fill(8))).toMatchObject({ applied: true });
+  });
+
   test('applies once, whoever asks, and refuses other content', async () => {
     const fill = (value: unknown) => bench.pool.batch().put(bench.pool.keyspace('notes'), 'a', value);
     expect(await bench.pool.applyOnce('op-1', fill(1))).toMatchObject({ applied: true });

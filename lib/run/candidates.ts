@@ -1,0 +1,56 @@
+/**
+ * Which runs may be runnable, without looking at all that wait: those that are awake, those that sleep no longer, and those
+ * for which a signal or the resolution of an outcome has come. Each is still to be looked at; none that is runnable is left out.
+ */
+import type { RangeOptions } from '../types';
+import type { Journals } from './journals';
+
+type Ids = Pick<RangeOptions<string>, 'prefix' | 'gt' | 'lt' | 'lte' | 'reverse'>;
+
+/** In the order of their ids. */
+export function* candidates(journals: Journals, range: Ids): IterableIterator<string> {
+  if (!journals.knowsAwake) {
+    yield* journals.open.keys(range);
+    return;
+  }
+  const reverse = range.reverse === true;
+  const called = [...calledFor(journals)].filter((id) => isWithin(id, range)).sort(reverse ? (a, b) => compare(b, a) : compare);
+  let next = 0;
+  const now = Date.now();
+  for (const [id, until] of journals.awake.range(range)) {
+    for (; next < called.length && (reverse ? compare(called[next]!, id) > 0 : compare(called[next]!, id) < 0); ++next) yield called[next]!;
+    if (called[next] === id) ++next;
+    else if (until > now) continue;
+    yield id;
+  }
+  for (; next < called.length; ++next) yield called[next]!;
+}
+
+/** For whom something lies ready. */
+function calledFor(journals: Journals): Set<string> {
+  const found = new Set<string>();
+  // From the first signal of one run to the first of the next.
+  for (let behind: string | undefined; ; ) {
+    const range = behind === undefined ? { limit: 1 } : { gt: { run: `${behind}\u0001`, sequence: 0 }, limit: 1 };
+    let run: string | undefined;
+    for (const key of journals.signals.keys(range)) run = key.run.slice(0, key.run.indexOf('\0'));
+    if (run === undefined) break;
+    found.add(run);
+    behind = run;
+  }
+  for (const outcome of journals.resolutions.keys()) {
+    const intent = journals.intents.get(outcome);
+    if (intent !== undefined) found.add(intent.run);
+  }
+  return found;
+}
+
+function isWithin(id: string, { prefix = '', gt, lt, lte }: Ids): boolean {
+  if (!id.startsWith(prefix)) return false;
+  return (gt === undefined || compare(id, gt) > 0) && (lt === undefined || compare(id, lt) < 0) && (lte === undefined || compare(id, lte) <= 0);
+}
+
+/** As the pool orders them. */
+function compare(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
