@@ -2,6 +2,8 @@
 export { open, openSync, probe, Holdfast } from './holdfast';
 export { Pool } from './pool';
 export { resizeByCopy } from './resize';
+export { restore } from './restore';
+export type { BackupSource } from './restore';
 export { salvage } from './salvage';
 export type { SalvageOptions } from './salvage';
 export { HoldfastError, errorCodes } from './errors';

@@ -145,6 +145,16 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V> {
     return this.#number;
   }
 
+  /** The keyspace's number; 0 when there is none yet. */
+  existing(): number {
+    return this.#toRead();
+  }
+
+  /** For the change feed. */
+  decoding(): { keyspace: string; key: Codec<unknown>; value: Codec<unknown> } {
+    return { keyspace: this.name, key: this.#key as Codec<unknown>, value: this.#value as Codec<unknown> };
+  }
+
   encodeKey(key: K): Encoded {
     return this.#key.encode(key);
   }

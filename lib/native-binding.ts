@@ -9,7 +9,7 @@ import bindings from 'bindings';
 import path from 'node:path';
 
 import { errorFromNative } from './errors';
-import type { CheckReport, CopyReport, DurabilityClass, PoolStats, SalvageReport } from './types';
+import type { CheckReport, CopyReport, DurabilityClass, PoolStats, RestoreReport, SalvageReport } from './types';
 
 /** What a codec gives: bytes, or a string that becomes UTF-8. */
 export type Encoded = Uint8Array | string;
@@ -39,6 +39,36 @@ export interface NativeRange {
   close(): void;
 }
 
+/** A cursor of the change feed; the layout of a batch is in native/binding/watch_handle.h. */
+export interface NativeWatch {
+  /** What is committed above this epoch is given. */
+  readonly epoch: number;
+  /** One at a time. Undefined: the end. */
+  next(): Promise<ArrayBuffer | undefined>;
+  close(): void;
+}
+
+export interface NativeBackup {
+  /** The next block; undefined behind the last. */
+  next(): Promise<ArrayBuffer | undefined>;
+  status(): { epoch: number; entries: number; commits: number; bytes: number; fraction: number };
+  close(): void;
+}
+
+export interface NativeBackupScan {
+  write(bytes: Uint8Array): void;
+  progress(): { begun: boolean; ended: boolean; goodBytes: number; epoch: number; time: number };
+}
+
+export interface NativeRestore {
+  part(name: string): void;
+  write(bytes: Uint8Array): Promise<void>;
+  partEnd(): Promise<void>;
+  finish(): Promise<RestoreReport>;
+  /** Lets go of the pool, finished or not. */
+  abandon(): Promise<void> | undefined;
+}
+
 export interface NativePool {
   /** The value's length; -1 when absent; -(2 + length) when it does not fit behind `offset`. */
   get(
@@ -64,6 +94,10 @@ export interface NativePool {
     withValues: boolean,
     snapshot: NativeSnapshot | null,
   ): NativeRange;
+  /** Keyspace 0: all of them. `from` -1: from now on. */
+  watch(keyspace: number, low: Uint8Array | null, high: Uint8Array | null, from: number, lag: number): NativeWatch;
+  /** `since` -1: a full one. */
+  backup(since: number, scan: NativeBackupScan | null): Promise<NativeBackup>;
   snapshot(): NativeSnapshot;
   putSync(keyspace: number, key: Encoded, value: Encoded, eventual: boolean): number;
   deleteSync(keyspace: number, key: Encoded, unused: undefined, eventual: boolean): number;
@@ -106,6 +140,8 @@ export interface NativeOpenOptions {
   readOnly: boolean;
   foldOperations?: number;
   eventualWithin?: number;
+  retainMs?: number;
+  retainBytes?: number;
 }
 
 /** What a place offers, and what `auto` would take there. */
@@ -132,6 +168,9 @@ interface NativeAddon {
   openSync(path: string, options: NativeOpenOptions): NativePool;
   probe(path: string): PlaceReport;
   resizeByCopy(path: string, bytes: number): Promise<CopyReport>;
+  scanBackup(name: string): NativeBackupScan;
+  /** `epoch` and `time` -1: all there is. */
+  restore(path: string, options: NativeOpenOptions, epoch: number, time: number): Promise<NativeRestore>;
   salvage(
     from: string,
     to: string,

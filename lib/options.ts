@@ -29,7 +29,7 @@ function oneOf<T extends object>(
   return choices[given as keyof T];
 }
 
-function wholeNumber(name: string, given: unknown, low: number, high: number): number {
+export function wholeNumber(name: string, given: unknown, low: number, high: number): number {
   if (typeof given !== 'number') throw typeError(`${name} must be a number, not ${shown(given)}`);
   if (!Number.isInteger(given) || given < low || given > high) {
     throw rangeError(`${name} must be a whole number from ${low} to ${high}, not ${given}`);
@@ -76,6 +76,7 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
   if (options.eventualWithin !== undefined) {
     native.eventualWithin = wholeNumber('eventualWithin', options.eventualWithin, 1, 60_000);
   }
+  if (options.retain !== undefined) Object.assign(native, retainOption(options.retain));
   if (options.lease !== undefined) wholeNumber('lease', options.lease, 1, 2 ** 31 - 1);
   return native;
 }
@@ -83,6 +84,19 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
 /** Bytes; 0: grows by itself. */
 export function sizeOption(bytes: unknown): number {
   return wholeNumber('size', bytes, 0, 2 ** 46);
+}
+
+function retainOption(given: unknown): { retainMs: number; retainBytes: number } {
+  if (given === false) return { retainMs: 0, retainBytes: 0 };
+  if (typeof given !== 'object' || given === null) {
+    throw typeError(`retain must be false or { ms, bytes }, not ${shown(given)}`);
+  }
+  const { ms, bytes } = given as { ms?: unknown; bytes?: unknown };
+  if (ms === undefined && bytes === undefined) throw typeError('retain needs ms or bytes');
+  return {
+    retainMs: ms === undefined ? 0 : wholeNumber('retain.ms', ms, 1, 2 ** 46),
+    retainBytes: bytes === undefined ? 0 : wholeNumber('retain.bytes', bytes, 1, 2 ** 46),
+  };
 }
 
 /** Is it an eventual commit? */

@@ -6,6 +6,10 @@
  * there at the next open. A pool opened twice, also by several worker threads, is one pool
  * underneath, closed when the last handle is.
  */
+import type { Writable } from 'node:stream';
+import type { WritableStream } from 'node:stream/web';
+
+import { backupPool } from './backup';
 import { PoolBatch } from './batch';
 import { Committer } from './committer';
 import { abortedError, closedError, typeError } from './errors';
@@ -15,6 +19,8 @@ import type { NativeBatch, NativePool } from './native-binding';
 import { eventualOption, optionsObject, signalOption, sizeOption } from './options';
 import { PoolSnapshot } from './snapshot';
 import type {
+  BackupOptions,
+  BackupReport,
   Batch,
   CheckReport,
   CommitOptions,
@@ -26,7 +32,10 @@ import type {
   PoolCore,
   PoolStats,
   Snapshot,
+  Watcher,
+  WatchOptions,
 } from './types';
+import { PoolWatcher } from './watch';
 
 const openPools = new Set<Pool>();
 
@@ -118,6 +127,19 @@ export class Pool implements PoolCore {
   refreshSync(): number {
     this.#mustBeOpen();
     return this.#host.native.refreshSync();
+  }
+
+  watch<K = Uint8Array, V = Uint8Array>(options?: WatchOptions<K, V>): Watcher<K, V> {
+    this.#mustBeOpen();
+    return new PoolWatcher<K, V>(this.#host, options);
+  }
+
+  async backup(
+    target: string | Writable | WritableStream<Uint8Array>,
+    options?: BackupOptions,
+  ): Promise<BackupReport> {
+    this.#mustBeOpen();
+    return backupPool(this.#host, this.path, target, options);
   }
 
   async settled(): Promise<void> {

@@ -26,7 +26,7 @@ export interface Bounds {
 
 const zero = Buffer.alloc(1);
 
-function bytesOf(encoded: Encoded): Buffer {
+export function bytesOf(encoded: Encoded): Buffer {
   if (typeof encoded === 'string') return Buffer.from(encoded, 'utf8');
   if (!(encoded instanceof Uint8Array)) {
     throw typeError('A key codec must encode to a string or a Uint8Array');
@@ -37,7 +37,7 @@ function bytesOf(encoded: Encoded): Buffer {
 /**
  * The first bytes that come after everything that begins with `prefix`; null when there are none.
  */
-function afterPrefix(prefix: Buffer): Buffer | null {
+export function afterPrefix(prefix: Buffer): Buffer | null {
   let end = prefix.length;
   while (end > 0 && prefix[end - 1] === 0xff) --end;
   if (end === 0) return null;

@@ -2,6 +2,9 @@
  * The public vocabulary of Holdfast: shapes only, no code. Every layer above the native binding speaks these types.
  */
 
+import type { Writable } from 'node:stream';
+import type { WritableStream } from 'node:stream/web';
+
 /** What the pool's bytes live on. */
 export type Medium = 'pmem' | 'file';
 
@@ -37,6 +40,12 @@ export interface OpenOptions {
    * `refresh()`. What changes the pool is `ERR_HOLDFAST_READ_ONLY`.
    */
   readOnly?: boolean;
+  /**
+   * How much of the log is kept for `watch` and incremental backups beyond what the pool itself needs: commits younger than
+   * `ms`, the newest `bytes`; with both, what both want. Default: as the pool was opened last. It gives way, the oldest
+   * first, before a commit is refused for want of space. `false`: nothing.
+   */
+  retain?: { ms?: number; bytes?: number } | false;
   signal?: AbortSignal;
 }
 
@@ -120,6 +129,77 @@ export interface KeyspaceOptions<K, V> {
   value?: Codec<V> | BuiltinCodecName;
 }
 
+export interface WatchOptions<K = Uint8Array, V = Uint8Array> {
+  /** Only this keyspace, decoded with its codecs. Default: all of them, as bytes. */
+  keyspace?: Keyspace<K, V>;
+  /** Only keys that begin with these bytes (or this text). */
+  prefix?: K;
+  /** Commits above this epoch, a past one too as long as the pool holds them. Default: those made from now on. */
+  from?: number;
+  /** Bytes of log that are kept for this watcher when it falls behind. Default 64 MiB. */
+  lag?: number;
+  signal?: AbortSignal;
+}
+
+/** One change of a commit. */
+export type Change<K, V> =
+  | { readonly keyspace: string; readonly key: K; readonly value: V; readonly deleted: false }
+  | { readonly keyspace: string; readonly key: K; readonly value?: undefined; readonly deleted: true };
+
+/** What one commit changed, in the order of its batch. */
+export interface CommittedChanges<K, V> {
+  readonly epoch: number;
+  /** When it was committed: milliseconds since 1970, by the clock of the machine that did. */
+  readonly time: number;
+  readonly changes: readonly Change<K, V>[];
+}
+
+/** The durable commits of a pool in the order of their epochs. Ends with the pool. */
+export interface Watcher<K, V> extends AsyncIterableIterator<CommittedChanges<K, V>, undefined>, AsyncDisposable {
+  /** Everything up to here has been given: what to watch from to go on later. */
+  readonly epoch: number;
+}
+
+export interface BackupOptions {
+  /** Only the commits above this epoch (that of the backup before it). Needs the log back to there: see `retain`. */
+  incremental?: number;
+  signal?: AbortSignal;
+  /** From 0 to 1. */
+  onProgress?: (fraction: number) => void;
+}
+
+export interface BackupReport {
+  /** It restores to the state as of this epoch; the next increment begins behind it. */
+  readonly epoch: number;
+  /** Of an increment: what it begins behind. */
+  readonly since?: number;
+  readonly entries: number;
+  readonly commits: number;
+  /** Of values. */
+  readonly bytes: number;
+  readonly fileBytes: number;
+  /** Did it go on with one that had been interrupted? */
+  readonly continued: boolean;
+}
+
+export interface RestoreOptions extends Pick<OpenOptions, 'medium' | 'size' | 'atLeast' | 'retain'> {
+  /** The state after the commit of this epoch, or at this time. Default: the newest there is. */
+  at?: number | Date;
+  signal?: AbortSignal;
+  /** Bytes read of the part that is being read. */
+  onProgress?: (bytes: number) => void;
+}
+
+export interface RestoreReport {
+  /** The state as of this epoch of the backup. The new pool goes on above it. */
+  readonly epoch: number;
+  readonly time: number;
+  readonly entries: number;
+  readonly commits: number;
+  readonly bytes: number;
+  readonly parts: number;
+}
+
 /** What every layer above needs of a pool. */
 export interface PoolCore extends AsyncDisposable, Disposable {
   readonly path: string;
@@ -140,6 +220,10 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   commit(batch: Batch, options?: CommitOptions): Promise<CommitReceipt>;
   commitSync(batch: Batch, options?: CommitOptions): CommitReceipt;
   snapshot(): Snapshot;
+  /** The change feed. Throws `ERR_HOLDFAST_FORGOTTEN` where the log no longer reaches back to `from`. */
+  watch<K = Uint8Array, V = Uint8Array>(options?: WatchOptions<K, V>): Watcher<K, V>;
+  /** A consistent backup while commits go on. A path gets its file when the backup is whole. */
+  backup(target: string | Writable | WritableStream<Uint8Array>, options?: BackupOptions): Promise<BackupReport>;
   /** Resolves when everything committed before, eventual commits too, is behind a barrier. */
   settled(): Promise<void>;
   stats(): PoolStats;
@@ -238,5 +322,10 @@ export interface PoolStats {
   readonly replayedOperations: number;
   readonly replayedBytes: number;
   readonly openUs: number;
+  readonly retainMs: number;
+  readonly retainBytes: number;
+  /** The change feed holds the commits from this epoch on. */
+  readonly oldestChange: number;
+  readonly watchers: number;
 }
 

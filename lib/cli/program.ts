@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { Command, CommanderError } from 'commander';
 
+import { addBackup, addRestore } from './commands/backup';
 import { addBench } from './commands/bench';
 import { addCheck } from './commands/check';
 import { addDiff, addFork, addHistory, addPrune } from './commands/checkpoints';
@@ -17,6 +18,7 @@ import { addReplay } from './commands/replay';
 import { addResize } from './commands/resize';
 import { addRuns, addShow, addTimeline } from './commands/runs';
 import { addSalvage } from './commands/salvage';
+import { addExport, addImport } from './commands/transfer';
 import { EXIT, Output } from './output';
 
 const EXIT_CODES = `
@@ -33,6 +35,7 @@ export type Finish = (code: number) => void;
 
 const COMMANDS = [
   ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addCheck, addSalvage, addResize, addBench],
+  ...[addBackup, addRestore, addExport, addImport],
   ...[addRuns, addShow, addTimeline, addSignal, addResolve],
   ...[addHistory, addDiff, addFork, addPrune],
 ];

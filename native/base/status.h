@@ -47,6 +47,9 @@ namespace holdfast {
   X(kFenced, "ERR_HOLDFAST_FENCED")                    \
   X(kSuspended, "ERR_HOLDFAST_SUSPENDED")              \
   X(kOperationMismatch, "ERR_HOLDFAST_OPERATION_MISMATCH") \
+  X(kForgotten, "ERR_HOLDFAST_FORGOTTEN")              \
+  X(kNotABackup, "ERR_HOLDFAST_NOT_A_BACKUP")          \
+  X(kBackupMismatch, "ERR_HOLDFAST_BACKUP_MISMATCH")   \
   X(kNoMemory, "ERR_HOLDFAST_NO_MEMORY")
 
 enum class Code : uint8_t {

@@ -37,6 +37,10 @@ namespace holdfast {
   X(kMoveNotCompared, "move-not-compared")                            \
   X(kDeletionsForgotten, "deletions-forgotten")                       \
   X(kReaderPinsIgnored, "reader-pins-ignored")                        \
+  X(kFeedAheadOfBarrier, "feed-ahead-of-barrier")                     \
+  X(kRetainedGivenBack, "retained-given-back")                        \
+  X(kKeptLargeForgotten, "kept-large-forgotten")                      \
+  X(kMovesInFeed, "moves-in-feed")                                    \
   X(kLineNotFlushed, "line-not-flushed")                              \
   X(kBarrierCoversTooMuch, "barrier-covers-too-much")                 \
   X(kIndexLockLeftOut, "index-lock-left-out")                         \

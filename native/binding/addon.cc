@@ -1,11 +1,13 @@
 // The addon's door: configure, open, probe. Loaded once per environment; see environment.h for what each of them has.
 #include "binding/node_api.h"
 
+#include "binding/backup_handle.h"
 #include "binding/convert.h"
 #include "binding/environment.h"
 #include "binding/handles.h"
 #include "binding/task.h"
 #include "engine/resize.h"
+#include "binding/watch_handle.h"
 #include "engine/salvage.h"
 
 namespace holdfast::binding {
@@ -19,8 +21,10 @@ std::optional<double> option(const Napi::Object& options, const char* name) {
   return value.As<Napi::Number>().DoubleValue();
 }
 
-// open(path, { medium, create, size, atLeast, foldOperations, eventualWithin }), all numbers; see lib/options.ts.
-OpenRequest request_of(const Napi::CallbackInfo& info) {
+// open(path, { medium, create, size, atLeast, foldOperations, eventualWithin, retainMs, retainBytes }), all numbers; see lib/options.ts.
+}  // namespace
+
+OpenRequest open_request(const Napi::CallbackInfo& info) {
   OpenRequest request;
   request.path = info[0].As<Napi::String>().Utf8Value();
   const Napi::Object options = info[1].As<Napi::Object>();
@@ -33,15 +37,21 @@ OpenRequest request_of(const Napi::CallbackInfo& info) {
   if (operations) request.fold_operations = static_cast<uint64_t>(*operations);
   const auto within = option(options, "eventualWithin");
   if (within) request.eventual_within_ms = static_cast<uint32_t>(*within);
+  const auto retain_ms = option(options, "retainMs"), retain_bytes = option(options, "retainBytes");
+  if (retain_ms || retain_bytes) {
+    request.retain = RetainWish{static_cast<uint64_t>(retain_ms.value_or(0)), static_cast<uint64_t>(retain_bytes.value_or(0))};
+  }
   return request;
 }
+
+namespace {
 
 napi_value handle_of(napi_env env, const std::shared_ptr<Registry::Entry>& entry) {
   return PoolHandle::make(env, std::make_shared<Connection>(Environment::of(env), entry));
 }
 
 Napi::Value open_sync(const Napi::CallbackInfo& info) {
-  Result<std::shared_ptr<Registry::Entry>> entry = Registry::process().open(request_of(info));
+  Result<std::shared_ptr<Registry::Entry>> entry = Registry::process().open(open_request(info));
   if (!entry.is_ok()) return Napi::Value(info.Env(), throw_status(info.Env(), entry.status()));
   return Napi::Value(info.Env(), handle_of(info.Env(), *entry));
 }
@@ -57,7 +67,7 @@ struct Opening {
 
 Napi::Value open(const Napi::CallbackInfo& info) {
   auto opening = std::make_shared<Opening>();
-  opening->request = request_of(info);
+  opening->request = open_request(info);
   napi_value promise = Task::start(
       info.Env(), "holdfast open",
       [opening] {
@@ -194,12 +204,18 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   BatchHandle::define(env, *environment);
   SnapshotHandle::define(env, *environment);
   RangeHandle::define(env, *environment);
+  WatchHandle::define(env, *environment);
+  BackupHandle::define(env, *environment);
+  ScanHandle::define(env, *environment);
+  RestoreHandle::define(env, *environment);
   exports.Set("NativeBatch", environment->batch_class.Value());
   exports.Set("configure", Napi::Function::New(env, configure));
   exports.Set("open", Napi::Function::New(env, open));
   exports.Set("openSync", Napi::Function::New(env, open_sync));
   exports.Set("salvage", Napi::Function::New(env, salvage_pool));
   exports.Set("resizeByCopy", Napi::Function::New(env, resize_copy));
+  exports.Set("scanBackup", Napi::Function::New(env, scan_backup));
+  exports.Set("restore", Napi::Function::New(env, restore_pool));
   exports.Set("probe", Napi::Function::New(env, probe));
   return exports;
 }

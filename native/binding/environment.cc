@@ -54,6 +54,10 @@ Environment::~Environment() {
   batch_class.SuppressDestruct();
   snapshot_class.SuppressDestruct();
   range_class.SuppressDestruct();
+  watch_class.SuppressDestruct();
+  backup_class.SuppressDestruct();
+  scan_class.SuppressDestruct();
+  restore_class.SuppressDestruct();
 }
 
 Environment* Environment::of(napi_env env) {

@@ -59,7 +59,8 @@ class Environment {
   void add(const std::shared_ptr<Connection>& connection) { connections_.insert(connection); }
   void remove(const std::shared_ptr<Connection>& connection) { connections_.erase(connection); }
 
-  Napi::FunctionReference pool_class, batch_class, snapshot_class, range_class;
+  Napi::FunctionReference pool_class, batch_class, snapshot_class, range_class, watch_class;
+  Napi::FunctionReference backup_class, scan_class, restore_class;
 
  private:
   static void on_mail(napi_env env, napi_value, void* context, void*);

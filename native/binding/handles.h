@@ -11,6 +11,7 @@
 
 #include "binding/connection.h"
 #include "binding/handle.h"
+#include "binding/task.h"
 
 namespace holdfast::binding {
 
@@ -80,6 +81,13 @@ napi_value read_value(napi_env env, Connection& connection, const SnapshotPtr& s
 // the log is one sequence, so no durable commit can survive without the name it was made under.
 Result<uint32_t> keyspace_number(Pool& pool, Bytes name, bool create);
 Result<std::vector<std::string>> keyspace_names(Pool& pool);
+
+// The arguments of open(path, options) and its like.
+OpenRequest open_request(const Napi::CallbackInfo& info);
+
+// A Task on the pool that close() waits for.
+napi_value start_work(napi_env env, const std::shared_ptr<Connection>& connection, const char* name, Task::Work work,
+                      Task::Finish finish = nullptr);
 
 // pool.stats() as an object of numbers and strings.
 napi_value stats_object(napi_env env, const PoolStats& stats);

@@ -1,7 +1,9 @@
 // The pool's methods: the quick ones read and commit on this thread; the slow ones start a Task.
+#include "binding/backup_handle.h"
 #include "binding/convert.h"
 #include "binding/handles.h"
 #include "binding/task.h"
+#include "binding/watch_handle.h"
 
 namespace holdfast::binding {
 
@@ -172,9 +174,10 @@ napi_value flush(napi_env env, PoolHandle& self, const napi_value* arguments) {
   return drain_into(env, *self.connection, arguments[0], arguments[1]);
 }
 
-// A Task on the pool that close() waits for.
+}  // namespace
+
 napi_value start_work(napi_env env, const std::shared_ptr<Connection>& connection, const char* name, Task::Work work,
-                      Task::Finish finish = nullptr) {
+                      Task::Finish finish) {
   if (!connection->begin_work()) return throw_status(env, connection->closed_status());
   const auto counted = [connection, work = std::move(work)] {
     Status status = work();
@@ -185,6 +188,8 @@ napi_value start_work(napi_env env, const std::shared_ptr<Connection>& connectio
   if (promise == nullptr) connection->finish_work();
   return promise;
 }
+
+namespace {
 
 template <Status (Pool::*Method)()>
 napi_value pool_work(napi_env env, PoolHandle& self, const napi_value*) {
@@ -249,6 +254,36 @@ RangeOptions bounds(napi_env env, napi_value keyspace_value, napi_value low, nap
   options.low = bound(env, keyspace, low, keyspace);
   options.high = bound(env, keyspace, high, keyspace + 1);
   return options;
+}
+
+// watch(keyspace or 0, low, high, from or -1, lag): a cursor of the change feed. The catalogue of keyspaces is not in it.
+napi_value watch(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  const std::shared_ptr<Connection>& connection = self.connection;
+  if (connection->closed()) return throw_status(env, connection->closed_status());
+  FeedOptions options;
+  const uint32_t keyspace = uint32_of(env, arguments[0]);
+  options.low = keyspace_prefix(1);
+  if (keyspace != 0) {
+    const RangeOptions range = bounds(env, arguments[0], arguments[1], arguments[2]);
+    options.low = range.low, options.high = range.high;
+  }
+  double from = -1, lag = 0;
+  napi_get_value_double(env, arguments[3], &from);
+  napi_get_value_double(env, arguments[4], &lag);
+  if (from >= 0) options.after = static_cast<uint64_t>(from);
+  options.lag_bytes = static_cast<uint64_t>(lag);
+  connection->flush();  // what was committed before this call is not news
+  Result<std::unique_ptr<FeedCursor>> cursor = connection->pool().feed(options);
+  if (!cursor.is_ok()) return throw_status(env, cursor.status());
+  const double reached = static_cast<double>((*cursor)->reached());
+  napi_value object = WatchHandle::make(env, connection, std::move(*cursor));
+  if (object != nullptr) napi_set_named_property(env, object, "epoch", number(env, reached));
+  return object;
+}
+
+// backup(since or -1, scan or null): see BackupHandle.
+napi_value backup(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  return BackupHandle::begin(env, self.connection, arguments[0], arguments[1]);
 }
 
 // count(keyspace, low, high, snapshot)
@@ -409,6 +444,8 @@ void PoolHandle::define(napi_env env, Environment& environment) {
   const napi_property_descriptor methods[] = {
       raw_method("count", method<PoolHandle, count>),
       raw_method("range", method<PoolHandle, range>),
+      raw_method("watch", method<PoolHandle, watch>),
+      raw_method("backup", method<PoolHandle, backup>),
       raw_method("snapshot", method<PoolHandle, snapshot>),
       raw_method("commitSync", method<PoolHandle, commit_sync>),
       raw_method("submit", method<PoolHandle, submit>),

@@ -56,6 +56,8 @@ Status agree(const OpenRequest& wish, const OpenRequest& opened, Pool& pool) {
   if (wish.eventual_within_ms && mine.eventual_within_ms != theirs.eventual_within_ms) {
     return disagree(wish.path, "eventualWithin");
   }
+  const RetainWish kept{stats.retain_ms, stats.retain_bytes};
+  if (wish.retain && !(*wish.retain == kept)) return disagree(wish.path, "retain");
   return Status::ok();
 }
 
@@ -67,6 +69,7 @@ PoolOptions OpenRequest::pool_options() const {
   options.read_only = read_only;
   if (fold_operations) options.fold_operations = *fold_operations;
   if (eventual_within_ms) options.eventual_within_ms = *eventual_within_ms;
+  options.retain = retain;
   return options;
 }
 

@@ -94,6 +94,11 @@ PoolStats PoolImpl::stats() const {
     for (const Segment& spare : spares_) s.other_bytes += spare.bytes;
     s.waiting_bytes = graveyard_.bytes();
     s.reader_bytes = graveyard_.held_for_readers();
+    s.retain_ms = retention_.wish.ms;
+    s.retain_bytes = retention_.wish.bytes;
+    s.retained_given_way = retention_.times_given_way();
+    s.feed_cursors = retention_.holds();
+    s.oldest_change = closed_.load() ? 0 : oldest_change();
     graveyard_.for_each([&](const Segment& segment) {
       if (!segments_.all().contains(segment.offset)) s.other_bytes += segment.bytes;
     });

@@ -25,8 +25,10 @@ std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move) {
   std::vector<LogSegment> candidates;
   {
     std::lock_guard append(append_mutex_);
+    (void)refresh_retention();
     for (const auto& [offset, s] : segments_.all()) {
       const uint64_t dead = s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
+      if (s.sequence >= retention_.floor()) continue;
       if (!s.retired && !s.damaged && s.sequence < folded_.log_sequence && dead * 16 >= s.segment.bytes) candidates.push_back(s);
     }
   }
@@ -82,6 +84,7 @@ Status PoolImpl::clean_segment(const LogSegment& victim) {
     now->damaged = true;  // what cannot be read cannot be carried: the segment stays, and check() names the place
     return {};
   }
+  if (now->sequence >= retention_.floor()) return {};  // a reader of the log has come meanwhile: when it has passed, the next fold takes it
   HOLDFAST_POINT("clean.before_retire");
   now->retired = true;
   graveyard_.bury(victim.segment, freezes_ + 1, index_.next_serial());
@@ -122,6 +125,12 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   return {};
 }
 
+// Nothing is left to clean: what is kept for the change feed only goes before a commit is refused. False: there is none.
+bool PoolImpl::let_retention_give_way() {
+  std::lock_guard append(append_mutex_);
+  return retention_.give_way(segments_, log_.sequence());
+}
+
 // Folds and cleans until `wanted_free` bytes are free, or nothing more is to be had. Under maintenance_mutex_.
 bool PoolImpl::reclaim(uint64_t wanted_free) {
   const auto free_now = [&] {
@@ -145,7 +154,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
       return log_segment_bytes();
     }();
     const auto victims = choose_victims(before > 4 * log_bytes ? before - 2 * log_bytes : before / 2);
-    if (victims.empty()) return false;
+    if (victims.empty() && !let_retention_give_way()) return false;
     for (const LogSegment& victim : victims) {
       if (!clean_segment(victim).is_ok()) break;
     }
@@ -153,7 +162,9 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     merge_piled_up();
     give_back();
     fruitless = free_now() > before ? 0 : fruitless + 1;
-    if (fruitless == kFruitlessRounds) return free_now() >= wanted_free;
+    if (fruitless < kFruitlessRounds) continue;
+    if (!let_retention_give_way()) return free_now() >= wanted_free;
+    fruitless = 0;
   }
   return free_now() >= wanted_free;
 }

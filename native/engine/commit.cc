@@ -285,9 +285,11 @@ void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved
       return;  // the same value, carried elsewhere by the cleaner
     }
   }
+  const LogSegment* named_in = segments_.find(place.offset());
+  const uint64_t held = named_in && named_in->sequence >= retention_.floor() ? named_in->sequence : 0;
   for (const LargePiece& piece : value->pieces) {
     if (large_.erase(piece.segment.offset) > 0) {
-      graveyard_.bury(piece.segment, freezes_ + 1, index_.next_serial());
+      graveyard_.bury(piece.segment, freezes_ + 1, index_.next_serial(), held);
     }
   }
 }
@@ -310,9 +312,11 @@ Status PoolImpl::conclude(Status done, uint64_t covers) {
   if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
   const uint64_t durable = planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
   uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
-  while (seen < durable && !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_release)) {
+  // Sequentially consistent, as the feed's look: whoever waits for the next durable commit is woken or sees it (feed_tail.h).
+  while (seen < durable && !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_seq_cst)) {
   }
   readers_.durable(covers);
+  feed_tail_.durable_moved();
   return {};
 }
 

@@ -6,6 +6,8 @@
 // A fold never blocks a commit for long: freezing the overlay is a swap of pointers; the frozen overlay and the runs do not
 // change, so they are read without a lock. Only deaths are counted under the append lock, a few hundred at a time.
 
+#include <unordered_set>
+
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
@@ -34,7 +36,8 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     std::lock_guard append(append_mutex_);
     HOLDFAST_TRY(usable());
     const bool nothing_new = index_.view.active->entries() == 0 && !index_.view.frozen;
-    if (nothing_new && !even_if_empty && !graveyard_.waits_for_fold(freezes_)) return {};
+    const bool lets_go = refresh_retention();
+    if (nothing_new && !even_if_empty && !lets_go && !graveyard_.waits_for_fold(freezes_)) return {};
     if (index_.view.frozen) {
       block = std::move(pending_fold_);  // an earlier fold did not find room: finish it first
     } else {
@@ -142,9 +145,14 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
 // be remembered any more.
 void PoolImpl::remember_segments(FoldBlock* block) {
   std::lock_guard append(append_mutex_);
+  (void)refresh_retention();
+  kept_for_feed_ = UINT64_MAX;
   for (const LogSegment& s : frozen_segments_.by_sequence()) {
     LogSegment* now = segments_.find(s.segment.offset);
-    const bool empty = s.live_bytes == 0 && s.sequence < block->log_sequence;
+    const bool dead = s.live_bytes == 0 && s.sequence < block->log_sequence;
+    const bool kept = dead && !s.retired && s.sequence >= retention_.floor() && !planted(PlantedBug::kRetainedGivenBack);
+    const bool empty = dead && !kept;
+    if (kept) kept_for_feed_ = std::min(kept_for_feed_, s.sequence);
     if (!s.retired && !empty) {
       block->log.push_back({s.segment, s.sequence, s.live_bytes});
     } else if (!s.retired && now && !now->retired) {
@@ -153,10 +161,23 @@ void PoolImpl::remember_segments(FoldBlock* block) {
     }
   }
   std::vector<Segment> large;
+  std::unordered_set<uint64_t> died_since;  // as of the fold they lived; the tail behind it says that they died
   for (const Segment& segment : block->large) {
     if (large_.count(segment.offset)) large.push_back(segment);
+    else died_since.insert(segment.offset);
   }
   block->large = std::move(large);
+  // Kept for readers of the log. One that was also born since the fold is not listed: replay finds its birth and its death.
+  graveyard_.let_go(retention_.floor(), freezes_);
+  block->kept.clear();
+  graveyard_.for_each_held([&](const Segment& segment, uint64_t held, uint64_t fold_needed) {
+    kept_for_feed_ = std::min(kept_for_feed_, held);
+    const bool known = fold_needed <= freezes_ || died_since.contains(segment.offset);
+    if (known && !planted(PlantedBug::kKeptLargeForgotten)) block->kept.push_back({segment, held});
+  });
+  block->retain_ms = retention_.wish.ms;
+  block->retain_bytes = retention_.wish.bytes;
+  block->history = history_;
 }
 
 // Block, barrier, root. Under maintenance_mutex_.

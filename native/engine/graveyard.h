@@ -15,8 +15,9 @@ class Graveyard {
  public:
   // `fold_needed`: the number of the first fold that will not refer to the segment; 0 if the durable one no longer does.
   // `serial`: snapshots below it may still read the segment.
-  void bury(const Segment& segment, uint64_t fold_needed, uint64_t serial) {
-    dead_.push_back({segment, fold_needed, serial});
+  // `held`: the log segment (its sequence) with which it is kept for readers of the log; 0: not kept.
+  void bury(const Segment& segment, uint64_t fold_needed, uint64_t serial, uint64_t held = 0) {
+    dead_.push_back({segment, fold_needed, serial, held});
     bytes_ += segment.bytes;
   }
   // Takes out what may be given back now. `clock`: of the readers in other processes, raised after the durable root was set. Whoever
@@ -26,7 +27,7 @@ class Graveyard {
     size_t kept = 0;
     held_for_readers_ = 0;
     for (Dead& dead : dead_) {
-      const bool forgotten = dead.fold_needed <= durable_fold;
+      const bool forgotten = dead.held == 0 && dead.fold_needed <= durable_fold;
       if (forgotten && dead.clock == 0) dead.clock = clock;
       const bool dead_here = forgotten && dead.serial <= oldest_serial;
       if (dead_here && dead.clock <= oldest_pin) {
@@ -44,6 +45,21 @@ class Graveyard {
   void for_each(Each&& each) const {
     for (const Dead& dead : dead_) each(dead.segment);
   }
+  // Readers of the log need nothing below `floor` any more; the fold `number` will be the first not to list it.
+  void let_go(uint64_t floor, uint64_t number) {
+    for (Dead& dead : dead_) {
+      if (dead.held == 0 || dead.held >= floor) continue;
+      dead.held = 0;
+      dead.fold_needed = dead.fold_needed > number ? dead.fold_needed : number;
+    }
+  }
+  // `each(segment, held, fold_needed)` for what is kept for readers of the log.
+  template <typename Each>
+  void for_each_held(Each&& each) const {
+    for (const Dead& dead : dead_) {
+      if (dead.held != 0) each(dead.segment, dead.held, dead.fold_needed);
+    }
+  }
   bool waits_for_fold(uint64_t durable_fold) const {
     for (const Dead& dead : dead_) {
       if (dead.fold_needed > durable_fold) return true;
@@ -59,6 +75,7 @@ class Graveyard {
     Segment segment;
     uint64_t fold_needed;
     uint64_t serial;
+    uint64_t held;
     uint64_t clock = 0;  // of the readers, when no new one could come upon the segment any more; 0: it still could
   };
   std::vector<Dead> dead_;

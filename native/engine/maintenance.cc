@@ -67,7 +67,7 @@ void PoolImpl::maintenance_turn(bool idle) {
   uint64_t low_water = 0;
   const auto look = [&] {
     std::lock_guard append(append_mutex_);
-    fold_due = fold_is_due() || index_.view.frozen != nullptr;
+    fold_due = fold_is_due() || index_.view.frozen != nullptr || (idle && refresh_retention());
     low_water = reserve_bytes() + 3 * log_segment_bytes();
     low = !medium_->info().grows && medium_->space().free < low_water;
   };
@@ -104,7 +104,7 @@ bool PoolImpl::wasteful(uint64_t one_in) {
   std::lock_guard append(append_mutex_);
   uint64_t dead = 0, log = 0;
   for (const auto& [offset, s] : segments_.all()) {
-    if (s.retired || s.damaged || s.sequence >= folded_.log_sequence) continue;
+    if (s.retired || s.damaged || s.sequence >= folded_.log_sequence || s.sequence >= retention_.floor()) continue;
     log += s.segment.bytes;
     dead += s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
   }

@@ -26,7 +26,9 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       format_version_(opened.format_version),
       fence_at_once_(medium_->info().barrier_is_per_thread),
       fold_bytes_(tail_limit(*medium_, options)),
-      log_(*medium_, opened.secret) {}
+      log_(*medium_, opened.secret) {
+  std::memcpy(uuid_, opened.uuid, sizeof uuid_);
+}
 
 PoolImpl::~PoolImpl() { (void)close().is_ok(); }
 
@@ -95,6 +97,7 @@ Status PoolImpl::close() {
     closing_.store(true, std::memory_order_release);
   }
   answer_waiters(space_asked().first, false);
+  feed_tail_.stop();
   {
     std::lock_guard guard(queue_mutex_);
     committer_stop_ = true;
@@ -114,6 +117,10 @@ Status PoolImpl::close() {
     closed_.store(true, std::memory_order_release);
   }
   answer_waiters(space_asked().first, false);
+  {
+    std::unique_lock append(append_mutex_);
+    feed_idle_.wait(append, [&] { return !retention_.any_reading(); });
+  }
   HOLDFAST_POINT("close.before_medium");
   medium_->close();
   readers_.detach();

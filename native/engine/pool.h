@@ -17,6 +17,9 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "engine/feed.h"
+#include "engine/feed_tail.h"
+#include "engine/retention.h"
 #include "format/place.h"
 #include "medium/open_medium.h"
 
@@ -75,6 +78,7 @@ struct PoolOptions {
   uint64_t fold_operations = 32 * 1024;     // the tail is folded when it holds this many operations
   uint64_t fold_bytes = 32 * kMiB;          // or this many bytes
   uint32_t eventual_within_ms = 10;         // an eventual commit is behind a barrier at most this much later
+  std::optional<RetainWish> retain;         // how much of the log is kept for the change feed; absent: as the pool was opened last
 
   // Opens for reading only, also while another process writes (engine/read_only_pool.h). Nothing is created or recovered.
   bool read_only = false;
@@ -109,6 +113,10 @@ struct PoolStats {
   uint64_t commits = 0, groups = 0, appends = 0, writes = 0, barriers = 0, roots = 0, bytes_appended = 0, bytes_grown = 0;
   uint64_t folds = 0, compactions = 0, segments_cleaned = 0, bytes_moved = 0;
   uint64_t replayed_operations = 0, replayed_bytes = 0, open_us = 0;
+  uint64_t retain_ms = 0, retain_bytes = 0;  // the wish in force
+  uint64_t oldest_change = 0;                // the feed holds the commits from this epoch on
+  uint64_t retained_given_way = 0;           // how often what was kept for it went for want of space
+  uint64_t feed_cursors = 0;
 };
 
 struct CheckReport {
@@ -197,6 +205,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
   virtual Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) = 0;
   // Entries in [low, high) without reading values.
   virtual Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot, const std::atomic<bool>* cancelled) = 0;
+
+  // The change feed; see feed.h. kForgotten: the log does not reach back to there. kOutOfRange: that epoch is yet to come.
+  virtual Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions& options) = 0;
+  virtual FeedTail& tail() = 0;               // where to wait for the next durable commit
 
   virtual Status fold() = 0;                  // make the index durable as of now; returns when done
   virtual Status compact() = 0;               // fold, merge all runs into one, clean what is mostly dead

@@ -9,6 +9,7 @@
 //   maintenance.cc   the thread that decides when to fold, compact and clean
 //   reader.cc        snapshots, point reads, ranges
 //   readers_space.cc what is kept for readers in other processes, and for how long
+//   feed.cc          the change feed: cursors over the log
 //   check.cc         reads everything and says what is damaged
 //   check_log.cc     the part of it that no read would notice
 //
@@ -84,6 +85,8 @@ class PoolImpl final : public Pool {
   Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) override;
   Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot,
                          const std::atomic<bool>* cancelled) override;
+  Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions& options) override;
+  FeedTail& tail() override { return feed_tail_; }
   Status fold() override;
   Status compact() override;
   Status resize(uint64_t bytes) override;
@@ -91,6 +94,15 @@ class PoolImpl final : public Pool {
   Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) override;
   void maintain(bool idle) override;
   Status close() override;
+
+  // ── for backups and restores
+  const uint8_t* uuid() const { return uuid_; }
+  uint64_t entries_at_most() const;
+  bool large_is_held(Bytes key, Bytes description) const;
+  Result<Segment> take_large_segment(uint64_t want);
+  Status append_large(uint64_t offset, const char* bytes, size_t size);
+  Status commit_placed(Bytes key, const LargeValue& value);
+  Status continue_from(uint64_t epoch);  // the next commit is above this epoch, and history begins there
 
   // ── for Reader, Snapshot and RangeIterator
   Status usable() const {    // kClosed, kFailed, or ok
@@ -108,6 +120,7 @@ class PoolImpl final : public Pool {
 
  private:
   friend class ReadOnlyPool;   // makes one of these, without threads, for each fold it reads by
+  friend class LogCursor;
   Status refusal() const;    // what usable() says when it is not
   using Clock = std::chrono::steady_clock;
   enum class Purpose { kUser, kDelete, kCleaner };
@@ -169,6 +182,18 @@ class PoolImpl final : public Pool {
   Status place_large(const Batch::Impl& batch, RecordBuffer* record, std::vector<Segment>* taken);
   Result<LargeValue> write_large(const std::string& bytes, std::vector<Segment>* taken);
 
+  // feed.cc — under append_mutex_
+  struct FeedStart {
+    Segment segment;
+    uint64_t sequence = 0, position = 0;
+    uint64_t reached = 0;                  // the epoch before the first whole record there
+  };
+  Status find_feed_start(uint64_t after, FeedStart* start) const;
+  uint64_t oldest_change() const;
+  Status forgotten(uint64_t after) const;
+  bool refresh_retention();
+  void end_feed(FeedHold* hold);           // takes append_mutex_
+
   // fold.cc — under maintenance_mutex_
   Status run_fold(bool even_if_empty);
   Status fold_all();
@@ -189,6 +214,7 @@ class PoolImpl final : public Pool {
   void retire_fold_block(const Segment& segment);
 
   // cleaner.cc — under maintenance_mutex_
+  bool let_retention_give_way();
   bool reclaim(uint64_t wanted_free);       // true: there is that much now
   Status clean_segment(const LogSegment& victim);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
@@ -210,6 +236,7 @@ class PoolImpl final : public Pool {
   const std::string name_;
   const PoolOptions options_;
   const uint64_t secret_;
+  uint8_t uuid_[16];
   const uint32_t format_version_;
   const bool fence_at_once_;     // the medium's barrier is per thread, and cheap
   const uint64_t fold_bytes_;    // the tail's limit: smaller in a small pool, where it cannot be cleaned
@@ -237,6 +264,11 @@ class PoolImpl final : public Pool {
   SegmentTable frozen_segments_;             // segments_ as of the newest fold begun
   bool deaths_counted_ = false;              // of that fold
   RootWords root_;
+  Retention retention_;                      // what of the log is kept for the change feed
+  uint64_t kept_for_feed_ = UINT64_MAX;      // the oldest sequence that the last fold kept only for it
+  uint64_t history_ = 0;                     // commits up to this one are in no log of this pool
+  std::condition_variable feed_idle_;        // with append_mutex_: a cursor has stopped reading
+  FeedTail feed_tail_;
 
   std::atomic<uint64_t> appended_epoch_{0};  // where barriers are per thread: behind its fence too, for no other thread could raise it
   std::atomic<uint64_t> durable_epoch_{0};

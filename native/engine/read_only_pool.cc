@@ -365,6 +365,7 @@ void ReadOnlyPool::end(const std::shared_ptr<PoolImpl>& pool) {
 }
 
 Status ReadOnlyPool::close() {
+  feed_tail_.stop();
   std::lock_guard guard(refresh_mutex_);
   if (closed_) return {};
   closed_ = true;

@@ -47,6 +47,9 @@ class ReadOnlyPool final : public Pool {
   Status fold() override { return refusal(); }
   Status compact() override { return refusal(); }
   Status resize(uint64_t) override { return refusal(); }
+  // The log is the writer's to keep: its feed is read, and it is backed up, where it is written.
+  Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions&) override { return refusal(); }
+  FeedTail& tail() override { return feed_tail_; }
   void maintain(bool) override {}
 
  private:
@@ -90,6 +93,8 @@ class ReadOnlyPool final : public Pool {
   bool up_to_date_ = false;
   std::vector<std::weak_ptr<PoolImpl>> generations_;
   bool closed_ = false;
+
+  FeedTail feed_tail_;                   // nobody rings it
 
   mutable SharedLock current_lock_;
   std::shared_ptr<Generation> current_;  // guarded by current_lock_

@@ -30,6 +30,7 @@ Status PoolImpl::read_fold(FoldBlock* block) {
 
 // A pool nobody has opened yet: one empty log segment and a fold that says so.
 Status PoolImpl::begin_new_pool() {
+  retention_.begin(options_.retain.value_or(RetainWish()));
   HOLDFAST_TRY(medium_->adopt({}));
   const uint64_t want = log_segment_bytes();
   auto segment = medium_->allocate(SegmentKind::kLog, std::min(512 * kKiB, want), want);
@@ -44,6 +45,8 @@ Status PoolImpl::begin_new_pool() {
   block.log_sequence = 1;
   block.log_offset = segment->offset;
   block.incarnation = 1;
+  block.retain_ms = retention_.wish.ms;
+  block.retain_bytes = retention_.wish.bytes;
   block.log.push_back({*segment, 1, 0});
   root_.incarnation = 1;
   return write_fold_block(std::move(block));
@@ -93,12 +96,20 @@ Status PoolImpl::replay() {
   std::vector<Segment> held{root_.fold};
   for (const FoldedSegment& s : folded_.log) {
     segments_.add(s.segment, s.sequence, s.live_bytes);
+    if (s.live_bytes == 0 && s.sequence < folded_.log_sequence) kept_for_feed_ = std::min(kept_for_feed_, s.sequence);
     held.push_back(s.segment);
   }
   for (const Segment& s : folded_.large) {
     large_[s.offset] = s;
     held.push_back(s);
   }
+  for (const KeptSegment& s : folded_.kept) {
+    graveyard_.bury(s.segment, 0, 0, s.sequence);
+    kept_for_feed_ = std::min(kept_for_feed_, s.sequence);
+    held.push_back(s.segment);
+  }
+  retention_.begin(options_.retain.value_or(RetainWish{folded_.retain_ms, folded_.retain_bytes}));
+  history_ = folded_.history;
   for (const auto& tables : folded_.runs) {
     std::vector<TableRef> refs;
     for (const FoldedTable& t : tables) {

@@ -79,6 +79,7 @@ Result<CopyReport> resize_by_copy(const std::string& given_path, uint64_t bytes,
   wanted.medium.create = CreateMode::kExclusive;
   wanted.medium.size = bytes;
   wanted.first_epoch = stats.epoch;
+  wanted.retain = RetainWish{stats.retain_ms, stats.retain_bytes};
   auto to = Pool::open(temporary, wanted);
   if (!to.is_ok()) return std::move(to.status());
   CopyReport report;

@@ -112,6 +112,11 @@ std::string FoldBlock::encode() const {
       w.text(t.last_key);
     }
   }
+  w.word(retain_ms);
+  w.word(retain_bytes);
+  w.word(history);
+  w.word(kept.size());
+  for (const KeptSegment& k : kept) w.segment(k.segment), w.word(k.sequence);
   return w.take();
 }
 
@@ -145,6 +150,17 @@ std::optional<FoldBlock> FoldBlock::decode(Bytes bytes) {
       t.first_key = r.text();
       t.last_key = r.text();
       run.push_back(std::move(t));
+    }
+  }
+  if (r.ok && !r.at_end()) {
+    block.retain_ms = r.word();
+    block.retain_bytes = r.word();
+    block.history = r.word();
+    for (uint64_t n = r.count(24); n > 0; n--) {
+      KeptSegment k;
+      k.segment = r.segment();
+      k.sequence = r.word();
+      block.kept.push_back(k);
     }
   }
   if (!r.ok || !r.at_end() || block.log.empty()) return std::nullopt;

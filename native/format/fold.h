@@ -42,6 +42,12 @@ struct FoldedTable {
   std::string first_key, last_key;
 };
 
+// A large value's segment that nothing current refers to any more, kept for readers of the log (engine/retention.h).
+struct KeptSegment {
+  Segment segment;
+  uint64_t sequence = 0;  // of the log segment whose record names it: it goes when that one does
+};
+
 struct FoldBlock {
   uint64_t epoch = 0;
   uint64_t time_ms = 0;
@@ -53,6 +59,10 @@ struct FoldBlock {
   std::vector<FoldedSegment> log;               // sequences rising; the last one holds the tail's beginning
   std::vector<Segment> large;
   std::vector<std::vector<FoldedTable>> runs;   // newest first
+  // What the change feed may still ask for. A block that ends before these words has none of them.
+  uint64_t retain_ms = 0, retain_bytes = 0;     // the wish the pool was last opened with; 0: none
+  uint64_t history = 0;                         // commits up to this one are in no log of this pool: it was restored there
+  std::vector<KeptSegment> kept;
 
   std::string encode() const;
   static std::optional<FoldBlock> decode(Bytes bytes);

@@ -31,6 +31,10 @@ constexpr Control kControls[] = {
     {"death-not-counted", 50, "bytes that died are counted as live for ever"},
     {"large-barrier-left-out", 5000, "a large value is not behind a barrier when its record is appended"},
     {"move-not-compared", 200, "the cleaner moves a value that was replaced meanwhile"},
+    {"feed-ahead-of-barrier", 200, "the feed gives commits that are not behind a barrier"},
+    {"retained-given-back", 200, "log segments that were to be kept for the feed are given back"},
+    {"kept-large-forgotten", 5000, "a fold forgets the large values that are kept for the feed"},
+    {"moves-in-feed", 400, "the feed gives what the cleaner carried as commits"},
     {"deletions-forgotten", 50, "a fold forgets that a key was deleted"},
 };
 

@@ -22,6 +22,8 @@ struct Character {
   uint64_t crash_percent = 0;    // of eras that have a crash in store
   uint64_t maintain_percent = 0;
   uint64_t durable_percent = 0;
+  bool forgetful = false;        // only some of the log is kept
+  uint64_t feed_seed = 0;        // not 0: the log is kept, and a reader of the change feed goes along
 };
 
 Character character_of(Random* random) {
@@ -64,10 +66,22 @@ Character character_of(Random* random) {
   return c;
 }
 
+// Decided by the seed itself, so that those without a feed go on meaning what they meant.
+Character with_feed(uint64_t seed, Character c) {
+  const uint64_t dice = seed * 0x9E3779B97F4A7C15 >> 40;
+  if (dice % 4 != 0) return c;
+  c.feed_seed = dice | 1;
+  c.geometry.pool.retain = RetainWish{0, uint64_t{1} << 40};
+  c.geometry.disk.capacity *= 2;
+  c.forgetful = dice % 8 == 4;  // so that there is something to clean
+  if (c.forgetful) c.geometry.pool.retain = RetainWish{0, c.geometry.disk.capacity / 8};
+  return c;
+}
+
 class Life {
  public:
   Life(uint64_t seed, bool trace)
-      : random_(seed), c_(character_of(&random_)), world_(c_.geometry, random_.next(), trace) {
+      : random_(seed), c_(with_feed(seed, character_of(&random_))), world_(c_.geometry, random_.next(), trace) {
     if (trace) {
       std::printf("seed %llu: %s atoms of %llu bytes, capacity %llu, log segments of %llu, folds at %llu operations or %llu bytes, %llu keys\n",
                   static_cast<unsigned long long>(seed), c_.geometry.disk.barrier_is_per_thread ? "per-thread barriers," : "shared barriers,",
@@ -76,6 +90,7 @@ class Life {
                   static_cast<unsigned long long>(c_.geometry.pool.fold_operations),
                   static_cast<unsigned long long>(c_.geometry.pool.fold_bytes), static_cast<unsigned long long>(c_.keys));
     }
+    if (c_.feed_seed) world_.follow_feed(c_.feed_seed, c_.forgetful);
     if (c_.interleave) world_.set_between([this](TestPoint point) { in_between(point); });
     world_.use_second_thread(c_.interleave && random_.one_in(2));
   }
@@ -100,7 +115,7 @@ class Life {
     // At last all is well: nothing is missing, nothing leaks, and it can be closed and opened again.
     world_.disk().disarm();
     if (world_.broken() && !mend()) return false;
-    if (!world_.compare_state() || !world_.check_exact()) return false;
+    if (!world_.compare_state() || !world_.feed_step(true) || !world_.check_exact() || !world_.compare_history()) return false;
     if (world_.broken()) return world_.fail("the pool is broken although nothing was made to fail");
     return world_.close() && world_.open() && world_.compare_state();
   }
@@ -110,6 +125,7 @@ class Life {
     const uint64_t most = c_.hasty ? 8 : random_.one_in(3) ? 80 : 25;
     for (uint64_t n = random_.between(2, most); n > 0 && !world_.broken(); n--) {
       if (!step()) return false;
+      if (c_.feed_seed && n % 4 == 0 && !world_.feed_step(n % 3 == 0)) return false;
     }
     if (world_.broken()) return mend();
     switch (random_.below(6)) {

@@ -80,6 +80,7 @@ bool World::expect_open_state() {
   const uint64_t maybe = model_.not_durable();
   if (!model_.settle_on(observed, &why)) return fail(why);
   const PoolStats stats = pool_->stats();
+  if (feed_) feed_->reopened(stats.epoch);
   trace("opened: epoch " + std::to_string(stats.epoch) + ", fold " + std::to_string(stats.folded_epoch) + ", incarnation " +
         std::to_string(stats.incarnation) + ", " + std::to_string(observed.size()) + " keys, replayed " +
         std::to_string(stats.replayed_operations) + " operations; " + std::to_string(maybe) + " commits were not known durable");
@@ -88,6 +89,7 @@ bool World::expect_open_state() {
 
 void World::end_process() {
   snapshots_.clear();
+  if (feed_ && pool_) feed_->closing(*pool_);
   client_.reset();
   completions_.clear();
   if (pool_) {
@@ -131,6 +133,7 @@ bool World::reopen_failed() {
   if (!claim()) return false;
   trace("closing the failed pool and opening it again");
   snapshots_.clear();
+  if (feed_ && pool_) feed_->closing(*pool_);
   client_.reset();
   at_test_point = nullptr;
   if (pool_) (void)pool_->close().is_ok();
@@ -149,6 +152,7 @@ bool World::close() {
   trace("close: " + (closed.is_ok() ? std::string("ok") : closed.message()));
   if (!failure_.empty()) return false;
   if (closed.is_ok() && !disk_->crashed()) model_.durable_to(model_.commits());
+  if (feed_) feed_->closing(*pool_);
   if (!acceptable(closed, "close")) return false;
   client_.reset();
   pool_.reset();
@@ -222,6 +226,7 @@ bool World::account(const Transaction& transaction, const Status& status, uint64
     tally_.commits++;
     if (!holding) return fail("a commit succeeded although its conditions do not hold");
     if (!transaction.changes.empty() && !model_.commit(epoch, transaction.changes)) return fail("epochs do not rise");
+    if (feed_ && !transaction.changes.empty()) feed_->committed(epoch, transaction.changes);
     return true;
   }
   if (code == Code::kConflict) return !holding || fail("a commit was refused although its conditions hold");
@@ -232,7 +237,10 @@ bool World::account(const Transaction& transaction, const Status& status, uint64
     return true;
   }
   // Unknown: there or not. kFailed says that nothing was done, unless it is the crash itself that speaks.
-  if ((code == Code::kIo || disk_->crashed()) && holding && !transaction.changes.empty()) model_.commit(0, transaction.changes);
+  if ((code == Code::kIo || disk_->crashed()) && holding && !transaction.changes.empty()) {
+    model_.commit(0, transaction.changes);
+    if (feed_) feed_->committed(0, transaction.changes);
+  }
   return true;
 }
 
@@ -326,6 +334,22 @@ bool World::maintain(bool idle) {
   apart([&] { pool_->maintain(idle); });
   note(idle);
   return failure_.empty();
+}
+
+bool World::feed_step(bool to_the_end) {
+  if (!feed_ || broken()) return true;
+  const bool crashed = disk_->crashed();
+  uint64_t durable = 0;
+  const std::string wrong = feed_->read(*pool_, to_the_end, &crashed, &durable);
+  trace("feed: up to epoch " + std::to_string(durable));
+  model_.durable_epoch(durable);  // who was told of a commit must find it again
+  return wrong.empty() || fail(wrong);
+}
+
+bool World::compare_history() {
+  if (!feed_ || broken()) return true;
+  const std::string wrong = feed_->read_history(*pool_);
+  return wrong.empty() || fail("history: " + wrong);
 }
 
 bool World::take_snapshot() {
@@ -455,7 +479,7 @@ bool World::check_exact() {
   if (stats.live_bytes - stats.large_bytes != live) {
     return fail("the log counts " + std::to_string(stats.live_bytes - stats.large_bytes) + " live bytes, there are " + std::to_string(live));
   }
-  if (stats.waiting_bytes != 0) return fail(std::to_string(stats.waiting_bytes) + " bytes are not given back by a compaction");
+  if (stats.waiting_bytes != 0 && !feed_) return fail(std::to_string(stats.waiting_bytes) + " bytes are not given back by a compaction");
   return true;
 }
 

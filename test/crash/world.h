@@ -14,6 +14,7 @@
 
 #include "base/test_hooks.h"
 #include "engine/pool.h"
+#include "feed_watch.h"
 #include "medium/simulated_medium.h"
 #include "model.h"
 #include "other_thread.h"
@@ -78,6 +79,10 @@ class World {
   // The pool has failed (no crash): close it and open the same disk again.
   bool reopen_failed();
 
+  // From now on (before the first open()) a reader of the change feed goes along; it reads some with each feed_step().
+  void follow_feed(uint64_t seed, bool forgetful) { feed_ = std::make_unique<FeedWatch>(seed, forgetful); }
+  bool feed_step(bool to_the_end);
+  bool compare_history();
   // In the middle of folds, merges and moves `between` is called on a third thread.
   void set_between(std::function<void(TestPoint)> between) { between_ = std::move(between); }
   // Maintenance, folds and closing are done by the second thread from now on.
@@ -120,6 +125,7 @@ class World {
   std::vector<Completion> completions_;
   Model model_;
   std::vector<std::pair<SnapshotPtr, State>> snapshots_;
+  std::unique_ptr<FeedWatch> feed_;
   std::function<void(TestPoint)> between_;
   std::unique_ptr<OtherThread> second_thread_, third_thread_;
   bool second_ = false, in_group_ = false, in_commit_ = false, fault_armed_ = false, in_between_ = false, was_full_ = false, compacted_ = false;

@@ -1,0 +1,236 @@
+/**
+ * Live backup: what a pool holds at one epoch, or the commits since one, to a file or a stream, while commits go on.
+ *
+ * The blocks are made by native/engine/backup.cc; here they are written. To a file they go under `<target>.partial` until the last
+ * one is there and synced. An interruption of any kind leaves that file, and the next backup to the same target goes on from there;
+ * under its own name the target is never half.
+ */
+import { constants } from 'node:fs';
+import { open, stat, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { Writable } from 'node:stream';
+import { WritableStream } from 'node:stream/web';
+
+import { abortedError, HoldfastError, typeError } from './errors';
+import { fileError, giveName } from './files';
+import type { KeyspaceHost } from './keyspace';
+import { native } from './native-binding';
+import type { NativeBackupScan } from './native-binding';
+import { checkPath, optionsObject, signalOption, wholeNumber } from './options';
+import type { BackupOptions, BackupReport } from './types';
+
+/** Where blocks go. */
+interface Target {
+  write(block: Uint8Array): Promise<void>;
+  /** All blocks are there. */
+  finish(): Promise<void>;
+  /** Something went wrong, or nobody wants it any more. */
+  abandon(reason: unknown): Promise<void>;
+  readonly name: string;
+}
+
+interface Begun {
+  readonly target: Target;
+  readonly scan: NativeBackupScan | null;
+  readonly written: number;
+}
+
+// Two backups to one place would write into each other.
+const busy = new Set<string>();
+
+export async function backupPool(
+  host: KeyspaceHost,
+  poolPath: string,
+  target: string | Writable | WritableStream<Uint8Array>,
+  given: BackupOptions | undefined,
+): Promise<BackupReport> {
+  const options = optionsObject(given, 'backup');
+  const signal = signalOption(options.signal);
+  const { onProgress } = options;
+  if (onProgress !== undefined && typeof onProgress !== 'function') throw typeError('onProgress must be a function');
+  const since =
+    options.incremental === undefined ? -1 : wholeNumber('incremental', options.incremental, 0, Number.MAX_SAFE_INTEGER);
+  if (signal?.aborted) throw abortedError(signal, 'The backup');
+  const run = { host, since, signal, onProgress };
+  if (typeof target !== 'string') return write(run, { target: streamTarget(target), scan: null, written: 0 });
+  const file = checkPath(target);
+  await mustBeFree(file, poolPath);
+  const partial = `${file}.partial`;
+  if (busy.has(file)) throw new HoldfastError('ERR_HOLDFAST_EXISTS', `a backup to ${file} is under way; choose another place`);
+  busy.add(file);
+  try {
+    const scan = await scanPartial(partial);
+    const begun = { target: await fileTarget(partial, file, scan?.progress().goodBytes ?? 0), scan, written: scan?.progress().goodBytes ?? 0 };
+    try {
+      return await write(run, begun);
+    } catch (error) {
+      // The log no longer reaches back to where it was interrupted. A full backup can begin anew; an increment cannot.
+      const late = (error as { code?: unknown }).code === 'ERR_HOLDFAST_FORGOTTEN';
+      if (!late || scan === null || since >= 0) throw error;
+      return await write(run, { target: await fileTarget(partial, file, 0), scan: null, written: 0 });
+    }
+  } finally {
+    busy.delete(file);
+  }
+}
+
+interface Run {
+  readonly host: KeyspaceHost;
+  readonly since: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: ((fraction: number) => void) | undefined;
+}
+
+async function write(run: Run, { target, scan, written }: Begun): Promise<BackupReport> {
+  const { host, since, signal, onProgress } = run;
+  let fileBytes = written;
+  try {
+    host.committer.flush();
+    await host.committer.idle();
+    const backup = await host.native.backup(since, scan);
+    try {
+      for (;;) {
+        if (signal?.aborted) throw abortedError(signal, 'The backup');
+        const block = await backup.next();
+        if (block === undefined) break;
+        await target.write(new Uint8Array(block));
+        fileBytes += block.byteLength;
+        onProgress?.(backup.status().fraction);
+      }
+      const { epoch, entries, commits, bytes } = backup.status();
+      await target.finish();
+      return { epoch, ...(since >= 0 && { since }), entries, commits, bytes, fileBytes, continued: scan !== null };
+    } finally {
+      backup.close();
+    }
+  } catch (error) {
+    await target.abandon(error);
+    throw error;
+  }
+}
+
+async function mustBeFree(file: string, poolPath: string): Promise<void> {
+  const [there, pool] = await Promise.all([file, poolPath].map((one) => stat(one).catch(() => undefined)));
+  if (there === undefined) return;
+  if (pool !== undefined && there.ino === pool.ino && there.dev === pool.dev) {
+    throw typeError(`${file} is the pool itself; a backup needs another place`);
+  }
+  throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${file} is there already; remove it, or back up to another place`);
+}
+
+/** What an interrupted backup left; null when there is nothing to go on with. */
+async function scanPartial(partial: string): Promise<NativeBackupScan | null> {
+  const scan = native.scanBackup(partial);
+  let bytes = 0;
+  try {
+    bytes = await readInto(partial, (chunk) => scan.write(chunk));
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ENOENT') return null;
+    if ((error as { code?: unknown }).code !== 'ERR_HOLDFAST_NOT_A_BACKUP') throw fileError(error, `${partial} could not be read`);
+    throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${partial}, where the backup would be written, is something else; remove it`, {
+      cause: error,
+    });
+  }
+  return bytes > 0 && scan.progress().begun ? scan : null;
+}
+
+/** The epoch that a whole backup restores to: what its increment begins behind. */
+export async function backupEnd(file: string): Promise<number> {
+  const scan = native.scanBackup(file);
+  try {
+    await readInto(file, (chunk) => scan.write(chunk));
+  } catch (error) {
+    throw fileError(error, `the backup ${file} could not be read`);
+  }
+  const { begun, ended, epoch } = scan.progress();
+  if (!begun) throw new HoldfastError('ERR_HOLDFAST_NOT_A_BACKUP', `${file} is not a backup`);
+  if (!ended) throw new HoldfastError('ERR_HOLDFAST_CORRUPT', `the backup ${file} is damaged or not whole`);
+  return epoch;
+}
+
+/** Reads a whole file in pieces; returns its length. */
+export async function readInto(file: string, take: (chunk: Uint8Array) => unknown): Promise<number> {
+  const handle = await open(file, constants.O_RDONLY);
+  const buffer = Buffer.allocUnsafeSlow(1024 * 1024);
+  let at = 0;
+  try {
+    for (;;) {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
+      if (bytesRead === 0) return at;
+      await take(buffer.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+async function fileTarget(partial: string, file: string, keep: number): Promise<Target> {
+  let handle: FileHandle;
+  let at = keep;
+  const told = (error: unknown): HoldfastError =>
+    fileError(error, `the backup ${file} could not be written; what is done is kept in ${partial}, and the next backup to the same place goes on from there`);
+  try {
+    handle = await open(partial, constants.O_WRONLY | constants.O_CREAT, 0o600);
+    await handle.truncate(keep);
+  } catch (error) {
+    throw fileError(error, `the backup ${file} could not be begun`);
+  }
+  const close = async (): Promise<void> => handle.close();
+  return {
+    name: file,
+    async write(block) {
+      try {
+        for (let done = 0; done < block.length; ) {
+          const { bytesWritten } = await handle.write(block, done, block.length - done, at);
+          done += bytesWritten;
+          at += bytesWritten;
+        }
+      } catch (error) {
+        throw told(error);
+      }
+    },
+    async finish() {
+      try {
+        await handle.sync();
+        await close();
+      } catch (error) {
+        throw told(error);
+      }
+      await giveName(partial, file);
+    },
+    async abandon() {
+      await close().catch(() => undefined); // the error that brought us here is the one to tell
+      if (at === 0) await unlink(partial).catch(() => undefined);
+    },
+  };
+}
+
+function streamTarget(given: Writable | WritableStream<Uint8Array>): Target {
+  if (!(given instanceof Writable) && !(given instanceof WritableStream)) {
+    throw typeError('A backup goes to a path, a Writable or a WritableStream');
+  }
+  const stream = given instanceof Writable ? given : Writable.fromWeb(given);
+  let failure: unknown;
+  stream.on('error', (error) => (failure ??= error));
+  const told = (error: unknown): HoldfastError => fileError(error, 'the stream of the backup failed');
+  const step = (act: (done: (error?: Error | null) => void) => void): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const failed = (): void => reject(told(failure ?? new Error('it was closed')));
+      if (failure !== undefined || stream.destroyed) return failed();
+      stream.once('close', failed);
+      act((error) => {
+        stream.off('close', failed);
+        if (error) reject(told(error));
+        else resolve();
+      });
+    });
+  return {
+    name: 'a stream',
+    write: (block) => step((done) => stream.write(block, done)),
+    finish: () => step((done) => stream.end(() => done(failure as Error | undefined))),
+    async abandon(reason) {
+      stream.destroy(reason instanceof Error ? reason : new Error(String(reason)));
+    },
+  };
+}

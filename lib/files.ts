@@ -1,0 +1,56 @@
+/**
+ * Files that are there whole or not at all: written under another name, synced, and only then given theirs.
+ *
+ * A crash leaves the other name behind; what it is and who takes it up again is said where it is chosen.
+ */
+import { constants } from 'node:fs';
+import { link, open, rename, unlink } from 'node:fs/promises';
+import path from 'node:path';
+
+import { HoldfastError } from './errors';
+import type { ErrorCode } from './errors';
+
+const codeOf: Record<string, ErrorCode> = {
+  ENOSPC: 'ERR_HOLDFAST_DISK_FULL',
+  EDQUOT: 'ERR_HOLDFAST_DISK_FULL',
+  EFBIG: 'ERR_HOLDFAST_DISK_FULL',
+  EACCES: 'ERR_HOLDFAST_PERMISSION',
+  EPERM: 'ERR_HOLDFAST_PERMISSION',
+  EROFS: 'ERR_HOLDFAST_READ_ONLY',
+  ENOENT: 'ERR_HOLDFAST_NOT_FOUND',
+  EEXIST: 'ERR_HOLDFAST_EXISTS',
+};
+
+/** What the system (or a stream of the user's) refused, as one of our errors. */
+export function fileError(cause: unknown, what: string): HoldfastError {
+  if (cause instanceof HoldfastError) return cause;
+  const { code, errno, message } = cause as { code?: string; errno?: number; message?: string };
+  const known = codeOf[code ?? ''] ?? 'ERR_HOLDFAST_IO';
+  return new HoldfastError(known, `${what}: ${message ?? String(cause)}`, {
+    cause,
+    ...(typeof errno === 'number' && { errno: Math.abs(errno) }),
+  });
+}
+
+export async function syncFolderOf(file: string): Promise<void> {
+  const folder = await open(path.dirname(path.resolve(file)), constants.O_RDONLY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Gives a finished file its name, durably; never takes the place of another (`ERR_HOLDFAST_EXISTS`). */
+export async function giveName(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+    await unlink(from);
+  } catch (error) {
+    const { code } = error as { code?: string };
+    // A file system without hard links.
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP') throw fileError(error, `${to} could not be given its name`);
+    await rename(from, to);
+  }
+  await syncFolderOf(to);
+}

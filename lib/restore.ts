@@ -1,0 +1,118 @@
+/**
+ * Restore: a new pool, on any medium, from a full backup and its increments, up to any commit or time inside them.
+ *
+ * The pool is made as `<path>.restoring` and gets its name when it is whole, closed and synced. An interrupted restore leaves that
+ * file; the next one to the same path begins anew.
+ */
+import { existsSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { ReadableStream } from 'node:stream/web';
+
+import { readInto } from './backup';
+import { abortedError, HoldfastError, typeError } from './errors';
+import { fileError, giveName } from './files';
+import { native } from './native-binding';
+import type { NativeRestore } from './native-binding';
+import { checkPath, openOptions, optionsObject, signalOption, wholeNumber } from './options';
+import type { RestoreOptions, RestoreReport } from './types';
+
+export type BackupSource = string | Readable | ReadableStream<Uint8Array>;
+
+/** `parts`: the full backup, then its increments in their order. */
+export async function restore(
+  parts: BackupSource | readonly BackupSource[],
+  to: string,
+  given?: RestoreOptions,
+): Promise<RestoreReport> {
+  const { at, signal: givenSignal, onProgress, ...target } = optionsObject(given, 'restore');
+  const signal = signalOption(givenSignal);
+  if (onProgress !== undefined && typeof onProgress !== 'function') throw typeError('onProgress must be a function');
+  const sources = Array.isArray(parts) ? (parts as readonly BackupSource[]) : [parts as BackupSource];
+  if (sources.length === 0) throw typeError('A restore needs a full backup');
+  const { epoch, time } = pointOf(at);
+  const request = openOptions(target);
+  const path = checkPath(to);
+  if (signal?.aborted) throw abortedError(signal, 'The restore');
+  return intoNewPool(path, async (temporary) => {
+    const pool = await native.restore(temporary, request, epoch, time);
+    try {
+      for (const [i, source] of sources.entries()) await restorePart(pool, source, i, { signal, onProgress });
+      return await pool.finish();
+    } finally {
+      await pool.abandon();
+    }
+  });
+}
+
+/** Makes a pool under another name, and gives it its own when `work` is done. */
+export async function intoNewPool<T>(path: string, work: (temporary: string) => Promise<T>): Promise<T> {
+  if (existsSync(path)) {
+    throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${path} is there already; a pool is only restored to a new place`);
+  }
+  const temporary = `${path}.restoring`;
+  await clear(temporary, path);
+  try {
+    const result = await work(temporary);
+    await giveName(temporary, path);
+    return result;
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined); // the error that brought us here is the one to tell
+    throw error;
+  }
+}
+
+// What an interrupted restore has left, unless another process is at it.
+async function clear(temporary: string, path: string): Promise<void> {
+  if (!existsSync(temporary)) return;
+  try {
+    await (await native.open(temporary, { ...openOptions(undefined), create: 1 })).close();
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_LOCKED') {
+      throw new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being restored by another process`, { cause: error });
+    }
+  }
+  await unlink(temporary);
+}
+
+interface Watching {
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: ((bytes: number) => void) | undefined;
+}
+
+async function restorePart(pool: NativeRestore, source: BackupSource, i: number, { signal, onProgress }: Watching): Promise<void> {
+  pool.part(typeof source === 'string' ? source : `part ${i + 1}`);
+  let bytes = 0;
+  const take = async (chunk: Uint8Array): Promise<void> => {
+    if (signal?.aborted) throw abortedError(signal, 'The restore');
+    await pool.write(chunk);
+    bytes += chunk.length;
+    onProgress?.(bytes);
+  };
+  if (typeof source === 'string') {
+    try {
+      await readInto(checkPath(source), take);
+    } catch (error) {
+      throw (error as { syscall?: unknown }).syscall === undefined ? error : fileError(error, `the backup ${source} could not be read`);
+    }
+  } else {
+    if (!(source instanceof Readable) && !(source instanceof ReadableStream)) {
+      throw typeError('A part of a backup is a path, a Readable or a ReadableStream');
+    }
+    for await (const chunk of source) {
+      if (!(chunk instanceof Uint8Array)) throw typeError('The stream of a backup must give bytes');
+      await take(chunk);
+    }
+  }
+  if (signal?.aborted) throw abortedError(signal, 'The restore');
+  await pool.partEnd();
+}
+
+function pointOf(at: unknown): { epoch: number; time: number } {
+  if (at === undefined) return { epoch: -1, time: -1 };
+  if (at instanceof Date) {
+    if (Number.isNaN(at.getTime())) throw typeError('at must be an epoch or a valid Date');
+    return { epoch: -1, time: Math.max(0, at.getTime()) };
+  }
+  return { epoch: wholeNumber('at', at, 0, Number.MAX_SAFE_INTEGER), time: -1 };
+}

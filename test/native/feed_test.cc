@@ -1,0 +1,391 @@
+// The change feed: every commit once, whole and in order, through folds, cleaning and reopening; and what is said when the log no
+// longer reaches back.
+#include <doctest/doctest.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "pool_fixture.h"
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+using Changes = std::vector<std::pair<std::string, std::optional<std::string>>>;
+
+PoolOptions options_with(std::optional<RetainWish> retain, uint64_t size = 0) {
+  PoolOptions options;
+  options.medium.choice = MediumChoice::kFile;
+  options.medium.size = size;
+  options.log_segment_bytes = 64 * kKiB;
+  options.fold_operations = 64;
+  options.retain = retain;
+  return options;
+}
+
+std::shared_ptr<Pool> open_pool(const std::string& path, const PoolOptions& options) {
+  auto pool = Pool::open(path, options);
+  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+  return *pool;
+}
+
+uint64_t commit(Pool& pool, const Changes& changes, CommitMode mode = CommitMode::kDurable) {
+  Batch batch;
+  for (const auto& [key, value] : changes) REQUIRE((value ? batch.put(key, *value) : batch.remove(key)).is_ok());
+  auto receipt = pool.commit(batch, mode);
+  REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
+  return receipt->epoch;
+}
+
+// Reads what is there; the changes of each epoch.
+Status read_all(FeedCursor& cursor, std::map<uint64_t, Changes>* out) {
+  Status status;
+  while (cursor.behind()) {
+    auto given = cursor.next(kMiB, [&](const FeedCommit& commit) -> Status {
+      CHECK(commit.time_ms > 1600000000000ull);
+      CHECK(!out->contains(commit.epoch));
+      if (!out->empty()) CHECK(commit.epoch > out->rbegin()->first);
+      Changes& changes = (*out)[commit.epoch];
+      for (const FeedChange& change : commit.changes) {
+        std::optional<std::string> value;
+        if (change.type == OperationType::kPut) value = std::string(change.value);
+        if (change.type == OperationType::kPutLarge) {
+          value.emplace();
+          HOLDFAST_TRY(cursor.read_large(change, [&](const uint8_t* bytes, size_t size) {
+            value->append(reinterpret_cast<const char*>(bytes), size);
+            return Status();
+          }));
+          CHECK(value->size() == change.value_bytes);
+        }
+        changes.emplace_back(std::string(change.key), std::move(value));
+      }
+      return {};
+    });
+    if (!given.is_ok()) return std::move(given.status());
+  }
+  return status;
+}
+
+std::unique_ptr<FeedCursor> feed_from(Pool& pool, uint64_t after, uint64_t lag = 64 * kMiB) {
+  FeedOptions options;
+  options.after = after;
+  options.lag_bytes = lag;
+  auto cursor = pool.feed(options);
+  REQUIRE_MESSAGE(cursor.is_ok(), cursor.status().message());
+  return std::move(*cursor);
+}
+
+Changes some_changes(std::mt19937_64& random, bool large) {
+  Changes changes;
+  for (uint64_t n = random() % 5 + 1; n > 0; n--) {
+    const std::string key = key_in(1 + random() % 2, "key" + std::to_string(random() % 20));
+    if (random() % 5 == 0) {
+      changes.emplace_back(key, std::nullopt);
+    } else {
+      changes.emplace_back(key, std::string(random() % 4000, static_cast<char>('a' + random() % 26)));
+    }
+  }
+  if (large) changes.emplace_back(key_in(1, "large" + std::to_string(random() % 2)), std::string(300000 + random() % 2000000, 'L'));
+  return changes;
+}
+
+}  // namespace
+
+TEST_CASE("the feed gives every commit once, in order, through folds, cleaning and reopening") {
+  Scratch scratch;
+  const std::string path = scratch.path("p");
+  std::map<uint64_t, Changes> made, seen;
+  std::mt19937_64 random(7);
+  uint64_t reached = 0;
+  for (int life = 0; life < 3; life++) {
+    auto pool = open_pool(path, options_with(RetainWish{0, uint64_t{1} << 40}));
+    auto cursor = feed_from(*pool, reached);
+    for (int i = 0; i < 400; i++) {
+      Changes changes = some_changes(random, i % 50 == 0);
+      if (i % 97 == 0) {
+        for (int more = 0; more < 60; more++) changes.emplace_back(key_in(3, "wide" + std::to_string(more)), std::string(5000, 'w'));
+      }
+      const uint64_t epoch = commit(*pool, changes, i % 3 ? CommitMode::kDurable : CommitMode::kEventual);
+      made[epoch] = changes;
+      if (random() % 10 == 0) {
+        const Status read = read_all(*cursor, &seen);
+        REQUIRE_MESSAGE(read.is_ok(), read.message());
+      }
+      if (i % 120 == 60) REQUIRE(pool->compact().is_ok());
+    }
+    REQUIRE(pool->settle().is_ok());
+    if (life == 1) REQUIRE(read_all(*cursor, &seen).is_ok());
+    reached = cursor->reached();
+    REQUIRE(pool->close().is_ok());
+    CHECK(cursor->next(kMiB, [](const FeedCommit&) { return Status(); }).status().code() == Code::kClosed);
+  }
+  // What is kept is remembered: opened without a wish, everything is still there.
+  auto pool = open_pool(path, options_with(std::nullopt));
+  auto cursor = feed_from(*pool, reached);
+  REQUIRE(read_all(*cursor, &seen).is_ok());
+  CHECK(seen == made);
+  CHECK(pool->stats().oldest_change == 1);
+  std::map<uint64_t, Changes> again;
+  for (const uint64_t after : {uint64_t{0}, uint64_t{1}, uint64_t{17}, uint64_t{401}, made.rbegin()->first}) {
+    again.clear();
+    auto from = feed_from(*pool, after);
+    const Status read = read_all(*from, &again);
+    REQUIRE_MESSAGE(read.is_ok(), read.message());
+    CHECK(again == std::map<uint64_t, Changes>(made.upper_bound(after), made.end()));
+  }
+  CHECK(pool->check(nullptr, nullptr)->damages.empty());
+}
+
+TEST_CASE("only the changes of the keys asked for are given") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
+  FeedOptions options;
+  options.low = key_in(1, "b");
+  options.high = key_in(1, "c");
+  auto cursor = pool->feed(options);
+  REQUIRE(cursor.is_ok());
+  commit(*pool, {{key_in(1, "a"), "1"}});
+  const uint64_t second = commit(*pool, {{key_in(1, "b1"), "2"}, {key_in(1, "c"), "3"}, {key_in(1, "b2"), std::nullopt}});
+  commit(*pool, {{key_in(2, "b"), "4"}});
+  std::map<uint64_t, Changes> seen;
+  REQUIRE(read_all(**cursor, &seen).is_ok());
+  CHECK(seen == std::map<uint64_t, Changes>{{second, {{key_in(1, "b1"), "2"}, {key_in(1, "b2"), std::nullopt}}}});
+  CHECK_FALSE((*cursor)->behind());
+}
+
+TEST_CASE("a commit that its reader refuses is given again") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
+  auto cursor = feed_from(*pool, FeedOptions::kNow);
+  commit(*pool, {{key_in(1, "a"), "1"}});
+  auto refused = cursor->next(kMiB, [](const FeedCommit&) { return Status(Code::kAborted, "not now"); });
+  CHECK(refused.status().code() == Code::kAborted);
+  std::map<uint64_t, Changes> seen;
+  REQUIRE(read_all(*cursor, &seen).is_ok());
+  CHECK(seen.size() == 1);
+}
+
+TEST_CASE("without a wish the log is given back, and a feed from there says from where it is held") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
+  for (int i = 0; i < 400; i++) commit(*pool, {{key_in(1, "hot"), std::string(4000, 'x')}});
+  REQUIRE(pool->compact().is_ok());
+  const uint64_t oldest = pool->stats().oldest_change;
+  CHECK(oldest > 100);
+  FeedOptions options;
+  options.after = 5;
+  auto forgotten = pool->feed(options);
+  REQUIRE(!forgotten.is_ok());
+  CHECK(forgotten.status().code() == Code::kForgotten);
+  CHECK(forgotten.status().message().find("from epoch " + std::to_string(oldest)) != std::string::npos);
+  options.after = oldest - 1;
+  CHECK(pool->feed(options).is_ok());
+  options.after = pool->stats().epoch + 1;
+  CHECK(pool->feed(options).status().code() == Code::kOutOfRange);
+}
+
+TEST_CASE("a reader that falls behind its lag is told, and holds no more space than that") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
+  auto slow = feed_from(*pool, FeedOptions::kNow, 512 * kKiB);
+  auto patient = feed_from(*pool, FeedOptions::kNow, 64 * kMiB);
+  const uint64_t first = pool->stats().epoch + 1;
+  for (int i = 0; i < 100; i++) commit(*pool, {{key_in(1, "hot"), std::string(4000, 'x')}});
+  REQUIRE(pool->compact().is_ok());
+  std::map<uint64_t, Changes> seen;
+  REQUIRE(read_all(*slow, &seen).is_ok());  // 400 KiB behind: still there
+  CHECK(seen.size() == 100);
+  for (int i = 0; i < 1000; i++) commit(*pool, {{key_in(1, "hot"), std::string(4000, 'x')}});
+  REQUIRE(pool->compact().is_ok());
+  CHECK(pool->stats().oldest_change <= first);  // the patient one holds
+  seen.clear();
+  REQUIRE(read_all(*patient, &seen).is_ok());
+  CHECK(seen.size() == 1100);
+  patient.reset();
+  REQUIRE(pool->compact().is_ok());
+  CHECK(pool->stats().log_bytes < 2 * kMiB);
+  seen.clear();
+  const Status told = read_all(*slow, &seen);
+  CHECK(told.code() == Code::kForgotten);
+  CHECK(told.message().find("behind epoch " + std::to_string(slow->reached())) != std::string::npos);
+}
+
+TEST_CASE("a wish as to time and as to bytes, and none at all") {
+  Scratch scratch;
+  const std::string path = scratch.path("p");
+  const auto write = [](Pool& pool, int times) {
+    for (int i = 0; i < times; i++) commit(pool, {{key_in(1, "hot"), std::string(4000, 'x')}, {key_in(1, "big"), std::string(i % 50 ? 1 : 400000, 'y')}});
+  };
+  {
+    auto pool = open_pool(path, options_with(RetainWish{0, kMiB}));
+    write(*pool, 1000);
+    REQUIRE(pool->compact().is_ok());
+    const PoolStats stats = pool->stats();
+    CHECK(stats.log_bytes >= kMiB);
+    CHECK(stats.log_bytes < 2 * kMiB);
+    CHECK(stats.oldest_change > 500);
+    REQUIRE(pool->close().is_ok());
+  }
+  {
+    auto pool = open_pool(path, options_with(RetainWish{3600 * 1000, 0}));
+    const uint64_t oldest = pool->stats().oldest_change;
+    write(*pool, 1000);
+    REQUIRE(pool->compact().is_ok());
+    CHECK(pool->stats().oldest_change == oldest);
+    CHECK(pool->stats().log_bytes > 4 * kMiB);
+    REQUIRE(pool->close().is_ok());
+  }
+  {
+    auto pool = open_pool(path, options_with(std::nullopt));
+    CHECK(pool->stats().retain_ms == 3600 * 1000);
+    std::map<uint64_t, Changes> seen;
+    auto cursor = feed_from(*pool, pool->stats().oldest_change - 1);
+    REQUIRE(read_all(*cursor, &seen).is_ok());  // the large values that were replaced too
+    CHECK(seen.size() > 1000);
+  }
+  auto pool = open_pool(path, options_with(RetainWish{}));
+  REQUIRE(pool->compact().is_ok());
+  REQUIRE(pool->compact().is_ok());
+  CHECK(pool->stats().retain_ms == 0);
+  CHECK(pool->stats().log_bytes < kMiB);
+  CHECK(pool->stats().waiting_bytes == 0);
+  CHECK(pool->check(nullptr, nullptr)->damages.empty());
+}
+
+TEST_CASE("what is kept for the feed goes before a commit is refused") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), options_with(RetainWish{0, uint64_t{1} << 40}, 8 * kMiB));
+  auto cursor = feed_from(*pool, FeedOptions::kNow);
+  for (int i = 0; i < 5000; i++) commit(*pool, {{key_in(1, "hot" + std::to_string(i % 100)), std::string(4000, 'x')}});
+  CHECK(pool->stats().oldest_change > 1000);
+  std::map<uint64_t, Changes> seen;
+  CHECK(read_all(*cursor, &seen).code() == Code::kForgotten);
+}
+
+TEST_CASE("one that waits is woken by the next durable commit, and by the pool's closing") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
+  struct Waiter final : FeedWaiter {
+    std::unique_ptr<FeedCursor> cursor;
+    std::mutex mutex;
+    std::condition_variable changed;
+    uint64_t seen = 0;
+    bool closed = false;
+    bool wake(bool closing) override {
+      std::lock_guard guard(mutex);
+      closed = closing;
+      if (!closing) {
+        auto given = cursor->next(kMiB, [&](const FeedCommit& commit) {
+          seen = commit.epoch;
+          return Status();
+        });
+        CHECK(given.is_ok());
+      }
+      changed.notify_all();
+      return true;
+    }
+  };
+  auto waiter = std::make_shared<Waiter>();
+  waiter->cursor = feed_from(*pool, FeedOptions::kNow);
+  pool->tail().add(waiter);
+  for (int i = 0; i < 50; i++) {
+    const uint64_t epoch = commit(*pool, {{key_in(1, "k"), std::to_string(i)}}, i % 2 ? CommitMode::kDurable : CommitMode::kEventual);
+    if (i % 7) continue;
+    std::unique_lock guard(waiter->mutex);
+    CHECK(waiter->changed.wait_for(guard, std::chrono::seconds(20), [&] { return waiter->seen >= epoch; }));
+  }
+  REQUIRE(pool->close().is_ok());
+  CHECK(waiter->closed);
+  waiter->closed = false;
+  pool->tail().add(waiter);
+  CHECK(waiter->closed);
+}
+
+TEST_CASE("cursors read while others commit, fold, clean and close") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> readers;
+  std::atomic<uint64_t> read{0};
+  for (int i = 0; i < 2; i++) {
+    readers.emplace_back([&] {
+      while (!stop.load()) {
+        auto cursor = pool->feed({});
+        if (!cursor.is_ok()) return;
+        uint64_t last = 0;
+        while (!stop.load()) {
+          auto given = (*cursor)->next(64 * kKiB, [&](const FeedCommit& commit) {
+            CHECK(commit.epoch > last);
+            CHECK(commit.changes.size() == 2);
+            last = commit.epoch;
+            read++;
+            return Status();
+          });
+          if (!given.is_ok()) {
+            CHECK((given.status().code() == Code::kClosed || given.status().code() == Code::kForgotten));
+            break;
+          }
+          if (*given == 0) std::this_thread::yield();
+        }
+      }
+    });
+  }
+  for (int i = 0; i < 3000; i++) {
+    commit(*pool, {{key_in(1, "a" + std::to_string(i % 10)), std::string(3000, 'x')}, {key_in(2, "b"), std::to_string(i)}}, CommitMode::kEventual);
+    if (i % 500 == 0) REQUIRE(pool->compact().is_ok());
+  }
+  REQUIRE(pool->close().is_ok());
+  stop = true;
+  for (std::thread& reader : readers) reader.join();
+  CHECK(read.load() > 0);
+}
+
+// For test/unit/feed-cost.test.ts, which counts the instructions of both by callgrind. Left out of an ordinary run.
+namespace {
+
+constexpr int kCostCommits = 20000;
+
+void commit_often(Pool& pool) {
+  Batch batch;
+  for (int i = 0; i < kCostCommits; i++) {
+    batch.clear();
+    REQUIRE(batch.put(key_in(1, "key" + std::to_string(i % 100)), std::string(1000, 'x')).is_ok());
+    REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
+  }
+}
+
+struct IdleWaiter final : FeedWaiter {
+  std::unique_ptr<FeedCursor> cursor;
+  bool wake(bool closing) override {
+    if (closing) return false;
+    auto given = cursor->next(kMiB, [](const FeedCommit&) { return Status(); });
+    REQUIRE(given.is_ok());
+    REQUIRE(*given == 0);
+    return true;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("cost: commits that nobody watches" * doctest::skip()) {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
+  commit_often(*pool);
+}
+
+TEST_CASE("cost: commits beside a watcher of something else" * doctest::skip()) {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
+  FeedOptions other;
+  other.low = key_in(2, "");
+  other.high = key_in(3, "");
+  auto cursor = pool->feed(other);
+  REQUIRE(cursor.is_ok());
+  auto waiter = std::make_shared<IdleWaiter>();
+  waiter->cursor = std::move(*cursor);
+  pool->tail().add(waiter);
+  commit_often(*pool);
+}
