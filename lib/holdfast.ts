@@ -145,7 +145,7 @@ export async function open(path: string, options?: OpenOptions): Promise<Holdfas
   const request = openOptions(options);
   checkPath(path);
   if (signal?.aborted) throw abortedError(signal, `Opening ${path}`);
-  const opened = withLease(new Holdfast(await native.open(path, request)), options);
+  const opened = withLease(new Holdfast(await native.open(path, request), request.readOnly), options);
   if (signal?.aborted) {
     await opened.close();
     throw abortedError(signal, `Opening ${path}`);
@@ -154,7 +154,8 @@ export async function open(path: string, options?: OpenOptions): Promise<Holdfas
 }
 
 export function openSync(path: string, options?: OpenOptions): Holdfast {
-  return withLease(new Holdfast(native.openSync(checkPath(path), openOptions(options))), options);
+  const request = openOptions(options);
+  return withLease(new Holdfast(native.openSync(checkPath(path), request), request.readOnly), options);
 }
 
 function withLease(pool: Holdfast, options: OpenOptions | undefined): Holdfast {

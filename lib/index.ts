@@ -1,6 +1,7 @@
 /** Holdfast: an embedded, crash-consistent checkpoint store for AI agents. */
 export { open, openSync, probe, Holdfast } from './holdfast';
 export { Pool } from './pool';
+export { resizeByCopy } from './resize';
 export { restore } from './restore';
 export type { BackupSource } from './restore';
 export { salvage } from './salvage';

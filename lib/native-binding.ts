@@ -9,7 +9,7 @@ import bindings from 'bindings';
 import path from 'node:path';
 
 import { errorFromNative } from './errors';
-import type { CheckReport, DurabilityClass, PoolStats, RegionInfo, RestoreReport, SalvageReport } from './types';
+import type { CheckReport, CopyReport, DurabilityClass, PoolStats, RegionInfo, RestoreReport, SalvageReport } from './types';
 
 /** What a codec gives: bytes, or a string that becomes UTF-8. */
 export type Encoded = Uint8Array | string;
@@ -137,6 +137,10 @@ export interface NativePool {
   viewRegion(region: number, offset: number, length: number, snapshot: NativeSnapshot | null): NativeView;
   viewValue(keyspace: number, key: Encoded, snapshot: NativeSnapshot | null): NativeView | undefined;
   stats(): PoolStats;
+  resize(bytes: number): Promise<void>;
+  /** The epoch: of the newest durable state where the pool is open for reading only. */
+  refresh(): Promise<number>;
+  refreshSync(): number;
   settle(): Promise<void>;
   settleSync(): void;
   fold(): Promise<void>;
@@ -156,6 +160,7 @@ export interface NativeOpenOptions {
   create: 0 | 1 | 2;
   size: number;
   atLeast: 1 | 2;
+  readOnly: boolean;
   foldOperations?: number;
   eventualWithin?: number;
   retainMs?: number;
@@ -185,6 +190,7 @@ interface NativeAddon {
   open(path: string, options: NativeOpenOptions): Promise<NativePool>;
   openSync(path: string, options: NativeOpenOptions): NativePool;
   probe(path: string): PlaceReport;
+  resizeByCopy(path: string, bytes: number): Promise<CopyReport>;
   scanBackup(name: string): NativeBackupScan;
   /** `epoch` and `time` -1: all there is. */
   restore(path: string, options: NativeOpenOptions, epoch: number, time: number): Promise<NativeRestore>;

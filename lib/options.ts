@@ -68,6 +68,7 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
     create: oneOf(creates, 'create', options.create, 'ifMissing'),
     size: options.size === undefined ? 0 : wholeNumber('size', options.size, 1, 2 ** 46),
     atLeast: oneOf(classes, 'atLeast', options.atLeast, 'process'),
+    readOnly: booleanOption('readOnly', options.readOnly),
   };
   if (options.foldOperations !== undefined) {
     native.foldOperations = wholeNumber('foldOperations', options.foldOperations, 1, 2 ** 31);
@@ -78,6 +79,11 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
   if (options.retain !== undefined) Object.assign(native, retainOption(options.retain));
   if (options.lease !== undefined) wholeNumber('lease', options.lease, 1, 2 ** 31 - 1);
   return native;
+}
+
+/** Bytes; 0: grows by itself. */
+export function sizeOption(bytes: unknown): number {
+  return wholeNumber('size', bytes, 0, 2 ** 46);
 }
 
 function retainOption(given: unknown): { retainMs: number; retainBytes: number } {

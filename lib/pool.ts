@@ -16,7 +16,7 @@ import { abortedError, closedError, typeError } from './errors';
 import { PoolKeyspace } from './keyspace';
 import type { KeyspaceHost } from './keyspace';
 import type { NativeBatch, NativePool } from './native-binding';
-import { eventualOption, optionsObject, signalOption } from './options';
+import { eventualOption, optionsObject, signalOption, sizeOption } from './options';
 import { PoolRegion } from './region';
 import { PoolSnapshot } from './snapshot';
 import type {
@@ -52,13 +52,15 @@ export class Pool implements PoolCore {
   readonly path: string;
   readonly medium: Medium;
   readonly durability: { readonly class: DurabilityClass; readonly reason: string };
+  readonly readOnly: boolean;
   readonly #host: KeyspaceHost & { closed: boolean };
   readonly #cancels = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
   /** For open() and openSync(): takes over the native pool. */
-  constructor(native: NativePool) {
+  constructor(native: NativePool, readOnly = false) {
     const stats = native.stats();
+    this.readOnly = readOnly;
     this.path = stats.path;
     this.medium = stats.medium;
     this.durability = Object.freeze({ class: stats.durability, reason: stats.durabilityReason });
@@ -122,6 +124,22 @@ export class Pool implements PoolCore {
 
   snapshot(): Snapshot {
     return new PoolSnapshot(this.#host.native.snapshot(), this.#host);
+  }
+
+  async resize(bytes: number): Promise<void> {
+    const size = sizeOption(bytes);
+    this.#mustBeOpen();
+    await this.#host.native.resize(size);
+  }
+
+  async refresh(): Promise<number> {
+    this.#mustBeOpen();
+    return this.#host.native.refresh();
+  }
+
+  refreshSync(): number {
+    this.#mustBeOpen();
+    return this.#host.native.refreshSync();
   }
 
   watch<K = Uint8Array, V = Uint8Array>(options?: WatchOptions<K, V>): Watcher<K, V> {

@@ -36,6 +36,11 @@ export interface OpenOptions {
    */
   lease?: number;
   /**
+   * Opens for reading only, also while another process writes. It sees the newest durable state, and newer ones with
+   * `refresh()`. What changes the pool is `ERR_HOLDFAST_READ_ONLY`.
+   */
+  readOnly?: boolean;
+  /**
    * How much of the log is kept for `watch` and incremental backups beyond what the pool itself needs: commits younger than
    * `ms`, the newest `bytes`; with both, what both want. Default: as the pool was opened last. It gives way, the oldest
    * first, before a commit is refused for want of space. `false`: nothing.
@@ -285,6 +290,13 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   readonly medium: Medium;
   readonly durability: { readonly class: DurabilityClass; readonly reason: string };
   readonly closed: boolean;
+  readonly readOnly: boolean;
+  /**
+   * Goes on to the newest durable state, where the pool was opened with `readOnly`; gives the epoch it is at. Without a
+   * change it costs about as much as a read. Snapshots taken before keep what they see.
+   */
+  refresh(): Promise<number>;
+  refreshSync(): number;
   keyspace<K = string, V = unknown>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V>;
   /** Names of all keyspaces, sorted. */
   keyspaces(): string[];
@@ -306,6 +318,11 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   check(options?: { signal?: AbortSignal; onProgress?: (fraction: number) => void }): Promise<CheckReport>;
   /** Makes the index durable as of now. */
   fold(): Promise<void>;
+  /**
+   * Another size, while the pool is open: larger, or smaller where nothing is held beyond it once the pool is compacted; 0:
+   * it grows by itself. Files only; else see `resizeByCopy`.
+   */
+  resize(bytes: number): Promise<void>;
   /** Folds, merges the index and gives back what dead data still holds. */
   compact(): Promise<void>;
   close(): Promise<void>;
@@ -318,6 +335,12 @@ export interface CheckReport {
   readonly bytesRead: number;
   /** One sentence per damage, naming the place. */
   readonly damages: readonly string[];
+}
+
+/** What `resizeByCopy` has put into the new pool. */
+export interface CopyReport {
+  readonly entries: number;
+  readonly bytes: number;
 }
 
 /** What `salvage` could save. */
@@ -369,6 +392,12 @@ export interface PoolStats {
   readonly runs: number;
   readonly openSnapshots: number;
   readonly oldestSnapshotEpoch: number;
+  /** Readers in other processes, the process and epoch of the one furthest behind, and what is held back for them. */
+  readonly readers: number;
+  readonly oldestReaderPid: number;
+  readonly oldestReaderEpoch: number;
+  readonly readerBytes: number;
+  readonly readersExpired: number;
   readonly commits: number;
   readonly groups: number;
   readonly appends: number;

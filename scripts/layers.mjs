@@ -67,6 +67,12 @@ export function layers({ share = 1, seed = 1 } = {}) {
     },
     { name: 'damage-controls', counts: 'doctest', command: ['build-native/damage_tests', '--controls'] },
     { name: 'kill-points', counts: 'doctest', tried: /(\d+ points)/g, command: ['node', 'test/storm/storm.mjs', '--points'] },
+    {
+      name: 'readers-storm', counts: 'summary', tried: /(\d+ kills)/g,
+      command: ['build-native/readers_storm', '--kills', part(240), '--seed', String(seed)],
+      again: (fresh, seconds) => ({ command: ['build-native/readers_storm', '--kills', String(Math.ceil(2 * seconds)), '--seed', String(fresh)] }),
+    },
+    { name: 'readers-controls', counts: 'summary', command: ['build-native/readers_storm', '--controls'] },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
     // That the long mode works: a few seconds of every layer with seeds of the day.
     { name: 'long-mode-sample', slow: true, alone: true, counts: 'summary', command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.8'] },

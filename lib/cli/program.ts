@@ -16,6 +16,7 @@ import { addLs } from './commands/ls';
 import { addResolve, addSignal } from './commands/outside';
 import { addRegions } from './commands/regions';
 import { addReplay } from './commands/replay';
+import { addResize } from './commands/resize';
 import { addRuns, addShow, addTimeline } from './commands/runs';
 import { addSalvage } from './commands/salvage';
 import { addExport, addImport } from './commands/transfer';
@@ -34,7 +35,7 @@ NO_COLOR=1 turns colour off. With --json, stdout holds one JSON value, errors in
 export type Finish = (code: number) => void;
 
 const COMMANDS = [
-  ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addRegions, addCheck, addSalvage, addBench],
+  ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addRegions, addCheck, addSalvage, addResize, addBench],
   ...[addBackup, addRestore, addExport, addImport],
   ...[addRuns, addShow, addTimeline, addSignal, addResolve],
   ...[addHistory, addDiff, addFork, addPrune],

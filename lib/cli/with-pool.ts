@@ -2,6 +2,7 @@
  * Opens an existing pool for one command, says what it lives on, and closes it again whatever
  * happens.
  */
+import { HoldfastError } from '../errors';
 import { open, type Holdfast } from '../index';
 import type { PoolCore } from '../types';
 import type { Output } from './output';
@@ -11,7 +12,38 @@ export async function withPool<T>(
   path: string,
   work: (pool: Holdfast) => T | Promise<T>,
 ): Promise<T> {
-  const pool = await open(path, { create: 'never' });
+  return using(output, path, await open(path, { create: 'never' }), work);
+}
+
+/**
+ * The same for a command that changes nothing: where another process has the pool, or this user may not write it, it is read beside
+ * whoever writes.
+ */
+export async function withReader<T>(
+  output: Output,
+  path: string,
+  work: (pool: Holdfast) => T | Promise<T>,
+): Promise<T> {
+  return using(output, path, await openToRead(path), work);
+}
+
+const READABLE = new Set(['ERR_HOLDFAST_LOCKED', 'ERR_HOLDFAST_PERMISSION', 'ERR_HOLDFAST_READ_ONLY']);
+
+async function openToRead(path: string): Promise<Holdfast> {
+  try {
+    return await open(path, { create: 'never' });
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || !READABLE.has(error.code)) throw error;
+    return open(path, { create: 'never', readOnly: true });
+  }
+}
+
+async function using<T>(
+  output: Output,
+  path: string,
+  pool: Holdfast,
+  work: (pool: Holdfast) => T | Promise<T>,
+): Promise<T> {
   try {
     output.place({ path, medium: pool.medium, ...pool.durability });
     return await work(pool);

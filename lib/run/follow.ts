@@ -1,4 +1,6 @@
 /** Reading journals: a page of one, or one as it grows. Reading changes nothing and drives nobody. */
+import { setTimeout } from 'node:timers/promises';
+
 import { abortedError } from '../errors';
 import { booleanOption, limitOption, optionsObject, signalOption } from '../options';
 import type { JournalEntry, JournalOptions } from './types';
@@ -11,6 +13,8 @@ import { noRunError } from './signals';
 
 /** The epoch of an entry stands in the next one; where steps ran side by side, a few further on. */
 const LOOK_AHEAD = 32;
+/** How often a journal that another process writes is looked at. */
+const REFRESH_MS = 100;
 
 interface Page {
   readonly entries: JournalEntry[];
@@ -40,8 +44,19 @@ export async function* journalOf(
     if (page.ended) return;
     if (page.entries.length > 0) continue;
     if (!follow) return;
-    await news(pool, id, Infinity, signal);
+    if (pool.readOnly) await refreshed(pool, signal);
+    else await news(pool, id, Infinity, signal);
   }
+}
+
+/** A pool that another process writes to rings no bell here. */
+async function refreshed(pool: PoolCore, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await setTimeout(REFRESH_MS, undefined, { signal });
+  } catch {
+    return; // aborted: said by whoever called
+  }
+  await pool.refresh();
 }
 
 export function readPage(journals: Journals, id: string, from: number, limit: number): Page {

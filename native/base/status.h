@@ -28,6 +28,7 @@ namespace holdfast {
   X(kLocked, "ERR_HOLDFAST_LOCKED")                    \
   X(kPermission, "ERR_HOLDFAST_PERMISSION")            \
   X(kReadOnly, "ERR_HOLDFAST_READ_ONLY")               \
+  X(kReaderExpired, "ERR_HOLDFAST_READER_EXPIRED")     \
   X(kMediumUnavailable, "ERR_HOLDFAST_MEDIUM_UNAVAILABLE") \
   X(kDurability, "ERR_HOLDFAST_DURABILITY")            \
   X(kPoolFull, "ERR_HOLDFAST_POOL_FULL")               \

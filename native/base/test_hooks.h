@@ -39,6 +39,7 @@ namespace holdfast {
   X(kRegionPlacedEarly, "region-placed-before-barrier")               \
   X(kRegionSnapshotIgnored, "region-snapshot-ignored")                \
   X(kRegionAbsentTogether, "region-absent-with-sums")                 \
+  X(kReaderPinsIgnored, "reader-pins-ignored")                        \
   X(kFeedAheadOfBarrier, "feed-ahead-of-barrier")                     \
   X(kRetainedGivenBack, "retained-given-back")                        \
   X(kKeptLargeForgotten, "kept-large-forgotten")                      \

@@ -6,6 +6,7 @@
 #include "binding/environment.h"
 #include "binding/handles.h"
 #include "binding/task.h"
+#include "engine/resize.h"
 #include "binding/watch_handle.h"
 #include "engine/salvage.h"
 
@@ -31,6 +32,7 @@ OpenRequest open_request(const Napi::CallbackInfo& info) {
   request.medium.create = static_cast<CreateMode>(option(options, "create").value_or(0));
   request.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
   request.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
+  request.read_only = options.Get("readOnly").ToBoolean().Value();
   const auto operations = option(options, "foldOperations");
   if (operations) request.fold_operations = static_cast<uint64_t>(*operations);
   const auto within = option(options, "eventualWithin");
@@ -167,6 +169,27 @@ Napi::Value salvage_pool(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// resizeByCopy(path, bytes): a promise of { entries, bytes }
+Napi::Value resize_copy(const Napi::CallbackInfo& info) {
+  auto report = std::make_shared<CopyReport>();
+  const std::string path = info[0].ToString().Utf8Value();
+  const auto bytes = static_cast<uint64_t>(info[1].ToNumber().DoubleValue());
+  napi_value promise = Task::start(
+      info.Env(), "holdfast resize",
+      [report, path, bytes] {
+        Result<CopyReport> copied = resize_by_copy(path, bytes, nullptr, nullptr);
+        if (copied.is_ok()) *report = *copied;
+        return std::move(copied.status());
+      },
+      [report](napi_env env) -> napi_value {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("entries", static_cast<double>(report->entries));
+        object.Set("bytes", static_cast<double>(report->bytes));
+        return object;
+      });
+  return Napi::Value(info.Env(), promise);
+}
+
 void configure(const Napi::CallbackInfo& info) {
   Environment::of(info.Env())->configure(info[0].As<Napi::Function>(), info[1].As<Napi::Function>());
 }
@@ -191,6 +214,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("open", Napi::Function::New(env, open));
   exports.Set("openSync", Napi::Function::New(env, open_sync));
   exports.Set("salvage", Napi::Function::New(env, salvage_pool));
+  exports.Set("resizeByCopy", Napi::Function::New(env, resize_copy));
   exports.Set("scanBackup", Napi::Function::New(env, scan_backup));
   exports.Set("restore", Napi::Function::New(env, restore_pool));
   exports.Set("probe", Napi::Function::New(env, probe));

@@ -198,6 +198,36 @@ napi_value pool_work(napi_env env, PoolHandle& self, const napi_value*) {
   return start_work(env, connection, "holdfast", [connection] { return (connection->pool().*Method)(); });
 }
 
+// resize(bytes): a promise.
+napi_value resize(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  const std::shared_ptr<Connection>& connection = self.connection;
+  double bytes = 0;
+  napi_get_value_double(env, arguments[0], &bytes);
+  return start_work(env, connection, "holdfast resize",
+                    [connection, bytes] { return connection->pool().resize(static_cast<uint64_t>(bytes)); });
+}
+
+// refresh(): a promise of the epoch. refreshSync(): the epoch.
+napi_value refresh(napi_env env, PoolHandle& self, const napi_value*) {
+  const std::shared_ptr<Connection>& connection = self.connection;
+  auto epoch = std::make_shared<uint64_t>(0);
+  return start_work(
+      env, connection, "holdfast refresh",
+      [connection, epoch] {
+        Result<uint64_t> refreshed = connection->pool().refresh();
+        if (refreshed.is_ok()) *epoch = *refreshed;
+        return std::move(refreshed.status());
+      },
+      [epoch](napi_env in) { return number(in, static_cast<double>(*epoch)); });
+}
+
+napi_value refresh_sync(napi_env env, PoolHandle& self, const napi_value*) {
+  Connection& connection = *self.connection;
+  if (connection.closed()) return throw_status(env, connection.closed_status());
+  const Result<uint64_t> refreshed = connection.pool().refresh();
+  return refreshed.is_ok() ? number(env, static_cast<double>(refreshed.value())) : throw_status(env, refreshed.status());
+}
+
 napi_value snapshot(napi_env env, PoolHandle& self, const napi_value*) {
   const std::shared_ptr<Connection>& connection = self.connection;
   if (connection->closed()) return throw_status(env, connection->closed_status());
@@ -435,6 +465,9 @@ void PoolHandle::define(napi_env env, Environment& environment) {
       raw_method("settleSync", method<PoolHandle, settle_sync>),
       raw_method("fold", method<PoolHandle, pool_work<&Pool::fold>>),
       raw_method("compact", method<PoolHandle, pool_work<&Pool::compact>>),
+      raw_method("resize", method<PoolHandle, resize>),
+      raw_method("refresh", method<PoolHandle, refresh>),
+      raw_method("refreshSync", method<PoolHandle, refresh_sync>),
       raw_method("check", method<PoolHandle, check>),
       raw_method("close", method<PoolHandle, close>),
       raw_method("closeSync", method<PoolHandle, close_sync>),

@@ -66,6 +66,7 @@ Status agree(const OpenRequest& wish, const OpenRequest& opened, Pool& pool) {
 PoolOptions OpenRequest::pool_options() const {
   PoolOptions options;
   options.medium = medium;
+  options.read_only = read_only;
   if (fold_operations) options.fold_operations = *fold_operations;
   if (eventual_within_ms) options.eventual_within_ms = *eventual_within_ms;
   options.retain = retain;
@@ -84,6 +85,7 @@ std::shared_ptr<Registry::Entry> Registry::find(const OpenRequest& request, cons
   struct stat file = {};
   const bool there = stat(request.path.c_str(), &file) == 0;
   for (const std::shared_ptr<Entry>& entry : entries_) {
+    if (entry->request.read_only != request.read_only) continue;
     if (there && entry->inode == file.st_ino && entry->device == file.st_dev) return entry;
     if (entry->state == EntryState::kOpening && entry->path == path) return entry;
   }

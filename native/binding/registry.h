@@ -21,6 +21,7 @@ struct OpenRequest {
   MediumOptions medium;
   std::optional<uint64_t> fold_operations;
   std::optional<uint32_t> eventual_within_ms;
+  bool read_only = false;  // a pool of its own: the process may have the same one open for writing too
   std::optional<RetainWish> retain;
 
   PoolOptions pool_options() const;

@@ -16,6 +16,8 @@ namespace holdfast::binding {
   X(commits, commits) X(groups, groups) X(appends, appends) X(writes, writes) X(barriers, barriers)            \
   X(roots, roots) X(bytes_appended, bytesAppended) X(bytes_grown, bytesGrown) X(folds, folds)                  \
   X(compactions, compactions) X(segments_cleaned, segmentsCleaned) X(bytes_moved, bytesMoved)                 \
+  X(readers, readers) X(oldest_reader_pid, oldestReaderPid) X(oldest_reader_epoch, oldestReaderEpoch)          \
+  X(reader_bytes, readerBytes) X(readers_expired, readersExpired)                                              \
   X(replayed_operations, replayedOperations) X(replayed_bytes, replayedBytes) X(open_us, openUs)  \
   X(retain_ms, retainMs) X(retain_bytes, retainBytes) X(oldest_change, oldestChange) X(feed_cursors, watchers)
 

@@ -314,6 +314,7 @@ class RunningBackup final : public Backup {
 }  // namespace
 
 Result<std::unique_ptr<Backup>> Backup::begin(const std::shared_ptr<Pool>& pool, const BackupOptions& options) {
+  if (pool->read_only()) return Status(Code::kReadOnly, "a pool that is open for reading only is backed up by the process that writes it");
   auto backup = std::make_unique<RunningBackup>(std::static_pointer_cast<PoolImpl>(pool), options);
   HOLDFAST_TRY(backup->start());
   return std::unique_ptr<Backup>(std::move(backup));

@@ -40,7 +40,7 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const st
         sound = std::move(value.status());
       } else if ((*value)->large) {
         scratch.resize((*value)->size);
-        sound = copy_large((*value)->description, reinterpret_cast<uint8_t*>(scratch.data()));
+        sound = copy_large((*value)->description, (*value)->size, reinterpret_cast<uint8_t*>(scratch.data()));
         scratch.clear();
         scratch.shrink_to_fit();
         report.bytes_read += (*value)->size;
@@ -94,6 +94,7 @@ PoolStats PoolImpl::stats() const {
     s.other_bytes = root_.fold.bytes;
     for (const Segment& spare : spares_) s.other_bytes += spare.bytes;
     s.waiting_bytes = graveyard_.bytes();
+    s.reader_bytes = graveyard_.held_for_readers();
     s.retain_ms = retention_.wish.ms;
     s.retain_bytes = retention_.wish.bytes;
     s.retained_given_way = retention_.times_given_way();
@@ -115,6 +116,12 @@ PoolStats PoolImpl::stats() const {
   }
   s.live_bytes += s.large_bytes;
   s.durable_epoch = durable_epoch_.load();
+  for (const ReaderSeen& reader : readers_.list()) {
+    if (s.readers++ > 0 && reader.epoch >= s.oldest_reader_epoch) continue;
+    s.oldest_reader_pid = reader.pid;
+    s.oldest_reader_epoch = reader.epoch;
+  }
+  s.readers_expired = readers_.expired();
   s.open_snapshots = index_.pinned();
   s.oldest_snapshot_epoch = s.open_snapshots > 0 ? index_.oldest_epoch() : 0;
   const MediumCounters& c = medium_->counters();

@@ -27,6 +27,7 @@ uint64_t monotonic_ms() {
 Status PoolImpl::refusal() const {
   if (closed_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
   if (failed_.load(std::memory_order_acquire) || medium_->failed()) {
+    HOLDFAST_TRY(medium_->refused());
     std::lock_guard guard(failure_mutex_);
     return Status(Code::kFailed, "the pool " + name_ + " has failed and refuses work until it is closed and opened again; first error: " +
                                      (failure_.is_ok() ? std::string("its mapping is damaged") : failure_.message()));
@@ -40,6 +41,7 @@ Status PoolImpl::fail(Status status) {
     if (failure_.is_ok()) failure_ = status.clone();
   }
   failed_.store(true, std::memory_order_release);
+  readers_.failed();
   barrier_done_.notify_all();
   return status;
 }
@@ -59,7 +61,7 @@ Status PoolImpl::check_conditions(const Batch::Impl& batch) {
         const auto large = LargeValue::decode(operation.value);
         if (!large) return Status(Code::kCorrupt, "a large value's description is damaged");
         std::string bytes(large->size == condition.value.size() ? large->size : 0, '\0');
-        if (!bytes.empty()) HOLDFAST_TRY(copy_large(operation.value, reinterpret_cast<uint8_t*>(bytes.data())));
+        if (!bytes.empty()) HOLDFAST_TRY(copy_large(operation.value, bytes.size(), reinterpret_cast<uint8_t*>(bytes.data())));
         holds = large->size == condition.value.size() && bytes == condition.value;
       } else {
         holds = operation.value == condition.value;
@@ -315,6 +317,7 @@ Status PoolImpl::conclude(Status done, uint64_t covers) {
   // Sequentially consistent, as the feed's look: whoever waits for the next durable commit is woken or sees it (feed_tail.h).
   while (seen < durable && !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_seq_cst)) {
   }
+  readers_.durable(covers);
   feed_tail_.durable_moved();
   return {};
 }

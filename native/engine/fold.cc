@@ -227,7 +227,7 @@ Status PoolImpl::write_fold_block(FoldBlock&& block, bool all_placed) {
     folded_ = std::move(block);
     deaths_counted_ = false;
   }
-  if (before.bytes > 0) medium_->release(before);
+  if (before.bytes > 0) retire_fold_block(before);
   return {};
 }
 
@@ -339,17 +339,6 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
   give_back();
   reach(TestPoint::kMergeDone);
   return {};
-}
-
-void PoolImpl::give_back() {
-  std::lock_guard append(append_mutex_);
-  const uint64_t fold = planted(PlantedBug::kReleasedBeforeFold) ? UINT64_MAX : durable_fold_;
-  const uint64_t oldest = planted(PlantedBug::kReleasedUnderSnapshot) ? UINT64_MAX : index_.oldest_serial();
-  for (const Segment& segment : graveyard_.exhume(fold, oldest)) {
-    HOLDFAST_POINT("segment.before_release");
-    segments_.remove(segment.offset);
-    if (!planted(PlantedBug::kNeverReleased)) medium_->release(segment);
-  }
 }
 
 // A fold that did not find room before has an overlay of its own: it is finished first, and then what came since is folded.

@@ -20,15 +20,21 @@ class Graveyard {
     dead_.push_back({segment, fold_needed, serial, held});
     bytes_ += segment.bytes;
   }
-  // Takes out what may be given back now.
-  std::vector<Segment> exhume(uint64_t durable_fold, uint64_t oldest_serial) {
+  // Takes out what may be given back now. `clock`: of the readers in other processes, raised after the durable root was set. Whoever
+  // pinned at it or later has read that root; those from `oldest_pin` on may still read what it no longer refers to.
+  std::vector<Segment> exhume(uint64_t durable_fold, uint64_t oldest_serial, uint64_t clock = 0, uint64_t oldest_pin = UINT64_MAX) {
     std::vector<Segment> out;
     size_t kept = 0;
-    for (const Dead& dead : dead_) {
-      if (dead.held == 0 && dead.fold_needed <= durable_fold && dead.serial <= oldest_serial) {
+    held_for_readers_ = 0;
+    for (Dead& dead : dead_) {
+      const bool forgotten = dead.held == 0 && dead.fold_needed <= durable_fold;
+      if (forgotten && dead.clock == 0) dead.clock = clock;
+      const bool dead_here = forgotten && dead.serial <= oldest_serial;
+      if (dead_here && dead.clock <= oldest_pin) {
         out.push_back(dead.segment);
         bytes_ -= dead.segment.bytes;
       } else {
+        if (dead_here) held_for_readers_ += dead.segment.bytes;
         dead_[kept++] = dead;
       }
     }
@@ -61,6 +67,7 @@ class Graveyard {
     return false;
   }
   uint64_t bytes() const { return bytes_; }
+  uint64_t held_for_readers() const { return held_for_readers_; }  // by them alone, as of the last exhume()
   bool empty() const { return dead_.empty(); }
 
  private:
@@ -69,9 +76,11 @@ class Graveyard {
     uint64_t fold_needed;
     uint64_t serial;
     uint64_t held;
+    uint64_t clock = 0;  // of the readers, when no new one could come upon the segment any more; 0: it still could
   };
   std::vector<Dead> dead_;
   uint64_t bytes_ = 0;
+  uint64_t held_for_readers_ = 0;
 };
 
 }  // namespace holdfast

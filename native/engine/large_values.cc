@@ -79,9 +79,9 @@ Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode
   });
 }
 
-Status PoolImpl::copy_large(Bytes description, uint8_t* to) const {
+Status PoolImpl::copy_large(Bytes description, uint64_t expected, uint8_t* to) const {
   const auto value = LargeValue::decode(description);
-  if (!value) return Status(Code::kCorrupt, "a large value's description is damaged");
+  if (!value || value->size != expected) return Status(Code::kCorrupt, "a large value's description is damaged");
   for (const LargePiece& piece : value->pieces) {
     if (piece.segment.end() > medium_->view_end()) {
       return Status(Code::kCorrupt, "a large value's segment at offset " + std::to_string(piece.segment.offset) + " lies beyond the pool's end");

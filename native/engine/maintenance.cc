@@ -30,6 +30,7 @@ void PoolImpl::maintenance_main() {
       answer_waiters(space_asked().first, false);
     } else {
       std::lock_guard guard(maintenance_mutex_);
+      look_for_readers();
       maintenance_turn(monotonic_ms() - last_commit_ms_.load(std::memory_order_relaxed) > kIdleMs);
     }
   }
@@ -41,6 +42,7 @@ void PoolImpl::maintain(bool idle) {
     commit_queued(&queue, std::exchange(eventual_armed_, false));
   }
   std::lock_guard guard(maintenance_mutex_);
+  if (usable().is_ok()) look_for_readers();
   if (usable().is_ok()) maintenance_turn(idle);
 }
 
@@ -74,7 +76,7 @@ void PoolImpl::maintenance_turn(bool idle) {
   if (fold_due) (void)run_fold(false).is_ok();
   give_back();
   const auto [asked, wanted] = space_asked();
-  if (wanted > 0) answer_waiters(asked, reclaim(wanted));
+  if (wanted > 0) answer_waiters(asked, reclaim_even_from_readers(wanted));
   merge_piled_up(true);
   look();
   if (low) {
@@ -135,7 +137,7 @@ Status PoolImpl::wait_for_space(uint64_t bytes) {
   if (!options_.background) {
     const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);  // held: a test commits in the middle of a turn
     if (!turn || !usable().is_ok()) return Status(Code::kPoolFull, "");
-    return reclaim(wanted) ? Status() : Status(Code::kPoolFull, "");
+    return reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
   }
   std::unique_lock guard(space_mutex_);
   const uint64_t ticket = ++space_asked_;

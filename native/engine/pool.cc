@@ -7,6 +7,7 @@
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
+#include "engine/read_only_pool.h"
 
 namespace holdfast {
 
@@ -50,13 +51,26 @@ void PoolImpl::start_threads() {
 }
 
 Result<std::shared_ptr<Pool>> Pool::open(const std::string& path, const PoolOptions& options) {
+  if (options.read_only) return ReadOnlyPool::open(path, options);
   auto opened = open_medium(path, options.medium);
+  // A reader that looks whether there is a writer holds the pool's lock for microseconds.
+  for (int tries = 0; opened.status().code() == Code::kLocked && tries < 5 && Readers::may_be_there(path); tries++) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    opened = open_medium(path, options.medium);
+  }
   if (!opened.is_ok()) return std::move(opened.status());
-  return open_on(std::move(*opened), path, options);
+  uint8_t uuid[16];
+  std::memcpy(uuid, opened->uuid, sizeof uuid);
+  auto pool = std::make_shared<PoolImpl>(std::move(*opened), path, options);
+  pool->meet_readers(uuid);
+  return started(std::move(pool), options);
 }
 
 Result<std::shared_ptr<Pool>> Pool::open_on(OpenedMedium&& medium, const std::string& name, const PoolOptions& options) {
-  auto pool = std::make_shared<PoolImpl>(std::move(medium), name, options);
+  return started(std::make_shared<PoolImpl>(std::move(medium), name, options), options);
+}
+
+Result<std::shared_ptr<Pool>> Pool::started(std::shared_ptr<PoolImpl>&& pool, const PoolOptions& options) {
   Status recovered = pool->recover();
   if (!recovered.is_ok()) {
     pool->abandon();
@@ -71,6 +85,7 @@ void PoolImpl::abandon() {
   closing_ = true;
   closed_ = true;
   medium_->close();
+  readers_.detach();
 }
 
 Status PoolImpl::close() {
@@ -96,7 +111,7 @@ Status PoolImpl::close() {
   }
   if (maintenance_.joinable()) maintenance_.join();
   Status ended;
-  if (!failed_.load() && !medium_->failed()) ended = finish();
+  if (!options_.read_only && !failed_.load() && !medium_->failed()) ended = finish();
   {
     std::unique_lock guard(index_.lock);
     closed_.store(true, std::memory_order_release);
@@ -108,6 +123,7 @@ Status PoolImpl::close() {
   }
   HOLDFAST_POINT("close.before_medium");
   medium_->close();
+  readers_.detach();
   return ended;
 }
 

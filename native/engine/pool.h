@@ -90,6 +90,14 @@ struct PoolOptions {
   uint32_t eventual_within_ms = 10;         // an eventual commit is behind a barrier at most this much later
   std::optional<RetainWish> retain;         // how much of the log is kept for the change feed; absent: as the pool was opened last
 
+  // Opens for reading only, also while another process writes (engine/read_only_pool.h). Nothing is created or recovered.
+  bool read_only = false;
+  uint32_t wait_for_writer_ms = 5000;       // how long such a reader waits for a busy writer to take notice of it
+  // What readers in other processes may hold back at most before the oldest of them expire; 0: a quarter of the pool, at least 64 MiB.
+  uint64_t reader_bytes = 0;
+
+  uint64_t first_epoch = 0;                 // of a new pool that takes the place of another: its commits are numbered on from here
+
   // For tests. Without threads of its own the pool does their work inside maintain() and flush(), and inside a commit that must wait
   // for it: what happens then depends on the calls alone.
   bool background = true;
@@ -111,6 +119,8 @@ struct PoolStats {
   uint64_t region_segments = 0, region_bytes = 0;  // as of the newest fold
   uint64_t overlay_entries = 0, overlay_bytes = 0, runs = 0;
   uint64_t open_snapshots = 0, oldest_snapshot_epoch = 0;
+  // Readers in other processes: how many, the oldest one's process and epoch, what is held back for them, how many have expired.
+  uint64_t readers = 0, oldest_reader_pid = 0, oldest_reader_epoch = 0, reader_bytes = 0, readers_expired = 0;
   uint64_t commits = 0, groups = 0, appends = 0, writes = 0, barriers = 0, roots = 0, bytes_appended = 0, bytes_grown = 0;
   uint64_t folds = 0, compactions = 0, segments_cleaned = 0, bytes_moved = 0;
   uint64_t replayed_operations = 0, replayed_bytes = 0, open_us = 0;
@@ -223,6 +233,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
   // Returns when everything committed before (eventual too) is behind a barrier.
   virtual Status settle() = 0;
 
+  // A pool that is open for reading only goes on to the newest durable state; any other is always there. The epoch it is at.
+  virtual Result<uint64_t> refresh() = 0;
+  virtual bool read_only() const { return false; }
+
   virtual Result<Reader> read(const SnapshotPtr& snapshot) = 0;  // null: the latest state
   virtual Result<SnapshotPtr> snapshot() = 0;
   virtual uint64_t epoch_of(const SnapshotPtr& snapshot) const = 0;
@@ -245,6 +259,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   virtual Status fold() = 0;                  // make the index durable as of now; returns when done
   virtual Status compact() = 0;               // fold, merge all runs into one, clean what is mostly dead
+  // Makes the capacity `bytes` (0: grows by itself); smaller: compacts first. Errors as Medium::resize.
+  virtual Status resize(uint64_t bytes) = 0;
   virtual PoolStats stats() const = 0;
   virtual Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) = 0;
 
@@ -253,6 +269,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   // Refuses new work, completes what waits, folds, marks the pool clean, releases the lock. Idempotent; snapshots end.
   virtual Status close() = 0;
+
+ private:
+  static Result<std::shared_ptr<Pool>> started(std::shared_ptr<PoolImpl>&& pool, const PoolOptions& options);
 };
 
 }  // namespace holdfast

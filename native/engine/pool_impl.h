@@ -11,6 +11,7 @@
 //   cleaner.cc       space comes back by segment
 //   maintenance.cc   the thread that decides when to fold, compact and clean
 //   reader.cc        snapshots, point reads, ranges
+//   readers_space.cc what is kept for readers in other processes, and for how long
 //   feed.cc          the change feed: cursors over the log
 //   check.cc         reads everything and says what is damaged
 //   check_log.cc     the part of it that no read would notice
@@ -33,6 +34,7 @@
 #include "engine/graveyard.h"
 #include "engine/index_state.h"
 #include "engine/pool.h"
+#include "engine/readers.h"
 #include "engine/region_fold.h"
 #include "format/large_value.h"
 #include "log/log_reader.h"
@@ -73,6 +75,7 @@ class PoolImpl final : public Pool {
   PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& options);
   ~PoolImpl() override;
 
+  void meet_readers(const uint8_t uuid[16]) { readers_.attach_at_open(name_, uuid, *medium_); }
   Status recover();          // before anything else
   void start_threads();
   void abandon();            // recovery failed: let go of the medium
@@ -82,6 +85,7 @@ class PoolImpl final : public Pool {
   uint64_t submit(const std::shared_ptr<void>& client, Batch&& batch, CommitMode mode) override;
   void flush(const std::shared_ptr<void>& client) override;
   Status settle() override;
+  Result<uint64_t> refresh() override { return visible_epoch_.load(std::memory_order_acquire); }
   Result<Reader> read(const SnapshotPtr& snapshot) override;
   Result<SnapshotPtr> snapshot() override;
   uint64_t epoch_of(const SnapshotPtr& snapshot) const override { return snapshot->pin.epoch; }
@@ -97,6 +101,7 @@ class PoolImpl final : public Pool {
   FeedTail& tail() override { return feed_tail_; }
   Status fold() override;
   Status compact() override;
+  Status resize(uint64_t bytes) override;
   PoolStats stats() const override;
   Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) override;
   void maintain(bool idle) override;
@@ -123,10 +128,11 @@ class PoolImpl final : public Pool {
   IndexState& index() { return index_; }
   const Medium& medium() const { return *medium_; }
   Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive
-  Status copy_large(Bytes description, uint8_t* to) const;
+  Status copy_large(Bytes description, uint64_t expected, uint8_t* to) const;  // of `expected` bytes
   bool read_placed_block(const IndexView& view, uint32_t region, uint64_t block, uint8_t* to, bool torn_allowed) const;
 
  private:
+  friend class ReadOnlyPool;   // makes one of these, without threads, for each fold it reads by
   friend class LogCursor;
   Status refusal() const;    // what usable() says when it is not
   using Clock = std::chrono::steady_clock;
@@ -140,6 +146,7 @@ class PoolImpl final : public Pool {
   // recovery.cc
   Status read_fold(FoldBlock* block);
   Status begin_new_pool();
+  void give_back_spares();
   Status replay();
   void note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost);
   Status write_headers(const std::vector<SegmentHeader>& headers);
@@ -238,8 +245,15 @@ class PoolImpl final : public Pool {
   std::pair<size_t, size_t> choose_merge() const;
   size_t mergeable(size_t first, size_t count) const;
   void merge_piled_up(bool interruptible = false);
-  void give_back();                         // releases what nothing needs any more
   void remember_segments(FoldBlock* block);
+
+  // readers_space.cc — under maintenance_mutex_
+  void give_back();                         // releases what nothing needs any more
+  void keep_for_readers(std::vector<Segment>* held);
+  uint64_t reader_allowance() const;
+  bool reclaim_even_from_readers(uint64_t wanted_free);
+  void look_for_readers();
+  void retire_fold_block(const Segment& segment);
 
   // cleaner.cc — under maintenance_mutex_
   bool let_retention_give_way();
@@ -270,6 +284,7 @@ class PoolImpl final : public Pool {
   const uint64_t fold_bytes_;    // the tail's limit: smaller in a small pool, where it cannot be cleaned
 
   IndexState index_;
+  Readers readers_;              // in other processes
   std::atomic<uint64_t> visible_epoch_{0};   // written under index_.lock exclusive
 
   mutable std::mutex append_mutex_;

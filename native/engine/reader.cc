@@ -94,13 +94,13 @@ Status Reader::copy(const FoundValue& value, uint8_t* to) {
     std::memcpy(to, value.inline_bytes, value.size);
     return pool_->sound();
   }
-  if (snapshot_) return pool_->blame(pool_->copy_large(value.description, to));
+  if (snapshot_) return pool_->blame(pool_->copy_large(value.description, value.size, to));
   // Copying may take long: pin what is read and let commits go on meanwhile.
   auto pinned = pool_->pin_locked();
   if (!pinned.is_ok()) return std::move(pinned.status());
   const std::string description(value.description);
   pool_->index().lock.unlock_shared();
-  Status copied = pool_->copy_large(description, to);
+  Status copied = pool_->copy_large(description, value.size, to);
   pool_->index().lock.lock_shared();
   return pool_->blame(std::move(copied));
 }

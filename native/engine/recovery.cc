@@ -10,89 +10,9 @@
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
+#include "engine/tail.h"
 
 namespace holdfast {
-
-namespace {
-
-// Replays frames; what it has found is plain data, so that nothing is adopted before all of it is known.
-class Tail {
- public:
-  Tail(const LogReader& reader, const FoldBlock& fold) : reader_(reader) {
-    expected_.epoch = fold.epoch;
-    if (!planted(PlantedBug::kFoldForgetsIncarnation)) expected_.incarnation = static_cast<uint32_t>(fold.incarnation);
-    for (const FoldedSegment& s : fold.log) {
-      if (s.sequence == fold.log_sequence) segment_ = s.segment;
-    }
-    sequence_ = fold.log_sequence;
-    position_ = fold.log_offset;
-    mark();
-  }
-
-  // Is the place where the fold says that the tail begins one where it can begin?
-  Status begins_well() const {
-    if (segment_.bytes == 0) return Status(Code::kCorrupt, "the fold names a log segment it does not list");
-    if (position_ >= segment_.offset && position_ <= segment_.end() && position_ % kFrameAlign == 0) return {};
-    return Status(Code::kCorrupt, "the fold says that the log goes on at offset " + std::to_string(position_) +
-                                      ", which is outside of its log segment");
-  }
-
-  // Calls `each(frame)` for every frame of a whole record, in order, and `linked(segment, sequence)` for each new segment.
-  template <typename Each, typename Linked>
-  Status walk(Each&& each, Linked&& linked) {
-    std::vector<FrameView> parts;
-    std::vector<std::pair<Segment, uint64_t>> links;
-    while (true) {
-      FrameView frame;
-      const uint64_t at = position_ == segment_.offset ? position_ + sizeof(SegmentHeader) : position_;
-      if (!reader_.read_frame(segment_, sequence_, at, &frame) || !LogReader::follows(frame.header, &expected_)) {
-        const uint64_t missing = expected_.pending_epoch ? expected_.pending_epoch : expected_.epoch + 1;
-        if (reader_.proves_durable(segment_, sequence_, at, missing, expected_.incarnation)) {
-          return Status(Code::kCorrupt, "the record of commit " + std::to_string(missing) + " at offset " + std::to_string(at) +
-                                            " was acknowledged as durable and is damaged");
-        }
-        return {};
-      }
-      position_ = at + frame.header.bytes;
-      if (frame.header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
-        LinkTarget target;
-        if (!reader_.read_link(frame, &target)) return Status(Code::kCorrupt, "the link at offset " + std::to_string(at) + " is damaged");
-        segment_ = {target.offset, target.bytes};
-        sequence_ = target.sequence;
-        position_ = target.offset;
-        links.emplace_back(segment_, sequence_);
-        continue;
-      }
-      parts.push_back(frame);
-      if (expected_.pending_epoch && !planted(PlantedBug::kPartialRecordAccepted)) continue;
-      for (const auto& [segment, sequence] : links) linked(segment, sequence);
-      links.clear();
-      for (const FrameView& part : parts) each(part);
-      parts.clear();
-      mark();
-    }
-  }
-
-  // Where to go on writing: behind the last whole record.
-  Segment head() const { return good_segment_; }
-  uint64_t sequence() const { return good_sequence_; }
-  uint64_t position() const { return good_position_; }
-  uint64_t epoch() const { return expected_.epoch; }
-
- private:
-  void mark() {
-    good_segment_ = segment_;
-    good_sequence_ = sequence_;
-    good_position_ = position_;
-  }
-  const LogReader& reader_;
-  FrameExpectation expected_;
-  Segment segment_, good_segment_;
-  uint64_t sequence_ = 0, good_sequence_ = 0;
-  uint64_t position_ = 0, good_position_ = 0;
-};
-
-}  // namespace
 
 Status PoolImpl::read_fold(FoldBlock* block) {
   const Segment& at = root_.fold;
@@ -119,6 +39,9 @@ Status PoolImpl::begin_new_pool() {
   log_.resume(*segment, 1, segment->offset, true, 1);
   FoldBlock block;
   block.time_ms = now_ms();
+  block.epoch = options_.first_epoch;
+  epoch_ = options_.first_epoch;
+  visible_epoch_ = appended_epoch_ = durable_epoch_ = options_.first_epoch;
   block.log_sequence = 1;
   block.log_offset = segment->offset;
   block.incarnation = 1;
@@ -143,6 +66,7 @@ Status PoolImpl::recover() {
     }
     HOLDFAST_TRY(replay());
   }
+  readers_.durable(durable_epoch_.load());
   open_us_ = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count());
   return {};
 }
@@ -210,6 +134,7 @@ Status PoolImpl::replay() {
   torn_allowed_ = root_.placing != 0;
   if (!root_.clean) {
     HOLDFAST_TRY(tail.walk(
+        UINT64_MAX,
         [&](const FrameView& frame) {
           const auto kind = static_cast<FrameKind>(frame.header.kind);
           note_lost_header(reader, frame, &lost_headers);
@@ -244,6 +169,7 @@ Status PoolImpl::replay() {
   visible_epoch_ = epoch_;
   appended_epoch_ = epoch_;
   durable_epoch_ = epoch_;
+  keep_for_readers(&held);
   HOLDFAST_POINT("open.before_adopt");
   HOLDFAST_TRY(medium_->adopt(held));
   HOLDFAST_TRY(write_headers(lost_headers));

@@ -157,9 +157,7 @@ struct OperationView {
   uint64_t checksum = 0;
 };
 
-// An operation whose bounds and checksum are known to be right.
-inline OperationView view_operation(const uint8_t* at) {
-  const auto header = load<OperationHeader>(at);
+inline OperationView view_operation(const uint8_t* at, const OperationHeader& header) {
   OperationView out;
   out.type = static_cast<OperationType>(header.type);
   out.key = bytes_of(at + sizeof header, header.key_bytes);
@@ -169,6 +167,10 @@ inline OperationView view_operation(const uint8_t* at) {
   return out;
 }
 
+// An operation whose bounds and checksum are known to be right.
+inline OperationView view_operation(const uint8_t* at) { return view_operation(at, load<OperationHeader>(at)); }
+
+// Looks at the header once: in a reader's mapping it may change between two looks when the reader has expired.
 // false: does not fit into `available`, is of no known type, or its checksum is wrong.
 inline bool read_operation(const uint8_t* at, uint64_t available, OperationView* out) {
   if (available < sizeof(OperationHeader)) return false;
@@ -177,7 +179,7 @@ inline bool read_operation(const uint8_t* at, uint64_t available, OperationView*
   if (used > available || header.type < 1 || header.type > 5 || header.reserved != 0) return false;
   if (header.type > 3 && header.key_bytes != 12) return false;  // a region's key (format/region.h)
   if (!planted(PlantedBug::kChecksumNotChecked) && checksum(at + 8, used - 8) != header.checksum) return false;
-  *out = view_operation(at);
+  *out = view_operation(at, header);
   return true;
 }
 

@@ -91,6 +91,12 @@ bool ExtentAllocator::release(const Segment& piece) {
   return true;
 }
 
+void ExtentAllocator::extend(uint64_t end) {
+  const uint64_t before = end_;
+  end_ = end;
+  (void)release({before, end - before});
+}
+
 uint64_t ExtentAllocator::largest_below(uint64_t limit) const {
   uint64_t largest = 0;
   for (auto at = by_place_.begin(); at != by_place_.end() && at->first < limit; ++at) {

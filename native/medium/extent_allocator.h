@@ -32,6 +32,10 @@ class ExtentAllocator {
   // False (and no change) if some of it is free already or out of bounds: it would be handed out twice.
   bool release(const Segment& piece);
 
+  // The space ends elsewhere: what is new is free; what is cut off must have been taken.
+  void extend(uint64_t end);
+  void shrink(uint64_t end) { end_ = end; }
+
   uint64_t free_bytes() const { return free_bytes_; }
   uint64_t largest() const { return by_size_.empty() ? 0 : by_size_.rbegin()->first; }
   uint64_t largest_below(uint64_t limit) const;  // linear: for statistics

@@ -13,6 +13,7 @@ namespace {
 // What a pool that grows by itself is mapped with: room enough for any agent's state, small enough for dozens of pools
 // in the 128 TiB of a process. A pool that outgrows it goes on after it is reopened.
 constexpr uint64_t kWindowBytes = 4096 * kGiB;
+constexpr uint64_t kResizeBytes = 64 * kGiB;  // by which a pool of fixed size can grow in place at least
 constexpr uint64_t kSmallestGrowth = kMiB;
 constexpr uint64_t kLargestGrowth = 64 * kMiB;
 
@@ -23,7 +24,7 @@ uint64_t growth_step(uint64_t end) {
 }  // namespace
 
 FileMedium::FileMedium(PosixFile file, const std::string& path, const Superblock& superblock, const ChosenRoot& root)
-    : path_(path), fixed_bytes_(superblock.size), secret_(superblock.secret), file_(std::move(file)), root_(root) {}
+    : path_(path), superblock_(superblock), secret_(superblock.secret), file_(std::move(file)), root_(root) {}
 
 FileMedium::~FileMedium() { close(); }
 
@@ -48,12 +49,15 @@ Result<std::unique_ptr<FileMedium>> FileMedium::start(PosixFile file, const std:
 Status FileMedium::map() {
   FileFacts facts;
   if (const int error = file_.facts(&facts)) return file_error(error, "cannot look at the pool " + path_);
+  const uint64_t fixed = superblock_.size;
   uint64_t end = round_down(facts.size, kFileSegmentUnit);
-  if (fixed_bytes_ != 0) end = std::min(end, fixed_bytes_);
-  uint64_t window = fixed_bytes_ != 0 ? fixed_bytes_ : std::max(kWindowBytes, 2 * end);
+  if (fixed != 0) end = std::min(end, fixed);
+  // A fixed size can be changed while the pool is open, up to four times and more, without moving the mapping.
+  uint64_t window = fixed != 0 ? 4 * fixed + kResizeBytes : std::max(kWindowBytes, 2 * end);
+  const uint64_t least = fixed != 0 ? fixed : end + kLargestGrowth + 1;
   int error = file_.map_shared(window, &view_);
-  while (error != 0 && fixed_bytes_ == 0 && window / 2 > end + kLargestGrowth) {
-    window /= 2;
+  while (error != 0 && window > least) {
+    window = std::max(window / 2, least);
     error = file_.map_shared(window, &view_);
   }
   if (error != 0) {
@@ -61,6 +65,7 @@ Status FileMedium::map() {
                       "cannot map the pool " + path_ + " (" + std::to_string(window) + " bytes of address space)");
   }
   window_ = window;
+  limit_ = limit_for(fixed);
   guard_.watch(view_, window_);
   end_.store(end, std::memory_order_release);
   return {};
@@ -163,6 +168,52 @@ Status FileMedium::set_root(const Root& root) {
   return {};
 }
 
+// One copy after the other, each behind a sync of its own. Crash in between: they differ in the size only, and the larger one counts:
+// nothing is held beyond the smaller one at that time.
+Status FileMedium::write_superblocks(const Superblock& superblock) {
+  for (const uint64_t offset : kSuperblockOffsets) {
+    uint64_t writes = 0;
+    HOLDFAST_POINT("resize.before_superblock");
+    if (const int error = file_.write_at(offset, &superblock, sizeof superblock, &writes)) return fail("writing the superblock", error);
+    HOLDFAST_TRY(sync());
+  }
+  return {};
+}
+
+Status FileMedium::resize(uint64_t bytes) {
+  if (!usable()) return refusal();
+  const std::lock_guard<std::mutex> lock(space_mutex_);
+  const uint64_t size = round_down(bytes, kFileSegmentUnit);
+  if (bytes != 0 && (bytes < kMinFilePoolBytes || bytes > kMaxFilePoolBytes)) {
+    return Status(Code::kOutOfRange, "the size of a pool must be 0 (grows by itself) or " + std::to_string(kMinFilePoolBytes) + " to " +
+                                         std::to_string(kMaxFilePoolBytes) + " bytes, not " + std::to_string(bytes));
+  }
+  if (size > window_) {
+    return Status(Code::kMediumUnavailable, "the pool " + path_ + " can be made at most " + std::to_string(window_) +
+                                                " bytes large while it is open: close it, open it and go on from there");
+  }
+  const uint64_t before = limit_, after = limit_for(size);
+  if (after < before && !space_.take({after, before - after})) {
+    return Status(Code::kPoolFull, "the pool " + path_ + " cannot be made " + std::to_string(size) +
+                                       " bytes large: something is held beyond that; compact it, close snapshots and readers, or have it copied "
+                                       "(holdfast resize, while nobody has it open)");
+  }
+  // Larger: only what both copies say may be used. Smaller: what is beyond is not given out any more from here on.
+  Status written = write_superblocks(resized(superblock_, size));
+  if (!written.is_ok()) return written;
+  superblock_ = resized(superblock_, size);
+  HOLDFAST_POINT("resize.after_superblocks");
+  limit_ = after;
+  if (after > before) space_.extend(after);
+  if (after < before) space_.shrink(after);
+  if (end_.load() > after) {
+    // A failure leaves the file longer than it need be; nothing beyond is used.
+    if (file_.truncate(after) == 0) end_.store(after, std::memory_order_release);
+  }
+  HOLDFAST_POINT("resize.after_truncate");
+  return sync();
+}
+
 // From the file, not through the mapping: a page that cannot be read is an error here, not a signal.
 void FileMedium::check(const std::function<void(const std::string& damage)>& report) const {
   const std::lock_guard<std::mutex> no_root_changes(root_mutex_);
@@ -179,7 +230,7 @@ Status FileMedium::adopt(const std::vector<Segment>& held) {
   if (!usable()) return refusal();
   const std::lock_guard<std::mutex> lock(space_mutex_);
   const uint64_t end = end_.load();
-  space_.reset(kSegmentsOffset, window_);
+  space_.reset(kSegmentsOffset, limit_);
   for (const Segment& segment : held) {
     const std::string named =
         "the segment at " + std::to_string(segment.offset) + " (" + std::to_string(segment.bytes) + " bytes)";
@@ -196,8 +247,8 @@ Status FileMedium::adopt(const std::vector<Segment>& held) {
 
 Result<Segment> FileMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) {
   if (!usable()) return refusal();
-  const uint64_t min = round_up(std::clamp<uint64_t>(min_bytes, 1, window_ + 1), kFileSegmentUnit);
-  const uint64_t want = round_up(std::clamp<uint64_t>(want_bytes, 1, window_ + 1), kFileSegmentUnit);
+  const uint64_t min = round_up(std::clamp<uint64_t>(min_bytes, 1, limit_ + 1), kFileSegmentUnit);
+  const uint64_t want = round_up(std::clamp<uint64_t>(want_bytes, 1, limit_ + 1), kFileSegmentUnit);
   Result<Segment> segment = reserve(min, std::max(min, want));
   if (!segment || kind != SegmentKind::kLog) return segment;
   Status written = write_unwritten(*segment);
@@ -211,7 +262,7 @@ Result<Segment> FileMedium::reserve(uint64_t min, uint64_t want) {
   std::optional<Segment> piece = space_.allocate(min, want);
   if (!piece) {
     return Status(Code::kPoolFull, "the pool " + path_ + " is full: no free piece of " + std::to_string(min) +
-                                       " bytes in its " + std::to_string(window_) +
+                                       " bytes in its " + std::to_string(limit_) +
                                        " bytes; delete something or make a larger pool");
   }
   int error = grow_to(piece->end());
@@ -240,7 +291,7 @@ Status FileMedium::disk_full(uint64_t bytes, int error) const {
 int FileMedium::grow_to(uint64_t needed) {
   const uint64_t end = end_.load();
   if (needed <= end) return 0;
-  const uint64_t stepped = std::min(round_up(needed, growth_step(end)), round_down(window_, kFileSegmentUnit));
+  const uint64_t stepped = std::min(round_up(needed, growth_step(end)), round_down(limit_, kFileSegmentUnit));
   int error = extend_file(std::max(needed, stepped));
   if (is_disk_full(error) && stepped > needed) error = extend_file(needed);
   return error;
@@ -292,8 +343,8 @@ MediumSpace FileMedium::space() const {
   if (file_.file_system(&disk) != 0) disk.free_bytes = 0;
   const std::lock_guard<std::mutex> lock(space_mutex_);
   const uint64_t end = end_.load();
-  const uint64_t held = window_ - kSegmentsOffset - space_.free_bytes();
-  space.capacity = fixed_bytes_ != 0 ? window_ - kSegmentsOffset : UINT64_MAX / 2;
+  const uint64_t held = limit_ - kSegmentsOffset - space_.free_bytes();
+  space.capacity = superblock_.size != 0 ? limit_ - kSegmentsOffset : UINT64_MAX / 2;
   space.taken = end;
   space.free = space.capacity - held;
   const Segment tail = space_.tail();

@@ -45,6 +45,7 @@ class FileMedium final : public Medium {
   Status barrier() override;
   const Root& root() const override { return root_.root; }
   Status set_root(const Root& root) override;
+  Status resize(uint64_t bytes) override;
   const uint8_t* view() const override { return view_; }
   uint64_t view_end() const override { return end_.load(std::memory_order_acquire); }
   bool map_privately(uint64_t offset, uint64_t bytes, void* at) const override;
@@ -59,6 +60,8 @@ class FileMedium final : public Medium {
 
   FileMedium(PosixFile file, const std::string& path, const Superblock& superblock, const ChosenRoot& root);
   Status map();
+  uint64_t limit_for(uint64_t size) const { return size != 0 ? size : window_; }
+  Status write_superblocks(const Superblock& superblock);
   bool usable() const { return state_.load(std::memory_order_relaxed) == State::kOpen && !guard_.failed(); }
   Status refusal() const;
   Status fail(const std::string& what, int error);
@@ -70,13 +73,14 @@ class FileMedium final : public Medium {
   Status write_unwritten(const Segment& segment);
 
   const std::string path_;
-  const uint64_t fixed_bytes_;  // 0: grows by itself
+  Superblock superblock_;       // guarded by space_mutex_; its size: 0: grows by itself
   const uint64_t secret_;
   MediumInfo info_;
   PosixFile file_;
   const uint8_t* view_ = nullptr;
   MappingGuard guard_;   // over the window
   uint64_t window_ = 0;  // bytes mapped; the file never becomes larger
+  std::atomic<uint64_t> limit_{0};  // what of it may be used: changes with the size
   std::atomic<State> state_{State::kOpen};
   std::atomic<uint64_t> end_{0};  // of the file, in whole units
 

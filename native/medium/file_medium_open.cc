@@ -85,6 +85,21 @@ bool still_named(const PosixFile& file, const std::string& path) {
          opened_facts.inode == named_facts.inode && opened_facts.device == named_facts.device;
 }
 
+// Where a crash has left the copies of the superblock with different sizes both get the larger one.
+Status finish_resize(PosixFile& file, Bytes head, const Superblock& superblock, const std::string& path) {
+  for (const uint64_t offset : kSuperblockOffsets) {
+    if (head.size() < offset + sizeof superblock) continue;
+    const auto copy = load<Superblock>(head.data() + offset);
+    if (copy.size == superblock.size || std::memcmp(&superblock, &copy, offsetof(Superblock, size)) != 0) continue;
+    if (resized(copy, copy.size).checksum != copy.checksum) continue;  // damaged: check says so
+    uint64_t writes = 0;
+    int error = file.write_at(offset, &superblock, sizeof superblock, &writes);
+    if (error == 0) error = file.sync_data();
+    if (error != 0) return file_error(error, "cannot make the superblocks of " + path + " equal");
+  }
+  return {};
+}
+
 Result<OpenedMedium> open_existing(const std::string& path, const MediumOptions& options) {
   PosixFile file;
   if (const int error = file.open_existing(path, true)) return file_error(error, "cannot open the pool " + path);
@@ -103,6 +118,7 @@ Result<OpenedMedium> open_existing(const std::string& path, const MediumOptions&
   Result<Superblock> superblock = choose_superblock(head, path);
   if (!superblock) return std::move(superblock.status());
   HOLDFAST_TRY(check_options(*superblock, options, path));
+  HOLDFAST_TRY(finish_resize(file, head, *superblock, path));
   Result<ChosenRoot> root = choose_root(head, superblock->secret, path);
   if (!root) return std::move(root.status());
 

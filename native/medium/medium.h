@@ -137,6 +137,10 @@ class Medium {
   // Durable when it returns; implies nothing about earlier appends (raise a barrier first).
   virtual Status set_root(const Root& root) = 0;
 
+  // Makes the capacity `bytes` (0: grows by itself), durably. kMediumUnavailable: cannot be done in place; kPoolFull: something is held
+  // beyond; kOutOfRange. Nothing has changed then. Crash: the old size or the new one; both hold all that is held.
+  virtual Status resize(uint64_t bytes);
+
   virtual const uint8_t* view() const = 0;
   // Offsets at and beyond this one are not mapped or not there: never read them.
   virtual uint64_t view_end() const = 0;
@@ -147,6 +151,9 @@ class Medium {
 
   // Has the mapping or the device failed underneath us (SIGBUS, failed sync)? Cheap; asked before each acknowledgement.
   virtual bool failed() const = 0;
+
+  // Why it failed, where that is neither the mapping nor the device: an expired reader. Ok where it is.
+  virtual Status refused() const { return {}; }
 
   // Says what is damaged of the medium's own pages although it is kept twice and so not missed.
   virtual void check(const std::function<void(const std::string& damage)>&) const {}

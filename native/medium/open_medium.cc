@@ -93,6 +93,11 @@ Result<OpenedMedium> open_medium(const std::string& path, const MediumOptions& o
   return result;
 }
 
+Status Medium::resize(uint64_t) {
+  return Status(Code::kMediumUnavailable, std::string("a pool on the medium '") + info().name +
+                                              "' keeps the size it was made with: holdfast resize copies it, while nobody has it open");
+}
+
 Result<PlaceReport> probe_place(const std::string& path) {
   PlaceReport report;
   report.built_with_pmem = kBuiltWithPmem;

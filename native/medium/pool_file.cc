@@ -97,6 +97,13 @@ void sweep_stale_temporaries(const std::string& path) {
   }
 }
 
+Status replace_pool_file(const std::string& temporary, const std::string& path, uint32_t mode) {
+  HOLDFAST_POINT("resize.before_rename");
+  if (const int error = rename_replacing(temporary, path, mode)) return file_error(error, "cannot put the new pool in the place of " + path);
+  if (const int error = sync_folder(folder_of(path))) return file_error(error, "cannot make the new pool's name durable");
+  return {};
+}
+
 Status publish_file(const std::string& temporary, const std::string& path) {
   HOLDFAST_POINT("create.before_rename");
   const int error = rename_without_replacing(temporary, path);

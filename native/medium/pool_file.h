@@ -46,6 +46,8 @@ class NewPoolFile {
 // ".<name>.holdfast-new-<pid>" in the folder of `path`: for media that make their file by other means (libpmemobj).
 std::string temporary_name(const std::string& path);
 void sweep_stale_temporaries(const std::string& path);
+// Gives the new pool the old one's mode and name, and makes that durable. Crash: the old pool or the new one.
+Status replace_pool_file(const std::string& temporary, const std::string& path, uint32_t mode);
 Status publish_file(const std::string& temporary, const std::string& path);
 
 }  // namespace holdfast

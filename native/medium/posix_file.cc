@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/test_hooks.h"
 
@@ -40,6 +42,9 @@ void fill(const struct stat& from, FileFacts* facts) {
   facts->device = from.st_dev;
   facts->inode = from.st_ino;
   facts->size = static_cast<uint64_t>(from.st_size);
+  facts->mode = from.st_mode & 07777;
+  facts->user = from.st_uid;
+  facts->group = from.st_gid;
   facts->device_major = major(from.st_dev);
   facts->device_minor = minor(from.st_dev);
   facts->special_major = major(from.st_rdev);
@@ -64,6 +69,16 @@ int PosixFile::open_existing(const std::string& path, bool writable) {
 int PosixFile::create_new(const std::string& path) {
   close();
   return descriptor_of([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644); }, &fd_);
+}
+
+int PosixFile::open_or_create(const std::string& path, uint32_t mode) {
+  close();
+  return descriptor_of([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, mode); }, &fd_);
+}
+
+int PosixFile::give_to(uint32_t user, uint32_t group, uint32_t mode) {
+  if (::fchown(fd_, user, group) != 0) return errno;
+  return ::fchmod(fd_, mode) == 0 ? 0 : errno;
 }
 
 int PosixFile::create_unnamed(const std::string& folder) {
@@ -148,6 +163,40 @@ int PosixFile::try_lock() {
   return status_of([&] { return ::flock(fd_, LOCK_EX | LOCK_NB); });
 }
 
+int PosixFile::try_lock_shared() {
+  return status_of([&] { return ::flock(fd_, LOCK_SH | LOCK_NB); });
+}
+
+void PosixFile::unlock() { ::flock(fd_, LOCK_UN); }
+
+namespace {
+struct flock one_byte(uint64_t at, short type) {
+  struct flock range = {};
+  range.l_type = type;
+  range.l_whence = SEEK_SET;
+  range.l_start = static_cast<off_t>(at);
+  range.l_len = 1;
+  return range;
+}
+}  // namespace
+
+int PosixFile::try_lock_byte(uint64_t at) {
+  struct flock range = one_byte(at, F_WRLCK);
+  return status_of([&] { return ::fcntl(fd_, F_OFD_SETLK, &range); });
+}
+
+void PosixFile::unlock_byte(uint64_t at) {
+  struct flock range = one_byte(at, F_UNLCK);
+  ::fcntl(fd_, F_OFD_SETLK, &range);
+}
+
+int PosixFile::byte_is_locked(uint64_t at, bool* locked) const {
+  struct flock range = one_byte(at, F_WRLCK);
+  if (const int error = status_of([&] { return ::fcntl(fd_, F_OFD_GETLK, &range); })) return error;
+  *locked = range.l_type != F_UNLCK;
+  return 0;
+}
+
 int PosixFile::facts(FileFacts* facts) const {
   struct stat found;
   if (::fstat(fd_, &found) != 0) return errno;
@@ -172,6 +221,13 @@ int PosixFile::map_shared(uint64_t bytes, const uint8_t** at) const {
 int PosixFile::map_private_over(uint64_t offset, uint64_t bytes, void* at) const {
   void* mapped = ::mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd_, static_cast<off_t>(offset));
   return mapped == MAP_FAILED ? errno : 0;
+}
+
+int PosixFile::map_writable(uint64_t bytes, uint8_t** at) const {
+  void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
+  if (mapped == MAP_FAILED) return errno;
+  *at = static_cast<uint8_t*>(mapped);
+  return 0;
 }
 
 void PosixFile::unmap(const uint8_t* at, uint64_t bytes) { ::munmap(const_cast<uint8_t*>(at), bytes); }
@@ -219,12 +275,22 @@ int link_target(const std::string& path, std::string* target) {
   return 0;
 }
 
+std::string resolved_path(const std::string& path) {
+  char resolved[PATH_MAX];
+  return ::realpath(path.c_str(), resolved) != nullptr ? std::string(resolved) : path;
+}
+
 int rename_without_replacing(const std::string& from, const std::string& to) {
   const int error =
       status_of([&] { return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE); });
   if (error != EINVAL && error != ENOSYS) return error;
   if (const int failed = status_of([&] { return ::link(from.c_str(), to.c_str()); })) return failed;
   return remove_file(from);
+}
+
+int rename_replacing(const std::string& from, const std::string& to, uint32_t mode) {
+  if (const int error = status_of([&] { return ::chmod(from.c_str(), mode); })) return error;
+  return status_of([&] { return ::rename(from.c_str(), to.c_str()); });
 }
 
 int remove_file(const std::string& path) {

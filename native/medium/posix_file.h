@@ -17,6 +17,7 @@ namespace holdfast {
 struct FileFacts {
   bool regular = false, folder = false, character_device = false;
   uint64_t device = 0, inode = 0, size = 0;
+  uint32_t mode = 0, user = 0, group = 0;
   uint32_t device_major = 0, device_minor = 0;    // of the file system the file is on
   uint32_t special_major = 0, special_minor = 0;  // of the device that the file is
   bool dax = false;                               // the statx attribute: a promise, not a proof
@@ -40,6 +41,8 @@ class PosixFile {
 
   int open_existing(const std::string& path, bool writable);
   int create_new(const std::string& path);        // EEXIST if the name is taken
+  int open_or_create(const std::string& path, uint32_t mode);
+  int give_to(uint32_t user, uint32_t group, uint32_t mode);  // fchown and fchmod
   int create_unnamed(const std::string& folder);  // a file without a name, gone when closed
   void close();
   bool is_open() const { return fd_ >= 0; }
@@ -59,12 +62,21 @@ class PosixFile {
   void forget_cached();
 
   int try_lock();  // flock, exclusive; EWOULDBLOCK if another open file holds it
+  // Shared with other such locks, not with try_lock's; given up by unlock() or close().
+  int try_lock_shared();
+  void unlock();
+  // A lock on one byte, exclusive, of this open file (not of the process: it also excludes other opens of the same process). The kernel
+  // drops it with the last descriptor, however the process dies. EAGAIN or EACCES if another holds it.
+  int try_lock_byte(uint64_t at);
+  void unlock_byte(uint64_t at);
+  int byte_is_locked(uint64_t at, bool* locked) const;  // by somebody else
   int facts(FileFacts* facts) const;
   int file_system(FileSystemFacts* facts) const;
 
   int map_shared(uint64_t bytes, const uint8_t** at) const;  // read-only
   // Over what is mapped at `at`: a stored page is a copy, the file never changes.
   int map_private_over(uint64_t offset, uint64_t bytes, void* at) const;
+  int map_writable(uint64_t bytes, uint8_t** at) const;      // shared; for what need not be durable only
   static void unmap(const uint8_t* at, uint64_t bytes);
   int map_sync_works(uint64_t bytes, bool* works) const;  // MAP_SHARED_VALIDATE | MAP_SYNC
 
@@ -76,10 +88,12 @@ int path_facts(const std::string& path, FileFacts* facts);
 int path_file_system(const std::string& path, FileSystemFacts* facts);
 int path_writable(const std::string& path);
 int path_exists_unfollowed(const std::string& path);  // 0 also for a dangling symbolic link
+std::string resolved_path(const std::string& path);  // symbolic links followed; `path` itself where that fails
 int link_target(const std::string& path, std::string* target);
 // Gives `from` the name `to` unless that is taken (EEXIST); never replaces. Renames, or links and unlinks where the
 // file system cannot rename so.
 int rename_without_replacing(const std::string& from, const std::string& to);
+int rename_replacing(const std::string& from, const std::string& to, uint32_t mode);
 int remove_file(const std::string& path);
 int sync_folder(const std::string& folder);
 int list_folder(const std::string& folder, std::vector<std::string>* names);

@@ -68,6 +68,13 @@ Result<Superblock> make_superblock(MediumKind medium, uint64_t size) {
   return superblock;
 }
 
+Superblock resized(const Superblock& superblock, uint64_t size) {
+  Superblock made = superblock;
+  made.size = size;
+  made.checksum = checksum(&made, offsetof(Superblock, checksum));
+  return made;
+}
+
 Result<Superblock> choose_superblock(Bytes head, const std::string& where) {
   Superblock copies[2];
   const Validity first = verify(head, kSuperblockOffsets[0], &copies[0]);
@@ -81,6 +88,12 @@ Result<Superblock> choose_superblock(Bytes head, const std::string& where) {
     }
     return Status(Code::kNotAPool, where + " is not a Holdfast pool: " +
                                        (head.empty() ? "it is empty" : "no superblock was found in it"));
+  }
+  // A crash while the pool was given another size: see FileMedium::resize.
+  if (first == Validity::kValid && second == Validity::kValid && copies[0].size != copies[1].size) {
+    const bool first_larger = copies[1].size != 0 && (copies[0].size == 0 || copies[0].size > copies[1].size);  // 0: no limit
+    Superblock& smaller = copies[first_larger ? 1 : 0];
+    smaller = resized(smaller, copies[first_larger ? 0 : 1].size);
   }
   if (first == Validity::kValid && second == Validity::kValid &&
       std::memcmp(&copies[0], &copies[1], sizeof(Superblock)) != 0) {

@@ -27,6 +27,9 @@ struct ChosenRoot {
   int slot = 0;
 };
 
+// The same pool, of another size.
+Superblock resized(const Superblock& superblock, uint64_t size);
+
 RootSlot make_root_slot(const Root& root, uint64_t sequence, int slot, uint64_t secret);
 // kCorrupt when neither slot is valid, or the pool ends before them.
 Result<ChosenRoot> choose_root(Bytes head, uint64_t secret, const std::string& where);

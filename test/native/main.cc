@@ -7,6 +7,10 @@
 #include <cstdlib>
 #include <cstring>
 
+namespace holdfast::test {
+int resize_child(const char* job);  // in resize_test.cc: what is killed there
+}
+
 int main(int argc, char** argv) {
 #ifdef HOLDFAST_WITH_PMEM
   // libpmem looks at the variable once, while it is loaded: so it must be there before this program begins.
@@ -18,5 +22,6 @@ int main(int argc, char** argv) {
     return 1;
   }
 #endif
+  if (const char* job = std::getenv("HOLDFAST_RESIZE_CHILD")) return holdfast::test::resize_child(job);
   return doctest::Context(argc, argv).run();
 }

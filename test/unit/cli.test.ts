@@ -12,7 +12,7 @@ const folder = scratchFolder('cli');
 const path = join(folder, 'some.holdfast');
 const commands = [
   ...['demo', 'replay', 'info', 'doctor', 'ls', 'get', 'regions', 'check', 'runs', 'show', 'timeline'],
-  ...['signal', 'resolve', 'history', 'diff', 'fork', 'prune', 'salvage', 'bench'],
+  ...['signal', 'resolve', 'history', 'diff', 'fork', 'prune', 'salvage', 'resize', 'bench'],
 ];
 
 beforeAll(async () => {

@@ -4,7 +4,7 @@ import pc from 'picocolors';
 
 import { bytesText, EXIT, Output } from '../output';
 import type { Finish } from '../program';
-import { placeOf, withPool } from '../with-pool';
+import { placeOf, withReader } from '../with-pool';
 
 export function addCheck(program: Command, finish: Finish): void {
   program
@@ -16,7 +16,7 @@ export function addCheck(program: Command, finish: Finish): void {
     .addHelpText('after', '\nExample:\n  $ holdfast check ./agent.holdfast && echo sound')
     .action(async (path: string, options: { json?: boolean }) => {
       const output = new Output(options.json ?? false);
-      await withPool(output, path, async (pool) => {
+      await withReader(output, path, async (pool) => {
         const bar = output.progress('checking {bar} {percentage}%', 100);
         const report = await pool
           .check({ onProgress: (fraction) => bar.update(Math.floor(fraction * 100)) })

@@ -4,7 +4,7 @@ import pc from 'picocolors';
 
 import type { Difference } from '../../index';
 import { brief, bytesText, Output, timeText } from '../output';
-import { placeOf, withPool } from '../with-pool';
+import { placeOf, withPool, withReader } from '../with-pool';
 import { wholeNumber } from './ls';
 
 interface JsonOption {
@@ -20,7 +20,7 @@ export function addHistory(program: Command): void {
     .addHelpText('after', '\nExample:\n  $ holdfast history ./agent.holdfast trip-42')
     .action(async (path: string, id: string, options: JsonOption & { limit: number }) => {
       const output = new Output(options.json ?? false);
-      await withPool(output, path, (pool) => {
+      await withReader(output, path, (pool) => {
         const newest = [...pool.history(id, { reverse: true, limit: options.limit })].reverse();
         output.value({ ...placeOf(pool), run: id, checkpoints: newest });
         if (newest.length === 0) return output.line('no checkpoints');
@@ -45,7 +45,7 @@ export function addDiff(program: Command): void {
     )
     .action(async (path: string, before: string, after: string, options: JsonOption) => {
       const output = new Output(options.json ?? false);
-      await withPool(output, path, (pool) => {
+      await withReader(output, path, (pool) => {
         const differences = pool.diff(before, after);
         output.value({ ...placeOf(pool), before, after, differences });
         for (const one of differences) output.line(lineOf(one));

@@ -7,7 +7,7 @@ import { structured } from '../../codecs';
 import { HoldfastError } from '../../errors';
 import { EXIT, Output, readable } from '../output';
 import type { Finish } from '../program';
-import { placeOf, withPool } from '../with-pool';
+import { placeOf, withReader } from '../with-pool';
 import { rawKeyspace } from './ls';
 
 type Form = 'auto' | 'structured' | 'json' | 'utf8' | 'hex';
@@ -30,7 +30,7 @@ export function addGet(program: Command, finish: Finish): void {
     .action(
       async (path: string, name: string, key: string, options: { as: Form; json?: boolean }) => {
         const output = new Output(options.json ?? false);
-        await withPool(output, path, (pool) => {
+        await withReader(output, path, (pool) => {
           const bytes = rawKeyspace(pool, name).get(keyOf(key));
           if (bytes === undefined) {
             output.value({ ...placeOf(pool), keyspace: name, key, found: false });

@@ -1,8 +1,9 @@
 /** `holdfast info`: what is in a pool, at a glance. */
 import type { Command } from 'commander';
 
+import type { PoolStats } from '../../types';
 import { bytesText, Output } from '../output';
-import { withPool } from '../with-pool';
+import { withReader } from '../with-pool';
 
 /** A pool that grows by itself has a capacity no disk has. */
 const GROWS_BYTES = 2 ** 60;
@@ -13,6 +14,18 @@ function sizeText(taken: number, capacity: number): string {
     : `${bytesText(taken)} taken of ${bytesText(capacity)}`;
 }
 
+/** Who else reads the pool, and what that holds back. Only a writer knows how much. */
+function readerRows(readOnly: boolean, stats: PoolStats): [string, string][] {
+  const rows: [string, string][] = [];
+  if (readOnly) rows.push(['read', 'beside the process that has it open, or without the right to write it']);
+  if (stats.readers > 0)
+    rows.push([
+      'readers',
+      `${stats.readers}; furthest behind: process ${stats.oldestReaderPid} at epoch ${stats.oldestReaderEpoch}`,
+    ]);
+  return rows;
+}
+
 export function addInfo(program: Command): void {
   program
     .command('info <pool>')
@@ -21,7 +34,7 @@ export function addInfo(program: Command): void {
     .addHelpText('after', '\nExample:\n  $ holdfast info ./agent.holdfast')
     .action(async (path: string, options: { json?: boolean }) => {
       const output = new Output(options.json ?? false);
-      await withPool(output, path, (pool) => {
+      await withReader(output, path, (pool) => {
         const stats = pool.stats();
         const keyspaces = pool.keyspaces();
         const regions = pool.regions();
@@ -33,6 +46,7 @@ export function addInfo(program: Command): void {
             'opened',
             `${stats.incarnation} times; this time in ${(stats.openUs / 1000).toFixed(1)} ms`,
           ],
+          ...readerRows(pool.readOnly, stats),
           ['replayed', `${stats.replayedOperations} operations, ${bytesText(stats.replayedBytes)}`],
           ['size', sizeText(stats.takenBytes, stats.capacityBytes)],
           ['live data', bytesText(stats.liveBytes)],

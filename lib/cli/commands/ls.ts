@@ -4,7 +4,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { HoldfastError } from '../../errors';
 import type { Keyspace, PoolCore } from '../../types';
 import { Output, readable } from '../output';
-import { placeOf, withPool } from '../with-pool';
+import { placeOf, withReader } from '../with-pool';
 
 interface LsOptions {
   readonly json?: boolean;
@@ -27,7 +27,7 @@ export function addLs(program: Command): void {
     )
     .action(async (path: string, name: string | undefined, options: LsOptions) => {
       const output = new Output(options.json ?? false);
-      await withPool(output, path, (pool) =>
+      await withReader(output, path, (pool) =>
         name === undefined ? listKeyspaces(output, pool) : listKeys(output, pool, name, options),
       );
     });

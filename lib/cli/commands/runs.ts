@@ -5,7 +5,7 @@ import pc from 'picocolors';
 import type { Holdfast, JournalEntry, RunInfo, RunsOptions, Wait } from '../../index';
 import { mustBeThere } from '../../run/index';
 import { brief, msText, Output, timeText } from '../output';
-import { placeOf, withPool } from '../with-pool';
+import { placeOf, withReader } from '../with-pool';
 import { wholeNumber } from './ls';
 
 interface ListOptions {
@@ -36,7 +36,7 @@ export function addRuns(program: Command): void {
     )
     .action(async (path: string, { json, ...options }: ListOptions) => {
       const output = new Output(json ?? false);
-      await withPool(output, path, (pool) => {
+      await withReader(output, path, (pool) => {
         // One more than is shown tells whether there are more.
         const found = [...pool.runs({ ...options, limit: options.limit + 1 })];
         const runs = found.slice(0, options.limit);
@@ -58,7 +58,7 @@ export function addShow(program: Command): void {
     .addHelpText('after', '\nExample:\n  $ holdfast show ./agent.holdfast trip-42')
     .action(async (path: string, id: string, options: { json?: boolean }) => {
       const output = new Output(options.json ?? false);
-      await withPool(output, path, async (pool) => {
+      await withReader(output, path, async (pool) => {
         const info = pool.runInfo(mustBeThere(pool, id))!;
         const summary = await summaryOf(pool, info);
         output.value({ ...placeOf(pool), run: { ...info, ...summary } });
@@ -88,7 +88,7 @@ export function addTimeline(program: Command): void {
     .addHelpText('after', '\nExample:\n  $ holdfast timeline ./agent.holdfast trip-42 --from 100')
     .action(async (path: string, id: string, options: TimelineOptions) => {
       const output = new Output(options.json ?? false);
-      await withPool(output, path, async (pool) => {
+      await withReader(output, path, async (pool) => {
         const entries: JournalEntry[] = [];
         const page = { from: options.from, limit: options.limit };
         for await (const entry of pool.journal(id, page)) entries.push(entry);

@@ -1,0 +1,50 @@
+/** `holdfast resize`: another size for a pool; in place where that is possible, else by copying. */
+import { InvalidArgumentError, type Command } from 'commander';
+
+import { HoldfastError } from '../../errors';
+import { open, resizeByCopy } from '../../index';
+import { bytesText, Output } from '../output';
+
+const UNITS = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
+const BY_COPY = new Set(['ERR_HOLDFAST_MEDIUM_UNAVAILABLE', 'ERR_HOLDFAST_POOL_FULL']);
+
+export function addResize(program: Command): void {
+  program
+    .command('resize <pool> <size>')
+    .description('give a pool another size: bytes, or with K, M, G or T; 0: a file that grows by itself')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nA file is resized in place where nothing is held beyond the new size. Else, and on persistent memory, the pool is copied beside\n' +
+        'itself and the copy takes its place: that needs room for both. Nobody else may have it open.\n' +
+        '\nExamples:\n  $ holdfast resize ./agent.holdfast 8G\n  $ holdfast resize /mnt/pmem/agent.holdfast 1G',
+    )
+    .action(async (path: string, text: string, options: { json?: boolean }) => {
+      const output = new Output(options.json ?? false);
+      const size = sizeOf(text);
+      const copied = (await inPlace(path, size)) ? undefined : await resizeByCopy(path, size);
+      output.value({ path, size, copied: copied ?? null });
+      const how = copied ? `copied: ${copied.entries} entries, ${bytesText(copied.bytes)}` : 'in place';
+      output.line(`${path} ${size === 0 ? 'grows by itself' : `has ${bytesText(size)}`} now (${how})`);
+    });
+}
+
+async function inPlace(path: string, size: number): Promise<boolean> {
+  const pool = await open(path, { create: 'never' });
+  try {
+    await pool.resize(size);
+    return true;
+  } catch (error) {
+    if (error instanceof HoldfastError && BY_COPY.has(error.code)) return false;
+    throw error;
+  } finally {
+    await pool.close();
+  }
+}
+
+function sizeOf(text: string): number {
+  const found = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text);
+  if (!found) throw new InvalidArgumentError('expected a size, as 512M or 8G');
+  const unit = UNITS[found[2]!.toLowerCase() as keyof typeof UNITS];
+  return Math.round(Number(found[1]) * unit);
+}

@@ -1,0 +1,102 @@
+#include "engine/resize.h"
+
+#include "base/test_points.h"
+#include "engine/pool_impl.h"
+#include "medium/pool_file.h"
+
+namespace holdfast {
+
+// Segments kept ready may lie anywhere: they go back before it is looked where the pool ends.
+void PoolImpl::give_back_spares() {
+  std::lock_guard append(append_mutex_);
+  for (const Segment& spare : spares_) medium_->release(spare);
+  spares_.clear();
+}
+
+Status PoolImpl::resize(uint64_t bytes) {
+  const uint64_t capacity = medium_->space().capacity;
+  const bool smaller = bytes != 0 && bytes < capacity;
+  if (smaller) HOLDFAST_TRY(compact());
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(usable());
+  if (smaller) give_back_spares();
+  Status resized = medium_->resize(bytes);
+  return resized.code() == Code::kIo ? fail(std::move(resized)) : std::move(resized);
+}
+
+namespace {
+
+constexpr uint64_t kBatchBytes = kMiB;
+
+Status copy_all(Pool& from, Pool& to, CopyReport* report, const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) {
+  const double all = static_cast<double>(std::max<uint64_t>(1, from.stats().live_bytes));
+  RangeOptions everything;
+  everything.high = std::string(kKeyspacePrefixBytes + 1, '\xff');
+  auto range = from.range(everything, nullptr);
+  if (!range.is_ok()) return std::move(range.status());
+  Batch batch;
+  while (true) {
+    if (cancelled && cancelled->load()) return Status(Code::kAborted, "the resize was aborted: the pool is as it was");
+    Status put;
+    std::string value;
+    auto given = (*range)->next(1024, [&](Bytes key, const FoundValue& found, Reader& reader) {
+      value.resize(found.size);
+      put = reader.copy(found, reinterpret_cast<uint8_t*>(value.data()));
+      if (put.is_ok()) put = batch.put(key, value);
+      report->entries++;
+      report->bytes += found.size;
+      return put.is_ok() && batch.bytes() < kBatchBytes;
+    });
+    if (!given.is_ok()) return std::move(given.status());
+    HOLDFAST_TRY(std::move(put));
+    if (batch.operations() > 0) {
+      auto receipt = to.commit(batch, CommitMode::kEventual);
+      if (!receipt.is_ok()) return std::move(receipt.status());
+      batch.clear();
+    }
+    if (*given == 0) return to.settle();
+    if (progress) progress(std::min(1.0, static_cast<double>(report->bytes) / all));
+  }
+}
+
+}  // namespace
+
+Result<CopyReport> resize_by_copy(const std::string& given_path, uint64_t bytes, const std::atomic<bool>* cancelled,
+                                  const std::function<void(double)>& progress) {
+  const std::string path = resolved_path(given_path);
+  PoolOptions options;
+  options.medium.create = CreateMode::kNever;
+  auto from = Pool::open(path, options);
+  if (!from.is_ok()) return std::move(from.status());
+  const PoolStats stats = (*from)->stats();
+  FileFacts facts;
+  if (const int error = path_facts(path, &facts)) return file_error(error, "cannot look at the pool " + path);
+  if (!facts.regular) return Status(Code::kMediumUnavailable, "a pool on the device " + path + " takes all of it: its size cannot be changed");
+  sweep_stale_temporaries(path);
+  const std::string temporary = temporary_name(path);
+  PoolOptions wanted;
+  wanted.medium.choice = stats.medium == "pmem" ? MediumChoice::kPmem : MediumChoice::kFile;
+  wanted.medium.create = CreateMode::kExclusive;
+  wanted.medium.size = bytes;
+  wanted.first_epoch = stats.epoch;
+  wanted.retain = RetainWish{stats.retain_ms, stats.retain_bytes};
+  auto to = Pool::open(temporary, wanted);
+  if (!to.is_ok()) return std::move(to.status());
+  CopyReport report;
+  HOLDFAST_POINT("resize.before_copy");
+  Status status = copy_all(**from, **to, &report, cancelled, progress);
+  HOLDFAST_POINT("resize.after_copy");
+  const Status closed = (*to)->close();
+  if (status.is_ok() && !closed.is_ok()) status = closed.clone();
+  if (status.is_ok()) status = replace_pool_file(temporary, path, facts.mode);
+  if (!status.is_ok()) {
+    if (path_exists_unfollowed(temporary) == 0) remove_file(temporary);
+    return status;
+  }
+  HOLDFAST_POINT("resize.after_rename");
+  // The old pool has no name any more; its end is of no interest, and its file goes with it.
+  (void)(*from)->close().is_ok();
+  return report;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,207 @@
+// Another size for a pool: in place and by copying, and a kill at every step of both.
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "engine/resize.h"
+#include "pool_fixture.h"
+
+namespace holdfast::test {
+namespace {
+
+using Contents = std::map<std::string, std::string>;
+
+PoolOptions sized(uint64_t size, bool pmem = false) {
+  PoolOptions options;
+  options.medium.choice = pmem ? MediumChoice::kPmem : MediumChoice::kFile;
+  options.medium.size = size;
+  return options;
+}
+
+std::shared_ptr<Pool> must(Result<std::shared_ptr<Pool>> opened) {
+  INFO(opened.status().message());
+  REQUIRE(opened.is_ok());
+  return *opened;
+}
+
+Status put(Pool& pool, const std::string& key, const std::string& value) {
+  Batch batch;
+  HOLDFAST_TRY(batch.put(key_in(1, key), value));
+  auto receipt = pool.commit(batch, CommitMode::kDurable);
+  return std::move(receipt.status());
+}
+
+uint64_t fill(Pool& pool, uint64_t most) {
+  for (uint64_t i = 0; i < most; i++) {
+    Status done = put(pool, "k" + std::to_string(i), std::string(100000, static_cast<char>('a' + i % 26)));
+    if (!done.is_ok()) {
+      CHECK(done.code() == Code::kPoolFull);
+      return i;
+    }
+  }
+  return most;
+}
+
+uint64_t file_bytes(const std::string& path) {
+  struct stat found;
+  return ::stat(path.c_str(), &found) == 0 ? static_cast<uint64_t>(found.st_size) : 0;
+}
+
+std::vector<std::string> damages(Pool& pool) {
+  auto checked = pool.check(nullptr, nullptr);
+  return checked.is_ok() ? checked->damages : std::vector<std::string>{checked.status().message()};
+}
+
+}  // namespace
+
+// Points are armed when a process begins: the one to be killed is this program, run again for that alone (main.cc).
+int resize_child(const char* job) {
+  char* rest = nullptr;
+  const uint64_t size = std::strtoull(job + 1, &rest, 10);
+  const std::string path = rest + 1;
+  if (job[0] == 'c') {
+    (void)resize_by_copy(path, size, nullptr, nullptr).is_ok();
+  } else {
+    auto opened = Pool::open(path, sized(0));
+    if (opened.is_ok()) (void)(*opened)->resize(size).is_ok();
+  }
+  return 7;  // the point was not met
+}
+
+TEST_CASE("a file of fixed size is made larger while it is open, and smaller where nothing is beyond") {
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("pool");
+  auto pool = must(Pool::open(path, sized(8 * kMiB)));
+  const uint64_t fitted = fill(*pool, 1000);
+  CHECK(fitted < 80);
+  REQUIRE(pool->resize(32 * kMiB).is_ok());
+  CHECK(pool->stats().capacity_bytes > 31 * kMiB);
+  CHECK(fill(*pool, 200) == 200);
+  const Contents all = contents(*pool);
+  Status refused = pool->resize(16 * kMiB);
+  CHECK(refused.code() == Code::kPoolFull);
+  CHECK(contents(*pool) == all);
+  CHECK(fill(*pool, 200) == 200);
+  REQUIRE(pool->close().is_ok());
+  pool = must(Pool::open(path, sized(32 * kMiB)));
+  CHECK(contents(*pool) == all);
+  REQUIRE(pool->resize(0).is_ok());
+  REQUIRE(pool->resize(256 * kMiB).is_ok());
+  REQUIRE(pool->resize(128 * kMiB).is_ok());
+  CHECK(pool->resize(1).code() == Code::kOutOfRange);
+  CHECK(contents(*pool) == all);
+  REQUIRE(pool->close().is_ok());
+  CHECK(Pool::open(path, sized(32 * kMiB)).status().code() == Code::kOutOfRange);
+  pool = must(Pool::open(path, sized(0)));
+  CHECK(contents(*pool) == all);
+  CHECK(damages(*pool) == std::vector<std::string>());
+}
+
+TEST_CASE("a pool is copied into another size: all is there, commits are numbered on, the mode is kept") {
+  const auto run = [](bool pmem) {
+    Scratch scratch = pmem ? Scratch::in_memory() : Scratch::on_disk();
+    const std::string path = scratch.path("pool");
+    auto pool = must(Pool::open(path, sized(64 * kMiB, pmem)));
+    fill(*pool, 100);
+    REQUIRE(put(*pool, "large", std::string(3000000, 'L')).is_ok());
+    REQUIRE(put(*pool, "empty", "").is_ok());
+    const Contents all = contents(*pool);
+    const uint64_t epoch = pool->stats().epoch;
+    CHECK(resize_by_copy(path, 40 * kMiB, nullptr, nullptr).status().code() == Code::kLocked);
+    REQUIRE(pool->close().is_ok());
+    pool = nullptr;
+    REQUIRE(::chmod(path.c_str(), 0640) == 0);
+    if (!pmem) {
+      CHECK(resize_by_copy(path, 4 * kMiB, nullptr, nullptr).status().code() == Code::kPoolFull);  // not all of it fits
+    }
+    for (const uint64_t size : {40 * kMiB, 96 * kMiB}) {
+      auto copied = resize_by_copy(path, size, nullptr, nullptr);
+      INFO(copied.status().message());
+      REQUIRE(copied.is_ok());
+      CHECK(copied->entries == all.size());
+      CHECK(file_bytes(path) <= size);
+      pool = must(Pool::open(path, sized(size, pmem)));
+      CHECK(contents(*pool) == all);
+      CHECK(pool->stats().epoch > epoch);
+      CHECK(damages(*pool) == std::vector<std::string>());
+      REQUIRE(pool->close().is_ok());
+      pool = nullptr;
+    }
+    struct stat found;
+    REQUIRE(::stat(path.c_str(), &found) == 0);
+    CHECK((found.st_mode & 0777) == 0640);
+    std::atomic<bool> cancelled{true};
+    CHECK(resize_by_copy(path, 64 * kMiB, &cancelled, nullptr).status().code() == Code::kAborted);
+    size_t left = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.folder())) left++;
+    CHECK(left == 1);
+  };
+  SUBCASE("file") { run(false); }
+  SUBCASE("pmem") {
+#ifdef HOLDFAST_WITH_PMEM
+    setenv("PMEM_IS_PMEM_FORCE", "1", 1);
+    run(true);
+    unsetenv("PMEM_IS_PMEM_FORCE");
+#endif
+  }
+}
+
+#ifdef HOLDFAST_TEST_POINTS
+TEST_CASE("a kill at each step of a resize leaves the old pool or the new one, whole") {
+  struct Step {
+    const char* point;
+    bool copy;
+    uint64_t size;
+  };
+  const Step steps[] = {
+      {"resize.before_superblock:1", false, 32 * kMiB}, {"resize.before_superblock:2", false, 32 * kMiB},
+      {"resize.after_superblocks:1", false, 32 * kMiB}, {"resize.before_superblock:1", false, 12 * kMiB},
+      {"resize.before_superblock:2", false, 12 * kMiB}, {"resize.after_superblocks:1", false, 12 * kMiB},
+      {"resize.after_truncate:1", false, 12 * kMiB},    {"resize.before_copy:1", true, 12 * kMiB},
+      {"resize.after_copy:1", true, 12 * kMiB},         {"resize.before_rename:1", true, 12 * kMiB},
+      {"resize.after_rename:1", true, 12 * kMiB},       {"fold.before_root:2", true, 12 * kMiB},
+  };
+  for (const Step& step : steps) {
+    INFO(step.point << " " << step.size);
+    Scratch scratch = Scratch::on_disk();
+    const std::string path = scratch.path("pool");
+    auto pool = must(Pool::open(path, sized(16 * kMiB)));
+    fill(*pool, 40);
+    const Contents all = contents(*pool);
+    REQUIRE(pool->close().is_ok());
+    pool = nullptr;
+    const pid_t child = fork();
+    if (child == 0) {
+      setenv("HOLDFAST_POINT_KILL", step.point, 1);
+      setenv("HOLDFAST_RESIZE_CHILD", (std::string(step.copy ? "c" : "p") + std::to_string(step.size) + ":" + path).c_str(), 1);
+      execl("/proc/self/exe", "native_tests", static_cast<char*>(nullptr));
+      _Exit(8);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status));
+    CHECK(WTERMSIG(status) == SIGKILL);
+    pool = must(Pool::open(path, sized(0)));
+    CHECK(contents(*pool) == all);
+    CHECK(damages(*pool) == std::vector<std::string>());
+    CHECK(put(*pool, "more", std::string(300000, 'm')).is_ok());
+    const uint64_t capacity = pool->stats().capacity_bytes + 64 * kKiB;
+    CHECK((capacity == 16 * kMiB || capacity == step.size));
+    CHECK(file_bytes(path) <= std::max(16 * kMiB, step.size));
+    REQUIRE(pool->close().is_ok());
+    pool = nullptr;
+    // What was begun and cut short can be done again, and leaves nothing behind.
+    auto again = resize_by_copy(path, 24 * kMiB, nullptr, nullptr);
+    REQUIRE(again.is_ok());
+    size_t left = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.folder())) left++;
+    CHECK(left == 1);
+  }
+}
+#endif
+
+}  // namespace holdfast::test

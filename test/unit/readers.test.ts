@@ -1,0 +1,153 @@
+/** Reading a pool beside the process that writes it: the option, refresh(), errors, the command line. */
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+
+import { describe, expect, test } from 'vitest';
+
+import { open, openSync } from '../../lib/index';
+import { cli } from '../helpers/cli';
+import { scratchFolder } from '../helpers/scratch';
+
+const folder = scratchFolder('readers');
+let count = 0;
+const fresh = (): string => join(folder, `${count++}.holdfast`);
+
+describe('readOnly', () => {
+  test('sees what is durable, and more with refresh(); a snapshot stays what it was', async () => {
+    const path = fresh();
+    await using writer = await open(path);
+    const notes = writer.keyspace<string, number>('notes');
+    await notes.put('a', 1);
+    await using reader = await open(path, { readOnly: true });
+    expect([reader.readOnly, writer.readOnly]).toEqual([true, false]);
+    const seen = reader.keyspace<string, number>('notes');
+    expect(seen.get('a')).toBe(1);
+    const { epoch } = await notes.put('a', 2);
+    expect(seen.get('a')).toBe(1);
+    using snapshot = reader.snapshot();
+    expect(await reader.refresh()).toBe(epoch);
+    expect([seen.get('a'), seen.get('a', { snapshot })]).toEqual([2, 1]);
+    await writer.fold();
+    await notes.put('b', 3);
+    reader.refreshSync();
+    expect([...seen.range()]).toEqual([['a', 2], ['b', 3]]);
+    expect([...seen.range({ snapshot })]).toEqual([['a', 1]]);
+    expect(writer.stats()).toMatchObject({ readers: 2, oldestReaderPid: process.pid });
+  });
+
+  test('a keyspace that the writer makes later is found after refresh()', async () => {
+    const path = fresh();
+    await using writer = await open(path);
+    await writer.keyspace('first').put('a', 1);
+    await using reader = await open(path, { readOnly: true });
+    const late = reader.keyspace('late');
+    expect(late.get('a')).toBeUndefined();
+    await writer.keyspace('late').put('a', 'there');
+    await reader.refresh();
+    expect(late.get('a')).toBe('there');
+    expect(reader.keyspaces()).toEqual(['first', 'late']);
+  });
+
+  test('what would change the pool is refused', async () => {
+    const path = fresh();
+    await using writer = await open(path);
+    await writer.keyspace('notes').put('a', 1);
+    await using reader = openSync(path, { readOnly: true });
+    const notes = reader.keyspace('notes');
+    const refused = expect.objectContaining({ code: 'ERR_HOLDFAST_READ_ONLY' });
+    await expect(notes.put('a', 2)).rejects.toEqual(refused);
+    expect(() => notes.putSync('a', 2)).toThrow(refused);
+    expect(() => notes.deleteSync('a')).toThrow(refused);
+    expect(() => reader.keyspace('new').putSync('a', 2)).toThrow(refused);
+    await expect(reader.fold()).rejects.toEqual(refused);
+    await expect(reader.compact()).rejects.toEqual(refused);
+    expect(await writer.refresh()).toBe(writer.stats().epoch);
+  });
+
+  test('nothing is made where no pool is; a wrong option is a TypeError', async () => {
+    const path = fresh();
+    const gone = expect.objectContaining({ code: 'ERR_HOLDFAST_NOT_FOUND' });
+    await expect(open(path, { readOnly: true })).rejects.toEqual(gone);
+    expect(existsSync(path)).toBe(false);
+    // @ts-expect-error not a boolean
+    await expect(open(path, { readOnly: 'yes' })).rejects.toThrow(TypeError);
+    mkdirSync(path);
+    const folderThere = expect.objectContaining({ code: 'ERR_HOLDFAST_NOT_A_POOL' });
+    await expect(open(path, { readOnly: true })).rejects.toEqual(folderThere);
+  });
+
+  test('reads a pool that nobody writes; the writer that comes next is not in its way', async () => {
+    const path = fresh();
+    await (await open(path)).close();
+    await using reader = await open(path, { readOnly: true });
+    expect(reader.keyspaces()).toEqual([]);
+    await using writer = await open(path);
+    await writer.keyspace('notes').put('a', 'x'.repeat(700_000));
+    await reader.refresh();
+    expect(reader.keyspace<string, string>('notes').get('a')).toHaveLength(700_000);
+    expect((await reader.check()).damages).toEqual([]);
+  });
+
+  test.skipIf(process.getuid?.() === 0)('without the right to write beside the pool: only when nobody writes', async () => {
+    const inside = join(folder, 'closed');
+    mkdirSync(inside);
+    const path = join(inside, 'a.holdfast');
+    const writer = await open(path);
+    await writer.keyspace('notes').put('a', 1);
+    chmodSync(inside, 0o555);
+    const locked = expect.objectContaining({ code: 'ERR_HOLDFAST_LOCKED' });
+    await expect(open(path, { readOnly: true })).rejects.toEqual(locked);
+    await writer.close();
+    await using reader = await open(path, { readOnly: true });
+    expect(reader.keyspace('notes').get('a')).toBe(1);
+    await using next = await open(path);
+    await next.keyspace('notes').put('a', 2);
+    expect(() => reader.keyspace('notes').get('a')).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_READER_EXPIRED' }));
+    chmodSync(inside, 0o755);
+  });
+});
+
+describe('runs', () => {
+  test('are listed, read and followed beside their driver', async () => {
+    const path = fresh();
+    await using writer = await open(path);
+    const run = await writer.run('trip', { input: 1 });
+    await run.step('one', () => 1);
+    await using reader = await open(path, { readOnly: true });
+    expect([...reader.runs()].map(({ id, status }) => [id, status])).toEqual([['trip', 'running']]);
+    const kinds: string[] = [];
+    const following = (async () => {
+      for await (const entry of reader.journal('trip', { follow: true })) kinds.push(entry.kind);
+    })();
+    await setTimeout(20);
+    await run.step('two', () => 2);
+    await run.finish('done');
+    await following;
+    expect(kinds.at(-1)).toBe('end');
+    expect(kinds.filter((kind) => kind === 'step')).toHaveLength(2);
+    const refused = expect.objectContaining({ code: 'ERR_HOLDFAST_READ_ONLY' });
+    await expect(reader.run('other')).rejects.toEqual(refused);
+  });
+});
+
+describe('the command line reads a pool that this process has open', () => {
+  test('info, ls, get, check, runs, show, timeline', async () => {
+    const path = fresh();
+    await using writer = await open(path);
+    await writer.keyspace('notes').put('a', { on: true });
+    const run = await writer.run('trip');
+    await run.step('one', () => 1);
+    const info = await cli(['info', path, '--json']);
+    expect([info.code, info.json<{ keyspaces: string[] }>().keyspaces]).toEqual([0, expect.arrayContaining(['notes'])]);
+    expect((await cli(['info', path])).stdout).toContain('beside the process');
+    expect((await cli(['ls', path, 'notes'])).stdout).toContain('a');
+    expect((await cli(['get', path, 'notes', 'a', '--json'])).code).toBe(0);
+    expect((await cli(['check', path])).code).toBe(0);
+    expect((await cli(['runs', path])).stdout).toContain('trip');
+    expect((await cli(['show', path, 'trip'])).code).toBe(0);
+    expect((await cli(['timeline', path, 'trip'])).stdout).toContain('one');
+    const refused = await cli(['fork', path, 'run/trip@1', 'other', '--json']);
+    expect([refused.code, refused.stdout]).toEqual([3, expect.stringContaining('ERR_HOLDFAST_LOCKED')]);
+  });
+});
