@@ -18,6 +18,11 @@ Status ReadOnlyPool::refusal() const {
   return Status(Code::kReadOnly, "the pool " + path_ + " is open for reading only: open it without readOnly to change it");
 }
 
+Status ReadOnlyPool::only_with_the_writer(const char* what) const {
+  return Status(Code::kReadOnly, "the pool " + path_ + " is open for reading only, where " + what +
+                                     " are not available: use the process that writes it, or open it for writing when no other does");
+}
+
 Result<std::shared_ptr<Pool>> ReadOnlyPool::open(const std::string& path, const PoolOptions& options) {
   if (options.medium.create == CreateMode::kExclusive) {
     return Status(Code::kInvalidArgument, "a pool that is opened for reading only cannot be created: leave create out");

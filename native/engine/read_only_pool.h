@@ -47,6 +47,12 @@ class ReadOnlyPool final : public Pool {
   Status fold() override { return refusal(); }
   Status compact() override { return refusal(); }
   Status resize(uint64_t) override { return refusal(); }
+  // Folds of the writer place regions in place and views show what is in place: neither knows of readers in other processes.
+  Status region_read(uint32_t, uint64_t, uint64_t, uint8_t*, const SnapshotPtr&) override { return only_with_the_writer("regions"); }
+  Result<RegionInfo> region_info(uint32_t, const SnapshotPtr&) override { return only_with_the_writer("regions"); }
+  Result<std::vector<RegionInfo>> regions(const SnapshotPtr&) override { return only_with_the_writer("regions"); }
+  Result<std::unique_ptr<MappedView>> view_value(Bytes, const SnapshotPtr&) override { return only_with_the_writer("views"); }
+  Result<std::unique_ptr<MappedView>> view_region(uint32_t, uint64_t, uint64_t, const SnapshotPtr&) override { return only_with_the_writer("views"); }
   // The log is the writer's to keep: its feed is read, and it is backed up, where it is written.
   Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions&) override { return refusal(); }
   FeedTail& tail() override { return feed_tail_; }
@@ -68,6 +74,7 @@ class ReadOnlyPool final : public Pool {
   };
 
   Status refusal() const;
+  Status only_with_the_writer(const char* what) const;
   Status begin();
   Status meet_writer();
   Status meet_without_table();
