@@ -107,7 +107,8 @@ export function* exportLines(pool: PoolCore, onEntry?: (entries: number) => void
           yield line({ ...head, base64: bytes.toString('base64', at, at + wholeValue), more: true });
         }
         yield line({ ...head, ...(at > 0 ? { base64: bytes.toString('base64', at) } : formOf(bytes)) });
-        onEntry?.(++entries);
+        ++entries;
+        onEntry?.(entries);
       }
     }
     for (const { name: region, size } of pool.regions({ snapshot })) {

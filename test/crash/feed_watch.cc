@@ -12,9 +12,13 @@ bool same(const Changes& a, const Changes& b) {
 }
 }  // namespace
 
-void FeedWatch::committed(uint64_t epoch, const Changes& changes) {
-  if (epoch == 0) uncertain_.push_back(changes);
-  else made_[epoch] = changes;
+// Regions are not among what is watched, and a commit that changed nothing else is passed over.
+void FeedWatch::committed(uint64_t epoch, const Changes& all) {
+  Changes changes;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(changes), [](const Change& one) { return !is_region_key(one.key); });
+  if (changes.empty()) return;
+  if (epoch == 0) uncertain_.push_back(std::move(changes));
+  else made_[epoch] = std::move(changes);
 }
 
 void FeedWatch::reopened(uint64_t epoch) {

@@ -19,6 +19,10 @@ void fill(std::string* bytes, uint64_t nonce) {
 
 void apply_changes(const Changes& changes, State* state) {
   for (const Change& change : changes) {
+    if (is_region_key(change.key) && !slot_of(change.key)) {
+      const uint32_t region = region_of(change.key);
+      state->erase(state->lower_bound(slot_key(region, change.put ? change.value.size / kSlotBytes : 0)), state->lower_bound(size_key(region)));
+    }
     if (change.put) {
       (*state)[change.key] = change.value;
     } else {

@@ -26,7 +26,8 @@ Value observed_value(const char* bytes, uint64_t size);
 
 using State = std::map<std::string, Value>;
 
-// Regions are part of the state too: slots of so many bytes, and the size, each under a key that no pool has. A slot of zeros is not there.
+// Regions are part of the state too: slots of so many bytes, and the size, each under a key that no pool has. A slot of zeros is not there, and a
+// smaller size takes the slots behind it away.
 constexpr uint64_t kSlotBytes = 200;  // divides no block, so that slots lie across them
 inline const std::string kRegionPrefix = "\xff\xff\xff\xff";
 std::string slot_key(uint32_t region, uint64_t slot);
@@ -39,7 +40,6 @@ struct Change {
   std::string key;
   bool put = true;
   Value value;
-  bool follows = false;  // a slot that a smaller size takes away: the pool is not told
 };
 using Changes = std::vector<Change>;
 

@@ -214,10 +214,6 @@ class Life {
     const auto [region, slots] = old ? there[random_.below(there.size())] : std::pair<uint32_t, uint64_t>(next_region_++, 0);
     const uint64_t size = old && random_.one_in(5) ? 0 : random_.between(1, c_.region_slots);
     t.changes.push_back({size_key(region), size > 0, {size * kSlotBytes, 0, 0}});
-    const State& state = world_.model().latest();
-    for (auto it = state.lower_bound(slot_key(region, size)); it != state.end() && it->first < size_key(region); ++it) {
-      t.changes.push_back({it->first, false, {}, true});
-    }
     const Change more = change();
     const bool inside = !is_region_key(more.key) || region_of(more.key) != region || *slot_of(more.key) < size;
     if (random_.one_in(3) && inside) t.changes.push_back(more);

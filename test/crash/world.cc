@@ -180,7 +180,6 @@ Batch batch_of(const Transaction& transaction, Status* status) {
     if (c.kind == Condition::kEqual) keep(batch.require_equal(c.key, bytes_of(c.value)));
   }
   for (const Change& change : transaction.changes) {
-    if (change.follows) continue;
     if (!is_region_key(change.key)) {
       keep(change.put ? batch.put(change.key, bytes_of(change.value)) : batch.remove(change.key));
     } else if (const auto slot = slot_of(change.key)) {
