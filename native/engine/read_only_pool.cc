@@ -200,6 +200,7 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
   PoolImpl& pool = *generation->pool;
   pool.root_ = root;
   pool.index_.view.active = std::make_shared<Overlay>();
+  pool.index_.view.regions = std::make_shared<RegionMap>();  // none: they are read where the pool is written
   HOLDFAST_TRY(pool.blame(pool.read_fold(&pool.folded_)));
   for (const FoldedSegment& s : pool.folded_.log) pool.segments_.add(s.segment, s.sequence, s.live_bytes);
   for (const Segment& s : pool.folded_.large) pool.large_[s.offset] = s;
@@ -243,6 +244,10 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
           OperationView operation;
           whole = at <= frame.operations_bytes && read_operation(frame.operations + at, frame.operations_bytes - at, &operation);
           if (!whole) return;
+          if (is_region_operation(operation.type)) {
+            at += operation.bytes;
+            continue;
+          }
           const uint64_t offset = frame.offset + sizeof(FrameHeader) + at;
           const bool large = operation.type == OperationType::kPutLarge;
           const Place place = operation.type == OperationType::kDelete ? Place::deleted() : Place::of(offset, operation.bytes, large);
