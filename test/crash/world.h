@@ -42,6 +42,7 @@ struct Transaction {
 // What was done, for the summary.
 struct Tally {
   uint64_t commits = 0, crashes = 0, faults = 0, opens = 0, refused_full = 0, folds = 0, cleaned = 0, merges = 0, interleaved = 0;
+  uint64_t undeletable = 0;  // a full pool without snapshots had no room for a deletion: counted, see docs/testing.md
   void add(const Tally& other);
 };
 

@@ -12,10 +12,18 @@ const lie = process.env.HOLDFAST_STORM_LIE ?? '';
 const THREADS = 3;
 const BUDGET = 400;
 
-// A line shorter than the pipe's atomic size arrives whole or not at all, whichever thread writes it.
+// A line shorter than the pipe's atomic size arrives whole or not at all, whichever thread writes it. The pipe may be full for a
+// moment, when the parent is busy.
 const say = (line) => {
   const bytes = Buffer.from(`${line}\n`);
-  for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at);
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
 };
 
 function randomFrom(seed) {

@@ -12,7 +12,18 @@ const [path, medium, total] = [process.argv[2], process.argv[3], Number(process.
 const cells = 100_000;
 const perCommit = 100;
 const lie = process.env.HOLDFAST_STORM_LIE ?? '';
-const say = (line) => writeSync(1, `${line}\n`);
+// The pipe may be full for a moment, when the parent is busy.
+const say = (line) => {
+  const bytes = Buffer.from(`${line}\n`);
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+};
 
 function* writesOf(commit) {
   let state = BigInt(commit) * 0x9e3779b97f4a7c15n;

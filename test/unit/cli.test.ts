@@ -145,9 +145,9 @@ describe('errors are code: message, and JSON with --json', () => {
     expect((await cli(['info', join(folder, 'sub')])).stderr).toMatch(/^ERR_HOLDFAST_NOT_A_POOL/);
   });
 
-  test('a pool that is in use names the owner', async () => {
+  test('a pool that is in use names the owner to who would change it', async () => {
     await using _pool = await open(path);
-    const { code, stderr } = await cli(['info', path]);
+    const { code, stderr } = await cli(['signal', path, 'trip', 'go']);
     expect(code).toBe(3);
     expect(stderr).toMatch(new RegExp(`^ERR_HOLDFAST_LOCKED: .*${process.pid}`));
   });
