@@ -38,7 +38,6 @@ namespace holdfast {
   X(kDeletionsForgotten, "deletions-forgotten")                       \
   X(kRegionPlacedEarly, "region-placed-before-barrier")               \
   X(kRegionSnapshotIgnored, "region-snapshot-ignored")                \
-  X(kRegionAbsentTogether, "region-absent-with-sums")                 \
   X(kReaderPinsIgnored, "reader-pins-ignored")                        \
   X(kFeedAheadOfBarrier, "feed-ahead-of-barrier")                     \
   X(kRetainedGivenBack, "retained-given-back")                        \

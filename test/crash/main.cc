@@ -144,6 +144,21 @@ void run_scripts(const Options& options, Totals* totals) {
               wide(script_count() / 2), wide(points), wide(fully), wide(states), seconds_since(begun));
 }
 
+// What the scripts that a control names say of the bug; empty: nothing. In processes of their own, as everything here.
+std::string caught_by_script(const Options& options, const Control& control) {
+  std::string first;
+  spread(
+      options.jobs, 0, script_count(), 0, 600,
+      [&](uint64_t script) {
+        return script_name(script).find(control.script) == std::string::npos ? std::string() : try_script(script).failure;
+      },
+      [&](const Report& report) {
+        if (first.empty()) first = report.died ? "" : report.text;
+        return true;
+      });
+  return first;
+}
+
 // Each control in processes of its own; ends with the first seed that notices the bug.
 void run_controls(const Options& options, Totals* totals) {
   const auto begun = Clock::now();
@@ -152,6 +167,7 @@ void run_controls(const Options& options, Totals* totals) {
     planted_bug = planted_bug_named(control.bug);
     std::string first;
     uint64_t by = 0, tried = 0;
+    if (control.script) first = caught_by_script(options, control);
     spread(
         options.jobs, 1, control.seeds, 0, kSeedLimit_s, [](uint64_t seed) { return pack(simulate(seed, false)); },
         [&](const Report& report) {
@@ -165,7 +181,9 @@ void run_controls(const Options& options, Totals* totals) {
     planted_bug = PlantedBug::kNone;
     totals->count(!first.empty());
     caught += !first.empty();
-    if (first.empty()) {
+    if (control.script && !first.empty()) {
+      std::printf("control '%s' caught by script '%s': %s\n", control.bug, control.script, first.substr(0, 140).c_str());
+    } else if (first.empty()) {
       std::printf("control '%s' (%s) was NOT caught in %llu seeds\n", control.bug, control.what, wide(tried));
     } else {
       std::printf("control '%s' caught by seed %llu: %s\n", control.bug, wide(by), first.substr(0, 140).c_str());
