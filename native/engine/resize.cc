@@ -59,6 +59,34 @@ Status copy_all(Pool& from, Pool& to, CopyReport* report, const std::atomic<bool
   }
 }
 
+Status commit_and_clear(Pool& to, Batch* batch) {
+  auto receipt = to.commit(*batch, CommitMode::kEventual);
+  batch->clear();
+  return std::move(receipt.status());
+}
+
+// Their names are in the catalogue, which is a keyspace and has been copied. What is zero was never written, or reads as if it was not.
+Status copy_regions(Pool& from, Pool& to, CopyReport* report, const std::atomic<bool>* cancelled) {
+  auto regions = from.regions(nullptr);
+  if (!regions.is_ok()) return std::move(regions.status());
+  std::string piece;
+  for (const RegionInfo& region : *regions) {
+    Batch batch;
+    HOLDFAST_TRY(batch.region_size(region.region, region.size, region.name));
+    HOLDFAST_TRY(commit_and_clear(to, &batch));
+    for (uint64_t at = 0; at < region.size; at += kBatchBytes) {
+      if (cancelled && cancelled->load()) return Status(Code::kAborted, "the resize was aborted: the pool is as it was");
+      piece.resize(std::min(kBatchBytes, region.size - at));
+      HOLDFAST_TRY(from.region_read(region.region, at, piece.size(), reinterpret_cast<uint8_t*>(piece.data()), nullptr));
+      if (piece.find_first_not_of('\0') == std::string::npos) continue;
+      HOLDFAST_TRY(batch.region_write(region.region, at, piece));
+      HOLDFAST_TRY(commit_and_clear(to, &batch));
+      report->bytes += piece.size();
+    }
+  }
+  return to.settle();
+}
+
 }  // namespace
 
 Result<CopyReport> resize_by_copy(const std::string& given_path, uint64_t bytes, const std::atomic<bool>* cancelled,
@@ -85,6 +113,7 @@ Result<CopyReport> resize_by_copy(const std::string& given_path, uint64_t bytes,
   CopyReport report;
   HOLDFAST_POINT("resize.before_copy");
   Status status = copy_all(**from, **to, &report, cancelled, progress);
+  if (status.is_ok()) status = copy_regions(**from, **to, &report, cancelled);
   HOLDFAST_POINT("resize.after_copy");
   const Status closed = (*to)->close();
   if (status.is_ok() && !closed.is_ok()) status = closed.clone();

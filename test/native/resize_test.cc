@@ -109,6 +109,12 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
     fill(*pool, 100);
     REQUIRE(put(*pool, "large", std::string(3000000, 'L')).is_ok());
     REQUIRE(put(*pool, "empty", "").is_ok());
+    std::string region(1500000, '\0');
+    for (size_t i = 1200000; i < region.size(); i++) region[i] = static_cast<char>(i * 7 % 251);
+    Batch made;
+    REQUIRE(made.region_size(5, region.size(), "vectors").is_ok());
+    REQUIRE(made.region_write(5, 1200000, Bytes(region).substr(1200000)).is_ok());
+    REQUIRE(pool->commit(made, CommitMode::kDurable).is_ok());
     const Contents all = contents(*pool);
     const uint64_t epoch = pool->stats().epoch;
     CHECK(resize_by_copy(path, 40 * kMiB, nullptr, nullptr).status().code() == Code::kLocked);
@@ -126,6 +132,10 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
       CHECK(file_bytes(path) <= size);
       pool = must(Pool::open(path, sized(size, pmem)));
       CHECK(contents(*pool) == all);
+      std::string read(region.size(), 'x');
+      REQUIRE(pool->region_read(5, 0, read.size(), reinterpret_cast<uint8_t*>(read.data()), nullptr).is_ok());
+      CHECK(read == region);
+      CHECK(pool->region_info(5, nullptr)->name == "vectors");
       CHECK(pool->stats().epoch > epoch);
       CHECK(damages(*pool) == std::vector<std::string>());
       REQUIRE(pool->close().is_ok());
