@@ -3,8 +3,8 @@
 //   name      of its line and its log, build-native/results/<name>.log
 //   counts    how its tests are counted (count-tests.mjs)
 //   command   of an ordinary run; `again(seed, seconds)`: with new seeds for about so long (absent: there is nothing new to try)
-//   slow      only with HOLDFAST_ALL=1, or when it is named
 //   tried     finds in its output how much it tried
+//   limit     seconds after which it counts as hung and is ended (else HUNG_SECONDS of run-layer.mjs)
 // Longest first, so that the two lanes of run-layers.mjs end together.
 
 const results = 'build-native/results';
@@ -15,28 +15,28 @@ export function layers({ share = 1, seed = 1 } = {}) {
   const part = (count) => String(Math.ceil(count / share));
   return [
     {
-      name: 'guests', slow: true, counts: 'summary', tried: /(\d+ states) in/g,
-      command: ['node', 'test/vm/run.mjs'],
-      again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
-    },
-    {
-      name: 'simulator', counts: 'summary', tried: /(\d+ seeds) tried/g,
-      command: ['build-native/crash_simulator', '--seeds', '20000', '--jobs', '1'],
-      again: (fresh, seconds) => ({ command: ['build-native/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }),
-    },
-    {
       name: 'typescript', counts: 'vitest', report: `${results}/vitest.json`,
       command: ['npx', '--no-install', 'vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}/vitest.json`],
     },
     {
-      name: 'address-sanitizer', slow: true, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
+      name: 'address-sanitizer', counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
       command: ['bash', 'scripts/sanitize.sh', 'address', part(600)],
       again: (fresh, seconds) => ({ command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }),
     },
     {
-      name: 'crash-states', counts: 'summary', tried: /(\d+ images) in all/g,
-      command: ['build-native/crash/crash_explorer'],
-      again: (fresh, seconds) => ({ command: ['build-native/crash/crash_explorer', '--minutes', minutes(seconds)] }),
+      name: 'guests', limit: 1300, counts: 'summary', tried: /(\d+ states) in/g,
+      command: ['node', 'test/vm/run.mjs'],
+      again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
+    },
+    {
+      name: 'thread-sanitizer', counts: 'summary',
+      command: ['bash', 'scripts/sanitize.sh', 'thread'],
+      again: (fresh, seconds) => ({ command: ['build-native/thread/concurrent_tests'], counts: 'doctest', env: { HOLDFAST_STRESS_MS: String(Math.round(seconds * 250)) } }),
+    },
+    {
+      name: 'fuzzing', counts: 'doctest', tried: /executed_units:? +(\d+)/g,
+      command: ['bash', 'scripts/fuzz.sh', '20'],
+      again: (fresh, seconds) => ({ command: ['bash', 'scripts/fuzz.sh', String(Math.ceil(seconds))] }),
     },
     {
       name: 'damage', counts: 'doctest', tried: /damage: (\d+) (?:damages|tried)/g,
@@ -44,37 +44,37 @@ export function layers({ share = 1, seed = 1 } = {}) {
       again: (fresh, seconds) => ({ command: ['build-native/damage_tests', '--minutes', minutes(seconds), '--seed', String(fresh), '--jobs', '1'] }),
     },
     {
+      name: 'simulator', counts: 'summary', tried: /(\d+ seeds) tried/g,
+      command: ['build-native/crash_simulator', '--seeds', '20000', '--jobs', '1'],
+      again: (fresh, seconds) => ({ command: ['build-native/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }),
+    },
+    {
+      name: 'crash-states', counts: 'summary', tried: /(\d+ images) in all/g,
+      command: ['build-native/crash/crash_explorer'],
+      again: (fresh, seconds) => ({ command: ['build-native/crash/crash_explorer', '--minutes', minutes(seconds)] }),
+    },
+    {
       name: 'kill-storm', counts: 'doctest', tried: /(\d+ kills)/g,
       command: ['node', 'test/storm/storm.mjs', '--kills', part(1000), '--seed', String(seed), '--lanes', '4'],
       again: (fresh, seconds) => ({ command: ['node', 'test/storm/storm.mjs', '--minutes', minutes(seconds), '--seed', String(fresh), '--lanes', '2'] }),
     },
-    { name: 'native', counts: 'doctest', command: ['build-native/native_tests'] },
-    { name: 'simulator-scripts', counts: 'summary', tried: /(\d+ states) recovered/g, command: ['build-native/crash_simulator', '--scripts', '--remembered', '--controls', '--jobs', '1'] },
-    {
-      name: 'thread-sanitizer', counts: 'summary',
-      command: ['bash', 'scripts/sanitize.sh', 'thread'],
-      again: (fresh, seconds) => ({ command: ['build-native/thread/concurrent_tests'], counts: 'doctest', env: { HOLDFAST_STRESS_MS: String(Math.round(seconds * 250)) } }),
-    },
-    {
-      name: 'fuzzing', slow: true, counts: 'doctest', tried: /executed_units:? +(\d+)/g,
-      command: ['bash', 'scripts/fuzz.sh', '20'],
-      again: (fresh, seconds) => ({ command: ['bash', 'scripts/fuzz.sh', String(Math.ceil(seconds))] }),
-    },
-    {
-      name: 'fuzz-replay', counts: 'doctest', tried: /(\d+ mutations)/g,
-      command: ['build-native/pool_fuzz_replay', 'test/fuzz/corpus', part(2000), String(seed)],
-      again: (fresh, seconds) => ({ command: ['build-native/pool_fuzz_replay', 'test/fuzz/corpus', String(Math.ceil(50 * seconds)), String(fresh)] }),
-    },
-    { name: 'damage-controls', counts: 'doctest', command: ['build-native/damage_tests', '--controls'] },
-    { name: 'kill-points', counts: 'doctest', tried: /(\d+ points)/g, command: ['node', 'test/storm/storm.mjs', '--points'] },
     {
       name: 'readers-storm', counts: 'summary', tried: /(\d+ kills)/g,
       command: ['build-native/readers_storm', '--kills', part(240), '--seed', String(seed)],
       again: (fresh, seconds) => ({ command: ['build-native/readers_storm', '--kills', String(Math.ceil(2 * seconds)), '--seed', String(fresh)] }),
     },
+    { name: 'native', counts: 'doctest', command: ['build-native/native_tests'] },
+    { name: 'simulator-scripts', counts: 'summary', tried: /(\d+ states) recovered/g, command: ['build-native/crash_simulator', '--scripts', '--remembered', '--controls', '--jobs', '1'] },
+    { name: 'kill-points', counts: 'doctest', tried: /(\d+ points)/g, command: ['node', 'test/storm/storm.mjs', '--points'] },
+    { name: 'damage-controls', counts: 'doctest', command: ['build-native/damage_tests', '--controls'] },
+    {
+      name: 'fuzz-replay', counts: 'doctest', tried: /(\d+ mutations)/g,
+      command: ['build-native/pool_fuzz_replay', 'test/fuzz/corpus', part(2000), String(seed)],
+      again: (fresh, seconds) => ({ command: ['build-native/pool_fuzz_replay', 'test/fuzz/corpus', String(Math.ceil(50 * seconds)), String(fresh)] }),
+    },
     { name: 'readers-controls', counts: 'summary', command: ['build-native/readers_storm', '--controls'] },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
     // That the long mode works: a few seconds of every layer with seeds of the day.
-    { name: 'long-mode-sample', slow: true, alone: true, counts: 'summary', command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.8'] },
+    { name: 'long-mode-sample', alone: true, counts: 'summary', command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.8'] },
   ];
 }

@@ -5,54 +5,35 @@
 //   run-layers.mjs --minutes N     every layer that has new seeds to try, N minutes in all
 //   run-layers.mjs <name> ...      only these layers
 //
-// HOLDFAST_SHARE=10 does a tenth of what is counted in thousands (without HOLDFAST_ALL=1: a quarter); HOLDFAST_SEED=N begins there;
-// HOLDFAST_LANES=N layers at once.
+// HOLDFAST_SHARE=10 does a tenth of what is counted in thousands; HOLDFAST_SEED=N begins there; HOLDFAST_LANES=N layers at once.
 //
 // The output of a layer is printed whole when it has ended, so that two never mix. Then a table: what was tried, what failed, how long
 // it took and how much processor time. The last line is "layers: N passed, N failed, N skipped"; exit code 0: nothing failed.
-import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { countTests } from './count-tests.mjs';
 import { layers } from './layers.mjs';
+import { runLayer } from './run-layer.mjs';
 
 process.chdir(path.join(import.meta.dirname, '..'));
 const { values: options, positionals: wanted } = parseArgs({ allowPositionals: true, options: { minutes: { type: 'string' } } });
 const lanes = Number(process.env.HOLDFAST_LANES) || Math.min(2, os.availableParallelism());
-const everything = Boolean(process.env.HOLDFAST_ALL) || wanted.length > 0;
-const share = Number(process.env.HOLDFAST_SHARE) || (everything ? 1 : 4);
+const share = Number(process.env.HOLDFAST_SHARE) || 1;
 const seed = Number(process.env.HOLDFAST_SEED) || 1;
 const long = options.minutes !== undefined;
 const folder = long ? 'build-native/results/long' : 'build-native/results';
-const HUNG_MS = 20 * 60_000;
 
 /** In long mode every layer gets the same part of the time, with seeds that nobody has tried. */
 function chosen() {
   const all = layers({ share, seed }).filter((layer) => wanted.length === 0 || wanted.includes(layer.name));
-  if (!long) return all.map((layer) => (layer.slow && !everything ? { ...layer, later: 'takes long; HOLDFAST_ALL=1 npm test runs it' } : layer));
+  if (!long) return all;
   const again = all.filter((layer) => layer.again);
   const seconds = (Number(options.minutes) * 60 * lanes) / again.length;
   const fresh = Math.floor(Date.now() / 1000) % 2 ** 31;
   return again.map((layer) => ({ ...layer, seconds, ...(layer.again(fresh, seconds) ?? { later: `it needs more than ${Math.round(seconds)} s` }) }));
-}
-
-/** Runs a layer with its output in a file; the processor time of all its processes is measured by the shell. */
-function run(layer, log) {
-  return new Promise((resolve) => {
-    const out = openSync(log, 'w');
-    const script = 'TIMEFORMAT="processor: %U %S"; time "$@"';
-    const child = spawn('bash', ['-c', script, 'layer', ...layer.command], {
-      stdio: ['ignore', out, out], env: { ...process.env, ...layer.env }, detached: true });
-    const hung = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), HUNG_MS + 2000 * (layer.seconds ?? 0));
-    child.on('close', (code, signal) => {
-      clearTimeout(hung);
-      closeSync(out);
-      resolve(signal ? `signal ${signal}` : code);
-    });
-  });
 }
 
 function tried(layer, text) {
@@ -64,7 +45,7 @@ async function one(layer) {
   const log = `${folder}/${layer.name}.log`;
   if (layer.report) rmSync(layer.report, { force: true });
   const begun = performance.now();
-  const code = await run(layer, log);
+  const code = await runLayer(layer, log);
   const seconds = (performance.now() - begun) / 1000;
   let text = readFileSync(log, 'utf8');
   const times = text.match(/^processor: ([\d.]+) ([\d.]+)$/m);
@@ -74,9 +55,10 @@ async function one(layer) {
   try {
     counts = countTests(layer.counts, layer.report ? readFileSync(layer.report, 'utf8') : text, code);
   } catch (error) {
-    console.log(`${layer.name}: left no result (ended with ${code}): ${error.message}`);
+    console.log(`${layer.name}: left no result: ${error.message}`);
     counts = { passed: 0, failed: 1, skipped: 0 };
   }
+  if (typeof code === 'string') console.log(`${layer.name}: FAILED: ${code}`);
   return { layer, ...counts, seconds, processor: times ? Number(times[1]) + Number(times[2]) : 0, tried: tried(layer, text) };
 }
 

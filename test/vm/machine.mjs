@@ -22,7 +22,7 @@ export class Machine {
   lastAck = 0;
 
   /** `host`: of prepareHost(); `device`: of makePmem() or makeDisks(); `settings` become variables in the guest. */
-  constructor(host, device, { script, archive = 'native', settings = {}, modules = [], log, seconds = 150 }) {
+  constructor(host, device, { script, archive = 'native', settings = {}, modules = [], log, seconds = 400 }) {
     const all = {
       script, modules: host.modulesOf([...device.modules, ...modules]).join(','),
       device: device.device, fs: device.fs, options: device.options, ...settings,

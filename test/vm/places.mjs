@@ -66,7 +66,7 @@ async function volatileDevice(t) {
 
 async function replay(t, kills) {
   const device = makePmem('nvdimm-ext4', t.folder, { mib: 384 });
-  const machine = t.boot(device, { script: 'replay.sh', archive: 'full', settings: { kills }, seconds: 180 });
+  const machine = t.boot(device, { script: 'replay.sh', archive: 'full', settings: { kills }, seconds: 500 });
   await machine.done();
   const report = jsonBehind(machine, 'REPLAY');
   for (const name of ['lost', 'repeated', 'unknown']) expect(`replay: ${name}`, report[name], 0);
@@ -87,7 +87,7 @@ const NATIVE_TESTS = [
 async function nativeTests(t) {
   const device = makePmem('nvdimm-ext4', t.folder);
   const settings = { filters: NATIVE_TESTS.join(',') };
-  const machine = t.boot(device, { script: 'native.sh', settings, seconds: 240 });
+  const machine = t.boot(device, { script: 'native.sh', settings, seconds: 500 });
   await machine.done();
   const line = machine.lines.find((text) => text.includes('[doctest] test cases:')) ?? '';
   const [, all, passed] = line.match(/test cases:\s*(\d+) \|\s*(\d+) passed/) ?? [];

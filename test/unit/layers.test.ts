@@ -1,0 +1,56 @@
+/** The runner of all layers: one that hangs, dies or prints no result is a failure that is named, and its results are counted right. */
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { scratchFolder } from '../helpers/scratch';
+
+const scripts = path.join(import.meta.dirname, '../../scripts');
+const folder = scratchFolder('layers');
+const log = path.join(folder, 'log');
+
+interface Layer {
+  readonly command: readonly string[];
+  readonly limit?: number;
+  readonly env?: Record<string, string>;
+}
+const runner = (await import(path.join(scripts, 'run-layer.mjs'))) as { runLayer(layer: Layer, log: string): Promise<number | string> };
+const counter = (await import(path.join(scripts, 'count-tests.mjs'))) as {
+  countTests(runner: string, text: string, code: number | string): { passed: number; failed: number; skipped: number };
+};
+const table = (await import(path.join(scripts, 'layers.mjs'))) as { layers(): { name: string; counts: string }[] };
+
+test('a layer that hangs is ended with all that it started', async () => {
+  const late = path.join(folder, 'late');
+  // Its child writes once it has become an orphan, unless it is ended too.
+  const script = `(sleep 4; touch ${late}) & sleep 60`;
+  const begun = performance.now();
+  expect(await runner.runLayer({ command: ['bash', '-c', script], limit: 1 }, log)).toBe('hung: not done after 1 s');
+  expect(performance.now() - begun).toBeLessThan(50_000);
+  await new Promise((done) => setTimeout(done, 5000));
+  expect(existsSync(late)).toBe(false);
+});
+
+test('how a layer ended, and what it printed', async () => {
+  expect(await runner.runLayer({ command: ['bash', '-c', 'echo "x: 3 passed, 0 failed"; exit 3'] }, log)).toBe(3);
+  expect(readFileSync(log, 'utf8')).toMatch(/^x: 3 passed, 0 failed\nprocessor: [\d.]+ [\d.]+\n$/);
+  expect(await runner.runLayer({ command: ['true'], env: { A: '1' } }, log)).toBe(0);
+  expect(await runner.runLayer({ command: ['no-such-program'] }, log)).toBe(127);
+});
+
+test('what ended badly without naming a failure has failed once', () => {
+  const { countTests } = counter;
+  expect(countTests('summary', 'a: 2 passed, 0 failed\nb: 1 passed, 0 failed, 4 skipped', 0)).toEqual({ passed: 3, failed: 0, skipped: 4 });
+  expect(countTests('summary', 'a: 2 passed, 0 failed', 'hung: not done after 1 s')).toEqual({ passed: 2, failed: 1, skipped: 0 });
+  expect(countTests('summary', 'a: 2 passed, 2 failed', 1)).toEqual({ passed: 2, failed: 2, skipped: 0 });
+  expect(() => countTests('summary', 'nothing', 0)).toThrow('no summary');
+  expect(countTests('doctest', 'MESSAGE: skipped: no pmem\n[doctest] test cases: 3 | 3 passed | 0 failed | 1 skipped', 0)).toEqual({ passed: 2, failed: 0, skipped: 2 });
+  expect(() => countTests('doctest', '', 139)).toThrow('no summary');
+});
+
+test('every layer has a name of its own', () => {
+  const names = table.layers().map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
+  expect(names.length).toBeGreaterThan(15);
+});
