@@ -10,7 +10,8 @@ export default defineConfig({
     globals: true,
     pool: 'forks',
     fileParallelism: false,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // For a hang. A busy machine may be ten times slower than a quiet one.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });

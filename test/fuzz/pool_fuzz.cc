@@ -164,7 +164,7 @@ int main(int argc, char** argv) {
     return z ^ (z >> 31);
   };
   for (long i = 0; i < mutations; i++) {
-    ::alarm(20);
+    ::alarm(120);
     const uint64_t seed = state;
     std::string input = inputs.empty() ? std::string(9, '\3') : inputs[random() % inputs.size()];
     for (uint64_t n = 1 + random() % 6; n > 0; n--) {

@@ -74,6 +74,7 @@ while (commit < total) {
   }
   if (lie === 'two-commits') {
     pool.commitSync(batch);
+    if (commit % 50 === 0) process.kill(process.pid, 'SIGKILL'); // between the two at least once
     numbers.putSync('commits', commit);
     say(`A ${commit}`);
   } else {

@@ -66,7 +66,7 @@ class Lane {
   }
 
   /** Starts a process, hears it, kills it as `when` says. Returns how it ended: 'SIGKILL' or an exit code. */
-  async round({ when, point = '', limitMs = 60_000 }) {
+  async round({ when, point = '', limitMs = 180_000 }) {
     this.generation += 1;
     const closing = when.after === 'C' ? String(5 + Math.floor(this.random(30))) : point.startsWith('close') ? '60' : '0';
     const args = [this.pool, this.medium, String(this.generation), String(Math.floor(this.random(2 ** 31))), closing];

@@ -199,6 +199,8 @@ onEachMedium('lifetime', (place) => {
       const worker = startWorker(source, { ...forWorker(where), acknowledged });
       await messageOf(worker);
       await new Promise((resolve) => setTimeout(resolve, 10 + round * 7));
+      // On a busy machine none may have come as far as a commit: the last one is given the time it needs.
+      while (round === 5 && acknowledged.every((count) => count === 0)) await new Promise((resolve) => setTimeout(resolve, 5));
       await worker.terminate();
       const space = pool.keyspace<string, number>('a');
       let kept = 0;
@@ -241,7 +243,7 @@ onEachMedium('lifetime', (place) => {
         }
         console.log((await pool.check()).ok, pool.keyspace('a').count() > 0);
       })();`;
-    const { code, signal, stdout, stderr } = await runChild(source, { args: args(place.path()), limitMs: 25_000 });
+    const { code, signal, stdout, stderr } = await runChild(source, { args: args(place.path()), limitMs: 100_000 });
     expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
     expect(stdout.trim()).toBe('true true');
   });

@@ -76,13 +76,12 @@ describe('time-outs and aborts', () => {
     });
     expect(told?.aborted).toBe(true);
     expect(bench.pool.unknownOutcomes()).toMatchObject([{ run: 'r', tool: 't', attempt: 1 }]);
-    const deaf = () => pause(300, 'late');
+    // It never ends: whoever waited for it would wait for ever.
+    const deaf = () => new Promise<string>(() => undefined);
     const retry = { attempts: 2, delay: 1 };
-    const begun = performance.now();
     await expect(
       run.tool('u', 1, deaf, { timeout: 10, retry, safety: 'idempotent' }),
     ).rejects.toMatchObject({ name: 'TimeoutError' });
-    expect(performance.now() - begun).toBeLessThan(250);
   });
 
   test('a signal ends the attempt or the pause; before the intent it leaves nothing', async () => {

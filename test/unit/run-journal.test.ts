@@ -33,7 +33,7 @@ describe('the journal', () => {
       ...['signal', 'wait', 'signal', 'checkpoint', 'end'],
     ]);
     for (const { at, epoch } of entries) {
-      expect(Math.abs(Date.now() - at)).toBeLessThan(20_000);
+      expect(Math.abs(Date.now() - at)).toBeLessThan(300_000);
       expect(epoch).toBeGreaterThan(0);
     }
     const epochs = entries.map(({ epoch }) => epoch);

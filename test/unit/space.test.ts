@@ -86,7 +86,7 @@ onEachMedium('space', (place) => {
       })();`;
       const { stdout, stderr } = await runChild(source, {
         args: [place.path(), place.medium, what],
-        limitMs: 15_000,
+        limitMs: 100_000,
       });
       expect(stderr).toBe('');
       expect(stdout.trim().split('\n')).toEqual([

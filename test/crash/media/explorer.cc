@@ -27,7 +27,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr uint64_t kNoImage = UINT64_MAX;
-constexpr unsigned kSecondsPerImage = 30;
+constexpr unsigned kSecondsPerImage = 120;  // on a busy machine too
 constexpr uint64_t kReopenOneIn = 16;
 constexpr int kMessages = 4;
 constexpr uint64_t kWorkers = 2;
@@ -201,7 +201,7 @@ bool Explorer::run_script(const Task& task, const std::string& pool_folder, cons
     const std::string program = tools_ + "/crash_script", pool = pool_folder + "/pool", seed = std::to_string(task.seed);
     const char* arguments[] = {program.c_str(), pmem ? "pmem" : "file", pool.c_str(), task.script.name.c_str(), seed.c_str(),
                                recover ? "recover" : nullptr, nullptr};
-    ::alarm(120);
+    ::alarm(400);
     ::execv(program.c_str(), const_cast<char* const*>(arguments));
     std::perror(program.c_str());
     ::_exit(127);
@@ -288,7 +288,7 @@ std::string Explorer::run_oracle(const std::string& plant) {
     ::setenv(kTraceFolderVariable, "/dev/shm", 1);
     ::setenv("HOLDFAST_TRACE_ORACLE", "1", 1);
     ::setenv("HOLDFAST_PLANTED_BUG", plant.c_str(), 1);
-    ::alarm(300);
+    ::alarm(800);
     ::execl((tools_ + "/../native_tests").c_str(), "native_tests", "-tc=*pmem*", nullptr);
     ::_exit(127);
   }

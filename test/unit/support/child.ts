@@ -26,7 +26,7 @@ export interface ChildOptions {
  */
 export function runChild(
   source: string,
-  { args = [], uid, limitMs = 20_000 }: ChildOptions = {},
+  { args = [], uid, limitMs = 100_000 }: ChildOptions = {},
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['-e', childPrelude + source, '--', ...args], { uid });
