@@ -241,6 +241,7 @@ class PoolImpl final : public Pool {
   Status run_fold(bool even_if_empty);
   Status fold_all();
   Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
+  void count_deaths(const std::unordered_map<uint64_t, uint64_t>& died, const std::vector<std::pair<Place, Place>>& died_large);
   Status write_fold_block(FoldBlock&& block, bool all_placed);  // all_placed: of the regions, up to the block's epoch
   Status merge_runs(size_t first, size_t count, bool interruptible);
   std::pair<size_t, size_t> choose_merge() const;
