@@ -14,21 +14,21 @@ class SharedLock {
  public:
   void lock_shared() {
     for (int tries = 0;; tries++) {
-      if (!(state_.fetch_add(1, std::memory_order_acquire) & kWriter)) return;
-      state_.fetch_sub(1, std::memory_order_release);
-      while (state_.load(std::memory_order_relaxed) & kWriter) pause(tries++);
+      readers_.fetch_add(1, std::memory_order_seq_cst);
+      if (!writer_.load(std::memory_order_seq_cst)) return;
+      readers_.fetch_sub(1, std::memory_order_release);
+      while (writer_.load(std::memory_order_relaxed)) pause(tries++);
     }
   }
-  void unlock_shared() { state_.fetch_sub(1, std::memory_order_release); }
+  void unlock_shared() { readers_.fetch_sub(1, std::memory_order_release); }
 
   void lock() {
-    for (int tries = 0; state_.fetch_or(kWriter, std::memory_order_acquire) & kWriter;) pause(tries++);
-    for (int tries = 0; state_.load(std::memory_order_acquire) != kWriter;) pause(tries++);
+    for (int tries = 0; writer_.exchange(true, std::memory_order_seq_cst);) pause(tries++);
+    for (int tries = 0; readers_.load(std::memory_order_seq_cst) != 0;) pause(tries++);
   }
-  void unlock() { state_.fetch_and(~kWriter, std::memory_order_release); }
+  void unlock() { writer_.store(false, std::memory_order_release); }
 
  private:
-  static constexpr uint32_t kWriter = 1u << 31;
   static void pause(int tries) {
     if (tries < 64) {
       relax();
@@ -43,7 +43,10 @@ class SharedLock {
     __builtin_ia32_pause();
 #endif
   }
-  std::atomic<uint32_t> state_{0};
+  // Two words: a writer lets go with a plain store, which need not wait for what it has stored before (a commit's bytes, draining).
+  // Each side announces itself and then looks at the other's word, in one order for all: at least one of two sees the other.
+  std::atomic<uint32_t> readers_{0};
+  std::atomic<bool> writer_{false};
 };
 
 }  // namespace holdfast

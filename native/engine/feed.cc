@@ -53,7 +53,13 @@ class LogCursor final : public FeedCursor {
     return given;
   }
 
-  bool behind() const override { return reached_ < pool_->durable_epoch_.load(std::memory_order_seq_cst); }
+  // Where commits are fenced at once their epoch becomes durable by a plain store, under the append lock, before they look whether a
+  // watcher is armed: one that arms itself and then looks under the lock sees the commit, or is seen by it.
+  bool behind() const override {
+    std::unique_lock append(pool_->append_mutex_, std::defer_lock);
+    if (pool_->fence_at_once_) append.lock();
+    return reached_ < pool_->durable_epoch_.load(std::memory_order_seq_cst);
+  }
   uint64_t reached() const override { return reached_ > options_.after ? reached_ : options_.after; }
 
   Status read_large(const FeedChange& change, const EachChunk& each) override {

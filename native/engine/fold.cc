@@ -4,19 +4,19 @@
 // behind that. Both describe the same state. Nothing the old fold refers to is given back before the new root is durable.
 //
 // A fold never blocks a commit for long: freezing the overlay is a swap of pointers; the frozen overlay and the runs do not
-// change, so they are read without a lock. Only deaths are counted under the append lock, a few hundred at a time.
+// change, so they are read without a lock. Only what died is counted under the append lock, in one go, by segment.
 
 #include <unordered_set>
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
+#include "index/rising_finder.h"
 
 namespace holdfast {
 
 namespace {
 constexpr uint64_t kTableBytes = 4 * kMiB;
-constexpr size_t kDeathsPerLock = 256;
 constexpr size_t kMaxRuns = 6;
 
 FoldedTable to_folded(const TableRef& table) {
@@ -123,28 +123,26 @@ Status PoolImpl::run_fold(bool even_if_empty) {
 Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
   RunBuilder builder(*medium_, kTableBytes);
   auto cursor = overlay.cursor();
-  std::vector<std::pair<Place, Place>> deaths;  // old place, its successor
-  const auto count_deaths = [&] {
-    std::lock_guard append(append_mutex_);
-    for (const auto& [old, successor] : deaths) {
-      frozen_segments_.died(old);
-      note_dead(old, successor, false);
-    }
-    deaths.clear();
+  RisingFinder older_places(index_.view.runs);
+  std::unordered_map<uint64_t, uint64_t> died;         // bytes, by the segment's offset
+  std::vector<std::pair<Place, Place>> died_large;     // old place, its successor: their values die too
+  const auto note_death = [&](Place old, Place successor) {
+    if (old.is_large()) return died_large.emplace_back(old, successor), void();
+    const LogSegment* segment = frozen_segments_.find(old.offset());
+    if (segment != nullptr) died[segment->segment.offset] += old.bytes();
   };
   Status built;
-  for (cursor->seek(Bytes()); cursor->valid() && built.is_ok(); cursor->next()) {
+  for (cursor->seek(Bytes()); cursor->valid() && (built.is_ok() || !deaths_counted_); cursor->next()) {
     if (!deaths_counted_) {
-      auto older = index_.view.find_in_runs(cursor->key());
+      auto older = older_places.find(cursor->key());
       // A damaged node cannot say what died: the space stays taken until check and salvage; no value is lost by going on.
       if (!older.is_ok()) index_damaged_.store(true);
-      if (older.is_ok() && older->has_value() && !(*older)->is_deleted()) deaths.emplace_back(**older, cursor->place());
-      if (deaths.size() >= kDeathsPerLock) count_deaths();
+      if (older.is_ok() && older->has_value() && !(*older)->is_deleted()) note_death(**older, cursor->place());
     }
-    if ((keep_deleted && !planted(PlantedBug::kDeletionsForgotten)) || !cursor->place().is_deleted()) built = builder.add(cursor->key(), cursor->place());
+    const bool kept = !cursor->place().is_deleted() || (keep_deleted && !planted(PlantedBug::kDeletionsForgotten));
+    if (kept && built.is_ok()) built = builder.add(cursor->key(), cursor->place());
   }
-  count_deaths();
-  deaths_counted_ = true;
+  if (!deaths_counted_) count_deaths(died, died_large);
   if (built.is_ok()) built = cursor->take_status();
   if (!built.is_ok()) {
     builder.abandon();
@@ -156,6 +154,24 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
     return std::move(tables.status());
   }
   return std::make_shared<Run>(*medium_, std::move(*tables));
+}
+
+// A commit waits for the lock no longer than it takes to go through the segments.
+void PoolImpl::count_deaths(const std::unordered_map<uint64_t, uint64_t>& died, const std::vector<std::pair<Place, Place>>& died_large) {
+  std::lock_guard append(append_mutex_);
+  for (const auto& [segment, bytes] : died) {  // as if one operation had been all of them
+    if (planted(PlantedBug::kDeathNotCounted)) break;
+    for (uint64_t done = 0; done < bytes; done += Place::kMaxOperationBytes) {
+      const Place piece = Place::of(segment, std::min(bytes - done, Place::kMaxOperationBytes), false);
+      frozen_segments_.died(piece);
+      segments_.died(piece);
+    }
+  }
+  for (const auto& [old, successor] : died_large) {
+    frozen_segments_.died(old);
+    note_dead(old, successor, false);
+  }
+  deaths_counted_ = true;
 }
 
 // The block remembers the log segments in which something was live as of the fold, and the large values' segments. The others need not

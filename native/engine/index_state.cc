@@ -78,7 +78,7 @@ size_t IndexState::pinned() const {
 
 void IndexState::freeze() {
   view.frozen = std::move(view.active);
-  view.active = std::make_shared<Overlay>();
+  view.active = overlays_->take();
   std::lock_guard guard(pins_mutex_);
   frozen_since_ = active_since_;
   active_since_ = next_serial_;

@@ -67,6 +67,7 @@ class IndexState {
 
  private:
   void refresh_oldest_needed();
+  const std::shared_ptr<OverlayStock> overlays_ = std::make_shared<OverlayStock>();
   mutable std::mutex pins_mutex_;
   std::map<uint64_t, uint64_t> pins_;  // serial -> epoch
   std::set<uint64_t> in_place_;        // of them, those of pin_in_place()

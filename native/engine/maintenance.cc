@@ -19,6 +19,7 @@ void PoolImpl::wake_maintenance() {
 }
 
 void PoolImpl::maintenance_main() {
+  uint64_t commits = 0, last_commit_ms = monotonic_ms();
   while (true) {
     {
       std::unique_lock guard(wake_mutex_);
@@ -31,7 +32,8 @@ void PoolImpl::maintenance_main() {
     } else {
       std::lock_guard guard(maintenance_mutex_);
       look_for_readers();
-      maintenance_turn(monotonic_ms() - last_commit_ms_.load(std::memory_order_relaxed) > kIdleMs);
+      if (std::exchange(commits, commits_.load(std::memory_order_relaxed)) != commits) last_commit_ms = monotonic_ms();
+      maintenance_turn(monotonic_ms() - last_commit_ms > kIdleMs);
     }
   }
 }
@@ -149,7 +151,6 @@ Status PoolImpl::wait_for_space(uint64_t bytes) {
 
 // When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays bounded.
 void PoolImpl::throttle() {
-  last_commit_ms_.store(monotonic_ms(), std::memory_order_relaxed);
   for (int i = 0; i < 2000; i++) {
     const uint64_t tail = tail_operations_.load(std::memory_order_relaxed);
     if (tail < kThrottleFactor * options_.fold_operations || closing_.load()) return;

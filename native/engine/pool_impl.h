@@ -172,6 +172,7 @@ class PoolImpl final : public Pool {
   void throttle();                          // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
   Status barrier_now(uint64_t covers);      // all up to epoch `covers`; under append_mutex_ where barriers are per thread
+  void fenced(uint64_t epoch);              // is durable: announced; where barriers are per thread
   Status conclude(Status barrier, uint64_t covers);  // of a barrier that was raised: believed, or the pool has failed
   Status fail(Status status);               // an append, barrier or root went wrong: the pool refuses work from now on
   uint64_t fold_reserve() const;
@@ -240,6 +241,7 @@ class PoolImpl final : public Pool {
   Status run_fold(bool even_if_empty);
   Status fold_all();
   Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
+  void count_deaths(const std::unordered_map<uint64_t, uint64_t>& died, const std::vector<std::pair<Place, Place>>& died_large);
   Status write_fold_block(FoldBlock&& block, bool all_placed);  // all_placed: of the regions, up to the block's epoch
   Status merge_runs(size_t first, size_t count, bool interruptible);
   std::pair<size_t, size_t> choose_merge() const;
@@ -363,7 +365,6 @@ class PoolImpl final : public Pool {
   void count_commit() { commits_.store(commits_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
   std::atomic<uint64_t> groups_{0}, folds_{0}, compactions_{0}, segments_cleaned_{0}, bytes_moved_{0};
   uint64_t replayed_operations_ = 0, replayed_bytes_ = 0, open_us_ = 0;
-  std::atomic<uint64_t> last_commit_ms_{0};
   std::mutex close_mutex_;
 };
 

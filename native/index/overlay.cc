@@ -1,46 +1,74 @@
-// The overlay as a B+tree in an arena. See overlay.h for the promise; any thread under the caller's
-// lock; nothing of it outlives the process.
+// The overlay: a hash table that finds entries, and a B+tree that orders them, made when somebody asks for the order. See overlay.h
+// for the promise; nothing of it outlives the process.
+//
+// A commit only touches the table. New entries wait in a list until the next cursor() puts them into the tree: a fold does so once, for
+// all; ranges between commits do it for what came since the last one. So an order costs no more than keeping it always would, and
+// where nobody asks, nothing.
+//
+// Threads: as overlay.h says, under the caller's lock. Readers share it, so the first that needs the order makes it under a mutex. It
+// changes while no cursor looks on: a cursor ends with the next put(), and without a put() there is nothing new to order.
 
 #include "index/overlay.h"
 
+#include <sys/auxv.h>
+
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+#include "base/checksum.h"
 #include "index/overlay_node.h"
+#include "index/overlay_table.h"
 
 namespace holdfast {
 namespace overlay {
+
+// Keys come from outside, and nobody outside may choose them so that they meet in the table: every process hashes differently.
+uint64_t process_seed() {
+  const auto* const random = reinterpret_cast<const uint8_t*>(getauxval(AT_RANDOM));  // 16 bytes from the kernel
+  return random == nullptr ? 0 : checksum(random, 16);
+}
+
+uint64_t hash_of(Bytes key) {
+  static const uint64_t seed = process_seed();
+  constexpr size_t kPiece = 240;
+  uint64_t hash = seed;
+  for (; key.size() > kPiece; key.remove_prefix(kPiece)) hash = checksum_seeded(key.data(), kPiece, hash);
+  return checksum_seeded(key.data(), key.size(), hash);
+}
 
 // An inner node has at least two children, but for the newest of its level: this is far beyond what
 // memory holds.
 constexpr uint32_t kMaxLevels = 16;
 
+// The entries in the order of their keys.
 class Tree {
  public:
-  Tree() {
+  Tree() { clear(); }
+
+  void clear() {
+    arena_.reset();
     last_ = make<Leaf>(0);
     root_ = last_;
+    levels_ = 1;
   }
 
-  const Entry* find(Bytes key) const {
-    bool equal;
-    const Leaf* const leaf = leaf_for(key);
-    const uint32_t at = leaf->lower_bound(key, &equal);
-    return equal ? leaf->entries[at] : nullptr;
-  }
-
-  std::optional<Place> put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed) {
+  // Its key is not here yet.
+  void insert(Entry* entry) {
+    if (last_->count > 0 && last_->count < kFanout && last_->entries[last_->count - 1]->key() < entry->key()) {
+      last_->last_insert = last_->count;
+      return last_->insert(last_->count, entry);  // as all do when many are put in order at once
+    }
     Step path[kMaxLevels];
-    Leaf* const leaf = leaf_for(key, path);
+    Leaf* const leaf = leaf_for(entry->key(), path);
     bool equal;
-    const uint32_t at = leaf->lower_bound(key, &equal);
-    if (equal) return overwrite(&leaf->entries[at]->newest, place, epoch, oldest_needed);
-    Entry* const entry = make_entry(key, place, epoch);
-    entries_++;
+    const uint32_t at = leaf->lower_bound(entry->key(), &equal);
     if (leaf->count < kFanout) {
       leaf->insert(at, entry);
       leaf->last_insert = at;
     } else {
       insert_splitting(leaf, at, entry, path);
     }
-    return std::nullopt;
   }
 
   const Leaf* leaf_for(Bytes key) const {
@@ -54,7 +82,6 @@ class Tree {
   }
 
   const Leaf* last() const { return last_; }
-  size_t entries() const { return entries_; }
   size_t bytes() const { return arena_.bytes(); }
 
  private:
@@ -68,45 +95,6 @@ class Tree {
     T* const node = new (arena_.take(sizeof(T), alignof(T))) T;
     node->level = level;
     return node;
-  }
-
-  Entry* make_entry(Bytes key, Place place, uint64_t epoch) {
-    auto* const entry = new (arena_.take(Entry::size_for(key), alignof(Entry))) Entry;
-    entry->newest = Version{epoch, place, nullptr};
-    entry->key_bytes = static_cast<uint32_t>(key.size());
-    std::memcpy(entry->key_data(), key.data(), key.size());
-    return entry;
-  }
-
-  Version* make_version(const Version& from) {
-    void* memory = spare_versions_;
-    if (memory != nullptr) {
-      spare_versions_ = spare_versions_->older;
-    } else {
-      memory = arena_.take(sizeof(Version), alignof(Version));
-    }
-    return new (memory) Version(from);
-  }
-
-  void drop_older(Version* version) {
-    while (version->older != nullptr) {
-      Version* const gone = version->older;
-      version->older = gone->older;
-      gone->older = spare_versions_;
-      spare_versions_ = gone;
-    }
-  }
-
-  // A version is seen from its own epoch until before the next one's. The newest is seen in
-  // [newest.epoch, epoch), those behind it before newest.epoch; asked for is only what is at or
-  // after `oldest_needed`.
-  Place overwrite(Version* newest, Place place, uint64_t epoch, uint64_t oldest_needed) {
-    const Place before = newest->place;
-    if (newest->epoch <= oldest_needed || epoch <= oldest_needed) drop_older(newest);
-    if (newest->epoch < epoch && oldest_needed < epoch) newest->older = make_version(*newest);
-    newest->place = place;
-    newest->epoch = epoch;
-    return before;
   }
 
   Leaf* leaf_for(Bytes key, Step* path) {
@@ -174,11 +162,9 @@ class Tree {
   }
 
   Arena arena_;
-  Node* root_;
-  Leaf* last_;
+  Node* root_ = nullptr;
+  Leaf* last_ = nullptr;
   uint32_t levels_ = 1;
-  size_t entries_ = 0;
-  Version* spare_versions_ = nullptr;
 };
 
 // Entries that have no version as of `at` are passed over.
@@ -249,18 +235,113 @@ class TreeCursor final : public Cursor {
 }  // namespace overlay
 
 struct Overlay::Impl {
+  overlay::Entry* make_entry(Bytes key, Place place, uint64_t epoch, uint64_t hash) {
+    using overlay::Entry;
+    auto* const entry = new (arena.take(Entry::size_for(key), alignof(Entry))) Entry;
+    entry->newest = {epoch, place, nullptr};
+    entry->key_bytes = static_cast<uint32_t>(key.size());
+    entry->hash = static_cast<uint32_t>(hash);
+    std::memcpy(entry->key_data(), key.data(), key.size());
+    entry->made_before = unordered.load(std::memory_order_relaxed);
+    unordered.store(entry, std::memory_order_relaxed);
+    return entry;
+  }
+
+  overlay::Version* make_version(const overlay::Version& from) {
+    using overlay::Version;
+    void* memory = spare_versions;
+    if (memory != nullptr) {
+      spare_versions = spare_versions->older;
+    } else {
+      memory = arena.take(sizeof(Version), alignof(Version));
+    }
+    return new (memory) Version(from);
+  }
+
+  void drop_older(overlay::Version* version) {
+    while (version->older != nullptr) {
+      overlay::Version* const gone = version->older;
+      version->older = gone->older;
+      gone->older = spare_versions;
+      spare_versions = gone;
+    }
+  }
+
+  // A version is seen from its own epoch until before the next one's. The newest is seen in
+  // [newest.epoch, epoch), those behind it before newest.epoch; asked for is only what is at or
+  // after `oldest_needed`.
+  Place overwrite(overlay::Version* newest, Place place, uint64_t epoch, uint64_t oldest_needed) {
+    const Place before = newest->place;
+    if (newest->epoch <= oldest_needed || epoch <= oldest_needed) drop_older(newest);
+    if (newest->epoch < epoch && oldest_needed < epoch) newest->older = make_version(*newest);
+    newest->place = place;
+    newest->epoch = epoch;
+    return before;
+  }
+
+  // All entries are in the tree afterwards. Any of those who share the lock.
+  const overlay::Tree& ordered() {
+    if (unordered.load(std::memory_order_acquire) != nullptr) {
+      std::lock_guard guard(order_mutex);
+      order(unordered.load(std::memory_order_relaxed));
+      unordered.store(nullptr, std::memory_order_release);
+    }
+    return tree;
+  }
+
+  // Sorted first: so many go to the end of the tree or near the one before.
+  void order(overlay::Entry* newest) {
+    struct Keyed {
+      uint64_t head;
+      overlay::Entry* entry;
+    };
+    std::vector<Keyed> keyed;
+    if (newest == nullptr) return;  // another reader was quicker
+    size_t shared = newest->key_bytes;
+    for (overlay::Entry* entry = newest; entry != nullptr; entry = entry->made_before) {
+      shared = std::min(shared, common_prefix_bytes(newest->key(), entry->key()));
+      keyed.push_back({0, entry});
+    }
+    std::reverse(keyed.begin(), keyed.end());  // keys that were made in order are in order now
+    for (Keyed& each : keyed) each.head = head_after(each.entry->key(), shared);
+    const auto before = [](const Keyed& a, const Keyed& b) {
+      return a.head != b.head ? a.head < b.head : a.entry->key() < b.entry->key();
+    };
+    if (!std::is_sorted(keyed.begin(), keyed.end(), before)) std::sort(keyed.begin(), keyed.end(), before);
+    for (const Keyed& each : keyed) tree.insert(each.entry);
+  }
+
+  overlay::Arena arena;  // entries and versions
+  overlay::EntryTable table;
+  overlay::Version* spare_versions = nullptr;
+  std::atomic<overlay::Entry*> unordered{nullptr};  // the newest of them
+  std::mutex order_mutex;                            // guards the tree while it is made
   overlay::Tree tree;
 };
 
 Overlay::Overlay() : impl_(std::make_unique<Impl>()) {}
 Overlay::~Overlay() = default;
 
+void Overlay::clear() {
+  regions = RegionOverlay();
+  impl_->table.clear();
+  impl_->arena.reset();
+  impl_->spare_versions = nullptr;
+  impl_->unordered.store(nullptr, std::memory_order_relaxed);
+  impl_->tree.clear();
+}
+
 std::optional<Place> Overlay::put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed) {
-  return impl_->tree.put(key, place, epoch, oldest_needed);
+  const uint64_t hash = overlay::hash_of(key);
+  if (overlay::Entry* const entry = impl_->table.find(key, hash)) {
+    return impl_->overwrite(&entry->newest, place, epoch, oldest_needed);
+  }
+  impl_->table.insert(impl_->make_entry(key, place, epoch, hash), hash);
+  return std::nullopt;
 }
 
 std::optional<Place> Overlay::find(Bytes key, uint64_t at) const {
-  const overlay::Entry* const entry = impl_->tree.find(key);
+  const overlay::Entry* const entry = impl_->table.find(key, overlay::hash_of(key));
   if (entry == nullptr) return std::nullopt;
   const overlay::Version* const version = entry->version_at(at);
   if (version == nullptr) return std::nullopt;
@@ -268,10 +349,29 @@ std::optional<Place> Overlay::find(Bytes key, uint64_t at) const {
 }
 
 std::unique_ptr<Cursor> Overlay::cursor(uint64_t at) const {
-  return std::make_unique<overlay::TreeCursor>(impl_->tree, at);
+  return std::make_unique<overlay::TreeCursor>(impl_->ordered(), at);
 }
 
-size_t Overlay::entries() const { return impl_->tree.entries(); }
-size_t Overlay::bytes() const { return impl_->tree.bytes(); }
+std::shared_ptr<Overlay> OverlayStock::take() {
+  std::unique_ptr<Overlay> overlay;
+  {
+    std::lock_guard guard(mutex_);
+    overlay.swap(kept_);
+  }
+  if (!overlay) overlay = std::make_unique<Overlay>();
+  return {overlay.release(), [stock = shared_from_this()](Overlay* done) { stock->give_back(std::unique_ptr<Overlay>(done)); }};
+}
+
+void OverlayStock::give_back(std::unique_ptr<Overlay> done) {
+  done->clear();
+  std::lock_guard guard(mutex_);
+  if (!kept_) kept_ = std::move(done);
+}
+
+size_t Overlay::entries() const { return impl_->table.count(); }
+size_t Overlay::bytes() const {
+  std::lock_guard guard(impl_->order_mutex);
+  return impl_->arena.bytes() + impl_->table.bytes() + impl_->tree.bytes();
+}
 
 }  // namespace holdfast

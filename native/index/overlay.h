@@ -4,14 +4,16 @@
 // Entries carry the epoch that wrote them. When a snapshot may still ask for an older version of a
 // key, that version is kept behind the new one; when none can, it is overwritten: snapshots cost
 // nothing while none is open. Nothing is ever removed from an overlay (a deletion is an entry with
-// Place::deleted()); it is dropped whole once folded.
+// Place::deleted()); it is dropped whole, or cleared, once folded.
 //
 // Threads: put() excludes everything else (the engine's exclusive lock); find() and cursors may run
-// together (shared lock). A crash leaves nothing of it; it is made again from the log's tail.
+// together (shared lock); a cursor is no more used once put() was called. The first cursor() behind some
+// put()s of new keys sorts these. A crash leaves nothing of it; it is made again from the log's tail.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "index/region_overlay.h"
@@ -43,12 +45,27 @@ class Overlay {
   RegionOverlay regions;
   bool empty() const { return entries() == 0 && regions.empty(); }
 
+  // As new, but for the memory, which it keeps. Nobody else knows it any more.
+  void clear();
+
   size_t entries() const;  // keys
   size_t bytes() const;    // of memory taken
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
+};
+
+// Overlays that take the place of one another. The memory of the last one that was done with is used by the next: a commit that had
+// to wait for the pages of its entry would wait longer than for its fence. Any thread.
+class OverlayStock : public std::enable_shared_from_this<OverlayStock> {
+ public:
+  std::shared_ptr<Overlay> take();  // an empty one
+
+ private:
+  void give_back(std::unique_ptr<Overlay> done);
+  std::mutex mutex_;
+  std::unique_ptr<Overlay> kept_;  // guarded by mutex_
 };
 
 }  // namespace holdfast

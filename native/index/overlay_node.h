@@ -1,7 +1,7 @@
-// The pieces of the overlay's B+tree: the arena everything lives in, versions, entries and nodes.
-// For overlay.cc only.
+// The pieces of the overlay: arenas everything lives in, versions, entries, and the nodes of the B+tree
+// that orders them. For overlay*.cc and .h only.
 //
-// Keys are copied once into the arena and never move or go away, so a node refers to its prefix,
+// Keys are copied once into an arena and never move or go away, so a node refers to its prefix,
 // its separators and its entries by pointer. A node keeps the heads of its keys after their common
 // prefix in one array: a search touches the header, some heads, and the one key it ends at.
 //
@@ -11,6 +11,7 @@
 
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 #include "format/place.h"
 #include "index/heads.h"
@@ -19,17 +20,14 @@ namespace holdfast::overlay {
 
 constexpr uint32_t kFanout = 64;
 
-// Memory that is given back all at once.
+// Memory that is given back, or used anew, all at once.
 class Arena {
  public:
   Arena() = default;
   Arena(const Arena&) = delete;
   ~Arena() {
-    while (chunks_ != nullptr) {
-      Chunk* const older = chunks_->older;
-      std::free(chunks_);
-      chunks_ = older;
-    }
+    reset();
+    for (const Chunk& chunk : kept_) std::free(chunk.memory);
   }
 
   // `align` is a power of two, at most 64.
@@ -43,26 +41,37 @@ class Arena {
     return reinterpret_cast<void*>(from);
   }
 
+  // Nothing that was taken is used any more. The memory stays, so that who fills the arena anew need not wait for it page by page.
+  void reset() {
+    kept_.insert(kept_.end(), used_.rbegin(), used_.rend());  // the last one first: then the same come in the same order
+    used_.clear();
+    next_ = end_ = 0;
+  }
+
   size_t bytes() const { return bytes_; }
 
  private:
   struct Chunk {
-    Chunk* older;
+    void* memory;
+    size_t bytes;
   };
 
   void grow(size_t at_least) {
-    const size_t size = std::max(next_chunk_bytes_, sizeof(Chunk) + at_least);
-    next_chunk_bytes_ = std::min(next_chunk_bytes_ * 2, size_t{1} * kMiB);
-    auto* const chunk = static_cast<Chunk*>(std::malloc(size));
-    if (chunk == nullptr) std::abort();  // as operator new does here: without memory there is nothing to say it with
-    chunk->older = chunks_;
-    chunks_ = chunk;
-    next_ = reinterpret_cast<uintptr_t>(chunk + 1);
-    end_ = reinterpret_cast<uintptr_t>(chunk) + size;
-    bytes_ += size;
+    if (!kept_.empty() && kept_.back().bytes >= at_least) {
+      used_.push_back(kept_.back());
+      kept_.pop_back();
+    } else {
+      const size_t size = std::max(next_chunk_bytes_, at_least);
+      next_chunk_bytes_ = std::min(next_chunk_bytes_ * 2, size_t{1} * kMiB);
+      used_.push_back({std::malloc(size), size});
+      if (used_.back().memory == nullptr) std::abort();  // as operator new does here: without memory there is nothing to say it with
+      bytes_ += size;
+    }
+    next_ = reinterpret_cast<uintptr_t>(used_.back().memory);
+    end_ = next_ + used_.back().bytes;
   }
 
-  Chunk* chunks_ = nullptr;
+  std::vector<Chunk> used_, kept_;
   uintptr_t next_ = 0;
   uintptr_t end_ = 0;
   size_t bytes_ = 0;
@@ -78,12 +87,13 @@ struct Version {
 // A key and its newest version. The key's bytes follow the fields.
 struct Entry {
   Version newest;
+  Entry* made_before;  // the next older of those that are in no order yet; else it means nothing
   uint32_t key_bytes;
+  uint32_t hash;       // the low half of the key's
 
-  static constexpr size_t kKeyAt = sizeof(Version) + sizeof(uint32_t);
-  static size_t size_for(Bytes key) { return std::max(sizeof(Entry), kKeyAt + key.size()); }
-  char* key_data() { return reinterpret_cast<char*>(this) + kKeyAt; }
-  Bytes key() const { return Bytes(reinterpret_cast<const char*>(this) + kKeyAt, key_bytes); }
+  static size_t size_for(Bytes key) { return sizeof(Entry) + key.size(); }
+  char* key_data() { return reinterpret_cast<char*>(this + 1); }
+  Bytes key() const { return Bytes(reinterpret_cast<const char*>(this + 1), key_bytes); }
 
   const Version* version_at(uint64_t at) const {
     const Version* version = &newest;

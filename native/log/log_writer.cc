@@ -23,6 +23,24 @@ uint64_t LogWriter::room_of(uint64_t segment_bytes) {
   return segment_bytes - sizeof(SegmentHeader) - kLinkRoomBytes - sizeof(FrameHeader);
 }
 
+// Word by word: what is stored in narrow pieces and read back at once in wide ones, by the checksum or by the copy to the medium, waits
+// until the pieces have left the store buffer. On the way of a commit that was 40 ns.
+static void store_sealed(uint8_t* to, const FrameHeader& header, uint64_t rolled, uint64_t seed) {
+  const uint64_t words[8] = {header.magic | uint64_t{header.bytes} << 32,
+                             header.epoch,
+                             header.incarnation | uint64_t{header.operations} << 32,
+                             header.kind | uint64_t{header.flags} << 16 | uint64_t{header.part} << 32,
+                             header.behind | uint64_t{header.reserved0} << 32,
+                             header.time_ms,
+                             header.reserved1,
+                             rolled};
+  static_assert(sizeof words == sizeof header && offsetof(FrameHeader, bytes) == 4 && offsetof(FrameHeader, incarnation) == 16 &&
+                offsetof(FrameHeader, operations) == 20 && offsetof(FrameHeader, flags) == 26 && offsetof(FrameHeader, part) == 28 &&
+                offsetof(FrameHeader, behind) == 32 && offsetof(FrameHeader, reserved1) == 48);
+  std::memcpy(to, words, sizeof words);
+  store(to + offsetof(FrameHeader, checksum), checksum_seeded(to, sizeof words, seed));
+}
+
 void LogWriter::seal_frame(uint8_t* frame, uint64_t frame_bytes, uint32_t operations, uint64_t rolled, uint16_t flags,
                            uint32_t part, const RecordStamp& stamp) {
   FrameHeader header;
@@ -36,8 +54,7 @@ void LogWriter::seal_frame(uint8_t* frame, uint64_t frame_bytes, uint32_t operat
   header.behind = static_cast<uint32_t>(std::min<uint64_t>(stamp.epoch - stamp.durable_epoch, UINT32_MAX));
   header.time_ms = stamp.time_ms;
   const uint64_t at = position_ + (header_due_ ? sizeof(SegmentHeader) : 0);
-  header.checksum = frame_checksum(header, rolled, place_seed(secret_, sequence_, at));
-  store(frame, header);
+  store_sealed(frame, header, rolled, place_seed(secret_, sequence_, at));
 }
 
 // The bytes at position_: behind what is staged, or straight to the medium.

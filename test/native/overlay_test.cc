@@ -42,8 +42,15 @@ TEST_CASE("overlay: keys, versions and cursors agree with the model") {
     Random random(seed);
     KeyMaker keys(random);
     Overlay overlay;
+    if (random.one_in(3)) {  // one that was used before is as good as a new one
+      for (uint64_t i = random.below(3000); i > 0; i--) overlay.put(keys.make(), place_of(i), 5, random.one_in(2) ? 4 : Overlay::kLatest);
+      if (random.one_in(2)) (void)overlay.cursor();
+      overlay.clear();
+      CHECK(overlay.empty());
+    }
     Versions versions;
     std::vector<uint64_t> snapshots;  // oldest first
+    const uint64_t between_looks = random.one_in(2) ? 5000 : 1 + random.below(300);  // the order is made in one go, or bit by bit
     uint64_t epoch = 10;
     bool sound = true;
     const uint64_t puts = 1 + random.below(4000);
@@ -60,6 +67,7 @@ TEST_CASE("overlay: keys, versions and cursors agree with the model") {
       sound = sound && before.has_value() == !by_epoch.empty();
       sound = sound && (!before || before->word() == by_epoch.rbegin()->second);
       by_epoch[epoch] = place.word();
+      if (i % between_looks == 0) sound = sound && behaves_like(*overlay.cursor(), as_of(versions, Overlay::kLatest), random, keys, 5);
       if (random.one_in(4)) epoch += 1 + random.below(2);
       if (random.one_in(100)) {
         if (snapshots.empty() || snapshots.back() != epoch) snapshots.push_back(epoch);
@@ -121,19 +129,64 @@ TEST_CASE("overlay: overwriting costs no memory while no snapshot is open, and n
   CHECK(overlay.find("key")->word() == 199999);
 }
 
-TEST_CASE("overlay: keys in order fill their nodes") {
-  Overlay in_order;
-  Overlay interleaved;  // two sequences, one in the middle of the tree
-  for (int i = 0; i < 50000; i++) {
-    char key[32];
-    std::snprintf(key, sizeof key, "....user:%012d", i);
-    in_order.put(key, place_of(1), 1, Overlay::kLatest);
-    key[4] = i % 2 == 0 ? 'a' : 'z';
-    interleaved.put(key, place_of(1), 1, Overlay::kLatest);
+TEST_CASE("overlay: what nobody asked for in order takes no memory for its order; keys in order fill their nodes") {
+  for (const bool one_by_one : {false, true}) {
+    CAPTURE(one_by_one);
+    Overlay in_order;
+    Overlay interleaved;  // two sequences, one in the middle of the tree
+    for (int i = 0; i < 50000; i++) {
+      char key[32];
+      std::snprintf(key, sizeof key, "....user:%012d", i);
+      in_order.put(key, place_of(1), 1, Overlay::kLatest);
+      key[4] = i % 2 == 0 ? 'a' : 'z';
+      interleaved.put(key, place_of(1), 1, Overlay::kLatest);
+      if (one_by_one) (void)in_order.cursor(), (void)interleaved.cursor();
+    }
+    // An entry and its key take 64 bytes, its slots in the table 16 to 32; its share of a full leaf is about 18.
+    const size_t most = 50000 * (64 + 32) + 2 * kMiB;
+    if (!one_by_one) CHECK(in_order.bytes() < most);
+    (void)in_order.cursor();
+    (void)interleaved.cursor();
+    CHECK(in_order.bytes() < most + 50000 * 24);
+    CHECK(interleaved.bytes() < most + 50000 * 24);
   }
-  // An entry and its key take 49 to 56 bytes, its share of a full leaf about 18.
-  CHECK(in_order.bytes() < 50000 * 80 + 2 * kMiB);
-  CHECK(interleaved.bytes() < 50000 * 80 + 2 * kMiB);
+}
+
+TEST_CASE("overlay: keys as long as they may be, and those that differ in their last byte only") {
+  Overlay overlay;
+  const std::string base(1027, 'k');
+  for (int i = 0; i < 256; i++) overlay.put(base + static_cast<char>(i), place_of(static_cast<uint64_t>(i) + 1), 1, Overlay::kLatest);
+  overlay.put(base, place_of(1000), 1, Overlay::kLatest);
+  CHECK(overlay.entries() == 257);
+  CHECK(overlay.find(base)->word() == 1000);
+  for (int i = 0; i < 256; i++) CHECK(overlay.find(base + static_cast<char>(i))->word() == static_cast<uint64_t>(i) + 1);
+  CHECK_FALSE(overlay.find(base.substr(1)).has_value());
+}
+
+TEST_CASE("overlay: one that takes another's place has its memory and nothing of what it knew") {
+  const auto stock = std::make_shared<OverlayStock>();
+  std::shared_ptr<Overlay> first = stock->take();
+  for (int i = 0; i < 20000; i++) first->put("key-" + std::to_string(i), place_of(1), 1, Overlay::kLatest);
+  (void)first->cursor();
+  const size_t bytes = first->bytes();
+  const std::shared_ptr<Overlay> snapshot = first;
+  first = stock->take();  // the first is still looked at
+  CHECK(first->bytes() < bytes / 4);
+  CHECK(snapshot->find("key-1").has_value());
+  {
+    std::shared_ptr<Overlay> third = stock->take();
+    for (int i = 0; i < 20000; i++) third->put("other-" + std::to_string(i), place_of(1), 1, Overlay::kLatest);
+    (void)third->cursor();
+  }
+  const std::shared_ptr<Overlay> fourth = stock->take();
+  CHECK(fourth->empty());
+  CHECK(fourth->bytes() >= bytes);
+  CHECK_FALSE(fourth->find("other-1").has_value());
+  const size_t before = fourth->bytes();
+  for (int i = 0; i < 20000; i++) fourth->put("other-" + std::to_string(i), place_of(2), 1, Overlay::kLatest);
+  (void)fourth->cursor();
+  CHECK(fourth->bytes() == before);
+  CHECK(fourth->find("other-19999")->word() == 2);
 }
 
 }  // namespace
