@@ -21,10 +21,10 @@ constexpr uint64_t kPmemFrontBytes = kSegmentsOffset;
 constexpr uint64_t kPmemUseMarkOffset = 4 * kPageBytes;
 // The front can be moved to a page boundary inside the root object.
 constexpr uint64_t kPmemRootObjectBytes = kPmemFrontBytes + kPageBytes;
-// The front is looked for in this much of the pool.
+// Where libpmemobj 1.12 keeps the offset of its root object: in its pool descriptor, behind what that one's checksum covers. A hint only.
+constexpr uint64_t kPmemRootOffsetAt = 4096 + 2048;
+// The front is looked for in this much of the pool where the hint does not lead to it.
 constexpr uint64_t kPmemFrontSearchBytes = 16 * kMiB;
-// Where libpmemobj 1.12 puts it lies within this; reading less is a quicker open.
-constexpr uint64_t kPmemFrontUsuallyWithin = 5 * kMiB;
 
 // One 8-byte word, so it is old or new. Anything that is not kPmemClosed counts as in use.
 constexpr uint64_t kPmemInUse = 0x21455355204e49ull;  // "IN USE!"

@@ -1,8 +1,8 @@
 // The medium on libpmemobj: opening and creating. See pmem_device.h for what an open one does.
 //
-// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability;
-// a child that opens a copy; only then libpmemobj in this process. Creating: under a temporary name,
-// libpmemobj's structures, our front with the superblocks last, sync, rename without replacing, sync of the folder. A
+// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability; is libpmemobj's part at
+// rest, from plain bytes too, else a child that opens a copy; only then libpmemobj in this process. Creating: under a temporary
+// name, libpmemobj's structures, our front with the superblocks last, sync, rename without replacing, sync of the folder. A
 // crash before the rename leaves a temporary file and no pool. Device DAX has no names: there the superblocks, written
 // last, are what makes it a pool.
 #include "medium/pmem_medium.h"
@@ -15,10 +15,12 @@
 #include <utility>
 
 #include "medium/place_facts.h"
+#include "medium/pmem_at_rest.h"
 #include "medium/pmem_child.h"
 #include "medium/pmem_device.h"
 #include "medium/pmem_footers.h"
 #include "medium/pmem_front.h"
+#include "medium/pmem_memory.h"
 #include "medium/pmem_place.h"
 #include "medium/pmem_wrap.h"
 #include "medium/pool_file.h"
@@ -36,6 +38,7 @@ struct Found {
   PmemFront front;
   PmemDurability durability;
   uint64_t pool_bytes = 0;
+  bool at_rest = false;  // libpmemobj can open it as it is
 };
 
 Status locked_or(const std::string& path, Code code, const std::string& what, int error) {
@@ -68,33 +71,41 @@ Status check_class(const PmemDurability& durability, const MediumOptions& option
   return Status(Code::kDurability, path + " cannot give durability 'power': " + durability.reason);
 }
 
-Result<std::string> read_head(const PosixFile& file, const FileFacts& facts, uint64_t bytes, const std::string& path) {
-  std::string head(bytes, '\0');
-  if (facts.character_device) {  // can only be mapped, in whole pages of its own
-    const uint64_t mapped_bytes = round_up(bytes, device_dax_page_bytes(facts));
-    const uint8_t* mapped = nullptr;
-    if (const int error = file.map_shared(mapped_bytes, &mapped)) return file_error(error, "cannot map " + path);
-    std::memcpy(head.data(), mapped, head.size());
-    PosixFile::unmap(mapped, mapped_bytes);
-    return head;
+// What a pool holds, without libpmemobj. A device can only be mapped, in whole pages of its own.
+class PlainPool {
+ public:
+  PlainPool(const PosixFile& file, const std::string& path) : file_(file), path_(path) {}
+  ~PlainPool() {
+    if (mapped_ != nullptr) PosixFile::unmap(mapped_, mapped_bytes_);
   }
-  size_t got = 0;
-  const int error = file.read_at(0, head.data(), head.size(), &got);
-  if (error != 0) return file_error(error, "cannot read " + path);
-  head.resize(got);
-  return head;
-}
+  PlainPool(const PlainPool&) = delete;
 
-Result<PmemFront> read_front(const PosixFile& file, const FileFacts& facts, uint64_t pool_bytes,
-                             const std::string& path) {
-  for (uint64_t within : {kPmemFrontUsuallyWithin, kPmemFrontSearchBytes}) {
-    Result<std::string> head = read_head(file, facts, std::min(pool_bytes, within), path);
-    if (!head) return std::move(head.status());
-    Result<PmemFront> front = find_pmem_front(*head, pool_bytes, path);
-    if (front || within == kPmemFrontSearchBytes || pool_bytes <= within) return front;
+  Status map_device(const FileFacts& facts, uint64_t pool_bytes) {
+    const uint64_t bytes = round_down(pool_bytes, device_dax_page_bytes(facts));
+    if (const int error = file_.map_shared(bytes, &mapped_)) return file_error(error, "cannot map " + path_);
+    mapped_bytes_ = bytes;
+    return {};
   }
-  return Status(Code::kNotAPool, path + " is not a Holdfast pool");
-}
+
+  Result<std::string> read(uint64_t offset, uint64_t bytes) const {
+    std::string found(bytes, '\0');
+    size_t got = 0;
+    if (mapped_ != nullptr) {
+      got = offset > mapped_bytes_ ? 0 : std::min(bytes, mapped_bytes_ - offset);
+      std::memcpy(found.data(), mapped_ + offset, got);
+    } else if (const int error = file_.read_at(offset, found.data(), found.size(), &got)) {
+      return file_error(error, "cannot read " + path_);
+    }
+    found.resize(got);
+    return found;
+  }
+
+ private:
+  const PosixFile& file_;
+  const std::string& path_;
+  const uint8_t* mapped_ = nullptr;
+  uint64_t mapped_bytes_ = 0;
+};
 
 // Reads under the lock, which is given up again: libpmemobj takes its own.
 Result<Found> look_at(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
@@ -103,18 +114,23 @@ Result<Found> look_at(const std::string& path, const FileFacts& facts, const Med
   HOLDFAST_TRY(lock_pool_file(file, path));
   Found found;
   found.pool_bytes = facts.size;
+  PlainPool plain(file, path);
   if (facts.character_device) {
     Result<uint64_t> bytes = device_dax_bytes(facts, path);
     if (!bytes) return std::move(bytes.status());
     found.pool_bytes = *bytes;
+    HOLDFAST_TRY(plain.map_device(facts, found.pool_bytes));
   }
-  Result<PmemFront> front = read_front(file, facts, found.pool_bytes, path);
+  const ReadPool read = [&](uint64_t offset, uint64_t bytes) { return plain.read(offset, bytes); };
+  Result<PmemFront> front = find_pmem_front(read, found.pool_bytes, path);
   if (!front) return std::move(front.status());
   Result<PmemDurability> durability = pmem_durability(file, facts, path);
   if (!durability) return std::move(durability.status());
   HOLDFAST_TRY(check_class(*durability, options, path));
   found.front = *front;
   found.durability = *durability;
+  std::string why;
+  found.at_rest = pmem_is_at_rest(read, found.pool_bytes, found.front, &why);
   return found;
 }
 
@@ -155,9 +171,10 @@ Result<PmemFront> front_again(PMEMobjpool* pool, const Found& found, const std::
                            found.front.offset, found.pool_bytes, path);
 }
 
-// Where a child cannot look first the choice is to lose the pool to its owner or to trust
+// A pool at rest needs no child. Where one is needed and cannot look first, the choice is to lose the pool to its owner or to trust
 // libpmemobj after a crash, which it is made for; what is lost is the protection against damage. Said aloud.
-Status check_in_child(const std::string& path, const FileFacts& facts, Found* found) {
+Status check_first(const std::string& path, const FileFacts& facts, Found* found) {
+  if (found->at_rest) return {};
   const std::string program = pmem_probe_program();
   const char* why = facts.character_device ? "a device dax cannot be mapped copy-on-write"
                     : program.empty()      ? "holdfast_pmem_probe is not beside the addon"
@@ -177,7 +194,7 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
                                          ", not " + std::to_string(options.size));
   }
   // After a clean end too: a byte may have been damaged since, and libpmemobj dies of it as readily.
-  HOLDFAST_TRY(check_in_child(path, facts, &found));
+  HOLDFAST_TRY(check_first(path, facts, &found));
   PMEMobjpool* pool = pmemobj_open(path.c_str(), kPmemLayoutName);
   if (pool == nullptr) return open_error(path, errno);
   uint8_t* base = reinterpret_cast<uint8_t*>(pool);
@@ -335,6 +352,7 @@ Result<OpenedMedium> open_or_create(const std::string& path, const MediumOptions
 }  // namespace
 
 Result<OpenedMedium> open_pmem_medium(const std::string& path, const MediumOptions& options) {
+  give_libpmemobj_memory();
   Result<OpenedMedium> opened = open_or_create(path, options);
   if (opened) static_cast<PmemMedium&>(*opened->medium).map_privately_from(path);
   return opened;
