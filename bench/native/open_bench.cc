@@ -1,8 +1,8 @@
 // How long a pool takes from its opening to the first read after SIGKILL, in C++ and in a process of its own, and what of that is
 // libpmemobj's.
 //
-//   open_bench fill <pmem|file> <path> <keys> [value bytes]   makes the pool, and kills itself: what comes after is a real crash
-//   open_bench open <pmem|file> <path> <keys>                 opens it, reads a key in the middle; prints one JSON object, and kills itself
+//   open_bench fill <pmem|pmem-grow|file> <path> <keys> [value bytes]   makes the pool, and kills itself: what comes after is a real crash
+//   open_bench open <pmem|pmem-grow|file> <path> <keys>                 opens it, reads a key in the middle; prints one JSON object, and kills itself
 //   open_bench libpmemobj <path>                              the least that a medium on persistent memory can take: pmemobj_open alone
 // Not a test.
 #include <libpmemobj.h>
@@ -43,7 +43,8 @@ std::string key_of(uint64_t number) {
 
 PoolOptions options_for(const std::string& medium, uint64_t bytes) {
   PoolOptions options;
-  options.medium.choice = medium == "pmem" ? MediumChoice::kPmem : MediumChoice::kFile;
+  options.medium.choice = medium == "file" ? MediumChoice::kFile : MediumChoice::kPmem;
+  options.medium.grow = medium == "pmem-grow";
   options.medium.size = medium == "pmem" ? bytes : 0;
   return options;
 }
@@ -110,5 +111,5 @@ int main(int argc, char** argv) {
   if (verb == "fill" && argc >= 5) fill(argv[2], argv[3], std::strtoull(argv[4], nullptr, 10), argc > 5 ? std::strtoull(argv[5], nullptr, 10) : 256);
   if (verb == "open" && argc == 5) open_and_read(argv[2], argv[3], std::strtoull(argv[4], nullptr, 10));
   if (verb == "libpmemobj" && argc == 3) libpmemobj_alone(argv[2]);
-  die("usage: open_bench fill|open <pmem|file> <path> <keys>, or open_bench libpmemobj <path>");
+  die("usage: open_bench fill|open <pmem|pmem-grow|file> <path> <keys>, or open_bench libpmemobj <path>");
 }

@@ -64,6 +64,7 @@ Result<PmemFront> verify_superblock(Bytes bytes, uint64_t offset, uint64_t pool_
   }
   if (bytes.size() < kPmemFrontBytes) return Status(Code::kCorrupt, "the pool " + place_of(offset, where) + " is truncated");
   front.closed = load<uint64_t>(bytes.data() + kPmemUseMarkOffset) == kPmemClosed;
+  front.grows = load<uint64_t>(bytes.data() + kPmemGrowthMarkOffset) == kPmemGrows;
   return front;
 }
 
@@ -107,13 +108,14 @@ Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_
   return front;
 }
 
-std::string make_pmem_front(const Superblock& superblock, const Root& root) {
+std::string make_pmem_front(const Superblock& superblock, const Root& root, bool grows) {
   std::string front(kPmemFrontBytes, '\0');
   for (int copy = 0; copy < 2; ++copy) {
     store(front.data() + kSuperblockOffsets[copy], superblock);
     store(front.data() + kRootSlotOffsets[copy], make_root_slot(root, 1, copy, superblock.secret));
   }
   store(front.data() + kPmemUseMarkOffset, kPmemInUse);
+  if (grows) store(front.data() + kPmemGrowthMarkOffset, kPmemGrows);
   return front;
 }
 

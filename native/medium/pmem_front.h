@@ -17,6 +17,7 @@ struct PmemFront {
   Superblock superblock;
   ChosenRoot root;
   bool closed = false;    // the last owner closed the pool
+  bool grows = false;     // takes its file's space as it is needed
 };
 
 // `head`: the first kPmemFrontSearchBytes of the pool, or fewer: then what is behind is not found. `pool_bytes`: its
@@ -32,7 +33,7 @@ Result<PmemFront> find_pmem_front(const ReadPool& read, uint64_t pool_bytes, con
 // The same for a front whose place is known (`bytes` are the kPmemFrontBytes at `offset`), and its root as well.
 Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where);
 
-// The bytes of a new front: superblocks and root slots in place, the use mark set.
-std::string make_pmem_front(const Superblock& superblock, const Root& root);
+// The bytes of a new front: superblocks and root slots in place, the marks set.
+std::string make_pmem_front(const Superblock& superblock, const Root& root, bool grows);
 
 }  // namespace holdfast

@@ -63,6 +63,16 @@ constexpr uint64_t kPmemZoneFront = sizeof(PmemZoneHeader) + kPmemZoneChunks * s
 constexpr uint64_t kPmemLibraryChunkBytes = 256 * 1024;
 constexpr uint64_t kPmemZoneBytes = kPmemZoneFront + kPmemZoneChunks * kPmemLibraryChunkBytes;
 
+// In a pool of so many bytes, those of its root object's run included.
+constexpr uint64_t chunks_of_pmem_pool(uint64_t pool_bytes) {
+  uint64_t chunks = 0;
+  for (uint64_t zone = kPmemHeapAt + sizeof(PmemHeapHeader); zone + kPmemZoneFront < pool_bytes; zone += kPmemZoneBytes) {
+    const uint64_t room = (pool_bytes - zone - kPmemZoneFront) / kPmemLibraryChunkBytes;
+    chunks += room < kPmemZoneChunks ? room : kPmemZoneChunks;
+  }
+  return chunks;
+}
+
 struct PmemObjectHeader {
   uint64_t size;   // of all its chunks or of all its blocks of a run, this header included; flags in the upper 16 bits
   uint64_t extra;  // the object's type

@@ -20,6 +20,7 @@
 #include "medium/pmem_device.h"
 #include "medium/pmem_footers.h"
 #include "medium/pmem_front.h"
+#include "medium/pmem_library_layout.h"
 #include "medium/pmem_memory.h"
 #include "medium/pmem_place.h"
 #include "medium/pmem_wrap.h"
@@ -31,6 +32,8 @@ namespace {
 // libpmemobj alone takes 5 MiB (its lanes); below this there are too few segments to fold and clean.
 constexpr uint64_t kMinPoolBytes = 32 * kMiB;
 constexpr uint64_t kDefaultPoolBytes = 256 * kMiB;
+constexpr uint64_t kDefaultGrowingBytes = 64 * kGiB;  // the most it may take
+constexpr uint64_t kFirstBytes = 8 * kMiB;            // of a pool that grows; the least that libpmemobj makes
 constexpr mode_t kPoolMode = 0600;  // an agent's memory is its owner's
 
 // What stands at `path`, as far as it can be told without libpmemobj.
@@ -193,6 +196,10 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
     return Status(Code::kOutOfRange, "the pool " + path + " was made with size " + std::to_string(found.pool_bytes) +
                                          ", not " + std::to_string(options.size));
   }
+  if (options.grow && !found.front.grows) {
+    return Status(Code::kInvalidArgument, "the pool " + path + " has taken all its space when it was made: whether a pool grows is "
+                                          "chosen then; holdfast resize copies it into one that grows");
+  }
   // After a clean end too: a byte may have been damaged since, and libpmemobj dies of it as readily.
   HOLDFAST_TRY(check_first(path, facts, &found));
   PMEMobjpool* pool = pmemobj_open(path.c_str(), kPmemLayoutName);
@@ -211,7 +218,7 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
 }
 
 // Makes our part of a pool that libpmemobj has just made. The superblocks come last, behind a fence of their own.
-Result<PmemFront> write_front(PMEMobjpool* pool, uint64_t pool_bytes) {
+Result<PmemFront> write_front(PMEMobjpool* pool, uint64_t pool_bytes, bool grows) {
   const PMEMoid root = pmemobj_root(pool, kPmemRootObjectBytes);
   if (OID_IS_NULL(root)) return Status(Code::kIo, std::string("libpmemobj made no root object: ") + pmemobj_errormsg());
   Result<Superblock> superblock = make_superblock(MediumKind::kPmem, pool_bytes);
@@ -220,7 +227,8 @@ Result<PmemFront> write_front(PMEMobjpool* pool, uint64_t pool_bytes) {
   front.offset = round_up(root.off, kPageBytes);
   front.superblock = *superblock;
   front.root.sequence = 1;
-  const std::string bytes = make_pmem_front(*superblock, front.root.root);
+  front.grows = grows;
+  const std::string bytes = make_pmem_front(*superblock, front.root.root, grows);
   uint8_t* at = reinterpret_cast<uint8_t*>(pool) + front.offset;
   pmem_place(at + kRootSlotOffsets[0], bytes.data() + kRootSlotOffsets[0], bytes.size() - kRootSlotOffsets[0]);
   pmem_fence();
@@ -239,6 +247,32 @@ PMEMobjpool* make_pool(const std::string& path, uint64_t bytes) {
   return pmemobj_create(path.c_str(), kPmemLayoutName, bytes, kPoolMode);
 }
 
+// Makes a small pool's file as long as the pool may ever become, without taking the space, and tells libpmemobj that its heap is that large:
+// the word it changes itself when it extends a pool (docs/decisions/0009). What it stores to besides segments gets its space here.
+Status lengthen(const std::string& path, uint64_t bytes) {
+  PosixFile file;
+  int error = file.open_existing(path, true);
+  if (error == 0) error = file.truncate(bytes);
+  for (uint64_t zone = kPmemHeapAt + sizeof(PmemHeapHeader); error == 0 && zone + kPmemZoneFront < bytes; zone += kPmemZoneBytes) {
+    error = file.reserve(zone, kPmemZoneFront);
+  }
+  const uint64_t heap_bytes = bytes - kPmemHeapAt;
+  uint64_t writes = 0;
+  if (error == 0) {
+    error = file.write_at(kPmemDescriptorAt + offsetof(PmemDescriptor, heap_size), &heap_bytes, sizeof heap_bytes, &writes);
+  }
+  return error == 0 ? Status() : file_error(error, "cannot make the new pool " + path + " as long as it may grow");
+}
+
+// libpmemobj has made it with the root object in it, whose run of chunks ends where the first 8 MiB do.
+Result<PMEMobjpool*> lengthened(PMEMobjpool* pool, const std::string& path, uint64_t bytes) {
+  pmemobj_close(pool);
+  HOLDFAST_TRY(lengthen(path, bytes));
+  PMEMobjpool* longer = pmemobj_open(path.c_str(), kPmemLayoutName);
+  if (longer == nullptr) return Status(Code::kIo, "cannot open the new pool " + path + " again: " + pmemobj_errormsg(), errno);
+  return longer;
+}
+
 Status create_error(const std::string& path, int error) {
   if (error == EAGAIN || error == EWOULDBLOCK) return locked_or(path, Code::kLocked, "", error);
   Status status = file_error(error, "cannot create the pool " + path + " (libpmemobj: " + pmemobj_errormsg() + ")");
@@ -246,7 +280,7 @@ Status create_error(const std::string& path, int error) {
 }
 
 Status check_new_size(const MediumOptions& options, uint64_t* bytes) {
-  *bytes = options.size == 0 ? kDefaultPoolBytes : options.size;
+  *bytes = options.size != 0 ? options.size : options.grow ? kDefaultGrowingBytes : kDefaultPoolBytes;
   if (*bytes > uint64_t{1} << 46) return Status(Code::kOutOfRange, "size is too large: at most 64 TiB");
   *bytes = round_up(*bytes, kPageBytes);
   if (*bytes >= kMinPoolBytes) return {};
@@ -271,18 +305,24 @@ Result<OpenedMedium> create_file(const std::string& path, const MediumOptions& o
   made.durability = *durability;
   sweep_stale_temporaries(path);
   const std::string temporary = temporary_name(path);
-  PMEMobjpool* pool = make_pool(temporary, made.pool_bytes);
+  PMEMobjpool* pool = make_pool(temporary, options.grow ? kFirstBytes : made.pool_bytes);
   if (pool == nullptr) {
     const int error = errno;
     if (error != EEXIST) remove_file(temporary);  // EEXIST: another thread of ours makes the same pool
     return create_error(path, error);
   }
-  Result<PmemFront> front = write_front(pool, made.pool_bytes);
-  Status status = front ? sync_file(temporary) : std::move(front.status());
+  Result<PmemFront> front = write_front(pool, made.pool_bytes, options.grow);
+  Status status = std::move(front.status());
+  if (status.is_ok() && options.grow) {
+    Result<PMEMobjpool*> longer = lengthened(std::exchange(pool, nullptr), temporary, made.pool_bytes);
+    if (longer) pool = *longer;
+    status = std::move(longer.status());
+  }
+  if (status.is_ok()) status = sync_file(temporary);
   // libpmemobj's lock is on the file, not on its name: the pool stays open, and ours, through the renaming.
   if (status.is_ok()) status = publish_file(temporary, path);
   if (!status.is_ok()) {
-    pmemobj_close(pool);
+    if (pool != nullptr) pmemobj_close(pool);
     remove_file(temporary);
     return status;
   }
@@ -292,6 +332,7 @@ Result<OpenedMedium> create_file(const std::string& path, const MediumOptions& o
 
 Result<OpenedMedium> create_on_device(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
   Found made;
+  if (options.grow) return Status(Code::kInvalidArgument, "a pool takes the whole device " + path + ": it cannot grow");
   Result<uint64_t> bytes = device_dax_bytes(facts, path);
   if (!bytes) return std::move(bytes.status());
   made.pool_bytes = *bytes;
@@ -306,7 +347,7 @@ Result<OpenedMedium> create_on_device(const std::string& path, const FileFacts& 
   file.close();
   PMEMobjpool* pool = make_pool(path, 0);
   if (pool == nullptr) return create_error(path, errno);
-  Result<PmemFront> front = write_front(pool, made.pool_bytes);
+  Result<PmemFront> front = write_front(pool, made.pool_bytes, false);
   if (!front) {
     pmemobj_close(pool);
     return std::move(front.status());
@@ -354,7 +395,9 @@ Result<OpenedMedium> open_or_create(const std::string& path, const MediumOptions
 Result<OpenedMedium> open_pmem_medium(const std::string& path, const MediumOptions& options) {
   give_libpmemobj_memory();
   Result<OpenedMedium> opened = open_or_create(path, options);
-  if (opened) static_cast<PmemMedium&>(*opened->medium).map_privately_from(path);
+  if (opened && !static_cast<PmemMedium&>(*opened->medium).use_file(path)) {
+    return Status(Code::kIo, "cannot open the file of the pool " + path + " once more, to let it grow");
+  }
   return opened;
 }
 

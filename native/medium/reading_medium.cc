@@ -47,6 +47,7 @@ Result<std::shared_ptr<PoolBytes>> PoolBytes::open(const std::string& path, cons
     if (!front) return std::move(front.status());
     bytes->front_ = front->offset;
     bytes->superblock_ = front->superblock;
+    bytes->info_.grows = front->grows;
   } else {
     Result<std::string> head = read(0, kSegmentsOffset);
     if (!head) return std::move(head.status());
@@ -78,7 +79,7 @@ Status PoolBytes::map(const MediumOptions& options) {
   HOLDFAST_TRY(accept_place(FilePlace{info_.name, false, info_.durability, info_.durability_reason}, options.at_least, path_));
   info_.segment_unit = pmem ? kPmemChunkBytes : kFileSegmentUnit;
   info_.atom_bytes = pmem ? 64 : 512;
-  info_.grows = superblock_.size == 0;
+  info_.grows = info_.grows || superblock_.size == 0;
   HOLDFAST_TRY(look_again());
   window_ = std::max(kWindowBytes, 2 * end());
   int error = file_.map_shared(window_, &view_);
