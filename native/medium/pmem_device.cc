@@ -119,6 +119,11 @@ bool PmemMedium::use_file(const std::string& path) {
   return ours || !info_.grows;
 }
 
+void PmemMedium::copy_out(uint64_t offset, void* to, size_t size) const {
+  size_t got = 0;
+  if (!file_.is_open() || file_.read_at(offset, to, size, &got) != 0 || got != size) Medium::copy_out(offset, to, size);
+}
+
 bool PmemMedium::map_privately(uint64_t offset, uint64_t bytes, void* at) const {
   return file_.is_open() && !failed() && offset + bytes <= pool_bytes_ && file_.map_private_over(offset, bytes, at) == 0;
 }

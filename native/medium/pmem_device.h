@@ -35,6 +35,7 @@ class PmemMedium final : public Medium {
   Status set_root(const Root& root) override;
   const uint8_t* view() const override { return base_; }
   uint64_t view_end() const override { return pool_bytes_; }
+  void copy_out(uint64_t offset, void* to, size_t size) const override;
   // The file once more, for private mappings of it and for growing; libpmemobj keeps its own descriptor to itself. Without one such
   // mappings are refused; false: and the pool cannot grow, which it must.
   bool use_file(const std::string& path);
