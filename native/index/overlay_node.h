@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "base/huge_pages.h"
 #include "format/place.h"
 #include "index/heads.h"
 
@@ -51,9 +52,11 @@ class Arena {
   };
 
   void grow(size_t at_least) {
-    const size_t size = std::max(next_chunk_bytes_, sizeof(Chunk) + at_least);
-    next_chunk_bytes_ = std::min(next_chunk_bytes_ * 2, size_t{1} * kMiB);
-    auto* const chunk = static_cast<Chunk*>(std::malloc(size));
+    size_t size = std::max(next_chunk_bytes_, sizeof(Chunk) + at_least);
+    next_chunk_bytes_ = next_chunk_bytes_ < 128 * kKiB ? next_chunk_bytes_ * 2 : kHugePageBytes;  // a small overlay takes little
+    const bool huge = size >= kHugePageBytes;
+    if (huge) size = round_up(size, kHugePageBytes);
+    auto* const chunk = static_cast<Chunk*>(huge ? take_huge_pages(size) : std::malloc(size));
     if (chunk == nullptr) std::abort();  // as operator new does here: without memory there is nothing to say it with
     chunk->older = chunks_;
     chunks_ = chunk;
