@@ -159,6 +159,7 @@ export interface NativeOpenOptions {
   medium: 0 | 1 | 2;
   create: 0 | 1 | 2;
   size: number;
+  grow: boolean;
   atLeast: 1 | 2;
   readOnly: boolean;
   foldOperations?: number;

@@ -67,6 +67,7 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
     medium: oneOf(mediums, 'medium', options.medium, 'auto'),
     create: oneOf(creates, 'create', options.create, 'ifMissing'),
     size: options.size === undefined ? 0 : wholeNumber('size', options.size, 1, 2 ** 46),
+    grow: booleanOption('grow', options.grow),
     atLeast: oneOf(classes, 'atLeast', options.atLeast, 'process'),
     readOnly: booleanOption('readOnly', options.readOnly),
   };

@@ -4,7 +4,7 @@ import { checkPath, sizeOption } from './options';
 import type { CopyReport } from './types';
 
 /**
- * Puts everything into a new pool of `bytes` (0: grows by itself; persistent memory: the default size) and that in the place of the old
+ * Puts everything into a new pool of `bytes` (0: grows by itself) and that in the place of the old
  * one, on any medium. Needs room for both. Commits are numbered on; backups begin anew.
  */
 export async function resizeByCopy(path: string, bytes: number): Promise<CopyReport> {

@@ -22,6 +22,11 @@ export interface OpenOptions {
   medium?: 'auto' | Medium;
   /** Bytes. A file grows by itself unless a size is given; a new pmem pool is 256 MiB unless a size is given. */
   size?: number;
+  /**
+   * A new pool on persistent memory takes space of its file system as it needs it and gives it back; `size` is then the most it may
+   * take, 64 GiB unless given. Chosen when a pool is made. A file does that anyway.
+   */
+  grow?: boolean;
   /** `ifMissing` (default), `never` (the pool must be there) or `exclusive` (it must not). */
   create?: 'ifMissing' | 'never' | 'exclusive';
   /** Refuse to open (`ERR_HOLDFAST_DURABILITY`) where the place gives less. */

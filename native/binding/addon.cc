@@ -21,7 +21,7 @@ std::optional<double> option(const Napi::Object& options, const char* name) {
   return value.As<Napi::Number>().DoubleValue();
 }
 
-// open(path, { medium, create, size, atLeast, foldOperations, eventualWithin, retainMs, retainBytes }), all numbers; see lib/options.ts.
+// open(path, { medium, create, size, grow, atLeast, foldOperations, eventualWithin, retainMs, retainBytes }), all numbers; see lib/options.ts.
 }  // namespace
 
 OpenRequest open_request(const Napi::CallbackInfo& info) {
@@ -32,6 +32,7 @@ OpenRequest open_request(const Napi::CallbackInfo& info) {
   request.medium.create = static_cast<CreateMode>(option(options, "create").value_or(0));
   request.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
   request.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
+  request.medium.grow = options.Get("grow").ToBoolean().Value();
   request.read_only = options.Get("readOnly").ToBoolean().Value();
   const auto operations = option(options, "foldOperations");
   if (operations) request.fold_operations = static_cast<uint64_t>(*operations);

@@ -73,6 +73,7 @@ PoolStats PoolImpl::stats() const {
   s.path = name_;
   s.medium = info.name;
   s.durability = info.durability;
+  s.grows = info.grows;
   s.durability_reason = info.durability_reason;
   s.format_version = format_version_;
   {

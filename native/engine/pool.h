@@ -108,6 +108,7 @@ struct PoolStats {
   std::string path;
   std::string medium;
   DurabilityClass durability = DurabilityClass::kProcess;
+  bool grows = false;
   std::string durability_reason;
   uint32_t format_version = 0;
   uint64_t epoch = 0, durable_epoch = 0, folded_epoch = 0, incarnation = 0;

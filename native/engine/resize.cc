@@ -106,6 +106,7 @@ Result<CopyReport> resize_by_copy(const std::string& given_path, uint64_t bytes,
   wanted.medium.choice = stats.medium == "pmem" ? MediumChoice::kPmem : MediumChoice::kFile;
   wanted.medium.create = CreateMode::kExclusive;
   wanted.medium.size = bytes;
+  wanted.medium.grow = stats.medium == "pmem" && (bytes == 0 || stats.grows);
   wanted.first_epoch = stats.epoch;
   wanted.retain = RetainWish{stats.retain_ms, stats.retain_bytes};
   auto to = Pool::open(temporary, wanted);

@@ -106,7 +106,9 @@ class Salvage {
 
   void find_segments() {
     for (const FoldedSegment& s : fold_.log) add_segment(s.segment, s.sequence);
-    for (uint64_t at = kPageBytes; at + kPageBytes <= raw_.view_end(); at += kPageBytes) {
+    for (uint64_t at = raw_.past_hole(kPageBytes); at + kPageBytes <= raw_.view_end(); at += kPageBytes) {
+      if (at % kMiB == 0) at = raw_.past_hole(at);
+      if (at + kPageBytes > raw_.view_end()) break;
       if (load<uint32_t>(raw_.view() + at) != SegmentHeader::kMagic) continue;
       const auto header = load<SegmentHeader>(raw_.view() + at);
       if (header.offset == at && header.checksum == segment_checksum(header, secret_))
@@ -231,7 +233,14 @@ class Salvage {
   Status scan_everything() {
     const uint64_t end = raw_.view_end();
     for (uint64_t at = 0; at + sizeof(FrameHeader) <= end;) {
-      if (at % kMiB == 0 && stopped()) return aborted();
+      if (at % kMiB == 0) {
+        if (stopped()) return aborted();
+        const uint64_t data = raw_.past_hole(at);
+        if (data > at) {
+          at = data;
+          continue;
+        }
+      }
       if (at % (16 * kMiB) == 0) tell(0.5 * static_cast<double>(at) / static_cast<double>(end));
       const uint64_t whole = load<uint32_t>(raw_.view() + at) == FrameHeader::kMagic ? take_frame(at, end) : 0;
       at += whole > 0 ? whole : kFrameAlign;

@@ -4,7 +4,7 @@
 //
 //   front + 0, 4096        superblock, twice; the same struct as on a file, medium = kPmem, size = bytes of the pool
 //   front + 8192, 12288    root slot, twice; changed together by one libpmemobj transaction
-//   front + 16384          the use mark: was the pool closed?
+//   front + 16384          the use mark: was the pool closed? 64 bytes behind it, the growth mark: is the file's space taken as it is needed?
 #pragma once
 
 #include <cstddef>
@@ -21,14 +21,17 @@ constexpr uint64_t kPmemFrontBytes = kSegmentsOffset;
 constexpr uint64_t kPmemUseMarkOffset = 4 * kPageBytes;
 // The front can be moved to a page boundary inside the root object.
 constexpr uint64_t kPmemRootObjectBytes = kPmemFrontBytes + kPageBytes;
-// The front is looked for in this much of the pool.
+// Where libpmemobj 1.12 keeps the offset of its root object: in its pool descriptor, behind what that one's checksum covers. A hint only.
+constexpr uint64_t kPmemRootOffsetAt = 4096 + 2048;
+// The front is looked for in this much of the pool where the hint does not lead to it.
 constexpr uint64_t kPmemFrontSearchBytes = 16 * kMiB;
-// Where libpmemobj 1.12 puts it lies within this; reading less is a quicker open.
-constexpr uint64_t kPmemFrontUsuallyWithin = 5 * kMiB;
 
 // One 8-byte word, so it is old or new. Anything that is not kPmemClosed counts as in use.
 constexpr uint64_t kPmemInUse = 0x21455355204e49ull;  // "IN USE!"
 constexpr uint64_t kPmemClosed = 0x4445534f4c43ull;    // "CLOSED"
+// Set before the pool has its name, and never changed. Anything else: all space was taken when the pool was made.
+constexpr uint64_t kPmemGrowthMarkOffset = kPmemUseMarkOffset + 64;
+constexpr uint64_t kPmemGrows = 0x53574f5247ull;       // "GROWS"
 
 // libpmemobj hands out large objects in chunks; each begins with this header.
 constexpr uint64_t kPmemChunkBytes = 256 * kKiB;
@@ -36,7 +39,7 @@ constexpr uint64_t kPmemObjectHeaderBytes = 16;
 // Object type of a segment: this plus its kind.
 constexpr uint64_t kPmemSegmentType = 0x484600;  // "HF"
 
-static_assert(kPmemUseMarkOffset + sizeof(uint64_t) <= kPmemFrontBytes);
+static_assert(kPmemGrowthMarkOffset + sizeof(uint64_t) <= kPmemFrontBytes);
 static_assert(kPmemUseMarkOffset >= kRootSlotOffsets[1] + kPageBytes);
 
 }  // namespace holdfast

@@ -13,6 +13,7 @@
 #include <new>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "format/place.h"
 #include "index/heads.h"
 
@@ -61,9 +62,11 @@ class Arena {
       used_.push_back(kept_.back());
       kept_.pop_back();
     } else {
-      const size_t size = std::max(next_chunk_bytes_, at_least);
-      next_chunk_bytes_ = std::min(next_chunk_bytes_ * 2, size_t{1} * kMiB);
-      used_.push_back({std::malloc(size), size});
+      size_t size = std::max(next_chunk_bytes_, at_least);
+      next_chunk_bytes_ = next_chunk_bytes_ < 128 * kKiB ? next_chunk_bytes_ * 2 : kHugePageBytes;  // a small overlay takes little
+      const bool huge = size >= kHugePageBytes;
+      if (huge) size = round_up(size, kHugePageBytes);
+      used_.push_back({huge ? take_huge_pages(size) : std::malloc(size), size});
       if (used_.back().memory == nullptr) std::abort();  // as operator new does here: without memory there is nothing to say it with
       bytes_ += size;
     }

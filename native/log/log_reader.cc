@@ -1,5 +1,8 @@
 #include "log/log_reader.h"
 
+#include <algorithm>
+#include <memory>
+
 #include "base/test_hooks.h"
 
 namespace holdfast {
@@ -97,16 +100,33 @@ bool LogReader::link_at(const Segment& segment, uint64_t sequence, uint64_t offs
   return read_link(frame, out) && out->sequence == sequence + 1;
 }
 
+// Calls `each(offset, header)` for every place in [from, end) where a frame may begin, in order, until it returns true. Most of it is looked
+// at this once, behind the log's end: it is copied out, piece by piece. What the header says is not verified.
+template <typename Each>
+bool LogReader::any_frame_mark(uint64_t from, uint64_t end, Each&& each) const {
+  constexpr uint64_t kPiece = 64 * kKiB;
+  static_assert(sizeof(FrameHeader) <= kFrameAlign && kPiece % kFrameAlign == 0);
+  end = std::min(end, medium_.view_end());
+  if (from >= end) return false;
+  const auto piece = std::make_unique<uint8_t[]>(kPiece);
+  for (uint64_t at = from; at < end; at += kPiece) {
+    const uint64_t bytes = std::min(kPiece, end - at);
+    medium_.copy_out(at, piece.get(), bytes);
+    for (uint64_t i = 0; i + kFrameAlign <= bytes; i += kFrameAlign) {
+      if (load<uint32_t>(piece.get() + i + offsetof(FrameHeader, magic)) != FrameHeader::kMagic) continue;
+      if (each(at + i, load<FrameHeader>(piece.get() + i))) return true;
+    }
+  }
+  return false;
+}
+
 bool LogReader::find_link(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation,
                           LinkTarget* out) const {
   if (segment.bytes >= kLinkRoomBytes && link_at(segment, sequence, segment.end() - kLinkFrameBytes, incarnation, out))
     return true;
-  for (uint64_t at = offset; at + kLinkFrameBytes <= segment.end() && at + kLinkFrameBytes <= medium_.view_end();
-       at += kFrameAlign) {
-    if (load<uint32_t>(medium_.view() + at) == FrameHeader::kMagic && link_at(segment, sequence, at, incarnation, out))
-      return true;
-  }
-  return false;
+  return any_frame_mark(offset, segment.end(), [&](uint64_t at, const FrameHeader& header) {
+    return header.kind == static_cast<uint16_t>(FrameKind::kLink) && link_at(segment, sequence, at, incarnation, out);
+  });
 }
 
 // Sequences rise by one with each segment and seed its checksums, so a chain of links cannot run in a circle for long.
@@ -117,16 +137,14 @@ bool LogReader::proves_durable(const Segment& first, uint64_t first_sequence, ui
   uint64_t sequence = first_sequence;
   uint64_t from = offset + kFrameAlign;
   for (int hops = 0; hops < kMostSegments; hops++) {
-    FrameView frame;
-    for (uint64_t at = from; at + sizeof(FrameHeader) <= segment.end(); at += kFrameAlign) {
-      if (at + sizeof(FrameHeader) > medium_.view_end()) return false;
-      const auto header = load<FrameHeader>(medium_.view() + at);
-      if (header.magic != FrameHeader::kMagic || header.epoch < epoch || header.incarnation < incarnation) continue;
-      if (!read_frame(segment, sequence, at, &frame)) continue;
-      if (frame.header.epoch - frame.header.behind >= epoch) return true;
-    }
+    const bool proven = any_frame_mark(from, segment.end(), [&](uint64_t at, const FrameHeader& header) {
+      FrameView frame;
+      return header.epoch >= epoch && header.incarnation >= incarnation && read_frame(segment, sequence, at, &frame) &&
+             frame.header.epoch - frame.header.behind >= epoch;
+    });
+    if (proven) return true;
     LinkTarget next;
-    if (!find_link(segment, sequence, offset, incarnation, &next)) return false;
+    if (segment.end() > medium_.view_end() || !find_link(segment, sequence, offset, incarnation, &next)) return false;
     segment = {next.offset, next.bytes};
     if (segment.end() > medium_.view_end()) return false;
     sequence = next.sequence;

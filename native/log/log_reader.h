@@ -48,6 +48,8 @@ class LogReader {
 
  private:
   bool link_at(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation, LinkTarget* out) const;
+  template <typename Each>
+  bool any_frame_mark(uint64_t from, uint64_t end, Each&& each) const;
   const Medium& medium_;
   uint64_t secret_;
 };

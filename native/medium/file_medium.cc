@@ -336,6 +336,11 @@ void FileMedium::release(const Segment& segment) {
   space_.release(segment);
 }
 
+void FileMedium::copy_out(uint64_t offset, void* to, size_t size) const {
+  size_t got = 0;
+  if (file_.read_at(offset, to, size, &got) != 0 || got != size) Medium::copy_out(offset, to, size);
+}
+
 MediumSpace FileMedium::space() const {
   MediumSpace space;
   if (state_.load() == State::kClosed) return space;

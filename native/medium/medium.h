@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -144,6 +145,10 @@ class Medium {
   virtual const uint8_t* view() const = 0;
   // Offsets at and beyond this one are not mapped or not there: never read them.
   virtual uint64_t view_end() const = 0;
+
+  // The same bytes, copied: for much that is looked at once. Each page of a mapping that is touched first costs a fault, and where a
+  // hypervisor keeps page tables of its own another; a read of a file costs neither.
+  virtual void copy_out(uint64_t offset, void* to, size_t size) const { std::memcpy(to, view() + offset, size); }
 
   // Maps bytes of the pool, for reading and for stores that never reach it, over the caller's memory at `at` (all multiples of 4 KiB). False
   // where there is no such mapping: then `at` is as it was, and the caller copies.

@@ -24,6 +24,9 @@ struct MediumOptions {
   // Bytes. File: 0 = grows by itself; else a fixed size, the most the file may take. Pmem: the size of a new pool (0 = 256 MiB).
   // When an existing pool is opened: 0 = as it was created; anything else must be what it was created with.
   uint64_t size = 0;
+  // Pmem: a new pool takes space of its file system as it needs it and gives it back, `size` (0 = 64 GiB) is the most. Of an existing one:
+  // it must have been made so. A file does that anyway.
+  bool grow = false;
   // Refuse the place (kDurability) if it gives less.
   DurabilityClass at_least = DurabilityClass::kProcess;
 };

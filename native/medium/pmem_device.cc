@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/test_points.h"
+#include "medium/pmem_library_layout.h"
 #include "medium/pmem_wrap.h"
 
 namespace holdfast {
@@ -25,7 +26,7 @@ PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& 
   info_.atom_bytes = 64;
   info_.segment_unit = kPmemChunkBytes;
   info_.barrier_is_per_thread = true;
-  info_.grows = false;
+  info_.grows = front.grows;
 }
 
 Status PmemMedium::refusal() const {
@@ -109,17 +110,24 @@ Status PmemMedium::append_fenced(uint64_t offset, const void* data, size_t size,
 }
 
 // Pages of a device cannot be read so, nor mapped privately: there every view is a copy.
-void PmemMedium::map_privately_from(const std::string& path) {
+bool PmemMedium::use_file(const std::string& path) {
   uint8_t front[sizeof(Superblock)];
   size_t got = 0;
-  const bool ours = views_.open_existing(path, false) == 0 &&
-                    views_.read_at(static_cast<uint64_t>(front_ - base_), front, sizeof front, &got) == 0 && got == sizeof front &&
+  const bool ours = file_.open_existing(path, info_.grows) == 0 &&
+                    file_.read_at(static_cast<uint64_t>(front_ - base_), front, sizeof front, &got) == 0 && got == sizeof front &&
                     std::memcmp(front, front_, sizeof front) == 0;
-  if (!ours) views_.close();
+  if (!ours) file_.close();
+  if (ours && info_.grows) heap_.grow_in(&file_, chunks_of_pmem_pool(pool_bytes_));
+  return ours || !info_.grows;
+}
+
+void PmemMedium::copy_out(uint64_t offset, void* to, size_t size) const {
+  size_t got = 0;
+  if (!file_.is_open() || file_.read_at(offset, to, size, &got) != 0 || got != size) Medium::copy_out(offset, to, size);
 }
 
 bool PmemMedium::map_privately(uint64_t offset, uint64_t bytes, void* at) const {
-  return views_.is_open() && !failed() && offset + bytes <= pool_bytes_ && views_.map_private_over(offset, bytes, at) == 0;
+  return file_.is_open() && !failed() && offset + bytes <= pool_bytes_ && file_.map_private_over(offset, bytes, at) == 0;
 }
 
 Status PmemMedium::barrier() {
@@ -164,7 +172,7 @@ MediumSpace PmemMedium::space() const {
   if (closed_.load(std::memory_order_relaxed) || guard_.failed()) return {};
   const MappingGuard::InsideLibrary inside;
   const PmemHeap::Space heap = heap_.space();
-  return {heap.capacity, pool_bytes_, heap.free, heap.largest_free};
+  return {heap.capacity, info_.grows ? kPmemHeapAt + heap.held : pool_bytes_, heap.free, heap.largest_free};
 }
 
 // Closed only if all went well: otherwise the next open begins with the check in a child.
@@ -183,7 +191,7 @@ void PmemMedium::close() {
     pmemobj_close(pool_);
   }
   guard_.stop();
-  views_.close();
+  file_.close();
 }
 
 }  // namespace holdfast

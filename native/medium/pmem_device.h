@@ -35,8 +35,10 @@ class PmemMedium final : public Medium {
   Status set_root(const Root& root) override;
   const uint8_t* view() const override { return base_; }
   uint64_t view_end() const override { return pool_bytes_; }
-  // The file once more, for private mappings of it; libpmemobj keeps its own descriptor to itself. Without one they are refused.
-  void map_privately_from(const std::string& path);
+  void copy_out(uint64_t offset, void* to, size_t size) const override;
+  // The file once more, for private mappings of it and for growing; libpmemobj keeps its own descriptor to itself. Without one such
+  // mappings are refused; false: and the pool cannot grow, which it must.
+  bool use_file(const std::string& path);
   bool map_privately(uint64_t offset, uint64_t bytes, void* at) const override;
   bool failed() const override { return failed_.load(std::memory_order_relaxed) || guard_.failed(); }
   const MediumInfo& info() const override { return info_; }
@@ -54,7 +56,7 @@ class PmemMedium final : public Medium {
   uint8_t* const front_;
   const uint64_t secret_;
   MediumInfo info_;
-  PosixFile views_;                  // may be closed
+  PosixFile file_;                   // may be closed
   MappingGuard guard_;               // over the whole pool
   std::atomic<bool> failed_{false};  // or closed: one look on the way of every call
   std::atomic<bool> closed_{false};

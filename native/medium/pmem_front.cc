@@ -1,5 +1,6 @@
 #include "medium/pmem_front.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace holdfast {
@@ -63,7 +64,16 @@ Result<PmemFront> verify_superblock(Bytes bytes, uint64_t offset, uint64_t pool_
   }
   if (bytes.size() < kPmemFrontBytes) return Status(Code::kCorrupt, "the pool " + place_of(offset, where) + " is truncated");
   front.closed = load<uint64_t>(bytes.data() + kPmemUseMarkOffset) == kPmemClosed;
+  front.grows = load<uint64_t>(bytes.data() + kPmemGrowthMarkOffset) == kPmemGrows;
   return front;
+}
+
+// Where the root object lies, if what libpmemobj says of that can be true.
+uint64_t hinted_offset(Bytes descriptor, uint64_t pool_bytes) {
+  if (descriptor.size() < kPmemRootOffsetAt + sizeof(uint64_t)) return 0;
+  const auto object = load<uint64_t>(descriptor.data() + kPmemRootOffsetAt);
+  const bool possible = object >= kPageBytes && object < pool_bytes && pool_bytes - object > kPmemRootObjectBytes;
+  return possible ? round_up(object, kPageBytes) : 0;
 }
 
 }  // namespace
@@ -72,6 +82,21 @@ Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::st
   uint64_t offset = 0;
   if (!find_offset(head, &offset)) return not_found(head, where);
   return verify_superblock(head.substr(offset, kPmemFrontBytes), offset, pool_bytes, where);
+}
+
+Result<PmemFront> find_pmem_front(const ReadPool& read, uint64_t pool_bytes, const std::string& where) {
+  Result<std::string> descriptor = read(0, std::min(pool_bytes, 2 * kPageBytes));
+  if (!descriptor) return std::move(descriptor.status());
+  if (const uint64_t offset = hinted_offset(*descriptor, pool_bytes)) {
+    Result<std::string> front = read(offset, kPmemFrontBytes);
+    if (!front) return std::move(front.status());
+    if (has_front_magic(*front, 0) && has_front_magic(*front, kPageBytes)) {
+      return verify_superblock(*front, offset, pool_bytes, where);
+    }
+  }
+  Result<std::string> head = read(0, std::min(pool_bytes, kPmemFrontSearchBytes));
+  if (!head) return std::move(head.status());
+  return find_pmem_front(*head, pool_bytes, where);
 }
 
 Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where) {
@@ -83,13 +108,14 @@ Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_
   return front;
 }
 
-std::string make_pmem_front(const Superblock& superblock, const Root& root) {
+std::string make_pmem_front(const Superblock& superblock, const Root& root, bool grows) {
   std::string front(kPmemFrontBytes, '\0');
   for (int copy = 0; copy < 2; ++copy) {
     store(front.data() + kSuperblockOffsets[copy], superblock);
     store(front.data() + kRootSlotOffsets[copy], make_root_slot(root, 1, copy, superblock.secret));
   }
   store(front.data() + kPmemUseMarkOffset, kPmemInUse);
+  if (grows) store(front.data() + kPmemGrowthMarkOffset, kPmemGrows);
   return front;
 }
 

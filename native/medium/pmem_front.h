@@ -2,6 +2,7 @@
 // libpmemobj trusts what it finds, and dies or hangs on a damaged or shortened pool. Any thread, no state.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "base/status.h"
@@ -16,6 +17,7 @@ struct PmemFront {
   Superblock superblock;
   ChosenRoot root;
   bool closed = false;    // the last owner closed the pool
+  bool grows = false;     // takes its file's space as it is needed
 };
 
 // `head`: the first kPmemFrontSearchBytes of the pool, or fewer: then what is behind is not found. `pool_bytes`: its
@@ -23,10 +25,15 @@ struct PmemFront {
 // a crash inside set_root may have left both slots half written, until libpmemobj opens the pool and undoes that.
 Result<PmemFront> find_pmem_front(Bytes head, uint64_t pool_bytes, const std::string& where);
 
+// The same, reading as little as will do: a few pages where libpmemobj's root object says that the front is, else all that is to be searched.
+// `read(offset, bytes)` gives what the pool holds there, or less at its end.
+using ReadPool = std::function<Result<std::string>(uint64_t offset, uint64_t bytes)>;
+Result<PmemFront> find_pmem_front(const ReadPool& read, uint64_t pool_bytes, const std::string& where);
+
 // The same for a front whose place is known (`bytes` are the kPmemFrontBytes at `offset`), and its root as well.
 Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where);
 
-// The bytes of a new front: superblocks and root slots in place, the use mark set.
-std::string make_pmem_front(const Superblock& superblock, const Root& root);
+// The bytes of a new front: superblocks and root slots in place, the marks set.
+std::string make_pmem_front(const Superblock& superblock, const Root& root, bool grows);
 
 }  // namespace holdfast

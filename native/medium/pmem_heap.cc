@@ -15,6 +15,9 @@ constexpr uint64_t kLostBytes = kPageBytes;
 // A little under the largest object libpmemobj can make (one zone of 16 GiB).
 constexpr uint64_t kMaxChunks = (uint64_t{15} * kGiB) / kPmemChunkBytes;
 
+// Left to the file system where a pool grows.
+constexpr uint64_t kSpareBytes = kMiB;
+
 uint64_t chunks_for(uint64_t bytes) { return (bytes + kLostBytes + kPmemChunkBytes - 1) / kPmemChunkBytes; }
 uint64_t bytes_of_chunks(uint64_t chunks) { return chunks == 0 ? 0 : chunks * kPmemChunkBytes - kLostBytes; }
 
@@ -91,6 +94,7 @@ uint64_t PmemHeap::most_reservable(uint64_t low, uint64_t high) {
 }
 
 uint64_t PmemHeap::largest_free_chunks() {
+  if (file_ != nullptr) return std::min(free_chunks_, kMaxChunks);
   if (!largest_) largest_ = most_reservable(0, std::min(free_chunks_, kMaxChunks));
   return *largest_;
 }
@@ -100,6 +104,10 @@ void PmemHeap::count_free_chunks() {
   uint64_t most = kMaxChunks;
   free_chunks_ = 0;
   largest_.reset();
+  if (file_ != nullptr) {
+    free_chunks_ = all_chunks_ - std::min(all_chunks_, held_chunks_);
+    return;
+  }
   for (;;) {
     most = most_reservable(0, most);
     if (!largest_) largest_ = most;
@@ -111,20 +119,44 @@ void PmemHeap::count_free_chunks() {
   for (size_t i = all.size(); i-- > 0;) cancel(all[i]);
 }
 
+// libpmemobj keeps an object's header 16 bytes in front of it, where the object's chunks begin.
+int PmemHeap::take_blocks(const Reservation& reservation, uint64_t chunks) {
+  if (file_ == nullptr) return 0;
+  return file_->reserve(reservation.object.off - kPmemObjectHeaderBytes, chunks * kPmemChunkBytes);
+}
+
+uint64_t PmemHeap::blocks_left() {
+  FileSystemFacts facts;
+  if (file_ == nullptr || file_->file_system(&facts) != 0) return UINT64_MAX;
+  return facts.free_bytes;
+}
+
 Result<Segment> PmemHeap::allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) {
   const uint64_t type = kPmemSegmentType | static_cast<uint64_t>(kind);
   const uint64_t min_chunks = std::max<uint64_t>(1, chunks_for(min_bytes));
   std::lock_guard guard(lock_);
   uint64_t chunks = std::max(min_chunks, chunks_for(want_bytes));
+  // To reserve is to write the object's header: that page must be there, or the process ends inside libpmemobj.
+  const uint64_t left = blocks_left();
+  if (left < chunks * kPmemChunkBytes + kSpareBytes) chunks = min_chunks;
+  if (left < chunks * kPmemChunkBytes + kSpareBytes) {
+    return Status(Code::kDiskFull, "the file system has no room for " + std::to_string(min_bytes) + " more bytes of the pool");
+  }
   auto reservation = reserve(chunks, type);
   if (!reservation) {
-    chunks = std::min(chunks, largest_free_chunks());
+    chunks = file_ != nullptr ? min_chunks : std::min(chunks, largest_free_chunks());
     if (chunks >= min_chunks) reservation = reserve(chunks, type);
   }
   if (!reservation) {
     return Status(Code::kPoolFull, "the pool is full: no " + std::to_string(min_bytes) + " bytes in one piece, " +
                                        std::to_string(bytes_of_chunks(free_chunks_)) +
                                        " bytes free; delete something, or make a larger pool");
+  }
+  HOLDFAST_POINT("pmem.before_blocks");
+  if (const int error = take_blocks(*reservation, chunks)) {
+    cancel(*reservation);
+    return Status::system(error == ENOSPC || error == EDQUOT ? Code::kDiskFull : Code::kIo,
+                          "cannot take " + std::to_string(chunks * kPmemChunkBytes) + " bytes of the file system for the pool", error);
   }
   HOLDFAST_POINT("pmem.before_publish");
   // One action and no other: libpmemobj needs no log for it.
@@ -147,6 +179,8 @@ bool PmemHeap::release(const Segment& segment) {
   if (at == held_.end() || at->second.bytes != segment.bytes) return false;
   PMEMoid object = at->second.object;
   pmemobj_free(&object);
+  HOLDFAST_POINT("pmem.before_give_back");
+  if (file_ != nullptr) (void)file_->give_back(segment.offset, segment.bytes);  // where that cannot be done they stay with the pool
   held_chunks_ -= at->second.chunks;
   held_bytes_ -= segment.bytes;
   free_chunks_ += at->second.chunks;
@@ -159,7 +193,9 @@ PmemHeap::Space PmemHeap::space() {
   std::lock_guard guard(lock_);
   // The page that each segment loses counts as free, so that what is held and what is free make up the capacity.
   const uint64_t capacity = bytes_of_chunks(held_chunks_ + free_chunks_);
-  return {capacity, capacity - std::min(capacity, held_bytes_), bytes_of_chunks(largest_free_chunks())};
+  uint64_t largest = bytes_of_chunks(largest_free_chunks());
+  if (file_ != nullptr) largest = std::min(largest, blocks_left());
+  return {capacity, capacity - std::min(capacity, held_bytes_), largest, held_bytes_};
 }
 
 }  // namespace holdfast

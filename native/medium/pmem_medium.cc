@@ -1,8 +1,8 @@
 // The medium on libpmemobj: opening and creating. See pmem_device.h for what an open one does.
 //
-// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability;
-// a child that opens a copy; only then libpmemobj in this process. Creating: under a temporary name,
-// libpmemobj's structures, our front with the superblocks last, sync, rename without replacing, sync of the folder. A
+// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability; is libpmemobj's part at
+// rest, from plain bytes too, else a child that opens a copy; only then libpmemobj in this process. Creating: under a temporary
+// name, libpmemobj's structures, our front with the superblocks last, sync, rename without replacing, sync of the folder. A
 // crash before the rename leaves a temporary file and no pool. Device DAX has no names: there the superblocks, written
 // last, are what makes it a pool.
 #include "medium/pmem_medium.h"
@@ -15,10 +15,13 @@
 #include <utility>
 
 #include "medium/place_facts.h"
+#include "medium/pmem_at_rest.h"
 #include "medium/pmem_child.h"
 #include "medium/pmem_device.h"
 #include "medium/pmem_footers.h"
 #include "medium/pmem_front.h"
+#include "medium/pmem_library_layout.h"
+#include "medium/pmem_memory.h"
 #include "medium/pmem_place.h"
 #include "medium/pmem_wrap.h"
 #include "medium/pool_file.h"
@@ -29,6 +32,8 @@ namespace {
 // libpmemobj alone takes 5 MiB (its lanes); below this there are too few segments to fold and clean.
 constexpr uint64_t kMinPoolBytes = 32 * kMiB;
 constexpr uint64_t kDefaultPoolBytes = 256 * kMiB;
+constexpr uint64_t kDefaultGrowingBytes = 64 * kGiB;  // the most it may take
+constexpr uint64_t kFirstBytes = 8 * kMiB;            // of a pool that grows; the least that libpmemobj makes
 constexpr mode_t kPoolMode = 0600;  // an agent's memory is its owner's
 
 // What stands at `path`, as far as it can be told without libpmemobj.
@@ -36,6 +41,7 @@ struct Found {
   PmemFront front;
   PmemDurability durability;
   uint64_t pool_bytes = 0;
+  bool at_rest = false;  // libpmemobj can open it as it is
 };
 
 Status locked_or(const std::string& path, Code code, const std::string& what, int error) {
@@ -68,33 +74,41 @@ Status check_class(const PmemDurability& durability, const MediumOptions& option
   return Status(Code::kDurability, path + " cannot give durability 'power': " + durability.reason);
 }
 
-Result<std::string> read_head(const PosixFile& file, const FileFacts& facts, uint64_t bytes, const std::string& path) {
-  std::string head(bytes, '\0');
-  if (facts.character_device) {  // can only be mapped, in whole pages of its own
-    const uint64_t mapped_bytes = round_up(bytes, device_dax_page_bytes(facts));
-    const uint8_t* mapped = nullptr;
-    if (const int error = file.map_shared(mapped_bytes, &mapped)) return file_error(error, "cannot map " + path);
-    std::memcpy(head.data(), mapped, head.size());
-    PosixFile::unmap(mapped, mapped_bytes);
-    return head;
+// What a pool holds, without libpmemobj. A device can only be mapped, in whole pages of its own.
+class PlainPool {
+ public:
+  PlainPool(const PosixFile& file, const std::string& path) : file_(file), path_(path) {}
+  ~PlainPool() {
+    if (mapped_ != nullptr) PosixFile::unmap(mapped_, mapped_bytes_);
   }
-  size_t got = 0;
-  const int error = file.read_at(0, head.data(), head.size(), &got);
-  if (error != 0) return file_error(error, "cannot read " + path);
-  head.resize(got);
-  return head;
-}
+  PlainPool(const PlainPool&) = delete;
 
-Result<PmemFront> read_front(const PosixFile& file, const FileFacts& facts, uint64_t pool_bytes,
-                             const std::string& path) {
-  for (uint64_t within : {kPmemFrontUsuallyWithin, kPmemFrontSearchBytes}) {
-    Result<std::string> head = read_head(file, facts, std::min(pool_bytes, within), path);
-    if (!head) return std::move(head.status());
-    Result<PmemFront> front = find_pmem_front(*head, pool_bytes, path);
-    if (front || within == kPmemFrontSearchBytes || pool_bytes <= within) return front;
+  Status map_device(const FileFacts& facts, uint64_t pool_bytes) {
+    const uint64_t bytes = round_down(pool_bytes, device_dax_page_bytes(facts));
+    if (const int error = file_.map_shared(bytes, &mapped_)) return file_error(error, "cannot map " + path_);
+    mapped_bytes_ = bytes;
+    return {};
   }
-  return Status(Code::kNotAPool, path + " is not a Holdfast pool");
-}
+
+  Result<std::string> read(uint64_t offset, uint64_t bytes) const {
+    std::string found(bytes, '\0');
+    size_t got = 0;
+    if (mapped_ != nullptr) {
+      got = offset > mapped_bytes_ ? 0 : std::min(bytes, mapped_bytes_ - offset);
+      std::memcpy(found.data(), mapped_ + offset, got);
+    } else if (const int error = file_.read_at(offset, found.data(), found.size(), &got)) {
+      return file_error(error, "cannot read " + path_);
+    }
+    found.resize(got);
+    return found;
+  }
+
+ private:
+  const PosixFile& file_;
+  const std::string& path_;
+  const uint8_t* mapped_ = nullptr;
+  uint64_t mapped_bytes_ = 0;
+};
 
 // Reads under the lock, which is given up again: libpmemobj takes its own.
 Result<Found> look_at(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
@@ -103,18 +117,23 @@ Result<Found> look_at(const std::string& path, const FileFacts& facts, const Med
   HOLDFAST_TRY(lock_pool_file(file, path));
   Found found;
   found.pool_bytes = facts.size;
+  PlainPool plain(file, path);
   if (facts.character_device) {
     Result<uint64_t> bytes = device_dax_bytes(facts, path);
     if (!bytes) return std::move(bytes.status());
     found.pool_bytes = *bytes;
+    HOLDFAST_TRY(plain.map_device(facts, found.pool_bytes));
   }
-  Result<PmemFront> front = read_front(file, facts, found.pool_bytes, path);
+  const ReadPool read = [&](uint64_t offset, uint64_t bytes) { return plain.read(offset, bytes); };
+  Result<PmemFront> front = find_pmem_front(read, found.pool_bytes, path);
   if (!front) return std::move(front.status());
   Result<PmemDurability> durability = pmem_durability(file, facts, path);
   if (!durability) return std::move(durability.status());
   HOLDFAST_TRY(check_class(*durability, options, path));
   found.front = *front;
   found.durability = *durability;
+  std::string why;
+  found.at_rest = pmem_is_at_rest(read, found.pool_bytes, found.front, &why);
   return found;
 }
 
@@ -155,9 +174,10 @@ Result<PmemFront> front_again(PMEMobjpool* pool, const Found& found, const std::
                            found.front.offset, found.pool_bytes, path);
 }
 
-// Where a child cannot look first the choice is to lose the pool to its owner or to trust
+// A pool at rest needs no child. Where one is needed and cannot look first, the choice is to lose the pool to its owner or to trust
 // libpmemobj after a crash, which it is made for; what is lost is the protection against damage. Said aloud.
-Status check_in_child(const std::string& path, const FileFacts& facts, Found* found) {
+Status check_first(const std::string& path, const FileFacts& facts, Found* found) {
+  if (found->at_rest) return {};
   const std::string program = pmem_probe_program();
   const char* why = facts.character_device ? "a device dax cannot be mapped copy-on-write"
                     : program.empty()      ? "holdfast_pmem_probe is not beside the addon"
@@ -176,8 +196,12 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
     return Status(Code::kOutOfRange, "the pool " + path + " was made with size " + std::to_string(found.pool_bytes) +
                                          ", not " + std::to_string(options.size));
   }
+  if (options.grow && !found.front.grows) {
+    return Status(Code::kInvalidArgument, "the pool " + path + " has taken all its space when it was made: whether a pool grows is "
+                                          "chosen then; holdfast resize copies it into one that grows");
+  }
   // After a clean end too: a byte may have been damaged since, and libpmemobj dies of it as readily.
-  HOLDFAST_TRY(check_in_child(path, facts, &found));
+  HOLDFAST_TRY(check_first(path, facts, &found));
   PMEMobjpool* pool = pmemobj_open(path.c_str(), kPmemLayoutName);
   if (pool == nullptr) return open_error(path, errno);
   uint8_t* base = reinterpret_cast<uint8_t*>(pool);
@@ -194,7 +218,7 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
 }
 
 // Makes our part of a pool that libpmemobj has just made. The superblocks come last, behind a fence of their own.
-Result<PmemFront> write_front(PMEMobjpool* pool, uint64_t pool_bytes) {
+Result<PmemFront> write_front(PMEMobjpool* pool, uint64_t pool_bytes, bool grows) {
   const PMEMoid root = pmemobj_root(pool, kPmemRootObjectBytes);
   if (OID_IS_NULL(root)) return Status(Code::kIo, std::string("libpmemobj made no root object: ") + pmemobj_errormsg());
   Result<Superblock> superblock = make_superblock(MediumKind::kPmem, pool_bytes);
@@ -203,7 +227,8 @@ Result<PmemFront> write_front(PMEMobjpool* pool, uint64_t pool_bytes) {
   front.offset = round_up(root.off, kPageBytes);
   front.superblock = *superblock;
   front.root.sequence = 1;
-  const std::string bytes = make_pmem_front(*superblock, front.root.root);
+  front.grows = grows;
+  const std::string bytes = make_pmem_front(*superblock, front.root.root, grows);
   uint8_t* at = reinterpret_cast<uint8_t*>(pool) + front.offset;
   pmem_place(at + kRootSlotOffsets[0], bytes.data() + kRootSlotOffsets[0], bytes.size() - kRootSlotOffsets[0]);
   pmem_fence();
@@ -222,6 +247,32 @@ PMEMobjpool* make_pool(const std::string& path, uint64_t bytes) {
   return pmemobj_create(path.c_str(), kPmemLayoutName, bytes, kPoolMode);
 }
 
+// Makes a small pool's file as long as the pool may ever become, without taking the space, and tells libpmemobj that its heap is that large:
+// the word it changes itself when it extends a pool (docs/decisions/0009). What it stores to besides segments gets its space here.
+Status lengthen(const std::string& path, uint64_t bytes) {
+  PosixFile file;
+  int error = file.open_existing(path, true);
+  if (error == 0) error = file.truncate(bytes);
+  for (uint64_t zone = kPmemHeapAt + sizeof(PmemHeapHeader); error == 0 && zone + kPmemZoneFront < bytes; zone += kPmemZoneBytes) {
+    error = file.reserve(zone, kPmemZoneFront);
+  }
+  const uint64_t heap_bytes = bytes - kPmemHeapAt;
+  uint64_t writes = 0;
+  if (error == 0) {
+    error = file.write_at(kPmemDescriptorAt + offsetof(PmemDescriptor, heap_size), &heap_bytes, sizeof heap_bytes, &writes);
+  }
+  return error == 0 ? Status() : file_error(error, "cannot make the new pool " + path + " as long as it may grow");
+}
+
+// libpmemobj has made it with the root object in it, whose run of chunks ends where the first 8 MiB do.
+Result<PMEMobjpool*> lengthened(PMEMobjpool* pool, const std::string& path, uint64_t bytes) {
+  pmemobj_close(pool);
+  HOLDFAST_TRY(lengthen(path, bytes));
+  PMEMobjpool* longer = pmemobj_open(path.c_str(), kPmemLayoutName);
+  if (longer == nullptr) return Status(Code::kIo, "cannot open the new pool " + path + " again: " + pmemobj_errormsg(), errno);
+  return longer;
+}
+
 Status create_error(const std::string& path, int error) {
   if (error == EAGAIN || error == EWOULDBLOCK) return locked_or(path, Code::kLocked, "", error);
   Status status = file_error(error, "cannot create the pool " + path + " (libpmemobj: " + pmemobj_errormsg() + ")");
@@ -229,7 +280,7 @@ Status create_error(const std::string& path, int error) {
 }
 
 Status check_new_size(const MediumOptions& options, uint64_t* bytes) {
-  *bytes = options.size == 0 ? kDefaultPoolBytes : options.size;
+  *bytes = options.size != 0 ? options.size : options.grow ? kDefaultGrowingBytes : kDefaultPoolBytes;
   if (*bytes > uint64_t{1} << 46) return Status(Code::kOutOfRange, "size is too large: at most 64 TiB");
   *bytes = round_up(*bytes, kPageBytes);
   if (*bytes >= kMinPoolBytes) return {};
@@ -254,18 +305,24 @@ Result<OpenedMedium> create_file(const std::string& path, const MediumOptions& o
   made.durability = *durability;
   sweep_stale_temporaries(path);
   const std::string temporary = temporary_name(path);
-  PMEMobjpool* pool = make_pool(temporary, made.pool_bytes);
+  PMEMobjpool* pool = make_pool(temporary, options.grow ? kFirstBytes : made.pool_bytes);
   if (pool == nullptr) {
     const int error = errno;
     if (error != EEXIST) remove_file(temporary);  // EEXIST: another thread of ours makes the same pool
     return create_error(path, error);
   }
-  Result<PmemFront> front = write_front(pool, made.pool_bytes);
-  Status status = front ? sync_file(temporary) : std::move(front.status());
+  Result<PmemFront> front = write_front(pool, made.pool_bytes, options.grow);
+  Status status = std::move(front.status());
+  if (status.is_ok() && options.grow) {
+    Result<PMEMobjpool*> longer = lengthened(std::exchange(pool, nullptr), temporary, made.pool_bytes);
+    if (longer) pool = *longer;
+    status = std::move(longer.status());
+  }
+  if (status.is_ok()) status = sync_file(temporary);
   // libpmemobj's lock is on the file, not on its name: the pool stays open, and ours, through the renaming.
   if (status.is_ok()) status = publish_file(temporary, path);
   if (!status.is_ok()) {
-    pmemobj_close(pool);
+    if (pool != nullptr) pmemobj_close(pool);
     remove_file(temporary);
     return status;
   }
@@ -275,6 +332,7 @@ Result<OpenedMedium> create_file(const std::string& path, const MediumOptions& o
 
 Result<OpenedMedium> create_on_device(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
   Found made;
+  if (options.grow) return Status(Code::kInvalidArgument, "a pool takes the whole device " + path + ": it cannot grow");
   Result<uint64_t> bytes = device_dax_bytes(facts, path);
   if (!bytes) return std::move(bytes.status());
   made.pool_bytes = *bytes;
@@ -289,7 +347,7 @@ Result<OpenedMedium> create_on_device(const std::string& path, const FileFacts& 
   file.close();
   PMEMobjpool* pool = make_pool(path, 0);
   if (pool == nullptr) return create_error(path, errno);
-  Result<PmemFront> front = write_front(pool, made.pool_bytes);
+  Result<PmemFront> front = write_front(pool, made.pool_bytes, false);
   if (!front) {
     pmemobj_close(pool);
     return std::move(front.status());
@@ -335,8 +393,11 @@ Result<OpenedMedium> open_or_create(const std::string& path, const MediumOptions
 }  // namespace
 
 Result<OpenedMedium> open_pmem_medium(const std::string& path, const MediumOptions& options) {
+  give_libpmemobj_memory();
   Result<OpenedMedium> opened = open_or_create(path, options);
-  if (opened) static_cast<PmemMedium&>(*opened->medium).map_privately_from(path);
+  if (opened && !static_cast<PmemMedium&>(*opened->medium).use_file(path)) {
+    return Status(Code::kIo, "cannot open the file of the pool " + path + " once more, to let it grow");
+  }
   return opened;
 }
 

@@ -10,6 +10,7 @@
 
 #include "format/pmem_layout.h"
 #include "medium/pmem_footers.h"
+#include "medium/pmem_memory.h"
 
 namespace {
 
@@ -45,6 +46,7 @@ int main(int count, char** arguments) {
   }
   // Whoever asked may be killed meanwhile: nobody then needs the answer, but the next one needs the pool's lock.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  holdfast::give_libpmemobj_memory();
   int on = 1;
   if (pmemobj_ctl_set(nullptr, "copy_on_write.at_open", &on) != 0) return refuse("cannot ask for copy-on-write");
   PMEMobjpool* pool = pmemobj_open(arguments[1], holdfast::kPmemLayoutName);

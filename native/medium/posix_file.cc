@@ -144,8 +144,22 @@ int PosixFile::reserve(uint64_t offset, uint64_t bytes) {
   return status_of([&] { return ::fallocate(fd_, 0, static_cast<off_t>(offset), static_cast<off_t>(bytes)); });
 }
 
+int PosixFile::give_back(uint64_t offset, uint64_t bytes) {
+  return status_of([&] {
+    return ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(bytes));
+  });
+}
+
 int PosixFile::truncate(uint64_t size) {
   return status_of([&] { return ::ftruncate(fd_, static_cast<off_t>(size)); });
+}
+
+int PosixFile::next_data(uint64_t offset, uint64_t* found) const {
+  off_t at = ::lseek(fd_, static_cast<off_t>(offset), SEEK_DATA);
+  if (at < 0 && errno == ENXIO) at = ::lseek(fd_, 0, SEEK_END);
+  if (at < 0) return errno;
+  *found = static_cast<uint64_t>(at);
+  return 0;
 }
 
 int PosixFile::next_unwritten(uint64_t offset, uint64_t* found) const {

@@ -55,9 +55,12 @@ class PosixFile {
   int sync_all();                                                          // fsync
   int reserve(uint64_t offset,
               uint64_t bytes);  // fallocate: real blocks, file made longer; EOPNOTSUPP where there is none
+  int give_back(uint64_t offset, uint64_t bytes);  // the blocks of a range, which then reads as zeros
   int truncate(uint64_t size);
   // Where the first block at or after `offset` begins that was never written (the file's end at the latest).
   int next_unwritten(uint64_t offset, uint64_t* found) const;
+  // Where the first byte at or after `offset` is that is not in a hole; the file's end where there is none.
+  int next_data(uint64_t offset, uint64_t* found) const;
   // Clean pages of the page cache that nobody has mapped are forgotten, so that the next read asks the device.
   void forget_cached();
 

@@ -31,6 +31,11 @@ Result<std::unique_ptr<RawPool>> RawPool::open(const std::string& path) {
   return raw;
 }
 
+uint64_t RawPool::past_hole(uint64_t page) const {
+  uint64_t found = page;
+  return file_.next_data(page, &found) == 0 ? round_down(found, kPageBytes) : page;
+}
+
 void RawPool::close() {
   guard_.stop();
   if (view_) PosixFile::unmap(view_, bytes_);

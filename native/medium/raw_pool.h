@@ -22,6 +22,8 @@ class RawPool final : public Medium {
   // The first superblock copy that is whole, wherever on a page boundary of the first 16 MiB it stands.
   const std::optional<Superblock>& superblock() const { return superblock_; }
   bool has_root() const { return has_root_; }
+  // The next page at or behind this one (both multiples of 4 KiB) that is not in a hole: reading one there would make it a real page.
+  uint64_t past_hole(uint64_t page) const;
 
   Result<Segment> allocate(SegmentKind, uint64_t, uint64_t) override { return refusal(); }
   void release(const Segment&) override {}

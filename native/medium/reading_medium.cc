@@ -16,12 +16,12 @@ namespace {
 
 constexpr uint64_t kWindowBytes = 4096 * kGiB;  // as the writer maps it: the file may grow while it is read
 
-Result<std::string> read_head(const PosixFile& file, uint64_t bytes, const std::string& path) {
-  std::string head(bytes, '\0');
+Result<std::string> read_pool(const PosixFile& file, uint64_t offset, uint64_t bytes, const std::string& path) {
+  std::string found(bytes, '\0');
   size_t got = 0;
-  if (const int error = file.read_at(0, head.data(), head.size(), &got)) return file_error(error, "cannot read the pool " + path);
-  head.resize(got);
-  return head;
+  if (const int error = file.read_at(offset, found.data(), found.size(), &got)) return file_error(error, "cannot read the pool " + path);
+  found.resize(got);
+  return found;
 }
 
 }  // namespace
@@ -41,19 +41,16 @@ Result<std::shared_ptr<PoolBytes>> PoolBytes::open(const std::string& path, cons
   const bool pmem = *kind == PoolKind::kPmem;
   if (pmem && options.choice == MediumChoice::kFile) return wrong_medium(path, "pmem", "file");
   if (!pmem && options.choice == MediumChoice::kPmem) return wrong_medium(path, "file", "pmem");
-  Result<std::string> head = read_head(bytes->file_, pmem ? std::min(facts.size, kPmemFrontUsuallyWithin) : kSegmentsOffset, path);
-  if (!head) return std::move(head.status());
+  const auto read = [&](uint64_t offset, uint64_t size) { return read_pool(bytes->file_, offset, size, path); };
   if (pmem) {
-    Result<PmemFront> front = find_pmem_front(*head, facts.size, path);
-    if (!front && facts.size > kPmemFrontUsuallyWithin) {
-      head = read_head(bytes->file_, std::min(facts.size, kPmemFrontSearchBytes), path);
-      if (!head) return std::move(head.status());
-      front = find_pmem_front(*head, facts.size, path);
-    }
+    Result<PmemFront> front = find_pmem_front(read, facts.size, path);
     if (!front) return std::move(front.status());
     bytes->front_ = front->offset;
     bytes->superblock_ = front->superblock;
+    bytes->info_.grows = front->grows;
   } else {
+    Result<std::string> head = read(0, kSegmentsOffset);
+    if (!head) return std::move(head.status());
     Result<Superblock> superblock = choose_superblock(*head, path);
     if (!superblock) return std::move(superblock.status());
     bytes->superblock_ = *superblock;
@@ -82,7 +79,7 @@ Status PoolBytes::map(const MediumOptions& options) {
   HOLDFAST_TRY(accept_place(FilePlace{info_.name, false, info_.durability, info_.durability_reason}, options.at_least, path_));
   info_.segment_unit = pmem ? kPmemChunkBytes : kFileSegmentUnit;
   info_.atom_bytes = pmem ? 64 : 512;
-  info_.grows = superblock_.size == 0;
+  info_.grows = info_.grows || superblock_.size == 0;
   HOLDFAST_TRY(look_again());
   window_ = std::max(kWindowBytes, 2 * end());
   int error = file_.map_shared(window_, &view_);

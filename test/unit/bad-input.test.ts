@@ -24,6 +24,7 @@ describe('options of open', () => {
     ['/nowhere/x', { create: true }, invalid],
     ['/nowhere/x', { atLeast: 'none' }, invalid],
     ['/nowhere/x', { size: '1' }, invalid],
+    ['/nowhere/x', { grow: 1 }, invalid],
     ['/nowhere/x', { size: -1 }, outOfRange],
     ['/nowhere/x', { size: 1.5 }, outOfRange],
     ['/nowhere/x', { size: NaN }, outOfRange],

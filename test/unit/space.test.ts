@@ -33,6 +33,23 @@ onEachMedium('space', (place) => {
   });
   const MiB = 1024 * 1024;
 
+  test.skipIf(place.medium === 'file')('a pool that grows takes what it needs and gives it back', async () => {
+    const where = place.path();
+    const taken = (): number => fs.statSync(where).blocks * 512;
+    pool = openSync(where, { medium: 'pmem', grow: true, size: 8192 * MiB });
+    const space = pool.keyspace<number, Uint8Array>('a', { key: 'uint64', value: 'bytes' });
+    expect(fs.statSync(where).size).toBe(8192 * MiB);
+    expect(taken()).toBeLessThan(24 * MiB);
+    for (let i = 0; i < 400; ++i) space.putSync(i, Buffer.alloc(100_000, i));
+    expect(taken()).toBeGreaterThan(40 * MiB);
+    for (let i = 1; i < 400; ++i) space.deleteSync(i);
+    await pool.compact();
+    expect(taken()).toBeLessThan(32 * MiB);
+    pool.closeSync();
+    pool = openSync(where);
+    expect(pool.keyspace<number, Uint8Array>('a', { key: 'uint64', value: 'bytes' }).get(0)).toEqual(Buffer.alloc(100_000, 0));
+  });
+
   test('a full pool loses nothing, reads, deletes, and takes more afterwards', async () => {
     const where = place.path();
     pool = openSync(where, { medium: place.medium, size: 32 * MiB });

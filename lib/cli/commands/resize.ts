@@ -11,7 +11,7 @@ const BY_COPY = new Set(['ERR_HOLDFAST_MEDIUM_UNAVAILABLE', 'ERR_HOLDFAST_POOL_F
 export function addResize(program: Command): void {
   program
     .command('resize <pool> <size>')
-    .description('give a pool another size: bytes, or with K, M, G or T; 0: a file that grows by itself')
+    .description('give a pool another size: bytes, or with K, M, G or T; 0: grows by itself')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

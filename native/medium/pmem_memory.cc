@@ -1,0 +1,120 @@
+#include "medium/pmem_memory.h"
+
+#include <libpmemobj.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+
+#include "base/huge_pages.h"
+
+namespace holdfast {
+namespace {
+
+constexpr size_t kPieceBytes = 12 * kMiB;  // libpmemobj 1.12 takes 11.4 MB
+constexpr size_t kStep = 16;
+constexpr size_t kLargestListed = 64 * kKiB;  // of what is larger there are a few, which are told apart by exact size
+
+// In front of every block.
+struct alignas(kStep) BlockHead {
+  size_t bytes;  // of the block behind, a multiple of kStep
+  BlockHead* next_free;
+};
+static_assert(sizeof(BlockHead) == kStep);
+
+class Piece {
+ public:
+  void map() {
+    begin_ = static_cast<uint8_t*>(take_huge_pages(kPieceBytes));
+    if (begin_ == nullptr) return;
+    used_ = begin_;
+    end_ = begin_ + kPieceBytes;
+#ifdef MADV_POPULATE_WRITE
+    (void)madvise(begin_, kPieceBytes, MADV_POPULATE_WRITE);
+#endif
+  }
+
+  // Null: no room.
+  void* take(size_t wanted) {
+    if (wanted > kPieceBytes) return nullptr;
+    const size_t bytes = std::max<size_t>(kStep, round_up(wanted, kStep));
+    std::lock_guard guard(lock_);
+    for (BlockHead** at = list_of(bytes); *at != nullptr; at = &(*at)->next_free) {
+      if ((*at)->bytes != bytes) continue;
+      BlockHead* const block = *at;
+      *at = block->next_free;
+      return block + 1;
+    }
+    if (static_cast<size_t>(end_ - used_) < bytes + sizeof(BlockHead)) return nullptr;
+    auto* const block = reinterpret_cast<BlockHead*>(used_);
+    used_ += bytes + sizeof(BlockHead);
+    block->bytes = bytes;
+    return block + 1;
+  }
+
+  bool holds(const void* block) const { return block >= begin_ && block < end_; }
+  static size_t bytes_of(const void* block) { return static_cast<const BlockHead*>(block)[-1].bytes; }
+
+  void give_back(void* block) {
+    BlockHead* const head = static_cast<BlockHead*>(block) - 1;
+    std::lock_guard guard(lock_);
+    BlockHead** const list = list_of(head->bytes);
+    head->next_free = *list;
+    *list = head;
+  }
+
+ private:
+  // Each list up to kLargestListed holds blocks of one size, so the first fits.
+  BlockHead** list_of(size_t bytes) { return &free_[std::min(bytes, kLargestListed + kStep) / kStep]; }
+
+  std::mutex lock_;
+  uint8_t* begin_ = nullptr;
+  uint8_t* used_ = nullptr;
+  uint8_t* end_ = nullptr;
+  BlockHead* free_[kLargestListed / kStep + 2] = {};
+};
+
+Piece piece;
+
+void* take(size_t bytes) {
+  void* block = piece.take(bytes);
+  return block != nullptr ? block : std::malloc(bytes);
+}
+
+void give_back(void* block) {
+  if (piece.holds(block)) piece.give_back(block);
+  else std::free(block);
+}
+
+void* take_anew(void* block, size_t bytes) {
+  if (block == nullptr) return take(bytes);
+  if (!piece.holds(block)) return std::realloc(block, bytes);
+  const size_t had = Piece::bytes_of(block);
+  if (bytes <= had) return block;
+  void* const larger = take(bytes);
+  if (larger == nullptr) return nullptr;
+  std::memcpy(larger, block, had);
+  give_back(block);
+  return larger;
+}
+
+char* copy_text(const char* text) {
+  const size_t bytes = std::strlen(text) + 1;
+  void* const copy = take(bytes);
+  return copy == nullptr ? nullptr : static_cast<char*>(std::memcpy(copy, text, bytes));
+}
+
+}  // namespace
+
+void give_libpmemobj_memory() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    piece.map();
+    pmemobj_set_funcs(take, give_back, take_anew, copy_text);
+  });
+}
+
+}  // namespace holdfast
