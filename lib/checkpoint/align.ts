@@ -19,8 +19,7 @@ interface Aligned {
 /** `same`: so many items at the front are known to be what they were. */
 export function align(comparer: Comparer, old: Tree, live: readonly unknown[], same = 0): Tree {
   if (strides[old.shape] === 1) return alignItems(comparer, old, live, same);
-  const before = old.leaves.length === 1 ? old.leaves[0]!.items : old.leaves.flatMap((leaf) => leaf.items);
-  return treeOf(old, reuse(old.leaves, alignKeyed(comparer, before, live), 2), 2);
+  return treeOf(old, reuse(old.leaves, alignKeyed(comparer, old.items, live), 2), 2);
 }
 
 function treeOf(old: Tree, leaves: readonly Leaf[], stride: number): Tree {

@@ -4,32 +4,15 @@
  */
 import { types } from 'node:util';
 
-import { structured } from '../codecs';
 import { HoldfastError } from '../errors';
 import { isDense, isOpaque, opaqueError } from '../plain-data';
 import { align } from './align';
 import { bytesOf, bytesType, sameBytes } from './bytes';
+import { Editor } from './editor';
+import { buildOther, encodeOther, flatten, isInstance, isPlain, OTHER, shapeOf } from './kinds';
+import { Mirror } from './mirror';
 import { blobOf, sameAsBlob } from './pieces';
-import {
-  ARRAY,
-  Back,
-  Blob,
-  blobLength,
-  cut,
-  hasRoom,
-  Leaf,
-  MAP,
-  Moment,
-  OBJECT,
-  Opaque,
-  overgrown,
-  SET,
-  type Shadow,
-  STRUCTURED,
-  strides,
-  TEXT,
-  Tree,
-} from './shadow';
+import { ARRAY, Back, Blob, blobLength, cut, OBJECT, type Shadow, STRUCTURED, strides, TEXT, Tree } from './shadow';
 
 /**
  * Gives the stand-in that is stored for an instance of a class, or the instance itself. `guarded`: the stand-in depends on
@@ -48,21 +31,19 @@ export interface CompareOptions {
 /** Thrown for a value that reaches the same objects so often that walking all ways to them would not end soon, or that is too deep. */
 export class Tangled extends Error {}
 
-const OTHER = -1;
 const longList = 64;
 /** Deeper values are kept whole: what is walked into here must be walked into when it is read, by whoever reads it. */
 const deepest = 400;
 /** So far away, items are looked for that are no longer where they were. */
 const lookAround = 64;
-const noItems: readonly Shadow[] = [];
 
 export class Comparer {
   private readonly lenient: boolean;
   private readonly immutable: boolean;
   private readonly view: View | undefined;
-  private guards: Comparer | undefined;
-  /** The containers around the one that is looked at. */
+  /** The containers around what is looked at: the first `depth` of them. */
   private readonly path: object[] = [];
+  private depth = 0;
   private visits = 0;
   private distinct: Set<object> | undefined;
 
@@ -73,30 +54,35 @@ export class Comparer {
   }
 
   update(old: Shadow, live: unknown): Shadow {
-    if (typeof old !== 'object' || old === null) return Object.is(old, live) ? old : this.build(live);
+    if (typeof old !== 'object' || old === null) return isSame(old, live) ? old : this.build(live);
     if (typeof live !== 'object' || live === null) {
       if (typeof live === 'string' && old instanceof Blob && old.type === TEXT) return this.text(old, live);
       return this.build(live);
     }
-    if (old instanceof Tree) {
-      if (this.immutable && old.live === live) return old;
-      if (old.guard !== undefined && this.guardHolds(old.guard, live)) return old;
-      if (old.shape === OBJECT && isPlain(live)) return this.updatePlain(old, live);
-      if (old.shape === ARRAY && Array.isArray(live)) return this.updateTree(old, live, this.listShape(live));
-      const shape = this.shapeOf(live);
-      if (shape !== OTHER) return this.updateContainer(old, live, shape);
-    } else if (old instanceof Blob && old.type > STRUCTURED && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
+    if (old instanceof Tree) return this.updateTree(old, live);
+    if (old instanceof Blob && old.type > STRUCTURED && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
     return this.same(old, live) ? old : this.build(live);
+  }
+
+  private updateTree(old: Tree, live: object): Shadow {
+    if (this.immutable && old.live === live) return old;
+    if (old.guard !== undefined && isGuarded(old.guard, live)) return old;
+    // The commonest cases, made short.
+    if (old.shape === OBJECT && isPlain(live)) return this.updateContainer(old, live, OBJECT, true);
+    const shape = old.shape === ARRAY && Array.isArray(live) ? this.listShape(live) : this.shapeOf(live);
+    if (shape === OTHER) return this.build(live);
+    if (this.view !== undefined && isInstance(live, shape)) return this.standIn(old, live);
+    return this.updateContainer(old, live, shape, false);
   }
 
   /** Is `live` what `old` is a shadow of? */
   same(old: Shadow, live: unknown): boolean {
-    if (typeof old !== 'object' || old === null) return Object.is(old, live);
+    if (typeof old !== 'object' || old === null) return isSame(old, live);
     if (typeof live !== 'object' || live === null) return typeof live === 'string' && old instanceof Blob && old.type === TEXT && old.text === live;
     if (old instanceof Tree) return this.sameTree(old, live);
     switch (old.kind) {
       case 'back':
-        return this.path.length >= old.up && this.path[this.path.length - old.up] === live;
+        return this.depth >= old.up && this.path[this.depth - old.up] === live;
       case 'moment':
         return types.isDate(live) && Object.is(live.getTime(), old.ms);
       case 'blob':
@@ -144,20 +130,23 @@ export class Comparer {
   }
 
   private buildObject(live: object): Shadow {
-    const above = this.path.lastIndexOf(live);
-    if (above >= 0) return new Back(this.path.length - above);
+    for (let above = this.depth - 1; above >= 0; --above) {
+      if (this.path[above] === live) return new Back(this.depth - above);
+    }
     const shape = this.shapeOf(live);
     if (shape === OTHER) return buildOther(live);
     if (this.view !== undefined && isInstance(live, shape)) return this.standIn(undefined, live);
     this.count(live);
-    const items = flatten(live, shape);
-    if (this.path.push(live) > deepest) throw new Tangled();
-    for (let at = 0; at < items.length; ++at) items[at] = this.build(items[at]);
-    this.path.pop();
-    return this.remember(new Tree(shape, cut(items as Shadow[], strides[shape]!)), live);
+    return this.buildContainer(live, shape);
   }
 
-  private remember(tree: Tree, live: object): Tree {
+  private buildContainer(live: object, shape: number): Tree {
+    const items = flatten(live, shape);
+    if (this.depth === deepest) throw new Tangled();
+    this.path[this.depth++] = live;
+    for (let at = 0; at < items.length; ++at) items[at] = this.build(items[at]);
+    --this.depth;
+    const tree = new Tree(shape, cut(items as Shadow[], strides[shape]!));
     if (this.immutable) tree.live = live;
     return tree;
   }
@@ -173,55 +162,31 @@ export class Comparer {
     const { value, guarded } = this.view!(live);
     if (value === live) {
       // Not one that has a stand-in: its own enumerable fields are what is stored.
-      return old === undefined ? this.fields(live) : this.updateTree(old, live, OBJECT);
+      return old === undefined ? this.fields(live) : this.updateContainer(old, live, OBJECT, false);
     }
     const shadow = old === undefined ? this.build(value) : this.update(old, value);
     if (guarded && typeof shadow === 'object' && shadow?.kind === 'tree') {
-      this.guards ??= new Comparer({ lenient: true });
-      shadow.guard = { prototype: Object.getPrototypeOf(live), fields: this.guards.fields(live) };
+      const fields = Mirror.of(live);
+      shadow.guard = fields && { prototype: Object.getPrototypeOf(live), fields };
     }
     return shadow;
   }
 
-  private guardHolds(guard: NonNullable<Tree['guard']>, live: object): boolean {
-    if (Object.getPrototypeOf(live) !== guard.prototype) return false;
-    this.guards ??= new Comparer({ lenient: true });
-    return this.guards.sameFields(guard.fields, live, false);
-  }
-
   private fields(live: object): Tree {
     this.count(live);
-    const items = flatten(live, OBJECT);
-    if (this.path.push(live) > deepest) throw new Tangled();
-    for (let at = 0; at < items.length; ++at) items[at] = this.build(items[at]);
-    this.path.pop();
-    return this.remember(new Tree(OBJECT, cut(items as Shadow[], 2)), live);
+    return this.buildContainer(live, OBJECT);
   }
 
-  private updateContainer(old: Tree, live: object, shape: number): Shadow {
-    if (this.view !== undefined && isInstance(live, shape)) return this.standIn(old, live);
+  private updateContainer(old: Tree, live: object, shape: number, plain: boolean): Shadow {
     if (shape !== old.shape) return this.build(live);
-    return this.updateTree(old, live, shape);
-  }
-
-  /** The commonest case, made short. */
-  private updatePlain(old: Tree, live: object): Tree {
-    this.path.push(live);
-    const tree = this.updateRecord(old, live as Record<string, unknown>, true);
-    this.path.pop();
-    if (this.immutable) tree.live = live;
-    return tree;
-  }
-
-  private updateTree(old: Tree, live: object, shape: number): Shadow {
-    if (shape !== old.shape) return this.build(live);
-    this.path.push(live);
-    const tree =
-      shape === ARRAY ? this.updateArray(old, live as unknown[])
-      : shape === OBJECT ? this.updateRecord(old, live as Record<string, unknown>, isPlain(live))
+    this.path[this.depth++] = live;
+    const now =
+      shape === OBJECT ? this.updateRecord(old, live as Record<string, unknown>, plain)
+      : shape === ARRAY ? this.updateArray(old, live as unknown[])
       : this.realign(old, flatten(live, shape));
-    this.path.pop();
-    return tree instanceof Tree ? this.remember(tree, live) : tree;
+    --this.depth;
+    if (this.immutable && now instanceof Tree) now.live = live;
+    return now;
   }
 
   // In place and at the end first, since that is what states mostly do; anything else is aligned.
@@ -239,11 +204,10 @@ export class Comparer {
         if (at >= live.length) return this.realign(old, live, editor === undefined ? at : same);
         const before = items[i];
         const now = live[at];
-        if (now === undefined && !(at in live) && !this.lenient) return this.build(live);
-        // Most of what is looked at is the very text, number or flag it was.
-        if (before === now && now !== 0) continue;
+        if (now === undefined && !(at in live) && !this.lenient) return buildOther(live);
+        if (before === now && !isZero(now)) continue;
         const after = this.update(before, now);
-        if (Object.is(after, before)) {
+        if (isSame(after, before)) {
           changed = 0;
           continue;
         }
@@ -254,11 +218,11 @@ export class Comparer {
           if (this.isMoved(before, live, at)) return this.realign(old, live, same);
           lookAt *= 8;
         }
-        (editor ??= new Editor(old)).set(l, i, after);
+        (editor ??= new Editor(old)).set(at, after);
       }
     }
     for (; at < live.length; ++at) {
-      if (live[at] === undefined && !(at in live) && !this.lenient) return this.build(live);
+      if (live[at] === undefined && !(at in live) && !this.lenient) return buildOther(live);
       (editor ??= new Editor(old)).append(this.build(live[at]));
     }
     return editor === undefined ? old : editor.finish();
@@ -279,9 +243,7 @@ export class Comparer {
   }
 
   private updateRecord(old: Tree, live: Record<string, unknown>, plain: boolean): Tree {
-    const { leaves } = old;
-    if (leaves.length > 1) return this.updateLargeRecord(old, live, plain);
-    const { items } = leaves[0]!;
+    const { items } = old;
     const { length } = items;
     let editor: Editor | undefined;
     let i = 0;
@@ -289,49 +251,22 @@ export class Comparer {
       if (items[i] !== key) {
         if (!plain && !Object.hasOwn(live, key)) continue;
         if (i < length) return this.realign(old, flatten(live, OBJECT));
-        (editor ??= new Editor(old)).append(this.build(key), this.build(live[key]));
+        editor ??= new Editor(old);
+        editor.append(this.build(key));
+        editor.append(this.build(live[key]));
         continue;
       }
       const before = items[i + 1];
       const now = live[key];
-      // Most of what is looked at is the very text, number or flag it was.
-      if (before !== now || now === 0) {
+      if (before !== now || isZero(now)) {
         const after = this.update(before, now);
-        if (!Object.is(before, after)) (editor ??= new Editor(old)).set(0, i + 1, after);
+        if (!isSame(before, after)) (editor ??= new Editor(old)).set(i + 1, after);
       }
       i += 2;
     }
     // What is inherited comes last: if the last of them is its own, all are.
     const owned = plain || length === 0 || Object.hasOwn(live, items[length - 2] as string);
     if (i < length || !owned) return this.realign(old, flatten(live, OBJECT));
-    return editor === undefined ? old : editor.finish();
-  }
-
-  private updateLargeRecord(old: Tree, live: Record<string, unknown>, plain: boolean): Tree {
-    const { leaves } = old;
-    let editor: Editor | undefined;
-    let l = 0;
-    let i = 0;
-    let items = leaves[0]!.items;
-    for (const key in live) {
-      if (!plain && !Object.hasOwn(live, key)) continue;
-      if (l === leaves.length) {
-        (editor ??= new Editor(old)).append(this.build(key), this.build(live[key]));
-        continue;
-      }
-      if (items[i] !== key) return this.realign(old, flatten(live, OBJECT));
-      const before = items[i + 1];
-      const now = live[key];
-      if (before !== now || now === 0) {
-        const after = this.update(before, now);
-        if (!Object.is(before, after)) (editor ??= new Editor(old)).set(l, i + 1, after);
-      }
-      if ((i += 2) === items.length) {
-        i = 0;
-        items = ++l < leaves.length ? leaves[l]!.items : noItems;
-      }
-    }
-    if (l < leaves.length) return this.realign(old, flatten(live, OBJECT));
     return editor === undefined ? old : editor.finish();
   }
 
@@ -342,174 +277,72 @@ export class Comparer {
 
   private sameTree(old: Tree, live: object): boolean {
     if (this.immutable && old.live === live) return true;
-    if (old.shape === OBJECT && isPlain(live)) return this.sameFields(old, live, true);
+    if (old.shape === OBJECT && isPlain(live)) return this.sameRecord(old, live as Record<string, unknown>, true);
+    if (old.shape === ARRAY && this.lenient && Array.isArray(live)) return this.sameItems(old, live, live);
     const shape = this.shapeOf(live);
     if (shape === OTHER) return false;
     if (this.view !== undefined && isInstance(live, shape)) {
-      if (old.guard !== undefined) return this.guardHolds(old.guard, live);
+      if (old.guard !== undefined) return isGuarded(old.guard, live);
       const { value } = this.view(live);
       if (value !== live) return this.same(old, value);
     }
     if (shape !== old.shape) return false;
-    this.path.push(live);
-    const same =
-      shape === OBJECT ? this.sameRecord(old, live as Record<string, unknown>, false)
-      : this.sameItems(old, shape === ARRAY ? (live as unknown[]) : flatten(live, shape));
-    this.path.pop();
-    return same;
+    if (shape === OBJECT) return this.sameRecord(old, live as Record<string, unknown>, false);
+    return this.sameItems(old, live, shape === ARRAY ? (live as unknown[]) : flatten(live, shape));
   }
 
   /** Are these the fields of a plain object, or of an instance whose class is the same? */
-  private sameFields(old: Tree, live: object, plain: boolean): boolean {
-    this.path.push(live);
-    const same = this.sameRecord(old, live as Record<string, unknown>, plain);
-    this.path.pop();
-    return same;
-  }
-
-  private sameRecord({ leaves }: Tree, live: Record<string, unknown>, plain: boolean): boolean {
-    let l = 0;
+  private sameRecord({ items }: Tree, live: Record<string, unknown>, plain: boolean): boolean {
+    const { length } = items;
     let i = 0;
-    let items = leaves[0]!.items;
     let last = '';
+    this.path[this.depth++] = live;
     for (const key in live) {
-      if (i === items.length) {
-        if (l + 1 === leaves.length) {
-          // What an instance inherits comes last, and is no field of it.
-          if (Object.hasOwn(live, key)) return false;
-          break;
-        }
-        items = leaves[++l]!.items;
-        i = 0;
+      if (i >= length) {
+        // What an instance inherits comes last, and is no field of it.
+        if (!plain && !Object.hasOwn(live, key)) break;
+        i = -1;
+        break;
       }
-      if (items[i] !== key && !this.same(items[i], key)) return false;
       const before = items[i + 1];
       const now = live[key];
-      if ((before !== now || now === 0) && !this.same(before, now)) return false;
+      if (items[i] !== key && !this.same(items[i], key)) i = -1;
+      else if ((before !== now || isZero(now)) && !this.same(before, now)) i = -1;
+      if (i < 0) break;
       last = key;
       i += 2;
     }
-    if (l < leaves.length - 1 || i < items.length) return false;
-    return plain || i === 0 || Object.hasOwn(live, last);
+    --this.depth;
+    return i === length && (plain || i === 0 || Object.hasOwn(live, last));
   }
 
-  private sameItems(old: Tree, live: readonly unknown[]): boolean {
+  private sameItems({ leaves }: Tree, live: object, found: readonly unknown[]): boolean {
     let at = 0;
-    for (const { items } of old.leaves) {
-      if (at + items.length > live.length) return false;
-      for (const item of items) if (!this.same(item, live[at++])) return false;
+    let same = true;
+    this.path[this.depth++] = live;
+    for (let l = 0; l < leaves.length && same; ++l) {
+      const { items } = leaves[l]!;
+      same = at + items.length <= found.length;
+      for (let i = 0; i < items.length && same; ++i, ++at) {
+        const now = found[at];
+        if (items[i] !== now || isZero(now)) same = this.same(items[i], now);
+      }
     }
-    return at === live.length;
+    --this.depth;
+    return same && at === found.length;
   }
 }
 
-/** Changes to a tree that keeps its leaves where nothing changed. */
-class Editor {
-  readonly #old: Tree;
-  #changed: Map<number, Shadow[]> | undefined;
-  #more: Shadow[] | undefined;
-
-  constructor(old: Tree) {
-    this.#old = old;
-  }
-
-  set(leaf: number, at: number, item: Shadow): void {
-    this.#changed ??= new Map();
-    let items = this.#changed.get(leaf);
-    if (items === undefined) this.#changed.set(leaf, (items = this.#old.leaves[leaf]!.items.slice()));
-    items[at] = item;
-  }
-
-  append(...items: Shadow[]): void {
-    (this.#more ??= []).push(...items);
-  }
-
-  finish(): Tree {
-    const old = this.#old;
-    if (this.#changed === undefined && this.#more === undefined) return old;
-    const stride = strides[old.shape]!;
-    const leaves: Leaf[] = [];
-    for (let l = 0; l < old.leaves.length; ++l) {
-      const items = this.#changed?.get(l);
-      const leaf = items === undefined ? old.leaves[l]! : new Leaf(items);
-      if (items !== undefined && overgrown(leaf, stride)) leaves.push(...cut(items, stride));
-      else leaves.push(leaf);
-    }
-    if (this.#more !== undefined) {
-      const last = leaves.at(-1)!;
-      if (hasRoom(last, this.#more[0])) {
-        leaves.pop();
-        leaves.push(...cut([...last.items, ...this.#more], stride));
-      } else leaves.push(...cut(this.#more, stride));
-    }
-    return new Tree(old.shape, leaves, old);
-  }
+function isGuarded({ prototype, fields }: NonNullable<Tree['guard']>, live: object): boolean {
+  return Object.getPrototypeOf(live) === prototype && fields.reflects(live);
 }
 
-function isPlain(live: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(live);
-  return prototype === Object.prototype || prototype === null;
+/** Object.is, quicker for what is mostly the same. */
+function isSame(a: unknown, b: unknown): boolean {
+  return a === b ? !isZero(a) || Object.is(a, b) : a !== a && b !== b;
 }
 
-function isInstance(live: object, shape: number): boolean {
-  return shape === OBJECT && !isPlain(live);
-}
-
-const recordClasses = new WeakMap<object, boolean>();
-const builtIns: ReadonlySet<unknown> = new Set([Date, RegExp, Error, Number, String, Boolean, Array].map(({ prototype }) => prototype));
-
-/** Are instances with this prototype made by classes of the user's alone? Then there is nothing to them but their fields. */
-function isRecordClass(prototype: object): boolean {
-  let known = recordClasses.get(prototype);
-  if (known === undefined) {
-    known = true;
-    for (let at: object | null = prototype; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
-      if (builtIns.has(at) || Symbol.toStringTag in at) known = false;
-    }
-    recordClasses.set(prototype, known);
-  }
-  return known;
-}
-
-/** What kind of container it is; OTHER for what is not walked into. */
-function shapeOf(live: object): number {
-  if (isPlain(live)) return OBJECT;
-  if (Array.isArray(live)) return ARRAY;
-  if (isRecordClass(Object.getPrototypeOf(live) as object)) return OBJECT;
-  if (types.isMap(live)) return MAP;
-  if (types.isSet(live)) return SET;
-  if (ArrayBuffer.isView(live) || types.isAnyArrayBuffer(live) || types.isDate(live)) return OTHER;
-  if (types.isRegExp(live) || types.isNativeError(live) || types.isBoxedPrimitive(live)) return OTHER;
-  if (types.isPromise(live) || types.isWeakMap(live) || types.isWeakSet(live)) return OTHER;
-  return OBJECT;
-}
-
-function flatten(live: object, shape: number): unknown[] {
-  if (shape === ARRAY) return Array.from(live as unknown[]);
-  if (shape === SET) return [...(live as Set<unknown>)];
-  const items: unknown[] = [];
-  if (shape === MAP) for (const [key, value] of live as Map<unknown, unknown>) items.push(key, value);
-  else for (const key of Object.keys(live)) items.push(key, (live as Record<string, unknown>)[key]);
-  return items;
-}
-
-function buildOther(live: object): Shadow {
-  if (types.isDate(live)) return new Moment(live.getTime());
-  const type = bytesType(live);
-  if (type === 0) return new Opaque(STRUCTURED, encodeOther(live));
-  const bytes = bytesOf(live);
-  return bytes.length < blobLength ? new Opaque(type, bytes.slice()) : blobOf(type, bytes, undefined);
-}
-
-function encodeOther(live: object): Uint8Array {
-  if (types.isPromise(live) || types.isWeakMap(live) || types.isWeakSet(live)) {
-    throw new HoldfastError('ERR_HOLDFAST_CODEC', `The value cannot be stored: there is a ${live.constructor.name} in it`);
-  }
-  return new Uint8Array(structured.encode(live) as Uint8Array);
-}
-
-/** The whole value as one blob, for what is too tangled to be cut along its objects. */
-export function buildWhole(old: Shadow, live: unknown): Blob {
-  const before = typeof old === 'object' && old?.kind === 'blob' && old.type === STRUCTURED ? old : undefined;
-  return blobOf(STRUCTURED, new Uint8Array(structured.encode(live) as Uint8Array), before);
+/** 0 and -0 are told apart by Object.is alone. The type is asked first: most of what is looked at is the very text or flag it was. */
+function isZero(value: unknown): boolean {
+  return typeof value === 'number' && value === 0;
 }

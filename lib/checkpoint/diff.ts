@@ -44,8 +44,8 @@ function sameRef(a: Ref | undefined, b: Ref | undefined): boolean {
 }
 
 function compareArrays(before: Tree, after: Tree, path: readonly unknown[], found: Difference[]): void {
-  const was = before.leaves.flatMap((leaf) => leaf.items);
-  const is = after.leaves.flatMap((leaf) => leaf.items);
+  const was = before.items;
+  const is = after.items;
   for (let at = 0; at < Math.max(was.length, is.length); ++at) {
     const here = [...path, at];
     if (at >= was.length) found.push({ path: here, kind: 'added', after: revive(is[at]) });

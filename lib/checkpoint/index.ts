@@ -9,8 +9,9 @@
  */
 import { HoldfastError, rangeError, typeError } from '../errors';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
-import { buildWhole, Comparer, type CompareOptions, Tangled } from './compare';
+import { Comparer, type CompareOptions, Tangled } from './compare';
 import { differences, type Difference } from './diff';
+import { buildWhole } from './kinds';
 import { PartStore } from './parts';
 import {
   checkLabel,

@@ -12,6 +12,8 @@
  *   Opaque  anything else, as the structured codec writes it
  */
 
+import type { Mirror } from './mirror';
+
 export interface Ref {
   readonly page: number;
   readonly slot: number;
@@ -79,13 +81,20 @@ export class Tree {
   /** The object this was made of, where objects are immutable by convention. */
   live: object | undefined;
   /** What the fields of a class instance were when its stand-in was made; see `View`. */
-  guard: { readonly prototype: unknown; readonly fields: Tree } | undefined;
+  guard: { readonly prototype: unknown; readonly fields: Mirror } | undefined;
+  private gathered: readonly Shadow[] | undefined;
   constructor(
     readonly shape: number,
     readonly leaves: readonly Leaf[],
     old?: Tree,
   ) {
     this.levels = spinesOver(leaves, old?.levels);
+  }
+
+  /** Of all leaves. */
+  get items(): readonly Shadow[] {
+    const { leaves } = this;
+    return leaves.length === 1 ? leaves[0]!.items : (this.gathered ??= itemsOf(leaves));
   }
 
   get inline(): boolean {
@@ -95,6 +104,12 @@ export class Tree {
   get top(): Node {
     return this.levels.at(-1)?.[0] ?? this.leaves[0]!;
   }
+}
+
+function itemsOf(leaves: readonly Leaf[]): Shadow[] {
+  const all: Shadow[] = [];
+  for (const { items } of leaves) for (let at = 0; at < items.length; ++at) all.push(items[at]);
+  return all;
 }
 
 /** Numbered as they are stored. */
@@ -201,7 +216,10 @@ export function hasRoom(leaf: Leaf, item: Shadow): boolean {
   return leaf.items.length === 0 || leaf.size + sizeOf(item) <= leafBytes;
 }
 
-function spinesOver(nodes: readonly Node[], old: readonly (readonly Spine[])[] | undefined): Spine[][] {
+const noSpines: readonly (readonly Spine[])[] = [];
+
+function spinesOver(nodes: readonly Node[], old: readonly (readonly Spine[])[] | undefined): readonly (readonly Spine[])[] {
+  if (nodes.length === 1) return noSpines;
   const levels: Spine[][] = [];
   let below = nodes;
   while (below.length > 1) {

@@ -134,6 +134,20 @@ it('refuses what structuredClone refuses, and what it would make an empty object
   pool.closeSync();
 });
 
+it('a hole in a list that had none is noticed, however long the list is', () => {
+  const pool = openSync(scratchPath(), { medium: 'file' });
+  for (const length of [3, 64, 65, 100, 1000]) {
+    const state = { before: 1, list: Array.from({ length }, (_, i) => ({ i })) as unknown[], after: [2] };
+    const name = `holes ${length}`;
+    const changes = [() => {}, () => delete state.list[length >> 1], () => state.list.push('more'), () => (state.list[length + 5] = 'far'), () => (state.list = ['none'])];
+    for (const change of changes) {
+      change();
+      expect(isDeepStrictEqual(saved(pool, name, state), cloned(state))).toBe(true);
+    }
+  }
+  pool.closeSync();
+});
+
 it('a deep value comes back or is refused, and the pool goes on', () => {
   const pool = openSync(scratchPath(), { medium: 'file' });
   const isDeep = (value: unknown, depth: number): boolean => {
