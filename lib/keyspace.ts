@@ -78,6 +78,12 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
     return this.#native.has(this.#toRead(), this.#key.encode(key), snapshot) && this.#number !== 0;
   }
 
+  writtenAt(key: K): number | undefined {
+    const number = this.#toRead();
+    const encoded = this.#key.encode(key);
+    return number === 0 ? undefined : this.#native.writtenAt(number, encoded);
+  }
+
   count(range?: RangeOptions<K>): number {
     const bounds = boundsOf(range, this.#key);
     const snapshot = range === undefined ? null : this.#snapshotOf(range);

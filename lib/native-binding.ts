@@ -136,6 +136,12 @@ export interface NativePool {
   regions(snapshot: NativeSnapshot | null): RegionInfo[];
   viewRegion(region: number, offset: number, length: number, snapshot: NativeSnapshot | null): NativeView;
   viewValue(keyspace: number, key: Encoded, snapshot: NativeSnapshot | null): NativeView | undefined;
+  /** Of this handle; no other of this process ever has the same. */
+  readonly connection: number;
+  /** Is that one, of any thread of this process, still open? */
+  connectionLives(connection: number): boolean;
+  /** The epoch of the commit that wrote the key's newest value, where the log still tells. */
+  writtenAt(keyspace: number, key: Encoded): number | undefined;
   stats(): PoolStats;
   resize(bytes: number): Promise<void>;
   /** The epoch: of the newest durable state where the pool is open for reading only. */

@@ -53,6 +53,7 @@ export class Pool implements PoolCore {
   readonly medium: Medium;
   readonly durability: { readonly class: DurabilityClass; readonly reason: string };
   readonly readOnly: boolean;
+  readonly handle: number;
   readonly #host: KeyspaceHost & { closed: boolean };
   readonly #cancels = new Set<() => void>();
   #closing: Promise<void> | undefined;
@@ -61,6 +62,7 @@ export class Pool implements PoolCore {
   constructor(native: NativePool, readOnly = false) {
     const stats = native.stats();
     this.readOnly = readOnly;
+    this.handle = native.connection;
     this.path = stats.path;
     this.medium = stats.medium;
     this.durability = Object.freeze({ class: stats.durability, reason: stats.durabilityReason });
@@ -77,6 +79,10 @@ export class Pool implements PoolCore {
 
   get closed(): boolean {
     return this.#host.closed;
+  }
+
+  isOpen(handle: number): boolean {
+    return this.#host.native.connectionLives(handle);
   }
 
   keyspace<K = string, V = unknown>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V> {

@@ -108,6 +108,11 @@ export interface Keyspace<K, V> {
   get(key: K, options?: { snapshot?: Snapshot }): V | undefined;
   getMany(keys: readonly K[], options?: { snapshot?: Snapshot }): (V | undefined)[];
   has(key: K, options?: { snapshot?: Snapshot }): boolean;
+  /**
+   * The epoch of the commit that wrote the key's newest value. Undefined where the key is absent, or the log no longer tells: the
+   * cleaner has carried the value elsewhere since, or the pool is open for reading only.
+   */
+  writtenAt(key: K): number | undefined;
   count(range?: RangeOptions<K>): number;
   range(range?: RangeOptions<K>): IterableIterator<[K, V]>;
   keys(range?: RangeOptions<K>): IterableIterator<K>;
@@ -296,6 +301,10 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   readonly durability: { readonly class: DurabilityClass; readonly reason: string };
   readonly closed: boolean;
   readonly readOnly: boolean;
+  /** Names this handle among all that this process, worker threads included, ever opens. */
+  readonly handle: number;
+  /** Is that handle still open? One whose worker thread ended or was terminated is not. */
+  isOpen(handle: number): boolean;
   /**
    * Goes on to the newest durable state, where the pool was opened with `readOnly`; gives the epoch it is at. Without a
    * change it costs about as much as a read. Snapshots taken before keep what they see.

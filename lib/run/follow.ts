@@ -6,13 +6,12 @@ import { booleanOption, limitOption, optionsObject, signalOption } from '../opti
 import type { JournalEntry, JournalOptions } from './types';
 import type { PoolCore } from '../types';
 import { news } from './bell';
-import type { Entry, Epochs } from './entries';
+import type { Entry } from './entries';
+import { EpochsOf, LOOK_AHEAD } from './epochs';
 import { Journals } from './journals';
 import { checkRunId } from './keys';
 import { noRunError } from './signals';
 
-/** The epoch of an entry stands in the next one; where steps ran side by side, a few further on. */
-const LOOK_AHEAD = 32;
 /** How often a journal that another process writes is looked at. */
 const REFRESH_MS = 100;
 
@@ -60,22 +59,17 @@ async function refreshed(pool: PoolCore, signal: AbortSignal | undefined): Promi
 }
 
 export function readPage(journals: Journals, id: string, from: number, limit: number): Page {
-  const epochs = new Map<number, number>();
+  const epochs = new EpochsOf(journals, id);
   const entries: [number, Entry][] = [];
-  const learn = (known: Epochs | undefined): void => {
-    for (const [sequence, epoch] of known ?? []) epochs.set(sequence, epoch);
-  };
-  learn(journals.headers.get(id)?.epochs);
-  learn(journals.fresh.get(id));
   let ahead = 0;
   for (const [sequence, entry] of journals.read(id, from)) {
-    learn(entry.epochs);
+    epochs.learn(entry.epochs);
     if (entries.length < limit) entries.push([sequence, entry]);
     else if (++ahead >= LOOK_AHEAD) break;
   }
   const last = entries.at(-1);
   return {
-    entries: entries.map(([sequence, entry]) => shown(sequence, entry, epochs.get(sequence))),
+    entries: entries.map(([sequence, entry]) => shown(sequence, entry, epochs.of(sequence))),
     next: last ? last[0] + 1 : from,
     ended: last?.[1].kind === 'end',
   };

@@ -4,7 +4,7 @@
  * One handle of a pool is one holder; all runs it drives share its lease, a record that says until when it is taken to be
  * alive, renewed in the background by one eventual commit. A process owns a pool alone, so when the pool is opened anew
  * all holders of before are dead at once: their incarnation has passed, however long their leases had to go. Within a
- * process a lease runs out when its thread is gone or did not get to renew it. The lease only decides who may *begin* to
+ * process a lease ends with its handle, also where a worker thread was terminated, or when it was not renewed in time. The lease only decides who may *begin* to
  * drive; that a stale driver records nothing is decided by the engine, commit by commit (see writer.ts).
  */
 import { randomBytes } from 'node:crypto';
@@ -17,6 +17,8 @@ const DEFAULT_LEASE_MS = 15_000;
 
 interface HolderRecord {
   readonly incarnation: number;
+  /** Of the pool's handle. Absent in records of older releases. */
+  readonly handle?: number;
   /** On the clock of this machine that never jumps, which all threads share. */
   readonly until: number;
 }
@@ -101,11 +103,13 @@ export class Holder {
   }
 
   #record(): HolderRecord {
-    return { incarnation: this.#incarnation, until: this.#until };
+    return { incarnation: this.#incarnation, handle: this.pool.handle, until: this.#until };
   }
 
   #lives(record: HolderRecord | undefined): boolean {
-    return record?.incarnation === this.#incarnation && record.until > monotonicMs();
+    if (record?.incarnation !== this.#incarnation || record.until <= monotonicMs()) return false;
+    // A reader in another process knows nothing of the writer's handles.
+    return record.handle === undefined || this.pool.readOnly || this.pool.isOpen(record.handle);
   }
 
   #forgetTheDead(batch: Batch): void {

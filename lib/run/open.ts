@@ -19,6 +19,7 @@ import {
   type RunHeader,
   type StartEntry,
 } from './entries';
+import { unwrittenEpochs } from './epochs';
 import { Holder } from './holder';
 import { checkHooks } from './hooks';
 import { Journals } from './journals';
@@ -164,7 +165,8 @@ async function goOn(
     const kept = gatherAll((run) => journals.read(run), id);
     const { waits: _waits, ...rest } = header;
     const now: RunHeader = { ...rest, status: 'running' };
-    const writer = new JournalWriter(journals, id, driver.record, now, kept.nextSequence);
+    const unwritten = unwrittenEpochs(journals, id, kept.nextSequence);
+    const writer = new JournalWriter(journals, id, driver.record, now, kept.nextSequence, unwritten);
     writer.begun(driver.receipt);
     return new DurableRun({ ...run, ...ofDriver(journals, options, driver.record), kept, writer });
   } catch (error) {

@@ -243,7 +243,7 @@ export interface JournalEntry {
   /** How long it took, where that means something. */
   readonly ms?: number;
   readonly attempt?: number;
-  /** The commit it was part of. Absent for what a process committed last before it died. */
+  /** The commit it was part of. Absent where a process was killed before it wrote that down, and the log has been cleaned since. */
   readonly epoch?: number;
   readonly name?: string;
   readonly occurrence?: number;

@@ -9,7 +9,7 @@ import { HoldfastError } from '../errors';
 import type { Wait } from './types';
 import type { Batch, CommitDurability, CommitReceipt } from '../types';
 import { ring } from './bell';
-import type { DriverRecord, Entry, RunHeader } from './entries';
+import type { DriverRecord, Entry, Epochs, RunHeader } from './entries';
 import { Holder } from './holder';
 import type { Journals } from './journals';
 import { entriesOf } from './keys';
@@ -39,10 +39,11 @@ export class JournalWriter {
     readonly driver: DriverRecord,
     header: RunHeader,
     nextSequence: number,
+    unwritten: Epochs = [],
   ) {
     this.#header = header;
     this.#next = nextSequence;
-    this.#epochs = [...(header.epochs ?? [])];
+    this.#epochs = [...(header.epochs ?? []), ...unwritten];
   }
 
   get receipt(): CommitReceipt | undefined {

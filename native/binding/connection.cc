@@ -10,6 +10,27 @@ namespace {
 // event loop for it would be waste. Completions of others that happen to be delivered here wake theirs as always.
 thread_local const Inbox* being_flushed = nullptr;
 
+// The open connections of this process. Never destroyed: at exit threads may still be inside it.
+struct Living {
+  std::mutex mutex;
+  std::unordered_set<uint64_t> numbers;
+  uint64_t newest = 0;
+
+  static Living& process() {
+    static Living* const living = new Living();
+    return *living;
+  }
+  uint64_t begin() {
+    std::lock_guard lock(mutex);
+    numbers.insert(++newest);
+    return newest;
+  }
+  void end(uint64_t number) {
+    std::lock_guard lock(mutex);
+    numbers.erase(number);
+  }
+};
+
 }  // namespace
 
 void Inbox::expect_one() {
@@ -50,13 +71,22 @@ bool Inbox::empty() {
 }
 
 Connection::Connection(Environment* environment, std::shared_ptr<Registry::Entry> entry)
-    : environment_(environment),
+    : number(Living::process().begin()),
+      environment_(environment),
       entry_(std::move(entry)),
       pool_(Registry::pool_of(entry_)),
       inbox_(std::make_shared<Inbox>(environment->mailbox())) {
   // The inbox, not the connection, is what the committer thread knows: it may deliver after the environment has ended.
   client_ = pool_->attach(
       [inbox = inbox_](std::vector<Completion>&& completions) { inbox->deliver(std::move(completions)); });
+}
+
+Connection::~Connection() { Living::process().end(number); }
+
+bool Connection::lives(uint64_t number) {
+  Living& living = Living::process();
+  std::lock_guard lock(living.mutex);
+  return living.numbers.contains(number);
 }
 
 Status Connection::closed_status() const {
@@ -125,6 +155,7 @@ Status Connection::finish_end() {
   }
   inbox_->wait_until_all_arrived();
   client_.reset();
+  Living::process().end(number);  // from here on nothing can be committed through it
   Status released = Registry::process().release(entry_);
   std::lock_guard lock(work_mutex_);
   ended_ = true;

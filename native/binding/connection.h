@@ -51,6 +51,12 @@ class Pin {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(Environment* environment, std::shared_ptr<Registry::Entry> entry);
+  ~Connection();
+
+  // Of all connections this process ever makes, none has the same number.
+  const uint64_t number;
+  // Is the connection of that number of this process still open? Any thread. One whose thread was terminated no longer is.
+  static bool lives(uint64_t number);
 
   Pool& pool() { return *pool_; }
   const std::shared_ptr<Pool>& shared_pool() { return pool_; }

@@ -74,6 +74,24 @@ napi_value has(napi_env env, napi_callback_info info) {
   return Napi::Boolean::New(env, found->has_value());
 }
 
+// connectionLives(number): of any thread of this process.
+napi_value connection_lives(napi_env env, PoolHandle&, const napi_value* arguments) {
+  double number = 0;
+  napi_get_value_double(env, arguments[0], &number);
+  return Napi::Boolean::New(env, number > 0 && Connection::lives(static_cast<uint64_t>(number)));
+}
+
+// writtenAt(keyspace, key): the epoch; undefined where it is not known.
+napi_value written_at(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  Connection& connection = *self.connection;
+  KeyBytes key;
+  Status status = connection.closed() ? connection.closed_status() : key.set(env, uint32_of(env, arguments[0]), arguments[1]);
+  if (!status.is_ok()) return throw_status(env, status);
+  Result<std::optional<uint64_t>> epoch = connection.pool().written_at(key.bytes());
+  if (!epoch.is_ok()) return throw_status(env, epoch.status());
+  return epoch->has_value() ? number(env, static_cast<double>(**epoch)) : nullptr;
+}
+
 // The single-operation batch of putSync and put, or deleteSync and delete.
 Status fill_put(napi_env env, const BoundCall<Connection, 4>& call, Batch& batch) {
   KeyBytes key;
@@ -432,6 +450,7 @@ napi_value PoolHandle::make(napi_env env, const std::shared_ptr<Connection>& con
   environment->add(connection);
   napi_value object = make_wrapped(env, environment->pool_class, new PoolHandle(connection));
   if (object == nullptr) return nullptr;
+  napi_set_named_property(env, object, "connection", number(env, static_cast<double>(connection->number)));
   bind_function(env, object, "get", get, connection);
   bind_function(env, object, "has", has, connection);
   bind_function(env, object, "putSync", commit_one<fill_put>, connection);
@@ -448,6 +467,8 @@ void PoolHandle::define(napi_env env, Environment& environment) {
       raw_method("watch", method<PoolHandle, watch>),
       raw_method("backup", method<PoolHandle, backup>),
       raw_method("snapshot", method<PoolHandle, snapshot>),
+      raw_method("writtenAt", method<PoolHandle, written_at>),
+      raw_method("connectionLives", method<PoolHandle, connection_lives>),
       raw_method("commitSync", method<PoolHandle, commit_sync>),
       raw_method("submit", method<PoolHandle, submit>),
       raw_method("flush", method<PoolHandle, flush>),

@@ -241,6 +241,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   virtual Result<Reader> read(const SnapshotPtr& snapshot) = 0;  // null: the latest state
   virtual Result<SnapshotPtr> snapshot() = 0;
   virtual uint64_t epoch_of(const SnapshotPtr& snapshot) const = 0;
+  // Of the commit that wrote the key's newest value. Nothing: the key is absent; its operation was carried elsewhere by the cleaner, which
+  // leaves the value but not its commit; or the pool is open for reading only. Walks up to a segment of the log.
+  virtual Result<std::optional<uint64_t>> written_at(Bytes key) { (void)key; return std::optional<uint64_t>(); }
   virtual Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) = 0;
   // Entries in [low, high) without reading values.
   virtual Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot, const std::atomic<bool>* cancelled) = 0;

@@ -8,6 +8,7 @@
 //   regions.cc       ranges of bytes changed in place: commits and reads
 //   region_fold.cc   their bytes are placed by a fold
 //   views.cc         values and regions shown without a copy
+//   written_at.cc    which commit wrote a key
 //   cleaner.cc       space comes back by segment
 //   maintenance.cc   the thread that decides when to fold, compact and clean
 //   reader.cc        snapshots, point reads, ranges
@@ -89,6 +90,7 @@ class PoolImpl final : public Pool {
   Result<Reader> read(const SnapshotPtr& snapshot) override;
   Result<SnapshotPtr> snapshot() override;
   uint64_t epoch_of(const SnapshotPtr& snapshot) const override { return snapshot->pin.epoch; }
+  Result<std::optional<uint64_t>> written_at(Bytes key) override;
   Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) override;
   Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot,
                          const std::atomic<bool>* cancelled) override;

@@ -3,6 +3,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
+import type { JournalEntry } from '../../lib/index';
+import { runChild } from './support/child';
 import { all, never, rejects, runsBench } from './support/runs';
 
 const bench = runsBench('journal');
@@ -53,6 +55,44 @@ describe('the journal', () => {
     expect(run.receipt).toMatchObject({ durability: 'durable', class: bench.pool.durability.class });
     seen.push((await run.checkpoint(1)).epoch, (await run.finish(1)).epoch);
     expect((await bench.journal()).map(({ epoch }) => epoch)).toEqual(seen);
+  });
+
+  test('epochs of what a process wrote last before it was killed', async () => {
+    const { path } = bench;
+    await bench.pool.close();
+    // Steps side by side and one behind them, then death; what the receipts said is printed before.
+    const { signal, stdout } = await runChild(
+      `(async () => {
+        const pool = await holdfast.open(process.argv[2]);
+        const run = await pool.run('r');
+        const epochs = [run.receipt.epoch];
+        await run.step('a', () => 1);
+        epochs.push(run.receipt.epoch);
+        await Promise.all([1, 2, 3].map((n) => run.step('side by side', () => n)));
+        await run.checkpoint({ a: 1 });
+        epochs.push(run.receipt.epoch);
+        require('node:fs').writeSync(1, JSON.stringify(epochs));
+        process.kill(process.pid, 'SIGKILL');
+      })();`,
+      { args: [path] },
+    );
+    expect(signal).toBe('SIGKILL');
+    const [start, a, checkpoint] = JSON.parse(stdout) as number[];
+    const check = (entries: JournalEntry[]): void => {
+      const epochs = entries.map(({ epoch }) => epoch!);
+      expect([epochs[0], epochs[1], epochs[5]]).toEqual([start, a, checkpoint]);
+      expect(epochs.slice(0, 6)).toEqual([...new Set(epochs.slice(0, 6))].sort((x, y) => x - y));
+    };
+    // Read off the log; then, folded and cleaned, off what the next driver has written down.
+    let pool = await bench.again();
+    check(await all(pool.journal('r')));
+    const run = await pool.run('r');
+    await run.step('a', () => 1);
+    await run.step('after', () => 1);
+    run.close();
+    await pool.compact();
+    pool = await bench.again();
+    check(await all(pool.journal('r')));
   });
 
   test('is read in pages', async () => {

@@ -164,6 +164,26 @@ describe('leases', () => {
     expect((await bench.journal()).map(({ result }) => result)).toEqual([undefined, 'theirs']);
   });
 
+  test('of a thread that was terminated end with it', async () => {
+    const pool = await bench.again({ lease: 3_600_000 });
+    const worker = startWorker(
+      `const pool = holdfast.openSync(workerData, { lease: 3_600_000 });
+       pool.run('r').then(async (run) => {
+         await run.step('a', () => 'theirs');
+         parentPort.postMessage(run.fencingToken);
+         setInterval(() => {}, 1000);
+       });`,
+      bench.path,
+    );
+    const token = await messageOf<number>(worker);
+    await rejects(pool.run('r'), 'ERR_HOLDFAST_RUN_ACTIVE');
+    expect(pool.runInfo('r')).toMatchObject({ driven: true });
+    await worker.terminate();
+    expect(pool.runInfo('r')).toMatchObject({ driven: false });
+    const run = await pool.claim();
+    expect([run?.id, run?.fencingToken, await run?.step('a', () => 'mine')]).toEqual(['r', token + 1, 'theirs']);
+  });
+
   test('are renewed while their thread lives', async () => {
     // Long enough that a busy machine does not keep this thread from renewing it in time.
     const pool = await bench.again({ lease: 1000 });
