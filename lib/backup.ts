@@ -3,7 +3,11 @@
  *
  * The blocks are made by native/engine/backup.cc; here they are written. To a file they go under `<target>.partial` until the last
  * one is there and synced. An interruption of any kind leaves that file, and the next backup to the same target goes on from there;
- * under its own name the target is never half.
+ * under its own name the target is never half. What a power cut leaves at each step, and each failing call: test/unit/backup-faults.test.ts.
+ *
+ * Three things that are not to be gone on with: a file whose sync has failed (the system may have dropped what it could not write, and
+ * would not say so again), one that has got its name already (it is the finished backup itself), and one that a power cut has left
+ * without its first block.
  */
 import { constants } from 'node:fs';
 import { open, stat, unlink } from 'node:fs/promises';
@@ -12,7 +16,7 @@ import { Writable } from 'node:stream';
 import { WritableStream } from 'node:stream/web';
 
 import { abortedError, HoldfastError, typeError } from './errors';
-import { fileError, giveName } from './files';
+import { fileError, giveName, isNamed } from './files';
 import type { KeyspaceHost } from './keyspace';
 import { native } from './native-binding';
 import type { NativeBackupScan } from './native-binding';
@@ -34,6 +38,9 @@ interface Begun {
   readonly scan: NativeBackupScan | null;
   readonly written: number;
 }
+
+/** The first block says what the backup is; it fits into one sector. */
+const firstBlockAtMost = 512;
 
 // Two backups to one place would write into each other.
 const busy = new Set<string>();
@@ -120,6 +127,13 @@ async function mustBeFree(file: string, poolPath: string): Promise<void> {
 
 /** What an interrupted backup left; null when there is nothing to go on with. */
 async function scanPartial(partial: string): Promise<NativeBackupScan | null> {
+  if (await isNamed(partial)) {
+    await unlink(partial).catch((error: unknown) => {
+      throw fileError(error, `${partial}, another name of a finished backup, could not be removed`);
+    });
+    return null;
+  }
+  if (await isBlank(partial)) return null;
   const scan = native.scanBackup(partial);
   let bytes = 0;
   try {
@@ -132,6 +146,17 @@ async function scanPartial(partial: string): Promise<NativeBackupScan | null> {
     });
   }
   return bytes > 0 && scan.progress().begun ? scan : null;
+}
+
+/** Shorter than any first block and nothing but zeros: a power cut has kept its length alone. Anything longer has its first block. */
+async function isBlank(partial: string): Promise<boolean> {
+  const facts = await stat(partial).catch(() => undefined);
+  if (facts === undefined || !facts.isFile() || facts.size > firstBlockAtMost) return false;
+  let blank = true;
+  await readInto(partial, (chunk) => {
+    blank &&= chunk.every((byte) => byte === 0);
+  }).catch(() => (blank = false)); // the scan will tell
+  return blank;
 }
 
 /** The epoch that a whole backup restores to: what its increment begins behind. */
@@ -165,17 +190,36 @@ export async function readInto(file: string, take: (chunk: Uint8Array) => unknow
   }
 }
 
-async function fileTarget(partial: string, file: string, keep: number): Promise<Target> {
-  let handle: FileHandle;
-  let at = keep;
-  const told = (error: unknown): HoldfastError =>
-    fileError(error, `the backup ${file} could not be written; what is done is kept in ${partial}, and the next backup to the same place goes on from there`);
+async function beginFile(partial: string, file: string, keep: number): Promise<FileHandle> {
+  let handle: FileHandle | undefined;
   try {
     handle = await open(partial, constants.O_WRONLY | constants.O_CREAT, 0o600);
     await handle.truncate(keep);
+    return handle;
   } catch (error) {
+    await handle?.close().catch(() => undefined); // the error that brought us here is the one to tell
     throw fileError(error, `the backup ${file} could not be begun`);
   }
+}
+
+async function fileTarget(partial: string, file: string, keep: number): Promise<Target> {
+  let at = keep;
+  let synced = false; // the first block of this attempt, and so what it goes on behind
+  let doubtful = false; // a sync has failed: what the file reads as may not be what is on the disk
+  const told = (error: unknown): HoldfastError =>
+    fileError(
+      error,
+      `the backup ${file} could not be written; ` +
+        (doubtful
+          ? 'what is done cannot be trusted, and the next backup begins anew'
+          : `what is done is kept in ${partial}, and the next backup to the same place goes on from there`),
+    );
+  const handle = await beginFile(partial, file, keep);
+  const sync = async (): Promise<void> => {
+    doubtful = true;
+    await handle.sync();
+    doubtful = false;
+  };
   const close = async (): Promise<void> => handle.close();
   return {
     name: file,
@@ -186,13 +230,15 @@ async function fileTarget(partial: string, file: string, keep: number): Promise<
           done += bytesWritten;
           at += bytesWritten;
         }
+        if (!synced) await sync();
+        synced = true;
       } catch (error) {
         throw told(error);
       }
     },
     async finish() {
       try {
-        await handle.sync();
+        await sync();
         await close();
       } catch (error) {
         throw told(error);
@@ -201,7 +247,7 @@ async function fileTarget(partial: string, file: string, keep: number): Promise<
     },
     async abandon() {
       await close().catch(() => undefined); // the error that brought us here is the one to tell
-      if (at === 0) await unlink(partial).catch(() => undefined);
+      if (at === 0 || doubtful) await unlink(partial).catch(() => undefined);
     },
   };
 }

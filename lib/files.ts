@@ -4,7 +4,7 @@
  * A crash leaves the other name behind; what it is and who takes it up again is said where it is chosen.
  */
 import { constants } from 'node:fs';
-import { link, open, rename, unlink } from 'node:fs/promises';
+import { link, open, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 
 import { HoldfastError } from './errors';
@@ -33,15 +33,22 @@ export function fileError(cause: unknown, what: string): HoldfastError {
 }
 
 export async function syncFolderOf(file: string): Promise<void> {
-  const folder = await open(path.dirname(path.resolve(file)), constants.O_RDONLY);
   try {
-    await folder.sync();
-  } finally {
-    await folder.close();
+    const folder = await open(path.dirname(path.resolve(file)), constants.O_RDONLY);
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  } catch (error) {
+    throw fileError(error, `${file} is whole, but its folder could not be synced: a power cut may still take its name away`);
   }
 }
 
-/** Gives a finished file its name, durably; never takes the place of another (`ERR_HOLDFAST_EXISTS`). */
+/**
+ * Gives a finished file its name, durably; never takes the place of another (`ERR_HOLDFAST_EXISTS`). A crash may leave both names, which
+ * are then names of one file: whoever finds `from` must not write to it (isNamed).
+ */
 export async function giveName(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
@@ -53,4 +60,10 @@ export async function giveName(from: string, to: string): Promise<void> {
     await rename(from, to);
   }
   await syncFolderOf(to);
+}
+
+/** Has this file another name besides? Then it was finished, and is somebody's. */
+export async function isNamed(file: string): Promise<boolean> {
+  const facts = await stat(file).catch(() => undefined);
+  return facts !== undefined && facts.nlink > 1;
 }

@@ -132,6 +132,8 @@ export interface NativePool {
   regionNumber(name: string, size: number | undefined): number;
   regionSize(region: number, snapshot: NativeSnapshot | null): number;
   /** Fills `into`. */
+  /** The first offset from there on that may hold anything but zeros; the size if none does. */
+  regionDataFrom(region: number, offset: number, snapshot: NativeSnapshot | null): number;
   regionRead(region: number, offset: number, into: Uint8Array, snapshot: NativeSnapshot | null): void;
   regions(snapshot: NativeSnapshot | null): RegionInfo[];
   viewRegion(region: number, offset: number, length: number, snapshot: NativeSnapshot | null): NativeView;

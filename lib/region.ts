@@ -100,6 +100,10 @@ export class PoolRegion implements Region {
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
+  nextData(offset = 0, options?: ReadOptions): number {
+    return this.#host.native.regionDataFrom(this.#number, byteOffset(offset), this.#snapshotOf(options));
+  }
+
   view(offset = 0, length?: number, options?: ReadOptions): RegionView {
     const at = byteOffset(offset);
     const snapshot = this.#snapshotOf(options);

@@ -114,7 +114,7 @@ export function* exportLines(pool: PoolCore, onEntry?: (entries: number) => void
     for (const { name: region, size } of pool.regions({ snapshot })) {
       yield line({ region, size });
       const source = pool.region(region);
-      for (let offset = 0; offset < size; offset += regionPiece) {
+      for (let offset = source.nextData(0, { snapshot }); offset < size; offset = source.nextData(Math.min(size, offset + regionPiece), { snapshot })) {
         const bytes = bufferOf(source.read(offset, Math.min(regionPiece, size - offset), { snapshot }));
         if (bytes.some((byte) => byte !== 0)) yield line({ region, offset, base64: bytes.toString('base64') });
       }

@@ -179,7 +179,15 @@ export interface Region {
     options?: { snapshot?: Snapshot },
   ): T;
   dataView(offset: number, length: number, options?: { snapshot?: Snapshot }): DataView;
-  /** Its bytes as they lie in the pool, by default all of them, as of now or of the snapshot: not copied and not verified. */
+  /**
+   * The first offset from `offset` on (default 0) that may hold anything but zeros; `size` when none does. What lies before it was never
+   * written: a sparse region is copied by what is in it.
+   */
+  nextData(offset?: number, options?: { snapshot?: Snapshot }): number;
+  /**
+   * Its bytes as they lie in the pool, by default all of them, as of now or of the snapshot: not copied and not verified. Through a pool
+   * that is open for reading only they are a copy.
+   */
   view(offset?: number, length?: number, options?: { snapshot?: Snapshot }): RegionView;
   write(offset: number, bytes: ArrayBufferView, options?: CommitOptions): Promise<CommitReceipt>;
   writeSync(offset: number, bytes: ArrayBufferView, options?: CommitOptions): CommitReceipt;
@@ -204,7 +212,10 @@ export interface Region {
 export interface RegionView extends Disposable {
   /** Of length 0 once the lease or the pool has ended. Stores into it reach nobody else. */
   readonly bytes: Uint8Array;
-  /** False where the place has no private mappings (device DAX), or too many are in use: the bytes were copied. */
+  /**
+   * False where the place has no private mappings (device DAX), too many are in use, or the pool is open for reading only: the bytes were
+   * copied.
+   */
   readonly mapped: boolean;
   end(): void;
 }

@@ -73,6 +73,11 @@ export function layers({ share = 1, seed = 1 } = {}) {
       again: (fresh, seconds) => ({ command: ['build-native/pool_fuzz_replay', 'test/fuzz/corpus', String(Math.ceil(50 * seconds)), String(fresh)] }),
     },
     { name: 'readers-controls', counts: 'summary', command: ['build-native/readers_storm', '--controls'] },
+    {
+      name: 'region-storm', counts: 'summary', tried: /(\d+ writes) of 8 bytes/g,
+      command: ['node', 'test/storm/regions.mjs', '--writes', part(1_000_000), '--seed', String(seed)],
+      again: (fresh) => ({ command: ['node', 'test/storm/regions.mjs', '--seed', String(fresh)] }),
+    },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
     // That the long mode works: a few seconds of every layer with seeds of the day.
     { name: 'long-mode-sample', alone: true, counts: 'summary', command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.8'] },

@@ -19,16 +19,20 @@ export interface Progress {
 }
 
 export class Output {
-  constructor(readonly json: boolean) {}
+  /** `to`: where results go when stdout has something else to carry. */
+  constructor(
+    readonly json: boolean,
+    private readonly to: NodeJS.WriteStream = process.stdout,
+  ) {}
 
   /** A line for people; nothing with --json. */
   line(text = ''): void {
-    if (!this.json) process.stdout.write(`${text}\n`);
+    if (!this.json) this.to.write(`${text}\n`);
   }
 
   /** The machine's answer; nothing without --json. */
   value(value: unknown): void {
-    if (this.json) process.stdout.write(`${JSON.stringify(value, replaceUnprintable, 2)}\n`);
+    if (this.json) this.to.write(`${JSON.stringify(value, replaceUnprintable, 2)}\n`);
   }
 
   pairs(rows: readonly (readonly [name: string, value: string | number])[]): void {

@@ -29,7 +29,7 @@ export async function withReader<T>(
 
 const READABLE = new Set(['ERR_HOLDFAST_LOCKED', 'ERR_HOLDFAST_PERMISSION', 'ERR_HOLDFAST_READ_ONLY']);
 
-async function openToRead(path: string): Promise<Holdfast> {
+export async function openToRead(path: string): Promise<Holdfast> {
   try {
     return await open(path, { create: 'never' });
   } catch (error) {

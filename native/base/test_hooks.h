@@ -50,7 +50,8 @@ namespace holdfast {
   X(kMappingLeaked, "mapping-leaked")                                 \
   X(kMemoryLeaked, "memory-leaked")                                   \
   X(kThreadLeaked, "thread-leaked")                                   \
-  X(kMappingUnguarded, "mapping-unguarded")
+  X(kMappingUnguarded, "mapping-unguarded")                           \
+  X(kReaderPlacedUnder, "reader-placed-under")
 
 enum class PlantedBug : uint8_t {
   kNone = 0,
@@ -61,8 +62,12 @@ enum class PlantedBug : uint8_t {
 
 // Points in work that takes long, where commits of other threads come in between. No lock is held there but maintenance_mutex_
 // (kLargePlaced, kBarrierRaised: none), so another thread may commit, read and take snapshots. At kBarrierRaised the barrier's
-// success is not yet announced, and whoever waits for a barrier there waits for ever.
-enum class TestPoint : uint8_t { kFoldFrozen, kFoldRunWritten, kFoldDone, kMergeRead, kMergeDone, kMovesGathered, kCleaned, kLargePlaced, kBarrierRaised };
+// success is not yet announced, and whoever waits for a barrier there waits for ever. kRegionsInPlace, kRegionsPlaced: before and after a fold
+// rewrites extents in place.
+enum class TestPoint : uint8_t {
+  kFoldFrozen, kFoldRunWritten, kFoldDone, kMergeRead, kMergeDone, kMovesGathered, kCleaned, kLargePlaced, kBarrierRaised, kRegionsInPlace,
+  kRegionsPlaced,
+};
 
 #ifdef HOLDFAST_PLANTED_BUGS
 

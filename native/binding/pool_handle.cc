@@ -477,6 +477,7 @@ void PoolHandle::define(napi_env env, Environment& environment) {
       raw_method("keyspaces", method<PoolHandle, keyspaces>),
       raw_method("regionNumber", method<PoolHandle, region_number_of>),
       raw_method("regionSize", method<PoolHandle, region_size>),
+      raw_method("regionDataFrom", method<PoolHandle, region_data_from>),
       raw_method("regionRead", method<PoolHandle, region_read>),
       raw_method("regions", method<PoolHandle, regions>),
       raw_method("viewRegion", method<PoolHandle, view_region>),

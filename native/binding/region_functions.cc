@@ -108,6 +108,16 @@ napi_value region_size(napi_env env, PoolHandle& self, const napi_value* argumen
   return number(env, static_cast<double>(info->size));
 }
 
+// regionDataFrom(number, offset, snapshot): the first offset from there on that may hold anything but zeros; the size if none does
+napi_value region_data_from(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  SnapshotPtr snapshot;
+  Status status = reading(env, *self.connection, arguments[2], &snapshot);
+  if (!status.is_ok()) return throw_status(env, status);
+  Result<uint64_t> data = self.connection->pool().region_data_from(uint32_of(env, arguments[0]), uint64_of(env, arguments[1]), snapshot);
+  if (!data.is_ok()) return throw_status(env, data.status());
+  return number(env, static_cast<double>(*data));
+}
+
 // regionRead(number, offset, into: Uint8Array, snapshot): fills all of `into`.
 napi_value region_read(napi_env env, PoolHandle& self, const napi_value* arguments) {
   SnapshotPtr snapshot;

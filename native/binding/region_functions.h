@@ -10,6 +10,7 @@ Result<uint32_t> region_number(Pool& pool, const std::string& name, std::optiona
 
 napi_value region_number_of(napi_env env, PoolHandle& self, const napi_value* arguments);
 napi_value region_size(napi_env env, PoolHandle& self, const napi_value* arguments);
+napi_value region_data_from(napi_env env, PoolHandle& self, const napi_value* arguments);
 napi_value region_read(napi_env env, PoolHandle& self, const napi_value* arguments);
 napi_value regions(napi_env env, PoolHandle& self, const napi_value* arguments);
 

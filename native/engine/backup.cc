@@ -203,8 +203,11 @@ class RunningBackup final : public Backup {
     }
     const RegionInfo& region = regions_[regions_done_];
     if (region_offset_ == 0) region_item(ItemTag::kRegionSize, region.region, region.size, region.name);
+    auto data = pool_->region_data_from(region.region, region_offset_, snapshot_);
+    if (!data.is_ok()) return std::move(data.status());
+    region_offset_ = *data;
     std::string bytes(std::min(kRegionPieceBytes, region.size - region_offset_), '\0');
-    HOLDFAST_TRY(pool_->region_read(region.region, region_offset_, bytes.size(), reinterpret_cast<uint8_t*>(bytes.data()), snapshot_));
+    if (!bytes.empty()) HOLDFAST_TRY(pool_->region_read(region.region, region_offset_, bytes.size(), reinterpret_cast<uint8_t*>(bytes.data()), snapshot_));
     if (bytes.find_first_not_of('\0') != std::string::npos) {
       region_item(ItemTag::kRegionWrite, region.region, region_offset_, bytes);
       status_.bytes += bytes.size();

@@ -73,6 +73,14 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   }
   reach(TestPoint::kFoldRunWritten);
   RegionFold regions;
+  // Whether the fold comes to something or not: its bytes do not change any more, and readers go on.
+  struct PlacingEnds {
+    PoolImpl& pool;
+    ~PlacingEnds() {
+      std::lock_guard append(pool.append_mutex_);
+      pool.readers_.end_placing();
+    }
+  } const placing_ends{*this};
   const auto give_up = [&] {
     for (const Segment& segment : regions.taken) medium_->release(segment);
     if (run) {
@@ -82,9 +90,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   Status placed = fold_regions(frozen->regions, block.epoch, &regions);
   if (!placed.is_ok()) {
     if (!failed_.load(std::memory_order_acquire)) give_up();
-    std::lock_guard append(append_mutex_);
-    pending_fold_ = std::move(block);
-    return placed;
+    return fold_later(std::move(placed), std::move(block), regions);
   }
   block.regions = folded_regions(*regions.map);
   std::vector<RunPtr> runs = index_.view.runs;
@@ -100,9 +106,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   Status written = write_fold_block(std::move(block), true);
   if (!written.is_ok()) {
     give_up();
-    std::lock_guard append(append_mutex_);
-    pending_fold_ = std::move(again);
-    return written;
+    return fold_later(std::move(written), std::move(again), regions);
   }
   {
     std::lock_guard append(append_mutex_);
@@ -116,6 +120,19 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   give_back();
   reach(TestPoint::kFoldDone);
   return {};
+}
+
+// The next fold takes up what this one did not find room for. Had there been room without the copies for readers, they expire, and it does so
+// at once: a reader never keeps a fold from being made.
+Status PoolImpl::fold_later(Status status, FoldBlock&& block, const RegionFold& regions) {
+  const bool full = status.code() == Code::kPoolFull || status.code() == Code::kDiskFull;
+  {
+    std::lock_guard append(append_mutex_);
+    pending_fold_ = std::move(block);
+    if (!full || !regions.copied_for_readers) return status;
+    readers_.make_way();
+  }
+  return run_fold(true);
 }
 
 // The newest version of every key of the overlay, as a run. Counts what those versions supersede in older runs (once per fold, even

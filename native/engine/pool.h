@@ -274,6 +274,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
   // Refuses new work, completes what waits, folds, marks the pool clean, releases the lock. Idempotent; snapshots end.
   virtual Status close() = 0;
 
+  // The first offset from `offset` on where something may have been written: all before it is zeros. The region's size: nothing follows.
+  // So who copies a sparse region reads what is there, not what could be.
+  virtual Result<uint64_t> region_data_from(uint32_t region, uint64_t offset, const SnapshotPtr& snapshot) = 0;
+
  private:
   static Result<std::shared_ptr<Pool>> started(std::shared_ptr<PoolImpl>&& pool, const PoolOptions& options);
 };

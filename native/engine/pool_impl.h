@@ -95,6 +95,7 @@ class PoolImpl final : public Pool {
   Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot,
                          const std::atomic<bool>* cancelled) override;
   Status region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to, const SnapshotPtr& snapshot) override;
+  Result<uint64_t> region_data_from(uint32_t region, uint64_t offset, const SnapshotPtr& snapshot) override;
   Result<RegionInfo> region_info(uint32_t region, const SnapshotPtr& snapshot) override;
   Result<std::vector<RegionInfo>> regions(const SnapshotPtr& snapshot) override;
   Result<std::unique_ptr<MappedView>> view_value(Bytes key, const SnapshotPtr& snapshot) override;
@@ -216,10 +217,15 @@ class PoolImpl final : public Pool {
   Status fold_regions(const RegionOverlay& overlay, uint64_t epoch, RegionFold* out);
   Status place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
                        std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed, RegionFold* out);
+  Status fold_later(Status status, FoldBlock&& block, const RegionFold& regions);  // fold.cc
+  void avoid_readers(std::vector<ExtentWork>* works);    // copies instead, where somebody reads in another process
+  void readers_give_way(std::vector<ExtentWork>* works);
   Status mark_placing();
   void publish_regions(RegionFold&& fold, uint64_t number);
 
   // views.cc
+  Result<std::unique_ptr<MappedView>> shown(std::unique_ptr<PrivateView> memory, uint64_t skipped, uint64_t size,
+                                            std::vector<SnapshotPtr> pins, bool mapped) const;
   void show(PrivateView* memory, uint64_t offset, uint64_t bytes, uint64_t at, bool* mapped) const;
   Status show_extent(PrivateView* memory, const IndexView& view, uint32_t region, const RegionExtent& extent, uint64_t first_page,
                      uint64_t limit, const std::set<uint64_t>& on_their_way, bool* mapped) const;

@@ -1,6 +1,7 @@
 #include "engine/read_only_pool.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace holdfast {
 
@@ -16,11 +17,6 @@ bool same_fold(const RootWords& a, const RootWords& b) {
 
 Status ReadOnlyPool::refusal() const {
   return Status(Code::kReadOnly, "the pool " + path_ + " is open for reading only: open it without readOnly to change it");
-}
-
-Status ReadOnlyPool::only_with_the_writer(const char* what) const {
-  return Status(Code::kReadOnly, "the pool " + path_ + " is open for reading only, where " + what +
-                                     " are not available: use the process that writes it, or open it for writing when no other does");
 }
 
 Result<std::shared_ptr<Pool>> ReadOnlyPool::open(const std::string& path, const PoolOptions& options) {
@@ -106,6 +102,32 @@ Result<RootWords> ReadOnlyPool::read_root() const {
   return root;
 }
 
+// With a published pin, before the root is read. A fold that looked at the pins before ours was there may be rewriting regions in place;
+// the next one will see ours. Only who had no pin that stood comes here at such a moment: who follows the writer never waits.
+Status ReadOnlyPool::wait_while_placing() const {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(options_.wait_for_writer_ms);
+  while (table_->placing()) {
+    if (std::chrono::steady_clock::now() >= until) {
+      return Status(Code::kLocked, "the process that writes the pool " + path_ + " has been placing regions for " +
+                                       std::to_string(options_.wait_for_writer_ms) + " ms: it is stopped, or its disk is slow; try again");
+    }
+    std::this_thread::sleep_for(kLookAgain);
+  }
+  return {};
+}
+
+Status ReadOnlyPool::wait_for_recovery() const {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(options_.wait_for_writer_ms);
+  for (Writer writer = look(); writer.lives && writer.durable == 0; writer = look()) {
+    if (std::chrono::steady_clock::now() >= until) {
+      return Status(Code::kLocked, "the process that writes the pool " + path_ + " has been opening it for " +
+                                       std::to_string(options_.wait_for_writer_ms) + " ms; try again");
+    }
+    std::this_thread::sleep_for(kLookAgain);
+  }
+  return {};
+}
+
 Result<uint64_t> ReadOnlyPool::refresh() {
   std::lock_guard guard(refresh_mutex_);
   return refresh_locked();
@@ -180,6 +202,7 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
     auto taken = ReaderPin::take(table_);
     if (!taken.is_ok()) return std::move(taken.status());
     pin = std::move(*taken);
+    HOLDFAST_TRY(wait_while_placing());
     auto read = read_root();  // after the pin was published: whatever this root refers to stays
     if (!read.is_ok()) return std::move(read.status());
     root = *read;
@@ -200,7 +223,7 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
   PoolImpl& pool = *generation->pool;
   pool.root_ = root;
   pool.index_.view.active = std::make_shared<Overlay>();
-  pool.index_.view.regions = std::make_shared<RegionMap>();  // none: they are read where the pool is written
+  generation->torn = root.placing != 0;
   HOLDFAST_TRY(pool.blame(pool.read_fold(&pool.folded_)));
   for (const FoldedSegment& s : pool.folded_.log) pool.segments_.add(s.segment, s.sequence, s.live_bytes);
   for (const Segment& s : pool.folded_.large) pool.large_[s.offset] = s;
@@ -208,6 +231,13 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
     std::vector<TableRef> refs;
     for (const FoldedTable& t : tables) refs.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
     pool.index_.view.runs.push_back(std::make_shared<Run>(*pool.medium_, std::move(refs)));
+  }
+  std::vector<Segment> extents;
+  pool.adopt_regions(&extents);
+  for (const Segment& extent : extents) {
+    if (extent.end() <= pool.medium_->view_end()) continue;
+    return pool.blame(Status(Code::kCorrupt, "a region's extent at offset " + std::to_string(extent.offset) +
+                                                 " lies beyond the pool's end; was the file truncated?"));
   }
   generation->reader = std::make_unique<LogReader>(*pool.medium_, superblock.secret);
   generation->tail = std::make_unique<Tail>(*generation->reader, pool.folded_);
@@ -223,15 +253,22 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
     Place place;
     uint64_t epoch;
   };
+  struct RegionOperation {
+    std::string bytes;
+    uint64_t epoch;
+  };
   PoolImpl& pool = *generation->pool;
   HOLDFAST_TRY(bytes_->look_again());
   // What must be there, and how far it may be gone: where no writer lives, as far as the next one will go.
   const uint64_t known = std::max({writer.lives ? writer.durable : 0, pool.folded_.epoch, epoch_});
+  // What a writer placed before it died is whole up to a commit that it knew to be durable; the one that recovers tells which.
+  if (generation->torn && writer.lives && writer.durable == 0) return wait_for_recovery();
   const uint64_t limit = writer.lives              ? known
                          : writer.failed           ? std::max(known, writer.durable)
                          : generation->root.clean ? pool.folded_.epoch
                                                   : UINT64_MAX;
   std::vector<Change> changes;
+  std::vector<RegionOperation> region_operations;
   std::vector<std::pair<Segment, uint64_t>> linked;
   uint64_t bytes = 0;
   bool whole = true;
@@ -245,6 +282,7 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
           whole = at <= frame.operations_bytes && read_operation(frame.operations + at, frame.operations_bytes - at, &operation);
           if (!whole) return;
           if (is_region_operation(operation.type)) {
+            region_operations.push_back({std::string(reinterpret_cast<const char*>(frame.operations + at), operation.bytes), frame.header.epoch});
             at += operation.bytes;
             continue;
           }
@@ -274,6 +312,12 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
     for (const Change& change : changes) {
       (void)pool.index_.view.active->put(change.key, change.place, change.epoch, pool.index_.oldest_needed());
     }
+    pool.torn_allowed_ = std::exchange(generation->torn, false);
+    for (const RegionOperation& one : region_operations) {
+      pool.apply_region(view_operation(reinterpret_cast<const uint8_t*>(one.bytes.data())), one.epoch);
+    }
+    pool.torn_allowed_ = false;
+    HOLDFAST_TRY(pool.sound());  // what lay below them was read just now
     generation->tail = std::move(tail);
     pool.log_.resume(generation->tail->head(), generation->tail->sequence(), generation->tail->position(), false,
                      generation->root.incarnation);
@@ -283,7 +327,7 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
     pool.durable_epoch_.store(reached, std::memory_order_release);
   }
   if (generation->medium->pin()) generation->medium->pin()->at(reached);
-  replayed_operations_.fetch_add(changes.size(), std::memory_order_relaxed);
+  replayed_operations_.fetch_add(changes.size() + region_operations.size(), std::memory_order_relaxed);
   replayed_bytes_.fetch_add(bytes, std::memory_order_relaxed);
   epoch_ = reached;
   *done = true;
@@ -304,23 +348,64 @@ Result<Reader> ReadOnlyPool::read(const SnapshotPtr& snapshot) {
 }
 
 Result<SnapshotPtr> ReadOnlyPool::snapshot() {
+  auto pool = reading(nullptr);
+  if (!pool.is_ok()) return std::move(pool.status());
+  return (*pool)->snapshot();
+}
+
+Result<std::shared_ptr<PoolImpl>> ReadOnlyPool::reading(const SnapshotPtr& snapshot) const {
+  if (snapshot) return snapshot->pool;
   const auto generation = current();
   if (!generation) return Status(Code::kClosed, "the pool " + path_ + " is closed");
-  return generation->pool->snapshot();
+  return generation->pool;
 }
 
 Result<std::unique_ptr<RangeIterator>> ReadOnlyPool::range(const RangeOptions& options, const SnapshotPtr& snapshot) {
-  if (snapshot) return snapshot->pool->range(options, snapshot);
-  const auto generation = current();
-  if (!generation) return Status(Code::kClosed, "the pool " + path_ + " is closed");
-  return generation->pool->range(options, nullptr);
+  auto pool = reading(snapshot);
+  if (!pool.is_ok()) return std::move(pool.status());
+  return (*pool)->range(options, snapshot);
 }
 
 Result<uint64_t> ReadOnlyPool::count(const RangeOptions& options, const SnapshotPtr& snapshot, const std::atomic<bool>* cancelled) {
-  if (snapshot) return snapshot->pool->count(options, snapshot, cancelled);
-  const auto generation = current();
-  if (!generation) return Status(Code::kClosed, "the pool " + path_ + " is closed");
-  return generation->pool->count(options, nullptr, cancelled);
+  auto pool = reading(snapshot);
+  if (!pool.is_ok()) return std::move(pool.status());
+  return (*pool)->count(options, snapshot, cancelled);
+}
+
+Status ReadOnlyPool::region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to, const SnapshotPtr& snapshot) {
+  auto pool = reading(snapshot);
+  if (!pool.is_ok()) return std::move(pool.status());
+  return (*pool)->region_read(region, offset, size, to, snapshot);
+}
+
+Result<uint64_t> ReadOnlyPool::region_data_from(uint32_t region, uint64_t offset, const SnapshotPtr& snapshot) {
+  auto pool = reading(snapshot);
+  if (!pool.is_ok()) return std::move(pool.status());
+  return (*pool)->region_data_from(region, offset, snapshot);
+}
+
+Result<RegionInfo> ReadOnlyPool::region_info(uint32_t region, const SnapshotPtr& snapshot) {
+  auto pool = reading(snapshot);
+  if (!pool.is_ok()) return std::move(pool.status());
+  return (*pool)->region_info(region, snapshot);
+}
+
+Result<std::vector<RegionInfo>> ReadOnlyPool::regions(const SnapshotPtr& snapshot) {
+  auto pool = reading(snapshot);
+  if (!pool.is_ok()) return std::move(pool.status());
+  return (*pool)->regions(snapshot);
+}
+
+Result<std::unique_ptr<MappedView>> ReadOnlyPool::view_value(Bytes key, const SnapshotPtr& snapshot) {
+  auto pool = reading(snapshot);
+  if (!pool.is_ok()) return std::move(pool.status());
+  return (*pool)->view_value(key, snapshot);
+}
+
+Result<std::unique_ptr<MappedView>> ReadOnlyPool::view_region(uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& snapshot) {
+  auto pool = reading(snapshot);
+  if (!pool.is_ok()) return std::move(pool.status());
+  return (*pool)->view_region(region, offset, size, snapshot);
 }
 
 PoolStats ReadOnlyPool::stats() const {
@@ -340,9 +425,9 @@ PoolStats ReadOnlyPool::stats() const {
 }
 
 Result<CheckReport> ReadOnlyPool::check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) {
-  const auto generation = current();
-  if (!generation) return Status(Code::kClosed, "the pool " + path_ + " is closed");
-  return generation->pool->check(cancelled, progress);
+  auto pool = reading(nullptr);
+  if (!pool.is_ok()) return std::move(pool.status());
+  return (*pool)->check(cancelled, progress);
 }
 
 uint64_t ReadOnlyPool::submit(const std::shared_ptr<void>& handle, Batch&& batch, CommitMode mode) {

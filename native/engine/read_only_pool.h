@@ -34,6 +34,13 @@ class ReadOnlyPool final : public Pool {
   uint64_t epoch_of(const SnapshotPtr& snapshot) const override { return snapshot->pin.epoch; }
   Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) override;
   Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot, const std::atomic<bool>* cancelled) override;
+  Status region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to, const SnapshotPtr& snapshot) override;
+  Result<uint64_t> region_data_from(uint32_t region, uint64_t offset, const SnapshotPtr& snapshot) override;
+  Result<RegionInfo> region_info(uint32_t region, const SnapshotPtr& snapshot) override;
+  Result<std::vector<RegionInfo>> regions(const SnapshotPtr& snapshot) override;
+  // Copies: a mapping would go on showing what is there after the pin was taken away.
+  Result<std::unique_ptr<MappedView>> view_value(Bytes key, const SnapshotPtr& snapshot) override;
+  Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& snapshot) override;
   PoolStats stats() const override;
   Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) override;
   Status close() override;
@@ -47,12 +54,6 @@ class ReadOnlyPool final : public Pool {
   Status fold() override { return refusal(); }
   Status compact() override { return refusal(); }
   Status resize(uint64_t) override { return refusal(); }
-  // Folds of the writer place regions in place and views show what is in place: neither knows of readers in other processes.
-  Status region_read(uint32_t, uint64_t, uint64_t, uint8_t*, const SnapshotPtr&) override { return only_with_the_writer("regions"); }
-  Result<RegionInfo> region_info(uint32_t, const SnapshotPtr&) override { return only_with_the_writer("regions"); }
-  Result<std::vector<RegionInfo>> regions(const SnapshotPtr&) override { return only_with_the_writer("regions"); }
-  Result<std::unique_ptr<MappedView>> view_value(Bytes, const SnapshotPtr&) override { return only_with_the_writer("views"); }
-  Result<std::unique_ptr<MappedView>> view_region(uint32_t, uint64_t, uint64_t, const SnapshotPtr&) override { return only_with_the_writer("views"); }
   // The log is the writer's to keep: its feed is read, and it is backed up, where it is written.
   Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions&) override { return refusal(); }
   FeedTail& tail() override { return feed_tail_; }
@@ -65,6 +66,8 @@ class ReadOnlyPool final : public Pool {
     std::unique_ptr<LogReader> reader;
     std::unique_ptr<Tail> tail;
     RootWords root;
+    // A writer died (or its fold failed) while it placed regions: the first walk makes them whole, as recovery does.
+    bool torn = false;
   };
   // What there is to know about the writer, at one moment.
   struct Writer {
@@ -74,18 +77,21 @@ class ReadOnlyPool final : public Pool {
   };
 
   Status refusal() const;
-  Status only_with_the_writer(const char* what) const;
   Status begin();
   Status meet_writer();
   Status meet_without_table();
   Writer look() const;
   Result<RootWords> read_root() const;
+  Status wait_while_placing() const;
+  Status wait_for_recovery() const;
   Result<uint64_t> refresh_locked();
   Status step(const Writer& writer, bool* done);
   Status next_generation(const RootWords& root);
   Result<std::shared_ptr<Generation>> make_generation(const RootWords& root);
   Status catch_up(Generation* generation, const Writer& writer, bool* done);
   std::shared_ptr<Generation> current() const;
+  // The engine that answers for the snapshot, or for now; held as long as it is asked.
+  Result<std::shared_ptr<PoolImpl>> reading(const SnapshotPtr& snapshot) const;
   void end(const std::shared_ptr<PoolImpl>& pool);
 
   const std::string path_;

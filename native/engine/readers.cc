@@ -3,6 +3,8 @@
 #include <chrono>
 #include <thread>
 
+#include "base/test_hooks.h"
+
 namespace holdfast {
 
 namespace {
@@ -23,6 +25,7 @@ void Readers::attach_at_open(const std::string& path, const uint8_t uuid[16], co
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   const uint64_t before = RootWords::from_root(medium.root()).incarnation;
+  table->publish_placing(false);
   table->attach(uuid_, before, before == 0 ? 2 : before + 1, 0, durability_);
   tables_.push_back(std::move(table));
   table_.store(tables_.back().get(), std::memory_order_release);
@@ -36,6 +39,7 @@ void Readers::look(uint64_t incarnation, uint64_t durable) {
   if (now != nullptr && (now->is_at(at) || !now->readers().empty())) return;
   auto table = ReadersTable::open_if_there(path_);
   if (!table || !table->lock_as_writer()) return;  // a reader may hold it for a moment: next time
+  table->publish_placing(placing_);  // before a reader can know that it was taken notice of
   table->attach(uuid_, incarnation, incarnation, durable, durability_);
   tables_.push_back(std::move(table));
   table_.store(tables_.back().get(), std::memory_order_release);
@@ -53,6 +57,33 @@ Readers::Pins Readers::pins() {
   pins.clock = table->tick();
   pins.oldest = table->oldest_pin();
   return pins;
+}
+
+// Both worlds of a reader that comes in between. It published its pin before we looked: we see it, and nothing is rewritten. It did so
+// after we looked: then it sees `placing`, and reads no root before that is over.
+bool Readers::begin_placing() {
+  ReadersTable* table = table_.load(std::memory_order_relaxed);
+  placing_ = true;
+  if (make_way_) place_even_under_readers();
+  if (table == nullptr || make_way_) return true;  // a table that is found meanwhile is told (look)
+  table->publish_placing(true);
+  if (planted(PlantedBug::kReaderPlacedUnder) || table->oldest_pin() == UINT64_MAX) return true;  // behind a full fence
+  end_placing();
+  return false;
+}
+
+void Readers::place_even_under_readers() {
+  ReadersTable* table = table_.load(std::memory_order_relaxed);
+  placing_ = true;
+  if (table == nullptr) return;
+  table->publish_placing(true);
+  for (const ReaderSeen& reader : table->readers()) expire(reader);
+}
+
+void Readers::end_placing() {
+  ReadersTable* table = table_.load(std::memory_order_relaxed);
+  if (placing_ && table != nullptr) table->publish_placing(false);
+  placing_ = make_way_ = false;
 }
 
 bool Readers::expire_oldest() {

@@ -37,6 +37,13 @@ class Readers {
     uint64_t clock = 0, oldest = UINT64_MAX;
   };
   Pins pins();
+  // Bytes of regions are about to be rewritten in place. False: somebody reads, so they must not be. True: nobody does, and until
+  // end_placing() whoever comes waits (medium/readers_table.h).
+  bool begin_placing();
+  // The same where it must be: all that read expire first. At once, or when the next one begins.
+  void place_even_under_readers();
+  void make_way() { make_way_ = true; }
+  void end_placing();
   // Takes the oldest pins away (all readers that have that one). False: there was none.
   bool expire_oldest();
   void expire(const ReaderSeen& reader);
@@ -50,6 +57,7 @@ class Readers {
   std::string path_;
   uint8_t uuid_[16] = {};
   DurabilityClass durability_ = DurabilityClass::kProcess;
+  bool placing_ = false, make_way_ = false;            // under the append lock, as look()
   std::atomic<ReadersTable*> table_{nullptr};
   std::vector<std::unique_ptr<ReadersTable>> tables_;  // the last one counts; the others may still be in a commit's hand
   std::atomic<uint64_t> expired_{0};

@@ -25,6 +25,9 @@ Status needed_by(const FoldBlock& block, const Segment& at, const Medium& medium
   for (const auto& tables : block.runs) {
     for (const FoldedTable& table : tables) needed->push_back(table.segment);
   }
+  for (const FoldedRegion& region : block.regions) {
+    for (const FoldedExtent& extent : region.extents) needed->push_back(extent.segment);
+  }
   if (block.epoch >= until.epoch) return {};
   const LogReader reader(medium, secret);
   Tail tail(reader, block);

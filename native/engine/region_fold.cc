@@ -1,7 +1,9 @@
 // What a fold does with the regions: the images of the frozen overlay are placed in extents, and the fold block lists those.
 //
-// An extent is rewritten in place, unless a snapshot could see the difference, it is too short, or there is none yet: then the bytes go to
-// a new segment, copy on write, and the old one is given back when nothing needs it any more.
+// An extent is rewritten in place, unless a snapshot or a reader in another process could see the difference, it is too short, or there is
+// none yet: then the bytes go to a new segment, copy on write, and the old one is given back when nothing needs it any more.
+// Who reads elsewhere is asked once a fold, and whoever comes later waits until it is over (Readers::begin_placing). Where the copies do not
+// leave room for the fold, readers expire first: what they copied they know not to believe.
 //
 // In place, in this order, and what a crash in between leaves:
 //   1. every commit that the fold covers is behind a barrier                    the old fold and its tail
@@ -15,6 +17,7 @@
 // Under maintenance_mutex_. Commits and reads go on: the frozen overlay has every block that is touched, so nobody reads those below it.
 
 #include <algorithm>
+#include <utility>
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
@@ -42,6 +45,7 @@ struct ExtentWork {
   uint64_t kept_blocks = kExtentBlocks;  // of `before`: the others were cut off
   uint64_t segment_bytes = 0;            // of a new one
   bool in_place = false;
+  bool for_readers = false;              // not in place only because somebody reads in another process
   std::vector<RegionChange> changes;     // indexes rising
 };
 
@@ -242,6 +246,7 @@ Status PoolImpl::fold_regions(const RegionOverlay& overlay, uint64_t epoch, Regi
     }
     changed.emplace_back(region, std::move(after));
   }
+  avoid_readers(&works);
   HOLDFAST_TRY(place_regions(works, epoch, changed, out));
   for (auto& [region, after] : changed) map->regions[region] = std::move(after);
   map->segments = map->bytes = 0;
@@ -253,20 +258,35 @@ Status PoolImpl::fold_regions(const RegionOverlay& overlay, uint64_t epoch, Regi
   return {};
 }
 
+void PoolImpl::avoid_readers(std::vector<ExtentWork>* works) {
+  if (std::none_of(works->begin(), works->end(), [](const ExtentWork& work) { return work.in_place; })) return;
+  std::lock_guard append(append_mutex_);
+  if (readers_.begin_placing()) return;
+  for (ExtentWork& work : *works) work.for_readers = std::exchange(work.in_place, false);
+}
+
+void PoolImpl::readers_give_way(std::vector<ExtentWork>* works) {
+  std::lock_guard append(append_mutex_);
+  readers_.place_even_under_readers();
+  for (ExtentWork& work : *works) work.in_place = work.in_place || std::exchange(work.for_readers, false);
+}
+
 Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
                                std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed, RegionFold* out) {
   const bool torn = root_.placing != 0;
   uint64_t rewritten = 0, absent_bytes = 0;
-  for (const ExtentWork& work : works) {
+  const auto take = [&](const ExtentWork& work) { return medium_->allocate(SegmentKind::kRegion, work.segment_bytes, work.segment_bytes); };
+  for (ExtentWork& work : works) {
+    Result<Segment> segment = work.in_place ? Segment{} : take(work);
+    if (!segment.is_ok() && work.for_readers) readers_give_way(&works);
     if (work.in_place) {
-      rewritten++;
       Status placed = write_absent_blocks(*medium_, work, secret_, &absent_bytes);
       if (!placed.is_ok()) return fail(std::move(placed));
+      rewritten++;
       continue;
     }
-    const uint64_t bytes = work.segment_bytes;
-    auto segment = medium_->allocate(SegmentKind::kRegion, bytes, bytes);
     if (!segment.is_ok()) return std::move(segment.status());
+    out->copied_for_readers |= std::exchange(work.for_readers, false);
     out->taken.push_back(*segment);
     Status placed = write_new_extent(*medium_, work, *segment, secret_, torn);
     if (!placed.is_ok()) return fail(std::move(placed));
@@ -285,7 +305,9 @@ Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
     Status done = medium_->barrier();
     if (!done.is_ok()) return fail(std::move(done));
   }
+  readers_.durable(epoch);  // before the root says so: who finds that replays at least this far (read_only_pool.cc)
   if (!torn) HOLDFAST_TRY(mark_placing());
+  reach(TestPoint::kRegionsInPlace);
   HOLDFAST_POINT("region.before_in_place");
   uint64_t written = 0;
   for (const ExtentWork& work : works) {
@@ -298,6 +320,7 @@ Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
     if (!placed.is_ok()) return fail(std::move(placed));
   }
   HOLDFAST_POINT("region.in_place");
+  reach(TestPoint::kRegionsPlaced);
   return {};
 }
 

@@ -12,6 +12,7 @@ struct RegionFold {
   RegionMapPtr map;             // as of this fold
   std::vector<Segment> taken;   // new segments: given back if the fold comes to nothing
   std::vector<Segment> left;    // old ones that the new fold does not refer to
+  bool copied_for_readers = false;  // in other processes: what could have been placed in place
 };
 
 std::vector<FoldedRegion> folded_regions(const RegionMap& map);

@@ -189,6 +189,30 @@ Result<RegionInfo> PoolImpl::region_info(uint32_t region, const SnapshotPtr& sna
   return info;
 }
 
+// By extents and by blocks of the overlays, as of any epoch: what is given may turn out to be zeros, never the other way round.
+Result<uint64_t> PoolImpl::region_data_from(uint32_t region, uint64_t offset, const SnapshotPtr& snapshot) {
+  auto reader = read(snapshot);
+  if (!reader.is_ok()) return std::move(reader.status());
+  const IndexView& view = snapshot ? snapshot->view : index_.view;
+  const uint64_t at = snapshot ? snapshot->pin.epoch : RegionOverlay::kLatest;
+  const uint64_t size = region_in(view, at, region).size;
+  if (size == 0) return missing(region);
+  uint64_t found = size, limit = UINT64_MAX;
+  for (const Overlay* overlay : {view.active.get(), view.frozen.get()}) {
+    const auto of = overlay ? overlay->regions.regions().find(region) : std::map<uint32_t, RegionOverlay::Region>::const_iterator();
+    if (!overlay || of == overlay->regions.regions().end()) continue;
+    limit = std::min(limit, overlay->regions.limit(region, at));
+    const auto block = of->second.blocks.lower_bound(offset / kRegionBlockBytes);
+    if (block != of->second.blocks.end()) found = std::min(found, block->first * kRegionBlockBytes);
+  }
+  if (const RegionExtents* placed = view.regions->find(region)) {
+    const auto extent = std::lower_bound(placed->extents.begin(), placed->extents.end(), offset / kExtentDataBytes,
+                                         [](const RegionExtent& e, uint64_t number) { return e.number < number; });
+    if (extent != placed->extents.end() && extent->number * kExtentDataBytes < limit) found = std::min(found, extent->number * kExtentDataBytes);
+  }
+  return std::min(size, std::max(found, offset));
+}
+
 Result<std::vector<RegionInfo>> PoolImpl::regions(const SnapshotPtr& snapshot) {
   auto reader = read(snapshot);
   if (!reader.is_ok()) return std::move(reader.status());

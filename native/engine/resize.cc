@@ -74,8 +74,12 @@ Status copy_regions(Pool& from, Pool& to, CopyReport* report, const std::atomic<
     Batch batch;
     HOLDFAST_TRY(batch.region_size(region.region, region.size, region.name));
     HOLDFAST_TRY(commit_and_clear(to, &batch));
-    for (uint64_t at = 0; at < region.size; at += kBatchBytes) {
+    for (uint64_t at = 0;; at += piece.size()) {
       if (cancelled && cancelled->load()) return Status(Code::kAborted, "the resize was aborted: the pool is as it was");
+      auto data = from.region_data_from(region.region, at, nullptr);
+      if (!data.is_ok()) return std::move(data.status());
+      at = *data;
+      if (at >= region.size) break;
       piece.resize(std::min(kBatchBytes, region.size - at));
       HOLDFAST_TRY(from.region_read(region.region, at, piece.size(), reinterpret_cast<uint8_t*>(piece.data()), nullptr));
       if (piece.find_first_not_of('\0') == std::string::npos) continue;

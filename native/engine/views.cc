@@ -5,6 +5,9 @@
 // private pages of the view. Pages are shown as they are, unverified but for what is small: reading them is up to the holder, who
 // is told so (docs/regions.md).
 //
+// A pool that is open for reading only shows copies. Its pin may be taken away at any moment, and nobody could take back what JavaScript
+// sees by then; so bytes are handed out only after it was seen that they stood while they were copied.
+//
 // Threads: any. A crash leaves nothing of a view.
 
 #include <algorithm>
@@ -45,6 +48,16 @@ void PoolImpl::show(PrivateView* memory, uint64_t offset, uint64_t bytes, uint64
   std::memcpy(memory->data() + at, medium_->view() + offset, bytes);
 }
 
+// What was copied is believed only if it still stood afterwards; and what was only copied needs nothing to stay.
+Result<std::unique_ptr<MappedView>> PoolImpl::shown(std::unique_ptr<PrivateView> memory, uint64_t skipped, uint64_t size,
+                                                    std::vector<SnapshotPtr> pins, bool mapped) const {
+  HOLDFAST_TRY(sound());
+  if (!memory->shows_pool()) pins.clear();
+  auto view = std::make_unique<MappedView>(std::move(memory), skipped, size, std::move(pins));
+  view->mapped = mapped;
+  return view;
+}
+
 Result<std::unique_ptr<MappedView>> PoolImpl::view_value(Bytes key, const SnapshotPtr& snapshot) {
   SnapshotPtr pinned = snapshot;
   FoundValue found;
@@ -75,9 +88,7 @@ Result<std::unique_ptr<MappedView>> PoolImpl::view_value(Bytes key, const Snapsh
     } else {
       show(memory->get(), offset - skipped, (*memory)->bytes(), 0, &mapped);
     }
-    auto view = std::make_unique<MappedView>(std::move(*memory), skipped, found.size, std::vector<SnapshotPtr>{pinned});
-    view->mapped = mapped;
-    return view;
+    return shown(std::move(*memory), skipped, found.size, {pinned}, mapped);
   }
   const auto value = LargeValue::decode(description);
   if (!value) return Status(Code::kCorrupt, "a large value's description is damaged");
@@ -92,9 +103,7 @@ Result<std::unique_ptr<MappedView>> PoolImpl::view_value(Bytes key, const Snapsh
     show(memory->get(), piece.segment.offset, bytes, at, &mapped);
     at += piece.used;
   }
-  auto view = std::make_unique<MappedView>(std::move(*memory), 0, value->size, std::vector<SnapshotPtr>{pinned});
-  view->mapped = mapped;
-  return view;
+  return shown(std::move(*memory), 0, value->size, {pinned}, mapped);
 }
 
 Result<std::unique_ptr<MappedView>> PoolImpl::view_region(uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& given) {
@@ -150,10 +159,7 @@ Result<std::unique_ptr<MappedView>> PoolImpl::view_region(uint32_t region, uint6
     const uint64_t at = patch.block * kRegionBlockBytes - first_page * kPage;
     if (at + kRegionBlockBytes <= (*memory)->bytes()) std::memcpy((*memory)->data() + at, patch.bytes, kRegionBlockBytes);
   }
-  HOLDFAST_TRY(sound());
-  auto shown = std::make_unique<MappedView>(std::move(*memory), skipped, size, std::move(pins));
-  shown->mapped = mapped;
-  return shown;
+  return shown(std::move(*memory), skipped, size, std::move(pins), mapped);
 }
 
 // The pages of one extent that have something in them; what was never written, or was cut off, is zeroed.

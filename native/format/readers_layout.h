@@ -16,7 +16,7 @@
 namespace holdfast {
 
 constexpr char kReadersMagic[8] = {'H', 'F', '-', 'R', 'E', 'A', 'D', '\n'};
-constexpr uint32_t kReadersVersion = 1;
+constexpr uint32_t kReadersVersion = 2;
 constexpr uint32_t kReaderSlots = 256;
 constexpr uint64_t kReaderSlotsOffset = 4096;
 constexpr uint64_t kWriterLockByte = 0;
@@ -36,7 +36,8 @@ struct ReadersHeader {
   SharedWord failed;         // 1: the writer's pool has failed; what lies behind `durable` may never have reached the disk
   SharedWord writer_pid;     // to be shown to people
   SharedWord durability;     // DurabilityClass, as the writer has found the place
-  uint8_t reserved[48];
+  SharedWord placing;        // 1: the writer may be rewriting bytes of regions in place; who has no pin yet waits until it is 0
+  uint8_t reserved[40];
   SharedWord durable;        // epoch of the newest commit that is behind a barrier; in a cache line of its own
 };
 static_assert(sizeof(ReadersHeader) == 136 && offsetof(ReadersHeader, durable) == 128);

@@ -20,7 +20,9 @@ PrivateView::~PrivateView() {
 
 bool PrivateView::map(const Medium& medium, uint64_t offset, uint64_t bytes, uint64_t at) {
   if (!watched_) watched_ = guard_.watch(data_, bytes_);
-  return watched_ && medium.map_privately(offset, bytes, data_ + at);
+  if (!watched_ || !medium.map_privately(offset, bytes, data_ + at)) return false;
+  shows_pool_ = true;
+  return true;
 }
 
 void PrivateView::blank() {

@@ -22,8 +22,9 @@ class PrivateView {
   PrivateView(const PrivateView&) = delete;
 
   // Shows `bytes` of the pool from `offset` on at `at`; all three multiples of 4 KiB. False: not to be had as a mapping here (device DAX,
-  // too many mappings); copy instead.
+  // too many mappings, a pool that another process writes); copy instead.
   bool map(const Medium& medium, uint64_t offset, uint64_t bytes, uint64_t at);
+  bool shows_pool() const { return shows_pool_; }  // false: all that is in it is a copy
   // Zeros again, all of it; the addresses stay taken.
   void blank();
 
@@ -35,7 +36,7 @@ class PrivateView {
   uint8_t* const data_;
   const uint64_t bytes_;
   MappingGuard guard_;
-  bool watched_ = false;
+  bool watched_ = false, shows_pool_ = false;
 };
 
 }  // namespace holdfast

@@ -1,9 +1,11 @@
 // The readers' table (format/readers_layout.h), from the writer's side and from the reader's. Who may give what back when, and why no
 // reader ever reads what was given away: docs/decisions/0008-readers-in-other-processes.md.
 //
-// The two orders on which all rests, each with a full fence between its steps:
-//   reader: publish the pin, then read the root          writer: set the root, then look at the pins
-//   reader: copy bytes, then see that the pin stands      writer: take a pin away, then give segments away
+// The three orders on which all rests, each with a full fence between its steps:
+//   reader: publish the pin, then read the root           writer: set the root, then look at the pins
+//   reader: publish the pin, then see that nothing is      writer: say that regions are being placed, then look at the pins: only
+//           being placed, then read the root                      if there is none are bytes rewritten in place
+//   reader: copy bytes, then see that the pin stands       writer: take a pin away, then give segments away, or rewrite them
 //
 // Nothing here is made durable, and a crash of the machine ends all who use it. Threads: any; attach, take and the destructor of a
 // table belong to its owner's locks.
@@ -44,6 +46,8 @@ class ReadersTable {
 
   // ── the reader's side
   bool writer_lives() const;              // one that looks at this table
+  // May bytes of regions be changing now? Asked after the pin was published; the root is read after it is false.
+  bool placing() const { return header_->placing.load() != 0 && writer_lives(); }
   bool lock_as_writer();                  // to keep writers from coming for a moment, or for good: see attach
   void unlock_as_writer();
   // A table that is new, another pool's, or older than the pool's newest writer becomes this pool's. Under lock_as_writer.
@@ -56,6 +60,7 @@ class ReadersTable {
   // `incarnation`: the one that this writer will set.
   void attach(const uint8_t uuid[16], uint64_t before, uint64_t incarnation, uint64_t durable, DurabilityClass durability);
   void publish_durable(uint64_t epoch);
+  void publish_placing(bool under_way) { header_->placing.store(under_way ? 1 : 0); }
   void publish_failure() { header_->failed.store(1, std::memory_order_release); }
   uint64_t tick();                        // the clock's next value; call it after the root was set, before the pins are looked at
   uint64_t oldest_pin() const;            // of the living; UINT64_MAX: none

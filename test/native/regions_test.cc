@@ -281,3 +281,34 @@ TEST_CASE("a damaged byte of a region is an error that names it, until its block
   REQUIRE(pool->fold().is_ok());
   CHECK(read(*pool, 1, 4608, 512) == std::string(512, 'w'));
 }
+
+TEST_CASE("where a sparse region has data is known without reading it") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"));
+  resize(*pool, 1, kMaxRegionBytes);
+  const auto data_from = [&](uint64_t offset, const SnapshotPtr& snapshot = nullptr) {
+    auto at = pool->region_data_from(1, offset, snapshot);
+    REQUIRE(at.is_ok());
+    return *at;
+  };
+  CHECK(data_from(0) == kMaxRegionBytes);
+  const uint64_t far = kMaxRegionBytes / 2 + 12345;
+  REQUIRE(write(*pool, 1, far, "x") == Code::kOk);
+  CHECK(data_from(0) == far / kRegionBlockBytes * kRegionBlockBytes);
+  CHECK(data_from(far) == far);
+  CHECK(data_from(far + kRegionBlockBytes) == kMaxRegionBytes);
+  REQUIRE(pool->fold().is_ok());
+  CHECK(data_from(0) == far / kExtentDataBytes * kExtentDataBytes);
+  CHECK(data_from(far) == far);
+  CHECK(data_from((far / kExtentDataBytes + 1) * kExtentDataBytes) == kMaxRegionBytes);
+  auto before = pool->snapshot();
+  REQUIRE(before.is_ok());
+  resize(*pool, 1, 1000);
+  resize(*pool, 1, kMaxRegionBytes);
+  CHECK(data_from(0) == kMaxRegionBytes);
+  CHECK(data_from(0, *before) == far / kExtentDataBytes * kExtentDataBytes);
+  REQUIRE(pool->fold().is_ok());
+  CHECK(data_from(0) == kMaxRegionBytes);
+  CHECK(data_from(0, *before) == far / kExtentDataBytes * kExtentDataBytes);
+  CHECK(pool->region_data_from(7, 0, nullptr).status().code() == Code::kNotFound);
+}

@@ -1,10 +1,12 @@
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import path from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 
 import { open } from '../../lib/index';
 import type { Holdfast } from '../../lib/index';
 import { LineImport } from '../../lib/transfer';
-import { cli } from '../helpers/cli';
+import { cli, dist } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
 
 vi.setConfig({ testTimeout: 180_000 }); // many processes are started
@@ -137,4 +139,78 @@ test('backup, an increment after it, and restore to a commit and to a time', asy
   expect(await cli(['backup', path, full])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_EXISTS') });
   expect(await cli(['backup', path, fresh('x'), '--after', path])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_NOT_A_BACKUP') });
   expect(fs.existsSync(three)).toBe(false);
+});
+
+describe('- stands for stdout and stdin', () => {
+  const main = path.join(dist, 'cli', 'main.js');
+  const shell = (script: string, ...args: string[]): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync('bash', ['-c', `set -o pipefail; h() { "${process.execPath}" "${main}" "$@"; }; ${script}`, 'bash', ...args], {
+      encoding: 'utf8',
+      env: { ...process.env, NO_COLOR: '1' },
+    });
+
+  test('a backup goes through a pipe into another pool', async () => {
+    const from = await make();
+    const to = fresh('piped');
+    const piped = shell('h backup "$1" - | h restore "$2" - --medium file --json', from, to);
+    expect(piped.status, piped.stderr).toBe(0);
+    expect(await contents(to)).toEqual(await contents(from));
+    expect(JSON.parse(piped.stdout)).toMatchObject({ path: to, entries: (await contents(from)).length });
+    expect(piped.stderr).toContain('-: '); // what the backup said, beside its bytes
+    const json = shell('h backup "$1" - --json > "$2"', from, fresh('stdout'));
+    expect(JSON.parse(json.stderr)).toMatchObject({ file: '-', continued: false });
+    const lines = fresh('lines');
+    expect(shell('h export "$1" - | h import "$2" - --medium file', from, lines).status).toBe(0);
+    expect(await contents(lines)).toEqual(await contents(from));
+    const binary = fresh('binary');
+    expect(shell('h export "$1" --format binary | h import "$2" - --medium file', from, binary).status).toBe(0);
+    expect(await contents(binary)).toEqual(await contents(from));
+  });
+
+  test('what does not arrive whole is an error at both ends', async () => {
+    const from = await make();
+    const cut = shell('h backup "$1" - | head -c 200000 > "$2"', from, fresh('cut'));
+    expect(cut.status).toBe(3);
+    expect(cut.stderr).toContain('ERR_HOLDFAST_IO');
+    const none = fresh('none');
+    const half = shell('h backup "$1" - 2>/dev/null | head -c 200000 | h restore "$2" - --medium file', from, none);
+    expect(half.stderr).toContain('ERR_HOLDFAST_CORRUPT');
+    expect(shell('h restore "$1" - < /dev/null', none).stderr).toContain('ERR_HOLDFAST_');
+    expect(shell('h import "$1" - < /dev/null', none).stderr).toContain('ERR_HOLDFAST_NOT_A_BACKUP');
+    expect(shell('h restore "$1" - - < /dev/null', none)).toMatchObject({ status: 2 });
+    expect(fs.readdirSync(folder).filter((name) => name.startsWith(path.basename(none)))).toEqual([]);
+  });
+});
+
+describe('beside the process that writes', () => {
+  test('regions are listed, shown and exported', async () => {
+    const source = fresh('writer');
+    const pool = await open(source, { medium: 'file' });
+    await pool.region('counters', { size: 2 ** 30 }).write(2 ** 29, Buffer.from('far in it'));
+    await pool.keyspace('k').put('a', 1);
+    await pool.fold();
+    const listed = await cli(['regions', source, '--json']);
+    expect(listed.json<{ regions: object[] }>().regions).toEqual([expect.objectContaining({ name: 'counters', size: 2 ** 30 })]);
+    expect((await cli(['regions', source, 'counters', '--offset', String(2 ** 29), '--length', '9'])).stdout).toContain('far in it');
+    expect((await cli(['info', source])).stdout).toContain('counters (1.0 GiB)');
+    const file = fresh('lines');
+    expect((await cli(['export', source, file])).code).toBe(0);
+    expect(await cli(['backup', source, fresh('no')])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_LOCKED') });
+    await pool.close();
+    const copy = fresh('copy');
+    expect((await cli(['import', copy, file, '--medium', 'file'])).code).toBe(0);
+    const again = await open(copy);
+    expect(Buffer.from(again.region('counters').read(2 ** 29, 9)).toString()).toBe('far in it');
+    expect(again.region('counters').nextData(2 ** 29 + 2 ** 20)).toBe(2 ** 30);
+    await again.close();
+  });
+
+  test('an export does not take what an interrupted backup has left for its own', async () => {
+    const source = await make();
+    const file = fresh('name');
+    fs.writeFileSync(`${file}.partial`, 'of a backup');
+    expect((await cli(['export', source, file])).code).toBe(0);
+    expect(fs.readFileSync(`${file}.partial`, 'utf8')).toBe('of a backup');
+    expect(fs.existsSync(`${file}.exporting`)).toBe(false);
+  });
 });

@@ -8,6 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { open, openSync } from '../../lib/index';
 import { cli } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
+import { onEachMedium } from './support/media';
 
 const folder = scratchFolder('readers');
 let count = 0;
@@ -105,6 +106,89 @@ describe('readOnly', () => {
     await next.keyspace('notes').put('a', 2);
     expect(() => reader.keyspace('notes').get('a')).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_READER_EXPIRED' }));
     chmodSync(inside, 0o755);
+  });
+});
+
+onEachMedium('regions and views, readOnly', (place) => {
+  test('a region is read as of one commit, beside folds that place it, and followed with refresh()', async () => {
+    const path = place.path();
+    await using writer = await open(path, place.options);
+    const vectors = writer.region('vectors', { size: 600_000 });
+    await vectors.write(300_000, new Float32Array([1, 2, 3]));
+    await writer.fold();
+    await using reader = await open(path, { readOnly: true });
+    const seen = reader.region('vectors');
+    expect(seen.size).toBe(600_000);
+    expect([...seen.typed(Float32Array, 300_000, 3)]).toEqual([1, 2, 3]);
+    expect(reader.regions()).toEqual([expect.objectContaining({ name: 'vectors', size: 600_000 })]);
+    using before = reader.snapshot();
+    for (let i = 0; i < 3; i++) {
+      await vectors.write(300_000, new Float32Array([i + 10, i, 5]));
+      await vectors.addSync(8, 1n);
+      await writer.fold();
+      expect([...seen.typed(Float32Array, 300_000, 3, { snapshot: before })]).toEqual([1, 2, 3]);
+      await reader.refresh();
+      expect([...seen.typed(Float32Array, 300_000, 3)]).toEqual([i + 10, i, 5]);
+      expect(seen.dataView(8, 8).getBigUint64(0, true)).toBe(BigInt(i + 1));
+    }
+    expect(seen.nextData(300_000, { snapshot: before })).toBeLessThanOrEqual(300_000);
+    await writer.region('later', { size: 8 }).add(0, 7n);
+    expect(() => reader.region('later')).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_NOT_FOUND' }));
+    await reader.refresh();
+    expect(reader.region('later').dataView(0, 8).getBigUint64(0, true)).toBe(7n);
+    await vectors.drop();
+    expect(seen.size).toBe(600_000);
+    await reader.refresh();
+    expect(() => seen.size).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_NOT_FOUND' }));
+  });
+
+  test('what would change a region is refused, and so is one that is not there', async () => {
+    const path = place.path();
+    await using writer = await open(path, place.options);
+    await writer.region('r', { size: 16 }).add(0, 1n);
+    await using reader = await open(path, { readOnly: true });
+    const region = reader.region('r', { size: 16 });
+    const refused = expect.objectContaining({ code: 'ERR_HOLDFAST_READ_ONLY' });
+    await expect(region.write(0, new Uint8Array(4))).rejects.toEqual(refused);
+    expect(() => region.addSync(0, 1n)).toThrow(refused);
+    await expect(region.compareAndSwap(0, 1n, 2n)).rejects.toEqual(refused);
+    await expect(region.resize(8)).rejects.toEqual(refused);
+    await expect(region.drop()).rejects.toEqual(refused);
+    expect(() => reader.region('new', { size: 8 })).toThrow(refused);
+    expect(() => reader.region('r', { size: 8 })).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_INVALID_ARGUMENT' }));
+    expect(() => region.read(10, 7)).toThrow(RangeError);
+  });
+
+  test('views are copies that last as long as views do', async () => {
+    const path = place.path();
+    await using writer = await open(path, place.options);
+    const image = Buffer.alloc(700_000, 'image');
+    const images = writer.keyspace<string, Uint8Array>('images', { value: 'bytes' });
+    await images.put('a', image);
+    const region = writer.region('r', { size: 300_000 });
+    await region.write(1000, Buffer.from('in the region'));
+    await writer.fold();
+    const reader = await open(path, { readOnly: true });
+    const seen = reader.keyspace<string, Uint8Array>('images', { value: 'bytes' });
+    const snapshot = reader.snapshot();
+    const bytes = snapshot.view(seen, 'a')!;
+    const lease = reader.region('r').view(1000, 13);
+    expect(snapshot.view(seen, 'absent')).toBeUndefined();
+    expect([lease.mapped, Buffer.from(lease.bytes).toString()]).toEqual([false, 'in the region']);
+    await images.put('a', Buffer.alloc(700_000, 'other'));
+    await region.write(1000, Buffer.from('changed since'));
+    await writer.compact();
+    expect(Buffer.compare(bytes, image)).toBe(0);
+    expect(Buffer.from(lease.bytes).toString()).toBe('in the region');
+    bytes.fill(0); // nobody else's
+    expect(Buffer.compare(seen.get('a', { snapshot })!, image)).toBe(0);
+    snapshot.close();
+    expect(bytes.length).toBe(0);
+    const last = reader.region('r').view();
+    lease.end();
+    expect([lease.bytes.length, last.bytes.length]).toEqual([0, 300_000]);
+    await reader.close();
+    expect(last.bytes.length).toBe(0);
   });
 });
 

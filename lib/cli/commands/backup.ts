@@ -8,13 +8,14 @@ import { backupEnd } from '../../backup';
 import { restore } from '../../index';
 import type { RestoreOptions } from '../../types';
 import { bytesText, Output, timeText } from '../output';
+import { bytesToStdout, outputBeside, sourcesOf, STREAM } from '../streams';
 import { placeOf, withPool } from '../with-pool';
 import { wholeNumber } from './ls';
 
 export function addBackup(program: Command): void {
   program
     .command('backup <pool> <file>')
-    .description('everything a pool holds, or what was committed since an earlier backup, into one file')
+    .description('everything a pool holds, or what was committed since an earlier backup, into one file; - for stdout')
     .option('--after <backup>', 'an increment: only what was committed after that backup')
     .option('--since <epoch>', 'an increment: only what was committed above this epoch', wholeNumber)
     .option('--json', 'print JSON')
@@ -22,15 +23,17 @@ export function addBackup(program: Command): void {
       'after',
       '\nThe file gets its name when the backup is whole. After an interruption the same command goes on.\n' +
         '\nExamples:\n  $ holdfast backup ./agent.holdfast ./monday.hfb\n' +
-        '  $ holdfast backup ./agent.holdfast ./tuesday.hfb --after ./monday.hfb',
+        '  $ holdfast backup ./agent.holdfast ./tuesday.hfb --after ./monday.hfb\n' +
+        '  $ holdfast backup ./agent.holdfast - | ssh elsewhere "holdfast restore ./agent.holdfast -"',
     )
     .action(async (path: string, file: string, options: { after?: string; since?: number; json?: boolean }) => {
-      const output = new Output(options.json ?? false);
+      const output = outputBeside(file, options.json);
+      const target = file === STREAM ? bytesToStdout() : file;
       const since = options.after === undefined ? options.since : await backupEnd(options.after);
       await withPool(output, path, async (pool) => {
         const bar = output.progress('backing up {bar} {percentage}%', 100);
         const report = await pool
-          .backup(file, { incremental: since, onProgress: (fraction) => bar.update(Math.floor(fraction * 100)) })
+          .backup(target, { incremental: since, onProgress: (fraction) => bar.update(Math.floor(fraction * 100)) })
           .finally(() => bar.stop());
         output.value({ ...placeOf(pool), file, ...report });
         const what = report.since === undefined ? `${report.entries} entries` : `${report.commits} commits since epoch ${report.since}`;
@@ -43,7 +46,7 @@ export function addBackup(program: Command): void {
 export function addRestore(program: Command): void {
   program
     .command('restore <pool> <backup> [increments...]')
-    .description('a new pool from a backup and its increments, up to any commit or time inside them')
+    .description('a new pool from a backup and its increments, up to any commit or time inside them; - for stdin')
     .option('--at <epoch-or-time>', 'the state after this commit, or at this time (2026-01-31T12:00:00)', pointInTime)
     .addOption(new Option('--medium <medium>', 'what the new pool lives on').choices(['auto', 'pmem', 'file']).default('auto'))
     .option('--size <bytes>', 'size of the new pool', wholeNumber)
@@ -76,7 +79,7 @@ export async function restoreFiles(output: Output, path: string, files: string[]
     last = bytes;
     bar.update(before + bytes);
   };
-  const report = await restore(files, path, { ...options, onProgress }).finally(() => bar.stop());
+  const report = await restore(sourcesOf(files), path, { ...options, onProgress }).finally(() => bar.stop());
   output.value({ path, ...report });
   output.line(
     `${path}: ${report.entries} entries and ${report.commits} commits, as of epoch ${report.epoch} (${timeText(report.time)}), ` +

@@ -37,7 +37,7 @@ export function addInfo(program: Command): void {
       await withReader(output, path, (pool) => {
         const stats = pool.stats();
         const keyspaces = pool.keyspaces();
-        const regions = pool.readOnly ? undefined : pool.regions(); // only where the pool is written
+        const regions = pool.regions();
         output.value({ ...stats, keyspaces, regions });
         output.pairs([
           ['format version', stats.formatVersion],
@@ -56,9 +56,7 @@ export function addInfo(program: Command): void {
           ['keyspaces', keyspaces.join(', ') || 'none'],
           [
             'regions',
-            regions
-              ? regions.map(({ name, size }) => `${name} (${bytesText(size)})`).join(', ') || 'none'
-              : 'not shown beside a writer',
+            regions.map(({ name, size }) => `${name} (${bytesText(size)})`).join(', ') || 'none',
           ],
         ]);
       });

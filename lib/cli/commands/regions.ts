@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 
 import { bytesText, Output } from '../output';
-import { placeOf, withPool } from '../with-pool';
+import { placeOf, withReader } from '../with-pool';
 import { wholeNumber } from './ls';
 
 interface RegionsOptions {
@@ -24,7 +24,7 @@ export function addRegions(program: Command): void {
     )
     .action(async (path: string, name: string | undefined, options: RegionsOptions) => {
       const output = new Output(options.json ?? false);
-      await withPool(output, path, (pool) => {
+      await withReader(output, path, (pool) => {
         if (name !== undefined) {
           const region = pool.region(name);
           const length = Math.min(options.length, Math.max(0, region.size - options.offset));

@@ -1,9 +1,9 @@
 /** `holdfast export` and `holdfast import`: a pool as JSON lines or as one binary file, and back, on any medium. */
 import { once } from 'node:events';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { open as openFile } from 'node:fs/promises';
+import { stat, unlink } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 
 import { Option, type Command } from 'commander';
@@ -15,11 +15,15 @@ import { intoNewPool } from '../../restore';
 import { exportLines, LineImport } from '../../transfer';
 import type { PoolCore } from '../../types';
 import { Output } from '../output';
-import { placeOf, withPool } from '../with-pool';
+import { bytesToStdout, peek, STREAM } from '../streams';
+import { openToRead, placeOf, withPool, withReader } from '../with-pool';
 import { restoreFiles, type NewPoolOptions } from './backup';
 import { wholeNumber } from './ls';
 
 type Format = 'jsonl' | 'binary';
+
+/** What a binary export begins with (docs/backup.md). */
+const MAGIC = 'HFK1';
 
 export function addExport(program: Command): void {
   program
@@ -33,10 +37,12 @@ export function addExport(program: Command): void {
         '  $ holdfast export ./agent.holdfast ./agent.hfb --format binary',
     )
     .action(async (path: string, file: string | undefined, options: { format: Format; json?: boolean }) => {
-      if (file === undefined) return exportToStdout(path, options.format);
+      if (file === undefined || file === STREAM) return exportToStdout(path, options.format);
       const output = new Output(options.json ?? false);
       if (existsSync(file)) throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${file} is there already; remove it, or export to another place`);
-      await withPool(output, path, async (pool) => {
+      // A backup is made where the pool is written; lines also beside whoever writes it.
+      const withIt = options.format === 'binary' ? withPool : withReader;
+      await withIt(output, path, async (pool) => {
         const total = pool.keyspaces().reduce((sum, name) => sum + pool.keyspace(name).count(), 0);
         const bar = output.progress('exporting {bar} {percentage}%', Math.max(total, 1));
         let entries = 0;
@@ -58,7 +64,7 @@ export function addExport(program: Command): void {
 export function addImport(program: Command): void {
   program
     .command('import <pool> <file>')
-    .description('a new pool from what export or backup wrote')
+    .description('a new pool from what export or backup wrote; - for stdin')
     .addOption(new Option('--medium <medium>', 'what the new pool lives on').choices(['auto', 'pmem', 'file']).default('auto'))
     .option('--size <bytes>', 'size of the new pool', wholeNumber)
     .option('--json', 'print JSON')
@@ -69,21 +75,26 @@ export function addImport(program: Command): void {
     )
     .action(async (path: string, file: string, options: NewPoolOptions) => {
       const output = new Output(options.json ?? false);
-      if (await isBinary(file)) return restoreFiles(output, path, [file], { medium: options.medium, size: options.size });
-      const entries = await importLines(path, file, options);
+      const { stream, binary, bytes } = await openSource(file);
+      if (binary) {
+        if (file !== STREAM) stream.destroy();
+        return restoreFiles(output, path, [file], { medium: options.medium, size: options.size });
+      }
+      const entries = await importLines(output, path, stream, bytes, options);
       output.value({ path, entries });
       output.line(`${path}: ${entries} entries`);
     });
 }
 
 async function exportToStdout(path: string, format: Format): Promise<void> {
-  const pool = await open(path, { create: 'never' });
+  if (format === 'binary') {
+    const target = bytesToStdout();
+    const pool = await open(path, { create: 'never' });
+    await pool.backup(target).finally(() => pool.close());
+    return;
+  }
+  const pool = await openToRead(path);
   try {
-    if (format === 'binary') {
-      // The backup ends its stream; stdout stays.
-      await pool.backup(new Writable({ write: (chunk: Uint8Array, _encoding, done) => void process.stdout.write(chunk, done) }));
-      return;
-    }
     for (const line of exportLines(pool)) {
       if (!process.stdout.write(line)) await once(process.stdout, 'drain');
     }
@@ -92,9 +103,10 @@ async function exportToStdout(path: string, format: Format): Promise<void> {
   }
 }
 
+// Not `.partial`: that is what an interrupted backup has left, and would be gone on with.
 async function exportToFile(pool: PoolCore, file: string, onEntry: (entries: number) => void): Promise<void> {
-  const partial = `${file}.partial`;
-  const to = createWriteStream(partial, { mode: 0o600, flush: true });
+  const unfinished = `${file}.exporting`;
+  const to = createWriteStream(unfinished, { mode: 0o600, flush: true });
   const done = finished(to);
   done.catch(() => undefined); // awaited below; a failure before that is not unhandled
   try {
@@ -105,35 +117,38 @@ async function exportToFile(pool: PoolCore, file: string, onEntry: (entries: num
     await done;
   } catch (error) {
     to.destroy();
+    await unlink(unfinished).catch(() => undefined); // the error that brought us here is the one to tell
     throw fileError(error, `the export ${file} could not be written`);
   }
-  await giveName(partial, file);
+  await giveName(unfinished, file);
 }
 
-async function isBinary(file: string): Promise<boolean> {
+/** A source of lines or of a binary export, of which only the first bytes have been looked at. */
+async function openSource(file: string): Promise<{ stream: Readable; binary: boolean; bytes: number }> {
   try {
-    const handle = await openFile(file);
-    try {
-      const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 0);
-      return buffer.toString('latin1') === 'HFK1';
-    } finally {
-      await handle.close();
-    }
+    const stream = file === STREAM ? process.stdin : createReadStream(file);
+    const bytes = file === STREAM ? 0 : (await stat(file)).size;
+    return { stream, binary: (await peek(stream, MAGIC.length)).toString('latin1') === MAGIC, bytes };
   } catch (error) {
     throw fileError(error, `${file} could not be read`);
   }
 }
 
-async function importLines(path: string, file: string, options: NewPoolOptions): Promise<number> {
+async function importLines(output: Output, path: string, source: Readable, bytes: number, options: NewPoolOptions): Promise<number> {
+  const bar = output.progress('importing {bar} {percentage}%', Math.max(bytes, 1));
   return intoNewPool(path, async (temporary) => {
     const pool = await open(temporary, { create: 'exclusive', medium: options.medium, size: options.size });
     try {
       const lines = new LineImport(pool);
-      for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) await lines.take(line);
+      let read = 0;
+      for await (const line of createInterface({ input: source, crlfDelay: Infinity })) {
+        await lines.take(line);
+        bar.update((read += line.length + 1));
+      }
       await lines.end();
       return lines.entries;
     } finally {
       await pool.close();
     }
-  });
+  }).finally(() => bar.stop());
 }

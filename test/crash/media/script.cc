@@ -79,7 +79,7 @@ class Writer {
 
 const std::vector<std::string>& script_names() {
   static const std::vector<std::string> names = {"create", "commit", "batch",  "group",    "large", "frames",
-                                                 "fold",   "merge",  "clean", "segments", "reuse", "region",   "close"};
+                                                 "fold",   "merge",  "clean", "segments", "reuse", "region",   "backup", "close"};
   return names;
 }
 
@@ -126,6 +126,10 @@ Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) 
   } else if (name == "region") {  // placed for the first time, in place, and behind commits that nobody waited for
     w.plain(K::kOpen).region(40).slots(4, 3, 40).plain(K::kFocus).plain(K::kFold).slots(4, 2, 12).slots(2, 2, 12, K::kEventual);
     w.plain(K::kFold).slots(3, 3, 40).plain(K::kFold).slots(2, 1, 6).plain(K::kClose);
+  } else if (name == "backup") {  // the pool that is backed up, while it goes on: values of both kinds, a region, an increment's log
+    w.plain(K::kOpen).commits(6, 4, 3000, 20).large(900, 300 * kKiB).region(40).slots(4, 3, 40).plain(K::kFold).plain(K::kFocus);
+    w.plain(K::kBackup).commits(4, 2, 900, 20, K::kEventual).plain(K::kSettle).plain(K::kFold).plain(K::kBackup);
+    w.commits(3, 1, 200, 20, K::kEventual).plain(K::kSettle).commits(2, 1, 100, 20).plain(K::kClose);
   } else if (name == "close") {
     w.plain(K::kOpen).commits(4, 2, 200, 8).plain(K::kFocus).plain(K::kClose).plain(K::kOpen).commits(2, 1, 200, 8).plain(K::kClose);
     w.plain(K::kOpen).plain(K::kClose);

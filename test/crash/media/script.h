@@ -37,6 +37,7 @@ enum class StepKind {
   kFold,
   kCompact,
   kClose,
+  kBackup,    // a full backup, to nowhere; commits of the next kEventual steps are made between its blocks
   kPause,     // long enough for the maintenance thread to look round
   kFocus,     // crash states are of interest from here on
 };

@@ -13,6 +13,7 @@
 
 #include "crash/media/script.h"
 #include "crash/media/trace_format.h"
+#include "engine/backup.h"
 
 namespace holdfast::crash {
 namespace {
@@ -50,6 +51,7 @@ class Runner {
   void run() {
     for (size_t i = 0; i < script_.steps.size(); i++) {
       if (script_.steps[i].kind == StepKind::kGroup) i = group(i);
+      else if (script_.steps[i].kind == StepKind::kBackup) i = backup(i);
       else step(script_.steps[i]);
     }
   }
@@ -71,7 +73,8 @@ class Runner {
       case StepKind::kPause:
         std::this_thread::sleep_for(std::chrono::milliseconds(450));
         return;
-      case StepKind::kGroup: return;
+      case StepKind::kGroup:
+      case StepKind::kBackup: return;
     }
   }
 
@@ -114,6 +117,22 @@ class Runner {
     pool_->flush(client);
     std::unique_lock guard(mutex);
     changed.wait(guard, [&] { return completed == begun_; });
+    return i - 1;
+  }
+
+  // Where the blocks go is the caller's affair (lib/backup.ts); what the pool does for them is not to be seen in it.
+  size_t backup(size_t from) {
+    BackupOptions options;
+    auto running = Backup::begin(pool_, options);
+    if (!running.is_ok()) die("backup", running.status());
+    size_t i = from + 1;
+    for (bool more = true; more;) {
+      std::string block;
+      auto next = (*running)->next(&block);
+      if (!next.is_ok()) die("backup", next.status());
+      more = *next;
+      if (i < script_.steps.size() && script_.steps[i].kind == StepKind::kEventual) commit(script_.steps[i++], CommitMode::kEventual);
+    }
     return i - 1;
   }
 
