@@ -207,6 +207,10 @@ uint64_t first_whole_epoch(const LogReader& reader, const LogSegment& s) {
 
 // Under append_mutex_. The last segment in which the record behind `after`, or one before it, begins.
 Status PoolImpl::find_feed_start(uint64_t after, FeedStart* start) const {
+  if (after == epoch_) {  // the next commit's place is known, whatever is damaged before it
+    *start = {log_.head(), log_.sequence(), log_.position(), epoch_};
+    return {};
+  }
   const LogReader reader(*medium_, secret_);
   const auto row = segments_.by_sequence();
   const uint64_t oldest = Retention::oldest_unbroken(segments_, log_.sequence());

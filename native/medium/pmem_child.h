@@ -19,8 +19,8 @@ std::string pmem_probe_program();
 // Longer for larger pools, whose recovery may have more to do.
 uint64_t pmem_probe_limit_ms(uint64_t pool_bytes);
 
-// OK: sound. kCorrupt: died of a signal, was slower than the limit, or refused. kLocked. kIo: the child could not be
-// run.
+// OK: sound. kCorrupt: died of a signal, worked longer than the limit (or waited very much longer), or refused. kLocked.
+// kIo: the child could not be run. The limit is on the child's processor time: a busy machine does not make a pool look damaged.
 Status probe_pool_in_child(const std::string& program, const std::string& path, uint64_t limit_ms);
 
 }  // namespace holdfast

@@ -113,3 +113,37 @@ TEST_CASE("a damaged link between log segments is damage, not the log's end") {
   REQUIRE_FALSE(damaged.is_ok());
   CHECK(damaged.status().code() == Code::kCorrupt);
 }
+
+TEST_CASE("a feed of what comes now begins behind a damaged record, wherever that is") {
+  const Scratch scratch;
+  const std::string path = scratch.path("p");
+  uint64_t operation = 0;
+  {
+    auto pool = Pool::open(path, small_segments());
+    REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+    put(**pool, 0, 'a');  // the first record of the newest segment
+    auto reader = (*pool)->read(nullptr);
+    REQUIRE(reader.is_ok());
+    auto found = reader->find(numbered(0));
+    REQUIRE(found.is_ok());
+    operation = (**found).operation_offset;
+  }
+  {
+    auto pool = Pool::open(path, small_segments());
+    REQUIRE(pool.is_ok());
+    REQUIRE((*pool)->close().is_ok());  // folded: the record is not needed for opening any more
+  }
+  flip_byte(path, operation - sizeof(FrameHeader) + offsetof(FrameHeader, epoch));
+  auto pool = Pool::open(path, small_segments());
+  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+  auto feed = (*pool)->feed({});
+  REQUIRE_MESSAGE(feed.is_ok(), feed.status().message());
+  put(**pool, 1, 'b');
+  std::vector<std::string> keys;
+  auto given = (*feed)->next(kMiB, [&](const FeedCommit& commit) {
+    for (const FeedChange& change : commit.changes) keys.emplace_back(change.key);
+    return Status();
+  });
+  REQUIRE_MESSAGE(given.is_ok(), given.status().message());
+  CHECK(keys == std::vector<std::string>{numbered(1)});
+}
