@@ -10,7 +10,7 @@ import type { Committer } from './committer';
 import { typeError } from './errors';
 import type { Encoded, NativePool, NativeSnapshot, NativeView } from './native-binding';
 import { eventualOption, keyspaceName, optionsObject, signalOption } from './options';
-import { boundsOf, emptyIterator, EntryIterator, readingOf } from './range';
+import { boundsOf, emptyIterator, EntryIterator } from './range';
 import { readLarge, scratch, slabOffset, slabWithRoom, takeFromSlab } from './slab';
 import { PoolSnapshot } from './snapshot';
 import type { Viewable } from './snapshot';
@@ -57,17 +57,18 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
 
   get(key: K, options?: ReadOptions): V | undefined {
     const snapshot = options === undefined ? null : this.#snapshotOf(options);
-    return this.#get(key, snapshot);
+    return snapshot === null ? this.#getNewest(key) : this.#getAt(key, snapshot);
   }
 
   getMany(keys: readonly K[], options?: ReadOptions): (V | undefined)[] {
     if (!Array.isArray(keys)) throw typeError('getMany takes an array of keys');
     const given = options === undefined ? null : this.#snapshotOf(options);
-    if (given !== null || keys.length < 2) return keys.map((key: K) => this.#get(key, given));
+    if (given !== null) return keys.map((key: K) => this.#getAt(key, given));
+    if (keys.length < 2) return keys.map((key: K) => this.#getNewest(key));
     // Several keys are read from one state.
     const snapshot = this.#native.snapshot();
     try {
-      return keys.map((key: K) => this.#get(key, snapshot));
+      return keys.map((key: K) => this.#getAt(key, snapshot));
     } finally {
       snapshot.close();
     }
@@ -190,19 +191,36 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
     return PoolSnapshot.nativeOf(optionsObject(options, 'a read').snapshot, this.#host);
   }
 
-  #get(key: K, snapshot: NativeSnapshot | null): V | undefined {
+  #getNewest(key: K): V | undefined {
     const number = this.#number === 0 ? this.#toRead() : this.#number;
     const encoded = this.#key.encode(key);
     const valueAt = this.#valueAt;
+    let length: number;
     if (valueAt !== undefined) {
-      const length = this.#native.get(number, encoded, scratch, 0, snapshot);
-      if (length >= 0) return valueAt(scratch, 0, length);
-      return length === -1 ? undefined : this.#getLarge(number, encoded, snapshot, -length - 2);
+      length = this.#native.getToScratch(number, encoded, 0);
+      if (length >= 0 && number !== 0) return valueAt(scratch, 0, length);
+    } else {
+      slabWithRoom(); // and then the read: see lib/slab.ts
+      length = this.#native.getToSlab(number, encoded, slabOffset());
+      if (length >= 0 && number !== 0) return decodeOwned(this.#value, takeFromSlab(length));
     }
-    const slab = slabWithRoom();
-    const length = this.#native.get(number, encoded, slab, slabOffset(), snapshot);
-    if (length >= 0) return decodeOwned(this.#value, takeFromSlab(length));
-    return length === -1 ? undefined : this.#getLarge(number, encoded, snapshot, -length - 2);
+    // Number 0 is the catalogue's: the read has only seen whether the key is one.
+    if (length === -1 || number === 0) return undefined;
+    return this.#getLarge(number, encoded, null, -length - 2);
+  }
+
+  #getAt(key: K, snapshot: NativeSnapshot): V | undefined {
+    const number = this.#toRead();
+    const encoded = this.#key.encode(key);
+    const valueAt = this.#valueAt;
+    const into = valueAt === undefined ? slabWithRoom() : scratch;
+    const offset = valueAt === undefined ? slabOffset() : 0;
+    const length = this.#native.get(number, encoded, into, offset, snapshot);
+    if (length === -1 || number === 0) return undefined;
+    if (length < 0) return this.#getLarge(number, encoded, snapshot, -length - 2);
+    return valueAt === undefined
+      ? decodeOwned(this.#value, takeFromSlab(length))
+      : valueAt(scratch, 0, length);
   }
 
   #getLarge(
@@ -231,9 +249,8 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
       native: this.#native.range(keyspace, low, high, reverse, limit, withValues, snapshot),
       keyspace,
       pool: this.#host,
-      key: readingOf(this.#key),
+      key: this.#key,
       value: this.#value,
-      valueAt: readingOf(this.#value),
       shape,
     });
   }

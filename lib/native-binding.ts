@@ -47,9 +47,17 @@ export interface NativeView {
 
 export interface NativeRange {
   /**
-   * Entries written into `buffer`; 0 at the end. The layout is in native/binding/range_handle.cc.
+   * Entries written into the buffers; 0 at the end. The layout is in native/binding/range_handle.cc.
+   * What does not fit into `longestValue` is told and left out.
    */
-  next(buffer: Uint8Array, atMost: number): number;
+  next(
+    values: Uint8Array | null,
+    offset: number,
+    longestValue: number,
+    keys: Uint8Array,
+    lengths: Uint32Array,
+    atMost: number,
+  ): number;
   value(keyspace: number, key: Encoded, into: Uint8Array, offset: number): number;
   close(): void;
 }
@@ -93,6 +101,9 @@ export interface NativePool {
     offset: number,
     snapshot: NativeSnapshot | null,
   ): number;
+  /** The same of the newest state, into what `landIn` was given: it must not have been detached. */
+  getToSlab(keyspace: number, key: Encoded, offset: number): number;
+  getToScratch(keyspace: number, key: Encoded, offset: number): number;
   has(keyspace: number, key: Encoded, snapshot: NativeSnapshot | null): boolean;
   count(
     keyspace: number,
@@ -196,6 +207,8 @@ export interface PlaceReport {
 interface NativeAddon {
   readonly NativeBatch: new () => NativeBatch;
   configure(makeError: typeof errorFromNative, onWake: () => void): void;
+  /** 0: where `getToSlab` reads to from now on, 1: where `getToScratch` does. Kept from collection. */
+  landIn(which: 0 | 1, bytes: Uint8Array): void;
   open(path: string, options: NativeOpenOptions): Promise<NativePool>;
   openSync(path: string, options: NativeOpenOptions): NativePool;
   probe(path: string): PlaceReport;

@@ -2,14 +2,15 @@
  * Ranges: which bytes a range's options mean, and the iterator that walks them.
  *
  * An iterator sees one state, that of its making, and pins it until it has ended, was returned from
- * (`break`), or is collected. Entries come many at a time, packed into one buffer; the layout is in
- * native/binding/range_handle.cc.
+ * (`break`), or is collected. Entries come many at a time, packed together; the layout is in
+ * native/binding/range_handle.cc. Values that last are packed right into the slab.
  */
-import { decodeOwned, decoderAt } from './codecs';
+import { decodeOwned, decoderAt, utf8 } from './codecs';
+import type { DecodeAt } from './codecs';
 import { closedError, typeError } from './errors';
 import type { Encoded, NativeRange } from './native-binding';
 import { booleanOption, limitOption, optionsObject } from './options';
-import { copyToSlab, readLarge } from './slab';
+import { copyToSlab, passOver, readLarge, slabOffset, slabValueBytes, slabWithRoom } from './slab';
 import type { Codec, RangeOptions } from './types';
 
 /**
@@ -72,28 +73,38 @@ export function boundsOf<K>(given: RangeOptions<K> | undefined, codec: Codec<K>)
   return { low, high, empty, reverse: booleanOption('reverse', options.reverse), limit };
 }
 
-/** Turns what lies in a buffer into what the user sees. */
-export type Reading<T> = (from: Buffer, start: number, end: number) => T;
-
-/** For keys and values alike: without a copy where the codec only borrows. */
-export function readingOf<T>(codec: Codec<T>): Reading<T> {
-  const at = decoderAt(codec);
-  if (at !== undefined) return at;
-  return (from, start, end) => decodeOwned(codec, copyToSlab(from, start, end));
-}
-
-const bufferBytes = 64 * 1024;
 const elsewhere = 0x8000_0000;
 const firstEntries = 32;
-const spareBuffers: Buffer[] = [];
+const mostEntries = 1024;
+const lengthsBefore = 2;
+const keysTogether = 32;
+
+/** What an iterator needs while it goes, and lends to the next one afterwards. */
+interface Packed {
+  readonly lengths: Uint32Array;
+  readonly keys: Buffer;
+  /** Of values that are decoded at once; others go to the slab. */
+  readonly values: Buffer;
+}
+
+const spare: Packed[] = [];
+
+function takePacked(): Packed {
+  return (
+    spare.pop() ?? {
+      lengths: new Uint32Array(lengthsBefore + 2 * mostEntries),
+      keys: Buffer.allocUnsafeSlow(32 * 1024),
+      values: Buffer.allocUnsafeSlow(64 * 1024),
+    }
+  );
+}
 
 export interface RangeSource<K, V, T> {
   readonly native: NativeRange;
   readonly keyspace: number;
   readonly pool: { readonly closed: boolean };
-  readonly key: Reading<K>;
+  readonly key: Codec<K>;
   readonly value: Codec<V>;
-  readonly valueAt: Reading<V>;
   /** Which parts the caller wants. */
   readonly shape: 'entries' | 'keys' | 'values';
   /** Only types: what one step gives. */
@@ -102,14 +113,30 @@ export interface RangeSource<K, V, T> {
 
 export class EntryIterator<K, V, T> implements IterableIterator<T> {
   readonly #source: RangeSource<K, V, T>;
-  #buffer: Buffer | null;
-  #position = 0;
-  #left = 0;
+  readonly #shape: 'entries' | 'keys' | 'values';
+  readonly #decodeKey: DecodeAt<K> | undefined;
+  readonly #keysAreText: boolean;
+  readonly #borrowValue: DecodeAt<V> | undefined;
+  #packed: Packed | null = takePacked();
   #fetch = firstEntries;
+  /** In `lengths`: of the next entry, and where they end. */
+  #at = 0;
+  #end = 0;
+  #keyAt = 0;
+  /** Of the slab that the values of this refill are in; where the next value is, in it or in `values`. */
+  #buffer: ArrayBufferLike | undefined;
+  #valueAt = 0;
+  /** Some keys as one string; empty when they are not all ASCII. */
+  #text = '';
+  #textFrom = 0;
+  #textUntil = 0;
 
   constructor(source: RangeSource<K, V, T>) {
     this.#source = source;
-    this.#buffer = spareBuffers.pop() ?? Buffer.allocUnsafeSlow(bufferBytes);
+    this.#shape = source.shape;
+    this.#decodeKey = decoderAt(source.key);
+    this.#keysAreText = (source.key as unknown) === utf8;
+    this.#borrowValue = decoderAt(source.value);
   }
 
   [Symbol.iterator](): this {
@@ -117,59 +144,109 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
   }
 
   next(): IteratorResult<T, undefined> {
-    if (this.#buffer === null) return { done: true, value: undefined };
+    const packed = this.#packed;
+    if (packed === null) return { done: true, value: undefined };
     if (this.#source.pool.closed) {
-      this.#end();
+      this.#finish();
       throw closedError();
     }
-    if (this.#left === 0 && !this.#refill(this.#buffer)) {
-      this.#end();
+    if (this.#at === this.#end && !this.#refill(packed)) {
+      this.#finish();
       return { done: true, value: undefined };
     }
-    return { done: false, value: this.#take(this.#buffer) };
+    return { done: false, value: this.#take(packed) };
   }
 
   return(): IteratorResult<T, undefined> {
-    this.#end();
+    this.#finish();
     return { done: true, value: undefined };
   }
 
-  #refill(buffer: Buffer): boolean {
-    this.#left = this.#source.native.next(buffer, this.#fetch);
-    this.#position = 0;
-    this.#fetch = 1024;
-    return this.#left > 0;
+  #refill({ lengths, keys, values }: Packed): boolean {
+    const { native } = this.#source;
+    let count: number;
+    if (this.#shape === 'keys') {
+      count = native.next(null, 0, 0, keys, lengths, this.#fetch);
+    } else if (this.#borrowValue !== undefined) {
+      this.#valueAt = 0;
+      count = native.next(values, 0, values.length, keys, lengths, this.#fetch);
+    } else {
+      const slab = slabWithRoom();
+      this.#buffer = slab.buffer;
+      this.#valueAt = slabOffset();
+      count = native.next(slab, this.#valueAt, slabValueBytes, keys, lengths, this.#fetch);
+      if (count > 0) passOver(lengths[1]!);
+    }
+    this.#fetch = mostEntries;
+    this.#at = lengthsBefore;
+    this.#end = lengthsBefore + 2 * count;
+    this.#keyAt = 0;
+    this.#textUntil = this.#keysAreText && lengths[0] === 1 ? 0 : -1;
+    return count > 0;
   }
 
-  #take(buffer: Buffer): T {
-    const { shape, key, valueAt } = this.#source;
-    const keyStart = this.#position + 8;
-    const keyEnd = keyStart + buffer.readUInt32LE(this.#position);
-    const length = buffer.readUInt32LE(this.#position + 4);
-    this.#position = length >= elsewhere ? keyEnd : keyEnd + length;
-    --this.#left;
-    if (shape === 'keys') return key(buffer, keyStart, keyEnd) as unknown as T;
-    const value =
-      length >= elsewhere
-        ? this.#large(buffer.subarray(keyStart, keyEnd), length - elsewhere)
-        : valueAt(buffer, keyEnd, this.#position);
-    if (shape === 'values') return value as unknown as T;
-    return [key(buffer, keyStart, keyEnd), value] as unknown as T;
+  #take(packed: Packed): T {
+    const shape = this.#shape;
+    const length = packed.lengths[this.#at + 1]!;
+    const keyFrom = this.#keyAt;
+    const keyTo = keyFrom + packed.lengths[this.#at]!;
+    if (keyFrom === this.#textUntil && shape !== 'values') this.#readText(packed);
+    this.#at += 2;
+    this.#keyAt = keyTo;
+    const from = this.#valueAt;
+    if (length < elsewhere) this.#valueAt = (from + length + 7) & ~7;
+    if (shape === 'keys') return this.#key(packed, keyFrom, keyTo) as unknown as T;
+    if (shape === 'entries' && this.#decodeKey === undefined) {
+      // Foreign code runs last and on bytes that last: it may have everything here used again.
+      const key = copyToSlab(packed.keys, keyFrom, keyTo);
+      const value = this.#value(packed, keyFrom, keyTo, from, length);
+      return [decodeOwned(this.#source.key, key), value] as unknown as T;
+    }
+    const key = shape === 'entries' ? this.#key(packed, keyFrom, keyTo) : undefined;
+    const value = this.#value(packed, keyFrom, keyTo, from, length);
+    return (shape === 'values' ? value : [key, value]) as unknown as T;
+  }
+
+  /**
+   * ASCII becomes text many keys at a time, and each key is a slice of that: one kept keeps its
+   * neighbours, so they are not many.
+   */
+  #readText({ lengths, keys }: Packed): void {
+    let until = this.#keyAt;
+    const last = Math.min(this.#at + 2 * keysTogether, this.#end);
+    for (let at = this.#at; at < last; at += 2) until += lengths[at]!;
+    this.#text = keys.toString('latin1', this.#keyAt, until);
+    this.#textFrom = this.#keyAt;
+    this.#textUntil = until;
+  }
+
+  #key({ keys }: Packed, from: number, to: number): K {
+    if (this.#textUntil < 0) {
+      if (this.#decodeKey !== undefined) return this.#decodeKey(keys, from, to);
+      return decodeOwned(this.#source.key, copyToSlab(keys, from, to));
+    }
+    return this.#text.substring(from - this.#textFrom, to - this.#textFrom) as unknown as K;
+  }
+
+  #value(packed: Packed, keyFrom: number, keyTo: number, from: number, length: number): V {
+    if (length >= elsewhere) {
+      return this.#large(packed.keys.subarray(keyFrom, keyTo), length - elsewhere);
+    }
+    if (this.#borrowValue !== undefined) return this.#borrowValue(packed.values, from, from + length);
+    return decodeOwned(this.#source.value, new Uint8Array(this.#buffer!, from, length));
   }
 
   #large(key: Uint8Array, length: number): V {
     const { native, keyspace, value } = this.#source;
-    const found = readLarge(length, (into, offset) =>
-      native.value(keyspace, key, into, offset),
-    );
+    const found = readLarge(length, (into, offset) => native.value(keyspace, key, into, offset));
     // The range pins the state in which the key was seen, so it is there.
     return decodeOwned(value, found!);
   }
 
-  #end(): void {
-    if (this.#buffer === null) return;
-    if (spareBuffers.length < 4) spareBuffers.push(this.#buffer);
-    this.#buffer = null;
+  #finish(): void {
+    if (this.#packed === null) return;
+    if (spare.length < 4) spare.push(this.#packed);
+    this.#packed = null;
     this.#source.native.close();
   }
 }

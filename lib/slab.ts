@@ -5,27 +5,37 @@
  * So there are two places: the scratch buffer, for decoders that only borrow the bytes, used again
  * by the next read; and the slab, a larger piece that many values share, each handed out as a view
  * on it. What does not fit gets a buffer of its own.
+ *
+ * The native side knows both, so that a read needs not be handed them. It writes without looking
+ * whether they are still attached: nobody else has the scratch, and `slabWithRoom` replaces a slab
+ * that was detached by who got a value on it. Nothing may run between it and the read.
  */
 import { markAsUntransferable } from 'node:worker_threads';
 
+import { native } from './native-binding';
+
 const slabBytes = 128 * 1024;
-const slabValueBytes = slabBytes / 16;
 const scratchBytes = 64 * 1024;
+
+/** Longer values do not go to the slab. */
+export const slabValueBytes = slabBytes / 16;
 
 /** A read into memory: `length`, -1 when absent, -(2 + length) when it does not fit. */
 export type ReadInto = (into: Uint8Array, offset: number) => number;
 
 let slab = makeSlab();
+let slabBuffer = slab.buffer;
 let used = 0;
 
 /** Scratch memory; whoever borrows it runs no foreign code before it is done with the bytes. */
 export const scratch = Buffer.allocUnsafeSlow(scratchBytes);
+native.landIn(1, scratch);
 
 /** A view on the slab that holds a copy of what is in `from`. */
 export function copyToSlab(from: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start;
   if (length > slabValueBytes) return new Uint8Array(from.subarray(start, end));
-  if (used + length > slab.length) freshSlab();
+  slabWithRoom();
   const view = takeFromSlab(length);
   view.set(from.subarray(start, end));
   return view;
@@ -42,21 +52,28 @@ export function slabOffset(): number {
 }
 
 export function takeFromSlab(length: number): Uint8Array {
-  const view = new Uint8Array(slab.buffer, used, length);
+  const view = new Uint8Array(slabBuffer, used, length);
+  passOver(length);
+  return view;
+}
+
+/** These bytes are somebody's. */
+export function passOver(length: number): void {
   // Multiples of eight, so that a Float64Array may be laid on a value.
   used = Math.min((used + length + 7) & ~7, slabBytes);
-  return view;
 }
 
 // Transferring one value's memory to another thread would take all its neighbours away.
 function makeSlab(): Buffer {
   const made = Buffer.allocUnsafeSlow(slabBytes);
   markAsUntransferable(made.buffer);
+  native.landIn(0, made);
   return made;
 }
 
 function freshSlab(): void {
   slab = makeSlab();
+  slabBuffer = slab.buffer;
   used = 0;
 }
 

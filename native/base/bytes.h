@@ -36,6 +36,7 @@ void store(void* to, const T& value) {
 
 inline uint64_t load_big_endian64(const void* from) { return __builtin_bswap64(load<uint64_t>(from)); }
 
+constexpr uint64_t kCacheLineBytes = 64;
 constexpr uint64_t kKiB = 1024;
 constexpr uint64_t kMiB = 1024 * kKiB;
 constexpr uint64_t kGiB = 1024 * kMiB;

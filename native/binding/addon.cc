@@ -195,6 +195,18 @@ void configure(const Napi::CallbackInfo& info) {
   Environment::of(info.Env())->configure(info[0].As<Napi::Function>(), info[1].As<Napi::Function>());
 }
 
+// landIn(which, bytes): reads of that kind go there from now on.
+void land_in(const Napi::CallbackInfo& info) {
+  uint8_t* data = nullptr;
+  size_t size = 0;
+  const uint32_t which = uint32_of(info.Env(), info[0]);
+  if (which >= Environment::kLandings || !uint8_array(info.Env(), info[1], &data, &size)) {
+    throw_status(info.Env(), Status(Code::kInvalidArgument, "Reads land in a Uint8Array"));
+    return;
+  }
+  Environment::of(info.Env())->landings[which].set(info.Env(), info[1], data, size);
+}
+
 }  // namespace
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
@@ -212,6 +224,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   RestoreHandle::define(env, *environment);
   exports.Set("NativeBatch", environment->batch_class.Value());
   exports.Set("configure", Napi::Function::New(env, configure));
+  exports.Set("landIn", Napi::Function::New(env, land_in));
   exports.Set("open", Napi::Function::New(env, open));
   exports.Set("openSync", Napi::Function::New(env, open_sync));
   exports.Set("salvage", Napi::Function::New(env, salvage_pool));

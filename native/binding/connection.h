@@ -59,6 +59,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   static bool lives(uint64_t number);
 
   Pool& pool() { return *pool_; }
+  // JavaScript thread of that environment only.
+  Environment& environment() { return *environment_; }
   const std::shared_ptr<Pool>& shared_pool() { return pool_; }
   bool closed() const { return closed_.load(std::memory_order_relaxed); }
   Status closed_status() const;

@@ -4,6 +4,15 @@
 
 namespace holdfast::binding {
 
+void Landing::set(napi_env env, napi_value bytes, uint8_t* data, size_t size) {
+  napi_ref holds = nullptr;
+  if (napi_create_reference(env, bytes, 1, &holds) != napi_ok) return;
+  if (holds_ != nullptr) napi_delete_reference(env, holds_);
+  holds_ = holds;
+  data_ = data;
+  size_ = size;
+}
+
 void Mailbox::wake_locked() {
   if (woken_ || function_ == nullptr) return;
   woken_ = true;

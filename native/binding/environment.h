@@ -17,6 +17,20 @@ namespace holdfast::binding {
 
 class Connection;
 
+// Memory of JavaScript's that reads land in again and again, so that a read needs not be handed it: that costs as much as finding a
+// small value. lib/slab.ts keeps each of them attached while it may be read into.
+class Landing {
+ public:
+  void set(napi_env env, napi_value bytes, uint8_t* data, size_t size);
+  uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  napi_ref holds_ = nullptr;  // the bytes; never deleted in a dead environment
+  uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
 // The way from any thread to this environment's JavaScript thread: one thread-safe function. Any thread.
 class Mailbox {
  public:
@@ -58,6 +72,10 @@ class Environment {
 
   void add(const std::shared_ptr<Connection>& connection) { connections_.insert(connection); }
   void remove(const std::shared_ptr<Connection>& connection) { connections_.erase(connection); }
+
+  // For values that last, and for those that are decoded at once.
+  enum LandingPlace : uint32_t { kSlab = 0, kScratch = 1, kLandings = 2 };
+  Landing landings[kLandings];
 
   Napi::FunctionReference pool_class, batch_class, snapshot_class, range_class, watch_class;
   Napi::FunctionReference backup_class, scan_class, restore_class, view_class;

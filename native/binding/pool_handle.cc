@@ -14,25 +14,35 @@ napi_value bare_constructor(napi_env env, napi_callback_info info) {
   return receiver;
 }
 
-napi_value read_value(napi_env env, Connection& connection, const SnapshotPtr& snapshot, Bytes key, napi_value into,
-                      napi_value offset) {
-  uint8_t* to = nullptr;
-  size_t size = 0;
-  const size_t at = uint32_of(env, offset);
-  if (!uint8_array(env, into, &to, &size) || at > size) {
-    return throw_status(
-        env, Status(Code::kInvalidArgument, "A value can only be copied into a Uint8Array, within its length"));
-  }
+namespace {
+
+// See read_value.
+napi_value read_into(napi_env env, Connection& connection, const SnapshotPtr& snapshot, Bytes key, uint8_t* to, size_t room) {
   Result<Reader> reader = connection.pool().read(snapshot);
   if (!reader.is_ok()) return throw_status(env, reader.status());
   Result<std::optional<FoundValue>> found = reader->find(key);
   if (!found.is_ok()) return throw_status(env, found.status());
   if (!found->has_value()) return number(env, -1);
   const FoundValue& value = **found;
-  if (value.size > size - at) return number(env, -2 - static_cast<double>(value.size));
-  const Status copied = reader->copy(value, to + at);
+  if (value.size > room) return number(env, -2 - static_cast<double>(value.size));
+  const Status copied = reader->copy(value, to);
   if (!copied.is_ok()) return throw_status(env, copied);
   return number(env, static_cast<double>(value.size));
+}
+
+napi_value no_room_there(napi_env env) {
+  return throw_status(env, Status(Code::kInvalidArgument, "A value can only be copied into a Uint8Array, within its length"));
+}
+
+}  // namespace
+
+napi_value read_value(napi_env env, Connection& connection, const SnapshotPtr& snapshot, Bytes key, napi_value into,
+                      napi_value offset) {
+  uint8_t* to = nullptr;
+  size_t size = 0;
+  const size_t at = uint32_of(env, offset);
+  if (!uint8_array(env, into, &to, &size) || at > size) return no_room_there(env);
+  return read_into(env, connection, snapshot, key, to + at, size - at);
 }
 
 namespace {
@@ -58,6 +68,20 @@ napi_value get(napi_env env, napi_callback_info info) {
   SnapshotPtr snapshot;
   if (!read_arguments(env, connection, call[0], call[1], call[4], &key, &snapshot)) return nullptr;
   return read_value(env, connection, snapshot, key.bytes(), call[2], call[3]);
+}
+
+// getToSlab(keyspace, key, offset), getToScratch(keyspace, key, offset): the same of the newest state, into what landIn() was given.
+template <Environment::LandingPlace Where>
+napi_value get_newest(napi_env env, napi_callback_info info) {
+  BoundCall<Connection, 3> call(env, info);
+  Connection& connection = *call.self;
+  const Landing& landing = connection.environment().landings[Where];
+  const size_t at = uint32_of(env, call[2]);
+  if (at > landing.size()) return no_room_there(env);
+  KeyBytes key;
+  const Status status = connection.closed() ? connection.closed_status() : key.set(env, uint32_of(env, call[0]), call[1]);
+  if (!status.is_ok()) return throw_status(env, status);
+  return read_into(env, connection, nullptr, key.bytes(), landing.data() + at, landing.size() - at);
 }
 
 // has(keyspace, key, snapshot)
@@ -326,6 +350,7 @@ napi_value range(napi_env env, PoolHandle& self, const napi_value* arguments) {
   if (!status.is_ok()) return throw_status(env, status);
   RangeOptions options = bounds(env, arguments[0], arguments[1], arguments[2]);
   options.reverse = bool_of(env, arguments[3]);
+  options.keys_only = !bool_of(env, arguments[5]);
   double limit = 0;
   napi_get_value_double(env, arguments[4], &limit);
   if (limit < 9e15) options.limit = static_cast<uint64_t>(limit);  // Infinity: no limit
@@ -452,6 +477,8 @@ napi_value PoolHandle::make(napi_env env, const std::shared_ptr<Connection>& con
   if (object == nullptr) return nullptr;
   napi_set_named_property(env, object, "connection", number(env, static_cast<double>(connection->number)));
   bind_function(env, object, "get", get, connection);
+  bind_function(env, object, "getToSlab", get_newest<Environment::kSlab>, connection);
+  bind_function(env, object, "getToScratch", get_newest<Environment::kScratch>, connection);
   bind_function(env, object, "has", has, connection);
   bind_function(env, object, "putSync", commit_one<fill_put>, connection);
   bind_function(env, object, "deleteSync", commit_one<fill_delete>, connection);

@@ -1,10 +1,11 @@
-// Entries of a range, packed into a buffer of the caller's, many in one call:
+// Entries of a range, packed into three buffers of the caller's, many in one call:
 //
-//   [key length u32][value length u32][key][value] …
+//   lengths  [1: all keys are ASCII, else 0][bytes of `values` used] then, of each entry, [key length][value length]
+//   keys     one after the other, without the keyspace's number
+//   values   one after the other, each at a multiple of 8 from the first
 //
-// A value that would not fit is left out, kElsewhere set in its length, and fetched by value(key). That costs a buffer of its own, so
-// packing ends early where a value as long as the longest so far might not fit. Lengths are little-endian. Keys come without
-// the keyspace's number.
+// A value that is longer than the caller wants here, or would not fit, is left out, kElsewhere set in its length, and fetched by
+// value(key). That costs a buffer of its own, so packing ends early where a value as long as the longest so far might not fit.
 #include <algorithm>
 
 #include "binding/convert.h"
@@ -15,43 +16,87 @@ namespace holdfast::binding {
 namespace {
 
 constexpr uint32_t kElsewhere = 0x80000000;  // with the length beside it; 0 when that does not fit there
-constexpr size_t kEntryHeaderBytes = 8;
-// What any next entry needs at least: its header, its key, and no value.
-constexpr size_t kEntryRoom = kEntryHeaderBytes + kMaxUserKeyBytes;
+constexpr size_t kValueAlign = 8;
+constexpr size_t kLengthsBefore = 2;
 
-// Writes entries into a buffer and says when there is no certain room for another.
+struct PackingRoom {
+  uint8_t* values = nullptr;
+  size_t values_size = 0;
+  size_t longest_value = 0;  // that is wanted in `values`
+  uint8_t* keys = nullptr;
+  size_t keys_size = 0;
+  uint32_t* lengths = nullptr;
+  size_t lengths_count = 0;
+};
+
+bool is_ascii(Bytes bytes) {
+  uint64_t seen = 0;
+  size_t at = 0;
+  for (; at + 8 <= bytes.size(); at += 8) seen |= load<uint64_t>(bytes.data() + at);
+  for (; at < bytes.size(); at++) seen |= static_cast<uint8_t>(bytes[at]);
+  return (seen & 0x8080808080808080) == 0;
+}
+
+// Writes entries and says when there is no certain room for another.
 class Packer {
  public:
-  Packer(uint8_t* to, size_t size, bool with_values) : to_(to), size_(size), with_values_(with_values) {}
+  Packer(const PackingRoom& room, bool with_values) : room_(room), with_values_(with_values) {}
 
-  bool has_room() const { return size_ - used_ >= kEntryRoom + std::min(longest_, size_ / 4); }
-  size_t used() const { return used_; }
+  bool has_room() const {
+    return room_.keys_size - keys_used_ >= kMaxUserKeyBytes && lengths_used_ + 2 <= room_.lengths_count &&
+           (!with_values_ || room_.values_size - values_used_ >= std::min(longest_, room_.values_size / 4));
+  }
 
   Status add(Bytes key, const FoundValue& value, Reader& reader) {
     key.remove_prefix(kKeyspacePrefixBytes);
-    uint8_t* entry = to_ + used_;
-    const size_t room = size_ - used_ - kEntryHeaderBytes - key.size();
-    const bool fits = value.size <= room;
-    store(entry, static_cast<uint32_t>(key.size()));
-    const auto length = static_cast<uint32_t>(value.size);
-    const uint32_t left_out = kElsewhere | (value.size < kElsewhere ? length : 0);
-    store(entry + 4, !with_values_ ? 0 : fits ? length : left_out);
-    std::memcpy(entry + kEntryHeaderBytes, key.data(), key.size());
-    used_ += kEntryHeaderBytes + key.size();
-    if (!with_values_ || !fits) return Status::ok();
+    ascii_ = ascii_ && is_ascii(key);
+    std::memcpy(room_.keys + keys_used_, key.data(), key.size());
+    keys_used_ += key.size();
+    uint32_t* const lengths = room_.lengths + lengths_used_;
+    lengths_used_ += 2;
+    lengths[0] = static_cast<uint32_t>(key.size());
+    lengths[1] = 0;
+    if (!with_values_) return Status::ok();
+    const bool fits = value.size <= room_.longest_value && value.size <= room_.values_size - values_used_;
+    lengths[1] = !fits ? kElsewhere | static_cast<uint32_t>(value.size < kElsewhere ? value.size : 0) : static_cast<uint32_t>(value.size);
+    if (!fits) return Status::ok();
     longest_ = std::max<size_t>(longest_, value.size);
-    Status copied = reader.copy(value, to_ + used_);
-    used_ += value.size;
+    Status copied = reader.copy(value, room_.values + values_used_);
+    values_used_ = std::min<size_t>(round_up(values_used_ + value.size, kValueAlign), room_.values_size);
     return copied;
   }
 
+  void finish() {
+    room_.lengths[0] = ascii_ ? 1 : 0;
+    room_.lengths[1] = static_cast<uint32_t>(values_used_);
+  }
+
  private:
-  uint8_t* to_;
-  size_t size_;
-  bool with_values_;
-  size_t used_ = 0;
+  const PackingRoom room_;
+  const bool with_values_;
+  bool ascii_ = true;
+  size_t keys_used_ = 0;
+  size_t values_used_ = 0;
+  size_t lengths_used_ = kLengthsBefore;
   size_t longest_ = 0;
 };
+
+// The buffers of next(); false when one of them is none or too small.
+bool packing_room(napi_env env, const napi_value* arguments, bool with_values, PackingRoom* room) {
+  if (with_values) {
+    const size_t offset = uint32_of(env, arguments[1]);
+    if (!uint8_array(env, arguments[0], &room->values, &room->values_size) || offset > room->values_size) return false;
+    room->values += offset;
+    room->values_size -= offset;
+    room->longest_value = uint32_of(env, arguments[2]);
+  }
+  napi_typedarray_type type;
+  void* lengths = nullptr;
+  if (napi_get_typedarray_info(env, arguments[4], &type, &room->lengths_count, &lengths, nullptr, nullptr) != napi_ok) return false;
+  room->lengths = static_cast<uint32_t*>(lengths);
+  return type == napi_uint32_array && room->lengths_count >= kLengthsBefore + 2 &&
+         uint8_array(env, arguments[3], &room->keys, &room->keys_size) && room->keys_size >= kMaxUserKeyBytes;
+}
 
 Status ended() {
   return Status(Code::kSnapshotClosed, "The range has ended: its pool or its iterator has been closed");
@@ -81,25 +126,26 @@ void RangeHandle::close() {
   drop();
 }
 
-// next(buffer, atMost): number of entries written; 0 at the end.
+// next(values, offset, longestValue, keys, lengths, atMost): number of entries written; 0 at the end. Without values the first three
+// are not looked at.
 napi_value RangeHandle::next(napi_env env, RangeHandle& self, const napi_value* arguments) {
   if (self.iterator_ == nullptr) {
     return throw_status(env, self.connection_->closed() ? self.connection_->closed_status() : ended());
   }
-  uint8_t* data = nullptr;
-  size_t size = 0;
-  if (!uint8_array(env, arguments[0], &data, &size) || size < kEntryRoom) {
-    return throw_status(env, Status(Code::kInvalidArgument, "A range needs a buffer of more than one key's size"));
+  PackingRoom room;
+  if (!packing_room(env, arguments, self.with_values_, &room)) {
+    return throw_status(env, Status(Code::kInvalidArgument, "A range needs buffers with room for an entry"));
   }
-  Packer packer(data, size, self.with_values_);
+  Packer packer(room, self.with_values_);
   Status status;
   const auto each = [&](Bytes key, const FoundValue& value, Reader& reader) {
     status = packer.add(key, value, reader);
     return status.is_ok() && packer.has_room();
   };
-  Result<uint64_t> given = self.iterator_->next(uint32_of(env, arguments[1]), each);
+  Result<uint64_t> given = self.iterator_->next(uint32_of(env, arguments[5]), each);
   if (!given.is_ok()) return throw_status(env, given.status());
   if (!status.is_ok()) return throw_status(env, status);
+  packer.finish();
   return number(env, static_cast<double>(*given));
 }
 

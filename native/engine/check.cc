@@ -34,16 +34,14 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const st
     if (begun && cursor->valid() && cursor->key() == from) cursor->next();
     for (int i = 0; i < 1024 && cursor->valid(); i++, cursor->next()) {
       const std::string key(cursor->key());
-      auto value = reader->value_at(cursor->place(), key);
-      Status sound;
-      if (!value.is_ok()) {
-        sound = std::move(value.status());
-      } else if ((*value)->large) {
-        scratch.resize((*value)->size);
-        sound = copy_large((*value)->description, (*value)->size, reinterpret_cast<uint8_t*>(scratch.data()));
+      FoundValue value;
+      Status sound = reader->value_at(cursor->place(), key, &value);
+      if (sound.is_ok() && value.large) {
+        scratch.resize(value.size);
+        sound = copy_large(value.description, value.size, reinterpret_cast<uint8_t*>(scratch.data()));
         scratch.clear();
         scratch.shrink_to_fit();
-        report.bytes_read += (*value)->size;
+        report.bytes_read += value.size;
       }
       if (!sound.is_ok()) report.damages.push_back(sound.message());
       report.entries++;

@@ -170,7 +170,7 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
     builder.abandon();
     return std::move(tables.status());
   }
-  return std::make_shared<Run>(*medium_, std::move(*tables));
+  return make_run(std::move(*tables));
 }
 
 // A commit waits for the lock no longer than it takes to go through the segments.
@@ -337,7 +337,7 @@ Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
     return std::move(tables.status());
   }
   HOLDFAST_POINT("merge.before_block");
-  RunPtr merged = tables->empty() ? nullptr : std::make_shared<Run>(*medium_, std::move(*tables));
+  RunPtr merged = tables->empty() ? nullptr : make_run(std::move(*tables));
   std::vector<RunPtr> runs;
   for (const RunPtr& run : index_.view.runs) {
     const bool input = std::find(inputs.begin(), inputs.end(), run) != inputs.end();

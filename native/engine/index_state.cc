@@ -3,11 +3,15 @@
 namespace holdfast {
 
 Result<std::optional<Place>> IndexView::find(Bytes key, uint64_t at) const {
-  if (const auto place = active->find(key, at)) return place;
-  if (frozen) {
-    if (const auto place = frozen->find(key, at)) return place;
-  }
+  if (const auto place = find_in_overlays(key, at)) return place;
   return find_in_runs(key);
+}
+
+std::optional<Place> IndexView::find_in_overlays(Bytes key, uint64_t at) const {
+  if (active->entries() > 0) {
+    if (const auto place = active->find(key, at)) return place;
+  }
+  return frozen ? frozen->find(key, at) : std::nullopt;
 }
 
 Result<std::optional<Place>> IndexView::find_in_runs(Bytes key) const {

@@ -28,6 +28,7 @@ struct IndexView {
   RegionMapPtr regions;             // as of the newest fold; what came since is in the overlays
 
   Result<std::optional<Place>> find(Bytes key, uint64_t at) const;
+  std::optional<Place> find_in_overlays(Bytes key, uint64_t at) const;
   Result<std::optional<Place>> find_in_runs(Bytes key) const;
   std::unique_ptr<Cursor> cursor(uint64_t at, bool keep_deleted) const;
 };
@@ -35,7 +36,8 @@ struct IndexView {
 class IndexState {
  public:
   mutable SharedLock lock;
-  IndexView view;  // guarded by lock
+  PlaceMemories memories;  // of the runs, and outlives them
+  IndexView view;          // guarded by lock
 
   // ── snapshots: each has a serial; what dies is given back once no snapshot is older than its death.
   struct Pin {

@@ -143,6 +143,9 @@ struct CheckReport {
   std::vector<std::string> damages;  // empty: sound
 };
 
+struct IndexView;
+struct OperationView;
+
 class Snapshot;  // a pinned epoch; shared by whoever reads through it
 using SnapshotPtr = std::shared_ptr<Snapshot>;
 
@@ -173,6 +176,9 @@ struct FoundValue {
   const uint8_t* inline_bytes = nullptr;  // when not large
   Bytes description;                      // when large: what Reader::copy() reads it by
   uint64_t operation_offset = 0;          // in the pool
+
+  // Of an operation that was read and found right. False: it describes a large value, and the description is damaged.
+  bool set(const OperationView& operation, uint64_t offset);
 };
 
 class PoolImpl;
@@ -184,13 +190,15 @@ class Reader {
   ~Reader();
   // nullopt: absent. kCorrupt when the bytes are damaged (checked on every read).
   Result<std::optional<FoundValue>> find(Bytes key);
-  Result<std::optional<FoundValue>> value_at(Place place, Bytes key);
+  Status value_at(Place place, Bytes key, FoundValue* found);
   // Copies `size` bytes of the value into `to`, verifying a large value as it is copied.
   Status copy(const FoundValue& value, uint8_t* to);
 
  private:
   friend class PoolImpl;
   Reader(PoolImpl* pool, SnapshotPtr snapshot);
+  Result<std::optional<FoundValue>> find_in_runs(const IndexView& view, Bytes key, uint64_t hash);
+  Result<std::optional<FoundValue>> absent() const;
   PoolImpl* pool_;
   SnapshotPtr snapshot_;
 };
@@ -200,6 +208,7 @@ struct RangeOptions {
   std::string high;           // exclusive
   bool reverse = false;
   uint64_t limit = UINT64_MAX;
+  bool keys_only = false;     // values are not read: FoundValue says nothing
 };
 
 // Iterates one consistent state, in batches. Pins a snapshot until it is destroyed or has ended.

@@ -126,6 +126,8 @@ class PoolImpl final : public Pool {
   }
   bool read_operation_in_pool(Place place, OperationView* out) const;
   Status read_operation_at(Place place, Bytes key, OperationView* out) const;
+  bool read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundValue* found) const;  // false: it must be searched for
+  void expect_operation(uint64_t offset, uint64_t bytes) const;
   Status sound() const;      // asked after bytes were read: kFailed if the mapping has failed meanwhile
   Status blame(Status status) const;  // the same instead of `status`, or `status`
   IndexState& index() { return index_; }
@@ -250,6 +252,7 @@ class PoolImpl final : public Pool {
   Status fold_all();
   Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
   void count_deaths(const std::unordered_map<uint64_t, uint64_t>& died, const std::vector<std::pair<Place, Place>>& died_large);
+  RunPtr make_run(std::vector<TableRef>&& tables) { return std::make_shared<Run>(*medium_, std::move(tables), &index_.memories); }
   Status write_fold_block(FoldBlock&& block, bool all_placed);  // all_placed: of the regions, up to the block's epoch
   Status merge_runs(size_t first, size_t count, bool interruptible);
   std::pair<size_t, size_t> choose_merge() const;

@@ -38,6 +38,24 @@ Status PoolImpl::read_operation_at(Place place, Bytes key, OperationView* out) c
                                     " is damaged; holdfast check lists all damage");
 }
 
+// Whatever is wrong with it is found out by the search that follows.
+bool PoolImpl::read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundValue* found) const {
+  const uint64_t end = medium_->view_end();
+  if (guess.offset >= end) return false;
+  expect_operation(guess.offset, uint64_t{guess.lines} * kCacheLineBytes);
+  OperationView operation;
+  const uint64_t available = std::min(end - guess.offset, Place::kMaxOperationBytes);
+  return read_operation(medium_->view() + guess.offset, available, &operation) && operation.key == key && operation.type != OperationType::kDelete &&
+         found->set(operation, guess.offset);
+}
+
+// Fetches its first lines into the cache all at once; what follows them the processor foresees by itself.
+void PoolImpl::expect_operation(uint64_t offset, uint64_t bytes) const {
+  const uint8_t* const from = medium_->view() + offset;
+  const uint64_t most = std::min<uint64_t>(bytes, PlaceMemory::kMostLines * kCacheLineBytes);
+  for (uint64_t at = 0; at < most; at += kCacheLineBytes) __builtin_prefetch(from + at);
+}
+
 // What was just read may have been zeros put in place of a page that failed: then that is the reason, whatever came of it.
 Status PoolImpl::sound() const { return medium_->failed() ? usable() : Status(); }
 
@@ -62,31 +80,60 @@ Result<Reader> PoolImpl::read(const SnapshotPtr& snapshot) {
 
 Result<std::optional<FoundValue>> Reader::find(Bytes key) {
   const IndexView& view = snapshot_ ? snapshot_->view : pool_->index().view;
-  auto place = view.find(key, snapshot_ ? snapshot_->pin.epoch : Overlay::kLatest);
-  if (!place.is_ok()) return pool_->blame(std::move(place.status()));
-  if (!place->has_value() || (*place)->is_deleted()) {
-    HOLDFAST_TRY(pool_->sound());  // a page that failed reads as zeros, in which nothing is found
-    return std::optional<FoundValue>();
-  }
-  return value_at(**place, key);
+  const uint64_t hash = PlaceMemory::hash_of(key);
+  if (!view.runs.empty()) view.runs.back()->expect_guess(hash);
+  const auto place = view.find_in_overlays(key, snapshot_ ? snapshot_->pin.epoch : Overlay::kLatest);
+  if (!place) return find_in_runs(view, key, hash);
+  if (place->is_deleted()) return absent();
+  pool_->expect_operation(place->offset(), place->bytes());
+  FoundValue found;
+  HOLDFAST_TRY(value_at(*place, key, &found));
+  return std::optional<FoundValue>(found);
 }
 
-Result<std::optional<FoundValue>> Reader::value_at(Place place, Bytes key) {
+Result<std::optional<FoundValue>> Reader::find_in_runs(const IndexView& view, Bytes key, uint64_t hash) {
+  FoundValue found;
+  for (const RunPtr& run : view.runs) {
+    const PlaceMemory::Guess guess = run->guess(hash);
+    if (guess.offset != 0 && pool_->read_guessed(guess, key, &found)) return std::optional<FoundValue>(found);
+    auto place = run->find(key);
+    if (!place.is_ok()) return pool_->blame(std::move(place.status()));
+    if (!place->has_value()) continue;
+    if ((*place)->is_deleted()) return absent();
+    pool_->expect_operation((*place)->offset(), (*place)->bytes());
+    HOLDFAST_TRY(value_at(**place, key, &found));
+    run->remember(hash, **place);
+    return std::optional<FoundValue>(found);
+  }
+  return absent();
+}
+
+// A page that failed reads as zeros, in which nothing is found.
+Result<std::optional<FoundValue>> Reader::absent() const {
+  HOLDFAST_TRY(pool_->sound());
+  return std::optional<FoundValue>();
+}
+
+Status Reader::value_at(Place place, Bytes key, FoundValue* found) {
   OperationView operation;
   HOLDFAST_TRY(pool_->read_operation_at(place, key, &operation));
-  FoundValue found;
-  found.operation_offset = place.offset();
-  if (operation.type == OperationType::kPutLarge) {
-    const auto value = LargeValue::decode(operation.value);
-    if (!value) return Status(Code::kCorrupt, "the description of a large value at offset " + std::to_string(place.offset()) + " is damaged");
-    found.large = true;
-    found.size = value->size;
-    found.description = operation.value;
-  } else {
-    found.size = operation.value.size();
-    found.inline_bytes = reinterpret_cast<const uint8_t*>(operation.value.data());
+  if (found->set(operation, place.offset())) return {};
+  return Status(Code::kCorrupt, "the description of a large value at offset " + std::to_string(place.offset()) + " is damaged");
+}
+
+bool FoundValue::set(const OperationView& operation, uint64_t offset) {
+  operation_offset = offset;
+  large = operation.type == OperationType::kPutLarge;
+  if (!large) {
+    size = operation.value.size();
+    inline_bytes = reinterpret_cast<const uint8_t*>(operation.value.data());
+    return true;
   }
-  return std::optional<FoundValue>(found);
+  const auto value = LargeValue::decode(operation.value);
+  if (!value) return false;
+  size = value->size;
+  description = operation.value;
+  return true;
 }
 
 Status Reader::copy(const FoundValue& value, uint8_t* to) {
@@ -112,6 +159,7 @@ class RangeOver final : public RangeIterator {
   RangeOver(SnapshotPtr snapshot, const RangeOptions& options)
       : snapshot_(std::move(snapshot)), options_(options), left_(options.limit) {}
 
+  // What comes before a damaged entry is given; the next call says what is wrong.
   Result<uint64_t> next(uint64_t at_most, const Each& each) override {
     uint64_t given = 0;
     if (!snapshot_) return given;
@@ -119,23 +167,31 @@ class RangeOver final : public RangeIterator {
     if (!reader.is_ok()) return std::move(reader.status());
     auto cursor = snapshot_->view.cursor(snapshot_->pin.epoch, false);
     seek(cursor.get());
+    FoundValue value;
     bool more = true;
     while (more && given < at_most && left_ > 0 && cursor->valid() && inside(cursor->key())) {
-      auto value = reader->value_at(cursor->place(), cursor->key());
-      if (!value.is_ok()) return std::move(value.status());
+      Status read = options_.keys_only ? Status() : value_under(*cursor, *reader, &value);
+      if (!read.is_ok() && given == 0) return read;
+      if (!read.is_ok()) return given;
       last_.assign(cursor->key().data(), cursor->key().size());
       begun_ = true;
       given++;
       left_--;
-      more = each(cursor->key(), **value, *reader);
+      more = each(cursor->key(), value, *reader);
       options_.reverse ? cursor->prev() : cursor->next();
     }
-    HOLDFAST_TRY(snapshot_->pool->blame(cursor->take_status()));
+    Status walked = snapshot_->pool->blame(cursor->take_status());
+    if (!walked.is_ok()) return given > 0 ? Result<uint64_t>(given) : std::move(walked);
     if (left_ == 0 || !cursor->valid() || !inside(cursor->key())) snapshot_ = nullptr;  // the end: let go
     return given;
   }
 
  private:
+  Status value_under(const Cursor& cursor, Reader& reader, FoundValue* value) const {
+    const Place soon = cursor.ahead(options_.reverse ? -kAhead : kAhead);
+    if (!soon.is_deleted()) snapshot_->pool->expect_operation(soon.offset(), std::min(soon.bytes(), kAheadBytes));
+    return reader.value_at(cursor.place(), cursor.key(), value);
+  }
   void seek(Cursor* cursor) const {
     if (options_.reverse) {
       cursor->seek_before(begun_ ? last_ : options_.high);
@@ -145,6 +201,11 @@ class RangeOver final : public RangeIterator {
     if (begun_ && cursor->valid() && cursor->key() == last_) cursor->next();
   }
   bool inside(Bytes key) const { return options_.reverse ? key >= options_.low : key < options_.high; }
+
+  // The operation of the entry so many steps on is fetched while this one is read, and of it the first lines: the rest of a long one the
+  // processor foresees by itself.
+  static constexpr int kAhead = 3;
+  static constexpr uint64_t kAheadBytes = 512;
 
   SnapshotPtr snapshot_;
   const RangeOptions options_;

@@ -96,14 +96,21 @@ uint64_t PoolImpl::reader_allowance() const {
 
 // Gives back what neither the durable fold nor a snapshot nor a reader needs. A reader that keeps more than its allowance expires.
 void PoolImpl::give_back() {
-  std::lock_guard append(append_mutex_);
+  std::unique_lock append(append_mutex_);
   const uint64_t fold = planted(PlantedBug::kReleasedBeforeFold) ? UINT64_MAX : durable_fold_;
   const uint64_t oldest = planted(PlantedBug::kReleasedUnderSnapshot) ? UINT64_MAX : index_.oldest_serial();
   if (graveyard_.empty()) return;
   Readers::Pins pins = readers_.pins();
   while (true) {
     if (planted(PlantedBug::kReaderPinsIgnored)) pins.oldest = UINT64_MAX;
-    for (const Segment& segment : graveyard_.exhume(fold, oldest, pins.clock, pins.oldest)) {
+    const std::vector<Segment> gone = graveyard_.exhume(fold, oldest, pins.clock, pins.oldest);
+    if (!gone.empty()) {
+      // Takes a while, and commits need not wait for it: nobody else gives back.
+      append.unlock();
+      index_.memories.forget(gone);
+      append.lock();
+    }
+    for (const Segment& segment : gone) {
       HOLDFAST_POINT("segment.before_release");
       segments_.remove(segment.offset);
       if (!planted(PlantedBug::kNeverReleased)) medium_->release(segment);

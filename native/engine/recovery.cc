@@ -117,7 +117,7 @@ Status PoolImpl::replay() {
       refs.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
       held.push_back(t.segment);
     }
-    index_.view.runs.push_back(std::make_shared<Run>(*medium_, std::move(refs)));
+    index_.view.runs.push_back(make_run(std::move(refs)));
   }
   adopt_regions(&held);
   for (const Segment& s : held) {

@@ -157,10 +157,55 @@ class MergeCursor final : public Cursor {
   std::string turning_key_;
 };
 
+// A single source, but for its tombstones: what a pool at rest has.
+class LiveCursor final : public Cursor {
+ public:
+  explicit LiveCursor(std::unique_ptr<Cursor> source) : source_(std::move(source)) {}
+
+  void seek(Bytes key) override {
+    source_->seek(key);
+    go_on();
+  }
+  void seek_before(Bytes key) override {
+    source_->seek_before(key);
+    go_back();
+  }
+  void seek_last() override {
+    source_->seek_last();
+    go_back();
+  }
+  void next() override {
+    source_->next();
+    go_on();
+  }
+  void prev() override {
+    source_->prev();
+    go_back();
+  }
+  bool valid() const override { return source_->valid(); }
+  Bytes key() const override { return source_->key(); }
+  Place place() const override { return source_->place(); }
+  Place ahead(int steps) const override { return source_->ahead(steps); }
+  Status take_status() override { return source_->take_status(); }
+
+ private:
+  void go_on() {
+    while (source_->valid() && source_->place().is_deleted()) source_->next();
+  }
+  void go_back() {
+    while (source_->valid() && source_->place().is_deleted()) source_->prev();
+  }
+
+  const std::unique_ptr<Cursor> source_;
+};
+
 }  // namespace
 
 std::unique_ptr<Cursor> merge_cursors(std::vector<std::unique_ptr<Cursor>> newest_first, bool keep_deleted) {
-  if (newest_first.size() == 1 && keep_deleted) return std::move(newest_first.front());
+  if (newest_first.size() == 1) {
+    if (keep_deleted) return std::move(newest_first.front());
+    return std::make_unique<LiveCursor>(std::move(newest_first.front()));
+  }
   return std::make_unique<MergeCursor>(std::move(newest_first), keep_deleted);
 }
 

@@ -8,6 +8,8 @@
 namespace holdfast {
 namespace {
 
+constexpr uint64_t kLeastEntriesRemembered = 64;
+
 class RunCursor final : public Cursor {
  public:
   RunCursor(const std::vector<TableReader>& tables, const TableFinder& finder)
@@ -53,6 +55,10 @@ class RunCursor final : public Cursor {
   bool valid() const override { return valid_; }
   Bytes key() const override { return Bytes(key_, key_bytes_); }
   Place place() const override { return view_.place(index_); }
+  Place ahead(int steps) const override {
+    const uint32_t at = index_ + static_cast<uint32_t>(steps);  // before the first: beyond any count
+    return at < view_.count() ? view_.place(at) : Place::deleted();
+  }
   Status take_status() override { return std::move(status_); }
 
  private:
@@ -151,8 +157,8 @@ size_t TableFinder::first_ending_at_or_after(Bytes key) const {
   return static_cast<size_t>(found - tables_->begin());
 }
 
-Run::Impl::Impl(const Medium& medium, std::vector<TableRef> the_tables)
-    : tables(std::move(the_tables)), finder(tables) {
+Run::Impl::Impl(const Medium& medium, std::vector<TableRef> the_tables, PlaceMemories* its_memories)
+    : tables(std::move(the_tables)), finder(tables), memories(its_memories) {
   readers.reserve(tables.size());
   for (const TableRef& table : tables) {
     readers.emplace_back(medium, table);
@@ -161,13 +167,38 @@ Run::Impl::Impl(const Medium& medium, std::vector<TableRef> the_tables)
   }
 }
 
-Run::Run(const Medium& medium, std::vector<TableRef> tables) : impl_(new Impl(medium, std::move(tables))) {}
+Run::Impl::~Impl() {
+  if (PlaceMemory* const made = memory.load()) memories->remove(made);
+}
+
+Run::Run(const Medium& medium, std::vector<TableRef> tables, PlaceMemories* memories)
+    : impl_(new Impl(medium, std::move(tables), memories)) {}
 Run::~Run() = default;
 
 Result<std::optional<Place>> Run::find(Bytes key) const {
   const size_t table = impl_->finder.first_ending_at_or_after(key);
   if (table == impl_->readers.size()) return std::optional<Place>();
   return impl_->readers[table].find(key);
+}
+
+PlaceMemory::Guess Run::guess(uint64_t hash) const {
+  const PlaceMemory* const memory = impl_->memory.load(std::memory_order_acquire);
+  return memory == nullptr ? PlaceMemory::Guess() : memory->guess(hash);
+}
+
+void Run::expect_guess(uint64_t hash) const {
+  if (const PlaceMemory* const memory = impl_->memory.load(std::memory_order_acquire)) memory->prefetch(hash);
+}
+
+// A run this small has one node or two.
+void Run::remember(uint64_t hash, Place place) const {
+  if (impl_->memories == nullptr || impl_->entries < kLeastEntriesRemembered) return;
+  PlaceMemory* memory = impl_->memory.load(std::memory_order_acquire);
+  if (memory == nullptr) {
+    impl_->memories->add(impl_->entries, &impl_->memory);
+    memory = impl_->memory.load(std::memory_order_acquire);
+  }
+  if (memory != nullptr) memory->remember(hash, place);
 }
 
 std::unique_ptr<Cursor> Run::cursor() const { return std::make_unique<RunCursor>(impl_->readers, impl_->finder); }

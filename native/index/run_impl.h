@@ -1,4 +1,5 @@
-// What a Run holds, shared by run.cc and run_check.cc. Any thread; immutable after it was made.
+// What a Run holds, shared by run.cc and run_check.cc. Any thread; immutable after it was made, but for what it
+// remembers.
 #pragma once
 
 #include <string>
@@ -25,13 +26,16 @@ class TableFinder {
 };
 
 struct Run::Impl {
-  Impl(const Medium& medium, std::vector<TableRef> the_tables);
+  Impl(const Medium& medium, std::vector<TableRef> the_tables, PlaceMemories* its_memories);
+  ~Impl();
 
   const std::vector<TableRef> tables;
   const TableFinder finder;
   std::vector<TableReader> readers;  // one per table
   uint64_t entries = 0;
   uint64_t bytes = 0;
+  PlaceMemories* const memories;
+  std::atomic<PlaceMemory*> memory{nullptr};  // made when there is something to remember
 };
 
 }  // namespace holdfast

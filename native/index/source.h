@@ -26,6 +26,8 @@ class Cursor {
   virtual bool valid() const = 0;           // false at either end, and after an error
   virtual Bytes key() const = 0;            // until the cursor moves
   virtual Place place() const = 0;          // may be deleted() (a tombstone)
+  // That of the entry so many steps on (or, below 0, back), where it is known without a look at anything else; else deleted().
+  virtual Place ahead(int) const { return Place::deleted(); }
   virtual Status take_status() = 0;         // kCorrupt names the node; ok when merely at an end
 };
 

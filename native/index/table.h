@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "index/place_memory.h"
 #include "index/source.h"
 #include "medium/medium.h"
 
@@ -44,11 +45,15 @@ struct TableRef {
 
 class Run {
  public:
-  // `tables` in key order. Nothing is read yet.
-  Run(const Medium& medium, std::vector<TableRef> tables);
+  // `tables` in key order. Nothing is read yet. `memories`: where what its searches find is remembered, and outlives it; null: nowhere.
+  Run(const Medium& medium, std::vector<TableRef> tables, PlaceMemories* memories = nullptr);
   ~Run();
 
   Result<std::optional<Place>> find(Bytes key) const;  // deleted() is a find: older runs must not be asked
+  // See place_memory.h, for what a guess is and what may be remembered.
+  PlaceMemory::Guess guess(uint64_t hash) const;
+  void expect_guess(uint64_t hash) const;  // fetches into the cache what guess() will look at
+  void remember(uint64_t hash, Place place) const;
   std::unique_ptr<Cursor> cursor() const;
   const std::vector<TableRef>& tables() const;
   uint64_t entries() const;

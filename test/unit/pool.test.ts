@@ -321,6 +321,18 @@ onEachMedium('pool', (place) => {
     expect(await codeOf(() => pool.check({ signal }))).toBe('ERR_HOLDFAST_ABORTED');
   });
 
+  // The catalogue of keyspaces is one itself, with these two keys.
+  test('a keyspace that is not there has nothing, whatever the key', () => {
+    const pool = fresh();
+    pool.keyspace('there').putSync('k', 1);
+    for (const key of ['nthere', 'c', 'k']) {
+      expect(pool.keyspace('absent').get(key)).toBeUndefined();
+      expect(pool.keyspace('absent', { value: 'bytes' }).get(key)).toBeUndefined();
+      expect(pool.keyspace('absent').getMany([key, key])).toEqual([undefined, undefined]);
+      expect(pool.keyspace('absent').has(key)).toBe(false);
+    }
+  });
+
   test('1e5 reads keep no memory', () => {
     const bytes = fresh().keyspace<string, Uint8Array>('b', { value: 'bytes' });
     bytes.putSync('k', Buffer.alloc(256, 1));

@@ -108,6 +108,90 @@ onEachMedium('range', (place) => {
     expect([...space.keys()].length).toBe(3000);
   });
 
+  test('keys of one and of several bytes a character, in one range', () => {
+    const space = the().keyspace<string, Uint8Array>('texts', { value: 'bytes' });
+    const text = (i: number): string => (i % 90 === 0 ? `k${i}-é😀` : `k${String(i).padStart(5, '0')}`);
+    const keys = Array.from({ length: 2500 }, (_, i) => text(i));
+    keys.forEach((key, i) => {
+      space.putSync(key, Buffer.from(`${key}=${i}`), { durability: 'eventual' });
+    });
+    const sorted = [...keys].sort((x, y) => Buffer.from(x).compare(Buffer.from(y)));
+    for (const reverse of [false, true]) {
+      const expected = reverse ? [...sorted].reverse() : sorted;
+      expect([...space.keys({ reverse })]).toEqual(expected);
+      const texts = [...space.range({ reverse })].map(([key, value]) => {
+        expect(Buffer.from(value).toString().startsWith(`${key}=`)).toBe(true);
+        return key;
+      });
+      expect(texts).toEqual(expected);
+    }
+    expect([...space.keys({ prefix: 'k000' })].length).toBeGreaterThan(90);
+  });
+
+  test('values are the caller\'s: writing into one reaches neither the pool nor another', () => {
+    const space = the().keyspace<string, Uint8Array>('owned', { value: 'bytes' });
+    const name = (i: number): string => `o${String(i).padStart(5, '0')}`;
+    for (let i = 0; i < 900; ++i) {
+      space.putSync(name(i), Buffer.alloc(i % 300, i & 255), { durability: 'eventual' });
+    }
+    const sound = (value: Uint8Array, i: number): boolean =>
+      value.length === i % 300 && value.every((byte) => byte === (i & 255));
+    const kept: Uint8Array[] = [];
+    let at = 0;
+    for (const [key, value] of space.range()) {
+      if (key !== name(at) || !sound(value, at)) expect.fail(`entry ${at}: ${key}`);
+      kept.push(value);
+      if (at % 2 === 0) value.fill(0xee); // before the next is read
+      if (at % 7 === 0) expect(sound(space.get(name(at + 1)) ?? new Uint8Array(), at + 1)).toBe(true);
+      ++at;
+    }
+    expect(at).toBe(900);
+    kept.forEach((value, i) => {
+      if (i % 2 === 1 && !sound(value, i)) expect.fail(`value ${i} was overwritten`);
+    });
+    let again = 0;
+    for (const value of space.values()) if (!sound(value, again++)) expect.fail(`pool's ${again}`);
+    expect(again).toBe(900);
+  });
+
+  test('ranges inside a range, and one begun by a codec that decodes for another', () => {
+    const the1 = the();
+    const inner = the1.keyspace<string, string>('inner', { value: 'utf8' });
+    for (let i = 0; i < 50; ++i) inner.putSync(`i${i}`, `inner ${i}`, { durability: 'eventual' });
+    const all = (): string => [...inner.range({ limit: 40 })].join();
+    const expected = all();
+    // Ends the iterator it decodes for, so that another one may use its buffers.
+    let ending: Iterator<unknown> | undefined;
+    const meddling = {
+      name: 'meddling',
+      encode: (text: string) => text,
+      decode(bytes: Uint8Array): string {
+        ending?.return?.();
+        expect(all()).toBe(expected);
+        return Buffer.from(bytes).toString();
+      },
+    };
+    for (const [key, value] of [
+      [meddling, meddling],
+      [meddling, 'utf8'],
+      ['utf8', meddling],
+      ['bytes', meddling],
+    ] as const) {
+      const text = (part: string | Uint8Array): string => Buffer.from(part).toString();
+      const outer = the1.keyspace<never, never>('outer', { key, value } as never);
+      const raw = the1.keyspace<string, string>('outer', { value: 'utf8' });
+      for (let i = 10; i < 90; ++i) raw.putSync(`o${i}`, `outer ${i}`, { durability: 'eventual' });
+      let at = 10;
+      for (const [k, v] of outer.range()) expect([text(k), text(v)]).toEqual([`o${at}`, `outer ${at++}`]);
+      expect(at).toBe(90);
+      const range = outer.range();
+      ending = range;
+      const [k, v] = range.next().value as [string, string];
+      expect([text(k), text(v)]).toEqual(['o10', 'outer 10']);
+      ending = undefined;
+    }
+  });
+
   test('keys of the greatest size', () => {
     const space = the().keyspace<string, string>('long', { value: 'utf8' });
     const keys = Array.from({ length: 200 }, (_, i) =>
