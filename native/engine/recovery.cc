@@ -126,7 +126,8 @@ Status PoolImpl::replay() {
     }
   }
 
-  const LogReader reader(*medium_, secret_);
+  LogCopy copy(*medium_);
+  const LogReader reader(*medium_, secret_, &copy);
   std::vector<SegmentHeader> lost_headers;
   Tail tail(reader, folded_);
   HOLDFAST_TRY(tail.begins_well());

@@ -70,6 +70,7 @@ class Tail {
       links.clear();
       for (const FrameView& part : parts) each(part);
       parts.clear();
+      reader_.release();
       mark();
     }
     return {};

@@ -12,11 +12,12 @@ bool LogReader::read_frame(const Segment& segment, uint64_t sequence, uint64_t o
   if (offset % kFrameAlign != 0 || offset < segment.offset || offset >= end || end - offset < sizeof(FrameHeader)) {
     return false;
   }
-  const uint8_t* at = medium_.view() + offset;
+  const uint8_t* at = bytes_at(offset, sizeof(FrameHeader), end);
   auto header = load<FrameHeader>(at);
   if (header.magic != FrameHeader::kMagic || header.bytes % kFrameAlign != 0) return false;
   if (header.bytes < sizeof header || header.bytes > end - offset) return false;
   if (header.kind < 1 || header.kind > 3) return false;
+  at = bytes_at(offset, header.bytes, end);
   const uint64_t room = header.bytes - sizeof header;
   if (header.operations > room / sizeof(OperationHeader)) return false;
 

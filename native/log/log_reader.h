@@ -1,18 +1,19 @@
 // Walks the frames of the log and says of each whether it is valid. Replay, the cleaner and check all read through it.
 //
 // It trusts nothing: every length is checked against the segment before it is followed, so bytes of any kind end the walk but
-// cannot lead it astray. It reads through the medium's mapping and changes nothing. One thread per reader.
+// cannot lead it astray. It reads through the medium's mapping, or a copy, and changes nothing. One thread per reader.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 
 #include "format/record.h"
+#include "log/log_copy.h"
 #include "medium/medium.h"
 
 namespace holdfast {
 
-// One valid frame. Pointers are into the mapping.
+// One valid frame. Pointers are into the mapping, or into the copy until that is released.
 struct FrameView {
   FrameHeader header;
   uint64_t offset = 0;                 // of the frame in the pool
@@ -30,7 +31,7 @@ struct FrameExpectation {
 
 class LogReader {
  public:
-  LogReader(const Medium& medium, uint64_t secret) : medium_(medium), secret_(secret) {}
+  LogReader(const Medium& medium, uint64_t secret, LogCopy* copy = nullptr) : medium_(medium), secret_(secret), copy_(copy) {}
 
   // Is there a frame at `offset` that is whole in itself (whatever its epoch)?
   bool read_frame(const Segment& segment, uint64_t sequence, uint64_t offset, FrameView* out) const;
@@ -39,6 +40,10 @@ class LogReader {
   static bool follows(const FrameHeader& header, FrameExpectation* expected);
   // The target of a link frame; false if it is not one of this pool's possible segments.
   bool read_link(const FrameView& frame, LinkTarget* out) const;
+  // The frames given so far are not used any more.
+  void release() const {
+    if (copy_ != nullptr) copy_->release();
+  }
   // Is there, anywhere behind `offset` in the segment or in those that the log went on in, a frame that proves that the
   // record `epoch` had been durable? Then what stands at `offset` is damage, not a torn tail.
   bool proves_durable(const Segment& segment, uint64_t sequence, uint64_t offset, uint64_t epoch, uint32_t incarnation) const;
@@ -50,8 +55,12 @@ class LogReader {
   bool link_at(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation, LinkTarget* out) const;
   template <typename Each>
   bool any_frame_mark(uint64_t from, uint64_t end, Each&& each) const;
+  const uint8_t* bytes_at(uint64_t offset, uint64_t size, uint64_t end) const {
+    return copy_ != nullptr ? copy_->at(offset, size, end) : medium_.view() + offset;
+  }
   const Medium& medium_;
   uint64_t secret_;
+  LogCopy* const copy_;  // null: frames are read through the mapping
 };
 
 // Calls `each(view, offset of the operation)` for the operations of a valid frame, until it returns false.
