@@ -28,6 +28,7 @@ missing() {  # prints the Debian packages that are missing
   if [ $tests = 1 ]; then
     header doctest/doctest.h || echo doctest-dev
     has cmake || echo cmake
+    has chromium || has chromium-browser || echo chromium  # one test looks at the benchmark's page; without it it is skipped
   fi
 }
 

@@ -17,8 +17,8 @@ export const driver = {
       fs.closeSync(dir);
     };
     return {
-      facts: pair(folder, 'file', 'fsync, rename, fsync of the folder'),
-      putSync: (key, value) => save(value),
+      facts: pair(folder, 'file', 'fsync, rename, fsync of the folder; one value in all'),
+      putSync: (_key, value) => save(value),
       async agent() {
         return { step: async (all) => save(JSON.stringify({ messages: all })), end: async () => {} };
       },

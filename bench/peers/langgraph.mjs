@@ -1,32 +1,33 @@
-// A LangGraph graph whose message list grows by one message a step, with different savers. Durability "sync": a step is saved
-// before the next begins. Only the `agent` workload.
+// A LangGraph graph whose message list grows by one message a step, with different savers; one run, each step a turn of the graph's
+// loop, as an agent's are. Durability "sync": a step is saved before the next begins.
 import { createRequire } from 'node:module';
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 
 import { Annotation, END, MemorySaver, START, StateGraph } from '@langchain/langgraph';
 import { pair } from './place.mjs';
 
 const require = createRequire(import.meta.url);
 
-function graphOf(checkpointer) {
-  const State = Annotation.Root({ messages: Annotation({ reducer: (all, more) => all.concat(more), default: () => [] }) });
-  return new StateGraph(State)
-    .addNode('say', async () => ({}))
-    .addEdge(START, 'say')
-    .addEdge('say', END)
-    .compile({ checkpointer });
-}
-
-function storeOf(facts, saver, close = () => {}) {
+function storeOf(facts, checkpointer, close = () => {}) {
   return {
     facts,
-    async agent() {
-      const graph = graphOf(saver);
-      const config = { configurable: { thread_id: 'agent' }, durability: 'sync' };
-      // Without a saver the state is handed over whole each time.
-      const step = (all, message) => graph.invoke({ messages: saver ? [message] : [...all] }, config);
-      return { step, end: async () => {} };
+    async agent(steps) {
+      const State = Annotation.Root({ messages: Annotation({ reducer: (all, more) => all.concat(more), default: () => [] }) });
+      const drive = async (next, done) => {
+        let made = 0;
+        const graph = new StateGraph(State)
+          .addNode('say', async () => {
+            // The step before is saved by now: that is what "sync" promises.
+            if (made > 0) done();
+            made += 1;
+            return { messages: [{ role: 'assistant', id: `message-${made}`, content: next() }] };
+          })
+          .addEdge(START, 'say')
+          .addConditionalEdges('say', () => (made < steps ? 'say' : END))
+          .compile({ checkpointer });
+        await graph.invoke({ messages: [] }, { configurable: { thread_id: 'agent' }, durability: 'sync', recursionLimit: steps + 10 });
+        done();
+      };
+      return { drive, end: async () => {} };
     },
     close,
   };
@@ -36,18 +37,19 @@ async function sqlite(folder, full) {
   const { SqliteSaver } = await import('@langchain/langgraph-checkpoint-sqlite');
   const saver = SqliteSaver.fromConnString(`${folder}/agent.sqlite`);
   if (full) saver.db.pragma('synchronous = FULL');
-  return storeOf(pair(folder, 'file', full ? 'WAL, synchronous FULL' : 'as shipped'), saver, () => saver.db.close());
+  const facts = pair(folder, 'file', full ? 'WAL, synchronous FULL' : 'as shipped');
+  return storeOf(facts, saver, () => saver.db.close());
 }
 
-async function holdfast(wish) {
-  const entry = fileURLToPath(new URL('../../dist/langgraph.js', import.meta.url));
-  if (!existsSync(entry)) throw new Error('the LangGraph adapter is not in this build');
+async function holdfast({ folder, medium, room }) {
   const { open } = require('../../dist/index.js');
-  const { HoldfastSaver } = require(entry);
-  const medium = wish.medium === 'pmem' ? { medium: 'pmem', size: 512 * 2 ** 20 } : { medium: 'file' };
-  const pool = await open(`${wish.folder}/agent.holdfast`, medium);
-  const saver = new HoldfastSaver(pool);
-  return storeOf({ medium: pool.medium, class: pool.durability.class, how: 'one record, one barrier' }, saver, () => pool.close());
+  // The saver is made of LangGraph's own classes, those of bench/node_modules here: holdfast/langgraph does the same with the user's.
+  const { makeLangGraph } = require('../../dist/adapters/langgraph/index.js');
+  const checkpoint = await import('@langchain/langgraph-checkpoint');
+  const { load } = await import('@langchain/core/load');
+  const { HoldfastSaver } = makeLangGraph({ checkpoint, load });
+  const pool = await open(`${folder}/agent.holdfast`, medium === 'pmem' ? { medium, size: Math.max(128 * 2 ** 20, room * 4) } : { medium });
+  return storeOf({ medium: pool.medium, class: pool.durability.class, how: 'one record, one barrier' }, new HoldfastSaver(pool), () => pool.close());
 }
 
 const none = (how) => ({ medium: 'memory', class: 'none', how });

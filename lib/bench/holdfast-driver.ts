@@ -1,4 +1,8 @@
-/** Holdfast itself, as a user has it: string keys, bytes, every commit durable. */
+/**
+ * Holdfast itself, as a user has it: string keys, bytes, every commit durable. `holdfast` commits with putSync where one commit is
+ * timed; `holdfast await` is the same without its synchronous half; `holdfast keys` keeps an agent's messages as plain keys, which is
+ * all that the peers do, where `holdfast` makes durable steps of them.
+ */
 import { join } from 'node:path';
 
 import { open } from '../index';
@@ -7,10 +11,10 @@ import type { Driver, OpenWish, Store } from './line';
 
 const MIB = 2 ** 20;
 
-async function openStore({ folder, medium, room }: OpenWish): Promise<Store> {
-  const size = Math.ceil(Math.max(128 * MIB, room * 2) / MIB) * MIB;
+async function openStore({ folder, medium, room, fixedSize }: OpenWish): Promise<Store> {
   // A pool on persistent memory has a fixed size; one in a file grows.
-  const pool = await open(join(folder, 'bench.holdfast'), medium === 'pmem' ? { medium, size } : { medium });
+  const size = fixedSize ?? (medium === 'pmem' ? Math.ceil(Math.max(128 * MIB, room * 2) / MIB) * MIB : undefined);
+  const pool = await open(join(folder, 'bench.holdfast'), { medium, size });
   const space = pool.keyspace<string, Uint8Array>('bench', { value: 'bytes' });
   let stateRun: Run<undefined, Record<string, string>> | undefined;
   const batchOf = (entries: readonly (readonly [string, Uint8Array])[]) => {
@@ -59,11 +63,33 @@ async function openStore({ folder, medium, room }: OpenWish): Promise<Store> {
       await stateRun.checkpoint(state);
     },
     counts() {
-      const { barriers, writes, bytesAppended, groups, logBytes, indexBytes } = pool.stats();
-      return { barriers, writes, bytesAppended, groups, logBytes, indexBytes };
+      const { barriers, writes, bytesAppended, groups, logBytes, indexBytes, openUs } = pool.stats();
+      return { barriers, writes, bytesAppended, groups, logBytes, indexBytes, openUs };
+    },
+    liveShare() {
+      const { liveBytes, capacityBytes } = pool.stats();
+      return liveBytes / capacityBytes;
     },
     close: () => pool.close(),
   };
 }
 
-export const driver: Driver = { name: 'holdfast', open: openStore };
+async function openAsync(wish: OpenWish): Promise<Store> {
+  const { putSync: _, batchSync: __, ...rest } = await openStore(wish);
+  return rest;
+}
+
+async function openKeys(wish: OpenWish): Promise<Store> {
+  const store = await openStore(wish);
+  let at = 0;
+  const step = async (_messages: readonly string[], message: string): Promise<void> => {
+    store.putSync!(`m${at++}`, Buffer.from(message));
+  };
+  return { ...store, agent: async () => ({ step, end: async () => {} }) };
+}
+
+export const drivers: Readonly<Record<string, Driver>> = {
+  holdfast: { name: 'holdfast', open: openStore },
+  'holdfast await': { name: 'holdfast await', open: openAsync },
+  'holdfast keys': { name: 'holdfast keys', open: openKeys },
+};

@@ -27,27 +27,34 @@ export interface Store {
   /** Bytes of the value; 0 when absent. */
   get?(key: string): number;
   /** Walks `count` entries from `from` and returns the bytes of their keys and values. */
-  range?(from: string, count: number): number;
+  range?(from: string, count: number): number | Promise<number>;
   /** An agent's steps; see `agent` in workloads.ts. */
-  agent?(): Promise<AgentSteps>;
+  agent?(steps: number): Promise<AgentSteps>;
   /** Keeps a large state of which little changes. */
   saveState?(state: Record<string, string>): void | Promise<void>;
   /** What the store itself counts: barriers, writes, bytes. */
   counts?(): Record<string, number>;
+  /** Share of a store of fixed size that live data takes; only where there is a cleaner to measure. */
+  liveShare?(): number;
   close(): void | Promise<void>;
 }
 
+/** An agent's steps, made one by one, or by something that drives itself (a graph). */
 export interface AgentSteps {
   /** One step: `message` is new, `messages` all there are, that one included. */
-  step(messages: readonly string[], message: string): Promise<void>;
+  step?(messages: readonly string[], message: string): Promise<void>;
+  /** Makes all steps: `next` gives a step's message, `done` is called when the step is kept. */
+  drive?(next: () => string, done: () => void): Promise<void>;
   end(): Promise<void>;
 }
 
 export interface OpenWish {
   readonly folder: string;
   readonly medium?: 'auto' | 'pmem' | 'file';
-  /** Bytes the pool must be able to hold. */
+  /** Bytes the store must be able to hold. */
   readonly room: number;
+  /** Bytes the store has and may not exceed; only the `cleaner` workload asks for it. */
+  readonly fixedSize?: number;
 }
 
 export interface Driver {
@@ -57,6 +64,8 @@ export interface Driver {
 
 export interface Workload {
   readonly name: string;
+  /** What kind of place it runs on, for the report: `pmem`, `disk`, or nothing. */
+  readonly on?: string;
   readonly label: string;
   readonly bytes: number;
   readonly keys: number;
@@ -64,7 +73,18 @@ export interface Workload {
   readonly steps: number;
   /** Milliseconds the timed part may take. */
   readonly budgetMs: number;
+  /** Bytes of the store, for `cleaner`; it is filled until 85 % of them are live. */
+  readonly fixedBytes?: number;
+  /** Keys that are overwritten in every round of `space`. */
+  readonly overwritten?: number;
 }
+
+/**
+ * What a trial's process does. `run`: everything in a fresh folder. The rest works on a store that is filled once and used by many
+ * trials: `fill`, `use` (measure on it), `age` (overwrite, then be killed with SIGKILL), `open` (measure opening what was left),
+ * `count` (make some operations between two marks, for strace).
+ */
+export type Phase = 'run' | 'fill' | 'use' | 'age' | 'open' | 'count';
 
 /** What a trial process is asked to do. */
 export interface TrialOrder {
@@ -73,8 +93,7 @@ export interface TrialOrder {
   readonly module: string;
   readonly wish: OpenWish;
   readonly workload: Workload;
-  /** For `open`: fill and be killed, or open what was left. */
-  readonly phase?: 'fill' | 'open';
+  readonly phase: Phase;
 }
 
 /** Nanoseconds an operation took. */
@@ -117,6 +136,7 @@ export interface Machine {
 
 export interface Line {
   readonly workload: string;
+  readonly on?: string;
   readonly label: string;
   readonly bytes: number;
   readonly keys: number;
@@ -125,6 +145,10 @@ export interface Line {
   readonly place: string;
   readonly fileSystem: string;
   readonly round: number;
+  /** Nothing was timed in this trial: it ran under strace, with a counter before libpmem, or under callgrind. */
+  readonly counted?: boolean;
+  /** Milliseconds the whole trial took, its filling included. */
+  readonly tookMs?: number;
   readonly commit: string;
   readonly at: string;
   readonly machine: Machine;

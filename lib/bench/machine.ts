@@ -1,6 +1,6 @@
 /** Facts about where a trial ran, and what the kernel counted for this process. */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 
@@ -23,11 +23,12 @@ export function fileSystemOf(folder: string): string {
   return probe(join(folder, 'holdfast-bench-probe')).fileSystem;
 }
 
-/** What is measured: the source's commit, or the package's version where there is no source. */
+/** What is measured: the source's commit, or the package's version where it is installed in a project of somebody else's. */
 export function commitOf(root: string): string {
   try {
     const git = (...args: string[]): string =>
       execFileSync('git', ['-C', root, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    if (realpathSync(git('rev-parse', '--show-toplevel')) !== realpathSync(root)) throw new Error('another repository');
     return git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '-uno') === '' ? '' : '+changes');
   } catch {
     const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
@@ -52,12 +53,13 @@ export function deviceBytes(folder: string): number | undefined {
   }
 }
 
-/** Bytes of memory that are this process's alone. */
-export function privateBytes(): number {
+/**
+ * Bytes of anonymous memory of this process: what it allocated, and pages of private mappings it changed. Pages of a file that
+ * it only maps are the page cache's and can be dropped; smaps calls them private too when nobody else maps them.
+ */
+export function anonymousBytes(): number {
   const text = readFileSync('/proc/self/smaps_rollup', 'utf8');
-  let kib = 0;
-  for (const [, size] of text.matchAll(/^Private_\w+:\s+(\d+) kB/gm)) kib += Number(size);
-  return kib * 1024;
+  return Number(/^Anonymous:\s+(\d+) kB/m.exec(text)?.[1] ?? Number.NaN) * 1024;
 }
 
 /** Bytes a folder's files take on their device. */

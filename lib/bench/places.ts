@@ -5,8 +5,8 @@ import { probe } from '../index';
 import type { DriverAt } from './runner';
 
 /** Holdfast on a place, on the medium that it would take there by itself or the one asked for. */
-export function holdfastAt(place: string, shown: string, medium: DriverAt['medium'] = 'auto'): DriverAt {
-  return { name: 'holdfast', shown, module: join(__dirname, 'holdfast-driver.js'), place, medium };
+export function holdfastAt(place: string, shown: string, medium: DriverAt['medium'] = 'auto', name = 'holdfast'): DriverAt {
+  return { name, shown, module: join(__dirname, 'holdfast-driver.js'), place, medium };
 }
 
 export function floorAt(place: string, shown: string): DriverAt {

@@ -1,13 +1,16 @@
 /**
- * Runs a plan: every trial in a fresh process and a fresh folder, the drivers of one group in turn (A B C, B C A, …), so that
- * a machine that grows slower or busier does so for all of them. Nothing stays behind.
+ * Runs a plan: every trial in a fresh process, the drivers of one group in turn (A B C, B C A, …), so that a machine that grows
+ * slower or busier does so for all of them. Reads and openings are measured on stores that are filled once (stores.ts), the rest in
+ * fresh folders. A plan can be cut and gone on with: lines that are there already are not measured again.
  */
-import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { fileSystemOf, machine } from './machine';
-import type { Line, OpenWish, TrialOrder, TrialResult, Workload } from './line';
+import { FilledStores } from './stores';
+import { countedTrial, KILLED, trial, type Answer, type Counters } from './trial';
+import { ON_FILLED_STORE } from './workloads';
+import type { Line, OpenWish, Phase, TrialOrder, TrialResult, Workload } from './line';
 
 export interface DriverAt {
   readonly name: string;
@@ -18,57 +21,110 @@ export interface DriverAt {
   readonly place: string;
   readonly medium?: OpenWish['medium'];
   readonly env?: Readonly<Record<string, string>>;
-  /** Runs no trial process but this; for the native floors. */
+  /** Runs no trial process but this; for the native floors and the replay. */
   readonly custom?: (workload: Workload, folder: string) => Promise<TrialResult>;
+  /** The same for what is counted, in place of a trial under strace. */
+  readonly customCounts?: (workload: Workload, folder: string) => Promise<TrialResult>;
 }
 
 /** One comparison: the same workload through several drivers. */
 export interface Group {
   readonly workload: Workload;
   readonly drivers: readonly DriverAt[];
+  /** Is what it asks of the kernel counted too, once per driver? */
+  readonly counted?: boolean;
 }
 
 export interface PlanOptions {
   readonly groups: readonly Group[];
   readonly rounds: number;
   readonly commit: string;
+  readonly counters?: Counters;
+  /** Lines of an interrupted run that is gone on with. */
+  readonly known?: readonly Line[];
+  /** Stop after the trial that is under way then. The filled stores stay for the next run. */
+  readonly until?: number;
   readonly signal?: AbortSignal;
   onLine?(line: Line, done: number, of: number): void;
   onTrial?(driver: string, label: string, done: number, of: number): void;
 }
 
-interface Answer {
-  readonly result?: TrialResult;
-  readonly skipped?: string;
+/** One trial of a plan. */
+interface Due {
+  readonly driver: DriverAt;
+  readonly workload: Workload;
+  readonly round: number;
+  readonly counted: boolean;
 }
 
-/** A trial that takes longer than this hangs. */
-const TRIAL_LIMIT_MS = 15 * 60_000;
+const idOf = (label: string, driver: string, round: number, counted: boolean): string => JSON.stringify([label, driver, round, counted]);
 
-export async function runPlan({ groups, rounds, commit, signal, onLine, onTrial }: PlanOptions): Promise<Line[]> {
-  const lines: Line[] = [];
-  const of = groups.reduce((sum, { drivers }) => sum + drivers.length * rounds, 0);
-  const impossible = new Set<string>();
-  for (const { workload, drivers } of groups) {
-    for (let round = 0; round < rounds; ++round) {
-      for (let i = 0; i < drivers.length; ++i) {
-        signal?.throwIfAborted();
-        const driver = drivers[(i + round) % drivers.length]!;
-        const name = `${workload.label} through ${driver.shown}`;
-        onTrial?.(driver.shown, workload.label, lines.length, of);
-        const answer = impossible.has(name) ? { skipped: 'see round 0' } : await trial(driver, workload, signal);
-        if (answer.skipped !== undefined) impossible.add(name);
-        lines.push(lineOf(driver, workload, round, commit, answer));
-        onLine?.(lines.at(-1)!, lines.length, of);
-      }
+const idsOf = (lines: readonly Line[]): Set<string> =>
+  new Set(lines.map((line) => idOf(line.label, line.driver, line.round, line.counted ?? false)));
+
+function dueOf({ workload, drivers, counted = false }: Group, rounds: number): Due[] {
+  const due: Due[] = counted ? drivers.map((driver) => ({ driver, workload, round: 0, counted })) : [];
+  for (let round = 0; round < rounds; ++round) {
+    for (let i = 0; i < drivers.length; ++i) {
+      due.push({ driver: drivers[(i + round) % drivers.length]!, workload, round, counted: false });
     }
   }
-  return lines;
+  return due;
 }
 
-function lineOf(driver: DriverAt, workload: Workload, round: number, commit: string, answer: Answer): Line {
+/** The workloads of the trials that are still to be made, one entry per trial. */
+export function trialsDue(groups: readonly Group[], rounds: number, known: readonly Line[] = []): Workload[] {
+  const measured = idsOf(known);
+  return groups
+    .flatMap((group) => dueOf(group, rounds))
+    .filter(({ workload, driver, round, counted }) => !measured.has(idOf(workload.label, driver.shown, round, counted)))
+    .map(({ workload }) => workload);
+}
+
+export interface Ran {
+  readonly lines: Line[];
+  /** False when the time was up before. */
+  readonly finished: boolean;
+}
+
+export async function runPlan(options: PlanOptions): Promise<Ran> {
+  const { groups, rounds, commit, known = [], until = Infinity, signal, onLine, onTrial } = options;
+  const lines = [...known];
+  const measured = idsOf(known);
+  const impossible = new Map<string, string>();
+  for (const { label, driver, counted, skipped } of known) if (skipped !== undefined && !counted) impossible.set(label + driver, skipped);
+  const of = trialsDue(groups, rounds, known).length;
+  const done = (): number => lines.length - known.length;
+  const stores = new FilledStores();
+  let finished = false;
+  try {
+    for (const [at, group] of groups.entries()) {
+      for (const due of dueOf(group, rounds)) {
+        const { driver, workload, round, counted } = due;
+        if (measured.has(idOf(workload.label, driver.shown, round, counted))) continue;
+        signal?.throwIfAborted();
+        if (Date.now() > until) return { lines, finished };
+        onTrial?.(driver.shown, workload.label, done(), of);
+        const begun = performance.now();
+        const why = counted ? undefined : impossible.get(workload.label + driver.shown);
+        const answer = why === undefined ? await answerOf(due, stores, options) : { skipped: why };
+        if (answer.skipped !== undefined && !counted) impossible.set(workload.label + driver.shown, answer.skipped);
+        lines.push(lineOf(due, commit, Math.round(performance.now() - begun), answer));
+        onLine?.(lines.at(-1)!, done(), of);
+      }
+      stores.keepOnly(groups.slice(at + 1));
+    }
+    finished = true;
+    return { lines, finished };
+  } finally {
+    if (finished || Date.now() <= until) stores.removeAll(groups);
+  }
+}
+
+function lineOf({ driver, workload, round, counted }: Due, commit: string, tookMs: number, answer: Answer): Line {
   return {
     workload: workload.name,
+    on: workload.on,
     label: workload.label,
     bytes: workload.bytes,
     keys: workload.keys,
@@ -77,6 +133,8 @@ function lineOf(driver: DriverAt, workload: Workload, round: number, commit: str
     place: driver.place,
     fileSystem: fileSystemOf(driver.place),
     round,
+    ...(counted && { counted }),
+    tookMs,
     commit,
     at: new Date().toISOString(),
     machine: machine(),
@@ -84,39 +142,49 @@ function lineOf(driver: DriverAt, workload: Workload, round: number, commit: str
   };
 }
 
-async function trial(driver: DriverAt, workload: Workload, signal: AbortSignal | undefined): Promise<Answer> {
+async function answerOf(due: Due, stores: FilledStores, options: PlanOptions): Promise<Answer> {
+  const { driver, workload, counted } = due;
   mkdirSync(driver.place, { recursive: true });
-  const folder = mkdtempSync(join(driver.place, 'holdfast-bench-'));
   try {
-    if (driver.custom !== undefined) return { result: await driver.custom(workload, folder) };
-    const room = Math.max(workload.keys * (workload.bytes + 64), 64 * workload.bytes);
-    const wish: OpenWish = { folder, medium: driver.medium, room };
-    const order: TrialOrder = { driver: driver.name, module: driver.module, wish, workload };
-    if (workload.name !== 'open') return await child(order, driver, signal);
-    const filled = await child({ ...order, phase: 'fill' }, driver, signal);
-    if (filled.skipped !== KILLED) return filled;
-    return await child({ ...order, phase: 'open' }, driver, signal);
+    const filled = !counted && driver.custom === undefined && ON_FILLED_STORE.has(workload.name);
+    return await (filled ? onFilledStore(due, stores, options) : inFreshFolder(due, options));
   } catch (error) {
+    if (options.signal?.aborted) throw error;
     return { skipped: `failed: ${(error as Error).message}` };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 
-const KILLED = 'killed by SIGKILL';
+async function inFreshFolder({ driver, workload, counted }: Due, { signal, counters = {} }: PlanOptions): Promise<Answer> {
+  const above = mkdtempSync(join(driver.place, 'holdfast-bench-'));
+  const folder = join(above, 'store');
+  mkdirSync(folder);
+  try {
+    const { custom, customCounts, env } = driver;
+    const own = counted ? customCounts : custom;
+    if (own !== undefined) return { result: await own(workload, folder) };
+    if (custom !== undefined) return { skipped: 'not counted' };
+    const order = orderOf(driver, workload, folder, 'run');
+    return await (counted ? countedTrial(order, { env, signal }, counters) : trial(order, { env, signal }));
+  } finally {
+    rmSync(above, { recursive: true, force: true });
+  }
+}
 
-function child(order: TrialOrder, driver: DriverAt, signal: AbortSignal | undefined): Promise<Answer> {
-  const main = join(__dirname, 'trial-main.js');
-  const env = { ...process.env, ...driver.env };
-  const options = { env, signal, timeout: TRIAL_LIMIT_MS, killSignal: 'SIGTERM' as const, maxBuffer: 64 << 20 };
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, [main, JSON.stringify(order)], options, (error, stdout, stderr) => {
-      if (signal?.aborted) return reject(signal.reason as Error);
-      if (error?.signal === 'SIGKILL') return resolve({ skipped: KILLED });
-      const last = stdout.trimEnd().split('\n').at(-1) ?? '';
-      if (last.startsWith('{')) return resolve(JSON.parse(last) as Answer);
-      const why = stderr.trim().split('\n').at(-1) || error?.message || 'the trial printed nothing';
-      resolve({ skipped: `failed: ${why}` });
-    });
-  });
+async function onFilledStore({ driver, workload }: Due, stores: FilledStores, { signal }: PlanOptions): Promise<Answer> {
+  const { env } = driver;
+  const order = (phase: Phase): TrialOrder => orderOf(driver, workload, stores.folderOf(driver, workload), phase);
+  if (!stores.isFilled(driver, workload)) {
+    stores.begin(driver, workload);
+    const filled = await trial(order('fill'), { env, signal });
+    if (filled.result === undefined) return filled;
+    stores.end(driver, workload);
+  }
+  if (workload.name !== 'open') return trial(order('use'), { env, signal });
+  const aged = await trial(order('age'), { env, signal });
+  return aged.skipped === KILLED ? trial(order('open'), { env, signal }) : aged;
+}
+
+function orderOf({ name, module, medium }: DriverAt, workload: Workload, folder: string, phase: Phase): TrialOrder {
+  const room = Math.max(workload.keys * (workload.bytes + 64), 64 * workload.bytes, 2 * workload.steps * workload.bytes);
+  return { driver: name, module, wish: { folder, medium, room, fixedSize: workload.fixedBytes }, workload, phase };
 }

@@ -1,11 +1,16 @@
 /**
- * The process of one trial: opens one store with one driver, runs one workload, prints one JSON value and ends. It reads its
- * order from the first argument. With phase `fill` it kills itself when the store is full: what comes after is a real crash.
+ * The process of one trial: opens one store with one driver, does one phase of one workload, prints one JSON value and ends. It
+ * reads its order from the first argument. After phase `age` it kills itself: what comes next is opening after a real crash.
  */
 import { pathToFileURL } from 'node:url';
 
-import { keyOf, Impossible, workloads } from './workloads';
-import type { Driver, TrialOrder, TrialResult } from './line';
+import { COUNTED_TURNS, mark } from './counted';
+import { entriesOf, Impossible, keyOf, need, scattered, valueOf } from './inputs';
+import { anonymousBytes } from './machine';
+import { someCommits } from './work-commits';
+import { memory, openAndRead } from './work-reads';
+import { workloads } from './workloads';
+import type { Driver, Measured, Store, TrialOrder, TrialResult } from './line';
 
 // TypeScript would make `require` of an import() here, which cannot load an ES module.
 const importModule = new Function('address', 'return import(address)') as (address: string) => Promise<unknown>;
@@ -14,45 +19,74 @@ async function driverOf(order: TrialOrder): Promise<Driver> {
   const loaded = (await importModule(pathToFileURL(order.module).href)) as {
     drivers?: Record<string, Driver>;
     driver?: Driver;
-    default?: { driver?: Driver };
+    default?: { drivers?: Record<string, Driver>; driver?: Driver };
   };
-  const driver = loaded.drivers?.[order.driver] ?? loaded.driver ?? loaded.default?.driver;
+  const from = loaded.default ?? loaded;
+  const driver = from.drivers?.[order.driver] ?? from.driver ?? loaded.drivers?.[order.driver] ?? loaded.driver;
   if (driver === undefined) throw new Error(`${order.module} has no driver ${order.driver}`);
   return driver;
 }
 
-async function openAndRead(driver: Driver, order: TrialOrder): Promise<TrialResult> {
-  const begun = process.hrtime.bigint();
-  const store = await driver.open(order.wish);
-  const opened = process.hrtime.bigint();
-  const found = store.get!(keyOf(Math.floor(order.workload.keys / 2)));
-  const read = process.hrtime.bigint();
-  if (found !== order.workload.bytes) throw new Error('what was committed before the kill is not there');
-  const facts = store.facts;
-  await store.close();
-  const ms = (ns: bigint): number => Number(ns) / 1e6;
-  return { facts, counts: { openMs: ms(opened - begun), firstReadMs: ms(read - opened), toFirstReadMs: ms(read - begun) } };
-}
-
-async function run(order: TrialOrder): Promise<TrialResult> {
-  const driver = await driverOf(order);
-  if (order.phase === 'open') return openAndRead(driver, order);
-  const store = await driver.open(order.wish);
-  const work = workloads[order.workload.name];
-  if (work === undefined) throw new Error(`no workload ${order.workload.name}`);
-  const measured = await work(store, order.workload, order.wish);
-  if (order.phase === 'fill') process.kill(process.pid, 'SIGKILL');
-  const facts = store.facts;
+async function closed(store: Store, measured: Measured): Promise<TrialResult> {
+  const { facts } = store;
   await store.close();
   return { ...measured, facts };
 }
 
-void (async () => {
+const NOTHING: Measured = { counts: {} };
+
+async function fill(store: Store, { workload: { keys, bytes } }: TrialOrder): Promise<TrialResult> {
+  await need(store.load, 'way to be filled')(entriesOf(keys, bytes));
+  return closed(store, NOTHING);
+}
+
+/** Overwrites in durable batches, so that there is a tail to recover, and ends as a killed process does. */
+async function age(store: Store, { workload: { keys, bytes } }: TrialOrder): Promise<never> {
+  const value = valueOf(bytes, 5);
+  const pick = scattered(keys);
+  for (let i = 0; i < 200; ++i) {
+    const entries = Array.from({ length: 100 }, () => [keyOf(pick()), value] as const);
+    if (store.batchSync !== undefined) store.batchSync(entries);
+    else await need(store.batch, 'batch')(entries);
+  }
+  process.kill(process.pid, 'SIGKILL');
+  return new Promise(() => {});
+}
+
+async function count(store: Store, { workload }: TrialOrder): Promise<TrialResult> {
+  await someCommits(store, workload, 20);
+  mark();
+  await someCommits(store, workload, COUNTED_TURNS);
+  mark();
+  return closed(store, NOTHING);
+}
+
+async function run(order: TrialOrder): Promise<TrialResult> {
+  const driver = await driverOf(order);
+  const { phase, wish, workload } = order;
+  const before = anonymousBytes();
+  if (phase === 'open') {
+    const { store, counts } = await openAndRead(() => driver.open(wish), workload);
+    return closed(store, { counts });
+  }
+  const store = await driver.open(wish);
+  if (phase === 'fill') return fill(store, order);
+  if (phase === 'age') return age(store, order);
+  if (phase === 'count') return count(store, order);
+  if (workload.name === 'memory') return closed(store, await memory(store, workload, before));
+  const work = workloads[workload.name];
+  if (work === undefined) throw new Error(`no workload ${workload.name}`);
+  return closed(store, await work(store, workload, wish));
+}
+
+async function main(): Promise<void> {
   try {
     const result = await run(JSON.parse(process.argv[2]!) as TrialOrder);
     process.stdout.write(`${JSON.stringify({ result })}\n`);
   } catch (error) {
-    const reason = error instanceof Impossible ? `${error.message}` : `failed: ${(error as Error).message}`;
+    const reason = error instanceof Impossible ? error.message : `failed: ${(error as Error).message}`;
     process.stdout.write(`${JSON.stringify({ skipped: reason })}\n`);
   }
-})();
+}
+
+void main();

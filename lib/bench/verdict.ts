@@ -29,7 +29,7 @@ export function verdict(rows: readonly Row[], on: string, against: string): stri
 function sentenceOf(words: string, ratio: number, on: string, against: string): string {
   if (ratio < ALIKE && ratio > 1 / ALIKE) return `For ${words} the two are alike.`;
   const [better, worse, times] = ratio > 1 ? [on, against, ratio] : [against, on, 1 / ratio];
-  const by = times >= 10 ? times.toFixed(0) : times.toFixed(1);
+  const by = times >= 10 ? Math.round(times).toLocaleString('en') : times.toFixed(1);
   return `For ${words} ${better} is ${by} times better than ${worse}.`;
 }
 

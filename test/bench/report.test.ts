@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest';
 
 import type { Line } from '../../lib/bench/line';
 import { latencyOf, quantile, spread } from '../../lib/bench/statistics';
+import { goalCells, goalsOf } from '../../lib/bench/goals';
 import { rowsOf, tableCells } from '../../lib/bench/summary';
 import { verdict } from '../../lib/bench/verdict';
 import { writeReport } from '../../lib/bench/report';
@@ -46,6 +47,28 @@ test('a driver that could not run keeps its row', () => {
   expect(tableCells(rowsOf(lines, () => false)[1]!).join()).toContain('skipped: failed: not installed');
 });
 
+test('a driver that claims to be durable and was not seen to sync says so in its row', () => {
+  const counted = (counts: Record<string, number>): Line => {
+    const one = line('theirs', 1);
+    return { ...one, counted: true, result: { facts: one.result!.facts, counts } };
+  };
+  const cellsWith = (counts: Record<string, number>): string => tableCells(rowsOf([line('theirs', 1), counted(counts)], () => false)[0]!).join();
+  expect(cellsWith({ syncs: 0, writes: 1 })).toContain('NOT DURABLE');
+  expect(cellsWith({ syncs: 1, fdatasync: 1, writes: 1 })).toContain('1 fdatasync, 1 write');
+  expect(cellsWith({ syncs: 1, fdatasync: 1, writes: 1 })).not.toContain('NOT DURABLE');
+  expect(cellsWith({ syncs: 0, fences: 1 })).not.toContain('NOT DURABLE');
+});
+
+test('a goal is met, missed by so much, or not measured', () => {
+  const disk = (driver: string, p50: number, more: Partial<Line>): Line => line(driver, p50, 0, { on: 'disk', ...more });
+  const read = { workload: 'getRandom', keys: 1_000_000 };
+  const lines = [disk('Holdfast', 40, read), disk('lmdb', 100, read), disk('Holdfast', 120, { bytes: 1024 }), disk('raw write + fdatasync (JS)', 100, { bytes: 1024 })];
+  const verdictOf = (name: string): string => goalCells(goalsOf(lines).find((goal) => goal.name.includes(name))!).slice(3).join(': ');
+  expect(verdictOf('random point read')).toBe('0.4 x of 1,000,000: met');
+  expect(verdictOf('commit of 1 KiB, against')).toBe('1.2 x at 1 KiB: missed by 1.09 x');
+  expect(verdictOf('anonymous memory')).toBe('-: not measured');
+});
+
 test('the verdict names the better place and does not hide a weaker promise', () => {
   const weak = line('mem', 10);
   const lines = [{ ...weak, result: { ...weak.result!, facts: { medium: 'pmem', class: 'process' as const, how: '' } } }, line('disk', 1000)];
@@ -64,7 +87,8 @@ describe.skipIf(chromium === undefined)(`the page in a browser${chromium === und
     for (const inFlight of [1, 64]) lines.push(line('ours', 5, 0, { workload: 'inFlight', label: String(inFlight), inFlight }));
     for (const one of lines) if (one.workload === 'inFlight') (one.result as { rate?: number }).rate = 1000 * one.inFlight;
     const rows = rowsOf(lines, () => false);
-    const { page } = writeReport(folder, { title, lines, rows, verdict: ['alike'] });
+    const goals = goalsOf([line('Holdfast', 1, 0, { on: 'pmem' })]);
+    const { page } = writeReport(folder, { title, lines, rows, goals, verdict: ['alike'] });
     const text = readFileSync(page, 'utf8');
     expect(text).not.toMatch(/(src|href)=/);
     const dom = execFileSync(
@@ -76,7 +100,8 @@ describe.skipIf(chromium === undefined)(`the page in a browser${chromium === und
     expect(dom).toContain('data-plots="2"');
     expect(dom.match(/data-drawn="yes"/g)).toHaveLength(2);
     expect(dom.match(/<canvas/g)).toHaveLength(2);
-    expect(dom.match(/<tr class="[a-z]*" title=/g)).toHaveLength(rows.length);
+    expect(dom.match(/<tr class="[a-z ]*" title=/g)).toHaveLength(rows.length);
+    expect(dom.match(/<tr class="goal /g)).toHaveLength(goals.length);
     expect(dom).toContain('<h1>A &lt;script&gt;alert(1)&lt;/script&gt; &amp; "B"</h1>');
   }, 90_000);
 });
@@ -94,4 +119,4 @@ test('holdfast bench leaves a report and nothing else', async () => {
   expect(lines.length).toBe(rows.length);
   expect(lines[0]).toMatchObject({ fileSystem: expect.any(String), commit: expect.any(String), machine: { cores: expect.any(Number) } });
   expect(readdirSync(folder)).toEqual(['report']);
-}, 120_000);
+}, 300_000);

@@ -5,12 +5,13 @@ import { Option, type Command } from 'commander';
 
 import { commitOf } from '../../bench/machine';
 import { floorAt, holdfastAt, placeWords } from '../../bench/places';
-import { workloadsOf, type Extent } from '../../bench/plan';
+import { guessedSeconds, workloadsOf, type Extent } from '../../bench/plan';
 import { writeReport } from '../../bench/report';
-import { runPlan, type DriverAt, type Group } from '../../bench/runner';
+import { runPlan, trialsDue, type DriverAt, type Group } from '../../bench/runner';
+import { straceMissing } from '../../bench/counted';
 import { rowsOf, TABLE_HEAD, tableCells } from '../../bench/summary';
 import { headline, verdict } from '../../bench/verdict';
-import type { Line } from '../../bench/line';
+import type { Line, Workload } from '../../bench/line';
 import { Output } from '../output';
 import { wholeNumber } from './ls';
 
@@ -36,6 +37,10 @@ Examples:
   $ holdfast bench --on . --only commit,inFlight
   $ PMEM_IS_PMEM_FORCE=1 holdfast bench --on /dev/shm --medium pmem --against .`;
 
+/** Those of the repository's own benchmark. */
+const APART = new Set(['langgraph', 'replay']);
+const FLOOR = 'raw write + fdatasync';
+
 const mediumOption = (flag: string, words: string): Option =>
   new Option(`${flag} <medium>`, words).choices(['auto', 'pmem', 'file']).default('auto');
 
@@ -58,18 +63,29 @@ export function addBench(program: Command): void {
 
 function driversOf(flags: BenchFlags): DriverAt[] {
   const on = resolve(flags.on);
-  if (flags.against === undefined) return [holdfastAt(on, flags.on, flags.medium), floorAt(on, 'raw write + fdatasync')];
+  if (flags.against === undefined) return [holdfastAt(on, flags.on, flags.medium), floorAt(on, FLOOR)];
   const against = resolve(flags.against);
   const shown = flags.against === flags.on ? `${flags.against} (${flags.againstMedium})` : flags.against;
   return [holdfastAt(on, flags.on, flags.medium), holdfastAt(against, shown, flags.againstMedium)];
 }
 
+/** System calls are counted for the first commit only, but in a longer run: each counted trial takes seconds of a minute. */
+function groupsOf({ extent, only }: BenchFlags, drivers: readonly DriverAt[]): Group[] {
+  const names = only?.split(',');
+  const chosen = workloadsOf(extent).filter(({ name }) => !APART.has(name) && (names === undefined || names.includes(name)));
+  const first = chosen.find(({ name }) => name === 'commit');
+  const counted = ({ name }: Workload): boolean => extent !== 'quick' && ['commit', 'batch', 'inFlight'].includes(name);
+  return chosen.map((workload) => ({ workload, drivers: driversFor(workload, drivers), counted: workload === first || counted(workload) }));
+}
+
+/** The raw floor keeps no key: it can only be told to commit. */
+function driversFor({ name }: Workload, drivers: readonly DriverAt[]): readonly DriverAt[] {
+  return ['commit', 'batch'].includes(name) ? drivers : drivers.filter((driver) => driver.name !== FLOOR);
+}
+
 async function bench(output: Output, flags: BenchFlags): Promise<void> {
   const drivers = driversOf(flags);
-  const names = flags.only?.split(',');
-  const groups: Group[] = workloadsOf(flags.extent)
-    .filter(({ name }) => names === undefined || names.includes(name))
-    .map((workload) => ({ workload, drivers }));
+  const groups = groupsOf(flags, drivers);
   for (const { place, shown } of drivers) {
     const { fileSystem, reason } = placeWords(place);
     output.line(`${shown}: ${fileSystem}; ${reason}`);
@@ -79,7 +95,7 @@ async function bench(output: Output, flags: BenchFlags): Promise<void> {
   const [on, against] = [drivers[0]!.shown, drivers[1]!.shown];
   const words = verdict(rows, on, against);
   const title = `Holdfast: ${on} against ${against}`;
-  const written = writeReport(resolve(flags.report), { title, lines, rows, verdict: words });
+  const written = writeReport(resolve(flags.report), { title, lines, rows, goals: [], verdict: words });
   output.value({ rows, verdict: words, report: written });
   output.line();
   output.table(TABLE_HEAD, rows.map(tableCells));
@@ -90,20 +106,25 @@ async function bench(output: Output, flags: BenchFlags): Promise<void> {
 }
 
 async function measure(output: Output, groups: readonly Group[], rounds: number): Promise<Line[]> {
-  const total = groups.reduce((sum, { drivers }) => sum + drivers.length * rounds, 0);
+  const due = trialsDue(groups, rounds);
+  const total = due.length;
+  const seconds = due.reduce((sum, workload) => sum + guessedSeconds(workload, rounds), 0);
+  output.line(`${total} trials, about ${seconds < 90 ? `${Math.ceil(seconds / 10) * 10} seconds` : `${Math.ceil(seconds / 60)} minutes`}`);
   const bar = output.progress('{bar} {value} of {total}  {now}', total);
   const interrupted = new AbortController();
   const stop = (): void => interrupted.abort(new Error('interrupted'));
   process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
-    return await runPlan({
+    const { lines } = await runPlan({
       groups,
       rounds,
       commit: commitOf(resolve(__dirname, '..', '..', '..')),
+      counters: { straceMissing: straceMissing() },
       signal: interrupted.signal,
       onTrial: (driver, label, done) => bar.update(done, { now: `${label} (${driver})` }),
       onLine: (_line, done) => bar.update(done),
     });
+    return lines;
   } finally {
     bar.stop();
     process.off('SIGINT', stop).off('SIGTERM', stop);
