@@ -168,11 +168,11 @@ class RangeOver final : public RangeIterator {
     auto cursor = snapshot_->view.cursor(snapshot_->pin.epoch, false);
     seek(cursor.get());
     FoundValue value;
+    Status wrong;
     bool more = true;
     while (more && given < at_most && left_ > 0 && cursor->valid() && inside(cursor->key())) {
-      Status read = options_.keys_only ? Status() : value_under(*cursor, *reader, &value);
-      if (!read.is_ok() && given == 0) return read;
-      if (!read.is_ok()) return given;
+      if (!options_.keys_only) wrong = value_under(*cursor, *reader, &value);
+      if (!wrong.is_ok()) break;
       last_.assign(cursor->key().data(), cursor->key().size());
       begun_ = true;
       given++;
@@ -180,8 +180,9 @@ class RangeOver final : public RangeIterator {
       more = each(cursor->key(), value, *reader);
       options_.reverse ? cursor->prev() : cursor->next();
     }
-    Status walked = snapshot_->pool->blame(cursor->take_status());
-    if (!walked.is_ok()) return given > 0 ? Result<uint64_t>(given) : std::move(walked);
+    HOLDFAST_TRY(snapshot_->pool->sound());  // else none of it may be given
+    if (wrong.is_ok()) wrong = cursor->take_status();
+    if (!wrong.is_ok()) return given > 0 ? Result<uint64_t>(given) : std::move(wrong);
     if (left_ == 0 || !cursor->valid() || !inside(cursor->key())) snapshot_ = nullptr;  // the end: let go
     return given;
   }
