@@ -126,9 +126,11 @@ async function exportToFile(pool: PoolCore, file: string, onEntry: (entries: num
 /** A source of lines or of a binary export, of which only the first bytes have been looked at. */
 async function openSource(file: string): Promise<{ stream: Readable; binary: boolean; bytes: number }> {
   try {
-    const stream = file === STREAM ? process.stdin : createReadStream(file);
     const bytes = file === STREAM ? 0 : (await stat(file)).size;
-    return { stream, binary: (await peek(stream, MAGIC.length)).toString('latin1') === MAGIC, bytes };
+    const stream = file === STREAM ? process.stdin : createReadStream(file);
+    const head = await peek(stream, MAGIC.length);
+    if (head.length === 0) throw new HoldfastError('ERR_HOLDFAST_NOT_A_BACKUP', `${file} is empty`);
+    return { stream, binary: head.toString('latin1') === MAGIC, bytes };
   } catch (error) {
     throw fileError(error, `${file} could not be read`);
   }
