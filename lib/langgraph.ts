@@ -29,4 +29,4 @@ export const HoldfastStore = made.HoldfastStore as unknown as new (pool: PoolCor
 export const HoldfastCache = made.HoldfastCache;
 export type HoldfastCache = InstanceType<typeof HoldfastCache>;
 export { durableTool } from './adapters/langgraph/index';
-export type { DurableTool, DurableToolOptions, StoreOptions } from './adapters/langgraph/index';
+export type { DurableTool, DurableToolOptions, StoreOptions, ThreadPruneOptions } from './adapters/langgraph/index';

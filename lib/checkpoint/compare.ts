@@ -26,6 +26,8 @@ export interface CompareOptions {
   readonly view?: View;
   /** Functions and symbols become undefined instead of being refused. */
   readonly lenient?: boolean;
+  /** What an object that is new here is stored as elsewhere in the family: its nodes are shared. Asked once for each object. */
+  readonly known?: (live: object) => Tree | undefined;
 }
 
 /** Thrown for a value that reaches the same objects so often that walking all ways to them would not end soon, or that is too deep. */
@@ -41,16 +43,18 @@ export class Comparer {
   private readonly lenient: boolean;
   private readonly immutable: boolean;
   private readonly view: View | undefined;
+  private readonly known: CompareOptions['known'];
   /** The containers around what is looked at: the first `depth` of them. */
   private readonly path: object[] = [];
   private depth = 0;
   private visits = 0;
   private distinct: Set<object> | undefined;
 
-  constructor({ immutable = false, view, lenient = false }: CompareOptions = {}) {
+  constructor({ immutable = false, view, lenient = false, known }: CompareOptions = {}) {
     this.lenient = lenient;
     this.immutable = immutable;
     this.view = view;
+    this.known = known;
   }
 
   update(old: Shadow, live: unknown): Shadow {
@@ -133,6 +137,8 @@ export class Comparer {
     for (let above = this.depth - 1; above >= 0; --above) {
       if (this.path[above] === live) return new Back(this.depth - above);
     }
+    const known = this.known?.(live);
+    if (known !== undefined) return this.updateTree(known, live);
     const shape = this.shapeOf(live);
     if (shape === OTHER) return buildOther(live);
     if (this.view !== undefined && isInstance(live, shape)) return this.standIn(undefined, live);

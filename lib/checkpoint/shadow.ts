@@ -187,6 +187,13 @@ function sizeOf(shadow: Shadow): number {
   }
 }
 
+/** Is any of it stored as a node? */
+export function hasNodes(shadow: Shadow): boolean {
+  if (typeof shadow !== 'object' || shadow === null) return false;
+  if (shadow.kind === 'tree') return !shadow.inline || shadow.items.some(hasNodes);
+  return shadow.kind === 'blob';
+}
+
 /** Cuts items into leaves. */
 export function cut(items: readonly Shadow[], stride: number): Leaf[] {
   const leaves: Leaf[] = [];

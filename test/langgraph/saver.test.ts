@@ -37,6 +37,12 @@ function textOf(length: number, seed: number): string {
   return text.slice(0, length);
 }
 
+async function tuplesOf(saver: BaseCheckpointSaver, before: object) {
+  const found = [];
+  for await (const tuple of saver.list({ configurable: { thread_id: 't' } }, { before })) found.push(tuple);
+  return found;
+}
+
 const meta = { source: 'loop', step: 1, parents: {} } as const;
 
 describe('a list of messages that grows by 2 KiB a step, over 500 steps', () => {
@@ -72,7 +78,7 @@ describe('a list of messages that grows by 2 KiB a step, over 500 steps', () => 
       const found = tuple!.checkpoint.channel_values.messages as unknown[];
       expect(found).toEqual(messages);
       if (kind !== 'plain objects') expect(found[3]).toBeInstanceOf(AIMessage);
-    });
+    }, 120_000);
   }
 
   it('one that was changed in place is noticed, wherever it is', async () => {
@@ -97,6 +103,39 @@ describe('a list of messages that grows by 2 KiB a step, over 500 steps', () => 
       expect(JSON.stringify(tuple!.checkpoint.channel_values.messages)).toBe(JSON.stringify(messages));
     }
   });
+});
+
+it('what a task wrote is stored once, also as part of the state that takes it up', async () => {
+  for (const change of [() => {}, (message: HumanMessage) => void (message.additional_kwargs.seen = true)]) {
+    const path = join(folder, `${++number}.holdfast`);
+    const start = { configurable: { thread_id: 't', checkpoint_ns: '' } };
+    const message = new HumanMessage({ content: textOf(20_000, 1), id: 'm' });
+    const was = JSON.stringify(message);
+    let config: object;
+    {
+      using pool = openPool(path);
+      const saver = saverOn(pool);
+      const parent = await saver.put(start, { ...emptyCheckpoint(), id: uuid6(1) }, meta, {});
+      const before = pool.stats().bytesAppended;
+      const writing = saver.putWrites(parent as never, [['messages', [message]]], 'task');
+      change(message);
+      const checkpoint = { ...emptyCheckpoint(), id: uuid6(2), channel_values: { messages: [message] }, channel_versions: { messages: 1 } };
+      config = await saver.put(parent, checkpoint, meta, { messages: 1 });
+      await writing;
+      expect(pool.stats().bytesAppended - before).toBeLessThan(24_000);
+    }
+    using pool = openPool(path);
+    const [first] = await tuplesOf(saverOn(pool), config);
+    expect(JSON.stringify((first!.pendingWrites![0]![2] as unknown[])[0])).toBe(was);
+    const tuple = await saverOn(pool).getTuple(config as never);
+    expect(JSON.stringify((tuple!.checkpoint.channel_values.messages as unknown[])[0])).toBe(JSON.stringify(message));
+    // What they share stays as long as one of them.
+    const saver = new HoldfastSaver(pool);
+    expect(await saver.prune('t')).toMatchObject({ removed: 1, kept: 1 });
+    expect(JSON.stringify((await saver.getTuple(config as never))!.checkpoint.channel_values.messages)).toBe(JSON.stringify([message]));
+    await saver.deleteThread('t');
+    expect(pool.keyspace('holdfast.pages', { key: 'bytes', value: 'bytes' }).count()).toBe(0);
+  }
 });
 
 describe("LangGraph's runtime on the saver", () => {

@@ -6,6 +6,7 @@ import type { LangGraphModules } from './types';
 
 export { durableTool } from './tool';
 export type { DurableTool, DurableToolOptions } from './tool';
+export type { ThreadPruneOptions } from './prune';
 export type { StoreOptions } from './store';
 export type { LangGraphModules } from './types';
 

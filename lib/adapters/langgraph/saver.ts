@@ -7,8 +7,10 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { typeError } from '../../errors';
+import type { PruneReport } from '../../checkpoint/index';
 import type { PoolCore } from '../../types';
-import { indexText, optionalText, requiredText } from './keys';
+import { optionalText, requiredText } from './keys';
+import { ruleOf, type ThreadPruneOptions } from './prune';
 import { Threads } from './threads';
 import type {
   ChannelVersions,
@@ -32,6 +34,11 @@ export type HoldfastSaverClass = new (pool: PoolCore, serde?: Serializer) => Hol
 
 export interface HoldfastSaver extends Saver {
   readonly pool: PoolCore;
+  /**
+   * Removes a thread's older checkpoints with their writes, and gives back what only they held. Safe to repeat; a crash leaves some
+   * of it undone. The thread may be running.
+   */
+  prune(threadId: string, options?: ThreadPruneOptions): Promise<PruneReport>;
 }
 
 export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
@@ -41,6 +48,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
     readonly pool: PoolCore;
     readonly #threads: Threads;
     readonly #values: Values;
+    readonly #encodes: boolean;
 
     constructor(pool: PoolCore, serde?: Serializer) {
       super(serde);
@@ -48,6 +56,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       this.pool = pool;
       this.#threads = Threads.of(pool);
       this.#values = new Values(modules, serde);
+      this.#encodes = serde !== undefined;
     }
 
     async getTuple(config: Config): Promise<CheckpointTuple | undefined> {
@@ -106,21 +115,21 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       const thread = requiredText(config.configurable, 'thread_id', doing);
       const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
       const id = requiredText(config.configurable, 'checkpoint_id', doing);
-      const values = writes.map(([, value]) => plainOrPromise(this.#values.into(value)));
-      const settled = await Promise.all(values);
-      const batch = this.pool.batch();
-      for (const [at, [channel]] of writes.entries()) {
-        const index = WRITES_IDX_MAP[channel] ?? at;
-        const key = [thread, namespace, id, taskId, indexText(index)];
-        // A task's writes stay as they were first; only errors, interrupts and such are replaced.
-        if (index >= 0 && this.#threads.writes.has(key)) continue;
-        batch.put(this.#threads.writes, key, { channel, value: settled[at] });
-      }
-      if (batch.length > 0) await this.pool.commit(batch);
+      const values: unknown[] = writes.map(([, value]) => this.#values.into(value));
+      // Without a serializer nothing is waited for: the values must be looked at before they can change.
+      const encoded = this.#encodes;
+      const settled = encoded ? await Promise.all(values) : values;
+      const made = writes.map(([channel], at) => ({ index: WRITES_IDX_MAP[channel] ?? at, channel, value: settled[at], encoded }));
+      await this.#threads.write([thread, namespace, id], taskId, made);
     }
 
     async deleteThread(threadId: string): Promise<void> {
       await this.#threads.delete(requiredText({ thread_id: threadId }, 'thread_id', 'Deleting a thread'));
+    }
+
+    async prune(threadId: string, options: ThreadPruneOptions = {}): Promise<PruneReport> {
+      const thread = requiredText({ thread_id: threadId }, 'thread_id', 'Pruning a thread');
+      return this.#threads.prune(thread, ruleOf(options));
     }
 
     async getDeltaChannelHistory(options: {
@@ -178,8 +187,8 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
     /** In the order of their tasks' ids, and of each task's writes. */
     async #writesOf(key: Key): Promise<CheckpointPendingWrite[]> {
       const found: CheckpointPendingWrite[] = [];
-      for (const [[, , , task], { channel, value }] of this.#threads.writes.range({ prefix: key })) {
-        found.push([task!, channel, await this.#values.outOf(value)]);
+      for (const [[, , , task], write] of this.#threads.writes.range({ prefix: key })) {
+        found.push([task!, write.channel, await this.#values.outOf(this.#threads.valueOf(write))]);
       }
       return found;
     }
@@ -224,10 +233,6 @@ function configOf([thread, namespace, id]: Key): Config {
 function matches(metadata: unknown, filter: Record<string, unknown>): boolean {
   if (typeof metadata !== 'object' || metadata === null) return false;
   return Object.entries(filter).every(([key, value]) => isDeepStrictEqual((metadata as Record<string, unknown>)[key], value));
-}
-
-function plainOrPromise(value: unknown): unknown {
-  return value instanceof Promise ? value : plain(value);
 }
 
 async function settledValues(values: Record<string, unknown>): Promise<Record<string, unknown>> {

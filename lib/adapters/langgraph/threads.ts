@@ -3,13 +3,21 @@
  *
  * A checkpoint is one commit: its record, and the nodes of its channels' values that are not stored yet (lib/checkpoint). All
  * checkpoints of a thread, in all its namespaces, may share nodes: a thread is a family. A crash leaves a checkpoint whole or
- * absent; deleting a thread is several commits, and one cut short is finished by deleting again.
+ * absent; deleting and pruning a thread are several commits, and one cut short is finished by doing it again.
+ *
+ * A checkpoint shares nodes with the one it is laid on, so it is committed under the condition that this one is still there: what
+ * it needs is then never swept away, whoever prunes at the same time.
  */
-import { compare, PartStore, revive, type Shadow } from '../../checkpoint/index';
+import { compare, PartStore, type PruneReport, revive, type Shadow } from '../../checkpoint/index';
+import { structured } from '../../codecs';
+import { HoldfastError } from '../../errors';
 import { forgetRuns } from '../../run/index';
 import type { Batch, Keyspace, PoolCore } from '../../types';
-import { runsOf, textsCodec, type Texts } from './keys';
+import { indexText, runsOf, textsCodec, type Texts } from './keys';
+import { type Candidate, keptOf, type PruneRule } from './prune';
+import type { Checkpoint } from './types';
 import { comparing } from './values';
+import { sharedOf, Written } from './written';
 
 export interface StoredCheckpoint {
   readonly family: number;
@@ -19,14 +27,28 @@ export interface StoredCheckpoint {
   readonly root: Uint8Array;
 }
 
+/** With its value, or where the nodes of that lie: then the checkpoint that takes the value up shares them. */
 export interface StoredWrite {
   readonly channel: string;
+  readonly value?: unknown;
+  readonly family?: number;
+  readonly root?: Uint8Array;
+}
+
+/** A write that is not stored yet. */
+export interface NewWrite {
+  readonly index: number;
+  readonly channel: string;
   readonly value: unknown;
+  /** The value is stored as it is. */
+  readonly encoded: boolean;
 }
 
 /** The checkpoint of a thread's namespace that was last saved or loaded here: the next is laid on it. */
 interface Line {
   readonly id: string;
+  /** As it is stored. */
+  readonly record: Uint8Array;
   readonly family: number;
   readonly root: Uint8Array;
   readonly shadow: Shadow;
@@ -38,9 +60,12 @@ const sliceOperations = 2048;
 export class Threads {
   readonly records: Keyspace<Texts, StoredCheckpoint>;
   readonly writes: Keyspace<Texts, StoredWrite>;
+  /** The records as they are stored. */
+  readonly #stored: Keyspace<Texts, Uint8Array>;
   readonly #families: Keyspace<string, number | bigint>;
   readonly #parts: PartStore;
   readonly #lines = new Map<string, Line>();
+  readonly #written: Written;
   /** Of threads whose first checkpoint is on its way. */
   readonly #issued = new Map<string, number>();
 
@@ -55,7 +80,9 @@ export class Threads {
   private constructor(readonly pool: PoolCore) {
     this.#parts = PartStore.of(pool);
     this.records = pool.keyspace('holdfast.langgraph.checkpoints', { key: textsCodec });
+    this.#stored = pool.keyspace('holdfast.langgraph.checkpoints', { key: textsCodec, value: 'bytes' });
     this.writes = pool.keyspace('holdfast.langgraph.writes', { key: textsCodec });
+    this.#written = new Written(pool);
     this.#families = pool.keyspace('holdfast.langgraph.threads', { value: 'uint64' });
   }
 
@@ -69,12 +96,64 @@ export class Threads {
     const batch = this.pool.batch();
     const family = this.#family(thread, batch);
     const base = this.#base(thread, namespace, parent, family);
-    const shadow = compare(base?.shadow, base !== undefined, state, comparing);
+    const written = this.#written.of(family, batch);
+    const shadow = compare(base?.shadow, base !== undefined, state, { ...comparing, known: written.known });
     const { root } = this.#parts.write(batch, family, shadow);
-    batch.put(this.records, key, { family, parent, metadata, root });
-    await this.pool.commit(batch);
+    const record = new Uint8Array(structured.encode({ family, parent, metadata, root }) as Uint8Array);
+    batch.put(this.#stored, key, record);
+    // The very one: another of its id may have been saved since, and what only this one held be swept away.
+    if (base !== undefined) batch.requireEqual(this.#stored, [thread, namespace, base.id], base.record);
+    try {
+      await this.pool.commit(batch);
+    } catch (error) {
+      const isGone = written.isGone(error) || (base !== undefined && this.#isPruned(thread, namespace, base, error));
+      if (!isGone || Number(this.#families.get(thread)) !== family) throw error;
+      // As it was when it was looked at: the caller may have changed it meanwhile.
+      return this.save(key, parent, metadata, revive(shadow));
+    }
     this.#issued.delete(thread);
-    this.#remember(thread, namespace, { id, family, root, shadow });
+    this.#remember(thread, namespace, { id, record, family, root, shadow });
+  }
+
+  /** Was a commit refused because what it was laid on is gone? Then that is forgotten. */
+  #isPruned(thread: string, namespace: string, { id, record }: Line, error: unknown): boolean {
+    if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') return false;
+    const stored = this.#stored.get([thread, namespace, id]);
+    if (stored !== undefined && Buffer.compare(stored, record) === 0) return false;
+    const name = lineName(thread, namespace);
+    if (this.#lines.get(name)?.record === record) this.#lines.delete(name);
+    return true;
+  }
+
+  /** Looks at the values before it first waits. */
+  async write(key: Texts, task: string, writes: readonly NewWrite[]): Promise<void> {
+    const [thread] = key as [string];
+    const batch = this.pool.batch();
+    let family: number | undefined;
+    for (const { index, channel, value, encoded } of writes) {
+      const at = [...key, task, indexText(index)];
+      // A task's writes stay as they were first; only errors, interrupts and such are replaced.
+      if (index >= 0 && this.writes.has(at)) continue;
+      if (encoded) {
+        batch.put(this.writes, at, { channel, value });
+        continue;
+      }
+      const shadow = compare(undefined, false, value, comparing);
+      const shared = sharedOf(value, shadow);
+      if (index < 0 || shared.size === 0) {
+        batch.put(this.writes, at, { channel, value: revive(shadow) });
+        continue;
+      }
+      family ??= this.#family(thread, batch);
+      const { root } = this.#parts.write(batch, family, shadow);
+      this.#written.add(batch, at, { channel, family, root }, shared);
+    }
+    if (batch.length > 0) await this.pool.commit(batch);
+  }
+
+  /** A fresh value of what a task wrote. */
+  valueOf({ value, family, root }: StoredWrite): unknown {
+    return root === undefined ? value : revive(this.#parts.read(family!, root));
   }
 
   /** A fresh value of what was saved. */
@@ -85,7 +164,11 @@ export class Threads {
     // What was saved here last need not be read again: only what the pool says of it.
     if (line?.id === id && line.family === family && Buffer.compare(line.root, root) === 0) return revive(line.shadow);
     const shadow = this.#parts.read(family, root);
-    if (line === undefined) this.#remember(thread, namespace, { id, family, root, shadow });
+    if (line === undefined) {
+      const stored = this.#stored.get(key);
+      const isIt = stored !== undefined && Buffer.compare((structured.decode(stored) as StoredCheckpoint).root, root) === 0;
+      if (isIt) this.#remember(thread, namespace, { id, record: stored, family, root, shadow });
+    }
     return revive(shadow);
   }
 
@@ -102,12 +185,56 @@ export class Threads {
     for (const name of [...this.#lines.keys()]) if (name.startsWith(`${thread}\0`)) this.#lines.delete(name);
     this.#issued.delete(thread);
     for (const record of this.records.values({ prefix: [thread] })) families.add(record.family);
+    for (const { family: its } of this.writes.values({ prefix: [thread] })) if (its !== undefined) families.add(its);
     // The pages come last but one: a record without its pages is never seen.
     await this.#deleteAll(this.records, [thread]);
     await this.#deleteAll(this.writes, [thread]);
     await forgetRuns(this.pool, runsOf(thread));
     for (const each of families) await this.#parts.drop(each);
     if (this.#families.has(thread)) await this.#families.delete(thread);
+  }
+
+  /** Removes checkpoints with their writes, and the nodes that no other needs. */
+  async prune(thread: string, rule: PruneRule): Promise<PruneReport> {
+    const stored = this.#families.get(thread);
+    if (stored === undefined) return { removed: 0, kept: 0, freedBytes: 0 };
+    const all: Candidate[] = [];
+    for (const [texts, record] of this.records.range({ prefix: [thread] })) {
+      const [, namespace, id] = texts as unknown as [string, string, string];
+      const { parent, metadata } = record;
+      const checkpoint = (): Checkpoint => revive(this.#parts.read(record.family, record.root)) as Checkpoint;
+      all.push({ namespace, id, parent, metadata, checkpoint });
+    }
+    const kept = keptOf(all, rule);
+    const guard = (batch: Batch): unknown => batch.requireEqual(this.#families, thread, stored);
+    let batch = this.pool.batch();
+    // Those of subgraphs first, since only a caller that is there tells that they go with it.
+    for (const each of all.reverse()) {
+      if (kept.has(each)) continue;
+      const key = [thread, each.namespace, each.id];
+      const name = lineName(thread, each.namespace);
+      if (this.#lines.get(name)?.id === each.id) this.#lines.delete(name);
+      batch.delete(this.records, key);
+      for (const write of this.writes.keys({ prefix: key })) batch.delete(this.writes, write);
+      if (batch.length < sliceOperations) continue;
+      guard(batch);
+      await this.pool.commit(batch);
+      batch = this.pool.batch();
+    }
+    if (batch.length > 0) {
+      guard(batch);
+      await this.pool.commit(batch);
+    }
+    return { removed: all.length - kept.size, kept: kept.size, freedBytes: await this.#sweep(thread, Number(stored), guard) };
+  }
+
+  async #sweep(thread: string, family: number, guard: (batch: Batch) => void): Promise<number> {
+    using snapshot = this.pool.snapshot();
+    const roots: Uint8Array[] = [];
+    for (const record of this.records.values({ prefix: [thread], snapshot })) if (record.family === family) roots.push(record.root);
+    for (const { root, family: its } of this.writes.values({ prefix: [thread], snapshot })) if (its === family) roots.push(root!);
+    const { freed } = await this.#parts.sweep(family, roots, snapshot, guard);
+    return freed;
   }
 
   /** The thread's family. A put is refused when the thread is deleted meanwhile. */
@@ -127,9 +254,11 @@ export class Threads {
     const line = this.#lines.get(lineName(thread, namespace));
     const usable = line !== undefined && line.family === family;
     if (usable && (parent === undefined || parent === line.id)) return line;
-    const record = parent === undefined ? undefined : this.records.get([thread, namespace, parent]);
-    if (record === undefined || record.family !== family) return usable ? line : undefined;
-    return { id: parent!, family, root: record.root, shadow: this.#parts.read(family, record.root) };
+    const stored = parent === undefined ? undefined : this.#stored.get([thread, namespace, parent]);
+    if (stored === undefined) return usable ? line : undefined;
+    const { family: itsFamily, root } = structured.decode(stored) as StoredCheckpoint;
+    if (itsFamily !== family) return usable ? line : undefined;
+    return { id: parent!, record: stored, family, root, shadow: this.#parts.read(family, root) };
   }
 
   #remember(thread: string, namespace: string, line: Line): void {
