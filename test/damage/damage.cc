@@ -20,9 +20,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <functional>
 #include <map>
 
+#include "backup_damage.h"
 #include "damage_check.h"
+#include "medium/readers_table.h"
 #include "model_pool.h"
 
 namespace holdfast::crash {
@@ -164,17 +167,20 @@ class Victim {
   Image bytes_;
 };
 
+// What is tried of one damage.
+using Trial = std::function<Verdict(std::string* words)>;
+
 // In a child: opens and uses the damaged pool; its exit code is the verdict, its words go to the pipe.
-[[noreturn]] void child_main(const Question& question, int out) {
+[[noreturn]] void child_main(const Trial& trial, int out) {
   rlimit memory = {uint64_t{1} << 30, uint64_t{1} << 30};
   rlimit processor = {20, 20};
   rlimit core = {0, 0};
   ::setrlimit(RLIMIT_DATA, &memory);
   ::setrlimit(RLIMIT_CPU, &processor);
   ::setrlimit(RLIMIT_CORE, &core);
-  ::alarm(60);
+  ::alarm(240);  // the limit is that on processor time; this one is for a process that waits for ever
   std::string words;
-  const Verdict verdict = ask(question, &words);
+  const Verdict verdict = trial(&words);
   (void)!::write(out, words.data(), std::min<size_t>(words.size(), 60000));
   std::_Exit(static_cast<int>(verdict));
 }
@@ -184,11 +190,11 @@ struct Outcome {
   std::string words;
 };
 
-Outcome run_child(const Question& question) {
+Outcome run_child(const Trial& trial) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) std::abort();
   const pid_t child = ::fork();
-  if (child == 0) child_main(question, ends[1]);
+  if (child == 0) child_main(trial, ends[1]);
   ::close(ends[1]);
   Outcome outcome;
   char buffer[4096];
@@ -216,29 +222,52 @@ std::string scratch_folder() {
   return folder;
 }
 
-// One damage, decided by its seed alone. Returns false when the answer was wrong.
-bool try_one(const std::vector<ModelPool>& pools, uint64_t seed, const std::string& control, bool verbose,
-             Shared* shared) {
+// What there is to be damaged.
+struct Models {
+  std::vector<ModelPool> pools;
+  BackupModel backup;
+};
+
+Outcome try_pool(const ModelPool& pool, size_t number, uint64_t seed, const std::string& control, Damage* damage) {
   static std::map<size_t, Victim> victims;
   Random random(seed);
-  const ModelPool& pool = pools[seed % pools.size()];
-  Victim& victim = victims.try_emplace(seed % pools.size(), pool).first->second;
-  const Damage damage = victim.inflict(&random);
+  Victim& victim = victims.try_emplace(number, pool).first->second;
+  *damage = victim.inflict(&random);
   const std::string path = scratch_folder() + "/pool-" + std::to_string(::getpid());
-  victim.write(damage, path);
-  victim.heal(damage);
-  const Question question{pool, damage.ranges, path, seed, control};
-  const Outcome outcome = run_child(question);
+  victim.write(*damage, path);
+  victim.heal(*damage);
+  const Question question{pool, damage->ranges, path, seed, control};
+  const Outcome outcome = run_child([&](std::string* words) { return ask(question, words); });
   ::unlink(path.c_str());
   ::unlink((path + ".saved").c_str());
+  ::unlink(readers_table_path(path).c_str());
+  return outcome;
+}
+
+Outcome try_backup(const BackupModel& backup, uint64_t seed, const std::string& control) {
+  const std::string path = scratch_folder() + "/restored-" + std::to_string(::getpid());
+  const Outcome outcome = run_child([&](std::string* words) {
+    return try_damaged_backup(backup, seed, path, control == "wrong-restore", words);
+  });
+  ::unlink(path.c_str());
+  return outcome;
+}
+
+// One damage, decided by its seed alone. Returns false when the answer was wrong.
+bool try_one(const Models& models, uint64_t seed, const std::string& control, bool verbose, Shared* shared) {
+  Damage damage;
+  const size_t number = seed % (models.pools.size() + 1);
+  const bool of_backup = number == models.pools.size();
+  const std::string name = of_backup ? "backup" : models.pools[number].name;
+  const Outcome outcome = of_backup ? try_backup(models.backup, seed, control) : try_pool(models.pools[number], number, seed, control, &damage);
   if (shared) {
-    shared->by_kind[damage.kind]++;
+    if (!of_backup) shared->by_kind[damage.kind]++;
     shared->verdicts[outcome.verdict < 0 ? 7 : outcome.verdict]++;
   }
   const bool wrong = outcome.verdict < 0 || outcome.verdict == static_cast<int>(Verdict::kWrong);
   if (verbose || (wrong && control.empty())) {
-    std::printf("%s: seed %llu, pool %s, %s: %s\n%s", wrong ? "FAILED" : "ok", static_cast<unsigned long long>(seed),
-                pool.name.c_str(), damage.text.c_str(), outcome.words.c_str(), wrong ? "" : "\n");
+    std::printf("%s: seed %llu, %s, %s: %s\n%s", wrong ? "FAILED" : "ok", static_cast<unsigned long long>(seed),
+                name.c_str(), damage.text.c_str(), outcome.words.c_str(), wrong ? "" : "\n");
     if (wrong)
       std::printf("\n  again: build-native/damage_tests --one %llu --verbose\n", static_cast<unsigned long long>(seed));
     std::fflush(stdout);
@@ -246,20 +275,20 @@ bool try_one(const std::vector<ModelPool>& pools, uint64_t seed, const std::stri
   return !wrong;
 }
 
-void worker(const std::vector<ModelPool>& pools, const Options& options, time_t until, Shared* shared) {
+void worker(const Models& models, const Options& options, time_t until, Shared* shared) {
   for (;;) {
     const uint64_t n = shared->next++;
     if (until == 0 ? n >= options.count : ::time(nullptr) >= until) return;
-    if (!try_one(pools, options.seed + n, "", options.verbose, shared)) shared->failures++;
+    if (!try_one(models, options.seed + n, "", options.verbose, shared)) shared->failures++;
     shared->done++;
     if (shared->failures >= 20) return;
   }
 }
 
 // Runs `count` damages with a planted fault; it must be noticed at least once.
-bool control_is_caught(const std::vector<ModelPool>& pools, const std::string& control, uint64_t count) {
+bool control_is_caught(const Models& models, const std::string& control, uint64_t count) {
   for (uint64_t seed = 1; seed <= count; seed++) {
-    if (!try_one(pools, seed, control, false, nullptr)) {
+    if (!try_one(models, seed, control, false, nullptr)) {
       std::printf("control %s: caught after %llu damages\n", control.c_str(), static_cast<unsigned long long>(seed));
       return true;
     }
@@ -268,17 +297,19 @@ bool control_is_caught(const std::vector<ModelPool>& pools, const std::string& c
   return false;
 }
 
-std::vector<ModelPool> make_pools() {
-  std::vector<ModelPool> pools;
+Models make_models() {
+  Models models;
+  std::vector<ModelPool>& pools = models.pools;
   for (const bool pmem : {false, true}) {
 #ifndef HOLDFAST_WITH_PMEM
     if (pmem) continue;
 #endif
-    for (const Shape shape : {Shape::kTail, Shape::kFolded, Shape::kClean}) {
+    for (const Shape shape : kShapes) {
       pools.push_back(make_model_pool(scratch_folder() + "/model", pmem, shape, pools.size() + 1));
     }
   }
-  return pools;
+  models.backup = make_backup_model(scratch_folder() + "/model", 1);
+  return models;
 }
 
 void summary(int passed, int failed, int skipped) {
@@ -287,16 +318,16 @@ void summary(int passed, int failed, int skipped) {
 }
 
 int run(const Options& options) {
-  const std::vector<ModelPool> pools = make_pools();
-  for (const ModelPool& pool : pools) {
+  const Models models = make_models();
+  for (const ModelPool& pool : models.pools) {
     std::printf("damage: %s: %zu bytes, %zu of them in use, %zu entries\n", pool.name.c_str(), pool.image.size(),
                 pool.used_lines.size() * 64, pool.entries.size());
   }
   std::fflush(stdout);
-  if (options.one) return try_one(pools, options.seed, "", true, nullptr) ? 0 : 1;
+  if (options.one) return try_one(models, options.seed, "", true, nullptr) ? 0 : 1;
   int passed = 0, failed = 0;
   if (options.controls) {
-    for (const std::string& control : controls()) (control_is_caught(pools, control, 400) ? passed : failed)++;
+    for (const std::string& control : controls()) (control_is_caught(models, control, 400) ? passed : failed)++;
     summary(passed, failed, 0);
     return failed == 0 ? 0 : 1;
   }
@@ -308,7 +339,7 @@ int run(const Options& options) {
   for (int i = 0; i < options.jobs; i++) {
     const pid_t child = ::fork();
     if (child == 0) {
-      worker(pools, options, until, shared);
+      worker(models, options, until, shared);
       std::fflush(stdout);
       std::_Exit(0);
     }
@@ -316,9 +347,9 @@ int run(const Options& options) {
   }
   for (const pid_t child : workers) ::waitpid(child, nullptr, 0);
   std::printf(
-      "damage: %llu damages on %zu pools in %lld s: %llu harmless, %llu partly lost and said so, %llu refused, %llu "
+      "damage: %llu damages on %zu pools and a backup in %lld s: %llu harmless, %llu partly lost and said so, %llu refused, %llu "
       "wrong or died\n",
-      static_cast<unsigned long long>(shared->done), pools.size(), static_cast<long long>(::time(nullptr) - begun),
+      static_cast<unsigned long long>(shared->done), models.pools.size(), static_cast<long long>(::time(nullptr) - begun),
       static_cast<unsigned long long>(shared->verdicts[0]), static_cast<unsigned long long>(shared->verdicts[1]),
       static_cast<unsigned long long>(shared->verdicts[2]), static_cast<unsigned long long>(shared->failures));
   const bool all_done = until != 0 || shared->done == options.count;

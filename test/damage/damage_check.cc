@@ -6,6 +6,7 @@
 
 #include "engine/pool.h"
 #include "engine/salvage.h"
+#include "judge.h"
 #if __has_include("base/test_hooks.h")
 #include "base/test_hooks.h"
 #define HOLDFAST_CAN_PLANT
@@ -14,30 +15,17 @@
 namespace holdfast::crash {
 namespace {
 
-class Asking {
+class Asking : public Judge {
  public:
-  Asking(const Question& question, std::string* words) : question_(question), words_(words) {
-    // A damaged commit may be taken for torn, and all after it with it, when nothing whole behind it proves that it was
-    // durable: that takes a commit which was begun after a durable one at or after the damaged one had been
-    // acknowledged.
-    const std::vector<Commit>& commits = question.pool.commits;
-    uint64_t proven = 0;  // commits below this one are proven by those looked at so far, going backwards from the end
-    for (size_t i = commits.size(); i-- > 0;) {
-      if (hurt(commits[i])) {
-        if (i >= proven) first_torn_ = i;
-        continue;
-      }
-      size_t durable = i;
-      while (durable > 0 && !commits[durable - 1].durable) durable--;
-      proven = std::max<uint64_t>(proven, durable);
-    }
-  }
+  Asking(const Question& question, std::string* words) : Judge(question, words) {}
 
   Verdict run() {
 #ifdef HOLDFAST_CAN_PLANT
     if (question_.control.rfind("plant:", 0) == 0) planted_bug = planted_bug_named(question_.control.c_str() + 6);
 #endif
-    if (question_.seed % 4 == 1) save();
+    if (dice(4) == 1) save();
+    const bool readers = dice(8) == 3;
+    if (readers) damage_readers_table(question_.path, question_.seed);
     if (wrong_) return Verdict::kWrong;
     PoolOptions options;
     options.medium.create = CreateMode::kNever;
@@ -47,9 +35,10 @@ class Asking {
     std::shared_ptr<Pool> pool = *opened;
     read_all(*pool);
     range_all(*pool);
+    read_feed(*this, *pool);
     check(*pool);
     if (wrong_) return Verdict::kWrong;
-    if (question_.seed % 3 == 0) write_some(*pool);
+    if (dice(3) == 0) write_some(*pool);
     read_all(*pool);
     const Status closed = pool->close();
     if (!closed.is_ok()) acceptable(closed, "close");
@@ -61,39 +50,11 @@ class Asking {
     } else {
       acceptable(again.status(), "the second open");
     }
+    if (readers) read_as_reader(*this);
     return wrong_ ? Verdict::kWrong : damages_ > 0 ? Verdict::kPartly : Verdict::kHarmless;
   }
 
  private:
-  bool hurt(const Commit& commit) const {
-    for (const Range& place : commit.places) {
-      for (const Range& damaged : question_.damaged) {
-        if (damaged.meets(place)) return true;
-      }
-    }
-    return false;
-  }
-
-  void wrong(const std::string& what) {
-    if (!wrong_) *words_ += what + "; ";
-    wrong_ = true;
-  }
-
-  // An error must be one of those that name damage, and say where.
-  bool acceptable(const Status& status, const char* what) {
-    const bool of_damage =
-        status.code() == Code::kCorrupt || status.code() == Code::kFailed || status.code() == Code::kIo;
-    if (!of_damage) wrong(std::string(what) + " gave " + code_name(status.code()) + ": " + status.message());
-    return of_damage;
-  }
-
-  static bool names_a_place(const std::string& message) {
-    for (const char* word : {"offset", "byte", "node", "segment", "superblock", "libpmemobj", "ends at"}) {
-      if (message.find(word) != std::string::npos) return true;
-    }
-    return false;
-  }
-
   Verdict refused(const Status& status) {
     *words_ += std::string(code_name(status.code())) + ": " + status.message();
     bool front = false;
@@ -103,8 +64,10 @@ class Asking {
     return Verdict::kRefused;
   }
 
-  // May the key be absent or hold its former value? Only what was committed last, when the damage reaches it.
-  bool may_be_torn(const Entry& entry) const { return entry.commit >= first_torn_; }
+  // What is done with this damage besides; independent of which pool it is.
+  uint64_t dice(uint64_t sides) const { return Random(question_.seed ^ 0xd1ce).next() / 1024 % sides; }
+
+  bool may_be_torn(const Entry& entry) const { return may_be_lost(entry.commit); }
 
   bool was_once(const Entry& entry, const std::string& value) const {
     return std::find(entry.older.begin(), entry.older.end(), hash_of(value)) != entry.older.end();
@@ -112,6 +75,7 @@ class Asking {
 
   void read_all(Pool& pool) {
     for (const auto& [key, entry] : question_.pool.entries) read_one(pool, key, entry);
+    read_region(*this, pool, region_now_);
   }
 
   void read_one(Pool& pool, const std::string& key, const Entry& entry) {
@@ -140,7 +104,7 @@ class Asking {
       damages_++;
       return;
     }
-    if (question_.control == "wrong-value" && question_.seed % 50 == 7 && !value.empty()) value[0] ^= 1;
+    if (question_.control == "wrong-value" && dice(50) == 7 && !value.empty()) value[0] ^= 1;
     if (value != expected(key, entry) && !(may_be_torn(entry) && was_once(entry, value)))
       wrong("the key " + key.substr(4) + " has a wrong value");
   }
@@ -162,7 +126,7 @@ class Asking {
         const auto known = question_.pool.entries.find(name);
         if (known == question_.pool.entries.end()) {
           // What the lost commits deleted is there again.
-          if (first_torn_ == UINT64_MAX)
+          if (!any_may_be_lost())
             wrong("the range gives the key " + name.substr(4) + ", which was never put or is deleted");
           return true;
         }
@@ -205,6 +169,7 @@ class Asking {
                std::to_string(report->entries) + " saved, " + std::to_string(report->lost) + " lost, " +
                std::to_string(report->unconfirmed) + " unconfirmed; ";
     for (const auto& [key, entry] : question_.pool.entries) check_saved(**opened, *report, key, entry);
+    check_saved_region(*this, **opened, *report);
     (void)(*opened)->close().is_ok();
   }
 
@@ -274,18 +239,15 @@ class Asking {
       else
         acceptable(receipt.status(), "commit");
     }
+    mend_region(*this, pool, &region_now_);
     const Status folded = pool.fold();
     if (!folded.is_ok()) acceptable(folded, "fold");
     const Status compacted = pool.compact();
     if (!compacted.is_ok()) acceptable(compacted, "compact");
   }
 
-  const Question& question_;
-  std::string* words_;
   std::map<std::string, std::string> rewritten_;
-  uint64_t first_torn_ = UINT64_MAX;  // number of the first commit that may be taken for torn
-  uint64_t damages_ = 0;
-  bool wrong_ = false;
+  std::string region_now_ = question_.pool.region.bytes;
 };
 
 }  // namespace
@@ -293,7 +255,7 @@ class Asking {
 Verdict ask(const Question& question, std::string* words) { return Asking(question, words).run(); }
 
 std::vector<std::string> controls() {
-  std::vector<std::string> all{"wrong-value", "blind-check", "salvage-forgets"};
+  std::vector<std::string> all{"wrong-value", "blind-check", "salvage-forgets", "wrong-restore", "wrong-region", "wrong-history"};
 #ifdef HOLDFAST_CAN_PLANT
   all.push_back("plant:checksum-not-checked");
 #endif

@@ -16,6 +16,7 @@
 #include "engine/pool.h"
 #include "format/large_value.h"
 #include "format/record.h"
+#include "format/region.h"
 
 namespace holdfast::crash {
 
@@ -36,11 +37,14 @@ std::string key_of(uint32_t keyspace, const std::string& name) {
   return key + name;
 }
 
-PoolOptions options_for(bool pmem) {
+constexpr uint64_t kRegionSize = 700 * kKiB;  // two extents and a part
+
+PoolOptions options_for(bool pmem, Shape shape) {
   PoolOptions options;
   options.medium.choice = pmem ? MediumChoice::kPmem : MediumChoice::kFile;
   options.medium.size = pmem ? 40 * kMiB : 0;
   options.fold_operations = 1u << 30;  // folds happen where the shape wants them
+  if (shape == Shape::kRetained) options.retain = RetainWish{0, uint64_t{1} << 40};
   return options;
 }
 
@@ -58,16 +62,19 @@ class Builder {
   void commit(int puts) {
     Batch batch;
     std::vector<std::string> put;
+    Commit& made = commits.emplace_back();
     for (int i = 0; i < puts; i++) {
       const std::string key = key_of(1 + random_.below(3), "k" + std::to_string(random_.below(1500)));
       const std::string value = value_for(key, ++version_, size());
       must(batch.put(key, value), "put");
       remember(key, value);
+      made.changes.push_back({key, hash_of(value)});
       put.push_back(key);
       if (random_.below(10) == 0) {
         const std::string gone = key_of(1 + random_.below(3), "k" + std::to_string(random_.below(1500)));
         must(batch.remove(gone), "remove");
         content.erase(gone);
+        made.changes.push_back({gone, 0});
       }
     }
     carry_out(batch, put, random_.below(4) != 0);
@@ -76,8 +83,38 @@ class Builder {
   void put_one(const std::string& key, const std::string& value) {
     Batch batch;
     must(batch.put(key, value), "put");
+    commits.emplace_back().changes.push_back({key, hash_of(value)});
     remember(key, value);
     carry_out(batch, {key}, true);
+  }
+
+  void make_region() {
+    Batch batch;
+    must(batch.region_size(RegionModel::kNumber, kRegionSize, "bytes"), "region");
+    must(std::move(pool_.commit(batch, CommitMode::kDurable).status()), "commit");
+    region.bytes.assign(kRegionSize, '\0');
+    region.blocks.resize(kRegionSize / kRegionBlockBytes);
+  }
+
+  // A key, and behind it in the same record some writes to the region.
+  void commit_to_region() {
+    Batch batch;
+    const std::string key = key_of(3, "r" + std::to_string(random_.below(40)));
+    const std::string value = value_for(key, ++version_, 40);
+    must(batch.put(key, value), "put");
+    commits.emplace_back().changes.push_back({key, hash_of(value)});
+    remember(key, value);
+    uint64_t behind = 0;
+    for (uint64_t n = 1 + random_.below(3); n > 0; n--) {
+      const uint64_t size = 1 + random_.below(random_.below(4) == 0 ? 9000 : 600);
+      // Mostly in a part of it, so that blocks are written again.
+      const uint64_t offset = random_.below(random_.below(3) == 0 ? kRegionSize - size : 60000);
+      const std::string bytes = value_for(key, ++version_, size);
+      must(batch.region_write(RegionModel::kNumber, offset, bytes), "region write");
+      remember_write(offset, bytes);
+      behind += operation_bytes(kRegionKeyBytes, size);
+    }
+    carry_out(batch, {key}, random_.below(4) != 0, behind);
   }
 
   void large(int number, size_t bytes) {
@@ -87,22 +124,35 @@ class Builder {
 
   std::map<std::string, Written> content;
   std::vector<Commit> commits;
+  RegionModel region;
 
  private:
   void remember(const std::string& key, const std::string& value) {
     Written& written = content[key];
     written.older.push_back(hash_of(written.value));
     written.value = value;
-    written.commit = commits.size();
+    written.commit = commits.size() - 1;
   }
-  void carry_out(Batch& batch, const std::vector<std::string>& put, bool durable) {
-    must(std::move(pool_.commit(batch, durable ? CommitMode::kDurable : CommitMode::kEventual).status()), "commit");
-    Commit& made = commits.emplace_back();
+  void remember_write(uint64_t offset, const std::string& bytes) {
+    for (uint64_t block = offset / kRegionBlockBytes; block * kRegionBlockBytes < offset + bytes.size(); block++) {
+      RegionModel::Block& known = region.blocks[block];
+      known.older.push_back(hash_of(region.bytes.substr(block * kRegionBlockBytes, kRegionBlockBytes)));
+      known.commit = commits.size() - 1;
+    }
+    region.bytes.replace(offset, bytes.size(), bytes);
+  }
+  // `behind`: bytes of operations that follow the last put in its record.
+  void carry_out(Batch& batch, const std::vector<std::string>& put, bool durable, uint64_t behind = 0) {
+    auto receipt = pool_.commit(batch, durable ? CommitMode::kDurable : CommitMode::kEventual);
+    must(std::move(receipt.status()), "commit");
+    Commit& made = commits.back();
+    made.epoch = receipt->epoch;
     made.durable = durable;
     for (const std::string& key : put) {
       if (!content.count(key)) continue;
       Range place = places_of(pool_, key)[0];
       place.begin -= 64;
+      place.end += behind;
       made.places.push_back(place);
     }
   }
@@ -148,7 +198,10 @@ void save(const std::string& path, const Builder& builder, Pool& pool) {
   word(builder.commits.size());
   for (const Commit& commit : builder.commits) {
     word(commit.durable);
+    word(commit.epoch);
     all(commit.places);
+    word(commit.changes.size());
+    for (const Change& change : commit.changes) text(change.key), word(change.hash);
   }
   word(builder.content.size());
   for (const auto& [key, written] : builder.content) {
@@ -158,6 +211,12 @@ void save(const std::string& path, const Builder& builder, Pool& pool) {
     word(written.older.size());
     for (const uint64_t hash : written.older) word(hash);
     all(places_of(pool, key));
+  }
+  text(builder.region.bytes);
+  for (const RegionModel::Block& block : builder.region.blocks) {
+    word(block.commit);
+    word(block.older.size());
+    for (const uint64_t hash : block.older) word(hash);
   }
   if (!out.good()) give_up("cannot write " + path);
 }
@@ -183,7 +242,12 @@ void load(const std::string& path, ModelPool* made) {
   for (uint64_t n = word(); n > 0 && in.good(); n--) {
     Commit& commit = made->commits.emplace_back();
     commit.durable = word() != 0;
+    commit.epoch = word();
     places(&commit.places);
+    for (uint64_t m = word(); m > 0 && in.good(); m--) {
+      std::string key = text();
+      commit.changes.push_back({std::move(key), word()});
+    }
   }
   for (uint64_t n = word(); n > 0 && in.good(); n--) {
     Entry& entry = made->entries[text()];
@@ -191,6 +255,12 @@ void load(const std::string& path, ModelPool* made) {
     entry.commit = word();
     for (uint64_t m = word(); m > 0 && in.good(); m--) entry.older.push_back(word());
     places(&entry.places);
+  }
+  made->region.bytes = text();
+  made->region.blocks.resize(made->region.bytes.size() / kRegionBlockBytes);
+  for (RegionModel::Block& block : made->region.blocks) {
+    block.commit = word();
+    for (uint64_t m = word(); m > 0 && in.good(); m--) block.older.push_back(word());
   }
   if (!in.good()) give_up("cannot read " + path);
 }
@@ -215,17 +285,19 @@ void read_file(const std::string& path, ModelPool* made) {
 }
 
 [[noreturn]] void build(const std::string& path, bool pmem, Shape shape, uint64_t seed) {
-  auto opened = Pool::open(path, options_for(pmem));
+  auto opened = Pool::open(path, options_for(pmem, shape));
   if (!opened.is_ok()) give_up(opened.status().message());
   std::shared_ptr<Pool> pool = *opened;
   Builder builder(*pool, seed);
+  const bool regions = shape == Shape::kRegions;
+  if (regions) builder.make_region();
   const int rounds = shape == Shape::kTail ? 1 : 3;
   for (int round = 0; round < rounds; round++) {
-    for (int i = 0; i < 150; i++) builder.commit(1 + i % 6);
+    for (int i = 0; i < 150; i++) regions && i % 3 != 0 ? builder.commit_to_region() : builder.commit(1 + i % 6);
     builder.large(round, 300000 + 400000 * static_cast<size_t>(round));
     if (shape != Shape::kTail) must(pool->fold(), "fold");
   }
-  for (int i = 0; i < 60; i++) builder.commit(1);
+  for (int i = 0; i < 60; i++) regions && i % 2 == 0 ? builder.commit_to_region() : builder.commit(1);
   must(pool->settle(), "settle");
   builder.put_one(key_of(1, "~last"), "the end");
   save(path + ".model", builder, *pool);
@@ -271,7 +343,7 @@ ModelPool make_model_pool(const std::string& path, bool pmem, Shape shape, uint6
                                                : WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   if (!as_meant) give_up("the process that makes the pool ended otherwise than meant");
   ModelPool made;
-  static const char* const names[] = {"tail", "folded", "clean"};
+  static const char* const names[] = {"tail", "folded", "clean", "regions", "retained"};
   made.name = std::string(pmem ? "pmem/" : "file/") + names[static_cast<int>(shape)];
   made.pmem = pmem;
   read_file(path, &made);

@@ -47,10 +47,28 @@ class Image {
   size_t size_ = 0;
 };
 
+struct Change {
+  std::string key;
+  uint64_t hash = 0;  // of the value; 0: a deletion
+};
+
 // What one commit put on the medium.
 struct Commit {
   bool durable = false;
-  std::vector<Range> places;  // of its operations, with the frame headers before them
+  uint64_t epoch = 0;
+  std::vector<Range> places;    // of its operations, with the frame headers before them
+  std::vector<Change> changes;  // of keys, in order
+};
+
+// The one region of a pool that has some.
+struct RegionModel {
+  static constexpr uint32_t kNumber = 1;
+  struct Block {
+    uint64_t commit = 0;          // that wrote it last
+    std::vector<uint64_t> older;  // hashes of what it held before
+  };
+  std::string bytes;
+  std::vector<Block> blocks;
 };
 
 struct ModelPool {
@@ -59,12 +77,15 @@ struct ModelPool {
   Image image;                           // the file's bytes
   std::map<std::string, Entry> entries;  // by composite key
   std::vector<Commit> commits;           // in order
+  RegionModel region;                    // of shape kRegions; else empty
   std::vector<uint32_t> used_lines;      // numbers of 64-byte lines that are not all zeros
 };
 
 uint64_t hash_of(const std::string& bytes);
 
-enum class Shape { kTail, kFolded, kClean };
+// Killed before any fold, killed behind some, closed; with a region; with all of the log kept for the change feed.
+enum class Shape { kTail, kFolded, kClean, kRegions, kRetained };
+constexpr Shape kShapes[] = {Shape::kTail, Shape::kFolded, Shape::kClean, Shape::kRegions, Shape::kRetained};
 
 // Makes the pool at `path` (removed again). Ends the program if it cannot.
 ModelPool make_model_pool(const std::string& path, bool pmem, Shape shape, uint64_t seed);
