@@ -31,7 +31,7 @@ namespace {
 constexpr uint64_t kBatch = 1000;
 constexpr uint64_t kUsualSeeds = 20000;
 constexpr uint64_t kTwice = 64;       // every so manieth seed is run twice: the same must happen
-constexpr double kSeedLimit_s = 120;
+constexpr double kSeedLimit_s = 300;
 
 // Seeds that once found a bug. The simulator changes and with it what a seed does; what they found is also a control or a script.
 constexpr uint64_t kRemembered[] = {88, 225, 681, 858, 885, 905, 4526, 71383};
