@@ -57,7 +57,13 @@ console.error(`${due.length} trials, about ${Math.ceil(minutes)} minutes${known.
 const bar = process.stderr.isTTY ? new cliProgress.SingleBar({ format: '{bar} {value}/{total} {eta_formatted}  {now}', clearOnComplete: true, hideCursor: true, etaBuffer: 50 }) : undefined;
 bar?.start(due.length, 0, { now: '' });
 const interrupted = new AbortController();
-process.once('SIGINT', () => interrupted.abort(new Error('interrupted; the same command goes on')));
+process.once('SIGINT', () => interrupted.abort(new Error('interrupted: the same command goes on')));
+const stopped = (error) => {
+  bar?.stop();
+  if (!interrupted.signal.aborted) throw error;
+  console.error(error.message);
+  process.exit(130);
+};
 let shown = '';
 const { lines, finished } = await runPlan({
   groups, rounds, commit, counters, known, signal: interrupted.signal,
@@ -70,7 +76,7 @@ const { lines, finished } = await runPlan({
     bar?.update(done);
     appendFileSync(linesFile, `${JSON.stringify(line)}\n`);
   },
-});
+}).catch(stopped);
 bar?.stop();
 const rows = rowsOf(lines, (driver) => driver === 'Holdfast' || driver === 'LangGraph, Holdfast');
 const goals = goalsOf(lines);
