@@ -6,6 +6,9 @@
 //
 // Moves go in small records under the append lock; a key that was committed anew in between is left alone, because its place is
 // compared again under that lock.
+//
+// A round carries what there is room for and folds once for all its victims. A pool is cleaned no earlier than it must be: the longer
+// a segment waits, the less in it is live. Commits that wait for room wait for a round, never for all there is to clean.
 
 #include <algorithm>
 
@@ -16,33 +19,34 @@
 namespace holdfast {
 
 namespace {
-constexpr int kFruitlessRounds = 16;
-constexpr uint64_t kMoveBytes = 64 * kKiB;  // live bytes moved under one hold of the append lock
+constexpr int kFruitlessRounds = 32;
+constexpr uint64_t kMoveBytes = 16000;        // live bytes moved under one hold of the append lock
+constexpr uint64_t kRoundBytes = 8 * kMiB;   // moved in one round at most: a commit that waits for room waits for one
+constexpr int kDesperateRounds = 8;          // after so many fruitless ones what can be merged is merged
 }
 
-// Sealed, folded segments, those with the largest dead share first, as many as their live bytes may be moved.
-std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move) {
+// Sealed, folded segments, those with the largest dead share first: until so many bytes are dead in them, as many as their live bytes
+// may be moved.
+std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wanted_dead) {
   std::vector<LogSegment> candidates;
+  const auto dead_bytes = [](const LogSegment& s) { return s.segment.bytes - std::min(s.live_bytes, s.segment.bytes); };
   {
     std::lock_guard append(append_mutex_);
     (void)refresh_retention();
     for (const auto& [offset, s] : segments_.all()) {
-      const uint64_t dead = s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
       if (s.sequence >= retention_.floor()) continue;
-      if (!s.retired && !s.damaged && s.sequence < folded_.log_sequence && dead * 16 >= s.segment.bytes) candidates.push_back(s);
+      if (!s.retired && !s.damaged && s.sequence < folded_.log_sequence && dead_bytes(s) * 16 >= s.segment.bytes) candidates.push_back(s);
     }
   }
-  const auto dead_share = [](const LogSegment& s) {
-    return static_cast<double>(s.segment.bytes - s.live_bytes) / static_cast<double>(s.segment.bytes);
-  };
+  const auto dead_share = [&](const LogSegment& s) { return static_cast<double>(dead_bytes(s)) / static_cast<double>(s.segment.bytes); };
   std::sort(candidates.begin(), candidates.end(), [&](const auto& a, const auto& b) { return dead_share(a) > dead_share(b); });
   std::vector<LogSegment> out;
-  uint64_t moving = 0;
+  uint64_t moving = 0, dead = 0;
   for (const LogSegment& s : candidates) {
-    if (!out.empty() && moving + s.live_bytes > may_move) break;
+    if (!out.empty() && (dead >= wanted_dead || moving + s.live_bytes > may_move)) break;
     moving += s.live_bytes;
+    dead += dead_bytes(s);
     out.push_back(s);
-    if (out.size() >= 16) break;
   }
   return out;
 }
@@ -93,34 +97,44 @@ Status PoolImpl::clean_segment(const LogSegment& victim) {
   return {};
 }
 
-Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
-  RecordBuffer still;
+// Of a key that was found at `place` since the last fold began and ended: only the overlays can say otherwise by now.
+bool PoolImpl::not_replaced(Bytes key, Place place) const {
+  std::shared_lock guard(index_.lock);
+  auto newest = index_.view.active->find(key);
+  if (!newest && index_.view.frozen) newest = index_.view.frozen->find(key);
+  return !newest || *newest == place;
+}
 
-  {
-    std::lock_guard append(append_mutex_);
-    HOLDFAST_TRY(usable());
-    uint64_t at = 0;
-    for (const Place& origin : *origins) {
-      const uint8_t* raw = moves->operations() + at;
-      const auto header = load<OperationHeader>(raw);
-      at += origin.bytes();
-      std::shared_lock guard(index_.lock);
-      auto found = index_.view.find(bytes_of(raw + sizeof header, header.key_bytes), Overlay::kLatest);
-      const bool same = found.is_ok() && found->has_value() && **found == origin;
-      if (same || planted(PlantedBug::kMoveNotCompared)) still.add_encoded(raw, origin.bytes());
+// Records as long as the head segment has room for: what a record leaves unused at a segment's end is lost.
+Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
+  std::lock_guard append(append_mutex_);
+  HOLDFAST_TRY(usable());
+  RecordBuffer still;
+  const auto append_still = [&]() -> Status {
+    if (still.count() == 0) return {};
+    HOLDFAST_POINT("clean.before_move");
+    if (fence_at_once_) {
+      HOLDFAST_TRY(append_durable(&still, FrameKind::kMove, Purpose::kCleaner));
+    } else {
+      HOLDFAST_TRY(append_record(&still, FrameKind::kMove, Purpose::kCleaner));
+      appended_epoch_.store(epoch_, std::memory_order_release);
     }
-    if (still.count() > 0) {
-      HOLDFAST_POINT("clean.before_move");
-      if (fence_at_once_) {
-        HOLDFAST_TRY(append_durable(&still, FrameKind::kMove, Purpose::kCleaner));
-      } else {
-        HOLDFAST_TRY(append_record(&still, FrameKind::kMove, Purpose::kCleaner));
-        appended_epoch_.store(epoch_, std::memory_order_release);
-      }
-      HOLDFAST_POINT("clean.after_move");
-      bytes_moved_.fetch_add(still.bytes(), std::memory_order_relaxed);
-    }
+    HOLDFAST_POINT("clean.after_move");
+    bytes_moved_.fetch_add(still.bytes(), std::memory_order_relaxed);
+    still.clear();
+    return {};
+  };
+  uint64_t at = 0;
+  for (const Place& origin : *origins) {
+    const uint8_t* raw = moves->operations() + at;
+    const auto header = load<OperationHeader>(raw);
+    at += origin.bytes();
+    const bool same = not_replaced(bytes_of(raw + sizeof header, header.key_bytes), origin);
+    if (!same && !planted(PlantedBug::kMoveNotCompared)) continue;
+    if (still.count() > 0 && still.bytes() <= log_.room() && still.bytes() + origin.bytes() > log_.room()) HOLDFAST_TRY(append_still());
+    still.add_encoded(raw, origin.bytes());
   }
+  HOLDFAST_TRY(append_still());
   moves->clear();
   origins->clear();
   return {};
@@ -132,42 +146,71 @@ bool PoolImpl::let_retention_give_way() {
   return retention_.give_way(segments_, log_.sequence());
 }
 
-// Folds and cleans until `wanted_free` bytes are free, or nothing more is to be had. Under maintenance_mutex_.
-bool PoolImpl::reclaim(uint64_t wanted_free) {
-  const auto free_now = [&] {
-    std::lock_guard append(append_mutex_);
-    uint64_t free = medium_->space().free;
-    for (const Segment& spare : spares_) free += spare.bytes;
-    return free;
-  };
-  int fruitless = 0;  // a round may free less than its folds took; several in a row say that nothing is left
-  for (int round = 0; round < 256; round++) {
-    if (!run_fold(false).is_ok()) {
-      merge_piled_up();
-      if (!run_fold(false).is_ok() && free_now() < wanted_free && round > 0) return false;
-    }
-    give_back();
-    const uint64_t before = free_now();
-    if (before >= wanted_free) return true;
-    if (closing_.load()) return false;
-    const uint64_t log_bytes = [&] {
-      std::lock_guard append(append_mutex_);
-      return log_segment_bytes();
-    }();
-    const auto victims = choose_victims(before > 4 * log_bytes ? before - 2 * log_bytes : before / 2);
-    if (victims.empty() && !let_retention_give_way()) return false;
-    for (const LogSegment& victim : victims) {
-      if (!clean_segment(victim).is_ok()) break;
-    }
-    if (!run_fold(false).is_ok()) return free_now() >= wanted_free;
-    merge_piled_up();
-    give_back();
-    fruitless = free_now() > before ? 0 : fruitless + 1;
-    if (fruitless < kFruitlessRounds) continue;
-    if (!let_retention_give_way()) return free_now() >= wanted_free;
-    fruitless = 0;
+uint64_t PoolImpl::free_now() {
+  std::lock_guard append(append_mutex_);
+  uint64_t free = medium_->space().free;
+  for (const Segment& spare : spares_) free += spare.bytes;
+  return free;
+}
+
+// Live bytes that can be carried before the next fold, which needs room for what is carried too.
+uint64_t PoolImpl::room_for_moves() {
+  const uint64_t free = free_now();
+  std::lock_guard append(append_mutex_);
+  const uint64_t kept = fold_reserve();
+  const uint64_t room = std::min(free > kept ? free - kept : 0, 2 * kRoundBytes);
+  const uint64_t entries = std::max<uint64_t>(1, entries_at_most());
+  const uint64_t each = std::max<uint64_t>(32, segments_.live_bytes() / entries);
+  return std::min((room - room / 8) * each / (each + 48), kRoundBytes);
+}
+
+// Carries away what lives in the segments that are worth it. False: there are none.
+bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead) {
+  const auto victims = choose_victims(may_move, wanted_dead);
+  for (const LogSegment& victim : victims) {
+    if (!clean_segment(victim).is_ok()) break;  // no room for more: the next fold gives some
   }
-  return free_now() >= wanted_free;
+  return !victims.empty();
+}
+
+// Segments kept ready are log segments; a fold needs room for other things.
+bool PoolImpl::fold_making_room() {
+  if (run_fold(false).is_ok()) return true;
+  give_back_spares();
+  merge_piled_up(UINT64_MAX);
+  return run_fold(false).is_ok();
+}
+
+// Folds, cleans and merges until `wanted_free` bytes are free, or nothing more is to be had. Under maintenance_mutex_.
+bool PoolImpl::reclaim(uint64_t wanted_free) {
+  uint64_t most_free = 0, commits = commits_.load();
+  int fruitless = 0;  // a round may free less than its folds took; several in a row say that nothing is left
+  while (true) {
+    const bool folded = fold_making_room();
+    give_back();
+    const uint64_t free = free_now();
+    if (free >= wanted_free) return true;
+    if (closing_.load() || !usable().is_ok()) return false;
+    const uint64_t commits_now = commits_.load();
+    fruitless = free > most_free || commits_now != commits ? 0 : fruitless + 1;
+    most_free = std::max(most_free, free);
+    commits = commits_now;
+    if (fruitless == kFruitlessRounds) {
+      if (!let_retention_give_way()) return false;
+      fruitless = 0;
+    }
+    if (fruitless == kDesperateRounds) {
+      (void)merge_all().is_ok();
+    } else if (folded) {
+      merge_piled_up(fruitless == 0 ? merge_due_ : UINT64_MAX);
+    }
+    if (!clean(room_for_moves(), wanted_free - free + 2 * medium_->info().segment_unit) && !let_retention_give_way()) {
+      (void)merge_all().is_ok();
+      (void)fold_making_room();
+      give_back();
+      return free_now() >= wanted_free;
+    }
+  }
 }
 
 }  // namespace holdfast

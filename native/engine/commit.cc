@@ -4,11 +4,13 @@
 // commit or nothing, as its bytes landed; after the barrier the whole commit. Applying to the overlay happens between the two, so
 // that on persistent memory it overlaps with the stores draining (append_fenced); it leaves nothing on the medium.
 
+#include <algorithm>
 #include <ctime>
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
+#include "format/layout.h"
 
 namespace holdfast {
 
@@ -87,41 +89,55 @@ uint64_t PoolImpl::log_segment_bytes() const {
   if (options_.log_segment_bytes > 0) return round_up(options_.log_segment_bytes, medium_->info().segment_unit);
   const MediumSpace space = medium_->space();
   const uint64_t unit = medium_->info().segment_unit;
-  const uint64_t part = medium_->info().grows ? segments_.bytes() / 16 : space.capacity / 64;
+  const uint64_t part = medium_->info().grows ? segments_.bytes() / 16 : space.capacity / 256;
   const uint64_t low = medium_->info().grows ? kMiB : 512 * kKiB;
-  return round_up(std::min(std::max(part, low), 8 * kMiB), unit);
+  return round_up(std::min(std::max(part, low), 8 * kMiB), unit) - kPageBytes;  // on persistent memory each segment loses a page
 }
 
-// What is left free for the next fold, whoever appends: without a fold no space comes back.
+// What is left free for the next fold, whoever appends: without a fold no space comes back. A run takes for an entry its key and about 20
+// bytes, a quarter more where long keys fill their nodes badly, and a few nodes.
 uint64_t PoolImpl::fold_reserve() const {
   const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
+  const uint64_t run = (entries * 20 + active_key_bytes_ + frozen_key_bytes_) * 5 / 4;
   const uint64_t unit = medium_->info().segment_unit;
-  return entries * 48 + 8 * unit + fresh_bytes_ + frozen_fresh_bytes_;  // a few runs pile up before they can be merged
+  return run + 8 * unit + fresh_bytes_ + frozen_fresh_bytes_;  // a few runs pile up before they can be merged
 }
 
-// What user commits leave free: that, and room for the cleaner to carry a segment's live operations.
-uint64_t PoolImpl::reserve_bytes() const { return 2 * log_segment_bytes() + fold_reserve(); }
+// Room to carry a segment's live operations: a deletion leaves this too.
+uint64_t PoolImpl::cleaner_reserve() const { return log_segment_bytes() + fold_reserve(); }
 
-// At least `room` bytes of operations will fit into the segment; it is shorter than usual where free space is in small pieces.
+// What user commits leave free: a round of cleaning costs a fold, and pays only if it empties several segments.
+uint64_t PoolImpl::reserve_bytes() const {
+  const uint64_t round = medium_->info().grows ? 0 : medium_->space().capacity / 64;
+  return std::max(2 * log_segment_bytes(), round) + fold_reserve();
+}
+
+// At least `room` bytes of operations will fit into the segment; it is shorter than usual where free space is in small pieces, or where
+// a longer one would take what is to be left.
 Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
   const uint64_t want = log_segment_bytes();
   const uint64_t least = std::max(LogWriter::segment_for(room), std::min(kShortestLogSegment, want));
   // Users leave room for the cleaner, deletions less, the cleaner only what the next fold needs.
-  const uint64_t needed = fold_reserve() + (purpose == Purpose::kUser     ? 3 * want
-                                            : purpose == Purpose::kDelete ? want + least
-                                                                          : least);
+  const uint64_t left = purpose == Purpose::kUser     ? reserve_bytes()
+                        : purpose == Purpose::kDelete ? cleaner_reserve()
+                                                      : fold_reserve();
+  const uint64_t needed = left + (purpose == Purpose::kUser ? std::max(want, least) : least);
   uint64_t free = medium_->space().free;
   for (const Segment& spare : spares_) free += spare.bytes;
   if (free < needed) {
     return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " + std::to_string(needed) +
                                        " are needed to go on; delete something, close snapshots, or give it more room");
   }
-  if (!spares_.empty() && LogWriter::room_of(spares_.back().bytes) >= room) {
-    fresh->push_back(spares_.back());
+  while (!spares_.empty()) {
+    const Segment spare = spares_.back();
     spares_.pop_back();
-    return {};
+    if (LogWriter::room_of(spare.bytes) >= room && spare.bytes <= free - left) {
+      fresh->push_back(spare);
+      return {};
+    }
+    medium_->release(spare);
   }
-  auto segment = medium_->allocate(SegmentKind::kLog, least, std::max(least, want));
+  auto segment = medium_->allocate(SegmentKind::kLog, least, std::max(least, std::min(want, free - left)));
   if (!segment.is_ok()) return std::move(segment.status());
   fresh->push_back(*segment);
   return {};
@@ -279,7 +295,11 @@ void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_off
     }
   }
   const auto before = index_.view.active->put(operation.key, place, epoch, index_.oldest_needed());
-  if (before) note_dead(*before, place, moved);
+  if (before) {
+    note_dead(*before, place, moved);
+  } else {
+    active_key_bytes_ += operation.key.size();
+  }
 }
 
 // `place` is no longer the newest of its key. Its bytes are dead; a large value's segments too, unless the operation was only moved.
@@ -433,14 +453,22 @@ Status PoolImpl::fits_at_all(uint64_t bytes) const {
                                           std::to_string(capacity) + "; split it, or make a larger pool");
 }
 
-// Tries again each time the maintenance thread has found space; gives up when it says there is none to find, or when others took
-// what it found again and again.
+// Tries again each time the maintenance thread has found space; gives up when it says there is none to find, or when what it found was
+// not enough again and again although nobody else took it.
 Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt) {
   constexpr int kRounds = 8;
+  uint64_t others = commits_.load(std::memory_order_relaxed);
   for (int round = 0;; round++) {
     auto receipt = attempt();
+    if (const uint64_t now = commits_.load(std::memory_order_relaxed); now != others) {
+      others = now;
+      round = 0;
+    }
     if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull || round == kRounds) return receipt;
-    if (!wait_for_space(space_for(batch.record) + batch.large_bytes).is_ok()) return receipt;
+    const bool deletes = batch.large.empty() && only_deletes(batch.record);
+    if (wait_for_space(space_for(batch.record) + batch.large_bytes, deletes ? Purpose::kDelete : Purpose::kUser).is_ok()) continue;
+    auto last = attempt();  // what was found may do, though it is less than was hoped for
+    return last.is_ok() || last.status().code() != Code::kPoolFull ? std::move(last) : std::move(receipt);
   }
 }
 

@@ -1,4 +1,4 @@
-// Fold: the overlay becomes a run, and a new root says so. Merge: neighbouring runs become one.
+// Fold: the overlay becomes a run, and a new root says so.
 //
 // What a reopen sees: until set_root has returned, the old fold and the whole tail behind it; afterwards the new fold and the tail
 // behind that. Both describe the same state. Nothing the old fold refers to is given back before the new root is durable.
@@ -16,12 +16,7 @@
 namespace holdfast {
 
 namespace {
-constexpr uint64_t kTableBytes = 4 * kMiB;
-constexpr size_t kMaxRuns = 6;
-
-FoldedTable to_folded(const TableRef& table) {
-  return {table.segment, table.entries, table.nodes, table.root, table.depth, table.first_key, table.last_key};
-}
+constexpr uint64_t kMergedPerFolded = 10;  // each entry is merged about eight times before it is in the oldest run
 }  // namespace
 
 bool PoolImpl::fold_is_due() const {
@@ -55,6 +50,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
       tail_operations_ = 0;
       tail_bytes_ = 0;
       frozen_fresh_bytes_ = std::exchange(fresh_bytes_, 0);
+      frozen_key_bytes_ = std::exchange(active_key_bytes_, 0);
       fresh_extents_.clear();
     }
     number = freezes_;
@@ -95,11 +91,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   block.regions = folded_regions(*regions.map);
   std::vector<RunPtr> runs = index_.view.runs;
   if (run) runs.insert(runs.begin(), run);
-  block.runs.clear();
-  for (const RunPtr& each : runs) {
-    auto& tables = block.runs.emplace_back();
-    for (const TableRef& table : each->tables()) tables.push_back(to_folded(table));
-  }
+  block.runs = folded_runs(runs);
   block.log.clear();
   remember_segments(&block);
   FoldBlock again = block;
@@ -117,6 +109,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     durable_fold_ = number;
   }
   folds_.fetch_add(1, std::memory_order_relaxed);
+  merge_due_ += run ? kMergedPerFolded * run->entries() : 0;
   give_back();
   reach(TestPoint::kFoldDone);
   return {};
@@ -138,7 +131,7 @@ Status PoolImpl::fold_later(Status status, FoldBlock&& block, const RegionFold& 
 // The newest version of every key of the overlay, as a run. Counts what those versions supersede in older runs (once per fold, even
 // if it must be tried again).
 Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
-  RunBuilder builder(*medium_, kTableBytes);
+  RunBuilder builder(*medium_, table_bytes_);
   auto cursor = overlay.cursor();
   RisingFinder older_places(index_.view.runs);
   std::unordered_map<uint64_t, uint64_t> died;         // bytes, by the segment's offset
@@ -261,116 +254,6 @@ Status PoolImpl::write_fold_block(FoldBlock&& block, bool all_placed) {
     deaths_counted_ = false;
   }
   if (before.bytes > 0) retire_fold_block(before);
-  return {};
-}
-
-// Which neighbouring runs to merge: the newest ones, as long as the next is not much larger than all before it.
-std::pair<size_t, size_t> PoolImpl::choose_merge() const {
-  const auto& runs = index_.view.runs;
-  if (runs.size() < 2) return {0, 0};
-  uint64_t sum = runs[0]->entries();
-  size_t count = 1;
-  while (count < runs.size() && (runs[count]->entries() <= 3 * sum || runs.size() - count > kMaxRuns)) {
-    sum += runs[count++]->entries();
-  }
-  return count >= 3 || runs.size() > kMaxRuns ? std::pair<size_t, size_t>{0, std::max<size_t>(count, 2)}
-                                              : std::pair<size_t, size_t>{0, 0};
-}
-
-// Every fold adds a run: without this they take what cleaning has won, and the fold block, which lists them, outgrows the pieces that are
-// free. A merge that finds no room leaves all as it was.
-void PoolImpl::merge_piled_up(bool interruptible) {
-  const auto [first, count] = choose_merge();
-  if (count > 0) (void)merge_runs(first, count, interruptible).is_ok();
-}
-
-// How many of these runs there is room to write anew. The merged run is at most as large as its inputs' nodes; its fold block needs a
-// segment too. Merging gives space back, so it may use what is otherwise kept for folds; where space is short there may be many small
-// runs, and merging some makes room for the rest.
-size_t PoolImpl::mergeable(size_t first, size_t count) const {
-  const auto& runs = index_.view.runs;
-  const uint64_t unit = medium_->info().segment_unit;
-  const uint64_t free = medium_->space().free;
-  uint64_t bytes = 2 * unit;
-  for (size_t fits = 0; fits < count; fits++) {
-    for (const TableRef& table : runs[first + fits]->tables()) bytes += uint64_t{table.nodes} * kNodeBytes;
-    if (free < round_up(bytes, unit)) return fits;  // the others later, when there is room
-  }
-  return count;
-}
-
-// Merges `count` runs from `first` on into one. Under maintenance_mutex_. When `interruptible`, folds that become due meanwhile are done in
-// between: they only add newer runs in front.
-Status PoolImpl::merge_runs(size_t first, size_t count, bool interruptible) {
-  count = mergeable(first, count);
-  if (count < 2 || index_damaged_.load()) return {};
-  const std::vector<RunPtr> inputs(index_.view.runs.begin() + static_cast<long>(first),
-                                   index_.view.runs.begin() + static_cast<long>(first + count));
-  const bool keep_deleted = first + count < index_.view.runs.size();
-  std::vector<std::unique_ptr<Cursor>> sources;
-  for (const RunPtr& run : inputs) sources.push_back(run->cursor());
-  auto cursor = merge_cursors(std::move(sources), keep_deleted);
-  RunBuilder builder(*medium_, kTableBytes);
-  Status built;
-  uint64_t done = 0;
-  for (cursor->seek(Bytes()); cursor->valid() && built.is_ok(); cursor->next()) {
-    built = builder.add(cursor->key(), cursor->place());
-    if (interruptible && ++done % 16384 == 0) {
-      bool due = false, stop = closing_.load();
-      {
-        std::lock_guard append(append_mutex_);
-        due = fold_is_due();
-      }
-      if (built.is_ok() && stop) built = Status(Code::kClosed, "closing");
-      if (built.is_ok() && due) built = run_fold(false);
-    }
-  }
-  if (built.is_ok()) built = cursor->take_status();
-  if (!built.is_ok()) {
-    builder.abandon();
-    if (built.code() == Code::kCorrupt) index_damaged_.store(true);
-    return built;
-  }
-  auto tables = builder.finish();
-  if (!tables.is_ok()) {
-    builder.abandon();
-    return std::move(tables.status());
-  }
-  HOLDFAST_POINT("merge.before_block");
-  RunPtr merged = tables->empty() ? nullptr : make_run(std::move(*tables));
-  std::vector<RunPtr> runs;
-  for (const RunPtr& run : index_.view.runs) {
-    const bool input = std::find(inputs.begin(), inputs.end(), run) != inputs.end();
-    if (!input) runs.push_back(run);
-    if (run == inputs.back() && merged) runs.push_back(merged);
-  }
-  FoldBlock block = folded_;
-  block.runs.clear();
-  for (const RunPtr& each : runs) {
-    auto& out = block.runs.emplace_back();
-    for (const TableRef& table : each->tables()) out.push_back(to_folded(table));
-  }
-  reach(TestPoint::kMergeRead);
-  const bool counted = deaths_counted_;
-  Status written = write_fold_block(std::move(block), false);
-  if (!written.is_ok()) {
-    if (merged) {
-      for (const TableRef& table : merged->tables()) medium_->release(table.segment);
-    }
-    return written;
-  }
-  {
-    std::lock_guard append(append_mutex_);
-    deaths_counted_ = counted;
-    std::unique_lock guard(index_.lock);
-    index_.view.runs = std::move(runs);
-    for (const RunPtr& run : inputs) {
-      for (const TableRef& table : run->tables()) graveyard_.bury(table.segment, 0, index_.next_serial());
-    }
-  }
-  compactions_.fetch_add(1, std::memory_order_relaxed);
-  give_back();
-  reach(TestPoint::kMergeDone);
   return {};
 }
 

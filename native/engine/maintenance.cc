@@ -9,6 +9,10 @@ namespace holdfast {
 namespace {
 constexpr auto kLookRound = std::chrono::milliseconds(200);
 constexpr uint64_t kIdleMs = 100;           // no commit for so long: time to tidy up
+constexpr uint64_t kMergeStep = 16 * 1024;  // entries merged between two looks at who waits
+constexpr uint64_t kIdleTail = kMiB;        // a tail so long is folded when there is nothing else to do
+constexpr uint64_t kUsualWaste = 3;         // of so many bytes of the log one may be dead before it is tidied up
+constexpr uint64_t kIdleWaste = 12;         // the same when there is nothing else to do
 constexpr uint64_t kThrottleFactor = 2;     // overlay beyond so many times its limit: commits wait for the fold
 }  // namespace
 
@@ -65,40 +69,58 @@ void PoolImpl::answer_waiters(uint64_t asked, bool found) {
 void PoolImpl::maintenance_turn(bool idle) {
   // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered in index_damaged_), or have
   // already failed the pool: the next commit reports them.
-  bool fold_due = false, low = false;
-  uint64_t low_water = 0;
-  const auto look = [&] {
+  bool fold_due = false;
+  {
     std::lock_guard append(append_mutex_);
-    fold_due = fold_is_due() || index_.view.frozen != nullptr || (idle && refresh_retention());
-    low_water = reserve_bytes() + 3 * log_segment_bytes();
-    low = !medium_->info().grows && medium_->space().free < low_water;
-  };
-  look();
+    fold_due = fold_is_due() || index_.view.frozen != nullptr || (idle && (tail_bytes_ >= kIdleTail || refresh_retention()));
+  }
   prepare_spare();  // first: a fold takes long enough for commits to fill a segment
   if (fold_due) (void)run_fold(false).is_ok();
   give_back();
   const auto [asked, wanted] = space_asked();
   if (wanted > 0) answer_waiters(asked, reclaim_even_from_readers(wanted));
-  merge_piled_up(true);
-  look();
-  if (low) {
-    reclaim(low_water);
-  } else if (wasteful(3)) {
-    tidy_log();
-  }
-  if (idle && index_.view.runs.size() > 1) (void)merge_runs(0, index_.view.runs.size(), true).is_ok();
+  if (idle && !merging_ && index_.view.runs.size() > 1) begin_merge(0, index_.view.runs.size());
+  work_off_merges();
+  if (!clean_ahead(idle)) return prepare_spare();
   prepare_spare();
+  wake_maintenance();  // more of the same, after a look at who waits
 }
 
-// One round of cleaning ahead of need; looks again at once when it moved something.
-void PoolImpl::tidy_log() {
-  const auto victims = choose_victims(8 * kMiB);
-  for (const LogSegment& victim : victims) {
-    if (!clean_segment(victim).is_ok()) return;
+// As much merging as folds have made necessary, in steps: folds that become due meanwhile, and who waits for room, come first.
+void PoolImpl::work_off_merges() {
+  while (true) {
+    merge_piled_up(kMergeStep);
+    if (!merging_ || merge_due_ == 0 || closing_.load() || space_asked().second > 0) break;
+    bool due = false;
+    {
+      std::lock_guard append(append_mutex_);
+      due = fold_is_due();
+    }
+    if (due && !run_fold(false).is_ok()) break;
   }
-  if (victims.empty() || !run_fold(false).is_ok()) return;
-  give_back();
-  wake_maintenance();
+  if (merging_) wake_maintenance();
+}
+
+// One round of cleaning before anybody waits for it. True: it gained something, so it is worth another.
+bool PoolImpl::clean_ahead(bool idle) {
+  uint64_t wanted_free = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    wanted_free = medium_->info().grows ? 0 : reserve_bytes() + log_segment_bytes() + medium_->info().segment_unit;
+  }
+  const uint64_t commits = commits_.load();
+  if (commits == tidied_at_) return false;
+  const uint64_t free = free_now();
+  const uint64_t before = segments_cleaned_.load();
+  if (free < wanted_free) {
+    (void)clean(room_for_moves(), wanted_free - free);
+  } else if (wasteful(idle ? kIdleWaste : kUsualWaste)) {
+    (void)clean(room_for_moves(), UINT64_MAX);
+  }
+  if (segments_cleaned_.load() > before && fold_making_room()) give_back();
+  const bool gained = free_now() > free;
+  tidied_at_ = gained ? UINT64_MAX : commits;
+  return gained;
 }
 
 // A pool that grows is kept from growing for dead data's sake: at most one byte in `one_in` of the log may be dead.
@@ -119,7 +141,7 @@ void PoolImpl::prepare_spare() {
   uint64_t want = 0;
   {
     std::lock_guard append(append_mutex_);
-    if (!spare_is_due() || closing_.load() || (!medium_->info().grows && medium_->space().free < reserve_bytes())) return;
+    if (!spare_is_due() || closing_.load() || (!medium_->info().grows && medium_->space().free < reserve_bytes() + log_segment_bytes())) return;
     want = log_segment_bytes();
   }
   auto segment = medium_->allocate(SegmentKind::kLog, want, want);
@@ -129,12 +151,13 @@ void PoolImpl::prepare_spare() {
 }
 
 // Called by a commit that found no room for `bytes`; returns when the maintenance thread has looked: ok when it found some.
-Status PoolImpl::wait_for_space(uint64_t bytes) {
+Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
   uint64_t wanted = 0;
   {
     std::lock_guard append(append_mutex_);
     // The fold that comes first takes what is kept for extents of regions; nothing is kept for them behind it.
-    wanted = reserve_bytes() - fresh_bytes_ - frozen_fresh_bytes_ + 2 * log_segment_bytes() + bytes + std::exchange(fresh_refused_, 0);
+    wanted = purpose == Purpose::kDelete ? cleaner_reserve() : reserve_bytes();
+    wanted += bytes + std::exchange(fresh_refused_, 0) - fresh_bytes_ - frozen_fresh_bytes_;
   }
   if (!options_.background) {
     const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);  // held: a test commits in the middle of a turn
@@ -173,28 +196,28 @@ Status PoolImpl::compact() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(fold_all());
-  HOLDFAST_TRY(unless_full(merge_runs(0, index_.view.runs.size(), false)));
+  HOLDFAST_TRY(unless_full(merge_all()));
   constexpr int kFruitlessRounds = 8;  // what little is dead in a small pool can be carried round for ever
   uint64_t most_free = 0;
   int fruitless = 0;
   while (fruitless < kFruitlessRounds) {
     const uint64_t before = segments_cleaned_.load();
     Status cleaned;
-    for (const LogSegment& victim : choose_victims(std::min(8 * kMiB, medium_->space().free / 2))) {
+    for (const LogSegment& victim : choose_victims(room_for_moves(), UINT64_MAX)) {
       cleaned = clean_segment(victim);
       if (!cleaned.is_ok()) break;
     }
     // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
     HOLDFAST_TRY(unless_full(std::move(cleaned)));
     HOLDFAST_TRY(run_fold(false));
-    merge_piled_up();
+    merge_piled_up(UINT64_MAX);
     give_back();
     if (segments_cleaned_.load() == before || !wasteful(8)) break;
     const uint64_t free = medium_->space().free;
     fruitless = free > most_free ? 0 : fruitless + 1;
     most_free = std::max(most_free, free);
   }
-  HOLDFAST_TRY(unless_full(merge_runs(0, index_.view.runs.size(), false)));
+  HOLDFAST_TRY(unless_full(merge_all()));
   return run_fold(false);  // for what the last fold found dead and still referred to
 }
 

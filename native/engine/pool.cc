@@ -6,17 +6,11 @@
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
+#include "engine/merge_work.h"
 #include "engine/pool_impl.h"
 #include "engine/read_only_pool.h"
 
 namespace holdfast {
-
-namespace {
-uint64_t tail_limit(const Medium& medium, const PoolOptions& options) {
-  if (medium.info().grows) return options.fold_bytes;
-  return std::min(options.fold_bytes, std::max(medium.space().capacity / 32, 512 * kKiB));
-}
-}  // namespace
 
 PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& options)
     : medium_(std::move(opened.medium)),
@@ -25,7 +19,6 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       secret_(opened.secret),
       format_version_(opened.format_version),
       fence_at_once_(medium_->info().barrier_is_per_thread),
-      fold_bytes_(tail_limit(*medium_, options)),
       log_(*medium_, opened.secret) {
   std::memcpy(uuid_, opened.uuid, sizeof uuid_);
 }
@@ -110,6 +103,10 @@ Status PoolImpl::close() {
     wake_.notify_all();
   }
   if (maintenance_.joinable()) maintenance_.join();
+  {
+    std::lock_guard guard(maintenance_mutex_);
+    drop_merge();
+  }
   Status ended;
   if (!options_.read_only && !failed_.load() && !medium_->failed()) ended = finish();
   {
@@ -131,9 +128,7 @@ Status PoolImpl::close() {
 // would pile up, one for each time. A merge that fails leaves all as it was.
 void PoolImpl::merge_before_closing() {
   constexpr size_t kMostLeft = 4;
-  if (index_.view.runs.size() <= kMostLeft) return;
-  const auto [first, count] = choose_merge();
-  if (count > 0) (void)merge_runs(first, count, false).is_ok();
+  if (index_.view.runs.size() > kMostLeft) merge_piled_up(UINT64_MAX);
 }
 
 // The last fold, and the mark that the log has no tail. If there is no room for it the tail stays, which a reopen replays.

@@ -4,7 +4,8 @@
 //   commit.cc        one record, one barrier; conditions; room for the record
 //   committer.cc     the committer thread: groups of asynchronous commits, the bound for eventual ones
 //   large_values.cc  values with segments of their own
-//   fold.cc          the overlay becomes a run, a new root is set; runs are merged
+//   fold.cc          the overlay becomes a run, a new root is set
+//   merge.cc         runs become one, a few tables at a time
 //   regions.cc       ranges of bytes changed in place: commits and reads
 //   region_fold.cc   their bytes are placed by a fold
 //   views.cc         values and regions shown without a copy
@@ -45,7 +46,9 @@ namespace holdfast {
 
 class PoolImpl;
 struct ExtentWork;
+struct MergeWork;
 bool only_deletes(const RecordBuffer& record);
+std::vector<std::vector<FoldedTable>> folded_runs(const std::vector<RunPtr>& runs);
 
 // What a snapshot pins. Ends with its pool: afterwards reads through it say kClosed.
 class Snapshot {
@@ -151,6 +154,7 @@ class PoolImpl final : public Pool {
   // recovery.cc
   Status read_fold(FoldBlock* block);
   Status begin_new_pool();
+  void set_limits();
   void give_back_spares();
   Status replay();
   void note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost);
@@ -172,7 +176,7 @@ class PoolImpl final : public Pool {
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
   Result<Receipt> with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt);
   uint64_t space_for(const RecordBuffer& record);         // not under append_mutex_
-  Status wait_for_space(uint64_t bytes);                  // not under append_mutex_
+  Status wait_for_space(uint64_t bytes, Purpose purpose);  // not under append_mutex_
   bool work_is_due();
   void throttle();                          // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
@@ -181,6 +185,7 @@ class PoolImpl final : public Pool {
   Status conclude(Status barrier, uint64_t covers);  // of a barrier that was raised: believed, or the pool has failed
   Status fail(Status status);               // an append, barrier or root went wrong: the pool refuses work from now on
   uint64_t fold_reserve() const;
+  uint64_t cleaner_reserve() const;
   uint64_t reserve_bytes() const;
   void stow(const std::vector<Segment>& fresh, size_t from);
   Status fits_at_all(uint64_t bytes) const;
@@ -254,11 +259,18 @@ class PoolImpl final : public Pool {
   void count_deaths(const std::unordered_map<uint64_t, uint64_t>& died, const std::vector<std::pair<Place, Place>>& died_large);
   RunPtr make_run(std::vector<TableRef>&& tables) { return std::make_shared<Run>(*medium_, std::move(tables), &index_.memories); }
   Status write_fold_block(FoldBlock&& block, bool all_placed);  // all_placed: of the regions, up to the block's epoch
-  Status merge_runs(size_t first, size_t count, bool interruptible);
+  void remember_segments(FoldBlock* block);
+
+  // merge.cc — under maintenance_mutex_
   std::pair<size_t, size_t> choose_merge() const;
   size_t mergeable(size_t first, size_t count) const;
-  void merge_piled_up(bool interruptible = false);
-  void remember_segments(FoldBlock* block);
+  void begin_merge(size_t first, size_t count);
+  Status merge_on(uint64_t entries);
+  Status switch_when_due();
+  Status switch_merged(bool all);
+  void merge_piled_up(uint64_t entries);
+  Status merge_all();
+  void drop_merge();                        // what it has not switched in is free again
 
   // readers_space.cc — under maintenance_mutex_
   void give_back();                         // releases what nothing needs any more
@@ -271,9 +283,14 @@ class PoolImpl final : public Pool {
   // cleaner.cc — under maintenance_mutex_
   bool let_retention_give_way();
   bool reclaim(uint64_t wanted_free);       // true: there is that much now
+  bool fold_making_room();
+  bool clean(uint64_t may_move, uint64_t wanted_dead);
+  bool not_replaced(Bytes key, Place place) const;
+  uint64_t free_now();                      // log segments kept ready included
+  uint64_t room_for_moves();
   Status clean_segment(const LogSegment& victim);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
-  std::vector<LogSegment> choose_victims(uint64_t may_move);
+  std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead);
 
   // maintenance.cc
   void maintenance_main();
@@ -281,7 +298,8 @@ class PoolImpl final : public Pool {
   bool fold_is_due() const;
   void wake_maintenance();
   bool wasteful(uint64_t one_in);
-  void tidy_log();
+  bool clean_ahead(bool idle);
+  void work_off_merges();
   std::pair<uint64_t, uint64_t> space_asked();
   void answer_waiters(uint64_t asked, bool found);
   void prepare_spare();
@@ -294,7 +312,8 @@ class PoolImpl final : public Pool {
   uint8_t uuid_[16];
   const uint32_t format_version_;
   const bool fence_at_once_;     // the medium's barrier is per thread, and cheap
-  const uint64_t fold_bytes_;    // the tail's limit: smaller in a small pool, where it cannot be cleaned
+  uint64_t fold_bytes_ = 0;      // the tail's limit: smaller in a small pool, where it cannot be cleaned; from here on as recover() finds right
+  uint64_t table_bytes_ = 0;     // of a table of the index at most: smaller in a small pool, where free space is in small pieces
 
   IndexState index_;
   Readers readers_;              // in other processes
@@ -317,6 +336,7 @@ class PoolImpl final : public Pool {
   std::unordered_map<uint32_t, KnownRegion> region_sizes_;  // as of epoch_
   std::set<std::pair<uint32_t, uint64_t>> fresh_extents_;   // for which the next fold must take segments
   uint64_t fresh_bytes_ = 0, frozen_fresh_bytes_ = 0;       // of those segments; the same of the fold begun
+  uint64_t active_key_bytes_ = 0, frozen_key_bytes_ = 0;    // of the overlays' keys
   uint64_t fresh_refused_ = 0;               // of those that the last commit found no room for
   bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
   std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_, so without locked instructions
@@ -369,6 +389,11 @@ class PoolImpl final : public Pool {
   uint64_t space_wanted_ = 0;                // free bytes wanted by the most demanding of those who wait
   bool space_found_ = false;                 // what the last look found
   std::thread maintenance_;
+  std::unique_ptr<MergeWork> merging_;       // under maintenance_mutex_, as the next two
+  uint64_t merge_due_ = 0;                   // entries that merging is behind by
+  std::atomic<uint64_t> merging_bytes_{0};   // of tables merged and not yet switched in, as of the last step
+  uint64_t merge_lacked_room_ = UINT64_MAX;  // inputs of so many bytes did not find room for their tables
+  uint64_t tidied_at_ = UINT64_MAX;          // nothing was gained by tidying up when there were so many commits
   std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
 
   // counters

@@ -52,6 +52,14 @@ Status PoolImpl::begin_new_pool() {
   return write_fold_block(std::move(block), true);
 }
 
+// Of a pool of fixed size, and once the medium knows what is held: before, its capacity is not known.
+void PoolImpl::set_limits() {
+  constexpr uint64_t kTableBytes = 4 * kMiB;
+  const uint64_t capacity = medium_->info().grows ? UINT64_MAX : medium_->space().capacity;
+  fold_bytes_ = std::min(options_.fold_bytes, std::max(capacity / 32, 512 * kKiB));
+  table_bytes_ = std::max(round_up(std::min(kTableBytes, capacity / 512), medium_->info().segment_unit), 4 * kNodeBytes);
+}
+
 Status PoolImpl::recover() {
   const auto begun = Clock::now();
   root_ = RootWords::from_root(medium_->root());
@@ -66,6 +74,7 @@ Status PoolImpl::recover() {
     }
     HOLDFAST_TRY(replay());
   }
+  set_limits();
   readers_.durable(durable_epoch_.load());
   open_us_ = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count());
   return {};

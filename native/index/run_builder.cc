@@ -3,6 +3,7 @@
 // nothing of it is believed, goes in last.
 
 #include <algorithm>
+#include <utility>
 
 #include "base/checksum.h"
 #include "index/heads.h"
@@ -197,6 +198,19 @@ Result<std::vector<TableRef>> RunBuilder::finish() {
   return std::move(impl_->tables);
 }
 
+Status RunBuilder::cut() {
+  if (impl_->leaf.count() > 0) HOLDFAST_TRY(impl_->end_leaf());
+  return impl_->entries > 0 ? impl_->end_table() : Status();
+}
+
+const std::vector<TableRef>& RunBuilder::finished() const { return impl_->tables; }
+
+std::vector<TableRef> RunBuilder::hand_over() {
+  impl_->segments.clear();
+  return std::exchange(impl_->tables, {});
+}
+
+uint64_t RunBuilder::bytes_in_the_making() const { return impl_->pages.size(); }
 void RunBuilder::abandon() { impl_->abandon(); }
 uint64_t RunBuilder::bytes_written() const { return impl_->bytes_written; }
 

@@ -75,6 +75,12 @@ class RunBuilder {
   ~RunBuilder();
   Status add(Bytes key, Place place);
   Result<std::vector<TableRef>> finish();
+  // For who takes a run table by table: ends the table in the making; what is finished so far and not yet handed over; takes that out, and
+  // abandon() leaves it alone from then on.
+  Status cut();
+  const std::vector<TableRef>& finished() const;
+  std::vector<TableRef> hand_over();
+  uint64_t bytes_in_the_making() const;
   void abandon();
   uint64_t bytes_written() const;
 

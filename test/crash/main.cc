@@ -102,10 +102,9 @@ void run_seeds(const Options& options, uint64_t count, double deadline_s, Totals
   for (const auto& [batch, held] : batches) totals->count(held);
   std::printf(
       "simulator: %llu seeds tried, %llu failed, %.0f s: %llu commits, %llu crashes, %llu faults armed, %llu openings, %llu commits into a "
-      "full pool, %llu folds, %llu merges, %llu segments cleaned, %llu interleavings; %llu times no room for a deletion in a full pool\n",
+      "full pool, %llu folds, %llu merges, %llu segments cleaned, %llu interleavings\n",
       wide(done), wide(failures), seconds_since(begun), wide(tally.commits), wide(tally.crashes), wide(tally.faults), wide(tally.opens),
-      wide(tally.refused_full), wide(tally.folds), wide(tally.merges), wide(tally.cleaned), wide(tally.interleaved),
-      wide(tally.undeletable));
+      wide(tally.refused_full), wide(tally.folds), wide(tally.merges), wide(tally.cleaned), wide(tally.interleaved));
 }
 
 void run_remembered(Totals* totals) {

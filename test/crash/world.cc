@@ -11,7 +11,7 @@ namespace holdfast::crash {
 void Tally::add(const Tally& other) {
   commits += other.commits, crashes += other.crashes, faults += other.faults, opens += other.opens;
   refused_full += other.refused_full, folds += other.folds, cleaned += other.cleaned, merges += other.merges;
-  interleaved += other.interleaved, undeletable += other.undeletable;
+  interleaved += other.interleaved;
 }
 
 World::World(const Geometry& geometry, uint64_t seed, bool trace)
@@ -271,10 +271,9 @@ bool World::delete_while_full() {
   if (!commit(removal)) return false;
   if (!was_full_ || fault_armed_ || !snapshots_.empty()) return true;
   const PoolStats stats = pool_->stats();
-  tally_.undeletable++;
-  trace("NO ROOM TO DELETE: free " + std::to_string(stats.free_bytes) + " of " + std::to_string(stats.capacity_bytes) + " bytes, log " +
-        std::to_string(stats.log_bytes) + ", live " + std::to_string(stats.live_bytes) + ", index " + std::to_string(stats.index_bytes));
-  return true;
+  return fail("no room to delete in a full pool: free " + std::to_string(stats.free_bytes) + " of " + std::to_string(stats.capacity_bytes) +
+              " bytes, log " + std::to_string(stats.log_bytes) + ", live " + std::to_string(stats.live_bytes) + ", index " +
+              std::to_string(stats.index_bytes) + ", waiting " + std::to_string(stats.waiting_bytes));
 }
 
 bool World::commit_group(const std::vector<Transaction>& transactions) {

@@ -42,7 +42,6 @@ struct Transaction {
 // What was done, for the summary.
 struct Tally {
   uint64_t commits = 0, crashes = 0, faults = 0, opens = 0, refused_full = 0, folds = 0, cleaned = 0, merges = 0, interleaved = 0;
-  uint64_t undeletable = 0;  // a full pool without snapshots had no room for a deletion: counted, see docs/testing.md
   void add(const Tally& other);
 };
 
@@ -57,7 +56,7 @@ class World {
   // ── operations
   bool open();                 // after construction and after close(); a crash or fault may strike
   bool commit(const Transaction& transaction);
-  bool delete_while_full();    // one key, durable; counts when there is no room even for that
+  bool delete_while_full();    // one key, durable: there must be room for that
   bool commit_group(const std::vector<Transaction>& transactions);
   bool settle();
   bool fold();
