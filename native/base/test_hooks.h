@@ -50,7 +50,8 @@ namespace holdfast {
   X(kMappingLeaked, "mapping-leaked")                                 \
   X(kMemoryLeaked, "memory-leaked")                                   \
   X(kThreadLeaked, "thread-leaked")                                   \
-  X(kMappingUnguarded, "mapping-unguarded")
+  X(kMappingUnguarded, "mapping-unguarded")                           \
+  X(kRegionAbsentTogether, "region-absent-with-sums")
 
 enum class PlantedBug : uint8_t {
   kNone = 0,
