@@ -51,7 +51,8 @@ namespace holdfast {
   X(kMemoryLeaked, "memory-leaked")                                   \
   X(kThreadLeaked, "thread-leaked")                                   \
   X(kMappingUnguarded, "mapping-unguarded")                           \
-  X(kReaderPlacedUnder, "reader-placed-under")
+  X(kReaderPlacedUnder, "reader-placed-under")                        \
+  X(kRegionAbsentTogether, "region-absent-with-sums")
 
 enum class PlantedBug : uint8_t {
   kNone = 0,

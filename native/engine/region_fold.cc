@@ -301,7 +301,7 @@ Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
   // A barrier of our own: whoever raises another one meanwhile need not be waited for. (Where barriers are per thread each commit has had its own.)
   const bool durable = durable_epoch_.load(std::memory_order_acquire) >= epoch;
   if (!durable && !planted(PlantedBug::kRegionPlacedEarly)) HOLDFAST_TRY(barrier_now(epoch));
-  if (absent_bytes > 0) {
+  if (absent_bytes > 0 && !planted(PlantedBug::kRegionAbsentTogether)) {
     Status done = medium_->barrier();
     if (!done.is_ok()) return fail(std::move(done));
   }

@@ -34,6 +34,7 @@ constexpr Control kControls[] = {
     {"move-not-compared", 200, "the cleaner moves a value that was replaced meanwhile"},
     {"region-placed-before-barrier", 0, "a fold places bytes of a commit that is not durable yet", "a region, written and placed anew"},
     {"region-snapshot-ignored", 1000, "a fold writes where a snapshot still reads"},
+    {"region-absent-with-sums", 0, "a block and the sum that says it is there are placed together", "a region where other bytes lay"},
     {"feed-ahead-of-barrier", 200, "the feed gives commits that are not behind a barrier"},
     {"retained-given-back", 200, "log segments that were to be kept for the feed are given back"},
     {"kept-large-forgotten", 5000, "a fold forgets the large values that are kept for the feed"},

@@ -108,6 +108,17 @@ std::vector<Script> scripts() {
       [](World& w) { return w.fold(); },
       [](World& w) { return durable(w, {sized(1, 0)}); },
       [](World& w) { return w.fold(); }}});
+  // It comes to lie where a large value was, whose bytes are still there: of blocks that nobody has written none may be seen. The disk is so
+  // small that what the value leaves is the largest piece, which is given out first.
+  out.push_back({"a region where other bytes lay", {
+      [](World& w) {
+        w.disk().set_disk_bytes(432 * kKiB);
+        return durable(w, {put(1, 300 * kKiB, 1)});
+      },
+      [](World& w) { return durable(w, {removal(1)}) && (w.broken() || w.compact()); },
+      [](World& w) { return durable(w, {sized(2, 30), slot(2, 1, 100)}) && (w.broken() || w.fold()); },
+      [](World& w) { return durable(w, {slot(2, 20, 101)}); },
+      [](World& w) { return w.fold(); }}});
   return out;
 }
 
