@@ -4,8 +4,9 @@
  * One handle of a pool is one holder; all runs it drives share its lease, a record that says until when it is taken to be
  * alive, renewed in the background by one eventual commit. A process owns a pool alone, so when the pool is opened anew
  * all holders of before are dead at once: their incarnation has passed, however long their leases had to go. Within a
- * process a lease ends with its handle, also where a worker thread was terminated, or when it was not renewed in time. The lease only decides who may *begin* to
- * drive; that a stale driver records nothing is decided by the engine, commit by commit (see writer.ts).
+ * process a lease ends with its handle, also where a worker thread was terminated, or when it was not renewed in time. The
+ * lease only decides who may *begin* to drive; that a stale driver records nothing is decided by the engine, commit by commit
+ * (see writer.ts).
  */
 import { randomBytes } from 'node:crypto';
 
