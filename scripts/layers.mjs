@@ -5,7 +5,9 @@
 //   command   of an ordinary run; `again(seed, seconds)`: with new seeds for about so long (absent: there is nothing new to try)
 //   tried     finds in its output how much it tried
 //   limit     seconds after which it counts as hung and is ended (else HUNG_SECONDS of run-layer.mjs)
-// Longest first, so that the two lanes of run-layers.mjs end together.
+//   needs     seconds beside another layer: an ordinary run begins it only if there is so much time left (run-layers.mjs)
+// What always runs comes first, longest first, so that the two lanes of run-layers.mjs end together; then what needs time.
+import { existsSync } from 'node:fs';
 
 const results = 'build-native/results';
 const minutes = (seconds) => String(Math.max(seconds, 1) / 60);
@@ -19,24 +21,9 @@ export function layers({ share = 1, seed = 1 } = {}) {
       command: ['npx', '--no-install', 'vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}/vitest.json`],
     },
     {
-      name: 'address-sanitizer', counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
-      command: ['bash', 'scripts/sanitize.sh', 'address', part(600)],
-      again: (fresh, seconds) => ({ command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }),
-    },
-    {
-      name: 'guests', limit: 1300, counts: 'summary', tried: /(\d+ states) in/g,
-      command: ['node', 'test/vm/run.mjs'],
-      again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
-    },
-    {
       name: 'thread-sanitizer', counts: 'summary',
       command: ['bash', 'scripts/sanitize.sh', 'thread'],
       again: (fresh, seconds) => ({ command: ['build-native/thread/concurrent_tests'], counts: 'doctest', env: { HOLDFAST_STRESS_MS: String(Math.round(seconds * 250)) } }),
-    },
-    {
-      name: 'fuzzing', counts: 'doctest', tried: /executed_units:? +(\d+)/g,
-      command: ['bash', 'scripts/fuzz.sh', '20'],
-      again: (fresh, seconds) => ({ command: ['bash', 'scripts/fuzz.sh', String(Math.ceil(seconds))] }),
     },
     {
       name: 'damage', counts: 'doctest', tried: /damage: (\d+) (?:damages|tried)/g,
@@ -79,7 +66,24 @@ export function layers({ share = 1, seed = 1 } = {}) {
       again: (fresh) => ({ command: ['node', 'test/storm/regions.mjs', '--seed', String(fresh)] }),
     },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
+    {
+      name: 'guests', needs: 480, limit: 800, counts: 'summary', tried: /(\d+ states) in/g,
+      command: ['node', 'test/vm/run.mjs'],
+      again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
+    },
+    {
+      name: 'address-sanitizer', needs: 720, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
+      command: ['bash', 'scripts/sanitize.sh', 'address', part(600)],
+      again: (fresh, seconds) => (existsSync('build-native/address/crash_simulator')
+        ? { command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }
+        : { later: 'it is not built; bash scripts/sanitize.sh address build' }),
+    },
+    {
+      name: 'fuzzing', needs: 300, counts: 'doctest', tried: /executed_units:? +(\d+)/g,
+      command: ['bash', 'scripts/fuzz.sh', '20'],
+      again: (fresh, seconds) => ({ command: ['bash', 'scripts/fuzz.sh', String(Math.ceil(seconds))] }),
+    },
     // That the long mode works: a few seconds of every layer with seeds of the day.
-    { name: 'long-mode-sample', alone: true, counts: 'summary', command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.8'] },
+    { name: 'long-mode-sample', needs: 120, alone: true, counts: 'summary', command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.8'] },
   ];
 }

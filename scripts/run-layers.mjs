@@ -6,6 +6,8 @@
 //   run-layers.mjs <name> ...      only these layers
 //
 // HOLDFAST_SHARE=10 does a tenth of what is counted in thousands; HOLDFAST_SEED=N begins there; HOLDFAST_LANES=N layers at once.
+// An ordinary run stays within HOLDFAST_BUDGET seconds (1,800) from HOLDFAST_BEGAN (seconds since 1970; test.sh says when it began): a layer that
+// takes long is begun only if it will be done by then, and else counted as skipped. HOLDFAST_ALL=1, and naming layers, runs them all.
 //
 // The output of a layer is printed whole when it has ended, so that two never mix. Then a table: what was tried, what failed, how long
 // it took and how much processor time. The last line is "layers: N passed, N failed, N skipped"; exit code 0: nothing failed.
@@ -24,6 +26,9 @@ const lanes = Number(process.env.HOLDFAST_LANES) || Math.min(2, os.availablePara
 const share = Number(process.env.HOLDFAST_SHARE) || 1;
 const seed = Number(process.env.HOLDFAST_SEED) || 1;
 const long = options.minutes !== undefined;
+const unbounded = long || wanted.length > 0 || Boolean(process.env.HOLDFAST_ALL);
+const budget = Number(process.env.HOLDFAST_BUDGET) || 1800;
+const beganAt = Number(process.env.HOLDFAST_BEGAN) || Date.now() / 1000;
 const folder = long ? 'build-native/results/long' : 'build-native/results';
 
 /** In long mode every layer gets the same part of the time, with seeds that nobody has tried. */
@@ -40,7 +45,17 @@ function tried(layer, text) {
   return layer.tried ? [...text.matchAll(layer.tried)].flatMap((match) => match.slice(1).filter(Boolean)).join(', ') : '';
 }
 
+/** Why a layer that takes long is not begun any more; undefined: it is. */
+function noTimeFor(layer) {
+  const used = Date.now() / 1000 - beganAt;
+  if (unbounded || !layer.needs || used + layer.needs <= budget) return undefined;
+  return `it takes about ${layer.needs} s and ${Math.round(used)} of ${budget} are used; HOLDFAST_ALL=1 npm test runs it`;
+}
+
 async function one(layer) {
+  const later = noTimeFor(layer);
+  if (later) console.log(`\n══ ${layer.name}\nskipped: ${later}`);
+  if (later) return { layer, passed: 0, failed: 0, skipped: 1, seconds: 0, processor: 0, tried: 'skipped: no time left' };
   if (layer.later) return { layer, passed: 0, failed: 0, skipped: 1, seconds: 0, processor: 0, tried: `skipped: ${layer.later}` };
   const log = `${folder}/${layer.name}.log`;
   if (layer.report) rmSync(layer.report, { force: true });

@@ -4,6 +4,7 @@
 # What cannot be built or dies counts as a failure. Exit code 0 only if nothing failed.
 #   npm test -- <layer> ...   only these (scripts/layers.mjs has their names)
 set -u
+export HOLDFAST_BEGAN=${HOLDFAST_BEGAN:-$(date +%s)}
 cd "$(dirname "$0")/.." || exit 1
 results=build-native/results
 mkdir -p "$results"
