@@ -10,9 +10,10 @@ void PoolImpl::check_regions(const SnapshotPtr& pinned, CheckReport* report, con
   for (const auto& [region, extents] : view.regions->regions) {
     const uint64_t size = region_in(view, pinned->pin.epoch, region).size;
     uint64_t damaged_from = 0, damaged_to = 0;
+    const std::string& name = extents->name;
     const auto say = [&] {
       if (damaged_to == 0) return;
-      report->damages.push_back("the region '" + extents->name.substr(0, 100) + "' is damaged at offset " + std::to_string(damaged_from) +
+      report->damages.push_back("the region '" + name.substr(0, 100) + "' is damaged at offset " + std::to_string(damaged_from) +
                                 " (up to " + std::to_string(std::min(size, damaged_to)) + ")");
       damaged_to = 0;
     };

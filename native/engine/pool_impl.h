@@ -352,6 +352,8 @@ class PoolImpl final : public Pool {
   uint64_t kept_for_feed_ = UINT64_MAX;      // the oldest sequence that the last fold kept only for it
   uint64_t history_ = 0;                     // commits up to this one are in no log of this pool
   std::condition_variable feed_idle_;        // with append_mutex_: a cursor has stopped reading
+  uint64_t large_in_flight_ = 0;             // commits that place large values, which they do without a lock
+  std::condition_variable large_done_;       // with append_mutex_: one of them has ended
   FeedTail feed_tail_;
 
   std::atomic<uint64_t> appended_epoch_{0};  // where barriers are per thread: behind its fence too, for no other thread could raise it
