@@ -23,6 +23,7 @@ constexpr int kFruitlessRounds = 32;
 constexpr uint64_t kMoveBytes = 16000;        // live bytes moved under one hold of the append lock
 constexpr uint64_t kRoundBytes = 8 * kMiB;   // moved in one round at most: a commit that waits for room waits for one
 constexpr int kDesperateRounds = 8;          // after so many fruitless ones what can be merged is merged
+constexpr int kMostFruitless = 256;          // in all: what is carried round is kept for the feed again, which gives way each time
 }
 
 // Sealed, folded segments, those with the largest dead share first: until so many bytes are dead in them, as many as their live bytes
@@ -185,6 +186,7 @@ bool PoolImpl::fold_making_room() {
 bool PoolImpl::reclaim(uint64_t wanted_free) {
   uint64_t most_free = 0, commits = commits_.load();
   int fruitless = 0;  // a round may free less than its folds took; several in a row say that nothing is left
+  int fruitless_in_all = 0;
   while (true) {
     const bool folded = fold_making_room();
     give_back();
@@ -193,6 +195,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     if (closing_.load() || !usable().is_ok()) return false;
     const uint64_t commits_now = commits_.load();
     fruitless = free > most_free || commits_now != commits ? 0 : fruitless + 1;
+    if (fruitless > 0 && ++fruitless_in_all == kMostFruitless) return false;
     most_free = std::max(most_free, free);
     commits = commits_now;
     if (fruitless == kFruitlessRounds) {
