@@ -5,7 +5,8 @@
 //   run-layers.mjs --minutes N     every layer that has new seeds to try, N minutes in all
 //   run-layers.mjs <name> ...      only these layers
 //
-// HOLDFAST_SHARE=10 does a tenth of what is counted in thousands; HOLDFAST_SEED=N begins there; HOLDFAST_LANES=N layers at once.
+// HOLDFAST_SHARE=10 does a tenth of what is counted in thousands (an ordinary run: a quarter of damages, kills and region writes); HOLDFAST_SEED=N
+// begins there; HOLDFAST_LANES=N layers at once.
 // An ordinary run stays within HOLDFAST_BUDGET seconds (1,800) from HOLDFAST_BEGAN (seconds since 1970; test.sh says when it began): a layer that
 // takes long is begun only if it will be done by then, and else counted as skipped. HOLDFAST_ALL=1, and naming layers, runs them all.
 //
@@ -23,7 +24,7 @@ import { runLayer } from './run-layer.mjs';
 process.chdir(path.join(import.meta.dirname, '..'));
 const { values: options, positionals: wanted } = parseArgs({ allowPositionals: true, options: { minutes: { type: 'string' } } });
 const lanes = Number(process.env.HOLDFAST_LANES) || Math.min(2, os.availableParallelism());
-const share = Number(process.env.HOLDFAST_SHARE) || 1;
+const share = Number(process.env.HOLDFAST_SHARE) || (process.env.HOLDFAST_ALL || wanted.length > 0 ? 1 : 4);
 const seed = Number(process.env.HOLDFAST_SEED) || 1;
 const long = options.minutes !== undefined;
 const unbounded = long || wanted.length > 0 || Boolean(process.env.HOLDFAST_ALL);
