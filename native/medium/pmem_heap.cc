@@ -6,6 +6,7 @@
 
 #include "base/test_points.h"
 #include "format/pmem_layout.h"
+#include "medium/pmem_wrap.h"
 
 namespace holdfast {
 namespace {
@@ -95,7 +96,10 @@ uint64_t PmemHeap::most_reservable(uint64_t low, uint64_t high) {
 
 uint64_t PmemHeap::largest_free_chunks() {
   if (file_ != nullptr) return std::min(free_chunks_, kMaxChunks);
-  if (!largest_) largest_ = most_reservable(0, std::min(free_chunks_, kMaxChunks));
+  if (!largest_) {
+    largest_ = most_reservable(0, std::min(free_chunks_, kMaxChunks));
+    pmem_fence();  // a reservation that is cancelled leaves an object's header flushed: nothing is left on its way
+  }
   return *largest_;
 }
 
@@ -117,6 +121,7 @@ void PmemHeap::count_free_chunks() {
     all.push_back(*reservation);
   }
   for (size_t i = all.size(); i-- > 0;) cancel(all[i]);
+  pmem_fence();  // as above
 }
 
 // libpmemobj keeps an object's header 16 bytes in front of it, where the object's chunks begin.
