@@ -149,9 +149,7 @@ bool PoolImpl::let_retention_give_way() {
 
 uint64_t PoolImpl::free_now() {
   std::lock_guard append(append_mutex_);
-  uint64_t free = medium_->space().free;
-  for (const Segment& spare : spares_) free += spare.bytes;
-  return free;
+  return free_with_spares();
 }
 
 // Live bytes that can be carried before the next fold, which needs room for what is carried too.

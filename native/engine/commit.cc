@@ -112,6 +112,33 @@ uint64_t PoolImpl::reserve_bytes() const {
   return std::max(2 * log_segment_bytes(), round) + fold_reserve();
 }
 
+uint64_t PoolImpl::free_with_spares() const {
+  uint64_t free = medium_->space().free;
+  for (const Segment& spare : spares_) free += spare.bytes;
+  return free;
+}
+
+// Of operations in the log's head. Where the cleaner took the head from what is kept for it, it is the cleaner's until there is that much
+// again: users who filled it would leave no room to carry a segment's live operations, and the pool would stay full for ever.
+uint64_t PoolImpl::head_room(Purpose purpose) {
+  if (head_is_cleaners_ && purpose == Purpose::kUser) {
+    head_is_cleaners_ = free_with_spares() < cleaner_reserve();
+    if (head_is_cleaners_) return 0;
+  }
+  return log_.room();
+}
+
+// One kept ready that has the room and is no longer than `most`; those that do not fit go back.
+std::optional<Segment> PoolImpl::take_spare(uint64_t room, uint64_t most) {
+  while (!spares_.empty()) {
+    const Segment spare = spares_.back();
+    spares_.pop_back();
+    if (LogWriter::room_of(spare.bytes) >= room && spare.bytes <= most) return spare;
+    medium_->release(spare);
+  }
+  return std::nullopt;
+}
+
 // At least `room` bytes of operations will fit into the segment; it is shorter than usual where free space is in small pieces, or where
 // a longer one would take what is to be left.
 Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
@@ -122,24 +149,19 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
                         : purpose == Purpose::kDelete ? cleaner_reserve()
                                                       : fold_reserve();
   const uint64_t needed = left + (purpose == Purpose::kUser ? std::max(want, least) : least);
-  uint64_t free = medium_->space().free;
-  for (const Segment& spare : spares_) free += spare.bytes;
+  const uint64_t free = free_with_spares();
   if (free < needed) {
     return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " + std::to_string(needed) +
                                        " are needed to go on; delete something, close snapshots, or give it more room");
   }
-  while (!spares_.empty()) {
-    const Segment spare = spares_.back();
-    spares_.pop_back();
-    if (LogWriter::room_of(spare.bytes) >= room && spare.bytes <= free - left) {
-      fresh->push_back(spare);
-      return {};
-    }
-    medium_->release(spare);
+  std::optional<Segment> segment = take_spare(room, free - left);
+  if (!segment) {
+    auto taken = medium_->allocate(SegmentKind::kLog, least, std::max(least, std::min(want, free - left)));
+    if (!taken.is_ok()) return std::move(taken.status());
+    segment = *taken;
   }
-  auto segment = medium_->allocate(SegmentKind::kLog, least, std::max(least, std::min(want, free - left)));
-  if (!segment.is_ok()) return std::move(segment.status());
   fresh->push_back(*segment);
+  head_is_cleaners_ = purpose == Purpose::kCleaner && free_with_spares() < cleaner_reserve();
   return {};
 }
 
@@ -157,11 +179,12 @@ void PoolImpl::stow(const std::vector<Segment>& fresh, size_t from) {
 // Fresh segments enough for `operations_bytes`; none when the head has room. On failure what was taken is kept as spares.
 Status PoolImpl::make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh) {
   const uint64_t operations_bytes = record.bytes();
-  if (operations_bytes <= log_.room()) return {};
+  const uint64_t head = head_room(purpose);
+  if (operations_bytes <= head) return {};
   // A record of several frames loses at most one operation's length at each segment's end.
   uint64_t have = 0;
   const uint64_t slack = record.longest();
-  const uint64_t head_room = log_.room() > slack ? log_.room() - slack : 0;
+  const uint64_t in_head = head > slack ? head - slack : 0;
   const bool one_frame = operations_bytes <= LogWriter::room_of(log_segment_bytes());
   while (true) {
     Status taken = take_log_segment(purpose, one_frame ? operations_bytes : 2 * slack, fresh);
@@ -173,7 +196,7 @@ Status PoolImpl::make_room(const RecordBuffer& record, Purpose purpose, std::vec
     const uint64_t room = LogWriter::room_of(fresh->back().bytes);
     if (fresh->size() == 1 && operations_bytes <= room) return {};
     have += room > slack ? room - slack : 0;
-    if (head_room + have >= operations_bytes) return {};
+    if (in_head + have >= operations_bytes) return {};
   }
 }
 
@@ -249,7 +272,7 @@ void PoolImpl::fenced(uint64_t epoch) {
 
 // A long record, or one that needs another segment, goes the long way: readers are not kept waiting for it.
 Status PoolImpl::append_durable(RecordBuffer* record, FrameKind kind, Purpose purpose) {
-  if (record->bytes() <= std::min(log_.room(), kFencedBytes) && !planted(PlantedBug::kBarrierLeftOut)) {
+  if (record->bytes() <= std::min(head_room(purpose), kFencedBytes) && !planted(PlantedBug::kBarrierLeftOut)) {
     HOLDFAST_TRY(append_fenced(record, kind));
   } else {
     HOLDFAST_TRY(append_record(record, kind, purpose));

@@ -196,7 +196,7 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
     Status ready = closing_.load(std::memory_order_acquire) && (group->inline_commit || closed_.load(std::memory_order_acquire))
                        ? Status(Code::kClosed, "the pool " + name_ + " is closed")
                        : usable();
-    if (ready.is_ok() && (!batch.large.empty() || batch.region_sizes > 0 || batch.record.bytes() > log_.room())) break;
+    if (ready.is_ok() && (!batch.large.empty() || batch.region_sizes > 0 || batch.record.bytes() > head_room(Purpose::kUser))) break;
     for (const Condition& condition : batch.conditions) {
       if (ready.is_ok() && staged_keys.count(checksum(condition.key.data(), condition.key.size()))) {
         trouble = apply_staged();

@@ -168,7 +168,10 @@ class PoolImpl final : public Pool {
   Status append_record(RecordBuffer* record, FrameKind kind, Purpose purpose);  // places, applies; sets epoch_
   Status append_durable(RecordBuffer* record, FrameKind kind, Purpose purpose);  // the same and its fence, where those are per thread
   Status append_fenced(RecordBuffer* record, FrameKind kind);
+  uint64_t free_with_spares() const;
+  uint64_t head_room(Purpose purpose);
   Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
+  std::optional<Segment> take_spare(uint64_t room, uint64_t most);
   Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
   void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind, uint64_t epoch);  // under index_.lock too
@@ -337,6 +340,7 @@ class PoolImpl final : public Pool {
   std::set<std::pair<uint32_t, uint64_t>> fresh_extents_;   // for which the next fold must take segments
   uint64_t fresh_bytes_ = 0, frozen_fresh_bytes_ = 0;       // of those segments; the same of the fold begun
   uint64_t active_key_bytes_ = 0, frozen_key_bytes_ = 0;    // of the overlays' keys
+  bool head_is_cleaners_ = false;            // the log's head was taken from what is kept for the cleaner
   uint64_t fresh_refused_ = 0;               // of those that the last commit found no room for
   bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
   std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_, so without locked instructions

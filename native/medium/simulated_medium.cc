@@ -19,33 +19,73 @@ uint64_t split_mix(uint64_t* state) {
   return z ^ (z >> 31);
 }
 
-// Untouched pages cost nothing, so a disk is as cheap as what is written to it.
-uint8_t* map_image(uint64_t bytes) {
-  void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (at == MAP_FAILED) {
-    std::perror("no memory for a simulated disk");
-    std::abort();
+// The mappings behind disks. Untouched pages cost nothing, so a disk is as cheap as what is written to it; and as a crash makes another
+// disk, the last few mappings are kept: their pages need not be faulted in anew. Any thread.
+class Images {
+ public:
+  // Zero from `keep` on; what is before it is for the caller to write.
+  uint8_t* take(uint64_t bytes, uint64_t keep) {
+    bytes = round_up(bytes, kMapped);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (size_t i = kept_.size(); i-- > 0;) {
+        if (kept_[i].bytes != bytes) continue;
+        const Kept image = kept_[i];
+        kept_.erase(kept_.begin() + static_cast<ptrdiff_t>(i));
+        if (image.used > keep) std::memset(image.at + keep, 0, image.used - keep);
+        return image.at;
+      }
+    }
+    void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) {
+      std::perror("no memory for a simulated disk");
+      std::abort();
+    }
+    return static_cast<uint8_t*>(at);
   }
-  return static_cast<uint8_t*>(at);
+
+  // All behind the first `used` bytes is zero.
+  void give(uint8_t* at, uint64_t bytes, uint64_t used) {
+    bytes = round_up(bytes, kMapped);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    kept_.push_back({at, bytes, used});
+    if (kept_.size() <= 6) return;
+    ::munmap(kept_.front().at, kept_.front().bytes);
+    kept_.erase(kept_.begin());
+  }
+
+ private:
+  static constexpr uint64_t kMapped = 16 * kMiB;  // disks of nearly one size take each other's mappings
+  struct Kept {
+    uint8_t* at;
+    uint64_t bytes, used;
+  };
+  std::mutex mutex_;
+  std::vector<Kept> kept_;
+};
+
+Images& images() {
+  static Images& forever = *new Images;  // disks may outlive what is destroyed at exit
+  return forever;
 }
 
 }  // namespace
 
 // ---- the disk ----
 
-SimulatedDisk::SimulatedDisk(const SimulatedOptions& options, uint64_t seed)
-    : options_(options), seed_(seed), disk_bytes_(options.capacity) {
-  live_ = map_image(options.capacity);
-  durable_ = map_image(options.capacity);
+SimulatedDisk::SimulatedDisk(const SimulatedOptions& options, uint64_t seed, uint64_t to_be_written)
+    : options_(options), seed_(seed), written_end_(to_be_written), disk_bytes_(options.capacity) {
+  live_ = images().take(options.capacity, to_be_written);
+  durable_ = images().take(options.capacity, to_be_written);
 }
 
 SimulatedDisk::~SimulatedDisk() {
-  ::munmap(live_, options_.capacity);
-  ::munmap(durable_, options_.capacity);
+  images().give(live_, options_.capacity, written_end_);
+  images().give(durable_, options_.capacity, written_end_);
 }
 
 std::shared_ptr<SimulatedDisk> SimulatedDisk::create(const SimulatedOptions& options, uint64_t seed) {
-  std::shared_ptr<SimulatedDisk> disk(new SimulatedDisk(options, seed));
+  std::shared_ptr<SimulatedDisk> disk(new SimulatedDisk(options, seed, 0));
   store(disk->uuid_, disk->random());
   store(disk->uuid_ + 8, disk->random());
   disk->secret_ = disk->random();
@@ -156,11 +196,10 @@ std::shared_ptr<SimulatedDisk> SimulatedDisk::crash_landing(uint64_t mask) const
 // Choices that are missing are 0: that atom has not landed.
 std::shared_ptr<SimulatedDisk> SimulatedDisk::crash_locked(const std::vector<uint32_t>& choices) const {
   uint64_t derived = seed_;
-  std::shared_ptr<SimulatedDisk> after(new SimulatedDisk(options_, split_mix(&derived)));
+  std::shared_ptr<SimulatedDisk> after(new SimulatedDisk(options_, split_mix(&derived), written_end_));
   std::memcpy(after->uuid_, uuid_, sizeof uuid_);
   after->secret_ = secret_;
   after->opened_before_ = opened_before_;
-  after->written_end_ = written_end_;
   after->disk_bytes_ = disk_bytes_;
   after->root_ = root_;
   std::memcpy(after->durable_, durable_, written_end_);

@@ -82,7 +82,8 @@ class SimulatedDisk : public std::enable_shared_from_this<SimulatedDisk> {
     SimulatedFault fault;
   };
 
-  SimulatedDisk(const SimulatedOptions& options, uint64_t seed);
+  // The caller writes the first `to_be_written` bytes of both images; behind them they are zero.
+  SimulatedDisk(const SimulatedOptions& options, uint64_t seed, uint64_t to_be_written);
   uint64_t random();
   std::shared_ptr<SimulatedDisk> crash_locked(const std::vector<uint32_t>& choices) const;
   std::vector<uint32_t> choices_locked() const;

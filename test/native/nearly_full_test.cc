@@ -120,3 +120,36 @@ TEST_CASE("really full: an overwriting commit is refused, all is there, and dele
   }
   CHECK(contents(*o.pool).empty());
 }
+
+// The segments hold seven such values each, and free space is in pieces of one or two units: the cleaner has the least room to move in.
+TEST_CASE("a small full pool of large records takes as much again as was deleted, whatever refused commits stirred up") {
+  for (int round = 0; round < 24; round++) {
+    const Scratch scratch = Scratch::in_memory();
+    PoolOptions options;
+    options.medium.choice = MediumChoice::kFile;
+    options.medium.size = 32 * kMiB;
+    options.background = round % 2 == 0;
+    auto opened = Pool::open(scratch.path("p"), options);
+    REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
+    const auto commit = [&](uint64_t key, bool put) {
+      Batch batch;
+      REQUIRE((put ? batch.put(numbered(key), std::string(64 * kKiB, static_cast<char>('a' + key % 26))) : batch.remove(numbered(key))).is_ok());
+      return std::move((*opened)->commit(batch, round % 3 == 0 ? CommitMode::kDurable : CommitMode::kEventual).status());
+    };
+    uint64_t written = 0;
+    for (int refused = 0; refused < 3 + round % 4;) {
+      const Status status = commit(written, true);
+      written += status.is_ok();
+      refused += !status.is_ok();
+      CHECK((status.is_ok() || status.code() == Code::kPoolFull));
+    }
+    CHECK(written * 64 * kKiB >= 24 * kMiB);
+    for (uint64_t key = 0; key < written; key += 2) REQUIRE(commit(key, false).is_ok());
+    REQUIRE((*opened)->compact().is_ok());
+    for (uint64_t i = 0; i < written / 4; i++) {
+      const Status status = commit(2 * i, true);
+      REQUIRE_MESSAGE(status.is_ok(), status.message() << " after " << i << " of " << written / 4 << " in round " << round);
+    }
+    CHECK(contents(**opened).size() == written / 2 + written / 4);
+  }
+}

@@ -44,6 +44,7 @@ struct ThreadLines {
 SpinLock lock;
 TraceFile trace;
 uint8_t *live, *durable;  // the whole pool; what a power cut leaves for sure
+int written = -1;  // of the pool's file, to ask where it has been written
 uint64_t length, inode;
 uintptr_t mapped_at, mapped_end;  // where the process has mapped all of it
 uint32_t* newest;  // for a line: 1 + index of its newest entry among my flushed lines, while a point is written
@@ -106,14 +107,28 @@ bool find_mapping(uintptr_t address, Mapping* out) {
   return found;
 }
 
+// Of each page that is there. A pool may be a sparse file far larger than the machine's memory: a hole that is only read through a
+// mapping of a tmpfs takes memory for good.
+template <typename F>
+void for_each_page(F look) {
+  long at = lseek(written, 0, SEEK_DATA);
+  while (at >= 0 && static_cast<uint64_t>(at) < length) {
+    const auto end = static_cast<uint64_t>(lseek(written, at, SEEK_HOLE));
+    for (auto page = static_cast<uint64_t>(at); page < end && page < length; page += kPage) look(page);
+    at = lseek(written, static_cast<long>(end), SEEK_DATA);
+  }
+}
+
 // What was durable before the first event: the file HOLDFAST_TRACE_BASE (shorter: zeros follow), else what is there now. The
 // first flush comes after the first store, so a caller who knows better names the file.
 void read_base() {
   const char* base = getenv("HOLDFAST_TRACE_BASE");
-  for (uint64_t page = 0; base == nullptr && page < length; page += kPage) {
-    if (memcmp(durable + page, live + page, kPage) != 0) memcpy(durable + page, live + page, kPage);
+  if (base == nullptr) {
+    for_each_page([](uint64_t page) {
+      if (memcmp(durable + page, live + page, kPage) != 0) memcpy(durable + page, live + page, kPage);
+    });
+    return;
   }
-  if (base == nullptr) return;
   const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, base, O_RDONLY | O_CLOEXEC, 0));
   if (fd < 0) abort();
   static uint8_t buffer[kPage];
@@ -129,6 +144,8 @@ void detach() {
   unmap(durable, length);
   unmap(durable_moment, length / kLine * sizeof *durable_moment);
   if (newest != nullptr) unmap(newest, length / kLine * sizeof *newest);
+  close(written);
+  written = -1;
   live = durable = nullptr;
   newest = nullptr;
   mapped_at = mapped_end = 0;
@@ -152,7 +169,7 @@ bool attach(const Mapping& mapping) {
   inode = mapping.inode;
   void* whole = mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, 0);
   if (whole == MAP_FAILED) abort();
-  close(fd);
+  written = fd;
   live = static_cast<uint8_t*>(whole);
   durable = static_cast<uint8_t*>(fresh(length));
   durable_moment = static_cast<uint64_t*>(fresh(length / kLine * sizeof(uint64_t)));
@@ -254,8 +271,8 @@ void collect(bool all) {
     if (memcmp(entry.content, was, kLine) == 0 && memcmp(live + entry.line * kLine, was, kLine) == 0) continue;
     add_dirty(entry.line, DirtyLine::kFlushedHere | entry.flags, entry.content);
   }
-  for (uint64_t page = 0; all && page < length; page += kPage) {
-    if (memcmp(live + page, durable + page, kPage) == 0) continue;
+  const auto look = [lines](uint64_t page) {
+    if (memcmp(live + page, durable + page, kPage) == 0) return;
     for (uint64_t at = page; at < page + kPage; at += kLine) {
       if (newest[at / kLine] != 0 || memcmp(live + at, durable + at, kLine) == 0) continue;
       const Flushed* other = nullptr;
@@ -264,7 +281,8 @@ void collect(bool all) {
       }
       add_dirty(at / kLine, other ? DirtyLine::kFlushedElsewhere | other->flags : 0, other ? other->content : live + at);
     }
-  }
+  };
+  if (all) for_each_page(look);
   for (size_t i = 0; i < lines->count; i++) newest[lines->lines[i].line] = 0;
 }
 
