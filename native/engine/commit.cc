@@ -100,7 +100,7 @@ uint64_t PoolImpl::fold_reserve() const {
   const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
   const uint64_t run = (entries * 20 + active_key_bytes_ + frozen_key_bytes_) * 5 / 4;
   const uint64_t unit = medium_->info().segment_unit;
-  return run + 8 * unit + fresh_bytes_ + frozen_fresh_bytes_;  // a few runs pile up before they can be merged
+  return run + 8 * unit;  // a few runs pile up before they can be merged
 }
 
 // Room to carry a segment's live operations: a deletion leaves this too.
@@ -143,7 +143,7 @@ std::optional<Segment> PoolImpl::take_spare(uint64_t room, uint64_t most) {
 // a longer one would take what is to be left.
 Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
   const uint64_t want = log_segment_bytes();
-  const uint64_t least = std::max(LogWriter::segment_for(room), std::min(kShortestLogSegment, want));
+  const uint64_t for_record = LogWriter::segment_for(room), least = std::max(for_record, std::min(kShortestLogSegment, want));
   // Users leave room for the cleaner, deletions less, the cleaner only what the next fold needs.
   const uint64_t left = purpose == Purpose::kUser     ? reserve_bytes()
                         : purpose == Purpose::kDelete ? cleaner_reserve()
@@ -157,12 +157,19 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
   std::optional<Segment> segment = take_spare(room, free - left);
   if (!segment) {
     auto taken = medium_->allocate(SegmentKind::kLog, least, std::max(least, std::min(want, free - left)));
+    // Enough, but in pieces that are all too short: one that takes the record will do, for without it nothing can be deleted or carried.
+    if (taken.status().code() == Code::kPoolFull && for_record < least) taken = medium_->allocate(SegmentKind::kLog, for_record, least);
     if (!taken.is_ok()) return std::move(taken.status());
     segment = *taken;
   }
   fresh->push_back(*segment);
   head_is_cleaners_ = purpose == Purpose::kCleaner && free_with_spares() < cleaner_reserve();
   return {};
+}
+
+void PoolImpl::release_spares() {
+  for (const Segment& spare : spares_) medium_->release(spare);
+  spares_.clear();
 }
 
 // Segments taken and not used: one is kept ready, the others go back.

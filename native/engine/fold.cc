@@ -33,6 +33,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     HOLDFAST_TRY(usable());
     const bool nothing_new = index_.view.active->empty() && !index_.view.frozen;
     const bool lets_go = refresh_retention();
+    if (nothing_new) extents_.give_back_active(*medium_);
     if (nothing_new && !even_if_empty && !lets_go && !graveyard_.waits_for_fold(freezes_)) return {};
     if (index_.view.frozen) {
       block = std::move(pending_fold_);  // an earlier fold did not find room: finish it first
@@ -49,9 +50,8 @@ Status PoolImpl::run_fold(bool even_if_empty) {
       for (const auto& [offset, segment] : large_) block.large.push_back(segment);
       tail_operations_ = 0;
       tail_bytes_ = 0;
-      frozen_fresh_bytes_ = std::exchange(fresh_bytes_, 0);
       frozen_key_bytes_ = std::exchange(active_key_bytes_, 0);
-      fresh_extents_.clear();
+      extents_.freeze();
     }
     number = freezes_;
   }

@@ -155,9 +155,8 @@ Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
   uint64_t wanted = 0;
   {
     std::lock_guard append(append_mutex_);
-    // The fold that comes first takes what is kept for extents of regions; nothing is kept for them behind it.
     wanted = purpose == Purpose::kDelete ? cleaner_reserve() : reserve_bytes();
-    wanted += bytes + std::exchange(fresh_refused_, 0) - fresh_bytes_ - frozen_fresh_bytes_;
+    wanted += bytes + std::exchange(fresh_refused_, 0);
   }
   if (!options_.background) {
     const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);  // held: a test commits in the middle of a turn

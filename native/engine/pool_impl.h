@@ -33,6 +33,7 @@
 #include <unordered_map>
 
 #include "engine/batch.h"
+#include "engine/extent_reserve.h"
 #include "engine/graveyard.h"
 #include "engine/index_state.h"
 #include "engine/pool.h"
@@ -171,6 +172,7 @@ class PoolImpl final : public Pool {
   uint64_t free_with_spares() const;
   uint64_t head_room(Purpose purpose);
   Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
+  void release_spares();
   std::optional<Segment> take_spare(uint64_t room, uint64_t most);
   Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
@@ -212,8 +214,10 @@ class PoolImpl final : public Pool {
   // regions.cc — under append_mutex_ unless said otherwise
   Status prepare_regions(const Batch::Impl& batch, RecordBuffer* record);
   void overlay_earlier_writes(const RecordBuffer& record, uint64_t end, const RegionKey& cell, uint64_t* value) const;
-  uint64_t note_fresh_extents(uint32_t region, uint64_t region_bytes, uint64_t offset, uint64_t bytes,
-                              std::set<std::pair<uint32_t, uint64_t>>* fresh) const;
+  void note_fresh_extents(uint32_t region, uint64_t offset, uint64_t bytes, WantedExtents* fresh) const;
+  void note_resized_extents(const RegionKey& key, WantedExtents* fresh) const;
+  void size_extents(WantedExtents* fresh, const std::map<uint32_t, uint64_t>& resized) const;
+  Status set_aside(const WantedExtents& fresh);
   void apply_region(const OperationView& operation, uint64_t epoch);
   Status announce_regions();                // not under append_mutex_
   void adopt_regions(std::vector<Segment>* held);
@@ -337,11 +341,10 @@ class PoolImpl final : public Pool {
     std::string name;
   };
   std::unordered_map<uint32_t, KnownRegion> region_sizes_;  // as of epoch_
-  std::set<std::pair<uint32_t, uint64_t>> fresh_extents_;   // for which the next fold must take segments
-  uint64_t fresh_bytes_ = 0, frozen_fresh_bytes_ = 0;       // of those segments; the same of the fold begun
+  ExtentReserve extents_;
   uint64_t active_key_bytes_ = 0, frozen_key_bytes_ = 0;    // of the overlays' keys
   bool head_is_cleaners_ = false;            // the log's head was taken from what is kept for the cleaner
-  uint64_t fresh_refused_ = 0;               // of those that the last commit found no room for
+  uint64_t fresh_refused_ = 0;               // of extents of regions that the last commit found no room for
   bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
   std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_, so without locked instructions
   uint64_t tail_bytes_ = 0;

@@ -138,6 +138,7 @@ Status PoolImpl::replay() {
   LogCopy copy(*medium_);
   const LogReader reader(*medium_, secret_, &copy);
   std::vector<SegmentHeader> lost_headers;
+  WantedExtents fresh;
   Tail tail(reader, folded_);
   HOLDFAST_TRY(tail.begins_well());
   epoch_ = folded_.epoch;
@@ -156,10 +157,9 @@ Status PoolImpl::replay() {
             }
             if (operation.type == OperationType::kRegionWrite) {
               const RegionKey key = decode_region_key(operation.key);
-              const auto known = region_sizes_.find(key.region);
-              if (known != region_sizes_.end()) {
-                fresh_bytes_ += note_fresh_extents(key.region, known->second.size, key.word, operation.value.size(), &fresh_extents_);
-              }
+              note_fresh_extents(key.region, key.word, operation.value.size(), &fresh);
+            } else if (operation.type == OperationType::kRegionSize) {
+              note_resized_extents(decode_region_key(operation.key), &fresh);
             }
             apply_operation(operation, offset, kind, frame.header.epoch);
             replayed_operations_++;
@@ -182,6 +182,8 @@ Status PoolImpl::replay() {
   keep_for_readers(&held);
   HOLDFAST_POINT("open.before_adopt");
   HOLDFAST_TRY(medium_->adopt(held));
+  size_extents(&fresh, {});
+  (void)extents_.set_aside(*medium_, fresh).is_ok();  // else the fold looks for itself
   HOLDFAST_TRY(write_headers(lost_headers));
   HOLDFAST_POINT("open.before_root");
 

@@ -274,8 +274,20 @@ void PoolImpl::readers_give_way(std::vector<ExtentWork>* works) {
 Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
                                std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed, RegionFold* out) {
   const bool torn = root_.placing != 0;
+  {
+    std::lock_guard append(append_mutex_);
+    extents_.begin_placing();
+  }
   uint64_t rewritten = 0, absent_bytes = 0;
-  const auto take = [&](const ExtentWork& work) { return medium_->allocate(SegmentKind::kRegion, work.segment_bytes, work.segment_bytes); };
+  const auto take = [&](const ExtentWork& work) -> Result<Segment> {
+    {
+      std::lock_guard append(append_mutex_);
+      if (const auto set_aside = extents_.place({work.region, work.number}, work.segment_bytes)) return *set_aside;
+    }
+    auto segment = medium_->allocate(SegmentKind::kRegion, work.segment_bytes, work.segment_bytes);
+    if (segment.is_ok()) out->taken.push_back(*segment);
+    return segment;
+  };
   for (ExtentWork& work : works) {
     Result<Segment> segment = work.in_place ? Segment{} : take(work);
     if (!segment.is_ok() && work.for_readers) readers_give_way(&works);
@@ -287,7 +299,6 @@ Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
     }
     if (!segment.is_ok()) return std::move(segment.status());
     out->copied_for_readers |= std::exchange(work.for_readers, false);
-    out->taken.push_back(*segment);
     Status placed = write_new_extent(*medium_, work, *segment, secret_, torn);
     if (!placed.is_ok()) return fail(std::move(placed));
     if (work.before) out->left.push_back(work.before->segment);
@@ -339,7 +350,7 @@ Status PoolImpl::mark_placing() {
 void PoolImpl::publish_regions(RegionFold&& fold, uint64_t number) {
   index_.view.regions = std::move(fold.map);
   for (const Segment& segment : fold.left) graveyard_.bury(segment, number, index_.next_serial());
-  frozen_fresh_bytes_ = 0;
+  extents_.end_fold(*medium_);
 }
 
 std::vector<FoldedRegion> folded_regions(const RegionMap& map) {

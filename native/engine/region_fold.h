@@ -10,7 +10,7 @@ namespace holdfast {
 
 struct RegionFold {
   RegionMapPtr map;             // as of this fold
-  std::vector<Segment> taken;   // new segments: given back if the fold comes to nothing
+  std::vector<Segment> taken;   // new segments that were not set aside before: given back if the fold comes to nothing
   std::vector<Segment> left;    // old ones that the new fold does not refer to
   bool copied_for_readers = false;  // in other processes: what could have been placed in place
 };

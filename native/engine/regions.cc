@@ -248,11 +248,10 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
                                        ", not " + std::to_string(condition.expected) + "; nothing was changed");
   }
   std::map<uint32_t, uint64_t> resized;  // by this very record
-  std::set<std::pair<uint32_t, uint64_t>> fresh;
+  WantedExtents fresh;
   std::map<std::pair<uint32_t, uint64_t>, uint64_t> cells;  // what the additions before left, in batches that have some
   size_t next_add = 0;
   uint32_t writes = 0;
-  uint64_t fresh_bytes = 0;
   for (uint64_t at = 0; at < record->bytes();) {
     const OperationView operation = view_operation(record->operations() + at);
     const uint64_t here = at;
@@ -260,10 +259,7 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
     if (!is_region_operation(operation.type)) continue;
     const RegionKey key = decode_region_key(operation.key);
     if (operation.type == OperationType::kRegionSize) {
-      // The extent that held the end may have been noted as a short one.
-      const auto before = region_sizes_.find(key.region);
-      const uint64_t was = before == region_sizes_.end() ? 0 : before->second.size, last = was / kExtentDataBytes;
-      if (was > 0 && key.word > was) fresh_bytes += extent_segment_bytes(key.word, last) - extent_segment_bytes(was, last);
+      note_resized_extents(key, &fresh);
       resized[key.region] = key.word;
       continue;
     }
@@ -274,7 +270,7 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
     const uint64_t bytes = operation.value.size();
     if (size == 0) return missing(key.region);
     if (key.word > size || bytes > size - key.word) return out_of_range(name, size, key.word, bytes);
-    fresh_bytes += note_fresh_extents(key.region, size, key.word, bytes, &fresh);
+    note_fresh_extents(key.region, key.word, bytes, &fresh);
     if (batch.adds.empty()) continue;
     if (next_add < batch.adds.size() && batch.adds[next_add].write == writes) {
       const RegionAdd& add = batch.adds[next_add++];
@@ -298,19 +294,28 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
     writes++;
   }
   if (!batch.adds.empty()) record->reroll();
-  if (fresh_bytes == 0) return {};
-  const uint64_t needed = reserve_bytes() + fresh_bytes;
-  uint64_t free = medium_->space().free;
-  for (const Segment& spare : spares_) free += spare.bytes;
-  if (free < needed) {
-    fresh_refused_ = fresh_bytes;
-    return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " + std::to_string(needed) +
-                                       " are needed for the parts of regions that are written for the first time; delete something, close "
-                                       "snapshots, or give it more room");
+  size_extents(&fresh, resized);
+  return set_aside(fresh);
+}
+
+Status PoolImpl::set_aside(const WantedExtents& fresh) {
+  if (fresh.empty()) return {};
+  uint64_t bytes = 0;
+  for (const auto& [key, of] : fresh) bytes += round_up(of, medium_->info().segment_unit);
+  const uint64_t needed = reserve_bytes() + bytes, free = free_with_spares();
+  Status taken;
+  if (free >= needed) {
+    taken = extents_.set_aside(*medium_, fresh);
+    if (taken.code() != Code::kPoolFull) return taken;
+    release_spares();
+    taken = extents_.set_aside(*medium_, fresh);
+    if (taken.code() != Code::kPoolFull) return taken;
   }
-  fresh_extents_.merge(fresh);
-  fresh_bytes_ += fresh_bytes;
-  return {};
+  fresh_refused_ = bytes;
+  return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " + std::to_string(needed) +
+                                     " are needed for the parts of regions that are written for the first time" +
+                                     (free < needed ? "" : ", in larger pieces than there are") +
+                                     "; delete something, close snapshots, or give it more room");
 }
 
 // The cell as the operations of the record before `end` leave it, in order.
@@ -327,11 +332,9 @@ void PoolImpl::overlay_earlier_writes(const RecordBuffer& record, uint64_t end, 
   }
 }
 
-// Notes those extents of the range for which the next fold will have to take a segment. Returns the bytes of the segments.
-uint64_t PoolImpl::note_fresh_extents(uint32_t region, uint64_t region_bytes, uint64_t offset, uint64_t bytes,
-                                      std::set<std::pair<uint32_t, uint64_t>>* fresh) const {
-  uint64_t segments = 0;
-  if (bytes == 0) return 0;
+// Notes those extents of the range for which the next fold will have to take a segment.
+void PoolImpl::note_fresh_extents(uint32_t region, uint64_t offset, uint64_t bytes, WantedExtents* fresh) const {
+  if (bytes == 0) return;
   const IndexView& view = index_.view;
   const RegionExtents* placed = view.regions->find(region);
   uint64_t limit = view.active->regions.limit(region, RegionOverlay::kLatest);
@@ -340,11 +343,31 @@ uint64_t PoolImpl::note_fresh_extents(uint32_t region, uint64_t region_bytes, ui
   for (uint64_t number = offset / kExtentDataBytes; number <= last_block / kExtentBlocks; number++) {
     const RegionExtent* extent = placed && number * kExtentDataBytes < limit ? placed->find(number) : nullptr;
     const uint64_t last = number == last_block / kExtentBlocks ? last_block % kExtentBlocks : kExtentBlocks - 1;
-    if (extent && last < extent->blocks()) continue;
-    if (fresh_extents_.contains({region, number}) || !fresh->insert({region, number}).second) continue;
-    segments += round_up(extent_segment_bytes(region_bytes, number), medium_->info().segment_unit);
+    if (!extent || last >= extent->blocks()) (*fresh)[{region, number}] = 0;
   }
-  return segments;
+}
+
+// Before it is applied. A region that shrinks gets zeros to the end of its last block; for the extent that held the end of one that
+// grows a short segment may be set aside.
+void PoolImpl::note_resized_extents(const RegionKey& key, WantedExtents* fresh) const {
+  const auto known = region_sizes_.find(key.region);
+  const uint64_t before = known == region_sizes_.end() ? 0 : known->second.size;
+  if (key.word < before && key.word % kRegionBlockBytes != 0) note_fresh_extents(key.region, key.word, 1, fresh);
+  const ExtentKey last{key.region, before / kExtentDataBytes};
+  if (extents_.holds(last)) (*fresh)[last] = 0;
+}
+
+// Their segments' bytes by the regions' sizes, which are those of `resized`, else the known ones; without those that are set aside.
+void PoolImpl::size_extents(WantedExtents* fresh, const std::map<uint32_t, uint64_t>& resized) const {
+  for (auto at = fresh->begin(); at != fresh->end();) {
+    const auto& [region, number] = at->first;
+    const auto anew = resized.find(region);
+    const auto known = region_sizes_.find(region);
+    const uint64_t size = anew != resized.end() ? anew->second : known != region_sizes_.end() ? known->second.size : 0;
+    at->second = extent_segment_bytes(size, number);
+    const bool needed = number * kExtentDataBytes < size && !extents_.holds(at->first, at->second);
+    at = needed ? std::next(at) : fresh->erase(at);
+  }
 }
 
 // From commits and from replay, under the exclusive index lock.

@@ -9,8 +9,7 @@ namespace holdfast {
 // Segments kept ready may lie anywhere: they go back before it is looked where the pool ends.
 void PoolImpl::give_back_spares() {
   std::lock_guard append(append_mutex_);
-  for (const Segment& spare : spares_) medium_->release(spare);
-  spares_.clear();
+  release_spares();
 }
 
 Status PoolImpl::resize(uint64_t bytes) {

@@ -202,6 +202,7 @@ TEST_CASE("mapping: a pmem pool truncated by somebody fails, and the process liv
     PoolOptions options;
     options.medium.choice = MediumChoice::kPmem;
     options.medium.size = 40 * kMiB;
+    options.background = false;  // a thread that is inside libpmemobj as the file is cut off ends the process: mapping_guard.h
     auto opened = Pool::open(path, options);
     if (!opened.is_ok()) ::_exit(2);
     fill(**opened);
