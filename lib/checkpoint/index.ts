@@ -8,6 +8,7 @@
  * One owner is to be driven by one thread at a time: of two that save at once one is refused with the same code.
  */
 import { HoldfastError, rangeError, typeError } from '../errors';
+import { Slices } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
 import { Comparer, type CompareOptions, Tangled } from './compare';
 import { differences, type Difference } from './diff';
@@ -86,8 +87,6 @@ interface Line {
 }
 
 const rememberedLines = 64;
-const sliceOperations = 2048;
-
 export class CheckpointStore {
   readonly #parts: PartStore;
   readonly #records: Keyspace<RecordKey, CheckpointRecord>;
@@ -216,17 +215,15 @@ export class CheckpointStore {
     const stored = this.#families.get(owner);
     if (stored === undefined) return;
     const family = Number(stored);
-    let batch = this.pool.batch();
+    const slices = new Slices(this.pool);
     // Last, so that a crash leaves an owner that can be dropped again.
     for (const key of [...this.#records.keys(recordsOf(owner))]) {
-      batch.delete(this.#records, key);
-      if (batch.length < sliceOperations) continue;
-      await this.pool.commit(batch);
-      batch = this.pool.batch();
+      slices.batch.delete(this.#records, key);
+      await slices.cut();
     }
-    batch.delete(this.#families, owner).delete(this.#members, memberKey(family, owner));
-    batch.put(this.#versions, family, this.#version(family) + 1);
-    await this.pool.commit(batch);
+    slices.batch.delete(this.#families, owner).delete(this.#members, memberKey(family, owner));
+    slices.batch.put(this.#versions, family, this.#version(family) + 1);
+    await slices.end();
     this.#lines.delete(owner);
     await this.#sweep(family);
   }
@@ -240,23 +237,17 @@ export class CheckpointStore {
     const guard = (batch: Batch): unknown => batch.requireEqual(this.#versions, family, version);
     let removed = 0;
     let kept = 0;
-    let batch = this.pool.batch();
+    const slices = new Slices(this.pool, guard);
     for (const [key, record] of this.#records.range({ ...recordsOf(owner), reverse: true })) {
       if (isKept(removed + kept, record)) {
         ++kept;
         continue;
       }
       ++removed;
-      batch.delete(this.#records, key);
-      if (batch.length < sliceOperations) continue;
-      guard(batch);
-      await this.pool.commit(batch);
-      batch = this.pool.batch();
+      slices.batch.delete(this.#records, key);
+      await slices.cut();
     }
-    if (batch.length > 0) {
-      guard(batch);
-      await this.pool.commit(batch);
-    }
+    await slices.end();
     return { removed, kept, freedBytes: await this.#sweep(family) };
   }
 

@@ -6,6 +6,7 @@
  * which leaves out slots that nobody refers to. Page numbers are handed out in blocks, so two writers never take the same.
  */
 import { HoldfastError } from '../errors';
+import { Slices } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
 import { chunksOf } from './pieces';
 import { Blob, Leaf, type Node, Piece, type Ref, type Shadow, type Spine, TEXT, Tree } from './shadow';
@@ -13,7 +14,6 @@ import { damaged, decodePiece, encodePiece, Reader, type Resolver, Writer } from
 
 const pageBytes = 64 * 1024;
 const blockOfNumbers = 1024;
-const sliceOperations = 2048;
 const cachedPages = 8192;
 
 export interface SweepReport {
@@ -89,43 +89,35 @@ export class PartStore {
     const reader = new PageReader(this.#pages, family, snapshot);
     const live = reader.mark(roots);
     const report: SweepReport = { freed: 0, pages: 0 };
-    let batch = this.pool.batch();
+    const slices = new Slices(this.pool, guard);
     for (const key of this.#pages.keys({ prefix: pageKey(family), snapshot })) {
       const page = Buffer.from(key).readUIntBE(6, 6);
       const kept = live.get(page);
       if (kept === undefined) {
         report.freed += reader.lengthOf(page);
         ++report.pages;
-        batch.delete(this.#pages, key);
+        slices.batch.delete(this.#pages, key);
       } else {
         const smaller = reader.without(page, kept);
         if (smaller === undefined) continue;
         report.freed += reader.lengthOf(page) - smaller.length;
-        batch.put(this.#pages, key, smaller);
+        slices.batch.put(this.#pages, key, smaller);
       }
       reader.forget(page);
-      if (batch.length < sliceOperations) continue;
-      guard(batch);
-      await this.pool.commit(batch);
-      batch = this.pool.batch();
+      await slices.cut();
     }
-    if (batch.length > 0) {
-      guard(batch);
-      await this.pool.commit(batch);
-    }
+    await slices.end();
     return report;
   }
 
   /** Deletes all of a family's pages, in slices. */
   async drop(family: number): Promise<void> {
-    let batch = this.pool.batch();
+    const slices = new Slices(this.pool);
     for (const key of this.#pages.keys({ prefix: pageKey(family) })) {
-      batch.delete(this.#pages, key);
-      if (batch.length < sliceOperations) continue;
-      await this.pool.commit(batch);
-      batch = this.pool.batch();
+      slices.batch.delete(this.#pages, key);
+      await slices.cut();
     }
-    if (batch.length > 0) await this.pool.commit(batch);
+    await slices.end();
   }
 }
 

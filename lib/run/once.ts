@@ -8,12 +8,11 @@
 import { PoolBatch } from '../batch';
 import { HoldfastError, typeError } from '../errors';
 import { optionsObject } from '../options';
+import { Slices } from '../slices';
 import type { AppliedOnce, ForgottenOperations } from './types';
 import type { Batch, PoolCore } from '../types';
 import { Journals, type Operation } from './journals';
 import { checkOperationId } from './keys';
-
-const SLICE_OPERATIONS = 2048;
 
 export async function applyOnce(pool: PoolCore, id: string, batch: Batch): Promise<AppliedOnce> {
   checkOperationId(id);
@@ -43,19 +42,17 @@ export async function forgetOperations(pool: PoolCore, given?: { olderThan?: Dat
   const { operations } = Journals.of(pool);
   let removed = 0;
   let kept = 0;
-  let batch = pool.batch();
+  const slices = new Slices(pool);
   for (const [id, operation] of operations.range()) {
     if (operation.at >= before) {
       kept += 1;
       continue;
     }
     removed += 1;
-    batch.requireEqual(operations, id, operation).delete(operations, id);
-    if (batch.length < SLICE_OPERATIONS) continue;
-    await pool.commit(batch);
-    batch = pool.batch();
+    slices.batch.requireEqual(operations, id, operation).delete(operations, id);
+    await slices.cut();
   }
-  if (batch.length > 0) await pool.commit(batch);
+  await slices.end();
   return { removed, kept };
 }
 

@@ -12,6 +12,7 @@ import { compare, PartStore, type PruneReport, revive, type Shadow } from '../..
 import { structured } from '../../codecs';
 import { HoldfastError } from '../../errors';
 import { forgetRuns } from '../../run/index';
+import { Slices } from '../../slices';
 import type { Batch, Keyspace, PoolCore } from '../../types';
 import { indexText, runsOf, textsCodec, type Texts } from './keys';
 import { type Candidate, keptOf, type PruneRule } from './prune';
@@ -55,8 +56,6 @@ interface Line {
 }
 
 const rememberedLines = 128;
-const sliceOperations = 2048;
-
 export class Threads {
   readonly records: Keyspace<Texts, StoredCheckpoint>;
   readonly writes: Keyspace<Texts, StoredWrite>;
@@ -207,24 +206,18 @@ export class Threads {
     }
     const kept = keptOf(all, rule);
     const guard = (batch: Batch): unknown => batch.requireEqual(this.#families, thread, stored);
-    let batch = this.pool.batch();
+    const slices = new Slices(this.pool, guard);
     // Those of subgraphs first, since only a caller that is there tells that they go with it.
     for (const each of all.reverse()) {
       if (kept.has(each)) continue;
       const key = [thread, each.namespace, each.id];
       const name = lineName(thread, each.namespace);
       if (this.#lines.get(name)?.id === each.id) this.#lines.delete(name);
-      batch.delete(this.records, key);
-      for (const write of this.writes.keys({ prefix: key })) batch.delete(this.writes, write);
-      if (batch.length < sliceOperations) continue;
-      guard(batch);
-      await this.pool.commit(batch);
-      batch = this.pool.batch();
+      slices.batch.delete(this.records, key);
+      for (const write of this.writes.keys({ prefix: key })) slices.batch.delete(this.writes, write);
+      await slices.cut();
     }
-    if (batch.length > 0) {
-      guard(batch);
-      await this.pool.commit(batch);
-    }
+    await slices.end();
     return { removed: all.length - kept.size, kept: kept.size, freedBytes: await this.#sweep(thread, Number(stored), guard) };
   }
 
@@ -269,14 +262,12 @@ export class Threads {
   }
 
   async #deleteAll<V>(keyspace: Keyspace<Texts, V>, prefix: Texts): Promise<void> {
-    let batch = this.pool.batch();
+    const slices = new Slices(this.pool);
     for (const key of keyspace.keys({ prefix })) {
-      batch.delete(keyspace, key);
-      if (batch.length < sliceOperations) continue;
-      await this.pool.commit(batch);
-      batch = this.pool.batch();
+      slices.batch.delete(keyspace, key);
+      await slices.cut();
     }
-    if (batch.length > 0) await this.pool.commit(batch);
+    await slices.end();
   }
 }
 
