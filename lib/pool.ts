@@ -35,10 +35,12 @@ import type {
   Region,
   RegionInfo,
   Snapshot,
+  RegionWatcher,
+  RegionWatchOptions,
   Watcher,
   WatchOptions,
 } from './types';
-import { PoolWatcher } from './watch';
+import { watchKeys, watchRegion } from './watch';
 
 const openPools = new Set<Pool>();
 
@@ -148,9 +150,13 @@ export class Pool implements PoolCore {
     return this.#host.native.refreshSync();
   }
 
-  watch<K = Uint8Array, V = Uint8Array>(options?: WatchOptions<K, V>): Watcher<K, V> {
+  watch(options: RegionWatchOptions): RegionWatcher;
+  watch<K = Uint8Array, V = Uint8Array>(options?: WatchOptions<K, V>): Watcher<K, V>;
+  watch(options?: RegionWatchOptions | WatchOptions): RegionWatcher | Watcher<Uint8Array, Uint8Array> {
     this.#mustBeOpen();
-    return new PoolWatcher<K, V>(this.#host, options);
+    return typeof options === 'object' && options !== null && 'region' in options
+      ? watchRegion(this.#host, options)
+      : watchKeys(this.#host, options);
   }
 
   async backup(

@@ -259,11 +259,33 @@ export interface CommittedChanges<K, V> {
   readonly changes: readonly Change<K, V>[];
 }
 
-/** The durable commits of a pool in the order of their epochs. Ends with the pool. */
-export interface Watcher<K, V> extends AsyncIterableIterator<CommittedChanges<K, V>, undefined>, AsyncDisposable {
+export interface RegionWatchOptions extends Pick<WatchOptions, 'from' | 'lag' | 'signal'> {
+  /** Only what was done to this region. */
+  region: Region;
+}
+
+/** One change of a region: bytes that were written (also by `add` and `compareAndSwap`), or its new size; 0: it was dropped. */
+export type RegionChange =
+  | { readonly offset: number; readonly bytes: Uint8Array; readonly size?: undefined }
+  | { readonly offset?: undefined; readonly bytes?: undefined; readonly size: number };
+
+/** What one commit did to a region, in the order of its batch. A write of more than 64 KiB is given in pieces. */
+export interface CommittedRegionChanges {
+  readonly epoch: number;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  readonly changes: readonly RegionChange[];
+}
+
+interface Feed<C> extends AsyncIterableIterator<C, undefined>, AsyncDisposable {
   /** Everything up to here has been given: what to watch from to go on later. */
   readonly epoch: number;
 }
+
+/** The durable commits of a pool in the order of their epochs. Ends with the pool. */
+export type Watcher<K, V> = Feed<CommittedChanges<K, V>>;
+/** The same of one region. */
+export type RegionWatcher = Feed<CommittedRegionChanges>;
 
 export interface BackupOptions {
   /** Only the commits above this epoch (that of the backup before it). Needs the log back to there: see `retain`. */
@@ -334,6 +356,7 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   commitSync(batch: Batch, options?: CommitOptions): CommitReceipt;
   snapshot(): Snapshot;
   /** The change feed. Throws `ERR_HOLDFAST_FORGOTTEN` where the log no longer reaches back to `from`. */
+  watch(options: RegionWatchOptions): RegionWatcher;
   watch<K = Uint8Array, V = Uint8Array>(options?: WatchOptions<K, V>): Watcher<K, V>;
   /** A consistent backup while commits go on. A path gets its file when the backup is whole. */
   backup(target: string | Writable | WritableStream<Uint8Array>, options?: BackupOptions): Promise<BackupReport>;
@@ -348,7 +371,7 @@ export interface PoolCore extends AsyncDisposable, Disposable {
    * it grows by itself. Files only; else see `resizeByCopy`.
    */
   resize(bytes: number): Promise<void>;
-  /** Folds, merges the index and gives back what dead data still holds. */
+  /** Folds, merges the index and gives back what dead data still holds; a pool's file gives what is free then to its file system. */
   compact(): Promise<void>;
   close(): Promise<void>;
   closeSync(): void;

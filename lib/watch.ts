@@ -12,7 +12,16 @@ import type { KeyspaceHost } from './keyspace';
 import type { NativeWatch } from './native-binding';
 import { optionsObject, signalOption, wholeNumber } from './options';
 import { afterPrefix, bytesOf } from './range';
-import type { Change, Codec, CommittedChanges, Watcher, WatchOptions } from './types';
+import { PoolRegion } from './region';
+import type {
+  Change,
+  Codec,
+  RegionChange,
+  RegionWatcher,
+  RegionWatchOptions,
+  Watcher,
+  WatchOptions,
+} from './types';
 
 interface Decoding {
   readonly keyspace: string;
@@ -20,14 +29,22 @@ interface Decoding {
   readonly value: Codec<unknown>;
 }
 
+/** Makes one change of what stands in a batch; undefined: it was not asked for. What it is given is overwritten later. */
+type Pick<C> = (keyspace: number, key: Buffer, value: Buffer | undefined) => C | undefined;
+
+interface Item<C> {
+  readonly epoch: number;
+  readonly time: number;
+  readonly changes: readonly C[];
+}
+
 const defaultLag = 64 * 1024 * 1024;
 
 /** A watch that was asked for: its place in the log is taken at once, so nothing committed from here on is missed. */
-export class PoolWatcher<K, V> implements Watcher<K, V> {
+class PoolFeed<C> implements AsyncIterableIterator<Item<C>, undefined>, AsyncDisposable {
   readonly #host: KeyspaceHost;
   readonly #native: NativeWatch;
-  readonly #keyspace: PoolKeyspace<K, V> | undefined;
-  readonly #decodings = new Map<number, Decoding | undefined>();
+  readonly #pick: Pick<C>;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.#end();
   #batch: Buffer | undefined;
@@ -36,33 +53,14 @@ export class PoolWatcher<K, V> implements Watcher<K, V> {
   #epoch: number;
   #ended = false;
   #asking: Promise<unknown> = Promise.resolve();
-  /** Compared here while the keyspace has no number yet. */
-  readonly #prefix: Buffer | null;
 
-  constructor(host: KeyspaceHost, given: WatchOptions<K, V> | undefined) {
-    const options = optionsObject(given, 'watch');
-    const { keyspace, prefix } = options;
-    this.#signal = signalOption(options.signal);
-    const lag = options.lag === undefined ? defaultLag : wholeNumber('lag', options.lag, 0, 2 ** 46);
-    const from = options.from === undefined ? -1 : wholeNumber('from', options.from, 0, Number.MAX_SAFE_INTEGER);
-    if (this.#signal?.aborted) throw abortedError(this.#signal, 'The watch');
-    if (keyspace !== undefined) {
-      if (!(keyspace instanceof PoolKeyspace) || !keyspace.belongsTo(host)) {
-        throw typeError("keyspace must be one of this pool's; make it with pool.keyspace(name)");
-      }
-      this.#keyspace = keyspace;
-    } else if (prefix !== undefined) {
-      throw typeError('A prefix needs a keyspace to be a prefix in');
-    }
+  constructor(host: KeyspaceHost, native: NativeWatch, signal: AbortSignal | undefined, pick: Pick<C>) {
     this.#host = host;
-    const low = prefix === undefined ? null : bytesOf(this.#keyspace!.encodeKey(prefix));
-    const high = low === null ? null : afterPrefix(low);
-    // 0: there is no such keyspace yet. Then all changes are looked at here, until there is one.
-    const number = this.#keyspace?.existing() ?? 0;
-    this.#prefix = number === 0 ? low : null;
-    this.#native = host.native.watch(number, number === 0 ? null : low, number === 0 ? null : high, from, lag);
-    this.#epoch = this.#native.epoch;
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#native = native;
+    this.#signal = signal;
+    this.#pick = pick;
+    this.#epoch = native.epoch;
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
 
   get epoch(): number {
@@ -74,13 +72,13 @@ export class PoolWatcher<K, V> implements Watcher<K, V> {
   }
 
   /** Calls made before the last one has been answered are answered in order. */
-  next(): Promise<IteratorResult<CommittedChanges<K, V>, undefined>> {
+  next(): Promise<IteratorResult<Item<C>, undefined>> {
     const answer = this.#asking.then(() => this.#next());
     this.#asking = answer.catch(() => undefined);
     return answer;
   }
 
-  async return(): Promise<IteratorResult<CommittedChanges<K, V>, undefined>> {
+  async return(): Promise<IteratorResult<Item<C>, undefined>> {
     this.#end();
     return { done: true, value: undefined };
   }
@@ -89,7 +87,7 @@ export class PoolWatcher<K, V> implements Watcher<K, V> {
     this.#end();
   }
 
-  async #next(): Promise<IteratorResult<CommittedChanges<K, V>, undefined>> {
+  async #next(): Promise<IteratorResult<Item<C>, undefined>> {
     while (!this.#ended && !this.#host.closed) {
       if (this.#batch === undefined && !(await this.#fetch())) break;
       const item = this.#take(this.#batch!);
@@ -116,12 +114,12 @@ export class PoolWatcher<K, V> implements Watcher<K, V> {
   }
 
   /** The batch's next commit; undefined when nothing of it was asked for. */
-  #take(batch: Buffer): CommittedChanges<K, V> | undefined {
+  #take(batch: Buffer): Item<C> | undefined {
     const epoch = batch.readDoubleLE(this.#position);
     const time = batch.readDoubleLE(this.#position + 8);
     let left = batch.readUInt32LE(this.#position + 16);
     let at = this.#position + 24;
-    const changes: Change<K, V>[] = [];
+    const changes: C[] = [];
     try {
       for (; left > 0; --left) {
         const number = batch.readUInt32LE(at);
@@ -129,10 +127,8 @@ export class PoolWatcher<K, V> implements Watcher<K, V> {
         const keyEnd = keyStart + batch.readUInt32LE(at + 4);
         const length = batch.readDoubleLE(at + 8);
         at = keyEnd + Math.max(length, 0);
-        const key = batch.subarray(keyStart, keyEnd);
-        const decoding = this.#decodingOf(number);
-        if (decoding === undefined || !this.#asked(key)) continue;
-        changes.push(this.#change(decoding, key, length < 0 ? undefined : batch.subarray(keyEnd, at)));
+        const change = this.#pick(number, batch.subarray(keyStart, keyEnd), length < 0 ? undefined : batch.subarray(keyEnd, at));
+        if (change !== undefined) changes.push(change);
       }
     } catch (error) {
       this.#end();
@@ -147,36 +143,87 @@ export class PoolWatcher<K, V> implements Watcher<K, V> {
     return changes.length === 0 ? undefined : { epoch, time, changes };
   }
 
-  #change(decoding: Decoding, key: Buffer, value: Buffer | undefined): Change<K, V> {
-    // Copies that last: a codec of the user's may keep what it is given.
-    const decodedKey = decodeOwned(decoding.key, new Uint8Array(key)) as K;
-    if (value === undefined) return { keyspace: decoding.keyspace, key: decodedKey, deleted: true };
-    const decoded = decodeOwned(decoding.value, new Uint8Array(value)) as V;
-    return { keyspace: decoding.keyspace, key: decodedKey, value: decoded, deleted: false };
-  }
-
-  #asked(key: Buffer): boolean {
-    return this.#prefix === null || key.subarray(0, this.#prefix.length).equals(this.#prefix);
-  }
-
-  /** Undefined: not asked for. A keyspace's number never changes, but it may be new. */
-  #decodingOf(number: number): Decoding | undefined {
-    if (this.#decodings.has(number)) return this.#decodings.get(number);
-    let decoding: Decoding | undefined;
-    if (this.#keyspace !== undefined) {
-      decoding = this.#keyspace.existing() === number ? this.#keyspace.decoding() : undefined;
-    } else if (number !== 0) {
-      const name = this.#host.native.keyspaces().find((one) => this.#host.native.keyspaceNumber(one, false) === number);
-      if (name !== undefined) decoding = { keyspace: name, key: bytes, value: bytes };
-    }
-    this.#decodings.set(number, decoding);
-    return decoding;
-  }
-
   #end(): void {
     this.#ended = true;
     this.#batch = undefined;
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#native.close();
   }
+}
+
+interface Place {
+  readonly from: number;
+  readonly lag: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+function placeOf(options: { from?: number; lag?: number; signal?: AbortSignal }): Place {
+  const signal = signalOption(options.signal);
+  const lag = options.lag === undefined ? defaultLag : wholeNumber('lag', options.lag, 0, 2 ** 46);
+  const from = options.from === undefined ? -1 : wholeNumber('from', options.from, 0, Number.MAX_SAFE_INTEGER);
+  if (signal?.aborted) throw abortedError(signal, 'The watch');
+  return { from, lag, signal };
+}
+
+/** What was done to keys. A keyspace's number never changes, but it may be new. */
+export function watchKeys<K, V>(host: KeyspaceHost, given: WatchOptions<K, V> | undefined): Watcher<K, V> {
+  const options = optionsObject(given, 'watch');
+  const { prefix } = options;
+  const { from, lag, signal } = placeOf(options);
+  const keyspace = keyspaceOf(host, options);
+  const low = prefix === undefined ? null : bytesOf(keyspace!.encodeKey(prefix));
+  const high = low === null ? null : afterPrefix(low);
+  // 0: there is no such keyspace yet. Then all changes are looked at here, until there is one.
+  const number = keyspace?.existing() ?? 0;
+  const compared = number === 0 ? low : null;
+  const native = number === 0 ? host.native.watch(0, null, null, from, lag, 0) : host.native.watch(number, low, high, from, lag, 0);
+
+  const decodings = new Map<number, Decoding | undefined>();
+  const decodingOf = (of: number): Decoding | undefined => {
+    if (decodings.has(of)) return decodings.get(of);
+    let decoding: Decoding | undefined;
+    if (keyspace !== undefined) {
+      decoding = keyspace.existing() === of ? keyspace.decoding() : undefined;
+    } else if (of !== 0) {
+      const name = host.native.keyspaces().find((one) => host.native.keyspaceNumber(one, false) === of);
+      if (name !== undefined) decoding = { keyspace: name, key: bytes, value: bytes };
+    }
+    decodings.set(of, decoding);
+    return decoding;
+  };
+  return new PoolFeed<Change<K, V>>(host, native, signal, (of, key, value) => {
+    const decoding = decodingOf(of);
+    if (decoding === undefined) return undefined;
+    if (compared !== null && !key.subarray(0, compared.length).equals(compared)) return undefined;
+    // Copies that last: a codec of the user's may keep what it is given.
+    const decodedKey = decodeOwned(decoding.key, new Uint8Array(key)) as K;
+    if (value === undefined) return { keyspace: decoding.keyspace, key: decodedKey, deleted: true };
+    const decoded = decodeOwned(decoding.value, new Uint8Array(value)) as V;
+    return { keyspace: decoding.keyspace, key: decodedKey, value: decoded, deleted: false };
+  });
+}
+
+function keyspaceOf<K, V>(host: KeyspaceHost, { keyspace, prefix }: WatchOptions<K, V>): PoolKeyspace<K, V> | undefined {
+  if (keyspace === undefined) {
+    if (prefix !== undefined) throw typeError('A prefix needs a keyspace to be a prefix in');
+    return undefined;
+  }
+  if (!(keyspace instanceof PoolKeyspace) || !keyspace.belongsTo(host)) {
+    throw typeError("keyspace must be one of this pool's; make it with pool.keyspace(name)");
+  }
+  return keyspace;
+}
+
+/** What was done to one region. */
+export function watchRegion(host: KeyspaceHost, given: RegionWatchOptions): RegionWatcher {
+  const options = optionsObject(given, 'watch') as RegionWatchOptions & WatchOptions;
+  if (options.keyspace !== undefined || options.prefix !== undefined) {
+    throw typeError('A watch is of a region or of keys: leave out the keyspace, or watch twice');
+  }
+  const { from, lag, signal } = placeOf(options);
+  const native = host.native.watch(0, null, null, from, lag, PoolRegion.numberOf(options.region, host));
+  return new PoolFeed<RegionChange>(host, native, signal, (_, key, value) => {
+    const word = Number(key.readBigUInt64LE(0));
+    return value === undefined ? { size: word } : { offset: word, bytes: new Uint8Array(value) };
+  });
 }

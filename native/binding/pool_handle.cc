@@ -299,7 +299,7 @@ RangeOptions bounds(napi_env env, napi_value keyspace_value, napi_value low, nap
   return options;
 }
 
-// watch(keyspace or 0, low, high, from or -1, lag): a cursor of the change feed. The catalogue of keyspaces is not in it.
+// watch(keyspace or 0, low, high, from or -1, lag, region or 0): a cursor of the change feed. The catalogue of keyspaces is not in it.
 napi_value watch(napi_env env, PoolHandle& self, const napi_value* arguments) {
   const std::shared_ptr<Connection>& connection = self.connection;
   if (connection->closed()) return throw_status(env, connection->closed_status());
@@ -315,6 +315,7 @@ napi_value watch(napi_env env, PoolHandle& self, const napi_value* arguments) {
   napi_get_value_double(env, arguments[4], &lag);
   if (from >= 0) options.after = static_cast<uint64_t>(from);
   options.lag_bytes = static_cast<uint64_t>(lag);
+  options.region = uint32_of(env, arguments[5]);
   connection->flush();  // what was committed before this call is not news
   Result<std::unique_ptr<FeedCursor>> cursor = connection->pool().feed(options);
   if (!cursor.is_ok()) return throw_status(env, cursor.status());

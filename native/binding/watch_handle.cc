@@ -22,9 +22,10 @@ Status pack(FeedCursor& cursor, const FeedCommit& commit, std::string* to) {
   for (const FeedChange& change : commit.changes) {
     append(to, __builtin_bswap32(load<uint32_t>(change.key.data())));
     append(to, static_cast<uint32_t>(change.key.size() - kKeyspacePrefixBytes));
-    append(to, change.type == OperationType::kDelete ? -1.0 : static_cast<double>(change.value_bytes));
+    const bool bare = change.type == OperationType::kDelete || change.type == OperationType::kRegionSize;
+    append(to, bare ? -1.0 : static_cast<double>(change.value_bytes));
     to->append(change.key.substr(kKeyspacePrefixBytes));
-    if (change.type == OperationType::kPut) to->append(change.value);
+    if (!bare && change.type != OperationType::kPutLarge) to->append(change.value);
     if (change.type != OperationType::kPutLarge) continue;
     HOLDFAST_TRY(cursor.read_large(change, [&](const uint8_t* bytes, size_t size) {
       to->append(reinterpret_cast<const char*>(bytes), size);

@@ -7,6 +7,7 @@
 //   the batch: [epoch up to which all is given f64] commits
 //   a commit:  [epoch f64][time f64][changes u32][zero u32] changes
 //   a change:  [keyspace u32][key length u32][value length f64, -1: deleted] key, value
+//   of a region: [ignored u32][8 u32][bytes f64, -1: a new size] offset or size u64, the bytes
 #pragma once
 
 #include "binding/node_api.h"

@@ -150,9 +150,11 @@ class LogCursor final : public FeedCursor {
     commit_.incarnation = frame.header.incarnation;
     for_each_operation(frame, [&](const OperationView& operation, uint64_t) {
       if (is_region_operation(operation.type)) {
-        if (options_.regions) commit_.changes.push_back({operation.type, operation.key, operation.value, operation.value.size()});
+        const bool asked = options_.region == 0 ? options_.regions : options_.region == decode_region_key(operation.key).region;
+        if (asked) commit_.changes.push_back({operation.type, operation.key, operation.value, operation.value.size()});
         return true;
       }
+      if (options_.region != 0) return true;
       if (operation.key < Bytes(options_.low) || (!options_.high.empty() && operation.key >= Bytes(options_.high))) return true;
       FeedChange change{operation.type, operation.key, operation.value, operation.value.size()};
       if (operation.type == OperationType::kPutLarge) {

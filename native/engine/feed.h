@@ -27,6 +27,7 @@ struct FeedOptions {
   std::string low, high;                 // only changes of keys in [low, high); an empty high: no end
   uint64_t lag_bytes = 64 * kMiB;
   bool regions = false;                  // what was done to regions too: their key is format/region.h's, and low and high do not apply
+  uint32_t region = 0;                   // not 0: only what was done to this region
 };
 
 // One change. The bytes are in the pool and stay while the callback runs.

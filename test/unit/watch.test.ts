@@ -72,6 +72,39 @@ describe('a watch', () => {
       expect(rest.at(-1)!.changes[0]).toMatchObject({ key: 'a/49', value: '49' });
     }));
 
+  test('of a region gives what was written, added and swapped there, and its sizes, and nothing else', () =>
+    withPool(async (pool) => {
+      const users = pool.keyspace<string, string>('users', { value: 'utf8' });
+      const other = pool.region('other', { size: 4096 });
+      const region = pool.region('vectors', { size: 1 << 20 });
+      const start = pool.stats().epoch;
+      const watcher = pool.watch({ region });
+      users.putSync('a', 'x');
+      other.writeSync(0, Buffer.from('elsewhere'));
+      const first = await pool.commit(pool.batch().put(users, 'b', 'y').regionWrite(region, 16, Buffer.from('hello')).regionAdd(region, 8, 5n));
+      await region.write(0, Buffer.alloc(150_000, 7));
+      await region.compareAndSwap(8, 0x0707070707070707n, 3n);
+      await region.grow(2 << 20);
+      await region.drop();
+      const eight = (n: bigint): Uint8Array => new Uint8Array(new BigUint64Array([n]).buffer);
+      const expected = [
+        [{ offset: 16, bytes: new Uint8Array(Buffer.from('hello')) }, { offset: 8, bytes: eight(5n) }],
+        [0, 65536, 131072].map((offset) => ({ offset, bytes: new Uint8Array(Math.min(65536, 150_000 - offset)).fill(7) })),
+        [{ offset: 8, bytes: eight(3n) }],
+        [{ size: 2 << 20 }],
+        [{ size: 0 }],
+      ];
+      const seen = await take(watcher, 5);
+      expect(seen.map(({ changes }) => changes)).toEqual(expected);
+      expect(seen[0]!.epoch).toBe(first.epoch);
+      const again = await take(pool.watch({ region, from: start }), 5);
+      expect(again).toEqual(seen);
+      expect(await take(pool.watch({ region, from: seen[2]!.epoch }), 2)).toEqual(seen.slice(3));
+      expect(() => pool.watch({ region, keyspace: users } as never)).toThrow(TypeError);
+      expect(() => pool.watch({ region: {} as never })).toThrow(TypeError);
+      expect(() => pool.watch('vectors' as never)).toThrow(TypeError);
+    }));
+
   test('without a keyspace gives all of them, as bytes', () =>
     withPool(async (pool) => {
       const watcher = pool.watch();
