@@ -11,6 +11,7 @@ constexpr auto kLookRound = std::chrono::milliseconds(200);
 constexpr uint64_t kIdleMs = 100;           // no commit for so long: time to tidy up
 constexpr uint64_t kMergeStep = 16 * 1024;  // entries merged between two looks at who waits
 constexpr uint64_t kIdleTail = kMiB;        // a tail so long is folded when there is nothing else to do
+constexpr uint64_t kIdleFree = 16 * kMiB;   // so much that was freed goes back to the file system
 constexpr uint64_t kUsualWaste = 3;         // of so many bytes of the log one may be dead before it is tidied up
 constexpr uint64_t kIdleWaste = 12;         // the same when there is nothing else to do
 constexpr uint64_t kThrottleFactor = 2;     // overlay beyond so many times its limit: commits wait for the fold
@@ -81,8 +82,12 @@ void PoolImpl::maintenance_turn(bool idle) {
   if (wanted > 0) answer_waiters(asked, reclaim_even_from_readers(wanted));
   if (idle && !merging_ && index_.view.runs.size() > 1) begin_merge(0, index_.view.runs.size());
   work_off_merges();
-  if (!clean_ahead(idle)) return prepare_spare();
+  const bool gained = clean_ahead(idle);
   prepare_spare();
+  if (!gained) {
+    if (idle) medium_->give_back_free(kIdleFree);
+    return;
+  }
   wake_maintenance();  // more of the same, after a look at who waits
 }
 
@@ -217,7 +222,10 @@ Status PoolImpl::compact() {
     most_free = std::max(most_free, free);
   }
   HOLDFAST_TRY(unless_full(merge_all()));
-  return run_fold(false);  // for what the last fold found dead and still referred to
+  HOLDFAST_TRY(run_fold(false));  // for what the last fold found dead and still referred to
+  give_back();
+  medium_->give_back_free(0);
+  return {};
 }
 
 }  // namespace holdfast

@@ -183,7 +183,7 @@ Status PoolImpl::replay() {
   HOLDFAST_POINT("open.before_adopt");
   HOLDFAST_TRY(medium_->adopt(held));
   size_extents(&fresh, {});
-  (void)extents_.set_aside(*medium_, fresh).is_ok();  // else the fold looks for itself
+  for (const auto& each : fresh) (void)extents_.set_aside(*medium_, {each}).is_ok();  // else the fold looks for itself
   HOLDFAST_TRY(write_headers(lost_headers));
   HOLDFAST_POINT("open.before_root");
 

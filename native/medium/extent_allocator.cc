@@ -105,6 +105,14 @@ uint64_t ExtentAllocator::largest_below(uint64_t limit) const {
   return largest;
 }
 
+std::optional<Segment> ExtentAllocator::first_within(uint64_t from, uint64_t to) const {
+  auto at = by_place_.upper_bound(from);
+  if (at != by_place_.begin() && std::prev(at)->first + std::prev(at)->second > from) --at;
+  if (at == by_place_.end() || at->first >= to) return std::nullopt;
+  const uint64_t begin = std::max(from, at->first);
+  return Segment{begin, std::min(at->first + at->second, to) - begin};
+}
+
 Segment ExtentAllocator::tail() const {
   if (by_place_.empty()) return {};
   const auto last = std::prev(by_place_.end());

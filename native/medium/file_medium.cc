@@ -66,6 +66,8 @@ Status FileMedium::map() {
   }
   window_ = window;
   limit_ = limit_for(fixed);
+  uint64_t blocks = 0;
+  sparse_ = file_.blocks(&blocks) != 0 || blocks < end;
   guard_.watch(view_, window_);
   end_.store(end, std::memory_order_release);
   return {};
@@ -265,16 +267,16 @@ Result<Segment> FileMedium::reserve(uint64_t min, uint64_t want) {
                                        " bytes in its " + std::to_string(limit_) +
                                        " bytes; delete something or make a larger pool");
   }
-  int error = grow_to(piece->end());
+  int error = take_blocks(*piece);
   if (error == 0) return *piece;
   space_.release(*piece);
   if (!is_disk_full(error)) return fail("growing the file", error);
   // No room on the disk for all that was wanted: a smaller piece that is there already, else the least that will do.
-  piece = space_.allocate_below(end_.load(), min, want);
+  piece = sparse_ ? std::nullopt : space_.allocate_below(end_.load(), min, want);
   if (piece) return *piece;
   piece = space_.allocate(min, min);
   if (!piece) return disk_full(min, error);
-  error = grow_to(piece->end());
+  error = take_blocks(*piece);
   if (error == 0) return *piece;
   space_.release(*piece);
   return is_disk_full(error) ? disk_full(min, error) : fail("growing the file", error);
@@ -285,6 +287,12 @@ Status FileMedium::disk_full(uint64_t bytes, int error) const {
                         "no room on the disk for " + std::to_string(bytes) + " more bytes of the pool " + path_ +
                             " (nothing is lost: free some space, or delete something from the pool)",
                         error);
+}
+
+int FileMedium::take_blocks(const Segment& piece) {
+  const uint64_t end = end_.load();
+  const int error = sparse_ && piece.offset < end ? file_.reserve(piece.offset, std::min(piece.end(), end) - piece.offset) : 0;
+  return error == 0 || error == EOPNOTSUPP ? grow_to(piece.end()) : error;
 }
 
 // A step more than needed, if the disk has it: fewer, larger extents and fewer changes of the file's length.
@@ -333,7 +341,27 @@ Status FileMedium::write_unwritten(const Segment& segment) {
 void FileMedium::release(const Segment& segment) {
   const std::lock_guard<std::mutex> lock(space_mutex_);
   // A piece that is free already is not taken back twice: it would be handed out twice.
-  space_.release(segment);
+  if (space_.release(segment)) released_ += segment.bytes;
+}
+
+// In pieces, so that nobody who needs a segment waits long.
+void FileMedium::give_back_free(uint64_t at_least) {
+  constexpr uint64_t kPiece = 16 * kMiB;
+  uint64_t at = kSegmentsOffset;
+  while (usable()) {
+    const std::lock_guard<std::mutex> lock(space_mutex_);
+    if (at == kSegmentsOffset) {
+      if (at_least > 0 && released_ < std::max(at_least, end_.load() / 4)) return;
+      released_ = 0;
+    }
+    const auto free = space_.first_within(at, end_.load());
+    if (!free) return;
+    const uint64_t bytes = std::min(free->bytes, kPiece);
+    sparse_ = true;
+    HOLDFAST_POINT("file.before_give_back");
+    if (file_.give_back(free->offset, bytes) != 0) return;  // where that cannot be done they stay with the file
+    at = free->offset + bytes;
+  }
 }
 
 void FileMedium::copy_out(uint64_t offset, void* to, size_t size) const {
@@ -350,7 +378,8 @@ MediumSpace FileMedium::space() const {
   const uint64_t end = end_.load();
   const uint64_t held = limit_ - kSegmentsOffset - space_.free_bytes();
   space.capacity = superblock_.size != 0 ? limit_ - kSegmentsOffset : UINT64_MAX / 2;
-  space.taken = end;
+  uint64_t blocks = end;
+  space.taken = sparse_ && file_.blocks(&blocks) == 0 ? std::min(blocks, end) : end;
   space.free = space.capacity - held;
   const Segment tail = space_.tail();
   const uint64_t room = round_down(disk.free_bytes, kFileSegmentUnit) + (end > tail.offset ? end - tail.offset : 0);

@@ -6,7 +6,8 @@
 // written costs three to four times as much on a journaled file system. So a kLog segment is asked about when it is
 // handed out (SEEK_HOLE finds blocks never written) and zeroed only then and only if need be. Asking the file system
 // needs no bookkeeping of ours that a crash or a reopen could make wrong; kLarge, kIndex and kFold are written whole
-// anyway and would only be written twice.
+// anyway and would only be written twice. The same question makes it cheap to give free space back (holes): a segment
+// that is handed out of a hole has its blocks reserved first, so that a full disk is met there and not by a write.
 //
 // Crash: a segment handed out and not yet referred to is simply free at the next open; a growth that was not yet
 // durable is a shorter file, and nothing durable refers to what is missing. set_root: old or new, see set_root.
@@ -40,6 +41,7 @@ class FileMedium final : public Medium {
 
   Result<Segment> allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) override;
   void release(const Segment& segment) override;
+  void give_back_free(uint64_t at_least) override;
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
   Status barrier() override;
@@ -70,6 +72,7 @@ class FileMedium final : public Medium {
   Result<Segment> reserve(uint64_t min, uint64_t want);
   Status disk_full(uint64_t bytes, int error) const;
   int grow_to(uint64_t end);
+  int take_blocks(const Segment& piece);
   int extend_file(uint64_t end);
   Status write_unwritten(const Segment& segment);
 
@@ -85,7 +88,9 @@ class FileMedium final : public Medium {
   std::atomic<State> state_{State::kOpen};
   std::atomic<uint64_t> end_{0};  // of the file, in whole units
 
-  mutable std::mutex space_mutex_;  // space_, growth
+  mutable std::mutex space_mutex_;  // space_, growth, holes
+  bool sparse_ = false;             // there may be holes: what is handed out of it is given blocks first
+  uint64_t released_ = 0;           // bytes, since what was free went back to the file system
   ExtentAllocator space_;           // of [kSegmentsOffset, limit), what is behind end_ included
 
   // One sync at a time. The kernel reports a lost page to one caller only: were two in fdatasync at once, the other

@@ -105,6 +105,11 @@ class Medium {
   // Gives a whole segment back. The caller promises that neither the durable root nor any reader refers to it.
   virtual void release(const Segment& segment) = 0;
 
+  // What is free goes back to the file system where it can be asked for that, unless fewer than `at_least` bytes, or less than a quarter
+  // of what the pool takes, were released since this was done last (0: whatever was). What is allocated later takes it anew. Nothing
+  // held is touched: a crash leaves free bytes or holes, both are free.
+  virtual void give_back_free(uint64_t /*at_least*/) {}
+
   // At open: these segments (disjoint; refused with kCorrupt otherwise, or when out of bounds) are held; all the rest is free.
   virtual Status adopt(const std::vector<Segment>& held) = 0;
 

@@ -150,6 +150,13 @@ int PosixFile::give_back(uint64_t offset, uint64_t bytes) {
   });
 }
 
+int PosixFile::blocks(uint64_t* bytes) const {
+  struct stat facts;
+  if (::fstat(fd_, &facts) != 0) return errno;
+  *bytes = static_cast<uint64_t>(facts.st_blocks) * 512;
+  return 0;
+}
+
 int PosixFile::truncate(uint64_t size) {
   return status_of([&] { return ::ftruncate(fd_, static_cast<off_t>(size)); });
 }

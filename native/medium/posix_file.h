@@ -56,6 +56,7 @@ class PosixFile {
   int reserve(uint64_t offset,
               uint64_t bytes);  // fallocate: real blocks, file made longer; EOPNOTSUPP where there is none
   int give_back(uint64_t offset, uint64_t bytes);  // the blocks of a range, which then reads as zeros
+  int blocks(uint64_t* bytes) const;               // that it takes of its file system
   int truncate(uint64_t size);
   // Where the first block at or after `offset` begins that was never written (the file's end at the latest).
   int next_unwritten(uint64_t offset, uint64_t* found) const;

@@ -1,6 +1,7 @@
 // Space comes back: what a pool of fixed size can take for ever, and what it says when it really is full.
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <csignal>
@@ -213,4 +214,55 @@ TEST_CASE("after SIGKILL the tail to replay is bounded, however much the pool ho
   auto counted = (*pool)->count(all, nullptr, nullptr);
   REQUIRE(counted.is_ok());
   CHECK(*counted == keys);
+}
+
+TEST_CASE("what a pool has freed goes back to the file system, by itself when it is idle, and is taken again") {
+  for (const bool idle : {false, true}) {
+    const Scratch scratch = Scratch::on_disk();
+    const std::string path = scratch.path("p");
+    PoolOptions options;
+    options.medium.choice = MediumChoice::kFile;
+    options.background = false;
+    auto opened = Pool::open(path, options);
+    REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
+    const auto blocks = [&] {
+      struct stat facts;
+      REQUIRE(::stat(path.c_str(), &facts) == 0);
+      return static_cast<uint64_t>(facts.st_blocks) * 512;
+    };
+    const auto commit = [&](uint64_t key, bool put) {
+      Batch batch;
+      REQUIRE((put ? batch.put(numbered(key), std::string(100'000, static_cast<char>('a' + key % 26))) : batch.remove(numbered(key))).is_ok());
+      auto receipt = (*opened)->commit(batch, CommitMode::kEventual);
+      REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
+    };
+    for (uint64_t key = 0; key < 600; key++) commit(key, true);
+    REQUIRE((*opened)->fold().is_ok());
+    const uint64_t full = blocks();
+    CHECK(full > 60'000'000);
+    for (uint64_t key = 0; key < 600; key++) {
+      if (key % 100 != 0) commit(key, false);
+    }
+    if (idle) {
+      REQUIRE((*opened)->fold().is_ok());
+      for (int turn = 0; turn < 20; turn++) (*opened)->maintain(true);
+    } else {
+      REQUIRE((*opened)->compact().is_ok());
+    }
+    CAPTURE(idle);
+    CHECK(blocks() < 20'000'000);
+    CHECK((*opened)->stats().taken_bytes <= blocks());
+    CHECK((*opened)->stats().taken_bytes + kMiB > blocks());
+    CHECK(contents(**opened).size() == 6);
+    for (uint64_t key = 1; key < 300; key++) commit(key, true);
+    CHECK(blocks() > 28'000'000);
+    const auto all = contents(**opened);
+    REQUIRE((*opened)->close().is_ok());
+    opened = Pool::open(path, options);
+    REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
+    CHECK(contents(**opened) == all);
+    auto report = (*opened)->check(nullptr, nullptr);
+    REQUIRE(report.is_ok());
+    CHECK(report->damages.empty());
+  }
 }
