@@ -333,7 +333,7 @@ onEachMedium('pool', (place) => {
     }
   });
 
-  test('1e5 reads keep no memory', () => {
+  test('1e6 reads keep no memory', () => {
     const bytes = fresh().keyspace<string, Uint8Array>('b', { value: 'bytes' });
     bytes.putSync('k', Buffer.alloc(256, 1));
     const read = (count: number): void => {
@@ -341,10 +341,9 @@ onEachMedium('pool', (place) => {
     };
     read(100_000);
     const before = process.memoryUsage();
-    read(100_000);
+    read(1_000_000);
     const after = process.memoryUsage();
-    // 1e5 values of 256 bytes are 25 MB; what is kept may be a few slabs that were not collected
-    // yet.
-    expect(after.rss - before.rss).toBeLessThan(20e6);
+    // 1e6 values of 256 bytes are 256 MB; what is kept may be slabs that were not collected yet.
+    expect(after.rss - before.rss).toBeLessThan(64e6);
   });
 });
