@@ -2,6 +2,7 @@
 #include "medium/readers_table.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <fstream>
@@ -141,6 +142,16 @@ TEST_CASE("readers' table: a new writer keeps the pins of the one before, a stra
     CHECK(table.first->is_of(kOtherPool));
     CHECK(table.first->header().durable == 4);
   }
+}
+
+TEST_CASE("readers' table: of a table that somebody cuts all pins stand, from the first look on") {
+  Table table;
+  auto one = table.pin();
+  REQUIRE(::truncate(readers_table_path(table.path).c_str(), 0) == 0);
+  CHECK(table.writer->oldest_pin() == 0);
+  CHECK(table.writer->oldest_pin() == 0);
+  CHECK_FALSE(table.writer->is_at(readers_table_path(table.path)));
+  CHECK_FALSE(one->stands());
 }
 
 TEST_CASE("readers' table: who may write is one, and placing counts while that one lives") {
