@@ -302,6 +302,10 @@ TEST_CASE("of a record whose last part is missing nothing is given, and the log 
     CHECK(tail.head().offset == log.first.offset);
     CHECK(tail.epoch() == 1);
   }
+  log.flip(placements[1].pool_offset + 20);  // as if it had only now been appended
+  const Walked rest = walk(&tail, UINT64_MAX);
+  CHECK(rest.epochs == std::vector<uint64_t>{2, 2});
+  CHECK(rest.linked == std::vector<uint64_t>{2});
 }
 
 TEST_CASE("a tail begins at a frame's place inside of its segment") {
