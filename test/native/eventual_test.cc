@@ -7,6 +7,7 @@
 #include <functional>
 #include <thread>
 
+#include "medium/simulated_medium.h"
 #include "pool_fixture.h"
 
 using namespace holdfast;
@@ -71,4 +72,27 @@ TEST_CASE("eventual commits are durable within their bound, one by one and in gr
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   CHECK(processor_ms() - used < 100);
   CHECK(pool.close().is_ok());
+}
+
+TEST_CASE("closing makes eventual commits durable, also where there is no room for its fold") {
+  auto disk = SimulatedDisk::create({}, 1);
+  PoolOptions options;
+  options.background = false;
+  const auto open = [&](const std::shared_ptr<SimulatedDisk>& on) {
+    auto medium = on->open();
+    REQUIRE(medium.is_ok());
+    auto pool = Pool::open_on(std::move(*medium), "simulated", options);
+    REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+    return *pool;
+  };
+  auto pool = open(disk);
+  Batch batch = one("a");
+  REQUIRE(pool->commit(batch, CommitMode::kEventual).is_ok());
+  const uint64_t folded = pool->stats().folded_epoch;
+  for (uint64_t n = 1; n <= 20; n++) disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
+  REQUIRE(pool->close().is_ok());
+  disk->disarm();
+  auto again = open(disk->crash_landing(0));  // a power cut that spares nothing which was not behind a barrier
+  CHECK(again->stats().folded_epoch == folded);
+  CHECK(get(*again, key_in(1, "a")) == "value");
 }
