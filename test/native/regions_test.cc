@@ -185,6 +185,32 @@ TEST_CASE("a snapshot sees a region as it was, whatever is written, folded, cut 
   CHECK(pool->stats().region_bytes == 0);
 }
 
+TEST_CASE("a region that is cut between two blocks, and nothing else, shows zeros there when it grows again") {
+  for (const bool seen : {false, true}) {  // in place, and copied for a snapshot's sake
+    CAPTURE(seen);
+    Scratch scratch;
+    auto pool = open_pool(scratch.path("p"));
+    const std::string whole(64 * kRegionBlockBytes, 'a');
+    const std::string left = whole.substr(0, 8 * kRegionBlockBytes) + std::string(56 * kRegionBlockBytes, '\0');
+    resize(*pool, 1, whole.size());
+    REQUIRE(write(*pool, 1, 0, whole) == Code::kOk);
+    REQUIRE(pool->fold().is_ok());
+    SnapshotPtr snapshot = seen ? *pool->snapshot() : nullptr;
+    resize(*pool, 1, 8 * kRegionBlockBytes);
+    REQUIRE(pool->fold().is_ok());
+    resize(*pool, 1, whole.size());
+    CHECK(read(*pool, 1, 0, whole.size()) == left);
+    REQUIRE(pool->fold().is_ok());
+    CHECK(read(*pool, 1, 0, whole.size()) == left);
+    if (seen) CHECK(read(*pool, 1, 0, whole.size(), snapshot) == whole);
+    snapshot = nullptr;
+    REQUIRE(pool->close().is_ok());
+    pool = open_pool(scratch.path("p"));
+    CHECK(read(*pool, 1, 0, whole.size()) == left);
+    CHECK(pool->check(nullptr, nullptr)->damages.empty());
+  }
+}
+
 TEST_CASE("dropping a region gives its space back") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), 16 * kMiB);
