@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -154,6 +155,26 @@ TEST_CASE("cells are added to and compared as the commit is decided") {
   CHECK(done == 100);
   pool = open_pool(scratch.path("p"));
   CHECK(cell(*pool, 1, 16) == 2100);
+}
+
+TEST_CASE("what was added to cells is in the log as it was decided: a pool that was never folded has it after a crash") {
+  Scratch scratch;
+  const std::string path = scratch.path("p"), copy = scratch.path("copy");
+  auto pool = open_pool(path);
+  resize(*pool, 1, 4096);
+  REQUIRE(write(*pool, 1, 64, std::string("\5\0\0\0\0\0\0\0", 8)) == Code::kOk);
+  const Code added = commit(*pool, [](Batch& b) {
+    HOLDFAST_TRY(b.put(key_in(1, "k"), "v"));
+    HOLDFAST_TRY(b.region_add(1, 64, 7));
+    HOLDFAST_TRY(b.region_add(1, 72, 3));
+    return b.region_add(1, 64, 30);
+  }, CommitMode::kDurable);
+  REQUIRE(added == Code::kOk);
+  std::filesystem::copy_file(path, copy);  // what a power cut now would leave
+  auto after = open_pool(copy);
+  CHECK(get(*after, key_in(1, "k")) == "v");
+  CHECK(cell(*after, 1, 64) == 42);
+  CHECK(cell(*after, 1, 72) == 3);
 }
 
 TEST_CASE("a snapshot sees a region as it was, whatever is written, folded, cut or dropped") {
