@@ -11,5 +11,11 @@ export const equivalent = {
     'recovery raises a barrier before it reads the tail, or sets a root, which syncs all, before it places anything',
   'a large value of unknown outcome is given back': 'the medium has failed too, and gives nothing out any more',
   'the failure of a barrier is not told to a group': 'the pool has failed by then, and that is told',
+  'a pool is marked clean though its last fold found no room': 'what was not folded is a tail, and that is looked at too',
+  'headers that are written again are not behind a barrier': 'one that is lost again is written again',
+  'segments behind the fold are cleaned': 'they wait for the fold that takes their records, as any cleaned one; only work is lost',
+  'a dead extent is given back one fold early': 'it is buried where that fold is made the durable one, under the same lock',
+  'the kept blocks of a cut are one too few': 'the block that a cut goes through is in the overlay, and placed from there',
+  'an addition forgets the one before it in its commit': 'it finds it among the earlier writes of the record, only later',
   'pages of a failed sync are read again': 'it is advice to the kernel, which may ignore it',
 };
