@@ -145,7 +145,7 @@ uint64_t ReadersTable::oldest_pin() const {
     // A dead one's pin is passed over and left: whoever takes the slot next replaces it. Were it cleared here, it might already be his.
     if (owner_lives(i)) oldest = pin;
   }
-  return oldest;
+  return guard_.failed() ? 0 : oldest;  // cut meanwhile: what was seen of it were zeros
 }
 
 bool ReadersTable::is_at(const std::string& path) const {

@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <thread>
 
 #include "base/test_hooks.h"
 #include "medium/readers_table.h"
+#include "native/system_faults.h"
 #include "pool_fixture.h"
 
 namespace holdfast::test {
@@ -149,6 +151,36 @@ TEST_CASE("an eventual commit is seen once it is behind a barrier, not before") 
   REQUIRE(writer->settle().is_ok());
   CHECK(refresh(*reader) == eventual);
   CHECK(get(*reader, key_in(1, "a")) == "2");
+}
+
+TEST_CASE("what a writer could not make durable is not shown, also when that writer is gone") {
+  struct Disarm {
+    ~Disarm() { SystemFaults::disarm(); }
+  } const disarm;
+  for (const SystemCall call : {SystemCall::kFdatasync, SystemCall::kPwrite}) {
+    CAPTURE(static_cast<int>(call));
+    Scratch scratch = Scratch::on_disk();
+    PoolOptions slow = writing();
+    slow.eventual_within_ms = 60000;
+    auto writer = must(Pool::open(scratch.path("pool"), slow));
+    const uint64_t durable = put(*writer, "a", "1");
+    auto reader = must(Pool::open(scratch.path("pool"), reading()));
+    put(*writer, "a", "2", CommitMode::kEventual);
+    SystemFaults::fail(call, 1, EIO);
+    Batch batch;
+    REQUIRE(batch.put(key_in(1, "a"), "3").is_ok());
+    CHECK_FALSE(writer->commit(batch, CommitMode::kDurable).is_ok());
+    SystemFaults::disarm();
+    CHECK(refresh(*reader) == durable);
+    CHECK(get(*reader, key_in(1, "a")) == "1");
+    (void)writer->close().is_ok();
+    writer = nullptr;
+    CHECK(refresh(*reader) == durable);
+    CHECK(get(*reader, key_in(1, "a")) == "1");
+    writer = must(Pool::open(scratch.path("pool"), slow));  // what it finds there it makes durable
+    CHECK(refresh(*reader) >= durable);
+    CHECK(contents(*reader) == contents(*writer));
+  }
 }
 
 TEST_CASE("a refresh when nothing has changed replays nothing") {

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -156,6 +157,26 @@ TEST_CASE("cells are added to and compared as the commit is decided") {
   CHECK(cell(*pool, 1, 16) == 2100);
 }
 
+TEST_CASE("what was added to cells is in the log as it was decided: a pool that was never folded has it after a crash") {
+  Scratch scratch;
+  const std::string path = scratch.path("p"), copy = scratch.path("copy");
+  auto pool = open_pool(path);
+  resize(*pool, 1, 4096);
+  REQUIRE(write(*pool, 1, 64, std::string("\5\0\0\0\0\0\0\0", 8)) == Code::kOk);
+  const Code added = commit(*pool, [](Batch& b) {
+    HOLDFAST_TRY(b.put(key_in(1, "k"), "v"));
+    HOLDFAST_TRY(b.region_add(1, 64, 7));
+    HOLDFAST_TRY(b.region_add(1, 72, 3));
+    return b.region_add(1, 64, 30);
+  }, CommitMode::kDurable);
+  REQUIRE(added == Code::kOk);
+  std::filesystem::copy_file(path, copy);  // what a power cut now would leave
+  auto after = open_pool(copy);
+  CHECK(get(*after, key_in(1, "k")) == "v");
+  CHECK(cell(*after, 1, 64) == 42);
+  CHECK(cell(*after, 1, 72) == 3);
+}
+
 TEST_CASE("a snapshot sees a region as it was, whatever is written, folded, cut or dropped") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"));
@@ -183,6 +204,32 @@ TEST_CASE("a snapshot sees a region as it was, whatever is written, folded, cut 
   CHECK(read(*pool, 1, 0, 1).find("ERR_HOLDFAST_NOT_FOUND") == 0);
   for (const auto& [snapshot, expected] : kept) CHECK(read(*pool, 1, 0, size, snapshot) == expected);
   CHECK(pool->stats().region_bytes == 0);
+}
+
+TEST_CASE("a region that is cut between two blocks, and nothing else, shows zeros there when it grows again") {
+  for (const bool seen : {false, true}) {  // in place, and copied for a snapshot's sake
+    CAPTURE(seen);
+    Scratch scratch;
+    auto pool = open_pool(scratch.path("p"));
+    const std::string whole(64 * kRegionBlockBytes, 'a');
+    const std::string left = whole.substr(0, 8 * kRegionBlockBytes) + std::string(56 * kRegionBlockBytes, '\0');
+    resize(*pool, 1, whole.size());
+    REQUIRE(write(*pool, 1, 0, whole) == Code::kOk);
+    REQUIRE(pool->fold().is_ok());
+    SnapshotPtr snapshot = seen ? *pool->snapshot() : nullptr;
+    resize(*pool, 1, 8 * kRegionBlockBytes);
+    REQUIRE(pool->fold().is_ok());
+    resize(*pool, 1, whole.size());
+    CHECK(read(*pool, 1, 0, whole.size()) == left);
+    REQUIRE(pool->fold().is_ok());
+    CHECK(read(*pool, 1, 0, whole.size()) == left);
+    if (seen) CHECK(read(*pool, 1, 0, whole.size(), snapshot) == whole);
+    snapshot = nullptr;
+    REQUIRE(pool->close().is_ok());
+    pool = open_pool(scratch.path("p"));
+    CHECK(read(*pool, 1, 0, whole.size()) == left);
+    CHECK(pool->check(nullptr, nullptr)->damages.empty());
+  }
 }
 
 TEST_CASE("dropping a region gives its space back") {

@@ -8,6 +8,8 @@
 #include <algorithm>
 
 #include "engine/resize.h"
+#include "medium/file_medium.h"
+#include "native/system_faults.h"
 #include "pool_fixture.h"
 
 namespace holdfast::test {
@@ -157,6 +159,58 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
     run(true);
     unsetenv("PMEM_IS_PMEM_FORCE");
 #endif
+  }
+}
+
+TEST_CASE("a new size is told only when it is durable: at each of its syncs that fails it is an error, and a reopen has one size or the other") {
+  struct Disarm {
+    ~Disarm() { SystemFaults::disarm(); }
+  } const disarm;
+  for (const uint64_t size : {32 * kMiB, 12 * kMiB}) {
+    // One superblock, the other, and what was cut off.
+    for (uint64_t n = 1; n <= 4; n++) {
+      INFO(size << " at sync " << n);
+      Scratch scratch = Scratch::on_disk();
+      MediumOptions options;
+      options.size = 16 * kMiB;
+      auto opened = open_file_medium(scratch.path("pool"), options);
+      REQUIRE(opened.is_ok());
+      SystemFaults::fail(SystemCall::kFdatasync, n, EIO);
+      const Status resized = opened->medium->resize(size);
+      SystemFaults::disarm();
+      CHECK(resized.code() == (n <= 3 ? Code::kIo : Code::kOk));
+      CHECK(opened->medium->failed() == (n <= 3));
+      opened->medium->close();
+      auto again = open_file_medium(scratch.path("pool"), {});
+      INFO(again.status().message());
+      REQUIRE(again.is_ok());
+      const uint64_t capacity = again->medium->space().capacity + kSegmentsOffset;
+      CHECK((capacity == size || (n <= 3 && capacity == 16 * kMiB)));
+    }
+  }
+}
+
+TEST_CASE("a pool is told to be copied only when the copy and its name are durable") {
+  struct Disarm {
+    ~Disarm() { SystemFaults::disarm(); }
+  } const disarm;
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("pool");
+  auto pool = must(Pool::open(path, sized(8 * kMiB)));
+  REQUIRE(put(*pool, "k", "v").is_ok());
+  REQUIRE(pool->close().is_ok());
+  pool = nullptr;
+  // The copy's front, its superblocks, the folder with its name; and the folder with the name that it takes over.
+  for (uint64_t n = 1; n <= 5; n++) {
+    CAPTURE(n);
+    SystemFaults::fail(SystemCall::kFsync, n, EIO);
+    auto copied = resize_by_copy(path, 12 * kMiB, nullptr, nullptr);
+    SystemFaults::disarm();
+    CHECK(copied.is_ok() == (n > 4));
+    pool = must(Pool::open(path, sized(0)));
+    CHECK(get(*pool, key_in(1, "k")) == "v");
+    REQUIRE(pool->close().is_ok());
+    pool = nullptr;
   }
 }
 

@@ -1,0 +1,224 @@
+#!/usr/bin/env node
+// Makes single lines of the engine wrong, one at a time, and says which layer notices first (docs/testing.md, "Lines made wrong").
+//
+//   node test/mutants/run.mjs                 all mutants (hours), on a tree where npm test has run
+//   node test/mutants/run.mjs --only N,N-N    these; --from N: from there on; --list: only says which there are
+//   node test/mutants/run.mjs --check         only whether each mutant's place is still there (a second)
+//   --layers unit,few,...                     only these layers; --built: with what the last run has built and found to hold
+//
+// Not part of npm test. All mutants of list/ are built into a copy of the sources, build-mutants/, each behind a switch, so there is one
+// build for all; HOLDFAST_MUTANT=N turns one on. The layers are tried from the cheapest to the dearest, and the first that fails has
+// noticed. What no layer notices is printed as SURVIVED; exit code 1 if there is one that list/ does not explain.
+import { execFileSync, spawn } from 'node:child_process';
+import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { equivalent, mutants } from './list.mjs';
+
+const project = path.join(import.meta.dirname, '../..');
+const root = path.join(project, 'build-mutants');
+const { values: options } = parseArgs({
+  options: {
+    from: { type: 'string', default: '1' }, only: { type: 'string' }, list: { type: 'boolean', default: false }, check: { type: 'boolean', default: false },
+    layers: { type: 'string' }, built: { type: 'boolean', default: false },
+  },
+});
+
+// name, what it runs, seconds after which it counts as hung. In the order in which they are tried.
+const SLOW = ['*1,000 times*', '*many threads*', '*85 % live*', '*small full pool*', '*node: nonsense*', '*does not grow with*', '*100,000 keys*',
+  '*a backup made while*', '*random work*'];
+const explorer = (medium, images) => ['crash/crash_explorer', ['--only', medium, '--images', images]];
+const of = (...files) => ['native_tests', ['--abort-after=1', `--source-file=${files.map((file) => `*${file}_test.cc`)}`, `--test-case-exclude=${SLOW}`]];
+const LAYERS = [
+  ['unit', 'native tests of single parts', ...of('/log', 'log_order', 'space_books', 'superblock', 'readers_table', 'extent_allocator'), 60],
+  ['few', 'simulator, 60 seeds', 'crash_simulator', ['--seeds', '60', '--jobs', '1'], 60],
+  ['seeds', 'simulator, 1,500 seeds', 'crash_simulator', ['--seeds', '1440', '--from', '61', '--jobs', '1'], 120],
+  ['media', 'native tests of the media', ...of('file_medium', 'pool_faults', 'resize', 'open_medium', '/medium', 'pmem_medium', 'mapping_guard'), 200],
+  ['readers', 'native tests of readers and groups', ...of('/readers', 'readers_regions', 'inline_group', 'eventual'), 200],
+  ['pool', 'native tests of the pool', ...of('/pool', 'regions', 'feed', 'backup'), 200],
+  ['index', 'native tests of the index', ...of('overlay', 'node', 'run', 'merge', 'rising_finder', 'place_memory'), 200],
+  ['native', 'native tests, the others', 'native_tests', ['--abort-after=1', `--test-case-exclude=${SLOW}`], 300],
+  ['scripts', 'simulator, scripts', 'crash_simulator', ['--scripts', '--remembered', '--jobs', '1'], 200],
+  ['file', 'crash states, file', ...explorer('file', '300'), 240],
+  ['pmem', 'crash states, persistent memory', ...explorer('pmem', '60'), 240],
+  ['damage', 'damage', 'damage_tests', ['--count', '400', '--jobs', '1'], 240],
+  ['storm', 'readers\' storm', 'readers_storm', ['--kills', '60'], 240],
+  ['fuzz', 'fuzzing', 'pool_fuzz_replay', [path.join(project, 'test/fuzz/corpus'), '1000', '1'], 240],
+  ['slow', 'native tests, the slow ones', 'native_tests', ['--abort-after=1', `--test-case=${SLOW}`], 400],
+  ['more', 'simulator, 20,000 seeds', 'crash_simulator', ['--seeds', '18500', '--from', '1501', '--jobs', '1'], 900],
+];
+
+/** What HOLDFAST_MUTANT is for it. By its name, so that a new one in the list does not make all files new. */
+function switchOf(what) {
+  let hash = 0x811c9dc5;
+  for (const c of what) hash = Math.imul(hash ^ c.charCodeAt(0), 0x01000193);
+  return hash >>> 1;
+}
+
+/** The text of a file with all its mutants in it, each behind its switch. */
+function mutate(file, text) {
+  const places = new Map(); // "begin end" -> [number, replacement]
+  mutants.forEach(([what, of, where, instead]) => {
+    if (of !== file) return;
+    const plain = where.replace(/[«»]/g, '');
+    const at = text.indexOf(plain);
+    if (at < 0 || text.indexOf(plain, at + 1) >= 0) throw new Error(`mutant "${what}": its place is ${at < 0 ? 'not' : 'more than once'} in ${file}`);
+    const begin = at + where.indexOf('«');
+    const end = at + where.indexOf('»') - 1;
+    const key = `${begin} ${end}`;
+    places.set(key, [...(places.get(key) ?? []), [switchOf(what), instead]]);
+  });
+  // From behind, and what lies inside of another before that one.
+  const edits = [...places].map(([key, list]) => [...key.split(' ').map(Number), list]).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
+  const done = [];
+  for (const [begin, end, list] of edits) {
+    const within = done.filter((edit) => edit.begin < end);
+    if (within.some((edit) => edit.end > end)) throw new Error(`mutants overlap in ${file}: ${text.slice(begin, end)}`);
+    const original = text.slice(begin, end + within.reduce((sum, edit) => sum + edit.more, 0));
+    const statement = list.some(([, instead]) => instead === '' || /;[ }]*$/.test(instead));
+    let changed = statement ? `{ ${original} }` : `(${original})`;
+    for (const [number, instead] of list) {
+      changed = statement ? `if (holdfast::mutant(${number})) { ${instead} } else ${changed}` : `(holdfast::mutant(${number}) ? (${instead}) : ${changed})`;
+    }
+    text = text.slice(0, begin) + changed + text.slice(begin + original.length);
+    done.push({ begin, end, more: changed.length - original.length - within.reduce((sum, edit) => sum + edit.more, 0) });
+  }
+  const pragma = text.indexOf('#pragma once\n');
+  const include = '#include "base/mutant.h"\n';
+  return pragma < 0 ? include + text : text.slice(0, pragma + 13) + include + text.slice(pragma + 13);
+}
+
+const SWITCH = `#pragma once
+#include <cstdlib>
+namespace holdfast {
+inline const int the_mutant = std::getenv("HOLDFAST_MUTANT") ? std::atoi(std::getenv("HOLDFAST_MUTANT")) : 0;
+inline bool mutant(int number) { return __builtin_expect(number == the_mutant, 0); }
+}
+`;
+
+function mutated() {
+  const texts = new Map();
+  for (const file of new Set(mutants.map(([, of]) => of))) texts.set(file, mutate(file, readFileSync(path.join(project, 'native', file), 'utf8')));
+  return texts;
+}
+
+/** Only what has changed is written, so that only that is built again. */
+function put(file, text) {
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return;
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, text);
+}
+
+function build() {
+  const texts = mutated();
+  mkdirSync(root, { recursive: true });
+  for (const part of ['native', 'test']) {
+    cpSync(path.join(project, part), path.join(root, part), {
+      recursive: true, preserveTimestamps: true, filter: (from) => !texts.has(path.relative(path.join(project, 'native'), from)),
+    });
+  }
+  cpSync(path.join(project, 'CMakeLists.txt'), path.join(root, 'CMakeLists.txt'), { preserveTimestamps: true });
+  put(path.join(root, 'native/base/mutant.h'), SWITCH);
+  for (const [file, text] of texts) put(path.join(root, 'native', file), text);
+  const into = path.join(root, 'build-native');
+  const quiet = { stdio: ['ignore', 'ignore', 'inherit'], cwd: root };
+  execFileSync('cmake', ['-S', root, '-B', into, '-DCMAKE_BUILD_TYPE=RelWithDebInfo'], quiet);
+  const jobs = process.env.HOLDFAST_BUILD_JOBS ?? String(os.availableParallelism());
+  execFileSync('cmake', ['--build', into, '-j', jobs, '--target', 'native_tests', 'crash_simulator',
+    'damage_tests', 'pool_fuzz_replay', 'readers_storm', 'crash_explorer'], quiet);
+}
+
+/** Runs a layer; what it leaves in the temporary folder and what it started go with it. */
+function run(program, args, seconds, number) {
+  return new Promise((resolve) => {
+    const tmp = mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'holdfast-mutant-'));
+    const child = spawn(path.join(root, 'build-native', program), args, {
+      cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, HOLDFAST_MUTANT: String(number === 0 ? 0 : switchOf(mutants[number - 1][0])), TMPDIR: tmp },
+    });
+    let out = '';
+    const take = (piece) => { out = (out + piece).slice(-(4 << 20)); };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+    const end = () => { try { process.kill(-child.pid, 'SIGKILL'); } catch { /* none is left */ } };
+    let hung = false;
+    const timer = setTimeout(() => { hung = true; end(); }, seconds * 1000);
+    child.on('close', (status, signal) => {
+      clearTimeout(timer);
+      end();
+      rmSync(tmp, { recursive: true, force: true });
+      resolve({ held: status === 0 && !hung, said: hung ? `hung for ${seconds} s` : `ended with ${signal ?? status}`, out });
+    });
+  });
+}
+
+const wanted = options.layers?.split(',');
+const layers = LAYERS.filter(([key]) => !wanted || wanted.includes(key));
+
+/** A layer that fails without a mutant notices nothing by failing. */
+async function holdsWithout() {
+  if (options.built) return true;
+  for (const [, layer, program, args, seconds] of layers) {
+    const { held, said, out } = await run(program, args, seconds, 0);
+    if (!held) console.error(`without any mutant: ${layer}: ${said}\n${out.slice(-2000)}`);
+    if (!held) return false;
+  }
+  return true;
+}
+
+/** Which layer notices, and what it says; undefined: none does. */
+async function noticed(number) {
+  const [what, , , , first] = mutants[number - 1];
+  const order = [...layers].sort((a, b) => Number(first === b[0]) - Number(first === a[0]));
+  for (const [key, layer, program, args, seconds] of order) {
+    if (key === 'more' && !wanted && equivalent[what]) continue;
+    const { held, said, out } = await run(program, args, seconds, number);
+    if (held) continue;
+    const line = out.match(/^.*(seed \d+:|script '|ERROR: |TEST CASE: |FAILED|VIOLATED|terminate).*$/m)?.[0] ?? said;
+    const test = out.match(/^TEST CASE:.*$/m)?.[0];
+    return [layer, (test ?? line).trim().slice(0, 150)];
+  }
+  return undefined;
+}
+
+function chosen() {
+  if (!options.only) return mutants.map((_, i) => i + 1).filter((n) => n >= Number(options.from));
+  return options.only.split(',').flatMap((part) => {
+    const [from, to = from] = part.split('-').map(Number);
+    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+  });
+}
+
+async function main() {
+  if (options.list) {
+    for (const number of chosen()) console.log(`${number} ${mutants[number - 1][0]} (${mutants[number - 1][1]})`);
+    return 0;
+  }
+  mutated();
+  for (const what of Object.keys(equivalent)) {
+    if (!mutants.some(([name]) => name === what)) throw new Error(`list.mjs explains "${what}", which is no mutant`);
+  }
+  if (options.check) {
+    console.log(`${mutants.length} mutants, ${Object.keys(equivalent).length} of them equivalent`);
+    return 0;
+  }
+  if (!options.built) build();
+  if (!(await holdsWithout())) return 1;
+  let explained = 0;
+  let unexplained = 0;
+  for (const number of chosen()) {
+    const [what, file] = mutants[number - 1];
+    const begun = Date.now();
+    const [layer, said] = (await noticed(number)) ?? ['SURVIVED', equivalent[what] ? `equivalent: ${equivalent[what]}` : ''];
+    if (layer === 'SURVIVED') said ? (explained += 1) : (unexplained += 1);
+    const line = `${number} | ${what} (${file}) | ${layer} | ${Math.round((Date.now() - begun) / 1000)} s | ${said}`;
+    console.log(line);
+    appendFileSync(path.join(root, 'results.txt'), `${line}\n`);
+  }
+  console.log(`mutants: ${chosen().length - unexplained} passed, ${unexplained} failed (${explained} equivalent)`);
+  return unexplained === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();
