@@ -1,6 +1,7 @@
 // What a nearly full pool costs: overwrites random keys, one a commit, of a pool of fixed size whose live data (operations and index)
-// is a given share of its capacity. Prints the bytes appended for each byte that users committed, what they were for, and
-// how long commits took. Counts do not depend on the machine's load (but with threads, a little, on its turns); times do.
+// is a given share of its capacity. Prints the bytes appended for each byte that users committed, what they were for, how many were
+// appended while one commit waited, and how long commits took. Counts do not depend on the machine's load (but with threads, a little,
+// on its turns); times do.
 //
 //   space_bench <pmem|file> <path> [pool MiB 256] [live % 85] [value bytes 1024] [rounds over the data 3] [threads 1]
 #include <algorithm>
@@ -64,14 +65,16 @@ int main(int argc, char** argv) {
   }
   print_state("filled", pool.stats());
   std::mt19937_64 random(1);
-  const auto overwrite = [&](uint64_t commits, std::vector<uint32_t>* took) {
+  const auto overwrite = [&](uint64_t commits, std::vector<uint32_t>* took, std::vector<uint32_t>* appended) {
     for (uint64_t i = 0; i < commits; i++) {
+      const uint64_t bytes = appended ? pool.stats().bytes_appended : 0;
       batch.clear();
       (void)batch.put(numbered(random() % keys), value).is_ok();
       const auto begun = Clock::now();
       auto receipt = pool.commit(batch, CommitMode::kEventual);
       const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begun).count();
       if (took) took->push_back(static_cast<uint32_t>(std::min<int64_t>(ns, UINT32_MAX)));
+      if (appended) appended->push_back(static_cast<uint32_t>(pool.stats().bytes_appended - bytes));
       if (receipt.is_ok()) continue;
       std::printf("REFUSED after %llu commits: %s\n", (unsigned long long)i, receipt.status().message().c_str());
       print_state("then", pool.stats());
@@ -79,13 +82,13 @@ int main(int argc, char** argv) {
     }
   };
   const uint64_t measured = static_cast<uint64_t>(argument(6, 3) * static_cast<double>(keys));
-  overwrite(keys, nullptr);  // until the state is steady
+  overwrite(keys, nullptr, nullptr);  // until the state is steady
   print_state("steady", pool.stats());
   const PoolStats before = pool.stats();
   std::vector<uint32_t> took;
   took.reserve(measured);
   const auto begun = Clock::now();
-  overwrite(measured, &took);
+  overwrite(measured, &took, nullptr);
   const double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
   const PoolStats after = pool.stats();
   print_state("after", after);
@@ -101,5 +104,10 @@ int main(int argc, char** argv) {
               appended / static_cast<double>(measured * (value_bytes + 15)), (unsigned long long)keys, (unsigned long long)measured);
   std::printf("%.0f commits/s; p50 %.2f us, p99 %.2f us, p99.9 %.2f us (%.1f x), p99.99 %.0f us, longest %.1f ms\n",
               static_cast<double>(measured) / seconds, share(.5), share(.99), share(.999), share(.999) / share(.5), share(.9999), share(1) / 1e3);
+  std::vector<uint32_t> bytes;  // apart, for it takes time to ask
+  overwrite(keys, nullptr, &bytes);
+  std::sort(bytes.begin(), bytes.end());
+  std::printf("appended while one commit waited: p99 %.1f, p99.9 %.1f, at most %.1f KiB\n", bytes[bytes.size() * 99 / 100] / 1024.0,
+              bytes[bytes.size() * 999 / 1000] / 1024.0, bytes.back() / 1024.0);
   return 0;
 }
