@@ -235,23 +235,27 @@ TEST_CASE("a region that is cut between two blocks, and nothing else, shows zero
 TEST_CASE("what a snapshot keeps of a region's cut end is not placed behind its shorter segment") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"));
-  constexpr uint32_t kRegions = 40;
+  constexpr uint32_t kRegions = 40, kGap = 20;
   const std::string text(8 * kKiB, 't');
+  for (uint32_t region = 2; region <= kRegions; region++) {
+    resize(*pool, region, 8 * kKiB);
+    REQUIRE(write(*pool, region, 0, text) == Code::kOk);
+  }
+  REQUIRE(pool->fold().is_ok());
+  resize(*pool, kGap, 0);  // between them there is room for one
+  REQUIRE(pool->compact().is_ok());
   resize(*pool, 1, 200 * kKiB);
   REQUIRE(write(*pool, 1, 100 * kKiB, std::string(100 * kKiB, 'x')) == Code::kOk);
   auto snapshot = pool->snapshot();
   REQUIRE(snapshot.is_ok());
   resize(*pool, 1, 8 * kKiB);
   REQUIRE(write(*pool, 1, 0, text) == Code::kOk);
-  for (uint32_t region = 2; region <= kRegions; region++) {  // where they could be, all around
-    resize(*pool, region, 8 * kKiB);
-    REQUIRE(write(*pool, region, 0, text) == Code::kOk);
-  }
   REQUIRE(pool->fold().is_ok());
-  CHECK(read(*pool, 1, 150 * kKiB, 512, *snapshot) == std::string(512, 'x'));
   snapshot->reset();
   for (int reopened = 0; reopened < 2; reopened++) {
-    for (uint32_t region = 1; region <= kRegions; region++) CHECK(read(*pool, region, 0, 8 * kKiB) == text);
+    for (uint32_t region = 1; region <= kRegions; region++) {
+      if (region != kGap) CHECK(read(*pool, region, 0, 8 * kKiB) == text);
+    }
     auto report = pool->check(nullptr, nullptr);
     REQUIRE(report.is_ok());
     CHECK(report->damages.empty());
