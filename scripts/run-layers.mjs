@@ -7,7 +7,7 @@
 //
 // HOLDFAST_SHARE=10 does a tenth of what is counted in thousands (an ordinary run: a quarter of damages, kills and region writes); HOLDFAST_SEED=N
 // begins there; HOLDFAST_LANES=N layers at once.
-// An ordinary run stays within HOLDFAST_BUDGET seconds (2,100) from HOLDFAST_BEGAN (seconds since 1970; test.sh says when it began): a layer that
+// An ordinary run stays within HOLDFAST_BUDGET seconds (1,800) from HOLDFAST_BEGAN (seconds since 1970; test.sh says when it began): a layer that
 // takes long is begun only if it will be done by then, and else counted as skipped. HOLDFAST_ALL=1, and naming layers, runs them all.
 //
 // The output of a layer is printed whole when it has ended, so that two never mix. Then a table: what was tried, what failed, how long
@@ -28,7 +28,7 @@ const share = Number(process.env.HOLDFAST_SHARE) || (process.env.HOLDFAST_ALL ||
 const seed = Number(process.env.HOLDFAST_SEED) || 1;
 const long = options.minutes !== undefined;
 const unbounded = long || wanted.length > 0 || Boolean(process.env.HOLDFAST_ALL);
-const budget = Number(process.env.HOLDFAST_BUDGET) || 2100;
+const budget = Number(process.env.HOLDFAST_BUDGET) || 1800;
 const beganAt = Number(process.env.HOLDFAST_BEGAN) || Date.now() / 1000;
 const folder = long ? 'build-native/results/long' : 'build-native/results';
 
