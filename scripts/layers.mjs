@@ -67,7 +67,7 @@ export function layers({ share = 1, seed = 1 } = {}) {
     },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
     {
-      name: 'guests', needs: 480, limit: 700, counts: 'summary', tried: /(\d+ states) in/g,
+      name: 'guests', needs: 300, limit: 700, counts: 'summary', tried: /(\d+ states) in/g,
       command: ['node', 'test/vm/run.mjs'],
       again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
     },
