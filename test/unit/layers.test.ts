@@ -1,4 +1,5 @@
 /** The runner of all layers: one that hangs, dies or prints no result is a failure that is named, and its results are counted right. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -47,6 +48,11 @@ test('what ended badly without naming a failure has failed once', () => {
   expect(() => countTests('summary', 'nothing', 0)).toThrow('no summary');
   expect(countTests('doctest', 'MESSAGE: skipped: no pmem\n[doctest] test cases: 3 | 3 passed | 0 failed | 1 skipped', 0)).toEqual({ passed: 2, failed: 0, skipped: 2 });
   expect(() => countTests('doctest', '', 139)).toThrow('no summary');
+});
+
+test('every line that can be made wrong is still in the sources', () => {
+  const checked = execFileSync(process.execPath, [path.join(scripts, '../test/mutants/run.mjs'), '--check'], { encoding: 'utf8' });
+  expect(checked).toMatch(/^\d{3,} mutants, \d+ of them equivalent\n$/);
 });
 
 test('every layer has a name of its own', () => {

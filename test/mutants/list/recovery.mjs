@@ -9,7 +9,7 @@ export default [
   ['what is kept for the feed is forgotten at opening', 'engine/recovery.cc', 'graveyard_.bury(s.segment, 0, 0, «s.sequence»);', 'uint64_t{0}'],
   ['the clean mark stays', 'engine/recovery.cc', '«root_.clean = 0;»', ''],
   ['fresh extents of the tail are not counted', 'engine/recovery.cc',
-    '«fresh_bytes_ += note_fresh_extents(key.region, known->second.size, key.word, operation.value.size(), &fresh_extents_);»', ''],
+    '«note_fresh_extents(key.region, key.word, operation.value.size(), &fresh);»', ''],
   ['no barrier before the tail is read', 'engine/recovery.cc', 'if («!root_.clean») HOLDFAST_TRY(medium_->barrier());', 'false'],
   ['the checksum of a fold is not compared', 'engine/recovery.cc',
     'if («checksum(bytes.data(), bytes.size()) != root_.fold_checksum») return', 'false'],

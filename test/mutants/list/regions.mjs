@@ -57,8 +57,10 @@ export default [
   ['writes beyond the end of a region are taken', 'engine/regions.cc',
     'if («key.word > size || bytes > size - key.word») return out_of_range', 'key.word > size'],
   ['reads beyond the end of a region are taken', 'engine/regions.cc', 'if («offset > has || size > has - offset») return', 'offset > has'],
-  ['no room is kept for fresh extents', 'engine/regions.cc', '«fresh_bytes_ += fresh_bytes;»', ''],
-  ['fresh extents are counted again with each write', 'engine/regions.cc', '«fresh_extents_.merge(fresh);»', ''],
+  ['no room is kept for fresh extents', 'engine/regions.cc', 'return «set_aside(fresh)»;', 'Status()'],
+  ['fresh extents are set aside again with each write', 'engine/regions.cc', '< size && «!extents_.holds(at->first, at->second)»', 'true'],
+  ['a region that shrinks sets nothing aside for its last block', 'engine/regions.cc', '«note_fresh_extents(key.region, key.word, 1, fresh)»', 'void()'],
+  ['what a fold did not place of what was set aside is forgotten', 'engine/region_fold.cc', '«extents_.end_fold(*medium_);»', ''],
   ['a region is read below a cut', 'engine/regions.cc',
     'if («block * kRegionBlockBytes >= overlay->regions.limit(region, at)») {\n'
       + '      std::memset(to, 0, kRegionBlockBytes);\n      return true;\n    }\n  }\n  return read_placed',
