@@ -120,8 +120,7 @@ export interface NativePool {
     withValues: boolean,
     snapshot: NativeSnapshot | null,
   ): NativeRange;
-  /** Keyspace 0: all of them. `from` -1: from now on. */
-  /** `keyspace` 0: all of them; `region` 0: keys, else only what was done to that region. */
+  /** `keyspace` 0: all of them. `from` -1: from now on. `region` 0: keys, else only what was done to that region. */
   watch(keyspace: number, low: Uint8Array | null, high: Uint8Array | null, from: number, lag: number, region: number): NativeWatch;
   /** `since` -1: a full one. */
   backup(since: number, scan: NativeBackupScan | null): Promise<NativeBackup>;

@@ -34,9 +34,9 @@ import type {
   PoolStats,
   Region,
   RegionInfo,
-  Snapshot,
   RegionWatcher,
   RegionWatchOptions,
+  Snapshot,
   Watcher,
   WatchOptions,
 } from './types';

@@ -87,6 +87,7 @@ interface Line {
 }
 
 const rememberedLines = 64;
+
 export class CheckpointStore {
   readonly #parts: PartStore;
   readonly #records: Keyspace<RecordKey, CheckpointRecord>;

@@ -56,6 +56,7 @@ interface Line {
 }
 
 const rememberedLines = 128;
+
 export class Threads {
   readonly records: Keyspace<Texts, StoredCheckpoint>;
   readonly writes: Keyspace<Texts, StoredWrite>;
