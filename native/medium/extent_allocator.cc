@@ -106,6 +106,7 @@ uint64_t ExtentAllocator::largest_below(uint64_t limit) const {
 }
 
 std::optional<Segment> ExtentAllocator::first_within(uint64_t from, uint64_t to) const {
+  if (from >= to) return std::nullopt;
   auto at = by_place_.upper_bound(from);
   if (at != by_place_.begin() && std::prev(at)->first + std::prev(at)->second > from) --at;
   if (at == by_place_.end() || at->first >= to) return std::nullopt;

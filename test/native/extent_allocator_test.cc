@@ -76,6 +76,26 @@ TEST_CASE("extents: below a limit only") {
   CHECK(space.allocate_below(180, 10, 20)->bytes == 20);
 }
 
+TEST_CASE("extents: the first free piece within a range, cut to it") {
+  ExtentAllocator space;
+  space.reset(100, 1000);
+  REQUIRE(space.take({200, 100}));
+  REQUIRE(space.take({400, 500}));
+  // free: [100,200) [300,400) [900,1000)
+  const auto within = [&](uint64_t from, uint64_t to) {
+    const auto found = space.first_within(from, to);
+    return found ? std::pair(found->offset, found->end()) : std::pair<uint64_t, uint64_t>(0, 0);
+  };
+  CHECK(within(0, 1000) == std::pair<uint64_t, uint64_t>(100, 200));
+  CHECK(within(150, 160) == std::pair<uint64_t, uint64_t>(150, 160));
+  CHECK(within(150, 150) == std::pair<uint64_t, uint64_t>(0, 0));
+  CHECK(within(200, 1000) == std::pair<uint64_t, uint64_t>(300, 400));
+  CHECK(within(300, 350) == std::pair<uint64_t, uint64_t>(300, 350));
+  CHECK(within(400, 1000) == std::pair<uint64_t, uint64_t>(900, 1000));
+  CHECK(within(400, 900) == std::pair<uint64_t, uint64_t>(0, 0));
+  CHECK(within(1000, 2000) == std::pair<uint64_t, uint64_t>(0, 0));
+}
+
 TEST_CASE("extents: a random life against a model of bits") {
   constexpr uint64_t kUnits = 512;
   std::mt19937_64 random(7);
