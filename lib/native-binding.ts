@@ -155,6 +155,8 @@ export interface NativePool {
   connectionLives(connection: number): boolean;
   /** The epoch of the commit that wrote the key's newest value, where the log still tells. */
   writtenAt(keyspace: number, key: Encoded): number | undefined;
+  /** What does not change while the pool is open; costs next to nothing. */
+  facts(): Pick<PoolStats, 'path' | 'medium' | 'durability' | 'durabilityReason'>;
   stats(): PoolStats;
   resize(bytes: number): Promise<void>;
   /** The epoch: of the newest durable state where the pool is open for reading only. */

@@ -62,13 +62,13 @@ export class Pool implements PoolCore {
 
   /** For open() and openSync(): takes over the native pool. */
   constructor(native: NativePool, readOnly = false) {
-    const stats = native.stats();
+    const facts = native.facts();
     this.readOnly = readOnly;
     this.handle = native.connection;
-    this.path = stats.path;
-    this.medium = stats.medium;
-    this.durability = Object.freeze({ class: stats.durability, reason: stats.durabilityReason });
-    const survives = stats.durability;
+    this.path = facts.path;
+    this.medium = facts.medium;
+    this.durability = Object.freeze({ class: facts.durability, reason: facts.durabilityReason });
+    const survives = facts.durability;
     const receipt = (epoch: number, eventual: boolean): CommitReceipt => ({
       epoch,
       durability: eventual ? 'eventual' : 'durable',

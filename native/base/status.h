@@ -74,6 +74,8 @@ class [[nodiscard]] Status {
 
   bool is_ok() const { return detail_ == nullptr; }
   explicit operator bool() const { return is_ok(); }
+  // No room, in the pool or on its disk: nothing has changed, and some may come.
+  bool is_full() const { return code() == Code::kPoolFull || code() == Code::kDiskFull; }
   Code code() const { return detail_ ? detail_->code : Code::kOk; }
   int system_errno() const { return detail_ ? detail_->system_errno : 0; }
   const std::string& message() const;

@@ -103,7 +103,8 @@ OpenRequest open_request(const Napi::CallbackInfo& info);
 napi_value start_work(napi_env env, const std::shared_ptr<Connection>& connection, const char* name, Task::Work work,
                       Task::Finish finish = nullptr);
 
-// pool.stats() as an object of numbers and strings.
+// pool.facts() and pool.stats() as objects of numbers and strings.
+napi_value facts_object(napi_env env, const PoolFacts& facts);
 napi_value stats_object(napi_env env, const PoolStats& stats);
 
 }  // namespace holdfast::binding

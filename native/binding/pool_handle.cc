@@ -386,6 +386,12 @@ napi_value keyspaces(napi_env env, PoolHandle& self, const napi_value*) {
   return array;
 }
 
+napi_value facts(napi_env env, PoolHandle& self, const napi_value*) {
+  Connection& connection = *self.connection;
+  if (connection.closed()) return throw_status(env, connection.closed_status());
+  return facts_object(env, connection.pool().facts());
+}
+
 napi_value stats(napi_env env, PoolHandle& self, const napi_value*) {
   Connection& connection = *self.connection;
   if (connection.closed()) return throw_status(env, connection.closed_status());
@@ -510,6 +516,7 @@ void PoolHandle::define(napi_env env, Environment& environment) {
       raw_method("regions", method<PoolHandle, regions>),
       raw_method("viewRegion", method<PoolHandle, view_region>),
       raw_method("viewValue", method<PoolHandle, view_value>),
+      raw_method("facts", method<PoolHandle, facts>),
       raw_method("stats", method<PoolHandle, stats>),
       raw_method("settle", method<PoolHandle, pool_work<&Pool::settle>>),
       raw_method("settleSync", method<PoolHandle, settle_sync>),

@@ -42,11 +42,11 @@ Status agree(const OpenRequest& wish, const OpenRequest& opened, Pool& pool) {
   if (wish.medium.create == CreateMode::kExclusive) {
     return Status(Code::kExists, wish.path + " is there already (this process has it open), and create is 'exclusive'");
   }
-  const PoolStats stats = pool.stats();
+  const PoolFacts facts = pool.facts();
   const char* medium = wish.medium.choice == MediumChoice::kPmem ? "pmem" : "file";
-  if (wish.medium.choice != MediumChoice::kAuto && stats.medium != medium) return disagree(wish.path, "medium");
-  if (wish.medium.at_least > stats.durability) {
-    return Status(Code::kDurability, wish.path + " gives less than was asked for: " + stats.durability_reason);
+  if (wish.medium.choice != MediumChoice::kAuto && facts.medium != medium) return disagree(wish.path, "medium");
+  if (wish.medium.at_least > facts.durability) {
+    return Status(Code::kDurability, wish.path + " gives less than was asked for: " + facts.durability_reason);
   }
   if (wish.medium.size != 0 && wish.medium.size != opened.medium.size) return disagree(wish.path, "size");
   const PoolOptions mine = wish.pool_options(), theirs = opened.pool_options();
@@ -56,9 +56,9 @@ Status agree(const OpenRequest& wish, const OpenRequest& opened, Pool& pool) {
   if (wish.eventual_within_ms && mine.eventual_within_ms != theirs.eventual_within_ms) {
     return disagree(wish.path, "eventualWithin");
   }
-  const RetainWish kept{stats.retain_ms, stats.retain_bytes};
-  if (wish.retain && !(*wish.retain == kept)) return disagree(wish.path, "retain");
-  return Status::ok();
+  if (!wish.retain) return Status::ok();
+  const PoolStats stats = pool.stats();
+  return *wish.retain == RetainWish{stats.retain_ms, stats.retain_bytes} ? Status::ok() : disagree(wish.path, "retain");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// PoolStats as a JavaScript object. Every number is below 2^53, so a double says it exactly.
+// PoolFacts and PoolStats as JavaScript objects. Every number is below 2^53, so a double says it exactly.
 #include "binding/convert.h"
 #include "binding/handles.h"
 
@@ -21,12 +21,17 @@ namespace holdfast::binding {
   X(replayed_operations, replayedOperations) X(replayed_bytes, replayedBytes) X(open_us, openUs)  \
   X(retain_ms, retainMs) X(retain_bytes, retainBytes) X(oldest_change, oldestChange) X(feed_cursors, watchers)
 
-napi_value stats_object(napi_env env, const PoolStats& stats) {
+napi_value facts_object(napi_env env, const PoolFacts& facts) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("path", stats.path);
-  object.Set("medium", stats.medium);
-  object.Set("durability", stats.durability == DurabilityClass::kPower ? "power" : "process");
-  object.Set("durabilityReason", stats.durability_reason);
+  object.Set("path", facts.path);
+  object.Set("medium", facts.medium);
+  object.Set("durability", facts.durability == DurabilityClass::kPower ? "power" : "process");
+  object.Set("durabilityReason", facts.durability_reason);
+  return object;
+}
+
+napi_value stats_object(napi_env env, const PoolStats& stats) {
+  Napi::Object object(env, facts_object(env, stats));
 #define HOLDFAST_STATS_SET(field, property) object.Set(#property, number(env, static_cast<double>(stats.field)));
   HOLDFAST_STATS(HOLDFAST_STATS_SET)
 #undef HOLDFAST_STATS_SET

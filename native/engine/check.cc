@@ -65,14 +65,14 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const st
   return report;
 }
 
-PoolStats PoolImpl::stats() const {
-  PoolStats s;
+PoolFacts PoolImpl::facts() const {
   const MediumInfo& info = medium_->info();
-  s.path = name_;
-  s.medium = info.name;
-  s.durability = info.durability;
-  s.grows = info.grows;
-  s.durability_reason = info.durability_reason;
+  return {name_, info.name, info.durability, info.durability_reason};
+}
+
+PoolStats PoolImpl::stats() const {
+  PoolStats s{facts()};
+  s.grows = medium_->info().grows;
   s.format_version = format_version_;
   {
     std::lock_guard append(append_mutex_);

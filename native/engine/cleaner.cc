@@ -149,14 +149,20 @@ bool PoolImpl::let_retention_give_way() {
 
 uint64_t PoolImpl::free_now() {
   std::lock_guard append(append_mutex_);
-  return free_with_spares();
+  uint64_t free = medium_->space().free;
+  for (const Segment& spare : spares_) free += spare.bytes;
+  return free;
+}
+
+uint64_t PoolImpl::bytes_short_of(uint64_t wanted) {
+  std::lock_guard append(append_mutex_);
+  return make_ready(wanted, "").is_ok() ? 0 : std::max<uint64_t>(1, wanted - std::min(wanted, ready_with_spares()));
 }
 
 // Live bytes that can be carried before the next fold, which needs room for what is carried too.
 uint64_t PoolImpl::room_for_moves() {
-  const uint64_t free = free_now();
   std::lock_guard append(append_mutex_);
-  const uint64_t kept = fold_reserve();
+  const uint64_t kept = fold_reserve(), free = std::max(ready_with_spares(), medium_->space().largest_free);
   const uint64_t room = std::min(free > kept ? free - kept : 0, 2 * kRoundBytes);
   const uint64_t entries = std::max<uint64_t>(1, entries_at_most());
   const uint64_t each = std::max<uint64_t>(32, segments_.live_bytes() / entries);
@@ -189,7 +195,8 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     const bool folded = fold_making_room();
     give_back();
     const uint64_t free = free_now();
-    if (free >= wanted_free) return true;
+    const uint64_t lacking = bytes_short_of(wanted_free);
+    if (lacking == 0) return true;
     if (closing_.load() || !usable().is_ok()) return false;
     const uint64_t commits_now = commits_.load();
     fruitless = free > most_free || commits_now != commits ? 0 : fruitless + 1;
@@ -205,11 +212,11 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     } else if (folded) {
       merge_piled_up(fruitless == 0 ? merge_due_ : UINT64_MAX);
     }
-    if (!clean(room_for_moves(), wanted_free - free + 2 * medium_->info().segment_unit) && !let_retention_give_way()) {
+    if (!clean(room_for_moves(), lacking + 2 * medium_->info().segment_unit) && !let_retention_give_way()) {
       (void)merge_all().is_ok();
       (void)fold_making_room();
       give_back();
-      return free_now() >= wanted_free;
+      return bytes_short_of(wanted_free) == 0;
     }
   }
 }

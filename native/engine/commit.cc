@@ -112,17 +112,35 @@ uint64_t PoolImpl::reserve_bytes() const {
   return std::max(2 * log_segment_bytes(), round) + fold_reserve();
 }
 
-uint64_t PoolImpl::free_with_spares() const {
-  uint64_t free = medium_->space().free;
-  for (const Segment& spare : spares_) free += spare.bytes;
-  return free;
+// Free bytes that no full disk can refuse, log segments kept ready included. It is these that are left for folds, the cleaner and deletions, so
+// that a disk that has become full meanwhile keeps none of them from making room.
+uint64_t PoolImpl::ready_with_spares() const {
+  uint64_t ready = medium_->space().ready;
+  for (const Segment& spare : spares_) ready += spare.bytes;
+  return ready;
+}
+
+// Ok: there are `needed` of them.
+Status PoolImpl::make_ready(uint64_t needed, const std::string& what) {
+  uint64_t spares = 0;
+  for (const Segment& spare : spares_) spares += spare.bytes;
+  Status made = medium_->make_ready(needed - std::min(needed, spares));
+  if (!made.is_ok() && !made.is_full()) return made;
+  const MediumSpace space = medium_->space();
+  if (space.ready + spares >= needed) return {};
+  if (space.free + spares >= needed) {
+    return Status(Code::kDiskFull, "no room on the disk of the pool " + name_ + ": " + std::to_string(needed) + " free bytes are needed " + what +
+                                       " (nothing is lost: free some space there, or delete something from the pool)");
+  }
+  return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(space.free + spares) + " bytes are free and " +
+                                     std::to_string(needed) + " are needed " + what + "; delete something, close snapshots, or give it more room");
 }
 
 // Of operations in the log's head. Where the cleaner took the head from what is kept for it, it is the cleaner's until there is that much
 // again: users who filled it would leave no room to carry a segment's live operations, and the pool would stay full for ever.
 uint64_t PoolImpl::head_room(Purpose purpose) {
   if (head_is_cleaners_ && purpose == Purpose::kUser) {
-    head_is_cleaners_ = free_with_spares() < cleaner_reserve();
+    head_is_cleaners_ = !make_ready(cleaner_reserve(), "").is_ok();
     if (head_is_cleaners_) return 0;
   }
   return log_.room();
@@ -149,11 +167,8 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
                         : purpose == Purpose::kDelete ? cleaner_reserve()
                                                       : fold_reserve();
   const uint64_t needed = left + (purpose == Purpose::kUser ? std::max(want, least) : least);
-  const uint64_t free = free_with_spares();
-  if (free < needed) {
-    return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " + std::to_string(needed) +
-                                       " are needed to go on; delete something, close snapshots, or give it more room");
-  }
+  HOLDFAST_TRY(make_ready(needed, "to go on"));
+  const uint64_t free = ready_with_spares();
   std::optional<Segment> segment = take_spare(room, free - left);
   if (!segment) {
     auto taken = medium_->allocate(SegmentKind::kLog, least, std::max(least, std::min(want, free - left)));
@@ -163,7 +178,7 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
     segment = *taken;
   }
   fresh->push_back(*segment);
-  head_is_cleaners_ = purpose == Purpose::kCleaner && free_with_spares() < cleaner_reserve();
+  head_is_cleaners_ = purpose == Purpose::kCleaner && !make_ready(cleaner_reserve(), "").is_ok();
   return {};
 }
 
@@ -471,7 +486,7 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
   if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
   if (!impl.large.empty()) return commit_large(impl, mode);
   auto receipt = commit_once(impl, &impl.record, mode);
-  if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull) return receipt;
+  if (!receipt.status().is_full()) return receipt;
   return with_space(impl, [&] { return commit_once(impl, &impl.record, mode); });
 }
 
@@ -494,11 +509,11 @@ Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, const std::functi
       others = now;
       round = 0;
     }
-    if (receipt.is_ok() || receipt.status().code() != Code::kPoolFull || round == kRounds) return receipt;
+    if (!receipt.status().is_full() || round == kRounds) return receipt;
     const bool deletes = batch.large.empty() && only_deletes(batch.record);
     if (wait_for_space(space_for(batch.record) + batch.large_bytes, deletes ? Purpose::kDelete : Purpose::kUser).is_ok()) continue;
     auto last = attempt();  // what was found may do, though it is less than was hoped for
-    return last.is_ok() || last.status().code() != Code::kPoolFull ? std::move(last) : std::move(receipt);
+    return last.status().is_full() ? std::move(receipt) : std::move(last);
   }
 }
 

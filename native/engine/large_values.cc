@@ -17,10 +17,7 @@ Result<LargeValue> PoolImpl::write_large(const std::string& bytes, std::vector<S
     const uint64_t want = bytes.size() - done;
     {
       std::lock_guard guard(append_mutex_);
-      if (medium_->space().free < want + reserve_bytes()) {
-        return Status(Code::kPoolFull, "the pool " + name_ + " has no room for a value of " + std::to_string(bytes.size()) +
-                                           " bytes; delete something, close snapshots, or give it more room");
-      }
+      HOLDFAST_TRY(make_ready(want + reserve_bytes(), "for a value of " + std::to_string(bytes.size()) + " bytes"));
     }
     auto segment = medium_->allocate(SegmentKind::kLarge, std::min<uint64_t>(want, kMiB), want);
     if (!segment.is_ok()) return std::move(segment.status());

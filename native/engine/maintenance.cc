@@ -85,7 +85,7 @@ void PoolImpl::maintenance_turn(bool idle) {
   const bool gained = clean_ahead(idle);
   prepare_spare();
   if (!gained) {
-    if (idle) medium_->give_back_free(kIdleFree);
+    if (idle) give_back_free(kIdleFree);
     return;
   }
   wake_maintenance();  // more of the same, after a look at who waits
@@ -146,7 +146,7 @@ void PoolImpl::prepare_spare() {
   uint64_t want = 0;
   {
     std::lock_guard append(append_mutex_);
-    if (!spare_is_due() || closing_.load() || (!medium_->info().grows && medium_->space().free < reserve_bytes() + log_segment_bytes())) return;
+    if (!spare_is_due() || closing_.load() || !make_ready(reserve_bytes() + log_segment_bytes(), "").is_ok()) return;
     want = log_segment_bytes();
   }
   auto segment = medium_->allocate(SegmentKind::kLog, want, want);
@@ -193,7 +193,17 @@ void PoolImpl::throttle() {
 
 // Work that found no room and left all as it was; what follows may make some.
 static Status unless_full(Status status) {
-  return status.code() == Code::kPoolFull || status.code() == Code::kDiskFull ? Status() : std::move(status);
+  return status.is_full() ? Status() : std::move(status);
+}
+
+// All but what the next commits, deletions and folds need.
+void PoolImpl::give_back_free(uint64_t at_least) {
+  uint64_t kept = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    kept = reserve_bytes() + 2 * log_segment_bytes();
+  }
+  medium_->give_back_free(at_least, kept);
 }
 
 Status PoolImpl::compact() {
@@ -224,7 +234,7 @@ Status PoolImpl::compact() {
   HOLDFAST_TRY(unless_full(merge_all()));
   HOLDFAST_TRY(run_fold(false));  // for what the last fold found dead and still referred to
   give_back();
-  medium_->give_back_free(0);
+  give_back_free(0);
   return {};
 }
 

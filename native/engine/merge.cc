@@ -61,16 +61,15 @@ std::pair<size_t, size_t> PoolImpl::choose_merge() const {
 
 // How many of these runs there is room to merge: tables for two switches and the fold blocks. One that found no room is begun anew only
 // where all of its result has room. Merging gives space back, so it may use what is otherwise kept for folds.
-size_t PoolImpl::mergeable(size_t first, size_t count) const {
+size_t PoolImpl::mergeable(size_t first, size_t count) {
   const auto& runs = index_.view.runs;
   const uint64_t unit = medium_->info().segment_unit;
-  const uint64_t free = medium_->space().free;
   uint64_t all = 0;
   for (size_t fits = 0; fits < count; fits++) {
     all += node_bytes(runs[first + fits]);
     const uint64_t tables = 2 * std::max(table_bytes_, all / kSwitches) + table_bytes_;
-    const uint64_t needed = all >= merge_lacked_room_ ? all : std::min(all, tables);
-    if (free < round_up(needed + 2 * unit, unit)) return fits;  // the others later, when there is room
+    const uint64_t needed = round_up((all >= merge_lacked_room_ ? all : std::min(all, tables)) + 2 * unit, unit);
+    if (!medium_->make_ready(needed).is_ok() || medium_->space().ready < needed) return fits;  // the others later, when there is room
   }
   return count;
 }
@@ -115,7 +114,7 @@ Status PoolImpl::merge_on(uint64_t entries) {
     m.passed = old.size();
     built = switch_merged(true);
   }
-  if (built.code() == Code::kPoolFull || built.code() == Code::kDiskFull) {
+  if (built.is_full()) {
     merge_lacked_room_ = m.bytes;
   } else if (m.bytes >= merge_lacked_room_) {
     merge_lacked_room_ = UINT64_MAX;

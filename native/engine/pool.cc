@@ -137,7 +137,7 @@ Status PoolImpl::finish() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(wait_durable(appended_epoch_.load()));
   Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : run_fold(false);
-  if (!folded.is_ok()) return folded.code() == Code::kPoolFull || folded.code() == Code::kDiskFull ? Status() : std::move(folded);
+  if (!folded.is_ok()) return folded.is_full() ? Status() : std::move(folded);
   if (!planted(PlantedBug::kCleanMarkWithTail) && (index_.view.frozen || !index_.view.active->empty())) folded = run_fold(false);
   const bool tail = index_.view.frozen || !index_.view.active->empty();
   if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};

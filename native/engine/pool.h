@@ -104,12 +104,16 @@ struct PoolOptions {
   uint64_t log_segment_bytes = 0;           // 0: as large as the pool finds right
 };
 
-struct PoolStats {
+// What does not change while a pool is open.
+struct PoolFacts {
   std::string path;
   std::string medium;
   DurabilityClass durability = DurabilityClass::kProcess;
-  bool grows = false;
   std::string durability_reason;
+};
+
+struct PoolStats : PoolFacts {
+  bool grows = false;
   uint32_t format_version = 0;
   uint64_t epoch = 0, durable_epoch = 0, folded_epoch = 0, incarnation = 0;
   uint64_t capacity_bytes = 0, taken_bytes = 0, free_bytes = 0;
@@ -275,6 +279,7 @@ class Pool : public std::enable_shared_from_this<Pool> {
   virtual Status compact() = 0;               // fold, merge all runs into one, clean what is mostly dead
   // Makes the capacity `bytes` (0: grows by itself); smaller: compacts first. Errors as Medium::resize.
   virtual Status resize(uint64_t bytes) = 0;
+  virtual PoolFacts facts() const = 0;
   virtual PoolStats stats() const = 0;
   virtual Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) = 0;
 

@@ -109,6 +109,7 @@ class PoolImpl final : public Pool {
   Status fold() override;
   Status compact() override;
   Status resize(uint64_t bytes) override;
+  PoolFacts facts() const override;
   PoolStats stats() const override;
   Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) override;
   void maintain(bool idle) override;
@@ -169,7 +170,8 @@ class PoolImpl final : public Pool {
   Status append_record(RecordBuffer* record, FrameKind kind, Purpose purpose);  // places, applies; sets epoch_
   Status append_durable(RecordBuffer* record, FrameKind kind, Purpose purpose);  // the same and its fence, where those are per thread
   Status append_fenced(RecordBuffer* record, FrameKind kind);
-  uint64_t free_with_spares() const;
+  uint64_t ready_with_spares() const;
+  Status make_ready(uint64_t needed, const std::string& what);
   uint64_t head_room(Purpose purpose);
   Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
   void release_spares();
@@ -270,7 +272,7 @@ class PoolImpl final : public Pool {
 
   // merge.cc — under maintenance_mutex_
   std::pair<size_t, size_t> choose_merge() const;
-  size_t mergeable(size_t first, size_t count) const;
+  size_t mergeable(size_t first, size_t count);
   void begin_merge(size_t first, size_t count);
   Status merge_on(uint64_t entries);
   Status switch_when_due();
@@ -294,6 +296,7 @@ class PoolImpl final : public Pool {
   bool clean(uint64_t may_move, uint64_t wanted_dead);
   bool not_replaced(Bytes key, Place place) const;
   uint64_t free_now();                      // log segments kept ready included
+  uint64_t bytes_short_of(uint64_t wanted);  // of so many bytes that no full disk can refuse
   uint64_t room_for_moves();
   Status clean_segment(const LogSegment& victim);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
@@ -307,6 +310,7 @@ class PoolImpl final : public Pool {
   bool wasteful(uint64_t one_in);
   bool clean_ahead(bool idle);
   void work_off_merges();
+  void give_back_free(uint64_t at_least);
   std::pair<uint64_t, uint64_t> space_asked();
   void answer_waiters(uint64_t asked, bool found);
   void prepare_spare();
@@ -357,6 +361,7 @@ class PoolImpl final : public Pool {
   RootWords root_;
   Retention retention_;                      // what of the log is kept for the change feed
   uint64_t kept_for_feed_ = UINT64_MAX;      // the oldest sequence that the last fold kept only for it
+  mutable std::map<uint64_t, uint64_t> first_epochs_;  // of segments of the log, by sequence: those that stats() has read
   uint64_t history_ = 0;                     // commits up to this one are in no log of this pool
   std::condition_variable feed_idle_;        // with append_mutex_: a cursor has stopped reading
   uint64_t large_in_flight_ = 0;             // commits that place large values, which they do without a lock

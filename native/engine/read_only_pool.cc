@@ -408,6 +408,14 @@ Result<std::unique_ptr<MappedView>> ReadOnlyPool::view_region(uint32_t region, u
   return (*pool)->view_region(region, offset, size, snapshot);
 }
 
+PoolFacts ReadOnlyPool::facts() const {
+  const auto generation = current();
+  PoolFacts facts;
+  if (generation) facts = generation->pool->facts();
+  facts.path = path_;
+  return facts;
+}
+
 PoolStats ReadOnlyPool::stats() const {
   const auto generation = current();
   PoolStats stats;

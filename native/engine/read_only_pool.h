@@ -41,6 +41,7 @@ class ReadOnlyPool final : public Pool {
   // Copies: a mapping would go on showing what is there after the pin was taken away.
   Result<std::unique_ptr<MappedView>> view_value(Bytes key, const SnapshotPtr& snapshot) override;
   Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& snapshot) override;
+  PoolFacts facts() const override;
   PoolStats stats() const override;
   Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) override;
   Status close() override;

@@ -302,19 +302,20 @@ Status PoolImpl::set_aside(const WantedExtents& fresh) {
   if (fresh.empty()) return {};
   uint64_t bytes = 0;
   for (const auto& [key, of] : fresh) bytes += round_up(of, medium_->info().segment_unit);
-  const uint64_t needed = reserve_bytes() + bytes, free = free_with_spares();
-  Status taken;
-  if (free >= needed) {
-    taken = extents_.set_aside(*medium_, fresh);
-    if (taken.code() != Code::kPoolFull) return taken;
-    release_spares();
-    taken = extents_.set_aside(*medium_, fresh);
-    if (taken.code() != Code::kPoolFull) return taken;
+  const uint64_t needed = reserve_bytes() + bytes;
+  const std::string what = "for the parts of regions that are written for the first time";
+  Status taken = make_ready(needed, what);
+  if (!taken.is_ok()) {
+    fresh_refused_ = bytes;
+    return taken;
   }
+  taken = extents_.set_aside(*medium_, fresh);
+  if (taken.code() != Code::kPoolFull) return taken;
+  release_spares();
+  taken = extents_.set_aside(*medium_, fresh);
+  if (taken.code() != Code::kPoolFull) return taken;
   fresh_refused_ = bytes;
-  return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " + std::to_string(needed) +
-                                     " are needed for the parts of regions that are written for the first time" +
-                                     (free < needed ? "" : ", in larger pieces than there are") +
+  return Status(Code::kPoolFull, "the pool " + name_ + " is full: what is free is in pieces that are too short " + what +
                                      "; delete something, close snapshots, or give it more room");
 }
 

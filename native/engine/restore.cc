@@ -200,9 +200,7 @@ Result<Segment> PoolImpl::take_large_segment(uint64_t want) {
   {
     std::lock_guard guard(append_mutex_);
     HOLDFAST_TRY(usable());
-    if (medium_->space().free < want + reserve_bytes()) {
-      return Status(Code::kPoolFull, "the pool " + name_ + " has no room for another " + std::to_string(want) + " bytes; give it more room");
-    }
+    HOLDFAST_TRY(make_ready(want + reserve_bytes(), "to go on"));
   }
   return medium_->allocate(SegmentKind::kLarge, std::min<uint64_t>(want, kMiB), want);
 }

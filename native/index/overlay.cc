@@ -311,8 +311,8 @@ struct Overlay::Impl {
     for (const Keyed& each : keyed) tree.insert(each.entry);
   }
 
-  overlay::Arena arena;  // entries and versions
-  overlay::EntryTable table;
+  overlay::Arena arena;  // entries, versions and the table
+  overlay::EntryTable table{arena};
   overlay::Version* spare_versions = nullptr;
   std::atomic<overlay::Entry*> unordered{nullptr};  // the newest of them
   std::mutex order_mutex;                            // guards the tree while it is made
@@ -324,8 +324,8 @@ Overlay::~Overlay() = default;
 
 void Overlay::clear() {
   regions = RegionOverlay();
-  impl_->table.clear();
   impl_->arena.reset();
+  impl_->table.clear();
   impl_->spare_versions = nullptr;
   impl_->unordered.store(nullptr, std::memory_order_relaxed);
   impl_->tree.clear();
@@ -371,7 +371,7 @@ void OverlayStock::give_back(std::unique_ptr<Overlay> done) {
 size_t Overlay::entries() const { return impl_->table.count(); }
 size_t Overlay::bytes() const {
   std::lock_guard guard(impl_->order_mutex);
-  return impl_->arena.bytes() + impl_->table.bytes() + impl_->tree.bytes();
+  return impl_->arena.bytes() + impl_->tree.bytes();
 }
 
 }  // namespace holdfast

@@ -62,7 +62,7 @@ class Arena {
       used_.push_back(kept_.back());
       kept_.pop_back();
     } else {
-      size_t size = std::max(next_chunk_bytes_, at_least);
+      size_t size = at_least > kHugePageBytes / 8 ? std::max(kHugePageBytes, at_least) : std::max(next_chunk_bytes_, at_least);
       next_chunk_bytes_ = next_chunk_bytes_ < 128 * kKiB ? next_chunk_bytes_ * 2 : kHugePageBytes;  // a small overlay takes little
       const bool huge = size >= kHugePageBytes;
       if (huge) size = round_up(size, kHugePageBytes);

@@ -1,7 +1,8 @@
 // The overlay's look-up: an open-addressing hash table of entries. A slot is one word: the entry's address, and above it 16 bits of
 // the key's hash, so that nearly no other key's entry is looked at on the way. At most half full.
 //
-// For overlay.cc only. Threads: as overlay.h says; nothing here locks. Nothing is ever taken out.
+// For overlay.cc only. Its memory is the arena's, huge pages once it is large: a table is filled all over, and each page would be a fault.
+// Threads: as overlay.h says; nothing here locks. Nothing is ever taken out.
 #pragma once
 
 #include <cstring>
@@ -12,9 +13,8 @@ namespace holdfast::overlay {
 
 class EntryTable {
  public:
-  EntryTable() = default;
+  explicit EntryTable(Arena& arena) : arena_(arena) {}
   EntryTable(const EntryTable&) = delete;
-  ~EntryTable() { std::free(slots_); }
 
   Entry* find(Bytes key, uint64_t hash) const {
     if (count_ == 0) return nullptr;
@@ -33,18 +33,18 @@ class EntryTable {
     count_++;
   }
 
-  // Keeps its memory.
+  // Empty, and as large as before. The arena has been reset.
   void clear() {
-    if (count_ > 0) std::memset(slots_, 0, bytes());
     count_ = 0;
+    if (slots_ != nullptr) take(capacity());
   }
 
   size_t count() const { return count_; }
-  size_t bytes() const { return capacity() * sizeof(uint64_t); }
 
  private:
   static constexpr uint64_t kTag = uint64_t{0xFFFF} << 48;
-  static constexpr size_t kLeast = 256;
+  static constexpr size_t kLeast = 256, kSmall = 2048, kUsual = 64 * 1024;
+  static constexpr size_t kAhead = 16;  // entries on their way from memory while a table is made anew
 
   static Entry* entry_of(uint64_t slot) { return reinterpret_cast<Entry*>(slot & ~kTag); }
   size_t capacity() const { return slots_ == nullptr ? 0 : mask_ + 1; }
@@ -55,19 +55,27 @@ class EntryTable {
     slots_[at] = slot;
   }
 
-  void grow() {
-    const size_t before = capacity();
-    uint64_t* const old = slots_;
-    const size_t now = std::max(2 * before, kLeast);
-    slots_ = static_cast<uint64_t*>(std::calloc(now, sizeof(uint64_t)));
-    if (slots_ == nullptr) std::abort();  // as the arena does
-    mask_ = now - 1;
-    for (size_t i = 0; i < before; i++) {
-      if (old[i] != 0) place(old[i], entry_of(old[i])->hash);
-    }
-    std::free(old);
+  // To make a larger table costs a cache miss an entry: a small one becomes one with room for a usual tail at once.
+  static size_t larger(size_t slots) { return slots < kSmall ? std::max(2 * slots, kLeast) : std::max(2 * slots, kUsual); }
+
+  void take(size_t slots) {
+    slots_ = static_cast<uint64_t*>(arena_.take(slots * sizeof(uint64_t), 64));
+    std::memset(slots_, 0, slots * sizeof(uint64_t));
+    mask_ = slots - 1;
   }
 
+  // The old table's memory is used again when the overlay is.
+  void grow() {
+    const size_t before = capacity();
+    const uint64_t* const old = slots_;
+    take(larger(before));
+    for (size_t i = 0; i < before; i++) {
+      if (i + kAhead < before) __builtin_prefetch(&entry_of(old[i + kAhead])->hash);
+      if (old[i] != 0) place(old[i], entry_of(old[i])->hash);
+    }
+  }
+
+  Arena& arena_;
   uint64_t* slots_ = nullptr;
   uint64_t mask_ = 0;  // below 2^32: all of it is in the half of the hash that entries keep
   size_t count_ = 0;

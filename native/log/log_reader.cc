@@ -121,16 +121,20 @@ bool LogReader::any_frame_mark(uint64_t from, uint64_t end, Each&& each) const {
   return false;
 }
 
+bool LogReader::link_at_end(const Segment& segment, uint64_t sequence, uint32_t incarnation, LinkTarget* out) const {
+  return segment.bytes >= kLinkRoomBytes && link_at(segment, sequence, segment.end() - kLinkFrameBytes, incarnation, out);
+}
+
 bool LogReader::find_link(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation,
                           LinkTarget* out) const {
-  if (segment.bytes >= kLinkRoomBytes && link_at(segment, sequence, segment.end() - kLinkFrameBytes, incarnation, out))
-    return true;
+  if (link_at_end(segment, sequence, incarnation, out)) return true;
   return any_frame_mark(offset, segment.end(), [&](uint64_t at, const FrameHeader& header) {
     return header.kind == static_cast<uint16_t>(FrameKind::kLink) && link_at(segment, sequence, at, incarnation, out);
   });
 }
 
-// Sequences rise by one with each segment and seed its checksums, so a chain of links cannot run in a circle for long.
+// Sequences rise by one with each segment and seed its checksums, so a chain of links cannot run in a circle for long. What proves it and
+// where the log goes on are looked for together: the rest of a segment is much to look at.
 bool LogReader::proves_durable(const Segment& first, uint64_t first_sequence, uint64_t offset, uint64_t epoch,
                                uint32_t incarnation) const {
   constexpr int kMostSegments = 4096;
@@ -138,14 +142,16 @@ bool LogReader::proves_durable(const Segment& first, uint64_t first_sequence, ui
   uint64_t sequence = first_sequence;
   uint64_t from = offset + kFrameAlign;
   for (int hops = 0; hops < kMostSegments; hops++) {
-    const bool proven = any_frame_mark(from, segment.end(), [&](uint64_t at, const FrameHeader& header) {
+    LinkTarget next;
+    bool goes_on = link_at_end(segment, sequence, incarnation, &next);
+    const bool proven = any_frame_mark(offset, segment.end(), [&](uint64_t at, const FrameHeader& header) {
+      goes_on = goes_on || (header.kind == static_cast<uint16_t>(FrameKind::kLink) && link_at(segment, sequence, at, incarnation, &next));
       FrameView frame;
-      return header.epoch >= epoch && header.incarnation >= incarnation && read_frame(segment, sequence, at, &frame) &&
+      return at >= from && header.epoch >= epoch && header.incarnation >= incarnation && read_frame(segment, sequence, at, &frame) &&
              frame.header.epoch - frame.header.behind >= epoch;
     });
     if (proven) return true;
-    LinkTarget next;
-    if (segment.end() > medium_.view_end() || !find_link(segment, sequence, offset, incarnation, &next)) return false;
+    if (segment.end() > medium_.view_end() || !goes_on) return false;
     segment = {next.offset, next.bytes};
     if (segment.end() > medium_.view_end()) return false;
     sequence = next.sequence;

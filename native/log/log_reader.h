@@ -52,6 +52,7 @@ class LogReader {
   bool find_link(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation, LinkTarget* out) const;
 
  private:
+  bool link_at_end(const Segment& segment, uint64_t sequence, uint32_t incarnation, LinkTarget* out) const;
   bool link_at(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation, LinkTarget* out) const;
   template <typename Each>
   bool any_frame_mark(uint64_t from, uint64_t end, Each&& each) const;

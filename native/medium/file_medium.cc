@@ -66,8 +66,6 @@ Status FileMedium::map() {
   }
   window_ = window;
   limit_ = limit_for(fixed);
-  uint64_t blocks = 0;
-  sparse_ = file_.blocks(&blocks) != 0 || blocks < end;
   guard_.watch(view_, window_);
   end_.store(end, std::memory_order_release);
   return {};
@@ -209,6 +207,7 @@ Status FileMedium::resize(uint64_t bytes) {
   if (after > before) space_.extend(after);
   if (after < before) space_.shrink(after);
   if (end_.load() > after) {
+    no_holes(after, end_.load());
     // A failure leaves the file longer than it need be; nothing beyond is used.
     if (file_.truncate(after) == 0) end_.store(after, std::memory_order_release);
   }
@@ -244,6 +243,7 @@ Status FileMedium::adopt(const std::vector<Segment>& held) {
       return Status(Code::kCorrupt, "the pool " + path_ + " is damaged: " + named + " is held twice or out of place");
     }
   }
+  find_holes();
   return {};
 }
 
@@ -272,7 +272,7 @@ Result<Segment> FileMedium::reserve(uint64_t min, uint64_t want) {
   space_.release(*piece);
   if (!is_disk_full(error)) return fail("growing the file", error);
   // No room on the disk for all that was wanted: a smaller piece that is there already, else the least that will do.
-  piece = sparse_ ? std::nullopt : space_.allocate_below(end_.load(), min, want);
+  piece = allocate_ready(min, want);
   if (piece) return *piece;
   piece = space_.allocate(min, min);
   if (!piece) return disk_full(min, error);
@@ -289,10 +289,73 @@ Status FileMedium::disk_full(uint64_t bytes, int error) const {
                         error);
 }
 
-int FileMedium::take_blocks(const Segment& piece) {
+// The largest piece that the disk need not be asked about, for it is full.
+std::optional<Segment> FileMedium::allocate_ready(uint64_t min, uint64_t want) {
   const uint64_t end = end_.load();
-  const int error = sparse_ && piece.offset < end ? file_.reserve(piece.offset, std::min(piece.end(), end) - piece.offset) : 0;
-  return error == 0 || error == EOPNOTSUPP ? grow_to(piece.end()) : error;
+  Segment best;
+  for (auto free = space_.first_within(kSegmentsOffset, end); free; free = space_.first_within(free->end(), end)) {
+    for (uint64_t at = free->offset; at < free->end();) {
+      const auto hole = holes_.first_within(at, free->end());
+      const uint64_t stop = hole ? hole->offset : free->end();
+      if (stop - at > best.bytes) best = {at, stop - at};
+      at = hole ? hole->end() : stop;
+    }
+  }
+  best.bytes = std::min(round_down(best.bytes, kFileSegmentUnit), want);
+  return best.bytes >= min && space_.take(best) ? std::optional<Segment>(best) : std::nullopt;
+}
+
+Status FileMedium::make_ready(uint64_t bytes) {
+  if (!usable()) return refusal();
+  const std::lock_guard<std::mutex> lock(space_mutex_);
+  while (ready_bytes() < bytes) {
+    const int error = take_more(bytes - ready_bytes());
+    if (is_disk_full(error)) return disk_full(bytes - ready_bytes(), error);
+    if (error != 0) return fail("growing the file", error);
+  }
+  return {};
+}
+
+// A hole, or where there is none more at the end.
+int FileMedium::take_more(uint64_t bytes) {
+  const uint64_t end = end_.load(), more = round_up(bytes, kFileSegmentUnit);
+  if (const auto hole = holes_.first_within(kSegmentsOffset, end)) return take_blocks({hole->offset, std::min(hole->bytes, more)});
+  const uint64_t longest = round_down(limit_, kFileSegmentUnit);
+  return end < longest ? grow_to(std::min(end + more, longest)) : ENOSPC;
+}
+
+// At open. Blocks that were taken and never written look like holes; they are taken once more, and that costs nothing.
+void FileMedium::find_holes() {
+  const uint64_t end = end_.load();
+  holes_.reset(kSegmentsOffset, window_);
+  holes_.take({kSegmentsOffset, window_ - kSegmentsOffset});
+  uint64_t blocks = 0;
+  if (file_.blocks(&blocks) == 0 && blocks >= end) return;
+  for (auto free = space_.first_within(kSegmentsOffset, end); free; free = space_.first_within(free->end(), end)) {
+    for (uint64_t at = free->offset; at < free->end();) {
+      uint64_t hole = at, data = free->end();
+      if (file_.next_unwritten(at, &hole) == 0) hole = round_down(std::min(hole, free->end()), kFileSegmentUnit);
+      hole = std::max(hole, at);
+      if (hole < free->end() && file_.next_data(hole, &data) == 0) data = round_up(std::min(data, free->end()), kFileSegmentUnit);
+      data = std::min(data, free->end());
+      if (hole < data) holes_.release({hole, data - hole});
+      at = std::max(data, at + 1);
+    }
+  }
+}
+
+void FileMedium::no_holes(uint64_t from, uint64_t to) {
+  while (const auto hole = holes_.first_within(from, to)) holes_.take(*hole);
+}
+
+int FileMedium::take_blocks(const Segment& piece) {
+  const uint64_t end = end_.load(), inside = std::min(piece.end(), end);
+  if (holes_.first_within(piece.offset, inside)) {
+    const int error = file_.reserve(piece.offset, inside - piece.offset);
+    if (error != 0 && error != EOPNOTSUPP) return error;
+    no_holes(piece.offset, inside);
+  }
+  return grow_to(piece.end());
 }
 
 // A step more than needed, if the disk has it: fewer, larger extents and fewer changes of the file's length.
@@ -345,7 +408,7 @@ void FileMedium::release(const Segment& segment) {
 }
 
 // In pieces, so that nobody who needs a segment waits long.
-void FileMedium::give_back_free(uint64_t at_least) {
+void FileMedium::give_back_free(uint64_t at_least, uint64_t kept) {
   constexpr uint64_t kPiece = 16 * kMiB;
   uint64_t at = kSegmentsOffset;
   while (usable()) {
@@ -355,12 +418,15 @@ void FileMedium::give_back_free(uint64_t at_least) {
       released_ = 0;
     }
     const auto free = space_.first_within(at, end_.load());
-    if (!free) return;
-    const uint64_t bytes = std::min(free->bytes, kPiece);
-    sparse_ = true;
+    const uint64_t ready = ready_bytes(), most = ready > kept ? round_down(std::min(ready - kept, kPiece), kFileSegmentUnit) : 0;
+    if (!free || most == 0) return;
+    const auto hole = holes_.first_within(free->offset, free->end());
+    const Segment piece{free->offset, std::min(most, (hole ? hole->offset : free->end()) - free->offset)};
+    at = piece.bytes == 0 ? hole->end() : piece.end();
+    if (piece.bytes == 0) continue;
     HOLDFAST_POINT("file.before_give_back");
-    if (file_.give_back(free->offset, bytes) != 0) return;  // where that cannot be done they stay with the file
-    at = free->offset + bytes;
+    if (file_.give_back(piece.offset, piece.bytes) != 0) return;  // where that cannot be done they stay with the file
+    holes_.release(piece);
   }
 }
 
@@ -379,8 +445,9 @@ MediumSpace FileMedium::space() const {
   const uint64_t held = limit_ - kSegmentsOffset - space_.free_bytes();
   space.capacity = superblock_.size != 0 ? limit_ - kSegmentsOffset : UINT64_MAX / 2;
   uint64_t blocks = end;
-  space.taken = sparse_ && file_.blocks(&blocks) == 0 ? std::min(blocks, end) : end;
+  space.taken = holes_.free_bytes() > 0 && file_.blocks(&blocks) == 0 ? std::min(blocks, end) : end;
   space.free = space.capacity - held;
+  space.ready = ready_bytes();
   const Segment tail = space_.tail();
   const uint64_t room = round_down(disk.free_bytes, kFileSegmentUnit) + (end > tail.offset ? end - tail.offset : 0);
   space.largest_free = std::max(space_.largest_below(end), tail.bytes == 0 ? 0 : std::min(tail.bytes, room));

@@ -6,14 +6,16 @@
 // written costs three to four times as much on a journaled file system. So a kLog segment is asked about when it is
 // handed out (SEEK_HOLE finds blocks never written) and zeroed only then and only if need be. Asking the file system
 // needs no bookkeeping of ours that a crash or a reopen could make wrong; kLarge, kIndex and kFold are written whole
-// anyway and would only be written twice. The same question makes it cheap to give free space back (holes): a segment
-// that is handed out of a hole has its blocks reserved first, so that a full disk is met there and not by a write.
+// anyway and would only be written twice. What is free may be given back (holes): it has its blocks taken again before it is handed out, so
+// that a full disk is met there and not by a write; make_ready() takes some beforehand, for when it is full.
 //
 // Crash: a segment handed out and not yet referred to is simply free at the next open; a growth that was not yet
 // durable is a shorter file, and nothing durable refers to what is missing. set_root: old or new, see set_root.
 #pragma once
 
+#include <algorithm>
 #include <mutex>
+#include <optional>
 
 #include "format/layout.h"
 #include "medium/extent_allocator.h"
@@ -41,7 +43,8 @@ class FileMedium final : public Medium {
 
   Result<Segment> allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) override;
   void release(const Segment& segment) override;
-  void give_back_free(uint64_t at_least) override;
+  Status make_ready(uint64_t bytes) override;
+  void give_back_free(uint64_t at_least, uint64_t kept) override;
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
   Status barrier() override;
@@ -73,6 +76,11 @@ class FileMedium final : public Medium {
   Status disk_full(uint64_t bytes, int error) const;
   int grow_to(uint64_t end);
   int take_blocks(const Segment& piece);
+  int take_more(uint64_t bytes);  // this and those before and after: under space_mutex_
+  uint64_t ready_bytes() const { return space_.free_bytes() - (limit_ - std::min<uint64_t>(end_, limit_)) - holes_.free_bytes(); }
+  std::optional<Segment> allocate_ready(uint64_t min, uint64_t want);
+  void find_holes();
+  void no_holes(uint64_t from, uint64_t to);
   int extend_file(uint64_t end);
   Status write_unwritten(const Segment& segment);
 
@@ -89,7 +97,7 @@ class FileMedium final : public Medium {
   std::atomic<uint64_t> end_{0};  // of the file, in whole units
 
   mutable std::mutex space_mutex_;  // space_, growth, holes
-  bool sparse_ = false;             // there may be holes: what is handed out of it is given blocks first
+  ExtentAllocator holes_;           // what of the free space below end_ has no blocks: it is given some before it is handed out
   uint64_t released_ = 0;           // bytes, since what was free went back to the file system
   ExtentAllocator space_;           // of [kSegmentsOffset, limit), what is behind end_ included
 

@@ -90,6 +90,7 @@ struct MediumSpace {
   uint64_t capacity = 0;       // bytes all segments together may reach (max uint64 / 2 where only the disk limits)
   uint64_t taken = 0;          // bytes of the backing file or device now
   uint64_t free = 0;           // bytes not held by a segment, growth up to capacity included
+  uint64_t ready = 0;          // of the free bytes, those that are there already: no full disk can refuse them
   uint64_t largest_free = 0;   // largest segment that allocate() could give now (growth included)
 };
 
@@ -105,10 +106,14 @@ class Medium {
   // Gives a whole segment back. The caller promises that neither the durable root nor any reader refers to it.
   virtual void release(const Segment& segment) = 0;
 
-  // What is free goes back to the file system where it can be asked for that, unless fewer than `at_least` bytes, or less than a quarter
-  // of what the pool takes, were released since this was done last (0: whatever was). What is allocated later takes it anew. Nothing
-  // held is touched: a crash leaves free bytes or holes, both are free.
-  virtual void give_back_free(uint64_t /*at_least*/) {}
+  // As many free bytes as that are to be ready, taken from the disk where need be. An engine that goes on only with enough of them can still
+  // delete and tidy up when the disk has become full. kPoolFull, kDiskFull: there are fewer, but as many as could be had.
+  virtual Status make_ready(uint64_t /*bytes*/) { return {}; }
+
+  // What is free goes back to the file system where it can be asked for that, all but `kept` bytes, unless fewer than `at_least` bytes, or
+  // less than a quarter of what the pool takes, were released since this was done last (0: whatever was). What is allocated later takes it
+  // anew. Nothing held is touched: a crash leaves free bytes or holes, both are free.
+  virtual void give_back_free(uint64_t /*at_least*/, uint64_t /*kept*/) {}
 
   // At open: these segments (disjoint; refused with kCorrupt otherwise, or when out of bounds) are held; all the rest is free.
   virtual Status adopt(const std::vector<Segment>& held) = 0;

@@ -172,7 +172,7 @@ MediumSpace PmemMedium::space() const {
   if (closed_.load(std::memory_order_relaxed) || guard_.failed()) return {};
   const MappingGuard::InsideLibrary inside;
   const PmemHeap::Space heap = heap_.space();
-  return {heap.capacity, info_.grows ? kPmemHeapAt + heap.held : pool_bytes_, heap.free, heap.largest_free};
+  return {heap.capacity, info_.grows ? kPmemHeapAt + heap.held : pool_bytes_, heap.free, heap.ready, heap.largest_free};
 }
 
 // Closed only if all went well: otherwise the next open begins with the check in a child.

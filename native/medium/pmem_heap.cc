@@ -198,9 +198,8 @@ PmemHeap::Space PmemHeap::space() {
   std::lock_guard guard(lock_);
   // The page that each segment loses counts as free, so that what is held and what is free make up the capacity.
   const uint64_t capacity = bytes_of_chunks(held_chunks_ + free_chunks_);
-  uint64_t largest = bytes_of_chunks(largest_free_chunks());
-  if (file_ != nullptr) largest = std::min(largest, blocks_left());
-  return {capacity, capacity - std::min(capacity, held_bytes_), largest, held_bytes_};
+  const uint64_t free = capacity - std::min(capacity, held_bytes_), left = blocks_left();
+  return {capacity, free, std::min(free, left - std::min(left, kSpareBytes)), std::min(bytes_of_chunks(largest_free_chunks()), left), held_bytes_};
 }
 
 }  // namespace holdfast

@@ -47,7 +47,7 @@ class PmemHeap {
   bool release(const Segment& segment);
 
   struct Space {
-    uint64_t capacity = 0, free = 0, largest_free = 0, held = 0;
+    uint64_t capacity = 0, free = 0, ready = 0, largest_free = 0, held = 0;
   };
   Space space();
 

@@ -406,6 +406,8 @@ MediumSpace SimulatedMedium::space() const {
   space.capacity = round_down(disk_->options_.capacity, info_.segment_unit) - kSegmentsOffset;
   space.taken = disk_->options_.capacity;
   space.free = space_.free_bytes();
+  const uint64_t end = round_down(disk_->disk_bytes_, info_.segment_unit);
+  for (auto free = space_.first_within(0, end); free; free = space_.first_within(free->end(), end)) space.ready += free->bytes;
   space.largest_free = space_.largest_below(disk_->disk_bytes_);
   return space;
 }

@@ -112,7 +112,7 @@ std::vector<Script> scripts() {
   // small that what the value leaves is the largest piece, which is given out first.
   out.push_back({"a region where other bytes lay", {
       [](World& w) {
-        w.disk().set_disk_bytes(432 * kKiB);
+        w.disk().set_disk_bytes(480 * kKiB);
         return durable(w, {put(1, 300 * kKiB, 1)});
       },
       [](World& w) { return durable(w, {removal(1)}) && (w.broken() || w.compact()); },

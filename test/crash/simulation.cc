@@ -25,6 +25,7 @@ struct Character {
   uint64_t region_percent = 0;   // of changes that are of regions
   uint64_t region_slots = 0;     // the largest
   bool forgetful = false;        // only some of the log is kept
+  uint64_t disk_bytes = 0;       // not 0: the disk has less than the pool may take
   uint64_t feed_seed = 0;        // not 0: the log is kept, and a reader of the change feed goes along
 };
 
@@ -84,10 +85,19 @@ Character with_feed(uint64_t seed, Character c) {
   return c;
 }
 
+// The same.
+Character with_small_disk(uint64_t seed, Character c) {
+  const uint64_t dice = seed * 0xD6E8FEB86659FD93 >> 40;
+  if (dice % 5 != 0) return c;
+  c.disk_bytes = round_up(c.geometry.disk.capacity * (50 + dice / 5 % 45) / 100, c.geometry.disk.segment_unit);
+  c.roomy = c.roomy && c.disk_bytes >= 32 * std::max(c.geometry.pool.log_segment_bytes, c.geometry.disk.segment_unit);
+  return c;
+}
+
 class Life {
  public:
   Life(uint64_t seed, bool trace)
-      : random_(seed), c_(with_feed(seed, character_of(&random_))), world_(c_.geometry, random_.next(), trace) {
+      : random_(seed), c_(with_small_disk(seed, with_feed(seed, character_of(&random_)))), world_(c_.geometry, random_.next(), trace) {
     if (trace) {
       std::printf("seed %llu: %s atoms of %llu bytes, capacity %llu, log segments of %llu, folds at %llu operations or %llu bytes, %llu keys\n",
                   static_cast<unsigned long long>(seed), c_.geometry.disk.barrier_is_per_thread ? "per-thread barriers," : "shared barriers,",
@@ -96,6 +106,7 @@ class Life {
                   static_cast<unsigned long long>(c_.geometry.pool.fold_operations),
                   static_cast<unsigned long long>(c_.geometry.pool.fold_bytes), static_cast<unsigned long long>(c_.keys));
     }
+    if (c_.disk_bytes > 0) world_.disk().set_disk_bytes(c_.disk_bytes);
     if (c_.feed_seed) world_.follow_feed(c_.feed_seed, c_.forgetful);
     if (c_.interleave) world_.set_between([this](TestPoint point) { in_between(point); });
     world_.use_second_thread(c_.interleave && random_.one_in(2));

@@ -226,7 +226,7 @@ bool World::account(const Transaction& transaction, const Status& status, uint64
   note(static_cast<uint64_t>(status.code()) ^ epoch << 8);
   const bool holding = holds(transaction.conditions);
   const Code code = status.code();
-  was_full_ = code == Code::kPoolFull;
+  was_full_ = status.is_full();
   trace(std::string(what) + describe(transaction) + ": " + (status.is_ok() ? "epoch " + std::to_string(epoch) : code_name(code)));
   if (status.is_ok()) {
     tally_.commits++;
@@ -271,7 +271,7 @@ bool World::delete_while_full() {
   if (!commit(removal)) return false;
   if (!was_full_ || fault_armed_ || !snapshots_.empty()) return true;
   const PoolStats stats = pool_->stats();
-  return fail("no room to delete in a full pool: free " + std::to_string(stats.free_bytes) + " of " + std::to_string(stats.capacity_bytes) +
+  return fail("no room to delete in a full pool or disk: free " + std::to_string(stats.free_bytes) + " of " + std::to_string(stats.capacity_bytes) +
               " bytes, log " + std::to_string(stats.log_bytes) + ", live " + std::to_string(stats.live_bytes) + ", index " +
               std::to_string(stats.index_bytes) + ", waiting " + std::to_string(stats.waiting_bytes));
 }

@@ -98,7 +98,7 @@ class World {
   size_t snapshots() const { return snapshots_.size(); }
   void fault_expected() { fault_armed_ = true; tally_.faults++; }
   void note_interleaved() { tally_.interleaved++; }
-  bool was_full() const { return was_full_; }  // the last commit was refused for want of room in the pool
+  bool was_full() const { return was_full_; }  // the last commit was refused for want of room, in the pool or on its disk
   const std::string& failure() const { return failure_; }
   bool fail(const std::string& what);
   void trace(const std::string& line);

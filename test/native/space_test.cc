@@ -4,9 +4,12 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <cerrno>
 #include <csignal>
+#include <optional>
 #include <random>
 
+#include "native/system_faults.h"
 #include "pool_fixture.h"
 
 using namespace holdfast;
@@ -265,4 +268,69 @@ TEST_CASE("what a pool has freed goes back to the file system, by itself when it
     REQUIRE(report.is_ok());
     CHECK(report->damages.empty());
   }
+}
+
+namespace {
+// All that the medium asks its file system for is refused from the `n`th time on: the disk is full.
+struct FullDisk {
+  explicit FullDisk(uint64_t n) { SystemFaults::fail(SystemCall::kFallocate, n, ENOSPC, UINT64_MAX); }
+  ~FullDisk() { SystemFaults::disarm(); }
+};
+
+Status commit_one(Pool& pool, uint64_t key, std::optional<size_t> bytes) {
+  Batch batch;
+  HOLDFAST_TRY(bytes ? batch.put(numbered(key), std::string(*bytes, 'v')) : batch.remove(numbered(key)));
+  auto receipt = pool.commit(batch, CommitMode::kEventual);
+  return std::move(receipt.status());
+}
+}  // namespace
+
+TEST_CASE("a pool that has filled its disk deletes, all of it, and takes new things in its place") {
+  for (const size_t bytes : {100, 1000, 30'000, 300'000}) {
+    CAPTURE(bytes);
+    const Scratch scratch = Scratch::on_disk();
+    PoolOptions options;
+    options.medium.choice = MediumChoice::kFile;
+    options.background = false;
+    auto opened = Pool::open(scratch.path("p"), options);
+    REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
+    Pool& pool = **opened;
+    const FullDisk full(12);
+    uint64_t keys = 0;
+    Status status;
+    while ((status = commit_one(pool, keys, bytes)).is_ok()) keys++;
+    CHECK_MESSAGE(status.code() == Code::kDiskFull, status.message());
+    REQUIRE(keys * bytes > 4 * kMiB);
+    CHECK(contents(pool).size() == keys);
+    for (uint64_t key = 0; key < keys; key++) {
+      const Status gone = commit_one(pool, key, std::nullopt);
+      REQUIRE_MESSAGE(gone.is_ok(), gone.message() << " at " << key << " of " << keys);
+    }
+    CHECK(contents(pool).empty());
+    for (uint64_t key = 0; key < keys / 2; key++) {
+      const Status again = commit_one(pool, key, bytes);
+      REQUIRE_MESSAGE(again.is_ok(), again.message() << " at " << key << " of " << keys);
+    }
+  }
+}
+
+TEST_CASE("a pool that has given its free space back still deletes when the disk is full meanwhile") {
+  const Scratch scratch = Scratch::on_disk();
+  PoolOptions options;
+  options.medium.choice = MediumChoice::kFile;
+  options.background = false;
+  auto opened = Pool::open(scratch.path("p"), options);
+  REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
+  Pool& pool = **opened;
+  constexpr uint64_t kKeys = 20'000;
+  for (uint64_t key = 0; key < kKeys; key++) REQUIRE(commit_one(pool, key, key % 100 == 0 ? 100'000 : 200).is_ok());
+  for (uint64_t key = 0; key < kKeys; key += 100) REQUIRE(commit_one(pool, key, std::nullopt).is_ok());
+  REQUIRE(pool.compact().is_ok());
+  const FullDisk full(1);
+  for (uint64_t key = 1; key < kKeys; key++) {
+    if (key % 100 == 0) continue;
+    const Status gone = commit_one(pool, key, std::nullopt);
+    REQUIRE_MESSAGE(gone.is_ok(), gone.message() << " at " << key);
+  }
+  CHECK(contents(pool).empty());
 }

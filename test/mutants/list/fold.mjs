@@ -97,7 +97,7 @@ export default [
   ['the segments of a merge that is dropped are not given back', 'engine/merge.cc', '«(void)m.builder.hand_over();»', ''],
   ['a merge is placed in front of its inputs', 'engine/merge.cc', 'm.standing = «m.inputs.back()»;', 'm.inputs.front()'],
   ['runs are never merged', 'engine/merge.cc', 'if («runs.size() < 3») return {0, 0};', 'true'],
-  ['a merge uses room it does not have', 'engine/merge.cc', 'if («free < round_up(needed + 2 * unit, unit)») return fits;', 'false'],
+  ['a merge uses room it does not have', 'engine/merge.cc', 'if («!medium_->make_ready(needed).is_ok() || medium_->space().ready < needed») return fits;', 'false'],
   ['what lives in a large value is not carried', 'engine/cleaner.cc',
     'if («operation.type == OperationType::kDelete || is_region_operation(operation.type)») return true;',
     'operation.type == OperationType::kDelete || is_region_operation(operation.type) || operation.type == OperationType::kPutLarge'],
