@@ -147,18 +147,6 @@ bool PoolImpl::let_retention_give_way() {
   return retention_.give_way(segments_, log_.sequence());
 }
 
-uint64_t PoolImpl::free_now() {
-  std::lock_guard append(append_mutex_);
-  uint64_t free = medium_->space().free;
-  for (const Segment& spare : spares_) free += spare.bytes;
-  return free;
-}
-
-uint64_t PoolImpl::bytes_short_of(uint64_t wanted) {
-  std::lock_guard append(append_mutex_);
-  return make_ready(wanted, "").is_ok() ? 0 : std::max<uint64_t>(1, wanted - std::min(wanted, ready_with_spares()));
-}
-
 // Live bytes that can be carried before the next fold, which needs room for what is carried too.
 uint64_t PoolImpl::room_for_moves() {
   std::lock_guard append(append_mutex_);

@@ -196,13 +196,14 @@ Status PoolImpl::forgotten(uint64_t after) const {
 }
 
 namespace {
-// What is known of a segment of the row: the first epoch whose record begins in it (0: nobody can tell).
+// What is known of a segment of the row: the first epoch whose record begins in it (0: nobody can tell). The record itself is verified by
+// who reads it: it may be long, and commits wait meanwhile.
 uint64_t first_whole_epoch(const LogReader& reader, const LogSegment& s) {
   SegmentHeader header;
-  FrameView frame;
+  FrameHeader frame;
   if (!reader.read_segment_header(s.segment, &header) || header.sequence != s.sequence) return 0;
-  if (!reader.read_frame(s.segment, s.sequence, s.segment.offset + sizeof header, &frame)) return 0;
-  const bool begins = frame.header.kind != static_cast<uint16_t>(FrameKind::kLink) && frame.header.part == 0;
+  if (!reader.peek_frame(s.segment, s.segment.offset + sizeof header, &frame) || frame.epoch != header.first_epoch) return 0;
+  const bool begins = frame.kind != static_cast<uint16_t>(FrameKind::kLink) && frame.part == 0;
   return begins ? header.first_epoch : header.first_epoch + 1;
 }
 }  // namespace

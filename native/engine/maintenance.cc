@@ -53,20 +53,6 @@ void PoolImpl::maintain(bool idle) {
   if (usable().is_ok()) maintenance_turn(idle);
 }
 
-// The newest request for space, and how many bytes the waiting commits want at most.
-std::pair<uint64_t, uint64_t> PoolImpl::space_asked() {
-  std::lock_guard guard(space_mutex_);
-  return {space_asked_, space_asked_ > space_answered_ ? space_wanted_ : 0};
-}
-
-void PoolImpl::answer_waiters(uint64_t asked, bool found) {
-  std::lock_guard guard(space_mutex_);
-  if (asked == space_asked_) space_wanted_ = 0;
-  space_answered_ = asked;
-  space_found_ = found;
-  space_changed_.notify_all();
-}
-
 void PoolImpl::maintenance_turn(bool idle) {
   // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered in index_damaged_), or have
   // already failed the pool: the next commit reports them.
@@ -138,42 +124,6 @@ bool PoolImpl::wasteful(uint64_t one_in) {
     dead += s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
   }
   return log >= std::min(4 * kMiB, 8 * log_segment_bytes()) && dead * one_in > log;
-}
-
-// A log segment ready before it is needed: on a disk it must be zeroed first, on persistent memory faulted in, which no commit should
-// wait for.
-void PoolImpl::prepare_spare() {
-  uint64_t want = 0;
-  {
-    std::lock_guard append(append_mutex_);
-    if (!spare_is_due() || closing_.load() || !make_ready(reserve_bytes() + log_segment_bytes(), "").is_ok()) return;
-    want = log_segment_bytes();
-  }
-  auto segment = medium_->allocate(SegmentKind::kLog, want, want);
-  if (!segment.is_ok()) return;  // the commit that needs it will say so
-  std::lock_guard append(append_mutex_);
-  spares_.push_back(*segment);
-}
-
-// Called by a commit that found no room for `bytes`; returns when the maintenance thread has looked: ok when it found some.
-Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
-  uint64_t wanted = 0;
-  {
-    std::lock_guard append(append_mutex_);
-    wanted = purpose == Purpose::kDelete ? cleaner_reserve() : reserve_bytes();
-    wanted += bytes + std::exchange(fresh_refused_, 0);
-  }
-  if (!options_.background) {
-    const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);  // held: a test commits in the middle of a turn
-    if (!turn || !usable().is_ok()) return Status(Code::kPoolFull, "");
-    return reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
-  }
-  std::unique_lock guard(space_mutex_);
-  const uint64_t ticket = ++space_asked_;
-  space_wanted_ = std::max(space_wanted_, wanted);
-  wake_maintenance();
-  space_changed_.wait(guard, [&] { return space_answered_ >= ticket || closing_.load() || failed_.load(); });
-  return space_answered_ >= ticket && space_found_ ? Status() : Status(Code::kPoolFull, "");
 }
 
 // When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays bounded.

@@ -157,7 +157,6 @@ class PoolImpl final : public Pool {
   Status read_fold(FoldBlock* block);
   Status begin_new_pool();
   void set_limits();
-  void give_back_spares();
   Status replay();
   void note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost);
   Status write_headers(const std::vector<SegmentHeader>& headers);
@@ -170,20 +169,10 @@ class PoolImpl final : public Pool {
   Status append_record(RecordBuffer* record, FrameKind kind, Purpose purpose);  // places, applies; sets epoch_
   Status append_durable(RecordBuffer* record, FrameKind kind, Purpose purpose);  // the same and its fence, where those are per thread
   Status append_fenced(RecordBuffer* record, FrameKind kind);
-  uint64_t ready_with_spares() const;
-  Status make_ready(uint64_t needed, const std::string& what);
-  uint64_t head_room(Purpose purpose);
-  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
-  void release_spares();
-  std::optional<Segment> take_spare(uint64_t room, uint64_t most);
-  Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
   void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind, uint64_t epoch);  // under index_.lock too
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
-  Result<Receipt> with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt);
-  uint64_t space_for(const RecordBuffer& record);         // not under append_mutex_
-  Status wait_for_space(uint64_t bytes, Purpose purpose);  // not under append_mutex_
   bool work_is_due();
   void throttle();                          // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
@@ -191,13 +180,35 @@ class PoolImpl final : public Pool {
   void fenced(uint64_t epoch);              // is durable: announced; where barriers are per thread
   Status conclude(Status barrier, uint64_t covers);  // of a barrier that was raised: believed, or the pool has failed
   Status fail(Status status);               // an append, barrier or root went wrong: the pool refuses work from now on
+  void note_dead(Place place, std::optional<Place> successor, bool moved);
+
+  // room.cc — under append_mutex_
+  uint64_t log_segment_bytes() const;
   uint64_t fold_reserve() const;
   uint64_t cleaner_reserve() const;
   uint64_t reserve_bytes() const;
+  uint64_t spare_bytes() const;
+  uint64_t ready_with_spares() const;       // free bytes that no full disk can refuse
+  Status make_ready(uint64_t needed, const std::string& what);
+  uint64_t head_room(Purpose purpose);
+  std::optional<Segment> take_spare(uint64_t room, uint64_t most);
+  Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
+  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
   void stow(const std::vector<Segment>& fresh, size_t from);
+  void release_spares();
+  bool spare_is_due() const { return log_.room() < log_.head().bytes / 2 && spares_.empty(); }
+
+  // room.cc — not under append_mutex_
+  void prepare_spare();
+  void give_back_spares();
+  uint64_t free_now();                      // growth included
+  uint64_t bytes_short_of(uint64_t wanted);  // of so many bytes that no full disk can refuse
   Status fits_at_all(uint64_t bytes) const;
-  uint64_t log_segment_bytes() const;
-  void note_dead(Place place, std::optional<Place> successor, bool moved);
+  Result<Receipt> with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt);
+  uint64_t space_for(const RecordBuffer& record);
+  std::pair<uint64_t, uint64_t> space_asked();
+  void answer_waiters(uint64_t asked, bool found);
+  Status wait_for_space(uint64_t bytes, Purpose purpose);
 
   // committer.cc
   void committer_main();
@@ -295,8 +306,6 @@ class PoolImpl final : public Pool {
   bool fold_making_room();
   bool clean(uint64_t may_move, uint64_t wanted_dead);
   bool not_replaced(Bytes key, Place place) const;
-  uint64_t free_now();                      // log segments kept ready included
-  uint64_t bytes_short_of(uint64_t wanted);  // of so many bytes that no full disk can refuse
   uint64_t room_for_moves();
   Status clean_segment(const LogSegment& victim);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
@@ -311,10 +320,6 @@ class PoolImpl final : public Pool {
   bool clean_ahead(bool idle);
   void work_off_merges();
   void give_back_free(uint64_t at_least);
-  std::pair<uint64_t, uint64_t> space_asked();
-  void answer_waiters(uint64_t asked, bool found);
-  void prepare_spare();
-  bool spare_is_due() const { return log_.room() < log_.head().bytes / 2 && spares_.empty(); }  // under append_mutex_
 
   std::unique_ptr<Medium> medium_;
   const std::string name_;

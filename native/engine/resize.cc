@@ -6,12 +6,6 @@
 
 namespace holdfast {
 
-// Segments kept ready may lie anywhere: they go back before it is looked where the pool ends.
-void PoolImpl::give_back_spares() {
-  std::lock_guard append(append_mutex_);
-  release_spares();
-}
-
 Status PoolImpl::resize(uint64_t bytes) {
   const uint64_t capacity = medium_->space().capacity;
   const bool smaller = bytes != 0 && bytes < capacity;

@@ -53,6 +53,13 @@ bool LogReader::read_frame(const Segment& segment, uint64_t sequence, uint64_t o
   return true;
 }
 
+bool LogReader::peek_frame(const Segment& segment, uint64_t offset, FrameHeader* out) const {
+  const uint64_t end = segment.end() < medium_.view_end() ? segment.end() : medium_.view_end();
+  if (offset >= end || end - offset < sizeof(FrameHeader)) return false;
+  *out = load<FrameHeader>(medium_.view() + offset);
+  return out->magic == FrameHeader::kMagic;
+}
+
 bool LogReader::read_segment_header(const Segment& segment, SegmentHeader* out) const {
   if (segment.bytes < sizeof(SegmentHeader) || segment.end() > medium_.view_end()) return false;
   *out = load<SegmentHeader>(medium_.view() + segment.offset);

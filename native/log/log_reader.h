@@ -35,6 +35,8 @@ class LogReader {
 
   // Is there a frame at `offset` that is whole in itself (whatever its epoch)?
   bool read_frame(const Segment& segment, uint64_t sequence, uint64_t offset, FrameView* out) const;
+  // The header of what says that it is a frame at `offset`. Nothing of it is verified.
+  bool peek_frame(const Segment& segment, uint64_t offset, FrameHeader* out) const;
   bool read_segment_header(const Segment& segment, SegmentHeader* out) const;
   // Does the frame follow what was seen before? Updates the expectation if so.
   static bool follows(const FrameHeader& header, FrameExpectation* expected);

@@ -38,7 +38,7 @@ export default [
   ['history before a restore is said to be held', 'engine/feed.cc',
     'if (first == 0 || «first <= history_») break;\n    oldest = first;', 'false', 'pool'],
   ['the oldest change is one too old', 'engine/feed.cc',
-    'const bool begins = «frame.header.kind != static_cast<uint16_t>(FrameKind::kLink) && frame.header.part == 0»;', 'true', 'pool'],
+    'const bool begins = «frame.kind != static_cast<uint16_t>(FrameKind::kLink) && frame.part == 0»;', 'true', 'pool'],
   ['the feed gives keys beyond its end', 'engine/feed.cc',
     '(!options_.high.empty() && «operation.key >= Bytes(options_.high)»)) return true;', 'operation.key > Bytes(options_.high)', 'pool'],
   ['the feed does not wake who waits', 'engine/feed_tail.cc', 'rung_ = true;\n  «wake_.notify_one();»', '', 'pool'],

@@ -104,7 +104,7 @@ export default [
   ['holes are not looked for at opening', 'medium/file_medium.cc', '  «find_holes();»\n', '', 'media'],
   ['a piece reaches over a hole', 'medium/file_medium.cc', 'const uint64_t stop = «hole ? hole->offset : free->end()»;', 'free->end()', 'media'],
   ['all is given back', 'medium/file_medium.cc', 'most = «ready > kept ? round_down(std::min(ready - kept, kPiece), kFileSegmentUnit) : 0»;', 'kPiece', 'media'],
-  ['what a disk must first give counts as there', 'engine/commit.cc', 'if («space.ready + spares >= needed») return {};', 'space.free + spares >= needed', 'pool'],
+  ['what a disk must first give counts as there', 'engine/room.cc', 'if («space.ready + spares >= needed») return {};', 'space.free + spares >= needed', 'pool'],
   ['what a disk must first give counts as reclaimed', 'engine/cleaner.cc', 'if («lacking == 0») return true;', 'free >= wanted_free', 'pool'],
   ['a full disk is not cleaned for', 'engine/commit.cc', 'if («!receipt.status().is_full()») return receipt;\n  return with_space', 'receipt.status().code() != Code::kPoolFull', 'pool'],
 ];

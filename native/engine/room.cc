@@ -1,0 +1,261 @@
+// Who may take how much of the pool, and what a commit does that finds too little.
+//
+// Users leave what the next fold and a round of cleaning need, deletions less, the cleaner only the fold's part: so a full pool can always
+// be tidied up, and deleting makes room. What is left is counted in bytes that are there already (MediumSpace::ready), so that this holds
+// on a full disk too.
+//
+// Under append_mutex_ unless said otherwise. A crash leaves segments that nothing refers to: they are free at the next open.
+
+#include <algorithm>
+
+#include "engine/pool_impl.h"
+#include "format/layout.h"
+
+namespace holdfast {
+
+namespace {
+constexpr uint64_t kShortestLogSegment = 128 * kKiB;
+}  // namespace
+
+uint64_t PoolImpl::log_segment_bytes() const {
+  if (options_.log_segment_bytes > 0) return round_up(options_.log_segment_bytes, medium_->info().segment_unit);
+  const MediumSpace space = medium_->space();
+  const uint64_t unit = medium_->info().segment_unit;
+  const uint64_t part = medium_->info().grows ? segments_.bytes() / 16 : space.capacity / 256;
+  const uint64_t low = medium_->info().grows ? kMiB : 512 * kKiB;
+  return round_up(std::min(std::max(part, low), 8 * kMiB), unit) - kPageBytes;  // on persistent memory each segment loses a page
+}
+
+// What is left free for the next fold, whoever appends: without a fold no space comes back. A run takes for an entry its key and about 20
+// bytes, a quarter more where long keys fill their nodes badly, and a few nodes.
+uint64_t PoolImpl::fold_reserve() const {
+  const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
+  const uint64_t run = (entries * 20 + active_key_bytes_ + frozen_key_bytes_) * 5 / 4;
+  const uint64_t unit = medium_->info().segment_unit;
+  return run + 8 * unit;  // a few runs pile up before they can be merged
+}
+
+// Room to carry a segment's live operations: a deletion leaves this too.
+uint64_t PoolImpl::cleaner_reserve() const { return log_segment_bytes() + fold_reserve(); }
+
+// What user commits leave free: a round of cleaning costs a fold, and pays only if it empties several segments.
+uint64_t PoolImpl::reserve_bytes() const {
+  const uint64_t round = medium_->info().grows ? 0 : medium_->space().capacity / 64;
+  return std::max(2 * log_segment_bytes(), round) + fold_reserve();
+}
+
+uint64_t PoolImpl::spare_bytes() const {
+  uint64_t bytes = 0;
+  for (const Segment& spare : spares_) bytes += spare.bytes;
+  return bytes;
+}
+
+uint64_t PoolImpl::ready_with_spares() const {
+  return medium_->space().ready + spare_bytes();
+}
+
+// Ok: there are `needed` of them.
+Status PoolImpl::make_ready(uint64_t needed, const std::string& what) {
+  const uint64_t spares = spare_bytes();
+  Status made = medium_->make_ready(needed - std::min(needed, spares));
+  if (!made.is_ok() && !made.is_full()) return made;
+  const MediumSpace space = medium_->space();
+  if (space.ready + spares >= needed) return {};
+  if (space.free + spares >= needed) {
+    return Status(Code::kDiskFull, "no room on the disk of the pool " + name_ + ": " + std::to_string(needed) + " free bytes are needed " + what +
+                                       " (nothing is lost: free some space there, or delete something from the pool)");
+  }
+  return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(space.free + spares) + " bytes are free and " +
+                                     std::to_string(needed) + " are needed " + what + "; delete something, close snapshots, or give it more room");
+}
+
+// Of operations in the log's head. Where the cleaner took the head from what is kept for it, it is the cleaner's until there is that much
+// again: users who filled it would leave no room to carry a segment's live operations, and the pool would stay full for ever.
+uint64_t PoolImpl::head_room(Purpose purpose) {
+  if (head_is_cleaners_ && purpose == Purpose::kUser) {
+    head_is_cleaners_ = !make_ready(cleaner_reserve(), "").is_ok();
+    if (head_is_cleaners_) return 0;
+  }
+  return log_.room();
+}
+
+// One kept ready that has the room and is no longer than `most`; those that do not fit go back.
+std::optional<Segment> PoolImpl::take_spare(uint64_t room, uint64_t most) {
+  while (!spares_.empty()) {
+    const Segment spare = spares_.back();
+    spares_.pop_back();
+    if (LogWriter::room_of(spare.bytes) >= room && spare.bytes <= most) return spare;
+    medium_->release(spare);
+  }
+  return std::nullopt;
+}
+
+// At least `room` bytes of operations will fit into the segment; it is shorter than usual where free space is in small pieces, or where
+// a longer one would take what is to be left.
+Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
+  const uint64_t want = log_segment_bytes();
+  const uint64_t for_record = LogWriter::segment_for(room), least = std::max(for_record, std::min(kShortestLogSegment, want));
+  // Users leave room for the cleaner, deletions less, the cleaner only what the next fold needs.
+  const uint64_t left = purpose == Purpose::kUser     ? reserve_bytes()
+                        : purpose == Purpose::kDelete ? cleaner_reserve()
+                                                      : fold_reserve();
+  const uint64_t needed = left + (purpose == Purpose::kUser ? std::max(want, least) : least);
+  HOLDFAST_TRY(make_ready(needed, "to go on"));
+  const uint64_t free = ready_with_spares();
+  std::optional<Segment> segment = take_spare(room, free - left);
+  if (!segment) {
+    auto taken = medium_->allocate(SegmentKind::kLog, least, std::max(least, std::min(want, free - left)));
+    // Enough, but in pieces that are all too short: one that takes the record will do, for without it nothing can be deleted or carried.
+    if (taken.status().code() == Code::kPoolFull && for_record < least) taken = medium_->allocate(SegmentKind::kLog, for_record, least);
+    if (!taken.is_ok()) return std::move(taken.status());
+    segment = *taken;
+  }
+  fresh->push_back(*segment);
+  head_is_cleaners_ = purpose == Purpose::kCleaner && !make_ready(cleaner_reserve(), "").is_ok();
+  return {};
+}
+
+void PoolImpl::release_spares() {
+  for (const Segment& spare : spares_) medium_->release(spare);
+  spares_.clear();
+}
+
+// Segments taken and not used: one is kept ready, the others go back.
+void PoolImpl::stow(const std::vector<Segment>& fresh, size_t from) {
+  for (size_t i = from; i < fresh.size(); i++) {
+    if (spares_.empty()) {
+      spares_.push_back(fresh[i]);
+    } else {
+      medium_->release(fresh[i]);
+    }
+  }
+}
+
+// Fresh segments enough for `operations_bytes`; none when the head has room. On failure what was taken is kept as spares.
+Status PoolImpl::make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh) {
+  const uint64_t operations_bytes = record.bytes();
+  const uint64_t head = head_room(purpose);
+  if (operations_bytes <= head) return {};
+  // A record of several frames loses at most one operation's length at each segment's end.
+  uint64_t have = 0;
+  const uint64_t slack = record.longest();
+  const uint64_t in_head = head > slack ? head - slack : 0;
+  const bool one_frame = operations_bytes <= LogWriter::room_of(log_segment_bytes());
+  while (true) {
+    Status taken = take_log_segment(purpose, one_frame ? operations_bytes : 2 * slack, fresh);
+    if (!taken.is_ok()) {
+      stow(*fresh, 0);
+      fresh->clear();
+      return taken;
+    }
+    const uint64_t room = LogWriter::room_of(fresh->back().bytes);
+    if (fresh->size() == 1 && operations_bytes <= room) return {};
+    have += room > slack ? room - slack : 0;
+    if (in_head + have >= operations_bytes) return {};
+  }
+}
+
+// A log segment ready before it is needed: on a disk it must be zeroed first, on persistent memory faulted in, which no commit should
+// wait for.
+void PoolImpl::prepare_spare() {
+  uint64_t want = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    if (!spare_is_due() || closing_.load() || !make_ready(reserve_bytes() + log_segment_bytes(), "").is_ok()) return;
+    want = log_segment_bytes();
+  }
+  auto segment = medium_->allocate(SegmentKind::kLog, want, want);
+  if (!segment.is_ok()) return;  // the commit that needs it will say so
+  std::lock_guard append(append_mutex_);
+  spares_.push_back(*segment);
+}
+
+// Segments kept ready may lie anywhere: they go back before it is looked where the pool ends.
+void PoolImpl::give_back_spares() {
+  std::lock_guard append(append_mutex_);
+  release_spares();
+}
+
+uint64_t PoolImpl::free_now() {
+  std::lock_guard append(append_mutex_);
+  return medium_->space().free + spare_bytes();
+}
+
+uint64_t PoolImpl::bytes_short_of(uint64_t wanted) {
+  std::lock_guard append(append_mutex_);
+  return make_ready(wanted, "").is_ok() ? 0 : std::max<uint64_t>(1, wanted - std::min(wanted, ready_with_spares()));
+}
+
+Status PoolImpl::fits_at_all(uint64_t bytes) const {
+  if (bytes < kMiB) return {};
+  const uint64_t capacity = medium_->space().capacity;
+  if (bytes < capacity - capacity / 8) return {};
+  return Status(Code::kBatchTooLarge, "the commit has " + std::to_string(bytes) + " bytes and the pool " + name_ + " holds at most " +
+                                          std::to_string(capacity) + "; split it, or make a larger pool");
+}
+
+// Tries again each time the maintenance thread has found space; gives up when it says there is none to find, or when what it found was
+// not enough again and again although nobody else took it.
+Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt) {
+  constexpr int kRounds = 8;
+  uint64_t others = commits_.load(std::memory_order_relaxed);
+  for (int round = 0;; round++) {
+    auto receipt = attempt();
+    if (const uint64_t now = commits_.load(std::memory_order_relaxed); now != others) {
+      others = now;
+      round = 0;
+    }
+    if (!receipt.status().is_full() || round == kRounds) return receipt;
+    const bool deletes = batch.large.empty() && only_deletes(batch.record);
+    if (wait_for_space(space_for(batch.record) + batch.large_bytes, deletes ? Purpose::kDelete : Purpose::kUser).is_ok()) continue;
+    auto last = attempt();  // what was found may do, though it is less than was hoped for
+    return last.status().is_full() ? std::move(receipt) : std::move(last);
+  }
+}
+
+// Bytes of segments that a record can need: it leaves up to its longest operation unused at the end of each.
+uint64_t PoolImpl::space_for(const RecordBuffer& record) {
+  std::lock_guard guard(append_mutex_);
+  const uint64_t segment = log_segment_bytes();
+  const uint64_t room = LogWriter::room_of(segment);
+  if (record.bytes() <= room) return segment;
+  const uint64_t longest = record.longest();
+  return longest < room ? (record.bytes() / (room - longest) + 1) * segment : record.bytes();
+}
+
+// The newest request for space, and how many bytes the waiting commits want at most.
+std::pair<uint64_t, uint64_t> PoolImpl::space_asked() {
+  std::lock_guard guard(space_mutex_);
+  return {space_asked_, space_asked_ > space_answered_ ? space_wanted_ : 0};
+}
+
+void PoolImpl::answer_waiters(uint64_t asked, bool found) {
+  std::lock_guard guard(space_mutex_);
+  if (asked == space_asked_) space_wanted_ = 0;
+  space_answered_ = asked;
+  space_found_ = found;
+  space_changed_.notify_all();
+}
+
+// Called by a commit that found no room for `bytes`; returns when the maintenance thread has looked: ok when it found some.
+Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
+  uint64_t wanted = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    wanted = purpose == Purpose::kDelete ? cleaner_reserve() : reserve_bytes();
+    wanted += bytes + std::exchange(fresh_refused_, 0);
+  }
+  if (!options_.background) {
+    const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);  // held: a test commits in the middle of a turn
+    if (!turn || !usable().is_ok()) return Status(Code::kPoolFull, "");
+    return reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
+  }
+  std::unique_lock guard(space_mutex_);
+  const uint64_t ticket = ++space_asked_;
+  space_wanted_ = std::max(space_wanted_, wanted);
+  wake_maintenance();
+  space_changed_.wait(guard, [&] { return space_answered_ >= ticket || closing_.load() || failed_.load(); });
+  return space_answered_ >= ticket && space_found_ ? Status() : Status(Code::kPoolFull, "");
+}
+
+}  // namespace holdfast
