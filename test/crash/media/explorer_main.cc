@@ -62,7 +62,7 @@ class Suite {
 
   // Until `enough` says so, which is asked before each test.
   void states(MediumChoice medium, uint64_t seed, const std::function<bool()>& enough) {
-    for (const std::string& name : script_names()) {
+    for (const std::string& name : script_names(medium)) {
       if (enough()) return;
       test(title(medium, name), [&] { return sound(explorer_->explore(task(medium, name, seed))); });
     }
@@ -102,7 +102,7 @@ class Suite {
 
   void without_pmem() {
     const char* why = "built without libpmemobj (install libpmemobj-dev)";
-    for (const std::string& name : script_names()) skip("pmem " + name, why);
+    for (const std::string& name : script_names(MediumChoice::kPmem)) skip("pmem " + name, why);
     for (const char* name : kRecovered) skip(std::string("pmem recovery of ") + name, why);
     skip("pmem oracle in the native tests", why);
     skip("pmem control oracle line-not-flushed", why);

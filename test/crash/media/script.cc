@@ -25,7 +25,11 @@ class Writer {
     script_.medium = medium;
   }
   Writer& plain(StepKind kind) {
-    script_.steps.push_back({kind, {}});
+    script_.steps.push_back({kind, {}, 0});
+    return *this;
+  }
+  Writer& resize(uint64_t bytes) {
+    script_.steps.push_back({StepKind::kResize, {}, bytes});
     return *this;
   }
   // One commit of `count` values of about `bytes` bytes, over `keys` different keys.
@@ -66,7 +70,7 @@ class Writer {
   }
   Writer& add(StepKind kind, std::vector<Change> changes) {
     changes.push_back({kNumberKey, std::to_string(++commits_), false});
-    script_.steps.push_back({kind, std::move(changes)});
+    script_.steps.push_back({kind, std::move(changes), 0});
     return *this;
   }
 
@@ -77,9 +81,10 @@ class Writer {
 
 }  // namespace
 
-const std::vector<std::string>& script_names() {
-  static const std::vector<std::string> names = {"create", "commit", "batch",  "group",    "large", "frames",
-                                                 "fold",   "merge",  "clean", "segments", "reuse", "region",   "backup", "close"};
+std::vector<std::string> script_names(MediumChoice medium) {
+  std::vector<std::string> names = {"create", "commit", "batch", "group",  "large",  "frames", "fold",
+                                    "merge",  "clean",  "segments", "reuse", "region", "backup", "close"};
+  if (medium == MediumChoice::kFile) names.push_back("resize");
   return names;
 }
 
@@ -133,6 +138,10 @@ Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) 
   } else if (name == "close") {
     w.plain(K::kOpen).commits(4, 2, 200, 8).plain(K::kFocus).plain(K::kClose).plain(K::kOpen).commits(2, 1, 200, 8).plain(K::kClose);
     w.plain(K::kOpen).plain(K::kClose);
+  } else if (name == "resize") {  // of fixed size, smaller with an end that is cut off, larger, and one that grows again
+    w.plain(K::kOpen).commits(4, 4, 3000, 20).large(900, 9 * kMiB).remove(900).plain(K::kFold).plain(K::kFold).plain(K::kFocus);
+    w.resize(24 * kMiB).commits(2, 1, 300, 20).resize(6 * kMiB).commits(2, 1, 300, 20).resize(8 * kMiB).commit(1, 100, 20).resize(0);
+    w.commits(2, 1, 300, 20).plain(K::kClose);
   } else {
     return {};
   }

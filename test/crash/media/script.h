@@ -38,6 +38,7 @@ enum class StepKind {
   kCompact,
   kClose,
   kBackup,    // a full backup, to nowhere; commits of the next kEventual steps are made between its blocks
+  kResize,    // to `bytes`, in place: files only
   kPause,     // long enough for the maintenance thread to look round
   kFocus,     // crash states are of interest from here on
 };
@@ -45,6 +46,7 @@ enum class StepKind {
 struct Step {
   StepKind kind;
   std::vector<Change> changes;
+  uint64_t bytes = 0;
 };
 
 struct Script {
@@ -53,8 +55,8 @@ struct Script {
   std::vector<Step> steps;
 };
 
-// The names of all scripts, in the order of docs/testing.md.
-const std::vector<std::string>& script_names();
+// The names of a medium's scripts, in the order of docs/testing.md.
+std::vector<std::string> script_names(MediumChoice medium);
 // The same name, medium and seed give the same script. An unknown name gives an empty one.
 Script make_script(const std::string& name, MediumChoice medium, uint64_t seed);
 // [i]: after i commits.

@@ -66,6 +66,7 @@ class Runner {
       case StepKind::kSettle: return acknowledge(pool_->settle(), "settle");
       case StepKind::kFold: return must(pool_->fold(), "fold");
       case StepKind::kCompact: return must(pool_->compact(), "compact");
+      case StepKind::kResize: return must(pool_->resize(step.bytes), "resize");
       case StepKind::kClose:
         acknowledge(pool_->close(), "close");
         pool_.reset();
