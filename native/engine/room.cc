@@ -38,9 +38,11 @@ uint64_t PoolImpl::fold_reserve() const {
 // Room to carry a segment's live operations: a deletion leaves this too.
 uint64_t PoolImpl::cleaner_reserve() const { return log_segment_bytes() + fold_reserve(); }
 
-// What user commits leave free: a round of cleaning costs a fold, and pays only if it empties several segments.
+// What user commits leave free: a round of cleaning costs a fold, and pays only if it empties several segments. A file of fixed size takes that
+// only as it becomes longer.
 uint64_t PoolImpl::reserve_bytes() const {
-  const uint64_t round = medium_->info().grows ? 0 : medium_->space().capacity / 64;
+  const MediumSpace space = medium_->space();
+  const uint64_t round = medium_->info().grows ? 0 : std::min(space.capacity, space.taken) / 64;
   return std::max(2 * log_segment_bytes(), round) + fold_reserve();
 }
 

@@ -314,6 +314,22 @@ TEST_CASE("a pool that has filled its disk deletes, all of it, and takes new thi
   }
 }
 
+TEST_CASE("a pool that may become large takes little of its disk while it is small") {
+  for (const uint64_t size : {uint64_t{0}, 64 * kGiB}) {
+    CAPTURE(size);
+    const Scratch scratch = Scratch::on_disk();
+    PoolOptions options;
+    options.medium.choice = MediumChoice::kFile;
+    options.medium.size = size;
+    options.background = false;
+    auto pool = Pool::open(scratch.path("p"), options);
+    REQUIRE(pool.is_ok());
+    for (uint64_t key = 0; key < 100; key++) REQUIRE(commit_one(**pool, key, 100).is_ok());
+    (*pool)->maintain(true);
+    CHECK((*pool)->stats().taken_bytes < (size == 0 ? 8 : 64) * kMiB);
+  }
+}
+
 TEST_CASE("a pool that has given its free space back still deletes when the disk is full meanwhile") {
   const Scratch scratch = Scratch::on_disk();
   PoolOptions options;
