@@ -10,14 +10,12 @@
 import { abortedError, HoldfastError, typeError } from '../errors';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from './types';
 import type { Batch } from '../types';
-import { divergedError, isSame, show } from './diverged';
+import { divergedError, isSame, show, textOf } from './diverged';
 import type { OpenIntent, ReceiptEntry } from './entries';
 import { hashOf } from './hash';
 import type { KeptTool } from './kept';
 import { AttemptContext, attemptWithin, backOff, type Limits } from './retry';
 import type { JournalWriter } from './writer';
-
-const MAX_ERROR_CHARACTERS = 1000;
 
 export interface ToolCall<A, R> {
   readonly run: string;
@@ -228,7 +226,7 @@ async function recordFailure<A, R>(
   neverHappened: boolean,
   thrown: unknown,
 ): Promise<void> {
-  const error = String(thrown).slice(0, MAX_ERROR_CHARACTERS);
+  const error = textOf(thrown);
   try {
     await way.writer.append(
       { kind: 'failure', intent: way.intent, attempt, ms, neverHappened, error },

@@ -316,6 +316,14 @@ describe('hooks', () => {
       ...['start', 'hook', 'decision', 'hook', 'hook', 'hook', 'end'],
     ]);
     expect((await bench.journal())[1]).toMatchObject({ error: 'Error: no memory today' });
+    const textless = await bench.pool.run('s', {
+      hooks: {
+        onDecision: () => Promise.reject(Object.create(null)),
+        onHookError: () => undefined,
+      },
+    });
+    expect(await textless.decision('d', () => 1)).toBe(1);
+    expect(await bench.kinds('s')).toEqual(['start', 'decision', 'hook']);
     const wrong = { hooks: { onStart: 5 as never } };
     await rejects(bench.pool.run('s', wrong), 'ERR_HOLDFAST_INVALID_ARGUMENT');
   });
