@@ -195,6 +195,40 @@ describe('identity', () => {
     await third.step('a', never);
     expect(await third.version('refund', 3, 1)).toBe(1);
   });
+
+  test('versions: what was called within a step, or undone, does not lie ahead', async () => {
+    const nested = await bench.pool.run('nested');
+    await nested.step('outer', () => nested.step('inner', () => nested.tool('t', 1, () => 1)));
+    const saved = await nested.checkpoint(1);
+    await nested.fork(saved.checkpoint, 'forked');
+    const compensate = () => undefined;
+    const undone = await bench.pool.run('undone');
+    await undone.tool('t', 1, () => 1, { compensate });
+    await undone.rollback();
+    const pool = await bench.again();
+    for (const id of ['nested', 'forked']) {
+      const run = await pool.run(id);
+      await run.step('outer', never);
+      expect(await run.version('refund', 2, 1)).toBe(2);
+    }
+    const passed = await pool.run('undone');
+    await passed.tool('t', 1, never, { compensate: never });
+    expect(await passed.version('before', 2, 1)).toBe(1);
+    expect(await passed.rollback()).toEqual(['t']);
+    expect(await passed.version('behind', 2, 1)).toBe(2);
+  });
+
+  test('what was called within a step that is not complete is kept', async () => {
+    const run = await bench.pool.run('r');
+    const failing = run.step('outer', async () => {
+      await run.step('inner', () => 1);
+      throw new Error('cut off');
+    });
+    await expect(failing).rejects.toThrow('cut off');
+    const later = await (await bench.again()).run('r');
+    expect(await later.version('refund', 2, 1)).toBe(1);
+    expect(await later.step('outer', () => later.step('inner', never))).toBe(1);
+  });
 });
 
 describe('children', () => {
