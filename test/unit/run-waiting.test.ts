@@ -73,6 +73,20 @@ describe('signals', () => {
     const run = await bench.pool.run('r');
     await rejects(run.signal('a', { signal: AbortSignal.timeout(5) }), 'ERR_HOLDFAST_ABORTED');
   });
+
+  test('a run whose wait was aborted has something to do', async () => {
+    const run = await bench.pool.run('r');
+    const signal = AbortSignal.timeout(5);
+    const waits = [run.signal('a', { signal }), run.sleep(60_000, { signal })];
+    await Promise.all(waits.map((wait) => rejects(wait, 'ERR_HOLDFAST_ABORTED')));
+    await run.step('without it', () => 1);
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'running', waits: [] });
+    run.close();
+    const again = await bench.pool.claim();
+    expect(again?.id).toBe('r');
+    await bench.pool.signal('r', 'a', 'late');
+    expect(await again!.signal('a')).toBe('late');
+  });
 });
 
 describe('suspended runs need no process', () => {
