@@ -55,7 +55,7 @@ export async function callTool<A, R>(
   const hash = hashOf(call.args);
   if (!kept) return begin(writer, uid, call, hash);
   const { hash: before } = kept.entry;
-  if (before === undefined ? !isSame(kept.entry.args, call.args) : before !== hash) {
+  if (before !== hash && !isSame(kept.entry.args, call.args)) {
     const what = `call ${call.occurrence} of tool ${JSON.stringify(call.name)}`;
     throw divergedError(call.run, what, show(kept.entry.args), show(call.args));
   }

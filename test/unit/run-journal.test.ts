@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 
 import type { JournalEntry } from '../../lib/index';
+import { formerHashOf, hashOf } from '../../lib/run/hash';
 import { runChild } from './support/child';
 import { all, never, rejects, runsBench } from './support/runs';
 
@@ -177,6 +178,26 @@ describe('identity', () => {
     await rejects(bench.pool.signal('r', 's', () => 1), 'ERR_HOLDFAST_CODEC');
     await rejects(bench.pool.run('q', { input: () => 1 }), 'ERR_HOLDFAST_CODEC');
     expect(bench.pool.runInfo('q')).toBeUndefined();
+  });
+
+  test('an object reached on two ways is the same argument as two equal ones', async () => {
+    const run = await bench.pool.run('r');
+    const last = { role: 'user' };
+    await run.checkpoint({ messages: [last], last });
+    await run.step('s', run.state, () => 1);
+    await run.tool('t', run.state, () => 1);
+    const later = await (await bench.again()).run('r');
+    await later.step('s', later.state, never);
+    await later.tool('t', later.state, never);
+
+    const circle: Record<string, unknown> = { list: [{ a: 1 }, new Map([['k', { a: 1 }]])] };
+    circle.me = [circle];
+    expect(hashOf(circle)).toBe(formerHashOf(circle));
+    expect(hashOf({ a: circle, b: circle })).toBe(hashOf({ a: circle, b: structuredClone(circle) }));
+    expect(formerHashOf({ a: last, b: last })).not.toBe(hashOf({ a: last, b: last }));
+    let knot: unknown = 'end';
+    for (let i = 0; i < 60; ++i) knot = [knot, knot];
+    expect(hashOf(knot)).toBe(hashOf(structuredClone(knot)));
   });
 
   test('versions: what passed a place before it had one keeps the old code', async () => {
