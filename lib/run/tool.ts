@@ -103,7 +103,7 @@ async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
   if (call.safety === 'effect' && !kept.neverHappened && !resolution) {
     const answer = await ask(way);
     if (answer === 'unknown') {
-      await writer.wait(`outcome ${key}`, { outcome: key });
+      await writer.wait(`outcome ${key}`, { outcome: key }, undefined, (batch) => leaveUnknown(way, batch));
       throw unknownError(call, key, kept.attempt);
     }
     if (answer.happened) {
@@ -217,6 +217,13 @@ function openIntent<A, R>(
     ...(error !== undefined && { error }),
   };
   return (batch) => batch.put(writer.journals.intents, key, record);
+}
+
+/** Nobody is calling it any more, though the run is driven: it is listed, and may be resolved, while its driver lives. */
+function leaveUnknown<A, R>({ writer, key }: Way<A, R>, batch: Batch): void {
+  const { intents } = writer.journals;
+  const open = intents.get(key);
+  if (open?.state === 'calling') batch.put(intents, key, { ...open, state: 'failed' });
 }
 
 async function recordFailure<A, R>(

@@ -178,6 +178,18 @@ describe('unknown outcomes', () => {
     return key;
   }
 
+  test('what was cut off is listed and can be resolved while the run is driven', async () => {
+    const key = await cutOff();
+    const run = await bench.pool.run('r');
+    await rejects(run.tool('pay', { cents: 5 }, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', driven: true, waits: [{ outcome: key }] });
+    expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: key, attempt: 1 }]);
+    await bench.pool.resolve(key, { value: 'paid' });
+    run.close();
+    const later = await bench.pool.claim();
+    expect(await later!.tool('pay', { cents: 5 }, never)).toBe('paid');
+  });
+
   test.each<[Resolution, unknown]>([
     ['happened', undefined],
     [{ value: { receipt: 7n } }, { receipt: 7n }],
