@@ -24,7 +24,13 @@ export function formerHashOf(value: unknown): string {
 
 function digestOf(value: unknown, seen: Seen): string {
   const hash = createHash('sha256');
-  add(hash, value, seen);
+  try {
+    add(hash, value, seen);
+  } catch (cause) {
+    // Nested too deeply for the stack, as it would be for the codec.
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new HoldfastError('ERR_HOLDFAST_CODEC', `the arguments cannot be stored: ${cause.message}`, { cause });
+  }
   return hash.digest('hex').slice(0, HASH_CHARACTERS);
 }
 

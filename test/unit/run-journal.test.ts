@@ -174,6 +174,10 @@ describe('identity', () => {
     await rejects(run.step('a', () => 1, never as never), 'OK').catch(() => {});
     await rejects(run.tool('t', { fn: () => 1 }, never), 'ERR_HOLDFAST_CODEC');
     await rejects(run.tool('t', Symbol('s'), never), 'ERR_HOLDFAST_CODEC');
+    let deep: unknown = 'bottom';
+    for (let i = 0; i < 200_000; ++i) deep = [deep];
+    await rejects(run.tool('t', deep, never), 'ERR_HOLDFAST_CODEC');
+    await rejects(run.step('t', deep, never), 'ERR_HOLDFAST_CODEC');
     await rejects(run.checkpoint({ fn: () => 1 }), 'ERR_HOLDFAST_CODEC');
     await rejects(bench.pool.signal('r', 's', () => 1), 'ERR_HOLDFAST_CODEC');
     await rejects(bench.pool.run('q', { input: () => 1 }), 'ERR_HOLDFAST_CODEC');
