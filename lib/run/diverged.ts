@@ -1,8 +1,10 @@
-/** Telling what a run recorded from what its code asks for now. */
+/** Telling what a run recorded from what its code asks for now, and telling it to people. */
 import { inspect, isDeepStrictEqual } from 'node:util';
 
 import { structured } from '../codecs';
 import { HoldfastError } from '../errors';
+
+const MAX_ERROR_CHARACTERS = 1000;
 
 /** Is `value` what `kept` was before it was encoded? */
 export function isSame(kept: unknown, value: unknown): boolean {
@@ -27,6 +29,18 @@ export function divergedError(
     `run ${JSON.stringify(run)}, ${what}: recorded was ${recorded}, asked for is ${asked}. ` +
       'Continue it with the code and input that began it, or begin a run under another id',
   );
+}
+
+/** What was thrown, as a text. Whatever it is: some objects have none, and some throw when they are asked for it. */
+export function textOf(thrown: unknown): string {
+  for (const text of [String, show]) {
+    try {
+      return text(thrown).slice(0, MAX_ERROR_CHARACTERS);
+    } catch {
+      // The other way.
+    }
+  }
+  return 'something that has no text';
 }
 
 export function show(value: unknown): string {

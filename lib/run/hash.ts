@@ -1,6 +1,7 @@
 /**
  * A hash of a value as data: equal for what `structured` would store as equal, whatever the order of an object's keys.
- * Classes are hashed as the plain objects they are stored as; cycles as the number of the object they lead back to.
+ * Classes are hashed as the plain objects they are stored as; cycles as the number of the object they lead back to. An object
+ * reached on two ways is hashed as two equal ones, since that is what a checkpoint gives back.
  */
 import { createHash, type Hash } from 'node:crypto';
 
@@ -9,13 +10,54 @@ import { HoldfastError } from '../errors';
 /** 32 characters are enough to tell arguments apart, and short in a journal. */
 const HASH_CHARACTERS = 32;
 
+/** Objects looked into once more. Beyond so many a knot of them, each reached on many ways, would take for ever. */
+const MAX_AGAIN = 100_000;
+
 export function hashOf(value: unknown): string {
+  return digestOf(value, new Seen(MAX_AGAIN));
+}
+
+/** As in journals that told an object reached on two ways from two equal ones. */
+export function formerHashOf(value: unknown): string {
+  return digestOf(value, new Seen(0));
+}
+
+function digestOf(value: unknown, seen: Seen): string {
   const hash = createHash('sha256');
-  add(hash, value, new Map());
+  try {
+    add(hash, value, seen);
+  } catch (cause) {
+    // Nested too deeply for the stack, as it would be for the codec.
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new HoldfastError('ERR_HOLDFAST_CODEC', `the arguments cannot be stored: ${cause.message}`, { cause });
+  }
   return hash.digest('hex').slice(0, HASH_CHARACTERS);
 }
 
-function add(hash: Hash, value: unknown, seen: Map<object, number>): void {
+/** Numbers objects in the order in which they are looked into. */
+class Seen {
+  readonly #numbers = new Map<object, number>();
+  readonly #open = new Set<object>();
+  #count = 0;
+  #again = 0;
+
+  constructor(private readonly maxAgain: number) {}
+
+  /** The number of an object that is not to be looked into (again). */
+  enter(value: object): number | undefined {
+    const before = this.#numbers.get(value);
+    if (before !== undefined && (this.#open.has(value) || ++this.#again > this.maxAgain)) return before;
+    this.#numbers.set(value, this.#count++);
+    this.#open.add(value);
+    return undefined;
+  }
+
+  leave(value: object): void {
+    this.#open.delete(value);
+  }
+}
+
+function add(hash: Hash, value: unknown, seen: Seen): void {
   if (value === null) return text(hash, 'null', '');
   switch (typeof value) {
     case 'undefined':
@@ -26,17 +68,18 @@ function add(hash: Hash, value: unknown, seen: Map<object, number>): void {
     case 'boolean':
     case 'bigint':
       return text(hash, typeof value, String(value));
-    case 'object':
-      return addObject(hash, value as object, seen);
+    case 'object': {
+      const before = seen.enter(value);
+      if (before !== undefined) return text(hash, 'seen', String(before));
+      addObject(hash, value, seen);
+      return seen.leave(value);
+    }
     default:
       throw new HoldfastError('ERR_HOLDFAST_CODEC', `a ${typeof value} cannot be an argument: it cannot be stored`);
   }
 }
 
-function addObject(hash: Hash, value: object, seen: Map<object, number>): void {
-  const before = seen.get(value);
-  if (before !== undefined) return text(hash, 'seen', String(before));
-  seen.set(value, seen.size);
+function addObject(hash: Hash, value: object, seen: Seen): void {
   if (value instanceof Date) return text(hash, 'date', String(value.getTime()));
   if (value instanceof RegExp) return text(hash, 'regexp', String(value));
   if (value instanceof ArrayBuffer) return bytes(hash, 'ArrayBuffer', new Uint8Array(value));

@@ -6,11 +6,11 @@
  */
 import { typeError } from '../errors';
 import type { HookEvent, Run, RunHooks } from './types';
+import { textOf } from './diverged';
 import { pointOf, type KeptRun } from './kept';
 import type { JournalWriter } from './writer';
 
 const DEFAULT_EVERY_STEPS = 10;
-const MAX_ERROR_CHARACTERS = 1000;
 const NAMES = ['onStart', 'onDecision', 'onInterval', 'onEnd', 'onHookError'] as const;
 
 type HookName = Exclude<(typeof NAMES)[number], 'onHookError'>;
@@ -68,7 +68,7 @@ export class Hooks {
     try {
       await hook({ run: this.run, steps: this.#steps, ...about });
     } catch (thrown) {
-      error = String(thrown).slice(0, MAX_ERROR_CHARACTERS);
+      error = textOf(thrown);
       this.report(thrown, name);
     }
     const ms = performance.now() - begun;
@@ -79,7 +79,7 @@ export class Hooks {
   private report(thrown: unknown, name: HookName): void {
     if (this.hooks?.onHookError) return this.hooks.onHookError(thrown, name);
     process.emitWarning(
-      `hook ${name} of run ${JSON.stringify(this.run.id)} failed: ${String(thrown)}`,
+      `hook ${name} of run ${JSON.stringify(this.run.id)} failed: ${textOf(thrown)}`,
       'HoldfastHookWarning',
     );
   }

@@ -44,6 +44,11 @@ export function identityOf(
   return `${within ?? ''}\0${category} ${occurrence} ${name}`;
 }
 
+/** The identities of the calls it was made in, the outermost first. */
+export function* outerOf(identity: string): Iterable<string> {
+  for (let end = identity.indexOf('\0', 1); end > 0; end = identity.indexOf('\0', end + 1)) yield identity.slice(0, end);
+}
+
 export function identityOfUndo(intent: number): string {
   return `\0undo ${intent}`;
 }

@@ -7,7 +7,7 @@ import { noRunError } from './signals';
 
 export type { Entry } from './entries';
 export { forkRun, ownerOf } from './checkpoints';
-export { divergedError, show } from './diverged';
+export { divergedError, isSame, show } from './diverged';
 export { journalOf } from './follow';
 export { forgetRuns } from './forget';
 export { hashOf } from './hash';

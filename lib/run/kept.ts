@@ -11,7 +11,7 @@ import type {
   VersionEntry,
   WaitEntry,
 } from './entries';
-import { identityOf, identityOfUndo } from './identity';
+import { identityOf, identityOfUndo, outerOf } from './identity';
 
 export interface KeptStep {
   readonly kind: 'step' | 'decision';
@@ -63,19 +63,41 @@ export function pointOf(entry: Pick<HookEntry, 'name' | 'point'>): string {
 export function gatherAll(
   read: (run: string) => Iterable<[sequence: number, entry: Entry]>,
   run: string,
-  upTo = Infinity,
+): KeptRun {
+  const kept = gatherFrom(read, run, Infinity);
+  dropWithin(kept.calls);
+  return kept;
+}
+
+function gatherFrom(
+  read: (run: string) => Iterable<[sequence: number, entry: Entry]>,
+  run: string,
+  upTo: number,
 ): KeptRun {
   const own = gather(until(read(run), upTo));
   const { from } = own;
   if (!from) return own;
-  const origin = gatherAll(read, from.run, from.upTo);
+  const origin = gatherFrom(read, from.run, from.upTo);
   for (const [identity, kept] of origin.calls) {
     // An effect that was under way there is that run's affair; here it is a call of its own.
-    const complete = kept.kind !== 'tool' || kept.receipt !== undefined;
-    if (complete && !own.calls.has(identity)) own.calls.set(identity, kept);
+    const underWay = kept.kind === 'tool' && kept.receipt === undefined;
+    if (!underWay && !own.calls.has(identity)) own.calls.set(identity, kept);
   }
   for (const point of origin.hooked) own.hooked.add(point);
   return own;
+}
+
+/** What was called within a call that is complete: that one gives its result, and nobody asks for these again. */
+function dropWithin(calls: Map<string, Kept>): void {
+  for (const identity of calls.keys()) {
+    for (const outer of outerOf(identity)) {
+      const kept = calls.get(outer);
+      const complete = kept?.kind === 'step' || kept?.kind === 'decision' || (kept?.kind === 'tool' && kept.receipt !== undefined);
+      if (!complete) continue;
+      calls.delete(identity);
+      break;
+    }
+  }
 }
 
 function* until(journal: Iterable<[number, Entry]>, upTo: number): Iterable<[number, Entry]> {

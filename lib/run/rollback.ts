@@ -66,6 +66,8 @@ async function undo(
     undoes: effect.intent,
   };
   await callTool(writer, uid, call, undoOf(kept, effect.intent));
+  // What is left of what is kept tells whether calls lie ahead.
+  kept.delete(identityOfUndo(effect.intent));
 }
 
 function undoOf(kept: Map<string, Kept>, intent: number): KeptTool | undefined {

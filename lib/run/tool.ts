@@ -10,14 +10,12 @@
 import { abortedError, HoldfastError, typeError } from '../errors';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from './types';
 import type { Batch } from '../types';
-import { divergedError, isSame, show } from './diverged';
+import { divergedError, isSame, show, textOf } from './diverged';
 import type { OpenIntent, ReceiptEntry } from './entries';
 import { hashOf } from './hash';
 import type { KeptTool } from './kept';
 import { AttemptContext, attemptWithin, backOff, type Limits } from './retry';
 import type { JournalWriter } from './writer';
-
-const MAX_ERROR_CHARACTERS = 1000;
 
 export interface ToolCall<A, R> {
   readonly run: string;
@@ -57,7 +55,7 @@ export async function callTool<A, R>(
   const hash = hashOf(call.args);
   if (!kept) return begin(writer, uid, call, hash);
   const { hash: before } = kept.entry;
-  if (before === undefined ? !isSame(kept.entry.args, call.args) : before !== hash) {
+  if (before !== hash && !isSame(kept.entry.args, call.args)) {
     const what = `call ${call.occurrence} of tool ${JSON.stringify(call.name)}`;
     throw divergedError(call.run, what, show(kept.entry.args), show(call.args));
   }
@@ -105,7 +103,7 @@ async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
   if (call.safety === 'effect' && !kept.neverHappened && !resolution) {
     const answer = await ask(way);
     if (answer === 'unknown') {
-      await writer.wait(`outcome ${key}`, { outcome: key });
+      await writer.wait(`outcome ${key}`, { outcome: key }, undefined, (batch) => leaveUnknown(way, batch));
       throw unknownError(call, key, kept.attempt);
     }
     if (answer.happened) {
@@ -221,6 +219,13 @@ function openIntent<A, R>(
   return (batch) => batch.put(writer.journals.intents, key, record);
 }
 
+/** Nobody is calling it any more, though the run is driven: it is listed, and may be resolved, while its driver lives. */
+function leaveUnknown<A, R>({ writer, key }: Way<A, R>, batch: Batch): void {
+  const { intents } = writer.journals;
+  const open = intents.get(key);
+  if (open?.state === 'calling') batch.put(intents, key, { ...open, state: 'failed' });
+}
+
 async function recordFailure<A, R>(
   way: Way<A, R>,
   attempt: number,
@@ -228,7 +233,7 @@ async function recordFailure<A, R>(
   neverHappened: boolean,
   thrown: unknown,
 ): Promise<void> {
-  const error = String(thrown).slice(0, MAX_ERROR_CHARACTERS);
+  const error = textOf(thrown);
   try {
     await way.writer.append(
       { kind: 'failure', intent: way.intent, attempt, ms, neverHappened, error },

@@ -103,8 +103,23 @@ async function untilNews(writer: JournalWriter, call: WaitCall, ms: number): Pro
         'Nothing is wrong: open it again, or pool.claim() it, when that has come',
     );
   }
-  await news(writer.journals.pool, writer.run, Math.min(ms, left), call.signal);
+  try {
+    await news(writer.journals.pool, writer.run, Math.min(ms, left), call.signal);
+  } catch (error) {
+    await waitNoLonger(writer, call);
+    throw error;
+  }
   writer.mustDrive();
+}
+
+/** An aborted wait: the run may do something else now, and should it be abandoned then, who looks for such runs must find it. */
+async function waitNoLonger(writer: JournalWriter, call: WaitCall): Promise<void> {
+  try {
+    await writer.noteWaits(call.identity);
+  } catch (error) {
+    // That it was aborted is what the caller must see. A driver that was replaced or closed says so at the next step.
+    if (!(error instanceof HoldfastError)) throw error;
+  }
 }
 
 function named(call: WaitCall) {

@@ -88,13 +88,14 @@ export class JournalWriter {
     return receipt;
   }
 
-  /** From now on the run waits; the entry that says so, if there is none yet, in the same commit. */
-  async wait(call: string, wait: Wait, entry?: NewEntry): Promise<void> {
+  /** From now on the run waits; the entry that says so, if there is none yet, and what else changes with that, in the same commit. */
+  async wait(call: string, wait: Wait, entry?: NewEntry, also?: (batch: Batch) => void): Promise<void> {
     this.#waits.set(call, wait);
     const sequence = entry && this.reserve();
     const receipt = await this.commit((batch) => {
       if (entry && sequence !== undefined) this.put(batch, sequence, entry);
       this.putHeader(batch);
+      also?.(batch);
     });
     if (sequence !== undefined) this.learn(sequence, receipt.epoch);
   }

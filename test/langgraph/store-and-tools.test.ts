@@ -91,6 +91,22 @@ describe('HoldfastStore', () => {
       vi.useRealTimers();
     }
   });
+
+  it('sweeps around what is put or deleted meanwhile', async () => {
+    using pool = openPool();
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      const store = new HoldfastStore(pool, { ttl: { defaultTtl: 1 } });
+      for (let i = 0; i < 6; ++i) await store.put(['t'], `k${i}`, { i });
+      vi.advanceTimersByTime(61_000);
+      const sweeping = store.sweep();
+      await Promise.all([store.put(['t'], 'k3', { again: true }), store.delete(['t'], 'k4')]);
+      expect(await sweeping).toBe(4);
+      expect((await store.search(['t'])).map(({ key }) => key)).toEqual(['k3']);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
 });
 
 it('HoldfastCache keeps results for their time, and forgets namespaces', async () => {

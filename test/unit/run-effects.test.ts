@@ -42,6 +42,32 @@ describe('retries', () => {
     expect(await run.tool('d', 1, failing(2, busy), { retry, probe: happened })).toBe(9);
   });
 
+  test('whatever is thrown is passed on and recorded', async () => {
+    const bare = Object.assign(Object.create(null) as object, { why: 'busy' });
+    const textless = { toString: () => ({}) };
+    const throwing = {
+      toString: () => {
+        throw new Error('no text');
+      },
+    };
+    const odd: unknown[] = [null, undefined, 'a \ud800', Symbol('s'), 5n, () => 1, bare, textless, throwing];
+    const run = await bench.pool.run('r');
+    for (const thrown of odd) {
+      const call = run.tool('t', 1, () => {
+        throw thrown;
+      });
+      expect(await call.then(never, (error: unknown) => error)).toBe(thrown);
+    }
+    const unknown = bench.pool.unknownOutcomes();
+    expect(unknown.map(({ error }) => typeof error)).toEqual(odd.map(() => 'string'));
+    expect(unknown.map(({ error }) => error)).toContainEqual(expect.stringContaining('busy'));
+    const refusing = (_args: unknown, { attempt }: ToolContext) => {
+      if (attempt === 1) throw Object.assign(Object.create(null) as object, { neverHappened: true });
+      return attempt;
+    };
+    expect(await run.tool('u', 1, refusing, { retry: { attempts: 2, delay: 1 } })).toBe(2);
+  });
+
   test('end with the last error, wait longer each time, and go on in a later life', async () => {
     const run = await bench.pool.run('r');
     const begun = performance.now();
@@ -151,6 +177,18 @@ describe('unknown outcomes', () => {
     end();
     return key;
   }
+
+  test('what was cut off is listed and can be resolved while the run is driven', async () => {
+    const key = await cutOff();
+    const run = await bench.pool.run('r');
+    await rejects(run.tool('pay', { cents: 5 }, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', driven: true, waits: [{ outcome: key }] });
+    expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: key, attempt: 1 }]);
+    await bench.pool.resolve(key, { value: 'paid' });
+    run.close();
+    const later = await bench.pool.claim();
+    expect(await later!.tool('pay', { cents: 5 }, never)).toBe('paid');
+  });
 
   test.each<[Resolution, unknown]>([
     ['happened', undefined],

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 
 import type { JournalEntry } from '../../lib/index';
+import { formerHashOf, hashOf } from '../../lib/run/hash';
 import { runChild } from './support/child';
 import { all, never, rejects, runsBench } from './support/runs';
 
@@ -173,10 +174,34 @@ describe('identity', () => {
     await rejects(run.step('a', () => 1, never as never), 'OK').catch(() => {});
     await rejects(run.tool('t', { fn: () => 1 }, never), 'ERR_HOLDFAST_CODEC');
     await rejects(run.tool('t', Symbol('s'), never), 'ERR_HOLDFAST_CODEC');
+    let deep: unknown = 'bottom';
+    for (let i = 0; i < 200_000; ++i) deep = [deep];
+    await rejects(run.tool('t', deep, never), 'ERR_HOLDFAST_CODEC');
+    await rejects(run.step('t', deep, never), 'ERR_HOLDFAST_CODEC');
     await rejects(run.checkpoint({ fn: () => 1 }), 'ERR_HOLDFAST_CODEC');
     await rejects(bench.pool.signal('r', 's', () => 1), 'ERR_HOLDFAST_CODEC');
     await rejects(bench.pool.run('q', { input: () => 1 }), 'ERR_HOLDFAST_CODEC');
     expect(bench.pool.runInfo('q')).toBeUndefined();
+  });
+
+  test('an object reached on two ways is the same argument as two equal ones', async () => {
+    const run = await bench.pool.run('r');
+    const last = { role: 'user' };
+    await run.checkpoint({ messages: [last], last });
+    await run.step('s', run.state, () => 1);
+    await run.tool('t', run.state, () => 1);
+    const later = await (await bench.again()).run('r');
+    await later.step('s', later.state, never);
+    await later.tool('t', later.state, never);
+
+    const circle: Record<string, unknown> = { list: [{ a: 1 }, new Map([['k', { a: 1 }]])] };
+    circle.me = [circle];
+    expect(hashOf(circle)).toBe(formerHashOf(circle));
+    expect(hashOf({ a: circle, b: circle })).toBe(hashOf({ a: circle, b: structuredClone(circle) }));
+    expect(formerHashOf({ a: last, b: last })).not.toBe(hashOf({ a: last, b: last }));
+    let knot: unknown = 'end';
+    for (let i = 0; i < 60; ++i) knot = [knot, knot];
+    expect(hashOf(knot)).toBe(hashOf(structuredClone(knot)));
   });
 
   test('versions: what passed a place before it had one keeps the old code', async () => {
@@ -194,6 +219,40 @@ describe('identity', () => {
     const third = await pool.run('old');
     await third.step('a', never);
     expect(await third.version('refund', 3, 1)).toBe(1);
+  });
+
+  test('versions: what was called within a step, or undone, does not lie ahead', async () => {
+    const nested = await bench.pool.run('nested');
+    await nested.step('outer', () => nested.step('inner', () => nested.tool('t', 1, () => 1)));
+    const saved = await nested.checkpoint(1);
+    await nested.fork(saved.checkpoint, 'forked');
+    const compensate = () => undefined;
+    const undone = await bench.pool.run('undone');
+    await undone.tool('t', 1, () => 1, { compensate });
+    await undone.rollback();
+    const pool = await bench.again();
+    for (const id of ['nested', 'forked']) {
+      const run = await pool.run(id);
+      await run.step('outer', never);
+      expect(await run.version('refund', 2, 1)).toBe(2);
+    }
+    const passed = await pool.run('undone');
+    await passed.tool('t', 1, never, { compensate: never });
+    expect(await passed.version('before', 2, 1)).toBe(1);
+    expect(await passed.rollback()).toEqual(['t']);
+    expect(await passed.version('behind', 2, 1)).toBe(2);
+  });
+
+  test('what was called within a step that is not complete is kept', async () => {
+    const run = await bench.pool.run('r');
+    const failing = run.step('outer', async () => {
+      await run.step('inner', () => 1);
+      throw new Error('cut off');
+    });
+    await expect(failing).rejects.toThrow('cut off');
+    const later = await (await bench.again()).run('r');
+    expect(await later.version('refund', 2, 1)).toBe(1);
+    expect(await later.step('outer', () => later.step('inner', never))).toBe(1);
   });
 });
 

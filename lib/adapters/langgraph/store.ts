@@ -4,7 +4,7 @@
  * One `batch` call is one commit: all its puts and deletes are visible together, durably, or none is. Reads of the same call see
  * the state before it. Items that have outlived their time are not seen, and are removed by `sweep`.
  */
-import { typeError } from '../../errors';
+import { HoldfastError, typeError } from '../../errors';
 import type { Keyspace, PoolCore } from '../../types';
 import { matchesFilter } from './filter';
 import { textsCodec, type Texts } from './keys';
@@ -98,10 +98,14 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       const batch = this.#pool.batch();
       for (const [key, item] of this.#items.range()) {
         if (!isOver(item, now)) continue;
-        // One that was put again meanwhile is not swept.
         batch.requireEqual(this.#items, key, item).delete(this.#items, key);
-        await this.#pool.commit(batch);
-        ++swept;
+        try {
+          await this.#pool.commit(batch);
+          ++swept;
+        } catch (error) {
+          // One that was put again, or deleted, meanwhile is not swept.
+          if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;
+        }
       }
       return swept;
     }

@@ -11,7 +11,7 @@
 import { createHash } from 'node:crypto';
 
 import { HoldfastError, typeError } from '../../errors';
-import { divergedError, hashOf, openRun, readJournal, show } from '../../run/index';
+import { divergedError, hashOf, isSame, openRun, readJournal, show } from '../../run/index';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from '../../run/types';
 import type { PoolCore } from '../../types';
 import { optionalText, requiredText, runsOf } from './keys';
@@ -84,7 +84,7 @@ function plainProbe<R>(probe: NonNullable<DurableToolOptions<R>['probe']>) {
 /** Of a call that is complete. */
 function receiptOf(pool: PoolCore, id: string, name: string, asked: unknown): unknown {
   for (const [, entry] of readJournal(pool, id)) {
-    if (entry.kind === 'intent' && entry.hash !== hashOf(asked)) {
+    if (entry.kind === 'intent' && entry.hash !== hashOf(asked) && !isSame(entry.args, asked)) {
       throw divergedError(id, `tool ${name}`, show(entry.args), show(asked));
     }
     if (entry.kind === 'receipt') return entry.result;
