@@ -34,7 +34,7 @@ import { checkRunId, checkSignalName, checkStepName } from './keys';
 import { checkMs, limitsOf } from './retry';
 import { Compensations } from './rollback';
 import { callStep } from './step';
-import { callTool } from './tool';
+import { callTool, type Called } from './tool';
 import { sleepUntil, waitForSignal, type WaitCall } from './waits';
 import type { JournalWriter } from './writer';
 
@@ -153,7 +153,8 @@ export class DurableRun implements Run {
     const within = (given: A, context: ToolContext): R | Promise<R> =>
       inside(this, identity, () => fn(given, context));
     const call = { run: this.id, ...named, args, fn: within, safety, probe, limits };
-    const called = await callTool(writer, this.#parts.uid, call, kept);
+    const calling = (): Promise<Called<R>> => callTool(writer, this.#parts.uid, call, kept);
+    const called = await (kept?.receipt ? calling() : writer.working(identity, calling));
     this.#compensations.add(name, called, compensate);
     await this.#hooks?.completed();
     return called.result;
@@ -240,13 +241,17 @@ export class DurableRun implements Run {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#writer?.close();
+    this.end(false);
   }
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  private end(suspended: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#writer?.close(suspended);
   }
 
   /** `rest`: fn and options, with or without arguments before them. */
@@ -266,7 +271,8 @@ export class DurableRun implements Run {
       durability: eventual ? ('eventual' as const) : undefined,
       fn: () => inside(this, identity, () => (args ? work((args as [unknown])[0]) : work())),
     };
-    const result = await callStep<R>(writer, call, kept);
+    const calling = (): Promise<R> => callStep<R>(writer, call, kept);
+    const result = await (kept ? calling() : writer.working(identity, calling));
     if (kind === 'decision') await this.#hooks?.decided(identity, name, named.occurrence, result);
     await this.#hooks?.completed();
     return result;
@@ -279,7 +285,7 @@ export class DurableRun implements Run {
     const signal = signalOption(options.signal);
     const call = this.next<KeptWait>(category, name, 'wait');
     const suspendAt = performance.now() + (suspendAfter ?? Infinity);
-    return { ...call, suspendAt, signal, suspend: () => this.close() };
+    return { ...call, suspendAt, signal, suspend: () => this.end(true) };
   }
 
   private driving(what: string): JournalWriter {

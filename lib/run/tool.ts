@@ -13,6 +13,7 @@ import type { Batch } from '../types';
 import { divergedError, isSame, show, textOf } from './diverged';
 import type { OpenIntent, ReceiptEntry } from './entries';
 import { hashOf } from './hash';
+import { identityOf } from './identity';
 import type { KeptTool } from './kept';
 import { AttemptContext, attemptWithin, backOff, type Limits } from './retry';
 import type { JournalWriter } from './writer';
@@ -103,7 +104,7 @@ async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
   if (call.safety === 'effect' && !kept.neverHappened && !resolution) {
     const answer = await ask(way);
     if (answer === 'unknown') {
-      await writer.wait(`outcome ${key}`, { outcome: key }, undefined, (batch) => leaveUnknown(way, batch));
+      await writer.wait(outcomeOf(way), { outcome: key }, undefined, (batch) => leaveUnknown(way, batch));
       throw unknownError(call, key, kept.attempt);
     }
     if (answer.happened) {
@@ -112,6 +113,11 @@ async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
     }
   }
   return callUntilDone(way, kept.attempt + 1);
+}
+
+/** The wait for somebody to say what became of the effect; it is made in the call itself. */
+function outcomeOf<A, R>({ call, key }: Way<A, R>): string {
+  return `${identityOf(call.within, 'step', call.name, call.occurrence)}\0outcome ${key}`;
 }
 
 /** The first attempt of all was committed with the intent; each other is before it is made. */
@@ -159,7 +165,7 @@ async function mark<A, R>(way: Way<A, R>, attempt: number): Promise<void> {
   const open = openIntent(way, attempt, 'calling');
   const { resolutions } = way.writer.journals;
   const resolved = resolutions.has(way.key);
-  const notWaiting = way.writer.stopWaiting(`outcome ${way.key}`);
+  const notWaiting = way.writer.stopWaiting(outcomeOf(way));
   await way.writer.append(
     { kind: 'attempt', intent: way.intent, attempt },
     {
@@ -181,7 +187,7 @@ async function receipt<A, R>(
 ): Promise<void> {
   const { intents, resolutions } = way.writer.journals;
   const { key, call } = way;
-  const notWaiting = way.writer.stopWaiting(`outcome ${key}`);
+  const notWaiting = way.writer.stopWaiting(outcomeOf(way));
   const also = (batch: Batch): void => {
     if (call.safety === 'effect') batch.delete(intents, key);
     if (from === 'resolution') batch.delete(resolutions, key);

@@ -4,6 +4,9 @@
  * That a run waits is an entry and a word in its header, so it waits also when no process is there: whoever looks for
  * runnable runs finds it when what it waits for has come. Taking a signal is one commit: the entry that keeps its value, and
  * the removal of the pending one. A crash before it leaves the signal for the next driver.
+ *
+ * A run waits when it does nothing else: beside a step or an effect it is a run that has something to do, is not suspended, and is claimed when
+ * its driver dies.
  */
 import { HoldfastError } from '../errors';
 import type { Wait } from './types';
@@ -13,6 +16,9 @@ import type { Journals } from './journals';
 import type { KeptWait } from './kept';
 import { entriesOf, signalsOf, type EntryKey } from './keys';
 import type { JournalWriter } from './writer';
+
+/** How soon a wait that is to suspend its run looks whether the calls beside it have ended. */
+const LOOK_AGAIN_MS = 20;
 
 export interface WaitCall {
   readonly identity: string;
@@ -94,7 +100,8 @@ async function take(
 }
 
 async function untilNews(writer: JournalWriter, call: WaitCall, ms: number): Promise<void> {
-  const left = call.suspendAt - performance.now();
+  let left = call.suspendAt - performance.now();
+  if (left <= 0 && writer.isBusyBeside()) left = LOOK_AGAIN_MS;
   if (left <= 0) {
     call.suspend();
     throw new HoldfastError(

@@ -11,6 +11,7 @@ import type { Batch, CommitDurability, CommitReceipt } from '../types';
 import { ring } from './bell';
 import type { DriverRecord, Entry, Epochs, RunHeader } from './entries';
 import { Holder } from './holder';
+import { outerOf } from './identity';
 import type { Journals } from './journals';
 import { entriesOf } from './keys';
 
@@ -30,6 +31,10 @@ export class JournalWriter {
   #next: number;
   #ended: HoldfastError | undefined;
   readonly #waits = new Map<string, Wait>();
+  /** The calls under way that are no waits. */
+  readonly #working = new Set<string>();
+  /** Since the last wait began something else has come of the run: who continues it has more to do than to wait. */
+  #moved = false;
   #epochs: (readonly [sequence: number, epoch: number])[] = [];
   #receipt: CommitReceipt | undefined;
 
@@ -75,6 +80,7 @@ export class JournalWriter {
     const receipt = await this.commit((batch) => {
       this.put(batch, sequence, entry);
       options.also?.(batch);
+      if (this.#header.status === 'waiting') this.putHeader(batch);
     }, options.durability);
     this.learn(sequence, receipt.epoch);
     return receipt;
@@ -94,6 +100,7 @@ export class JournalWriter {
     const sequence = entry && this.reserve();
     const receipt = await this.commit((batch) => {
       if (entry && sequence !== undefined) this.put(batch, sequence, entry);
+      this.#moved = false;
       this.putHeader(batch);
       also?.(batch);
     });
@@ -103,8 +110,32 @@ export class JournalWriter {
   /** For `also`: with that commit the run no longer waits for this. */
   stopWaiting(call: string): (batch: Batch) => void {
     return (batch) => {
-      if (this.#waits.delete(call)) this.putHeader(batch);
+      if (!this.#waits.delete(call)) return;
+      this.#moved = true;
+      this.putHeader(batch);
     };
+  }
+
+  /**
+   * A call that is no wait, while it is under way. A run that merely waits is not claimed before what it waits for has come, so beside a wait
+   * the header says first that there is more to do. That may be lost in a power cut, not with the process.
+   */
+  async working<R>(call: string, work: () => Promise<R>): Promise<R> {
+    this.#working.add(call);
+    try {
+      if (this.#header.status === 'waiting' && this.isBusyBeside()) await this.commit((batch) => this.putHeader(batch), 'eventual');
+      return await work();
+    } finally {
+      this.#working.delete(call);
+    }
+  }
+
+  /** Is a call under way other than the waits and those that they are made in? */
+  isBusyBeside(): boolean {
+    const outer = new Set<string>();
+    for (const call of this.#waits.keys()) for (const each of outerOf(call)) outer.add(each);
+    for (const call of this.#working) if (!outer.has(call)) return true;
+    return false;
   }
 
   isWaiting(call: string): boolean {
@@ -140,9 +171,10 @@ export class JournalWriter {
     return receipt;
   }
 
-  /** Stops driving: anybody may begin at once. */
-  close(): void {
+  /** Stops driving: anybody may begin at once. `suspended`: nothing is left but to wait. */
+  close(suspended = false): void {
     if (this.#ended) return;
+    if (suspended) this.#moved = false;
     this.leave(closedError(this.run));
     if (this.journals.pool.closed) return;
     try {
@@ -168,6 +200,7 @@ export class JournalWriter {
   }
 
   private put(batch: Batch, sequence: number, entry: NewEntry): void {
+    this.#moved = true;
     const key = { run: this.run, sequence };
     const epochs = this.#epochs.length > 0 ? { epochs: this.#epochs } : undefined;
     const whole = { at: Date.now(), ...entry, ...epochs } as Entry;
@@ -179,7 +212,7 @@ export class JournalWriter {
   }
 
   private putHeader(batch: Batch, epochs: RunHeader['epochs'] = undefined): void {
-    const waits = [...this.#waits.values()];
+    const waits = this.#moved || this.isBusyBeside() ? [] : [...this.#waits.values()];
     const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
     this.#header = {
       ...rest,

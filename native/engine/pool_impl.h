@@ -303,7 +303,7 @@ class PoolImpl final : public Pool {
   // cleaner.cc — under maintenance_mutex_
   bool let_retention_give_way();
   bool reclaim(uint64_t wanted_free);       // true: there is that much now
-  bool fold_making_room();
+  Status fold_making_room();
   bool clean(uint64_t may_move, uint64_t wanted_dead);
   bool not_replaced(Bytes key, Place place) const;
   uint64_t room_for_moves();

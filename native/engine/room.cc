@@ -22,7 +22,8 @@ uint64_t PoolImpl::log_segment_bytes() const {
   const MediumSpace space = medium_->space();
   const uint64_t unit = medium_->info().segment_unit;
   const uint64_t part = medium_->info().grows ? segments_.bytes() / 16 : space.capacity / 256;
-  const uint64_t low = medium_->info().grows ? kMiB : 512 * kKiB;
+  // A small pool has small ones: what is left for cleaning and deletions is counted in them, and must be far less than the pool.
+  const uint64_t low = medium_->info().grows ? kMiB : std::min(512 * kKiB, space.capacity / 16);
   return round_up(std::min(std::max(part, low), 8 * kMiB), unit) - kPageBytes;  // on persistent memory each segment loses a page
 }
 
@@ -32,18 +33,21 @@ uint64_t PoolImpl::fold_reserve() const {
   const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
   const uint64_t run = (entries * 20 + active_key_bytes_ + frozen_key_bytes_) * 5 / 4;
   const uint64_t unit = medium_->info().segment_unit;
-  return run + 8 * unit;  // a few runs pile up before they can be merged
+  return run + std::min(8 * unit, medium_->space().capacity / 4);  // a few runs pile up before they can be merged, fewer in a very small pool
 }
 
 // Room to carry a segment's live operations: a deletion leaves this too.
 uint64_t PoolImpl::cleaner_reserve() const { return log_segment_bytes() + fold_reserve(); }
 
-// What user commits leave free: a round of cleaning costs a fold, and pays only if it empties several segments. A file of fixed size takes that
-// only as it becomes longer.
+// What user commits leave free: a round of cleaning costs a fold, and pays only if it empties several segments; a file of fixed size takes that
+// only as it becomes longer. A fold that comes after them takes runs and a block, whole units even where log segments are small; behind it
+// there must still be what a deletion needs.
 uint64_t PoolImpl::reserve_bytes() const {
   const MediumSpace space = medium_->space();
+  const uint64_t segment = log_segment_bytes(), unit = medium_->info().segment_unit;
+  const uint64_t runs = std::min({6 * unit, 384 * kKiB, space.capacity / 4});
   const uint64_t round = medium_->info().grows ? 0 : std::min(space.capacity, space.taken) / 64;
-  return std::max(2 * log_segment_bytes(), round) + fold_reserve();
+  return std::max({2 * segment, segment + runs, round}) + fold_reserve();
 }
 
 uint64_t PoolImpl::spare_bytes() const {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <optional>
@@ -327,6 +328,39 @@ TEST_CASE("a pool that may become large takes little of its disk while it is sma
     for (uint64_t key = 0; key < 100; key++) REQUIRE(commit_one(**pool, key, 100).is_ok());
     (*pool)->maintain(true);
     CHECK((*pool)->stats().taken_bytes < (size == 0 ? 8 : 64) * kMiB);
+  }
+}
+
+TEST_CASE("a very small pool that is full deletes, all of it, and takes new things in its place") {
+  for (const uint64_t size : {1, 2, 3, 4, 6}) {
+    for (const size_t bytes : {100, 1000, 10'000, 0}) {
+      CAPTURE(size);
+      CAPTURE(bytes);
+      const Scratch scratch;
+      const auto pool = open_fixed(scratch.path("p"), size * kMiB);
+      std::mt19937_64 random(size);
+      uint64_t next = 0, most = 0;
+      for (int round = 0; round < 3; round++) {
+        std::vector<uint64_t> keys;
+        Status status;
+        while (true) {
+          const size_t mixed = random() % 10 < 8 ? random() % 3000 : random() % 60'000;
+          status = commit_one(*pool, next, bytes > 0 ? bytes : mixed);
+          if (!status.is_ok()) break;
+          keys.push_back(next++);
+        }
+        CHECK_MESSAGE(status.code() == Code::kPoolFull, status.message());
+        most = std::max<uint64_t>(most, keys.size());
+        if (bytes > 0) CHECK(keys.size() * (bytes + 70) >= size * kMiB / 8);
+        std::shuffle(keys.begin(), keys.end(), random);
+        for (size_t i = 0; i < keys.size(); i++) {
+          const Status gone = commit_one(*pool, keys[i], std::nullopt);
+          REQUIRE_MESSAGE(gone.is_ok(), gone.message() << " at " << i << " of " << keys.size() << ", round " << round);
+        }
+        CHECK(contents(*pool).empty());
+      }
+      CHECK(most > 0);
+    }
   }
 }
 

@@ -134,6 +134,60 @@ describe('suspended runs need no process', () => {
   });
 });
 
+describe('a run that does more than wait', () => {
+  test('is claimed when its driver goes, though a wait of it has not ended', async () => {
+    const run = await bench.pool.run('r', { suspendAfter: 0 });
+    await rejects(Promise.race([run.signal('approve'), run.sleep(30)]), 'ERR_HOLDFAST_SUSPENDED');
+    await pause(40);
+    const second = await bench.pool.claim();
+    const waits = [second!.signal('approve'), second!.sleep(30)];
+    waits[0]!.catch(() => {}); // ends with the pool
+    await Promise.race(waits);
+    await second!.step('escalate', () => 1);
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'running' });
+    const pool = await bench.again();
+    const third = await pool.claim();
+    expect(third?.id).toBe('r');
+    await rejects(third!.signal('approve', { suspendAfter: 0 }), 'ERR_HOLDFAST_SUSPENDED');
+    expect(pool.runInfo('r')).toMatchObject({ status: 'waiting', waits: [{ signal: 'approve' }] });
+    expect(await pool.claim()).toBeUndefined();
+  });
+
+  test('is claimed when its driver goes in the middle of a step or an effect beside a wait', async () => {
+    for (const kind of ['step', 'tool'] as const) {
+      const run = await bench.pool.run(kind);
+      run.signal('x').catch(() => {});
+      await expect.poll(() => bench.pool.runInfo(kind)?.status).toBe('waiting');
+      const begun = new Promise<void>((done) => {
+        const work = (): Promise<never> => (done(), new Promise(() => {}));
+        void (kind === 'step' ? run.step('long', work) : run.tool('long', {}, work));
+      });
+      await begun;
+      await bench.pool.settled();
+      expect(bench.pool.runInfo(kind)?.status).toBe('running');
+    }
+    const pool = await bench.again();
+    expect([(await pool.claim())?.id, (await pool.claim())?.id].sort()).toEqual(['step', 'tool']);
+  });
+
+  test('is suspended only when what goes on beside the wait has ended', async () => {
+    const run = await bench.pool.run('r');
+    const waiting = run.signal('x', { suspendAfter: 10 });
+    const paying = run.tool('pay', {}, () => pause(150, 'paid'));
+    await Promise.all([rejects(waiting, 'ERR_HOLDFAST_SUSPENDED'), expect(paying).resolves.toBe('paid')]);
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', driven: false });
+    expect([...bench.pool.unknownOutcomes()]).toEqual([]);
+  });
+
+  test('waits also within a step', async () => {
+    const run = await bench.pool.run('r');
+    const outer = run.step('outer', () => run.signal('x', { suspendAfter: 0 }));
+    await rejects(outer, 'ERR_HOLDFAST_SUSPENDED');
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting' });
+    expect(await bench.pool.claim()).toBeUndefined();
+  });
+});
+
 describe('leases', () => {
   test('a second driver is refused, in another handle and in another thread', async () => {
     await bench.pool.run('r');

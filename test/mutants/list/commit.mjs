@@ -41,7 +41,7 @@ export default [
   ['users leave nothing to the cleaner', 'engine/room.cc',
     'const uint64_t left = purpose == Purpose::kUser     ? «reserve_bytes()»', 'fold_reserve()'],
   ['deletions leave nothing to the cleaner', 'engine/room.cc', ': purpose == Purpose::kDelete ? «cleaner_reserve()»', 'fold_reserve()'],
-  ['nothing is left for folds', 'engine/room.cc', 'return «run + 8 * unit»;', '0'],
+  ['nothing is left for folds', 'engine/room.cc', 'return «run + std::min(8 * unit, medium_->space().capacity / 4)»;', '0'],
   ['a deletion counts as any commit', 'engine/commit.cc', 'const Purpose purpose = «only_deletes(*record)» ?', 'false'],
   ["the head that the cleaner took is the users'", 'engine/room.cc', 'if («head_is_cleaners_ && purpose == Purpose::kUser») {', 'false'],
   ['users fill the segment that the cleaner took', 'engine/room.cc', 'if («head_is_cleaners_» && purpose == Purpose::kUser) {', 'false'],
