@@ -27,7 +27,7 @@ export class Output {
 
   /** A line for people; nothing with --json. */
   line(text = ''): void {
-    if (!this.json) this.to.write(`${text}\n`);
+    if (!this.json) this.to.write(`${this.to.isTTY ? harmless(text) : text}\n`);
   }
 
   /** The machine's answer; nothing without --json. */
@@ -108,6 +108,11 @@ const QUIET_BORDERS = {
   'right-mid': '',
   middle: '  ',
 };
+
+/** What is stored may hold anything, and a terminal obeys control characters. Colours stay. */
+export function harmless(text: string): string {
+  return text.replace(/\x1b(?!\[\d*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
 
 /** JSON has no place for some of what a value may hold. */
 function replaceUnprintable(_key: string, value: unknown): unknown {

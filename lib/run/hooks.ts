@@ -77,7 +77,11 @@ export class Hooks {
   }
 
   private report(thrown: unknown, name: HookName): void {
-    if (this.hooks?.onHookError) return this.hooks.onHookError(thrown, name);
+    try {
+      if (this.hooks?.onHookError) return this.hooks.onHookError(thrown, name);
+    } catch {
+      // A hook that fails cannot lose a step, not even this one: that the first failed is said below.
+    }
     process.emitWarning(
       `hook ${name} of run ${JSON.stringify(this.run.id)} failed: ${textOf(thrown)}`,
       'HoldfastHookWarning',

@@ -186,14 +186,15 @@ export class DurableRun implements Run {
 
   async sleep(until: Date | number, options?: WaitOptions): Promise<void> {
     const writer = this.driving('sleep');
-    const moment = until instanceof Date ? until.getTime() : Date.now() + until;
+    const moment = until instanceof Date ? until.getTime() : typeof until === 'number' ? Date.now() + until : NaN;
     if (!Number.isFinite(moment)) throw typeError('sleep takes a Date, or a number of milliseconds');
     await sleepUntil(writer, this.waitCall('sleep', 'sleep', options), moment);
   }
 
   async child<I, S, R>(id: string, options: RunOptions<I> = {}): Promise<Run<I, S, R>> {
     const writer = this.driving(`child ${show(id)}`);
-    const childId = `${this.id}/${String(id)}`;
+    if (typeof id !== 'string') throw typeError(`the id of a child is a string; got ${show(id)}`);
+    const childId = `${this.id}/${id}`;
     checkRunId(childId);
     const { kept, ...named } = this.next<KeptMark>('child', id, 'child');
     const parent = { writer, ...plain(named), within: named.within, kept: kept !== undefined };

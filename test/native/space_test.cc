@@ -284,18 +284,24 @@ Status commit_one(Pool& pool, uint64_t key, std::optional<size_t> bytes) {
   auto receipt = pool.commit(batch, CommitMode::kEventual);
   return std::move(receipt.status());
 }
+
+std::shared_ptr<Pool> open_growing(const std::string& path, uint64_t most = 0) {
+  PoolOptions options;
+  options.medium.choice = MediumChoice::kFile;
+  options.medium.size = most;
+  options.background = false;
+  auto opened = Pool::open(path, options);
+  REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
+  return *opened;
+}
 }  // namespace
 
 TEST_CASE("a pool that has filled its disk deletes, all of it, and takes new things in its place") {
   for (const size_t bytes : {100, 1000, 30'000, 300'000}) {
     CAPTURE(bytes);
     const Scratch scratch = Scratch::on_disk();
-    PoolOptions options;
-    options.medium.choice = MediumChoice::kFile;
-    options.background = false;
-    auto opened = Pool::open(scratch.path("p"), options);
-    REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
-    Pool& pool = **opened;
+    const auto opened = open_growing(scratch.path("p"));
+    Pool& pool = *opened;
     const FullDisk full(12);
     uint64_t keys = 0;
     Status status;
@@ -319,15 +325,10 @@ TEST_CASE("a pool that may become large takes little of its disk while it is sma
   for (const uint64_t size : {uint64_t{0}, 64 * kGiB}) {
     CAPTURE(size);
     const Scratch scratch = Scratch::on_disk();
-    PoolOptions options;
-    options.medium.choice = MediumChoice::kFile;
-    options.medium.size = size;
-    options.background = false;
-    auto pool = Pool::open(scratch.path("p"), options);
-    REQUIRE(pool.is_ok());
-    for (uint64_t key = 0; key < 100; key++) REQUIRE(commit_one(**pool, key, 100).is_ok());
-    (*pool)->maintain(true);
-    CHECK((*pool)->stats().taken_bytes < (size == 0 ? 8 : 64) * kMiB);
+    const auto pool = open_growing(scratch.path("p"), size);
+    for (uint64_t key = 0; key < 100; key++) REQUIRE(commit_one(*pool, key, 100).is_ok());
+    pool->maintain(true);
+    CHECK(pool->stats().taken_bytes < (size == 0 ? 8 : 64) * kMiB);
   }
 }
 
@@ -366,12 +367,8 @@ TEST_CASE("a very small pool that is full deletes, all of it, and takes new thin
 
 TEST_CASE("a pool that has given its free space back still deletes when the disk is full meanwhile") {
   const Scratch scratch = Scratch::on_disk();
-  PoolOptions options;
-  options.medium.choice = MediumChoice::kFile;
-  options.background = false;
-  auto opened = Pool::open(scratch.path("p"), options);
-  REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
-  Pool& pool = **opened;
+  const auto opened = open_growing(scratch.path("p"));
+  Pool& pool = *opened;
   constexpr uint64_t kKeys = 20'000;
   for (uint64_t key = 0; key < kKeys; key++) REQUIRE(commit_one(pool, key, key % 100 == 0 ? 100'000 : 200).is_ok());
   for (uint64_t key = 0; key < kKeys; key += 100) REQUIRE(commit_one(pool, key, std::nullopt).is_ok());

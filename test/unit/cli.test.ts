@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { beforeAll, describe, expect, test } from 'vitest';
 
+import { harmless } from '../../lib/cli/output';
 import { open } from '../../lib/index';
 import { cli } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
@@ -199,4 +200,10 @@ test('check finds what was damaged and ends with 1', async () => {
   const { code, stdout } = await cli(['check', damaged]);
   expect([code, /damaged /.test(stdout)]).toEqual([1, true]);
   expect((await cli(['check', damaged, '--json'])).json()).toMatchObject({ ok: false });
+});
+
+test('what is stored cannot give orders to a terminal', () => {
+  const stored = 'a\x1b]0;title\x07b\x1b[2Jc\x9bd\ttab\nline';
+  expect(harmless(stored)).toBe('a\\x1b]0;title\\x07b\\x1b[2Jc\\x9bd\ttab\nline');
+  expect(harmless('\x1b[32mgreen\x1b[39m')).toBe('\x1b[32mgreen\x1b[39m');
 });

@@ -117,7 +117,8 @@ describe('suspended runs need no process', () => {
     expect(Date.now() - begun).toBeGreaterThanOrEqual(19);
     await bench.pool.settled();
     expect(bench.pool.runInfo('r')?.status).toBe('running');
-    await rejects(claimed!.sleep(NaN), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    for (const no of [NaN, null, 5n]) await rejects(claimed!.sleep(no as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    await rejects(claimed!.child(null as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
   });
 
   test('each abandoned run is handed out once', async () => {
@@ -387,7 +388,7 @@ describe('hooks', () => {
     const textless = await bench.pool.run('s', {
       hooks: {
         onDecision: () => Promise.reject(Object.create(null)),
-        onHookError: () => undefined,
+        onHookError: fail,
       },
     });
     expect(await textless.decision('d', () => 1)).toBe(1);
