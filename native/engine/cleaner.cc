@@ -167,11 +167,11 @@ bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead) {
 }
 
 // Segments kept ready are log segments; a fold needs room for other things.
-Status PoolImpl::fold_making_room() {
-  if (Status folded = run_fold(false); !folded.is_full()) return folded;
+Status PoolImpl::fold_making_room(bool even_if_empty) {
+  if (Status folded = run_fold(even_if_empty); !folded.is_full()) return folded;
   give_back_spares();
   merge_piled_up(UINT64_MAX);
-  return run_fold(false);
+  return run_fold(even_if_empty);
 }
 
 // Folds, cleans and merges until `wanted_free` bytes are free, or nothing more is to be had. Under maintenance_mutex_.
@@ -180,7 +180,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
   int fruitless = 0;  // a round may free less than its folds took; several in a row say that nothing is left
   int fruitless_in_all = 0;
   while (true) {
-    const bool folded = fold_making_room().is_ok();
+    const bool folded = fold_making_room(false).is_ok();
     give_back();
     const uint64_t free = free_now();
     const uint64_t lacking = bytes_short_of(wanted_free);
@@ -202,7 +202,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     }
     if (!clean(room_for_moves(), lacking + 2 * medium_->info().segment_unit) && !let_retention_give_way()) {
       (void)merge_all().is_ok();
-      (void)fold_making_room().is_ok();
+      (void)fold_making_room(false).is_ok();
       give_back();
       return bytes_short_of(wanted_free) == 0;
     }

@@ -231,26 +231,21 @@ Status PoolImpl::find_feed_start(uint64_t after, FeedStart* start) const {
   return forgotten(after);
 }
 
-// Under append_mutex_. The oldest epoch whose changes are held; the next one to come when none is. A segment's records never change, so each
-// is read once: on a mapping that is a page fault each, and commits wait meanwhile.
+// Under append_mutex_. The oldest epoch whose changes are held; the next one to come when none is.
 uint64_t PoolImpl::oldest_change() const {
   const LogReader reader(*medium_, secret_);
   uint64_t oldest = epoch_ + 1;
   const uint64_t first_sequence = Retention::oldest_unbroken(segments_, log_.sequence());
   const auto row = segments_.by_sequence();
-  std::map<uint64_t, uint64_t> known;
   for (size_t i = row.size(); i-- > 0;) {
     const LogSegment& s = row[i];
     if (s.sequence > log_.sequence()) continue;
     if (s.sequence < first_sequence) break;
     if (s.sequence == log_.sequence() && log_.position() == s.segment.offset) continue;
-    const auto before = first_epochs_.find(s.sequence);
-    const uint64_t first = before != first_epochs_.end() ? before->second : first_whole_epoch(reader, s);
-    if (first != 0) known[s.sequence] = first;
+    const uint64_t first = first_whole_epoch(reader, s);
     if (first == 0 || first <= history_) break;
     oldest = first;
   }
-  first_epochs_ = std::move(known);
   return oldest;
 }
 

@@ -260,8 +260,8 @@ Status PoolImpl::write_fold_block(FoldBlock&& block, bool all_placed) {
 // A fold that did not find room before has an overlay of its own: it is finished first, and then what came since is folded.
 Status PoolImpl::fold_all() {
   const bool unfinished = index_.view.frozen != nullptr;
-  if (unfinished) HOLDFAST_TRY(run_fold(true));
-  return run_fold(true);
+  if (unfinished) HOLDFAST_TRY(fold_making_room(true));
+  return fold_making_room(true);
 }
 
 Status PoolImpl::fold() {

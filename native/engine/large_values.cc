@@ -9,17 +9,18 @@
 
 namespace holdfast {
 
+Result<Segment> PoolImpl::take_large_segment(uint64_t want) {
+  HOLDFAST_TRY(make_ready_beside_reserve(want, "for " + std::to_string(want) + " bytes of a large value"));
+  return medium_->allocate(SegmentKind::kLarge, std::min<uint64_t>(want, kMiB), want);
+}
+
 Result<LargeValue> PoolImpl::write_large(const std::string& bytes, std::vector<Segment>* taken) {
   LargeValue value;
   value.size = bytes.size();
   uint64_t done = 0;
   while (done < bytes.size()) {
     const uint64_t want = bytes.size() - done;
-    {
-      std::lock_guard guard(append_mutex_);
-      HOLDFAST_TRY(make_ready(want + reserve_bytes(), "for a value of " + std::to_string(bytes.size()) + " bytes"));
-    }
-    auto segment = medium_->allocate(SegmentKind::kLarge, std::min<uint64_t>(want, kMiB), want);
+    auto segment = take_large_segment(want);
     if (!segment.is_ok()) return std::move(segment.status());
     taken->push_back(*segment);
     LargePiece piece{*segment, std::min(segment->bytes, want), 0};

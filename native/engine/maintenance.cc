@@ -108,7 +108,7 @@ bool PoolImpl::clean_ahead(bool idle) {
   } else if (wasteful(idle ? kIdleWaste : kUsualWaste)) {
     (void)clean(room_for_moves(), UINT64_MAX);
   }
-  if (segments_cleaned_.load() > before && fold_making_room().is_ok()) give_back();
+  if (segments_cleaned_.load() > before && fold_making_room(false).is_ok()) give_back();
   const bool gained = free_now() > free;
   tidied_at_ = gained ? UINT64_MAX : commits;
   return gained;
@@ -159,7 +159,6 @@ void PoolImpl::give_back_free(uint64_t at_least) {
 Status PoolImpl::compact() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(usable());
-  HOLDFAST_TRY(fold_making_room());
   HOLDFAST_TRY(fold_all());
   HOLDFAST_TRY(unless_full(merge_all()));
   constexpr int kFruitlessRounds = 8;  // what little is dead in a small pool can be carried round for ever
@@ -174,7 +173,7 @@ Status PoolImpl::compact() {
     }
     // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
     HOLDFAST_TRY(unless_full(std::move(cleaned)));
-    HOLDFAST_TRY(fold_making_room());
+    HOLDFAST_TRY(fold_making_room(false));
     merge_piled_up(UINT64_MAX);
     give_back();
     if (segments_cleaned_.load() == before || !wasteful(8)) break;
@@ -183,7 +182,7 @@ Status PoolImpl::compact() {
     most_free = std::max(most_free, free);
   }
   HOLDFAST_TRY(unless_full(merge_all()));
-  HOLDFAST_TRY(fold_making_room());  // for what the last fold found dead and still referred to
+  HOLDFAST_TRY(fold_making_room(false));  // for what the last fold found dead and still referred to
   give_back();
   give_back_free(0);
   return {};

@@ -69,7 +69,7 @@ size_t PoolImpl::mergeable(size_t first, size_t count) {
     all += node_bytes(runs[first + fits]);
     const uint64_t tables = 2 * std::max(table_bytes_, all / kSwitches) + table_bytes_;
     const uint64_t needed = round_up((all >= merge_lacked_room_ ? all : std::min(all, tables)) + 2 * unit, unit);
-    if (!medium_->make_ready(needed).is_ok() || medium_->space().ready < needed) return fits;  // the others later, when there is room
+    if (!medium_->make_ready(needed).is_ok()) return fits;  // the others later, when there is room
   }
   return count;
 }

@@ -189,7 +189,7 @@ class PoolImpl final : public Pool {
   uint64_t reserve_bytes() const;
   uint64_t spare_bytes() const;
   uint64_t ready_with_spares() const;       // free bytes that no full disk can refuse
-  Status make_ready(uint64_t needed, const std::string& what);
+  Status make_ready(uint64_t needed, const std::string& what);  // for a message: needed `what`
   uint64_t head_room(Purpose purpose);
   std::optional<Segment> take_spare(uint64_t room, uint64_t most);
   Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
@@ -199,6 +199,8 @@ class PoolImpl final : public Pool {
   bool spare_is_due() const { return log_.room() < log_.head().bytes / 2 && spares_.empty(); }
 
   // room.cc — not under append_mutex_
+  Status make_ready_beside_reserve(uint64_t bytes, const std::string& what);
+  Status take_from_disk(uint64_t needed, uint64_t spares, const std::string& what);
   void prepare_spare();
   void give_back_spares();
   uint64_t free_now();                      // growth included
@@ -303,7 +305,7 @@ class PoolImpl final : public Pool {
   // cleaner.cc — under maintenance_mutex_
   bool let_retention_give_way();
   bool reclaim(uint64_t wanted_free);       // true: there is that much now
-  Status fold_making_room();
+  Status fold_making_room(bool even_if_empty);
   bool clean(uint64_t may_move, uint64_t wanted_dead);
   bool not_replaced(Bytes key, Place place) const;
   uint64_t room_for_moves();
@@ -366,7 +368,6 @@ class PoolImpl final : public Pool {
   RootWords root_;
   Retention retention_;                      // what of the log is kept for the change feed
   uint64_t kept_for_feed_ = UINT64_MAX;      // the oldest sequence that the last fold kept only for it
-  mutable std::map<uint64_t, uint64_t> first_epochs_;  // of segments of the log, by sequence: those that stats() has read
   uint64_t history_ = 0;                     // commits up to this one are in no log of this pool
   std::condition_variable feed_idle_;        // with append_mutex_: a cursor has stopped reading
   uint64_t large_in_flight_ = 0;             // commits that place large values, which they do without a lock

@@ -196,15 +196,6 @@ Status PoolImpl::append_large(uint64_t offset, const char* bytes, size_t size) {
   return placed.is_ok() ? Status() : fail(std::move(placed));
 }
 
-Result<Segment> PoolImpl::take_large_segment(uint64_t want) {
-  {
-    std::lock_guard guard(append_mutex_);
-    HOLDFAST_TRY(usable());
-    HOLDFAST_TRY(make_ready(want + reserve_bytes(), "to go on"));
-  }
-  return medium_->allocate(SegmentKind::kLarge, std::min<uint64_t>(want, kMiB), want);
-}
-
 // The value's bytes have been placed: a barrier, and then the record that names them.
 Status PoolImpl::commit_placed(Bytes key, const LargeValue& value) {
   Status done = medium_->barrier();

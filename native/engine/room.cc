@@ -61,18 +61,30 @@ uint64_t PoolImpl::ready_with_spares() const {
 }
 
 // Ok: there are `needed` of them.
-Status PoolImpl::make_ready(uint64_t needed, const std::string& what) {
-  const uint64_t spares = spare_bytes();
+Status PoolImpl::make_ready(uint64_t needed, const std::string& what) { return take_from_disk(needed, spare_bytes(), what); }
+
+// Ok: there are so many beside what users leave. Not under append_mutex_: the disk may take a while to give them.
+Status PoolImpl::make_ready_beside_reserve(uint64_t bytes, const std::string& what) {
+  uint64_t needed = 0, spares = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    HOLDFAST_TRY(usable());
+    needed = reserve_bytes() + bytes;
+    spares = spare_bytes();
+  }
+  return take_from_disk(needed, spares, what);
+}
+
+Status PoolImpl::take_from_disk(uint64_t needed, uint64_t spares, const std::string& what) {
   Status made = medium_->make_ready(needed - std::min(needed, spares));
-  if (!made.is_ok() && !made.is_full()) return made;
-  const MediumSpace space = medium_->space();
-  if (space.ready + spares >= needed) return {};
-  if (space.free + spares >= needed) {
+  if (!made.is_full()) return made;
+  const uint64_t free = medium_->space().free + spares;
+  if (free >= needed) {
     return Status(Code::kDiskFull, "no room on the disk of the pool " + name_ + ": " + std::to_string(needed) + " free bytes are needed " + what +
                                        " (nothing is lost: free some space there, or delete something from the pool)");
   }
-  return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(space.free + spares) + " bytes are free and " +
-                                     std::to_string(needed) + " are needed " + what + "; delete something, close snapshots, or give it more room");
+  return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " + std::to_string(needed) +
+                                     " are needed " + what + "; delete something, close snapshots, or give it more room");
 }
 
 // Of operations in the log's head. Where the cleaner took the head from what is kept for it, it is the cleaner's until there is that much
@@ -167,9 +179,10 @@ void PoolImpl::prepare_spare() {
   uint64_t want = 0;
   {
     std::lock_guard append(append_mutex_);
-    if (!spare_is_due() || closing_.load() || !make_ready(reserve_bytes() + log_segment_bytes(), "").is_ok()) return;
+    if (!spare_is_due() || closing_.load()) return;
     want = log_segment_bytes();
   }
+  if (!make_ready_beside_reserve(want, "").is_ok()) return;
   auto segment = medium_->allocate(SegmentKind::kLog, want, want);
   if (!segment.is_ok()) return;  // the commit that needs it will say so
   std::lock_guard append(append_mutex_);

@@ -243,7 +243,9 @@ Status FileMedium::adopt(const std::vector<Segment>& held) {
       return Status(Code::kCorrupt, "the pool " + path_ + " is damaged: " + named + " is held twice or out of place");
     }
   }
-  find_holes();
+  holes_.reset(kSegmentsOffset, window_);
+  holes_.take({kSegmentsOffset, window_ - kSegmentsOffset});
+  if (!held.empty()) find_holes();  // else nothing is known yet of what is free
   return {};
 }
 
@@ -327,8 +329,6 @@ int FileMedium::take_more(uint64_t bytes) {
 // At open. Blocks that were taken and never written look like holes; they are taken once more, and that costs nothing.
 void FileMedium::find_holes() {
   const uint64_t end = end_.load();
-  holes_.reset(kSegmentsOffset, window_);
-  holes_.take({kSegmentsOffset, window_ - kSegmentsOffset});
   uint64_t blocks = 0;
   if (file_.blocks(&blocks) == 0 && blocks >= end) return;
   for (auto free = space_.first_within(kSegmentsOffset, end); free; free = space_.first_within(free->end(), end)) {

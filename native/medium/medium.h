@@ -108,7 +108,7 @@ class Medium {
 
   // As many free bytes as that are to be ready, taken from the disk where need be. An engine that goes on only with enough of them can still
   // delete and tidy up when the disk has become full. kPoolFull, kDiskFull: there are fewer, but as many as could be had.
-  virtual Status make_ready(uint64_t /*bytes*/) { return {}; }
+  virtual Status make_ready(uint64_t bytes);
 
   // What is free goes back to the file system where it can be asked for that, all but `kept` bytes, unless fewer than `at_least` bytes, or
   // less than a quarter of what the pool takes, were released since this was done last (0: whatever was). What is allocated later takes it

@@ -93,6 +93,12 @@ Result<OpenedMedium> open_medium(const std::string& path, const MediumOptions& o
   return result;
 }
 
+Status Medium::make_ready(uint64_t bytes) {
+  const MediumSpace now = space();
+  if (now.ready >= bytes) return {};
+  return Status(now.free < bytes ? Code::kPoolFull : Code::kDiskFull, std::to_string(now.ready) + " bytes are ready, not " + std::to_string(bytes));
+}
+
 Status Medium::resize(uint64_t) {
   return Status(Code::kMediumUnavailable, std::string("a pool on the medium '") + info().name +
                                               "' keeps the size it was made with: holdfast resize copies it, while nobody has it open");

@@ -16,7 +16,7 @@ namespace {
 
 using State = std::map<std::string, std::string>;
 
-PoolOptions file_options(std::optional<RetainWish> retain = std::nullopt) {
+PoolOptions small_options(std::optional<RetainWish> retain = std::nullopt) {
   PoolOptions options;
   options.medium.choice = MediumChoice::kFile;
   options.log_segment_bytes = 256 * kKiB;
@@ -26,12 +26,6 @@ PoolOptions file_options(std::optional<RetainWish> retain = std::nullopt) {
 }
 
 const RetainWish kAll{0, uint64_t{1} << 40};
-
-std::shared_ptr<Pool> open_pool(const std::string& path, const PoolOptions& options) {
-  auto pool = Pool::open(path, options);
-  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
-  return *pool;
-}
 
 // A pool beside what it held after each of its epochs.
 struct Source {
@@ -97,7 +91,7 @@ BackupOptions since(uint64_t epoch) {
 
 // Restores to `path`, in pieces of odd sizes.
 Result<RestoreReport> restore(const std::string& path, const std::vector<std::string>& parts, const RestoreTarget& target = {}) {
-  auto begun = Restore::begin(path, file_options(), target);
+  auto begun = Restore::begin(path, small_options(), target);
   if (!begun.is_ok()) return std::move(begun.status());
   for (const std::string& part : parts) {
     (*begun)->part("part");
@@ -113,7 +107,7 @@ Result<RestoreReport> restore(const std::string& path, const std::vector<std::st
 }
 
 void check_restored(const std::string& path, const State& expected, uint64_t epoch) {
-  auto pool = open_pool(path, file_options());
+  auto pool = open_pool(path, small_options());
   CHECK(contents(*pool) == expected);
   CHECK(pool->stats().epoch >= epoch);
   auto report = pool->check(nullptr, nullptr);
@@ -132,7 +126,7 @@ void check_restored(const std::string& path, const State& expected, uint64_t epo
   REQUIRE((*cursor)->next(kMiB, [&](const FeedCommit& commit) { return seen = commit.epoch, Status(); }).is_ok());
   CHECK(seen == receipt->epoch);
   REQUIRE(pool->close().is_ok());
-  auto again = open_pool(path, file_options());
+  auto again = open_pool(path, small_options());
   State and_more = expected;
   and_more[key_in(1, "more")] = "x";
   CHECK(contents(*again) == and_more);
@@ -145,7 +139,7 @@ Code code_of(const Result<RestoreReport>& result) { return result.status().code(
 TEST_CASE("a backup made while commits go on is the state as of one epoch") {
   Scratch scratch;
   Source source;
-  source.pool = open_pool(scratch.path("p"), file_options());
+  source.pool = open_pool(scratch.path("p"), small_options());
   for (int i = 0; i < 400; i++) source.commit(i % 100 == 0);
   BackupStatus status;
   const auto blocks = take(source.pool, {}, &status, [&] {
@@ -165,7 +159,7 @@ TEST_CASE("a backup made while commits go on is the state as of one epoch") {
 TEST_CASE("increments restore to any commit inside them, by epoch and by time") {
   Scratch scratch;
   Source source;
-  source.pool = open_pool(scratch.path("p"), file_options(kAll));
+  source.pool = open_pool(scratch.path("p"), small_options(kAll));
   for (int i = 0; i < 60; i++) source.commit(i == 30);
   BackupStatus full, first, second;
   const std::string a = joined(take(source.pool, {}, &full));
@@ -207,7 +201,7 @@ TEST_CASE("increments restore to any commit inside them, by epoch and by time") 
 TEST_CASE("a backup that was interrupted behind any of its blocks is gone on with") {
   Scratch scratch;
   Source source;
-  source.pool = open_pool(scratch.path("p"), file_options(kAll));
+  source.pool = open_pool(scratch.path("p"), small_options(kAll));
   for (int i = 0; i < 200; i++) source.commit(i % 60 == 0);
   const auto whole = take(source.pool);
   REQUIRE(whole.size() > 5);
@@ -256,8 +250,8 @@ TEST_CASE("a backup that was interrupted behind any of its blocks is gone on wit
 TEST_CASE("what is not one whole backup in its order is refused") {
   Scratch scratch;
   Source source, foreign;
-  source.pool = open_pool(scratch.path("p"), file_options(kAll));
-  foreign.pool = open_pool(scratch.path("q"), file_options(kAll));
+  source.pool = open_pool(scratch.path("p"), small_options(kAll));
+  foreign.pool = open_pool(scratch.path("q"), small_options(kAll));
   for (int i = 0; i < 500; i++) source.commit(i == 100), foreign.commit();
   BackupStatus full, next;
   const auto blocks = take(source.pool, {}, &full);
@@ -306,7 +300,7 @@ TEST_CASE("what is not one whole backup in its order is refused") {
 TEST_CASE("an increment from where the log no longer reaches is refused, and a pool that is closed ends its backup") {
   Scratch scratch;
   Source source;
-  source.pool = open_pool(scratch.path("p"), file_options());
+  source.pool = open_pool(scratch.path("p"), small_options());
   for (int i = 0; i < 2000; i++) source.commit();
   REQUIRE(source.pool->compact().is_ok());
   CHECK(Backup::begin(source.pool, since(1)).status().code() == Code::kForgotten);
@@ -323,7 +317,7 @@ TEST_CASE("an increment from where the log no longer reaches is refused, and a p
 TEST_CASE("a pool under as many commits as it takes restores to exactly one of its epochs") {
   Scratch scratch;
   Source source;
-  source.pool = open_pool(scratch.path("p"), file_options(kAll));
+  source.pool = open_pool(scratch.path("p"), small_options(kAll));
   for (int i = 0; i < 300; i++) source.commit();
   // Each commit adds one to a counter and writes that number under eight keys: every state is known by its counter.
   std::atomic<bool> stop{false};

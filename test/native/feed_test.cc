@@ -26,12 +26,6 @@ PoolOptions options_with(std::optional<RetainWish> retain, uint64_t size = 0) {
   return options;
 }
 
-std::shared_ptr<Pool> open_pool(const std::string& path, const PoolOptions& options) {
-  auto pool = Pool::open(path, options);
-  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
-  return *pool;
-}
-
 uint64_t commit(Pool& pool, const Changes& changes, CommitMode mode = CommitMode::kDurable) {
   Batch batch;
   for (const auto& [key, value] : changes) REQUIRE((value ? batch.put(key, *value) : batch.remove(key)).is_ok());

@@ -1,7 +1,10 @@
 // What the engine's tests share: pools on a scratch file, composite keys, and a model to compare with.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -14,6 +17,20 @@ inline std::string key_in(uint32_t keyspace, const std::string& key) {
   std::string out(4, '\0');
   for (int i = 0; i < 4; i++) out[static_cast<size_t>(i)] = static_cast<char>(keyspace >> (24 - 8 * i));
   return out + key;
+}
+
+// A file of fixed size; 0: it grows.
+inline PoolOptions file_options(uint64_t size = 0) {
+  PoolOptions options;
+  options.medium.choice = MediumChoice::kFile;
+  options.medium.size = size;
+  return options;
+}
+
+inline std::shared_ptr<Pool> open_pool(const std::string& path, const PoolOptions& options = file_options()) {
+  auto pool = Pool::open(path, options);
+  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+  return *pool;
 }
 
 inline std::optional<std::string> get(Pool& pool, const std::string& key, const SnapshotPtr& snapshot = nullptr) {

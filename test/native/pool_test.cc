@@ -14,16 +14,6 @@ using namespace holdfast::test;
 
 namespace {
 
-std::shared_ptr<Pool> open_pool(const std::string& path, uint64_t size = 0, uint64_t fold_operations = 65536) {
-  PoolOptions options;
-  options.medium.choice = MediumChoice::kFile;
-  options.medium.size = size;
-  options.fold_operations = fold_operations;
-  auto pool = Pool::open(path, options);
-  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
-  return *pool;
-}
-
 void put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
   Batch batch;
   REQUIRE(batch.put(key, value).is_ok());
@@ -127,7 +117,9 @@ TEST_CASE("random work against a model, with folds, merges, snapshots and reopen
     Scratch scratch;
     const std::string path = scratch.path("p");
     std::mt19937_64 random(seed);
-    auto pool = open_pool(path, seed % 2 ? 16 * kMiB : 0, 500);
+    PoolOptions options = file_options(seed % 2 ? 16 * kMiB : 0);
+    options.fold_operations = 500;
+    auto pool = open_pool(path, options);
     std::map<std::string, std::string> model;
     std::vector<std::pair<SnapshotPtr, std::map<std::string, std::string>>> snapshots;
     const char* share = std::getenv("HOLDFAST_NATIVE_SHARE");  // a part of it only, where every step takes long
@@ -167,7 +159,7 @@ TEST_CASE("random work against a model, with folds, merges, snapshots and reopen
       } else if (dice < 990) {
         snapshots.clear();
         REQUIRE(pool->close().is_ok());
-        pool = open_pool(path, seed % 2 ? 16 * kMiB : 0, 500);
+        pool = open_pool(path, options);
         CHECK(contents(*pool) == model);
       }
     }

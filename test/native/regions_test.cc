@@ -16,15 +16,6 @@ using namespace holdfast::test;
 
 namespace {
 
-std::shared_ptr<Pool> open_pool(const std::string& path, uint64_t size = 0) {
-  PoolOptions options;
-  options.medium.choice = MediumChoice::kFile;
-  options.medium.size = size;
-  auto pool = Pool::open(path, options);
-  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
-  return *pool;
-}
-
 Code commit(Pool& pool, const std::function<Status(Batch&)>& fill, CommitMode mode = CommitMode::kEventual) {
   Batch batch;
   Status filled = fill(batch);
@@ -266,7 +257,7 @@ TEST_CASE("what a snapshot keeps of a region's cut end is not placed behind its 
 
 TEST_CASE("dropping a region gives its space back") {
   Scratch scratch;
-  auto pool = open_pool(scratch.path("p"), 16 * kMiB);
+  auto pool = open_pool(scratch.path("p"), file_options(16 * kMiB));
   REQUIRE(pool->compact().is_ok());
   const uint64_t before = pool->stats().free_bytes;
   for (int round = 0; round < 4; round++) {
@@ -282,7 +273,7 @@ TEST_CASE("dropping a region gives its space back") {
 
 TEST_CASE("a region that has no room is refused before anything is appended") {
   Scratch scratch;
-  auto pool = open_pool(scratch.path("p"), 4 * kMiB);
+  auto pool = open_pool(scratch.path("p"), file_options(4 * kMiB));
   resize(*pool, 1, kGiB);
   Code last = Code::kOk;
   uint64_t written = 0;

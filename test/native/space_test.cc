@@ -24,15 +24,6 @@ std::string numbered(uint64_t n) {
   return key_in(1, text);
 }
 
-std::shared_ptr<Pool> open_fixed(const std::string& path, uint64_t size) {
-  PoolOptions options;
-  options.medium.choice = MediumChoice::kFile;
-  options.medium.size = size;
-  auto pool = Pool::open(path, options);
-  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
-  return *pool;
-}
-
 }  // namespace
 
 TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
@@ -40,7 +31,7 @@ TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
   const std::string path = scratch.path("p");
   std::string value(1024, 'v');
   {
-    auto pool = open_fixed(path, 256 * kMiB);
+    auto pool = open_pool(path, file_options(256 * kMiB));
     Batch batch;
     for (int round = 0; round < 50; round++) {
       value[0] = static_cast<char>(round);
@@ -53,7 +44,7 @@ TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
     }
     REQUIRE(pool->close().is_ok());
   }
-  auto pool = open_fixed(path, 256 * kMiB);
+  auto pool = open_pool(path, file_options(256 * kMiB));
   CHECK(pool->stats().replayed_operations == 0);  // so opening does not depend on how much there is
   for (uint64_t i = 0; i < 100000; i += 997) CHECK(get(*pool, numbered(i)) == value);
   CHECK(contents(*pool).size() == 100000);
@@ -61,7 +52,7 @@ TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
 
 TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key a commit") {
   Scratch scratch;
-  auto pool = open_fixed(scratch.path("p"), 32 * kMiB);
+  auto pool = open_pool(scratch.path("p"), file_options(32 * kMiB));
   const uint64_t keys = 32 * kMiB * 7 / 10 / 1064;  // a record of 1,024 bytes and its key takes 1,064
   std::mt19937_64 random(7);
   std::string value(1024, 'v');
@@ -83,7 +74,7 @@ TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key 
 TEST_CASE("a full pool says so, loses nothing, still reads and deletes, and takes new work afterwards") {
   Scratch scratch;
   const std::string path = scratch.path("p");
-  auto pool = open_fixed(path, 16 * kMiB);
+  auto pool = open_pool(path, file_options(16 * kMiB));
   const std::string value(2000, 'v');
   uint64_t written = 0;
   Status full;
@@ -114,7 +105,7 @@ TEST_CASE("a full pool says so, loses nothing, still reads and deletes, and take
     REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
   }
   REQUIRE(pool->close().is_ok());
-  pool = open_fixed(path, 16 * kMiB);
+  pool = open_pool(path, file_options(16 * kMiB));
   CHECK(contents(*pool).size() == written - written / 2 + written / 4);
 }
 
@@ -167,7 +158,7 @@ TEST_CASE("half of a full pool of 64 KiB values is deleted, on each medium") {
 
 TEST_CASE("a batch that never fits is refused, and the pool goes on") {
   Scratch scratch;
-  auto pool = open_fixed(scratch.path("p"), 16 * kMiB);
+  auto pool = open_pool(scratch.path("p"), file_options(16 * kMiB));
   Batch batch;
   for (uint64_t i = 0; i < 20; i++) REQUIRE(batch.put(numbered(i), std::string(kMiB, 'b')).is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kBatchTooLarge);
@@ -286,13 +277,9 @@ Status commit_one(Pool& pool, uint64_t key, std::optional<size_t> bytes) {
 }
 
 std::shared_ptr<Pool> open_growing(const std::string& path, uint64_t most = 0) {
-  PoolOptions options;
-  options.medium.choice = MediumChoice::kFile;
-  options.medium.size = most;
+  PoolOptions options = file_options(most);
   options.background = false;
-  auto opened = Pool::open(path, options);
-  REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
-  return *opened;
+  return open_pool(path, options);
 }
 }  // namespace
 
@@ -338,7 +325,7 @@ TEST_CASE("a very small pool that is full deletes, all of it, and takes new thin
       CAPTURE(size);
       CAPTURE(bytes);
       const Scratch scratch;
-      const auto pool = open_fixed(scratch.path("p"), size * kMiB);
+      const auto pool = open_pool(scratch.path("p"), file_options(size * kMiB));
       std::mt19937_64 random(size);
       uint64_t next = 0, most = 0;
       for (int round = 0; round < 3; round++) {

@@ -84,7 +84,7 @@ export default [
   ['no barrier behind a large value', 'engine/large_values.cc', 'kLargeBarrierLeftOut) ? Status() : «medium_->barrier()»;', 'Status()'],
   ['no barrier behind a large value that is restored', 'engine/restore.cc',
     'Status done = «medium_->barrier()»;\n  if (!done.is_ok()) return fail(std::move(done));\n  const Batch::Impl none;', 'Status()'],
-  ['a large value is placed beyond the reserve', 'engine/large_values.cc', 'HOLDFAST_TRY(make_ready(«want + reserve_bytes()», "for a value', 'want'],
+  ['a large value is placed beyond the reserve', 'engine/room.cc', 'needed = «reserve_bytes() + bytes»;', 'bytes'],
   ['the last chunk of a large value is not summed', 'engine/large_values.cc',
     '«rolled = roll(rolled, checksum(to, size));»', 'if (at + size < piece.used) rolled = roll(rolled, checksum(to, size));'],
   ['operations between large values are lost', 'engine/large_values.cc',

@@ -101,10 +101,10 @@ export default [
   ['on a full disk what is there is not looked for', 'medium/file_medium.cc', 'piece = «allocate_ready(min, want)»;', 'std::nullopt', 'media'],
   ['a hole that was filled stays one', 'medium/file_medium.cc', '«no_holes(piece.offset, inside);»', '', 'media'],
   ['what was given back counts as there', 'medium/file_medium.cc', '«holes_.release(piece);»', '', 'media'],
-  ['holes are not looked for at opening', 'medium/file_medium.cc', '  «find_holes();»\n', '', 'media'],
+  ['holes are not looked for at opening', 'medium/file_medium.cc', 'if («!held.empty()») find_holes();', 'false', 'media'],
   ['a piece reaches over a hole', 'medium/file_medium.cc', 'const uint64_t stop = «hole ? hole->offset : free->end()»;', 'free->end()', 'media'],
   ['all is given back', 'medium/file_medium.cc', 'most = «ready > kept ? round_down(std::min(ready - kept, kPiece), kFileSegmentUnit) : 0»;', 'kPiece', 'media'],
-  ['what a disk must first give counts as there', 'engine/room.cc', 'if («space.ready + spares >= needed») return {};', 'space.free + spares >= needed', 'pool'],
+  ['what a disk must first give counts as there', 'engine/room.cc', 'Status made = «medium_->make_ready(needed - std::min(needed, spares))»;', 'medium_->space().free + spares >= needed ? Status() : medium_->make_ready(needed - std::min(needed, spares))', 'pool'],
   ['what a disk must first give counts as reclaimed', 'engine/cleaner.cc', 'if («lacking == 0») return true;', 'free >= wanted_free', 'pool'],
   ['a full disk is not cleaned for', 'engine/commit.cc', 'if («!receipt.status().is_full()») return receipt;\n  return with_space', 'receipt.status().code() != Code::kPoolFull', 'pool'],
 ];
