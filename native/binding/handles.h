@@ -103,6 +103,9 @@ OpenRequest open_request(const Napi::CallbackInfo& info);
 napi_value start_work(napi_env env, const std::shared_ptr<Connection>& connection, const char* name, Task::Work work,
                       Task::Finish finish = nullptr);
 
+// A check of the whole pool, under way: { promise, cancel() }. `on_progress`: a function, or null.
+napi_value start_check(napi_env env, const std::shared_ptr<Connection>& connection, napi_value on_progress);
+
 // pool.facts() and pool.stats() as objects of numbers and strings.
 napi_value facts_object(napi_env env, const PoolFacts& facts);
 napi_value stats_object(napi_env env, const PoolStats& stats);
