@@ -55,7 +55,11 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) return new Output(args.includes('--json')).error(error);
-    return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error.exitCode === 0) return EXIT.ok;
+    // What is wrong was said on stderr, with a hint.
+    const message = error.message.replace(/^error: /, '');
+    if (args.includes('--json')) new Output(true).value({ error: { code: 'ERR_HOLDFAST_INVALID_ARGUMENT', message } });
+    return EXIT.usage;
   }
   return code;
 }

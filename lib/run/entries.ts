@@ -84,6 +84,8 @@ export interface IntentEntry extends Named {
   readonly hash?: string;
   /** A compensation: of the intent with this sequence number. */
   readonly undoes?: number;
+  /** A rollback has to undo it. */
+  readonly compensable?: true;
 }
 
 /** Committed before a tool is called again. `intent` is the sequence number of the intent, here and below. */

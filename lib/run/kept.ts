@@ -44,6 +44,8 @@ export type Kept = KeptStep | KeptTool | KeptWait | KeptMark;
 
 export interface KeptRun {
   readonly calls: Map<string, Kept>;
+  /** Effects of this run that a rollback has to undo and none has, within completed steps too. */
+  readonly undoable: KeptTool[];
   /** Points whose hook came to its end. */
   readonly hooked: Set<string>;
   /** The number the next entry gets. */
@@ -52,7 +54,7 @@ export interface KeptRun {
 }
 
 export function nothingKept(nextSequence: number): KeptRun {
-  return { calls: new Map(), hooked: new Set(), nextSequence };
+  return { calls: new Map(), undoable: [], hooked: new Set(), nextSequence };
 }
 
 export function pointOf(entry: Pick<HookEntry, 'name' | 'point'>): string {
@@ -114,7 +116,14 @@ export function gather(journal: Iterable<[sequence: number, entry: Entry]>): Kep
     run.nextSequence = sequence + 1;
     take(run, tools, sequence, entry);
   }
+  for (const tool of tools.values()) if (toUndo(run, tool)) run.undoable.push(tool);
   return run;
+}
+
+function toUndo(run: KeptRun, tool: KeptTool): boolean {
+  if (!tool.entry.compensable || !tool.receipt) return false;
+  const undo = run.calls.get(identityOfUndo(tool.sequence)) as KeptTool | undefined;
+  return !undo?.receipt;
 }
 
 function take(run: KeptRun, tools: Map<number, KeptTool>, sequence: number, entry: Entry): void {

@@ -50,7 +50,7 @@ export async function claimRun(
   pool: PoolCore,
   given?: ClaimOptions,
 ): Promise<DurableRun | undefined> {
-  const { status, prefix, hooks, suspendAfter } = optionsObject(given, 'claim');
+  const { status, prefix, ...driving } = optionsObject(given, 'claim');
   if (status !== undefined && status !== 'runnable')
     throw typeError(`what can be claimed is 'runnable'; got ${String(status)}`);
   const journals = Journals.of(pool);
@@ -62,7 +62,7 @@ export async function claimRun(
     const bounds = last === '' ? { prefix } : range;
     for (const { id } of runnable(journals, bounds)) {
       try {
-        const run = await openRun(pool, id, { hooks, suspendAfter });
+        const run = await openRun(pool, id, driving);
         journals.claimedLast = id;
         return run;
       } catch (error) {

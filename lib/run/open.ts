@@ -26,6 +26,7 @@ import { Journals } from './journals';
 import { gatherAll, nothingKept } from './kept';
 import { checkRunId } from './keys';
 import { checkMs } from './retry';
+import { checkCompensations } from './rollback';
 import { DurableRun, type OpenChild, type RunParts } from './run';
 import { JournalWriter } from './writer';
 
@@ -97,6 +98,7 @@ export function firstForm(journals: Journals, id: string, header: RunHeader): Fo
 function checkOptions(given: RunOptions | undefined): RunOptions {
   const options = optionsObject(given, 'a run');
   checkHooks(options.hooks);
+  checkCompensations(options.compensations);
   if (options.suspendAfter !== undefined) checkMs('suspendAfter', options.suspendAfter, 0);
   return options;
 }

@@ -32,7 +32,7 @@ import {
 import type { Kept, KeptMark, KeptRun, KeptStep, KeptTool, KeptWait } from './kept';
 import { checkRunId, checkSignalName, checkStepName } from './keys';
 import { checkMs, limitsOf } from './retry';
-import { Compensations } from './rollback';
+import { compensationOf, Compensations } from './rollback';
 import { callStep } from './step';
 import { callTool, type Called } from './tool';
 import { sleepUntil, waitForSignal, type WaitCall } from './waits';
@@ -142,7 +142,7 @@ export class DurableRun implements Run {
     checkStepName(name);
     checkFunction(fn, `tool ${show(name)}`);
     optionsObject(options, 'a tool');
-    const { safety = 'effect', probe, compensate } = options;
+    const { safety = 'effect', probe, compensate = compensationOf<R>(this.#parts.options.compensations, name) } = options;
     if (!SAFETIES.includes(safety)) {
       throw typeError(`the safety of a tool is one of ${SAFETIES.join(', ')}; got ${show(safety)}`);
     }
@@ -152,7 +152,8 @@ export class DurableRun implements Run {
     const { identity, kept, ...named } = this.next<KeptTool>('step', name, 'tool');
     const within = (given: A, context: ToolContext): R | Promise<R> =>
       inside(this, identity, () => fn(given, context));
-    const call = { run: this.id, ...named, args, fn: within, safety, probe, limits };
+    const compensable = compensate !== undefined;
+    const call = { run: this.id, ...named, args, fn: within, safety, probe, limits, compensable };
     const calling = (): Promise<Called<R>> => callTool(writer, this.#parts.uid, call, kept);
     const called = await (kept?.receipt ? calling() : writer.working(identity, calling));
     this.#compensations.add(name, called, compensate);
@@ -162,7 +163,7 @@ export class DurableRun implements Run {
 
   async rollback(): Promise<string[]> {
     const writer = this.driving('rollback');
-    return this.#compensations.run(writer, this.#parts.uid, this.#kept.calls);
+    return this.#compensations.run(writer, this.#parts.uid, this.#kept, this.#parts.options.compensations);
   }
 
   async version(name: string, current = 1, before = 0): Promise<number> {

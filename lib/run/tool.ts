@@ -28,6 +28,8 @@ export interface ToolCall<A, R> {
   readonly safety: ToolSafety;
   readonly probe: ToolOptions<R>['probe'];
   readonly limits: Limits;
+  /** There is a way to undo it. */
+  readonly compensable?: boolean;
   /** A compensation: of the intent with this number. */
   readonly undoes?: number;
 }
@@ -83,6 +85,7 @@ async function begin<A, R>(
       occurrence: call.occurrence,
       ...(call.within && { within: call.within }),
       ...(call.undoes !== undefined && { undoes: call.undoes }),
+      ...(call.compensable && { compensable: true as const }),
       safety: call.safety,
       key,
       hash,
@@ -102,7 +105,7 @@ async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
     return resolution.value as R;
   }
   if (call.safety === 'effect' && !kept.neverHappened && !resolution) {
-    const answer = await ask(way);
+    const answer = await askAgain(way, kept.attempt);
     if (answer === 'unknown') {
       await writer.wait(outcomeOf(way), { outcome: key }, undefined, (batch) => leaveUnknown(way, batch));
       throw unknownError(call, key, kept.attempt);
@@ -131,7 +134,7 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
       result = await attemptOnce(way, attempt);
     } catch (error) {
       const never = saysNeverHappened(error);
-      await recordFailure(way, attempt, performance.now() - begun, never, error);
+      await recordFailure(way, attempt, performance.now() - begun, never, textOf(error));
       const failed = attempt - first + 1;
       if (failed >= call.limits.attempts) throw error;
       const { signal } = call.limits;
@@ -199,7 +202,7 @@ async function receipt<A, R>(
   } catch (error) {
     // The effect happened, but its result can't be kept. That is said where unknown outcomes are looked for.
     if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_CODEC')
-      await recordFailure(way, attempt, ms, false, error);
+      await recordFailure(way, attempt, ms, false, textOf(error));
     throw error;
   }
 }
@@ -237,9 +240,8 @@ async function recordFailure<A, R>(
   attempt: number,
   ms: number,
   neverHappened: boolean,
-  thrown: unknown,
+  error: string,
 ): Promise<void> {
-  const error = textOf(thrown);
   try {
     await way.writer.append(
       { kind: 'failure', intent: way.intent, attempt, ms, neverHappened, error },
@@ -262,6 +264,18 @@ function saysNeverHappened(error: unknown): boolean {
     error !== null &&
     (error as { neverHappened?: unknown }).neverHappened === true
   );
+}
+
+/** Of an attempt that an earlier driver made. While the probe fails, the outcome is listed as unknown and may be resolved. */
+async function askAgain<A, R>(way: Way<A, R>, attempt: number): Promise<ProbeAnswer<R>> {
+  try {
+    return await ask(way);
+  } catch (error) {
+    // Once: who asks a probe again and again does not fill the journal with that.
+    const said = way.writer.journals.intents.get(way.key)?.state === 'failed';
+    if (!said) await recordFailure(way, attempt, 0, false, `its probe failed: ${textOf(error)}`);
+    throw error;
+  }
 }
 
 async function ask<A, R>({ call, key }: Way<A, R>): Promise<ProbeAnswer<R>> {

@@ -56,6 +56,15 @@ export interface ToolOptions<R> {
   compensate?: (result: R, context: ToolContext) => void | Promise<void>;
 }
 
+/**
+ * How to undo effects, by the tool's name: for calls without a `compensate` of their own, and for those of an earlier process
+ * that the code does not come to again before `run.rollback()`.
+ */
+export type Compensations = Readonly<Record<string, Compensation>>;
+
+/** A method's type, so that one may say what its tool's result is. */
+type Compensation = { undo(result: unknown, context: ToolContext): void | Promise<void> }['undo'];
+
 export interface StepOptions {
   /** Default `durable`. An `eventual` step may be done again after a crash, as if it had not been. */
   durability?: CommitDurability;
@@ -106,6 +115,8 @@ export interface RunOptions<Input = unknown> {
   hooks?: RunHooks;
   /** For all waits of this run: see `WaitOptions`. Default: they wait in the process. */
   suspendAfter?: number;
+  /** For `rollback`. */
+  compensations?: Compensations;
 }
 
 export interface CheckpointOptions {
@@ -154,7 +165,7 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
     fn: (args: A, context: ToolContext) => R | Promise<R>,
     options?: ToolOptions<R>,
   ): Promise<R>;
-  /** Undoes the tools that have `compensate`, the last first; gives the names of those undone. Itself durable. */
+  /** Undoes the tools that have `compensate`, or one in the run's `compensations`, the last first; gives the names of those undone. Itself durable. */
   rollback(): Promise<string[]>;
   /** The version of a piece of code this run was begun with: `before` when it passed here before there was one. */
   version(name: string, current?: number, before?: number): Promise<number>;
@@ -223,6 +234,7 @@ export interface ClaimOptions {
   prefix?: string;
   hooks?: RunHooks;
   suspendAfter?: number;
+  compensations?: Compensations;
 }
 
 export interface JournalOptions {

@@ -51,6 +51,7 @@ describe('HoldfastStore', () => {
     expect(await keys(['docs'], { filter: { i: { $ne: 4 }, tags: { a: 1 } }, limit: 2 })).toEqual(['k10', 'k16']);
     expect(await keys(['docs'], { filter: { i: { $in: [3, 4] } } })).toEqual(['k04', 'k03']);
     expect(await keys([], { filter: { i: 1 } })).toEqual(['k01', 'x']);
+    expect(await keys([], { filter: { i: 1, none: {} } })).toEqual(['k01', 'x']);
     expect(await store.listNamespaces()).toEqual([['docs'], ['docs', 'even'], ['docs', 'odd'], ['docsets']]);
     expect(await store.listNamespaces({ prefix: ['docs', '*'] })).toEqual([['docs', 'even'], ['docs', 'odd']]);
     expect(await store.listNamespaces({ suffix: ['odd'] })).toEqual([['docs', 'odd']]);

@@ -63,6 +63,12 @@ describe('wrong usage ends with 2 and says what is wrong', () => {
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(message);
   });
+
+  test('with --json on stdout too', async () => {
+    const { code, json, stderr } = await cli(['info', path, '--nosuch', '--json']);
+    expect([code, json()]).toEqual([2, { error: { code: 'ERR_HOLDFAST_INVALID_ARGUMENT', message: "unknown option '--nosuch'" } }]);
+    expect(stderr).toMatch('holdfast --help');
+  });
 });
 
 describe('every command that opens a pool names medium and durability class', () => {

@@ -154,6 +154,39 @@ describe('rollback', () => {
     await third.rollback();
     expect(undone).toHaveLength(3);
   });
+
+  test('of an effect the code does not come to again: by the run\'s compensations, or not without saying so', async () => {
+    undone.length = 0;
+    const run = await bench.pool.run('r');
+    await book(run, 'flight');
+    await run.step('trip', () => book(run, 'hotel'));
+    await run.tool('toString', 1, () => 2);
+    const later = await (await bench.again()).run('r');
+    await later.step('trip', never);
+    const error = await rejects(later.rollback(), 'ERR_HOLDFAST_DIVERGED');
+    expect(error.message).toContain('call 1 of tool "flight", call 1 of tool "hotel". Give the run `compensations');
+    await book(later, 'flight');
+    expect((await rejects(later.rollback(), 'ERR_HOLDFAST_DIVERGED')).message).toContain('to undo call 1 of tool "hotel".');
+    expect(undone).toEqual([]);
+    later.close();
+    const hotel = (result: string) => void undone.push(result);
+    const claimed = await bench.pool.claim({ compensations: { hotel, flight: hotel } });
+    expect(await claimed!.rollback()).toEqual(['hotel', 'flight']);
+    expect(await claimed!.rollback()).toEqual([]);
+    expect(undone).toEqual(['hotel booked', 'flight booked']);
+    const last = await (await bench.again()).run('r');
+    expect(await last.rollback()).toEqual([]);
+  });
+
+  test('a compensation in the run\'s options is one for each call of the tool', async () => {
+    const cancelled: unknown[] = [];
+    const run = await bench.pool.run('r', { compensations: { book: (result) => void cancelled.push(result) } });
+    for (const n of [1, 2]) await run.tool('book', n, (number) => number);
+    expect(await run.rollback()).toEqual(['book', 'book']);
+    expect(cancelled).toEqual([2, 1]);
+    for (const compensations of [1, null, { book: 'cancel' }] as never[])
+      await rejects(bench.pool.run('other', { compensations }), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+  });
 });
 
 describe('unknown outcomes', () => {
@@ -188,6 +221,18 @@ describe('unknown outcomes', () => {
     run.close();
     const later = await bench.pool.claim();
     expect(await later!.tool('pay', { cents: 5 }, never)).toBe('paid');
+  });
+
+  test('it is listed and can be resolved while its probe fails', async () => {
+    const key = await cutOff();
+    const run = await bench.pool.run('r');
+    const probe = () => Promise.reject(new Error('the bank is closed'));
+    await expect(run.tool('pay', { cents: 5 }, never, { probe })).rejects.toThrow('the bank is closed');
+    const error = 'its probe failed: Error: the bank is closed';
+    expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: key, attempt: 1, error }]);
+    await bench.pool.resolve(key, 'happened');
+    const later = await (await bench.again()).run('r');
+    expect(await later.tool('pay', { cents: 5 }, never, { probe })).toBeUndefined();
   });
 
   test.each<[Resolution, unknown]>([

@@ -239,7 +239,7 @@ describe('tool', () => {
     await expect(later.tool('pay', 1, never, { probe: nonsense })).rejects.toMatchObject({
       code: 'ERR_HOLDFAST_INVALID_ARGUMENT',
     });
-    expect(kinds()).toEqual(['start', 'intent']);
+    expect(kinds()).toEqual(['start', 'intent', 'failure']);
   });
 
   test('an error leaves the outcome of an effect unknown', async () => {

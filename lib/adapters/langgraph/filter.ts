@@ -19,7 +19,8 @@ export function matchesFilter(value: Record<string, unknown>, filter: Record<str
 function matchesOne(value: unknown, wanted: unknown): boolean {
   if (typeof wanted === 'object' && wanted !== null && !Array.isArray(wanted)) {
     const asked = Object.entries(wanted);
-    if (asked.length > 0 && asked.every(([name]) => Object.hasOwn(operators, name))) {
+    // An object without operators asks for nothing, as with LangGraph's own store.
+    if (asked.every(([name]) => Object.hasOwn(operators, name))) {
       return asked.every(([name, than]) => operators[name]!(value, than));
     }
   }

@@ -55,6 +55,9 @@ export const never = (): never => {
   throw new Error('must not be called');
 };
 
-export async function rejects(action: Promise<unknown>, code: string): Promise<void> {
-  await expect(action).rejects.toMatchObject({ code });
+/** Gives the error. */
+export async function rejects(action: Promise<unknown>, code: string): Promise<Error> {
+  const error: unknown = await action.then(() => undefined, (reason: unknown) => reason);
+  expect(error).toMatchObject({ code });
+  return error as Error;
 }
