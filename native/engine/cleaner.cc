@@ -15,12 +15,14 @@
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
+#include "index/rising_finder.h"
 
 namespace holdfast {
 
 namespace {
 constexpr int kFruitlessRounds = 32;
 constexpr uint64_t kMoveBytes = 16000;        // live bytes moved under one hold of the append lock
+constexpr size_t kLookedUpTogether = 16384;   // operations of victims: less than a megabyte of memory
 constexpr uint64_t kRoundBytes = 8 * kMiB;   // moved in one round at most: a commit that waits for room waits for one
 constexpr int kDesperateRounds = 8;          // after so many fruitless ones what can be merged is merged
 constexpr int kMostFruitless = 256;          // in all: what is carried round is kept for the feed again, which gives way each time
@@ -52,33 +54,77 @@ std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wan
   return out;
 }
 
-Status PoolImpl::clean_segment(const LogSegment& victim) {
+// An operation of a victim; its key lies in the pool.
+struct PoolImpl::Carried {
+  Bytes key;
+  Place place;
+  bool live;
+};
+
+// Adds what may be live in a victim. False: it cannot be read to its end.
+bool PoolImpl::read_victim(const LogSegment& victim, std::vector<Carried>* out) const {
   const LogReader reader(*medium_, secret_);
-  RecordBuffer moves;
-  std::vector<Place> origins;
   uint64_t at = victim.segment.offset + sizeof(SegmentHeader);
   FrameView frame;
-  bool ended = false;
-  while (!ended && reader.read_frame(victim.segment, victim.sequence, at, &frame)) {
-    if (frame.header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
-      ended = true;
-      break;
-    }
+  while (reader.read_frame(victim.segment, victim.sequence, at, &frame)) {
+    if (frame.header.kind == static_cast<uint16_t>(FrameKind::kLink)) return true;
     for_each_operation(frame, [&](const OperationView& operation, uint64_t offset) {
       // What the tail says of regions the folds have placed: here it is dead.
       if (operation.type == OperationType::kDelete || is_region_operation(operation.type)) return true;
-      const Place here = Place::of(offset, operation.bytes, operation.type == OperationType::kPutLarge);
-      std::shared_lock guard(index_.lock);
-      auto found = index_.view.find(operation.key, Overlay::kLatest);
-      if (found.is_ok() && found->has_value() && **found == here) {
-        moves.add_encoded(medium_->view() + offset, operation.bytes);
-        origins.push_back(here);
-      }
+      out->push_back({operation.key, Place::of(offset, operation.bytes, operation.type == OperationType::kPutLarge), false});
       return true;
     });
-    if (moves.bytes() >= kMoveBytes) reach(TestPoint::kMovesGathered);
-    if (moves.bytes() >= kMoveBytes) HOLDFAST_TRY(move_live(&moves, &origins));
     at += frame.header.bytes;
+  }
+  return false;
+}
+
+// Which of them the runs lead to: victims lie before the newest fold, so no overlay leads to them; whether one has something newer is
+// looked at when they are moved. Looked up in the order of keys, many together, as a search apart from others costs twice as much.
+// False: a damaged node cannot say.
+bool PoolImpl::find_live(std::vector<Carried>* carried) const {
+  std::vector<Carried*> order;
+  order.reserve(carried->size());
+  for (Carried& one : *carried) order.push_back(&one);
+  std::sort(order.begin(), order.end(), [](const Carried* a, const Carried* b) { return a->key < b->key; });
+  RisingFinder places(index_.view.runs);
+  for (Carried* one : order) {
+    auto found = places.find(one->key);
+    if (!found.is_ok()) return false;
+    one->live = found->has_value() && **found == one->place;
+  }
+  return true;
+}
+
+// Carries what lives in them, and retires each whose live operations are carried.
+Status PoolImpl::clean_segments(const std::vector<LogSegment>& victims) {
+  for (size_t first = 0; first < victims.size();) {
+    std::vector<Carried> carried;
+    std::vector<std::pair<size_t, bool>> ends;  // of each victim: how many were read by then, and was it read whole?
+    for (size_t at = first; at < victims.size() && carried.size() < kLookedUpTogether; at++) {
+      const bool whole = read_victim(victims[at], &carried);
+      ends.emplace_back(carried.size(), whole);
+    }
+    const bool known = find_live(&carried);
+    size_t at = 0;
+    for (const auto& [end, whole] : ends) {
+      HOLDFAST_TRY(clean_segment(victims[first++], whole && known, carried.data() + at, carried.data() + end));
+      at = end;
+    }
+  }
+  return {};
+}
+
+Status PoolImpl::clean_segment(const LogSegment& victim, bool readable, const Carried* begin, const Carried* end) {
+  RecordBuffer moves;
+  std::vector<Place> origins;
+  for (const Carried* one = begin; one < end; one++) {
+    if (!one->live) continue;
+    moves.add_encoded(medium_->view() + one->place.offset(), one->place.bytes());
+    origins.push_back(one->place);
+    if (moves.bytes() < kMoveBytes) continue;
+    reach(TestPoint::kMovesGathered);
+    HOLDFAST_TRY(move_live(&moves, &origins));
   }
   if (moves.count() > 0) reach(TestPoint::kMovesGathered);
   if (moves.count() > 0) HOLDFAST_TRY(move_live(&moves, &origins));
@@ -86,7 +132,7 @@ Status PoolImpl::clean_segment(const LogSegment& victim) {
   std::lock_guard append(append_mutex_);
   LogSegment* now = segments_.find(victim.segment.offset);
   if (!now) return {};
-  if (!ended) {
+  if (!readable) {
     now->damaged = true;  // what cannot be read cannot be carried: the segment stays, and check() names the place
     return {};
   }
@@ -111,18 +157,21 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   std::lock_guard append(append_mutex_);
   HOLDFAST_TRY(usable());
   RecordBuffer still;
+  std::vector<Place> still_from;
   const auto append_still = [&]() -> Status {
     if (still.count() == 0) return {};
     HOLDFAST_POINT("clean.before_move");
-    if (fence_at_once_) {
-      HOLDFAST_TRY(append_durable(&still, FrameKind::kMove, Purpose::kCleaner));
-    } else {
-      HOLDFAST_TRY(append_record(&still, FrameKind::kMove, Purpose::kCleaner));
-      appended_epoch_.store(epoch_, std::memory_order_release);
-    }
+    carried_from_ = still_from.data();
+    Status appended = fence_at_once_ ? append_durable(&still, FrameKind::kMove, Purpose::kCleaner)
+                                     : append_record(&still, FrameKind::kMove, Purpose::kCleaner);
+    carried_from_ = nullptr;
+    HOLDFAST_TRY(std::move(appended));
+    if (!fence_at_once_) appended_epoch_.store(epoch_, std::memory_order_release);
     HOLDFAST_POINT("clean.after_move");
     bytes_moved_.fetch_add(still.bytes(), std::memory_order_relaxed);
+    round_carried_ += still.bytes();
     still.clear();
+    still_from.clear();
     return {};
   };
   uint64_t at = 0;
@@ -134,6 +183,7 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
     if (!same && !planted(PlantedBug::kMoveNotCompared)) continue;
     if (still.count() > 0 && still.bytes() <= log_.room() && still.bytes() + origin.bytes() > log_.room()) HOLDFAST_TRY(append_still());
     still.add_encoded(raw, origin.bytes());
+    still_from.push_back(origin);
   }
   HOLDFAST_TRY(append_still());
   moves->clear();
@@ -160,10 +210,16 @@ uint64_t PoolImpl::room_for_moves() {
 // Carries away what lives in the segments that are worth it. False: there are none.
 bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead) {
   const auto victims = choose_victims(may_move, wanted_dead);
-  for (const LogSegment& victim : victims) {
-    if (!clean_segment(victim).is_ok()) break;  // no room for more: the next fold gives some
-  }
+  (void)clean_segments(victims).is_ok();  // no room for more: the next fold gives some
   return !victims.empty();
+}
+
+// What was carried has come back, or will not before the next fold. Commits go on at the pace that this leaves them.
+void PoolImpl::end_round() {
+  pace_.learn(committed_bytes_.load(std::memory_order_relaxed));
+  std::lock_guard append(append_mutex_);
+  round_carried_ = 0;
+  set_pace();
 }
 
 // Segments kept ready are log segments; a fold needs room for other things.
@@ -183,6 +239,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     const bool folded = fold_making_room(false).is_ok();
     give_back();
     const uint64_t free = free_now();
+    end_round();
     const uint64_t lacking = bytes_short_of(wanted_free);
     if (lacking == 0) return true;
     if (closing_.load() || !usable().is_ok()) return false;

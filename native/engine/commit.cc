@@ -201,7 +201,9 @@ void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_off
       for (const LargePiece& piece : value->pieces) large_[piece.segment.offset] = piece.segment;
     }
   }
-  const auto before = index_.view.active->put(operation.key, place, epoch, index_.oldest_needed());
+  const bool carried = moved && carried_from_ != nullptr;
+  const auto before = index_.view.active->put(operation.key, place, epoch, index_.oldest_needed(), carried);
+  if (carried) note_dead(*carried_from_++, place, true);
   if (before) {
     note_dead(*before, place, moved);
   } else {
@@ -321,7 +323,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
     appended_epoch_.store(epoch_, std::memory_order_release);
   }
   const uint64_t epoch = epoch_;
-  count_commit();
+  count_commit(record->bytes());
   const bool due = work_is_due();
   if (early) {
     arm_eventual();
@@ -343,7 +345,7 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
   Batch::Impl& impl = batch.impl();
   // What is short and plain asks under the lock, once.
   if (impl.region_sizes > 0 || !impl.large.empty() || impl.record.bytes() >= kMiB) HOLDFAST_TRY(usable());
-  throttle();
+  throttle(impl.record);
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
   if (!impl.large.empty()) return commit_large(impl, mode);

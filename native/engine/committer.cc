@@ -135,7 +135,7 @@ void PoolImpl::commit_queued(std::unique_lock<std::mutex>* guard, bool barrier_d
 }
 
 void PoolImpl::run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& waiting, bool inline_commit) {
-  throttle();
+  for (const auto& [client, queued] : waiting) throttle(queued.batch.impl().record);
   groups_.fetch_add(1, std::memory_order_relaxed);
   Group group;
   group.inline_commit = inline_commit;
@@ -225,7 +225,7 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
     }
     staged.push_back(std::move(one));
     finish(epoch_, trouble.clone());
-    count_commit();
+    count_commit(batch.record.bytes());
     if (staged_bytes > kGroupBytes && trouble.is_ok()) {
       trouble = apply_staged();
       staged_bytes = 0;

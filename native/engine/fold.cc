@@ -143,7 +143,7 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
   };
   Status built;
   for (cursor->seek(Bytes()); cursor->valid() && (built.is_ok() || !deaths_counted_); cursor->next()) {
-    if (!deaths_counted_) {
+    if (!deaths_counted_ && !cursor->older_counted()) {
       auto older = older_places.find(cursor->key());
       // A damaged node cannot say what died: the space stays taken until check and salvage; no value is lost by going on.
       if (!older.is_ok()) index_damaged_.store(true);

@@ -94,22 +94,25 @@ void PoolImpl::work_off_merges() {
 
 // One round of cleaning before anybody waits for it. True: it gained something, so it is worth another.
 bool PoolImpl::clean_ahead(bool idle) {
-  uint64_t wanted_free = 0;
+  uint64_t wanted_free = 0, kept = 0, round = 0;
   {
     std::lock_guard append(append_mutex_);
-    wanted_free = medium_->info().grows ? 0 : reserve_bytes() + log_segment_bytes() + medium_->info().segment_unit;
+    round = round_bytes();
+    kept = reserve_bytes();
+    wanted_free = medium_->info().grows ? 0 : kept + enough_free();
   }
   const uint64_t commits = commits_.load();
   if (commits == tidied_at_) return false;
   const uint64_t free = free_now();
   const uint64_t before = segments_cleaned_.load();
   if (free < wanted_free) {
-    (void)clean(room_for_moves(), wanted_free - free);
+    (void)clean(std::min(room_for_moves(), round + (free - std::min(free, kept)) / 2), wanted_free - free);
   } else if (wasteful(idle ? kIdleWaste : kUsualWaste)) {
     (void)clean(room_for_moves(), UINT64_MAX);
   }
   if (segments_cleaned_.load() > before && fold_making_room(false).is_ok()) give_back();
   const bool gained = free_now() > free;
+  end_round();
   tidied_at_ = gained ? UINT64_MAX : commits;
   return gained;
 }
@@ -127,7 +130,8 @@ bool PoolImpl::wasteful(uint64_t one_in) {
 }
 
 // When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays bounded.
-void PoolImpl::throttle() {
+void PoolImpl::throttle(const RecordBuffer& record) {
+  if (pace_.is_on() && !only_deletes(record)) pace_.wait(record.bytes());
   for (int i = 0; i < 2000; i++) {
     const uint64_t tail = tail_operations_.load(std::memory_order_relaxed);
     if (tail < kThrottleFactor * options_.fold_operations || closing_.load()) return;
@@ -166,11 +170,7 @@ Status PoolImpl::compact() {
   int fruitless = 0;
   while (fruitless < kFruitlessRounds) {
     const uint64_t before = segments_cleaned_.load();
-    Status cleaned;
-    for (const LogSegment& victim : choose_victims(room_for_moves(), UINT64_MAX)) {
-      cleaned = clean_segment(victim);
-      if (!cleaned.is_ok()) break;
-    }
+    Status cleaned = clean_segments(choose_victims(room_for_moves(), UINT64_MAX));
     // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
     HOLDFAST_TRY(unless_full(std::move(cleaned)));
     HOLDFAST_TRY(fold_making_room(false));

@@ -1,7 +1,9 @@
 // The engine's inside: one object per open pool, its work spread over files by idea.
 //
 //   recovery.cc      open: newest fold, then the tail
-//   commit.cc        one record, one barrier; conditions; room for the record
+//   commit.cc        one record, one barrier; conditions
+//   room.cc          who may take how much of the pool, and what a commit does that finds too little
+//   pace.h           how quickly commits may go while the cleaner frees what they take
 //   committer.cc     the committer thread: groups of asynchronous commits, the bound for eventual ones
 //   large_values.cc  values with segments of their own
 //   fold.cc          the overlay becomes a run, a new root is set
@@ -36,6 +38,7 @@
 #include "engine/extent_reserve.h"
 #include "engine/graveyard.h"
 #include "engine/index_state.h"
+#include "engine/pace.h"
 #include "engine/pool.h"
 #include "engine/readers.h"
 #include "engine/region_fold.h"
@@ -174,7 +177,7 @@ class PoolImpl final : public Pool {
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
   bool work_is_due();
-  void throttle();                          // not under append_mutex_
+  void throttle(const RecordBuffer& record);  // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
   Status barrier_now(uint64_t covers);      // all up to epoch `covers`; under append_mutex_ where barriers are per thread
   void fenced(uint64_t epoch);              // is durable: announced; where barriers are per thread
@@ -186,6 +189,7 @@ class PoolImpl final : public Pool {
   uint64_t log_segment_bytes() const;
   uint64_t fold_reserve() const;
   uint64_t cleaner_reserve() const;
+  uint64_t round_bytes() const;
   uint64_t reserve_bytes() const;
   uint64_t spare_bytes() const;
   uint64_t ready_with_spares() const;       // free bytes that no full disk can refuse
@@ -196,6 +200,8 @@ class PoolImpl final : public Pool {
   Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
   void stow(const std::vector<Segment>& fresh, size_t from);
   void release_spares();
+  uint64_t enough_free() const;             // beside what users leave: no cleaning, no pace
+  void set_pace();
   bool spare_is_due() const { return log_.room() < log_.head().bytes / 2 && spares_.empty(); }
 
   // room.cc — not under append_mutex_
@@ -307,9 +313,14 @@ class PoolImpl final : public Pool {
   bool reclaim(uint64_t wanted_free);       // true: there is that much now
   Status fold_making_room(bool even_if_empty);
   bool clean(uint64_t may_move, uint64_t wanted_dead);
+  void end_round();
   bool not_replaced(Bytes key, Place place) const;
   uint64_t room_for_moves();
-  Status clean_segment(const LogSegment& victim);
+  struct Carried;
+  bool read_victim(const LogSegment& victim, std::vector<Carried>* out) const;
+  bool find_live(std::vector<Carried>* carried) const;
+  Status clean_segments(const std::vector<LogSegment>& victims);
+  Status clean_segment(const LogSegment& victim, bool readable, const Carried* begin, const Carried* end);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
   std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead);
 
@@ -346,6 +357,7 @@ class PoolImpl final : public Pool {
   std::vector<Segment> spares_;              // log segments ready for use
   uint64_t spare_asked_for_ = 0;             // sequence of the segment for whose end a spare was last asked
   std::vector<Placement> placements_;        // scratch
+  const Place* carried_from_ = nullptr;      // of the next operation that the cleaner's record moves; in a replayed one nobody knows
   uint64_t epoch_ = 0;
   struct KnownRegion {
     uint64_t size = 0;
@@ -354,6 +366,7 @@ class PoolImpl final : public Pool {
   std::unordered_map<uint32_t, KnownRegion> region_sizes_;  // as of epoch_
   ExtentReserve extents_;
   uint64_t active_key_bytes_ = 0, frozen_key_bytes_ = 0;    // of the overlays' keys
+  uint64_t round_carried_ = 0;               // by the round of cleaning that is under way; it comes back with the next fold
   bool head_is_cleaners_ = false;            // the log's head was taken from what is kept for the cleaner
   uint64_t fresh_refused_ = 0;               // of extents of regions that the last commit found no room for
   bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
@@ -413,12 +426,17 @@ class PoolImpl final : public Pool {
   uint64_t merge_due_ = 0;                   // entries that merging is behind by
   std::atomic<uint64_t> merging_bytes_{0};   // of tables merged and not yet switched in, as of the last step
   uint64_t merge_lacked_room_ = UINT64_MAX;  // inputs of so many bytes did not find room for their tables
+  Pace pace_;
   uint64_t tidied_at_ = UINT64_MAX;          // nothing was gained by tidying up when there were so many commits
   std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
 
   // counters
   std::atomic<uint64_t> commits_{0};  // written under append_mutex_
-  void count_commit() { commits_.store(commits_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
+  std::atomic<uint64_t> committed_bytes_{0};
+  void count_commit(uint64_t bytes) {
+    commits_.store(commits_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    committed_bytes_.store(committed_bytes_.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+  }
   std::atomic<uint64_t> groups_{0}, folds_{0}, compactions_{0}, segments_cleaned_{0}, bytes_moved_{0};
   uint64_t replayed_operations_ = 0, replayed_bytes_ = 0, open_us_ = 0;
   std::mutex close_mutex_;

@@ -203,7 +203,7 @@ Status PoolImpl::commit_placed(Bytes key, const LargeValue& value) {
   const Batch::Impl none;
   RecordBuffer record;
   record.add(OperationType::kPutLarge, key, value.encode());
-  throttle();
+  throttle(record);
   return std::move(with_space(none, [&] { return commit_once(none, &record, CommitMode::kEventual); }).status());
 }
 

@@ -15,6 +15,7 @@ namespace holdfast {
 
 namespace {
 constexpr uint64_t kShortestLogSegment = 128 * kKiB;
+constexpr uint64_t kPacedSegments = 4;
 }  // namespace
 
 uint64_t PoolImpl::log_segment_bytes() const {
@@ -39,15 +40,36 @@ uint64_t PoolImpl::fold_reserve() const {
 // Room to carry a segment's live operations: a deletion leaves this too.
 uint64_t PoolImpl::cleaner_reserve() const { return log_segment_bytes() + fold_reserve(); }
 
+// Live bytes that a round of cleaning may carry while commits go on. What it has carried comes back with its fold.
+uint64_t PoolImpl::round_bytes() const {
+  const MediumSpace space = medium_->space();
+  return medium_->info().grows ? 0 : std::min(space.capacity, space.taken) / 64;
+}
+
 // What user commits leave free: a round of cleaning costs a fold, and pays only if it empties several segments; a file of fixed size takes that
 // only as it becomes longer. A fold that comes after them takes runs and a block, whole units even where log segments are small; behind it
-// there must still be what a deletion needs.
+// there must still be what a deletion needs. What a round has carried so far comes out of this, not out of what users may take.
 uint64_t PoolImpl::reserve_bytes() const {
   const MediumSpace space = medium_->space();
   const uint64_t segment = log_segment_bytes(), unit = medium_->info().segment_unit;
   const uint64_t runs = std::min({6 * unit, 384 * kKiB, space.capacity / 4});
-  const uint64_t round = medium_->info().grows ? 0 : std::min(space.capacity, space.taken) / 64;
-  return std::max({2 * segment, segment + runs, round}) + fold_reserve();
+  const uint64_t usual = std::max({2 * segment, segment + runs, round_bytes()});
+  return std::max(usual - std::min(usual, round_carried_), segment + runs) + fold_reserve();
+}
+
+// Cleaning begins where less than this is free beside the reserve, and commits are slowed down: what several segments take, for a round
+// of cleaning lasts as long as commits at full speed need to fill them; in a small pool not so much of it.
+uint64_t PoolImpl::enough_free() const {
+  const MediumSpace space = medium_->space();
+  const uint64_t segment = log_segment_bytes();
+  return std::max(segment + medium_->info().segment_unit, std::min(kPacedSegments * segment, space.capacity / 64));
+}
+
+// A file that may grow has room, or the disk has none; in a small pool a segment is too large a step.
+void PoolImpl::set_pace() {
+  const uint64_t enough = enough_free(), kept = reserve_bytes(), free = ready_with_spares(), head = log_.room();
+  if (!options_.background || medium_->info().grows || enough < 2 * log_segment_bytes()) return;
+  pace_.set(head + free - std::min(free, kept), enough + log_segment_bytes());
 }
 
 uint64_t PoolImpl::spare_bytes() const {
@@ -129,6 +151,7 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
     segment = *taken;
   }
   fresh->push_back(*segment);
+  if (purpose == Purpose::kUser) set_pace();
   head_is_cleaners_ = purpose == Purpose::kCleaner && !make_ready(cleaner_reserve(), "").is_ok();
   return {};
 }

@@ -192,6 +192,7 @@ class TreeCursor final : public Cursor {
   bool valid() const override { return version_ != nullptr; }
   Bytes key() const override { return leaf_->entries[index_]->key(); }
   Place place() const override { return version_->place; }
+  bool older_counted() const override { return leaf_->entries[index_]->older_counted; }
   Status take_status() override { return Status::ok(); }
 
  private:
@@ -235,11 +236,12 @@ class TreeCursor final : public Cursor {
 }  // namespace overlay
 
 struct Overlay::Impl {
-  overlay::Entry* make_entry(Bytes key, Place place, uint64_t epoch, uint64_t hash) {
+  overlay::Entry* make_entry(Bytes key, Place place, uint64_t epoch, uint64_t hash, bool older_counted) {
     using overlay::Entry;
     auto* const entry = new (arena.take(Entry::size_for(key), alignof(Entry))) Entry;
     entry->newest = {epoch, place, nullptr};
-    entry->key_bytes = static_cast<uint32_t>(key.size());
+    entry->key_bytes = static_cast<uint16_t>(key.size());
+    entry->older_counted = older_counted;
     entry->hash = static_cast<uint32_t>(hash);
     std::memcpy(entry->key_data(), key.data(), key.size());
     entry->made_before = unordered.load(std::memory_order_relaxed);
@@ -331,12 +333,12 @@ void Overlay::clear() {
   impl_->tree.clear();
 }
 
-std::optional<Place> Overlay::put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed) {
+std::optional<Place> Overlay::put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed, bool older_counted) {
   const uint64_t hash = overlay::hash_of(key);
   if (overlay::Entry* const entry = impl_->table.find(key, hash)) {
     return impl_->overwrite(&entry->newest, place, epoch, oldest_needed);
   }
-  impl_->table.insert(impl_->make_entry(key, place, epoch, hash), hash);
+  impl_->table.insert(impl_->make_entry(key, place, epoch, hash, older_counted), hash);
   return std::nullopt;
 }
 

@@ -33,7 +33,8 @@ class Overlay {
   // open snapshot of this overlay may ask for (kLatest: no snapshot). A version is kept only if
   // some epoch in [oldest_needed, epoch) still sees it. Returns the place that was the newest
   // before, if the key was here.
-  std::optional<Place> put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed);
+  // `older_counted`: what the key was in runs has been counted as dead already. It is remembered while the key is here.
+  std::optional<Place> put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed, bool older_counted = false);
 
   // The newest version with epoch <= `at`; nothing if the overlay says nothing about the key as of
   // then.

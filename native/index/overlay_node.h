@@ -91,7 +91,8 @@ struct Version {
 struct Entry {
   Version newest;
   Entry* made_before;  // the next older of those that are in no order yet; else it means nothing
-  uint32_t key_bytes;
+  uint16_t key_bytes;
+  bool older_counted;  // as Overlay::put() was told
   uint32_t hash;       // the low half of the key's
 
   static size_t size_for(Bytes key) { return sizeof(Entry) + key.size(); }

@@ -28,6 +28,7 @@ class Cursor {
   virtual Place place() const = 0;          // may be deleted() (a tombstone)
   // That of the entry so many steps on (or, below 0, back), where it is known without a look at anything else; else deleted().
   virtual Place ahead(int) const { return Place::deleted(); }
+  virtual bool older_counted() const { return false; }  // of an entry of an overlay: see Overlay::put()
   virtual Status take_status() = 0;         // kCorrupt names the node; ok when merely at an end
 };
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 #include <optional>
 #include <random>
 
@@ -69,6 +70,45 @@ TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key 
   REQUIRE(report.is_ok());
   CHECK(report->damages.empty());
   CHECK(report->entries == keys);
+}
+
+TEST_CASE("what is live is counted to the byte, whatever was carried, and whether it was replayed") {
+  Scratch scratch;
+  const std::string path = scratch.path("p");
+  PoolOptions options = file_options(16 * kMiB);
+  options.background = false;
+  options.fold_operations = 700;
+  const uint64_t keys = 7000, each = operation_bytes(numbered(0).size(), 1000);
+  std::mt19937_64 random(3);
+  Batch batch;
+  const auto overwrite = [&](Pool& pool, uint64_t times) {
+    for (uint64_t i = 0; i < times; i++) {
+      batch.clear();
+      REQUIRE(batch.put(numbered(random() % keys), std::string(1000, 'v')).is_ok());
+      auto receipt = pool.commit(batch, CommitMode::kDurable);
+      REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
+    }
+  };
+  const auto counted_right = [&](Pool& pool) {
+    REQUIRE(pool.fold().is_ok());
+    CHECK(pool.stats().live_bytes == contents(pool).size() * each);
+  };
+  auto pool = open_pool(path, options);
+  for (int round = 0; round < 6; round++) {
+    overwrite(*pool, 5000);
+    if (round % 2 == 1) REQUIRE(pool->compact().is_ok());
+    counted_right(*pool);
+  }
+  CHECK(pool->stats().bytes_moved > kMiB);
+  overwrite(*pool, 300);
+  for (int i = 0; i < 10; i++) {  // as a crash leaves it
+    overwrite(*pool, 150);
+    pool->maintain(i % 2 == 1);
+    overwrite(*pool, 20);
+    const std::string copy = scratch.path("copy");
+    std::filesystem::copy_file(path, copy, std::filesystem::copy_options::overwrite_existing);
+    counted_right(*open_pool(copy, options));
+  }
 }
 
 TEST_CASE("a full pool says so, loses nothing, still reads and deletes, and takes new work afterwards") {

@@ -1,0 +1,63 @@
+// How quickly commits may go in a nearly full pool. Times only from below: a busy machine makes any wait longer.
+#include "engine/pace.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <functional>
+#include <thread>
+
+using namespace holdfast;
+
+namespace {
+
+double ms_of(const std::function<void()>& what) {
+  const auto begun = std::chrono::steady_clock::now();
+  what();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
+}
+
+// A rate of at most 100 MiB a second, half of enough left.
+void teach(Pace* pace, uint64_t enough) {
+  pace->set(enough / 2, enough);
+  pace->learn(0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  pace->learn(1 << 20);
+}
+
+}  // namespace
+
+TEST_CASE("pace: nobody waits where there is enough, or while no rate is known") {
+  Pace pace;
+  pace.set(100 << 20, 1 << 20);
+  CHECK(!pace.is_on());
+  pace.set(1 << 20, 2 << 20);
+  CHECK(pace.is_on());
+  // At one byte a second these would take twelve days.
+  CHECK(ms_of([&] { pace.wait(1 << 20); }) < 1000);
+  teach(&pace, 1 << 20);
+  pace.set(1 << 20, 1 << 20);
+  CHECK(!pace.is_on());
+}
+
+TEST_CASE("pace: at the rate that rounds allowed, the slower the less is left") {
+  Pace pace;
+  teach(&pace, 1 << 20);
+  const auto hundred = [&] {
+    for (int i = 0; i < 100; i++) pace.wait(1024);
+  };
+  // 100 KiB at 100 MiB a second take 1 ms; what is made up for is 0.02 ms.
+  CHECK(ms_of(hundred) >= 0.9);
+  // With 200 KiB of 1 MiB left, and less behind each, twice as long at least.
+  pace.set(200 << 10, 1 << 20);
+  CHECK(ms_of(hundred) >= 1.9);
+}
+
+TEST_CASE("pace: one commit waits for a few milliseconds at most, however long it is") {
+  Pace pace;
+  teach(&pace, 1 << 20);
+  pace.set(0, 1 << 20);
+  const double took = ms_of([&] { pace.wait(1 << 30); });  // at the rate: ten seconds, and more with nothing left
+  CHECK(took >= 4.9);
+  CHECK(took < 5000);
+}
