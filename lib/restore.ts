@@ -99,13 +99,21 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
     if (!(source instanceof Readable) && !(source instanceof ReadableStream)) {
       throw typeError('A part of a backup is a path, a Readable or a ReadableStream');
     }
-    for await (const chunk of source) {
+    for await (const chunk of chunksOf(source, i)) {
       if (!(chunk instanceof Uint8Array)) throw typeError('The stream of a backup must give bytes');
       await take(chunk);
     }
   }
   if (signal?.aborted) throw abortedError(signal, 'The restore');
   await pool.partEnd();
+}
+
+async function* chunksOf(source: AsyncIterable<unknown>, i: number): AsyncGenerator<unknown, void, undefined> {
+  try {
+    yield* source;
+  } catch (error) {
+    throw fileError(error, `part ${i + 1} of the backup could not be read`);
+  }
 }
 
 function pointOf(at: unknown): { epoch: number; time: number } {
