@@ -201,6 +201,10 @@ describe('- stands for stdout and stdin', () => {
     expect(shell('h import "$1" - < /dev/null', none).stderr).toContain('ERR_HOLDFAST_NOT_A_BACKUP');
     expect(shell('h restore "$1" - - < /dev/null', none)).toMatchObject({ status: 2 });
     expect(fs.readdirSync(folder).filter((name) => name.startsWith(path.basename(none)))).toEqual([]);
+    for (const command of ['export "$1"', 'export "$1" --format binary', 'ls "$1" any --json', 'info "$1"']) {
+      const full = shell(`h ${command} > /dev/full`, from);
+      expect([command, full.status, full.stderr.replace(/ .*/s, '')]).toEqual([command, 3, 'ERR_HOLDFAST_DISK_FULL:']);
+    }
   });
 });
 
