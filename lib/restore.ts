@@ -57,9 +57,15 @@ export async function intoNewPool<T>(path: string, work: (temporary: string) => 
     await giveName(temporary, path);
     return result;
   } catch (error) {
+    // Somebody else has made it since, and is at it: the file is theirs.
+    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_EXISTS' && !existsSync(path)) throw beingRestored(path, error);
     await unlink(temporary).catch(() => undefined); // the error that brought us here is the one to tell
     throw error;
   }
+}
+
+function beingRestored(path: string, cause: unknown): HoldfastError {
+  return new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being restored by another process`, { cause });
 }
 
 // What an interrupted restore has left, unless another process is at it.
@@ -68,9 +74,7 @@ async function clear(temporary: string, path: string): Promise<void> {
   try {
     await (await native.open(temporary, { ...openOptions(undefined), create: 1 })).close();
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_LOCKED') {
-      throw new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being restored by another process`, { cause: error });
-    }
+    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_LOCKED') throw beingRestored(path, error);
   }
   await unlink(temporary);
 }

@@ -168,6 +168,20 @@ describe('what is in the way', () => {
       await expect(pool.backup(closed)).rejects.toMatchObject(code('IO'));
     }));
 
+  test('another restore to the same place', () =>
+    withPool(async (pool) => {
+      fill(pool, 300);
+      const file = fresh('whole');
+      await pool.backup(file);
+      const path = fresh('twice');
+      const both = await Promise.allSettled([restore(file, path, { medium: 'file' }), restore(file, path, { medium: 'file' })]);
+      expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+      expect(both.find(({ status }) => status === 'rejected')).toMatchObject({ reason: code('LOCKED') });
+      const copy = await open(path, { create: 'never' });
+      expect(contents(copy)).toEqual(contents(pool));
+      await copy.close();
+    }));
+
   test('a stream that fails while it is restored from', () =>
     withPool(async (pool) => {
       fill(pool, 10);
