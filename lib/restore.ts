@@ -57,9 +57,15 @@ export async function intoNewPool<T>(path: string, work: (temporary: string) => 
     await giveName(temporary, path);
     return result;
   } catch (error) {
+    // Somebody else has made it since, and is at it: the file is theirs.
+    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_EXISTS' && !existsSync(path)) throw beingRestored(path, error);
     await unlink(temporary).catch(() => undefined); // the error that brought us here is the one to tell
     throw error;
   }
+}
+
+function beingRestored(path: string, cause: unknown): HoldfastError {
+  return new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being restored by another process`, { cause });
 }
 
 // What an interrupted restore has left, unless another process is at it.
@@ -68,9 +74,7 @@ async function clear(temporary: string, path: string): Promise<void> {
   try {
     await (await native.open(temporary, { ...openOptions(undefined), create: 1 })).close();
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_LOCKED') {
-      throw new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being restored by another process`, { cause: error });
-    }
+    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_LOCKED') throw beingRestored(path, error);
   }
   await unlink(temporary);
 }
@@ -99,13 +103,21 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
     if (!(source instanceof Readable) && !(source instanceof ReadableStream)) {
       throw typeError('A part of a backup is a path, a Readable or a ReadableStream');
     }
-    for await (const chunk of source) {
+    for await (const chunk of chunksOf(source, i)) {
       if (!(chunk instanceof Uint8Array)) throw typeError('The stream of a backup must give bytes');
       await take(chunk);
     }
   }
   if (signal?.aborted) throw abortedError(signal, 'The restore');
   await pool.partEnd();
+}
+
+async function* chunksOf(source: AsyncIterable<unknown>, i: number): AsyncGenerator<unknown, void, undefined> {
+  try {
+    yield* source;
+  } catch (error) {
+    throw fileError(error, `part ${i + 1} of the backup could not be read`);
+  }
 }
 
 function pointOf(at: unknown): { epoch: number; time: number } {

@@ -125,8 +125,9 @@ export function* exportLines(pool: PoolCore, onEntry?: (entries: number) => void
   }
 }
 
+// Two characters that JSON takes as they are end a line for some who read lines.
 function line(value: object): string {
-  return `${JSON.stringify(value)}\n`;
+  return `${JSON.stringify(value).replace(/[\u2028\u2029]/g, (c) => (c === '\u2028' ? '\\u2028' : '\\u2029'))}\n`;
 }
 
 /** Takes lines, and commits what they say. `end()` when there are no more. */

@@ -440,7 +440,10 @@ export interface PoolStats {
   readonly runs: number;
   readonly openSnapshots: number;
   readonly oldestSnapshotEpoch: number;
-  /** Readers in other processes, the process and epoch of the one furthest behind, and what is held back for them. */
+  /**
+   * Places that readers have taken (a process one, and one more for each fold that its snapshots lie apart), the process and epoch of the one
+   * furthest behind, and what is held back for them.
+   */
   readonly readers: number;
   readonly oldestReaderPid: number;
   readonly oldestReaderEpoch: number;

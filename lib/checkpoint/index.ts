@@ -351,7 +351,9 @@ export function compare(old: Shadow, hasOld: boolean, value: unknown, options: C
     return hasOld ? comparer.update(old, value) : comparer.build(value);
   } catch (error) {
     if (error instanceof Tangled) return buildWhole(old, value);
-    throw error;
+    if (error instanceof HoldfastError) throw error;
+    // A getter or a proxy of the caller's threw.
+    throw new HoldfastError('ERR_HOLDFAST_CODEC', 'The value cannot be stored: something in it cannot be read', { cause: error });
   }
 }
 

@@ -32,7 +32,7 @@ export class Output {
 
   /** The machine's answer; nothing without --json. */
   value(value: unknown): void {
-    if (this.json) this.to.write(`${JSON.stringify(value, replaceUnprintable, 2)}\n`);
+    if (this.json) this.to.write(`${JSON.stringify(value, printable(), 2)}\n`);
   }
 
   pairs(rows: readonly (readonly [name: string, value: string | number])[]): void {
@@ -114,12 +114,19 @@ export function harmless(text: string): string {
   return text.replace(/\x1b(?!\[\d*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
-/** JSON has no place for some of what a value may hold. */
-function replaceUnprintable(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint') return value.toString();
-  if (value instanceof Map) return Object.fromEntries(value);
-  if (value instanceof Set) return [...value];
-  return value;
+/** A replacer: JSON has no place for some of what a value may hold, a way back to what is around it included. */
+function printable(): (this: unknown, key: string, value: unknown) => unknown {
+  // What is around the value at hand: what it is, and what is written for it.
+  const around: { readonly of: unknown; readonly written: unknown }[] = [];
+  return function (this: unknown, _key: string, value: unknown): unknown {
+    if (typeof value === 'bigint') return value.toString();
+    if (typeof value !== 'object' || value === null) return value;
+    while (around.length > 0 && around.at(-1)!.written !== this) around.pop();
+    if (around.some(({ of }) => of === value)) return '[circular]';
+    const written = value instanceof Map ? Object.fromEntries(value) : value instanceof Set ? [...value] : value;
+    around.push({ of: value, written });
+    return written;
+  };
 }
 
 export function bytesText(bytes: number): string {

@@ -5,6 +5,7 @@ import { Writable, type Readable } from 'node:stream';
 
 import { HoldfastError, typeError } from '../errors';
 import { Output } from './output';
+import { LineReader } from './replay/lines';
 
 export const STREAM = '-';
 
@@ -53,4 +54,23 @@ function moreOf(stream: Readable): Promise<void> {
     };
     stream.once('readable', settle).once('end', settle).once('error', settle);
   });
+}
+
+/**
+ * The lines of a stream of UTF-8. Only a line feed ends one, before which a carriage return may stand: the separators U+2028 and U+2029, at
+ * which Node.js 24 cuts lines too, are characters like others inside JSON.
+ */
+export async function* linesOf(source: Readable): AsyncGenerator<string, void, undefined> {
+  const lines: string[] = [];
+  const take = (line: string): unknown => lines.push(line.endsWith('\r') ? line.slice(0, -1) : line);
+  const reader = new LineReader(take);
+  let last = 10;
+  for await (const chunk of source as AsyncIterable<Buffer>) {
+    reader.push(chunk);
+    last = chunk.at(-1) ?? last;
+    yield* lines.splice(0);
+  }
+  if (last === 10) return;
+  reader.push(Buffer.from('\n')); // the last line was not ended
+  yield* lines;
 }

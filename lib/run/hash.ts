@@ -27,9 +27,10 @@ function digestOf(value: unknown, seen: Seen): string {
   try {
     add(hash, value, seen);
   } catch (cause) {
-    // Nested too deeply for the stack, as it would be for the codec.
-    if (!(cause instanceof RangeError)) throw cause;
-    throw new HoldfastError('ERR_HOLDFAST_CODEC', `the arguments cannot be stored: ${cause.message}`, { cause });
+    // Nested too deeply for the stack, or something in it throws when it is read; the codec refuses both too.
+    if (cause instanceof HoldfastError) throw cause;
+    const why = cause instanceof Error ? cause.message : 'something in them cannot be read';
+    throw new HoldfastError('ERR_HOLDFAST_CODEC', `the arguments cannot be stored: ${why}`, { cause });
   }
   return hash.digest('hex').slice(0, HASH_CHARACTERS);
 }

@@ -136,7 +136,7 @@ export class DurableRun implements Run {
     name: string,
     args: A,
     fn: (args: A, context: ToolContext) => R | Promise<R>,
-    options: ToolOptions<R> = {},
+    options: ToolOptions<NoInfer<R>> = {},
   ): Promise<R> {
     const writer = this.driving(`tool ${show(name)}`);
     checkStepName(name);

@@ -163,7 +163,7 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
     name: string,
     args: A,
     fn: (args: A, context: ToolContext) => R | Promise<R>,
-    options?: ToolOptions<R>,
+    options?: ToolOptions<NoInfer<R>>,
   ): Promise<R>;
   /** Undoes the tools that have `compensate`, or one in the run's `compensations`, the last first; gives the names of those undone. Itself durable. */
   rollback(): Promise<string[]>;

@@ -27,6 +27,18 @@ export async function use(pool: Holdfast): Promise<void> {
   const plan = await run.step('plan', { to: run.input.to }, ({ to }) => to.length);
   const seat: string | undefined = run.state?.seat;
   await run.checkpoint({ seat: seat ?? made.booked });
+  // What a tool gives is what its function gives, whatever its probe says.
+  const options = { safety: 'effect' } as const;
+  const ticket = await run.tool('pay', { seat }, () => ({ number: 'B-1' }), {
+    ...options,
+    probe: (key) => (key === '' ? { happened: false } : { happened: true, result: { number: key } }),
+    compensate: ({ number }) => console.log(number.length),
+  });
+  const pay = durableTool((_seat: string) => ({ number: 'B-1' }), {
+    ...options,
+    probe: async (key) => (key === '' ? { happened: false } : { happened: true, result: { number: key } }),
+  });
+  console.log(ticket.number.length, (await pay(seat ?? '', {})).number.length);
   await run.finish(`${plan.toFixed()} ${await run.signal<string>('go')}`);
   const outcomes: UnknownOutcome[] = pool.unknownOutcomes();
   for await (const entry of pool.journal('trip')) show(entry);

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { PassThrough, Readable, Writable } from 'node:stream';
+import type { ReadableStream } from 'node:stream/web';
 import { describe, expect, test } from 'vitest';
 
 import { open, restore } from '../../lib/index';
@@ -165,6 +166,36 @@ describe('what is in the way', () => {
       const closed = new Writable({ write: (_chunk, _encoding, done) => done() });
       closed.destroy();
       await expect(pool.backup(closed)).rejects.toMatchObject(code('IO'));
+    }));
+
+  test('another restore to the same place', () =>
+    withPool(async (pool) => {
+      fill(pool, 300);
+      const file = fresh('whole');
+      await pool.backup(file);
+      const path = fresh('twice');
+      const both = await Promise.allSettled([restore(file, path, { medium: 'file' }), restore(file, path, { medium: 'file' })]);
+      expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+      expect(both.find(({ status }) => status === 'rejected')).toMatchObject({ reason: code('LOCKED') });
+      const copy = await open(path, { create: 'never' });
+      expect(contents(copy)).toEqual(contents(pool));
+      await copy.close();
+    }));
+
+  test('a stream that fails while it is restored from', () =>
+    withPool(async (pool) => {
+      fill(pool, 10);
+      const file = fresh('whole');
+      await pool.backup(file);
+      const path = fresh('unplugged');
+      async function* half(): AsyncGenerator<Buffer> {
+        yield fs.readFileSync(file).subarray(0, 1000);
+        throw new Error('unplugged');
+      }
+      for (const source of [Readable.from(half()), Readable.toWeb(Readable.from(half())) as ReadableStream<Uint8Array>]) {
+        await expect(restore(source, path, { medium: 'file' })).rejects.toMatchObject({ ...code('IO'), cause: { message: 'unplugged' } });
+      }
+      expect(fs.readdirSync(folder).filter((name) => path.endsWith(name) || name.includes('.restoring'))).toEqual([]);
     }));
 });
 

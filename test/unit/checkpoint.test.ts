@@ -284,6 +284,41 @@ onEachMedium('checkpoints', (place) => {
     });
   }, 120_000);
 
+  it('differ where they do, cycles and keys that are objects included', () =>
+    withPool(place, (pool, store) => {
+      const inner: State = { up: undefined, n: 1 };
+      const state: State = { list: [inner], map: new Map<unknown, unknown>([[{ id: 1 }, 'a'], [{ id: 1 }, 'b'], ['s', 1]]), at: new Date(NaN) };
+      inner.up = state;
+      (state.map as Map<unknown, unknown>).set(state.map, 2);
+      const first = save(pool, 'c', state);
+      expect(store.diff(first, first)).toEqual([]);
+      expect(store.diff(first, save(pool, 'copy', structuredClone(state)))).toEqual([]);
+      inner.n = 2;
+      (state.list as unknown[]).push({ up: state });
+      for (const key of (state.map as Map<unknown, unknown>).keys()) {
+        (state.map as Map<unknown, unknown>).set(key, 'c');
+        break;
+      }
+      state.me = state;
+      const found = store.diff(first, save(pool, 'c', state));
+      expect(found.map(({ path, kind }) => [path, kind])).toEqual([
+        [['list', 0, 'n'], 'changed'],
+        [['list', 1], 'added'],
+        [['map', { id: 1 }], 'changed'],
+        [['me'], 'added'],
+      ]);
+      const { up } = found[1]!.after as { up: State };
+      expect((up.list as State[])[1]!.up).toBe(up);
+      expect((found[3]!.after as State).at).toEqual(new Date(NaN));
+      fc.assert(
+        fc.property(anyValue, (value) => {
+          const id = save(pool, 'any', value);
+          expect(store.diff(id, id)).toEqual([]);
+        }),
+        { numRuns: 200 },
+      );
+    }));
+
   it('survive commits that were refused or never made', () =>
     withPool(place, (pool, store) => {
       const state = { list: Array.from({ length: 50 }, (_, i) => textOf(400, i)), n: 0 };

@@ -77,6 +77,28 @@ describe('export and import', () => {
     expect(lines.filter((line) => line.includes('"more":true')).length).toBe(3);
   });
 
+  test('a line ends at a line feed only, whatever characters the names, keys and values hold', async () => {
+    const path = fresh('pool');
+    const pool = await open(path, { medium: 'file' });
+    const odd = 'a\u2028b\u2029c\u0085d\r\ne\rf\ufeff';
+    pool.keyspace<string, string>(odd, { value: 'utf8' }).putSync(odd, odd);
+    pool.keyspace(`json ${odd}`, { value: 'json' }).putSync(odd, { [odd]: [odd] });
+    pool.region(odd, { size: 8 });
+    await pool.close();
+    const file = fresh('export');
+    expect((await cli(['export', path, file])).code).toBe(0);
+    const written = fs.readFileSync(file, 'utf8');
+    expect(written).not.toMatch(/[\u2028\u2029]/);
+    // As it is, as an older version wrote it, with the line ends of another system, and without the last one.
+    const raws = written.replaceAll('\\u2028', '\u2028').replaceAll('\\u2029', '\u2029');
+    for (const text of [written, raws, written.replaceAll('\n', '\r\n'), raws.slice(0, -1)]) {
+      const [other, copy] = [fresh('lines'), fresh('copy')];
+      fs.writeFileSync(other, text);
+      expect((await cli(['import', copy, other, '--medium', 'file'])).code).toBe(0);
+      expect(await contents(copy)).toEqual(await contents(path));
+    }
+  });
+
   test('what is no whole export is refused, and leaves no pool', async () => {
     const path = await make();
     const good = (await cli(['export', path])).stdout.trim().split('\n');
@@ -179,6 +201,10 @@ describe('- stands for stdout and stdin', () => {
     expect(shell('h import "$1" - < /dev/null', none).stderr).toContain('ERR_HOLDFAST_NOT_A_BACKUP');
     expect(shell('h restore "$1" - - < /dev/null', none)).toMatchObject({ status: 2 });
     expect(fs.readdirSync(folder).filter((name) => name.startsWith(path.basename(none)))).toEqual([]);
+    for (const command of ['export "$1"', 'export "$1" --format binary', 'ls "$1" any --json', 'info "$1"']) {
+      const full = shell(`h ${command} > /dev/full`, from);
+      expect([command, full.status, full.stderr.replace(/ .*/s, '')]).toEqual([command, 3, 'ERR_HOLDFAST_DISK_FULL:']);
+    }
   });
 });
 

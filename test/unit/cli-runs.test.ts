@@ -91,6 +91,28 @@ test('history, diff, fork, prune', async () => {
   expect(await json('show', path, 'trip-b')).toMatchObject({ run: { state: { total: 5 } } });
 });
 
+test('a state that leads back to itself', async () => {
+  const map = new Map<string, unknown>([['n', 1n]]);
+  const state = { map, twice: [map, map] as unknown[], me: undefined as unknown };
+  map.set('map', map);
+  state.me = state;
+  {
+    await using pool = await open(path);
+    const run = await pool.run('knot', { input: state });
+    await run.checkpoint(state);
+    state.twice.push({ set: new Set([state]) });
+    await run.checkpoint(state);
+    await pool.keyspace('knots').put('k', state);
+    await run.finish(state);
+  }
+  const shown = { map: { n: '1', map: '[circular]' }, me: '[circular]' };
+  const twice = [shown.map, shown.map];
+  expect((await json('show', path, 'knot')).run).toMatchObject({ input: { ...shown, twice }, state: { ...shown, twice: [...twice, { set: ['[circular]'] }] } });
+  expect(await json('get', path, 'knots', 'k')).toMatchObject({ value: shown });
+  expect((await json('diff', path, 'run/knot@0', 'run/knot@1')).differences).toMatchObject([{ path: ['twice', 2], kind: 'added' }]);
+  expect((await json('timeline', path, 'knot')).entries).toHaveLength(4);
+});
+
 test('signal', async () => {
   expect((await cli(['signal', path, 'none', 'approve'])).stderr).toMatch(/ERR_HOLDFAST_NOT_FOUND/);
   expect((await cli(['signal', path, 'done', 'x'])).stderr).toMatch(/ERR_HOLDFAST_RUN_FINISHED/);

@@ -179,6 +179,13 @@ describe('identity', () => {
     await rejects(run.tool('t', deep, never), 'ERR_HOLDFAST_CODEC');
     await rejects(run.step('t', deep, never), 'ERR_HOLDFAST_CODEC');
     await rejects(run.checkpoint({ fn: () => 1 }), 'ERR_HOLDFAST_CODEC');
+    for (const thrown of [new TypeError('unreadable'), undefined]) {
+      const unreadable = Object.defineProperty({}, 'a', { enumerable: true, get: () => { throw thrown; } });
+      await rejects(run.tool('t', [unreadable], never), 'ERR_HOLDFAST_CODEC');
+      await rejects(run.step('t', unreadable, never), 'ERR_HOLDFAST_CODEC');
+      await rejects(run.checkpoint({ unreadable }), 'ERR_HOLDFAST_CODEC');
+      await rejects(run.checkpoint(unreadable), 'ERR_HOLDFAST_CODEC');
+    }
     await rejects(bench.pool.signal('r', 's', () => 1), 'ERR_HOLDFAST_CODEC');
     await rejects(bench.pool.run('q', { input: () => 1 }), 'ERR_HOLDFAST_CODEC');
     expect(bench.pool.runInfo('q')).toBeUndefined();

@@ -42,7 +42,7 @@ const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 
 export function durableTool<A, R>(
   fn: (args: A, context: ToolContext) => R | Promise<R>,
-  options: DurableToolOptions<R> = {},
+  options: DurableToolOptions<NoInfer<R>> = {},
 ): DurableTool<A, R> {
   const { safety = 'effect', probe, name = fn?.name } = options;
   if (typeof fn !== 'function') throw typeError('durableTool(fn, options): fn is a function');

@@ -2,7 +2,6 @@
 import { once } from 'node:events';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { stat, unlink } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 
@@ -15,7 +14,7 @@ import { intoNewPool } from '../../restore';
 import { exportLines, LineImport } from '../../transfer';
 import type { PoolCore } from '../../types';
 import { Output } from '../output';
-import { bytesToStdout, peek, STREAM } from '../streams';
+import { bytesToStdout, linesOf, peek, STREAM } from '../streams';
 import { openToRead, placeOf, withPool, withReader } from '../with-pool';
 import { restoreFiles, type NewPoolOptions } from './backup';
 import { wholeNumber } from './ls';
@@ -143,7 +142,7 @@ async function importLines(output: Output, path: string, source: Readable, bytes
     try {
       const lines = new LineImport(pool);
       let read = 0;
-      for await (const line of createInterface({ input: source, crlfDelay: Infinity })) {
+      for await (const line of linesOf(source)) {
         await lines.take(line);
         bar.update((read += line.length + 1));
       }
