@@ -4,6 +4,7 @@
  * reached on two ways is hashed as two equal ones, since that is what a checkpoint gives back.
  */
 import { createHash, type Hash } from 'node:crypto';
+import { types } from 'node:util';
 
 import { HoldfastError } from '../errors';
 
@@ -89,6 +90,7 @@ function addObject(hash: Hash, value: object, seen: Seen): void {
     return bytes(hash, name, new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   }
   if (value instanceof Error) return text(hash, value.name, value.message);
+  if (types.isBoxedPrimitive(value)) return text(hash, `boxed ${typeof value.valueOf()}`, String(value.valueOf()));
   if (Array.isArray(value)) {
     text(hash, 'array', String(value.length));
     for (const element of value) add(hash, element, seen);

@@ -305,6 +305,14 @@ describe('divergence is shown, not guessed around', () => {
     expect(String(error)).toMatch(/ada.*bob/s);
   });
 
+  test('arguments in boxes are told apart by what is in them', async () => {
+    const box = (value: unknown): unknown => Object(value);
+    await (await pool.run('r')).step('s', box(1), () => 1);
+    const later = await again();
+    await expect(later.step('s', box(2), never)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_DIVERGED' });
+    expect(await (await again()).step('s', box(1), never)).toBe(1);
+  });
+
   test('arguments that are the same data are the same', async () => {
     class Money {
       constructor(readonly cents: number) {}
