@@ -57,19 +57,28 @@ struct Plan {
   uint64_t cap = 1;
   // A point with much undecided (a record, a large value on its way) has more to show than one of libpmemobj's own fences.
   uint64_t of(const Point& point) const { return std::min(point.undecided >= 8 ? 4 * cap : cap, states(point)); }
-  // All subsets, and as many again at random for what a subset does not say: which version, torn or not.
-  static uint64_t states(const Point& point) { return point.undecided >= 20 ? UINT64_MAX : uint64_t{2} << point.undecided; }
-  bool exhaustive(const Point& point) const { return states(point) <= of(point); }
+  uint64_t least = 1;  // at random of a point with anything undecided, where there is room for as many
+  // All subsets, and as many again (`least` at least) at random for what a subset does not say: which version, torn or not.
+  static uint64_t subsets(const Point& point) { return point.undecided >= 20 ? UINT64_MAX / 2 : uint64_t{1} << point.undecided; }
+  uint64_t states(const Point& point) const {
+    return subsets(point) + (point.undecided == 0 ? 1 : std::max(subsets(point), least));
+  }
+  bool exhaustive(const Point& point) const { return 2 * subsets(point) <= of(point); }
 };
 
 std::unique_ptr<Images> images_of(const Task& task, const Explorer::Trace& trace, const std::string& folder) {
   return task.script.medium == MediumChoice::kPmem ? pmem_images(trace.file, trace.base, folder) : file_images(trace.file, folder);
 }
 
-Plan make_plan(Images* images, uint64_t budget) {
+// A file's sectors can be torn each in many ways, and roots and superblocks are one sector: few subsets, but many states.
+constexpr uint64_t kLeastOnFile = 60;
+
+Plan make_plan(const Task& task, Images* images) {
+  const uint64_t budget = task.images;
   Plan plan;
   while (images->next_point()) plan.points.push_back(images->point());
   const auto total = [&](uint64_t cap) {
+  plan.least = task.script.medium == MediumChoice::kFile ? kLeastOnFile : 1;
     uint64_t sum = 0;
     plan.cap = cap;
     for (const Point& point : plan.points) sum += plan.of(point);
@@ -134,7 +143,7 @@ void work(const Task& task, const std::string& tools, const Explorer::Trace& tra
       if (report->stop) return;
       report->current = number;
       ::alarm(kSecondsPerImage);
-      images->make(k, plan.exhaustive(planned) && k < Plan::states(planned) / 2, seed_of(task.seed, number));
+      images->make(k, plan.exhaustive(planned) && k < Plan::subsets(planned), seed_of(task.seed, number));
       const std::string wrong = try_image(task, tools, images.get(), trace, number, report);
       images->restore();
       ::alarm(0);
@@ -221,7 +230,7 @@ Outcome Explorer::judge_trace(const Task& task, const Trace& trace, uint64_t onl
     outcome.dirty_at_ack = count_dirty_at_acks(trace.file, &first);
     if (outcome.dirty_at_ack > 0) outcome.messages.push_back(first);
   }
-  const Plan plan = make_plan(images_of(task, trace, scratch_ + "/plan").get(), task.images);
+  const Plan plan = make_plan(task, images_of(task, trace, scratch_ + "/plan").get());
   outcome.points = plan.points.size();
   for (const Point& point : plan.points) outcome.exhaustive_points += plan.exhaustive(point);
 
@@ -319,7 +328,7 @@ Outcome Explorer::explore(const Task& task) {
 }
 
 std::vector<std::pair<std::string, uint64_t>> Explorer::pick_states(const Task& task, const Trace& trace, uint64_t count) {
-  const Plan plan = make_plan(images_of(task, trace, scratch_ + "/plan").get(), task.images);
+  const Plan plan = make_plan(task, images_of(task, trace, scratch_ + "/plan").get());
   std::vector<std::pair<std::string, uint64_t>> picked;
   auto images = images_of(task, trace, scratch_ + "/pick");
   Random random(task.seed);

@@ -52,6 +52,7 @@ const std::vector<Control>& controls() {
       {"clean-mark-with-tail", {"close", "fold"}, true, true},
       {"released-before-fold", {"reuse"}, true, true},
       {"large-barrier-left-out", {"large"}, true, true},
+      {"superblocks-together", {"resize"}, false, true},
   };
   return all;
 }
