@@ -53,6 +53,7 @@ namespace holdfast {
   X(kMappingUnguarded, "mapping-unguarded")                           \
   X(kReaderPlacedUnder, "reader-placed-under")                        \
   X(kRegionAbsentTogether, "region-absent-with-sums")                 \
+  X(kGrowthNotSynced, "growth-not-synced")                            \
   X(kSuperblocksTogether, "superblocks-together")
 
 enum class PlantedBug : uint8_t {
