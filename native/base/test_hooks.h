@@ -52,7 +52,9 @@ namespace holdfast {
   X(kThreadLeaked, "thread-leaked")                                   \
   X(kMappingUnguarded, "mapping-unguarded")                           \
   X(kReaderPlacedUnder, "reader-placed-under")                        \
-  X(kRegionAbsentTogether, "region-absent-with-sums")
+  X(kRegionAbsentTogether, "region-absent-with-sums")                 \
+  X(kGrowthNotSynced, "growth-not-synced")                            \
+  X(kSuperblocksTogether, "superblocks-together")
 
 enum class PlantedBug : uint8_t {
   kNone = 0,

@@ -85,13 +85,20 @@ bool still_named(const PosixFile& file, const std::string& path) {
          opened_facts.inode == named_facts.inode && opened_facts.device == named_facts.device;
 }
 
-// Where a crash has left the copies of the superblock with different sizes both get the larger one.
+// Is what differs in this copy only what a resize writes? Torn by a crash, its checksum is that of neither size.
+bool left_by_resize(Superblock copy, const Superblock& whole) {
+  copy.size = whole.size;
+  copy.checksum = whole.checksum;
+  return std::memcmp(&copy, &whole, sizeof copy) == 0;
+}
+
+// Where a crash has left the copies of the superblock with different sizes both get the larger one; a torn one gets the other's. Crash
+// here: the other copy is whole, and this is done again. A copy that is damaged elsewhere is left for check() to name.
 Status finish_resize(PosixFile& file, Bytes head, const Superblock& superblock, const std::string& path) {
   for (const uint64_t offset : kSuperblockOffsets) {
     if (head.size() < offset + sizeof superblock) continue;
     const auto copy = load<Superblock>(head.data() + offset);
-    if (copy.size == superblock.size || std::memcmp(&superblock, &copy, offsetof(Superblock, size)) != 0) continue;
-    if (resized(copy, copy.size).checksum != copy.checksum) continue;  // damaged: check says so
+    if (std::memcmp(&superblock, &copy, sizeof copy) == 0 || !left_by_resize(copy, superblock)) continue;
     uint64_t writes = 0;
     int error = file.write_at(offset, &superblock, sizeof superblock, &writes);
     if (error == 0) error = file.sync_data();

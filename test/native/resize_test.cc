@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
+#include <functional>
 
 #include "engine/resize.h"
 #include "medium/file_medium.h"
+#include "medium/superblock.h"
 #include "native/system_faults.h"
 #include "pool_fixture.h"
 
@@ -186,6 +189,41 @@ TEST_CASE("a new size is told only when it is durable: at each of its syncs that
       REQUIRE(again.is_ok());
       const uint64_t capacity = again->medium->space().capacity + kSegmentsOffset;
       CHECK((capacity == size || (n <= 3 && capacity == 16 * kMiB)));
+    }
+  }
+}
+
+TEST_CASE("a superblock that a power cut tore in a resize is made whole at opening; one that is damaged elsewhere is named") {
+  const auto change = [](const std::string& path, int copy, const std::function<void(Superblock*)>& make) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    Superblock superblock;
+    file.seekg(static_cast<std::streamoff>(kSuperblockOffsets[copy]));
+    file.read(reinterpret_cast<char*>(&superblock), sizeof superblock);
+    make(&superblock);
+    file.seekp(static_cast<std::streamoff>(kSuperblockOffsets[copy]));
+    file.write(reinterpret_cast<const char*>(&superblock), sizeof superblock);
+    REQUIRE(file.good());
+  };
+  const auto longer = [](const Superblock& superblock) { return resized(superblock, 32 * kMiB); };
+  const std::vector<std::function<void(Superblock*)>> tears = {
+      [&](Superblock* torn) { torn->size = longer(*torn).size; },
+      [&](Superblock* torn) { torn->checksum = longer(*torn).checksum; },
+  };
+  for (int copy = 0; copy < 2; copy++) {
+    for (size_t tear = 0; tear < tears.size() + 1; tear++) {
+      CAPTURE(copy);
+      CAPTURE(tear);
+      Scratch scratch = Scratch::on_disk();
+      const std::string path = scratch.path("pool");
+      auto pool = must(Pool::open(path, sized(16 * kMiB)));
+      REQUIRE(put(*pool, "k", "v").is_ok());
+      REQUIRE(pool->close().is_ok());
+      if (tear < tears.size()) change(path, copy, tears[tear]);
+      else change(path, copy, [](Superblock* damaged) { damaged->uuid[3] ^= 1; });
+      pool = must(Pool::open(path, sized(16 * kMiB)));
+      CHECK(get(*pool, key_in(1, "k")) == "v");
+      CHECK(damages(*pool).size() == (tear < tears.size() ? 0 : 1));
+      REQUIRE(pool->close().is_ok());
     }
   }
 }

@@ -13,11 +13,13 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "base/test_hooks.h"
 #include "crash/media/images.h"
 #include "crash/media/judge.h"
 #include "crash/media/libpmemobj_facts.h"
+#include "format/layout.h"
 #ifdef HOLDFAST_WITH_PMEM
 #include "medium/pmem_child.h"
 #endif
@@ -55,19 +57,28 @@ struct Report {
 struct Plan {
   std::vector<Point> points;
   uint64_t cap = 1;
+  uint64_t least = 1;  // at random of a point with anything undecided, where there is room for as many
   // A point with much undecided (a record, a large value on its way) has more to show than one of libpmemobj's own fences.
   uint64_t of(const Point& point) const { return std::min(point.undecided >= 8 ? 4 * cap : cap, states(point)); }
-  // All subsets, and as many again at random for what a subset does not say: which version, torn or not.
-  static uint64_t states(const Point& point) { return point.undecided >= 20 ? UINT64_MAX : uint64_t{2} << point.undecided; }
-  bool exhaustive(const Point& point) const { return states(point) <= of(point); }
+  // All subsets, and as many again (`least` at least) at random for what a subset does not say: which version, torn or not.
+  static uint64_t subsets(const Point& point) { return point.undecided >= 20 ? UINT64_MAX / 2 : uint64_t{1} << point.undecided; }
+  uint64_t states(const Point& point) const {
+    return subsets(point) + (point.undecided == 0 ? 1 : std::max(subsets(point), least));
+  }
+  bool exhaustive(const Point& point) const { return 2 * subsets(point) <= of(point); }
 };
 
 std::unique_ptr<Images> images_of(const Task& task, const Explorer::Trace& trace, const std::string& folder) {
   return task.script.medium == MediumChoice::kPmem ? pmem_images(trace.file, trace.base, folder) : file_images(trace.file, folder);
 }
 
-Plan make_plan(Images* images, uint64_t budget) {
+// A file's sectors can be torn each in many ways, and roots and superblocks are one sector: few subsets, but many states.
+constexpr uint64_t kLeastOnFile = 60;
+
+Plan make_plan(const Task& task, Images* images) {
+  const uint64_t budget = task.images;
   Plan plan;
+  plan.least = task.script.medium == MediumChoice::kFile ? kLeastOnFile : 1;
   while (images->next_point()) plan.points.push_back(images->point());
   const auto total = [&](uint64_t cap) {
     uint64_t sum = 0;
@@ -99,7 +110,8 @@ std::string probe([[maybe_unused]] const std::string& tools, [[maybe_unused]] co
   return {};
 }
 
-// One image: as a view that leaves it unchanged where the medium can do that, now and then as a copy that is reopened.
+// One image: as a view that leaves it unchanged where the medium can do that, now and then as a copy that is reopened. Of a pool that
+// grows always as a copy: blocks are taken and given back in the file, whatever is mapped.
 std::string try_image(const Task& task, const std::string& tools, Images* images, const Explorer::Trace& trace, uint64_t image, Report* report) {
   const Expected expected = expected_at(images->point(), trace);
   const bool reopens = image % kReopenOneIn == 0;
@@ -108,14 +120,14 @@ std::string try_image(const Task& task, const std::string& tools, Images* images
     report->reopened += reopens;
     return judge(images->path(), options_of(task.script), expected, reopens ? Depth::kReopens : Depth::kGoesOn, &found);
   }
-  if (!reopens) {
+  if (!reopens && !task.script.grows) {
     const OpensViews views;
     return judge(images->path(), options_of(task.script), expected, Depth::kGoesOn, &found);
   }
-  report->reopened++;
+  report->reopened += reopens;
   const std::string copy = images->copy();
-  std::string wrong = probe(tools, copy);
-  if (wrong.empty()) wrong = judge(copy, options_of(task.script), expected, Depth::kReopens, &found);
+  std::string wrong = reopens ? probe(tools, copy) : std::string();
+  if (wrong.empty()) wrong = judge(copy, options_of(task.script), expected, reopens ? Depth::kReopens : Depth::kGoesOn, &found);
   images->drop_copy();
   return wrong;
 }
@@ -134,7 +146,7 @@ void work(const Task& task, const std::string& tools, const Explorer::Trace& tra
       if (report->stop) return;
       report->current = number;
       ::alarm(kSecondsPerImage);
-      images->make(k, plan.exhaustive(planned) && k < Plan::states(planned) / 2, seed_of(task.seed, number));
+      images->make(k, plan.exhaustive(planned) && k < Plan::subsets(planned), seed_of(task.seed, number));
       const std::string wrong = try_image(task, tools, images.get(), trace, number, report);
       images->restore();
       ::alarm(0);
@@ -181,6 +193,20 @@ uint64_t count_dirty_at_acks(const std::string& trace_file, std::string* first) 
   return found;
 }
 
+// Blocks that the pool gave back, and pages of them that it has stored to since. Needs no images.
+void count_given_back(const std::string& trace_file, Outcome* outcome) {
+  TraceReader trace(trace_file);
+  std::set<uint64_t> holes;
+  while (const EventHeader* event = trace.next()) {
+    if (event->type == EventType::kPunch) {
+      outcome->given_back++;
+      for (uint64_t at = event->a; at < event->a + event->b; at += kPageBytes) holes.insert(at / kPageBytes);
+    } else if (event->type == EventType::kFence || event->type == EventType::kMark) {
+      for (uint64_t i = 0; i < event->count; i++) outcome->used_again += holes.erase(trace.lines()[i].line * 64 / kPageBytes);
+    }
+  }
+}
+
 }  // namespace
 
 Explorer::Explorer(std::string tools, std::string scratch, std::string keep)
@@ -220,8 +246,9 @@ Outcome Explorer::judge_trace(const Task& task, const Trace& trace, uint64_t onl
     std::string first;
     outcome.dirty_at_ack = count_dirty_at_acks(trace.file, &first);
     if (outcome.dirty_at_ack > 0) outcome.messages.push_back(first);
+    count_given_back(trace.file, &outcome);
   }
-  const Plan plan = make_plan(images_of(task, trace, scratch_ + "/plan").get(), task.images);
+  const Plan plan = make_plan(task, images_of(task, trace, scratch_ + "/plan").get());
   outcome.points = plan.points.size();
   for (const Point& point : plan.points) outcome.exhaustive_points += plan.exhaustive(point);
 
@@ -289,8 +316,7 @@ std::string Explorer::run_oracle(const std::string& plant) {
     ::setenv("HOLDFAST_TRACE_ORACLE", "1", 1);
     ::setenv("HOLDFAST_PLANTED_BUG", plant.c_str(), 1);
     ::alarm(800);
-    // Not pools that give blocks back to the file system: the tracer does not know yet that those are zeros when they come again.
-    ::execl((tools_ + "/../native_tests").c_str(), "native_tests", "-tc=*pmem*", "-tce=pmem growth*", nullptr);
+    ::execl((tools_ + "/../native_tests").c_str(), "native_tests", "-tc=*pmem*", nullptr);
     ::_exit(127);
   }
   const int status = wait_for(child);
@@ -319,7 +345,7 @@ Outcome Explorer::explore(const Task& task) {
 }
 
 std::vector<std::pair<std::string, uint64_t>> Explorer::pick_states(const Task& task, const Trace& trace, uint64_t count) {
-  const Plan plan = make_plan(images_of(task, trace, scratch_ + "/plan").get(), task.images);
+  const Plan plan = make_plan(task, images_of(task, trace, scratch_ + "/plan").get());
   std::vector<std::pair<std::string, uint64_t>> picked;
   auto images = images_of(task, trace, scratch_ + "/pick");
   Random random(task.seed);
@@ -330,10 +356,10 @@ std::vector<std::pair<std::string, uint64_t>> Explorer::pick_states(const Task& 
     images->make(2 + random.below(100), false, random.next());
     // A fork judges it, so that this process never opens a pool.
     const std::string state = scratch_ + "/state-" + std::to_string(picked.size());
-    fs::copy_file(images->path(), state, fs::copy_options::overwrite_existing);
+    copy_sparse(images->path(), state);
     images->restore();
     const std::string judged = state + ".judged";
-    fs::copy_file(state, judged, fs::copy_options::overwrite_existing);
+    copy_sparse(state, judged);
     std::fflush(nullptr);
     const pid_t child = ::fork();
     if (child == 0) {
@@ -366,7 +392,7 @@ Outcome Explorer::explore_recovery(const Task& task, uint64_t crashes) {
     Task nested = task;
     nested.images = std::max<uint64_t>(task.images / crashes, 20);
     const Trace second = trace_after(scratch_ + "/trace-2", state, task.script, number);
-    fs::copy_file(state, folder + "/pool", fs::copy_options::overwrite_existing);
+    copy_sparse(state, folder + "/pool");
     if (!run_script(nested, folder, state, true, second.file, &sum.broken)) break;
     const Outcome each = judge_trace(nested, second, kNoImage);
     sum.points += each.points;

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -25,6 +26,7 @@ namespace holdfast::crash {
 namespace {
 
 namespace fs = std::filesystem;
+constexpr uint64_t kFew = 4;  // sectors that are undecided: a superblock or a root is under way
 constexpr uint64_t kSector = 512;
 
 struct Touched {
@@ -234,11 +236,23 @@ class FileImages final : public Images {
     }
   }
 
+  // Where a tear leaves part of the change on either side; 0: it is within one word.
+  static uint64_t cut_between(const Sector& was, const Sector& is, Random* random) {
+    uint64_t first = kSector / 8, last = 0;
+    for (uint64_t word = 0; word < kSector / 8; word++) {
+      if (std::memcmp(was.data() + 8 * word, is.data() + 8 * word, 8) == 0) continue;
+      first = std::min(first, word);
+      last = word;
+    }
+    return first < last ? 8 * (first + 1 + random->below(last - first)) : 0;
+  }
+
   void land(File& file, uint64_t sector, const Sector& version, bool exhaustive, Random* random) {
     Sector laid = version;
-    if (!exhaustive && random->one_in(16)) {  // torn: the disk wrote only one end of it
+    const bool few = undecided_.size() <= kFew;
+    if (!exhaustive && random->one_in(few ? 2 : 16)) {  // torn: the disk wrote only one end of it
       const Sector was = durable_sector(file, sector);
-      const uint64_t cut = 8 * random->below(kSector / 8);
+      const uint64_t cut = few ? cut_between(was, laid, random) : 8 * random->below(kSector / 8);
       const bool head = random->one_in(2);
       for (uint64_t i = 0; i < kSector; i++) {
         if ((i < cut) != head) laid[i] = was[i];

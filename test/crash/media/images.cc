@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -54,6 +55,23 @@ bool Images::note_mark(const EventHeader& event) {
       return false;
   }
   return false;
+}
+
+void copy_sparse(const std::string& from, const std::string& to) {
+  const int in = ::open(from.c_str(), O_RDONLY | O_CLOEXEC);
+  const int out = ::open(to.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  struct stat facts;
+  if (in < 0 || out < 0 || ::fstat(in, &facts) != 0 || ::ftruncate(out, facts.st_size) != 0) std::abort();
+  static char buffer[1 << 18];
+  for (off_t at = ::lseek(in, 0, SEEK_DATA); at >= 0 && at < facts.st_size; at = ::lseek(in, at, SEEK_DATA)) {
+    for (const off_t end = ::lseek(in, at, SEEK_HOLE); at < end;) {
+      const ssize_t n = ::pread(in, buffer, std::min<size_t>(sizeof buffer, static_cast<size_t>(end - at)), at);
+      if (n <= 0 || ::pwrite(out, buffer, static_cast<size_t>(n), at) != n) std::abort();
+      at += n;
+    }
+  }
+  ::close(in);
+  ::close(out);
 }
 
 Landing::Landing(uint64_t k, bool exhaustive, uint64_t count, Random* random) : k_(k), random_(random) {

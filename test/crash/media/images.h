@@ -64,6 +64,9 @@ class Images {
 std::unique_ptr<Images> pmem_images(const std::string& trace, const std::string& base, const std::string& folder);
 std::unique_ptr<Images> file_images(const std::string& trace, const std::string& folder);
 
+// Holes stay holes.
+void copy_sparse(const std::string& from, const std::string& to);
+
 // What of `count` undecided things has landed in state `k`: none, all, one, all but one, the first ones, or any.
 class Landing {
  public:

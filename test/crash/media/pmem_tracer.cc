@@ -9,11 +9,21 @@
 //   - a fence makes durable what its own thread flushed, nothing else.
 // Not seen: what a line held only between two flushes.
 //
+// A pool that grows also changes its file by system calls (PosixFile, docs/decisions/0009):
+//   - a length (ftruncate), and bytes written round the mapping (pwrite), may be lost until the file is synced;
+//   - blocks taken (fallocate) hold zeros, as the hole did. That they may be gone again is not tried: a hole reads the same, and takes
+//     them anew with the first store, if the file system has room;
+//   - of blocks given back (a hole punched) each page by itself may come back with what was durable of it, until something was stored to it
+//     again, or the file was synced. A file system commits a punch when it likes, but no store reaches a page before the fault
+//     that the store takes has committed what the file's blocks are (MAP_SYNC), this and every other punch before it. That pages come back
+//     without regard to the order of punches is more than such file systems do, so nothing may rest on that order.
+//
 // With HOLDFAST_TRACE the events go to that file (trace_format.h); with HOLDFAST_TRACE_ORACLE there are no images, but for
-// whatever pool is in use under the folder, each time the engine itself fences (that is its acknowledgement) the pool is looked at for lines that are not durable although the
-// engine has stored them, as often as a tenth of the time allows. What is found is printed, and the process ends with
-// exit code 86.
+// whatever pool is in use under the folder, each time the engine itself fences (that is its acknowledgement) the pool is looked at
+// for lines that are not durable although the engine has stored them, as often as a tenth of the time allows. What is found is
+// printed, and the process ends with exit code 86.
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -27,6 +37,7 @@ namespace {
 
 constexpr uint64_t kLine = 64;
 constexpr uint64_t kPage = 4096;
+constexpr uint64_t kMostTraced = uint64_t{1} << 30;  // bytes of a pool that grows
 constexpr unsigned kNoDrain = 1u << 0, kNoFlush = 1u << 5, kNonTemporal = 1u << 1;
 struct Flushed {
   uint64_t line;
@@ -46,6 +57,12 @@ TraceFile trace;
 uint8_t *live, *durable;  // the whole pool; what a power cut leaves for sure
 int written = -1;  // of the pool's file, to ask where it has been written
 uint64_t length, inode;
+uint64_t reach;  // how far the file is mapped here, at least its length: a pool that grows is made longer later
+uint8_t* punched;  // of a page: a hole was punched there, and what it held may come back
+struct {
+  uint64_t offset, size;
+} unsynced[64];  // written by system calls
+uint64_t unsynced_count;
 uintptr_t mapped_at, mapped_end;  // where the process has mapped all of it
 uint32_t* newest;  // for a line: 1 + index of its newest entry among my flushed lines, while a point is written
 ThreadLines* threads;
@@ -140,10 +157,11 @@ void read_base() {
 
 // Ends with what was looked at so far: without images, pool after pool may be.
 void detach() {
-  unmap(live, length);
-  unmap(durable, length);
-  unmap(durable_moment, length / kLine * sizeof *durable_moment);
-  if (newest != nullptr) unmap(newest, length / kLine * sizeof *newest);
+  unmap(live, reach);
+  unmap(durable, reach);
+  unmap(durable_moment, reach / kLine * sizeof *durable_moment);
+  unmap(punched, reach / kPage);
+  if (newest != nullptr) unmap(newest, reach / kLine * sizeof *newest);
   close(written);
   written = -1;
   live = durable = nullptr;
@@ -166,13 +184,15 @@ bool attach(const Mapping& mapping) {
     return false;
   }
   length = static_cast<uint64_t>(facts.st_size) & ~(kPage - 1);
+  reach = oracle() || length > kMostTraced ? length : kMostTraced;
   inode = mapping.inode;
-  void* whole = mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, 0);
+  void* whole = mmap(nullptr, reach, PROT_READ, MAP_SHARED, fd, 0);
   if (whole == MAP_FAILED) abort();
   written = fd;
   live = static_cast<uint8_t*>(whole);
-  durable = static_cast<uint8_t*>(fresh(length));
-  durable_moment = static_cast<uint64_t*>(fresh(length / kLine * sizeof(uint64_t)));
+  durable = static_cast<uint8_t*>(fresh(reach));
+  durable_moment = static_cast<uint64_t*>(fresh(reach / kLine * sizeof(uint64_t)));
+  punched = static_cast<uint8_t*>(fresh(reach / kPage));
   read_base();
   trace.event(EventType::kBase, length, 0, 0, 0);
   return true;
@@ -258,17 +278,19 @@ void add_dirty(uint64_t line, uint64_t flags, const uint8_t* content) {
   memcpy(entry.flushed, content, kLine);
 }
 
-// Collects the lines that are not what is durable: mine that were flushed first, then all others.
+// Collects the lines that are not what is durable: mine that were flushed first, then all others. A line of a punched page that was
+// flushed counts whatever it holds: zeros are not durable there before it is.
 void collect(bool all) {
   dirty_count = 0;
-  if (newest == nullptr) newest = static_cast<uint32_t*>(fresh(length / kLine * sizeof *newest));
+  if (newest == nullptr) newest = static_cast<uint32_t*>(fresh(reach / kLine * sizeof *newest));
   ThreadLines* const lines = my_lines();
   for (size_t i = 0; i < lines->count; i++) newest[lines->lines[i].line] = static_cast<uint32_t>(i) + 1;
   for (size_t i = 0; i < lines->count; i++) {
     const Flushed& entry = lines->lines[i];
     if (newest[entry.line] != i + 1 || entry.moment < durable_moment[entry.line]) continue;
     const uint8_t* was = durable + entry.line * kLine;
-    if (memcmp(entry.content, was, kLine) == 0 && memcmp(live + entry.line * kLine, was, kLine) == 0) continue;
+    const bool same = memcmp(entry.content, was, kLine) == 0 && memcmp(live + entry.line * kLine, was, kLine) == 0;
+    if (same && punched[entry.line * kLine / kPage] == 0) continue;
     add_dirty(entry.line, DirtyLine::kFlushedHere | entry.flags, entry.content);
   }
   const auto look = [lines](uint64_t page) {
@@ -320,6 +342,7 @@ void fenced(bool by_engine) {
     if (entry.moment < durable_moment[entry.line]) continue;
     durable_moment[entry.line] = entry.moment;
     memcpy(durable + entry.line * kLine, entry.content, kLine);
+    punched[entry.line * kLine / kPage] = 0;
   }
   lines->count = 0;
   if (oracle() && by_engine) look_for_forgotten();
@@ -351,6 +374,52 @@ void copied(void* to, size_t size, unsigned flags, void* caller) {
   if ((flags & kNoFlush) != 0) return;
   flushed(to, size, (flags & kNonTemporal) != 0 ? DirtyLine::kStreamed : 0);
   if ((flags & kNoDrain) == 0) fenced(from_engine(caller));
+}
+
+// Is it the pool that is traced? Under the lock.
+bool of_the_pool(int fd) {
+  struct stat facts;
+  return live != nullptr && fstat(fd, &facts) == 0 && facts.st_ino == inode;
+}
+
+// Pools are made longer while libpmemobj has them closed.
+void resized(uint64_t to) {
+  if (oracle()) return detach();  // its next flush finds it as it is then
+  if (to < length || to > reach) abort();
+  length = to & ~(kPage - 1);
+  trace.event(EventType::kResize, 0, length, 0, 0);
+}
+
+// What was flushed of these pages and not fenced went to blocks that are gone.
+void punch(uint64_t offset, uint64_t size) {
+  if (offset % kPage != 0 || size % kPage != 0 || offset > length || size > length - offset) abort();
+  for (ThreadLines* each = threads; each != nullptr; each = each->next) {
+    size_t kept = 0;
+    for (size_t i = 0; i < each->count; i++) {
+      const uint64_t at = each->lines[i].line * kLine;
+      if (at < offset || at >= offset + size) each->lines[kept++] = each->lines[i];
+    }
+    each->count = kept;
+  }
+  madvise(durable + offset, size, MADV_DONTNEED);  // zeros
+  memset(punched + offset / kPage, 1, size / kPage);
+  trace.event(EventType::kPunch, offset, size, 0, 0);
+}
+
+long sync_any(int call, int fd) {
+  const Guard guard;
+  const long result = syscall(call, fd);
+  const int error = errno;
+  if (result == 0 && !oracle() && of_the_pool(fd)) {
+    for (; unsynced_count > 0; unsynced_count--) {
+      const auto& each = unsynced[unsynced_count - 1];
+      memcpy(durable + each.offset, live + each.offset, each.size);
+    }
+    memset(punched, 0, length / kPage);
+    trace.event(EventType::kSync, 0, 0, 0, 0);
+  }
+  errno = error;
+  return result;
 }
 
 }  // namespace
@@ -449,10 +518,52 @@ int renameat2(int from_folder, const char* from, int to_folder, const char* to, 
   return static_cast<int>(result);
 }
 
+int ftruncate(int fd, off_t size) noexcept {
+  const Guard guard;
+  const long result = syscall(SYS_ftruncate, fd, size);
+  const int error = errno;
+  if (result == 0 && of_the_pool(fd)) resized(static_cast<uint64_t>(size));
+  errno = error;
+  return static_cast<int>(result);
+}
+int ftruncate64(int fd, off_t size) noexcept __attribute__((alias("ftruncate")));
+
+// No other thread stores to a range that is given back, so that the call and the note of it are one.
+int fallocate(int fd, int mode, off_t offset, off_t size) {
+  const Guard guard;
+  const long result = syscall(SYS_fallocate, fd, mode, offset, size);
+  const int error = errno;
+  if (result == 0 && (mode & FALLOC_FL_PUNCH_HOLE) != 0 && of_the_pool(fd)) punch(static_cast<uint64_t>(offset), static_cast<uint64_t>(size));
+  errno = error;
+  return static_cast<int>(result);
+}
+int fallocate64(int fd, int mode, off_t offset, off_t size) __attribute__((alias("fallocate")));
+
+ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
+  const Guard guard;
+  const long result = syscall(SYS_pwrite64, fd, data, size, offset);
+  const int error = errno;
+  if (result > 0 && !oracle() && of_the_pool(fd)) {
+    if (unsynced_count == sizeof unsynced / sizeof unsynced[0]) abort();
+    unsynced[unsynced_count++] = {static_cast<uint64_t>(offset), static_cast<uint64_t>(result)};
+    trace.event(EventType::kWrite, 0, static_cast<uint64_t>(offset), 0, static_cast<uint64_t>(result));
+    trace.put(data, static_cast<size_t>(result));
+  }
+  errno = error;
+  return result;
+}
+ssize_t pwrite64(int fd, const void* data, size_t size, off_t offset) __attribute__((alias("pwrite")));
+
+int fdatasync(int fd) { return static_cast<int>(sync_any(SYS_fdatasync, fd)); }
+int fsync(int fd) { return static_cast<int>(sync_any(SYS_fsync, fd)); }
+
 // A pool that was closed may be changed by other means (the tests damage it): at its next opening what is there is durable.
 int munmap(void* at, size_t size) noexcept {
   const Guard guard;
-  if (oracle() && live != nullptr && reinterpret_cast<uintptr_t>(at) == mapped_at) detach();
+  if (live != nullptr && reinterpret_cast<uintptr_t>(at) == mapped_at) {
+    if (oracle()) detach();
+    else mapped_at = mapped_end = 0;  // it may be mapped elsewhere next time, and something else here
+  }
   return static_cast<int>(syscall(SYS_munmap, at, size));
 }
 

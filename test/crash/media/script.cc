@@ -28,6 +28,10 @@ class Writer {
     script_.steps.push_back({kind, {}, 0});
     return *this;
   }
+  Writer& grows() {
+    script_.grows = true;
+    return *this;
+  }
   Writer& resize(uint64_t bytes) {
     script_.steps.push_back({StepKind::kResize, {}, bytes});
     return *this;
@@ -84,7 +88,7 @@ class Writer {
 std::vector<std::string> script_names(MediumChoice medium) {
   std::vector<std::string> names = {"create", "commit", "batch", "group",  "large",  "frames", "fold",
                                     "merge",  "clean",  "segments", "reuse", "region", "backup", "close"};
-  if (medium == MediumChoice::kFile) names.push_back("resize");
+  names.push_back(medium == MediumChoice::kFile ? "resize" : "growth");
   return names;
 }
 
@@ -142,6 +146,11 @@ Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) 
     w.plain(K::kOpen).commits(4, 4, 3000, 20).large(900, 9 * kMiB).remove(900).plain(K::kFold).plain(K::kFold).plain(K::kFocus);
     w.resize(24 * kMiB).commits(2, 1, 300, 20).resize(6 * kMiB).commits(2, 1, 300, 20).resize(8 * kMiB).commit(1, 100, 20).resize(0);
     w.commits(2, 1, 300, 20).plain(K::kClose);
+  } else if (name == "growth") {  // segments of all kinds come, go, and come again where blocks were given back; a pool that grows is made and opened
+    w.grows().plain(K::kFocus).plain(K::kOpen).commits(3, segment / (2 * 60 * kKiB), 60 * kKiB, 6).large(900, 400 * kKiB);
+    w.large(900, 300 * kKiB).plain(K::kPause).large(901, 350 * kKiB).plain(K::kFold).region(40).slots(1, 3, 40).plain(K::kCompact);
+    w.commits(2, segment / (2 * 60 * kKiB), 60 * kKiB, 6).remove(901).plain(K::kClose);
+    w.plain(K::kOpen).commit(1, 200, 8).large(902, 300 * kKiB).plain(K::kClose);
   } else {
     return {};
   }
@@ -170,7 +179,8 @@ Change change_after_crash() { return {key_of(7777), "after the crash", false}; }
 PoolOptions options_of(const Script& script) {
   PoolOptions options;
   options.medium.choice = script.medium;
-  options.medium.size = script.medium == MediumChoice::kPmem ? 32 * kMiB : 0;
+  options.medium.size = script.medium == MediumChoice::kPmem ? (script.grows ? 64 : 32) * kMiB : 0;
+  options.medium.grow = script.grows;
   options.eventual_within_ms = 1000;
   return options;
 }

@@ -52,6 +52,7 @@ struct Step {
 struct Script {
   std::string name;
   MediumChoice medium = MediumChoice::kFile;
+  bool grows = false;  // on persistent memory, taking its space as it needs it
   std::vector<Step> steps;
 };
 

@@ -17,12 +17,13 @@ enum class EventType : uint32_t {
   kFence = 2,   // persistent memory: `count` DirtyLine; those flushed by this thread become durable
   kBase = 3,    // persistent memory: a = length of the pool; `bytes` bytes: what was durable before the first event
   kFile = 4,    // a: file's number, b: size; `bytes` bytes: name, then what it held when first seen (durable)
-  kWrite = 5,   // a: file, b: offset; `bytes` bytes
+  kWrite = 5,   // a: file (0: the pool), b: offset; `bytes` bytes
   kResize = 6,  // a: file, b: new size
   kSync = 7,    // a: file: all written before is durable
   kLink = 8,    // a: file; `bytes` bytes: a name it now has
   kUnlink = 9,  // `bytes` bytes: a name that is gone
   kFolderSync = 10,
+  kPunch = 11,  // persistent memory: a: offset, b: bytes that are a hole from now on
 };
 
 enum class MarkKind : uint64_t {
