@@ -8,6 +8,8 @@
 #include <shared_mutex>
 #include <thread>
 
+#include "base/relax.h"
+
 namespace holdfast {
 
 class SharedLock {
@@ -37,11 +39,6 @@ class SharedLock {
     } else {
       std::this_thread::sleep_for(std::chrono::microseconds(20));
     }
-  }
-  static void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
   }
   // Two words: a writer lets go with a plain store, which need not wait for what it has stored before (a commit's bytes, draining).
   // Each side announces itself and then looks at the other's word, in one order for all: at least one of two sees the other.

@@ -158,7 +158,7 @@ void PoolImpl::run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Q
 // Appends from the front as many as can be without waiting; returns how many. Conditions see what the group did before them:
 // a commit whose conditions name a key that is staged but not applied ends the run early, so that the stage is applied first.
 size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>* waiting, Group* group) {
-  std::lock_guard guard(append_mutex_);
+  const std::unique_lock guard = lock_to_commit();
   struct Staged {
     size_t index;
     uint64_t epoch;

@@ -81,7 +81,7 @@ void PoolImpl::maintenance_turn(bool idle) {
 void PoolImpl::work_off_merges() {
   while (true) {
     merge_piled_up(kMergeStep);
-    if (!merging_ || merge_due_ == 0 || closing_.load() || space_asked().second > 0) break;
+    if (!merging_ || merge_due_ == 0 || closing_.load() || space_asked().second > 0 || pace_.is_short()) break;
     bool due = false;
     {
       std::lock_guard append(append_mutex_);

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <thread>
 
+#include "base/relax.h"
+
 namespace holdfast {
 
 namespace {
@@ -17,13 +19,6 @@ constexpr uint64_t kSleepFrom = kMillisecond / 5, kSleepLate = kMillisecond / 12
 
 uint64_t now_ns() {
   return static_cast<uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
-}
-
-// The cleaner may be on the other half of this core.
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
 }
 }  // namespace
 
@@ -63,7 +58,7 @@ void Pace::wait(uint64_t bytes) {
   next_ns_.store(until, std::memory_order_relaxed);
   while (now < until && is_on()) {
     if (until - now >= kSleepFrom) std::this_thread::sleep_for(std::chrono::nanoseconds(until - now - kSleepLate));
-    for (int i = 0; i < 8; i++) relax();
+    for (int i = 0; i < 8; i++) relax();  // the cleaner may be on the other half of this core
     now = now_ns();
   }
 }

@@ -20,6 +20,8 @@ class Pace {
   // Behind a round of cleaning, by the maintenance thread: commits have appended so many bytes since the pool was opened.
   void learn(uint64_t committed_bytes);
   bool is_on() const { return enough_.load(std::memory_order_relaxed) != 0; }
+  // Little is left: cleaning comes before anything else.
+  bool is_short() const { return left_.load(std::memory_order_relaxed) < enough_.load(std::memory_order_relaxed) / 3; }
   // Before a commit of so many bytes, with no lock held. A few milliseconds at most.
   void wait(uint64_t bytes);
 

@@ -176,6 +176,7 @@ class PoolImpl final : public Pool {
   void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind, uint64_t epoch);  // under index_.lock too
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
+  std::unique_lock<std::mutex> lock_to_commit();  // append_mutex_
   bool work_is_due();
   void throttle(const RecordBuffer& record);  // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
@@ -322,6 +323,7 @@ class PoolImpl final : public Pool {
   Status clean_segments(const std::vector<LogSegment>& victims);
   Status clean_segment(const LogSegment& victim, bool readable, const Carried* begin, const Carried* end);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
+  void let_commits_by();                    // not under append_mutex_
   std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead);
 
   // maintenance.cc
@@ -349,6 +351,7 @@ class PoolImpl final : public Pool {
   std::atomic<uint64_t> visible_epoch_{0};   // written under index_.lock exclusive
 
   mutable std::mutex append_mutex_;
+  std::atomic<uint32_t> commits_waiting_{0};  // for it
   // guarded by append_mutex_
   LogWriter log_;
   SegmentTable segments_;

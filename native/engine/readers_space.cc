@@ -106,14 +106,14 @@ void PoolImpl::give_back() {
     const std::vector<Segment> gone = graveyard_.exhume(fold, oldest, pins.clock, pins.oldest);
     if (!gone.empty()) {
       // Takes a while, and commits need not wait for it: nobody else gives back.
+      for (const Segment& segment : gone) segments_.remove(segment.offset);
       append.unlock();
       index_.memories.forget(gone);
+      for (const Segment& segment : gone) {
+        HOLDFAST_POINT("segment.before_release");
+        if (!planted(PlantedBug::kNeverReleased)) medium_->release(segment);
+      }
       append.lock();
-    }
-    for (const Segment& segment : gone) {
-      HOLDFAST_POINT("segment.before_release");
-      segments_.remove(segment.offset);
-      if (!planted(PlantedBug::kNeverReleased)) medium_->release(segment);
     }
     if (graveyard_.held_for_readers() == 0 || graveyard_.held_for_readers() <= reader_allowance() || !readers_.expire_oldest()) return;
     pins.oldest = readers_.pins().oldest;

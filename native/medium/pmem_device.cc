@@ -10,6 +10,10 @@
 
 namespace holdfast {
 
+namespace {
+constexpr uint64_t kFaultedUnit = 64 * kKiB;
+}  // namespace
+
 PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& front, const PmemDurability& durability)
     : pool_(pool),
       base_(reinterpret_cast<uint8_t*>(pool)),
@@ -17,6 +21,7 @@ PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& 
       front_(base_ + front.offset),
       secret_(front.superblock.secret),
       heap_(pool),
+      faulted_(pool_bytes / kFaultedUnit / 64 + 1),
       root_(front.root.root),
       root_sequence_(front.root.sequence) {
   guard_.watch(base_, pool_bytes_);
@@ -54,20 +59,37 @@ Result<Segment> PmemMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint6
 }
 
 // The first store to each page costs a fault, 2.4 us here, fifteen times a commit of 256 bytes. Log segments are mostly made ahead
-// by the maintenance thread, so the faults are taken there and all at once. A kernel without this (before 5.14) refuses, as it
-// does where a page cannot be had. A hypervisor that keeps page tables of its own sees a page when it is touched, and not before: so
-// each is, with a store that changes nothing. Nobody else writes to a segment that nobody has been given. Changes no byte.
+// by the maintenance thread, so the faults are taken there and all at once; in a segment that is used again there are none to take.
 void PmemMedium::fault_in(const Segment& segment) {
+  for (uint64_t at = segment.offset; at < segment.end();) {
+    const uint64_t unit = at / kFaultedUnit, end = std::min((unit + 1) * kFaultedUnit, segment.end());
+    std::atomic<uint64_t>& word = faulted_[unit / 64];
+    const uint64_t bit = uint64_t{1} << (unit % 64);
+    if ((word.load(std::memory_order_relaxed) & bit) == 0) {
+      fault_in(at, end);
+      if (end - at == kFaultedUnit) word.fetch_or(bit, std::memory_order_relaxed);
+    }
+    at = end;
+  }
+}
+
+// A kernel without this (before 5.14) refuses, as it does where a page cannot be had. A hypervisor that keeps page tables of its own
+// sees a page when it is touched, and not before: so each is, with a store that changes nothing. Nobody else writes to a segment that
+// nobody has been given. Changes no byte.
+void PmemMedium::fault_in(uint64_t from, uint64_t to) {
 #ifdef MADV_POPULATE_WRITE
-  (void)madvise(base_ + segment.offset, segment.bytes, MADV_POPULATE_WRITE);
-#else
-  (void)segment;
+  const uint64_t page = from / 4096 * 4096;
+  (void)madvise(base_ + page, to - page, MADV_POPULATE_WRITE);
 #endif
-  for (uint64_t at = 0; at < segment.bytes; at += 4096) __atomic_fetch_or(base_ + segment.offset + at, 0, __ATOMIC_RELAXED);
+  for (uint64_t at = from; at < to; at += 4096) __atomic_fetch_or(base_ + at, 0, __ATOMIC_RELAXED);
 }
 
 void PmemMedium::release(const Segment& segment) {
   const MappingGuard::InsideLibrary inside;
+  // Where the pool grows its pages go back to the file system.
+  for (uint64_t unit = segment.offset / kFaultedUnit; info_.grows && unit * kFaultedUnit < segment.end(); unit++) {
+    faulted_[unit / 64].fetch_and(~(uint64_t{1} << (unit % 64)), std::memory_order_relaxed);
+  }
   // Giving back what is not held means that the engine's books are wrong: stop before more is built on them.
   if (!failed() && !heap_.release(segment)) failed_.store(true, std::memory_order_relaxed);
 }

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <vector>
 
 #include "medium/mapping_guard.h"
 #include "medium/medium.h"
@@ -49,6 +50,7 @@ class PmemMedium final : public Medium {
   Status fail(const std::string& what);
   Status refusal() const;
   void fault_in(const Segment& segment);
+  void fault_in(uint64_t from, uint64_t to);
 
   PMEMobjpool* const pool_;
   uint8_t* const base_;
@@ -61,6 +63,7 @@ class PmemMedium final : public Medium {
   std::atomic<bool> failed_{false};  // or closed: one look on the way of every call
   std::atomic<bool> closed_{false};
   mutable PmemHeap heap_;
+  std::vector<std::atomic<uint64_t>> faulted_;  // a bit for each 64 KiB that were faulted in and not given back since
 
   std::mutex root_lock_;  // guards the two below against another set_root
   Root root_;

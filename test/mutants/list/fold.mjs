@@ -108,7 +108,7 @@ export default [
   ['the last moves of a segment are not made', 'engine/cleaner.cc',
     '«if (moves.count() > 0) HOLDFAST_TRY(move_live(&moves, &origins));»\n  reach', ''],
   ['a segment that could be carried only in part is given back', 'engine/cleaner.cc',
-    '«HOLDFAST_TRY(move_live(&moves, &origins));»\n  }\n  if', '(void)move_live(&moves, &origins).is_ok();'],
+    '«HOLDFAST_TRY(move_live(&moves, &origins));»\n    let_commits_by', '(void)move_live(&moves, &origins).is_ok();'],
   ['what a damaged node cannot say is taken for dead', 'engine/cleaner.cc', '«if (!found.is_ok()) return false;»', ''],
   ['a victim is given what the one before it has live', 'engine/cleaner.cc', '«at = end;»', ''],
   ['what moves leave behind is not counted as dead', 'engine/commit.cc', '«if (carried) note_dead(*carried_from_++, place, true);»', ''],
