@@ -223,10 +223,12 @@ bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead) {
 
 // What was carried has come back, or will not before the next fold. Commits go on at the pace that this leaves them.
 void PoolImpl::end_round() {
+  {
+    std::lock_guard append(append_mutex_);
+    round_carried_ = 0;
+    set_pace();
+  }
   pace_.learn(committed_bytes_.load(std::memory_order_relaxed));
-  std::lock_guard append(append_mutex_);
-  round_carried_ = 0;
-  set_pace();
 }
 
 // Segments kept ready are log segments; a fold needs room for other things.

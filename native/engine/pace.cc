@@ -37,6 +37,9 @@ void Pace::learn(uint64_t committed_bytes) {
   if (!is_on() || took > kLongRound) return;
   const uint64_t rate = static_cast<uint64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(took));
   const uint64_t before = bytes_per_s_.load(std::memory_order_relaxed);
+  // Who commits at leisure says nothing about the cleaner: it is slower than was thought only if little is left.
+  const bool little = left_.load(std::memory_order_relaxed) < enough_.load(std::memory_order_relaxed) / 2;
+  if (!little && (before == 0 || rate < before)) return;
   bytes_per_s_.store(std::max<uint64_t>(1, before == 0 ? rate : (3 * before + rate) / 4), std::memory_order_relaxed);
 }
 

@@ -17,9 +17,9 @@ double ms_of(const std::function<void()>& what) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
 }
 
-// A rate of at most 100 MiB a second, half of enough left.
+// A rate of at most 100 MiB a second, a little less than half of enough left.
 void teach(Pace* pace, uint64_t enough) {
-  pace->set(enough / 2, enough);
+  pace->set(enough / 2 - 1, enough);
   pace->learn(0);
   std::this_thread::sleep_for(std::chrono::milliseconds(10));
   pace->learn(1 << 20);
@@ -60,4 +60,25 @@ TEST_CASE("pace: one commit waits for a few milliseconds at most, however long i
   const double took = ms_of([&] { pace.wait(1 << 30); });  // at the rate: ten seconds, and more with nothing left
   CHECK(took >= 4.9);
   CHECK(took < 5000);
+}
+
+TEST_CASE("pace: who commits at leisure does not make it slower") {
+  Pace pace;
+  teach(&pace, 1 << 20);
+  pace.set(900 << 10, 1 << 20);
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  pace.learn((1 << 20) + 10);  // ten bytes in ten milliseconds
+  // At that rate each of these would wait for as long as one may: four seconds in all.
+  CHECK(ms_of([&] {
+          for (int i = 0; i < 800; i++) pace.wait(1000);
+        }) < 2000);
+  pace.set(100 << 10, 1 << 20);
+  for (int i = 1; i < 40; i++) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    pace.learn((1 << 20) + 10 + i);
+  }
+  // With little left it counts.
+  CHECK(ms_of([&] {
+          for (int i = 0; i < 10; i++) pace.wait(1000);
+        }) >= 45);
 }
