@@ -221,11 +221,10 @@ bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead) {
   return !victims.empty();
 }
 
-// What was carried has come back, or will not before the next fold. Commits go on at the pace that this leaves them.
+// Commits go on at the pace that what is free now leaves them.
 void PoolImpl::end_round() {
   {
     std::lock_guard append(append_mutex_);
-    round_carried_ = 0;
     set_pace();
   }
   pace_.learn(committed_bytes_.load(std::memory_order_relaxed));

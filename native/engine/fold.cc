@@ -111,6 +111,10 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   folds_.fetch_add(1, std::memory_order_relaxed);
   merge_due_ += run ? kMergedPerFolded * run->entries() : 0;
   give_back();
+  {
+    std::lock_guard append(append_mutex_);
+    round_carried_ = 0;
+  }
   reach(TestPoint::kFoldDone);
   return {};
 }

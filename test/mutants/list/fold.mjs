@@ -116,7 +116,7 @@ export default [
   ['a fold counts no deaths of what was never moved', 'engine/fold.cc', '«!deaths_counted_ && !cursor->older_counted()»', 'false'],
   ['an entry does not remember that its older place is counted', 'index/overlay.cc', 'entry->older_counted = «older_counted»;', 'false'],
   ['users take what a round of cleaning has carried twice', 'engine/room.cc', 'usual - «std::min(usual, round_carried_)»', 'usual'],
-  ['what a round carried is never the reserve\'s again', 'engine/cleaner.cc', '«round_carried_ = 0;»', ''],
+  ['what a round carried is never the reserve\'s again', 'engine/fold.cc', '«round_carried_ = 0;»', ''],
   ['a retired segment is cleaned again', 'engine/cleaner.cc', 'if («!s.retired» && !s.damaged && s.seq', 'true'],
   ['segments that were cleaned are not retired', 'engine/cleaner.cc', '«now->retired = true;»', ''],
   ['the cleaner uses what is kept for the fold', 'engine/cleaner.cc',
