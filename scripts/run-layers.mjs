@@ -10,14 +10,15 @@
 // An ordinary run stays within HOLDFAST_BUDGET seconds (1,800) from HOLDFAST_BEGAN (seconds since 1970; test.sh says when it began): a layer that
 // takes long is begun only if it will be done by then, and else counted as skipped. HOLDFAST_ALL=1, and naming layers, runs them all.
 //
-// The output of a layer is printed whole when it has ended, so that two never mix. Then a table: what was tried, what failed, how long
-// it took and how much processor time. The last line is "layers: N passed, N failed, N skipped"; exit code 0: nothing failed.
+// The output of a layer is printed whole when it has ended, so that two never mix. At the end what failed is said once more, then a table:
+// what was tried, what failed, how long it took and how much processor time. The last line is "layers: N passed, N failed, N skipped"; exit code 0: nothing failed.
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { countTests } from './count-tests.mjs';
+import { failedTests } from './failed-tests.mjs';
 import { layers } from './layers.mjs';
 import { runLayer } from './run-layer.mjs';
 
@@ -67,15 +68,17 @@ async function one(layer) {
   const times = text.match(/^processor: ([\d.]+) ([\d.]+)$/m);
   text = text.replace(/^processor: .*\n/m, '');
   process.stdout.write(`\n══ ${layer.name}\n${text}${text.endsWith('\n') ? '' : '\n'}`);
-  let counts;
+  let counts, report;
   try {
-    counts = countTests(layer.counts, layer.report ? readFileSync(layer.report, 'utf8') : text, code);
+    report = layer.report && readFileSync(layer.report, 'utf8');
+    counts = countTests(layer.counts, report ?? text, code);
   } catch (error) {
     console.log(`${layer.name}: left no result: ${error.message}`);
     counts = { passed: 0, failed: 1, skipped: 0 };
   }
   if (typeof code === 'string') console.log(`${layer.name}: FAILED: ${code}`);
-  return { layer, ...counts, seconds, processor: times ? Number(times[1]) + Number(times[2]) : 0, tried: tried(layer, text) };
+  const failures = counts.failed > 0 ? failedTests(layer.counts, typeof code === 'string' ? `${text}\nFAILED: ${code}` : text, report) : [];
+  return { layer, failures, ...counts, seconds, processor: times ? Number(times[1]) + Number(times[2]) : 0, tried: tried(layer, text) };
 }
 
 async function all(list) {
@@ -95,6 +98,9 @@ const list = chosen();
 const results = await all(list);
 results.sort((a, b) => list.findIndex((l) => l.name === a.layer.name) - list.findIndex((l) => l.name === b.layer.name));
 const sum = (key) => results.reduce((total, result) => total + result[key], 0);
+for (const { layer, failures } of results) {
+  if (failures?.length) console.log(`\n══ failed in ${layer.name}\n${failures.join('\n')}`);
+}
 console.log(`\n${'layer'.padEnd(20)} ${'passed'.padStart(7)} ${'failed'.padStart(7)} ${'skipped'.padStart(7)} ${'seconds'.padStart(8)} ${'processor'.padStart(9)}  tried`);
 for (const r of results) {
   console.log(`${r.layer.name.padEnd(20)} ${String(r.passed).padStart(7)} ${String(r.failed).padStart(7)} ${String(r.skipped).padStart(7)} ` +

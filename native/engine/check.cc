@@ -1,15 +1,48 @@
-// Reads everything a snapshot can reach and says what is damaged. Commits go on meanwhile.
+// Reads everything a snapshot can reach and says what is damaged. Commits go on meanwhile; close() ends it between two of its parts and waits for that.
 
 #include "engine/pool_impl.h"
 
 namespace holdfast {
 
+// A bounded step, so that the index lock is not held for long, nor while `progress` is told.
+Status PoolImpl::check_entries(const SnapshotPtr& pinned, EntriesChecked* done, CheckReport* report) {
+  auto reader = read(pinned);
+  if (!reader.is_ok()) return std::move(reader.status());
+  auto cursor = pinned->view.cursor(pinned->pin.epoch, false);
+  cursor->seek(done->last.value_or(""));
+  if (cursor->valid() && done->last && cursor->key() == *done->last) cursor->next();
+  for (int i = 0; i < 1024 && cursor->valid(); i++, cursor->next()) {
+    const std::string key(cursor->key());
+    FoundValue value;
+    Status sound = reader->value_at(cursor->place(), key, &value);
+    if (sound.is_ok() && value.large) {
+      const auto scratch = std::make_unique<uint8_t[]>(value.size);
+      sound = copy_large(value.description, value.size, scratch.get());
+      report->bytes_read += value.size;
+    }
+    if (!sound.is_ok()) report->damages.push_back(sound.message());
+    report->entries++;
+    report->bytes_read += cursor->place().bytes();
+    done->last = key;
+  }
+  done->more = cursor->valid();
+  const Status walked = cursor->take_status();
+  if (walked.is_ok()) return {};
+  report->damages.push_back(walked.message());
+  done->more = false;
+  return {};
+}
+
 Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) {
+  Visit visit(*this);
+  HOLDFAST_TRY(visit.begin());
   auto pinned = snapshot();
   if (!pinned.is_ok()) return std::move(pinned.status());
   const IndexView& view = (*pinned)->view;
   CheckReport report;
-  const auto aborted = [&] { return cancelled && cancelled->load(); };
+  const auto closing = [&] { return closing_.load(std::memory_order_acquire); };
+  const auto aborted = [&] { return closing() || (cancelled && cancelled->load()); };
+  const auto ended = [&] { return closing() ? closed_status() : Status(Code::kAborted, "the check was aborted"); };
   uint64_t total = 1;
   for (const RunPtr& run : view.runs) total += run->entries();
 
@@ -19,47 +52,18 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const st
       return !aborted();
     }));
     report.bytes_read += run->bytes();
-    if (aborted()) return Status(Code::kAborted, "the check was aborted");
+    if (aborted()) return ended();
   }
 
-  std::string from;
-  bool begun = false, more = true;
-  std::string scratch;
-  while (more) {
-    if (aborted()) return Status(Code::kAborted, "the check was aborted");
-    auto reader = read(*pinned);
-    if (!reader.is_ok()) return std::move(reader.status());
-    auto cursor = view.cursor((*pinned)->pin.epoch, false);
-    cursor->seek(from);
-    if (begun && cursor->valid() && cursor->key() == from) cursor->next();
-    for (int i = 0; i < 1024 && cursor->valid(); i++, cursor->next()) {
-      const std::string key(cursor->key());
-      FoundValue value;
-      Status sound = reader->value_at(cursor->place(), key, &value);
-      if (sound.is_ok() && value.large) {
-        scratch.resize(value.size);
-        sound = copy_large(value.description, value.size, reinterpret_cast<uint8_t*>(scratch.data()));
-        scratch.clear();
-        scratch.shrink_to_fit();
-        report.bytes_read += value.size;
-      }
-      if (!sound.is_ok()) report.damages.push_back(sound.message());
-      report.entries++;
-      report.bytes_read += cursor->place().bytes();
-      from = key;
-      begun = true;
-    }
-    more = cursor->valid();
-    Status walked = cursor->take_status();
-    if (!walked.is_ok()) {
-      report.damages.push_back(walked.message());
-      more = false;
-    }
+  EntriesChecked done;
+  while (done.more) {
+    if (aborted()) return ended();
+    HOLDFAST_TRY(check_entries(*pinned, &done, &report));
     if (progress) progress(std::min(1.0, static_cast<double>(report.entries) / static_cast<double>(total)));
   }
   check_regions(*pinned, &report, aborted);
   check_log(&report, aborted);
-  if (aborted()) return Status(Code::kAborted, "the check was aborted");
+  if (aborted()) return ended();
   HOLDFAST_TRY(sound());  // zeros in place of a page that failed are not damage of the pool
   if (progress) progress(1.0);
   return report;

@@ -27,7 +27,7 @@ uint64_t monotonic_ms() {
 }
 
 Status PoolImpl::refusal() const {
-  if (closed_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
+  if (closed_.load(std::memory_order_acquire)) return closed_status();
   if (failed_.load(std::memory_order_acquire) || medium_->failed()) {
     HOLDFAST_TRY(medium_->refused());
     std::lock_guard guard(failure_mutex_);
@@ -321,7 +321,7 @@ std::unique_lock<std::mutex> PoolImpl::lock_to_commit() {
 
 Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode) {
   std::unique_lock guard = lock_to_commit();
-  if (closing_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
+  if (closing_.load(std::memory_order_acquire)) return closed_status();
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(check_conditions(batch));
   if (batch.has_regions()) HOLDFAST_TRY(prepare_regions(batch, record));

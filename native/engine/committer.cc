@@ -88,7 +88,7 @@ void PoolImpl::flush(const std::shared_ptr<void>& handle) {
   }
   std::vector<Completion> refused;
   for (auto& queued : taken) {
-    refused.push_back({queued.ticket, 0, Status(Code::kClosed, "the pool " + name_ + " is closed")});
+    refused.push_back({queued.ticket, 0, closed_status()});
   }
   client->on_completed(std::move(refused));
 }
@@ -194,7 +194,7 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
       group->completions[client].push_back({queued.ticket, epoch, std::move(status)});
     };
     Status ready = closing_.load(std::memory_order_acquire) && (group->inline_commit || closed_.load(std::memory_order_acquire))
-                       ? Status(Code::kClosed, "the pool " + name_ + " is closed")
+                       ? closed_status()
                        : usable();
     if (ready.is_ok() && (!batch.large.empty() || batch.region_sizes > 0 || batch.record.bytes() > head_room(Purpose::kUser))) break;
     for (const Condition& condition : batch.conditions) {

@@ -59,22 +59,9 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std
   return done.is_ok() ? Status() : fail(std::move(done));
 }
 
-// close() waits for those who were inside before it: they still write, and give back what they took.
 Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode) {
-  struct Inside {
-    PoolImpl& pool;
-    ~Inside() {
-      std::lock_guard append(pool.append_mutex_);
-      pool.large_in_flight_--;
-      pool.large_done_.notify_all();
-    }
-  };
-  {
-    std::lock_guard append(append_mutex_);
-    if (closing_.load(std::memory_order_acquire)) return Status(Code::kClosed, "the pool " + name_ + " is closed");
-    large_in_flight_++;
-  }
-  const Inside inside{*this};
+  Visit visit(*this);
+  HOLDFAST_TRY(visit.begin());
   return with_space(batch, [&]() -> Result<Receipt> {
     RecordBuffer record;
     std::vector<Segment> taken;

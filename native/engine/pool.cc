@@ -117,7 +117,7 @@ Status PoolImpl::close() {
   {
     std::unique_lock append(append_mutex_);
     feed_idle_.wait(append, [&] { return !retention_.any_reading(); });
-    large_done_.wait(append, [&] { return large_in_flight_ == 0; });
+    visit_ended_.wait(append, [&] { return visits_ == 0; });
   }
   HOLDFAST_POINT("close.before_medium");
   medium_->close();

@@ -128,10 +128,35 @@ class PoolImpl final : public Pool {
   Status continue_from(uint64_t epoch);  // the next commit is above this epoch, and history begins there
 
   // ── for Reader, Snapshot and RangeIterator
+  Status closed_status() const { return Status(Code::kClosed, "the pool " + name_ + " is closed"); }
   Status usable() const {    // kClosed, kFailed, or ok
     const bool refuses = closed_.load(std::memory_order_acquire) || failed_.load(std::memory_order_acquire) || medium_->failed();
     return refuses ? refusal() : Status();
   }
+  // Work on the medium that holds no lock: from begin() to its end close() waits for it, also if it still writes or gives back.
+  // Whoever visits for long asks `closing_` now and then.
+  class Visit {
+   public:
+    explicit Visit(PoolImpl& pool) : pool_(pool) {}
+    Visit(const Visit&) = delete;
+    ~Visit() {
+      if (!begun_) return;
+      std::lock_guard append(pool_.append_mutex_);
+      pool_.visits_--;
+      pool_.visit_ended_.notify_all();
+    }
+    Status begin() {  // kClosed: close() came first
+      std::lock_guard append(pool_.append_mutex_);
+      if (pool_.closing_.load(std::memory_order_acquire)) return pool_.closed_status();
+      pool_.visits_++;
+      begun_ = true;
+      return {};
+    }
+
+   private:
+    PoolImpl& pool_;
+    bool begun_ = false;
+  };
   bool read_operation_in_pool(Place place, OperationView* out) const;
   Status read_operation_at(Place place, Bytes key, OperationView* out) const;
   bool read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundValue* found) const;  // false: it must be searched for
@@ -163,6 +188,13 @@ class PoolImpl final : public Pool {
   Status replay();
   void note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost);
   Status write_headers(const std::vector<SegmentHeader>& headers);
+
+  // check.cc
+  struct EntriesChecked {
+    std::optional<std::string> last;  // key of the last one
+    bool more = true;
+  };
+  Status check_entries(const SnapshotPtr& pinned, EntriesChecked* done, CheckReport* report);
 
   // check_log.cc
   void check_log(CheckReport* report, const std::function<bool()>& aborted);
@@ -386,8 +418,8 @@ class PoolImpl final : public Pool {
   uint64_t kept_for_feed_ = UINT64_MAX;      // the oldest sequence that the last fold kept only for it
   uint64_t history_ = 0;                     // commits up to this one are in no log of this pool
   std::condition_variable feed_idle_;        // with append_mutex_: a cursor has stopped reading
-  uint64_t large_in_flight_ = 0;             // commits that place large values, which they do without a lock
-  std::condition_variable large_done_;       // with append_mutex_: one of them has ended
+  uint64_t visits_ = 0;                      // see Visit
+  std::condition_variable visit_ended_;      // with append_mutex_
   FeedTail feed_tail_;
 
   std::atomic<uint64_t> appended_epoch_{0};  // where barriers are per thread: behind its fence too, for no other thread could raise it

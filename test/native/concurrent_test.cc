@@ -251,3 +251,33 @@ TEST_CASE("concurrent: a pool is closed while threads commit, read, fold and com
   REQUIRE(pool.is_ok());
   CHECK(contents(**pool).size() % 2 == 0);
 }
+
+// The last part of a check walks the log and reads the file without a lock.
+TEST_CASE("concurrent: closing waits for a check, which ends early") {
+  const Scratch scratch;
+  PoolOptions options;
+  options.medium.choice = MediumChoice::kFile;
+  options.medium.size = 8 * kMiB;
+  auto pool = Pool::open(scratch.path("p"), options);
+  REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+  const auto commit = [&]() -> Code {
+    Batch batch;
+    REQUIRE(batch.put(key_in(1, "a"), "1").is_ok());
+    return (*pool)->commit(batch, CommitMode::kDurable).status().code();
+  };
+  REQUIRE(commit() == Code::kOk);
+  std::thread closer;
+  std::atomic<bool> closed{false}, waited{false};
+  auto report = (*pool)->check(nullptr, [&](double) {
+    if (closer.joinable()) return;
+    closer = std::thread([&] { closed = (*pool)->close().is_ok(); });
+    while (commit() != Code::kClosed) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // long enough for a close that does not wait
+    waited = !closed;
+  });
+  REQUIRE(closer.joinable());
+  closer.join();
+  CHECK(waited);
+  CHECK(closed);
+  CHECK(report.status().code() == Code::kClosed);
+}

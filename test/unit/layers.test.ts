@@ -20,6 +20,9 @@ const runner = (await import(path.join(scripts, 'run-layer.mjs'))) as { runLayer
 const counter = (await import(path.join(scripts, 'count-tests.mjs'))) as {
   countTests(runner: string, text: string, code: number | string): { passed: number; failed: number; skipped: number };
 };
+const failures = (await import(path.join(scripts, 'failed-tests.mjs'))) as {
+  failedTests(runner: string, text: string, report?: string): string[];
+};
 const table = (await import(path.join(scripts, 'layers.mjs'))) as { layers(): { name: string; counts: string }[] };
 
 test('a layer that hangs is ended with all that it started', async () => {
@@ -48,6 +51,23 @@ test('what ended badly without naming a failure has failed once', () => {
   expect(() => countTests('summary', 'nothing', 0)).toThrow('no summary');
   expect(countTests('doctest', 'MESSAGE: skipped: no pmem\n[doctest] test cases: 3 | 3 passed | 0 failed | 1 skipped', 0)).toEqual({ passed: 2, failed: 0, skipped: 2 });
   expect(() => countTests('doctest', '', 139)).toThrow('no summary');
+});
+
+test('what failed is named: by the report, or by the lines that say so and the last ones', () => {
+  const { failedTests } = failures;
+  const report = JSON.stringify({
+    testResults: [
+      { name: 'a.test.ts', status: 'failed', assertionResults: [{ status: 'passed', fullName: 'good' }, { status: 'failed', fullName: 'bad', failureMessages: ['expected 1\nat a.ts'] }] },
+      { name: 'b.test.ts', status: 'failed', message: 'no such module', assertionResults: [] },
+    ],
+  });
+  expect(failedTests('vitest', 'much', report)).toEqual(['a.test.ts: bad', '    expected 1', '    at a.ts', 'b.test.ts: no test of it could begin', '    no such module']);
+  const text = ['x.cc:3: ERROR: CHECK( a ) is NOT correct!', ...Array.from({ length: 100 }, (_, i) => `line ${i}`)].join('\n');
+  const said = failedTests('doctest', text);
+  expect(said[0]).toContain('ERROR: CHECK');
+  expect(said.at(-1)).toBe('line 99');
+  expect(said.length).toBeLessThan(30);
+  expect(failedTests('vitest', 'it died', undefined)).toEqual(['it died']);
 });
 
 test('every line that can be made wrong is still in the sources', () => {
