@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 
 import { open, openSync } from '../../lib/index';
 import type { Holdfast } from '../../lib/index';
+import { residentBytes } from '../helpers/memory';
 import { messageOf, runChild, startWorker } from './support/child';
 import { codeOf, onEachMedium } from './support/media';
 
@@ -344,9 +345,9 @@ onEachMedium('lifetime', (place) => {
       ].filter((line) => line.includes(where));
     await around(20);
     expect(held()).toEqual([]);
-    const { rss } = process.memoryUsage();
+    const before = await residentBytes();
     await around(60);
     expect(held()).toEqual([]);
-    expect(process.memoryUsage().rss - rss).toBeLessThan(40e6);
+    expect((await residentBytes()) - before).toBeLessThan(40e6);
   });
 });
