@@ -68,15 +68,20 @@ function beingRestored(path: string, cause: unknown): HoldfastError {
   return new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being restored by another process`, { cause });
 }
 
-// What an interrupted restore has left, unless another process is at it.
+// What an interrupted restore has left, unless another process is at it. A whole pool is held meanwhile, so that the next one's is not removed.
 async function clear(temporary: string, path: string): Promise<void> {
   if (!existsSync(temporary)) return;
-  try {
-    await (await native.open(temporary, { ...openOptions(undefined), create: 1 })).close();
-  } catch (error) {
+  const left = await native.open(temporary, { ...openOptions(undefined), create: 1 }).catch((error: unknown) => {
     if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_LOCKED') throw beingRestored(path, error);
+    return undefined; // no pool, or half of one
+  });
+  try {
+    await unlink(temporary);
+  } catch (error) {
+    throw fileError(error, `${temporary} is in the way of the restore and could not be removed`);
+  } finally {
+    await left?.close();
   }
-  await unlink(temporary);
 }
 
 interface Watching {

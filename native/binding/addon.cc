@@ -6,8 +6,9 @@
 #include "binding/environment.h"
 #include "binding/handles.h"
 #include "binding/task.h"
-#include "engine/resize.h"
 #include "binding/watch_handle.h"
+#include "binding/watched_work.h"
+#include "engine/resize.h"
 #include "engine/salvage.h"
 
 namespace holdfast::binding {
@@ -105,23 +106,6 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
   return object;
 }
 
-// What salvage() on a libuv thread and JavaScript share. Any thread.
-struct SalvageWork {
-  std::string from, to;
-  PoolOptions target;
-  std::atomic<bool> cancelled{false};
-  SalvageReport report;
-  std::shared_ptr<Mailbox> mailbox;
-  std::shared_ptr<Napi::FunctionReference> on_progress;  // touched on the JavaScript thread only
-
-  void progress(double fraction) {
-    if (on_progress == nullptr) return;
-    mailbox->post([on_progress = on_progress, fraction](Napi::Env env) {
-      on_progress->Call({Napi::Number::New(env, fraction)});
-    });
-  }
-};
-
 Napi::Array texts(Napi::Env env, const std::vector<std::string>& lines) {
   Napi::Array array = Napi::Array::New(env, lines.size());
   for (uint32_t i = 0; i < lines.size(); ++i) array.Set(i, lines[i]);
@@ -144,30 +128,24 @@ napi_value salvage_report(napi_env env_in, const SalvageReport& report) {
 
 // salvage(from, to, options of the new pool, onProgress or null): { promise, cancel() }
 Napi::Value salvage_pool(const Napi::CallbackInfo& info) {
-  auto work = std::make_shared<SalvageWork>();
-  work->from = info[0].ToString().Utf8Value();
-  work->to = info[1].ToString().Utf8Value();
+  const std::string from = info[0].ToString().Utf8Value();
+  const std::string to = info[1].ToString().Utf8Value();
   const Napi::Object options = info[2].ToObject();
-  work->target.medium.choice = static_cast<MediumChoice>(option(options, "medium").value_or(0));
-  work->target.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
-  work->target.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
-  work->mailbox = Environment::of(info.Env())->mailbox();
-  if (info[3].IsFunction()) {
-    work->on_progress = std::make_shared<Napi::FunctionReference>(Napi::Persistent(info[3].As<Napi::Function>()));
-  }
+  PoolOptions target;
+  target.medium.choice = static_cast<MediumChoice>(option(options, "medium").value_or(0));
+  target.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
+  target.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
+  const auto work = std::make_shared<WatchedWork>(info.Env(), info[3]);
+  const auto report = std::make_shared<SalvageReport>();
   napi_value promise = Task::start(
       info.Env(), "holdfast salvage",
-      [work] {
-        Result<SalvageReport> report = salvage(work->from, work->to, work->target, &work->cancelled,
-                                               [work](double fraction) { work->progress(fraction); });
-        if (report.is_ok()) work->report = std::move(*report);
-        return std::move(report.status());
+      [from, to, target, work, report] {
+        Result<SalvageReport> saved = salvage(from, to, target, work->cancelled(), [work](double fraction) { work->progress(fraction); });
+        if (saved.is_ok()) *report = std::move(*saved);
+        return std::move(saved.status());
       },
-      [work](napi_env env) { return salvage_report(env, work->report); });
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("promise", promise);
-  result.Set("cancel", Napi::Function::New(info.Env(), [work](const Napi::CallbackInfo&) { work->cancelled = true; }));
-  return result;
+      [report](napi_env env) { return salvage_report(env, *report); });
+  return {info.Env(), WatchedWork::started(info.Env(), work, promise)};
 }
 
 // resizeByCopy(path, bytes): a promise of { entries, bytes }

@@ -2,26 +2,11 @@
 #include "binding/convert.h"
 #include "binding/handles.h"
 #include "binding/task.h"
+#include "binding/watched_work.h"
 
 namespace holdfast::binding {
 
 namespace {
-
-// What check() on a libuv thread and JavaScript share. Any thread.
-struct CheckWork {
-  std::atomic<bool> cancelled{false};
-  CheckReport report;
-  std::shared_ptr<Mailbox> mailbox;
-  std::shared_ptr<Napi::FunctionReference> on_progress;  // touched on the JavaScript thread only
-
-  void progress(double fraction) {
-    if (on_progress == nullptr) return;
-    mailbox->post([on_progress = on_progress, fraction](napi_env env) {
-      const napi_value argument = number(env, fraction);
-      Environment::call(env, on_progress->Value(), 1, &argument);
-    });
-  }
-};
 
 napi_value check_report(napi_env env, const CheckReport& report) {
   Napi::Object object = Napi::Object::New(env);
@@ -37,25 +22,17 @@ napi_value check_report(napi_env env, const CheckReport& report) {
 }  // namespace
 
 napi_value start_check(napi_env env, const std::shared_ptr<Connection>& connection, napi_value on_progress) {
-  auto work = std::make_shared<CheckWork>();
-  work->mailbox = Environment::of(env)->mailbox();
-  if (Napi::Value(env, on_progress).IsFunction()) {
-    work->on_progress = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Napi::Function(env, on_progress)));
-  }
+  const auto work = std::make_shared<WatchedWork>(env, on_progress);
+  const auto report = std::make_shared<CheckReport>();
   napi_value promise = start_work(
       env, connection, "holdfast check",
-      [connection, work] {
-        Result<CheckReport> report =
-            connection->pool().check(&work->cancelled, [work](double fraction) { work->progress(fraction); });
-        if (report.is_ok()) work->report = std::move(*report);
-        return std::move(report.status());
+      [connection, work, report] {
+        Result<CheckReport> checked = connection->pool().check(work->cancelled(), [work](double fraction) { work->progress(fraction); });
+        if (checked.is_ok()) *report = std::move(*checked);
+        return std::move(checked.status());
       },
-      [work](napi_env env) { return check_report(env, work->report); });
-  if (promise == nullptr) return nullptr;
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("promise", promise);
-  result.Set("cancel", Napi::Function::New(env, [work](const Napi::CallbackInfo&) { work->cancelled = true; }));
-  return result;
+      [report](napi_env env) { return check_report(env, *report); });
+  return WatchedWork::started(env, work, promise);
 }
 
 }  // namespace holdfast::binding

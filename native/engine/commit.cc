@@ -354,10 +354,13 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
 }
 
 Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
-  Batch::Impl& impl = batch.impl();
+  throttle(batch.impl().record);
+  return commit_at_once(batch.impl(), mode);
+}
+
+Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode) {
   // What is short and plain asks under the lock, once.
   if (impl.region_sizes > 0 || !impl.large.empty() || impl.record.bytes() >= kMiB) HOLDFAST_TRY(usable());
-  throttle(impl.record);
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
   if (!impl.large.empty()) return commit_large(impl, mode);

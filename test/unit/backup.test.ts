@@ -263,8 +263,16 @@ test('a restore that fails or is given up leaves nothing', () =>
     const stop = new AbortController();
     await expect(restore(file, to, { signal: stop.signal, onProgress: () => stop.abort() })).rejects.toMatchObject(code('ABORTED'));
     await expect(restore(file, to, { medium: 'file', size: 1_048_576 })).rejects.toMatchObject(code('POOL_FULL'));
-    fs.writeFileSync(`${to}.restoring`, 'left by a crash');
     expect(fs.existsSync(to)).toBe(false);
+    fs.mkdirSync(`${to}.restoring`);
+    await expect(restore(file, to)).rejects.toThrow(/is in the way of the restore and could not be removed/);
+    await expect(restore(file, to)).rejects.toMatchObject(code('IO'));
+    fs.rmdirSync(`${to}.restoring`);
+    await restore(file, `${to}.restoring`, { medium: 'file' }); // a restore that was killed before the naming
+    await restore(file, to);
+    expect(fs.existsSync(`${to}.restoring`)).toBe(false);
+    fs.rmSync(to);
+    fs.writeFileSync(`${to}.restoring`, 'left by a crash');
     await restore(file, to);
     expect(fs.existsSync(`${to}.restoring`)).toBe(false);
     await expect(restore([], fresh())).rejects.toThrow(TypeError);
