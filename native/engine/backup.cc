@@ -62,6 +62,8 @@ class RunningBackup final : public Backup {
   }
 
   Result<bool> next(std::string* to) override {
+    PoolImpl::Visit visit(*pool_);
+    HOLDFAST_TRY(visit.begin());
     if (!begun_) {
       begun_ = true;
       BackupBegin begin;

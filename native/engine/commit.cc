@@ -359,8 +359,12 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
 }
 
 Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode) {
-  // What is short and plain asks under the lock, once.
-  if (impl.region_sizes > 0 || !impl.large.empty() || impl.record.bytes() >= kMiB) HOLDFAST_TRY(usable());
+  // What is short and plain asks under the lock, once; the rest looks at the medium before.
+  Visit visit(*this);
+  if (impl.region_sizes > 0 || !impl.large.empty() || impl.record.bytes() >= kMiB) {
+    HOLDFAST_TRY(visit.begin());
+    HOLDFAST_TRY(usable());
+  }
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
   if (!impl.large.empty()) return commit_large(impl, mode);

@@ -60,8 +60,6 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std
 }
 
 Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode) {
-  Visit visit(*this);
-  HOLDFAST_TRY(visit.begin());
   return with_space(batch, [&]() -> Result<Receipt> {
     RecordBuffer record;
     std::vector<Segment> taken;

@@ -147,7 +147,12 @@ Status Reader::copy(const FoundValue& value, uint8_t* to) {
   if (!pinned.is_ok()) return std::move(pinned.status());
   const std::string description(value.description);
   pool_->index().lock.unlock_shared();
-  Status copied = pool_->copy_large(description, value.size, to);
+  Status copied;
+  {
+    PoolImpl::Visit visit(*pool_);
+    copied = visit.begin();
+    if (copied.is_ok()) copied = pool_->copy_large(description, value.size, to);
+  }
   pool_->index().lock.lock_shared();
   return pool_->blame(std::move(copied));
 }

@@ -7,6 +7,8 @@
 namespace holdfast {
 
 Status PoolImpl::resize(uint64_t bytes) {
+  Visit visit(*this);
+  HOLDFAST_TRY(visit.begin());
   const uint64_t capacity = medium_->space().capacity;
   const bool smaller = bytes != 0 && bytes < capacity;
   if (smaller) HOLDFAST_TRY(compact());

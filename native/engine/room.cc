@@ -240,6 +240,8 @@ Status PoolImpl::fits_at_all(uint64_t bytes) const {
 // not enough again and again although nobody else took it.
 Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt) {
   constexpr int kRounds = 8;
+  Visit visit(*this);
+  HOLDFAST_TRY(visit.begin());
   uint64_t others = commits_.load(std::memory_order_relaxed);
   for (int round = 0;; round++) {
     auto receipt = attempt();

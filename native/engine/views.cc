@@ -59,6 +59,8 @@ Result<std::unique_ptr<MappedView>> PoolImpl::shown(std::unique_ptr<PrivateView>
 }
 
 Result<std::unique_ptr<MappedView>> PoolImpl::view_value(Bytes key, const SnapshotPtr& snapshot) {
+  Visit visit(*this);
+  HOLDFAST_TRY(visit.begin());
   SnapshotPtr pinned = snapshot;
   FoundValue found;
   std::string description;
@@ -107,6 +109,8 @@ Result<std::unique_ptr<MappedView>> PoolImpl::view_value(Bytes key, const Snapsh
 }
 
 Result<std::unique_ptr<MappedView>> PoolImpl::view_region(uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& given) {
+  Visit visit(*this);
+  HOLDFAST_TRY(visit.begin());
   std::vector<SnapshotPtr> pins;
   std::vector<Patch> patches;
   std::set<uint64_t> on_their_way;  // sectors of sums that a fold may be rewriting

@@ -8,6 +8,8 @@
 namespace holdfast {
 
 Result<std::optional<uint64_t>> PoolImpl::written_at(Bytes key) {
+  Visit visit(*this);
+  HOLDFAST_TRY(visit.begin());
   auto pinned = snapshot();
   if (!pinned.is_ok()) return std::move(pinned.status());
   Place place = Place::deleted();
