@@ -103,14 +103,13 @@ Status PoolImpl::close() {
     wake_.notify_all();
   }
   if (maintenance_.joinable()) maintenance_.join();
+  Status ended;
   {
+    // Whoever waits to fold, compact or resize has it after us, and finds the pool closed: the last fold stays the last.
     std::lock_guard guard(maintenance_mutex_);
     drop_merge();
-  }
-  Status ended;
-  if (!options_.read_only && !failed_.load() && !medium_->failed()) ended = finish();
-  {
-    std::unique_lock guard(index_.lock);
+    if (!options_.read_only && !failed_.load() && !medium_->failed()) ended = finish();
+    std::unique_lock index(index_.lock);
     closed_.store(true, std::memory_order_release);
   }
   answer_waiters(space_asked().first, false);
@@ -132,9 +131,9 @@ void PoolImpl::merge_before_closing() {
   if (index_.view.runs.size() > kMostLeft) merge_piled_up(UINT64_MAX);
 }
 
-// The last fold, and the mark that the log has no tail. If there is no room for it the tail stays, which a reopen replays.
+// Under maintenance_mutex_: the last fold, and the mark that the log has no tail. If there is no room for it the tail stays, which a reopen
+// replays.
 Status PoolImpl::finish() {
-  std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(wait_durable(appended_epoch_.load()));
   Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : run_fold(false);
   if (!folded.is_ok()) return folded.is_full() ? Status() : std::move(folded);

@@ -179,3 +179,37 @@ TEST_CASE("concurrent ends: a pool is closed under every kind of reading, backin
   REQUIRE(report.is_ok());
   CHECK(report->damages.empty());
 }
+
+// The last fold is the last: who waited for it to be over finds the pool closed, and does not begin another behind the clean mark.
+TEST_CASE("concurrent ends: nothing is folded behind the last fold of a pool that is closed") {
+  const Scratch scratch = quick_place();
+  auto pool = open_pool(scratch.path("p"));
+  put(*pool, "a", "1");
+  REQUIRE(pool->fold().is_ok());
+  const uint64_t folds = pool->stats().folds;
+  std::atomic<bool> checking{false}, go_on{false}, closed{false};
+  std::thread checker([&] {  // closing waits for it, so the medium stays
+    (void)pool->check(nullptr, [&](double) {
+      checking = true;
+      while (!go_on) std::this_thread::yield();
+    });
+  });
+  while (!checking) std::this_thread::yield();
+  std::thread closer, tidier;
+  Status compacted;
+  {
+    auto reader = pool->read(nullptr);  // with this the pool cannot be called closed yet
+    REQUIRE(reader.is_ok());
+    closer = std::thread([&] { closed = pool->close().is_ok(); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    tidier = std::thread([&] { compacted = pool->compact(); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  tidier.join();
+  CHECK(compacted.code() == Code::kClosed);
+  CHECK(pool->stats().folds == folds);
+  go_on = true;
+  checker.join();
+  closer.join();
+  CHECK(closed);
+}
