@@ -142,9 +142,11 @@ Status Reader::copy(const FoundValue& value, uint8_t* to) {
     return pool_->sound();
   }
   if (snapshot_) return pool_->blame(pool_->copy_large(value.description, value.size, to));
-  // Copying may take long: pin what is read and let commits go on meanwhile.
+  // Copying may take long: pin what is read and let commits go on meanwhile. The pin stays until the lock has been let go for good: it may
+  // be the last that holds the pool, where that is one fold's of a read-only pool that has gone on.
   auto pinned = pool_->pin_locked();
   if (!pinned.is_ok()) return std::move(pinned.status());
+  snapshot_ = std::move(*pinned);
   const std::string description(value.description);
   pool_->index().lock.unlock_shared();
   Status copied;

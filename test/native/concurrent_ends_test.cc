@@ -37,6 +37,12 @@ void fill(Pool& pool, uint64_t large) {
   REQUIRE(pool.fold().is_ok());
 }
 
+PoolOptions reading() {
+  PoolOptions options;
+  options.read_only = true;
+  return options;
+}
+
 Scratch quick_place() { return Scratch::memory_is_there() ? Scratch::in_memory() : Scratch(); }
 
 std::chrono::milliseconds how_long() {
@@ -212,4 +218,57 @@ TEST_CASE("concurrent ends: nothing is folded behind the last fold of a pool tha
   checker.join();
   closer.join();
   CHECK(closed);
+}
+
+// The fold that it was read by has been left behind by then, and the copy is the last to hold it.
+TEST_CASE("concurrent ends: a large value is copied while the reader goes on to another fold") {
+  const Scratch scratch = quick_place();
+  auto writer = open_pool(scratch.path("p"));
+  put(*writer, "large", std::string(64 * kMiB, 'L'));
+  for (int round = 0; round < 3; round++) {
+    auto reader = open_pool(scratch.path("p"), reading());
+    put(*writer, "a", std::to_string(round));
+    REQUIRE(writer->fold().is_ok());
+    std::string copied;
+    Status read;
+    std::thread copier([&] { read = read_large(*reader, &copied); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20 + 15 * round));
+    CHECK(reader->refresh().is_ok());
+    CHECK(get(*reader, key_in(1, "a")) == std::to_string(round));
+    copier.join();
+    CHECK(read.is_ok());
+    CHECK(copied == std::string(64 * kMiB, 'L'));
+    CHECK(reader->close().is_ok());
+  }
+}
+
+TEST_CASE("concurrent ends: a reader follows its writer and is closed under every kind of reading") {
+  const Scratch scratch = quick_place();
+  auto writer = open_pool(scratch.path("p"));
+  fill(*writer, 3 * kMiB);
+  Crowd writing;
+  writing.add([&, n = 0]() mutable {
+    n++;
+    Batch batch;
+    HOLDFAST_TRY(batch.put(key_in(2, std::to_string(n % 50)), std::string(100, 'w')));
+    HOLDFAST_TRY(batch.region_write(kRegion, static_cast<uint64_t>(n % 200) * 8 * kKiB, "rr"));
+    auto receipt = writer->commit(batch, CommitMode::kEventual);
+    return n % 100 == 0 && receipt.is_ok() ? writer->fold() : std::move(receipt.status());
+  });
+  for (int round = 0; round < 4; round++) {
+    auto reader = open_pool(scratch.path("p"), reading());
+    Crowd crowd;
+    read_all_ways(*reader, &crowd);
+    crowd.add([&] { return std::move(reader->refresh().status()); });
+    crowd.add([&] {
+      auto report = reader->check(nullptr, nullptr);
+      if (!report.is_ok()) return std::move(report.status());
+      return report->damages.empty() ? Status() : Status(Code::kCorrupt, report->damages[0]);
+    });
+    std::this_thread::sleep_for(how_long() / 8 + std::chrono::milliseconds(7 * round));
+    CHECK(reader->close().is_ok());
+    CHECK(crowd.trouble() == "");
+  }
+  writing.stop();
+  CHECK(writing.trouble() == "");
 }

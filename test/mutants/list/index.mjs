@@ -61,7 +61,7 @@ export default [
   ['a place beyond the end is read', 'engine/reader.cc',
     'const bool inside = «place.offset() < end && place.bytes() <= end - place.offset()»;', 'true', 'damage'],
   ['a large value is copied without a pin', 'engine/reader.cc',
-    '«pool_->index().lock.unlock_shared();»\n  Status copied', 'pinned->reset(); pool_->index().lock.unlock_shared();', 'index'],
+    '«pool_->index().lock.unlock_shared();»\n  Status copied', 'snapshot_.reset(); pool_->index().lock.unlock_shared();', 'index'],
   ['what was read from a page that failed is given', 'engine/reader.cc',
     '«HOLDFAST_TRY(pool_->sound());»\n  return std::optional<FoundValue>();', '', 'index'],
   ['values of a page that failed are given', 'engine/reader.cc',
