@@ -157,6 +157,9 @@ Status Connection::finish_end() {
   client_.reset();
   Living::process().end(number);  // from here on nothing can be committed through it
   Status released = Registry::process().release(entry_);
+  // JavaScript may keep its handle for as long as it likes: memory, mappings and descriptors go now, not when that is collected.
+  entry_.reset();
+  pool_.reset();
   std::lock_guard lock(work_mutex_);
   ended_ = true;
   work_done_.notify_all();

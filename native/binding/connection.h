@@ -58,6 +58,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Is the connection of that number of this process still open? Any thread. One whose thread was terminated no longer is.
   static bool lives(uint64_t number);
 
+  // Not once it is closed(): finish_end() lets go of it.
   Pool& pool() { return *pool_; }
   // JavaScript thread of that environment only.
   Environment& environment() { return *environment_; }

@@ -321,14 +321,21 @@ onEachMedium('lifetime', (place) => {
 
   test('opened and closed again and again keeps nothing', async () => {
     const where = place.path();
+    const handles: Holdfast[] = [];
     const around = async (times: number): Promise<void> => {
       for (let i = 0; i < times; ++i) {
         const pool = openHere(where);
         pool.keyspace('a').putSync('k', i, { durability: 'eventual' });
         pool.snapshot();
         pool.keyspace('a').range().next();
+        const reader = openSync(where, { readOnly: true });
+        reader.snapshot();
+        reader.keyspace('a').range().next();
+        if (i % 3 === 0) reader.closeSync();
+        else await reader.close();
         if (i % 2 === 0) pool.closeSync();
         else await pool.close();
+        handles.push(pool, reader); // not collected: closing is enough
       }
     };
     // What this process has of the pool's file: descriptors and mappings.
