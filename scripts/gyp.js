@@ -1,9 +1,11 @@
-// What binding.gyp asks while it is evaluated. Prints to stdout, writes nothing that stays, needs no pkg-config.
+// What binding.gyp asks while it is evaluated. Prints to stdout, needs no pkg-config.
 //   gyp.js core            sources compiled once for both addons
-//   gyp.js addon           sources compiled per addon: they know whether pmem is built in
+//   gyp.js addon           sources compiled per addon: what knows whether pmem is built in, and what names the module
 //   gyp.js pmem            sources of the pmem medium
 //   gyp.js have pmem|xxhash   1 or 0: can this machine compile (and link) against it
 //   gyp.js include         node-addon-api's headers
+// Most files of a folder are compiled ten at a time, through files of includes that this writes to build/unity: reading the same
+// headers again and again was most of a build. HOLDFAST_UNITY=0 in the environment: each by itself.
 // HOLDFAST_PMEM=0 and HOLDFAST_XXHASH=0 in the environment build as if the library were not installed.
 'use strict';
 const { execFileSync } = require('node:child_process');
@@ -12,7 +14,8 @@ const os = require('node:os');
 const path = require('node:path');
 
 const root = path.join(__dirname, '..');
-const perAddon = new Set(['native/medium/open_medium.cc']);
+const perAddon = new Set(['native/medium/open_medium.cc', 'native/binding/addon.cc']);
+const UNITED = 10;
 
 function list(name) {
   const file = path.join(root, 'native', name);
@@ -21,6 +24,28 @@ function list(name) {
     .map((line) => line.replace(/#.*/, '').trim())
     .filter((line) => line !== '')
     .map((line) => `native/${line}`);
+}
+
+/** Ten files of one folder as one that includes them; native/base has files that need flags or macros of their own. As CMakeLists.txt does it. */
+function united(files) {
+  if (process.env.HOLDFAST_UNITY === '0') return files;
+  const folders = [...new Set(files.map((file) => path.dirname(file)))];
+  return folders.flatMap((folder) => {
+    const members = files.filter((file) => path.dirname(file) === folder);
+    if (folder === 'native/base') return members;
+    return Array.from({ length: Math.ceil(members.length / UNITED) }, (_, i) => {
+      const name = `build/unity/${folder.slice('native/'.length)}/${path.basename(members[0], '.cc')}-${i + 1}.cc`;
+      writeIfNew(path.join(root, name), members.slice(i * UNITED, (i + 1) * UNITED).map((file) => `#include "${file.slice('native/'.length)}"\n`).join(''));
+      return name;
+    });
+  });
+}
+
+/** What is the same keeps its time, so that make does not compile it again. */
+function writeIfNew(file, text) {
+  if (fs.existsSync(file) && fs.readFileSync(file, 'utf8') === text) return;
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.writeFileSync(file, text);
 }
 
 const programs = {
@@ -56,11 +81,11 @@ function have(what) {
 }
 
 const [command, argument] = process.argv.slice(2);
+const all = [...list('sources.txt'), ...list('sources-binding.txt')];
 const answers = {
-  core: () => list('sources.txt').filter((file) => !perAddon.has(file)).join('\n'),
-  addon: () => [...list('sources.txt').filter((file) => perAddon.has(file)),
-    ...list('sources-binding.txt')].join('\n'),
-  pmem: () => list('sources-pmem.txt').join('\n'),
+  core: () => united(all.filter((file) => !perAddon.has(file))).join('\n'),
+  addon: () => [...perAddon].join('\n'),
+  pmem: () => united(list('sources-pmem.txt')).join('\n'),
   have: () => have(argument),
   include: () => path.relative(root, require('node-addon-api').include_dir) || '.',
 };

@@ -9,23 +9,7 @@ namespace holdfast::binding {
 
 namespace {
 
-double double_of(napi_env env, napi_value value) {
-  double result = -1;
-  napi_get_value_double(env, value, &result);
-  return result;
-}
-
 void set(napi_env env, napi_value object, const char* name, double value) { napi_set_named_property(env, object, name, number(env, value)); }
-
-// The block's memory becomes JavaScript's without being copied.
-napi_value array_buffer(napi_env env, std::unique_ptr<std::string> bytes) {
-  napi_value result = nullptr;
-  std::string* raw = bytes.get();
-  const auto free = [](napi_env, void*, void* data) { delete static_cast<std::string*>(data); };
-  if (napi_create_external_arraybuffer(env, raw->data(), raw->size(), free, raw, &result) != napi_ok) return nullptr;
-  (void)bytes.release();
-  return result;
-}
 
 Status ended() { return Status(Code::kClosed, "The backup has ended: it was closed, or its pool was"); }
 
@@ -35,7 +19,7 @@ Status ended() { return Status(Code::kClosed, "The backup has ended: it was clos
 
 napi_value BackupHandle::begin(napi_env env, const std::shared_ptr<Connection>& connection, napi_value since, napi_value scan) {
   BackupOptions options;
-  const double epoch = double_of(env, since);
+  const double epoch = double_of(env, since, -1);
   if (epoch >= 0) options.since = static_cast<uint64_t>(epoch);
   napi_valuetype type = napi_null;
   napi_typeof(env, scan, &type);

@@ -95,6 +95,15 @@ Status ValueBytes::set_long_string(napi_env env, napi_value value) {
   return check_well_formed(env, value, bytes_, "value");
 }
 
+napi_value array_buffer(napi_env env, std::unique_ptr<std::string> bytes) {
+  napi_value result = nullptr;
+  std::string* raw = bytes.get();
+  const auto free = [](napi_env, void*, void* data) { delete static_cast<std::string*>(data); };
+  if (napi_create_external_arraybuffer(env, raw->data(), raw->size(), free, raw, &result) != napi_ok) return nullptr;
+  (void)bytes.release();
+  return result;
+}
+
 std::string keyspace_prefix(uint32_t keyspace) {
   char bytes[kKeyspacePrefixBytes];
   store(bytes, __builtin_bswap32(keyspace));

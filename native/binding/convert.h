@@ -55,6 +55,10 @@ inline uint32_t uint32_of(napi_env env, napi_value value) {
   napi_get_value_uint32(env, value, &number);
   return number;
 }
+inline double double_of(napi_env env, napi_value value, double otherwise = 0) {
+  napi_get_value_double(env, value, &otherwise);
+  return otherwise;
+}
 inline bool bool_of(napi_env env, napi_value value) {
   bool truth = false;
   napi_get_value_bool(env, value, &truth);
@@ -65,5 +69,8 @@ inline napi_value number(napi_env env, double value) {
   napi_create_double(env, value, &result);
   return result;
 }
+
+// The memory becomes JavaScript's without being copied.
+napi_value array_buffer(napi_env env, std::unique_ptr<std::string> bytes);
 
 }  // namespace holdfast::binding

@@ -44,12 +44,6 @@ Status make_region(Pool& pool, const std::string& name, uint64_t size, uint32_t 
   return std::move(pool.commit(batch, CommitMode::kEventual).status());
 }
 
-double double_of(napi_env env, napi_value value) {
-  double number = 0;
-  napi_get_value_double(env, value, &number);
-  return number;
-}
-
 // A whole number that the TypeScript side has checked; anything else becomes one that is out of every range.
 uint64_t uint64_of(napi_env env, napi_value value) {
   const double number = double_of(env, value);

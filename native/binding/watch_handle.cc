@@ -7,7 +7,7 @@ namespace holdfast::binding {
 
 namespace {
 
-constexpr uint64_t kBatchBytes = 256 * 1024;  // of the log, looked at for one batch
+constexpr uint64_t kFeedBatchBytes = 256 * 1024;  // of the log, looked at for one batch
 
 template <typename T>
 void append(std::string* to, T value) {
@@ -35,16 +35,6 @@ Status pack(FeedCursor& cursor, const FeedCommit& commit, std::string* to) {
   return {};
 }
 
-// The batch's memory becomes JavaScript's without being copied.
-napi_value array_buffer(napi_env env, std::unique_ptr<std::string> batch) {
-  napi_value result = nullptr;
-  std::string* raw = batch.get();
-  const auto free = [](napi_env, void*, void* data) { delete static_cast<std::string*>(data); };
-  if (napi_create_external_arraybuffer(env, raw->data(), raw->size(), free, raw, &result) != napi_ok) return nullptr;
-  (void)batch.release();
-  return result;
-}
-
 }  // namespace
 
 Watch::Watch(Environment* environment, std::unique_ptr<FeedCursor> cursor)
@@ -59,7 +49,7 @@ bool Watch::wake(bool closing) {
     if (!cursor_) return false;  // end() has answered
     if (!closing) {
       while (empty() && cursor_->behind()) {
-        auto given = cursor_->next(kBatchBytes, [&](const FeedCommit& commit) {
+        auto given = cursor_->next(kFeedBatchBytes, [&](const FeedCommit& commit) {
           const size_t before = batch->size();
           Status packed = pack(*cursor_, commit, batch.get());
           if (!packed.is_ok()) batch->resize(before);

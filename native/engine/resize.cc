@@ -21,7 +21,7 @@ Status PoolImpl::resize(uint64_t bytes) {
 
 namespace {
 
-constexpr uint64_t kBatchBytes = kMiB;
+constexpr uint64_t kCopyBatchBytes = kMiB;
 
 Status copy_all(Pool& from, Pool& to, CopyReport* report, const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) {
   const double all = static_cast<double>(std::max<uint64_t>(1, from.stats().live_bytes));
@@ -40,7 +40,7 @@ Status copy_all(Pool& from, Pool& to, CopyReport* report, const std::atomic<bool
       if (put.is_ok()) put = batch.put(key, value);
       report->entries++;
       report->bytes += found.size;
-      return put.is_ok() && batch.bytes() < kBatchBytes;
+      return put.is_ok() && batch.bytes() < kCopyBatchBytes;
     });
     if (!given.is_ok()) return std::move(given.status());
     HOLDFAST_TRY(std::move(put));
@@ -75,7 +75,7 @@ Status copy_regions(Pool& from, Pool& to, CopyReport* report, const std::atomic<
       if (!data.is_ok()) return std::move(data.status());
       at = *data;
       if (at >= region.size) break;
-      piece.resize(std::min(kBatchBytes, region.size - at));
+      piece.resize(std::min(kCopyBatchBytes, region.size - at));
       HOLDFAST_TRY(from.region_read(region.region, at, piece.size(), reinterpret_cast<uint8_t*>(piece.data()), nullptr));
       if (piece.find_first_not_of('\0') == std::string::npos) continue;
       HOLDFAST_TRY(batch.region_write(region.region, at, piece));

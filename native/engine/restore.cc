@@ -12,7 +12,7 @@ namespace holdfast {
 
 namespace {
 
-constexpr uint64_t kBatchBytes = kMiB;
+constexpr uint64_t kRestoreBatchBytes = kMiB;
 
 class RunningRestore final : public Restore, public BackupSink {
  public:
@@ -94,13 +94,13 @@ class RunningRestore final : public Restore, public BackupSink {
     if (skipping_) return {};
     count(key, value.size());
     HOLDFAST_TRY(batch_.put(key, value));
-    return batch_.bytes() >= kBatchBytes ? flush() : Status();
+    return batch_.bytes() >= kRestoreBatchBytes ? flush() : Status();
   }
 
   Status remove(Bytes key) override {
     if (skipping_) return {};
     HOLDFAST_TRY(batch_.remove(key));
-    return batch_.bytes() >= kBatchBytes ? flush() : Status();
+    return batch_.bytes() >= kRestoreBatchBytes ? flush() : Status();
   }
 
   // A backup that was gone on with may write behind the size a region has here, and cuts it later: what would be outside is passed over.
@@ -118,7 +118,7 @@ class RunningRestore final : public Restore, public BackupSink {
     const auto size = region_sizes_.find(key.region);
     if (size == region_sizes_.end() || key.word >= size->second) return {};
     HOLDFAST_TRY(batch_.region_write(key.region, key.word, bytes.substr(0, std::min<uint64_t>(bytes.size(), size->second - key.word))));
-    return batch_.bytes() >= kBatchBytes ? flush() : Status();
+    return batch_.bytes() >= kRestoreBatchBytes ? flush() : Status();
   }
 
   Status large_begin(Bytes key, uint64_t size) override {

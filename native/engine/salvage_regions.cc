@@ -7,7 +7,7 @@
 namespace holdfast {
 
 namespace {
-constexpr uint64_t kBatchBytes = kMiB;
+constexpr uint64_t kRegionBatchBytes = kMiB;
 }
 
 Status RegionSalvage::flush() {
@@ -20,7 +20,7 @@ Status RegionSalvage::flush() {
 Status RegionSalvage::write(uint32_t region, uint64_t offset, Bytes bytes) {
   HOLDFAST_TRY(batch_.region_write(region, offset, bytes));
   saved_ += bytes.size();
-  return batch_.bytes() >= kBatchBytes ? flush() : Status();
+  return batch_.bytes() >= kRegionBatchBytes ? flush() : Status();
 }
 
 bool RegionSalvage::touched(uint32_t region, uint64_t block) const {

@@ -16,7 +16,7 @@ namespace holdfast {
 namespace {
 
 constexpr int kSlots = 1024;
-constexpr uintptr_t kPage = 4096;
+constexpr uintptr_t kGuardedPage = 4096;
 
 // A slot is free while `begin` is 0. `end` is set before `begin` and outlives it, so the handler never sees half a
 // range.
@@ -28,7 +28,7 @@ struct Slot {
 
 Slot slots[kSlots];
 std::mutex slots_mutex;
-struct sigaction before;
+struct sigaction handler_before;
 
 // Reached from the handler: must not be allocated lazily, as a loaded library's thread-locals are by default.
 __attribute__((tls_model("initial-exec"))) thread_local int inside_library = 0;
@@ -40,16 +40,16 @@ void die_of_it(int signal) {
 }
 
 bool put_zeros_over(uintptr_t at) {
-  const long mapped = syscall(SYS_mmap, at & ~(kPage - 1), kPage, PROT_READ | PROT_WRITE,
+  const long mapped = syscall(SYS_mmap, at & ~(kGuardedPage - 1), kGuardedPage, PROT_READ | PROT_WRITE,
                               MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return mapped != -1;
 }
 
 void hand_on(int signal, siginfo_t* info, void* context) {
-  if ((before.sa_flags & SA_SIGINFO) != 0 && before.sa_sigaction != nullptr)
-    return before.sa_sigaction(signal, info, context);
-  if (before.sa_handler == SIG_IGN || before.sa_handler == SIG_DFL) return die_of_it(signal);
-  before.sa_handler(signal);
+  if ((handler_before.sa_flags & SA_SIGINFO) != 0 && handler_before.sa_sigaction != nullptr)
+    return handler_before.sa_sigaction(signal, info, context);
+  if (handler_before.sa_handler == SIG_IGN || handler_before.sa_handler == SIG_DFL) return die_of_it(signal);
+  handler_before.sa_handler(signal);
 }
 
 void on_fault(int signal, siginfo_t* info, void* context) {
@@ -81,7 +81,7 @@ void install() {
   ours.sa_sigaction = on_fault;
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;  // a page in the handler's own way must not end us silently
   sigemptyset(&ours.sa_mask);
-  sigaction(SIGBUS, &ours, &before);
+  sigaction(SIGBUS, &ours, &handler_before);
 }
 
 }  // namespace

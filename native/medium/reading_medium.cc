@@ -14,7 +14,7 @@
 namespace holdfast {
 namespace {
 
-constexpr uint64_t kWindowBytes = 4096 * kGiB;  // as the writer maps it: the file may grow while it is read
+constexpr uint64_t kReaderWindowBytes = 4096 * kGiB;  // as the writer maps it: the file may grow while it is read
 
 Result<std::string> read_pool(const PosixFile& file, uint64_t offset, uint64_t bytes, const std::string& path) {
   std::string found(bytes, '\0');
@@ -81,7 +81,7 @@ Status PoolBytes::map(const MediumOptions& options) {
   info_.atom_bytes = pmem ? 64 : 512;
   info_.grows = info_.grows || superblock_.size == 0;
   HOLDFAST_TRY(look_again());
-  window_ = std::max(kWindowBytes, 2 * end());
+  window_ = std::max(kReaderWindowBytes, 2 * end());
   int error = file_.map_shared(window_, &view_);
   while (error != 0 && window_ / 2 > end()) {
     window_ /= 2;
