@@ -10,7 +10,7 @@
 namespace holdfast {
 namespace {
 
-constexpr uint64_t kLanesAtOnce = 64 * kPmemLaneBytes;
+constexpr uint64_t kLanesAtOnce = 16 * kPmemLaneBytes;  // small enough that the memory for it is not asked of the system each time
 constexpr uint64_t kHeadersAtOnce = 2048;
 static_assert(kPmemLanes * kPmemLaneBytes % kLanesAtOnce == 0);
 constexpr uint64_t kRunFlags = kPmemCompactHeader | kPmemFlexibleBitmap;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,6 +94,13 @@ Plan make_plan(const Task& task, Images* images) {
   }
   plan.cap = low;
   return plan;
+}
+
+// Of all processes that were begun here and have ended, of user and system.
+double processor_seconds() {
+  rusage used{};
+  ::getrusage(RUSAGE_CHILDREN, &used);
+  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + 1e-6 * static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
 }
 
 uint64_t seed_of(uint64_t seed, uint64_t image) { return Random(seed ^ (image * 0x9E3779B97F4A7C15ull)).next(); }
@@ -241,6 +249,7 @@ bool Explorer::run_script(const Task& task, const std::string& pool_folder, cons
 
 Outcome Explorer::judge_trace(const Task& task, const Trace& trace, uint64_t only_image) {
   const auto begun = std::chrono::steady_clock::now();
+  const double used_before = processor_seconds();
   Outcome outcome;
   if (task.script.medium == MediumChoice::kPmem) {
     std::string first;
@@ -300,6 +309,7 @@ Outcome Explorer::judge_trace(const Task& task, const Trace& trace, uint64_t onl
     if (!trace.base.empty()) fs::copy_file(trace.base, kept + ".base", fs::copy_options::overwrite_existing, failed);
   }
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  outcome.processor = processor_seconds() - used_before;
   return outcome;
 }
 
@@ -402,6 +412,7 @@ Outcome Explorer::explore_recovery(const Task& task, uint64_t crashes) {
     sum.violations += each.violations;
     sum.dirty_at_ack += each.dirty_at_ack;
     sum.seconds += each.seconds;
+    sum.processor += each.processor;
     sum.messages.insert(sum.messages.end(), each.messages.begin(), each.messages.end());
     fs::remove(state);
   }

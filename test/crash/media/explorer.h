@@ -24,7 +24,7 @@ struct Outcome {
   uint64_t violations = 0;
   uint64_t dirty_at_ack = 0;  // persistent memory: lines not durable at an acknowledgement
   uint64_t given_back = 0, used_again = 0;  // persistent memory that grows: ranges of blocks; pages of them
-  double seconds = 0;
+  double seconds = 0, processor = 0;  // by the clock; of the workers
   std::vector<std::string> messages;  // of the first few, each with the line that repeats it
   std::string broken;                 // the script itself did not run: nothing was tried
 };

@@ -6,6 +6,7 @@
 //   crash_explorer --replay <trace> --image N --images N     one state of a trace that was kept
 //
 // Each test prints a line with what it has tried; the last line is "crash_explorer: N passed, N failed[, N skipped]". Exit code 0: none failed.
+#include <malloc.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -158,9 +159,9 @@ class Suite {
   void print(const Outcome& outcome) {
     images_ += outcome.images;
     seconds_ += outcome.seconds;
-    std::printf("%lu points (%lu with all their states), %lu images, %lu of them reopened, %lu wrong, %lu lines not durable when acknowledged, %.1f s\n",
+    std::printf("%lu points (%lu with all their states), %lu images, %lu of them reopened, %lu wrong, %lu lines not durable when acknowledged, %.1f s (processor %.1f)\n",
                 outcome.points, outcome.exhaustive_points, outcome.images, outcome.reopened, outcome.violations, outcome.dirty_at_ack,
-                outcome.seconds);
+                outcome.seconds, outcome.processor);
   }
 
   bool sound(const Outcome& outcome) {
@@ -190,7 +191,7 @@ class Suite {
       images_ += last.images;
       seconds_ += last.seconds;
       if (!last.broken.empty() || last.violations + last.dirty_at_ack == 0) continue;
-      std::printf("caught in '%s' after %lu images, %.1f s: %s\n", script, last.images, last.seconds,
+      std::printf("caught in '%s' after %lu images, %.1f s (processor %.1f): %s\n", script, last.images, last.seconds, last.processor,
                   last.messages.empty() ? "" : last.messages[0].substr(0, last.messages[0].find('\n')).c_str());
       return true;
     }
@@ -291,6 +292,9 @@ int run(const Arguments& arguments, const std::string& tools) {
 }  // namespace holdfast::crash
 
 int main(int count, char** given) {
+  // Thousands of pools are opened one after another: memory that is given back to the system costs a fault a page when it comes again.
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
   holdfast::crash::Arguments arguments;
   if (!holdfast::crash::parse(count, given, &arguments)) {
     std::fprintf(stderr, "usage: crash_explorer [--minutes N] [--seed S] [--images N] [--only NAME] [--replay TRACE --image N]\n");

@@ -28,6 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 constexpr uint64_t kFew = 4;  // sectors that are undecided: a superblock or a root is under way
 constexpr uint64_t kSector = 512;
+constexpr uint64_t kPage = 4096;  // of the file system the files are in: what is written of one is written of all of it
 
 struct Touched {
   uint64_t inode, offset, bytes;
@@ -86,12 +87,14 @@ class FileImages final : public Images {
     take_touched();
     Random random(seed);
     Landing landing(k, exhaustive, undecided_.size(), &random);
+    Stretch stretch;
     for (uint64_t i = 0; i < undecided_.size(); i++) {
       if (!landing.landed(i)) continue;
       const auto& [file, sector, versions] = undecided_[i];
       const uint64_t which = exhaustive || random.one_in(2) ? versions->size() - 1 : random.below(versions->size());
-      land(files_[file], sector, (*versions)[which], exhaustive, &random);
+      land(&files_[file], sector, (*versions)[which], exhaustive, &random, &stretch);
     }
+    finish(&stretch);
     for (File& file : files_) set_length(&file, k, &random);
     const uint64_t renamed = k == 0 ? 0 : k == 1 ? folder_changes_.size() : random.below(folder_changes_.size() + 1);
     std::map<std::string, uint64_t> names = durable_names_;
@@ -100,15 +103,20 @@ class FileImages final : public Images {
   }
 
   void restore() override {
-    const std::vector<Touched> ranges = take_touched();
+    const std::vector<Touched> all = take_touched();
     for (File& file : files_) {
-      for (const Touched& range : ranges) {
-        if (range.inode != file.inode) continue;
-        const uint64_t end = range.bytes == UINT64_MAX ? file.content.size() : std::min<uint64_t>(range.offset + range.bytes, file.content.size());
-        if (range.offset < end) put(file, range.offset, file.content.data() + range.offset, end - range.offset);
+      std::vector<Piece> pieces = std::exchange(file.applied, {});
+      for (const Touched& range : all) {
+        if (range.inode == file.inode) pieces.push_back({range.offset, range.bytes == UINT64_MAX ? UINT64_MAX : range.offset + range.bytes});
       }
-      for (const uint64_t sector : file.applied) put_sector(file, sector, file.content.data() + sector * kSector, kSector);
-      file.applied.clear();
+      std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
+      uint64_t done = 0;
+      for (const Piece& piece : pieces) {
+        const uint64_t from = std::max(piece.begin, done), end = std::min<uint64_t>(piece.end, file.content.size());
+        if (from >= end) continue;
+        put(file, from, file.content.data() + from, end - from);
+        done = end;
+      }
       if (::syscall(SYS_ftruncate, file.fd, file.content.size()) != 0) std::abort();
     }
   }
@@ -117,6 +125,9 @@ class FileImages final : public Images {
 
  private:
   using Sector = std::vector<uint8_t>;
+  struct Piece {
+    uint64_t begin, end;
+  };
   struct File {
     int fd = -1;
     uint64_t inode = 0;
@@ -124,12 +135,18 @@ class FileImages final : public Images {
     uint64_t length = 0;                                // now
     std::vector<uint64_t> lengths;                      // it had since the last sync
     std::map<uint64_t, std::vector<Sector>> versions;   // of sectors written since the last sync; the last is the present one
-    std::vector<uint64_t> applied;                      // sectors of the state that is laid out
+    std::vector<Piece> applied;                         // of the state that is laid out
   };
   struct FolderChange {
     bool added;
     std::string name;
     uint64_t file;
+  };
+  // Pages one behind another, with what has landed in them: written at once.
+  struct Stretch {
+    File* file = nullptr;
+    uint64_t begin = 0;
+    std::vector<uint8_t> bytes;
   };
   struct Undecided {
     uint64_t file, sector;
@@ -141,9 +158,8 @@ class FileImages final : public Images {
     undecided_.clear();
     for (uint64_t i = 0; i < files_.size(); i++) {
       for (const auto& [sector, versions] : files_[i].versions) {
-        bool differs = false;
-        for (const Sector& version : versions) differs = differs || version != durable_sector(files_[i], sector);
-        if (differs) undecided_.push_back({i, sector, &versions});
+        const Sector durable = durable_sector(files_[i], sector);
+        if (std::any_of(versions.begin(), versions.end(), [&](const Sector& version) { return version != durable; })) undecided_.push_back({i, sector, &versions});
       }
     }
     point_.number++;
@@ -247,19 +263,42 @@ class FileImages final : public Images {
     return first < last ? 8 * (first + 1 + random->below(last - first)) : 0;
   }
 
-  void land(File& file, uint64_t sector, const Sector& version, bool exhaustive, Random* random) {
-    Sector laid = version;
+  void land(File* file, uint64_t sector, const Sector& version, bool exhaustive, Random* random, Stretch* stretch) {
+    uint8_t* laid = in_stretch(file, sector, stretch);
+    std::memcpy(laid, version.data(), kSector);
     const bool few = undecided_.size() <= kFew;
     if (!exhaustive && random->one_in(few ? 2 : 16)) {  // torn: the disk wrote only one end of it
-      const Sector was = durable_sector(file, sector);
-      const uint64_t cut = few ? cut_between(was, laid, random) : 8 * random->below(kSector / 8);
+      const Sector was = durable_sector(*file, sector);
+      const uint64_t cut = few ? cut_between(was, version, random) : 8 * random->below(kSector / 8);
       const bool head = random->one_in(2);
-      for (uint64_t i = 0; i < kSector; i++) {
-        if ((i < cut) != head) laid[i] = was[i];
-      }
+      if (head) std::memcpy(laid + cut, was.data() + cut, kSector - cut);
+      else std::memcpy(laid, was.data(), cut);
     }
-    put_sector(file, sector, laid.data(), kSector);
-    file.applied.push_back(sector);
+  }
+
+  // Where this sector is in the stretch, which begins anew unless the sector's page is its last one or the next.
+  uint8_t* in_stretch(File* file, uint64_t sector, Stretch* stretch) {
+    const uint64_t page = sector * kSector / kPage * kPage;
+    const uint64_t end = stretch->begin + stretch->bytes.size();
+    if (stretch->file != file || page > end || page < stretch->begin) {
+      finish(stretch);
+      stretch->file = file;
+      stretch->begin = page;
+    }
+    const uint64_t inside = page - stretch->begin;
+    if (inside == stretch->bytes.size()) {
+      stretch->bytes.resize(inside + kPage, 0);
+      const uint64_t durable = std::min<uint64_t>(kPage, file->content.size() - std::min<uint64_t>(page, file->content.size()));
+      if (durable > 0) std::memcpy(stretch->bytes.data() + inside, file->content.data() + page, durable);
+    }
+    return stretch->bytes.data() + (sector * kSector - stretch->begin);
+  }
+
+  static void finish(Stretch* stretch) {
+    if (stretch->bytes.empty()) return;
+    put(*stretch->file, stretch->begin, stretch->bytes.data(), stretch->bytes.size());
+    stretch->file->applied.push_back({stretch->begin, stretch->begin + stretch->bytes.size()});
+    stretch->bytes.clear();
   }
 
   // A sector behind the length that has landed is not there.
@@ -297,12 +336,6 @@ class FileImages final : public Images {
     }
   }
 
-  static void put_sector(const File& file, uint64_t sector, const uint8_t* data, uint64_t size) {
-    const uint64_t at = sector * kSector;
-    if (data == file.content.data() + at && at >= file.content.size()) return;
-    if (data == file.content.data() + at) size = std::min<uint64_t>(size, file.content.size() - at);
-    put(file, at, data, size);
-  }
   static void put(const File& file, uint64_t offset, const uint8_t* data, uint64_t size) {
     while (size > 0) {
       const long n = ::syscall(SYS_pwrite64, file.fd, data, size, offset);

@@ -4,6 +4,8 @@
 //
 // Of a pool that grows also: what system calls have changed and no sync has covered, or not; and of the pages whose blocks were given
 // back any that hold again what was durable of them before (pmem_tracer.cc says until when).
+//
+// The view of a state that libpmemobj opens stays mapped for the next one (kept_view.h).
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,6 +21,7 @@
 #include <vector>
 
 #include "crash/media/images.h"
+#include "crash/media/kept_view.h"
 #include "crash/media/libpmemobj_facts.h"
 
 namespace holdfast::crash {
@@ -38,6 +41,7 @@ class PmemImages final : public Images {
     fs::create_directories(folder + "/aside");
   }
   ~PmemImages() override {
+    drop_kept_view();
     if (image_) ::munmap(image_, mapped_);
     if (fd_ >= 0) ::close(fd_);
     std::error_code ignored;
@@ -212,6 +216,7 @@ class PmemImages final : public Images {
     void* mapped = ::mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
     if (mapped == MAP_FAILED) std::abort();
     image_ = static_cast<uint8_t*>(mapped);
+    keep_view_of(fd_, image_);
     link_to(named_ ? path_ : folder_ + kTemporary);
   }
 
