@@ -28,7 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 constexpr uint64_t kFew = 4;  // sectors that are undecided: a superblock or a root is under way
 constexpr uint64_t kSector = 512;
-constexpr uint64_t kPage = 4096;  // of the file system the files are in: what is written of one is written of all of it
+constexpr uint64_t kFilePage = 4096;  // of the file system the files are in: what is written of one is written of all of it
 
 struct Touched {
   uint64_t inode, offset, bytes;
@@ -278,7 +278,7 @@ class FileImages final : public Images {
 
   // Where this sector is in the stretch, which begins anew unless the sector's page is its last one or the next.
   uint8_t* in_stretch(File* file, uint64_t sector, Stretch* stretch) {
-    const uint64_t page = sector * kSector / kPage * kPage;
+    const uint64_t page = sector * kSector / kFilePage * kFilePage;
     const uint64_t end = stretch->begin + stretch->bytes.size();
     if (stretch->file != file || page > end || page < stretch->begin) {
       finish(stretch);
@@ -287,8 +287,8 @@ class FileImages final : public Images {
     }
     const uint64_t inside = page - stretch->begin;
     if (inside == stretch->bytes.size()) {
-      stretch->bytes.resize(inside + kPage, 0);
-      const uint64_t durable = std::min<uint64_t>(kPage, file->content.size() - std::min<uint64_t>(page, file->content.size()));
+      stretch->bytes.resize(inside + kFilePage, 0);
+      const uint64_t durable = std::min<uint64_t>(kFilePage, file->content.size() - std::min<uint64_t>(page, file->content.size()));
       if (durable > 0) std::memcpy(stretch->bytes.data() + inside, file->content.data() + page, durable);
     }
     return stretch->bytes.data() + (sector * kSector - stretch->begin);
