@@ -5,6 +5,7 @@
 // Threads: as overlay.h says; nothing here locks. Nothing is ever taken out.
 #pragma once
 
+#include <cstddef>
 #include <cstring>
 
 #include "index/overlay_node.h"
@@ -70,7 +71,7 @@ class EntryTable {
     const uint64_t* const old = slots_;
     take(larger(before));
     for (size_t i = 0; i < before; i++) {
-      if (i + kAhead < before) __builtin_prefetch(&entry_of(old[i + kAhead])->hash);
+      if (i + kAhead < before) __builtin_prefetch(reinterpret_cast<const char*>((old[i + kAhead] & ~kTag) + offsetof(Entry, hash)));  // or nothing
       if (old[i] != 0) place(old[i], entry_of(old[i])->hash);
     }
   }
