@@ -104,3 +104,15 @@ export function closedError(): HoldfastError {
     'The pool has been closed; open it again to go on',
   );
 }
+
+/** Memory for `bytes` that are to be read. More than there is, or than an array of this Node.js takes, is an error like any other. */
+export function memoryFor<T>(bytes: number, take: () => T): T {
+  try {
+    return take();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new HoldfastError('ERR_HOLDFAST_NO_MEMORY', `There is no memory for ${bytes} bytes in one piece; read less at once`, {
+      cause: error,
+    });
+  }
+}

@@ -7,7 +7,7 @@
  */
 import { constants } from 'node:buffer';
 
-import { HoldfastError, rangeError, typeError } from './errors';
+import { HoldfastError, memoryFor, rangeError, typeError } from './errors';
 import type { KeyspaceHost } from './keyspace';
 import { native as addon } from './native-binding';
 import type { NativeBatch, NativeView } from './native-binding';
@@ -67,7 +67,7 @@ export class PoolRegion implements Region {
     const has = this.#host.native.regionSize(this.#number, snapshot);
     const wanted = length === undefined ? Math.max(0, has - at) : wholeNumber('length', length, 0, mostBytes);
     if (at + wanted > has) throw this.#outside(at, wanted, has); // before memory is taken for it
-    const bytes = new Uint8Array(wanted);
+    const bytes = memoryFor(wanted, () => new Uint8Array(wanted));
     this.#host.native.regionRead(this.#number, at, bytes, snapshot);
     return bytes;
   }
@@ -90,7 +90,7 @@ export class PoolRegion implements Region {
     const snapshot = this.#snapshotOf(options);
     const has = this.#host.native.regionSize(this.#number, snapshot);
     if (at + count * each! > has) throw this.#outside(at, count * each!, has);
-    const numbers = new type(count);
+    const numbers = memoryFor(count * each!, () => new type(count));
     this.#host.native.regionRead(this.#number, at, bytesOf(numbers), snapshot);
     return numbers;
   }

@@ -12,6 +12,7 @@
  */
 import { markAsUntransferable } from 'node:worker_threads';
 
+import { memoryFor } from './errors';
 import { native } from './native-binding';
 
 const slabBytes = 128 * 1024;
@@ -83,7 +84,7 @@ function freshSlab(): void {
  */
 export function readLarge(length: number, read: ReadInto): Uint8Array | undefined {
   for (;;) {
-    const own = new Uint8Array(length);
+    const own = memoryFor(length, () => new Uint8Array(length));
     const answer = read(own, 0);
     if (answer === -1) return undefined;
     if (answer >= 0) return answer === length ? own : own.subarray(0, answer);

@@ -1,4 +1,5 @@
 /** Regions through the API, on each medium: reads, writes, cells, batches, snapshots, sizes, bad input. */
+import { constants } from 'node:buffer';
 import { expect, test } from 'vitest';
 
 import { openSync } from '../../lib/index';
@@ -72,6 +73,16 @@ onEachMedium('a region', (place) => {
     expect(await codeOf(() => pool.commitSync(outside))).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
     expect(keys.get('a')).toBe('x');
     expect(region.read(0, 1)).toEqual(new Uint8Array([1]));
+    await pool.close();
+  });
+
+  test('more than there is memory for is an error with a code', async () => {
+    const pool = opened();
+    const region = pool.region('far', { size: 2 ** 40 });
+    const half = 2 ** 39; // doubles in half a terabyte: more than any array takes
+    if (constants.MAX_LENGTH < half) expect(await codeOf(() => region.read())).toBe('ERR_HOLDFAST_NO_MEMORY');
+    if (constants.MAX_LENGTH < half) expect(await codeOf(() => region.typed(Float64Array, 0, half / 8))).toBe('ERR_HOLDFAST_NO_MEMORY');
+    expect(region.read(2 ** 40 - 1)).toEqual(new Uint8Array(1));
     await pool.close();
   });
 
