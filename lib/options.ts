@@ -109,6 +109,13 @@ export function eventualOption(options: CommitOptions | undefined): boolean {
   throw typeError(`durability must be "durable" or "eventual", not ${shown(durability)}`);
 }
 
+/** The moment that `olderThan` means: a Date, or so many milliseconds ago. Nothing else is taken for one: what is older is removed. */
+export function olderThanOption(given: unknown): number {
+  const before = given instanceof Date ? given.getTime() : typeof given === 'number' ? Date.now() - given : NaN;
+  if (Number.isNaN(before)) throw typeError(`olderThan is a Date, or a number of milliseconds, not ${shown(given)}`);
+  return before;
+}
+
 export function limitOption(limit: unknown): number {
   if (limit === undefined || limit === Infinity) return Infinity;
   return wholeNumber('limit', limit, 0, Number.MAX_SAFE_INTEGER);

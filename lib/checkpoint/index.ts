@@ -8,6 +8,7 @@
  * One owner is to be driven by one thread at a time: of two that save at once one is refused with the same code.
  */
 import { HoldfastError, rangeError, typeError } from '../errors';
+import { olderThanOption, optionsObject } from '../options';
 import { Slices } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
 import { Comparer, type CompareOptions, Tangled } from './compare';
@@ -366,12 +367,11 @@ function memberKey(family: number, owner: string): string {
 }
 
 function keeper(options: PruneOptions): (fromEnd: number, record: CheckpointRecord) => boolean {
-  const { keepLast = 1, keepLabels = true, olderThan } = options;
+  const { keepLast = 1, keepLabels = true, olderThan } = optionsObject(options, 'prune');
   if (typeof keepLast !== 'number') throw typeError('keepLast is a number');
   if (!Number.isInteger(keepLast) || keepLast < 0) throw rangeError(`keepLast is a whole number from 0 up; got ${keepLast}`);
   if (typeof keepLabels !== 'boolean' && !Array.isArray(keepLabels)) throw typeError('keepLabels is a boolean or a list of labels');
-  const before = olderThan instanceof Date ? olderThan.getTime() : Date.now() - (olderThan ?? -Infinity);
-  if (Number.isNaN(before)) throw typeError('olderThan is a Date, or a number of milliseconds');
+  const before = olderThan === undefined ? Infinity : olderThanOption(olderThan);
   return (fromEnd, { label, at }) => {
     if (fromEnd < Math.max(1, keepLast) || at >= before) return true;
     if (label === undefined || keepLabels === false) return false;

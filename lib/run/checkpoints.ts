@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 
 import { CheckpointStore, type CheckpointInfo, type SaveOptions } from '../checkpoint/index';
 import { HoldfastError, typeError } from '../errors';
+import { shown } from '../options';
 import type { CheckpointReceipt } from './types';
 import type { CommitReceipt, PoolCore } from '../types';
 import { RUN_FORMAT, type RunHeader, type StartEntry } from './entries';
@@ -26,9 +27,9 @@ export function ownerOf(run: string): string {
 /** The run of a checkpoint and its number there. */
 export function placeOf(checkpoint: string): { run: string; number: number } {
   const end = typeof checkpoint === 'string' ? checkpoint.lastIndexOf('@') : -1;
-  const number = Number(checkpoint.slice(end + 1));
-  if (!checkpoint.startsWith(OWNER_PREFIX) || end < 0 || !Number.isSafeInteger(number))
-    throw typeError(`${JSON.stringify(checkpoint)} is no run's checkpoint; history() tells which there are`);
+  const number = end < 0 ? NaN : Number(checkpoint.slice(end + 1));
+  if (!Number.isSafeInteger(number) || !checkpoint.startsWith(OWNER_PREFIX))
+    throw typeError(`${shown(checkpoint)} is no run's checkpoint; history() tells which there are`);
   return { run: checkpoint.slice(OWNER_PREFIX.length, end), number };
 }
 

@@ -6,8 +6,8 @@
  * for operations that old.
  */
 import { PoolBatch } from '../batch';
-import { HoldfastError, typeError } from '../errors';
-import { optionsObject } from '../options';
+import { HoldfastError } from '../errors';
+import { olderThanOption, optionsObject } from '../options';
 import { Slices } from '../slices';
 import type { AppliedOnce, ForgottenOperations } from './types';
 import type { Batch, PoolCore } from '../types';
@@ -36,9 +36,8 @@ export async function applyOnce(pool: PoolCore, id: string, batch: Batch): Promi
 /** Removes the records of operations that were applied before a moment, or longer ago than so many milliseconds. */
 export async function forgetOperations(pool: PoolCore, given?: { olderThan?: Date | number }): Promise<ForgottenOperations> {
   const { olderThan } = optionsObject(given, 'forgetOperations');
-  const before = olderThan instanceof Date ? olderThan.getTime() : Date.now() - Number(olderThan);
   // There is no default: what is forgotten could be applied a second time.
-  if (olderThan === undefined || Number.isNaN(before)) throw typeError('olderThan is a Date, or a number of milliseconds');
+  const before = olderThanOption(olderThan);
   const { operations } = Journals.of(pool);
   let removed = 0;
   let kept = 0;

@@ -292,7 +292,9 @@ describe('applyOnce', () => {
     await new Promise((go) => setTimeout(go, 20));
     await bench.pool.applyOnce('late', fill(-1));
     await rejects(bench.pool.forgetOperations({} as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
-    await rejects(bench.pool.forgetOperations({ olderThan: 'yesterday' as never }), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    for (const wrong of ['yesterday', '', null, [], true, 0n, Symbol('now'), NaN, new Date(NaN)]) {
+      await rejects(bench.pool.forgetOperations({ olderThan: wrong as never }), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    }
     expect(await bench.pool.forgetOperations({ olderThan: 60_000 })).toEqual({ removed: 0, kept: 3001 });
     expect(await bench.pool.forgetOperations({ olderThan: moment })).toEqual({ removed: 3000, kept: 1 });
     expect(await bench.pool.applyOnce('late', fill(-1))).toMatchObject({ applied: false });

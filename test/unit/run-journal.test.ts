@@ -302,6 +302,10 @@ describe('checkpoints', () => {
     const pool = await bench.again();
     const later = await pool.run<unknown, { n: number }>('r');
     expect(later.state).toEqual({ n: 1, list: [0] });
+    for (const wrong of [null, 7, { olderThan: '' }, { olderThan: null }, { olderThan: Symbol('now') }, { olderThan: 0n }]) {
+      await rejects(later.prune(wrong as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+      await rejects(pool.fork(wrong as never, 'f'), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    }
     expect(await later.prune({ keepLast: 1 })).toMatchObject({ removed: 4, kept: 2 });
     expect([...pool.history('r')].map(({ label }) => label)).toEqual(['good', undefined]);
     expect(() => pool.at(ids[4]!)).toThrow(/no checkpoint/);
