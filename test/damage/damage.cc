@@ -1,5 +1,5 @@
 // damage_tests: valid pools, damaged by a seed in every way a disk or a stray hand can, opened and used in a child
-// process with limits on time and memory. Whatever is answered must be right or an error that says what is damaged;
+// process with limits on time and memory (trial_process.h). Whatever is answered must be right or an error that says what is damaged;
 // never a crash, a hang, a wrong value, or memory without bound.
 //
 //   damage_tests [--count N] [--seed S] [--minutes M] [--jobs J]    N damages from seed S on, over all pools
@@ -8,9 +8,7 @@
 //
 // The last line is doctest's summary, for scripts/count-tests.mjs.
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,13 +18,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <functional>
 #include <map>
 
 #include "backup_damage.h"
+#include "base/test_hooks.h"
 #include "damage_check.h"
 #include "medium/readers_table.h"
 #include "model_pool.h"
+#include "trial_process.h"
 
 namespace holdfast::crash {
 namespace {
@@ -120,14 +119,7 @@ class Victim {
   }
 
   void write(const Damage& damage, const std::string& path) const {
-    std::vector<uint32_t> lines = pool_.used_lines;
-    for (const Range& range : damage.ranges) {
-      if (range.end == UINT64_MAX) continue;
-      for (uint64_t line = range.begin / 64; line * 64 < range.end; line++)
-        lines.push_back(static_cast<uint32_t>(line));
-    }
-    std::sort(lines.begin(), lines.end());
-    write_image(bytes_.data(), damage.size, lines, path);
+    write_image(bytes_.data(), damage.size, pool_.used, damage.ranges, path);
   }
 
   void heal(const Damage& damage) {
@@ -167,51 +159,6 @@ class Victim {
   Image bytes_;
 };
 
-// What is tried of one damage.
-using Trial = std::function<Verdict(std::string* words)>;
-
-// In a child: opens and uses the damaged pool; its exit code is the verdict, its words go to the pipe.
-[[noreturn]] void child_main(const Trial& trial, int out) {
-  rlimit memory = {uint64_t{1} << 30, uint64_t{1} << 30};
-  rlimit processor = {20, 20};
-  rlimit core = {0, 0};
-  ::setrlimit(RLIMIT_DATA, &memory);
-  ::setrlimit(RLIMIT_CPU, &processor);
-  ::setrlimit(RLIMIT_CORE, &core);
-  ::alarm(240);  // the limit is that on processor time; this one is for a process that waits for ever
-  std::string words;
-  const Verdict verdict = trial(&words);
-  (void)!::write(out, words.data(), std::min<size_t>(words.size(), 60000));
-  std::_Exit(static_cast<int>(verdict));
-}
-
-struct Outcome {
-  int verdict = -1;  // as Verdict; -1: it died
-  std::string words;
-};
-
-Outcome run_child(const Trial& trial) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) std::abort();
-  const pid_t child = ::fork();
-  if (child == 0) child_main(trial, ends[1]);
-  ::close(ends[1]);
-  Outcome outcome;
-  char buffer[4096];
-  for (ssize_t n; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;)
-    outcome.words.append(buffer, static_cast<size_t>(n));
-  ::close(ends[0]);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (WIFEXITED(status) && WEXITSTATUS(status) < 8)
-    outcome.verdict = WEXITSTATUS(status);
-  else if (WIFSIGNALED(status))
-    outcome.words += std::string("died of ") + strsignal(WTERMSIG(status));
-  else
-    outcome.words += "ended with code " + std::to_string(WEXITSTATUS(status));
-  return outcome;
-}
-
 std::string scratch_folder() {
   static const std::string folder = [] {
     std::string pattern =
@@ -228,58 +175,91 @@ struct Models {
   BackupModel backup;
 };
 
-Outcome try_pool(const ModelPool& pool, size_t number, uint64_t seed, const std::string& control, Damage* damage) {
-  static std::map<size_t, Victim> victims;
-  Random random(seed);
-  Victim& victim = victims.try_emplace(number, pool).first->second;
-  *damage = victim.inflict(&random);
-  const std::string path = scratch_folder() + "/pool-" + std::to_string(::getpid());
-  victim.write(*damage, path);
-  victim.heal(*damage);
-  const Question question{pool, damage->ranges, path, seed, control};
-  const Outcome outcome = run_child([&](std::string* words) { return ask(question, words); });
-  ::unlink(path.c_str());
-  ::unlink((path + ".saved").c_str());
-  ::unlink(readers_table_path(path).c_str());
-  return outcome;
-}
+// Tries damages of all models in processes of their own.
+class Tester {
+ public:
+  Tester(const Models& models, std::string control)
+      : models_(models),
+        control_(std::move(control)),
+        path_(scratch_folder() + "/pool-" + std::to_string(::getpid())),
+        process_([this](const Trial& trial, std::string* words) { return attempt(trial, words); }, path_) {}
 
-Outcome try_backup(const BackupModel& backup, uint64_t seed, const std::string& control) {
-  const std::string path = scratch_folder() + "/restored-" + std::to_string(::getpid());
-  const Outcome outcome = run_child([&](std::string* words) {
-    return try_damaged_backup(backup, seed, path, control == "wrong-restore", words);
-  });
-  ::unlink(path.c_str());
-  return outcome;
-}
-
-// One damage, decided by its seed alone. Returns false when the answer was wrong.
-bool try_one(const Models& models, uint64_t seed, const std::string& control, bool verbose, Shared* shared) {
-  Damage damage;
-  const size_t number = seed % (models.pools.size() + 1);
-  const bool of_backup = number == models.pools.size();
-  const std::string name = of_backup ? "backup" : models.pools[number].name;
-  const Outcome outcome = of_backup ? try_backup(models.backup, seed, control) : try_pool(models.pools[number], number, seed, control, &damage);
-  if (shared) {
-    if (!of_backup) shared->by_kind[damage.kind]++;
-    shared->verdicts[outcome.verdict < 0 ? 7 : outcome.verdict]++;
+  // One damage, decided by its seed alone. Returns false when the answer was wrong.
+  bool try_one(uint64_t seed, bool verbose, Shared* shared) {
+    Trial trial;
+    trial.seed = seed;
+    trial.model = seed % (models_.pools.size() + 1);
+    const bool of_backup = is_backup(trial);
+    Damage damage;
+    if (!of_backup) damage = prepare(&trial);
+    const bool in_a_used_process = process_.has_tried();
+    Outcome outcome = process_.run(trial);
+    const bool wrong = is_wrong(outcome);
+    if (wrong && control_.empty() && in_a_used_process) {
+      clean_up();
+      if (!of_backup) prepare(&trial);
+      outcome.words += is_wrong(process_.alone(trial)) ? "\n  (in a new process too)" : "\n  (only in a process that had tried the damages before it)";
+    }
+    clean_up();
+    if (shared) {
+      if (!of_backup) shared->by_kind[damage.kind]++;
+      shared->verdicts[outcome.verdict < 0 ? 7 : outcome.verdict]++;
+    }
+    if (verbose || (wrong && control_.empty())) say(trial, damage, outcome, wrong);
+    return !wrong;
   }
-  const bool wrong = outcome.verdict < 0 || outcome.verdict == static_cast<int>(Verdict::kWrong);
-  if (verbose || (wrong && control.empty())) {
-    std::printf("%s: seed %llu, %s, %s: %s\n%s", wrong ? "FAILED" : "ok", static_cast<unsigned long long>(seed),
-                name.c_str(), damage.text.c_str(), outcome.words.c_str(), wrong ? "" : "\n");
-    if (wrong)
-      std::printf("\n  again: build-native/damage_tests --one %llu --verbose\n", static_cast<unsigned long long>(seed));
+
+ private:
+  bool is_backup(const Trial& trial) const { return trial.model == models_.pools.size(); }
+  static bool is_wrong(const Outcome& outcome) { return outcome.verdict < 0 || outcome.verdict == static_cast<int>(Verdict::kWrong); }
+
+  // Lays the damaged pool at path_.
+  Damage prepare(Trial* trial) {
+    static std::map<uint64_t, Victim> victims;
+    Random random(trial->seed);
+    Victim& victim = victims.try_emplace(trial->model, models_.pools[trial->model]).first->second;
+    const Damage damage = victim.inflict(&random);
+    victim.write(damage, path_);
+    victim.heal(damage);
+    trial->ranges = damage.ranges.size();
+    if (trial->ranges > Trial::kMostRanges) std::abort();
+    std::copy(damage.ranges.begin(), damage.ranges.end(), trial->range);
+    return damage;
+  }
+
+  // In the process that may die of it.
+  Verdict attempt(const Trial& trial, std::string* words) const {
+    static const PlantedBug usual = planted_bug;
+    planted_bug = usual;  // whatever an earlier trial has planted
+    if (is_backup(trial)) return try_damaged_backup(models_.backup, trial.seed, path_, control_ == "wrong-restore", words);
+    const std::vector<Range> damaged = trial.damaged();
+    return ask({models_.pools[trial.model], damaged, path_, trial.seed, control_}, words);
+  }
+
+  void clean_up() const {
+    for (const std::string& left : {path_, path_ + ".saved", readers_table_path(path_)}) ::unlink(left.c_str());
+  }
+
+  void say(const Trial& trial, const Damage& damage, const Outcome& outcome, bool wrong) const {
+    const std::string name = is_backup(trial) ? "backup" : models_.pools[trial.model].name;
+    std::printf("%s: seed %llu, %s, %s: %s\n%s", wrong ? "FAILED" : "ok", static_cast<unsigned long long>(trial.seed), name.c_str(),
+                damage.text.c_str(), outcome.words.c_str(), wrong ? "" : "\n");
+    if (wrong) std::printf("\n  again: build-native/damage_tests --one %llu --verbose\n", static_cast<unsigned long long>(trial.seed));
     std::fflush(stdout);
   }
-  return !wrong;
-}
+
+  const Models& models_;
+  const std::string control_;
+  const std::string path_;
+  TrialProcess process_;
+};
 
 void worker(const Models& models, const Options& options, time_t until, Shared* shared) {
+  Tester tester(models, "");
   for (;;) {
     const uint64_t n = shared->next++;
     if (until == 0 ? n >= options.count : ::time(nullptr) >= until) return;
-    if (!try_one(models, options.seed + n, "", options.verbose, shared)) shared->failures++;
+    if (!tester.try_one(options.seed + n, options.verbose, shared)) shared->failures++;
     shared->done++;
     if (shared->failures >= 20) return;
   }
@@ -287,8 +267,9 @@ void worker(const Models& models, const Options& options, time_t until, Shared* 
 
 // Runs `count` damages with a planted fault; it must be noticed at least once.
 bool control_is_caught(const Models& models, const std::string& control, uint64_t count) {
+  Tester tester(models, control);
   for (uint64_t seed = 1; seed <= count; seed++) {
-    if (!try_one(models, seed, control, false, nullptr)) {
+    if (!tester.try_one(seed, false, nullptr)) {
       std::printf("control %s: caught after %llu damages\n", control.c_str(), static_cast<unsigned long long>(seed));
       return true;
     }
@@ -324,7 +305,7 @@ int run(const Options& options) {
                 pool.used_lines.size() * 64, pool.entries.size());
   }
   std::fflush(stdout);
-  if (options.one) return try_one(models, options.seed, "", true, nullptr) ? 0 : 1;
+  if (options.one) return Tester(models, "").try_one(options.seed, true, nullptr) ? 0 : 1;
   int passed = 0, failed = 0;
   if (options.controls) {
     for (const std::string& control : controls()) (control_is_caught(models, control, 400) ? passed : failed)++;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -282,6 +283,14 @@ void read_file(const std::string& path, ModelPool* made) {
         made->used_lines.push_back(static_cast<uint32_t>(at / 64 + line));
     }
   }
+  // One write for a stretch of used lines with small gaps.
+  const std::vector<uint32_t>& lines = made->used_lines;
+  for (size_t i = 0; i < lines.size();) {
+    size_t j = i + 1;
+    while (j < lines.size() && lines[j] - lines[j - 1] < 64) j++;
+    made->used.push_back({uint64_t{lines[i]} * 64, (uint64_t{lines[j - 1]} + 1) * 64});
+    i = j;
+  }
 }
 
 [[noreturn]] void build(const std::string& path, bool pmem, Shape shape, uint64_t seed) {
@@ -353,20 +362,17 @@ ModelPool make_model_pool(const std::string& path, bool pmem, Shape shape, uint6
   return made;
 }
 
-void write_image(const uint8_t* image, uint64_t size, const std::vector<uint32_t>& lines, const std::string& path) {
+void write_image(const uint8_t* image, uint64_t size, const std::vector<Range>& used, const std::vector<Range>& damaged, const std::string& path) {
   ::unlink(path.c_str());
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(size)) != 0) give_up("cannot write " + path);
-  for (size_t i = 0; i < lines.size();) {
-    // One write for a stretch of used lines with small gaps.
-    size_t j = i + 1;
-    while (j < lines.size() && lines[j] - lines[j - 1] < 64) j++;
-    const uint64_t from = uint64_t{lines[i]} * 64;
-    const uint64_t end = std::min(size, (uint64_t{lines[j - 1]} + 1) * 64);
-    i = j;
-    if (from >= end) continue;
-    const auto written = ::pwrite(fd, image + from, end - from, static_cast<off_t>(from));
-    if (written != static_cast<ssize_t>(end - from)) give_up("cannot write " + path);
+  for (const std::vector<Range>* ranges : {&used, &damaged}) {
+    for (const Range& range : *ranges) {
+      const uint64_t end = std::min(size, range.end);
+      if (range.begin >= end) continue;
+      const auto written = ::pwrite(fd, image + range.begin, end - range.begin, static_cast<off_t>(range.begin));
+      if (written != static_cast<ssize_t>(end - range.begin)) give_up("cannot write " + path);
+    }
   }
   ::close(fd);
 }

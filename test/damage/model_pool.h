@@ -79,6 +79,7 @@ struct ModelPool {
   std::vector<Commit> commits;           // in order
   RegionModel region;                    // of shape kRegions; else empty
   std::vector<uint32_t> used_lines;      // numbers of 64-byte lines that are not all zeros
+  std::vector<Range> used;               // stretches of bytes with all of those
 };
 
 uint64_t hash_of(const std::string& bytes);
@@ -93,8 +94,8 @@ ModelPool make_model_pool(const std::string& path, bool pmem, Shape shape, uint6
 // Content of the value that was put for `key` as its `version`th.
 std::string value_for(const std::string& key, uint32_t version, size_t size);
 
-// The file at `path` becomes `size` bytes of the image, quickly: only `lines` are written, the rest are zeros.
-void write_image(const uint8_t* image, uint64_t size, const std::vector<uint32_t>& lines, const std::string& path);
+// The file at `path` becomes `size` bytes of the image, quickly: only what is used or damaged is written, the rest are zeros.
+void write_image(const uint8_t* image, uint64_t size, const std::vector<Range>& used, const std::vector<Range>& damaged, const std::string& path);
 
 class Random {
  public:
