@@ -12,9 +12,9 @@ import { existsSync } from 'node:fs';
 const results = 'build-native/results';
 const minutes = (seconds) => String(Math.max(seconds, 1) / 60);
 
-/** share: 1 does all, 10 a tenth of what is counted in thousands. */
-export function layers({ share = 1, seed = 1 } = {}) {
-  const part = (count) => String(Math.ceil(count / share));
+/** share: 1 does all, 10 a tenth of what is counted in thousands; damageShare: the same for damages, of which an ordinary run does all. */
+export function layers({ share = 1, damageShare = share, seed = 1 } = {}) {
+  const part = (count, of = share) => String(Math.ceil(count / of));
   return [
     {
       name: 'typescript', counts: 'vitest', report: `${results}/vitest.json`,
@@ -27,7 +27,7 @@ export function layers({ share = 1, seed = 1 } = {}) {
     },
     {
       name: 'damage', counts: 'doctest', tried: /damage: (\d+) (?:damages|tried)/g,
-      command: ['build-native/damage_tests', '--count', part(5000), '--seed', String(seed), '--jobs', '1'],
+      command: ['build-native/damage_tests', '--count', part(5000, damageShare), '--seed', String(seed), '--jobs', '1'],
       again: (fresh, seconds) => ({ command: ['build-native/damage_tests', '--minutes', minutes(seconds), '--seed', String(fresh), '--jobs', '1'] }),
     },
     {

@@ -5,8 +5,8 @@
 //   run-layers.mjs --minutes N     every layer that has new seeds to try, N minutes in all
 //   run-layers.mjs <name> ...      only these layers
 //
-// HOLDFAST_SHARE=10 does a tenth of what is counted in thousands (an ordinary run: a quarter of damages, kills and region writes); HOLDFAST_SEED=N
-// begins there; HOLDFAST_LANES=N layers at once.
+// HOLDFAST_SHARE=10 does a tenth of what is counted in thousands (an ordinary run: all damages, a quarter of kills and region writes);
+// HOLDFAST_SEED=N begins there; HOLDFAST_LANES=N layers at once.
 // An ordinary run stays within HOLDFAST_BUDGET seconds (1,800) from HOLDFAST_BEGAN (seconds since 1970; test.sh says when it began): a layer that
 // takes long is begun only if it will be done by then, and else counted as skipped. HOLDFAST_ALL=1, and naming layers, runs them all.
 //
@@ -26,6 +26,7 @@ process.chdir(path.join(import.meta.dirname, '..'));
 const { values: options, positionals: wanted } = parseArgs({ allowPositionals: true, options: { minutes: { type: 'string' } } });
 const lanes = Number(process.env.HOLDFAST_LANES) || Math.min(2, os.availableParallelism());
 const share = Number(process.env.HOLDFAST_SHARE) || (process.env.HOLDFAST_ALL || wanted.length > 0 ? 1 : 4);
+const damageShare = Number(process.env.HOLDFAST_SHARE) || 1;
 const seed = Number(process.env.HOLDFAST_SEED) || 1;
 const long = options.minutes !== undefined;
 const unbounded = long || wanted.length > 0 || Boolean(process.env.HOLDFAST_ALL);
@@ -35,7 +36,7 @@ const folder = long ? 'build-native/results/long' : 'build-native/results';
 
 /** In long mode every layer gets the same part of the time, with seeds that nobody has tried. */
 function chosen() {
-  const all = layers({ share, seed }).filter((layer) => wanted.length === 0 || wanted.includes(layer.name));
+  const all = layers({ share, damageShare, seed }).filter((layer) => wanted.length === 0 || wanted.includes(layer.name));
   if (!long) return all;
   const again = all.filter((layer) => layer.again);
   const seconds = (Number(options.minutes) * 60 * lanes) / again.length;

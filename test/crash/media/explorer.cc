@@ -326,7 +326,8 @@ std::string Explorer::run_oracle(const std::string& plant) {
     ::setenv("HOLDFAST_TRACE_ORACLE", "1", 1);
     ::setenv("HOLDFAST_PLANTED_BUG", plant.c_str(), 1);
     ::alarm(800);
-    ::execl((tools_ + "/../native_tests").c_str(), "native_tests", "-tc=*pmem*", nullptr);
+    // A planted bug shows wherever something is appended.
+    ::execl((tools_ + "/../native_tests").c_str(), "native_tests", plant.empty() ? "-tc=*pmem*" : "-tc=pmem: create*", nullptr);
     ::_exit(127);
   }
   const int status = wait_for(child);

@@ -159,7 +159,8 @@ class Suite {
   void print(const Outcome& outcome) {
     images_ += outcome.images;
     seconds_ += outcome.seconds;
-    std::printf("%lu points (%lu with all their states), %lu images, %lu of them reopened, %lu wrong, %lu lines not durable when acknowledged, %.1f s (processor %.1f)\n",
+    std::printf("%lu points (%lu with all their states), %lu images, %lu of them reopened, %lu wrong, %lu lines not durable when acknowledged, "
+                "%.1f s (processor %.1f)\n",
                 outcome.points, outcome.exhaustive_points, outcome.images, outcome.reopened, outcome.violations, outcome.dirty_at_ack,
                 outcome.seconds, outcome.processor);
   }

@@ -159,7 +159,8 @@ class FileImages final : public Images {
     for (uint64_t i = 0; i < files_.size(); i++) {
       for (const auto& [sector, versions] : files_[i].versions) {
         const Sector durable = durable_sector(files_[i], sector);
-        if (std::any_of(versions.begin(), versions.end(), [&](const Sector& version) { return version != durable; })) undecided_.push_back({i, sector, &versions});
+        const auto differs = [&](const Sector& version) { return version != durable; };
+        if (std::any_of(versions.begin(), versions.end(), differs)) undecided_.push_back({i, sector, &versions});
       }
     }
     point_.number++;
