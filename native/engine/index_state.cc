@@ -81,6 +81,7 @@ size_t IndexState::pinned() const {
 }
 
 void IndexState::freeze() {
+  view.active->regions.set_on_its_way();
   view.frozen = std::move(view.active);
   view.active = overlays_->take();
   std::lock_guard guard(pins_mutex_);

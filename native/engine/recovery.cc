@@ -173,6 +173,7 @@ Status PoolImpl::replay() {
         }));
     epoch_ = tail.epoch();
   }
+  if (torn_allowed_) index_.view.active->regions.set_on_its_way();
   torn_allowed_ = false;
   tail_operations_ = replayed_operations_;
   tail_bytes_ = replayed_bytes_;

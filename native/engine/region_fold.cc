@@ -63,7 +63,9 @@ class SumPage {
   SumPage(const uint8_t* from, const ExtentWork& work, uint64_t secret, bool torn) : secret_(secret), work_(work) {
     for (uint64_t i = 0; i < kSumSectors; i++) {
       if (from) sectors_[i] = load<SumSector>(from + i * sizeof(SumSector));
-      spoiled_[i] = from && !torn && !region_sector_is_whole(sectors_[i], secret, work.region, work.number, i);
+      const bool whole = torn ? region_sector_is_of(sectors_[i], work.region, work.number)
+                              : region_sector_is_whole(sectors_[i], secret, work.region, work.number, i);
+      spoiled_[i] = from && !whole;
       sectors_[i].region = work.region;
       sectors_[i].extent = static_cast<uint32_t>(work.number);
     }

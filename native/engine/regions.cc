@@ -61,8 +61,13 @@ Status damaged(const std::string& name, uint64_t offset) {
 
 }  // namespace
 
+// Written when the extent is made, and the same ever after: also in any mixture of an old sector and a new one.
+bool region_sector_is_of(const SumSector& sector, uint32_t region, uint64_t extent) {
+  return sector.region == region && sector.extent == static_cast<uint32_t>(extent);
+}
+
 bool region_sector_is_whole(const SumSector& sector, uint64_t secret, uint32_t region, uint64_t extent, uint64_t index) {
-  return sector.region == region && sector.extent == static_cast<uint32_t>(extent) &&
+  return region_sector_is_of(sector, region, extent) &&
          sector.checksum == sector_checksum(sector, secret, extent * kExtentBlocks + index * kSumsPerSector);
 }
 
@@ -84,9 +89,12 @@ bool PoolImpl::read_placed_block(const IndexView& view, uint32_t region, uint64_
   if (sum == 0) {
     std::memset(to, 0, kRegionBlockBytes);
     const uint64_t first = number * kExtentBlocks + sector * kSumsPerSector;
-    const bool on_its_way = torn_allowed || view.active->regions.touches(region, first, kSumsPerSector) ||
-                            (view.frozen && view.frozen->regions.touches(region, first, kSumsPerSector));
-    return on_its_way || region_sector_is_whole(load<SumSector>(sums), secret_, region, number, sector);
+    const auto places = [&](const Overlay* overlay) {
+      return overlay && (overlay->regions.is_on_its_way() || options_.read_only) && overlay->regions.touches(region, first, kSumsPerSector);
+    };
+    const bool on_its_way = torn_allowed || places(view.active.get()) || places(view.frozen.get());
+    const auto whole = load<SumSector>(sums);
+    return on_its_way ? region_sector_is_of(whole, region, number) : region_sector_is_whole(whole, secret_, region, number, sector);
   }
   std::memcpy(to, page + kSumPageBytes + index * kRegionBlockBytes, kRegionBlockBytes);
   return torn_allowed || planted(PlantedBug::kChecksumNotChecked) || block_sum(to, secret_, region, block) == sum;

@@ -184,8 +184,10 @@ Status PoolImpl::show_extent(PrivateView* memory, const IndexView& view, uint32_
     const bool cut = block * kRegionBlockBytes >= limit;
     absent[index] = cut || sum_at(index) == 0;
     if (cut || !absent[index] || sector == vouched) continue;
-    const bool trusted = on_their_way.contains(UINT64_MAX) || on_their_way.contains(extent.number * kSumSectors + sector) ||
-                         region_sector_is_whole(load<SumSector>(page_of_sums + sector * sizeof(SumSector)), secret_, region, extent.number, sector);
+    const auto sums = load<SumSector>(page_of_sums + sector * sizeof(SumSector));
+    const bool on_its_way = on_their_way.contains(UINT64_MAX) || on_their_way.contains(extent.number * kSumSectors + sector);
+    const bool trusted = on_its_way ? region_sector_is_of(sums, region, extent.number)
+                                    : region_sector_is_whole(sums, secret_, region, extent.number, sector);
     if (!trusted) return damaged_block(view, RegionOverlay::kLatest, region, block);
     vouched = sector;
   }

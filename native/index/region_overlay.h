@@ -75,6 +75,11 @@ class RegionOverlay {
   // Is any of these blocks here, or cut off here, as of any epoch? Then the sums kept for them below may be on their way.
   bool touches(uint32_t region, uint64_t first_block, uint64_t blocks) const;
 
+  // From its freezing on: a fold may be placing its blocks, so sectors of sums that it touches may be any mixture of old and new. Also of a
+  // tail that a fold was placing as the machine stopped. Set under the exclusive index lock.
+  void set_on_its_way() { on_its_way_ = true; }
+  bool is_on_its_way() const { return on_its_way_; }
+
   const std::map<uint32_t, Region>& regions() const { return regions_; }
   bool empty() const { return regions_.empty(); }
   size_t bytes() const { return bytes_; }  // of memory taken, about
@@ -85,6 +90,7 @@ class RegionOverlay {
 
   std::map<uint32_t, Region> regions_;
   size_t bytes_ = 0;
+  bool on_its_way_ = false;
 };
 
 }  // namespace holdfast
