@@ -12,12 +12,12 @@ import { existsSync } from 'node:fs';
 const results = 'build-native/results';
 const minutes = (seconds) => String(Math.max(seconds, 1) / 60);
 
-/** share: 1 does all, 10 a tenth of what is counted in thousands; damageShare: the same for damages, of which an ordinary run does all. */
-export function layers({ share = 1, damageShare = share, seed = 1 } = {}) {
+/** share: 1 does all, 10 a tenth of what is counted in thousands; promised: the same for damages and kills, of which an ordinary run does all. */
+export function layers({ share = 1, promised = share, seed = 1 } = {}) {
   const part = (count, of = share) => String(Math.ceil(count / of));
   return [
     {
-      name: 'typescript', counts: 'vitest', report: `${results}/vitest.json`,
+      name: 'typescript', limit: 1200, counts: 'vitest', report: `${results}/vitest.json`,
       command: ['npx', '--no-install', 'vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}/vitest.json`],
     },
     {
@@ -27,7 +27,7 @@ export function layers({ share = 1, damageShare = share, seed = 1 } = {}) {
     },
     {
       name: 'damage', counts: 'doctest', tried: /damage: (\d+) (?:damages|tried)/g,
-      command: ['build-native/damage_tests', '--count', part(5000, damageShare), '--seed', String(seed), '--jobs', '1'],
+      command: ['build-native/damage_tests', '--count', part(5000, promised), '--seed', String(seed), '--jobs', '1'],
       again: (fresh, seconds) => ({ command: ['build-native/damage_tests', '--minutes', minutes(seconds), '--seed', String(fresh), '--jobs', '1'] }),
     },
     {
@@ -42,7 +42,7 @@ export function layers({ share = 1, damageShare = share, seed = 1 } = {}) {
     },
     {
       name: 'kill-storm', counts: 'doctest', tried: /(\d+ kills)/g,
-      command: ['node', 'test/storm/storm.mjs', '--kills', part(1000), '--seed', String(seed), '--lanes', '4'],
+      command: ['node', 'test/storm/storm.mjs', '--kills', part(1000, promised), '--seed', String(seed), '--lanes', '4'],
       again: (fresh, seconds) => ({ command: ['node', 'test/storm/storm.mjs', '--minutes', minutes(seconds), '--seed', String(fresh), '--lanes', '2'] }),
     },
     {
@@ -66,13 +66,18 @@ export function layers({ share = 1, damageShare = share, seed = 1 } = {}) {
       again: (fresh) => ({ command: ['node', 'test/storm/regions.mjs', '--seed', String(fresh)] }),
     },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
+    // That the long mode works: a few seconds of every layer with seeds of the day.
     {
-      name: 'guests', needs: 300, limit: 700, counts: 'summary', tried: /(\d+ states) in/g,
+      name: 'long-mode-sample', needs: 150, counts: 'summary',
+      command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.5'], env: { HOLDFAST_LANES: '1' },
+    },
+    {
+      name: 'guests', needs: 300, limit: 480, counts: 'summary', tried: /(\d+ states) in/g,
       command: ['node', 'test/vm/run.mjs'],
       again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
     },
     {
-      name: 'address-sanitizer', needs: 720, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
+      name: 'address-sanitizer', needs: 600, limit: 800, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
       command: ['bash', 'scripts/sanitize.sh', 'address', part(600)],
       again: (fresh, seconds) => (existsSync('build-native/address/crash_simulator')
         ? { command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }
@@ -83,7 +88,5 @@ export function layers({ share = 1, damageShare = share, seed = 1 } = {}) {
       command: ['bash', 'scripts/fuzz.sh', '20'],
       again: (fresh, seconds) => ({ command: ['bash', 'scripts/fuzz.sh', String(Math.ceil(seconds))] }),
     },
-    // That the long mode works: a few seconds of every layer with seeds of the day.
-    { name: 'long-mode-sample', needs: 120, alone: true, counts: 'summary', command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.8'] },
   ];
 }
