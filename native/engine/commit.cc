@@ -147,10 +147,11 @@ Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
 }
 
 // The medium has looked whether it failed under the fence. Plain stores: a locked instruction would wait here for what the fence has
-// already put in order. What a watcher of the feed misses by that it sees under the append lock (LogCursor::behind).
+// already put in order. Readers in other processes are told first: whoever finds the commit durable here may acknowledge it.
+// What a watcher of the feed misses by that it sees under the append lock (LogCursor::behind).
 void PoolImpl::fenced(uint64_t epoch) {
-  durable_epoch_.store(epoch, std::memory_order_release);
   readers_.durable(epoch);
+  durable_epoch_.store(epoch, std::memory_order_release);
   feed_tail_.durable_moved();
 }
 
@@ -250,13 +251,13 @@ Status PoolImpl::conclude(Status done, uint64_t covers) {
     done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());
   }
   if (!done.is_ok()) return fail(std::move(done));
+  readers_.durable(covers);  // before anybody here can acknowledge it: who refreshes then must see it
   if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
   const uint64_t durable = planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
   uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
   // Sequentially consistent, as the feed's look: whoever waits for the next durable commit is woken or sees it (feed_tail.h).
   while (seen < durable && !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_seq_cst)) {
   }
-  readers_.durable(covers);
   feed_tail_.durable_moved();
   return {};
 }
@@ -268,6 +269,9 @@ Status PoolImpl::wait_durable(uint64_t epoch) {
     if (failed_.load(std::memory_order_acquire)) {
       std::lock_guard failure(failure_mutex_);
       return Status(Code::kIo, "the outcome of the commit is unknown: " + failure_.message());
+    }
+    if (closed_.load(std::memory_order_acquire)) {  // the medium had failed, or closing would have waited for this
+      return Status(Code::kIo, "the outcome of the commit is unknown: the pool was closed behind a failure");
     }
     if (barrier_running_) {
       barrier_done_.wait(guard);

@@ -118,6 +118,11 @@ Status PoolImpl::close() {
     feed_idle_.wait(append, [&] { return !retention_.any_reading(); });
     visit_ended_.wait(append, [&] { return visits_ == 0; });
   }
+  {
+    // In a pool that has failed nothing waited for the last barrier; no other begins.
+    std::unique_lock barrier(barrier_mutex_);
+    barrier_done_.wait(barrier, [&] { return !barrier_running_; });
+  }
   HOLDFAST_POINT("close.before_medium");
   medium_->close();
   readers_.detach();

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <thread>
 
@@ -151,6 +152,30 @@ TEST_CASE("an eventual commit is seen once it is behind a barrier, not before") 
   REQUIRE(writer->settle().is_ok());
   CHECK(refresh(*reader) == eventual);
   CHECK(get(*reader, key_in(1, "a")) == "2");
+}
+
+// Another thread may acknowledge a commit as soon as it finds it durable, whoever raised the barrier.
+TEST_CASE("a reader sees a commit before anybody in the writer's process can find it durable") {
+  Scratch scratch = Scratch::on_disk();
+  std::shared_ptr<Pool> writer, reader;
+  std::atomic<bool> armed{false};
+  uint64_t seen = 0, durable = 0;
+  at_test_point = [&](TestPoint point) {
+    if (point != TestPoint::kBarrierRaised || !armed.exchange(false)) return;
+    seen = refresh(*reader);
+    durable = writer->stats().durable_epoch;
+  };
+  writer = must(Pool::open(scratch.path("p"), writing()));
+  const uint64_t first = put(*writer, "a", "1");
+  reader = must(Pool::open(scratch.path("p"), reading()));
+  CHECK(refresh(*reader) == first);
+  armed = true;
+  CHECK(put(*writer, "a", "2") == first + 1);
+  CHECK(seen == first + 1);
+  CHECK(durable == first);
+  CHECK(reader->close().is_ok());
+  CHECK(writer->close().is_ok());
+  at_test_point = nullptr;
 }
 
 TEST_CASE("what a writer could not make durable is not shown, also when that writer is gone") {
