@@ -30,8 +30,8 @@ const RetainWish kAll{0, uint64_t{1} << 40};
 // A pool beside what it held after each of its epochs.
 struct Source {
   std::shared_ptr<Pool> pool;
-  State now;
-  std::map<uint64_t, State> states;
+  std::map<std::string, std::shared_ptr<const std::string>> now;
+  std::map<uint64_t, decltype(now)> states;  // which share their values: some have megabytes
   std::map<uint64_t, uint64_t> times;
   std::mt19937_64 random{11};
 
@@ -43,20 +43,28 @@ struct Source {
         REQUIRE(batch.remove(key).is_ok());
         now.erase(key);
       } else {
-        now[key] = std::string(random() % 3000, static_cast<char>('a' + random() % 26));
-        REQUIRE(batch.put(key, now[key]).is_ok());
+        const uint64_t size = random() % 3000;
+        put(&batch, key, std::string(size, static_cast<char>('a' + random() % 26)));
       }
     }
     if (large) {
       const std::string key = key_in(1, "large" + std::to_string(random() % 2));
-      now[key] = std::string(3000000 + random() % 2000000, static_cast<char>('A' + random() % 26));
-      REQUIRE(batch.put(key, now[key]).is_ok());
+      const uint64_t size = 3000000 + random() % 2000000;
+      put(&batch, key, std::string(size, static_cast<char>('A' + random() % 26)));
     }
     auto receipt = pool->commit(batch, random() % 2 ? CommitMode::kDurable : CommitMode::kEventual);
     REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
     states[receipt->epoch] = now;
   }
-  const State& at(uint64_t epoch) const { return std::prev(states.upper_bound(epoch))->second; }
+  void put(Batch* batch, const std::string& key, std::string&& value) {
+    REQUIRE(batch->put(key, value).is_ok());
+    now[key] = std::make_shared<const std::string>(std::move(value));
+  }
+  State at(uint64_t epoch) const {
+    State state;
+    for (const auto& [key, value] : std::prev(states.upper_bound(epoch))->second) state[key] = *value;
+    return state;
+  }
 };
 
 // The whole backup as its blocks.
@@ -195,7 +203,7 @@ TEST_CASE("increments restore to any commit inside them, by epoch and by time") 
   auto newest = restore(scratch.path("x4"), {a, b, c}, late);
   REQUIRE(newest.is_ok());
   CHECK(newest->epoch == second.epoch);
-  check_restored(scratch.path("x4"), source.now, second.epoch);
+  check_restored(scratch.path("x4"), source.at(UINT64_MAX), second.epoch);
 }
 
 TEST_CASE("a backup that was interrupted behind any of its blocks is gone on with") {
@@ -341,7 +349,7 @@ TEST_CASE("a pool under as many commits as it takes restores to exactly one of i
   writer.join();
   CHECK(counters.size() > 200);
   const auto expect = [&](uint64_t epoch) {
-    State state = source.now;
+    State state = source.at(UINT64_MAX);
     const auto last = counters.upper_bound(epoch);
     for (auto it = counters.begin(); it != last; ++it) {
       for (uint64_t i = 0; i < 8; i++) state[key_in(5, "counter" + std::to_string((it->second * 7 + i) % 500))] = std::to_string(it->second);
