@@ -63,9 +63,7 @@ class SumPage {
   SumPage(const uint8_t* from, const ExtentWork& work, uint64_t secret, bool torn) : secret_(secret), work_(work) {
     for (uint64_t i = 0; i < kSumSectors; i++) {
       if (from) sectors_[i] = load<SumSector>(from + i * sizeof(SumSector));
-      const bool whole = torn ? region_sector_is_of(sectors_[i], work.region, work.number)
-                              : region_sector_is_whole(sectors_[i], secret, work.region, work.number, i);
-      spoiled_[i] = from && !whole;
+      spoiled_[i] = from && !region_sector_is_sound(sectors_[i], torn, secret, work.region, work.number, i);
       sectors_[i].region = work.region;
       sectors_[i].extent = static_cast<uint32_t>(work.number);
     }

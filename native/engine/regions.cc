@@ -61,14 +61,9 @@ Status damaged(const std::string& name, uint64_t offset) {
 
 }  // namespace
 
-// Written when the extent is made, and the same ever after: also in any mixture of an old sector and a new one.
-bool region_sector_is_of(const SumSector& sector, uint32_t region, uint64_t extent) {
-  return sector.region == region && sector.extent == static_cast<uint32_t>(extent);
-}
-
-bool region_sector_is_whole(const SumSector& sector, uint64_t secret, uint32_t region, uint64_t extent, uint64_t index) {
-  return region_sector_is_of(sector, region, extent) &&
-         sector.checksum == sector_checksum(sector, secret, extent * kExtentBlocks + index * kSumsPerSector);
+bool region_sector_is_sound(const SumSector& sector, bool on_its_way, uint64_t secret, uint32_t region, uint64_t extent, uint64_t index) {
+  return sector.region == region && sector.extent == static_cast<uint32_t>(extent) &&
+         (on_its_way || sector.checksum == sector_checksum(sector, secret, extent * kExtentBlocks + index * kSumsPerSector));
 }
 
 // A block as the newest fold left it. `torn_allowed`: a fold may have been placing it when the machine stopped; whatever the tail
@@ -93,8 +88,7 @@ bool PoolImpl::read_placed_block(const IndexView& view, uint32_t region, uint64_
       return overlay && (overlay->regions.is_on_its_way() || options_.read_only) && overlay->regions.touches(region, first, kSumsPerSector);
     };
     const bool on_its_way = torn_allowed || places(view.active.get()) || places(view.frozen.get());
-    const auto whole = load<SumSector>(sums);
-    return on_its_way ? region_sector_is_of(whole, region, number) : region_sector_is_whole(whole, secret_, region, number, sector);
+    return region_sector_is_sound(load<SumSector>(sums), on_its_way, secret_, region, number, sector);
   }
   std::memcpy(to, page + kSumPageBytes + index * kRegionBlockBytes, kRegionBlockBytes);
   return torn_allowed || planted(PlantedBug::kChecksumNotChecked) || block_sum(to, secret_, region, block) == sum;

@@ -46,9 +46,7 @@ Status RegionSalvage::save_extent(const FoldedRegion& region, const FoldedExtent
     const uint64_t sum = sums.sums[index % kSumsPerSector];
     if (sum == 0) {
       const bool first = index % kSumsPerSector == 0;
-      const bool whole = torn_.empty() ? region_sector_is_whole(sums, secret_, region.region, extent.number, sector)
-                                       : region_sector_is_of(sums, region.region, extent.number);
-      if (first && !whole) {
+      if (first && !region_sector_is_sound(sums, !torn_.empty(), secret_, region.region, extent.number, sector)) {
         lose(region.name, "which of its bytes from offset " + std::to_string(offset) + " on had been written is not known any more; they are zeros now");
       }
       continue;

@@ -186,9 +186,7 @@ Status PoolImpl::show_extent(PrivateView* memory, const IndexView& view, uint32_
     if (cut || !absent[index] || sector == vouched) continue;
     const auto sums = load<SumSector>(page_of_sums + sector * sizeof(SumSector));
     const bool on_its_way = on_their_way.contains(UINT64_MAX) || on_their_way.contains(extent.number * kSumSectors + sector);
-    const bool trusted = on_its_way ? region_sector_is_of(sums, region, extent.number)
-                                    : region_sector_is_whole(sums, secret_, region, extent.number, sector);
-    if (!trusted) return damaged_block(view, RegionOverlay::kLatest, region, block);
+    if (!region_sector_is_sound(sums, on_its_way, secret_, region, extent.number, sector)) return damaged_block(view, RegionOverlay::kLatest, region, block);
     vouched = sector;
   }
   const auto empty = [&](uint64_t page) {
