@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect } from 'vitest';
 
+import { Journals } from '../../../lib/run/journals';
 import { open, type Holdfast, type JournalEntry, type OpenOptions } from '../../../lib/index';
 import { scratchFolder } from '../../helpers/scratch';
 
@@ -60,4 +61,16 @@ export async function rejects(action: Promise<unknown>, code: string): Promise<E
   const error: unknown = await action.then(() => undefined, (reason: unknown) => reason);
   expect(error).toMatchObject({ code });
   return error as Error;
+}
+
+/** Counts from now on how many runs' headers are looked at one by one. */
+export function countLooks(pool: Holdfast): () => number {
+  const { headers } = Journals.of(pool);
+  const get = headers.get.bind(headers);
+  let looks = 0;
+  headers.get = (...given: Parameters<typeof get>) => {
+    looks += 1;
+    return get(...given);
+  };
+  return () => looks;
 }
