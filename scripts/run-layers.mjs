@@ -11,7 +11,8 @@
 // takes long is begun only if it will be done by then, and else counted as skipped. HOLDFAST_ALL=1, and naming layers, runs them all.
 //
 // The output of a layer is printed whole when it has ended, so that two never mix. At the end what failed is said once more, then a table:
-// what was tried, what failed, how long it took and how much processor time. The last line is "layers: N passed, N failed, N skipped"; exit code 0: nothing failed.
+// what was tried, what failed, how long it took and how much processor time. The last line is "layers: N passed, N failed, N skipped";
+// exit code 0: nothing failed.
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
