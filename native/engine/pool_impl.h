@@ -297,7 +297,7 @@ class PoolImpl final : public Pool {
                                             std::vector<SnapshotPtr> pins, bool mapped) const;
   void show(PrivateView* memory, uint64_t offset, uint64_t bytes, uint64_t at, bool* mapped) const;
   Status show_extent(PrivateView* memory, const IndexView& view, uint32_t region, const RegionExtent& extent, uint64_t first_page,
-                     uint64_t limit, const std::set<uint64_t>& on_their_way, bool* mapped) const;
+                     uint64_t limit, const std::set<uint64_t>& on_their_way, bool* mapped);
 
   // check_regions.cc
   void check_regions(const SnapshotPtr& pinned, CheckReport* report, const std::function<bool()>& aborted);

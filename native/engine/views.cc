@@ -168,7 +168,7 @@ Result<std::unique_ptr<MappedView>> PoolImpl::view_region(uint32_t region, uint6
 
 // The pages of one extent that have something in them; what was never written, or was cut off, is zeroed.
 Status PoolImpl::show_extent(PrivateView* memory, const IndexView& view, uint32_t region, const RegionExtent& extent, uint64_t first_page,
-                             uint64_t limit, const std::set<uint64_t>& on_their_way, bool* mapped) const {
+                             uint64_t limit, const std::set<uint64_t>& on_their_way, bool* mapped) {
   const uint8_t* page_of_sums = medium_->view() + extent.segment.offset;
   if (extent.segment.end() > medium_->view_end()) return Status(Code::kCorrupt, "an extent of a region lies beyond the pool's end");
   const uint64_t extent_page = extent.number * (kExtentDataBytes / kPage);
@@ -186,7 +186,10 @@ Status PoolImpl::show_extent(PrivateView* memory, const IndexView& view, uint32_
     if (cut || !absent[index] || sector == vouched) continue;
     const auto sums = load<SumSector>(page_of_sums + sector * sizeof(SumSector));
     const bool on_its_way = on_their_way.contains(UINT64_MAX) || on_their_way.contains(extent.number * kSumSectors + sector);
-    if (!region_sector_is_sound(sums, on_its_way, secret_, region, extent.number, sector)) return damaged_block(view, RegionOverlay::kLatest, region, block);
+    if (!region_sector_is_sound(sums, on_its_way, secret_, region, extent.number, sector)) {
+      const std::shared_lock named(index_.lock);  // the name may be in an overlay that commits change
+      return damaged_block(view, RegionOverlay::kLatest, region, block);
+    }
     vouched = sector;
   }
   const auto empty = [&](uint64_t page) {
