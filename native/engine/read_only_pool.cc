@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/test_hooks.h"
+
 namespace holdfast {
 
 namespace {
@@ -202,11 +204,13 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
     auto taken = ReaderPin::take(table_);
     if (!taken.is_ok()) return std::move(taken.status());
     pin = std::move(*taken);
+    reach(TestPoint::kReaderPinned);
     HOLDFAST_TRY(wait_while_placing());
     auto read = read_root();  // after the pin was published: whatever this root refers to stays
     if (!read.is_ok()) return std::move(read.status());
     root = *read;
     pin->reads(root.fold, root.fold_bytes, root.fold_checksum);
+    HOLDFAST_TRY(bytes_->look_again());  // behind the root: what it refers to may lie where the file has grown to just now
   }
   if (root.incarnation == 0) return Status(Code::kNotAPool, "the pool " + path_ + " has never been opened for writing: nothing is in it yet");
   OpenedMedium opened;

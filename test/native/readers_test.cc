@@ -7,7 +7,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
 #include <thread>
+#include <utility>
 
 #include "base/test_hooks.h"
 #include "medium/readers_table.h"
@@ -173,6 +175,32 @@ TEST_CASE("a reader sees a commit before anybody in the writer's process can fin
   CHECK(put(*writer, "a", "2") == first + 1);
   CHECK(seen == first + 1);
   CHECK(durable == first);
+  CHECK(reader->close().is_ok());
+  CHECK(writer->close().is_ok());
+  at_test_point = nullptr;
+}
+
+// The newer fold lies in what the file was grown by, and the reader had looked at its length before.
+TEST_CASE("a file that grows and is folded while a reader takes its place") {
+  Scratch scratch = Scratch::on_disk();
+  bool armed = false;
+  uint64_t last = 0;
+  std::shared_ptr<Pool> writer, reader;
+  at_test_point = [&](TestPoint point) {
+    if (point != TestPoint::kReaderPinned || !std::exchange(armed, false)) return;
+    for (int i = 0; i < 24; i++) last = put(*writer, "big" + std::to_string(i), std::string(kMiB - 4096, 'b'), CommitMode::kEventual);
+    CHECK(writer->fold().is_ok());
+  };
+  writer = must(Pool::open(scratch.path("p"), writing()));
+  put(*writer, "a", "1");
+  reader = must(Pool::open(scratch.path("p"), reading()));
+  put(*writer, "a", "2");
+  CHECK(writer->fold().is_ok());
+  const auto length = std::filesystem::file_size(scratch.path("p"));
+  armed = true;
+  CHECK(refresh(*reader) == last);
+  CHECK(!armed);
+  CHECK(std::filesystem::file_size(scratch.path("p")) > length);
   CHECK(reader->close().is_ok());
   CHECK(writer->close().is_ok());
   at_test_point = nullptr;
