@@ -17,7 +17,7 @@ function vitest(report) {
 
 function printed(text) {
   const lines = text.trimEnd().split('\n');
-  const named = lines.filter((line) => /\bERROR\b|FAILED|^SUMMARY: |failed: |\bwrong: |replay with|again with/.test(line)).slice(0, most / 2);
+  const named = lines.filter((line) => /\bERROR\b|FAILED|^FAIL |^SUMMARY: |failed: |\bwrong: |replay with|again with|NOT CAUGHT|\b[1-9]\d* wrong\b/.test(line)).slice(0, most / 2);
   return [...named, ...lines.slice(-most / 2)];
 }
 

@@ -67,6 +67,8 @@ test('what failed is named: by the report, or by the lines that say so and the l
   expect(said[0]).toContain('ERROR: CHECK');
   expect(said.at(-1)).toBe('line 99');
   expect(said.length).toBeLessThan(30);
+  const states = ['crash states: a: 3 images, 0 wrong', 'crash states: b: 3 images, 12 wrong', 'crash states: c: NOT CAUGHT', ...text.split('\n')].join('\n');
+  expect(failedTests('summary', states).slice(0, 2)).toEqual(['crash states: b: 3 images, 12 wrong', 'crash states: c: NOT CAUGHT']);
   expect(failedTests('vitest', 'it died', undefined)).toEqual(['it died']);
 });
 

@@ -323,7 +323,7 @@ std::string Explorer::run_oracle(const std::string& plant) {
     ::dup2(out, 2);
     ::setenv("LD_PRELOAD", (tools_ + "/libholdfast_pmem_tracer.so").c_str(), 1);
     ::setenv(kTraceFolderVariable, "/dev/shm", 1);
-    ::setenv("HOLDFAST_TRACE_ORACLE", "1", 1);
+    ::setenv("HOLDFAST_TRACE_ORACLE", plant.empty() ? "now and then" : "always", 1);
     ::setenv("HOLDFAST_PLANTED_BUG", plant.c_str(), 1);
     ::alarm(800);
     // A planted bug shows wherever something is appended.

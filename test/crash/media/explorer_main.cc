@@ -152,7 +152,9 @@ class Suite {
     if (name.find(arguments_.only) == std::string::npos) return;
     std::printf("crash states: %s: ", name.c_str());
     std::fflush(stdout);
-    (run() ? passed_ : failed_)++;
+    const bool held = run();
+    (held ? passed_ : failed_)++;
+    if (!held) std::printf("crash states: FAILED: %s\n", name.c_str());
     std::fflush(stdout);
   }
 
