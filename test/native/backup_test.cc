@@ -48,8 +48,8 @@ struct Source {
       }
     }
     if (large) {
-      const std::string key = key_in(1, "large" + std::to_string(random() % 2));
-      const uint64_t size = 3000000 + random() % 2000000;
+      const std::string key = key_in(1, "large" + std::to_string(random() % 4));
+      const uint64_t size = 600000 + random() % 300000;  // two blocks or three
       put(&batch, key, std::string(size, static_cast<char>('A' + random() % 26)));
     }
     auto receipt = pool->commit(batch, random() % 2 ? CommitMode::kDurable : CommitMode::kEventual);
@@ -210,7 +210,7 @@ TEST_CASE("a backup that was interrupted behind any of its blocks is gone on wit
   Scratch scratch;
   Source source;
   source.pool = open_pool(scratch.path("p"), small_options(kAll));
-  for (int i = 0; i < 200; i++) source.commit(i % 60 == 0);
+  for (int i = 0; i < 200; i++) source.commit(i % 20 == 0);
   const auto whole = take(source.pool);
   REQUIRE(whole.size() > 5);
   const auto go_on = [&](const std::string& partial, BackupOptions options, BackupStatus* status) {

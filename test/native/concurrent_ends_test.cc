@@ -43,8 +43,6 @@ PoolOptions reading() {
   return options;
 }
 
-Scratch quick_place() { return Scratch::memory_is_there() ? Scratch::in_memory() : Scratch(); }
-
 std::chrono::milliseconds how_long() {
   const char* given = std::getenv("HOLDFAST_STRESS_MS");
   return std::chrono::milliseconds(given ? std::atoi(given) : 1000);
@@ -127,7 +125,7 @@ void read_all_ways(Pool& pool, Crowd* crowd) {
 
 // A large value is copied while commits go on, so without the index lock: closing waits for that copy.
 TEST_CASE("concurrent ends: a large value is copied while its pool is closed") {
-  const Scratch scratch = quick_place();
+  const Scratch scratch = Scratch::quick();
   for (int round = 0; round < 3; round++) {
     auto pool = open_pool(scratch.path("p"));
     if (round == 0) put(*pool, "large", std::string(64 * kMiB, 'L'));
@@ -143,7 +141,7 @@ TEST_CASE("concurrent ends: a large value is copied while its pool is closed") {
 }
 
 TEST_CASE("concurrent ends: a pool is closed under every kind of reading, backing up and tidying up") {
-  const Scratch scratch = quick_place();
+  const Scratch scratch = Scratch::quick();
   {
     auto pool = open_pool(scratch.path("p"));
     fill(*pool, 3 * kMiB);
@@ -188,7 +186,7 @@ TEST_CASE("concurrent ends: a pool is closed under every kind of reading, backin
 
 // The last fold is the last: who waited for it to be over finds the pool closed, and does not begin another behind the clean mark.
 TEST_CASE("concurrent ends: nothing is folded behind the last fold of a pool that is closed") {
-  const Scratch scratch = quick_place();
+  const Scratch scratch = Scratch::quick();
   auto pool = open_pool(scratch.path("p"));
   put(*pool, "a", "1");
   REQUIRE(pool->fold().is_ok());
@@ -222,7 +220,7 @@ TEST_CASE("concurrent ends: nothing is folded behind the last fold of a pool tha
 
 // The fold that it was read by has been left behind by then, and the copy is the last to hold it.
 TEST_CASE("concurrent ends: a large value is copied while the reader goes on to another fold") {
-  const Scratch scratch = quick_place();
+  const Scratch scratch = Scratch::quick();
   auto writer = open_pool(scratch.path("p"));
   put(*writer, "large", std::string(64 * kMiB, 'L'));
   for (int round = 0; round < 3; round++) {
@@ -243,7 +241,7 @@ TEST_CASE("concurrent ends: a large value is copied while the reader goes on to 
 }
 
 TEST_CASE("concurrent ends: a reader follows its writer and is closed under every kind of reading") {
-  const Scratch scratch = quick_place();
+  const Scratch scratch = Scratch::quick();
   auto writer = open_pool(scratch.path("p"));
   fill(*writer, 3 * kMiB);
   Crowd writing;

@@ -15,7 +15,7 @@ __attribute__((weak)) int growth_child(const char* path);
 
 int main(int argc, char** argv) {
 #ifdef HOLDFAST_WITH_PMEM
-  // libpmem looks at the variable once, while it is loaded: so it must be there before this program begins.
+  // libpmem looks at the variable once, while it is loaded: so it must be there before this program begins. Tests may rely on it.
   const char* force = std::getenv("PMEM_IS_PMEM_FORCE");
   if (!force || std::strcmp(force, "1") != 0) {
     ::setenv("PMEM_IS_PMEM_FORCE", "1", 1);

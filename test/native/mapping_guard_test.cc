@@ -143,7 +143,7 @@ TEST_CASE("mapping: faults elsewhere, inside libpmemobj, or after the guard has 
   CHECK(faulty(true, false) == 0);
   CHECK(faulty(true, true) == SIGBUS);
 #ifdef __SANITIZE_ADDRESS__
-  CHECK(faulty(false, false) != 0);  // by the sanitizer, which was asked first
+  CHECK(faulty(false, false) != 0);  // by the sanitizer, which was asked first; its exit code is of scripts/sanitize.sh
 #else
   CHECK(faulty(false, false) == SIGBUS);
 #endif
@@ -226,7 +226,7 @@ TEST_CASE("control: without its guard a truncated pool ends the process, and the
     truncate_under(**opened, path, 70000);
   });
 #ifdef __SANITIZE_ADDRESS__
-  CHECK(code > 2);  // by the sanitizer, which was asked first
+  CHECK(code > 2);  // by the sanitizer, which was asked first; its exit code is of scripts/sanitize.sh
 #else
   CHECK(code == SIGBUS);
 #endif

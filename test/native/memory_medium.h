@@ -18,7 +18,6 @@ class MemoryMedium final : public Medium {
     info_.name = "memory";
     info_.segment_unit = unit;
     bytes_ = static_cast<uint8_t*>(std::aligned_alloc(4096, capacity_));
-    std::memset(bytes_, 0xA5, capacity_);
   }
   ~MemoryMedium() override { std::free(bytes_); }
 
@@ -31,6 +30,8 @@ class MemoryMedium final : public Medium {
     }
     if (from + bytes > capacity_) return Status(Code::kPoolFull, "the memory medium is full");
     held_[from] = bytes;
+    if (from + bytes > filled_) std::memset(bytes_ + filled_, 0xA5, from + bytes - filled_);  // as late as can be: pages cost
+    filled_ = std::max(filled_, from + bytes);
     return Segment{from, bytes};
   }
   void release(const Segment& segment) override { held_.erase(segment.offset); }
@@ -63,6 +64,7 @@ class MemoryMedium final : public Medium {
  private:
   uint64_t capacity_;
   uint8_t* bytes_;
+  uint64_t filled_ = 0;  // from here on nothing has been handed out yet
   std::map<uint64_t, uint64_t> held_;
   MediumInfo info_;
   Root root_;

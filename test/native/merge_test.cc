@@ -8,7 +8,7 @@ namespace holdfast {
 namespace {
 
 TEST_CASE("merge: newest wins, tombstones hide, both directions") {
-  for (const uint64_t seed : seeds(80)) {
+  for (const uint64_t seed : seeds(100)) {
     CAPTURE(seed);
     Random random(seed);
     KeyMaker keys(random);

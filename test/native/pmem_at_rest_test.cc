@@ -108,7 +108,6 @@ Look look(const std::string& pool) {
 }
 
 TEST_CASE("pmem at rest: new, closed and killed pools are opened without a child, one that is otherwise with one") {
-  setenv("PMEM_IS_PMEM_FORCE", "1", 1);
   Scratch scratch = Scratch::in_memory();
   const std::string path = scratch.path("pool");
   for (const bool killed : {false, true, true, false}) {
@@ -133,7 +132,6 @@ TEST_CASE("pmem at rest: new, closed and killed pools are opened without a child
 }
 
 TEST_CASE("pmem at rest: what is looked at does not grow with what is stored") {
-  setenv("PMEM_IS_PMEM_FORCE", "1", 1);
   Scratch scratch = Scratch::in_memory();
   use(scratch.path("few"), kBytes, 4, true);
   use(scratch.path("many"), kBytes, 104, true);
@@ -151,7 +149,6 @@ TEST_CASE("pmem at rest: what is looked at does not grow with what is stored") {
 }
 
 TEST_CASE("pmem at rest: every field by which libpmemobj finds its way is looked at") {
-  setenv("PMEM_IS_PMEM_FORCE", "1", 1);
   Scratch scratch = Scratch::in_memory();
   const std::string path = scratch.path("pool");
   use(path, kBytes, 12, true);

@@ -59,11 +59,10 @@ namespace {
 namespace fs = std::filesystem;
 constexpr uint64_t kSmall = 32 * kMiB;
 
-// A folder on tmpfs, gone at the end of the test. The library asks for the variable at its first use.
+// A folder on tmpfs, gone at the end of the test.
 class Place {
  public:
   explicit Place(const char* root = "/dev/shm") {
-    setenv("PMEM_IS_PMEM_FORCE", "1", 1);
     std::string name = std::string(root) + "/holdfast-pmem-test-XXXXXX";
     REQUIRE(mkdtemp(name.data()) != nullptr);
     folder_ = name;

@@ -75,18 +75,12 @@ void refresh(Pool& pool) {
   REQUIRE(epoch.is_ok());
 }
 
-struct Forced {
-  Forced() { setenv("PMEM_IS_PMEM_FORCE", "1", 1); }
-  ~Forced() { unsetenv("PMEM_IS_PMEM_FORCE"); }
-};
-
 // Runs `body(pmem)` as a subcase for each medium there is.
 template <typename Body>
 void on_each_medium(Body&& body) {
   SUBCASE("file") { body(false, Scratch::on_disk()); }
 #ifdef HOLDFAST_WITH_PMEM
   SUBCASE("pmem") {
-    const Forced forced;
     body(true, Scratch::in_memory());
   }
 #endif

@@ -54,11 +54,6 @@ uint64_t refresh(Pool& pool) {
   return *epoch;
 }
 
-struct Forced {
-  Forced() { setenv("PMEM_IS_PMEM_FORCE", "1", 1); }
-  ~Forced() { unsetenv("PMEM_IS_PMEM_FORCE"); }
-};
-
 void follows(bool pmem) {
   Scratch scratch = pmem ? Scratch::in_memory() : Scratch::on_disk();
   const std::string path = scratch.path("pool");
@@ -111,7 +106,6 @@ TEST_CASE("a reader follows a writer: commits, folds, large values, closing and 
   SUBCASE("file") { follows(false); }
   SUBCASE("pmem") {
 #ifdef HOLDFAST_WITH_PMEM
-    const Forced forced;
     follows(true);
 #endif
   }

@@ -158,9 +158,7 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
   SUBCASE("file") { run(false); }
   SUBCASE("pmem") {
 #ifdef HOLDFAST_WITH_PMEM
-    setenv("PMEM_IS_PMEM_FORCE", "1", 1);
     run(true);
-    unsetenv("PMEM_IS_PMEM_FORCE");
 #endif
   }
 }

@@ -21,6 +21,8 @@ class Scratch {
     return Scratch(root ? root : std::filesystem::read_symlink("/proc/self/exe").parent_path().string());
   }
   static Scratch in_memory() { return Scratch("/dev/shm"); }
+  // Where a barrier costs nothing, for what is about much work and not about the disk.
+  static Scratch quick() { return memory_is_there() ? in_memory() : Scratch(); }
   static bool memory_is_there() { return ::access("/dev/shm", W_OK) == 0; }
 
   ~Scratch() {

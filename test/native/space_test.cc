@@ -52,7 +52,7 @@ TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
 }
 
 TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key a commit") {
-  Scratch scratch;
+  const Scratch scratch = Scratch::quick();
   auto pool = open_pool(scratch.path("p"), file_options(32 * kMiB));
   const uint64_t keys = 32 * kMiB * 7 / 10 / 1064;  // a record of 1,024 bytes and its key takes 1,064
   std::mt19937_64 random(7);
@@ -73,7 +73,7 @@ TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key 
 }
 
 TEST_CASE("what is live is counted to the byte, whatever was carried, and whether it was replayed") {
-  Scratch scratch;
+  const Scratch scratch = Scratch::quick();
   const std::string path = scratch.path("p");
   PoolOptions options = file_options(16 * kMiB);
   options.background = false;
@@ -112,7 +112,7 @@ TEST_CASE("what is live is counted to the byte, whatever was carried, and whethe
 }
 
 TEST_CASE("a full pool says so, loses nothing, still reads and deletes, and takes new work afterwards") {
-  Scratch scratch;
+  const Scratch scratch = Scratch::quick();
   const std::string path = scratch.path("p");
   auto pool = open_pool(path, file_options(16 * kMiB));
   const std::string value(2000, 'v');
@@ -158,7 +158,6 @@ TEST_CASE("half of a full pool of 64 KiB values is deleted, on each medium") {
       continue;
     }
 #endif
-    setenv("PMEM_IS_PMEM_FORCE", "1", 1);
     const Scratch scratch = pmem ? Scratch::in_memory() : Scratch();
     PoolOptions options;
     options.medium.choice = pmem ? MediumChoice::kPmem : MediumChoice::kFile;
