@@ -41,7 +41,7 @@ fi
 build-fuzz/pool_fuzz -max_total_time="$seconds" -timeout=60 -rss_limit_mb=1024 -max_len=512 -print_final_stats=1 \
   -artifact_prefix=build-fuzz/ build-fuzz/corpus test/fuzz/corpus >build-fuzz/run.log 2>&1
 code=$?
-grep -E 'stat::number_of_executed_units|stat::new_units_added' build-fuzz/run.log
+grep -aE 'stat::number_of_executed_units|stat::new_units_added' build-fuzz/run.log
 if [ "$code" -ne 0 ]; then
   tail -n 60 build-fuzz/run.log
   summary 0 1 0
