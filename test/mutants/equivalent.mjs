@@ -20,5 +20,6 @@ export const equivalent = {
   'a block of a backup may be of any number': 'the chain, which covers the number, is compared too',
   'restoring does not flush between parts': 'what is left goes with what comes next, in its order',
   'a region that is resized is not flushed before': 'the operations of one record are applied in their order',
+  'a file is cut before its superblocks say so': 'nothing is held there, and a file that is shorter than its pool grows again',
   'pages of a failed sync are read again': 'it is advice to the kernel, which may ignore it',
 };
