@@ -265,6 +265,25 @@ TEST_CASE("restore: a large value comes behind the small one that it replaces") 
   CHECK(contents(*open_pool(scratch.path("r"))) == contents(*pool));
 }
 
+// What the restoring itself has committed has numbers too, and means nothing to who follows the pool.
+TEST_CASE("restore: the history of a restored pool begins behind what was restored") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), small_options(kAll));
+  uint64_t last = 0;
+  for (int i = 0; i < 20; i++) last = put(pool, "k" + std::to_string(i), std::string(300000, 'v'));
+  REQUIRE(restore(scratch.path("r"), {joined(take(pool))}).is_ok());
+  auto restored = open_pool(scratch.path("r"), small_options(kAll));
+  CHECK(restored->stats().oldest_change == last + 1);
+  for (const uint64_t after : {uint64_t{0}, uint64_t{3}, last - 1}) {
+    FeedOptions options;
+    options.after = after;
+    CHECK(restored->feed(options).status().code() == Code::kForgotten);
+  }
+  FeedOptions behind;
+  behind.after = last;
+  CHECK(restored->feed(behind).is_ok());
+}
+
 TEST_CASE("backup: regions go along, to their last byte, and in increments what became of them") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options(kAll));
