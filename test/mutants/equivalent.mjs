@@ -17,6 +17,8 @@ export const equivalent = {
   'a dead extent is given back one fold early': 'it is buried where that fold is made the durable one, under the same lock',
   'the kept blocks of a cut are one too few': 'the block that a cut goes through is in the overlay, and placed from there',
   'an addition forgets the one before it in its commit': 'it finds it among the earlier writes of the record, only later',
+  'a fold does not clear the clean mark': 'opening has, and nothing is folded behind the mark that closing sets',
+  'a failed pool is marked clean': 'its medium has failed too, and takes no root',
   'a feed follows a link to any segment': 'a link that is sound names the next number',
   'a feed passes over what is damaged': 'the record behind one that can be read is the next one',
   'a block of a backup may be of any number': 'the chain, which covers the number, is compared too',
