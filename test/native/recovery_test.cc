@@ -188,6 +188,38 @@ TEST_CASE("a segment's header that a crash has lost is written again") {
   CHECK(again->check(nullptr, nullptr)->damages == std::vector<std::string>());
 }
 
+// One that says 0 says that its block was never written. Its sector is damaged, and stays so when a fold changes what is beside it.
+TEST_CASE("a block whose sum was lost is not zeros, also when a fold has written its sums again") {
+  Scratch scratch;
+  const std::string path = scratch.path("p");
+  auto pool = open_pool(path, quiet());
+  Batch batch;
+  REQUIRE(batch.region_size(1, 100000, "r").is_ok());
+  REQUIRE(batch.region_write(1, 0, std::string(8 * kRegionBlockBytes, 'a')).is_ok());
+  REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
+  REQUIRE(pool->close().is_ok());
+  const RootWords root = root_of(path);
+  auto fold = FoldBlock::decode(Bytes(bytes_of_file(path)).substr(root.fold.offset, root.fold_bytes));
+  REQUIRE(fold);
+  REQUIRE(fold->regions.at(0).extents.size() == 1);
+  overwrite(path, fold->regions[0].extents[0].segment.offset + offsetof(SumSector, sums) + 3 * sizeof(uint64_t), std::string(8, '\0'));
+  pool = open_pool(path, quiet());
+  uint8_t byte = 0;
+  CHECK(pool->region_read(1, 3 * kRegionBlockBytes, 1, &byte, nullptr).code() == Code::kCorrupt);
+  for (int round = 0; round < 2; round++) {
+    auto snapshot = pool->snapshot();  // the second one has the extent copied
+    REQUIRE(snapshot.is_ok());
+    if (round == 0) *snapshot = nullptr;
+    Batch whole;
+    REQUIRE(whole.region_write(1, 0, std::string(kRegionBlockBytes, static_cast<char>('b' + round))).is_ok());
+    REQUIRE(pool->commit(whole, CommitMode::kDurable).is_ok());
+    REQUIRE(pool->fold().is_ok());
+    CHECK(pool->region_read(1, 3 * kRegionBlockBytes, 1, &byte, nullptr).code() == Code::kCorrupt);
+    CHECK(pool->region_read(1, 0, 1, &byte, nullptr).is_ok());
+  }
+  CHECK(!pool->check(nullptr, nullptr)->damages.empty());
+}
+
 #ifdef HOLDFAST_PLANTED_BUGS
 
 // What a fold was placing may be torn where its tail writes, and while that is replayed. Everything else is damage as always.
@@ -217,6 +249,10 @@ TEST_CASE("a damaged block is damage also in a pool that a crash left while regi
   auto* to = reinterpret_cast<uint8_t*>(read.data());
   CHECK(again->region_read(1, 0, 100, to, nullptr).is_ok());
   CHECK(read.substr(8, 10) == "aachangeda");
+  CHECK(again->region_read(1, 50000, 4, to, nullptr).code() == Code::kCorrupt);
+  Batch beside;
+  REQUIRE(beside.region_write(1, 50006, "x").is_ok());  // which makes no whole block of it
+  REQUIRE(again->commit(beside, CommitMode::kDurable).is_ok());
   CHECK(again->region_read(1, 50000, 4, to, nullptr).code() == Code::kCorrupt);
 }
 
