@@ -19,6 +19,7 @@ export const equivalent = {
   'an addition forgets the one before it in its commit': 'it finds it among the earlier writes of the record, only later',
   'a fold does not clear the clean mark': 'opening has, and nothing is folded behind the mark that closing sets',
   'a failed pool is marked clean': 'its medium has failed too, and takes no root',
+  'blocks beyond a cut are copied': 'their sums are gone by then, and a block without a sum is not copied',
   'a feed follows a link to any segment': 'a link that is sound names the next number',
   'a feed passes over what is damaged': 'the record behind one that can be read is the next one',
   'a block of a backup may be of any number': 'the chain, which covers the number, is compared too',
