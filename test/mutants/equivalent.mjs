@@ -13,7 +13,6 @@ export const equivalent = {
   'the failure of a barrier is not told to a group': 'the pool has failed by then, and that is told',
   'a pool is marked clean though its last fold found no room': 'what was not folded is a tail, and that is looked at too',
   'headers that are written again are not behind a barrier': 'one that is lost again is written again',
-  'segments behind the fold are cleaned': 'they wait for the fold that takes their records, as any cleaned one; only work is lost',
   'a dead extent is given back one fold early': 'it is buried where that fold is made the durable one, under the same lock',
   'the kept blocks of a cut are one too few': 'the block that a cut goes through is in the overlay, and placed from there',
   'an addition forgets the one before it in its commit': 'it finds it among the earlier writes of the record, only later',
