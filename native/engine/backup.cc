@@ -245,6 +245,7 @@ class RunningBackup final : public Backup {
         return Status(Code::kAborted, "paused");
       }
       if (done_changes_ == 0 && !large_) {
+        if (payload_.size() >= kBlockBytes) return paused = true, Status(Code::kAborted, "paused");  // it begins in the next block, once
         item(ItemTag::kCommit, {}, commit.epoch);
         payload_.append(reinterpret_cast<const char*>(&commit.time_ms), sizeof commit.time_ms);
         status_.commits++;

@@ -200,6 +200,7 @@ Status ReadOnlyPool::next_generation(const RootWords& root) {
 Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(const RootWords& seen) {
   std::unique_ptr<ReaderPin> pin;
   RootWords root = seen;
+  reach(TestPoint::kReaderComes);
   if (table_) {
     auto taken = ReaderPin::take(table_);
     if (!taken.is_ok()) return std::move(taken.status());
@@ -271,6 +272,7 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
                          : writer.failed           ? std::max(known, writer.durable)
                          : generation->root.clean ? pool.folded_.epoch
                                                   : UINT64_MAX;
+  reach(TestPoint::kReaderWalks);
   std::vector<Change> changes;
   std::vector<RegionOperation> region_operations;
   std::vector<std::pair<Segment, uint64_t>> linked;

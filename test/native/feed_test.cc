@@ -207,6 +207,44 @@ TEST_CASE("a reader that falls behind its lag is told, and holds no more space t
   CHECK(told.message().find("behind epoch " + std::to_string(slow->reached())) != std::string::npos);
 }
 
+TEST_CASE("a reader of the log that has read all holds nothing back") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
+  auto cursor = feed_from(*pool, FeedOptions::kNow, 64 * kMiB);
+  for (int i = 0; i < 1000; i++) commit(*pool, {{key_in(1, "hot"), std::string(4000, 'x')}}, CommitMode::kEventual);
+  REQUIRE(pool->settle().is_ok());
+  auto given = cursor->next(64 * kMiB, [](const FeedCommit&) { return Status(); });
+  REQUIRE(given.is_ok());
+  CHECK(*given == 1000);
+  REQUIRE(pool->compact().is_ok());
+  CHECK(pool->stats().log_bytes < kMiB);
+}
+
+// Further behind than its lag allows, while it is at it: what it was told there is stays until it has ended.
+TEST_CASE("what a reader of the log is reading is not given back meanwhile, however far it is behind") {
+  Scratch scratch;
+  PoolOptions options = options_with(std::nullopt);
+  options.background = false;
+  auto pool = open_pool(scratch.path("p"), options);
+  auto cursor = feed_from(*pool, FeedOptions::kNow, 256 * kKiB);
+  for (int i = 0; i < 50; i++) commit(*pool, {{key_in(1, "hot"), std::string(4000, static_cast<char>('A' + i))}});
+  std::string seen;
+  auto given = cursor->next(64 * kMiB, [&](const FeedCommit& one) {
+    seen += one.changes.at(0).value[0];
+    for (int i = 0; seen.size() == 1 && i < 200; i++) {
+      commit(*pool, {{key_in(1, "hot"), std::string(4000, '-')}});
+      if (i % 20 == 0) REQUIRE(pool->compact().is_ok());
+    }
+    return Status();
+  });
+  REQUIRE_MESSAGE(given.is_ok(), given.status().message());
+  CHECK(*given == 50);
+  CHECK(seen.front() == 'A');
+  CHECK(seen.back() == 'A' + 49);
+  REQUIRE(pool->compact().is_ok());
+  CHECK(cursor->next(64 * kMiB, [](const FeedCommit&) { return Status(); }).status().code() == Code::kForgotten);
+}
+
 TEST_CASE("a wish as to time and as to bytes, and none at all") {
   Scratch scratch;
   const std::string path = scratch.path("p");

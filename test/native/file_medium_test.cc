@@ -205,6 +205,59 @@ TEST_CASE("file: where fallocate does not exist the file grows by zeros") {
   SystemFaults::fail(SystemCall::kFallocate, 1, EOPNOTSUPP, 1000);
   const Segment segment = *opened.medium->allocate(SegmentKind::kLarge, 3 * kMiB, 3 * kMiB);
   CHECK(first_hole(scratch.path("p"), segment.offset) >= segment.end());
+  CHECK(size_of(scratch.path("p")) >= segment.end());
+  // And is cut again where it ends with no room for them.
+  const uint64_t end = opened.medium->view_end();
+  SystemFaults::fail(SystemCall::kPwrite, 3, ENOSPC, 1000);
+  CHECK(opened.medium->allocate(SegmentKind::kLarge, 30 * kMiB, 30 * kMiB).status().code() == Code::kDiskFull);
+  CHECK(opened.medium->view_end() == end);
+  CHECK(size_of(scratch.path("p")) == end);
+}
+
+TEST_CASE("file: nothing is written outside of the segments") {
+  const Scratch scratch = Scratch::on_disk();
+  OpenedMedium opened = must_open(scratch.path("p"));
+  Medium& medium = *opened.medium;
+  REQUIRE(medium.allocate(SegmentKind::kLarge, kMiB, kMiB).is_ok());
+  const uint64_t end = medium.view_end(), writes = SystemFaults::count(SystemCall::kPwrite);
+  for (const uint64_t offset : {uint64_t{0}, kSegmentsOffset - 1, end - 4, end, end + 1, UINT64_MAX - 2}) {
+    CAPTURE(offset);
+    CHECK(medium.append(offset, "bytes", 5).code() == Code::kOutOfRange);
+  }
+  CHECK(SystemFaults::count(SystemCall::kPwrite) == writes);
+  CHECK_FALSE(medium.failed());
+  CHECK(medium.append(end - 5, "bytes", 5).is_ok());
+}
+
+// Whose write failed is another thread. The barrier may have covered it, so nobody may take what it covered for durable.
+TEST_CASE("file: a write that fails while a barrier is on its way fails the barrier") {
+  const Scratch scratch = Scratch::on_disk();
+  const Disarm disarm;
+  OpenedMedium opened = must_open(scratch.path("p"));
+  Medium& medium = *opened.medium;
+  const Segment log = *medium.allocate(SegmentKind::kLog, kMiB, kMiB);
+  SystemFaults::under_sync([&] {
+    SystemFaults::fail(SystemCall::kPwrite, 1, EIO);
+    CHECK(medium.append(log.offset, "bytes", 5).code() == Code::kIo);
+  });
+  CHECK(medium.barrier().code() == Code::kFailed);
+}
+
+// From its sync on it counts, whichever slot it is in: what the one before it refers to may be gone.
+TEST_CASE("file: a root of which the copy could not be written is the root") {
+  const Scratch scratch = Scratch::on_disk();
+  const Disarm disarm;
+  const std::string path = scratch.path("p");
+  for (uint8_t value = 1; value < 6; value++) {
+    CAPTURE(value);
+    OpenedMedium opened = must_open(path);
+    if (value % 2 == 0) REQUIRE(opened.medium->set_root(root_of(100)).is_ok());  // so that the slots change places
+    SystemFaults::fail(SystemCall::kPwrite, 2, EIO);
+    CHECK(opened.medium->set_root(root_of(value)).code() == Code::kIo);
+    SystemFaults::disarm();
+    opened.medium->close();
+    CHECK(must_open(path).medium->root().bytes[0] == value);
+  }
 }
 
 TEST_CASE("file: interrupted and short writes are gone on with") {

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace holdfast::test {
@@ -29,6 +30,7 @@ std::atomic<uint64_t> counts[kCalls];
 Armed armed[kCalls];
 std::atomic<uint64_t> most_bytes{0};
 std::atomic<uint64_t> exit_in{0};
+std::function<void()> syncing;  // once
 
 // What stood where something was written since the last sync.
 struct Overwritten {
@@ -96,6 +98,7 @@ long answer(SystemCall call, long (*make)(long, long, long, long, long), long a,
 }
 
 int sync_answer(SystemCall call, long number, int fd) {
+  if (syncing && call == SystemCall::kFdatasync) std::exchange(syncing, nullptr)();
   const long result = answer(
       call, [](long a, long b, long, long, long) { return ::syscall(b, a); }, fd, number, 0, 0, 0);
   const int error = errno;
@@ -114,12 +117,14 @@ void SystemFaults::fail(SystemCall call, uint64_t nth, int error, uint64_t times
 }
 
 void SystemFaults::write_at_most(uint64_t bytes) { most_bytes = bytes; }
+void SystemFaults::under_sync(std::function<void()> once) { syncing = std::move(once); }
 void SystemFaults::exit_at(uint64_t nth) { exit_in = nth; }
 
 void SystemFaults::disarm() {
   for (Armed& fault : armed) fault.in = 0;
   most_bytes = 0;
   exit_in = 0;
+  syncing = nullptr;
   losing = 0;
   end_sync(true);
 }

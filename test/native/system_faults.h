@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 
 namespace holdfast::test {
 
@@ -21,6 +22,8 @@ struct SystemFaults {
   // From now on a failing fdatasync or fsync loses, as the kernel does, what was written since the last one that
   // succeeded: each 512-byte sector of it or not, as the seed decides. Of one file at a time.
   static void lose_unsynced(uint64_t seed);
+  // Runs `once` in the next fdatasync, before it is made. What it does must sync nothing. Not for several threads.
+  static void under_sync(std::function<void()> once);
   static void disarm();
   static uint64_t count(SystemCall call);
 };

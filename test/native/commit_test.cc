@@ -1,0 +1,204 @@
+// What a commit may be told of, what its barrier covers, and what stands behind a large value.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "backup_fixture.h"
+#include "base/test_hooks.h"
+#include "native/system_faults.h"
+
+namespace holdfast::test {
+namespace {
+
+struct Disarm {
+  ~Disarm() { SystemFaults::disarm(); }
+};
+
+// Nothing is made durable but by who asks for it.
+PoolOptions quiet() {
+  PoolOptions options = file_options();
+  options.background = false;
+  options.eventual_within_ms = 60000;
+  return options;
+}
+
+Result<Receipt> commit(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
+  Batch batch;
+  REQUIRE(batch.put(key_in(1, key), value).is_ok());
+  return pool.commit(batch, mode);
+}
+
+uint64_t put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
+  auto receipt = commit(pool, key, value, mode);
+  REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
+  return receipt->epoch;
+}
+
+}  // namespace
+
+TEST_CASE("commit: a condition of equality compares all of a value, small or large") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"));
+  for (const std::string& value : {std::string("abc"), std::string(700000, 'L')}) {
+    put(*pool, "k", value);
+    std::string other = value;
+    other.back() = '!';
+    for (const std::string& wrong : {value.substr(0, value.size() - 1), value + "c", other}) {
+      Batch batch;
+      REQUIRE(batch.require_equal(key_in(1, "k"), wrong).is_ok());
+      REQUIRE(batch.put(key_in(1, "done"), "1").is_ok());
+      CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kConflict);
+    }
+    Batch batch;
+    REQUIRE(batch.require_equal(key_in(1, "k"), value).is_ok());
+    CHECK(pool->commit(batch, CommitMode::kDurable).is_ok());
+  }
+  CHECK(get(*pool, key_in(1, "done")) == std::nullopt);
+}
+
+TEST_CASE("commit: one whose record could not be written is an error, also when nobody waits for its barrier") {
+  const Disarm disarm;
+  Scratch scratch;
+  SUBCASE("alone") {
+    auto pool = open_pool(scratch.path("p"), quiet());
+    put(*pool, "a", "1");
+    SystemFaults::fail(SystemCall::kPwrite, 1, EIO);
+    CHECK(!commit(*pool, "a", "2", CommitMode::kEventual).is_ok());
+  }
+  SUBCASE("in a group") {
+    auto pool = open_pool(scratch.path("p"), quiet());
+    put(*pool, "a", "1");
+    std::vector<Completion> completed;
+    auto client = pool->attach([&](std::vector<Completion>&& done) { std::move(done.begin(), done.end(), std::back_inserter(completed)); });
+    SystemFaults::fail(SystemCall::kPwrite, 1, EIO);
+    for (int i = 0; i < 3; i++) {
+      Batch batch;
+      REQUIRE(batch.put(key_in(1, "b"), std::to_string(i)).is_ok());
+      pool->submit(client, std::move(batch), CommitMode::kEventual);
+    }
+    pool->flush(client);
+    for (int i = 0; i < 5 && completed.size() < 3; i++) pool->maintain(false);
+    REQUIRE(completed.size() == 3);
+    for (const Completion& one : completed) CHECK(!one.status.is_ok());
+  }
+}
+
+TEST_CASE("a large value is behind a barrier of its own before a record names it") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), quiet());
+  put(*pool, "a", "1");
+  const auto syncs = [] { return SystemFaults::count(SystemCall::kFdatasync); };
+  uint64_t before = syncs();
+  put(*pool, "large", std::string(700000, 'L'), CommitMode::kEventual);
+  CHECK(syncs() == before + 1);
+  before = syncs();
+  put(*pool, "large", std::string(700000, 'M'));
+  CHECK(syncs() == before + 2);
+
+  // Restored ones too.
+  PoolOptions retaining = quiet();
+  retaining.retain = kAll;
+  auto source = open_pool(scratch.path("q"), retaining);
+  for (int i = 0; i < 20; i++) put(*source, "large" + std::to_string(i), std::string(300000, 'L'));
+  const std::string backup = joined(take(source));
+  before = syncs();
+  auto begun = Restore::begin(scratch.path("r"), quiet(), {});
+  REQUIRE(begun.is_ok());
+  (*begun)->part("part");
+  REQUIRE((*begun)->write(backup).is_ok());
+  CHECK(syncs() >= before + 20);
+}
+
+// A power cut may take the tail back to the record that names it.
+TEST_CASE("a large value that was replaced stays until a fold says so durably") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), quiet());
+  put(*pool, "large", std::string(700000, 'L'));
+  put(*pool, "large", std::string(700000, 'M'));
+  pool->maintain(false);
+  CHECK(pool->stats().waiting_bytes >= 700000);
+  REQUIRE(pool->fold().is_ok());
+  pool->maintain(false);
+  CHECK(pool->stats().waiting_bytes < 700000);
+}
+
+TEST_CASE("a damaged byte of a large value is an error to who reads it, wherever it is") {
+  Scratch scratch;
+  const std::string path = scratch.path("p");
+  const std::string value = "begins" + std::string(3000000, 'L') + "in between" + std::string(600000, 'M') + "ends";
+  auto pool = open_pool(path, quiet());
+  put(*pool, "large", value);
+  REQUIRE(pool->close().is_ok());
+  std::ostringstream bytes;
+  bytes << std::ifstream(path, std::ios::binary).rdbuf();
+  for (const std::string piece : {"begins", "in between", "MMends"}) {
+    CAPTURE(piece);
+    const size_t at = bytes.str().find(piece);
+    REQUIRE(at != std::string::npos);
+    const std::string copy = path + ".copy";
+    std::filesystem::copy_file(path, copy, std::filesystem::copy_options::overwrite_existing);
+    {
+      std::fstream file(copy, std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(static_cast<std::streamoff>(at + piece.size() - 1));
+      file << '?';
+    }
+    auto damaged = open_pool(copy, quiet());
+    CHECK(get(*damaged, key_in(1, "large")) == std::nullopt);
+    CHECK(damaged->check(nullptr, nullptr)->damages.size() == 1);
+    Batch batch;
+    REQUIRE(batch.require_equal(key_in(1, "large"), value).is_ok());
+    CHECK(!damaged->commit(batch, CommitMode::kDurable).is_ok());
+  }
+}
+
+#ifdef HOLDFAST_PLANTED_BUGS
+
+TEST_CASE("a barrier covers what was appended before it, and who comes later waits for the next one") {
+  Scratch scratch;
+  std::shared_ptr<Pool> pool;
+  std::atomic<bool> armed{false}, told{false}, early{false};
+  uint64_t eventual = 0, durable = 0;
+  std::thread waits;
+  at_test_point = [&](TestPoint point) {
+    if (point != TestPoint::kBarrierRaised || !armed.exchange(false)) return;
+    std::thread([&] { eventual = put(*pool, "b", "eventual", CommitMode::kEventual); }).join();
+    waits = std::thread([&] {
+      durable = put(*pool, "c", "durable");
+      told = true;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    early = told.load();
+  };
+  pool = open_pool(scratch.path("p"), quiet());
+  uint64_t covered = 0;
+  SUBCASE("what is appended under it") {
+    at_test_point = [&](TestPoint point) {
+      if (point != TestPoint::kBarrierRaised || !armed.exchange(false)) return;
+      std::thread([&] { eventual = put(*pool, "b", "eventual", CommitMode::kEventual); }).join();
+    };
+    armed = true;
+    covered = put(*pool, "a", "1");
+    CHECK(eventual == covered + 1);
+    CHECK(pool->stats().durable_epoch == covered);
+  }
+  SUBCASE("who waits") {
+    armed = true;
+    covered = put(*pool, "a", "1");
+    REQUIRE(waits.joinable());
+    waits.join();
+    CHECK(!early);
+    CHECK(durable > covered);
+    CHECK(pool->stats().durable_epoch >= durable);
+  }
+  at_test_point = nullptr;
+}
+
+#endif
+
+}  // namespace holdfast::test
