@@ -7,7 +7,7 @@
 #include <sstream>
 #include <utility>
 
-#include "base/test_hooks.h"
+#include "at_point.h"
 #include "medium/readers_table.h"
 #include "pool_fixture.h"
 
@@ -48,7 +48,7 @@ void copy_over(const std::string& from, const std::string& to) {
 
 // A reader that the writer knows of.
 std::shared_ptr<Pool> reader_of(const std::string& path, const std::shared_ptr<Pool>& writer) {
-  std::filesystem::exists(readers_table_path(path)) ? void() : void(ReadersTable::open_or_make(path).is_ok());
+  if (!std::filesystem::exists(readers_table_path(path))) REQUIRE(ReadersTable::open_or_make(path).is_ok());
   writer->maintain(false);
   return open_pool(path, reading());
 }
@@ -151,20 +151,6 @@ TEST_CASE("a record that was durable and cannot be read is an error to a reader,
 }
 
 #ifdef HOLDFAST_PLANTED_BUGS
-
-namespace {
-
-struct AtPoint {
-  template <typename Do>
-  AtPoint(TestPoint point, Do&& once) {
-    at_test_point = [point, once, met = false](TestPoint here) mutable {
-      if (here == point && !std::exchange(met, true)) once();
-    };
-  }
-  ~AtPoint() { at_test_point = nullptr; }
-};
-
-}  // namespace
 
 // Its table says that regions are being placed, and nobody would ever take that back.
 TEST_CASE("what a writer that died was placing keeps nobody waiting for the next one") {

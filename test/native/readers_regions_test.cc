@@ -7,7 +7,7 @@
 #include <sstream>
 #include <thread>
 
-#include "base/test_hooks.h"
+#include "at_point.h"
 #include "format/region.h"
 #include "pool_fixture.h"
 
@@ -87,16 +87,6 @@ void on_each_medium(Body&& body) {
 }
 
 #ifdef HOLDFAST_PLANTED_BUGS
-struct AtPoint {
-  template <typename Do>
-  AtPoint(TestPoint point, Do&& once) {
-    at_test_point = [point, once, met = false](TestPoint here) mutable {
-      if (here == point && !std::exchange(met, true)) once();
-    };
-  }
-  ~AtPoint() { at_test_point = nullptr; }
-};
-
 std::string bytes_of_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream bytes;
