@@ -17,7 +17,8 @@ function vitest(report) {
 
 function printed(text) {
   const lines = text.trimEnd().split('\n');
-  const named = lines.filter((line) => /\bERROR\b|FAILED|^FAIL |^SUMMARY: |failed: |\bwrong: |replay with|again with|NOT CAUGHT|\b[1-9]\d* wrong\b/.test(line)).slice(0, most / 2);
+  const says = /\bERROR\b|FAILED|^FAIL |^SUMMARY: |failed: |\bwrong: |replay with|again with|NOT CAUGHT|\b[1-9]\d* wrong\b/;
+  const named = lines.filter((line) => says.test(line)).slice(0, most / 2);
   return [...named, ...lines.slice(-most / 2)];
 }
 
