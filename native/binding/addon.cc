@@ -144,7 +144,10 @@ Napi::Value salvage_pool(const Napi::CallbackInfo& info) {
         if (saved.is_ok()) *report = std::move(*saved);
         return std::move(saved.status());
       },
-      [report](napi_env env) { return salvage_report(env, *report); });
+      [work, report](napi_env env) {
+        work->deliver(env);
+        return salvage_report(env, *report);
+      });
   return {info.Env(), WatchedWork::started(info.Env(), work, promise)};
 }
 

@@ -31,7 +31,10 @@ napi_value start_check(napi_env env, const std::shared_ptr<Connection>& connecti
         if (checked.is_ok()) *report = std::move(*checked);
         return std::move(checked.status());
       },
-      [report](napi_env env) { return check_report(env, *report); });
+      [work, report](napi_env env) {
+        work->deliver(env);
+        return check_report(env, *report);
+      });
   return WatchedWork::started(env, work, promise);
 }
 

@@ -3,13 +3,15 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <vector>
 
 #include "binding/convert.h"
 #include "binding/environment.h"
 
 namespace holdfast::binding {
 
-class WatchedWork {
+class WatchedWork : public std::enable_shared_from_this<WatchedWork> {
  public:
   // On the JavaScript thread. `on_progress`: a function that gets a fraction; anything else: nobody is told.
   WatchedWork(napi_env env, napi_value on_progress) : mailbox_(Environment::of(env)->mailbox()) {
@@ -21,10 +23,24 @@ class WatchedWork {
   const std::atomic<bool>* cancelled() const { return &cancelled_; }
   void progress(double fraction) {
     if (on_progress_ == nullptr) return;
-    mailbox_->post([on_progress = on_progress_, fraction](napi_env env) {
+    {
+      std::lock_guard guard(mutex_);
+      said_.push_back(fraction);
+    }
+    mailbox_->post([self = shared_from_this()](napi_env env) { self->deliver(env); });
+  }
+
+  // On the JavaScript thread: what was said and not heard yet. The promise may be settled sooner than the mail comes, and this comes before it.
+  void deliver(napi_env env) {
+    std::vector<double> said;
+    {
+      std::lock_guard guard(mutex_);
+      said.swap(said_);
+    }
+    for (const double fraction : said) {
       const napi_value argument = number(env, fraction);
-      Environment::call(env, on_progress->Value(), 1, &argument);
-    });
+      Environment::call(env, on_progress_->Value(), 1, &argument);
+    }
   }
 
   // On the JavaScript thread: { promise, cancel() }. No promise, because the work was not begun: nothing.
@@ -38,6 +54,8 @@ class WatchedWork {
 
  private:
   std::atomic<bool> cancelled_{false};
+  std::mutex mutex_;
+  std::vector<double> said_;  // guarded by mutex_
   std::shared_ptr<Mailbox> mailbox_;
   std::shared_ptr<Napi::FunctionReference> on_progress_;  // touched on the JavaScript thread only
 };

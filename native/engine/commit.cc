@@ -147,7 +147,8 @@ Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
 }
 
 // The medium has looked whether it failed under the fence. Plain stores: a locked instruction would wait here for what the fence has
-// already put in order. Readers in other processes are told first: whoever finds the commit durable here may acknowledge it.
+// already put in order. Readers in other processes are told first: whoever finds the commit durable here may acknowledge it;
+// and nobody looks for them in between, which takes the append lock.
 // What a watcher of the feed misses by that it sees under the append lock (LogCursor::behind).
 void PoolImpl::fenced(uint64_t epoch) {
   readers_.durable(epoch);
@@ -251,13 +252,15 @@ Status PoolImpl::conclude(Status done, uint64_t covers) {
     done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());
   }
   if (!done.is_ok()) return fail(std::move(done));
-  readers_.durable(covers);  // before anybody here can acknowledge it: who refreshes then must see it
-  if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
   const uint64_t durable = planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
-  uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
-  // Sequentially consistent, as the feed's look: whoever waits for the next durable commit is woken or sees it (feed_tail.h).
-  while (seen < durable && !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_seq_cst)) {
-  }
+  // Readers before anybody here can acknowledge it: who refreshes then must see it.
+  readers_.announce(covers, [&] {
+    if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
+    uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
+    // Sequentially consistent, as the feed's look: whoever waits for the next durable commit is woken or sees it (feed_tail.h).
+    while (seen < durable && !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_seq_cst)) {
+    }
+  });
   feed_tail_.durable_moved();
   return {};
 }

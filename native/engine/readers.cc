@@ -31,7 +31,7 @@ void Readers::attach_at_open(const std::string& path, const uint8_t uuid[16], co
   table_.store(tables_.back().get(), std::memory_order_release);
 }
 
-void Readers::look(uint64_t incarnation, uint64_t durable) {
+void Readers::look(uint64_t incarnation, const std::atomic<uint64_t>& durable) {
   if (path_.empty()) return;
   const std::string at = readers_table_path(path_);
   const ReadersTable* now = table_.load(std::memory_order_relaxed);
@@ -39,8 +39,9 @@ void Readers::look(uint64_t incarnation, uint64_t durable) {
   if (now != nullptr && (now->is_at(at) || !now->readers().empty())) return;
   auto table = ReadersTable::open_if_there(path_);
   if (!table || !table->lock_as_writer()) return;  // a reader may hold it for a moment: next time
+  std::lock_guard guard(announcing_);
   table->publish_placing(placing_);  // before a reader can know that it was taken notice of
-  table->attach(uuid_, incarnation, incarnation, durable, durability_);
+  table->attach(uuid_, incarnation, incarnation, durable.load(), durability_);
   tables_.push_back(std::move(table));
   table_.store(tables_.back().get(), std::memory_order_release);
 }

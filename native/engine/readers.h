@@ -3,11 +3,12 @@
 // No table, no cost: a commit asks one pointer. The table is made by the first reader (medium/readers_table.h); a writer looks for it when
 // it opens the pool, and a few times a second later. Why nothing a reader reads is given away: docs/decisions/0008.
 //
-// Threads: durable() and failed() from any; the rest under the owner's locks (the engine's maintenance and append locks).
+// Threads: durable(), announce() and failed() from any; the rest under the owner's locks (the engine's maintenance and append locks).
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "format/fold.h"
@@ -21,14 +22,21 @@ class Readers {
   // Before the pool is recovered. Waits a moment for a reader that is looking
   // whether there is a writer.
   void attach_at_open(const std::string& path, const uint8_t uuid[16], const Medium& medium);
-  // Later: has a first reader come, or has the table been replaced? `durable`, `incarnation`: the pool's, now.
-  void look(uint64_t incarnation, uint64_t durable);
+  // Later: has a first reader come, or has the table been replaced? `durable`, `incarnation`: the pool's.
+  void look(uint64_t incarnation, const std::atomic<uint64_t>& durable);
 
   static bool may_be_there(const std::string& path) { return path_exists_unfollowed(readers_table_path(path)) == 0; }
   bool attached() const { return table_.load(std::memory_order_acquire) != nullptr; }
   void durable(uint64_t epoch) {
     ReadersTable* table = table_.load(std::memory_order_acquire);
     if (table != nullptr) [[unlikely]] table->publish_durable(epoch);
+  }
+  // Tells them, and then the process (`believe`), without a look in between: a table found there would be told of neither.
+  template <typename Believe>
+  void announce(uint64_t epoch, Believe&& believe) {
+    std::lock_guard guard(announcing_);
+    durable(epoch);
+    believe();
   }
   void failed();
 
@@ -58,6 +66,7 @@ class Readers {
   uint8_t uuid_[16] = {};
   DurabilityClass durability_ = DurabilityClass::kProcess;
   bool placing_ = false, make_way_ = false;            // under the append lock, as look()
+  std::mutex announcing_;  // a leaf
   std::atomic<ReadersTable*> table_{nullptr};
   std::vector<std::unique_ptr<ReadersTable>> tables_;  // the last one counts; the others may still be in a commit's hand
   std::atomic<uint64_t> expired_{0};

@@ -136,7 +136,7 @@ bool PoolImpl::reclaim_even_from_readers(uint64_t wanted_free) {
 // A first reader may have come since the last look.
 void PoolImpl::look_for_readers() {
   std::lock_guard append(append_mutex_);
-  readers_.look(root_.incarnation, durable_epoch_.load(std::memory_order_acquire));
+  readers_.look(root_.incarnation, durable_epoch_);
 }
 
 // A fold's own segment: nothing refers to it once the next root is set, but a reader may be reading it.

@@ -2,10 +2,11 @@
 // storm (test/storm/) meets some of it by chance; here each is brought about.
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
-#include <utility>
+#include <thread>
 
 #include "at_point.h"
 #include "medium/readers_table.h"
@@ -186,6 +187,27 @@ TEST_CASE("what a writer that died was placing keeps nobody waiting for the next
   }
   auto reader = Pool::open(left, reading());
   CHECK_MESSAGE(reader.is_ok(), reader.status().message());
+}
+
+// It was told to no table, and is acknowledged only then.
+TEST_CASE("a first reader that comes between a barrier and its acknowledgement sees the commit") {
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("pool");
+  auto writer = open_pool(path, writing());
+  put(*writer, "a", "1");
+  std::thread looks;
+  {
+    const AtPoint point(TestPoint::kBarrierRaised, [&] {
+      REQUIRE(ReadersTable::open_or_make(path).is_ok());
+      looks = std::thread([&] { writer->maintain(false); });
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    });
+    put(*writer, "a", "2");
+  }
+  REQUIRE(looks.joinable());
+  looks.join();
+  auto reader = open_pool(path, reading());
+  CHECK(get(*reader, key_in(1, "a")) == "2");
 }
 
 // It asked who writes, nobody did; and then one came, and appended what no barrier has covered.
