@@ -65,12 +65,13 @@ enum class PlantedBug : uint8_t {
 
 // Points in work that takes long, where commits of other threads come in between. No lock is held there but maintenance_mutex_
 // (kLargePlaced, kBarrierRaised: none), so another thread may commit, read and take snapshots. At kBarrierRaised the barrier's
-// success is not yet announced, and whoever waits for a barrier there waits for ever. kRegionsInPlace, kRegionsPlaced: before and after a fold
+// success is not yet announced, and whoever waits for a barrier there waits for ever; at kReadersTold only readers know of it,
+// and who concludes a barrier there waits for ever. kRegionsInPlace, kRegionsPlaced: before and after a fold
 // rewrites extents in place. kReaderComes, kReaderPinned, kReaderWalks: in the thread of a readOnly pool, under its refresh_mutex_, before its
 // pin is there, before it reads the root that counts, and when it knows how far it may read the tail.
 enum class TestPoint : uint8_t {
   kFoldFrozen, kFoldRunWritten, kFoldDone, kMergeRead, kMergeDone, kMovesGathered, kCleaned, kLargePlaced, kBarrierRaised, kRegionsInPlace,
-  kRegionsPlaced, kReaderComes, kReaderPinned, kReaderWalks,
+  kRegionsPlaced, kReaderComes, kReaderPinned, kReaderWalks, kReadersTold,
 };
 
 #ifdef HOLDFAST_PLANTED_BUGS

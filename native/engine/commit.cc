@@ -253,9 +253,10 @@ Status PoolImpl::conclude(Status done, uint64_t covers) {
   }
   if (!done.is_ok()) return fail(std::move(done));
   const uint64_t durable = planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
+  if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
   // Readers before anybody here can acknowledge it: who refreshes then must see it.
   readers_.announce(covers, [&] {
-    if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
+    reach(TestPoint::kReadersTold);
     uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
     // Sequentially consistent, as the feed's look: whoever waits for the next durable commit is woken or sees it (feed_tail.h).
     while (seen < durable && !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_seq_cst)) {

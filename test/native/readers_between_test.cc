@@ -197,7 +197,7 @@ TEST_CASE("a first reader that comes between a barrier and its acknowledgement s
   put(*writer, "a", "1");
   std::thread looks;
   {
-    const AtPoint point(TestPoint::kBarrierRaised, [&] {
+    const AtPoint point(TestPoint::kReadersTold, [&] {
       REQUIRE(ReadersTable::open_or_make(path).is_ok());
       looks = std::thread([&] { writer->maintain(false); });
       std::this_thread::sleep_for(std::chrono::milliseconds(100));

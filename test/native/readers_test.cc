@@ -157,7 +157,7 @@ TEST_CASE("a reader sees a commit before anybody in the writer's process can fin
   std::atomic<bool> armed{false};
   uint64_t seen = 0, durable = 0;
   at_test_point = [&](TestPoint point) {
-    if (point != TestPoint::kBarrierRaised || !armed.exchange(false)) return;
+    if (point != TestPoint::kReadersTold || !armed.exchange(false)) return;
     seen = refresh(*reader);
     durable = writer->stats().durable_epoch;
   };
