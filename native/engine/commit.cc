@@ -252,8 +252,8 @@ Status PoolImpl::conclude(Status done, uint64_t covers) {
     done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());
   }
   if (!done.is_ok()) return fail(std::move(done));
-  const uint64_t durable = planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
   if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
+  const uint64_t durable = planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
   // Readers before anybody here can acknowledge it: who refreshes then must see it.
   readers_.announce(covers, [&] {
     reach(TestPoint::kReadersTold);

@@ -26,7 +26,7 @@ export default [
     'kBarrierCoversTooMuch) ? appended_epoch_.load() : «covers»;', 'appended_epoch_.load()'],
   ['the commit before the one that waits is enough', 'engine/commit.cc',
     'while («durable_epoch_.load(std::memory_order_acquire) < epoch») {\n    if (failed', 'durable_epoch_.load(std::memory_order_acquire) + 1 < epoch'],
-  ['a failed barrier is tried again', 'engine/commit.cc', 'if (!done.is_ok()) return «fail(std::move(done))»;\n  const uint64_t durable', 'std::move(done)'],
+  ['a failed barrier is tried again', 'engine/commit.cc', 'if (!done.is_ok()) return «fail(std::move(done))»;\n  if (!fence_at_once_) reach', 'std::move(done)'],
   ['the error of a barrier is not told', 'engine/commit.cc', '«if (!done.is_ok()) return done;»\n  }\n  return {};\n}\n\nbool only', ''],
   ['a durable commit is not behind a barrier where another thread is raising one', 'engine/commit.cc',
     '«barrier_done_.wait(guard);»\n      continue;', 'return Status();'],
