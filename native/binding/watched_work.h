@@ -16,7 +16,7 @@ class WatchedWork : public std::enable_shared_from_this<WatchedWork> {
   // On the JavaScript thread. `on_progress`: a function that gets a fraction; anything else: nobody is told.
   WatchedWork(napi_env env, napi_value on_progress) : mailbox_(Environment::of(env)->mailbox()) {
     if (!Napi::Value(env, on_progress).IsFunction()) return;
-    on_progress_ = std::make_shared<Napi::FunctionReference>(Napi::Persistent(Napi::Function(env, on_progress)));
+    on_progress_ = std::make_unique<Napi::FunctionReference>(Napi::Persistent(Napi::Function(env, on_progress)));
   }
 
   // Any thread.
@@ -57,7 +57,7 @@ class WatchedWork : public std::enable_shared_from_this<WatchedWork> {
   std::mutex mutex_;
   std::vector<double> said_;  // guarded by mutex_
   std::shared_ptr<Mailbox> mailbox_;
-  std::shared_ptr<Napi::FunctionReference> on_progress_;  // touched on the JavaScript thread only
+  std::unique_ptr<Napi::FunctionReference> on_progress_;  // touched on the JavaScript thread only
 };
 
 }  // namespace holdfast::binding

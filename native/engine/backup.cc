@@ -238,23 +238,23 @@ class RunningBackup final : public Backup {
       return {};
     }
     bool paused = false;
+    const auto pause = [&paused] { return paused = true, Status(Code::kAborted, "paused"); };
     auto given = feed_->next(kLogAtOnce, [&](const FeedCommit& commit) -> Status {
       if (commit.epoch > status_.epoch) {  // made since: not of this backup
         phase_ = Phase::kEnd;
-        paused = true;
-        return Status(Code::kAborted, "paused");
+        return pause();
       }
       if (done_changes_ == 0 && !large_) {
-        if (payload_.size() >= kBlockBytes) return paused = true, Status(Code::kAborted, "paused");  // it begins in the next block, once
+        if (payload_.size() >= kBlockBytes) return pause();
         item(ItemTag::kCommit, {}, commit.epoch);
         payload_.append(reinterpret_cast<const char*>(&commit.time_ms), sizeof commit.time_ms);
         status_.commits++;
         if (options_.since) totals_.time_ms = commit.time_ms;
       }
       for (; done_changes_ < commit.changes.size(); done_changes_++) {
-        if (payload_.size() >= kBlockBytes) paused = true;
-        else HOLDFAST_TRY(take(commit.changes[done_changes_], &paused));
-        if (paused) return Status(Code::kAborted, "paused");
+        if (done_changes_ > 0 && payload_.size() >= kBlockBytes) return pause();  // the first goes with its commit's heading
+        HOLDFAST_TRY(take(commit.changes[done_changes_], &paused));
+        if (paused) return pause();
       }
       done_changes_ = 0;
       return {};

@@ -169,8 +169,10 @@ Status ReadOnlyPool::step(const Writer& writer, bool* done) {
     generation->root = *root;
   } else {
     up_to_date_ = false;
-    HOLDFAST_TRY(bytes_->look_again());
-    if (!stands) HOLDFAST_TRY(meet_writer());
+    if (!stands) {
+      HOLDFAST_TRY(bytes_->look_again());  // nobody else's writer is waited for
+      HOLDFAST_TRY(meet_writer());
+    }
     return next_generation(*root);  // and then another step, which walks its tail
   }
   return catch_up(generation.get(), writer, done);
@@ -211,8 +213,8 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
     if (!read.is_ok()) return std::move(read.status());
     root = *read;
     pin->reads(root.fold, root.fold_bytes, root.fold_checksum);
-    HOLDFAST_TRY(bytes_->look_again());  // behind the root: what it refers to may lie where the file has grown to just now
   }
+  HOLDFAST_TRY(bytes_->look_again());  // behind the root: what it refers to may lie where the file has grown to just now
   if (root.incarnation == 0) return Status(Code::kNotAPool, "the pool " + path_ + " has never been opened for writing: nothing is in it yet");
   OpenedMedium opened;
   const Superblock& superblock = bytes_->superblock();

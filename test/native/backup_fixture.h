@@ -54,6 +54,19 @@ inline BackupOptions since(uint64_t epoch) {
   return options;
 }
 
+inline BackupProgress scanned(const std::string& partial) {
+  BackupScan scan("partial");
+  REQUIRE(scan.write(partial).is_ok());
+  REQUIRE(scan.progress().begun);
+  return scan.progress();
+}
+
+// What is good of it, and what is missing now.
+inline std::string gone_on_with(const std::string& partial, const std::shared_ptr<Pool>& pool, BackupOptions options = {}, BackupStatus* status = nullptr) {
+  options.resume = scanned(partial);
+  return partial.substr(0, options.resume->good_bytes) + joined(take(pool, options, status));
+}
+
 // Restores to `path`, in pieces of odd sizes.
 inline Result<RestoreReport> restore(const std::string& path, const std::vector<std::string>& parts, const RestoreTarget& target = {}) {
   auto begun = Restore::begin(path, small_options(), target);

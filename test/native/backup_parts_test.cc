@@ -4,8 +4,8 @@
 #include <chrono>
 #include <thread>
 
+#include "at_point.h"
 #include "backup_fixture.h"
-#include "base/test_hooks.h"
 #include "format/backup.h"
 
 using namespace holdfast;
@@ -19,14 +19,6 @@ PoolOptions lazy_options() {
   options.background = false;
   options.eventual_within_ms = 60000;
   return options;
-}
-
-uint64_t put(const std::shared_ptr<Pool>& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
-  Batch batch;
-  REQUIRE(batch.put(key_in(1, key), value).is_ok());
-  auto receipt = pool->commit(batch, mode);
-  REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
-  return receipt->epoch;
 }
 
 // One commit that takes several blocks of a backup.
@@ -64,18 +56,12 @@ std::string sealed(std::vector<std::string> blocks) {
   return joined(blocks);
 }
 
-BackupProgress scanned(const std::string& partial) {
-  BackupScan scan("partial");
-  REQUIRE(scan.write(partial).is_ok());
-  return scan.progress();
-}
-
 }  // namespace
 
 TEST_CASE("backup: every field of every block's header counts") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options());
-  for (int i = 0; i < 4; i++) put(pool, "k" + std::to_string(i), std::string(200000, 'v'));
+  for (int i = 0; i < 4; i++) put(*pool, "k" + std::to_string(i), std::string(200000, 'v'));
   const auto blocks = take(pool);
   REQUIRE(blocks.size() >= 4);
   size_t at = 0;
@@ -93,7 +79,7 @@ TEST_CASE("backup: every field of every block's header counts") {
 TEST_CASE("backup: an end within a value, or in front of more, is refused though all its checksums are right") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options());
-  put(pool, "large", std::string(3000000, 'L'));
+  put(*pool, "large", std::string(3000000, 'L'));
   const auto blocks = take(pool);
   REQUIRE(blocks.size() >= 4);
   CHECK(code_of(restore(scratch.path("whole"), {sealed(blocks)})) == Code::kOk);
@@ -106,16 +92,16 @@ TEST_CASE("backup: an end within a value, or in front of more, is refused though
 TEST_CASE("backup: what was acknowledged when it began is in it, and durable when it ends") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), lazy_options());
-  const uint64_t first = put(pool, "a", "1");
+  const uint64_t first = put(*pool, "a", "1");
   SUBCASE("full") {
-    const uint64_t last = put(pool, "a", "2", CommitMode::kEventual);
+    const uint64_t last = put(*pool, "a", "2", CommitMode::kEventual);
     BackupStatus status;
     take(pool, {}, &status);
     CHECK(status.epoch == last);
     CHECK(pool->stats().durable_epoch >= last);
   }
   SUBCASE("increment") {
-    const uint64_t last = put(pool, "a", "2", CommitMode::kEventual);
+    const uint64_t last = put(*pool, "a", "2", CommitMode::kEventual);
     BackupStatus status;
     take(pool, since(first), &status);
     CHECK(status.epoch == last);
@@ -124,15 +110,11 @@ TEST_CASE("backup: what was acknowledged when it began is in it, and durable whe
 #ifdef HOLDFAST_PLANTED_BUGS
   SUBCASE("with what comes while it settles") {
     uint64_t last = 0;
-    at_test_point = [&](TestPoint point) {
-      if (point != TestPoint::kBarrierRaised || last > 0) return;
-      last = 1;
-      std::thread([&] { last = put(pool, "a", "3", CommitMode::kEventual); }).join();
-    };
-    put(pool, "a", "2", CommitMode::kEventual);
+    const AtPoint point(TestPoint::kBarrierRaised,
+                        [&] { std::thread([&] { last = put(*pool, "a", "3", CommitMode::kEventual); }).join(); });
+    put(*pool, "a", "2", CommitMode::kEventual);
     BackupStatus status;
     take(pool, {}, &status);
-    at_test_point = nullptr;
     CHECK(status.epoch == last);
     CHECK(pool->stats().durable_epoch >= last);
   }
@@ -144,16 +126,16 @@ TEST_CASE("backup: an increment holds no commit that came after it began, and wh
   PoolOptions options = lazy_options();
   options.retain = RetainWish{0, 0};
   auto pool = open_pool(scratch.path("p"), options);
-  const uint64_t first = put(pool, "a", "1");
+  const uint64_t first = put(*pool, "a", "1");
   const std::string full = joined(take(pool));
-  for (int i = 0; i < 40; i++) put(pool, "k", std::string(60000, static_cast<char>('a' + i % 26)));
-  const uint64_t last = put(pool, "a", "2");
+  for (int i = 0; i < 40; i++) put(*pool, "k", std::string(60000, static_cast<char>('a' + i % 26)));
+  const uint64_t last = put(*pool, "a", "2");
   BackupStatus status;
   int round = 0;
   const auto increment = take(pool, since(first), &status, [&] {
     if (round++ > 2) return;
-    for (int i = 0; i < 20; i++) put(pool, "k", std::string(60000, 'z'));
-    put(pool, "a", "3");
+    for (int i = 0; i < 20; i++) put(*pool, "k", std::string(60000, 'z'));
+    put(*pool, "a", "3");
     REQUIRE(pool->compact().is_ok());
   });
   CHECK(increment.size() > 4);
@@ -166,11 +148,29 @@ TEST_CASE("backup: an increment holds no commit that came after it began, and wh
   CHECK(get(*open_pool(scratch.path("r")), key_in(1, "a")) == "2");
 }
 
+// Wherever in a block the one before it ends.
+TEST_CASE("backup: a commit is counted once where a block is nearly full, and where it is full") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), small_options(kAll));
+  for (uint64_t less = 0; less < 240; less += 4) {
+    CAPTURE(less);
+    const uint64_t first = put(*pool, "a", "1");
+    Batch batch;
+    const uint64_t bytes = 512 * kKiB - less;
+    for (uint64_t i = 0; i < 3; i++) REQUIRE(batch.put(key_in(1, "k" + std::to_string(i)), std::string((bytes + i) / 3, 'v')).is_ok());
+    REQUIRE(pool->commit(batch, CommitMode::kEventual).is_ok());
+    put(*pool, "b", "2", CommitMode::kEventual);
+    BackupStatus status;
+    take(pool, since(first), &status);
+    CHECK(status.commits == 2);
+  }
+}
+
 TEST_CASE("backup: one that goes on is of the same pool, holds each entry once, and loses no commit") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options(kAll)), other = open_pool(scratch.path("q"), small_options(kAll));
-  for (int i = 0; i < 20; i++) put(pool, "k" + std::to_string(100 + i), std::string(100000, 'v'));
-  put(other, "a", "1");
+  for (int i = 0; i < 20; i++) put(*pool, "k" + std::to_string(100 + i), std::string(100000, 'v'));
+  put(*other, "a", "1");
   const auto blocks = take(pool);
   REQUIRE(blocks.size() >= 4);
   const std::string part = blocks[0] + blocks[1] + blocks[2];
@@ -180,8 +180,8 @@ TEST_CASE("backup: one that goes on is of the same pool, holds each entry once, 
   CHECK(Backup::begin(other, go_on).status().code() == Code::kBackupMismatch);
 
   // Changed since: one entry that is in what was taken, one that is not.
-  put(pool, "k100", "new");
-  put(pool, "k119", "new");
+  put(*pool, "k100", "new");
+  put(*pool, "k119", "new");
   BackupStatus status;
   const auto rest = take(pool, go_on, &status);
   CHECK(status.entries == 20);
@@ -194,12 +194,9 @@ TEST_CASE("backup: one that goes on is of the same pool, holds each entry once, 
   const auto again = take(pool, go_on);
   for (size_t blocks_of_it = 1; blocks_of_it < again.size(); blocks_of_it++) {
     const std::string longer = part + joined({again.begin(), again.begin() + static_cast<long>(blocks_of_it)});
-    BackupOptions once_more;
-    once_more.resume = scanned(longer);
-    put(pool, "k101", "newest" + std::to_string(blocks_of_it));
+    put(*pool, "k101", "newest" + std::to_string(blocks_of_it));
     const std::string path = scratch.path("r" + std::to_string(blocks_of_it));
-    const std::string whole = longer.substr(0, once_more.resume->good_bytes) + joined(take(pool, once_more));
-    auto restored = restore(path, {whole});
+    auto restored = restore(path, {gone_on_with(longer, pool)});
     REQUIRE_MESSAGE(restored.is_ok(), restored.status().message());
     CHECK(contents(*open_pool(path)) == contents(*pool));
   }
@@ -208,18 +205,15 @@ TEST_CASE("backup: one that goes on is of the same pool, holds each entry once, 
 TEST_CASE("backup: an increment that goes on loses no commit, wherever it was interrupted") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options(kAll));
-  const uint64_t first = put(pool, "a", "1");
+  const uint64_t first = put(*pool, "a", "1");
   const std::string full = joined(take(pool));
   for (char with = 'a'; with < 'd'; with++) put_many(pool, with);
   const auto blocks = take(pool, since(first));
   REQUIRE(blocks.size() > 5);
   for (size_t taken = 1; taken < blocks.size(); taken++) {
     const std::string part = joined({blocks.begin(), blocks.begin() + static_cast<long>(taken)});
-    BackupOptions go_on = since(first);
-    go_on.resume = scanned(part);
-    const std::string whole = part.substr(0, go_on.resume->good_bytes) + joined(take(pool, go_on));
     const std::string path = scratch.path("r" + std::to_string(taken));
-    auto restored = restore(path, {full, whole});
+    auto restored = restore(path, {full, gone_on_with(part, pool, since(first))});
     REQUIRE_MESSAGE(restored.is_ok(), restored.status().message());
     CHECK(contents(*open_pool(path)) == contents(*pool));
   }
@@ -228,14 +222,14 @@ TEST_CASE("backup: an increment that goes on loses no commit, wherever it was in
 TEST_CASE("restore: parts that overlap or come twice undo nothing, and each epoch and time is met exactly") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options(kAll));
-  const uint64_t first = put(pool, "a", "0");
+  const uint64_t first = put(*pool, "a", "0");
   const std::string full = joined(take(pool));
-  put(pool, "a", "1");
+  put(*pool, "a", "1");
   const std::string old = joined(take(pool, since(first)));
   std::vector<uint64_t> epochs;
   for (int i = 2; i < 8; i++) {
     std::this_thread::sleep_for(std::chrono::milliseconds(15));  // clocks may be coarse
-    epochs.push_back(put(pool, "a", std::to_string(i)));
+    epochs.push_back(put(*pool, "a", std::to_string(i)));
   }
   const std::string all = joined(take(pool, since(first)));
   REQUIRE(restore(scratch.path("twice"), {full, all, old}).is_ok());
@@ -247,7 +241,7 @@ TEST_CASE("restore: parts that overlap or come twice undo nothing, and each epoc
     REQUIRE_MESSAGE(restored.is_ok(), restored.status().message());
     auto opened = open_pool(scratch.path("e" + std::to_string(i)));
     CHECK(get(*opened, key_in(1, "a")) == std::to_string(i + 2));
-    CHECK(put(opened, "b", "goes on above") > epochs[i]);
+    CHECK(put(*opened, "b", "goes on above") > epochs[i]);
     then.time_ms = restored->time_ms;  // that of the commit itself
     REQUIRE(restore(scratch.path("t" + std::to_string(i)), {full, all}, then).is_ok());
     CHECK(get(*open_pool(scratch.path("t" + std::to_string(i))), key_in(1, "a")) == std::to_string(i + 2));
@@ -257,10 +251,10 @@ TEST_CASE("restore: parts that overlap or come twice undo nothing, and each epoc
 TEST_CASE("restore: a large value comes behind the small one that it replaces") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options(kAll));
-  const uint64_t first = put(pool, "b", "0");
+  const uint64_t first = put(*pool, "b", "0");
   const std::string full = joined(take(pool));
-  put(pool, "a", "small");
-  put(pool, "a", std::string(600000, 'L'));
+  put(*pool, "a", "small");
+  put(*pool, "a", std::string(600000, 'L'));
   REQUIRE(restore(scratch.path("r"), {full, joined(take(pool, since(first)))}).is_ok());
   CHECK(contents(*open_pool(scratch.path("r"))) == contents(*pool));
 }
@@ -270,7 +264,7 @@ TEST_CASE("restore: the history of a restored pool begins behind what was restor
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options(kAll));
   uint64_t last = 0;
-  for (int i = 0; i < 20; i++) last = put(pool, "k" + std::to_string(i), std::string(300000, 'v'));
+  for (int i = 0; i < 20; i++) last = put(*pool, "k" + std::to_string(i), std::string(300000, 'v'));
   REQUIRE(restore(scratch.path("r"), {joined(take(pool))}).is_ok());
   auto restored = open_pool(scratch.path("r"), small_options(kAll));
   CHECK(restored->stats().oldest_change == last + 1);
@@ -292,7 +286,7 @@ TEST_CASE("backup: regions go along, to their last byte, and in increments what 
   write_region(pool, size, size - 5, "ends.");
   SUBCASE("with holes") {}
   SUBCASE("full") { write_region(pool, size, 0, std::string(size, 'f')); }
-  const uint64_t first = put(pool, "a", "1");
+  const uint64_t first = put(*pool, "a", "1");
   const std::string full = joined(take(pool));
   REQUIRE(restore(scratch.path("full"), {full}).is_ok());
   CHECK(region_of(open_pool(scratch.path("full"))) == region_of(pool));

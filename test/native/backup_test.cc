@@ -19,7 +19,6 @@ struct Source {
   std::shared_ptr<Pool> pool;
   std::map<std::string, std::shared_ptr<const std::string>> now;
   std::map<uint64_t, decltype(now)> states;  // which share their values: some have megabytes
-  std::map<uint64_t, uint64_t> times;
   std::mt19937_64 random{11};
 
   void commit(bool large = false) {
@@ -151,21 +150,14 @@ TEST_CASE("a backup that was interrupted behind any of its blocks is gone on wit
   for (int i = 0; i < 200; i++) source.commit(i % 20 == 0);
   const auto whole = take(source.pool);
   REQUIRE(whole.size() > 5);
-  const auto go_on = [&](const std::string& partial, BackupOptions options, BackupStatus* status) {
-    BackupScan scan("partial");
-    REQUIRE(scan.write(partial).is_ok());
-    REQUIRE(scan.progress().begun);
-    options.resume = scan.progress();
-    return partial.substr(0, scan.progress().good_bytes) + joined(take(source.pool, options, status));
-  };
   for (size_t blocks = 1; blocks <= whole.size(); blocks++) {
     const std::string done = joined({whole.begin(), whole.begin() + static_cast<long>(blocks)});
     for (int i = 0; i < 5; i++) source.commit(i == 2);
     BackupStatus status;
-    std::string second = go_on(done + (blocks == whole.size() ? "" : whole[blocks].substr(0, 100)), {}, &status);
+    std::string second = gone_on_with(done + (blocks == whole.size() ? "" : whole[blocks].substr(0, 100)), source.pool, {}, &status);
     if (blocks % 3 == 0) {  // and once more, in the middle of what was added
       for (int i = 0; i < 5; i++) source.commit();
-      second = go_on(second.substr(0, done.size() + (second.size() - done.size()) / 2), {}, &status);
+      second = gone_on_with(second.substr(0, done.size() + (second.size() - done.size()) / 2), source.pool, {}, &status);
     }
     const std::string path = scratch.path("r" + std::to_string(blocks));
     auto restored = restore(path, {second});
@@ -180,16 +172,14 @@ TEST_CASE("a backup that was interrupted behind any of its blocks is gone on wit
   REQUIRE(increment.size() > 4);
   for (size_t blocks = 1; blocks < increment.size(); blocks++) {
     const std::string done = joined({increment.begin(), increment.begin() + static_cast<long>(blocks)});
-    const std::string second = go_on(done + "torn", since(full.epoch), &status);
+    const std::string second = gone_on_with(done + "torn", source.pool, since(full.epoch), &status);
     const std::string path = scratch.path("i" + std::to_string(blocks));
     auto restored = restore(path, {base, second});
     REQUIRE_MESSAGE(restored.is_ok(), restored.status().message());
     check_restored(path, source.at(status.epoch), status.epoch);
   }
-  BackupScan scan("partial");
-  REQUIRE(scan.write(increment[0]).is_ok());
   BackupOptions other;
-  other.resume = scan.progress();
+  other.resume = scanned(increment[0]);
   CHECK(Backup::begin(source.pool, other).status().code() == Code::kBackupMismatch);
 }
 

@@ -4,21 +4,14 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <thread>
 
+#include "at_point.h"
 #include "backup_fixture.h"
-#include "base/test_hooks.h"
 #include "native/system_faults.h"
 
 namespace holdfast::test {
 namespace {
-
-struct Disarm {
-  ~Disarm() { SystemFaults::disarm(); }
-};
 
 // Nothing is made durable but by who asks for it.
 PoolOptions quiet() {
@@ -26,18 +19,6 @@ PoolOptions quiet() {
   options.background = false;
   options.eventual_within_ms = 60000;
   return options;
-}
-
-Result<Receipt> commit(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
-  Batch batch;
-  REQUIRE(batch.put(key_in(1, key), value).is_ok());
-  return pool.commit(batch, mode);
-}
-
-uint64_t put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
-  auto receipt = commit(pool, key, value, mode);
-  REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
-  return receipt->epoch;
 }
 
 }  // namespace
@@ -63,13 +44,13 @@ TEST_CASE("commit: a condition of equality compares all of a value, small or lar
 }
 
 TEST_CASE("commit: one whose record could not be written is an error, also when nobody waits for its barrier") {
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   Scratch scratch;
   SUBCASE("alone") {
     auto pool = open_pool(scratch.path("p"), quiet());
     put(*pool, "a", "1");
     SystemFaults::fail(SystemCall::kPwrite, 1, EIO);
-    CHECK(!commit(*pool, "a", "2", CommitMode::kEventual).is_ok());
+    CHECK(!try_put(*pool, "a", "2", CommitMode::kEventual).is_ok());
   }
   SUBCASE("in a group") {
     auto pool = open_pool(scratch.path("p"), quiet());
@@ -135,19 +116,13 @@ TEST_CASE("a damaged byte of a large value is an error to who reads it, wherever
   auto pool = open_pool(path, quiet());
   put(*pool, "large", value);
   REQUIRE(pool->close().is_ok());
-  std::ostringstream bytes;
-  bytes << std::ifstream(path, std::ios::binary).rdbuf();
+  const std::string bytes = bytes_of_file(path), copy = path + ".copy";
   for (const std::string piece : {"begins", "in between", "MMends"}) {
     CAPTURE(piece);
-    const size_t at = bytes.str().find(piece);
+    const size_t at = bytes.find(piece);
     REQUIRE(at != std::string::npos);
-    const std::string copy = path + ".copy";
-    std::filesystem::copy_file(path, copy, std::filesystem::copy_options::overwrite_existing);
-    {
-      std::fstream file(copy, std::ios::in | std::ios::out | std::ios::binary);
-      file.seekp(static_cast<std::streamoff>(at + piece.size() - 1));
-      file << '?';
-    }
+    copy_over(path, copy);
+    write_at(copy, at + piece.size() - 1, "?");
     auto damaged = open_pool(copy, quiet());
     CHECK(get(*damaged, key_in(1, "large")) == std::nullopt);
     CHECK(damaged->check(nullptr, nullptr)->damages.size() == 1);
@@ -161,34 +136,27 @@ TEST_CASE("a damaged byte of a large value is an error to who reads it, wherever
 
 TEST_CASE("a barrier covers what was appended before it, and who comes later waits for the next one") {
   Scratch scratch;
-  std::shared_ptr<Pool> pool;
-  std::atomic<bool> armed{false}, told{false}, early{false};
-  uint64_t eventual = 0, durable = 0;
-  std::thread waits;
-  at_test_point = [&](TestPoint point) {
-    if (point != TestPoint::kBarrierRaised || !armed.exchange(false)) return;
-    std::thread([&] { eventual = put(*pool, "b", "eventual", CommitMode::kEventual); }).join();
-    waits = std::thread([&] {
-      durable = put(*pool, "c", "durable");
-      told = true;
-    });
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    early = told.load();
-  };
-  pool = open_pool(scratch.path("p"), quiet());
-  uint64_t covered = 0;
+  auto pool = open_pool(scratch.path("p"), quiet());
+  uint64_t eventual = 0, durable = 0, covered = 0;
+  const auto append_beside = [&] { std::thread([&] { eventual = put(*pool, "b", "eventual", CommitMode::kEventual); }).join(); };
   SUBCASE("what is appended under it") {
-    at_test_point = [&](TestPoint point) {
-      if (point != TestPoint::kBarrierRaised || !armed.exchange(false)) return;
-      std::thread([&] { eventual = put(*pool, "b", "eventual", CommitMode::kEventual); }).join();
-    };
-    armed = true;
+    const AtPoint point(TestPoint::kBarrierRaised, append_beside);
     covered = put(*pool, "a", "1");
     CHECK(eventual == covered + 1);
     CHECK(pool->stats().durable_epoch == covered);
   }
   SUBCASE("who waits") {
-    armed = true;
+    std::atomic<bool> told{false}, early{false};
+    std::thread waits;
+    const AtPoint point(TestPoint::kBarrierRaised, [&] {
+      append_beside();
+      waits = std::thread([&] {
+        durable = put(*pool, "c", "durable");
+        told = true;
+      });
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      early = told.load();
+    });
     covered = put(*pool, "a", "1");
     REQUIRE(waits.joinable());
     waits.join();
@@ -196,7 +164,6 @@ TEST_CASE("a barrier covers what was appended before it, and who comes later wai
     CHECK(durable > covered);
     CHECK(pool->stats().durable_epoch >= durable);
   }
-  at_test_point = nullptr;
 }
 
 #endif

@@ -21,12 +21,6 @@ namespace {
 constexpr uint32_t kRegion = 7;
 constexpr uint64_t kRegionBytes = 2 * kMiB;
 
-void put(Pool& pool, const std::string& key, const std::string& value) {
-  Batch batch;
-  REQUIRE(batch.put(key_in(1, key), value).is_ok());
-  REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
-}
-
 void fill(Pool& pool, uint64_t large) {
   Batch batch;
   for (int i = 0; i < 300; i++) REQUIRE(batch.put(key_in(1, "k" + std::to_string(i)), std::string(3000, 'x')).is_ok());

@@ -31,14 +31,6 @@ void put(Pool& pool, int i, char round) {
   REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
 }
 
-std::string bytes_of_file(const std::string& path) {
-  std::string out(std::filesystem::file_size(path), '\0');
-  FILE* file = std::fopen(path.c_str(), "rb");
-  REQUIRE(std::fread(out.data(), 1, out.size(), file) == out.size());
-  std::fclose(file);
-  return out;
-}
-
 void flip_byte(const std::string& path, uint64_t offset) {
   FILE* file = std::fopen(path.c_str(), "r+b");
   std::fseek(file, static_cast<long>(offset), SEEK_SET);

@@ -23,10 +23,6 @@ using namespace holdfast::test;
 
 namespace {
 
-struct Disarm {
-  ~Disarm() { SystemFaults::disarm(); }
-};
-
 OpenedMedium must_open(const std::string& path, const MediumOptions& options = {}) {
   Result<OpenedMedium> opened = open_file_medium(path, options);
   INFO(opened.status().message());
@@ -155,7 +151,7 @@ TEST_CASE("file: a log segment is of written blocks, also where another kind was
 
 TEST_CASE("file: no room on the disk is an error that changes nothing") {
   const Scratch scratch = Scratch::on_disk();
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   OpenedMedium opened = must_open(scratch.path("p"));
   Medium& medium = *opened.medium;
   const Segment first = *medium.allocate(SegmentKind::kIndex, 128 * kKiB, 128 * kKiB);
@@ -200,7 +196,7 @@ TEST_CASE("file: more than the disk has is refused without trying") {
 
 TEST_CASE("file: where fallocate does not exist the file grows by zeros") {
   const Scratch scratch = Scratch::on_disk();
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   OpenedMedium opened = must_open(scratch.path("p"));
   SystemFaults::fail(SystemCall::kFallocate, 1, EOPNOTSUPP, 1000);
   const Segment segment = *opened.medium->allocate(SegmentKind::kLarge, 3 * kMiB, 3 * kMiB);
@@ -232,7 +228,7 @@ TEST_CASE("file: nothing is written outside of the segments") {
 // Whose write failed is another thread. The barrier may have covered it, so nobody may take what it covered for durable.
 TEST_CASE("file: a write that fails while a barrier is on its way fails the barrier") {
   const Scratch scratch = Scratch::on_disk();
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   OpenedMedium opened = must_open(scratch.path("p"));
   Medium& medium = *opened.medium;
   const Segment log = *medium.allocate(SegmentKind::kLog, kMiB, kMiB);
@@ -246,7 +242,7 @@ TEST_CASE("file: a write that fails while a barrier is on its way fails the barr
 // From its sync on it counts, whichever slot it is in: what the one before it refers to may be gone.
 TEST_CASE("file: a root of which the copy could not be written is the root") {
   const Scratch scratch = Scratch::on_disk();
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   const std::string path = scratch.path("p");
   for (uint8_t value = 1; value < 6; value++) {
     CAPTURE(value);
@@ -262,7 +258,7 @@ TEST_CASE("file: a root of which the copy could not be written is the root") {
 
 TEST_CASE("file: interrupted and short writes are gone on with") {
   const Scratch scratch = Scratch::on_disk();
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   OpenedMedium opened = must_open(scratch.path("p"));
   const Segment log = *opened.medium->allocate(SegmentKind::kLog, kMiB, kMiB);
   SystemFaults::write_at_most(1000);
@@ -279,7 +275,7 @@ TEST_CASE("file: interrupted and short writes are gone on with") {
 
 TEST_CASE("file: after a failed write, sync or root nothing works until it is reopened") {
   const Scratch scratch = Scratch::on_disk();
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   struct Trial {
     const char* name;
     SystemCall call;
@@ -447,7 +443,7 @@ TEST_CASE("file: killed anywhere in creation, there is no pool or a whole one, a
 
 TEST_CASE("file: each system call of creation failing gives an error and leaves nothing") {
   const Scratch scratch = Scratch::on_disk();
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   const std::string path = scratch.path("p");
   int failures = 0;
   for (const SystemCall call : {SystemCall::kPwrite, SystemCall::kFsync, SystemCall::kRename}) {

@@ -143,7 +143,7 @@ TEST_CASE("mapping: faults elsewhere, inside libpmemobj, or after the guard has 
   CHECK(faulty(true, false) == 0);
   CHECK(faulty(true, true) == SIGBUS);
 #ifdef __SANITIZE_ADDRESS__
-  CHECK(faulty(false, false) != 0);  // by the sanitizer, which was asked first; its exit code is of scripts/sanitize.sh
+  CHECK(faulty(false, false) != 0);  // by the sanitizer, which was asked first
 #else
   CHECK(faulty(false, false) == SIGBUS);
 #endif

@@ -12,7 +12,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <fstream>
 #include <vector>
 
 #include "format/pmem_layout.h"
@@ -34,6 +33,7 @@ extern "C" int posix_spawn(pid_t* child, const char* program, const posix_spawn_
 namespace holdfast {
 namespace {
 
+using test::bytes_of_file;
 using test::Scratch;
 
 constexpr uint64_t kBytes = 64 * kMiB;
@@ -76,14 +76,6 @@ void use(const std::string& path, uint64_t size, int segments, bool killed) {
   int status = 0;
   REQUIRE(waitpid(user, &status, 0) == user);
   REQUIRE((killed ? WIFSIGNALED(status) : status == 0));
-}
-
-std::string bytes_of_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  std::string bytes(static_cast<size_t>(file.tellg()), '\0');
-  file.seekg(0);
-  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  return bytes;
 }
 
 uint64_t front_of(const std::string& pool) { return round_up(load<PmemDescriptor>(pool.data() + kPmemDescriptorAt).root_offset, kPageBytes); }

@@ -131,13 +131,9 @@ void compare(const std::string& path, const Outcome& outcome) {
   CHECK((*opened)->close().is_ok());
 }
 
-struct Disarm {
-  ~Disarm() { SystemFaults::disarm(); }
-};
-
 // The nth call of each kind, for all n the script makes.
 void fail_each(SystemCall call, int error, bool lossy, int at_least) {
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   int failed = 0;
   for (uint64_t n = 1; n < 500; n++) {
     CAPTURE(n);
@@ -169,7 +165,7 @@ TEST_CASE("faults: each open fails") { fail_each(SystemCall::kOpen, EMFILE, fals
 TEST_CASE("faults: each mmap fails") { fail_each(SystemCall::kMmap, ENOMEM, false, 1); }
 
 TEST_CASE("faults: a growth that fails and whose undoing fails loses nothing") {
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   for (uint64_t n = 1; n <= 4; n++) {
     CAPTURE(n);
     Scratch scratch = Scratch::on_disk();
@@ -182,7 +178,7 @@ TEST_CASE("faults: a growth that fails and whose undoing fails loses nothing") {
 }
 
 TEST_CASE("faults: calls that a signal interrupts are made again") {
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   for (SystemCall call : {SystemCall::kPwrite, SystemCall::kFdatasync, SystemCall::kFsync, SystemCall::kFallocate, SystemCall::kOpen}) {
     for (uint64_t n = 1; n <= 12; n++) {
       CAPTURE(static_cast<int>(call));
@@ -199,7 +195,7 @@ TEST_CASE("faults: calls that a signal interrupts are made again") {
 }
 
 TEST_CASE("faults: writes that are cut short are gone on with") {
-  const Disarm disarm;
+  const SystemFaults::Disarm disarm;
   for (uint64_t most : {1000u, 4096u, 100000u}) {
     CAPTURE(most);
     Scratch scratch = Scratch::on_disk();

@@ -33,6 +33,27 @@ inline std::shared_ptr<Pool> open_pool(const std::string& path, const PoolOption
   return *pool;
 }
 
+// One commit of one key of keyspace 1.
+inline Result<Receipt> try_put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
+  Batch batch;
+  REQUIRE(batch.put(key_in(1, key), value).is_ok());
+  return pool.commit(batch, mode);
+}
+
+// Its epoch.
+inline uint64_t put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
+  auto receipt = try_put(pool, key, value, mode);
+  REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
+  return receipt->epoch;
+}
+
+// Of a pool that is open for reading only.
+inline uint64_t refresh(Pool& pool) {
+  auto epoch = pool.refresh();
+  REQUIRE_MESSAGE(epoch.is_ok(), epoch.status().message());
+  return *epoch;
+}
+
 inline std::optional<std::string> get(Pool& pool, const std::string& key, const SnapshotPtr& snapshot = nullptr) {
   auto reader = pool.read(snapshot);
   if (!reader.is_ok()) return std::nullopt;

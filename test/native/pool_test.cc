@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstdlib>
 #include <mutex>
 #include <random>
 
@@ -12,25 +11,16 @@
 using namespace holdfast;
 using namespace holdfast::test;
 
-namespace {
-
-void put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
-  Batch batch;
-  REQUIRE(batch.put(key, value).is_ok());
-  auto receipt = pool.commit(batch, mode);
-  REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
-}
-
-}  // namespace
-
 TEST_CASE("a pool keeps what was committed, across reopening") {
   Scratch scratch;
   const std::string path = scratch.path("p");
   {
     auto pool = open_pool(path);
-    put(*pool, key_in(1, "a"), "one");
-    put(*pool, key_in(1, "b"), "");
-    put(*pool, key_in(2, "a"), std::string(300000, 'x'));
+    put(*pool, "a", "one");
+    put(*pool, "b", "");
+    Batch other;
+    REQUIRE(other.put(key_in(2, "a"), std::string(300000, 'x')).is_ok());
+    REQUIRE(pool->commit(other, CommitMode::kDurable).is_ok());
     Batch batch;
     REQUIRE(batch.remove(key_in(1, "a")).is_ok());
     REQUIRE(batch.put(key_in(1, "c"), "three").is_ok());
@@ -69,7 +59,7 @@ TEST_CASE("conditions: a commit is refused whole") {
 TEST_CASE("a commit of up to 8 KiB is one write and one barrier, whatever the number of keys") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"));
-  put(*pool, key_in(1, "warm"), "up");
+  put(*pool, "warm", "up");
   for (int keys : {1, 10, 60}) {
     Batch batch;
     for (int i = 0; i < keys; i++) REQUIRE(batch.put(key_in(1, std::to_string(i)), std::string(100, 'v')).is_ok());
@@ -84,7 +74,7 @@ TEST_CASE("a commit of up to 8 KiB is one write and one barrier, whatever the nu
 TEST_CASE("commits that wait together share one barrier") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"));
-  put(*pool, key_in(1, "warm"), "up");
+  put(*pool, "warm", "up");
   std::mutex mutex;
   std::condition_variable done;
   std::vector<Completion> completions;

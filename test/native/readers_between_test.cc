@@ -4,8 +4,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "at_point.h"
@@ -28,23 +26,6 @@ PoolOptions reading() {
   options.read_only = true;
   options.wait_for_writer_ms = 300;
   return options;
-}
-
-void put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
-  Batch batch;
-  REQUIRE(batch.put(key_in(1, key), value).is_ok());
-  auto receipt = pool.commit(batch, mode);
-  REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
-}
-
-uint64_t refresh(Pool& pool) {
-  auto epoch = pool.refresh();
-  REQUIRE_MESSAGE(epoch.is_ok(), epoch.status().message());
-  return *epoch;
-}
-
-void copy_over(const std::string& from, const std::string& to) {
-  std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
 }
 
 // A reader that the writer knows of.
@@ -140,13 +121,9 @@ TEST_CASE("a record that was durable and cannot be read is an error to a reader,
   put(*writer, "a", "1");
   auto reader = reader_of(path, writer);
   put(*writer, "b", "the last record");
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  std::ostringstream bytes;
-  bytes << file.rdbuf();
-  const size_t at = bytes.str().find("the last record");
+  const size_t at = bytes_of_file(path).find("the last record");
   REQUIRE(at != std::string::npos);
-  file.seekp(static_cast<std::streamoff>(at));
-  file << "THE" << std::flush;
+  write_at(path, at, "THE");
   CHECK(reader->refresh().status().code() == Code::kCorrupt);
   CHECK(Pool::open(path, reading()).status().code() == Code::kCorrupt);
 }

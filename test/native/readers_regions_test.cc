@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "at_point.h"
@@ -69,31 +68,14 @@ Content all_of(Pool& pool, const SnapshotPtr& snapshot = nullptr) {
 
 Content shown_by(const MappedView& view) { return {std::string(reinterpret_cast<const char*>(view.data), view.size)}; }
 
-void refresh(Pool& pool) {
-  auto epoch = pool.refresh();
-  INFO(epoch.status().message());
-  REQUIRE(epoch.is_ok());
-}
-
 // Runs `body(pmem)` as a subcase for each medium there is.
 template <typename Body>
 void on_each_medium(Body&& body) {
   SUBCASE("file") { body(false, Scratch::on_disk()); }
 #ifdef HOLDFAST_WITH_PMEM
-  SUBCASE("pmem") {
-    body(true, Scratch::in_memory());
-  }
+  SUBCASE("pmem") { body(true, Scratch::in_memory()); }
 #endif
 }
-
-#ifdef HOLDFAST_PLANTED_BUGS
-std::string bytes_of_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream bytes;
-  bytes << file.rdbuf();
-  return bytes.str();
-}
-#endif
 
 }  // namespace
 

@@ -39,21 +39,6 @@ std::shared_ptr<Pool> must(Result<std::shared_ptr<Pool>> opened) {
   return *opened;
 }
 
-uint64_t put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
-  Batch batch;
-  REQUIRE(batch.put(key_in(1, key), value).is_ok());
-  auto receipt = pool.commit(batch, mode);
-  REQUIRE(receipt.is_ok());
-  return receipt->epoch;
-}
-
-uint64_t refresh(Pool& pool) {
-  auto epoch = pool.refresh();
-  INFO(epoch.status().message());
-  REQUIRE(epoch.is_ok());
-  return *epoch;
-}
-
 void follows(bool pmem) {
   Scratch scratch = pmem ? Scratch::in_memory() : Scratch::on_disk();
   const std::string path = scratch.path("pool");
@@ -201,9 +186,7 @@ TEST_CASE("a file that grows and is folded while a reader takes its place") {
 }
 
 TEST_CASE("what a writer could not make durable is not shown, also when that writer is gone") {
-  struct Disarm {
-    ~Disarm() { SystemFaults::disarm(); }
-  } const disarm;
+  const SystemFaults::Disarm disarm;
   for (const SystemCall call : {SystemCall::kFdatasync, SystemCall::kPwrite}) {
     CAPTURE(static_cast<int>(call));
     Scratch scratch = Scratch::on_disk();

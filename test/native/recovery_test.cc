@@ -2,8 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "base/test_hooks.h"
 #include "format/fold.h"
@@ -21,29 +19,6 @@ PoolOptions quiet(uint64_t log_segment_bytes = 0) {
   options.background = false;
   if (log_segment_bytes > 0) options.log_segment_bytes = log_segment_bytes;
   return options;
-}
-
-void put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
-  Batch batch;
-  REQUIRE(batch.put(key_in(1, key), value).is_ok());
-  auto receipt = pool.commit(batch, mode);
-  REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
-}
-
-void copy_over(const std::string& from, const std::string& to) {
-  std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
-}
-
-std::string bytes_of_file(const std::string& path) {
-  std::ostringstream bytes;
-  bytes << std::ifstream(path, std::ios::binary).rdbuf();
-  return bytes.str();
-}
-
-void overwrite(const std::string& path, uint64_t offset, const std::string& bytes) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekp(static_cast<std::streamoff>(offset));
-  file << bytes;
 }
 
 OpenedMedium medium_of(const std::string& path) {
@@ -100,9 +75,7 @@ TEST_CASE("each opening raises the incarnation, in the root, in its folds, and i
 }
 
 TEST_CASE("the clean mark stands after a close in order, and only then") {
-  struct Disarm {
-    ~Disarm() { SystemFaults::disarm(); }
-  } const disarm;
+  const SystemFaults::Disarm disarm;
   Scratch scratch;
   const std::string path = scratch.path("p");
   auto pool = open_pool(path, quiet());
@@ -142,7 +115,7 @@ TEST_CASE("a root that says what cannot be, or what is newer, is refused, and so
   for (const uint64_t at : {uint64_t{0}, root.fold_bytes / 2, root.fold_bytes - 1}) {
     copy_over(path, path + ".copy");
     const std::string was = bytes_of_file(path).substr(root.fold.offset + at, 1);
-    overwrite(path + ".copy", root.fold.offset + at, std::string(1, static_cast<char>(was[0] ^ 4)));
+    write_at(path + ".copy", root.fold.offset + at, std::string(1, static_cast<char>(was[0] ^ 4)));
     CHECK(Pool::open(path + ".copy", quiet()).status().code() == Code::kCorrupt);
   }
 }
@@ -181,7 +154,7 @@ TEST_CASE("a segment's header that a crash has lost is written again") {
     if (header.magic == SegmentHeader::kMagic && header.offset == at && header.sequence > 1) headers.push_back(at);
   }
   REQUIRE(headers.size() >= 2);
-  overwrite(left, headers[0], std::string(sizeof(SegmentHeader), '\0'));
+  write_at(left, headers[0], std::string(sizeof(SegmentHeader), '\0'));
   auto again = open_pool(left, quiet(64 * kKiB));
   CHECK(bytes_of_file(left).substr(headers[0], sizeof(SegmentHeader)) == bytes.substr(headers[0], sizeof(SegmentHeader)));
   CHECK(contents(*again) == contents(*pool));
@@ -203,7 +176,7 @@ TEST_CASE("a block whose sum was lost is not zeros, also when a fold has written
   auto fold = FoldBlock::decode(Bytes(bytes_of_file(path)).substr(root.fold.offset, root.fold_bytes));
   REQUIRE(fold);
   REQUIRE(fold->regions.at(0).extents.size() == 1);
-  overwrite(path, fold->regions[0].extents[0].segment.offset + offsetof(SumSector, sums) + 3 * sizeof(uint64_t), std::string(8, '\0'));
+  write_at(path, fold->regions[0].extents[0].segment.offset + offsetof(SumSector, sums) + 3 * sizeof(uint64_t), std::string(8, '\0'));
   pool = open_pool(path, quiet());
   uint8_t byte = 0;
   CHECK(pool->region_read(1, 3 * kRegionBlockBytes, 1, &byte, nullptr).code() == Code::kCorrupt);
@@ -244,7 +217,7 @@ TEST_CASE("a damaged block is damage also in a pool that a crash left while regi
   REQUIRE(std::filesystem::exists(left));
   CHECK(root_of(left).placing == 1);
   const std::string bytes = bytes_of_file(left);
-  for (size_t at = bytes.find("ahereb"); at != std::string::npos; at = bytes.find("ahereb", at + 1)) overwrite(left, at + 1, "HERE");
+  for (size_t at = bytes.find("ahereb"); at != std::string::npos; at = bytes.find("ahereb", at + 1)) write_at(left, at + 1, "HERE");
   auto again = open_pool(left, quiet());
   std::string read(100, '?');
   auto* to = reinterpret_cast<uint8_t*>(read.data());

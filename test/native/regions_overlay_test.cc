@@ -1,12 +1,9 @@
 // What lies over the placed blocks of a region before a fold has placed it: cuts, and images of blocks that are damaged below.
 #include <doctest/doctest.h>
 
-#include <fstream>
-#include <sstream>
 #include <thread>
-#include <utility>
 
-#include "base/test_hooks.h"
+#include "at_point.h"
 #include "format/region.h"
 #include "pool_fixture.h"
 
@@ -76,15 +73,8 @@ TEST_CASE("regions: a damaged block stays damaged under writes of parts of it, a
   auto pool = placed(path);
   write(*pool, 512 * 4 + 100, "here");
   REQUIRE(pool->close().is_ok());
-  {
-    std::ostringstream bytes;
-    bytes << std::ifstream(path, std::ios::binary).rdbuf();
-    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-    for (size_t at = bytes.str().find("ahere"); at != std::string::npos; at = bytes.str().find("ahere", at + 1)) {
-      file.seekp(static_cast<std::streamoff>(at + 1));
-      file << "HERE";
-    }
-  }
+  const std::string bytes = bytes_of_file(path);
+  for (size_t at = bytes.find("ahere"); at != std::string::npos; at = bytes.find("ahere", at + 1)) write_at(path, at + 1, "HERE");
   pool = open_pool(path, quiet());
   CHECK(all_of(*pool) == code_name(Code::kCorrupt));
   for (int i = 0; i < 3; i++) {
@@ -105,15 +95,16 @@ TEST_CASE("regions: a cut that a fold is about to place hides what is below from
   std::string expected = std::string(1000, 'a') + std::string(kSize - 1000, '\0');
   expected[5000] = 'x';
   bool met = false;
-  at_test_point = [&](TestPoint point) {
-    if (point != TestPoint::kFoldFrozen || std::exchange(met, true)) return;
-    std::thread([&] {
-      write(*pool, 5000, "x");
-      CHECK((all_of(*pool) == expected));
-    }).join();
-  };
-  REQUIRE(pool->fold().is_ok());
-  at_test_point = nullptr;
+  {
+    const AtPoint point(TestPoint::kFoldFrozen, [&] {
+      std::thread([&] {
+        write(*pool, 5000, "x");
+        CHECK((all_of(*pool) == expected));
+      }).join();
+      met = true;
+    });
+    REQUIRE(pool->fold().is_ok());
+  }
   CHECK(met);
   CHECK((all_of(*pool) == expected));
   REQUIRE(pool->fold().is_ok());

@@ -33,16 +33,9 @@ std::shared_ptr<Pool> must(Result<std::shared_ptr<Pool>> opened) {
   return *opened;
 }
 
-Status put(Pool& pool, const std::string& key, const std::string& value) {
-  Batch batch;
-  HOLDFAST_TRY(batch.put(key_in(1, key), value));
-  auto receipt = pool.commit(batch, CommitMode::kDurable);
-  return std::move(receipt.status());
-}
-
 uint64_t fill(Pool& pool, uint64_t most) {
   for (uint64_t i = 0; i < most; i++) {
-    Status done = put(pool, "k" + std::to_string(i), std::string(100000, static_cast<char>('a' + i % 26)));
+    Status done = std::move(try_put(pool, "k" + std::to_string(i), std::string(100000, static_cast<char>('a' + i % 26))).status());
     if (!done.is_ok()) {
       CHECK(done.code() == Code::kPoolFull);
       return i;
@@ -112,8 +105,8 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
     const std::string path = scratch.path("pool");
     auto pool = must(Pool::open(path, sized(64 * kMiB, pmem)));
     fill(*pool, 100);
-    REQUIRE(put(*pool, "large", std::string(3000000, 'L')).is_ok());
-    REQUIRE(put(*pool, "empty", "").is_ok());
+    put(*pool, "large", std::string(3000000, 'L'));
+    put(*pool, "empty", "");
     std::string region(1500000, '\0');
     for (size_t i = 1200000; i < region.size(); i++) region[i] = static_cast<char>(i * 7 % 251);
     Batch made;
@@ -164,9 +157,7 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
 }
 
 TEST_CASE("a new size is told only when it is durable: at each of its syncs that fails it is an error, and a reopen has one size or the other") {
-  struct Disarm {
-    ~Disarm() { SystemFaults::disarm(); }
-  } const disarm;
+  const SystemFaults::Disarm disarm;
   for (const uint64_t size : {32 * kMiB, 12 * kMiB}) {
     // One superblock, the other, and what was cut off.
     for (uint64_t n = 1; n <= 4; n++) {
@@ -214,7 +205,7 @@ TEST_CASE("a superblock that a power cut tore in a resize is made whole at openi
       Scratch scratch = Scratch::on_disk();
       const std::string path = scratch.path("pool");
       auto pool = must(Pool::open(path, sized(16 * kMiB)));
-      REQUIRE(put(*pool, "k", "v").is_ok());
+      put(*pool, "k", "v");
       REQUIRE(pool->close().is_ok());
       if (tear < tears.size()) change(path, copy, tears[tear]);
       else change(path, copy, [](Superblock* damaged) { damaged->uuid[3] ^= 1; });
@@ -227,13 +218,11 @@ TEST_CASE("a superblock that a power cut tore in a resize is made whole at openi
 }
 
 TEST_CASE("a pool is told to be copied only when the copy and its name are durable") {
-  struct Disarm {
-    ~Disarm() { SystemFaults::disarm(); }
-  } const disarm;
+  const SystemFaults::Disarm disarm;
   Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("pool");
   auto pool = must(Pool::open(path, sized(8 * kMiB)));
-  REQUIRE(put(*pool, "k", "v").is_ok());
+  put(*pool, "k", "v");
   REQUIRE(pool->close().is_ok());
   pool = nullptr;
   // The copy's front, its superblocks, the folder with its name; and the folder with the name that it takes over.
@@ -288,7 +277,7 @@ TEST_CASE("a kill at each step of a resize leaves the old pool or the new one, w
     pool = must(Pool::open(path, sized(0)));
     CHECK(contents(*pool) == all);
     CHECK(damages(*pool) == std::vector<std::string>());
-    CHECK(put(*pool, "more", std::string(300000, 'm')).is_ok());
+    CHECK(try_put(*pool, "more", std::string(300000, 'm')).is_ok());
     const uint64_t capacity = pool->stats().capacity_bytes + 64 * kKiB;
     CHECK((capacity == 16 * kMiB || capacity == step.size));
     CHECK(file_bytes(path) <= std::max(16 * kMiB, step.size));

@@ -1,13 +1,16 @@
-// A folder of its own for a test, removed with all that is in it. HOLDFAST_TEST_TMP names where (default: beside the
+// Files of tests: a folder of its own for each, removed with all that is in it. HOLDFAST_TEST_TMP names where (default: beside the
 // test program, so that it is on an ordinary disk); memory: under /dev/shm; by default where the system keeps temporary files.
 #pragma once
 
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -51,5 +54,22 @@ class Scratch {
   }
   std::string folder_;
 };
+
+inline std::string bytes_of_file(const std::string& path) {
+  std::ostringstream bytes;
+  bytes << std::ifstream(path, std::ios::binary).rdbuf();
+  return bytes.str();
+}
+
+// In place of what is there.
+inline void copy_over(const std::string& from, const std::string& to) {
+  std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
+}
+
+inline void write_at(const std::string& path, uint64_t offset, const std::string& bytes) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(offset));
+  file << bytes;
+}
 
 }  // namespace holdfast::test

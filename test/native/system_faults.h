@@ -26,6 +26,9 @@ struct SystemFaults {
   static void under_sync(std::function<void()> once);
   static void disarm();
   static uint64_t count(SystemCall call);
+  struct Disarm {  // at the end of a test, however it ends
+    ~Disarm() { disarm(); }
+  };
 };
 
 }  // namespace holdfast::test
