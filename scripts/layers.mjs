@@ -66,22 +66,22 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
       again: (fresh) => ({ command: ['node', 'test/storm/regions.mjs', '--seed', String(fresh)] }),
     },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
-    // That the long mode works: a few seconds of every layer with seeds of the day.
-    {
-      name: 'long-mode-sample', needs: 150, counts: 'summary',
-      command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.5'], env: { HOLDFAST_LANES: '1' },
-    },
     {
       name: 'guests', needs: 300, limit: 480, counts: 'summary', tried: /(\d+ states) in/g,
       command: ['node', 'test/vm/run.mjs'],
       again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
     },
     {
-      name: 'address-sanitizer', needs: 1500, limit: 3000, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
+      name: 'address-sanitizer', needs: 600, limit: 1500, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
       command: ['bash', 'scripts/sanitize.sh', 'address', String(share)],
-      again: (fresh, seconds) => (existsSync('build-native/address/crash_simulator')
+      again: (fresh, seconds) => (existsSync('build-native/address/built')
         ? { command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }
         : { later: 'it is not built; bash scripts/sanitize.sh address build' }),
+    },
+    // That the long mode works: a few seconds of every layer with seeds of the day.
+    {
+      name: 'long-mode-sample', needs: 150, counts: 'summary',
+      command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.5'], env: { HOLDFAST_LANES: '1' },
     },
     {
       name: 'fuzzing', needs: 200, counts: 'doctest', tried: /executed_units:? +(\d+)/g,
