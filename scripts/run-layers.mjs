@@ -30,6 +30,12 @@ const share = Number(process.env.HOLDFAST_SHARE) || (process.env.HOLDFAST_ALL ||
 const promised = Number(process.env.HOLDFAST_SHARE) || 1;
 const seed = Number(process.env.HOLDFAST_SEED) || 1;
 const long = options.minutes !== undefined;
+const names = layers().map((layer) => layer.name);
+const unknown = wanted.filter((name) => !names.includes(name));
+if (unknown.length > 0) {
+  console.error(`run-layers: there is no layer ${unknown.join(', ')}; there are: ${names.join(', ')}`);
+  process.exit(2);
+}
 const unbounded = long || wanted.length > 0 || Boolean(process.env.HOLDFAST_ALL);
 const budget = Number(process.env.HOLDFAST_BUDGET) || 2100;
 const beganAt = Number(process.env.HOLDFAST_BEGAN) || Date.now() / 1000;
