@@ -12,11 +12,12 @@ import type { KeyspaceHost } from './keyspace';
 import { byteOffset, bytesOf, cellOffset, cellValue, PoolRegion } from './region';
 import type { Batch, Keyspace, Region } from './types';
 
-/** Emptied by their commits. Making one costs more than filling it and committing what is in it. */
+/**
+ * Emptied by their commits, each with little more than 1 MiB of memory at most. Making one, in memory that was never
+ * touched, costs more than filling it and committing what is in it.
+ */
 const spares: NativeBatch[] = [];
 const MAX_SPARES = 4;
-/** Of a longer one its memory is not kept. */
-const MAX_SPARE_LENGTH = 64;
 
 export class PoolBatch implements Batch {
   readonly #host: KeyspaceHost;
@@ -98,11 +99,10 @@ export class PoolBatch implements Batch {
       throw typeError('The batch is empty; a commit needs at least one change or condition');
     }
     const taken = batch.#native;
-    const length = batch.#length;
     batch.#made = undefined;
     batch.#length = 0;
     const result = commit(taken);
-    if (!keeps && length <= MAX_SPARE_LENGTH && spares.length < MAX_SPARES) spares.push(taken);
+    if (!keeps && spares.length < MAX_SPARES) spares.push(taken);
     return result;
   }
 

@@ -23,6 +23,14 @@ Status check_cell(uint64_t offset) {
   return Status(Code::kInvalidArgument, "a cell of 64 bits begins at a multiple of 8, not at offset " + std::to_string(offset));
 }
 
+// As RecordBuffer: the memory of what was unusually long is not kept.
+template <typename T>
+void empty(std::vector<T>* list) {
+  constexpr size_t kKeptBytes = 16 * kKiB;
+  list->clear();
+  if (list->capacity() * sizeof(T) > kKeptBytes) list->shrink_to_fit();
+}
+
 }  // namespace
 
 Batch::Batch() : impl_(new Impl) {}
@@ -114,12 +122,12 @@ std::shared_ptr<const std::vector<uint64_t>> Batch::sums() const { return impl_-
 
 void Batch::clear() {
   impl_->record.clear();
-  impl_->conditions.clear();
-  impl_->large.clear();
+  empty(&impl_->conditions);
+  empty(&impl_->large);
   impl_->large_bytes = 0;
   impl_->region_writes = impl_->region_sizes = 0;
-  impl_->region_conditions.clear();
-  impl_->adds.clear();
+  empty(&impl_->region_conditions);
+  empty(&impl_->adds);
   impl_->sums.reset();
 }
 

@@ -84,7 +84,7 @@ class RecordBuffer {
   void pad() { std::memset(data_ + sizeof(FrameHeader) + used_, 0, frame_bytes(used_) - sizeof(FrameHeader) - used_); }
 
  private:
-  static constexpr uint64_t kKeep = 256 * kKiB;
+  static constexpr uint64_t kKeep = kMiB;
 
   uint8_t* grow(uint64_t bytes) {
     const uint64_t needed = sizeof(FrameHeader) + used_ + bytes + kFrameAlign;
