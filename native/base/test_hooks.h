@@ -34,6 +34,7 @@ namespace holdfast {
   X(kNeverReleased, "never-released")                                 \
   X(kDeathNotCounted, "death-not-counted")                            \
   X(kLargeBarrierLeftOut, "large-barrier-left-out")                   \
+  X(kLargeNotVerified, "large-not-verified")                          \
   X(kMoveNotCompared, "move-not-compared")                            \
   X(kDeletionsForgotten, "deletions-forgotten")                       \
   X(kRegionPlacedEarly, "region-placed-before-barrier")               \

@@ -1,5 +1,6 @@
-// Values with segments of their own. They are written and behind a barrier before the record that names them is appended, outside
-// the append lock: other commits go on meanwhile, and a record that is found valid always has its value.
+// Values with segments of their own. They are written before the record that names them is appended, outside the append lock: other
+// commits go on meanwhile. Where a barrier is a fence, and where they are long, they have one of their own; else the record's is theirs
+// too, a sync less, and replay takes a record that nothing proves durable only with its values whole.
 //
 // What a crash leaves before the record: segments that nothing refers to, which are free at the next open.
 
@@ -54,7 +55,8 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std
     at += bytes;
   }
   HOLDFAST_POINT("large.before_barrier");
-  Status done = planted(PlantedBug::kLargeBarrierLeftOut) ? Status() : medium_->barrier();
+  const bool shared = LargeValue::share_barrier(medium_->info(), batch.large_bytes);
+  Status done = shared || planted(PlantedBug::kLargeBarrierLeftOut) ? Status() : medium_->barrier();
   reach(TestPoint::kLargePlaced);
   return done.is_ok() ? Status() : fail(std::move(done));
 }

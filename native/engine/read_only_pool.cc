@@ -273,7 +273,7 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
   const uint64_t limit = writer.lives              ? known
                          : writer.failed           ? std::max(known, writer.durable)
                          : generation->root.clean ? pool.folded_.epoch
-                                                  : UINT64_MAX;
+                                                  : Tail::kToItsEnd;
   reach(TestPoint::kReaderWalks);
   std::vector<Change> changes;
   std::vector<RegionOperation> region_operations;
@@ -308,7 +308,7 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
   HOLDFAST_TRY(pool.sound());
   if (!whole) return Status(Code::kCorrupt, "a record of the log's tail changed while it was read");
   // A writer that has come meanwhile may have appended what is not durable yet: then this was walked too far.
-  if (limit == UINT64_MAX && now.attachments != writer.attachments) return {};
+  if (limit == Tail::kToItsEnd && now.attachments != writer.attachments) return {};
   if (reached < known) {
     return Status(Code::kCorrupt, "the log of the pool " + path_ + " ends at commit " + std::to_string(reached) + ", but commit " +
                                       std::to_string(known) + " was durable: holdfast check lists all damage");

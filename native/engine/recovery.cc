@@ -145,7 +145,7 @@ Status PoolImpl::replay() {
   torn_allowed_ = root_.placing != 0;
   if (!root_.clean) {
     HOLDFAST_TRY(tail.walk(
-        UINT64_MAX,
+        Tail::kToItsEnd,
         [&](const FrameView& frame) {
           const auto kind = static_cast<FrameKind>(frame.header.kind);
           note_lost_header(reader, frame, &lost_headers);

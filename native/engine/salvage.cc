@@ -156,6 +156,7 @@ class Salvage {
       epoch_ = frame.header.epoch;
       at += frame.header.bytes;
       if (frame.header.kind == static_cast<uint16_t>(FrameKind::kLink)) return;
+      if (is_torn(s, frame)) continue;
       for_each_operation(frame, [&](const OperationView& operation, uint64_t offset) {
         note(operation, offset, frame.header.epoch, true);
         return true;
@@ -164,6 +165,12 @@ class Salvage {
     if (gap == 0) return;
     if (!newest) report_gap(gap, end);  // the log went on in another segment, so this was not its end
     newest ? scan_claimed(gap, end, incarnation) : scan_gap(gap, end, epoch_ + kMostEpochsAhead);
+  }
+
+  // As replay has it (Tail): what was on its way when the machine died is no loss, and what was there before counts.
+  bool is_torn(const Found& s, const FrameView& frame) const {
+    if (frame.header.epoch <= fold_.epoch || reader_.values_stand(frame)) return false;
+    return !reader_.proves_durable(s.segment, s.sequence, frame.offset, frame.header.epoch, frame.header.incarnation);
   }
 
   void report_gap(uint64_t begin, uint64_t end) {

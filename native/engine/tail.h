@@ -4,6 +4,7 @@
 // It changes nothing, and gives frames of whole records only. One thread.
 #pragma once
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,8 @@ namespace holdfast {
 // Replays frames; what it has found is plain data, so that nothing is adopted before all of it is known.
 class Tail {
  public:
+  static constexpr uint64_t kToItsEnd = UINT64_MAX;
+
   Tail(const LogReader& reader, const FoldBlock& fold) : reader_(reader) {
     expected_.epoch = fold.epoch;
     if (!planted(PlantedBug::kFoldForgetsIncarnation)) expected_.incarnation = static_cast<uint32_t>(fold.incarnation);
@@ -37,7 +40,8 @@ class Tail {
 
   // Calls `each(frame)` for every frame of a whole record up to epoch `limit`, in order, and `linked(segment, sequence)` for each new
   // segment. Ends early at the first frame that is not valid; kCorrupt if that one had been durable. May be called again, with a
-  // higher limit or when more has been appended: it goes on behind the last whole record.
+  // higher limit or when more has been appended: it goes on behind the last whole record. `limit` kToItsEnd: nobody knows what was
+  // durable, so of a record that nothing behind it proves to have been, large values must be whole too.
   template <typename Each, typename Linked>
   Status walk(uint64_t limit, Each&& each, Linked&& linked) {
     std::vector<FrameView> parts;
@@ -66,6 +70,7 @@ class Tail {
       }
       parts.push_back(frame);
       if (expected_.pending_epoch && !planted(PlantedBug::kPartialRecordAccepted)) continue;
+      if (limit == kToItsEnd && is_torn(parts)) return {};
       for (const auto& [segment, sequence] : links) linked(segment, sequence);
       links.clear();
       for (const FrameView& part : parts) each(part);
@@ -83,6 +88,19 @@ class Tail {
   uint64_t epoch() const { return good_expected_.epoch; }
 
  private:
+  // A record of which a large value is not whole, and that was not durable. If it had been, the value is damaged and the record stands.
+  bool is_torn(const std::vector<FrameView>& parts) const {
+    if (planted(PlantedBug::kLargeNotVerified) || parts.back().header.kind != static_cast<uint16_t>(FrameKind::kCommit)) return false;
+    if (std::all_of(parts.begin(), parts.end(), [&](const FrameView& part) { return names_no_value(part); })) return false;
+    const FrameView& last = parts.back();
+    if (reader_.proves_durable(segment_, sequence_, last.offset, last.header.epoch, expected_.incarnation)) return false;
+    return !std::all_of(parts.begin(), parts.end(), [&](const FrameView& part) { return reader_.values_stand(part); });
+  }
+  static bool names_no_value(const FrameView& frame) {
+    bool none = true;
+    for_each_operation(frame, [&](const OperationView& operation, uint64_t) { return none = operation.type != OperationType::kPutLarge; });
+    return none;
+  }
   void mark() {
     good_segment_ = segment_;
     good_sequence_ = sequence_;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <vector>
 
 #include "base/test_hooks.h"
+#include "format/large_value.h"
 
 namespace holdfast {
 
@@ -97,6 +99,28 @@ bool LogReader::read_link(const FrameView& frame, LinkTarget* out) const {
   *out = load<LinkTarget>(frame.operations);
   if (out->checksum != checksum(out, offsetof(LinkTarget, checksum))) return false;
   return out->offset % 4096 == 0 && out->bytes >= 4096 && out->offset + out->bytes > out->offset;
+}
+
+bool LogReader::values_stand(const FrameView& frame) const {
+  bool stand = true;
+  std::vector<uint8_t> chunk;
+  for_each_operation(frame, [&](const OperationView& operation, uint64_t) {
+    if (operation.type != OperationType::kPutLarge) return true;
+    const auto value = LargeValue::decode(operation.value);
+    if (!value || !LargeValue::share_barrier(medium_.info(), value->size)) return true;
+    for (const LargePiece& piece : value->pieces) {
+      stand = stand && piece.segment.end() <= medium_.view_end() && piece.used <= piece.segment.bytes;
+      uint64_t rolled = 0;
+      for (uint64_t at = 0; stand && at < piece.used; at += chunk.size()) {
+        chunk.resize(std::min(LargeValue::kChunk, piece.used - at));
+        medium_.copy_out(piece.segment.offset + at, chunk.data(), chunk.size());
+        rolled = roll(rolled, checksum(chunk.data(), chunk.size()));
+      }
+      stand = stand && rolled == piece.checksum;
+    }
+    return stand;
+  });
+  return stand;
 }
 
 bool LogReader::link_at(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation,

@@ -42,6 +42,8 @@ class LogReader {
   static bool follows(const FrameHeader& header, FrameExpectation* expected);
   // The target of a link frame; false if it is not one of this pool's possible segments.
   bool read_link(const FrameView& frame, LinkTarget* out) const;
+  // Are the bytes there of the large values of a commit's frame, as far as they may have shared its record's barrier?
+  bool values_stand(const FrameView& frame) const;
   // The frames given so far are not used any more.
   void release() const {
     if (copy_ != nullptr) copy_->release();

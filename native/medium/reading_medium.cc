@@ -48,6 +48,7 @@ Result<std::shared_ptr<PoolBytes>> PoolBytes::open(const std::string& path, cons
     bytes->front_ = front->offset;
     bytes->superblock_ = front->superblock;
     bytes->info_.grows = front->grows;
+    bytes->info_.barrier_is_per_thread = true;
   } else {
     Result<std::string> head = read(0, kSegmentsOffset);
     if (!head) return std::move(head.status());

@@ -31,6 +31,7 @@ constexpr Control kControls[] = {
     {"never-released", 50, "segments are forgotten instead of given back"},
     {"death-not-counted", 50, "bytes that died are counted as live for ever"},
     {"large-barrier-left-out", 5000, "a large value is not behind a barrier when its record is appended"},
+    {"large-not-verified", 5000, "replay takes a record whose large value is torn"},
     {"move-not-compared", 200, "the cleaner moves a value that was replaced meanwhile"},
     {"region-placed-before-barrier", 0, "a fold places bytes of a commit that is not durable yet", "a region, written and placed anew"},
     {"region-snapshot-ignored", 1000, "a fold writes where a snapshot still reads"},

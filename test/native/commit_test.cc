@@ -8,6 +8,7 @@
 
 #include "at_point.h"
 #include "backup_fixture.h"
+#include "engine/salvage.h"
 #include "native/system_faults.h"
 
 namespace holdfast::test {
@@ -70,17 +71,23 @@ TEST_CASE("commit: one whose record could not be written is an error, also when 
   }
 }
 
-TEST_CASE("a large value is behind a barrier of its own before a record names it") {
+TEST_CASE("a large value is behind its record's barrier, a long one behind one of its own before a record names it") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), quiet());
   put(*pool, "a", "1");
   const auto syncs = [] { return SystemFaults::count(SystemCall::kFdatasync); };
   uint64_t before = syncs();
   put(*pool, "large", std::string(700000, 'L'), CommitMode::kEventual);
+  CHECK(syncs() == before);
+  put(*pool, "large", std::string(4 * kMiB, 'M'));
   CHECK(syncs() == before + 1);
   before = syncs();
-  put(*pool, "large", std::string(700000, 'M'));
-  CHECK(syncs() == before + 2);
+  put(*pool, "long", std::string(4 * kMiB + 1, 'L'), CommitMode::kEventual);
+  CHECK(syncs() == before + 1);
+  Batch two;
+  for (const char* key : {"a", "b"}) REQUIRE(two.put(key_in(1, key), std::string(3 * kMiB, 'B')).is_ok());
+  REQUIRE(pool->commit(two, CommitMode::kDurable).is_ok());
+  CHECK(syncs() == before + 3);
 
   // Restored ones too.
   PoolOptions retaining = quiet();
@@ -94,6 +101,54 @@ TEST_CASE("a large value is behind a barrier of its own before a record names it
   (*begun)->part("part");
   REQUIRE((*begun)->write(backup).is_ok());
   CHECK(syncs() >= before + 20);
+}
+
+// What a power cut leaves of a commit with a large value: its record, but not all of the value's bytes.
+TEST_CASE("a record whose large value is torn is not there, unless it had been durable: then the value is damaged") {
+  Scratch scratch;
+  const std::string path = scratch.path("p"), cut = scratch.path("cut");
+  const std::string old(300000, 'O'), torn(300000, 'T');
+  auto pool = open_pool(path, quiet());
+  put(*pool, "large", old);
+  const uint64_t epoch = put(*pool, "small", "1");
+  Batch batch;
+  REQUIRE(batch.put(key_in(1, "small"), "2").is_ok());
+  REQUIRE(batch.put(key_in(1, "large"), torn).is_ok());
+  REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
+
+  const auto cut_off = [&] {
+    copy_over(path, cut);
+    const size_t at = bytes_of_file(cut).find(torn.substr(0, 4096));
+    REQUIRE(at != std::string::npos);
+    write_at(cut, at + 512, std::string(512, '\0'));
+  };
+  cut_off();
+  {
+    PoolOptions reading;
+    reading.read_only = true;
+    auto reader = open_pool(cut, reading);
+    CHECK(get(*reader, key_in(1, "large")) == old);
+    CHECK(reader->stats().epoch == epoch);
+  }
+  auto report = salvage(cut, scratch.path("saved"), PoolOptions(), nullptr, nullptr);
+  REQUIRE(report.is_ok());
+  CHECK(report->lost == 0);
+  CHECK(get(*open_pool(scratch.path("saved"), quiet()), key_in(1, "large")) == old);
+  {
+    auto reopened = open_pool(cut, quiet());
+    CHECK(get(*reopened, key_in(1, "large")) == old);
+    CHECK(get(*reopened, key_in(1, "small")) == "1");
+    CHECK(put(*reopened, "small", "3") == epoch + 1);
+    CHECK(reopened->check(nullptr, nullptr)->damages.empty());
+  }
+
+  put(*pool, "behind", "it");  // says that what came before was durable
+  cut_off();
+  auto damaged = open_pool(cut, quiet());
+  CHECK(get(*damaged, key_in(1, "behind")) == "it");
+  CHECK(get(*damaged, key_in(1, "small")) == "2");
+  CHECK(get(*damaged, key_in(1, "large")) == std::nullopt);
+  CHECK(damaged->check(nullptr, nullptr)->damages.size() == 1);
 }
 
 // A power cut may take the tail back to the record that names it.

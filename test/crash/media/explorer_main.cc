@@ -52,7 +52,8 @@ const std::vector<Control>& controls() {
       {"root-before-fold", {"fold", "merge"}, false, true},
       {"clean-mark-with-tail", {"close", "fold"}, true, true},
       {"released-before-fold", {"reuse"}, true, true},
-      {"large-barrier-left-out", {"large"}, true, true},
+      {"large-barrier-left-out", {"large"}, true, false},
+      {"large-not-verified", {"large"}, false, true},
       {"superblocks-together", {"resize"}, false, true},
   };
   return all;

@@ -81,6 +81,7 @@ export default [
   ['a group on persistent memory is not fenced', 'engine/committer.cc',
     '«if (trouble.is_ok() && fence_at_once_ && done > 0) (void)barrier_now(epoch_).is_ok();»', ''],
   ['settle does not wait', 'engine/committer.cc', 'return «wait_durable(appended_epoch_.load(std::memory_order_acquire))»;\n}\n\n}', 'Status()'],
+  ['a long value shares its record\'s barrier', 'format/large_value.h', '!info.barrier_is_per_thread && «bytes <= 4 * kMiB»;', 'true'],
   ['no barrier behind a large value', 'engine/large_values.cc', 'kLargeBarrierLeftOut) ? Status() : «medium_->barrier()»;', 'Status()'],
   ['no barrier behind a large value that is restored', 'engine/restore.cc',
     'Status done = «medium_->barrier()»;\n  if (!done.is_ok()) return fail(std::move(done));\n  const Batch::Impl none;', 'Status()'],
