@@ -81,6 +81,11 @@ describe.skipIf(!hasStrace)(`system calls of a file commit${hasStrace ? '' : ' (
     expect(Object.fromEntries([...calls].filter(([, count]) => count !== 0))).toEqual({ pwrite64: 50, fdatasync: 50 });
   }, 60_000);
 
+  test('one commit of a value with segments of its own: two pwrites, one fdatasync', () => {
+    const calls = callsOf(`for (let i = 0; i < 8; ++i) space.putSync('key-' + i, Buffer.alloc(1024 * 1024, i))`);
+    expect(Object.fromEntries([...calls].filter(([, count]) => count !== 0))).toEqual({ pwrite64: 16, fdatasync: 8 });
+  }, 60_000);
+
   test('64 in flight: one fdatasync for all of them', () => {
     const calls = callsOf(
       `await Promise.all(Array.from({ length: 64 }, (_, i) => space.put('key-' + i, Buffer.alloc(256, i))))`,
