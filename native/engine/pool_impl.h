@@ -346,7 +346,8 @@ class PoolImpl final : public Pool {
   bool let_retention_give_way();
   bool reclaim(uint64_t wanted_free);       // true: there is that much now
   Status fold_making_room(bool even_if_empty);
-  bool clean(uint64_t may_move, uint64_t wanted_dead);
+  static constexpr uint64_t kUsualVictim = 16;  // a segment is worth carrying if one byte in so many of it is dead
+  bool clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
   void end_round();
   bool not_replaced(Bytes key, Place place) const;
   uint64_t room_for_moves();
@@ -357,15 +358,20 @@ class PoolImpl final : public Pool {
   Status clean_segment(const LogSegment& victim, bool readable, const Carried* begin, const Carried* end);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
   void let_commits_by();                    // not under append_mutex_
-  std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead);
+  std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
 
   // maintenance.cc
   void maintenance_main();
   void maintenance_turn(bool idle);       // under maintenance_mutex_
   bool fold_is_due() const;
   void wake_maintenance();
+  struct Waste {
+    uint64_t dead = 0, log = 0;
+  };
+  Waste waste();
   bool wasteful(uint64_t one_in);
   bool clean_ahead(bool idle);
+  bool tidy_round(bool idle);
   void work_off_merges();
   void give_back_free(uint64_t at_least);
 
@@ -464,6 +470,8 @@ class PoolImpl final : public Pool {
   uint64_t merge_lacked_room_ = UINT64_MAX;  // inputs of so many bytes did not find room for their tables
   Pace pace_;
   uint64_t tidied_at_ = UINT64_MAX;          // nothing was gained by tidying up when there were so many commits
+  uint64_t idly_tidied_at_ = UINT64_MAX;     // the same, of what is tidied up when there is nothing else to do
+  bool tidying_ = false;                     // that was begun, and is not yet as tidy as it may become
   std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
 
   // counters
