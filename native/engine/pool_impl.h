@@ -185,6 +185,7 @@ class PoolImpl final : public Pool {
   Status read_fold(FoldBlock* block);
   Status begin_new_pool();
   void set_limits();
+  void set_table_bytes();
   Status replay();
   void note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost);
   Status write_headers(const std::vector<SegmentHeader>& headers);
@@ -207,8 +208,8 @@ class PoolImpl final : public Pool {
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
   void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind, uint64_t epoch);  // under index_.lock too
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
-  Result<Receipt> commit_at_once(Batch::Impl& batch, CommitMode mode);  // throttled already
-  Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
+  Result<Receipt> commit_at_once(Batch::Impl& batch, CommitMode mode, bool queued = false);  // throttled already
+  Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode, bool queued = false);
   std::unique_lock<std::mutex> lock_to_commit();  // append_mutex_
   bool work_is_due();
   void throttle(const RecordBuffer& record);  // not under append_mutex_
@@ -231,8 +232,11 @@ class PoolImpl final : public Pool {
   uint64_t head_room(Purpose purpose);
   std::optional<Segment> take_spare(uint64_t room, uint64_t most);
   Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
-  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
+  bool goes_on_in_head(const RecordBuffer& record, uint64_t head) const;
+  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh, bool* whole);
   void stow(const std::vector<Segment>& fresh, size_t from);
+  Segment cut(const Segment& piece, uint64_t bytes);
+  uint64_t zeroed_at_once() const;
   void release_spares();
   uint64_t enough_free() const;             // beside what users leave: no cleaning, no pace
   void set_pace();
@@ -367,13 +371,16 @@ class PoolImpl final : public Pool {
   void wake_maintenance();
   struct Waste {
     uint64_t dead = 0, log = 0;
+    bool mostly = false;  // of some segment more than half is dead
   };
   Waste waste();
   bool wasteful(uint64_t one_in);
+  bool mostly_dead();
+  uint64_t least_tidied();
   bool clean_ahead(bool idle);
   bool tidy_round(bool idle);
   void work_off_merges();
-  void give_back_free(uint64_t at_least);
+  void give_back_free(bool however_little, uint64_t ahead = 0);
 
   std::unique_ptr<Medium> medium_;
   const std::string name_;

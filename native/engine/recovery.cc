@@ -52,12 +52,18 @@ Status PoolImpl::begin_new_pool() {
   return write_fold_block(std::move(block), true);
 }
 
-// Of a pool of fixed size, and once the medium knows what is held: before, its capacity is not known.
+// Once the medium knows what is held: before, its capacity is not known.
 void PoolImpl::set_limits() {
-  constexpr uint64_t kTableBytes = 4 * kMiB;
   const uint64_t capacity = medium_->info().grows ? UINT64_MAX : medium_->space().capacity;
   fold_bytes_ = std::min(options_.fold_bytes, std::max(capacity / 32, 512 * kKiB));
-  table_bytes_ = std::max(round_up(std::min(kTableBytes, capacity / 512), medium_->info().segment_unit), 4 * kNodeBytes);
+  set_table_bytes();
+}
+
+// Where a pool grows a table is no longer than a log segment: so it fits into what was one, on a full disk too.
+void PoolImpl::set_table_bytes() {
+  constexpr uint64_t kTableBytes = 4 * kMiB;
+  const uint64_t most = medium_->info().grows ? log_segment_bytes() : medium_->space().capacity / 512;
+  table_bytes_ = std::max(round_up(std::min(kTableBytes, most), medium_->info().segment_unit), 4 * kNodeBytes);
 }
 
 Status PoolImpl::recover() {

@@ -50,7 +50,7 @@ export default [
   ['a reader does not wait while regions are placed', 'engine/read_only_pool.cc', '«HOLDFAST_TRY(wait_while_placing());»', '', 'readers'],
   ['a reader does not say which fold it reads', 'engine/read_only_pool.cc',
     '«pin->reads(root.fold, root.fold_bytes, root.fold_checksum);»', '', 'storm'],
-  ['a reader does not meet the writer', 'engine/read_only_pool.cc', '«if (!stands) HOLDFAST_TRY(meet_writer());»', '', 'storm'],
+  ['a reader does not meet the writer', 'engine/read_only_pool.cc', '«HOLDFAST_TRY(meet_writer());»\n    }', '', 'storm'],
   ['a reader of a torn pool does not wait for its recovery', 'engine/read_only_pool.cc',
     'if («generation->torn && writer.lives && writer.durable == 0») return', 'false', 'readers'],
   ['a reader takes torn blocks for damage', 'engine/read_only_pool.cc',
