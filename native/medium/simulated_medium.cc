@@ -390,6 +390,7 @@ void SimulatedMedium::give_back_free(uint64_t /*at_least*/, uint64_t /*kept*/) {
   const std::lock_guard<std::mutex> lock(disk_->mutex_);
   if (closed_ || failed_ || disk_->crashed_) return;
   for (const Segment& segment : released_) {
+    if (give_next_ = !give_next_; !give_next_) continue;
     for (auto free = space_.first_within(segment.offset, segment.end()); free; free = space_.first_within(free->end(), segment.end())) {
       const uint64_t written = std::min(free->end(), std::max(free->offset, disk_->written_end_)) - free->offset;
       std::memset(disk_->live_ + free->offset, 0, written);
