@@ -30,7 +30,7 @@ constexpr int kMostFruitless = 256;          // in all: what is carried round is
 
 // Sealed, folded segments, those with the largest dead share first: until so many bytes are dead in them, as many as their live bytes
 // may be moved.
-std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wanted_dead) {
+std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in) {
   std::vector<LogSegment> candidates;
   const auto dead_bytes = [](const LogSegment& s) { return s.segment.bytes - std::min(s.live_bytes, s.segment.bytes); };
   {
@@ -38,7 +38,7 @@ std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wan
     (void)refresh_retention();
     for (const auto& [offset, s] : segments_.all()) {
       if (s.sequence >= retention_.floor()) continue;
-      if (!s.retired && !s.damaged && s.sequence < folded_.log_sequence && dead_bytes(s) * 16 >= s.segment.bytes) candidates.push_back(s);
+      if (!s.retired && !s.damaged && s.sequence < folded_.log_sequence && dead_bytes(s) * one_in >= s.segment.bytes) candidates.push_back(s);
     }
   }
   const auto dead_share = [&](const LogSegment& s) { return static_cast<double>(dead_bytes(s)) / static_cast<double>(s.segment.bytes); };
@@ -215,8 +215,8 @@ uint64_t PoolImpl::room_for_moves() {
 }
 
 // Carries away what lives in the segments that are worth it. False: there are none.
-bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead) {
-  const auto victims = choose_victims(may_move, wanted_dead);
+bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in) {
+  const auto victims = choose_victims(may_move, wanted_dead, one_in);
   (void)clean_segments(victims).is_ok();  // no room for more: the next fold gives some
   return !victims.empty();
 }

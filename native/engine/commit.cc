@@ -87,14 +87,15 @@ constexpr uint64_t kFencedBytes = 16 * kKiB;  // readers wait while it is copied
 // Places the record and applies it. Nothing has happened if there is no room.
 Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose purpose) {
   std::vector<Segment> fresh;
-  HOLDFAST_TRY(make_room(*record, purpose, &fresh));
+  bool whole = false;
+  HOLDFAST_TRY(make_room(*record, purpose, &fresh, &whole));
   RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed), now_ms()};
   placements_.clear();
   size_t taken = 0;
   Status placed;
   if (fresh.empty()) {
     placed = log_.write(record, stamp, &placements_);
-  } else if (fresh.size() == 1 && record->bytes() <= LogWriter::room_of(fresh[0].bytes)) {
+  } else if (whole) {
     const Segment next = fresh[0];
     HOLDFAST_POINT("log.before_link");
     segments_.add(next, log_.next_sequence());
@@ -327,9 +328,10 @@ std::unique_lock<std::mutex> PoolImpl::lock_to_commit() {
   return guard;
 }
 
-Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode) {
+// `queued`: handed over before the pool began to close, which waits for it.
+Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode, bool queued) {
   std::unique_lock guard = lock_to_commit();
-  if (closing_.load(std::memory_order_acquire)) return closed_status();
+  if (closing_.load(std::memory_order_acquire) && (!queued || closed_.load(std::memory_order_acquire))) return closed_status();
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(check_conditions(batch));
   if (batch.has_regions()) HOLDFAST_TRY(prepare_regions(batch, record));
@@ -366,7 +368,7 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
   return commit_at_once(batch.impl(), mode);
 }
 
-Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode) {
+Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode, bool queued) {
   // What is short and plain asks under the lock, once; the rest looks at the medium before.
   Visit visit(*this);
   if (impl.region_sizes > 0 || !impl.large.empty() || impl.record.bytes() >= kMiB) {
@@ -376,7 +378,7 @@ Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode) {
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
   if (!impl.large.empty()) return commit_large(impl, mode);
-  auto receipt = commit_once(impl, &impl.record, mode);
+  auto receipt = commit_once(impl, &impl.record, mode, queued);
   if (!receipt.status().is_full()) return receipt;
   return with_space(impl, [&] { return commit_once(impl, &impl.record, mode); });
 }

@@ -145,7 +145,8 @@ void PoolImpl::run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Q
     for (; done > 0; done--) waiting.pop_front();
     if (waiting.empty()) break;
     auto& [client, queued] = waiting.front();
-    auto receipt = commit_at_once(queued.batch.impl(), CommitMode::kEventual);  // large values, or no room: the long way
+    // Large values, or no room in the head: the long way.
+    auto receipt = commit_at_once(queued.batch.impl(), CommitMode::kEventual, !inline_commit);
     const uint64_t epoch = receipt.is_ok() ? receipt->epoch : 0;
     group.durable = group.durable || queued.mode == CommitMode::kDurable;
     group.last_epoch = std::max(group.last_epoch, epoch);

@@ -33,6 +33,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     HOLDFAST_TRY(usable());
     const bool nothing_new = index_.view.active->empty() && !index_.view.frozen;
     const bool lets_go = refresh_retention();
+    set_table_bytes();
     if (nothing_new) extents_.give_back_active(*medium_);
     if (nothing_new && !even_if_empty && !lets_go && !graveyard_.waits_for_fold(freezes_)) return {};
     if (index_.view.frozen) {

@@ -11,9 +11,13 @@ constexpr auto kLookRound = std::chrono::milliseconds(200);
 constexpr uint64_t kIdleMs = 100;           // no commit for so long: time to tidy up
 constexpr uint64_t kMergeStep = 16 * 1024;  // entries merged between two looks at who waits
 constexpr uint64_t kIdleTail = kMiB;        // a tail so long is folded when there is nothing else to do
-constexpr uint64_t kIdleFree = 16 * kMiB;   // so much that was freed goes back to the file system
+constexpr uint64_t kFree = 128 * kKiB;      // so much that is free, and one in so many bytes of the file, is worth giving back
+constexpr uint64_t kFreeShare = 256;
+constexpr uint64_t kRoundsAhead = 32 * kMiB;  // but not what the next rounds of tidying up will take
 constexpr uint64_t kUsualWaste = 3;         // of so many bytes of the log one may be dead before it is tidied up
-constexpr uint64_t kIdleWaste = 12;         // the same when there is nothing else to do
+constexpr uint64_t kIdleWaste = 12;         // the same when there is nothing else to do; then it goes on until it is
+constexpr uint64_t kMostly = 2;             // mostly dead is what has one in so many
+constexpr uint64_t kTidy = 20;              // one in so many, or little can be gained
 constexpr uint64_t kThrottleFactor = 2;     // overlay beyond so many times its limit: commits wait for the fold
 }  // namespace
 
@@ -66,15 +70,20 @@ void PoolImpl::maintenance_turn(bool idle) {
   give_back();
   const auto [asked, wanted] = space_asked();
   if (wanted > 0) answer_waiters(asked, reclaim_even_from_readers(wanted));
-  if (idle && !merging_ && index_.view.runs.size() > 1) begin_merge(0, index_.view.runs.size());
   work_off_merges();
   const bool gained = clean_ahead(idle);
   prepare_spare();
-  if (!gained) {
-    if (idle) give_back_free(kIdleFree);
-    return;
+  if (gained) {
+    if (idle) give_back_free(false, kRoundsAhead);
+    return wake_maintenance();  // more of the same, after a look at who waits
   }
-  wake_maintenance();  // more of the same, after a look at who waits
+  if (!idle) return;
+  // Cleaning adds runs: all are merged behind it.
+  if (!merging_ && index_.view.runs.size() > 1) {
+    begin_merge(0, index_.view.runs.size());
+    work_off_merges();
+  }
+  give_back_free(false);
 }
 
 // As much merging as folds have made necessary, in steps: folds that become due meanwhile, and who waits for room, come first.
@@ -102,31 +111,63 @@ bool PoolImpl::clean_ahead(bool idle) {
     wanted_free = medium_->info().grows ? 0 : kept + enough_free();
   }
   const uint64_t commits = commits_.load();
-  if (commits == tidied_at_) return false;
+  if (commits == (idle ? idly_tidied_at_ : tidied_at_)) return false;
   const uint64_t free = free_now();
   const uint64_t before = segments_cleaned_.load();
+  bool gained = false;
   if (free < wanted_free) {
     (void)clean(std::min(room_for_moves(), round + (free - std::min(free, kept)) / 2), wanted_free - free);
-  } else if (wasteful(idle ? kIdleWaste : kUsualWaste)) {
-    (void)clean(room_for_moves(), UINT64_MAX);
+    if (segments_cleaned_.load() > before && fold_making_room(false).is_ok()) give_back();
+    gained = free_now() > free;
+  } else {
+    gained = tidy_round(idle);
   }
-  if (segments_cleaned_.load() > before && fold_making_room(false).is_ok()) give_back();
-  const bool gained = free_now() > free;
   end_round();
-  tidied_at_ = gained ? UINT64_MAX : commits;
+  (idle ? idly_tidied_at_ : tidied_at_) = gained ? UINT64_MAX : commits;
   return gained;
 }
 
-// A pool that grows is kept from growing for dead data's sake: at most one byte in `one_in` of the log may be dead.
-bool PoolImpl::wasteful(uint64_t one_in) {
+// Where there is room enough. When idle it goes on once it was begun, until the log is as tidy as it may become: a round counts if it left
+// fewer dead bytes, a good part of what it carried. So it ends, and begins again only when as much has died as made it begin. What is mostly
+// dead costs little at any time.
+bool PoolImpl::tidy_round(bool idle) {
+  const uint64_t dead = waste().dead, cleaned = segments_cleaned_.load(), moved = bytes_moved_.load();
+  tidying_ = idle && wasteful(tidying_ ? kTidy : kIdleWaste);
+  if (!tidying_ && !wasteful(kUsualWaste) && !(idle && mostly_dead())) return false;
+  (void)clean(room_for_moves(), UINT64_MAX, tidying_ ? kTidy : idle ? kMostly : kUsualVictim);
+  if (segments_cleaned_.load() > cleaned && fold_making_room(false).is_ok()) give_back();
+  const bool gained = waste().dead + (bytes_moved_.load() - moved) / (2 * kTidy) < dead;
+  tidying_ = tidying_ && gained;
+  return gained;
+}
+
+// What is dead in the sealed segments of the log that may be cleaned.
+PoolImpl::Waste PoolImpl::waste() {
   std::lock_guard append(append_mutex_);
-  uint64_t dead = 0, log = 0;
+  Waste waste;
   for (const auto& [offset, s] : segments_.all()) {
     if (s.retired || s.damaged || s.sequence >= folded_.log_sequence || s.sequence >= retention_.floor()) continue;
-    log += s.segment.bytes;
-    dead += s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
+    waste.log += s.segment.bytes;
+    waste.dead += s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
+    waste.mostly = waste.mostly || s.live_bytes * kMostly <= s.segment.bytes;
   }
-  return log >= std::min(4 * kMiB, 8 * log_segment_bytes()) && dead * one_in > log;
+  return waste;
+}
+
+// A pool that grows is kept from growing for dead data's sake: at most one byte in `one_in` of the log may be dead. A short log is left alone.
+bool PoolImpl::wasteful(uint64_t one_in) {
+  const Waste now = waste();
+  return now.log >= least_tidied() && now.dead * one_in > now.log;
+}
+
+bool PoolImpl::mostly_dead() {
+  const Waste now = waste();
+  return now.log >= least_tidied() && now.mostly;
+}
+
+uint64_t PoolImpl::least_tidied() {
+  std::lock_guard append(append_mutex_);
+  return std::min(4 * kMiB, 8 * log_segment_bytes());
 }
 
 // When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays bounded.
@@ -150,14 +191,14 @@ static Status unless_full(Status status) {
   return status.is_full() ? Status() : std::move(status);
 }
 
-// All but what the next commits, deletions and folds need.
-void PoolImpl::give_back_free(uint64_t at_least) {
+// All but what deletions, folds and a round of cleaning need on a full disk. So much is there too when a commit has just been refused.
+void PoolImpl::give_back_free(bool however_little, uint64_t ahead) {
   uint64_t kept = 0;
   {
     std::lock_guard append(append_mutex_);
-    kept = reserve_bytes() + 2 * log_segment_bytes();
+    kept = ahead + reserve_bytes() - std::min(reserve_bytes(), spare_bytes());
   }
-  medium_->give_back_free(at_least, kept);
+  medium_->give_back_free(however_little ? 0 : std::max(kFree, medium_->space().taken / kFreeShare), kept);
 }
 
 Status PoolImpl::compact() {
@@ -166,25 +207,25 @@ Status PoolImpl::compact() {
   HOLDFAST_TRY(fold_all());
   HOLDFAST_TRY(unless_full(merge_all()));
   constexpr int kFruitlessRounds = 8;  // what little is dead in a small pool can be carried round for ever
-  uint64_t most_free = 0;
+  uint64_t least_dead = UINT64_MAX;
   int fruitless = 0;
   while (fruitless < kFruitlessRounds) {
     const uint64_t before = segments_cleaned_.load();
-    Status cleaned = clean_segments(choose_victims(room_for_moves(), UINT64_MAX));
+    Status cleaned = clean_segments(choose_victims(room_for_moves(), UINT64_MAX, kTidy));
     // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
     HOLDFAST_TRY(unless_full(std::move(cleaned)));
     HOLDFAST_TRY(fold_making_room(false));
     merge_piled_up(UINT64_MAX);
     give_back();
-    if (segments_cleaned_.load() == before || !wasteful(8)) break;
-    const uint64_t free = medium_->space().free;
-    fruitless = free > most_free ? 0 : fruitless + 1;
-    most_free = std::max(most_free, free);
+    if (segments_cleaned_.load() == before || !wasteful(kTidy)) break;
+    const uint64_t dead = waste().dead;
+    fruitless = dead < least_dead ? 0 : fruitless + 1;
+    least_dead = std::min(least_dead, dead);
   }
   HOLDFAST_TRY(unless_full(merge_all()));
   HOLDFAST_TRY(fold_making_room(false));  // for what the last fold found dead and still referred to
   give_back();
-  give_back_free(0);
+  give_back_free(true);
   return {};
 }
 

@@ -108,7 +108,12 @@ Status PoolImpl::close() {
     // Whoever waits to fold, compact or resize has it after us, and finds the pool closed: the last fold stays the last.
     std::lock_guard guard(maintenance_mutex_);
     drop_merge();
-    if (!options_.read_only && !failed_.load() && !medium_->failed()) ended = finish();
+    if (!options_.read_only && !failed_.load() && !medium_->failed()) {
+      ended = finish();
+      // Behind the last root: what is free now nothing refers to, nor may a reader still need it.
+      give_back_spares();
+      give_back_free(false);
+    }
     std::unique_lock index(index_.lock);
     closed_.store(true, std::memory_order_release);
   }

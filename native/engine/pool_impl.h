@@ -185,6 +185,7 @@ class PoolImpl final : public Pool {
   Status read_fold(FoldBlock* block);
   Status begin_new_pool();
   void set_limits();
+  void set_table_bytes();
   Status replay();
   void note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost);
   Status write_headers(const std::vector<SegmentHeader>& headers);
@@ -207,8 +208,8 @@ class PoolImpl final : public Pool {
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
   void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind, uint64_t epoch);  // under index_.lock too
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
-  Result<Receipt> commit_at_once(Batch::Impl& batch, CommitMode mode);  // throttled already
-  Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode);
+  Result<Receipt> commit_at_once(Batch::Impl& batch, CommitMode mode, bool queued = false);  // throttled already
+  Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode, bool queued = false);
   std::unique_lock<std::mutex> lock_to_commit();  // append_mutex_
   bool work_is_due();
   void throttle(const RecordBuffer& record);  // not under append_mutex_
@@ -231,8 +232,11 @@ class PoolImpl final : public Pool {
   uint64_t head_room(Purpose purpose);
   std::optional<Segment> take_spare(uint64_t room, uint64_t most);
   Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
-  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh);
+  bool goes_on_in_head(const RecordBuffer& record, uint64_t head) const;
+  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh, bool* whole);
   void stow(const std::vector<Segment>& fresh, size_t from);
+  Segment cut(const Segment& piece, uint64_t bytes);
+  uint64_t zeroed_at_once() const;
   void release_spares();
   uint64_t enough_free() const;             // beside what users leave: no cleaning, no pace
   void set_pace();
@@ -346,7 +350,8 @@ class PoolImpl final : public Pool {
   bool let_retention_give_way();
   bool reclaim(uint64_t wanted_free);       // true: there is that much now
   Status fold_making_room(bool even_if_empty);
-  bool clean(uint64_t may_move, uint64_t wanted_dead);
+  static constexpr uint64_t kUsualVictim = 16;  // a segment is worth carrying if one byte in so many of it is dead
+  bool clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
   void end_round();
   bool not_replaced(Bytes key, Place place) const;
   uint64_t room_for_moves();
@@ -357,17 +362,25 @@ class PoolImpl final : public Pool {
   Status clean_segment(const LogSegment& victim, bool readable, const Carried* begin, const Carried* end);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
   void let_commits_by();                    // not under append_mutex_
-  std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead);
+  std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
 
   // maintenance.cc
   void maintenance_main();
   void maintenance_turn(bool idle);       // under maintenance_mutex_
   bool fold_is_due() const;
   void wake_maintenance();
+  struct Waste {
+    uint64_t dead = 0, log = 0;
+    bool mostly = false;  // of some segment more than half is dead
+  };
+  Waste waste();
   bool wasteful(uint64_t one_in);
+  bool mostly_dead();
+  uint64_t least_tidied();
   bool clean_ahead(bool idle);
+  bool tidy_round(bool idle);
   void work_off_merges();
-  void give_back_free(uint64_t at_least);
+  void give_back_free(bool however_little, uint64_t ahead = 0);
 
   std::unique_ptr<Medium> medium_;
   const std::string name_;
@@ -464,6 +477,8 @@ class PoolImpl final : public Pool {
   uint64_t merge_lacked_room_ = UINT64_MAX;  // inputs of so many bytes did not find room for their tables
   Pace pace_;
   uint64_t tidied_at_ = UINT64_MAX;          // nothing was gained by tidying up when there were so many commits
+  uint64_t idly_tidied_at_ = UINT64_MAX;     // the same, of what is tidied up when there is nothing else to do
+  bool tidying_ = false;                     // that was begun, and is not yet as tidy as it may become
   std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
 
   // counters

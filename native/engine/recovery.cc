@@ -28,36 +28,43 @@ Status PoolImpl::read_fold(FoldBlock* block) {
   return {};
 }
 
-// A pool nobody has opened yet: one empty log segment and a fold that says so.
+// A pool nobody has opened yet: one empty log segment and a fold that says so; where segments are short, others ready behind it.
 Status PoolImpl::begin_new_pool() {
   retention_.begin(options_.retain.value_or(RetainWish()));
   HOLDFAST_TRY(medium_->adopt({}));
   const uint64_t want = log_segment_bytes();
-  auto segment = medium_->allocate(SegmentKind::kLog, std::min(512 * kKiB, want), want);
-  if (!segment.is_ok()) return std::move(segment.status());
-  segments_.add(*segment, 1);
-  log_.resume(*segment, 1, segment->offset, true, 1);
+  auto piece = medium_->allocate(SegmentKind::kLog, std::min(512 * kKiB, want), std::max(want, zeroed_at_once()));
+  if (!piece.is_ok()) return std::move(piece.status());
+  const Segment segment = cut(*piece, want);
+  segments_.add(segment, 1);
+  log_.resume(segment, 1, segment.offset, true, 1);
   FoldBlock block;
   block.time_ms = now_ms();
   block.epoch = options_.first_epoch;
   epoch_ = options_.first_epoch;
   visible_epoch_ = appended_epoch_ = durable_epoch_ = options_.first_epoch;
   block.log_sequence = 1;
-  block.log_offset = segment->offset;
+  block.log_offset = segment.offset;
   block.incarnation = 1;
   block.retain_ms = retention_.wish.ms;
   block.retain_bytes = retention_.wish.bytes;
-  block.log.push_back({*segment, 1, 0});
+  block.log.push_back({segment, 1, 0});
   root_.incarnation = 1;
   return write_fold_block(std::move(block), true);
 }
 
-// Of a pool of fixed size, and once the medium knows what is held: before, its capacity is not known.
+// Once the medium knows what is held: before, its capacity is not known.
 void PoolImpl::set_limits() {
-  constexpr uint64_t kTableBytes = 4 * kMiB;
   const uint64_t capacity = medium_->info().grows ? UINT64_MAX : medium_->space().capacity;
   fold_bytes_ = std::min(options_.fold_bytes, std::max(capacity / 32, 512 * kKiB));
-  table_bytes_ = std::max(round_up(std::min(kTableBytes, capacity / 512), medium_->info().segment_unit), 4 * kNodeBytes);
+  set_table_bytes();
+}
+
+// Where a pool grows a table is no longer than a log segment: so it fits into what was one, on a full disk too.
+void PoolImpl::set_table_bytes() {
+  constexpr uint64_t kTableBytes = 4 * kMiB;
+  const uint64_t most = medium_->info().grows ? log_segment_bytes() : medium_->space().capacity / 512;
+  table_bytes_ = std::max(round_up(std::min(kTableBytes, most), medium_->info().segment_unit), 4 * kNodeBytes);
 }
 
 Status PoolImpl::recover() {

@@ -114,6 +114,14 @@ std::optional<Segment> ExtentAllocator::first_within(uint64_t from, uint64_t to)
   return Segment{begin, std::min(at->first + at->second, to) - begin};
 }
 
+std::optional<Segment> ExtentAllocator::last_within(uint64_t from, uint64_t to) const {
+  auto at = by_place_.lower_bound(to);
+  if (at == by_place_.begin()) return std::nullopt;
+  --at;
+  const uint64_t begin = std::max(from, at->first), end = std::min(at->first + at->second, to);
+  return begin < end ? std::optional<Segment>({begin, end - begin}) : std::nullopt;
+}
+
 Segment ExtentAllocator::tail() const {
   if (by_place_.empty()) return {};
   const auto last = std::prev(by_place_.end());

@@ -39,8 +39,9 @@ class ExtentAllocator {
   uint64_t free_bytes() const { return free_bytes_; }
   uint64_t largest() const { return by_size_.empty() ? 0 : by_size_.rbegin()->first; }
   uint64_t largest_below(uint64_t limit) const;  // linear: for statistics
-  // What is free of [from, to), its first piece.
+  // What is free of [from, to), its first or its last piece.
   std::optional<Segment> first_within(uint64_t from, uint64_t to) const;
+  std::optional<Segment> last_within(uint64_t from, uint64_t to) const;
   // The last extent if it reaches the end of the space.
   Segment tail() const;
   size_t extents() const { return by_place_.size(); }

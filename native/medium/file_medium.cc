@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
@@ -263,7 +264,10 @@ Result<Segment> FileMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint6
 
 Result<Segment> FileMedium::reserve(uint64_t min, uint64_t want) {
   const std::lock_guard<std::mutex> lock(space_mutex_);
-  std::optional<Segment> piece = space_.allocate(min, want);
+  // What is there already need be neither asked for nor, mostly, zeroed: be it shorter than was wanted, the file does not become longer.
+  std::optional<Segment> piece = allocate_ready(std::max(min, want / 4), want);
+  if (piece) return *piece;
+  piece = space_.allocate(min, want);
   if (!piece) {
     return Status(Code::kPoolFull, "the pool " + path_ + " is full: no free piece of " + std::to_string(min) +
                                        " bytes in its " + std::to_string(limit_) +
@@ -291,19 +295,21 @@ Status FileMedium::disk_full(uint64_t bytes, int error) const {
                         error);
 }
 
-// The largest piece that the disk need not be asked about, for it is full.
+// Of the pieces that the disk need not be asked about: the shortest that will do for all that is wanted, else the longest.
 std::optional<Segment> FileMedium::allocate_ready(uint64_t min, uint64_t want) {
   const uint64_t end = end_.load();
   Segment best;
+  if (ready_bytes() < min) return std::nullopt;
   for (auto free = space_.first_within(kSegmentsOffset, end); free; free = space_.first_within(free->end(), end)) {
     for (uint64_t at = free->offset; at < free->end();) {
       const auto hole = holes_.first_within(at, free->end());
       const uint64_t stop = hole ? hole->offset : free->end();
-      if (stop - at > best.bytes) best = {at, stop - at};
+      const uint64_t bytes = round_down(stop - at, kFileSegmentUnit);
+      if (best.bytes >= want ? bytes >= want && bytes < best.bytes : bytes > best.bytes) best = {at, bytes};
       at = hole ? hole->end() : stop;
     }
   }
-  best.bytes = std::min(round_down(best.bytes, kFileSegmentUnit), want);
+  best.bytes = std::min(best.bytes, want);
   return best.bytes >= min && space_.take(best) ? std::optional<Segment>(best) : std::nullopt;
 }
 
@@ -318,11 +324,19 @@ Status FileMedium::make_ready(uint64_t bytes) {
   return {};
 }
 
-// A hole, or where there is none more at the end.
+// Holes, or where there are none more at the end. On a full disk only those holes can be had that have blocks already (find_holes),
+// be it of a part: so all are asked for.
 int FileMedium::take_more(uint64_t bytes) {
   const uint64_t end = end_.load(), more = round_up(bytes, kFileSegmentUnit);
-  if (const auto hole = holes_.first_within(kSegmentsOffset, end)) return take_blocks({hole->offset, std::min(hole->bytes, more)});
+  int error = 0;
+  for (auto hole = holes_.first_within(kSegmentsOffset, end); hole; hole = holes_.first_within(hole->end(), end)) {
+    for (uint64_t part = std::min(hole->bytes, more); part > 0; part = round_down(part / 2, kFileSegmentUnit)) {
+      error = take_blocks({hole->offset, part});
+      if (!is_disk_full(error)) return error;
+    }
+  }
   const uint64_t longest = round_down(limit_, kFileSegmentUnit);
+  if (error != 0) return error;
   return end < longest ? grow_to(std::min(end + more, longest)) : ENOSPC;
 }
 
@@ -403,30 +417,40 @@ Status FileMedium::write_unwritten(const Segment& segment) {
 
 void FileMedium::release(const Segment& segment) {
   const std::lock_guard<std::mutex> lock(space_mutex_);
-  // A piece that is free already is not taken back twice: it would be handed out twice.
-  if (space_.release(segment)) released_ += segment.bytes;
+  (void)space_.release(segment);  // a piece that is free already is not taken back twice: it would be handed out twice
 }
 
-// In pieces, so that nobody who needs a segment waits long.
+// What of the free space below has blocks and lies highest, in one piece.
+std::optional<Segment> FileMedium::last_ready(uint64_t below) const {
+  while (const auto free = space_.last_within(kSegmentsOffset, below)) {
+    const auto hole = holes_.last_within(free->offset, free->end());
+    if (!hole) return free;
+    if (hole->end() < free->end()) return Segment{hole->end(), free->end() - hole->end()};
+    below = hole->offset;
+  }
+  return std::nullopt;
+}
+
+// Short pieces first, for what is kept should be of use to those who need a long one; else from the end downwards: what lies there was often
+// never written, what lies low is used again as it is. In pieces, so that nobody who needs a segment waits long.
 void FileMedium::give_back_free(uint64_t at_least, uint64_t kept) {
-  constexpr uint64_t kPiece = 16 * kMiB;
-  uint64_t at = kSegmentsOffset;
-  while (usable()) {
-    const std::lock_guard<std::mutex> lock(space_mutex_);
-    if (at == kSegmentsOffset) {
-      if (at_least > 0 && released_ < std::max(at_least, end_.load() / 4)) return;
-      released_ = 0;
+  constexpr uint64_t kLongest = 16 * kMiB, kShort = 4 * kFileSegmentUnit;
+  bool first = true;
+  for (const bool only_short : {true, false}) {
+    for (uint64_t at = end_.load(); usable();) {
+      const std::lock_guard<std::mutex> lock(space_mutex_);
+      const uint64_t ready = ready_bytes(), most = ready > kept ? round_down(std::min(ready - kept, kLongest), kFileSegmentUnit) : 0;
+      if (most == 0 || (std::exchange(first, false) && ready - kept < at_least)) return;
+      auto piece = last_ready(at);
+      if (!piece) break;
+      at = piece->offset;
+      if (only_short && piece->bytes > kShort) continue;
+      at = piece->end() - std::min(most, piece->bytes);
+      piece = Segment{at, piece->end() - at};
+      HOLDFAST_POINT("file.before_give_back");
+      if (file_.give_back(piece->offset, piece->bytes) != 0) return;  // where that cannot be done they stay with the file
+      holes_.release(*piece);
     }
-    const auto free = space_.first_within(at, end_.load());
-    const uint64_t ready = ready_bytes(), most = ready > kept ? round_down(std::min(ready - kept, kPiece), kFileSegmentUnit) : 0;
-    if (!free || most == 0) return;
-    const auto hole = holes_.first_within(free->offset, free->end());
-    const Segment piece{free->offset, std::min(most, (hole ? hole->offset : free->end()) - free->offset)};
-    at = piece.bytes == 0 ? hole->end() : piece.end();
-    if (piece.bytes == 0) continue;
-    HOLDFAST_POINT("file.before_give_back");
-    if (file_.give_back(piece.offset, piece.bytes) != 0) return;  // where that cannot be done they stay with the file
-    holes_.release(piece);
   }
 }
 

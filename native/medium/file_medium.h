@@ -79,6 +79,7 @@ class FileMedium final : public Medium {
   int take_more(uint64_t bytes);  // this and those before and after: under space_mutex_
   uint64_t ready_bytes() const { return space_.free_bytes() - (limit_ - std::min<uint64_t>(end_, limit_)) - holes_.free_bytes(); }
   std::optional<Segment> allocate_ready(uint64_t min, uint64_t want);
+  std::optional<Segment> last_ready(uint64_t below) const;
   void find_holes();
   void no_holes(uint64_t from, uint64_t to);
   int extend_file(uint64_t end);
@@ -98,7 +99,6 @@ class FileMedium final : public Medium {
 
   mutable std::mutex space_mutex_;  // space_, growth, holes
   ExtentAllocator holes_;           // what of the free space below end_ has no blocks: it is given some before it is handed out
-  uint64_t released_ = 0;           // bytes, since what was free went back to the file system
   ExtentAllocator space_;           // of [kSegmentsOffset, limit), what is behind end_ included
 
   // One sync at a time. The kernel reports a lost page to one caller only: were two in fdatasync at once, the other

@@ -110,9 +110,8 @@ class Medium {
   // delete and tidy up when the disk has become full. kPoolFull, kDiskFull: there are fewer, but as many as could be had.
   virtual Status make_ready(uint64_t bytes);
 
-  // What is free goes back to the file system where it can be asked for that, all but `kept` bytes, unless fewer than `at_least` bytes, or
-  // less than a quarter of what the pool takes, were released since this was done last (0: whatever was). What is allocated later takes it
-  // anew. Nothing held is touched: a crash leaves free bytes or holes, both are free.
+  // What is free goes back to the file system where it can be asked for that, all but `kept` bytes, unless that were fewer than `at_least`.
+  // What is allocated later takes it anew. Nothing held is touched: a crash leaves free bytes or holes, both are free.
   virtual void give_back_free(uint64_t /*at_least*/, uint64_t /*kept*/) {}
 
   // At open: these segments (disjoint; refused with kCorrupt otherwise, or when out of bounds) are held; all the rest is free.

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "format/layout.h"
 
@@ -382,7 +383,21 @@ Result<Segment> SimulatedMedium::allocate(SegmentKind, uint64_t min_bytes, uint6
 
 void SimulatedMedium::release(const Segment& segment) {
   const std::lock_guard<std::mutex> lock(disk_->mutex_);
-  space_.release(segment);
+  if (space_.release(segment)) released_.push_back(segment);
+}
+
+void SimulatedMedium::give_back_free(uint64_t /*at_least*/, uint64_t /*kept*/) {
+  const std::lock_guard<std::mutex> lock(disk_->mutex_);
+  if (closed_ || failed_ || disk_->crashed_) return;
+  for (const Segment& segment : released_) {
+    if (give_next_ = !give_next_; !give_next_) continue;
+    for (auto free = space_.first_within(segment.offset, segment.end()); free; free = space_.first_within(free->end(), segment.end())) {
+      const uint64_t written = std::min(free->end(), std::max(free->offset, disk_->written_end_)) - free->offset;
+      std::memset(disk_->live_ + free->offset, 0, written);
+      std::memset(disk_->durable_ + free->offset, 0, written);
+    }
+  }
+  released_.clear();
 }
 
 Status SimulatedMedium::adopt(const std::vector<Segment>& held) {

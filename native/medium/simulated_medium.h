@@ -124,6 +124,9 @@ class SimulatedMedium final : public Medium {
 
   Result<Segment> allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) override;
   void release(const Segment& segment) override;
+  // At once and for good: what was released since and is free still reads as zeros, however little that is; every other segment, for the
+  // rest is what a file keeps.
+  void give_back_free(uint64_t at_least, uint64_t kept) override;
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
   Status barrier() override;
@@ -148,6 +151,8 @@ class SimulatedMedium final : public Medium {
   bool closed_ = false;
   Root root_;
   ExtentAllocator space_;
+  std::vector<Segment> released_;  // since what was free was given back
+  bool give_next_ = false;
 };
 
 }  // namespace holdfast

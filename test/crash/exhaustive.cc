@@ -115,7 +115,7 @@ std::vector<Script> scripts() {
         w.disk().set_disk_bytes(480 * kKiB);
         return durable(w, {put(1, 300 * kKiB, 1)});
       },
-      [](World& w) { return durable(w, {removal(1)}) && (w.broken() || w.compact()); },
+      [](World& w) { return durable(w, {removal(1)}) && (w.broken() || (w.fold() && w.fold())); },
       [](World& w) { return durable(w, {sized(2, 30), slot(2, 1, 100)}) && (w.broken() || w.fold()); },
       [](World& w) { return durable(w, {slot(2, 20, 101)}); },
       [](World& w) { return w.fold(); }}});

@@ -76,7 +76,7 @@ TEST_CASE("extents: below a limit only") {
   CHECK(space.allocate_below(180, 10, 20)->bytes == 20);
 }
 
-TEST_CASE("extents: the first free piece within a range, cut to it") {
+TEST_CASE("extents: the first and the last free piece within a range, cut to it") {
   ExtentAllocator space;
   space.reset(100, 1000);
   REQUIRE(space.take({200, 100}));
@@ -94,6 +94,17 @@ TEST_CASE("extents: the first free piece within a range, cut to it") {
   CHECK(within(400, 1000) == std::pair<uint64_t, uint64_t>(900, 1000));
   CHECK(within(400, 900) == std::pair<uint64_t, uint64_t>(0, 0));
   CHECK(within(1000, 2000) == std::pair<uint64_t, uint64_t>(0, 0));
+  const auto last = [&](uint64_t from, uint64_t to) {
+    const auto found = space.last_within(from, to);
+    return found ? std::pair(found->offset, found->end()) : std::pair<uint64_t, uint64_t>(0, 0);
+  };
+  CHECK(last(0, 1000) == std::pair<uint64_t, uint64_t>(900, 1000));
+  CHECK(last(0, 950) == std::pair<uint64_t, uint64_t>(900, 950));
+  CHECK(last(0, 900) == std::pair<uint64_t, uint64_t>(300, 400));
+  CHECK(last(320, 900) == std::pair<uint64_t, uint64_t>(320, 400));
+  CHECK(last(400, 900) == std::pair<uint64_t, uint64_t>(0, 0));
+  CHECK(last(0, 100) == std::pair<uint64_t, uint64_t>(0, 0));
+  CHECK(last(150, 150) == std::pair<uint64_t, uint64_t>(0, 0));
 }
 
 TEST_CASE("extents: a random life against a model of bits") {

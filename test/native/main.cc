@@ -8,9 +8,10 @@
 #include <cstring>
 
 namespace holdfast::test {
-// In resize_test.cc and pmem_growth_test.cc: what is killed there. Another program with this main() (concurrent_tests) has no such tests.
+// In resize_test.cc, pmem_growth_test.cc and idle_space_test.cc: what is killed there. Another program with this main() (concurrent_tests) has no such tests.
 __attribute__((weak)) int resize_child(const char* job);
 __attribute__((weak)) int growth_child(const char* path);
+__attribute__((weak)) int giving_back_child(const char* path);
 }
 
 int main(int argc, char** argv) {
@@ -26,5 +27,6 @@ int main(int argc, char** argv) {
 #endif
   if (const char* job = std::getenv("HOLDFAST_RESIZE_CHILD"); job && holdfast::test::resize_child) return holdfast::test::resize_child(job);
   if (const char* path = std::getenv("HOLDFAST_GROWTH_CHILD"); path && holdfast::test::growth_child) return holdfast::test::growth_child(path);
+  if (const char* path = std::getenv("HOLDFAST_GIVING_BACK_CHILD"); path && holdfast::test::giving_back_child) return holdfast::test::giving_back_child(path);
   return doctest::Context(argc, argv).run();
 }

@@ -2,6 +2,9 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -9,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdarg>
+#include <cstring>
 #include <mutex>
 #include <random>
 #include <string>
@@ -31,6 +35,7 @@ Armed armed[kCalls];
 std::atomic<uint64_t> most_bytes{0};
 std::atomic<uint64_t> exit_in{0};
 std::function<void()> syncing;  // once
+std::atomic<bool> disk_is_full{false};
 
 // What stood where something was written since the last sync.
 struct Overwritten {
@@ -97,6 +102,26 @@ long answer(SystemCall call, long (*make)(long, long, long, long, long), long a,
   return make(a, b, c, d, e);
 }
 
+// Has every byte of it a block, written or not? Below 0: the disk cannot tell.
+int has_blocks(int fd, uint64_t from, uint64_t bytes) {
+  while (bytes > 0) {
+    alignas(struct fiemap) char room[sizeof(struct fiemap) + sizeof(struct fiemap_extent)] = {};
+    auto* const asked = reinterpret_cast<struct fiemap*>(room);
+    asked->fm_start = from;
+    asked->fm_length = bytes;
+    asked->fm_flags = FIEMAP_FLAG_SYNC;
+    asked->fm_extent_count = 1;
+    if (::ioctl(fd, FS_IOC_FIEMAP, asked) != 0) return -1;
+    struct fiemap_extent extent;
+    std::memcpy(&extent, room + sizeof(struct fiemap), sizeof extent);
+    if (asked->fm_mapped_extents == 0 || extent.fe_logical > from) return 0;
+    const uint64_t covered = std::min<uint64_t>(bytes, extent.fe_logical + extent.fe_length - from);
+    from += covered;
+    bytes -= covered;
+  }
+  return 1;
+}
+
 int sync_answer(SystemCall call, long number, int fd) {
   if (syncing && call == SystemCall::kFdatasync) std::exchange(syncing, nullptr)();
   const long result = answer(
@@ -120,7 +145,15 @@ void SystemFaults::write_at_most(uint64_t bytes) { most_bytes = bytes; }
 void SystemFaults::under_sync(std::function<void()> once) { syncing = std::move(once); }
 void SystemFaults::exit_at(uint64_t nth) { exit_in = nth; }
 
+bool SystemFaults::fill_disk(const std::string& file) {
+  const int fd = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, file.c_str(), O_RDONLY, 0));
+  disk_is_full = fd >= 0 && has_blocks(fd, 0, 1) >= 0;
+  if (fd >= 0) ::close(fd);
+  return disk_is_full;
+}
+
 void SystemFaults::disarm() {
+  disk_is_full = false;
   for (Armed& fault : armed) fault.in = 0;
   most_bytes = 0;
   exit_in = 0;
@@ -172,6 +205,10 @@ void* mmap(void* at, size_t size, int protection, int flags, int fd, off_t offse
 }
 
 int fallocate(int fd, int mode, off_t offset, off_t size) {
+  if (holdfast::test::disk_is_full && mode == 0 && holdfast::test::has_blocks(fd, static_cast<uint64_t>(offset), static_cast<uint64_t>(size)) != 1) {
+    errno = ENOSPC;
+    return -1;
+  }
   return static_cast<int>(holdfast::test::answer(
       SystemCall::kFallocate,
       [](long a, long b, long c, long d, long) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 namespace holdfast::test {
 
@@ -24,6 +25,8 @@ struct SystemFaults {
   static void lose_unsynced(uint64_t seed);
   // Runs `once` in the next fdatasync, before it is made. What it does must sync nothing. Not for several threads.
   static void under_sync(std::function<void()> once);
+  // From now on the disk has no block to give: fallocate is refused what has none yet. False: this file's disk cannot tell what has blocks.
+  static bool fill_disk(const std::string& file);
   static void disarm();
   static uint64_t count(SystemCall call);
   struct Disarm {  // at the end of a test, however it ends
