@@ -64,7 +64,9 @@ export class Comparer {
       return this.build(live);
     }
     if (old instanceof Tree) return this.updateTree(old, live);
-    if (old instanceof Blob && old.type > STRUCTURED && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
+    if (old instanceof Blob && old.type > STRUCTURED && bytesType(live) === old.type && bytesOf(live).length >= blobLength) {
+      return blobOf(old.type, bytesOf(live), old);
+    }
     return this.same(old, live) ? old : this.build(live);
   }
 
