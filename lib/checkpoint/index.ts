@@ -20,6 +20,7 @@ import {
   checkOwner,
   type CheckpointRecord,
   idOf,
+  keyBeside,
   keyOf,
   recordCodec,
   recordKeyCodec,
@@ -118,7 +119,7 @@ export class CheckpointStore {
 
   /** Adds a checkpoint of `value` to `batch`; it is there once the batch is committed. */
   save(batch: Batch, owner: string, value: unknown, options: SaveOptions = {}): CheckpointInfo {
-    checkOwner(owner);
+    if (!this.#lines.has(owner)) checkOwner(owner);
     checkLabel(options.label);
     const line = this.#line(owner);
     const { stored } = line;
@@ -286,7 +287,8 @@ export class CheckpointStore {
       batch.put(this.#versions, line.family, this.#version(line.family) + 1);
     }
     const record: CheckpointRecord = { family: line.family, at: Date.now(), ...parts };
-    const stored = { key: recordKeyCodec.encode(key) as Uint8Array, record: recordCodec.encode(record) as Uint8Array };
+    const encoded = line.stored === undefined ? (recordKeyCodec.encode(key) as Uint8Array) : keyBeside(line.stored.key, key.sequence);
+    const stored = { key: encoded, record: recordCodec.encode(record) as Uint8Array };
     batch.requireAbsent(this.#encoded, stored.key).put(this.#encoded, stored.key, stored.record);
     line.next = key.sequence + 1;
     line.stored = stored;

@@ -13,6 +13,9 @@ import { Blob, Leaf, type Levels, type Node, Piece, type Ref, type Shadow, Spine
 import { type Child, damaged, decodePiece, encodePiece, Reader, type Resolver, Writer } from './wire';
 
 const pageBytes = 64 * 1024;
+/** Room in front of the slots that are written, for the lengths of so many. */
+const headBytes = 128;
+const headSlots = 24;
 const blockOfNumbers = 1024;
 const cachedPages = 8192;
 
@@ -121,23 +124,27 @@ export class PartStore {
   }
 }
 
+const wholeKey = Buffer.allocUnsafeSlow(12);
+const familyKey = wholeKey.subarray(0, 6);
+
+/** Valid until the next call. */
 function pageKey(family: number, page?: number): Buffer {
-  const key = Buffer.allocUnsafe(page === undefined ? 6 : 12);
-  key.writeUIntBE(family, 0, 6);
-  if (page !== undefined) key.writeUIntBE(page, 6, 6);
-  return key;
+  wholeKey.writeUIntBE(family, 0, 6);
+  if (page === undefined) return familyKey;
+  wholeKey.writeUIntBE(page, 6, 6);
+  return wholeKey;
 }
 
 const rootWriter = new Writer();
 
 function encodeRoot(root: Shadow): Uint8Array {
   rootWriter.at = 0;
-  rootWriter.items([root]);
-  return new Uint8Array(rootWriter.buffer.subarray(0, rootWriter.at));
+  rootWriter.varint(1);
+  rootWriter.item(root);
+  return rootWriter.copy();
 }
 
 const slotWriter = new Writer();
-const headWriter = new Writer();
 
 class PageWriter {
   bytes = 0;
@@ -150,7 +157,7 @@ class PageWriter {
     private readonly pages: Keyspace<Uint8Array, Uint8Array>,
     private readonly family: number,
   ) {
-    slotWriter.at = 0;
+    slotWriter.at = headBytes;
   }
 
   /** Stores what `shadow` refers to, deepest first, so that it can be written itself. */
@@ -180,18 +187,20 @@ class PageWriter {
   }
 
   flush(): void {
-    if (this.lengths.length === 0) return;
-    const slots = slotWriter.buffer.subarray(0, slotWriter.at);
-    const page = assemble(this.lengths, slots);
+    const { lengths } = this;
+    if (lengths.length === 0) return;
+    const page = lengths.length <= headSlots ? slotWriter.headed(lengths, headBytes) : assemble(lengths, slotWriter.buffer.subarray(headBytes, slotWriter.at));
     this.batch.put(this.pages, pageKey(this.family, this.current), page);
     this.bytes += page.length;
-    this.lengths.length = 0;
+    lengths.length = 0;
     this.current = 0;
-    slotWriter.at = 0;
+    slotWriter.at = headBytes;
   }
 }
 
-/** Valid until the next call. */
+const headWriter = new Writer();
+
+/** A page of slots. Valid until the next call. */
 function assemble(lengths: readonly number[], slots: Uint8Array): Uint8Array {
   headWriter.at = 0;
   headWriter.varint(lengths.length);

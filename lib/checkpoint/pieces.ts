@@ -8,6 +8,7 @@
 import { Blob, chunkBytes, leastPiece, Piece, pieceLength } from './shadow';
 
 const noChunks: readonly Buffer[] = [];
+const fewEnough = 64;
 
 export function blobOf(type: number, live: string | Uint8Array, old: Blob | undefined): Blob {
   const before = old?.type === type ? old : undefined;
@@ -17,11 +18,15 @@ export function blobOf(type: number, live: string | Uint8Array, old: Blob | unde
 function textBlob(type: number, live: string, old: Blob | undefined): Blob {
   if (old === undefined) return new Blob(type, live, noChunks, cutPieces(live, 0, live.length));
   const { text } = old;
-  if (text === live) return old;
-  const limit = Math.min(text.length, live.length);
-  const prefix = common(limit, (from, to) => text.substring(from, to) === live.substring(from, to));
   const [end, now] = [text.length, live.length];
-  const suffix = common(limit - prefix, (from, to) => text.substring(end - to, end - from) === live.substring(now - to, now - from));
+  const limit = Math.min(end, now);
+  const prefix = common(limit, (from, to) => text.substring(from, to) === live.substring(from, to), (at) => text.charCodeAt(at) === live.charCodeAt(at));
+  if (prefix === end && end === now) return old;
+  const suffix = common(
+    limit - prefix,
+    (from, to) => text.substring(end - to, end - from) === live.substring(now - to, now - from),
+    (at) => text.charCodeAt(end - 1 - at) === live.charCodeAt(now - 1 - at),
+  );
   const same = end === now ? (from: number, to: number): boolean => text.substring(from, to) === live.substring(from, to) : undefined;
   return new Blob(type, live, noChunks, replace(old.pieces, prefix, suffix, live, same), old);
 }
@@ -38,7 +43,11 @@ function bytesBlob(type: number, live: Uint8Array, old: Blob | undefined): Blob 
   if (prefix < limit) {
     const chunk = chunks[first]!;
     const start = prefix;
-    prefix += common(Math.min(chunk.length, now.length - start), (from, to) => now.compare(chunk, from, to, start + from, start + to) === 0);
+    prefix += common(
+      Math.min(chunk.length, now.length - start),
+      (from, to) => now.compare(chunk, from, to, start + from, start + to) === 0,
+      (at) => chunk[at] === now[start + at],
+    );
   }
   let last = chunks.length;
   let suffix = 0;
@@ -48,7 +57,11 @@ function bytesBlob(type: number, live: Uint8Array, old: Blob | undefined): Blob 
   if (last > first) {
     const chunk = chunks[last - 1]!;
     const [end, there] = [chunk.length, now.length - suffix];
-    suffix += common(Math.min(end, limit - prefix - suffix), (from, to) => now.compare(chunk, end - to, end - from, there - to, there - from) === 0);
+    suffix += common(
+      Math.min(end, limit - prefix - suffix),
+      (from, to) => now.compare(chunk, end - to, end - from, there - to, there - from) === 0,
+      (at) => chunk[end - 1 - at] === now[there - 1 - at],
+    );
   }
   const isInPlace = old.length === now.length;
   const same = isInPlace ? (from: number, to: number): boolean => isWithin(chunks, now, from, to) : undefined;
@@ -93,14 +106,10 @@ function replace(
     for (let at = head, from = front; at < tail; ) {
       const start = at;
       let to = from;
-      while (at < tail && !same(to, to + pieces[at]!.length)) to += pieces[at++]!.length;
-      if (at - start > 1) {
-        const begin = from;
-        const end = to;
-        const left = common(pieces[start]!.length, (a, b) => same(begin + a, begin + b));
-        const right = common(pieces[at - 1]!.length, (a, b) => same(end - b, end - a));
-        renew(made, pieces, start, at, live, begin, end, left, right);
-      } else if (at > start) made.push(pieceOf(live, from, to));
+      // The first and the last are known to differ, and where.
+      while (at < tail && (at === head || at === tail - 1 || !same(to, to + pieces[at]!.length))) to += pieces[at++]!.length;
+      if (at - start > 1) renew(made, pieces, start, at, live, from, to, start === head ? prefix - front : 0, at === tail ? suffix - (live.length - back) : 0);
+      else if (at > start) made.push(pieceOf(live, from, to));
       else {
         made.push(pieces[at]!);
         to += pieces[at++]!.length;
@@ -150,15 +159,19 @@ function partOf(piece: Piece, from: number, to: number, live: string | Uint8Arra
   return new Piece(to - from, undefined, piece.ref, Math.max(0, piece.from) + from);
 }
 
-/** How far two sequences agree, up to `limit`. By halving: each look compares what is left as a whole, so all of them together go over it about once. */
-function common(limit: number, same: (from: number, to: number) => boolean): number {
+/**
+ * How far two sequences agree, up to `limit`. By halving: each look compares what is left as a whole, so all of them together go over it about
+ * once. The last few one by one.
+ */
+function common(limit: number, same: (from: number, to: number) => boolean, isSame: (at: number) => boolean): number {
   let least = 0;
   let most = limit;
-  while (most > least) {
+  while (most - least > fewEnough) {
     const middle = (least + most + 1) >>> 1;
     if (same(least, middle)) least = middle;
     else most = middle - 1;
   }
+  while (least < most && isSame(least)) ++least;
   return least;
 }
 

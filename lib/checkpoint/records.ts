@@ -57,7 +57,7 @@ export const recordCodec: Codec<CheckpointRecord> = {
   encode({ family, at, bytes, label, parent, root }) {
     const labelBytes = label === undefined ? 0 : Buffer.byteLength(label);
     const parentBytes = typeof parent === 'string' ? Buffer.byteLength(parent) : 0;
-    const record = Buffer.allocUnsafe(48 + labelBytes + parentBytes + root.length);
+    const record = Buffer.allocUnsafe(40 + labelBytes + parentBytes + root.length);
     let end = record.writeUIntLE(at, 0, 6);
     record[5]! |= marked;
     end = varint(record, end, family);
@@ -113,6 +113,14 @@ function decodeFirst(record: Buffer): CheckpointRecord {
     parent,
     root: record.subarray(end),
   };
+}
+
+/** Of a checkpoint of the same owner: `key` is the key of another. */
+export function keyBeside(key: Uint8Array, sequence: number): Uint8Array {
+  const made = Buffer.allocUnsafe(key.length);
+  made.set(key);
+  made.writeUIntBE(sequence, key.length - sequenceBytes, sequenceBytes);
+  return made;
 }
 
 export function recordsOf(owner: string): RangeOptions<RecordKey> {

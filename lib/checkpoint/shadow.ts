@@ -80,9 +80,12 @@ export class Tree {
   readonly levels: Levels;
   /** The object this was made of, where objects are immutable by convention. */
   live: object | undefined;
+  /** A plain object that was this tree when it was last looked at. It is a plain object still; finding that out takes longer than comparing it. */
+  seen: object | undefined;
   /** What the fields of a class instance were when its stand-in was made; see `View`. */
   guard: { readonly prototype: unknown; readonly fields: Mirror } | undefined;
-  private gathered: readonly Shadow[] | undefined;
+  /** Of all leaves; of several they are gathered when somebody asks. One step from the tree: comparing goes through all of them at each save. */
+  private all: readonly Shadow[] | undefined;
   constructor(
     readonly shape: number,
     readonly leaves: readonly Leaf[],
@@ -90,12 +93,11 @@ export class Tree {
     levels?: Levels,
   ) {
     this.levels = levels ?? spinesOver(leaves, old?.levels);
+    this.all = leaves.length === 1 ? leaves[0]!.items : undefined;
   }
 
-  /** Of all leaves. */
   get items(): readonly Shadow[] {
-    const { leaves } = this;
-    return leaves.length === 1 ? leaves[0]!.items : (this.gathered ??= itemsOf(leaves));
+    return (this.all ??= itemsOf(this.leaves));
   }
 
   get inline(): boolean {

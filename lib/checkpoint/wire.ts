@@ -59,18 +59,36 @@ export class Writer {
 
   varint(value: number): void {
     this.reserve(9);
+    const { buffer } = this;
+    let { at } = this;
     let left = value;
-    while (left >= 0x80) {
-      this.buffer[this.at++] = (left % 0x80) | 0x80;
-      left = Math.floor(left / 0x80);
-    }
-    this.buffer[this.at++] = left;
+    // Small ones, as most are, without the arithmetic of large ones.
+    for (; left > 0x7fff_ffff; left = Math.floor(left / 0x80)) buffer[at++] = (left % 0x80) | 0x80;
+    for (left |= 0; left >= 0x80; left >>= 7) buffer[at++] = (left & 0x7f) | 0x80;
+    buffer[at++] = left;
+    this.at = at;
   }
 
   bytes(value: Uint8Array): void {
     this.reserve(value.length);
     this.buffer.set(value, this.at);
     this.at += value.length;
+  }
+
+  copy(): Uint8Array {
+    return Uint8Array.prototype.slice.call(this.buffer, 0, this.at);
+  }
+
+  /** What was written behind `room` unused bytes, with the count and the lengths of its slots in front. Valid until more is written. */
+  headed(lengths: readonly number[], room: number): Uint8Array {
+    const end = this.at;
+    this.at = 0;
+    this.varint(lengths.length);
+    for (const length of lengths) this.varint(length);
+    const { at: bytes } = this;
+    this.buffer.copyWithin(room - bytes, 0, bytes);
+    this.at = end;
+    return this.buffer.subarray(room - bytes, end);
   }
 
   float(value: number): void {
