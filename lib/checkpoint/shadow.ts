@@ -242,6 +242,30 @@ function spinesOver(nodes: readonly Node[], old: Levels | undefined): Levels {
   return levels;
 }
 
+/** Where some nodes were replaced, each by one: `places`, rising. */
+export function spinesWith(nodes: readonly Node[], old: Levels, places: readonly number[]): Levels {
+  const levels: (readonly Spine[])[] = [];
+  let below = nodes;
+  let changed = places;
+  for (const before of old) {
+    const level = before.slice();
+    const above: number[] = [];
+    for (let at = 0, from = 0, next = 0; next < changed.length; ++at) {
+      const to = from + before[at]!.children.length;
+      if (changed[next]! < to) {
+        level[at] = new Spine(below.slice(from, to));
+        above.push(at);
+        while (next < changed.length && changed[next]! < to) ++next;
+      }
+      from = to;
+    }
+    levels.push(level);
+    below = level;
+    changed = above;
+  }
+  return levels;
+}
+
 /** Spines over `nodes`: those of `old` stay where all that is under them did, wherever it moved to. */
 function regroup(nodes: readonly Node[], old: readonly Spine[]): readonly Spine[] {
   let head = 0;
