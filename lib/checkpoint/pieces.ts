@@ -85,7 +85,8 @@ function replace(
   let tail = pieces.length;
   let back = live.length;
   while (tail > head && live.length - back + pieces[tail - 1]!.length <= suffix) back -= pieces[--tail]!.length;
-  const made = pieces.slice(0, head);
+  /** What comes between the pieces before `head` and those from `tail` on. */
+  const made: Piece[] = [];
   if (same === undefined) {
     let left = head < tail ? prefix - front : 0;
     let right = head < tail ? suffix - (live.length - back) : 0;
@@ -95,7 +96,6 @@ function replace(
       if (head > 0) {
         left = pieces[--head]!.length;
         front -= left;
-        made.pop();
       } else if (tail < pieces.length) {
         right = pieces[tail++]!.length;
         back += right;
@@ -117,9 +117,9 @@ function replace(
       from = to;
     }
   }
-  for (let at = tail; at < pieces.length; ++at) made.push(pieces[at]!);
+  const all = pieces.slice(0, head).concat(made, pieces.slice(tail));
   // One alone is referred to as a whole.
-  return made.length === 1 && made[0]!.from >= 0 ? cutPieces(live, 0, live.length) : made;
+  return all.length === 1 && all[0]!.from >= 0 ? cutPieces(live, 0, live.length) : all;
 }
 
 /**
