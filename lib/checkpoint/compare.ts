@@ -43,6 +43,8 @@ export class Comparer {
   private readonly lenient: boolean;
   private readonly immutable: boolean;
   private readonly view: View | undefined;
+  /** What has instances is made anew each time, and would only be kept from being collected. */
+  private readonly marks: boolean;
   private readonly known: CompareOptions['known'];
   /** The containers around what is looked at: the first `depth` of them. */
   private readonly path: object[] = [];
@@ -54,6 +56,7 @@ export class Comparer {
     this.lenient = lenient;
     this.immutable = immutable;
     this.view = view;
+    this.marks = view === undefined;
     this.known = known;
   }
 
@@ -64,7 +67,9 @@ export class Comparer {
       return this.build(live);
     }
     if (old instanceof Tree) return this.updateTree(old, live);
-    if (old instanceof Blob && old.type > STRUCTURED && bytesType(live) === old.type) return blobOf(old.type, bytesOf(live), old);
+    if (old instanceof Blob && old.type > STRUCTURED && bytesType(live) === old.type && bytesOf(live).length >= blobLength) {
+      return blobOf(old.type, bytesOf(live), old);
+    }
     return this.same(old, live) ? old : this.build(live);
   }
 
@@ -72,7 +77,7 @@ export class Comparer {
     if (this.immutable && old.live === live) return old;
     if (old.guard !== undefined && isGuarded(old.guard, live)) return old;
     // The commonest cases, made short.
-    if (old.shape === OBJECT && isPlain(live)) return this.updateContainer(old, live, OBJECT, true);
+    if (old.shape === OBJECT && (old.seen === live || isPlain(live))) return this.updateContainer(old, live, OBJECT, true);
     const shape = old.shape === ARRAY && Array.isArray(live) ? this.listShape(live) : this.shapeOf(live);
     if (shape === OTHER) return this.build(live);
     if (this.view !== undefined && isInstance(live, shape)) return this.standIn(old, live);
@@ -191,13 +196,17 @@ export class Comparer {
       : shape === ARRAY ? this.updateArray(old, live as unknown[])
       : this.realign(old, flatten(live, shape));
     --this.depth;
-    if (this.immutable && now instanceof Tree) now.live = live;
+    if (now instanceof Tree) {
+      if (this.immutable) now.live = live;
+      else if (plain && this.marks && now.seen !== live) now.seen = live;
+    }
     return now;
   }
 
   // In place and at the end first, since that is what states mostly do; anything else is aligned.
   private updateArray(old: Tree, live: unknown[]): Shadow {
     const { leaves } = old;
+    const { immutable } = this;
     let editor: Editor | undefined;
     let at = 0;
     let changed = 0;
@@ -212,6 +221,10 @@ export class Comparer {
         const now = live[at];
         if (now === undefined && !(at in live) && !this.lenient) return buildOther(live);
         if (before === now && !isZero(now)) continue;
+        if (immutable && before instanceof Tree && before.live === now) {
+          changed = 0;
+          continue;
+        }
         const after = this.update(before, now);
         if (isSame(after, before)) {
           changed = 0;
@@ -221,10 +234,10 @@ export class Comparer {
         if (this.isShifted(old, l, i, live, at)) return this.realign(old, live, same);
         // So many in a row: changed where they are, or moved further than by one?
         if (++changed === lookAt) {
-          if (this.isMoved(before, live, at)) return this.realign(old, live, same);
+          if (this.isMoved(before, live, at, Math.min(lookAt, lookAround))) return this.realign(old, live, same);
           lookAt *= 8;
         }
-        (editor ??= new Editor(old)).set(at, after);
+        (editor ??= new Editor(old)).setIn(l, i, after);
       }
     }
     for (; at < live.length; ++at) {
@@ -242,9 +255,15 @@ export class Comparer {
     return at + 1 < live.length && live[at + 1] !== undefined && this.same(items[i], live[at + 1]);
   }
 
-  private isMoved(item: Shadow, live: readonly unknown[], at: number): boolean {
+  /** Nearby, unless the very object is to be found: comparing what only looks alike takes longer than building a few again. */
+  private isMoved(item: Shadow, live: readonly unknown[], at: number, around: number): boolean {
+    const object = item instanceof Tree ? (item.live ?? item.seen) : undefined;
     const end = Math.min(live.length, at + lookAround);
-    for (let place = Math.max(0, at - lookAround); place < end; ++place) if (this.same(item, live[place])) return true;
+    if (object !== undefined && object !== live[at]) {
+      for (let place = Math.max(0, at - lookAround); place < end; ++place) if (live[place] === object) return true;
+    }
+    const near = Math.min(live.length, at + around);
+    for (let place = Math.max(0, at - around); place < near; ++place) if (this.same(item, live[place])) return true;
     return false;
   }
 
@@ -255,7 +274,7 @@ export class Comparer {
     let i = 0;
     for (const key in live) {
       if (items[i] !== key) {
-        if (!plain && !Object.hasOwn(live, key)) continue;
+        if (!(plain && isPlain(live)) && !Object.hasOwn(live, key)) continue;
         if (i < length) return this.realign(old, flatten(live, OBJECT));
         editor ??= new Editor(old);
         editor.append(this.build(key));
@@ -283,7 +302,7 @@ export class Comparer {
 
   private sameTree(old: Tree, live: object): boolean {
     if (this.immutable && old.live === live) return true;
-    if (old.shape === OBJECT && isPlain(live)) return this.sameRecord(old, live as Record<string, unknown>, true);
+    if (old.shape === OBJECT && (old.seen === live || isPlain(live))) return this.sameRecord(old, live as Record<string, unknown>, true);
     if (old.shape === ARRAY && this.lenient && Array.isArray(live)) return this.sameItems(old, live, live);
     const shape = this.shapeOf(live);
     if (shape === OTHER) return false;

@@ -1,61 +1,68 @@
 /** Changes to a tree, in the order of its items, that keep the leaves where nothing changed. */
-import { cut, hasRoom, Leaf, overgrown, type Shadow, strides, Tree } from './shadow';
+import { cut, hasRoom, Leaf, overgrown, type Shadow, spinesWith, strides, Tree } from './shadow';
 
 export class Editor {
-  readonly #old: Tree;
-  /** The leaves so far, those of the old tree's first `#taken`. */
-  readonly #leaves: Leaf[] = [];
-  #taken = 0;
+  /** The leaves that are made anew, and which they are. */
+  private readonly made: Leaf[] = [];
+  private readonly places: number[] = [];
+  private isRecut = false;
   /** The leaf that is looked at, its items as they will be, and the place of the first. */
-  #leaf = 0;
-  #items: Shadow[] | undefined;
-  #start = 0;
-  #more: Shadow[] | undefined;
+  private leaf = 0;
+  private items: Shadow[] | undefined;
+  private start = 0;
+  private more: Shadow[] | undefined;
 
-  constructor(old: Tree) {
-    this.#old = old;
-  }
+  constructor(private readonly old: Tree) {}
 
   /** Items are changed from the first to the last. */
   set(at: number, item: Shadow): void {
-    const { leaves } = this.#old;
-    while (at >= this.#start + leaves[this.#leaf]!.items.length) {
-      this.#finishLeaf();
-      this.#start += leaves[this.#leaf++]!.items.length;
+    const { leaves } = this.old;
+    while (at >= this.start + leaves[this.leaf]!.items.length) {
+      this.finishLeaf();
+      this.start += leaves[this.leaf++]!.items.length;
     }
-    this.#items ??= leaves[this.#leaf]!.items.slice();
-    this.#items[at - this.#start] = item;
+    this.items ??= leaves[this.leaf]!.items.slice();
+    this.items[at - this.start] = item;
+  }
+
+  /** The same, by leaf and place in it. */
+  setIn(leaf: number, at: number, item: Shadow): void {
+    if (leaf !== this.leaf) {
+      this.finishLeaf();
+      this.leaf = leaf;
+    }
+    this.items ??= this.old.leaves[leaf]!.items.slice();
+    this.items[at] = item;
   }
 
   append(item: Shadow): void {
-    (this.#more ??= []).push(item);
+    (this.more ??= []).push(item);
   }
 
   finish(): Tree {
-    const old = this.#old;
-    const leaves = this.#leaves;
-    this.#finishLeaf();
-    while (this.#taken < old.leaves.length) leaves.push(old.leaves[this.#taken++]!);
-    if (this.#more !== undefined) {
-      const stride = strides[old.shape]!;
-      const last = leaves.at(-1)!;
-      if (hasRoom(last, this.#more[0])) {
-        leaves.pop();
-        leaves.push(...cut([...last.items, ...this.#more], stride));
-      } else leaves.push(...cut(this.#more, stride));
+    const { old, made, places, more } = this;
+    this.finishLeaf();
+    const leaves = old.leaves.slice();
+    for (let i = 0; i < made.length; ++i) leaves[places[i]!] = made[i]!;
+    const stride = strides[old.shape]!;
+    if (!this.isRecut && more === undefined) return new Tree(old.shape, leaves, old, spinesWith(leaves, old.levels, places));
+    const all = this.isRecut ? leaves.flatMap((leaf) => (overgrown(leaf, stride) ? cut(leaf.items, stride) : leaf)) : leaves;
+    if (more !== undefined) {
+      const last = all.at(-1)!;
+      if (hasRoom(last, more[0])) {
+        all.pop();
+        all.push(...cut([...last.items, ...more], stride));
+      } else all.push(...cut(more, stride));
     }
-    return new Tree(old.shape, leaves, old);
+    return new Tree(old.shape, all, old);
   }
 
-  #finishLeaf(): void {
-    if (this.#items === undefined) return;
-    const leaves = this.#leaves;
-    while (this.#taken < this.#leaf) leaves.push(this.#old.leaves[this.#taken++]!);
-    ++this.#taken;
-    const stride = strides[this.#old.shape]!;
-    const leaf = new Leaf(this.#items);
-    if (overgrown(leaf, stride)) leaves.push(...cut(this.#items, stride));
-    else leaves.push(leaf);
-    this.#items = undefined;
+  private finishLeaf(): void {
+    if (this.items === undefined) return;
+    const leaf = new Leaf(this.items);
+    this.made.push(leaf);
+    this.places.push(this.leaf);
+    if (overgrown(leaf, strides[this.old.shape]!)) this.isRecut = true;
+    this.items = undefined;
   }
 }

@@ -20,6 +20,7 @@ import {
   checkOwner,
   type CheckpointRecord,
   idOf,
+  keyBeside,
   keyOf,
   recordCodec,
   recordKeyCodec,
@@ -118,15 +119,15 @@ export class CheckpointStore {
 
   /** Adds a checkpoint of `value` to `batch`; it is there once the batch is committed. */
   save(batch: Batch, owner: string, value: unknown, options: SaveOptions = {}): CheckpointInfo {
-    checkOwner(owner);
+    if (!this.#lines.has(owner)) checkOwner(owner);
     checkLabel(options.label);
     const line = this.#line(owner);
     const { stored } = line;
     const shadow = compare(line.hasShadow ? line.shadow : undefined, line.hasShadow, value, options);
     const { root, bytes } = this.#parts.write(batch, line.family, shadow);
     const key = { owner, sequence: line.next };
-    const base = line.base < 0 ? undefined : { owner, sequence: line.base };
-    const parent = options.parent ?? (base && idOf(base));
+    const base = line.base < 0 ? undefined : line.base;
+    const parent = options.parent ?? base;
     const info = this.#add(batch, line, key, { root, bytes, label: options.label, parent });
     // Refused when it was pruned since, and when another thread was first with its number.
     if (base !== undefined) batch.requireEqual(this.#encoded, stored!.key, stored!.record);
@@ -188,7 +189,7 @@ export class CheckpointStore {
     const line = this.#line(key.owner);
     batch.requirePresent(this.#records, key);
     const next = { owner: key.owner, sequence: line.next };
-    const info = this.#add(batch, line, next, { root: record.root, bytes: 0, label: undefined, parent: id });
+    const info = this.#add(batch, line, next, { root: record.root, bytes: 0, label: undefined, parent: key.sequence });
     line.shadow = shadow;
     line.hasShadow = true;
     if (given === undefined) this.pool.commitSync(batch);
@@ -279,14 +280,15 @@ export class CheckpointStore {
     batch: Batch,
     line: Line,
     key: RecordKey,
-    parts: { root: Uint8Array; bytes: number; label: string | undefined; parent: string | undefined },
+    parts: Pick<CheckpointRecord, 'root' | 'bytes' | 'label' | 'parent'>,
   ): CheckpointInfo {
     if (!line.known) {
       batch.put(this.#families, key.owner, line.family).put(this.#members, memberKey(line.family, key.owner), '');
       batch.put(this.#versions, line.family, this.#version(line.family) + 1);
     }
     const record: CheckpointRecord = { family: line.family, at: Date.now(), ...parts };
-    const stored = { key: recordKeyCodec.encode(key) as Uint8Array, record: recordCodec.encode(record) as Uint8Array };
+    const encoded = line.stored === undefined ? (recordKeyCodec.encode(key) as Uint8Array) : keyBeside(line.stored.key, key.sequence);
+    const stored = { key: encoded, record: recordCodec.encode(record) as Uint8Array };
     batch.requireAbsent(this.#encoded, stored.key).put(this.#encoded, stored.key, stored.record);
     line.next = key.sequence + 1;
     line.stored = stored;
@@ -315,12 +317,17 @@ export class CheckpointStore {
       known: family !== undefined,
       next: old?.next ?? 0,
     };
-    for (const [key, record] of this.#records.range({ ...recordsOf(owner), reverse: true, limit: 1 })) {
-      line.base = key.sequence;
-      line.next = Math.max(line.next, key.sequence + 1);
+    const { gte, lte } = recordsOf(owner);
+    const range = { gte: recordKeyCodec.encode(gte!) as Uint8Array, lte: recordKeyCodec.encode(lte!) as Uint8Array, reverse: true, limit: 1 };
+    // As it is stored, which an earlier build may have written otherwise than this one would.
+    for (const [storedKey, storedRecord] of this.#encoded.range(range)) {
+      const { sequence } = recordKeyCodec.decode(storedKey);
+      const record = recordCodec.decode(storedRecord);
+      line.base = sequence;
+      line.next = Math.max(line.next, sequence + 1);
       line.shadow = this.#parts.read(record.family, record.root);
       line.hasShadow = true;
-      line.stored = { key: recordKeyCodec.encode(key) as Uint8Array, record: recordCodec.encode(record) as Uint8Array };
+      line.stored = { key: storedKey, record: storedRecord };
     }
     this.#lines.delete(owner);
     this.#lines.set(owner, line);
@@ -359,7 +366,8 @@ export function compare(old: Shadow, hasOld: boolean, value: unknown, options: C
 }
 
 function infoOf(key: RecordKey, { label, parent, at, bytes }: CheckpointRecord): CheckpointInfo {
-  return { id: idOf(key), owner: key.owner, sequence: key.sequence, label, parent, at, bytes };
+  const from = typeof parent === 'number' ? idOf({ owner: key.owner, sequence: parent }) : parent;
+  return { id: idOf(key), owner: key.owner, sequence: key.sequence, label, parent: from, at, bytes };
 }
 
 function memberKey(family: number, owner: string): string {

@@ -38,8 +38,8 @@ function isRecordClass(prototype: object): boolean {
 
 /** What kind of container it is; OTHER for what is not walked into. */
 export function shapeOf(live: object): number {
-  if (isPlain(live)) return OBJECT;
   if (Array.isArray(live)) return ARRAY;
+  if (isPlain(live)) return OBJECT;
   if (isRecordClass(Object.getPrototypeOf(live) as object)) return OBJECT;
   if (types.isMap(live)) return MAP;
   if (types.isSet(live)) return SET;

@@ -9,10 +9,13 @@ import { HoldfastError } from '../errors';
 import { Slices } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
 import { chunksOf } from './pieces';
-import { Blob, Leaf, type Node, Piece, type Ref, type Shadow, type Spine, TEXT, Tree } from './shadow';
-import { damaged, decodePiece, encodePiece, Reader, type Resolver, Writer } from './wire';
+import { Blob, Leaf, type Levels, type Node, Piece, type Ref, type Shadow, Spine, TEXT, Tree } from './shadow';
+import { type Child, damaged, decodePiece, encodePiece, Reader, type Resolver, Writer } from './wire';
 
 const pageBytes = 64 * 1024;
+/** Room in front of the slots that are written, for the lengths of so many. */
+const headBytes = 128;
+const headSlots = 24;
 const blockOfNumbers = 1024;
 const cachedPages = 8192;
 
@@ -121,23 +124,27 @@ export class PartStore {
   }
 }
 
+const wholeKey = Buffer.allocUnsafeSlow(12);
+const familyKey = wholeKey.subarray(0, 6);
+
+/** Valid until the next call. */
 function pageKey(family: number, page?: number): Buffer {
-  const key = Buffer.allocUnsafe(page === undefined ? 6 : 12);
-  key.writeUIntBE(family, 0, 6);
-  if (page !== undefined) key.writeUIntBE(page, 6, 6);
-  return key;
+  wholeKey.writeUIntBE(family, 0, 6);
+  if (page === undefined) return familyKey;
+  wholeKey.writeUIntBE(page, 6, 6);
+  return wholeKey;
 }
 
 const rootWriter = new Writer();
 
 function encodeRoot(root: Shadow): Uint8Array {
   rootWriter.at = 0;
-  rootWriter.items([root]);
-  return new Uint8Array(rootWriter.buffer.subarray(0, rootWriter.at));
+  rootWriter.varint(1);
+  rootWriter.item(root);
+  return rootWriter.copy();
 }
 
 const slotWriter = new Writer();
-const headWriter = new Writer();
 
 class PageWriter {
   bytes = 0;
@@ -150,7 +157,7 @@ class PageWriter {
     private readonly pages: Keyspace<Uint8Array, Uint8Array>,
     private readonly family: number,
   ) {
-    slotWriter.at = 0;
+    slotWriter.at = headBytes;
   }
 
   /** Stores what `shadow` refers to, deepest first, so that it can be written itself. */
@@ -171,8 +178,7 @@ class PageWriter {
     if (node.kind === 'piece') {
       encodePiece(slotWriter, node.data!);
       node.data = undefined;
-    }
-    else if (node.kind === 'leaf') slotWriter.items(node.items);
+    } else if (node.kind === 'leaf') slotWriter.items(node.items);
     else slotWriter.children(node.children);
     if (this.current === 0) this.current = this.store.number();
     node.ref = { page: this.current, slot: this.lengths.length };
@@ -181,32 +187,26 @@ class PageWriter {
   }
 
   flush(): void {
-    if (this.lengths.length === 0) return;
-    const slots = slotWriter.buffer.subarray(0, slotWriter.at);
-    const page = assemble(this.lengths, slots);
+    const { lengths } = this;
+    if (lengths.length === 0) return;
+    const page = lengths.length <= headSlots ? slotWriter.headed(lengths, headBytes) : assemble(lengths, slotWriter.buffer.subarray(headBytes, slotWriter.at));
     this.batch.put(this.pages, pageKey(this.family, this.current), page);
     this.bytes += page.length;
-    this.lengths.length = 0;
+    lengths.length = 0;
     this.current = 0;
-    slotWriter.at = 0;
+    slotWriter.at = headBytes;
   }
 }
 
-/** Valid until the next call. */
+const headWriter = new Writer();
+
+/** A page of slots. Valid until the next call. */
 function assemble(lengths: readonly number[], slots: Uint8Array): Uint8Array {
   headWriter.at = 0;
   headWriter.varint(lengths.length);
   for (const length of lengths) headWriter.varint(length);
   headWriter.bytes(slots);
   return headWriter.buffer.subarray(0, headWriter.at);
-}
-
-/** Spines are cut by place only, so those made again of the same leaves are those that are stored. */
-function recall(levels: readonly (readonly Spine[])[], stored: readonly (readonly Ref[])[]): void {
-  for (const [above, spines] of levels.entries()) {
-    const refs = stored[above + 1];
-    if (refs?.length === spines.length) for (const [at, spine] of spines.entries()) spine.ref = refs[at];
-  }
 }
 
 class PageReader implements Resolver {
@@ -223,39 +223,59 @@ class PageReader implements Resolver {
   }
 
   tree(shape: number, height: number, ref: Ref): Tree {
-    const levels = this.#levels(height, ref);
-    const tree = new Tree(shape, levels[0]!.map((at) => this.#leaf(at)));
-    recall(tree.levels, levels);
-    return tree;
+    const { nodes, levels } = this.#nodes(height, ref, (at) => this.#leaf(at));
+    return new Tree(shape, nodes, undefined, levels);
   }
 
   blob(type: number, height: number, ref: Ref): Blob {
-    const levels = this.#levels(height, ref);
-    const data = levels[0]!.map((at) => decodePiece(type, this.#slot(at)));
-    const pieces = data.map(({ length }, at) => {
-      const piece = new Piece(length, undefined);
-      piece.ref = levels[0]![at];
-      return piece;
+    const data: (string | Uint8Array)[] = [];
+    const { nodes, levels } = this.#nodes(height, ref, (at) => {
+      const { page, slot, from, length } = at;
+      const whole = decodePiece(type, this.#slot(at));
+      const part = from < 0 ? whole : typeof whole === 'string' ? whole.substring(from, from + length) : whole.subarray(from, from + length);
+      if (from >= 0 && part.length !== length) throw damaged(`slot ${slot} of page ${page} is too short`);
+      data.push(part);
+      return new Piece(part.length, undefined, { page, slot }, from);
     });
     const text = type === TEXT ? data.join('') : '';
-    const chunks = type === TEXT ? [] : chunksOf(pieces, Buffer.concat(data as Uint8Array[]), 0);
-    const blob = new Blob(type, text, chunks, pieces);
-    recall(blob.levels, levels);
-    return blob;
+    const chunks = type === TEXT ? [] : chunksOf(Buffer.concat(data as Uint8Array[]));
+    return new Blob(type, text, chunks, nodes, undefined, levels);
   }
 
-  /** The refs of a tree's nodes, the lowest level first. */
-  #levels(height: number, ref: Ref): Ref[][] {
-    const levels = [[ref]];
-    for (let level = height; level > 0; --level) levels.unshift(levels[0]!.flatMap((at) => this.#children(at)));
-    return levels;
+  /** The lowest nodes of a tree or blob, and the spines over them as they are stored. */
+  #nodes<N extends Leaf | Piece>(height: number, ref: Ref, make: (at: Child) => N): { nodes: N[]; levels: Levels } {
+    const children: Child[][] = [];
+    const counts: number[][] = [];
+    const refs: Ref[][] = [[ref]];
+    for (let level = height; level > 0; --level) {
+      const lists = refs[0]!.map((at) => this.#children(at));
+      counts.unshift(lists.map(({ length }) => length));
+      children.unshift(lists.flat());
+      refs.unshift(children[0]!);
+    }
+    const lowest = children[0] ?? [{ ...ref, from: -1, length: 0 }];
+    const nodes = lowest.map(make);
+    const levels: Spine[][] = [];
+    let below: readonly Node[] = nodes;
+    for (let level = 0; level < height; ++level) {
+      let at = 0;
+      const spines = counts[level]!.map((count, i) => {
+        const spine = new Spine(below.slice(at, (at += count)));
+        spine.ref = refs[level + 1]![i];
+        return spine;
+      });
+      levels.push(spines);
+      below = spines;
+    }
+    return { nodes, levels };
   }
 
-  #children(ref: Ref): Ref[] {
+  #children(ref: Ref): Child[] {
     return this.#reader(this.#slot(ref)).children();
   }
 
-  #leaf(ref: Ref): Leaf {
+  #leaf({ page, slot }: Ref): Leaf {
+    const ref = { page, slot };
     const leaf = new Leaf(this.#reader(this.#slot(ref)).items(this));
     leaf.ref = ref;
     return leaf;

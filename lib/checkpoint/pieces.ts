@@ -1,12 +1,14 @@
 /**
  * Cuts long texts and bytes into pieces, and finds the pieces that a change left alone.
  *
- * Where the length stayed, every piece is compared in its place, so changes far apart cost what they are; where it did not, the
- * pieces before and behind the change are kept. Nothing is looked at piece by piece that can be told to be equal as a whole.
+ * Where the length stayed, every piece is compared in its place, so changes far apart cost what they are; where it did not, what is
+ * before and behind the change is kept. Of a piece that changed in part the rest is referred to, where that is worth it. Nothing is
+ * looked at piece by piece that can be told to be equal as a whole.
  */
-import { Blob, type Chunk, chunkPieces, Piece, pieceLength } from './shadow';
+import { Blob, chunkBytes, leastPiece, Piece, pieceLength } from './shadow';
 
-const noChunks: readonly Chunk[] = [];
+const noChunks: readonly Buffer[] = [];
+const fewEnough = 64;
 
 export function blobOf(type: number, live: string | Uint8Array, old: Blob | undefined): Blob {
   const before = old?.type === type ? old : undefined;
@@ -15,14 +17,58 @@ export function blobOf(type: number, live: string | Uint8Array, old: Blob | unde
 
 function textBlob(type: number, live: string, old: Blob | undefined): Blob {
   if (old === undefined) return new Blob(type, live, noChunks, cutPieces(live, 0, live.length));
-  const { text, pieces } = old;
-  if (text === live) return old;
-  const prefix = commonPrefix(text, live);
-  const suffix = commonSuffix(text, live, Math.min(text.length, live.length) - prefix);
-  const same = text.length === live.length
-    ? (from: number, to: number): boolean => text.substring(from, to) === live.substring(from, to)
-    : undefined;
-  return new Blob(type, live, noChunks, replace(pieces, prefix, suffix, live, same), old);
+  const { text } = old;
+  const [end, now] = [text.length, live.length];
+  const limit = Math.min(end, now);
+  const prefix = common(limit, (from, to) => text.substring(from, to) === live.substring(from, to), (at) => text.charCodeAt(at) === live.charCodeAt(at));
+  if (prefix === end && end === now) return old;
+  const suffix = common(
+    limit - prefix,
+    (from, to) => text.substring(end - to, end - from) === live.substring(now - to, now - from),
+    (at) => text.charCodeAt(end - 1 - at) === live.charCodeAt(now - 1 - at),
+  );
+  const same = end === now ? (from: number, to: number): boolean => text.substring(from, to) === live.substring(from, to) : undefined;
+  return new Blob(type, live, noChunks, replace(old.pieces, prefix, suffix, live, same), old);
+}
+
+function bytesBlob(type: number, live: Uint8Array, old: Blob | undefined): Blob {
+  const now = Buffer.from(live.buffer, live.byteOffset, live.byteLength);
+  if (old === undefined) return new Blob(type, '', chunksOf(now), cutPieces(now, 0, now.length));
+  const { chunks } = old;
+  const limit = Math.min(old.length, now.length);
+  let prefix = 0;
+  let first = 0;
+  for (; first < chunks.length && holds(chunks[first]!, now, prefix); ++first) prefix += chunks[first]!.length;
+  if (first === chunks.length && prefix === now.length) return old;
+  if (prefix < limit) {
+    const chunk = chunks[first]!;
+    const start = prefix;
+    prefix += common(
+      Math.min(chunk.length, now.length - start),
+      (from, to) => now.compare(chunk, from, to, start + from, start + to) === 0,
+      (at) => chunk[at] === now[start + at],
+    );
+  }
+  let last = chunks.length;
+  let suffix = 0;
+  while (last > first && suffix + chunks[last - 1]!.length <= limit - prefix && holds(chunks[last - 1]!, now, now.length - suffix - chunks[last - 1]!.length)) {
+    suffix += chunks[--last]!.length;
+  }
+  if (last > first) {
+    const chunk = chunks[last - 1]!;
+    const [end, there] = [chunk.length, now.length - suffix];
+    suffix += common(
+      Math.min(end, limit - prefix - suffix),
+      (from, to) => now.compare(chunk, end - to, end - from, there - to, there - from) === 0,
+      (at) => chunk[end - 1 - at] === now[there - 1 - at],
+    );
+  }
+  const isInPlace = old.length === now.length;
+  const same = isInPlace ? (from: number, to: number): boolean => isWithin(chunks, now, from, to) : undefined;
+  const whole = Math.floor(prefix / chunkBytes);
+  const made = isInPlace ? chunks.map((chunk, at) => (at < first || at >= last ? chunk : renewed(chunk, now, at * chunkBytes)))
+    : [...chunks.slice(0, whole), ...chunksOf(now.subarray(whole * chunkBytes))];
+  return new Blob(type, '', made, replace(old.pieces, prefix, suffix, now, same), old);
 }
 
 /** Unchanged pieces stay, what is between the prefix and the suffix is cut anew, or piece by piece where lengths did not change. */
@@ -32,177 +78,131 @@ function replace(
   suffix: number,
   live: string | Uint8Array,
   same: ((from: number, to: number) => boolean) | undefined,
-): Piece[] {
+): readonly Piece[] {
   let head = 0;
   let front = 0;
   while (head < pieces.length && front + pieces[head]!.length <= prefix) front += pieces[head++]!.length;
   let tail = pieces.length;
   let back = live.length;
   while (tail > head && live.length - back + pieces[tail - 1]!.length <= suffix) back -= pieces[--tail]!.length;
-  if (same !== undefined) {
-    const made = pieces.slice();
-    for (let at = head, from = front; at < tail; from += pieces[at++]!.length) {
-      const to = from + pieces[at]!.length;
-      if (!same(from, to)) made[at] = pieceOf(live, from, to);
+  /** What comes between the pieces before `head` and those from `tail` on. */
+  const made: Piece[] = [];
+  if (same === undefined) {
+    let left = head < tail ? prefix - front : 0;
+    let right = head < tail ? suffix - (live.length - back) : 0;
+    const fresh = back - front - (left < leastPiece ? 0 : left) - (right < leastPiece ? 0 : right);
+    if (fresh > 0 && fresh < leastPiece && left < leastPiece && right < leastPiece) {
+      // Too short for a piece of its own: one beside it gives some, or all.
+      if (head > 0) {
+        left = pieces[--head]!.length;
+        front -= left;
+      } else if (tail < pieces.length) {
+        right = pieces[tail++]!.length;
+        back += right;
+      }
     }
-    return made;
+    renew(made, pieces, head, tail, live, front, back, left, right);
+  } else {
+    for (let at = head, from = front; at < tail; ) {
+      const start = at;
+      let to = from;
+      // The first and the last are known to differ, and where.
+      while (at < tail && (at === head || at === tail - 1 || !same(to, to + pieces[at]!.length))) to += pieces[at++]!.length;
+      if (at - start > 1) renew(made, pieces, start, at, live, from, to, start === head ? prefix - front : 0, at === tail ? suffix - (live.length - back) : 0);
+      else if (at > start) made.push(pieceOf(live, from, to));
+      else {
+        made.push(pieces[at]!);
+        to += pieces[at++]!.length;
+      }
+      from = to;
+    }
   }
-  // A short piece at the seam is taken in, so that many small changes don't leave many small pieces.
-  if (head > 0 && pieces[head - 1]!.length < pieceLength / 2) front -= pieces[--head]!.length;
-  if (tail < pieces.length && pieces[tail]!.length < pieceLength / 2) back += pieces[tail++]!.length;
-  return [...pieces.slice(0, head), ...cutPieces(live, front, back), ...pieces.slice(tail)];
+  const all = pieces.slice(0, head).concat(made, pieces.slice(tail));
+  // One alone is referred to as a whole.
+  return all.length === 1 && all[0]!.from >= 0 ? cutPieces(live, 0, live.length) : all;
 }
 
-// By halving: each look compares what is left as a whole, so all of them together go over the text about once.
-function commonPrefix(a: string, b: string): number {
-  let least = 0;
-  let most = Math.min(a.length, b.length);
-  while (most > least) {
-    const middle = (least + most + 1) >>> 1;
-    if (a.substring(least, middle) === b.substring(least, middle)) least = middle;
-    else most = middle - 1;
+/**
+ * Adds to `made` what is now in place of the pieces from `head` to `tail`, which is `live` from `front` to `back`. So much on the left of the first
+ * and on the right of the last is as it was.
+ */
+function renew(
+  made: Piece[],
+  pieces: readonly Piece[],
+  head: number,
+  tail: number,
+  live: string | Uint8Array,
+  front: number,
+  back: number,
+  left: number,
+  right: number,
+): void {
+  let keptLeft = left < leastPiece ? 0 : left;
+  let keptRight = right < leastPiece ? 0 : right;
+  const lacks = leastPiece - (back - front - keptLeft - keptRight);
+  if (lacks > 0 && lacks < leastPiece) {
+    if (keptLeft >= keptRight) keptLeft = keptLeft - lacks < leastPiece ? 0 : keptLeft - lacks;
+    else keptRight = keptRight - lacks < leastPiece ? 0 : keptRight - lacks;
   }
-  return least;
+  // The halves of a surrogate pair stay together.
+  if (keptLeft > 0 && isSplit(live, front + keptLeft)) --keptLeft;
+  if (keptRight > 0 && isSplit(live, back - keptRight)) --keptRight;
+  if (keptLeft > 0) made.push(partOf(pieces[head]!, 0, keptLeft, live, front));
+  cutInto(made, live, front + keptLeft, back - keptRight);
+  const last = pieces[tail - 1];
+  if (keptRight > 0) made.push(partOf(last!, last!.length - keptRight, last!.length, live, back - keptRight));
 }
 
-function commonSuffix(a: string, b: string, limit: number): number {
+/** Of a stored piece a part need not be stored again. */
+function partOf(piece: Piece, from: number, to: number, live: string | Uint8Array, at: number): Piece {
+  if (piece.ref === undefined) return pieceOf(live, at, at + to - from);
+  return new Piece(to - from, undefined, piece.ref, Math.max(0, piece.from) + from);
+}
+
+/**
+ * How far two sequences agree, up to `limit`. By halving: each look compares what is left as a whole, so all of them together go over it about
+ * once. The last few one by one.
+ */
+function common(limit: number, same: (from: number, to: number) => boolean, isSame: (at: number) => boolean): number {
   let least = 0;
   let most = limit;
-  while (most > least) {
+  while (most - least > fewEnough) {
     const middle = (least + most + 1) >>> 1;
-    if (a.substring(a.length - middle, a.length - least) === b.substring(b.length - middle, b.length - least)) least = middle;
+    if (same(least, middle)) least = middle;
     else most = middle - 1;
   }
+  while (least < most && isSame(least)) ++least;
   return least;
 }
 
-function bytesBlob(type: number, live: Uint8Array, old: Blob | undefined): Blob {
-  const now = Buffer.from(live.buffer, live.byteOffset, live.byteLength);
-  if (old === undefined) {
-    const pieces = cutPieces(now, 0, now.length);
-    return new Blob(type, '', chunksOf(pieces, now, 0), pieces);
-  }
-  const { chunks, pieces } = old;
-  let first = 0;
-  let front = 0;
-  let head = 0;
-  while (first < chunks.length && holds(chunks[first]!, now, front)) {
-    front += chunks[first]!.bytes.length;
-    head += chunks[first++]!.pieces;
-  }
-  if (first === chunks.length && front === now.length) return old;
-  let last = chunks.length;
-  let back = now.length;
-  let tail = pieces.length;
-  while (last > first && back - chunks[last - 1]!.bytes.length >= front && holds(chunks[last - 1]!, now, back - chunks[last - 1]!.bytes.length)) {
-    back -= chunks[--last]!.bytes.length;
-    tail -= chunks[last]!.pieces;
-  }
-  if (old.length === now.length) return inPlace(old, now, first, last, front, head);
-  // Within the chunks that changed, piece by piece.
-  let place = { chunk: first, at: 0 };
-  while (head < tail && front + pieces[head]!.length <= back && holdsPiece(chunks, place, pieces[head]!.length, now, front)) {
-    front += pieces[head]!.length;
-    place = behind(chunks, place, pieces[head++]!.length);
-  }
-  let end = { chunk: last, at: 0 };
-  while (tail > head && back - pieces[tail - 1]!.length >= front) {
-    const { length } = pieces[tail - 1]!;
-    const before = inFront(chunks, end, length);
-    if (!holdsPiece(chunks, before, length, now, back - length)) break;
-    back -= length;
-    --tail;
-    end = before;
-  }
-  if (head > 0 && pieces[head - 1]!.length < pieceLength / 2) front -= pieces[--head]!.length;
-  if (tail < pieces.length && pieces[tail]!.length < pieceLength / 2) back += pieces[tail++]!.length;
-  const made = [...pieces.slice(0, head), ...cutPieces(now, front, back), ...pieces.slice(tail)];
-  return new Blob(type, '', rechunk(chunks, first, last, made, now), made, old);
-}
-
-function inPlace(old: Blob, now: Buffer, first: number, last: number, start: number, startPiece: number): Blob {
-  const chunks = old.chunks.slice();
-  const pieces = old.pieces.slice();
-  for (let c = first, from = start, at = startPiece; c < last; ++c) {
-    const { bytes, pieces: count } = chunks[c]!;
-    const end = from + bytes.length;
-    if (holds(chunks[c]!, now, from)) {
-      from = end;
-      at += count;
-      continue;
-    }
-    for (let within = 0; from < end; ++at) {
-      const { length } = pieces[at]!;
-      if (now.compare(bytes, within, within + length, from, from + length) !== 0) pieces[at] = pieceOf(now, from, from + length);
-      within += length;
-      from += length;
-    }
-    chunks[c] = { bytes: Buffer.from(now.subarray(end - bytes.length, end)), pieces: count };
-  }
-  return new Blob(old.type, '', chunks, pieces, old);
-}
-
-/** The chunks before `first` and from `last` on are as they were; those between are made anew. */
-function rechunk(chunks: readonly Chunk[], first: number, last: number, pieces: readonly Piece[], now: Buffer): Chunk[] {
-  let head = 0;
-  let from = 0;
-  for (let c = 0; c < first; ++c) {
-    head += chunks[c]!.pieces;
-    from += chunks[c]!.bytes.length;
-  }
-  let tail = 0;
-  for (let c = last; c < chunks.length; ++c) tail += chunks[c]!.pieces;
-  // A short piece that was taken in at a seam belongs to a chunk beside: then all are made anew.
-  const lengthOf = (some: readonly Piece[]): number => some.reduce((sum, piece) => sum + piece.length, 0);
-  const behindThem = chunks.slice(last).reduce((sum, chunk) => sum + chunk.bytes.length, 0);
-  const fits = head + tail <= pieces.length && lengthOf(pieces.slice(0, head)) === from &&
-    lengthOf(pieces.slice(pieces.length - tail)) === behindThem;
-  if (!fits) return chunksOf(pieces, now, 0);
-  return [...chunks.slice(0, first), ...chunksOf(pieces.slice(head, pieces.length - tail), now, from), ...chunks.slice(last)];
-}
-
-export function chunksOf(pieces: readonly Piece[], now: Buffer, start: number): Chunk[] {
-  const chunks: Chunk[] = [];
-  for (let at = 0, from = start; at < pieces.length; at += chunkPieces) {
-    const some = pieces.slice(at, at + chunkPieces);
-    const to = some.reduce((end, piece) => end + piece.length, from);
-    chunks.push({ bytes: Buffer.from(now.subarray(from, to)), pieces: some.length });
-    from = to;
-  }
+export function chunksOf(bytes: Buffer): Buffer[] {
+  const chunks: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += chunkBytes) chunks.push(Buffer.from(bytes.subarray(at, at + chunkBytes)));
   return chunks;
 }
 
-interface Place {
-  readonly chunk: number;
-  readonly at: number;
+function renewed(chunk: Buffer, now: Buffer, at: number): Buffer {
+  return holds(chunk, now, at) ? chunk : Buffer.from(now.subarray(at, at + chunk.length));
 }
 
-function behind(chunks: readonly Chunk[], { chunk, at }: Place, length: number): Place {
-  return at + length < chunks[chunk]!.bytes.length ? { chunk, at: at + length } : { chunk: chunk + 1, at: 0 };
+function holds(chunk: Buffer, now: Buffer, from: number): boolean {
+  return from + chunk.length <= now.length && now.compare(chunk, 0, chunk.length, from, from + chunk.length) === 0;
 }
 
-function inFront(chunks: readonly Chunk[], { chunk, at }: Place, length: number): Place {
-  return at > 0 ? { chunk, at: at - length } : { chunk: chunk - 1, at: chunks[chunk - 1]!.bytes.length - length };
-}
-
-function holdsPiece(chunks: readonly Chunk[], { chunk, at }: Place, length: number, now: Buffer, from: number): boolean {
-  return now.compare(chunks[chunk]!.bytes, at, at + length, from, from + length) === 0;
-}
-
-function holds({ bytes }: Chunk, now: Buffer, from: number): boolean {
-  return from + bytes.length <= now.length && now.compare(bytes, 0, bytes.length, from, from + bytes.length) === 0;
+function isWithin(chunks: readonly Buffer[], now: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; ) {
+    const chunk = Math.floor(at / chunkBytes);
+    const start = chunk * chunkBytes;
+    const end = Math.min(to, start + chunkBytes);
+    if (now.compare(chunks[chunk]!, at - start, end - start, at, end) !== 0) return false;
+    at = end;
+  }
+  return true;
 }
 
 /** Is `live` what the bytes of this blob were? */
 export function sameAsBlob({ chunks, length }: Blob, live: Uint8Array): boolean {
-  if (length !== live.length) return false;
-  const now = Buffer.from(live.buffer, live.byteOffset, live.byteLength);
-  let from = 0;
-  for (const chunk of chunks) {
-    if (!holds(chunk, now, from)) return false;
-    from += chunk.bytes.length;
-  }
-  return true;
+  return length === live.length && isWithin(chunks, Buffer.from(live.buffer, live.byteOffset, live.byteLength), 0, length);
 }
 
 function pieceOf(live: string | Uint8Array, from: number, to: number): Piece {
@@ -211,12 +211,20 @@ function pieceOf(live: string | Uint8Array, from: number, to: number): Piece {
 
 function cutPieces(live: string | Uint8Array, from: number, to: number): Piece[] {
   const pieces: Piece[] = [];
+  cutInto(pieces, live, from, to);
+  return pieces;
+}
+
+function cutInto(pieces: Piece[], live: string | Uint8Array, from: number, to: number): void {
   for (let at = from; at < to; ) {
     let end = to - at < pieceLength + pieceLength / 2 ? to : at + pieceLength;
-    // The halves of a surrogate pair stay together.
-    if (typeof live === 'string' && end < to && (live.charCodeAt(end - 1) & 0xfc00) === 0xd800) ++end;
+    if (end < to && isSplit(live, end)) ++end;
     pieces.push(pieceOf(live, at, end));
     at = end;
   }
-  return pieces;
+}
+
+/** Would the halves of a surrogate pair be parted here? */
+function isSplit(live: string | Uint8Array, at: number): boolean {
+  return typeof live === 'string' && (live.charCodeAt(at - 1) & 0xfc00) === 0xd800 && (live.charCodeAt(at) & 0xfc00) === 0xdc00;
 }

@@ -6,6 +6,7 @@
  */
 import { rangeError, typeError } from '../errors';
 import type { Codec, RangeOptions } from '../types';
+import { Reader } from './wire';
 
 export interface RecordKey {
   readonly owner: string;
@@ -19,7 +20,8 @@ export interface CheckpointRecord {
   /** Bytes the save added to the pages. */
   readonly bytes: number;
   readonly label?: string;
-  readonly parent?: string;
+  /** Its id, or its sequence number if it is of the same owner. */
+  readonly parent?: string | number;
   readonly root: Uint8Array;
 }
 
@@ -42,45 +44,84 @@ export const recordKeyCodec: Codec<RecordKey> = {
   },
 };
 
-/** Fields before the root: family, at, bytes (doubles), length of label + 1 or 0, label, the same of parent. */
+const marked = 0x80;
+
+/**
+ * The time (6 bytes, the highest bit of the last set), then varints: family, bytes, length of the label + 1 or 0 and the label; the parent: 0 for
+ * none, 1 and length and text, or 2 + the sequence number of one of the same owner. What is left is the root.
+ *
+ * Builds before this one wrote family, time and bytes in 6 bytes each, and the lengths of label and parent, + 1, in two: the sixth byte is 0 then.
+ */
 export const recordCodec: Codec<CheckpointRecord> = {
   name: 'holdfast.checkpoint-record',
   encode({ family, at, bytes, label, parent, root }) {
     const labelBytes = label === undefined ? 0 : Buffer.byteLength(label);
-    const parentBytes = parent === undefined ? 0 : Buffer.byteLength(parent);
-    const record = Buffer.allocUnsafe(22 + labelBytes + parentBytes + root.length);
-    record.writeUIntLE(family, 0, 6);
-    record.writeUIntLE(at, 6, 6);
-    record.writeUIntLE(bytes, 12, 6);
-    let end = record.writeUInt16LE(label === undefined ? 0 : labelBytes + 1, 18);
+    const parentBytes = typeof parent === 'string' ? Buffer.byteLength(parent) : 0;
+    const record = Buffer.allocUnsafe(40 + labelBytes + parentBytes + root.length);
+    let end = record.writeUIntLE(at, 0, 6);
+    record[5]! |= marked;
+    end = varint(record, end, family);
+    end = varint(record, end, bytes);
+    end = varint(record, end, label === undefined ? 0 : labelBytes + 1);
     if (label !== undefined) end += record.write(label, end);
-    end = record.writeUInt16LE(parent === undefined ? 0 : parentBytes + 1, end);
-    if (parent !== undefined) end += record.write(parent, end);
+    if (typeof parent === 'string') {
+      end = varint(record, varint(record, end, 1), parentBytes);
+      end += record.write(parent, end);
+    } else end = varint(record, end, parent === undefined ? 0 : parent + 2);
     record.set(root, end);
-    return record;
+    return record.subarray(0, end + root.length);
   },
   decode(borrowed) {
     const record = Buffer.from(borrowed);
-    let end = 18;
-    const text = (): string | undefined => {
-      const length = record.readUInt16LE(end);
-      end += 2;
-      if (length === 0) return undefined;
-      end += length - 1;
-      return record.toString('utf8', end - length + 1, end);
-    };
-    const label = text();
-    const parent = text();
-    return {
-      family: record.readUIntLE(0, 6),
-      at: record.readUIntLE(6, 6),
-      bytes: record.readUIntLE(12, 6),
-      label,
-      parent,
-      root: record.subarray(end),
-    };
+    if (record[5]! < marked) return decodeFirst(record);
+    const reader = new Reader(record);
+    const at = reader.take(6).readUIntLE(0, 6) - marked * 2 ** 40;
+    const family = reader.varint();
+    const bytes = reader.varint();
+    const labelled = reader.varint();
+    const label = labelled === 0 ? undefined : reader.take(labelled - 1).toString('utf8');
+    const from = reader.varint();
+    const parent = from === 0 ? undefined : from === 1 ? reader.take(reader.varint()).toString('utf8') : from - 2;
+    return { family, at, bytes, label, parent, root: record.subarray(reader.at) };
   },
 };
+
+function varint(into: Buffer, at: number, value: number): number {
+  let left = value;
+  let end = at;
+  for (; left >= 0x80; left = Math.floor(left / 0x80)) into[end++] = (left % 0x80) | 0x80;
+  into[end++] = left;
+  return end;
+}
+
+function decodeFirst(record: Buffer): CheckpointRecord {
+  let end = 18;
+  const text = (): string | undefined => {
+    const length = record.readUInt16LE(end);
+    end += 2;
+    if (length === 0) return undefined;
+    end += length - 1;
+    return record.toString('utf8', end - length + 1, end);
+  };
+  const label = text();
+  const parent = text();
+  return {
+    family: record.readUIntLE(0, 6),
+    at: record.readUIntLE(6, 6),
+    bytes: record.readUIntLE(12, 6),
+    label,
+    parent,
+    root: record.subarray(end),
+  };
+}
+
+/** Of a checkpoint of the same owner: `key` is the key of another. */
+export function keyBeside(key: Uint8Array, sequence: number): Uint8Array {
+  const made = Buffer.allocUnsafe(key.length);
+  made.set(key);
+  made.writeUIntBE(sequence, key.length - sequenceBytes, sequenceBytes);
+  return made;
+}
 
 export function recordsOf(owner: string): RangeOptions<RecordKey> {
   return { gte: { owner, sequence: 0 }, lte: { owner, sequence: 2 ** 48 - 1 } };

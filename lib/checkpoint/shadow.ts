@@ -7,7 +7,7 @@
  *
  *   Tree    an array, object, Map or Set: leaves of consecutive items, under spines of up to 16 nodes each. Small trees have
  *           one leaf and are written into the leaf that holds them.
- *   Blob    a long text or bytes, in pieces
+ *   Blob    a long text or bytes, in pieces; a piece may be a part of what is stored
  *   Back    a cycle: the container so many levels up
  *   Opaque  anything else, as the structured codec writes it
  */
@@ -30,15 +30,17 @@ export const SET = 3;
 export const strides = [1, 2, 2, 1] as const;
 
 /** Bytes a tree may take to be written into its holder. */
-export const inlineBytes = 192;
-const leafBytes = 320;
-const refBytes = 16;
+export const inlineBytes = 160;
+const leafBytes = 224;
+const refBytes = 12;
 export const fanOut = 16;
 /** Texts and bytes from here on are cut into pieces. */
 export const blobLength = 1024;
 export const pieceLength = 256;
-/** Pieces whose bytes are kept, and compared, together. */
-export const chunkPieces = 32;
+/** No piece is shorter, so that many small changes don't leave a text in crumbs. */
+export const leastPiece = 64;
+/** Bytes that are kept, and compared, together. */
+export const chunkBytes = 8192;
 
 export class Leaf {
   readonly kind = 'leaf';
@@ -53,21 +55,19 @@ export class Leaf {
 
 export class Piece {
   readonly kind = 'piece';
-  ref: Ref | undefined;
   constructor(
     readonly length: number,
     /** Until it is stored: its blob has it all. */
     public data: string | Uint8Array | undefined,
+    public ref?: Ref,
+    /** Where it begins in what is stored; -1: it is all of that. */
+    readonly from = -1,
   ) {}
 }
 
-/** The bytes of consecutive pieces. */
-export interface Chunk {
-  readonly bytes: Buffer;
-  readonly pieces: number;
-}
-
 export type Node = Leaf | Piece | Spine;
+/** Above a tree's leaves or a blob's pieces, the lowest first; the highest is one spine. */
+export type Levels = readonly (readonly Spine[])[];
 
 export class Spine {
   readonly kind = 'spine';
@@ -77,24 +77,27 @@ export class Spine {
 
 export class Tree {
   readonly kind = 'tree';
-  readonly levels: readonly (readonly Spine[])[];
+  readonly levels: Levels;
   /** The object this was made of, where objects are immutable by convention. */
   live: object | undefined;
+  /** A plain object that was this tree when it was last looked at. It is a plain object still; finding that out takes longer than comparing it. */
+  seen: object | undefined;
   /** What the fields of a class instance were when its stand-in was made; see `View`. */
   guard: { readonly prototype: unknown; readonly fields: Mirror } | undefined;
-  private gathered: readonly Shadow[] | undefined;
+  /** Of all leaves; of several they are gathered when somebody asks. One step from the tree: comparing goes through all of them at each save. */
+  private all: readonly Shadow[] | undefined;
   constructor(
     readonly shape: number,
     readonly leaves: readonly Leaf[],
     old?: Tree,
+    levels?: Levels,
   ) {
-    this.levels = spinesOver(leaves, old?.levels);
+    this.levels = levels ?? spinesOver(leaves, old?.levels);
+    this.all = leaves.length === 1 ? leaves[0]!.items : undefined;
   }
 
-  /** Of all leaves. */
   get items(): readonly Shadow[] {
-    const { leaves } = this;
-    return leaves.length === 1 ? leaves[0]!.items : (this.gathered ??= itemsOf(leaves));
+    return (this.all ??= itemsOf(this.leaves));
   }
 
   get inline(): boolean {
@@ -118,19 +121,20 @@ export const STRUCTURED = 1;
 
 export class Blob {
   readonly kind = 'blob';
-  readonly levels: readonly (readonly Spine[])[];
+  readonly levels: Levels;
   readonly length: number;
   constructor(
     /** TEXT, STRUCTURED (bytes of the structured codec), or a type of bytes from lib/checkpoint/bytes.ts. */
     readonly type: number,
     readonly text: string,
-    readonly chunks: readonly Chunk[],
+    readonly chunks: readonly Buffer[],
     readonly pieces: readonly Piece[],
     old?: Blob,
+    levels?: Levels,
   ) {
-    this.levels = spinesOver(pieces, old?.levels);
+    this.levels = levels ?? spinesOver(pieces, old?.levels);
     let length = text.length;
-    for (const { bytes } of chunks) length += bytes.length;
+    for (const chunk of chunks) length += chunk.length;
     this.length = length;
   }
 
@@ -142,9 +146,9 @@ export class Blob {
   get bytes(): Uint8Array {
     const all = new Uint8Array(this.length);
     let at = 0;
-    for (const { bytes } of this.chunks) {
-      all.set(bytes, at);
-      at += bytes.length;
+    for (const chunk of this.chunks) {
+      all.set(chunk, at);
+      at += chunk.length;
     }
     return all;
   }
@@ -223,27 +227,73 @@ export function hasRoom(leaf: Leaf, item: Shadow): boolean {
   return leaf.items.length === 0 || leaf.size + sizeOf(item) <= leafBytes;
 }
 
-const noSpines: readonly (readonly Spine[])[] = [];
+const noSpines: Levels = [];
 
-function spinesOver(nodes: readonly Node[], old: readonly (readonly Spine[])[] | undefined): readonly (readonly Spine[])[] {
+function spinesOver(nodes: readonly Node[], old: Levels | undefined): Levels {
   if (nodes.length === 1) return noSpines;
-  const levels: Spine[][] = [];
+  const levels: (readonly Spine[])[] = [];
   let below = nodes;
   while (below.length > 1) {
-    const level: Spine[] = [];
-    for (let at = 0; at < below.length; at += fanOut) {
-      const kept = old?.[levels.length]?.[level.length];
-      level.push(kept !== undefined && covers(kept, below, at) ? kept : new Spine(below.slice(at, at + fanOut)));
-    }
+    let level = regroup(below, old?.[levels.length] ?? []);
+    if (level.length === below.length) level = regroup(below, []);
     levels.push(level);
     below = level;
   }
   return levels;
 }
 
-function covers(spine: Spine, nodes: readonly Node[], at: number): boolean {
-  const count = Math.min(fanOut, nodes.length - at);
-  if (spine.children.length !== count) return false;
-  for (let i = 0; i < count; ++i) if (spine.children[i] !== nodes[at + i]) return false;
+/** Where some nodes were replaced, each by one: `places`, rising. */
+export function spinesWith(nodes: readonly Node[], old: Levels, places: readonly number[]): Levels {
+  const levels: (readonly Spine[])[] = [];
+  let below = nodes;
+  let changed = places;
+  for (const before of old) {
+    const level = before.slice();
+    const above: number[] = [];
+    for (let at = 0, from = 0, next = 0; next < changed.length; ++at) {
+      const to = from + before[at]!.children.length;
+      if (changed[next]! < to) {
+        level[at] = new Spine(below.slice(from, to));
+        above.push(at);
+        while (next < changed.length && changed[next]! < to) ++next;
+      }
+      from = to;
+    }
+    levels.push(level);
+    below = level;
+    changed = above;
+  }
+  return levels;
+}
+
+/** Spines over `nodes`: those of `old` stay where all that is under them did, wherever it moved to. */
+function regroup(nodes: readonly Node[], old: readonly Spine[]): readonly Spine[] {
+  let head = 0;
+  let from = 0;
+  while (head < old.length && covers(old[head]!, nodes, from)) from += old[head++]!.children.length;
+  let tail = old.length;
+  let to = nodes.length;
+  while (tail > head && to - old[tail - 1]!.children.length >= from && covers(old[tail - 1]!, nodes, to - old[tail - 1]!.children.length)) {
+    to -= old[--tail]!.children.length;
+  }
+  if (from === to && head === old.length) return old;
+  // Lists grow at their end: there spines are filled. Elsewhere they are kept half full at least, so there are few of them.
+  const isEnd = to === nodes.length;
+  if (from < to && head > 0 && (isEnd ? old[head - 1]!.children.length < fanOut : to - from < fanOut / 2)) from -= old[--head]!.children.length;
+  else if (from < to && head === 0 && !isEnd && to - from < fanOut / 2) to += old[tail++]!.children.length;
+  const groups = Math.ceil((to - from) / fanOut);
+  const level = old.slice(0, head);
+  for (let left = groups; left > 0; --left) {
+    const count = isEnd ? Math.min(fanOut, to - from) : Math.ceil((to - from) / left);
+    level.push(new Spine(nodes.slice(from, from + count)));
+    from += count;
+  }
+  for (; tail < old.length; ++tail) level.push(old[tail]!);
+  return level;
+}
+
+function covers({ children }: Spine, nodes: readonly Node[], at: number): boolean {
+  if (at + children.length > nodes.length) return false;
+  for (let i = 0; i < children.length; ++i) if (children[i] !== nodes[at + i]) return false;
   return true;
 }

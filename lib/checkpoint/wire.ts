@@ -6,12 +6,12 @@
  *
  *   page   count, length of each slot, the slots; all numbers here are varints
  *   leaf   count of items, the items        piece   its bytes
- *   spine  32 + count of children, runs of them that lie one behind the other: page, first slot, how many
- *          (before there were runs: count, refs)
+ *   spine  32 + count of children, runs of them that lie one behind the other: page, first slot, how many; or a part of
+ *          one piece: page, slot, 0, where it begins, its length (before there were runs: count, refs)
  *   item   a tag byte and what belongs to it, see `tags`
  */
 import { HoldfastError } from '../errors';
-import { Back, Blob, Leaf, Moment, type Node, Opaque, type Ref, type Shadow, TEXT, Tree } from './shadow';
+import { Back, Blob, Leaf, Moment, type Node, Opaque, type Piece, type Ref, type Shadow, TEXT, Tree } from './shadow';
 
 export const tags = {
   undefined: 0,
@@ -29,9 +29,14 @@ export const tags = {
   /** Shape, count, items. */ inline: 12,
   /** Shape, height, ref. */ tree: 13,
   /** Type, height, ref. */ blob: 14,
+  /** And the shape, and four times the height, up to 3; ref. */ lowTree: 0x10,
+  /** Of text. And the height, up to 7; ref. */ lowText: 0x20,
   /** And the length, up to 63. */ shortText: 0x40,
   /** And the number, up to 127. */ smallInteger: 0x80,
 } as const;
+
+const lowTrees = 4;
+const lowTexts = 8;
 
 /** Nodes of former versions have their number of children here, which is never that large. */
 const inRuns = 32;
@@ -54,18 +59,36 @@ export class Writer {
 
   varint(value: number): void {
     this.reserve(9);
+    const { buffer } = this;
+    let { at } = this;
     let left = value;
-    while (left >= 0x80) {
-      this.buffer[this.at++] = (left % 0x80) | 0x80;
-      left = Math.floor(left / 0x80);
-    }
-    this.buffer[this.at++] = left;
+    // Small ones, as most are, without the arithmetic of large ones.
+    for (; left > 0x7fff_ffff; left = Math.floor(left / 0x80)) buffer[at++] = (left % 0x80) | 0x80;
+    for (left |= 0; left >= 0x80; left >>= 7) buffer[at++] = (left & 0x7f) | 0x80;
+    buffer[at++] = left;
+    this.at = at;
   }
 
   bytes(value: Uint8Array): void {
     this.reserve(value.length);
     this.buffer.set(value, this.at);
     this.at += value.length;
+  }
+
+  copy(): Uint8Array {
+    return Uint8Array.prototype.slice.call(this.buffer, 0, this.at);
+  }
+
+  /** What was written behind `room` unused bytes, with the count and the lengths of its slots in front. Valid until more is written. */
+  headed(lengths: readonly number[], room: number): Uint8Array {
+    const end = this.at;
+    this.at = 0;
+    this.varint(lengths.length);
+    for (const length of lengths) this.varint(length);
+    const { at: bytes } = this;
+    this.buffer.copyWithin(room - bytes, 0, bytes);
+    this.at = end;
+    return this.buffer.subarray(room - bytes, end);
   }
 
   float(value: number): void {
@@ -81,11 +104,22 @@ export class Writer {
   children(nodes: readonly Node[]): void {
     this.varint(inRuns + nodes.length);
     for (let at = 0; at < nodes.length; ) {
-      const { page, slot } = nodes[at]!.ref!;
-      let run = 1;
-      while (at + run < nodes.length && nodes[at + run]!.ref!.page === page && nodes[at + run]!.ref!.slot === slot + run) ++run;
+      const node = nodes[at]!;
+      const { page, slot } = node.ref!;
       this.varint(page);
       this.varint(slot);
+      if (isPart(node)) {
+        this.varint(0);
+        this.varint(node.from);
+        this.varint(node.length);
+        ++at;
+        continue;
+      }
+      let run = 1;
+      for (; at + run < nodes.length && !isPart(nodes[at + run]!); ++run) {
+        const next = nodes[at + run]!.ref!;
+        if (next.page !== page || next.slot !== slot + run) break;
+      }
       this.varint(run);
       at += run;
     }
@@ -181,16 +215,31 @@ export class Writer {
         this.varint(shadow.bytes.length);
         return this.bytes(shadow.bytes);
       case 'blob':
-        this.byte(tags.blob);
-        this.byte(shadow.type);
+        this.blob(shadow);
         break;
       case 'tree':
-        this.byte(shadow.inline ? tags.inline : tags.tree);
-        this.byte(shadow.shape);
-        if (shadow.inline) return this.items(shadow.leaves[0]!.items);
+        if (shadow.inline) {
+          this.byte(tags.inline);
+          this.byte(shadow.shape);
+          return this.items(shadow.leaves[0]!.items);
+        }
+        this.tree(shadow);
     }
-    this.varint(shadow.levels.length);
     this.ref(shadow.top.ref!);
+  }
+
+  private blob({ type, levels: { length } }: Blob): void {
+    if (type === TEXT && length < lowTexts) return this.byte(tags.lowText + length);
+    this.byte(tags.blob);
+    this.byte(type);
+    this.varint(length);
+  }
+
+  private tree({ shape, levels: { length } }: Tree): void {
+    if (length < lowTrees) return this.byte(tags.lowTree + shape + 4 * length);
+    this.byte(tags.tree);
+    this.byte(shape);
+    this.varint(length);
   }
 }
 
@@ -198,6 +247,12 @@ export class Writer {
 export interface Resolver {
   tree(shape: number, height: number, ref: Ref): Tree;
   blob(type: number, height: number, ref: Ref): Blob;
+}
+
+/** From `from` on so much of it; all of it where that is -1. */
+export interface Child extends Ref {
+  readonly from: number;
+  readonly length: number;
 }
 
 export class Reader {
@@ -226,16 +281,17 @@ export class Reader {
     return { page, slot: this.varint() };
   }
 
-  children(): Ref[] {
-    const children: Ref[] = [];
+  children(): Child[] {
+    const children: Child[] = [];
     const head = this.varint();
-    if (head < inRuns) for (let left = head; left > 0; --left) children.push(this.ref());
+    if (head < inRuns) for (let left = head; left > 0; --left) children.push({ ...this.ref(), from: -1, length: 0 });
     else {
       while (children.length < head - inRuns) {
         const { page, slot } = this.ref();
         const run = this.varint();
-        if (run === 0 || run > head - inRuns - children.length) throw damaged('the children of a node are not what it says');
-        for (let i = 0; i < run; ++i) children.push({ page, slot: slot + i });
+        if (run > head - inRuns - children.length) throw damaged('the children of a node are not what it says');
+        if (run === 0) children.push({ page, slot, from: this.varint(), length: this.varint() });
+        for (let i = 0; i < run; ++i) children.push({ page, slot: slot + i, from: -1, length: 0 });
       }
     }
     return children;
@@ -304,8 +360,14 @@ export class Reader {
         return resolve.blob(type, this.varint(), this.ref());
       }
       default:
-        throw damaged(`there is no item with tag ${tag}`);
+        return this.#low(tag, resolve);
     }
+  }
+
+  #low(tag: number, resolve: Resolver): Shadow {
+    const kind = lowKind(tag);
+    if (kind === tags.lowTree) return resolve.tree(tag & 3, (tag - kind) >> 2, this.ref());
+    return resolve.blob(TEXT, tag - kind, this.ref());
   }
 
   /** Walks over items and tells of the refs among them: `leafward` says what they lead to. */
@@ -352,10 +414,20 @@ export class Reader {
         found(this.ref(), height, tag === tags.tree ? 'leaf' : 'piece');
         break;
       }
-      default:
-        if (tag > tags.true) throw damaged(`there is no item with tag ${tag}`);
+      default: {
+        if (tag <= tags.true) return;
+        const kind = lowKind(tag);
+        if (kind === tags.lowTree) found(this.ref(), (tag - kind) >> 2, 'leaf');
+        else found(this.ref(), tag - kind, 'piece');
+      }
     }
   }
+}
+
+function lowKind(tag: number): number {
+  if (tag >= tags.lowTree && tag < tags.lowTree + 4 * lowTrees) return tags.lowTree;
+  if (tag >= tags.lowText && tag < tags.lowText + lowTexts) return tags.lowText;
+  throw damaged(`there is no item with tag ${tag}`);
 }
 
 /** A piece's bytes begin with a byte that says how text was written. */
@@ -370,6 +442,10 @@ export function encodePiece(writer: Writer, data: string | Uint8Array): void {
 export function decodePiece(type: number, bytes: Buffer): string | Uint8Array {
   if (type !== TEXT) return new Uint8Array(bytes);
   return bytes[0] === 1 ? bytes.subarray(1).toString('utf16le') : bytes.subarray(1).toString('utf8');
+}
+
+function isPart(node: Node): node is Piece {
+  return node.kind === 'piece' && node.from >= 0;
 }
 
 function isWellFormed(text: string): boolean {

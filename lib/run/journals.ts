@@ -9,6 +9,7 @@ import type {
   ResolutionRecord,
   RunHeader,
 } from './entries';
+import { entryCodec } from './entry-codec';
 import {
   AWAKE_KEYSPACE,
   DRIVERS_KEYSPACE,
@@ -55,7 +56,7 @@ export class Journals {
     this.headers = pool.keyspace<string, RunHeader>(HEADERS_KEYSPACE, { value: 'json' });
     this.drivers = pool.keyspace<string, DriverRecord>(DRIVERS_KEYSPACE, { value: 'json' });
     this.intents = pool.keyspace<string, OpenIntent>(INTENTS_KEYSPACE, { value: 'json' });
-    this.entries = pool.keyspace<EntryKey, Entry>(JOURNAL_KEYSPACE, { key: entryKeyCodec });
+    this.entries = pool.keyspace<EntryKey, Entry>(JOURNAL_KEYSPACE, { key: entryKeyCodec, value: entryCodec });
     this.signals = pool.keyspace<EntryKey, unknown>(SIGNALS_KEYSPACE, { key: entryKeyCodec });
     this.states = pool.keyspace<string, unknown>(STATES_KEYSPACE);
     this.open = pool.keyspace<string, Uint8Array>(OPEN_KEYSPACE, { value: 'bytes' });
