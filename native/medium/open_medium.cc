@@ -37,6 +37,16 @@ bool auto_takes_pmem(const std::string& folder) {
   return works.is_ok() && *works;  // an error will be met again, and worded, by the creation itself
 }
 
+// Before anything is made.
+Status check_directories_option(const MediumOptions& options) {
+  if (options.directories.empty()) return {};
+  if (options.choice == MediumChoice::kFile) {
+    return Status(Code::kInvalidArgument, "directories are for pools on the medium 'pmem': a pool on the medium 'file' is one file");
+  }
+  if (!options.grow) return Status(Code::kInvalidArgument, "directories need grow: a pool over several directories takes its space as it needs it");
+  return {};
+}
+
 Result<OpenedMedium> dispatch(const std::string& path, const MediumOptions& options, PoolKind kind) {
   const bool is_pmem = kind == PoolKind::kPmem || kind == PoolKind::kDevice;
   switch (options.choice) {
@@ -48,7 +58,9 @@ Result<OpenedMedium> dispatch(const std::string& path, const MediumOptions& opti
     case MediumChoice::kAuto:
       break;
   }
-  const bool take_pmem = kind == PoolKind::kNothing ? auto_takes_pmem(folder_of(path)) : is_pmem;
+  if (!options.directories.empty() && kind == PoolKind::kFile) return wrong_medium(path, "file", "pmem");
+  const bool new_takes_pmem = kind == PoolKind::kNothing && (!options.directories.empty() || auto_takes_pmem(folder_of(path)));
+  const bool take_pmem = new_takes_pmem || is_pmem;
   return take_pmem ? open_on_pmem(path, options) : open_file_medium(path, options);
 }
 
@@ -81,6 +93,7 @@ void choose(PlaceReport* report, const FilePlace& place, bool persistent_device)
 }  // namespace
 
 Result<OpenedMedium> open_medium(const std::string& path, const MediumOptions& options) {
+  HOLDFAST_TRY(check_directories_option(options));
   Result<PoolKind> kind = kind_at(path);
   if (!kind) return std::move(kind.status());
   HOLDFAST_TRY(check_mode(*kind, options.create, path));
