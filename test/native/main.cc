@@ -11,6 +11,7 @@ namespace holdfast::test {
 // In resize_test.cc and pmem_growth_test.cc: what is killed there. Another program with this main() (concurrent_tests) has no such tests.
 __attribute__((weak)) int resize_child(const char* job);
 __attribute__((weak)) int growth_child(const char* path);
+__attribute__((weak)) int parts_child(const char* folder);
 }
 
 int main(int argc, char** argv) {
@@ -26,5 +27,6 @@ int main(int argc, char** argv) {
 #endif
   if (const char* job = std::getenv("HOLDFAST_RESIZE_CHILD"); job && holdfast::test::resize_child) return holdfast::test::resize_child(job);
   if (const char* path = std::getenv("HOLDFAST_GROWTH_CHILD"); path && holdfast::test::growth_child) return holdfast::test::growth_child(path);
+  if (const char* path = std::getenv("HOLDFAST_PARTS_CHILD"); path && holdfast::test::parts_child) return holdfast::test::parts_child(path);
   return doctest::Context(argc, argv).run();
 }
