@@ -4,6 +4,7 @@
 #include "medium/place_facts.h"
 #include "medium/pool_file.h"
 #include "medium/pool_kind.h"
+#include "medium/pool_parts.h"
 #ifdef HOLDFAST_WITH_PMEM
 #include "medium/pmem_medium.h"
 #endif
@@ -90,6 +91,17 @@ void choose(PlaceReport* report, const FilePlace& place, bool persistent_device)
         "; this is persistent memory, but this build is without libpmemobj (install libpmemobj-dev and rebuild)";
 }
 
+// What is asked about a pool that lies in several directories: the first place that is no persistent memory, else the first.
+std::string place_of_pool(const std::string& path) {
+  Result<PoolParts> pool = PoolParts::open(path, false, PoolParts::Damaged::kReadAsZeros);
+  if (!pool || !pool->is_set()) return path;
+  for (const PoolPart& part : pool->parts()) {
+    Result<bool> works = map_sync_works(folder_of(part.path));
+    if (part.file.is_open() && !(works.is_ok() && *works)) return part.path;
+  }
+  return pool->parts()[0].path;
+}
+
 }  // namespace
 
 Result<OpenedMedium> open_medium(const std::string& path, const MediumOptions& options) {
@@ -126,14 +138,15 @@ Result<PlaceReport> probe_place(const std::string& path) {
 
   FileFacts facts;
   const bool is_folder = path_facts(path, &facts) == 0 && facts.folder;
-  const std::string folder = is_folder ? path : folder_of(path);
+  std::string folder = is_folder ? path : folder_of(path);
   if (!is_folder) {
     Result<PoolKind> kind = kind_at(path);
     if (!kind) return std::move(kind.status());
     report.exists = *kind == PoolKind::kFile || *kind == PoolKind::kPmem;
     report.pool_medium = *kind == PoolKind::kFile ? "file" : *kind == PoolKind::kPmem ? "pmem" : "";
   }
-  const std::string probed = report.exists || report.device_dax ? path : folder;
+  const std::string probed = report.exists ? place_of_pool(path) : report.device_dax ? path : folder;
+  if (report.exists) folder = folder_of(probed);
   Result<FilePlace> place = file_place(probed);
   if (!place) return std::move(place.status());
   if (const int error = path_facts(probed, &facts)) return file_error(error, "cannot look at " + probed);

@@ -74,7 +74,7 @@ Result<std::vector<Directory>> look_at_directories(const std::vector<std::string
 }
 
 // The weakest of them.
-Result<PmemDurability> durability_of(const std::vector<Directory>& directories) {
+Result<PmemDurability> durability_of_directories(const std::vector<Directory>& directories) {
   PmemDurability weakest;
   for (size_t i = 0; i < directories.size(); i++) {
     Result<PmemDurability> here = pmem_durability_of_folder(directories[i].path + "/part");
@@ -288,7 +288,7 @@ Result<OpenedMedium> create_pmem_set(const std::string& path, const MediumOption
   HOLDFAST_TRY(check_new_pmem_size(options, &made.pool_bytes));
   Result<std::vector<Directory>> directories = look_at_directories(options.directories);
   if (!directories) return std::move(directories.status());
-  Result<PmemDurability> durability = durability_of(*directories);
+  Result<PmemDurability> durability = durability_of_directories(*directories);
   if (!durability) return std::move(durability.status());
   HOLDFAST_TRY(check_pmem_class(*durability, options, path));
   made.durability = *durability;

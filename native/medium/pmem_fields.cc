@@ -12,17 +12,17 @@
 namespace holdfast {
 namespace {
 
-constexpr uint64_t kUnit = kPmemChunkBytes;  // segments are multiples of it
-constexpr uint64_t kSpareBytes = kMiB;       // left to each file system
+constexpr uint64_t kFieldUnit = kPmemChunkBytes;  // segments are multiples of it
+constexpr uint64_t kLeftToOthers = kMiB;       // left to each file system
 
 // The part of a range that lies in [from, to), in whole units.
-std::optional<Segment> within(uint64_t begin, uint64_t end, uint64_t from, uint64_t to) {
+std::optional<Segment> piece_within(uint64_t begin, uint64_t end, uint64_t from, uint64_t to) {
   const uint64_t first = round_up(std::max(begin, from), kPageBytes), last = std::min(end, to);
-  if (last <= first || last - first < kUnit) return std::nullopt;
-  return Segment{first, round_down(last - first, kUnit)};
+  if (last <= first || last - first < kFieldUnit) return std::nullopt;
+  return Segment{first, round_down(last - first, kFieldUnit)};
 }
 
-std::string shown(const Segment& segment) {
+std::string shown_segment(const Segment& segment) {
   return "a segment at byte " + std::to_string(segment.offset) + " of " + std::to_string(segment.bytes) + " bytes";
 }
 
@@ -46,7 +46,7 @@ void PmemFields::find_fields() {
     const uint64_t end = object.off + pmemobj_alloc_usable_size(object);
     for (size_t i = 0; i < parts_.size(); i++) {
       const PoolPart& part = files_->parts()[i];
-      const std::optional<Segment> piece = within(object.off, end, part.offset + (i == 0 ? 0 : kPageBytes), part.offset + part.bytes);
+      const std::optional<Segment> piece = piece_within(object.off, end, part.offset + (i == 0 ? 0 : kPageBytes), part.offset + part.bytes);
       if (piece && parts_[i].free.release(*piece)) capacity_ += piece->bytes;
     }
   }
@@ -66,7 +66,7 @@ Status PmemFields::adopt(const std::vector<Segment>& held) {
       keep(segment);
       continue;
     }
-    return Status(Code::kCorrupt, "the pool refers to " + shown(segment) + " that lies outside its fields, or over another one");
+    return Status(Code::kCorrupt, "the pool refers to " + shown_segment(segment) + " that lies outside its fields, or over another one");
   }
   return {};
 }
@@ -74,7 +74,7 @@ Status PmemFields::adopt(const std::vector<Segment>& held) {
 uint64_t PmemFields::left(size_t part) const {
   FileSystemFacts facts;
   if (files_->parts()[part].file.file_system(&facts) != 0) return 0;
-  return facts.free_bytes - std::min(facts.free_bytes, kSpareBytes);
+  return facts.free_bytes - std::min(facts.free_bytes, kLeftToOthers);
 }
 
 int PmemFields::take_blocks(size_t part, const Segment& segment) {
@@ -88,14 +88,14 @@ int PmemFields::take_blocks(size_t part, const Segment& segment) {
 }
 
 Result<Segment> PmemFields::allocate(uint64_t min_bytes, uint64_t want_bytes) {
-  const uint64_t min = std::max(kUnit, round_up(min_bytes, kUnit)), want = std::max(min, round_up(want_bytes, kUnit));
+  const uint64_t min = std::max(kFieldUnit, round_up(min_bytes, kFieldUnit)), want = std::max(min, round_up(want_bytes, kFieldUnit));
   std::lock_guard guard(lock_);
   bool without_room = false;
   // All that is wanted from the first part that has it; else less from the first part that has the least.
   for (const uint64_t least : {want, min}) {
     for (size_t i = 0; i < parts_.size(); i++) {
       if (parts_[i].free.largest() < least) continue;
-      const uint64_t room = left(i), most = std::min(want, round_down(room, kUnit));
+      const uint64_t room = left(i), most = std::min(want, round_down(room, kFieldUnit));
       std::optional<Segment> segment;
       if (most >= least) segment = parts_[i].free.allocate(least, most);
       const int error = segment ? take_blocks(i, *segment) : ENOSPC;

@@ -95,7 +95,7 @@ class PlainPool {
 };
 
 // The weakest of the places that the pool lies in.
-Result<PmemDurability> durability_of(const PoolParts& pool, const std::string& path) {
+Result<PmemDurability> durability_of_parts(const PoolParts& pool, const std::string& path) {
   PmemDurability weakest;
   for (const PoolPart& part : pool.parts()) {
     FileFacts facts;
@@ -129,7 +129,7 @@ Result<FoundPmem> look_at(const std::string& path, const FileFacts& facts, const
   if (!front) return std::move(front.status());
   HOLDFAST_TRY(check_part_marks(*file, front->superblock, path));
   HOLDFAST_TRY(check_directories(*file, options, path));
-  Result<PmemDurability> durability = durability_of(*file, path);
+  Result<PmemDurability> durability = durability_of_parts(*file, path);
   if (!durability) return std::move(durability.status());
   HOLDFAST_TRY(check_pmem_class(*durability, options, path));
   found.front = *front;

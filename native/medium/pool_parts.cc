@@ -10,14 +10,14 @@
 namespace holdfast {
 namespace {
 
-std::string numbered(size_t number, const std::string& part, const std::string& path) {
+std::string numbered_part(size_t number, const std::string& part, const std::string& path) {
   return "part " + std::to_string(number) + " of the pool " + path + ", " + part + ", ";
 }
 
 Status part_error(int error, size_t number, const std::string& part, const std::string& path) {
-  if (error != ENOENT && error != ENOTDIR) return file_error(error, "cannot open " + numbered(number, part, path));
+  if (error != ENOENT && error != ENOTDIR) return file_error(error, "cannot open " + numbered_part(number, part, path));
   return Status(Code::kNotFound,
-                numbered(number, part, path) + "is not where the set file says: mount its file system, or correct the path in " + path, error);
+                numbered_part(number, part, path) + "is not where the set file says: mount its file system, or correct the path in " + path, error);
 }
 
 }  // namespace
@@ -75,15 +75,16 @@ Status PoolParts::open_set(const std::string& path, bool writable, Damaged damag
     if (error != 0) {
       refused = part_error(error, number, part.path, path);
     } else if (facts.character_device) {
-      refused = Status(Code::kMediumUnavailable, numbered(number, part.path, path) + "is a device: a pool over several places has files in directories");
+      refused = Status(Code::kMediumUnavailable, numbered_part(number, part.path, path) + "is a device: a pool over several places has files in directories");
     } else if (!facts.regular) {
-      refused = Status(Code::kCorrupt, numbered(number, part.path, path) + "is no file: put the part back, or restore the pool from a backup");
+      refused = Status(Code::kCorrupt, numbered_part(number, part.path, path) + "is no file: put the part back, or restore the pool from a backup");
     } else if (facts.size != part.bytes) {
-      refused = Status(Code::kCorrupt, numbered(number, part.path, path) + "has " + std::to_string(facts.size) + " bytes, not " +
-                                           std::to_string(part.bytes) + ": it is " + (facts.size < part.bytes ? "truncated" : "another file, or was appended to") +
+      refused = Status(Code::kCorrupt, numbered_part(number, part.path, path) + "has " + std::to_string(facts.size) + " bytes, not " +
+                                           std::to_string(part.bytes) + ": it is " +
+                                           (facts.size < part.bytes ? "truncated" : "another file, or was appended to") +
                                            "; put the part back, or restore the pool from a backup");
     } else if (std::any_of(seen.begin(), seen.end(), [&](const FileFacts& one) { return one.inode == facts.inode && one.device == facts.device; })) {
-      refused = Status(Code::kCorrupt, numbered(number, part.path, path) + "is the same file as a part before it: correct the set file");
+      refused = Status(Code::kCorrupt, numbered_part(number, part.path, path) + "is the same file as a part before it: correct the set file");
     }
     if (!refused.is_ok()) {
       if (damaged == Damaged::kRefuse) return refused;

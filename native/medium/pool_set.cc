@@ -9,25 +9,25 @@
 namespace holdfast {
 namespace {
 
-constexpr char kSignature[] = "PMEMPOOLSET";
-constexpr char kOption[] = "OPTION SINGLEHDR";
+constexpr char kSetSignature[] = "PMEMPOOLSET";
+constexpr char kSetOption[] = "OPTION SINGLEHDR";
 constexpr size_t kMaxNameBytes = 200;  // what is put behind it still fits into a file's name
 
-Status not_ours(const std::string& path, const std::string& line) {
+Status not_our_set(const std::string& path, const std::string& line) {
   return Status(Code::kNotAPool, path + " is a pool set, but not one that Holdfast made: it has the line '" + line +
                                      "' (a set of ours has OPTION SINGLEHDR and a size in bytes and an absolute path for each part)");
 }
 
-bool all_of(const std::string& text, const char* allowed) {
+bool only_of(const std::string& text, const char* allowed) {
   return !text.empty() && text.find_first_not_of(allowed) == std::string::npos;
 }
 
 }  // namespace
 
-bool is_pool_set(Bytes head) { return head.substr(0, sizeof kSignature - 1) == Bytes(kSignature); }
+bool is_pool_set(Bytes head) { return head.substr(0, sizeof kSetSignature - 1) == Bytes(kSetSignature); }
 
 std::string pool_set_text(const std::vector<SetPart>& parts) {
-  std::string text = std::string(kSignature) + "\n" + kOption + "\n";
+  std::string text = std::string(kSetSignature) + "\n" + kSetOption + "\n";
   for (const SetPart& part : parts) text += std::to_string(part.bytes) + " " + part.path + "\n";
   return text;
 }
@@ -39,21 +39,21 @@ Result<std::vector<SetPart>> parse_pool_set(const std::string& text, const std::
   std::istringstream lines(text);
   std::string line;
   std::getline(lines, line);
-  if (line != kSignature) return not_ours(path, line);
+  if (line != kSetSignature) return not_our_set(path, line);
   while (std::getline(lines, line)) {
     if (line.empty() || line[0] == '#') continue;
-    if (line == kOption) {
+    if (line == kSetOption) {
       single_header = true;
       continue;
     }
     std::istringstream words(line);
     std::string bytes, where, more;
     const bool two = static_cast<bool>(words >> bytes >> where) && !(words >> more);
-    if (!two || !all_of(bytes, "0123456789") || bytes.size() > 15 || where[0] != '/') return not_ours(path, line);
+    if (!two || !only_of(bytes, "0123456789") || bytes.size() > 15 || where[0] != '/') return not_our_set(path, line);
     parts.push_back({where, std::strtoull(bytes.c_str(), nullptr, 10)});
-    if (parts.back().bytes == 0 || parts.back().bytes % kPageBytes != 0) return not_ours(path, line);
+    if (parts.back().bytes == 0 || parts.back().bytes % kPageBytes != 0) return not_our_set(path, line);
   }
-  if (!single_header) return not_ours(path, "PMEMPOOLSET without OPTION SINGLEHDR");
+  if (!single_header) return not_our_set(path, "PMEMPOOLSET without OPTION SINGLEHDR");
   if (parts.empty() || parts.size() > kMaxParts) {
     return Status(Code::kNotAPool, path + " is a pool set of " + std::to_string(parts.size()) + " parts: a pool has 1 to " + std::to_string(kMaxParts));
   }
@@ -70,7 +70,7 @@ std::string part_name(const std::string& pool_name, const std::string& mark, siz
 bool is_part_name(const std::string& name) {
   const size_t part = name.rfind(".part");
   if (part == std::string::npos || part < 17 || name[part - 17] != '.') return false;
-  return all_of(name.substr(part + 5), "0123456789") && all_of(name.substr(part - 16, 16), "0123456789abcdef");
+  return only_of(name.substr(part + 5), "0123456789") && only_of(name.substr(part - 16, 16), "0123456789abcdef");
 }
 
 std::vector<uint64_t> share_out(uint64_t bytes, const std::vector<uint64_t>& free) {

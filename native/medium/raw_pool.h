@@ -1,5 +1,6 @@
 // A pool's bytes as they are, mapped read-only, whatever is damaged: for salvage. Nothing is written, repaired or
-// recovered, and libpmemobj is not asked. Of a pool in several directories a part that is missing reads as zeros. The pool's lock is held meanwhile, so nobody changes it underneath.
+// recovered, and libpmemobj is not asked. Of a pool in several directories a part that is missing reads as zeros. The pool's lock is held
+// meanwhile, so nobody changes it underneath.
 //
 // It is a medium of which only the reading half works; every other verb is refused with kReadOnly. One thread.
 #pragma once

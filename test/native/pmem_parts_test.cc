@@ -140,6 +140,21 @@ bool names(const Status& status, const std::string& what) { return status.messag
 
 }  // namespace
 
+// What is killed at any moment: it commits, deletes and compacts, and says on stdout how far it has come. Run by itself (main.cc).
+int parts_load_child(const char* path) {
+  auto opened = Pool::open(path, as_made());
+  if (!opened.is_ok()) return 8;
+  const auto last = get(**opened, key_in(1, "last"));
+  for (uint64_t i = last ? std::stoull(*last) + 1 : 0;; i++) {
+    Batch batch;
+    if (!batch.put(key_in(1, "k" + std::to_string(i)), value_of(i)).is_ok() || !batch.put(key_in(1, "last"), std::to_string(i)).is_ok()) return 9;
+    if (i >= 500 && !batch.remove(key_in(1, "k" + std::to_string(i - 500))).is_ok()) return 9;
+    if (!(*opened)->commit(batch, CommitMode::kDurable).is_ok()) return 10;
+    if (::write(1, &i, sizeof i) != sizeof i) return 11;
+    if (i % 200 == 199 && !(*opened)->compact().is_ok()) return 12;
+  }
+}
+
 // What is killed: it makes the pool of a folder as Places does, or copies it where it is there. Run by itself (main.cc).
 int parts_child(const char* folder) {
   const std::string path = std::string(folder) + "/pool";
@@ -161,7 +176,8 @@ TEST_CASE("pool set: what is read and what is not") {
   CHECK((*read)[0].bytes == 64 * kMiB);
   CHECK(parse_pool_set("PMEMPOOLSET\n# a note\n\nOPTION SINGLEHDR\n4096 /a\n", "/x").is_ok());
   for (const char* other : {"", "PMEM", "PMEMPOOLSETS\nOPTION SINGLEHDR\n4096 /a\n", "PMEMPOOLSET\n4096 /a\n", "PMEMPOOLSET\nOPTION SINGLEHDR\n",
-                            "PMEMPOOLSET\nOPTION SINGLEHDR\n4096 a\n", "PMEMPOOLSET\nOPTION SINGLEHDR\n4097 /a\n", "PMEMPOOLSET\nOPTION SINGLEHDR\nAUTO /dev/dax0.0\n",
+                            "PMEMPOOLSET\nOPTION SINGLEHDR\n4096 a\n", "PMEMPOOLSET\nOPTION SINGLEHDR\n4097 /a\n",
+                            "PMEMPOOLSET\nOPTION SINGLEHDR\nAUTO /dev/dax0.0\n",
                             "PMEMPOOLSET\nOPTION SINGLEHDR\n1G /a\n", "PMEMPOOLSET\nOPTION SINGLEHDR\n4096 /a\nREPLICA\n4096 /b\n",
                             "PMEMPOOLSET\nOPTION SINGLEHDR\n4096 /a b\n", "PMEMPOOLSET\nOPTION NOHDRS\n4096 /a\n", "PMEMPOOLSET\nOPTION SINGLEHDR\n0 /a\n"}) {
     CAPTURE(other);
@@ -506,6 +522,45 @@ TEST_CASE("pmem parts: a small file system that is full is passed over, for a ti
   });
   if (answer == 100) MESSAGE("skipped: this user may not mount");
   else CHECK(answer == 0);
+}
+
+TEST_CASE("pmem parts: killed under load again and again, nothing that was acknowledged is lost") {
+  Places at;
+  REQUIRE(open_pool(at.path, at.both(160 * kMiB))->close().is_ok());
+  uint64_t acknowledged = 0;
+  bool any = false;
+  for (int life = 0; life < 6; life++) {
+    int said[2];
+    REQUIRE(::pipe(said) == 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      ::dup2(said[1], 1);
+      ::close(said[0]);
+      ::close(said[1]);
+      setenv("HOLDFAST_PARTS_LOAD_CHILD", at.path.c_str(), 1);
+      execl("/proc/self/exe", "native_tests", static_cast<char*>(nullptr));
+      _Exit(7);
+    }
+    ::close(said[1]);
+    uint64_t number = 0, seen = 0;
+    while (::read(said[0], &number, sizeof number) == sizeof number) {
+      acknowledged = number;
+      any = true;
+      if (++seen == static_cast<uint64_t>(150 + 97 * life)) ::kill(child, SIGKILL);
+    }
+    ::close(said[0]);
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(WIFSIGNALED(status));
+    REQUIRE(any);
+    auto pool = open_pool(at.path, as_made());
+    const uint64_t last = std::stoull(get(*pool, key_in(1, "last")).value_or("0"));
+    CHECK(last >= acknowledged);
+    check_values(*pool, last < 500 ? 0 : last - 499, last + 1);
+    CHECK(damages(*pool) == std::vector<std::string>());
+    REQUIRE(pool->close().is_ok());
+  }
+  CHECK(acknowledged > 1500);  // more than the first part holds at once: both have been in use
 }
 
 #ifdef HOLDFAST_TEST_POINTS
