@@ -138,16 +138,16 @@ PmemHeap::Space PmemFields::space() {
   std::lock_guard guard(lock_);
   PmemHeap::Space space = {capacity_, capacity_ - std::min(capacity_, held_bytes_), 0, 0, held_bytes_};
   for (size_t i = 0; i < parts_.size(); i++) {
+    const auto same = [&](const Part& other) { return other.device == parts_[i].device; };
+    if (std::any_of(parts_.begin(), parts_.begin() + static_cast<std::ptrdiff_t>(i), same)) continue;
     const uint64_t room = left(i);
-    space.largest_free = std::max(space.largest_free, std::min(parts_[i].free.largest(), room));
     uint64_t free = 0;
-    bool counted = false;
-    for (size_t j = 0; j < parts_.size(); j++) {
-      if (parts_[j].device != parts_[i].device) continue;
-      counted = counted || j < i;
-      free += parts_[j].free.free_bytes();
+    for (const Part& part : parts_) {
+      if (!same(part)) continue;
+      free += part.free.free_bytes();
+      space.largest_free = std::max(space.largest_free, std::min(part.free.largest(), room));
     }
-    if (!counted) space.ready += std::min(free, room);
+    space.ready += std::min(free, room);
   }
   return space;
 }

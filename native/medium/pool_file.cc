@@ -101,12 +101,13 @@ std::string pool_name_of(const std::string& path) {
 
 namespace {
 
-// Not where the name is only left over from giving the file its own by linking, nor while somebody has a part open.
+// Its parts too: unless the name is only left over from giving the file its own by linking, somebody else has made the file, or somebody has a
+// part open.
 void remove_stale(const std::string& stale, const PosixFile& file) {
   FileFacts facts;
-  const bool only_name = file.facts(&facts) == 0 && facts.names == 1;
+  const bool ours_alone = file.facts(&facts) == 0 && facts.names == 1 && facts.user == own_user();
   const size_t mark = sizeof kFirstSetMark - 1;
-  const bool lists_parts = only_name && (stale.size() < mark || stale.compare(stale.size() - mark, mark, kFirstSetMark) != 0);
+  const bool lists_parts = ours_alone && (stale.size() < mark || stale.compare(stale.size() - mark, mark, kFirstSetMark) != 0);
   if (!lists_parts) {
     remove_file(stale);
     return;

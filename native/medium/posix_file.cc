@@ -377,6 +377,8 @@ bool process_is_dead(int64_t pid) { return ::kill(static_cast<pid_t>(pid), 0) !=
 
 int64_t own_pid() { return ::getpid(); }
 
+uint32_t own_user() { return ::geteuid(); }
+
 std::string folder_of(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   if (slash == std::string::npos) return ".";

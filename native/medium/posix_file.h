@@ -108,6 +108,7 @@ int list_folder(const std::string& folder, std::vector<std::string>* names);
 int read_text(const std::string& path, std::string* text);  // small files, those of /proc too
 bool process_is_dead(int64_t pid);
 int64_t own_pid();
+uint32_t own_user();  // the effective one
 
 // "/a/b" -> "/a", "b" -> ".", "/b" -> "/".
 std::string folder_of(const std::string& path);

@@ -372,6 +372,28 @@ TEST_CASE("pmem parts: a part that is missing, cut off, of another pool or in an
   for (const auto& [key, value] : contents(*some)) CHECK(value == value_of(std::stoull(key.substr(5))));
   REQUIRE(some->close().is_ok());
   some = nullptr;
+  // The same where the second is cut off in the middle, and where the first with all that leads anywhere is gone.
+  copy_over(away, second);
+  std::filesystem::resize_file(second, 32 * kMiB + 1000);
+  const auto saves = [&](const std::string& to) {
+    auto report = salvage(at.path, at.scratch.path(to), file_options(), nullptr, nullptr);
+    REQUIRE_MESSAGE(report.is_ok(), report.status().message());
+    auto pool_again = open_pool(at.scratch.path(to));
+    for (const auto& [key, value] : contents(*pool_again)) CHECK(value == value_of(std::stoull(key.substr(5))));
+    return report->entries;
+  };
+  CHECK(saves("saved of a cut part") >= saved->entries);
+  std::filesystem::remove(second);
+  std::filesystem::rename(away, second);
+  std::filesystem::rename(first, away);
+  const uint64_t of_the_second = saves("saved of the second");
+  CHECK(of_the_second > 100);
+  CHECK(of_the_second < 800);
+  std::filesystem::rename(second, at.scratch.path("away too"));
+  CHECK(salvage(at.path, at.scratch.path("nothing"), file_options(), nullptr, nullptr).status().code() == Code::kNotFound);
+  std::filesystem::rename(at.scratch.path("away too"), second);
+  std::filesystem::rename(away, first);
+  std::filesystem::rename(second, away);
   // Another file of that length.
   write_file(second, "");
   std::filesystem::resize_file(second, std::filesystem::file_size(away));
@@ -565,7 +587,8 @@ TEST_CASE("pmem parts: killed under load again and again, nothing that was ackno
 
 #ifdef HOLDFAST_TEST_POINTS
 TEST_CASE("pmem parts: a kill while space is taken or given back leaves a whole pool, and nothing leaks") {
-  for (const char* point : {"pmem.before_blocks:1", "pmem.before_blocks:4", "pmem.before_publish:3", "pmem.before_give_back:1", "fold.before_root:2"}) {
+  for (const char* point : {"pmem.before_blocks:1", "pmem.before_blocks:4", "pmem.before_publish:3", "pmem.before_give_back:1", "fold.before_root:2",
+                            "pmem.inside_root:1", "pmem.inside_root:3"}) {
     CAPTURE(point);
     Places at;
     auto pool = open_pool(at.path, at.both());
