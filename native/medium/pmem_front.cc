@@ -5,6 +5,7 @@
 
 #include "base/checksum.h"
 #include "medium/pool_file.h"
+#include "medium/pool_set.h"
 
 namespace holdfast {
 namespace {
@@ -58,6 +59,9 @@ Result<PmemFront> verify_superblock(Bytes bytes, uint64_t offset, uint64_t pool_
   Result<Superblock> superblock = choose_superblock(bytes, place_of(offset, where));
   if (!superblock) return std::move(superblock.status());
   front.superblock = *superblock;
+  if (front.superblock.size != pool_bytes && is_part_name(name_of(where))) {
+    return Status(Code::kCorrupt, where + " is by its name a part of a pool that lies in several directories: open the pool's set file instead");
+  }
   if (front.superblock.size != pool_bytes) {
     return Status(Code::kCorrupt, "the pool " + where + " was made with " + std::to_string(front.superblock.size) +
                                       " bytes and has " + std::to_string(pool_bytes) + " now: " +

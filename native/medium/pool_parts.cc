@@ -71,6 +71,7 @@ Status PoolParts::open_set(const std::string& path, bool writable, Damaged damag
     FileFacts facts;
     int error = part.file.open_existing(part.path, writable);
     if (error == 0) error = part.file.facts(&facts);
+    const bool twice = std::any_of(seen.begin(), seen.end(), [&](const FileFacts& one) { return one.inode == facts.inode && one.device == facts.device; });
     Status refused;
     if (error != 0) {
       refused = part_error(error, number, part.path, path);
@@ -83,19 +84,18 @@ Status PoolParts::open_set(const std::string& path, bool writable, Damaged damag
                                            std::to_string(part.bytes) + ": it is " +
                                            (facts.size < part.bytes ? "truncated" : "another file, or was appended to") +
                                            "; put the part back, or restore the pool from a backup");
-    } else if (std::any_of(seen.begin(), seen.end(), [&](const FileFacts& one) { return one.inode == facts.inode && one.device == facts.device; })) {
+    } else if (twice) {
       refused = Status(Code::kCorrupt, numbered_part(number, part.path, path) + "is the same file as a part before it: correct the set file");
     }
     if (!refused.is_ok()) {
       if (damaged == Damaged::kRefuse) return refused;
       if (refused.code() == Code::kPermission) return refused;
-      const bool readable = error == 0 && facts.regular && facts.size > 0 && facts.size < part.bytes;
-      if (!readable) part.file.close();
+      if (error != 0 || twice || !facts.regular || facts.size == 0) part.file.close();
     }
-    seen.push_back(facts);
+    if (error == 0) seen.push_back(facts);
     parts_.push_back(std::move(part));
   }
-  if (!parts_[0].file.is_open() && std::none_of(parts_.begin(), parts_.end(), [](const PoolPart& part) { return part.file.is_open(); })) {
+  if (std::none_of(parts_.begin(), parts_.end(), [](const PoolPart& part) { return part.file.is_open(); })) {
     return Status(Code::kNotFound, "no part of the pool " + path + " is there");
   }
   return {};

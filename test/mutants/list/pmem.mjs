@@ -58,7 +58,7 @@ export default [
     'return «object.size == block.chunks * kPmemLibraryChunkBytes» &&', 'true', 'media'],
   ['a part of another pool is taken for the right one', 'medium/pmem_front.cc', 'if («std::memcmp(&found, &wanted, sizeof found) == 0») continue;', 'true', 'media'],
   ['a part of another length is taken', 'medium/pool_parts.cc', '} else if («facts.size != part.bytes») {', 'false', 'media'],
-  ['a part is named twice', 'medium/pool_parts.cc', 'return «one.inode == facts.inode && one.device == facts.device»; })) {', 'false', 'media'],
+  ['a part is named twice', 'medium/pool_parts.cc', '} else if («twice») {', 'false', 'media'],
   ['blocks of a part are not taken', 'medium/pmem_fields.cc', 'const int error = «file.file.reserve(segment.offset - file.offset, segment.bytes)»;', '0', 'media'],
   ['blocks of a part are not given back', 'medium/pmem_fields.cc', '«(void)files_->give_back(segment.offset, segment.bytes);»', '', 'media'],
   ['the mark of a part is given away', 'medium/pmem_fields.cc', 'part.offset + «(i == 0 ? 0 : kPageBytes)»,', '0', 'media'],
