@@ -181,6 +181,7 @@ export interface NativeOpenOptions {
   create: 0 | 1 | 2;
   size: number;
   grow: boolean;
+  directories?: string[];
   atLeast: 1 | 2;
   readOnly: boolean;
   foldOperations?: number;
@@ -214,7 +215,8 @@ interface NativeAddon {
   open(path: string, options: NativeOpenOptions): Promise<NativePool>;
   openSync(path: string, options: NativeOpenOptions): NativePool;
   probe(path: string): PlaceReport;
-  resizeByCopy(path: string, bytes: number): Promise<CopyReport>;
+  /** `directories` undefined: as the pool lies now. */
+  resizeByCopy(path: string, bytes: number, directories: string[] | undefined): Promise<CopyReport>;
   scanBackup(name: string): NativeBackupScan;
   /** `epoch` and `time` -1: all there is. */
   restore(path: string, options: NativeOpenOptions, epoch: number, time: number): Promise<NativeRestore>;

@@ -71,6 +71,12 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
     atLeast: oneOf(classes, 'atLeast', options.atLeast, 'process'),
     readOnly: booleanOption('readOnly', options.readOnly),
   };
+  if (options.directories !== undefined) {
+    native.directories = directoriesOption(options.directories);
+    if (native.directories.length === 0) throw typeError('directories must name at least one directory');
+    if (native.medium === mediums.file) throw typeError("directories are for pools on the medium 'pmem': a file is one file");
+    if (!native.grow) throw typeError('directories need grow: true, a pool over several directories takes its space as it needs it');
+  }
   if (options.foldOperations !== undefined) {
     native.foldOperations = wholeNumber('foldOperations', options.foldOperations, 1, 2 ** 31);
   }
@@ -80,6 +86,16 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
   if (options.retain !== undefined) Object.assign(native, retainOption(options.retain));
   if (options.lease !== undefined) wholeNumber('lease', options.lease, 1, 2 ** 31 - 1);
   return native;
+}
+
+export function directoriesOption(given: unknown): string[] {
+  if (!Array.isArray(given)) throw typeError(`directories must be a list of paths, not ${shown(given)}`);
+  return given.map((directory: unknown) => {
+    if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
+      throw typeError(`each of directories must be a path, not ${shown(directory)}`);
+    }
+    return directory;
+  });
 }
 
 /** Bytes; 0: grows by itself. */

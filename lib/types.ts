@@ -27,6 +27,12 @@ export interface OpenOptions {
    * take, 64 GiB unless given. Chosen when a pool is made. A file does that anyway.
    */
   grow?: boolean;
+  /**
+   * A new pool on persistent memory that grows lies in all of these directories (on file systems of their own): each gets a part file, filled in
+   * order, `size` is the most of all together, and `path` is the pool set file that names the parts. Chosen when a pool is made; it is
+   * opened by its path alone.
+   */
+  directories?: readonly string[];
   /** `ifMissing` (default), `never` (the pool must be there) or `exclusive` (it must not). */
   create?: 'ifMissing' | 'never' | 'exclusive';
   /** Refuse to open (`ERR_HOLDFAST_DURABILITY`) where the place gives less. */
@@ -385,6 +391,11 @@ export interface CheckReport {
   readonly damages: readonly string[];
 }
 
+export interface CopyOptions {
+  /** Where the copy lies: a part in each of these (on persistent memory), none: in one file. Default: as the pool lies now. */
+  directories?: readonly string[];
+}
+
 /** What `resizeByCopy` has put into the new pool. */
 export interface CopyReport {
   readonly entries: number;
@@ -411,6 +422,16 @@ export interface SalvageReport {
   readonly gaps: readonly string[];
 }
 
+/** One file of a pool that lies in several directories. */
+export interface PoolPart {
+  readonly path: string;
+  /** The most it may hold. */
+  readonly bytes: number;
+  /** What it takes of its file system now, and what is free there. */
+  readonly takenBytes: number;
+  readonly freeBytes: number;
+}
+
 /** A glance at the pool. Bytes, counts and microseconds, as the names say. */
 export interface PoolStats {
   readonly path: string;
@@ -422,6 +443,8 @@ export interface PoolStats {
   readonly durableEpoch: number;
   readonly foldedEpoch: number;
   readonly incarnation: number;
+  /** Of a pool in several directories; empty where the pool is one file. */
+  readonly parts: readonly PoolPart[];
   readonly capacityBytes: number;
   readonly takenBytes: number;
   readonly freeBytes: number;

@@ -22,7 +22,16 @@ std::optional<double> option(const Napi::Object& options, const char* name) {
   return value.As<Napi::Number>().DoubleValue();
 }
 
-// open(path, { medium, create, size, grow, atLeast, foldOperations, eventualWithin, retainMs, retainBytes }), all numbers; see lib/options.ts.
+// What is no list is empty.
+std::vector<std::string> strings_of(const Napi::Value& value) {
+  std::vector<std::string> found;
+  if (!value.IsArray()) return found;
+  const Napi::Array list = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); i++) found.push_back(list.Get(i).ToString().Utf8Value());
+  return found;
+}
+
+// open(path, { medium, create, size, grow, directories, atLeast, foldOperations, eventualWithin, retainMs, retainBytes }), all numbers; see lib/options.ts.
 }  // namespace
 
 OpenRequest open_request(const Napi::CallbackInfo& info) {
@@ -34,6 +43,7 @@ OpenRequest open_request(const Napi::CallbackInfo& info) {
   request.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
   request.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
   request.medium.grow = options.Get("grow").ToBoolean().Value();
+  request.medium.directories = strings_of(options.Get("directories"));
   request.read_only = options.Get("readOnly").ToBoolean().Value();
   const auto operations = option(options, "foldOperations");
   if (operations) request.fold_operations = static_cast<uint64_t>(*operations);
@@ -151,15 +161,17 @@ Napi::Value salvage_pool(const Napi::CallbackInfo& info) {
   return {info.Env(), WatchedWork::started(info.Env(), work, promise)};
 }
 
-// resizeByCopy(path, bytes): a promise of { entries, bytes }
+// resizeByCopy(path, bytes, directories?): a promise of { entries, bytes }
 Napi::Value resize_copy(const Napi::CallbackInfo& info) {
   auto report = std::make_shared<CopyReport>();
   const std::string path = info[0].ToString().Utf8Value();
   const auto bytes = static_cast<uint64_t>(info[1].ToNumber().DoubleValue());
+  WantedDirectories directories;
+  if (info[2].IsArray()) directories = strings_of(info[2]);
   napi_value promise = Task::start(
       info.Env(), "holdfast resize",
-      [report, path, bytes] {
-        Result<CopyReport> copied = resize_by_copy(path, bytes, nullptr, nullptr);
+      [report, path, bytes, directories] {
+        Result<CopyReport> copied = resize_by_copy(path, bytes, nullptr, nullptr, directories);
         if (copied.is_ok()) *report = *copied;
         return std::move(copied.status());
       },

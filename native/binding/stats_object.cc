@@ -35,6 +35,16 @@ napi_value stats_object(napi_env env, const PoolStats& stats) {
 #define HOLDFAST_STATS_SET(field, property) object.Set(#property, number(env, static_cast<double>(stats.field)));
   HOLDFAST_STATS(HOLDFAST_STATS_SET)
 #undef HOLDFAST_STATS_SET
+  Napi::Array parts = Napi::Array::New(env, stats.parts.size());
+  for (size_t i = 0; i < stats.parts.size(); i++) {
+    Napi::Object part = Napi::Object::New(env);
+    part.Set("path", stats.parts[i].path);
+    part.Set("bytes", static_cast<double>(stats.parts[i].bytes));
+    part.Set("takenBytes", static_cast<double>(stats.parts[i].taken));
+    part.Set("freeBytes", static_cast<double>(stats.parts[i].left));
+    parts.Set(static_cast<uint32_t>(i), part);
+  }
+  object.Set("parts", parts);
   return object;
 }
 

@@ -77,6 +77,7 @@ PoolFacts PoolImpl::facts() const {
 PoolStats PoolImpl::stats() const {
   PoolStats s{facts()};
   s.grows = medium_->info().grows;
+  s.parts = medium_->parts();
   s.format_version = format_version_;
   {
     std::lock_guard append(append_mutex_);

@@ -114,6 +114,7 @@ struct PoolFacts {
 
 struct PoolStats : PoolFacts {
   bool grows = false;
+  std::vector<MediumPart> parts = {};  // empty: the pool is one file
   uint32_t format_version = 0;
   uint64_t epoch = 0, durable_epoch = 0, folded_epoch = 0, incarnation = 0;
   uint64_t capacity_bytes = 0, taken_bytes = 0, free_bytes = 0;

@@ -3,6 +3,7 @@
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
 #include "medium/pool_file.h"
+#include "medium/pool_parts.h"
 
 namespace holdfast {
 
@@ -89,7 +90,7 @@ Status copy_regions(Pool& from, Pool& to, CopyReport* report, const std::atomic<
 }  // namespace
 
 Result<CopyReport> resize_by_copy(const std::string& given_path, uint64_t bytes, const std::atomic<bool>* cancelled,
-                                  const std::function<void(double)>& progress) {
+                                  const std::function<void(double)>& progress, const WantedDirectories& directories) {
   const std::string path = resolved_path(given_path);
   PoolOptions options;
   options.medium.create = CreateMode::kNever;
@@ -105,7 +106,9 @@ Result<CopyReport> resize_by_copy(const std::string& given_path, uint64_t bytes,
   wanted.medium.choice = stats.medium == "pmem" ? MediumChoice::kPmem : MediumChoice::kFile;
   wanted.medium.create = CreateMode::kExclusive;
   wanted.medium.size = bytes;
-  wanted.medium.grow = stats.medium == "pmem" && (bytes == 0 || stats.grows);
+  if (directories) wanted.medium.directories = *directories;
+  for (size_t i = 0; !directories && i < stats.parts.size(); i++) wanted.medium.directories.push_back(folder_of(stats.parts[i].path));
+  wanted.medium.grow = (stats.medium == "pmem" && (bytes == 0 || stats.grows)) || !wanted.medium.directories.empty();
   wanted.first_epoch = stats.epoch;
   wanted.retain = RetainWish{stats.retain_ms, stats.retain_bytes};
   auto to = Pool::open(temporary, wanted);
@@ -119,7 +122,7 @@ Result<CopyReport> resize_by_copy(const std::string& given_path, uint64_t bytes,
   if (status.is_ok() && !closed.is_ok()) status = closed.clone();
   if (status.is_ok()) status = replace_pool_file(temporary, path, facts.mode);
   if (!status.is_ok()) {
-    if (path_exists_unfollowed(temporary) == 0) remove_file(temporary);
+    if (path_exists_unfollowed(temporary) == 0) remove_pool(temporary, true);
     return status;
   }
   HOLDFAST_POINT("resize.after_rename");

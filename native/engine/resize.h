@@ -8,6 +8,9 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "engine/pool.h"
 
@@ -17,8 +20,11 @@ struct CopyReport {
   uint64_t entries = 0, bytes = 0;
 };
 
+// Where the new pool lies: absent, as the old one; none, in one file; else a part in each (on persistent memory).
+using WantedDirectories = std::optional<std::vector<std::string>>;
+
 // Errors of opening either, kPoolFull (all does not fit into `bytes`: the old pool is untouched), kAborted.
 Result<CopyReport> resize_by_copy(const std::string& path, uint64_t bytes, const std::atomic<bool>* cancelled,
-                                  const std::function<void(double)>& progress);
+                                  const std::function<void(double)>& progress, const WantedDirectories& directories = {});
 
 }  // namespace holdfast

@@ -5,6 +5,10 @@
 //   front + 0, 4096        superblock, twice; the same struct as on a file, medium = kPmem, size = bytes of the pool
 //   front + 8192, 12288    root slot, twice; changed together by one libpmemobj transaction
 //   front + 16384          the use mark: was the pool closed? 64 bytes behind it, the growth mark: is the file's space taken as it is needed?
+//
+// A pool over several directories is a libpmemobj pool set without headers in its parts. Each part but the first begins with a page that says
+// which one it is (PmemPartMark). All that libpmemobj could allocate belongs to fields: objects that were made with the pool, as large as can
+// be, in which the medium places segments itself (medium/pmem_fields.h).
 #pragma once
 
 #include <cstddef>
@@ -38,6 +42,19 @@ constexpr uint64_t kPmemChunkBytes = 256 * kKiB;
 constexpr uint64_t kPmemObjectHeaderBytes = 16;
 // Object type of a segment: this plus its kind.
 constexpr uint64_t kPmemSegmentType = 0x484600;  // "HF"
+
+// Object type of a field: the kind of no segment.
+constexpr uint64_t kPmemFieldType = kPmemSegmentType | 0x40;
+
+struct PmemPartMark {
+  char magic[8];
+  uint8_t uuid[16];             // of the pool
+  uint64_t number, parts;       // of how many
+  uint64_t offset, bytes;       // in the pool
+  uint64_t checksum;            // of the words before
+};
+static_assert(sizeof(PmemPartMark) == 64);
+constexpr char kPmemPartMagic[8] = {'H', 'F', 'P', 'A', 'R', 'T', '1', '\0'};
 
 static_assert(kPmemGrowthMarkOffset + sizeof(uint64_t) <= kPmemFrontBytes);
 static_assert(kPmemUseMarkOffset >= kRootSlotOffsets[1] + kPageBytes);

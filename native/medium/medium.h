@@ -94,6 +94,14 @@ struct MediumSpace {
   uint64_t largest_free = 0;   // largest segment that allocate() could give now (growth included)
 };
 
+// One file of a pool that lies in several directories.
+struct MediumPart {
+  std::string path;
+  uint64_t bytes = 0;  // the most it may hold
+  uint64_t taken = 0;  // of its file system, now
+  uint64_t left = 0;   // free in its file system
+};
+
 class Medium {
  public:
   virtual ~Medium() = default;
@@ -174,6 +182,7 @@ class Medium {
 
   virtual const MediumInfo& info() const = 0;
   virtual MediumSpace space() const = 0;
+  virtual std::vector<MediumPart> parts() const { return {}; }  // empty: the pool is one file
   const MediumCounters& counters() const { return counters_; }
 
   // Ends the use of the medium: unmaps, unlocks. Idempotent. No durability is implied. Every later call is refused.

@@ -4,6 +4,7 @@
 #include "medium/place_facts.h"
 #include "medium/pool_file.h"
 #include "medium/pool_kind.h"
+#include "medium/pool_parts.h"
 #ifdef HOLDFAST_WITH_PMEM
 #include "medium/pmem_medium.h"
 #endif
@@ -37,6 +38,16 @@ bool auto_takes_pmem(const std::string& folder) {
   return works.is_ok() && *works;  // an error will be met again, and worded, by the creation itself
 }
 
+// Before anything is made.
+Status check_directories_option(const MediumOptions& options) {
+  if (options.directories.empty()) return {};
+  if (options.choice == MediumChoice::kFile) {
+    return Status(Code::kInvalidArgument, "directories are for pools on the medium 'pmem': a pool on the medium 'file' is one file");
+  }
+  if (!options.grow) return Status(Code::kInvalidArgument, "directories need grow: a pool over several directories takes its space as it needs it");
+  return {};
+}
+
 Result<OpenedMedium> dispatch(const std::string& path, const MediumOptions& options, PoolKind kind) {
   const bool is_pmem = kind == PoolKind::kPmem || kind == PoolKind::kDevice;
   switch (options.choice) {
@@ -48,7 +59,9 @@ Result<OpenedMedium> dispatch(const std::string& path, const MediumOptions& opti
     case MediumChoice::kAuto:
       break;
   }
-  const bool take_pmem = kind == PoolKind::kNothing ? auto_takes_pmem(folder_of(path)) : is_pmem;
+  if (!options.directories.empty() && kind == PoolKind::kFile) return wrong_medium(path, "file", "pmem");
+  const bool new_takes_pmem = kind == PoolKind::kNothing && (!options.directories.empty() || auto_takes_pmem(folder_of(path)));
+  const bool take_pmem = new_takes_pmem || is_pmem;
   return take_pmem ? open_on_pmem(path, options) : open_file_medium(path, options);
 }
 
@@ -78,9 +91,21 @@ void choose(PlaceReport* report, const FilePlace& place, bool persistent_device)
         "; this is persistent memory, but this build is without libpmemobj (install libpmemobj-dev and rebuild)";
 }
 
+// What is asked about a pool that lies in several directories: the first place that is no persistent memory, else the first.
+std::string place_of_pool(const std::string& path) {
+  Result<PoolParts> pool = PoolParts::open(path, false, PoolParts::Damaged::kReadAsZeros);
+  if (!pool || !pool->is_set()) return path;
+  for (const PoolPart& part : pool->parts()) {
+    Result<bool> works = map_sync_works(folder_of(part.path));
+    if (part.file.is_open() && !(works.is_ok() && *works)) return part.path;
+  }
+  return pool->parts()[0].path;
+}
+
 }  // namespace
 
 Result<OpenedMedium> open_medium(const std::string& path, const MediumOptions& options) {
+  HOLDFAST_TRY(check_directories_option(options));
   Result<PoolKind> kind = kind_at(path);
   if (!kind) return std::move(kind.status());
   HOLDFAST_TRY(check_mode(*kind, options.create, path));
@@ -113,14 +138,15 @@ Result<PlaceReport> probe_place(const std::string& path) {
 
   FileFacts facts;
   const bool is_folder = path_facts(path, &facts) == 0 && facts.folder;
-  const std::string folder = is_folder ? path : folder_of(path);
+  std::string folder = is_folder ? path : folder_of(path);
   if (!is_folder) {
     Result<PoolKind> kind = kind_at(path);
     if (!kind) return std::move(kind.status());
     report.exists = *kind == PoolKind::kFile || *kind == PoolKind::kPmem;
     report.pool_medium = *kind == PoolKind::kFile ? "file" : *kind == PoolKind::kPmem ? "pmem" : "";
   }
-  const std::string probed = report.exists || report.device_dax ? path : folder;
+  const std::string probed = report.exists ? place_of_pool(path) : report.device_dax ? path : folder;
+  if (report.exists) folder = folder_of(probed);
   Result<FilePlace> place = file_place(probed);
   if (!place) return std::move(place.status());
   if (const int error = path_facts(probed, &facts)) return file_error(error, "cannot look at " + probed);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "medium/medium.h"
 
@@ -27,6 +28,9 @@ struct MediumOptions {
   // Pmem: a new pool takes space of its file system as it needs it and gives it back, `size` (0 = 64 GiB) is the most. Of an existing one:
   // it must have been made so. A file does that anyway.
   bool grow = false;
+  // Pmem, with `grow`: a new pool has a part in each of these, and `path` is the pool set file that names the parts. Of an existing one: as it was
+  // made, or empty.
+  std::vector<std::string> directories;
   // Refuse the place (kDurability) if it gives less.
   DurabilityClass at_least = DurabilityClass::kProcess;
 };

@@ -52,7 +52,7 @@ Result<Segment> PmemMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint6
   if (failed()) return refusal();
   auto segment = [&] {
     const MappingGuard::InsideLibrary inside;
-    return heap_.allocate(kind, min_bytes, want_bytes);
+    return fields_ ? fields_->allocate(min_bytes, want_bytes) : heap_.allocate(kind, min_bytes, want_bytes);
   }();
   if (segment && kind == SegmentKind::kLog) fault_in(*segment);
   return segment;
@@ -91,13 +91,13 @@ void PmemMedium::release(const Segment& segment) {
     faulted_[unit / 64].fetch_and(~(uint64_t{1} << (unit % 64)), std::memory_order_relaxed);
   }
   // Giving back what is not held means that the engine's books are wrong: stop before more is built on them.
-  if (!failed() && !heap_.release(segment)) failed_.store(true, std::memory_order_relaxed);
+  if (!failed() && !(fields_ ? fields_->release(segment) : heap_.release(segment))) failed_.store(true, std::memory_order_relaxed);
 }
 
 Status PmemMedium::adopt(const std::vector<Segment>& held) {
   if (failed()) return refusal();
   const MappingGuard::InsideLibrary inside;
-  return heap_.adopt(held);
+  return fields_ ? fields_->adopt(held) : heap_.adopt(held);
 }
 
 Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
@@ -135,12 +135,14 @@ Status PmemMedium::append_fenced(uint64_t offset, const void* data, size_t size,
 bool PmemMedium::use_file(const std::string& path) {
   uint8_t front[sizeof(Superblock)];
   size_t got = 0;
-  const bool ours = file_.open_existing(path, info_.grows) == 0 &&
-                    file_.read_at(static_cast<uint64_t>(front_ - base_), front, sizeof front, &got) == 0 && got == sizeof front &&
-                    std::memcmp(front, front_, sizeof front) == 0;
-  if (!ours) file_.close();
-  if (ours && info_.grows) heap_.grow_in(&file_, chunks_of_pmem_pool(pool_bytes_));
-  return ours || !info_.grows;
+  Result<PoolParts> opened = PoolParts::open(path, info_.grows);
+  const bool ours = opened.is_ok() && opened->read_at(static_cast<uint64_t>(front_ - base_), front, sizeof front, &got) == 0 &&
+                    got == sizeof front && std::memcmp(front, front_, sizeof front) == 0;
+  if (!ours) return !info_.grows;
+  file_ = std::move(*opened);
+  if (file_.is_set()) fields_ = std::make_unique<PmemFields>(pool_, &file_);
+  else if (info_.grows) heap_.grow_in(&file_.first(), chunks_of_pmem_pool(pool_bytes_));
+  return true;
 }
 
 void PmemMedium::copy_out(uint64_t offset, void* to, size_t size) const {
@@ -193,8 +195,13 @@ Status PmemMedium::set_root(const Root& root) {
 MediumSpace PmemMedium::space() const {
   if (closed_.load(std::memory_order_relaxed) || guard_.failed()) return {};
   const MappingGuard::InsideLibrary inside;
-  const PmemHeap::Space heap = heap_.space();
+  const PmemHeap::Space heap = fields_ ? fields_->space() : heap_.space();
   return {heap.capacity, info_.grows ? kPmemHeapAt + heap.held : pool_bytes_, heap.free, heap.ready, heap.largest_free};
+}
+
+std::vector<MediumPart> PmemMedium::parts() const {
+  if (closed_.load(std::memory_order_relaxed)) return {};
+  return file_.report();
 }
 
 // Closed only if all went well: otherwise the next open begins with the check in a child.

@@ -8,15 +8,17 @@
 #include <libpmemobj.h>
 
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <vector>
 
 #include "medium/mapping_guard.h"
 #include "medium/medium.h"
+#include "medium/pmem_fields.h"
 #include "medium/pmem_front.h"
 #include "medium/pmem_heap.h"
 #include "medium/pmem_place.h"
-#include "medium/posix_file.h"
+#include "medium/pool_parts.h"
 
 namespace holdfast {
 
@@ -37,13 +39,14 @@ class PmemMedium final : public Medium {
   const uint8_t* view() const override { return base_; }
   uint64_t view_end() const override { return pool_bytes_; }
   void copy_out(uint64_t offset, void* to, size_t size) const override;
-  // The file once more, for private mappings of it and for growing; libpmemobj keeps its own descriptor to itself. Without one such
+  // The pool's files once more, for private mappings of them and for growing; libpmemobj keeps its own descriptors to itself. Without them such
   // mappings are refused; false: and the pool cannot grow, which it must.
   bool use_file(const std::string& path);
   bool map_privately(uint64_t offset, uint64_t bytes, void* at) const override;
   bool failed() const override { return failed_.load(std::memory_order_relaxed) || guard_.failed(); }
   const MediumInfo& info() const override { return info_; }
   MediumSpace space() const override;
+  std::vector<MediumPart> parts() const override;
   void close() override;
 
  private:
@@ -58,11 +61,12 @@ class PmemMedium final : public Medium {
   uint8_t* const front_;
   const uint64_t secret_;
   MediumInfo info_;
-  PosixFile file_;                   // may be closed
+  PoolParts file_;                   // may be closed
   MappingGuard guard_;               // over the whole pool
   std::atomic<bool> failed_{false};  // or closed: one look on the way of every call
   std::atomic<bool> closed_{false};
   mutable PmemHeap heap_;
+  std::unique_ptr<PmemFields> fields_;  // in its place, where the pool lies in several directories
   std::vector<std::atomic<uint64_t>> faulted_;  // a bit for each 64 KiB that were faulted in and not given back since
 
   std::mutex root_lock_;  // guards the two below against another set_root

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/checksum.h"
+#include "medium/pool_file.h"
+#include "medium/pool_set.h"
+
 namespace holdfast {
 namespace {
 
@@ -55,6 +59,9 @@ Result<PmemFront> verify_superblock(Bytes bytes, uint64_t offset, uint64_t pool_
   Result<Superblock> superblock = choose_superblock(bytes, place_of(offset, where));
   if (!superblock) return std::move(superblock.status());
   front.superblock = *superblock;
+  if (front.superblock.size != pool_bytes && is_part_name(name_of(where))) {
+    return Status(Code::kCorrupt, where + " is by its name a part of a pool that lies in several directories: open the pool's set file instead");
+  }
   if (front.superblock.size != pool_bytes) {
     return Status(Code::kCorrupt, "the pool " + where + " was made with " + std::to_string(front.superblock.size) +
                                       " bytes and has " + std::to_string(pool_bytes) + " now: " +
@@ -106,6 +113,38 @@ Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_
   if (!root) return std::move(root.status());
   front->root = *root;
   return front;
+}
+
+PmemPartMark make_part_mark(const Superblock& superblock, uint64_t number, uint64_t parts, uint64_t offset, uint64_t bytes) {
+  PmemPartMark mark = {};
+  std::memcpy(mark.magic, kPmemPartMagic, sizeof mark.magic);
+  std::memcpy(mark.uuid, superblock.uuid, sizeof mark.uuid);
+  mark.number = number;
+  mark.parts = parts;
+  mark.offset = offset;
+  mark.bytes = bytes;
+  mark.checksum = checksum(&mark, offsetof(PmemPartMark, checksum));
+  return mark;
+}
+
+Status check_part_marks(const PoolParts& pool, const Superblock& superblock, const std::string& where) {
+  const std::vector<PoolPart>& parts = pool.parts();
+  for (size_t number = 1; number < parts.size(); number++) {
+    const PmemPartMark wanted = make_part_mark(superblock, number, parts.size(), parts[number].offset, parts[number].bytes);
+    PmemPartMark found = {};
+    size_t got = 0;
+    if (const int error = parts[number].file.read_at(0, &found, sizeof found, &got)) return file_error(error, "cannot read " + parts[number].path);
+    if (std::memcmp(&found, &wanted, sizeof found) == 0) continue;
+    const bool whole = std::memcmp(found.magic, kPmemPartMagic, sizeof found.magic) == 0 &&
+                       found.checksum == checksum(&found, offsetof(PmemPartMark, checksum));
+    const bool other = std::memcmp(found.uuid, superblock.uuid, sizeof found.uuid) != 0;
+    const std::string what = !whole ? "does not begin with the mark of a part: it was overwritten, or is another file"
+                             : other ? "is a part of another pool"
+                                     : "is part " + std::to_string(found.number) + " of " + std::to_string(found.parts) + " of this pool";
+    return Status(Code::kCorrupt, "where part " + std::to_string(number) + " of the pool " + where + " should be, " + parts[number].path + " " + what +
+                                      ": put the parts where the set file says");
+  }
+  return {};
 }
 
 std::string make_pmem_front(const Superblock& superblock, const Root& root, bool grows) {

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "format/pmem_layout.h"
 #include "medium/medium.h"
+#include "medium/pool_parts.h"
 #include "medium/superblock.h"
 
 namespace holdfast {
@@ -32,6 +33,11 @@ Result<PmemFront> find_pmem_front(const ReadPool& read, uint64_t pool_bytes, con
 
 // The same for a front whose place is known (`bytes` are the kPmemFrontBytes at `offset`), and its root as well.
 Result<PmemFront> verify_pmem_front(Bytes bytes, uint64_t offset, uint64_t pool_bytes, const std::string& where);
+
+// The mark at the beginning of each part but the first.
+PmemPartMark make_part_mark(const Superblock& superblock, uint64_t number, uint64_t parts, uint64_t offset, uint64_t bytes);
+// kCorrupt, naming the part: another file lies where it should, or the parts are in another order.
+Status check_part_marks(const PoolParts& pool, const Superblock& superblock, const std::string& where);
 
 // The bytes of a new front: superblocks and root slots in place, the marks set.
 std::string make_pmem_front(const Superblock& superblock, const Root& root, bool grows);

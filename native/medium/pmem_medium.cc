@@ -1,22 +1,20 @@
-// The medium on libpmemobj: opening and creating. See pmem_device.h for what an open one does.
+// The medium on libpmemobj: opening. See pmem_create.h for creating, pmem_device.h for what an open one does.
 //
-// Opening, in this order: our own superblock against the file's size, from plain bytes; the place's durability; is libpmemobj's part at
-// rest, from plain bytes too, else a child that opens a copy; only then libpmemobj in this process. Creating: under a temporary
-// name, libpmemobj's structures, our front with the superblocks last, sync, rename without replacing, sync of the folder. A
-// crash before the rename leaves a temporary file and no pool. Device DAX has no names: there the superblocks, written
-// last, are what makes it a pool.
+// In this order: our own superblock against the file's size (of a pool set: that of all its parts, each of which must be the right one), from
+// plain bytes; the place's durability; is libpmemobj's part at rest, from plain bytes too, else a child that opens a copy; only
+// then libpmemobj in this process.
 #include "medium/pmem_medium.h"
 
 #include <libpmemobj.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <mutex>
 #include <utility>
 
 #include "medium/place_facts.h"
 #include "medium/pmem_at_rest.h"
 #include "medium/pmem_child.h"
+#include "medium/pmem_create.h"
 #include "medium/pmem_device.h"
 #include "medium/pmem_footers.h"
 #include "medium/pmem_front.h"
@@ -25,33 +23,10 @@
 #include "medium/pmem_place.h"
 #include "medium/pmem_wrap.h"
 #include "medium/pool_file.h"
+#include "medium/pool_parts.h"
 
 namespace holdfast {
 namespace {
-
-// libpmemobj alone takes 5 MiB (its lanes); below this there are too few segments to fold and clean.
-constexpr uint64_t kMinPoolBytes = 32 * kMiB;
-constexpr uint64_t kDefaultPoolBytes = 256 * kMiB;
-constexpr uint64_t kDefaultGrowingBytes = 64 * kGiB;  // the most it may take
-constexpr uint64_t kFirstBytes = 8 * kMiB;            // of a pool that grows; the least that libpmemobj makes
-constexpr mode_t kPoolMode = 0600;  // an agent's memory is its owner's
-
-// What stands at `path`, as far as it can be told without libpmemobj.
-struct Found {
-  PmemFront front;
-  PmemDurability durability;
-  uint64_t pool_bytes = 0;
-  bool at_rest = false;  // libpmemobj can open it as it is
-};
-
-Status locked_or(const std::string& path, Code code, const std::string& what, int error) {
-  if (error == EWOULDBLOCK || error == EAGAIN) {
-    PosixFile file;  // asks again, only to name the owner
-    if (file.open_existing(path, true) == 0) HOLDFAST_TRY(lock_pool_file(file, path));
-    return Status(Code::kLocked, "the pool " + path + " is open in another process");
-  }
-  return Status(code, what + ": " + pmemobj_errormsg(), error);
-}
 
 Status open_error(const std::string& path, int error) {
   const std::string text = pmemobj_errormsg();
@@ -66,18 +41,27 @@ Status open_error(const std::string& path, int error) {
   if (error == EACCES || error == EPERM || error == EROFS || error == ENOMEM) {
     return file_error(error, "cannot open the pool " + path);
   }
-  return locked_or(path, Code::kCorrupt, "libpmemobj cannot open the pool " + path, error);
+  return pmem_locked_or(path, Code::kCorrupt, "libpmemobj cannot open the pool " + path, error);
 }
 
-Status check_class(const PmemDurability& durability, const MediumOptions& options, const std::string& path) {
-  if (durability.durability >= options.at_least) return {};
-  return Status(Code::kDurability, path + " cannot give durability 'power': " + durability.reason);
+// Where a pool lies is chosen when it is made: asked for again, it must be the same.
+Status check_directories(const PoolParts& pool, const MediumOptions& options, const std::string& path) {
+  if (options.directories.empty()) return {};
+  bool same = pool.is_set() && pool.parts().size() == options.directories.size();
+  for (size_t i = 0; same && i < options.directories.size(); i++) {
+    same = resolved_path(options.directories[i]) == resolved_path(folder_of(pool.parts()[i].path));
+  }
+  if (same) return {};
+  std::string where;
+  for (const PoolPart& part : pool.parts()) where += (where.empty() ? "" : ", ") + (pool.is_set() ? folder_of(part.path) : part.path);
+  return Status(Code::kInvalidArgument, "the pool " + path + " lies in " + where + ": its directories are chosen when it is made; holdfast resize "
+                                            "--directory copies it into others");
 }
 
 // What a pool holds, without libpmemobj. A device can only be mapped, in whole pages of its own.
 class PlainPool {
  public:
-  PlainPool(const PosixFile& file, const std::string& path) : file_(file), path_(path) {}
+  PlainPool(const PoolParts& file, const std::string& path) : file_(file), path_(path) {}
   ~PlainPool() {
     if (mapped_ != nullptr) PosixFile::unmap(mapped_, mapped_bytes_);
   }
@@ -104,20 +88,36 @@ class PlainPool {
   }
 
  private:
-  const PosixFile& file_;
+  const PoolParts& file_;
   const std::string& path_;
   const uint8_t* mapped_ = nullptr;
   uint64_t mapped_bytes_ = 0;
 };
 
+// The weakest of the places that the pool lies in.
+Result<PmemDurability> durability_of_parts(const PoolParts& pool, const std::string& path) {
+  PmemDurability weakest;
+  for (const PoolPart& part : pool.parts()) {
+    FileFacts facts;
+    if (const int error = part.file.facts(&facts)) return file_error(error, "cannot look at " + part.path);
+    Result<PmemDurability> here = pmem_durability(part.file, facts, pool.is_set() ? part.path : path);
+    if (!here) return here;
+    if (pool.is_set()) here->reason = folder_of(part.path) + ": " + here->reason;
+    if (part.offset == 0 || here->durability < weakest.durability) weakest = *here;
+  }
+  return weakest;
+}
+
 // Reads under the lock, which is given up again: libpmemobj takes its own.
-Result<Found> look_at(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
-  PosixFile file;
-  if (const int error = file.open_existing(path, true)) return file_error(error, "cannot open the pool " + path);
-  HOLDFAST_TRY(lock_pool_file(file, path));
-  Found found;
-  found.pool_bytes = facts.size;
-  PlainPool plain(file, path);
+Result<FoundPmem> look_at(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
+  Result<PoolParts> file = PoolParts::open(path, true);
+  if (!file) return std::move(file.status());
+  HOLDFAST_TRY(lock_pool_file(file->first(), path));
+  FileFacts whole;
+  if (const int error = file->facts(&whole)) return file_error(error, "cannot look at the pool " + path);
+  FoundPmem found;
+  found.pool_bytes = whole.size;
+  PlainPool plain(*file, path);
   if (facts.character_device) {
     Result<uint64_t> bytes = device_dax_bytes(facts, path);
     if (!bytes) return std::move(bytes.status());
@@ -127,24 +127,16 @@ Result<Found> look_at(const std::string& path, const FileFacts& facts, const Med
   const ReadPool read = [&](uint64_t offset, uint64_t bytes) { return plain.read(offset, bytes); };
   Result<PmemFront> front = find_pmem_front(read, found.pool_bytes, path);
   if (!front) return std::move(front.status());
-  Result<PmemDurability> durability = pmem_durability(file, facts, path);
+  HOLDFAST_TRY(check_part_marks(*file, front->superblock, path));
+  HOLDFAST_TRY(check_directories(*file, options, path));
+  Result<PmemDurability> durability = durability_of_parts(*file, path);
   if (!durability) return std::move(durability.status());
-  HOLDFAST_TRY(check_class(*durability, options, path));
+  HOLDFAST_TRY(check_pmem_class(*durability, options, path));
   found.front = *front;
   found.durability = *durability;
   std::string why;
   found.at_rest = pmem_is_at_rest(read, found.pool_bytes, found.front, &why);
   return found;
-}
-
-OpenedMedium opened(PMEMobjpool* pool, const Found& found, bool created) {
-  OpenedMedium result;
-  result.created = created;
-  std::memcpy(result.uuid, found.front.superblock.uuid, sizeof result.uuid);
-  result.secret = found.front.superblock.secret;
-  result.format_version = found.front.superblock.format_version;
-  result.medium = std::make_unique<PmemMedium>(pool, found.pool_bytes, found.front, found.durability);
-  return result;
 }
 
 // A copy of a superblock or a root slot that was found damaged is made whole from the other.
@@ -162,7 +154,7 @@ void repair_front(uint8_t* front, const PmemFront& facts) {
 }
 
 // Between our look and libpmemobj's lock another process may have had the pool open: look again at what counts.
-Result<PmemFront> front_again(PMEMobjpool* pool, const Found& found, const std::string& path) {
+Result<PmemFront> front_again(PMEMobjpool* pool, const FoundPmem& found, const std::string& path) {
   const bool has_root = pmemobj_root_size(pool) >= kPmemRootObjectBytes;
   const PMEMoid root = has_root ? pmemobj_root(pool, kPmemRootObjectBytes) : OID_NULL;
   if (OID_IS_NULL(root) || round_up(root.off, kPageBytes) != found.front.offset) {
@@ -176,7 +168,7 @@ Result<PmemFront> front_again(PMEMobjpool* pool, const Found& found, const std::
 
 // A pool at rest needs no child. Where one is needed and cannot look first, the choice is to lose the pool to its owner or to trust
 // libpmemobj after a crash, which it is made for; what is lost is the protection against damage. Said aloud.
-Status check_first(const std::string& path, const FileFacts& facts, Found* found) {
+Status check_first(const std::string& path, const FileFacts& facts, FoundPmem* found) {
   if (found->at_rest) return {};
   const std::string program = pmem_probe_program();
   const char* why = facts.character_device ? "a device dax cannot be mapped copy-on-write"
@@ -189,9 +181,9 @@ Status check_first(const std::string& path, const FileFacts& facts, Found* found
 }
 
 Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
-  Result<Found> looked = look_at(path, facts, options);
+  Result<FoundPmem> looked = look_at(path, facts, options);
   if (!looked) return std::move(looked.status());
-  Found& found = *looked;
+  FoundPmem& found = *looked;
   if (options.size != 0 && round_up(options.size, kPageBytes) != found.pool_bytes) {
     return Status(Code::kOutOfRange, "the pool " + path + " was made with size " + std::to_string(found.pool_bytes) +
                                          ", not " + std::to_string(options.size));
@@ -214,151 +206,11 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
   found.front = *front;
   repair_front(base + found.front.offset, found.front);
   pmem_store_word(reinterpret_cast<uint64_t*>(base + found.front.offset + kPmemUseMarkOffset), kPmemInUse);
-  return opened(pool, found, false);
-}
-
-// Makes our part of a pool that libpmemobj has just made. The superblocks come last, behind a fence of their own.
-Result<PmemFront> write_front(PMEMobjpool* pool, uint64_t pool_bytes, bool grows) {
-  const PMEMoid root = pmemobj_root(pool, kPmemRootObjectBytes);
-  if (OID_IS_NULL(root)) return Status(Code::kIo, std::string("libpmemobj made no root object: ") + pmemobj_errormsg());
-  Result<Superblock> superblock = make_superblock(MediumKind::kPmem, pool_bytes);
-  if (!superblock) return std::move(superblock.status());
-  PmemFront front;
-  front.offset = round_up(root.off, kPageBytes);
-  front.superblock = *superblock;
-  front.root.sequence = 1;
-  front.grows = grows;
-  const std::string bytes = make_pmem_front(*superblock, front.root.root, grows);
-  uint8_t* at = reinterpret_cast<uint8_t*>(pool) + front.offset;
-  pmem_place(at + kRootSlotOffsets[0], bytes.data() + kRootSlotOffsets[0], bytes.size() - kRootSlotOffsets[0]);
-  pmem_fence();
-  pmem_place(at, bytes.data(), kRootSlotOffsets[0]);
-  pmem_fence();
-  return front;
-}
-
-PMEMobjpool* make_pool(const std::string& path, uint64_t bytes) {
-  // Pools stay movable and need no special rights: docs/decisions/0003-shutdown-state-off.md.
-  static std::once_flag once;
-  std::call_once(once, [] {
-    int off = 0;
-    pmemobj_ctl_set(nullptr, "sds.at_create", &off);
-  });
-  return pmemobj_create(path.c_str(), kPmemLayoutName, bytes, kPoolMode);
-}
-
-// Makes a small pool's file as long as the pool may ever become, without taking the space, and tells libpmemobj that its heap is that large:
-// the word it changes itself when it extends a pool (docs/decisions/0009). What it stores to besides segments gets its space here.
-Status lengthen(const std::string& path, uint64_t bytes) {
-  PosixFile file;
-  int error = file.open_existing(path, true);
-  if (error == 0) error = file.truncate(bytes);
-  for (uint64_t zone = kPmemHeapAt + sizeof(PmemHeapHeader); error == 0 && zone + kPmemZoneFront < bytes; zone += kPmemZoneBytes) {
-    error = file.reserve(zone, kPmemZoneFront);
-  }
-  const uint64_t heap_bytes = bytes - kPmemHeapAt;
-  uint64_t writes = 0;
-  if (error == 0) {
-    error = file.write_at(kPmemDescriptorAt + offsetof(PmemDescriptor, heap_size), &heap_bytes, sizeof heap_bytes, &writes);
-  }
-  return error == 0 ? Status() : file_error(error, "cannot make the new pool " + path + " as long as it may grow");
-}
-
-// libpmemobj has made it with the root object in it, whose run of chunks ends where the first 8 MiB do.
-Result<PMEMobjpool*> lengthened(PMEMobjpool* pool, const std::string& path, uint64_t bytes) {
-  pmemobj_close(pool);
-  HOLDFAST_TRY(lengthen(path, bytes));
-  PMEMobjpool* longer = pmemobj_open(path.c_str(), kPmemLayoutName);
-  if (longer == nullptr) return Status(Code::kIo, "cannot open the new pool " + path + " again: " + pmemobj_errormsg(), errno);
-  return longer;
-}
-
-Status create_error(const std::string& path, int error) {
-  if (error == EAGAIN || error == EWOULDBLOCK) return locked_or(path, Code::kLocked, "", error);
-  Status status = file_error(error, "cannot create the pool " + path + " (libpmemobj: " + pmemobj_errormsg() + ")");
-  return status;
-}
-
-Status check_new_size(const MediumOptions& options, uint64_t* bytes) {
-  *bytes = options.size != 0 ? options.size : options.grow ? kDefaultGrowingBytes : kDefaultPoolBytes;
-  if (*bytes > uint64_t{1} << 46) return Status(Code::kOutOfRange, "size is too large: at most 64 TiB");
-  *bytes = round_up(*bytes, kPageBytes);
-  if (*bytes >= kMinPoolBytes) return {};
-  return Status(Code::kOutOfRange, "size " + std::to_string(options.size) +
-                                       " is too small: a pool on persistent memory has at least " +
-                                       std::to_string(kMinPoolBytes) + " bytes (32 MiB)");
-}
-
-Status sync_file(const std::string& path) {
-  PosixFile file;
-  int error = file.open_existing(path, true);
-  if (error == 0) error = file.sync_all();
-  return error == 0 ? Status() : file_error(error, "cannot sync the new pool " + path);
-}
-
-Result<OpenedMedium> create_file(const std::string& path, const MediumOptions& options) {
-  Found made;
-  HOLDFAST_TRY(check_new_size(options, &made.pool_bytes));
-  Result<PmemDurability> durability = pmem_durability_of_folder(path);
-  if (!durability) return std::move(durability.status());
-  HOLDFAST_TRY(check_class(*durability, options, path));
-  made.durability = *durability;
-  sweep_stale_temporaries(path);
-  const std::string temporary = temporary_name(path);
-  PMEMobjpool* pool = make_pool(temporary, options.grow ? kFirstBytes : made.pool_bytes);
-  if (pool == nullptr) {
-    const int error = errno;
-    if (error != EEXIST) remove_file(temporary);  // EEXIST: another thread of ours makes the same pool
-    return create_error(path, error);
-  }
-  Result<PmemFront> front = write_front(pool, made.pool_bytes, options.grow);
-  Status status = std::move(front.status());
-  if (status.is_ok() && options.grow) {
-    Result<PMEMobjpool*> longer = lengthened(std::exchange(pool, nullptr), temporary, made.pool_bytes);
-    if (longer) pool = *longer;
-    status = std::move(longer.status());
-  }
-  if (status.is_ok() && !planted(PlantedBug::kGrowthNotSynced)) status = sync_file(temporary);
-  // libpmemobj's lock is on the file, not on its name: the pool stays open, and ours, through the renaming.
-  if (status.is_ok()) status = publish_file(temporary, path);
-  if (!status.is_ok()) {
-    if (pool != nullptr) pmemobj_close(pool);
-    remove_file(temporary);
-    return status;
-  }
-  made.front = *front;
-  return opened(pool, made, true);
-}
-
-Result<OpenedMedium> create_on_device(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
-  Found made;
-  if (options.grow) return Status(Code::kInvalidArgument, "a pool takes the whole device " + path + ": it cannot grow");
-  Result<uint64_t> bytes = device_dax_bytes(facts, path);
-  if (!bytes) return std::move(bytes.status());
-  made.pool_bytes = *bytes;
-  if (options.size != 0) {
-    return Status(Code::kOutOfRange, "size must be left out: a pool takes the whole device " + path);
-  }
-  PosixFile file;
-  if (const int error = file.open_existing(path, true)) return file_error(error, "cannot open " + path);
-  Result<PmemDurability> durability = pmem_durability(file, facts, path);
-  if (!durability) return std::move(durability.status());
-  HOLDFAST_TRY(check_class(*durability, options, path));
-  file.close();
-  PMEMobjpool* pool = make_pool(path, 0);
-  if (pool == nullptr) return create_error(path, errno);
-  Result<PmemFront> front = write_front(pool, made.pool_bytes, false);
-  if (!front) {
-    pmemobj_close(pool);
-    return std::move(front.status());
-  }
-  made.durability = *durability;
-  made.front = *front;
-  return opened(pool, made, true);
+  return opened_pmem(pool, found, false);
 }
 
 Result<OpenedMedium> open_device(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
-  Result<Found> found = look_at(path, facts, options);
+  Result<FoundPmem> found = look_at(path, facts, options);
   if (found && options.create == CreateMode::kExclusive) {
     return Status(Code::kExists, "there is a pool on " + path + " already");
   }
@@ -366,7 +218,7 @@ Result<OpenedMedium> open_device(const std::string& path, const FileFacts& facts
   if (found.status().code() != Code::kNotAPool) return std::move(found.status());
   if (options.create == CreateMode::kNever) return Status(Code::kNotFound, "there is no pool on the device " + path);
   // libpmemobj refuses a device that does not begin with zeros, so nothing foreign is overwritten.
-  return create_on_device(path, facts, options);
+  return create_pmem_device(path, facts, options);
 }
 
 Result<OpenedMedium> open_or_create(const std::string& path, const MediumOptions& options) {
@@ -377,7 +229,7 @@ Result<OpenedMedium> open_or_create(const std::string& path, const MediumOptions
     if (error != 0 && error != ENOENT) return file_error(error, "cannot look at " + path);
     if (error == ENOENT) {
       if (options.create == CreateMode::kNever) return Status(Code::kNotFound, "there is no pool " + path);
-      Result<OpenedMedium> created = create_file(path, options);
+      Result<OpenedMedium> created = options.directories.empty() ? create_pmem_file(path, options) : create_pmem_set(path, options);
       const bool beaten = !created && created.status().code() == Code::kExists;
       if (beaten && options.create == CreateMode::kIfMissing && attempt == 0) continue;
       return created;

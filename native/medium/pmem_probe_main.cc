@@ -2,6 +2,7 @@
 // it that the medium will use. Nothing reaches the pool. Says its verdict as the last line on stderr: "sound", "locked"
 // or what libpmemobj said. It may die or hang on a damaged pool: that is what it is for. See pmem_child.h.
 #include <errno.h>
+#include <inttypes.h>
 #include <libpmemobj.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,23 @@ namespace {
 int refuse(const char* what) {
   fprintf(stderr, "%s: %s\n", what, pmemobj_errormsg());
   return 1;
+}
+
+// Of a pool set that of its parts together: each has a line with its size and its path (our own look at it came before). 0: a device.
+uint64_t bytes_of_pool(const char* path) {
+  FILE* file = fopen(path, "rb");
+  if (file == nullptr) return 0;
+  uint64_t bytes = 0, part = 0;
+  char line[8192];
+  if (fgets(line, sizeof line, file) != nullptr && strncmp(line, "PMEMPOOLSET", 11) == 0) {
+    while (fgets(line, sizeof line, file) != nullptr) {
+      if (sscanf(line, "%" SCNu64 " /", &part) == 1) bytes += part;
+    }
+  } else if (fseek(file, 0, SEEK_END) == 0 && ftell(file) > 0) {
+    bytes = static_cast<uint64_t>(ftell(file));
+  }
+  fclose(file);
+  return bytes;
 }
 
 // A damaged list may have no end, or objects that reach out of the pool.
@@ -55,10 +73,9 @@ int main(int count, char** arguments) {
     return 3;
   }
   if (pool == nullptr) return refuse("open");
-  FILE* file = fopen(arguments[1], "rb");
-  const bool sized = file != nullptr && fseek(file, 0, SEEK_END) == 0 && ftell(file) > 0;
-  const uint64_t pool_bytes = sized ? static_cast<uint64_t>(ftell(file)) : UINT64_MAX / 2;  // a device: no such bound
-  if (file != nullptr) fclose(file);
+  const uint64_t known_bytes = bytes_of_pool(arguments[1]);
+  const bool sized = known_bytes != 0;
+  const uint64_t pool_bytes = sized ? known_bytes : UINT64_MAX / 2;  // a device: no such bound
 
   if (pmemobj_root_size(pool) < holdfast::kPmemRootObjectBytes) return refuse("the root object is too small");
   const PMEMoid root = pmemobj_root(pool, holdfast::kPmemRootObjectBytes);

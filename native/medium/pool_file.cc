@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "base/test_points.h"
+#include "medium/pool_parts.h"
 
 namespace holdfast {
 namespace {
@@ -57,6 +58,16 @@ int64_t lock_owner(const PosixFile& file) {
   return 0;
 }
 
+// None where the pool is one file.
+Status list_parts(const std::string& path, std::vector<std::string>* names) {
+  Result<PoolParts> pool = PoolParts::open(path, false);
+  if (!pool) return std::move(pool.status());
+  for (const PoolPart& part : pool->parts()) {
+    if (pool->is_set()) names->push_back(part.path);
+  }
+  return {};
+}
+
 }  // namespace
 
 bool is_disk_full(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
@@ -80,27 +91,77 @@ std::string temporary_name(const std::string& path) {
   return folder_of(path) + "/." + name_of(path) + kTemporaryMark + std::to_string(own_pid());
 }
 
+std::string pool_name_of(const std::string& path) {
+  std::string name = name_of(path);
+  for (size_t mark; !name.empty() && name[0] == '.' && (mark = name.rfind(kTemporaryMark)) != std::string::npos && mark > 0;) {
+    name = name.substr(1, mark - 1);
+  }
+  return name;
+}
+
+namespace {
+
+// Its parts too: unless the name is only left over from giving the file its own by linking, somebody else has made the file, or somebody has a
+// part open.
+void remove_stale(const std::string& stale, const PosixFile& file) {
+  FileFacts facts;
+  const bool ours_alone = file.facts(&facts) == 0 && facts.names == 1 && facts.user == own_user();
+  const size_t mark = sizeof kFirstSetMark - 1;
+  const bool lists_parts = ours_alone && (stale.size() < mark || stale.compare(stale.size() - mark, mark, kFirstSetMark) != 0);
+  if (!lists_parts) {
+    remove_file(stale);
+    return;
+  }
+  Result<PoolParts> pool = PoolParts::open(stale, true, PoolParts::Damaged::kReadAsZeros);
+  for (size_t i = 0; pool.is_ok() && pool->is_set() && i < pool->parts().size(); i++) {
+    PosixFile& part = pool->parts()[i].file;
+    if (part.is_open() && part.try_lock() != 0) return;
+  }
+  remove_pool(stale, true);
+}
+
+}  // namespace
+
 // Stale is what nobody has locked and whose maker is dead (or has our pid: a container that starts again often gets
 // the same one). The lock protects a creator in another pid namespace, the pid one that has not locked its file yet.
+// A resize makes its copy under a temporary name, so while it is made it has a temporary name of that.
 void sweep_stale_temporaries(const std::string& path) {
   const std::string folder = folder_of(path);
   const std::string prefix = "." + name_of(path) + kTemporaryMark;
   std::vector<std::string> names;
   if (list_folder(folder, &names) != 0) return;  // creation itself will say what is wrong with the folder
   for (const std::string& name : names) {
-    if (name.compare(0, prefix.size(), prefix) != 0) continue;
-    const int64_t pid = std::strtoll(name.c_str() + prefix.size(), nullptr, 10);
+    const size_t begin = name.compare(0, prefix.size() + 1, "." + prefix) == 0 ? 1 : 0;
+    if (name.compare(begin, prefix.size(), prefix) != 0) continue;
+    const int64_t pid = std::strtoll(name.c_str() + begin + prefix.size(), nullptr, 10);
     if (pid <= 0 || (pid != own_pid() && !process_is_dead(pid))) continue;
     const std::string stale = folder + "/" + name;
     PosixFile file;
-    if (file.open_existing(stale, true) == 0 && file.try_lock() == 0) remove_file(stale);
+    if (file.open_existing(stale, true) == 0 && file.try_lock() == 0) remove_stale(stale, file);
   }
 }
 
 Status replace_pool_file(const std::string& temporary, const std::string& path, uint32_t mode) {
   HOLDFAST_POINT("resize.before_rename");
-  if (const int error = rename_replacing(temporary, path, mode)) return file_error(error, "cannot put the new pool in the place of " + path);
-  if (const int error = sync_folder(folder_of(path))) return file_error(error, "cannot make the new pool's name durable");
+  const std::string what = "cannot put the new pool in the place of " + path;
+  std::vector<std::string> old_parts, new_parts;
+  HOLDFAST_TRY(list_parts(path, &old_parts));
+  HOLDFAST_TRY(list_parts(temporary, &new_parts));
+  for (const std::string& part : new_parts) {
+    if (const int error = set_mode(part, mode)) return file_error(error, what);
+  }
+  int error = EINVAL;
+  if (!old_parts.empty()) {
+    error = set_mode(temporary, mode);
+    if (error == 0) error = exchange_names(temporary, path);
+  }
+  const bool exchanged = error == 0;
+  if (error == EINVAL || error == ENOSYS) error = rename_replacing(temporary, path, mode);
+  if (error != 0) return file_error(error, what);
+  if (const int failed = sync_folder(folder_of(path))) return file_error(failed, "cannot make the new pool's name durable");
+  HOLDFAST_POINT("resize.before_old_parts");
+  for (const std::string& part : old_parts) remove_file(part);
+  if (exchanged) remove_file(temporary);
   return {};
 }
 

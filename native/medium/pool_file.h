@@ -45,8 +45,13 @@ class NewPoolFile {
 
 // ".<name>.holdfast-new-<pid>" in the folder of `path`: for media that make their file by other means (libpmemobj).
 std::string temporary_name(const std::string& path);
+constexpr char kFirstSetMark[] = ".first";  // behind a temporary name: a set file with which libpmemobj begins a pool; names nothing to be removed
+// The name of a pool, also where it is made under a temporary one.
+std::string pool_name_of(const std::string& path);
+// Removes what creations in this place have left that died: temporary files, and the parts that they name.
 void sweep_stale_temporaries(const std::string& path);
-// Gives the new pool the old one's mode and name, and makes that durable. Crash: the old pool or the new one.
+// Gives the new pool the old one's mode and name, and makes that durable. Crash: the old pool or the new one. Parts of the old one are removed
+// last: it has the temporary name until then, so that they are swept after a crash (not where the file system cannot exchange names).
 Status replace_pool_file(const std::string& temporary, const std::string& path, uint32_t mode);
 Status publish_file(const std::string& temporary, const std::string& path);
 

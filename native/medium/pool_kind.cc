@@ -6,6 +6,7 @@
 #include "format/layout.h"
 #include "medium/place_facts.h"
 #include "medium/pool_file.h"
+#include "medium/pool_set.h"
 #include "medium/posix_file.h"
 
 namespace holdfast {
@@ -32,7 +33,7 @@ Result<PoolKind> kind_of_device(const std::string& path, const FileFacts& facts)
 }  // namespace
 
 PoolKind kind_of_head(Bytes head) {
-  if (has_at(head, 0, kPmemobjSignature)) return PoolKind::kPmem;
+  if (has_at(head, 0, kPmemobjSignature) || is_pool_set(head)) return PoolKind::kPmem;
   for (int i = 0; i < 2; i++) {
     if (has_at(head, kSuperblockOffsets[i], kSuperblockMagic)) return PoolKind::kFile;
     if (has_at(head, kRootSlotOffsets[i], kRootSlotMagic)) return PoolKind::kFile;

@@ -13,7 +13,7 @@ namespace holdfast {
 enum class PoolKind : uint8_t {
   kNothing,
   kFile,
-  kPmem,    // libpmemobj's signature; whether it is a sound pool of ours is for the pmem medium to say
+  kPmem,    // libpmemobj's signature, or a pool set; whether it is a sound pool of ours is for the pmem medium to say
   kDevice,  // a device dax without that signature: the pmem medium says what is on it, or creates a pool
   kForeign,  // a file, but no pool that can be recognised (the file medium says what exactly is wrong with it)
 };

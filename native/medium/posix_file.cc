@@ -42,6 +42,7 @@ void fill(const struct stat& from, FileFacts* facts) {
   facts->device = from.st_dev;
   facts->inode = from.st_ino;
   facts->size = static_cast<uint64_t>(from.st_size);
+  facts->names = from.st_nlink;
   facts->mode = from.st_mode & 07777;
   facts->user = from.st_uid;
   facts->group = from.st_gid;
@@ -244,6 +245,18 @@ int PosixFile::map_private_over(uint64_t offset, uint64_t bytes, void* at) const
   return mapped == MAP_FAILED ? errno : 0;
 }
 
+int PosixFile::map_shared_over(uint64_t offset, uint64_t bytes, void* at) const {
+  void* mapped = ::mmap(at, bytes, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd_, static_cast<off_t>(offset));
+  return mapped == MAP_FAILED ? errno : 0;
+}
+
+int PosixFile::map_zeros(uint64_t bytes, const uint8_t** at) {
+  void* mapped = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return errno;
+  *at = static_cast<const uint8_t*>(mapped);
+  return 0;
+}
+
 int PosixFile::map_writable(uint64_t bytes, uint8_t** at) const {
   void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
   if (mapped == MAP_FAILED) return errno;
@@ -309,8 +322,16 @@ int rename_without_replacing(const std::string& from, const std::string& to) {
   return remove_file(from);
 }
 
+int set_mode(const std::string& path, uint32_t mode) {
+  return status_of([&] { return ::chmod(path.c_str(), mode); });
+}
+
+int exchange_names(const std::string& one, const std::string& other) {
+  return status_of([&] { return ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE); });
+}
+
 int rename_replacing(const std::string& from, const std::string& to, uint32_t mode) {
-  if (const int error = status_of([&] { return ::chmod(from.c_str(), mode); })) return error;
+  if (const int error = set_mode(from, mode)) return error;
   return status_of([&] { return ::rename(from.c_str(), to.c_str()); });
 }
 
@@ -355,6 +376,8 @@ int read_text(const std::string& path, std::string* text) {
 bool process_is_dead(int64_t pid) { return ::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH; }
 
 int64_t own_pid() { return ::getpid(); }
+
+uint32_t own_user() { return ::geteuid(); }
 
 std::string folder_of(const std::string& path) {
   const size_t slash = path.find_last_of('/');

@@ -16,7 +16,7 @@ namespace holdfast {
 // What stat says about a path. Symbolic links are followed.
 struct FileFacts {
   bool regular = false, folder = false, character_device = false;
-  uint64_t device = 0, inode = 0, size = 0;
+  uint64_t device = 0, inode = 0, size = 0, names = 0;  // names: hard links
   uint32_t mode = 0, user = 0, group = 0;
   uint32_t device_major = 0, device_minor = 0;    // of the file system the file is on
   uint32_t special_major = 0, special_minor = 0;  // of the device that the file is
@@ -80,8 +80,10 @@ class PosixFile {
   int map_shared(uint64_t bytes, const uint8_t** at) const;  // read-only
   // Over what is mapped at `at`: a stored page is a copy, the file never changes.
   int map_private_over(uint64_t offset, uint64_t bytes, void* at) const;
+  int map_shared_over(uint64_t offset, uint64_t bytes, void* at) const;  // read-only, over what is mapped at `at`
   int map_writable(uint64_t bytes, uint8_t** at) const;      // shared; for what need not be durable only
   static void unmap(const uint8_t* at, uint64_t bytes);
+  static int map_zeros(uint64_t bytes, const uint8_t** at);  // read-only, no memory taken: addresses to map files over
   int map_sync_works(uint64_t bytes, bool* works) const;  // MAP_SHARED_VALIDATE | MAP_SYNC
 
  private:
@@ -98,12 +100,15 @@ int link_target(const std::string& path, std::string* target);
 // file system cannot rename so.
 int rename_without_replacing(const std::string& from, const std::string& to);
 int rename_replacing(const std::string& from, const std::string& to, uint32_t mode);
+int exchange_names(const std::string& one, const std::string& other);  // both at once; EINVAL where the file system cannot
+int set_mode(const std::string& path, uint32_t mode);
 int remove_file(const std::string& path);
 int sync_folder(const std::string& folder);
 int list_folder(const std::string& folder, std::vector<std::string>* names);
 int read_text(const std::string& path, std::string* text);  // small files, those of /proc too
 bool process_is_dead(int64_t pid);
 int64_t own_pid();
+uint32_t own_user();  // the effective one
 
 // "/a/b" -> "/a", "b" -> ".", "/b" -> "/".
 std::string folder_of(const std::string& path);

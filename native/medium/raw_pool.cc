@@ -19,8 +19,14 @@ Result<std::unique_ptr<RawPool>> RawPool::open(const std::string& path) {
   if (facts.folder || facts.size == 0)
     return Status(Code::kNotAPool, path + " is a folder, empty or a device: nothing can be saved from it");
   std::unique_ptr<RawPool> raw(new RawPool());
-  if (const int error = raw->file_.open_existing(path, false)) return file_error(error, "cannot open the pool " + path);
-  HOLDFAST_TRY(lock_pool_file(raw->file_, path));
+  Result<PoolParts> opened = PoolParts::open(path, false, PoolParts::Damaged::kReadAsZeros);
+  if (!opened) return std::move(opened.status());
+  raw->file_ = std::move(*opened);
+  // A part that is missing cannot be locked; one that is there keeps everybody else out.
+  for (PoolPart& part : raw->file_.parts()) {
+    if (part.file.is_open()) HOLDFAST_TRY(lock_pool_file(part.file, path));
+  }
+  if (const int error = raw->file_.facts(&facts)) return file_error(error, "cannot look at the pool " + path);
   if (const int error = raw->file_.map_shared(facts.size, &raw->view_))
     return file_error(error, "cannot map the pool " + path);
   raw->bytes_ = facts.size;

@@ -1,5 +1,6 @@
 // A pool's bytes as they are, mapped read-only, whatever is damaged: for salvage. Nothing is written, repaired or
-// recovered, and libpmemobj is not asked. The pool's lock is held meanwhile, so nobody changes it underneath.
+// recovered, and libpmemobj is not asked. Of a pool in several directories a part that is missing reads as zeros. The pool's lock is held
+// meanwhile, so nobody changes it underneath.
 //
 // It is a medium of which only the reading half works; every other verb is refused with kReadOnly. One thread.
 #pragma once
@@ -9,7 +10,7 @@
 #include "format/layout.h"
 #include "medium/mapping_guard.h"
 #include "medium/medium.h"
-#include "medium/posix_file.h"
+#include "medium/pool_parts.h"
 
 namespace holdfast {
 
@@ -43,7 +44,7 @@ class RawPool final : public Medium {
   static Status refusal() { return Status(Code::kReadOnly, "the pool is only read, for what can be saved of it"); }
   void find_front();
 
-  PosixFile file_;
+  PoolParts file_;
   MappingGuard guard_;
   const uint8_t* view_ = nullptr;
   uint64_t bytes_ = 0;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint64_t kReaderWindowBytes = 4096 * kGiB;  // as the writer maps it: the file may grow while it is read
 
-Result<std::string> read_pool(const PosixFile& file, uint64_t offset, uint64_t bytes, const std::string& path) {
+Result<std::string> read_pool(const PoolParts& file, uint64_t offset, uint64_t bytes, const std::string& path) {
   std::string found(bytes, '\0');
   size_t got = 0;
   if (const int error = file.read_at(offset, found.data(), found.size(), &got)) return file_error(error, "cannot read the pool " + path);
@@ -35,7 +35,9 @@ Result<std::shared_ptr<PoolBytes>> PoolBytes::open(const std::string& path, cons
                                                    "readers in other processes");
   }
   std::shared_ptr<PoolBytes> bytes(new PoolBytes(path));
-  if (const int error = bytes->file_.open_existing(path, false)) return file_error(error, "cannot open the pool " + path);
+  Result<PoolParts> opened = PoolParts::open(path, false);
+  if (!opened) return std::move(opened.status());
+  bytes->file_ = std::move(*opened);
   FileFacts facts;
   if (const int error = bytes->file_.facts(&facts)) return file_error(error, "cannot look at the pool " + path);
   const bool pmem = *kind == PoolKind::kPmem;
@@ -45,6 +47,7 @@ Result<std::shared_ptr<PoolBytes>> PoolBytes::open(const std::string& path, cons
   if (pmem) {
     Result<PmemFront> front = find_pmem_front(read, facts.size, path);
     if (!front) return std::move(front.status());
+    HOLDFAST_TRY(check_part_marks(bytes->file_, front->superblock, path));
     bytes->front_ = front->offset;
     bytes->superblock_ = front->superblock;
     bytes->info_.grows = front->grows;
@@ -62,15 +65,22 @@ Result<std::shared_ptr<PoolBytes>> PoolBytes::open(const std::string& path, cons
 
 Status PoolBytes::map(const MediumOptions& options) {
   const bool pmem = superblock_.medium == MediumKind::kPmem;
-  Result<FilePlace> place = file_place(path_);
-  if (!place) return std::move(place.status());
-  HOLDFAST_TRY(accept_place(*place, DurabilityClass::kProcess, path_));
-  FileFacts facts;
-  if (const int error = path_facts(path_, &facts)) return file_error(error, "cannot look at the pool " + path_);
+  // Of several places the weakest counts.
+  FilePlace weakest;
+  bool dax = true;
+  for (const PoolPart& part : file_.parts()) {
+    Result<FilePlace> place = file_place(part.path);
+    if (!place) return std::move(place.status());
+    HOLDFAST_TRY(accept_place(*place, DurabilityClass::kProcess, part.path));
+    FileFacts facts;
+    if (const int error = path_facts(part.path, &facts)) return file_error(error, "cannot look at the pool " + path_);
+    dax = dax && facts.dax;
+    if (part.offset == 0 || place->durability < weakest.durability) weakest = *place;
+  }
   info_.name = pmem ? "pmem" : "file";
-  info_.durability = place->durability;
-  info_.durability_reason = place->reason;
-  if (pmem && (pmem_is_forced() || !facts.dax)) {
+  info_.durability = weakest.durability;
+  info_.durability_reason = weakest.reason;
+  if (pmem && (pmem_is_forced() || !dax)) {
     info_.durability = DurabilityClass::kProcess;
     info_.durability_reason = "a pmem pool on what is not known to be persistent memory: survives the process, not a power cut";
   } else if (pmem) {
@@ -82,7 +92,7 @@ Status PoolBytes::map(const MediumOptions& options) {
   info_.atom_bytes = pmem ? 64 : 512;
   info_.grows = info_.grows || superblock_.size == 0;
   HOLDFAST_TRY(look_again());
-  window_ = std::max(kReaderWindowBytes, 2 * end());
+  window_ = file_.is_set() ? end() : std::max(kReaderWindowBytes, 2 * end());  // a set has its length from the beginning
   int error = file_.map_shared(window_, &view_);
   while (error != 0 && window_ / 2 > end()) {
     window_ /= 2;
@@ -99,8 +109,8 @@ PoolBytes::~PoolBytes() {
 }
 
 bool PoolBytes::writer_holds_lock() {
-  if (file_.try_lock_shared() != 0) return true;
-  file_.unlock();
+  if (file_.first().try_lock_shared() != 0) return true;
+  file_.first().unlock();
   return false;
 }
 

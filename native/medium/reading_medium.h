@@ -9,6 +9,7 @@
 #pragma once
 
 #include "medium/open_medium.h"
+#include "medium/pool_parts.h"
 #include "medium/readers_table.h"
 #include "medium/superblock.h"
 
@@ -36,13 +37,14 @@ class PoolBytes {
   const Superblock& superblock() const { return superblock_; }
   const MediumInfo& info() const { return info_; }
   const std::string& path() const { return path_; }
+  std::vector<MediumPart> parts() const { return file_.report(); }
 
  private:
   explicit PoolBytes(std::string path) : path_(std::move(path)) {}
   Status map(const MediumOptions& options);
 
   const std::string path_;
-  PosixFile file_;
+  PoolParts file_;
   MappingGuard guard_;
   const uint8_t* view_ = nullptr;
   uint64_t window_ = 0;
@@ -70,6 +72,7 @@ class ReadingMedium final : public Medium {
   Status refused() const override;
   const MediumInfo& info() const override { return bytes_->info(); }
   MediumSpace space() const override;
+  std::vector<MediumPart> parts() const override { return bytes_->parts(); }
   void close() override;
 
   // Once true it stays true.

@@ -8,10 +8,12 @@
 #include <cstring>
 
 namespace holdfast::test {
-// In resize_test.cc, pmem_growth_test.cc and idle_space_test.cc: what is killed there. Another program with this main() (concurrent_tests) has no such tests.
-__attribute__((weak)) int resize_child(const char* job);
-__attribute__((weak)) int growth_child(const char* path);
-__attribute__((weak)) int giving_back_child(const char* path);
+// What is killed in the tests of that name, in a process of its own. Another program with this main() (concurrent_tests) has no such tests.
+__attribute__((weak)) int resize_child(const char* job);         // resize_test.cc
+__attribute__((weak)) int growth_child(const char* path);        // pmem_growth_test.cc
+__attribute__((weak)) int giving_back_child(const char* path);   // idle_space_test.cc
+__attribute__((weak)) int parts_child(const char* folder);       // pmem_parts_test.cc, and the next
+__attribute__((weak)) int parts_load_child(const char* path);
 }
 
 int main(int argc, char** argv) {
@@ -25,8 +27,20 @@ int main(int argc, char** argv) {
     return 1;
   }
 #endif
-  if (const char* job = std::getenv("HOLDFAST_RESIZE_CHILD"); job && holdfast::test::resize_child) return holdfast::test::resize_child(job);
-  if (const char* path = std::getenv("HOLDFAST_GROWTH_CHILD"); path && holdfast::test::growth_child) return holdfast::test::growth_child(path);
-  if (const char* path = std::getenv("HOLDFAST_GIVING_BACK_CHILD"); path && holdfast::test::giving_back_child) return holdfast::test::giving_back_child(path);
+  using namespace holdfast::test;
+  const struct {
+    const char* variable;
+    int (*run)(const char*);
+  } children[] = {
+      {"HOLDFAST_RESIZE_CHILD", resize_child},
+      {"HOLDFAST_GROWTH_CHILD", growth_child},
+      {"HOLDFAST_GIVING_BACK_CHILD", giving_back_child},
+      {"HOLDFAST_PARTS_CHILD", parts_child},
+      {"HOLDFAST_PARTS_LOAD_CHILD", parts_load_child},
+  };
+  for (const auto& child : children) {
+    const char* what = std::getenv(child.variable);
+    if (what && child.run) return child.run(what);
+  }
   return doctest::Context(argc, argv).run();
 }

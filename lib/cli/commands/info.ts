@@ -49,6 +49,10 @@ export function addInfo(program: Command): void {
           ...readerRows(pool.readOnly, stats),
           ['replayed', `${stats.replayedOperations} operations, ${bytesText(stats.replayedBytes)}`],
           ['size', sizeText(stats.takenBytes, stats.capacityBytes)],
+          ...stats.parts.map((part, i): [string, string] => [
+            `part ${i}`,
+            `${part.path}: ${bytesText(part.takenBytes)} taken of ${bytesText(part.bytes)}, ${bytesText(part.freeBytes)} free on its file system`,
+          ]),
           ['live data', bytesText(stats.liveBytes)],
           ['log', `${bytesText(stats.logBytes)} in ${stats.logSegments} segments`],
           ['index', `${bytesText(stats.indexBytes)} in ${stats.indexSegments} segments`],

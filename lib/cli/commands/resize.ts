@@ -12,17 +12,23 @@ export function addResize(program: Command): void {
   program
     .command('resize <pool> <size>')
     .description('give a pool another size: bytes, or with K, M, G or T; 0: grows by itself')
+    .option('--directory <directory>', 'copy it into parts, one in each of these (again for each)', (one: string, before: string[] = []) => [...before, one])
+    .option('--one-file', 'copy a pool that lies in several directories into one file')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
       '\nA file is resized in place where nothing is held beyond the new size. Else, and on persistent memory, the pool is copied beside\n' +
         'itself and the copy takes its place: that needs room for both. Nobody else may have it open.\n' +
-        '\nExamples:\n  $ holdfast resize ./agent.holdfast 8G\n  $ holdfast resize /mnt/pmem/agent.holdfast 1G',
+        'A pool on persistent memory may lie in several directories, on file systems of their own: the pool is then a set file and a part in each.\n' +
+        '\nExamples:\n  $ holdfast resize ./agent.holdfast 8G\n  $ holdfast resize /mnt/pmem/agent.holdfast 1G\n' +
+        '  $ holdfast resize /mnt/pmem0/agent.holdfast 64G --directory /mnt/pmem0 --directory /mnt/pmem1',
     )
-    .action(async (path: string, text: string, options: { json?: boolean }) => {
+    .action(async (path: string, text: string, options: { json?: boolean; directory?: string[]; oneFile?: boolean }) => {
       const output = new Output(options.json ?? false);
       const size = sizeOf(text);
-      const copied = (await inPlace(path, size)) ? undefined : await resizeByCopy(path, size);
+      if (options.directory && options.oneFile) throw new InvalidArgumentError('--directory and --one-file contradict each other');
+      const directories = options.oneFile ? [] : options.directory;
+      const copied = !directories && (await inPlace(path, size)) ? undefined : await resizeByCopy(path, size, { directories });
       output.value({ path, size, copied: copied ?? null });
       const how = copied ? `copied: ${copied.entries} entries, ${bytesText(copied.bytes)}` : 'in place';
       output.line(`${path} ${size === 0 ? 'grows by itself' : `has ${bytesText(size)}`} now (${how})`);

@@ -70,7 +70,7 @@ struct Plan {
 };
 
 std::unique_ptr<Images> images_of(const Task& task, const Explorer::Trace& trace, const std::string& folder) {
-  return task.script.medium == MediumChoice::kPmem ? pmem_images(trace.file, trace.base, folder) : file_images(trace.file, folder);
+  return task.script.medium == MediumChoice::kPmem ? pmem_images(trace.file, trace.base, folder, task.script.parts) : file_images(trace.file, folder);
 }
 
 // A file's sectors can be torn each in many ways, and roots and superblocks are one sector: few subsets, but many states.

@@ -94,6 +94,8 @@ class Suite {
     for (const char* plant : kGrowthControls) {
       test(title(medium, std::string("growth control ") + plant), [&] { return caught(medium, {plant, {"growth"}, true, false}, kPmemImages); });
     }
+    test(title(medium, std::string("parts control ") + kGrowthControls[0]),
+         [&] { return caught(medium, {kGrowthControls[0], {"parts"}, true, false}, kPmemImages); });
   }
 
   // Stores without a flush, in whatever the medium's tests do.
@@ -126,6 +128,7 @@ class Suite {
       if (control.on_pmem) skip(std::string("pmem control ") + control.plant, why);
     }
     for (const char* plant : kGrowthControls) skip(std::string("pmem growth control ") + plant, why);
+    skip(std::string("pmem parts control ") + kGrowthControls[0], why);
   }
 
   int finish() const {

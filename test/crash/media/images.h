@@ -61,7 +61,8 @@ class Images {
 };
 
 // `base`: what was durable before the first event; empty: nothing.
-std::unique_ptr<Images> pmem_images(const std::string& trace, const std::string& base, const std::string& folder);
+// `parts`: path() is a pool set file, and the state is in the part that it names.
+std::unique_ptr<Images> pmem_images(const std::string& trace, const std::string& base, const std::string& folder, bool parts);
 std::unique_ptr<Images> file_images(const std::string& trace, const std::string& folder);
 
 // Holes stay holes.

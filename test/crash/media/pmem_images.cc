@@ -17,12 +17,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <vector>
 
 #include "crash/media/images.h"
 #include "crash/media/kept_view.h"
 #include "crash/media/libpmemobj_facts.h"
+#include "medium/pool_set.h"
 
 namespace holdfast::crash {
 namespace {
@@ -36,8 +38,8 @@ constexpr char kTemporary[] = "/.pool.holdfast-new-4194399";
 
 class PmemImages final : public Images {
  public:
-  PmemImages(const std::string& trace, const std::string& base, const std::string& folder)
-      : trace_(trace), base_(base), folder_(folder), path_(folder + "/pool"), named_(!base.empty()) {
+  PmemImages(const std::string& trace, const std::string& base, const std::string& folder, bool parts)
+      : trace_(trace), base_(base), folder_(folder), path_(folder + "/pool"), parts_(parts), named_(!base.empty()) {
     fs::create_directories(folder + "/aside");
   }
   ~PmemImages() override {
@@ -56,7 +58,8 @@ class PmemImages final : public Images {
       } else if (event->type == EventType::kLink) {
         named_ = true;
         ::unlink((folder_ + kTemporary).c_str());
-        link_to(path_);
+        link_to(image_name(path_));
+        name_part(path_);
       } else if (event->type == EventType::kResize) {
         length_ = event->b;
         set_length(length_);
@@ -117,10 +120,14 @@ class PmemImages final : public Images {
   std::string copy() override {
     if (!named_) return {};
     const std::string to = folder_ + "/aside/pool";
-    copy_sparse(path_, to);
+    copy_sparse(image_name(path_), image_name(to));
+    name_part(to);
     return to;
   }
-  void drop_copy() override { ::unlink((folder_ + "/aside/pool").c_str()); }
+  void drop_copy() override {
+    ::unlink((folder_ + "/aside/pool").c_str());
+    ::unlink(image_name(folder_ + "/aside/pool").c_str());
+  }
 
  private:
   struct Undo {
@@ -217,7 +224,14 @@ class PmemImages final : public Images {
     if (mapped == MAP_FAILED) std::abort();
     image_ = static_cast<uint8_t*>(mapped);
     keep_view_of(fd_, image_);
-    link_to(named_ ? path_ : folder_ + kTemporary);
+    link_to(named_ ? image_name(path_) : folder_ + kTemporary);
+    if (named_) name_part(path_);
+  }
+
+  // The file in which the bytes of the pool at `path` are.
+  std::string image_name(const std::string& path) const { return parts_ ? path + ".part" : path; }
+  void name_part(const std::string& path) const {
+    if (parts_) std::ofstream(path) << pool_set_text({{image_name(path), length_}});
   }
 
   void link_to(const std::string& name) {
@@ -226,6 +240,7 @@ class PmemImages final : public Images {
 
   TraceReader trace_;
   const std::string base_, folder_, path_;
+  const bool parts_;
   bool named_;  // else a crash leaves only a temporary file
   uint8_t* image_ = nullptr;
   int fd_ = -1;  // of the image, which is mapped beyond its end
@@ -240,8 +255,8 @@ class PmemImages final : public Images {
 
 }  // namespace
 
-std::unique_ptr<Images> pmem_images(const std::string& trace, const std::string& base, const std::string& folder) {
-  return std::make_unique<PmemImages>(trace, base, folder);
+std::unique_ptr<Images> pmem_images(const std::string& trace, const std::string& base, const std::string& folder, bool parts) {
+  return std::make_unique<PmemImages>(trace, base, folder, parts);
 }
 
 }  // namespace holdfast::crash

@@ -32,6 +32,10 @@ class Writer {
     script_.grows = true;
     return *this;
   }
+  Writer& parts() {
+    script_.parts = true;
+    return grows();
+  }
   Writer& resize(uint64_t bytes) {
     script_.steps.push_back({StepKind::kResize, {}, bytes});
     return *this;
@@ -89,6 +93,7 @@ std::vector<std::string> script_names(MediumChoice medium) {
   std::vector<std::string> names = {"create", "commit", "batch", "group",  "large",  "frames", "fold",
                                     "merge",  "clean",  "segments", "reuse", "region", "backup", "close"};
   names.push_back(medium == MediumChoice::kFile ? "resize" : "growth");
+  if (medium == MediumChoice::kPmem) names.push_back("parts");
   return names;
 }
 
@@ -146,8 +151,11 @@ Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) 
     w.plain(K::kOpen).commits(4, 4, 3000, 20).large(900, 9 * kMiB).remove(900).plain(K::kFold).plain(K::kFold).plain(K::kFocus);
     w.resize(24 * kMiB).commits(2, 1, 300, 20).resize(6 * kMiB).commits(2, 1, 300, 20).resize(8 * kMiB).commit(1, 100, 20).resize(0);
     w.commits(2, 1, 300, 20).plain(K::kClose);
-  } else if (name == "growth") {  // segments of all kinds come, go, and come again where blocks were given back; a pool that grows is made and opened
-    w.grows().plain(K::kFocus).plain(K::kOpen).commits(3, segment / (2 * 60 * kKiB), 60 * kKiB, 6).large(900, 400 * kKiB);
+  } else if (name == "growth" || name == "parts") {  // segments of all kinds come, go, and come again where blocks were given back
+    // A pool that grows is made and opened; of one in parts, which is a list of files, the making is not of interest here.
+    if (name == "growth") w.grows().plain(K::kFocus).plain(K::kOpen);
+    else w.parts().plain(K::kOpen).plain(K::kFocus);
+    w.commits(3, segment / (2 * 60 * kKiB), 60 * kKiB, 6).large(900, 400 * kKiB);
     w.large(900, 300 * kKiB).plain(K::kPause).large(901, 350 * kKiB).plain(K::kFold).region(40).slots(1, 3, 40).plain(K::kCompact);
     w.commits(2, segment / (2 * 60 * kKiB), 60 * kKiB, 6).remove(901).plain(K::kClose);
     w.plain(K::kOpen).commit(1, 200, 8).large(902, 300 * kKiB).plain(K::kClose);
@@ -182,6 +190,12 @@ PoolOptions options_of(const Script& script) {
   options.medium.size = script.medium == MediumChoice::kPmem ? (script.grows ? 64 : 32) * kMiB : 0;
   options.medium.grow = script.grows;
   options.eventual_within_ms = 1000;
+  return options;
+}
+
+PoolOptions options_of(const Script& script, const std::string& path) {
+  PoolOptions options = options_of(script);
+  if (script.parts) options.medium.directories = {path.substr(0, path.rfind('/'))};
   return options;
 }
 

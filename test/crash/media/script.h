@@ -53,6 +53,7 @@ struct Script {
   std::string name;
   MediumChoice medium = MediumChoice::kFile;
   bool grows = false;  // on persistent memory, taking its space as it needs it
+  bool parts = false;  // also: a pool set with a part beside it
   std::vector<Step> steps;
 };
 
@@ -66,5 +67,7 @@ std::vector<State> states_of(const Script& script);
 Change change_after_crash();
 
 PoolOptions options_of(const Script& script);
+// The same for the one that makes the pool at `path`.
+PoolOptions options_of(const Script& script, const std::string& path);
 
 }  // namespace holdfast::crash

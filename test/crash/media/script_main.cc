@@ -81,7 +81,7 @@ class Runner {
 
   void open() {
     mark(MarkKind::kBegun, begun_);
-    auto pool = Pool::open(path_, options_of(script_));
+    auto pool = Pool::open(path_, options_of(script_, path_));
     if (!pool.is_ok()) die("open", pool.status());
     pool_ = *pool;
     mark(MarkKind::kAcked, begun_);
