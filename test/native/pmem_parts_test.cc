@@ -1,5 +1,6 @@
 // Pools on persistent memory over several directories: what they take where, what they refuse, what they survive. On /dev/shm, and on small
-// file systems of their own where mounting is allowed, with PMEM_IS_PMEM_FORCE=1.
+// file systems of their own where mounting is allowed, with PMEM_IS_PMEM_FORCE=1. Not named pmem: what runs those under the tracer (the oracle
+// of the crash states) sees one file of a pool.
 #include <doctest/doctest.h>
 #include <sched.h>
 #include <signal.h>
@@ -165,7 +166,7 @@ int parts_child(const char* folder) {
   return Pool::open(path, options).is_ok() ? 7 : 8;
 }
 
-TEST_CASE("pmem parts: a pool begins small in each directory, fills one after the other, gives back, and is opened by its path alone") {
+TEST_CASE("parts: a pool begins small in each directory, fills one after the other, gives back, and is opened by its path alone") {
   Places at;
   const uint64_t most = 512 * kMiB;
   auto pool = open_pool(at.path, at.both(most));
@@ -201,7 +202,7 @@ TEST_CASE("pmem parts: a pool begins small in each directory, fills one after th
   CHECK(damages(*pool) == std::vector<std::string>());
 }
 
-TEST_CASE("pmem parts: large values and regions of more than one part, views of them, a full pool") {
+TEST_CASE("parts: large values and regions of more than one part, views of them, a full pool") {
   Places at;
   auto pool = open_pool(at.path, at.over({at.a, at.b, at.directory("c"), at.directory("d")}, 128 * kMiB));
   std::string large(40 * kMiB, '\0');  // more than a part
@@ -242,7 +243,7 @@ TEST_CASE("pmem parts: large values and regions of more than one part, views of 
   CHECK(damages(*pool) == std::vector<std::string>());
 }
 
-TEST_CASE("pmem parts: what cannot be made is refused, and leaves nothing") {
+TEST_CASE("parts: what cannot be made is refused, and leaves nothing") {
   Places at;
   const std::string file = at.scratch.path("file");
   write_file(file, "x");
@@ -297,7 +298,7 @@ TEST_CASE("pmem parts: what cannot be made is refused, and leaves nothing") {
   CHECK(at.scratch.entries() == 5);  // the four directories and the file
 }
 
-TEST_CASE("pmem parts: a part that is missing, cut off, of another pool or in another's place is named; salvage takes what is there") {
+TEST_CASE("parts: a part that is missing, cut off, of another pool or in another's place is named; salvage takes what is there") {
   Places at;
   const uint64_t most = 128 * kMiB;
   auto pool = open_pool(at.path, at.both(most));
@@ -382,7 +383,7 @@ TEST_CASE("pmem parts: a part that is missing, cut off, of another pool or in an
   check_values(*reader, 0, 900);
 }
 
-TEST_CASE("pmem parts: one owner, readers beside it, directories as they were made") {
+TEST_CASE("parts: one owner, readers beside it, directories as they were made") {
   Places at;
   const uint64_t most = 256 * kMiB;
   auto pool = open_pool(at.path, at.both(most));
@@ -416,7 +417,7 @@ TEST_CASE("pmem parts: one owner, readers beside it, directories as they were ma
   check_values(*pool, 0, 1800);
 }
 
-TEST_CASE("pmem parts: resized by copying from one file into directories, into others, and back") {
+TEST_CASE("parts: resized by copying from one file into directories, into others, and back") {
   Places at;
   PoolOptions fixed = at.over({}, 64 * kMiB);
   fixed.medium.grow = false;
@@ -455,7 +456,7 @@ TEST_CASE("pmem parts: resized by copying from one file into directories, into o
   CHECK(at.scratch.entries() == 4);  // the pool and three directories: no temporary file stays
 }
 
-TEST_CASE("pmem parts: a small file system that is full is passed over, for a time or for good") {
+TEST_CASE("parts: a small file system that is full is passed over, for a time or for good") {
   Places at;
   const int answer = in_child([&] {
     if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 100;
@@ -496,7 +497,7 @@ TEST_CASE("pmem parts: a small file system that is full is passed over, for a ti
   else CHECK(answer == 0);
 }
 
-TEST_CASE("pmem parts: killed under load again and again, nothing that was acknowledged is lost") {
+TEST_CASE("parts: killed under load again and again, nothing that was acknowledged is lost") {
   Places at;
   REQUIRE(open_pool(at.path, at.both(160 * kMiB))->close().is_ok());
   uint64_t acknowledged = 0;
@@ -536,7 +537,7 @@ TEST_CASE("pmem parts: killed under load again and again, nothing that was ackno
 }
 
 #ifdef HOLDFAST_TEST_POINTS
-TEST_CASE("pmem parts: a kill while space is taken or given back leaves a whole pool, and nothing leaks") {
+TEST_CASE("parts: a kill while space is taken or given back leaves a whole pool, and nothing leaks") {
   for (const char* point : {"pmem.before_blocks:1", "pmem.before_blocks:4", "pmem.before_publish:3", "pmem.before_give_back:1", "fold.before_root:2",
                             "pmem.inside_root:1", "pmem.inside_root:3"}) {
     CAPTURE(point);
@@ -557,7 +558,7 @@ TEST_CASE("pmem parts: a kill while space is taken or given back leaves a whole 
   }
 }
 
-TEST_CASE("pmem parts: a kill while the pool is made, or copied, leaves nothing that the next one does not remove") {
+TEST_CASE("parts: a kill while the pool is made, or copied, leaves nothing that the next one does not remove") {
   for (const char* point : {"set.before_first:1", "set.before_parts:1", "set.before_publish:1", "create.before_rename:1"}) {
     CAPTURE(point);
     Places at;
