@@ -1,6 +1,5 @@
-// Pools on persistent memory over several directories: what they take where, what they refuse, what they survive. On /dev/shm, and on small
-// file systems of their own where mounting is allowed, with PMEM_IS_PMEM_FORCE=1. Not named pmem: what runs those under the tracer (the oracle
-// of the crash states) sees one file of a pool.
+// Pools on persistent memory over several directories: what they take where, what they refuse, what they survive. On /dev/shm and small tmpfs
+// mounted for it, with PMEM_IS_PMEM_FORCE=1. Not named pmem: what runs those under the tracer (the oracle) sees one file of a pool.
 #include <doctest/doctest.h>
 #include <sched.h>
 #include <signal.h>
