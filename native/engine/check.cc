@@ -95,10 +95,9 @@ PoolStats PoolImpl::stats() const {
     s.live_bytes = segments_.live_bytes();
     s.large_segments = large_.size();
     for (const auto& [offset, segment] : large_) s.large_bytes += segment.bytes;
-    s.other_bytes = root_.fold.bytes + merging_bytes_.load();
-    for (const Segment& spare : spares_) s.other_bytes += spare.bytes;
+    s.spare_bytes = spare_bytes();
     s.set_aside_bytes = extents_.bytes();
-    s.other_bytes += s.set_aside_bytes;
+    s.other_bytes = root_.fold.bytes + merging_bytes_.load() + s.spare_bytes + s.set_aside_bytes;
     s.waiting_bytes = graveyard_.bytes();
     s.reader_bytes = graveyard_.held_for_readers();
     s.retain_ms = retention_.wish.ms;

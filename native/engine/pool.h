@@ -124,6 +124,7 @@ struct PoolStats : PoolFacts {
   uint64_t log_segments = 0, index_segments = 0, large_segments = 0;
   uint64_t region_segments = 0, region_bytes = 0;  // as of the newest fold
   uint64_t set_aside_bytes = 0;                    // of other_bytes: for parts of regions that the next fold places
+  uint64_t spare_bytes = 0;                        // of other_bytes: log segments that are kept ready
   uint64_t overlay_entries = 0, overlay_bytes = 0, runs = 0;
   uint64_t open_snapshots = 0, oldest_snapshot_epoch = 0;
   // Readers in other processes: how many, the oldest one's process and epoch, what is held back for them, how many have expired.

@@ -376,6 +376,11 @@ int ftruncate(int fd, off_t size) noexcept {
   return static_cast<int>(::syscall(SYS_ftruncate, fd, size));
 }
 
+int fallocate(int fd, int mode, off_t offset, off_t size) {
+  holdfast::crash::touch(fd, static_cast<uint64_t>(offset), static_cast<uint64_t>(size));
+  return static_cast<int>(::syscall(SYS_fallocate, fd, mode, offset, size));
+}
+
 // What is crashed into is in memory: there is nothing to wait for.
 int fdatasync(int) { return 0; }
 

@@ -87,7 +87,8 @@ std::string leak(const PoolStats& stats, bool pmem, uint64_t superseded, int64_t
     return "the pool has lost space: its capacity was " + std::to_string(pmem_capacity) + " and is " + std::to_string(stats.capacity_bytes);
   }
   const uint64_t fold = !stats.parts.empty() ? kPmemChunk : pmem ? kPmemChunk - kPmemLostPerSegment : 64 * kKiB;
-  const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes + stats.region_bytes + stats.set_aside_bytes + fold;
+  const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes + stats.region_bytes + stats.set_aside_bytes +
+                         stats.spare_bytes + fold;
   const uint64_t held = stats.capacity_bytes - stats.free_bytes;
   if (held >= known && held <= known + superseded) return {};
   if (since_open_ms > kBeforeMaintenanceMs && held >= known) return {};  // a spare segment may have been prepared meanwhile
