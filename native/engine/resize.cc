@@ -12,7 +12,12 @@ Status PoolImpl::resize(uint64_t bytes) {
   HOLDFAST_TRY(visit.begin());
   const uint64_t capacity = medium_->space().capacity;
   const bool smaller = bytes != 0 && bytes < capacity;
-  if (smaller) HOLDFAST_TRY(compact());
+  if (smaller) {
+    medium_->prefer_below(bytes);
+    Status compacted = compact();
+    medium_->prefer_below(0);
+    HOLDFAST_TRY(std::move(compacted));
+  }
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(usable());
   if (smaller) give_back_spares();

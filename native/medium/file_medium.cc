@@ -265,9 +265,9 @@ Result<Segment> FileMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint6
 Result<Segment> FileMedium::reserve(uint64_t min, uint64_t want) {
   const std::lock_guard<std::mutex> lock(space_mutex_);
   // What is there already need be neither asked for nor, mostly, zeroed: be it shorter than was wanted, the file does not become longer.
-  std::optional<Segment> piece = allocate_ready(std::max(min, want / 4), want);
+  std::optional<Segment> piece = preferred_end_ == 0 ? allocate_ready(std::max(min, want / 4), want) : std::nullopt;
   if (piece) return *piece;
-  piece = space_.allocate(min, want);
+  piece = allocate_preferred(min, want);
   if (!piece) {
     return Status(Code::kPoolFull, "the pool " + path_ + " is full: no free piece of " + std::to_string(min) +
                                        " bytes in its " + std::to_string(limit_) +
@@ -286,6 +286,17 @@ Result<Segment> FileMedium::reserve(uint64_t min, uint64_t want) {
   if (error == 0) return *piece;
   space_.release(*piece);
   return is_disk_full(error) ? disk_full(min, error) : fail("growing the file", error);
+}
+
+std::optional<Segment> FileMedium::allocate_preferred(uint64_t min, uint64_t want) {
+  std::optional<Segment> piece;
+  if (preferred_end_ != 0) piece = space_.allocate_below(preferred_end_, min, want);
+  return piece ? piece : space_.allocate(min, want);
+}
+
+void FileMedium::prefer_below(uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(space_mutex_);
+  preferred_end_ = round_down(bytes, kFileSegmentUnit);
 }
 
 Status FileMedium::disk_full(uint64_t bytes, int error) const {

@@ -44,6 +44,7 @@ class FileMedium final : public Medium {
   Result<Segment> allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) override;
   void release(const Segment& segment) override;
   Status make_ready(uint64_t bytes) override;
+  void prefer_below(uint64_t bytes) override;
   void give_back_free(uint64_t at_least, uint64_t kept) override;
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
@@ -76,6 +77,7 @@ class FileMedium final : public Medium {
   Status disk_full(uint64_t bytes, int error) const;
   int grow_to(uint64_t end);
   int take_blocks(const Segment& piece);
+  std::optional<Segment> allocate_preferred(uint64_t min, uint64_t want);
   int take_more(uint64_t bytes);  // this and those before and after: under space_mutex_
   uint64_t ready_bytes() const { return space_.free_bytes() - (limit_ - std::min<uint64_t>(end_, limit_)) - holes_.free_bytes(); }
   std::optional<Segment> allocate_ready(uint64_t min, uint64_t want);
@@ -99,6 +101,7 @@ class FileMedium final : public Medium {
 
   mutable std::mutex space_mutex_;  // space_, growth, holes
   ExtentAllocator holes_;           // what of the free space below end_ has no blocks: it is given some before it is handed out
+  uint64_t preferred_end_ = 0;      // not 0: what is allocated should end before
   ExtentAllocator space_;           // of [kSegmentsOffset, limit), what is behind end_ included
 
   // One sync at a time. The kernel reports a lost page to one caller only: were two in fdatasync at once, the other

@@ -122,6 +122,9 @@ class Medium {
   // What is allocated later takes it anew. Nothing held is touched: a crash leaves free bytes or holes, both are free.
   virtual void give_back_free(uint64_t /*at_least*/, uint64_t /*kept*/) {}
 
+  // What is allocated from now on lies below that, as far as there is room (0: anywhere): the medium is to become so large.
+  virtual void prefer_below(uint64_t /*bytes*/) {}
+
   // At open: these segments (disjoint; refused with kCorrupt otherwise, or when out of bounds) are held; all the rest is free.
   virtual Status adopt(const std::vector<Segment>& held) = 0;
 
