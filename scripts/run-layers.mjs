@@ -5,7 +5,7 @@
 //   run-layers.mjs --minutes N     every layer that has new seeds to try, N minutes in all
 //   run-layers.mjs <name> ...      only these layers
 //
-// HOLDFAST_SHARE=10 does a tenth of what is counted in thousands (an ordinary run: all damages and kills, a quarter of the rest);
+// HOLDFAST_SHARE=10 does a tenth of what is counted in thousands (an ordinary run: all damages, kills and regions' writes, a quarter of the rest);
 // HOLDFAST_SEED=N begins there; HOLDFAST_LANES=N layers at once.
 // An ordinary run stays within HOLDFAST_BUDGET seconds (2,100) from HOLDFAST_BEGAN (seconds since 1970; test.sh says when it began): a layer that
 // takes long is begun only if it will be done by then, and else counted as skipped. HOLDFAST_ALL=1, and naming layers, runs them all.
