@@ -67,12 +67,12 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
     },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
     {
-      name: 'guests', needs: 300, limit: 480, counts: 'summary', tried: /(\d+ states) in/g,
+      name: 'guests', needs: 400, limit: 640, counts: 'summary', tried: /(\d+ states) in/g,
       command: ['node', 'test/vm/run.mjs'],
       again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
     },
     {
-      name: 'address-sanitizer', needs: 450, limit: 1500, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
+      name: 'address-sanitizer', needs: 550, limit: 800, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
       command: ['bash', 'scripts/sanitize.sh', 'address', String(share)],
       again: (fresh, seconds) => (existsSync('build-native/address/built')
         ? { command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }
