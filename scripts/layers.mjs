@@ -73,7 +73,7 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
     },
     {
       name: 'address-sanitizer', needs: 550, limit: 800, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
-      command: ['bash', 'scripts/sanitize.sh', 'address', String(share)],
+      command: ['bash', 'scripts/sanitize.sh', 'address', String(share)], env: { HOLDFAST_JOBS: '1' },  // the guests beside it have deadlines
       again: (fresh, seconds) => (existsSync('build-native/address/built')
         ? { command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }
         : { later: 'it is not built; bash scripts/sanitize.sh address build' }),

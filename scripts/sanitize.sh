@@ -5,6 +5,7 @@
 #                                      slowest of the native tests, most of full pools, which take more than half of the time
 #   sanitize.sh thread                 ThreadSanitizer: the concurrent tests
 #   sanitize.sh address|thread build   only builds
+# HOLDFAST_JOBS=N compiles N files at once.
 # Each also runs a control: a leak, a data race planted in the engine, which must be found. The last line of each program is
 # "<program>: N passed, N failed"; exit code 0 only if all of it was built and passed.
 set -u
@@ -20,7 +21,7 @@ mkdir -p "$build" && rm -f "$build/built"
 # -O1: compiles in half the time; what is slow here are the checks.
 # shellcheck disable=SC2086
 { cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS='-O1 -g1' -DHOLDFAST_SANITIZE=$sanitizers \
-  && cmake --build "$build" -j "$(nproc 2>/dev/null || echo 1)" --target $targets; } </dev/null >"$build/build.log" 2>&1 \
+  && cmake --build "$build" -j "${HOLDFAST_JOBS:-$(nproc 2>/dev/null || echo 1)}" --target $targets; } </dev/null >"$build/build.log" 2>&1 \
   || { tail -n 40 "$build/build.log"; printf 'sanitize: 0 passed, 1 failed\n'; exit 1; }
 date -u +%FT%TZ >"$build/built"  # layers.mjs goes on with what is built
 [ "$share" = build ] && exit 0
