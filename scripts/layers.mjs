@@ -72,7 +72,7 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
       again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
     },
     {
-      name: 'address-sanitizer', needs: 550, limit: 800, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
+      name: 'address-sanitizer', needs: 1500, limit: 800, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
       command: ['bash', 'scripts/sanitize.sh', 'address', String(share)], env: { HOLDFAST_JOBS: '1' },  // the guests beside it have deadlines
       again: (fresh, seconds) => (existsSync('build-native/address/built')
         ? { command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }
