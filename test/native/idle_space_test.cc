@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "killed_child.h"
 #include "native/system_faults.h"
 #include "pool_fixture.h"
 
@@ -19,17 +20,11 @@ using namespace holdfast::test;
 
 namespace {
 
-std::string numbered(uint64_t n) {
-  char text[32];
-  std::snprintf(text, sizeof text, "user:%010llu", static_cast<unsigned long long>(n));
-  return key_in(1, text);
-}
-
 // Keys from `first` on, `step` apart, `many` of them in a record.
 void put_some(Pool& pool, uint64_t first, uint64_t end, uint64_t step, uint64_t many, char fill, size_t bytes = 256) {
   Batch batch;
   for (uint64_t key = first; key < end; key += step) {
-    REQUIRE(batch.put(numbered(key), std::string(bytes, fill)).is_ok());
+    REQUIRE(batch.put(numbered_key(key), std::string(bytes, fill)).is_ok());
     if (batch.operations() < many && key + step < end) continue;
     auto receipt = pool.commit(batch, CommitMode::kEventual);
     REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
@@ -52,17 +47,11 @@ void idle(Pool& pool) {
   }
 }
 
-uint64_t blocks_of(const std::string& path) {
-  struct stat facts;
-  REQUIRE(::stat(path.c_str(), &facts) == 0);
-  return static_cast<uint64_t>(facts.st_blocks) * 512;
-}
-
 void skipped() { MESSAGE("skipped: the disk does not tell what has blocks"); }
 
 Status remove_one(Pool& pool, uint64_t key) {
   Batch batch;
-  HOLDFAST_TRY(batch.remove(numbered(key)));
+  HOLDFAST_TRY(batch.remove(numbered_key(key)));
   return std::move(pool.commit(batch, CommitMode::kEventual).status());
 }
 
@@ -108,7 +97,7 @@ TEST_CASE("what has died in an idle pool is tidied up, also where commits had le
     CHECK(pool->stats().bytes_moved == tidy.bytes_moved);
     for (uint64_t key = 0; key < kKeys; key++) {
       const char fill = key % 200 == 0 ? 'z' : key % 10 == 0 ? 'd' : 'a';
-      REQUIRE(get(*pool, numbered(key)) == std::string(256, fill));
+      REQUIRE(get(*pool, numbered_key(key)) == std::string(256, fill));
     }
     check_sound(*pool);
   }
@@ -161,7 +150,7 @@ TEST_CASE("a pool is closed on a full disk, and opened, and deletes") {
   Status status;
   while (status.is_ok()) {
     Batch batch;
-    REQUIRE(batch.put(numbered(keys), std::string(1000, 'b')).is_ok());
+    REQUIRE(batch.put(numbered_key(keys), std::string(1000, 'b')).is_ok());
     status = std::move(pool->commit(batch, CommitMode::kEventual).status());
     if (status.is_ok()) keys++;
   }
@@ -196,8 +185,8 @@ TEST_CASE("a reader in another process reads what it has pinned while the writer
     put_some(*pool, 0, kKeys, fill == 'd' ? 7 : 1, 50, fill);
     idle(*pool);
     refresh(*reader);
-    CHECK(get(*reader, numbered(7)) == std::string(256, fill));
-    CHECK(get(*reader, numbered(1), *before) == std::string(256, 'a'));
+    CHECK(get(*reader, numbered_key(7)) == std::string(256, fill));
+    CHECK(get(*reader, numbered_key(1), *before) == std::string(256, 'a'));
   }
   for (int opened = 0; opened < 2; opened++) {
     REQUIRE(pool->close().is_ok());
@@ -258,22 +247,11 @@ TEST_CASE("a kill while free space is given back loses nothing") {
       auto pool = open_pool(path, turn_by_turn());
       put_some(*pool, 0, 20'000, 1, 50, 'a', 1000);
       REQUIRE(pool->close().is_ok());
-      const pid_t child = fork();
-      if (child == 0) {
-        setenv("HOLDFAST_POINT_KILL", point, 1);
-        setenv("HOLDFAST_GIVING_BACK_CHILD", path.c_str(), 1);
-        if (idly) setenv("HOLDFAST_GIVING_BACK_IDLE", "1", 1);
-        execl("/proc/self/exe", "native_tests", static_cast<char*>(nullptr));
-        _Exit(8);
-      }
-      int status = 0;
-      REQUIRE(waitpid(child, &status, 0) == child);
-      REQUIRE(WIFSIGNALED(status));
-      CHECK(WTERMSIG(status) == SIGKILL);
+      REQUIRE(killed_at(point, "HOLDFAST_GIVING_BACK_CHILD", path, idly ? "HOLDFAST_GIVING_BACK_IDLE" : nullptr));
       pool = open_pool(path, turn_by_turn());
       const auto all = contents(*pool);
       CHECK(all.size() == 2000);
-      for (uint64_t key = 0; key < 20'000; key += 10) REQUIRE(get(*pool, numbered(key)) == std::string(1000, 'a'));
+      for (uint64_t key = 0; key < 20'000; key += 10) REQUIRE(get(*pool, numbered_key(key)) == std::string(1000, 'a'));
       check_sound(*pool);
       idle(*pool);
       CHECK(blocks_of(path) < 12 * kMiB);

@@ -14,12 +14,6 @@ namespace {
 
 constexpr uint64_t kIndexEntry = 22;  // of keys like these
 
-std::string numbered(uint64_t n) {
-  char text[32];
-  std::snprintf(text, sizeof text, "user:%010llu", static_cast<unsigned long long>(n));
-  return key_in(1, text);
-}
-
 struct Overwriting {
   Overwriting(uint64_t pool_bytes, double live, uint64_t value_bytes) : value(value_bytes, 'v') {
     PoolOptions options;
@@ -29,12 +23,12 @@ struct Overwriting {
     auto opened = Pool::open(scratch.path("p"), options);
     REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
     pool = *opened;
-    const double each = static_cast<double>(operation_bytes(numbered(0).size(), value_bytes) + kIndexEntry);
+    const double each = static_cast<double>(operation_bytes(numbered_key(0).size(), value_bytes) + kIndexEntry);
     keys = static_cast<uint64_t>(live * static_cast<double>(pool->stats().capacity_bytes) / each);
     Batch batch;
     for (uint64_t i = 0; i < keys;) {
       batch.clear();
-      for (int n = 0; n < 50 && i < keys; n++, i++) REQUIRE(batch.put(numbered(i), value).is_ok());
+      for (int n = 0; n < 50 && i < keys; n++, i++) REQUIRE(batch.put(numbered_key(i), value).is_ok());
       auto receipt = pool->commit(batch, CommitMode::kEventual);
       REQUIRE_MESSAGE(receipt.is_ok(), "filling: " << receipt.status().message());
     }
@@ -46,7 +40,7 @@ struct Overwriting {
     uint64_t most = 0, before = pool->stats().bytes_appended;
     for (uint64_t i = 0; i < commits; i++) {
       batch.clear();
-      REQUIRE(batch.put(numbered(random() % keys), value).is_ok());
+      REQUIRE(batch.put(numbered_key(random() % keys), value).is_ok());
       auto receipt = pool->commit(batch, CommitMode::kEventual);
       REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message() << " after " << i << " commits");
       const uint64_t now = pool->stats().bytes_appended;
@@ -73,7 +67,7 @@ TEST_CASE("85 % live, 1 KiB: overwriting goes on for ever, at a bounded price in
   const uint64_t commits = 4 * o.keys;
   const uint64_t most = o.overwrite(commits);
   const PoolStats after = o.pool->stats();
-  const double committed = static_cast<double>(commits * round_up(sizeof(FrameHeader) + operation_bytes(numbered(0).size(), 1024), kFrameAlign));
+  const double committed = static_cast<double>(commits * round_up(sizeof(FrameHeader) + operation_bytes(numbered_key(0).size(), 1024), kFrameAlign));
   const double amplification = static_cast<double>(after.bytes_appended - before.bytes_appended) / committed;
   MESSAGE("bytes appended for each of the users' records' " << amplification << ", at most " << most / kKiB << " KiB for one commit; "
           << after.segments_cleaned - before.segments_cleaned << " segments cleaned, " << after.folds - before.folds << " folds, "
@@ -103,7 +97,7 @@ TEST_CASE("really full: an overwriting commit is refused, all is there, and dele
   Status full;
   while (full.is_ok()) {
     batch.clear();
-    REQUIRE(batch.put(numbered(written), o.value).is_ok());
+    REQUIRE(batch.put(numbered_key(written), o.value).is_ok());
     full = std::move(o.pool->commit(batch, CommitMode::kEventual).status());
     written += full.is_ok();
   }
@@ -114,7 +108,7 @@ TEST_CASE("really full: an overwriting commit is refused, all is there, and dele
   CHECK(contents(*o.pool).size() == written);
   for (uint64_t i = 0; i < written; i++) {
     batch.clear();
-    REQUIRE(batch.remove(numbered(i)).is_ok());
+    REQUIRE(batch.remove(numbered_key(i)).is_ok());
     auto receipt = o.pool->commit(batch, CommitMode::kDurable);
     REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message() << " after " << i << " deletions");
   }
@@ -133,7 +127,7 @@ TEST_CASE("a small full pool of large records takes as much again as was deleted
     REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
     const auto commit = [&](uint64_t key, bool put) {
       Batch batch;
-      REQUIRE((put ? batch.put(numbered(key), std::string(64 * kKiB, static_cast<char>('a' + key % 26))) : batch.remove(numbered(key))).is_ok());
+      REQUIRE((put ? batch.put(numbered_key(key), std::string(64 * kKiB, static_cast<char>('a' + key % 26))) : batch.remove(numbered_key(key))).is_ok());
       return std::move((*opened)->commit(batch, round % 3 == 0 ? CommitMode::kDurable : CommitMode::kEventual).status());
     };
     uint64_t written = 0;

@@ -11,6 +11,7 @@
 
 #include "engine/resize.h"
 #include "format/pmem_layout.h"
+#include "native/killed_child.h"
 #include "native/pool_fixture.h"
 #include "native/system_faults.h"
 
@@ -71,11 +72,6 @@ FileSize size_of(const std::string& path) {
   struct stat found;
   REQUIRE(::stat(path.c_str(), &found) == 0);
   return {static_cast<uint64_t>(found.st_size), static_cast<uint64_t>(found.st_blocks) * 512};
-}
-
-std::vector<std::string> damages(Pool& pool) {
-  auto checked = pool.check(nullptr, nullptr);
-  return checked.is_ok() ? checked->damages : std::vector<std::string>{checked.status().message()};
 }
 
 }  // namespace
@@ -197,17 +193,7 @@ TEST_CASE("pmem growth: a kill while space is taken or given back leaves a whole
     fill(*pool, 0, 200);
     REQUIRE(pool->close().is_ok());
     pool = nullptr;
-    const pid_t child = fork();
-    if (child == 0) {
-      setenv("HOLDFAST_POINT_KILL", point, 1);
-      setenv("HOLDFAST_GROWTH_CHILD", path.c_str(), 1);
-      execl("/proc/self/exe", "native_tests", static_cast<char*>(nullptr));
-      _Exit(8);
-    }
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    REQUIRE(WIFSIGNALED(status));
-    CHECK(WTERMSIG(status) == SIGKILL);
+    REQUIRE(killed_at(point, "HOLDFAST_GROWTH_CHILD", path));
     pool = must(Pool::open(path, growing()));
     check_values(*pool, 0, 200);
     CHECK(damages(*pool) == std::vector<std::string>());

@@ -15,6 +15,7 @@
 #include "engine/resize.h"
 #include "engine/salvage.h"
 #include "medium/pool_set.h"
+#include "native/killed_child.h"
 #include "native/pool_fixture.h"
 #include "native/system_faults.h"
 
@@ -90,17 +91,6 @@ void check_values(Pool& pool, uint64_t from, uint64_t to) {
   }
 }
 
-uint64_t taken(const std::string& path) {
-  struct stat found;
-  REQUIRE(::stat(path.c_str(), &found) == 0);
-  return static_cast<uint64_t>(found.st_blocks) * 512;
-}
-
-std::vector<std::string> damages(Pool& pool) {
-  auto checked = pool.check(nullptr, nullptr);
-  return checked.is_ok() ? checked->damages : std::vector<std::string>{checked.status().message()};
-}
-
 Status refused(const std::string& path, const PoolOptions& options = as_made()) {
   auto opened = Pool::open(path, options);
   REQUIRE(!opened.is_ok());
@@ -117,22 +107,6 @@ int in_child(Work work) {
   REQUIRE(waitpid(child, &status, 0) == child);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
-
-#ifdef HOLDFAST_TEST_POINTS
-// This program again, as a child that works on `path` until it is killed at the point.
-bool killed_at(const char* point, const char* child_name, const std::string& path) {
-  const pid_t child = fork();
-  if (child == 0) {
-    setenv("HOLDFAST_POINT_KILL", point, 1);
-    setenv(child_name, path.c_str(), 1);
-    execl("/proc/self/exe", "native_tests", static_cast<char*>(nullptr));
-    _Exit(8);
-  }
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-}
-#endif
 
 bool names(const Status& status, const std::string& what) { return status.message().find(what) != std::string::npos; }
 
@@ -171,16 +145,16 @@ TEST_CASE("parts: a pool begins small in each directory, fills one after the oth
   auto pool = open_pool(at.path, at.both(most));
   REQUIRE(at.parts().size() == 2);
   CHECK(bytes_of_file(at.path).rfind("PMEMPOOLSET\nOPTION SINGLEHDR\n", 0) == 0);
-  CHECK(taken(at.part_in(at.a)) < 24 * kMiB);
-  CHECK(taken(at.part_in(at.b)) < kMiB);
+  CHECK(blocks_of(at.part_in(at.a)) < 24 * kMiB);
+  CHECK(blocks_of(at.part_in(at.b)) < kMiB);
   CHECK(pool->stats().grows);
   CHECK(pool->stats().parts.size() == 2);
   CHECK(pool->facts().durability_reason.find(at.a) != std::string::npos);
   fill(*pool, 0, 1500);  // 150 MB
-  CHECK(taken(at.part_in(at.b)) < 8 * kMiB);
+  CHECK(blocks_of(at.part_in(at.b)) < 8 * kMiB);
   fill(*pool, 1500, 3500);  // 350 MB: more than the first share
-  CHECK(taken(at.part_in(at.a)) > 200 * kMiB);
-  CHECK(taken(at.part_in(at.b)) > 60 * kMiB);
+  CHECK(blocks_of(at.part_in(at.a)) > 200 * kMiB);
+  CHECK(blocks_of(at.part_in(at.b)) > 60 * kMiB);
   check_values(*pool, 0, 3500);
   CHECK(damages(*pool) == std::vector<std::string>());
   REQUIRE(pool->close().is_ok());
@@ -189,8 +163,8 @@ TEST_CASE("parts: a pool begins small in each directory, fills one after the oth
   fill(*pool, 0, 200);
   drop(*pool, 100, 3500);
   REQUIRE(pool->compact().is_ok());
-  CHECK(taken(at.part_in(at.a)) < 100 * kMiB);
-  CHECK(taken(at.part_in(at.b)) < 40 * kMiB);
+  CHECK(blocks_of(at.part_in(at.a)) < 100 * kMiB);
+  CHECK(blocks_of(at.part_in(at.b)) < 40 * kMiB);
   check_values(*pool, 0, 100);
   REQUIRE(pool->close().is_ok());
   pool = open_pool(at.path, at.both(most));
@@ -394,7 +368,7 @@ TEST_CASE("parts: one owner, readers beside it, directories as they were made") 
   check_values(*reader, 0, 30);
   CHECK(reader->stats().parts.size() == 2);
   fill(*pool, 30, 1800);  // into the second part
-  CHECK(taken(at.part_in(at.b)) > 16 * kMiB);
+  CHECK(blocks_of(at.part_in(at.b)) > 16 * kMiB);
   REQUIRE(reader->refresh().is_ok());
   check_values(*reader, 0, 1800);
   REQUIRE(reader->close().is_ok());

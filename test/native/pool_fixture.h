@@ -2,11 +2,14 @@
 #pragma once
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
+#include <cstdio>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/pool.h"
 #include "native/scratch.h"
@@ -17,6 +20,13 @@ inline std::string key_in(uint32_t keyspace, const std::string& key) {
   std::string out(4, '\0');
   for (int i = 0; i < 4; i++) out[static_cast<size_t>(i)] = static_cast<char>(keyspace >> (24 - 8 * i));
   return out + key;
+}
+
+// Keys of one length, in their order.
+inline std::string numbered_key(uint64_t n) {
+  char text[32];
+  std::snprintf(text, sizeof text, "user:%010llu", static_cast<unsigned long long>(n));
+  return key_in(1, text);
 }
 
 // A file of fixed size; 0: it grows.
@@ -62,6 +72,19 @@ inline std::optional<std::string> get(Pool& pool, const std::string& key, const 
   std::string out((*found)->size, '\0');
   if (!reader->copy(**found, reinterpret_cast<uint8_t*>(out.data())).is_ok()) return std::nullopt;
   return out;
+}
+
+// Bytes that the file takes of its file system.
+inline uint64_t blocks_of(const std::string& path) {
+  struct stat facts;
+  REQUIRE(::stat(path.c_str(), &facts) == 0);
+  return static_cast<uint64_t>(facts.st_blocks) * 512;
+}
+
+// What check finds, or that it could not look.
+inline std::vector<std::string> damages(Pool& pool) {
+  auto checked = pool.check(nullptr, nullptr);
+  return checked.is_ok() ? checked->damages : std::vector<std::string>{checked.status().message()};
 }
 
 inline std::map<std::string, std::string> contents(Pool& pool, const SnapshotPtr& snapshot = nullptr) {

@@ -12,6 +12,7 @@
 #include "engine/resize.h"
 #include "medium/file_medium.h"
 #include "medium/superblock.h"
+#include "killed_child.h"
 #include "native/system_faults.h"
 #include "pool_fixture.h"
 
@@ -47,11 +48,6 @@ uint64_t fill(Pool& pool, uint64_t most) {
 uint64_t file_bytes(const std::string& path) {
   struct stat found;
   return ::stat(path.c_str(), &found) == 0 ? static_cast<uint64_t>(found.st_size) : 0;
-}
-
-std::vector<std::string> damages(Pool& pool) {
-  auto checked = pool.check(nullptr, nullptr);
-  return checked.is_ok() ? checked->damages : std::vector<std::string>{checked.status().message()};
 }
 
 }  // namespace
@@ -263,17 +259,7 @@ TEST_CASE("a kill at each step of a resize leaves the old pool or the new one, w
     const Contents all = contents(*pool);
     REQUIRE(pool->close().is_ok());
     pool = nullptr;
-    const pid_t child = fork();
-    if (child == 0) {
-      setenv("HOLDFAST_POINT_KILL", step.point, 1);
-      setenv("HOLDFAST_RESIZE_CHILD", (std::string(step.copy ? "c" : "p") + std::to_string(step.size) + ":" + path).c_str(), 1);
-      execl("/proc/self/exe", "native_tests", static_cast<char*>(nullptr));
-      _Exit(8);
-    }
-    int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
-    CHECK(WIFSIGNALED(status));
-    CHECK(WTERMSIG(status) == SIGKILL);
+    CHECK(killed_at(step.point, "HOLDFAST_RESIZE_CHILD", (step.copy ? "c" : "p") + std::to_string(step.size) + ":" + path));
     pool = must(Pool::open(path, sized(0)));
     CHECK(contents(*pool) == all);
     CHECK(damages(*pool) == std::vector<std::string>());

@@ -17,16 +17,6 @@
 using namespace holdfast;
 using namespace holdfast::test;
 
-namespace {
-
-std::string numbered(uint64_t n) {
-  char text[32];
-  std::snprintf(text, sizeof text, "user:%010llu", static_cast<unsigned long long>(n));
-  return key_in(1, text);
-}
-
-}  // namespace
-
 TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
   Scratch scratch;
   const std::string path = scratch.path("p");
@@ -38,7 +28,7 @@ TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
       value[0] = static_cast<char>(round);
       for (uint64_t i = 0; i < 100000; i += 100) {
         batch.clear();
-        for (uint64_t j = i; j < i + 100; j++) REQUIRE(batch.put(numbered(j), value).is_ok());
+        for (uint64_t j = i; j < i + 100; j++) REQUIRE(batch.put(numbered_key(j), value).is_ok());
         auto receipt = pool->commit(batch, CommitMode::kEventual);
         REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
       }
@@ -47,7 +37,7 @@ TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
   }
   auto pool = open_pool(path, file_options(256 * kMiB));
   CHECK(pool->stats().replayed_operations == 0);  // so opening does not depend on how much there is
-  for (uint64_t i = 0; i < 100000; i += 997) CHECK(get(*pool, numbered(i)) == value);
+  for (uint64_t i = 0; i < 100000; i += 997) CHECK(get(*pool, numbered_key(i)) == value);
   CHECK(contents(*pool).size() == 100000);
 }
 
@@ -61,7 +51,7 @@ TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key 
   for (uint64_t i = 0; i < keys * 8; i++) {
     const uint64_t n = i < keys ? i : random() % keys;
     batch.clear();
-    REQUIRE(batch.put(numbered(n), value).is_ok());
+    REQUIRE(batch.put(numbered_key(n), value).is_ok());
     auto receipt = pool->commit(batch, CommitMode::kEventual);
     REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message() << " at " << i);
   }
@@ -78,13 +68,13 @@ TEST_CASE("what is live is counted to the byte, whatever was carried, and whethe
   PoolOptions options = file_options(16 * kMiB);
   options.background = false;
   options.fold_operations = 700;
-  const uint64_t keys = 7000, each = operation_bytes(numbered(0).size(), 1000);
+  const uint64_t keys = 7000, each = operation_bytes(numbered_key(0).size(), 1000);
   std::mt19937_64 random(3);
   Batch batch;
   const auto overwrite = [&](Pool& pool, uint64_t times) {
     for (uint64_t i = 0; i < times; i++) {
       batch.clear();
-      REQUIRE(batch.put(numbered(random() % keys), std::string(1000, 'v')).is_ok());
+      REQUIRE(batch.put(numbered_key(random() % keys), std::string(1000, 'v')).is_ok());
       auto receipt = pool.commit(batch, CommitMode::kDurable);
       REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
     }
@@ -120,7 +110,7 @@ TEST_CASE("a full pool says so, loses nothing, still reads and deletes, and take
   Status full;
   while (full.is_ok()) {
     Batch batch;
-    REQUIRE(batch.put(numbered(written), value).is_ok());
+    REQUIRE(batch.put(numbered_key(written), value).is_ok());
     auto receipt = pool->commit(batch, CommitMode::kEventual);
     if (receipt.is_ok()) written++;
     full = std::move(receipt.status());
@@ -128,19 +118,19 @@ TEST_CASE("a full pool says so, loses nothing, still reads and deletes, and take
   }
   CHECK(full.code() == Code::kPoolFull);
   CHECK(written > 4000);  // at least half of the pool held data
-  for (uint64_t i = 0; i < written; i++) REQUIRE(get(*pool, numbered(i)) == value);
+  for (uint64_t i = 0; i < written; i++) REQUIRE(get(*pool, numbered_key(i)) == value);
   Batch large;
   REQUIRE(large.put(key_in(2, "large"), std::string(8 * kMiB, 'l')).is_ok());
   CHECK(pool->commit(large, CommitMode::kDurable).status().code() == Code::kPoolFull);
   for (uint64_t i = 0; i < written / 2; i++) {
     Batch batch;
-    REQUIRE(batch.remove(numbered(i)).is_ok());
+    REQUIRE(batch.remove(numbered_key(i)).is_ok());
     auto receipt = pool->commit(batch, CommitMode::kDurable);
     REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
   }
   for (uint64_t i = 0; i < written / 4; i++) {
     Batch batch;
-    REQUIRE(batch.put(numbered(100000 + i), value).is_ok());
+    REQUIRE(batch.put(numbered_key(100000 + i), value).is_ok());
     auto receipt = pool->commit(batch, CommitMode::kDurable);
     REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
   }
@@ -167,7 +157,7 @@ TEST_CASE("half of a full pool of 64 KiB values is deleted, on each medium") {
     auto& pool = *opened;
     const auto put = [&](uint64_t n) {
       Batch batch;
-      REQUIRE(batch.put(numbered(n), std::string(64 * kKiB, static_cast<char>(n))).is_ok());
+      REQUIRE(batch.put(numbered_key(n), std::string(64 * kKiB, static_cast<char>(n))).is_ok());
       return pool->commit(batch, CommitMode::kEventual);
     };
     uint64_t written = 0;
@@ -181,7 +171,7 @@ TEST_CASE("half of a full pool of 64 KiB values is deleted, on each medium") {
     CHECK(written > 250);  // 16 MiB and more
     for (uint64_t n = 0; n < written; n += 2) {
       Batch batch;
-      REQUIRE(batch.remove(numbered(n)).is_ok());
+      REQUIRE(batch.remove(numbered_key(n)).is_ok());
       auto receipt = pool->commit(batch, CommitMode::kDurable);
       REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
     }
@@ -199,21 +189,21 @@ TEST_CASE("a batch that never fits is refused, and the pool goes on") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), file_options(16 * kMiB));
   Batch batch;
-  for (uint64_t i = 0; i < 20; i++) REQUIRE(batch.put(numbered(i), std::string(kMiB, 'b')).is_ok());
+  for (uint64_t i = 0; i < 20; i++) REQUIRE(batch.put(numbered_key(i), std::string(kMiB, 'b')).is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kBatchTooLarge);
   batch.clear();
-  for (uint64_t i = 0; i < 20000; i++) REQUIRE(batch.put(numbered(i), std::string(1000, 'b')).is_ok());
+  for (uint64_t i = 0; i < 20000; i++) REQUIRE(batch.put(numbered_key(i), std::string(1000, 'b')).is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kBatchTooLarge);
   CHECK(contents(*pool).empty());
   batch.clear();  // fits into the pool, but not twice
-  for (uint64_t i = 0; i < 9000; i++) REQUIRE(batch.put(numbered(i), std::string(1000, 'b')).is_ok());
+  for (uint64_t i = 0; i < 9000; i++) REQUIRE(batch.put(numbered_key(i), std::string(1000, 'b')).is_ok());
   REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
   batch.clear();
-  for (uint64_t i = 0; i < 9000; i++) REQUIRE(batch.put(numbered(20000 + i), std::string(1000, 'c')).is_ok());
+  for (uint64_t i = 0; i < 9000; i++) REQUIRE(batch.put(numbered_key(20000 + i), std::string(1000, 'c')).is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kPoolFull);
   CHECK(contents(*pool).size() == 9000);
   batch.clear();
-  REQUIRE(batch.put(numbered(1), "small").is_ok());
+  REQUIRE(batch.put(numbered_key(1), "small").is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).is_ok());
 }
 
@@ -229,7 +219,7 @@ TEST_CASE("after SIGKILL the tail to replay is bounded, however much the pool ho
     for (uint64_t i = 0; i < keys; i += 100) {
       Batch batch;
       for (uint64_t j = i; j < i + 100; j++) {
-        if (!batch.put(numbered(j), value).is_ok()) _exit(2);
+        if (!batch.put(numbered_key(j), value).is_ok()) _exit(2);
       }
       if (!(*pool)->commit(batch, CommitMode::kEventual).is_ok()) _exit(3);
     }
@@ -241,7 +231,7 @@ TEST_CASE("after SIGKILL the tail to replay is bounded, however much the pool ho
   REQUIRE(WIFSIGNALED(how));
   auto pool = Pool::open(path, PoolOptions());
   REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
-  CHECK(get(**pool, numbered(keys - 1)) == std::string(256, 'v'));
+  CHECK(get(**pool, numbered_key(keys - 1)) == std::string(256, 'v'));
   CHECK((*pool)->stats().replayed_operations <= 4 * PoolOptions().fold_operations);
   RangeOptions all;
   all.high = std::string(4, '\xff');
@@ -259,14 +249,10 @@ TEST_CASE("what a pool has freed goes back to the file system, by itself when it
     options.background = false;
     auto opened = Pool::open(path, options);
     REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
-    const auto blocks = [&] {
-      struct stat facts;
-      REQUIRE(::stat(path.c_str(), &facts) == 0);
-      return static_cast<uint64_t>(facts.st_blocks) * 512;
-    };
+    const auto blocks = [&] { return blocks_of(path); };
     const auto commit = [&](uint64_t key, bool put) {
       Batch batch;
-      REQUIRE((put ? batch.put(numbered(key), std::string(100'000, static_cast<char>('a' + key % 26))) : batch.remove(numbered(key))).is_ok());
+      REQUIRE((put ? batch.put(numbered_key(key), std::string(100'000, static_cast<char>('a' + key % 26))) : batch.remove(numbered_key(key))).is_ok());
       auto receipt = (*opened)->commit(batch, CommitMode::kEventual);
       REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
     };
@@ -310,7 +296,7 @@ struct FullDisk {
 
 Status commit_one(Pool& pool, uint64_t key, std::optional<size_t> bytes) {
   Batch batch;
-  HOLDFAST_TRY(bytes ? batch.put(numbered(key), std::string(*bytes, 'v')) : batch.remove(numbered(key)));
+  HOLDFAST_TRY(bytes ? batch.put(numbered_key(key), std::string(*bytes, 'v')) : batch.remove(numbered_key(key)));
   auto receipt = pool.commit(batch, CommitMode::kEventual);
   return std::move(receipt.status());
 }
