@@ -96,9 +96,11 @@ it('may be done at any step of a running thread', async () => {
   using beside = openSync(pool.path);
   const saver = new HoldfastSaver(pool);
   const pruner = new HoldfastSaver(beside);
-  const graph = chatOn(saver, async (length) => void (length % 3 === 0 ? await pruner.prune('t') : pruner.prune('t', { keepLast: 2 })));
+  const beneath: Promise<unknown>[] = [];
+  const graph = chatOn(saver, async (length) => void (length % 3 === 0 ? await pruner.prune('t') : beneath.push(pruner.prune('t', { keepLast: 2 }))));
   const config = { configurable: { thread_id: 't' }, durability: 'sync' as const, recursionLimit: 100 };
   for (let turn = 0; turn < 3; ++turn) await graph.invoke({ messages: ['turn'] }, config);
+  await Promise.all(beneath);
   await pruner.prune('t');
   const { messages } = (await chatOn(pruner).getState(config)).values as { messages: { id?: string }[] };
   expect(messages).toHaveLength(60);
