@@ -35,6 +35,7 @@ namespace holdfast {
   X(kDeathNotCounted, "death-not-counted")                            \
   X(kLargeBarrierLeftOut, "large-barrier-left-out")                   \
   X(kLargeNotVerified, "large-not-verified")                          \
+  X(kLogMarksNotRead, "log-marks-not-read")                           \
   X(kMoveNotCompared, "move-not-compared")                            \
   X(kDeletionsForgotten, "deletions-forgotten")                       \
   X(kRegionPlacedEarly, "region-placed-before-barrier")               \

@@ -304,11 +304,11 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
       [&](const Segment& segment, uint64_t sequence) { linked.emplace_back(segment, sequence); });
   const Writer now = look();
   const uint64_t reached = tail->epoch();
+  // A writer that has come meanwhile may have appended what is not durable yet, or made the pool longer: then this was walked too far.
+  if (limit == Tail::kToItsEnd && now.attachments != writer.attachments) return {};
   HOLDFAST_TRY(pool.blame(std::move(walked)));
   HOLDFAST_TRY(pool.sound());
   if (!whole) return Status(Code::kCorrupt, "a record of the log's tail changed while it was read");
-  // A writer that has come meanwhile may have appended what is not durable yet: then this was walked too far.
-  if (limit == Tail::kToItsEnd && now.attachments != writer.attachments) return {};
   if (reached < known) {
     return Status(Code::kCorrupt, "the log of the pool " + path_ + " ends at commit " + std::to_string(reached) + ", but commit " +
                                       std::to_string(known) + " was durable: holdfast check lists all damage");

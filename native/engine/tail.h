@@ -53,8 +53,11 @@ class Tail {
       if (!reader_.read_frame(segment_, sequence_, at, &frame) || !LogReader::follows(frame.header, &expected_)) {
         const uint64_t missing = expected_.pending_epoch ? expected_.pending_epoch : expected_.epoch + 1;
         if (reader_.proves_durable(segment_, sequence_, at, missing, expected_.incarnation)) {
-          return Status(Code::kCorrupt, "the record of commit " + std::to_string(missing) + " at offset " + std::to_string(at) +
-                                            " was acknowledged as durable and is damaged");
+          return reader_.is_inside(segment_)
+                     ? Status(Code::kCorrupt, "the record of commit " + std::to_string(missing) + " at offset " + std::to_string(at) +
+                                                  " was acknowledged as durable and is damaged")
+                     : Status(Code::kCorrupt, "the log goes on in the segment at offset " + std::to_string(segment_.offset) +
+                                                  ", which lies beyond the pool's end; was the file truncated?");
         }
         return {};
       }

@@ -2,7 +2,8 @@
 // slots (the few words that change all at once). Described for readers in docs/format.md.
 //
 //   0       superblock, copy 0       4096    superblock, copy 1
-//   8192    root slot 0              12288   root slot 1        then nothing up to 65536, where segments begin
+//   8192    root slot 0              12288   root slot 1
+//   20480   log mark 0 (log_mark.h)  24576   log mark 1         then nothing up to 65536, where segments begin
 //
 // Each has a page of its own, so that a torn write of one can never touch another. The pmem medium keeps the same
 // superblock in its root object and lets libpmemobj change the root; the root slots are the file medium's.
@@ -24,7 +25,12 @@ constexpr uint32_t kFormatVersion = 1;
 constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kSuperblockOffsets[2] = {0, kPageBytes};
 constexpr uint64_t kRootSlotOffsets[2] = {2 * kPageBytes, 3 * kPageBytes};
+constexpr uint64_t kLogMarksOffset = 5 * kPageBytes;  // the first of the two; the page before is the use mark's on persistent memory
 constexpr uint64_t kSegmentsOffset = 64 * kKiB;
+// What the engine may place bytes in, of what lies before the medium's end.
+constexpr bool is_placeable(uint64_t offset, uint64_t bytes) {
+  return offset >= kSegmentsOffset || (offset >= kLogMarksOffset && offset + bytes <= kLogMarksOffset + 2 * kPageBytes);
+}
 constexpr size_t kRootBytes = 192;
 
 constexpr char kSuperblockMagic[8] = {'H', 'O', 'L', 'D', 'F', 'A', 'S', 'T'};
@@ -55,6 +61,7 @@ struct RootSlot {
   uint8_t reserved[40];
   uint64_t checksum;  // XXH3 of magic..root, seeded with the pool's secret + the slot's offset
 };
+static_assert(kLogMarksOffset + 2 * kPageBytes <= kSegmentsOffset);
 static_assert(sizeof(RootSlot) == 256 && offsetof(RootSlot, sequence) == 8 && offsetof(RootSlot, root) == 16 &&
               offsetof(RootSlot, checksum) == 248 && std::is_trivially_copyable_v<RootSlot>);
 

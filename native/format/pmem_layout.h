@@ -5,6 +5,7 @@
 //   front + 0, 4096        superblock, twice; the same struct as on a file, medium = kPmem, size = bytes of the pool
 //   front + 8192, 12288    root slot, twice; changed together by one libpmemobj transaction
 //   front + 16384          the use mark: was the pool closed? 64 bytes behind it, the growth mark: is the file's space taken as it is needed?
+//   front + 20480, 24576   log marks
 //
 // A pool over several directories is a libpmemobj pool set without headers in its parts. Each part but the first begins with a page that says
 // which one it is (PmemPartMark). All that libpmemobj could allocate belongs to fields: objects that were made with the pool, as large as can
@@ -57,6 +58,6 @@ static_assert(sizeof(PmemPartMark) == 64);
 constexpr char kPmemPartMagic[8] = {'H', 'F', 'P', 'A', 'R', 'T', '1', '\0'};
 
 static_assert(kPmemGrowthMarkOffset + sizeof(uint64_t) <= kPmemFrontBytes);
-static_assert(kPmemUseMarkOffset >= kRootSlotOffsets[1] + kPageBytes);
+static_assert(kPmemUseMarkOffset >= kRootSlotOffsets[1] + kPageBytes && kPmemUseMarkOffset + kPageBytes <= kLogMarksOffset);
 
 }  // namespace holdfast

@@ -6,6 +6,7 @@
 
 #include "base/test_hooks.h"
 #include "format/large_value.h"
+#include "format/log_mark.h"
 
 namespace holdfast {
 
@@ -63,7 +64,7 @@ bool LogReader::peek_frame(const Segment& segment, uint64_t offset, FrameHeader*
 }
 
 bool LogReader::read_segment_header(const Segment& segment, SegmentHeader* out) const {
-  if (segment.bytes < sizeof(SegmentHeader) || segment.end() > medium_.view_end()) return false;
+  if (segment.bytes < sizeof(SegmentHeader) || !is_inside(segment)) return false;
   *out = load<SegmentHeader>(medium_.view() + segment.offset);
   return out->magic == SegmentHeader::kMagic && out->offset == segment.offset &&
          out->checksum == segment_checksum(*out, secret_);
@@ -164,10 +165,25 @@ bool LogReader::find_link(const Segment& segment, uint64_t sequence, uint64_t of
   });
 }
 
+// Where the links end a mark may lead to a segment that they do not reach any more.
+bool LogReader::proves_durable(const Segment& segment, uint64_t sequence, uint64_t offset, uint64_t epoch, uint32_t incarnation) const {
+  if (chain_proves(segment, sequence, offset, epoch, incarnation)) return true;
+  const uint64_t pages = medium_.log_marks();
+  if (pages == 0 || planted(PlantedBug::kLogMarksNotRead)) return false;
+  for (uint64_t slot = 0; slot < 2; slot++) {
+    LogMark mark;
+    medium_.copy_out(pages + slot * kPageBytes, &mark, sizeof mark);
+    if (!is_log_mark(mark, slot, secret_) || mark.incarnation < incarnation) continue;
+    const Segment begun{mark.offset, mark.bytes};
+    if (mark.durable_epoch >= epoch || (mark.sequence >= sequence && !is_inside(begun))) return true;
+    if (mark.sequence > sequence && chain_proves(begun, mark.sequence, begun.offset, epoch, incarnation)) return true;
+  }
+  return false;
+}
+
 // Sequences rise by one with each segment and seed its checksums, so a chain of links cannot run in a circle for long. What proves it and
 // where the log goes on are looked for together: the rest of a segment is much to look at.
-bool LogReader::proves_durable(const Segment& first, uint64_t first_sequence, uint64_t offset, uint64_t epoch,
-                               uint32_t incarnation) const {
+bool LogReader::chain_proves(const Segment& first, uint64_t first_sequence, uint64_t offset, uint64_t epoch, uint32_t incarnation) const {
   constexpr int kMostSegments = 4096;
   Segment segment = first;
   uint64_t sequence = first_sequence;
@@ -182,9 +198,9 @@ bool LogReader::proves_durable(const Segment& first, uint64_t first_sequence, ui
              frame.header.epoch - frame.header.behind >= epoch;
     });
     if (proven) return true;
-    if (segment.end() > medium_.view_end() || !goes_on) return false;
+    if (!is_inside(segment) || !goes_on) return false;
     segment = {next.offset, next.bytes};
-    if (segment.end() > medium_.view_end()) return false;
+    if (!is_inside(segment)) return false;
     sequence = next.sequence;
     from = segment.offset + sizeof(SegmentHeader);
     offset = from;

@@ -33,6 +33,8 @@ class LogReader {
  public:
   LogReader(const Medium& medium, uint64_t secret, LogCopy* copy = nullptr) : medium_(medium), secret_(secret), copy_(copy) {}
 
+  // Is all of it before the pool's end?
+  bool is_inside(const Segment& segment) const { return segment.end() >= segment.offset && segment.end() <= medium_.view_end(); }
   // Is there a frame at `offset` that is whole in itself (whatever its epoch)?
   bool read_frame(const Segment& segment, uint64_t sequence, uint64_t offset, FrameView* out) const;
   // The header of what says that it is a frame at `offset`. Nothing of it is verified.
@@ -49,13 +51,14 @@ class LogReader {
     if (copy_ != nullptr) copy_->release();
   }
   // Is there, anywhere behind `offset` in the segment or in those that the log went on in, a frame that proves that the
-  // record `epoch` had been durable? Then what stands at `offset` is damage, not a torn tail.
+  // record `epoch` had been durable, or does a log mark? Then what stands at `offset` is damage, not a torn tail.
   bool proves_durable(const Segment& segment, uint64_t sequence, uint64_t offset, uint64_t epoch, uint32_t incarnation) const;
 
   // Where the log goes on after `segment`: by its link frame at or behind `offset`, or by the copy at its end.
   bool find_link(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation, LinkTarget* out) const;
 
  private:
+  bool chain_proves(const Segment& segment, uint64_t sequence, uint64_t offset, uint64_t epoch, uint32_t incarnation) const;
   bool link_at_end(const Segment& segment, uint64_t sequence, uint32_t incarnation, LinkTarget* out) const;
   bool link_at(const Segment& segment, uint64_t sequence, uint64_t offset, uint32_t incarnation, LinkTarget* out) const;
   template <typename Each>

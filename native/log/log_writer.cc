@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "format/log_mark.h"
+
 namespace holdfast {
 
 void LogWriter::resume(const Segment& head, uint64_t sequence, uint64_t position, bool fresh, uint32_t incarnation) {
@@ -176,7 +178,15 @@ Status LogWriter::link_to(const Segment& next, uint64_t epoch, uint64_t durable_
   sequence_++;
   position_ = next.offset;
   header_due_ = true;
-  return {};
+  return mark_way(durable_epoch);
+}
+
+// Like the copy it may land or not.
+Status LogWriter::mark_way(uint64_t durable_epoch) {
+  const uint64_t pages = medium_.log_marks();
+  if (pages == 0) return {};
+  const LogMark mark = make_log_mark(sequence_, head_.offset, head_.bytes, durable_epoch, incarnation_, secret_);
+  return medium_.append(pages + sequence_ % 2 * kPageBytes, &mark, sizeof mark);
 }
 
 }  // namespace holdfast

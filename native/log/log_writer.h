@@ -52,7 +52,7 @@ class LogWriter {
   // Places a record that needs more than one frame: `next` are the fresh segments it may go on in, in order (as many as needed are taken).
   Status write_parts(const RecordBuffer& record, const RecordStamp& stamp, const std::vector<Segment>& next,
                      size_t* taken, std::vector<Placement>* placements);
-  // Goes on in a fresh segment. `epoch`: of the record last placed (or being placed).
+  // Goes on in a fresh segment, and notes that in the pool's front. `epoch`: of the record last placed (or being placed).
   Status link_to(const Segment& next, uint64_t epoch, uint64_t durable_epoch);
 
   void set_staging(bool on) { staging_on_ = on; }
@@ -68,6 +68,7 @@ class LogWriter {
                   uint32_t part, const RecordStamp& stamp);
   Status place(const uint8_t* frame, uint64_t bytes);
   void stage(const uint8_t* frame, uint64_t bytes);
+  Status mark_way(uint64_t durable_epoch);
 
   Medium& medium_;
   const uint64_t secret_;

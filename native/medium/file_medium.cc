@@ -113,7 +113,7 @@ Status FileMedium::append(uint64_t offset, const void* data, size_t size) {
   if (!usable()) [[unlikely]]
     return refusal();
   const uint64_t end = end_.load(std::memory_order_relaxed);
-  if (offset < kSegmentsOffset || offset > end || size > end - offset) [[unlikely]] {
+  if (!is_placeable(offset, size) || offset > end || size > end - offset) [[unlikely]] {
     return Status(Code::kOutOfRange,
                   "append at " + std::to_string(offset) + " is outside the segments of the pool " + path_);
   }
@@ -131,10 +131,12 @@ Status FileMedium::sync() {
   const std::lock_guard<std::mutex> one_at_a_time(sync_mutex_);
   if (!usable()) [[unlikely]]
     return refusal();
+  const uint64_t end = end_.load(std::memory_order_relaxed);
   const int error = file_.sync_data();
   counters_.barriers += 1;
   if (error != 0) [[unlikely]]
     return fail("a sync", error);
+  synced_end_.store(end, std::memory_order_relaxed);
   return {};
 }
 
@@ -257,6 +259,8 @@ Result<Segment> FileMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint6
   Result<Segment> segment = reserve(min, std::max(min, want));
   if (!segment || kind != SegmentKind::kLog) return segment;
   Status written = write_unwritten(*segment);
+  // A log mark promises that its segment is there (format/log_mark.h).
+  if (written.is_ok() && segment->end() > synced_end_.load(std::memory_order_relaxed)) written = sync();
   if (written.is_ok()) return segment;
   release(*segment);
   return written;

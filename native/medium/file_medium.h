@@ -48,6 +48,7 @@ class FileMedium final : public Medium {
   void give_back_free(uint64_t at_least, uint64_t kept) override;
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
+  uint64_t log_marks() const override { return kLogMarksOffset; }
   Status barrier() override;
   const Root& root() const override { return root_.root; }
   Status set_root(const Root& root) override;
@@ -108,6 +109,7 @@ class FileMedium final : public Medium {
   // could be told success before the first has marked the pool failed. (Parallel syncs do not merge in the kernel
   // anyway.)
   std::mutex sync_mutex_;
+  std::atomic<uint64_t> synced_end_{0};  // the file had this length at the last sync
   mutable std::mutex root_mutex_;
   ChosenRoot root_;
 };

@@ -132,6 +132,9 @@ class Medium {
   // non-temporal stores. File: one pwrite (more only when the kernel writes short).
   virtual Status append(uint64_t offset, const void* data, size_t size) = 0;
 
+  // Where the first of the front's two pages for log marks is (format/log_mark.h); append() takes them besides segments. 0: there are none.
+  virtual uint64_t log_marks() const { return 0; }
+
   // What a caller does while its bytes drain.
   class Meanwhile {
    public:

@@ -32,6 +32,7 @@ class PmemMedium final : public Medium {
   void release(const Segment& segment) override;
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
+  uint64_t log_marks() const override { return static_cast<uint64_t>(front_ - base_) + kLogMarksOffset; }
   Status append_fenced(uint64_t offset, const void* data, size_t size, Meanwhile& meanwhile) override;
   Status barrier() override;
   const Root& root() const override { return root_; }

@@ -33,6 +33,7 @@ class PoolBytes {
 
   const uint8_t* view() const { return view_; }
   uint64_t end() const { return end_.load(std::memory_order_acquire); }
+  uint64_t log_marks() const { return front_ + kLogMarksOffset; }
   bool failed() const { return guard_.failed(); }
   const Superblock& superblock() const { return superblock_; }
   const MediumInfo& info() const { return info_; }
@@ -63,6 +64,7 @@ class ReadingMedium final : public Medium {
   void release(const Segment&) override {}
   Status adopt(const std::vector<Segment>&) override { return refusal(); }
   Status append(uint64_t, const void*, size_t) override { return refusal(); }
+  uint64_t log_marks() const override { return bytes_->log_marks(); }
   Status barrier() override { return refusal(); }
   const Root& root() const override { return root_; }
   Status set_root(const Root&) override { return refusal(); }

@@ -324,7 +324,7 @@ Status SimulatedMedium::append(uint64_t offset, const void* data, size_t size) {
   std::optional<SimulatedFault> fault;
   HOLDFAST_TRY(enter(SimulatedCall::kAppend, &fault));
   const uint64_t capacity = disk_->options_.capacity;
-  if (offset < kSegmentsOffset || offset > capacity || size > capacity - offset) {
+  if (!is_placeable(offset, size) || offset > capacity || size > capacity - offset) {
     return Status(Code::kOutOfRange, "append at " + std::to_string(offset) + " is outside the segments");
   }
   counters_.appends++;

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "format/layout.h"
 #include "medium/extent_allocator.h"
 #include "medium/open_medium.h"
 
@@ -129,6 +130,7 @@ class SimulatedMedium final : public Medium {
   void give_back_free(uint64_t at_least, uint64_t kept) override;
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
+  uint64_t log_marks() const override { return kLogMarksOffset; }
   Status barrier() override;
   const Root& root() const override { return root_; }
   Status set_root(const Root& root) override;

@@ -257,7 +257,7 @@ Verdict ask(const Question& question, std::string* words) { return Asking(questi
 std::vector<std::string> controls() {
   std::vector<std::string> all{"wrong-value", "blind-check", "salvage-forgets", "wrong-restore", "wrong-region", "wrong-history"};
 #ifdef HOLDFAST_CAN_PLANT
-  all.push_back("plant:checksum-not-checked");
+  for (const char* bug : {"plant:checksum-not-checked", "plant:log-marks-not-read"}) all.emplace_back(bug);
 #endif
   return all;
 }

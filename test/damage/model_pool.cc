@@ -45,6 +45,7 @@ PoolOptions options_for(bool pmem, Shape shape) {
   options.medium.choice = pmem ? MediumChoice::kPmem : MediumChoice::kFile;
   options.medium.size = pmem ? 40 * kMiB : 0;
   options.fold_operations = 1u << 30;  // folds happen where the shape wants them
+  if (shape == Shape::kLinks) options.log_segment_bytes = 64 * kKiB;
   if (shape == Shape::kRetained) options.retain = RetainWish{0, uint64_t{1} << 40};
   return options;
 }
@@ -300,11 +301,12 @@ void read_file(const std::string& path, ModelPool* made) {
   Builder builder(*pool, seed);
   const bool regions = shape == Shape::kRegions;
   if (regions) builder.make_region();
-  const int rounds = shape == Shape::kTail ? 1 : 3;
+  const bool never_folded = shape == Shape::kTail || shape == Shape::kLinks;
+  const int rounds = never_folded ? 1 : 3;
   for (int round = 0; round < rounds; round++) {
     for (int i = 0; i < 150; i++) regions && i % 3 != 0 ? builder.commit_to_region() : builder.commit(1 + i % 6);
     builder.large(round, 300000 + 400000 * static_cast<size_t>(round));
-    if (shape != Shape::kTail) must(pool->fold(), "fold");
+    if (!never_folded) must(pool->fold(), "fold");
   }
   for (int i = 0; i < 60; i++) regions && i % 2 == 0 ? builder.commit_to_region() : builder.commit(1);
   must(pool->settle(), "settle");
@@ -352,7 +354,7 @@ ModelPool make_model_pool(const std::string& path, bool pmem, Shape shape, uint6
                                                : WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   if (!as_meant) give_up("the process that makes the pool ended otherwise than meant");
   ModelPool made;
-  static const char* const names[] = {"tail", "folded", "clean", "regions", "retained"};
+  static const char* const names[] = {"tail", "folded", "clean", "regions", "retained", "links"};
   made.name = std::string(pmem ? "pmem/" : "file/") + names[static_cast<int>(shape)];
   made.pmem = pmem;
   read_file(path, &made);

@@ -84,9 +84,10 @@ struct ModelPool {
 
 uint64_t hash_of(const std::string& bytes);
 
-// Killed before any fold, killed behind some, closed; with a region; with all of the log kept for the change feed.
-enum class Shape { kTail, kFolded, kClean, kRegions, kRetained };
-constexpr Shape kShapes[] = {Shape::kTail, Shape::kFolded, Shape::kClean, Shape::kRegions, Shape::kRetained};
+// Killed before any fold, killed behind some, closed; with a region; with all of the log kept for the change feed; killed before any fold, with
+// a log of many short segments.
+enum class Shape { kTail, kFolded, kClean, kRegions, kRetained, kLinks };
+constexpr Shape kShapes[] = {Shape::kTail, Shape::kFolded, Shape::kClean, Shape::kRegions, Shape::kRetained, Shape::kLinks};
 
 // Makes the pool at `path` (removed again). Ends the program if it cannot.
 ModelPool make_model_pool(const std::string& path, bool pmem, Shape shape, uint64_t seed);

@@ -1,9 +1,14 @@
-// Damage at the two places of the log where a careless engine would lose what is whole: a segment that is cleaned although it cannot be
-// read to its end, and a link without which the log looks shorter than it is.
+// Damage at the places of the log where a careless engine would lose what is whole: a segment that is cleaned although it cannot be
+// read to its end, and a link, or a whole segment, without which the log looks shorter than it is.
 #include <doctest/doctest.h>
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 
 #include "format/record.h"
 #include "pool_fixture.h"
@@ -104,6 +109,99 @@ TEST_CASE("a damaged link between log segments is damage, not the log's end") {
   auto damaged = Pool::open(copy, small_segments());
   REQUIRE_FALSE(damaged.is_ok());
   CHECK(damaged.status().code() == Code::kCorrupt);
+}
+
+namespace {
+
+// Killed with a log of several segments, no fold.
+void make_crashed(const std::string& path, const PoolOptions& options, int commits) {
+  const pid_t child = fork();
+  if (child == 0) {
+    auto pool = Pool::open(path, options);
+    if (!pool.is_ok()) _Exit(7);
+    for (int i = 0; i < commits; i++) {
+      Batch batch;
+      if (!batch.put(numbered(i), value_of(i, 'a')).is_ok() || !(*pool)->commit(batch, CommitMode::kDurable).is_ok()) _Exit(8);
+    }
+    kill(getpid(), SIGKILL);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFSIGNALED(status));
+}
+
+struct Linked {
+  uint64_t link = 0, copy = 0;      // offsets of both frames
+  uint64_t segment = 0, bytes = 0;  // where they lead to
+};
+
+std::vector<Linked> links_of(const std::string& bytes) {
+  std::vector<Linked> links;
+  for (uint64_t at = 0; at + kLinkFrameBytes <= bytes.size(); at += kFrameAlign) {
+    const auto header = load<FrameHeader>(bytes.data() + at);
+    if (header.magic != FrameHeader::kMagic || header.kind != static_cast<uint16_t>(FrameKind::kLink)) continue;
+    const auto target = load<LinkTarget>(bytes.data() + at + sizeof header);
+    if (links.empty() || links.back().segment != target.offset) links.push_back({at, at, target.offset, target.bytes});
+    links.back().copy = at;
+  }
+  return links;
+}
+
+}  // namespace
+
+TEST_CASE("a link lost with its copy, a whole segment, or the file's end, is damage: the log has been further") {
+  const Scratch scratch;
+  const std::string path = scratch.path("p");
+  std::vector<PoolOptions> media{small_segments()};
+#ifdef HOLDFAST_WITH_PMEM
+  media.push_back(small_segments());
+  media.back().medium.choice = MediumChoice::kPmem;
+  media.back().medium.size = 40 * kMiB;
+#endif
+  for (const PoolOptions& options : media) {
+    const bool pmem = options.medium.choice == MediumChoice::kPmem;
+    CAPTURE(pmem);
+    std::filesystem::remove(path);
+    const int commits = pmem ? 3000 : 250;
+    make_crashed(path, options, commits);
+    const std::string whole = bytes_of_file(path);
+    std::vector<Linked> links = links_of(whole);
+    REQUIRE(links.size() >= 3);
+    const auto open_with = [&](const std::string& bytes, bool read_only) {
+      std::ofstream(path, std::ios::binary) << bytes;
+      PoolOptions again = options;
+      again.medium.size = 0;
+      again.read_only = read_only;
+      auto pool = Pool::open(path, again);
+      return pool.is_ok() ? contents(**pool).size() == static_cast<size_t>(commits) ? Code::kOk : Code::kFailed : pool.status().code();
+    };
+    CHECK(open_with(whole, false) == Code::kOk);
+    for (const bool read_only : {false, true}) {
+      for (const Linked& lost : links) {
+        CAPTURE(lost.segment);
+        std::string damaged = whole;
+        damaged.replace(lost.link, lost.copy + kLinkFrameBytes - lost.link, lost.copy + kLinkFrameBytes - lost.link, '\0');
+        CHECK(open_with(damaged, read_only) == Code::kCorrupt);
+        if (lost.segment == links.back().segment) continue;  // the end of the log itself
+        damaged = whole;
+        damaged.replace(lost.segment, lost.bytes, lost.bytes, '\0');
+        CHECK(open_with(damaged, read_only) == Code::kCorrupt);
+      }
+    }
+    if (!pmem) {  // libpmemobj notices by itself
+      // In the last segment, and just before it.
+      for (const uint64_t end : {links.back().segment + links.back().bytes - 4096, links.back().segment}) {
+        CAPTURE(end);
+        CHECK(open_with(whole.substr(0, end), false) == Code::kCorrupt);
+        CHECK(open_with(whole.substr(0, end), true) == Code::kCorrupt);
+      }
+    }
+    // Nothing else is ever read by the marks, and a pool of an older build has none.
+    std::string unmarked = whole;
+    for (size_t at = 0; (at = unmarked.find("HF-MARK\n", at)) != std::string::npos;) unmarked.replace(at, 64, 64, '\0');
+    REQUIRE(unmarked != whole);
+    CHECK(open_with(unmarked, false) == Code::kOk);
+  }
 }
 
 TEST_CASE("a feed of what comes now begins behind a damaged record, wherever that is") {
