@@ -72,7 +72,7 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
       again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
     },
     {
-      name: 'address-sanitizer', needs: 1500, limit: 800, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
+      name: 'address-sanitizer', needs: 400, limit: 800, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
       command: ['bash', 'scripts/sanitize.sh', 'address', String(share)], env: { HOLDFAST_JOBS: '1' },  // the guests beside it have deadlines
       again: (fresh, seconds) => (existsSync('build-native/address/built')
         ? { command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }
@@ -80,11 +80,11 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
     },
     // That the long mode works: a few seconds of every layer with seeds of the day.
     {
-      name: 'long-mode-sample', needs: 150, counts: 'summary',
+      name: 'long-mode-sample', needs: 250, counts: 'summary',
       command: ['node', 'scripts/run-layers.mjs', '--minutes', '0.5'], env: { HOLDFAST_LANES: '1' },
     },
     {
-      name: 'fuzzing', needs: 200, counts: 'doctest', tried: /executed_units:? +(\d+)/g,
+      name: 'fuzzing', needs: 120, counts: 'doctest', tried: /executed_units:? +(\d+)/g,
       command: ['bash', 'scripts/fuzz.sh', '20'],
       again: (fresh, seconds) => ({ command: ['bash', 'scripts/fuzz.sh', String(Math.ceil(seconds))] }),
     },
