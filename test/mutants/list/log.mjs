@@ -55,7 +55,7 @@ export default [
     'if («header.incarnation < expected->incarnation && !any») return false;', 'header.incarnation + 1 < expected->incarnation'],
   ['frames of an earlier life prove damage', 'log/log_reader.cc', 'return at >= from && header.epoch >= epoch && «header.incarnation >= incarnation» &&', 'true'],
   ['only the segment where the tail ends is searched for proof', 'log/log_reader.cc',
-    'if (proven) return true;\n    if («segment.end() > medium_.view_end()» ||', 'true'],
+    'if (proven) return true;\n    if («!is_inside(segment)» ||', 'true'],
   ['the copy of a link is not looked at', 'log/log_reader.cc', 'return «segment.bytes >= kLinkRoomBytes» && link_at', 'false'],
   ['a link is only searched for where its copy is', 'log/log_reader.cc',
     'return header.kind == static_cast<uint16_t>(FrameKind::kLink) && «link_at(segment, sequence, at, incarnation, out)»;', 'false'],
@@ -85,4 +85,14 @@ export default [
     'const uint64_t at = position_ + («header_due_» ? sizeof(SegmentHeader) : 0);\n  store_sealed', 'false'],
   ['what is staged is not written before a link', 'log/log_writer.cc', '«HOLDFAST_TRY(flush());»  // what follows lies elsewhere', ''],
   ['parts are numbered from one', 'log/log_writer.cc', '  uint32_t part = «0»;\n  uint64_t done', '1'],
+  // ── log marks
+  ['marks are not written', 'log/log_writer.cc', 'if («pages == 0») return {};', 'true', 'native'],
+  ['all marks go to one page', 'log/log_writer.cc', 'medium_.append(pages + «sequence_ % 2» * kPageBytes', '0', 'native'],
+  ['a mark says that all before it is durable', 'log/log_writer.cc', 'return mark_way(«durable_epoch»);', 'epoch', 'few'],
+  ['a mark of any page, torn or not, is one', 'format/log_mark.h', '«mark.checksum == log_mark_checksum(mark, secret)»', 'true', 'few'],
+  ['a mark proves nothing by itself', 'log/log_reader.cc', 'if («mark.durable_epoch >= epoch» ||', 'false', 'native'],
+  ['a mark beyond the end proves nothing', 'log/log_reader.cc', '(«mark.sequence >= sequence && !is_inside(begun)»)', 'false', 'native'],
+  ['a mark proves whatever it names', 'log/log_reader.cc', 'if (mark.sequence > sequence && «chain_proves(begun, mark.sequence, begun.offset, epoch, incarnation)») return true;', 'true', 'few'],
+  ['what a mark leads to is not read', 'log/log_reader.cc', 'if («mark.sequence > sequence && chain_proves(begun, mark.sequence, begun.offset, epoch, incarnation)») return true;', 'false', 'native'],
+  ['a mark of an earlier life counts', 'log/log_reader.cc', '|| «mark.incarnation < incarnation») continue;', 'false', 'few'],
 ];
