@@ -235,6 +235,8 @@ class PoolImpl final : public Pool {
   bool goes_on_in_head(const RecordBuffer& record, uint64_t head) const;
   Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh, bool* whole);
   void stow(const std::vector<Segment>& fresh, size_t from);
+  Segment cut(const Segment& piece, uint64_t bytes);
+  uint64_t zeroed_at_once() const;
   void release_spares();
   uint64_t enough_free() const;             // beside what users leave: no cleaning, no pace
   void set_pace();

@@ -28,26 +28,27 @@ Status PoolImpl::read_fold(FoldBlock* block) {
   return {};
 }
 
-// A pool nobody has opened yet: one empty log segment and a fold that says so.
+// A pool nobody has opened yet: one empty log segment and a fold that says so; where segments are short, others ready behind it.
 Status PoolImpl::begin_new_pool() {
   retention_.begin(options_.retain.value_or(RetainWish()));
   HOLDFAST_TRY(medium_->adopt({}));
   const uint64_t want = log_segment_bytes();
-  auto segment = medium_->allocate(SegmentKind::kLog, std::min(512 * kKiB, want), want);
-  if (!segment.is_ok()) return std::move(segment.status());
-  segments_.add(*segment, 1);
-  log_.resume(*segment, 1, segment->offset, true, 1);
+  auto piece = medium_->allocate(SegmentKind::kLog, std::min(512 * kKiB, want), std::max(want, zeroed_at_once()));
+  if (!piece.is_ok()) return std::move(piece.status());
+  const Segment segment = cut(*piece, want);
+  segments_.add(segment, 1);
+  log_.resume(segment, 1, segment.offset, true, 1);
   FoldBlock block;
   block.time_ms = now_ms();
   block.epoch = options_.first_epoch;
   epoch_ = options_.first_epoch;
   visible_epoch_ = appended_epoch_ = durable_epoch_ = options_.first_epoch;
   block.log_sequence = 1;
-  block.log_offset = segment->offset;
+  block.log_offset = segment.offset;
   block.incarnation = 1;
   block.retain_ms = retention_.wish.ms;
   block.retain_bytes = retention_.wish.bytes;
-  block.log.push_back({*segment, 1, 0});
+  block.log.push_back({segment, 1, 0});
   root_.incarnation = 1;
   return write_fold_block(std::move(block), true);
 }

@@ -24,9 +24,12 @@ uint64_t PoolImpl::log_segment_bytes() const {
   const uint64_t unit = medium_->info().segment_unit;
   const uint64_t part = medium_->info().grows ? segments_.bytes() / 128 : space.capacity / 256;
   // A small pool has small ones: what is left for cleaning and deletions is counted in them, and must be far less than the pool.
-  const uint64_t low = medium_->info().grows ? kMiB : std::min(512 * kKiB, space.capacity / 16);
+  const uint64_t low = medium_->info().grows ? 4 * unit : std::min(512 * kKiB, space.capacity / 16);
   return round_up(std::min(std::max(part, low), 8 * kMiB), unit) - kPageBytes;  // on persistent memory each segment loses a page
 }
+
+// Where a pool grows, several short segments are zeroed in one go: each time costs a sync.
+uint64_t PoolImpl::zeroed_at_once() const { return medium_->info().grows && !fence_at_once_ ? kMiB : 0; }
 
 // What is left free for the next fold, whoever appends: without a fold no space comes back. A run takes for an entry its key and about 20
 // bytes, a quarter more where long keys fill their nodes badly, and a few nodes.
@@ -144,16 +147,28 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
   const uint64_t free = ready_with_spares();
   std::optional<Segment> segment = take_spare(room, free - left);
   if (!segment) {
-    auto taken = medium_->allocate(SegmentKind::kLog, least, std::max(least, std::min(want, free - left)));
+    auto taken = medium_->allocate(SegmentKind::kLog, least, std::max(least, std::min(std::max(want, zeroed_at_once()), free - left)));
     // Enough, but in pieces that are all too short: one that takes the record will do, for without it nothing can be deleted or carried.
     if (taken.status().code() == Code::kPoolFull && for_record < least) taken = medium_->allocate(SegmentKind::kLog, for_record, least);
     if (!taken.is_ok()) return std::move(taken.status());
-    segment = *taken;
+    segment = cut(*taken, std::max(want, least));
   }
   fresh->push_back(*segment);
   if (purpose == Purpose::kUser) set_pace();
   head_is_cleaners_ = purpose == Purpose::kCleaner && !make_ready(cleaner_reserve(), "").is_ok();
   return {};
+}
+
+// The first of the segments that `piece` is long enough for; the others are kept ready. On persistent memory a segment is one object.
+Segment PoolImpl::cut(const Segment& piece, uint64_t bytes) {
+  const uint64_t each = round_up(bytes, medium_->info().segment_unit);
+  if (fence_at_once_ || piece.bytes < 2 * each) return piece;
+  for (uint64_t at = piece.offset + each; at < piece.end(); at += each) {
+    const Segment next{at, std::min(each, piece.end() - at)};
+    if (next.bytes == each) spares_.push_back(next);
+    else medium_->release(next);
+  }
+  return {piece.offset, each};
 }
 
 void PoolImpl::release_spares() {
@@ -213,10 +228,10 @@ void PoolImpl::prepare_spare() {
     want = log_segment_bytes();
   }
   if (!make_ready_beside_reserve(want, "").is_ok()) return;
-  auto segment = medium_->allocate(SegmentKind::kLog, want, want);
+  auto segment = medium_->allocate(SegmentKind::kLog, want, std::max(want, zeroed_at_once()));
   if (!segment.is_ok()) return;  // the commit that needs it will say so
   std::lock_guard append(append_mutex_);
-  spares_.push_back(*segment);
+  spares_.push_back(cut(*segment, want));
 }
 
 // Segments kept ready may lie anywhere: they go back before it is looked where the pool ends.

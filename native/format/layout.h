@@ -28,7 +28,7 @@ constexpr uint64_t kRootSlotOffsets[2] = {2 * kPageBytes, 3 * kPageBytes};
 constexpr uint64_t kLogMarksOffset = 5 * kPageBytes;  // the first of the two; the page before is the use mark's on persistent memory
 constexpr uint64_t kSegmentsOffset = 64 * kKiB;
 // What the engine may place bytes in, of what lies before the medium's end.
-constexpr bool is_placeable(uint64_t offset, uint64_t bytes) {
+inline bool is_placeable(uint64_t offset, uint64_t bytes) {
   return offset >= kSegmentsOffset || (offset >= kLogMarksOffset && offset + bytes <= kLogMarksOffset + 2 * kPageBytes);
 }
 constexpr size_t kRootBytes = 192;
