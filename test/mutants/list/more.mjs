@@ -78,6 +78,9 @@ export default [
   ['a new set that failed stays behind', 'medium/pmem_create_set.cc', '«remove_file(*name);»  // the list', ''],
   ['the set file is not synced before its parts are made', 'medium/pmem_create_set.cc', 'if (error == 0) «error = set_.sync_all();»', ''],
   ['a set without the option for one header is taken', 'medium/pool_set.cc', 'if («!single_header») return', 'false'],
+  // ── what was handed over before the pool began to close
+  ['a large value that waits when the pool begins to close is refused', 'engine/commit.cc', 'return commit_large(impl, mode, «queued»);', 'false'],
+  ['a long record that waits when the pool begins to close is refused', 'engine/commit.cc', 'HOLDFAST_TRY(visit.begin(«queued»));', 'false'],
   // ── locks
   ['readers do not wait for who changes the index', 'base/shared_lock.h', 'if («!writer_.load(std::memory_order_seq_cst)») return;', 'true'],
   ['who changes the index does not wait for readers', 'base/shared_lock.h',
