@@ -2,11 +2,14 @@
 // longer reaches back.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <random>
 #include <thread>
 
+#include "engine/feed_tail.h"
 #include "pool_fixture.h"
 
 using namespace holdfast;
@@ -373,4 +376,36 @@ TEST_CASE("cursors read while others commit, fold, clean and close") {
   stop = true;
   for (std::thread& reader : readers) reader.join();
   CHECK(read.load() > 0);
+}
+
+// By stop() or by the thread that ends, whoever has it then.
+TEST_CASE("who begins to wait while those who wait are called, or when nobody is called any more, is told that the pool closes") {
+  struct Waiter final : FeedWaiter {
+    std::function<void()> once;
+    std::atomic<bool> closed{false};
+    bool wake(bool closing) override {
+      if (once) std::exchange(once, nullptr)();
+      if (closing) closed = true;
+      return true;
+    }
+  };
+  const auto first = std::make_shared<Waiter>(), meanwhile = std::make_shared<Waiter>(), late = std::make_shared<Waiter>();
+  FeedTail tail;
+  std::thread stops;
+  first->once = [&] {
+    tail.add(meanwhile);
+    stops = std::thread([&] { tail.stop(); });
+    while (!late->closed) {  // told at once when the end has begun
+      tail.add(late);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  };
+  tail.add(first);
+  while (!first->closed) std::this_thread::yield();
+  stops.join();
+  CHECK(first->closed);
+  CHECK(meanwhile->closed);
+  const auto last = std::make_shared<Waiter>();
+  tail.add(last);
+  CHECK(last->closed);
 }

@@ -2,6 +2,8 @@
 // pieces, and damage in front of whoever streams them.
 #include <doctest/doctest.h>
 
+#include <functional>
+
 #include "backup_fixture.h"
 #include "format/large_value.h"
 
@@ -129,6 +131,27 @@ TEST_CASE("a value in several pieces is read, streamed, backed up and restored a
   REQUIRE(pool->fold().is_ok());
   pool->maintain(false);
   CHECK(pool->stats().free_bytes + kMiB >= before + value.size());
+}
+
+TEST_CASE("the description of a large value is believed only if its pieces are as long as it says") {
+  LargeValue value;
+  value.size = 5000;
+  value.pieces = {{{8192, 4096}, 4096, 1}, {{16384, 4096}, 904, 2}};
+  const std::string described = value.encode();
+  REQUIRE(LargeValue::decode(described));
+  CHECK(LargeValue::decode(described)->pieces.size() == 2);
+  for (size_t bytes = 0; bytes < described.size(); bytes++) CHECK_FALSE(LargeValue::decode(described.substr(0, bytes)));
+  CHECK_FALSE(LargeValue::decode(described + described.substr(16)));
+  const auto wrong = [&](const std::function<void(LargeValue&)>& change) {
+    LargeValue changed = value;
+    change(changed);
+    return !LargeValue::decode(changed.encode());
+  };
+  CHECK(wrong([](LargeValue& v) { v.size++; }));
+  CHECK(wrong([](LargeValue& v) { v.size--; }));
+  CHECK(wrong([](LargeValue& v) { v.pieces.pop_back(); }));
+  CHECK(wrong([](LargeValue& v) { v.pieces[1].segment.bytes = 900; }));
+  CHECK(wrong([](LargeValue& v) { v.pieces[1].segment.offset = UINT64_MAX - 1000; }));
 }
 
 TEST_CASE("a damaged large value ends a backup, and a reader of the feed is told: nobody is given other bytes than were put") {
