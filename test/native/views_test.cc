@@ -73,6 +73,8 @@ TEST_CASE("a view of a region shows what no fold has placed, zeros where nothing
   resize(*pool, kBytes);
   check_views(*pool, model);
   change(600, std::string(300, 'a'));                        // one block of a page, not all of it
+  change(4'500, std::string(3'000, 'h'));                    // what is cut off below lies in a page with what is not
+  change(50'000, std::string(9'000, 'i'));
   change(kExtentDataBytes + 5000, std::string(20'000, 'b'));
   change(kBytes - 100, std::string(100, 'c'));
   check_views(*pool, model);  // of no extent yet
@@ -95,6 +97,8 @@ TEST_CASE("a view of a region shows what no fold has placed, zeros where nothing
     change(kExtentDataBytes + 9000, std::string(50, 'f'));
     check_views(*pool, model);
     check_views(*pool, then, *snapshot);
+    change(4'600, "j");
+    check_views(*pool, model);
     REQUIRE(pool->fold().is_ok());
     check_views(*pool, model);
   }
