@@ -92,9 +92,12 @@ function chosen() {
   });
 }
 
+const TESTS = ['run.test', 'run-journal', 'run-claims', 'run-effects', 'run-waiting'].map((name) => `test/unit/${name}`);
+
 function test(number) {
   const env = { ...process.env, HOLDFAST_MUTANT: String(number) };
-  return spawnSync('npx', ['vitest', 'run', '--bail', '1', 'test/unit/run'], { cwd: root, env, encoding: 'utf8', timeout: 300_000, killSignal: 'SIGKILL' });
+  const args = ['vitest', 'run', '--bail', '1', '--testTimeout', '20000', '-t', '^((?!1,000 times).)*$', ...TESTS];
+  return spawnSync('npx', args, { cwd: root, env, encoding: 'utf8', timeout: 180_000, killSignal: 'SIGKILL' });
 }
 
 const files = new Map([...new Set(mutants.map(([, name]) => name))].map((name) => [name, changed(name)]));
@@ -103,18 +106,20 @@ if (options.check) {
 } else {
   rmSync(root, { recursive: true, force: true });
   mkdirSync(root);
-  for (const part of ['lib', 'test/unit', 'test/helpers', 'package.json', 'tsconfig.json', 'vitest.config.mts']) {
+  for (const part of ['lib', 'scripts', 'test/unit', 'test/helpers', 'package.json', 'tsconfig.json', 'vitest.config.mts']) {
     cpSync(path.join(project, part), path.join(root, part), { recursive: true });
   }
-  for (const part of ['build', 'dist', 'node_modules']) symlinkSync(path.join(project, part), path.join(root, part));
-  for (const [name, text] of files) writeFileSync(path.join(root, 'lib/run', name), text);
-  if (test(0).status !== 0) throw new Error('the tests do not hold without a mutant');
+  for (const part of ['build', 'node_modules']) symlinkSync(path.join(project, part), path.join(root, part));
+  for (const [name, text] of files) writeFileSync(path.join(root, 'lib/run', name), `// @ts-nocheck\n${text}`);
+  const { status, stdout, stderr } = test(0);
+  if (status !== 0) throw new Error(`the tests do not hold without a mutant: ${stdout}${stderr}`);
+  writeFileSync(path.join(root, 'test/unit/support/build-dist.ts'), 'export default () => {};\n'); // it is built by now
   let survived = 0;
   for (const number of chosen()) {
-    const { status, stdout } = test(number);
-    if (status === 0) survived += 1;
-    const said = stdout.match(/^.*FAIL.*$/m)?.[0].replace(/\x1b\[[0-9;]*m/g, '').trim() ?? '';
-    console.log(`${number} | ${mutants[number - 1][0]} | ${status === 0 ? 'SURVIVED' : said.slice(0, 150)}`);
+    const noticed = test(number);
+    if (noticed.status === 0) survived += 1;
+    const said = noticed.stdout.match(/^.*FAIL.*$/m)?.[0].replace(/\x1b\[[0-9;]*m/g, '').trim() ?? '';
+    console.log(`${number} | ${mutants[number - 1][0]} | ${noticed.status === 0 ? 'SURVIVED' : said.slice(0, 150) || 'hung, or does not build'}`);
   }
   process.exitCode = survived === 0 ? 0 : 1;
 }
