@@ -53,7 +53,8 @@ const mutants = [
   ['what was undone is undone again', 'kept.ts', 'return «!undo?.receipt»;', 'true'],
   ['a fork goes on with an effect of its origin', 'kept.ts', 'if («!underWay» && !own', 'true'],
   ['the entry at which a run was forked is not part of it', 'kept.ts', 'if («pair[0] > upTo») return;', 'pair[0] >= upTo'],
-  ['an effect is resolved while it is called', 'outcomes.ts', 'return «!Holder.of(journals.pool).isAlive(journals.drivers.get(intent.run), intent.run)»;', 'true'],
+  ['an effect is resolved while it is called', 'outcomes.ts',
+    'return «!Holder.of(journals.pool).isAlive(journals.drivers.get(intent.run), intent.run)»;', 'true'],
   ['a resolution is not conditional', 'outcomes.ts', 'const batch = «pool.batch().requireEqual(intents, id, intent)».put', 'pool.batch()'],
   ['the arguments of a step are not compared', 'step.ts', 'if («kept.entry.hash === hash») return;', 'true'],
   ['a run that sleeps is not looked at any more', 'journals.ts', 'else if («until === Infinity») batch.delete', 'true'],
@@ -67,10 +68,12 @@ function changed(name) {
     if (of !== name) return [];
     const plain = where.replace(/[«»]/g, '');
     const at = text.indexOf(plain);
-    if (at < 0 || text.indexOf(plain, at + 1) >= 0) throw new Error(`mutant "${what}": its place is ${at < 0 ? 'not' : 'more than once'} in ${name}`);
+    const times = text.split(plain).length - 1;
+    if (times !== 1) throw new Error(`mutant "${what}": its place is ${times} times in ${name}`);
     return [{ begin: at + where.indexOf('«'), end: at + where.indexOf('»') - 1, number: index + 1, instead }];
   });
-  const places = Map.groupBy?.(edits, ({ begin }) => begin) ?? edits.reduce((all, edit) => all.set(edit.begin, [...(all.get(edit.begin) ?? []), edit]), new Map());
+  const places = new Map();
+  for (const edit of edits) places.set(edit.begin, [...(places.get(edit.begin) ?? []), edit]);
   for (const list of [...places.values()].sort((a, b) => b[0].begin - a[0].begin)) {
     const [{ begin, end }] = list;
     let made = text.slice(begin, end);
@@ -118,7 +121,7 @@ if (options.check) {
   for (const number of chosen()) {
     const noticed = test(number);
     if (noticed.status === 0) survived += 1;
-    const said = noticed.stdout.match(/^.*FAIL.*$/m)?.[0].replace(/\x1b\[[0-9;]*m/g, '').trim() ?? '';
+    const said = `${noticed.stdout}${noticed.stderr}`.match(/^.*FAIL.*$/m)?.[0].replace(/\x1b\[[0-9;]*m/g, '').trim() ?? '';
     console.log(`${number} | ${mutants[number - 1][0]} | ${noticed.status === 0 ? 'SURVIVED' : said.slice(0, 150) || 'hung, or does not build'}`);
   }
   process.exitCode = survived === 0 ? 0 : 1;

@@ -77,6 +77,39 @@ TEST_CASE("file: on a full disk a piece that is there is given though more was w
   CHECK(medium->allocate(SegmentKind::kRegion, 8 * kMiB, 8 * kMiB).is_ok());
 }
 
+TEST_CASE("file: a hole between two pieces counts as one, on a full disk, and when the pool is opened again") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  Segment pieces[3];
+  std::vector<Segment> held;
+  {
+    Opened medium(scratch.path("p"));
+    for (Segment& piece : pieces) piece = medium.take(kMiB);
+    REQUIRE(pieces[2].offset == pieces[0].offset + 2 * kMiB);
+    held = use_all(medium);
+    held.push_back(medium.take(kFileSegmentUnit));
+    for (const Segment& rest : use_all(medium)) held.push_back(rest);
+    const std::string bytes(kMiB, 'b');
+    for (const Segment& piece : pieces) REQUIRE(medium->append(piece.offset, bytes.data(), bytes.size()).is_ok());
+    medium->release(pieces[1]);
+    medium->give_back_free(0, 0);
+    medium->release(pieces[0]);
+    medium->release(pieces[2]);
+    REQUIRE(medium->space().ready == 2 * kMiB);
+  }
+  Opened medium(scratch.path("p"));
+  REQUIRE(medium->adopt(held).is_ok());
+  CHECK(medium->space().ready == 2 * kMiB);
+  SystemFaults::fail(SystemCall::kFallocate, 1, ENOSPC, UINT64_MAX);
+  for (int i = 0; i < 2; i++) {
+    auto piece = medium->allocate(SegmentKind::kRegion, kFileSegmentUnit, 3 * kMiB);
+    REQUIRE_MESSAGE(piece.is_ok(), piece.status().message());
+    CHECK(piece->bytes == kMiB);
+    CHECK((piece->offset == pieces[0].offset || piece->offset == pieces[2].offset));
+  }
+  CHECK(medium->allocate(SegmentKind::kRegion, 1, 1).status().code() == Code::kDiskFull);
+}
+
 // What was taken and never written looks like a hole at opening, and the disk gives it though it is full.
 TEST_CASE("file: every hole is asked for before a disk counts as full") {
   const Scratch scratch = Scratch::on_disk();
