@@ -84,7 +84,7 @@ TEST_CASE("salvage: a segment whose header is lost is found by the link that lea
   lose_root(path);
   const std::string bytes = bytes_of_file(path);
   int tried = 0;
-  for (uint64_t at = kSegmentsOffset; at < bytes.size() && tried < 4; at += kPageBytes) {
+  for (uint64_t at = kSegmentsOffset; at < bytes.size(); at += kPageBytes) {
     if (load<uint32_t>(reinterpret_cast<const uint8_t*>(bytes.data()) + at) != SegmentHeader::kMagic) continue;
     if (load<SegmentHeader>(reinterpret_cast<const uint8_t*>(bytes.data()) + at).sequence < 2) continue;  // nothing leads to the first
     CAPTURE(at);
@@ -94,7 +94,7 @@ TEST_CASE("salvage: a segment whose header is lost is found by the link that lea
     saved(copy, scratch.path("saved" + std::to_string(tried++)), &found);
     CHECK((found == model));
   }
-  CHECK(tried == 4);
+  CHECK(tried > 4);
 }
 
 TEST_CASE("salvage: a damaged large value is lost, and said to be") {
@@ -128,7 +128,7 @@ TEST_CASE("salvage: what a fold has placed of a region is not written over with 
     REQUIRE(batch.region_size(7, 100'000, "r").is_ok());
     REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
     write(0, std::string(4096, 'o'));
-    put(*pool, "keeps its segment", std::string(40'000, 'k'));
+    put(*pool, "keeps its segment", std::string(57'000, 'k'));  // and leaves no room there for what follows
     for (int i = 0; i < 40; i++) write(0, late);  // segments in which nothing lives once it is folded
     put(*pool, "last", "1");
     for (int i = 0; i < 3; i++) {
