@@ -372,15 +372,15 @@ Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode, boo
   // What is short and plain asks under the lock, once; the rest looks at the medium before.
   Visit visit(*this);
   if (impl.region_sizes > 0 || !impl.large.empty() || impl.record.bytes() >= kMiB) {
-    HOLDFAST_TRY(visit.begin());
+    HOLDFAST_TRY(visit.begin(queued));
     HOLDFAST_TRY(usable());
   }
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
-  if (!impl.large.empty()) return commit_large(impl, mode);
+  if (!impl.large.empty()) return commit_large(impl, mode, queued);
   auto receipt = commit_once(impl, &impl.record, mode, queued);
   if (!receipt.status().is_full()) return receipt;
-  return with_space(impl, [&] { return commit_once(impl, &impl.record, mode); });
+  return with_space(impl, queued, [&] { return commit_once(impl, &impl.record, mode, queued); });
 }
 
 }  // namespace holdfast

@@ -61,13 +61,13 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std
   return done.is_ok() ? Status() : fail(std::move(done));
 }
 
-Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode) {
-  return with_space(batch, [&]() -> Result<Receipt> {
+Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode, bool queued) {
+  return with_space(batch, queued, [&]() -> Result<Receipt> {
     RecordBuffer record;
     std::vector<Segment> taken;
     Status placed = place_large(batch, &record, &taken);
     if (placed.is_ok()) {
-      auto receipt = commit_once(batch, &record, mode);
+      auto receipt = commit_once(batch, &record, mode, queued);
       if (receipt.is_ok()) return receipt;
       placed = std::move(receipt.status());
     }

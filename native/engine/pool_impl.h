@@ -145,9 +145,10 @@ class PoolImpl final : public Pool {
       pool_.visits_--;
       pool_.visit_ended_.notify_all();
     }
-    Status begin() {  // kClosed: close() came first
+    // kClosed: close() came first; `queued`: was handed over before it, and it has not ended.
+    Status begin(bool queued = false) {
       std::lock_guard append(pool_.append_mutex_);
-      if (pool_.closing_.load(std::memory_order_acquire)) return pool_.closed_status();
+      if (queued ? pool_.closed_.load(std::memory_order_acquire) : pool_.closing_.load(std::memory_order_acquire)) return pool_.closed_status();
       pool_.visits_++;
       begun_ = true;
       return {};
@@ -250,7 +251,7 @@ class PoolImpl final : public Pool {
   uint64_t free_now();                      // growth included
   uint64_t bytes_short_of(uint64_t wanted);  // of so many bytes that no full disk can refuse
   Status fits_at_all(uint64_t bytes) const;
-  Result<Receipt> with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt);
+  Result<Receipt> with_space(const Batch::Impl& batch, bool queued, const std::function<Result<Receipt>()>& attempt);
   uint64_t space_for(const RecordBuffer& record);
   std::pair<uint64_t, uint64_t> space_asked();
   void answer_waiters(uint64_t asked, bool found);
@@ -266,7 +267,7 @@ class PoolImpl final : public Pool {
   void arm_eventual();
 
   // large_values.cc
-  Result<Receipt> commit_large(const Batch::Impl& batch, CommitMode mode);
+  Result<Receipt> commit_large(const Batch::Impl& batch, CommitMode mode, bool queued);
   Status place_large(const Batch::Impl& batch, RecordBuffer* record, std::vector<Segment>* taken);
   Result<LargeValue> write_large(const std::string& bytes, std::vector<Segment>* taken);
 

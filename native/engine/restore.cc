@@ -204,7 +204,7 @@ Status PoolImpl::commit_placed(Bytes key, const LargeValue& value) {
   RecordBuffer record;
   record.add(OperationType::kPutLarge, key, value.encode());
   throttle(record);
-  return std::move(with_space(none, [&] { return commit_once(none, &record, CommitMode::kEventual); }).status());
+  return std::move(with_space(none, false, [&] { return commit_once(none, &record, CommitMode::kEventual); }).status());
 }
 
 // The log goes on in a segment of its own, so that the feed meets no jump inside one; then the numbers jump and a fold says so.

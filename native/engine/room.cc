@@ -260,10 +260,10 @@ Status PoolImpl::fits_at_all(uint64_t bytes) const {
 
 // Tries again each time the maintenance thread has found space; gives up when it says there is none to find, or when what it found was
 // not enough again and again although nobody else took it.
-Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, const std::function<Result<Receipt>()>& attempt) {
+Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued, const std::function<Result<Receipt>()>& attempt) {
   constexpr int kRounds = 8;
   Visit visit(*this);
-  HOLDFAST_TRY(visit.begin());
+  HOLDFAST_TRY(visit.begin(queued));
   uint64_t others = commits_.load(std::memory_order_relaxed);
   for (int round = 0;; round++) {
     auto receipt = attempt();

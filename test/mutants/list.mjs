@@ -10,13 +10,14 @@ import feed from './list/feed.mjs';
 import fold from './list/fold.mjs';
 import index from './list/index.mjs';
 import log from './list/log.mjs';
+import more from './list/more.mjs';
 import media from './list/media.mjs';
 import pmem from './list/pmem.mjs';
 import readers from './list/readers.mjs';
 import recovery from './list/recovery.mjs';
 import regions from './list/regions.mjs';
 
-export const mutants = [...media, ...pmem, ...log, ...commit, ...recovery, ...fold, ...regions, ...index, ...feed, ...readers, ...backup];
+export const mutants = [...media, ...pmem, ...log, ...commit, ...recovery, ...fold, ...regions, ...index, ...feed, ...readers, ...backup, ...more];
 
 /** Mutants that are no bugs, and why: nothing need notice them. */
 export { equivalent } from './equivalent.mjs';

@@ -5,12 +5,15 @@
 //   node test/mutants/run.mjs --only N,N-N    these; --from N: from there on; --list: only says which there are
 //   node test/mutants/run.mjs --check         only whether each mutant's place is still there (a second)
 //   --layers unit,few,...                     only these layers; --built: with what the last run has built and found to hold
+//   --reach                                   first writes down which layer, and which case of the native tests, comes to which mutant
+//                                             (five minutes, again only for new cases): from then on only those are tried that come to
+//                                             it, quick cases first, as the layers quick, short, long and all
 //
 // Not part of npm test. All mutants of list/ are built into a copy of the sources, build-mutants/, each behind a switch, so there is one
 // build for all; HOLDFAST_MUTANT=N turns one on. The layers are tried from the cheapest to the dearest, and the first that fails has
 // noticed. What no layer notices is printed as SURVIVED; exit code 1 if there is one that list/ does not explain.
 import { execFileSync, spawn } from 'node:child_process';
-import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, closeSync, cpSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -22,7 +25,7 @@ const root = path.join(project, 'build-mutants');
 const { values: options } = parseArgs({
   options: {
     from: { type: 'string', default: '1' }, only: { type: 'string' }, list: { type: 'boolean', default: false }, check: { type: 'boolean', default: false },
-    layers: { type: 'string' }, built: { type: 'boolean', default: false },
+    layers: { type: 'string' }, built: { type: 'boolean', default: false }, reach: { type: 'boolean', default: false },
   },
 });
 
@@ -35,10 +38,12 @@ const LAYERS = [
   ['unit', 'native tests of single parts', ...of('/log', 'log_order', 'space_books', 'superblock', 'readers_table', 'extent_allocator'), 60],
   ['few', 'simulator, 60 seeds', 'crash_simulator', ['--seeds', '60', '--jobs', '1'], 60],
   ['seeds', 'simulator, 1,500 seeds', 'crash_simulator', ['--seeds', '1440', '--from', '61', '--jobs', '1'], 120],
-  ['media', 'native tests of the media', ...of('file_medium', 'pool_faults', 'resize', 'open_medium', '/medium', 'pmem_medium', 'pmem_parts', 'mapping_guard'), 200],
+  ['media', 'native tests of the media', ...of('file_medium', 'file_space', 'pool_faults', 'resize', 'open_medium', '/medium', 'pmem_medium', 'pmem_ends',
+    'pmem_parts', 'mapping_guard'), 200],
   ['readers', 'native tests of readers and groups', ...of('/readers', 'readers_regions', 'readers_between', 'inline_group', 'eventual'), 200],
-  ['pool', 'native tests of the pool', ...of('/pool', '/commit', 'recovery', 'regions', 'regions_overlay', 'feed', 'backup_parts', 'backup'), 200],
-  ['index', 'native tests of the index', ...of('overlay', 'node', 'run', 'merge', 'rising_finder', 'place_memory'), 200],
+  ['pool', 'native tests of the pool', ...of('/pool', '/commit', 'recovery', 'regions', 'regions_overlay', 'views', 'feed', 'written_at', 'backup_parts',
+    'backup', 'large_values', 'cleaner', 'salvage', 'damaged_log'), 200],
+  ['index', 'native tests of the index', ...of('overlay', 'node', 'run', 'merge', 'merge_switch', 'rising_finder', 'place_memory'), 200],
   ['native', 'native tests, the others', 'native_tests', ['--abort-after=1', `--test-case-exclude=${SLOW}`], 300],
   ['scripts', 'simulator, scripts', 'crash_simulator', ['--scripts', '--remembered', '--jobs', '1'], 200],
   ['file', 'crash states, file', ...explorer('file', '300'), 240],
@@ -49,6 +54,9 @@ const LAYERS = [
   ['slow', 'native tests, the slow ones', 'native_tests', ['--abort-after=1', `--test-case=${SLOW}`], 400],
   ['more', 'simulator, 20,000 seeds', 'crash_simulator', ['--seeds', '18500', '--from', '1501', '--jobs', '1'], 900],
 ];
+
+const REACH_BYTES = 1 << 22;
+const REACH = path.join(root, 'reach.json');
 
 /** What HOLDFAST_MUTANT is for it. By its name, so that a new one in the list does not make all files new. */
 function switchOf(what) {
@@ -91,10 +99,28 @@ function mutate(file, text) {
 }
 
 const SWITCH = `#pragma once
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <cstdlib>
 namespace holdfast {
 inline const int the_mutant = std::getenv("HOLDFAST_MUTANT") ? std::atoi(std::getenv("HOLDFAST_MUTANT")) : 0;
-inline bool mutant(int number) { return __builtin_expect(number == the_mutant, 0); }
+/** A file with a byte for each mutant, set where one is come to. System calls as such: the tests have an open() and mmap() of their own. */
+inline unsigned char* open_reached() {
+  const char* path = std::getenv("HOLDFAST_MUTANTS_REACHED");
+  if (!path) return nullptr;
+  const long fd = ::syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
+  const long at = fd < 0 ? -1 : ::syscall(SYS_mmap, nullptr, ${REACH_BYTES}, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  ::syscall(SYS_close, fd);
+  return at < 0 && at > -4096 ? nullptr : reinterpret_cast<unsigned char*>(at);
+}
+inline unsigned char* const reached = open_reached();
+inline bool mutant(int number) {
+  if (__builtin_expect(reached != nullptr, 0)) reached[number % ${REACH_BYTES}] = 1;
+  return __builtin_expect(number == the_mutant, 0);
+}
 }
 `;
 
@@ -131,12 +157,12 @@ function build() {
 }
 
 /** Runs a layer; what it leaves in the temporary folder and what it started go with it. */
-function run(program, args, seconds, number) {
+function run(program, args, seconds, number, more = {}) {
   return new Promise((resolve) => {
     const tmp = mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'holdfast-mutant-'));
     const child = spawn(path.join(root, 'build-native', program), args, {
       cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, HOLDFAST_MUTANT: String(number === 0 ? 0 : switchOf(mutants[number - 1][0])), TMPDIR: tmp },
+      env: { ...process.env, HOLDFAST_MUTANT: String(number === 0 ? 0 : switchOf(mutants[number - 1][0])), TMPDIR: tmp, HOLDFAST_TEST_MEMORY: tmp, ...more },
     });
     let out = '';
     const take = (piece) => { out = (out + piece).slice(-(4 << 20)); };
@@ -168,16 +194,73 @@ async function holdsWithout() {
   return true;
 }
 
+/** Which mutants a program comes to, by name. */
+async function comesTo(program, args, seconds) {
+  const file = path.join(root, 'reached');
+  const fd = openSync(file, 'w');
+  ftruncateSync(fd, REACH_BYTES);
+  closeSync(fd);
+  const begun = Date.now();
+  const { held } = await run(program, args, seconds * 4, 0, { HOLDFAST_MUTANTS_REACHED: file });
+  const took = (Date.now() - begun) / 1000;
+  const bytes = readFileSync(file);
+  rmSync(file);
+  return { held, took, to: mutants.map(([what]) => what).filter((what) => bytes[switchOf(what) % REACH_BYTES] !== 0) };
+}
+
+let reach;
+/** For the filter of doctest. */
+const exact = (name) => name.replaceAll(/[,\\*"]/g, '?');
+
+async function writeReach() {
+  const cases = execFileSync(path.join(root, 'build-native/native_tests'), ['--list-test-cases', '--no-colors']).toString().split('\n')
+    .filter((line) => line && !line.startsWith('[doctest]') && !line.startsWith('==='));
+  const before = existsSync(REACH) ? JSON.parse(readFileSync(REACH, 'utf8')) : {};
+  const names = mutants.map(([what]) => what).join('\n');
+  const found = before.mutants === names ? before : { mutants: names, cases: {}, layers: {} };
+  for (const name of cases) found.cases[name] ??= await comesTo('native_tests', [`--test-case=${exact(name)}`], 60);
+  const write = () => writeFileSync(REACH, JSON.stringify(found, undefined, 1));
+  write();
+  for (const [key, , program, args, seconds] of layers) {
+    if (program === 'native_tests' || key === 'more') continue;
+    found.layers[key] ??= await comesTo(program, args, seconds);
+    write();
+  }
+}
+
+/** The native tests that come to a mutant, as layers: first what takes three seconds, then what takes more. */
+function casesOf(what, reach) {
+  const found = Object.entries(reach.cases).filter(([, { to, held }]) => held && to.includes(what)).sort((a, b) => a[1].took - b[1].took);
+  const batches = [['quick', 3], ['short', 15], ['long', 60], ['all', Infinity]].map(([key, most]) => ({ key, most, names: [], sum: 0 }));
+  for (const [name, { took }] of found) {
+    const batch = batches.find(({ most, sum }) => sum + took <= most);
+    batch.names.push(name);
+    batch.sum += took;
+  }
+  return Object.fromEntries(batches.map(({ key, names, sum }) => [key, names.length === 0 || (wanted && !wanted.includes(key)) ? [] : [[
+    key, 'native tests', 'native_tests', ['--abort-after=1', `--test-case=${names.map(exact).join(',')}`], Math.round(20 + sum * 5)]]]));
+}
+
+/** What may notice it, in the order in which it is tried. */
+function layersFor(number) {
+  const [what, , , , first] = mutants[number - 1];
+  if (!reach) return [...layers].sort((a, b) => Number(first === b[0]) - Number(first === a[0]));
+  const { quick, short, long, all } = casesOf(what, reach);
+  const others = layers.filter(([key, , program]) => program !== 'native_tests' && (!reach.layers[key] || reach.layers[key].to.includes(what)));
+  const only = (name) => others.filter(([key]) => key === name);
+  return [...quick, ...only('few'), ...short, ...only('seeds'), ...long, ...others.filter(([key]) => key !== 'few' && key !== 'seeds'), ...all];
+}
+
 /** Which layer notices, and what it says; undefined: none does. */
 async function noticed(number) {
-  const [what, , , , first] = mutants[number - 1];
-  const order = [...layers].sort((a, b) => Number(first === b[0]) - Number(first === a[0]));
-  for (const [key, layer, program, args, seconds] of order) {
+  const [what] = mutants[number - 1];
+  for (const [key, layer, program, args, seconds] of layersFor(number)) {
     if (key === 'more' && !wanted && equivalent[what]) continue;
     const { held, said, out } = await run(program, args, seconds, number);
     if (held) continue;
     const line = out.match(/^.*(seed \d+:|script '|ERROR: |TEST CASE: |FAILED|VIOLATED|terminate).*$/m)?.[0] ?? said;
-    const test = out.match(/^TEST CASE:.*$/m)?.[0];
+    // The case that the first error is in: one that holds may have said something too.
+    const test = out.slice(0, Math.max(0, out.search(/: (FATAL )?ERROR: /))).match(/^TEST CASE:.*$/gm)?.at(-1);
     return [layer, (test ?? line).trim().slice(0, 150)];
   }
   return undefined;
@@ -205,7 +288,9 @@ async function main() {
     return 0;
   }
   if (!options.built) build();
-  if (!(await holdsWithout())) return 1;
+  if (options.reach) await writeReach();
+  if (existsSync(REACH)) reach = JSON.parse(readFileSync(REACH, 'utf8'));
+  else if (!(await holdsWithout())) return 1;
   let explained = 0;
   let unexplained = 0;
   for (const number of chosen()) {

@@ -266,16 +266,21 @@ TEST_CASE("restore: the history of a restored pool begins behind what was restor
   uint64_t last = 0;
   for (int i = 0; i < 20; i++) last = put(*pool, "k" + std::to_string(i), std::string(300000, 'v'));
   REQUIRE(restore(scratch.path("r"), {joined(take(pool))}).is_ok());
-  auto restored = open_pool(scratch.path("r"), small_options(kAll));
-  CHECK(restored->stats().oldest_change == last + 1);
-  for (const uint64_t after : {uint64_t{0}, uint64_t{3}, last - 1}) {
-    FeedOptions options;
-    options.after = after;
-    CHECK(restored->feed(options).status().code() == Code::kForgotten);
+  for (int life = 0; life < 3; life++) {
+    auto restored = open_pool(scratch.path("r"), small_options(kAll));
+    CHECK(restored->stats().oldest_change == last + 1);
+    for (const uint64_t after : {uint64_t{0}, uint64_t{3}, last - 1}) {
+      FeedOptions options;
+      options.after = after;
+      CHECK(restored->feed(options).status().code() == Code::kForgotten);
+    }
+    FeedOptions behind;
+    behind.after = last;
+    CHECK(restored->feed(behind).is_ok());
+    put(*restored, "life", std::to_string(life));
+    REQUIRE(restored->fold().is_ok());
+    REQUIRE(restored->close().is_ok());
   }
-  FeedOptions behind;
-  behind.after = last;
-  CHECK(restored->feed(behind).is_ok());
 }
 
 TEST_CASE("backup: regions go along, to their last byte, and in increments what became of them") {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <functional>
 #include <thread>
 
 #include "at_point.h"
@@ -219,6 +220,77 @@ TEST_CASE("a barrier covers what was appended before it, and who comes later wai
     CHECK(durable > covered);
     CHECK(pool->stats().durable_epoch >= durable);
   }
+}
+
+TEST_CASE("commit: a group is durable to its last commit, also where somebody has made its first ones durable meanwhile") {
+  Scratch scratch;
+  std::shared_ptr<Pool> pool;
+  const AtPoint point(TestPoint::kLargePlaced, [&] { CHECK(pool->settle().is_ok()); });
+  pool = open_pool(scratch.path("p"), quiet());
+  uint64_t last = 0, durable = 0;
+  auto client = pool->attach([&](std::vector<Completion>&& done) {
+    REQUIRE(done.size() == 2);
+    for (const Completion& one : done) CHECK(one.status.is_ok());
+    last = done.back().epoch;
+    durable = pool->stats().durable_epoch;
+  });
+  for (const size_t bytes : {size_t{10}, size_t{400'000}}) {
+    Batch batch;
+    REQUIRE(batch.put(key_in(1, "k" + std::to_string(bytes)), std::string(bytes, 'v')).is_ok());
+    pool->submit(client, std::move(batch), CommitMode::kDurable);
+  }
+  pool->flush(client);
+  REQUIRE(last > 0);
+  CHECK(durable >= last);
+}
+
+TEST_CASE("commit: what was handed over before the pool began to close is done, be it small, long, large or a region's size") {
+  Scratch scratch;
+  const std::string path = scratch.path("p");
+  std::shared_ptr<Pool> pool;
+  std::atomic<int> failed{0}, completed{0};
+  std::thread closing;
+  std::shared_ptr<void> client;
+  const auto submit = [&](const std::function<Status(Batch&)>& fill) {
+    Batch batch;
+    REQUIRE(fill(batch).is_ok());
+    pool->submit(client, std::move(batch), CommitMode::kDurable);
+  };
+  const auto put_of = [](const std::string& key, size_t bytes) {
+    return [key, bytes](Batch& batch) { return batch.put(key_in(1, key), std::string(bytes, 'v')); };
+  };
+  // While the committer thread is at the first group's barrier the others come, and then the pool begins to close.
+  const AtPoint point(TestPoint::kBarrierRaised, [&] {
+    submit(put_of("small", 10));
+    submit([](Batch& batch) {
+      for (int i = 0; i < 9; i++) HOLDFAST_TRY(batch.put(key_in(1, "long" + std::to_string(i)), std::string(250'000, 'v')));
+      return Status();
+    });
+    submit(put_of("large", 400'000));
+    submit([](Batch& batch) { return batch.region_size(7, 4096, "r"); });
+    submit(put_of("last", 10));
+    pool->flush(client);
+    closing = std::thread([&] { CHECK(pool->close().is_ok()); });
+    while (try_put(*pool, "late", "1", CommitMode::kEventual).status().code() != Code::kClosed) std::this_thread::yield();
+  });
+  PoolOptions options = quiet();
+  options.background = true;
+  pool = open_pool(path, options);
+  client = pool->attach([&](std::vector<Completion>&& done) {
+    for (const Completion& one : done) failed += !one.status.is_ok();
+    completed += static_cast<int>(done.size());
+  });
+  submit(put_of("first", 10));
+  submit(put_of("second", 10));
+  pool->flush(client);
+  while (completed < 7) std::this_thread::yield();
+  closing.join();
+  CHECK(failed == 0);
+  pool = open_pool(path, quiet());
+  CHECK(contents(*pool).size() >= 4 + 9 + 1);
+  CHECK(get(*pool, key_in(1, "large")) == std::string(400'000, 'v'));
+  CHECK(pool->region_info(7, nullptr).is_ok());
+  CHECK(pool->stats().replayed_operations == 0);
 }
 
 #endif

@@ -7,9 +7,12 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
+#include "format/fold.h"
+#include "format/layout.h"
 #include "format/record.h"
 #include "pool_fixture.h"
 
@@ -236,4 +239,43 @@ TEST_CASE("a feed of what comes now begins behind a damaged record, wherever tha
   });
   REQUIRE_MESSAGE(given.is_ok(), given.status().message());
   CHECK(keys == std::vector<std::string>{numbered(1)});
+}
+
+// What no reader would touch: the pool has it in memory, or needs it only when it is opened again after a crash.
+TEST_CASE("check names a damaged fold, and a damaged header of a segment, while the pool goes on") {
+  const Scratch scratch;
+  const std::string path = scratch.path("p"), copy = scratch.path("copy");
+  {
+    auto pool = Pool::open(path, small_segments());
+    REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+    for (int i = 0; i < 200; i++) put(**pool, i, 'a');
+    REQUIRE((*pool)->close().is_ok());
+  }
+  const std::string bytes = bytes_of_file(path);
+  const auto named = [&](uint64_t offset, const std::string& what) {
+    CAPTURE(what);
+    std::filesystem::copy_file(path, copy, std::filesystem::copy_options::overwrite_existing);
+    auto pool = Pool::open(copy, small_segments());
+    REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
+    CHECK(damages(**pool) == std::vector<std::string>());
+    flip_byte(copy, offset);
+    const auto found = damages(**pool);
+    CHECK(found.size() == 1);
+    CHECK((!found.empty() && found[0].find(what) != std::string::npos));
+    for (int i = 0; i < 200; i++) REQUIRE(get(**pool, numbered(i)) == value_of(i, 'a'));
+  };
+  const RootWords root = [&] {
+    Root raw;
+    std::memcpy(raw.bytes, bytes.data() + kRootSlotOffsets[0] + offsetof(RootSlot, root), sizeof raw.bytes);
+    return RootWords::from_root(raw);
+  }();
+  REQUIRE(root.fold_bytes > 100);
+  named(root.fold.offset + 100, "the fold at offset");
+  int headers = 0;
+  for (uint64_t at = kSegmentsOffset; at + kPageBytes <= bytes.size() && headers < 2; at += kPageBytes) {
+    if (load<uint32_t>(bytes.data() + at) != SegmentHeader::kMagic) continue;
+    named(at + offsetof(SegmentHeader, first_epoch), "the header of log segment");
+    headers++;
+  }
+  CHECK(headers == 2);
 }

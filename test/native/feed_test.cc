@@ -2,11 +2,16 @@
 // longer reaches back.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <condition_variable>
+#include <filesystem>
+#include <functional>
 #include <mutex>
 #include <random>
 #include <thread>
 
+#include "at_point.h"
+#include "engine/feed_tail.h"
 #include "pool_fixture.h"
 
 using namespace holdfast;
@@ -278,6 +283,17 @@ TEST_CASE("a wish as to time and as to bytes, and none at all") {
     REQUIRE(read_all(*cursor, &seen).is_ok());  // the large values that were replaced too
     CHECK(seen.size() > 1000);
   }
+  // As to bytes: it is known to who opens the pool next, and kept.
+  REQUIRE(open_pool(path, options_with(RetainWish{0, 3 * kMiB}))->close().is_ok());
+  {
+    auto pool = open_pool(path, options_with(std::nullopt));
+    CHECK(pool->stats().retain_ms == 0);
+    CHECK(pool->stats().retain_bytes == 3 * kMiB);
+    write(*pool, 1000);
+    REQUIRE(pool->compact().is_ok());
+    CHECK(pool->stats().log_bytes >= 3 * kMiB);
+    REQUIRE(pool->close().is_ok());
+  }
   auto pool = open_pool(path, options_with(RetainWish{}));
   REQUIRE(pool->compact().is_ok());
   REQUIRE(pool->compact().is_ok());
@@ -374,3 +390,99 @@ TEST_CASE("cursors read while others commit, fold, clean and close") {
   for (std::thread& reader : readers) reader.join();
   CHECK(read.load() > 0);
 }
+
+// By stop() or by the thread that ends, whoever has it then.
+TEST_CASE("who begins to wait while those who wait are called, or when nobody is called any more, is told that the pool closes") {
+  struct Waiter final : FeedWaiter {
+    std::function<void()> once;
+    std::atomic<bool> closed{false};
+    bool wake(bool closing) override {
+      if (once) std::exchange(once, nullptr)();
+      if (closing) closed = true;
+      return true;
+    }
+  };
+  const auto first = std::make_shared<Waiter>(), meanwhile = std::make_shared<Waiter>(), late = std::make_shared<Waiter>();
+  FeedTail tail;
+  std::thread stops;
+  first->once = [&] {
+    tail.add(meanwhile);
+    stops = std::thread([&] { tail.stop(); });
+    while (!late->closed) {  // told at once when the end has begun
+      tail.add(late);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  };
+  tail.add(first);
+  while (!first->closed) std::this_thread::yield();
+  stops.join();
+  CHECK(first->closed);
+  CHECK(meanwhile->closed);
+  const auto last = std::make_shared<Waiter>();
+  tail.add(last);
+  CHECK(last->closed);
+}
+
+#ifdef HOLDFAST_PLANTED_BUGS
+
+// Its segments were chosen to be cleaned before it came, and what lives in them has been carried by then.
+TEST_CASE("a reader of the log that comes while segments are cleaned reads all that it was promised") {
+  Scratch scratch;
+  PoolOptions options = options_with(std::nullopt);
+  options.background = false;
+  options.fold_operations = 100'000;
+  std::shared_ptr<Pool> pool;
+  std::unique_ptr<FeedCursor> cursor;
+  uint64_t oldest = 0;
+  const AtPoint point(TestPoint::kCleaned, [&] {
+    oldest = pool->stats().oldest_change;
+    cursor = feed_from(*pool, oldest - 1);
+  });
+  pool = open_pool(scratch.path("p"), options);
+  uint64_t last = 0;
+  for (int i = 0; i < 200; i++) commit(*pool, {{key_in(1, "k" + std::to_string(i)), std::string(1500, 'a')}});
+  for (int i = 0; i < 200; i++) {
+    if (i % 8 != 0) last = commit(*pool, {{key_in(1, "k" + std::to_string(i)), std::string(1500, 'b')}});
+  }
+  REQUIRE(pool->compact().is_ok());
+  REQUIRE(cursor != nullptr);
+  for (int i = 0; i < 200; i++) commit(*pool, {{key_in(1, "k" + std::to_string(i)), std::string(1500, 'c')}});
+  REQUIRE(pool->compact().is_ok());
+  std::map<uint64_t, Changes> seen;
+  const Status read = read_all(*cursor, &seen);
+  CHECK_MESSAGE(read.is_ok(), read.message());
+  REQUIRE(!seen.empty());
+  CHECK(seen.begin()->first == oldest);
+  CHECK(seen.size() == last + 200 - oldest + 1);
+}
+
+// Its birth and its death are behind the fold: replay finds both, and the fold must not name it too.
+TEST_CASE("a large value that comes and goes while a fold is made is kept once for the feed, and the pool opens") {
+  Scratch scratch;
+  const std::string path = scratch.path("p"), copy = scratch.path("copy");
+  PoolOptions options = options_with(RetainWish{0, uint64_t{1} << 40});
+  options.background = false;
+  std::shared_ptr<Pool> pool;
+  uint64_t born = 0;
+  const AtPoint point(TestPoint::kFoldFrozen, [&] {
+    born = commit(*pool, {{key_in(1, "large"), std::string(400'000, 'L')}});
+    commit(*pool, {{key_in(1, "large"), std::string(400'000, 'M')}});
+  });
+  pool = open_pool(path, options);
+  commit(*pool, {{key_in(1, "a"), "1"}});
+  REQUIRE(pool->fold().is_ok());
+  std::filesystem::copy_file(path, copy);  // as a crash leaves it
+  for (const std::string& which : {copy, path}) {
+    if (which == path) REQUIRE(pool->close().is_ok());
+    auto opened = open_pool(which, options);
+    CHECK(get(*opened, key_in(1, "large")) == std::string(400'000, 'M'));
+    std::map<uint64_t, Changes> seen;
+    auto cursor = feed_from(*opened, 0);
+    const Status read = read_all(*cursor, &seen);
+    CHECK_MESSAGE(read.is_ok(), read.message());
+    CHECK(seen[born] == Changes{{key_in(1, "large"), std::string(400'000, 'L')}});
+    CHECK(damages(*opened) == std::vector<std::string>());
+  }
+}
+
+#endif

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <random>
+#include <unordered_map>
 
 #include "index/place_memory.h"
 #include "pool_fixture.h"
@@ -89,6 +90,45 @@ TEST_CASE("place memory: those of a pool stay within their bound and give back t
 
 // Every key is read twice, so that the second read goes by what the first left, while the pool is overwritten, folded, merged and
 // cleaned, and its segments are used again.
+// Keys of which the memory cannot tell one from the other: of their hashes it looks at the same bits.
+TEST_CASE("place memory: where another key's place is guessed, that key's value is not given") {
+  using namespace test;
+  std::unordered_map<uint64_t, std::string> first;
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (uint64_t i = 0; pairs.size() < 4 && i < 2'000'000; i++) {
+    const std::string key = key_in(1, "k" + std::to_string(i));
+    const uint64_t hash = PlaceMemory::hash_of(key);
+    const auto [at, fresh] = first.emplace(hash >> 44 << 12 | static_cast<uint32_t>(hash) >> 20, key);
+    if (!fresh) pairs.emplace_back(at->second, key);
+  }
+  REQUIRE(pairs.size() == 4);
+  const Scratch scratch = Scratch::quick();
+  PoolOptions options = file_options();
+  options.background = false;
+  auto pool = open_pool(scratch.path("p"), options);
+  Batch batch;
+  for (uint64_t i = 0; i < 5000; i++) REQUIRE(batch.put(key_in(2, std::to_string(i)), "other").is_ok());
+  for (const auto& [one, other] : pairs) REQUIRE(batch.put(one, one).is_ok());
+  REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
+  REQUIRE(pool->fold().is_ok());
+  for (int round = 0; round < 3; round++) {
+    for (const auto& [one, other] : pairs) {
+      CHECK(get(*pool, one) == one);
+      CHECK(get(*pool, other) == std::nullopt);
+    }
+  }
+  batch.clear();
+  for (const auto& [one, other] : pairs) REQUIRE(batch.put(other, other).is_ok());
+  REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
+  REQUIRE(pool->compact().is_ok());
+  for (int round = 0; round < 3; round++) {
+    for (const auto& [one, other] : pairs) {
+      CHECK(get(*pool, one) == one);
+      CHECK(get(*pool, other) == other);
+    }
+  }
+}
+
 TEST_CASE("place memory: reads by guesses agree with the model through folds, merges and cleaning") {
   test::Scratch scratch;
   PoolOptions options;

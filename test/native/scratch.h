@@ -1,5 +1,6 @@
 // Files of tests: a folder of its own for each, removed with all that is in it. HOLDFAST_TEST_TMP names where (default: beside the
-// test program, so that it is on an ordinary disk); memory: under /dev/shm; by default where the system keeps temporary files.
+// test program, so that it is on an ordinary disk); memory: under /dev/shm, or where HOLDFAST_TEST_MEMORY says; by default where the system
+// keeps temporary files.
 #pragma once
 
 #include <sys/stat.h>
@@ -23,7 +24,10 @@ class Scratch {
     const char* root = std::getenv("HOLDFAST_TEST_TMP");
     return Scratch(root ? root : std::filesystem::read_symlink("/proc/self/exe").parent_path().string());
   }
-  static Scratch in_memory() { return Scratch("/dev/shm"); }
+  static Scratch in_memory() {
+    const char* root = std::getenv("HOLDFAST_TEST_MEMORY");
+    return Scratch(root ? root : "/dev/shm");
+  }
   // Where a barrier costs nothing, for what is about much work and not about the disk.
   static Scratch quick() { return memory_is_there() ? in_memory() : Scratch(); }
   static bool memory_is_there() { return ::access("/dev/shm", W_OK) == 0; }

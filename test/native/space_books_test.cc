@@ -2,10 +2,12 @@
 // what open snapshots still need. Each rule at its edge: one too early loses bytes that somebody reads, one too late loses space.
 #include <doctest/doctest.h>
 
+#include "engine/extent_reserve.h"
 #include "engine/graveyard.h"
 #include "engine/index_state.h"
 #include "engine/retention.h"
 #include "log/segment_table.h"
+#include "memory_medium.h"
 
 namespace holdfast {
 namespace {
@@ -74,6 +76,54 @@ TEST_CASE("segment table: what is removed is not counted any more, nor found by 
   table.add(numbered(1), 7, 56);
   CHECK(table.live_bytes() == 56);
   CHECK(table.by_sequence().back().sequence == 7);
+}
+
+TEST_CASE("extents set aside: all that is wanted or nothing, and each goes back that no fold has placed") {
+  MemoryMedium medium(16 * kBytes);  // of 15 segments
+  ExtentReserve reserve;
+  const ExtentKey one{7, 1}, two{7, 2};
+  REQUIRE(reserve.set_aside(medium, {{one, kBytes}, {two, 2 * kBytes}}).is_ok());
+  CHECK(medium.segments_held() == 2);
+  CHECK(reserve.bytes() == 3 * kBytes);
+  CHECK(reserve.holds(one, kBytes));
+  CHECK_FALSE(reserve.holds(one, 2 * kBytes));
+  // The second of these has no room: what was set aside before stays.
+  CHECK(reserve.set_aside(medium, {{one, 4 * kBytes}, {{7, 3}, 12 * kBytes}}).is_full());
+  CHECK(medium.segments_held() == 2);
+  CHECK(reserve.holds(one, kBytes));
+  // In another size: instead of what was.
+  REQUIRE(reserve.set_aside(medium, {{one, 4 * kBytes}}).is_ok());
+  CHECK(medium.segments_held() == 2);
+  CHECK(reserve.bytes() == 6 * kBytes);
+  reserve.freeze();
+  CHECK_FALSE(reserve.holds(one));
+  REQUIRE(reserve.set_aside(medium, {{one, kBytes}}).is_ok());  // for the next fold
+  SUBCASE("placed in the size that was wanted") {
+    reserve.begin_placing();
+    CHECK(reserve.place(one, kBytes) == std::nullopt);
+    CHECK(reserve.place({8, 1}, kBytes) == std::nullopt);
+    CHECK(reserve.place(one, 4 * kBytes)->bytes == 4 * kBytes);
+    reserve.end_fold(medium);
+    CHECK(medium.segments_held() == 2);  // what was placed, and what is for the next
+    CHECK(reserve.bytes() == kBytes);
+  }
+  SUBCASE("a fold that is tried again places others") {
+    reserve.begin_placing();
+    CHECK(reserve.place(one, 4 * kBytes));
+    reserve.begin_placing();
+    CHECK(reserve.place(two, 2 * kBytes));
+    reserve.end_fold(medium);
+    CHECK(medium.segments_held() == 2);
+    CHECK(reserve.bytes() == kBytes);
+  }
+  SUBCASE("its commit was refused after all") {
+    reserve.give_back_active(medium);
+    CHECK(medium.segments_held() == 2);
+    CHECK_FALSE(reserve.holds(one));
+    reserve.end_fold(medium);
+    CHECK(medium.segments_held() == 0);
+    CHECK(reserve.bytes() == 0);
+  }
 }
 
 TEST_CASE("graveyard: nothing is given back before the fold that forgets it, nor under a snapshot") {

@@ -7,7 +7,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
+import { PoolBatch } from '../../lib/batch';
 import type { Resolution, Run, ToolContext, ToolOptions } from '../../lib/index';
+import { Journals } from '../../lib/run/journals';
 import { dist } from '../helpers/cli';
 import { never, rejects, runsBench } from './support/runs';
 
@@ -189,6 +191,24 @@ describe('rollback', () => {
   });
 });
 
+test('no two effects of a run have the same key, and an effect has the same one at each attempt', async () => {
+  const keys: string[] = [];
+  const tool = (_args: unknown, { idempotencyKey }: ToolContext) => void keys.push(idempotencyKey);
+  const run = await bench.pool.run('r');
+  for (const name of ['pay', 'ship', 'pay']) await run.tool(name, 1, tool, { compensate: (_result, context) => void tool(1, context as ToolContext) });
+  await run.step('outer', () => run.tool('pay', 1, tool));
+  await (await bench.pool.run('other')).tool('pay', 1, tool);
+  expect(new Set(keys).size).toBe(5);
+  await run.rollback();
+  expect(new Set(keys).size).toBe(8);
+  let before = '';
+  await run.tool('again', 1, (_args, context) => {
+    expect(before === '' || before === context.idempotencyKey).toBe(true);
+    before = context.idempotencyKey;
+    return failing(2, refused)(_args, context);
+  }, { retry: { attempts: 5, delay: 1 } });
+});
+
 describe('unknown outcomes', () => {
   /** An effect whose process died in its middle. */
   async function cutOff(): Promise<string> {
@@ -221,6 +241,15 @@ describe('unknown outcomes', () => {
     run.close();
     const later = await bench.pool.claim();
     expect(await later!.tool('pay', { cents: 5 }, never)).toBe('paid');
+  });
+
+  test('is not resolved once something has become of it meanwhile', async () => {
+    const key = await cutOff();
+    const { intents, resolutions } = Journals.of(bench.pool);
+    const gone = intents.delete(key);  // on its way, as a driver's receipt may be
+    await rejects(bench.pool.resolve(key, 'happened'), 'ERR_HOLDFAST_CONFLICT');
+    await gone;
+    expect(resolutions.count()).toBe(0);
   });
 
   test('it is listed and can be resolved while its probe fails', async () => {
@@ -299,6 +328,16 @@ describe('applyOnce', () => {
     expect(await bench.pool.forgetOperations({ olderThan: moment })).toEqual({ removed: 3000, kept: 1 });
     expect(await bench.pool.applyOnce('late', fill(-1))).toMatchObject({ applied: false });
     expect(await bench.pool.applyOnce('op 7', fill(8))).toMatchObject({ applied: true });
+  });
+
+  test('who asks again is answered when the first time is durable', async () => {
+    const { pool } = bench;
+    const fill = () => pool.batch().put(pool.keyspace('notes'), 'a', 1);
+    // As a first time that is applied and has not come to its barrier.
+    await Journals.of(pool).operations.put('op', { digest: PoolBatch.digest(fill()), at: 1 }, { durability: 'eventual' });
+    const { epoch } = pool.stats();
+    expect(await pool.applyOnce('op', fill())).toMatchObject({ applied: false });
+    expect(pool.stats().durableEpoch).toBeGreaterThanOrEqual(epoch);
   });
 
   test('applies once, whoever asks, and refuses other content', async () => {

@@ -112,7 +112,10 @@ export default [
   ['an idle pool gives nothing back', 'engine/maintenance.cc', '}\n  «give_back_free(false);»', '', 'pool'],
   ['holes are not looked for at opening', 'medium/file_medium.cc', 'if («!held.empty()») find_holes();', 'false', 'media'],
   ['a piece reaches over a hole', 'medium/file_medium.cc', 'const uint64_t stop = «hole ? hole->offset : free->end()»;', 'free->end()', 'media'],
-  ['what a disk must first give counts as there', 'engine/room.cc', 'Status made = «medium_->make_ready(needed - std::min(needed, spares))»;', 'medium_->space().free + spares >= needed ? Status() : medium_->make_ready(needed - std::min(needed, spares))', 'pool'],
+  ['what a disk must first give counts as there', 'engine/room.cc',
+    'Status made = «medium_->make_ready(needed - std::min(needed, spares))»;',
+    'medium_->space().free + spares >= needed ? Status() : medium_->make_ready(needed - std::min(needed, spares))', 'pool'],
   ['what a disk must first give counts as reclaimed', 'engine/cleaner.cc', 'if («lacking == 0») return true;', 'free >= wanted_free', 'pool'],
-  ['a full disk is not cleaned for', 'engine/commit.cc', 'if («!receipt.status().is_full()») return receipt;\n  return with_space', 'receipt.status().code() != Code::kPoolFull', 'pool'],
+  ['a full disk is not cleaned for', 'engine/commit.cc',
+    'if («!receipt.status().is_full()») return receipt;\n  return with_space', 'receipt.status().code() != Code::kPoolFull', 'pool'],
 ];
