@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
+import { types } from 'node:util';
 
 import { readInto } from './backup';
 import { abortedError, HoldfastError, typeError } from './errors';
@@ -109,7 +110,7 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
       throw typeError('A part of a backup is a path, a Readable or a ReadableStream');
     }
     for await (const chunk of chunksOf(source, i)) {
-      if (!(chunk instanceof Uint8Array)) throw typeError('The stream of a backup must give bytes');
+      if (!types.isUint8Array(chunk)) throw typeError('The stream of a backup must give bytes');
       await take(chunk);
     }
   }
@@ -127,7 +128,7 @@ async function* chunksOf(source: AsyncIterable<unknown>, i: number): AsyncGenera
 
 function pointOf(at: unknown): { epoch: number; time: number } {
   if (at === undefined) return { epoch: -1, time: -1 };
-  if (at instanceof Date) {
+  if (types.isDate(at)) {
     if (Number.isNaN(at.getTime())) throw typeError('at must be an epoch or a valid Date');
     return { epoch: -1, time: Math.max(0, at.getTime()) };
   }

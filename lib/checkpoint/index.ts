@@ -156,10 +156,11 @@ export class CheckpointStore {
   /** In the order they were saved. */
   *history(
     owner: string,
-    options: { reverse?: boolean; limit?: number } = {},
+    options?: { reverse?: boolean; limit?: number },
   ): IterableIterator<CheckpointInfo> {
     checkOwner(owner);
-    for (const [key, record] of this.#records.range({ ...recordsOf(owner), ...options })) yield infoOf(key, record);
+    const { reverse, limit } = optionsObject(options, 'history');
+    for (const [key, record] of this.#records.range({ ...recordsOf(owner), reverse, limit })) yield infoOf(key, record);
   }
 
   diff(before: string, after: string): Difference[] {
