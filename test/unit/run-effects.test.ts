@@ -46,11 +46,16 @@ describe('retries', () => {
     const bare = Object.assign(Object.create(null) as object, { why: 'busy' });
     const textless = { toString: () => ({}) };
     const throwing = {
-      toString: () => {
+      toString: (): never => {
         throw new Error('no text');
       },
     };
-    const odd: unknown[] = [null, undefined, 'a \ud800', Symbol('s'), 5n, () => 1, bare, textless, throwing];
+    const silent = {
+      get neverHappened(): boolean {
+        return throwing.toString();
+      },
+    };
+    const odd: unknown[] = [null, undefined, 'a \ud800', Symbol('s'), 5n, () => 1, bare, textless, throwing, silent];
     const run = await bench.pool.run('r');
     for (const thrown of odd) {
       const call = run.tool('t', 1, () => {
@@ -118,6 +123,12 @@ describe('time-outs and aborts', () => {
     const during = AbortSignal.timeout(10);
     const slow = () => pause(1000);
     await rejects(run.tool('t', 1, slow, { signal: during }), 'ERR_HOLDFAST_ABORTED');
+    const own = new AbortController();
+    const abortsItself = () => {
+      own.abort();
+      throw busy();
+    };
+    await expect(run.tool('v', 1, abortsItself, { signal: own.signal })).rejects.toThrow('busy'); // and nothing is left unhandled
     const between = AbortSignal.timeout(10);
     const retry = { attempts: 9, delay: 1000 };
     await rejects(

@@ -1,5 +1,6 @@
 /** Signals, sleeps, suspended and abandoned runs, leases, hooks. */
 import { setTimeout as pause } from 'node:timers/promises';
+import { runInNewContext } from 'node:vm';
 
 import { describe, expect, test } from 'vitest';
 
@@ -118,6 +119,8 @@ describe('suspended runs need no process', () => {
     await bench.pool.settled();
     expect(bench.pool.runInfo('r')?.status).toBe('running');
     for (const no of [NaN, null, 5n]) await rejects(claimed!.sleep(no as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    await rejects(claimed!.sleep(2 ** 53), 'ERR_HOLDFAST_OUT_OF_RANGE');
+    await claimed!.sleep(runInNewContext('new Date(5)') as Date); // of another realm
     await rejects(claimed!.child(null as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
   });
 
@@ -393,7 +396,6 @@ describe('hooks', () => {
     });
     expect(await textless.decision('d', () => 1)).toBe(1);
     expect(await bench.kinds('s')).toEqual(['start', 'decision', 'hook']);
-    const wrong = { hooks: { onStart: 5 as never } };
-    await rejects(bench.pool.run('s', wrong), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    for (const hooks of [{ onStart: 5 }, 5]) await rejects(bench.pool.run('s', { hooks: hooks as never }), 'ERR_HOLDFAST_INVALID_ARGUMENT');
   });
 });
