@@ -21,13 +21,14 @@ export function isInstance(live: object, shape: number): boolean {
 }
 
 const recordClasses = new WeakMap<object, boolean>();
+
 /** Are instances with this prototype made by classes of the user's alone? Then there is nothing to them but their fields. */
 function isRecordClass(prototype: object): boolean {
   let known = recordClasses.get(prototype);
   if (known === undefined) {
     known = true;
     for (let at = prototype, above: object | null; known && (above = Object.getPrototypeOf(at) as object | null) !== null; at = above) {
-      known = !(Symbol.toStringTag in at) && !isNative(Object.getOwnPropertyDescriptor(at, 'constructor')?.value);
+      known = !(Symbol.toStringTag in at) && !(Object.hasOwn(at, 'constructor') && isNative(at.constructor));
     }
     recordClasses.set(prototype, known);
   }
