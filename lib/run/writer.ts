@@ -227,7 +227,7 @@ export class JournalWriter {
   private learn(sequence: number, epoch: number): void {
     this.#epochs.push([sequence, epoch]);
     this.journals.fresh.set(this.run, this.#epochs);
-    ring(this.journals.pool, this.run);
+    ring(this.run);
   }
 
   /** After the end: no other entry will tell the epoch of the last one. Nothing depends on it, so nobody waits. */

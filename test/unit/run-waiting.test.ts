@@ -1,4 +1,5 @@
 /** Signals, sleeps, suspended and abandoned runs, leases, hooks. */
+import { renameSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 
@@ -40,6 +41,17 @@ describe('signals', () => {
     );
     await messageOf(worker);
     expect(await second).toBe('there');
+  });
+
+  test('wake who waits though the file of the pool has another name since', async () => {
+    const run = await bench.pool.run('r');
+    const moved = `${bench.path}.moved`;
+    renameSync(bench.path, moved);
+    const waiting = run.signal('a');
+    await expect.poll(() => bench.pool.runInfo('r')).toMatchObject({ status: 'waiting' });
+    await bench.pool.signal('r', 'a', 1);
+    expect(await waiting).toBe(1);
+    renameSync(moved, bench.path);
   });
 
   test('two calls beside each other take one each', async () => {
