@@ -1,8 +1,8 @@
 /**
  * Restore: a new pool, on any medium, from a full backup and its increments, up to any commit or time inside them.
  *
- * The pool is made as `<path>.restoring` and gets its name when it is whole, closed and synced. An interrupted restore leaves that
- * file; the next one to the same path begins anew.
+ * The pool is made as `<path>.restoring` and gets its name when it is whole, closed and synced. An interrupted restore (or import, or salvage) leaves
+ * that file; the next one to the same path begins anew.
  */
 import { existsSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
@@ -49,7 +49,7 @@ export async function restore(
 /** Makes a pool under another name, and gives it its own when `work` is done. */
 export async function intoNewPool<T>(path: string, work: (temporary: string) => Promise<T>): Promise<T> {
   if (existsSync(path)) {
-    throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${path} is there already; a pool is only restored to a new place`);
+    throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${path} is there already; it is not overwritten: move it away, or take another place`);
   }
   const temporary = `${path}.restoring`;
   await clear(temporary, path);
@@ -66,7 +66,7 @@ export async function intoNewPool<T>(path: string, work: (temporary: string) => 
 }
 
 function beingRestored(path: string, cause: unknown): HoldfastError {
-  return new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being restored by another process`, { cause });
+  return new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being made by another process`, { cause });
 }
 
 // What an interrupted restore has left, unless another process is at it. A whole pool is held meanwhile, so that the next one's is not removed.
@@ -79,7 +79,7 @@ async function clear(temporary: string, path: string): Promise<void> {
   try {
     await unlink(temporary);
   } catch (error) {
-    throw fileError(error, `${temporary} is in the way of the restore and could not be removed`);
+    throw fileError(error, `${temporary} is in the way and could not be removed`);
   } finally {
     await left?.close();
   }

@@ -265,7 +265,7 @@ test('a restore that fails or is given up leaves nothing', () =>
     await expect(restore(file, to, { medium: 'file', size: 1_048_576 })).rejects.toMatchObject(code('POOL_FULL'));
     expect(fs.existsSync(to)).toBe(false);
     fs.mkdirSync(`${to}.restoring`);
-    await expect(restore(file, to)).rejects.toThrow(/is in the way of the restore and could not be removed/);
+    await expect(restore(file, to)).rejects.toThrow(/is in the way and could not be removed/);
     await expect(restore(file, to)).rejects.toMatchObject(code('IO'));
     fs.rmdirSync(`${to}.restoring`);
     await restore(file, `${to}.restoring`, { medium: 'file' }); // a restore that was killed before the naming
