@@ -200,9 +200,9 @@ async function receipt<A, R>(
   try {
     await way.writer.append(entry, { also });
   } catch (error) {
-    // The effect happened, but its result can't be kept. That is said where unknown outcomes are looked for.
-    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_CODEC')
-      await recordFailure(way, attempt, ms, false, textOf(error));
+    // The effect happened, but its result can't be kept: it can't be stored, or there is no room for it. That is said where unknown outcomes are
+    // looked for.
+    await recordFailure(way, attempt, ms, false, textOf(error));
     throw error;
   }
 }

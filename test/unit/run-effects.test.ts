@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
+import { open } from '../../lib/index';
 import type { Resolution, Run, ToolContext, ToolOptions } from '../../lib/index';
 import { dist } from '../helpers/cli';
 import { never, rejects, runsBench } from './support/runs';
@@ -291,6 +292,10 @@ describe('unknown outcomes', () => {
     const run = await bench.pool.run('r');
     await rejects(run.tool('t', 1, () => () => 1), 'ERR_HOLDFAST_CODEC');
     expect(bench.pool.unknownOutcomes()).toHaveLength(1);
+    await using small = await open(`${bench.path}.small`, { medium: 'file', size: 4 * 2 ** 20 });
+    const full = await small.run('r');
+    await rejects(full.tool('t', 1, () => new Uint8Array(2 ** 23)), 'ERR_HOLDFAST_BATCH_TOO_LARGE');
+    expect(small.unknownOutcomes()).toMatchObject([{ run: 'r', tool: 't', error: expect.stringContaining('bytes') as string }]);
   });
 });
 
