@@ -257,12 +257,16 @@ export class CheckpointStore {
 
   async #sweep(family: number): Promise<number> {
     const version = this.#version(family);
-    using snapshot = this.pool.snapshot();
-    const roots = this.#rootsOf(family, snapshot);
-    const { freed } = await this.#parts.sweep(family, roots, snapshot, (batch) => {
-      batch.requireEqual(this.#versions, family, version);
-    });
-    return freed;
+    const snapshot = this.pool.snapshot();
+    try {
+      const roots = this.#rootsOf(family, snapshot);
+      const { freed } = await this.#parts.sweep(family, roots, snapshot, (batch) => {
+        batch.requireEqual(this.#versions, family, version);
+      });
+      return freed;
+    } finally {
+      snapshot.close();
+    }
   }
 
   *#rootsOf(family: number, snapshot: Snapshot): IterableIterator<Uint8Array> {
