@@ -109,7 +109,7 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
     if (!(source instanceof Readable) && !(source instanceof ReadableStream)) {
       throw typeError('A part of a backup is a path, a Readable or a ReadableStream');
     }
-    for await (const chunk of chunksOf(source, i)) {
+    for await (const chunk of chunksOf(source, i, signal)) {
       if (!types.isUint8Array(chunk)) throw typeError('The stream of a backup must give bytes');
       await take(chunk);
     }
@@ -118,11 +118,19 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
   await pool.partEnd();
 }
 
-async function* chunksOf(source: AsyncIterable<unknown>, i: number): AsyncGenerator<unknown, void, undefined> {
+/** An abort does not wait for somebody to write at the other end. */
+async function* chunksOf(source: Readable | ReadableStream, i: number, signal: AbortSignal | undefined): AsyncGenerator<unknown, void, undefined> {
+  let stop: (() => void) | undefined;
   try {
-    yield* source;
+    const stream = source instanceof Readable ? source : Readable.fromWeb(source, { objectMode: true });
+    stop = (): void => void stream.destroy(abortedError(signal!, 'The restore'));
+    signal?.addEventListener('abort', stop, { once: true });
+    if (signal?.aborted) stop();
+    yield* stream;
   } catch (error) {
     throw fileError(error, `part ${i + 1} of the backup could not be read`);
+  } finally {
+    if (stop) signal?.removeEventListener('abort', stop);
   }
 }
 

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { PassThrough, Readable, Writable } from 'node:stream';
-import type { ReadableStream } from 'node:stream/web';
+import { WritableStream, type ReadableStream } from 'node:stream/web';
 import { describe, expect, test } from 'vitest';
 
 import { open, restore } from '../../lib/index';
@@ -166,6 +166,28 @@ describe('what is in the way', () => {
       const closed = new Writable({ write: (_chunk, _encoding, done) => done() });
       closed.destroy();
       await expect(pool.backup(closed)).rejects.toMatchObject(code('IO'));
+    }));
+
+  test('a stream at whose other end nobody is: an abort and the end of the pool do not wait for it', () =>
+    withPool(async (pool) => {
+      fill(pool, 3000);
+      const never = (): Promise<void> => new Promise(() => undefined);
+      const stop = new AbortController();
+      const deaf = new WritableStream<Uint8Array>({ write: () => (stop.abort(), never()) });
+      await expect(pool.backup(deaf, { signal: stop.signal })).rejects.toMatchObject(code('ABORTED'));
+      const enough = new AbortController();
+      const silent = new Readable({ read: () => enough.abort() });
+      await expect(restore(silent, fresh('silent'), { signal: enough.signal })).rejects.toMatchObject(code('ABORTED'));
+      const broken = new Writable({
+        write: () => {
+          throw new Error('unplugged');
+        },
+      });
+      await expect(pool.backup(broken)).rejects.toMatchObject(code('IO'));
+      const others = new WritableStream<Uint8Array>();
+      others.getWriter();
+      await expect(pool.backup(others)).rejects.toThrow(TypeError);
+      await expect(pool.backup(new Writable({ write: () => void pool.close() }))).rejects.toMatchObject(code('CLOSED'));
     }));
 
   test('another restore to the same place', () =>
