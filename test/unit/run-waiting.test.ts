@@ -82,6 +82,14 @@ describe('signals', () => {
     await rejects(bench.pool.signal('r', '', 1), 'ERR_HOLDFAST_OUT_OF_RANGE');
   });
 
+  test('waits end with the pool', async () => {
+    const run = await bench.pool.run('r');
+    const waits = [run.signal('a'), run.sleep(1e9)].map((wait) => rejects(wait, 'ERR_HOLDFAST_CLOSED'));
+    await expect.poll(() => bench.pool.runInfo('r')?.waits).toHaveLength(2);
+    await bench.pool.close();
+    await Promise.all(waits);
+  });
+
   test('a wait ends with its abort signal', async () => {
     const run = await bench.pool.run('r');
     await rejects(run.signal('a', { signal: AbortSignal.timeout(5) }), 'ERR_HOLDFAST_ABORTED');
