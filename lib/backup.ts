@@ -15,7 +15,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { Writable } from 'node:stream';
 import { WritableStream } from 'node:stream/web';
 
-import { abortedError, HoldfastError, typeError } from './errors';
+import { abortedError, closedError, HoldfastError, typeError } from './errors';
 import { fileError, giveName, isNamed } from './files';
 import type { KeyspaceHost } from './keyspace';
 import { native } from './native-binding';
@@ -50,6 +50,7 @@ export async function backupPool(
   poolPath: string,
   target: string | Writable | WritableStream<Uint8Array>,
   given: BackupOptions | undefined,
+  cancels: Set<() => void>,
 ): Promise<BackupReport> {
   const options = optionsObject(given, 'backup');
   const signal = signalOption(options.signal);
@@ -59,7 +60,7 @@ export async function backupPool(
     options.incremental === undefined ? -1 : wholeNumber('incremental', options.incremental, 0, Number.MAX_SAFE_INTEGER);
   if (signal?.aborted) throw abortedError(signal, 'The backup');
   const run = { host, since, signal, onProgress };
-  if (typeof target !== 'string') return write(run, { target: streamTarget(target), scan: null, written: 0 });
+  if (typeof target !== 'string') return toStream(run, streamTarget(target), cancels);
   const file = checkPath(target);
   await mustBeFree(file, poolPath);
   const partial = `${file}.partial`;
@@ -78,6 +79,21 @@ export async function backupPool(
     }
   } finally {
     busy.delete(file);
+  }
+}
+
+/** Nobody may be reading at the other end: an abort, or the pool's end, does not wait for that. */
+async function toStream(run: Run, target: Target, cancels: Set<() => void>): Promise<BackupReport> {
+  const { signal } = run;
+  const onAbort = (): void => void target.abandon(abortedError(signal!, 'The backup'));
+  const onClose = (): void => void target.abandon(closedError());
+  signal?.addEventListener('abort', onAbort, { once: true });
+  cancels.add(onClose);
+  try {
+    return await write(run, { target, scan: null, written: 0 });
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    cancels.delete(onClose);
   }
 }
 
@@ -256,26 +272,31 @@ function streamTarget(given: Writable | WritableStream<Uint8Array>): Target {
   if (!(given instanceof Writable) && !(given instanceof WritableStream)) {
     throw typeError('A backup goes to a path, a Writable or a WritableStream');
   }
+  if (given instanceof WritableStream && given.locked) throw typeError('The WritableStream is locked: somebody else writes to it');
   const stream = given instanceof Writable ? given : Writable.fromWeb(given);
   let failure: unknown;
+  let giveUp: ((reason: unknown) => void) | undefined;
   stream.on('error', (error) => (failure ??= error));
   const told = (error: unknown): HoldfastError => fileError(error, 'the stream of the backup failed');
   const step = (act: (done: (error?: Error | null) => void) => void): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const failed = (): void => reject(told(failure ?? new Error('it was closed')));
+    new Promise<void>((resolve, reject) => {
+      giveUp = reject;
+      const failed = (): void => reject(failure ?? new Error('it was closed'));
       if (failure !== undefined || stream.destroyed) return failed();
       stream.once('close', failed);
       act((error) => {
         stream.off('close', failed);
-        if (error) reject(told(error));
+        if (error) reject(error);
         else resolve();
       });
-    });
+    }).catch((error: unknown) => Promise.reject(told(error)));
   return {
     name: 'a stream',
     write: (block) => step((done) => stream.write(block, done)),
     finish: () => step((done) => stream.end(() => done(failure as Error | undefined))),
     async abandon(reason) {
+      failure ??= reason;
+      giveUp?.(reason);
       stream.destroy(reason instanceof Error ? reason : new Error(String(reason)));
     },
   };

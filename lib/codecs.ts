@@ -4,6 +4,7 @@
  * `decode` only borrows the bytes it is given. The built-in codecs but `bytes` never hand them on,
  * so the pool reads into one scratch buffer for them; see lib/slab.ts.
  */
+import { types } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
 
 import { Packr } from 'msgpackr';
@@ -27,7 +28,7 @@ function codecError(doing: string, cause: unknown): HoldfastError {
 export const bytes: Codec<Uint8Array> = {
   name: 'bytes',
   encode(value) {
-    if (!(value instanceof Uint8Array)) throw typeError('The codec "bytes" takes a Uint8Array');
+    if (!types.isUint8Array(value)) throw typeError('The codec "bytes" takes a Uint8Array');
     return value;
   },
   decode: (borrowed) => new Uint8Array(borrowed),
@@ -91,8 +92,8 @@ const byV8 = 0xc1;
 
 /**
  * What `structuredClone` can carry: Map, Set, Date, BigInt, typed arrays, undefined, cycles and shared references. msgpack
- * where that loses nothing; what it would change (-0, holes in arrays, half surrogate pairs, errors, boxed primitives,
- * `__proto__` as a key, instances of classes, whose own fields are kept) goes through V8's serializer.
+ * where that loses nothing; what it would change (-0, holes in arrays, half surrogate pairs, errors, boxed primitives, some names as
+ * keys, built-in objects of another realm, instances of classes, whose own fields are kept) goes through V8's serializer.
  */
 export const structured: Codec<unknown> = {
   name: 'structured',

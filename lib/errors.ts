@@ -5,6 +5,8 @@
  * docs/errors.md. Decide by `error.code`, never by the text of a message.
  */
 
+import { types } from 'node:util';
+
 export const errorCodes = [
   'ERR_HOLDFAST_INVALID_ARGUMENT',
   'ERR_HOLDFAST_OUT_OF_RANGE',
@@ -46,8 +48,16 @@ export const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number];
 
-/** Every failure that is not a wrong argument. */
+/**
+ * Every failure that is not a wrong argument. An instance of it is one of any copy of this package (a test runner loads it anew for each file):
+ * copies share the addon, and it makes errors of the class of the last one.
+ */
 export class HoldfastError extends Error {
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (this !== HoldfastError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return types.isNativeError(value) && value.name === 'HoldfastError';
+  }
+
   override readonly name = 'HoldfastError';
   readonly code: ErrorCode;
   /** The operating system's number, where it was the one to refuse. */
@@ -110,7 +120,8 @@ export function memoryFor<T>(bytes: number, take: () => T): T {
   try {
     return take();
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+    // Of another realm, perhaps: Node.js takes the memory.
+    if (!types.isNativeError(error) || error.name !== 'RangeError') throw error;
     throw new HoldfastError('ERR_HOLDFAST_NO_MEMORY', `There is no memory for ${bytes} bytes in one piece; read less at once`, {
       cause: error,
     });

@@ -207,7 +207,20 @@ export interface PlaceReport {
   readonly reason: string;
 }
 
+/** Where reads land: see lib/slab.ts. */
+export interface Landing {
+  readonly scratch: Buffer;
+  slab: Buffer;
+  /** Of the slab as it was made, and detached perhaps since. */
+  slabBuffer: ArrayBufferLike;
+  /** Of the slab. */
+  used: number;
+}
+
 interface NativeAddon {
+  // What the addon knows one of in each thread is kept here: copies of this package (test runners and bundlers make them) share the addon.
+  wakeListeners?: Set<() => void>;
+  landing?: Landing;
   readonly NativeBatch: new () => NativeBatch;
   configure(makeError: typeof errorFromNative, onWake: () => void): void;
   /** 0: where `getToSlab` reads to from now on, 1: where `getToScratch` does. Kept from collection. */
@@ -250,7 +263,7 @@ function load(): NativeAddon {
 
 export const native = load();
 
-const wakeListeners = new Set<() => void>();
+const wakeListeners = (native.wakeListeners ??= new Set());
 
 /** `listener` runs on this thread when completions may have arrived, for any pool. */
 export function onWake(listener: () => void): void {

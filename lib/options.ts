@@ -2,6 +2,8 @@
  * Every option is looked at here, once, before anything happens. A wrong one is a TypeError or a
  * RangeError.
  */
+import { types } from 'node:util';
+
 import { rangeError, typeError } from './errors';
 import type { NativeOpenOptions } from './native-binding';
 import type { CommitOptions, OpenOptions } from './types';
@@ -127,7 +129,7 @@ export function eventualOption(options: CommitOptions | undefined): boolean {
 
 /** The moment that `olderThan` means: a Date, or so many milliseconds ago. Nothing else is taken for one: what is older is removed. */
 export function olderThanOption(given: unknown): number {
-  const before = given instanceof Date ? given.getTime() : typeof given === 'number' ? Date.now() - given : NaN;
+  const before = types.isDate(given) ? given.getTime() : typeof given === 'number' ? Date.now() - given : NaN;
   if (Number.isNaN(before)) throw typeError(`olderThan is a Date, or a number of milliseconds, not ${shown(given)}`);
   return before;
 }

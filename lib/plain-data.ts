@@ -12,10 +12,16 @@ import { HoldfastError } from './errors';
 const unwatchedDepth = 12;
 const unwatchedVisits = 4096;
 const deepest = 200;
-const carried = new Set([
-  'Int8Array', 'Uint8Array', 'Uint8ClampedArray', 'Int16Array', 'Uint16Array', 'Int32Array', 'Uint32Array',
-  'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array', 'DataView',
-]);
+/**
+ * Prototypes of the built-in classes that msgpack knows, of this realm alone: it finds them by class, so a Date of another `vm` context would be
+ * an empty object, and an instance of a subclass of Uint8Array could not be read again.
+ */
+const carried = new Set<unknown>(
+  [
+    Date, RegExp, ArrayBuffer, DataView, Buffer, Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array,
+    Float32Array, Float64Array, BigInt64Array, BigUint64Array,
+  ].map(({ prototype }) => prototype as unknown),
+);
 
 const objectPrototype: unknown = Object.prototype;
 const arrayPrototype: unknown = Array.prototype;
@@ -55,7 +61,9 @@ class Walk {
 
   private record(record: Record<string, unknown>, depth: number): boolean {
     for (const key in record) {
-      if (key === '__proto__' || !isWellFormed(key) || !this.value(record[key], depth)) return false;
+      // To the language, and to msgpackr, these are no keys like others: `__keys__` even spoils what it writes afterwards.
+      if (key === '__proto__' || key === '__keys__' || key === 'toJSON') return false;
+      if (!isWellFormed(key) || !this.value(record[key], depth)) return false;
     }
     return true;
   }
@@ -79,8 +87,7 @@ class Walk {
       for (const item of value) if (!this.value(item, depth)) return false;
       return true;
     }
-    if (ArrayBuffer.isView(value)) return carried.has((value as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag]);
-    return types.isDate(value) || types.isRegExp(value) || types.isArrayBuffer(value);
+    return carried.has(prototype) && (ArrayBuffer.isView(value) || types.isDate(value) || types.isRegExp(value) || types.isArrayBuffer(value));
   }
 }
 

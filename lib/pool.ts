@@ -164,7 +164,7 @@ export class Pool implements PoolCore {
     options?: BackupOptions,
   ): Promise<BackupReport> {
     this.#mustBeOpen();
-    return backupPool(this.#host, this.path, target, options);
+    return backupPool(this.#host, this.path, target, options, this.#cancels);
   }
 
   async settled(): Promise<void> {
@@ -210,8 +210,8 @@ export class Pool implements PoolCore {
   }
 
   /**
-   * Commits on their way complete first; new ones get `ERR_HOLDFAST_CLOSED`. A running check is
-   * cancelled.
+   * Commits on their way complete first; new ones get `ERR_HOLDFAST_CLOSED`. A running check or
+   * backup is cancelled.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();

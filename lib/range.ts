@@ -5,6 +5,8 @@
  * (`break`), or is collected. Entries come many at a time, packed together; the layout is in
  * native/binding/range_handle.cc. Values that last are packed right into the slab.
  */
+import { types } from 'node:util';
+
 import { decodeOwned, decoderAt, utf8 } from './codecs';
 import type { DecodeAt } from './codecs';
 import { closedError, typeError } from './errors';
@@ -29,7 +31,7 @@ const zero = Buffer.alloc(1);
 
 export function bytesOf(encoded: Encoded): Buffer {
   if (typeof encoded === 'string') return Buffer.from(encoded, 'utf8');
-  if (!(encoded instanceof Uint8Array)) {
+  if (!types.isUint8Array(encoded)) {
     throw typeError('A key codec must encode to a string or a Uint8Array');
   }
   return Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);

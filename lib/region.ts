@@ -6,6 +6,7 @@
  * are decided in the engine, one commit after the other, whatever threads they come from.
  */
 import { constants } from 'node:buffer';
+import { types } from 'node:util';
 
 import { HoldfastError, memoryFor, rangeError, typeError } from './errors';
 import type { KeyspaceHost } from './keyspace';
@@ -310,5 +311,5 @@ export function bytesOf(given: unknown): Uint8Array {
   if (!ArrayBuffer.isView(given)) {
     throw typeError(`Bytes must come as a Uint8Array, another typed array or a DataView, not ${shown(given)}`);
   }
-  return given instanceof Uint8Array ? given : new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
+  return types.isUint8Array(given) ? given : new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
 }

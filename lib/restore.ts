@@ -1,13 +1,14 @@
 /**
  * Restore: a new pool, on any medium, from a full backup and its increments, up to any commit or time inside them.
  *
- * The pool is made as `<path>.restoring` and gets its name when it is whole, closed and synced. An interrupted restore leaves that
- * file; the next one to the same path begins anew.
+ * The pool is made as `<path>.restoring` and gets its name when it is whole, closed and synced. An interrupted restore (or import, or salvage) leaves
+ * that file; the next one to the same path begins anew.
  */
 import { existsSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
+import { types } from 'node:util';
 
 import { readInto } from './backup';
 import { abortedError, HoldfastError, typeError } from './errors';
@@ -48,7 +49,7 @@ export async function restore(
 /** Makes a pool under another name, and gives it its own when `work` is done. */
 export async function intoNewPool<T>(path: string, work: (temporary: string) => Promise<T>): Promise<T> {
   if (existsSync(path)) {
-    throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${path} is there already; a pool is only restored to a new place`);
+    throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${path} is there already; it is not overwritten: move it away, or take another place`);
   }
   const temporary = `${path}.restoring`;
   await clear(temporary, path);
@@ -65,7 +66,7 @@ export async function intoNewPool<T>(path: string, work: (temporary: string) => 
 }
 
 function beingRestored(path: string, cause: unknown): HoldfastError {
-  return new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being restored by another process`, { cause });
+  return new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being made by another process`, { cause });
 }
 
 // What an interrupted restore has left, unless another process is at it. A whole pool is held meanwhile, so that the next one's is not removed.
@@ -78,7 +79,7 @@ async function clear(temporary: string, path: string): Promise<void> {
   try {
     await unlink(temporary);
   } catch (error) {
-    throw fileError(error, `${temporary} is in the way of the restore and could not be removed`);
+    throw fileError(error, `${temporary} is in the way and could not be removed`);
   } finally {
     await left?.close();
   }
@@ -108,8 +109,8 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
     if (!(source instanceof Readable) && !(source instanceof ReadableStream)) {
       throw typeError('A part of a backup is a path, a Readable or a ReadableStream');
     }
-    for await (const chunk of chunksOf(source, i)) {
-      if (!(chunk instanceof Uint8Array)) throw typeError('The stream of a backup must give bytes');
+    for await (const chunk of chunksOf(source, i, signal)) {
+      if (!types.isUint8Array(chunk)) throw typeError('The stream of a backup must give bytes');
       await take(chunk);
     }
   }
@@ -117,17 +118,25 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
   await pool.partEnd();
 }
 
-async function* chunksOf(source: AsyncIterable<unknown>, i: number): AsyncGenerator<unknown, void, undefined> {
+/** An abort does not wait for somebody to write at the other end. */
+async function* chunksOf(source: Readable | ReadableStream, i: number, signal: AbortSignal | undefined): AsyncGenerator<unknown, void, undefined> {
+  let stop: (() => void) | undefined;
   try {
-    yield* source;
+    const stream = source instanceof Readable ? source : Readable.fromWeb(source, { objectMode: true });
+    stop = (): void => void stream.destroy(abortedError(signal!, 'The restore'));
+    signal?.addEventListener('abort', stop, { once: true });
+    if (signal?.aborted) stop();
+    yield* stream;
   } catch (error) {
     throw fileError(error, `part ${i + 1} of the backup could not be read`);
+  } finally {
+    if (stop) signal?.removeEventListener('abort', stop);
   }
 }
 
 function pointOf(at: unknown): { epoch: number; time: number } {
   if (at === undefined) return { epoch: -1, time: -1 };
-  if (at instanceof Date) {
+  if (types.isDate(at)) {
     if (Number.isNaN(at.getTime())) throw typeError('at must be an epoch or a valid Date');
     return { epoch: -1, time: Math.max(0, at.getTime()) };
   }

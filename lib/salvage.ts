@@ -2,6 +2,7 @@
 import { abortedError, typeError } from './errors';
 import { native } from './native-binding';
 import { checkPath, openOptions, optionsObject, signalOption } from './options';
+import { intoNewPool } from './restore';
 import type { OpenOptions, SalvageReport } from './types';
 
 export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'atLeast'> {
@@ -9,7 +10,7 @@ export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'a
   onProgress?: (fraction: number) => void;
 }
 
-/** The pool at `from` is only read, and must not be open. `to` must not exist. */
+/** The pool at `from` is only read, and must not be open. `to` must not exist; it has its name when all that could be saved is in it. */
 export async function salvage(
   from: string,
   to: string,
@@ -22,11 +23,14 @@ export async function salvage(
   }
   const request = openOptions(target);
   if (signal?.aborted) throw abortedError(signal, 'The salvage');
-  const { promise, cancel } = native.salvage(checkPath(from), checkPath(to), request, onProgress ?? null);
-  signal?.addEventListener('abort', cancel, { once: true });
-  try {
-    return await promise;
-  } finally {
-    signal?.removeEventListener('abort', cancel);
-  }
+  const damaged = checkPath(from);
+  return intoNewPool(checkPath(to), async (temporary) => {
+    const { promise, cancel } = native.salvage(damaged, temporary, request, onProgress ?? null);
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      return await promise;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+    }
+  });
 }

@@ -13,7 +13,7 @@
 import { markAsUntransferable } from 'node:worker_threads';
 
 import { memoryFor } from './errors';
-import { native } from './native-binding';
+import { native, type Landing } from './native-binding';
 
 const slabBytes = 128 * 1024;
 const scratchBytes = 64 * 1024;
@@ -24,13 +24,10 @@ export const slabValueBytes = slabBytes / 16;
 /** A read into memory: `length`, -1 when absent, -(2 + length) when it does not fit. */
 export type ReadInto = (into: Uint8Array, offset: number) => number;
 
-let slab = makeSlab();
-let slabBuffer = slab.buffer;
-let used = 0;
+const landing = (native.landing ??= makeLanding());
 
 /** Scratch memory; whoever borrows it runs no foreign code before it is done with the bytes. */
-export const scratch = Buffer.allocUnsafeSlow(scratchBytes);
-native.landIn(1, scratch);
+export const { scratch } = landing;
 
 /** A view on the slab that holds a copy of what is in `from`. */
 export function copyToSlab(from: Uint8Array, start: number, end: number): Uint8Array {
@@ -44,16 +41,16 @@ export function copyToSlab(from: Uint8Array, start: number, end: number): Uint8A
 
 /** Reserves room for one value; `takeFromSlab` then makes it the caller's. */
 export function slabWithRoom(): Buffer {
-  if (used + slabValueBytes > slab.length) freshSlab();
-  return slab;
+  if (landing.used + slabValueBytes > landing.slab.length) freshSlab();
+  return landing.slab;
 }
 
 export function slabOffset(): number {
-  return used;
+  return landing.used;
 }
 
 export function takeFromSlab(length: number): Uint8Array {
-  const view = new Uint8Array(slabBuffer, used, length);
+  const view = new Uint8Array(landing.slabBuffer, landing.used, length);
   passOver(length);
   return view;
 }
@@ -61,7 +58,14 @@ export function takeFromSlab(length: number): Uint8Array {
 /** These bytes are somebody's. */
 export function passOver(length: number): void {
   // Multiples of eight, so that a Float64Array may be laid on a value.
-  used = Math.min((used + length + 7) & ~7, slabBytes);
+  landing.used = Math.min((landing.used + length + 7) & ~7, slabBytes);
+}
+
+function makeLanding(): Landing {
+  const made = Buffer.allocUnsafeSlow(scratchBytes);
+  native.landIn(1, made);
+  const slab = makeSlab();
+  return { scratch: made, slab, slabBuffer: slab.buffer, used: 0 };
 }
 
 // Transferring one value's memory to another thread would take all its neighbours away.
@@ -73,9 +77,9 @@ function makeSlab(): Buffer {
 }
 
 function freshSlab(): void {
-  slab = makeSlab();
-  slabBuffer = slab.buffer;
-  used = 0;
+  landing.slab = makeSlab();
+  landing.slabBuffer = landing.slab.buffer;
+  landing.used = 0;
 }
 
 /**

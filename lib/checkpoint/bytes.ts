@@ -1,4 +1,6 @@
 /** Typed arrays and buffers, and the numbers they are stored under. A Buffer comes back as a Uint8Array, as from structuredClone. */
+import { types } from 'node:util';
+
 import { STRUCTURED, TEXT } from './shadow';
 
 type Maker = (buffer: ArrayBuffer) => object;
@@ -26,7 +28,7 @@ export function bytesType(live: object): number {
   if (ArrayBuffer.isView(live)) {
     return numberOf.get((live as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag]) ?? 0;
   }
-  return live instanceof ArrayBuffer ? 2 : 0;
+  return types.isArrayBuffer(live) ? 2 : 0;
 }
 
 /** A view on the bytes, not a copy. */

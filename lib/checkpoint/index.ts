@@ -156,10 +156,11 @@ export class CheckpointStore {
   /** In the order they were saved. */
   *history(
     owner: string,
-    options: { reverse?: boolean; limit?: number } = {},
+    options?: { reverse?: boolean; limit?: number },
   ): IterableIterator<CheckpointInfo> {
     checkOwner(owner);
-    for (const [key, record] of this.#records.range({ ...recordsOf(owner), ...options })) yield infoOf(key, record);
+    const { reverse, limit } = optionsObject(options, 'history');
+    for (const [key, record] of this.#records.range({ ...recordsOf(owner), reverse, limit })) yield infoOf(key, record);
   }
 
   diff(before: string, after: string): Difference[] {
@@ -256,12 +257,16 @@ export class CheckpointStore {
 
   async #sweep(family: number): Promise<number> {
     const version = this.#version(family);
-    using snapshot = this.pool.snapshot();
-    const roots = this.#rootsOf(family, snapshot);
-    const { freed } = await this.#parts.sweep(family, roots, snapshot, (batch) => {
-      batch.requireEqual(this.#versions, family, version);
-    });
-    return freed;
+    const snapshot = this.pool.snapshot();
+    try {
+      const roots = this.#rootsOf(family, snapshot);
+      const { freed } = await this.#parts.sweep(family, roots, snapshot, (batch) => {
+        batch.requireEqual(this.#versions, family, version);
+      });
+      return freed;
+    } finally {
+      snapshot.close();
+    }
   }
 
   *#rootsOf(family: number, snapshot: Snapshot): IterableIterator<Uint8Array> {

@@ -21,19 +21,23 @@ export function isInstance(live: object, shape: number): boolean {
 }
 
 const recordClasses = new WeakMap<object, boolean>();
-const builtIns: ReadonlySet<unknown> = new Set([Date, RegExp, Error, Number, String, Boolean, Array].map(({ prototype }) => prototype));
 
 /** Are instances with this prototype made by classes of the user's alone? Then there is nothing to them but their fields. */
 function isRecordClass(prototype: object): boolean {
   let known = recordClasses.get(prototype);
   if (known === undefined) {
     known = true;
-    for (let at: object | null = prototype; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
-      if (builtIns.has(at) || Symbol.toStringTag in at) known = false;
+    for (let at = prototype, above: object | null; known && (above = Object.getPrototypeOf(at) as object | null) !== null; at = above) {
+      known = !(Symbol.toStringTag in at) && !(Object.hasOwn(at, 'constructor') && isNative(at.constructor));
     }
     recordClasses.set(prototype, known);
   }
   return known;
+}
+
+/** Of this realm or another one: each `vm` context has a Date of its own. */
+function isNative(maker: unknown): boolean {
+  return typeof maker === 'function' && Function.prototype.toString.call(maker).endsWith('{ [native code] }');
 }
 
 /** What kind of container it is; OTHER for what is not walked into. */

@@ -44,7 +44,7 @@ export async function* journalOf(
     if (page.entries.length > 0) continue;
     if (!follow) return;
     if (pool.readOnly) await refreshed(pool, signal);
-    else await news(pool, id, Infinity, signal);
+    else await news(id, Infinity, signal);
   }
 }
 

@@ -82,25 +82,25 @@ function add(hash: Hash, value: unknown, seen: Seen): void {
 }
 
 function addObject(hash: Hash, value: object, seen: Seen): void {
-  if (value instanceof Date) return text(hash, 'date', String(value.getTime()));
-  if (value instanceof RegExp) return text(hash, 'regexp', String(value));
-  if (value instanceof ArrayBuffer) return bytes(hash, 'ArrayBuffer', new Uint8Array(value));
+  if (types.isDate(value)) return text(hash, 'date', String(value.getTime()));
+  if (types.isRegExp(value)) return text(hash, 'regexp', String(value));
+  if (types.isArrayBuffer(value)) return bytes(hash, 'ArrayBuffer', new Uint8Array(value));
   if (ArrayBuffer.isView(value)) {
     const name = Buffer.isBuffer(value) ? 'Uint8Array' : value.constructor.name;
     return bytes(hash, name, new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   }
-  if (value instanceof Error) return text(hash, value.name, value.message);
+  if (types.isNativeError(value) || value instanceof Error) return text(hash, value.name, value.message);
   if (types.isBoxedPrimitive(value)) return text(hash, `boxed ${typeof value.valueOf()}`, String(value.valueOf()));
   if (Array.isArray(value)) {
     text(hash, 'array', String(value.length));
     for (const element of value) add(hash, element, seen);
-  } else if (value instanceof Map) {
+  } else if (types.isMap(value)) {
     text(hash, 'map', String(value.size));
     for (const [key, element] of value) {
       add(hash, key, seen);
       add(hash, element, seen);
     }
-  } else if (value instanceof Set) {
+  } else if (types.isSet(value)) {
     text(hash, 'set', String(value.size));
     for (const element of value) add(hash, element, seen);
   } else {

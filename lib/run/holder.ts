@@ -29,7 +29,9 @@ export class Holder {
   leaseMs = DEFAULT_LEASE_MS;
   readonly #records: Keyspace<string, HolderRecord>;
   readonly #incarnation: number;
-  readonly #driving = new Set<string>();
+  readonly #driving = new Map<string, DriverRecord>();
+  /** Calls that are about to drive: their commits are seen before they are acknowledged. */
+  readonly #beginning = new Map<string, number>();
   #until = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -53,7 +55,7 @@ export class Holder {
   /** May nobody else begin to drive what this record's holder drives? */
   isAlive(driver: DriverRecord | undefined, run: string): boolean {
     if (!driver?.holder) return false;
-    if (driver.holder === this.id) return this.#driving.has(run);
+    if (driver.holder === this.id) return this.#driving.has(run) || this.#beginning.has(run);
     return this.#lives(this.#records.get(driver.holder));
   }
 
@@ -66,17 +68,27 @@ export class Holder {
     batch.put(this.#records, this.id, this.#record());
   }
 
-  /** After a commit that failed: what it would have said of the lease may not be there. */
-  doubt(): void {
-    this.#until = 0;
+  /** `commit` makes `driver` the run's. */
+  async begin<T>(run: string, driver: DriverRecord, commit: () => Promise<T>): Promise<T> {
+    this.#beginning.set(run, (this.#beginning.get(run) ?? 0) + 1);
+    try {
+      const result = await commit();
+      this.#driving.set(run, driver);
+      this.#timer ??= setInterval(() => this.#renew(), Math.max(1, this.leaseMs / 3)).unref();
+      return result;
+    } catch (error) {
+      this.#until = 0; // What the commit would have said of the lease may not be there.
+      throw error;
+    } finally {
+      const others = this.#beginning.get(run)! - 1;
+      if (others > 0) this.#beginning.set(run, others);
+      else this.#beginning.delete(run);
+    }
   }
 
-  add(run: string): void {
-    this.#driving.add(run);
-    this.#timer ??= setInterval(() => this.#renew(), Math.max(1, this.leaseMs / 3)).unref();
-  }
-
-  remove(run: string): void {
+  /** Unless somebody else of this handle drives the run since. */
+  remove(run: string, driver: DriverRecord): void {
+    if (this.#driving.get(run) !== driver) return;
     this.#driving.delete(run);
     if (this.#driving.size > 0 || !this.#timer) return;
     clearInterval(this.#timer);

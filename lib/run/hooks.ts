@@ -17,6 +17,7 @@ type HookName = Exclude<(typeof NAMES)[number], 'onHookError'>;
 
 export function checkHooks(hooks: RunHooks | undefined): void {
   if (hooks === undefined) return;
+  if (typeof hooks !== 'object' || hooks === null) throw typeError('hooks is an object: { onStart, onDecision, … }');
   for (const name of NAMES) {
     const hook = hooks[name];
     if (hook !== undefined && typeof hook !== 'function') throw typeError(`${name} is a function`);

@@ -126,7 +126,7 @@ async function begin(
     uid: randomBytes(16).toString('hex'),
     input: options.input,
   };
-  const receipt = await taking(holder, id, () =>
+  const receipt = await taking(holder, id, driver, () =>
     commit((batch) => {
       batch.requireAbsent(headers, id).put(headers, id, header);
       batch.put(entries, { run: id, sequence: 0 }, start);
@@ -135,7 +135,6 @@ async function begin(
       holder.vouch(batch);
     }),
   );
-  holder.add(id);
   const writer = new JournalWriter(journals, id, driver, header, 1);
   writer.begun(receipt, 0);
   const { input } = options;
@@ -172,7 +171,7 @@ async function goOn(
     writer.begun(driver.receipt);
     return new DurableRun({ ...run, ...ofDriver(journals, options, driver.record), kept, writer });
   } catch (error) {
-    Holder.of(journals.pool).remove(id);
+    Holder.of(journals.pool).remove(id, driver.record);
     throw error;
   }
 }
@@ -200,17 +199,15 @@ async function takeOver(
     journals.waits(batch, id, []);
   }
   holder.vouch(batch);
-  const receipt = await taking(holder, id, () => pool.commit(batch));
-  holder.add(id);
+  const receipt = await taking(holder, id, record, () => pool.commit(batch));
   return { record, receipt };
 }
 
 /** A conflict says that somebody else began to drive at the same time. */
-async function taking<T>(holder: Holder, id: string, commit: () => Promise<T>): Promise<T> {
+async function taking<T>(holder: Holder, id: string, driver: DriverRecord, commit: () => Promise<T>): Promise<T> {
   try {
-    return await commit();
+    return await holder.begin(id, driver, commit);
   } catch (error) {
-    holder.doubt();
     if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;
     throw activeError(id, error);
   }

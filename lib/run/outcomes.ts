@@ -58,7 +58,7 @@ export async function resolveOutcome(
   const { intents, resolutions } = journals;
   const batch = pool.batch().requireEqual(intents, id, intent).put(resolutions, id, record);
   const receipt = await pool.commit(batch);
-  ring(pool, intent.run);
+  ring(intent.run);
   return receipt;
 }
 

@@ -95,7 +95,8 @@ export async function attemptWithin<R>(
     };
   });
   try {
-    return await Promise.race([fn(), cut]);
+    // What `fn` throws at once is a rejection too: it may have aborted its own signal before, and somebody must listen to `cut` then.
+    return await Promise.race([(async () => fn())(), cut]);
   } finally {
     stop();
   }

@@ -2,7 +2,9 @@
  * One durable run, driven by one object. Calls may be under way at the same time; the order in which they are *made* within
  * a step numbers them, so code that makes them in the same order per name gets the same ones on every continuation.
  */
-import { HoldfastError, typeError } from '../errors';
+import { types } from 'node:util';
+
+import { HoldfastError, rangeError, typeError } from '../errors';
 import { eventualOption, optionsObject, signalOption } from '../options';
 import type {
   CheckpointOptions,
@@ -68,6 +70,9 @@ interface Call<K extends Kept> {
   readonly within: string;
   readonly kept: K | undefined;
 }
+
+/** Of a Date, in milliseconds. */
+const LAST_MOMENT = 8.64e15;
 
 const SAFETIES: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 
@@ -187,8 +192,9 @@ export class DurableRun implements Run {
 
   async sleep(until: Date | number, options?: WaitOptions): Promise<void> {
     const writer = this.driving('sleep');
-    const moment = until instanceof Date ? until.getTime() : typeof until === 'number' ? Date.now() + until : NaN;
+    const moment = types.isDate(until) ? until.getTime() : typeof until === 'number' ? Date.now() + until : NaN;
     if (!Number.isFinite(moment)) throw typeError('sleep takes a Date, or a number of milliseconds');
+    if (moment > LAST_MOMENT) throw rangeError(`a sleep ends before the last moment of a Date; got ${show(until)}`);
     await sleepUntil(writer, this.waitCall('sleep', 'sleep', options), moment);
   }
 
@@ -208,7 +214,7 @@ export class DurableRun implements Run {
     return this.#checkpoints.save(writer, state, { label, immutable });
   }
 
-  history(options: { reverse?: boolean; limit?: number } = {}): IterableIterator<CheckpointInfo> {
+  history(options?: { reverse?: boolean; limit?: number }): IterableIterator<CheckpointInfo> {
     return CheckpointStore.of(this.#parts.pool).history(ownerOf(this.id), options);
   }
 

@@ -28,7 +28,7 @@ export async function sendSignal(
     const batch = pool.batch().requirePresent(open, run);
     try {
       const receipt = await pool.commit(batch.requireAbsent(signals, key).put(signals, key, value));
-      ring(pool, run);
+      ring(run);
       return receipt;
     } catch (error) {
       if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;

@@ -200,9 +200,9 @@ async function receipt<A, R>(
   try {
     await way.writer.append(entry, { also });
   } catch (error) {
-    // The effect happened, but its result can't be kept. That is said where unknown outcomes are looked for.
-    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_CODEC')
-      await recordFailure(way, attempt, ms, false, textOf(error));
+    // The effect happened, but its result can't be kept: it can't be stored, or there is no room for it. That is said where unknown outcomes are
+    // looked for.
+    await recordFailure(way, attempt, ms, false, textOf(error));
     throw error;
   }
 }
@@ -259,11 +259,12 @@ function isAborted(error: unknown): boolean {
 }
 
 function saysNeverHappened(error: unknown): boolean {
-  return (
-    typeof error === 'object' &&
-    error !== null &&
-    (error as { neverHappened?: unknown }).neverHappened === true
-  );
+  try {
+    return (error as { neverHappened?: unknown } | null | undefined)?.neverHappened === true;
+  } catch {
+    // It throws when it is asked, so it says nothing.
+    return false;
+  }
 }
 
 /** Of an attempt that an earlier driver made. While the probe fails, the outcome is listed as unknown and may be resolved. */

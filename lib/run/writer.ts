@@ -5,7 +5,7 @@
  * entry's key is absent. A crash leaves the transition whole or not at all. The engine checks the conditions at the moment
  * of the commit, so a driver that was replaced, however long ago, records nothing and is told ERR_HOLDFAST_FENCED.
  */
-import { HoldfastError } from '../errors';
+import { closedError as poolClosedError, HoldfastError } from '../errors';
 import type { Wait } from './types';
 import type { Batch, CommitDurability, CommitReceipt } from '../types';
 import { ring } from './bell';
@@ -59,9 +59,10 @@ export class JournalWriter {
     return this.#header.began;
   }
 
-  /** Throws when this driver was closed. */
+  /** Throws when this driver or the pool was closed. */
   mustDrive(): void {
     if (this.#ended) throw this.#ended;
+    if (this.journals.pool.closed) throw poolClosedError();
   }
 
   /** Takes the number of an entry that will be appended, for entries that contain their own number. */
@@ -196,7 +197,7 @@ export class JournalWriter {
 
   private leave(why: HoldfastError): void {
     this.#ended = why;
-    Holder.of(this.journals.pool).remove(this.run);
+    Holder.of(this.journals.pool).remove(this.run, this.driver);
   }
 
   private put(batch: Batch, sequence: number, entry: NewEntry): void {
@@ -227,7 +228,7 @@ export class JournalWriter {
   private learn(sequence: number, epoch: number): void {
     this.#epochs.push([sequence, epoch]);
     this.journals.fresh.set(this.run, this.#epochs);
-    ring(this.journals.pool, this.run);
+    ring(this.run);
   }
 
   /** After the end: no other entry will tell the epoch of the last one. Nothing depends on it, so nobody waits. */

@@ -13,7 +13,7 @@ constexpr auto kProberGone = std::chrono::milliseconds(500);
 }  // namespace
 
 void Readers::attach_at_open(const std::string& path, const uint8_t uuid[16], const Medium& medium) {
-  path_ = path;
+  path_ = resolved_path(path);  // for good: the process may go to another folder, and a link to another pool
   std::memcpy(uuid_, uuid, sizeof uuid_);
   durability_ = medium.info().durability;
   auto table = ReadersTable::open_if_there(path);

@@ -13,7 +13,8 @@
 //              checksums of their own: whole frames of whole operations count, in the order of the epochs they state.
 // In every case a value is saved only if its own checksum agrees: damaged bytes are never passed on.
 //
-// Threads: the caller's. A crash leaves the damaged pool as it was, and a new pool to be thrown away.
+// Threads: the caller's. A crash leaves the damaged pool as it was, and a new pool to be thrown away (lib/salvage.ts gives it its
+// name when it is whole).
 #pragma once
 
 #include <atomic>

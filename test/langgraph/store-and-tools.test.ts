@@ -35,6 +35,7 @@ describe('HoldfastStore', () => {
     expect(await store.get(['users', 'ann'], 'prefs')).toBeNull();
     await expect(store.put([], 'k', {})).rejects.toThrow(/empty/);
     await expect(store.put(['a.b'], 'k', {})).rejects.toThrow(/period/);
+    await expect(store.put(['a'], 5 as never, {})).rejects.toMatchObject({ code: 'ERR_HOLDFAST_INVALID_ARGUMENT' });
   });
 
   it('searches by namespace and filter, page by page', async () => {

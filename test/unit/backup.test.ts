@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { PassThrough, Readable, Writable } from 'node:stream';
-import type { ReadableStream } from 'node:stream/web';
+import { WritableStream, type ReadableStream } from 'node:stream/web';
 import { describe, expect, test } from 'vitest';
 
 import { open, restore } from '../../lib/index';
@@ -168,6 +168,28 @@ describe('what is in the way', () => {
       await expect(pool.backup(closed)).rejects.toMatchObject(code('IO'));
     }));
 
+  test('a stream at whose other end nobody is: an abort and the end of the pool do not wait for it', () =>
+    withPool(async (pool) => {
+      fill(pool, 3000);
+      const never = (): Promise<void> => new Promise(() => undefined);
+      const stop = new AbortController();
+      const deaf = new WritableStream<Uint8Array>({ write: () => (stop.abort(), never()) });
+      await expect(pool.backup(deaf, { signal: stop.signal })).rejects.toMatchObject(code('ABORTED'));
+      const enough = new AbortController();
+      const silent = new Readable({ read: () => enough.abort() });
+      await expect(restore(silent, fresh('silent'), { signal: enough.signal })).rejects.toMatchObject(code('ABORTED'));
+      const broken = new Writable({
+        write: () => {
+          throw new Error('unplugged');
+        },
+      });
+      await expect(pool.backup(broken)).rejects.toMatchObject(code('IO'));
+      const others = new WritableStream<Uint8Array>();
+      others.getWriter();
+      await expect(pool.backup(others)).rejects.toThrow(TypeError);
+      await expect(pool.backup(new Writable({ write: () => void pool.close() }))).rejects.toMatchObject(code('CLOSED'));
+    }));
+
   test('another restore to the same place', () =>
     withPool(async (pool) => {
       fill(pool, 300);
@@ -265,7 +287,7 @@ test('a restore that fails or is given up leaves nothing', () =>
     await expect(restore(file, to, { medium: 'file', size: 1_048_576 })).rejects.toMatchObject(code('POOL_FULL'));
     expect(fs.existsSync(to)).toBe(false);
     fs.mkdirSync(`${to}.restoring`);
-    await expect(restore(file, to)).rejects.toThrow(/is in the way of the restore and could not be removed/);
+    await expect(restore(file, to)).rejects.toThrow(/is in the way and could not be removed/);
     await expect(restore(file, to)).rejects.toMatchObject(code('IO'));
     fs.rmdirSync(`${to}.restoring`);
     await restore(file, `${to}.restoring`, { medium: 'file' }); // a restore that was killed before the naming

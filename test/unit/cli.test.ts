@@ -57,6 +57,8 @@ describe('wrong usage ends with 2 and says what is wrong', () => {
       /Allowed choices are auto, pmem, file/,
     ],
     [['get', path, 'notes', 'a/1', '--as', 'xml'], /Allowed choices are/],
+    [['resize', path, 'much'], /expected a size/],
+    [['resize', path, '8M', '--one-file', '--directory', 'x'], /cannot be used with/],
     [[], /Usage: holdfast/],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await cli(args);

@@ -3,6 +3,7 @@
  * notices every change. The corpus is generated: values of all kinds in containers of all kinds.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { runInNewContext } from 'node:vm';
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -30,9 +31,17 @@ class Point {
   }
 }
 
+class OwnBytes extends Uint8Array {}
+
+/** Of another realm, as in a test runner that gives each file a context of its own: `instanceof` knows none of them. */
+const foreign = runInNewContext(`[
+  new Date(5), /a/gi, new ArrayBuffer(3), new Uint8Array([1, 2]), new Float64Array([1.5]), new DataView(new ArrayBuffer(2)), new Map([[1, new Date(6)]]),
+  new Set([1]), { a: [1, 2] }, new RangeError('far'), Object('boxed'), new (class { at = new Date(7) })(),
+]`) as object[];
+
 const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 20 }),
-  fc.constantFrom('', '\0', '\ud800', 'a\udc00b', '__proto__', 'constructor', 'é'.repeat(700), `${'x'.repeat(1500)}\ud800`, '1', '-0'),
+  fc.constantFrom('', '\0', '\ud800', 'a\udc00b', '__proto__', 'constructor', '__keys__', 'toJSON', 'é'.repeat(700), `${'x'.repeat(1500)}\ud800`, '1', '-0'),
 );
 const leaf = fc.oneof(
   text,
@@ -48,6 +57,7 @@ const leaf = fc.oneof(
   fc.bigInt64Array({ maxLength: 20 }),
   fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => new DataView(new Uint8Array(bytes).buffer, 4, 8)),
   fc.uint8Array({ maxLength: 2000 }).map((bytes) => new Uint8Array(bytes).buffer),
+  fc.constantFrom(...foreign, OwnBytes.of(1, 2, 3)),
   fc.constantFrom(/a(b)+/giu, /\//y),
   fc.constantFrom(new Error('bad'), new TypeError('worse', { cause: new RangeError('worst') }), new AggregateError([new Error('one')], 'all')),
   fc.constantFrom(new Number(-0), new String('boxed'), new Boolean(false), Object(5n) as object),

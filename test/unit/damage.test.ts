@@ -67,7 +67,13 @@ describe('damage', () => {
     expect(JSON.parse(checked.stdout).damages.join()).toMatch(/offset \d+/);
 
     const fractions: number[] = [];
-    const report = await salvage(path, folder.file('saved'), { onProgress: (fraction) => fractions.push(fraction) });
+    const early: boolean[] = [];
+    const onProgress = (fraction: number): void => {
+      fractions.push(fraction);
+      early.push(readdirSync(folder.path).includes('saved'));
+    };
+    const report = await salvage(path, folder.file('saved'), { onProgress });
+    expect(early).not.toContain(true); // it has its name when it is whole
     expect(report).toMatchObject({ source: 'index', lost: 1, unconfirmed: 0 });
     expect(fractions.at(-1)).toBe(1);
     const saved = openSync(folder.file('saved'));

@@ -1,5 +1,5 @@
 /** Reading a pool beside the process that writes it: the option, refresh(), errors, the command line. */
-import { chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
@@ -35,6 +35,18 @@ describe('readOnly', () => {
     expect([...seen.range()]).toEqual([['a', 2], ['b', 3]]);
     expect([...seen.range({ snapshot })]).toEqual([['a', 1]]);
     expect(writer.stats()).toMatchObject({ readers: 2, oldestReaderPid: process.pid });
+  });
+
+  test('beside a writer to which the way that it came no longer leads', async () => {
+    const path = fresh();
+    await (await open(path)).close();
+    const way = fresh();
+    symlinkSync(path, way);
+    await using writer = await open(way);
+    unlinkSync(way);
+    await writer.keyspace('notes').put('a', 1);
+    await using reader = await open(path, { readOnly: true });
+    expect(reader.keyspace('notes').get('a')).toBe(1);
   });
 
   test('a keyspace that the writer makes later is found after refresh()', async () => {

@@ -1,4 +1,6 @@
 /** Which runs are runnable is found without looking at those that wait, and is right whatever happened before. */
+import { setImmediate as turn } from 'node:timers/promises';
+
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
@@ -83,6 +85,24 @@ test('listing and claiming agree with a look at every run', async () => {
     { numRuns: 60, seed: 20261124, endOnFailure: true },
   );
 }, 120_000);
+
+test('one that is just being begun or claimed is nobody else\'s', async () => {
+  const pool = await open(newPath(), { medium: 'file' });
+  const notes = pool.keyspace('notes');
+  for (let i = 0; i < 30; ++i) {
+    let begun = false;
+    const beginning = (i % 2 === 0 ? pool.run(`r${i}`) : pool.claim()).finally(() => (begun = true));
+    // Beside other commits of the turn its own is made on another thread, and seen before it is acknowledged.
+    const others = Promise.all([1, 2, 3].map((n) => notes.put(`${n}`, i)));
+    for (; !begun; await turn()) expect(await pool.claim()).toBeUndefined();
+    const run = (await beginning)!;
+    await run.step(`s${i}`, () => i);
+    if (i % 2 === 0) run.close();
+    else await run.finish(i);
+    await others;
+  }
+  await pool.close();
+});
 
 test('those that wait are not looked at', async () => {
   const pool = await open(newPath(), { medium: 'file' });

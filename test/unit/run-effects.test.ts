@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 
 import { PoolBatch } from '../../lib/batch';
+import { open } from '../../lib/index';
 import type { Resolution, Run, ToolContext, ToolOptions } from '../../lib/index';
 import { Journals } from '../../lib/run/journals';
 import { dist } from '../helpers/cli';
@@ -48,11 +49,16 @@ describe('retries', () => {
     const bare = Object.assign(Object.create(null) as object, { why: 'busy' });
     const textless = { toString: () => ({}) };
     const throwing = {
-      toString: () => {
+      toString: (): never => {
         throw new Error('no text');
       },
     };
-    const odd: unknown[] = [null, undefined, 'a \ud800', Symbol('s'), 5n, () => 1, bare, textless, throwing];
+    const silent = {
+      get neverHappened(): boolean {
+        return throwing.toString();
+      },
+    };
+    const odd: unknown[] = [null, undefined, 'a \ud800', Symbol('s'), 5n, () => 1, bare, textless, throwing, silent];
     const run = await bench.pool.run('r');
     for (const thrown of odd) {
       const call = run.tool('t', 1, () => {
@@ -120,6 +126,12 @@ describe('time-outs and aborts', () => {
     const during = AbortSignal.timeout(10);
     const slow = () => pause(1000);
     await rejects(run.tool('t', 1, slow, { signal: during }), 'ERR_HOLDFAST_ABORTED');
+    const own = new AbortController();
+    const abortsItself = () => {
+      own.abort();
+      throw busy();
+    };
+    await expect(run.tool('v', 1, abortsItself, { signal: own.signal })).rejects.toThrow('busy'); // and nothing is left unhandled
     const between = AbortSignal.timeout(10);
     const retry = { attempts: 9, delay: 1000 };
     await rejects(
@@ -309,6 +321,10 @@ describe('unknown outcomes', () => {
     const run = await bench.pool.run('r');
     await rejects(run.tool('t', 1, () => () => 1), 'ERR_HOLDFAST_CODEC');
     expect(bench.pool.unknownOutcomes()).toHaveLength(1);
+    await using small = await open(`${bench.path}.small`, { medium: 'file', size: 4 * 2 ** 20 });
+    const full = await small.run('r');
+    await rejects(full.tool('t', 1, () => new Uint8Array(2 ** 23)), 'ERR_HOLDFAST_BATCH_TOO_LARGE');
+    expect(small.unknownOutcomes()).toMatchObject([{ run: 'r', tool: 't', error: expect.stringContaining('bytes') as string }]);
   });
 });
 

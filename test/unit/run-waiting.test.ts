@@ -1,5 +1,7 @@
 /** Signals, sleeps, suspended and abandoned runs, leases, hooks. */
+import { renameSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
+import { runInNewContext } from 'node:vm';
 
 import { describe, expect, test } from 'vitest';
 
@@ -41,6 +43,17 @@ describe('signals', () => {
     expect(await second).toBe('there');
   });
 
+  test('wake who waits though the file of the pool has another name since', async () => {
+    const run = await bench.pool.run('r');
+    const moved = `${bench.path}.moved`;
+    renameSync(bench.path, moved);
+    const waiting = run.signal('a');
+    await expect.poll(() => bench.pool.runInfo('r')).toMatchObject({ status: 'waiting' });
+    await bench.pool.signal('r', 'a', 1);
+    expect(await waiting).toBe(1);
+    renameSync(moved, bench.path);
+  });
+
   test('two calls beside each other take one each', async () => {
     const run = await bench.pool.run('r');
     const both = Promise.all([run.signal('a'), run.signal('a')]);
@@ -67,6 +80,14 @@ describe('signals', () => {
     expect(bench.pool.keyspace('holdfast.signals', { key: 'bytes' }).count()).toBe(0);
     await rejects(bench.pool.signal('x'.repeat(4096), 'a', 1), 'ERR_HOLDFAST_OUT_OF_RANGE');
     await rejects(bench.pool.signal('r', '', 1), 'ERR_HOLDFAST_OUT_OF_RANGE');
+  });
+
+  test('waits end with the pool', async () => {
+    const run = await bench.pool.run('r');
+    const waits = [run.signal('a'), run.sleep(1e9)].map((wait) => rejects(wait, 'ERR_HOLDFAST_CLOSED'));
+    await expect.poll(() => bench.pool.runInfo('r')?.waits).toHaveLength(2);
+    await bench.pool.close();
+    await Promise.all(waits);
   });
 
   test('a wait ends with its abort signal', async () => {
@@ -118,6 +139,8 @@ describe('suspended runs need no process', () => {
     await bench.pool.settled();
     expect(bench.pool.runInfo('r')?.status).toBe('running');
     for (const no of [NaN, null, 5n]) await rejects(claimed!.sleep(no as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    await rejects(claimed!.sleep(2 ** 53), 'ERR_HOLDFAST_OUT_OF_RANGE');
+    await claimed!.sleep(runInNewContext('new Date(5)') as Date); // of another realm
     await rejects(claimed!.child(null as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
   });
 
@@ -393,7 +416,6 @@ describe('hooks', () => {
     });
     expect(await textless.decision('d', () => 1)).toBe(1);
     expect(await bench.kinds('s')).toEqual(['start', 'decision', 'hook']);
-    const wrong = { hooks: { onStart: 5 as never } };
-    await rejects(bench.pool.run('s', wrong), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    for (const hooks of [{ onStart: 5 }, 5]) await rejects(bench.pool.run('s', { hooks: hooks as never }), 'ERR_HOLDFAST_INVALID_ARGUMENT');
   });
 });

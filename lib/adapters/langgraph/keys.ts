@@ -14,7 +14,7 @@ export const textsCodec: Codec<Texts> = {
   encode(texts) {
     let key = '';
     for (const text of texts) {
-      if (text.includes('\0')) throw typeError('A part of a key must not contain a zero character');
+      if (typeof text !== 'string' || text.includes('\0')) throw typeError('A part of a key must be text without a zero character');
       key += `${text}\0`;
     }
     return key;

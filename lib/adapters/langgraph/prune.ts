@@ -6,6 +6,7 @@
  * The checkpoints of a subgraph's call (its namespace names a task) stay with the checkpoint of the graph that made the call.
  */
 import { rangeError, typeError } from '../../errors';
+import { olderThanOption } from '../../options';
 import type { Checkpoint, CheckpointMetadata } from './types';
 
 export interface ThreadPruneOptions {
@@ -33,8 +34,7 @@ export interface Candidate {
 export function ruleOf({ keepLast = 1, olderThan }: ThreadPruneOptions): PruneRule {
   if (typeof keepLast !== 'number') throw typeError('keepLast is a number');
   if (!Number.isInteger(keepLast) || keepLast < 0) throw rangeError(`keepLast is a whole number from 0 up; got ${keepLast}`);
-  const before = olderThan instanceof Date ? olderThan.getTime() : Date.now() - (olderThan ?? -Infinity);
-  if (Number.isNaN(before)) throw typeError('olderThan is a Date, or a number of milliseconds');
+  const before = olderThan === undefined ? Infinity : olderThanOption(olderThan);
   return { keepLast: Math.max(1, keepLast), before };
 }
 

@@ -223,12 +223,16 @@ export class Threads {
   }
 
   async #sweep(thread: string, family: number, guard: (batch: Batch) => void): Promise<number> {
-    using snapshot = this.pool.snapshot();
-    const roots: Uint8Array[] = [];
-    for (const record of this.records.values({ prefix: [thread], snapshot })) if (record.family === family) roots.push(record.root);
-    for (const { root, family: its } of this.writes.values({ prefix: [thread], snapshot })) if (its === family) roots.push(root!);
-    const { freed } = await this.#parts.sweep(family, roots, snapshot, guard);
-    return freed;
+    const snapshot = this.pool.snapshot();
+    try {
+      const roots: Uint8Array[] = [];
+      for (const record of this.records.values({ prefix: [thread], snapshot })) if (record.family === family) roots.push(record.root);
+      for (const { root, family: its } of this.writes.values({ prefix: [thread], snapshot })) if (its === family) roots.push(root!);
+      const { freed } = await this.#parts.sweep(family, roots, snapshot, guard);
+      return freed;
+    } finally {
+      snapshot.close();
+    }
   }
 
   /** The thread's family. A put is refused when the thread is deleted meanwhile. */

@@ -1,5 +1,5 @@
 /** `holdfast resize`: another size for a pool; in place where that is possible, else by copying. */
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 
 import { HoldfastError } from '../../errors';
 import { open, resizeByCopy } from '../../index';
@@ -10,10 +10,12 @@ const BY_COPY = new Set(['ERR_HOLDFAST_MEDIUM_UNAVAILABLE', 'ERR_HOLDFAST_POOL_F
 
 export function addResize(program: Command): void {
   program
-    .command('resize <pool> <size>')
+    .command('resize')
+    .argument('<pool>')
+    .argument('<size>', '', sizeOf)
     .description('give a pool another size: bytes, or with K, M, G or T; 0: grows by itself')
     .option('--directory <directory>', 'copy it into parts, one in each of these (again for each)', (one: string, before: string[] = []) => [...before, one])
-    .option('--one-file', 'copy a pool that lies in several directories into one file')
+    .addOption(new Option('--one-file', 'copy a pool that lies in several directories into one file').conflicts('directory'))
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -23,10 +25,8 @@ export function addResize(program: Command): void {
         '\nExamples:\n  $ holdfast resize ./agent.holdfast 8G\n  $ holdfast resize /mnt/pmem/agent.holdfast 1G\n' +
         '  $ holdfast resize /mnt/pmem0/agent.holdfast 64G --directory /mnt/pmem0 --directory /mnt/pmem1',
     )
-    .action(async (path: string, text: string, options: { json?: boolean; directory?: string[]; oneFile?: boolean }) => {
+    .action(async (path: string, size: number, options: { json?: boolean; directory?: string[]; oneFile?: boolean }) => {
       const output = new Output(options.json ?? false);
-      const size = sizeOf(text);
-      if (options.directory && options.oneFile) throw new InvalidArgumentError('--directory and --one-file contradict each other');
       const directories = options.oneFile ? [] : options.directory;
       const copied = !directories && (await inPlace(path, size)) ? undefined : await resizeByCopy(path, size, { directories });
       output.value({ path, size, copied: copied ?? null });
@@ -50,7 +50,7 @@ async function inPlace(path: string, size: number): Promise<boolean> {
 
 function sizeOf(text: string): number {
   const found = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text);
-  if (!found) throw new InvalidArgumentError('expected a size, as 512M or 8G');
+  if (!found) throw new InvalidArgumentError('expected a size such as 512M or 8G.');
   const unit = UNITS[found[2]!.toLowerCase() as keyof typeof UNITS];
   return Math.round(Number(found[1]) * unit);
 }

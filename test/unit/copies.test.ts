@@ -1,0 +1,71 @@
+/** Copies of the package in one thread share the addon: a test runner loads it anew for each file, or in a context of its own. */
+import { join } from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { scratchFolder } from '../helpers/scratch';
+import { runChild } from './support/child';
+
+const folder = scratchFolder('copies');
+
+/** Tells of what a copy does; each commit is one of several, so that its end is heard of from the thread that makes it. */
+const work = `async function work(copy, path) {
+  const pool = await copy.open(path, { medium: 'file' });
+  const notes = pool.keyspace('notes');
+  await Promise.all([1, 2, 3].map((i) => notes.put('n' + i, new Date(i))));
+  const refused = await pool.commit(pool.batch().requireAbsent(notes, 'n1')).catch((error) => error);
+  const run = await pool.run('r');
+  for (const i of [1, 2]) await run.checkpoint({ at: new Date(i) });
+  await run.prune({ olderThan: new Date(Date.now() + 1000) });
+  const bytes = pool.keyspace('bytes', { value: 'bytes' });
+  await bytes.put('a', Buffer.from(path.slice(-1)));
+  const held = bytes.get('a');
+  return { pool, tell: () => [notes.get('n3').getTime(), refused.code, refused instanceof copy.HoldfastError, run.state.at.getTime(), String.fromCharCode(held[0])] };
+}
+`;
+const expected = (name: string): unknown[] => [3, 'ERR_HOLDFAST_CONFLICT', true, 2, name];
+
+test('one loaded after the other: both go on', async () => {
+  const source = `${work}
+    for (const name of Object.keys(require.cache)) if (!name.endsWith('.node')) delete require.cache[name];
+    const other = require(holdfastPath);
+    (async () => {
+      const done = [];
+      for (const [i, copy] of [holdfast, other, holdfast].entries()) done.push(await work(copy, process.argv[2] + i));
+      console.log(JSON.stringify([holdfast !== other, ...done.map(({ tell }) => tell())]));
+      for (const { pool } of done) await pool.close();
+    })();`;
+  const { code, stdout, stderr } = await runChild(source, { args: [join(folder, 'two')], limitMs: 30_000 });
+  expect([code, stderr]).toEqual([0, '']);
+  expect(JSON.parse(stdout)).toEqual([true, expected('0'), expected('1'), expected('2')]);
+});
+
+test('in a context of its own, with the Date, Map and Error of that', async () => {
+  const source = `
+    const { readFileSync } = require('node:fs');
+    const { createRequire, isBuiltin } = require('node:module');
+    const { createContext, runInContext } = require('node:vm');
+    const given = { process, Buffer, Uint8Array, ArrayBuffer, TextDecoder, AbortSignal, AbortController, performance, queueMicrotask };
+    const context = createContext({ ...given, setTimeout, clearTimeout, setInterval, clearInterval, setImmediate });
+    const loaded = new Map();
+    function load(file) {
+      if (!file.includes('/dist/')) return require(file);
+      const before = loaded.get(file);
+      if (before) return before.exports;
+      const module = { exports: {} };
+      loaded.set(file, module);
+      const resolve = createRequire(file).resolve;
+      const wrapped = runInContext('(function (exports, require, module, __dirname) {' + readFileSync(file, 'utf8') + '\\n})', context, { filename: file });
+      wrapped(module.exports, (name) => (isBuiltin(name) ? require(name) : load(resolve(name))), module, require('node:path').dirname(file));
+      return module.exports;
+    }
+    const copy = load(holdfastPath);
+    const work = runInContext(${JSON.stringify(`(${work.trim()})`)}, context);
+    work(copy, process.argv[2]).then(({ pool, tell }) => {
+      console.log(JSON.stringify([runInContext('Date', context) !== Date, tell()]));
+      return pool.close();
+    });`;
+  const { code, stdout, stderr } = await runChild(source, { args: [join(folder, 'context')], limitMs: 30_000 });
+  expect([code, stderr]).toEqual([0, '']);
+  expect(JSON.parse(stdout)).toEqual([true, expected('t')]);
+});
