@@ -141,7 +141,7 @@ function encodeRoot(root: Shadow): Uint8Array {
   rootWriter.at = 0;
   rootWriter.varint(1);
   rootWriter.item(root);
-  return rootWriter.copy();
+  return Buffer.from(rootWriter.buffer.subarray(0, rootWriter.at));
 }
 
 const slotWriter = new Writer();

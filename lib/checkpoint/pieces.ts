@@ -102,7 +102,8 @@ function renewed(
     }
   }
   const text = typeof live === 'string' ? live : '';
-  const all = pieces.slice(0, head).concat(made, pieces.slice(tail));
+  const all = pieces.slice();
+  all.splice(head, tail - head, ...made);
   // One alone is referred to as a whole.
   if (all.length === 1 && all[0]!.from >= 0) return new Blob(type, text, held, cutPieces(live, 0, live.length));
   return new Blob(type, text, held, all, spinesOver(all, levels, head, pieces.length - tail));
