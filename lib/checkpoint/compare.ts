@@ -198,7 +198,8 @@ export class Comparer {
     --this.depth;
     if (now instanceof Tree) {
       if (this.immutable) now.live = live;
-      else if (plain && this.marks && now.seen !== live) now.seen = live;
+      // Where each save brings another copy, only every second is remembered, and kept from being collected.
+      else if (plain && this.marks && now.seen !== live) now.seen = now.seen === undefined ? live : undefined;
     }
     return now;
   }

@@ -12,6 +12,8 @@ import { Blob, leastPiece, Piece, pieceLength, spinesOver } from './shadow';
 const { commonBytes } = native;
 
 const fewEnough = 64;
+/** Most changes are no longer. */
+const fewChanged = 2048;
 
 export function blobOf(type: number, live: string | Uint8Array, old: Blob | undefined): Blob {
   const before = old?.type === type ? old : undefined;
@@ -29,6 +31,7 @@ function textBlob(type: number, live: string, old: Blob | undefined): Blob {
     limit - prefix,
     (from, to) => text.substring(end - to, end - from) === live.substring(now - to, now - from),
     (at) => text.charCodeAt(end - 1 - at) === live.charCodeAt(now - 1 - at),
+    limit - prefix - fewChanged,
   );
   const same = end === now ? (from: number, to: number): boolean => text.substring(from, to) === live.substring(from, to) : undefined;
   return renewed(old, prefix, suffix, live, undefined, same);
@@ -63,11 +66,20 @@ function renewed(
   held: Held | undefined,
   same: ((from: number, to: number) => boolean) | undefined,
 ): Blob {
+  const spines = levels[0] ?? [];
   let head = 0;
   let front = 0;
+  for (let s = 0; s < spines.length && front + spines[s]!.length <= prefix; ++s) {
+    front += spines[s]!.length;
+    head += spines[s]!.children.length;
+  }
   while (head < pieces.length && front + pieces[head]!.length <= prefix) front += pieces[head++]!.length;
   let tail = pieces.length;
   let back = live.length;
+  for (let s = spines.length - 1; s >= 0 && tail - spines[s]!.children.length >= head && live.length - back + spines[s]!.length <= suffix; --s) {
+    back -= spines[s]!.length;
+    tail -= spines[s]!.children.length;
+  }
   while (tail > head && live.length - back + pieces[tail - 1]!.length <= suffix) back -= pieces[--tail]!.length;
   /** What comes between the pieces before `head` and those from `tail` on. */
   const made: Piece[] = [];
@@ -147,12 +159,16 @@ function partOf(piece: Piece, from: number, to: number, live: string | Uint8Arra
 }
 
 /**
- * How far two sequences agree, up to `limit`. By halving: each look compares what is left as a whole, so all of them together go over it about
- * once. The last few one by one.
+ * How far two texts agree, up to `limit`. By halving: each look compares what is left as a whole, so all of them together go over it about
+ * once. The last few one by one. At first it is looked whether they agree so far as is likely.
  */
-function common(limit: number, same: (from: number, to: number) => boolean, isSame: (at: number) => boolean): number {
+function common(limit: number, same: (from: number, to: number) => boolean, isSame: (at: number) => boolean, likely = 0): number {
   let least = 0;
   let most = limit;
+  if (likely > 0) {
+    if (same(0, likely)) least = likely;
+    else most = likely - 1;
+  }
   while (most - least > fewEnough) {
     const middle = (least + most + 1) >>> 1;
     if (same(least, middle)) least = middle;

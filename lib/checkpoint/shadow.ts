@@ -71,7 +71,13 @@ export type Levels = readonly (readonly Spine[])[];
 export class Spine {
   readonly kind = 'spine';
   ref: Ref | undefined;
-  constructor(readonly children: readonly Node[]) {}
+  /** Of all pieces under it, so that most of them need not be looked at to find one; over leaves 0. */
+  readonly length: number;
+  constructor(readonly children: readonly Node[]) {
+    let length = 0;
+    for (const child of children) if (child.kind !== 'leaf') length += child.length;
+    this.length = length;
+  }
 }
 
 export class Tree {
