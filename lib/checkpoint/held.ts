@@ -33,9 +33,11 @@ export class Held {
   /** To be read at once, and not to be changed: the memory is this version's until the next is made. */
   get bytes(): Buffer {
     if (this.memory !== undefined) return this.memory;
-    const { from, replaced, next } = this.change!;
-    const copy = new Uint8Array(next.bytes);
-    copy.set(replaced, from);
+    const changes: Change[] = [];
+    let has: Held = this;
+    for (; has.memory === undefined; has = has.change!.next) changes.push(has.change!);
+    const copy = new Uint8Array(has.memory);
+    for (const { from, replaced } of changes.reverse()) copy.set(replaced, from);
     this.change = undefined;
     return (this.memory = Buffer.from(copy.buffer));
   }
