@@ -198,8 +198,7 @@ export class Comparer {
     --this.depth;
     if (now instanceof Tree) {
       if (this.immutable) now.live = live;
-      // Where each save brings another copy, only every second is remembered, and kept from being collected.
-      else if (plain && this.marks && now.seen !== live) now.seen = now.seen === undefined ? live : undefined;
+      else if (plain && this.marks && now.seen !== live) now.seen = live;
     }
     return now;
   }
@@ -227,7 +226,7 @@ export class Comparer {
           continue;
         }
         const after = before instanceof Tree && typeof now === 'object' && now !== null ? this.updateTree(before, now) : this.update(before, now);
-        if (after === before && !isZero(after)) {
+        if (isSame(after, before)) {
           changed = 0;
           continue;
         }
