@@ -167,7 +167,8 @@ onEachMedium('the bytes of a checkpoint', (place) => {
   it('nothing is written again of a value that is as it was, whatever is in it', () =>
     withPool(place, (pool) => {
       const store = CheckpointStore.of(pool);
-      const inside = { nan: NaN, list: [NaN, -0, 0, undefined, null, 1n, new Date(5), /a/g], map: new Map([[NaN, -0]]), set: new Set([NaN]), few: new Uint8Array(9) };
+      const list = [NaN, -0, 0, undefined, null, 1n, new Date(5), /a/g];
+      const inside = { nan: NaN, list, map: new Map([[NaN, -0]]), set: new Set([NaN]), few: new Uint8Array(9) };
       const state = { ...inside, deep: structuredClone(inside), text: 'text '.repeat(1000), bytes: new Float64Array(500).fill(NaN) };
       save(pool, store, state);
       expect(save(pool, store, state).bytes).toBe(0);
