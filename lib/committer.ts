@@ -34,6 +34,9 @@ type MakeReceipt = (epoch: number, eventual: boolean) => CommitReceipt;
 /** Pairs of ticket and epoch; filled and emptied within one call. */
 const completions = new Float64Array(2 * 512);
 
+/** What is to be a microtask is made one through this: queueMicrotask() makes an asynchronous resource each time. */
+const done = Promise.resolve();
+
 /** So many turns may end without the event loop's other phases getting theirs. */
 const turnsInARow = 32;
 
@@ -42,6 +45,7 @@ export class Committer {
   readonly #receipt: MakeReceipt;
   readonly #listener = (): void => this.drain();
   readonly #endTurn = (): void => this.flush();
+  readonly #endMicrotasks = (): void => process.nextTick(this.#endTurn);
   #queue: Waiting[] = [];
   #head = 0;
   #held: Held[] = [];
@@ -186,7 +190,7 @@ export class Committer {
     if (this.#scheduled) return;
     this.#scheduled = true;
     if (++this.#turns % turnsInARow === 0) setImmediate(this.#endTurn);
-    else queueMicrotask(() => process.nextTick(this.#endTurn));
+    else void done.then(this.#endMicrotasks);
   }
 
   #take(fetch: (into: Float64Array, failures: Error[]) => number): void {

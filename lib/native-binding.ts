@@ -225,6 +225,8 @@ interface NativeAddon {
   configure(makeError: typeof errorFromNative, onWake: () => void): void;
   /** 0: where `getToSlab` reads to from now on, 1: where `getToScratch` does. Kept from collection. */
   landIn(which: 0 | 1, bytes: Uint8Array): void;
+  /** So many bytes agree, counted from the beginning or from the end. */
+  commonBytes(a: Uint8Array, b: Uint8Array, fromEnd: boolean): number;
   open(path: string, options: NativeOpenOptions): Promise<NativePool>;
   openSync(path: string, options: NativeOpenOptions): NativePool;
   probe(path: string): PlaceReport;

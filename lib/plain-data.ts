@@ -70,7 +70,7 @@ class Walk {
 
   private array(array: readonly unknown[], depth: number): boolean {
     const { length } = array;
-    if (Object.keys(array).length !== length) return false;
+    if (countOwn(array) !== length) return false;
     for (let at = 0; at < length; ++at) {
       const item = array[at];
       if (item === undefined ? !(at in array) : !this.value(item, depth)) return false;
@@ -96,10 +96,15 @@ export function isPlainData(value: unknown): boolean {
   return new Walk().value(value, 0);
 }
 
+/** So many elements and properties beside them. Their values are counted, since no keys have to be made for that. */
+function countOwn(array: readonly unknown[]): number {
+  return Object.values(array).length;
+}
+
 /** An array without holes and without properties of its own beside its elements. */
 export function isDense(array: readonly unknown[]): boolean {
   const { length } = array;
-  if (Object.keys(array).length !== length) return false;
+  if (countOwn(array) !== length) return false;
   for (let at = 0; at < length; ++at) if (array[at] === undefined && !(at in array)) return false;
   return true;
 }

@@ -291,7 +291,8 @@ export class CheckpointStore {
       batch.put(this.#families, key.owner, line.family).put(this.#members, memberKey(line.family, key.owner), '');
       batch.put(this.#versions, line.family, this.#version(line.family) + 1);
     }
-    const record: CheckpointRecord = { family: line.family, at: Date.now(), ...parts };
+    const { root, bytes, label, parent } = parts;
+    const record: CheckpointRecord = { family: line.family, at: Date.now(), bytes, label, parent, root };
     const encoded = line.stored === undefined ? (recordKeyCodec.encode(key) as Uint8Array) : keyBeside(line.stored.key, key.sequence);
     const stored = { key: encoded, record: recordCodec.encode(record) as Uint8Array };
     batch.requireAbsent(this.#encoded, stored.key).put(this.#encoded, stored.key, stored.record);

@@ -8,7 +8,7 @@
 import { HoldfastError } from '../errors';
 import { Slices } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
-import { chunksOf } from './pieces';
+import { Held } from './held';
 import { Blob, Leaf, type Levels, type Node, Piece, type Ref, type Shadow, Spine, TEXT, Tree } from './shadow';
 import { type Child, damaged, decodePiece, encodePiece, Reader, type Resolver, Writer } from './wire';
 
@@ -141,7 +141,7 @@ function encodeRoot(root: Shadow): Uint8Array {
   rootWriter.at = 0;
   rootWriter.varint(1);
   rootWriter.item(root);
-  return rootWriter.copy();
+  return Buffer.from(rootWriter.buffer.subarray(0, rootWriter.at));
 }
 
 const slotWriter = new Writer();
@@ -238,8 +238,8 @@ class PageReader implements Resolver {
       return new Piece(part.length, undefined, { page, slot }, from);
     });
     const text = type === TEXT ? data.join('') : '';
-    const chunks = type === TEXT ? [] : chunksOf(Buffer.concat(data as Uint8Array[]));
-    return new Blob(type, text, chunks, nodes, undefined, levels);
+    const held = type === TEXT ? undefined : Held.copyOf(Buffer.concat(data as Uint8Array[]));
+    return new Blob(type, text, held, nodes, levels);
   }
 
   /** The lowest nodes of a tree or blob, and the spines over them as they are stored. */

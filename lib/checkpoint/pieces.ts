@@ -5,10 +5,15 @@
  * before and behind the change is kept. Of a piece that changed in part the rest is referred to, where that is worth it. Nothing is
  * looked at piece by piece that can be told to be equal as a whole.
  */
-import { Blob, chunkBytes, leastPiece, Piece, pieceLength } from './shadow';
+import { native } from '../native-binding';
+import { Held } from './held';
+import { Blob, leastPiece, Piece, pieceLength, spinesOver } from './shadow';
 
-const noChunks: readonly Buffer[] = [];
+const { commonBytes } = native;
+
 const fewEnough = 64;
+/** Most changes are no longer. */
+const fewChanged = 2048;
 
 export function blobOf(type: number, live: string | Uint8Array, old: Blob | undefined): Blob {
   const before = old?.type === type ? old : undefined;
@@ -16,7 +21,7 @@ export function blobOf(type: number, live: string | Uint8Array, old: Blob | unde
 }
 
 function textBlob(type: number, live: string, old: Blob | undefined): Blob {
-  if (old === undefined) return new Blob(type, live, noChunks, cutPieces(live, 0, live.length));
+  if (old === undefined) return new Blob(type, live, undefined, cutPieces(live, 0, live.length));
   const { text } = old;
   const [end, now] = [text.length, live.length];
   const limit = Math.min(end, now);
@@ -26,64 +31,55 @@ function textBlob(type: number, live: string, old: Blob | undefined): Blob {
     limit - prefix,
     (from, to) => text.substring(end - to, end - from) === live.substring(now - to, now - from),
     (at) => text.charCodeAt(end - 1 - at) === live.charCodeAt(now - 1 - at),
+    limit - prefix - fewChanged,
   );
   const same = end === now ? (from: number, to: number): boolean => text.substring(from, to) === live.substring(from, to) : undefined;
-  return new Blob(type, live, noChunks, replace(old.pieces, prefix, suffix, live, same), old);
+  return renewed(old, prefix, suffix, live, undefined, same);
 }
 
+/** What is shared with other threads may change while it is looked at: what is stored is cut from what is held. */
 function bytesBlob(type: number, live: Uint8Array, old: Blob | undefined): Blob {
-  const now = Buffer.from(live.buffer, live.byteOffset, live.byteLength);
-  if (old === undefined) return new Blob(type, '', chunksOf(now), cutPieces(now, 0, now.length));
-  const { chunks } = old;
-  const limit = Math.min(old.length, now.length);
-  let prefix = 0;
-  let first = 0;
-  for (; first < chunks.length && holds(chunks[first]!, now, prefix); ++first) prefix += chunks[first]!.length;
-  if (first === chunks.length && prefix === now.length) return old;
-  if (prefix < limit) {
-    const chunk = chunks[first]!;
-    const start = prefix;
-    prefix += common(
-      Math.min(chunk.length, now.length - start),
-      (from, to) => now.compare(chunk, from, to, start + from, start + to) === 0,
-      (at) => chunk[at] === now[start + at],
-    );
+  if (old === undefined) {
+    const held = Held.copyOf(live);
+    return new Blob(type, '', held, cutPieces(held.bytes, 0, held.length));
   }
-  let last = chunks.length;
-  let suffix = 0;
-  while (last > first && suffix + chunks[last - 1]!.length <= limit - prefix && holds(chunks[last - 1]!, now, now.length - suffix - chunks[last - 1]!.length)) {
-    suffix += chunks[--last]!.length;
+  const before = old.held!.bytes;
+  const [end, now] = [before.length, live.length];
+  const prefix = commonBytes(before, live, false);
+  if (prefix === end && end === now) return old;
+  const suffix = Math.min(commonBytes(before, live, true), Math.min(end, now) - prefix);
+  if (end !== now) {
+    const held = Held.copyOf(live);
+    return renewed(old, prefix, suffix, held.bytes, held, undefined);
   }
-  if (last > first) {
-    const chunk = chunks[last - 1]!;
-    const [end, there] = [chunk.length, now.length - suffix];
-    suffix += common(
-      Math.min(end, limit - prefix - suffix),
-      (from, to) => now.compare(chunk, end - to, end - from, there - to, there - from) === 0,
-      (at) => chunk[end - 1 - at] === now[there - 1 - at],
-    );
-  }
-  const isInPlace = old.length === now.length;
-  const same = isInPlace ? (from: number, to: number): boolean => isWithin(chunks, now, from, to) : undefined;
-  const whole = Math.floor(prefix / chunkBytes);
-  const made = isInPlace ? chunks.map((chunk, at) => (at < first || at >= last ? chunk : renewed(chunk, now, at * chunkBytes)))
-    : [...chunks.slice(0, whole), ...chunksOf(now.subarray(whole * chunkBytes))];
-  return new Blob(type, '', made, replace(old.pieces, prefix, suffix, now, same), old);
+  const { next, replaced } = old.held!.with(prefix, live.subarray(prefix, end - suffix));
+  const { bytes } = next;
+  return renewed(old, prefix, suffix, bytes, next, (from, to) => bytes.compare(replaced, from - prefix, to - prefix, from, to) === 0);
 }
 
 /** Unchanged pieces stay, what is between the prefix and the suffix is cut anew, or piece by piece where lengths did not change. */
-function replace(
-  pieces: readonly Piece[],
+function renewed(
+  { type, pieces, levels }: Blob,
   prefix: number,
   suffix: number,
   live: string | Uint8Array,
+  held: Held | undefined,
   same: ((from: number, to: number) => boolean) | undefined,
-): readonly Piece[] {
+): Blob {
+  const spines = levels[0] ?? [];
   let head = 0;
   let front = 0;
+  for (let s = 0; s < spines.length && front + spines[s]!.length <= prefix; ++s) {
+    front += spines[s]!.length;
+    head += spines[s]!.children.length;
+  }
   while (head < pieces.length && front + pieces[head]!.length <= prefix) front += pieces[head++]!.length;
   let tail = pieces.length;
   let back = live.length;
+  for (let s = spines.length - 1; s >= 0 && tail - spines[s]!.children.length >= head && live.length - back + spines[s]!.length <= suffix; --s) {
+    back -= spines[s]!.length;
+    tail -= spines[s]!.children.length;
+  }
   while (tail > head && live.length - back + pieces[tail - 1]!.length <= suffix) back -= pieces[--tail]!.length;
   /** What comes between the pieces before `head` and those from `tail` on. */
   const made: Piece[] = [];
@@ -117,9 +113,12 @@ function replace(
       from = to;
     }
   }
-  const all = pieces.slice(0, head).concat(made, pieces.slice(tail));
+  const text = typeof live === 'string' ? live : '';
+  const all = pieces.slice();
+  all.splice(head, tail - head, ...made);
   // One alone is referred to as a whole.
-  return all.length === 1 && all[0]!.from >= 0 ? cutPieces(live, 0, live.length) : all;
+  if (all.length === 1 && all[0]!.from >= 0) return new Blob(type, text, held, cutPieces(live, 0, live.length));
+  return new Blob(type, text, held, all, spinesOver(all, levels, head, pieces.length - tail));
 }
 
 /**
@@ -160,12 +159,16 @@ function partOf(piece: Piece, from: number, to: number, live: string | Uint8Arra
 }
 
 /**
- * How far two sequences agree, up to `limit`. By halving: each look compares what is left as a whole, so all of them together go over it about
- * once. The last few one by one.
+ * How far two texts agree, up to `limit`. By halving: each look compares what is left as a whole, so all of them together go over it about
+ * once. The last few one by one. At first it is looked whether they agree so far as is likely.
  */
-function common(limit: number, same: (from: number, to: number) => boolean, isSame: (at: number) => boolean): number {
+function common(limit: number, same: (from: number, to: number) => boolean, isSame: (at: number) => boolean, likely = 0): number {
   let least = 0;
   let most = limit;
+  if (likely > 0) {
+    if (same(0, likely)) least = likely;
+    else most = likely - 1;
+  }
   while (most - least > fewEnough) {
     const middle = (least + most + 1) >>> 1;
     if (same(least, middle)) least = middle;
@@ -175,34 +178,9 @@ function common(limit: number, same: (from: number, to: number) => boolean, isSa
   return least;
 }
 
-export function chunksOf(bytes: Buffer): Buffer[] {
-  const chunks: Buffer[] = [];
-  for (let at = 0; at < bytes.length; at += chunkBytes) chunks.push(Buffer.from(bytes.subarray(at, at + chunkBytes)));
-  return chunks;
-}
-
-function renewed(chunk: Buffer, now: Buffer, at: number): Buffer {
-  return holds(chunk, now, at) ? chunk : Buffer.from(now.subarray(at, at + chunk.length));
-}
-
-function holds(chunk: Buffer, now: Buffer, from: number): boolean {
-  return from + chunk.length <= now.length && now.compare(chunk, 0, chunk.length, from, from + chunk.length) === 0;
-}
-
-function isWithin(chunks: readonly Buffer[], now: Buffer, from: number, to: number): boolean {
-  for (let at = from; at < to; ) {
-    const chunk = Math.floor(at / chunkBytes);
-    const start = chunk * chunkBytes;
-    const end = Math.min(to, start + chunkBytes);
-    if (now.compare(chunks[chunk]!, at - start, end - start, at, end) !== 0) return false;
-    at = end;
-  }
-  return true;
-}
-
 /** Is `live` what the bytes of this blob were? */
-export function sameAsBlob({ chunks, length }: Blob, live: Uint8Array): boolean {
-  return length === live.length && isWithin(chunks, Buffer.from(live.buffer, live.byteOffset, live.byteLength), 0, length);
+export function sameAsBlob({ held, length }: Blob, live: Uint8Array): boolean {
+  return length === live.length && Buffer.compare(held!.bytes, live) === 0;
 }
 
 function pieceOf(live: string | Uint8Array, from: number, to: number): Piece {
@@ -216,10 +194,11 @@ function cutPieces(live: string | Uint8Array, from: number, to: number): Piece[]
 }
 
 function cutInto(pieces: Piece[], live: string | Uint8Array, from: number, to: number): void {
+  const own = typeof live === 'string' ? undefined : Buffer.from(live.subarray(from, to));
   for (let at = from; at < to; ) {
     let end = to - at < pieceLength + pieceLength / 2 ? to : at + pieceLength;
     if (end < to && isSplit(live, end)) ++end;
-    pieces.push(pieceOf(live, at, end));
+    pieces.push(own === undefined ? pieceOf(live, at, end) : new Piece(end - at, own.subarray(at - from, end - from)));
     at = end;
   }
 }

@@ -12,6 +12,7 @@
  *   Opaque  anything else, as the structured codec writes it
  */
 
+import type { Held } from './held';
 import type { Mirror } from './mirror';
 
 export interface Ref {
@@ -39,8 +40,6 @@ export const blobLength = 1024;
 export const pieceLength = 256;
 /** No piece is shorter, so that many small changes don't leave a text in crumbs. */
 export const leastPiece = 64;
-/** Bytes that are kept, and compared, together. */
-export const chunkBytes = 8192;
 
 export class Leaf {
   readonly kind = 'leaf';
@@ -72,7 +71,13 @@ export type Levels = readonly (readonly Spine[])[];
 export class Spine {
   readonly kind = 'spine';
   ref: Ref | undefined;
-  constructor(readonly children: readonly Node[]) {}
+  /** Of all pieces under it, so that most of them need not be looked at to find one; over leaves 0. */
+  readonly length: number;
+  constructor(readonly children: readonly Node[]) {
+    let length = 0;
+    for (const child of children) if (child.kind !== 'leaf') length += child.length;
+    this.length = length;
+  }
 }
 
 export class Tree {
@@ -127,15 +132,13 @@ export class Blob {
     /** TEXT, STRUCTURED (bytes of the structured codec), or a type of bytes from lib/checkpoint/bytes.ts. */
     readonly type: number,
     readonly text: string,
-    readonly chunks: readonly Buffer[],
+    /** What is no text. */
+    readonly held: Held | undefined,
     readonly pieces: readonly Piece[],
-    old?: Blob,
     levels?: Levels,
   ) {
-    this.levels = levels ?? spinesOver(pieces, old?.levels);
-    let length = text.length;
-    for (const chunk of chunks) length += chunk.length;
-    this.length = length;
+    this.levels = levels ?? spinesOver(pieces, undefined);
+    this.length = held === undefined ? text.length : held.length;
   }
 
   get top(): Node {
@@ -144,13 +147,7 @@ export class Blob {
 
   /** A copy. */
   get bytes(): Uint8Array {
-    const all = new Uint8Array(this.length);
-    let at = 0;
-    for (const chunk of this.chunks) {
-      all.set(chunk, at);
-      at += chunk.length;
-    }
-    return all;
+    return new Uint8Array(this.held!.bytes);
   }
 }
 
@@ -229,13 +226,15 @@ export function hasRoom(leaf: Leaf, item: Shadow): boolean {
 
 const noSpines: Levels = [];
 
-function spinesOver(nodes: readonly Node[], old: Levels | undefined): Levels {
+/** `front` nodes at the beginning and `back` at the end are known to be those that `old` is over. */
+export function spinesOver(nodes: readonly Node[], old: Levels | undefined, front = 0, back = 0): Levels {
   if (nodes.length === 1) return noSpines;
   const levels: (readonly Spine[])[] = [];
   let below = nodes;
   while (below.length > 1) {
-    let level = regroup(below, old?.[levels.length] ?? []);
-    if (level.length === below.length) level = regroup(below, []);
+    const isLowest = levels.length === 0;
+    let level = regroup(below, old?.[levels.length] ?? [], isLowest ? front : 0, isLowest ? back : 0);
+    if (level.length === below.length) level = regroup(below, [], 0, 0);
     levels.push(level);
     below = level;
   }
@@ -267,12 +266,15 @@ export function spinesWith(nodes: readonly Node[], old: Levels, places: readonly
 }
 
 /** Spines over `nodes`: those of `old` stay where all that is under them did, wherever it moved to. */
-function regroup(nodes: readonly Node[], old: readonly Spine[]): readonly Spine[] {
+function regroup(nodes: readonly Node[], old: readonly Spine[], front: number, back: number): readonly Spine[] {
   let head = 0;
   let from = 0;
+  while (head < old.length && from + old[head]!.children.length <= front) from += old[head++]!.children.length;
   while (head < old.length && covers(old[head]!, nodes, from)) from += old[head++]!.children.length;
   let tail = old.length;
   let to = nodes.length;
+  const same = Math.max(from, nodes.length - back);
+  while (tail > head && to - old[tail - 1]!.children.length >= same) to -= old[--tail]!.children.length;
   while (tail > head && to - old[tail - 1]!.children.length >= from && covers(old[tail - 1]!, nodes, to - old[tail - 1]!.children.length)) {
     to -= old[--tail]!.children.length;
   }

@@ -75,10 +75,6 @@ export class Writer {
     this.at += value.length;
   }
 
-  copy(): Uint8Array {
-    return Uint8Array.prototype.slice.call(this.buffer, 0, this.at);
-  }
-
   /** What was written behind `room` unused bytes, with the count and the lengths of its slots in front. Valid until more is written. */
   headed(lengths: readonly number[], room: number): Uint8Array {
     const end = this.at;

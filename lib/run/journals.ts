@@ -35,9 +35,13 @@ export interface Operation {
 export class Journals {
   readonly headers: Keyspace<string, RunHeader>;
   readonly entries: Keyspace<EntryKey, Entry>;
+  /** The same, by keys that are encoded already. */
+  readonly entriesByKey: Keyspace<Uint8Array, Entry>;
   /** States of format 1, which had no checkpoints. */
   readonly states: Keyspace<string, unknown>;
   readonly drivers: Keyspace<string, DriverRecord>;
+  /** The same, as they are encoded. */
+  readonly driverTexts: Keyspace<string, string>;
   readonly open: Keyspace<string, Uint8Array>;
   readonly awake: Keyspace<string, number | bigint>;
   readonly #marks: Keyspace<string, string>;
@@ -55,8 +59,10 @@ export class Journals {
     // JSON where records are compared byte for byte: the text of the same fields in the same order is always the same.
     this.headers = pool.keyspace<string, RunHeader>(HEADERS_KEYSPACE, { value: 'json' });
     this.drivers = pool.keyspace<string, DriverRecord>(DRIVERS_KEYSPACE, { value: 'json' });
+    this.driverTexts = pool.keyspace<string, string>(DRIVERS_KEYSPACE, { value: 'utf8' });
     this.intents = pool.keyspace<string, OpenIntent>(INTENTS_KEYSPACE, { value: 'json' });
     this.entries = pool.keyspace<EntryKey, Entry>(JOURNAL_KEYSPACE, { key: entryKeyCodec, value: entryCodec });
+    this.entriesByKey = pool.keyspace<Uint8Array, Entry>(JOURNAL_KEYSPACE, { key: 'bytes', value: entryCodec });
     this.signals = pool.keyspace<EntryKey, unknown>(SIGNALS_KEYSPACE, { key: entryKeyCodec });
     this.states = pool.keyspace<string, unknown>(STATES_KEYSPACE);
     this.open = pool.keyspace<string, Uint8Array>(OPEN_KEYSPACE, { value: 'bytes' });

@@ -42,16 +42,16 @@ export interface EntryKey {
   readonly sequence: number;
 }
 
-export const entryKeyCodec: Codec<EntryKey> = {
+export const entryKeyCodec = {
   name: 'holdfast.entry-key',
-  encode({ run, sequence }) {
+  encode({ run, sequence }: EntryKey): Buffer {
     const idBytes = Buffer.byteLength(run);
-    const bytes = Buffer.alloc(idBytes + 1 + SEQUENCE_BYTES);
+    const bytes = Buffer.allocUnsafe(idBytes + 1 + SEQUENCE_BYTES);
     bytes.write(run, 0, 'utf8');
-    bytes.writeBigUInt64BE(BigInt(sequence), idBytes + 1);
-    return bytes;
+    bytes[idBytes] = 0;
+    return numbered(bytes, sequence);
   },
-  decode(bytes) {
+  decode(bytes: Uint8Array): EntryKey {
     const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const idBytes = view.byteLength - 1 - SEQUENCE_BYTES;
     return {
@@ -59,7 +59,14 @@ export const entryKeyCodec: Codec<EntryKey> = {
       sequence: Number(view.readBigUInt64BE(idBytes + 1)),
     };
   },
-};
+} satisfies Codec<EntryKey>;
+
+/** Makes it the key of another entry of the run. */
+export function numbered(key: Buffer, sequence: number): Buffer {
+  key.writeUInt32BE(Math.floor(sequence / 2 ** 32), key.length - SEQUENCE_BYTES);
+  key.writeUInt32BE(sequence % 2 ** 32, key.length - SEQUENCE_BYTES / 2);
+  return key;
+}
 
 /** All entries of one run. */
 export function entriesOf(run: string): RangeOptions<EntryKey> {

@@ -5,6 +5,7 @@
  * entry's key is absent. A crash leaves the transition whole or not at all. The engine checks the conditions at the moment
  * of the commit, so a driver that was replaced, however long ago, records nothing and is told ERR_HOLDFAST_FENCED.
  */
+import { json } from '../codecs';
 import { closedError as poolClosedError, HoldfastError } from '../errors';
 import type { Wait } from './types';
 import type { Batch, CommitDurability, CommitReceipt } from '../types';
@@ -13,7 +14,7 @@ import type { DriverRecord, Entry, Epochs, RunHeader } from './entries';
 import { Holder } from './holder';
 import { outerOf } from './identity';
 import type { Journals } from './journals';
-import { entriesOf } from './keys';
+import { entriesOf, entryKeyCodec, numbered } from './keys';
 
 /** Leaves out what the writer adds. */
 type Unwritten<E> = E extends Entry ? Omit<E, 'at' | 'epochs'> : never;
@@ -37,6 +38,9 @@ export class JournalWriter {
   #moved = false;
   #epochs: (readonly [sequence: number, epoch: number])[] = [];
   #receipt: CommitReceipt | undefined;
+  /** Of the entry that is written; and the driver record as it is stored, which every commit is compared with. */
+  readonly #key: Buffer;
+  readonly #driverText: string;
 
   constructor(
     readonly journals: Journals,
@@ -48,6 +52,8 @@ export class JournalWriter {
   ) {
     this.#header = header;
     this.#next = nextSequence;
+    this.#key = entryKeyCodec.encode({ run, sequence: 0 });
+    this.#driverText = json.encode(driver) as string;
     this.#epochs = [...(header.epochs ?? []), ...unwritten];
   }
 
@@ -202,10 +208,11 @@ export class JournalWriter {
 
   private put(batch: Batch, sequence: number, entry: NewEntry): void {
     this.#moved = true;
-    const key = { run: this.run, sequence };
+    const key = numbered(this.#key, sequence);
     const epochs = this.#epochs.length > 0 ? { epochs: this.#epochs } : undefined;
     const whole = { at: Date.now(), ...entry, ...epochs } as Entry;
-    batch.requireAbsent(this.journals.entries, key).put(this.journals.entries, key, whole);
+    const { entriesByKey } = this.journals;
+    batch.requireAbsent(entriesByKey, key).put(entriesByKey, key, whole);
     // Should the commit fail, these epochs are not written down: the driver is at its end then, or the value was refused
     // above, before this line.
     this.#epochs = [];
@@ -247,9 +254,9 @@ export class JournalWriter {
     durability: CommitDurability = 'durable',
   ): Promise<CommitReceipt> {
     if (this.#ended) throw this.#ended;
-    const { pool, drivers } = this.journals;
+    const { pool, drivers, driverTexts } = this.journals;
     const batch = pool.batch();
-    batch.requireEqual(drivers, this.run, this.driver);
+    batch.requireEqual(driverTexts, this.run, this.#driverText);
     fill(batch);
     try {
       return (this.#receipt = await pool.commit(batch, { durability }));

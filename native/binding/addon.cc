@@ -2,6 +2,7 @@
 #include "binding/node_api.h"
 
 #include "binding/backup_handle.h"
+#include "binding/common_bytes.h"
 #include "binding/convert.h"
 #include "binding/environment.h"
 #include "binding/handles.h"
@@ -225,6 +226,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("scanBackup", Napi::Function::New(env, scan_backup));
   exports.Set("restore", Napi::Function::New(env, restore_pool));
   exports.Set("probe", Napi::Function::New(env, probe));
+  const napi_property_descriptor quick = raw_method("commonBytes", common_bytes);
+  napi_define_properties(env, exports, 1, &quick);
   return exports;
 }
 

@@ -160,6 +160,7 @@ function build() {
 function run(program, args, seconds, number, more = {}) {
   return new Promise((resolve) => {
     const tmp = mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'holdfast-mutant-'));
+    chmodSync(tmp, 0o755);  // tests become nobody in it
     const child = spawn(path.join(root, 'build-native', program), args, {
       cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, HOLDFAST_MUTANT: String(number === 0 ? 0 : switchOf(mutants[number - 1][0])), TMPDIR: tmp, HOLDFAST_TEST_MEMORY: tmp, ...more },

@@ -144,6 +144,38 @@ onEachMedium('the bytes of a checkpoint', (place) => {
       for (const [id, was] of kept) expect(isDeepStrictEqual(new CheckpointStore(pool).load(id), was)).toBe(true);
     }), 120_000);
 
+  it.each(['abc ', 'äöü', '日本語', '😀x', '\ud83dq', 'q\udc00'])('a text of %j that changes at its ends comes back, what is between is kept', (unit) =>
+    withPool(place, (pool) => {
+      const store = CheckpointStore.of(pool);
+      const text = unit.repeat(Math.ceil(20_000 / unit.length));
+      const saved: [string, string][] = [];
+      for (const [front, back, cut] of [
+        ['x', '', 1], ['', 'x', 1], ['y', 'y', 1], ['日', '', 1], ['', '\ud83d', 1], ['\udc00', '', 1],
+        ['front '.repeat(20), '', 0], ['', ' back'.repeat(20), 0], ['z', '', 2], ['', 'z', 3000], ['', 'long '.repeat(600), 0], ['long '.repeat(600), '', 3000],
+      ] as const) {
+        const now = front + text.slice(front === '' ? 0 : cut, back === '' ? undefined : text.length - cut) + back;
+        for (const next of [text, now]) {
+          const { id, bytes } = save(pool, store, { text: next });
+          // In UTF-8 or, with half a surrogate pair in it, in UTF-16; and what was cut off comes back.
+          if (saved.length > 0) expect(bytes).toBeLessThan(2500 + 3 * (front + back).length + 3 * cut);
+          saved.push([id, next]);
+        }
+      }
+      for (const [id, was] of saved) expect((new CheckpointStore(pool).load(id) as { text: string }).text === was).toBe(true);
+    }));
+
+  it('nothing is written again of a value that is as it was, whatever is in it', () =>
+    withPool(place, (pool) => {
+      const store = CheckpointStore.of(pool);
+      const list = [NaN, -0, 0, undefined, null, 1n, new Date(5), /a/g];
+      const inside = { nan: NaN, list, map: new Map([[NaN, -0]]), set: new Set([NaN]), few: new Uint8Array(9) };
+      const state = { ...inside, deep: structuredClone(inside), text: 'text '.repeat(1000), bytes: new Float64Array(500).fill(NaN) };
+      save(pool, store, state);
+      expect(save(pool, store, state).bytes).toBe(0);
+      expect(save(pool, store, structuredClone(state)).bytes).toBe(0);
+      expect(isDeepStrictEqual(store.load(store.newest(OWNER)!.id), state)).toBe(true);
+    }));
+
   it('a checkpoint whose record an earlier build wrote is read, and built on', () =>
     withPool(place, async (pool) => {
       const records = pool.keyspace<Uint8Array, Uint8Array>('holdfast.checkpoints', { key: 'bytes', value: 'bytes' });
