@@ -63,6 +63,7 @@ export async function claimRun(
     for (const { id } of runnable(journals, bounds)) {
       try {
         const run = await openRun(pool, id, driving);
+        if (run.status === 'finished') continue; // by another thread, since we looked
         journals.claimedLast = id;
         return run;
       } catch (error) {
