@@ -2,7 +2,7 @@
 // Makes single lines of the engine wrong, one at a time, and says which layer notices first (docs/testing.md, "Lines made wrong").
 //
 //   node test/mutants/run.mjs                 all mutants (hours), on a tree where npm test has run
-//   node test/mutants/run.mjs --only N,N-N    these; --from N: from there on; --list: only says which there are
+//   node test/mutants/run.mjs --only N,N-N    these; --from N: from there on; --unnoticed: those of unnoticed.mjs; --list: only says which
 //   node test/mutants/run.mjs --check         only whether each mutant's place is still there (a second)
 //   --layers unit,few,...                     only these layers; --built: with what the last run has built and found to hold
 //   --reach                                   first writes down which layer, and which case of the native tests, comes to which mutant
@@ -13,12 +13,15 @@
 // build for all; HOLDFAST_MUTANT=N turns one on. The layers are tried from the cheapest to the dearest, and the first that fails has
 // noticed. What no layer notices is printed as SURVIVED; exit code 1 if there is one that list/ does not explain.
 import { execFileSync, spawn } from 'node:child_process';
-import { appendFileSync, closeSync, cpSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync, chmodSync, closeSync, cpSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { equivalent, mutants } from './list.mjs';
+import { unnoticed } from './unnoticed.mjs';
 
 const project = path.join(import.meta.dirname, '../..');
 const root = path.join(project, 'build-mutants');
@@ -26,6 +29,7 @@ const { values: options } = parseArgs({
   options: {
     from: { type: 'string', default: '1' }, only: { type: 'string' }, list: { type: 'boolean', default: false }, check: { type: 'boolean', default: false },
     layers: { type: 'string' }, built: { type: 'boolean', default: false }, reach: { type: 'boolean', default: false },
+    unnoticed: { type: 'boolean', default: false },
   },
 });
 
@@ -160,7 +164,7 @@ function build() {
 function run(program, args, seconds, number, more = {}) {
   return new Promise((resolve) => {
     const tmp = mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'holdfast-mutant-'));
-    chmodSync(tmp, 0o755);  // tests become nobody in it
+    chmodSync(tmp, 0o755); // a test gives up its rights
     const child = spawn(path.join(root, 'build-native', program), args, {
       cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, HOLDFAST_MUTANT: String(number === 0 ? 0 : switchOf(mutants[number - 1][0])), TMPDIR: tmp, HOLDFAST_TEST_MEMORY: tmp, ...more },
@@ -268,6 +272,7 @@ async function noticed(number) {
 }
 
 function chosen() {
+  if (options.unnoticed) return mutants.flatMap(([what], i) => (unnoticed.includes(what) ? [i + 1] : []));
   if (!options.only) return mutants.map((_, i) => i + 1).filter((n) => n >= Number(options.from));
   return options.only.split(',').flatMap((part) => {
     const [from, to = from] = part.split('-').map(Number);
@@ -281,11 +286,11 @@ async function main() {
     return 0;
   }
   mutated();
-  for (const what of Object.keys(equivalent)) {
-    if (!mutants.some(([name]) => name === what)) throw new Error(`list.mjs explains "${what}", which is no mutant`);
+  for (const what of [...Object.keys(equivalent), ...unnoticed]) {
+    if (!mutants.some(([name]) => name === what)) throw new Error(`equivalent.mjs or unnoticed.mjs names "${what}", which is no mutant`);
   }
   if (options.check) {
-    console.log(`${mutants.length} mutants, ${Object.keys(equivalent).length} of them equivalent`);
+    console.log(`${mutants.length} mutants, ${Object.keys(equivalent).length} of them equivalent, ${unnoticed.length} not noticed so far`);
     return 0;
   }
   if (!options.built) build();

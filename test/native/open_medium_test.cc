@@ -17,6 +17,7 @@
 
 #include "base/checksum.h"
 #include "format/layout.h"
+#include "medium/pool_file.h"
 #include "native/scratch.h"
 
 using namespace holdfast;
@@ -313,4 +314,17 @@ TEST_CASE("open: on a read-only file system, and on a full one") {
     return;
   }
   CHECK(answer == 0);
+}
+
+// Two processes that make the same pool: the second to have it ready finds the first one's under the name.
+TEST_CASE("open: a new pool does not take the place of what came meanwhile") {
+  const Scratch scratch;
+  std::ofstream(scratch.path("made")) << "mine";
+  std::ofstream(scratch.path("p")) << "theirs";
+  CHECK(publish_file(scratch.path("made"), scratch.path("p")).code() == Code::kExists);
+  CHECK(bytes_of_file(scratch.path("p")) == "theirs");
+  CHECK(bytes_of_file(scratch.path("made")) == "mine");
+  REQUIRE(publish_file(scratch.path("made"), scratch.path("q")).is_ok());
+  CHECK(bytes_of_file(scratch.path("q")) == "mine");
+  CHECK(scratch.entries() == 2);
 }
