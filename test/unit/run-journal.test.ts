@@ -333,6 +333,21 @@ describe('checkpoints', () => {
     expect((await bench.pool.run('r')).state).toEqual({ at: 'b' });
   });
 
+  test("an effect that was under way at the checkpoint is its run's affair: a fork makes its own", async () => {
+    const run = await bench.pool.run('r');
+    let pay = (_: string): void => {};
+    let called = (): void => {};
+    const begun = new Promise<void>((resolve) => (called = resolve));
+    const paid = run.tool('pay', 1, () => new Promise<string>((resolve) => ((pay = resolve), called())), { safety: 'effect' });
+    await begun;
+    const { checkpoint } = await run.checkpoint({ at: 'paying' });
+    await run.fork(checkpoint, 'f');
+    const fork = await bench.pool.run('f');
+    expect(await fork.tool('pay', 1, () => 'f paid', { safety: 'effect' })).toBe('f paid');
+    pay('r paid');
+    expect(await paid).toBe('r paid');
+  });
+
   test('side by side, all are kept', async () => {
     const run = await bench.pool.run('r');
     await Promise.all([1, 2, 3, 4].map((n) => run.checkpoint({ n })));
