@@ -21,6 +21,7 @@ import type { KeyspaceHost } from './keyspace';
 import { native } from './native-binding';
 import type { NativeBackupScan } from './native-binding';
 import { checkPath, optionsObject, signalOption, wholeNumber } from './options';
+import { checkProgress } from './progress';
 import type { BackupOptions, BackupReport } from './types';
 
 /** Where blocks go. */
@@ -55,7 +56,7 @@ export async function backupPool(
   const options = optionsObject(given, 'backup');
   const signal = signalOption(options.signal);
   const { onProgress } = options;
-  if (onProgress !== undefined && typeof onProgress !== 'function') throw typeError('onProgress must be a function');
+  checkProgress(onProgress);
   const since =
     options.incremental === undefined ? -1 : wholeNumber('incremental', options.incremental, 0, Number.MAX_SAFE_INTEGER);
   if (signal?.aborted) throw abortedError(signal, 'The backup');

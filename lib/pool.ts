@@ -12,11 +12,12 @@ import type { WritableStream } from 'node:stream/web';
 import { backupPool } from './backup';
 import { PoolBatch } from './batch';
 import { Committer } from './committer';
-import { abortedError, closedError, typeError } from './errors';
+import { abortedError, closedError } from './errors';
 import { PoolKeyspace } from './keyspace';
 import type { KeyspaceHost } from './keyspace';
 import type { NativeBatch, NativePool } from './native-binding';
 import { eventualOption, optionsObject, signalOption, sizeOption } from './options';
+import { checkProgress, watched } from './progress';
 import { PoolRegion } from './region';
 import { PoolSnapshot } from './snapshot';
 import type {
@@ -185,20 +186,13 @@ export class Pool implements PoolCore {
     const options = optionsObject(given, 'check');
     const signal = signalOption(options.signal);
     const { onProgress } = options;
-    if (onProgress !== undefined && typeof onProgress !== 'function') {
-      throw typeError('onProgress must be a function');
-    }
+    checkProgress(onProgress);
     this.#mustBeOpen();
-    if (signal?.aborted) throw abortedError(signal, 'The check');
-    const { promise, cancel } = this.#host.native.check(onProgress ?? null);
-    this.#cancels.add(cancel);
-    signal?.addEventListener('abort', cancel, { once: true });
-    try {
-      return await promise;
-    } finally {
-      signal?.removeEventListener('abort', cancel);
-      this.#cancels.delete(cancel);
-    }
+    return watched('The check', { signal, onProgress }, (tell) => {
+      const work = this.#host.native.check(tell);
+      this.#cancels.add(work.cancel);
+      return { ...work, promise: work.promise.finally(() => this.#cancels.delete(work.cancel)) };
+    });
   }
 
   async fold(): Promise<void> {

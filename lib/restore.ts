@@ -16,6 +16,7 @@ import { fileError, giveName } from './files';
 import { native } from './native-binding';
 import type { NativeRestore } from './native-binding';
 import { checkPath, openOptions, optionsObject, signalOption, wholeNumber } from './options';
+import { checkProgress } from './progress';
 import type { RestoreOptions, RestoreReport } from './types';
 
 export type BackupSource = string | Readable | ReadableStream<Uint8Array>;
@@ -28,7 +29,7 @@ export async function restore(
 ): Promise<RestoreReport> {
   const { at, signal: givenSignal, onProgress, ...target } = optionsObject(given, 'restore');
   const signal = signalOption(givenSignal);
-  if (onProgress !== undefined && typeof onProgress !== 'function') throw typeError('onProgress must be a function');
+  checkProgress(onProgress);
   const sources = Array.isArray(parts) ? (parts as readonly BackupSource[]) : [parts as BackupSource];
   if (sources.length === 0) throw typeError('A restore needs a full backup');
   const { epoch, time } = pointOf(at);

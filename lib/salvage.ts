@@ -1,7 +1,8 @@
 /** Saves what is still valid in a damaged pool into a new one; see native/engine/salvage.h for what is trusted when. */
-import { abortedError, typeError } from './errors';
+import { abortedError } from './errors';
 import { native } from './native-binding';
 import { checkPath, openOptions, optionsObject, signalOption } from './options';
+import { checkProgress, watched } from './progress';
 import { intoNewPool } from './restore';
 import type { OpenOptions, SalvageReport } from './types';
 
@@ -18,19 +19,11 @@ export async function salvage(
 ): Promise<SalvageReport> {
   const { signal: givenSignal, onProgress, ...target } = optionsObject(given, 'salvage');
   const signal = signalOption(givenSignal);
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw typeError('onProgress must be a function');
-  }
+  checkProgress(onProgress);
   const request = openOptions(target);
   if (signal?.aborted) throw abortedError(signal, 'The salvage');
   const damaged = checkPath(from);
-  return intoNewPool(checkPath(to), async (temporary) => {
-    const { promise, cancel } = native.salvage(damaged, temporary, request, onProgress ?? null);
-    signal?.addEventListener('abort', cancel, { once: true });
-    try {
-      return await promise;
-    } finally {
-      signal?.removeEventListener('abort', cancel);
-    }
-  });
+  return intoNewPool(checkPath(to), (temporary) =>
+    watched('The salvage', { signal, onProgress }, (tell) => native.salvage(damaged, temporary, request, tell)),
+  );
 }

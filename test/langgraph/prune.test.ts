@@ -203,8 +203,8 @@ it('refuses what it cannot understand', async () => {
   using pool = openSync(nextPath(), { medium: 'file' });
   const saver = new HoldfastSaver(pool);
   for (const bad of [{ keepLast: -1 }, { keepLast: 1.5 }]) expect(await codeOf(() => saver.prune('t', bad))).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
-  for (const bad of [{ keepLast: '1' }, { olderThan: new Date(NaN) }, { olderThan: 'yesterday' }]) {
-    expect(await codeOf(() => saver.prune('t', bad as object))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
+  for (const bad of [null, 5, { keepLast: '1' }, { olderThan: new Date(NaN) }, { olderThan: 'yesterday' }]) {
+    expect(await codeOf(() => saver.prune('t', bad as never))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
   }
   expect(await codeOf(() => saver.prune('' as string))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
 });

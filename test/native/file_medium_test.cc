@@ -149,6 +149,21 @@ TEST_CASE("file: a log segment is of written blocks, also where another kind was
   }
 }
 
+TEST_CASE("file: a log segment is in the file durably before it is handed out, be its blocks written already") {
+  const Scratch scratch = Scratch::on_disk();
+  OpenedMedium opened = must_open(scratch.path("p"));
+  const Segment grown = *opened.medium->allocate(SegmentKind::kIndex, kMiB, kMiB);
+  const std::string bytes(grown.bytes, 'i');
+  REQUIRE(opened.medium->append(grown.offset, bytes.data(), bytes.size()).is_ok());
+  for (const uint64_t syncs : {1, 0}) {  // the file became longer for it; it did not since
+    opened.medium->release(grown);
+    const uint64_t before = SystemFaults::count(SystemCall::kFdatasync);
+    const Segment log = *opened.medium->allocate(SegmentKind::kLog, kMiB, kMiB);
+    CHECK(log.offset == grown.offset);
+    CHECK(SystemFaults::count(SystemCall::kFdatasync) == before + syncs);
+  }
+}
+
 TEST_CASE("file: no room on the disk is an error that changes nothing") {
   const Scratch scratch = Scratch::on_disk();
   const SystemFaults::Disarm disarm;

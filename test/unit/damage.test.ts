@@ -72,6 +72,11 @@ describe('damage', () => {
       fractions.push(fraction);
       early.push(readdirSync(folder.path).includes('saved'));
     };
+    const mine = new Error('mine');
+    const throws = (): never => {
+      throw mine;
+    };
+    await expect(salvage(path, folder.file('saved'), { onProgress: throws })).rejects.toBe(mine);
     const report = await salvage(path, folder.file('saved'), { onProgress });
     expect(early).not.toContain(true); // it has its name when it is whole
     expect(report).toMatchObject({ source: 'index', lost: 1, unconfirmed: 0 });

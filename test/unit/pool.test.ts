@@ -318,6 +318,11 @@ onEachMedium('pool', (place) => {
     for (const [name, value] of Object.entries(stats)) {
       if (typeof value === 'number') expect(value, name).toBeGreaterThanOrEqual(0);
     }
+    const mine = new Error('mine');
+    const throws = (): never => {
+      throw mine;
+    };
+    await expect(pool.check({ onProgress: throws })).rejects.toBe(mine);
     const signal = AbortSignal.abort();
     expect(await codeOf(() => pool.check({ signal }))).toBe('ERR_HOLDFAST_ABORTED');
   });

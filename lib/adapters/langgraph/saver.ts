@@ -7,6 +7,7 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { typeError } from '../../errors';
+import { optionsObject } from '../../options';
 import type { PruneReport } from '../../checkpoint/index';
 import type { PoolCore } from '../../types';
 import { optionalText, requiredText } from './keys';
@@ -127,9 +128,9 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       await this.#threads.delete(requiredText({ thread_id: threadId }, 'thread_id', 'Deleting a thread'));
     }
 
-    async prune(threadId: string, options: ThreadPruneOptions = {}): Promise<PruneReport> {
+    async prune(threadId: string, options?: ThreadPruneOptions): Promise<PruneReport> {
       const thread = requiredText({ thread_id: threadId }, 'thread_id', 'Pruning a thread');
-      return this.#threads.prune(thread, ruleOf(options));
+      return this.#threads.prune(thread, ruleOf(optionsObject(options, 'prune')));
     }
 
     async getDeltaChannelHistory(options: {

@@ -149,7 +149,7 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       let skip = offset;
       for (const [texts, item] of this.#items.range(namespacePrefix.length > 0 ? { prefix: namespacePrefix } : {})) {
         if (found.length >= limit) break;
-        if (isOver(item, now) || (filter !== undefined && !matchesFilter(item.value, filter))) continue;
+        if (isOver(item, now) || (filter && !matchesFilter(item.value, filter))) continue;
         if (skip-- > 0) continue;
         read.set(texts.join('\0'), [texts, item]);
         found.push({ ...itemOf(texts, item), score: undefined });
