@@ -13,6 +13,7 @@
 
 #include "format/fold.h"
 #include "format/layout.h"
+#include "format/log_mark.h"
 #include "format/record.h"
 #include "pool_fixture.h"
 
@@ -204,6 +205,10 @@ TEST_CASE("a link lost with its copy, a whole segment, or the file's end, is dam
     for (size_t at = 0; (at = unmarked.find("HF-MARK\n", at)) != std::string::npos;) unmarked.replace(at, 64, 64, '\0');
     REQUIRE(unmarked != whole);
     CHECK(open_with(unmarked, false) == Code::kOk);
+    // Nor by one that is damaged itself: "all of it was durable, and much more".
+    std::string wrong = whole;
+    wrong.replace(wrong.find("HF-MARK\n") + offsetof(LogMark, durable_epoch), 8, 8, '\x7f');
+    CHECK(open_with(wrong, false) == Code::kOk);
   }
 }
 
