@@ -22,12 +22,22 @@ const [{ runPlan, trialsDue }, { workloadsOf, guessedSeconds }, { rowsOf, TABLE_
   ['runner', 'plan', 'summary', 'report', 'machine', 'counted', 'goals'].map((name) => require(path.join(root, 'dist/bench', `${name}.js`)));
 const { Output } = require(path.join(root, 'dist/cli/output.js'));
 
-const { values: flags } = parseArgs({ options: {
+/** What is no flag ends it, with what there is: the lines at the head of this file. */
+function parsed(options) {
+  try {
+    return parseArgs({ options });
+  } catch (error) {
+    const head = readFileSync(import.meta.filename, 'utf8').split('\n').slice(0, 6).map((line) => line.replace(/^\/\/ /, ''));
+    console.error(`${error.message}\n\n${head.join('\n')}`);
+    process.exit(2);
+  }
+}
+const { values: flags } = parsed({
   extent: { type: 'string', default: 'usual' }, rounds: { type: 'string', default: '5' }, only: { type: 'string' },
   places: { type: 'string', default: 'disk,pmem' }, drivers: { type: 'string' }, report: { type: 'string', default: 'bench-report' },
   disk: { type: 'string', default: os.tmpdir() }, pmem: { type: 'string', default: '/dev/shm' }, trajectories: { type: 'string' },
   for: { type: 'string' }, afresh: { type: 'boolean', default: false }, counts: { type: 'string', default: 'with' },
-} });
+});
 const report = path.resolve(flags.report);
 const commit = commitOf(root);
 const rounds = flags.counts === 'only' ? 0 : Number(flags.rounds);
