@@ -6,6 +6,7 @@
 //   tried     finds in its output how much it tried
 //   limit     seconds after which it counts as hung and is ended (else HUNG_SECONDS of run-layer.mjs)
 //   needs     seconds beside another layer: an ordinary run begins it only if there is so much time left (run-layers.mjs)
+//   less      what is done where there is not: `needs` and `command` of a part of it
 // What always runs comes first, longest first, so that the two lanes of run-layers.mjs end together; then what needs time.
 import { existsSync } from 'node:fs';
 
@@ -72,8 +73,9 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
       again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
     },
     {
-      name: 'address-sanitizer', needs: 400, limit: 800, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
+      name: 'address-sanitizer', needs: 1100, limit: 1300, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
       command: ['bash', 'scripts/sanitize.sh', 'address', String(share)], env: { HOLDFAST_JOBS: '1' },  // the guests beside it have deadlines
+      less: { needs: 400, command: ['bash', 'scripts/sanitize.sh', 'address', 'sample'] },
       again: (fresh, seconds) => (existsSync('build-native/address/built')
         ? { command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }
         : { later: 'it is not built; bash scripts/sanitize.sh address build' }),
