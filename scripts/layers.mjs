@@ -76,9 +76,13 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
       name: 'address-sanitizer', needs: 1100, limit: 1300, counts: 'summary', tried: /(\d+ seeds) tried|(\d+ mutations)/g,
       command: ['bash', 'scripts/sanitize.sh', 'address', String(share)], env: { HOLDFAST_JOBS: '1' },  // the guests beside it have deadlines
       less: { needs: 400, command: ['bash', 'scripts/sanitize.sh', 'address', 'sample'] },
-      again: (fresh, seconds) => (existsSync('build-native/address/built')
-        ? { command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }
-        : { later: 'it is not built; bash scripts/sanitize.sh address build' }),
+      again: (fresh, seconds) => {
+        const built = existsSync('build-native/address/built');
+        if (seconds >= 1100) return { command: ['bash', 'scripts/sanitize.sh', 'address'] };
+        if (built) return { command: ['build-native/address/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] };
+        if (seconds >= 400) return { command: ['bash', 'scripts/sanitize.sh', 'address', 'sample'] };
+        return { later: 'it is not built; bash scripts/sanitize.sh address build' };
+      },
     },
     // That the long mode works: a few seconds of every layer with seeds of the day.
     {
