@@ -85,4 +85,5 @@ export const unnoticed = [
   'the set file is not synced before its parts are made',
   'readers do not wait for who changes the index',
   'who changes the index does not wait for readers',
+  'a mark of an earlier life counts',
 ];

@@ -190,6 +190,9 @@ TEST_CASE("a link lost with its copy, a whole segment, or the file's end, is dam
         damaged = whole;
         damaged.replace(lost.segment, lost.bytes, lost.bytes, '\0');
         CHECK(open_with(damaged, read_only) == Code::kCorrupt);
+        // And the last one with it: then only what a mark itself says is left.
+        damaged.replace(links.back().segment, links.back().bytes, links.back().bytes, '\0');
+        CHECK(open_with(damaged, read_only) == Code::kCorrupt);
       }
     }
     if (!pmem) {  // libpmemobj notices by itself

@@ -2,13 +2,14 @@
 //
 //   crash_explorer                       the share of a CI run
 //   crash_explorer --minutes N           goes on with new seeds for so long
-//   crash_explorer --only <part of a test's name>   --seed S   --images N
+//   crash_explorer --only <part of a test's name>   --seed S   --images N (controls: no fewer than usual)
 //   crash_explorer --replay <trace> --image N --images N     one state of a trace that was kept
 //
 // Each test prints a line with what it has tried; the last line is "crash_explorer: N passed, N failed[, N skipped]". Exit code 0: none failed.
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -193,7 +194,7 @@ class Suite {
       Task with = task(medium, script, 1);
       with.plant = control.plant;
       with.stop_at_first = true;
-      with.images = arguments_.images > 0 ? arguments_.images : images;
+      with.images = std::max(arguments_.images, images);  // it ends at the first that shows the bug
       last = explorer_->explore(with);
       images_ += last.images;
       seconds_ += last.seconds;
