@@ -225,7 +225,7 @@ export class Comparer {
           changed = 0;
           continue;
         }
-        const after = before instanceof Tree && typeof now === 'object' && now !== null ? this.updateTree(before, now) : this.update(before, now);
+        const after = this.update(before, now);
         if (isSame(after, before)) {
           changed = 0;
           continue;
@@ -284,7 +284,7 @@ export class Comparer {
       const before = items[i + 1];
       const now = live[key];
       if (before !== now || isZero(now)) {
-        const after = before instanceof Tree && typeof now === 'object' && now !== null ? this.updateTree(before, now) : this.update(before, now);
+        const after = this.update(before, now);
         if (!isSame(before, after)) (editor ??= new Editor(old)).set(i + 1, after);
       }
       i += 2;

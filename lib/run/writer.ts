@@ -186,7 +186,7 @@ export class JournalWriter {
     if (this.journals.pool.closed) return;
     try {
       const batch = this.journals.pool.batch();
-      batch.requireEqual(this.journals.drivers, this.run, this.driver);
+      batch.requireEqual(this.journals.driverTexts, this.run, this.#driverText);
       batch.put(this.journals.drivers, this.run, this.nobody());
       this.putHeader(batch, this.#epochs);
       this.journals.pool.commitSync(batch, { durability: 'eventual' });

@@ -178,11 +178,11 @@ Status LogWriter::link_to(const Segment& next, uint64_t epoch, uint64_t durable_
   sequence_++;
   position_ = next.offset;
   header_due_ = true;
-  return mark_way(durable_epoch);
+  return place_mark(durable_epoch);
 }
 
 // Like the copy it may land or not.
-Status LogWriter::mark_way(uint64_t durable_epoch) {
+Status LogWriter::place_mark(uint64_t durable_epoch) {
   const uint64_t pages = medium_.log_marks();
   if (pages == 0) return {};
   const LogMark mark = make_log_mark(sequence_, head_.offset, head_.bytes, durable_epoch, incarnation_, secret_);

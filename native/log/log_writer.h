@@ -68,7 +68,7 @@ class LogWriter {
                   uint32_t part, const RecordStamp& stamp);
   Status place(const uint8_t* frame, uint64_t bytes);
   void stage(const uint8_t* frame, uint64_t bytes);
-  Status mark_way(uint64_t durable_epoch);
+  Status place_mark(uint64_t durable_epoch);
 
   Medium& medium_;
   const uint64_t secret_;

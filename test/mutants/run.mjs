@@ -21,6 +21,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { equivalent, mutants } from './list.mjs';
+import { numbersIn, placeOf } from './places.mjs';
 import { unnoticed } from './unnoticed.mjs';
 
 const project = path.join(import.meta.dirname, '../..');
@@ -74,11 +75,7 @@ function mutate(file, text) {
   const places = new Map(); // "begin end" -> [number, replacement]
   mutants.forEach(([what, of, where, instead]) => {
     if (of !== file) return;
-    const plain = where.replace(/[«»]/g, '');
-    const at = text.indexOf(plain);
-    if (at < 0 || text.indexOf(plain, at + 1) >= 0) throw new Error(`mutant "${what}": its place is ${at < 0 ? 'not' : 'more than once'} in ${file}`);
-    const begin = at + where.indexOf('«');
-    const end = at + where.indexOf('»') - 1;
+    const { begin, end } = placeOf(what, file, text, where);
     const key = `${begin} ${end}`;
     places.set(key, [...(places.get(key) ?? []), [switchOf(what), instead]]);
   });
@@ -274,10 +271,7 @@ async function noticed(number) {
 function chosen() {
   if (options.unnoticed) return mutants.flatMap(([what], i) => (unnoticed.includes(what) ? [i + 1] : []));
   if (!options.only) return mutants.map((_, i) => i + 1).filter((n) => n >= Number(options.from));
-  return options.only.split(',').flatMap((part) => {
-    const [from, to = from] = part.split('-').map(Number);
-    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-  });
+  return numbersIn(options.only);
 }
 
 async function main() {

@@ -90,7 +90,7 @@ export default [
   // ── log marks
   ['marks are not written', 'log/log_writer.cc', 'if («pages == 0») return {};', 'true', 'native'],
   ['all marks go to one page', 'log/log_writer.cc', 'medium_.append(pages + «sequence_ % 2» * kPageBytes', '0', 'native'],
-  ['a mark says that all before it is durable', 'log/log_writer.cc', 'return mark_way(«durable_epoch»);', 'epoch', 'few'],
+  ['a mark says that all before it is durable', 'log/log_writer.cc', 'return place_mark(«durable_epoch»);', 'epoch', 'few'],
   ['a mark of any page, torn or not, is one', 'format/log_mark.h', '«mark.checksum == log_mark_checksum(mark, secret)»', 'true', 'few'],
   ['a mark proves nothing by itself', 'log/log_reader.cc', 'if («mark.durable_epoch >= epoch» ||', 'false', 'native'],
   ['a mark beyond the end proves nothing', 'log/log_reader.cc', '(«mark.sequence >= sequence && !is_inside(begun)»)', 'false', 'native'],

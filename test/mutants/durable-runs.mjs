@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 // As run.mjs, of lib/run/: makes single places of the runs wrong, one at a time, and says whether their unit tests notice.
 //
-//   node test/mutants/runs.mjs [--only N,N-N] [--check]      on a tree that is built (scripts/build.sh); ten seconds each
+//   node test/mutants/durable-runs.mjs [--only N,N-N] [--check]      on a tree that is built (scripts/build.sh); ten seconds each
 //
 // Not part of npm test. The sources and the tests are copied into build-mutants-lib/, each mutant behind a switch there.
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+
+import { numbersIn, placeOf } from './places.mjs';
 
 const project = path.join(import.meta.dirname, '../..');
 const root = path.join(project, 'build-mutants-lib');
@@ -18,17 +20,16 @@ const mutants = [
   ['a driver whose lease has run out counts as alive', 'holder.ts', '|| «record.until <= monotonicMs()») return false', 'false'],
   ['a lease of before the pool was opened counts', 'holder.ts', 'if («record?.incarnation !== this.#incarnation» || rec', 'record === undefined'],
   ['a lease outlives its handle', 'holder.ts', 'return «record.handle === undefined || this.pool.readOnly || this.pool.isOpen(record.handle)»;', 'true'],
-  ['a handle drives a run twice', 'holder.ts', 'return «this.#driving.has(run)»;', 'false'],
+  ['a handle drives a run twice', 'holder.ts', 'return «this.#driving.has(run) || this.#beginning.has(run)»;', 'false'],
   ['a lease is renewed when it has run out', 'holder.ts', 'if («this.#until - now > this.leaseMs / 2») return;', 'this.#until > now'],
-  ['a commit that failed has vouched for the lease', 'holder.ts', '«this.#until = 0;»\n  }\n\n  add(', ''],
+  ['a commit that failed has vouched for the lease', 'holder.ts', '«this.#until = 0;» // What the commit', ''],
   ['a lease that ends stays', 'holder.ts', "«this.#records.deleteSync(this.id, { durability: 'eventual' });»", ''],
   ['the fencing token does not rise', 'open.ts', 'token: «before.token + 1»', 'before.token'],
   ['beginning to drive is not conditional', 'open.ts', '} else «batch.requireEqual(drivers, id, before);»', ''],
   ['a run is begun over another', 'open.ts', '«batch.requireAbsent(headers, id).put(headers, id, header);»', 'batch.put(headers, id, header);'],
   ['a run that is driven is taken over', 'open.ts', 'if («holder.isAlive(before, id)») throw', 'false'],
-  ['a driver that was replaced goes on', 'writer.ts', '«batch.requireEqual(drivers, this.run, this.driver);»', ''],
-  ['an entry is written over', 'writer.ts', '«batch.requireAbsent(this.journals.entries, key).put(this.journals.entries, key, whole);»',
-    'batch.put(this.journals.entries, key, whole);'],
+  ['a driver that was replaced goes on', 'writer.ts', '«batch.requireEqual(driverTexts, this.run, this.#driverText);»', ''],
+  ['an entry is written over', 'writer.ts', '«batch.requireAbsent(entriesByKey, key).put(entriesByKey, key, whole);»', 'batch.put(entriesByKey, key, whole);'],
   ['entries are eventual', 'writer.ts', '}, «options.durability»);', "'eventual'"],
   ['a run that is closed keeps its driver', 'writer.ts',
     'batch.put(this.journals.drivers, this.run, this.nobody());\n      «this.putHeader(batch, this.#epochs);»', ''],
@@ -66,11 +67,7 @@ function changed(name) {
   let text = readFileSync(path.join(project, 'lib/run', name), 'utf8');
   const edits = mutants.flatMap(([what, of, where, instead], index) => {
     if (of !== name) return [];
-    const plain = where.replace(/[«»]/g, '');
-    const at = text.indexOf(plain);
-    const times = text.split(plain).length - 1;
-    if (times !== 1) throw new Error(`mutant "${what}": its place is ${times} times in ${name}`);
-    return [{ begin: at + where.indexOf('«'), end: at + where.indexOf('»') - 1, number: index + 1, instead }];
+    return [{ ...placeOf(what, name, text, where), number: index + 1, instead }];
   });
   const places = new Map();
   for (const edit of edits) places.set(edit.begin, [...(places.get(edit.begin) ?? []), edit]);
@@ -85,14 +82,6 @@ function changed(name) {
     text = text.slice(0, begin) + made + text.slice(end);
   }
   return text;
-}
-
-function chosen() {
-  if (!options.only) return mutants.map((_, i) => i + 1);
-  return options.only.split(',').flatMap((part) => {
-    const [from, to = from] = part.split('-').map(Number);
-    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-  });
 }
 
 const TESTS = ['run.test', 'run-journal', 'run-claims', 'run-effects', 'run-waiting'].map((name) => `test/unit/${name}`);
@@ -118,7 +107,7 @@ if (options.check) {
   if (status !== 0) throw new Error(`the tests do not hold without a mutant: ${stdout}${stderr}`);
   writeFileSync(path.join(root, 'test/unit/support/build-dist.ts'), 'export default () => {};\n'); // it is built by now
   let survived = 0;
-  for (const number of chosen()) {
+  for (const number of options.only ? numbersIn(options.only) : mutants.map((_, i) => i + 1)) {
     const noticed = test(number);
     if (noticed.status === 0) survived += 1;
     const said = `${noticed.stdout}${noticed.stderr}`.match(/^.*FAIL.*$/m)?.[0].replace(/\x1b\[[0-9;]*m/g, '').trim() ?? '';
