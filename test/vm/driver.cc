@@ -29,6 +29,8 @@ using namespace holdfast;
 constexpr uint64_t kSlots = 61;
 constexpr uint64_t kLargeEvery = 151;  // a value above 256 KiB, which has segments of its own
 
+constexpr uint32_t kNeverMs = 24 * 3600 * 1000;
+
 constexpr uint64_t kFoldBytes = 512 * kKiB;  // at most what the description of a fold takes here
 
 using Fields = std::map<std::string, std::string>;
@@ -141,6 +143,8 @@ std::shared_ptr<Pool> open_pool(const std::string& path, const Options& options,
   open.medium.create = mode;
   open.medium.size = options.size;
   if (options.power) open.medium.at_least = DurabilityClass::kPower;
+  // The barrier behind eventual commits must not make a planted mistake good before the host has cut the power.
+  if (!options.plant.empty()) open.eventual_within_ms = kNeverMs;
   open.fold_operations = 700;  // so that many folds, and the cleaning behind them, are cut through
   auto pool = Pool::open(path, open);
   if (!pool) bad("open " + std::string(code_name(pool.status().code())) + " " + pool.status().message());
