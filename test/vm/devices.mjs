@@ -116,11 +116,24 @@ export function makePmem(kind, folder, { eadr = false, mib = kind === 'nvdimm-xf
       ...(kind === 'nvdimm-xfs' ? ['xfs'] : [])],
     device: isDevice ? '/dev/dax0.0' : '/dev/pmem0',
     fs: isDevice ? 'none' : kind.split('-')[1],
-    machine: ['-M', `q35,nvdimm=on${persistence}`, '-m', '1G,slots=2,maxmem=4G',
-      '-object', `memory-backend-file,id=nv0,share=on,pmem=off,mem-path=${file},size=${mib}M`,
-      '-device', 'nvdimm,id=nvd0,memdev=nv0'],
+    machine: ['-M', `q35,nvdimm=on${persistence}`, '-m', '1G,slots=2,maxmem=4G', ...nvdimm(0, file, mib)],
     append: '', options: 'dax=always',
   };
+}
+
+function nvdimm(number, file, mib) {
+  return ['-object', `memory-backend-file,id=nv${number},share=on,pmem=off,mem-path=${file},size=${mib}M`,
+    '-device', `nvdimm,id=nvd${number},memdev=nv${number}`];
+}
+
+/** Two NVDIMMs with an ext4 each: for a pool in two directories, of which the first is soon full. */
+export function makePmemPair(folder) {
+  const first = makePmem('nvdimm-ext4', folder, { mib: 16 });
+  const file = `${folder}/nvdimm-1.img`;
+  const mib = 256;
+  makeNamespace(file, mib, 'fsdax');
+  formatExt4(file, mib, DATA_OFFSET);
+  return { ...first, second: '/dev/pmem1', machine: [...first.machine, ...nvdimm(1, file, mib)] };
 }
 
 /** Ordinary disks. What the guest has not synced is lost with its page cache; the host's own keeps what was written. */

@@ -5,6 +5,8 @@
 //
 //   driver run <pool> <medium> [option=value ...]
 //     steps=N      end after N steps (0: never)      size=BYTES  of a new pool
+//     directory=PATH      a new pool has a part in each of these, and grows (pmem)
+//     large=N      every Nth value is a large one (else every 151st)
 //     class=power  refuse a lesser place             mark=DEVICE tell the device mapper of each ACK
 //     pause=FIFO   when the pool is open, wait until the FIFO was written to, twice
 //     plant=ack-first@N   a planted mistake: step N is acknowledged, then nothing more happens
@@ -14,11 +16,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "engine/pool.h"
 
@@ -27,7 +31,7 @@ namespace {
 using namespace holdfast;
 
 constexpr uint64_t kSlots = 61;
-constexpr uint64_t kLargeEvery = 151;  // a value above 256 KiB, which has segments of its own
+uint64_t large_every = 151;  // a value above 256 KiB, which has segments of its own; set before anything else is done
 
 constexpr uint32_t kNeverMs = 24 * 3600 * 1000;
 
@@ -39,6 +43,7 @@ struct Options {
   std::string medium = "auto", mark, pause, plant;
   uint64_t steps = 0, size = 0, plant_at = 0;
   bool power = false;
+  std::vector<std::string> directories;
 };
 
 [[noreturn]] void bad(const std::string& why) {
@@ -52,13 +57,16 @@ std::string key(const std::string& name) { return std::string("\0\0\0\1", 4) + n
 std::string slot(uint64_t n) { return key("slot/" + std::to_string(n % kSlots)); }
 
 std::string value_of(uint64_t n) {
-  uint64_t size = n % kLargeEvery == 0 ? 300000 + n % 5000 : n % 23 == 0 ? 9000 + n % 7000 : n * 37 % 1100;
+  uint64_t size = n % large_every == 0 ? 300000 + n % 5000 : n % 23 == 0 ? 9000 + n % 7000 : n * 37 % 1100;
   std::string value = std::to_string(n) + ":";
   uint64_t state = n * 0x9e3779b97f4a7c15u;
+  size = std::max<uint64_t>(size, value.size());
   while (value.size() < size) {
     state = state * 6364136223846793005u + 1442695040888963407u;
-    value.push_back(static_cast<char>(state >> 56));
+    const uint64_t mixed = state ^ state >> 29;
+    value.append(reinterpret_cast<const char*>(&mixed), sizeof mixed);
   }
+  value.resize(size);
   return value;
 }
 
@@ -142,6 +150,8 @@ std::shared_ptr<Pool> open_pool(const std::string& path, const Options& options,
                                                   : MediumChoice::kAuto;
   open.medium.create = mode;
   open.medium.size = options.size;
+  open.medium.directories = options.directories;
+  open.medium.grow = !options.directories.empty();
   if (options.power) open.medium.at_least = DurabilityClass::kPower;
   // The barrier behind eventual commits must not make a planted mistake good before the host has cut the power.
   if (!options.plant.empty()) open.eventual_within_ms = kNeverMs;
@@ -242,6 +252,8 @@ Options parse(int count, char** arguments, int first) {
     const std::string value = equals == std::string::npos ? "" : argument.substr(equals + 1);
     if (name == "steps") options.steps = strtoull(value.c_str(), nullptr, 10);
     else if (name == "size") options.size = strtoull(value.c_str(), nullptr, 10);
+    else if (name == "directory") options.directories.push_back(value);
+    else if (name == "large") large_every = strtoull(value.c_str(), nullptr, 10);
     else if (name == "mark") options.mark = value;
     else if (name == "pause") options.pause = value;
     else if (name == "class") options.power = value == "power";

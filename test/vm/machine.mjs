@@ -25,7 +25,7 @@ export class Machine {
   constructor(host, device, { script, archive = 'native', settings = {}, modules = [], log, seconds = 400 }) {
     const all = {
       script, modules: host.modulesOf([...device.modules, ...modules]).join(','),
-      device: device.device, fs: device.fs, options: device.options, ...settings,
+      device: device.device, second: device.second ?? '', fs: device.fs, options: device.options, ...settings,
     };
     const words = Object.entries(all).map(([name, value]) => `hf.${name}=${value}`).join(' ');
     const args = [

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { copyOut, emptyFile, formatExt4, makeDisks, makePmem, takeFile } from './devices.mjs';
+import { copyOut, emptyFile, formatExt4, makeDisks, makePmem, makePmemPair, takeFile } from './devices.mjs';
 import { Machine } from './machine.mjs';
 
 const POOL_BYTES = 64 << 20;
@@ -35,9 +35,11 @@ async function checkDevice(t, device, least) {
 }
 
 function committing(t, device, medium, more = '', bug = '') {
-  const size = medium === 'pmem' && device.fs !== 'none' ? `,size=${POOL_BYTES}` : '';
-  const args = `class=power${size}${more ? `,${more}` : ''}`;
-  return t.boot(device, { script: 'commit.sh', settings: { medium, args, bug } });
+  const args = ['class=power'];
+  if (medium === 'pmem' && device.fs !== 'none') args.push(`size=${POOL_BYTES}`);
+  if (device.second) args.push('directory=/mnt/p', 'directory=/mnt/q', 'large=4');
+  if (more) args.push(more);
+  return t.boot(device, { script: 'commit.sh', settings: { medium, args: args.join(','), bug } });
 }
 
 async function cutAndReboot(t, device, medium, rounds) {
@@ -48,14 +50,24 @@ async function cutAndReboot(t, device, medium, rounds) {
     if (!opened.includes(`medium=${medium} class=power`)) throw new Error(`expected ${medium}, power: ${opened}`);
     const found = stateOf(opened);
     if (found < acknowledged) throw new Error(`step ${acknowledged} was acknowledged, round ${round} found ${found}`);
-    await machine.acknowledged(found + 5);
+    await machine.acknowledged(found + (device.second ? 40 : 5));
     await sleep(t.random() * 900);
     await machine.cutAndWait();
     acknowledged = machine.lastAck;
     t.states += 1;
   }
-  const left = await checkDevice(t, device, acknowledged);
+  const left = device.second ? await foundInGuest(t, device, medium) : await checkDevice(t, device, acknowledged);
+  if (left < acknowledged) throw new Error(`step ${acknowledged} was acknowledged, only ${left} are there`);
   t.note(`${left} steps, ${acknowledged} acknowledged`);
+}
+
+/** A pool in two directories names their paths: it is looked at where they are. The driver checks it whole as it opens. */
+async function foundInGuest(t, device, medium) {
+  const machine = committing(t, device, medium, 'steps=1');
+  await machine.done();
+  const kib = Number(machine.find('GUEST second ').split(' ')[2]);
+  if (kib < 1024) throw new Error(`only ${kib} KiB are in the second directory: the pool did not come to it`);
+  return stateOf(machine.find('OPEN '));
 }
 
 /** A mistake is planted; the power is cut when it has been made; the check must then fail. */
@@ -99,6 +111,7 @@ export const powerCuts = [
   ['power-cut-nvdimm-ext4', (t) => cutAndReboot(t, makePmem('nvdimm-ext4', t.folder), 'pmem', 10)],
   ['power-cut-memmap-ext4', (t) => cutAndReboot(t, makePmem('memmap-ext4', t.folder), 'pmem', 3)],
   ['power-cut-devdax', (t) => cutAndReboot(t, makePmem('devdax', t.folder), 'pmem', 3)],
+  ['power-cut-two-directories', (t) => cutAndReboot(t, makePmemPair(t.folder), 'pmem', 3)],
   ['power-cut-virtio-blk', (t) => cutAndReboot(t, disk(t), 'file', 6)],
   ['frozen-states-nvdimm-ext4', (t) => frozenStates(t, makePmem('nvdimm-ext4', t.folder), 60)],
   ['control-acknowledged-first-pmem', (t) =>
