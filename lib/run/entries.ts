@@ -82,7 +82,7 @@ export interface IntentEntry extends Named {
   readonly args: unknown;
   /** Of the arguments. Absent in format 1. */
   readonly hash?: string;
-  /** A compensation: of the intent with this sequence number. */
+  /** A compensation: of the intent with this sequence number, in this run or one it was forked from; `args` is that one's key. */
   readonly undoes?: number;
   /** A rollback has to undo it. */
   readonly compensable?: true;

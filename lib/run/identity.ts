@@ -49,6 +49,7 @@ export function* outerOf(identity: string): Iterable<string> {
   for (let end = identity.indexOf('\0', 1); end > 0; end = identity.indexOf('\0', end + 1)) yield identity.slice(0, end);
 }
 
-export function identityOfUndo(intent: number): string {
-  return `\0undo ${intent}`;
+/** `key`: of the effect. Its number would not do: a fork's own effects have the numbers of those it shares. */
+export function identityOfUndo(key: string): string {
+  return `\0undo ${key}`;
 }

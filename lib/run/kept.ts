@@ -27,6 +27,8 @@ export interface KeptTool {
   /** That attempt is known to have changed nothing outside. */
   neverHappened: boolean;
   receipt: ReceiptEntry | undefined;
+  /** See `Called`. */
+  readonly forksAgo: number;
 }
 
 export interface KeptWait {
@@ -44,7 +46,7 @@ export type Kept = KeptStep | KeptTool | KeptWait | KeptMark;
 
 export interface KeptRun {
   readonly calls: Map<string, Kept>;
-  /** Effects of this run that a rollback has to undo and none has, within completed steps too. */
+  /** Effects that a rollback has to undo and none has: within completed steps too, and those that a fork shares. */
   readonly undoable: KeptTool[];
   /** Points whose hook came to its end. */
   readonly hooked: Set<string>;
@@ -75,17 +77,19 @@ function gatherFrom(
   read: (run: string) => Iterable<[sequence: number, entry: Entry]>,
   run: string,
   upTo: number,
+  forksAgo = 0,
 ): KeptRun {
-  const own = gather(until(read(run), upTo));
+  const own = gather(until(read(run), upTo), forksAgo);
   const { from } = own;
   if (!from) return own;
-  const origin = gatherFrom(read, from.run, from.upTo);
+  const origin = gatherFrom(read, from.run, from.upTo, forksAgo + 1);
   for (const [identity, kept] of origin.calls) {
     // An effect that was under way there is that run's affair; here it is a call of its own.
     const underWay = kept.kind === 'tool' && kept.receipt === undefined;
     if (!underWay && !own.calls.has(identity)) own.calls.set(identity, kept);
   }
   for (const point of origin.hooked) own.hooked.add(point);
+  for (const tool of origin.undoable) if (toUndo(own, tool)) own.undoable.push(tool);
   return own;
 }
 
@@ -109,12 +113,12 @@ function* until(journal: Iterable<[number, Entry]>, upTo: number): Iterable<[num
   }
 }
 
-export function gather(journal: Iterable<[sequence: number, entry: Entry]>): KeptRun {
+export function gather(journal: Iterable<[sequence: number, entry: Entry]>, forksAgo = 0): KeptRun {
   const run = nothingKept(0);
   const tools = new Map<number, KeptTool>();
   for (const [sequence, entry] of journal) {
     run.nextSequence = sequence + 1;
-    take(run, tools, sequence, entry);
+    take(run, tools, sequence, entry, forksAgo);
   }
   for (const tool of tools.values()) if (toUndo(run, tool)) run.undoable.push(tool);
   return run;
@@ -122,11 +126,11 @@ export function gather(journal: Iterable<[sequence: number, entry: Entry]>): Kep
 
 function toUndo(run: KeptRun, tool: KeptTool): boolean {
   if (!tool.entry.compensable || !tool.receipt) return false;
-  const undo = run.calls.get(identityOfUndo(tool.sequence)) as KeptTool | undefined;
+  const undo = run.calls.get(identityOfUndo(tool.entry.key)) as KeptTool | undefined;
   return !undo?.receipt;
 }
 
-function take(run: KeptRun, tools: Map<number, KeptTool>, sequence: number, entry: Entry): void {
+function take(run: KeptRun, tools: Map<number, KeptTool>, sequence: number, entry: Entry, forksAgo: number): void {
   switch (entry.kind) {
     case 'start':
       run.from = entry.from;
@@ -143,10 +147,10 @@ function take(run: KeptRun, tools: Map<number, KeptTool>, sequence: number, entr
         attempt: 1,
         neverHappened: false,
         receipt: undefined,
+        forksAgo,
       };
       tools.set(sequence, tool);
-      const undone = entry.undoes;
-      run.calls.set(undone === undefined ? callOf('step', entry) : identityOfUndo(undone), tool);
+      run.calls.set(entry.undoes === undefined ? callOf('step', entry) : identityOfUndo(String(entry.args)), tool);
       return;
     }
     case 'attempt':

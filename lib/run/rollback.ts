@@ -5,7 +5,8 @@
  * have a receipt are not called again, and the one that was cut off is called again with the same key. How to undo an effect
  * this process is told by the call itself, which on continuation costs nothing; where the code does not come to it again (it
  * was made in a step that is complete, or the run is rolled back at once), by the run's option `compensations`. An effect that
- * nobody says how to undo stops the rollback before it has undone anything.
+ * nobody says how to undo stops the rollback before it has undone anything. A fork undoes what it shares with the key that the run
+ * it was forked from uses, so an outside that knows keys undoes it once, whoever rolls back.
  */
 import type { RunOptions, ToolOptions } from './types';
 import { HoldfastError, typeError } from '../errors';
@@ -15,11 +16,8 @@ import { limitsOf } from './retry';
 import { callTool, type Called } from './tool';
 import type { JournalWriter } from './writer';
 
-interface Undoable {
+interface Undoable extends Called<unknown> {
   readonly name: string;
-  readonly intent: number;
-  readonly key: string;
-  readonly result: unknown;
   readonly compensate: NonNullable<ToolOptions<unknown>['compensate']>;
 }
 
@@ -37,24 +35,33 @@ export function compensationOf<R>(named: RunOptions['compensations'], tool: stri
 
 export class Compensations {
   readonly #undoable: Undoable[] = [];
+  #running: Promise<string[]> | undefined;
 
   add<R>(name: string, called: Called<R>, compensate: ToolOptions<R>['compensate']): void {
     if (!compensate) return;
-    const undo = compensate as Undoable['compensate'];
-    this.#undoable.push({ name, intent: called.intent, key: called.key, result: called.result, compensate: undo });
+    this.#undoable.push({ ...called, name, compensate: compensate as Undoable['compensate'] });
   }
 
-  /** The names of what was undone. When a compensation throws, those before it stay undone, and a further call goes on. */
-  async run(writer: JournalWriter, uid: string, run: KeptRun, named: RunOptions['compensations']): Promise<string[]> {
+  /**
+   * The names of what was undone. When a compensation throws, those before it stay undone, and a further call goes on. A call while
+   * another is under way is that one.
+   */
+  run(writer: JournalWriter, uid: string, run: KeptRun, named: RunOptions['compensations']): Promise<string[]> {
+    this.#running ??= this.undoAll(writer, uid, run, named).finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  private async undoAll(writer: JournalWriter, uid: string, run: KeptRun, named: RunOptions['compensations']): Promise<string[]> {
     const names: string[] = [];
     const kept = run.calls;
     this.addKept(writer.run, run, named);
-    this.#undoable.sort((a, b) => a.intent - b.intent);
-    const toDo = this.#undoable.some(({ intent }) => !undoOf(kept, intent)?.receipt);
+    this.#undoable.sort((a, b) => b.forksAgo - a.forksAgo || a.intent - b.intent);
+    const toDo = this.#undoable.some(({ key }) => !undoOf(kept, key)?.receipt);
     if (toDo) await writer.append({ kind: 'rollback' });
     for (let last = this.#undoable.at(-1); last; last = this.#undoable.at(-1)) {
       await undo(writer, uid, last, kept);
-      this.#undoable.pop();
+      // Where it stands: effects that came to their end meanwhile stand behind it.
+      this.#undoable.splice(this.#undoable.indexOf(last), 1);
       names.push(last.name);
     }
     return names;
@@ -62,12 +69,12 @@ export class Compensations {
 
   /** Those whose call the code did not come to again. */
   private addKept(id: string, { undoable }: KeptRun, named: RunOptions['compensations']): void {
-    const called = new Set(this.#undoable.map(({ intent }) => intent));
-    const others = undoable.filter(({ sequence }) => !called.has(sequence));
+    const called = new Set(this.#undoable.map(({ key }) => key));
+    const others = undoable.filter(({ entry }) => !called.has(entry.key));
     const unknown = others.filter(({ entry }) => compensationOf(named, entry.name) === undefined);
     if (unknown.length > 0) throw nobodySaysHow(id, unknown);
-    for (const { entry, sequence, receipt } of others)
-      this.add(entry.name, { result: receipt?.result, intent: sequence, key: entry.key }, compensationOf(named, entry.name));
+    for (const { entry, sequence, receipt, forksAgo } of others)
+      this.add(entry.name, { result: receipt?.result, intent: sequence, key: entry.key, forksAgo }, compensationOf(named, entry.name));
     undoable.length = 0;
   }
 }
@@ -90,11 +97,11 @@ async function undo(
     safety: 'idempotent' as const,
     probe: undefined,
     limits: limitsOf({}),
-    undoes: effect.intent,
+    undoes: effect,
   };
-  await callTool(writer, uid, call, undoOf(kept, effect.intent));
+  await callTool(writer, uid, call, undoOf(kept, effect.key));
   // What is left of what is kept tells whether calls lie ahead.
-  kept.delete(identityOfUndo(effect.intent));
+  kept.delete(identityOfUndo(effect.key));
 }
 
 function nobodySaysHow(run: string, effects: readonly KeptTool[]): HoldfastError {
@@ -106,6 +113,6 @@ function nobodySaysHow(run: string, effects: readonly KeptTool[]): HoldfastError
   );
 }
 
-function undoOf(kept: Map<string, Kept>, intent: number): KeptTool | undefined {
-  return kept.get(identityOfUndo(intent)) as KeptTool | undefined;
+function undoOf(kept: Map<string, Kept>, key: string): KeptTool | undefined {
+  return kept.get(identityOfUndo(key)) as KeptTool | undefined;
 }

@@ -30,8 +30,8 @@ export interface ToolCall<A, R> {
   readonly limits: Limits;
   /** There is a way to undo it. */
   readonly compensable?: boolean;
-  /** A compensation: of the intent with this number. */
-  readonly undoes?: number;
+  /** A compensation: of this effect. */
+  readonly undoes?: Pick<Called<unknown>, 'intent' | 'key'>;
 }
 
 /** How a call came to its end, for who may want to undo it. */
@@ -39,6 +39,8 @@ export interface Called<R> {
   readonly result: R;
   readonly intent: number;
   readonly key: string;
+  /** 0: called by this run; else by one that this was forked from, so many forks ago. */
+  readonly forksAgo: number;
 }
 
 /** One call on its way: what does not change from attempt to attempt. */
@@ -65,7 +67,7 @@ export async function callTool<A, R>(
   const { key } = kept.entry;
   const way = { writer, call, intent: kept.sequence, key };
   const result = kept.receipt ? (kept.receipt.result as R) : await goOn(way, kept);
-  return { result, intent: way.intent, key };
+  return { result, intent: way.intent, key, forksAgo: kept.forksAgo };
 }
 
 async function begin<A, R>(
@@ -76,7 +78,7 @@ async function begin<A, R>(
 ): Promise<Called<R>> {
   if (call.limits.signal?.aborted) throw abortedError(call.limits.signal, whatOf(call));
   const intent = writer.reserve();
-  const key = call.undoes === undefined ? `hf-${uid}-${intent}` : `hf-${uid}-${call.undoes}-undo`;
+  const key = call.undoes === undefined ? `hf-${uid}-${intent}` : `${call.undoes.key}-undo`;
   const way = { writer, call, intent, key };
   await writer.append(
     {
@@ -84,7 +86,7 @@ async function begin<A, R>(
       name: call.name,
       occurrence: call.occurrence,
       ...(call.within && { within: call.within }),
-      ...(call.undoes !== undefined && { undoes: call.undoes }),
+      ...(call.undoes !== undefined && { undoes: call.undoes.intent }),
       ...(call.compensable && { compensable: true as const }),
       safety: call.safety,
       key,
@@ -93,7 +95,7 @@ async function begin<A, R>(
     },
     { sequence: intent, also: openIntent(way, 1, 'calling') },
   );
-  return { result: await callUntilDone(way, 1), intent, key };
+  return { result: await callUntilDone(way, 1), intent, key, forksAgo: 0 };
 }
 
 /** Continues an intent that has no receipt. */

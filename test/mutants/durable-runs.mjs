@@ -38,7 +38,7 @@ const mutants = [
   ['an effect without a receipt is called again', 'tool.ts', "if («call.safety === 'effect' && !kept.neverHappened && !resolution») {", 'false'],
   ['an effect that failed is called again unasked', 'tool.ts', "if («call.safety === 'effect' && !never») {", 'false'],
   ['two tools share a key', 'tool.ts', 'call.undoes === undefined ? «`hf-${uid}-${intent}`»', '`hf-${uid}-${call.occurrence}`'],
-  ['a compensation has a key of its own each time', 'tool.ts', ': «`hf-${uid}-${call.undoes}-undo`»', '`hf-${uid}-${intent}-undo`'],
+  ['a compensation has a key of its own each time', 'tool.ts', ': «`${call.undoes.key}-undo`»', '`hf-${uid}-${intent}-undo`'],
   ['a resolution stays', 'tool.ts', "«if (from === 'resolution') batch.delete(resolutions, key);»", ''],
   ['an attempt is not written down before it is made', 'tool.ts', 'if («attempt > 1») await mark', 'false'],
   ['what a probe says of a receipt is not kept', 'tool.ts', "«await receipt(way, kept.attempt, 0, 'probe', answer.result);»", ''],

@@ -192,6 +192,49 @@ describe('rollback', () => {
     expect(await last.rollback()).toEqual([]);
   });
 
+  test('asked for twice at once it undoes once, and what comes to its end meanwhile too', async () => {
+    const order: string[] = [];
+    const slowly = async (result: string) => {
+      order.push(result);
+      await pause(5);
+    };
+    const run = await bench.pool.run('r');
+    await book(run, 'flight', slowly);
+    await book(run, 'hotel', async (result) => {
+      await slowly(result);
+      await book(run, 'car', slowly);
+    });
+    const both = await Promise.all([run.rollback(), run.rollback()]);
+    expect(both).toEqual([['hotel', 'car', 'flight'], ['hotel', 'car', 'flight']]);
+    expect(order).toEqual(['hotel booked', 'car booked', 'flight booked']);
+    expect(await run.rollback()).toEqual([]);
+  });
+
+  test('a fork undoes its own effects and then what it shares, each with its own key', async () => {
+    undone.length = 0;
+    const origin = await bench.pool.run('origin');
+    await origin.step('think', () => 'flight');
+    await book(origin, 'flight');
+    await origin.step('trip', () => book(origin, 'train'));
+    const { checkpoint } = await origin.checkpoint('booked');
+    await origin.fork(checkpoint, 'fork');
+    const fork = await bench.pool.run('fork', { compensations: { train: (result, { idempotencyKey }) => void undone.push(`${String(result)} ${idempotencyKey}`) } });
+    await fork.step('think', never);
+    await book(fork, 'flight');
+    await fork.step('trip', never);
+    for (const name of ['car', 'hotel', 'boat']) await book(fork, name);
+    expect(await fork.rollback()).toEqual(['boat', 'hotel', 'car', 'train', 'flight']);
+    expect(new Set(undone.map((text) => text.split(' ')[2])).size).toBe(5);
+    const flight = undone.at(-1);
+    await book(origin, 'boat');
+    await (await bench.again()).run('fork').then((again) => again.rollback());
+    expect(undone).toHaveLength(5); // nothing twice
+    const later = await bench.pool.run('origin', { compensations: { train: () => {}, boat: () => {} } });
+    await book(later, 'flight');
+    expect(await later.rollback()).toEqual(['boat', 'train', 'flight']);
+    expect(undone.at(-1)).toBe(flight); // with the key that the fork used
+  });
+
   test('a compensation in the run\'s options is one for each call of the tool', async () => {
     const cancelled: unknown[] = [];
     const run = await bench.pool.run('r', { compensations: { book: (result) => void cancelled.push(result) } });
