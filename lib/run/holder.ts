@@ -32,7 +32,10 @@ export class Holder {
   readonly #driving = new Map<string, DriverRecord>();
   /** Calls that are about to drive: their commits are seen before they are acknowledged. */
   readonly #beginning = new Map<string, number>();
+  /** As it is stored. */
   #until = 0;
+  /** As a commit on its way says. Should that be refused, the others of its turn must have said so themselves. */
+  #vouched = 0;
   #timer: NodeJS.Timeout | undefined;
 
   static readonly #ofPool = new WeakMap<PoolCore, Holder>();
@@ -64,8 +67,8 @@ export class Holder {
     const now = monotonicMs();
     if (this.#until - now > this.leaseMs / 2) return;
     if (this.#until === 0) this.#forgetTheDead(batch);
-    this.#until = now + this.leaseMs;
-    batch.put(this.#records, this.id, this.#record());
+    this.#vouched = now + this.leaseMs;
+    batch.put(this.#records, this.id, this.#record(this.#vouched));
   }
 
   /** `commit` makes `driver` the run's. */
@@ -73,12 +76,10 @@ export class Holder {
     this.#beginning.set(run, (this.#beginning.get(run) ?? 0) + 1);
     try {
       const result = await commit();
+      this.#until = Math.max(this.#until, this.#vouched);
       this.#driving.set(run, driver);
       this.#timer ??= setInterval(() => this.#renew(), Math.max(1, this.leaseMs / 3)).unref();
       return result;
-    } catch (error) {
-      this.#until = 0; // What the commit would have said of the lease may not be there.
-      throw error;
     } finally {
       const others = this.#beginning.get(run)! - 1;
       if (others > 0) this.#beginning.set(run, others);
@@ -112,11 +113,11 @@ export class Holder {
     if (this.pool.closed) return this.end();
     this.#until = monotonicMs() + this.leaseMs;
     // Should this fail, the lease runs out, and the next commit of a run says what is wrong with the pool.
-    this.#records.put(this.id, this.#record(), { durability: 'eventual' }).catch(() => {});
+    this.#records.put(this.id, this.#record(this.#until), { durability: 'eventual' }).catch(() => {});
   }
 
-  #record(): HolderRecord {
-    return { incarnation: this.#incarnation, handle: this.pool.handle, until: this.#until };
+  #record(until: number): HolderRecord {
+    return { incarnation: this.#incarnation, handle: this.pool.handle, until };
   }
 
   #lives(record: HolderRecord | undefined): boolean {

@@ -22,7 +22,7 @@ const mutants = [
   ['a lease outlives its handle', 'holder.ts', 'return «record.handle === undefined || this.pool.readOnly || this.pool.isOpen(record.handle)»;', 'true'],
   ['a handle drives a run twice', 'holder.ts', 'return «this.#driving.has(run) || this.#beginning.has(run)»;', 'false'],
   ['a lease is renewed when it has run out', 'holder.ts', 'if («this.#until - now > this.leaseMs / 2») return;', 'this.#until > now'],
-  ['a commit that failed has vouched for the lease', 'holder.ts', '«this.#until = 0;» // What the commit', ''],
+  ['a commit that failed has vouched for the lease', 'holder.ts', '«this.#vouched = now + this.leaseMs;»', 'this.#until = this.#vouched = now + this.leaseMs;'],
   ['a lease that ends stays', 'holder.ts', "«this.#records.deleteSync(this.id, { durability: 'eventual' });»", ''],
   ['the fencing token does not rise', 'open.ts', 'token: «before.token + 1»', 'before.token'],
   ['beginning to drive is not conditional', 'open.ts', '} else «batch.requireEqual(drivers, id, before);»', ''],

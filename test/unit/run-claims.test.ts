@@ -133,3 +133,19 @@ test('runs of a pool that is older than the list of the awake are found', async 
   expect((await pool.claim())?.id).toBe('new');
   await pool.close();
 });
+
+test('a run is driven, whatever became of another that its handle began to drive in the same turn', async () => {
+  const path = newPath();
+  const pool = await open(path, { medium: 'file' });
+  const other = await open(path);
+  const first = other.run('contended');
+  const second = pool.run('contended').catch((error: { code: string }) => error.code);
+  const mine = pool.run('mine');
+  expect(await second).toBe('ERR_HOLDFAST_RUN_ACTIVE');
+  expect(other.runInfo('mine')?.driven).toBe(true);
+  expect(await other.claim()).toBeUndefined();
+  await (await first).finish(1);
+  await (await mine).finish(1);
+  await other.close();
+  await pool.close();
+});
