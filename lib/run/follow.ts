@@ -2,7 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 
 import { abortedError } from '../errors';
-import { booleanOption, limitOption, optionsObject, signalOption } from '../options';
+import { booleanOption, limitOption, optionsObject, signalOption, wholeNumber } from '../options';
 import type { JournalEntry, JournalOptions } from './types';
 import type { PoolCore } from '../types';
 import { news } from './bell';
@@ -31,21 +31,28 @@ export async function* journalOf(
   const signal = signalOption(options.signal);
   const follow = booleanOption('follow', options.follow);
   let left = limitOption(options.limit);
-  let from = limitOption(options.from ?? 0);
+  let from = options.from === undefined ? 0 : wholeNumber('from', options.from, 0, Number.MAX_SAFE_INTEGER);
   const journals = Journals.of(pool);
   if (!journals.headers.has(id)) throw noRunError(id);
   while (left > 0) {
     if (signal?.aborted) throw abortedError(signal, `Reading the journal of run ${id}`);
+    const over = isOver(journals, id); // looked at first: the end may come in between
     const page = readPage(journals, id, from, Math.min(left, 256));
     yield* page.entries;
     left -= page.entries.length;
     from = page.next;
     if (page.ended) return;
     if (page.entries.length > 0) continue;
-    if (!follow) return;
+    if (!follow || over) return;
     if (pool.readOnly) await refreshed(pool, signal);
     else await news(id, Infinity, signal);
   }
+}
+
+/** No entry will come: the end lies before those that were asked for, or the run was deleted. */
+function isOver(journals: Journals, id: string): boolean {
+  const header = journals.headers.get(id);
+  return header === undefined || header.status === 'finished';
 }
 
 /** A pool that another process writes to rings no bell here. */

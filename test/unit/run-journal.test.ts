@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 
 import type { JournalEntry } from '../../lib/index';
+import { forgetRuns } from '../../lib/run/forget';
 import { formerHashOf, hashOf } from '../../lib/run/hash';
 import { runChild } from './support/child';
 import { all, never, rejects, runsBench } from './support/runs';
@@ -122,6 +123,19 @@ describe('the journal', () => {
     for (const entries of await Promise.all(followed))
       expect(entries.map(({ kind }) => kind)).toEqual(['start', 'step', 'step', 'end']);
     await other.close();
+  });
+
+  test('followed from behind its end, and when its run is deleted, it ends', async () => {
+    const run = await bench.pool.run('r');
+    await run.finish(1);
+    expect(await all(bench.pool.journal('r', { from: 2, follow: true }))).toEqual([]);
+    expect(await all(bench.pool.journal('r', { from: 900, follow: true }))).toEqual([]);
+    await rejects(bench.pool.journal('r', { from: Infinity }).next(), 'ERR_HOLDFAST_OUT_OF_RANGE');
+    await bench.pool.run('gone');
+    const following = all(bench.pool.journal('gone', { follow: true }));
+    await pause(5);
+    await forgetRuns(bench.pool, 'gone');
+    expect((await following).map(({ kind }) => kind)).toEqual(['start']);
   });
 
   test('following ends with its signal', async () => {
