@@ -25,7 +25,7 @@ export async function applyOnce(pool: PoolCore, id: string, batch: Batch): Promi
     const receipt = await pool.commit(batch);
     return { applied: true, epoch: receipt.epoch, class: receipt.class };
   } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;
+    if (!isConflict(error)) throw error;
     const meanwhile = operations.get(id);
     // One of the batch's own conditions.
     if (!meanwhile) throw error;
@@ -38,21 +38,52 @@ export async function forgetOperations(pool: PoolCore, given?: { olderThan?: Dat
   const { olderThan } = optionsObject(given, 'forgetOperations');
   // There is no default: what is forgotten could be applied a second time.
   const before = olderThanOption(olderThan);
-  const { operations } = Journals.of(pool);
-  let removed = 0;
-  let kept = 0;
-  const slices = new Slices(pool);
-  for (const [id, operation] of operations.range()) {
-    if (operation.at >= before) {
-      kept += 1;
-      continue;
+  for (let removed = 0; ; ) {
+    const pass = new Forgetting(pool, before);
+    try {
+      await pass.run();
+      return { removed: removed + pass.removed, kept: pass.kept };
+    } catch (error) {
+      // Somebody else forgets at the same time: what is left is looked at again.
+      if (!isConflict(error)) throw error;
+      removed += pass.removed;
     }
-    removed += 1;
-    slices.batch.requireEqual(operations, id, operation).delete(operations, id);
-    await slices.cut();
   }
-  await slices.end();
-  return { removed, kept };
+}
+
+/** Looks once at all operations. What it was refused to remove is not counted. */
+class Forgetting {
+  removed = 0;
+  kept = 0;
+
+  constructor(
+    private readonly pool: PoolCore,
+    private readonly before: number,
+  ) {}
+
+  async run(): Promise<void> {
+    const { operations } = Journals.of(this.pool);
+    const slices = new Slices(this.pool);
+    let gathered = 0;
+    for (const [id, operation] of operations.range()) {
+      if (operation.at >= this.before) {
+        this.kept += 1;
+        continue;
+      }
+      gathered += 1;
+      slices.batch.requireEqual(operations, id, operation).delete(operations, id);
+      await slices.cut();
+      if (slices.batch.length > 0) continue;
+      this.removed += gathered;
+      gathered = 0;
+    }
+    await slices.end();
+    this.removed += gathered;
+  }
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
 }
 
 async function again(

@@ -384,7 +384,9 @@ describe('applyOnce', () => {
       await rejects(bench.pool.forgetOperations({ olderThan: wrong as never }), 'ERR_HOLDFAST_INVALID_ARGUMENT');
     }
     expect(await bench.pool.forgetOperations({ olderThan: 60_000 })).toEqual({ removed: 0, kept: 3001 });
-    expect(await bench.pool.forgetOperations({ olderThan: moment })).toEqual({ removed: 3000, kept: 1 });
+    const both = await Promise.all([1, 2].map(() => bench.pool.forgetOperations({ olderThan: moment })));
+    expect(both.map(({ kept }) => kept)).toEqual([1, 1]);
+    expect(both[0]!.removed + both[1]!.removed).toBe(3000);
     expect(await bench.pool.applyOnce('late', fill(-1))).toMatchObject({ applied: false });
     expect(await bench.pool.applyOnce('op 7', fill(8))).toMatchObject({ applied: true });
   });
