@@ -142,7 +142,8 @@ export function bytesText(bytes: number): string {
 
 /** A moment, to the second, in this place's time. */
 export function timeText(ms: number): string {
-  const local = new Date(ms - new Date(ms).getTimezoneOffset() * 60_000);
+  const here = ms - new Date(ms).getTimezoneOffset() * 60_000;
+  const local = new Date(Number.isNaN(new Date(here).getTime()) ? ms : here); // the last day that a Date can name
   return local.toISOString().slice(0, 19).replace('T', ' ');
 }
 

@@ -194,7 +194,7 @@ export class DurableRun implements Run {
     const writer = this.driving('sleep');
     const moment = types.isDate(until) ? until.getTime() : typeof until === 'number' ? Date.now() + until : NaN;
     if (!Number.isFinite(moment)) throw typeError('sleep takes a Date, or a number of milliseconds');
-    if (moment > LAST_MOMENT) throw rangeError(`a sleep ends before the last moment of a Date; got ${show(until)}`);
+    if (Math.abs(moment) > LAST_MOMENT) throw rangeError(`a sleep ends at a moment that a Date can name; got ${show(until)}`);
     await sleepUntil(writer, this.waitCall('sleep', 'sleep', options), moment);
   }
 

@@ -78,6 +78,15 @@ test('timeline', async () => {
   ]);
 });
 
+test('a sleep until the last moment there is', async () => {
+  const far = join(folder, 'far.holdfast');
+  const pool = await open(far, { medium: 'file' });
+  const run = await pool.run('r', { suspendAfter: 0 });
+  await run.sleep(new Date(8.64e15)).catch(() => {});
+  await pool.close();
+  for (const TZ of ['Asia/Tokyo', 'America/New_York']) expect(await cli(['runs', far], { TZ })).toMatchObject({ code: 0, stdout: expect.stringContaining('+275760-09-1') });
+});
+
 test('history, diff, fork, prune', async () => {
   expect(await text('history', path, 'trip')).toMatch(/run\/trip@0 +booked.*\n.*run\/trip@1/);
   const changed = await text('diff', path, 'run/trip@0', 'run/trip@1');
