@@ -10,8 +10,9 @@
  * without its first block.
  */
 import { constants } from 'node:fs';
-import { open, stat, unlink } from 'node:fs/promises';
+import { lstat, open, realpath, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import path from 'node:path';
 import { Writable } from 'node:stream';
 import { WritableStream } from 'node:stream/web';
 
@@ -43,7 +44,7 @@ interface Begun {
 /** The first block says what the backup is; it fits into one sector. */
 const firstBlockAtMost = 512;
 
-// Two backups to one place would write into each other.
+// Two backups to one place would write into each other. Places, whatever path they were named by.
 const busy = new Set<string>();
 
 export async function backupPool(
@@ -62,11 +63,12 @@ export async function backupPool(
   if (signal?.aborted) throw abortedError(signal, 'The backup');
   const run = { host, since, signal, onProgress };
   if (typeof target !== 'string') return toStream(run, streamTarget(target), cancels);
-  const file = checkPath(target);
+  const file = path.resolve(checkPath(target)); // the process may go to another folder meanwhile
   await mustBeFree(file, poolPath);
   const partial = `${file}.partial`;
-  if (busy.has(file)) throw new HoldfastError('ERR_HOLDFAST_EXISTS', `a backup to ${file} is under way; choose another place`);
-  busy.add(file);
+  const place = await placeOf(file);
+  if (busy.has(place)) throw new HoldfastError('ERR_HOLDFAST_EXISTS', `a backup to ${file} is under way; choose another place`);
+  busy.add(place);
   try {
     const scan = await scanPartial(partial);
     const begun = { target: await fileTarget(partial, file, scan?.progress().goodBytes ?? 0), scan, written: scan?.progress().goodBytes ?? 0 };
@@ -79,7 +81,7 @@ export async function backupPool(
       return await write(run, { target: await fileTarget(partial, file, 0), scan: null, written: 0 });
     }
   } finally {
-    busy.delete(file);
+    busy.delete(place);
   }
 }
 
@@ -134,12 +136,17 @@ async function write(run: Run, { target, scan, written }: Begun): Promise<Backup
 }
 
 async function mustBeFree(file: string, poolPath: string): Promise<void> {
-  const [there, pool] = await Promise.all([file, poolPath].map((one) => stat(one).catch(() => undefined)));
-  if (there === undefined) return;
-  if (pool !== undefined && there.ino === pool.ino && there.dev === pool.dev) {
+  const [name, there, pool] = await Promise.all([lstat(file), stat(file), stat(poolPath)].map((facts) => facts.catch(() => undefined)));
+  if (name === undefined) return; // not even a link that points to nothing
+  if (there !== undefined && pool !== undefined && there.ino === pool.ino && there.dev === pool.dev) {
     throw typeError(`${file} is the pool itself; a backup needs another place`);
   }
   throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${file} is there already; remove it, or back up to another place`);
+}
+
+async function placeOf(file: string): Promise<string> {
+  const folder = path.dirname(file);
+  return path.join(await realpath(folder).catch(() => folder), path.basename(file)); // a folder that is not there is said when it is written to
 }
 
 /** What an interrupted backup left; null when there is nothing to go on with. */

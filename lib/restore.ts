@@ -4,8 +4,9 @@
  * The pool is made as `<path>.restoring` and gets its name when it is whole, closed and synced. An interrupted restore (or import, or salvage) leaves
  * that file; the next one to the same path begins anew.
  */
-import { existsSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import { types } from 'node:util';
@@ -48,8 +49,9 @@ export async function restore(
 }
 
 /** Makes a pool under another name, and gives it its own when `work` is done. */
-export async function intoNewPool<T>(path: string, work: (temporary: string) => Promise<T>): Promise<T> {
-  if (existsSync(path)) {
+export async function intoNewPool<T>(given: string, work: (temporary: string) => Promise<T>): Promise<T> {
+  const path = resolve(given); // the process may go to another folder meanwhile
+  if (isThere(path)) {
     throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${path} is there already; it is not overwritten: move it away, or take another place`);
   }
   const temporary = `${path}.restoring`;
@@ -60,10 +62,15 @@ export async function intoNewPool<T>(path: string, work: (temporary: string) => 
     return result;
   } catch (error) {
     // Somebody else has made it since, and is at it: the file is theirs.
-    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_EXISTS' && !existsSync(path)) throw beingRestored(path, error);
+    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_EXISTS' && !isThere(path)) throw beingRestored(path, error);
     await unlink(temporary).catch(() => undefined); // the error that brought us here is the one to tell
     throw error;
   }
+}
+
+/** Also a symbolic link that points to nothing. */
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function beingRestored(path: string, cause: unknown): HoldfastError {
@@ -72,7 +79,7 @@ function beingRestored(path: string, cause: unknown): HoldfastError {
 
 // What an interrupted restore has left, unless another process is at it. A whole pool is held meanwhile, so that the next one's is not removed.
 async function clear(temporary: string, path: string): Promise<void> {
-  if (!existsSync(temporary)) return;
+  if (!isThere(temporary)) return;
   const left = await native.open(temporary, { ...openOptions(undefined), create: 1 }).catch((error: unknown) => {
     if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_LOCKED') throw beingRestored(path, error);
     return undefined; // no pool, or half of one

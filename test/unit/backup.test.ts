@@ -318,3 +318,35 @@ test('the catalogue of keyspaces, and epochs, go on behind the backup\'s', () =>
     expect((await watcher.next()).value?.changes[0]).toMatchObject({ keyspace: 'c' });
     await copy.close();
   }));
+
+test('two backups to one place, however it is named, do not write into each other; nor does the folder the process is in matter', () =>
+  withPool(async (pool) => {
+    fill(pool, 2000);
+    const other = `${folder}/another-name`;
+    fs.symlinkSync(folder, other);
+    const before = process.cwd();
+    process.chdir(folder);
+    const name = 'one-place.hfb';
+    const all = [name, `./${name}`, `${folder}/${name}`, `${other}/${name}`].map((target) => pool.backup(target));
+    process.chdir(before);
+    const done = await Promise.allSettled(all);
+    expect(done.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected']);
+    for (const each of done) if (each.status === 'rejected') expect(each.reason).toMatchObject(code('EXISTS'));
+    expect((await restored(`${folder}/${name}`)).state).toEqual(contents(pool));
+    process.chdir(folder);
+    const restoring = restore(name, 'one-place');
+    process.chdir(before);
+    await restoring;
+    expect(fs.existsSync(`${folder}/one-place`)).toBe(true);
+  }));
+
+test('a link that points to nothing is in the way of a backup and of a new pool, and nothing is left beside it', () =>
+  withPool(async (pool) => {
+    fill(pool, 10);
+    const [whole, link] = [fresh('whole'), fresh('link')];
+    await pool.backup(whole);
+    fs.symlinkSync(fresh('nothing'), link);
+    await expect(pool.backup(link)).rejects.toMatchObject(code('EXISTS'));
+    await expect(restore(whole, link)).rejects.toMatchObject(code('EXISTS'));
+    expect(fs.readdirSync(folder).filter((name) => `${folder}/${name}`.startsWith(link))).toHaveLength(1);
+  }));
