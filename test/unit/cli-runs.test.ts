@@ -52,6 +52,7 @@ test('runs', async () => {
     more: true,
   });
   expect((await cli(['runs', path, '--status', 'odd'])).code).toBe(2);
+  for (const no of ['', ' ', '1e3', '0x10', '-1', '1.5']) expect((await cli(['prune', path, 'trip', '--keep-last', no])).code).toBe(2);
 });
 
 test('show', async () => {
@@ -144,6 +145,7 @@ test('resolve', async () => {
   expect((await cli(['resolve', path, outcome])).code).toBe(2);
   expect((await cli(['resolve', path, outcome, '--happened', '--never-happened'])).code).toBe(2);
   expect((await cli(['resolve', path, 'odd', '--happened'])).stderr).toMatch(/NOT_FOUND/);
+  for (const wrong of ['{"paid":5', 'paid', '']) expect((await cli(['resolve', path, outcome, '--value', wrong])).code).toBe(2);
   await text('resolve', path, outcome, '--value', '{"paid":5}');
   expect(await text('resolve', path)).toMatch(/no unknown outcomes/);
   await using pool = await open(path);

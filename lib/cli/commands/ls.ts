@@ -72,6 +72,7 @@ function listKeys(output: Output, pool: PoolCore, name: string, options: LsOptio
 
 export function wholeNumber(text: string): number {
   const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= 0) return value;
+  // Nothing is no number: what is removed or limited by it must have been said.
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
   throw new InvalidArgumentError('expected a whole number from 0.');
 }

@@ -1,5 +1,5 @@
 /** `holdfast signal`, `resolve`: what somebody outside says to a run. */
-import type { Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 
 import type { Holdfast, Resolution } from '../../index';
 import { brief, Output, timeText } from '../output';
@@ -36,7 +36,7 @@ interface ResolveOptions {
   readonly json?: boolean;
   readonly happened?: boolean;
   readonly neverHappened?: boolean;
-  readonly value?: string;
+  readonly value?: { readonly json: unknown };
 }
 
 export function addResolve(program: Command): void {
@@ -44,7 +44,7 @@ export function addResolve(program: Command): void {
     .command('resolve <pool> [id]')
     .description('says whether an effect of unknown outcome happened; without an id lists them')
     .option('--happened', 'it happened, and has no result that matters')
-    .option('--value <json>', 'it happened, and this is its result')
+    .option('--value <json>', 'it happened, and this is its result', jsonValue)
     .option('--never-happened', 'it did not happen and will not: it may be called again')
     .option('--json', 'print JSON')
     .addHelpText(
@@ -68,7 +68,7 @@ function resolutionOf(options: ResolveOptions, command: Command): Resolution {
   const given: Resolution[] = [];
   if (options.happened) given.push('happened');
   if (options.neverHappened) given.push('never-happened');
-  if (options.value !== undefined) given.push({ value: valueOf(options.value) });
+  if (options.value !== undefined) given.push({ value: options.value.json });
   const [resolution] = given;
   if (resolution === undefined || given.length > 1)
     command.error('error: one of --happened, --value, --never-happened is needed');
@@ -85,6 +85,15 @@ function list(output: Output, pool: Holdfast): void {
     ...[brief(one.args, 60), one.error ?? ''],
   ]);
   output.table(head, rows);
+}
+
+/** A result that was mistyped would be the tool's for ever. */
+function jsonValue(text: string): { json: unknown } {
+  try {
+    return { json: JSON.parse(text) as unknown };
+  } catch {
+    throw new InvalidArgumentError('expected JSON; text is JSON in double quotes.');
+  }
 }
 
 function valueOf(text: string): unknown {
