@@ -335,7 +335,13 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(check_conditions(batch));
   if (batch.has_regions()) HOLDFAST_TRY(prepare_regions(batch, record));
-  if (record->count() == 0) return Receipt{epoch_};
+  if (record->count() == 0) {
+    // Whoever is told that its conditions hold may act on what they saw: that is durable then, as behind any durable commit.
+    const uint64_t seen = epoch_;
+    guard.unlock();
+    if (mode == CommitMode::kDurable) HOLDFAST_TRY(wait_durable(seen));
+    return Receipt{seen};
+  }
   const Purpose purpose = only_deletes(*record) ? Purpose::kDelete : Purpose::kUser;
   const bool early = planted(PlantedBug::kAcknowledgedBeforeBarrier);
   if (fence_at_once_ && !early) {

@@ -72,6 +72,28 @@ TEST_CASE("commit: one whose record could not be written is an error, also when 
   }
 }
 
+TEST_CASE("commit: what the conditions of a durable commit saw is durable, also where it changes nothing") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), quiet());
+  const auto syncs = [] { return SystemFaults::count(SystemCall::kFdatasync); };
+  const uint64_t epoch = put(*pool, "k", "1", CommitMode::kEventual);
+  REQUIRE(pool->stats().durable_epoch < epoch);
+  Batch batch;
+  REQUIRE(batch.require_present(key_in(1, "k")).is_ok());
+  const uint64_t before = syncs();
+  auto receipt = pool->commit(batch, CommitMode::kEventual);
+  REQUIRE(receipt.is_ok());
+  CHECK(receipt->epoch == epoch);
+  CHECK(syncs() == before);
+  receipt = pool->commit(batch, CommitMode::kDurable);
+  REQUIRE(receipt.is_ok());
+  CHECK(receipt->epoch == epoch);
+  CHECK(syncs() == before + 1);
+  CHECK(pool->stats().durable_epoch == epoch);
+  REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
+  CHECK(syncs() == before + 1);
+}
+
 TEST_CASE("a large value is behind its record's barrier, a long one behind one of its own before a record names it") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), quiet());
