@@ -210,7 +210,7 @@ size_t PoolImpl::append_plain(std::deque<std::pair<std::shared_ptr<Client>, Clie
     }
     if (ready.is_ok()) ready = check_conditions(batch);
     if (ready.is_ok() && batch.has_regions()) ready = prepare_regions(batch, &batch.record);
-    if (ready.code() == Code::kPoolFull) break;  // the long way looks for room
+    if (ready.is_full()) break;  // the long way looks for room
     if (!ready.is_ok() || batch.record.count() == 0) {
       finish(ready.is_ok() ? epoch_ : 0, std::move(ready));
       continue;

@@ -94,6 +94,30 @@ TEST_CASE("commit: what the conditions of a durable commit saw is durable, also 
   CHECK(syncs() == before + 1);
 }
 
+TEST_CASE("commit: in a group too a write that finds the disk full waits until it was looked for room") {
+  const SystemFaults::Disarm disarm;
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"), quiet());
+  Batch made;
+  REQUIRE(made.region_size(1, 256 * kMiB, "r").is_ok());
+  REQUIRE(pool->commit(made, CommitMode::kDurable).is_ok());
+  const auto wide = [](uint64_t from) {  // 25 MiB of extents
+    Batch batch;
+    for (uint64_t i = 0; i < 100; i++) REQUIRE(batch.region_write(1, (from + i) * 248 * kKiB, "x").is_ok());
+    return batch;
+  };
+  SystemFaults::fail(SystemCall::kFallocate, 1, ENOSPC, 2);
+  Batch alone = wide(0);
+  CHECK(pool->commit(alone, CommitMode::kDurable).is_ok());
+  std::vector<Completion> completed;
+  auto client = pool->attach([&](std::vector<Completion>&& done) { std::move(done.begin(), done.end(), std::back_inserter(completed)); });
+  SystemFaults::fail(SystemCall::kFallocate, 1, ENOSPC, 2);
+  for (const uint64_t from : {200, 400}) pool->submit(client, wide(from), CommitMode::kDurable);
+  pool->flush(client);
+  REQUIRE(completed.size() == 2);
+  for (const Completion& one : completed) CHECK_MESSAGE(one.status.is_ok(), one.status.message());
+}
+
 TEST_CASE("a large value is behind its record's barrier, a long one behind one of its own before a record names it") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), quiet());
