@@ -9,6 +9,8 @@ namespace holdfast {
 
 namespace {
 
+static_assert(kLeastKeyBytes == kKeyspacePrefixBytes + 1 && kMostKeyBytes == kKeyspacePrefixBytes + kMaxUserKeyBytes);
+
 Status check_key(Bytes key) {
   if (key.size() <= kKeyspacePrefixBytes) return Status(Code::kKeySize, "the key is empty; a key has at least one byte");
   if (key.size() > kKeyspacePrefixBytes + kMaxUserKeyBytes) {

@@ -277,21 +277,23 @@ class Salvage {
   void read_leaves() {
     for (const auto& run : runs_) {
       for (const TableRef& table : run->tables()) {
-        for (uint32_t number = 1; number < table.nodes; number++) read_leaf(table, number);
+        if (!inside(table.segment)) continue;
+        const uint64_t nodes = std::min<uint64_t>(table.nodes, table.segment.bytes / kNodeBytes);
+        for (uint32_t number = 1; number < nodes; number++) read_leaf(table, number);
       }
     }
   }
 
   void read_leaf(const TableRef& table, uint32_t number) {
     const uint64_t offset = table.segment.offset + uint64_t{number} * kNodeBytes;
-    if (offset + kNodeBytes > raw_.view_end() || offset + kNodeBytes > table.segment.end()) return;
+    if (offset + kNodeBytes > raw_.view_end()) return;
     const uint8_t* node = raw_.view() + offset;
     NodeView view;
     if (NodeView::verify(node, number, 0, load<NodeHeader>(node).tag) != nullptr || !view.open(node)) return;
     char key[kKeyBufferBytes];
     for (uint32_t i = 0; i < view.count(); i++) {
       const size_t bytes = view.copy_key(i, key);
-      if (bytes > 0) leaf_places_.try_emplace(std::string(key, bytes), view.place(i));
+      if (bytes > kKeyspacePrefixBytes) leaf_places_.try_emplace(std::string(key, bytes), view.place(i));
     }
   }
 

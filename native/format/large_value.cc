@@ -37,7 +37,7 @@ std::optional<LargeValue> LargeValue::decode(Bytes description) {
     piece.segment = {load<uint64_t>(p), load<uint64_t>(p + 8)};
     piece.used = load<uint64_t>(p + 16);
     piece.checksum = load<uint64_t>(p + 24);
-    if (piece.used > piece.segment.bytes || piece.segment.end() < piece.segment.offset) return std::nullopt;
+    if (piece.used > piece.segment.bytes || piece.segment.end() < piece.segment.offset || piece.used > value.size - total) return std::nullopt;
     total += piece.used;
     value.pieces.push_back(piece);
   }

@@ -33,6 +33,11 @@ inline bool is_placeable(uint64_t offset, uint64_t bytes) {
 }
 constexpr size_t kRootBytes = 192;
 
+// A file of fixed size has one that is a multiple of the unit.
+constexpr uint64_t kFileSegmentUnit = 64 * kKiB;
+constexpr uint64_t kMinFilePoolBytes = kMiB;
+constexpr uint64_t kMaxFilePoolBytes = 16 * 1024 * kGiB;
+
 constexpr char kSuperblockMagic[8] = {'H', 'O', 'L', 'D', 'F', 'A', 'S', 'T'};
 constexpr char kRootSlotMagic[8] = {'H', 'F', '-', 'R', 'O', 'O', 'T', '\n'};
 

@@ -58,6 +58,9 @@ enum class OperationType : uint8_t {
   kRegionSize = 5,
 };
 
+// Of a key: its keyspace's number and at least one byte of the user's.
+constexpr size_t kLeastKeyBytes = 5, kMostKeyBytes = 1028;
+
 struct OperationHeader {
   uint64_t checksum = 0;  // of everything behind this field up to the end of the value
   uint32_t value_bytes = 0;

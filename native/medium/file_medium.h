@@ -27,10 +27,6 @@
 
 namespace holdfast {
 
-constexpr uint64_t kFileSegmentUnit = 64 * kKiB;
-constexpr uint64_t kMinFilePoolBytes = kMiB;
-constexpr uint64_t kMaxFilePoolBytes = 16 * 1024 * kGiB;
-
 Result<OpenedMedium> open_file_medium(const std::string& path, const MediumOptions& options);
 
 class FileMedium final : public Medium {

@@ -44,6 +44,14 @@ Status check_version(const Superblock& superblock, const std::string& where) {
   return Status(Code::kCorrupt, "the superblock of " + where + " is damaged: it says " + versions);
 }
 
+// By a size that no file can have the mapping would be reckoned too short. (On persistent memory it must be that of the file.)
+Status check_size(const Superblock& superblock, const std::string& where) {
+  const uint64_t size = superblock.size;
+  const bool possible = size == 0 || (size >= kMinFilePoolBytes && size <= kMaxFilePoolBytes && size % kFileSegmentUnit == 0);
+  if (possible || superblock.medium != MediumKind::kFile) return {};
+  return Status(Code::kCorrupt, "the superblock of " + where + " is damaged: it says that the pool has " + std::to_string(size) + " bytes");
+}
+
 }  // namespace
 
 Result<Superblock> make_superblock(MediumKind medium, uint64_t size) {
@@ -102,6 +110,7 @@ Result<Superblock> choose_superblock(Bytes head, const std::string& where) {
   }
   const Superblock& chosen = copies[first == Validity::kValid ? 0 : 1];
   HOLDFAST_TRY(check_version(chosen, where));
+  HOLDFAST_TRY(check_size(chosen, where));
   return chosen;
 }
 

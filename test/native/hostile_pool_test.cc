@@ -1,0 +1,97 @@
+// Pools that were made to do harm: every checksum in them is right (forged_pool.h). Whatever they say, who opens them gets an error or what is
+// whole, and nothing is read or written outside of the pool.
+#include <doctest/doctest.h>
+
+#include "engine/salvage.h"
+#include "forged_pool.h"
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+TEST_CASE("hostile: the forger's record is believed, so what the other cases forge is looked at") {
+  Scratch scratch;
+  Forged forged(scratch.path("p"));
+  forged.record(operation(OperationType::kPut, key_in(1, "forged"), "yes"), 1);
+  forged.write();
+  auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
+  CHECK(get(*pool, key_in(1, "forged")) == "yes");
+  CHECK(contents(*pool).size() == 21);
+}
+
+TEST_CASE("hostile: the pieces of a large value are as long as it is, also where their sum is not a number any more") {
+  Scratch scratch;
+  Forged forged(scratch.path("p"));
+  LargeValue value;
+  value.size = 100;
+  value.pieces.push_back({{forged.end() - 64 * kKiB, 64 * kKiB}, 64 * kKiB, 0});
+  value.pieces.push_back({{0, UINT64_MAX}, 100 - 64 * kKiB, 0});  // modulo 2^64
+  CHECK(!LargeValue::decode(value.encode()));
+  forged.record(operation(OperationType::kPutLarge, key_in(1, "large"), value.encode()), 1);
+  forged.write();
+  auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
+  CHECK(!get(*pool, key_in(1, "large")));
+  CHECK(get(*pool, key_in(1, "k7")) == std::string(100, 'v'));
+}
+
+TEST_CASE("hostile: a record whose keys are longer or shorter than any can be ends the log") {
+  Scratch scratch;
+  for (const size_t length : {size_t{0}, size_t{1}, size_t{3}, size_t{4}, 4 + kMaxUserKeyBytes + 1, size_t{60000}}) {
+    CAPTURE(length);
+    std::filesystem::remove(scratch.path("p"));
+    Forged forged(scratch.path("p"));
+    std::string key = key_in(1, std::string(length, 'x')).substr(0, length);
+    forged.record(operation(OperationType::kPut, key, "v") + operation(OperationType::kDelete, key, ""), 2);
+    forged.write();
+    auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
+    CHECK(contents(*pool).size() == 20);
+    CHECK(pool->stats().epoch == 20);
+    CHECK(damages(*pool).empty());
+    CHECK(pool->fold().is_ok());
+    CHECK(pool->close().is_ok());
+  }
+  for (const size_t length : {size_t{5}, 4 + kMaxUserKeyBytes}) {
+    CAPTURE(length);
+    std::filesystem::remove(scratch.path("p"));
+    Forged forged(scratch.path("p"));
+    forged.record(operation(OperationType::kPut, key_in(1, std::string(length - 4, 'x')), "v"), 1);
+    forged.write();
+    auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
+    CHECK(contents(*pool).size() == 21);
+  }
+}
+
+TEST_CASE("hostile: a superblock of a size that no pool has") {
+  Scratch scratch;
+  for (const uint64_t size : {uint64_t{1}, uint64_t{4096}, uint64_t{1} << 20 | 4096, uint64_t{1} << 45, uint64_t{1} << 62, UINT64_MAX}) {
+    CAPTURE(size);
+    std::filesystem::remove(scratch.path("p"));
+    Forged forged(scratch.path("p"));
+    auto superblock = load<Superblock>(forged.bytes().data());
+    superblock.size = size;
+    superblock.checksum = checksum(&superblock, offsetof(Superblock, checksum));
+    for (const uint64_t offset : kSuperblockOffsets) store(forged.bytes().data() + offset, superblock);
+    forged.write();
+    std::filesystem::resize_file(scratch.path("p"), 128 * kGiB);
+    CHECK(Pool::open(scratch.path("p"), without_threads_of_its_own()).status().code() == Code::kCorrupt);
+    PoolOptions reading = without_threads_of_its_own();
+    reading.read_only = true;
+    CHECK(Pool::open(scratch.path("p"), reading).status().code() == Code::kCorrupt);
+  }
+}
+
+// Of keys that are too short for a keyspace; its place in the pool is `offset`.
+TEST_CASE("hostile: salvage of tables that reach around the end of all addresses") {
+  Scratch scratch;
+  for (const Segment& segment : {Segment{UINT64_MAX - 8191, 8192}, Segment{UINT64_MAX - 4095, 4096}, Segment{kSegmentsOffset, UINT64_MAX - kSegmentsOffset}}) {
+    CAPTURE(segment.offset);
+    std::filesystem::remove(scratch.path("p"));
+    std::filesystem::remove(scratch.path("saved"));
+    Forged forged(scratch.path("p"));
+    forged.fold(forged.end() - 64 * kKiB, [&](FoldBlock& fold) { fold.runs.push_back({{segment, 1, UINT32_MAX, UINT32_MAX - 1, 1, "a", "b"}}); });
+    forged.write();
+    CHECK(Pool::open(scratch.path("p"), without_threads_of_its_own()).status().code() == Code::kCorrupt);
+    auto saved = salvage(scratch.path("p"), scratch.path("saved"), PoolOptions(), nullptr, nullptr);
+    REQUIRE_MESSAGE(saved.is_ok(), saved.status().message());
+    CHECK(saved->entries == 20);
+  }
+}
