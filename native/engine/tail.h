@@ -64,7 +64,9 @@ class Tail {
       position_ = at + frame.header.bytes;
       if (frame.header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
         LinkTarget target;
-        if (!reader_.read_link(frame, &target)) return Status(Code::kCorrupt, "the link at offset " + std::to_string(at) + " is damaged");
+        if (!reader_.read_link(frame, &target) || target.sequence != sequence_ + 1) {  // else links could lead in a circle
+          return Status(Code::kCorrupt, "the link at offset " + std::to_string(at) + " is damaged");
+        }
         segment_ = {target.offset, target.bytes};
         sequence_ = target.sequence;
         position_ = target.offset;

@@ -18,6 +18,19 @@ TEST_CASE("hostile: the forger's record is believed, so what the other cases for
   CHECK(contents(*pool).size() == 21);
 }
 
+TEST_CASE("hostile: links that lead in a circle end the log") {
+  Scratch scratch;
+  Forged forged(scratch.path("p"));
+  const uint64_t first = forged.end() - 128 * kKiB, second = forged.end() - 64 * kKiB, sequence = forged.sequence;
+  forged.link(first, sequence + 1);
+  forged.link(second, sequence + 2);
+  forged.link(first, sequence + 1);
+  forged.write();
+  auto pool = Pool::open(scratch.path("p"), without_threads_of_its_own());
+  if (pool.is_ok()) CHECK(contents(**pool).size() == 20);
+  CHECK(pool.status().code() == Code::kCorrupt);
+}
+
 TEST_CASE("hostile: the pieces of a large value are as long as it is, also where their sum is not a number any more") {
   Scratch scratch;
   Forged forged(scratch.path("p"));
