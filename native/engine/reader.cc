@@ -178,7 +178,8 @@ class RangeOver final : public RangeIterator {
     Status wrong;
     bool more = true;
     while (more && given < at_most && left_ > 0 && cursor->valid() && inside(cursor->key())) {
-      if (!options_.keys_only) wrong = value_under(*cursor, *reader, &value);
+      if (cursor->key().size() < kLeastKeyBytes) wrong = Status(Code::kCorrupt, "the index has a key that is too short for any keyspace");
+      else if (!options_.keys_only) wrong = value_under(*cursor, *reader, &value);
       if (!wrong.is_ok()) break;
       last_.assign(cursor->key().data(), cursor->key().size());
       begun_ = true;

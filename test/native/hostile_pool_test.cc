@@ -4,6 +4,8 @@
 
 #include "engine/salvage.h"
 #include "forged_pool.h"
+#include "index/table.h"
+#include "memory_medium.h"
 
 using namespace holdfast;
 using namespace holdfast::test;
@@ -93,6 +95,42 @@ TEST_CASE("hostile: a superblock of a size that no pool has") {
 }
 
 // Of keys that are too short for a keyspace; its place in the pool is `offset`.
+TEST_CASE("hostile: an index of keys that no pool has") {
+  Scratch scratch;
+  Forged forged(scratch.path("p"));
+  const uint64_t offset = forged.end() - 64 * kKiB;
+  MemoryMedium medium(2 * offset + kMiB, offset);
+  RunBuilder builder(medium, 64 * kKiB);
+  const std::string last_keyspace("\0\0\0\xff", 4), short_key("\0\0\1", 3);  // which lies behind all keys of that keyspace
+  for (const std::string& key : {last_keyspace + "a", short_key}) REQUIRE(builder.add(key, Place::of(forged.segment.offset, 64, false)).is_ok());
+  auto tables = builder.finish();
+  REQUIRE(tables.is_ok());
+  REQUIRE(tables->size() == 1);
+  const TableRef& made = tables->front();
+  REQUIRE(made.segment.offset == offset);
+  forged.bytes().replace(offset, made.nodes * kNodeBytes, reinterpret_cast<const char*>(medium.view() + offset), made.nodes * kNodeBytes);
+  forged.fold(offset - 64 * kKiB, [&](FoldBlock& fold) {
+    fold.runs.push_back({{{offset, 64 * kKiB}, made.entries, made.nodes, made.root, made.depth, made.first_key, made.last_key}});
+  });
+  forged.write();
+  auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
+  RangeOptions options;
+  options.low = last_keyspace;
+  options.high = std::string("\0\0\1\0", 4);
+  options.keys_only = true;
+  auto range = pool->range(options, nullptr);
+  REQUIRE(range.is_ok());
+  std::vector<std::string> keys;
+  const auto each = [&](Bytes key, const FoundValue&, Reader&) { return keys.emplace_back(key), true; };
+  CHECK(*(*range)->next(100, each) == 1);
+  CHECK((*range)->next(100, each).status().code() == Code::kCorrupt);
+  CHECK(keys == std::vector<std::string>{last_keyspace + "a"});
+  REQUIRE(pool->close().is_ok());
+  auto saved = salvage(scratch.path("p"), scratch.path("saved"), PoolOptions(), nullptr, nullptr);
+  REQUIRE_MESSAGE(saved.is_ok(), saved.status().message());
+  CHECK(saved->entries == 20);
+}
+
 TEST_CASE("hostile: salvage of tables that reach around the end of all addresses") {
   Scratch scratch;
   for (const Segment& segment : {Segment{UINT64_MAX - 8191, 8192}, Segment{UINT64_MAX - 4095, 4096}, Segment{kSegmentsOffset, UINT64_MAX - kSegmentsOffset}}) {
