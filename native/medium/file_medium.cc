@@ -96,10 +96,11 @@ Status FileMedium::refusal() const {
                 "the pool " + path_ + " has failed earlier (a write or sync went wrong): close it and open it again");
 }
 
-// Nothing may be assumed after a failed write or sync, so nothing is tried again: see close() for what a reopen sees.
+// Nothing may be assumed after a failed write or sync, so nothing is tried again: see close() for what a reopen sees. A process that is killed
+// before it closes leaves the mark by which the next one knows (file_medium_open.cc).
 Status FileMedium::fail(const std::string& what, int error) {
   State expected = State::kOpen;
-  state_.compare_exchange_strong(expected, State::kFailed);
+  if (state_.compare_exchange_strong(expected, State::kFailed)) file_.mark_failed();
   return Status::system(
       Code::kIo, what + " of the pool " + path_ + " failed, its outcome is unknown: close the pool and open it again",
       error);

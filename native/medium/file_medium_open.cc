@@ -107,6 +107,16 @@ Status finish_resize(PosixFile& file, Bytes head, const Superblock& superblock, 
   return {};
 }
 
+// A page that a failed sync did not bring to the disk stays in the cache, marked clean, and no later sync says so again: only what is read anew is
+// what the disk has. Were it believed, durable commits would be appended behind records that are not there. (Pages that a reader in another
+// process has mapped stay: docs/durability.md.)
+void forget_lost_pages(PosixFile& file, bool failed_now) {
+  if (failed_now) file.mark_failed();
+  else if (!file.is_marked_failed()) return;
+  file.forget_cached();
+  if (!failed_now) file.unmark_failed();
+}
+
 Result<OpenedMedium> open_existing(const std::string& path, const MediumOptions& options) {
   PosixFile file;
   if (const int error = file.open_existing(path, true)) return file_error(error, "cannot open the pool " + path);
@@ -114,7 +124,9 @@ Result<OpenedMedium> open_existing(const std::string& path, const MediumOptions&
   if (!still_named(file, path)) return Status(Code::kNotFound, "the pool " + path + " was removed while it was opened");
   // What a killed process left in the page cache is made durable before anybody sees it. Else a root could be read and
   // acted on (its predecessor's segments reused), and then be undone by a power cut.
-  if (const int error = file.sync_data()) return file_error(error, "cannot sync the pool " + path);
+  const int unsynced = file.sync_data();
+  forget_lost_pages(file, unsynced != 0);
+  if (unsynced != 0) return file_error(unsynced, "cannot sync the pool " + path);
 
   std::string head(kSegmentsOffset, '\0');
   size_t got = 0;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -180,6 +181,14 @@ int PosixFile::next_unwritten(uint64_t offset, uint64_t* found) const {
 // Advice, which may be ignored without harm: it only narrows the time in which a page that never reached the disk is
 // read.
 void PosixFile::forget_cached() { ::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED); }
+
+namespace {
+constexpr char kFailedMark[] = "user.holdfast.failed";
+}  // namespace
+
+void PosixFile::mark_failed() { (void)::fsetxattr(fd_, kFailedMark, "1", 1, 0); }
+bool PosixFile::is_marked_failed() const { return ::fgetxattr(fd_, kFailedMark, nullptr, 0) >= 0; }
+void PosixFile::unmark_failed() { (void)::fremovexattr(fd_, kFailedMark); }
 
 int PosixFile::try_lock() {
   return status_of([&] { return ::flock(fd_, LOCK_EX | LOCK_NB); });

@@ -64,6 +64,10 @@ class PosixFile {
   int next_data(uint64_t offset, uint64_t* found) const;
   // Clean pages of the page cache that nobody has mapped are forgotten, so that the next read asks the device.
   void forget_cached();
+  // An extended attribute, which the next process sees as long as the page cache lives. Without effect where a file system has none.
+  void mark_failed();
+  bool is_marked_failed() const;
+  void unmark_failed();
 
   int try_lock();  // flock, exclusive; EWOULDBLOCK if another open file holds it
   // Shared with other such locks, not with try_lock's; given up by unlock() or close().

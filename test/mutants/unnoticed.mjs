@@ -20,8 +20,6 @@ export const unnoticed = [
   'a segment outside of the fields is adopted',
   'parts that somebody has open are swept',
   'a word is not durable when it is stored',
-  'only the first part of a record is looked at for torn values',
-  'of a torn value only the last piece is looked at',
   'a value moved by the cleaner counts as dead',
   'a mapping that failed under the barrier is not seen',
   'a failed pool takes commits',
@@ -85,5 +83,4 @@ export const unnoticed = [
   'the set file is not synced before its parts are made',
   'readers do not wait for who changes the index',
   'who changes the index does not wait for readers',
-  'a mark of an earlier life counts',
 ];

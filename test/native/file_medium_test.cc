@@ -331,6 +331,42 @@ TEST_CASE("file: after a failed write, sync or root nothing works until it is re
   }
 }
 
+// The kernel marks the pages of a failed sync clean, and says so once: to this process or to another.
+TEST_CASE("file: what a failed sync may have lost is read anew by the next life, also where the process was killed before it closed") {
+  const SystemFaults::Disarm disarm;
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("p");
+  const auto forgotten = [] { return SystemFaults::count(SystemCall::kFadvise); };
+  (void)must_open(path);
+  uint64_t before = forgotten();
+  (void)must_open(path);
+  CHECK(forgotten() == before);  // closed in order, nothing had failed
+
+  const pid_t child = fork();
+  if (child == 0) {
+    auto opened = open_file_medium(path, {});
+    if (!opened.is_ok()) _Exit(7);
+    SystemFaults::fail(SystemCall::kFdatasync, 1, EIO);
+    if (opened->medium->barrier().code() != Code::kIo) _Exit(8);
+    kill(getpid(), SIGKILL);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFSIGNALED(status));
+  before = forgotten();
+  (void)must_open(path);
+  CHECK(forgotten() == before + 1);
+  (void)must_open(path);
+  CHECK(forgotten() == before + 1);  // once is enough
+
+  // The next life is told: it does not begin, and who tries again reads what the disk has.
+  SystemFaults::fail(SystemCall::kFdatasync, 1, EIO);
+  CHECK(open_file_medium(path, {}).status().code() == Code::kIo);
+  CHECK(forgotten() == before + 2);
+  (void)must_open(path);
+  CHECK(forgotten() == before + 3);
+}
+
 TEST_CASE("file: one damaged superblock or root slot is survived, both are named") {
   const Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("p");

@@ -22,7 +22,7 @@
 namespace holdfast::test {
 namespace {
 
-constexpr int kCalls = static_cast<int>(SystemCall::kMmap) + 1;
+constexpr int kCalls = static_cast<int>(SystemCall::kFadvise) + 1;
 
 struct Armed {
   std::atomic<uint64_t> in{0};  // 0: not armed
@@ -216,6 +216,11 @@ int fallocate(int fd, int mode, off_t offset, off_t size) {
         return static_cast<long>(next(static_cast<int>(a), static_cast<int>(b), c, d));
       },
       fd, mode, offset, size, 0));
+}
+
+int posix_fadvise(int fd, off_t offset, off_t size, int advice) noexcept {
+  holdfast::test::struck(SystemCall::kFadvise);
+  return ::syscall(SYS_fadvise64, fd, offset, size, advice) == 0 ? 0 : errno;
 }
 
 int ftruncate(int fd, off_t size) noexcept {

@@ -1,5 +1,5 @@
 // Failing system calls, inside the test process: this binary's own pwrite, fdatasync, fsync, fallocate, ftruncate and
-// renameat2, open and mmap stand before libc's. Unarmed they only count and pass on. Armed and counted for all threads
+// renameat2, open, mmap and posix_fadvise stand before libc's. Unarmed they only count and pass on. Armed and counted for all threads
 // together.
 #pragma once
 
@@ -10,8 +10,8 @@
 
 namespace holdfast::test {
 
-// kAny: every one of those before it; open and mmap are counted by themselves.
-enum class SystemCall { kPwrite, kFdatasync, kFsync, kFallocate, kFtruncate, kRename, kAny, kOpen, kMmap };
+// kAny: every one of those before it; open, mmap and posix_fadvise are counted by themselves.
+enum class SystemCall { kPwrite, kFdatasync, kFsync, kFallocate, kFtruncate, kRename, kAny, kOpen, kMmap, kFadvise };
 
 struct SystemFaults {
   // The nth such call from now (1: the next) and `times - 1` calls after it do nothing and give this errno.
