@@ -24,6 +24,13 @@ Result<std::string> read_pool(const PoolParts& file, uint64_t offset, uint64_t b
   return found;
 }
 
+// On an overlay what is opened for reading in a lower layer stays that file, and a writer's changes go to its copy in the upper one: neither inode nor
+// device tells. Opened for writing, though nothing is written, it is copied up first.
+bool must_be_the_upper_one(const std::string& path) {
+  Result<FilePlace> place = file_place(path);
+  return place.is_ok() && place->file_system == "overlay" && path_writable(path) == 0;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<PoolBytes>> PoolBytes::open(const std::string& path, const MediumOptions& options) {
@@ -35,7 +42,7 @@ Result<std::shared_ptr<PoolBytes>> PoolBytes::open(const std::string& path, cons
                                                    "readers in other processes");
   }
   std::shared_ptr<PoolBytes> bytes(new PoolBytes(path));
-  Result<PoolParts> opened = PoolParts::open(path, false);
+  Result<PoolParts> opened = PoolParts::open(path, must_be_the_upper_one(path));
   if (!opened) return std::move(opened.status());
   bytes->file_ = std::move(*opened);
   FileFacts facts;

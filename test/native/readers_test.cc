@@ -2,7 +2,10 @@
 // are killed.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -366,6 +369,41 @@ TEST_CASE("a pool that another one has taken the place of is not read on") {
   CHECK(reader->refresh().status().code() == Code::kFailed);
   auto again = must(Pool::open(path, reading()));
   CHECK(get(*again, key_in(1, "a")) == "1");
+}
+
+// An image of a container with a pool in it.
+TEST_CASE("a reader of a pool that lies in a lower layer of an overlay follows the writer, who has a copy in the upper one") {
+  Scratch scratch = Scratch::on_disk();
+  for (const char* layer : {"lower", "upper", "work", "merged"}) REQUIRE(::mkdir(scratch.path(layer).c_str(), 0755) == 0);
+  const std::string path = scratch.path("merged") + "/pool";
+  {
+    auto made = must(Pool::open(scratch.path("lower") + "/pool", writing()));
+    put(*made, "a", "1");
+    REQUIRE(made->close().is_ok());
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // Mounts of its own: nothing to undo.
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) ::_exit(100);
+    const std::string layers = "lowerdir=" + scratch.path("lower") + ",upperdir=" + scratch.path("upper") + ",workdir=" + scratch.path("work");
+    if (::mount("overlay", scratch.path("merged").c_str(), "overlay", 0, layers.c_str()) != 0) ::_exit(100);
+    auto reader = Pool::open(path, reading());
+    if (!reader.is_ok() || get(**reader, key_in(1, "a")) != "1") ::_exit(1);
+    auto writer = Pool::open(path, writing());
+    Batch batch;
+    if (!writer.is_ok() || !batch.put(key_in(1, "a"), "2").is_ok() || !(*writer)->commit(batch, CommitMode::kDurable).is_ok()) ::_exit(2);
+    if (!(*reader)->refresh().is_ok() || get(**reader, key_in(1, "a")) != "2") ::_exit(3);
+    if (!(*writer)->close().is_ok() || !(*reader)->refresh().is_ok() || get(**reader, key_in(1, "a")) != "2") ::_exit(4);
+    ::_exit(0);
+  }
+  int how = 0;
+  REQUIRE(::waitpid(child, &how, 0) == child);
+  REQUIRE(WIFEXITED(how));
+  if (WEXITSTATUS(how) == 100) {
+    MESSAGE("skipped: mounting an overlay needs root");
+    return;
+  }
+  CHECK(WEXITSTATUS(how) == 0);
 }
 
 TEST_CASE("a table that somebody cuts or removes costs a reader its pin, not its bytes") {
