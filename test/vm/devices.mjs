@@ -147,7 +147,7 @@ export function makeDisks(...files) {
 }
 
 // Whether the host's own disk has these copies does not matter: they are gone in a moment.
-const unsynced = { env: { ...process.env, LD_PRELOAD: path.join(cache, 'no_sync.so') }, timeout: 60_000, maxBuffer: 64 << 20 };
+const unsynced = { env: { ...process.env, LD_PRELOAD: path.join(cache, 'no_sync.so') }, timeout: 300_000, maxBuffer: 64 << 20 };
 
 /** Runs a program beside everything else; its exit code may be one of `accepted`. */
 async function tool(program, args, accepted = [0]) {

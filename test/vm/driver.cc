@@ -33,8 +33,6 @@ using namespace holdfast;
 constexpr uint64_t kSlots = 61;
 uint64_t large_every = 151;  // a value above 256 KiB, which has segments of its own; set before anything else is done
 
-constexpr uint32_t kNeverMs = 24 * 3600 * 1000;
-
 constexpr uint64_t kFoldBytes = 512 * kKiB;  // at most what the description of a fold takes here
 
 using Fields = std::map<std::string, std::string>;
@@ -153,8 +151,8 @@ std::shared_ptr<Pool> open_pool(const std::string& path, const Options& options,
   open.medium.directories = options.directories;
   open.medium.grow = !options.directories.empty();
   if (options.power) open.medium.at_least = DurabilityClass::kPower;
-  // The barrier behind eventual commits must not make a planted mistake good before the host has cut the power.
-  if (!options.plant.empty()) open.eventual_within_ms = kNeverMs;
+  // No thread of the pool's may make a planted mistake good before the host has cut the power, by the sync of a segment kept ready for instance.
+  if (!options.plant.empty()) open.background = false;
   open.fold_operations = 700;  // so that many folds, and the cleaning behind them, are cut through
   auto pool = Pool::open(path, open);
   if (!pool) bad("open " + std::string(code_name(pool.status().code())) + " " + pool.status().message());

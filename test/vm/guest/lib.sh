@@ -4,7 +4,7 @@ die() { echo "GUEST failed: $*"; exit 1; }
 wait_for() {  # a device appears by itself, some time after its module
   tries=0
   while [ ! -e "$1" ]; do
-    tries=$((tries + 1)); [ $tries -gt 100 ] && die "$1 does not appear"
+    tries=$((tries + 1)); [ $tries -gt 1200 ] && die "$1 does not appear"
     sleep 0.05
   done
 }
