@@ -308,7 +308,7 @@ int run(const Options& options) {
   if (options.one) return Tester(models, "").try_one(options.seed, true, nullptr) ? 0 : 1;
   int passed = 0, failed = 0;
   if (options.controls) {
-    for (const std::string& control : controls()) (control_is_caught(models, control, 400) ? passed : failed)++;
+    for (const std::string& control : controls()) (control_is_caught(models, control, 5000) ? passed : failed)++;
     summary(passed, failed, 0);
     return failed == 0 ? 0 : 1;
   }
