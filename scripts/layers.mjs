@@ -4,8 +4,9 @@
 //   counts    how its tests are counted (count-tests.mjs)
 //   command   of an ordinary run; `again(seed, seconds)`: with new seeds for about so long (absent: there is nothing new to try)
 //   tried     finds in its output how much it tried
+//   usual     seconds it takes beside another layer on two quiet processors: what a slow machine is known by (run-layers.mjs)
 //   limit     seconds after which it counts as hung and is ended (else HUNG_SECONDS of run-layer.mjs)
-//   needs     seconds beside another layer: an ordinary run begins it only if there is so much time left (run-layers.mjs)
+//   needs     seconds on such a machine: an ordinary run begins it only if there is so much time left
 //   less      what is done where there is not: `needs` and `command` of a part of it
 // What always runs comes first, longest first, so that the two lanes of run-layers.mjs end together; then what needs time.
 import { existsSync } from 'node:fs';
@@ -13,48 +14,51 @@ import { existsSync } from 'node:fs';
 const results = 'build-native/results';
 const minutes = (seconds) => String(Math.max(seconds, 1) / 60);
 
-/** share: 1 does all, 10 a tenth of what is counted in thousands; promised: the same for damages, kills and regions' writes: an ordinary run does all. */
+/**
+ * share: 1 does all, 10 a tenth of what is counted in thousands; promised: the same for damages, kills, regions' writes and the simulator's seeds:
+ * an ordinary run does all.
+ */
 export function layers({ share = 1, promised = share, seed = 1 } = {}) {
   const part = (count, of = share) => String(Math.ceil(count / of));
   return [
     {
-      name: 'typescript', limit: 1200, counts: 'vitest', report: `${results}/vitest.json`,
+      name: 'typescript', usual: 330, limit: 1200, counts: 'vitest', report: `${results}/vitest.json`,
       command: ['npx', '--no-install', 'vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}/vitest.json`],
     },
     {
-      name: 'thread-sanitizer', counts: 'summary',
+      name: 'thread-sanitizer', usual: 95, counts: 'summary',
       command: ['bash', 'scripts/sanitize.sh', 'thread'],
       again: (fresh, seconds) => ({ command: ['build-native/thread/concurrent_tests'], counts: 'doctest', env: { HOLDFAST_STRESS_MS: String(Math.round(seconds * 250)) } }),
     },
     {
-      name: 'damage', counts: 'doctest', tried: /damage: (\d+) (?:damages|tried)/g,
+      name: 'damage', usual: 110, counts: 'doctest', tried: /damage: (\d+) (?:damages|tried)/g,
       command: ['build-native/damage_tests', '--count', part(5000, promised), '--seed', String(seed), '--jobs', '1'],
       again: (fresh, seconds) => ({ command: ['build-native/damage_tests', '--minutes', minutes(seconds), '--seed', String(fresh), '--jobs', '1'] }),
     },
     {
-      name: 'simulator', counts: 'summary', tried: /(\d+ seeds) tried/g,
-      command: ['build-native/crash_simulator', '--seeds', '20000', '--jobs', '1'],
+      name: 'simulator', usual: 140, counts: 'summary', tried: /(\d+ seeds) tried/g,
+      command: ['build-native/crash_simulator', '--seeds', part(20_000, promised), '--jobs', '1'],
       again: (fresh, seconds) => ({ command: ['build-native/crash_simulator', '--minutes', minutes(seconds), '--jobs', '1'] }),
     },
     {
-      name: 'crash-states', counts: 'summary', tried: /(\d+ images) in all/g,
+      name: 'crash-states', usual: 280, counts: 'summary', tried: /(\d+ images) in all/g,
       command: ['build-native/crash/crash_explorer'],
       again: (fresh, seconds) => ({ command: ['build-native/crash/crash_explorer', '--minutes', minutes(seconds)] }),
     },
     {
-      name: 'kill-storm', counts: 'doctest', tried: /(\d+ kills)/g,
+      name: 'kill-storm', usual: 210, counts: 'doctest', tried: /(\d+ kills)/g,
       command: ['node', 'test/storm/storm.mjs', '--kills', part(1000, promised), '--seed', String(seed), '--lanes', '4'],
       again: (fresh, seconds) => ({ command: ['node', 'test/storm/storm.mjs', '--minutes', minutes(seconds), '--seed', String(fresh), '--lanes', '2'] }),
     },
     {
-      name: 'readers-storm', counts: 'summary', tried: /(\d+ kills)/g,
+      name: 'readers-storm', usual: 27, counts: 'summary', tried: /(\d+ kills)/g,
       command: ['build-native/readers_storm', '--kills', part(240), '--seed', String(seed)],
       again: (fresh, seconds) => ({ command: ['build-native/readers_storm', '--kills', String(Math.ceil(2 * seconds)), '--seed', String(fresh)] }),
     },
-    { name: 'native', counts: 'doctest', command: ['build-native/native_tests'] },
-    { name: 'simulator-scripts', counts: 'summary', tried: /(\d+ states) recovered/g, command: ['build-native/crash_simulator', '--scripts', '--remembered', '--controls', '--jobs', '1'] },
-    { name: 'kill-points', counts: 'doctest', tried: /(\d+ points)/g, command: ['node', 'test/storm/storm.mjs', '--points'] },
-    { name: 'damage-controls', counts: 'doctest', command: ['build-native/damage_tests', '--controls'] },
+    { name: 'native', usual: 120, counts: 'doctest', command: ['build-native/native_tests'] },
+    { name: 'simulator-scripts', usual: 60, counts: 'summary', tried: /(\d+ states) recovered/g, command: ['build-native/crash_simulator', '--scripts', '--remembered', '--controls', '--jobs', '1'] },
+    { name: 'kill-points', usual: 7, counts: 'doctest', tried: /(\d+ points)/g, command: ['node', 'test/storm/storm.mjs', '--points'] },
+    { name: 'damage-controls', usual: 14, counts: 'doctest', command: ['build-native/damage_tests', '--controls'] },
     {
       name: 'fuzz-replay', counts: 'doctest', tried: /(\d+ mutations)/g,
       command: ['build-native/pool_fuzz_replay', 'test/fuzz/corpus', part(2000), String(seed)],
@@ -62,13 +66,13 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
     },
     { name: 'readers-controls', counts: 'summary', command: ['build-native/readers_storm', '--controls'] },
     {
-      name: 'region-storm', counts: 'summary', tried: /(\d+ writes) of 8 bytes/g,
+      name: 'region-storm', usual: 14, counts: 'summary', tried: /(\d+ writes) of 8 bytes/g,
       command: ['node', 'test/storm/regions.mjs', '--writes', part(1_000_000, promised), '--seed', String(seed)],
       again: (fresh) => ({ command: ['node', 'test/storm/regions.mjs', '--seed', String(fresh)] }),
     },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
     {
-      name: 'guests', needs: 400, limit: 640, counts: 'summary', tried: /(\d+ states) in/g,
+      name: 'guests', needs: 400, limit: 1300, counts: 'summary', tried: /(\d+ states) in/g,
       command: ['node', 'test/vm/run.mjs'],
       again: (fresh, seconds) => (seconds < 300 ? undefined : { command: ['node', 'test/vm/run.mjs'], env: { HOLDFAST_VM_SEED: String(fresh) } }),
     },

@@ -8,7 +8,8 @@
 // HOLDFAST_SHARE=10 does a tenth of what is counted in thousands (an ordinary run: all damages, kills and regions' writes, a quarter of the rest);
 // HOLDFAST_SEED=N begins there; HOLDFAST_LANES=N layers at once.
 // An ordinary run stays within HOLDFAST_BUDGET seconds (2,200) from HOLDFAST_BEGAN (seconds since 1970; test.sh says when it began): a layer that
-// takes long is begun only if it will be done by then, else a part of it, or it is counted as skipped. HOLDFAST_ALL=1, and naming layers, runs them all.
+// takes long is begun only if it will be done by then on this machine (budget.mjs), else a part of it, or it is counted as skipped; and where it is
+// so slow that the others would not be done, they try a quarter. HOLDFAST_ALL=1, and naming layers, runs all of them.
 //
 // The output of a layer is printed whole when it has ended, so that two never mix. At the end what failed is said once more, then a table:
 // what was tried, what failed, how long it took and how much processor time. The last line is "layers: N passed, N failed, N skipped";
@@ -18,6 +19,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { Budget } from './budget.mjs';
 import { countTests } from './count-tests.mjs';
 import { failedTests } from './failed-tests.mjs';
 import { layers } from './layers.mjs';
@@ -37,8 +39,6 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const unbounded = long || wanted.length > 0 || Boolean(process.env.HOLDFAST_ALL);
-const budget = Number(process.env.HOLDFAST_BUDGET) || 2200;
-const beganAt = Number(process.env.HOLDFAST_BEGAN) || Date.now() / 1000;
 const folder = long ? 'build-native/results/long' : 'build-native/results';
 
 /** In long mode every layer gets the same part of the time, with seeds that nobody has tried. */
@@ -57,9 +57,18 @@ function tried(layer, text) {
 
 /** Why a layer that takes long is not begun any more; undefined: it is. */
 function noTimeFor(layer) {
-  const used = Date.now() / 1000 - beganAt;
-  if (unbounded || !layer.needs || used + layer.needs <= budget) return undefined;
-  return `it takes about ${layer.needs} s and ${Math.round(used)} of ${budget} are used; HOLDFAST_ALL=1 npm test runs it`;
+  if (unbounded || !layer.needs || budget.hasTimeFor(layer.needs)) return undefined;
+  const takes = Math.round(layer.needs * budget.slowness);
+  return `it takes about ${takes} s and ${Math.round(budget.used)} of ${budget.seconds} are used; HOLDFAST_ALL=1 npm test runs it`;
+}
+
+/** The layer, or, where time is short, the same with less to try. */
+function inTime(layer) {
+  const less = unbounded || layer.needs ? 1 : budget.share;
+  if (less === 1) return layer;
+  const slow = `this machine is ${budget.slowness.toFixed(1)} times as slow as usual, ${Math.round(budget.left)} s are left`;
+  console.log(`\n${layer.name}: ${slow}: it tries one in ${less}`);
+  return layers({ share: share * less, promised: promised * less, seed }).find(({ name }) => name === layer.name);
 }
 
 async function one(layer) {
@@ -70,8 +79,9 @@ async function one(layer) {
   if (layer.later) return { layer, passed: 0, failed: 0, skipped: 1, seconds: 0, processor: 0, tried: `skipped: ${layer.later}` };
   const log = `${folder}/${layer.name}.log`;
   if (layer.report) rmSync(layer.report, { force: true });
+  const env = unbounded ? layer.env : { ...layer.env, HOLDFAST_SECONDS_LEFT: String(Math.round(budget.left)) };
   const begun = performance.now();
-  const code = await runLayer(layer, log);
+  const code = await runLayer({ ...layer, env }, log);
   const seconds = (performance.now() - begun) / 1000;
   let text = readFileSync(log, 'utf8');
   const times = text.match(/^processor: ([\d.]+) ([\d.]+)$/m);
@@ -94,7 +104,12 @@ async function all(list) {
   const results = [];
   const queue = [...list];
   const lane = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) results.push(await one(next));
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      const layer = inTime(next);
+      budget.begin(next);
+      results.push(await one(layer));
+      budget.end(next);
+    }
   };
   await Promise.all(Array.from({ length: lanes }, lane));
   return results;
@@ -103,6 +118,9 @@ async function all(list) {
 mkdirSync(folder, { recursive: true });
 const begun = performance.now();
 const list = chosen();
+const budget = new Budget(list, {
+  seconds: Number(process.env.HOLDFAST_BUDGET) || 2200, beganAt: Number(process.env.HOLDFAST_BEGAN) || Date.now() / 1000, lanes,
+});
 const results = await all(list);
 results.sort((a, b) => list.findIndex((l) => l.name === a.layer.name) - list.findIndex((l) => l.name === b.layer.name));
 const sum = (key) => results.reduce((total, result) => total + result[key], 0);
