@@ -13,5 +13,6 @@ export default defineConfig({
     // For a hang. A busy machine may be ten times slower than a quiet one.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
   },
 });
