@@ -9,6 +9,7 @@
 #include "engine/merge_work.h"
 #include "engine/pool_impl.h"
 #include "engine/read_only_pool.h"
+#include "medium/pool_file.h"
 
 namespace holdfast {
 
@@ -26,6 +27,8 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
 PoolImpl::~PoolImpl() { (void)close().is_ok(); }
 
 namespace {
+constexpr auto kLookerGone = std::chrono::seconds(5);
+
 // What a pool that is opened and closed must not leave behind; the test of that is tested with it.
 void leak_if_planted() {
   if (planted(PlantedBug::kMemoryLeaked)) static_cast<volatile char*>(std::malloc(4096))[0] = 1;
@@ -46,8 +49,9 @@ void PoolImpl::start_threads() {
 Result<std::shared_ptr<Pool>> Pool::open(const std::string& path, const PoolOptions& options) {
   if (options.read_only) return ReadOnlyPool::open(path, options);
   auto opened = open_medium(path, options.medium);
-  // A reader that looks whether there is a writer holds the pool's lock for microseconds.
-  for (int tries = 0; opened.status().code() == Code::kLocked && tries < 5 && Readers::may_be_there(path); tries++) {
+  // A reader that looks whether there is a writer holds the pool's lock for microseconds; on a busy machine it may be made to wait just then.
+  const auto until = std::chrono::steady_clock::now() + kLookerGone;
+  while (opened.status().code() == Code::kLocked && std::chrono::steady_clock::now() < until && !is_locked_by_writer(path)) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     opened = open_medium(path, options.medium);
   }

@@ -25,7 +25,6 @@ class Readers {
   // Later: has a first reader come, or has the table been replaced? `durable`, `incarnation`: the pool's.
   void look(uint64_t incarnation, const std::atomic<uint64_t>& durable);
 
-  static bool may_be_there(const std::string& path) { return path_exists_unfollowed(readers_table_path(path)) == 0; }
   bool attached() const { return table_.load(std::memory_order_acquire) != nullptr; }
   void durable(uint64_t epoch) {
     ReadersTable* table = table_.load(std::memory_order_acquire);

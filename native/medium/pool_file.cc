@@ -87,6 +87,13 @@ Status lock_pool_file(PosixFile& file, const std::string& path) {
                                    ": one process owns a pool; close it there or end that process");
 }
 
+bool is_locked_by_writer(const std::string& path) {
+  Result<PoolParts> pool = PoolParts::open(path, false);
+  if (!pool || pool->first().try_lock_shared() != 0) return true;
+  pool->first().unlock();
+  return false;
+}
+
 std::string temporary_name(const std::string& path) {
   return folder_of(path) + "/." + name_of(path) + kTemporaryMark + std::to_string(own_pid());
 }

@@ -19,6 +19,8 @@ bool is_disk_full(int error);
 
 // kLocked, naming the owner's pid where it can be known.
 Status lock_pool_file(PosixFile& file, const std::string& path);
+// Of a pool whose lock could not be had: is it a writer's? Not that of a reader which asks the same thing just now (PoolBytes::writer_holds_lock).
+bool is_locked_by_writer(const std::string& path);
 
 // A pool being created. Removed again unless published.
 class NewPoolFile {

@@ -65,6 +65,26 @@ TEST_CASE("a new writer keeps the runs of the fold that a reader reads by") {
   CHECK(contents(*reader, *snapshot) == then);
 }
 
+// Which it holds for microseconds, unless the machine is busy with others just then.
+TEST_CASE("a writer waits for a reader that has the pool's lock to see whether there is a writer, and not for a writer") {
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("pool");
+  REQUIRE(open_pool(path, writing())->close().is_ok());
+  PosixFile reader;
+  REQUIRE(reader.open_existing(path, false) == 0);
+  REQUIRE(reader.try_lock_shared() == 0);
+  std::thread looks([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    reader.unlock();
+  });
+  auto writer = Pool::open(path, writing());
+  looks.join();
+  REQUIRE_MESSAGE(writer.is_ok(), writer.status().message());
+  const auto second = Pool::open(path, writing());
+  CHECK(second.status().code() == Code::kLocked);
+  CHECK((*writer)->close().is_ok());
+}
+
 TEST_CASE("of two readers only the one that holds too much expires") {
   Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("pool");
