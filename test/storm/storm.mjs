@@ -165,24 +165,31 @@ async function storms() {
   return [lanes.length - failed, failed, 0];
 }
 
-/** At each point: the first time it is met, and a later one. The process must die there; the next must find all in order. */
+/** At a point, the nth time it is met: the process must die there; the next must find all in order. */
+async function atPoint(lane, point, nth) {
+  // One that lives to make the pool, unless what is to be interrupted is making it, or its growth: an older pool reuses its space.
+  if (!point.startsWith('create') && point !== 'file.before_growth') await lane.round({ when: { after: 'R', ms: 30 } });
+  const how = await lane.round({ when: { after: 'none' }, point: `${point}:${nth}` });
+  if (how !== 'SIGKILL') lane.wrong.push(`the point ${point} was not met ${nth} times (ended with ${how})`);
+  await lane.round({ when: { after: 'R', ms: 10 } });
+  await lane.round({ when: { after: 'none' }, point: 'close.none' });
+}
+
+/** At each point: the first time it is met, and a later one, on pools of their own. */
 async function points() {
   let passed = 0;
   let failed = 0;
   await Promise.all(media().map(async (medium) => {
     for (const point of POINTS[medium]) {
-      const lane = new Lane({ medium, native: true, seed: Number(options.seed) });
+      let good = true;
       for (const nth of point.startsWith('create') || point.startsWith('open') || point.startsWith('close') ? [1] : [1, 3]) {
-        // One that lives to make the pool, unless what is to be interrupted is making it, or its growth: an older pool reuses its space.
-        if (!point.startsWith('create') && point !== 'file.before_growth') await lane.round({ when: { after: 'R', ms: 30 } });
-        const how = await lane.round({ when: { after: 'none' }, point: `${point}:${nth}` });
-        if (how !== 'SIGKILL') lane.wrong.push(`the point ${point} was not met ${nth} times (ended with ${how})`);
-        await lane.round({ when: { after: 'R', ms: 10 } });
+        const lane = new Lane({ medium, native: true, seed: Number(options.seed) });
+        await atPoint(lane, point, nth);
+        good = report(lane, `point ${point} on ${medium}`) && good;
+        lane.remove();
       }
-      await lane.round({ when: { after: 'none' }, point: 'close.none' });
-      if (report(lane, `point ${point} on ${medium}`)) passed += 1;
+      if (good) passed += 1;
       else failed += 1;
-      lane.remove();
     }
   }));
   console.log(`points: ${passed + failed} points on ${media().join(' and ')}`);
