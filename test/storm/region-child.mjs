@@ -3,12 +3,12 @@
 // Commit n writes the cells that n alone decides, and says its number in a key of the same commit: so the state after n commits is known
 // to everybody, and whether it is one of those states can be seen without remembering anything.
 //
-//   region-child.mjs <pool> <medium> <commits in all>
+//   region-child.mjs <pool> <medium> <commits in all> <most of them in this process: then it waits to be killed>
 import { createRequire } from 'node:module';
 import { writeSync } from 'node:fs';
 
 const holdfast = createRequire(import.meta.url)('../../dist/index.js');
-const [path, medium, total] = [process.argv[2], process.argv[3], Number(process.argv[4])];
+const [path, medium, total, most] = [process.argv[2], process.argv[3], Number(process.argv[4]), Number(process.argv[5])];
 const cells = 100_000;
 const perCommit = 100;
 const lie = process.env.HOLDFAST_STORM_LIE ?? '';
@@ -64,7 +64,9 @@ const wanted = expected(commit);
 const wrong = found.findIndex((value, cell) => value !== wanted[cell]);
 if (wrong >= 0) say(`W after ${commit} commits cell ${wrong} is ${found[wrong]}, not ${wanted[wrong]}`);
 say(`S ${commit}`);
+const last = commit + most;
 while (commit < total) {
+  if (commit === last) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   commit += 1;
   const batch = pool.batch();
   const bytes = new BigUint64Array(1);

@@ -29,9 +29,11 @@ function life(storm) {
   return new Promise((resolve) => {
     const env = { ...process.env, ...(storm.medium === 'pmem' ? { PMEM_IS_PMEM_FORCE: '1' } : {}) };
     const script = new URL('region-child.mjs', import.meta.url).pathname;
-    const child = spawn(process.execPath, [script, storm.path, storm.medium, String(commits)], { env, stdio: ['ignore', 'pipe', 'inherit'] });
-    // Killed so many acknowledgements after it has looked at the pool, and then at any moment.
+    // Killed so many acknowledgements after it has looked at the pool, and then at any moment. Far behind it waits for that, so that it is not
+    // done where this process is kept from killing it.
     let left = 1 + random(Math.max(2, Math.floor(commits / 12)));
+    const most = 2 * left + Math.ceil(commits / 6);
+    const child = spawn(process.execPath, [script, storm.path, storm.medium, String(commits), String(most)], { env, stdio: ['ignore', 'pipe', 'inherit'] });
     let killed = false;
     const lines = createInterface({ input: child.stdout });
     lines.on('line', (line) => {
