@@ -156,7 +156,13 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
       this.#finish();
       return { done: true, value: undefined };
     }
-    return { done: false, value: this.#take(packed) };
+    try {
+      return { done: false, value: this.#take(packed) };
+    } catch (error) {
+      // A codec's, or of a damaged value. Whoever iterates asks no more then, and does not say so.
+      this.#finish();
+      throw error;
+    }
   }
 
   return(): IteratorResult<T, undefined> {

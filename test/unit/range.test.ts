@@ -241,6 +241,18 @@ onEachMedium('range', (place) => {
     expect(range.next().done).toBe(true);
   });
 
+  test('one whose codec throws has ended, and pins nothing', () => {
+    const unreadable = { name: 'unreadable', encode: () => 'x', decode: (): never => { throw new Error('unreadable'); } };
+    filled();
+    const before = the().stats().openSnapshots;
+    for (const codec of [unreadable, 'json' as const]) {
+      const range = the().keyspace('words', { value: codec }).range();
+      expect(() => [...range]).toThrow();
+      expect(the().stats().openSnapshots).toBe(before);
+      expect(range.next().done).toBe(true);
+    }
+  });
+
   describe('wrong options', () => {
     test.each<[string, object, string]>([
       ['limit', { limit: -1 }, 'ERR_HOLDFAST_OUT_OF_RANGE'],
