@@ -125,7 +125,13 @@ export class DurableRun implements Run {
 
   /** For the door: what happens before the run is handed out. */
   async begun(): Promise<this> {
-    await this.#hooks?.start();
+    try {
+      await this.#hooks?.start();
+    } catch (error) {
+      // How the hook ended could not be recorded. Nobody gets this object, so nobody else could close it.
+      this.close();
+      throw error;
+    }
     return this;
   }
 

@@ -371,6 +371,27 @@ describe('hooks', () => {
     };
   };
 
+  test('a run whose hook could not be recorded is free again', async () => {
+    const path = `${bench.path}-small`;
+    const small = await open(path, { medium: 'file', size: 1 << 20 });
+    const filler = small.keyspace('filler', { value: 'bytes' });
+    const fill = (): void => {
+      let key = 0;
+      for (const size of [100_000, 10_000, 1000, 100, 10, 0])
+        try {
+          for (;;) filler.putSync(`${++key}`, new Uint8Array(size), { durability: 'eventual' });
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'ERR_HOLDFAST_POOL_FULL' });
+        }
+    };
+    await rejects(small.run('r', { hooks: { onStart: fill } }), 'ERR_HOLDFAST_POOL_FULL');
+    expect(small.runInfo('r')?.driven).toBe(false);
+    for (const key of [...filler.keys()]) filler.deleteSync(key, { durability: 'eventual' });
+    await small.compact();
+    await (await small.run('r')).finish(1);
+    await small.close();
+  });
+
   test('are called at their points, once each over the lives of a run', async () => {
     const first = recorder();
     const run = await bench.pool.run('r', { hooks: first.hooks });
