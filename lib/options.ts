@@ -59,6 +59,7 @@ export function checkPath(path: unknown): string {
     throw typeError(`The path of a pool must be a string, not ${shown(path)}`);
   if (path === '') throw typeError('The path of a pool must not be empty');
   if (path.includes('\0')) throw typeError('The path of a pool must not contain a null character');
+  if (Buffer.from(path).toString() !== path) throw typeError('The path of a pool must not have a lone surrogate');
   return path;
 }
 

@@ -159,4 +159,5 @@ export function checkLabel(label: unknown): asserts label is string | undefined 
   if (label === undefined) return;
   if (typeof label !== 'string') throw typeError(`A checkpoint's label is a string; got ${typeof label}`);
   if (Buffer.byteLength(label) > 512) throw rangeError("A checkpoint's label has at most 512 bytes of UTF-8");
+  if (Buffer.from(label).toString() !== label) throw typeError("A checkpoint's label is well-formed text");
 }

@@ -17,6 +17,7 @@ describe('options of open', () => {
     [5, undefined, invalid],
     ['', undefined, invalid],
     ['a\0b', undefined, invalid],
+    ['/nowhere/\ud800', undefined, invalid],
     ['/nowhere/x', null, invalid],
     ['/nowhere/x', 'file', invalid],
     ['/nowhere/x', { medium: 'disk' }, invalid],
@@ -115,6 +116,10 @@ onEachMedium('bad input', (place) => {
   test('lone surrogates', async () => {
     expect(await codeOf(() => space.putSync('a\ud800', 1))).toBe(invalid);
     expect(await codeOf(() => space.get('\udc00\ud800'))).toBe(invalid);
+    expect(await codeOf(() => pool.backup(`${pool.path}\ud800`))).toBe(invalid);
+    const run = await pool.run('labelled');
+    expect(await codeOf(() => run.checkpoint(1, { label: 'x\ud800' }))).toBe(invalid);
+    run.close();
     const text = pool.keyspace<string, string>('text', { value: 'utf8' });
     expect(await codeOf(() => text.putSync('k', '\ud83d'))).toBe(invalid);
     expect(await codeOf(() => text.putSync('k', 'x'.repeat(5000) + '\ud83d'))).toBe(invalid);
@@ -127,6 +132,10 @@ onEachMedium('bad input', (place) => {
       expect(await codeOf(() => bytes.putSync(Buffer.from('k'), value as never))).toBe(invalid);
       expect(await codeOf(() => bytes.put(Buffer.from('k'), value as never))).toBe(invalid);
     }
+    const transferred = new Uint8Array([1, 2, 3]);
+    structuredClone(transferred, { transfer: [transferred.buffer] });
+    expect(await codeOf(() => bytes.putSync(Buffer.from('k'), transferred))).toBe(invalid); // not stored as no bytes
+    expect(await codeOf(() => bytes.putSync(Buffer.from('k'), new Uint8Array(0)))).toBe('OK');
     expect(await codeOf(() => space.putSync('k', () => 1))).toBe('ERR_HOLDFAST_CODEC');
     expect(await codeOf(() => space.put('k', () => 1))).toBe('ERR_HOLDFAST_CODEC');
     const odd = pool.keyspace<string, number>('odd', {
