@@ -85,7 +85,9 @@ test('a sleep until the last moment there is', async () => {
   const run = await pool.run('r', { suspendAfter: 0 });
   await run.sleep(new Date(8.64e15)).catch(() => {});
   await pool.close();
-  for (const TZ of ['Asia/Tokyo', 'America/New_York']) expect(await cli(['runs', far], { TZ })).toMatchObject({ code: 0, stdout: expect.stringContaining('+275760-09-1') });
+  for (const TZ of ['Asia/Tokyo', 'America/New_York']) {
+    expect(await cli(['runs', far], { TZ })).toMatchObject({ code: 0, stdout: expect.stringContaining('+275760-09-1') });
+  }
 });
 
 test('history, diff, fork, prune', async () => {

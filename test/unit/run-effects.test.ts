@@ -218,7 +218,8 @@ describe('rollback', () => {
     await origin.step('trip', () => book(origin, 'train'));
     const { checkpoint } = await origin.checkpoint('booked');
     await origin.fork(checkpoint, 'fork');
-    const fork = await bench.pool.run('fork', { compensations: { train: (result, { idempotencyKey }) => void undone.push(`${String(result)} ${idempotencyKey}`) } });
+    const train = (result: unknown, { idempotencyKey }: ToolContext) => void undone.push(`${String(result)} ${idempotencyKey}`);
+    const fork = await bench.pool.run('fork', { compensations: { train } });
     await fork.step('think', never);
     await book(fork, 'flight');
     await fork.step('trip', never);
