@@ -12,7 +12,8 @@ const LOOK_EVERY_MS = 50;
 const waiting = new Map<string, Set<() => void>>();
 
 export function ring(run: string): void {
-  for (const wake of [...(waiting.get(run) ?? [])]) wake();
+  const wakes = waiting.get(run);
+  if (wakes !== undefined) for (const wake of [...wakes]) wake();
 }
 
 /** Resolves when there may be news, after `ms` at the latest; rejects when `signal` is aborted. */

@@ -10,7 +10,7 @@ import { CheckpointStore, type CheckpointInfo, type SaveOptions } from '../check
 import { HoldfastError, typeError } from '../errors';
 import { shown } from '../options';
 import type { CheckpointReceipt } from './types';
-import type { CommitReceipt, PoolCore } from '../types';
+import type { Batch, CommitReceipt, PoolCore } from '../types';
 import { RUN_FORMAT, type RunHeader, type StartEntry } from './entries';
 import { Journals } from './journals';
 import { checkRunId } from './keys';
@@ -59,47 +59,34 @@ export class Checkpoints {
     return this.#state;
   }
 
-  async save(
-    writer: JournalWriter,
-    state: unknown,
-    options: SaveOptions,
-  ): Promise<CheckpointReceipt> {
-    const receipt = await this.commit(writer, options.label, (batch) =>
-      this.#store.save(batch, ownerOf(this.run), state, options),
-    );
-    this.#state = state;
-    this.#loaded = true;
-    return receipt;
+  save(writer: JournalWriter, state: unknown, options: SaveOptions): Promise<CheckpointReceipt> {
+    const owner = ownerOf(this.run);
+    return this.commit(writer, options.label, (batch) => ({ info: this.#store.save(batch, owner, state, options), value: state }));
   }
 
   async restore(writer: JournalWriter, checkpoint: string): Promise<CheckpointReceipt> {
     if (placeOf(checkpoint).run !== this.run)
       throw typeError(`${checkpoint} is not of run ${JSON.stringify(this.run)}; fork it instead`);
-    let value: unknown;
-    const receipt = await this.commit(writer, undefined, (batch) => {
-      const restored = this.#store.restore(checkpoint, batch);
-      value = restored.value;
-      return restored.info;
-    });
-    this.#state = value;
-    this.#loaded = true;
-    return receipt;
+    return this.commit(writer, undefined, (batch) => this.#store.restore(checkpoint, batch));
   }
 
   private async commit(
     writer: JournalWriter,
     label: string | undefined,
-    add: (batch: ReturnType<PoolCore['batch']>) => CheckpointInfo,
+    add: (batch: Batch) => { info: CheckpointInfo; value: unknown },
   ): Promise<CheckpointReceipt> {
     for (let tries = 1; ; tries += 1) {
-      let info: CheckpointInfo | undefined;
+      let added: ReturnType<typeof add> | undefined;
       try {
-        const receipt: CommitReceipt = await writer.build((batch) => {
-          info = add(batch);
-          const { sequence } = info;
-          return { kind: 'checkpoint', checkpoint: sequence, ...(label !== undefined && { label }) };
+        const { epoch, durability, class: survives } = await writer.build((batch) => {
+          added = add(batch);
+          const { sequence } = added.info;
+          return label === undefined ? { kind: 'checkpoint', checkpoint: sequence } : { kind: 'checkpoint', checkpoint: sequence, label };
         });
-        return { ...receipt, checkpoint: info!.id };
+        const { info, value } = added!;
+        this.#state = value;
+        this.#loaded = true;
+        return { epoch, durability, class: survives, checkpoint: info.id };
       } catch (error) {
         // What it builds on was pruned meanwhile, or a save beside it took its number: once more, on what is there now.
         const conflict = error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';

@@ -10,6 +10,40 @@ const CHECKPOINT = 1;
 
 type Short = [kind: typeof CHECKPOINT, at: number, checkpoint: number, label: string | null, ...epochs: number[]];
 
+/** So many items one byte tells the number of; each takes nine bytes at most. */
+const fewItems = 15;
+const brief = Buffer.allocUnsafeSlow(1 + 9 * fewItems);
+
+/**
+ * The bytes of `structured`, for a short list of numbers from 0 up and nulls; undefined for any other. Asking the codec costs as much as
+ * all that a small checkpoint stores besides. Valid until the next call.
+ */
+export function encodeBriefly(items: readonly unknown[]): Uint8Array | undefined {
+  if (items.length > fewItems) return undefined;
+  let at = 0;
+  brief[at++] = 0x90 + items.length;
+  for (const item of items) {
+    if (item === null) brief[at++] = 0xc0;
+    else if (typeof item !== 'number' || !Number.isSafeInteger(item) || item < 0 || Object.is(item, -0)) return undefined;
+    // From 0x40 on a byte alone says of what kind a record is.
+    else if (item < 0x40) brief[at++] = item;
+    else if (item < 0x100) {
+      brief[at++] = 0xcc;
+      brief[at++] = item;
+    } else if (item < 0x1_0000) {
+      brief[at++] = 0xcd;
+      at = brief.writeUInt16BE(item, at);
+    } else if (item < 0x1_0000_0000) {
+      brief[at++] = 0xce;
+      at = brief.writeUInt32BE(item, at);
+    } else {
+      brief[at++] = 0xcb;
+      at = brief.writeDoubleBE(item, at);
+    }
+  }
+  return brief.subarray(0, at);
+}
+
 export const entryCodec: Codec<Entry> = {
   name: 'holdfast.entry',
   encode(entry) {
@@ -17,7 +51,7 @@ export const entryCodec: Codec<Entry> = {
     const { at, checkpoint, label = null, epochs = [] } = entry;
     const short: Short = [CHECKPOINT, at, checkpoint, label];
     for (const [sequence, epoch] of epochs) short.push(sequence, epoch);
-    return structured.encode(short);
+    return encodeBriefly(short) ?? structured.encode(short);
   },
   decode(bytes) {
     const value = structured.decode(bytes) as Entry | Short;

@@ -82,36 +82,33 @@ export class JournalWriter {
     if (sequence !== undefined) this.learn(sequence, receipt.epoch);
   }
 
-  async append(entry: NewEntry, options: AppendOptions = {}): Promise<CommitReceipt> {
+  append(entry: NewEntry, options: AppendOptions = {}): Promise<CommitReceipt> {
     const sequence = options.sequence ?? this.reserve();
-    const receipt = await this.commit((batch) => {
+    const fill = (batch: Batch): void => {
       this.put(batch, sequence, entry);
       options.also?.(batch);
       if (this.#header.status === 'waiting') this.putHeader(batch);
-    }, options.durability);
-    this.learn(sequence, receipt.epoch);
-    return receipt;
+    };
+    return this.commit(fill, options.durability, sequence);
   }
 
   /** For entries that depend on what else goes into their commit. */
-  async build(make: (batch: Batch) => NewEntry): Promise<CommitReceipt> {
+  build(make: (batch: Batch) => NewEntry): Promise<CommitReceipt> {
     const sequence = this.reserve();
-    const receipt = await this.commit((batch) => this.put(batch, sequence, make(batch)));
-    this.learn(sequence, receipt.epoch);
-    return receipt;
+    return this.commit((batch) => this.put(batch, sequence, make(batch)), 'durable', sequence);
   }
 
   /** From now on the run waits; the entry that says so, if there is none yet, and what else changes with that, in the same commit. */
   async wait(call: string, wait: Wait, entry?: NewEntry, also?: (batch: Batch) => void): Promise<void> {
     this.#waits.set(call, wait);
     const sequence = entry && this.reserve();
-    const receipt = await this.commit((batch) => {
+    const fill = (batch: Batch): void => {
       if (entry && sequence !== undefined) this.put(batch, sequence, entry);
       this.#moved = false;
       this.putHeader(batch);
       also?.(batch);
-    });
-    if (sequence !== undefined) this.learn(sequence, receipt.epoch);
+    };
+    await this.commit(fill, 'durable', sequence);
   }
 
   /** For `also`: with that commit the run no longer waits for this. */
@@ -209,9 +206,9 @@ export class JournalWriter {
   private put(batch: Batch, sequence: number, entry: NewEntry): void {
     this.#moved = true;
     const key = numbered(this.#key, sequence);
-    const epochs = this.#epochs.length > 0 ? { epochs: this.#epochs } : undefined;
-    const whole = { at: Date.now(), ...entry, ...epochs } as Entry;
     const { entriesByKey } = this.journals;
+    const whole = { at: Date.now(), ...entry } as Entry & { epochs?: Epochs };
+    if (this.#epochs.length > 0) whole.epochs = this.#epochs;
     batch.requireAbsent(entriesByKey, key).put(entriesByKey, key, whole);
     // Should the commit fail, these epochs are not written down: the driver is at its end then, or the value was refused
     // above, before this line.
@@ -249,17 +246,17 @@ export class JournalWriter {
     );
   }
 
-  private async commit(
-    fill: (batch: Batch) => void,
-    durability: CommitDurability = 'durable',
-  ): Promise<CommitReceipt> {
+  /** `sequence`: of the entry in it. */
+  private async commit(fill: (batch: Batch) => void, durability: CommitDurability = 'durable', sequence?: number): Promise<CommitReceipt> {
     if (this.#ended) throw this.#ended;
     const { pool, drivers, driverTexts } = this.journals;
     const batch = pool.batch();
     batch.requireEqual(driverTexts, this.run, this.#driverText);
     fill(batch);
     try {
-      return (this.#receipt = await pool.commit(batch, { durability }));
+      const receipt = (this.#receipt = await pool.commit(batch, { durability }));
+      if (sequence !== undefined) this.learn(sequence, receipt.epoch);
+      return receipt;
     } catch (error) {
       if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;
       const now = drivers.get(this.run);

@@ -1,9 +1,12 @@
 /** Journals: what they hold, pages of them, following them; identity of steps; versions, children, checkpoints and forks. */
 import { setTimeout as pause } from 'node:timers/promises';
 
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 import type { JournalEntry } from '../../lib/index';
+import { structured } from '../../lib/codecs';
+import { encodeBriefly } from '../../lib/run/entry-codec';
 import { forgetRuns } from '../../lib/run/forget';
 import { formerHashOf, hashOf } from '../../lib/run/hash';
 import { runChild } from './support/child';
@@ -12,6 +15,19 @@ import { all, never, rejects, runsBench } from './support/runs';
 const bench = runsBench('journal');
 
 describe('the journal', () => {
+  test('writes the entry of a checkpoint as the structured codec would', () => {
+    const count = fc.oneof(fc.nat(300), fc.nat({ max: 70_000 }), fc.integer({ min: 0, max: 2 ** 33 }), fc.maxSafeNat(), fc.constant(null));
+    fc.assert(
+      fc.property(fc.array(count, { maxLength: 20 }), (items) => {
+        const brief = encodeBriefly(items);
+        if (items.length > 15) expect(brief).toBeUndefined();
+        else expect(Buffer.compare(brief!, structured.encode(items) as Uint8Array)).toBe(0);
+      }),
+      { numRuns: 2000 },
+    );
+    for (const other of ['a label', -1, -0, 0.5, NaN, true, {}]) expect(encodeBriefly([1, other])).toBeUndefined();
+  });
+
   test('lists every kind with time, duration, attempt and epoch', async () => {
     const run = await bench.pool.run('r', { input: 1 });
     await run.decision('plan', () => 'go');
