@@ -24,6 +24,7 @@ export function align(comparer: Comparer, old: Tree, live: readonly unknown[], s
 
 function treeOf(old: Tree, leaves: readonly Leaf[], stride: number): Tree {
   if (leaves.length === old.leaves.length && leaves.every((leaf, l) => leaf === old.leaves[l])) return old;
+  if (leaves.length === 0 && old.items.length === 0) return old;
   return new Tree(old.shape, leaves.length > 0 ? leaves : cut([], stride), old);
 }
 

@@ -13,6 +13,7 @@ import { buildOther, encodeOther, flatten, isInstance, isPlain, OTHER, shapeOf }
 import { Mirror } from './mirror';
 import { blobOf, sameAsBlob } from './pieces';
 import { ARRAY, Back, Blob, blobLength, cut, OBJECT, type Shadow, STRUCTURED, strides, TEXT, Tree } from './shadow';
+import { isUnchanged } from './unchanged';
 
 /**
  * Gives the stand-in that is stored for an instance of a class, or the instance itself. `guarded`: the stand-in depends on
@@ -34,6 +35,8 @@ export interface CompareOptions {
 export class Tangled extends Error {}
 
 const longList = 64;
+/** Parts with no more fields are mostly what they were: that is found out before anything else. */
+const smallPart = 64;
 /** Deeper values are kept whole: what is walked into here must be walked into when it is read, by whoever reads it. */
 const deepest = 400;
 /** So far away, items are looked for that are no longer where they were. */
@@ -74,7 +77,9 @@ export class Comparer {
   }
 
   private updateTree(old: Tree, live: object): Shadow {
-    if (this.immutable && old.live === live) return old;
+    if (this.immutable) {
+      if (old.live === live) return old;
+    } else if (old.weight <= smallPart && isUnchanged(old, live, this.lenient)) return old;
     if (old.guard !== undefined && isGuarded(old.guard, live)) return old;
     // The commonest cases, made short.
     if (old.shape === OBJECT && (old.seen === live || isPlain(live))) return this.updateContainer(old, live, OBJECT, true);
@@ -159,6 +164,7 @@ export class Comparer {
     --this.depth;
     const tree = new Tree(shape, cut(items as Shadow[], strides[shape]!));
     if (this.immutable) tree.live = live;
+    else if (this.marks && shape === OBJECT && isPlain(live)) tree.seen = live;
     return tree;
   }
 

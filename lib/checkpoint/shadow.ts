@@ -45,10 +45,18 @@ export class Leaf {
   readonly kind = 'leaf';
   ref: Ref | undefined;
   readonly size: number;
+  /** So many fields and elements, with all below them. */
+  readonly weight: number;
   constructor(readonly items: readonly Shadow[]) {
     let size = 0;
-    for (const item of items) size += sizeOf(item);
+    let weight = items.length;
+    for (let at = 0; at < items.length; ++at) {
+      const item = items[at];
+      size += sizeOf(item);
+      if (item instanceof Tree) weight += item.weight;
+    }
     this.size = size;
+    this.weight = weight;
   }
 }
 
@@ -83,6 +91,8 @@ export class Spine {
 export class Tree {
   readonly kind = 'tree';
   readonly levels: Levels;
+  /** So many fields and elements, with all below them. */
+  readonly weight: number;
   /** The object this was made of, where objects are immutable by convention. */
   live: object | undefined;
   /** A plain object that was this tree when it was last looked at. It is a plain object still; finding that out takes longer than comparing it. */
@@ -98,6 +108,9 @@ export class Tree {
     levels?: Levels,
   ) {
     this.levels = levels ?? spinesOver(leaves, old?.levels);
+    let weight = 0;
+    for (let l = 0; l < leaves.length; ++l) weight += leaves[l]!.weight;
+    this.weight = weight;
     this.all = leaves.length === 1 ? leaves[0]!.items : undefined;
   }
 
