@@ -27,23 +27,28 @@ function reviveIn(shadow: Shadow, path: unknown[]): unknown {
   }
 }
 
-function reviveTree(tree: Tree, path: unknown[]): unknown {
-  const value = tree.shape === ARRAY ? [] : tree.shape === OBJECT ? {} : tree.shape === MAP ? new Map() : new Set();
+function reviveTree({ shape, leaves }: Tree, path: unknown[]): unknown {
+  const value = shape === ARRAY ? [] : shape === OBJECT ? {} : shape === MAP ? new Map() : new Set();
   path.push(value);
-  for (const { items } of tree.leaves) {
-    if (Array.isArray(value)) for (const item of items) value.push(reviveIn(item, path));
-    else if (value instanceof Set) for (const item of items) value.add(reviveIn(item, path));
-    else if (value instanceof Map) for (let at = 0; at < items.length; at += 2) value.set(reviveIn(items[at], path), reviveIn(items[at + 1], path));
-    else reviveFields(value as Record<string, unknown>, items, path);
+  for (let l = 0; l < leaves.length; ++l) {
+    const { items } = leaves[l]!;
+    if (shape === OBJECT) reviveFields(value as Record<string, unknown>, items, path);
+    else if (shape === ARRAY) for (let at = 0; at < items.length; ++at) (value as unknown[]).push(reviveItem(items[at], path));
+    else if (value instanceof Set) for (const item of items) value.add(reviveItem(item, path));
+    else for (let at = 0; at < items.length; at += 2) (value as Map<unknown, unknown>).set(reviveItem(items[at], path), reviveItem(items[at + 1], path));
   }
   path.pop();
   return value;
 }
 
+/** Most are what they are. */
+function reviveItem(item: Shadow, path: unknown[]): unknown {
+  return typeof item === 'object' && item !== null ? reviveIn(item, path) : item;
+}
+
 function reviveFields(into: Record<string, unknown>, items: readonly Shadow[], path: unknown[]): void {
   for (let at = 0; at < items.length; at += 2) {
-    const item = items[at + 1];
-    const value = typeof item === 'object' && item !== null ? reviveIn(item, path) : item;
+    const value = reviveItem(items[at + 1], path);
     const key = keyText(items[at]);
     if (key !== '__proto__') into[key] = value;
     else Object.defineProperty(into, key, { value, enumerable: true, configurable: true, writable: true });

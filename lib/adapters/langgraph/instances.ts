@@ -16,25 +16,46 @@ export interface Stored {
 
 type Class = new (kwargs: unknown) => object;
 
-export class Instances {
+/** What is known of classes and sets of fields, found by the parts of a class's name and the fields one by one: no text is made for that. */
+class Known {
   /** False: only the loader knows how. */
-  readonly #classes = new Map<string, Class | false>();
+  maker: Class | false | undefined;
+  readonly #next = new Map<string | symbol, Known>();
+
+  after(part: string | symbol): Known {
+    let next = this.#next.get(part);
+    if (next === undefined) this.#next.set(part, (next = new Known()));
+    return next;
+  }
+}
+
+/** Between the parts of a name and the fields: no part is equal to it. */
+const fields = Symbol('fields');
+
+export class Instances {
+  readonly #known = new Known();
 
   constructor(private readonly load: (text: string) => Promise<unknown>) {}
 
   make(record: Stored): unknown {
     const { kwargs } = record;
     if (!isRecord(kwargs) || !isJson(kwargs)) return this.load(JSON.stringify(record));
-    const name = `${(record.id as unknown[]).join('/')} ${Object.keys(kwargs).join(' ')}`;
-    const known = this.#classes.get(name);
-    if (known === undefined) return this.#learn(name, record);
-    return known === false ? this.load(JSON.stringify(record)) : new known(kwargs);
+    let known = this.#known;
+    for (const part of record.id as unknown[]) {
+      if (typeof part !== 'string') return this.load(JSON.stringify(record));
+      known = known.after(part);
+    }
+    known = known.after(fields);
+    for (const key in kwargs) known = known.after(key);
+    const { maker } = known;
+    if (maker === undefined) return this.#learn(known, record);
+    return maker === false ? this.load(JSON.stringify(record)) : new maker(kwargs);
   }
 
-  async #learn(name: string, record: Stored): Promise<unknown> {
+  async #learn(known: Known, record: Stored): Promise<unknown> {
     const text = JSON.stringify(record);
     const made = await this.load(text);
-    this.#classes.set(name, sameClass(made, (JSON.parse(text) as Stored).kwargs));
+    known.maker = sameClass(made, (JSON.parse(text) as Stored).kwargs);
     return made;
   }
 }
@@ -70,9 +91,12 @@ function isJson(value: unknown): boolean {
       return false;
   }
   if (value === null) return true;
-  if (Array.isArray(value)) return value.every(isJson);
+  if (Array.isArray(value)) {
+    for (let at = 0; at < value.length; ++at) if (!isJson(value[at])) return false;
+    return true;
+  }
   if (!isRecord(value)) return false;
-  for (const key of Object.keys(value)) {
+  for (const key in value) {
     if (key === 'lc' || key === '__lc_escaped__' || key === '__proto__' || !isJson(value[key])) return false;
   }
   return true;

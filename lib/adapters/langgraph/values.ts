@@ -94,6 +94,7 @@ export class Values {
 
   /** Puts what `value` stands for where it belongs: at once where that can be, else when what is pushed to `pending` is done. */
   #make(value: object, put: (made: unknown) => void, pending: Promise<void>[], seen: Set<object>): void {
+    if (isConstructor(value)) return this.#makeInstance(value, put, pending);
     if (seen.has(value)) return;
     seen.add(value);
     if (Array.isArray(value)) {
@@ -105,12 +106,14 @@ export class Values {
     else if (Object.getPrototypeOf(value) === Object.prototype) this.#makeRecord(value as Stored, put, pending, seen);
   }
 
+  #makeInstance(record: Stored, put: (made: unknown) => void, pending: Promise<void>[]): void {
+    const made = this.#messages.make(record);
+    if (made instanceof Promise) pending.push(made.then(put));
+    else put(made);
+  }
+
   #makeRecord(record: Stored, put: (made: unknown) => void, pending: Promise<void>[], seen: Set<object>): void {
-    if (record.lc === 1 && record.type === 'constructor' && Array.isArray(record.id)) {
-      const made = this.#messages.make(record);
-      if (made instanceof Promise) pending.push(made.then(put));
-      else put(made);
-    } else if (record.lc === 2 && record.type === 'delta_snapshot') pending.push(this.#walk(record).then(put));
+    if (record.lc === 2 && record.type === 'delta_snapshot') pending.push(this.#walk(record).then(put));
     else {
       for (const [key, item] of Object.entries(record)) {
         if (typeof item !== 'object' || item === null) continue;
@@ -127,6 +130,12 @@ export class Values {
     if (value instanceof Set) return new Set(await Promise.all([...value].map((item) => this.#revive(item))));
     return new this.modules.checkpoint.DeltaSnapshot(await this.#revive((value as Stored).value));
   }
+}
+
+/** What an instance of LangChain was stored as. */
+function isConstructor(value: object): value is Stored {
+  const { lc, type, id } = value as Stored;
+  return lc === 1 && type === 'constructor' && Array.isArray(id) && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 /** Is there anything that must be made again? Values with cycles have none: they were not written by LangGraph. */
