@@ -2,8 +2,10 @@
  * Is a small part of a state what it was? Most of a state is, so this is what saving it mostly does: it looks at every field, makes
  * nothing, and leaves whatever is not quite ordinary to who compares for changes.
  */
+import { types } from 'node:util';
+
 import { isPlain } from './kinds';
-import { ARRAY, Blob, OBJECT, type Shadow, TEXT, Tree } from './shadow';
+import { ARRAY, Blob, Moment, OBJECT, type Shadow, TEXT, Tree } from './shadow';
 
 /** Where this says no it may be the same all the same; it never says yes to what is not. */
 export function isUnchanged(old: Tree, live: object, lenient: boolean): boolean {
@@ -40,11 +42,12 @@ function isEqual(before: Shadow, now: unknown, lenient: boolean): boolean {
   if (typeof before !== 'object' || before === null) return before !== before && now !== now;
   if (typeof now === 'string') return before instanceof Blob && before.type === TEXT && before.text === now;
   if (typeof now !== 'object' || now === null) return false;
+  if (before instanceof Moment) return types.isDate(now) && Object.is(now.getTime(), before.ms);
   return before instanceof Tree && isUnchanged(before, now, lenient);
 }
 
 function isZeroOrNothing(value: unknown): boolean {
-  return value === undefined || (typeof value === 'number' && value === 0);
+  return value === undefined || isZero(value);
 }
 
 function isZero(value: unknown): boolean {
