@@ -23,9 +23,9 @@ Batch one(const std::string& key) {
   return batch;
 }
 
-// What the pool says is durable, once it is `epoch` or five seconds have passed.
+// What the pool says is durable, once it is `epoch` or a minute has passed: a disk may be busy.
 uint64_t durable_soon(Pool& pool, uint64_t epoch) {
-  const auto until = Clock::now() + std::chrono::seconds(5);
+  const auto until = Clock::now() + std::chrono::minutes(1);
   while (pool.stats().durable_epoch < epoch && Clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   return pool.stats().durable_epoch;
 }

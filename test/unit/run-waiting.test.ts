@@ -3,13 +3,14 @@ import { renameSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 
 import { open, type HookEvent } from '../../lib/index';
 import { messageOf, startWorker } from './support/child';
 import { never, rejects, runsBench } from './support/runs';
 
 const bench = runsBench('waiting');
+afterEach(() => void vi.useRealTimers());
 
 describe('signals', () => {
   test('come in their order, each to one call, and are kept', async () => {
@@ -126,14 +127,15 @@ describe('suspended runs need no process', () => {
 
   test('sleep is until the moment it first said', async () => {
     const run = await bench.pool.run('r');
-    const moment = Date.now() + 1500;
+    const moment = Date.now() + 1e6;
+    vi.useFakeTimers({ toFake: ['Date'] }); // the clock stands still: no disk is so slow that the moment comes too early
     await rejects(run.sleep(new Date(moment), { suspendAfter: 0 }), 'ERR_HOLDFAST_SUSPENDED');
     expect(await bench.pool.claim()).toBeUndefined();
-    await pause(moment - Date.now() + 10);
+    vi.setSystemTime(moment);
     const claimed = await bench.pool.claim();
-    const begun = Date.now();
     await claimed!.sleep(1e6); // a quarter of an hour, had the moment not passed
-    expect(Date.now() - begun).toBeLessThan(60_000);
+    vi.useRealTimers();
+    const begun = Date.now();
     await claimed!.sleep(20);
     expect(Date.now() - begun).toBeGreaterThanOrEqual(19);
     await bench.pool.settled();
@@ -277,13 +279,17 @@ describe('leases', () => {
   });
 
   test('are renewed while their thread lives', async () => {
-    // Long enough that a busy machine does not keep this thread from renewing it in time.
     const pool = await bench.again({ lease: 1000 });
     const run = await pool.run('r');
     const other = await open(bench.path);
-    for (let i = 0; i < 10; ++i) {
+    for (let looks = 0, looked = performance.now(); looks < 10; ) {
       await pause(250);
+      // A busy machine may have kept this thread from renewing it in time: then it is looked at when it is renewed.
+      const awake = performance.now() - looked < 600;
+      looked = performance.now();
+      if (!awake) continue;
       await rejects(other.run('r'), 'ERR_HOLDFAST_RUN_ACTIVE');
+      looks += 1;
     }
     run.close();
     expect((await other.run('r')).fencingToken).toBe(run.fencingToken + 1);
@@ -291,18 +297,18 @@ describe('leases', () => {
   });
 
   test('two threads fight for one run 1,000 times: no step twice, no effect by the stale one', async () => {
-    const rounds = 1000;
-    // Per round: how often its effect happened. Behind them the highest token the outside has seen, and refusals.
-    const shared = new SharedArrayBuffer(4 * (rounds + 2));
+    const most = 1000; // fewer where a hundred seconds are not enough for them
+    // Per round: how often its effect happened. Behind them the highest token the outside has seen, refusals, and whether the time is over.
+    const shared = new SharedArrayBuffer(4 * (most + 3));
     const source = `
-      const { path, shared, rounds } = workerData;
+      const { path, shared, most } = workerData;
       const seen = new Int32Array(shared);
       const pool = holdfast.openSync(path, { lease: 5 });
       const outside = (n, token) => {
         for (;;) {
-          const highest = Atomics.load(seen, rounds);
-          if (token < highest) { Atomics.add(seen, rounds + 1, 1); throw Object.assign(new Error('stale'), { neverHappened: true }); }
-          if (Atomics.compareExchange(seen, rounds, highest, token) === highest) break;
+          const highest = Atomics.load(seen, most);
+          if (token < highest) { Atomics.add(seen, most + 1, 1); throw Object.assign(new Error('stale'), { neverHappened: true }); }
+          if (Atomics.compareExchange(seen, most, highest, token) === highest) break;
         }
         return Atomics.add(seen, n, 1);
       };
@@ -311,9 +317,9 @@ describe('leases', () => {
         const run = await pool.run('r');
         if (run.status === 'finished') return true;
         // Whoever begins says so outside first, so that nothing older happens there any more.
-        for (let h; (h = Atomics.load(seen, rounds)) < run.fencingToken;) Atomics.compareExchange(seen, rounds, h, run.fencingToken);
-        Atomics.notify(seen, rounds);
-        for (let n = 0; n < rounds; ++n) {
+        for (let h; (h = Atomics.load(seen, most)) < run.fencingToken;) Atomics.compareExchange(seen, most, h, run.fencingToken);
+        Atomics.notify(seen, most);
+        for (let n = 0; n < most; ++n) {
           let fresh = false;
           // So that the lease is renewed while much is skipped.
           if (n % 25 === 24) await new Promise(setImmediate);
@@ -322,9 +328,10 @@ describe('leases', () => {
             probe: () => (Atomics.load(seen, n) > 0 ? { happened: true, result: 0 } : { happened: false }),
           });
           // Sleeps through its lease, mostly until the other one drives, and goes on as if nothing had been.
-          if (fresh) Atomics.wait(seen, rounds, run.fencingToken, n % 4 === 3 ? 7 : 1000);
+          if (fresh) Atomics.wait(seen, most, run.fencingToken, n % 4 === 3 ? 7 : 1000);
+          if (fresh && Atomics.load(seen, most + 2) === 1) return run.finish(n + 1).then(() => true);
         }
-        await run.finish(rounds);
+        await run.finish(most);
         return true;
       }
       (async () => {
@@ -340,9 +347,13 @@ describe('leases', () => {
         await pool.close();
         parentPort.postMessage(lives);
       })();`;
-    const data = { path: bench.path, shared, rounds };
-    const ended = await Promise.all([1, 2].map(() => messageOf(startWorker(source, data))));
+    const data = { path: bench.path, shared, most };
     const seen = new Int32Array(shared);
+    const over = setTimeout(() => Atomics.store(seen, most + 2, 1), 100_000);
+    const ended = await Promise.all([1, 2].map(() => messageOf(startWorker(source, data))));
+    clearTimeout(over);
+    const rounds = (await bench.pool.run('r')).result as number;
+    if (rounds < most) console.log(`two threads have fought ${rounds} times: this machine is slow`);
     expect([...seen.subarray(0, rounds)]).toEqual(Array(rounds).fill(1));
     const entries = await bench.journal();
     const says = entries.filter(({ kind }) => kind === 'step').map(({ result }) => result);
@@ -350,7 +361,7 @@ describe('leases', () => {
     const receipts = entries.filter(({ kind }) => kind === 'receipt').map(({ intent }) => intent);
     expect([receipts.length, new Set(receipts).size]).toEqual([rounds, rounds]);
     const fights = ended.reduce<number>((sum, lives) => sum + (lives as { count: number }).count, 0);
-    expect(fights, JSON.stringify(ended)).toBeGreaterThan(500);
+    expect(fights, JSON.stringify(ended)).toBeGreaterThan(rounds / 2);
   }, 600_000);
 });
 
