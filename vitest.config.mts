@@ -11,8 +11,8 @@ export default defineConfig({
     pool: 'forks',
     fileParallelism: false,
     // For a hang. A busy machine may be ten times slower than a quiet one.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     expect: { poll: { timeout: 60_000 } },
   },
 });

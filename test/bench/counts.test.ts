@@ -79,12 +79,12 @@ describe.skipIf(!hasStrace)(`system calls of a file commit${hasStrace ? '' : ' (
   test('one commit: one pwrite, one fdatasync, nothing else', () => {
     const calls = callsOf(`for (let i = 0; i < 50; ++i) space.putSync('key-' + i, Buffer.alloc(1024, i))`);
     expect(Object.fromEntries([...calls].filter(([, count]) => count !== 0))).toEqual({ pwrite64: 50, fdatasync: 50 });
-  }, 60_000);
+  });
 
   test('one commit of a value with segments of its own: two pwrites, one fdatasync', () => {
     const calls = callsOf(`for (let i = 0; i < 8; ++i) space.putSync('key-' + i, Buffer.alloc(1024 * 1024, i))`);
     expect(Object.fromEntries([...calls].filter(([, count]) => count !== 0))).toEqual({ pwrite64: 16, fdatasync: 8 });
-  }, 60_000);
+  });
 
   test('64 in flight: one fdatasync for all of them', () => {
     const calls = callsOf(
@@ -92,7 +92,7 @@ describe.skipIf(!hasStrace)(`system calls of a file commit${hasStrace ? '' : ' (
     );
     expect(calls.get('fdatasync')).toBe(1);
     expect(calls.get('pwrite64')).toBe(1);
-  }, 60_000);
+  });
 });
 
 const onDevice = deviceBytes(os.tmpdir()) !== undefined;

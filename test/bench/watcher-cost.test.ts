@@ -51,7 +51,7 @@ describe.skipIf(missing !== undefined)(`the cost of a watcher${missing === undef
   const folder = missing === undefined ? fs.mkdtempSync(path.join('/dev/shm', 'holdfast-watcher-')) : '';
   afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
 
-  test('an idle one makes a commit at most 5 % longer', { timeout: 300_000 }, () => {
+  test('an idle one makes a commit at most 5 % longer', () => {
     // The difference of two runs has neither start-up nor the making of the pool.
     const each = (how: 'watched' | 'unwatched'): number =>
       (instructions(folder, many, how)[0]! - instructions(folder, few, how)[0]!) / (many - few);

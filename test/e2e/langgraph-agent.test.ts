@@ -46,7 +46,7 @@ it('talks to the end, and has nothing to do when it is started again', async () 
   expect(effects('whole')).toEqual(all);
   expect((await agent('whole')).stdout).toBe(`continuing at the end\n${whole.stdout}`);
   expect(effects('whole')).toEqual(all);
-}, 300_000);
+});
 
 it('killed twice in the middle of each effect, it performs each once and says what it would have said', async () => {
   const { stdout: whole } = await agent('whole');
@@ -63,4 +63,4 @@ it('killed twice in the middle of each effect, it performs each once and says wh
       expect(effects(name)).toEqual(all);
     }
   }
-}, 600_000);
+});

@@ -12,14 +12,14 @@ function storm(medium: string, writes: number, env: Record<string, string> = {})
 }
 
 onEachMedium('the region storm', (place) => {
-  test('finds every commit whole, and none lost', { timeout: 300_000 }, () => {
+  test('finds every commit whole, and none lost', () => {
     const { status, stdout } = storm(place.medium, 40_000);
     expect(stdout).toMatch(/40000 writes of 8 bytes in 400 commits on \w+, [1-9]\d* kills, 0 violations/);
     expect(status).toBe(0);
   });
 });
 
-test('the region storm finds a commit in two halves', { timeout: 300_000 }, () => {
+test('the region storm finds a commit in two halves', () => {
   const { status, stdout } = storm('file', 20_000, { HOLDFAST_STORM_LIE: 'two-commits' });
   expect(stdout).toContain('VIOLATED: W after');
   expect(status).toBe(1);

@@ -95,7 +95,7 @@ describe.each(places)('on $medium', ({ medium, pool, env, whyNot }) => {
     return cli(args, env);
   };
 
-  test('the sample, killed 10 times, is whole', { timeout: 600_000 }, async ({ skip }) => {
+  test('the sample, killed 10 times, is whole', async ({ skip }) => {
     skip(whyNot !== '', whyNot);
     const { code, json } = await run(sample, pool(), 10, '--think', '5', '--parallel', '2');
     const report = json<ReplayReport>();
@@ -114,7 +114,6 @@ describe.each(places)('on $medium', ({ medium, pool, env, whyNot }) => {
 
   test(
     'a slice of real conversations, killed 15 times, is whole',
-    { timeout: 600_000 },
     async ({ skip }) => {
       skip(whyNot !== '', whyNot);
       skip(whyNoAirline !== '', whyNoAirline);
@@ -126,7 +125,6 @@ describe.each(places)('on $medium', ({ medium, pool, env, whyNot }) => {
 
   test(
     'a finished pool is continued, verified again, and fires nothing',
-    { timeout: 600_000 },
     async ({ skip }) => {
       skip(whyNot !== '', whyNot);
       const path = pool();
@@ -147,7 +145,6 @@ describe.each(places)('on $medium', ({ medium, pool, env, whyNot }) => {
 describe('a pool of something else', () => {
   test(
     'of another recording is refused, and so is one whose ledger is gone',
-    { timeout: 300_000 },
     async () => {
       const path = join(onDisk, 'first');
       const other = join(onDisk, 'other.json');
@@ -181,7 +178,7 @@ describe('a pool of something else', () => {
     },
   );
 
-  test('a place where no pool can be leaves no ledger', { timeout: 300_000 }, async () => {
+  test('a place where no pool can be leaves no ledger', async () => {
     const there = join(onDisk, 'no', 'such', 'folder', 'pool');
     const { code, stderr } = await cli(['replay', sample, '--pool', there, '--kills', '0']);
     expect([code, stderr.slice(0, 22)]).toEqual([3, 'ERR_HOLDFAST_NOT_FOUND']);
@@ -212,27 +209,27 @@ describe('a planted mistake is found', () => {
     }
   };
 
-  test('an effect without an intent is repeated', { timeout: 300_000 }, async () => {
+  test('an effect without an intent is repeated', async () => {
     const report = await plant('no-intent', 25);
     expect(report).toMatchObject({ ok: false, kills: 25 });
     expect(report.repeated).toBeGreaterThan(0);
     expect(report.findings.join('\n')).toMatch(/happened \d times/);
   });
 
-  test('a receipt before its effect loses the effect', { timeout: 300_000 }, async () => {
+  test('a receipt before its effect loses the effect', async () => {
     const report = await plant('receipt-first', 25);
     expect(report).toMatchObject({ ok: false, repeated: 0 });
     expect(report.lost).toBeGreaterThan(0);
     expect(report.findings.join('\n')).toMatch(/never happened/);
   });
 
-  test('an effect that is called again unasked is repeated', { timeout: 300_000 }, async () => {
+  test('an effect that is called again unasked is repeated', async () => {
     const report = await plant('no-probe', 25);
     expect(report.ok).toBe(false);
     expect(report.repeated).toBeGreaterThan(0);
   });
 
-  test('an effect nobody can ask about is unknown, not guessed', { timeout: 300_000 }, async () => {
+  test('an effect nobody can ask about is unknown, not guessed', async () => {
     const report = await plant('cannot-tell', 25);
     expect(report).toMatchObject({ ok: false, repeated: 0 });
     expect(report.unknown).toBeGreaterThan(0);
@@ -240,7 +237,6 @@ describe('a planted mistake is found', () => {
 
   test(
     'a message that is not committed is lost, without any kill',
-    { timeout: 300_000 },
     async () => {
       const report = await plant('forgetful', 0);
       expect(report).toMatchObject({ ok: false, repeated: 0, identical: 7, kills: 0 });
@@ -249,7 +245,7 @@ describe('a planted mistake is found', () => {
   );
 });
 
-test('the demo tells its story and succeeds', { timeout: 300_000 }, async () => {
+test('the demo tells its story and succeeds', async () => {
   const { code, stdout } = await cli(['demo', '--kills', '8', '--medium', 'file']);
   expect(code).toBe(0);
   expect(stdout).toMatch(/Killed 8 times; nothing lost, nothing repeated/);

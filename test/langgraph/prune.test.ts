@@ -89,7 +89,7 @@ it('keeps the newest, gives the space of the others back, and the thread goes on
   await saver.deleteThread('t');
   await saver.deleteThread('other');
   expect(counted(pool)).toEqual([0, 0, 0]);
-}, 120_000);
+});
 
 it('may be done at any step of a running thread', async () => {
   using pool = openSync(nextPath(), { medium: 'file' });
@@ -107,7 +107,7 @@ it('may be done at any step of a running thread', async () => {
   expect(messages.map((each) => (typeof each === 'string' ? each : each.id))).toEqual(
     Array.from({ length: 60 }, (_, k) => (k % 20 === 0 ? 'turn' : `m${k}`)),
   );
-}, 120_000);
+});
 
 it('a checkpoint laid on one that another pruned meanwhile is saved whole, as it was when it was handed over', async () => {
   using pool = openSync(nextPath(), { medium: 'file' });

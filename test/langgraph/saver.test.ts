@@ -78,7 +78,7 @@ describe('a list of messages that grows by 2 KiB a step, over 500 steps', () => 
       const found = tuple!.checkpoint.channel_values.messages as unknown[];
       expect(found).toEqual(messages);
       if (kind !== 'plain objects') expect(found[3]).toBeInstanceOf(AIMessage);
-    }, 120_000);
+    });
   }
 
   it('one that was changed in place is noticed, wherever it is', async () => {

@@ -19,4 +19,4 @@ it('savers, stores and caches are LangGraph\'s own without a cast, runs are type
     said = (error as { stdout: string }).stdout;
   }
   expect(said).toBe('');
-}, 60_000);
+});

@@ -41,7 +41,7 @@ parentPort.postMessage('done');
 `;
 
 onEachMedium('a backup under commits', (place) => {
-  test('restores to exactly the epoch it says, at ten thousand commits a second', { timeout: 300_000 }, async ({ skip }) => {
+  test('restores to exactly the epoch it says, at ten thousand commits a second', async ({ skip }) => {
     const source = place.path();
     const pool = await open(source, { ...place.options, ...(place.medium === 'pmem' && { size: 2 ** 29 }) });
     const bulk = pool.keyspace<string, Uint8Array>('bulk', { value: 'bytes' });

@@ -119,7 +119,7 @@ onEachMedium('checkpoints', (place) => {
       { numRuns: 120, seed: 20261121, endOnFailure: true },
     );
     pool.closeSync();
-  }, 120_000);
+  });
 
   it('keep cycles', () =>
     withPool(place, (pool, store) => {
@@ -282,7 +282,7 @@ onEachMedium('checkpoints', (place) => {
       expect(pool.keyspace('holdfast.pages', { key: 'bytes', value: 'bytes' }).count()).toBe(0);
       expect((await pool.check()).damages).toEqual([]);
     });
-  }, 120_000);
+  });
 
   it('differ where they do, cycles and keys that are objects included', () =>
     withPool(place, (pool, store) => {

@@ -187,7 +187,7 @@ describe('very many', () => {
     await pool.close();
     const listed = await cli(['runs', many, '--json', '--limit', '10']);
     expect(listed.json()).toMatchObject({ more: true });
-  }, 180_000);
+  });
 
   test('10,000 checkpoints are forked, compared and pruned', async () => {
     await using pool = await open(join(folder, 'checkpoints.holdfast'), { medium: 'file' });
@@ -212,5 +212,5 @@ describe('very many', () => {
     expect(() => run.at(ids[5000]!)).toThrow(/no checkpoint/);
     expect((await pool.check()).ok).toBe(true);
     expect(forked).toBeLessThan(2048); // shares all 10,000
-  }, 120_000);
+  });
 });

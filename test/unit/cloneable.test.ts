@@ -126,7 +126,7 @@ it('what structuredClone carries comes back equal, from the codec and from check
     { numRuns: 400, seed: 20261122, endOnFailure: true },
   );
   pool.closeSync();
-}, 120_000);
+});
 
 it('refuses what structuredClone refuses, and what it would make an empty object of', () => {
   const pool = openSync(scratchPath(), { medium: 'file' });
@@ -211,4 +211,4 @@ it('a long text and long bytes, changed anywhere and any way, cost what changed'
     { numRuns: 60, seed: 20261123, endOnFailure: true },
   );
   pool.closeSync();
-}, 120_000);
+});

@@ -35,7 +35,7 @@ test('one loaded after the other: both go on', async () => {
       console.log(JSON.stringify([holdfast !== other, ...done.map(({ tell }) => tell())]));
       for (const { pool } of done) await pool.close();
     })();`;
-  const { code, stdout, stderr } = await runChild(source, { args: [join(folder, 'two')], limitMs: 30_000 });
+  const { code, stdout, stderr } = await runChild(source, { args: [join(folder, 'two')] });
   expect([code, stderr]).toEqual([0, '']);
   expect(JSON.parse(stdout)).toEqual([true, expected('0'), expected('1'), expected('2')]);
 });
@@ -65,7 +65,7 @@ test('in a context of its own, with the Date, Map and Error of that', async () =
       console.log(JSON.stringify([runInContext('Date', context) !== Date, tell()]));
       return pool.close();
     });`;
-  const { code, stdout, stderr } = await runChild(source, { args: [join(folder, 'context')], limitMs: 30_000 });
+  const { code, stdout, stderr } = await runChild(source, { args: [join(folder, 'context')] });
   expect([code, stderr]).toEqual([0, '']);
   expect(JSON.parse(stdout)).toEqual([true, expected('t')]);
 });

@@ -244,7 +244,7 @@ onEachMedium('lifetime', (place) => {
         }
         console.log((await pool.check()).ok, pool.keyspace('a').count() > 0);
       })();`;
-    const { code, signal, stdout, stderr } = await runChild(source, { args: args(place.path()), limitMs: 100_000 });
+    const { code, signal, stdout, stderr } = await runChild(source, { args: args(place.path()) });
     expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
     expect(stdout.trim()).toBe('true true');
   });

@@ -362,7 +362,7 @@ describe('leases', () => {
     expect([receipts.length, new Set(receipts).size]).toEqual([rounds, rounds]);
     const fights = ended.reduce<number>((sum, lives) => sum + (lives as { count: number }).count, 0);
     expect(fights, JSON.stringify(ended)).toBeGreaterThan(rounds / 2);
-  }, 600_000);
+  });
 });
 
 describe('hooks', () => {

@@ -8,6 +8,8 @@ const prelude = `const holdfastPath = ${JSON.stringify(dist)}, holdfast = requir
 // With -e there is no script's name among the arguments.
 const childPrelude = `${prelude}process.argv.splice(1, 0, '-e');\n`;
 
+const HUNG_MS = 500_000;
+
 export interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -18,7 +20,6 @@ export interface Ended {
 export interface ChildOptions {
   readonly args?: readonly string[];
   readonly uid?: number;
-  readonly limitMs?: number;
 }
 
 /**
@@ -26,7 +27,7 @@ export interface ChildOptions {
  */
 export function runChild(
   source: string,
-  { args = [], uid, limitMs = 100_000 }: ChildOptions = {},
+  { args = [], uid }: ChildOptions = {},
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['-e', childPrelude + source, '--', ...args], { uid });
@@ -34,7 +35,7 @@ export function runChild(
     let stderr = '';
     child.stdout.on('data', (chunk) => (stdout += chunk));
     child.stderr.on('data', (chunk) => (stderr += chunk));
-    const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
+    const timer = setTimeout(() => child.kill('SIGKILL'), HUNG_MS);
     child.on('error', reject);
     child.on('close', (code, signal) => {
       clearTimeout(timer);
