@@ -7,6 +7,11 @@
  * on this thread and costs no hand-over. Completions come in the order of the tickets, so the
  * promises wait in a plain queue.
  *
+ * Where a barrier is a fence, queueing costs several commits. So there a commit is made in the call
+ * itself while commits come one by one: the last turn that was handed over had one, and nothing is
+ * on its way. Once two are seen in one turn they are queued again, that turn's next ones and those
+ * of the turns after it.
+ *
  * A commit with a signal can be taken back only while it is held here; those behind it in the same
  * turn are held too, so that commits happen in the order they were made.
  */
@@ -31,14 +36,20 @@ interface Held {
 
 type MakeReceipt = (epoch: number, eventual: boolean) => CommitReceipt;
 
+/** For who is asynchronous: thrown is rejected, and what was made in the call is no promise any more. */
+type Outcome = CommitReceipt | Promise<CommitReceipt>;
+
 /** Pairs of ticket and epoch; filled and emptied within one call. */
 const completions = new Float64Array(2 * 512);
 
 /** What is to be a microtask is made one through this: queueMicrotask() makes an asynchronous resource each time. */
 const done = Promise.resolve();
 
-/** So many turns may end without the event loop's other phases getting theirs. */
+/** So many turns may end, or twice as many commits be made in their calls, without the event loop's other phases getting theirs. */
 const turnsInARow = 32;
+
+/** One of so many commits that are made in their calls looks whether it is alone in its turn: the look costs half a commit. */
+const looksEvery = 8;
 
 export class Committer {
   readonly #native: NativePool;
@@ -46,15 +57,26 @@ export class Committer {
   readonly #listener = (): void => this.drain();
   readonly #endTurn = (): void => this.flush();
   readonly #endMicrotasks = (): void => process.nextTick(this.#endTurn);
+  readonly #endLook = (): void => {
+    this.#looking = false;
+  };
+  readonly #quick: boolean;
   #queue: Waiting[] = [];
   #head = 0;
   #held: Held[] = [];
   #scheduled = false;
-  #turns = 0;
+  /** Since the event loop's other phases last had their turn; a commit made in its call counts one, a turn two. */
+  #inARow = 0;
+  /** The last turn that was handed over had one commit; those since were made in their calls. */
+  #oneByOne = false;
+  /** A commit that was made in its call has looked, and the microtasks that waited then have not all run. */
+  #looking = false;
   #idle: (() => void)[] = [];
 
-  constructor(native: NativePool, receipt: MakeReceipt) {
+  /** `quick`: a barrier costs less than to queue for it. */
+  constructor(native: NativePool, receipt: MakeReceipt, quick: boolean) {
     this.#native = native;
+    this.#quick = quick;
     this.#receipt = receipt;
     onWake(this.#listener);
   }
@@ -65,12 +87,13 @@ export class Committer {
     value: Encoded,
     eventual: boolean,
     signal: AbortSignal | undefined,
-  ): Promise<CommitReceipt> {
+  ): Outcome {
     if (this.#mustHold(signal)) {
       const batch = new addon.NativeBatch();
       batch.put(keyspace, key, value);
       return this.#hold(batch, eventual, signal);
     }
+    if (this.#inTheCall()) return this.#receipt(this.#native.putSync(keyspace, key, value, eventual), eventual);
     return this.#wait(this.#native.put(keyspace, key, value, eventual), eventual);
   }
 
@@ -79,22 +102,20 @@ export class Committer {
     key: Encoded,
     eventual: boolean,
     signal: AbortSignal | undefined,
-  ): Promise<CommitReceipt> {
+  ): Outcome {
     if (this.#mustHold(signal)) {
       const batch = new addon.NativeBatch();
       batch.delete(keyspace, key);
       return this.#hold(batch, eventual, signal);
     }
+    if (this.#inTheCall()) return this.#receipt(this.#native.deleteSync(keyspace, key, undefined, eventual), eventual);
     return this.#wait(this.#native.delete(keyspace, key, undefined, eventual), eventual);
   }
 
   /** Takes the batch; the caller must not use it again. */
-  commit(
-    batch: NativeBatch,
-    eventual: boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<CommitReceipt> {
+  commit(batch: NativeBatch, eventual: boolean, signal: AbortSignal | undefined): Outcome {
     if (this.#mustHold(signal)) return this.#hold(batch, eventual, signal);
+    if (this.#inTheCall()) return this.#receipt(this.#native.commitSync(batch, eventual), eventual);
     return this.#wait(this.#native.submit(batch, eventual), eventual);
   }
 
@@ -103,6 +124,7 @@ export class Committer {
     this.#scheduled = false;
     this.#submitHeld();
     if (this.#head === this.#queue.length) return;
+    this.#oneByOne = this.#quick && this.#queue.length - this.#head === 1;
     this.#take((into, failures) => this.#native.flush(into, failures));
   }
 
@@ -139,6 +161,20 @@ export class Committer {
   #mustHold(signal: AbortSignal | undefined): boolean {
     if (signal?.aborted) throw abortedError(signal, 'The commit');
     return this.holds(signal);
+  }
+
+  /** May a commit be made here and now? It is alone in its turn, as far as is known, and the event loop has had its turn. */
+  #inTheCall(): boolean {
+    if (!this.#oneByOne || this.pending || this.#inARow + 1 >= 2 * turnsInARow) return false;
+    if (this.#looking) {
+      this.#oneByOne = false;
+      return false;
+    }
+    if (++this.#inARow % looksEvery === 0) {
+      this.#looking = true;
+      void done.then(this.#endLook);
+    }
+    return true;
   }
 
   #wait(ticket: number, eventual: boolean): Promise<CommitReceipt> {
@@ -189,8 +225,12 @@ export class Committer {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    if (++this.#turns % turnsInARow === 0) setImmediate(this.#endTurn);
-    else void done.then(this.#endMicrotasks);
+    this.#inARow += 2;
+    if (this.#inARow < 2 * turnsInARow) void done.then(this.#endMicrotasks);
+    else {
+      this.#inARow = 0;
+      setImmediate(this.#endTurn);
+    }
   }
 
   #take(fetch: (into: Float64Array, failures: Error[]) => number): void {

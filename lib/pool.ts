@@ -75,7 +75,7 @@ export class Pool implements PoolCore {
       durability: eventual ? 'eventual' : 'durable',
       class: survives,
     });
-    this.#host = { closed: false, native, committer: new Committer(native, receipt), receipt };
+    this.#host = { closed: false, native, committer: new Committer(native, receipt, facts.medium === 'pmem'), receipt };
     if (openPools.size === 0) process.on('exit', closeAll);
     openPools.add(this);
   }

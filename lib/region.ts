@@ -236,7 +236,7 @@ export class PoolRegion implements Region {
     return bytes;
   }
 
-  #commit(batch: NativeBatch, options: CommitOptions | undefined): Promise<CommitReceipt> {
+  async #commit(batch: NativeBatch, options: CommitOptions | undefined): Promise<CommitReceipt> {
     const eventual = eventualOption(options);
     return this.#host.committer.commit(batch, eventual, signalOption(options?.signal));
   }
