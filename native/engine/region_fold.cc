@@ -302,7 +302,7 @@ Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
     Status placed = write_new_extent(*medium_, work, *segment, secret_, torn);
     if (!placed.is_ok()) return fail(std::move(placed));
     if (work.before) out->left.push_back(work.before->segment);
-    const auto of = std::find_if(changed.begin(), changed.end(), [&](const auto& each) { return each.first == work.region; });
+    const auto of = std::lower_bound(changed.begin(), changed.end(), work.region, [](const auto& each, uint32_t region) { return each.first < region; });
     auto& extents = of->second->extents;
     auto at = std::lower_bound(extents.begin(), extents.end(), work.number, [](const RegionExtent& e, uint64_t n) { return e.number < n; });
     at->segment = *segment;

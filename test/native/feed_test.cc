@@ -391,6 +391,28 @@ TEST_CASE("cursors read while others commit, fold, clean and close") {
   CHECK(read.load() > 0);
 }
 
+TEST_CASE("feed: a pool that closes waits for who is reading its log") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"));
+  commit(*pool, {{key_in(1, "a"), std::string(1000, 'v')}});
+  auto cursor = feed_from(*pool, 0);
+  std::atomic<bool> closed{false};
+  std::thread closes;
+  std::string value;
+  auto given = cursor->next(kMiB, [&](const FeedCommit& one) {
+    closes = std::thread([&] {
+      (void)pool->close().is_ok();
+      closed = true;
+    });
+    for (int i = 0; i < 500 && !closed; i++) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // it does not come
+    if (!closed) value = std::string(one.changes.front().value);
+    return Status();
+  });
+  closes.join();
+  CHECK(given.is_ok());
+  CHECK(value == std::string(1000, 'v'));
+}
+
 // By stop() or by the thread that ends, whoever has it then.
 TEST_CASE("who begins to wait while those who wait are called, or when nobody is called any more, is told that the pool closes") {
   struct Waiter final : FeedWaiter {

@@ -45,6 +45,23 @@ TEST_CASE("a group is fenced once, by the thread that flushes") {
   CHECK(pool->stats().durable_epoch == completed[1].epoch);
 }
 
+// Nobody waits for it, and no other thread could raise it.
+TEST_CASE("a group of eventual commits is fenced by the thread that flushes") {
+  SimulatedOptions medium;
+  medium.barrier_is_per_thread = true;
+  auto disk = SimulatedDisk::create(medium, 1);
+  auto pool = *Pool::open_on(std::move(*disk->open()), "p", without_threads());
+  auto client = pool->attach([](std::vector<Completion>&&) {});
+  for (int i = 0; i < 3; i++) {
+    Batch batch;
+    REQUIRE(batch.put(key_in(1, "k" + std::to_string(i)), "value").is_ok());
+    pool->submit(client, std::move(batch), CommitMode::kEventual);
+  }
+  pool->flush(client);
+  CHECK(pool->stats().durable_epoch == 3);
+  CHECK(disk->pending_atoms() == 0);
+}
+
 TEST_CASE("a group that is flushed while its pool closes is refused whole") {
   SimulatedOptions medium;
   medium.barrier_is_per_thread = true;
