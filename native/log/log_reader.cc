@@ -42,7 +42,8 @@ bool LogReader::read_frame(const Segment& segment, uint64_t sequence, uint64_t o
         break;
       }
       used += view.bytes;
-      if (used > room || view.key.size() < kLeastKeyBytes || view.key.size() > kMostKeyBytes) return false;
+      if (used > room) return false;
+      if (view.key.size() < kLeastKeyBytes || view.key.size() > kMostKeyBytes) return false;
       rolled = roll(rolled, view.checksum);
     }
   }

@@ -359,6 +359,15 @@ TEST_CASE("file: what a failed sync may have lost is read anew by the next life,
   (void)must_open(path);
   CHECK(forgotten() == before + 1);  // once is enough
 
+  {
+    const OpenedMedium failing = must_open(path);
+    SystemFaults::fail(SystemCall::kFdatasync, 1, EIO);
+    CHECK(failing.medium->barrier().code() == Code::kIo);
+  }
+  CHECK(forgotten() == before + 2);  // closed
+  (void)must_open(path);
+  before = forgotten() - 1;
+
   // The next life is told: it does not begin, and who tries again reads what the disk has.
   SystemFaults::fail(SystemCall::kFdatasync, 1, EIO);
   CHECK(open_file_medium(path, {}).status().code() == Code::kIo);
