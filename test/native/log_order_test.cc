@@ -277,7 +277,7 @@ TEST_CASE("of a record whose last part is missing nothing is given, and the log 
   log.write(1, 0);
   const uint64_t before = log.writer.position();
   RecordBuffer record;
-  for (char c = 'a'; c < 'a' + 20; c++) record.add(OperationType::kPut, std::string(4, c), std::string(60000, c));
+  for (char c = 'a'; c < 'a' + 20; c++) record.add(OperationType::kPut, std::string(5, c), std::string(60000, c));
   std::vector<Placement> placements;
   size_t taken = 0;
   REQUIRE(log.writer.write_parts(record, {FrameKind::kCommit, 2, 1, 1}, {log.second}, &taken, &placements).is_ok());
