@@ -185,8 +185,10 @@ class RangeOver final : public RangeIterator {
       begun_ = true;
       given++;
       left_--;
-      more = each(cursor->key(), value, *reader);
+      // Then the entry is handed over: a long value is copied into memory that no cache has, which may go on while the next is verified. To
+      // read a key that was written behind it would wait for it.
       options_.reverse ? cursor->prev() : cursor->next();
+      more = each(last_, value, *reader);
     }
     HOLDFAST_TRY(snapshot_->pool->sound());  // else none of it may be given
     if (wrong.is_ok()) wrong = cursor->take_status();

@@ -1,0 +1,106 @@
+// Ranges, entry by entry: who is handed an entry has that entry's key with that entry's value, wherever it stops; and what comes before a
+// damaged one.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "native/pool_fixture.h"
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+constexpr uint64_t kKeys = 300;  // several leaves
+
+std::string value_of(uint64_t n) { return std::string(40 + n % 7, static_cast<char>('a' + n % 26)) + std::to_string(n); }
+
+void fill(Pool& pool) {
+  Batch batch;
+  for (uint64_t n = 0; n < kKeys; n++) REQUIRE(batch.put(numbered_key(n), value_of(n)).is_ok());
+  REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
+}
+
+std::unique_ptr<RangeIterator> all_of(Pool& pool, bool reverse) {
+  RangeOptions options;
+  options.low = numbered_key(0);
+  options.high = numbered_key(kKeys);
+  options.reverse = reverse;
+  auto range = pool.range(options, nullptr);
+  REQUIRE(range.is_ok());
+  return std::move(*range);
+}
+
+struct Entry {
+  std::string key, value;
+};
+
+// Stops behind each `stride`-th entry, and goes on, until there is none left or something is wrong.
+Status walk(RangeIterator& range, uint64_t stride, std::vector<Entry>* out) {
+  while (true) {
+    uint64_t seen = 0;
+    auto given = range.next(UINT64_MAX, [&](Bytes key, const FoundValue& value, Reader& reader) {
+      out->push_back({std::string(key), std::string(value.size, '\0')});
+      REQUIRE(reader.copy(value, reinterpret_cast<uint8_t*>(out->back().value.data())).is_ok());
+      return ++seen < stride;
+    });
+    if (!given.is_ok()) return std::move(given.status());
+    CHECK(*given == seen);
+    if (*given == 0) return Status();
+  }
+}
+
+// Where the value of key `n` lies in the file.
+uint64_t place_of(Pool& pool, uint64_t n) {
+  auto reader = pool.read(nullptr);
+  REQUIRE(reader.is_ok());
+  auto found = reader->find(numbered_key(n));
+  REQUIRE((found.is_ok() && found->has_value()));
+  return (*found)->operation_offset;
+}
+
+}  // namespace
+
+TEST_CASE("range: wherever it stops, each entry is given once, its key with its value") {
+  Scratch scratch;
+  auto pool = open_pool(scratch.path("p"));
+  fill(*pool);
+  for (const bool folded : {false, true}) {
+    if (folded) REQUIRE(pool->fold().is_ok());
+    for (const bool reverse : {false, true}) {
+      for (const uint64_t stride : {uint64_t{1}, uint64_t{2}, uint64_t{63}, kKeys, kKeys + 1}) {
+        std::vector<Entry> entries;
+        REQUIRE(walk(*all_of(*pool, reverse), stride, &entries).is_ok());
+        REQUIRE(entries.size() == kKeys);
+        for (uint64_t i = 0; i < kKeys; i++) {
+          const uint64_t n = reverse ? kKeys - 1 - i : i;
+          REQUIRE(entries[i].key == numbered_key(n));
+          REQUIRE(entries[i].value == value_of(n));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("range: what comes before a damaged value is given, and then what is wrong") {
+  Scratch scratch;
+  const std::string path = scratch.path("p");
+  auto pool = open_pool(path);
+  fill(*pool);
+  REQUIRE(pool->fold().is_ok());
+  constexpr uint64_t kDamaged = 200;
+  const int file = ::open(path.c_str(), O_RDWR);
+  REQUIRE(::pwrite(file, "!", 1, static_cast<off_t>(place_of(*pool, kDamaged) + 50)) == 1);
+  ::close(file);
+  for (const bool reverse : {false, true}) {
+    for (const uint64_t stride : {uint64_t{1}, uint64_t{1000}}) {
+      std::vector<Entry> entries;
+      CHECK(walk(*all_of(*pool, reverse), stride, &entries).code() == Code::kCorrupt);
+      REQUIRE(entries.size() == (reverse ? kKeys - 1 - kDamaged : kDamaged));
+      const uint64_t last = reverse ? kDamaged + 1 : kDamaged - 1;
+      CHECK(entries.back().key == numbered_key(last));
+      CHECK(entries.back().value == value_of(last));
+    }
+  }
+}
