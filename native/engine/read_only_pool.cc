@@ -229,7 +229,7 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
   generation->pool = std::make_shared<PoolImpl>(std::move(opened), path_, options_);
   PoolImpl& pool = *generation->pool;
   pool.root_ = root;
-  pool.index_.view.active = std::make_shared<Overlay>();
+  pool.index_.view.active = std::make_shared<Overlay>(Pages::kSmall);
   generation->torn = root.placing != 0;
   HOLDFAST_TRY(pool.blame(pool.read_fold(&pool.folded_)));
   for (const FoldedSegment& s : pool.folded_.log) pool.segments_.add(s.segment, s.sequence, s.live_bytes);

@@ -70,7 +70,8 @@ void PoolImpl::set_table_bytes() {
 Status PoolImpl::recover() {
   const auto begun = Clock::now();
   root_ = RootWords::from_root(medium_->root());
-  index_.view.active = std::make_shared<Overlay>();
+  const bool has_tail = root_.incarnation != 0 && !root_.clean;
+  index_.view.active = std::make_shared<Overlay>(has_tail ? Pages::kSmall : Pages::kHuge);
   index_.view.regions = std::make_shared<RegionMap>();
   if (root_.incarnation == 0) {
     HOLDFAST_TRY(begin_new_pool());

@@ -236,6 +236,8 @@ class TreeCursor final : public Cursor {
 }  // namespace overlay
 
 struct Overlay::Impl {
+  explicit Impl(Pages pages) : arena(pages) {}
+
   overlay::Entry* make_entry(Bytes key, Place place, uint64_t epoch, uint64_t hash, bool older_counted) {
     using overlay::Entry;
     auto* const entry = new (arena.take(Entry::size_for(key), alignof(Entry))) Entry;
@@ -321,7 +323,7 @@ struct Overlay::Impl {
   overlay::Tree tree;
 };
 
-Overlay::Overlay() : impl_(std::make_unique<Impl>()) {}
+Overlay::Overlay(Pages pages) : impl_(std::make_unique<Impl>(pages)) {}
 Overlay::~Overlay() = default;
 
 void Overlay::clear() {

@@ -16,6 +16,7 @@
 #include <mutex>
 #include <optional>
 
+#include "base/fresh_pages.h"
 #include "index/region_overlay.h"
 #include "index/source.h"
 
@@ -25,7 +26,8 @@ class Overlay {
  public:
   static constexpr uint64_t kLatest = UINT64_MAX;
 
-  Overlay();
+  // In which pages its memory is: a tail that somebody waits for is recovered into small ones.
+  explicit Overlay(Pages pages = Pages::kHuge);
   ~Overlay();
   Overlay(const Overlay&) = delete;
 

@@ -13,7 +13,7 @@
 #include <new>
 #include <vector>
 
-#include "base/huge_pages.h"
+#include "base/fresh_pages.h"
 #include "format/place.h"
 #include "index/heads.h"
 
@@ -24,7 +24,7 @@ constexpr uint32_t kFanout = 64;
 // Memory that is given back, or used anew, all at once.
 class Arena {
  public:
-  Arena() = default;
+  explicit Arena(Pages pages = Pages::kHuge) : pages_(pages) {}
   Arena(const Arena&) = delete;
   ~Arena() {
     reset();
@@ -64,9 +64,10 @@ class Arena {
     } else {
       size_t size = at_least > kHugePageBytes / 8 ? std::max(kHugePageBytes, at_least) : std::max(next_chunk_bytes_, at_least);
       next_chunk_bytes_ = next_chunk_bytes_ < 128 * kKiB ? next_chunk_bytes_ * 2 : kHugePageBytes;  // a small overlay takes little
-      const bool huge = size >= kHugePageBytes;
-      if (huge) size = round_up(size, kHugePageBytes);
-      used_.push_back({huge ? take_huge_pages(size) : std::malloc(size), size});
+      const bool paged = size >= kHugePageBytes;
+      if (paged) size = round_up(size, kHugePageBytes);
+      const Pages pages = bytes_ + size <= kMostSmall ? pages_ : Pages::kHuge;
+      used_.push_back({paged ? take_fresh_pages(size, pages) : std::malloc(size), size});
       if (used_.back().memory == nullptr) std::abort();  // as operator new does here: without memory there is nothing to say it with
       bytes_ += size;
     }
@@ -74,6 +75,8 @@ class Arena {
     end_ = next_ + used_.back().bytes;
   }
 
+  static constexpr size_t kMostSmall = 8 * kMiB;  // to find one's way in more of them takes longer than was saved
+  const Pages pages_;
   std::vector<Chunk> used_, kept_;
   uintptr_t next_ = 0;
   uintptr_t end_ = 0;

@@ -1,7 +1,7 @@
 // The overlay's look-up: an open-addressing hash table of entries. A slot is one word: the entry's address, and above it 16 bits of
 // the key's hash, so that nearly no other key's entry is looked at on the way. At most half full.
 //
-// For overlay.cc only. Its memory is the arena's, huge pages once it is large: a table is filled all over, and each page would be a fault.
+// For overlay.cc only. Its memory is the arena's, many pages at once when it is large: a table is filled all over, and each would be a fault.
 // Threads: as overlay.h says; nothing here locks. Nothing is ever taken out.
 #pragma once
 

@@ -1,7 +1,6 @@
 #include "medium/pmem_memory.h"
 
 #include <libpmemobj.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -9,7 +8,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "base/huge_pages.h"
+#include "base/fresh_pages.h"
 
 namespace holdfast {
 namespace {
@@ -28,13 +27,10 @@ static_assert(sizeof(BlockHead) == kStep);
 class Piece {
  public:
   void map() {
-    begin_ = static_cast<uint8_t*>(take_huge_pages(kPieceBytes));
+    begin_ = static_cast<uint8_t*>(take_fresh_pages(kPieceBytes, Pages::kSmall));
     if (begin_ == nullptr) return;
     used_ = begin_;
     end_ = begin_ + kPieceBytes;
-#ifdef MADV_POPULATE_WRITE
-    (void)madvise(begin_, kPieceBytes, MADV_POPULATE_WRITE);
-#endif
   }
 
   // Null: no room.
