@@ -135,7 +135,8 @@ void Batch::clear() {
 
 size_t Batch::operations() const { return impl_->record.count() + impl_->large.size(); }
 uint64_t Batch::digest() const {
-  const RecordBuffer& record = impl_->record;
+  RecordBuffer& record = impl_->record;
+  record.seal();
   uint64_t digest = record.bytes() == 0 ? 0 : checksum(record.operations(), record.bytes());
   for (const Impl::Large& large : impl_->large) {
     const uint64_t parts[4] = {digest, large.at, checksum(large.value.key.data(), large.value.key.size()),

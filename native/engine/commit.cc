@@ -89,6 +89,7 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
   std::vector<Segment> fresh;
   bool whole = false;
   HOLDFAST_TRY(make_room(*record, purpose, &fresh, &whole));
+  record->seal();
   RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed), now_ms()};
   placements_.clear();
   size_t taken = 0;
@@ -374,16 +375,20 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
   return commit_at_once(batch.impl(), mode);
 }
 
+// What is short and plain asks under the lock, once; the rest looks at the medium before.
 Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode, bool queued) {
-  // What is short and plain asks under the lock, once; the rest looks at the medium before.
+  if (impl.region_sizes == 0 && impl.large.empty() && impl.record.bytes() < kMiB) return commit_with_space(impl, mode, queued);
   Visit visit(*this);
-  if (impl.region_sizes > 0 || !impl.large.empty() || impl.record.bytes() >= kMiB) {
-    HOLDFAST_TRY(visit.begin(queued));
-    HOLDFAST_TRY(usable());
-  }
+  HOLDFAST_TRY(visit.begin(queued));
+  HOLDFAST_TRY(usable());
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
-  if (!impl.large.empty()) return commit_large(impl, mode, queued);
+  if (impl.large.empty()) return commit_with_space(impl, mode, queued);
+  impl.record.seal();
+  return commit_large(impl, mode, queued);
+}
+
+Result<Receipt> PoolImpl::commit_with_space(Batch::Impl& impl, CommitMode mode, bool queued) {
   auto receipt = commit_once(impl, &impl.record, mode, queued);
   if (!receipt.status().is_full()) return receipt;
   return with_space(impl, queued, [&] { return commit_once(impl, &impl.record, mode, queued); });

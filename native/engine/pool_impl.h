@@ -210,6 +210,7 @@ class PoolImpl final : public Pool {
   void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind, uint64_t epoch);  // under index_.lock too
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
   Result<Receipt> commit_at_once(Batch::Impl& batch, CommitMode mode, bool queued = false);  // throttled already
+  Result<Receipt> commit_with_space(Batch::Impl& batch, CommitMode mode, bool queued);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode, bool queued = false);
   std::unique_lock<std::mutex> lock_to_commit();  // append_mutex_
   bool work_is_due();

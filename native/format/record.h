@@ -132,23 +132,21 @@ inline uint64_t operation_bytes(size_t key_bytes, size_t value_bytes) {
   return round_up(sizeof(OperationHeader) + key_bytes + value_bytes, kOperationAlign);
 }
 
-// Fills in header, checksum and padding around a key and a value that already stand at `at` + 16.
-inline void seal_operation(uint8_t* at, OperationType type, size_t key_bytes, size_t value_bytes) {
-  OperationHeader header;
-  header.value_bytes = static_cast<uint32_t>(value_bytes);
-  header.key_bytes = static_cast<uint16_t>(key_bytes);
-  header.type = static_cast<uint8_t>(type);
-  store(at, header);
-  const size_t used = sizeof header + key_bytes + value_bytes;
-  std::memset(at + used, 0, operation_bytes(key_bytes, value_bytes) - used);
-  store(at, checksum(at + 8, used - 8));
-}
-
+// All of an operation but its checksum. The header's second word in one piece, as the checksum reads it; the padding as part of the last word.
 inline void encode_operation(uint8_t* at, OperationType type, Bytes key, Bytes value) {
+  static_assert(offsetof(OperationHeader, value_bytes) == 8 && offsetof(OperationHeader, key_bytes) == 12 && offsetof(OperationHeader, type) == 14);
+  store(at + operation_bytes(key.size(), value.size()) - kOperationAlign, uint64_t{0});
+  store(at + 8, uint64_t{static_cast<uint32_t>(value.size())} | uint64_t{static_cast<uint16_t>(key.size())} << 32 |
+                    uint64_t{static_cast<uint8_t>(type)} << 48);
   std::memcpy(at + sizeof(OperationHeader), key.data(), key.size());
   // An empty value may have no address, which memcpy must not be given.
   if (!value.empty()) std::memcpy(at + sizeof(OperationHeader) + key.size(), value.data(), value.size());
-  seal_operation(at, type, key.size(), value.size());
+}
+
+// Of an operation that stands at `at`, but for this.
+inline uint64_t operation_checksum(const uint8_t* at) {
+  const auto header = load<OperationHeader>(at);
+  return checksum(at + 8, sizeof header - 8 + header.key_bytes + header.value_bytes);
 }
 
 // A look at an operation whose bounds and checksum were found right.

@@ -95,22 +95,28 @@ Status LogWriter::flush() {
 Status LogWriter::write(RecordBuffer* record, const RecordStamp& stamp, std::vector<Placement>* placements) {
   const uint64_t bytes = RecordBuffer::frame_bytes(record->bytes());
   record->pad();
+  record->seal();
   seal_frame(record->frame(), bytes, record->count(), record->rolled(), FrameHeader::kLastPart, 0, stamp);
   HOLDFAST_TRY(place(record->frame(), bytes));
   placements->push_back({0, record->bytes(), position_ - bytes + sizeof(FrameHeader), record->count()});
   return {};
 }
 
+// The lines that are as they will stay are on their way to the medium while the checksums of the others are made. In which order they
+// land is all the same: until the header has, with its checksum over the operations', there is no frame.
 Status LogWriter::write_fenced(RecordBuffer* record, const RecordStamp& stamp, uint64_t* pool_offset,
                                Medium::Meanwhile& meanwhile) {
   const uint64_t bytes = RecordBuffer::frame_bytes(record->bytes());
   record->pad();
+  const uint64_t open = header_due_ ? bytes : record->open_bytes();
+  if (open < bytes) HOLDFAST_TRY(medium_.append_ahead(position_ + open, record->frame() + open, bytes - open));
+  record->seal();
   seal_frame(record->frame(), bytes, record->count(), record->rolled(), FrameHeader::kLastPart, 0, stamp);
   if (!header_due_) {
     const uint64_t at = position_;
     position_ += bytes;
     *pool_offset = at + sizeof(FrameHeader);
-    return medium_.append_fenced(at, record->frame(), bytes, meanwhile);
+    return medium_.append_fenced(at, record->frame(), open, meanwhile);
   }
   stage(record->frame(), bytes);  // the segment's first frame goes with its header
   *pool_offset = position_ - bytes + sizeof(FrameHeader);

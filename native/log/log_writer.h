@@ -49,7 +49,7 @@ class LogWriter {
   // The same where the medium's barrier is per thread: the record is durable when it returns. `meanwhile` runs while its bytes drain;
   // *pool_offset, where its operations begin, is set before. Not while staging.
   Status write_fenced(RecordBuffer* record, const RecordStamp& stamp, uint64_t* pool_offset, Medium::Meanwhile& meanwhile);
-  // Places a record that needs more than one frame: `next` are the fresh segments it may go on in, in order (as many as needed are taken).
+  // Places a sealed record that needs more than one frame: `next` are the fresh segments it may go on in, in order (as many as needed are taken).
   Status write_parts(const RecordBuffer& record, const RecordStamp& stamp, const std::vector<Segment>& next,
                      size_t* taken, std::vector<Placement>* placements);
   // Goes on in a fresh segment, and notes that in the pool's front. `epoch`: of the record last placed (or being placed).

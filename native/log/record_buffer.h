@@ -1,5 +1,8 @@
 // The operations of one record while they are gathered, already in the form they have on the medium. Room for the frame's header
 // is kept in front, so that a record which fits into the segment is appended from here without being copied again.
+//
+// The newest operation of a kilobyte or more gets its checksum late, from seal(): whoever appends to persistent memory has most of its
+// bytes on their way by then. Until then it must not be looked at by whoever reads checksums.
 // One owner, one thread.
 #pragma once
 
@@ -21,25 +24,43 @@ class RecordBuffer {
   }
 
   void add(OperationType type, Bytes key, Bytes value) {
-    uint8_t* at = grow(operation_bytes(key.size(), value.size()));
-    encode_operation(at, type, key, value);
-    rolled_ = roll(rolled_, load<uint64_t>(at));
+    seal();
+    const uint64_t bytes = operation_bytes(key.size(), value.size());
+    encode_operation(grow(bytes), type, key, value);
     count_++;
+    if (bytes < kSealedLate) seal();
   }
   // An operation that is already in its final form (the cleaner's).
   void add_encoded(const uint8_t* operation, uint64_t bytes) {
+    seal();
     std::memcpy(grow(bytes), operation, bytes);
     rolled_ = roll(rolled_, load<uint64_t>(operation));
+    sealed_ = used_;
     count_++;
+  }
+  // All operations have their checksums then.
+  void seal() {
+    if (sealed_ == used_) return;
+    uint8_t* const at = operations() + sealed_;
+    const uint64_t sum = operation_checksum(at);
+    store(at, sum);
+    rolled_ = roll(rolled_, sum);
+    sealed_ = used_;
+  }
+  // Bytes of the frame that the header or a checksum are still to be written into: from there on, whole lines, it stays as it is. The frame is
+  // padded.
+  uint64_t open_bytes() const {
+    return sealed_ == used_ ? frame_bytes(used_) : round_up(sizeof(FrameHeader) + sealed_ + sizeof(OperationHeader), kFrameAlign);
   }
   // Other bytes of the same length in the value of the operation at `offset`; reroll() once all are in.
   void patch_value(uint64_t offset, const void* bytes, size_t size) {
     uint8_t* at = operations() + offset;
     const auto header = load<OperationHeader>(at);
     std::memcpy(at + sizeof header + header.key_bytes, bytes, size);
-    store(at, checksum(at + 8, sizeof header + header.key_bytes + header.value_bytes - 8));
+    store(at, operation_checksum(at));
   }
   void reroll() {
+    seal();
     rolled_ = 0;
     for (uint64_t at = 0; at < used_;) {
       const auto header = load<OperationHeader>(operations() + at);
@@ -48,7 +69,7 @@ class RecordBuffer {
     }
   }
   void clear() {
-    used_ = 0;
+    used_ = sealed_ = 0;
     count_ = 0;
     rolled_ = 0;
     if (capacity_ > kKeep) {
@@ -72,7 +93,7 @@ class RecordBuffer {
 
   uint32_t count() const { return count_; }
   uint64_t bytes() const { return used_; }  // of operations
-  uint64_t rolled() const { return rolled_; }
+  uint64_t rolled() const { return rolled_; }  // sealed
   uint8_t* frame() { return data_; }        // header room, then operations; padded to kFrameAlign by pad()
   uint8_t* operations() { return data_ + sizeof(FrameHeader); }
   const uint8_t* operations() const { return data_ + sizeof(FrameHeader); }
@@ -80,11 +101,12 @@ class RecordBuffer {
   static uint64_t frame_bytes(uint64_t operations_bytes) {
     return round_up(sizeof(FrameHeader) + operations_bytes, kFrameAlign);
   }
-  // Zeros the tail up to the frame's full length (grow() always leaves room for it).
-  void pad() { std::memset(data_ + sizeof(FrameHeader) + used_, 0, frame_bytes(used_) - sizeof(FrameHeader) - used_); }
+  // Zeros the tail up to the frame's full length, and a little beyond: so many bytes at any time are no call (grow() leaves room for them).
+  void pad() { std::memset(data_ + sizeof(FrameHeader) + used_, 0, kFrameAlign); }
 
  private:
   static constexpr uint64_t kKeep = kMiB;
+  static constexpr uint64_t kSealedLate = kKiB;
 
   uint8_t* grow(uint64_t bytes) {
     const uint64_t needed = sizeof(FrameHeader) + used_ + bytes + kFrameAlign;
@@ -101,12 +123,14 @@ class RecordBuffer {
     std::swap(data_, other.data_);
     std::swap(capacity_, other.capacity_);
     std::swap(used_, other.used_);
+    std::swap(sealed_, other.sealed_);
     std::swap(count_, other.count_);
     std::swap(rolled_, other.rolled_);
   }
 
   uint8_t* data_ = nullptr;
   uint64_t capacity_ = 0, used_ = 0;
+  uint64_t sealed_ = 0;  // of them, up to the newest operation or with it
   uint32_t count_ = 0;
   uint64_t rolled_ = 0;
 };

@@ -154,6 +154,9 @@ class Medium {
     return barrier();
   }
 
+  // Only in front of append_fenced(), on the same thread: bytes that its fence covers too, and counted with it.
+  virtual Status append_ahead(uint64_t offset, const void* data, size_t size) { return append(offset, data, size); }
+
   // All that was appended before (by this thread, where barrier_is_per_thread; else by any) is durable.
   virtual Status barrier() = 0;
 

@@ -100,27 +100,33 @@ Status PmemMedium::adopt(const std::vector<Segment>& held) {
   return fields_ ? fields_->adopt(held) : heap_.adopt(held);
 }
 
-Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
+Status PmemMedium::place(uint64_t offset, const void* data, size_t size) {
   if (failed()) return refusal();
   if (offset > pool_bytes_ || size > pool_bytes_ - offset) {
     return fail("append of " + std::to_string(size) + " bytes at byte " + std::to_string(offset) +
                 ", outside the pool");
   }
   pmem_place(base_ + offset, data, size);
+  return {};
+}
+
+Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {
+  HOLDFAST_TRY(place(offset, data, size));
   counters_.appends += 1;
   counters_.writes += 1;
   counters_.bytes_appended += size;
   return {};
 }
 
+Status PmemMedium::append_ahead(uint64_t offset, const void* data, size_t size) {
+  HOLDFAST_TRY(place(offset, data, size));
+  counters_.bytes_appended.add_alone(size);
+  return {};
+}
+
 // Between the copy and the fence stands only what the caller brings: no counter, no question that could wait for the stores.
 Status PmemMedium::append_fenced(uint64_t offset, const void* data, size_t size, Meanwhile& meanwhile) {
-  if (failed()) return refusal();
-  if (offset > pool_bytes_ || size > pool_bytes_ - offset) {
-    return fail("append of " + std::to_string(size) + " bytes at byte " + std::to_string(offset) +
-                ", outside the pool");
-  }
-  pmem_place(base_ + offset, data, size);
+  HOLDFAST_TRY(place(offset, data, size));
   meanwhile.run();
   pmem_fence();
   if (failed()) return fail("the pool's memory failed under the barrier; its outcome is unknown");

@@ -33,6 +33,7 @@ class PmemMedium final : public Medium {
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
   uint64_t log_marks() const override { return static_cast<uint64_t>(front_ - base_) + kLogMarksOffset; }
+  Status append_ahead(uint64_t offset, const void* data, size_t size) override;
   Status append_fenced(uint64_t offset, const void* data, size_t size, Meanwhile& meanwhile) override;
   Status barrier() override;
   const Root& root() const override { return root_; }
@@ -53,6 +54,7 @@ class PmemMedium final : public Medium {
  private:
   Status fail(const std::string& what);
   Status refusal() const;
+  Status place(uint64_t offset, const void* data, size_t size);
   void fault_in(const Segment& segment);
   void fault_in(uint64_t from, uint64_t to);
 

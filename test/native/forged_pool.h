@@ -146,7 +146,9 @@ class Forged {
 
 inline std::string operation(OperationType type, const std::string& key, const std::string& value) {
   std::string out(operation_bytes(key.size(), value.size()), '\0');
-  encode_operation(reinterpret_cast<uint8_t*>(out.data()), type, key, value);
+  auto* const at = reinterpret_cast<uint8_t*>(out.data());
+  encode_operation(at, type, key, value);
+  store(at, operation_checksum(at));
   return out;
 }
 

@@ -278,6 +278,7 @@ TEST_CASE("of a record whose last part is missing nothing is given, and the log 
   const uint64_t before = log.writer.position();
   RecordBuffer record;
   for (char c = 'a'; c < 'a' + 20; c++) record.add(OperationType::kPut, std::string(5, c), std::string(60000, c));
+  record.seal();
   std::vector<Placement> placements;
   size_t taken = 0;
   REQUIRE(log.writer.write_parts(record, {FrameKind::kCommit, 2, 1, 1}, {log.second}, &taken, &placements).is_ok());

@@ -106,7 +106,8 @@ Script make_script(const std::string& name, MediumChoice medium, uint64_t seed) 
   if (name == "create") {
     w.plain(K::kFocus).plain(K::kOpen).commit(1, 100, 4).plain(K::kClose);
   } else if (name == "commit") {
-    w.plain(K::kOpen).commits(3, 1, 300, 4).plain(K::kFocus).commits(12, 1, 300, 4).remove(1).commits(3, 1, 40, 4).plain(K::kClose);
+    w.plain(K::kOpen).commits(3, 1, 300, 4).plain(K::kFocus).commits(12, 1, 300, 4).remove(1).commits(3, 1, 40, 4);
+    w.commits(3, 1, 3000, 4).commits(2, 2, 1500, 4).plain(K::kClose);  // of which most is on its way before it has its checksum
   } else if (name == "batch") {
     w.plain(K::kOpen).commits(3, 8, 200, 16).plain(K::kFocus).commits(8, 12, 700, 16).plain(K::kClose);
   } else if (name == "group") {

@@ -2,9 +2,9 @@ export default [
   ['a fence of persistent memory is left out', 'medium/pmem_device.cc', 'if (failed()) return refusal();\n  «pmem_fence();»', '', 'pmem'],
   ['the fence of a short commit is left out', 'medium/pmem_device.cc', 'meanwhile.run();\n  «pmem_fence();»', '', 'pmem'],
   ['what is appended is not flushed', 'medium/pmem_device.cc',
-    '«pmem_place(base_ + offset, data, size);»\n  counters', 'std::memcpy(base_ + offset, data, size);', 'pmem'],
+    'HOLDFAST_TRY(«place(offset, data, size)»);\n  counters_.appends', '(std::memcpy(base_ + offset, data, size), Status())', 'pmem'],
   ['what is appended with a fence is not flushed', 'medium/pmem_device.cc',
-    '«pmem_place(base_ + offset, data, size);»\n  meanwhile', 'std::memcpy(base_ + offset, data, size);', 'pmem'],
+    'HOLDFAST_TRY(«place(offset, data, size)»);\n  meanwhile', '(std::memcpy(base_ + offset, data, size), Status())', 'pmem'],
   ['a failure under the fence is not seen', 'medium/pmem_device.cc',
     '«if (failed()) return fail("the pool\'s memory failed under the barrier; its outcome is unknown");»\n  counters_.appends', '', 'media'],
   ['a failure under a barrier is not seen', 'medium/pmem_device.cc',
@@ -16,7 +16,7 @@ export default [
   ['the mark of use is not taken back', 'medium/pmem_device.cc',
     '«pmem_store_word(reinterpret_cast<uint64_t*>(front_ + kPmemUseMarkOffset), kPmemClosed);»', '', 'media'],
   ['appends beyond the pool are taken', 'medium/pmem_device.cc',
-    'Status PmemMedium::append(uint64_t offset, const void* data, size_t size) {\n  if (failed()) return refusal();\n'
+    'Status PmemMedium::place(uint64_t offset, const void* data, size_t size) {\n  if (failed()) return refusal();\n'
       + '  if («offset > pool_bytes_ || size > pool_bytes_ - offset») {',
     'false', 'media'],
   ['giving back what is not held is not noticed', 'medium/pmem_device.cc',
