@@ -31,7 +31,8 @@ export async function restore(
   const { at, signal: givenSignal, onProgress, ...target } = optionsObject(given, 'restore');
   const signal = signalOption(givenSignal);
   checkProgress(onProgress);
-  const sources = Array.isArray(parts) ? (parts as readonly BackupSource[]) : [parts as BackupSource];
+  const named = Array.isArray(parts) ? (parts as readonly BackupSource[]) : [parts as BackupSource];
+  const sources = named.map((source) => (typeof source === 'string' ? resolve(checkPath(source)) : source)); // see intoNewPool
   if (sources.length === 0) throw typeError('A restore needs a full backup');
   const { epoch, time } = pointOf(at);
   const request = openOptions(target);
@@ -109,7 +110,7 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
   };
   if (typeof source === 'string') {
     try {
-      await readInto(checkPath(source), take);
+      await readInto(source, take);
     } catch (error) {
       throw (error as { syscall?: unknown }).syscall === undefined ? error : fileError(error, `the backup ${source} could not be read`);
     }

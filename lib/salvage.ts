@@ -1,4 +1,6 @@
 /** Saves what is still valid in a damaged pool into a new one; see native/engine/salvage.h for what is trusted when. */
+import { resolve } from 'node:path';
+
 import { abortedError } from './errors';
 import { native } from './native-binding';
 import { checkPath, openOptions, optionsObject, signalOption } from './options';
@@ -22,7 +24,7 @@ export async function salvage(
   checkProgress(onProgress);
   const request = openOptions(target);
   if (signal?.aborted) throw abortedError(signal, 'The salvage');
-  const damaged = checkPath(from);
+  const damaged = resolve(checkPath(from)); // see intoNewPool
   return intoNewPool(checkPath(to), (temporary) =>
     watched('The salvage', { signal, onProgress }, (tell) => native.salvage(damaged, temporary, request, tell)),
   );

@@ -3,7 +3,7 @@ import { PassThrough, Readable, Writable } from 'node:stream';
 import { WritableStream, type ReadableStream } from 'node:stream/web';
 import { describe, expect, test } from 'vitest';
 
-import { open, restore } from '../../lib/index';
+import { open, restore, salvage } from '../../lib/index';
 import type { Holdfast } from '../../lib/index';
 import { scratchFolder } from '../helpers/scratch';
 
@@ -337,7 +337,11 @@ test('two backups to one place, however it is named, do not write into each othe
     const restoring = restore(name, 'one-place');
     process.chdir(before);
     await restoring;
-    expect(fs.existsSync(`${folder}/one-place`)).toBe(true);
+    process.chdir(folder);
+    const saving = salvage('one-place', 'saved');
+    process.chdir(before);
+    await saving;
+    expect(['one-place', 'saved'].map((made) => fs.existsSync(`${folder}/${made}`))).toEqual([true, true]);
   }));
 
 test('a link that points to nothing is in the way of a backup and of a new pool, and nothing is left beside it', () =>
