@@ -43,7 +43,7 @@ const LAYERS = [
   ['unit', 'native tests of single parts', ...of('/log', 'log_order', 'space_books', 'superblock', 'readers_table', 'extent_allocator'), 60],
   ['few', 'simulator, 60 seeds', 'crash_simulator', ['--seeds', '60', '--jobs', '1'], 60],
   ['seeds', 'simulator, 1,500 seeds', 'crash_simulator', ['--seeds', '1440', '--from', '61', '--jobs', '1'], 120],
-  ['media', 'native tests of the media', ...of('file_medium', 'file_space', 'pool_faults', 'resize', 'open_medium', '/medium', 'pmem_medium', 'pmem_ends',
+  ['media', 'native tests of the media', ...of('file_medium', 'file_faults', 'file_creation', 'file_space', 'pool_faults', 'resize', 'open_medium', '/medium', 'pmem_medium', 'pmem_ends',
     'pmem_parts', 'mapping_guard'), 200],
   ['readers', 'native tests of readers and groups', ...of('/readers', 'readers_regions', 'readers_between', 'inline_group', 'eventual'), 200],
   ['pool', 'native tests of the pool', ...of('/pool', '/commit', 'recovery', 'regions', 'regions_overlay', 'views', 'feed', 'written_at', 'backup_parts',
