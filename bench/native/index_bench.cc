@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "../../test/native/memory_medium.h"
+#include "../../test/native/index/memory_medium.h"
 #include "index/overlay.h"
 #include "index/table.h"
 

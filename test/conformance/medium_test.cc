@@ -1,5 +1,5 @@
 // The contract of native/medium/medium.h, case by case, on every medium. What only a crash shows is in
-// test/native/simulated_medium_test.cc.
+// test/native/medium/simulated_medium_test.cc.
 #include "medium/medium.h"
 
 #include <doctest/doctest.h>

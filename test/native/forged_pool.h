@@ -10,7 +10,7 @@
 #include "format/layout.h"
 #include "format/log_mark.h"
 #include "format/record.h"
-#include "pool_fixture.h"
+#include "native/pool_fixture.h"
 
 namespace holdfast::test {
 

@@ -1,0 +1,192 @@
+// One node: what goes in comes out; damage of any kind is noticed, and what is not (a right
+// checksum over nonsense) does no harm. Nodes are placed at the end of a heap block, so that a
+// sanitizer sees any read beyond them.
+
+#include "index/node.h"
+
+#include "base/checksum.h"
+#include "native/index/index_model.h"
+
+namespace holdfast {
+namespace {
+
+struct NodeCopy {
+  NodeCopy() : bytes(static_cast<uint8_t*>(std::aligned_alloc(64, kNodeBytes))) {}
+  ~NodeCopy() { std::free(bytes); }
+  uint8_t* bytes;
+};
+
+// As many of the model's entries as fit, encoded; the model is cut down to those.
+void write_node(uint32_t level, Model* model, uint8_t* node) {
+  NodeWriter writer(level);
+  auto it = model->begin();
+  while (it != model->end() && writer.add(it->first, it->second)) ++it;
+  model->erase(it, model->end());
+  writer.encode(900, node);
+  seal_node(node, 77);
+}
+
+Model random_model(Random& random, KeyMaker& keys, uint32_t level) {
+  Model model;
+  for (uint64_t i = 1 + random.below(400); i > 0; i--) {
+    model[keys.make()] = level == 0 ? random.next() : 1 + random.below(899);
+  }
+  return model;
+}
+
+// Every access there is, bounded by what the node says of itself. The results mean nothing; the
+// sanitizer watches.
+uint64_t use_everything(const uint8_t* node, KeyMaker& keys) {
+  NodeView view;
+  if (!view.open(node)) return 0;
+  uint64_t sum = view.prefix().size();
+  char key[kKeyBufferBytes];
+  for (uint32_t i = 0; i < view.count(); i++) {
+    sum += view.head(i) + (view.level() == 0 ? view.place(i).word() : view.child(i));
+    const size_t size = view.copy_key(i, key);
+    CHECK(size <= kMaxKeyBytes);
+    uint32_t index = 0;
+    bool equal;
+    if (size > 0 && view.lower_bound(Bytes(key, size), &index, &equal)) sum += index;
+    CHECK(index <= view.count());
+  }
+  for (int i = 0; i < 20; i++) {
+    uint32_t index = 0;
+    if (view.child_index(keys.make(), &index)) sum += index;
+    CHECK(index < view.count());
+  }
+  return sum;
+}
+
+TEST_CASE("node: keys and words come back, and are found") {
+  for (const uint64_t seed : seeds(300)) {
+    CAPTURE(seed);
+    Random random(seed);
+    KeyMaker keys(random);
+    const auto level = static_cast<uint32_t>(random.below(2));
+    Model model = random_model(random, keys, level);
+    const size_t wanted = model.size();
+    NodeCopy node;
+    write_node(level, &model, node.bytes);
+    CHECK(model.size() >= std::min<size_t>(wanted, 3));
+    CHECK(NodeView::verify(node.bytes, 900, level, 77) == nullptr);
+    NodeView view;
+    CHECK(view.open(node.bytes));
+    CHECK(view.count() == model.size());
+    uint32_t at = 0;
+    bool sound = true;
+    for (const auto& [key, word] : model) {
+      char copy[kKeyBufferBytes];
+      const size_t size = view.copy_key(at, copy);
+      sound = sound && Bytes(copy, size) == key;
+      sound = sound && word == (level == 0 ? view.place(at).word() : view.child(at));
+      at++;
+    }
+    CHECK(sound);
+    for (int i = 0; i < 500 && sound; i++) {
+      std::string key = keys.make();
+      if (random.one_in(2)) key = std::next(model.begin(), static_cast<long>(random.below(model.size())))->first;
+      if (random.one_in(4)) key.push_back('\0');
+      if (random.one_in(4)) key.resize(random.below(key.size() + 1));
+      const Model::const_iterator expected = model.lower_bound(key);
+      uint32_t index;
+      bool equal;
+      sound = view.lower_bound(key, &index, &equal) && index == std::distance(model.cbegin(), expected);
+      sound = sound && equal == (expected != model.end() && expected->first == key);
+    }
+    CHECK(sound);
+  }
+}
+
+TEST_CASE("node: three of the largest keys fit") {
+  for (const uint32_t level : {0u, 1u}) {
+    NodeWriter writer(level);
+    std::string key(kMaxKeyBytes, 'a');
+    for (char first : {'a', 'b', 'c'}) {
+      key[0] = first;
+      CHECK(writer.add(key, 1));
+    }
+    NodeCopy node;
+    writer.encode(5, node.bytes);
+    seal_node(node.bytes, 1);
+    CHECK(NodeView::verify(node.bytes, 5, level, 1) == nullptr);
+  }
+}
+
+TEST_CASE("node: any changed byte is noticed") {
+  Random random(1);
+  KeyMaker keys(random);
+  Model model = random_model(random, keys, 0);
+  NodeCopy node;
+  write_node(0, &model, node.bytes);
+  for (size_t at = 0; at < kNodeBytes; at++) {
+    node.bytes[at] ^= static_cast<uint8_t>(1 + random.below(255));
+    CHECK(NodeView::verify(node.bytes, 900, 0, 77) != nullptr);
+    use_everything(node.bytes, keys);
+    write_node(0, &model, node.bytes);
+  }
+  CHECK(NodeView::verify(node.bytes, 901, 0, 77) != nullptr);
+  CHECK(NodeView::verify(node.bytes, 900, 1, 77) != nullptr);
+  CHECK(NodeView::verify(node.bytes, 900, 0, 78) != nullptr);
+  CHECK(NodeView::verify(node.bytes, 900, 0, 77) == nullptr);
+}
+
+// What verify() lets pass must be usable: rising keys, each found where it is.
+void check_self_consistent(const uint8_t* node) {
+  NodeView view;
+  CHECK(view.open(node));
+  std::string before;
+  bool sound = true;
+  for (uint32_t i = 0; i < view.count(); i++) {
+    char buffer[kKeyBufferBytes];
+    const std::string key(buffer, view.copy_key(i, buffer));
+    uint32_t index;
+    bool equal;
+    sound = sound && (i == 0 || before < key) && view.lower_bound(key, &index, &equal) && index == i && equal;
+    before = key;
+  }
+  CHECK(sound);
+}
+
+TEST_CASE("node: nonsense under a right checksum does no harm") {
+  uint64_t refused = 0;
+  uint64_t passed = 0;
+  for (const uint64_t seed : seeds(4000)) {
+    CAPTURE(seed);
+    Random random(seed);
+    KeyMaker keys(random);
+    const auto level = static_cast<uint32_t>(random.below(2));
+    Model model = random_model(random, keys, level);
+    NodeCopy node;
+    write_node(level, &model, node.bytes);
+    const uint64_t kind = random.below(4);
+    if (kind == 0) {  // the header's lengths
+      node.bytes[16 + random.below(8)] = static_cast<uint8_t>(random.next());
+    } else if (kind == 1) {  // single bytes anywhere
+      for (uint64_t n = 1 + random.below(4); n > 0; n--) {
+        node.bytes[16 + random.below(kNodeBytes - 16)] ^= 1 << random.below(8);
+      }
+    } else if (kind == 2) {  // 64 bytes of garbage
+      const uint64_t from = 8 + random.below(kNodeBytes - 72);
+      for (uint64_t i = 0; i < 64; i++) node.bytes[from + i] = static_cast<uint8_t>(random.next());
+    } else {  // garbage but for the header
+      for (uint64_t i = sizeof(NodeHeader); i < kNodeBytes; i++) node.bytes[i] = static_cast<uint8_t>(random.next());
+    }
+    use_everything(node.bytes, keys);
+    auto header = load<NodeHeader>(node.bytes);
+    header.number = 900;
+    store(node.bytes, header);
+    seal_node(node.bytes, 77);
+    const char* const why = NodeView::verify(node.bytes, 900, level, 77);
+    (why == nullptr ? passed : refused)++;
+    if (why == nullptr) check_self_consistent(node.bytes);
+    use_everything(node.bytes, keys);
+  }
+  if (std::getenv("HOLDFAST_SEED") == nullptr) {
+    CHECK(refused > 1000);
+    CHECK(passed > 100);  // words and unused bytes may be anything
+  }
+}
+
+}  // namespace
+}  // namespace holdfast

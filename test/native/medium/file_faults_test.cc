@@ -1,0 +1,197 @@
+// The system calls failing underneath the file medium: what fails a call, what fails the medium for good, and what its next life believes.
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "native/medium/file_medium_fixture.h"
+#include "native/scratch.h"
+#include "native/system_faults.h"
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+TEST_CASE("file: no room on the disk is an error that changes nothing") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  OpenedMedium opened = must_open(scratch.path("p"));
+  Medium& medium = *opened.medium;
+  const Segment first = *medium.allocate(SegmentKind::kIndex, 128 * kKiB, 128 * kKiB);
+  const uint64_t size = size_of(scratch.path("p"));
+  const uint64_t free = medium.space().free;
+  SystemFaults::fail(SystemCall::kFallocate, 1, ENOSPC, 1000);
+  // What is there already is given, if it is enough.
+  Result<Segment> some = medium.allocate(SegmentKind::kIndex, 64 * kKiB, 100 * kMiB);
+  REQUIRE(some.is_ok());
+  CHECK(some->end() <= size);
+  medium.release(*some);
+  Result<Segment> none = medium.allocate(SegmentKind::kIndex, 100 * kMiB, 100 * kMiB);
+  CHECK(none.status().code() == Code::kDiskFull);
+  CHECK(none.status().system_errno() == ENOSPC);
+  CHECK(size_of(scratch.path("p")) == size);
+  CHECK(medium.space().free == free);
+  CHECK_FALSE(medium.failed());
+  CHECK(medium.append(first.offset, "still", 5).is_ok());
+  CHECK(medium.barrier().is_ok());
+  SystemFaults::disarm();
+  SystemFaults::fail(SystemCall::kPwrite, 2, ENOSPC);  // zeroing a log segment
+  CHECK(medium.allocate(SegmentKind::kLog, 4 * kMiB, 4 * kMiB).status().code() == Code::kDiskFull);
+  CHECK(medium.space().free == free);
+  CHECK_FALSE(medium.failed());
+  CHECK(medium.allocate(SegmentKind::kLog, 4 * kMiB, 4 * kMiB).is_ok());
+}
+
+TEST_CASE("file: where fallocate does not exist the file grows by zeros") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  OpenedMedium opened = must_open(scratch.path("p"));
+  SystemFaults::fail(SystemCall::kFallocate, 1, EOPNOTSUPP, 1000);
+  const Segment segment = *opened.medium->allocate(SegmentKind::kLarge, 3 * kMiB, 3 * kMiB);
+  CHECK(first_hole(scratch.path("p"), segment.offset) >= segment.end());
+  CHECK(size_of(scratch.path("p")) >= segment.end());
+  // And is cut again where it ends with no room for them.
+  const uint64_t end = opened.medium->view_end();
+  SystemFaults::fail(SystemCall::kPwrite, 3, ENOSPC, 1000);
+  CHECK(opened.medium->allocate(SegmentKind::kLarge, 30 * kMiB, 30 * kMiB).status().code() == Code::kDiskFull);
+  CHECK(opened.medium->view_end() == end);
+  CHECK(size_of(scratch.path("p")) == end);
+}
+
+// Whose write failed is another thread. The barrier may have covered it, so nobody may take what it covered for durable.
+TEST_CASE("file: a write that fails while a barrier is on its way fails the barrier") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  OpenedMedium opened = must_open(scratch.path("p"));
+  Medium& medium = *opened.medium;
+  const Segment log = *medium.allocate(SegmentKind::kLog, kMiB, kMiB);
+  SystemFaults::under_sync([&] {
+    SystemFaults::fail(SystemCall::kPwrite, 1, EIO);
+    CHECK(medium.append(log.offset, "bytes", 5).code() == Code::kIo);
+  });
+  CHECK(medium.barrier().code() == Code::kFailed);
+}
+
+// From its sync on it counts, whichever slot it is in: what the one before it refers to may be gone.
+TEST_CASE("file: a root of which the copy could not be written is the root") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  const std::string path = scratch.path("p");
+  for (uint8_t value = 1; value < 6; value++) {
+    CAPTURE(value);
+    OpenedMedium opened = must_open(path);
+    if (value % 2 == 0) REQUIRE(opened.medium->set_root(root_of(100)).is_ok());  // so that the slots change places
+    SystemFaults::fail(SystemCall::kPwrite, 2, EIO);
+    CHECK(opened.medium->set_root(root_of(value)).code() == Code::kIo);
+    SystemFaults::disarm();
+    opened.medium->close();
+    CHECK(must_open(path).medium->root().bytes[0] == value);
+  }
+}
+
+TEST_CASE("file: interrupted and short writes are gone on with") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  OpenedMedium opened = must_open(scratch.path("p"));
+  const Segment log = *opened.medium->allocate(SegmentKind::kLog, kMiB, kMiB);
+  SystemFaults::write_at_most(1000);
+  SystemFaults::fail(SystemCall::kPwrite, 2, EINTR, 3);
+  SystemFaults::fail(SystemCall::kFdatasync, 1, EINTR, 2);
+  const uint64_t writes = opened.medium->counters().writes;
+  std::string bytes(4500, '\0');
+  for (size_t i = 0; i < bytes.size(); i++) bytes[i] = static_cast<char>(i * 31);
+  CHECK(opened.medium->append(log.offset, bytes.data(), bytes.size()).is_ok());
+  CHECK(opened.medium->barrier().is_ok());
+  CHECK(std::memcmp(opened.medium->view() + log.offset, bytes.data(), bytes.size()) == 0);
+  CHECK(opened.medium->counters().writes == writes + 5 + 3);
+}
+
+TEST_CASE("file: after a failed write, sync or root nothing works until it is reopened") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  struct Trial {
+    const char* name;
+    SystemCall call;
+    int error;
+    bool in_root;
+  };
+  for (const Trial& trial :
+       {Trial{"append", SystemCall::kPwrite, EIO, false}, Trial{"append full", SystemCall::kPwrite, ENOSPC, false},
+        Trial{"barrier", SystemCall::kFdatasync, EIO, false},
+        Trial{"barrier full", SystemCall::kFdatasync, ENOSPC, false},
+        Trial{"root write", SystemCall::kPwrite, EIO, true}, Trial{"root sync", SystemCall::kFdatasync, EIO, true}}) {
+    CAPTURE(trial.name);
+    OpenedMedium opened = must_open(scratch.path(trial.name));
+    Medium& medium = *opened.medium;
+    const Segment log = *medium.allocate(SegmentKind::kLog, kMiB, kMiB);
+    REQUIRE(medium.set_root(root_of(1)).is_ok());
+    SystemFaults::fail(trial.call, 1, trial.error);
+    Status status = trial.in_root ? medium.set_root(root_of(2)) : medium.append(log.offset, "bytes", 5);
+    if (status.is_ok()) status = medium.barrier();
+    CHECK(status.code() == Code::kIo);
+    CHECK(status.system_errno() == trial.error);
+    CHECK(status.message().find("unknown") != std::string::npos);
+    CHECK(medium.failed());
+    const uint64_t calls = SystemFaults::count(SystemCall::kAny);
+    CHECK(medium.append(log.offset, "bytes", 5).code() == Code::kFailed);
+    CHECK(medium.barrier().code() == Code::kFailed);
+    CHECK(medium.set_root(root_of(3)).code() == Code::kFailed);
+    CHECK(medium.allocate(SegmentKind::kLog, 1, 1).status().code() == Code::kFailed);
+    CHECK(SystemFaults::count(SystemCall::kAny) == calls);
+    CHECK(medium.root().bytes[0] == 1);
+    medium.close();
+    SystemFaults::disarm();
+    OpenedMedium again = must_open(scratch.path(trial.name));
+    CHECK(again.medium->adopt({log}).is_ok());
+    CHECK(again.medium->root().bytes[0] >= 1);
+    CHECK(again.medium->root().bytes[0] <= 2);
+    CHECK(again.medium->barrier().is_ok());
+  }
+}
+
+// The kernel marks the pages of a failed sync clean, and says so once: to this process or to another.
+TEST_CASE("file: what a failed sync may have lost is read anew by the next life, also where the process was killed before it closed") {
+  const SystemFaults::Disarm disarm;
+  Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("p");
+  const auto forgotten = [] { return SystemFaults::count(SystemCall::kFadvise); };
+  (void)must_open(path);
+  uint64_t before = forgotten();
+  (void)must_open(path);
+  CHECK(forgotten() == before);  // closed in order, nothing had failed
+
+  const pid_t child = fork();
+  if (child == 0) {
+    auto opened = open_file_medium(path, {});
+    if (!opened.is_ok()) _Exit(7);
+    SystemFaults::fail(SystemCall::kFdatasync, 1, EIO);
+    if (opened->medium->barrier().code() != Code::kIo) _Exit(8);
+    kill(getpid(), SIGKILL);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFSIGNALED(status));
+  before = forgotten();
+  (void)must_open(path);
+  CHECK(forgotten() == before + 1);
+  (void)must_open(path);
+  CHECK(forgotten() == before + 1);  // once is enough
+
+  {
+    const OpenedMedium failing = must_open(path);
+    SystemFaults::fail(SystemCall::kFdatasync, 1, EIO);
+    CHECK(failing.medium->barrier().code() == Code::kIo);
+  }
+  CHECK(forgotten() == before + 2);  // closed
+  (void)must_open(path);
+  before = forgotten() - 1;
+
+  // The next life is told: it does not begin, and who tries again reads what the disk has.
+  SystemFaults::fail(SystemCall::kFdatasync, 1, EIO);
+  CHECK(open_file_medium(path, {}).status().code() == Code::kIo);
+  CHECK(forgotten() == before + 2);
+  (void)must_open(path);
+  CHECK(forgotten() == before + 3);
+}
