@@ -40,15 +40,14 @@ const SLOW = ['*1,000 times*', '*many threads*', '*85 % live*', '*small full poo
 const explorer = (medium, images) => ['crash/crash_explorer', ['--only', medium, '--images', images]];
 const of = (...files) => ['native_tests', ['--abort-after=1', `--source-file=${files.map((file) => `*${file}_test.cc`)}`, `--test-case-exclude=${SLOW}`]];
 const LAYERS = [
-  ['unit', 'native tests of single parts', ...of('/log', 'log_order', 'space_books', 'superblock', 'readers_table', 'extent_allocator'), 60],
+  ['unit', 'native tests of single parts', ...of('/log/*', 'space_books', 'superblock', 'readers_table', 'extent_allocator'), 60],
   ['few', 'simulator, 60 seeds', 'crash_simulator', ['--seeds', '60', '--jobs', '1'], 60],
   ['seeds', 'simulator, 1,500 seeds', 'crash_simulator', ['--seeds', '1440', '--from', '61', '--jobs', '1'], 120],
-  ['media', 'native tests of the media', ...of('file_medium', 'file_faults', 'file_creation', 'file_space', 'pool_faults', 'resize', 'open_medium', '/medium',
-    'pmem_medium', 'pmem_opening', 'pmem_ends', 'pmem_parts', 'parts_kills', 'mapping_guard'), 200],
+  ['media', 'native tests of the media', ...of('/medium/*', '/conformance/*', 'pool_faults', 'resize'), 200],
   ['readers', 'native tests of readers and groups', ...of('/readers', 'readers_regions', 'readers_between', 'inline_group', 'eventual'), 200],
   ['pool', 'native tests of the pool', ...of('/pool', '/commit', 'recovery', 'regions', 'regions_overlay', 'views', 'feed', 'retention', 'written_at',
     'backup_parts', 'backup', 'large_values', 'cleaner', 'salvage', 'damaged_log'), 200],
-  ['index', 'native tests of the index', ...of('overlay', 'node', 'run', 'merge', 'merge_switch', 'rising_finder', 'place_memory'), 200],
+  ['index', 'native tests of the index', ...of('/index/*', 'merge_switch'), 200],
   ['native', 'native tests, the others', 'native_tests', ['--abort-after=1', `--test-case-exclude=${SLOW}`], 300],
   ['scripts', 'simulator, scripts', 'crash_simulator', ['--scripts', '--remembered', '--jobs', '1'], 200],
   ['file', 'crash states, file', ...explorer('file', '300'), 240],

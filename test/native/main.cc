@@ -1,4 +1,4 @@
-// The one main of the native tests. See test/native/<unit>_test.cc and test/conformance/.
+// The one main of the native tests. See test/native/<layer>/<unit>_test.cc and test/conformance/.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <unistd.h>
