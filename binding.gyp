@@ -49,7 +49,7 @@
           'type': 'executable',
           'product_extension': '',
           'win_delay_load_hook': 'false',
-          'sources': ['native/medium/pmem_probe_main.cc', 'native/medium/pmem_memory.cc'],
+          'sources': ['native/medium/pmem/pmem_probe_main.cc', 'native/medium/pmem/pmem_memory.cc'],
           'libraries': ['-lpmemobj', '-lpmem'],
         },
       ],

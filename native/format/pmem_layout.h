@@ -9,7 +9,7 @@
 //
 // A pool over several directories is a libpmemobj pool set without headers in its parts. Each part but the first begins with a page that says
 // which one it is (PmemPartMark). All that libpmemobj could allocate belongs to fields: objects that were made with the pool, as large as can
-// be, in which the medium places segments itself (medium/pmem_fields.h).
+// be, in which the medium places segments itself (medium/pmem/pmem_fields.h).
 #pragma once
 
 #include <cstddef>

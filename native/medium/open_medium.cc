@@ -6,7 +6,7 @@
 #include "medium/pool_kind.h"
 #include "medium/pool_parts.h"
 #ifdef HOLDFAST_WITH_PMEM
-#include "medium/pmem_medium.h"
+#include "medium/pmem/pmem_medium.h"
 #endif
 
 namespace holdfast {

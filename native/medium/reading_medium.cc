@@ -7,7 +7,7 @@
 #include "format/fold.h"
 #include "medium/file_medium.h"
 #include "medium/place_facts.h"
-#include "medium/pmem_front.h"
+#include "medium/pmem/pmem_front.h"
 #include "medium/pool_file.h"
 #include "medium/pool_kind.h"
 

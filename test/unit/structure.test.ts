@@ -51,7 +51,7 @@ function nativeBreaches(files: Source[]): string[] {
 const code = (text: string): string => text.replace(/\/\/.*$/gm, '').replace(/\/\*[\s\S]*?\*\//g, '');
 
 const onePlace: { name: RegExp; allowed: RegExp }[] = [
-  { name: /\bpmemobj_\w+\s*\(|\bpmem_(memcpy|memmove|memset|persist|flush|drain|msync|deep_\w+|map_file|unmap|is_pmem)\s*\(/, allowed: /^native\/medium\/pmem_/ },
+  { name: /\bpmemobj_\w+\s*\(|\bpmem_(memcpy|memmove|memset|persist|flush|drain|msync|deep_\w+|map_file|unmap|is_pmem)\s*\(/, allowed: /^native\/medium\/pmem\// },
   { name: /\b(pwrite|fdatasync|mmap|ftruncate|fallocate)\s*\(/, allowed: /^native\/medium\// },
   { name: /\b_mm_sfence|\bclwb\b|\bsfence\b/, allowed: /^native\/medium\// },
   { name: /\bnapi_|Napi::|node_api\.h/, allowed: /^native\/binding\// },

@@ -22,7 +22,7 @@
 #include "crash/media/libpmemobj_facts.h"
 #include "format/layout.h"
 #ifdef HOLDFAST_WITH_PMEM
-#include "medium/pmem_child.h"
+#include "medium/pmem/pmem_child.h"
 #endif
 
 namespace holdfast::crash {

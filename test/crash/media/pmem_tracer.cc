@@ -2,7 +2,7 @@
 // pool, what is durable: a cache line enters it only when it was flushed (or copied round the cache) and the same thread has
 // fenced. Everything else may or may not be there after a power cut, and at each fence all of it is written to the trace.
 //
-// libpmemobj and the engine call libpmem through dynamic symbols only (native/medium/pmem_wrap.h), so nothing is missed:
+// libpmemobj and the engine call libpmem through dynamic symbols only (native/medium/pmem/pmem_wrap.h), so nothing is missed:
 //   - under Node.js the addon is loaded RTLD_LOCAL and RTLD_NEXT does not find libpmem: it is opened by its name;
 //   - libpmemobj maps the pool's first page alone before it maps the whole: the tracer has a mapping of its own;
 //   - a flush takes what the line holds at that moment: a later store makes it dirty again;

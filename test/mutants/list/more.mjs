@@ -74,11 +74,11 @@ export default [
   ['salvage replays what a fold has placed', 'engine/salvage_regions.cc', 'return «noted.epoch <= fold.epoch»;', 'false'],
   ['salvage leaves out what no fold has placed', 'engine/salvage_regions.cc', '«HOLDFAST_TRY(replay(lose));»', ''],
   // ── pool sets
-  ['parts of a new pool are not synced', 'medium/pmem_create_set.cc', '«HOLDFAST_TRY(sync_parts());»', ''],
-  ['the folders of parts are not synced', 'medium/pmem_create_set.cc', 'error == 0 && «i < parts_.size()»; i++) error = sync_folder', 'i < 0 * parts_.size()'],
-  ['parts that are there already are written over', 'medium/pmem_create_set.cc', 'if («path_exists_unfollowed(part.path) == 0») {', 'false'],
-  ['a new set that failed stays behind', 'medium/pmem_create_set.cc', '«remove_file(*name);»  // the list', ''],
-  ['the set file is not synced before its parts are made', 'medium/pmem_create_set.cc', 'if (error == 0) «error = set_.sync_all();»', ''],
+  ['parts of a new pool are not synced', 'medium/pmem/pmem_create_set.cc', '«HOLDFAST_TRY(sync_parts());»', ''],
+  ['the folders of parts are not synced', 'medium/pmem/pmem_create_set.cc', 'error == 0 && «i < parts_.size()»; i++) error = sync_folder', 'i < 0 * parts_.size()'],
+  ['parts that are there already are written over', 'medium/pmem/pmem_create_set.cc', 'if («path_exists_unfollowed(part.path) == 0») {', 'false'],
+  ['a new set that failed stays behind', 'medium/pmem/pmem_create_set.cc', '«remove_file(*name);»  // the list', ''],
+  ['the set file is not synced before its parts are made', 'medium/pmem/pmem_create_set.cc', 'if (error == 0) «error = set_.sync_all();»', ''],
   ['a set without the option for one header is taken', 'medium/pool_set.cc', 'if («!single_header») return', 'false'],
   // ── what was handed over before the pool began to close
   ['a large value that waits when the pool begins to close is refused', 'engine/commit.cc', 'return commit_large(impl, mode, «queued»);', 'false'],

@@ -14,7 +14,7 @@
 #include "base/fresh_pages.h"
 #include "index/overlay_node.h"
 #ifdef HOLDFAST_WITH_PMEM
-#include "medium/pmem_memory.h"
+#include "medium/pmem/pmem_memory.h"
 #endif
 
 using namespace holdfast;

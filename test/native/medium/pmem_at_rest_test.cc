@@ -1,6 +1,6 @@
 // When a pool on persistent memory is opened without a child process: only where libpmemobj's part of it is exactly as it must be.
 // Counted, not timed. On /dev/shm with PMEM_IS_PMEM_FORCE=1.
-#include "medium/pmem_at_rest.h"
+#include "medium/pmem/pmem_at_rest.h"
 
 #include <dlfcn.h>
 #include <doctest/doctest.h>
@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "format/pmem_layout.h"
-#include "medium/pmem_library_layout.h"
-#include "medium/pmem_medium.h"
+#include "medium/pmem/pmem_library_layout.h"
+#include "medium/pmem/pmem_medium.h"
 #include "native/scratch.h"
 
 namespace {

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "format/pmem_layout.h"
-#include "medium/pmem_front.h"
-#include "medium/pmem_medium.h"
+#include "medium/pmem/pmem_front.h"
+#include "medium/pmem/pmem_medium.h"
 
 namespace holdfast::test {
 

@@ -1,6 +1,6 @@
 // The medium on libpmemobj: what it creates, keeps, frees and survives, and how many fences it takes. On /dev/shm with
 // PMEM_IS_PMEM_FORCE=1. pmem_opening_test.cc has what it refuses.
-#include "medium/pmem_medium.h"
+#include "medium/pmem/pmem_medium.h"
 
 #include <dlfcn.h>
 #include <doctest/doctest.h>

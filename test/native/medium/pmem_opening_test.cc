@@ -11,7 +11,7 @@
 #include <fstream>
 
 #include "base/checksum.h"
-#include "medium/pmem_child.h"
+#include "medium/pmem/pmem_child.h"
 #include "medium/superblock.h"
 #include "native/medium/pmem_medium_fixture.h"
 

@@ -1,4 +1,4 @@
-#include "medium/pmem_create.h"
+#include "medium/pmem/pmem_create.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -6,9 +6,9 @@
 #include <mutex>
 #include <utility>
 
-#include "medium/pmem_device.h"
-#include "medium/pmem_library_layout.h"
-#include "medium/pmem_wrap.h"
+#include "medium/pmem/pmem_device.h"
+#include "medium/pmem/pmem_library_layout.h"
+#include "medium/pmem/pmem_wrap.h"
 #include "medium/pool_file.h"
 #include "medium/pool_parts.h"
 

@@ -14,10 +14,10 @@
 
 #include "medium/mapping_guard.h"
 #include "medium/medium.h"
-#include "medium/pmem_fields.h"
-#include "medium/pmem_front.h"
-#include "medium/pmem_heap.h"
-#include "medium/pmem_place.h"
+#include "medium/pmem/pmem_fields.h"
+#include "medium/pmem/pmem_front.h"
+#include "medium/pmem/pmem_heap.h"
+#include "medium/pmem/pmem_place.h"
 #include "medium/pool_parts.h"
 
 namespace holdfast {

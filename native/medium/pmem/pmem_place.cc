@@ -1,4 +1,4 @@
-#include "medium/pmem_place.h"
+#include "medium/pmem/pmem_place.h"
 
 #include <cerrno>
 #include <cstdlib>

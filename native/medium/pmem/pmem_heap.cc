@@ -1,4 +1,4 @@
-#include "medium/pmem_heap.h"
+#include "medium/pmem/pmem_heap.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -6,7 +6,7 @@
 
 #include "base/test_points.h"
 #include "format/pmem_layout.h"
-#include "medium/pmem_wrap.h"
+#include "medium/pmem/pmem_wrap.h"
 
 namespace holdfast {
 namespace {

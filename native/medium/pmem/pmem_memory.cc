@@ -1,4 +1,4 @@
-#include "medium/pmem_memory.h"
+#include "medium/pmem/pmem_memory.h"
 
 #include <libpmemobj.h>
 

@@ -13,7 +13,7 @@
 
 #include <string>
 
-#include "medium/pmem_front.h"
+#include "medium/pmem/pmem_front.h"
 
 namespace holdfast {
 

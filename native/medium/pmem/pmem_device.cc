@@ -1,12 +1,12 @@
-#include "medium/pmem_device.h"
+#include "medium/pmem/pmem_device.h"
 
 #include <sys/mman.h>
 
 #include <cstring>
 
 #include "base/test_points.h"
-#include "medium/pmem_library_layout.h"
-#include "medium/pmem_wrap.h"
+#include "medium/pmem/pmem_library_layout.h"
+#include "medium/pmem/pmem_wrap.h"
 
 namespace holdfast {
 

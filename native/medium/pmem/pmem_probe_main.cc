@@ -10,8 +10,8 @@
 #include <sys/prctl.h>
 
 #include "format/pmem_layout.h"
-#include "medium/pmem_footers.h"
-#include "medium/pmem_memory.h"
+#include "medium/pmem/pmem_footers.h"
+#include "medium/pmem/pmem_memory.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 // In this order: our own superblock against the file's size (of a pool set: that of all its parts, each of which must be the right one), from
 // plain bytes; the place's durability; is libpmemobj's part at rest, from plain bytes too, else a child that opens a copy; only
 // then libpmemobj in this process.
-#include "medium/pmem_medium.h"
+#include "medium/pmem/pmem_medium.h"
 
 #include <libpmemobj.h>
 
@@ -12,16 +12,16 @@
 #include <utility>
 
 #include "medium/place_facts.h"
-#include "medium/pmem_at_rest.h"
-#include "medium/pmem_child.h"
-#include "medium/pmem_create.h"
-#include "medium/pmem_device.h"
-#include "medium/pmem_footers.h"
-#include "medium/pmem_front.h"
-#include "medium/pmem_library_layout.h"
-#include "medium/pmem_memory.h"
-#include "medium/pmem_place.h"
-#include "medium/pmem_wrap.h"
+#include "medium/pmem/pmem_at_rest.h"
+#include "medium/pmem/pmem_child.h"
+#include "medium/pmem/pmem_create.h"
+#include "medium/pmem/pmem_device.h"
+#include "medium/pmem/pmem_footers.h"
+#include "medium/pmem/pmem_front.h"
+#include "medium/pmem/pmem_library_layout.h"
+#include "medium/pmem/pmem_memory.h"
+#include "medium/pmem/pmem_place.h"
+#include "medium/pmem/pmem_wrap.h"
 #include "medium/pool_file.h"
 #include "medium/pool_parts.h"
 

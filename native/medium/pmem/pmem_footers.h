@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "medium/pmem_library_layout.h"
+#include "medium/pmem/pmem_library_layout.h"
 
 namespace holdfast {
 

@@ -1,11 +1,11 @@
-#include "medium/pmem_at_rest.h"
+#include "medium/pmem/pmem_at_rest.h"
 
 #include <algorithm>
 #include <vector>
 
 #include "base/bytes.h"
 #include "format/pmem_layout.h"
-#include "medium/pmem_library_layout.h"
+#include "medium/pmem/pmem_library_layout.h"
 
 namespace holdfast {
 namespace {

@@ -10,8 +10,8 @@
 #include <string>
 
 #include "medium/open_medium.h"
-#include "medium/pmem_front.h"
-#include "medium/pmem_place.h"
+#include "medium/pmem/pmem_front.h"
+#include "medium/pmem/pmem_place.h"
 
 namespace holdfast {
 

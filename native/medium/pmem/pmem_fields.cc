@@ -1,4 +1,4 @@
-#include "medium/pmem_fields.h"
+#include "medium/pmem/pmem_fields.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,4 +1,4 @@
-#include "medium/pmem_front.h"
+#include "medium/pmem/pmem_front.h"
 
 #include <algorithm>
 #include <cstring>

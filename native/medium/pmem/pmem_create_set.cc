@@ -15,9 +15,9 @@
 
 #include "base/test_points.h"
 #include "medium/place_facts.h"
-#include "medium/pmem_create.h"
-#include "medium/pmem_library_layout.h"
-#include "medium/pmem_wrap.h"
+#include "medium/pmem/pmem_create.h"
+#include "medium/pmem/pmem_library_layout.h"
+#include "medium/pmem/pmem_wrap.h"
 #include "medium/pool_file.h"
 #include "medium/pool_parts.h"
 #include "medium/pool_set.h"

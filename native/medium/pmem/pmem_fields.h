@@ -21,7 +21,7 @@
 #include "base/status.h"
 #include "medium/extent_allocator.h"
 #include "medium/medium.h"
-#include "medium/pmem_heap.h"
+#include "medium/pmem/pmem_heap.h"
 #include "medium/pool_parts.h"
 
 namespace holdfast {

@@ -1,4 +1,4 @@
-#include "medium/pmem_child.h"
+#include "medium/pmem/pmem_child.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
