@@ -124,6 +124,30 @@ export interface TrialResult extends Measured {
   readonly facts: StoreFacts;
 }
 
+/** A driver on a place. */
+export interface DriverAt {
+  readonly name: string;
+  /** How the report calls it on this place. */
+  readonly shown: string;
+  readonly module: string;
+  /** The folder under which its trials make theirs. */
+  readonly place: string;
+  readonly medium?: OpenWish['medium'];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Runs no trial process but this; for the native floors and the replay. */
+  readonly custom?: (workload: Workload, folder: string) => Promise<TrialResult>;
+  /** The same for what is counted, in place of a trial under strace. */
+  readonly customCounts?: (workload: Workload, folder: string) => Promise<TrialResult>;
+}
+
+/** One comparison: the same workload through several drivers. */
+export interface Group {
+  readonly workload: Workload;
+  readonly drivers: readonly DriverAt[];
+  /** Is what it asks of the kernel counted too, once per driver? */
+  readonly counted?: boolean;
+}
+
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 
 import { probe } from '../index';
-import type { DriverAt } from './runner';
+import type { DriverAt } from './line';
 
 /** Holdfast on a place, on the medium that it would take there by itself or the one asked for. */
 export function holdfastAt(place: string, shown: string, medium: DriverAt['medium'] = 'auto', name = 'holdfast'): DriverAt {

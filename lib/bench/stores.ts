@@ -6,8 +6,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ON_FILLED_STORE } from './workloads';
-import type { Workload } from './line';
-import type { DriverAt, Group } from './runner';
+import type { DriverAt, Group, Workload } from './line';
 
 /** Opening after a crash has a store of its own: the killed process leaves something behind each time. */
 function nameOf({ shown, medium }: DriverAt, { name, keys, bytes }: Workload): string {

@@ -4,10 +4,16 @@
  * Keyed items (objects, Maps) are found by their keys; items of arrays and Sets by looking for where the old sequence goes on,
  * first nearby, and only so far that the cost stays linear.
  */
-import type { Comparer } from './compare';
 import { cut, Leaf, type Shadow, strides, Tree } from './shadow';
 
 const gone = -1;
+
+/** What is asked about single items: compare.ts answers. */
+export interface ItemComparer {
+  same(was: Shadow, live: unknown): boolean;
+  build(live: unknown): Shadow;
+  update(was: Shadow, live: unknown): Shadow;
+}
 
 interface Aligned {
   /** The new items. */
@@ -17,7 +23,7 @@ interface Aligned {
 }
 
 /** `same`: so many items at the front are known to be what they were. */
-export function align(comparer: Comparer, old: Tree, live: readonly unknown[], same = 0): Tree {
+export function align(comparer: ItemComparer, old: Tree, live: readonly unknown[], same = 0): Tree {
   if (strides[old.shape] === 1) return alignItems(comparer, old, live, same);
   return treeOf(old, reuse(old.leaves, alignKeyed(comparer, old.items, live), 2), 2);
 }
@@ -29,7 +35,7 @@ function treeOf(old: Tree, leaves: readonly Leaf[], stride: number): Tree {
 }
 
 /** Leaves before and behind what changed are kept as they are; only what lies between is laid item by item. */
-function alignItems(comparer: Comparer, old: Tree, live: readonly unknown[], same: number): Tree {
+function alignItems(comparer: ItemComparer, old: Tree, live: readonly unknown[], same: number): Tree {
   const { leaves } = old;
   const starts = new Int32Array(leaves.length + 1);
   for (let l = 0; l < leaves.length; ++l) starts[l + 1] = starts[l]! + leaves[l]!.items.length;
@@ -59,7 +65,7 @@ function alignItems(comparer: Comparer, old: Tree, live: readonly unknown[], sam
   return treeOf(old, [...leaves.slice(0, front), ...reuse(between, aligned, 1), ...leaves.slice(back)], 1);
 }
 
-function alignKeyed(comparer: Comparer, before: readonly Shadow[], live: readonly unknown[]): Aligned {
+function alignKeyed(comparer: ItemComparer, before: readonly Shadow[], live: readonly unknown[]): Aligned {
   const places = new Map<unknown, number>();
   for (let at = 0; at < before.length; at += 2) {
     const key = before[at];
@@ -82,7 +88,7 @@ function alignKeyed(comparer: Comparer, before: readonly Shadow[], live: readonl
   return { items, from };
 }
 
-function alignSequence(comparer: Comparer, before: readonly Shadow[], live: readonly unknown[]): Aligned {
+function alignSequence(comparer: ItemComparer, before: readonly Shadow[], live: readonly unknown[]): Aligned {
   const items: Shadow[] = new Array<Shadow>(live.length);
   const from = new Int32Array(live.length).fill(gone);
   const keep = (to: number, place: number): void => {

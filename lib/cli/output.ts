@@ -13,6 +13,9 @@ import type { DurabilityClass, Medium } from '../types';
 /** What a command ends with; listed in `holdfast --help`. */
 export const EXIT = { ok: 0, bad: 1, usage: 2, failed: 3 } as const;
 
+/** How a command hands that back. */
+export type Finish = (code: number) => void;
+
 export interface Progress {
   update(value: number, fields?: Record<string, string | number>): void;
   stop(): void;

@@ -20,7 +20,7 @@ import { addResize } from './commands/resize';
 import { addRuns, addShow, addTimeline } from './commands/runs';
 import { addSalvage } from './commands/salvage';
 import { addExport, addImport } from './commands/transfer';
-import { EXIT, Output } from './output';
+import { EXIT, type Finish, Output } from './output';
 
 const EXIT_CODES = `
 Exit codes:
@@ -30,9 +30,6 @@ Exit codes:
   3  failed; the message begins with the error's code (docs/errors.md)
 
 NO_COLOR=1 turns colour off. With --json, stdout holds one JSON value, errors included.`;
-
-/** How a command hands back its exit code. */
-export type Finish = (code: number) => void;
 
 const COMMANDS = [
   ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addRegions, addCheck, addSalvage, addResize, addBench],

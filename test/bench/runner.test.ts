@@ -6,8 +6,8 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { callsIn, MARK } from '../../lib/bench/counted';
+import type { DriverAt, Group } from '../../lib/bench/line';
 import { workloadsOf } from '../../lib/bench/plan';
-import { type DriverAt, type Group } from '../../lib/bench/runner';
 import { dist } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
 
@@ -97,7 +97,8 @@ describe('a log of strace', () => {
   });
 
   test('a call that another thread interrupted is one call, and no sync at all is said', () => {
-    const text = log(mark, 'pwrite64(5</t/log>, "x", 100, 100 <unfinished ...>') + '\n18    write(1</dev/null>, "x", 1) = 1\n' + log('<... pwrite64 resumed>) = 100', mark);
+    const begun = log(mark, 'pwrite64(5</t/log>, "x", 100, 100 <unfinished ...>');
+    const text = begun + '\n18    write(1</dev/null>, "x", 1) = 1\n' + log('<... pwrite64 resumed>) = 100', mark);
     expect(callsIn(text, '/t', 1)).toEqual({ pwrite64: 1, writes: 1, writtenBytes: 100, syncs: 0 });
     expect(() => callsIn(log(mark), '/t', 1)).toThrow('1 marks');
   });

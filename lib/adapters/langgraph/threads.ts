@@ -18,7 +18,7 @@ import { indexText, runsOf, textsCodec, type Texts } from './keys';
 import { type Candidate, keptOf, type PruneRule } from './prune';
 import type { Checkpoint } from './types';
 import { comparing } from './values';
-import { sharedOf, Written } from './written';
+import { sharedOf, type StoredWrite, Written } from './written';
 
 export interface StoredCheckpoint {
   readonly family: number;
@@ -26,14 +26,6 @@ export interface StoredCheckpoint {
   /** Without instances. */
   readonly metadata: unknown;
   readonly root: Uint8Array;
-}
-
-/** With its value, or where the nodes of that lie: then the checkpoint that takes the value up shares them. */
-export interface StoredWrite {
-  readonly channel: string;
-  readonly value?: unknown;
-  readonly family?: number;
-  readonly root?: Uint8Array;
 }
 
 /** A write that is not stored yet. */

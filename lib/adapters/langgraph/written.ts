@@ -10,7 +10,14 @@ import { structured } from '../../codecs';
 import { HoldfastError } from '../../errors';
 import type { Batch, Keyspace, PoolCore } from '../../types';
 import { textsCodec, type Texts } from './keys';
-import type { StoredWrite } from './threads';
+
+/** With its value, or where the nodes of that lie: then the checkpoint that takes the value up shares them. */
+export interface StoredWrite {
+  readonly channel: string;
+  readonly value?: unknown;
+  readonly family?: number;
+  readonly root?: Uint8Array;
+}
 
 interface Place {
   readonly family: number;

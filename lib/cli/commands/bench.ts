@@ -7,11 +7,11 @@ import { commitOf } from '../../bench/machine';
 import { floorAt, holdfastAt, placeWords } from '../../bench/places';
 import { guessedSeconds, workloadsOf, type Extent } from '../../bench/plan';
 import { writeReport } from '../../bench/report';
-import { runPlan, trialsDue, type DriverAt, type Group } from '../../bench/runner';
+import { runPlan, trialsDue } from '../../bench/runner';
 import { straceMissing } from '../../bench/counted';
 import { rowsOf, TABLE_HEAD, tableCells } from '../../bench/summary';
 import { headline, verdict } from '../../bench/verdict';
-import type { Line, Workload } from '../../bench/line';
+import type { DriverAt, Group, Line, Workload } from '../../bench/line';
 import { Output } from '../output';
 import { wholeNumber } from './ls';
 

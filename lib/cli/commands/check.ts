@@ -2,8 +2,7 @@
 import type { Command } from 'commander';
 import pc from 'picocolors';
 
-import { bytesText, EXIT, Output } from '../output';
-import type { Finish } from '../program';
+import { bytesText, EXIT, type Finish, Output } from '../output';
 import { placeOf, withReader } from '../with-pool';
 
 export function addCheck(program: Command, finish: Finish): void {

@@ -9,8 +9,7 @@ import { Option, type Command } from 'commander';
 import pc from 'picocolors';
 
 import { demoSample } from '../demo-sample';
-import { EXIT, Output } from '../output';
-import type { Finish } from '../program';
+import { EXIT, type Finish, Output } from '../output';
 import type { KillKind } from '../replay/kill-plan';
 import { printReport } from '../replay/report';
 import { replay, type ReplayOptions, type ReplayWatch } from '../replay/supervisor';

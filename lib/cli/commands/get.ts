@@ -5,8 +5,7 @@ import { Option, type Command } from 'commander';
 
 import { structured } from '../../codecs';
 import { HoldfastError } from '../../errors';
-import { EXIT, Output, readable } from '../output';
-import type { Finish } from '../program';
+import { EXIT, type Finish, Output, readable } from '../output';
 import { placeOf, withReader } from '../with-pool';
 import { rawKeyspace } from './ls';
 

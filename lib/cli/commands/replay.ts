@@ -1,8 +1,7 @@
 /** `holdfast replay`: the main job, on recorded conversations of your own. */
 import { Option, type Command } from 'commander';
 
-import { EXIT, Output, type Progress } from '../output';
-import type { Finish } from '../program';
+import { EXIT, type Finish, Output, type Progress } from '../output';
 import { printReport } from '../replay/report';
 import { replay, type ReplayOptions, type ReplayReport } from '../replay/supervisor';
 import { wholeNumber } from './ls';

@@ -3,8 +3,7 @@ import type { Command } from 'commander';
 import pc from 'picocolors';
 
 import { salvage } from '../../index';
-import { bytesText, EXIT, Output } from '../output';
-import type { Finish } from '../program';
+import { bytesText, EXIT, type Finish, Output } from '../output';
 
 const TRUSTED = {
   index: 'the index is there: it says which versions are the newest',
