@@ -64,7 +64,8 @@ const due = trialsDue(groups, rounds, known);
 const minutes = due.reduce((sum, workload) => sum + guessedSeconds(workload, Math.max(1, rounds)), 0) / 60;
 console.error(`${due.length} trials, about ${Math.ceil(minutes)} minutes${known.length > 0 ? `; ${known.length} are known` : ''}`);
 
-const bar = process.stderr.isTTY ? new cliProgress.SingleBar({ format: '{bar} {value}/{total} {eta_formatted}  {now}', clearOnComplete: true, hideCursor: true, etaBuffer: 50 }) : undefined;
+const barLooks = { format: '{bar} {value}/{total} {eta_formatted}  {now}', clearOnComplete: true, hideCursor: true, etaBuffer: 50 };
+const bar = process.stderr.isTTY ? new cliProgress.SingleBar(barLooks) : undefined;
 bar?.start(due.length, 0, { now: '' });
 const interrupted = new AbortController();
 process.once('SIGINT', () => interrupted.abort(new Error('interrupted: the same command goes on')));

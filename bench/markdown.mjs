@@ -42,5 +42,6 @@ for (const on of new Set(lines.map((line) => line.on))) {
   console.log(`\n${matrix(on, here.filter(({ workload }) => workload === 'langgraph'))}`);
 }
 const counted = rows.filter(({ label }) => /commit of 256 B$|batch|^\w+: 64 commits/.test(label));
-console.log(`\n${table(['counted', 'driver', 'fences', 'syncs', 'writes', 'bytes written', 'instructions'], counted.map(({ label, driver, counts }) => [label, driver,
+console.log(`\n${table(['counted', 'driver', 'fences', 'syncs', 'writes', 'bytes written', 'instructions'], counted.map(({ label, driver, counts }) => [
+  label, driver,
   ...['fences', 'syncs', 'writes', 'writtenBytes', 'instructions'].map((name) => (counts[name] === undefined ? '' : +counts[name].toFixed(2)))]))}`);

@@ -28,7 +28,9 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
     {
       name: 'thread-sanitizer', usual: 95, counts: 'summary',
       command: ['bash', 'scripts/sanitize.sh', 'thread'],
-      again: (fresh, seconds) => ({ command: ['build-native/thread/concurrent_tests'], counts: 'doctest', env: { HOLDFAST_STRESS_MS: String(Math.round(seconds * 250)) } }),
+      again: (fresh, seconds) => ({
+        command: ['build-native/thread/concurrent_tests'], counts: 'doctest', env: { HOLDFAST_STRESS_MS: String(Math.round(seconds * 250)) },
+      }),
     },
     {
       name: 'damage', usual: 110, counts: 'doctest', tried: /damage: (\d+) (?:damages|tried)/g,
@@ -56,7 +58,10 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
       again: (fresh, seconds) => ({ command: ['build-native/readers_storm', '--kills', String(Math.ceil(2 * seconds)), '--seed', String(fresh)] }),
     },
     { name: 'native', usual: 120, counts: 'doctest', command: ['build-native/native_tests'] },
-    { name: 'simulator-scripts', usual: 60, counts: 'summary', tried: /(\d+ states) recovered/g, command: ['build-native/crash_simulator', '--scripts', '--remembered', '--controls', '--jobs', '1'] },
+    {
+      name: 'simulator-scripts', usual: 60, counts: 'summary', tried: /(\d+ states) recovered/g,
+      command: ['build-native/crash_simulator', '--scripts', '--remembered', '--controls', '--jobs', '1'],
+    },
     { name: 'kill-points', usual: 7, counts: 'doctest', tried: /(\d+ points)/g, command: ['node', 'test/storm/storm.mjs', '--points'] },
     { name: 'damage-controls', usual: 14, counts: 'doctest', command: ['build-native/damage_tests', '--controls'] },
     {

@@ -127,7 +127,8 @@ const sum = (key) => results.reduce((total, result) => total + result[key], 0);
 for (const { layer, failures } of results) {
   if (failures?.length) console.log(`\n══ failed in ${layer.name}\n${failures.join('\n')}`);
 }
-console.log(`\n${'layer'.padEnd(20)} ${'passed'.padStart(7)} ${'failed'.padStart(7)} ${'skipped'.padStart(7)} ${'seconds'.padStart(8)} ${'processor'.padStart(9)}  tried`);
+console.log(`\n${'layer'.padEnd(20)} ${'passed'.padStart(7)} ${'failed'.padStart(7)} ${'skipped'.padStart(7)} `
+  + `${'seconds'.padStart(8)} ${'processor'.padStart(9)}  tried`);
 for (const r of results) {
   console.log(`${r.layer.name.padEnd(20)} ${String(r.passed).padStart(7)} ${String(r.failed).padStart(7)} ${String(r.skipped).padStart(7)} ` +
     `${r.seconds.toFixed(0).padStart(8)} ${r.processor.toFixed(0).padStart(9)}  ${r.tried}`);

@@ -8,7 +8,8 @@ export const driver = {
     const db = new Database(`${folder}/bench.sqlite`);
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
-    db.exec('CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID; CREATE TABLE IF NOT EXISTS log (at INTEGER PRIMARY KEY, message TEXT)');
+    db.exec('CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID');
+    db.exec('CREATE TABLE IF NOT EXISTS log (at INTEGER PRIMARY KEY, message TEXT)');
     const put = db.prepare('INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value');
     const get = db.prepare('SELECT value FROM entries WHERE key = ?').pluck();
     const range = db.prepare('SELECT key, value FROM entries WHERE key >= ? ORDER BY key LIMIT ?').raw();

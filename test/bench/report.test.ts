@@ -62,7 +62,10 @@ test('a driver that claims to be durable and was not seen to sync says so in its
 test('a goal is met, missed by so much, or not measured', () => {
   const disk = (driver: string, p50: number, more: Partial<Line>): Line => line(driver, p50, 0, { on: 'disk', ...more });
   const read = { workload: 'getRandom', keys: 1_000_000 };
-  const lines = [disk('Holdfast', 40, read), disk('lmdb', 100, read), disk('Holdfast', 120, { bytes: 1024 }), disk('raw write + fdatasync (JS)', 100, { bytes: 1024 })];
+  const lines = [
+    disk('Holdfast', 40, read), disk('lmdb', 100, read),
+    disk('Holdfast', 120, { bytes: 1024 }), disk('raw write + fdatasync (JS)', 100, { bytes: 1024 }),
+  ];
   const verdictOf = (name: string): string => goalCells(goalsOf(lines).find((goal) => goal.name.includes(name))!).slice(3).join(': ');
   expect(verdictOf('random point read')).toBe('0.4 x of 1,000,000: met');
   expect(verdictOf('commit of 1 KiB, against')).toBe('1.2 x at 1 KiB: missed by 1.09 x');

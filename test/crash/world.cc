@@ -447,7 +447,10 @@ bool World::compare_range(const std::string& low, const std::string& high, bool 
     if (!given.is_ok()) return fail("a range failed: " + given.status().message());
     if (*given == 0) break;
   }
-  if (observed != expected) return fail("a range " + std::string(reverse ? "backward " : "") + "of at most " + std::to_string(limit) + " gave " + std::to_string(observed.size()) + " keys, not the model's " + std::to_string(expected.size()));
+  if (observed != expected) {
+    return fail("a range " + std::string(reverse ? "backward " : "") + "of at most " + std::to_string(limit) + " gave " + std::to_string(observed.size()) +
+                " keys, not the model's " + std::to_string(expected.size()));
+  }
   options.limit = UINT64_MAX;
   auto counted = pool_->count(options, nullptr, nullptr);
   if (!counted.is_ok() || *counted != all) return fail("count() differs from the model");

@@ -135,7 +135,8 @@ uint64_t number_of_region(const std::string& region) {
     if (other != number) violated("extent " + std::to_string(extent) + " is of commit " + std::to_string(other) + ", the first of " + std::to_string(number));
   }
   const uint64_t sum = sum_of(region), said = word_at(region, kSumCell);
-  if (sum != said) violated("a block of the region is not of commit " + std::to_string(number) + ": the sum is " + std::to_string(sum) + ", not " + std::to_string(said));
+  const std::string block = "a block of the region is not of commit " + std::to_string(number);
+  if (sum != said) violated(block + ": the sum is " + std::to_string(sum) + ", not " + std::to_string(said));
   return number;
 }
 
@@ -289,7 +290,9 @@ void read_on(const std::string& path, uint64_t seed, bool may_expire) {
     auto opened = Pool::open(path, options);
     if (opened.is_ok()) pool = *opened;
     // The pool is not there yet, or has nothing in it yet.
-    else if (opened.status().code() != Code::kNotFound && opened.status().code() != Code::kNotAPool) violated("a reader cannot open: " + opened.status().message());
+    else if (opened.status().code() != Code::kNotFound && opened.status().code() != Code::kNotAPool) {
+      violated("a reader cannot open: " + opened.status().message());
+    }
     else std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   uint64_t seen = 0, epoch = 0, kept_number = 0, last_fold = 0;
@@ -408,11 +411,12 @@ Verdict storm(const Plan& plan, const std::string& folder) {
   };
   settle(writer);
   for (int i = 0; i < plan.readers; i++) settle(readers[i]);
-  std::printf("readers_storm: %s, %d readers, seed %llu: %llu commits by %llu writers, %d kills, %llu refreshes, %llu folds followed, %llu snapshots and %llu views kept, %llu expired%s%s\n",
-              plan.pmem ? "pmem" : "file", plan.readers, static_cast<unsigned long long>(plan.seed), static_cast<unsigned long long>(shared->begun.load()),
-              static_cast<unsigned long long>(shared->writers.load()), killed, static_cast<unsigned long long>(shared->refreshes.load()),
-              static_cast<unsigned long long>(shared->generations.load()), static_cast<unsigned long long>(shared->snapshots.load()), static_cast<unsigned long long>(shared->views.load()),
-              static_cast<unsigned long long>(shared->expired.load()), sound ? "" : "; VIOLATED: ", sound ? "" : *shared->violation ? shared->violation : "a process died");
+  const auto count = [](const std::atomic<uint64_t>& counted) { return static_cast<unsigned long long>(counted.load()); };
+  std::printf("readers_storm: %s, %d readers, seed %llu: %llu commits by %llu writers, %d kills, %llu refreshes, %llu folds followed, "
+              "%llu snapshots and %llu views kept, %llu expired%s%s\n",
+              plan.pmem ? "pmem" : "file", plan.readers, static_cast<unsigned long long>(plan.seed), count(shared->begun), count(shared->writers), killed,
+              count(shared->refreshes), count(shared->generations), count(shared->snapshots), count(shared->views), count(shared->expired),
+              sound ? "" : "; VIOLATED: ", sound ? "" : *shared->violation ? shared->violation : "a process died");
   std::fflush(stdout);
   const bool lived = shared->refreshes > 0 && shared->begun > 0 && shared->generations > 0;
   if (!sound) return Verdict::kViolated;

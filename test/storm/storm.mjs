@@ -139,7 +139,8 @@ function report(lane, what) {
   if (lane.wrong.length === 0) return true;
   console.log(`FAILED: ${what}, generation ${lane.generation} of the pool, seed ${lane.seed}:`);
   for (const wrong of lane.wrong.slice(0, 10)) console.log(`  ${wrong}`);
-  console.log(`  again: node test/storm/storm.mjs --kills ${lane.kills + 1} --seed ${lane.seed} --medium ${lane.medium} --lanes 1${lane.native ? ' --native' : ''}`);
+  const again = `--kills ${lane.kills + 1} --seed ${lane.seed} --medium ${lane.medium} --lanes 1${lane.native ? ' --native' : ''}`;
+  console.log(`  again: node test/storm/storm.mjs ${again}`);
   return false;
 }
 

@@ -45,7 +45,8 @@ const leaf = fc.oneof(
   fc.boolean(),
   fc.constantFrom(null, undefined, -0, '\ud800', 'a\udc00b', '__proto__'),
   fc.date({ noInvalidDate: false }),
-  fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 80 })).map(([bytes, times]) => new Uint8Array(Buffer.alloc(bytes.length * times, bytes))),
+  fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 80 }))
+    .map(([bytes, times]) => new Uint8Array(Buffer.alloc(bytes.length * times, bytes))),
   fc.float64Array({ maxLength: 20 }),
   fc.constantFrom(/a(b)+/gi),
 );

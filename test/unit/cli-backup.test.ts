@@ -35,11 +35,15 @@ async function make(): Promise<string> {
   const path = fresh('pool');
   const pool = await open(path, { medium: 'file', retain: { bytes: 2 ** 40 } });
   const text = pool.keyspace<string, string>('texts', { value: 'utf8' });
-  for (const [i, value] of ['', 'plain', '{"a":1}', '{ "a": 1 }', '7', '7.0', 'null', 'ünï', 'line\nline', '\u0001\u0002', '"', '[]', '1e3', '\ufeffx'].entries()) {
+  const texts = ['', 'plain', '{"a":1}', '{ "a": 1 }', '7', '7.0', 'null', 'ünï', 'line\nline', '\u0001\u0002', '"', '[]', '1e3', '\ufeffx'];
+  for (const [i, value] of texts.entries()) {
     text.putSync(`t${i}`, value);
   }
   const any = pool.keyspace('any');
-  const values: unknown[] = [1, -1, 0.5, 'x', null, undefined, true, { a: [1, { b: 'c' }] }, new Map([[1, 2]]), new Date(5), 5n, new Uint8Array([1, 255]), NaN, { u: undefined }, 'é'.repeat(90)];
+  const values: unknown[] = [
+    1, -1, 0.5, 'x', null, undefined, true, { a: [1, { b: 'c' }] }, new Map([[1, 2]]), new Date(5), 5n, new Uint8Array([1, 255]), NaN, { u: undefined },
+    'é'.repeat(90),
+  ];
   for (const [i, value] of values.entries()) any.putSync(`v${i}`, value);
   const bytes = pool.keyspace<Uint8Array, Uint8Array>('bytes', { key: 'bytes', value: 'bytes' });
   for (let i = 0; i < 256; i++) bytes.putSync(new Uint8Array([i, 255 - i]), new Uint8Array([i]));

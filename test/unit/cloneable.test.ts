@@ -149,7 +149,10 @@ it('a hole in a list that had none is noticed, however long the list is', () => 
   for (const length of [3, 64, 65, 100, 1000]) {
     const state = { before: 1, list: Array.from({ length }, (_, i) => ({ i })) as unknown[], after: [2] };
     const name = `holes ${length}`;
-    const changes = [() => {}, () => delete state.list[length >> 1], () => state.list.push('more'), () => (state.list[length + 5] = 'far'), () => (state.list = ['none'])];
+    const changes = [
+      () => {}, () => delete state.list[length >> 1], () => state.list.push('more'), () => (state.list[length + 5] = 'far'),
+      () => (state.list = ['none']),
+    ];
     for (const change of changes) {
       change();
       expect(isDeepStrictEqual(saved(pool, name, state), cloned(state))).toBe(true);

@@ -20,7 +20,10 @@ const work = `async function work(copy, path) {
   const bytes = pool.keyspace('bytes', { value: 'bytes' });
   await bytes.put('a', Buffer.from(path.slice(-1)));
   const held = bytes.get('a');
-  return { pool, tell: () => [notes.get('n3').getTime(), refused.code, refused instanceof copy.HoldfastError, run.state.at.getTime(), String.fromCharCode(held[0])] };
+  const tell = () => [
+    notes.get('n3').getTime(), refused.code, refused instanceof copy.HoldfastError, run.state.at.getTime(), String.fromCharCode(held[0]),
+  ];
+  return { pool, tell };
 }
 `;
 const expected = (name: string): unknown[] => [3, 'ERR_HOLDFAST_CONFLICT', true, 2, name];

@@ -94,7 +94,9 @@ export default [
   ['a mark of any page, torn or not, is one', 'format/log_mark.h', '«mark.checksum == log_mark_checksum(mark, secret)»', 'true', 'few'],
   ['a mark proves nothing by itself', 'log/log_reader.cc', 'if («mark.durable_epoch >= epoch» ||', 'false', 'native'],
   ['a mark beyond the end proves nothing', 'log/log_reader.cc', '(«mark.sequence >= sequence && !is_inside(begun)»)', 'false', 'native'],
-  ['a mark proves whatever it names', 'log/log_reader.cc', 'if (mark.sequence > sequence && «chain_proves(begun, mark.sequence, begun.offset, epoch, incarnation)») return true;', 'true', 'few'],
-  ['what a mark leads to is not read', 'log/log_reader.cc', 'if («mark.sequence > sequence && chain_proves(begun, mark.sequence, begun.offset, epoch, incarnation)») return true;', 'false', 'native'],
+  ['a mark proves whatever it names', 'log/log_reader.cc',
+    'if (mark.sequence > sequence && «chain_proves(begun, mark.sequence, begun.offset, epoch, incarnation)») return true;', 'true', 'few'],
+  ['what a mark leads to is not read', 'log/log_reader.cc',
+    'if («mark.sequence > sequence && chain_proves(begun, mark.sequence, begun.offset, epoch, incarnation)») return true;', 'false', 'native'],
   ['a mark of an earlier life counts', 'log/log_reader.cc', '|| «mark.incarnation < incarnation») continue;', 'false', 'few'],
 ];

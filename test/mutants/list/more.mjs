@@ -75,7 +75,8 @@ export default [
   ['salvage leaves out what no fold has placed', 'engine/salvage_regions.cc', '«HOLDFAST_TRY(replay(lose));»', ''],
   // ── pool sets
   ['parts of a new pool are not synced', 'medium/pmem/pmem_create_set.cc', '«HOLDFAST_TRY(sync_parts());»', ''],
-  ['the folders of parts are not synced', 'medium/pmem/pmem_create_set.cc', 'error == 0 && «i < parts_.size()»; i++) error = sync_folder', 'i < 0 * parts_.size()'],
+  ['the folders of parts are not synced', 'medium/pmem/pmem_create_set.cc',
+    'error == 0 && «i < parts_.size()»; i++) error = sync_folder', 'i < 0 * parts_.size()'],
   ['parts that are there already are written over', 'medium/pmem/pmem_create_set.cc', 'if («path_exists_unfollowed(part.path) == 0») {', 'false'],
   ['a new set that failed stays behind', 'medium/pmem/pmem_create_set.cc', '«remove_file(*name);»  // the list', ''],
   ['the set file is not synced before its parts are made', 'medium/pmem/pmem_create_set.cc', 'if (error == 0) «error = set_.sync_all();»', ''],
