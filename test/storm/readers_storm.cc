@@ -28,6 +28,7 @@
 #include <thread>
 #include <vector>
 
+#include "../seeded_random.h"
 #include "base/test_hooks.h"
 #include "engine/pool.h"
 #include "format/region.h"
@@ -63,20 +64,6 @@ struct Shared {
 };
 Shared* shared = nullptr;
 
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15ull + 1) {}
-  uint64_t operator()(uint64_t below) {
-    uint64_t z = (state_ += 0x9E3779B97F4A7C15ull);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-    return (z ^ (z >> 31)) % below;
-  }
-
- private:
-  uint64_t state_;
-};
-
 [[noreturn]] void violated(const std::string& what) {
   std::snprintf(shared->violation, sizeof shared->violation, "%s", what.c_str());
   std::_Exit(kViolation);
@@ -96,7 +83,7 @@ struct Said {
 // The rest follows from that and the key, so that a mixture of two commits shows.
 std::string value_of(int key, Said said) {
   Random random(said.number * 1000 + static_cast<uint64_t>(key));
-  const uint64_t length = key < kLargeKeys ? 270000 + random(200000) : 16 + random(3000);
+  const uint64_t length = key < kLargeKeys ? 270000 + random.below(200000) : 16 + random.below(3000);
   std::string value(length, static_cast<char>('a' + (said.number + static_cast<uint64_t>(key)) % 26));
   std::memcpy(value.data(), &said, sizeof said);
   return value;
@@ -182,23 +169,23 @@ void write_on(const std::string& path, bool pmem, uint64_t seed) {
     for (uint64_t turn = 0; turn < kTurnBlocks; turn++) turns[turn] = word_at(region, turn_block_at(turn));
   }
   bool makes_region = !has_region;
-  const uint64_t until = number + 40 + random(400);
+  const uint64_t until = number + 40 + random.below(400);
   while (!shared->stop && number < until) {
     Batch batch;
     number++;
-    if (large == 0 || random(8) == 0) large = number;
+    if (large == 0 || random.below(8) == 0) large = number;
     for (int i = large == number ? 0 : kLargeKeys; i < kKeys; i++) (void)batch.put(key_of(i), value_of(i, {number, large})).is_ok();
     if (std::exchange(makes_region, false)) (void)batch.region_size(kRegion, kRegionBytes, "numbers").is_ok();
     write_region(batch, number, &turns);
     shared->begun = number;
-    auto receipt = pool->commit(batch, random(4) == 0 ? CommitMode::kEventual : CommitMode::kDurable);
+    auto receipt = pool->commit(batch, random.below(4) == 0 ? CommitMode::kEventual : CommitMode::kDurable);
     if (!receipt.is_ok()) violated("a commit failed: " + receipt.status().message());
-    if (random(3) == 0) {
+    if (random.below(3) == 0) {
       if (!pool->settle().is_ok()) violated("settle failed");
       shared->acknowledged = number;
     }
-    if (random(10) == 0 && !pool->fold().is_ok()) violated("a fold failed");
-    if (random(60) == 0 && !pool->compact().is_ok()) violated("a compaction failed");
+    if (random.below(10) == 0 && !pool->fold().is_ok()) violated("a fold failed");
+    if (random.below(60) == 0 && !pool->compact().is_ok()) violated("a compaction failed");
   }
   if (!pool->close().is_ok()) violated("the writer cannot close");
   shared->acknowledged = number;
@@ -312,7 +299,7 @@ void read_on(const std::string& path, uint64_t seed, bool may_expire) {
       if (gone(now.status()) && !may_expire) violated("expired");
       continue;
     }
-    const bool views = random(6) == 0;
+    const bool views = random.below(6) == 0;
     if (views) view = nullptr;
     auto number = number_of_all(*pool, *now, std::max(seen, acknowledged), begun, views ? &view : nullptr);
     if (views && view) {
@@ -330,15 +317,15 @@ void read_on(const std::string& path, uint64_t seed, bool may_expire) {
       if (!again.is_ok()) {
         gone(again.status());
         kept = nullptr;
-      } else if (random(20) == 0) {
+      } else if (random.below(20) == 0) {
         kept = nullptr;
       }
-    } else if (number.is_ok() && random(4) == 0) {
+    } else if (number.is_ok() && random.below(4) == 0) {
       kept = *now;
       kept_number = seen;
       shared->snapshots++;
     }
-    std::this_thread::sleep_for(std::chrono::microseconds(random(2000)));
+    std::this_thread::sleep_for(std::chrono::microseconds(random.below(2000)));
   }
 }
 
@@ -394,10 +381,10 @@ Verdict storm(const Plan& plan, const std::string& folder) {
     if (now >= next + (moved || impatient ? std::chrono::seconds(0) : kPatience)) {
       begun = shared->begun;
       refreshes = shared->refreshes;
-      impatient = random(4) == 0;
-      kill(random(3) == 0 ? readers[random(static_cast<uint64_t>(plan.readers))] : writer, SIGKILL);
+      impatient = random.below(4) == 0;
+      kill(random.below(3) == 0 ? readers[random.below(static_cast<uint64_t>(plan.readers))] : writer, SIGKILL);
       killed++;
-      next = std::chrono::steady_clock::now() + std::chrono::milliseconds(20 + random(400));
+      next = std::chrono::steady_clock::now() + std::chrono::milliseconds(20 + random.below(400));
       if (next > limit) break;
     }
     usleep(1000);

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "../seeded_random.h"
 #include "engine/pool.h"
 
 namespace holdfast {
@@ -32,20 +33,6 @@ void say(const std::string& line) {
     at += static_cast<size_t>(n);
   }
 }
-
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15ull + 1) {}
-  uint64_t operator()(uint64_t below) {
-    uint64_t z = (state_ += 0x9E3779B97F4A7C15ull);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-    return (z ^ (z >> 31)) % below;
-  }
-
- private:
-  uint64_t state_;
-};
 
 std::string value_of(const std::string& id, size_t length) {
   std::string value = id + ":" + std::to_string(length) + ":";
@@ -69,7 +56,7 @@ class Committer {
 
   void one(const std::vector<std::string>& gone = {}) {
     const std::string id = generation_ + "." + std::to_string(thread_) + "." + std::to_string(next_++);
-    const bool eventual = random_(3) == 0;
+    const bool eventual = random_.below(3) == 0;
     Batch batch, torn;
     std::string said;
     const auto put = [&](const std::string& key, size_t length) {
@@ -83,10 +70,10 @@ class Committer {
     };
     for (const std::string& key : gone) remove(key);
     std::set<std::string> keys;
-    for (uint64_t i = random_(5) + 1; i > 0; i--) keys.insert("d" + std::to_string(random_(150)));
+    for (uint64_t i = random_.below(5) + 1; i > 0; i--) keys.insert("d" + std::to_string(random_.below(150)));
     for (const std::string& key : keys)
-      random_(8) == 0 ? remove(key) : put(key, random_(100) < 70 ? random_(300) : random_(20000));
-    if (random_(60) == 0) put("big" + std::to_string(random_(4)), 270000 + random_(200000));
+      random_.below(8) == 0 ? remove(key) : put(key, random_.below(100) < 70 ? random_.below(300) : random_.below(20000));
+    if (random_.below(60) == 0) put("big" + std::to_string(random_.below(4)), 270000 + random_.below(200000));
     put("c/" + id, 0);
     said.pop_back();
     say("B " + id + (eventual ? " e " : " d ") + said);
@@ -95,7 +82,7 @@ class Committer {
       std::this_thread::sleep_for(std::chrono::microseconds(300));
     }
     if (lie == "extra") (void)batch.put(kPrefix + "x/" + id, "0.0.0:0:").is_ok();
-    if (lie == "lost" && random_(50) == 0) {
+    if (lie == "lost" && random_.below(50) == 0) {
       say("A " + id + " 1");
       return;
     }
@@ -116,9 +103,9 @@ class Committer {
   void storm(const std::atomic<bool>& stop) {
     while (next_ < kBudget && !stop) {
       one();
-      if (random_(40) == 0) (void)pool_.fold().is_ok();
-      if (random_(120) == 0) (void)pool_.compact().is_ok();
-      std::this_thread::sleep_for(std::chrono::microseconds(random_(200)));
+      if (random_.below(40) == 0) (void)pool_.fold().is_ok();
+      if (random_.below(120) == 0) (void)pool_.compact().is_ok();
+      std::this_thread::sleep_for(std::chrono::microseconds(random_.below(200)));
     }
   }
 
