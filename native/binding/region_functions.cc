@@ -1,7 +1,4 @@
-// What JavaScript calls of regions: the catalogue of their names, and reads. Their writes go through batches.
-//
-// Any number of threads and environments may make regions at once: keyspace 0 maps "r" + name to a number and "d" to the last number
-// given out, and both and the region's size are one commit, whose conditions say that nobody was quicker.
+// What JavaScript calls of regions: their numbers and names, reads, and what a batch writes to them.
 #include "binding/region_functions.h"
 
 #include "binding/convert.h"
@@ -9,40 +6,6 @@
 namespace holdfast::binding {
 
 namespace {
-
-std::string region_key(char kind, Bytes name) {
-  std::string key = keyspace_prefix(kCatalogueKeyspace);
-  key.push_back(kind);
-  return key.append(name);
-}
-
-// 0: absent.
-Result<uint32_t> number_at(Pool& pool, const std::string& key) {
-  Result<Reader> reader = pool.read(nullptr);
-  if (!reader.is_ok()) return std::move(reader.status());
-  Result<std::optional<FoundValue>> found = reader->find(key);
-  if (!found.is_ok()) return std::move(found.status());
-  if (!found->has_value()) return 0u;
-  uint8_t bytes[sizeof(uint32_t)];
-  if ((*found)->size != sizeof bytes) return Status(Code::kCorrupt, "The catalogue of regions has a number of a wrong size");
-  HOLDFAST_TRY(reader->copy(**found, bytes));
-  return load<uint32_t>(bytes);
-}
-
-Status make_region(Pool& pool, const std::string& name, uint64_t size, uint32_t last) {
-  const std::string name_key = region_key('r', name), counter_key = region_key('d', {});
-  const uint32_t number = last + 1;
-  const Bytes next = bytes_of(&number, sizeof number);
-  Batch batch;
-  HOLDFAST_TRY(batch.require_absent(name_key));
-  if (last == 0) HOLDFAST_TRY(batch.require_absent(counter_key));
-  else HOLDFAST_TRY(batch.require_equal(counter_key, bytes_of(&last, sizeof last)));
-  HOLDFAST_TRY(batch.put(counter_key, next));
-  HOLDFAST_TRY(batch.put(name_key, next));
-  HOLDFAST_TRY(batch.region_size(number, size, name));
-  // Eventual, as new keyspaces are: no durable commit can survive without the commits before it.
-  return std::move(pool.commit(batch, CommitMode::kEventual).status());
-}
 
 // A whole number that the TypeScript side has checked; anything else becomes one that is out of every range.
 uint64_t uint64_of(napi_env env, napi_value value) {
@@ -56,28 +19,6 @@ Status reading(napi_env env, Connection& connection, napi_value snapshot_value, 
 }
 
 }  // namespace
-
-Result<uint32_t> region_number(Pool& pool, const std::string& name, std::optional<uint64_t> size) {
-  for (;;) {
-    Result<uint32_t> known = number_at(pool, region_key('r', name));
-    if (!known.is_ok()) return known;
-    if (*known != 0) {
-      if (!size) return known;
-      Result<RegionInfo> info = pool.region_info(*known, nullptr);
-      if (!info.is_ok() && info.status().code() == Code::kNotFound) continue;  // dropped in this very moment
-      if (!info.is_ok()) return std::move(info.status());
-      if (info->size == *size) return known;
-      return Status(Code::kInvalidArgument, "The region '" + name + "' has " + std::to_string(info->size) + " bytes, not " +
-                                                std::to_string(*size) + "; leave size out, or call resize()");
-    }
-    if (!size) return Status(Code::kNotFound, "There is no region '" + name + "'; give a size to make it");
-    Result<uint32_t> last = number_at(pool, region_key('d', {}));
-    if (!last.is_ok()) return last;
-    Status made = make_region(pool, name, *size, *last);
-    if (made.is_ok()) return *last + 1;
-    if (made.code() != Code::kConflict) return made;
-  }
-}
 
 // regionNumber(name, size or undefined)
 napi_value region_number_of(napi_env env, PoolHandle& self, const napi_value* arguments) {
