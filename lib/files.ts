@@ -32,7 +32,7 @@ export function fileError(cause: unknown, what: string): HoldfastError {
   });
 }
 
-export async function syncFolderOf(file: string): Promise<void> {
+async function syncFolderOf(file: string): Promise<void> {
   try {
     const folder = await open(path.dirname(path.resolve(file)), constants.O_RDONLY);
     try {

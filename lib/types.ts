@@ -14,9 +14,6 @@ export type DurabilityClass = 'power' | 'process';
 /** `durable`: acknowledged after its barrier. `eventual`: acknowledged at once, behind a barrier a little later. */
 export type CommitDurability = 'durable' | 'eventual';
 
-/** Anything that is bytes. A string is taken as UTF-8 where a codec says so. */
-export type BytesLike = Uint8Array;
-
 export interface OpenOptions {
   /** Default `auto`: persistent memory where mapping with MAP_SYNC succeeds, else a file. */
   medium?: 'auto' | Medium;

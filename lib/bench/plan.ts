@@ -16,7 +16,7 @@ export function sizeText(bytes: number): string {
   return bytes >= KIB ? `${bytes / KIB} KiB` : `${bytes} B`;
 }
 
-export function countText(count: number): string {
+function countText(count: number): string {
   return count >= 1e6 ? `${count / 1e6} million` : count.toLocaleString('en');
 }
 

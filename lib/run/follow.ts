@@ -65,7 +65,7 @@ async function refreshed(pool: PoolCore, signal: AbortSignal | undefined): Promi
   await pool.refresh();
 }
 
-export function readPage(journals: Journals, id: string, from: number, limit: number): Page {
+function readPage(journals: Journals, id: string, from: number, limit: number): Page {
   const epochs = new EpochsOf(journals, id);
   const entries: [number, Entry][] = [];
   let ahead = 0;

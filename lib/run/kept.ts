@@ -113,7 +113,7 @@ function* until(journal: Iterable<[number, Entry]>, upTo: number): Iterable<[num
   }
 }
 
-export function gather(journal: Iterable<[sequence: number, entry: Entry]>, forksAgo = 0): KeptRun {
+function gather(journal: Iterable<[sequence: number, entry: Entry]>, forksAgo = 0): KeptRun {
   const run = nothingKept(0);
   const tools = new Map<number, KeptTool>();
   for (const [sequence, entry] of journal) {

@@ -30,9 +30,9 @@ export const RESOLUTIONS_KEYSPACE = 'holdfast.resolutions';
 export const OPERATIONS_KEYSPACE = 'holdfast.operations';
 
 /** Half of what a key may hold, so that keys with more parts than these have room. */
-export const MAX_RUN_ID_BYTES = 512;
-export const MAX_STEP_NAME_BYTES = 512;
-export const MAX_SIGNAL_NAME_BYTES = 256;
+const MAX_RUN_ID_BYTES = 512;
+const MAX_STEP_NAME_BYTES = 512;
+const MAX_SIGNAL_NAME_BYTES = 256;
 const MAX_OPERATION_ID_BYTES = 512;
 
 const SEQUENCE_BYTES = 8;

@@ -33,7 +33,7 @@ export interface WaitCall {
   readonly suspend: () => void;
 }
 
-export function firstPending(
+function firstPending(
   journals: Journals,
   run: string,
   name: string,

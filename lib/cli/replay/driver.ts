@@ -16,8 +16,8 @@ import { LedgerClient } from './ledger-client';
 import type { DriverToParent } from './protocol';
 import { readConfig, socketOf, Tape, type ReplayConfig, type TapeTurn } from './tape';
 
-export const SOURCE_KEYSPACE = 'replay.source';
-export const SOURCE_KEY = 'recording';
+const SOURCE_KEYSPACE = 'replay.source';
+const SOURCE_KEY = 'recording';
 
 export type CalledOnTape = Extract<TapeTurn, { kind: 'called' }>;
 
