@@ -29,6 +29,9 @@ namespace holdfast {
 
 Result<OpenedMedium> open_file_medium(const std::string& path, const MediumOptions& options);
 
+inline constexpr uint64_t kLargestFileGrowth = 64 * kMiB;  // at once, of a file that grows by itself
+
+// Its space is in file_space.cc.
 class FileMedium final : public Medium {
  public:
   // `file` is open and locked, its superblock and root are verified. Maps it.
