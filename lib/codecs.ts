@@ -10,7 +10,7 @@ import { deserialize, serialize } from 'node:v8';
 import { Packr } from 'msgpackr';
 
 import { HoldfastError, typeError } from './errors';
-import { isPlainData, refuseOpaque } from './plain-data';
+import { isPlainData, refuseUnreadable } from './plain-data';
 import type { BuiltinCodecName, Codec } from './types';
 
 const utf8Decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
@@ -130,7 +130,7 @@ export const structured: Codec<unknown> = {
 };
 
 function packByV8(value: unknown): Uint8Array {
-  refuseOpaque(value);
+  refuseUnreadable(value);
   const bytes = serialize(value);
   const packed = Buffer.allocUnsafe(bytes.length + 1);
   packed[0] = byV8;

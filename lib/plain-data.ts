@@ -1,8 +1,8 @@
 /**
  * Which values msgpack carries as they are, and which must be written the long way round (lib/codecs.ts).
  *
- * `isPlainData` is quick and says no in doubt. `refuseOpaque` looks at every object of a value that is not plain and refuses what
- * V8 would store as an empty object: instances of built-in classes whose contents nobody can see, a URL or a WeakRef for instance.
+ * `isPlainData` is quick and says no in doubt. `refuseUnreadable` looks at every object of a value that is not plain and refuses what
+ * V8 would store as an empty object (instances of built-in classes whose contents nobody can see, a URL or a WeakRef for instance) or could not read again.
  */
 import { types } from 'node:util';
 
@@ -12,6 +12,8 @@ import { HoldfastError } from './errors';
 const unwatchedDepth = 12;
 const unwatchedVisits = 4096;
 const deepest = 200;
+/** A main thread's usual stack is enough for V8 to read objects nested 1,900 deep, where nothing else is on it. */
+const deepestRead = 1000;
 /**
  * Prototypes of the built-in classes that msgpack knows, of this realm alone: it finds them by class, so a Date of another `vm` context would be
  * an empty object, and an instance of a subclass of Uint8Array could not be read again.
@@ -132,16 +134,38 @@ export function opaqueError(value: object): HoldfastError {
   return new HoldfastError('ERR_HOLDFAST_CODEC', `The value cannot be stored: there is a ${what} in it, of which nothing could be read back`);
 }
 
-export function refuseOpaque(root: unknown): void {
+/**
+ * Refuses what could be written by V8 and not be read back: what shows nothing of itself, and what is nested deeper than V8 can be sure to have
+ * the stack for. It reads recursively, in the order of this walk, and takes more stack for that than for writing.
+ */
+export function refuseUnreadable(root: unknown): void {
   const seen = new Set<object>();
   const waiting: unknown[] = [root];
+  const depths = [1];
   while (waiting.length > 0) {
     const value = waiting.pop();
+    const depth = depths.pop()!;
     if (typeof value !== 'object' || value === null || seen.has(value)) continue;
     seen.add(value);
+    if (depth > deepestRead) throw depthError();
     if (isOpaque(value)) throw opaqueError(value);
-    if (types.isMap(value)) for (const [key, item] of value) waiting.push(key, item);
-    else if (types.isSet(value)) waiting.push(...value);
-    else if (!ArrayBuffer.isView(value)) for (const key of Object.keys(value)) waiting.push((value as Record<string, unknown>)[key]);
+    const inside = partsOf(value);
+    for (let at = inside.length - 1; at >= 0; --at) {
+      waiting.push(inside[at]);
+      depths.push(depth + 1);
+    }
   }
+}
+
+function partsOf(value: object): unknown[] {
+  if (types.isMap(value)) return [...value].flat();
+  if (types.isSet(value)) return [...value];
+  if (ArrayBuffer.isView(value)) return [];
+  const parts = Object.keys(value).map((key) => (value as Record<string, unknown>)[key]);
+  if (types.isNativeError(value)) parts.push(value.cause);
+  return parts;
+}
+
+function depthError(): HoldfastError {
+  return new HoldfastError('ERR_HOLDFAST_CODEC', `The value cannot be stored: it is nested more than ${deepestRead} deep, and might not be read again`);
 }
