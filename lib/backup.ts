@@ -8,16 +8,18 @@
  * Three things that are not to be gone on with: a file whose sync has failed (the system may have dropped what it could not write, and
  * would not say so again), one that has got its name already (it is the finished backup itself), and one that a power cut has left
  * without its first block.
+ *
+ * The file is locked from before it is looked at until it has its name, or was given up.
  */
 import { constants } from 'node:fs';
-import { lstat, open, realpath, stat, unlink } from 'node:fs/promises';
+import { lstat, open, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { Writable } from 'node:stream';
 import { WritableStream } from 'node:stream/web';
 
 import { abortedError, closedError, HoldfastError, typeError } from './errors';
-import { fileError, giveName, isNamed } from './files';
+import { fileError, giveName } from './files';
 import type { KeyspaceHost } from './keyspace';
 import { native } from './native-binding';
 import type { NativeBackupScan } from './native-binding';
@@ -44,9 +46,6 @@ interface Begun {
 /** The first block says what the backup is; it fits into one sector. */
 const firstBlockAtMost = 512;
 
-// Two backups to one place would write into each other. Places, whatever path they were named by.
-const busy = new Set<string>();
-
 export async function backupPool(
   host: KeyspaceHost,
   poolPath: string,
@@ -65,23 +64,37 @@ export async function backupPool(
   if (typeof target !== 'string') return toStream(run, streamTarget(target), cancels);
   const file = path.resolve(checkPath(target)); // the process may go to another folder meanwhile
   await mustBeFree(file, poolPath);
-  const partial = `${file}.partial`;
-  const place = await placeOf(file);
-  if (busy.has(place)) throw new HoldfastError('ERR_HOLDFAST_EXISTS', `a backup to ${file} is under way; choose another place`);
-  busy.add(place);
   try {
-    const scan = await scanPartial(partial);
-    const begun = { target: await fileTarget(partial, file, scan?.progress().goodBytes ?? 0), scan, written: scan?.progress().goodBytes ?? 0 };
-    try {
-      return await write(run, begun);
-    } catch (error) {
-      // The log no longer reaches back to where it was interrupted. A full backup can begin anew; an increment cannot.
-      const late = (error as { code?: unknown }).code === 'ERR_HOLDFAST_FORGOTTEN';
-      if (!late || scan === null || since >= 0) throw error;
-      return await write(run, { target: await fileTarget(partial, file, 0), scan: null, written: 0 });
-    }
-  } finally {
-    busy.delete(place);
+    return await toFile(run, file, poolPath, true);
+  } catch (error) {
+    // The log no longer reaches back to where it was interrupted. A full backup can begin anew; an increment cannot.
+    if (!(error instanceof LateError)) throw error;
+    if (since >= 0) throw error.cause;
+    return await toFile(run, file, poolPath, false);
+  }
+}
+
+/** What was interrupted cannot be gone on with any more. */
+class LateError extends Error {}
+
+async function toFile(run: Run, file: string, poolPath: string, goOn: boolean): Promise<BackupReport> {
+  const partial = `${file}.partial`;
+  const handle = await claim(partial, file);
+  let scan: NativeBackupScan | null = null;
+  try {
+    await mustBeFree(file, poolPath); // who wrote it until now may have finished it meanwhile
+    scan = goOn ? await scanPartial(handle, partial) : null;
+    await handle.truncate(scan?.progress().goodBytes ?? 0);
+  } catch (error) {
+    await release(handle, partial);
+    throw fileError(error, `the backup ${file} could not be begun`);
+  }
+  const written = scan?.progress().goodBytes ?? 0;
+  try {
+    return await write(run, { target: fileTarget(handle, partial, file, written), scan, written });
+  } catch (error) {
+    const late = (error as { code?: unknown }).code === 'ERR_HOLDFAST_FORGOTTEN' && scan !== null;
+    throw late ? new LateError('forgotten', { cause: error }) : error;
   }
 }
 
@@ -144,26 +157,52 @@ async function mustBeFree(file: string, poolPath: string): Promise<void> {
   throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${file} is there already; remove it, or back up to another place`);
 }
 
-async function placeOf(file: string): Promise<string> {
-  const folder = path.dirname(file);
-  return path.join(await realpath(folder).catch(() => folder), path.basename(file)); // a folder that is not there is said when it is written to
+/**
+ * The file that a backup is written to, held with a lock of the kernel's: two backups to one place, from any threads, processes and paths, would
+ * write into each other. Where a file system has no locks nobody is kept apart.
+ */
+async function claim(partial: string, file: string): Promise<FileHandle> {
+  for (let tries = 0; tries < 100; ++tries) {
+    const handle = await open(partial, constants.O_WRONLY | constants.O_CREAT, 0o600).catch((error: unknown) => {
+      throw fileError(error, `the backup ${file} could not be begun`);
+    });
+    let mine = false;
+    try {
+      if (!native.lockFile(handle.fd)) break;
+      const [held, there] = await Promise.all([handle.stat(), stat(partial).catch(() => undefined)]);
+      const same = there !== undefined && there.ino === held.ino && there.dev === held.dev;
+      const finished = held.nlink > 1; // and cut off between its two names: it is not to be written to any more
+      mine = same && !finished;
+      if (same && finished) await removeName(partial);
+    } finally {
+      if (!mine) await handle.close();
+    }
+    if (mine) return handle;
+  }
+  throw new HoldfastError('ERR_HOLDFAST_EXISTS', `a backup to ${file} is under way; choose another place`);
+}
+
+/** Nothing was written: a file that was made for this goes again. */
+async function release(handle: FileHandle, partial: string): Promise<void> {
+  const facts = await handle.stat().catch(() => undefined); // the error that brought us here is the one to tell
+  if (facts?.size === 0) await unlink(partial).catch(() => undefined);
+  await handle.close().catch(() => undefined);
+}
+
+async function removeName(partial: string): Promise<void> {
+  await unlink(partial).catch((error: unknown) => {
+    throw fileError(error, `${partial}, another name of a finished backup, could not be removed`);
+  });
 }
 
 /** What an interrupted backup left; null when there is nothing to go on with. */
-async function scanPartial(partial: string): Promise<NativeBackupScan | null> {
-  if (await isNamed(partial)) {
-    await unlink(partial).catch((error: unknown) => {
-      throw fileError(error, `${partial}, another name of a finished backup, could not be removed`);
-    });
-    return null;
-  }
-  if (await isBlank(partial)) return null;
+async function scanPartial(handle: FileHandle, partial: string): Promise<NativeBackupScan | null> {
+  if (await isBlank(handle, partial)) return null;
   const scan = native.scanBackup(partial);
   let bytes = 0;
   try {
     bytes = await readInto(partial, (chunk) => scan.write(chunk));
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'ENOENT') return null;
     if ((error as { code?: unknown }).code !== 'ERR_HOLDFAST_NOT_A_BACKUP') throw fileError(error, `${partial} could not be read`);
     throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${partial}, where the backup would be written, is something else; remove it`, {
       cause: error,
@@ -173,9 +212,9 @@ async function scanPartial(partial: string): Promise<NativeBackupScan | null> {
 }
 
 /** Shorter than any first block and nothing but zeros: a power cut has kept its length alone. Anything longer has its first block. */
-async function isBlank(partial: string): Promise<boolean> {
-  const facts = await stat(partial).catch(() => undefined);
-  if (facts === undefined || !facts.isFile() || facts.size > firstBlockAtMost) return false;
+async function isBlank(handle: FileHandle, partial: string): Promise<boolean> {
+  const facts = await handle.stat();
+  if (!facts.isFile() || facts.size > firstBlockAtMost) return false;
   let blank = true;
   await readInto(partial, (chunk) => {
     blank &&= chunk.every((byte) => byte === 0);
@@ -214,19 +253,8 @@ export async function readInto(file: string, take: (chunk: Uint8Array) => unknow
   }
 }
 
-async function beginFile(partial: string, file: string, keep: number): Promise<FileHandle> {
-  let handle: FileHandle | undefined;
-  try {
-    handle = await open(partial, constants.O_WRONLY | constants.O_CREAT, 0o600);
-    await handle.truncate(keep);
-    return handle;
-  } catch (error) {
-    await handle?.close().catch(() => undefined); // the error that brought us here is the one to tell
-    throw fileError(error, `the backup ${file} could not be begun`);
-  }
-}
-
-async function fileTarget(partial: string, file: string, keep: number): Promise<Target> {
+/** Takes over the handle. */
+function fileTarget(handle: FileHandle, partial: string, file: string, keep: number): Target {
   let at = keep;
   let synced = false; // the first block of this attempt, and so what it goes on behind
   let doubtful = false; // a sync has failed: what the file reads as may not be what is on the disk
@@ -238,13 +266,11 @@ async function fileTarget(partial: string, file: string, keep: number): Promise<
           ? 'what is done cannot be trusted, and the next backup begins anew'
           : `what is done is kept in ${partial}, and the next backup to the same place goes on from there`),
     );
-  const handle = await beginFile(partial, file, keep);
   const sync = async (): Promise<void> => {
     doubtful = true;
     await handle.sync();
     doubtful = false;
   };
-  const close = async (): Promise<void> => handle.close();
   return {
     name: file,
     async write(block) {
@@ -261,17 +287,16 @@ async function fileTarget(partial: string, file: string, keep: number): Promise<
       }
     },
     async finish() {
-      try {
-        await sync();
-        await close();
-      } catch (error) {
+      await sync().catch((error: unknown) => {
         throw told(error);
-      }
+      });
       await giveName(partial, file);
+      await handle.close(); // not before it has its name: it would be taken for one to go on with
     },
     async abandon() {
-      await close().catch(() => undefined); // the error that brought us here is the one to tell
+      // The error that brought us here is the one to tell.
       if (at === 0 || doubtful) await unlink(partial).catch(() => undefined);
+      await handle.close().catch(() => undefined);
     },
   };
 }

@@ -4,7 +4,7 @@
  * A crash leaves the other name behind; what it is and who takes it up again is said where it is chosen.
  */
 import { constants } from 'node:fs';
-import { link, open, rename, stat, unlink } from 'node:fs/promises';
+import { link, open, rename, unlink } from 'node:fs/promises';
 import path from 'node:path';
 
 import { HoldfastError } from './errors';
@@ -47,7 +47,7 @@ async function syncFolderOf(file: string): Promise<void> {
 
 /**
  * Gives a finished file its name, durably; never takes the place of another (`ERR_HOLDFAST_EXISTS`). A crash may leave both names, which
- * are then names of one file: whoever finds `from` must not write to it (isNamed).
+ * are then names of one file: whoever finds `from` with two names must not write to it.
  */
 export async function giveName(from: string, to: string): Promise<void> {
   try {
@@ -60,10 +60,4 @@ export async function giveName(from: string, to: string): Promise<void> {
     await rename(from, to);
   }
   await syncFolderOf(to);
-}
-
-/** Has this file another name besides? Then it was finished, and is somebody's. */
-export async function isNamed(file: string): Promise<boolean> {
-  const facts = await stat(file).catch(() => undefined);
-  return facts !== undefined && facts.nlink > 1;
 }

@@ -232,6 +232,8 @@ interface NativeAddon {
   probe(path: string): PlaceReport;
   /** `directories` undefined: as the pool lies now. */
   resizeByCopy(path: string, bytes: number, directories: string[] | undefined): Promise<CopyReport>;
+  /** Locks the file for whoever has this descriptor open; false: somebody else has it locked. Where there are no locks, true. */
+  lockFile(fd: number): boolean;
   scanBackup(name: string): NativeBackupScan;
   /** `epoch` and `time` -1: all there is. */
   restore(path: string, options: NativeOpenOptions, epoch: number, time: number): Promise<NativeRestore>;

@@ -9,6 +9,7 @@
 #include "binding/task.h"
 #include "binding/watch_handle.h"
 #include "binding/watched_work.h"
+#include "engine/backup.h"
 #include "engine/resize.h"
 #include "engine/salvage.h"
 
@@ -189,6 +190,11 @@ void configure(const Napi::CallbackInfo& info) {
   Environment::of(info.Env())->configure(info[0].As<Napi::Function>(), info[1].As<Napi::Function>());
 }
 
+// lockFile(descriptor): false when somebody else has the file locked.
+Napi::Value lock_file(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), lock_backup_file(info[0].ToNumber().Int32Value()));
+}
+
 // landIn(which, bytes): reads of that kind go there from now on.
 void land_in(const Napi::CallbackInfo& info) {
   uint8_t* data = nullptr;
@@ -219,6 +225,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("NativeBatch", environment->batch_class.Value());
   exports.Set("configure", Napi::Function::New(env, configure));
   exports.Set("landIn", Napi::Function::New(env, land_in));
+  exports.Set("lockFile", Napi::Function::New(env, lock_file));
   exports.Set("open", Napi::Function::New(env, open));
   exports.Set("openSync", Napi::Function::New(env, open_sync));
   exports.Set("salvage", Napi::Function::New(env, salvage_pool));

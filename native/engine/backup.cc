@@ -6,6 +6,7 @@
 #include "engine/large_chunks.h"
 #include "engine/pool_impl.h"
 #include "format/region.h"
+#include "medium/posix_file.h"
 
 namespace holdfast {
 
@@ -333,5 +334,7 @@ uint64_t PoolImpl::entries_at_most() const {
   for (const RunPtr& run : index_.view.runs) entries += run->entries();
   return entries;
 }
+
+bool lock_backup_file(int descriptor) { return lock_descriptor(descriptor); }
 
 }  // namespace holdfast

@@ -32,6 +32,10 @@ struct BackupStatus {
   double fraction = 0;
 };
 
+// Of the file that a backup is written to, by its descriptor; until that is closed. False: somebody else writes to it. Where the file system
+// has no locks, true.
+bool lock_backup_file(int descriptor);
+
 class Backup {
  public:
   static Result<std::unique_ptr<Backup>> begin(const std::shared_ptr<Pool>& pool, const BackupOptions& options);

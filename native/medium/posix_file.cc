@@ -200,6 +200,8 @@ int PosixFile::try_lock_shared() {
 
 void PosixFile::unlock() { ::flock(fd_, LOCK_UN); }
 
+bool lock_descriptor(int fd) { return status_of([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) != EWOULDBLOCK; }
+
 namespace {
 struct flock one_byte(uint64_t at, short type) {
   struct flock range = {};

@@ -94,6 +94,8 @@ class PosixFile {
   int fd_ = -1;
 };
 
+// flock, exclusive, of a descriptor that is not ours. False: somebody else holds it. Where the file system has no locks, true.
+bool lock_descriptor(int fd);
 int path_facts(const std::string& path, FileFacts* facts);
 int path_file_system(const std::string& path, FileSystemFacts* facts);
 int path_writable(const std::string& path);

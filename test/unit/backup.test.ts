@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { open, restore, salvage } from '../../lib/index';
 import type { Holdfast } from '../../lib/index';
 import { scratchFolder } from '../helpers/scratch';
+import { messageOf, startWorker } from './support/child';
 
 const folder = scratchFolder('backup');
 let n = 0;
@@ -342,6 +343,31 @@ test('two backups to one place, however it is named, do not write into each othe
     process.chdir(before);
     await saving;
     expect(['one-place', 'saved'].map((made) => fs.existsSync(`${folder}/${made}`))).toEqual([true, true]);
+  }));
+
+test('worker threads that back up to one place do not write into each other', () =>
+  withPool(async (pool, path) => {
+    fill(pool, 2000);
+    const source = `
+      const pool = holdfast.openSync(workerData);
+      parentPort.on('message', (target) => {
+        if (target === null) return pool.close().then(() => process.exit());
+        pool.backup(target).then(() => 'made', (error) => error.code).then((ended) => parentPort.postMessage(ended));
+      });
+      parentPort.postMessage('ready');`;
+    const workers = [0, 1, 2, 3].map(() => startWorker(source, path));
+    await Promise.all(workers.map((worker) => messageOf(worker)));
+    for (let round = 0; round < 5; round++) {
+      const target = fresh('shared');
+      const ended = workers.map((worker) => messageOf<string>(worker));
+      for (const worker of workers) worker.postMessage(target);
+      expect((await Promise.all(ended)).sort()).toEqual([...Array<string>(3).fill('ERR_HOLDFAST_EXISTS'), 'made']);
+      expect((await restored(target)).state).toEqual(contents(pool));
+      expect(fs.existsSync(`${target}.partial`)).toBe(false);
+    }
+    const gone = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
+    for (const worker of workers) worker.postMessage(null);
+    await Promise.all(gone);
   }));
 
 test('a link that points to nothing is in the way of a backup and of a new pool, and nothing is left beside it', () =>
