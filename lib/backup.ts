@@ -53,7 +53,7 @@ export async function backupPool(
   given: BackupOptions | undefined,
   cancels: Set<() => void>,
 ): Promise<BackupReport> {
-  const options = optionsObject(given, 'backup');
+  const options = optionsObject(given, 'backup', ['incremental', 'signal', 'onProgress']);
   const signal = signalOption(options.signal);
   const { onProgress } = options;
   checkProgress(onProgress);

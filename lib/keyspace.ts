@@ -36,6 +36,8 @@ interface ReadOptions {
   snapshot?: Snapshot;
 }
 
+const readNames = ['snapshot'] as const;
+
 export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
   readonly name: string;
   readonly #host: KeyspaceHost;
@@ -46,7 +48,7 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
   #number = 0;
 
   constructor(host: KeyspaceHost, name: string, options: KeyspaceOptions<K, V> | undefined) {
-    const { key, value } = optionsObject(options, 'a keyspace');
+    const { key, value } = optionsObject(options, 'a keyspace', ['key', 'value']);
     this.name = keyspaceName(name);
     this.#host = host;
     this.#native = host.native;
@@ -87,7 +89,7 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
 
   count(range?: RangeOptions<K>): number {
     const bounds = boundsOf(range, this.#key);
-    const snapshot = range === undefined ? null : this.#snapshotOf(range);
+    const snapshot = PoolSnapshot.nativeOf(range?.snapshot, this.#host);
     const number = this.#toRead();
     if (bounds.empty || number === 0) return 0;
     const counted = this.#native.count(number, bounds.low, bounds.high, snapshot);
@@ -188,7 +190,7 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
   }
 
   #snapshotOf(options: ReadOptions): NativeSnapshot | null {
-    return PoolSnapshot.nativeOf(optionsObject(options, 'a read').snapshot, this.#host);
+    return PoolSnapshot.nativeOf(optionsObject(options, 'a read', readNames).snapshot, this.#host);
   }
 
   #getNewest(key: K): V | undefined {
@@ -240,7 +242,7 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
     shape: 'entries' | 'keys' | 'values',
   ): IterableIterator<T> {
     const bounds = boundsOf(range, this.#key);
-    const snapshot = range === undefined ? null : this.#snapshotOf(range);
+    const snapshot = PoolSnapshot.nativeOf(range?.snapshot, this.#host);
     const keyspace = this.#toRead();
     if (bounds.empty || keyspace === 0) return emptyIterator<T>();
     const { low, high, reverse, limit } = bounds;

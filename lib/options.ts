@@ -4,13 +4,19 @@
  */
 import { types } from 'node:util';
 
-import { rangeError, typeError } from './errors';
+import { type ArgumentError, rangeError, typeError } from './errors';
 import type { NativeOpenOptions } from './native-binding';
 import type { CommitOptions, OpenOptions } from './types';
 
 const mediums = { auto: 0, pmem: 1, file: 2 } as const;
 const creates = { ifMissing: 0, never: 1, exclusive: 2 } as const;
 const classes = { process: 1, power: 2 } as const;
+
+const openNames = [
+  ...(['medium', 'size', 'grow', 'directories', 'create', 'atLeast', 'readOnly'] as const),
+  ...(['eventualWithin', 'foldOperations', 'retain', 'lease', 'signal'] as const),
+];
+const commitNames = ['durability', 'signal'] as const;
 
 export function shown(value: unknown): string {
   return typeof value === 'string' ? `"${value}"` : String(value);
@@ -39,13 +45,28 @@ export function wholeNumber(name: string, given: unknown, low: number, high: num
   return given;
 }
 
-/** An options argument: an object, or nothing. */
-export function optionsObject<T extends object>(given: T | undefined, what: string): Partial<T> {
+/**
+ * An options argument: nothing, or an object. A plain one has none but these `names`: a misspelt one would be taken for one that was left
+ * out. An instance of a class may have more, since they are its own affair.
+ */
+export function optionsObject<T extends object>(given: T | undefined, what: string, names: readonly (keyof T & string)[]): Partial<T> {
   if (given === undefined) return {};
   if (typeof given !== 'object' || given === null) {
     throw typeError(`The options of ${what} must be an object, not ${shown(given)}`);
   }
+  for (const name in given) {
+    if (!names.includes(name) && given[name] !== undefined && isPlainObject(given)) throw unknownError(what, name, names);
+  }
   return given;
+}
+
+function isPlainObject(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+function unknownError(what: string, name: string, names: readonly string[]): ArgumentError {
+  return typeError(`There is no option ${JSON.stringify(name)} of ${what}; there ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}`);
 }
 
 export function signalOption(given: unknown): AbortSignal | undefined {
@@ -64,7 +85,7 @@ export function checkPath(path: unknown): string {
 }
 
 export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
-  const options = optionsObject(given, 'open');
+  const options = optionsObject(given, 'open', openNames);
   signalOption(options.signal);
   const native: NativeOpenOptions = {
     medium: oneOf(mediums, 'medium', options.medium, 'auto'),
@@ -111,7 +132,7 @@ function retainOption(given: unknown): { retainMs: number; retainBytes: number }
   if (typeof given !== 'object' || given === null) {
     throw typeError(`retain must be false or { ms, bytes }, not ${shown(given)}`);
   }
-  const { ms, bytes } = given as { ms?: unknown; bytes?: unknown };
+  const { ms, bytes } = optionsObject<{ ms?: unknown; bytes?: unknown }>(given, 'retain', ['ms', 'bytes']);
   if (ms === undefined && bytes === undefined) throw typeError('retain needs ms or bytes');
   return {
     retainMs: ms === undefined ? 0 : wholeNumber('retain.ms', ms, 1, 2 ** 46),
@@ -122,7 +143,7 @@ function retainOption(given: unknown): { retainMs: number; retainBytes: number }
 /** Is it an eventual commit? */
 export function eventualOption(options: CommitOptions | undefined): boolean {
   if (options === undefined) return false;
-  const { durability } = optionsObject(options, 'a commit');
+  const { durability } = optionsObject(options, 'a commit', commitNames);
   if (durability === undefined || durability === 'durable') return false;
   if (durability === 'eventual') return true;
   throw typeError(`durability must be "durable" or "eventual", not ${shown(durability)}`);

@@ -103,7 +103,7 @@ export class Pool implements PoolCore {
   }
 
   regions(options?: { snapshot?: Snapshot }): RegionInfo[] {
-    const { snapshot } = optionsObject(options, 'regions');
+    const { snapshot } = optionsObject(options, 'regions', ['snapshot']);
     return this.#host.native.regions(PoolSnapshot.nativeOf(snapshot, this.#host));
   }
 
@@ -183,7 +183,7 @@ export class Pool implements PoolCore {
     signal?: AbortSignal;
     onProgress?: (fraction: number) => void;
   }): Promise<CheckReport> {
-    const options = optionsObject(given, 'check');
+    const options = optionsObject(given, 'check', ['signal', 'onProgress']);
     const signal = signalOption(options.signal);
     const { onProgress } = options;
     checkProgress(onProgress);

@@ -49,8 +49,10 @@ export function afterPrefix(prefix: Buffer): Buffer | null {
   return after;
 }
 
+const names = ['gte', 'gt', 'lte', 'lt', 'prefix', 'reverse', 'limit', 'snapshot'] as const;
+
 export function boundsOf<K>(given: RangeOptions<K> | undefined, codec: Codec<K>): Bounds {
-  const options = optionsObject(given, 'a range');
+  const options = optionsObject(given, 'a range', names);
   let low: Buffer | null = null;
   let high: Buffer | null = null;
   const from = (bound: Buffer): void => {

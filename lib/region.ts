@@ -32,6 +32,8 @@ interface ReadOptions {
   snapshot?: Snapshot;
 }
 
+const readNames = ['snapshot'] as const;
+
 export class PoolRegion implements Region {
   readonly name: string;
   readonly #host: KeyspaceHost;
@@ -44,7 +46,7 @@ export class PoolRegion implements Region {
   }
 
   static open(host: KeyspaceHost, name: string, given: { size?: number } | undefined): PoolRegion {
-    const options = optionsObject(given, 'a region');
+    const options = optionsObject(given, 'a region', ['size']);
     const checked = regionName(name);
     const size = options.size === undefined ? undefined : sizeOf(options.size);
     return new PoolRegion(host, checked, host.native.regionNumber(checked, size));
@@ -248,7 +250,7 @@ export class PoolRegion implements Region {
   }
 
   #snapshotOf(options: ReadOptions | undefined): ReturnType<typeof PoolSnapshot.nativeOf> {
-    return PoolSnapshot.nativeOf(optionsObject(options, 'a read').snapshot, this.#host);
+    return PoolSnapshot.nativeOf(optionsObject(options, 'a read', readNames).snapshot, this.#host);
   }
 
   #outside(offset: number, length: number, size: number): Error {

@@ -9,6 +9,6 @@ import type { CopyOptions, CopyReport } from './types';
  * new pool lies there, or (an empty list) in one file at `path`.
  */
 export async function resizeByCopy(path: string, bytes: number, options?: CopyOptions): Promise<CopyReport> {
-  const { directories } = optionsObject(options, 'resizeByCopy');
+  const { directories } = optionsObject(options, 'resizeByCopy', ['directories']);
   return native.resizeByCopy(checkPath(path), sizeOption(bytes), directories === undefined ? undefined : directoriesOption(directories));
 }

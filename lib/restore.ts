@@ -22,13 +22,15 @@ import type { RestoreOptions, RestoreReport } from './types';
 
 export type BackupSource = string | Readable | ReadableStream<Uint8Array>;
 
+const names = ['medium', 'size', 'atLeast', 'retain', 'at', 'signal', 'onProgress'] as const;
+
 /** `parts`: the full backup, then its increments in their order. */
 export async function restore(
   parts: BackupSource | readonly BackupSource[],
   to: string,
   given?: RestoreOptions,
 ): Promise<RestoreReport> {
-  const { at, signal: givenSignal, onProgress, ...target } = optionsObject(given, 'restore');
+  const { at, signal: givenSignal, onProgress, ...target } = optionsObject(given, 'restore', names);
   const signal = signalOption(givenSignal);
   checkProgress(onProgress);
   const named = Array.isArray(parts) ? (parts as readonly BackupSource[]) : [parts as BackupSource];

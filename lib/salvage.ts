@@ -13,13 +13,15 @@ export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'a
   onProgress?: (fraction: number) => void;
 }
 
+const names = ['medium', 'size', 'atLeast', 'signal', 'onProgress'] as const;
+
 /** The pool at `from` is only read, and must not be open. `to` must not exist; it has its name when all that could be saved is in it. */
 export async function salvage(
   from: string,
   to: string,
   given?: SalvageOptions,
 ): Promise<SalvageReport> {
-  const { signal: givenSignal, onProgress, ...target } = optionsObject(given, 'salvage');
+  const { signal: givenSignal, onProgress, ...target } = optionsObject(given, 'salvage', names);
   const signal = signalOption(givenSignal);
   checkProgress(onProgress);
   const request = openOptions(target);

@@ -167,7 +167,7 @@ function placeOf(options: { from?: number; lag?: number; signal?: AbortSignal })
 
 /** What was done to keys. A keyspace's number never changes, but it may be new. */
 export function watchKeys<K, V>(host: KeyspaceHost, given: WatchOptions<K, V> | undefined): Watcher<K, V> {
-  const options = optionsObject(given, 'watch');
+  const options = optionsObject(given, 'watch', ['keyspace', 'prefix', 'from', 'lag', 'signal']);
   const { prefix } = options;
   const { from, lag, signal } = placeOf(options);
   const keyspace = keyspaceOf(host, options);
@@ -216,12 +216,12 @@ function keyspaceOf<K, V>(host: KeyspaceHost, { keyspace, prefix }: WatchOptions
 
 /** What was done to one region. */
 export function watchRegion(host: KeyspaceHost, given: RegionWatchOptions): RegionWatcher {
-  const options = optionsObject(given, 'watch') as RegionWatchOptions & WatchOptions;
+  const options = optionsObject(given as RegionWatchOptions & WatchOptions, 'watch', ['region', 'keyspace', 'prefix', 'from', 'lag', 'signal']);
   if (options.keyspace !== undefined || options.prefix !== undefined) {
     throw typeError('A watch is of a region or of keys: leave out the keyspace, or watch twice');
   }
   const { from, lag, signal } = placeOf(options);
-  const native = host.native.watch(0, null, null, from, lag, PoolRegion.numberOf(options.region, host));
+  const native = host.native.watch(0, null, null, from, lag, PoolRegion.numberOf(given.region, host));
   return new PoolFeed<RegionChange>(host, native, signal, (_, key, value) => {
     const word = Number(key.readBigUInt64LE(0));
     return value === undefined ? { size: word } : { offset: word, bytes: new Uint8Array(value) };

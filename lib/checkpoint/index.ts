@@ -159,7 +159,7 @@ export class CheckpointStore {
     options?: { reverse?: boolean; limit?: number },
   ): IterableIterator<CheckpointInfo> {
     checkOwner(owner);
-    const { reverse, limit } = optionsObject(options, 'history');
+    const { reverse, limit } = optionsObject(options, 'history', ['reverse', 'limit']);
     for (const [key, record] of this.#records.range({ ...recordsOf(owner), reverse, limit })) yield infoOf(key, record);
   }
 
@@ -381,10 +381,11 @@ function memberKey(family: number, owner: string): string {
 }
 
 function keeper(options: PruneOptions): (fromEnd: number, record: CheckpointRecord) => boolean {
-  const { keepLast = 1, keepLabels = true, olderThan } = optionsObject(options, 'prune');
+  const { keepLast = 1, keepLabels = true, olderThan } = optionsObject(options, 'prune', ['keepLast', 'keepLabels', 'olderThan']);
   if (typeof keepLast !== 'number') throw typeError('keepLast is a number');
   if (!Number.isInteger(keepLast) || keepLast < 0) throw rangeError(`keepLast is a whole number from 0 up; got ${keepLast}`);
-  if (typeof keepLabels !== 'boolean' && !Array.isArray(keepLabels)) throw typeError('keepLabels is a boolean or a list of labels');
+  const named = Array.isArray(keepLabels) && keepLabels.every((label: unknown) => typeof label === 'string');
+  if (typeof keepLabels !== 'boolean' && !named) throw typeError('keepLabels is a boolean or a list of labels');
   const before = olderThan === undefined ? Infinity : olderThanOption(olderThan);
   return (fromEnd, { label, at }) => {
     if (fromEnd < Math.max(1, keepLast) || at >= before) return true;

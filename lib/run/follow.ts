@@ -27,7 +27,7 @@ export async function* journalOf(
   given?: JournalOptions,
 ): AsyncGenerator<JournalEntry, void, undefined> {
   checkRunId(id);
-  const options = optionsObject(given, 'a journal');
+  const options = optionsObject(given, 'a journal', ['from', 'limit', 'follow', 'signal']);
   const signal = signalOption(options.signal);
   const follow = booleanOption('follow', options.follow);
   let left = limitOption(options.limit);

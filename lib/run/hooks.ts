@@ -5,6 +5,7 @@
  * continuation: at least once, never instead of a step.
  */
 import { typeError } from '../errors';
+import { optionsObject } from '../options';
 import type { HookEvent, Run, RunHooks } from './types';
 import { textOf } from './diverged';
 import { pointOf, type KeptRun } from './kept';
@@ -17,7 +18,7 @@ type HookName = Exclude<(typeof NAMES)[number], 'onHookError'>;
 
 export function checkHooks(hooks: RunHooks | undefined): void {
   if (hooks === undefined) return;
-  if (typeof hooks !== 'object' || hooks === null) throw typeError('hooks is an object: { onStart, onDecision, … }');
+  optionsObject(hooks, 'hooks', [...NAMES, 'everySteps']);
   for (const name of NAMES) {
     const hook = hooks[name];
     if (hook !== undefined && typeof hook !== 'function') throw typeError(`${name} is a function`);

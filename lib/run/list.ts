@@ -15,7 +15,7 @@ import { isDue } from './waits';
 const STATUSES = ['running', 'waiting', 'finished', 'runnable'] as const;
 
 export function* listRuns(pool: PoolCore, given?: RunsOptions): IterableIterator<RunInfo> {
-  const { prefix, after, status, limit, reverse } = optionsObject(given, 'runs');
+  const { prefix, after, status, limit, reverse } = optionsObject(given, 'runs', ['prefix', 'after', 'status', 'limit', 'reverse']);
   if (status !== undefined && !STATUSES.includes(status))
     throw typeError(`status is one of ${STATUSES.join(', ')}; got ${String(status)}`);
   const backwards = booleanOption('reverse', reverse);
@@ -50,7 +50,7 @@ export async function claimRun(
   pool: PoolCore,
   given?: ClaimOptions,
 ): Promise<DurableRun | undefined> {
-  const { status, prefix, ...driving } = optionsObject(given, 'claim');
+  const { status, prefix, ...driving } = optionsObject(given, 'claim', ['status', 'prefix', 'hooks', 'suspendAfter', 'compensations']);
   if (status !== undefined && status !== 'runnable')
     throw typeError(`what can be claimed is 'runnable'; got ${String(status)}`);
   const journals = Journals.of(pool);

@@ -35,7 +35,7 @@ export async function applyOnce(pool: PoolCore, id: string, batch: Batch): Promi
 
 /** Removes the records of operations that were applied before a moment, or longer ago than so many milliseconds. */
 export async function forgetOperations(pool: PoolCore, given?: { olderThan?: Date | number }): Promise<ForgottenOperations> {
-  const { olderThan } = optionsObject(given, 'forgetOperations');
+  const { olderThan } = optionsObject(given, 'forgetOperations', ['olderThan']);
   // There is no default: what is forgotten could be applied a second time.
   const before = olderThanOption(olderThan);
   for (let removed = 0; ; ) {

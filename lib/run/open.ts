@@ -96,7 +96,7 @@ export function firstForm(journals: Journals, id: string, header: RunHeader): Fo
 }
 
 function checkOptions(given: RunOptions | undefined): RunOptions {
-  const options = optionsObject(given, 'a run');
+  const options = optionsObject(given, 'a run', ['input', 'hooks', 'suspendAfter', 'compensations']);
   checkHooks(options.hooks);
   checkCompensations(options.compensations);
   if (options.suspendAfter !== undefined) checkMs('suspendAfter', options.suspendAfter, 0);

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { abortedError, rangeError, typeError } from '../errors';
-import { signalOption } from '../options';
+import { optionsObject, signalOption } from '../options';
 import type { RetryOptions, ToolContext, ToolOptions } from './types';
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -17,12 +17,13 @@ export interface Limits {
 }
 
 export function limitsOf(options: Pick<ToolOptions<unknown>, 'retry' | 'timeout' | 'signal'>): Limits {
-  const given = options.retry ?? 1;
+  const { retry: given = 1 } = options;
   if (typeof given !== 'number' && (typeof given !== 'object' || given === null))
     throw typeError('retry is a number of attempts, or an object with attempts');
-  const retry: RetryOptions = typeof given === 'number' ? { attempts: given } : given;
+  const retry: Partial<RetryOptions> =
+    typeof given === 'number' ? { attempts: given } : optionsObject(given, 'retry', ['attempts', 'delay', 'factor', 'maxDelay']);
   const { attempts, delay = 100, factor = 2, maxDelay = 30_000 } = retry;
-  if (!Number.isSafeInteger(attempts) || attempts < 1)
+  if (attempts === undefined || !Number.isSafeInteger(attempts) || attempts < 1)
     throw rangeError(`retry.attempts is a whole number from 1; got ${String(attempts)}`);
   checkMs('retry.delay', delay, 0);
   checkMs('retry.maxDelay', maxDelay, 0);

@@ -74,6 +74,8 @@ interface Call<K extends Kept> {
 /** Of a Date, in milliseconds. */
 const LAST_MOMENT = 8.64e15;
 
+const TOOL_OPTIONS = ['safety', 'probe', 'retry', 'timeout', 'signal', 'compensate'] as const;
+
 const SAFETIES: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 
 export class DurableRun implements Run {
@@ -152,7 +154,7 @@ export class DurableRun implements Run {
     const writer = this.driving(`tool ${show(name)}`);
     checkStepName(name);
     checkFunction(fn, `tool ${show(name)}`);
-    optionsObject(options, 'a tool');
+    optionsObject(options, 'a tool', TOOL_OPTIONS);
     const { safety = 'effect', probe, compensate = compensationOf<R>(this.#parts.options.compensations, name) } = options;
     if (!SAFETIES.includes(safety)) {
       throw typeError(`the safety of a tool is one of ${SAFETIES.join(', ')}; got ${show(safety)}`);
@@ -206,7 +208,7 @@ export class DurableRun implements Run {
 
   async child<I, S, R>(id: string, options: RunOptions<I> = {}): Promise<Run<I, S, R>> {
     const writer = this.driving(`child ${show(id)}`);
-    if (typeof id !== 'string') throw typeError(`the id of a child is a string; got ${show(id)}`);
+    checkRunId(id);
     const childId = `${this.id}/${id}`;
     checkRunId(childId);
     const { kept, ...named } = this.next<KeptMark>('child', id, 'child');
@@ -216,7 +218,7 @@ export class DurableRun implements Run {
 
   async checkpoint(state: unknown, given?: CheckpointOptions): Promise<CheckpointReceipt> {
     const writer = this.driving('checkpoint');
-    const { label, immutable } = optionsObject(given, 'a checkpoint');
+    const { label, immutable } = optionsObject(given, 'a checkpoint', ['label', 'immutable']);
     return await this.#checkpoints.save(writer, state, { label, immutable });
   }
 
@@ -275,7 +277,8 @@ export class DurableRun implements Run {
     const bare = typeof rest[0] === 'function';
     const [args, fn, options] = bare ? [undefined, ...rest] : [[rest[0]] as const, ...rest.slice(1)];
     checkFunction(fn, `${kind} ${show(name)}`);
-    const eventual = eventualOption(options as StepOptions | undefined) && kind === 'step';
+    const { durability } = optionsObject(options as StepOptions | undefined, `a ${kind}`, ['durability']);
+    const eventual = eventualOption({ durability }) && kind === 'step';
     const { identity, kept, ...named } = this.next<KeptStep>('step', name, kind);
     const work = fn as (args?: unknown) => R | Promise<R>;
     const call = {
@@ -293,7 +296,7 @@ export class DurableRun implements Run {
   }
 
   private waitCall(category: 'signal' | 'sleep', name: string, given?: WaitOptions): WaitCall {
-    const options = optionsObject(given, category);
+    const options = optionsObject(given, `run.${category}`, ['suspendAfter', 'signal']);
     const suspendAfter = options.suspendAfter ?? this.#parts.options.suspendAfter;
     if (suspendAfter !== undefined) checkMs('suspendAfter', suspendAfter, 0);
     const signal = signalOption(options.signal);

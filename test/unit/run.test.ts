@@ -514,6 +514,10 @@ describe('wrong arguments', () => {
       invalid,
     );
     await expect(run.tool('a', 1, never, { probe: 5 as never })).rejects.toMatchObject(invalid);
+    await expect(run.tool('a', 1, never, { retry: null as never })).rejects.toMatchObject(invalid);
+    await expect(run.prune({ keepLabels: [1] as never })).rejects.toMatchObject(invalid);
+    await expect(run.child('')).rejects.toBeInstanceOf(RangeError);
+    await expect(run.child(5 as never)).rejects.toMatchObject(invalid);
     expect(kinds()).toEqual(['start']);
   });
 

@@ -11,6 +11,7 @@
 import { createHash } from 'node:crypto';
 
 import { HoldfastError, typeError } from '../../errors';
+import { optionsObject } from '../../options';
 import { divergedError, hashOf, isSame, openRun, readJournal, show } from '../../run/index';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from '../../run/types';
 import type { PoolCore } from '../../types';
@@ -30,6 +31,7 @@ export interface DurableToolOptions<R> extends Pick<ToolOptions<R>, 'safety' | '
 export type DurableTool<A, R> = (args: A, config: Config) => Promise<R>;
 
 const OWNER = 'langgraph';
+const NAMES = ['safety', 'probe', 'retry', 'timeout', 'signal', 'name', 'pool'] as const;
 
 interface TaskConfig extends Config {
   readonly executionInfo?: { readonly nodeAttempt?: number };
@@ -44,7 +46,7 @@ export function durableTool<A, R>(
   fn: (args: A, context: ToolContext) => R | Promise<R>,
   options: DurableToolOptions<NoInfer<R>> = {},
 ): DurableTool<A, R> {
-  const { safety = 'effect', probe, name = fn?.name } = options;
+  const { safety = 'effect', probe, name = fn?.name } = optionsObject(options, 'durableTool', NAMES);
   if (typeof fn !== 'function') throw typeError('durableTool(fn, options): fn is a function');
   if (!safeties.includes(safety)) throw typeError(`the safety of a tool is one of ${safeties.join(', ')}; got ${String(safety)}`);
   if (probe !== undefined && typeof probe !== 'function') throw typeError(`the probe of tool ${name} is a function`);
