@@ -94,6 +94,43 @@ describe('HoldfastStore', () => {
     }
   });
 
+  it('gives time only to what is as it was read: what is put or deleted meanwhile stays so', async () => {
+    using pool = openPool();
+    const store = new HoldfastStore(pool, { ttl: { defaultTtl: 1 } });
+    for (const key of ['changed', 'deleted', 'read']) await store.put(['t'], key, { n: 1 });
+    const before = pool.keyspace<string, { expiresAt: number }>('holdfast.langgraph.store').get('t\0\0read\0')!.expiresAt;
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      vi.advanceTimersByTime(30_000);
+      await Promise.all([
+        ...[store.put(['t'], 'changed', { n: 2 }), store.delete(['t'], 'deleted')],
+        ...[store.get(['t'], 'changed'), store.get(['t'], 'deleted'), store.search(['t'])],
+      ]);
+      expect((await store.get(['t'], 'changed'))?.value).toEqual({ n: 2 });
+      expect(await store.get(['t'], 'deleted')).toBeNull();
+      const after = pool.keyspace<string, { expiresAt: number }>('holdfast.langgraph.store').get('t\0\0read\0')!.expiresAt;
+      expect(after - before).toBeGreaterThanOrEqual(30_000);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('is read through a pool that is open for reading only, and refuses what is no pool', async () => {
+    const path = join(folder, `${++number}.holdfast`);
+    {
+      using pool = openPool(path);
+      await new HoldfastStore(pool, { ttl: { defaultTtl: 1 } }).put(['t'], 'k', { n: 1 });
+    }
+    using reader = openSync(path, { readOnly: true });
+    expect((await new HoldfastStore(reader, { ttl: { defaultTtl: 1 } }).get(['t'], 'k'))?.value).toEqual({ n: 1 });
+    for (const Class of [HoldfastStore, HoldfastCache, HoldfastSaver]) {
+      expect(() => new Class(undefined as never)).toThrow(`new ${Class.name}(pool): open the pool with holdfast.open()`);
+    }
+    for (const ttl of [{ defaultTtl: null }, { refreshOnRead: 'yes' }, 5]) {
+      expect(() => new HoldfastStore(reader, { ttl: ttl as never })).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_INVALID_ARGUMENT' }));
+    }
+  });
+
   it('sweeps around what is put or deleted meanwhile', async () => {
     using pool = openPool();
     vi.useFakeTimers({ toFake: ['Date'] });

@@ -6,10 +6,10 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
-import { typeError } from '../../errors';
 import { optionsObject } from '../../options';
 import type { PruneReport } from '../../checkpoint/index';
 import type { PoolCore } from '../../types';
+import { mustBePool } from './given';
 import { optionalText, requiredText } from './keys';
 import { ruleOf, type ThreadPruneOptions } from './prune';
 import { Threads } from './threads';
@@ -53,8 +53,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
 
     constructor(pool: PoolCore, serde?: Serializer) {
       super(serde);
-      if (typeof pool?.commit !== 'function') throw typeError('new HoldfastSaver(pool): open the pool with holdfast.open()');
-      this.pool = pool;
+      this.pool = mustBePool(pool, 'HoldfastSaver');
       this.#threads = Threads.of(pool);
       this.#values = new Values(modules, serde);
       this.#encodes = serde !== undefined;
@@ -130,7 +129,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
 
     async prune(threadId: string, options?: ThreadPruneOptions): Promise<PruneReport> {
       const thread = requiredText({ thread_id: threadId }, 'thread_id', 'Pruning a thread');
-      return this.#threads.prune(thread, ruleOf(optionsObject(options, 'prune')));
+      return this.#threads.prune(thread, ruleOf(optionsObject(options, 'prune', ['keepLast', 'olderThan'])));
     }
 
     async getDeltaChannelHistory(options: {

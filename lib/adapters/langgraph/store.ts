@@ -3,10 +3,16 @@
  *
  * One `batch` call is one commit: all its puts and deletes are visible together, durably, or none is. Reads of the same call see
  * the state before it. Items that have outlived their time are not seen, and are removed by `sweep`.
+ *
+ * A read that gives an item its time again changes it only if it is as it was read: what is put or deleted meanwhile stays so. That
+ * is an eventual commit; lost in a crash, the item has the time it had before.
  */
+import { structured } from '../../codecs';
 import { HoldfastError, typeError } from '../../errors';
+import { booleanOption, optionsObject } from '../../options';
 import type { Keyspace, PoolCore } from '../../types';
 import { matchesFilter } from './filter';
+import { mustBePool } from './given';
 import { textsCodec, type Texts } from './keys';
 import type {
   GetOperation,
@@ -38,6 +44,16 @@ interface StoredItem {
   readonly expiresAt?: number;
 }
 
+/** An item that was read, as it is stored and as it is. */
+interface Read {
+  readonly texts: Texts;
+  readonly bytes: Uint8Array;
+  readonly item: StoredItem;
+}
+
+/** By their keys. */
+type Reads = Map<string, Read>;
+
 export interface HoldfastStore extends Store {
   /** Removes items that have outlived their time; gives their number. */
   sweep(): Promise<number>;
@@ -62,33 +78,39 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
   return class HoldfastStore extends checkpoint.BaseStore implements Store {
     readonly #pool: PoolCore;
     readonly #items: Keyspace<Texts, StoredItem>;
+    /** The same, as they are stored. */
+    readonly #stored: Keyspace<Texts, Uint8Array>;
     readonly #livesMs: number;
     readonly #refresh: boolean;
 
-    constructor(pool: PoolCore, { ttl }: StoreOptions = {}) {
+    constructor(pool: PoolCore, options?: StoreOptions) {
       super();
-      const minutes = ttl?.defaultTtl ?? Infinity;
+      const { ttl } = optionsObject(options, 'HoldfastStore', ['ttl']);
+      const { defaultTtl: minutes = Infinity, refreshOnRead = true } = optionsObject(ttl, 'ttl', ['defaultTtl', 'refreshOnRead']);
       if (typeof minutes !== 'number' || !(minutes > 0)) throw typeError('ttl.defaultTtl is a number of minutes above 0');
-      this.#pool = pool;
+      this.#pool = mustBePool(pool, 'HoldfastStore');
       this.#items = pool.keyspace('holdfast.langgraph.store', { key: textsCodec });
+      this.#stored = pool.keyspace('holdfast.langgraph.store', { key: textsCodec, value: 'bytes' });
       this.#livesMs = minutes * 60_000;
-      this.#refresh = ttl?.refreshOnRead ?? true;
+      this.#refresh = booleanOption('ttl.refreshOnRead', refreshOnRead) && minutes !== Infinity && !pool.readOnly;
     }
 
     async batch(operations: StoreOperation[]): Promise<unknown[]> {
       const results: unknown[] = [];
       const puts = new Map<string, PutOperation>();
-      const read = new Map<string, readonly [Texts, StoredItem]>();
+      const reads: Reads = new Map();
       for (const operation of operations) {
-        if ('namespacePrefix' in operation) results.push(this.#search(operation, read));
+        if ('namespacePrefix' in operation) results.push(this.#search(operation, reads));
         else if ('value' in operation) {
           // Of several puts to one item the last counts.
-          puts.set(JSON.stringify([operation.namespace, operation.key]), operation);
+          puts.set(keyOf(operation.namespace, operation.key).join('\0'), operation);
           results.push(undefined);
-        } else if ('key' in operation) results.push(this.#get(operation, read));
+        } else if ('key' in operation) results.push(this.#get(operation, reads));
         else results.push(this.#listNamespaces(operation));
       }
-      await this.#commit([...puts.values()], read);
+      const putting = this.#put([...puts.values()]);
+      for (const name of puts.keys()) reads.delete(name);
+      await Promise.all([putting, this.#giveTime([...reads.values()])]);
       return results;
     }
 
@@ -104,19 +126,32 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
           ++swept;
         } catch (error) {
           // One that was put again, or deleted, meanwhile is not swept.
-          if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;
+          if (!isConflict(error)) throw error;
         }
       }
       return swept;
     }
 
-    async #commit(puts: PutOperation[], read: ReadonlyMap<string, readonly [Texts, StoredItem]>): Promise<void> {
+    /** All of them in one commit; where some have changed since, each that has not in its own. */
+    async #giveTime(reads: readonly Read[]): Promise<void> {
+      if (!this.#refresh || reads.length === 0) return;
+      const expiresAt = Date.now() + this.#livesMs;
+      const batch = this.#pool.batch();
+      for (const { texts, bytes, item } of reads) {
+        batch.requireEqual(this.#stored, texts, bytes).put(this.#items, texts, { ...item, expiresAt });
+      }
+      try {
+        await this.#pool.commit(batch, { durability: 'eventual' });
+      } catch (error) {
+        if (!isConflict(error)) throw error;
+        if (reads.length > 1) for (const read of reads) await this.#giveTime([read]);
+      }
+    }
+
+    async #put(puts: readonly PutOperation[]): Promise<void> {
       const now = Date.now();
       const expiresAt = this.#livesMs === Infinity ? undefined : now + this.#livesMs;
       const batch = this.#pool.batch();
-      if (expiresAt !== undefined && this.#refresh) {
-        for (const [texts, item] of read.values()) batch.put(this.#items, texts, { ...item, expiresAt });
-      }
       for (const { namespace, key, value } of puts) {
         const texts = keyOf(namespace, key);
         if (value === null) batch.delete(this.#items, texts);
@@ -134,24 +169,27 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       if (batch.length > 0) await this.#pool.commit(batch);
     }
 
-    #get({ namespace, key }: GetOperation, read: Map<string, readonly [Texts, StoredItem]>): Item | null {
+    #get({ namespace, key }: GetOperation, reads: Reads): Item | null {
       const texts = keyOf(namespace, key);
-      const item = this.#items.get(texts);
-      if (item === undefined || isOver(item, Date.now())) return null;
-      read.set(texts.join('\0'), [texts, item]);
+      const bytes = this.#stored.get(texts);
+      if (bytes === undefined) return null;
+      const item = structured.decode(bytes) as StoredItem;
+      if (isOver(item, Date.now())) return null;
+      reads.set(texts.join('\0'), { texts, bytes, item });
       return itemOf(texts, item);
     }
 
-    #search(operation: SearchOperation, read: Map<string, readonly [Texts, StoredItem]>): SearchItem[] {
+    #search(operation: SearchOperation, reads: Reads): SearchItem[] {
       const { namespacePrefix, filter, limit = 10, offset = 0 } = operation;
       const now = Date.now();
       const found: SearchItem[] = [];
       let skip = offset;
-      for (const [texts, item] of this.#items.range(namespacePrefix.length > 0 ? { prefix: namespacePrefix } : {})) {
+      for (const [texts, bytes] of this.#stored.range(namespacePrefix.length > 0 ? { prefix: namespacePrefix } : {})) {
         if (found.length >= limit) break;
+        const item = structured.decode(bytes) as StoredItem;
         if (isOver(item, now) || (filter && !matchesFilter(item.value, filter))) continue;
         if (skip-- > 0) continue;
-        read.set(texts.join('\0'), [texts, item]);
+        reads.set(texts.join('\0'), { texts, bytes, item });
         found.push({ ...itemOf(texts, item), score: undefined });
       }
       return found;
@@ -171,6 +209,10 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       return [...found.values()].slice(from, from + (limit ?? found.size));
     }
   };
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
 }
 
 function isOver(item: StoredItem, now: number): boolean {
