@@ -107,7 +107,10 @@ export class Holdfast extends Pool {
     return unknownOutcomes(this);
   }
 
-  /** Says what became of an effect. The run makes use of it when it is driven again. */
+  /**
+   * Says what became of an effect. The run makes use of it when it is driven again. The first answer stands: the same again is a success,
+   * another is `ERR_HOLDFAST_CONFLICT`.
+   */
   resolve(id: string, resolution: Resolution): Promise<CommitReceipt> {
     return resolveOutcome(this, id, resolution);
   }

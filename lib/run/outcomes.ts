@@ -1,14 +1,15 @@
 /**
  * Effects that may or may not have happened: which there are, and what somebody found out about them.
  *
- * A resolution is one commit of its own, under the condition that nothing happened to the call since it was looked at. It
- * becomes a receipt, or another attempt, when the run is driven again; only a driver writes into a journal.
+ * A resolution is one commit of its own, under the conditions that nothing happened to the call since it was looked at and that
+ * nobody resolved it before: the first one stands, the same again changes nothing, another is refused. It becomes a receipt, or
+ * another attempt, when the run is driven again; only a driver writes into a journal.
  */
 import { HoldfastError, typeError } from '../errors';
 import type { Resolution, UnknownOutcome } from './types';
 import type { CommitReceipt, PoolCore } from '../types';
 import { ring } from './bell';
-import { show } from './diverged';
+import { isSame, show } from './diverged';
 import type { OpenIntent, ResolutionRecord } from './entries';
 import { Holder } from './holder';
 import { Journals } from './journals';
@@ -40,26 +41,53 @@ export async function resolveOutcome(
   if (typeof id !== 'string' || id === '') throw typeError('the id of an outcome is its key');
   const record = recordOf(resolution);
   const journals = Journals.of(pool);
+  for (;;) {
+    const intent = unknownIntent(journals, id);
+    const before = journals.resolutions.get(id);
+    if (before) mustAgree(id, before, record);
+    const { intents, resolutions } = journals;
+    const batch = pool.batch().requireEqual(intents, id, intent);
+    // What was said before stays as it is, and is durable when this one is: that is all that is asked of it.
+    if (before) batch.requirePresent(resolutions, id);
+    else batch.requireAbsent(resolutions, id).put(resolutions, id, record);
+    try {
+      const receipt = await pool.commit(batch);
+      ring(intent.run);
+      return receipt;
+    } catch (error) {
+      const conflict = error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
+      if (!conflict || before || !resolutions.has(id)) throw error;
+      // Somebody else resolved it at the same time: what was said is looked at.
+    }
+  }
+}
+
+function unknownIntent(journals: Journals, id: string): OpenIntent {
   const intent = journals.intents.get(id);
   if (!intent) {
     throw new HoldfastError(
       'ERR_HOLDFAST_NOT_FOUND',
-      `no effect with key ${JSON.stringify(id)} is without a receipt. pool.unknownOutcomes() lists those that are`,
+      `no effect with key ${JSON.stringify(id)} is without a receipt: its run made use of what was said of it, or there never was one. ` +
+        'pool.unknownOutcomes() and `holdfast resolve` list those that are',
     );
   }
-  if (!isUnknown(journals, intent)) {
-    const why =
-      intent.state === 'never' ? 'is known never to have happened' : 'is being called now';
-    throw new HoldfastError(
-      'ERR_HOLDFAST_CONFLICT',
-      `the effect with key ${JSON.stringify(id)} ${why}; there is nothing to resolve`,
-    );
-  }
-  const { intents, resolutions } = journals;
-  const batch = pool.batch().requireEqual(intents, id, intent).put(resolutions, id, record);
-  const receipt = await pool.commit(batch);
-  ring(intent.run);
-  return receipt;
+  if (isUnknown(journals, intent)) return intent;
+  const why = intent.state === 'never' ? 'is known never to have happened' : 'is being called now';
+  throw new HoldfastError('ERR_HOLDFAST_CONFLICT', `the effect with key ${JSON.stringify(id)} ${why}; there is nothing to resolve`);
+}
+
+function mustAgree(id: string, before: ResolutionRecord, now: ResolutionRecord): void {
+  if (before.happened === now.happened && isSame(before.value, now.value)) return;
+  throw new HoldfastError(
+    'ERR_HOLDFAST_CONFLICT',
+    `the effect with key ${JSON.stringify(id)} was resolved on ${new Date(before.at).toISOString()}: ${said(before)}. ` +
+      `That stands, and is not what is said now: ${said(now)}`,
+  );
+}
+
+function said({ happened, value }: ResolutionRecord): string {
+  if (!happened) return 'it never happened';
+  return value === undefined ? 'it happened' : `it happened, with the result ${show(value)}`;
 }
 
 function isUnknown(journals: Journals, intent: OpenIntent): boolean {

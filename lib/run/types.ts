@@ -275,7 +275,7 @@ export interface UnknownOutcome {
   readonly error?: string;
 }
 
-/** `{ value }`: it happened, and this is its result. */
+/** `'happened'`: it happened, and has no result that matters. `{ value }`: it happened, and this is its result. */
 export type Resolution = 'happened' | 'never-happened' | { readonly value: unknown };
 
 export interface AppliedOnce {

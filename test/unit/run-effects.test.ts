@@ -352,6 +352,20 @@ describe('unknown outcomes', () => {
     expect(await run.tool('pay', { cents: 5 }, call)).toEqual([key, 2]);
   });
 
+  test('the first answer stands: the same again is a success, another is refused, also at the same moment', async () => {
+    const key = await cutOff();
+    const answers: Resolution[] = [{ value: { receipt: 7n } }, 'never-happened', { value: { receipt: 7n } }, 'happened'];
+    const ends = await Promise.allSettled(answers.map((answer) => bench.pool.resolve(key, answer)));
+    expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'rejected']);
+    const error = await rejects(bench.pool.resolve(key, 'never-happened'), 'ERR_HOLDFAST_CONFLICT');
+    expect(error.message).toMatch(/it happened, with the result { receipt: 7n }.*now: it never happened/);
+    const again = await bench.again();
+    expect(await again.resolve(key, { value: { receipt: 7n } })).toMatchObject({ durability: 'durable' });
+    await rejects(again.resolve(key, { value: { receipt: 8n } }), 'ERR_HOLDFAST_CONFLICT');
+    const run = await again.run('r');
+    expect(await run.tool('pay', { cents: 5 }, never)).toEqual({ receipt: 7n });
+  });
+
   test('what cannot be resolved', async () => {
     await rejects(bench.pool.resolve('none', 'happened'), 'ERR_HOLDFAST_NOT_FOUND');
     await rejects(bench.pool.resolve('none', 'maybe' as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');

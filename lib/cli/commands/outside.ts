@@ -42,7 +42,7 @@ interface ResolveOptions {
 export function addResolve(program: Command): void {
   program
     .command('resolve <pool> [id]')
-    .description('says whether an effect of unknown outcome happened; without an id lists them')
+    .description('says whether an effect of unknown outcome happened (the first answer stands); without an id lists them')
     .option('--happened', 'it happened, and has no result that matters')
     .option('--value <json>', 'it happened, and this is its result', jsonValue)
     .option('--never-happened', 'it did not happen and will not: it may be called again')
