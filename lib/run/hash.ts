@@ -7,6 +7,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { types } from 'node:util';
 
 import { HoldfastError } from '../errors';
+import { isOpaque, opaqueError } from '../plain-data';
 
 /** 32 characters are enough to tell arguments apart, and short in a journal. */
 const HASH_CHARACTERS = 32;
@@ -105,6 +106,7 @@ function addObject(hash: Hash, value: object, seen: Seen): void {
     for (const element of value) add(hash, element, seen);
   } else {
     const keys = Object.keys(value).sort();
+    if (keys.length === 0 && isOpaque(value)) throw opaqueError(value);
     text(hash, 'object', String(keys.length));
     for (const key of keys) {
       text(hash, 'key', key);

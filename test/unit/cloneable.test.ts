@@ -10,6 +10,7 @@ import { expect, it } from 'vitest';
 
 import { CheckpointStore } from '../../lib/checkpoint/index';
 import { codecs, HoldfastError, openSync, type Holdfast } from '../../lib/index';
+import { hashOf } from '../../lib/run/hash';
 import { scratchFolder } from '../helpers/scratch';
 
 const folder = scratchFolder('cloneable');
@@ -138,6 +139,7 @@ it('refuses what structuredClone refuses, and what it would make an empty object
     for (const inside of [value, [value], { deep: [{ value }] }, new Map([[1, value]]), new Set([value])]) {
       expect(encoded(inside)).toBe(refused);
       expect(saved(pool, 'bad', inside)).toBe(refused);
+      expect(() => hashOf(inside)).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_CODEC' }));
     }
   }
   expect(CheckpointStore.of(pool).newest('bad')).toBeUndefined();
