@@ -2,7 +2,7 @@
  * How every command speaks: tables and colour for people, one JSON value on stdout for programs.
  * Results go to stdout; progress goes to stderr, and only where somebody watches a terminal.
  */
-import { inspect } from 'node:util';
+import { inspect, stripVTControlCharacters, types } from 'node:util';
 
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
@@ -44,13 +44,18 @@ export class Output {
     this.printTable(table);
   }
 
-  table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): void {
+  /** `mayCut`: columns that are cut, the widest first, where a terminal is too narrow for all. */
+  table(head: readonly string[], rows: readonly (readonly (string | number)[])[], mayCut: readonly string[] = []): void {
+    const { isTTY, columns } = this.to;
+    const cells = rows.map((row) => row.map((cell) => cellText(String(cell), isTTY)));
+    const colWidths = isTTY && columns > 0 ? widthsWithin(columns, [[...head], ...cells], head.map((name) => mayCut.includes(name))) : undefined;
     const table = new Table({
       head: head.map((name) => pc.dim(name)),
       style: { head: [], border: [] },
       chars: QUIET_BORDERS,
+      ...(colWidths && { colWidths }),
     });
-    for (const row of rows) table.push(row.map(String));
+    table.push(...cells);
     this.printTable(table);
   }
 
@@ -112,6 +117,29 @@ const QUIET_BORDERS = {
   middle: '  ',
 };
 
+const LEAST_COLUMN = 8;
+/** On both sides of a cell, and between two. */
+const PADDING = 2;
+
+/** Of columns that fit into so many characters, as cli-table3 counts them; undefined where they do without being cut. */
+function widthsWithin(columns: number, rows: readonly (readonly string[])[], mayCut: readonly boolean[]): number[] | undefined {
+  const widths = mayCut.map((_, at) => Math.max(...rows.map((row) => stripVTControlCharacters(row[at] ?? '').length)));
+  let excess = widths.reduce((sum, width) => sum + width + 2 * PADDING, -PADDING) - columns;
+  if (excess <= 0) return undefined;
+  for (; excess > 0; --excess) {
+    const widest = widths.reduce((best, width, at) => (mayCut[at] && width > (widths[best] ?? LEAST_COLUMN) ? at : best), -1);
+    if (widest < 0) break;
+    widths[widest]! -= 1;
+  }
+  return widths.map((width) => width + PADDING);
+}
+
+/** One line, whatever a name or an error holds. */
+function cellText(text: string, isTTY: boolean): string {
+  const line = text.replace(/\r?\n/g, '\\n').replace(/\t/g, '\\t');
+  return isTTY ? harmless(line) : line;
+}
+
 /** What is stored may hold anything, and a terminal obeys control characters. Colours stay. */
 export function harmless(text: string): string {
   return text.replace(/\x1b(?!\[\d*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
@@ -123,13 +151,29 @@ function printable(): (this: unknown, key: string, value: unknown) => unknown {
   const around: { readonly of: unknown; readonly written: unknown }[] = [];
   return function (this: unknown, _key: string, value: unknown): unknown {
     if (typeof value === 'bigint') return value.toString();
+    if (typeof value === 'number' && !Number.isFinite(value)) return String(value);
     if (typeof value !== 'object' || value === null) return value;
+    if (types.isRegExp(value)) return String(value);
     while (around.length > 0 && around.at(-1)!.written !== this) around.pop();
     if (around.some(({ of }) => of === value)) return '[circular]';
-    const written = value instanceof Map ? Object.fromEntries(value) : value instanceof Set ? [...value] : value;
+    const written = writtenAs(value);
     around.push({ of: value, written });
     return written;
   };
+}
+
+/** An object whose keys are others than texts is the list of its entries, so that none is lost. */
+function writtenAs(value: object): object {
+  if (value instanceof Map) return [...value.keys()].every((key) => typeof key === 'string') ? Object.fromEntries(value) : [...value];
+  if (value instanceof Set) return [...value];
+  if (types.isNativeError(value)) {
+    const { name, message, cause, ...rest } = value;
+    return { name, message, ...(cause !== undefined && { cause }), ...rest };
+  }
+  if (types.isAnyArrayBuffer(value)) return [...new Uint8Array(value)];
+  if (value instanceof DataView) return [...new Uint8Array(value.buffer, value.byteOffset, value.byteLength)];
+  if (ArrayBuffer.isView(value)) return [...(value as Uint8Array)];
+  return value;
 }
 
 export function bytesText(bytes: number): string {
@@ -163,7 +207,10 @@ export function brief(value: unknown, characters = 200): string {
   const text =
     typeof value === 'string'
       ? JSON.stringify(value)
-      : inspect(value, { depth: 4, breakLength: Infinity, compact: true, maxStringLength: 200 });
+      : inspect(value, { depth: 4, breakLength: Infinity, compact: true, maxStringLength: 200 })
+          // Of an error what it says, not where.
+          .replace(/\n\s+(?:at [^\n]*?(?::\d+:\d+\)?|\(<anonymous>\))|\.{3} \d+ lines matching cause stack trace \.{3})/g, '')
+          .replace(/\s*\n\s*/g, ' ');
   return text.length > characters ? `${text.slice(0, characters - 1)}…` : text;
 }
 

@@ -29,7 +29,7 @@ export function addHistory(program: Command): void {
           ...[one.id, one.label ?? '', timeText(one.at), bytesText(one.bytes)],
           one.parent ?? '',
         ]);
-        output.table(head, rows);
+        output.table(head, rows, ['label', 'from']);
       });
     });
 }

@@ -27,7 +27,7 @@ export function addSignal(program: Command): void {
         const value = text === undefined || options?.text ? text : valueOf(text);
         const receipt = await pool.signal(run, name, value);
         output.value({ ...placeOf(pool), run, name, value, receipt });
-        output.line(`${name} given to ${run} (epoch ${receipt.epoch})`);
+        output.line(`${name} given to ${run}: ${brief(value)} (epoch ${receipt.epoch})`);
       });
     });
 }
@@ -54,6 +54,8 @@ export function addResolve(program: Command): void {
     )
     .action(async (path: string, id: string | undefined, options: ResolveOptions, command: Command) => {
       const output = new Output(options.json ?? false);
+      const said = options.happened || options.neverHappened || options.value !== undefined;
+      if (id === undefined && said) command.error('error: of which outcome? `holdfast resolve <pool>` lists their ids');
       const resolution = id === undefined ? undefined : resolutionOf(options, command);
       await withPool(output, path, async (pool) => {
         if (id === undefined || resolution === undefined) return list(output, pool);
@@ -84,7 +86,7 @@ function list(output: Output, pool: Holdfast): void {
     ...[one.id, one.run, one.tool, one.attempt, timeText(one.since)],
     ...[brief(one.args, 60), one.error ?? ''],
   ]);
-  output.table(head, rows);
+  output.table(head, rows, ['run', 'tool', 'arguments', 'error']);
 }
 
 /** A result that was mistyped would be the tool's for ever. */

@@ -43,7 +43,7 @@ export function addRuns(program: Command): void {
         const more = found.length > runs.length;
         output.value({ ...placeOf(pool), runs, more });
         if (runs.length === 0) output.line('no such runs');
-        else output.table(['run', 'status', 'began', 'took', 'waits for'], runs.map(rowOf));
+        else output.table(['run', 'status', 'began', 'took', 'waits for'], runs.map(rowOf), ['waits for']);
         const last = runs.at(-1);
         if (more && last) output.line(`… more: --after ${JSON.stringify(last.id)}`);
       });
@@ -69,10 +69,10 @@ export function addShow(program: Command): void {
           ...(info.ended === undefined ? [] : [['ended', timeText(info.ended)] as const]),
           ...(info.parent === undefined ? [] : [['child of', info.parent] as const]),
           ['entries', kindsText(summary.kinds)],
-          ['driven', `${info.fencingToken} times begun or continued`],
+          ['driven', `begun or continued ${info.fencingToken} ${info.fencingToken === 1 ? 'time' : 'times'}`],
           ['input', brief(summary.input)],
           ['state', brief(summary.state)],
-          ['result', brief(summary.result)],
+          ...(info.status === 'finished' ? [['result', brief(summary.result)] as const] : []),
         ]);
       });
     });
@@ -95,7 +95,7 @@ export function addTimeline(program: Command): void {
         output.value({ ...placeOf(pool), run: id, entries });
         const head = ['#', 'after', 'kind', 'what', 'took', 'attempt', 'epoch'];
         const began = pool.runInfo(id)?.began ?? 0;
-        output.table(head, entries.map((entry) => timelineRow(entry, began)));
+        output.table(head, entries.map((entry) => timelineRow(entry, began)), ['what']);
       });
     });
 }
@@ -126,7 +126,7 @@ function kindsText(kinds: Record<string, number>): string {
 }
 
 function rowOf(info: RunInfo): (string | number)[] {
-  const took = info.ended === undefined ? '' : msText(info.ended - info.began);
+  const took = info.ended === undefined ? '' : msText(Math.max(0, info.ended - info.began));
   return [info.id, statusText(info), timeText(info.began), took, info.waits.map(waitText).join(', ')];
 }
 

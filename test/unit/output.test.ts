@@ -1,0 +1,81 @@
+/** How the command line speaks: tables in narrow terminals, values on one line, values as JSON. */
+import { stripVTControlCharacters } from 'node:util';
+
+import { expect, test } from 'vitest';
+
+import { brief, Output } from '../../lib/cli/output';
+
+/** What is written, line by line without colours, where stdout is a terminal of so many columns; 0: a pipe. */
+function written(columns: number, speak: (output: Output) => void, json = false): string[] {
+  let text = '';
+  const to = { isTTY: columns > 0, columns: columns || undefined, write: (more: string) => (text += more) };
+  speak(new Output(json, to as unknown as NodeJS.WriteStream));
+  return stripVTControlCharacters(text).trimEnd().split('\n');
+}
+
+const head = ['id', 'name', 'error'];
+const rows = [
+  ['hf-0123456789abcdef', 'a tool with a long name', `Error: ${'it took very long '.repeat(20)}`],
+  ['hf-1', 'short', ''],
+];
+const wide = (output: Output): void => output.table(head, rows, ['name', 'error']);
+
+test.each([200, 80, 60, 50])('a table fits into %i columns; what may not be cut is whole', (columns) => {
+  const lines = written(columns, wide);
+  expect(lines).toHaveLength(3);
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
+  expect(lines[1]).toContain('hf-0123456789abcdef');
+  expect(lines[1]).toContain('…');
+  expect(lines[2]).toContain('short');
+});
+
+test('a pipe gets all of it, and so does a terminal that is wide enough', () => {
+  for (const columns of [0, 1000]) expect(written(columns, wide)[1]).toContain('it took very long it took very long');
+});
+
+test('a terminal that is too narrow for what may not be cut gets that whole', () => {
+  expect(written(10, wide)[1]).toContain('hf-0123456789abcdef');
+});
+
+test('a row is one line, and what a terminal would obey does not move its columns', () => {
+  const odd = [['a\nb\tc\u001b[2Jd', 'x'], ['plain', 'y']];
+  const lines = written(80, (output) => output.table(['run', 'of'], odd));
+  expect(lines).toHaveLength(3);
+  expect(lines[1]).toContain('a\\nb\\tc\\x1b[2Jd');
+  expect(new Set(lines.map((line) => line.search(/of|x$|y$/))).size).toBe(1);
+});
+
+test('a value is one line, errors too', () => {
+  const error = Object.assign(new RangeError('too\nfar', { cause: new Error('beneath') }), { code: 5 });
+  for (const value of [error, { error, more: [error] }, new Map([['e', error]])]) {
+    const text = brief(value, 1000);
+    expect(text).toMatch(/RangeError: too far.*code: 5.*cause.*Error: beneath/);
+    expect(text).not.toMatch(/\n|\bat .*:\d+:\d+/);
+  }
+});
+
+test('JSON loses as little as JSON can', () => {
+  const value = {
+    error: Object.assign(new RangeError('far', { cause: new Error('beneath') }), { code: 5 }),
+    map: new Map<unknown, unknown>([[{ k: 1 }, 1], [{ k: 2 }, new Set([2n])]]),
+    texts: new Map([['__proto__', 1], ['b', 2]]),
+    numbers: [NaN, -Infinity, 1],
+    pattern: /x/gi,
+    bytes: new Uint8Array([1, 2]),
+    words: new Uint16Array([256]),
+    buffer: new Uint8Array([3]).buffer,
+    view: new DataView(new Uint8Array([4, 5, 6]).buffer, 1, 2),
+  };
+  const text = written(0, (output) => output.value(value), true).join('\n');
+  expect(JSON.parse(text)).toEqual({
+    error: { name: 'RangeError', message: 'far', cause: { name: 'Error', message: 'beneath' }, code: 5 },
+    map: [[{ k: 1 }, 1], [{ k: 2 }, ['2']]],
+    texts: JSON.parse('{"__proto__":1,"b":2}') as unknown,
+    numbers: ['NaN', '-Infinity', 1],
+    pattern: '/x/gi',
+    bytes: [1, 2],
+    words: [256],
+    buffer: [3],
+    view: [5, 6],
+  });
+});
