@@ -1,20 +1,10 @@
-/**
- * A run's checkpoints: its state as it was, each in one commit with the entry that says so.
- *
- * A fork is a run that begins from another's checkpoint: it shares the state, and the journal up to there by referring to
- * it. So beginning it is one small commit, however long the history is.
- */
-import { randomBytes } from 'node:crypto';
-
+/** A run's checkpoints: its state as it was, each in one commit with the entry that says so. */
 import { CheckpointStore, type CheckpointInfo, type SaveOptions } from '../checkpoint/index';
 import { HoldfastError, typeError } from '../errors';
 import { shown } from '../options';
 import type { CheckpointReceipt } from './types';
-import type { Batch, CommitReceipt, PoolCore } from '../types';
-import { RUN_FORMAT, type RunHeader, type StartEntry } from './entries';
+import type { Batch, PoolCore } from '../types';
 import { Journals } from './journals';
-import { checkRunId } from './keys';
-import { noRunError } from './signals';
 import type { JournalWriter } from './writer';
 
 const OWNER_PREFIX = 'run/';
@@ -94,72 +84,4 @@ export class Checkpoints {
       }
     }
   }
-}
-
-/** Begins a run from a checkpoint of another; nobody drives it yet. */
-export async function forkRun(
-  pool: PoolCore,
-  checkpoint: string,
-  id: string,
-): Promise<CommitReceipt> {
-  checkRunId(id);
-  const origin = placeOf(checkpoint);
-  const journals = Journals.of(pool);
-  const { headers, entries, drivers } = journals;
-  const first = journals.first(origin.run);
-  if (first?.kind !== 'start') throw noRunError(origin.run);
-  if (headers.has(id)) throw existsError(id);
-  const batch = pool.batch();
-  CheckpointStore.of(pool).fork(checkpoint, ownerOf(id), batch);
-  const at = Date.now();
-  const header: RunHeader = { format: RUN_FORMAT, status: 'running', began: at };
-  const upTo = entryOf(journals, origin.run, origin.number);
-  const start: StartEntry = {
-    kind: 'start',
-    at,
-    uid: randomBytes(16).toString('hex'),
-    input: first.input,
-    from: { run: origin.run, checkpoint, upTo },
-  };
-  batch.requireAbsent(headers, id).put(headers, id, header);
-  journals.begins(batch, id);
-  batch.put(entries, { run: id, sequence: 0 }, start).put(drivers, id, { token: 0, holder: '' });
-  try {
-    return await pool.commit(batch);
-  } catch (error) {
-    if (headers.has(id)) throw existsError(id, error);
-    throw error;
-  }
-}
-
-/** The sequence number of the entry of a checkpoint. Numbers of both rise together, so halving finds it. */
-function entryOf(journals: Journals, run: string, checkpoint: number): number {
-  let low = 0;
-  let high = (journals.last(run)?.[0] ?? 0) + 1;
-  let found = 0;
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    const next = nextCheckpoint(journals, run, middle, high);
-    if (!next || next.number >= checkpoint) {
-      if (next?.number === checkpoint) found = next.sequence;
-      high = middle;
-    } else low = next.sequence + 1;
-  }
-  return found;
-}
-
-function nextCheckpoint(journals: Journals, run: string, from: number, below: number) {
-  for (const [sequence, entry] of journals.read(run, from)) {
-    if (sequence >= below) return undefined;
-    if (entry.kind === 'checkpoint') return { sequence, number: entry.checkpoint };
-  }
-  return undefined;
-}
-
-function existsError(id: string, cause?: unknown): HoldfastError {
-  return new HoldfastError(
-    'ERR_HOLDFAST_EXISTS',
-    `run ${JSON.stringify(id)} is there already. Fork under an id that is free`,
-    { cause },
-  );
 }

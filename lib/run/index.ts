@@ -6,10 +6,11 @@ import { checkRunId } from './keys';
 import { noRunError } from './signals';
 
 export type { Entry } from './entries';
-export { forkRun, ownerOf } from './checkpoints';
+export { ownerOf } from './checkpoints';
 export { divergedError, isSame, show } from './diverged';
 export { journalOf } from './follow';
 export { forgetRuns } from './forget';
+export { forkRun } from './fork';
 export { hashOf } from './hash';
 export { endLeases, setLease } from './holder';
 export { claimRun, listRuns, runInfo } from './list';

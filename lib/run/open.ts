@@ -20,6 +20,7 @@ import {
   type StartEntry,
 } from './entries';
 import { unwrittenEpochs } from './epochs';
+import { forkOfChild } from './fork';
 import { Holder } from './holder';
 import { checkHooks } from './hooks';
 import { Journals } from './journals';
@@ -57,7 +58,7 @@ export async function openRun(pool: PoolCore, id: string, given?: RunOptions, ow
   return run.begun();
 }
 
-/** A child that is in its parent's journal is there too: both begin in one commit. */
+/** A child that is in its parent's journal is there too: both begin in one commit. One that is not is that of a run the parent was forked from. */
 const openChild =
   (journals: Journals): OpenChild =>
   async (id, given, parent): Promise<Run> => {
@@ -66,8 +67,13 @@ const openChild =
     const entry = { kind: 'child' as const, name, occurrence, ...(within && { within }), child: id };
     const there = lookUp(journals, id);
     if (there) {
-      if (!parent.kept) await writer.append(entry);
+      if (!parent.recorded) await writer.append(entry);
       return (await goOn(journals, id, there, options)).begun();
+    }
+    const forked = parent.recorded && forkOfChild(journals, writer.run, id, parent.recorded);
+    if (forked) {
+      await writer.append(entry, { also: forked });
+      return (await goOn(journals, id, lookUp(journals, id)!, options)).begun();
     }
     const commit: Commit = (fill) => writer.append(entry, { also: fill });
     return (await begin(journals, id, options, commit, { parent: writer.run })).begun();

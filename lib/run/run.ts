@@ -20,8 +20,10 @@ import type {
 } from './types';
 import { CheckpointStore, type CheckpointInfo, type Difference, type PruneOptions, type PruneReport } from '../checkpoint/index';
 import type { CommitReceipt, PoolCore } from '../types';
-import { Checkpoints, forkRun, ownerOf } from './checkpoints';
+import { Checkpoints, ownerOf } from './checkpoints';
 import { divergedError, show } from './diverged';
+import type { ChildEntry } from './entries';
+import { forkRun } from './fork';
 import { Hooks } from './hooks';
 import {
   identityOf,
@@ -44,7 +46,7 @@ import type { JournalWriter } from './writer';
 export type OpenChild = (
   id: string,
   options: RunOptions,
-  parent: { writer: JournalWriter; name: string; occurrence: number; within: string; kept: boolean },
+  parent: { writer: JournalWriter; name: string; occurrence: number; within: string; recorded: ChildEntry | undefined },
 ) => Promise<Run>;
 
 export interface RunParts {
@@ -212,7 +214,8 @@ export class DurableRun implements Run {
     const childId = `${this.id}/${id}`;
     checkRunId(childId);
     const { kept, ...named } = this.next<KeptMark>('child', id, 'child');
-    const parent = { writer, ...plain(named), within: named.within, kept: kept !== undefined };
+    const recorded = kept?.entry.kind === 'child' ? kept.entry : undefined;
+    const parent = { writer, ...plain(named), within: named.within, recorded };
     return (await this.#parts.openChild(childId, options, parent)) as Run<I, S, R>;
   }
 

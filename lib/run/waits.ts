@@ -58,7 +58,7 @@ export async function waitForSignal(writer: JournalWriter, call: WaitCall): Prom
   for (;;) {
     const pending = firstPending(writer.journals, writer.run, call.name);
     if (pending) {
-      const ms = call.kept?.wait ? Date.now() - call.kept.wait.at : performance.now() - begun;
+      const ms = call.kept?.wait ? Math.max(0, Date.now() - call.kept.wait.at) : performance.now() - begun;
       if (await take(writer, call, pending, ms)) return pending[1];
     } else if (!writer.isWaiting(call.identity)) {
       await writer.wait(call.identity, { signal: call.name }, call.kept?.wait ? undefined : entryOf(call));

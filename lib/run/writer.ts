@@ -160,7 +160,7 @@ export class JournalWriter {
     const header: RunHeader = { ...rest, status: 'finished', ended };
     const sequence = this.reserve();
     const receipt = await this.commit((batch) => {
-      this.put(batch, sequence, { kind: 'end', ms: ended - this.#header.began, result });
+      this.put(batch, sequence, { kind: 'end', ms: Math.max(0, ended - this.#header.began), result });
       batch.put(journals.headers, run, header);
       journals.ends(batch, run);
       batch.put(journals.drivers, run, this.nobody());

@@ -2,9 +2,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
-import type { JournalEntry } from '../../lib/index';
+import type { JournalEntry, Run } from '../../lib/index';
 import { structured } from '../../lib/codecs';
 import { encodeBriefly } from '../../lib/run/entry-codec';
 import { forgetRuns } from '../../lib/run/forget';
@@ -73,6 +73,21 @@ describe('the journal', () => {
     expect(run.receipt).toMatchObject({ durability: 'durable', class: bench.pool.durability.class });
     seen.push((await run.checkpoint(1)).epoch, (await run.finish(1)).epoch);
     expect((await bench.journal()).map(({ epoch }) => epoch)).toEqual(seen);
+  });
+
+  test('no duration is negative, though the clock is set back', async () => {
+    const run = await bench.pool.run('r', { suspendAfter: 0 });
+    await rejects(run.signal('go'), 'ERR_HOLDFAST_SUSPENDED');
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 86_400_000 });
+    try {
+      await bench.pool.signal('r', 'go', 1);
+      const again = await bench.pool.run('r');
+      expect(await again.signal('go')).toBe(1);
+      await again.finish(2);
+    } finally {
+      vi.useRealTimers();
+    }
+    for (const { ms } of await bench.journal()) if (ms !== undefined) expect(ms).toBeGreaterThanOrEqual(0);
   });
 
   test('epochs of what a process wrote last before it was killed', async () => {
@@ -307,6 +322,63 @@ describe('children', () => {
     expect(pool.runInfo('r/part')).toMatchObject({ parent: 'r', status: 'finished' });
     expect((await bench.kinds()).filter((kind) => kind === 'child')).toHaveLength(1);
     expect((await (await (await bench.again()).run('r')).child('part')).result).toBe(7);
+  });
+
+  /** Two children, one with a child of its own; each tool tells what it did. */
+  const family = async (run: Run, effects: string[], checkpointed: (id: string) => void) => {
+    const done = await run.child<unknown, unknown, string>('done', { input: 1 });
+    if (done.status !== 'finished') {
+      await done.tool('pay', 1, () => effects.push(`${done.id} pay`));
+      await done.finish('paid');
+    }
+    const open = await run.child<unknown, { half: number }>('open');
+    await open.tool('book', 1, () => effects.push(`${open.id} book`));
+    if (open.state === undefined) await open.checkpoint({ half: 1 });
+    const inner = await open.child<unknown, unknown, number>('inner');
+    if (inner.status !== 'finished') {
+      await inner.tool('ask', 1, () => effects.push(`${inner.id} ask`));
+      await inner.finish(5);
+    }
+    checkpointed((await run.checkpoint('here')).checkpoint);
+    await open.tool('cancel', 1, () => effects.push(`${open.id} cancel`));
+    await open.checkpoint({ half: 2 });
+    return [done.result, inner.result, open.state] as const;
+  };
+
+  test('a fork shares what they had done by then, and repeats none of it', async () => {
+    const effects: string[] = [];
+    let checkpoint = '';
+    const results = await family(await bench.pool.run('r'), effects, (id) => (checkpoint = id));
+    expect(effects.splice(0)).toEqual(['r/done pay', 'r/open book', 'r/open/inner ask', 'r/open cancel']);
+    for (const [fork, of] of [['f', 'r'], ['g', 'f']] as const) {
+      const pool = await bench.again();
+      await pool.fork(checkpoint, fork);
+      const run = await pool.run(fork);
+      expect(await family(run, effects, (id) => of === 'r' && (checkpoint = id))).toEqual(results);
+      expect(effects.splice(0)).toEqual([`${fork}/open cancel`]);
+      expect(pool.runInfo(`${fork}/done`)).toMatchObject({ status: 'finished', parent: fork });
+      expect([...pool.history(`${fork}/open`)].map(({ id }) => pool.at(id))).toEqual([{ half: 1 }, { half: 2 }]);
+      expect((await bench.journal(fork)).filter(({ kind }) => kind === 'child')).toHaveLength(2);
+      // What came behind the checkpoint is each run's own, and a continued fork has its own children.
+      run.close();
+      const later = await (await bench.again()).run(fork);
+      await family(later, effects, () => {});
+      expect(effects).toEqual([]);
+    }
+  });
+
+  test('a fork whose child had begun nothing, and one that was begun behind the checkpoint', async () => {
+    const run = await bench.pool.run('r');
+    await run.child('early', { input: 1 });
+    const { checkpoint } = await run.checkpoint(1);
+    const late = await run.child('late');
+    await late.step('a', () => 1);
+    await bench.pool.fork(checkpoint, 'f');
+    const fork = await bench.pool.run('f');
+    const early = await fork.child('early');
+    expect([early.id, early.input, await early.step('a', () => 2)]).toEqual(['f/early', 1, 2]);
+    await rejects(fork.child('early', { input: 2 }), 'ERR_HOLDFAST_DIVERGED');
+    expect(await (await fork.child('late')).step('a', () => 2)).toBe(2);
   });
 });
 
