@@ -40,7 +40,7 @@ export class Output {
 
   pairs(rows: readonly (readonly [name: string, value: string | number])[]): void {
     const table = new Table({ style: { head: [], border: [] }, chars: QUIET_BORDERS });
-    for (const [name, value] of rows) table.push([pc.dim(name), String(value)]);
+    for (const [name, value] of rows) table.push([pc.dim(name), cellText(String(value), this.to.isTTY)]);
     this.printTable(table);
   }
 
@@ -117,7 +117,7 @@ const QUIET_BORDERS = {
   middle: '  ',
 };
 
-const LEAST_COLUMN = 8;
+const LEAST_COLUMN = 20;
 /** On both sides of a cell, and between two. */
 const PADDING = 2;
 

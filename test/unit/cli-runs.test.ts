@@ -145,10 +145,12 @@ test('resolve', async () => {
     outcomes: [{ id: outcome, run: 'lost', tool: 'pay', error: 'Error: gone silent' }],
   });
   expect((await cli(['resolve', path, outcome])).code).toBe(2);
+  expect(await cli(['resolve', path, '--happened'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/of which outcome/) as string });
   expect((await cli(['resolve', path, outcome, '--happened', '--never-happened'])).code).toBe(2);
   expect((await cli(['resolve', path, 'odd', '--happened'])).stderr).toMatch(/NOT_FOUND/);
   for (const wrong of ['{"paid":5', 'paid', '']) expect((await cli(['resolve', path, outcome, '--value', wrong])).code).toBe(2);
-  await text('resolve', path, outcome, '--value', '{"paid":5}');
+  for (const _same of [1, 2]) await text('resolve', path, outcome, '--value', '{"paid":5}');
+  expect(await cli(['resolve', path, outcome, '--never-happened'])).toMatchObject({ code: 3, stderr: expect.stringMatching(/CONFLICT.*paid: 5/) as string });
   expect(await text('resolve', path)).toMatch(/no unknown outcomes/);
   await using pool = await open(path);
   const run = await pool.run('lost');

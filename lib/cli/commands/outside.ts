@@ -81,12 +81,17 @@ function list(output: Output, pool: Holdfast): void {
   const outcomes = pool.unknownOutcomes();
   output.value({ ...placeOf(pool), outcomes });
   if (outcomes.length === 0) return output.line('no unknown outcomes');
-  const head = ['id', 'run', 'tool', 'attempt', 'since', 'arguments', 'error'];
-  const rows = outcomes.map((one) => [
-    ...[one.id, one.run, one.tool, one.attempt, timeText(one.since)],
-    ...[brief(one.args, 60), one.error ?? ''],
-  ]);
-  output.table(head, rows, ['run', 'tool', 'arguments', 'error']);
+  for (const { id, run, tool, args, attempt, since, error } of outcomes) {
+    output.line();
+    output.pairs([
+      ['id', id],
+      ['run', run],
+      ['tool', tool],
+      ['arguments', brief(args)],
+      ['attempt', `${attempt}, since ${timeText(since)}`],
+      ...(error === undefined ? [] : [['error', error] as const]),
+    ]);
+  }
 }
 
 /** A result that was mistyped would be the tool's for ever. */
