@@ -44,7 +44,10 @@ import type {
 import type { Batch, CommitReceipt, OpenOptions } from './types';
 
 export class Holdfast extends Pool {
-  /** Creates the run, or continues it where it was left. */
+  /**
+   * Creates the run, or continues it where it was left. While somebody else drives it: `ERR_HOLDFAST_RUN_ACTIVE`; with another input than
+   * it began with: `ERR_HOLDFAST_DIVERGED`. A finished run is opened to read its result.
+   */
   run<Input = unknown, State = unknown, Result = unknown>(
     id: string,
     options?: RunOptions<Input>,
@@ -64,35 +67,43 @@ export class Holdfast extends Pool {
     return listRuns(this, options);
   }
 
+  /** One run seen from outside; undefined when there is none. */
   runInfo(id: string): RunInfo | undefined {
     return runInfo(this, id);
   }
 
-  /** A run's entries: those there are, or, followed, those that come too. */
+  /** A run's entries: those there are, or, with `follow`, those that come too, until the run's end. No such run: `ERR_HOLDFAST_NOT_FOUND`. */
   journal(id: string, options?: JournalOptions): AsyncIterableIterator<JournalEntry> {
     return journalOf(this, id, options);
   }
 
-  /** Gives a run what its `run.signal(name)` waits for, now or later, durably. */
+  /**
+   * Gives a run what its `run.signal(name)` waits for, now or later, durably. No such run: `ERR_HOLDFAST_NOT_FOUND`; a finished one:
+   * `ERR_HOLDFAST_RUN_FINISHED`.
+   */
   signal(run: string, name: string, value?: unknown): Promise<CommitReceipt> {
     return sendSignal(this, run, name, value);
   }
 
-  /** The checkpoints of a run in the order they were made. */
+  /** The checkpoints of a run in the order they were made. No such run: `ERR_HOLDFAST_NOT_FOUND`. */
   history(run: string, options?: { reverse?: boolean; limit?: number }): IterableIterator<CheckpointInfo> {
     return CheckpointStore.of(this).history(ownerOf(mustBeThere(this, run)), options);
   }
 
-  /** The state at a checkpoint. */
+  /** The state at a checkpoint, as a value of its own. One that was pruned: `ERR_HOLDFAST_NOT_FOUND`. */
   at(checkpoint: string): unknown {
     return CheckpointStore.of(this).load(checkpoint);
   }
 
+  /** What changed from one checkpoint to another, of one run or of two. */
   diff(before: string, after: string): Difference[] {
     return CheckpointStore.of(this).diff(before, after);
   }
 
-  /** Begins run `id` from a checkpoint of another. It shares everything up to there; nobody drives it yet. */
+  /**
+   * Begins run `id` from a checkpoint of another, in one small commit. It shares everything up to there; nobody drives it yet. Is there such a
+   * run: `ERR_HOLDFAST_EXISTS`; was the checkpoint pruned: `ERR_HOLDFAST_NOT_FOUND`.
+   */
   fork(checkpoint: string, id: string): Promise<CommitReceipt> {
     return forkRun(this, checkpoint, id);
   }

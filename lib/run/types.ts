@@ -73,6 +73,7 @@ export interface StepOptions {
 export interface WaitOptions {
   /** Milliseconds to wait in this process. Then the run is closed and the call rejects with `ERR_HOLDFAST_SUSPENDED`. */
   suspendAfter?: number;
+  /** Ends the wait with `ERR_HOLDFAST_ABORTED`; it may be asked for again. */
   signal?: AbortSignal;
 }
 
@@ -120,6 +121,7 @@ export interface RunOptions<Input = unknown> {
 }
 
 export interface CheckpointOptions {
+  /** At most 512 bytes. Checkpoints with a label are kept by `prune` unless told otherwise. */
   label?: string;
   /** Objects are never changed in place: those seen before are known by identity and not looked into. */
   immutable?: boolean;
@@ -184,6 +186,7 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
   history(options?: { reverse?: boolean; limit?: number }): IterableIterator<CheckpointInfo>;
   /** The state at a checkpoint. */
   at(checkpoint: string): State;
+  /** What changed from one checkpoint to another. */
   diff(before: string, after: string): Difference[];
   /** Begins another run from a checkpoint of this one; open it with `pool.run`. It shares everything up to there. */
   fork(checkpoint: string, id: string): Promise<CommitReceipt>;
@@ -243,13 +246,18 @@ export interface JournalOptions {
   limit?: number;
   /** Go on with entries as they are committed, until the run's end. */
   follow?: boolean;
+  /** Ends the reading with `ERR_HOLDFAST_ABORTED`. */
   signal?: AbortSignal;
 }
+
+export type JournalKind =
+  | ('start' | 'step' | 'decision' | 'intent' | 'attempt' | 'failure' | 'receipt' | 'checkpoint')
+  | ('wait' | 'signal' | 'child' | 'version' | 'rollback' | 'hook' | 'end');
 
 /** One entry of a run's journal. What else it has depends on its kind. */
 export interface JournalEntry {
   readonly sequence: number;
-  readonly kind: string;
+  readonly kind: JournalKind;
   /** Milliseconds since 1970. */
   readonly at: number;
   /** How long it took, where that means something. */

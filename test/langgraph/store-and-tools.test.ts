@@ -126,6 +126,7 @@ describe('HoldfastStore', () => {
     for (const Class of [HoldfastStore, HoldfastCache, HoldfastSaver]) {
       expect(() => new Class(undefined as never)).toThrow(`new ${Class.name}(pool): open the pool with holdfast.open()`);
     }
+    for (const Class of [HoldfastCache, HoldfastSaver]) expect(() => new Class(reader, {} as never)).toThrow('serde is a serializer');
     for (const ttl of [{ defaultTtl: null }, { refreshOnRead: 'yes' }, 5]) {
       expect(() => new HoldfastStore(reader, { ttl: ttl as never })).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_INVALID_ARGUMENT' }));
     }

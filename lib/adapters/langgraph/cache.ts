@@ -1,6 +1,6 @@
 /** LangGraph's cache of node results on a pool. Entries are eventual: after a crash the last few may be computed again. */
 import type { Keyspace, PoolCore } from '../../types';
-import { mustBePool } from './given';
+import { mustBePool, serializerOption } from './given';
 import { textsCodec, type Texts } from './keys';
 import type { Cache, CacheKey, LangGraphModules, Serializer } from './types';
 
@@ -23,7 +23,7 @@ export function makeCache({ checkpoint }: LangGraphModules): HoldfastCacheClass 
     readonly #entries: Keyspace<Texts, Entry>;
 
     constructor(pool: PoolCore, serde?: Serializer) {
-      super(serde);
+      super(serializerOption(serde));
       this.#pool = mustBePool(pool, 'HoldfastCache');
       this.#entries = pool.keyspace('holdfast.langgraph.cache', { key: textsCodec });
     }

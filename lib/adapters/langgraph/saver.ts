@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { optionsObject } from '../../options';
 import type { PruneReport } from '../../checkpoint/index';
 import type { PoolCore } from '../../types';
-import { mustBePool } from './given';
+import { mustBePool, serializerOption } from './given';
 import { optionalText, requiredText } from './keys';
 import { ruleOf, type ThreadPruneOptions } from './prune';
 import { Threads } from './threads';
@@ -52,7 +52,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
     readonly #encodes: boolean;
 
     constructor(pool: PoolCore, serde?: Serializer) {
-      super(serde);
+      super(serializerOption(serde));
       this.pool = mustBePool(pool, 'HoldfastSaver');
       this.#threads = Threads.of(pool);
       this.#values = new Values(modules, serde);

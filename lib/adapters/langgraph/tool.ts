@@ -28,6 +28,7 @@ export interface DurableToolOptions<R> extends Pick<ToolOptions<R>, 'safety' | '
   pool?: PoolCore;
 }
 
+/** To be called in a node, with the config that the node was given. */
 export type DurableTool<A, R> = (args: A, config: Config) => Promise<R>;
 
 const OWNER = 'langgraph';
@@ -42,6 +43,12 @@ interface TaskConfig extends Config {
 const counters = new WeakMap<object, { attempt: number; calls: Map<string, number> }>();
 const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 
+/**
+ * A tool with an outside effect, for use in a node: `await charge({ cents: 5 }, config)`. Its intent is committed before `fn` is called, its
+ * receipt after it; a node that is run again, by another process too, gets the receipt's result. An effect of which neither a receipt
+ * nor the probe tells is `ERR_HOLDFAST_OUTCOME_UNKNOWN`; a call with other arguments than recorded is `ERR_HOLDFAST_DIVERGED`.
+ * Use it with `durability: 'sync'`.
+ */
 export function durableTool<A, R>(
   fn: (args: A, context: ToolContext) => R | Promise<R>,
   options: DurableToolOptions<NoInfer<R>> = {},
