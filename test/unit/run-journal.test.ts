@@ -195,21 +195,25 @@ describe('identity', () => {
 
   test('steps that nest keep their numbers whatever runs beside them', async () => {
     const order: string[] = [];
-    const drive = async (delays: Record<string, number>, died: boolean) => {
+    const drive = async (fetched: string, died: boolean) => {
       const run = await bench.pool.run('r');
+      const done = new Map<string, () => void>();
+      const behind = new Map<string, Promise<void>>();
+      for (const item of fetched) behind.set(item, new Promise((resolve) => done.set(item, resolve)));
       const outer = (item: string) =>
         run.step('item', item, async () => {
-          await pause(delays[item]);
+          await behind.get(fetched[fetched.indexOf(item) - 1]!);
           const inner = await run.step('fetch', () => (order.push(item), `got ${item}`));
+          done.get(item)!();
           if (died) throw new Error('died');
           return inner;
         });
       return Promise.allSettled(['a', 'b', 'c'].map(outer));
     };
-    await drive({ a: 9, b: 5, c: 1 }, true);
+    await drive('cba', true);
     expect(order).toEqual(['c', 'b', 'a']);
     await bench.again();
-    const ended = await drive({ a: 1, b: 5, c: 9 }, false);
+    const ended = await drive('abc', false);
     expect(ended).toMatchObject(['a', 'b', 'c'].map((item) => ({ value: `got ${item}` })));
     expect(order).toHaveLength(3);
   });
