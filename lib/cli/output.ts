@@ -44,18 +44,19 @@ export class Output {
     this.printTable(table);
   }
 
-  /** `mayCut`: columns that are cut, the widest first, where a terminal is too narrow for all. */
+  /** Where a terminal is too narrow, the widest of the columns that `mayCut` names are cut, and if that does not do, the others are broken. */
   table(head: readonly string[], rows: readonly (readonly (string | number)[])[], mayCut: readonly string[] = []): void {
     const { isTTY, columns } = this.to;
     const cells = rows.map((row) => row.map((cell) => cellText(String(cell), isTTY)));
-    const colWidths = isTTY && columns > 0 ? widthsWithin(columns, [[...head], ...cells], head.map((name) => mayCut.includes(name))) : undefined;
+    const cut = head.map((name) => mayCut.includes(name));
+    const widths = isTTY && columns > 0 ? widthsWithin(columns, [[...head], ...cells], cut) : undefined;
     const table = new Table({
       head: head.map((name) => pc.dim(name)),
       style: { head: [], border: [] },
       chars: QUIET_BORDERS,
-      ...(colWidths && { colWidths }),
+      ...(widths && { colWidths: widths.map((width) => width + PADDING), wordWrap: true, wrapOnWordBoundary: false }),
     });
-    table.push(...cells);
+    table.push(...cells.map((row) => row.map((cell, at) => (widths && cut[at] ? shortened(cell, widths[at]!) : cell))));
     this.printTable(table);
   }
 
@@ -121,17 +122,23 @@ const LEAST_COLUMN = 20;
 /** On both sides of a cell, and between two. */
 const PADDING = 2;
 
-/** Of columns that fit into so many characters, as cli-table3 counts them; undefined where they do without being cut. */
+/** Of columns that fit into so many characters; undefined where they do as they are. */
 function widthsWithin(columns: number, rows: readonly (readonly string[])[], mayCut: readonly boolean[]): number[] | undefined {
   const widths = mayCut.map((_, at) => Math.max(...rows.map((row) => stripVTControlCharacters(row[at] ?? '').length)));
   let excess = widths.reduce((sum, width) => sum + width + 2 * PADDING, -PADDING) - columns;
   if (excess <= 0) return undefined;
-  for (; excess > 0; --excess) {
-    const widest = widths.reduce((best, width, at) => (mayCut[at] && width > (widths[best] ?? LEAST_COLUMN) ? at : best), -1);
-    if (widest < 0) break;
-    widths[widest]! -= 1;
+  for (const cut of [true, false]) {
+    for (; excess > 0; --excess) {
+      const widest = widths.reduce((best, width, at) => (mayCut[at] === cut && width > (widths[best] ?? LEAST_COLUMN) ? at : best), -1);
+      if (widest < 0) break;
+      widths[widest]! -= 1;
+    }
   }
-  return widths.map((width) => width + PADDING);
+  return widths;
+}
+
+function shortened(text: string, characters: number): string {
+  return text.length > characters ? `${text.slice(0, characters - 1)}…` : text;
 }
 
 /** One line, whatever a name or an error holds. */
@@ -211,7 +218,7 @@ export function brief(value: unknown, characters = 200): string {
           // Of an error what it says, not where.
           .replace(/\n\s+(?:at [^\n]*?(?::\d+:\d+\)?|\(<anonymous>\))|\.{3} \d+ lines matching cause stack trace \.{3})/g, '')
           .replace(/\s*\n\s*/g, ' ');
-  return text.length > characters ? `${text.slice(0, characters - 1)}…` : text;
+  return shortened(text, characters);
 }
 
 /** Bytes as text where they are text, else in hexadecimal. */

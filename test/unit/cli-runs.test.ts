@@ -52,6 +52,7 @@ test('runs', async () => {
     more: true,
   });
   expect((await cli(['runs', path, '--status', 'odd'])).code).toBe(2);
+  expect((await cli(['prune', path, 'trip', '--drop-labels', '--keep-label', 'booked'])).code).toBe(2);
   for (const no of ['', ' ', '1e3', '0x10', '-1', '1.5']) expect((await cli(['prune', path, 'trip', '--keep-last', no])).code).toBe(2);
 });
 

@@ -33,8 +33,11 @@ test('a pipe gets all of it, and so does a terminal that is wide enough', () => 
   for (const columns of [0, 1000]) expect(written(columns, wide)[1]).toContain('it took very long it took very long');
 });
 
-test('a terminal that is too narrow for what may not be cut gets that whole', () => {
-  expect(written(10, wide)[1]).toContain('hf-0123456789abcdef');
+test('what may not be cut is broken where nothing else helps, and nothing of it is lost', () => {
+  const id = Array.from({ length: 200 }, (_, i) => String.fromCharCode(97 + (i % 26))).join('');
+  const lines = written(80, (output) => output.table(head, [[id, 'x', 'y'], ['short', 'x', 'y']], ['error']));
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
+  expect(lines.map((line) => line.trim().split(/\s+/)[0]).join('')).toBe(`id${id}short`);
 });
 
 test('a row is one line, and what a terminal would obey does not move its columns', () => {

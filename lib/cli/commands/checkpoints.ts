@@ -90,7 +90,8 @@ export function addPrune(program: Command): void {
       'after',
       '\nExample:\n  $ holdfast prune ./agent.holdfast trip-42 --keep-last 10 --older-than 7d',
     )
-    .action(async (path: string, run: string, options: PruneCliOptions) => {
+    .action(async (path: string, run: string, options: PruneCliOptions, command: Command) => {
+      if (options.keepLabel && options.dropLabels) command.error('error: --keep-label and --drop-labels contradict each other');
       const output = new Output(options.json ?? false);
       await withPool(output, path, async (pool) => {
         const { keepLast, keepLabel, dropLabels, olderThan } = options;

@@ -69,7 +69,7 @@ export function addShow(program: Command): void {
           ...(info.ended === undefined ? [] : [['ended', timeText(info.ended)] as const]),
           ...(info.parent === undefined ? [] : [['child of', info.parent] as const]),
           ['entries', kindsText(summary.kinds)],
-          ['driven', `begun or continued ${info.fencingToken} ${info.fencingToken === 1 ? 'time' : 'times'}`],
+          ['driven', drivenText(info)],
           ['input', brief(summary.input)],
           ['state', brief(summary.state)],
           ...(info.status === 'finished' ? [['result', brief(summary.result)] as const] : []),
@@ -128,6 +128,10 @@ function kindsText(kinds: Record<string, number>): string {
 function rowOf(info: RunInfo): (string | number)[] {
   const took = info.ended === undefined ? '' : msText(Math.max(0, info.ended - info.began));
   return [info.id, statusText(info), timeText(info.began), took, info.waits.map(waitText).join(', ')];
+}
+
+function drivenText({ driven, fencingToken }: RunInfo): string {
+  return `begun or continued ${fencingToken} ${fencingToken === 1 ? 'time' : 'times'}${driven ? ', and driven now' : ''}`;
 }
 
 function statusText({ status }: RunInfo): string {
