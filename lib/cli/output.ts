@@ -54,9 +54,10 @@ export class Output {
       head: head.map((name) => pc.dim(name)),
       style: { head: [], border: [] },
       chars: QUIET_BORDERS,
-      ...(widths && { colWidths: widths.map((width) => width + PADDING), wordWrap: true, wrapOnWordBoundary: false }),
+      ...(widths && { colWidths: widths.map((width) => width + PADDING) }),
     });
-    table.push(...cells.map((row) => row.map((cell, at) => (widths && cut[at] ? shortened(cell, widths[at]!) : cell))));
+    const fitting = (cell: string, at: number): string => (widths === undefined ? cell : (cut[at] ? shortened : broken)(cell, widths[at]!));
+    table.push(...cells.map((row) => row.map(fitting)));
     this.printTable(table);
   }
 
@@ -139,6 +140,11 @@ function widthsWithin(columns: number, rows: readonly (readonly string[])[], may
 
 function shortened(text: string, characters: number): string {
   return text.length > characters ? `${text.slice(0, characters - 1)}…` : text;
+}
+
+function broken(text: string, characters: number): string {
+  if (stripVTControlCharacters(text).length <= characters) return text;
+  return text.match(new RegExp(`.{1,${characters}}`, 'gsu'))!.join('\n');
 }
 
 /** One line, whatever a name or an error holds. */

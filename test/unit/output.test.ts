@@ -35,7 +35,9 @@ test('a pipe gets all of it, and so does a terminal that is wide enough', () => 
 
 test('what may not be cut is broken where nothing else helps, and nothing of it is lost', () => {
   const id = Array.from({ length: 200 }, (_, i) => String.fromCharCode(97 + (i % 26))).join('');
-  const lines = written(80, (output) => output.table(head, [[id, 'x', 'y'], ['short', 'x', 'y']], ['error']));
+  const status = '\u001b[32mfinished\u001b[39m';
+  const lines = written(80, (output) => output.table(head, [[id, status, 'y'], ['short', status, 'y']], ['error']));
+  expect(lines.filter((line) => / finished +y$/.test(line))).toHaveLength(2);
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
   expect(lines.map((line) => line.trim().split(/\s+/)[0]).join('')).toBe(`id${id}short`);
 });
