@@ -1,5 +1,5 @@
 /** Runs seen from outside, and handing abandoned ones to whoever is alive. Looking changes nothing. */
-import { HoldfastError, typeError } from '../errors';
+import { type ErrorCode, HoldfastError, typeError } from '../errors';
 import { booleanOption, limitOption, optionsObject } from '../options';
 import type { ClaimOptions, RunInfo, RunsOptions } from './types';
 import type { PoolCore } from '../types';
@@ -45,7 +45,13 @@ export function runInfo(pool: PoolCore, id: string): RunInfo | undefined {
   return header && infoOf(journals, id, header);
 }
 
-/** Begins to drive one runnable run; undefined when there is none. */
+/** What is wrong with one run and says nothing of the others. */
+const OF_ONE_RUN: readonly ErrorCode[] = ['ERR_HOLDFAST_CORRUPT', 'ERR_HOLDFAST_NEWER_FORMAT', 'ERR_HOLDFAST_CODEC'];
+
+/**
+ * Begins to drive one runnable run; undefined when there is none. One that cannot be read does not keep the others from being handed out: its error
+ * is thrown when there is no other.
+ */
 export async function claimRun(
   pool: PoolCore,
   given?: ClaimOptions,
@@ -55,6 +61,7 @@ export async function claimRun(
     throw typeError(`what can be claimed is 'runnable'; got ${String(status)}`);
   const journals = Journals.of(pool);
   const last = journals.claimedLast;
+  let unreadable: unknown;
   // Where the last claim ended first, so that claiming many runs does not look at all of them each time.
   for (const part of [{ gt: last }, { lte: last }]) {
     if (last === '' && 'lte' in part) break;
@@ -67,12 +74,13 @@ export async function claimRun(
         journals.claimedLast = id;
         return run;
       } catch (error) {
-        // Somebody else was quicker.
-        if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_RUN_ACTIVE')
-          throw error;
+        if (!(error instanceof HoldfastError)) throw error;
+        if (OF_ONE_RUN.includes(error.code)) unreadable ??= error;
+        else if (error.code !== 'ERR_HOLDFAST_RUN_ACTIVE') throw error; // somebody else was quicker
       }
     }
   }
+  if (unreadable !== undefined) throw unreadable;
   return undefined;
 }
 

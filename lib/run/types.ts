@@ -175,7 +175,10 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
   signal<T = unknown>(name: string, options?: WaitOptions): Promise<T>;
   /** Waits, durably, until a moment, or for so many milliseconds. */
   sleep(until: Date | number, options?: WaitOptions): Promise<void>;
-  /** A run of its own that belongs to this one; its id is `<this id>/<id>`. */
+  /**
+   * A run of its own that belongs to this one; its id is `<this id>/<id>`. Of a fork: one that was there at the fork's checkpoint shares what it had
+   * done by then, and is finished if it was.
+   */
   child<I = unknown, S = unknown, R = unknown>(
     id: string,
     options?: RunOptions<I>,

@@ -149,3 +149,24 @@ test('a run is driven, whatever became of another that its handle began to drive
   await other.close();
   await pool.close();
 });
+
+test('a run that cannot be read does not keep the others from being claimed, and is told of when there is no other', async () => {
+  const pool = await open(newPath(), { medium: 'file' });
+  for (const id of ['a', 'b', 'c', 'd']) {
+    const run = await pool.run(id);
+    await run.step('one', () => 1);
+    run.close();
+  }
+  const { headers, entries, entriesByKey } = Journals.of(pool);
+  await headers.put('a', { ...headers.get('a')!, format: 99 });
+  const key = [...entriesByKey.keys()][[...entries.keys()].findIndex(({ run, sequence }) => run === 'b' && sequence === 1)]!;
+  await pool.keyspace('holdfast.journal', { key: 'bytes', value: 'bytes' }).put(key, new Uint8Array([0xc1]));
+  const claimed = [await pool.claim(), await pool.claim()];
+  expect(claimed.map((run) => run!.id)).toEqual(['c', 'd']);
+  await expect(pool.claim()).rejects.toMatchObject({ code: 'ERR_HOLDFAST_NEWER_FORMAT' });
+  await headers.delete('a');
+  await expect(pool.claim()).rejects.toMatchObject({ code: 'ERR_HOLDFAST_CODEC' });
+  claimed[0]!.close();
+  expect((await pool.claim())!.id).toBe('c');
+  await pool.close();
+});
