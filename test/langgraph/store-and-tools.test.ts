@@ -132,6 +132,23 @@ describe('HoldfastStore', () => {
     }
   });
 
+  it('sweeps many in few commits', async () => {
+    using pool = openPool();
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      const store = new HoldfastStore(pool, { ttl: { defaultTtl: 1 } });
+      const puts = Array.from({ length: 600 }, (_, i) => ({ namespace: ['t'], key: `k${i}`, value: { i } }));
+      await store.batch(puts);
+      vi.advanceTimersByTime(61_000);
+      const before = pool.stats().epoch;
+      expect(await store.sweep()).toBe(600);
+      expect(pool.stats().epoch - before).toBe(3);
+      expect(await store.sweep()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it('sweeps around what is put or deleted meanwhile', async () => {
     using pool = openPool();
     vi.useFakeTimers({ toFake: ['Date'] });
@@ -139,9 +156,9 @@ describe('HoldfastStore', () => {
       const store = new HoldfastStore(pool, { ttl: { defaultTtl: 1 } });
       for (let i = 0; i < 6; ++i) await store.put(['t'], `k${i}`, { i });
       vi.advanceTimersByTime(61_000);
-      const sweeping = store.sweep();
-      await Promise.all([store.put(['t'], 'k3', { again: true }), store.delete(['t'], 'k4')]);
-      expect(await sweeping).toBe(4);
+      const changing = Promise.all([store.put(['t'], 'k3', { again: true }), store.delete(['t'], 'k4')]);
+      expect(await store.sweep()).toBe(4);
+      await changing;
       expect((await store.search(['t'])).map(({ key }) => key)).toEqual(['k3']);
     } finally {
       vi.useRealTimers();

@@ -44,14 +44,17 @@ interface StoredItem {
   readonly expiresAt?: number;
 }
 
-/** An item that was read, as it is stored and as it is. */
-interface Read {
+/** An item as it is stored. */
+interface Stored {
   readonly texts: Texts;
   readonly bytes: Uint8Array;
+}
+
+interface Read extends Stored {
   readonly item: StoredItem;
 }
 
-/** By their keys. */
+/** What was read, by key. */
 type Reads = Map<string, Read>;
 
 export interface HoldfastStore extends Store {
@@ -60,6 +63,8 @@ export interface HoldfastStore extends Store {
 }
 
 export type HoldfastStoreClass = new (pool: PoolCore, options?: StoreOptions) => HoldfastStore;
+
+const sweptTogether = 256;
 
 // An item's key lies behind an empty text, which no label of a namespace is: so a namespace's own items are told from those of
 // namespaces below it, and all of them lie together.
@@ -117,18 +122,29 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
     async sweep(): Promise<number> {
       const now = Date.now();
       let swept = 0;
-      const batch = this.#pool.batch();
-      for (const [key, item] of this.#items.range()) {
-        if (!isOver(item, now)) continue;
-        batch.requireEqual(this.#items, key, item).delete(this.#items, key);
-        try {
-          await this.#pool.commit(batch);
-          ++swept;
-        } catch (error) {
-          // One that was put again, or deleted, meanwhile is not swept.
-          if (!isConflict(error)) throw error;
-        }
+      let over: Stored[] = [];
+      for (const [texts, bytes] of this.#stored.range()) {
+        if (!isOver(structured.decode(bytes) as StoredItem, now)) continue;
+        if (over.push({ texts, bytes }) < sweptTogether) continue;
+        swept += await this.#sweep(over);
+        over = [];
       }
+      return swept + (await this.#sweep(over));
+    }
+
+    /** In one commit, or one by one where some have changed: one that was put again, or deleted, meanwhile is not swept. */
+    async #sweep(over: readonly Stored[]): Promise<number> {
+      if (over.length === 0) return 0;
+      const batch = this.#pool.batch();
+      for (const { texts, bytes } of over) batch.requireEqual(this.#stored, texts, bytes).delete(this.#items, texts);
+      try {
+        await this.#pool.commit(batch);
+        return over.length;
+      } catch (error) {
+        if (!isConflict(error)) throw error;
+      }
+      let swept = 0;
+      if (over.length > 1) for (const one of over) swept += await this.#sweep([one]);
       return swept;
     }
 
