@@ -9,6 +9,7 @@ export type { Entry } from './entries';
 export { ownerOf } from './checkpoints';
 export { divergedError, isSame, show } from './diverged';
 export { journalOf } from './follow';
+export { checkStepName } from './keys';
 export { forgetRuns } from './forget';
 export { forkRun } from './fork';
 export { hashOf } from './hash';
@@ -16,6 +17,7 @@ export { endLeases, setLease } from './holder';
 export { claimRun, listRuns, runInfo } from './list';
 export { applyOnce, forgetOperations } from './once';
 export { openRun } from './open';
+export { limitsOf } from './retry';
 export { resolveOutcome, unknownOutcomes } from './outcomes';
 export { sendSignal } from './signals';
 

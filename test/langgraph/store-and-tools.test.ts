@@ -191,6 +191,17 @@ it('HoldfastCache keeps results for their time, and forgets namespaces', async (
 });
 
 describe('durableTool', () => {
+  it('refuses what is wrong in its options when it is made', () => {
+    const wrong = [
+      { name: 5 }, { name: '' }, { name: 'n'.repeat(600) }, { retry: -1 }, { retry: { attempts: 0 } }, { timeout: 0 }, { signal: {} }, { pool: 5 },
+      { safety: 'safe' }, { probe: 1 },
+    ];
+    for (const options of wrong) {
+      const code = expect.stringMatching(/^ERR_HOLDFAST_(INVALID_ARGUMENT|OUT_OF_RANGE)$/) as string;
+      expect(() => durableTool(async () => 1, { name: 'tool', ...options } as never), JSON.stringify(options)).toThrow(expect.objectContaining({ code }));
+    }
+  });
+
   const State = Annotation.Root({ done: Annotation<string[]>({ reducer: (a, b) => [...a, ...b], default: () => [] }) });
 
   function graphOn(pool: Holdfast, act: (config: object) => Promise<string[]>) {

@@ -24,7 +24,7 @@ export function makeCache({ checkpoint }: LangGraphModules): HoldfastCacheClass 
 
     constructor(pool: PoolCore, serde?: Serializer) {
       super(serializerOption(serde));
-      this.#pool = mustBePool(pool, 'HoldfastCache');
+      this.#pool = mustBePool(pool, 'new HoldfastCache(pool)');
       this.#entries = pool.keyspace('holdfast.langgraph.cache', { key: textsCodec });
     }
 

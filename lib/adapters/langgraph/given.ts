@@ -6,7 +6,7 @@ import type { Serializer } from './types';
 
 export function mustBePool(pool: PoolCore, to: string): PoolCore {
   if (typeof pool?.keyspace === 'function' && typeof pool.commit === 'function') return pool;
-  throw typeError(`new ${to}(pool): open the pool with holdfast.open()`);
+  throw typeError(`${to}: open the pool with holdfast.open()`);
 }
 
 export function serializerOption(serde: Serializer | undefined): Serializer | undefined {

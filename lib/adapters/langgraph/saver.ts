@@ -53,7 +53,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
 
     constructor(pool: PoolCore, serde?: Serializer) {
       super(serializerOption(serde));
-      this.pool = mustBePool(pool, 'HoldfastSaver');
+      this.pool = mustBePool(pool, 'new HoldfastSaver(pool)');
       this.#threads = Threads.of(pool);
       this.#values = new Values(modules, serde);
       this.#encodes = serde !== undefined;

@@ -93,7 +93,7 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       const { ttl } = optionsObject(options, 'HoldfastStore', ['ttl']);
       const { defaultTtl: minutes = Infinity, refreshOnRead = true } = optionsObject(ttl, 'ttl', ['defaultTtl', 'refreshOnRead']);
       if (typeof minutes !== 'number' || !(minutes > 0)) throw typeError('ttl.defaultTtl is a number of minutes above 0');
-      this.#pool = mustBePool(pool, 'HoldfastStore');
+      this.#pool = mustBePool(pool, 'new HoldfastStore(pool)');
       this.#items = pool.keyspace('holdfast.langgraph.store', { key: textsCodec });
       this.#stored = pool.keyspace('holdfast.langgraph.store', { key: textsCodec, value: 'bytes' });
       this.#livesMs = minutes * 60_000;

@@ -12,9 +12,10 @@ import { createHash } from 'node:crypto';
 
 import { HoldfastError, typeError } from '../../errors';
 import { optionsObject } from '../../options';
-import { divergedError, hashOf, isSame, openRun, readJournal, show } from '../../run/index';
+import { checkStepName, divergedError, hashOf, isSame, limitsOf, openRun, readJournal, show } from '../../run/index';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from '../../run/types';
 import type { PoolCore } from '../../types';
+import { mustBePool } from './given';
 import { optionalText, requiredText, runsOf } from './keys';
 import type { Config } from './types';
 import { plain } from './values';
@@ -57,7 +58,10 @@ export function durableTool<A, R>(
   if (typeof fn !== 'function') throw typeError('durableTool(fn, options): fn is a function');
   if (!safeties.includes(safety)) throw typeError(`the safety of a tool is one of ${safeties.join(', ')}; got ${String(safety)}`);
   if (probe !== undefined && typeof probe !== 'function') throw typeError(`the probe of tool ${name} is a function`);
-  if (!name) throw typeError('durableTool: give the function a name, or name it in the options');
+  if (name === undefined || name === '') throw typeError('durableTool: give the function a name, or name it in the options');
+  checkStepName(name);
+  limitsOf(options);
+  if (options.pool !== undefined) mustBePool(options.pool, `the pool of tool ${name}`);
   return async (args, config) => {
     const pool = options.pool ?? poolOf(config, name);
     const id = runOf(config, name);
