@@ -360,7 +360,7 @@ describe('children', () => {
       const run = await pool.run(fork);
       expect(await family(run, effects, (id) => of === 'r' && (checkpoint = id))).toEqual(results);
       expect(effects.splice(0)).toEqual([`${fork}/open cancel`]);
-      expect(pool.runInfo(`${fork}/done`)).toMatchObject({ status: 'finished', parent: fork });
+      expect(pool.runInfo(`${fork}/done`)).toMatchObject({ status: 'finished', parent: fork, fencingToken: 0 }); // nobody had to drive it
       expect([...pool.history(`${fork}/open`)].map(({ id }) => pool.at(id))).toEqual([{ half: 1 }, { half: 2 }]);
       expect((await bench.journal(fork)).filter(({ kind }) => kind === 'child')).toHaveLength(2);
       // What came behind the checkpoint is each run's own, and a continued fork has its own children.
