@@ -12,7 +12,7 @@ namespace holdfast::test {
 __attribute__((weak)) int resize_child(const char* job);         // resize_test.cc
 __attribute__((weak)) int growth_child(const char* path);        // pmem_growth_test.cc
 __attribute__((weak)) int giving_back_child(const char* path);   // idle_space_test.cc
-__attribute__((weak)) int parts_child(const char* folder);       // parts_kills_test.cc, and the next
+__attribute__((weak)) int parts_child(const char* folder);       // pmem_parts_kills_test.cc, and the next
 __attribute__((weak)) int parts_load_child(const char* path);
 }
 

@@ -1,9 +1,6 @@
 // The medium on persistent memory at its edges: writes outside of the pool, memory that fails under a commit's fence, and a creation whose
 // sync fails.
 #include <doctest/doctest.h>
-
-#ifdef HOLDFAST_WITH_PMEM
-
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,5 +93,3 @@ TEST_CASE("pmem: memory that fails under a commit's fence is an error of that co
 }
 
 }  // namespace holdfast::test
-
-#endif

@@ -15,8 +15,6 @@
 #include "native/pool_fixture.h"
 #include "native/system_faults.h"
 
-#ifdef HOLDFAST_WITH_PMEM
-
 namespace holdfast::test {
 namespace {
 
@@ -207,5 +205,3 @@ TEST_CASE("pmem growth: a kill while space is taken or given back leaves a whole
 #endif
 
 }  // namespace holdfast::test
-
-#endif

@@ -12,7 +12,7 @@
 #include <atomic>
 #include <cstdlib>
 
-#include "native/medium/pmem_medium_fixture.h"
+#include "native/medium/pmem/pmem_medium_fixture.h"
 
 // Real counts: these definitions come before libpmem's for the whole process, libpmemobj included.
 namespace {

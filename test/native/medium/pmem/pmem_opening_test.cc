@@ -13,7 +13,7 @@
 #include "base/checksum.h"
 #include "medium/pmem/pmem_child.h"
 #include "medium/superblock.h"
-#include "native/medium/pmem_medium_fixture.h"
+#include "native/medium/pmem/pmem_medium_fixture.h"
 
 namespace holdfast::test {
 namespace {

@@ -1,5 +1,5 @@
 // What the tests of pools over several directories share: two directories with a pool over them, and numbered values large enough to fill
-// one. Only where there is persistent memory.
+// one.
 #pragma once
 #include <doctest/doctest.h>
 

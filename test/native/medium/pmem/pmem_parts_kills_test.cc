@@ -1,5 +1,5 @@
 // Pools on persistent memory over several directories, killed: under load, at each step of taking and giving back space, of making a pool
-// and of copying it. As pmem_parts_test.cc, not named pmem.
+// and of copying it. Its cases are not named pmem, as those of pmem_parts_test.cc are not.
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -10,9 +10,7 @@
 
 #include "engine/resize.h"
 #include "native/killed_child.h"
-#include "native/medium/parts_fixture.h"
-
-#ifdef HOLDFAST_WITH_PMEM
+#include "native/medium/pmem/pmem_parts_fixture.h"
 
 namespace holdfast::test {
 
@@ -143,5 +141,3 @@ TEST_CASE("parts: a kill while the pool is made, or copied, leaves nothing that 
 #endif
 
 }  // namespace holdfast::test
-
-#endif

@@ -15,10 +15,8 @@
 #include "engine/resize.h"
 #include "engine/salvage.h"
 #include "medium/pool_set.h"
-#include "native/medium/parts_fixture.h"
+#include "native/medium/pmem/pmem_parts_fixture.h"
 #include "native/system_faults.h"
-
-#ifdef HOLDFAST_WITH_PMEM
 
 namespace holdfast::test {
 namespace {
@@ -374,5 +372,3 @@ TEST_CASE("parts: a small file system that is full is passed over, for a time or
 }
 
 }  // namespace holdfast::test
-
-#endif
