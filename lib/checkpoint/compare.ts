@@ -37,6 +37,8 @@ export class Tangled extends Error {}
 const longList = 64;
 /** Parts with no more fields are mostly what they were: that is found out before anything else. */
 const smallPart = 64;
+/** Those with fewer are compared with what is stored as quickly as with a mirror of it. */
+const worthMirror = 8;
 /** Deeper values are kept whole: what is walked into here must be walked into when it is read, by whoever reads it. */
 const deepest = 400;
 /** So far away, items are looked for that are no longer where they were. */
@@ -79,7 +81,7 @@ export class Comparer {
   private updateTree(old: Tree, live: object): Shadow {
     if (this.immutable) {
       if (old.live === live) return old;
-    } else if (old.weight <= smallPart && isUnchanged(old, live, this.lenient)) return old;
+    } else if (old.weight <= smallPart && this.isUnchanged(old, live)) return old;
     if (old.guard !== undefined && isGuarded(old.guard, live)) return old;
     // The commonest cases, made short.
     if (old.shape === OBJECT && (old.seen === live || isPlain(live))) return this.updateContainer(old, live, OBJECT, true);
@@ -87,6 +89,16 @@ export class Comparer {
     if (shape === OTHER) return this.build(live);
     if (this.view !== undefined && isInstance(live, shape)) return this.standIn(old, live);
     return this.updateContainer(old, live, shape, false);
+  }
+
+  /** Of a small part. Where this says no it may be the same all the same. */
+  private isUnchanged(old: Tree, live: object): boolean {
+    if (old.weight < worthMirror) return isUnchanged(old, live, this.lenient);
+    const { mirror } = old;
+    if (mirror instanceof Mirror) return (old.seen === live || old.shape !== OBJECT || isPlain(live)) && mirror.reflects(live, this.lenient);
+    if (!isUnchanged(old, live, this.lenient)) return false;
+    if (mirror !== null) old.mirror = Mirror.ofTree(old, mirror) ?? null;
+    return true;
   }
 
   /** Is `live` what `old` is a shadow of? */
@@ -203,6 +215,7 @@ export class Comparer {
       : this.realign(old, flatten(live, shape));
     --this.depth;
     if (now instanceof Tree) {
+      if (now !== old && old.mirror instanceof Mirror) now.mirror = old.mirror.outline;
       if (this.immutable) now.live = live;
       else if (plain && this.marks && now.seen !== live) now.seen = live;
     }
@@ -365,7 +378,7 @@ export class Comparer {
 }
 
 function isGuarded({ prototype, fields }: NonNullable<Tree['guard']>, live: object): boolean {
-  return Object.getPrototypeOf(live) === prototype && fields.reflects(live);
+  return Object.getPrototypeOf(live) === prototype && fields.reflects(live, true);
 }
 
 /** Object.is, quicker for what is mostly the same. */

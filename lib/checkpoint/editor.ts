@@ -1,14 +1,16 @@
 /** Changes to a tree, in the order of its items, that keep the leaves where nothing changed. */
-import { cut, hasRoom, Leaf, overgrown, type Shadow, spinesWith, strides, Tree } from './shadow';
+import { cut, hasRoom, Leaf, overgrown, type Shadow, sizeOf, spinesWith, strides, Tree, weightOf } from './shadow';
 
 export class Editor {
   /** The leaves that are made anew, and which they are. */
   private readonly made: Leaf[] = [];
   private readonly places: number[] = [];
   private isRecut = false;
-  /** The leaf that is looked at, its items as they will be, and the place of the first. */
+  /** The leaf that is looked at, its items as they will be, what they take, and the place of the first. */
   private leaf = 0;
   private items: Shadow[] | undefined;
+  private size = 0;
+  private weight = 0;
   private start = 0;
   private more: Shadow[] | undefined;
 
@@ -21,8 +23,7 @@ export class Editor {
       this.finishLeaf();
       this.start += leaves[this.leaf++]!.items.length;
     }
-    this.items ??= leaves[this.leaf]!.items.slice();
-    this.items[at - this.start] = item;
+    this.replace(at - this.start, item);
   }
 
   /** The same, by leaf and place in it. */
@@ -31,8 +32,7 @@ export class Editor {
       this.finishLeaf();
       this.leaf = leaf;
     }
-    this.items ??= this.old.leaves[leaf]!.items.slice();
-    this.items[at] = item;
+    this.replace(at, item);
   }
 
   append(item: Shadow): void {
@@ -57,9 +57,23 @@ export class Editor {
     return new Tree(old.shape, all, old);
   }
 
+  /** What stays is not looked at. */
+  private replace(at: number, item: Shadow): void {
+    if (this.items === undefined) {
+      const { items, size, weight } = this.old.leaves[this.leaf]!;
+      this.items = items.slice();
+      this.size = size;
+      this.weight = weight;
+    }
+    const before = this.items[at];
+    this.size += sizeOf(item) - sizeOf(before);
+    this.weight += weightOf(item) - weightOf(before);
+    this.items[at] = item;
+  }
+
   private finishLeaf(): void {
     if (this.items === undefined) return;
-    const leaf = new Leaf(this.items);
+    const leaf = new Leaf(this.items, this.size, this.weight);
     this.made.push(leaf);
     this.places.push(this.leaf);
     if (overgrown(leaf, strides[this.old.shape]!)) this.isRecut = true;

@@ -1,58 +1,140 @@
 /**
- * What the fields of an instance were, and whether they still are: looked at each time a checkpoint is saved, for every message of
- * a conversation, so nothing is made while comparing.
+ * What an object was: its outline, and the values flat in one list. Looked at each time a checkpoint is saved, for every message of
+ * a conversation, so comparing goes through no more memory than it must, and makes nothing.
  *
- * Only of values made of plain objects, arrays and primitives; of anything else it is not known what belongs to it.
+ * Only of what is made of plain objects, lists, primitives and, of what is stored, dates; of anything else it is not known what belongs to it.
  */
 import { isPlain } from './kinds';
+import { Outline } from './outline';
+import { ARRAY, OBJECT, type Shadow, TEXT, type Tree } from './shadow';
+import { type Step, steps } from './steps';
 
 const deepest = 16;
+/** Among so many it is looked for an object that came before. */
+const fewObjects = 64;
 
 export class Mirror {
   private constructor(
-    /** Of an array: undefined. */
-    private readonly keys: readonly string[] | undefined,
-    /** Mirrors of objects, anything else as it is. */
+    readonly outline: Outline,
     private readonly values: readonly unknown[],
   ) {}
 
-  /** Undefined: it cannot be mirrored. */
-  static of(live: object, depth = 0): Mirror | undefined {
-    const keys: string[] | undefined = Array.isArray(live) ? undefined : Object.keys(live);
-    const values: unknown[] = [];
-    for (const value of keys === undefined ? (live as unknown[]) : keys.map((key) => (live as Record<string, unknown>)[key])) {
-      if (typeof value !== 'object' || value === null) values.push(value);
-      else {
-        const inner = depth < deepest && (Array.isArray(value) || isPlain(value)) ? Mirror.of(value, depth + 1) : undefined;
-        if (inner === undefined) return undefined;
-        values.push(inner);
-      }
-    }
-    return new Mirror(keys, values);
+  /** Of the fields of an instance, or of a plain object or list. Undefined: it cannot be mirrored. */
+  static of(live: object): Mirror | undefined {
+    return new LiveTaker().take(live);
   }
 
-  /** Are these the fields of `live`? Its prototype is the caller's to look at, if it is no plain object. */
-  reflects(live: object): boolean {
-    const { keys, values } = this;
-    if (keys === undefined) {
-      if (!Array.isArray(live) || live.length !== values.length) return false;
-      for (let at = 0; at < values.length; ++at) if (!isReflected(values[at], live[at])) return false;
-      return true;
-    }
-    const count = keys.length;
-    let at = 0;
-    // Inherited ones would come behind: there are none where there were none.
-    for (const key in live) {
-      if (at === count || keys[at] !== key) return false;
-      const was = values[at++];
-      const now = (live as Record<string, unknown>)[key];
-      if ((was !== now || typeof now === 'number') && !isReflected(was, now)) return false;
-    }
-    return at === count;
+  /** Of what is stored. `likely`: what its outline may be. */
+  static ofTree(tree: Tree, likely: Outline | undefined): Mirror | undefined {
+    return new TreeTaker().take(tree, likely);
+  }
+
+  static made(taken: readonly Step[], values: readonly unknown[], likely?: Outline): Mirror {
+    return new Mirror(likely?.isOf(taken) === true ? likely : Outline.of(taken), values.slice());
+  }
+
+  /**
+   * Are these the fields of `live`? What it is itself, a plain object or an instance of which class, is the caller's to look at.
+   * `lenient`: properties of a list beside its elements are not looked for.
+   */
+  reflects(live: object, lenient: boolean): boolean {
+    return this.outline.compare(live, this.values, lenient);
   }
 }
 
-function isReflected(was: unknown, now: unknown): boolean {
-  if (typeof now !== 'object' || now === null) return Object.is(was, now);
-  return was instanceof Mirror && (Array.isArray(now) || isPlain(now)) && was.reflects(now);
+/** Object by object, as they are met. */
+class LiveTaker {
+  private readonly steps: Step[] = [];
+  private readonly values: unknown[] = [];
+  private readonly objects: object[] = [];
+
+  take(live: object): Mirror | undefined {
+    return this.object(live, 0) ? Mirror.made(this.steps, this.values) : undefined;
+  }
+
+  private object(live: object, depth: number): boolean {
+    this.objects.push(live);
+    if (Array.isArray(live)) {
+      this.steps.push(steps.list, live.length);
+      for (let i = 0; i < live.length; ++i) if (!this.value(live[i], depth)) return false;
+      return true;
+    }
+    this.steps.push(steps.object);
+    for (const name of Object.keys(live)) {
+      this.steps.push(name);
+      if (!this.value((live as Record<string, unknown>)[name], depth)) return false;
+    }
+    this.steps.push(steps.end);
+    return true;
+  }
+
+  private value(value: unknown, depth: number): boolean {
+    if (typeof value !== 'object' || value === null) {
+      this.steps.push(typeof value === 'number' ? steps.number : steps.simple);
+      this.values.push(value);
+      return true;
+    }
+    const again = this.objects.length <= fewObjects ? this.objects.indexOf(value) : -1;
+    if (again >= 0) {
+      this.steps.push(steps.again, again);
+      return true;
+    }
+    if (depth === deepest || !(Array.isArray(value) || isPlain(value))) return false;
+    // What is an instance's own is made anew with it, and would only be kept from being collected.
+    if (!Array.isArray(value)) this.values.push(undefined);
+    return this.object(value, depth + 1);
+  }
+}
+
+class TreeTaker {
+  private readonly steps: Step[] = [];
+  private readonly values: unknown[] = [];
+
+  take(tree: Tree, likely: Outline | undefined): Mirror | undefined {
+    return this.tree(tree) ? Mirror.made(this.steps, this.values, likely) : undefined;
+  }
+
+  private tree({ shape, items }: Tree): boolean {
+    const { length } = items;
+    if (shape === OBJECT) {
+      this.steps.push(steps.object);
+      for (let i = 0; i < length; i += 2) {
+        const name = items[i];
+        if (typeof name !== 'string') return false;
+        this.steps.push(name);
+        if (!this.value(items[i + 1])) return false;
+      }
+      this.steps.push(steps.end);
+      return true;
+    }
+    if (shape !== ARRAY) return false;
+    this.steps.push(steps.list, length);
+    // What looks undefined in a list may be a hole.
+    for (let i = 0; i < length; ++i) if (items[i] === undefined || !this.value(items[i])) return false;
+    return true;
+  }
+
+  private value(item: Shadow): boolean {
+    if (typeof item !== 'object' || item === null) {
+      this.steps.push(typeof item === 'number' ? steps.number : steps.simple);
+      this.values.push(item);
+      return true;
+    }
+    switch (item.kind) {
+      case 'tree':
+        if (item.shape === OBJECT) this.values.push(item.seen);
+        return this.tree(item);
+      case 'blob':
+        if (item.type !== TEXT) return false;
+        this.steps.push(steps.simple);
+        this.values.push(item.text);
+        return true;
+      case 'moment':
+        this.steps.push(steps.moment);
+        this.values.push(item.ms);
+        return true;
+      default:
+        return false;
+    }
+  }
 }

@@ -70,7 +70,7 @@ export class PartStore {
     }
   }
 
-  /** Adds the nodes of `root` that are not stored yet; gives the bytes that find it again, and how much was added. */
+  /** Adds the nodes of `root` that are not stored yet; gives the bytes that find it again, valid until the next call, and how much was added. */
   write(batch: Batch, family: number, root: Shadow): { root: Uint8Array; bytes: number } {
     const pages = new PageWriter(this, batch, this.#pages, family);
     pages.settle(root);
@@ -137,11 +137,12 @@ function pageKey(family: number, page?: number): Buffer {
 
 const rootWriter = new Writer();
 
+/** Valid until the next call. */
 function encodeRoot(root: Shadow): Uint8Array {
   rootWriter.at = 0;
   rootWriter.varint(1);
   rootWriter.item(root);
-  return Buffer.from(rootWriter.buffer.subarray(0, rootWriter.at));
+  return rootWriter.buffer.subarray(0, rootWriter.at);
 }
 
 const slotWriter = new Writer();

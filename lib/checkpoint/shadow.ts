@@ -14,6 +14,7 @@
 
 import type { Held } from './held';
 import type { Mirror } from './mirror';
+import type { Outline } from './outline';
 
 export interface Ref {
   readonly page: number;
@@ -47,16 +48,23 @@ export class Leaf {
   readonly size: number;
   /** So many fields and elements, with all below them. */
   readonly weight: number;
-  constructor(readonly items: readonly Shadow[]) {
-    let size = 0;
-    let weight = items.length;
-    for (let at = 0; at < items.length; ++at) {
-      const item = items[at];
-      size += sizeOf(item);
-      if (item instanceof Tree) weight += item.weight;
+  /** `size` and `weight` where they are known: else all items are looked at. */
+  constructor(
+    readonly items: readonly Shadow[],
+    size = -1,
+    weight = 0,
+  ) {
+    if (size >= 0) {
+      this.size = size;
+      this.weight = weight;
+      return;
     }
-    this.size = size;
-    this.weight = weight;
+    this.size = 0;
+    this.weight = items.length;
+    for (let at = 0; at < items.length; ++at) {
+      this.size += sizeOf(items[at]);
+      this.weight += weightOf(items[at]);
+    }
   }
 }
 
@@ -89,41 +97,42 @@ export class Spine {
 }
 
 export class Tree {
-  readonly kind = 'tree';
-  readonly levels: Levels;
+  // In this order: what comparing looks at lies together, since it goes through all trees at each save.
+  readonly shape: number;
   /** So many fields and elements, with all below them. */
   readonly weight: number;
-  /** The object this was made of, where objects are immutable by convention. */
-  live: object | undefined;
+  /** What it was, flat, for comparing. Until that is known: what its outline may be. Null: there is none. */
+  mirror: Mirror | Outline | null | undefined;
   /** A plain object that was this tree when it was last looked at. It is a plain object still; finding that out takes longer than comparing it. */
   seen: object | undefined;
+  /** Of all leaves; of several they are gathered when somebody asks. */
+  private all: readonly Shadow[] | undefined;
+  /** The object this was made of, where objects are immutable by convention. */
+  live: object | undefined;
   /** What the fields of a class instance were when its stand-in was made; see `View`. */
   guard: { readonly prototype: unknown; readonly fields: Mirror } | undefined;
-  /** Of all leaves; of several they are gathered when somebody asks. One step from the tree: comparing goes through all of them at each save. */
-  private all: readonly Shadow[] | undefined;
-  constructor(
-    readonly shape: number,
-    readonly leaves: readonly Leaf[],
-    old?: Tree,
-    levels?: Levels,
-  ) {
+  /** Written into the leaf that holds it. */
+  readonly inline: boolean;
+  /** The node that leads to all others. */
+  readonly top: Node;
+  readonly levels: Levels;
+  readonly leaves: readonly Leaf[];
+  readonly kind = 'tree';
+
+  constructor(shape: number, leaves: readonly Leaf[], old?: Tree, levels?: Levels) {
+    this.shape = shape;
+    this.leaves = leaves;
     this.levels = levels ?? spinesOver(leaves, old?.levels);
     let weight = 0;
     for (let l = 0; l < leaves.length; ++l) weight += leaves[l]!.weight;
     this.weight = weight;
     this.all = leaves.length === 1 ? leaves[0]!.items : undefined;
+    this.inline = leaves.length === 1 && leaves[0]!.size <= inlineBytes;
+    this.top = this.levels.at(-1)?.[0] ?? leaves[0]!;
   }
 
   get items(): readonly Shadow[] {
     return (this.all ??= itemsOf(this.leaves));
-  }
-
-  get inline(): boolean {
-    return this.leaves.length === 1 && this.leaves[0]!.size <= inlineBytes;
-  }
-
-  get top(): Node {
-    return this.levels.at(-1)?.[0] ?? this.leaves[0]!;
   }
 }
 
@@ -183,7 +192,8 @@ export class Opaque {
   ) {}
 }
 
-function sizeOf(shadow: Shadow): number {
+/** Bytes it takes where it is an item, about. */
+export function sizeOf(shadow: Shadow): number {
   switch (typeof shadow) {
     case 'string':
       return shadow.length + 2;
@@ -199,6 +209,11 @@ function sizeOf(shadow: Shadow): number {
     default:
       return 1;
   }
+}
+
+/** Fields and elements below it. */
+export function weightOf(shadow: Shadow): number {
+  return shadow instanceof Tree ? shadow.weight : 0;
 }
 
 /** Is any of it stored as a node? */

@@ -90,7 +90,7 @@ export class Threads {
     const base = this.#base(thread, namespace, parent, family);
     const written = this.#written.of(family, batch);
     const shadow = compare(base?.shadow, base !== undefined, state, { ...comparing, known: written.known });
-    const { root } = this.#parts.write(batch, family, shadow);
+    const root = Buffer.from(this.#parts.write(batch, family, shadow).root);
     const record = new Uint8Array(structured.encode({ family, parent, metadata, root }) as Uint8Array);
     batch.put(this.#stored, key, record);
     // The very one: another of its id may have been saved since, and what only this one held be swept away.
