@@ -17,6 +17,7 @@ import type { Batch, Keyspace, PoolCore } from '../../types';
 import { indexText, runsOf, textsCodec, type Texts } from './keys';
 import { type Candidate, keptOf, type PruneRule } from './prune';
 import type { Checkpoint } from './types';
+import { Turns } from './turns';
 import { comparing } from './values';
 import { sharedOf, type StoredWrite, Written } from './written';
 
@@ -47,6 +48,8 @@ interface Line {
   readonly shadow: Shadow;
 }
 
+type Key = readonly [thread: string, namespace: string, id: string];
+
 const rememberedLines = 128;
 
 export class Threads {
@@ -58,6 +61,7 @@ export class Threads {
   readonly #parts: PartStore;
   readonly #lines = new Map<string, Line>();
   readonly #written: Written;
+  readonly #turns = new Turns();
   /** Of threads whose first checkpoint is on its way. */
   readonly #issued = new Map<string, number>();
 
@@ -78,12 +82,17 @@ export class Threads {
     this.#families = pool.keyspace('holdfast.langgraph.threads', { value: 'uint64' });
   }
 
-  async save(
-    key: readonly [thread: string, namespace: string, id: string],
-    parent: string | undefined,
-    metadata: unknown,
-    state: unknown,
-  ): Promise<void> {
+  /** Looks at the state before it first waits. */
+  async save(key: Key, parent: string | undefined, metadata: unknown, state: unknown): Promise<void> {
+    const [thread] = key;
+    const deletion = this.#turns.deletionOf(thread);
+    if (deletion === undefined) return this.#turns.during(thread, () => this.#save(key, parent, metadata, state));
+    const now = copyOf(state);
+    await deletion;
+    return this.save(key, parent, metadata, now);
+  }
+
+  async #save(key: Key, parent: string | undefined, metadata: unknown, state: unknown): Promise<void> {
     const [thread, namespace, id] = key;
     const batch = this.pool.batch();
     const family = this.#family(thread, batch);
@@ -101,7 +110,7 @@ export class Threads {
       const isGone = written.isGone(error) || (base !== undefined && this.#isPruned(thread, namespace, base, error));
       if (!isGone || Number(this.#families.get(thread)) !== family) throw error;
       // As it was when it was looked at: the caller may have changed it meanwhile.
-      return this.save(key, parent, metadata, revive(shadow));
+      return this.#save(key, parent, metadata, revive(shadow));
     }
     this.#issued.delete(thread);
     this.#remember(thread, namespace, { id, record, family, root, shadow });
@@ -118,8 +127,17 @@ export class Threads {
   }
 
   /** Looks at the values before it first waits. */
-  async write(key: Texts, task: string, writes: readonly NewWrite[]): Promise<void> {
-    const [thread] = key as [string];
+  async write(key: Key, task: string, writes: readonly NewWrite[]): Promise<void> {
+    const [thread] = key;
+    const deletion = this.#turns.deletionOf(thread);
+    if (deletion === undefined) return this.#turns.during(thread, () => this.#write(key, task, writes));
+    const now = writes.map((write) => (write.encoded ? write : { ...write, value: copyOf(write.value) }));
+    await deletion;
+    return this.write(key, task, now);
+  }
+
+  async #write(key: Key, task: string, writes: readonly NewWrite[]): Promise<void> {
+    const [thread] = key;
     const batch = this.pool.batch();
     let family: number | undefined;
     for (const { index, channel, value, encoded } of writes) {
@@ -149,7 +167,7 @@ export class Threads {
   }
 
   /** A fresh value of what was saved. */
-  load(key: readonly [thread: string, namespace: string, id: string], record: StoredCheckpoint): unknown {
+  load(key: Key, record: StoredCheckpoint): unknown {
     const [thread, namespace, id] = key;
     const { family, root } = record;
     const line = this.#lines.get(lineName(thread, namespace));
@@ -170,7 +188,11 @@ export class Threads {
     return undefined;
   }
 
-  async delete(thread: string): Promise<void> {
+  delete(thread: string): Promise<void> {
+    return this.#turns.alone(thread, () => this.#delete(thread));
+  }
+
+  async #delete(thread: string): Promise<void> {
     const families = new Set<number>();
     const family = this.#families.get(thread) ?? this.#issued.get(thread);
     if (family !== undefined) families.add(Number(family));
@@ -188,6 +210,11 @@ export class Threads {
 
   /** Removes checkpoints with their writes, and the nodes that no other needs. */
   async prune(thread: string, rule: PruneRule): Promise<PruneReport> {
+    for (let deletion = this.#turns.deletionOf(thread); deletion !== undefined; deletion = this.#turns.deletionOf(thread)) await deletion;
+    return this.#turns.during(thread, () => this.#prune(thread, rule));
+  }
+
+  async #prune(thread: string, rule: PruneRule): Promise<PruneReport> {
     const stored = this.#families.get(thread);
     if (stored === undefined) return { removed: 0, kept: 0, freedBytes: 0 };
     const all: Candidate[] = [];
@@ -266,6 +293,11 @@ export class Threads {
     }
     await slices.end();
   }
+}
+
+/** As it is now. */
+function copyOf(value: unknown): unknown {
+  return revive(compare(undefined, false, value, comparing));
 }
 
 function lineName(thread: string, namespace: string): string {

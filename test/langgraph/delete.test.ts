@@ -1,0 +1,86 @@
+/** A thread is deleted while it is driven: nobody is refused, what was begun before is gone, and what came later is whole. */
+import { join } from 'node:path';
+
+import { Annotation, type BaseCheckpointSaver, END, START, StateGraph } from '@langchain/langgraph';
+import { emptyCheckpoint, uuid6 } from '@langchain/langgraph-checkpoint';
+import { expect, it } from 'vitest';
+
+import { type Holdfast, openSync } from '../../lib/index';
+import { scratchFolder } from '../helpers/scratch';
+import { HoldfastSaver } from './modules';
+
+const folder = scratchFolder('langgraph-delete');
+let number = 0;
+type Saver = InstanceType<typeof HoldfastSaver>;
+type Put = Parameters<Saver['put']>;
+
+const opened = (): Holdfast => openSync(join(folder, `${++number}.holdfast`), { medium: 'file' });
+const counted = (pool: Holdfast): number[] =>
+  ['langgraph.checkpoints', 'langgraph.writes', 'pages'].map((name) => pool.keyspace(`holdfast.${name}`, { key: 'bytes', value: 'bytes' }).count());
+
+function put(saver: Saver, id: string, parent: string | undefined, values: object): Promise<unknown> {
+  const configurable = { thread_id: 't', checkpoint_ns: '', ...(parent === undefined ? {} : { checkpoint_id: parent }) };
+  const versions = Object.fromEntries(Object.keys(values).map((channel) => [channel, 1]));
+  const checkpoint = { ...emptyCheckpoint(), id, channel_values: values, channel_versions: versions };
+  return saver.put({ configurable }, checkpoint as Put[1], { source: 'loop', step: 1, parents: {} }, versions);
+}
+
+const write = (saver: Saver, id: string, value: object): Promise<void> =>
+  saver.putWrites({ configurable: { thread_id: 't', checkpoint_ns: '', checkpoint_id: id } }, [['log', value]], 'task');
+
+async function statesOf(saver: Saver): Promise<unknown[]> {
+  const states: unknown[] = [];
+  for await (const { checkpoint, pendingWrites } of saver.list({ configurable: { thread_id: 't' } })) states.push([checkpoint.channel_values, pendingWrites]);
+  return states;
+}
+
+const long = (text: string): { text: string } => ({ text: text.repeat(3000) });
+
+it.each([0, 3])('puts under way are in time for a deletion, behind %s others; those that come meanwhile are behind it, as they were', async (before) => {
+  using pool = opened();
+  const saver = new HoldfastSaver(pool);
+  const ids = Array.from({ length: 10 }, (_, k) => uuid6(k));
+  for (let k = 0; k < before; ++k) await put(saver, ids[k]!, ids[k - 1], { log: long(`${k}`) });
+  const begun = [put(saver, ids[before]!, ids[before - 1], { log: long('a') }), write(saver, ids[before]!, long('b'))];
+  const deletions = [saver.deleteThread('t'), saver.deleteThread('t')];
+  const later = long('c');
+  const written = long('d');
+  const behind = [put(saver, ids[8]!, undefined, { log: later }), write(saver, ids[8]!, written)];
+  later.text = 'changed in place';
+  written.text = 'changed in place';
+  await Promise.all([...begun, ...deletions, ...behind]);
+  expect(await statesOf(saver)).toEqual([[{ log: long('c') }, [['task', 'log', long('d')]]]]);
+  await saver.deleteThread('t');
+  expect(await statesOf(saver)).toEqual([]);
+  expect(counted(pool)).toEqual([0, 0, 0]);
+});
+
+it('a run with durability "async" goes on while its thread is deleted, and nothing is rejected that nobody looks at', async () => {
+  using pool = opened();
+  const saver = new HoldfastSaver(pool);
+  const unseen: unknown[] = [];
+  const see = (error: unknown): unknown => unseen.push(error);
+  process.on('unhandledRejection', see);
+  try {
+    const State = Annotation.Root({ log: Annotation<string[]>({ reducer: (a, b) => [...a, ...b], default: () => [] }) });
+    const graph = new StateGraph(State)
+      .addNode('say', ({ log }) => ({ log: [`${log.length} `.repeat(500)] }))
+      .addEdge(START, 'say')
+      .addConditionalEdges('say', ({ log }) => (log.length === 40 ? END : 'say'))
+      .compile({ checkpointer: saver as unknown as BaseCheckpointSaver });
+    const ended = graph.invoke({ log: [] }, { configurable: { thread_id: 't' }, durability: 'async', recursionLimit: 100 });
+    let isOver = false;
+    void ended.finally(() => (isOver = true));
+    while (!isOver) {
+      await saver.deleteThread('t');
+      await new Promise(setImmediate);
+      // Whatever is there is whole.
+      await statesOf(saver);
+    }
+    expect((await ended).log).toHaveLength(40);
+    await new Promise(setImmediate);
+    expect(unseen).toEqual([]);
+  } finally {
+    process.off('unhandledRejection', see);
+  }
+});
