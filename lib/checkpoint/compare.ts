@@ -79,10 +79,11 @@ export class Comparer {
   }
 
   private updateTree(old: Tree, live: object): Shadow {
-    if (this.immutable) {
+    if (old.guard !== undefined) {
+      if (isGuarded(old.guard, live)) return old;
+    } else if (this.immutable) {
       if (old.live === live) return old;
     } else if (old.weight <= smallPart && this.isUnchanged(old, live)) return old;
-    if (old.guard !== undefined && isGuarded(old.guard, live)) return old;
     // The commonest cases, made short.
     if (old.shape === OBJECT && (old.seen === live || isPlain(live))) return this.updateContainer(old, live, OBJECT, true);
     const shape = old.shape === ARRAY && Array.isArray(live) ? this.listShape(live) : this.shapeOf(live);

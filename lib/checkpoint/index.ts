@@ -31,7 +31,7 @@ import { revive } from './revive';
 import type { Shadow } from './shadow';
 
 export { PartStore } from './parts';
-export { revive } from './revive';
+export { type Making, revive } from './revive';
 export type { Difference } from './diff';
 export type { Shadow } from './shadow';
 

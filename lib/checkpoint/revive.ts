@@ -4,11 +4,14 @@ import { remake } from './bytes';
 import { ARRAY, MAP, OBJECT, type Shadow, STRUCTURED, TEXT, type Tree } from './shadow';
 import { damaged } from './wire';
 
-export function revive(shadow: Shadow): unknown {
-  return reviveIn(shadow, []);
+/** What an object is to be instead, for one that is not to be made as it is stored. */
+export type Making = (stored: Tree) => object | undefined;
+
+export function revive(shadow: Shadow, making?: Making): unknown {
+  return reviveIn(shadow, [], making);
 }
 
-function reviveIn(shadow: Shadow, path: unknown[]): unknown {
+function reviveIn(shadow: Shadow, path: unknown[], making: Making | undefined): unknown {
   if (typeof shadow !== 'object' || shadow === null) return shadow;
   switch (shadow.kind) {
     case 'moment':
@@ -23,32 +26,32 @@ function reviveIn(shadow: Shadow, path: unknown[]): unknown {
       if (shadow.type === STRUCTURED) return structured.decode(shadow.bytes);
       return remake(shadow.type, shadow.bytes);
     case 'tree':
-      return reviveTree(shadow, path);
+      return (shadow.shape === OBJECT ? making?.(shadow) : undefined) ?? reviveTree(shadow, path, making);
   }
 }
 
-function reviveTree({ shape, leaves }: Tree, path: unknown[]): unknown {
+function reviveTree({ shape, leaves }: Tree, path: unknown[], making: Making | undefined): unknown {
   const value = shape === ARRAY ? [] : shape === OBJECT ? {} : shape === MAP ? new Map() : new Set();
   path.push(value);
   for (let l = 0; l < leaves.length; ++l) {
     const { items } = leaves[l]!;
-    if (shape === OBJECT) reviveFields(value as Record<string, unknown>, items, path);
-    else if (shape === ARRAY) for (let at = 0; at < items.length; ++at) (value as unknown[]).push(reviveItem(items[at], path));
-    else if (value instanceof Set) for (const item of items) value.add(reviveItem(item, path));
-    else for (let at = 0; at < items.length; at += 2) (value as Map<unknown, unknown>).set(reviveItem(items[at], path), reviveItem(items[at + 1], path));
+    if (shape === OBJECT) reviveFields(value as Record<string, unknown>, items, path, making);
+    else if (shape === ARRAY) for (let at = 0; at < items.length; ++at) (value as unknown[]).push(reviveItem(items[at], path, making));
+    else if (value instanceof Set) for (const item of items) value.add(reviveItem(item, path, making));
+    else for (let at = 0; at < items.length; at += 2) (value as Map<unknown, unknown>).set(reviveItem(items[at], path, making), reviveItem(items[at + 1], path, making));
   }
   path.pop();
   return value;
 }
 
 /** Most are what they are. */
-function reviveItem(item: Shadow, path: unknown[]): unknown {
-  return typeof item === 'object' && item !== null ? reviveIn(item, path) : item;
+function reviveItem(item: Shadow, path: unknown[], making: Making | undefined): unknown {
+  return typeof item === 'object' && item !== null ? reviveIn(item, path, making) : item;
 }
 
-function reviveFields(into: Record<string, unknown>, items: readonly Shadow[], path: unknown[]): void {
+function reviveFields(into: Record<string, unknown>, items: readonly Shadow[], path: unknown[], making: Making | undefined): void {
   for (let at = 0; at < items.length; at += 2) {
-    const value = reviveItem(items[at + 1], path);
+    const value = reviveItem(items[at + 1], path, making);
     const key = keyText(items[at]);
     if (key !== '__proto__') into[key] = value;
     else Object.defineProperty(into, key, { value, enumerable: true, configurable: true, writable: true });
@@ -57,5 +60,5 @@ function reviveFields(into: Record<string, unknown>, items: readonly Shadow[], p
 
 /** A long key is a blob. */
 function keyText(key: Shadow): string {
-  return typeof key === 'string' ? key : String(reviveIn(key, []));
+  return typeof key === 'string' ? key : String(reviveIn(key, [], undefined));
 }

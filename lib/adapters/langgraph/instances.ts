@@ -6,6 +6,9 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
+import { revive, type Shadow } from '../../checkpoint/index';
+import { ARRAY, Blob, OBJECT, TEXT, Tree } from '../../checkpoint/shadow';
+
 export interface Stored {
   readonly lc?: unknown;
   readonly type?: unknown;
@@ -34,8 +37,37 @@ const fields = Symbol('fields');
 
 export class Instances {
   readonly #known = new Known();
+  /** Of what is stored, which never changes: found out once, and the same messages are made again in each invocation. */
+  readonly #classes = new WeakMap<Tree, Class>();
 
   constructor(private readonly load: (text: string) => Promise<unknown>) {}
+
+  /** The instance of what is stored, if all it needs is its class, which is known by now. Nothing is made of the record around its fields. */
+  readonly ofStored = (stored: Tree): object | undefined => {
+    const { items } = stored;
+    if (items[1] !== 1 || items[0] !== 'lc') return undefined;
+    let maker = this.#classes.get(stored);
+    if (maker === undefined) {
+      maker = this.#classOf(stored);
+      if (maker === undefined) return undefined;
+      this.#classes.set(stored, maker);
+    }
+    return new maker(revive(items[7]));
+  };
+
+  #classOf({ items }: Tree): Class | undefined {
+    const [, , type, constructor, id, parts, kwargs, values] = items;
+    if (items.length !== 8 || type !== 'type' || constructor !== 'constructor' || id !== 'id' || kwargs !== 'kwargs') return undefined;
+    if (!(parts instanceof Tree) || parts.shape !== ARRAY || !(values instanceof Tree) || values.shape !== OBJECT || !isStoredJson(values)) return undefined;
+    let known = this.#known;
+    for (const part of parts.items) {
+      if (typeof part !== 'string') return undefined;
+      known = known.after(part);
+    }
+    known = known.after(fields);
+    for (let at = 0; at < values.items.length; at += 2) known = known.after(values.items[at] as string);
+    return known.maker === false ? undefined : known.maker;
+  }
 
   make(record: Stored): unknown {
     const { kwargs } = record;
@@ -96,8 +128,22 @@ function isJson(value: unknown): boolean {
     return true;
   }
   if (!isRecord(value)) return false;
-  for (const key in value) {
-    if (key === 'lc' || key === '__lc_escaped__' || key === '__proto__' || !isJson(value[key])) return false;
-  }
+  for (const key in value) if (!isPlainKey(key) || !isJson(value[key])) return false;
   return true;
+}
+
+/** The same of what is stored. */
+function isStoredJson(shadow: Shadow): boolean {
+  if (typeof shadow !== 'object' || shadow === null) return isJson(shadow);
+  if (shadow instanceof Blob) return shadow.type === TEXT;
+  if (!(shadow instanceof Tree)) return false;
+  const { shape, items } = shadow;
+  if (shape === ARRAY) return items.every(isStoredJson);
+  if (shape !== OBJECT) return false;
+  for (let at = 0; at < items.length; at += 2) if (!isPlainKey(items[at]) || !isStoredJson(items[at + 1])) return false;
+  return true;
+}
+
+function isPlainKey(key: unknown): boolean {
+  return typeof key === 'string' && key !== 'lc' && key !== '__lc_escaped__' && key !== '__proto__';
 }

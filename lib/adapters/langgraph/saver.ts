@@ -153,7 +153,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
         for (const write of (await this.#writesOf(key)).reverse()) {
           if (open.has(write[1])) history[write[1]]!.writes.push(write);
         }
-        const { channel_values: values } = this.#threads.load(key, record) as Checkpoint;
+        const { channel_values: values } = this.#threads.load(key, record, this.#values.making) as Checkpoint;
         for (const channel of [...open]) {
           if (!Object.hasOwn(values, channel) || values[channel] === undefined) continue;
           history[channel]!.seed = await this.#values.outOf(values[channel]);
@@ -169,7 +169,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       const record = this.#threads.records.get(key);
       if (record === undefined) return undefined;
       const [thread, namespace] = key;
-      const checkpoint = this.#threads.load(key, record) as Checkpoint;
+      const checkpoint = this.#threads.load(key, record, this.#values.making) as Checkpoint;
       const { channel_values: values } = checkpoint;
       for (const [channel, value] of Object.entries(values)) values[channel] = await this.#values.outOf(value);
       const parent: Key | undefined = record.parent === undefined ? undefined : [thread, namespace, record.parent];
@@ -188,7 +188,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
     async #writesOf(key: Key): Promise<CheckpointPendingWrite[]> {
       const found: CheckpointPendingWrite[] = [];
       for (const [[, , , task], write] of this.#threads.writes.range({ prefix: key })) {
-        found.push([task!, write.channel, await this.#values.outOf(this.#threads.valueOf(write))]);
+        found.push([task!, write.channel, await this.#values.outOf(this.#threads.valueOf(write, this.#values.making))]);
       }
       return found;
     }

@@ -8,7 +8,7 @@
  * A checkpoint shares nodes with the one it is laid on, so it is committed under the condition that this one is still there: what
  * it needs is then never swept away, whoever prunes at the same time.
  */
-import { compare, PartStore, type PruneReport, revive, type Shadow } from '../../checkpoint/index';
+import { compare, type Making, PartStore, type PruneReport, revive, type Shadow } from '../../checkpoint/index';
 import { structured } from '../../codecs';
 import { HoldfastError } from '../../errors';
 import { forgetRuns } from '../../run/index';
@@ -162,24 +162,24 @@ export class Threads {
   }
 
   /** A fresh value of what a task wrote. */
-  valueOf({ value, family, root }: StoredWrite): unknown {
-    return root === undefined ? value : revive(this.#parts.read(family!, root));
+  valueOf({ value, family, root }: StoredWrite, making: Making): unknown {
+    return root === undefined ? value : revive(this.#parts.read(family!, root), making);
   }
 
   /** A fresh value of what was saved. */
-  load(key: Key, record: StoredCheckpoint): unknown {
+  load(key: Key, record: StoredCheckpoint, making: Making): unknown {
     const [thread, namespace, id] = key;
     const { family, root } = record;
     const line = this.#lines.get(lineName(thread, namespace));
     // What was saved here last need not be read again: only what the pool says of it.
-    if (line?.id === id && line.family === family && Buffer.compare(line.root, root) === 0) return revive(line.shadow);
+    if (line?.id === id && line.family === family && Buffer.compare(line.root, root) === 0) return revive(line.shadow, making);
     const shadow = this.#parts.read(family, root);
     if (line === undefined) {
       const stored = this.#stored.get(key);
       const isIt = stored !== undefined && Buffer.compare((structured.decode(stored) as StoredCheckpoint).root, root) === 0;
       if (isIt) this.#remember(thread, namespace, { id, record: stored, family, root, shadow });
     }
-    return revive(shadow);
+    return revive(shadow, making);
   }
 
   /** The newest checkpoint's id. */

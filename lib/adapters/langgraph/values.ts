@@ -4,10 +4,8 @@
  * Messages and other serializable objects are stored as they serialize themselves (`lc: 1`) and made again by LangChain's own
  * loader. What JSON drops (functions, symbols) is dropped here too, since states carry such things and other savers take them.
  */
-import { types } from 'node:util';
-
 import { Comparer, type View } from '../../checkpoint/compare';
-import { revive, type Shadow } from '../../checkpoint/index';
+import { type Making, revive, type Shadow } from '../../checkpoint/index';
 import { Instances, type Stored } from './instances';
 import type { LangGraphModules, Serializer } from './types';
 
@@ -66,6 +64,11 @@ export class Values {
     private readonly serde: Serializer | undefined,
   ) {
     this.#messages = new Instances(modules.load);
+  }
+
+  /** Makes instances while what is stored is read, where that needs no loader; `outOf` makes the others. */
+  get making(): Making {
+    return this.#messages.ofStored;
   }
 
   /** What is to be stored. Not asynchronous without a serializer: the value must be looked at before it can change. */
@@ -140,14 +143,15 @@ function isConstructor(value: object): value is Stored {
 
 /** Is there anything that must be made again? Values with cycles have none: they were not written by LangGraph. */
 function mayHoldRecords(value: object, seen: Set<object>): boolean {
-  if (seen.has(value) || ArrayBuffer.isView(value) || types.isDate(value)) return false;
+  const isMap = value instanceof Map;
+  const isSet = value instanceof Set;
+  // Anything else is no container, or an instance that is made already.
+  if (!isMap && !isSet && !Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) return false;
+  if (seen.has(value)) return false;
   seen.add(value);
   const { lc } = value as { lc?: unknown };
   if (lc === 1 || lc === 2) return true;
-  const inside: Iterable<unknown> =
-    value instanceof Map ? [...value.keys(), ...value.values()]
-    : value instanceof Set ? value
-    : Object.values(value);
+  const inside: Iterable<unknown> = isMap ? [...value.keys(), ...value.values()] : isSet ? value : Object.values(value);
   for (const item of inside) if (typeof item === 'object' && item !== null && mayHoldRecords(item, seen)) return true;
   return false;
 }
