@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 
 import { Instances } from '../../lib/adapters/langgraph/instances';
+import { compare, revive } from '../../lib/checkpoint/index';
 
 class Told {
   constructor(readonly kwargs: Record<string, unknown>) {}
@@ -41,4 +42,31 @@ it('the loader is asked once for each class and set of fields', async () => {
     await make(['a', 'Told'], kwargs, 1);
   }
   for (let times = 0; times < 2; ++times) await make([{}, 'Told'], { x: 1 }, 1);
+});
+
+it('what is stored is made an instance while it is read as soon as the loader has made one like it, and what only the loader knows stays a record', async () => {
+  const instances = new Instances(async (text) => new Told((JSON.parse(text) as { kwargs: Record<string, unknown> }).kwargs));
+  const readAs = (value: unknown): unknown => revive(compare(undefined, false, value), instances.ofStored);
+  const fields = { x: 'x'.repeat(3000), y: [{ z: null }, 1.5, true, ''] };
+  const record = recordOf(['a', 'Told'], fields);
+  expect(readAs([record])).toEqual([record]);
+  await instances.make(structuredClone(record));
+  const shadow = compare(undefined, false, { list: [record, record], map: new Map([['key', record]]) });
+  const read = (): { list: Told[]; map: Map<string, Told> } => revive(shadow, instances.ofStored) as { list: Told[]; map: Map<string, Told> };
+  const [first, second] = [read(), read()];
+  const all = [...first.list, ...second.list, first.map.get('key')!, second.map.get('key')!];
+  for (const made of all) {
+    expect(made).toBeInstanceOf(Told);
+    expect(made.kwargs).toEqual(fields);
+  }
+  // Each has its own, and may change it.
+  expect(new Set(all).size).toBe(6);
+  expect(new Set(all.map(({ kwargs }) => kwargs.y)).size).toBe(6);
+  for (const kwargs of [{ x: { lc: 1 } }, { x: -0 }, { x: NaN }, { x: [undefined] }, { x: 1n }, { x: new Date(0) }, { x: new Map() }, { x: new Uint8Array(2000) }]) {
+    const other = recordOf(['a', 'Told'], kwargs);
+    await instances.make(recordOf(['a', 'Told'], { x: 1 }));
+    expect(readAs(other), JSON.stringify(Object.keys(kwargs))).toEqual(other);
+  }
+  for (const other of [{ ...record, more: 1 }, { ...record, lc: 2 }, { ...record, type: 'secret' }, { ...record, id: ['a', 'Unknown'] }, { ...record, id: ['a', {}] }, { ...record, kwargs: [] }])
+    expect(readAs(other)).toEqual(other);
 });
