@@ -79,11 +79,13 @@ export class Comparer {
   }
 
   private updateTree(old: Tree, live: object): Shadow {
-    if (old.guard !== undefined) {
+    if (this.view !== undefined && old.guard !== undefined) {
       if (isGuarded(old.guard, live)) return old;
     } else if (this.immutable) {
       if (old.live === live) return old;
-    } else if (old.weight <= smallPart && this.isUnchanged(old, live)) return old;
+    } else if (old.weight < worthMirror) {
+      if (isUnchanged(old, live, this.lenient)) return old;
+    } else if (old.weight <= smallPart && this.isReflected(old, live)) return old;
     // The commonest cases, made short.
     if (old.shape === OBJECT && (old.seen === live || isPlain(live))) return this.updateContainer(old, live, OBJECT, true);
     const shape = old.shape === ARRAY && Array.isArray(live) ? this.listShape(live) : this.shapeOf(live);
@@ -92,9 +94,8 @@ export class Comparer {
     return this.updateContainer(old, live, shape, false);
   }
 
-  /** Of a small part. Where this says no it may be the same all the same. */
-  private isUnchanged(old: Tree, live: object): boolean {
-    if (old.weight < worthMirror) return isUnchanged(old, live, this.lenient);
+  /** Of a small part: is it what its mirror says? Where this says no it may be the same all the same. */
+  private isReflected(old: Tree, live: object): boolean {
     const { mirror } = old;
     if (mirror instanceof Mirror) return (old.seen === live || old.shape !== OBJECT || isPlain(live)) && mirror.reflects(live, this.lenient);
     if (!isUnchanged(old, live, this.lenient)) return false;

@@ -167,7 +167,10 @@ class PageWriter {
     if (shadow.kind === 'blob') this.node(shadow.top);
     else if (shadow.kind === 'tree') {
       if (shadow.inline) for (const item of shadow.leaves[0]!.items) this.settle(item);
-      else this.node(shadow.top);
+      else if (shadow.ref === undefined) {
+        this.node(shadow.top);
+        shadow.ref = shadow.top.ref;
+      }
     }
   }
 

@@ -38,7 +38,11 @@ function reviveTree({ shape, leaves }: Tree, path: unknown[], making: Making | u
     if (shape === OBJECT) reviveFields(value as Record<string, unknown>, items, path, making);
     else if (shape === ARRAY) for (let at = 0; at < items.length; ++at) (value as unknown[]).push(reviveItem(items[at], path, making));
     else if (value instanceof Set) for (const item of items) value.add(reviveItem(item, path, making));
-    else for (let at = 0; at < items.length; at += 2) (value as Map<unknown, unknown>).set(reviveItem(items[at], path, making), reviveItem(items[at + 1], path, making));
+    else {
+      for (let at = 0; at < items.length; at += 2) {
+        (value as Map<unknown, unknown>).set(reviveItem(items[at], path, making), reviveItem(items[at + 1], path, making));
+      }
+    }
   }
   path.pop();
   return value;

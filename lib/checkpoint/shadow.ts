@@ -116,6 +116,8 @@ export class Tree {
   /** The node that leads to all others. */
   readonly top: Node;
   readonly levels: Levels;
+  /** Where its top lies, once that is stored: it is referred to without looking further. */
+  ref: Ref | undefined;
   readonly leaves: readonly Leaf[];
   readonly kind = 'tree';
 

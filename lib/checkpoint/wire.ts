@@ -212,16 +212,15 @@ export class Writer {
         return this.bytes(shadow.bytes);
       case 'blob':
         this.blob(shadow);
-        break;
+        return this.ref(shadow.top.ref!);
       case 'tree':
         if (shadow.inline) {
           this.byte(tags.inline);
           this.byte(shadow.shape);
           return this.items(shadow.leaves[0]!.items);
         }
-        this.tree(shadow);
+        return this.tree(shadow);
     }
-    this.ref(shadow.top.ref!);
   }
 
   private blob({ type, levels: { length } }: Blob): void {
@@ -231,11 +230,14 @@ export class Writer {
     this.varint(length);
   }
 
-  private tree({ shape, levels: { length } }: Tree): void {
-    if (length < lowTrees) return this.byte(tags.lowTree + shape + 4 * length);
-    this.byte(tags.tree);
-    this.byte(shape);
-    this.varint(length);
+  private tree({ shape, levels: { length }, ref }: Tree): void {
+    if (length < lowTrees) this.byte(tags.lowTree + shape + 4 * length);
+    else {
+      this.byte(tags.tree);
+      this.byte(shape);
+      this.varint(length);
+    }
+    this.ref(ref!);
   }
 }
 

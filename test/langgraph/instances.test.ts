@@ -44,7 +44,7 @@ it('the loader is asked once for each class and set of fields', async () => {
   for (let times = 0; times < 2; ++times) await make([{}, 'Told'], { x: 1 }, 1);
 });
 
-it('what is stored is made an instance while it is read as soon as the loader has made one like it, and what only the loader knows stays a record', async () => {
+it('what is stored is read as an instance once the loader has made one like it; what only the loader knows stays a record', async () => {
   const instances = new Instances(async (text) => new Told((JSON.parse(text) as { kwargs: Record<string, unknown> }).kwargs));
   const readAs = (value: unknown): unknown => revive(compare(undefined, false, value), instances.ofStored);
   const fields = { x: 'x'.repeat(3000), y: [{ z: null }, 1.5, true, ''] };
@@ -62,11 +62,11 @@ it('what is stored is made an instance while it is read as soon as the loader ha
   // Each has its own, and may change it.
   expect(new Set(all).size).toBe(6);
   expect(new Set(all.map(({ kwargs }) => kwargs.y)).size).toBe(6);
-  for (const kwargs of [{ x: { lc: 1 } }, { x: -0 }, { x: NaN }, { x: [undefined] }, { x: 1n }, { x: new Date(0) }, { x: new Map() }, { x: new Uint8Array(2000) }]) {
-    const other = recordOf(['a', 'Told'], kwargs);
-    await instances.make(recordOf(['a', 'Told'], { x: 1 }));
-    expect(readAs(other), JSON.stringify(Object.keys(kwargs))).toEqual(other);
-  }
-  for (const other of [{ ...record, more: 1 }, { ...record, lc: 2 }, { ...record, type: 'secret' }, { ...record, id: ['a', 'Unknown'] }, { ...record, id: ['a', {}] }, { ...record, kwargs: [] }])
+  await instances.make(recordOf(['a', 'Told'], { x: 1 }));
+  for (const x of [{ lc: 1 }, -0, NaN, [undefined], 1n, new Date(0), new Map(), new Uint8Array(2000)]) {
+    const other = recordOf(['a', 'Told'], { x });
     expect(readAs(other)).toEqual(other);
+  }
+  const others = [{ more: 1 }, { lc: 2 }, { type: 'secret' }, { id: ['a', 'Unknown'] }, { id: ['a', {}] }, { kwargs: [] }];
+  for (const other of others.map((changed) => ({ ...record, ...changed }))) expect(readAs(other)).toEqual(other);
 });

@@ -75,7 +75,8 @@ it('code is generated for what is compared often, and notices every change', () 
     (of) => (of.inner = { b: { c: null, d: true }, a: 1 }), (of) => (of.inner = null), (of) => (of.inner = 5), (of) => (of.inner = [1, 2]),
     (of) => (of.inner = new Map(Object.entries(of.inner as Entries))), (of) => (of.inner = Object.assign(new Map(), of.inner)),
     (of) => ((of.inner as { b: Entries }).b.d = 1), (of) => list(of).push(2), (of) => list(of).pop(), (of) => delete list(of)[0],
-    (of) => Object.assign(list(of), { beside: 1 }), (of) => Object.assign(list(of)[2] as object, { beside: 1 }), (of) => (of.list = { 0: 1, 1: { e: 'e' }, 2: [], length: 3 }),
+    (of) => Object.assign(list(of), { beside: 1 }), (of) => Object.assign(list(of)[2] as object, { beside: 1 }),
+    (of) => (of.list = { 0: 1, 1: { e: 'e' }, 2: [], length: 3 }),
     (of) => (of.empty = new Map()), (of) => (of.empty = new Set()), (of) => (of.empty = []), (of) => (of.empty = new Date(0)), (of) => (of.empty = /x/),
     (of) => (of.empty = { z: undefined }), (of) => (of['7'] = 7),
     (of) => Object.defineProperty(of, 'text', { get: () => 'other', enumerable: true }), (of) => Object.defineProperty(of, 'text', { enumerable: false }),
@@ -91,8 +92,9 @@ it('code is generated for what is compared often, and notices every change', () 
     expect(revive(now), String(change)).toEqual(revive(compare(undefined, false, fresh)));
   }
   for (const equal of [
-    (of: Entries) => Object.freeze(of), (of: Entries) => Object.setPrototypeOf(of.inner, null) as unknown, (of: Entries) => Object.defineProperty(of, 'text', { get: () => 'hello' }),
-    (of: Entries) => Object.assign(of, { [Symbol('s')]: 1 }), (of: Entries) => Object.defineProperty(of, 'hidden', { value: 1 }), (of: Entries) => (of.inner = new Proxy(of.inner as object, {})),
+    (of: Entries) => Object.freeze(of), (of: Entries) => Object.setPrototypeOf(of.inner, null) as unknown,
+    (of: Entries) => Object.defineProperty(of, 'text', { get: () => 'hello' }), (of: Entries) => Object.assign(of, { [Symbol('s')]: 1 }),
+    (of: Entries) => Object.defineProperty(of, 'hidden', { value: 1 }), (of: Entries) => (of.inner = new Proxy(of.inner as object, {})),
   ]) {
     const fresh = made();
     equal(fresh);
