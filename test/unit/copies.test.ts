@@ -1,10 +1,15 @@
-/** Copies of the package in one thread share the addon: a test runner loads it anew for each file, or in a context of its own. */
+/**
+ * Copies of the package in one thread share the addon: a test runner loads it anew for each file, or in a context of its own. Two that were
+ * installed each have their own, and share libpmemobj.
+ */
+import { cpSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
 import { scratchFolder } from '../helpers/scratch';
 import { runChild } from './support/child';
+import { onEachMedium } from './support/media';
 
 const folder = scratchFolder('copies');
 
@@ -71,4 +76,30 @@ test('in a context of its own, with the Date, Map and Error of that', async () =
   const { code, stdout, stderr } = await runChild(source, { args: [join(folder, 'context')] });
   expect([code, stderr]).toEqual([0, '']);
   expect(JSON.parse(stdout)).toEqual([true, expected('t')]);
+});
+
+onEachMedium('installed twice', (place) => {
+  test('pools of both are open at once, and close in any order', async () => {
+    const other = join(folder, `installed-${place.medium}`);
+    const root = join(import.meta.dirname, '../..');
+    for (const part of ['dist', 'build/Release', 'package.json']) {
+      cpSync(join(root, part), join(other, part), { recursive: true, filter: (file) => !file.includes('obj.target') });
+    }
+    symlinkSync(join(root, 'node_modules'), join(other, 'node_modules'));
+    const source = `
+      const other = require(process.argv[2]);
+      const open = (copy, name) => copy.openSync(process.argv[3] + name, ${JSON.stringify(place.options)});
+      const first = open(holdfast, '1'), second = open(other, '2');
+      for (const pool of [first, second]) pool.keyspace('notes').putSync('a', new Date(1));
+      first.closeSync();
+      const third = open(holdfast, '3');
+      second.closeSync();
+      const again = open(other, '1');
+      console.log(JSON.stringify([holdfast !== other, third.keyspace('notes').get('a') ?? null, again.keyspace('notes').get('a').getTime()]));
+      third.closeSync();
+      again.closeSync();`;
+    const { code, stdout, stderr } = await runChild(source, { args: [join(other, 'dist/index.js'), place.path()] });
+    expect([code, stderr]).toEqual([0, '']);
+    expect(JSON.parse(stdout)).toEqual([true, null, 1]);
+  });
 });

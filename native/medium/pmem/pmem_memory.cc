@@ -1,14 +1,22 @@
 #include "medium/pmem/pmem_memory.h"
 
+#include <dlfcn.h>
 #include <libpmemobj.h>
+#include <link.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "base/fresh_pages.h"
+
+// Looked for by name in other copies of this code.
+extern "C" __attribute__((visibility("default"))) std::atomic<bool> holdfast_gave_libpmemobj_memory{false};
 
 namespace holdfast {
 namespace {
@@ -103,11 +111,31 @@ char* copy_text(const char* text) {
   return copy == nullptr ? nullptr : static_cast<char*>(std::memcpy(copy, text, bytes));
 }
 
+// That of the copy that was loaded first: the same one for all copies in this process.
+std::atomic<bool>& gave_in_this_process() {
+  std::vector<std::string> loaded;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* names) {
+        static_cast<std::vector<std::string>*>(names)->push_back(info->dlpi_name);
+        return 0;
+      },
+      &loaded);
+  for (const std::string& name : loaded) {
+    void* const object = name.empty() ? nullptr : dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+    if (object == nullptr) continue;
+    void* const found = dlsym(object, "holdfast_gave_libpmemobj_memory");
+    dlclose(object);
+    if (found != nullptr) return *static_cast<std::atomic<bool>*>(found);
+  }
+  return holdfast_gave_libpmemobj_memory;
+}
+
 }  // namespace
 
 void give_libpmemobj_memory() {
   static std::once_flag once;
   std::call_once(once, [] {
+    if (gave_in_this_process().exchange(true)) return;
     piece.map();
     pmemobj_set_funcs(take, give_back, take_anew, copy_text);
   });

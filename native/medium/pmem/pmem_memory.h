@@ -2,7 +2,8 @@
 // fault of its own, which is most of what pmemobj_open takes. Here it is one piece whose
 // pages are taken all at once: 62 faults in place of 2,900.
 //
-// One piece in a process, enough for one open pool; further pools have theirs from malloc. Freed blocks are used again by
+// One piece in a process, enough for one open pool; further pools have theirs from malloc. Copies of this code in one process (two versions of
+// the package) share libpmemobj, and a copy could not take back what another has given: the first that opens a pool gives. Freed blocks are used again by
 // size, so that opening and closing again and again takes no more of it. Threads: any; one lock, held for nanoseconds.
 #pragma once
 
