@@ -7,6 +7,7 @@
 #include "binding/node_api.h"
 
 #include <memory>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/status.h"
@@ -25,8 +26,9 @@ class KeyBytes {
   Bytes bytes() const { return Bytes(buffer_, kKeyspacePrefixBytes + size_); }
 
  private:
+  Status add_utf8(std::u16string_view units);
   size_t size_ = 0;
-  // Larger than any key by one UTF-8 character and a terminator: a string that was cut is thereby seen to be too long.
+  // Larger than any key by one UTF-8 character.
   char buffer_[kKeyspacePrefixBytes + kMaxUserKeyBytes + 8];
 };
 

@@ -116,6 +116,9 @@ onEachMedium('bad input', (place) => {
   test('lone surrogates', async () => {
     expect(await codeOf(() => space.putSync('a\ud800', 1))).toBe(invalid);
     expect(await codeOf(() => space.get('\udc00\ud800'))).toBe(invalid);
+    for (const key of ['abcd\udfff', 'abcde\ud800a', 'é\udbff\ud800\udc00', `${'x'.repeat(1023)}\ud800`]) {
+      expect(await codeOf(() => space.get(key)), JSON.stringify(key)).toBe(invalid);
+    }
     expect(await codeOf(() => pool.backup(`${pool.path}\ud800`))).toBe(invalid);
     const run = await pool.run('labelled');
     expect(await codeOf(() => run.checkpoint(1, { label: 'x\ud800' }))).toBe(invalid);
