@@ -70,7 +70,7 @@ Reader::~Reader() {
 }
 
 Result<Reader> PoolImpl::read(const SnapshotPtr& snapshot) {
-  index_.lock.lock_shared();
+  snapshot ? index_.lock.lock_shared() : index_.lock.lock_shared_often();
   if (closed_.load(std::memory_order_acquire) || failed_.load(std::memory_order_acquire) || medium_->failed()) {
     index_.lock.unlock_shared();
     return usable();
