@@ -84,6 +84,30 @@ void PoolImpl::maintenance_turn(bool idle) {
     work_off_merges();
   }
   give_back_free(false);
+  widen_pages();
+}
+
+// Of the sealed part of the log, which is where values are read. Begins anew behind a commit, which is quick where it has been.
+void PoolImpl::widen_pages() {
+  std::vector<Segment> sealed;
+  uint64_t newest = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    newest = log_.sequence();
+    if (newest <= widened_below_) return;
+    for (const auto& [offset, s] : segments_.all()) {
+      if (s.sequence < newest && !s.retired) sealed.push_back(s.segment);
+    }
+  }
+  const uint64_t commits = commits_.load(std::memory_order_relaxed);
+  for (const Segment& segment : sealed) {
+    if (closing_.load() || commits_.load(std::memory_order_relaxed) != commits || space_asked().second > 0) return;
+    if (!medium_->widen_pages(segment)) {
+      newest = UINT64_MAX;
+      break;
+    }
+  }
+  widened_below_ = newest;
 }
 
 // As much merging as folds have made necessary, in steps: folds that become due meanwhile, and who waits for room, come first.

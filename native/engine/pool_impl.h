@@ -382,6 +382,7 @@ class PoolImpl final : public Pool {
   bool clean_ahead(bool idle);
   bool tidy_round(bool idle);
   void work_off_merges();
+  void widen_pages();
   void give_back_free(bool however_little, uint64_t ahead = 0);
 
   std::unique_ptr<Medium> medium_;
@@ -480,6 +481,7 @@ class PoolImpl final : public Pool {
   Pace pace_;
   uint64_t tidied_at_ = UINT64_MAX;          // nothing was gained by tidying up when there were so many commits
   uint64_t idly_tidied_at_ = UINT64_MAX;     // the same, of what is tidied up when there is nothing else to do
+  uint64_t widened_below_ = 0;               // segments of the log below this sequence are in large pages. UINT64_MAX: there are none here
   bool tidying_ = false;                     // that was begun, and is not yet as tidy as it may become
   std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
 

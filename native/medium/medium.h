@@ -172,6 +172,10 @@ class Medium {
   // Offsets at and beyond this one are not mapped or not there: never read them.
   virtual uint64_t view_end() const = 0;
 
+  // These bytes will be read often and written no more for a while: where they can be mapped in larger pages, they are. Takes its time; no byte
+  // changes. False: never, on this medium.
+  virtual bool widen_pages(const Segment&) { return false; }
+
   // The same bytes, copied: for much that is looked at once. Each page of a mapping that is touched first costs a fault, and where a
   // hypervisor keeps page tables of its own another; a read of a file costs neither.
   virtual void copy_out(uint64_t offset, void* to, size_t size) const { std::memcpy(to, view() + offset, size); }

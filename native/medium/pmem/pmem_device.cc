@@ -2,9 +2,11 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/test_points.h"
+#include "medium/large_pages.h"
 #include "medium/pmem/pmem_library_layout.h"
 #include "medium/pmem/pmem_wrap.h"
 
@@ -154,6 +156,15 @@ bool PmemMedium::use_file(const std::string& path) {
 void PmemMedium::copy_out(uint64_t offset, void* to, size_t size) const {
   size_t got = 0;
   if (!file_.is_open() || file_.read_at(offset, to, size, &got) != 0 || got != size) Medium::copy_out(offset, to, size);
+}
+
+// Each large page that has a part of it.
+bool PmemMedium::widen_pages(const Segment& segment) {
+  const uint64_t most = round_down(pool_bytes_, kHugePageBytes);
+  for (uint64_t at = round_down(segment.offset, kHugePageBytes); at < std::min(segment.end(), most); at += kHugePageBytes) {
+    if (failed() || !take_large_page(base_ + at)) return false;
+  }
+  return true;
 }
 
 bool PmemMedium::map_privately(uint64_t offset, uint64_t bytes, void* at) const {

@@ -44,6 +44,7 @@ class PmemMedium final : public Medium {
   // The pool's files once more, for private mappings of them and for growing; libpmemobj keeps its own descriptors to itself. Without them such
   // mappings are refused; false: and the pool cannot grow, which it must.
   bool use_file(const std::string& path);
+  bool widen_pages(const Segment& segment) override;
   bool map_privately(uint64_t offset, uint64_t bytes, void* at) const override;
   bool failed() const override { return failed_.load(std::memory_order_relaxed) || guard_.failed(); }
   const MediumInfo& info() const override { return info_; }
