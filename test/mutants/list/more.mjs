@@ -87,5 +87,5 @@ export default [
   // ── locks
   ['readers do not wait for who changes the index', 'base/shared_lock.h', 'if («!writer_.load(std::memory_order_seq_cst)») return;', 'true'],
   ['who changes the index does not wait for readers', 'base/shared_lock.h',
-    'for (int tries = 0; «readers_.load(std::memory_order_seq_cst) != 0»;)', 'false'],
+    'for (int tries = 0; «readers_.load(std::memory_order_seq_cst) != 0 || often_inside_.load(std::memory_order_seq_cst) != 0»;)', 'false'],
 ];
