@@ -1,6 +1,8 @@
 // The thread that decides when to fold, merge, clean, and give back. It is woken by commits and otherwise looks round a few times
 // a second while there is something left to tidy.
 
+#include <algorithm>
+
 #include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
@@ -18,6 +20,9 @@ constexpr uint64_t kUsualWaste = 3;         // of so many bytes of the log one m
 constexpr uint64_t kIdleWaste = 12;         // the same when there is nothing else to do; then it goes on until it is
 constexpr uint64_t kMostly = 2;             // mostly dead is what has one in so many
 constexpr uint64_t kTidy = 20;              // one in so many, or little can be gained
+constexpr auto kWidened = std::chrono::microseconds(100);
+constexpr auto kWidenEvery = std::chrono::milliseconds(10);
+constexpr int kWidenShare = 8;              // pages are widened for one in so many parts of the time at most
 constexpr uint64_t kThrottleFactor = 2;     // overlay beyond so many times its limit: commits wait for the fold
 }  // namespace
 
@@ -29,10 +34,11 @@ void PoolImpl::wake_maintenance() {
 
 void PoolImpl::maintenance_main() {
   uint64_t commits = 0, last_commit_ms = monotonic_ms();
+  Clock::duration wait = kLookRound;
   while (true) {
     {
       std::unique_lock guard(wake_mutex_);
-      wake_.wait_for(guard, kLookRound, [&] { return woken_ || stop_; });
+      wake_.wait_for(guard, wait, [&] { return woken_ || stop_; });
       if (stop_) return;
       woken_ = false;
     }
@@ -42,7 +48,9 @@ void PoolImpl::maintenance_main() {
       std::lock_guard guard(maintenance_mutex_);
       look_for_readers();
       if (std::exchange(commits, commits_.load(std::memory_order_relaxed)) != commits) last_commit_ms = monotonic_ms();
-      maintenance_turn(monotonic_ms() - last_commit_ms > kIdleMs);
+      const bool idle = monotonic_ms() - last_commit_ms > kIdleMs;
+      maintenance_turn(idle);
+      wait = idle && widening_.from != 0 ? std::clamp<Clock::duration>(widening_.next - Clock::now(), kWidenEvery, kLookRound) : kLookRound;
     }
   }
 }
@@ -87,27 +95,33 @@ void PoolImpl::maintenance_turn(bool idle) {
   widen_pages();
 }
 
-// Of the sealed part of the log, which is where values are read. Begins anew behind a commit, which is quick where it has been.
+// Of the sealed part of the log, which is where values are read: one large page, then a pause. Whoever reads just there waits for it, on a busy
+// machine for long, so it takes a small part of the time.
 void PoolImpl::widen_pages() {
+  if (Clock::now() < widening_.next) return;
   std::vector<Segment> sealed;
-  uint64_t newest = 0;
   {
     std::lock_guard append(append_mutex_);
-    newest = log_.sequence();
-    if (newest <= widened_below_) return;
+    if (widening_.from == 0) widening_.below = log_.sequence();
+    if (widening_.below <= widening_.done_below) return;
     for (const auto& [offset, s] : segments_.all()) {
-      if (s.sequence < newest && !s.retired) sealed.push_back(s.segment);
+      if (offset >= widening_.from && s.sequence < widening_.below && !s.retired) sealed.push_back(s.segment);
     }
   }
-  const uint64_t commits = commits_.load(std::memory_order_relaxed);
   for (const Segment& segment : sealed) {
-    if (closing_.load() || commits_.load(std::memory_order_relaxed) != commits || space_asked().second > 0) return;
-    if (!medium_->widen_pages(segment)) {
-      newest = UINT64_MAX;
-      break;
+    const auto begun = Clock::now();
+    const bool possible = medium_->widen_pages(segment);
+    const auto took = Clock::now() - begun;
+    if (!possible) {
+      widening_ = {.done_below = UINT64_MAX};
+      return;
     }
+    if (took < kWidened) continue;  // it was in large pages already
+    widening_.from = segment.end();
+    widening_.next = begun + std::max<Clock::duration>(kWidenEvery, took * kWidenShare);
+    return;
   }
-  widened_below_ = newest;
+  widening_ = {.done_below = widening_.below};
 }
 
 // As much merging as folds have made necessary, in steps: folds that become due meanwhile, and who waits for room, come first.

@@ -481,7 +481,12 @@ class PoolImpl final : public Pool {
   Pace pace_;
   uint64_t tidied_at_ = UINT64_MAX;          // nothing was gained by tidying up when there were so many commits
   uint64_t idly_tidied_at_ = UINT64_MAX;     // the same, of what is tidied up when there is nothing else to do
-  uint64_t widened_below_ = 0;               // segments of the log below this sequence are in large pages. UINT64_MAX: there are none here
+  struct Widening {
+    uint64_t done_below = 0;                 // segments of the log below this sequence are in large pages. UINT64_MAX: there are none here
+    uint64_t below = 0, from = 0;            // of the round that is under way: below which sequence, and from which offset on it goes on (0: none is)
+    Clock::time_point next = {};             // not before
+  };
+  Widening widening_;
   bool tidying_ = false;                     // that was begun, and is not yet as tidy as it may become
   std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
 
