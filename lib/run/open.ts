@@ -67,7 +67,10 @@ const openChild =
     const entry = { kind: 'child' as const, name, occurrence, ...(within && { within }), child: id };
     const there = lookUp(journals, id);
     if (there) {
-      if (!parent.recorded) await writer.append(entry);
+      if (!parent.recorded) {
+        if (there.header.parent !== writer.run) throw notItsChildError(writer.run, id);
+        await writer.append(entry);
+      }
       return (await goOn(journals, id, there, options)).begun();
     }
     const forked = parent.recorded && forkOfChild(journals, writer.run, id, parent.recorded);
@@ -244,6 +247,13 @@ function activeError(id: string, cause?: unknown): HoldfastError {
     'ERR_HOLDFAST_RUN_ACTIVE',
     `run ${JSON.stringify(id)} is being driven. Finish it or close() it where it is, before it is opened again`,
     { cause },
+  );
+}
+
+function notItsChildError(parent: string, id: string): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_EXISTS',
+    `run ${JSON.stringify(id)} is there already, and was not begun as a child of ${JSON.stringify(parent)}. Give the child another id`,
   );
 }
 

@@ -59,6 +59,7 @@ const mutants = [
   ['a resolution is not conditional', 'outcomes.ts', 'const batch = «pool.batch().requireEqual(intents, id, intent)»;', 'pool.batch()'],
   ['a resolution takes the place of one that was made meanwhile', 'outcomes.ts', 'else «batch.requireAbsent(resolutions, id)».put', 'batch'],
   ['any answer agrees with the first', 'outcomes.ts', 'if («before.happened === now.happened && isSame(before.value, now.value)») return;', 'true'],
+  ["another's run becomes a child", 'open.ts', 'if («there.header.parent !== writer.run») throw', 'false'],
   ["a fork's child begins anew", 'open.ts', 'const forked = «parent.recorded && forkOfChild(journals, writer.run, id, parent.recorded)»;', 'undefined'],
   ['what a child did behind the checkpoint is shared', 'fork.ts', 'if («isBefore») before.push', 'true'],
   ['a finished child of a fork is to be driven again', 'fork.ts', "...(«last.kind === 'end'» && { end: last }),", 'false'],

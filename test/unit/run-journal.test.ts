@@ -328,6 +328,18 @@ describe('children', () => {
     expect((await (await (await bench.again()).run('r')).child('part')).result).toBe(7);
   });
 
+  test('a run that was begun otherwise is nobody\'s child', async () => {
+    const { pool } = bench;
+    const run = await pool.run('r');
+    await (await pool.run('r/x')).finish('of its own');
+    await rejects(run.child('x'), 'ERR_HOLDFAST_EXISTS');
+    const a = await run.child('a');
+    await (await a.child('b')).finish('of a');
+    await rejects(run.child('a/b'), 'ERR_HOLDFAST_EXISTS');
+    expect((await a.child('b')).result).toBe('of a'); // asked for once more
+    expect((await bench.journal()).filter(({ kind }) => kind === 'child').map(({ child }) => child)).toEqual(['r/a']);
+  });
+
   /** Two children, one with a child of its own; each tool tells what it did. */
   const family = async (run: Run, effects: string[], checkpointed: (id: string) => void) => {
     const done = await run.child<unknown, unknown, string>('done', { input: 1 });
