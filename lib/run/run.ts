@@ -155,7 +155,7 @@ export class DurableRun implements Run {
   ): Promise<R> {
     const writer = this.driving(`tool ${show(name)}`);
     checkStepName(name);
-    checkFunction(fn, `tool ${show(name)}`);
+    checkCalled(fn, 'tool', name);
     optionsObject(options, 'a tool', TOOL_OPTIONS);
     const { safety = 'effect', probe, compensate = compensationOf<R>(this.#parts.options.compensations, name) } = options;
     if (!SAFETIES.includes(safety)) {
@@ -279,7 +279,7 @@ export class DurableRun implements Run {
     checkStepName(name);
     const bare = typeof rest[0] === 'function';
     const [args, fn, options] = bare ? [undefined, ...rest] : [[rest[0]] as const, ...rest.slice(1)];
-    checkFunction(fn, `${kind} ${show(name)}`);
+    checkCalled(fn, kind, name);
     const { durability } = optionsObject(options as StepOptions | undefined, `a ${kind}`, ['durability']);
     const eventual = eventualOption({ durability }) && kind === 'step';
     const { identity, kept, ...named } = this.next<KeptStep>('step', name, kind);
@@ -342,6 +342,16 @@ export class DurableRun implements Run {
 function plain(call: { name: string; occurrence: number; within: string }) {
   const { name, occurrence, within } = call;
   return { name, occurrence, ...(within && { within }) };
+}
+
+const FORMS = {
+  step: 'run.step(name, fn, options?) or run.step(name, args, fn, options?)',
+  decision: 'run.decision(name, fn) or run.decision(name, args, fn)',
+  tool: 'run.tool(name, args, fn, options?)',
+} as const;
+
+function checkCalled(fn: unknown, kind: keyof typeof FORMS, name: string): void {
+  if (typeof fn !== 'function') throw typeError(`${kind} ${show(name)} is called as ${FORMS[kind]}, where fn is a function; got ${show(fn)}`);
 }
 
 function checkFunction(fn: unknown, what: string): void {

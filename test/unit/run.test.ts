@@ -510,6 +510,8 @@ describe('wrong arguments', () => {
     await expect(run.step('a', 5 as never)).rejects.toMatchObject(invalid);
     await expect(run.tool(5 as never, 1, never)).rejects.toMatchObject(invalid);
     await expect(run.tool('a', 1, 5 as never)).rejects.toMatchObject(invalid);
+    const form = /tool 'a' is called as run\.tool\(name, args, fn, options\?\).* got undefined/;
+    await expect(run.tool('a', (() => 1) as never, undefined as never)).rejects.toMatchObject({ ...invalid, message: expect.stringMatching(form) as string });
     await expect(run.tool('a', 1, never, { safety: 'safe' as never })).rejects.toMatchObject(
       invalid,
     );
