@@ -29,20 +29,24 @@ constexpr int kMostFruitless = 256;          // in all: what is carried round is
 }
 
 // Sealed, folded segments, those with the largest dead share first: until so many bytes are dead in them, as many as their live bytes
-// may be moved.
+// may be moved. Where nothing else helps, one that can be carried whole: what is carried of one by halves gives nothing back.
 std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in) {
   std::vector<LogSegment> candidates;
   const auto dead_bytes = [](const LogSegment& s) { return s.segment.bytes - std::min(s.live_bytes, s.segment.bytes); };
   {
     std::lock_guard append(append_mutex_);
     (void)refresh_retention();
+    const uint64_t kept = fold_reserve(true) + medium_->info().segment_unit;  // a unit for what is lost at segments' ends
+    const uint64_t whole = desperate_ ? ready_with_spares() - std::min(ready_with_spares(), kept) : UINT64_MAX;
     for (const auto& [offset, s] : segments_.all()) {
-      if (s.sequence >= retention_.floor()) continue;
+      if (s.sequence >= retention_.floor() || s.live_bytes > whole) continue;
       if (!s.retired && !s.damaged && s.sequence < folded_.log_sequence && dead_bytes(s) * one_in >= s.segment.bytes) candidates.push_back(s);
     }
   }
   const auto dead_share = [&](const LogSegment& s) { return static_cast<double>(dead_bytes(s)) / static_cast<double>(s.segment.bytes); };
-  std::sort(candidates.begin(), candidates.end(), [&](const auto& a, const auto& b) { return dead_share(a) > dead_share(b); });
+  std::sort(candidates.begin(), candidates.end(), [&](const auto& a, const auto& b) {
+    return desperate_ ? a.live_bytes < b.live_bytes : dead_share(a) > dead_share(b);
+  });
   std::vector<LogSegment> out;
   uint64_t moving = 0, dead = 0;
   for (const LogSegment& s : candidates) {
@@ -221,6 +225,11 @@ bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in) {
   return !victims.empty();
 }
 
+void PoolImpl::set_desperate(bool desperate) {
+  std::lock_guard append(append_mutex_);
+  desperate_ = desperate;
+}
+
 // Commits go on at the pace that what is free now leaves them.
 void PoolImpl::end_round() {
   {
@@ -260,12 +269,16 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
       if (!let_retention_give_way()) return false;
       fruitless = 0;
     }
+    const bool desperate = fruitless >= kDesperateRounds;
     if (fruitless == kDesperateRounds) {
       (void)merge_all().is_ok();
     } else if (folded) {
       merge_piled_up(fruitless == 0 ? merge_due_ : UINT64_MAX);
     }
-    if (!clean(room_for_moves(), lacking + 2 * medium_->info().segment_unit) && !let_retention_give_way()) {
+    set_desperate(desperate);
+    const bool cleaned = clean(room_for_moves(), desperate ? 0 : lacking + 2 * medium_->info().segment_unit);
+    set_desperate(false);
+    if (!cleaned && !let_retention_give_way()) {
       (void)merge_all().is_ok();
       (void)fold_making_room(false).is_ok();
       give_back();

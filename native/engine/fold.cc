@@ -106,6 +106,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     std::unique_lock guard(index_.lock);
     index_.view.runs = std::move(runs);
     index_.view.frozen = nullptr;
+    frozen_key_bytes_ = 0;
     publish_regions(std::move(regions), number);
     durable_fold_ = number;
   }

@@ -224,7 +224,7 @@ class PoolImpl final : public Pool {
 
   // room.cc — under append_mutex_
   uint64_t log_segment_bytes() const;
-  uint64_t fold_reserve() const;
+  uint64_t fold_reserve(bool merged = false) const;
   uint64_t cleaner_reserve() const;
   uint64_t round_bytes() const;
   uint64_t reserve_bytes() const;
@@ -357,6 +357,7 @@ class PoolImpl final : public Pool {
   void end_round();
   bool not_replaced(Bytes key, Place place) const;
   uint64_t room_for_moves();
+  void set_desperate(bool desperate);
   struct Carried;
   bool read_victim(const LogSegment& victim, std::vector<Carried>* out) const;
   bool find_live(std::vector<Carried>* carried) const;
@@ -422,6 +423,7 @@ class PoolImpl final : public Pool {
   bool head_is_cleaners_ = false;            // the log's head was taken from what is kept for the cleaner
   uint64_t fresh_refused_ = 0;               // of extents of regions that the last commit found no room for
   bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
+  bool desperate_ = false;                   // the cleaner leaves less than folds usually need; written under maintenance_mutex_ too
   std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_, so without locked instructions
   uint64_t tail_bytes_ = 0;
   uint64_t freezes_ = 0;                     // number of the newest fold begun

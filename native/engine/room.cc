@@ -33,11 +33,12 @@ uint64_t PoolImpl::zeroed_at_once() const { return medium_->info().grows && !fen
 
 // What is left free for the next fold, whoever appends: without a fold no space comes back. A run takes for an entry its key and about 20
 // bytes, a quarter more where long keys fill their nodes badly, and a few nodes.
-uint64_t PoolImpl::fold_reserve() const {
+uint64_t PoolImpl::fold_reserve(bool merged) const {
   const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
   const uint64_t run = (entries * 20 + active_key_bytes_ + frozen_key_bytes_) * 5 / 4;
   const uint64_t unit = medium_->info().segment_unit;
-  return run + std::min(8 * unit, medium_->space().capacity / 4);  // a few runs pile up before they can be merged, fewer in a very small pool
+  // A few runs pile up before they can be merged, fewer in a very small pool. Where all are merged the next one and its block are enough.
+  return run + std::min((merged ? 3 : 8) * unit, medium_->space().capacity / 4);
 }
 
 // Room to carry a segment's live operations: a deletion leaves this too.
@@ -136,14 +137,15 @@ std::optional<Segment> PoolImpl::take_spare(uint64_t room, uint64_t most) {
 // At least `room` bytes of operations will fit into the segment; it is shorter than usual where free space is in small pieces, or where
 // a longer one would take what is to be left.
 Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
-  const uint64_t want = log_segment_bytes();
-  const uint64_t for_record = LogWriter::segment_for(room), least = std::max(for_record, std::min(kShortestLogSegment, want));
+  const uint64_t want = log_segment_bytes(), for_record = LogWriter::segment_for(room);
+  uint64_t least = std::max(for_record, std::min(kShortestLogSegment, want));
   // Users leave room for the cleaner, deletions less, the cleaner only what the next fold needs.
   const uint64_t left = purpose == Purpose::kUser     ? reserve_bytes()
                         : purpose == Purpose::kDelete ? cleaner_reserve()
-                                                      : fold_reserve();
-  const uint64_t needed = left + (purpose == Purpose::kUser ? std::max(want, least) : least);
-  HOLDFAST_TRY(make_ready(needed, "to go on"));
+                                                      : fold_reserve(desperate_);
+  // Without what a deletion appends, and the cleaner, nothing ever makes room: for them a short one will do.
+  if (purpose != Purpose::kUser && !make_ready(left + least, "").is_ok()) least = for_record;
+  HOLDFAST_TRY(make_ready(left + (purpose == Purpose::kUser ? std::max(want, least) : least), "to go on"));
   const uint64_t free = ready_with_spares();
   std::optional<Segment> segment = take_spare(room, free - left);
   if (!segment) {

@@ -22,7 +22,8 @@ export default [
   // ── cleaning and giving back
   ['segments behind the fold are cleaned', 'engine/cleaner.cc',
     '!s.retired && !s.damaged && «s.sequence < folded_.log_sequence» && dead_bytes(s)', 's.sequence < log_.sequence()'],
-  ['what is kept for the feed is cleaned', 'engine/cleaner.cc', 'if («s.sequence >= retention_.floor()») continue;', 'false'],
+  ['what is kept for the feed is cleaned', 'engine/cleaner.cc', 'if («s.sequence >= retention_.floor()» ||', 'false'],
+  ['where nothing else helps any segment is carried by halves', 'engine/cleaner.cc', '|| «s.live_bytes > whole») continue;', 'false'],
   ['a reader of the log that came meanwhile is not seen', 'engine/cleaner.cc', 'if («now->sequence >= retention_.floor()») return {};', 'false'],
   ['a segment that cannot be read is cleaned away', 'engine/cleaner.cc', 'if («!readable») {\n    now->damaged', 'false'],
   ['a cleaned segment is given back one fold early', 'engine/cleaner.cc',
