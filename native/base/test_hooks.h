@@ -70,10 +70,12 @@ enum class PlantedBug : uint8_t {
 // success is not yet announced, and whoever waits for a barrier there waits for ever; at kReadersTold only readers know of it,
 // and who concludes a barrier there waits for ever. kRegionsInPlace, kRegionsPlaced: before and after a fold
 // rewrites extents in place. kReaderComes, kReaderPinned, kReaderWalks: in the thread of a readOnly pool, under its refresh_mutex_, before its
-// pin is there, before it reads the root that counts, and when it knows how far it may read the tail.
+// pin is there, before it reads the root that counts, and when it knows how far it may read the tail. kWalkLetGo: in the thread of a range, a count or
+// a check, between two holds of the index lock; no lock is held.
 enum class TestPoint : uint8_t {
   kFoldFrozen, kFoldRunWritten, kFoldDone, kMergeRead, kMergeDone, kMovesGathered, kCleaned, kLargePlaced, kBarrierRaised, kRegionsInPlace,
   kRegionsPlaced, kReaderComes, kReaderPinned, kReaderWalks, kReadersTold,
+  kWalkLetGo,
 };
 
 #ifdef HOLDFAST_PLANTED_BUGS

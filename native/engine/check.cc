@@ -1,29 +1,35 @@
 // Reads everything a snapshot can reach and says what is damaged. Commits go on meanwhile; close() ends it between two of its parts and waits for that.
 
+#include "base/test_hooks.h"
+#include "engine/large_chunks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
 
-// A bounded step, so that the index lock is not held for long, nor while `progress` is told.
+namespace {
+constexpr int kEntriesAtOnce = 1024;
+constexpr uint64_t kBytesAtOnce = kMiB;
+}  // namespace
+
+// A bounded step, so that the index lock is not held for long, nor while `progress` is told. It ends at a large value, whose bytes are read
+// without the lock.
 Status PoolImpl::check_entries(const SnapshotPtr& pinned, EntriesChecked* done, CheckReport* report) {
   auto reader = read(pinned);
   if (!reader.is_ok()) return std::move(reader.status());
-  auto cursor = pinned->view.cursor(pinned->pin.epoch, false);
+  auto cursor = pinned->view.cursor(pinned->pin.epoch, true);
   cursor->seek(done->last.value_or(""));
   if (cursor->valid() && done->last && cursor->key() == *done->last) cursor->next();
-  for (int i = 0; i < 1024 && cursor->valid(); i++, cursor->next()) {
-    const std::string key(cursor->key());
+  done->large.clear();
+  const uint64_t enough = report->bytes_read + kBytesAtOnce;
+  for (int i = 0; i < kEntriesAtOnce && report->bytes_read < enough && done->large.empty() && cursor->valid(); i++, cursor->next()) {
+    done->last = std::string(cursor->key());
+    if (cursor->place().is_deleted()) continue;
     FoundValue value;
-    Status sound = reader->value_at(cursor->place(), key, &value);
-    if (sound.is_ok() && value.large) {
-      const auto scratch = std::make_unique<uint8_t[]>(value.size);
-      sound = copy_large(value.description, value.size, scratch.get());
-      report->bytes_read += value.size;
-    }
+    Status sound = reader->value_at(cursor->place(), *done->last, &value);
     if (!sound.is_ok()) report->damages.push_back(sound.message());
+    else if (value.large) done->large = std::string(value.description);
     report->entries++;
     report->bytes_read += cursor->place().bytes();
-    done->last = key;
   }
   done->more = cursor->valid();
   const Status walked = cursor->take_status();
@@ -31,6 +37,15 @@ Status PoolImpl::check_entries(const SnapshotPtr& pinned, EntriesChecked* done, 
   report->damages.push_back(walked.message());
   done->more = false;
   return {};
+}
+
+void PoolImpl::check_large(const std::string& description, CheckReport* report, const std::function<bool()>& aborted) {
+  LargeChunks chunks(*this, description);
+  while (!aborted()) {
+    const Result<bool> more = chunks.next([&](const uint8_t*, size_t size) { report->bytes_read += size; });
+    if (!more.is_ok()) report->damages.push_back(more.status().message());
+    if (!more.is_ok() || !more.value()) return;
+  }
 }
 
 Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) {
@@ -59,6 +74,8 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const st
   while (done.more) {
     if (aborted()) return ended();
     HOLDFAST_TRY(check_entries(*pinned, &done, &report));
+    reach(TestPoint::kWalkLetGo);
+    if (!done.large.empty()) check_large(done.large, &report, aborted);
     if (progress) progress(std::min(1.0, static_cast<double>(report.entries) / static_cast<double>(total)));
   }
   check_regions(*pinned, &report, aborted);

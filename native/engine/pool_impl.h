@@ -194,9 +194,11 @@ class PoolImpl final : public Pool {
   // check.cc
   struct EntriesChecked {
     std::optional<std::string> last;  // key of the last one
+    std::string large;                // description of its value, if that is a large one
     bool more = true;
   };
   Status check_entries(const SnapshotPtr& pinned, EntriesChecked* done, CheckReport* report);
+  void check_large(const std::string& description, CheckReport* report, const std::function<bool()>& aborted);
 
   // check_log.cc
   void check_log(CheckReport* report, const std::function<bool()>& aborted);

@@ -4,6 +4,7 @@
 // What keeps bytes in place while they are read: the shared side of the index lock for a moment's read, a pinned snapshot for
 // anything longer. Segments are given back only by threads that first take the exclusive side and then ask for the oldest pin.
 
+#include "base/test_hooks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -161,6 +162,8 @@ Status Reader::copy(const FoundValue& value, uint8_t* to) {
 
 namespace {
 
+constexpr uint64_t kWalkedAtOnce = 4096;  // entries of the index that are passed over, or counted, under one hold of its lock
+
 class RangeOver final : public RangeIterator {
  public:
   RangeOver(SnapshotPtr snapshot, const RangeOptions& options)
@@ -168,26 +171,45 @@ class RangeOver final : public RangeIterator {
 
   // What comes before a damaged entry is given; the next call says what is wrong.
   Result<uint64_t> next(uint64_t at_most, const Each& each) override {
-    uint64_t given = 0;
+    while (true) {
+      bool let_go = false;
+      auto given = next_of_stretch(at_most, each, &let_go);
+      if (!let_go || !given.is_ok() || *given > 0) return given;
+      reach(TestPoint::kWalkLetGo);
+    }
+  }
+
+ private:
+  // Under one hold of the index lock. `let_go`: it ended at a deleted key, behind as many as may be passed over in one hold.
+  Result<uint64_t> next_of_stretch(uint64_t at_most, const Each& each, bool* let_go) {
+    uint64_t given = 0, passed = 0;
     if (!snapshot_) return given;
     auto reader = snapshot_->pool->read(snapshot_);
     if (!reader.is_ok()) return std::move(reader.status());
-    auto cursor = snapshot_->view.cursor(snapshot_->pin.epoch, false);
+    auto cursor = snapshot_->view.cursor(snapshot_->pin.epoch, true);
     seek(cursor.get());
     FoundValue value;
     Status wrong;
     bool more = true;
     while (more && given < at_most && left_ > 0 && cursor->valid() && inside(cursor->key())) {
+      const bool deleted = cursor->place().is_deleted();
       if (cursor->key().size() < kLeastKeyBytes) wrong = Status(Code::kCorrupt, "the index has a key that is too short for any keyspace");
-      else if (!options_.keys_only) wrong = value_under(*cursor, *reader, &value);
+      else if (!options_.keys_only && !deleted) wrong = value_under(*cursor, *reader, &value);
       if (!wrong.is_ok()) break;
-      last_.assign(cursor->key().data(), cursor->key().size());
-      begun_ = true;
+      if (deleted) {
+        if (*let_go = ++passed == kWalkedAtOnce; *let_go) {
+          stands_at(cursor->key());
+          break;
+        }
+        step(cursor.get());
+        continue;
+      }
+      stands_at(cursor->key());
       given++;
       left_--;
       // Then the entry is handed over: a long value is copied into memory that no cache has, which may go on while the next is verified. To
       // read a key that was written behind it would wait for it.
-      options_.reverse ? cursor->prev() : cursor->next();
+      step(cursor.get());
       more = each(last_, value, *reader);
     }
     HOLDFAST_TRY(snapshot_->pool->sound());  // else none of it may be given
@@ -197,7 +219,11 @@ class RangeOver final : public RangeIterator {
     return given;
   }
 
- private:
+  void stands_at(Bytes key) {
+    last_.assign(key.data(), key.size());
+    begun_ = true;
+  }
+  void step(Cursor* cursor) const { options_.reverse ? cursor->prev() : cursor->next(); }
   Status value_under(const Cursor& cursor, Reader& reader, FoundValue* value) const {
     const Place soon = cursor.ahead(options_.reverse ? -kAhead : kAhead);
     if (!soon.is_deleted()) snapshot_->pool->expect_operation(soon.offset(), std::min(soon.bytes(), kAheadBytes));
@@ -239,7 +265,6 @@ Result<std::unique_ptr<RangeIterator>> PoolImpl::range(const RangeOptions& optio
 }
 
 Result<uint64_t> PoolImpl::count(const RangeOptions& options, const SnapshotPtr& given, const std::atomic<bool>* cancelled) {
-  constexpr uint64_t kPerLock = 4096;
   SnapshotPtr pinned = given;
   if (!pinned) {
     auto taken = snapshot();
@@ -252,16 +277,18 @@ Result<uint64_t> PoolImpl::count(const RangeOptions& options, const SnapshotPtr&
     if (cancelled && cancelled->load()) return Status(Code::kAborted, "counting was aborted");
     auto reader = read(pinned);
     if (!reader.is_ok()) return std::move(reader.status());
-    auto cursor = pinned->view.cursor(pinned->pin.epoch, false);
+    auto cursor = pinned->view.cursor(pinned->pin.epoch, true);
     cursor->seek(from);
-    for (uint64_t i = 0; i < kPerLock && cursor->valid() && cursor->key() < options.high; i++) {
-      if (counted == options.limit) return counted;
-      counted++;
+    for (uint64_t i = 0; i < kWalkedAtOnce && cursor->valid() && cursor->key() < options.high; i++) {
+      if (!cursor->place().is_deleted() && counted++ == options.limit) return options.limit;
       cursor->next();
     }
     HOLDFAST_TRY(blame(cursor->take_status()));
     if (!cursor->valid() || cursor->key() >= options.high) return counted;
     from.assign(cursor->key().data(), cursor->key().size());
+    cursor.reset();
+    { const Reader done = std::move(*reader); }
+    reach(TestPoint::kWalkLetGo);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "base/test_hooks.h"
 #include "native/pool_fixture.h"
 
 using namespace holdfast;
@@ -103,4 +104,79 @@ TEST_CASE("range: what comes before a damaged value is given, and then what is w
       CHECK(entries.back().value == value_of(last));
     }
   }
+}
+
+// A hold is an exclusive section's wait: a commit made where a walk has let go would wait for ever if it had not.
+TEST_CASE("what walks over many deleted keys lets commits by") {
+  Scratch scratch = Scratch::on_disk();
+  constexpr uint64_t kDeleted = 50'000;
+  uint64_t let_go = 0, committed = 0;
+  std::shared_ptr<Pool> pool;
+  at_test_point = [&](TestPoint point) {
+    if (point != TestPoint::kWalkLetGo) return;
+    let_go++;
+    committed += try_put(*pool, "zzz", std::to_string(let_go)).is_ok() ? 1 : 0;
+  };
+  PoolOptions options = file_options();
+  options.background = false;
+  options.fold_operations = 10 * kDeleted;  // only when this says so
+  pool = open_pool(scratch.path("p"), options);
+  for (const bool put : {true, false}) {
+    Batch batch;
+    for (uint64_t n = 0; n <= kDeleted; n++) REQUIRE((put ? batch.put(numbered_key(n), "v") : n < kDeleted ? batch.remove(numbered_key(n)) : Status()).is_ok());
+    REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
+    if (put) REQUIRE(pool->fold().is_ok());
+  }
+  for (const bool folded : {false, true}) {
+    if (folded) REQUIRE(pool->fold().is_ok());
+    for (const bool reverse : {false, true}) {
+      RangeOptions options_of_range;
+      options_of_range.low = numbered_key(0);
+      options_of_range.high = numbered_key(kDeleted + (reverse ? 0 : 1));
+      options_of_range.reverse = reverse;
+      auto range = pool->range(options_of_range, nullptr);
+      REQUIRE(range.is_ok());
+      std::vector<std::string> keys;
+      const auto each = [&](Bytes key, const FoundValue&, Reader&) { keys.emplace_back(key); return true; };
+      let_go = committed = 0;
+      auto given = (*range)->next(10, each);
+      REQUIRE(given.is_ok());
+      CHECK(keys == (reverse ? std::vector<std::string>() : std::vector<std::string>{numbered_key(kDeleted)}));
+      if (*given > 0) CHECK(*(*range)->next(10, each) == 0);
+      CHECK(let_go >= kDeleted / 5000);
+      CHECK(committed == let_go);
+    }
+    RangeOptions all;
+    all.low = numbered_key(0);
+    all.high = numbered_key(kDeleted + 1);
+    let_go = committed = 0;
+    CHECK(*pool->count(all, nullptr, nullptr) == 1);
+    CHECK(let_go >= kDeleted / 5000);
+    CHECK(committed == let_go);
+    let_go = committed = 0;
+    CHECK(pool->check(nullptr, nullptr)->damages.empty());
+    CHECK(let_go >= kDeleted / 5000);
+    CHECK(committed == let_go);
+  }
+  CHECK(pool->close().is_ok());
+  at_test_point = nullptr;
+}
+
+TEST_CASE("a check holds up nobody while it reads a large value") {
+  Scratch scratch = Scratch::on_disk();
+  std::shared_ptr<Pool> pool;
+  uint64_t let_go = 0;
+  at_test_point = [&](TestPoint point) {
+    if (point == TestPoint::kWalkLetGo) let_go++;
+  };
+  pool = open_pool(scratch.path("p"));
+  for (const char* key : {"a", "b", "c"}) put(*pool, key, std::string(3 << 20, key[0]));
+  auto report = pool->check(nullptr, nullptr);
+  REQUIRE(report.is_ok());
+  CHECK(report->damages.empty());
+  CHECK(report->entries == 3);
+  CHECK(report->bytes_read >= 3 * 3 << 20);
+  CHECK(let_go >= 3);  // behind each of them
+  CHECK(pool->close().is_ok());
+  at_test_point = nullptr;
 }
