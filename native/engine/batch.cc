@@ -1,6 +1,7 @@
 #include "engine/batch.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base/checksum.h"
 #include "format/region.h"
@@ -20,6 +21,16 @@ Status check_key(Bytes key) {
   return {};
 }
 
+Status no_memory(uint64_t bytes) {
+  return Status(Code::kNoMemory, "there is no memory for a value of " + std::to_string(bytes) + " bytes, or for the batch that it is to be part of");
+}
+
+Status add(RecordBuffer* record, OperationType type, Bytes key, Bytes value) {
+  if (!record->has_room_for(key, value)) return no_memory(value.size());
+  record->add(type, key, value);
+  return {};
+}
+
 Status check_cell(uint64_t offset) {
   if (offset % 8 == 0) return {};
   return Status(Code::kInvalidArgument, "a cell of 64 bits begins at a multiple of 8, not at offset " + std::to_string(offset));
@@ -35,6 +46,14 @@ void empty(std::vector<T>* list) {
 
 }  // namespace
 
+Status UserBytes::set(Bytes from) {
+  data_.reset(new (std::nothrow) char[from.size()]);
+  if (!data_) return no_memory(from.size());
+  std::copy(from.begin(), from.end(), data_.get());
+  size_ = from.size();
+  return {};
+}
+
 Batch::Batch() : impl_(new Impl) {}
 Batch::~Batch() = default;
 Batch::Batch(Batch&&) noexcept = default;
@@ -46,19 +65,17 @@ Status Batch::put(Bytes key, Bytes value) {
     return Status(Code::kValueSize, "the value has " + std::to_string(value.size()) + " bytes; the most is " +
                                         std::to_string(kMaxValueBytes));
   }
-  if (value.size() <= kLargeValueBytes) {
-    impl_->record.add(OperationType::kPut, key, value);
-    return {};
-  }
-  impl_->large.push_back({impl_->record.count(), {std::string(key), std::string(value)}});
+  if (value.size() <= kLargeValueBytes) return add(&impl_->record, OperationType::kPut, key, value);
+  UserBytes copied;
+  HOLDFAST_TRY(copied.set(value));
   impl_->large_bytes += value.size();
+  impl_->large.push_back({impl_->record.count(), std::string(key), std::move(copied)});
   return {};
 }
 
 Status Batch::remove(Bytes key) {
   HOLDFAST_TRY(check_key(key));
-  impl_->record.add(OperationType::kDelete, key, {});
-  return {};
+  return add(&impl_->record, OperationType::kDelete, key, {});
 }
 
 Status Batch::require_absent(Bytes key) {
@@ -75,7 +92,9 @@ Status Batch::require_present(Bytes key) {
 
 Status Batch::require_equal(Bytes key, Bytes value) {
   HOLDFAST_TRY(check_key(key));
-  impl_->conditions.push_back({ConditionKind::kEqual, std::string(key), std::string(value)});
+  UserBytes copied;
+  HOLDFAST_TRY(copied.set(value));
+  impl_->conditions.push_back({ConditionKind::kEqual, std::string(key), std::move(copied)});
   return {};
 }
 
@@ -85,7 +104,7 @@ Status Batch::region_size(uint32_t region, uint64_t size, Bytes name) {
   }
   char key[kRegionKeyBytes];
   encode_region_key(key, region, size);
-  impl_->record.add(OperationType::kRegionSize, Bytes(key, sizeof key), name);
+  HOLDFAST_TRY(add(&impl_->record, OperationType::kRegionSize, Bytes(key, sizeof key), name));
   impl_->region_sizes++;
   return {};
 }
@@ -98,7 +117,7 @@ Status Batch::region_write(uint32_t region, uint64_t offset, Bytes bytes) {
   while (!bytes.empty()) {
     const Bytes piece = bytes.substr(0, kRegionPieceBytes - offset % kRegionPieceBytes);
     encode_region_key(key, region, offset);
-    impl_->record.add(OperationType::kRegionWrite, Bytes(key, sizeof key), piece);
+    HOLDFAST_TRY(add(&impl_->record, OperationType::kRegionWrite, Bytes(key, sizeof key), piece));
     impl_->region_writes++;
     offset += piece.size();
     bytes.remove_prefix(piece.size());
@@ -139,8 +158,8 @@ uint64_t Batch::digest() const {
   record.seal();
   uint64_t digest = record.bytes() == 0 ? 0 : checksum(record.operations(), record.bytes());
   for (const Impl::Large& large : impl_->large) {
-    const uint64_t parts[4] = {digest, large.at, checksum(large.value.key.data(), large.value.key.size()),
-                               checksum(large.value.bytes.data(), large.value.bytes.size())};
+    const Bytes value = large.value.bytes();
+    const uint64_t parts[4] = {digest, large.at, checksum(large.key.data(), large.key.size()), checksum(value.data(), value.size())};
     digest = checksum(parts, sizeof parts);
   }
   return digest;

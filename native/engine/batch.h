@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,10 +15,22 @@ namespace holdfast {
 
 enum class ConditionKind : uint8_t { kAbsent, kPresent, kEqual };
 
+// A value of the user's, copied. It may be as long as he likes: no memory for it is an error of the call.
+class UserBytes {
+ public:
+  Status set(Bytes from);
+  Bytes bytes() const { return {data_.get(), size_}; }
+  size_t size() const { return size_; }
+
+ private:
+  std::unique_ptr<char[]> data_;
+  size_t size_ = 0;
+};
+
 struct Condition {
   ConditionKind kind;
   std::string key;
-  std::string value;
+  UserBytes value;
 };
 
 // A cell of a region that must hold a certain number; compared as the commit is decided, before its changes.
@@ -33,19 +46,14 @@ struct RegionAdd {
   uint64_t delta;
 };
 
-// A large value on its way: bytes owned here until the commit has placed them.
-struct PendingLarge {
-  std::string key;
-  std::string bytes;
-};
-
 struct Batch::Impl {
   RecordBuffer record;                 // all operations, in order, but for large values
   std::vector<Condition> conditions;
-  // Large values go behind the operations before them: `at` counts operations.
+  // Large values, owned here until the commit has placed them, go behind the operations before them: `at` counts operations.
   struct Large {
     uint32_t at;
-    PendingLarge value;
+    std::string key;
+    UserBytes value;
   };
   std::vector<Large> large;
   uint64_t large_bytes = 0;

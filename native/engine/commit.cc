@@ -60,13 +60,11 @@ Status PoolImpl::check_conditions(const Batch::Impl& batch) {
       OperationView operation;
       HOLDFAST_TRY(read_operation_at(**found, condition.key, &operation));
       if (operation.type == OperationType::kPutLarge) {
-        const auto large = LargeValue::decode(operation.value);
-        if (!large) return Status(Code::kCorrupt, "a large value's description is damaged");
-        std::string bytes(large->size == condition.value.size() ? large->size : 0, '\0');
-        if (!bytes.empty()) HOLDFAST_TRY(copy_large(operation.value, bytes.size(), reinterpret_cast<uint8_t*>(bytes.data())));
-        holds = large->size == condition.value.size() && bytes == condition.value;
+        auto same = large_equals(operation.value, condition.value.bytes());
+        if (!same.is_ok()) return std::move(same.status());
+        holds = *same;
       } else {
-        holds = operation.value == condition.value;
+        holds = operation.value == condition.value.bytes();
       }
     }
     if (holds) continue;
@@ -89,7 +87,6 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
   std::vector<Segment> fresh;
   bool whole = false;
   HOLDFAST_TRY(make_room(*record, purpose, &fresh, &whole));
-  record->seal();
   RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed), now_ms()};
   placements_.clear();
   size_t taken = 0;
@@ -105,6 +102,7 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
     if (placed.is_ok()) placed = log_.write(record, stamp, &placements_);
   } else {
     const uint64_t first_sequence = log_.next_sequence();
+    record->seal();
     placed = log_.write_parts(*record, stamp, fresh, &taken, &placements_);
     for (size_t i = 0; i < taken; i++) segments_.add(fresh[i], first_sequence + i);
   }

@@ -6,6 +6,7 @@
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
+#include "engine/large_chunks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -15,7 +16,7 @@ Result<Segment> PoolImpl::take_large_segment(uint64_t want) {
   return medium_->allocate(SegmentKind::kLarge, std::min<uint64_t>(want, kMiB), want);
 }
 
-Result<LargeValue> PoolImpl::write_large(const std::string& bytes, std::vector<Segment>* taken) {
+Result<LargeValue> PoolImpl::write_large(Bytes bytes, std::vector<Segment>* taken) {
   LargeValue value;
   value.size = bytes.size();
   uint64_t done = 0;
@@ -43,9 +44,9 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std
   auto next_large = batch.large.begin();
   for (uint32_t i = 0; i <= batch.record.count(); i++) {
     for (; next_large != batch.large.end() && next_large->at == i; ++next_large) {
-      auto value = write_large(next_large->value.bytes, taken);
+      auto value = write_large(next_large->value.bytes(), taken);
       if (!value.is_ok()) return std::move(value.status());
-      record->add(OperationType::kPutLarge, next_large->value.key, value->encode());
+      record->add(OperationType::kPutLarge, next_large->key, value->encode());
     }
     if (i == batch.record.count()) break;
     const uint8_t* operation = batch.record.operations() + at;
@@ -98,6 +99,23 @@ Status PoolImpl::copy_large(Bytes description, uint64_t expected, uint8_t* to) c
     }
   }
   return {};
+}
+
+// A part at a time: nobody has memory for two of them.
+Result<bool> PoolImpl::large_equals(Bytes description, Bytes expected) const {
+  const auto value = LargeValue::decode(description);
+  if (!value) return Status(Code::kCorrupt, "a large value's description is damaged");
+  if (value->size != expected.size()) return false;
+  LargeChunks chunks(*this, std::string(description));
+  bool same = true;
+  while (true) {
+    auto more = chunks.next([&](const uint8_t* bytes, size_t size) {
+      same = same && std::memcmp(bytes, expected.data(), size) == 0;
+      expected.remove_prefix(size);
+    });
+    if (!more.is_ok()) return std::move(more.status());
+    if (!*more) return same;
+  }
 }
 
 }  // namespace holdfast

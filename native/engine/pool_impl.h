@@ -272,7 +272,8 @@ class PoolImpl final : public Pool {
   // large_values.cc
   Result<Receipt> commit_large(const Batch::Impl& batch, CommitMode mode, bool queued);
   Status place_large(const Batch::Impl& batch, RecordBuffer* record, std::vector<Segment>* taken);
-  Result<LargeValue> write_large(const std::string& bytes, std::vector<Segment>* taken);
+  Result<bool> large_equals(Bytes description, Bytes expected) const;
+  Result<LargeValue> write_large(Bytes bytes, std::vector<Segment>* taken);
 
   // regions.cc — under append_mutex_ unless said otherwise
   Status prepare_regions(const Batch::Impl& batch, RecordBuffer* record);
@@ -356,10 +357,10 @@ class PoolImpl final : public Pool {
   Status fold_making_room(bool even_if_empty);
   static constexpr uint64_t kUsualVictim = 16;  // a segment is worth carrying if one byte in so many of it is dead
   bool clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
+  void set_desperate(bool desperate);
   void end_round();
   bool not_replaced(Bytes key, Place place) const;
   uint64_t room_for_moves();
-  void set_desperate(bool desperate);
   struct Carried;
   bool read_victim(const LogSegment& victim, std::vector<Carried>* out) const;
   bool find_live(std::vector<Carried>* carried) const;
@@ -422,10 +423,10 @@ class PoolImpl final : public Pool {
   ExtentReserve extents_;
   uint64_t active_key_bytes_ = 0, frozen_key_bytes_ = 0;    // of the overlays' keys
   uint64_t round_carried_ = 0;               // by the round of cleaning that is under way; it comes back with the next fold
+  bool desperate_ = false;                   // the cleaner leaves less than folds usually need; written under maintenance_mutex_ too
   bool head_is_cleaners_ = false;            // the log's head was taken from what is kept for the cleaner
   uint64_t fresh_refused_ = 0;               // of extents of regions that the last commit found no room for
   bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
-  bool desperate_ = false;                   // the cleaner leaves less than folds usually need; written under maintenance_mutex_ too
   std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_, so without locked instructions
   uint64_t tail_bytes_ = 0;
   uint64_t freezes_ = 0;                     // number of the newest fold begun

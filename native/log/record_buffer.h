@@ -23,6 +23,8 @@ class RecordBuffer {
     return *this;
   }
 
+  // Is there memory for one more operation? Asked before add() of what users give: it may be as long as they like.
+  bool has_room_for(Bytes key, Bytes value) { return make_room(operation_bytes(key.size(), value.size())); }
   void add(OperationType type, Bytes key, Bytes value) {
     seal();
     const uint64_t bytes = operation_bytes(key.size(), value.size());
@@ -108,13 +110,18 @@ class RecordBuffer {
   static constexpr uint64_t kKeep = kMiB;
   static constexpr uint64_t kSealedLate = kKiB;
 
-  uint8_t* grow(uint64_t bytes) {
+  bool make_room(uint64_t bytes) {
     const uint64_t needed = sizeof(FrameHeader) + used_ + bytes + kFrameAlign;
-    if (needed > capacity_) {
-      capacity_ = round_up(needed + needed / 2, 512);
-      data_ = static_cast<uint8_t*>(std::realloc(data_, capacity_));
-      if (!data_) std::abort();  // out of memory: nothing durable was touched
-    }
+    if (needed <= capacity_) return true;
+    const uint64_t capacity = round_up(needed + needed / 2, 512);
+    void* const data = std::realloc(data_, capacity);
+    if (data == nullptr) return false;
+    data_ = static_cast<uint8_t*>(data);
+    capacity_ = capacity;
+    return true;
+  }
+  uint8_t* grow(uint64_t bytes) {
+    if (!make_room(bytes)) std::abort();  // nothing durable was touched
     uint8_t* at = data_ + sizeof(FrameHeader) + used_;
     used_ += bytes;
     return at;

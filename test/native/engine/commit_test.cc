@@ -28,7 +28,7 @@ PoolOptions quiet() {
 TEST_CASE("commit: a condition of equality compares all of a value, small or large") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"));
-  for (const std::string& value : {std::string("abc"), std::string(700000, 'L')}) {
+  for (const std::string& value : {std::string("abc"), std::string(700000, 'L'), std::string(kMiB, 'L') + std::string(kMiB, 'M') + "N"}) {
     put(*pool, "k", value);
     std::string other = value;
     other.back() = '!';
