@@ -258,7 +258,7 @@ function fileTarget(handle: FileHandle, partial: string, file: string, keep: num
   let at = keep;
   let synced = false; // the first block of this attempt, and so what it goes on behind
   let doubtful = false; // a sync has failed: what the file reads as may not be what is on the disk
-  const told = (error: unknown): HoldfastError =>
+  const told = (error: unknown): Error =>
     fileError(
       error,
       `the backup ${file} could not be written; ` +
@@ -310,7 +310,7 @@ function streamTarget(given: Writable | WritableStream<Uint8Array>): Target {
   let failure: unknown;
   let giveUp: ((reason: unknown) => void) | undefined;
   stream.on('error', (error) => (failure ??= error));
-  const told = (error: unknown): HoldfastError => fileError(error, 'the stream of the backup failed');
+  const told = (error: unknown): Error => fileError(error, 'the stream of the backup failed');
   const step = (act: (done: (error?: Error | null) => void) => void): Promise<void> =>
     new Promise<void>((resolve, reject) => {
       giveUp = reject;

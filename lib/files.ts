@@ -7,7 +7,7 @@ import { constants } from 'node:fs';
 import { link, open, rename, unlink } from 'node:fs/promises';
 import path from 'node:path';
 
-import { HoldfastError } from './errors';
+import { HoldfastError, typeError } from './errors';
 import type { ErrorCode } from './errors';
 
 const codeOf: Record<string, ErrorCode> = {
@@ -18,18 +18,20 @@ const codeOf: Record<string, ErrorCode> = {
   EPERM: 'ERR_HOLDFAST_PERMISSION',
   EROFS: 'ERR_HOLDFAST_READ_ONLY',
   ENOENT: 'ERR_HOLDFAST_NOT_FOUND',
+  ENOTDIR: 'ERR_HOLDFAST_NOT_FOUND',
+  ENAMETOOLONG: 'ERR_HOLDFAST_INVALID_ARGUMENT',
+  ELOOP: 'ERR_HOLDFAST_INVALID_ARGUMENT',
   EEXIST: 'ERR_HOLDFAST_EXISTS',
 };
 
 /** What the system (or a stream of the user's) refused, as one of our errors. */
-export function fileError(cause: unknown, what: string): HoldfastError {
-  if (cause instanceof HoldfastError) return cause;
+export function fileError(cause: unknown, what: string): Error {
   const { code, errno, message } = cause as { code?: string; errno?: number; message?: string };
+  if (code?.startsWith('ERR_HOLDFAST_')) return cause as Error;
   const known = codeOf[code ?? ''] ?? 'ERR_HOLDFAST_IO';
-  return new HoldfastError(known, `${what}: ${message ?? String(cause)}`, {
-    cause,
-    ...(typeof errno === 'number' && { errno: Math.abs(errno) }),
-  });
+  const text = `${what}: ${message ?? String(cause)}`;
+  if (known === 'ERR_HOLDFAST_INVALID_ARGUMENT') return Object.assign(typeError(text), { cause });
+  return new HoldfastError(known, text, { cause, ...(typeof errno === 'number' && { errno: Math.abs(errno) }) });
 }
 
 async function syncFolderOf(file: string): Promise<void> {

@@ -73,7 +73,11 @@ export async function intoNewPool<T>(given: string, work: (temporary: string) =>
 
 /** Also a symbolic link that points to nothing. */
 function isThere(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    throw fileError(error, `${path} cannot be the place of a new pool`);
+  }
 }
 
 function beingRestored(path: string, cause: unknown): HoldfastError {

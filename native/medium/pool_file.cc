@@ -72,7 +72,11 @@ Status list_parts(const std::string& path, std::vector<std::string>* names) {
 
 bool is_disk_full(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
 
-Status file_error(int error, const std::string& what) { return Status::system(code_of(error), what, error); }
+Status file_error(int error, const std::string& what) {
+  // It is made under a longer one, and its readers' table has a longer one too.
+  if (error == ENAMETOOLONG) return Status::system(code_of(error), what + " (give it a shorter name: 220 bytes are always short enough)", error);
+  return Status::system(code_of(error), what, error);
+}
 
 Status lock_pool_file(PosixFile& file, const std::string& path) {
   const int error = file.try_lock();

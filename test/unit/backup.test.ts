@@ -345,6 +345,29 @@ test('two backups to one place, however it is named, do not write into each othe
     expect(['one-place', 'saved'].map((made) => fs.existsSync(`${folder}/${made}`))).toEqual([true, true]);
   }));
 
+test('places that cannot be are said with a code of the list', () =>
+  withPool(async (pool) => {
+    fill(pool, 10);
+    const closed = fresh('closed');
+    await (await open(closed, { medium: 'file' })).close();
+    const whole = fresh('whole');
+    await pool.backup(whole);
+    const loop = fresh('loop');
+    fs.symlinkSync(loop, loop);
+    const long = `${folder}/${'n'.repeat(300)}`;
+    const nearly = `${folder}/${'n'.repeat(244)}`; // the names that it has until it is whole are longer
+    const places = [[`${whole}/x`, 'NOT_FOUND'], [long, 'INVALID_ARGUMENT'], [nearly, 'INVALID_ARGUMENT'], [`${loop}/x`, 'INVALID_ARGUMENT']] as const;
+    for (const [place, expected] of places) {
+      await expect(pool.backup(`${place}12345`)).rejects.toMatchObject(code(expected));
+      await expect(restore(whole, place)).rejects.toMatchObject(code(expected));
+      await expect(salvage(closed, place)).rejects.toMatchObject(code(expected));
+      await expect(open(place, { medium: 'file' })).rejects.toMatchObject(code(expected));
+    }
+    await expect(open(nearly, { medium: 'file' })).rejects.toThrow(/shorter name/);
+    await expect(restore(`${whole}/x`, fresh())).rejects.toMatchObject(code('NOT_FOUND'));
+    await expect(restore(long, fresh())).rejects.toBeInstanceOf(TypeError);
+  }));
+
 test('worker threads that back up to one place do not write into each other', () =>
   withPool(async (pool, path) => {
     fill(pool, 2000);
