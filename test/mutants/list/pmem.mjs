@@ -71,4 +71,17 @@ export default [
   ['parts that somebody has open are swept', 'medium/pool_file.cc', 'if («part.is_open() && part.try_lock() != 0») return;', 'false', 'media'],
   ['parts of a pool that was replaced stay', 'medium/pool_file.cc', '«for (const std::string& part : old_parts) remove_file(part);»', '', 'media'],
   ['a word is not durable when it is stored', 'medium/pmem/pmem_wrap.h', '«pmem_persist(to, sizeof *to);»', '', 'pmem'],
+  // ── lines on their way before their checksum is made
+  ['what is streamed ahead does not come', 'medium/pmem/pmem_device.cc',
+    'append_ahead(uint64_t offset, const void* data, size_t size) {\n  «HOLDFAST_TRY(place(offset, data, size));»', ''],
+  ['what is streamed ahead is not counted', 'medium/pmem/pmem_device.cc',
+    'HOLDFAST_TRY(place(offset, data, size));\n  «counters_.bytes_appended.add_alone(size);»\n  return {};', ''],
+  ['nothing is streamed ahead, and nothing of it is placed', 'log/log_writer.cc', 'if («open < bytes») HOLDFAST_TRY(medium_.append_ahead(', 'false'],
+  ['what is streamed ahead lies a line off', 'log/log_writer.cc', 'append_ahead(«position_ + open», record', 'position_ + open + kFrameAlign'],
+  ['the last line is not streamed ahead', 'log/log_writer.cc', 'record->frame() + open, «bytes - open»));', 'bytes - open - kFrameAlign'],
+  ['the line that a checksum is still to come into is streamed ahead', 'log/record_buffer.h',
+    'round_up(sizeof(FrameHeader) + sealed_ + «sizeof(OperationHeader)», kFrameAlign)', '0'],
+  ['what is sealed counts as open', 'log/record_buffer.h', 'return «sealed_ == used_» ? frame_bytes(used_)', 'false'],
+  ['a record is not sealed before it is fenced', 'log/log_writer.cc',
+    'bytes - open));\n  «record->seal();»\n  seal_frame', ''],
 ];

@@ -120,6 +120,36 @@ TEST_CASE("pmem: a commit is one copy and one fence") {
   CHECK(medium.counters().bytes_appended == 64 + 1024 + 4096 + 8192);
 }
 
+TEST_CASE("pmem: a commit whose end is streamed ahead is two copies and one fence, and lies where it was sent") {
+  struct Nothing final : Medium::Meanwhile {
+    void run() override { CHECK(fences == 0); }
+  } nothing;
+  Place place;
+  OpenedMedium opened = open_or_fail(place.path());
+  Medium& medium = *opened.medium;
+  REQUIRE(medium.adopt({}).is_ok());
+  Result<Segment> segment = medium.allocate(SegmentKind::kLog, kMiB, kMiB);
+  REQUIRE(segment.is_ok());
+  std::string record(8192, 'r');
+  for (size_t i = 0; i < record.size(); i++) record[i] = static_cast<char>(i * 7 + i / 64);
+  uint64_t appended = 0, at = segment->offset;
+  for (const uint64_t open : {64, 128, 4096}) {
+    fences = copies = flushes = 0;
+    REQUIRE(medium.append_ahead(at + open, record.data() + open, record.size() - open).is_ok());
+    CHECK(fences == 0);
+    REQUIRE(medium.append_fenced(at, record.data(), open, nothing).is_ok());
+    CHECK(fences == 1);
+    CHECK(copies == 2);
+    CHECK(flushes == 0);
+    CHECK(std::memcmp(medium.view() + at, record.data(), record.size()) == 0);
+    at += record.size();
+    CHECK(medium.counters().bytes_appended == (appended += record.size()));
+  }
+  CHECK(medium.counters().appends == 3);
+  CHECK(medium.counters().barriers == 3);
+  CHECK_FALSE(medium.append_ahead(medium.view_end() - 4, record.data(), 5).is_ok());
+}
+
 TEST_CASE("pmem: the root is durable when set_root returns, and both slots agree") {
   Place place;
   const uint64_t front = make_closed_pool(place.path());
