@@ -13,7 +13,8 @@ export default [
   ['what a batch says behind a large value is before it', 'engine/batch.cc', 'impl_->large.push_back({«impl_->record.count()», std', 'uint32_t{0}'],
   ['a batch that is cleared keeps its conditions', 'engine/batch.cc', '«empty(&impl_->conditions);»', ''],
   ['a batch that is cleared keeps its additions', 'engine/batch.cc', '«empty(&impl_->adds);»', ''],
-  ['a value of 256 KiB and a byte is one of the log', 'engine/batch.cc', 'if («value.size() <= kLargeValueBytes») return', 'value.size() <= 4 * kLargeValueBytes'],
+  ['a value of 256 KiB and a byte is one of the log', 'engine/batch.cc',
+    'if («value.size() <= kLargeValueBytes») return', 'value.size() <= 4 * kLargeValueBytes'],
   // ── what is set aside for regions
   ['what was set aside in another size stays taken', 'engine/extent_reserve.h',
     '«if (before != active_.end()) medium.release(before->second.segment);»', ''],
