@@ -4,7 +4,7 @@
 // Three encoders, each in turns with the save and its commit, in one process: msgpackr's `pack` (the quickest; it carries no Map, Set, Date or
 // cycle as they are), v8.serialize (the platform's own), and the codec `structured` (what a checkpoint without deltas would write). Medians.
 // With PMEM_IS_PMEM_FORCE=1 on /dev/shm (emulated persistent memory) where the build has libpmemobj, else a file.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
@@ -24,7 +24,9 @@ const { values: flags } = parseArgs({ options: {
   ms: { type: 'string', default: '1500' }, only: { type: 'string', default: '' }, at: { type: 'string' }, json: { type: 'boolean', default: false },
 } });
 const pmem = process.env.PMEM_IS_PMEM_FORCE === '1' && probe('/dev/shm/holdfast-probe').builtWithPmem;
-const folder = mkdtempSync(path.join(flags.at ?? (pmem ? '/dev/shm' : os.tmpdir()), 'holdfast-checkpoints-'));
+const place = flags.at ?? (pmem ? '/dev/shm' : os.tmpdir());
+mkdirSync(place, { recursive: true });
+const folder = mkdtempSync(path.join(place, 'holdfast-checkpoints-'));
 const now = () => Number(process.hrtime.bigint());
 const median = (list) => list.sort((a, b) => a - b)[list.length >> 1];
 const unmeasured = 1000;

@@ -1,7 +1,7 @@
 // Builds what the benchmark has in C++ (bench/native), and runs floor_bench: the floors and the engine without JavaScript. A trial
 // of it is a process of its own too. The engine in it is the addon's own objects (build/Release), which JavaScript runs on as well.
 import { execFile, execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
@@ -28,8 +28,12 @@ function nodeHeaders() {
   return folders.find((folder) => existsSync(path.join(folder, 'node_api.h'))) ?? '';
 }
 
-const objectsOf = (target) => readdirSync(path.join(addon, 'obj.target', target), { recursive: true })
-  .filter((file) => file.endsWith('.o') && !file.includes('binding/')).map((file) => path.join(addon, 'obj.target', target, file));
+/** Those it is made of now: what was compiled under another name before lies beside them. */
+function objectsOf(target) {
+  const makefile = readFileSync(path.join(root, `build/${target}.target.mk`), 'utf8');
+  const objects = [...makefile.matchAll(/^\t\$\(obj\)\.target\/\$\(TARGET\)\/(\S+\.o)/gm)].map(([, file]) => file);
+  return objects.filter((file) => !file.includes('binding/')).map((file) => path.join(addon, 'obj.target', target, file));
+}
 const pmem = ['-lpmemobj', '-lpmem'];
 
 /** What is built of which sources, and how. Without the tests' hooks: what is measured is what users get. */

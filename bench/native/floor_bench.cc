@@ -35,6 +35,7 @@ using Commit = std::function<void(uint64_t)>;
 struct Driver {
   Commit commit;
   std::function<std::string()> counts = [] { return std::string("{}"); };
+  std::function<bool()> is_warm = [] { return true; };
   std::shared_ptr<void> keeps;
 };
 
@@ -114,7 +115,7 @@ Driver engine(const std::string& path, const std::vector<char>& value, bool pmem
   using namespace holdfast;
   PoolOptions options;
   options.medium.choice = pmem ? MediumChoice::kPmem : MediumChoice::kFile;
-  options.medium.size = pmem ? 512 * kMiB : 0;
+  options.medium.size = pmem ? kRing : 0;
   auto opened = Pool::open(path, options);
   if (!opened.is_ok()) die(opened.status().message());
   auto pool = *opened;
@@ -132,6 +133,8 @@ Driver engine(const std::string& path, const std::vector<char>& value, bool pmem
     const auto receipt = pool->commit(*batch, CommitMode::kDurable);
     if (!receipt.is_ok()) die(receipt.status().message());
   };
+  // Every page of it has been had before, as every page of the floor's ring: emulated, the kernel clears each that is touched first.
+  driver.is_warm = [pool, pmem] { return !pmem || pool->stats().bytes_appended > 2 * kRing; };
   driver.counts = [pool] {
     const PoolStats stats = pool->stats();
     return "{\"barriers\":" + std::to_string(stats.barriers) + ",\"writes\":" + std::to_string(stats.writes) +
@@ -195,7 +198,7 @@ int main(int argc, char** argv) {
     for (uint64_t i = 0; i < commits; i++) driver.commit(i);
     mark();
   } else {
-    for (uint64_t i = 0; i < std::min<uint64_t>(commits, 2000); i++) driver.commit(i);  // warm: index, allocator, code
+    for (uint64_t i = 0; i < 2000 || !driver.is_warm(); i++) driver.commit(i);  // index, allocator, code, pages
     print_samples(driver, commits);
   }
   driver = Driver{};
