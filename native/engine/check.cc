@@ -26,8 +26,8 @@ Status PoolImpl::check_entries(const SnapshotPtr& pinned, EntriesChecked* done, 
     if (cursor->place().is_deleted()) continue;
     FoundValue value;
     Status sound = reader->value_at(cursor->place(), *done->last, &value);
+    if (sound.is_ok() && value.large) done->large = std::string(value.description);
     if (!sound.is_ok()) report->damages.push_back(sound.message());
-    else if (value.large) done->large = std::string(value.description);
     report->entries++;
     report->bytes_read += cursor->place().bytes();
   }

@@ -37,7 +37,7 @@ export default [
   ['check does not name damaged records', 'engine/check_log.cc', 'if («damaged_from == 0») return;', 'true'],
   ['check does not look at the front', 'engine/check_log.cc',
     '«medium_->check([&](const std::string& damage) { report->damages.push_back(damage); });»', ''],
-  ['check does not read large values', 'engine/check.cc', 'else if («value.large») done->large', 'false'],
+  ['check does not read large values', 'engine/check.cc', 'if («sound.is_ok() && value.large») done->large', 'false'],
   ['check does not read regions', 'engine/check.cc', '«check_regions(*pinned, &report, aborted);»', ''],
   ['check does not name a key that cannot be read', 'engine/check.cc', '«if (!sound.is_ok()) report->damages.push_back(sound.message());»', ''],
   ['check reads the first block of a region only', 'engine/check_regions.cc', 'if («block * kRegionBlockBytes >= size») break;', 'block > 0'],
