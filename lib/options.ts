@@ -6,6 +6,7 @@ import { types } from 'node:util';
 
 import { type ArgumentError, rangeError, typeError } from './errors';
 import type { NativeOpenOptions } from './native-binding';
+import { isPlain } from './plain-data';
 import type { CommitOptions, OpenOptions } from './types';
 
 const mediums = { auto: 0, pmem: 1, file: 2 } as const;
@@ -55,14 +56,9 @@ export function optionsObject<T extends object>(given: T | undefined, what: stri
     throw typeError(`The options of ${what} must be an object, not ${shown(given)}`);
   }
   for (const name in given) {
-    if (!names.includes(name) && given[name] !== undefined && isPlainObject(given)) throw unknownError(what, name, names);
+    if (!names.includes(name) && given[name] !== undefined && isPlain(given)) throw unknownError(what, name, names);
   }
   return given;
-}
-
-function isPlainObject(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
 }
 
 function unknownError(what: string, name: string, names: readonly string[]): ArgumentError {

@@ -28,6 +28,12 @@ const carried = new Set<unknown>(
 const objectPrototype: unknown = Object.prototype;
 const arrayPrototype: unknown = Array.prototype;
 
+/** An object of nobody's class: with Object's prototype, of this realm, or with none. */
+export function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === objectPrototype || prototype === null;
+}
+
 class Walk {
   private visits = 0;
   private seen: Set<object> | undefined;

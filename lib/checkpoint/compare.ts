@@ -5,11 +5,11 @@
 import { types } from 'node:util';
 
 import { HoldfastError } from '../errors';
-import { isDense, isOpaque, opaqueError } from '../plain-data';
+import { isDense, isOpaque, isPlain, opaqueError } from '../plain-data';
 import { align } from './align';
 import { bytesOf, bytesType, sameBytes } from './bytes';
 import { Editor } from './editor';
-import { buildOther, encodeOther, flatten, isInstance, isPlain, OTHER, shapeOf } from './kinds';
+import { buildOther, encodeOther, flatten, isInstance, OTHER, shapeOf } from './kinds';
 import { Mirror } from './mirror';
 import { blobOf, sameAsBlob } from './pieces';
 import { ARRAY, Back, Blob, blobLength, cut, OBJECT, type Shadow, STRUCTURED, strides, TEXT, Tree } from './shadow';

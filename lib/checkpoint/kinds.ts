@@ -3,18 +3,12 @@ import { types } from 'node:util';
 
 import { structured } from '../codecs';
 import { HoldfastError } from '../errors';
+import { isPlain } from '../plain-data';
 import { bytesOf, bytesType } from './bytes';
 import { blobOf } from './pieces';
 import { ARRAY, Blob, blobLength, MAP, Moment, OBJECT, Opaque, SET, type Shadow, STRUCTURED } from './shadow';
 
 export const OTHER = -1;
-
-const objectPrototype: unknown = Object.prototype;
-
-export function isPlain(live: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(live);
-  return prototype === objectPrototype || prototype === null;
-}
 
 export function isInstance(live: object, shape: number): boolean {
   return shape === OBJECT && !isPlain(live);

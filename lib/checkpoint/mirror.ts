@@ -4,7 +4,7 @@
  *
  * Only of what is made of plain objects, lists, primitives and, of what is stored, dates; of anything else it is not known what belongs to it.
  */
-import { isPlain } from './kinds';
+import { isPlain } from '../plain-data';
 import { Outline } from './outline';
 import { ARRAY, OBJECT, type Shadow, TEXT, type Tree } from './shadow';
 import { type Step, steps } from './steps';

@@ -1,7 +1,7 @@
 /** An outline step by step: what the steps are, and comparing by following them. */
 import { types } from 'node:util';
 
-import { isPlain } from './kinds';
+import { isPlain } from '../plain-data';
 
 /** Steps of an outline, beside the names of fields and the lengths of lists. */
 export const steps = {

@@ -4,7 +4,7 @@
  */
 import { types } from 'node:util';
 
-import { isPlain } from './kinds';
+import { isPlain } from '../plain-data';
 import { ARRAY, Blob, Moment, OBJECT, type Shadow, TEXT, Tree } from './shadow';
 
 /** Where this says no it may be the same all the same; it never says yes to what is not. */
