@@ -353,7 +353,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   count_commit(record->bytes());
   const bool due = work_is_due();
   if (early) {
-    arm_eventual();
+    commit_queue_.arm_eventual();
     return Receipt{epoch};
   }
   guard.unlock();
@@ -363,7 +363,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   if (mode == CommitMode::kDurable) {
     HOLDFAST_TRY(wait_durable(epoch));
   } else {
-    arm_eventual();
+    commit_queue_.arm_eventual();
   }
   return Receipt{epoch};
 }

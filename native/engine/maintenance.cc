@@ -56,10 +56,7 @@ void PoolImpl::maintenance_main() {
 }
 
 void PoolImpl::maintain(bool idle) {
-  if (usable().is_ok()) {
-    std::unique_lock queue(queue_mutex_);
-    commit_queued(&queue, std::exchange(eventual_armed_, false));
-  }
+  if (usable().is_ok()) commit_queue_.work_off(true);
   std::lock_guard guard(maintenance_mutex_);
   if (usable().is_ok()) look_for_readers();
   if (usable().is_ok()) maintenance_turn(idle);

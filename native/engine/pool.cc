@@ -20,7 +20,8 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       secret_(opened.secret),
       format_version_(opened.format_version),
       fence_at_once_(medium_->info().barrier_is_per_thread),
-      log_(*medium_, opened.secret) {
+      log_(*medium_, opened.secret),
+      commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); }, [this] { raise_eventual_barrier(); }}, options.eventual_within_ms) {
   std::memcpy(uuid_, opened.uuid, sizeof uuid_);
 }
 
@@ -42,7 +43,7 @@ void leak_if_planted() {
 
 void PoolImpl::start_threads() {
   leak_if_planted();
-  committer_ = std::thread([this] { committer_main(); });
+  commit_queue_.start();
   maintenance_ = std::thread([this] { maintenance_main(); });
 }
 
@@ -95,12 +96,7 @@ Status PoolImpl::close() {
   }
   answer_waiters(space_asked().first, false);
   feed_tail_.stop();
-  {
-    std::lock_guard guard(queue_mutex_);
-    committer_stop_ = true;
-    queue_wake_.notify_all();
-  }
-  if (committer_.joinable()) committer_.join();
+  commit_queue_.stop();
   {
     std::lock_guard guard(wake_mutex_);
     stop_ = true;

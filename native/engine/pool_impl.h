@@ -4,7 +4,7 @@
 //   commit.cc        one record, one barrier; conditions
 //   room.cc          who may take how much of the pool, and what a commit does that finds too little
 //   pace.h           how quickly commits may go while the cleaner frees what they take
-//   committer.cc     the committer thread: groups of asynchronous commits, the bound for eventual ones
+//   group_commit.cc  asynchronous commits, in groups; what waits for that: commit_queue.h
 //   large_values.cc  values with segments of their own
 //   fold.cc          the overlay becomes a run, a new root is set
 //   merge.cc         runs become one, a few tables at a time
@@ -19,9 +19,10 @@
 //   feed.cc          the change feed: cursors over the log
 //   check.cc         reads everything and says what is damaged
 //   check_log.cc     the part of it that no read would notice
+//   stats.cc         what it says of itself
 //
 // Locks, in the order they are taken: maintenance_mutex_ > append_mutex_ > index_.lock > the pins' mutex. barrier_mutex_ and
-// queue_mutex_ are leaves. No lock is held while user code runs, except index_.lock shared inside RangeIterator's `each`.
+// the commit queue's are leaves. No lock is held while user code runs, except index_.lock shared inside RangeIterator's `each`.
 #pragma once
 
 #include <atomic>
@@ -35,6 +36,7 @@
 #include <unordered_map>
 
 #include "engine/batch.h"
+#include "engine/commit_queue.h"
 #include "engine/extent_reserve.h"
 #include "engine/graveyard.h"
 #include "engine/index_state.h"
@@ -62,20 +64,6 @@ class Snapshot {
   const std::shared_ptr<PoolImpl> pool;
   const IndexView view;
   const IndexState::Pin pin;
-};
-
-// One environment that commits asynchronously.
-struct Client {
-  explicit Client(Pool::OnCompleted on_completed_in) : on_completed(std::move(on_completed_in)) {}
-  struct Queued {
-    uint64_t ticket;
-    Batch batch;
-    CommitMode mode;
-  };
-  const Pool::OnCompleted on_completed;
-  std::mutex mutex;             // guards the rest
-  std::vector<Queued> queued;   // submitted, not yet flushed
-  uint64_t next_ticket = 1;
 };
 
 class PoolImpl final : public Pool {
@@ -177,6 +165,7 @@ class PoolImpl final : public Pool {
   using Clock = std::chrono::steady_clock;
   enum class Purpose { kUser, kDelete, kCleaner };
   struct Group;
+  class GroupAppend;
 
   // pool.cc
   Status finish();
@@ -260,14 +249,13 @@ class PoolImpl final : public Pool {
   void answer_waiters(uint64_t asked, bool found);
   Status wait_for_space(uint64_t bytes, Purpose purpose);
 
-  // committer.cc
-  void committer_main();
+  // group_commit.cc
   bool commits_inline(const std::vector<Client::Queued>& queued) const;  // by the thread that flushes
-  void commit_queued(std::unique_lock<std::mutex>* queue_guard, bool barrier_due);
-  void run_group(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>&& group, bool inline_commit);
-  size_t append_plain(std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>>* waiting, Group* group);
+  void commit_inline(const Client& client, Client::Queued& only);
+  void commit_group_inline(const std::shared_ptr<Client>& client, std::vector<Client::Queued>&& taken);
+  void commit_group(Waiting&& waiting, bool inline_commit);
   void complete(Group* group);
-  void arm_eventual();
+  void raise_eventual_barrier();
 
   // large_values.cc
   Result<Receipt> commit_large(const Batch::Impl& batch, CommitMode mode, bool queued);
@@ -455,17 +443,8 @@ class PoolImpl final : public Pool {
   mutable std::mutex failure_mutex_;
   Status failure_;                           // guarded by failure_mutex_
 
-  // committer
-  std::mutex queue_mutex_;
-  std::condition_variable queue_wake_;
-  std::deque<std::pair<std::shared_ptr<Client>, Client::Queued>> queue_;  // guarded by queue_mutex_
-  bool committer_busy_ = false;                                           // guarded by queue_mutex_
-  bool committer_stop_ = false;                                           // guarded by queue_mutex_
-  bool eventual_armed_ = false;                                           // guarded by queue_mutex_
-  Clock::time_point eventual_due_;                                        // guarded by queue_mutex_
-  std::condition_variable queue_idle_;
-  std::thread committer_;
   std::atomic<uint64_t> sync_us_{100};       // how long a barrier takes, smoothed
+  CommitQueue commit_queue_;
 
   // maintenance
   mutable std::mutex maintenance_mutex_;     // held while folding, compacting, cleaning

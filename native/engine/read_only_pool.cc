@@ -446,24 +446,13 @@ Result<CheckReport> ReadOnlyPool::check(const std::atomic<bool>* cancelled, cons
   return (*pool)->check(cancelled, progress);
 }
 
-uint64_t ReadOnlyPool::submit(const std::shared_ptr<void>& handle, Batch&& batch, CommitMode mode) {
-  auto* client = static_cast<Client*>(handle.get());
-  std::lock_guard guard(client->mutex);
-  const uint64_t ticket = client->next_ticket++;
-  client->queued.push_back({ticket, std::move(batch), mode});
-  return ticket;
+uint64_t ReadOnlyPool::submit(const std::shared_ptr<void>& client, Batch&& batch, CommitMode mode) {
+  return static_cast<Client*>(client.get())->submit(std::move(batch), mode);
 }
 
 void ReadOnlyPool::flush(const std::shared_ptr<void>& handle) {
-  const auto client = std::static_pointer_cast<Client>(handle);
-  std::vector<Client::Queued> taken;
-  {
-    std::lock_guard guard(client->mutex);
-    taken.swap(client->queued);
-  }
-  std::vector<Completion> refused;
-  for (const Client::Queued& queued : taken) refused.push_back({queued.ticket, 0, refusal()});
-  if (!refused.empty()) client->on_completed(std::move(refused));
+  auto* client = static_cast<Client*>(handle.get());
+  client->refuse(client->take(), refusal());
 }
 
 // Snapshots end with their pool: what is asked through them afterwards is kClosed, and no slot is kept.

@@ -141,7 +141,7 @@ export default [
   ['an idle pool tidies up for ever', 'engine/maintenance.cc',
     'const bool gained = «waste().dead + (bytes_moved_.load() - moved) / (2 * kTidy) < dead»;', 'true'],
   ['long records are not taken apart', 'engine/room.cc', 'const uint64_t in_head = «goes_on_in_head(record, head)» ?', 'false'],
-  ['what was queued before closing is refused where it needs a segment', 'engine/committer.cc', 'CommitMode::kEventual, «!inline_commit»);', 'false'],
+  ['what was queued before closing is refused where it needs a segment', 'engine/group_commit.cc', 'CommitMode::kEventual, «!inline_commit»);', 'false'],
   ['compact() does not merge', 'engine/maintenance.cc', 'HOLDFAST_TRY(fold_all());\n  «HOLDFAST_TRY(unless_full(merge_all()));»', ''],
   ['what dies in a segment is not taken off', 'log/segment_table.cc', '«s->live_bytes -= bytes;»', ''],
   ['what dies is not taken off the sum', 'log/segment_table.cc', '«live_ -= bytes;»', ''],

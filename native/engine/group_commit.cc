@@ -1,0 +1,226 @@
+// Groups of asynchronous commits: appended with one write and put behind one barrier.
+//
+// A single commit on a quick medium is done by the thread that flushes: handing over to another thread costs more than the barrier
+// does. Where the barrier is a fence, so is a whole group that is not long. All others the queue's thread takes.
+//
+// A crash leaves the same of a group whichever thread commits it: the first of its commits, in order, as far as their bytes landed; and
+// none is completed before the one barrier behind all of them.
+
+#include <unordered_set>
+
+#include "base/test_hooks.h"
+#include "engine/pool_impl.h"
+
+namespace holdfast {
+
+namespace {
+constexpr uint64_t kInlineBarrierUs = 1000;  // above this a barrier is not waited for on the caller's thread
+constexpr uint64_t kGroupBytes = kMiB;       // staged before it is written
+constexpr uint64_t kInlineGroupBytes = 256 * kKiB;  // a fenced group up to here costs less than waking another thread twice
+}  // namespace
+
+// What came of the commits of one group so far.
+struct PoolImpl::Group {
+  // Committed by the thread that flushes: refused once the pool is closing. What the queue's thread still has is committed first.
+  const bool inline_commit;
+  std::map<std::shared_ptr<Client>, std::vector<Completion>> completions = {};
+  uint64_t last_epoch = 0;
+  bool durable = false;
+
+  void note(const std::shared_ptr<Client>& client, const Client::Queued& queued, uint64_t epoch, Status status) {
+    durable = durable || queued.mode == CommitMode::kDurable;
+    last_epoch = std::max(last_epoch, epoch);
+    completions[client].push_back({queued.ticket, epoch, std::move(status)});
+  }
+};
+
+// Appends plain commits from the front of what waits, under one hold of append_mutex_: staged, written together, then applied. What a later one
+// of them asks for under a condition, or adds to in a region, is written and applied first.
+class PoolImpl::GroupAppend {
+ public:
+  GroupAppend(PoolImpl& pool, Waiting& waiting, Group& group) : pool_(pool), waiting_(waiting), group_(group) {}
+
+  // From the front as many as can be without waiting for room; returns how many.
+  size_t run() {
+    const std::unique_lock guard = pool_.lock_to_commit();
+    for (const auto& [client, queued] : waiting_) conditional_ = conditional_ || !queued.batch.impl().conditions.empty();
+    pool_.log_.set_staging(true);
+    size_t done = 0;
+    while (done < waiting_.size() && trouble_.is_ok() && append(done)) done++;
+    pool_.log_.set_staging(false);
+    if (trouble_.is_ok()) apply_staged();
+    // Their fence first: another thread that settles must not think it could raise it. A failure shows in complete().
+    if (trouble_.is_ok() && pool_.fence_at_once_ && done > 0) (void)pool_.barrier_now(pool_.epoch_).is_ok();
+    pool_.appended_epoch_.store(pool_.epoch_, std::memory_order_release);
+    if (pool_.work_is_due()) pool_.wake_maintenance();
+    return done;
+  }
+
+ private:
+  struct Staged {
+    const RecordBuffer* record;
+    uint64_t epoch;
+    std::vector<Placement> placements;
+  };
+
+  // False: it needs large values, or room that is not in the log's head: the long way.
+  bool append(size_t index) {
+    auto& [client, queued] = waiting_[index];
+    Batch::Impl& batch = queued.batch.impl();
+    Status ready = refused() ? pool_.closed_status() : pool_.usable();
+    if (ready.is_ok() && (!batch.large.empty() || batch.region_sizes > 0 || batch.record.bytes() > pool_.head_room(Purpose::kUser))) return false;
+    if (ready.is_ok() && asks_for_staged(batch)) {
+      apply_staged();
+      ready = trouble_.clone();
+    }
+    if (ready.is_ok()) ready = pool_.check_conditions(batch);
+    if (ready.is_ok() && batch.has_regions()) ready = pool_.prepare_regions(batch, &batch.record);
+    if (ready.is_full()) return false;
+    if (ready.is_ok() && batch.record.count() > 0) {
+      stage(&batch.record);
+      group_.note(client, queued, pool_.epoch_, trouble_.clone());
+      if (staged_bytes_ > kGroupBytes && trouble_.is_ok()) apply_staged();
+    } else {
+      group_.note(client, queued, ready.is_ok() ? pool_.epoch_ : 0, std::move(ready));
+    }
+    return true;
+  }
+
+  bool refused() const {
+    return pool_.closing_.load(std::memory_order_acquire) && (group_.inline_commit || pool_.closed_.load(std::memory_order_acquire));
+  }
+
+  bool asks_for_staged(const Batch::Impl& batch) const {
+    if (batch.reads_regions()) return true;
+    return std::any_of(batch.conditions.begin(), batch.conditions.end(), [&](const Condition& condition) {
+      return staged_keys_.count(checksum(condition.key.data(), condition.key.size())) > 0;
+    });
+  }
+
+  void stage(RecordBuffer* record) {
+    Staged one{record, pool_.epoch_ + 1, {}};
+    const RecordStamp stamp{FrameKind::kCommit, one.epoch, pool_.durable_epoch_.load(std::memory_order_relaxed), now_ms()};
+    Status written = pool_.log_.write(record, stamp, &one.placements);
+    if (!written.is_ok()) trouble_ = pool_.fail(std::move(written));
+    pool_.epoch_++;
+    pool_.count_commit(record->bytes());
+    staged_bytes_ += record->bytes();
+    if (conditional_) {
+      for_each_key(*record, [&](Bytes key) { staged_keys_.insert(checksum(key.data(), key.size())); });
+    }
+    staged_.push_back(std::move(one));
+  }
+
+  void apply_staged() {
+    Status flushed = pool_.log_.flush();
+    if (!flushed.is_ok()) {
+      trouble_ = pool_.fail(std::move(flushed));
+      return;
+    }
+    for (Staged& one : staged_) {
+      pool_.placements_.swap(one.placements);
+      pool_.apply(*one.record, FrameKind::kCommit, one.epoch);
+    }
+    staged_.clear();
+    staged_keys_.clear();
+    staged_bytes_ = 0;
+  }
+
+  PoolImpl& pool_;
+  Waiting& waiting_;
+  Group& group_;
+  std::vector<Staged> staged_;
+  std::unordered_set<uint64_t> staged_keys_;  // checksums
+  bool conditional_ = false;                  // without conditions nobody asks for the keys
+  uint64_t staged_bytes_ = 0;
+  Status trouble_;                            // the pool has failed
+};
+
+std::shared_ptr<void> PoolImpl::attach(OnCompleted on_completed) { return std::make_shared<Client>(std::move(on_completed)); }
+
+uint64_t PoolImpl::submit(const std::shared_ptr<void>& client, Batch&& batch, CommitMode mode) {
+  return static_cast<Client*>(client.get())->submit(std::move(batch), mode);
+}
+
+void PoolImpl::flush(const std::shared_ptr<void>& handle) {
+  const auto client = std::static_pointer_cast<Client>(handle);
+  std::vector<Client::Queued> taken = client->take();
+  if (taken.empty()) return;
+  if (commits_inline(taken) && commit_queue_.is_idle()) {
+    taken.size() > 1 ? commit_group_inline(client, std::move(taken)) : commit_inline(*client, taken.front());
+  } else if (!commit_queue_.add(client, &taken)) {
+    client->refuse(std::move(taken), closed_status());
+  } else if (!options_.background) {
+    commit_queue_.work_off(false);
+  }
+}
+
+bool PoolImpl::commits_inline(const std::vector<Client::Queued>& queued) const {
+  const bool quick_sync = options_.background && sync_us_.load(std::memory_order_relaxed) < kInlineBarrierUs;
+  if (queued.size() == 1) return fence_at_once_ || quick_sync;
+  if (!fence_at_once_) return false;
+  uint64_t bytes = 0;
+  for (const Client::Queued& one : queued) bytes += one.batch.bytes();
+  return bytes <= kInlineGroupBytes;
+}
+
+void PoolImpl::commit_inline(const Client& client, Client::Queued& only) {
+  auto receipt = commit(only.batch, only.mode);
+  groups_.fetch_add(1, std::memory_order_relaxed);
+  std::vector<Completion> done;
+  const uint64_t epoch = receipt.is_ok() ? receipt->epoch : 0;
+  done.push_back({only.ticket, epoch, std::move(receipt.status())});
+  client.on_completed(std::move(done));
+}
+
+void PoolImpl::commit_group_inline(const std::shared_ptr<Client>& client, std::vector<Client::Queued>&& taken) {
+  Waiting group;
+  for (Client::Queued& queued : taken) group.emplace_back(client, std::move(queued));
+  commit_group(std::move(group), true);
+}
+
+void PoolImpl::commit_group(Waiting&& waiting, bool inline_commit) {
+  for (const auto& [client, queued] : waiting) throttle(queued.batch.impl().record);
+  groups_.fetch_add(1, std::memory_order_relaxed);
+  Group group{inline_commit};
+  while (!waiting.empty()) {
+    for (size_t done = GroupAppend(*this, waiting, group).run(); done > 0; done--) waiting.pop_front();
+    if (waiting.empty()) break;
+    auto& [client, queued] = waiting.front();
+    auto receipt = commit_at_once(queued.batch.impl(), CommitMode::kEventual, !inline_commit);
+    const uint64_t epoch = receipt.is_ok() ? receipt->epoch : 0;
+    group.note(client, queued, epoch, std::move(receipt.status()));
+    waiting.pop_front();
+  }
+  complete(&group);
+}
+
+void PoolImpl::complete(Group* group) {
+  Status durable;
+  if (group->durable && group->last_epoch > 0 && !planted(PlantedBug::kGroupAcknowledgedEarly)) {
+    durable = wait_durable(group->last_epoch);
+  } else if (!fence_at_once_) {
+    commit_queue_.arm_eventual();
+  }
+  for (auto& [client, completions] : group->completions) {
+    for (Completion& completion : completions) {
+      if (completion.status.is_ok() && !durable.is_ok()) completion.status = durable.clone();
+      if (completion.status.is_ok() && failed_.load(std::memory_order_acquire)) {
+        completion.status = Status(Code::kIo, "the outcome of the commit is unknown: the pool has failed");
+      }
+    }
+    client->on_completed(std::move(completions));
+  }
+}
+
+// The barrier that eventual commits wait for. A failure is remembered by the pool and told to whoever comes next.
+void PoolImpl::raise_eventual_barrier() {
+  if (!failed_.load(std::memory_order_acquire)) (void)wait_durable(appended_epoch_.load(std::memory_order_acquire)).is_ok();
+}
+
+Status PoolImpl::settle() {
+  HOLDFAST_TRY(usable());
+  return wait_durable(appended_epoch_.load(std::memory_order_acquire));
+}
+
+}  // namespace holdfast

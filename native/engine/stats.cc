@@ -1,0 +1,77 @@
+// What a pool says of itself: facts that stand while it is open, and counts of one moment. Any thread; reads nothing of the medium but its books.
+
+#include "engine/pool_impl.h"
+
+namespace holdfast {
+
+PoolFacts PoolImpl::facts() const {
+  const MediumInfo& info = medium_->info();
+  return {name_, info.name, info.durability, info.durability_reason};
+}
+
+PoolStats PoolImpl::stats() const {
+  PoolStats s{facts()};
+  s.grows = medium_->info().grows;
+  s.parts = medium_->parts();
+  s.format_version = format_version_;
+  {
+    std::lock_guard append(append_mutex_);
+    if (!closed_.load()) {
+      const MediumSpace space = medium_->space();
+      s.capacity_bytes = space.capacity;
+      s.taken_bytes = space.taken;
+      s.free_bytes = space.free;
+    }
+    s.epoch = epoch_;
+    s.folded_epoch = folded_.epoch;
+    s.incarnation = root_.incarnation;
+    s.log_segments = segments_.all().size();
+    s.log_bytes = segments_.bytes();
+    s.live_bytes = segments_.live_bytes();
+    s.large_segments = large_.size();
+    for (const auto& [offset, segment] : large_) s.large_bytes += segment.bytes;
+    s.spare_bytes = spare_bytes();
+    s.set_aside_bytes = extents_.bytes();
+    s.other_bytes = root_.fold.bytes + merging_bytes_.load() + s.spare_bytes + s.set_aside_bytes;
+    s.waiting_bytes = graveyard_.bytes();
+    s.reader_bytes = graveyard_.held_for_readers();
+    s.retain_ms = retention_.wish.ms;
+    s.retain_bytes = retention_.wish.bytes;
+    s.retained_given_way = retention_.times_given_way();
+    s.feed_cursors = retention_.holds();
+    s.oldest_change = closed_.load() ? 0 : oldest_change();
+    graveyard_.for_each([&](const Segment& segment) {
+      if (!segments_.all().contains(segment.offset)) s.other_bytes += segment.bytes;
+    });
+    std::shared_lock guard(index_.lock);
+    s.region_segments = index_.view.regions->segments;
+    s.region_bytes = index_.view.regions->bytes;
+    s.overlay_entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
+    s.overlay_bytes = index_.view.active->bytes() + (index_.view.frozen ? index_.view.frozen->bytes() : 0);
+    s.runs = index_.view.runs.size();
+    for (const RunPtr& run : index_.view.runs) {
+      s.index_segments += run->tables().size();
+      s.index_bytes += run->bytes();
+    }
+  }
+  s.live_bytes += s.large_bytes;
+  s.durable_epoch = durable_epoch_.load();
+  for (const ReaderSeen& reader : readers_.list()) {
+    if (s.readers++ > 0 && reader.epoch >= s.oldest_reader_epoch) continue;
+    s.oldest_reader_pid = reader.pid;
+    s.oldest_reader_epoch = reader.epoch;
+  }
+  s.readers_expired = readers_.expired();
+  s.open_snapshots = index_.pinned();
+  s.oldest_snapshot_epoch = s.open_snapshots > 0 ? index_.oldest_epoch() : 0;
+  const MediumCounters& c = medium_->counters();
+  s.commits = commits_, s.groups = groups_;
+  s.appends = c.appends, s.writes = c.writes, s.barriers = c.barriers, s.roots = c.roots;
+  s.bytes_appended = c.bytes_appended, s.bytes_grown = c.bytes_grown;
+  s.folds = folds_, s.compactions = compactions_;
+  s.segments_cleaned = segments_cleaned_, s.bytes_moved = bytes_moved_;
+  s.replayed_operations = replayed_operations_, s.replayed_bytes = replayed_bytes_, s.open_us = open_us_;
+  return s;
+}
+
+}  // namespace holdfast
