@@ -78,6 +78,8 @@ interface Line {
   readonly family: number;
   /** Is the owner's family written down? */
   known: boolean;
+  /** Was it told that the checkpoint `next - 1` is committed? */
+  committed: boolean;
   /** The stored checkpoint that the next is built on. -1: none. */
   base: number;
   next: number;
@@ -134,6 +136,15 @@ export class CheckpointStore {
     line.shadow = shadow;
     line.hasShadow = true;
     return info;
+  }
+
+  /**
+   * The batch that `info` came with is committed: the next save need not look whether it is. Should it have been removed since, that
+   * save's commit is refused, as it is when it is removed a moment later.
+   */
+  committed({ owner, sequence }: CheckpointInfo): void {
+    const line = this.#lines.get(owner);
+    if (line !== undefined && line.next === sequence + 1) line.committed = true;
   }
 
   /** A value equal to what was saved; the caller's own. */
@@ -297,6 +308,7 @@ export class CheckpointStore {
     const stored = { key: encoded, record: recordCodec.encode(record) as Uint8Array };
     batch.requireAbsent(this.#encoded, stored.key).put(this.#encoded, stored.key, stored.record);
     line.next = key.sequence + 1;
+    line.committed = false;
     line.stored = stored;
     return infoOf(key, record);
   }
@@ -306,7 +318,7 @@ export class CheckpointStore {
     const line = this.#lines.get(owner);
     if (line !== undefined) {
       const built = line.next - 1;
-      if (line.stored !== undefined && this.#encoded.has(line.stored.key)) {
+      if (line.stored !== undefined && (line.committed || this.#encoded.has(line.stored.key))) {
         line.base = built;
         line.known = true;
         return line;
@@ -356,7 +368,7 @@ export class CheckpointStore {
   }
 }
 
-const noLine: Line = { family: 0, known: false, base: -1, next: 0, shadow: undefined, hasShadow: false, stored: undefined };
+const noLine: Line = { family: 0, known: false, committed: false, base: -1, next: 0, shadow: undefined, hasShadow: false, stored: undefined };
 
 /** The shadow of `value`, sharing with `old` what is unchanged. */
 export function compare(old: Shadow, hasOld: boolean, value: unknown, options: CompareOptions = {}): Shadow {

@@ -74,6 +74,7 @@ export class Checkpoints {
           return label === undefined ? { kind: 'checkpoint', checkpoint: sequence } : { kind: 'checkpoint', checkpoint: sequence, label };
         });
         const { info, value } = added!;
+        this.#store.committed(info);
         this.#state = value;
         this.#loaded = true;
         return { epoch, durability, class: survives, checkpoint: info.id };

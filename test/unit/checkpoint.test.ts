@@ -342,6 +342,29 @@ onEachMedium('checkpoints', (place) => {
       expect(() => pool.commitSync(late)).toThrow();
       expect(store.load(save(pool, 's', state))).toEqual(state);
     }));
+
+  it('are told to be committed, and are not built on when they are gone all the same', () =>
+    withPool(place, async (pool, store) => {
+      const state = { list: Array.from({ length: 50 }, (_, i) => textOf(400, i)), n: 0 };
+      const tell = (): void => {
+        const batch = pool.batch();
+        const info = store.save(batch, 't', state);
+        pool.commitSync(batch);
+        store.committed(info);
+      };
+      tell();
+      state.n = 1;
+      tell();
+      await new CheckpointStore(pool).drop('t');
+      // One that was put into a batch and not told of is asked for, whatever was told of those before.
+      const batch = pool.batch();
+      const refused = store.save(batch, 't', state);
+      expect(await codeOf(() => pool.commitSync(batch))).toBe('ERR_HOLDFAST_CONFLICT');
+      expect(store.info(refused.id)).toBeUndefined();
+      state.n = 2;
+      expect(store.load(save(pool, 't', state))).toEqual(state);
+      expect((await pool.check()).damages).toEqual([]);
+    }));
 });
 
 function lastKey(pool: Holdfast): Uint8Array {

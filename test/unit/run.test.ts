@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
+import { CheckpointStore } from '../../lib/checkpoint/index';
 import { open, type Holdfast, type Run, type ToolContext } from '../../lib/index';
 import { readJournal, type Entry } from '../../lib/run/index';
 import { dist } from '../helpers/cli';
@@ -465,6 +466,17 @@ describe('the life of a run', () => {
       code: 'ERR_HOLDFAST_CONFLICT',
     });
     expect(journal()[1]).toMatchObject({ name: 'theirs' });
+  });
+
+  test('a checkpoint is saved whole when those before it were removed meanwhile', async () => {
+    const run = await pool.run('r');
+    const state = { list: Array.from({ length: 50 }, (_, i) => `item ${i} `.repeat(50)), n: 0 };
+    await run.checkpoint(state);
+    await run.checkpoint({ ...state, n: 1 });
+    await new CheckpointStore(pool).drop('run/r');
+    const { checkpoint } = await run.checkpoint({ ...state, n: 2 });
+    expect(run.at(checkpoint)).toEqual({ ...state, n: 2 });
+    expect([...run.history()].map(({ id }) => id)).toEqual([checkpoint]);
   });
 
   test('runs whose ids begin alike do not mix', async () => {
