@@ -9,6 +9,7 @@ import { isDense, isOpaque, isPlain, opaqueError } from '../plain-data';
 import { align } from './align';
 import { bytesOf, bytesType, sameBytes } from './bytes';
 import { Editor } from './editor';
+import { Flat } from './flat';
 import { buildOther, encodeOther, flatten, isInstance, OTHER, shapeOf } from './kinds';
 import { Mirror } from './mirror';
 import { blobOf, sameAsBlob } from './pieces';
@@ -78,8 +79,11 @@ export class Comparer {
     return this.same(old, live) ? old : this.build(live);
   }
 
-  private updateTree(old: Tree, live: object): Shadow {
-    if (this.view !== undefined && old.guard !== undefined) {
+  /** `isChanged`: it is known not to be what it was. */
+  private updateTree(old: Tree, live: object, isChanged = false): Shadow {
+    if (isChanged) {
+      // Nothing to ask.
+    } else if (this.view !== undefined && old.guard !== undefined) {
       if (isGuarded(old.guard, live)) return old;
     } else if (this.immutable) {
       if (old.live === live) return old;
@@ -217,7 +221,7 @@ export class Comparer {
       : this.realign(old, flatten(live, shape));
     --this.depth;
     if (now instanceof Tree) {
-      if (now !== old && old.mirror instanceof Mirror) now.mirror = old.mirror.outline;
+      if (now !== old && old.mirror !== null) now.mirror = old.mirror instanceof Mirror ? old.mirror.outline : old.mirror;
       if (this.immutable) now.live = live;
       else if (plain && this.marks && now.seen !== live) now.seen = live;
     }
@@ -227,7 +231,8 @@ export class Comparer {
   // In place and at the end first, since that is what states mostly do; anything else is aligned.
   private updateArray(old: Tree, live: unknown[]): Shadow {
     const { leaves } = old;
-    const { immutable } = this;
+    const { immutable, lenient } = this;
+    const flat = this.flatOf(old);
     let editor: Editor | undefined;
     let at = 0;
     let changed = 0;
@@ -237,25 +242,26 @@ export class Comparer {
     for (let l = 0; l < leaves.length; ++l) {
       const { items } = leaves[l]!;
       for (let i = 0; i < items.length; ++i, ++at) {
-        if (at >= live.length) return this.realign(old, live, editor === undefined ? at : same);
+        if (at >= live.length) return this.realignList(old, live, editor === undefined ? at : same);
         const before = items[i];
         const now = live[at];
-        if (now === undefined && !(at in live) && !this.lenient) return buildOther(live);
+        if (now === undefined && !(at in live) && !lenient) return buildOther(live);
         if (before === now && !isZero(now)) continue;
-        if (immutable && before instanceof Tree && before.live === now) {
+        if (flat?.reflects(at, now, lenient) === true || (immutable && before instanceof Tree && before.live === now)) {
           changed = 0;
           continue;
         }
-        const after = this.update(before, now);
+        const after = flat === undefined ? this.update(before, now) : this.updateIn(old, flat, at, before, now);
         if (isSame(after, before)) {
           changed = 0;
           continue;
         }
+        flat?.drop(at);
         if (editor === undefined) same = at;
-        if (this.isShifted(old, l, i, live, at)) return this.realign(old, live, same);
+        if (flat?.reflects(at + 1, live[at + 1], lenient) !== true && this.isShifted(old, l, i, live, at)) return this.realignList(old, live, same);
         // So many in a row: changed where they are, or moved further than by one?
         if (++changed === lookAt) {
-          if (this.isMoved(before, live, at, Math.min(lookAt, lookAround))) return this.realign(old, live, same);
+          if (this.isMoved(before, live, at, Math.min(lookAt, lookAround))) return this.realignList(old, live, same);
           lookAt *= 8;
         }
         (editor ??= new Editor(old)).setIn(l, i, after);
@@ -265,7 +271,37 @@ export class Comparer {
       if (live[at] === undefined && !(at in live) && !this.lenient) return buildOther(live);
       (editor ??= new Editor(old)).append(this.build(live[at]));
     }
-    return editor === undefined ? old : editor.finish();
+    if (editor === undefined) return old;
+    const made = editor.finish();
+    if (old.flat === flat) made.flat = flat;
+    old.flat = undefined;
+    return made;
+  }
+
+  /** What is known flat of a list's items; nothing of a short one, which has a mirror itself. */
+  private flatOf(list: Tree): Flat | undefined {
+    if (this.immutable || list.weight <= smallPart) return undefined;
+    const views = this.view !== undefined;
+    if (list.flat?.views !== views) list.flat = new Flat(views);
+    return list.flat;
+  }
+
+  /** As `update`, of an item that `flat` does not say to be what it was: if it knows nothing of it, it learns what the item still is. */
+  private updateIn(list: Tree, flat: Flat, at: number, before: Shadow, live: unknown): Shadow {
+    if (!(before instanceof Tree) || before.weight > smallPart || typeof live !== 'object' || live === null) return this.update(before, live);
+    const { guard } = before;
+    if (this.view !== undefined && guard !== undefined) {
+      if (flat.knows(at) || !isGuarded(guard, live)) return this.updateTree(before, live, true);
+      // A getter may have saved the list meanwhile, which then has it.
+      if (list.flat === flat) flat.take(at, guard.fields, guard.prototype, undefined);
+      return before;
+    }
+    if (before.shape !== OBJECT || before.mirror === null) return this.update(before, live);
+    if (!isUnchanged(before, live, this.lenient)) return this.updateTree(before, live, true);
+    const mirror = before.mirror instanceof Mirror ? before.mirror : Mirror.ofTree(before, before.mirror);
+    before.mirror = mirror === undefined ? null : mirror.outline;
+    if (mirror !== undefined && list.flat === flat) flat.take(at, mirror, undefined, before.seen);
+    return before;
   }
 
   /** Is the list from here on what it was one item before or behind? */
@@ -316,9 +352,21 @@ export class Comparer {
     return editor === undefined ? old : editor.finish();
   }
 
+  /** A list with holes is kept whole; in a long one they have not been looked for. */
+  private realignList(old: Tree, live: readonly unknown[], same: number): Shadow {
+    if (!this.lenient) for (let at = 0; at < live.length; ++at) if (live[at] === undefined && !(at in live)) return buildOther(live as object);
+    return this.realign(old, live, same);
+  }
+
   /** `same`: so many items at the front are known to be what they were. */
   private realign(old: Tree, live: readonly unknown[], same = 0): Tree {
-    return align(this, old, live, same);
+    const made = align(this, old, live, same);
+    const { flat } = old;
+    if (made === old || flat === undefined) return made;
+    flat.follow(old.items, made.items);
+    old.flat = undefined;
+    made.flat = flat;
+    return made;
   }
 
   private sameTree(old: Tree, live: object): boolean {

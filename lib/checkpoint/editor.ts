@@ -2,9 +2,10 @@
 import { cut, hasRoom, Leaf, overgrown, type Shadow, sizeOf, spinesWith, strides, Tree, weightOf } from './shadow';
 
 export class Editor {
-  /** The leaves that are made anew, and which they are. */
-  private readonly made: Leaf[] = [];
-  private readonly places: number[] = [];
+  /** As they will be, once one is made anew. */
+  private leaves: Leaf[] | undefined;
+  /** Which are made anew, where spines lie over them. */
+  private places: number[] | undefined;
   private isRecut = false;
   /** The leaf that is looked at, its items as they will be, what they take, and the place of the first. */
   private leaf = 0;
@@ -40,12 +41,13 @@ export class Editor {
   }
 
   finish(): Tree {
-    const { old, made, places, more } = this;
+    const { old, more } = this;
     this.finishLeaf();
-    const leaves = old.leaves.slice();
-    for (let i = 0; i < made.length; ++i) leaves[places[i]!] = made[i]!;
+    const leaves = this.leaves ?? old.leaves.slice();
     const stride = strides[old.shape]!;
-    if (!this.isRecut && more === undefined) return new Tree(old.shape, leaves, old, spinesWith(leaves, old.levels, places));
+    if (!this.isRecut && more === undefined) {
+      return new Tree(old.shape, leaves, old, this.places === undefined ? old.levels : spinesWith(leaves, old.levels, this.places));
+    }
     const all = this.isRecut ? leaves.flatMap((leaf) => (overgrown(leaf, stride) ? cut(leaf.items, stride) : leaf)) : leaves;
     if (more !== undefined) {
       const last = all.at(-1)!;
@@ -74,8 +76,12 @@ export class Editor {
   private finishLeaf(): void {
     if (this.items === undefined) return;
     const leaf = new Leaf(this.items, this.size, this.weight);
-    this.made.push(leaf);
-    this.places.push(this.leaf);
+    const { old } = this;
+    (this.leaves ??= old.leaves.slice())[this.leaf] = leaf;
+    if (old.levels.length > 0) {
+      if (this.places === undefined) this.places = [this.leaf];
+      else this.places.push(this.leaf);
+    }
     if (overgrown(leaf, strides[this.old.shape]!)) this.isRecut = true;
     this.items = undefined;
   }

@@ -5,7 +5,7 @@
 import { isMoment, type Step, steps } from './steps';
 
 /** See `Outline.compare`. */
-export type Comparison = (live: object, values: readonly unknown[], lenient: boolean) => boolean;
+export type Comparison = (live: object, values: readonly unknown[], lenient: boolean, from?: number) => boolean;
 
 type Tools = readonly [
   names: readonly (readonly unknown[])[],
@@ -22,7 +22,7 @@ export function generate(outline: readonly Step[]): Comparison {
   const writer = new Writer(outline);
   const body = writer.object('live');
   const head = writer.names.map((_, i) => `const names${i} = names[${i}];`).join('');
-  const code = `'use strict';${head}return (live, was, lenient) => {${body}return true;}`;
+  const code = `'use strict';${head}return (live, was, lenient, from = 0) => {${body}return true;}`;
   const make = new Function('names', 'plain', 'prototypeOf', 'isList', 'valuesOf', 'is', 'isMoment', code) as (...tools: Tools) => Comparison;
   return make(writer.names, Object.prototype, Object.getPrototypeOf as (of: object) => unknown, Array.isArray, Object.values, Object.is, isMoment);
 }
@@ -73,7 +73,7 @@ class Writer {
     if (step === steps.object || step === steps.list) return this.inner(step, read);
     ++this.at;
     if (step === steps.again) return `if (${read} !== ${this.objects[this.outline[this.at++] as number]}) return false;`;
-    const was = `was[${this.taken++}]`;
+    const was = `was[from + ${this.taken++}]`;
     if (step === steps.moment) return `if (!isMoment(${read}, ${was})) return false;`;
     if (step === steps.simple) return `if (${read} !== ${was}) return false;`;
     // NaN is what it was, and 0 is not -0.
@@ -87,7 +87,7 @@ class Writer {
     const begin = `const ${id} = ${read};if (typeof ${id} !== 'object' || ${id} === null) return false;`;
     ++this.at;
     if (step === steps.list) return begin + this.list(id);
-    const other = `if (${id} !== was[${this.taken++}]) {const p = prototypeOf(${id});if (p !== plain && p !== null) return false;}`;
+    const other = `if (${id} !== was[from + ${this.taken++}]) {const p = prototypeOf(${id});if (p !== plain && p !== null) return false;}`;
     return begin + this.record(id, other);
   }
 }

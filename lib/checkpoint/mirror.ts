@@ -16,7 +16,7 @@ const fewObjects = 64;
 export class Mirror {
   private constructor(
     readonly outline: Outline,
-    private readonly values: readonly unknown[],
+    readonly values: readonly unknown[],
   ) {}
 
   /** Of the fields of an instance, or of a plain object or list. Undefined: it cannot be mirrored. */
@@ -38,7 +38,7 @@ export class Mirror {
    * `lenient`: properties of a list beside its elements are not looked for.
    */
   reflects(live: object, lenient: boolean): boolean {
-    return this.outline.compare(live, this.values, lenient);
+    return this.outline.compare(live, this.values, lenient, 0);
   }
 }
 

@@ -5,7 +5,7 @@
  * Where code must not be generated (`--disallow-code-generation-from-strings`) the outline is followed step by step instead.
  */
 import { type Comparison, generate } from './generated';
-import { isStill, type Step } from './steps';
+import { isStill, type Step, valuesOf } from './steps';
 
 /** Comparisons until code is generated, which takes as long as some hundred of them. */
 const usesBeforeCode = 256;
@@ -22,8 +22,12 @@ let isRefused = false;
 export class Outline {
   private uses = 0;
   private code: Comparison | undefined;
+  /** So many values are taken of an object that is built so. */
+  readonly size: number;
 
-  private constructor(readonly steps: readonly Step[]) {}
+  private constructor(readonly steps: readonly Step[]) {
+    this.size = valuesOf(steps);
+  }
 
   /** The one with these steps. They are copied. */
   static of(taken: readonly Step[]): Outline {
@@ -47,13 +51,13 @@ export class Outline {
   }
 
   /**
-   * Is `live`, by all its fields, what `values` were taken of? What it is itself, a list or a plain object, is the caller's to look at.
-   * `lenient`: properties of a list beside its elements are not looked for.
+   * Is `live`, by all its fields, what `values`, the one `from` there and those behind it, were taken of? What it is itself, a list or a
+   * plain object, is the caller's to look at. `lenient`: properties of a list beside its elements are not looked for.
    */
-  compare(live: object, values: readonly unknown[], lenient: boolean): boolean {
-    if (this.code !== undefined) return this.code(live, values, lenient);
+  compare(live: object, values: readonly unknown[], lenient: boolean, from: number): boolean {
+    if (this.code !== undefined) return this.code(live, values, lenient, from);
     if (++this.uses === usesBeforeCode) this.generate();
-    return isStill(live, this.steps, values, lenient);
+    return isStill(live, this.steps, values, lenient, from);
   }
 
   /** Comparing is by generated code from now on, where that is allowed. */

@@ -12,6 +12,7 @@
  *   Opaque  anything else, as the structured codec writes it
  */
 
+import type { Flat } from './flat';
 import type { Held } from './held';
 import type { Mirror } from './mirror';
 import type { Outline } from './outline';
@@ -103,6 +104,8 @@ export class Tree {
   readonly weight: number;
   /** What it was, flat, for comparing. Until that is known: what its outline may be. Null: there is none. */
   mirror: Mirror | Outline | null | undefined;
+  /** Of a long list: what its items were, in one piece. Only one tree has it, and of others it is made anew. */
+  flat: Flat | undefined;
   /** A plain object that was this tree when it was last looked at. It is a plain object still; finding that out takes longer than comparing it. */
   seen: object | undefined;
   /** Of all leaves; of several they are gathered when somebody asks. */

@@ -17,19 +17,30 @@ export const steps = {
 export type Step = string | number;
 
 /** See `Outline.compare`. */
-export function isStill(live: object, outline: readonly Step[], values: readonly unknown[], lenient: boolean): boolean {
-  return new Walk(outline, values, lenient).object(live);
+export function isStill(live: object, outline: readonly Step[], values: readonly unknown[], lenient: boolean, from = 0): boolean {
+  return new Walk(outline, values, lenient, from).object(live);
+}
+
+/** So many values an outline goes with. */
+export function valuesOf(outline: readonly Step[]): number {
+  let count = 0;
+  for (let at = 0; at < outline.length; ++at) {
+    const step = outline[at];
+    // Of an object within its identity is one, of the outermost it is not.
+    if (step === steps.number || step === steps.simple || step === steps.moment || (step === steps.object && at > 0)) ++count;
+  }
+  return count;
 }
 
 class Walk {
   private at = 0;
-  private taken = 0;
   private readonly objects: object[] = [];
 
   constructor(
     private readonly outline: readonly Step[],
     private readonly values: readonly unknown[],
     private readonly lenient: boolean,
+    private taken: number,
   ) {}
 
   object(live: object): boolean {
