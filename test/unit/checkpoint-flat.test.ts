@@ -143,31 +143,60 @@ for (const [mode, options] of modes) {
   });
 }
 
+it('an item that is changed back is what it was, whether it was saved meanwhile or not', () => {
+  const made = (i: number): unknown => (i % 2 === 0 ? { type: 'ai', id: `id ${i}`, n: 1, inner: { a: 1 } } : new Message('text', { n: 1 }));
+  const list = Array.from({ length: 40 }, (_, i) => made(i));
+  const is = (shadow: Shadow, told: string): void => {
+    expect(isDeepStrictEqual(revive(shadow), revive(compare(undefined, false, list, comparing))), told).toBe(true);
+  };
+  let shadow = compare(undefined, false, list, comparing);
+  for (const change of ['in place', 'replaced', 'removed']) {
+    for (let at = 0; at < list.length; ++at) {
+      for (let i = 0; i < 2; ++i) expect(compare(shadow, true, list, comparing)).toBe(shadow);
+      const before = list[at];
+      const fields = { ...(before as object) };
+      if (change === 'in place') Object.assign(before as object, { id: 'other', content: 'other' });
+      else if (change === 'replaced') list[at] = { ...(made(0) as object), n: 2 };
+      else list.splice(at, 1);
+      const changed = compare(shadow, true, list, comparing);
+      is(changed, `${change}, ${at}`);
+      if (change === 'in place') {
+        for (const name of Object.keys(before as object)) delete (before as Item)[name];
+        Object.assign(before as object, fields);
+      } else if (change === 'replaced') list[at] = before;
+      else list.splice(at, 0, before);
+      is(compare(shadow, true, list, comparing), `back on what was, ${change}, ${at}`);
+      shadow = compare(changed, true, list, comparing);
+      is(shadow, `back, ${change}, ${at}`);
+    }
+  }
+});
+
 it('a list that is saved by a getter while it is compared keeps what it has', () => {
   const list: Item[] = Array.from({ length: 40 }, (_, i) => ({ type: 'ai', id: `id ${i}`, n: i, inner: { a: 1 } }));
   let shadow = compare(undefined, false, list);
   for (let i = 0; i < 3; ++i) shadow = compare(shadow, true, list);
   let within: Shadow;
-  let isOpen = false;
+  let isSaved = false;
   Object.defineProperty(list[3]!, 'n', {
     enumerable: true,
     configurable: true,
     get() {
-      if (!isOpen) {
-        isOpen = true;
-        list[30]!.n = 'changed';
-        within = compare(shadow, true, list);
-        list[30]!.n = 30;
-        isOpen = false;
-      }
+      if (isSaved) return 3;
+      isSaved = true;
+      list[30]!.n = 'changed';
+      within = compare(shadow, true, list);
+      list[30]!.n = 30;
       return 3;
     },
   });
-  list[1]!.n = 'once';
   const outer = compare(shadow, true, list);
-  expect(revive(outer)).toEqual(revive(compare(undefined, false, list)));
-  list[30]!.n = 30;
-  for (let i = 0; i < 2; ++i) expect(revive(compare(within, true, list))).toEqual(revive(compare(undefined, false, list)));
+  expect(isSaved).toBe(true);
+  const were = revive(compare(undefined, false, list));
+  expect(revive(compare(within, true, list))).toEqual(were);
+  list[30]!.n = 'changed';
+  expect(revive(compare(outer, true, list))).toEqual(revive(compare(undefined, false, list)));
+  expect(revive(outer)).toEqual(were);
 });
 
 it('a hole in a long list from which something was removed too is a hole', () => {
