@@ -233,6 +233,8 @@ export class Comparer {
     const { leaves } = old;
     const { immutable, lenient } = this;
     const flat = this.flatOf(old);
+    /** Places of items that changed. */
+    let places: number[] | undefined;
     let editor: Editor | undefined;
     let at = 0;
     let changed = 0;
@@ -265,6 +267,10 @@ export class Comparer {
           lookAt *= 8;
         }
         (editor ??= new Editor(old)).setIn(l, i, after);
+        if (flat !== undefined) {
+          if (places === undefined) places = [at];
+          else places.push(at);
+        }
       }
     }
     for (; at < live.length; ++at) {
@@ -273,9 +279,35 @@ export class Comparer {
     }
     if (editor === undefined) return old;
     const made = editor.finish();
-    if (old.flat === flat) made.flat = flat;
-    old.flat = undefined;
+    // A getter may have saved the list meanwhile: then the flat memory is that value's.
+    if (flat !== undefined && old.flat === flat) {
+      old.flat = undefined;
+      made.flat = flat;
+      if (places !== undefined) this.learnAll(flat, places, made);
+    }
     return made;
+  }
+
+  /** What has just been made is looked at while it is at hand, not when it is compared next. */
+  private learnAll(flat: Flat, places: readonly number[], { leaves }: Tree): void {
+    let start = 0;
+    let l = 0;
+    for (let i = 0; i < places.length; ++i) {
+      const at = places[i]!;
+      while (at >= start + leaves[l]!.items.length) start += leaves[l++]!.items.length;
+      const item = leaves[l]!.items[at - start];
+      if (item instanceof Tree && item.weight <= smallPart) this.learn(flat, at, item);
+    }
+  }
+
+  private learn(flat: Flat, at: number, item: Tree): void {
+    const { guard, mirror } = item;
+    if (this.view !== undefined && guard !== undefined) flat.take(at, guard.fields, guard.prototype, undefined);
+    else if (item.shape === OBJECT && mirror !== null) {
+      const taken = mirror instanceof Mirror ? mirror : Mirror.ofTree(item, mirror);
+      item.mirror = taken === undefined ? null : taken.outline;
+      if (taken !== undefined) flat.take(at, taken, undefined, item.seen);
+    }
   }
 
   /** What is known flat of a list's items; nothing of a short one, which has a mirror itself. */
@@ -292,15 +324,10 @@ export class Comparer {
     const { guard } = before;
     if (this.view !== undefined && guard !== undefined) {
       if (flat.knows(at) || !isGuarded(guard, live)) return this.updateTree(before, live, true);
-      // A getter may have saved the list meanwhile, which then has it.
-      if (list.flat === flat) flat.take(at, guard.fields, guard.prototype, undefined);
-      return before;
-    }
-    if (before.shape !== OBJECT || before.mirror === null) return this.update(before, live);
-    if (!isUnchanged(before, live, this.lenient)) return this.updateTree(before, live, true);
-    const mirror = before.mirror instanceof Mirror ? before.mirror : Mirror.ofTree(before, before.mirror);
-    before.mirror = mirror === undefined ? null : mirror.outline;
-    if (mirror !== undefined && list.flat === flat) flat.take(at, mirror, undefined, before.seen);
+    } else if (before.shape !== OBJECT || before.mirror === null) return this.update(before, live);
+    else if (!isUnchanged(before, live, this.lenient)) return this.updateTree(before, live, true);
+    // A getter may have saved the list meanwhile, which then has it.
+    if (list.flat === flat) this.learn(flat, at, before);
     return before;
   }
 
