@@ -106,6 +106,17 @@ export class PoolBatch implements Batch {
     return result;
   }
 
+  /** Requires the key to be absent and puts it, which costs as much as one of the two. */
+  static putNew<K, V>(batch: Batch, keyspace: Keyspace<K, V>, key: K, value: V): void {
+    if (!(batch instanceof PoolBatch)) {
+      throw typeError("The batch must be one of this pool's; make it with pool.batch()");
+    }
+    const target = batch.#own(keyspace);
+    const { encodedKey, encodedValue } = target.encodeEntry(key, value);
+    batch.#native.putNew(target.toWrite(), encodedKey, encodedValue);
+    batch.#length += 2;
+  }
+
   /** Of the changes gathered so far: the same changes in the same order give the same digest. */
   static digest(batch: Batch): string {
     if (!(batch instanceof PoolBatch)) {

@@ -16,6 +16,8 @@ export type Encoded = Uint8Array | string;
 
 export interface NativeBatch {
   put(keyspace: number, key: Encoded, value: Encoded): void;
+  /** `requireAbsent` and `put`: for a short commit each call counts. */
+  putNew(keyspace: number, key: Encoded, value: Encoded): void;
   delete(keyspace: number, key: Encoded): void;
   requireAbsent(keyspace: number, key: Encoded): void;
   requirePresent(keyspace: number, key: Encoded): void;

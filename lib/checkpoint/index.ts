@@ -7,6 +7,7 @@
  *
  * One owner is to be driven by one thread at a time: of two that save at once one is refused with the same code.
  */
+import { PoolBatch } from '../batch';
 import { HoldfastError, rangeError, typeError } from '../errors';
 import { olderThanOption, optionsObject } from '../options';
 import { Slices } from '../slices';
@@ -306,7 +307,7 @@ export class CheckpointStore {
     const record: CheckpointRecord = { family: line.family, at: Date.now(), bytes, label, parent, root };
     const encoded = line.stored === undefined ? (recordKeyCodec.encode(key) as Uint8Array) : keyBeside(line.stored.key, key.sequence);
     const stored = { key: encoded, record: recordCodec.encode(record) as Uint8Array };
-    batch.requireAbsent(this.#encoded, stored.key).put(this.#encoded, stored.key, stored.record);
+    PoolBatch.putNew(batch, this.#encoded, stored.key, stored.record);
     line.next = key.sequence + 1;
     line.committed = false;
     line.stored = stored;

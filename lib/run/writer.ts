@@ -5,6 +5,7 @@
  * entry's key is absent. A crash leaves the transition whole or not at all. The engine checks the conditions at the moment
  * of the commit, so a driver that was replaced, however long ago, records nothing and is told ERR_HOLDFAST_FENCED.
  */
+import { PoolBatch } from '../batch';
 import { json } from '../codecs';
 import { closedError as poolClosedError, HoldfastError } from '../errors';
 import type { Wait } from './types';
@@ -209,7 +210,7 @@ export class JournalWriter {
     const { entriesByKey } = this.journals;
     const whole = { at: Date.now(), ...entry } as Entry & { epochs?: Epochs };
     if (this.#epochs.length > 0) whole.epochs = this.#epochs;
-    batch.requireAbsent(entriesByKey, key).put(entriesByKey, key, whole);
+    PoolBatch.putNew(batch, entriesByKey, key, whole);
     // Should the commit fail, these epochs are not written down: the driver is at its end then, or the value was refused
     // above, before this line.
     this.#epochs = [];

@@ -32,6 +32,17 @@ napi_value add_entry(napi_env env, BatchHandle& self, const napi_value* argument
   return status.is_ok() ? nullptr : throw_status(env, status);
 }
 
+// putNew(keyspace, key, value): that the key is absent, and the change that puts it.
+napi_value put_new(napi_env env, BatchHandle& self, const napi_value* arguments) {
+  KeyBytes key;
+  ValueBytes value;
+  Status status = key.set(env, uint32_of(env, arguments[0]), arguments[1]);
+  if (status.is_ok()) status = value.set(env, arguments[2]);
+  if (status.is_ok()) status = self.batch.require_absent(key.bytes());
+  if (status.is_ok()) status = self.batch.put(key.bytes(), value.bytes());
+  return status.is_ok() ? nullptr : throw_status(env, status);
+}
+
 // As a bigint: numbers of JavaScript do not hold 64 bits.
 napi_value digest(napi_env env, BatchHandle& self, const napi_value*) {
   napi_value result = nullptr;
@@ -49,6 +60,7 @@ napi_value clear(napi_env, BatchHandle& self, const napi_value*) {
 void BatchHandle::define(napi_env env, Environment& environment) {
   const napi_property_descriptor methods[] = {
       raw_method("put", method<BatchHandle, add_entry<&Batch::put>>),
+      raw_method("putNew", method<BatchHandle, put_new>),
       raw_method("delete", method<BatchHandle, add_key<&Batch::remove>>),
       raw_method("requireAbsent", method<BatchHandle, add_key<&Batch::require_absent>>),
       raw_method("requirePresent", method<BatchHandle, add_key<&Batch::require_present>>),
