@@ -29,7 +29,7 @@ const mutants = [
   ['a run is begun over another', 'open.ts', '«batch.requireAbsent(headers, id).put(headers, id, header);»', 'batch.put(headers, id, header);'],
   ['a run that is driven is taken over', 'open.ts', 'if («holder.isAlive(before, id)») throw', 'false'],
   ['a driver that was replaced goes on', 'writer.ts', '«batch.requireEqual(driverTexts, this.run, this.#driverText);»', ''],
-  ['an entry is written over', 'writer.ts', '«batch.requireAbsent(entriesByKey, key).put(entriesByKey, key, whole);»', 'batch.put(entriesByKey, key, whole);'],
+  ['an entry is written over', 'writer.ts', '«PoolBatch.putNew(batch, entriesByKey, key, whole);»', 'batch.put(entriesByKey, key, whole);'],
   ['entries are eventual', 'writer.ts', 'this.commit(fill, «options.durability», sequence);', "'eventual'"],
   ['a run that is closed keeps its driver', 'writer.ts',
     'batch.put(this.journals.drivers, this.run, this.nobody());\n      «this.putHeader(batch, this.#epochs);»', ''],
