@@ -12,7 +12,7 @@ import { checkFormat, firstForm, openRun } from './open';
 import type { DurableRun } from './run';
 import { isDue } from './waits';
 
-const STATUSES = ['running', 'waiting', 'finished', 'runnable'] as const;
+const STATUSES = ['running', 'waiting', 'finished', 'unreadable', 'runnable'] as const;
 
 export function* listRuns(pool: PoolCore, given?: RunsOptions): IterableIterator<RunInfo> {
   const { prefix, after, status, limit, reverse } = optionsObject(given, 'runs', ['prefix', 'after', 'status', 'limit', 'reverse']);
@@ -24,17 +24,31 @@ export function* listRuns(pool: PoolCore, given?: RunsOptions): IterableIterator
   const behind = after === undefined ? {} : backwards ? { lt: after } : { gt: after };
   const range = { ...behind, ...(prefix !== undefined && { prefix }), reverse: backwards };
   // Only unfinished runs are asked for: their list is as short as it can be.
-  const open = status !== undefined && status !== 'finished';
-  const found =
-    status === 'runnable' ? headersOf(journals, candidates(journals, range))
-    : open ? headersOf(journals, journals.open.keys(range))
-    : journals.headers.range(range);
+  const open = status === 'running' || status === 'waiting';
+  const ids =
+    status === 'runnable' ? candidates(journals, range)
+    : open ? journals.open.keys(range)
+    : journals.headers.keys(range);
   let count = 0;
-  for (const [id, header] of found) {
+  for (const id of ids) {
     if (count >= most) return;
-    if (status !== undefined && !has(journals, id, header, status)) continue;
+    const info = lookAt(journals, id, status);
+    if (info === undefined) continue;
     count += 1;
-    yield infoOf(journals, id, header);
+    yield info;
+  }
+}
+
+/** Undefined for one that has another status than is asked for, or is gone. */
+function lookAt(journals: Journals, id: string, status: RunsOptions['status']): RunInfo | undefined {
+  try {
+    const header = journals.headers.get(id);
+    if (header === undefined || (status !== undefined && !has(journals, id, header, status))) return undefined;
+    return infoOf(journals, id, header);
+  } catch (error) {
+    if (!isOfOneRun(error)) throw error;
+    if (status !== undefined && status !== 'unreadable') return undefined;
+    return { id, status: 'unreadable', problem: error.message, driven: false, fencingToken: 0, began: 0, waits: [] };
   }
 }
 
@@ -47,6 +61,10 @@ export function runInfo(pool: PoolCore, id: string): RunInfo | undefined {
 
 /** What is wrong with one run and says nothing of the others. */
 const OF_ONE_RUN: readonly ErrorCode[] = ['ERR_HOLDFAST_CORRUPT', 'ERR_HOLDFAST_NEWER_FORMAT', 'ERR_HOLDFAST_CODEC'];
+
+function isOfOneRun(error: unknown): error is HoldfastError {
+  return error instanceof HoldfastError && OF_ONE_RUN.includes(error.code);
+}
 
 /**
  * Begins to drive one runnable run; undefined when there is none. One that cannot be read does not keep the others from being handed out: its error
@@ -67,36 +85,22 @@ export async function claimRun(
     if (last === '' && 'lte' in part) break;
     const range = { ...part, ...(prefix !== undefined && { prefix }) };
     const bounds = last === '' ? { prefix } : range;
-    for (const { id } of runnable(journals, bounds)) {
+    for (const id of candidates(journals, bounds)) {
       try {
+        const header = journals.headers.get(id);
+        if (header === undefined || !has(journals, id, header, 'runnable')) continue;
         const run = await openRun(pool, id, driving);
         if (run.status === 'finished') continue; // by another thread, since we looked
         journals.claimedLast = id;
         return run;
       } catch (error) {
-        if (!(error instanceof HoldfastError)) throw error;
-        if (OF_ONE_RUN.includes(error.code)) unreadable ??= error;
-        else if (error.code !== 'ERR_HOLDFAST_RUN_ACTIVE') throw error; // somebody else was quicker
+        if (isOfOneRun(error)) unreadable ??= error;
+        else if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_RUN_ACTIVE') throw error; // somebody else was quicker
       }
     }
   }
   if (unreadable !== undefined) throw unreadable;
   return undefined;
-}
-
-function* runnable(journals: Journals, range: { prefix?: string; gt?: string; lte?: string }) {
-  for (const [id, header] of headersOf(journals, candidates(journals, range)))
-    if (has(journals, id, header, 'runnable')) yield { id };
-}
-
-function* headersOf(
-  journals: Journals,
-  ids: Iterable<string>,
-): IterableIterator<[string, RunHeader]> {
-  for (const id of ids) {
-    const header = journals.headers.get(id);
-    if (header) yield [id, header];
-  }
 }
 
 function has(
@@ -105,6 +109,7 @@ function has(
   header: RunHeader,
   status: (typeof STATUSES)[number],
 ): boolean {
+  if (header.format !== 1) checkFormat(id, header);
   if (status !== 'runnable') return header.status === status;
   if (header.status === 'finished' || header.owner !== undefined || isDriven(journals, id)) return false;
   return header.status === 'running' || isDue(journals, id, header.waits ?? []);

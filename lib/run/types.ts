@@ -213,7 +213,10 @@ export type Wait =
 /** A run seen from outside. Times are milliseconds since 1970. */
 export interface RunInfo {
   readonly id: string;
-  readonly status: 'running' | 'waiting' | 'finished';
+  /** `unreadable`: its parts are damaged, or of a newer release; then only `id` and `problem` say anything. Only `pool.runs()` lists such. */
+  readonly status: 'running' | 'waiting' | 'finished' | 'unreadable';
+  /** Why it cannot be read. */
+  readonly problem?: string;
   /** Is somebody driving it now? */
   readonly driven: boolean;
   readonly fencingToken: number;

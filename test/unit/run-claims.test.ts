@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
-import { open, type Holdfast } from '../../lib/index';
+import { open, type Holdfast, type RunsOptions } from '../../lib/index';
 import { Journals } from '../../lib/run/journals';
 import { isDue } from '../../lib/run/waits';
 import { scratchFolder } from '../helpers/scratch';
@@ -147,6 +147,32 @@ test('a run is driven, whatever became of another that its handle began to drive
   await (await first).finish(1);
   await (await mine).finish(1);
   await other.close();
+  await pool.close();
+});
+
+test('a run that cannot be read is listed as that, and keeps nobody from the others', async () => {
+  const path = newPath();
+  const pool = await open(path, { medium: 'file' });
+  for (const id of ['a', 'b', 'c', 'd']) {
+    const run = await pool.run(id);
+    if (id === 'd') await run.finish(1);
+    run.close();
+  }
+  const bytes = pool.keyspace('holdfast.runs', { value: 'utf8' });
+  await bytes.put('a', JSON.stringify({ format: 99, status: 'running', waits: 'in a newer way' }));
+  await bytes.put('b', 'no header');
+  const listed = (options?: RunsOptions) => [...pool.runs(options)].map(({ id, status }) => `${id} ${status}`);
+  expect(listed()).toEqual(['a unreadable', 'b unreadable', 'c running', 'd finished']);
+  expect(listed({ reverse: true, limit: 3 })).toEqual(['d finished', 'c running', 'b unreadable']);
+  expect(listed({ status: 'unreadable' })).toEqual(['a unreadable', 'b unreadable']);
+  for (const status of ['running', 'runnable'] as const) expect(listed({ status })).toEqual(['c running']);
+  expect(listed({ status: 'finished' })).toEqual(['d finished']);
+  const [newer, broken] = [...pool.runs()];
+  expect(newer!.problem).toContain('format 99');
+  expect(broken!.problem).toContain('JSON');
+  expect(() => pool.runInfo('a')).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_NEWER_FORMAT' }) as Error);
+  expect((await pool.claim())!.id).toBe('c');
+  await expect(pool.claim()).rejects.toMatchObject({ code: 'ERR_HOLDFAST_NEWER_FORMAT' });
   await pool.close();
 });
 

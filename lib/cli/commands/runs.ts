@@ -22,7 +22,7 @@ export function addRuns(program: Command): void {
     .description('the runs of a pool: what they are doing, since when, and what they wait for')
     .addOption(
       new Option('--status <status>', 'only such runs').choices([
-        ...['running', 'waiting', 'finished', 'runnable'],
+        ...['running', 'waiting', 'finished', 'unreadable', 'runnable'],
       ]),
     )
     .option('--prefix <text>', 'only runs whose id begins with this text')
@@ -126,6 +126,7 @@ function kindsText(kinds: Record<string, number>): string {
 }
 
 function rowOf(info: RunInfo): (string | number)[] {
+  if (info.status === 'unreadable') return [info.id, statusText(info), '', '', info.problem ?? ''];
   const took = info.ended === undefined ? '' : msText(Math.max(0, info.ended - info.began));
   return [info.id, statusText(info), timeText(info.began), took, info.waits.map(waitText).join(', ')];
 }
@@ -135,7 +136,7 @@ function drivenText({ driven, fencingToken }: RunInfo): string {
 }
 
 function statusText({ status }: RunInfo): string {
-  const colour = { running: pc.cyan, waiting: pc.yellow, finished: pc.green }[status];
+  const colour = { running: pc.cyan, waiting: pc.yellow, finished: pc.green, unreadable: pc.red }[status];
   return colour(status);
 }
 
