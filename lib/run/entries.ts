@@ -182,14 +182,14 @@ export type Entry =
   | HookEntry
   | EndEntry;
 
-/** An effect that has an intent and no receipt; there is one record for each, deleted with the receipt. */
+/** An effect that may have happened and has no receipt; there is one record for each, deleted with the receipt, or when it is known never to have happened. */
 export interface OpenIntent {
   readonly run: string;
   readonly sequence: number;
   readonly name: string;
   readonly at: number;
   readonly attempt: number;
-  /** `never`: the attempt failed and changed nothing. */
+  /** `never`: the attempt failed and changed nothing. Only in records of earlier builds. */
   readonly state: 'calling' | 'failed' | 'never';
   readonly error?: string;
 }

@@ -89,6 +89,11 @@ export function checkOperationId(id: unknown): asserts id is string {
   checkName(id, 'an operation id', MAX_OPERATION_ID_BYTES);
 }
 
+/** Of the idempotency keys of a run's effects. */
+export function keyPrefix(uid: string): string {
+  return `hf-${uid}-`;
+}
+
 /** Signals of one name lie together under this, in the order they came. */
 export function signalsOf(run: string, name: string): string {
   return `${run}\0${name}`;

@@ -3,16 +3,18 @@
  *
  * A resolution is one commit of its own, under the conditions that nothing happened to the call since it was looked at and that
  * nobody resolved it before: the first one stands, the same again changes nothing, another is refused. It becomes a receipt, or
- * another attempt, when the run is driven again; only a driver writes into a journal.
+ * another attempt, when the run is driven again; only a driver writes into a journal. Of a finished run nobody makes use of it: then what was
+ * unknown is only struck off the list.
  */
 import { HoldfastError, typeError } from '../errors';
 import type { Resolution, UnknownOutcome } from './types';
-import type { CommitReceipt, PoolCore } from '../types';
+import type { Batch, CommitReceipt, PoolCore } from '../types';
 import { ring } from './bell';
 import { isSame, show } from './diverged';
 import type { OpenIntent, ResolutionRecord } from './entries';
 import { Holder } from './holder';
 import { Journals } from './journals';
+import { keyPrefix } from './keys';
 
 export function unknownOutcomes(pool: PoolCore): UnknownOutcome[] {
   const journals = Journals.of(pool);
@@ -45,10 +47,11 @@ export async function resolveOutcome(
     const intent = unknownIntent(journals, id);
     const before = journals.resolutions.get(id);
     if (before) mustAgree(id, before, record);
-    const { intents, resolutions } = journals;
+    const { intents, resolutions, headers } = journals;
     const batch = pool.batch().requireEqual(intents, id, intent);
     // What was said before stays as it is, and is durable when this one is: that is all that is asked of it.
     if (before) batch.requirePresent(resolutions, id);
+    else if (headers.get(intent.run)?.status === 'finished') batch.delete(intents, id);
     else batch.requireAbsent(resolutions, id).put(resolutions, id, record);
     try {
       const receipt = await pool.commit(batch);
@@ -62,12 +65,19 @@ export async function resolveOutcome(
   }
 }
 
+/** For the commit that ends a run: takes away what is known of its effects. What is unknown stays listed. */
+export function forgetKnown(journals: Journals, uid: string, batch: Batch): void {
+  const { intents, resolutions } = journals;
+  for (const [key, { state }] of intents.range({ prefix: keyPrefix(uid) }))
+    if (state === 'never' || resolutions.has(key)) batch.delete(intents, key).delete(resolutions, key);
+}
+
 function unknownIntent(journals: Journals, id: string): OpenIntent {
   const intent = journals.intents.get(id);
   if (!intent) {
     throw new HoldfastError(
       'ERR_HOLDFAST_NOT_FOUND',
-      `no effect with key ${JSON.stringify(id)} is without a receipt: its run made use of what was said of it, or there never was one. ` +
+      `no effect with key ${JSON.stringify(id)} is without a receipt: its run made use of what was said of it, or it never happened, or there never was one. ` +
         'pool.unknownOutcomes() and `holdfast resolve` list those that are',
     );
   }

@@ -35,6 +35,7 @@ import {
 } from './identity';
 import type { Kept, KeptMark, KeptRun, KeptStep, KeptTool, KeptWait } from './kept';
 import { checkRunId, checkSignalName, checkStepName } from './keys';
+import { forgetKnown } from './outcomes';
 import { checkMs, limitsOf } from './retry';
 import { compensationOf, Compensations } from './rollback';
 import { callStep } from './step';
@@ -252,7 +253,7 @@ export class DurableRun implements Run {
   async finish(result: unknown): Promise<CommitReceipt> {
     const writer = this.driving('finish');
     await this.#hooks?.end(result);
-    const receipt = await writer.end(result);
+    const receipt = await writer.end(result, (batch) => forgetKnown(writer.journals, this.#parts.uid, batch));
     this.#status = 'finished';
     this.#result = result;
     this.#closed = true;

@@ -15,6 +15,7 @@ import type { OpenIntent, ReceiptEntry } from './entries';
 import { hashOf } from './hash';
 import { identityOf } from './identity';
 import type { KeptTool } from './kept';
+import { keyPrefix } from './keys';
 import { AttemptContext, attemptWithin, backOff, type Limits } from './retry';
 import type { JournalWriter } from './writer';
 
@@ -78,7 +79,7 @@ async function begin<A, R>(
 ): Promise<Called<R>> {
   if (call.limits.signal?.aborted) throw abortedError(call.limits.signal, whatOf(call));
   const intent = writer.reserve();
-  const key = call.undoes === undefined ? `hf-${uid}-${intent}` : `${call.undoes.key}-undo`;
+  const key = call.undoes === undefined ? `${keyPrefix(uid)}${intent}` : `${call.undoes.key}-undo`;
   const way = { writer, call, intent, key };
   await writer.append(
     {
@@ -109,7 +110,7 @@ async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
   if (call.safety === 'effect' && !kept.neverHappened && !resolution) {
     const answer = await askAgain(way, kept.attempt);
     if (answer === 'unknown') {
-      await writer.wait(outcomeOf(way), { outcome: key }, undefined, (batch) => leaveUnknown(way, batch));
+      await writer.wait(outcomeOf(way), { outcome: key }, undefined, (batch) => leaveUnknown(way, kept.attempt, batch));
       throw unknownError(call, key, kept.attempt);
     }
     if (answer.happened) {
@@ -191,10 +192,10 @@ async function receipt<A, R>(
   result: unknown,
 ): Promise<void> {
   const { intents, resolutions } = way.writer.journals;
-  const { key, call } = way;
+  const { key } = way;
   const notWaiting = way.writer.stopWaiting(outcomeOf(way));
   const also = (batch: Batch): void => {
-    if (call.safety === 'effect') batch.delete(intents, key);
+    if (isListed(way)) batch.delete(intents, key);
     if (from === 'resolution') batch.delete(resolutions, key);
     notWaiting(batch);
   };
@@ -216,25 +217,25 @@ function openIntent<A, R>(
   state: OpenIntent['state'],
   error?: string,
 ): (batch: Batch) => void {
-  const { call, writer, key } = way;
-  if (call.safety !== 'effect') return () => {};
-  const record: OpenIntent = {
-    run: call.run,
-    sequence: way.intent,
-    name: call.name,
-    at: Date.now(),
-    attempt,
-    state,
-    ...(error !== undefined && { error }),
-  };
-  return (batch) => batch.put(writer.journals.intents, key, record);
+  if (!isListed(way)) return () => {};
+  const record = recordOf(way, attempt, state, error);
+  return (batch) => batch.put(way.writer.journals.intents, way.key, record);
+}
+
+/** An effect is, and what earlier code called one until it has a receipt. */
+function isListed<A, R>({ call, writer, key }: Way<A, R>): boolean {
+  return call.safety === 'effect' || writer.journals.intents.has(key);
+}
+
+function recordOf<A, R>({ call, intent }: Way<A, R>, attempt: number, state: OpenIntent['state'], error?: string): OpenIntent {
+  return { run: call.run, sequence: intent, name: call.name, at: Date.now(), attempt, state, ...(error !== undefined && { error }) };
 }
 
 /** Nobody is calling it any more, though the run is driven: it is listed, and may be resolved, while its driver lives. */
-function leaveUnknown<A, R>({ writer, key }: Way<A, R>, batch: Batch): void {
-  const { intents } = writer.journals;
-  const open = intents.get(key);
-  if (open?.state === 'calling') batch.put(intents, key, { ...open, state: 'failed' });
+function leaveUnknown<A, R>(way: Way<A, R>, attempt: number, batch: Batch): void {
+  const { intents } = way.writer.journals;
+  const open = intents.get(way.key);
+  if (open?.state !== 'failed') batch.put(intents, way.key, open ? { ...open, state: 'failed' } : recordOf(way, attempt, 'failed'));
 }
 
 async function recordFailure<A, R>(
@@ -244,11 +245,10 @@ async function recordFailure<A, R>(
   neverHappened: boolean,
   error: string,
 ): Promise<void> {
+  const { intents } = way.writer.journals;
+  const also = neverHappened ? (batch: Batch) => void batch.delete(intents, way.key) : openIntent(way, attempt, 'failed', error);
   try {
-    await way.writer.append(
-      { kind: 'failure', intent: way.intent, attempt, ms, neverHappened, error },
-      { also: openIntent(way, attempt, neverHappened ? 'never' : 'failed', error) },
-    );
+    await way.writer.append({ kind: 'failure', intent: way.intent, attempt, ms, neverHappened, error }, { also });
   } catch (commitError) {
     // The tool's error is what the caller must see. Without this entry the outcome counts as unknown, which is safe; a pool
     // that can't commit, or a driver that was replaced, says so at the next step.

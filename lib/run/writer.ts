@@ -153,8 +153,8 @@ export class JournalWriter {
     await this.commit(this.stopWaiting(call), 'eventual');
   }
 
-  /** The last entry, and everything that says so, together. */
-  async end(result: unknown): Promise<CommitReceipt> {
+  /** The last entry, and everything that says so, together. `also`: what else goes with the run. */
+  async end(result: unknown, also: (batch: Batch) => void): Promise<CommitReceipt> {
     const ended = Date.now();
     const { journals, run } = this;
     const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
@@ -168,6 +168,7 @@ export class JournalWriter {
       // What was signalled and never asked for goes with the run.
       for (const key of journals.signals.keys({ gte: { run, sequence: 0 }, lt: afterSignals(run) }))
         batch.delete(journals.signals, key);
+      also(batch);
     });
     this.#header = header;
     this.learn(sequence, receipt.epoch);

@@ -366,6 +366,54 @@ describe('unknown outcomes', () => {
     expect(await run.tool('pay', { cents: 5 }, never)).toEqual({ receipt: 7n });
   });
 
+  const listed = () => ['intents', 'resolutions'].map((name) => bench.pool.keyspace(`holdfast.${name}`).count());
+
+  test('nothing is kept of what never happened; a run that ends leaves only what is unknown, until somebody says what it was', async () => {
+    const run = await bench.pool.run('r');
+    await expect(run.tool('t', 1, failing(9, refused), { retry: { attempts: 2, delay: 1 } })).rejects.toThrow('refused');
+    expect(listed()).toEqual([0, 0]);
+    for (const name of ['said', 'unsaid']) await expect(run.tool(name, 1, failing(9, busy))).rejects.toThrow('busy');
+    const [said, unsaid] = bench.pool.unknownOutcomes();
+    await bench.pool.resolve(said!.id, 'never-happened');
+    const old = { run: 'r', sequence: 1, name: 'old', at: 1, attempt: 1, state: 'never' as const }; // as earlier builds left one
+    await Journals.of(bench.pool).intents.put(`${said!.id}1`, old);
+    expect(listed()).toEqual([3, 1]);
+    await run.finish(0);
+    expect(listed()).toEqual([1, 0]);
+    expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: unsaid!.id, tool: 'unsaid' }]);
+    await bench.pool.resolve(unsaid!.id, 'happened');
+    expect(listed()).toEqual([0, 0]);
+    await rejects(bench.pool.resolve(unsaid!.id, 'never-happened'), 'ERR_HOLDFAST_NOT_FOUND');
+  });
+
+  test('the code may call it idempotent afterwards: then it is called again, and no longer listed', async () => {
+    const key = await cutOff();
+    let run = await bench.pool.run('r');
+    await rejects(run.tool('pay', { cents: 5 }, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
+    run = await (await bench.again()).run('r');
+    let meanwhile: Promise<unknown> | undefined;
+    const pay = async (): Promise<string> => {
+      meanwhile = rejects(bench.pool.resolve(key, 'never-happened'), 'ERR_HOLDFAST_CONFLICT');
+      await meanwhile;
+      return 'paid';
+    };
+    expect(await run.tool('pay', { cents: 5 }, pay, { safety: 'idempotent' })).toBe('paid');
+    expect(listed()).toEqual([0, 0]);
+  });
+
+  test('the code may call it an effect afterwards: then it is listed, and can be resolved', async () => {
+    let run = await bench.pool.run('r');
+    await expect(run.tool('pay', 5, failing(1, busy), { safety: 'idempotent' })).rejects.toThrow('busy');
+    run = await (await bench.again()).run('r');
+    await rejects(run.tool('pay', 5, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
+    const [outcome] = bench.pool.unknownOutcomes();
+    expect(outcome).toMatchObject({ run: 'r', tool: 'pay', args: 5, attempt: 1 });
+    await bench.pool.resolve(outcome!.id, { value: 'paid' });
+    run = await (await bench.again()).run('r');
+    expect(await run.tool('pay', 5, never)).toBe('paid');
+    expect(listed()).toEqual([0, 0]);
+  });
+
   test('what cannot be resolved', async () => {
     await rejects(bench.pool.resolve('none', 'happened'), 'ERR_HOLDFAST_NOT_FOUND');
     await rejects(bench.pool.resolve('none', 'maybe' as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
