@@ -26,15 +26,19 @@ export function formerHashOf(value: unknown): string {
 
 function digestOf(value: unknown, seen: Seen): string {
   const hash = createHash('sha256');
+  readingArguments(() => add(hash, value, seen));
+  return hash.digest('hex').slice(0, HASH_CHARACTERS);
+}
+
+/** Arguments may be nested too deeply for the stack, or something in them throws when it is read; the codec refuses both too. */
+export function readingArguments<R>(read: () => R): R {
   try {
-    add(hash, value, seen);
+    return read();
   } catch (cause) {
-    // Nested too deeply for the stack, or something in it throws when it is read; the codec refuses both too.
     if (cause instanceof HoldfastError) throw cause;
     const why = cause instanceof Error ? cause.message : 'something in them cannot be read';
     throw new HoldfastError('ERR_HOLDFAST_CODEC', `the arguments cannot be stored: ${why}`, { cause });
   }
-  return hash.digest('hex').slice(0, HASH_CHARACTERS);
 }
 
 /** Numbers objects in the order in which they are looked into. */

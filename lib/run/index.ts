@@ -17,6 +17,7 @@ export { endLeases, setLease } from './holder';
 export { claimRun, listRuns, runInfo } from './list';
 export { applyOnce, forgetOperations } from './once';
 export { openRun } from './open';
+export { ownCopy } from './own-copy';
 export { limitsOf } from './retry';
 export { resolveOutcome, unknownOutcomes } from './outcomes';
 export { sendSignal } from './signals';

@@ -36,6 +36,7 @@ import {
 import type { Kept, KeptMark, KeptRun, KeptStep, KeptTool, KeptWait } from './kept';
 import { checkRunId, checkSignalName, checkStepName } from './keys';
 import { forgetKnown } from './outcomes';
+import { ownCopy } from './own-copy';
 import { checkMs, limitsOf } from './retry';
 import { compensationOf, Compensations } from './rollback';
 import { callStep } from './step';
@@ -169,7 +170,8 @@ export class DurableRun implements Run {
     const within = (given: A, context: ToolContext): R | Promise<R> =>
       inside(this, identity, () => fn(given, context));
     const compensable = compensate !== undefined;
-    const call = { run: this.id, ...named, args, fn: within, safety, probe, limits, compensable };
+    const own = kept?.receipt ? args : ownCopy(args);
+    const call = { run: this.id, ...named, args: own, fn: within, safety, probe, limits, compensable };
     const calling = (): Promise<Called<R>> => callTool(writer, this.#parts.uid, call, kept);
     const called = await (kept?.receipt ? calling() : writer.working(identity, calling));
     this.#compensations.add(name, called, compensate);

@@ -16,6 +16,7 @@ import { hashOf } from './hash';
 import { identityOf } from './identity';
 import type { KeptTool } from './kept';
 import { keyPrefix } from './keys';
+import { ownCopy } from './own-copy';
 import { AttemptContext, attemptWithin, backOff, type Limits } from './retry';
 import type { JournalWriter } from './writer';
 
@@ -164,7 +165,7 @@ async function attemptOnce<A, R>(way: Way<A, R>, attempt: number): Promise<R> {
   if (signal?.aborted)
     throw Object.assign(abortedError(signal, whatOf(call)), { neverHappened: true });
   const context = new AttemptContext(key, attempt, writer.driver.token);
-  return attemptWithin(call.limits, context, whatOf(call), () => call.fn(call.args, context));
+  return attemptWithin(call.limits, context, whatOf(call), () => call.fn(ownCopy(call.args), context));
 }
 
 async function mark<A, R>(way: Way<A, R>, attempt: number): Promise<void> {

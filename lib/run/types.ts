@@ -160,7 +160,7 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
   /** A step that is a plan or a decision: always durable, listed as such, and followed by `onDecision`. */
   decision<R>(name: string, fn: StepFunction<R>): Promise<R>;
   decision<A, R>(name: string, args: A, fn: (args: A) => R | Promise<R>): Promise<R>;
-  /** A step with an outside effect: intent before, receipt after. */
+  /** A step with an outside effect: intent before, receipt after. `fn` gets a copy of the arguments as they are now; instances of classes are handed over. */
   tool<A, R>(
     name: string,
     args: A,

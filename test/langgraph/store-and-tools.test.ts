@@ -1,6 +1,7 @@
 /** HoldfastStore, HoldfastCache and durableTool. */
 import { join } from 'node:path';
 
+import { HumanMessage } from '@langchain/core/messages';
 import { Annotation, type BaseCheckpointSaver, END, START, StateGraph } from '@langchain/langgraph';
 import { describe, expect, it, vi } from 'vitest';
 
@@ -212,6 +213,25 @@ describe('durableTool', () => {
       .compile({ checkpointer: new HoldfastSaver(pool) });
   }
   const config = { configurable: { thread_id: 't' }, durability: 'sync' as const };
+
+  it('is called with the arguments of the moment of the call, and so at each attempt', async () => {
+    using pool = openPool();
+    const given: unknown[] = [];
+    const tool = durableTool(async (args: { list: number[]; said: HumanMessage }, { attempt }) => {
+      given.push([...args.list, args.said.text]);
+      args.list.push(9);
+      if (attempt === 1) throw Object.assign(new Error('busy'), { neverHappened: true });
+    }, { name: 'tool', retry: { attempts: 2, delay: 1 } });
+    const graph = graphOn(pool, async (config) => {
+      const args = { list: [1], said: new HumanMessage('hello') };
+      const called = tool(args, config);
+      args.list.push(8);
+      await called;
+      return [];
+    });
+    await graph.invoke({}, config);
+    expect(given).toEqual([[1, 'hello'], [1, 'hello']]);
+  });
 
   it('a node that fails after its effects and is run again does not repeat them', async () => {
     using pool = openPool();

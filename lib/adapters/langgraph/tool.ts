@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 
 import { HoldfastError, typeError } from '../../errors';
 import { optionsObject } from '../../options';
-import { checkStepName, divergedError, hashOf, isSame, limitsOf, openRun, readJournal, show } from '../../run/index';
+import { checkStepName, divergedError, hashOf, isSame, limitsOf, openRun, ownCopy, readJournal, show } from '../../run/index';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from '../../run/types';
 import type { PoolCore } from '../../types';
 import { mustBePool } from './given';
@@ -66,12 +66,13 @@ export function durableTool<A, R>(
     const pool = options.pool ?? poolOf(config, name);
     const id = runOf(config, name);
     const asked = plain(args);
+    const own = ownCopy(args);
     const run = await openRun(pool, id, {}, OWNER);
     if (run.status === 'finished') return receiptOf(pool, id, name, asked) as R;
     let raw: { result: R } | undefined;
     const act = async (_asked: unknown, context: ToolContext): Promise<unknown> => {
       raw = undefined;
-      raw = { result: await fn(args, context) };
+      raw = { result: await fn(ownCopy(own), context) };
       return plain(raw.result);
     };
     const { retry, timeout, signal } = options;
