@@ -46,7 +46,7 @@ export interface CheckpointInfo {
   readonly parent: string | undefined;
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** What saving it added, in bytes, without what a record of the log costs. */
+  /** What saving it wrote of the state, in bytes: all of a small one, else what changed and a reference to it. */
   readonly bytes: number;
 }
 
@@ -384,9 +384,9 @@ export function compare(old: Shadow, hasOld: boolean, value: unknown, options: C
   }
 }
 
-function infoOf(key: RecordKey, { label, parent, at, bytes }: CheckpointRecord): CheckpointInfo {
+function infoOf(key: RecordKey, { label, parent, at, bytes, root }: CheckpointRecord): CheckpointInfo {
   const from = typeof parent === 'number' ? idOf({ owner: key.owner, sequence: parent }) : parent;
-  return { id: idOf(key), owner: key.owner, sequence: key.sequence, label, parent: from, at, bytes };
+  return { id: idOf(key), owner: key.owner, sequence: key.sequence, label, parent: from, at, bytes: bytes + root.length };
 }
 
 function memberKey(family: number, owner: string): string {

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 
 import { OWNER, shapes } from '../../bench/states.mjs';
 import { CheckpointStore } from '../../lib/checkpoint/index';
-import { recordCodec } from '../../lib/checkpoint/records';
+import { keyOf, recordCodec, recordKeyCodec } from '../../lib/checkpoint/records';
 import { openSync, type Holdfast } from '../../lib/index';
 import { onEachMedium, type Place } from './support/media';
 
@@ -31,6 +31,10 @@ function save(pool: Holdfast, store: CheckpointStore, state: unknown, immutable 
   const info = store.save(batch, OWNER, state, { immutable });
   pool.commitSync(batch);
   return info;
+}
+
+function rootOf(pool: Holdfast, id: string): Uint8Array {
+  return pool.keyspace('holdfast.checkpoints', { key: recordKeyCodec, value: recordCodec }).get(keyOf(id))!.root;
 }
 
 /** Numbers below `limit`, the same in every run. */
@@ -171,9 +175,27 @@ onEachMedium('the bytes of a checkpoint', (place) => {
       const inside = { nan: NaN, list, map: new Map([[NaN, -0]]), set: new Set([NaN]), few: new Uint8Array(9) };
       const state = { ...inside, deep: structuredClone(inside), text: 'text '.repeat(1000), bytes: new Float64Array(500).fill(NaN) };
       save(pool, store, state);
-      expect(save(pool, store, state).bytes).toBe(0);
-      expect(save(pool, store, structuredClone(state)).bytes).toBe(0);
+      for (const again of [state, structuredClone(state)]) {
+        const { id, bytes } = save(pool, store, again);
+        expect(bytes).toBe(rootOf(pool, id).length);
+        expect(bytes).toBeLessThan(16);
+      }
       expect(isDeepStrictEqual(store.load(store.newest(OWNER)!.id), state)).toBe(true);
+    }));
+
+  it('what a checkpoint wrote is told, of small states and large ones', () =>
+    withPool(place, (pool) => {
+      const store = CheckpointStore.of(pool);
+      const pages = pool.keyspace<Uint8Array, Uint8Array>('holdfast.pages', { key: 'bytes', value: 'bytes' });
+      let before = 0;
+      for (const state of [5, { n: 1 }, { n: 2 }, { text: 'a'.repeat(5000) }, { text: 'a'.repeat(5000), n: 3 }]) {
+        const { id, bytes } = save(pool, store, state);
+        const written = [...pages.values()].reduce((sum, page) => sum + page.length, 0);
+        expect(bytes).toBe(written - before + rootOf(pool, id).length);
+        expect(bytes).toBeGreaterThan(0);
+        expect([...store.history(OWNER)].at(-1)).toMatchObject({ id, bytes });
+        before = written;
+      }
     }));
 
   it('a checkpoint whose record an earlier build wrote is read, and built on', () =>
@@ -186,7 +208,7 @@ onEachMedium('the bytes of a checkpoint', (place) => {
       const then = Buffer.alloc(22 + 'first'.length + 'run/x@3'.length);
       then.writeUIntLE(family, 0, 6);
       then.writeUIntLE(info.at, 6, 6);
-      then.writeUIntLE(info.bytes, 12, 6);
+      then.writeUIntLE(recordCodec.decode(now).bytes, 12, 6);
       then.writeUInt16LE('first'.length + 1, 18);
       then.write('first', 20);
       then.writeUInt16LE('run/x@3'.length + 1, 25);
