@@ -55,6 +55,43 @@ it.each([0, 3])('puts under way are in time for a deletion, behind %s others; th
   expect(counted(pool)).toEqual([0, 0, 0]);
 });
 
+it.each([1, 2, 3, 4])('another handle deletes the thread: nobody is refused, and whatever is there is whole, %i', async (seed) => {
+  using pool = opened();
+  using other = openSync(pool.path);
+  const [saver, deleting] = [new HoldfastSaver(pool), new HoldfastSaver(other)];
+  let state = seed;
+  const random = (limit: number): number => (state = (state * 48_271) % 2_147_483_647) % limit;
+  const turns = async (): Promise<void> => {
+    for (let left = random(4); left > 0; --left) await new Promise(setImmediate);
+  };
+  let isOver = false;
+  const puts = async (): Promise<void> => {
+    for (let k = 0; k < 150; ++k) {
+      const id = uuid6(k);
+      const value = long(`${k}`);
+      const both = [put(saver, id, k % 5 === 0 ? undefined : uuid6(k - 1), { log: value }), write(saver, id, long(`w${k}`))];
+      if (random(2) === 0) both.reverse();
+      value.text = 'changed in place';
+      await Promise.all(both);
+      await turns();
+    }
+    isOver = true;
+  };
+  const deletions = async (): Promise<void> => {
+    while (!isOver) {
+      await Promise.all(random(3) === 0 ? [deleting.deleteThread('t'), saver.deleteThread('t')] : [deleting.deleteThread('t')]);
+      await turns();
+      expect(JSON.stringify(await statesOf(deleting))).not.toContain('changed');
+    }
+  };
+  await Promise.all([puts(), deletions()]);
+  await put(saver, uuid6(999), undefined, { log: long('last') });
+  expect(await statesOf(deleting)).toContainEqual([{ log: long('last') }, []]);
+  await Promise.all([deleting.deleteThread('t'), saver.deleteThread('t')]);
+  expect(counted(pool)).toEqual([0, 0, 0]);
+  expect(pool.keyspace('holdfast.langgraph.threads').count()).toBe(0);
+});
+
 it('a run with durability "async" goes on while its thread is deleted, and nothing is rejected that nobody looks at', async () => {
   using pool = opened();
   const saver = new HoldfastSaver(pool);

@@ -12,7 +12,7 @@ import type { PoolCore } from '../../types';
 import { mustBePool, serializerOption } from './given';
 import { optionalText, requiredText } from './keys';
 import { ruleOf, type ThreadPruneOptions } from './prune';
-import { Threads } from './threads';
+import { type StoredCheckpoint, Threads } from './threads';
 import type {
   ChannelVersions,
   Checkpoint,
@@ -168,6 +168,16 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
     async #tuple(key: Key): Promise<CheckpointTuple | undefined> {
       const record = this.#threads.records.get(key);
       if (record === undefined) return undefined;
+      try {
+        return await this.#read(key, record);
+      } catch (error) {
+        // Its nodes went with it, if it was deleted meanwhile.
+        if (this.#threads.records.get(key)?.family === record.family) throw error;
+        return undefined;
+      }
+    }
+
+    async #read(key: Key, record: StoredCheckpoint): Promise<CheckpointTuple> {
       const [thread, namespace] = key;
       const checkpoint = this.#threads.load(key, record, this.#values.making) as Checkpoint;
       const { channel_values: values } = checkpoint;
@@ -187,9 +197,10 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
     /** In the order of their tasks' ids, and of each task's writes. */
     async #writesOf(key: Key): Promise<CheckpointPendingWrite[]> {
       const found: CheckpointPendingWrite[] = [];
-      for (const [[, , , task], write] of this.#threads.writes.range({ prefix: key })) {
-        found.push([task!, write.channel, await this.#values.outOf(this.#threads.valueOf(write, this.#values.making))]);
-      }
+      for (const [[, , , task], write] of this.#threads.writes.range({ prefix: key }))
+        found.push([task!, write.channel, this.#threads.valueOf(write, this.#values.making)]);
+      // Only behind all reading: what is read in one turn belongs together.
+      for (const write of found) write[2] = await this.#values.outOf(write[2]);
       return found;
     }
 

@@ -7,6 +7,10 @@
  *
  * A checkpoint shares nodes with the one it is laid on, so it is committed under the condition that this one is still there: what
  * it needs is then never swept away, whoever prunes at the same time.
+ *
+ * Who deletes a thread first gives up its family, in one commit; what is put from then on is in another. A put that was on its way in the old
+ * one, of another handle of the pool, is refused and made again. Until its nodes are gone the family stands under the thread's name and
+ * its number, so that a deletion that was cut short is finished by the next.
  */
 import { compare, type Making, PartStore, type PruneReport, revive, type Shadow } from '../../checkpoint/index';
 import { structured } from '../../codecs';
@@ -46,6 +50,12 @@ interface Line {
   readonly family: number;
   readonly root: Uint8Array;
   readonly shadow: Shadow;
+}
+
+interface Family {
+  readonly family: number;
+  /** The commit makes it the thread's. */
+  readonly isNew: boolean;
 }
 
 type Key = readonly [thread: string, namespace: string, id: string];
@@ -95,7 +105,8 @@ export class Threads {
   async #save(key: Key, parent: string | undefined, metadata: unknown, state: unknown): Promise<void> {
     const [thread, namespace, id] = key;
     const batch = this.pool.batch();
-    const family = this.#family(thread, batch);
+    const its = this.#family(thread, batch);
+    const { family } = its;
     const base = this.#base(thread, namespace, parent, family);
     const written = this.#written.of(family, batch);
     const shadow = compare(base?.shadow, base !== undefined, state, { ...comparing, known: written.known });
@@ -108,7 +119,7 @@ export class Threads {
       await this.pool.commit(batch);
     } catch (error) {
       const isGone = written.isGone(error) || (base !== undefined && this.#isPruned(thread, namespace, base, error));
-      if (!isGone || Number(this.#families.get(thread)) !== family) throw error;
+      if (!this.#isOver(thread, its, error) && !isGone) throw error;
       // As it was when it was looked at: the caller may have changed it meanwhile.
       return this.#save(key, parent, metadata, revive(shadow));
     }
@@ -118,7 +129,7 @@ export class Threads {
 
   /** Was a commit refused because what it was laid on is gone? Then that is forgotten. */
   #isPruned(thread: string, namespace: string, { id, record }: Line, error: unknown): boolean {
-    if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') return false;
+    if (!isConflict(error)) return false;
     const stored = this.#stored.get([thread, namespace, id]);
     if (stored !== undefined && Buffer.compare(stored, record) === 0) return false;
     const name = lineName(thread, namespace);
@@ -139,26 +150,39 @@ export class Threads {
   async #write(key: Key, task: string, writes: readonly NewWrite[]): Promise<void> {
     const [thread] = key;
     const batch = this.pool.batch();
-    let family: number | undefined;
-    for (const { index, channel, value, encoded } of writes) {
+    let its: Family | undefined;
+    // As they were when they were looked at.
+    const again: NewWrite[] = [];
+    for (const write of writes) {
+      const { index, channel, value, encoded } = write;
       const at = [...key, task, indexText(index)];
       // A task's writes stay as they were first; only errors, interrupts and such are replaced.
       if (index >= 0 && this.writes.has(at)) continue;
       if (encoded) {
         batch.put(this.writes, at, { channel, value });
+        again.push(write);
         continue;
       }
       const shadow = compare(undefined, false, value, comparing);
       const shared = sharedOf(value, shadow);
+      again.push({ ...write, value: shadow });
       if (index < 0 || shared.size === 0) {
         batch.put(this.writes, at, { channel, value: revive(shadow) });
         continue;
       }
-      family ??= this.#family(thread, batch);
+      its ??= this.#family(thread, batch);
+      const { family } = its;
       const { root } = this.#parts.write(batch, family, shadow);
       this.#written.add(batch, at, { channel, family, root }, shared);
     }
-    if (batch.length > 0) await this.pool.commit(batch);
+    if (batch.length === 0) return;
+    try {
+      await this.pool.commit(batch);
+    } catch (error) {
+      if (its === undefined || !this.#isOver(thread, its, error)) throw error;
+      return this.#write(key, task, again.map((write) => (write.encoded ? write : { ...write, value: revive(write.value as Shadow) })));
+    }
+    if (its !== undefined) this.#issued.delete(thread);
   }
 
   /** A fresh value of what a task wrote. */
@@ -193,25 +217,68 @@ export class Threads {
   }
 
   async #delete(thread: string): Promise<void> {
+    await this.#giveUp(thread);
     const families = new Set<number>();
-    const family = this.#families.get(thread) ?? this.#issued.get(thread);
-    if (family !== undefined) families.add(Number(family));
+    for (const name of this.#families.keys({ prefix: `${thread}\0` })) families.add(Number(name.slice(thread.length + 1)));
     for (const name of [...this.#lines.keys()]) if (name.startsWith(`${thread}\0`)) this.#lines.delete(name);
     this.#issued.delete(thread);
-    for (const record of this.records.values({ prefix: [thread] })) families.add(record.family);
-    for (const { family: its } of this.writes.values({ prefix: [thread] })) if (its !== undefined) families.add(its);
-    // The pages come last but one: a record without its pages is never seen.
-    await this.#deleteAll(this.records, [thread]);
-    await this.#deleteAll(this.writes, [thread]);
+    const snapshot = this.pool.snapshot();
+    try {
+      // What others put meanwhile is in this one.
+      const newer = Number(this.#families.get(thread, { snapshot }) ?? -1);
+      const spared = new Set<string>();
+      const slices = new Slices(this.pool);
+      // The pages come last but one: a record without its pages is never seen.
+      for (const [key, { family }] of this.records.range({ prefix: [thread], snapshot })) {
+        if (family === newer) spared.add(key.join('\0'));
+        else slices.batch.delete(this.records, key);
+        families.add(family);
+        await slices.cut();
+      }
+      await slices.end();
+      for (const [key, { family }] of this.writes.range({ prefix: [thread], snapshot })) {
+        if (family === newer || (family === undefined && spared.has(key.slice(0, 3).join('\0')))) continue;
+        slices.batch.delete(this.writes, key);
+        if (family !== undefined) families.add(family);
+        await slices.cut();
+      }
+      await slices.end();
+      families.delete(newer);
+    } finally {
+      snapshot.close();
+    }
     await forgetRuns(this.pool, runsOf(thread));
     for (const each of families) await this.#parts.drop(each);
-    if (this.#families.has(thread)) await this.#families.delete(thread);
+    const batch = this.pool.batch();
+    for (const each of families) batch.delete(this.#families, givenUp(thread, each));
+    if (batch.length > 0) await this.pool.commit(batch);
+  }
+
+  async #giveUp(thread: string): Promise<void> {
+    for (let stored = this.#families.get(thread); stored !== undefined; stored = this.#families.get(thread)) {
+      const batch = this.pool.batch().requireEqual(this.#families, thread, stored);
+      try {
+        await this.pool.commit(batch.delete(this.#families, thread).put(this.#families, givenUp(thread, Number(stored)), stored));
+        return;
+      } catch (error) {
+        // Somebody else gave it up at the same time.
+        if (!isConflict(error)) throw error;
+      }
+    }
   }
 
   /** Removes checkpoints with their writes, and the nodes that no other needs. */
   async prune(thread: string, rule: PruneRule): Promise<PruneReport> {
     for (let deletion = this.#turns.deletionOf(thread); deletion !== undefined; deletion = this.#turns.deletionOf(thread)) await deletion;
-    return this.#turns.during(thread, () => this.#prune(thread, rule));
+    for (;;) {
+      const family = this.#families.get(thread);
+      try {
+        return await this.#turns.during(thread, () => this.#prune(thread, rule));
+      } catch (error) {
+        // Another handle deleted the thread meanwhile.
+        if (!isConflict(error) || this.#families.get(thread) === family) throw error;
+      }
+    }
   }
 
   async #prune(thread: string, rule: PruneRule): Promise<PruneReport> {
@@ -254,17 +321,25 @@ export class Threads {
     }
   }
 
-  /** The thread's family. A put is refused when the thread is deleted meanwhile. */
-  #family(thread: string, batch: Batch): number {
+  /** The thread's family. A put is refused when that was given up meanwhile, or another handle gave the thread its first. */
+  #family(thread: string, batch: Batch): Family {
     const stored = this.#families.get(thread);
     if (stored !== undefined) {
       batch.requireEqual(this.#families, thread, stored);
-      return Number(stored);
+      return { family: Number(stored), isNew: false };
     }
     const family = this.#issued.get(thread) ?? this.#parts.number();
     this.#issued.set(thread, family);
-    batch.put(this.#families, thread, family);
-    return family;
+    batch.requireAbsent(this.#families, thread).requireAbsent(this.#families, givenUp(thread, family)).put(this.#families, thread, family);
+    return { family, isNew: true };
+  }
+
+  /** Was a commit refused because this is no longer the thread's family, or not yet known to be? */
+  #isOver(thread: string, { family, isNew }: Family, error: unknown): boolean {
+    if (!isConflict(error)) return false;
+    const stored = this.#families.get(thread);
+    if (this.#issued.get(thread) === family) this.#issued.delete(thread);
+    return isNew || stored === undefined || Number(stored) !== family;
   }
 
   #base(thread: string, namespace: string, parent: string | undefined, family: number): Line | undefined {
@@ -284,15 +359,6 @@ export class Threads {
     this.#lines.set(name, line);
     if (this.#lines.size > rememberedLines) this.#lines.delete(this.#lines.keys().next().value!);
   }
-
-  async #deleteAll<V>(keyspace: Keyspace<Texts, V>, prefix: Texts): Promise<void> {
-    const slices = new Slices(this.pool);
-    for (const key of keyspace.keys({ prefix })) {
-      slices.batch.delete(keyspace, key);
-      await slices.cut();
-    }
-    await slices.end();
-  }
 }
 
 /** As it is now. */
@@ -302,4 +368,13 @@ function copyOf(value: unknown): unknown {
 
 function lineName(thread: string, namespace: string): string {
   return `${thread}\0${namespace}`;
+}
+
+/** Where a family stands that is being deleted: no thread's name holds a zero character. */
+function givenUp(thread: string, family: number): string {
+  return `${thread}\0${family}`;
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
 }
