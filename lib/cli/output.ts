@@ -49,12 +49,12 @@ export class Output {
     const { isTTY, columns } = this.to;
     const cells = rows.map((row) => row.map((cell) => cellText(String(cell), isTTY)));
     const cut = head.map((name) => mayCut.includes(name));
-    const widths = isTTY && columns > 0 ? widthsWithin(columns, [[...head], ...cells], cut) : undefined;
+    const { widths, side } = isTTY && columns > 0 ? within(columns, [[...head], ...cells], cut) : { widths: undefined, side: 1 };
     const table = new Table({
       head: head.map((name) => pc.dim(name)),
-      style: { head: [], border: [] },
+      style: { head: [], border: [], 'padding-left': side, 'padding-right': side },
       chars: QUIET_BORDERS,
-      ...(widths && { colWidths: widths.map((width) => width + PADDING) }),
+      ...(widths && { colWidths: widths.map((width) => width + 2 * side) }),
     });
     const fitting = (cell: string, at: number): string => (widths === undefined ? cell : (cut[at] ? shortened : broken)(cell, widths[at]!));
     table.push(...cells.map((row) => row.map(fitting)));
@@ -120,22 +120,38 @@ const QUIET_BORDERS = {
 };
 
 const LEAST_COLUMN = 20;
-/** On both sides of a cell, and between two. */
-const PADDING = 2;
+/** Of what is cut, where it is very narrow. */
+const LEAST_CUT = 8;
+const BETWEEN = QUIET_BORDERS.middle.length;
 
-/** Of columns that fit into so many characters; undefined where they do as they are. */
-function widthsWithin(columns: number, rows: readonly (readonly string[])[], mayCut: readonly boolean[]): number[] | undefined {
+/**
+ * The columns' widths where a table does not fit into so many characters as it is, and the room on both sides of a cell: none where it
+ * does not fit with any.
+ */
+function within(columns: number, rows: readonly (readonly string[])[], mayCut: readonly boolean[]): { widths: number[] | undefined; side: number } {
   const widths = mayCut.map((_, at) => Math.max(...rows.map((row) => stripVTControlCharacters(row[at] ?? '').length)));
-  let excess = widths.reduce((sum, width) => sum + width + 2 * PADDING, -PADDING) - columns;
-  if (excess <= 0) return undefined;
+  const room = columns - BETWEEN * (widths.length - 1);
+  const roomy = shrunk(widths, room - 2 * widths.length, mayCut, LEAST_COLUMN);
+  if (sumOf(roomy) <= room - 2 * widths.length) return { widths: sumOf(roomy) < sumOf(widths) ? roomy : undefined, side: 1 };
+  return { widths: shrunk(widths, room, mayCut, LEAST_CUT), side: 0 };
+}
+
+function shrunk(given: readonly number[], room: number, mayCut: readonly boolean[], leastCut: number): number[] {
+  const widths = [...given];
+  let excess = sumOf(widths) - room;
   for (const cut of [true, false]) {
+    const least = cut ? leastCut : LEAST_COLUMN;
     for (; excess > 0; --excess) {
-      const widest = widths.reduce((best, width, at) => (mayCut[at] === cut && width > (widths[best] ?? LEAST_COLUMN) ? at : best), -1);
+      const widest = widths.reduce((best, width, at) => (mayCut[at] === cut && width > (widths[best] ?? least) ? at : best), -1);
       if (widest < 0) break;
       widths[widest]! -= 1;
     }
   }
   return widths;
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0);
 }
 
 function shortened(text: string, characters: number): string {

@@ -60,10 +60,24 @@ test('show', async () => {
   const shown = await text('show', path, 'trip');
   expect(shown).toMatch(/input.*Oslo/);
   expect(shown).toMatch(/state.*7B/);
+  expect(shown).toMatch(/waits for +signal approve/);
   expect(await json('show', path, 'trip')).toMatchObject({
     run: { id: 'trip', status: 'waiting', kinds: { checkpoint: 2 }, state: { total: 9 } },
   });
   expect(await cli(['show', path, 'none'])).toMatchObject({ code: 3 });
+});
+
+test('a run of a newer release is listed as that, and shown as an error', async () => {
+  const newer = join(folder, 'newer.holdfast');
+  {
+    await using pool = await open(newer, { medium: 'file' });
+    for (const id of ['a', 'b']) (await pool.run(id)).close();
+    await pool.keyspace('holdfast.runs', { value: 'json' }).put('a', { format: 99, status: 'resting' });
+  }
+  expect(await text('runs', newer)).toMatch(/a +unreadable +run "a" has journal format 99.*\n b +running/);
+  const problem = expect.stringContaining('format 99') as string;
+  expect(await json('runs', newer)).toMatchObject({ runs: [{ id: 'a', status: 'unreadable', problem }, { id: 'b' }] });
+  expect((await cli(['show', newer, 'a'])).stderr).toMatch(/ERR_HOLDFAST_NEWER_FORMAT/);
 });
 
 test('timeline', async () => {

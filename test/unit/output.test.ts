@@ -29,6 +29,21 @@ test.each([200, 100, 80, 70])('a table fits into %i columns; what may not be cut
   expect(lines[2]).toContain('short');
 });
 
+test('a list of runs, a journal and a history fit into 60 columns', () => {
+  const time = '2026-11-29 18:26:24';
+  const tables: [string[], (string | number)[][], string[]][] = [
+    [['run', 'status', 'began', 'took', 'waits for'], [['job/000001', 'waiting', time, '801 ms', 'signal approve']], ['waits for']],
+    [['#', 'after', 'kind', 'what', 'took', 'attempt', 'epoch'], [[2, '115 ms', 'checkpoint', '"label 0 of many"', '1.2 s', 1, 221762]], ['what']],
+    [['checkpoint', 'label', 'saved', 'added', 'from'], [['run/long@250', 'label 250', time, '134 B', 'run/long@249']], ['label', 'from']],
+  ];
+  for (const [head, rows, mayCut] of tables) {
+    const lines = written(60, (output) => output.table(head, rows, mayCut));
+    expect(lines).toHaveLength(2);
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(60);
+    expect(lines[1]).toContain(mayCut.includes('what') ? 'checkpoint' : time);
+  }
+});
+
 test('a pipe gets all of it, and so does a terminal that is wide enough', () => {
   for (const columns of [0, 1000]) expect(written(columns, wide)[1]).toContain('it took very long it took very long');
 });

@@ -61,7 +61,7 @@ export function addResolve(program: Command): void {
         if (id === undefined || resolution === undefined) return list(output, pool);
         const receipt = await pool.resolve(id, resolution);
         output.value({ ...placeOf(pool), id, resolution, receipt });
-        output.line(`${id} is resolved (epoch ${receipt.epoch}); the run makes use of it when it goes on`);
+        output.line(`${id} is resolved (epoch ${receipt.epoch}); its run makes use of it when it goes on, unless it is finished`);
       });
     });
 }

@@ -70,6 +70,7 @@ export function addShow(program: Command): void {
           ...(info.parent === undefined ? [] : [['child of', info.parent] as const]),
           ['entries', kindsText(summary.kinds)],
           ['driven', drivenText(info)],
+          ...(info.waits.length === 0 ? [] : [['waits for', info.waits.map(waitText).join(', ')] as const]),
           ['input', brief(summary.input)],
           ['state', brief(summary.state)],
           ...(info.status === 'finished' ? [['result', brief(summary.result)] as const] : []),
