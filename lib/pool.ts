@@ -25,6 +25,8 @@ import type {
   BackupReport,
   Batch,
   CheckReport,
+  Codec,
+  CodecTypes,
   CommitOptions,
   CommitReceipt,
   DurabilityClass,
@@ -37,6 +39,7 @@ import type {
   RegionInfo,
   RegionWatcher,
   RegionWatchOptions,
+  SaidCodecName,
   Snapshot,
   Watcher,
   WatchOptions,
@@ -88,7 +91,17 @@ export class Pool implements PoolCore {
     return this.#host.native.connectionLives(handle);
   }
 
-  keyspace<K = string, V = unknown>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V> {
+  keyspace<KN extends SaidCodecName = 'utf8', VN extends SaidCodecName = SaidCodecName>(
+    name: string,
+    options: { key?: KN | undefined; value: VN },
+  ): Keyspace<CodecTypes[KN], CodecTypes[VN]>;
+  keyspace<K, VN extends SaidCodecName>(name: string, options: { key: Codec<K>; value: VN }): Keyspace<K, CodecTypes[VN]>;
+  keyspace<KN extends SaidCodecName, V = unknown>(
+    name: string,
+    options: { key: KN; value?: Codec<V> | 'structured' | 'json' | undefined },
+  ): Keyspace<CodecTypes[KN], V>;
+  keyspace<K = string, V = unknown>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V>;
+  keyspace<K, V>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V> {
     this.#mustBeOpen();
     return new PoolKeyspace<K, V>(this.#host, name, options);
   }

@@ -9,8 +9,8 @@ import { intoNewPool } from './restore';
 import type { OpenOptions, SalvageReport } from './types';
 
 export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'atLeast'> {
-  signal?: AbortSignal;
-  onProgress?: (fraction: number) => void;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((fraction: number) => void) | undefined;
 }
 
 const names = ['medium', 'size', 'atLeast', 'signal', 'onProgress'] as const;

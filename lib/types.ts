@@ -16,51 +16,51 @@ export type CommitDurability = 'durable' | 'eventual';
 
 export interface OpenOptions {
   /** Default `auto`: persistent memory where mapping with MAP_SYNC succeeds, else a file. */
-  medium?: 'auto' | Medium;
+  medium?: 'auto' | Medium | undefined;
   /** Bytes. A file grows by itself unless a size is given; a new pmem pool is 256 MiB unless a size is given. */
-  size?: number;
+  size?: number | undefined;
   /**
    * A new pool on persistent memory takes space of its file system as it needs it and gives it back; `size` is then the most it may
    * take, 64 GiB unless given. Chosen when a pool is made. A file does that anyway.
    */
-  grow?: boolean;
+  grow?: boolean | undefined;
   /**
    * A new pool on persistent memory that grows lies in all of these directories (on file systems of their own): each gets a part file, filled in
    * order, `size` is the most of all together, and `path` is the pool set file that names the parts. Chosen when a pool is made; it is
    * opened by its path alone.
    */
-  directories?: readonly string[];
+  directories?: readonly string[] | undefined;
   /** `ifMissing` (default), `never` (the pool must be there) or `exclusive` (it must not). */
-  create?: 'ifMissing' | 'never' | 'exclusive';
+  create?: 'ifMissing' | 'never' | 'exclusive' | undefined;
   /** Refuse to open (`ERR_HOLDFAST_DURABILITY`) where the place gives less. */
-  atLeast?: DurabilityClass;
+  atLeast?: DurabilityClass | undefined;
   /** Milliseconds after which an eventual commit is behind a barrier at the latest. Default 10. */
-  eventualWithin?: number;
+  eventualWithin?: number | undefined;
   /** The tail is folded into the index when it holds this many operations. Default 32,768. */
-  foldOperations?: number;
+  foldOperations?: number | undefined;
   /**
    * Milliseconds after which a run that this handle drives may be taken over by another thread, when this one has not
    * renewed its lease. Default 15,000. A process that ends gives up its leases at once.
    */
-  lease?: number;
+  lease?: number | undefined;
   /**
    * Opens for reading only, also while another process writes. It sees the newest durable state, and newer ones with
    * `refresh()`. What changes the pool is `ERR_HOLDFAST_READ_ONLY`.
    */
-  readOnly?: boolean;
+  readOnly?: boolean | undefined;
   /**
    * How much of the log is kept for `watch` and incremental backups beyond what the pool itself needs: commits younger than
    * `ms`, the newest `bytes`; with both, what both want. Default: as the pool was opened last. It gives way, the oldest
    * first, before a commit is refused for want of space. `false`: nothing.
    */
-  retain?: { ms?: number; bytes?: number } | false;
-  signal?: AbortSignal;
+  retain?: { ms?: number; bytes?: number } | false | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 export interface CommitOptions {
   /** Default `durable`. */
-  durability?: CommitDurability;
-  signal?: AbortSignal;
+  durability?: CommitDurability | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** The receipt of one commit. */
@@ -84,14 +84,14 @@ export interface Codec<T> {
 export type BuiltinCodecName = 'bytes' | 'utf8' | 'json' | 'structured' | 'uint64';
 
 export interface RangeOptions<K> {
-  /** First key, inclusive. */ gte?: K;
-  /** First key, exclusive. */ gt?: K;
-  /** Last key, inclusive. */ lte?: K;
-  /** Last key, exclusive. */ lt?: K;
-  /** Only keys that begin with these bytes (or this text). */ prefix?: K;
-  reverse?: boolean;
-  limit?: number;
-  snapshot?: Snapshot;
+  /** First key, inclusive. */ gte?: K | undefined;
+  /** First key, exclusive. */ gt?: K | undefined;
+  /** Last key, inclusive. */ lte?: K | undefined;
+  /** Last key, exclusive. */ lt?: K | undefined;
+  /** Only keys that begin with these bytes (or this text). */ prefix?: K | undefined;
+  reverse?: boolean | undefined;
+  limit?: number | undefined;
+  snapshot?: Snapshot | undefined;
 }
 
 /** A pinned epoch. Reads through it see that state whatever is committed meanwhile. */
@@ -108,9 +108,9 @@ export interface Snapshot extends Disposable {
 
 export interface Keyspace<K, V> {
   readonly name: string;
-  get(key: K, options?: { snapshot?: Snapshot }): V | undefined;
-  getMany(keys: readonly K[], options?: { snapshot?: Snapshot }): (V | undefined)[];
-  has(key: K, options?: { snapshot?: Snapshot }): boolean;
+  get(key: K, options?: { snapshot?: Snapshot | undefined }): V | undefined;
+  getMany(keys: readonly K[], options?: { snapshot?: Snapshot | undefined }): (V | undefined)[];
+  has(key: K, options?: { snapshot?: Snapshot | undefined }): boolean;
   /**
    * The epoch of the commit that wrote the key's newest value. Undefined where the key is absent, or the log no longer tells: the
    * cleaner has carried the value elsewhere since, or the pool is open for reading only.
@@ -171,27 +171,27 @@ export interface Region {
   /** Bytes it has now. */
   readonly size: number;
   /** A copy of its bytes; by default all of them. */
-  read(offset?: number, length?: number, options?: { snapshot?: Snapshot }): Uint8Array;
+  read(offset?: number, length?: number, options?: { snapshot?: Snapshot | undefined }): Uint8Array;
   /** Fills `target`. */
-  readInto(target: ArrayBufferView, offset: number, options?: { snapshot?: Snapshot }): void;
+  readInto(target: ArrayBufferView, offset: number, options?: { snapshot?: Snapshot | undefined }): void;
   /** A copy of `length` numbers from byte `offset` on, which need not be aligned: `typed(Float32Array, 4096, 768)`. */
   typed<T extends NumericArray>(
     type: NumericArrayConstructor<T>,
     offset: number,
     length: number,
-    options?: { snapshot?: Snapshot },
+    options?: { snapshot?: Snapshot | undefined },
   ): T;
-  dataView(offset: number, length: number, options?: { snapshot?: Snapshot }): DataView;
+  dataView(offset: number, length: number, options?: { snapshot?: Snapshot | undefined }): DataView;
   /**
    * The first offset from `offset` on (default 0) that may hold anything but zeros; `size` when none does. What lies before it was never
    * written: a sparse region is copied by what is in it.
    */
-  nextData(offset?: number, options?: { snapshot?: Snapshot }): number;
+  nextData(offset?: number, options?: { snapshot?: Snapshot | undefined }): number;
   /**
    * Its bytes as they lie in the pool, by default all of them, as of now or of the snapshot: not copied and not verified. Through a pool
    * that is open for reading only they are a copy.
    */
-  view(offset?: number, length?: number, options?: { snapshot?: Snapshot }): RegionView;
+  view(offset?: number, length?: number, options?: { snapshot?: Snapshot | undefined }): RegionView;
   write(offset: number, bytes: ArrayBufferView, options?: CommitOptions): Promise<CommitReceipt>;
   writeSync(offset: number, bytes: ArrayBufferView, options?: CommitOptions): CommitReceipt;
   /** Adds to the 64-bit cell at `offset` (a multiple of 8), modulo 2^64. Gives the sum, as an unsigned number. */
@@ -232,21 +232,32 @@ export interface RegionInfo {
 
 export interface KeyspaceOptions<K, V> {
   /** Default `utf8`. */
-  key?: Codec<K> | BuiltinCodecName;
+  key?: Codec<K> | BuiltinCodecName | undefined;
   /** Default `structured`. */
-  value?: Codec<V> | BuiltinCodecName;
+  value?: Codec<V> | BuiltinCodecName | undefined;
 }
+
+/** What the built-in codecs that say it themselves give and take. */
+export interface CodecTypes {
+  utf8: string;
+  bytes: Uint8Array;
+  /** Given as a bigint where it is above 2 ** 53 - 1. */
+  uint64: number | bigint;
+}
+
+/** Codecs of which the value's type is said by name. */
+export type SaidCodecName = keyof CodecTypes;
 
 export interface WatchOptions<K = Uint8Array, V = Uint8Array> {
   /** Only this keyspace, decoded with its codecs. Default: all of them, as bytes. */
-  keyspace?: Keyspace<K, V>;
+  keyspace?: Keyspace<K, V> | undefined;
   /** Only keys that begin with these bytes (or this text). */
-  prefix?: K;
+  prefix?: K | undefined;
   /** Commits above this epoch, a past one too as long as the pool holds them. Default: those made from now on. */
-  from?: number;
+  from?: number | undefined;
   /** Bytes of log that are kept for this watcher when it falls behind. Default 64 MiB. */
-  lag?: number;
-  signal?: AbortSignal;
+  lag?: number | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** One change of a commit. */
@@ -292,10 +303,10 @@ export type RegionWatcher = Feed<CommittedRegionChanges>;
 
 export interface BackupOptions {
   /** Only the commits above this epoch (that of the backup before it). Needs the log back to there: see `retain`. */
-  incremental?: number;
-  signal?: AbortSignal;
+  incremental?: number | undefined;
+  signal?: AbortSignal | undefined;
   /** From 0 to 1. */
-  onProgress?: (fraction: number) => void;
+  onProgress?: ((fraction: number) => void) | undefined;
 }
 
 export interface BackupReport {
@@ -314,10 +325,10 @@ export interface BackupReport {
 
 export interface RestoreOptions extends Pick<OpenOptions, 'medium' | 'size' | 'atLeast' | 'retain'> {
   /** The state after the commit of this epoch, or at this time. Default: the newest there is. */
-  at?: number | Date;
-  signal?: AbortSignal;
+  at?: number | Date | undefined;
+  signal?: AbortSignal | undefined;
   /** Bytes read of the part that is being read. */
-  onProgress?: (bytes: number) => void;
+  onProgress?: ((bytes: number) => void) | undefined;
 }
 
 export interface RestoreReport {
@@ -347,13 +358,23 @@ export interface PoolCore extends AsyncDisposable, Disposable {
    */
   refresh(): Promise<number>;
   refreshSync(): number;
+  /** Its types are those of its codecs where these say so, else those that the caller names. */
+  keyspace<KN extends SaidCodecName = 'utf8', VN extends SaidCodecName = SaidCodecName>(
+    name: string,
+    options: { key?: KN | undefined; value: VN },
+  ): Keyspace<CodecTypes[KN], CodecTypes[VN]>;
+  keyspace<K, VN extends SaidCodecName>(name: string, options: { key: Codec<K>; value: VN }): Keyspace<K, CodecTypes[VN]>;
+  keyspace<KN extends SaidCodecName, V = unknown>(
+    name: string,
+    options: { key: KN; value?: Codec<V> | 'structured' | 'json' | undefined },
+  ): Keyspace<CodecTypes[KN], V>;
   keyspace<K = string, V = unknown>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V>;
   /** Names of all keyspaces, sorted. */
   keyspaces(): string[];
   /** The region of that name; made when it is not there and a size is given. Another size than it has is an error. */
-  region(name: string, options?: { size?: number }): Region;
+  region(name: string, options?: { size?: number | undefined }): Region;
   /** All regions, in the order they were made. */
-  regions(options?: { snapshot?: Snapshot }): RegionInfo[];
+  regions(options?: { snapshot?: Snapshot | undefined }): RegionInfo[];
   batch(): Batch;
   commit(batch: Batch, options?: CommitOptions): Promise<CommitReceipt>;
   commitSync(batch: Batch, options?: CommitOptions): CommitReceipt;
@@ -366,7 +387,7 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   /** Resolves when everything committed before, eventual commits too, is behind a barrier. */
   settled(): Promise<void>;
   stats(): PoolStats;
-  check(options?: { signal?: AbortSignal; onProgress?: (fraction: number) => void }): Promise<CheckReport>;
+  check(options?: { signal?: AbortSignal | undefined; onProgress?: ((fraction: number) => void) | undefined }): Promise<CheckReport>;
   /** Makes the index durable as of now. */
   fold(): Promise<void>;
   /**
@@ -390,7 +411,7 @@ export interface CheckReport {
 
 export interface CopyOptions {
   /** Where the copy lies: a part in each of these (on persistent memory), none: in one file. Default: as the pool lies now. */
-  directories?: readonly string[];
+  directories?: readonly string[] | undefined;
 }
 
 /** What `resizeByCopy` has put into the new pool. */

@@ -51,20 +51,20 @@ export interface CheckpointInfo {
 }
 
 export interface SaveOptions {
-  label?: string;
+  label?: string | undefined;
   /** Default: the owner's newest checkpoint. */
-  parent?: string;
+  parent?: string | undefined;
   /** Objects are never changed in place: those seen before are known by identity and not looked into. */
-  immutable?: boolean;
+  immutable?: boolean | undefined;
 }
 
 export interface PruneOptions {
   /** So many of the newest stay. Default and least: 1. */
-  keepLast?: number;
+  keepLast?: number | undefined;
   /** Checkpoints with a label stay (`true`, the default), or only those with these labels. */
-  keepLabels?: boolean | readonly string[];
+  keepLabels?: boolean | readonly string[] | undefined;
   /** Only those saved before this time, or longer ago than so many milliseconds, are removed. */
-  olderThan?: Date | number;
+  olderThan?: Date | number | undefined;
 }
 
 export interface PruneReport {
@@ -149,7 +149,7 @@ export class CheckpointStore {
   }
 
   /** A value equal to what was saved; the caller's own. */
-  load(id: string, options: { snapshot?: Snapshot } = {}): unknown {
+  load(id: string, options: { snapshot?: Snapshot | undefined } = {}): unknown {
     return revive(this.#shadowOf(keyOf(id), options.snapshot));
   }
 
@@ -168,7 +168,7 @@ export class CheckpointStore {
   /** In the order they were saved. */
   *history(
     owner: string,
-    options?: { reverse?: boolean; limit?: number },
+    options?: { reverse?: boolean | undefined; limit?: number | undefined },
   ): IterableIterator<CheckpointInfo> {
     checkOwner(owner);
     const { reverse, limit } = optionsObject(options, 'history', ['reverse', 'limit']);

@@ -116,7 +116,7 @@ async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
     }
     if (answer.happened) {
       await receipt(way, kept.attempt, 0, 'probe', answer.result);
-      return answer.result;
+      return answer.result as R;
     }
   }
   return callUntilDone(way, kept.attempt + 1);
@@ -148,7 +148,7 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
         if (answer === 'unknown') throw error;
         if (answer.happened) {
           await receipt(way, attempt, 0, 'probe', answer.result);
-          return answer.result;
+          return answer.result as R;
         }
       }
       await backOff(call.limits, failed, whatOf(call));

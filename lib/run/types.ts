@@ -22,19 +22,22 @@ export interface ToolContext extends CallContext {
   readonly signal: AbortSignal;
 }
 
-/** What a probe knows of an effect: it happened (with its result), it never did, or it cannot tell. */
-export type ProbeAnswer<R> = { happened: true; result: R } | { happened: false } | 'unknown';
+/**
+ * What a probe knows of an effect: it happened (with its result), it never did, or it cannot tell. `happened` is a boolean, since that is
+ * what TypeScript makes of it in a function that is written apart.
+ */
+export type ProbeAnswer<R> = { happened: boolean; result?: R | undefined } | 'unknown';
 
 /** Milliseconds: `delay` before the second attempt, `factor` times as long before each further one, at most `maxDelay`. */
 export interface RetryOptions {
   /** Attempts this call makes at most, the first included. */
   attempts: number;
   /** Default 100. */
-  delay?: number;
+  delay?: number | undefined;
   /** Default 2. */
-  factor?: number;
+  factor?: number | undefined;
   /** Default 30,000. */
-  maxDelay?: number;
+  maxDelay?: number | undefined;
 }
 
 export interface ToolOptions<R> {
@@ -43,17 +46,17 @@ export interface ToolOptions<R> {
    * `idempotent`: call again, with the same key. `effect` (default): ask `probe`, or stop with `ERR_HOLDFAST_OUTCOME_UNKNOWN`.
    * An error that carries `neverHappened: true` says that nothing happened outside: then an effect is called again too.
    */
-  safety?: ToolSafety;
+  safety?: ToolSafety | undefined;
   /** Asked before an `effect` is attempted again. Its answer must be final: what has not happened must not happen later. */
-  probe?: (idempotencyKey: string) => ProbeAnswer<R> | Promise<ProbeAnswer<R>>;
+  probe?: ((idempotencyKey: string) => ProbeAnswer<R> | Promise<ProbeAnswer<R>>) | undefined;
   /** How often to call again when `fn` throws and its safety allows it. Default: not at all. */
-  retry?: number | RetryOptions;
+  retry?: number | RetryOptions | undefined;
   /** Milliseconds one attempt may take. Then it fails with a `TimeoutError`, and what it did is not known. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Ends the attempt, or the pause before the next one, with `ERR_HOLDFAST_ABORTED`. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Undoes the effect when `run.rollback()` asks. Called again with the same key when its process dies. */
-  compensate?: (result: R, context: ToolContext) => void | Promise<void>;
+  compensate?: ((result: R, context: ToolContext) => void | Promise<void>) | undefined;
 }
 
 /**
@@ -67,14 +70,14 @@ type Compensation = { undo(result: unknown, context: ToolContext): void | Promis
 
 export interface StepOptions {
   /** Default `durable`. An `eventual` step may be done again after a crash, as if it had not been. */
-  durability?: CommitDurability;
+  durability?: CommitDurability | undefined;
 }
 
 export interface WaitOptions {
   /** Milliseconds to wait in this process. Then the run is closed and the call rejects with `ERR_HOLDFAST_SUSPENDED`. */
-  suspendAfter?: number;
+  suspendAfter?: number | undefined;
   /** Ends the wait with `ERR_HOLDFAST_ABORTED`; it may be asked for again. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** What a hook is given. */
@@ -97,34 +100,34 @@ type Hook = (event: HookEvent) => void | Promise<void>;
  */
 export interface RunHooks {
   /** Whenever somebody begins to drive the run, before `pool.run` resolves. */
-  onStart?: Hook;
+  onStart?: Hook | undefined;
   /** After each `run.decision`. */
-  onDecision?: Hook;
+  onDecision?: Hook | undefined;
   /** After every `everySteps` steps, decisions and tool calls. */
-  onInterval?: Hook;
+  onInterval?: Hook | undefined;
   /** Default 10. */
-  everySteps?: number;
+  everySteps?: number | undefined;
   /** Before the run's end is committed. */
-  onEnd?: Hook;
+  onEnd?: Hook | undefined;
   /** Default: a process warning. */
-  onHookError?: (error: unknown, hook: string) => void;
+  onHookError?: ((error: unknown, hook: string) => void) | undefined;
 }
 
 export interface RunOptions<Input = unknown> {
   /** Kept when the run begins. On continuation it may be left out; another one is `ERR_HOLDFAST_DIVERGED`. */
-  input?: Input;
-  hooks?: RunHooks;
+  input?: Input | undefined;
+  hooks?: RunHooks | undefined;
   /** For all waits of this run: see `WaitOptions`. Default: they wait in the process. */
-  suspendAfter?: number;
+  suspendAfter?: number | undefined;
   /** For `rollback`. */
-  compensations?: Compensations;
+  compensations?: Compensations | undefined;
 }
 
 export interface CheckpointOptions {
   /** At most 512 bytes. Checkpoints with a label are kept by `prune` unless told otherwise. */
-  label?: string;
+  label?: string | undefined;
   /** Objects are never changed in place: those seen before are known by identity and not looked into. */
-  immutable?: boolean;
+  immutable?: boolean | undefined;
 }
 
 export interface CheckpointReceipt extends CommitReceipt {
@@ -186,7 +189,7 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
   /** Makes `state` the run's state, durably. What did not change since the last one is not written again. */
   checkpoint(state: State, options?: CheckpointOptions): Promise<CheckpointReceipt>;
   /** The run's checkpoints in the order they were made. */
-  history(options?: { reverse?: boolean; limit?: number }): IterableIterator<CheckpointInfo>;
+  history(options?: { reverse?: boolean | undefined; limit?: number | undefined }): IterableIterator<CheckpointInfo>;
   /** The state at a checkpoint. */
   at(checkpoint: string): State;
   /** What changed from one checkpoint to another. */
@@ -227,33 +230,33 @@ export interface RunInfo {
 }
 
 export interface RunsOptions {
-  prefix?: string;
+  prefix?: string | undefined;
   /** Only runs behind this id: the last of the page before. */
-  after?: string;
-  limit?: number;
-  reverse?: boolean;
+  after?: string | undefined;
+  limit?: number | undefined;
+  reverse?: boolean | undefined;
   /** `runnable`: unfinished, driven by nobody, and not waiting for something that has not come. */
-  status?: RunInfo['status'] | 'runnable';
+  status?: RunInfo['status'] | 'runnable' | undefined;
 }
 
 export interface ClaimOptions {
   /** What to claim; there is one kind. */
-  status?: 'runnable';
+  status?: 'runnable' | undefined;
   /** Only runs whose id begins so. */
-  prefix?: string;
-  hooks?: RunHooks;
-  suspendAfter?: number;
-  compensations?: Compensations;
+  prefix?: string | undefined;
+  hooks?: RunHooks | undefined;
+  suspendAfter?: number | undefined;
+  compensations?: Compensations | undefined;
 }
 
 export interface JournalOptions {
   /** The first sequence number. Default 0. */
-  from?: number;
-  limit?: number;
+  from?: number | undefined;
+  limit?: number | undefined;
   /** Go on with entries as they are committed, until the run's end. */
-  follow?: boolean;
+  follow?: boolean | undefined;
   /** Ends the reading with `ERR_HOLDFAST_ABORTED`. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export type JournalKind =

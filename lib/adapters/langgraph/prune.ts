@@ -11,9 +11,9 @@ import type { Checkpoint, CheckpointMetadata } from './types';
 
 export interface ThreadPruneOptions {
   /** So many of the newest stay, in each namespace. Default and least: 1. */
-  keepLast?: number;
+  keepLast?: number | undefined;
   /** Only those saved before this time, or longer ago than so many milliseconds, are removed. */
-  olderThan?: Date | number;
+  olderThan?: Date | number | undefined;
 }
 
 export interface PruneRule {

@@ -31,10 +31,10 @@ import { plain } from './values';
 export interface StoreOptions {
   ttl?: {
     /** Minutes an item lives after it was put. Default: for ever. */
-    defaultTtl?: number;
+    defaultTtl?: number | undefined;
     /** Does reading an item give it its time again? Default true. */
-    refreshOnRead?: boolean;
-  };
+    refreshOnRead?: boolean | undefined;
+  } | undefined;
 }
 
 interface StoredItem {

@@ -22,11 +22,11 @@ import { plain } from './values';
 
 export interface DurableToolOptions<R> extends Pick<ToolOptions<R>, 'safety' | 'probe' | 'retry' | 'timeout' | 'signal'> {
   /** What may be done when a call ended without a receipt; as of `run.tool`. Default `effect`. */
-  safety?: ToolSafety;
+  safety?: ToolSafety | undefined;
   /** Names the tool in its pool. Default: the function's own name. */
-  name?: string;
+  name?: string | undefined;
   /** Default: the pool of the graph's HoldfastSaver. */
-  pool?: PoolCore;
+  pool?: PoolCore | undefined;
 }
 
 /** To be called in a node, with the config that the node was given. */
@@ -76,9 +76,8 @@ export function durableTool<A, R>(
       return plain(raw.result);
     };
     const { retry, timeout, signal } = options;
-    const limits = { ...(retry !== undefined && { retry }), ...(timeout !== undefined && { timeout }), ...(signal && { signal }) };
     try {
-      const result = await run.tool(name, asked, act, { safety, ...(probe && { probe: plainProbe(probe) }), ...limits });
+      const result = await run.tool(name, asked, act, { safety, probe: probe && plainProbe(probe), retry, timeout, signal });
       // The receipt is there, and a run without an end gives it as well.
       await run.finish(undefined);
       return raw === undefined ? (result as R) : raw.result;
