@@ -70,7 +70,7 @@ export interface PruneOptions {
 export interface PruneReport {
   readonly removed: number;
   readonly kept: number;
-  /** Bytes of nodes that nothing refers to any more. */
+  /** What only the removed states held, counted as `CheckpointInfo.bytes` counts it. */
   readonly freedBytes: number;
 }
 
@@ -253,6 +253,7 @@ export class CheckpointStore {
     const guard = (batch: Batch): unknown => batch.requireEqual(this.#versions, family, version);
     let removed = 0;
     let kept = 0;
+    let rootBytes = 0;
     const slices = new Slices(this.pool, guard);
     for (const [key, record] of this.#records.range({ ...recordsOf(owner), reverse: true })) {
       if (isKept(removed + kept, record)) {
@@ -260,11 +261,12 @@ export class CheckpointStore {
         continue;
       }
       ++removed;
+      rootBytes += record.root.length;
       slices.batch.delete(this.#records, key);
       await slices.cut();
     }
     await slices.end();
-    return { removed, kept, freedBytes: await this.#sweep(family) };
+    return { removed, kept, freedBytes: rootBytes + (await this.#sweep(family)) };
   }
 
   async #sweep(family: number): Promise<number> {

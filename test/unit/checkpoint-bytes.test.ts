@@ -183,8 +183,8 @@ onEachMedium('the bytes of a checkpoint', (place) => {
       expect(isDeepStrictEqual(store.load(store.newest(OWNER)!.id), state)).toBe(true);
     }));
 
-  it('what a checkpoint wrote is told, of small states and large ones', () =>
-    withPool(place, (pool) => {
+  it('what a checkpoint wrote is told, of small states and large ones, and what pruning gives back of it', () =>
+    withPool(place, async (pool) => {
       const store = CheckpointStore.of(pool);
       const pages = pool.keyspace<Uint8Array, Uint8Array>('holdfast.pages', { key: 'bytes', value: 'bytes' });
       let before = 0;
@@ -196,6 +196,11 @@ onEachMedium('the bytes of a checkpoint', (place) => {
         expect([...store.history(OWNER)].at(-1)).toMatchObject({ id, bytes });
         before = written;
       }
+      const roots = [...store.history(OWNER, { limit: 4 })].reduce((sum, { id }) => sum + rootOf(pool, id).length, 0);
+      const { removed, freedBytes } = await store.prune(OWNER);
+      expect(removed).toBe(4);
+      const left = [...pages.values()].reduce((sum, page) => sum + page.length, 0);
+      expect(freedBytes).toBe(roots + before - left);
     }));
 
   it('a checkpoint whose record an earlier build wrote is read, and built on', () =>

@@ -27,6 +27,7 @@ export interface Candidate {
   readonly id: string;
   readonly parent: string | undefined;
   readonly metadata: unknown;
+  readonly rootBytes: number;
   /** Reads the whole checkpoint. */
   readonly checkpoint: () => Checkpoint;
 }

@@ -289,14 +289,16 @@ export class Threads {
       const [, namespace, id] = texts as unknown as [string, string, string];
       const { parent, metadata } = record;
       const checkpoint = (): Checkpoint => revive(this.#parts.read(record.family, record.root)) as Checkpoint;
-      all.push({ namespace, id, parent, metadata, checkpoint });
+      all.push({ namespace, id, parent, metadata, checkpoint, rootBytes: record.root.length });
     }
     const kept = keptOf(all, rule);
     const guard = (batch: Batch): unknown => batch.requireEqual(this.#families, thread, stored);
     const slices = new Slices(this.pool, guard);
+    let rootBytes = 0;
     // Those of subgraphs first, since only a caller that is there tells that they go with it.
     for (const each of all.reverse()) {
       if (kept.has(each)) continue;
+      rootBytes += each.rootBytes;
       const key = [thread, each.namespace, each.id];
       const name = lineName(thread, each.namespace);
       if (this.#lines.get(name)?.id === each.id) this.#lines.delete(name);
@@ -305,7 +307,8 @@ export class Threads {
       await slices.cut();
     }
     await slices.end();
-    return { removed: all.length - kept.size, kept: kept.size, freedBytes: await this.#sweep(thread, Number(stored), guard) };
+    const freedBytes = rootBytes + (await this.#sweep(thread, Number(stored), guard));
+    return { removed: all.length - kept.size, kept: kept.size, freedBytes };
   }
 
   async #sweep(thread: string, family: number, guard: (batch: Batch) => void): Promise<number> {
