@@ -1,5 +1,7 @@
 #include "medium/readers_table.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 
@@ -24,6 +26,20 @@ uint32_t mode_for(uint32_t pool_mode) {
   return readable | (readable >> 1);
 }
 
+// May this file be made a table, or go on being one? A new one is empty, a crash leaves less of it or zeros, damage leaves its length: all else may
+// be dear to somebody (a file of that name, or what a link of that name leads to), and is not written to.
+bool may_be_a_table(const PosixFile& file, const FileFacts& facts) {
+  if (!facts.regular) return false;
+  std::string found(kReadersFileBytes, '\0');
+  size_t got = 0;
+  if (file.read_at(0, found.data(), found.size(), &got) != 0) return false;
+  found.resize(got);
+  const size_t begins = std::min(got, sizeof kReadersMagic);
+  if (std::memcmp(found.data(), kReadersMagic, begins) == 0) return true;
+  if (facts.size > kReadersFileBytes) return false;
+  return found.find_first_not_of('\0') == std::string::npos || (facts.size == kReadersFileBytes && facts.names == 1);
+}
+
 }  // namespace
 
 std::string readers_table_path(const std::string& pool_path) { return resolved_path(pool_path) + ".readers"; }
@@ -31,6 +47,7 @@ std::string readers_table_path(const std::string& pool_path) { return resolved_p
 int ReadersTable::map() {
   FileFacts facts;
   if (const int error = file_.facts(&facts)) return error;
+  if (!may_be_a_table(file_, facts)) return EEXIST;
   // Made longer by whoever comes first; never shorter. What is new in it is zeros.
   if (facts.size < kReadersFileBytes) {
     if (const int error = file_.truncate(kReadersFileBytes)) return error;
@@ -51,18 +68,22 @@ Result<std::shared_ptr<ReadersTable>> ReadersTable::open_or_make(const std::stri
   FileFacts found;
   const bool there = path_facts(path, &found) == 0;
   const uint32_t mode = mode_for(pool.mode);
-  if (const int error = table->file_.open_or_create(path, mode)) return file_error(error, what);
+  const int opened = table->file_.open_or_create(path, mode);
+  if (opened != 0 && opened != EISDIR) return file_error(opened, what);
   // The umask may have taken more away than the pool has; and a table made by root is the pool's owner's. Neither must succeed.
   if (!there) (void)table->file_.give_to(pool.user, pool.group, mode);
-  if (const int error = table->map()) return file_error(error, what);
+  const int error = opened != 0 ? EEXIST : table->map();
+  if (error == EEXIST) {
+    return Status(Code::kExists, what + ", through which the pool's readers and its writer know of each other: something else is there; move it away");
+  }
+  if (error != 0) return file_error(error, what);
   return table;
 }
 
 std::unique_ptr<ReadersTable> ReadersTable::open_if_there(const std::string& pool_path) {
   std::unique_ptr<ReadersTable> table(new ReadersTable());
   if (table->file_.open_existing(readers_table_path(pool_path), true) != 0) return nullptr;
-  FileFacts facts;
-  if (table->file_.facts(&facts) != 0 || !facts.regular || table->map() != 0) return nullptr;
+  if (table->map() != 0) return nullptr;
   return table;
 }
 

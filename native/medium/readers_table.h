@@ -37,7 +37,8 @@ struct ReaderSeen {
 
 class ReadersTable {
  public:
-  // For a reader: makes the table if there is none, as accessible as the pool's file is. kPermission, kReadOnly, kDiskFull, kIo.
+  // For a reader: makes the table if there is none, as accessible as the pool's file is. kPermission, kReadOnly, kDiskFull, kIo; kExists:
+  // what is there is something else's, and was not touched.
   static Result<std::shared_ptr<ReadersTable>> open_or_make(const std::string& pool_path);
   // For the writer: null where there is none, or none that it can use.
   static std::unique_ptr<ReadersTable> open_if_there(const std::string& pool_path);
@@ -71,7 +72,7 @@ class ReadersTable {
  private:
   friend class ReaderPin;
   ReadersTable() = default;
-  int map();
+  int map();  // EEXIST: it is no table
   ReaderSlot* slot(uint32_t number) const;
   bool owner_lives(uint32_t number) const;
 

@@ -2,10 +2,12 @@
 #include "medium/readers_table.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <fstream>
+#include <iterator>
 
 #include "native/scratch.h"
 
@@ -152,6 +154,42 @@ TEST_CASE("readers' table: of a table that somebody cuts all pins stand, from th
   CHECK(table.writer->oldest_pin() == 0);
   CHECK_FALSE(table.writer->is_at(readers_table_path(table.path)));
   CHECK_FALSE(one->stands());
+}
+
+TEST_CASE("readers' table: what has its name and is something else's is not touched, what crash or damage left of one is taken") {
+  Scratch scratch;
+  const std::string pool = scratch.path("pool"), path = readers_table_path(pool), elsewhere = scratch.path("elsewhere");
+  const auto write = [](const std::string& to, const std::string& bytes) { std::ofstream(to, std::ios::binary) << bytes; };
+  const auto read = [](const std::string& from) {
+    std::ifstream in(from, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  write(pool, "x");
+  const std::string notes = "notes of somebody's", damaged(kReadersFileBytes, 'd');
+  bool taken = false;
+  SUBCASE("a file") { write(path, notes); }
+  SUBCASE("a file that is longer than a table") { write(path, std::string(2 * kReadersFileBytes, '\0') + "z"); }
+  SUBCASE("a link to a file") {
+    write(elsewhere, notes);
+    REQUIRE(::symlink(elsewhere.c_str(), path.c_str()) == 0);
+  }
+  SUBCASE("another name of a file, as long as a table") {
+    write(elsewhere, damaged);
+    REQUIRE(::link(elsewhere.c_str(), path.c_str()) == 0);
+  }
+  SUBCASE("a folder") { REQUIRE(::mkdir(path.c_str(), 0755) == 0); }
+  SUBCASE("nothing in it") { write(path, ""), taken = true; }
+  SUBCASE("the beginning of one") { write(path, "HF-R"), taken = true; }
+  SUBCASE("zeros") { write(path, std::string(100, '\0')), taken = true; }
+  SUBCASE("a damaged one") { write(path, damaged), taken = true; }
+  CAPTURE(taken);
+  const std::string before = read(path);
+  auto made = ReadersTable::open_or_make(pool);
+  CHECK(made.is_ok() == taken);
+  CHECK((ReadersTable::open_if_there(pool) != nullptr) == taken);
+  if (taken) return;
+  CHECK(made.status().code() == Code::kExists);
+  CHECK(read(path) == before);
 }
 
 TEST_CASE("readers' table: who may write is one, and placing counts while that one lives") {
