@@ -51,7 +51,13 @@ export const utf8: Codec<string> = {
     if (typeof value !== 'string') throw typeError('The codec "utf8" takes a string');
     return value;
   },
-  decode: textOf,
+  decode(borrowed) {
+    try {
+      return textOf(borrowed);
+    } catch (cause) {
+      throw codecError(`${borrowed.length} stored bytes cannot be a string`, cause);
+    }
+  },
 };
 
 /** What JSON can say. */

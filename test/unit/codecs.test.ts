@@ -1,3 +1,5 @@
+import { constants } from 'node:buffer';
+
 import { describe, expect, test } from 'vitest';
 
 import { codecs } from '../../lib/index';
@@ -135,6 +137,12 @@ describe('bytes and utf8', () => {
     expect(await codeOf(() => codecs.utf8.encode(1 as never))).toBe(
       'ERR_HOLDFAST_INVALID_ARGUMENT',
     );
+  });
+
+  test('bytes that are too many for a string are an error of the codec', async () => {
+    const tooMany = Buffer.alloc(constants.MAX_STRING_LENGTH + 1);
+    expect(await codeOf(() => codecs.utf8.decode(tooMany))).toBe('ERR_HOLDFAST_CODEC');
+    expect(await codeOf(() => codecs.json.decode(tooMany))).toBe('ERR_HOLDFAST_CODEC');
   });
 
   test('utf8 keeps a byte order mark', () => {
