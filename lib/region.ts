@@ -77,7 +77,12 @@ export class PoolRegion implements Region {
 
   readInto(target: ArrayBufferView, offset: number, options?: ReadOptions): void {
     const bytes = bytesOf(target);
-    this.#host.native.regionRead(this.#number, byteOffset(offset), bytes, this.#snapshotOf(options));
+    const at = byteOffset(offset);
+    const snapshot = this.#snapshotOf(options);
+    // What is read is verified where it lies then: not where other threads write.
+    const own = types.isSharedArrayBuffer(bytes.buffer) ? memoryFor(bytes.length, () => new Uint8Array(bytes.length)) : bytes;
+    this.#host.native.regionRead(this.#number, at, own, snapshot);
+    if (own !== bytes) bytes.set(own);
   }
 
   typed<T extends NumericArray>(

@@ -1,5 +1,6 @@
 /** Regions through the API, on each medium: reads, writes, cells, batches, snapshots, sizes, bad input. */
 import { constants } from 'node:buffer';
+import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 
 import { openSync } from '../../lib/index';
@@ -17,6 +18,22 @@ function messageOf(action: () => unknown): string {
 
 onEachMedium('a region', (place) => {
   const opened = (path = place.path()): Holdfast => openSync(path, place.options);
+
+  test('is read into memory that another thread writes to, and is not called damaged for that', async () => {
+    const pool = opened();
+    const region = pool.region('r', { size: 100_000 });
+    await region.write(0, new Uint8Array(100_000).fill(1));
+    await pool.fold();
+    const shared = new Uint8Array(new SharedArrayBuffer(100_000));
+    const writes = 'const { workerData: at, parentPort } = require("node:worker_threads"); parentPort.postMessage(0); for (;;) at.fill(2);';
+    const worker = new Worker(writes, { eval: true, workerData: shared });
+    await new Promise((begun) => worker.once('message', begun));
+    for (let i = 0; i < 1000; ++i) region.readInto(shared, 0);
+    await worker.terminate();
+    region.readInto(shared, 0);
+    expect(shared.every((byte) => byte === 1)).toBe(true);
+    await pool.close();
+  });
 
   test('keeps what was written, across folds and reopening', async () => {
     const path = place.path();
