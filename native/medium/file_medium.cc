@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <utility>
 
 #include "base/test_hooks.h"
@@ -15,6 +16,13 @@ namespace {
 // in the 128 TiB of a process. A pool that outgrows it goes on after it is reopened.
 constexpr uint64_t kWindowBytes = 4096 * kGiB;
 constexpr uint64_t kResizeBytes = 64 * kGiB;  // by which a pool of fixed size can grow in place at least
+constexpr uint64_t kLookAtNameMs = 100;
+
+uint64_t steady_ms() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
+}
 
 }  // namespace
 
@@ -44,6 +52,7 @@ Result<std::unique_ptr<FileMedium>> FileMedium::start(PosixFile file, const std:
 Status FileMedium::map() {
   FileFacts facts;
   if (const int error = file_.facts(&facts)) return file_error(error, "cannot look at the pool " + path_);
+  names_are_counted_ = facts.names > 0;
   const uint64_t fixed = superblock_.size;
   uint64_t end = round_down(facts.size, kFileSegmentUnit);
   if (fixed != 0) end = std::min(end, fixed);
@@ -131,8 +140,19 @@ Status FileMedium::sync() {
   counters_.barriers += 1;
   if (error != 0) [[unlikely]]
     return fail("a sync", error);
+  if (const uint64_t now = steady_ms(); now >= look_at_name_ms_) {
+    look_at_name_ms_ = now + kLookAtNameMs;
+    HOLDFAST_TRY(must_have_a_name());
+  }
   synced_end_.store(end, std::memory_order_relaxed);
   return {};
+}
+
+// A file that somebody has removed goes when it is closed, whatever was synced to it: nothing more is called durable.
+Status FileMedium::must_have_a_name() {
+  FileFacts facts;
+  if (!names_are_counted_ || file_.facts(&facts) != 0 || facts.names > 0) return {};
+  return fail("a sync of the file, which somebody has removed,", ENOENT);
 }
 
 Status FileMedium::barrier() {
@@ -157,6 +177,7 @@ Status FileMedium::set_root(const Root& root) {
   counters_.writes += writes;
   if (error != 0) return fail("writing the root", error);
   HOLDFAST_TRY(sync());
+  HOLDFAST_TRY(must_have_a_name());
   const RootSlot copy = make_root_slot(next.root, next.sequence, root_.slot, secret_);
   if (const int failed = file_.write_at(kRootSlotOffsets[root_.slot], &copy, sizeof copy, &writes)) {
     return fail("writing the root's copy", failed);

@@ -60,6 +60,29 @@ TEST_CASE("file: an append and its barrier are one pwrite and one fdatasync") {
   CHECK(SystemFaults::count(SystemCall::kAny) == before + 20);
 }
 
+TEST_CASE("file: what somebody has removed keeps nothing, and says so at the next root, and at a barrier when it looks again") {
+  const Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("p"), other = scratch.path("other");
+  OpenedMedium opened = must_open(path);
+  REQUIRE(opened.medium->set_root(root_of(1)).is_ok());
+  // Another name is as good, wherever it is.
+  REQUIRE(::link(path.c_str(), other.c_str()) == 0);
+  REQUIRE(::unlink(path.c_str()) == 0);
+  CHECK(opened.medium->set_root(root_of(2)).is_ok());
+  SUBCASE("a root") {
+    REQUIRE(::unlink(other.c_str()) == 0);
+    CHECK(opened.medium->set_root(root_of(3)).code() == Code::kIo);
+  }
+  SUBCASE("a barrier") {
+    CHECK(opened.medium->barrier().is_ok());
+    REQUIRE(::unlink(other.c_str()) == 0);
+    ::usleep(250'000);  // it looks ten times a second
+    CHECK(opened.medium->barrier().code() == Code::kIo);
+  }
+  CHECK(opened.medium->failed());
+  CHECK(opened.medium->barrier().code() == Code::kFailed);
+}
+
 TEST_CASE("file: grows by itself, in steps, and only as far as is used") {
   const Scratch scratch = Scratch::on_disk();
   OpenedMedium opened = must_open(scratch.path("p"));
