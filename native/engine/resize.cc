@@ -117,7 +117,12 @@ Result<CopyReport> resize_by_copy(const std::string& given_path, uint64_t bytes,
   wanted.first_epoch = stats.epoch;
   wanted.retain = RetainWish{stats.retain_ms, stats.retain_bytes};
   auto to = Pool::open(temporary, wanted);
-  if (!to.is_ok()) return std::move(to.status());
+  if (!to.is_ok()) {
+    // It may have its name and its length already, unless somebody else makes it there.
+    const Code code = to.status().code();
+    if (code != Code::kExists && code != Code::kLocked && path_exists_unfollowed(temporary) == 0) remove_pool(temporary, true);
+    return std::move(to.status());
+  }
   CopyReport report;
   HOLDFAST_POINT("resize.before_copy");
   Status status = copy_all(**from, **to, &report, cancelled, progress);

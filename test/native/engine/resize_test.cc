@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 
 #include "engine/resize.h"
 #include "medium/file_medium.h"
+#include "medium/pool_file.h"
 #include "medium/superblock.h"
 #include "native/killed_child.h"
 #include "native/pool_fixture.h"
@@ -228,6 +230,7 @@ TEST_CASE("a pool is told to be copied only when the copy and its name are durab
     auto copied = resize_by_copy(path, 12 * kMiB, nullptr, nullptr);
     SystemFaults::disarm();
     CHECK(copied.is_ok() == (n > 4));
+    CHECK_FALSE(std::filesystem::exists(temporary_name(path)));
     pool = must(Pool::open(path, sized(0)));
     CHECK(get(*pool, key_in(1, "k")) == "v");
     REQUIRE(pool->close().is_ok());
