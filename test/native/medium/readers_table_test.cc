@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -161,6 +162,7 @@ TEST_CASE("readers' table: what has its name and is something else's is not touc
   const std::string pool = scratch.path("pool"), path = readers_table_path(pool), elsewhere = scratch.path("elsewhere");
   const auto write = [](const std::string& to, const std::string& bytes) { std::ofstream(to, std::ios::binary) << bytes; };
   const auto read = [](const std::string& from) {
+    if (std::filesystem::is_directory(from)) return std::string("a folder");
     std::ifstream in(from, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(in), {});
   };
