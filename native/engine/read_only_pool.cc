@@ -66,7 +66,7 @@ Status ReadOnlyPool::meet_writer() {
   }
   return Status(Code::kLocked, "the process that has the pool " + path_ + " open has taken no notice of this reader within " +
                                    std::to_string(options_.wait_for_writer_ms) +
-                                   " ms: it is stopped, of an older version, or sees another folder beside the pool; read there, or try again");
+                                   " ms: it has failed, is stopped, of an older version, or sees another folder beside the pool; read there, or try again");
 }
 
 Status ReadOnlyPool::meet_without_table() {
