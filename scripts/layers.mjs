@@ -75,6 +75,11 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
       command: ['node', 'test/storm/regions.mjs', '--writes', part(1_000_000, promised), '--seed', String(seed)],
       again: (fresh) => ({ command: ['node', 'test/storm/regions.mjs', '--seed', String(fresh)] }),
     },
+    {
+      name: 'failing-calls', usual: 25, counts: 'summary', tried: /(\d+ failing calls) tried/g,
+      command: ['node', 'test/storm/failing-calls.mjs', '--points', part(48), '--seed', String(seed)],
+      again: (fresh, seconds) => ({ command: ['node', 'test/storm/failing-calls.mjs', '--points', String(Math.ceil(2 * seconds)), '--seed', String(fresh)] }),
+    },
     { name: 'kill-controls', counts: 'doctest', command: ['node', 'test/storm/storm.mjs', '--controls'] },
     {
       name: 'guests', needs: 400, limit: 1300, counts: 'summary', tried: /(\d+ states) in/g,
