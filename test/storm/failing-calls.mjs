@@ -226,7 +226,8 @@ class Child {
 
   async try(point) {
     if (!this.process) {
-      this.process = spawn(process.execPath, [new URL(import.meta.url).pathname, '--child', this.medium], { env: this.env, stdio: ['pipe', 'pipe', 'inherit'] });
+      const script = new URL(import.meta.url).pathname;
+      this.process = spawn(process.execPath, [script, '--child', this.medium], { env: this.env, stdio: ['pipe', 'pipe', 'inherit'] });
       this.lines = createInterface({ input: this.process.stdout })[Symbol.asyncIterator]();
       this.ended = new Promise((resolve) => this.process.once('close', (code, signal) => resolve({ wrong: [`the process ended by ${signal ?? code}`] })));
     }
@@ -265,15 +266,16 @@ async function main() {
       .filter((fault) => only === undefined || fault.join(' ') === only)
       .flatMap(([kind, error]) => Array.from({ length: whole.made?.[kinds.indexOf(kind)] ?? 0 }, (_, i) => ({ kind, error, first: i + 1, times })));
     const most = given('points', '48') === 'all' ? points.length : Math.min(points.length, Math.ceil(Number(given('points', '48')) / media.length));
-    const wrong = [...whole.wrong.map((text) => `nothing fails: ${text}`), ...(whole.errors ?? []).map((text) => `nothing fails: ${text}`)];
+    const wrong = [...whole.wrong, ...(whole.errors ?? [])].map((text) => `nothing fails: ${text}`);
     // Spread over all of them, and moved by the seed.
     for (let i = 0; i < most && wrong.length < 5; ++i) {
       const point = points[Math.floor(((i + (seed % 9973) / 9973) * points.length) / most)];
       const result = await child.try(point);
       tried += 1;
       const named = `${medium}, ${point.kind} ${point.first} ${point.error}`;
-      if (only !== undefined) console.log(named, result.failed, (result.errors ?? []).join(', '));
-      wrong.push(...result.wrong.map((text) => `${named}: ${text}\n    (${(result.errors ?? []).join(', ')})`));
+      const errors = (result.errors ?? []).join(', ');
+      if (only !== undefined) console.log(named, result.failed, errors);
+      wrong.push(...result.wrong.map((text) => `${named}: ${text}\n    (${errors})`));
     }
     child.end();
     rmSync(folder, { recursive: true, force: true });
