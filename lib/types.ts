@@ -99,8 +99,8 @@ export interface Snapshot extends Disposable {
   readonly epoch: number;
   readonly closed: boolean;
   /**
-   * The encoded value of a key, as it lies in the pool: not copied and, where it is larger than 256 KiB, not verified. Valid until the
-   * snapshot is closed, then of length 0. Stores into it reach nobody else. Undefined when the key is absent.
+   * The encoded value of a key, as it lies in the pool: not copied (but where a thousand views are open already) and, where it is larger than
+   * 256 KiB, not verified. Valid until the snapshot is closed, then of length 0. Stores into it reach nobody else. Undefined when the key is absent.
    */
   view<K, V>(keyspace: Keyspace<K, V>, key: K): Uint8Array | undefined;
   close(): void;
