@@ -200,21 +200,25 @@ void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_off
   }
   if (large && !moved) {
     if (const auto value = LargeValue::decode(operation.value)) {
-      for (const LargePiece& piece : value->pieces) large_[piece.segment.offset] = piece.segment;
+      for (const LargePiece& piece : value->pieces) {
+        large_[piece.segment.offset] = piece.segment;
+        tail_large_bytes_ += piece.segment.bytes;
+      }
     }
   }
   const bool carried = moved && carried_from_ != nullptr;
   const auto before = index_.view.active->put(operation.key, place, epoch, index_.oldest_needed(), carried);
-  if (carried) note_dead(*carried_from_++, place, true);
+  if (carried) note_dead(*carried_from_++, place, true, freezes_ + 1);
   if (before) {
-    note_dead(*before, place, moved);
+    note_dead(*before, place, moved, freezes_ + 1);
   } else {
     active_key_bytes_ += operation.key.size();
   }
 }
 
 // `place` is no longer the newest of its key. Its bytes are dead; a large value's segments too, unless the operation was only moved.
-void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved) {
+// `fold_needed`: the first fold that will lead to the successor and not to `place`.
+void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved, uint64_t fold_needed) {
   if (place.is_deleted()) return;
   if (!planted(PlantedBug::kDeathNotCounted)) segments_.died(place);
   if (!place.is_large() || moved) return;
@@ -232,7 +236,7 @@ void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved
   const uint64_t held = named_in && named_in->sequence >= retention_.floor() ? named_in->sequence : 0;
   for (const LargePiece& piece : value->pieces) {
     if (large_.erase(piece.segment.offset) > 0) {
-      graveyard_.bury(piece.segment, freezes_ + 1, index_.next_serial(), held);
+      graveyard_.bury(piece.segment, fold_needed, index_.next_serial(), held);
     }
   }
 }

@@ -21,7 +21,7 @@ constexpr uint64_t kMergedPerFolded = 10;  // each entry is merged about eight t
 
 bool PoolImpl::fold_is_due() const {
   return tail_operations_.load(std::memory_order_relaxed) >= options_.fold_operations || tail_bytes_ >= fold_bytes_ ||
-         index_.view.active->regions.bytes() >= fold_bytes_;
+         tail_large_bytes_ >= fold_large_bytes_ || index_.view.active->regions.bytes() >= fold_bytes_;
 }
 
 // Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay stays and the next fold takes it.
@@ -51,6 +51,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
       for (const auto& [offset, segment] : large_) block.large.push_back(segment);
       tail_operations_ = 0;
       tail_bytes_ = 0;
+      tail_large_bytes_ = 0;
       frozen_key_bytes_ = std::exchange(active_key_bytes_, 0);
       extents_.freeze();
     }
@@ -185,7 +186,7 @@ void PoolImpl::count_deaths(const std::unordered_map<uint64_t, uint64_t>& died, 
   }
   for (const auto& [old, successor] : died_large) {
     frozen_segments_.died(old);
-    note_dead(old, successor, false);
+    note_dead(old, successor, false, freezes_);  // superseded by what this fold leads to
   }
   deaths_counted_ = true;
 }

@@ -15,6 +15,7 @@ constexpr uint64_t kMergeStep = 16 * 1024;  // entries merged between two looks 
 constexpr uint64_t kIdleTail = kMiB;        // a tail so long is folded when there is nothing else to do
 constexpr uint64_t kFree = 128 * kKiB;      // so much that is free, and one in so many bytes of the file, is worth giving back
 constexpr uint64_t kFreeShare = 256;
+constexpr uint64_t kIdleLarge = 4;          // of so many bytes of large values that make a fold due one is enough when there is nothing else to do
 constexpr uint64_t kRoundsAhead = 32 * kMiB;  // but not what the next rounds of tidying up will take
 constexpr uint64_t kUsualWaste = 3;         // of so many bytes of the log one may be dead before it is tidied up
 constexpr uint64_t kIdleWaste = 12;         // the same when there is nothing else to do; then it goes on until it is
@@ -68,7 +69,8 @@ void PoolImpl::maintenance_turn(bool idle) {
   bool fold_due = false;
   {
     std::lock_guard append(append_mutex_);
-    fold_due = fold_is_due() || index_.view.frozen != nullptr || (idle && (tail_bytes_ >= kIdleTail || refresh_retention()));
+    const bool idly_due = tail_bytes_ >= kIdleTail || tail_large_bytes_ >= fold_large_bytes_ / kIdleLarge;
+    fold_due = fold_is_due() || index_.view.frozen != nullptr || (idle && (idly_due || refresh_retention()));
   }
   prepare_spare();  // first: a fold takes long enough for commits to fill a segment
   if (fold_due) (void)run_fold(false).is_ok();
@@ -88,7 +90,7 @@ void PoolImpl::maintenance_turn(bool idle) {
     begin_merge(0, index_.view.runs.size());
     work_off_merges();
   }
-  give_back_free(false);
+  give_back_free(false, kept_for_large());
   widen_pages();
 }
 
@@ -234,6 +236,15 @@ void PoolImpl::give_back_free(bool however_little, uint64_t ahead) {
     kept = ahead + reserve_bytes() - std::min(reserve_bytes(), spare_bytes());
   }
   medium_->give_back_free(however_little ? 0 : std::max(kFree, medium_->space().taken / kFreeShare), kept);
+}
+
+// What an idle pool that holds large values keeps free for the next ones: a hole has to be taken from the disk anew, and the first write to a
+// block that was never written costs a change of the file system's own.
+uint64_t PoolImpl::kept_for_large() {
+  std::lock_guard append(append_mutex_);
+  uint64_t living = 0;
+  for (auto large = large_.begin(); large != large_.end() && living < fold_large_bytes_ / kIdleLarge; ++large) living += large->second.bytes;
+  return std::min(living, fold_large_bytes_ / kIdleLarge);
 }
 
 Status PoolImpl::compact() {

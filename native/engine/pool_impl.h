@@ -211,7 +211,7 @@ class PoolImpl final : public Pool {
   void fenced(uint64_t epoch);              // is durable: announced; where barriers are per thread
   Status conclude(Status barrier, uint64_t covers);  // of a barrier that was raised: believed, or the pool has failed
   Status fail(Status status);               // an append, barrier or root went wrong: the pool refuses work from now on
-  void note_dead(Place place, std::optional<Place> successor, bool moved);
+  void note_dead(Place place, std::optional<Place> successor, bool moved, uint64_t fold_needed);
 
   // room.cc — under append_mutex_
   uint64_t log_segment_bytes() const;
@@ -376,6 +376,7 @@ class PoolImpl final : public Pool {
   void work_off_merges();
   void widen_pages();
   void give_back_free(bool however_little, uint64_t ahead = 0);
+  uint64_t kept_for_large();
 
   std::unique_ptr<Medium> medium_;
   const std::string name_;
@@ -385,6 +386,7 @@ class PoolImpl final : public Pool {
   const uint32_t format_version_;
   const bool fence_at_once_;     // the medium's barrier is per thread, and cheap
   uint64_t fold_bytes_ = 0;      // the tail's limit: smaller in a small pool, where it cannot be cleaned; from here on as recover() finds right
+  uint64_t fold_large_bytes_ = 0;  // the same of the large values that it names: what they replace waits for the fold
   uint64_t table_bytes_ = 0;     // of a table of the index at most: smaller in a small pool, where free space is in small pieces
 
   IndexState index_;
@@ -417,6 +419,7 @@ class PoolImpl final : public Pool {
   bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
   std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_, so without locked instructions
   uint64_t tail_bytes_ = 0;
+  uint64_t tail_large_bytes_ = 0;            // of the large values that the tail names
   uint64_t freezes_ = 0;                     // number of the newest fold begun
   uint64_t durable_fold_ = 0;                // number of the newest fold whose root is set
   FoldBlock folded_;                         // the durable fold (also read under maintenance_mutex_)

@@ -27,6 +27,7 @@ constexpr Control kControls[] = {
     {"root-before-fold", 100, "the root names a fold that is not behind a barrier"},
     {"clean-mark-with-tail", 50, "a pool is marked as closed in order though its log has a tail"},
     {"released-before-fold", 3000, "a segment is given back before the fold that forgets it"},
+    {"released-before-fold", 0, "the same of a large value's place, where the next one is put", "a large value where another lay"},
     {"released-under-snapshot", 200, "a segment is given back while a snapshot reads it"},
     {"never-released", 50, "segments are forgotten instead of given back"},
     {"death-not-counted", 50, "bytes that died are counted as live for ever"},

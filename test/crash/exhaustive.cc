@@ -70,6 +70,18 @@ std::vector<Script> scripts() {
       [](World& w) { return eventual(w, {put(1, 256 * kKiB + 900, 2), put(2, 20, 3)}); },
       [](World& w) { return durable(w, {removal(1)}); },
       [](World& w) { return w.fold(); }}});
+  // The disk has room for two: the third goes where the first lay, which a fold found dead; the last where the third lay, which died in the
+  // tail, once the commit has waited for a fold.
+  out.push_back({"a large value where another lay", {
+      [](World& w) {
+        w.disk().set_disk_bytes(900 * kKiB);
+        return durable(w, {put(1, 300 * kKiB, 1)}) && (w.broken() || w.fold());
+      },
+      [](World& w) { return durable(w, {put(1, 300 * kKiB, 2)}) && (w.broken() || w.fold()); },
+      [](World& w) { return eventual(w, {put(2, 300 * kKiB, 3)}); },
+      [](World& w) { return eventual(w, {put(2, 20, 4)}); },
+      [](World& w) { return durable(w, {put(3, 300 * kKiB, 5)}); },
+      [](World& w) { return w.fold(); }}});
   out.push_back({"close and open again", {
       [](World& w) { return durable(w, {put(1, 300, 1)}); },
       [](World& w) { return eventual(w, {put(2, 300, 2)}); },

@@ -110,7 +110,7 @@ export default [
   ['an idle pool keeps nothing for a full disk', 'engine/maintenance.cc',
     'kept = «ahead + reserve_bytes() - std::min(reserve_bytes(), spare_bytes())»;', '0', 'pool'],
   ['a pool that is closed gives nothing back', 'engine/pool.cc', '«give_back_free(false);»', '', 'pool'],
-  ['an idle pool gives nothing back', 'engine/maintenance.cc', '}\n  «give_back_free(false);»', '', 'pool'],
+  ['an idle pool gives nothing back', 'engine/maintenance.cc', '}\n  «give_back_free(false, kept_for_large());»', '', 'pool'],
   ['holes are not looked for at opening', 'medium/file_space.cc', 'if («!held.empty()») find_holes();', 'false', 'media'],
   ['a piece reaches over a hole', 'medium/file_space.cc', 'const uint64_t stop = «hole ? hole->offset : free->end()»;', 'free->end()', 'media'],
   ['what a disk must first give counts as there', 'engine/room.cc',
