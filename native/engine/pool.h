@@ -86,7 +86,7 @@ struct Completion {
 struct PoolOptions {
   MediumOptions medium;
   uint64_t fold_operations = 32 * 1024;     // the tail is folded when it holds this many operations
-  uint64_t fold_bytes = 32 * kMiB;          // or this many bytes
+  uint64_t fold_bytes = 32 * kMiB;          // or this many bytes; or names large values of so many (of an eighth of the pool, where that is less)
   uint32_t eventual_within_ms = 10;         // an eventual commit is behind a barrier at most this much later
   std::optional<RetainWish> retain;         // how much of the log is kept for the change feed; absent: as the pool was opened last
 

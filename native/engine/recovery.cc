@@ -57,8 +57,7 @@ Status PoolImpl::begin_new_pool() {
 void PoolImpl::set_limits() {
   const uint64_t capacity = medium_->info().grows ? UINT64_MAX : medium_->space().capacity;
   fold_bytes_ = std::min(options_.fold_bytes, std::max(capacity / 32, 512 * kKiB));
-  constexpr uint64_t kLargeTail = 16 * kMiB;
-  fold_large_bytes_ = std::min({options_.fold_bytes, kLargeTail, capacity / 8});
+  fold_large_bytes_ = std::min(options_.fold_bytes, capacity / 8);
   set_table_bytes();
 }
 
