@@ -12,10 +12,6 @@
 
 namespace holdfast {
 
-namespace {
-constexpr uint64_t kFaultedUnit = 64 * kKiB;
-}  // namespace
-
 PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& front, const PmemDurability& durability)
     : pool_(pool),
       base_(reinterpret_cast<uint8_t*>(pool)),
@@ -23,7 +19,7 @@ PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& 
       front_(base_ + front.offset),
       secret_(front.superblock.secret),
       heap_(pool),
-      faulted_(pool_bytes / kFaultedUnit / 64 + 1),
+      faulted_(pool_bytes / kPmemChunkBytes / 64 + 1),
       root_(front.root.root),
       root_sequence_(front.root.sequence) {
   guard_.watch(base_, pool_bytes_);
@@ -62,16 +58,13 @@ Result<Segment> PmemMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint6
 
 // The first store to each page costs a fault, 2.4 us here, fifteen times a commit of 256 bytes. Log segments are mostly made ahead
 // by the maintenance thread, so the faults are taken there and all at once; in a segment that is used again there are none to take.
+// A segment is chunks of libpmemobj's, whole but for a page, and no other segment has a part of one: each is told by where it begins.
 void PmemMedium::fault_in(const Segment& segment) {
-  for (uint64_t at = segment.offset; at < segment.end();) {
-    const uint64_t unit = at / kFaultedUnit, end = std::min((unit + 1) * kFaultedUnit, segment.end());
-    std::atomic<uint64_t>& word = faulted_[unit / 64];
-    const uint64_t bit = uint64_t{1} << (unit % 64);
-    if ((word.load(std::memory_order_relaxed) & bit) == 0) {
-      fault_in(at, end);
-      if (end - at == kFaultedUnit) word.fetch_or(bit, std::memory_order_relaxed);
+  for (uint64_t at = segment.offset; at < segment.end(); at += kPmemChunkBytes) {
+    const uint64_t chunk = at / kPmemChunkBytes, bit = uint64_t{1} << (chunk % 64);
+    if ((faulted_[chunk / 64].fetch_or(bit, std::memory_order_relaxed) & bit) == 0) {
+      fault_in(at, std::min(at + kPmemChunkBytes, segment.end()));
     }
-    at = end;
   }
 }
 
@@ -89,8 +82,9 @@ void PmemMedium::fault_in(uint64_t from, uint64_t to) {
 void PmemMedium::release(const Segment& segment) {
   const MappingGuard::InsideLibrary inside;
   // Where the pool grows its pages go back to the file system.
-  for (uint64_t unit = segment.offset / kFaultedUnit; info_.grows && unit * kFaultedUnit < segment.end(); unit++) {
-    faulted_[unit / 64].fetch_and(~(uint64_t{1} << (unit % 64)), std::memory_order_relaxed);
+  for (uint64_t at = segment.offset; info_.grows && at < segment.end(); at += kPmemChunkBytes) {
+    const uint64_t chunk = at / kPmemChunkBytes;
+    faulted_[chunk / 64].fetch_and(~(uint64_t{1} << (chunk % 64)), std::memory_order_relaxed);
   }
   // Giving back what is not held means that the engine's books are wrong: stop before more is built on them.
   if (!failed() && !(fields_ ? fields_->release(segment) : heap_.release(segment))) failed_.store(true, std::memory_order_relaxed);

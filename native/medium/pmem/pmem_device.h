@@ -71,7 +71,7 @@ class PmemMedium final : public Medium {
   std::atomic<bool> closed_{false};
   mutable PmemHeap heap_;
   std::unique_ptr<PmemFields> fields_;  // in its place, where the pool lies in several directories
-  std::vector<std::atomic<uint64_t>> faulted_;  // a bit for each 64 KiB that were faulted in and not given back since
+  std::vector<std::atomic<uint64_t>> faulted_;  // a bit for each chunk that was faulted in and not given back since
 
   std::mutex root_lock_;  // guards the two below against another set_root
   Root root_;
