@@ -1,8 +1,9 @@
 // The operations of one record while they are gathered, already in the form they have on the medium. Room for the frame's header
 // is kept in front, so that a record which fits into the segment is appended from here without being copied again.
 //
-// The newest operation of a kilobyte or more gets its checksum late, from seal(): whoever appends to persistent memory has most of its
-// bytes on their way by then. Until then it must not be looked at by whoever reads checksums.
+// The newest operation gets its checksum late, from seal(), unless it is short: whoever appends to persistent memory has most of its bytes on
+// their way by then, and what was just copied in pieces of its own can be read in others without waiting. Until then it must not be looked at by
+// whoever reads checksums.
 // One owner, one thread.
 #pragma once
 
@@ -108,7 +109,7 @@ class RecordBuffer {
 
  private:
   static constexpr uint64_t kKeep = kMiB;
-  static constexpr uint64_t kSealedLate = kKiB;
+  static constexpr uint64_t kSealedLate = 256;
 
   bool make_room(uint64_t bytes) {
     const uint64_t needed = sizeof(FrameHeader) + used_ + bytes + kFrameAlign;
