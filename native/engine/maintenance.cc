@@ -35,6 +35,7 @@ void PoolImpl::wake_maintenance() {
 
 void PoolImpl::maintenance_main() {
   uint64_t commits = 0, last_commit_ms = monotonic_ms();
+  Clock::time_point readers_looked_for = {};
   Clock::duration wait = kLookRound;
   while (true) {
     {
@@ -47,7 +48,10 @@ void PoolImpl::maintenance_main() {
       answer_waiters(space_asked().first, false);
     } else {
       std::lock_guard guard(maintenance_mutex_);
-      look_for_readers();
+      if (const auto now = Clock::now(); now - readers_looked_for >= kLookRound) {
+        look_for_readers();
+        readers_looked_for = now;
+      }
       if (std::exchange(commits, commits_.load(std::memory_order_relaxed)) != commits) last_commit_ms = monotonic_ms();
       const bool idle = monotonic_ms() - last_commit_ms > kIdleMs;
       maintenance_turn(idle);

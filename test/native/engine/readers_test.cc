@@ -90,6 +90,21 @@ void follows(bool pmem) {
 
 }  // namespace
 
+// To look costs system calls, under the lock that commits wait for.
+TEST_CASE("a pool that is committed to looks for readers a few times a second, however often its maintenance thread is woken") {
+  Scratch scratch = Scratch::in_memory();
+  PoolOptions options = writing();
+  options.fold_operations = 50;
+  auto writer = must(Pool::open(scratch.path("pool"), options));
+  const auto begun = std::chrono::steady_clock::now();
+  const uint64_t opened = SystemFaults::count(SystemCall::kOpen);
+  for (int i = 0; i < 1'000'000 && writer->stats().folds < 30; i++) put(*writer, "k" + std::to_string(i % 10), "value");
+  const uint64_t looks = SystemFaults::count(SystemCall::kOpen) - opened;
+  const auto took = std::chrono::steady_clock::now() - begun;
+  CHECK(writer->stats().folds >= 30);
+  CHECK(looks <= static_cast<uint64_t>(took / std::chrono::milliseconds(200)) + 2);
+}
+
 TEST_CASE("a reader follows a writer: commits, folds, large values, closing and opening") {
   SUBCASE("file") { follows(false); }
   SUBCASE("pmem") {
