@@ -137,6 +137,7 @@ Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
   apply.kind = kind;
   apply.placement.count = record->count();
   apply.placement.bytes = record->bytes();
+  for_each_key(*record, [&](Bytes key) { index_.view.active->expect(key); });
   const RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed), now_ms()};
   std::unique_lock guard(index_.lock);
   Status placed = log_.write_fenced(record, stamp, &apply.placement.pool_offset, apply);

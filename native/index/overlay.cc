@@ -344,6 +344,8 @@ std::optional<Place> Overlay::put(Bytes key, Place place, uint64_t epoch, uint64
   return std::nullopt;
 }
 
+void Overlay::expect(Bytes key) const { impl_->table.prefetch(overlay::hash_of(key)); }
+
 std::optional<Place> Overlay::find(Bytes key, uint64_t at) const {
   const overlay::Entry* const entry = impl_->table.find(key, overlay::hash_of(key));
   if (entry == nullptr) return std::nullopt;

@@ -38,6 +38,9 @@ class Overlay {
   // `older_counted`: what the key was in runs has been counted as dead already. It is remembered while the key is here.
   std::optional<Place> put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed, bool older_counted = false);
 
+  // Has what put() of this key will look at first on its way here.
+  void expect(Bytes key) const;
+
   // The newest version with epoch <= `at`; nothing if the overlay says nothing about the key as of
   // then.
   std::optional<Place> find(Bytes key, uint64_t at = kLatest) const;

@@ -27,6 +27,10 @@ class EntryTable {
     return nullptr;
   }
 
+  void prefetch(uint64_t hash) const {
+    if (slots_ != nullptr) __builtin_prefetch(slots_ + (hash & mask_), 1);
+  }
+
   // Its key is not here yet; `entry->hash` is the low half of `hash`.
   void insert(Entry* entry, uint64_t hash) {
     if (2 * (count_ + 1) > capacity()) grow();
