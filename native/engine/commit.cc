@@ -312,22 +312,21 @@ bool only_deletes(const RecordBuffer& record) {
   return true;
 }
 
-// Is there something the maintenance thread should not wait with? A spare is asked for once a segment.
+// Is there something the maintenance thread should not wait with, and has not been told of? A spare is asked for once a segment, a fold once
+// for each look of its.
 bool PoolImpl::work_is_due() {
-  if (fold_is_due()) return true;
+  if (fold_is_due() && !std::exchange(fold_asked_for_, true)) return true;
   if (!spare_is_due() || spare_asked_for_ == log_.sequence()) return false;
   spare_asked_for_ = log_.sequence();
   return true;
 }
 
-// Others hold the lock for microseconds, and the cleaner between two holds lets by who waits: less than sleeping and being woken would take.
-std::unique_lock<std::mutex> PoolImpl::lock_to_commit() {
-  constexpr int kTries = 200;
+// Counted while it waits: between two holds the cleaner lets by who does.
+std::unique_lock<ShortLock> PoolImpl::lock_to_commit() {
   std::unique_lock guard(append_mutex_, std::try_to_lock);
   if (guard) return guard;
   commits_waiting_.fetch_add(1, std::memory_order_relaxed);
-  for (int i = 0; i < kTries && !guard.try_lock(); i++) std::this_thread::yield();
-  if (!guard) guard.lock();
+  guard.lock();
   commits_waiting_.fetch_sub(1, std::memory_order_relaxed);
   return guard;
 }
@@ -391,10 +390,12 @@ Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode, boo
   return commit_large(impl, mode, queued);
 }
 
+// One result from its making to the caller: whoever moved it would read in one piece what was just stored in several, and wait for that until
+// the commit's bytes have drained.
 Result<Receipt> PoolImpl::commit_with_space(Batch::Impl& impl, CommitMode mode, bool queued) {
-  auto receipt = commit_once(impl, &impl.record, mode, queued);
-  if (!receipt.status().is_full()) return receipt;
-  return with_space(impl, queued, [&] { return commit_once(impl, &impl.record, mode, queued); });
+  Result<Receipt> receipt = commit_once(impl, &impl.record, mode, queued);
+  if (receipt.status().is_full()) receipt = with_space(impl, queued, [&] { return commit_once(impl, &impl.record, mode, queued); });
+  return receipt;
 }
 
 }  // namespace holdfast

@@ -28,8 +28,10 @@ constexpr uint64_t kThrottleFactor = 2;     // overlay beyond so many times its 
 }  // namespace
 
 void PoolImpl::wake_maintenance() {
-  std::lock_guard guard(wake_mutex_);
-  woken_ = true;
+  {
+    std::lock_guard guard(wake_mutex_);
+    if (std::exchange(woken_, true)) return;
+  }
   wake_.notify_one();
 }
 
@@ -73,6 +75,7 @@ void PoolImpl::maintenance_turn(bool idle) {
   bool fold_due = false;
   {
     std::lock_guard append(append_mutex_);
+    fold_asked_for_ = false;
     const bool idly_due = tail_bytes_ >= kIdleTail || tail_large_bytes_ >= fold_large_bytes_ / kIdleLarge;
     fold_due = fold_is_due() || index_.view.frozen != nullptr || (idle && (idly_due || refresh_retention()));
   }

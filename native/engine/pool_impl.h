@@ -35,6 +35,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "base/short_lock.h"
 #include "engine/batch.h"
 #include "engine/commit_queue.h"
 #include "engine/extent_reserve.h"
@@ -203,7 +204,7 @@ class PoolImpl final : public Pool {
   Result<Receipt> commit_at_once(Batch::Impl& batch, CommitMode mode, bool queued = false);  // throttled already
   Result<Receipt> commit_with_space(Batch::Impl& batch, CommitMode mode, bool queued);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode, bool queued = false);
-  std::unique_lock<std::mutex> lock_to_commit();  // append_mutex_
+  std::unique_lock<ShortLock> lock_to_commit();  // append_mutex_
   bool work_is_due();
   void throttle(const RecordBuffer& record);  // not under append_mutex_
   Status wait_durable(uint64_t epoch);      // not under append_mutex_
@@ -393,7 +394,7 @@ class PoolImpl final : public Pool {
   Readers readers_;              // in other processes
   std::atomic<uint64_t> visible_epoch_{0};   // written under index_.lock exclusive
 
-  mutable std::mutex append_mutex_;
+  mutable ShortLock append_mutex_;
   std::atomic<uint32_t> commits_waiting_{0};  // for it
   // guarded by append_mutex_
   LogWriter log_;
@@ -401,6 +402,7 @@ class PoolImpl final : public Pool {
   std::map<uint64_t, Segment> large_;        // live large segments, by offset
   Graveyard graveyard_;
   std::vector<Segment> spares_;              // log segments ready for use
+  bool fold_asked_for_ = false;              // since the maintenance thread last looked whether one is due
   uint64_t spare_asked_for_ = 0;             // sequence of the segment for whose end a spare was last asked
   std::vector<Placement> placements_;        // scratch
   const Place* carried_from_ = nullptr;      // of the next operation that the cleaner's record moves; in a replayed one nobody knows
@@ -430,9 +432,9 @@ class PoolImpl final : public Pool {
   Retention retention_;                      // what of the log is kept for the change feed
   uint64_t kept_for_feed_ = UINT64_MAX;      // the oldest sequence that the last fold kept only for it
   uint64_t history_ = 0;                     // commits up to this one are in no log of this pool
-  std::condition_variable feed_idle_;        // with append_mutex_: a cursor has stopped reading
+  std::condition_variable_any feed_idle_;       // with append_mutex_: a cursor has stopped reading
   uint64_t visits_ = 0;                      // see Visit
-  std::condition_variable visit_ended_;      // with append_mutex_
+  std::condition_variable_any visit_ended_;     // with append_mutex_
   FeedTail feed_tail_;
 
   std::atomic<uint64_t> appended_epoch_{0};  // where barriers are per thread: behind its fence too, for no other thread could raise it

@@ -118,5 +118,5 @@ export default [
     'medium_->space().free + spares >= needed ? Status() : medium_->make_ready(needed - std::min(needed, spares))', 'pool'],
   ['what a disk must first give counts as reclaimed', 'engine/cleaner.cc', 'if («lacking == 0») return true;', 'free >= wanted_free', 'pool'],
   ['a full disk is not cleaned for', 'engine/commit.cc',
-    'if («!receipt.status().is_full()») return receipt;\n  return with_space', 'receipt.status().code() != Code::kPoolFull', 'pool'],
+    'if («receipt.status().is_full()») receipt = with_space', 'receipt.status().code() == Code::kPoolFull', 'pool'],
 ];

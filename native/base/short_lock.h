@@ -1,0 +1,34 @@
+// A lock for sections of microseconds. Who waits looks again and again, and then asleep between two looks; it never sleeps until it is woken, so
+// nobody has to wake it: that is a system call, which takes ten times what a commit does.
+//
+// It is let go of with a plain store, for which the processor does not wait until what was stored before has landed (a commit's bytes, draining
+// behind their fence): the caller goes on meanwhile. What went past the caches must be behind a fence by then, else the next holder may not
+// see it. Nobody's turn, not recursive. Any thread.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "base/relax.h"
+
+namespace holdfast {
+
+class ShortLock {
+ public:
+  bool try_lock() { return !held_.load(std::memory_order_relaxed) && !held_.exchange(true, std::memory_order_acquire); }
+  // Not by yielding: on a busy machine whoever yields comes last, where who has slept comes first.
+  void lock() {
+    constexpr int kAtHand = 400;  // about 20 us
+    for (int tries = 0; !try_lock(); tries++) {
+      if (tries < kAtHand) relax();
+      else std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
+  }
+  void unlock() { held_.store(false, std::memory_order_release); }
+
+ private:
+  std::atomic<bool> held_{false};
+};
+
+}  // namespace holdfast
