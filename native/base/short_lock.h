@@ -2,8 +2,8 @@
 // nobody has to wake it: that is a system call, which takes ten times what a commit does.
 //
 // It is let go of with a plain store, for which the processor does not wait until what was stored before has landed (a commit's bytes, draining
-// behind their fence): the caller goes on meanwhile. What went past the caches must be behind a fence by then, else the next holder may not
-// see it. Nobody's turn, not recursive. Any thread.
+// behind their fence): the caller goes on meanwhile, and whatever it stores comes behind that fence. What went past the caches must be behind a
+// fence by then, else the next holder may not see it. Nobody's turn, not recursive. Any thread.
 #pragma once
 
 #include <atomic>

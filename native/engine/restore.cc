@@ -219,6 +219,7 @@ Status PoolImpl::continue_from(uint64_t epoch) {
     HOLDFAST_TRY(take_log_segment(Purpose::kUser, kKiB, &fresh));
     segments_.add(fresh[0], log_.next_sequence());
     Status linked = log_.link_to(fresh[0], epoch_, std::min(durable_epoch_.load(), epoch_));
+    if (linked.is_ok() && fence_at_once_) linked = medium_->barrier();  // before another thread can go on behind it
     if (!linked.is_ok()) return fail(std::move(linked));
     epoch_ = std::max(epoch_, epoch);
     history_ = epoch_;
