@@ -86,6 +86,8 @@ export default [
   ['a large value that waits when the pool begins to close is refused', 'engine/commit.cc', 'return commit_large(impl, mode, «queued»);', 'false'],
   ['a long record that waits when the pool begins to close is refused', 'engine/commit.cc', 'HOLDFAST_TRY(visit.begin(«queued»));', 'false'],
   // ── locks
+  ['the append lock is had by two at once', 'base/short_lock.h',
+    'held_.load(std::memory_order_relaxed) && «!held_.exchange(true, std::memory_order_acquire)»', 'true'],
   ['readers do not wait for who changes the index', 'base/shared_lock.h', 'if («!writer_.load(std::memory_order_seq_cst)») return;', 'true'],
   ['who changes the index does not wait for readers', 'base/shared_lock.h',
     'for (int tries = 0; «readers_.load(std::memory_order_seq_cst) != 0 || often_inside_.load(std::memory_order_seq_cst) != 0»;)', 'false'],
