@@ -17,22 +17,26 @@ const GRAPHS = ['LangGraph, no saver', 'LangGraph, MemorySaver', 'LangGraph, Sql
   .map((name) => peer(name, 'langgraph'));
 const FORCED = { PMEM_IS_PMEM_FORCE: '1' };
 
-/** What only one kind of place has: `floors` take part in commits, `tx` is libpmemobj from JavaScript. */
+/** What only one kind of place has, by workload. In the cleaner's a floor's tail is the medium's own. */
 function floorsAt(on, place, { missing, counters }) {
   if (on === 'disk') {
+    const floor = floorAt(place, 'raw write + fdatasync (JS)');
     return {
       commit: [nativeAt(place, 'file-raw', 'raw pwrite + fdatasync (C++)', missing, counters),
-        nativeAt(place, 'file-holdfast', 'Holdfast (C++)', missing, counters), floorAt(place, 'raw write + fdatasync (JS)')],
-      batch: [floorAt(place, 'raw write + fdatasync (JS)')],
+        nativeAt(place, 'file-holdfast', 'Holdfast (C++)', missing, counters), floor],
+      batch: [floor],
+      cleaner: [floor],
     };
   }
   const fromJs = (name, shown) => ({ ...peer(name, 'pmem-floor', shown), place, env: FORCED });
+  const floor = fromJs('raw copy + fence', 'raw nt copy + fence (JS)');
   return {
     commit: [nativeAt(place, 'pmem-raw', 'raw nt copy + fence (C++)', missing, counters),
       nativeAt(place, 'pmem-holdfast', 'Holdfast (C++)', missing, counters),
       nativeAt(place, 'pmem-tx', 'libpmemobj transaction (C++)', missing, counters),
-      fromJs('raw copy + fence', 'raw nt copy + fence (JS)'), fromJs('libpmemobj transaction', 'libpmemobj transaction (JS)')],
+      floor, fromJs('libpmemobj transaction', 'libpmemobj transaction (JS)')],
     batch: [],
+    cleaner: [floor],
   };
 }
 
@@ -49,7 +53,7 @@ export function driversAt(on, place, native, trajectories) {
     batch: [...floors.batch, ...at(STORES)],
     agent: [ours('holdfast keys', 'Holdfast, a key a message'), ...at([...STORES, JSON_FILE])],
     state: at([...STORES, JSON_FILE]),
-    cleaner: [],
+    cleaner: floors.cleaner,
   };
   return ({ name }) => {
     if (name === 'replay') return [replayAt(place, medium, env, trajectories)];

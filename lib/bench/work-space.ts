@@ -3,7 +3,7 @@ import { entriesOf, keyOf, KEY_BYTES, need, scattered, valueOf } from './inputs'
 import { takenBytes } from './machine';
 import { latencyOf } from './statistics';
 import { nowNs, rest } from './timing';
-import type { Measured, OpenWish, Store, Workload } from './line';
+import type { Latency, Measured, OpenWish, Store, Workload } from './line';
 
 const ROUNDS = 20;
 
@@ -35,12 +35,21 @@ function usedBytes(store: Store, folder: string): { taken: number; logBytes: num
 }
 
 const LIVE = 0.85;
+const MEDIUM_KEYS = 200_000; // as many as such a pool has
 
-/** Filled until 85 % of its fixed size is live, then overwritten uniformly, key by key, each commit timed alone. */
-export async function cleaner(store: Store, { bytes, steps, budgetMs }: Workload, wish: OpenWish): Promise<Measured> {
+/**
+ * Filled until 85 % of its fixed size is live, then overwritten uniformly, key by key, each commit timed alone. A floor keeps nothing and
+ * is not filled: timed in the same way, its tail is the medium's own.
+ */
+export async function cleaner(store: Store, workload: Workload, wish: OpenWish): Promise<Measured> {
+  if (store.load === undefined) {
+    const { latency, error } = overwrite(store, workload, MEDIUM_KEYS);
+    if (error !== undefined) throw error;
+    return { latency, rate: 1e9 / latency.p50, counts: { p999PerMedian: latency.p999 / latency.p50 } };
+  }
+  const { bytes } = workload;
   const liveShare = need(store.liveShare, 'fixed size to clean within');
   const load = need(store.load, 'way to be filled');
-  const put = need(store.putSync, 'synchronous commit');
   const chunk = Math.ceil(wish.fixedSize! / 400 / bytes);
   let keys = 0;
   while (liveShare() < LIVE) {
@@ -52,25 +61,8 @@ export async function cleaner(store: Store, { bytes, steps, budgetMs }: Workload
   await rest(500);
   const live = liveShare();
   const before = store.counts!();
-  const samples = new Float64Array(steps);
-  const pick = scattered(keys);
-  const until = nowNs() + budgetMs * 1e6;
-  const value = valueOf(bytes, 3);
-  let made = 0;
-  let refused: unknown;
-  for (let ended = 0; made < steps && ended < until; ++made) {
-    const begun = nowNs();
-    try {
-      put(keyOf(pick()), value);
-    } catch (error) {
-      refused = error; // full although nothing is added: that is what the workload looks for
-      break;
-    }
-    ended = nowNs();
-    samples[made] = ended - begun;
-  }
+  const { latency, made, error } = overwrite(store, workload, keys);
   const after = store.counts!();
-  const latency = latencyOf(samples.subarray(0, made), 1);
   const counts: Record<string, number> = {
     keys,
     live,
@@ -79,6 +71,35 @@ export async function cleaner(store: Store, { bytes, steps, budgetMs }: Workload
     p999PerMedian: latency.p999 / latency.p50,
     longestMs: latency.curve.at(-1)![1] / 1e6,
   };
-  if (refused !== undefined) counts.refusedAfter = made;
+  if (error !== undefined) counts.refusedAfter = made; // full although nothing is added: that is what the workload looks for
   return { latency, rate: 1e9 / latency.p50, counts };
+}
+
+interface Overwritten {
+  readonly latency: Latency;
+  readonly made: number;
+  /** What ended it before its time. */
+  readonly error?: unknown;
+}
+
+function overwrite(store: Store, { bytes, steps, budgetMs }: Workload, keys: number): Overwritten {
+  const put = need(store.putSync, 'synchronous commit');
+  const samples = new Float64Array(steps);
+  const pick = scattered(keys);
+  const until = nowNs() + budgetMs * 1e6;
+  const value = valueOf(bytes, 3);
+  let made = 0;
+  let error: unknown;
+  for (let ended = 0; made < steps && ended < until; ++made) {
+    const begun = nowNs();
+    try {
+      put(keyOf(pick()), value);
+    } catch (thrown) {
+      error = thrown;
+      break;
+    }
+    ended = nowNs();
+    samples[made] = ended - begun;
+  }
+  return { latency: latencyOf(samples.subarray(0, made), 1), made, error };
 }

@@ -72,6 +72,21 @@ test('a goal is met, missed by so much, or not measured', () => {
   expect(verdictOf('anonymous memory')).toBe('-: not measured');
 });
 
+test('the tail of the cleaner is set against the tail of the place itself, timed in the same way, or it is said that nobody timed that', () => {
+  const cleaner = (driver: string, p999PerMedian: number): Line => {
+    const one = line(driver, 1, 0, { on: 'disk', workload: 'cleaner', bytes: 1024 });
+    return { ...one, result: { ...one.result!, counts: { p999PerMedian } } };
+  };
+  const floor = 'raw write + fdatasync (JS)';
+  const judged = (lines: Line[]): string => goalCells(goalsOf(lines).find(({ name }) => name.includes('p99.9'))!).slice(3).join(': ');
+  expect(judged([cleaner('Holdfast', 24), cleaner(floor, 3)])).toBe("8 x (the medium's own: 3 x): met");
+  expect(judged([cleaner('Holdfast', 24), cleaner(floor, 0.9)])).toBe("24 x (the medium's own: 0.9 x): missed by 2.4 x");
+  // Commits of one key are timed several at a time, which hides what a single one waits for.
+  expect(judged([cleaner('Holdfast', 24), line(floor, 1, 0, { on: 'disk', bytes: 1024 })])).toBe(
+    "24 x (the medium's own was not measured): missed by 2.4 x",
+  );
+});
+
 test('the verdict names the better place and does not hide a weaker promise', () => {
   const weak = line('mem', 10);
   const lines = [{ ...weak, result: { ...weak.result!, facts: { medium: 'pmem', class: 'process' as const, how: '' } } }, line('disk', 1000)];
