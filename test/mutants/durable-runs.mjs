@@ -34,6 +34,10 @@ const mutants = [
   ['a run that is closed keeps its driver', 'writer.ts',
     'batch.put(this.journals.drivers, this.run, this.nobody());\n      «this.putHeader(batch, this.#epochs);»', ''],
   ['a receipt leaves the intent open', 'tool.ts', "«if (isListed(way)) batch.delete(intents, key);»", ''],
+  ['a tool is called with what its caller changed', 'run.ts', "const own = «kept?.receipt ? args : ownCopy(args)»;", 'args'],
+  ['an attempt is called with what the one before changed', 'tool.ts', 'call.fn(«ownCopy(call.args)», context)', 'call.args'],
+  ['only what is an effect now leaves the list', 'tool.ts', "return «call.safety === 'effect' || writer.journals.intents.has(key)»;", "call.safety === 'effect'"],
+  ['what is known of a run\'s effects outlives it', 'run.ts', '(batch) => «forgetKnown(writer.journals, this.#parts.uid, batch)»', 'undefined'],
   ['an intent is not listed', 'tool.ts', "also: «openIntent(way, 1, 'calling')»", '() => {}'],
   ['an effect without a receipt is called again', 'tool.ts', "if («call.safety === 'effect' && !kept.neverHappened && !resolution») {", 'false'],
   ['an effect that failed is called again unasked', 'tool.ts', "if («call.safety === 'effect' && !never») {", 'false'],
@@ -90,7 +94,7 @@ function changed(name) {
   return text;
 }
 
-const TESTS = ['run.test', 'run-journal', 'run-claims', 'run-effects', 'run-waiting'].map((name) => `test/unit/${name}`);
+const TESTS = ['run.test', 'run-journal', 'run-claims', 'run-effects', 'run-arguments', 'run-waiting'].map((name) => `test/unit/${name}`);
 
 function test(number) {
   const env = { ...process.env, HOLDFAST_MUTANT: String(number) };
