@@ -13,9 +13,9 @@ constexpr auto kLookRound = std::chrono::milliseconds(200);
 constexpr uint64_t kIdleMs = 100;           // no commit for so long: time to tidy up
 constexpr uint64_t kMergeStep = 16 * 1024;  // entries merged between two looks at who waits
 constexpr uint64_t kIdleTail = kMiB;        // a tail so long is folded when there is nothing else to do
+constexpr uint64_t kIdleLarge = 4 * kMiB;   // the same of large values that it names, where not less make a fold due at any time
 constexpr uint64_t kFree = 128 * kKiB;      // so much that is free, and one in so many bytes of the file, is worth giving back
 constexpr uint64_t kFreeShare = 256;
-constexpr uint64_t kIdleLarge = 8;          // of so many bytes of large values that make a fold due one is enough when there is nothing else to do
 constexpr uint64_t kRoundsAhead = 32 * kMiB;  // but not what the next rounds of tidying up will take
 constexpr uint64_t kUsualWaste = 3;         // of so many bytes of the log one may be dead before it is tidied up
 constexpr uint64_t kIdleWaste = 12;         // the same when there is nothing else to do; then it goes on until it is
@@ -76,7 +76,7 @@ void PoolImpl::maintenance_turn(bool idle) {
   {
     std::lock_guard append(append_mutex_);
     fold_asked_for_ = false;
-    const bool idly_due = tail_bytes_ >= kIdleTail || tail_large_bytes_ >= fold_large_bytes_ / kIdleLarge;
+    const bool idly_due = tail_bytes_ >= kIdleTail || tail_large_bytes_ >= std::min(fold_large_bytes_, kIdleLarge);
     fold_due = fold_is_due() || index_.view.frozen != nullptr || (idle && (idly_due || refresh_retention()));
   }
   prepare_spare();  // first: a fold takes long enough for commits to fill a segment
@@ -249,9 +249,10 @@ void PoolImpl::give_back_free(bool however_little, uint64_t ahead) {
 // block that was never written costs a change of the file system's own.
 uint64_t PoolImpl::kept_for_large() {
   std::lock_guard append(append_mutex_);
+  const uint64_t most = std::min(fold_large_bytes_, kIdleLarge);
   uint64_t living = 0;
-  for (auto large = large_.begin(); large != large_.end() && living < fold_large_bytes_ / kIdleLarge; ++large) living += large->second.bytes;
-  return std::min(living, fold_large_bytes_ / kIdleLarge);
+  for (auto large = large_.begin(); large != large_.end() && living < most; ++large) living += large->second.bytes;
+  return std::min(living, most);
 }
 
 Status PoolImpl::compact() {

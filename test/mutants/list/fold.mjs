@@ -9,7 +9,7 @@ export default [
   ['large values of the tail make no fold due', 'engine/fold.cc', '«tail_large_bytes_ >= fold_large_bytes_» ||', 'false'],
   ['large values that a fold has taken count again', 'engine/fold.cc', '«tail_large_bytes_ = 0;»', ''],
   ['large values of the tail make no fold due in an idle pool', 'engine/maintenance.cc',
-    '|| «tail_large_bytes_ >= fold_large_bytes_ / kIdleLarge»;', 'false'],
+    '|| «tail_large_bytes_ >= std::min(fold_large_bytes_, kIdleLarge)»;', 'false'],
   ['an idle pool keeps nothing for large values', 'engine/maintenance.cc', 'give_back_free(false, «kept_for_large()»);', '0'],
   ['deaths are counted again when a fold is tried again', 'engine/fold.cc', '«deaths_counted_ = true;»', ''],
   ['the head counts as empty', 'engine/fold.cc',
