@@ -96,7 +96,7 @@ async function clear(temporary: string, path: string): Promise<void> {
   } catch (error) {
     throw fileError(error, `${temporary} is in the way and could not be removed`);
   } finally {
-    await left?.close().catch(() => undefined); // removed under it: it has nothing to keep
+    await left?.close()?.catch(() => undefined); // removed under it: it has nothing to keep
   }
 }
 

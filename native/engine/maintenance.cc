@@ -47,7 +47,7 @@ void PoolImpl::maintenance_main() {
       woken_ = false;
     }
     if (failed_.load(std::memory_order_acquire)) {
-      answer_waiters(space_asked().first, false);
+      space_requests_.refuse_all();
     } else {
       std::lock_guard guard(maintenance_mutex_);
       if (const auto now = Clock::now(); now - readers_looked_for >= kLookRound) {
@@ -82,8 +82,8 @@ void PoolImpl::maintenance_turn(bool idle) {
   prepare_spare();  // first: a fold takes long enough for commits to fill a segment
   if (fold_due) (void)run_fold(false).is_ok();
   give_back();
-  const auto [asked, wanted] = space_asked();
-  if (wanted > 0) answer_waiters(asked, reclaim_even_from_readers(wanted));
+  const auto [asked, wanted] = space_requests_.asked();
+  if (wanted > 0) space_requests_.answer(asked, reclaim_even_from_readers(wanted));
   work_off_merges();
   const bool gained = clean_ahead(idle);
   prepare_spare();
@@ -134,7 +134,7 @@ void PoolImpl::widen_pages() {
 void PoolImpl::work_off_merges() {
   while (true) {
     merge_piled_up(kMergeStep);
-    if (!merging_ || merge_due_ == 0 || closing_.load() || space_asked().second > 0 || pace_.is_short()) break;
+    if (!merging_ || merge_due_ == 0 || closing_.load() || space_requests_.asked().bytes > 0 || pace_.is_short()) break;
     bool due = false;
     {
       std::lock_guard append(append_mutex_);

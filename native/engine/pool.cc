@@ -21,7 +21,8 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       format_version_(opened.format_version),
       fence_at_once_(medium_->info().barrier_is_per_thread),
       log_(*medium_, opened.secret),
-      commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); }, [this] { raise_eventual_barrier(); }}, options.eventual_within_ms) {
+      commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); }, [this] { raise_eventual_barrier(); }},
+                    options.eventual_within_ms) {
   std::memcpy(uuid_, opened.uuid, sizeof uuid_);
 }
 
@@ -94,7 +95,7 @@ Status PoolImpl::close() {
     std::lock_guard append(append_mutex_);
     closing_.store(true, std::memory_order_release);
   }
-  answer_waiters(space_asked().first, false);
+  space_requests_.refuse_all();
   feed_tail_.stop();
   commit_queue_.stop();
   {
@@ -117,7 +118,7 @@ Status PoolImpl::close() {
     std::unique_lock index(index_.lock);
     closed_.store(true, std::memory_order_release);
   }
-  answer_waiters(space_asked().first, false);
+  space_requests_.refuse_all();
   {
     std::unique_lock append(append_mutex_);
     feed_idle_.wait(append, [&] { return !retention_.any_reading(); });

@@ -21,8 +21,9 @@
 //   check_log.cc     the part of it that no read would notice
 //   stats.cc         what it says of itself
 //
-// Locks, in the order they are taken: maintenance_mutex_ > append_mutex_ > index_.lock > the pins' mutex. barrier_mutex_ and
-// the commit queue's are leaves. No lock is held while user code runs, except index_.lock shared inside RangeIterator's `each`.
+// Locks, in the order they are taken: maintenance_mutex_ > append_mutex_ > index_.lock > the pins' mutex. barrier_mutex_, the commit
+// queue's and that of the requests for space are leaves, but that wake_mutex_ is taken under the last. No lock is held while user code
+// runs, except index_.lock shared inside RangeIterator's `each`.
 #pragma once
 
 #include <atomic>
@@ -45,6 +46,7 @@
 #include "engine/pool.h"
 #include "engine/readers.h"
 #include "engine/region_fold.h"
+#include "engine/space_requests.h"
 #include "format/large_value.h"
 #include "log/log_reader.h"
 #include "log/log_writer.h"
@@ -246,8 +248,6 @@ class PoolImpl final : public Pool {
   Status fits_at_all(uint64_t bytes) const;
   Result<Receipt> with_space(const Batch::Impl& batch, bool queued, const std::function<Result<Receipt>()>& attempt);
   uint64_t space_for(const RecordBuffer& record);
-  std::pair<uint64_t, uint64_t> space_asked();
-  void answer_waiters(uint64_t asked, bool found);
   Status wait_for_space(uint64_t bytes, Purpose purpose);
 
   // group_commit.cc
@@ -456,12 +456,7 @@ class PoolImpl final : public Pool {
   std::mutex wake_mutex_;
   std::condition_variable wake_;
   bool woken_ = false, stop_ = false;        // guarded by wake_mutex_
-  std::mutex space_mutex_;
-  std::condition_variable space_changed_;
-  uint64_t space_asked_ = 0;                 // guarded by space_mutex_, as the next three: requests made
-  uint64_t space_answered_ = 0;              // the newest request that was looked at
-  uint64_t space_wanted_ = 0;                // free bytes wanted by the most demanding of those who wait
-  bool space_found_ = false;                 // what the last look found
+  SpaceRequests space_requests_;
   std::thread maintenance_;
   std::unique_ptr<MergeWork> merging_;       // under maintenance_mutex_, as the next two
   uint64_t merge_due_ = 0;                   // entries that merging is behind by

@@ -291,20 +291,6 @@ uint64_t PoolImpl::space_for(const RecordBuffer& record) {
   return longest < room ? (record.bytes() / (room - longest) + 1) * segment : record.bytes();
 }
 
-// The newest request for space, and how many bytes the waiting commits want at most.
-std::pair<uint64_t, uint64_t> PoolImpl::space_asked() {
-  std::lock_guard guard(space_mutex_);
-  return {space_asked_, space_asked_ > space_answered_ ? space_wanted_ : 0};
-}
-
-void PoolImpl::answer_waiters(uint64_t asked, bool found) {
-  std::lock_guard guard(space_mutex_);
-  if (asked == space_asked_) space_wanted_ = 0;
-  space_answered_ = asked;
-  space_found_ = found;
-  space_changed_.notify_all();
-}
-
 // Called by a commit that found no room for `bytes`; returns when the maintenance thread has looked: ok when it found some.
 Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
   uint64_t wanted = 0;
@@ -318,12 +304,8 @@ Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
     if (!turn || !usable().is_ok()) return Status(Code::kPoolFull, "");
     return reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
   }
-  std::unique_lock guard(space_mutex_);
-  const uint64_t ticket = ++space_asked_;
-  space_wanted_ = std::max(space_wanted_, wanted);
-  wake_maintenance();
-  space_changed_.wait(guard, [&] { return space_answered_ >= ticket || closing_.load() || failed_.load(); });
-  return space_answered_ >= ticket && space_found_ ? Status() : Status(Code::kPoolFull, "");
+  const bool found = space_requests_.wait(wanted, [&] { wake_maintenance(); }, [&] { return closing_.load() || failed_.load(); });
+  return found ? Status() : Status(Code::kPoolFull, "");
 }
 
 }  // namespace holdfast

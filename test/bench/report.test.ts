@@ -87,6 +87,16 @@ test('the tail of the cleaner is set against the tail of the place itself, timed
   );
 });
 
+test('an amplification counts when as much was overwritten as is live', () => {
+  const judged = (overwritten: number): string => {
+    const one = line('Holdfast', 1, 0, { on: 'disk', workload: 'cleaner', bytes: 1024 });
+    const lines = [{ ...one, result: { ...one.result!, counts: { writeAmplification: 1.1, overwritten } } }];
+    return goalCells(goalsOf(lines).find(({ name }) => name.includes('amplification'))!).slice(3).join(': ');
+  };
+  expect(judged(0.07)).toBe('-: not measured');
+  expect(judged(2)).toBe('1.1 x: met');
+});
+
 test('the verdict names the better place and does not hide a weaker promise', () => {
   const weak = line('mem', 10);
   const lines = [{ ...weak, result: { ...weak.result!, facts: { medium: 'pmem', class: 'process' as const, how: '' } } }, line('disk', 1000)];

@@ -139,7 +139,7 @@ export default [
   ['what the graveyard kept is lost', 'engine/graveyard.h', '«dead_[kept++] = dead;»', ''],
   ['maintenance does not fold', 'engine/maintenance.cc', 'if (fold_due) «(void)run_fold(false).is_ok();»', ''],
   ['nobody who waits for room is answered by what was found', 'engine/room.cc',
-    'return «space_answered_ >= ticket && space_found_» ?', 'false'],
+    'return «found» ? Status() : Status(Code::kPoolFull', '(void)found, false'],
   ['commits do not wait for a fold that is far behind', 'engine/maintenance.cc',
     'if («tail < kThrottleFactor * options_.fold_operations || closing_.load()») return;', 'true'],
   ['compact() cleans nothing', 'engine/maintenance.cc', 'if («segments_cleaned_.load() == before || !wasteful(kTidy)») break;', 'true'],
