@@ -326,8 +326,8 @@ TEST_CASE("commit: what was handed over before the pool began to close is done, 
     for (const Completion& one : done) failed += !one.status.is_ok();
     completed += static_cast<int>(done.size());
   });
-  submit(put_of("first", 10));
-  submit(put_of("second", 10));
+  submit(put_of("first", 140'000));  // too long a group for the thread that flushes
+  submit(put_of("second", 140'000));
   pool->flush(client);
   while (completed < 7) std::this_thread::yield();
   closing.join();

@@ -2,8 +2,11 @@
 // behind the last fold of a pool that closes: a tail behind the mark of a clean end would not be replayed.
 #include <doctest/doctest.h>
 
+#include <thread>
+
 #include "base/test_hooks.h"
 #include "medium/simulated_medium.h"
+#include "native/at_point.h"
 #include "native/pool_fixture.h"
 
 using namespace holdfast;
@@ -43,6 +46,30 @@ TEST_CASE("a group is fenced once, by the thread that flushes") {
   CHECK(completed[1].epoch == completed[0].epoch + 1);
   CHECK(pool->stats().barriers == before + 1);
   CHECK(pool->stats().durable_epoch == completed[1].epoch);
+}
+
+TEST_CASE("a group of a disk is committed by the thread that flushes while barriers are quick, by another when they are not") {
+  PoolOptions options;
+  options.background = true;
+  auto pool = *Pool::open_on(std::move(*SimulatedDisk::create(SimulatedOptions(), 1)->open()), "p", options);
+  std::atomic<int> completed{0}, here{0};
+  const auto me = std::this_thread::get_id();
+  auto client = pool->attach([&](std::vector<Completion>&& done) {
+    for (const Completion& one : done) CHECK(one.status.is_ok());
+    here += std::this_thread::get_id() == me;
+    completed += static_cast<int>(done.size());
+  });
+  submit_two(*pool, client, "quick");
+  CHECK(completed == 2);
+  CHECK(here == 1);
+  {
+    const AtPoint slow(TestPoint::kBarrierRaised, [] { std::this_thread::sleep_for(std::chrono::milliseconds(5)); });
+    REQUIRE(try_put(*pool, key_in(1, "slow"), "value").is_ok());
+  }
+  submit_two(*pool, client, "behind");
+  while (completed < 4) std::this_thread::yield();
+  CHECK(here == 1);
+  CHECK(pool->close().is_ok());
 }
 
 // Nobody waits for it, and no other thread could raise it.
