@@ -45,8 +45,11 @@ const completions = new Float64Array(2 * 512);
 /** What is to be a microtask is made one through this: queueMicrotask() makes an asynchronous resource each time. */
 const done = Promise.resolve();
 
-/** So many turns may end, or twice as many commits be made in their calls, without the event loop's other phases getting theirs. */
-const turnsInARow = 32;
+/**
+ * So many turns may end, or twice as many commits be made in their calls, without the event loop's other phases getting theirs: tens of microseconds
+ * each where a barrier is quick, up to a millisecond where it is a disk's.
+ */
+const turnsInARow = { quick: 32, slow: 4 };
 
 /** One of so many commits that are made in their calls looks whether it is alone in its turn: the look costs half a commit. */
 const looksEvery = 8;
@@ -61,6 +64,7 @@ export class Committer {
     this.#looking = false;
   };
   readonly #quick: boolean;
+  readonly #mostInARow: number;
   #queue: Waiting[] = [];
   #head = 0;
   #held: Held[] = [];
@@ -77,6 +81,7 @@ export class Committer {
   constructor(native: NativePool, receipt: MakeReceipt, quick: boolean) {
     this.#native = native;
     this.#quick = quick;
+    this.#mostInARow = 2 * (quick ? turnsInARow.quick : turnsInARow.slow);
     this.#receipt = receipt;
     onWake(this.#listener);
   }
@@ -165,7 +170,7 @@ export class Committer {
 
   /** May a commit be made here and now? It is alone in its turn, as far as is known, and the event loop has had its turn. */
   #inTheCall(): boolean {
-    if (!this.#oneByOne || this.pending || this.#inARow + 1 >= 2 * turnsInARow) return false;
+    if (!this.#oneByOne || this.pending || this.#inARow + 1 >= this.#mostInARow) return false;
     if (this.#looking) {
       this.#oneByOne = false;
       return false;
@@ -226,7 +231,7 @@ export class Committer {
     if (this.#scheduled) return;
     this.#scheduled = true;
     this.#inARow += 2;
-    if (this.#inARow < 2 * turnsInARow) void done.then(this.#endMicrotasks);
+    if (this.#inARow < this.#mostInARow) void done.then(this.#endMicrotasks);
     else {
       this.#inARow = 0;
       setImmediate(this.#endTurn);
