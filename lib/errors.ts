@@ -104,6 +104,11 @@ export function errorFromNative(code: ErrorCode, message: string, errno: number)
   }
 }
 
+/** Was a commit refused because one of its conditions did not hold? */
+export function isConflict(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
+}
+
 export function abortedError(signal: AbortSignal, what: string): HoldfastError {
   return new HoldfastError('ERR_HOLDFAST_ABORTED', `${what} was aborted`, { cause: signal.reason });
 }

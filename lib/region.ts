@@ -8,7 +8,7 @@
 import { constants } from 'node:buffer';
 import { types } from 'node:util';
 
-import { HoldfastError, memoryFor, rangeError, typeError } from './errors';
+import { isConflict, memoryFor, rangeError, typeError } from './errors';
 import type { KeyspaceHost } from './keyspace';
 import { native as addon } from './native-binding';
 import type { NativeBatch, NativeView } from './native-binding';
@@ -283,10 +283,6 @@ class RegionLease implements RegionView {
   [Symbol.dispose](): void {
     this.end();
   }
-}
-
-function isConflict(error: unknown): boolean {
-  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
 }
 
 function sizeOf(size: unknown): number {

@@ -59,7 +59,7 @@ export class Flat {
     values[start + 1] = seen;
     for (let i = 0; i < taken.length; ++i) values[start + front + i] = taken[i];
     this.outlines[at] = outline;
-    if (this.unused > fewUnused && 2 * this.unused > values.length) this.clear();
+    this.tidy();
   }
 
   /** The item is another one now; what it was is not kept. */
@@ -87,7 +87,7 @@ export class Flat {
     this.rooms = rooms.slice(0, head);
     for (let at = head; at < after.length - tail; ++at) this.add(undefined, 0, 0);
     for (let at = before.length - tail; at < before.length; ++at) this.add(outlines[at], starts[at]!, rooms[at]!);
-    if (this.unused > fewUnused && 2 * this.unused > this.values.length) this.clear();
+    this.tidy();
   }
 
   private add(outline: Outline | undefined, start: number, room: number): void {
@@ -96,7 +96,9 @@ export class Flat {
     this.rooms.push(room);
   }
 
-  private clear(): void {
+  /** Begins anew where most of the memory is of values that nobody needs any more. */
+  private tidy(): void {
+    if (this.unused <= fewUnused || 2 * this.unused <= this.values.length) return;
     this.outlines = [];
     this.starts = [];
     this.rooms = [];

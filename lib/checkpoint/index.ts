@@ -8,7 +8,7 @@
  * One owner is to be driven by one thread at a time: of two that save at once one is refused with the same code.
  */
 import { PoolBatch } from '../batch';
-import { HoldfastError, rangeError, typeError } from '../errors';
+import { HoldfastError, isConflict, rangeError, typeError } from '../errors';
 import { olderThanOption, optionsObject } from '../options';
 import { Slices } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
@@ -220,7 +220,7 @@ export class CheckpointStore {
         return await this.#prune(owner, Number(family), isKept);
       } catch (error) {
         // Somebody forked from this family meanwhile: what is needed must be looked at again.
-        if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT' || attempt === 10) throw error;
+        if (!isConflict(error) || attempt === 10) throw error;
       }
     }
   }

@@ -5,7 +5,7 @@
  * commit or not at all. Pages belong to a family: the values that may share nodes. A page is never changed but by `sweep`,
  * which leaves out slots that nobody refers to. Page numbers are handed out in blocks, so two writers never take the same.
  */
-import { HoldfastError } from '../errors';
+import { isConflict } from '../errors';
 import { Slices } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
 import { Held } from './held';
@@ -61,7 +61,7 @@ export class PartStore {
         this.pool.commitSync(batch.put(this.#numbers, 'next', first + blockOfNumbers));
       } catch (error) {
         // Another thread took this block; the next may be ours.
-        if (error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT') continue;
+        if (isConflict(error)) continue;
         throw error;
       }
       this.#nextNumber = first;

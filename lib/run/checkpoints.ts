@@ -1,6 +1,6 @@
 /** A run's checkpoints: its state as it was, each in one commit with the entry that says so. */
 import { CheckpointStore, type CheckpointInfo, type SaveOptions } from '../checkpoint/index';
-import { HoldfastError, typeError } from '../errors';
+import { isConflict, typeError } from '../errors';
 import { shown } from '../options';
 import type { CheckpointReceipt } from './types';
 import type { Batch, PoolCore } from '../types';
@@ -80,7 +80,7 @@ export class Checkpoints {
         return { epoch, durability, class: survives, checkpoint: info.id };
       } catch (error) {
         // What it builds on was pruned meanwhile, or a save beside it took its number: once more, on what is there now.
-        const conflict = error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
+        const conflict = isConflict(error);
         if (!conflict || tries >= MAX_TRIES) throw error;
       }
     }

@@ -6,7 +6,7 @@
  * for operations that old.
  */
 import { PoolBatch } from '../batch';
-import { HoldfastError } from '../errors';
+import { HoldfastError, isConflict } from '../errors';
 import { olderThanOption, optionsObject } from '../options';
 import { Slices } from '../slices';
 import type { AppliedOnce, ForgottenOperations } from './types';
@@ -80,10 +80,6 @@ class Forgetting {
     await slices.end();
     this.removed += gathered;
   }
-}
-
-function isConflict(error: unknown): boolean {
-  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
 }
 
 async function again(

@@ -7,7 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 
-import { HoldfastError } from '../errors';
+import { HoldfastError, isConflict } from '../errors';
 import { optionsObject } from '../options';
 import type { Run, RunOptions } from './types';
 import type { Batch, CommitReceipt, PoolCore } from '../types';
@@ -217,7 +217,7 @@ async function taking<T>(holder: Holder, id: string, driver: DriverRecord, commi
   try {
     return await holder.begin(id, driver, commit);
   } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;
+    if (!isConflict(error)) throw error;
     throw activeError(id, error);
   }
 }

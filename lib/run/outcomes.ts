@@ -6,7 +6,7 @@
  * another attempt, when the run is driven again; only a driver writes into a journal. Of a finished run nobody makes use of it: then what was
  * unknown is only struck off the list.
  */
-import { HoldfastError, typeError } from '../errors';
+import { HoldfastError, isConflict, typeError } from '../errors';
 import type { Resolution, UnknownOutcome } from './types';
 import type { Batch, CommitReceipt, PoolCore } from '../types';
 import { ring } from './bell';
@@ -58,7 +58,7 @@ export async function resolveOutcome(
       ring(intent.run);
       return receipt;
     } catch (error) {
-      const conflict = error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
+      const conflict = isConflict(error);
       if (!conflict || before || !resolutions.has(id)) throw error;
       // Somebody else resolved it at the same time: what was said is looked at.
     }

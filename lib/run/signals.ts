@@ -3,7 +3,7 @@
  *
  * One commit, under the condition that the run is there and not finished: a crash leaves the signal whole or not at all.
  */
-import { HoldfastError } from '../errors';
+import { HoldfastError, isConflict } from '../errors';
 import type { CommitReceipt, PoolCore } from '../types';
 import { ring } from './bell';
 import { Journals } from './journals';
@@ -31,7 +31,7 @@ export async function sendSignal(
       ring(run);
       return receipt;
     } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;
+      if (!isConflict(error)) throw error;
       if (!open.has(run)) throw notOpenError(journals, run, name);
       // Another signal of that name took the number; the next one is free.
     }

@@ -8,7 +8,7 @@
  * A run waits when it does nothing else: beside a step or an effect it is a run that has something to do, is not suspended, and is claimed when
  * its driver dies.
  */
-import { HoldfastError } from '../errors';
+import { HoldfastError, isConflict } from '../errors';
 import type { Wait } from './types';
 import { news } from './bell';
 import type { SignalEntry, WaitEntry } from './entries';
@@ -94,7 +94,7 @@ async function take(
     });
     return true;
   } catch (error) {
-    if (error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT') return false;
+    if (isConflict(error)) return false;
     throw error;
   }
 }

@@ -7,7 +7,7 @@
  */
 import { PoolBatch } from '../batch';
 import { json } from '../codecs';
-import { closedError as poolClosedError, HoldfastError } from '../errors';
+import { closedError as poolClosedError, HoldfastError, isConflict } from '../errors';
 import type { Wait } from './types';
 import type { Batch, CommitDurability, CommitReceipt } from '../types';
 import { ring } from './bell';
@@ -260,7 +260,7 @@ export class JournalWriter {
       if (sequence !== undefined) this.learn(sequence, receipt.epoch);
       return receipt;
     } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CONFLICT') throw error;
+      if (!isConflict(error)) throw error;
       const now = drivers.get(this.run);
       if (now?.token === this.driver.token && now.holder === this.driver.holder) throw error;
       if (this.#ended) throw this.#ended;

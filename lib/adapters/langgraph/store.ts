@@ -8,7 +8,7 @@
  * is an eventual commit; lost in a crash, the item has the time it had before.
  */
 import { structured } from '../../codecs';
-import { HoldfastError, typeError } from '../../errors';
+import { isConflict, typeError } from '../../errors';
 import { booleanOption, optionsObject } from '../../options';
 import type { Keyspace, PoolCore } from '../../types';
 import { matchesFilter } from './filter';
@@ -225,10 +225,6 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       return [...found.values()].slice(from, from + (limit ?? found.size));
     }
   };
-}
-
-function isConflict(error: unknown): boolean {
-  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
 }
 
 function isOver(item: StoredItem, now: number): boolean {

@@ -14,7 +14,7 @@
  */
 import { compare, type Making, PartStore, type PruneReport, revive, type Shadow } from '../../checkpoint/index';
 import { structured } from '../../codecs';
-import { HoldfastError } from '../../errors';
+import { isConflict } from '../../errors';
 import { forgetRuns } from '../../run/index';
 import { Slices } from '../../slices';
 import type { Batch, Keyspace, PoolCore } from '../../types';
@@ -376,8 +376,4 @@ function lineName(thread: string, namespace: string): string {
 /** Where a family stands that is being deleted: no thread's name holds a zero character. */
 function givenUp(thread: string, family: number): string {
   return `${thread}\0${family}`;
-}
-
-function isConflict(error: unknown): boolean {
-  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
 }

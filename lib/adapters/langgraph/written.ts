@@ -7,7 +7,7 @@
 import { type Shadow } from '../../checkpoint/index';
 import { hasNodes, Tree } from '../../checkpoint/shadow';
 import { structured } from '../../codecs';
-import { HoldfastError } from '../../errors';
+import { isConflict } from '../../errors';
 import type { Batch, Keyspace, PoolCore } from '../../types';
 import { textsCodec, type Texts } from './keys';
 
@@ -72,7 +72,7 @@ export class Written {
       return found.tree;
     };
     const isGone = (error: unknown): boolean =>
-      error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT' &&
+      isConflict(error) &&
       places.some(({ key, record }) => {
         const stored = this.#writes.get(key);
         return stored === undefined || Buffer.compare(stored, record) !== 0;
