@@ -5,10 +5,11 @@
  * package works on machines with and without the library. Natives trust nothing they are given, but
  * explain little: lib/ validates.
  */
-import bindings from 'bindings';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 
 import { errorFromNative } from './errors';
+import { whyNotLoaded, type FailedBuild } from './not-loaded';
 import type { CheckReport, CopyReport, DurabilityClass, PoolStats, RegionInfo, RestoreReport, SalvageReport } from './types';
 
 /** What a codec gives: bytes, or a string that becomes UTF-8. */
@@ -253,18 +254,20 @@ const builds = process.env.HOLDFAST_ADDON
   : ['holdfast_pmem', 'holdfast_file'];
 
 function load(): NativeAddon {
-  const failures: string[] = [];
+  const root = path.join(__dirname, '..');
+  // Not `require` itself: bundlers look into that.
+  const requireAddon = createRequire(path.join(root, 'package.json'));
+  const failed: FailedBuild[] = [];
   for (const build of builds) {
+    const file = path.join(root, 'build', 'Release', build + '.node');
     try {
-      return bindings({ bindings: build, module_root: path.join(__dirname, '..') }) as NativeAddon;
+      return requireAddon(file) as NativeAddon;
     } catch (error) {
-      failures.push(`${build}: ${error instanceof Error ? error.message.split('\n')[0] : error}`);
+      failed.push({ file, error });
     }
   }
-  throw new Error(
-    'The native part of holdfast is not built or does not load; run "npm rebuild holdfast" ' +
-      `(${failures.join('; ')})`,
-  );
+  const cause = failed.at(-1)?.error as { code?: unknown } | undefined;
+  throw Object.assign(new Error(whyNotLoaded(root, failed), { cause }), { code: cause?.code });
 }
 
 export const native = load();

@@ -32,9 +32,27 @@ function isBuilt(from) {
     && built.every((file) => fs.existsSync(path.join(release, file)));
 }
 
+/** What a build needs and is not here, by the names of Debian's packages. node-gyp says it too, in forty lines. */
+function missing() {
+  const works = (command, ...args) => spawnSync(command, args, { input: 'int main() {}', stdio: ['pipe', 'ignore', 'ignore'] }).status === 0;
+  const [compiler, ...first] = (process.env.CXX || 'g++').split(' ').filter(Boolean);
+  const pythons = [process.env.npm_config_python, process.env.NODE_GYP_FORCE_PYTHON, process.env.PYTHON, 'python3', 'python'].filter(Boolean);
+  return [
+    ...(works(compiler, ...first, '-std=c++20', '-fsyntax-only', '-x', 'c++', '-') ? [] : ['g++']),
+    ...(works(process.env.MAKE || 'make', '--version') ? [] : ['make']),
+    ...(pythons.some((python) => works(python, '--version')) ? [] : ['python3']),
+  ];
+}
+
 process.chdir(root);
 const from = inputs();
 if (process.argv.includes('--if-needed') && isBuilt(from)) process.exit(0);
+const lacking = missing();
+if (lacking.length > 0) {
+  console.error(`holdfast: its native part cannot be compiled here, for want of a C++20 compiler, make or python3. Missing: ${lacking.join(', ')}`);
+  console.error(`holdfast: on Debian or Ubuntu: apt-get install ${lacking.join(' ')}; then install again, or npm rebuild holdfast`);
+  process.exit(1);
+}
 fs.rmSync(note, { force: true });
 const { status, error } = spawnSync('node-gyp', ['configure', 'build'], { stdio: 'inherit' });
 if (error) console.error(`addon.js: node-gyp cannot be run (${error.message}): run this through npm, which brings it along`);

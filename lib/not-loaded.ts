@@ -1,0 +1,40 @@
+/** What to do where the addon cannot be loaded: the package was bundled, the addon was never built, or it does not go with this machine. */
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
+export interface FailedBuild {
+  readonly file: string;
+  readonly error: unknown;
+}
+
+/** `root`: where the package is taken to lie. `failed`: the builds that were tried, the fuller one first. */
+export function whyNotLoaded(root: string, failed: readonly FailedBuild[]): string {
+  if (!isOurs(root)) {
+    return (
+      `The native part of holdfast was looked for in ${root}, which is not the package: it was bundled, most likely. ` +
+      "Leave it out of the bundle, external: ['holdfast'] (esbuild, Vite, Rollup) or externals: { holdfast: 'commonjs holdfast' } (webpack), " +
+      'and install it where the bundle runs.'
+    );
+  }
+  const there = failed.filter(({ file }) => existsSync(file));
+  if (there.length === 0) {
+    return (
+      `The native part of holdfast is not built in ${root}: its install script failed, or was not allowed to run. ` +
+      'Build it with "npm rebuild holdfast" (npm: first "npm install-scripts approve holdfast" if install scripts need to be approved; ' +
+      'pnpm: "pnpm approve-builds"). It needs a C++20 compiler, make and python3; on Debian: apt-get install g++ make python3'
+    );
+  }
+  const reasons = there.map(({ file, error }) => `${path.basename(file)}: ${error instanceof Error ? error.message.split('\n')[0] : error}`);
+  return (
+    `The native part of holdfast does not load here (${reasons.join('; ')}). ` +
+    'It was built on another machine or for other libraries, most likely: build it here with "npm rebuild holdfast"'
+  );
+}
+
+function isOurs(root: string): boolean {
+  try {
+    return (JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { name?: unknown }).name === 'holdfast';
+  } catch {
+    return false;
+  }
+}

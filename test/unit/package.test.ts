@@ -1,0 +1,68 @@
+/** What a user installs: what is in the package, and what is said where its native part is missing. */
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { expect, test } from 'vitest';
+
+import { scratchFolder } from '../helpers/scratch';
+
+const root = join(__dirname, '..', '..');
+const folder = scratchFolder('package');
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: object; bin: object };
+
+/** The package without its native part, in a folder of its own; `build` is what lies there as the addon. */
+function installed(name: string, build?: string): string {
+  const at = join(folder, name);
+  mkdirSync(join(at, 'build', 'Release'), { recursive: true });
+  cpSync(join(root, 'dist'), join(at, 'dist'), { recursive: true });
+  cpSync(join(root, 'package.json'), join(at, 'package.json'));
+  symlinkSync(join(root, 'node_modules'), join(at, 'node_modules'));
+  if (build !== undefined) writeFileSync(join(at, 'build', 'Release', 'holdfast_file.node'), build);
+  return at;
+}
+
+async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  try {
+    return { code: 0, ...(await promisify(execFile)(process.execPath, args)) };
+  } catch (error) {
+    return error as { code: number; stdout: string; stderr: string };
+  }
+}
+
+const requiring = (at: string): Promise<{ code: number; stderr: string }> => run('-e', `require(${JSON.stringify(join(at, 'dist', 'index.js'))})`);
+
+test('installed without its install script: says how to build it, the command line too', async () => {
+  const at = installed('not-built');
+  const { code, stderr } = await requiring(at);
+  expect(code).not.toBe(0);
+  expect(stderr).toMatch(/not built .*"npm rebuild holdfast" .*approve-builds.*apt-get install g\+\+ make python3/);
+  const command = join(at, 'dist', 'cli', 'main.js');
+  expect(await run(command, 'doctor')).toMatchObject({ code: 3, stderr: expect.stringMatching(/^MODULE_NOT_FOUND: The native part.*\n$/) });
+  expect(JSON.parse((await run(command, 'doctor', '--json')).stdout)).toMatchObject({ error: { code: 'MODULE_NOT_FOUND' } });
+});
+
+test('built elsewhere: says what the system said', async () => {
+  expect((await requiring(installed('foreign', 'of another machine'))).stderr).toMatch(/does not load here \(holdfast_file\.node: .*holdfast_file\.node: .+\)/);
+});
+
+test('bundled: says to leave it out', async () => {
+  const at = join(folder, 'app');
+  cpSync(join(root, 'dist'), join(at, 'out'), { recursive: true });
+  expect((await run('-e', `require(${JSON.stringify(join(at, 'out', 'native-binding.js'))})`)).stderr).toMatch(/bundled.*external: \['holdfast'\]/);
+});
+
+test('the package has all that a build needs and all that it exports, and no tests', async () => {
+  const { stdout } = await promisify(execFile)('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root, maxBuffer: 1 << 24 });
+  const [packed] = JSON.parse(stdout) as [{ files: { path: string }[] }];
+  const files = new Set(packed.files.map(({ path }) => path));
+  const sources = ['sources.txt', 'sources-binding.txt', 'sources-pmem.txt'].flatMap((list) =>
+    readFileSync(join(root, 'native', list), 'utf8').split('\n').map((line) => line.replace(/#.*/, '').trim()).filter((line) => line !== ''),
+  );
+  expect(sources.length).toBeGreaterThan(50);
+  const targets = [...JSON.stringify([manifest.exports, manifest.bin]).matchAll(/"\.\/([^"*]+\.\w+)"/g)].map(([, target]) => target!);
+  const needed = [...sources.map((source) => `native/${source}`), ...targets, 'binding.gyp', 'scripts/addon.js', 'scripts/gyp.js', 'README.md', 'LICENSE'];
+  expect(needed.filter((file) => !files.has(file))).toEqual([]);
+  expect([...files].filter((file) => /^(test|bench|build|build-native|node_modules)\/|_test\.|simulated_/.test(file))).toEqual([]);
+});
