@@ -136,7 +136,7 @@ export function keyOf(id: unknown): RecordKey {
   const end = id.lastIndexOf('@');
   const sequence = Number(id.slice(end + 1));
   if (end < 1 || !/^\d{1,15}$/.test(id.slice(end + 1)) || sequence >= 2 ** 48) {
-    throw typeError(`${JSON.stringify(id)} is no checkpoint's id; they are made by save() and told by history()`);
+    throw typeError(`${JSON.stringify(id)} is no checkpoint's id (such as "run/trip-42@3"); history() and \`holdfast history\` list them`);
   }
   return { owner: id.slice(0, end), sequence };
 }

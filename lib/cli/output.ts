@@ -9,6 +9,7 @@ import Table from 'cli-table3';
 import pc from 'picocolors';
 
 import type { DurabilityClass, Medium } from '../types';
+import { hintFor } from './hints';
 
 /** What a command ends with; listed in `holdfast --help`. */
 export const EXIT = { ok: 0, bad: 1, usage: 2, failed: 3 } as const;
@@ -96,7 +97,10 @@ export class Output {
     // Errors of the system begin with their code already.
     const message = text.startsWith(`${name}: `) ? text.slice(name.length + 2) : text;
     if (this.json) this.value({ error: { code: name, message } });
-    else process.stderr.write(`${pc.red(name)}: ${message}\n`);
+    else {
+      const hint = hintFor(name);
+      process.stderr.write(`${pc.red(name)}: ${message}\n${hint === undefined ? '' : `  ${hint}\n`}`);
+    }
     return name === 'ERR_HOLDFAST_INVALID_ARGUMENT' ? EXIT.usage : EXIT.failed;
   }
 }

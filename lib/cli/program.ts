@@ -31,23 +31,29 @@ Exit codes:
 
 NO_COLOR=1 turns colour off. With --json, stdout holds one JSON value, errors included.`;
 
-const COMMANDS = [
-  ...[addDemo, addReplay, addInfo, addDoctor, addLs, addGet, addRegions, addCheck, addSalvage, addResize, addBench],
-  ...[addBackup, addRestore, addExport, addImport],
-  ...[addRuns, addShow, addTimeline, addSignal, addResolve],
-  ...[addHistory, addDiff, addFork, addPrune],
-];
+/** As `--help` lists them. */
+const COMMANDS = {
+  'See it work:': [addDemo, addReplay, addDoctor, addBench],
+  'Look into a pool (also while another process has it open):': [addInfo, addLs, addGet, addRegions, addCheck],
+  'Durable runs:': [addRuns, addShow, addTimeline, addSignal, addResolve],
+  'Checkpoints of a run:': [addHistory, addDiff, addFork, addPrune],
+  'Copies, other sizes, repair:': [addBackup, addRestore, addExport, addImport, addResize, addSalvage],
+};
 
 export async function runProgram(args: readonly string[]): Promise<number> {
   let code: number = EXIT.ok;
   const program = new Command('holdfast')
     .description('An embedded, crash-consistent checkpoint store for AI agents')
     .version(packageVersion(), '-V, --version')
+    .helpOption('-h, --help', 'show this help; also of one command: holdfast <command> --help')
     .addHelpText('after', EXIT_CODES)
     .showHelpAfterError('(holdfast --help lists what there is)')
     .exitOverride();
   const finish: Finish = (value) => (code = value);
-  for (const add of COMMANDS) add(program, finish);
+  for (const [group, commands] of Object.entries(COMMANDS)) {
+    program.commandsGroup(group);
+    for (const add of commands) add(program, finish);
+  }
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {

@@ -2,6 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { fileError } from '../files';
+
 /** What a shell reports for a command ended by SIGINT. */
 const EXIT_INTERRUPTED = 130;
 
@@ -11,7 +13,7 @@ export async function inTemporaryFolder<T>(
   work: (folder: string) => Promise<T>,
   keep = false,
 ): Promise<T> {
-  const folder = mkdtempSync(join(parent, prefix));
+  const folder = newFolder(parent, prefix);
   const remove = () => {
     if (!keep) rmSync(folder, { recursive: true, force: true });
   };
@@ -22,5 +24,13 @@ export async function inTemporaryFolder<T>(
   } finally {
     process.off('exit', remove).off('SIGINT', interrupted).off('SIGTERM', interrupted);
     remove();
+  }
+}
+
+function newFolder(parent: string, prefix: string): string {
+  try {
+    return mkdtempSync(join(parent, prefix));
+  } catch (error) {
+    throw fileError(error, `no folder can be made in ${parent}`);
   }
 }

@@ -19,7 +19,7 @@ export function placeOf(checkpoint: string): { run: string; number: number } {
   const end = typeof checkpoint === 'string' ? checkpoint.lastIndexOf('@') : -1;
   const number = end < 0 ? NaN : Number(checkpoint.slice(end + 1));
   if (!Number.isSafeInteger(number) || !checkpoint.startsWith(OWNER_PREFIX))
-    throw typeError(`${shown(checkpoint)} is no run's checkpoint; history() tells which there are`);
+    throw typeError(`${shown(checkpoint)} is no run's checkpoint (such as "run/trip-42@3"); history() and \`holdfast history\` list them`);
   return { run: checkpoint.slice(OWNER_PREFIX.length, end), number };
 }
 

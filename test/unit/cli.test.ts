@@ -146,6 +146,20 @@ describe('errors are code: message, and JSON with --json', () => {
     expect(json.json()).toMatchObject({ error: { code: 'ERR_HOLDFAST_NOT_FOUND' } });
   });
 
+  test('for people a second line says what to do, for programs there is none', async () => {
+    const foreign = join(folder, 'foreign-too');
+    writeFileSync(foreign, 'of somebody else');
+    const { stderr } = await cli(['info', foreign]);
+    expect(stderr).toMatch(/^ERR_HOLDFAST_NOT_A_POOL: .*\n {2}Nothing in it was touched\. .*\n$/);
+    expect(Object.keys((await cli(['info', foreign, '--json'])).json()['error'] as object)).toEqual(['code', 'message']);
+  });
+
+  test('what was looked for and is not there is said, and what there is', async () => {
+    expect((await cli(['regions', path, 'nosuch'])).stderr).toMatch(/^ERR_HOLDFAST_NOT_FOUND: no region nosuch in .*; there is: none\n/);
+    expect((await cli(['diff', path, 'a', 'b'])).stderr).toContain('`holdfast history` list them');
+    expect((await cli(['demo', '--folder', join(folder, 'nosuch')])).stderr).toMatch(/^ERR_HOLDFAST_NOT_FOUND: no folder can be made in /);
+  });
+
   test('a foreign file and a folder', async () => {
     const foreign = join(folder, 'foreign');
     writeFileSync(foreign, 'x'.repeat(100_000));

@@ -15,7 +15,7 @@ import { wholeNumber } from './ls';
 export function addBackup(program: Command): void {
   program
     .command('backup <pool> <file>')
-    .description('everything a pool holds, or what was committed since an earlier backup, into one file; - for stdout')
+    .description('copy all of a pool, or what was committed since an earlier backup, into one file; - for stdout')
     .option('--after <backup>', 'an increment: only what was committed after that backup')
     .option('--since <epoch>', 'an increment: only what was committed above this epoch', wholeNumber)
     .option('--json', 'print JSON')
@@ -46,7 +46,7 @@ export function addBackup(program: Command): void {
 export function addRestore(program: Command): void {
   program
     .command('restore <pool> <backup> [increments...]')
-    .description('a new pool from a backup and its increments, up to any commit or time inside them; - for stdin')
+    .description('make a new pool of a backup and its increments, as of any commit or time inside them; - for stdin')
     .option('--at <epoch-or-time>', 'the state after this commit, or at this time (2026-01-31T12:00:00)', pointInTime)
     .addOption(new Option('--medium <medium>', 'what the new pool lives on').choices(['auto', 'pmem', 'file']).default('auto'))
     .option('--size <bytes>', 'size of the new pool', wholeNumber)

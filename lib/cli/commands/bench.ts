@@ -47,7 +47,7 @@ const mediumOption = (flag: string, words: string): Option =>
 export function addBench(program: Command): void {
   program
     .command('bench')
-    .description('compare two places (persistent memory, NVMe, …) on this machine, with a verdict in plain words')
+    .description('measure a place, or compare two, with a verdict in plain words (about a minute)')
     .requiredOption('--on <folder>', 'the place to measure')
     .option('--against <folder>', 'the place to compare it with (default: the same place without Holdfast)')
     .addOption(mediumOption('--medium', 'medium of the pool in --on'))

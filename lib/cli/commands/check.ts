@@ -9,7 +9,7 @@ export function addCheck(program: Command, finish: Finish): void {
   program
     .command('check <pool>')
     .description(
-      'read every entry of a pool and verify its checksum; exit code 1 if anything is damaged',
+      'read everything and verify all checksums; exit code 1 if anything is damaged',
     )
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast check ./agent.holdfast && echo sound')

@@ -14,7 +14,7 @@ interface JsonOption {
 export function addHistory(program: Command): void {
   program
     .command('history <pool> <run>')
-    .description("a run's checkpoints, the newest last")
+    .description("list a run's checkpoints, the newest last")
     .option('--limit <n>', 'only the newest so many', wholeNumber, 100)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast history ./agent.holdfast trip-42')
@@ -37,7 +37,7 @@ export function addHistory(program: Command): void {
 export function addDiff(program: Command): void {
   program
     .command('diff <pool> <before> <after>')
-    .description('what changed between two checkpoints, of one run or of two')
+    .description('show what changed between two checkpoints, of one run or of two')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -57,7 +57,7 @@ export function addDiff(program: Command): void {
 export function addFork(program: Command): void {
   program
     .command('fork <pool> <checkpoint> <run>')
-    .description('begins a new run from a checkpoint of another; whoever drives runs goes on with it')
+    .description('begin a new run from a checkpoint of another; whoever drives runs goes on with it')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast fork ./agent.holdfast run/trip-42@3 trip-42-b')
     .action(async (path: string, checkpoint: string, run: string, options: JsonOption) => {
@@ -80,7 +80,7 @@ interface PruneCliOptions extends JsonOption {
 export function addPrune(program: Command): void {
   program
     .command('prune <pool> <run>')
-    .description("removes a run's older checkpoints, and gives back what only they held")
+    .description("remove a run's older checkpoints, and give back what only they held")
     .option('--keep-last <n>', 'so many of the newest stay', wholeNumber, 1)
     .option('--keep-label <label...>', 'of those with a label only these stay')
     .option('--drop-labels', 'a label keeps nothing')

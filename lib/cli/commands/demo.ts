@@ -36,7 +36,7 @@ export function addDemo(program: Command, finish: Finish): void {
   program
     .command('demo')
     .description(
-      'a help-desk agent, killed 20 times, that loses nothing and repeats nothing (about ten seconds)',
+      'kill an agent 20 times and see it lose nothing and repeat nothing (about ten seconds)',
     )
     .option('--folder <path>', 'where the temporary pool is made', tmpdir())
     .addOption(

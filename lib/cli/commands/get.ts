@@ -14,7 +14,7 @@ type Form = 'auto' | 'structured' | 'json' | 'utf8' | 'hex';
 export function addGet(program: Command, finish: Finish): void {
   program
     .command('get <pool> <keyspace> <key>')
-    .description('one value; a key is text, or bytes as 0x…')
+    .description('show one value; a key is text, or bytes as 0x…')
     .addOption(
       new Option('--as <form>', 'how the value was encoded')
         .choices(['auto', 'structured', 'json', 'utf8', 'hex'])

@@ -29,7 +29,7 @@ function readerRows(readOnly: boolean, stats: PoolStats): [string, string][] {
 export function addInfo(program: Command): void {
   program
     .command('info <pool>')
-    .description('what is in a pool: epochs, space, keyspaces, how it was opened')
+    .description('show what a pool holds: epochs, space, keyspaces, how it was opened')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast info ./agent.holdfast')
     .action(async (path: string, options: { json?: boolean }) => {

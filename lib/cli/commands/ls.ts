@@ -16,7 +16,7 @@ interface LsOptions {
 export function addLs(program: Command): void {
   program
     .command('ls <pool> [keyspace]')
-    .description('the keyspaces of a pool with their number of keys, or the keys of one keyspace')
+    .description('list the keyspaces with their number of keys, or the keys of one')
     .option('--prefix <text>', 'only keys that begin with this text')
     .option('--limit <n>', 'at most this many keys', wholeNumber, 100)
     .option('--reverse', 'last key first')

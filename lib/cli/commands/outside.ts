@@ -13,7 +13,7 @@ interface SignalOptions {
 export function addSignal(program: Command): void {
   program
     .command('signal <pool> <run> <name> [value]')
-    .description('gives a run what it waits for; the value is JSON, or text where it is none')
+    .description('give a run what it waits for; the value is JSON, or else text')
     .option('--text', 'the value is text, whatever it looks like')
     .option('--json', 'print JSON')
     .addHelpText(
@@ -42,7 +42,7 @@ interface ResolveOptions {
 export function addResolve(program: Command): void {
   program
     .command('resolve <pool> [id]')
-    .description('says whether an effect of unknown outcome happened (the first answer stands); without an id lists them')
+    .description('list the effects whose outcome is unknown, or say of one whether it happened (the first answer stands)')
     .option('--happened', 'it happened, and has no result that matters')
     .option('--value <json>', 'it happened, and this is its result', jsonValue)
     .option('--never-happened', 'it did not happen and will not: it may be called again')

@@ -1,6 +1,8 @@
 /** `holdfast regions`: the regions of a pool, or the bytes of one. */
 import type { Command } from 'commander';
 
+import { HoldfastError } from '../../errors';
+import type { PoolCore, Region } from '../../types';
 import { bytesText, Output } from '../output';
 import { placeOf, withReader } from '../with-pool';
 import { wholeNumber } from './ls';
@@ -14,7 +16,7 @@ interface RegionsOptions {
 export function addRegions(program: Command): void {
   program
     .command('regions <pool> [region]')
-    .description('the regions of a pool with their sizes, or some bytes of one')
+    .description('list the regions with their sizes, or show bytes of one')
     .option('--offset <n>', 'where to begin', wholeNumber, 0)
     .option('--length <n>', 'how many bytes', wholeNumber, 256)
     .option('--json', 'print JSON; bytes as hexadecimal digits')
@@ -26,7 +28,7 @@ export function addRegions(program: Command): void {
       const output = new Output(options.json ?? false);
       await withReader(output, path, (pool) => {
         if (name !== undefined) {
-          const region = pool.region(name);
+          const region = regionOf(pool, name);
           const length = Math.min(options.length, Math.max(0, region.size - options.offset));
           const bytes = Buffer.from(region.read(options.offset, length));
           const { offset } = options;
@@ -45,6 +47,13 @@ export function addRegions(program: Command): void {
         }
       });
     });
+}
+
+/** Without a size none is made. */
+function regionOf(pool: PoolCore, name: string): Region {
+  const names = pool.regions().map((region) => region.name);
+  if (names.includes(name)) return pool.region(name);
+  throw new HoldfastError('ERR_HOLDFAST_NOT_FOUND', `no region ${name} in ${pool.path}; there is: ${names.join(', ') || 'none'}`);
 }
 
 const rowBytes = 16;

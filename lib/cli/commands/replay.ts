@@ -37,7 +37,7 @@ export function addReplay(program: Command, finish: Finish): void {
   program
     .command('replay <trajectories>')
     .description(
-      'drive recorded conversations, kill the driver at random, continue, and verify what is kept',
+      'the same with recorded conversations of your own, verified byte for byte',
     )
     .requiredOption('--pool <path>', 'the pool to fill (made if missing)')
     .addOption(

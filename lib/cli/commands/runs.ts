@@ -19,7 +19,7 @@ interface ListOptions {
 export function addRuns(program: Command): void {
   program
     .command('runs <pool>')
-    .description('the runs of a pool: what they are doing, since when, and what they wait for')
+    .description('list the runs: what they do, since when, and what they wait for')
     .addOption(
       new Option('--status <status>', 'only such runs').choices([
         ...['running', 'waiting', 'finished', 'unreadable', 'runnable'],
@@ -53,7 +53,7 @@ export function addRuns(program: Command): void {
 export function addShow(program: Command): void {
   program
     .command('show <pool> <run>')
-    .description('one run: its input, state, result, and how far it is')
+    .description('show one run: its input, state, result, and how far it is')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast show ./agent.holdfast trip-42')
     .action(async (path: string, id: string, options: { json?: boolean }) => {
@@ -82,7 +82,7 @@ export function addShow(program: Command): void {
 export function addTimeline(program: Command): void {
   program
     .command('timeline <pool> <run>')
-    .description("a run's journal, entry by entry, with time, duration, attempt and epoch")
+    .description("show a run's journal, entry by entry, with time, duration, attempt and epoch")
     .option('--from <n>', 'the first entry', wholeNumber, 0)
     .option('--limit <n>', 'at most this many entries', wholeNumber, 1000)
     .option('--json', 'print JSON')

@@ -27,7 +27,7 @@ const MAGIC = 'HFK1';
 export function addExport(program: Command): void {
   program
     .command('export <pool> [file]')
-    .description('everything a pool holds as JSON lines or as one binary file; without a file to stdout')
+    .description('write all of a pool as JSON lines or as one binary file; without a file to stdout')
     .addOption(new Option('--format <format>', 'JSON lines, or what backup writes').choices(['jsonl', 'binary']).default('jsonl'))
     .option('--json', 'print JSON (with a file)')
     .addHelpText(
@@ -63,7 +63,7 @@ export function addExport(program: Command): void {
 export function addImport(program: Command): void {
   program
     .command('import <pool> <file>')
-    .description('a new pool from what export or backup wrote; - for stdin')
+    .description('make a new pool of what export or backup wrote; - for stdin')
     .addOption(new Option('--medium <medium>', 'what the new pool lives on').choices(['auto', 'pmem', 'file']).default('auto'))
     .option('--size <bytes>', 'size of the new pool', wholeNumber)
     .option('--json', 'print JSON')
