@@ -115,6 +115,7 @@ export function ratioText({ ratio, reference, skipped }: Row): string {
   if (skipped !== undefined) return '-';
   if (reference) return '1';
   if (Number.isNaN(ratio)) return '?';
+  if (ratio < 0.1) return `${Number(ratio.toPrecision(2))} x`;
   return ratio >= 10 ? `${ratio.toFixed(0)} x` : `${ratio.toFixed(2)} x`;
 }
 

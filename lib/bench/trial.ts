@@ -41,10 +41,16 @@ export function trial(order: TrialOrder, { env, signal, under = [] }: How): Prom
       if (error?.signal === 'SIGKILL') return resolve({ skipped: KILLED });
       const last = stdout.trimEnd().split('\n').at(-1) ?? '';
       if (last.startsWith('{')) return resolve(JSON.parse(last) as Answer);
-      const why = stderr.trim().split('\n').at(-1) || error?.message || 'the trial printed nothing';
+      const why = errorLine(stderr) || error?.message || 'the trial printed nothing';
       resolve({ skipped: `failed: ${why}` });
     });
   });
+}
+
+/** Of what Node.js prints of an error that nobody caught, the line that says which. */
+export function errorLine(stderr: string): string {
+  const lines = stderr.trim().split('\n');
+  return lines.find((line) => /^\w*Error\b.*:/.test(line)) ?? lines.at(-1) ?? '';
 }
 
 export interface Counters {

@@ -28,14 +28,16 @@ export function verdict(rows: readonly Row[], on: string, against: string): stri
 
 function sentenceOf(words: string, ratio: number, on: string, against: string): string {
   if (ratio < ALIKE && ratio > 1 / ALIKE) return `For ${words} the two are alike.`;
-  const [better, worse, times] = ratio > 1 ? [on, against, ratio] : [against, on, 1 / ratio];
+  const [faster, slower, times] = ratio > 1 ? [on, against, ratio] : [against, on, 1 / ratio];
   const by = times >= 10 ? Math.round(times).toLocaleString('en') : times.toFixed(1);
-  return `For ${words} ${better} is ${by} times better than ${worse}.`;
+  return `For ${words} ${faster} is ${by} times faster than ${slower}.`;
 }
 
 function classSentence(rows: readonly Row[], on: string, against: string): string {
   const classOf = (driver: string) => rows.find((row) => row.driver === driver && row.class !== '')?.class;
   const [first, second] = [classOf(on), classOf(against)];
+  // A floor takes part in some workloads only: where it did in none, nothing is known of it.
+  if (first !== second && second === undefined) return `What is acknowledged on ${on} survives ${first === 'power' ? 'power loss' : 'the death of the process only'}.`;
   if (first === second) {
     return first === 'power'
       ? 'What is acknowledged survives power loss on both.'

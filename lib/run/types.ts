@@ -56,7 +56,7 @@ export interface ToolOptions<R> {
   /** Ends the attempt, or the pause before the next one, with `ERR_HOLDFAST_ABORTED`. */
   signal?: AbortSignal | undefined;
   /** Undoes the effect when `run.rollback()` asks. Called again with the same key when its process dies. */
-  compensate?: ((result: R, context: ToolContext) => void | Promise<void>) | undefined;
+  compensate?: ((result: R, context: ToolContext) => unknown) | undefined;
 }
 
 /**
@@ -66,7 +66,7 @@ export interface ToolOptions<R> {
 export type Compensations = Readonly<Record<string, Compensation>>;
 
 /** A method's type, so that one may say what its tool's result is. */
-type Compensation = { undo(result: unknown, context: ToolContext): void | Promise<void> }['undo'];
+type Compensation = { undo(result: unknown, context: ToolContext): unknown }['undo'];
 
 export interface StepOptions {
   /** Default `durable`. An `eventual` step may be done again after a crash, as if it had not been. */
@@ -91,7 +91,8 @@ export interface HookEvent {
   readonly steps: number;
 }
 
-type Hook = (event: HookEvent) => void | Promise<void>;
+/** What it gives is waited for, and not looked at. */
+type Hook = (event: HookEvent) => unknown;
 
 /**
  * Deterministic points where memory is loaded and saved. What led to a hook is durable before it is called; a hook that
@@ -201,7 +202,7 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
   /** Removes checkpoints, and what only they held. The newest stays. */
   prune(options?: PruneOptions): Promise<PruneReport>;
   /** Ends the run, durably. It can be opened again to read its result, and never goes on. */
-  finish(result: Result): Promise<CommitReceipt>;
+  finish(...result: undefined extends Result ? [result?: Result] : [result: Result]): Promise<CommitReceipt>;
   /** Stops driving an unfinished run, so that it may be opened again at once. */
   close(): void;
 }

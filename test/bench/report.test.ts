@@ -10,7 +10,8 @@ import { describe, expect, test } from 'vitest';
 import type { Line } from '../../lib/bench/line';
 import { latencyOf, quantile, spread } from '../../lib/bench/statistics';
 import { goalCells, goalsOf } from '../../lib/bench/goals';
-import { rowsOf, tableCells } from '../../lib/bench/summary';
+import { ratioText, rowsOf, tableCells } from '../../lib/bench/summary';
+import { errorLine } from '../../lib/bench/trial';
 import { verdict } from '../../lib/bench/verdict';
 import { writeReport } from '../../lib/bench/report';
 import { cli } from '../helpers/cli';
@@ -101,8 +102,20 @@ test('the verdict names the better place and does not hide a weaker promise', ()
   const weak = line('mem', 10);
   const lines = [{ ...weak, result: { ...weak.result!, facts: { medium: 'pmem', class: 'process' as const, how: '' } } }, line('disk', 1000)];
   const words = verdict(rowsOf(lines, (driver) => driver === 'mem'), 'mem', 'disk').join(' ');
-  expect(words).toContain('For a durable commit mem is 100 times better than disk.');
+  expect(words).toContain('For a durable commit mem is 100 times faster than disk.');
   expect(words).toContain('disk survives power loss, mem only the death of the process');
+  expect(ratioText({ ...rowsOf(lines, () => false)[0]!, reference: false, ratio: 0.00069 })).toBe('0.00069 x');
+});
+
+test('of a driver that took part in nothing no promise is told', () => {
+  const rows = rowsOf([line('disk', 1000)], (driver) => driver === 'disk');
+  expect(verdict(rows, 'disk', 'floor')).toEqual(['What is acknowledged on disk survives power loss.']);
+});
+
+test('of a trial that failed the row says which error it was', () => {
+  const stderr = "/a/b.js:3\n    throw new Error('x');\n    ^\n\nError: Cannot find module 'y'\n    at load (/a/b.js:3:1)\n\nNode.js v20.20.2\n";
+  expect(errorLine(stderr)).toBe("Error: Cannot find module 'y'");
+  expect(errorLine('killed\n')).toBe('killed');
 });
 
 const chromium = ['chromium', 'chromium-browser'].find((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);

@@ -60,4 +60,11 @@ export async function runs(label: string | undefined, signal: AbortSignal | unde
   same<typeof typed.state, { n: number } | undefined>(true);
   // @ts-expect-error a result of another type
   await typed.finish('no boolean');
+  // @ts-expect-error no result, where there is to be one
+  await typed.finish();
+  const memory = pool.keyspace('memory');
+  // What a hook or a compensation gives is nobody's business: that of a commit, here.
+  const remembering = await pool.run('remembering', { hooks: { onDecision: ({ run: { id }, value }) => memory.put(id, value) } });
+  await remembering.tool('book', 1, () => 'B-1', { compensate: (number) => memory.delete(number) });
+  await remembering.finish();
 }
