@@ -30,5 +30,5 @@ step() {  # step <what> <npm script>
   fi
   rm -f "$log"
 }
-step "native addon" build:native
+step "native addon (a minute or two the first time)" build:native
 step "TypeScript" build:ts

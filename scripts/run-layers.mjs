@@ -121,6 +121,9 @@ const list = chosen();
 const budget = new Budget(list, {
   seconds: Number(process.env.HOLDFAST_BUDGET) || 2200, beganAt: Number(process.env.HOLDFAST_BEGAN) || Date.now() / 1000, lanes,
 });
+const words = [`${list.length} layers, ${lanes} at a time; each is printed when it has ended, what was tried and what failed at the end`];
+if (!unbounded) words.push(`within ${Math.round(budget.seconds / 60)} minutes in all`);
+console.log(`test: ${words.join('; ')}`);
 const results = await all(list);
 results.sort((a, b) => list.findIndex((l) => l.name === a.layer.name) - list.findIndex((l) => l.name === b.layer.name));
 const sum = (key) => results.reduce((total, result) => total + result[key], 0);
