@@ -89,9 +89,9 @@ export interface RangeOptions<K> {
   /** Last key, inclusive. */ lte?: K | undefined;
   /** Last key, exclusive. */ lt?: K | undefined;
   /** Only keys that begin with these bytes (or this text). */ prefix?: K | undefined;
-  reverse?: boolean | undefined;
-  limit?: number | undefined;
-  snapshot?: Snapshot | undefined;
+  /** From the last key to the first. */ reverse?: boolean | undefined;
+  /** At most so many entries. */ limit?: number | undefined;
+  /** As of this snapshot. */ snapshot?: Snapshot | undefined;
 }
 
 /** A pinned epoch. Reads through it see that state whatever is committed meanwhile. */
@@ -106,9 +106,16 @@ export interface Snapshot extends Disposable {
   close(): void;
 }
 
+/**
+ * A named ordered map. Reads are synchronous: they come from mapped memory; a damaged byte is `ERR_HOLDFAST_CORRUPT`. Writes are a commit each,
+ * acknowledged after its barrier unless `durability` is `eventual`. A key is 1 to 1,024 bytes as encoded (`ERR_HOLDFAST_KEY_SIZE`), a
+ * value up to 64 GiB; what a codec cannot write or read is `ERR_HOLDFAST_CODEC`.
+ */
 export interface Keyspace<K, V> {
   readonly name: string;
+  /** Undefined when the key is absent. */
   get(key: K, options?: { snapshot?: Snapshot | undefined }): V | undefined;
+  /** In the order of `keys`, all as of one state. */
   getMany(keys: readonly K[], options?: { snapshot?: Snapshot | undefined }): (V | undefined)[];
   has(key: K, options?: { snapshot?: Snapshot | undefined }): boolean;
   /**
@@ -117,11 +124,13 @@ export interface Keyspace<K, V> {
    */
   writtenAt(key: K): number | undefined;
   count(range?: RangeOptions<K>): number;
+  /** In the order of keys, as of the moment of the call however long it takes. */
   range(range?: RangeOptions<K>): IterableIterator<[K, V]>;
   keys(range?: RangeOptions<K>): IterableIterator<K>;
   values(range?: RangeOptions<K>): IterableIterator<V>;
   put(key: K, value: V, options?: CommitOptions): Promise<CommitReceipt>;
   putSync(key: K, value: V, options?: CommitOptions): CommitReceipt;
+  /** A key that is absent is no error. */
   delete(key: K, options?: CommitOptions): Promise<CommitReceipt>;
   deleteSync(key: K, options?: CommitOptions): CommitReceipt;
 }
@@ -375,9 +384,12 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   region(name: string, options?: { size?: number | undefined }): Region;
   /** All regions, in the order they were made. */
   regions(options?: { snapshot?: Snapshot | undefined }): RegionInfo[];
+  /** An empty batch. It may be built over time; nothing happens until it is committed. */
   batch(): Batch;
+  /** All of it or nothing; `ERR_HOLDFAST_CONFLICT` where a condition does not hold. The batch is empty afterwards, whatever came of it. */
   commit(batch: Batch, options?: CommitOptions): Promise<CommitReceipt>;
   commitSync(batch: Batch, options?: CommitOptions): CommitReceipt;
+  /** Of the newest state. Costs nothing by itself; while it is open, what it sees keeps its space. */
   snapshot(): Snapshot;
   /** The change feed. Throws `ERR_HOLDFAST_FORGOTTEN` where the log no longer reaches back to `from`. */
   watch(options: RegionWatchOptions): RegionWatcher;
@@ -387,6 +399,7 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   /** Resolves when everything committed before, eventual commits too, is behind a barrier. */
   settled(): Promise<void>;
   stats(): PoolStats;
+  /** Reads everything and verifies all checksums; `onProgress` is given 0 to 1. Damage is reported, not thrown. */
   check(options?: { signal?: AbortSignal | undefined; onProgress?: ((fraction: number) => void) | undefined }): Promise<CheckReport>;
   /** Makes the index durable as of now. */
   fold(): Promise<void>;
@@ -397,6 +410,7 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   resize(bytes: number): Promise<void>;
   /** Folds, merges the index and gives back what dead data still holds; a pool's file gives what is free then to its file system. */
   compact(): Promise<void>;
+  /** Waits for what is under way and makes it durable; the last handle in this process lets go of the pool. A second time it does nothing. */
   close(): Promise<void>;
   closeSync(): void;
 }
@@ -457,16 +471,20 @@ export interface PoolStats {
   readonly durability: DurabilityClass;
   readonly durabilityReason: string;
   readonly formatVersion: number;
+  /** The newest commit; the newest behind a barrier; the newest in the durable index. */
   readonly epoch: number;
   readonly durableEpoch: number;
   readonly foldedEpoch: number;
+  /** How often the pool was opened. */
   readonly incarnation: number;
   /** Of a pool in several directories; empty where the pool is one file. */
   readonly parts: readonly PoolPart[];
+  /** The most the pool may hold (2 ** 60 and more: it grows by itself); what its segments take; what is free; of keys and values that live. */
   readonly capacityBytes: number;
   readonly takenBytes: number;
   readonly freeBytes: number;
   readonly liveBytes: number;
+  /** What takes it. */
   readonly logBytes: number;
   readonly indexBytes: number;
   readonly largeBytes: number;
@@ -476,6 +494,7 @@ export interface PoolStats {
   readonly indexSegments: number;
   readonly largeSegments: number;
   readonly regionSegments: number;
+  /** The index of what was committed since the last fold, in memory. */
   readonly overlayEntries: number;
   readonly overlayBytes: number;
   readonly runs: number;
@@ -490,6 +509,7 @@ export interface PoolStats {
   readonly oldestReaderEpoch: number;
   readonly readerBytes: number;
   readonly readersExpired: number;
+  /** Since this opening, from here on: commits, groups of commits that shared a barrier, and what they asked of the medium. */
   readonly commits: number;
   readonly groups: number;
   readonly appends: number;
@@ -502,6 +522,7 @@ export interface PoolStats {
   readonly compactions: number;
   readonly segmentsCleaned: number;
   readonly bytesMoved: number;
+  /** What this opening read of the log's tail, and how long it took. */
   readonly replayedOperations: number;
   readonly replayedBytes: number;
   readonly openUs: number;
