@@ -1,4 +1,4 @@
-/** What to do where the addon cannot be loaded: the package was bundled, the addon was never built, or it does not go with this machine. */
+/** What to do where the addon cannot be loaded: Node.js was told not to, the package was bundled, the addon was never built, or is for another machine. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -9,6 +9,11 @@ export interface FailedBuild {
 
 /** `root`: where the package is taken to lie. `failed`: the builds that were tried, the fuller one first. */
 export function whyNotLoaded(root: string, failed: readonly FailedBuild[]): string {
+  if (failed.some(({ error }) => codeOf(error) === 'ERR_DLOPEN_DISABLED')) {
+    return process.permission === undefined
+      ? "The native part of holdfast may not be loaded by this thread, because of --no-addons or a worker's execArgv: start it without"
+      : 'The native part of holdfast may not be loaded: the permission model allows no addons. Start Node.js with --allow-addons (and in workers too)';
+  }
   if (!isOurs(root)) {
     return (
       `The native part of holdfast was looked for in ${root}, which is not the package: it was bundled, most likely. ` +
@@ -34,7 +39,11 @@ export function whyNotLoaded(root: string, failed: readonly FailedBuild[]): stri
 function isOurs(root: string): boolean {
   try {
     return (JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { name?: unknown }).name === 'holdfast';
-  } catch {
-    return false;
+  } catch (error) {
+    return codeOf(error) !== 'ENOENT';
   }
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown } | undefined)?.code;
 }
