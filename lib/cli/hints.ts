@@ -2,7 +2,7 @@
 import type { ErrorCode } from '../errors';
 
 const HINTS: Partial<Record<ErrorCode, string>> = {
-  ERR_HOLDFAST_NOT_A_POOL: 'Nothing in it was touched. Is it the right path? What was left of a pool that something else wrote over: `holdfast salvage`',
+  ERR_HOLDFAST_NOT_A_POOL: 'Nothing in it was touched. Is it the right path? Of a pool that was written over `holdfast salvage` saves what is left',
   ERR_HOLDFAST_CORRUPT: 'Of a damaged pool `holdfast check` lists all damage and `holdfast salvage` saves what is valid; `holdfast restore` brings a backup back',
   ERR_HOLDFAST_NEWER_FORMAT: 'Nothing in it was touched. Update holdfast',
   ERR_HOLDFAST_LOCKED: 'Beside that process work: info, ls, get, regions, check, export, runs, show, timeline, history, diff. All else has to wait for it',
