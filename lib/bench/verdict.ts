@@ -37,6 +37,7 @@ function classSentence(rows: readonly Row[], on: string, against: string): strin
   const classOf = (driver: string) => rows.find((row) => row.driver === driver && row.class !== '')?.class;
   const [first, second] = [classOf(on), classOf(against)];
   // A floor takes part in some workloads only: where it did in none, nothing is known of it.
+  if (first === undefined) return 'Nothing was measured.';
   if (second === undefined) return `What is acknowledged on ${on} survives ${first === 'power' ? 'power loss' : 'the death of the process only'}.`;
   if (first === second) {
     return first === 'power'

@@ -150,7 +150,7 @@ describe('errors are code: message, and JSON with --json', () => {
     const foreign = join(folder, 'foreign-too');
     writeFileSync(foreign, 'of somebody else');
     const { stderr } = await cli(['info', foreign]);
-    expect(stderr).toMatch(/^ERR_HOLDFAST_NOT_A_POOL: .*\n {2}Nothing in it was touched\. .*\n$/);
+    expect(stderr).toMatch(/^ERR_HOLDFAST_NOT_A_POOL: .*\n {2}It was not touched\. .*\n$/);
     expect(Object.keys((await cli(['info', foreign, '--json'])).json()['error'] as object)).toEqual(['code', 'message']);
   });
 
