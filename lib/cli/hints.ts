@@ -2,8 +2,8 @@
 import type { ErrorCode } from '../errors';
 
 const HINTS: Partial<Record<ErrorCode, string>> = {
-  ERR_HOLDFAST_NOT_A_POOL: 'It was not touched. Is it the right path? Of a pool that was written over `holdfast salvage` saves what is left',
-  ERR_HOLDFAST_CORRUPT: 'Of a damaged pool `holdfast check` lists all damage and `holdfast salvage` saves what is valid; `holdfast restore` brings a backup back',
+  ERR_HOLDFAST_NOT_A_POOL: 'It was not touched. Is it the right path? `holdfast salvage` saves what is left of a pool that was written over',
+  ERR_HOLDFAST_CORRUPT: '`holdfast check` lists all damage of a pool, `holdfast salvage` saves what is valid, `holdfast restore` brings a backup back',
   ERR_HOLDFAST_NEWER_FORMAT: 'It was not touched. Update holdfast',
   ERR_HOLDFAST_LOCKED: 'Beside that process work: info, ls, get, regions, check, export, runs, show, timeline, history, diff. All else has to wait for it',
   ERR_HOLDFAST_PERMISSION: 'Run this as the owner of the file (`ls -l` shows who that is), or have its mode changed, and that of its folder',
