@@ -56,5 +56,10 @@ if (lacking.length > 0) {
 fs.rmSync(note, { force: true });
 const { status, error } = spawnSync('node-gyp', ['configure', 'build'], { stdio: 'inherit' });
 if (error) console.error(`addon.js: node-gyp cannot be run (${error.message}): run this through npm, which brings it along`);
-if (status === 0) fs.writeFileSync(note, JSON.stringify(from));
+if (status === 0) {
+  fs.writeFileSync(note, JSON.stringify(from));
+  // Where it is a dependency nobody links with the objects again, and they are most of what it takes.
+  const objects = ['obj.target', '.deps', 'holdfast_core.a'].map((name) => path.join(release, name));
+  if (root.split(path.sep).includes('node_modules')) objects.forEach((object) => fs.rmSync(object, { recursive: true, force: true }));
+}
 process.exit(status ?? 1);
