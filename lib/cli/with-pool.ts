@@ -3,7 +3,7 @@
  * happens.
  */
 import { HoldfastError } from '../errors';
-import { open, type Holdfast } from '../index';
+import { open, probe, type Holdfast } from '../index';
 import type { PoolCore } from '../types';
 import type { Output } from './output';
 
@@ -50,6 +50,12 @@ async function using<T>(
   } finally {
     await pool.close();
   }
+}
+
+/** Of a pool that a command has just made and closed again. */
+export function tellPlace(output: Output, path: string): void {
+  const { poolMedium, durability, reason } = probe(path);
+  if (poolMedium !== '') output.place({ path, medium: poolMedium, class: durability, reason });
 }
 
 /** The part of a machine's answer that says what the pool lives on. */

@@ -92,6 +92,18 @@ describe('every command that opens a pool names medium and durability class', ()
   });
 });
 
+test('and so does every command that makes one', async () => {
+  const at = (name: string): string => join(folder, name);
+  expect((await cli(['backup', path, at('b.hfb')])).code).toBe(0);
+  expect((await cli(['export', path, at('e.jsonl')])).code).toBe(0);
+  for (const args of [
+    ['restore', at('restored'), at('b.hfb')], ['import', at('imported'), at('e.jsonl')], ['salvage', path, at('salvaged')], ['resize', at('restored'), '64M'],
+  ]) {
+    const { code, stdout } = await cli(args);
+    expect([code, /medium file, durability class (power|process)/.test(stdout)], args[0]).toEqual([0, true]);
+  }
+});
+
 describe('ls and get', () => {
   test('keyspaces with their number of keys', async () => {
     expect((await cli(['ls', path, '--json'])).json()['keyspaces']).toEqual([

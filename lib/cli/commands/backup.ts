@@ -9,7 +9,7 @@ import { restore } from '../../index';
 import type { RestoreOptions } from '../../types';
 import { bytesText, Output, timeText } from '../output';
 import { bytesToStdout, outputBeside, sourcesOf, STREAM } from '../streams';
-import { placeOf, withPool } from '../with-pool';
+import { placeOf, tellPlace, withPool } from '../with-pool';
 import { wholeNumber } from './ls';
 
 export function addBackup(program: Command): void {
@@ -81,6 +81,7 @@ export async function restoreFiles(output: Output, path: string, files: string[]
   };
   const report = await restore(sourcesOf(files), path, { ...options, onProgress }).finally(() => bar.stop());
   output.value({ path, ...report });
+  tellPlace(output, path);
   output.line(
     `${path}: ${report.entries} entries and ${report.commits} commits, as of epoch ${report.epoch} (${timeText(report.time)}), ` +
       `${bytesText(report.bytes)} of values`,

@@ -4,6 +4,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { HoldfastError } from '../../errors';
 import { open, resizeByCopy } from '../../index';
 import { bytesText, Output } from '../output';
+import { tellPlace } from '../with-pool';
 
 const UNITS = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
 const BY_COPY = new Set(['ERR_HOLDFAST_MEDIUM_UNAVAILABLE', 'ERR_HOLDFAST_POOL_FULL']);
@@ -30,6 +31,7 @@ export function addResize(program: Command): void {
       const directories = options.oneFile ? [] : options.directory;
       const copied = !directories && (await inPlace(path, size)) ? undefined : await resizeByCopy(path, size, { directories });
       output.value({ path, size, copied: copied ?? null });
+      tellPlace(output, path);
       const how = copied ? `copied: ${copied.entries} entries, ${bytesText(copied.bytes)}` : 'in place';
       output.line(`${path} ${size === 0 ? 'grows by itself' : `has ${bytesText(size)}`} now (${how})`);
     });

@@ -4,6 +4,7 @@ import pc from 'picocolors';
 
 import { salvage } from '../../index';
 import { bytesText, EXIT, type Finish, Output } from '../output';
+import { tellPlace } from '../with-pool';
 
 const TRUSTED = {
   index: 'the index is there: it says which versions are the newest',
@@ -29,6 +30,7 @@ export function addSalvage(program: Command, finish: Finish): void {
       }).finally(() => bar.stop());
       const whole = report.lost === 0 && report.gaps.length === 0 && report.unconfirmed === 0;
       output.value({ from, to, ...report });
+      tellPlace(output, to);
       for (const loss of report.losses) output.line(`${pc.red('lost')}  ${loss}`);
       for (const gap of report.gaps) output.line(`${pc.red('gap')}   ${gap}`);
       output.line(pc.dim(TRUSTED[report.source]));

@@ -15,7 +15,7 @@ import { exportLines, LineImport } from '../../transfer';
 import type { PoolCore } from '../../types';
 import { Output } from '../output';
 import { bytesToStdout, linesOf, peek, STREAM } from '../streams';
-import { openToRead, placeOf, withPool, withReader } from '../with-pool';
+import { openToRead, placeOf, tellPlace, withPool, withReader } from '../with-pool';
 import { restoreFiles, type NewPoolOptions } from './backup';
 import { wholeNumber } from './ls';
 
@@ -81,6 +81,7 @@ export function addImport(program: Command): void {
       }
       const entries = await importLines(output, path, stream, bytes, options);
       output.value({ path, entries });
+      tellPlace(output, path);
       output.line(`${path}: ${entries} entries`);
     });
 }
