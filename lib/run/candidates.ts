@@ -4,6 +4,7 @@
  */
 import type { RangeOptions } from '../types';
 import type { Journals } from './journals';
+import { isOfOneRun } from './unreadable';
 
 type Ids = Pick<RangeOptions<string>, 'prefix' | 'gt' | 'lt' | 'lte' | 'reverse'>;
 
@@ -17,13 +18,29 @@ export function* candidates(journals: Journals, range: Ids): IterableIterator<st
   const called = [...calledFor(journals)].filter((id) => isWithin(id, range)).sort(reverse ? (a, b) => compare(b, a) : compare);
   let next = 0;
   const now = Date.now();
-  for (const [id, until] of journals.awake.range(range)) {
+  for (const [id, until] of awakeOf(journals, range)) {
     for (; next < called.length && (reverse ? compare(called[next]!, id) > 0 : compare(called[next]!, id) < 0); ++next) yield called[next]!;
     if (called[next] === id) ++next;
     else if (until > now) continue;
     yield id;
   }
   for (; next < called.length; ++next) yield called[next]!;
+}
+
+/** One whose moment cannot be read is to be looked at, and keeps nobody from those behind it. */
+function* awakeOf(journals: Journals, range: Ids): IterableIterator<[id: string, until: number | bigint]> {
+  let last: string | undefined;
+  try {
+    for (const pair of journals.awake.range(range)) {
+      yield pair;
+      last = pair[0];
+    }
+    return;
+  } catch (error) {
+    if (!isOfOneRun(error)) throw error;
+  }
+  const behind = last === undefined ? {} : range.reverse ? { lt: last } : { gt: last };
+  for (const id of journals.awake.keys({ ...range, ...behind })) yield [id, 0];
 }
 
 /** For whom something lies ready. */
@@ -39,10 +56,20 @@ function calledFor(journals: Journals): Set<string> {
     behind = run;
   }
   for (const outcome of journals.resolutions.keys()) {
-    const intent = journals.intents.get(outcome);
-    if (intent !== undefined) found.add(intent.run);
+    const run = runOf(journals, outcome);
+    if (run !== undefined) found.add(run);
   }
   return found;
+}
+
+/** Undefined where that cannot be read: the list of unknown outcomes says so. */
+function runOf(journals: Journals, outcome: string): string | undefined {
+  try {
+    return journals.intents.get(outcome)?.run;
+  } catch (error) {
+    if (!isOfOneRun(error)) throw error;
+    return undefined;
+  }
 }
 
 function isWithin(id: string, { prefix = '', gt, lt, lte }: Ids): boolean {

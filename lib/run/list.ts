@@ -1,5 +1,5 @@
 /** Runs seen from outside, and handing abandoned ones to whoever is alive. Looking changes nothing. */
-import { type ErrorCode, HoldfastError, typeError } from '../errors';
+import { HoldfastError, typeError } from '../errors';
 import { booleanOption, limitOption, optionsObject } from '../options';
 import type { ClaimOptions, RunInfo, RunsOptions } from './types';
 import type { PoolCore } from '../types';
@@ -10,6 +10,7 @@ import { candidates } from './candidates';
 import { checkRunId } from './keys';
 import { checkFormat, firstForm, openRun } from './open';
 import type { DurableRun } from './run';
+import { isOfOneRun } from './unreadable';
 import { isDue } from './waits';
 
 const STATUSES = ['running', 'waiting', 'finished', 'unreadable', 'runnable'] as const;
@@ -57,13 +58,6 @@ export function runInfo(pool: PoolCore, id: string): RunInfo | undefined {
   const journals = Journals.of(pool);
   const header = journals.headers.get(id);
   return header && infoOf(journals, id, header);
-}
-
-/** What is wrong with one run and says nothing of the others. */
-const OF_ONE_RUN: readonly ErrorCode[] = ['ERR_HOLDFAST_CORRUPT', 'ERR_HOLDFAST_NEWER_FORMAT', 'ERR_HOLDFAST_CODEC'];
-
-function isOfOneRun(error: unknown): error is HoldfastError {
-  return error instanceof HoldfastError && OF_ONE_RUN.includes(error.code);
 }
 
 /**

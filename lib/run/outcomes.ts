@@ -15,24 +15,34 @@ import type { OpenIntent, ResolutionRecord } from './entries';
 import { Holder } from './holder';
 import { Journals } from './journals';
 import { keyPrefix } from './keys';
+import { isOfOneRun } from './unreadable';
 
 export function unknownOutcomes(pool: PoolCore): UnknownOutcome[] {
   const journals = Journals.of(pool);
   const found: UnknownOutcome[] = [];
-  for (const [id, intent] of journals.intents.range()) {
-    if (!isUnknown(journals, intent) || journals.resolutions.has(id)) continue;
-    const entry = journals.entries.get({ run: intent.run, sequence: intent.sequence });
-    found.push({
-      id,
-      run: intent.run,
-      tool: intent.name,
-      args: entry?.kind === 'intent' ? entry.args : undefined,
-      attempt: intent.attempt,
-      since: intent.at,
-      ...(intent.error !== undefined && { error: intent.error }),
-    });
+  // By their keys: one that cannot be read hides none behind it.
+  for (const id of journals.intents.keys()) {
+    const outcome = lookAt(journals, id);
+    if (outcome !== undefined) found.push(outcome);
   }
   return found;
+}
+
+/** Undefined for one that is known, or is being called. What of it cannot be read is said in its `problem`. */
+function lookAt(journals: Journals, id: string): UnknownOutcome | undefined {
+  let outcome: UnknownOutcome = { id, run: '', tool: '', args: undefined, attempt: 0, since: 0 };
+  try {
+    const intent = journals.intents.get(id);
+    if (intent === undefined || journals.resolutions.has(id)) return undefined;
+    const { run, sequence, name: tool, attempt, at: since, error } = intent;
+    outcome = { ...outcome, run, tool, attempt, since, ...(error !== undefined && { error }) };
+    if (!isUnknown(journals, intent)) return undefined;
+    const entry = journals.entries.get({ run, sequence });
+    return entry?.kind === 'intent' ? { ...outcome, args: entry.args } : outcome;
+  } catch (error) {
+    if (!isOfOneRun(error)) throw error;
+    return { ...outcome, problem: error.message };
+  }
 }
 
 export async function resolveOutcome(

@@ -291,6 +291,8 @@ export interface UnknownOutcome {
   readonly since: number;
   /** What the attempt threw, if it lived to throw. */
   readonly error?: string;
+  /** What of this record cannot be read, and why. Where `run` is empty only `id` says anything. */
+  readonly problem?: string;
 }
 
 /** `'happened'`: it happened, and has no result that matters. `{ value }`: it happened, and this is its result. */

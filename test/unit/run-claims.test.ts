@@ -196,3 +196,43 @@ test('a run that cannot be read does not keep the others from being claimed, and
   expect((await pool.claim())!.id).toBe('c');
   await pool.close();
 });
+
+test('an effect whose records cannot be read is listed as that, and hides no other', async () => {
+  const pool = await open(newPath(), { medium: 'file' });
+  const journals = Journals.of(pool);
+  const lost = (): never => {
+    throw new Error('lost');
+  };
+  for (const id of ['a', 'b', 'c', 'd', 'e']) {
+    const run = await pool.run(id);
+    if (id === 'd') await new Promise<void>((begun) => void run.tool('pay', id, () => (begun(), new Promise(() => {}))));
+    else await run.tool('pay', id, lost).catch(() => {});
+    run.close();
+  }
+  const ids = new Map(pool.unknownOutcomes().map(({ id, run }) => [run, id]));
+  const raw = (name: string) => pool.keyspace(`holdfast.${name}`, { key: 'bytes', value: 'bytes' });
+  const intentOf = (run: string) => [...journals.entriesByKey.keys()][[...journals.entries.keys()].findIndex((key) => key.run === run && key.sequence === 1)]!;
+  await raw('journal').put(intentOf('b'), new Uint8Array([0xc1]));
+  await raw('intents').put(Buffer.from(ids.get('c')!), Buffer.from('no record'));
+  await raw('drivers').put(Buffer.from('d'), Buffer.from('no driver'));
+
+  const listed = new Map(pool.unknownOutcomes().map((outcome) => [outcome.id, outcome]));
+  expect([...listed.keys()].sort()).toEqual([...ids.values()].sort());
+  const of = (run: string) => listed.get(ids.get(run)!)!;
+  for (const run of ['a', 'e']) expect(of(run)).toMatchObject({ run, args: run, error: 'Error: lost' });
+  expect(of('a')).not.toHaveProperty('problem');
+  expect(of('b')).toMatchObject({ run: 'b', tool: 'pay', args: undefined, attempt: 1, problem: expect.any(String) as string });
+  expect(of('c')).toMatchObject({ run: '', tool: '', attempt: 0, problem: expect.stringContaining('JSON') as string });
+  // It cannot be told whether it is being called: that is said.
+  expect(of('d')).toMatchObject({ run: 'd', problem: expect.stringContaining('JSON') as string });
+
+  // What lies ready for it, and a moment that cannot be read, keep nobody from the others.
+  await raw('resolutions').put(Buffer.from(ids.get('c')!), Buffer.from('anything'));
+  expect(pool.unknownOutcomes()).toHaveLength(5);
+  await raw('awake-runs').put(Buffer.from('a'), Buffer.from('no moment'));
+  await pool.resolve(ids.get('e')!, 'happened');
+  expect([...pool.runs({ status: 'runnable' })].map(({ id }) => id)).toContain('e');
+  const claimed = [await pool.claim(), await pool.claim(), await pool.claim()].map((run) => run?.id);
+  expect(claimed).toEqual(['a', 'c', 'e']);
+  await pool.close();
+});

@@ -81,14 +81,14 @@ function list(output: Output, pool: Holdfast): void {
   const outcomes = pool.unknownOutcomes();
   output.value({ ...placeOf(pool), outcomes });
   if (outcomes.length === 0) return output.line('no unknown outcomes');
-  for (const { id, run, tool, args, attempt, since, error } of outcomes) {
+  for (const { id, run, tool, args, attempt, since, error, problem } of outcomes) {
     output.line();
     output.pairs([
       ['id', id],
-      ['run', run],
-      ['tool', tool],
-      ['arguments', brief(args)],
-      ['attempt', `${attempt}, since ${timeText(since)}`],
+      ...(problem === undefined ? [] : [['problem', problem] as const]),
+      ...(run === '' ? [] : [['run', run] as const]),
+      ...(attempt === 0 ? [] : [['tool', tool] as const, ['attempt', `${attempt}, since ${timeText(since)}`] as const]),
+      ...(args === undefined && problem !== undefined ? [] : [['arguments', brief(args)] as const]),
       ...(error === undefined ? [] : [['error', error] as const]),
     ]);
   }
