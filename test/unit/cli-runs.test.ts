@@ -56,6 +56,22 @@ test('runs', async () => {
   for (const no of ['', ' ', '1e3', '0x10', '-1', '1.5']) expect((await cli(['prune', path, 'trip', '--keep-last', no])).code).toBe(2);
 });
 
+test('a number that can mean nothing is wrong usage, which says what is right', async () => {
+  const atLeastOne = [
+    ...[['history', path, 'trip', '--limit'], ['runs', path, '--limit'], ['timeline', path, 'trip', '--limit'], ['ls', path, '--limit']],
+    ...[['prune', path, 'trip', '--keep-last'], ['regions', path, 'r', '--length'], ['replay', 'x.json', '--pool', path, '--parallel']],
+    ...[['restore', path, 'x', '--size'], ['import', path, 'x', '--size'], ['bench', '--on', folder, '--rounds']],
+  ];
+  const fromZero = [['timeline', path, 'trip', '--from'], ['regions', path, 'r', '--offset'], ['demo', '--kills'], ['backup', path, 'x', '--since']];
+  const wrong = (args: string[], no: string, least: number) => cli([...args, no]).then(({ code, stdout, stderr }) => {
+    expect([args[0], no, code, stdout]).toEqual([args[0], no, 2, '']);
+    expect(stderr).toContain(`expected a whole number from ${least}.`);
+  });
+  await Promise.all([...atLeastOne.map((args) => wrong(args, '0', 1)), ...fromZero.map((args) => wrong(args, '-1', 0))]);
+  await Promise.all(['-1', '1.5', 'many', '1e3', '9007199254740992'].map((no) => wrong(atLeastOne[0]!, no, 1)));
+  expect((await json('runs', path, '--limit', String(Number.MAX_SAFE_INTEGER - 1))).more).toBe(false);
+});
+
 test('show', async () => {
   const shown = await text('show', path, 'trip');
   expect(shown).toMatch(/input.*Oslo/);

@@ -7,10 +7,10 @@ import pc from 'picocolors';
 import { backupEnd } from '../../backup';
 import { restore } from '../../index';
 import type { RestoreOptions } from '../../types';
+import { countFromOne, wholeNumber } from '../numbers';
 import { bytesText, Output, timeText } from '../output';
 import { bytesToStdout, outputBeside, sourcesOf, STREAM } from '../streams';
 import { placeOf, tellPlace, withPool } from '../with-pool';
-import { wholeNumber } from './ls';
 
 export function addBackup(program: Command): void {
   program
@@ -49,7 +49,7 @@ export function addRestore(program: Command): void {
     .description('make a new pool of a backup and its increments, as of any commit or time inside them; - for stdin')
     .option('--at <epoch-or-time>', 'the state after this commit, or at this time (2026-01-31T12:00:00)', pointInTime)
     .addOption(new Option('--medium <medium>', 'what the new pool lives on').choices(['auto', 'pmem', 'file']).default('auto'))
-    .option('--size <bytes>', 'size of the new pool', wholeNumber)
+    .option('--size <bytes>', 'size of the new pool', countFromOne)
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

@@ -12,8 +12,8 @@ import { straceMissing } from '../../bench/counted';
 import { rowsOf, TABLE_HEAD, tableCells } from '../../bench/summary';
 import { headline, verdict } from '../../bench/verdict';
 import type { DriverAt, Group, Line, Workload } from '../../bench/line';
+import { countFromOne } from '../numbers';
 import { Output } from '../output';
-import { wholeNumber } from './ls';
 
 interface BenchFlags {
   readonly on: string;
@@ -53,7 +53,7 @@ export function addBench(program: Command): void {
     .addOption(mediumOption('--medium', 'medium of the pool in --on'))
     .addOption(mediumOption('--against-medium', 'medium of the pool in --against'))
     .addOption(new Option('--extent <extent>', 'how much').choices(['quick', 'usual', 'full']).default('quick'))
-    .option('--rounds <n>', 'trials of each', wholeNumber, 3)
+    .option('--rounds <n>', 'trials of each', countFromOne, 3)
     .option('--only <workloads>', 'some workloads: commit, batch, inFlight, getHot, getRandom, range, open, space, agent, state')
     .option('--report <folder>', 'where the report goes', 'holdfast-bench')
     .option('--json', 'print JSON')

@@ -3,9 +3,9 @@ import { InvalidArgumentError, type Command } from 'commander';
 import pc from 'picocolors';
 
 import type { Difference } from '../../index';
+import { countFromOne } from '../numbers';
 import { brief, bytesText, Output, timeText } from '../output';
 import { placeOf, withPool, withReader } from '../with-pool';
-import { wholeNumber } from './ls';
 
 interface JsonOption {
   readonly json?: boolean;
@@ -15,7 +15,7 @@ export function addHistory(program: Command): void {
   program
     .command('history <pool> <run>')
     .description("list a run's checkpoints, the newest last")
-    .option('--limit <n>', 'only the newest so many', wholeNumber, 100)
+    .option('--limit <n>', 'only the newest so many', countFromOne, 100)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast history ./agent.holdfast trip-42')
     .action(async (path: string, id: string, options: JsonOption & { limit: number }) => {
@@ -81,7 +81,7 @@ export function addPrune(program: Command): void {
   program
     .command('prune <pool> <run>')
     .description("remove a run's older checkpoints, and give back what only they held")
-    .option('--keep-last <n>', 'so many of the newest stay', wholeNumber, 1)
+    .option('--keep-last <n>', 'so many of the newest stay', countFromOne, 1)
     .option('--keep-label <label...>', 'of those with a label only these stay')
     .option('--drop-labels', 'a label keeps nothing')
     .option('--older-than <time>', 'only those saved longer ago: 90s, 15m, 12h, 30d', duration)

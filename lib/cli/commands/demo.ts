@@ -9,12 +9,12 @@ import { Option, type Command } from 'commander';
 import pc from 'picocolors';
 
 import { demoSample } from '../demo-sample';
+import { wholeNumber } from '../numbers';
 import { EXIT, type Finish, Output } from '../output';
 import type { KillKind } from '../replay/kill-plan';
 import { printReport } from '../replay/report';
 import { replay, type ReplayOptions, type ReplayWatch } from '../replay/supervisor';
 import { inTemporaryFolder } from '../temporary';
-import { wholeNumber } from './ls';
 
 interface DemoFlags {
   readonly folder: string;

@@ -1,8 +1,9 @@
 /** `holdfast ls`: the keyspaces of a pool, or the keys of one. */
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 
 import { HoldfastError } from '../../errors';
 import type { Keyspace, PoolCore } from '../../types';
+import { countFromOne } from '../numbers';
 import { Output, readable } from '../output';
 import { placeOf, withReader } from '../with-pool';
 
@@ -18,7 +19,7 @@ export function addLs(program: Command): void {
     .command('ls <pool> [keyspace]')
     .description('list the keyspaces with their number of keys, or the keys of one')
     .option('--prefix <text>', 'only keys that begin with this text')
-    .option('--limit <n>', 'at most this many keys', wholeNumber, 100)
+    .option('--limit <n>', 'at most this many keys', countFromOne, 100)
     .option('--reverse', 'last key first')
     .option('--json', 'print JSON')
     .addHelpText(
@@ -68,11 +69,4 @@ function listKeys(output: Output, pool: PoolCore, name: string, options: LsOptio
   output.value({ ...placeOf(pool), keyspace: name, keys: keys.slice(0, limit), more });
   for (const key of keys.slice(0, limit)) output.line(key);
   if (more) output.line(`… more; --limit shows them`);
-}
-
-export function wholeNumber(text: string): number {
-  const value = Number(text);
-  // Nothing is no number: what is removed or limited by it must have been said.
-  if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
-  throw new InvalidArgumentError('expected a whole number from 0.');
 }

@@ -3,9 +3,9 @@ import type { Command } from 'commander';
 
 import { HoldfastError } from '../../errors';
 import type { PoolCore, Region } from '../../types';
+import { countFromOne, wholeNumber } from '../numbers';
 import { bytesText, Output } from '../output';
 import { placeOf, withReader } from '../with-pool';
-import { wholeNumber } from './ls';
 
 interface RegionsOptions {
   readonly json?: boolean;
@@ -18,7 +18,7 @@ export function addRegions(program: Command): void {
     .command('regions <pool> [region]')
     .description('list the regions with their sizes, or show bytes of one')
     .option('--offset <n>', 'where to begin', wholeNumber, 0)
-    .option('--length <n>', 'how many bytes', wholeNumber, 256)
+    .option('--length <n>', 'how many bytes', countFromOne, 256)
     .option('--json', 'print JSON; bytes as hexadecimal digits')
     .addHelpText(
       'after',

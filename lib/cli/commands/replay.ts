@@ -1,10 +1,10 @@
 /** `holdfast replay`: the main job, on recorded conversations of your own. */
 import { Option, type Command } from 'commander';
 
+import { countFromOne, wholeNumber } from '../numbers';
 import { EXIT, type Finish, Output, type Progress } from '../output';
 import { printReport } from '../replay/report';
 import { replay, type ReplayOptions, type ReplayReport } from '../replay/supervisor';
-import { wholeNumber } from './ls';
 
 interface ReplayFlags {
   readonly pool: string;
@@ -47,7 +47,7 @@ export function addReplay(program: Command, finish: Finish): void {
     )
     .option('--kills <n>', 'how often to kill', wholeNumber, 20)
     .option('--seed <n>', 'where the kills fall', wholeNumber, 1)
-    .option('--parallel <n>', 'conversations under way at once', wholeNumber, 8)
+    .option('--parallel <n>', 'conversations under way at once', countFromOne, 8)
     .option(
       '--think <ms>',
       'how long the scripted model thinks before each message',

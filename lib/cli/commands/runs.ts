@@ -4,9 +4,9 @@ import pc from 'picocolors';
 
 import type { Holdfast, JournalEntry, RunInfo, RunsOptions, Wait } from '../../index';
 import { mustBeThere } from '../../run/index';
+import { countFromOne, wholeNumber } from '../numbers';
 import { brief, msText, Output, timeText } from '../output';
 import { placeOf, withReader } from '../with-pool';
-import { wholeNumber } from './ls';
 
 interface ListOptions {
   readonly json?: boolean;
@@ -27,7 +27,7 @@ export function addRuns(program: Command): void {
     )
     .option('--prefix <text>', 'only runs whose id begins with this text')
     .option('--after <id>', 'only runs behind this id: the last of the page before')
-    .option('--limit <n>', 'at most this many runs', wholeNumber, 100)
+    .option('--limit <n>', 'at most this many runs', countFromOne, 100)
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -84,7 +84,7 @@ export function addTimeline(program: Command): void {
     .command('timeline <pool> <run>')
     .description("show a run's journal, entry by entry, with time, duration, attempt and epoch")
     .option('--from <n>', 'the first entry', wholeNumber, 0)
-    .option('--limit <n>', 'at most this many entries', wholeNumber, 1000)
+    .option('--limit <n>', 'at most this many entries', countFromOne, 1000)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast timeline ./agent.holdfast trip-42 --from 100')
     .action(async (path: string, id: string, options: TimelineOptions) => {

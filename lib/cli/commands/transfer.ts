@@ -13,11 +13,11 @@ import { open } from '../../index';
 import { intoNewPool } from '../../restore';
 import { exportLines, LineImport } from '../../transfer';
 import type { PoolCore } from '../../types';
+import { countFromOne } from '../numbers';
 import { Output } from '../output';
 import { bytesToStdout, linesOf, peek, STREAM } from '../streams';
 import { openToRead, placeOf, tellPlace, withPool, withReader } from '../with-pool';
 import { restoreFiles, type NewPoolOptions } from './backup';
-import { wholeNumber } from './ls';
 
 type Format = 'jsonl' | 'binary';
 
@@ -65,7 +65,7 @@ export function addImport(program: Command): void {
     .command('import <pool> <file>')
     .description('make a new pool of what export or backup wrote; - for stdin')
     .addOption(new Option('--medium <medium>', 'what the new pool lives on').choices(['auto', 'pmem', 'file']).default('auto'))
-    .option('--size <bytes>', 'size of the new pool', wholeNumber)
+    .option('--size <bytes>', 'size of the new pool', countFromOne)
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
