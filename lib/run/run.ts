@@ -287,12 +287,14 @@ export class DurableRun implements Run {
     const eventual = eventualOption({ durability }) && kind === 'step';
     const { identity, kept, ...named } = this.next<KeptStep>('step', name, kind);
     const work = fn as (args?: unknown) => R | Promise<R>;
+    const given = args as readonly [unknown] | undefined;
+    const own = given && !kept ? ([ownCopy(given[0])] as const) : given;
     const call = {
       kind,
       ...named,
-      args: args as readonly [unknown] | undefined,
+      args: own,
       durability: eventual ? ('eventual' as const) : undefined,
-      fn: () => inside(this, identity, () => (args ? work((args as [unknown])[0]) : work())),
+      fn: () => inside(this, identity, () => (own ? work(own[0]) : work())),
     };
     const calling = (): Promise<R> => callStep<R>(writer, call, kept);
     const result = await (kept ? calling() : writer.working(identity, calling));

@@ -154,7 +154,7 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
   readonly receipt: CommitReceipt | undefined;
   /** Commits what `fn` returns before it returns it; on continuation returns the kept result without calling `fn`. */
   step<R>(name: string, fn: StepFunction<R>, options?: StepOptions): Promise<R>;
-  /** With arguments: another argument on continuation is `ERR_HOLDFAST_DIVERGED`. */
+  /** With arguments, of which `fn` gets a copy as for `tool`: another argument on continuation is `ERR_HOLDFAST_DIVERGED`. */
   step<A, R>(
     name: string,
     args: A,

@@ -1,4 +1,4 @@
-/** What a tool is called with is what was recorded. */
+/** What a step or a tool is called with is what was recorded. */
 import { describe, expect, test } from 'vitest';
 
 import type { ToolContext } from '../../lib/index';
@@ -49,6 +49,31 @@ describe('arguments', () => {
     expect(given).toHaveLength(3);
     const [, intent] = await bench.journal();
     expect(intent!.args).toMatchObject({ cents: 7, list: [1, , { deep: 7 }], set: new Set([7]), at: new Date(7), floats: new Float64Array([7]) });
+  });
+
+  test.each(['step', 'decision'] as const)('of a %s are a copy: what it does to them is not done when it is skipped, so it is nobody else\'s', async (kind) => {
+    const plan = async (life: number): Promise<unknown[]> => {
+      const run = await bench.pool.run('r');
+      const trip = { stops: ['Oslo'], at: new Date(5) };
+      const add = (given: typeof trip) => {
+        given.at.setTime(0);
+        return given.stops.push('Rome');
+      };
+      const first = await run[kind]('add', trip, add);
+      const second = await run[kind]('count', trip, ({ stops }) => stops.length);
+      // A wait beside it makes the commit that comes before the work: what is done meanwhile is not seen either.
+      const waiting = run.signal('never', { suspendAfter: 60_000 }).catch(() => {});
+      if (life === 1) await expect.poll(() => bench.pool.runInfo('r')?.status).toBe('waiting');
+      const third = run[kind]('beside', trip, ({ stops }) => stops.length);
+      trip.stops.length = 0;
+      const all = [first, second, await third];
+      run.close();
+      await bench.again();
+      await waiting;
+      return all;
+    };
+    expect(await plan(1)).toEqual([2, 1, 1]);
+    expect(await plan(2)).toEqual([2, 1, 1]);
   });
 
   test('that cannot be read are refused, and nothing is recorded', async () => {
