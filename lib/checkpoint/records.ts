@@ -45,6 +45,8 @@ export const recordKeyCodec: Codec<RecordKey> = {
 };
 
 const marked = 0x80;
+/** A clock may be wrong: a moment before 1970 or beyond these is kept as the nearest there is. */
+const lastMoment = 2 ** 47 - 1;
 
 /**
  * The time (6 bytes, the highest bit of the last set), then varints: family, bytes, length of the label + 1 or 0 and the label; the parent: 0 for
@@ -58,7 +60,7 @@ export const recordCodec: Codec<CheckpointRecord> = {
     const labelBytes = label === undefined ? 0 : Buffer.byteLength(label);
     const parentBytes = typeof parent === 'string' ? Buffer.byteLength(parent) : 0;
     const record = Buffer.allocUnsafe(40 + labelBytes + parentBytes + root.length);
-    let end = record.writeUIntLE(at, 0, 6);
+    let end = record.writeUIntLE(Math.min(Math.max(0, at), lastMoment), 0, 6);
     record[5]! |= marked;
     end = varint(record, end, family);
     end = varint(record, end, bytes);

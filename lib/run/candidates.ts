@@ -17,7 +17,8 @@ export function* candidates(journals: Journals, range: Ids): IterableIterator<st
   const reverse = range.reverse === true;
   const called = [...calledFor(journals)].filter((id) => isWithin(id, range)).sort(reverse ? (a, b) => compare(b, a) : compare);
   let next = 0;
-  const now = Date.now();
+  // The awake stand at 0, whatever the clock says.
+  const now = Math.max(0, Date.now());
   for (const [id, until] of awakeOf(journals, range)) {
     for (; next < called.length && (reverse ? compare(called[next]!, id) > 0 : compare(called[next]!, id) < 0); ++next) yield called[next]!;
     if (called[next] === id) ++next;

@@ -208,7 +208,8 @@ export class DurableRun implements Run {
     const moment = types.isDate(until) ? until.getTime() : typeof until === 'number' ? Date.now() + until : NaN;
     if (!Number.isFinite(moment)) throw typeError('sleep takes a Date, or a number of milliseconds');
     if (Math.abs(moment) > LAST_MOMENT) throw rangeError(`a sleep ends at a moment that a Date can name; got ${show(until)}`);
-    await sleepUntil(writer, this.waitCall('sleep', 'sleep', options), moment);
+    const most = typeof until === 'number' ? until : Infinity;
+    await sleepUntil(writer, this.waitCall('sleep', 'sleep', options), moment, most);
   }
 
   async child<I, S, R>(id: string, options: RunOptions<I> = {}): Promise<Run<I, S, R>> {

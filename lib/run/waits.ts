@@ -67,11 +67,17 @@ export async function waitForSignal(writer: JournalWriter, call: WaitCall): Prom
   }
 }
 
-export async function sleepUntil(writer: JournalWriter, call: WaitCall, until: number) {
+/**
+ * `most`: milliseconds that it takes at most, on the clock that never jumps, so that who sleeps for so long sleeps no longer when the system's
+ * clock is set back. When that is set forward the moment has come: so it has for whoever continues the run.
+ */
+export async function sleepUntil(writer: JournalWriter, call: WaitCall, until: number, most: number) {
+  const end = performance.now() + most;
   const moment = call.kept?.wait?.until ?? until;
+  const left = (): number => Math.min(moment - Date.now(), end - performance.now());
   if (!call.kept?.wait) await writer.wait(call.identity, { until: moment }, entryOf(call, moment));
   else if (moment > Date.now()) await writer.wait(call.identity, { until: moment });
-  while (Date.now() < moment) await untilNews(writer, call, moment - Date.now());
+  for (let ms = left(); ms > 0; ms = left()) await untilNews(writer, call, ms);
   await writer.noteWaits(call.identity);
 }
 

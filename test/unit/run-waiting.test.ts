@@ -160,6 +160,79 @@ describe('suspended runs need no process', () => {
   });
 });
 
+describe("the system's clock", () => {
+  const hour = 3_600_000;
+  const setClock = (ms: number): void => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    vi.setSystemTime(Date.now() + ms);
+  };
+
+  test('set back makes no sleep of so many milliseconds longer, in this life or a later one', async () => {
+    const run = await bench.pool.run('r');
+    const sleeping = run.sleep(50);
+    setClock(-hour);
+    await sleeping;
+    run.close();
+    const later = await (await bench.again()).run('r');
+    await later.sleep(50);
+    // Until a moment is until that moment.
+    const moment = Date.now() + 50;
+    const until = later.sleep(new Date(moment), { signal: AbortSignal.timeout(hour) });
+    await expect.poll(() => bench.pool.runInfo('r')?.waits).toEqual([{ until: moment }]);
+    setClock(-hour);
+    expect(await Promise.race([until, pause(200, 'sleeps')])).toBe('sleeps');
+    vi.setSystemTime(moment);
+    await until;
+  });
+
+  test('set forward ends what it was set past, for who is there and for who claims', async () => {
+    const run = await bench.pool.run('r', { suspendAfter: 0 });
+    await rejects(run.sleep(hour), 'ERR_HOLDFAST_SUSPENDED');
+    expect(await bench.pool.claim()).toBeUndefined();
+    const beside = (await bench.pool.run('beside')).sleep(hour);
+    await expect.poll(() => bench.pool.runInfo('beside')?.status).toBe('waiting');
+    setClock(2 * hour);
+    await beside;
+    await (await bench.pool.claim())!.sleep(hour);
+  });
+
+  test.each([1, -1])('is nothing to leases: set by %s hours nobody else drives, and the driver goes on', async (hours) => {
+    const run = await bench.pool.run('r');
+    const other = await open(bench.path);
+    await run.step('a', () => 1);
+    setClock(hours * hour);
+    await rejects(other.run('r'), 'ERR_HOLDFAST_RUN_ACTIVE');
+    expect(await other.claim()).toBeUndefined();
+    expect(other.runInfo('r')).toMatchObject({ driven: true });
+    await run.step('b', () => 2);
+    run.close();
+    expect((await other.claim())?.id).toBe('r');
+    await other.close();
+  });
+
+  test.each(['1951-01-01', '9999-01-01'])('that says %s is no error', async (day) => {
+    vi.useFakeTimers({ toFake: ['Date'], now: new Date(day) });
+    const run = await bench.pool.run<unknown, number>('r', { input: 1 });
+    await run.tool('pay', 1, () => 2);
+    const { checkpoint } = await run.checkpoint(3, { label: 'kept' });
+    await run.restore(checkpoint);
+    await run.fork(checkpoint, 'f');
+    await bench.pool.signal('r', 'go', 1);
+    await run.signal('go');
+    await rejects(run.sleep(1000, { suspendAfter: 0 }), 'ERR_HOLDFAST_SUSPENDED');
+    expect(await bench.pool.claim({ prefix: 'r' })).toBeUndefined();
+    vi.setSystemTime(Date.now() + 2000);
+    const claimed = await bench.pool.claim({ prefix: 'r' });
+    expect([claimed!.id, claimed!.state]).toEqual(['r', 3]);
+    expect([...claimed!.history()].map(({ label }) => label)).toEqual(['kept', undefined]);
+    await claimed!.finish(4);
+    expect(await bench.pool.prune('r')).toMatchObject({ removed: 0, kept: 2 });
+    expect((await bench.journal()).at(-1)).toMatchObject({ kind: 'end', result: 4 });
+    await (await bench.pool.claim())!.finish(5);
+    expect((await bench.pool.check()).damages).toEqual([]);
+  });
+});
+
 describe('a run that does more than wait', () => {
   test('is claimed when its driver goes, though a wait of it has not ended', async () => {
     const run = await bench.pool.run('r', { suspendAfter: 0 });
