@@ -52,9 +52,16 @@ export async function openRun(pool: PoolCore, id: string, given?: RunOptions, ow
     fill(batch);
     return pool.commit(batch);
   };
-  const run = there
-    ? await goOn(journals, id, there, options)
-    : await begin(journals, id, options, commit, owner === undefined ? {} : { owner });
+  let run: DurableRun;
+  try {
+    run = there
+      ? await goOn(journals, id, there, options)
+      : await begin(journals, id, options, commit, owner === undefined ? {} : { owner });
+  } catch (error) {
+    // Deleted since it was looked up: then it begins.
+    if (there && !pool.closed && !journals.headers.has(id)) return openRun(pool, id, given, owner);
+    throw error;
+  }
   return run.begun();
 }
 

@@ -291,10 +291,13 @@ function fencedError(
   now: number | undefined,
   cause: unknown,
 ): HoldfastError {
+  const since =
+    now === undefined
+      ? 'was deleted, or its driver record was, while this driver had not renewed its lease in time'
+      : `is driven by somebody else since: this driver's token is ${mine}, the run's is ${now}`;
   return new HoldfastError(
     'ERR_HOLDFAST_FENCED',
-    `run ${JSON.stringify(run)} is driven by somebody else since: this driver's token is ${mine}, ` +
-      `the run's is ${now ?? 'gone'}. Nothing was recorded. Stop what this driver does outside, and open the run again`,
+    `run ${JSON.stringify(run)} ${since}. Nothing was recorded. Stop what this driver does outside, and open the run again`,
     { cause },
   );
 }

@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 
 import { type Holdfast, openSync } from '../../lib/index';
 import { scratchFolder } from '../helpers/scratch';
-import { HoldfastSaver } from './modules';
+import { durableTool, HoldfastSaver } from './modules';
 
 const folder = scratchFolder('langgraph-delete');
 let number = 0;
@@ -120,4 +120,80 @@ it('a run with durability "async" goes on while its thread is deleted, and nothi
   } finally {
     process.off('unhandledRejection', see);
   }
+});
+
+const ofRuns = ['runs', 'journal', 'drivers', 'intents', 'open-runs', 'awake-runs'];
+const runsLeft = (pool: Holdfast): number[] => ofRuns.map((name) => pool.keyspace(`holdfast.${name}`, { key: 'bytes', value: 'bytes' }).count());
+
+function graphOf(pool: Holdfast, act: (config: object) => Promise<string>) {
+  const State = Annotation.Root({ done: Annotation<string>() });
+  return new StateGraph(State)
+    .addNode('act', async (_state, config) => ({ done: await act(config) }), { retryPolicy: { maxAttempts: 1 } })
+    .addEdge(START, 'act')
+    .addEdge('act', END)
+    .compile({ checkpointer: new HoldfastSaver(pool) as unknown as BaseCheckpointSaver });
+}
+
+it.each(['gives its result', 'fails'])('a tool that is being called while another handle deletes the thread %s, and leaves nothing', async (end) => {
+  using pool = opened();
+  using other = openSync(pool.path);
+  const deleting = new HoldfastSaver(other);
+  let called = 0;
+  const quick = durableTool(() => 'before', { name: 'quick' });
+  const slow = durableTool(async () => {
+    called += 1;
+    await deleting.deleteThread('t');
+    if (end === 'fails') throw new Error('no answer');
+    return 'result';
+  }, { name: 'slow' });
+  const graph = graphOf(pool, async (config) => {
+    await quick(null, config);
+    return slow(null, config);
+  });
+  const running = graph.invoke({}, { configurable: { thread_id: 't' }, durability: 'sync' });
+  if (end === 'fails') await expect(running).rejects.toThrow('no answer');
+  else expect(await running).toEqual({ done: 'result' });
+  expect([called, runsLeft(pool)]).toEqual([1, [0, 0, 0, 0, 0, 0]]);
+  expect(pool.unknownOutcomes()).toEqual([]);
+});
+
+it.each([1, 2])('tools begin, are continued and end while another handle deletes their thread: nobody is refused, %i', async (seed) => {
+  using pool = opened();
+  using other = openSync(pool.path);
+  const deleting = new HoldfastSaver(other);
+  await put(new HoldfastSaver(pool), uuid6(0), undefined, { log: 1 });
+  let state = seed;
+  const random = (limit: number): number => (state = (state * 48_271) % 2_147_483_647) % limit;
+  const turns = async (): Promise<void> => {
+    for (let left = random(5); left > 0; --left) await new Promise(setImmediate);
+  };
+  const tool = durableTool(async (n: number, { attempt }) => {
+    await turns();
+    if (n % 3 === 0 && attempt === 1) throw Object.assign(new Error('again'), { neverHappened: true });
+    return n;
+  }, { name: 'tool', pool });
+  const results: number[] = [];
+  let isOver = false;
+  const call = async (n: number): Promise<void> => {
+    const config = () => ({ configurable: { thread_id: 't', __pregel_task_id: `task ${n}` } });
+    // Left without a receipt first, then continued; and asked once more.
+    await tool(n, config()).catch((error: Error) => expect(error.message).toBe('again'));
+    await turns();
+    if (n % 3 === 0) await tool(n, config()).catch((error: Error) => expect(error.message).toBe('again'));
+    else results.push(await tool(n, config()));
+  };
+  const deletions = async (): Promise<void> => {
+    while (!isOver) {
+      await deleting.deleteThread('t');
+      await turns();
+    }
+  };
+  const calls = async (): Promise<void> => {
+    for (let n = 0; n < 60; n += 3) await Promise.all([call(n), call(n + 1), call(n + 2)]);
+    isOver = true;
+  };
+  await Promise.all([calls(), deletions()]);
+  expect(results).toHaveLength(40);
+  await deleting.deleteThread('t');
+  expect(runsLeft(pool)).toEqual([0, 0, 0, 0, 0, 0]);
 });

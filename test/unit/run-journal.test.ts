@@ -162,9 +162,12 @@ describe('the journal', () => {
     expect(await all(bench.pool.journal('r', { from: 2, follow: true }))).toEqual([]);
     expect(await all(bench.pool.journal('r', { from: 900, follow: true }))).toEqual([]);
     await rejects(bench.pool.journal('r', { from: Infinity }).next(), 'ERR_HOLDFAST_OUT_OF_RANGE');
-    await bench.pool.run('gone');
+    const driven = await bench.pool.run('gone');
     const following = all(bench.pool.journal('gone', { follow: true }));
     await pause(5);
+    await forgetRuns(bench.pool, 'gone');
+    expect(bench.pool.runInfo('gone')).toMatchObject({ driven: true }); // it stays while it is driven
+    driven.close();
     await forgetRuns(bench.pool, 'gone');
     expect((await following).map(({ kind }) => kind)).toEqual(['start']);
   });

@@ -206,6 +206,12 @@ export class Threads {
     return revive(shadow, making);
   }
 
+  /** Another one as soon as the thread is being deleted; undefined before its first checkpoint. */
+  familyOf(thread: string): number | undefined {
+    const family = this.#families.get(thread);
+    return family === undefined ? undefined : Number(family);
+  }
+
   /** The newest checkpoint's id. */
   newest(thread: string, namespace: string): string | undefined {
     for (const [, , id] of this.records.keys({ prefix: [thread, namespace], reverse: true, limit: 1 })) return id;

@@ -12,11 +12,12 @@ import { createHash } from 'node:crypto';
 
 import { HoldfastError, typeError } from '../../errors';
 import { optionsObject } from '../../options';
-import { checkStepName, divergedError, hashOf, isSame, limitsOf, openRun, ownCopy, readJournal, show } from '../../run/index';
+import { checkStepName, divergedError, forgetRuns, hashOf, isSame, limitsOf, openRun, ownCopy, readJournal, runInfo, show } from '../../run/index';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from '../../run/types';
 import type { PoolCore } from '../../types';
 import { mustBePool } from './given';
 import { optionalText, requiredText, runsOf } from './keys';
+import { Threads } from './threads';
 import type { Config } from './types';
 import { plain } from './values';
 
@@ -64,11 +65,16 @@ export function durableTool<A, R>(
   if (options.pool !== undefined) mustBePool(options.pool, `the pool of tool ${name}`);
   return async (args, config) => {
     const pool = options.pool ?? poolOf(config, name);
-    const id = runOf(config, name);
+    const { thread, id } = callOf(config, name);
+    const threads = Threads.of(pool);
+    const family = threads.familyOf(thread);
     const asked = plain(args);
     const own = ownCopy(args);
-    const run = await openRun(pool, id, {}, OWNER);
-    if (run.status === 'finished') return receiptOf(pool, id, name, asked) as R;
+    let run = await openRun(pool, id, {}, OWNER);
+    for (; run.status === 'finished'; run = await openRun(pool, id, {}, OWNER)) {
+      const receipt = receiptOf(pool, id, name, asked);
+      if (receipt !== undefined) return receipt.result as R;
+    }
     let raw: { result: R } | undefined;
     const act = async (_asked: unknown, context: ToolContext): Promise<unknown> => {
       raw = undefined;
@@ -83,6 +89,8 @@ export function durableTool<A, R>(
       return raw === undefined ? (result as R) : raw.result;
     } finally {
       run.close();
+      // The thread was deleted meanwhile, which left what is being called to whoever calls it.
+      if (family !== undefined && threads.familyOf(thread) !== family) await forgetRuns(pool, id);
     }
   };
 }
@@ -94,14 +102,15 @@ function plainProbe<R>(probe: NonNullable<DurableToolOptions<R>['probe']>) {
   };
 }
 
-/** Of a call that is complete. */
-function receiptOf(pool: PoolCore, id: string, name: string, asked: unknown): unknown {
+/** Of a call that is complete; undefined where it was deleted meanwhile. */
+function receiptOf(pool: PoolCore, id: string, name: string, asked: unknown): { readonly result: unknown } | undefined {
   for (const [, entry] of readJournal(pool, id)) {
     if (entry.kind === 'intent' && entry.hash !== hashOf(asked) && !isSame(entry.args, asked)) {
       throw divergedError(id, `tool ${name}`, show(entry.args), show(asked));
     }
-    if (entry.kind === 'receipt') return entry.result;
+    if (entry.kind === 'receipt') return entry;
   }
+  if (runInfo(pool, id) === undefined) return undefined;
   throw new HoldfastError('ERR_HOLDFAST_CORRUPT', `run ${JSON.stringify(id)} is finished without a receipt of tool ${name}`);
 }
 
@@ -113,8 +122,8 @@ function poolOf(config: Config, name: string): PoolCore {
   );
 }
 
-/** The id of the run that is this call. */
-function runOf(config: TaskConfig, name: string): string {
+/** The thread of a call, and the id of the run that is the call. */
+function callOf(config: TaskConfig, name: string): { thread: string; id: string } {
   const { configurable } = config;
   const doing = `Calling tool ${name}`;
   const thread = requiredText(configurable, 'thread_id', doing);
@@ -122,7 +131,7 @@ function runOf(config: TaskConfig, name: string): string {
   const namespace = optionalText(configurable, 'checkpoint_ns') ?? '';
   const call = `${name}\u0001${config.toolCall?.id ?? ''}`;
   const texts = [namespace, task, call, String(occurrenceOf(config, call))];
-  return `${runsOf(thread)}${createHash('sha256').update(JSON.stringify(texts)).digest('hex').slice(0, 32)}`;
+  return { thread, id: `${runsOf(thread)}${createHash('sha256').update(JSON.stringify(texts)).digest('hex').slice(0, 32)}` };
 }
 
 // A task that is tried again begins to count again.
