@@ -44,6 +44,11 @@ export function identityOf(
   return `${within ?? ''}\0${category} ${occurrence} ${name}`;
 }
 
+/** Was that call made in the one of this identity, at whatever depth? */
+export function isWithin(inner: string, identity: string): boolean {
+  return inner.startsWith(`${identity}\0`);
+}
+
 /** The identities of the calls it was made in, the outermost first. */
 export function* outerOf(identity: string): Iterable<string> {
   for (let end = identity.indexOf('\0', 1); end > 0; end = identity.indexOf('\0', end + 1)) yield identity.slice(0, end);

@@ -11,7 +11,7 @@ import type {
   VersionEntry,
   WaitEntry,
 } from './entries';
-import { identityOf, identityOfUndo, outerOf } from './identity';
+import { identityOf, identityOfUndo, isWithin, outerOf } from './identity';
 
 export interface KeptStep {
   readonly kind: 'step' | 'decision';
@@ -71,6 +71,19 @@ export function gatherAll(
   const kept = gatherFrom(read, run, Infinity);
   dropWithin(kept.calls);
   return kept;
+}
+
+/** What a journal says of the calls that were made within one. */
+export function gatherWithin(journal: Iterable<[sequence: number, entry: Entry]>, identity: string): Map<string, Kept> {
+  const { calls } = gather(journal);
+  for (const inner of calls.keys()) if (!isWithin(inner, identity)) calls.delete(inner);
+  dropWithin(calls);
+  return calls;
+}
+
+/** Nobody asks for these again. */
+export function forgetWithin(calls: Map<string, Kept>, identity: string): void {
+  for (const inner of calls.keys()) if (isWithin(inner, identity)) calls.delete(inner);
 }
 
 function gatherFrom(

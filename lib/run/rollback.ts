@@ -12,6 +12,7 @@ import type { RunOptions, ToolOptions } from './types';
 import { HoldfastError, typeError } from '../errors';
 import { identityOfUndo } from './identity';
 import type { Kept, KeptRun, KeptTool } from './kept';
+import { ownCopy } from './own-copy';
 import { limitsOf } from './retry';
 import { callTool, type Called } from './tool';
 import type { JournalWriter } from './writer';
@@ -35,11 +36,15 @@ export function compensationOf<R>(named: RunOptions['compensations'], tool: stri
 
 export class Compensations {
   readonly #undoable: Undoable[] = [];
+  /** The keys of these and of what was undone: a call that is come to again is the same effect. */
+  readonly #known = new Set<string>();
   #running: Promise<string[]> | undefined;
 
   add<R>(name: string, called: Called<R>, compensate: ToolOptions<R>['compensate']): void {
-    if (!compensate) return;
-    this.#undoable.push({ ...called, name, compensate: compensate as Undoable['compensate'] });
+    if (!compensate || this.#known.has(called.key)) return;
+    this.#known.add(called.key);
+    // As it is recorded, whatever the caller does to it: another life would undo that.
+    this.#undoable.push({ ...called, result: ownCopy(called.result), name, compensate: compensate as Undoable['compensate'] });
   }
 
   /**
@@ -69,8 +74,7 @@ export class Compensations {
 
   /** Those whose call the code did not come to again. */
   private addKept(id: string, { undoable }: KeptRun, named: RunOptions['compensations']): void {
-    const called = new Set(this.#undoable.map(({ key }) => key));
-    const others = undoable.filter(({ entry }) => !called.has(entry.key));
+    const others = undoable.filter(({ entry }) => !this.#known.has(entry.key));
     const unknown = others.filter(({ entry }) => compensationOf(named, entry.name) === undefined);
     if (unknown.length > 0) throw nobodySaysHow(id, unknown);
     for (const { entry, sequence, receipt, forksAgo } of others)
@@ -92,7 +96,7 @@ async function undo(
     within: '',
     args: effect.key,
     fn: async (_key: string, context: Parameters<Undoable['compensate']>[1]) => {
-      await effect.compensate(effect.result, context);
+      await effect.compensate(ownCopy(effect.result), context);
     },
     safety: 'idempotent' as const,
     probe: undefined,

@@ -33,7 +33,7 @@ import {
   type Category,
   type Scope,
 } from './identity';
-import type { Kept, KeptMark, KeptRun, KeptStep, KeptTool, KeptWait } from './kept';
+import { forgetWithin, gatherWithin, type Kept, type KeptMark, type KeptRun, type KeptStep, type KeptTool, type KeptWait } from './kept';
 import { checkRunId, checkSignalName, checkStepName } from './keys';
 import { forgetKnown } from './outcomes';
 import { ownCopy } from './own-copy';
@@ -171,9 +171,17 @@ export class DurableRun implements Run {
       inside(this, identity, () => fn(given, context));
     const compensable = compensate !== undefined;
     const own = kept?.receipt ? args : ownCopy(args);
-    const call = { run: this.id, ...named, args: own, fn: within, safety, probe, limits, compensable };
+    let recalled = false;
+    // As in another life: what was called within an earlier attempt is kept, and not called again.
+    const again = (intent: number): void => {
+      recalled = true;
+      for (const [inner, kept] of gatherWithin(writer.journals.read(this.id, intent), identity)) this.#kept.calls.set(inner, kept);
+    };
+    const call = { run: this.id, ...named, args: own, fn: within, again, safety, probe, limits, compensable };
     const calling = (): Promise<Called<R>> => callTool(writer, this.#parts.uid, call, kept);
-    const called = await (kept?.receipt ? calling() : writer.working(identity, calling));
+    const called = await (kept?.receipt ? calling() : writer.working(identity, calling)).finally(() => {
+      if (recalled) forgetWithin(this.#kept.calls, identity);
+    });
     this.#compensations.add(name, called, compensate);
     await this.#hooks?.completed();
     return called.result;

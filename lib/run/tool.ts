@@ -27,6 +27,8 @@ export interface ToolCall<A, R> {
   readonly within: string;
   readonly args: A;
   readonly fn: (args: A, context: ToolContext) => R | Promise<R>;
+  /** Before `fn` is called once more here: what was called within it since its intent, `intent`, is kept. */
+  readonly again?: (intent: number) => void;
   readonly safety: ToolSafety;
   readonly probe: ToolOptions<R>['probe'];
   readonly limits: Limits;
@@ -132,6 +134,7 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
   const { call } = way;
   for (let attempt = first; ; attempt += 1) {
     if (attempt > 1) await mark(way, attempt);
+    if (attempt > first) call.again?.(way.intent);
     const begun = performance.now();
     let result: R;
     try {
@@ -282,8 +285,13 @@ async function askAgain<A, R>(way: Way<A, R>, attempt: number): Promise<ProbeAns
   }
 }
 
-async function ask<A, R>({ call, key }: Way<A, R>): Promise<ProbeAnswer<R>> {
-  const answer = call.probe ? await call.probe(key) : 'unknown';
+/** Under the limits of an attempt: a probe that never answers keeps nobody for ever. */
+async function ask<A, R>({ call, key, writer }: Way<A, R>): Promise<ProbeAnswer<R>> {
+  const { probe, limits } = call;
+  if (!probe) return 'unknown';
+  const what = `${whatOf(call)}: its probe`;
+  if (limits.signal?.aborted) throw abortedError(limits.signal, what);
+  const answer = await attemptWithin(limits, new AttemptContext(key, 0, writer.driver.token), what, () => probe(key));
   if (answer === 'unknown') return answer;
   const happened = (answer as { happened?: unknown } | null | undefined)?.happened;
   if (happened === true || happened === false) return answer;

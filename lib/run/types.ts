@@ -51,9 +51,9 @@ export interface ToolOptions<R> {
   probe?: ((idempotencyKey: string) => ProbeAnswer<R> | Promise<ProbeAnswer<R>>) | undefined;
   /** How often to call again when `fn` throws and its safety allows it. Default: not at all. */
   retry?: number | RetryOptions | undefined;
-  /** Milliseconds one attempt may take. Then it fails with a `TimeoutError`, and what it did is not known. */
+  /** Milliseconds one attempt, or its probe, may take. Then it fails with a `TimeoutError`, and what it did is not known. */
   timeout?: number | undefined;
-  /** Ends the attempt, or the pause before the next one, with `ERR_HOLDFAST_ABORTED`. */
+  /** Ends the attempt, its probe, or the pause before the next one, with `ERR_HOLDFAST_ABORTED`. */
   signal?: AbortSignal | undefined;
   /** Undoes the effect when `run.rollback()` asks. Called again with the same key when its process dies. */
   compensate?: ((result: R, context: ToolContext) => unknown) | undefined;
