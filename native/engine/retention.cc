@@ -27,6 +27,7 @@ uint64_t Retention::oldest_unbroken(const SegmentTable& segments, uint64_t head)
 }
 
 void Retention::add(FeedHold* hold) {
+  hold->at = holds_.size();
   holds_.push_back(hold);
   floor_ = std::min(floor_, hold->sequence);
 }
@@ -35,7 +36,14 @@ bool Retention::any_reading() const {
   return std::any_of(holds_.begin(), holds_.end(), [](const FeedHold* hold) { return hold->reading; });
 }
 
-void Retention::remove(FeedHold* hold) { std::erase(holds_, hold); }
+// The last one takes its place: a pool that closes under 1e5 watchers must not look for each of them among all. One that was never added, because
+// its cursor could not begin, is none of them.
+void Retention::remove(FeedHold* hold) {
+  if (hold->at >= holds_.size() || holds_[hold->at] != hold) return;
+  holds_[hold->at] = holds_.back();
+  holds_[hold->at]->at = hold->at;
+  holds_.pop_back();
+}
 
 // A segment's records are as old as the first one of the segment behind it at most.
 uint64_t Retention::wished_floor(const std::vector<LogSegment>& row, uint64_t now_ms, const BegunAt& begun_at) {
@@ -62,11 +70,12 @@ void Retention::refresh(const SegmentTable& segments, uint64_t head, uint64_t no
   if (!wish.any() && holds_.empty()) return;
   const auto row = unbroken_row(segments, head);
   floor_ = std::max(wished_floor(row, now_ms, begun_at), given_way_);
+  // Of the segments from each one of the row on. Their sequences are consecutive.
+  std::vector<uint64_t> bytes_from(row.size() + 1, 0);
+  for (size_t i = row.size(); i-- > 0;) bytes_from[i] = bytes_from[i + 1] + row[i].segment.bytes;
   for (FeedHold* hold : holds_) {
-    uint64_t behind = 0;
-    for (const LogSegment& s : row) {
-      if (s.sequence > hold->sequence) behind += s.segment.bytes;
-    }
+    const uint64_t first = row.empty() ? 0 : row.front().sequence, next = hold->sequence + 1;
+    const uint64_t behind = bytes_from[next <= first ? 0 : std::min<uint64_t>(next - first, row.size())];
     const bool gone = behind > hold->lag_bytes || hold->sequence < given_way_;
     if (gone && !hold->reading && hold->sequence < floor_) hold->lost = true;
     if (!hold->lost) floor_ = std::min(floor_, hold->sequence);

@@ -32,6 +32,7 @@ struct FeedHold {
   uint64_t lag_bytes = 0;
   bool reading = false;
   bool lost = false;       // nothing is kept for it any more
+  size_t at = 0;           // among the holds
 };
 
 class Retention {

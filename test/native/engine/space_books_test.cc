@@ -228,6 +228,36 @@ TEST_CASE("retention: a cursor holds its segment until it is further behind than
   CHECK(retention.holds() == 0);
 }
 
+// Looked for one by one they took minutes here: a pool that closes lets go of all that watch it.
+TEST_CASE("retention: half a million cursors go in any order, and the others are held still") {
+  constexpr size_t kMany = 500'000;
+  const SegmentTable table = row(5);
+  Retention retention;
+  retention.begin({});
+  std::vector<FeedHold> holds(kMany);
+  for (FeedHold& hold : holds) {
+    hold.sequence = 4;
+    hold.lag_bytes = UINT64_MAX;
+  }
+  holds[kMany / 2].sequence = 2;
+  holds[kMany / 2 + 1].sequence = 3;
+  for (FeedHold& hold : holds) retention.add(&hold);
+  FeedHold stranger;
+  retention.remove(&stranger);
+  CHECK(retention.holds() == kMany);
+  CHECK(retention.floor() == 2);
+  for (size_t i = kMany; i-- > kMany / 2 + 2;) retention.remove(&holds[i]);
+  for (size_t i = 0; i < kMany / 2; i++) retention.remove(&holds[i]);
+  CHECK(retention.holds() == 2);
+  retention.refresh(table, 5, 0, begun_at);
+  CHECK(retention.floor() == 2);
+  retention.remove(&holds[kMany / 2]);
+  retention.refresh(table, 5, 0, begun_at);
+  CHECK(retention.floor() == 3);
+  retention.remove(&holds[kMany / 2 + 1]);
+  CHECK(retention.holds() == 0);
+}
+
 TEST_CASE("retention: what gives way is the oldest, and it stays given way") {
   const SegmentTable table = row(5);
   Retention retention;
