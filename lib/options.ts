@@ -2,7 +2,7 @@
  * Every option is looked at here, once, before anything happens. A wrong one is a TypeError or a
  * RangeError.
  */
-import { types } from 'node:util';
+import { inspect, types } from 'node:util';
 
 import { type ArgumentError, rangeError, typeError } from './errors';
 import type { NativeOpenOptions } from './native-binding';
@@ -19,8 +19,11 @@ const openNames = [
 ];
 const commitNames = ['durability', 'signal'] as const;
 
+/** For a message. Whatever it is: of objects none of the user's code runs, and only their first few entries are told. */
 export function shown(value: unknown): string {
-  return typeof value === 'string' ? `"${value}"` : String(value);
+  if (typeof value === 'string') return `"${value}"`;
+  if ((typeof value !== 'object' || value === null) && typeof value !== 'function') return String(value);
+  return inspect(value, { depth: 0, maxArrayLength: 3, maxStringLength: 100, breakLength: Infinity, customInspect: false });
 }
 
 function oneOf<T extends object>(

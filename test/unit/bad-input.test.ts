@@ -40,6 +40,28 @@ describe('options of open', () => {
     expect(await codeOf(() => openSync(where as string, options as never))).toBe(code);
   });
 
+  test('what no message can be made of by turning it into a string', async () => {
+    const detached = new Uint8Array(8);
+    structuredClone(detached, { transfer: [detached.buffer] });
+    const throwing = new Error('never called');
+    const refusing = {
+      toString() {
+        throw throwing;
+      },
+      [Symbol.toPrimitive]() {
+        throw throwing;
+      },
+    };
+    for (const value of [Object.create(null), detached, refusing, Symbol('s'), new Uint8Array(1e8)] as never[]) {
+      expect(await codeOf(() => open(value))).toBe(invalid);
+      expect(await codeOf(() => openSync('/nowhere/x', { size: value }))).toBe(invalid);
+      expect(await codeOf(() => openSync('/nowhere/x', { medium: value }))).toBe(invalid);
+    }
+    const revoked = Proxy.revocable({}, {});
+    revoked.revoke();
+    expect(await codeOf(() => openSync(revoked.proxy as never))).toBe(invalid);
+  });
+
   test('the classes', () => {
     expect(() => openSync(5 as never)).toThrow(TypeError);
     expect(() => openSync('/nowhere/x', { size: -1 })).toThrow(RangeError);
