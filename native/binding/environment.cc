@@ -32,19 +32,21 @@ void Mailbox::post(std::function<void(napi_env)> letter) {
 }
 
 void Mailbox::shut() {
+  ended_ = true;
   std::lock_guard lock(mutex_);
   function_ = nullptr;
   letters_.clear();
 }
 
-void Environment::call(napi_env env, napi_value function, size_t count, const napi_value* arguments) {
+bool Environment::call(napi_env env, napi_value function, size_t count, const napi_value* arguments) {
   napi_value receiver = nullptr;
   napi_get_undefined(env, &receiver);
-  napi_call_function(env, receiver, function, count, arguments, nullptr);
+  if (napi_call_function(env, receiver, function, count, arguments, nullptr) == napi_ok) return true;
   bool thrown = false;
   napi_value error = nullptr;
-  if (napi_is_exception_pending(env, &thrown) != napi_ok || !thrown) return;
+  if (napi_is_exception_pending(env, &thrown) != napi_ok || !thrown) return false;
   if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
+  return true;
 }
 
 Environment::Environment(Napi::Env env) : env_(env), mailbox_(std::make_shared<Mailbox>()) {
@@ -99,7 +101,7 @@ void Environment::on_mail(napi_env env, napi_value, void* context, void*) {
     letters.swap(self->mailbox_->letters_);
   }
   Napi::HandleScope scope(env);
-  if (!self->on_wake_.IsEmpty()) call(env, self->on_wake_.Value(), 0, nullptr);
+  if (!self->on_wake_.IsEmpty() && !call(env, self->on_wake_.Value(), 0, nullptr)) self->mailbox_->ended_ = true;
   for (auto& letter : letters) letter(env);
 }
 

@@ -7,6 +7,7 @@
 
 #include "binding/node_api.h"
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -39,10 +40,13 @@ class Mailbox {
   // Runs `letter` on the JavaScript thread soon. Dropped when the environment has ended.
   void post(std::function<void(napi_env)> letter);
   void shut();
+  // JavaScript runs no more there, though the environment may still wait for work on other threads: that need not go on. Any thread.
+  bool ended() const { return ended_.load(std::memory_order_relaxed); }
 
  private:
   friend class Environment;
   void wake_locked();
+  std::atomic<bool> ended_{false};
   std::mutex mutex_;
   napi_threadsafe_function function_ = nullptr;  // guarded by mutex_; null once shut
   bool woken_ = false;                           // guarded by mutex_
@@ -63,8 +67,9 @@ class Environment {
   const Napi::FunctionReference& make_error() const { return make_error_; }
   const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
 
-  // Calls a function of the user's from outside JavaScript. What it throws is an uncaught exception, as from a timer.
-  static void call(napi_env env, napi_value function, size_t count, const napi_value* arguments);
+  // Calls a function of the user's from outside JavaScript. What it throws is an uncaught exception, as from a timer. False: JavaScript runs no
+  // more here.
+  static bool call(napi_env env, napi_value function, size_t count, const napi_value* arguments);
 
   // While any connection is held the process stays alive to hear of its commits.
   void hold();

@@ -21,8 +21,10 @@ class WatchedWork : public std::enable_shared_from_this<WatchedWork> {
 
   // Any thread.
   const std::atomic<bool>* cancelled() const { return &cancelled_; }
+  // Where there is nobody left to tell it is cancelled: a worker that is terminated waits for what it began. That shows only when mail is brought.
   void progress(double fraction) {
-    if (on_progress_ == nullptr) return;
+    if (mailbox_->ended()) cancelled_ = true;
+    if (on_progress_ == nullptr) return mailbox_->wake();
     {
       std::lock_guard guard(mutex_);
       said_.push_back(fraction);

@@ -249,6 +249,43 @@ onEachMedium('lifetime', (place) => {
     expect(stdout.trim()).toBe('true true');
   });
 
+  // The worker's end waits for what it began: a check that nobody will hear of must not read all of the log first.
+  test('the checks of a worker that is terminated end early', async () => {
+    const source = `
+      const fs = require('node:fs');
+      const { Worker } = require('node:worker_threads');
+      const [where, options] = process.argv.slice(2);
+      const pool = holdfast.openSync(where, JSON.parse(options));
+      const space = pool.keyspace('a', { value: 'bytes' });
+      const bytesRead = () => Number(/rchar: (\\d+)/.exec(fs.readFileSync('/proc/self/io', 'utf8'))[1]);
+      const body = \`
+        const holdfast = require(\${JSON.stringify(require.resolve(holdfastPath))});
+        const { parentPort, workerData } = require('node:worker_threads');
+        const pool = holdfast.openSync(workerData.where, workerData.options);
+        for (let i = 0; i < workerData.checks; ++i) pool.check({ onProgress: () => parentPort.postMessage(i) });\`;
+      const checks = 12;
+      (async () => {
+        for (let i = 0; i < 150; ++i) {
+          const batch = pool.batch();
+          for (let j = 0; j < 1000; ++j) batch.put(space, String(i * 1000 + j), new Uint8Array(50));
+          pool.commitSync(batch);
+        }
+        await pool.fold();
+        const before = bytesRead();
+        await pool.check();
+        const whole = bytesRead() - before;
+        const worker = new Worker(body, { eval: true, workerData: { where, options: JSON.parse(options), checks } });
+        await new Promise((resolve) => worker.once('message', resolve));
+        const begun = bytesRead();
+        await worker.terminate();
+        console.log(whole > 0, bytesRead() - begun < checks * whole / 2);
+        await pool.close();
+      })();`;
+    const { code, signal, stdout, stderr } = await runChild(source, { args: args(place.path()) });
+    expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
+    expect(stdout.trim()).toBe('true true');
+  });
+
   test('process.exit in a worker, and workers that never close', async () => {
     const where = place.path();
     const ends = ['process.exit(0)', 'parentPort.postMessage(1)', 'throw new Error("on purpose")'];
