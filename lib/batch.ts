@@ -4,13 +4,13 @@
  * Keys and values are encoded and copied as they come. A commit takes the batch: it is empty
  * afterwards, whatever came of the commit, and may be filled again.
  */
-import { typeError } from './errors';
+import { closedError, typeError } from './errors';
 import { native as addon } from './native-binding';
 import type { NativeBatch } from './native-binding';
 import { PoolKeyspace } from './keyspace';
 import type { KeyspaceHost } from './keyspace';
 import { byteOffset, bytesOf, cellOffset, cellValue, PoolRegion } from './region';
-import type { Batch, Keyspace, Region } from './types';
+import type { Batch, CommitReceipt, Keyspace, Region } from './types';
 
 /**
  * Emptied by their commits, each with little more than 1 MiB of memory at most. Making one, in memory that was never
@@ -106,23 +106,31 @@ export class PoolBatch implements Batch {
     return result;
   }
 
+  /** As the pool's `commit`, for who makes no promise where none is needed: a commit that was made in the call is its receipt, and a refused one is thrown. */
+  static commitOrQueue(batch: Batch, eventual: boolean): CommitReceipt | Promise<CommitReceipt> {
+    const host = PoolBatch.#of(batch).#host;
+    if (host.closed) throw closedError();
+    const { committer } = host;
+    return PoolBatch.commit(batch, host, (taken) => committer.commit(taken, eventual, undefined), committer.holds(undefined));
+  }
+
   /** Requires the key to be absent and puts it, which costs as much as one of the two. */
   static putNew<K, V>(batch: Batch, keyspace: Keyspace<K, V>, key: K, value: V): void {
-    if (!(batch instanceof PoolBatch)) {
-      throw typeError("The batch must be one of this pool's; make it with pool.batch()");
-    }
-    const target = batch.#own(keyspace);
+    const own = PoolBatch.#of(batch);
+    const target = own.#own(keyspace);
     const { encodedKey, encodedValue } = target.encodeEntry(key, value);
-    batch.#native.putNew(target.toWrite(), encodedKey, encodedValue);
-    batch.#length += 2;
+    own.#native.putNew(target.toWrite(), encodedKey, encodedValue);
+    own.#length += 2;
   }
 
   /** Of the changes gathered so far: the same changes in the same order give the same digest. */
   static digest(batch: Batch): string {
-    if (!(batch instanceof PoolBatch)) {
-      throw typeError("The batch must be one of this pool's; make it with pool.batch()");
-    }
-    return batch.#native.digest().toString(16).padStart(16, '0');
+    return PoolBatch.#of(batch).#native.digest().toString(16).padStart(16, '0');
+  }
+
+  static #of(batch: Batch): PoolBatch {
+    if (batch instanceof PoolBatch) return batch;
+    throw typeError("The batch must be one of this pool's; make it with pool.batch()");
   }
 
   get #native(): NativeBatch {

@@ -3,9 +3,9 @@ import { CheckpointStore, type CheckpointInfo, type SaveOptions } from '../check
 import { isConflict, typeError } from '../errors';
 import { shown } from '../options';
 import type { CheckpointReceipt } from './types';
-import type { Batch, PoolCore } from '../types';
+import type { Batch, CommitReceipt, PoolCore } from '../types';
 import { Journals } from './journals';
-import type { JournalWriter } from './writer';
+import type { JournalWriter, NewEntry } from './writer';
 
 const OWNER_PREFIX = 'run/';
 const MAX_TRIES = 8;
@@ -27,6 +27,8 @@ export function placeOf(checkpoint: string): { run: string; number: number } {
 export class Checkpoints {
   // A store of its own: what another driver saved meanwhile is then not taken for this one's.
   readonly #store: CheckpointStore;
+  /** Made once: a text that was put together is looked through each time it is looked up. */
+  readonly #owner: string;
   #state: unknown;
   #loaded = false;
 
@@ -35,12 +37,13 @@ export class Checkpoints {
     private readonly run: string,
   ) {
     this.#store = new CheckpointStore(pool);
+    this.#owner = ownerOf(run);
   }
 
   /** Of the newest checkpoint. Read when somebody asks. */
   get state(): unknown {
     if (!this.#loaded && !this.pool.closed) {
-      const newest = this.#store.newest(ownerOf(this.run));
+      const newest = this.#store.newest(this.#owner);
       this.#state = newest
         ? this.#store.load(newest.id)
         : Journals.of(this.pool).states.get(this.run);
@@ -49,9 +52,9 @@ export class Checkpoints {
     return this.#state;
   }
 
-  save(writer: JournalWriter, state: unknown, options: SaveOptions): Promise<CheckpointReceipt> {
-    const owner = ownerOf(this.run);
-    return this.commit(writer, options.label, (batch) => ({ info: this.#store.save(batch, owner, state, options), value: state }));
+  /** Not asynchronous where its commit is made in the call. */
+  save(writer: JournalWriter, state: unknown, options: SaveOptions): CheckpointReceipt | Promise<CheckpointReceipt> {
+    return this.commit(writer, options.label, (batch) => ({ info: this.#store.save(batch, this.#owner, state, options), value: state }));
   }
 
   async restore(writer: JournalWriter, checkpoint: string): Promise<CheckpointReceipt> {
@@ -60,29 +63,34 @@ export class Checkpoints {
     return this.commit(writer, undefined, (batch) => this.#store.restore(checkpoint, batch));
   }
 
-  private async commit(
+  private commit(
     writer: JournalWriter,
     label: string | undefined,
     add: (batch: Batch) => { info: CheckpointInfo; value: unknown },
-  ): Promise<CheckpointReceipt> {
-    for (let tries = 1; ; tries += 1) {
-      let added: ReturnType<typeof add> | undefined;
-      try {
-        const { epoch, durability, class: survives } = await writer.build((batch) => {
-          added = add(batch);
-          const { sequence } = added.info;
-          return label === undefined ? { kind: 'checkpoint', checkpoint: sequence } : { kind: 'checkpoint', checkpoint: sequence, label };
-        });
-        const { info, value } = added!;
-        this.#store.committed(info);
-        this.#state = value;
-        this.#loaded = true;
-        return { epoch, durability, class: survives, checkpoint: info.id };
-      } catch (error) {
-        // What it builds on was pruned meanwhile, or a save beside it took its number: once more, on what is there now.
-        const conflict = isConflict(error);
-        if (!conflict || tries >= MAX_TRIES) throw error;
-      }
+    tries = 1,
+  ): CheckpointReceipt | Promise<CheckpointReceipt> {
+    // What it builds on was pruned meanwhile, or a save beside it took its number: once more, on what is there now.
+    const again = (error: unknown): CheckpointReceipt | Promise<CheckpointReceipt> => {
+      if (!isConflict(error) || tries >= MAX_TRIES) throw error;
+      return this.commit(writer, label, add, tries + 1);
+    };
+    try {
+      const batch = writer.begin();
+      const { info, value } = add(batch);
+      const { sequence } = info;
+      const entry: NewEntry = label === undefined ? { kind: 'checkpoint', checkpoint: sequence } : { kind: 'checkpoint', checkpoint: sequence, label };
+      const outcome = writer.finish(batch, entry);
+      const done = (receipt: CommitReceipt): CheckpointReceipt => this.saved(info, value, receipt);
+      return outcome instanceof Promise ? outcome.then(done, again) : done(outcome);
+    } catch (error) {
+      return again(error);
     }
+  }
+
+  private saved(info: CheckpointInfo, value: unknown, { epoch, durability, class: survives }: CommitReceipt): CheckpointReceipt {
+    this.#store.committed(info);
+    this.#state = value;
+    this.#loaded = true;
+    return { epoch, durability, class: survives, checkpoint: info.id };
   }
 }

@@ -234,7 +234,7 @@ export class DurableRun implements Run {
   async checkpoint(state: unknown, given?: CheckpointOptions): Promise<CheckpointReceipt> {
     const writer = this.driving('checkpoint');
     const { label, immutable } = optionsObject(given, 'a checkpoint', ['label', 'immutable']);
-    return await this.#checkpoints.save(writer, state, { label, immutable });
+    return this.#checkpoints.save(writer, state, { label, immutable });
   }
 
   history(options?: { reverse?: boolean; limit?: number }): IterableIterator<CheckpointInfo> {

@@ -93,10 +93,18 @@ export class JournalWriter {
     return this.commit(fill, options.durability, sequence);
   }
 
-  /** For entries that depend on what else goes into their commit. */
-  build(make: (batch: Batch) => NewEntry): Promise<CommitReceipt> {
+  /** A batch that is committed only while this driver drives. */
+  begin(): Batch {
+    if (this.#ended) throw this.#ended;
+    const { pool, driverTexts } = this.journals;
+    return pool.batch().requireEqual(driverTexts, this.run, this.#driverText);
+  }
+
+  /** Commits what `begin` gave, with an entry that depends on what was put into it. Not asynchronous where the commit is made in the call. */
+  finish(batch: Batch, entry: NewEntry): CommitReceipt | Promise<CommitReceipt> {
     const sequence = this.reserve();
-    return this.commit((batch) => this.put(batch, sequence, make(batch)), 'durable', sequence);
+    this.put(batch, sequence, entry);
+    return this.commitBatch(batch, 'durable', sequence);
   }
 
   /** From now on the run waits; the entry that says so, if there is none yet, and what else changes with that, in the same commit. */
@@ -250,26 +258,38 @@ export class JournalWriter {
 
   /** `sequence`: of the entry in it. */
   private async commit(fill: (batch: Batch) => void, durability: CommitDurability = 'durable', sequence?: number): Promise<CommitReceipt> {
-    if (this.#ended) throw this.#ended;
-    const { pool, drivers, driverTexts } = this.journals;
-    const batch = pool.batch();
-    batch.requireEqual(driverTexts, this.run, this.#driverText);
+    const batch = this.begin();
     fill(batch);
-    try {
-      const receipt = (this.#receipt = await pool.commit(batch, { durability }));
+    return this.commitBatch(batch, durability, sequence);
+  }
+
+  private commitBatch(batch: Batch, durability: CommitDurability, sequence: number | undefined): CommitReceipt | Promise<CommitReceipt> {
+    const done = (receipt: CommitReceipt): CommitReceipt => {
+      this.#receipt = receipt;
       if (sequence !== undefined) this.learn(sequence, receipt.epoch);
       return receipt;
+    };
+    const refused = (error: unknown): never => {
+      throw this.whyRefused(error);
+    };
+    try {
+      const outcome = PoolBatch.commitOrQueue(batch, durability === 'eventual');
+      return outcome instanceof Promise ? outcome.then(done, refused) : done(outcome);
     } catch (error) {
-      if (!isConflict(error)) throw error;
-      const now = drivers.get(this.run);
-      if (now?.token === this.driver.token && now.holder === this.driver.holder) throw error;
-      if (this.#ended) throw this.#ended;
-      // Ended by this object's own last commit, while this one was on its way.
-      if (now?.token === this.driver.token) throw closedError(this.run);
-      const fenced = fencedError(this.run, this.driver.token, now?.token, error);
-      this.leave(fenced);
-      throw fenced;
+      return refused(error);
     }
+  }
+
+  private whyRefused(error: unknown): unknown {
+    if (!isConflict(error)) return error;
+    const now = this.journals.drivers.get(this.run);
+    if (now?.token === this.driver.token && now.holder === this.driver.holder) return error;
+    if (this.#ended) return this.#ended;
+    // Ended by this object's own last commit, while this one was on its way.
+    if (now?.token === this.driver.token) return closedError(this.run);
+    const fenced = fencedError(this.run, this.driver.token, now?.token, error);
+    this.leave(fenced);
+    return fenced;
   }
 }
 
