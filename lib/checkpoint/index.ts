@@ -20,9 +20,10 @@ import {
   checkLabel,
   checkOwner,
   type CheckpointRecord,
+  encodeRecord,
   idOf,
-  keyBeside,
   keyOf,
+  numbered,
   recordCodec,
   recordKeyCodec,
   type RecordKey,
@@ -87,8 +88,8 @@ interface Line {
   /** Of the checkpoint `next - 1`: it is built on once that is found stored. */
   shadow: Shadow;
   hasShadow: boolean;
-  /** Its key and record, as they were put into its batch. */
-  stored: { readonly key: Uint8Array; readonly record: Uint8Array } | undefined;
+  /** Its key and record, as they were put into its batch; the next one's are written over them. */
+  stored: { readonly key: Buffer; record: Uint8Array } | undefined;
 }
 
 const rememberedLines = 64;
@@ -125,15 +126,14 @@ export class CheckpointStore {
     if (!this.#lines.has(owner)) checkOwner(owner);
     checkLabel(options.label);
     const line = this.#line(owner);
-    const { stored } = line;
+    const base = line.base < 0 ? undefined : line.base;
+    // Refused when it was pruned since. First of all: a getter in the value may save, too.
+    if (base !== undefined) batch.requireEqual(this.#encoded, line.stored!.key, line.stored!.record);
     const shadow = compare(line.hasShadow ? line.shadow : undefined, line.hasShadow, value, options);
     const { root, bytes } = this.#parts.write(batch, line.family, shadow);
     const key = { owner, sequence: line.next };
-    const base = line.base < 0 ? undefined : line.base;
     const parent = options.parent ?? base;
     const info = this.#add(batch, line, key, { root, bytes, label: options.label, parent });
-    // Refused when it was pruned since, and when another thread was first with its number.
-    if (base !== undefined) batch.requireEqual(this.#encoded, stored!.key, stored!.record);
     line.shadow = shadow;
     line.hasShadow = true;
     return info;
@@ -307,12 +307,15 @@ export class CheckpointStore {
     }
     const { root, bytes, label, parent } = parts;
     const record: CheckpointRecord = { family: line.family, at: Date.now(), bytes, label, parent, root };
-    const encoded = line.stored === undefined ? (recordKeyCodec.encode(key) as Uint8Array) : keyBeside(line.stored.key, key.sequence);
-    const stored = { key: encoded, record: recordCodec.encode(record) as Uint8Array };
-    PoolBatch.putNew(batch, this.#encoded, stored.key, stored.record);
-    line.next = key.sequence + 1;
     line.committed = false;
-    line.stored = stored;
+    if (line.stored === undefined) line.stored = { key: recordKeyCodec.encode(key) as Buffer, record: encodeRecord(record) };
+    else {
+      numbered(line.stored.key, key.sequence);
+      line.stored.record = encodeRecord(record, line.stored.record);
+    }
+    // Refused when another thread was first with its number.
+    PoolBatch.putNew(batch, this.#encoded, line.stored.key, line.stored.record);
+    line.next = key.sequence + 1;
     return infoOf(key, record);
   }
 
@@ -348,7 +351,7 @@ export class CheckpointStore {
       line.next = Math.max(line.next, sequence + 1);
       line.shadow = this.#parts.read(record.family, record.root);
       line.hasShadow = true;
-      line.stored = { key: storedKey, record: storedRecord };
+      line.stored = { key: Buffer.from(storedKey), record: storedRecord };
     }
     this.#lines.delete(owner);
     this.#lines.set(owner, line);

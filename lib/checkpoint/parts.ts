@@ -142,7 +142,7 @@ function encodeRoot(root: Shadow): Uint8Array {
   rootWriter.at = 0;
   rootWriter.varint(1);
   rootWriter.item(root);
-  return rootWriter.buffer.subarray(0, rootWriter.at);
+  return rootWriter.written;
 }
 
 const slotWriter = new Writer();
@@ -210,7 +210,7 @@ function assemble(lengths: readonly number[], slots: Uint8Array): Uint8Array {
   headWriter.varint(lengths.length);
   for (const length of lengths) headWriter.varint(length);
   headWriter.bytes(slots);
-  return headWriter.buffer.subarray(0, headWriter.at);
+  return headWriter.written;
 }
 
 class PageReader implements Resolver {

@@ -6,7 +6,7 @@
  */
 import { rangeError, typeError } from '../errors';
 import type { Codec, RangeOptions } from '../types';
-import { Reader } from './wire';
+import { Reader, Writer } from './wire';
 
 export interface RecordKey {
   readonly owner: string;
@@ -56,23 +56,7 @@ const lastMoment = 2 ** 47 - 1;
  */
 export const recordCodec: Codec<CheckpointRecord> = {
   name: 'holdfast.checkpoint-record',
-  encode({ family, at, bytes, label, parent, root }) {
-    const labelBytes = label === undefined ? 0 : Buffer.byteLength(label);
-    const parentBytes = typeof parent === 'string' ? Buffer.byteLength(parent) : 0;
-    const record = Buffer.allocUnsafe(40 + labelBytes + parentBytes + root.length);
-    let end = record.writeUIntLE(Math.min(Math.max(0, at), lastMoment), 0, 6);
-    record[5]! |= marked;
-    end = varint(record, end, family);
-    end = varint(record, end, bytes);
-    end = varint(record, end, label === undefined ? 0 : labelBytes + 1);
-    if (label !== undefined) end += record.write(label, end);
-    if (typeof parent === 'string') {
-      end = varint(record, varint(record, end, 1), parentBytes);
-      end += record.write(parent, end);
-    } else end = varint(record, end, parent === undefined ? 0 : parent + 2);
-    record.set(root, end);
-    return record.subarray(0, end + root.length);
-  },
+  encode: (record) => encodeRecord(record),
   decode(borrowed) {
     const record = Buffer.from(borrowed);
     if (record[5]! < marked) return decodeFirst(record);
@@ -88,12 +72,31 @@ export const recordCodec: Codec<CheckpointRecord> = {
   },
 };
 
-function varint(into: Buffer, at: number, value: number): number {
-  let left = value;
-  let end = at;
-  for (; left >= 0x80; left = Math.floor(left / 0x80)) into[end++] = (left % 0x80) | 0x80;
-  into[end++] = left;
-  return end;
+const writer = new Writer();
+
+/** In the memory of `former`, which is not needed any more, where it is as long: most are as long as the last one. */
+export function encodeRecord({ family, at, bytes, label, parent, root }: CheckpointRecord, former?: Uint8Array): Uint8Array {
+  writer.at = writer.buffer.writeUIntLE(Math.min(Math.max(0, at), lastMoment), 0, 6);
+  writer.buffer[5]! |= marked;
+  writer.varint(family);
+  writer.varint(bytes);
+  if (label === undefined) writer.varint(0);
+  else {
+    const text = Buffer.from(label);
+    writer.varint(text.length + 1);
+    writer.bytes(text);
+  }
+  if (typeof parent === 'string') {
+    const text = Buffer.from(parent);
+    writer.varint(1);
+    writer.varint(text.length);
+    writer.bytes(text);
+  } else writer.varint(parent === undefined ? 0 : parent + 2);
+  writer.bytes(root);
+  const { written } = writer;
+  const record = former?.length === written.length ? former : new Uint8Array(written.length);
+  record.set(written);
+  return record;
 }
 
 function decodeFirst(record: Buffer): CheckpointRecord {
@@ -117,12 +120,10 @@ function decodeFirst(record: Buffer): CheckpointRecord {
   };
 }
 
-/** Of a checkpoint of the same owner: `key` is the key of another. */
-export function keyBeside(key: Uint8Array, sequence: number): Uint8Array {
-  const made = Buffer.allocUnsafe(key.length);
-  made.set(key);
-  made.writeUIntBE(sequence, key.length - sequenceBytes, sequenceBytes);
-  return made;
+/** Makes it the key of another checkpoint of the owner. */
+export function numbered(key: Buffer, sequence: number): Buffer {
+  key.writeUIntBE(sequence, key.length - sequenceBytes, sequenceBytes);
+  return key;
 }
 
 export function recordsOf(owner: string): RangeOptions<RecordKey> {

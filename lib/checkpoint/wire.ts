@@ -44,6 +44,7 @@ const inRuns = 32;
 export class Writer {
   buffer = Buffer.allocUnsafeSlow(8192);
   at = 0;
+  #written = this.buffer.subarray(0, 0);
 
   reserve(bytes: number): void {
     if (this.at + bytes <= this.buffer.length) return;
@@ -73,6 +74,12 @@ export class Writer {
     this.reserve(value.length);
     this.buffer.set(value, this.at);
     this.at += value.length;
+  }
+
+  /** All of it. Valid until more is written. Mostly as long as the last time: making a view takes longer than writing a little. */
+  get written(): Uint8Array {
+    if (this.#written.length !== this.at || this.#written.buffer !== this.buffer.buffer) this.#written = this.buffer.subarray(0, this.at);
+    return this.#written;
   }
 
   /** What was written behind `room` unused bytes, with the count and the lengths of its slots in front. Valid until more is written. */

@@ -79,7 +79,7 @@ export class Checkpoints {
       const { info, value } = add(batch);
       const { sequence } = info;
       const entry: NewEntry = label === undefined ? { kind: 'checkpoint', checkpoint: sequence } : { kind: 'checkpoint', checkpoint: sequence, label };
-      const outcome = writer.finish(batch, entry);
+      const outcome = writer.finish(batch, entry, info.at);
       const done = (receipt: CommitReceipt): CheckpointReceipt => this.saved(info, value, receipt);
       return outcome instanceof Promise ? outcome.then(done, again) : done(outcome);
     } catch (error) {

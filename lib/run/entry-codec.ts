@@ -13,6 +13,8 @@ type Short = [kind: typeof CHECKPOINT, at: number, checkpoint: number, label: st
 /** So many items one byte tells the number of; each takes nine bytes at most. */
 const fewItems = 15;
 const brief = Buffer.allocUnsafeSlow(1 + 9 * fewItems);
+/** As much of it as was written last: mostly as much as is written next. */
+let written = brief;
 
 /**
  * The bytes of `structured`, for a short list of numbers from 0 up and nulls; undefined for any other. Asking the codec costs as much as
@@ -41,7 +43,8 @@ export function encodeBriefly(items: readonly unknown[]): Uint8Array | undefined
       at = brief.writeDoubleBE(item, at);
     }
   }
-  return brief.subarray(0, at);
+  if (written.length !== at) written = brief.subarray(0, at);
+  return written;
 }
 
 export const entryCodec: Codec<Entry> = {

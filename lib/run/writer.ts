@@ -100,10 +100,10 @@ export class JournalWriter {
     return pool.batch().requireEqual(driverTexts, this.run, this.#driverText);
   }
 
-  /** Commits what `begin` gave, with an entry that depends on what was put into it. Not asynchronous where the commit is made in the call. */
-  finish(batch: Batch, entry: NewEntry): CommitReceipt | Promise<CommitReceipt> {
+  /** Commits what `begin` gave, with an entry, of the time `at`, that depends on what was put into it. Not asynchronous where the commit is made in the call. */
+  finish(batch: Batch, entry: NewEntry, at: number): CommitReceipt | Promise<CommitReceipt> {
     const sequence = this.reserve();
-    this.put(batch, sequence, entry);
+    this.put(batch, sequence, entry, at);
     return this.commitBatch(batch, 'durable', sequence);
   }
 
@@ -213,11 +213,11 @@ export class JournalWriter {
     Holder.of(this.journals.pool).remove(this.run, this.driver);
   }
 
-  private put(batch: Batch, sequence: number, entry: NewEntry): void {
+  private put(batch: Batch, sequence: number, entry: NewEntry, at = Date.now()): void {
     this.#moved = true;
     const key = numbered(this.#key, sequence);
     const { entriesByKey } = this.journals;
-    const whole = { at: Date.now(), ...entry } as Entry & { epochs?: Epochs };
+    const whole = { at, ...entry } as Entry & { epochs?: Epochs };
     if (this.#epochs.length > 0) whole.epochs = this.#epochs;
     PoolBatch.putNew(batch, entriesByKey, key, whole);
     // Should the commit fail, these epochs are not written down: the driver is at its end then, or the value was refused

@@ -28,7 +28,7 @@ const mutants = [
   ['beginning to drive is not conditional', 'open.ts', '} else «batch.requireEqual(drivers, id, before);»', ''],
   ['a run is begun over another', 'open.ts', '«batch.requireAbsent(headers, id).put(headers, id, header);»', 'batch.put(headers, id, header);'],
   ['a run that is driven is taken over', 'open.ts', 'if («holder.isAlive(before, id)») throw', 'false'],
-  ['a driver that was replaced goes on', 'writer.ts', '«batch.requireEqual(driverTexts, this.run, this.#driverText);»', ''],
+  ['a driver that was replaced goes on', 'writer.ts', 'return pool.batch()«.requireEqual(driverTexts, this.run, this.#driverText)»;', ''],
   ['an entry is written over', 'writer.ts', '«PoolBatch.putNew(batch, entriesByKey, key, whole);»', 'batch.put(entriesByKey, key, whole);'],
   ['entries are eventual', 'writer.ts', 'this.commit(fill, «options.durability», sequence);', "'eventual'"],
   ['a run that is closed keeps its driver', 'writer.ts',
