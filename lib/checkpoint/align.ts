@@ -22,10 +22,10 @@ interface Aligned {
   readonly from: Int32Array;
 }
 
-/** `same`: so many items at the front are known to be what they were. */
+/** `same`: so many items at the front are known to be what they were; of keyed ones, both of each pair. */
 export function align(comparer: ItemComparer, old: Tree, live: readonly unknown[], same = 0): Tree {
   if (strides[old.shape] === 1) return alignItems(comparer, old, live, same);
-  return treeOf(old, reuse(old.leaves, alignKeyed(comparer, old.items, live), 2), 2);
+  return treeOf(old, reuse(old.leaves, alignKeyed(comparer, old.items, live, same), 2), 2);
 }
 
 function treeOf(old: Tree, leaves: readonly Leaf[], stride: number): Tree {
@@ -65,7 +65,7 @@ function alignItems(comparer: ItemComparer, old: Tree, live: readonly unknown[],
   return treeOf(old, [...leaves.slice(0, front), ...reuse(between, aligned, 1), ...leaves.slice(back)], 1);
 }
 
-function alignKeyed(comparer: ItemComparer, before: readonly Shadow[], live: readonly unknown[]): Aligned {
+function alignKeyed(comparer: ItemComparer, before: readonly Shadow[], live: readonly unknown[], same: number): Aligned {
   const places = new Map<unknown, number>();
   for (let at = 0; at < before.length; at += 2) {
     const key = before[at];
@@ -74,6 +74,12 @@ function alignKeyed(comparer: ItemComparer, before: readonly Shadow[], live: rea
   const items: Shadow[] = [];
   const from = new Int32Array(live.length / 2).fill(gone);
   for (let at = 0; at < live.length; at += 2) {
+    // A getter may have changed what there is.
+    if (at < same && live[at] === before[at]) {
+      items.push(before[at], before[at + 1]);
+      from[at / 2] = at / 2;
+      continue;
+    }
     let place = places.get(live[at]);
     // A key that is an object is looked for where it was.
     if (place === undefined && at < before.length && comparer.same(before[at], live[at])) place = at;

@@ -359,7 +359,7 @@ export class Comparer {
     for (const key in live) {
       if (items[i] !== key) {
         if (!(plain && isPlain(live)) && !Object.hasOwn(live, key)) continue;
-        if (i < length) return this.realign(old, flatten(live, OBJECT));
+        if (i < length) return this.realignRecord(old, editor, live, i);
         editor ??= new Editor(old);
         editor.append(this.build(key));
         editor.append(this.build(live[key]));
@@ -375,8 +375,13 @@ export class Comparer {
     }
     // What is inherited comes last: if the last of them is its own, all are.
     const owned = plain || length === 0 || Object.hasOwn(live, items[length - 2] as string);
-    if (i < length || !owned) return this.realign(old, flatten(live, OBJECT));
+    if (i < length || !owned) return this.realignRecord(old, editor, live, owned ? i : 0);
     return editor === undefined ? old : editor.finish();
+  }
+
+  /** Of fields that are no longer the same: so many items at the front are those of `old` with the changes in `editor`, and are not looked at again. */
+  private realignRecord(old: Tree, editor: Editor | undefined, live: Record<string, unknown>, same: number): Tree {
+    return this.realign(editor === undefined || same === 0 ? old : editor.finish(), flatten(live, OBJECT), same);
   }
 
   /** A list with holes is kept whole; in a long one they have not been looked for. */
