@@ -1,5 +1,6 @@
 /** Makes a value of a shadow: always a fresh one, which the caller may change as it likes. */
 import { structured } from '../codecs';
+import { makeOf } from './alike';
 import { remake } from './bytes';
 import { ARRAY, MAP, OBJECT, type Shadow, STRUCTURED, TEXT, type Tree } from './shadow';
 import { damaged } from './wire';
@@ -30,7 +31,10 @@ function reviveIn(shadow: Shadow, path: unknown[], making: Making | undefined): 
   }
 }
 
-function reviveTree({ shape, leaves }: Tree, path: unknown[], making: Making | undefined): unknown {
+function reviveTree(tree: Tree, path: unknown[], making: Making | undefined): unknown {
+  const make = makeOf(tree);
+  if (make !== undefined) return make(tree.items, path, making, reviveIn);
+  const { shape, leaves } = tree;
   const value = shape === ARRAY ? [] : shape === OBJECT ? {} : shape === MAP ? new Map() : new Set();
   path.push(value);
   for (let l = 0; l < leaves.length; ++l) {
