@@ -51,3 +51,47 @@ it('a plain object that is given another prototype, an equal list that is none, 
   const deeper = revive(compare(before, true, cyclic)) as { part: { part: unknown } };
   expect(deeper.part.part).toBe(deeper);
 });
+
+it('fields in front of one that is gone or new are looked at once', () => {
+  let looks = 0;
+  const read = {
+    get now() {
+      ++looks;
+      return 'same';
+    },
+  };
+  // So much that it is not looked at as a whole first.
+  const list = Array.from({ length: 100 }, (_, i) => i);
+  const first: Entries = { a: 1, list, read, b: 2, c: 3, d: 4 };
+  const others: Entries[] = [
+    { a: 1, list, read, c: 3, d: 4 }, { a: 2, list, read, b: 2, x: 5, c: 3, d: 4 }, { a: 2, list: [...list, 7], read },
+    { a: 1, list, read, d: 4, c: 3, b: 2 }, { a: -0, list, read, y: 1 },
+  ];
+  let shadow = compare(undefined, false, first);
+  for (const other of [...others, first, ...others.reverse()]) {
+    looks = 0;
+    shadow = compare(shadow, true, other);
+    expect(looks).toBe(1);
+    expect(revive(shadow)).toStrictEqual({ ...other, read: { now: 'same' } });
+    expect(Object.keys(revive(shadow) as object)).toEqual(Object.keys(other));
+  }
+});
+
+it('a getter that takes away or moves fields that were looked at does no harm', () => {
+  const made = (change: (of: Entries) => unknown): Entries => {
+    const of: Entries = { a: 1, b: { c: 2 }, d: 3, e: 4 };
+    Object.defineProperty(of, 'd', { get: () => (change(of), 3), enumerable: true, configurable: true });
+    of.z = 5;
+    return of;
+  };
+  const old = compare(undefined, false, { a: 1, b: { c: 1 }, d: 2, y: 0, z: 0 });
+  const toTheEnd = (of: Entries): void => {
+    delete of.a;
+    of.a = 7;
+  };
+  for (const change of [(of: Entries) => delete of.a, toTheEnd, (of: Entries) => (of.b = 8)]) {
+    const live = made(change);
+    const now = revive(compare(old, true, live)) as Entries;
+    expect(Object.keys(now)).toEqual(Object.keys(live));
+  }
+});
