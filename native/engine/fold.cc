@@ -24,39 +24,43 @@ bool PoolImpl::fold_is_due() const {
          tail_large_bytes_ >= fold_large_bytes_ || index_.view.active->regions.bytes() >= fold_bytes_;
 }
 
+// What a fold is to write: the overlay freezes, and the block says what goes with it. False: there is nothing to fold.
+Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
+  std::lock_guard append(append_mutex_);
+  HOLDFAST_TRY(usable());
+  const bool nothing_new = index_.view.active->empty() && !index_.view.frozen;
+  const bool lets_go = refresh_retention();
+  set_table_bytes();
+  if (nothing_new) extents_.give_back_active(*medium_);
+  if (nothing_new && !even_if_empty && !lets_go && !graveyard_.waits_for_fold(freezes_)) return false;
+  if (index_.view.frozen) {
+    *block = std::move(pending_fold_);  // an earlier fold did not find room: finish it first
+    return true;
+  }
+  std::unique_lock guard(index_.lock);
+  index_.freeze();
+  freezes_++;
+  block->epoch = epoch_;
+  block->time_ms = now_ms();
+  block->log_sequence = log_.sequence();
+  block->log_offset = log_.position();
+  block->incarnation = root_.incarnation;
+  frozen_segments_ = segments_;
+  for (const auto& [offset, segment] : large_) block->large.push_back(segment);
+  tail_operations_ = 0;
+  tail_bytes_ = 0;
+  tail_large_bytes_ = 0;
+  frozen_key_bytes_ = std::exchange(active_key_bytes_, 0);
+  extents_.freeze();
+  return true;
+}
+
 // Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay stays and the next fold takes it.
 Status PoolImpl::run_fold(bool even_if_empty) {
   FoldBlock block;
-  uint64_t number = 0;
-  {
-    std::lock_guard append(append_mutex_);
-    HOLDFAST_TRY(usable());
-    const bool nothing_new = index_.view.active->empty() && !index_.view.frozen;
-    const bool lets_go = refresh_retention();
-    set_table_bytes();
-    if (nothing_new) extents_.give_back_active(*medium_);
-    if (nothing_new && !even_if_empty && !lets_go && !graveyard_.waits_for_fold(freezes_)) return {};
-    if (index_.view.frozen) {
-      block = std::move(pending_fold_);  // an earlier fold did not find room: finish it first
-    } else {
-      std::unique_lock guard(index_.lock);
-      index_.freeze();
-      freezes_++;
-      block.epoch = epoch_;
-      block.time_ms = now_ms();
-      block.log_sequence = log_.sequence();
-      block.log_offset = log_.position();
-      block.incarnation = root_.incarnation;
-      frozen_segments_ = segments_;
-      for (const auto& [offset, segment] : large_) block.large.push_back(segment);
-      tail_operations_ = 0;
-      tail_bytes_ = 0;
-      tail_large_bytes_ = 0;
-      frozen_key_bytes_ = std::exchange(active_key_bytes_, 0);
-      extents_.freeze();
-    }
-    number = freezes_;
-  }
+  auto begun = begin_fold(even_if_empty, &block);
+  if (!begun.is_ok()) return std::move(begun.status());
+  if (!*begun) return {};
   reach(TestPoint::kFoldFrozen);
   const std::shared_ptr<Overlay> frozen = index_.view.frozen;
   RunPtr run;
@@ -79,15 +83,9 @@ Status PoolImpl::run_fold(bool even_if_empty) {
       pool.readers_.end_placing();
     }
   } const placing_ends{*this};
-  const auto give_up = [&] {
-    for (const Segment& segment : regions.taken) medium_->release(segment);
-    if (run) {
-      for (const TableRef& table : run->tables()) medium_->release(table.segment);
-    }
-  };
   Status placed = fold_regions(frozen->regions, block.epoch, &regions);
   if (!placed.is_ok()) {
-    if (!failed_.load(std::memory_order_acquire)) give_up();
+    if (!failed_.load(std::memory_order_acquire)) give_up_fold(run, regions);
     return fold_later(std::move(placed), std::move(block), regions);
   }
   block.regions = folded_regions(*regions.map);
@@ -99,7 +97,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   FoldBlock again = block;
   Status written = write_fold_block(std::move(block), true);
   if (!written.is_ok()) {
-    give_up();
+    give_up_fold(run, regions);
     return fold_later(std::move(written), std::move(again), regions);
   }
   {
@@ -108,8 +106,8 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     index_.view.runs = std::move(runs);
     index_.view.frozen = nullptr;
     frozen_key_bytes_ = 0;
-    publish_regions(std::move(regions), number);
-    durable_fold_ = number;
+    publish_regions(std::move(regions), freezes_);
+    durable_fold_ = freezes_;
   }
   folds_.fetch_add(1, std::memory_order_relaxed);
   merge_due_ += run ? kMergedPerFolded * run->entries() : 0;
@@ -120,6 +118,13 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   }
   reach(TestPoint::kFoldDone);
   return {};
+}
+
+// What was taken for a fold that comes to nothing.
+void PoolImpl::give_up_fold(const RunPtr& run, const RegionFold& regions) {
+  for (const Segment& segment : regions.taken) medium_->release(segment);
+  if (!run) return;
+  for (const TableRef& table : run->tables()) medium_->release(table.segment);
 }
 
 // The next fold takes up what this one did not find room for. Had there been room without the copies for readers, they expire, and it does so

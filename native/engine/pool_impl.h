@@ -313,7 +313,9 @@ class PoolImpl final : public Pool {
   void end_feed(FeedHold* hold);           // takes append_mutex_
 
   // fold.cc — under maintenance_mutex_
+  Result<bool> begin_fold(bool even_if_empty, FoldBlock* block);
   Status run_fold(bool even_if_empty);
+  void give_up_fold(const RunPtr& run, const RegionFold& regions);
   Status fold_all();
   Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
   void count_deaths(const std::unordered_map<uint64_t, uint64_t>& died, const std::vector<std::pair<Place, Place>>& died_large);

@@ -252,9 +252,8 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
   return generation;
 }
 
-// Two phases, so that nothing is shown before it is known that it may be: the records are read, then it is seen that nothing has changed
-// that would make them anything else than durable, and only then they are applied, all at once.
-Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool* done) {
+// What a stretch of the tail says, with bytes of its own: applied once it is known that it was rightly read.
+struct ReadOnlyPool::TailChanges {
   struct Change {
     std::string key;
     Place place;
@@ -264,6 +263,34 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
     std::string bytes;
     uint64_t epoch;
   };
+  std::vector<Change> changes;
+  std::vector<RegionOperation> region_operations;
+  std::vector<std::pair<Segment, uint64_t>> linked;  // and their sequences
+  uint64_t bytes = 0;
+  bool whole = true;
+
+  void gather(const FrameView& frame) {
+    bytes += frame.header.bytes;
+    for (uint64_t i = 0, at = 0; whole && i < frame.header.operations; i++) {
+      OperationView operation;
+      whole = at <= frame.operations_bytes && read_operation(frame.operations + at, frame.operations_bytes - at, &operation);
+      if (!whole) return;
+      if (is_region_operation(operation.type)) {
+        region_operations.push_back({std::string(reinterpret_cast<const char*>(frame.operations + at), operation.bytes), frame.header.epoch});
+      } else {
+        const uint64_t offset = frame.offset + sizeof(FrameHeader) + at;
+        const bool large = operation.type == OperationType::kPutLarge;
+        const Place place = operation.type == OperationType::kDelete ? Place::deleted() : Place::of(offset, operation.bytes, large);
+        changes.push_back({std::string(operation.key), place, frame.header.epoch});
+      }
+      at += operation.bytes;
+    }
+  }
+};
+
+// Two phases, so that nothing is shown before it is known that it may be: the records are read, then it is seen that nothing has changed
+// that would make them anything else than durable, and only then they are applied, all at once.
+Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool* done) {
   PoolImpl& pool = *generation->pool;
   HOLDFAST_TRY(bytes_->look_again());
   // What must be there, and how far it may be gone: where no writer lives, as far as the next one will go.
@@ -275,70 +302,52 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
                          : generation->root.clean ? pool.folded_.epoch
                                                   : Tail::kToItsEnd;
   reach(TestPoint::kReaderWalks);
-  std::vector<Change> changes;
-  std::vector<RegionOperation> region_operations;
-  std::vector<std::pair<Segment, uint64_t>> linked;
-  uint64_t bytes = 0;
-  bool whole = true;
+  TailChanges found;
   auto tail = std::make_unique<Tail>(*generation->tail);  // in the place of the other once all that it found is applied
   Status walked = tail->walk(
-      limit,
-      [&](const FrameView& frame) {
-        bytes += frame.header.bytes;
-        for (uint64_t i = 0, at = 0; whole && i < frame.header.operations; i++) {
-          OperationView operation;
-          whole = at <= frame.operations_bytes && read_operation(frame.operations + at, frame.operations_bytes - at, &operation);
-          if (!whole) return;
-          if (is_region_operation(operation.type)) {
-            region_operations.push_back({std::string(reinterpret_cast<const char*>(frame.operations + at), operation.bytes), frame.header.epoch});
-            at += operation.bytes;
-            continue;
-          }
-          const uint64_t offset = frame.offset + sizeof(FrameHeader) + at;
-          const bool large = operation.type == OperationType::kPutLarge;
-          const Place place = operation.type == OperationType::kDelete ? Place::deleted() : Place::of(offset, operation.bytes, large);
-          changes.push_back({std::string(operation.key), place, frame.header.epoch});
-          at += operation.bytes;
-        }
-      },
-      [&](const Segment& segment, uint64_t sequence) { linked.emplace_back(segment, sequence); });
+      limit, [&](const FrameView& frame) { found.gather(frame); },
+      [&](const Segment& segment, uint64_t sequence) { found.linked.emplace_back(segment, sequence); });
   const Writer now = look();
   const uint64_t reached = tail->epoch();
   // A writer that has come meanwhile may have appended what is not durable yet, or made the pool longer: then this was walked too far.
   if (limit == Tail::kToItsEnd && now.attachments != writer.attachments) return {};
   HOLDFAST_TRY(pool.blame(std::move(walked)));
   HOLDFAST_TRY(pool.sound());
-  if (!whole) return Status(Code::kCorrupt, "a record of the log's tail changed while it was read");
+  if (!found.whole) return Status(Code::kCorrupt, "a record of the log's tail changed while it was read");
   if (reached < known) {
     return Status(Code::kCorrupt, "the log of the pool " + path_ + " ends at commit " + std::to_string(reached) + ", but commit " +
                                       std::to_string(known) + " was durable: holdfast check lists all damage");
   }
-  {
-    std::lock_guard append(pool.append_mutex_);
-    std::unique_lock guard(pool.index_.lock);
-    for (const auto& [segment, sequence] : linked) pool.segments_.add(segment, sequence);
-    for (const Change& change : changes) {
-      (void)pool.index_.view.active->put(change.key, change.place, change.epoch, pool.index_.oldest_needed());
-    }
-    pool.torn_allowed_ = std::exchange(generation->torn, false);
-    for (const RegionOperation& one : region_operations) {
-      pool.apply_region(view_operation(reinterpret_cast<const uint8_t*>(one.bytes.data())), one.epoch);
-    }
-    pool.torn_allowed_ = false;
-    HOLDFAST_TRY(pool.sound());  // what lay below them was read just now
-    generation->tail = std::move(tail);
-    pool.log_.resume(generation->tail->head(), generation->tail->sequence(), generation->tail->position(), false,
-                     generation->root.incarnation);
-    pool.root_.incarnation = generation->root.incarnation;
-    pool.epoch_ = reached;
-    pool.visible_epoch_.store(reached, std::memory_order_release);
-    pool.durable_epoch_.store(reached, std::memory_order_release);
-  }
+  HOLDFAST_TRY(apply_tail(generation, found, std::move(tail)));
   if (generation->medium->pin()) generation->medium->pin()->at(reached);
-  replayed_operations_.fetch_add(changes.size() + region_operations.size(), std::memory_order_relaxed);
-  replayed_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  replayed_operations_.fetch_add(found.changes.size() + found.region_operations.size(), std::memory_order_relaxed);
+  replayed_bytes_.fetch_add(found.bytes, std::memory_order_relaxed);
   epoch_ = reached;
   *done = true;
+  return {};
+}
+
+Status ReadOnlyPool::apply_tail(Generation* generation, const TailChanges& found, std::unique_ptr<Tail> tail) {
+  PoolImpl& pool = *generation->pool;
+  const uint64_t reached = tail->epoch();
+  std::lock_guard append(pool.append_mutex_);
+  std::unique_lock guard(pool.index_.lock);
+  for (const auto& [segment, sequence] : found.linked) pool.segments_.add(segment, sequence);
+  for (const auto& change : found.changes) {
+    (void)pool.index_.view.active->put(change.key, change.place, change.epoch, pool.index_.oldest_needed());
+  }
+  pool.torn_allowed_ = std::exchange(generation->torn, false);
+  for (const auto& one : found.region_operations) {
+    pool.apply_region(view_operation(reinterpret_cast<const uint8_t*>(one.bytes.data())), one.epoch);
+  }
+  pool.torn_allowed_ = false;
+  HOLDFAST_TRY(pool.sound());  // what lay below them was read just now
+  generation->tail = std::move(tail);
+  pool.log_.resume(generation->tail->head(), generation->tail->sequence(), generation->tail->position(), false, generation->root.incarnation);
+  pool.root_.incarnation = generation->root.incarnation;
+  pool.epoch_ = reached;
+  pool.visible_epoch_.store(reached, std::memory_order_release);
+  pool.durable_epoch_.store(reached, std::memory_order_release);
   return {};
 }
 

@@ -89,7 +89,9 @@ class ReadOnlyPool final : public Pool {
   Status step(const Writer& writer, bool* done);
   Status next_generation(const RootWords& root);
   Result<std::shared_ptr<Generation>> make_generation(const RootWords& root);
+  struct TailChanges;
   Status catch_up(Generation* generation, const Writer& writer, bool* done);
+  static Status apply_tail(Generation* generation, const TailChanges& found, std::unique_ptr<Tail> tail);
   std::shared_ptr<Generation> current() const;
   // The engine that answers for the snapshot, or for now; held as long as it is asked.
   Result<std::shared_ptr<PoolImpl>> reading(const SnapshotPtr& snapshot) const;
