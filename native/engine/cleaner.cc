@@ -211,7 +211,7 @@ bool PoolImpl::let_retention_give_way() {
 // Live bytes that can be carried before the next fold, which needs room for what is carried too.
 uint64_t PoolImpl::room_for_moves() {
   std::lock_guard append(append_mutex_);
-  const uint64_t kept = fold_reserve(), free = std::max(ready_with_spares(), medium_->space().largest_free);
+  const uint64_t kept = fold_reserve(), free = std::max(ready_with_spares(), medium_->largest_free());
   const uint64_t room = std::min(free > kept ? free - kept : 0, 2 * kRoundBytes);
   const uint64_t entries = std::max<uint64_t>(1, entries_at_most());
   const uint64_t each = std::max<uint64_t>(32, segments_.live_bytes() / entries);

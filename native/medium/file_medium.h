@@ -60,6 +60,7 @@ class FileMedium final : public Medium {
   void check(const std::function<void(const std::string& damage)>& report) const override;
   const MediumInfo& info() const override { return info_; }
   MediumSpace space() const override;
+  uint64_t largest_free() const override;
   void close() override;
 
  private:

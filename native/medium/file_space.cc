@@ -261,8 +261,6 @@ void FileMedium::give_back_free(uint64_t at_least, uint64_t kept) {
 MediumSpace FileMedium::space() const {
   MediumSpace space;
   if (state_.load() == State::kClosed) return space;
-  FileSystemFacts disk;
-  if (file_.file_system(&disk) != 0) disk.free_bytes = 0;
   const std::lock_guard<std::mutex> lock(space_mutex_);
   const uint64_t end = end_.load();
   const uint64_t held = limit_ - kSegmentsOffset - space_.free_bytes();
@@ -271,10 +269,18 @@ MediumSpace FileMedium::space() const {
   space.taken = holes_.free_bytes() > 0 && file_.blocks(&blocks) == 0 ? std::min(blocks, end) : end;
   space.free = space.capacity - held;
   space.ready = ready_bytes();
+  return space;
+}
+
+uint64_t FileMedium::largest_free() const {
+  if (state_.load() == State::kClosed) return 0;
+  FileSystemFacts disk;
+  if (file_.file_system(&disk) != 0) disk.free_bytes = 0;
+  const std::lock_guard<std::mutex> lock(space_mutex_);
+  const uint64_t end = end_.load();
   const Segment tail = space_.tail();
   const uint64_t room = round_down(disk.free_bytes, kFileSegmentUnit) + (end > tail.offset ? end - tail.offset : 0);
-  space.largest_free = std::max(space_.largest_below(end), tail.bytes == 0 ? 0 : std::min(tail.bytes, room));
-  return space;
+  return std::max(space_.largest_below(end), tail.bytes == 0 ? 0 : std::min(tail.bytes, room));
 }
 
 }  // namespace holdfast

@@ -91,7 +91,6 @@ struct MediumSpace {
   uint64_t taken = 0;          // bytes of the backing file or device now
   uint64_t free = 0;           // bytes not held by a segment, growth up to capacity included
   uint64_t ready = 0;          // of the free bytes, those that are there already: no full disk can refuse them
-  uint64_t largest_free = 0;   // largest segment that allocate() could give now (growth included)
 };
 
 // One file of a pool that lies in several directories.
@@ -195,6 +194,8 @@ class Medium {
 
   virtual const MediumInfo& info() const = 0;
   virtual MediumSpace space() const = 0;
+  // The largest segment that allocate() could give now, growth included. Takes a while: it is looked for.
+  virtual uint64_t largest_free() const { return 0; }
   virtual std::vector<MediumPart> parts() const { return {}; }  // empty: the pool is one file
   const MediumCounters& counters() const { return counters_; }
 

@@ -423,8 +423,12 @@ MediumSpace SimulatedMedium::space() const {
   space.free = space_.free_bytes();
   const uint64_t end = round_down(disk_->disk_bytes_, info_.segment_unit);
   for (auto free = space_.first_within(0, end); free; free = space_.first_within(free->end(), end)) space.ready += free->bytes;
-  space.largest_free = space_.largest_below(disk_->disk_bytes_);
   return space;
+}
+
+uint64_t SimulatedMedium::largest_free() const {
+  const std::lock_guard<std::mutex> lock(disk_->mutex_);
+  return closed_ ? 0 : space_.largest_below(disk_->disk_bytes_);
 }
 
 }  // namespace holdfast

@@ -139,6 +139,7 @@ class SimulatedMedium final : public Medium {
   bool failed() const override { return failed_.load(); }
   const MediumInfo& info() const override { return info_; }
   MediumSpace space() const override;
+  uint64_t largest_free() const override;
   void close() override;
 
  private:

@@ -139,14 +139,14 @@ MEDIUM_CASE("what is wanted if there is such a piece, else at least the minimum"
   OpenedMedium opened = must_open(place);
   REQUIRE(opened.medium->adopt({}).is_ok());
   CHECK(must_allocate(*opened.medium, SegmentKind::kIndex, 4096, 1 << 20).bytes >= 1 << 20);
-  const uint64_t largest = opened.medium->space().largest_free;
+  const uint64_t largest = opened.medium->largest_free();
   CHECK(must_allocate(*opened.medium, SegmentKind::kIndex, 4096, 2 * largest).bytes >= 4096);
 }
 
 MEDIUM_CASE("largest_free can be had, a unit more cannot") {
   OpenedMedium opened = must_open(place);
   REQUIRE(opened.medium->adopt({}).is_ok());
-  const uint64_t largest = opened.medium->space().largest_free;
+  const uint64_t largest = opened.medium->largest_free();
   const Result<Segment> more = opened.medium->allocate(SegmentKind::kIndex, largest + 1, largest + 1);
   CHECK(more.status().code() == Code::kPoolFull);
   CHECK(must_allocate(*opened.medium, SegmentKind::kIndex, largest, largest).bytes >= largest);
@@ -306,7 +306,7 @@ MEDIUM_CASE("full is an error that changes nothing, and what is released can be 
   CHECK(opened.medium->allocate(SegmentKind::kLog, kMiB, kMiB).status().code() == Code::kPoolFull);
   for (size_t i = 5; i < all.size(); i++) opened.medium->release(all[i]);
   const uint64_t neighbours = (all.size() - 5) * kMiB;
-  CHECK(opened.medium->space().largest_free >= neighbours / 2);
+  CHECK(opened.medium->largest_free() >= neighbours / 2);
 }
 
 MEDIUM_CASE("allocating and releasing for ever neither leaks nor scatters") {

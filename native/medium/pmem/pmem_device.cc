@@ -207,7 +207,13 @@ MediumSpace PmemMedium::space() const {
   if (closed_.load(std::memory_order_relaxed) || guard_.failed()) return {};
   const MappingGuard::InsideLibrary inside;
   const PmemHeap::Space heap = fields_ ? fields_->space() : heap_.space();
-  return {heap.capacity, info_.grows ? kPmemHeapAt + heap.held : pool_bytes_, heap.free, heap.ready, heap.largest_free};
+  return {heap.capacity, info_.grows ? kPmemHeapAt + heap.held : pool_bytes_, heap.free, heap.ready};
+}
+
+uint64_t PmemMedium::largest_free() const {
+  if (closed_.load(std::memory_order_relaxed) || guard_.failed()) return 0;
+  const MappingGuard::InsideLibrary inside;
+  return fields_ ? fields_->largest_free() : heap_.largest_free();
 }
 
 std::vector<MediumPart> PmemMedium::parts() const {

@@ -49,6 +49,7 @@ class PmemMedium final : public Medium {
   bool failed() const override { return failed_.load(std::memory_order_relaxed) || guard_.failed(); }
   const MediumInfo& info() const override { return info_; }
   MediumSpace space() const override;
+  uint64_t largest_free() const override;
   std::vector<MediumPart> parts() const override;
   void close() override;
 

@@ -136,20 +136,22 @@ bool PmemFields::release(const Segment& segment) {
 // Parts on one file system share what is left of it.
 PmemHeap::Space PmemFields::space() {
   std::lock_guard guard(lock_);
-  PmemHeap::Space space = {capacity_, capacity_ - std::min(capacity_, held_bytes_), 0, 0, held_bytes_};
+  PmemHeap::Space space = {capacity_, capacity_ - std::min(capacity_, held_bytes_), 0, held_bytes_};
   for (size_t i = 0; i < parts_.size(); i++) {
     const auto same = [&](const Part& other) { return other.device == parts_[i].device; };
     if (std::any_of(parts_.begin(), parts_.begin() + static_cast<std::ptrdiff_t>(i), same)) continue;
-    const uint64_t room = left(i);
     uint64_t free = 0;
-    for (const Part& part : parts_) {
-      if (!same(part)) continue;
-      free += part.free.free_bytes();
-      space.largest_free = std::max(space.largest_free, std::min(part.free.largest(), room));
-    }
-    space.ready += std::min(free, room);
+    for (const Part& part : parts_) free += same(part) ? part.free.free_bytes() : 0;
+    space.ready += std::min(free, left(i));
   }
   return space;
+}
+
+uint64_t PmemFields::largest_free() {
+  std::lock_guard guard(lock_);
+  uint64_t largest = 0;
+  for (size_t i = 0; i < parts_.size(); i++) largest = std::max(largest, std::min(parts_[i].free.largest(), left(i)));
+  return largest;
 }
 
 }  // namespace holdfast

@@ -39,6 +39,7 @@ class PmemFields {
   // False: this is no segment we hold (a mistake of the caller; nothing has changed).
   bool release(const Segment& segment);
   PmemHeap::Space space();
+  uint64_t largest_free();
 
  private:
   struct Part {

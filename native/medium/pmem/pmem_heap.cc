@@ -53,8 +53,10 @@ Status PmemHeap::adopt(const std::vector<Segment>& held) {
                                      [](const Segment& a, uint64_t offset) { return a.offset < offset; });
     if (at != wanted.end() && at->offset == segment.offset && at->bytes == segment.bytes) {
       held_.emplace(segment.offset, Held{object, segment.bytes, chunks_of(object)});
-      held_chunks_ += chunks_of(object);
-      held_bytes_ += segment.bytes;
+      keep_books([&](Books& books) {
+        books.held_chunks += chunks_of(object);
+        books.held_bytes += segment.bytes;
+      });
     } else {
       leaked.push_back(object);
     }
@@ -64,7 +66,7 @@ Status PmemHeap::adopt(const std::vector<Segment>& held) {
     const bool twice = i > 0 && wanted[i].offset == wanted[i - 1].offset;
     if (twice || held_.find(wanted[i].offset) == held_.end()) {
       held_.clear();
-      held_chunks_ = held_bytes_ = 0;
+      keep_books([](Books& books) { books = {}; });
       return not_ours(wanted[i]);
     }
   }
@@ -95,9 +97,9 @@ uint64_t PmemHeap::most_reservable(uint64_t low, uint64_t high) {
 }
 
 uint64_t PmemHeap::largest_free_chunks() {
-  if (file_ != nullptr) return std::min(free_chunks_, kMaxChunks);
+  if (file_ != nullptr) return std::min(books_.free_chunks, kMaxChunks);
   if (!largest_) {
-    largest_ = most_reservable(0, std::min(free_chunks_, kMaxChunks));
+    largest_ = most_reservable(0, std::min(books_.free_chunks, kMaxChunks));
     pmem_fence();  // a reservation that is cancelled leaves an object's header flushed: nothing is left on its way
   }
   return *largest_;
@@ -105,11 +107,10 @@ uint64_t PmemHeap::largest_free_chunks() {
 
 void PmemHeap::count_free_chunks() {
   std::vector<Reservation> all;
-  uint64_t most = kMaxChunks;
-  free_chunks_ = 0;
+  uint64_t most = kMaxChunks, found = 0;
   largest_.reset();
   if (file_ != nullptr) {
-    free_chunks_ = all_chunks_ - std::min(all_chunks_, held_chunks_);
+    keep_books([&](Books& books) { books.free_chunks = all_chunks_ - std::min(all_chunks_, books.held_chunks); });
     return;
   }
   for (;;) {
@@ -117,11 +118,12 @@ void PmemHeap::count_free_chunks() {
     if (!largest_) largest_ = most;
     auto reservation = reserve(most, kPmemSegmentType);
     if (!reservation) break;
-    free_chunks_ += most;
+    found += most;
     all.push_back(*reservation);
   }
   for (size_t i = all.size(); i-- > 0;) cancel(all[i]);
   pmem_fence();  // as above
+  keep_books([&](Books& books) { books.free_chunks = found; });
 }
 
 // libpmemobj keeps an object's header 16 bytes in front of it, where the object's chunks begin.
@@ -154,7 +156,7 @@ Result<Segment> PmemHeap::allocate(SegmentKind kind, uint64_t min_bytes, uint64_
   }
   if (!reservation) {
     return Status(Code::kPoolFull, "the pool is full: no " + std::to_string(min_bytes) + " bytes in one piece, " +
-                                       std::to_string(bytes_of_chunks(free_chunks_)) +
+                                       std::to_string(bytes_of_chunks(books_.free_chunks)) +
                                        " bytes free; delete something, or make a larger pool");
   }
   HOLDFAST_POINT("pmem.before_blocks");
@@ -171,9 +173,11 @@ Result<Segment> PmemHeap::allocate(SegmentKind kind, uint64_t min_bytes, uint64_
   }
   const Segment segment = inside_of(reservation->object);
   held_.emplace(segment.offset, Held{reservation->object, segment.bytes, chunks});
-  held_chunks_ += chunks;
-  held_bytes_ += segment.bytes;
-  free_chunks_ -= std::min(free_chunks_, chunks);
+  keep_books([&](Books& books) {
+    books.held_chunks += chunks;
+    books.held_bytes += segment.bytes;
+    books.free_chunks -= std::min(books.free_chunks, chunks);
+  });
   largest_.reset();
   return segment;
 }
@@ -186,20 +190,28 @@ bool PmemHeap::release(const Segment& segment) {
   pmemobj_free(&object);
   HOLDFAST_POINT("pmem.before_give_back");
   if (file_ != nullptr) (void)file_->give_back(segment.offset, segment.bytes);  // where that cannot be done they stay with the pool
-  held_chunks_ -= at->second.chunks;
-  held_bytes_ -= segment.bytes;
-  free_chunks_ += at->second.chunks;
+  keep_books([&](Books& books) {
+    books.held_chunks -= at->second.chunks;
+    books.held_bytes -= segment.bytes;
+    books.free_chunks += at->second.chunks;
+  });
   largest_.reset();
   held_.erase(at);
   return true;
 }
 
 PmemHeap::Space PmemHeap::space() {
-  std::lock_guard guard(lock_);
+  const uint64_t left = blocks_left();
+  std::lock_guard guard(books_lock_);
   // The page that each segment loses counts as free, so that what is held and what is free make up the capacity.
-  const uint64_t capacity = bytes_of_chunks(held_chunks_ + free_chunks_);
-  const uint64_t free = capacity - std::min(capacity, held_bytes_), left = blocks_left();
-  return {capacity, free, std::min(free, left - std::min(left, kSpareBytes)), std::min(bytes_of_chunks(largest_free_chunks()), left), held_bytes_};
+  const uint64_t capacity = bytes_of_chunks(books_.held_chunks + books_.free_chunks);
+  const uint64_t free = capacity - std::min(capacity, books_.held_bytes);
+  return {capacity, free, std::min(free, left - std::min(left, kSpareBytes)), books_.held_bytes};
+}
+
+uint64_t PmemHeap::largest_free() {
+  std::lock_guard guard(lock_);
+  return std::min(bytes_of_chunks(largest_free_chunks()), blocks_left());
 }
 
 }  // namespace holdfast

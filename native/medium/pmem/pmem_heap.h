@@ -11,7 +11,8 @@
 // a released segment's pages give theirs back: nothing is published that a store could find no room for. Crash in between: blocks
 // that belong to no segment; the next segment there uses them.
 //
-// Threads: any; one lock, held for microseconds. adopt() comes first.
+// Threads: any; one lock, held for microseconds, and one of the books, which space() reads, so that it never waits for libpmemobj. adopt()
+// comes first.
 #pragma once
 
 #include <libpmemobj.h>
@@ -47,9 +48,10 @@ class PmemHeap {
   bool release(const Segment& segment);
 
   struct Space {
-    uint64_t capacity = 0, free = 0, ready = 0, largest_free = 0, held = 0;
+    uint64_t capacity = 0, free = 0, ready = 0, held = 0;
   };
-  Space space();
+  Space space();  // waits for nobody who allocates or releases
+  uint64_t largest_free();
 
  private:
   struct Held {
@@ -74,12 +76,19 @@ class PmemHeap {
   PMEMobjpool* const pool_;
   PosixFile* file_ = nullptr;  // null: all blocks were taken when the pool was made
   uint64_t all_chunks_ = 0;    // where it grows
+  struct Books {
+    uint64_t held_chunks = 0, held_bytes = 0, free_chunks = 0;
+  };
+  template <typename Change>
+  void keep_books(const Change& change) {
+    std::lock_guard guard(books_lock_);
+    change(books_);
+  }
   std::mutex lock_;  // guards all below
   std::map<uint64_t, Held> held_;  // by offset of the segment
-  uint64_t held_chunks_ = 0;
-  uint64_t held_bytes_ = 0;
-  uint64_t free_chunks_ = 0;
   std::optional<uint64_t> largest_;  // chunks; absent after a change
+  std::mutex books_lock_;            // a leaf; the books are changed under both, read under either
+  Books books_;
 };
 
 }  // namespace holdfast

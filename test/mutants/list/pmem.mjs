@@ -34,7 +34,7 @@ export default [
   ['blocks of the file are not taken', 'medium/pmem/pmem_heap.cc', 'if (const int error = «take_blocks(*reservation, chunks)») {', '0', 'media'],
   ['blocks of the file are not given back', 'medium/pmem/pmem_heap.cc',
     '«if (file_ != nullptr) (void)file_->give_back(segment.offset, segment.bytes);»', '', 'media'],
-  ['what is held is not counted less', 'medium/pmem/pmem_heap.cc', '«held_chunks_ -= at->second.chunks;»', '', 'media'],
+  ['what is held is not counted less', 'medium/pmem/pmem_heap.cc', '«books.held_chunks -= at->second.chunks;»', '', 'media'],
   ['no fence behind reservations that were tried', 'medium/pmem/pmem_heap.cc', '«pmem_fence();»  // as above', '', 'pmem'],
   ['footers are not restored', 'medium/pmem/pmem_medium.cc', '«restore_pmem_footers(base, found.pool_bytes);»', '', 'pmem'],
   ['a damaged copy of the front is not repaired', 'medium/pmem/pmem_medium.cc', '«repair_front(base + found.front.offset, found.front);»', '', 'media'],

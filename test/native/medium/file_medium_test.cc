@@ -113,7 +113,7 @@ TEST_CASE("file: a pool of fixed size never exceeds it") {
   while (opened.medium->allocate(SegmentKind::kLog, 64 * kKiB, 640 * kKiB).is_ok()) {
   }
   CHECK(opened.medium->space().free == 0);
-  CHECK(opened.medium->space().largest_free == 0);
+  CHECK(opened.medium->largest_free() == 0);
   CHECK(size_of(scratch.path("p")) == 5 * kMiB);
   opened.medium->close();
   CHECK(must_open(scratch.path("p"), sized(5 * kMiB + 2000)).medium->space().capacity == 5 * kMiB - kSegmentsOffset);
