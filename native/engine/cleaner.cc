@@ -22,6 +22,7 @@ namespace holdfast {
 namespace {
 constexpr int kFruitlessRounds = 32;
 constexpr uint64_t kMoveBytes = 16000;        // live bytes moved under one hold of the append lock
+constexpr uint64_t kMeanwhile = 16 * kKiB;    // that commits may append between two moves
 constexpr size_t kLookedUpTogether = 16384;   // operations of victims: less than a megabyte of memory
 constexpr uint64_t kRoundBytes = 8 * kMiB;   // moved in one round at most: a commit that waits for room waits for one
 constexpr int kDesperateRounds = 8;          // after so many fruitless ones what can be merged is merged
@@ -127,11 +128,9 @@ Status PoolImpl::clean_segment(const LogSegment& victim, bool readable, const Ca
     moves.add_encoded(medium_->view() + one->place.offset(), one->place.bytes());
     origins.push_back(one->place);
     if (moves.bytes() < kMoveBytes) continue;
-    reach(TestPoint::kMovesGathered);
     HOLDFAST_TRY(move_live(&moves, &origins));
     let_commits_by();
   }
-  if (moves.count() > 0) reach(TestPoint::kMovesGathered);
   if (moves.count() > 0) HOLDFAST_TRY(move_live(&moves, &origins));
   reach(TestPoint::kCleaned);
   std::lock_guard append(append_mutex_);
@@ -157,8 +156,25 @@ bool PoolImpl::not_replaced(Bytes key, Place place) const {
   return !newest || *newest == place;
 }
 
+// What a move would do first under the lock for which commits wait: have a segment where the head comes to its end, and touch its pages.
+void PoolImpl::prepare_move(uint64_t bytes) {
+  const uint64_t needed = bytes + kMeanwhile;
+  medium_->expect_appends(head_seen_.at, std::min(needed, head_seen_.end - head_seen_.at));
+  if (head_seen_.room >= needed || head_seen_.spare) return;
+  uint64_t want = 0;
+  {
+    std::lock_guard append(append_mutex_);
+    if (log_.room() >= needed || !spares_.empty()) return;
+    want = log_segment_bytes();
+    if (!make_ready(fold_reserve(desperate_) + want, "").is_ok()) return;  // a shorter one may do: take_log_segment()
+  }
+  take_spare_ahead(want);
+}
+
 // Records as long as the head segment has room for: what a record leaves unused at a segment's end is lost.
 Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
+  prepare_move(moves->bytes());
+  reach(TestPoint::kMovesGathered);
   std::lock_guard append(append_mutex_);
   HOLDFAST_TRY(usable());
   RecordBuffer still;
@@ -191,6 +207,7 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
     still_from.push_back(origin);
   }
   HOLDFAST_TRY(append_still());
+  head_seen_ = {log_.position(), log_.head().end(), log_.room(), !spares_.empty()};
   moves->clear();
   origins->clear();
   return {};

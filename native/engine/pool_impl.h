@@ -242,6 +242,7 @@ class PoolImpl final : public Pool {
   Status make_ready_beside_reserve(uint64_t bytes, const std::string& what);
   Status take_from_disk(uint64_t needed, uint64_t spares, const std::string& what);
   void prepare_spare();
+  void take_spare_ahead(uint64_t bytes);
   void give_back_spares();
   uint64_t free_now();                      // growth included
   uint64_t bytes_short_of(uint64_t wanted);  // of so many bytes that no full disk can refuse
@@ -358,6 +359,7 @@ class PoolImpl final : public Pool {
   Status clean_segments(const std::vector<LogSegment>& victims);
   Status clean_segment(const LogSegment& victim, bool readable, const Carried* begin, const Carried* end);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
+  void prepare_move(uint64_t bytes);        // not under append_mutex_
   void let_commits_by();                    // not under append_mutex_
   std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
 
@@ -404,6 +406,7 @@ class PoolImpl final : public Pool {
   std::map<uint64_t, Segment> large_;        // live large segments, by offset
   Graveyard graveyard_;
   std::vector<Segment> spares_;              // log segments ready for use
+  std::atomic<bool> spare_on_its_way_{false};  // not in the medium any more and not yet among them; cleared under append_mutex_
   bool fold_asked_for_ = false;              // since the maintenance thread last looked whether one is due
   uint64_t spare_asked_for_ = 0;             // sequence of the segment for whose end a spare was last asked
   std::vector<Placement> placements_;        // scratch
@@ -460,7 +463,12 @@ class PoolImpl final : public Pool {
   bool woken_ = false, stop_ = false;        // guarded by wake_mutex_
   SpaceRequests space_requests_;
   std::thread maintenance_;
-  std::unique_ptr<MergeWork> merging_;       // under maintenance_mutex_, as the next two
+  struct HeadSeen {
+    uint64_t at = 0, end = 0, room = 0;
+    bool spare = false;                      // there is one
+  };
+  HeadSeen head_seen_;                       // behind the cleaner's last move; under maintenance_mutex_
+  std::unique_ptr<MergeWork> merging_;       // the same, as the next two
   uint64_t merge_due_ = 0;                   // entries that merging is behind by
   std::atomic<uint64_t> merging_bytes_{0};   // of tables merged and not yet switched in, as of the last step
   uint64_t merge_lacked_room_ = UINT64_MAX;  // inputs of so many bytes did not find room for their tables

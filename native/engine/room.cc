@@ -16,6 +16,7 @@ namespace holdfast {
 namespace {
 constexpr uint64_t kShortestLogSegment = 128 * kKiB;
 constexpr uint64_t kPacedSegments = 4;
+constexpr uint64_t kExpected = 64 * kKiB;  // of a segment that will be written next
 }  // namespace
 
 uint64_t PoolImpl::log_segment_bytes() const {
@@ -229,11 +230,17 @@ void PoolImpl::prepare_spare() {
     if (!spare_is_due() || closing_.load()) return;
     want = log_segment_bytes();
   }
-  if (!make_ready_beside_reserve(want, "").is_ok()) return;
-  auto segment = medium_->allocate(SegmentKind::kLog, want, std::max(want, zeroed_at_once()));
-  if (!segment.is_ok()) return;  // the commit that needs it will say so
+  if (make_ready_beside_reserve(want, "").is_ok()) take_spare_ahead(want);
+}
+
+// What goes on here is not under the lock for which commits wait; until it is at an end the segment is counted nowhere.
+void PoolImpl::take_spare_ahead(uint64_t bytes) {
+  spare_on_its_way_.store(true);
+  auto segment = medium_->allocate(SegmentKind::kLog, bytes, std::max(bytes, zeroed_at_once()));
+  if (segment.is_ok()) medium_->expect_appends(segment->offset, std::min(segment->bytes, kExpected));
   std::lock_guard append(append_mutex_);
-  spares_.push_back(cut(*segment, want));
+  spare_on_its_way_.store(false);
+  if (segment.is_ok()) spares_.push_back(cut(*segment, bytes));  // else who needs it will say so
 }
 
 // Segments kept ready may lie anywhere: they go back before it is looked where the pool ends.
@@ -274,6 +281,10 @@ Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued, cons
       round = 0;
     }
     if (!receipt.status().is_full() || round == kRounds) return receipt;
+    if (spare_on_its_way_.load()) {  // it may have been what was lacking
+      while (spare_on_its_way_.load()) std::this_thread::yield();
+      continue;
+    }
     const bool deletes = batch.large.empty() && only_deletes(batch.record);
     if (wait_for_space(space_for(batch.record) + batch.large_bytes, deletes ? Purpose::kDelete : Purpose::kUser).is_ok()) continue;
     auto last = attempt();  // what was found may do, though it is less than was hoped for

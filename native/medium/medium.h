@@ -131,6 +131,10 @@ class Medium {
   // non-temporal stores. File: one pwrite (more only when the kernel writes short).
   virtual Status append(uint64_t offset, const void* data, size_t size) = 0;
 
+  // Bytes will be placed here soon, perhaps by others and already now: what of that would take its time for the memory's sake is done now.
+  // Changes no byte.
+  virtual void expect_appends(uint64_t /*offset*/, uint64_t /*bytes*/) const {}
+
   // Where the first of the front's two pages for log marks is (format/log_mark.h); append() takes them besides segments. 0: there are none.
   virtual uint64_t log_marks() const { return 0; }
 

@@ -33,6 +33,7 @@ class PmemMedium final : public Medium {
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
   uint64_t log_marks() const override { return static_cast<uint64_t>(front_ - base_) + kLogMarksOffset; }
+  void expect_appends(uint64_t offset, uint64_t bytes) const override;
   Status append_ahead(uint64_t offset, const void* data, size_t size) override;
   Status append_fenced(uint64_t offset, const void* data, size_t size, Meanwhile& meanwhile) override;
   Status barrier() override;
