@@ -5,7 +5,7 @@
  * package works on machines with and without the library. Natives trust nothing they are given, but
  * explain little: lib/ validates.
  */
-import { createRequire } from 'node:module';
+import bindings from 'bindings';
 import path from 'node:path';
 
 import { errorFromNative } from './errors';
@@ -255,15 +255,12 @@ const builds = process.env.HOLDFAST_ADDON
 
 function load(): NativeAddon {
   const root = path.join(__dirname, '..');
-  // Not `require` itself: bundlers look into that.
-  const requireAddon = createRequire(path.join(root, 'package.json'));
   const failed: FailedBuild[] = [];
   for (const build of builds) {
-    const file = path.join(root, 'build', 'Release', build + '.node');
     try {
-      return requireAddon(file) as NativeAddon;
+      return bindings({ bindings: build, module_root: root }) as NativeAddon;
     } catch (error) {
-      failed.push({ file, error });
+      failed.push({ file: path.join(root, 'build', 'Release', `${build}.node`), error });
     }
   }
   const cause = failed.at(-1)?.error as { code?: unknown } | undefined;

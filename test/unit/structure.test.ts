@@ -131,7 +131,7 @@ describe('structure', () => {
   });
 
   it('the addon is required in one file', () => {
-    const requiring = sources(typescript).filter(({ text }) => /\.node['"`]/.test(code(text)));
+    const requiring = sources(typescript).filter(({ text }) => /from 'bindings'|require\('bindings'\)|\.node['"`]/.test(code(text)));
     expect(requiring.map(({ file }) => file)).toEqual(['lib/native-binding.ts']);
   });
 
