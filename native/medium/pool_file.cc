@@ -88,7 +88,7 @@ Status lock_pool_file(PosixFile& file, const std::string& path) {
     owner =
         (pid == own_pid() ? "this process (pid " : "process ") + std::to_string(pid) + (pid == own_pid() ? ")" : "");
   return Status(Code::kLocked, "the pool " + path + " is open in " + owner +
-                                   ": one process owns a pool; close it there or end that process");
+                                   ": one process owns a pool; close it there, or read beside it with readOnly");
 }
 
 bool is_locked_by_writer(const std::string& path) {

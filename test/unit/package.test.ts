@@ -43,6 +43,16 @@ test('installed without its install script: says how to build it, the command li
   expect(JSON.parse((await run(command, 'doctor', '--json')).stdout)).toMatchObject({ error: { code: 'MODULE_NOT_FOUND' } });
 });
 
+test('installed without a compiler: says what to install, and no more', async () => {
+  const at = installed('no-compiler');
+  for (const part of ['native', 'scripts', 'binding.gyp']) cpSync(join(root, part), join(at, part), { recursive: true });
+  const { CXX, MAKE, PYTHON, npm_config_python, NODE_GYP_FORCE_PYTHON, ...env } = process.env;
+  const install = [join(at, 'scripts', 'addon.js'), '--if-needed'];
+  const { code, stderr } = await promisify(execFile)(process.execPath, install, { env: { ...env, PATH: folder } }).catch((error) => error);
+  expect([code, stderr.trim().split('\n').length]).toEqual([1, 2]);
+  expect(stderr).toContain('apt-get install g++ make python3');
+});
+
 test('built elsewhere: says what the system said', async () => {
   expect((await requiring(installed('foreign', 'of another machine'))).stderr).toMatch(/does not load here \(holdfast_file\.node: .*holdfast_file\.node: .+\)/);
 });

@@ -16,7 +16,9 @@
 #include "base/fresh_pages.h"
 
 // Looked for by name in other copies of this code.
-extern "C" __attribute__((visibility("default"))) std::atomic<bool> holdfast_gave_libpmemobj_memory{false};
+extern "C" {
+__attribute__((visibility("default"))) std::atomic<bool> holdfast_gave_libpmemobj_memory{false};
+}
 
 namespace holdfast {
 namespace {
