@@ -1,9 +1,19 @@
 /**
  * The public vocabulary of Holdfast: shapes only, no code. Every layer above the native binding speaks these types.
+ * Here: pools, commits, keyspaces, batches, snapshots; what belongs to one subject lies in a file of its own.
  */
-
 import type { Writable } from 'node:stream';
 import type { WritableStream } from 'node:stream/web';
+
+import type { BackupOptions, BackupReport, CheckReport } from './copies';
+import type { RegionWatchOptions, RegionWatcher, WatchOptions, Watcher } from './feed';
+import type { Region, RegionInfo } from './regions';
+import type { PoolStats } from './stats';
+
+export type * from './copies';
+export type * from './feed';
+export type * from './regions';
+export type * from './stats';
 
 /** What the pool's bytes live on. */
 export type Medium = 'pmem' | 'file';
@@ -155,90 +165,6 @@ export interface Batch {
   clear(): this;
 }
 
-/** The element types a region can be read as. All numbers in a region are little-endian. */
-export type NumericArray =
-  | Int8Array
-  | Uint8Array
-  | Uint8ClampedArray
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | Float32Array
-  | Float64Array
-  | BigInt64Array
-  | BigUint64Array;
-
-export interface NumericArrayConstructor<T extends NumericArray> {
-  readonly BYTES_PER_ELEMENT: number;
-  new (length: number): T;
-}
-
-/** A named range of bytes that commits change in place. Offsets and lengths are bytes, but for `typed`. */
-export interface Region {
-  readonly name: string;
-  /** Bytes it has now. */
-  readonly size: number;
-  /** A copy of its bytes; by default all of them. */
-  read(offset?: number, length?: number, options?: { snapshot?: Snapshot | undefined }): Uint8Array;
-  /** Fills `target`. */
-  readInto(target: ArrayBufferView, offset: number, options?: { snapshot?: Snapshot | undefined }): void;
-  /** A copy of `length` numbers from byte `offset` on, which need not be aligned: `typed(Float32Array, 4096, 768)`. */
-  typed<T extends NumericArray>(
-    type: NumericArrayConstructor<T>,
-    offset: number,
-    length: number,
-    options?: { snapshot?: Snapshot | undefined },
-  ): T;
-  dataView(offset: number, length: number, options?: { snapshot?: Snapshot | undefined }): DataView;
-  /**
-   * The first offset from `offset` on (default 0) that may hold anything but zeros; `size` when none does. What lies before it was never
-   * written: a sparse region is copied by what is in it.
-   */
-  nextData(offset?: number, options?: { snapshot?: Snapshot | undefined }): number;
-  /**
-   * Its bytes as they lie in the pool, by default all of them, as of now or of the snapshot: not copied and not verified. Through a pool
-   * that is open for reading only they are a copy.
-   */
-  view(offset?: number, length?: number, options?: { snapshot?: Snapshot | undefined }): RegionView;
-  write(offset: number, bytes: ArrayBufferView, options?: CommitOptions): Promise<CommitReceipt>;
-  writeSync(offset: number, bytes: ArrayBufferView, options?: CommitOptions): CommitReceipt;
-  /** Adds to the 64-bit cell at `offset` (a multiple of 8), modulo 2^64. Gives the sum, as an unsigned number. */
-  add(offset: number, delta: bigint, options?: CommitOptions): Promise<bigint>;
-  addSync(offset: number, delta: bigint, options?: CommitOptions): bigint;
-  /** Sets the 64-bit cell to `desired` if it is `expected`; tells whether it was. */
-  compareAndSwap(offset: number, expected: bigint, desired: bigint, options?: CommitOptions): Promise<boolean>;
-  compareAndSwapSync(offset: number, expected: bigint, desired: bigint, options?: CommitOptions): boolean;
-  /** What it grows by reads as zeros; what a smaller size takes away is gone. */
-  resize(size: number, options?: CommitOptions): Promise<CommitReceipt>;
-  resizeSync(size: number, options?: CommitOptions): CommitReceipt;
-  /** As resize, to a size that is larger, or smaller: the other way is a RangeError. */
-  grow(size: number, options?: CommitOptions): Promise<CommitReceipt>;
-  shrink(size: number, options?: CommitOptions): Promise<CommitReceipt>;
-  /** Removes it, with its name; its space comes back with the next fold. */
-  drop(options?: CommitOptions): Promise<CommitReceipt>;
-  dropSync(options?: CommitOptions): CommitReceipt;
-}
-
-/** A lease on bytes of a region. While it lasts they do not change, whatever is committed. */
-export interface RegionView extends Disposable {
-  /** Of length 0 once the lease or the pool has ended. Stores into it reach nobody else. */
-  readonly bytes: Uint8Array;
-  /**
-   * False where the place has no private mappings (device DAX), too many are in use, or the pool is open for reading only: the bytes were
-   * copied.
-   */
-  readonly mapped: boolean;
-  end(): void;
-}
-
-export interface RegionInfo {
-  readonly name: string;
-  readonly size: number;
-  /** Bytes of the pool that it takes, as of the newest fold. */
-  readonly placedBytes: number;
-}
-
 export interface KeyspaceOptions<K, V> {
   /** Default `utf8`. */
   key?: Codec<K> | BuiltinCodecName | undefined;
@@ -256,99 +182,6 @@ export interface CodecTypes {
 
 /** Codecs of which the value's type is said by name. */
 export type SaidCodecName = keyof CodecTypes;
-
-export interface WatchOptions<K = Uint8Array, V = Uint8Array> {
-  /** Only this keyspace, decoded with its codecs. Default: all of them, as bytes. */
-  keyspace?: Keyspace<K, V> | undefined;
-  /** Only keys that begin with these bytes (or this text). */
-  prefix?: K | undefined;
-  /** Commits above this epoch, a past one too as long as the pool holds them. Default: those made from now on. */
-  from?: number | undefined;
-  /** Bytes of log that are kept for this watcher when it falls behind. Default 64 MiB. */
-  lag?: number | undefined;
-  signal?: AbortSignal | undefined;
-}
-
-/** One change of a commit. */
-export type Change<K, V> =
-  | { readonly keyspace: string; readonly key: K; readonly value: V; readonly deleted: false }
-  | { readonly keyspace: string; readonly key: K; readonly value?: undefined; readonly deleted: true };
-
-/** What one commit changed, in the order of its batch. */
-export interface CommittedChanges<K, V> {
-  readonly epoch: number;
-  /** When it was committed: milliseconds since 1970, by the clock of the machine that did. */
-  readonly time: number;
-  readonly changes: readonly Change<K, V>[];
-}
-
-export interface RegionWatchOptions extends Pick<WatchOptions, 'from' | 'lag' | 'signal'> {
-  /** Only what was done to this region. */
-  region: Region;
-}
-
-/** One change of a region: bytes that were written (also by `add` and `compareAndSwap`), or its new size; 0: it was dropped. */
-export type RegionChange =
-  | { readonly offset: number; readonly bytes: Uint8Array; readonly size?: undefined }
-  | { readonly offset?: undefined; readonly bytes?: undefined; readonly size: number };
-
-/** What one commit did to a region, in the order of its batch. A write of more than 64 KiB is given in pieces. */
-export interface CommittedRegionChanges {
-  readonly epoch: number;
-  /** Milliseconds since 1970. */
-  readonly time: number;
-  readonly changes: readonly RegionChange[];
-}
-
-interface Feed<C> extends AsyncIterableIterator<C, undefined>, AsyncDisposable {
-  /** Everything up to here has been given: what to watch from to go on later. */
-  readonly epoch: number;
-}
-
-/** The durable commits of a pool in the order of their epochs. Ends with the pool. */
-export type Watcher<K, V> = Feed<CommittedChanges<K, V>>;
-/** The same of one region. */
-export type RegionWatcher = Feed<CommittedRegionChanges>;
-
-export interface BackupOptions {
-  /** Only the commits above this epoch (that of the backup before it). Needs the log back to there: see `retain`. */
-  incremental?: number | undefined;
-  signal?: AbortSignal | undefined;
-  /** From 0 to 1. */
-  onProgress?: ((fraction: number) => void) | undefined;
-}
-
-export interface BackupReport {
-  /** It restores to the state as of this epoch; the next increment begins behind it. */
-  readonly epoch: number;
-  /** Of an increment: what it begins behind. */
-  readonly since?: number;
-  readonly entries: number;
-  readonly commits: number;
-  /** Of values. */
-  readonly bytes: number;
-  readonly fileBytes: number;
-  /** Did it go on with one that had been interrupted? */
-  readonly continued: boolean;
-}
-
-export interface RestoreOptions extends Pick<OpenOptions, 'medium' | 'size' | 'atLeast' | 'retain'> {
-  /** The state after the commit of this epoch, or at this time. Default: the newest there is. */
-  at?: number | Date | undefined;
-  signal?: AbortSignal | undefined;
-  /** Bytes read of the part that is being read. */
-  onProgress?: ((bytes: number) => void) | undefined;
-}
-
-export interface RestoreReport {
-  /** The state as of this epoch of the backup. The new pool goes on above it. */
-  readonly epoch: number;
-  readonly time: number;
-  readonly entries: number;
-  readonly commits: number;
-  readonly bytes: number;
-  readonly parts: number;
-}
 
 /** What every layer above needs of a pool. */
 export interface PoolCore extends AsyncDisposable, Disposable {
@@ -414,122 +247,3 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   close(): Promise<void>;
   closeSync(): void;
 }
-
-export interface CheckReport {
-  readonly ok: boolean;
-  readonly entries: number;
-  readonly bytesRead: number;
-  /** One sentence per damage, naming the place. */
-  readonly damages: readonly string[];
-}
-
-export interface CopyOptions {
-  /** Where the copy lies: a part in each of these (on persistent memory), none: in one file. Default: as the pool lies now. */
-  directories?: readonly string[] | undefined;
-}
-
-/** What `resizeByCopy` has put into the new pool. */
-export interface CopyReport {
-  readonly entries: number;
-  readonly bytes: number;
-}
-
-/** What `salvage` could save. */
-export interface SalvageReport {
-  /**
-   * What could be trusted: the index; or, where the root or the fold is lost, all valid records of the log (deleted keys may
-   * come again); or, where both superblocks are lost, only each operation's own checksum.
-   */
-  readonly source: 'index' | 'log' | 'checksums';
-  /** Entries saved, and the bytes of their values. */
-  readonly entries: number;
-  readonly bytes: number;
-  /** Of them, those of which nothing could say whether they are the newest version. */
-  readonly unconfirmed: number;
-  /** Keys that are known, but of which no valid version was left. */
-  readonly lost: number;
-  /** One sentence each, the first thousand. */
-  readonly losses: readonly string[];
-  /** Damaged stretches of the log: what they changed is as it was before. */
-  readonly gaps: readonly string[];
-}
-
-/** One file of a pool that lies in several directories. */
-export interface PoolPart {
-  readonly path: string;
-  /** The most it may hold. */
-  readonly bytes: number;
-  /** What it takes of its file system now, and what is free there. */
-  readonly takenBytes: number;
-  readonly freeBytes: number;
-}
-
-/** A glance at the pool. Bytes, counts and microseconds, as the names say. */
-export interface PoolStats {
-  readonly path: string;
-  readonly medium: Medium;
-  readonly durability: DurabilityClass;
-  readonly durabilityReason: string;
-  readonly formatVersion: number;
-  /** The newest commit; the newest behind a barrier; the newest in the durable index. */
-  readonly epoch: number;
-  readonly durableEpoch: number;
-  readonly foldedEpoch: number;
-  /** How often the pool was opened. */
-  readonly incarnation: number;
-  /** Of a pool in several directories; empty where the pool is one file. */
-  readonly parts: readonly PoolPart[];
-  /** The most the pool may hold (2 ** 60 and more: it grows by itself); what its segments take; what is free; of keys and values that live. */
-  readonly capacityBytes: number;
-  readonly takenBytes: number;
-  readonly freeBytes: number;
-  readonly liveBytes: number;
-  /** What takes it. */
-  readonly logBytes: number;
-  readonly indexBytes: number;
-  readonly largeBytes: number;
-  /** Of the regions' extents, as of the newest fold. */
-  readonly regionBytes: number;
-  readonly logSegments: number;
-  readonly indexSegments: number;
-  readonly largeSegments: number;
-  readonly regionSegments: number;
-  /** The index of what was committed since the last fold, in memory. */
-  readonly overlayEntries: number;
-  readonly overlayBytes: number;
-  readonly runs: number;
-  readonly openSnapshots: number;
-  readonly oldestSnapshotEpoch: number;
-  /**
-   * Places that readers have taken (a process one, and one more for each fold that its snapshots lie apart), the process and epoch of the one
-   * furthest behind, and what is held back for them.
-   */
-  readonly readers: number;
-  readonly oldestReaderPid: number;
-  readonly oldestReaderEpoch: number;
-  readonly readerBytes: number;
-  readonly readersExpired: number;
-  /** Since this opening, from here on: commits, groups of commits that shared a barrier, and what they asked of the medium. */
-  readonly commits: number;
-  readonly groups: number;
-  readonly appends: number;
-  readonly writes: number;
-  readonly barriers: number;
-  readonly roots: number;
-  readonly bytesAppended: number;
-  readonly bytesGrown: number;
-  readonly folds: number;
-  readonly compactions: number;
-  readonly segmentsCleaned: number;
-  readonly bytesMoved: number;
-  /** What this opening read of the log's tail, and how long it took. */
-  readonly replayedOperations: number;
-  readonly replayedBytes: number;
-  readonly openUs: number;
-  readonly retainMs: number;
-  readonly retainBytes: number;
-  /** The change feed holds the commits from this epoch on. */
-  readonly oldestChange: number;
-  readonly watchers: number;
-}
-
