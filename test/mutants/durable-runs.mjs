@@ -95,7 +95,7 @@ function changed(name) {
   return text;
 }
 
-const TESTS = ['run.test', 'run-journal', 'run-claims', 'run-effects', 'run-arguments', 'run-waiting'].map((name) => `test/unit/${name}`);
+const TESTS = ['run.test', 'run-journal', 'run-claims', 'run-effects', 'run-outcomes', 'run-arguments', 'run-waiting'].map((name) => `test/unit/${name}`);
 
 function test(number) {
   const env = { ...process.env, HOLDFAST_MUTANT: String(number) };

@@ -1,4 +1,4 @@
-/** Outside effects: retries, time-outs, aborts, rollback, unknown outcomes, operations applied once; killed in the middle. */
+/** Outside effects: retries, time-outs, aborts, rollback, operations applied once; killed in the middle. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
@@ -8,21 +8,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 
 import { PoolBatch } from '../../lib/batch';
-import { open } from '../../lib/index';
-import type { Resolution, Run, ToolContext, ToolOptions } from '../../lib/index';
+import type { Run, ToolContext, ToolOptions } from '../../lib/index';
 import { Journals } from '../../lib/run/journals';
 import { dist } from '../helpers/cli';
-import { never, rejects, runsBench } from './support/runs';
+import { busy, failing, never, refused, rejects, runsBench } from './support/runs';
 
 const bench = runsBench('effects');
-
-/** A tool that fails so many times, then gives its attempt. */
-const failing = (times: number, error: () => Error) => (_args: unknown, context: ToolContext) => {
-  if (context.attempt <= times) throw error();
-  return context.attempt;
-};
-const busy = () => new Error('busy');
-const refused = () => Object.assign(new Error('refused'), { neverHappened: true });
 
 describe('retries', () => {
   test.each(['readOnly', 'idempotent'] as const)('%s is called again, each marked', async (safety) => {
@@ -263,175 +254,6 @@ test('no two effects of a run have the same key, and an effect has the same one 
     before = context.idempotencyKey;
     return failing(2, refused)(_args, context);
   }, { retry: { attempts: 5, delay: 1 } });
-});
-
-describe('unknown outcomes', () => {
-  /** An effect whose process died in its middle. */
-  async function cutOff(): Promise<string> {
-    const run = await bench.pool.run('r');
-    let key = '';
-    let end = (): void => {};
-    const begun = new Promise<void>((resolve) => {
-      const tool = async (_args: unknown, context: ToolContext) => {
-        key = context.idempotencyKey;
-        resolve();
-        await new Promise<void>((go) => (end = go));
-      };
-      run.tool('pay', { cents: 5 }, tool).catch(() => {});
-    });
-    await begun;
-    expect(bench.pool.unknownOutcomes()).toEqual([]);
-    await rejects(bench.pool.resolve(key, 'happened'), 'ERR_HOLDFAST_CONFLICT');
-    await bench.again();
-    end();
-    return key;
-  }
-
-  test('what was cut off is listed and can be resolved while the run is driven', async () => {
-    const key = await cutOff();
-    const run = await bench.pool.run('r');
-    await rejects(run.tool('pay', { cents: 5 }, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
-    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', driven: true, waits: [{ outcome: key }] });
-    expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: key, attempt: 1 }]);
-    await bench.pool.resolve(key, { value: 'paid' });
-    run.close();
-    const later = await bench.pool.claim();
-    expect(await later!.tool('pay', { cents: 5 }, never)).toBe('paid');
-  });
-
-  test('is not resolved once something has become of it meanwhile', async () => {
-    const key = await cutOff();
-    const { intents, resolutions } = Journals.of(bench.pool);
-    const gone = intents.delete(key);  // on its way, as a driver's receipt may be
-    await rejects(bench.pool.resolve(key, 'happened'), 'ERR_HOLDFAST_CONFLICT');
-    await gone;
-    expect(resolutions.count()).toBe(0);
-  });
-
-  test('it is listed and can be resolved while its probe fails', async () => {
-    const key = await cutOff();
-    const run = await bench.pool.run('r');
-    const probe = () => Promise.reject(new Error('the bank is closed'));
-    await expect(run.tool('pay', { cents: 5 }, never, { probe })).rejects.toThrow('the bank is closed');
-    const error = 'its probe failed: Error: the bank is closed';
-    expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: key, attempt: 1, error }]);
-    await bench.pool.resolve(key, 'happened');
-    const later = await (await bench.again()).run('r');
-    expect(await later.tool('pay', { cents: 5 }, never, { probe })).toBeUndefined();
-  });
-
-  test.each<[Resolution, unknown]>([
-    ['happened', undefined],
-    [{ value: { receipt: 7n } }, { receipt: 7n }],
-  ])('%o becomes the receipt', async (resolution, result) => {
-    const key = await cutOff();
-    expect(bench.pool.unknownOutcomes()).toMatchObject([
-      { id: key, run: 'r', tool: 'pay', args: { cents: 5 }, attempt: 1 },
-    ]);
-    const run = await bench.pool.run('r', { suspendAfter: 0 });
-    await rejects(run.tool('pay', { cents: 5 }, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
-    run.close();
-    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', waits: [{ outcome: key }] });
-    expect(await bench.pool.claim()).toBeUndefined();
-    expect(await bench.pool.resolve(key, resolution)).toMatchObject({ durability: 'durable' });
-    expect(bench.pool.unknownOutcomes()).toEqual([]);
-    const claimed = await bench.pool.claim();
-    expect(await claimed!.tool('pay', { cents: 5 }, never)).toEqual(result);
-    expect((await bench.journal()).at(-1)).toMatchObject({ kind: 'receipt', from: 'resolution' });
-    for (const name of ['intents', 'resolutions'])
-      expect(bench.pool.keyspace(`holdfast.${name}`).count()).toBe(0);
-    const later = await (await bench.again()).run('r');
-    expect(await later.tool('pay', { cents: 5 }, never)).toEqual(result);
-  });
-
-  test('never-happened lets it be called again, with its key', async () => {
-    const key = await cutOff();
-    await bench.pool.resolve(key, 'never-happened');
-    const run = await bench.pool.run('r');
-    const call = (_args: unknown, { idempotencyKey, attempt }: ToolContext) => [idempotencyKey, attempt];
-    expect(await run.tool('pay', { cents: 5 }, call)).toEqual([key, 2]);
-  });
-
-  test('the first answer stands: the same again is a success, another is refused, also at the same moment', async () => {
-    const key = await cutOff();
-    const answers: Resolution[] = [{ value: { receipt: 7n } }, 'never-happened', { value: { receipt: 7n } }, 'happened'];
-    const ends = await Promise.allSettled(answers.map((answer) => bench.pool.resolve(key, answer)));
-    expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'rejected']);
-    const error = await rejects(bench.pool.resolve(key, 'never-happened'), 'ERR_HOLDFAST_CONFLICT');
-    expect(error.message).toMatch(/it happened, with the result { receipt: 7n }.*now: it never happened/);
-    const again = await bench.again();
-    expect(await again.resolve(key, { value: { receipt: 7n } })).toMatchObject({ durability: 'durable' });
-    await rejects(again.resolve(key, { value: { receipt: 8n } }), 'ERR_HOLDFAST_CONFLICT');
-    const run = await again.run('r');
-    expect(await run.tool('pay', { cents: 5 }, never)).toEqual({ receipt: 7n });
-  });
-
-  const listed = () => ['intents', 'resolutions'].map((name) => bench.pool.keyspace(`holdfast.${name}`).count());
-
-  test('nothing is kept of what never happened; a run that ends leaves only what is unknown, until somebody says what it was', async () => {
-    const run = await bench.pool.run('r');
-    await expect(run.tool('t', 1, failing(9, refused), { retry: { attempts: 2, delay: 1 } })).rejects.toThrow('refused');
-    expect(listed()).toEqual([0, 0]);
-    for (const name of ['said', 'unsaid']) await expect(run.tool(name, 1, failing(9, busy))).rejects.toThrow('busy');
-    const [said, unsaid] = bench.pool.unknownOutcomes();
-    await bench.pool.resolve(said!.id, 'never-happened');
-    const old = { run: 'r', sequence: 1, name: 'old', at: 1, attempt: 1, state: 'never' as const }; // as earlier builds left one
-    await Journals.of(bench.pool).intents.put(`${said!.id}1`, old);
-    expect(listed()).toEqual([3, 1]);
-    await run.finish(0);
-    expect(listed()).toEqual([1, 0]);
-    expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: unsaid!.id, tool: 'unsaid' }]);
-    await bench.pool.resolve(unsaid!.id, 'happened');
-    expect(listed()).toEqual([0, 0]);
-    await rejects(bench.pool.resolve(unsaid!.id, 'never-happened'), 'ERR_HOLDFAST_NOT_FOUND');
-  });
-
-  test('the code may call it idempotent afterwards: then it is called again, and no longer listed', async () => {
-    const key = await cutOff();
-    let run = await bench.pool.run('r');
-    await rejects(run.tool('pay', { cents: 5 }, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
-    run = await (await bench.again()).run('r');
-    let meanwhile: Promise<unknown> | undefined;
-    const pay = async (): Promise<string> => {
-      meanwhile = rejects(bench.pool.resolve(key, 'never-happened'), 'ERR_HOLDFAST_CONFLICT');
-      await meanwhile;
-      return 'paid';
-    };
-    expect(await run.tool('pay', { cents: 5 }, pay, { safety: 'idempotent' })).toBe('paid');
-    expect(listed()).toEqual([0, 0]);
-  });
-
-  test('the code may call it an effect afterwards: then it is listed, and can be resolved', async () => {
-    let run = await bench.pool.run('r');
-    await expect(run.tool('pay', 5, failing(1, busy), { safety: 'idempotent' })).rejects.toThrow('busy');
-    run = await (await bench.again()).run('r');
-    await rejects(run.tool('pay', 5, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
-    const [outcome] = bench.pool.unknownOutcomes();
-    expect(outcome).toMatchObject({ run: 'r', tool: 'pay', args: 5, attempt: 1 });
-    await bench.pool.resolve(outcome!.id, { value: 'paid' });
-    run = await (await bench.again()).run('r');
-    expect(await run.tool('pay', 5, never)).toBe('paid');
-    expect(listed()).toEqual([0, 0]);
-  });
-
-  test('what cannot be resolved', async () => {
-    await rejects(bench.pool.resolve('none', 'happened'), 'ERR_HOLDFAST_NOT_FOUND');
-    await rejects(bench.pool.resolve('none', 'maybe' as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
-    await rejects(bench.pool.resolve('', 'happened'), 'ERR_HOLDFAST_INVALID_ARGUMENT');
-    const run = await bench.pool.run('r');
-    await expect(run.tool('t', 1, failing(1, refused))).rejects.toThrow('refused');
-    expect(bench.pool.unknownOutcomes()).toEqual([]);
-  });
-
-  test('a result that cannot be kept is an outcome to resolve', async () => {
-    const run = await bench.pool.run('r');
-    await rejects(run.tool('t', 1, () => () => 1), 'ERR_HOLDFAST_CODEC');
-    expect(bench.pool.unknownOutcomes()).toHaveLength(1);
-    await using small = await open(`${bench.path}.small`, { medium: 'file', size: 4 * 2 ** 20 });
-    const full = await small.run('r');
-    await rejects(full.tool('t', 1, () => new Uint8Array(2 ** 23)), 'ERR_HOLDFAST_BATCH_TOO_LARGE');
-    expect(small.unknownOutcomes()).toMatchObject([{ run: 'r', tool: 't', error: expect.stringContaining('bytes') as string }]);
-  });
 });
 
 describe('applyOnce', () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect } from 'vitest';
 
 import { Journals } from '../../../lib/run/journals';
-import { open, type Holdfast, type JournalEntry, type OpenOptions } from '../../../lib/index';
+import { open, type Holdfast, type JournalEntry, type OpenOptions, type ToolContext } from '../../../lib/index';
 import { scratchFolder } from '../../helpers/scratch';
 
 export interface RunsBench {
@@ -74,3 +74,11 @@ export function countLooks(pool: Holdfast): () => number {
   };
   return () => looks;
 }
+
+/** A tool that fails so many times, then gives its attempt. */
+export const failing = (times: number, error: () => Error) => (_args: unknown, context: ToolContext) => {
+  if (context.attempt <= times) throw error();
+  return context.attempt;
+};
+export const busy = () => new Error('busy');
+export const refused = () => Object.assign(new Error('refused'), { neverHappened: true });
