@@ -152,7 +152,7 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
   if (!segment) {
     auto taken = medium_->allocate(SegmentKind::kLog, least, std::max(least, std::min(std::max(want, zeroed_at_once()), free - left)));
     // Enough, but in pieces that are all too short: one that takes the record will do, for without it nothing can be deleted or carried.
-    if (taken.status().code() == Code::kPoolFull && for_record < least) taken = medium_->allocate(SegmentKind::kLog, for_record, least);
+    if (taken.status().is_full() && for_record < least) taken = medium_->allocate(SegmentKind::kLog, for_record, least);
     if (!taken.is_ok()) return std::move(taken.status());
     segment = cut(*taken, std::max(want, least));
   }
