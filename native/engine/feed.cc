@@ -134,11 +134,9 @@ class LogCursor final : public FeedCursor {
         const bool commit = frame.header.kind == static_cast<uint16_t>(FrameKind::kCommit) || planted(PlantedBug::kMovesInFeed);
         if (commit && epoch > options_.after) gather(frame);
       }
-      HOLDFAST_TRY(pool_->sound());
-      if (!commit_.changes.empty()) {
-        HOLDFAST_TRY(each(commit_));
-        given++;
-      }
+      if (!commit_.changes.empty()) HOLDFAST_TRY(each(commit_));
+      HOLDFAST_TRY(pool_->sound());  // else what was copied just now may be zeros in place of a page that failed
+      if (!commit_.changes.empty()) given++;
       segment_ = segment, sequence_ = sequence, position_ = position, reached_ = epoch;
     }
     return given;

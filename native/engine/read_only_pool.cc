@@ -239,12 +239,13 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
     for (const FoldedTable& t : tables) refs.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
     pool.index_.view.runs.push_back(std::make_shared<Run>(*pool.medium_, std::move(refs)));
   }
-  std::vector<Segment> extents;
-  pool.adopt_regions(&extents);
-  for (const Segment& extent : extents) {
-    if (extent.end() <= pool.medium_->view_end()) continue;
-    return pool.blame(Status(Code::kCorrupt, "a region's extent at offset " + std::to_string(extent.offset) +
-                                                 " lies beyond the pool's end; was the file truncated?"));
+  std::vector<Segment> held;
+  for (const FoldedSegment& s : pool.folded_.log) held.push_back(s.segment);
+  pool.adopt_regions(&held);
+  for (const Segment& s : held) {
+    if (s.end() <= pool.medium_->view_end()) continue;
+    return pool.blame(
+        Status(Code::kCorrupt, "the segment at offset " + std::to_string(s.offset) + " lies beyond the pool's end; was the file truncated?"));
   }
   generation->reader = std::make_unique<LogReader>(*pool.medium_, superblock.secret);
   generation->tail = std::make_unique<Tail>(*generation->reader, pool.folded_);
@@ -312,7 +313,6 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
   // A writer that has come meanwhile may have appended what is not durable yet, or made the pool longer: then this was walked too far.
   if (limit == Tail::kToItsEnd && now.attachments != writer.attachments) return {};
   HOLDFAST_TRY(pool.blame(std::move(walked)));
-  HOLDFAST_TRY(pool.sound());
   if (!found.whole) return Status(Code::kCorrupt, "a record of the log's tail changed while it was read");
   if (reached < known) {
     return Status(Code::kCorrupt, "the log of the pool " + path_ + " ends at commit " + std::to_string(reached) + ", but commit " +

@@ -43,8 +43,6 @@ export default [
     'const uint64_t known = std::max({«writer.lives ? writer.durable : 0», pool.folded_.epoch, epoch_});', 'writer.lives ? writer.durable + 1 : 0', 'storm'],
   ['a reader believes what it walked when a writer came meanwhile', 'engine/read_only_pool.cc',
     'if («limit == Tail::kToItsEnd && now.attachments != writer.attachments») return {};', 'false', 'storm'],
-  ['a reader does not look whether what it read still stood', 'engine/read_only_pool.cc',
-    'HOLDFAST_TRY(pool.blame(std::move(walked)));\n  «HOLDFAST_TRY(pool.sound());»', '', 'storm'],
   ['a reader that reaches less than was durable says nothing', 'engine/read_only_pool.cc', 'if («reached < known») {', 'false', 'readers'],
   ['a reader reads the root before its pin', 'engine/read_only_pool.cc', '«root = *read;»', '', 'storm'],
   ['a reader does not wait while regions are placed', 'engine/read_only_pool.cc', '«HOLDFAST_TRY(wait_while_placing());»', '', 'readers'],
