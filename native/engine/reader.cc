@@ -46,8 +46,7 @@ bool PoolImpl::read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundVal
   expect_operation(guess.offset, uint64_t{guess.lines} * kCacheLineBytes);
   OperationView operation;
   const uint64_t available = std::min(end - guess.offset, Place::kMaxOperationBytes);
-  return read_operation(medium_->view() + guess.offset, available, &operation) && operation.key == key && operation.type != OperationType::kDelete &&
-         found->set(operation, guess.offset);
+  return read_operation(medium_->view() + guess.offset, available, &operation) && operation.key == key && found->set(operation, guess.offset);
 }
 
 // Fetches its first lines into the cache all at once; what follows them the processor foresees by itself.

@@ -138,11 +138,6 @@ Status PoolImpl::replay() {
     index_.view.runs.push_back(make_run(std::move(refs)));
   }
   adopt_regions(&held);
-  for (const Segment& s : held) {
-    if (s.end() > medium_->view_end()) {
-      return Status(Code::kCorrupt, "the segment at offset " + std::to_string(s.offset) + " lies beyond the pool's end; was the file truncated?");
-    }
-  }
 
   LogCopy copy(*medium_);
   const LogReader reader(*medium_, secret_, &copy);

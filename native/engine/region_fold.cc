@@ -310,13 +310,13 @@ Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
   }
   if (rewritten == 0) return {};
   // A barrier of our own: whoever raises another one meanwhile need not be waited for. (Where barriers are per thread each commit has had its own.)
+  // Readers have been told of what is durable by now: who finds the root `placing` replays at least this far (read_only_pool.cc).
   const bool durable = durable_epoch_.load(std::memory_order_acquire) >= epoch;
   if (!durable && !planted(PlantedBug::kRegionPlacedEarly)) HOLDFAST_TRY(barrier_now(epoch));
   if (absent_bytes > 0 && !planted(PlantedBug::kRegionAbsentTogether)) {
     Status done = medium_->barrier();
     if (!done.is_ok()) return fail(std::move(done));
   }
-  readers_.durable(epoch);  // before the root says so: who finds that replays at least this far (read_only_pool.cc)
   if (!torn) HOLDFAST_TRY(mark_placing());
   reach(TestPoint::kRegionsInPlace);
   HOLDFAST_POINT("region.before_in_place");

@@ -45,7 +45,6 @@ RegionOverlay::Image& RegionOverlay::change(Region& of, uint32_t region, uint64_
     newest = std::move(next);
   }
   newest->epoch = epoch;
-  if (whole) newest->damaged = false;
   return *newest;
 }
 

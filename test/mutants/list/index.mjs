@@ -55,7 +55,6 @@ export default [
     'if («begun_ && cursor->valid() && cursor->key() == last_») cursor->next();', 'false'],
   ['a guess is not compared with the key', 'engine/reader.cc',
     'read_operation(medium_->view() + guess.offset, available, &operation) && «operation.key == key» &&', 'true'],
-  ['a guess may be a deletion', 'engine/reader.cc', 'operation.key == key && «operation.type != OperationType::kDelete» &&', 'true'],
   ['the key of a value is not compared', 'engine/reader.cc',
     'if (read_operation_in_pool(place, out) && «out->key == key») return {};', 'true', 'damage'],
   ['a place beyond the end is read', 'engine/reader.cc',

@@ -5,7 +5,6 @@ export default [
   ['a lost segment header is not written again', 'engine/recovery.cc', '«note_lost_header(reader, frame, &lost_headers);»', ''],
   ['the incarnation is not raised', 'engine/recovery.cc', '«root_.incarnation++;»', ''],
   ['a fold may lie beyond the end', 'engine/recovery.cc', '|| «at.end() > medium_->view_end()» || root_.fold_bytes', 'false'],
-  ['segments beyond the end are believed', 'engine/recovery.cc', 'if («s.end() > medium_->view_end()») {', 'false'],
   ['what is kept for the feed is forgotten at opening', 'engine/recovery.cc', 'graveyard_.bury(s.segment, 0, 0, «s.sequence»);', 'uint64_t{0}'],
   ['the clean mark stays', 'engine/recovery.cc', '«root_.clean = 0;»', ''],
   ['fresh extents of the tail are not counted', 'engine/recovery.cc',
