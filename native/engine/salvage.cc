@@ -278,7 +278,8 @@ class Salvage {
     for (const auto& run : runs_) {
       for (const TableRef& table : run->tables()) {
         if (!inside(table.segment)) continue;
-        const uint64_t nodes = std::min<uint64_t>(table.nodes, table.segment.bytes / kNodeBytes);
+        const uint64_t end = std::min(table.segment.end(), raw_.view_end());
+        const uint64_t nodes = std::min<uint64_t>(table.nodes, (end - table.segment.offset) / kNodeBytes);
         for (uint32_t number = 1; number < nodes; number++) read_leaf(table, number);
       }
     }
@@ -286,7 +287,6 @@ class Salvage {
 
   void read_leaf(const TableRef& table, uint32_t number) {
     const uint64_t offset = table.segment.offset + uint64_t{number} * kNodeBytes;
-    if (offset + kNodeBytes > raw_.view_end()) return;
     const uint8_t* node = raw_.view() + offset;
     NodeView view;
     if (NodeView::verify(node, number, 0, load<NodeHeader>(node).tag) != nullptr || !view.open(node)) return;

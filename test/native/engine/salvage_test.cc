@@ -128,9 +128,9 @@ TEST_CASE("salvage: what a fold has placed of a region is not written over with 
     REQUIRE(batch.region_size(7, 100'000, "r").is_ok());
     REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
     write(0, std::string(4096, 'o'));
-    put(*pool, "keeps its segment", std::string(57'000, 'k'));  // and leaves no room there for what follows
+    put(*pool, "keeps its segment", std::string(58'000, 'k'));  // and leaves no room there for what follows
     for (int i = 0; i < 40; i++) write(0, late);  // segments in which nothing lives once it is folded
-    put(*pool, "last", "1");
+    put(*pool, "last", std::string(58'000, 'l'));  // in another segment
     for (int i = 0; i < 3; i++) {
       REQUIRE(pool->fold().is_ok());
       pool->maintain(false);
