@@ -38,5 +38,8 @@ export const equivalent = {
   'a streamed value whose page failed is passed on': 'such a page gives zeros, and the sum of the piece is compared before its last chunk is given',
   'a failure under a barrier is not seen': 'whoever raised it asks the medium once more',
   'the number of the root does not rise on persistent memory': 'both slots are written in one transaction, so they never differ',
+  'a failed pool takes commits': 'what fails a pool has failed its medium by then, and that is looked at beside it',
+  'a leaf that loses entries keeps their prefix': 'it is one of those that stay too; a longer one only makes more of their heads differ',
+  'parts that are there already are written over': 'each is made under a name that must be new, the first by libpmemobj, and that is the error then',
   'what is kept for the feed is cleaned': 'it is carried for nothing: before a segment is retired the same is asked again',
 };

@@ -32,9 +32,11 @@ struct Armed {
 
 std::atomic<uint64_t> counts[kCalls];
 Armed armed[kCalls];
-std::atomic<uint64_t> most_bytes{0};
+std::atomic<uint64_t> most_bytes{0}, most_read{0};
 std::atomic<uint64_t> exit_in{0};
 std::function<void()> syncing;  // once
+std::function<void()> opened;   // once
+uint64_t opened_in = 0;         // 0: not armed
 std::atomic<bool> disk_is_full{false};
 
 // What stood where something was written since the last sync.
@@ -142,7 +144,12 @@ void SystemFaults::fail(SystemCall call, uint64_t nth, int error, uint64_t times
 }
 
 void SystemFaults::write_at_most(uint64_t bytes) { most_bytes = bytes; }
+void SystemFaults::read_at_most(uint64_t bytes) { most_read = bytes; }
 void SystemFaults::under_sync(std::function<void()> once) { syncing = std::move(once); }
+void SystemFaults::behind_open(uint64_t nth, std::function<void()> once) {
+  opened = std::move(once);
+  opened_in = nth;
+}
 void SystemFaults::exit_at(uint64_t nth) { exit_in = nth; }
 
 bool SystemFaults::fill_disk(const std::string& file) {
@@ -155,9 +162,9 @@ bool SystemFaults::fill_disk(const std::string& file) {
 void SystemFaults::disarm() {
   disk_is_full = false;
   for (Armed& fault : armed) fault.in = 0;
-  most_bytes = 0;
-  exit_in = 0;
-  syncing = nullptr;
+  most_bytes = most_read = 0;
+  exit_in = opened_in = 0;
+  syncing = opened = nullptr;
   losing = 0;
   end_sync(true);
 }
@@ -181,6 +188,11 @@ ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
       reinterpret_cast<long>(data), static_cast<long>(size), offset, 0);
 }
 
+ssize_t pread(int fd, void* to, size_t size, off_t offset) {
+  const uint64_t most = holdfast::test::most_read;
+  return ::syscall(SYS_pread64, fd, to, most > 0 ? std::min<uint64_t>(size, most) : size, offset);
+}
+
 int fdatasync(int fd) { return holdfast::test::sync_answer(SystemCall::kFdatasync, SYS_fdatasync, fd); }
 int fsync(int fd) { return holdfast::test::sync_answer(SystemCall::kFsync, SYS_fsync, fd); }
 
@@ -189,9 +201,13 @@ int open(const char* path, int flags, ...) {
   va_start(rest, flags);
   const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;
   va_end(rest);
-  return static_cast<int>(holdfast::test::answer(
+  const int fd = static_cast<int>(holdfast::test::answer(
       SystemCall::kOpen, [](long a, long b, long c, long d, long) { return ::syscall(SYS_openat, a, b, c, d); }, AT_FDCWD,
       reinterpret_cast<long>(path), flags, mode, 0));
+  const int error = errno;
+  if (holdfast::test::opened_in > 0 && --holdfast::test::opened_in == 0) std::exchange(holdfast::test::opened, nullptr)();
+  errno = error;
+  return fd;
 }
 
 // Only mappings of files: the allocator's own are not ours to fail.

@@ -142,7 +142,7 @@ export default [
     'return «found» ? Status() : Status(Code::kPoolFull', '(void)found, false'],
   ['commits do not wait for a fold that is far behind', 'engine/maintenance.cc',
     'if («tail < kThrottleFactor * options_.fold_operations || closing_.load()») return;', 'true'],
-  ['compact() cleans nothing', 'engine/maintenance.cc', 'if («segments_cleaned_.load() == before || !wasteful(kTidy)») break;', 'true'],
+  ['compact() cleans for one round only', 'engine/maintenance.cc', 'if («segments_cleaned_.load() == before || !wasteful(kTidy)») break;', 'true'],
   ['an idle pool does not go on with what commits had given up', 'engine/maintenance.cc',
     'if (commits == «(idle ? idly_tidied_at_ : tidied_at_)») return', 'tidied_at_'],
   ['an idle pool tidies up for ever', 'engine/maintenance.cc',

@@ -109,6 +109,27 @@ TEST_CASE("a commit that its reader refuses is given again") {
   CHECK(seen.size() == 1);
 }
 
+TEST_CASE("a commit that becomes durable just behind the last look of one that waits wakes it") {
+  struct Waiter final : FeedWaiter {
+    FeedTail* tail = nullptr;
+    std::mutex mutex;
+    std::condition_variable changed;
+    int looks = 0;
+    bool wake(bool closing) override {
+      const std::lock_guard guard(mutex);
+      if (++looks == 2 && !closing) tail->durable_moved();
+      changed.notify_all();
+      return true;
+    }
+  };
+  const auto waiter = std::make_shared<Waiter>();
+  FeedTail tail;
+  waiter->tail = &tail;
+  tail.add(waiter);
+  std::unique_lock guard(waiter->mutex);
+  CHECK(waiter->changed.wait_for(guard, std::chrono::seconds(20), [&] { return waiter->looks >= 3; }));
+}
+
 TEST_CASE("one that waits is woken by the next durable commit, and by the pool's closing") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));

@@ -1,0 +1,130 @@
+// When a fold, a merge and a round of cleaning are due, how far each goes, and when an idle pool has done enough.
+#include <doctest/doctest.h>
+
+#include "medium/simulated_medium.h"
+#include "native/pool_fixture.h"
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+PoolOptions quiet(uint64_t fold_operations) {
+  PoolOptions options = file_options();
+  options.background = false;
+  options.fold_operations = fold_operations;
+  return options;
+}
+
+void put_many(Pool& pool, int from, int to, size_t bytes = 10) {
+  for (int i = from; i < to; i++) put(pool, "k" + std::to_string(i), std::string(bytes, 'v'), CommitMode::kEventual);
+}
+
+}  // namespace
+
+TEST_CASE("a fold is due at so many operations, and those that were replayed count") {
+  const Scratch scratch = Scratch::quick();
+  const std::string path = scratch.path("p");
+  auto pool = open_pool(path, quiet(100));
+  put_many(*pool, 0, 99);
+  pool->maintain(false);
+  CHECK(pool->stats().folds == 0);
+  copy_over(path, path + ".killed");
+  for (const bool killed : {false, true}) {
+    CAPTURE(killed);
+    if (killed) pool = open_pool(path + ".killed", quiet(100));
+    pool->maintain(false);
+    CHECK(pool->stats().folds == 0);
+    put(*pool, "the hundredth", "v");
+    pool->maintain(false);
+    CHECK(pool->stats().folds == 1);
+    CHECK(pool->stats().overlay_entries == 0);
+  }
+}
+
+TEST_CASE("a fold is due at so many bytes, and those that were replayed count") {
+  const Scratch scratch = Scratch::quick();
+  const std::string path = scratch.path("p");
+  PoolOptions options = quiet(1'000'000);
+  options.fold_bytes = 64 * kKiB;
+  auto pool = open_pool(path, options);
+  put_many(*pool, 0, 6, 10'000);
+  pool->maintain(false);
+  CHECK(pool->stats().folds == 0);
+  copy_over(path, path + ".killed");
+  for (const bool killed : {false, true}) {
+    CAPTURE(killed);
+    if (killed) pool = open_pool(path + ".killed", options);
+    put_many(*pool, 6, 7, 10'000);
+    pool->maintain(false);
+    CHECK(pool->stats().folds == 1);
+  }
+}
+
+TEST_CASE("commits wait for a fold that is far behind") {
+  const Scratch scratch = Scratch::quick();
+  auto pool = open_pool(scratch.path("p"), quiet(10));
+  put_many(*pool, 0, 20);
+  CHECK(pool->stats().folds == 0);
+  put_many(*pool, 20, 22);
+  CHECK(pool->stats().folds == 1);
+  put_many(*pool, 22, 300);
+  CHECK(pool->stats().overlay_entries <= 21);
+}
+
+TEST_CASE("runs that pile up are merged while commits go on") {
+  const Scratch scratch = Scratch::quick();
+  auto pool = open_pool(scratch.path("p"), quiet(50));
+  for (int round = 0; round < 40; round++) {
+    put_many(*pool, 50 * round, 50 * (round + 1));
+    pool->maintain(false);
+    CHECK(pool->stats().runs <= 9);
+  }
+  CHECK(pool->stats().folds == 40);
+  CHECK(contents(*pool).size() == 2000);
+}
+
+TEST_CASE("fold() behind a fold that found no room takes what came since too") {
+  PoolOptions options = quiet(1'000'000);
+  options.log_segment_bytes = 256 * kKiB;
+  auto disk = SimulatedDisk::create(SimulatedOptions(), 1);
+  auto opened = disk->open();
+  REQUIRE(opened.is_ok());
+  auto pool = *Pool::open_on(std::move(*opened), "p", options);
+  put_many(*pool, 0, 100);
+  for (uint64_t n = 1; n < 20; n++) disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
+  CHECK(pool->fold().is_full());
+  disk->disarm();
+  put_many(*pool, 100, 200);
+  REQUIRE(pool->stats().folded_epoch == 0);
+  REQUIRE(pool->fold().is_ok());
+  CHECK(pool->stats().folded_epoch == 200);
+  CHECK(pool->stats().overlay_entries == 0);
+}
+
+TEST_CASE("compact() cleans on until little is dead, not for one round") {
+  const Scratch scratch = Scratch::quick();
+  auto pool = open_pool(scratch.path("p"), quiet(1'000'000));
+  const std::string value(100'000, 'v');
+  for (int i = 0; i < 600; i++) put(*pool, "k" + std::to_string(i), value, CommitMode::kEventual);
+  for (int i = 0; i < 600; i += 2) put(*pool, "k" + std::to_string(i), "short", CommitMode::kEventual);
+  REQUIRE(pool->compact().is_ok());
+  CHECK(pool->stats().bytes_moved > 20'000'000);
+  CHECK(pool->stats().log_bytes < 35'000'000);
+  CHECK(pool->stats().live_bytes > 30'000'000);
+}
+
+// Three values leave a seventh of their segment free: however it is carried round, as much is dead again.
+TEST_CASE("an idle pool stops carrying round what cannot lie closer together") {
+  const Scratch scratch = Scratch::quick();
+  PoolOptions options = quiet(1'000'000);
+  options.log_segment_bytes = 256 * kKiB;
+  auto pool = open_pool(scratch.path("p"), options);
+  for (int i = 0; i < 120; i++) put(*pool, "k" + std::to_string(i), std::string(73'000, 'v'), CommitMode::kEventual);
+  REQUIRE(pool->fold().is_ok());
+  for (int turn = 0; turn < 40; turn++) pool->maintain(true);
+  const uint64_t moved = pool->stats().bytes_moved;
+  for (int turn = 0; turn < 20; turn++) pool->maintain(true);
+  CHECK(pool->stats().bytes_moved == moved);
+  CHECK(moved < 60'000'000);
+}
