@@ -51,15 +51,20 @@ export class Output {
     const cells = rows.map((row) => row.map((cell) => cellText(String(cell), isTTY)));
     const cut = head.map((name) => mayCut.includes(name));
     const { widths, side } = isTTY && columns > 0 ? within(columns, [[...head], ...cells], cut) : { widths: undefined, side: 1 };
-    const table = new Table({
-      head: head.map((name) => pc.dim(name)),
-      style: { head: [], border: [], 'padding-left': side, 'padding-right': side },
-      chars: QUIET_BORDERS,
-      ...(widths && { colWidths: widths.map((width) => width + 2 * side) }),
-    });
     const fitting = (cell: string, at: number): string => (widths === undefined ? cell : (cut[at] ? shortened : broken)(cell, widths[at]!));
-    table.push(...cells.map((row) => row.map(fitting)));
-    this.printTable(table);
+    // A table takes a time that rises with the square of its rows: many are printed as several tables that have the same widths.
+    const several = cells.length > ROWS_TOGETHER ? naturalWidths([[...head], ...cells]) : undefined;
+    const colWidths = (widths ?? several)?.map((width) => width + 2 * side);
+    for (let from = 0; from === 0 || from < cells.length; from += ROWS_TOGETHER) {
+      const table = new Table({
+        head: from > 0 ? [] : head.map((name) => pc.dim(name)),
+        style: { head: [], border: [], 'padding-left': side, 'padding-right': side },
+        chars: QUIET_BORDERS,
+        ...(colWidths && { colWidths }),
+      });
+      table.push(...cells.slice(from, from + ROWS_TOGETHER).map((row) => row.map(fitting)));
+      this.printTable(table);
+    }
   }
 
   private printTable(table: { toString(): string }): void {
@@ -123,6 +128,7 @@ const QUIET_BORDERS = {
   middle: '  ',
 };
 
+const ROWS_TOGETHER = 50;
 const LEAST_COLUMN = 20;
 /** Of what is cut, where it is very narrow. */
 const LEAST_CUT = 8;
@@ -133,11 +139,20 @@ const BETWEEN = QUIET_BORDERS.middle.length;
  * does not fit with any.
  */
 function within(columns: number, rows: readonly (readonly string[])[], mayCut: readonly boolean[]): { widths: number[] | undefined; side: number } {
-  const widths = mayCut.map((_, at) => Math.max(...rows.map((row) => stripVTControlCharacters(row[at] ?? '').length)));
+  const widths = mayCut.map((_, at) => widest(rows, at, (text) => text.length));
   const room = columns - BETWEEN * (widths.length - 1);
   const roomy = shrunk(widths, room - 2 * widths.length, mayCut, LEAST_COLUMN);
   if (sumOf(roomy) <= room - 2 * widths.length) return { widths: sumOf(roomy) < sumOf(widths) ? roomy : undefined, side: 1 };
   return { widths: shrunk(widths, room, mayCut, LEAST_CUT), side: 0 };
+}
+
+/** Of columns in which nothing is cut: characters that may be two wide are counted as that. */
+function naturalWidths(rows: readonly (readonly string[])[]): number[] {
+  return rows[0]!.map((_, at) => widest(rows, at, (text) => text.length + (text.match(/[\u1100-\ud7ff\ue000-\uffff]/g)?.length ?? 0)));
+}
+
+function widest(rows: readonly (readonly string[])[], at: number, widthOf: (text: string) => number): number {
+  return rows.reduce((most, row) => Math.max(most, widthOf(stripVTControlCharacters(row[at] ?? ''))), 0);
 }
 
 function shrunk(given: readonly number[], room: number, mayCut: readonly boolean[], leastCut: number): number[] {

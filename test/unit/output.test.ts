@@ -99,3 +99,17 @@ test('JSON loses as little as JSON can', () => {
     view: [5, 6],
   });
 });
+
+// Of 60,000 rows in one table nobody has seen the end.
+test.each([[0, 60_000], [120, 2000], [60, 2000]])('very many rows stand below each other (%i columns, %i rows)', (columns, length) => {
+  const many = Array.from({ length }, (_, n) => [`run ${n}`, n % 7 === 0 ? '予約した' : 'short', n % 3 === 0 ? 'x'.repeat(n % 50) : '']);
+  const lines = written(columns, (output) => output.table(head, [...many, ['last', 'the longest of names', 'y']], ['error']));
+  expect(lines).toHaveLength(length + 2);
+  const [first] = lines;
+  for (const n of [0, 1, 49, 50, 51, length - 1]) {
+    const line = lines[n + 1]!;
+    expect(line.indexOf(many[n]![0]!)).toBe(first!.indexOf('id'));
+    expect(line.indexOf(many[n]![1]!)).toBe(first!.indexOf('name'));
+  }
+  expect(lines.at(-1)!.indexOf('y')).toBe(first!.indexOf('error'));
+});
