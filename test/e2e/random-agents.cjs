@@ -100,6 +100,7 @@ async function work() {
     else
       await drive(run).catch((error) => {
         if (!mayEnd.includes(error.code) && !/busy|stale|timed out/.test(error.message)) throw error;
+        note('left', run.id, error.code ?? error.message);
       });
   }
 }

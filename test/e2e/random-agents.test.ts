@@ -31,8 +31,13 @@ const RUNS = Number(process.env.HOLDFAST_AGENTS ?? 8);
 const KILLED_LIVES = Number(process.env.HOLDFAST_LIVES ?? 12);
 const seed = process.env.HOLDFAST_SEED ?? String(Math.floor(Math.random() * 1e9));
 
+interface Ended {
+  readonly done: boolean;
+  readonly error: string;
+}
+
 /** Killed so many milliseconds after it has begun, or was started, unless it is over by then. */
-function live(pool: string, notes: string, life: number, chance: number, killAfter?: number, from: 'begun' | 'start' = 'begun'): Promise<{ done: boolean; error: string }> {
+function live(pool: string, notes: string, life: number, chance: number, killAfter?: number, from: 'begun' | 'start' = 'begun'): Promise<Ended> {
   return new Promise((resolve) => {
     const args = [dist, pool, notes, String(RUNS), seed, String(chance), String(life)];
     const child = spawn(process.execPath, [path.join(import.meta.dirname, 'random-agents.cjs'), ...args]);
