@@ -35,6 +35,12 @@ const mutants = [
     'batch.put(this.journals.drivers, this.run, this.nobody());\n      «this.putHeader(batch, this.#epochs);»', ''],
   ['a receipt leaves the intent open', 'tool.ts', "«if (isListed(way)) batch.delete(intents, key);»", ''],
   ['a tool is called with what its caller changed', 'run.ts', "const own = «kept?.receipt ? args : ownCopy(args)»;", 'args'],
+  ['a step is called with what its caller changed', 'run.ts', 'const own = «given && !kept ? ([ownCopy(given[0])] as const) : given»;', 'given'],
+  ['what was called within an attempt is called again', 'tool.ts', 'if («attempt > first») call.again', 'false'],
+  ['a compensation is given what its caller changed', 'rollback.ts', 'result: «ownCopy(called.result)», name', 'called.result'],
+  ['an effect that is come to again is undone twice', 'rollback.ts', '|| «this.#known.has(called.key)») return;', 'false'],
+  ['a probe has no end', 'tool.ts', 'await «attemptWithin(limits, new AttemptContext(key, 0, writer.driver.token), what, () => probe(key))»;', 'probe(key)'],
+  ['a run is deleted under its driver', 'forget.ts', 'if («isDriven(journals, id)») return;', 'false'],
   ['an attempt is called with what the one before changed', 'tool.ts', 'call.fn(«ownCopy(call.args)», context)', 'call.args'],
   ['only what is an effect now leaves the list', 'tool.ts',
     "return «call.safety === 'effect' || writer.journals.intents.has(key)»;", "call.safety === 'effect'"],
@@ -53,6 +59,7 @@ const mutants = [
   ['an id may be of other changes', 'once.ts', 'if («before.digest !== digest») {', 'false'],
   ['two take the same signal', 'waits.ts', '«batch.requirePresent(signals, key).delete(signals, key);»', 'batch.delete(signals, key);'],
   ['a signal that was taken stays', 'waits.ts', '«batch.requirePresent(signals, key).delete(signals, key);»', 'batch.requirePresent(signals, key);'],
+  ['a sleep is longer when the clock is set back', 'waits.ts', '«Math.min(moment - Date.now(), end - performance.now())»', 'moment - Date.now()'],
   ['a sleep begins anew', 'waits.ts', 'const moment = «call.kept?.wait?.until ?? until»;', 'until'],
   ['a failed attempt is taken never to have happened', 'kept.ts', 'tool.neverHappened = «entry.neverHappened»;', 'true'],
   ['the last attempt is not counted', 'kept.ts', '«tool.attempt = entry.attempt;»', ''],
@@ -70,8 +77,8 @@ const mutants = [
   ['a finished child of a fork is to be driven again', 'fork.ts', "...(«last.kind === 'end'» && { end: last }),", 'false'],
   ['the arguments of a step are not compared', 'step.ts', 'if («kept.entry.hash === hash») return;', 'true'],
   ['a run that sleeps is not looked at any more', 'journals.ts', 'else if («until === Infinity») batch.delete', 'true'],
-  ['a run that waits for a signal is looked for only when it is awake', 'candidates.ts', '«found.add(run);»', ''],
-  ['the resolution of an outcome wakes nobody', 'candidates.ts', '«if (intent !== undefined) found.add(intent.run);»', ''],
+  ['a run that waits for a signal is looked for only when it is awake', 'candidates.ts', '«found.add(run);»\n    behind', ''],
+  ['the resolution of an outcome wakes nobody', 'candidates.ts', '«if (run !== undefined) found.add(run);»', ''],
 ];
 
 function changed(name) {
@@ -95,7 +102,9 @@ function changed(name) {
   return text;
 }
 
-const TESTS = ['run.test', 'run-journal', 'run-claims', 'run-effects', 'run-outcomes', 'run-arguments', 'run-waiting'].map((name) => `test/unit/${name}`);
+const TESTS = ['run.test', 'run-journal', 'run-claims', 'run-effects', 'run-outcomes', 'run-arguments', 'run-edges', 'run-waiting'].map(
+  (name) => `test/unit/${name}`,
+);
 
 function test(number) {
   const env = { ...process.env, HOLDFAST_MUTANT: String(number) };
