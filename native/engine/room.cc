@@ -70,9 +70,10 @@ uint64_t PoolImpl::enough_free() const {
   return std::max(segment + medium_->info().segment_unit, std::min(kPacedSegments * segment, space.capacity / 64));
 }
 
-// A file that may grow has room, or the disk has none; in a small pool a segment is too large a step.
+// A file that may grow has room, or the disk has none; in a small pool a segment is too large a step. What a file of fixed size has yet to take from
+// the disk is as free as the rest: nothing has to be cleaned for it, and how quickly somebody has committed so far is no rate to keep to.
 void PoolImpl::set_pace() {
-  const uint64_t enough = enough_free(), kept = reserve_bytes(), free = ready_with_spares(), head = log_.room();
+  const uint64_t enough = enough_free(), kept = reserve_bytes(), free = medium_->space().free + spare_bytes(), head = log_.room();
   if (!options_.background || medium_->info().grows || enough < 2 * log_segment_bytes()) return;
   pace_.set(head + free - std::min(free, kept), enough + log_segment_bytes());
 }

@@ -7,6 +7,8 @@
 #include <functional>
 #include <thread>
 
+#include "native/pool_fixture.h"
+
 using namespace holdfast;
 
 namespace {
@@ -81,4 +83,23 @@ TEST_CASE("pace: who commits at leisure does not make it slower") {
   CHECK(ms_of([&] {
           for (int i = 0; i < 10; i++) pace.wait(1000);
         }) >= 45);
+}
+
+// The file of such a pool begins short, and what it may still become is free: what was learned of somebody at leisure held every later commit
+// for 5 ms.
+TEST_CASE("pace: a pool of fixed size that is nearly empty holds nobody up, however slowly it was used before") {
+  test::Scratch scratch = test::Scratch::on_disk();
+  PoolOptions options;
+  options.medium.choice = MediumChoice::kFile;
+  options.medium.size = 64 * kMiB;
+  auto pool = Pool::open(scratch.path("pool"), options);
+  REQUIRE(pool.is_ok());
+  for (int i = 0; i < 8; i++) {
+    test::put(**pool, "slowly", std::to_string(i), CommitMode::kEventual);
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));  // the maintenance thread looks round
+  }
+  CHECK(ms_of([&] {
+          for (int i = 0; i < 1000; i++) test::put(**pool, "at once", std::to_string(i), CommitMode::kEventual);
+        }) < 2500);
+  CHECK((*pool)->close().is_ok());
 }
