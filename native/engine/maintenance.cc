@@ -48,10 +48,13 @@ void PoolImpl::maintenance_main() {
     }
     if (failed_.load(std::memory_order_acquire)) {
       space_requests_.refuse_all();
+      std::lock_guard guard(maintenance_mutex_);
+      look_for_readers();  // what is durable they may go on reading
     } else {
       std::lock_guard guard(maintenance_mutex_);
       if (const auto now = Clock::now(); now - readers_looked_for >= kLookRound) {
         look_for_readers();
+        if (Status there = medium_->still_there(); !there.is_ok()) (void)fail(std::move(there));
         readers_looked_for = now;
       }
       if (std::exchange(commits, commits_.load(std::memory_order_relaxed)) != commits) last_commit_ms = monotonic_ms();

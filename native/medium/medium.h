@@ -190,6 +190,10 @@ class Medium {
   // Has the mapping or the device failed underneath us (SIGBUS, failed sync)? Cheap; asked before each acknowledgement.
   virtual bool failed() const = 0;
 
+  // Has somebody removed the pool? kIo: it goes when it is closed, and the medium has failed. Asked a few times a second; a medium that looks in its
+  // barriers need not look here.
+  virtual Status still_there() { return {}; }
+
   // Why it failed, where that is neither the mapping nor the device: an expired reader. Ok where it is.
   virtual Status refused() const { return {}; }
 

@@ -107,6 +107,14 @@ void PoolParts::close() {
   bytes_ = 0;
 }
 
+bool PoolParts::all_have_names() const {
+  const auto has_name = [](const PosixFile& file) {
+    FileFacts facts;
+    return !file.is_open() || file.facts(&facts) != 0 || facts.names > 0;
+  };
+  return (!is_set() || has_name(set_)) && std::all_of(parts_.begin(), parts_.end(), [&](const PoolPart& part) { return has_name(part.file); });
+}
+
 int PoolParts::facts(FileFacts* facts) const {
   if (!is_set()) return parts_.front().file.facts(facts);
   const int error = set_.facts(facts);

@@ -45,6 +45,9 @@ class PoolParts {
   // Of what has the pool's name, with the size of the whole pool.
   int facts(FileFacts* facts) const;
 
+  // False: one of the files has been removed, or its file system does not count names.
+  bool all_have_names() const;
+
   int read_at(uint64_t offset, void* to, size_t size, size_t* got) const;
   int map_shared(uint64_t bytes, const uint8_t** at) const;
   int map_private_over(uint64_t offset, uint64_t bytes, void* at) const;

@@ -148,9 +148,16 @@ bool PmemMedium::use_file(const std::string& path) {
                     got == sizeof front && std::memcmp(front, front_, sizeof front) == 0;
   if (!ours) return !info_.grows;
   file_ = std::move(*opened);
+  names_are_counted_ = file_.all_have_names();
   if (file_.is_set()) fields_ = std::make_unique<PmemFields>(pool_, &file_);
   else if (info_.grows) heap_.grow_in(&file_.first(), chunks_of_pmem_pool(pool_bytes_));
   return true;
+}
+
+// What a commit fences is durable in the memory of a file that is gone as soon as nobody maps it.
+Status PmemMedium::still_there() {
+  if (!names_are_counted_ || failed() || file_.all_have_names()) return {};
+  return fail("somebody has removed the pool, or a part of it: what is in it is gone once it is closed");
 }
 
 void PmemMedium::copy_out(uint64_t offset, void* to, size_t size) const {

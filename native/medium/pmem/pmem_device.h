@@ -47,6 +47,7 @@ class PmemMedium final : public Medium {
   bool use_file(const std::string& path);
   bool widen_pages(const Segment& segment) override;
   bool map_privately(uint64_t offset, uint64_t bytes, void* at) const override;
+  Status still_there() override;
   bool failed() const override { return failed_.load(std::memory_order_relaxed) || guard_.failed(); }
   const MediumInfo& info() const override { return info_; }
   MediumSpace space() const override;
@@ -68,6 +69,7 @@ class PmemMedium final : public Medium {
   const uint64_t secret_;
   MediumInfo info_;
   PoolParts file_;                   // may be closed
+  bool names_are_counted_ = false;   // of it; not by every file system
   MappingGuard guard_;               // over the whole pool
   std::atomic<bool> failed_{false};  // or closed: one look on the way of every call
   std::atomic<bool> closed_{false};

@@ -231,6 +231,23 @@ TEST_CASE("what a writer could not make durable is not shown, also when that wri
   }
 }
 
+TEST_CASE("a reader that is the first to come when the writer has failed reads what is durable") {
+  const SystemFaults::Disarm disarm;
+  Scratch scratch = Scratch::on_disk();
+  auto writer = must(Pool::open(scratch.path("pool"), writing()));
+  const uint64_t durable = put(*writer, "a", "1");
+  SystemFaults::fail(SystemCall::kFdatasync, 1, EIO);
+  Batch batch;
+  REQUIRE(batch.put(key_in(1, "a"), "2").is_ok());
+  REQUIRE(writer->commit(batch, CommitMode::kDurable).status().code() == Code::kIo);
+  SystemFaults::disarm();
+  for (int i = 0; i < 2; i++) {
+    auto reader = must(Pool::open(scratch.path("pool"), reading()));
+    CHECK(refresh(*reader) == durable);
+    CHECK(get(*reader, key_in(1, "a")) == "1");
+  }
+}
+
 TEST_CASE("a refresh when nothing has changed replays nothing") {
   Scratch scratch = Scratch::on_disk();
   auto writer = must(Pool::open(scratch.path("pool"), writing()));
