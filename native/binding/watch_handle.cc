@@ -1,5 +1,6 @@
 #include "binding/watch_handle.h"
 
+#include "base/memory.h"
 #include "binding/convert.h"
 #include "binding/errors.h"
 
@@ -14,6 +15,8 @@ void append(std::string* to, T value) {
   to->append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
+Status no_memory(uint64_t bytes) { return Status(Code::kNoMemory, "No memory for a change of " + std::to_string(bytes) + " bytes"); }
+
 Status pack(FeedCursor& cursor, const FeedCommit& commit, std::string* to) {
   append(to, static_cast<double>(commit.epoch));
   append(to, static_cast<double>(commit.time_ms));
@@ -27,6 +30,8 @@ Status pack(FeedCursor& cursor, const FeedCommit& commit, std::string* to) {
     to->append(change.key.substr(kKeyspacePrefixBytes));
     if (!bare && change.type != OperationType::kPutLarge) to->append(change.value);
     if (change.type != OperationType::kPutLarge) continue;
+    // Twice while it grows.
+    if (!has_memory_for(2 * (to->size() + change.value_bytes))) return no_memory(change.value_bytes);
     HOLDFAST_TRY(cursor.read_large(change, [&](const uint8_t* bytes, size_t size) {
       to->append(reinterpret_cast<const char*>(bytes), size);
       return Status();
@@ -101,7 +106,8 @@ napi_value Watch::next(napi_env env, Pool& pool) {
   napi_value promise = nullptr;
   if (napi_create_promise(env, &waiting_, &promise) != napi_ok) return nullptr;  // being terminated
   environment_->hold();
-  pool.tail().add(shared_from_this());
+  Status added = pool.tail().add(shared_from_this());
+  if (!added.is_ok()) answer(nullptr, std::move(added));
   return promise;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "base/memory.h"
 #include "engine/large_chunks.h"
 #include "engine/pool_impl.h"
 #include "format/region.h"
@@ -13,6 +14,7 @@ namespace holdfast {
 namespace {
 
 constexpr size_t kBlockBytes = 512 * kKiB;      // a block is closed at the first item behind so many bytes
+constexpr size_t kBlockMemory = 4 * kBlockBytes;  // what is filled, twice while it grows, and what is handed out
 constexpr uint64_t kEntriesAtOnce = 64;         // copied under one hold of the index lock
 constexpr uint64_t kLogAtOnce = 256 * kKiB;
 
@@ -65,6 +67,7 @@ class RunningBackup final : public Backup {
   Result<bool> next(std::string* to) override {
     PoolImpl::Visit visit(*pool_);
     HOLDFAST_TRY(visit.begin());
+    if (!has_memory_for(kBlockMemory)) return Status(Code::kNoMemory, "no memory for a block of the backup; it goes on where it is when there is some");
     if (!begun_) {
       begun_ = true;
       BackupBegin begin;

@@ -21,8 +21,8 @@ void Client::refuse(std::vector<Queued>&& queued, const Status& why) const {
   on_completed(std::move(refused));
 }
 
-void CommitQueue::start() {
-  thread_ = std::thread([this] { run(); });
+Status CommitQueue::start() {
+  return thread_.start("committing", [this] { run(); });
 }
 
 void CommitQueue::stop() {

@@ -10,10 +10,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/thread.h"
 #include "engine/batch.h"
 #include "engine/pool.h"
 
@@ -52,7 +52,7 @@ class CommitQueue {
   };
   CommitQueue(Work work, uint32_t eventual_within_ms) : work_(std::move(work)), eventual_within_(eventual_within_ms) {}
 
-  void start();                                            // its thread
+  Status start();                                          // its thread; kNoMemory: there is none
   void stop();                                             // when what waits is committed; from then on add() says false
   bool is_idle();                                          // nothing waits, is being committed, or is refused
   bool add(const std::shared_ptr<Client>& client, std::vector<Client::Queued>* queued);  // false: it is stopped, and they are the caller's
@@ -72,7 +72,7 @@ class CommitQueue {
   bool busy_ = false, stopped_ = false;
   bool eventual_armed_ = false;
   Clock::time_point eventual_due_;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace holdfast

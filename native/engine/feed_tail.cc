@@ -8,16 +8,17 @@ namespace {
 constexpr auto kRest = std::chrono::milliseconds(1);  // between two calls while commits come one after another
 }
 
-void FeedTail::add(std::shared_ptr<FeedWaiter> waiter) {
+Status FeedTail::add(std::shared_ptr<FeedWaiter> waiter) {
   std::unique_lock guard(mutex_);
   if (stopped_) {
     guard.unlock();
     (void)waiter->wake(true);
-    return;
+    return {};
   }
+  if (!thread_.joinable()) HOLDFAST_TRY(thread_.start("the change feed", [this] { main(); }));
   added_.push_back(std::move(waiter));
-  if (!thread_.joinable()) thread_ = std::thread([this] { main(); });
   wake_.notify_one();
+  return {};
 }
 
 void FeedTail::ring() {
@@ -61,7 +62,7 @@ void FeedTail::main() {
 }
 
 void FeedTail::stop() {
-  std::thread thread;
+  Thread thread;
   {
     std::lock_guard guard(mutex_);
     stopped_ = true;

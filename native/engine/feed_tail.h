@@ -12,8 +12,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
+
+#include "base/status.h"
+#include "base/thread.h"
 
 namespace holdfast {
 
@@ -27,8 +29,9 @@ class FeedWaiter {
 class FeedTail {
  public:
   ~FeedTail() { stop(); }
-  // Called once soon, and again with each durable commit, until it says it is done. After stop(): at once, as closing.
-  void add(std::shared_ptr<FeedWaiter> waiter);
+  // Called once soon, and again with each durable commit, until it says it is done. After stop(): at once, as closing. kNoMemory: there is no
+  // thread to call it, and it never is.
+  Status add(std::shared_ptr<FeedWaiter> waiter);
   // After the durable epoch has risen (with a sequentially consistent store). Hot: inlined into every commit.
   void durable_moved() {
     if (armed_.load(std::memory_order_seq_cst)) ring();
@@ -47,7 +50,7 @@ class FeedTail {
   std::vector<std::shared_ptr<FeedWaiter>> added_;    // guarded by mutex_
   std::vector<std::shared_ptr<FeedWaiter>> waiting_;  // the thread's own
   bool rung_ = false, stopped_ = false;               // guarded by mutex_
-  std::thread thread_;                                // guarded by mutex_
+  Thread thread_;                                     // guarded by mutex_
 };
 
 }  // namespace holdfast

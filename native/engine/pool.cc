@@ -42,10 +42,10 @@ void leak_if_planted() {
 }
 }  // namespace
 
-void PoolImpl::start_threads() {
+Status PoolImpl::start_threads() {
   leak_if_planted();
-  commit_queue_.start();
-  maintenance_ = std::thread([this] { maintenance_main(); });
+  HOLDFAST_TRY(commit_queue_.start());
+  return maintenance_.start("maintenance", [this] { maintenance_main(); });
 }
 
 Result<std::shared_ptr<Pool>> Pool::open(const std::string& path, const PoolOptions& options) {
@@ -75,7 +75,11 @@ Result<std::shared_ptr<Pool>> Pool::started(std::shared_ptr<PoolImpl>&& pool, co
     pool->abandon();
     return recovered;
   }
-  if (options.background) pool->start_threads();
+  Status begun = options.background ? pool->start_threads() : Status();
+  if (!begun.is_ok()) {
+    (void)pool->close();  // what it says is of no use to who could not open it
+    return begun;
+  }
   return std::static_pointer_cast<Pool>(pool);
 }
 

@@ -37,6 +37,7 @@
 #include <unordered_map>
 
 #include "base/short_lock.h"
+#include "base/thread.h"
 #include "engine/batch.h"
 #include "engine/commit_queue.h"
 #include "engine/extent_reserve.h"
@@ -76,7 +77,7 @@ class PoolImpl final : public Pool {
 
   void meet_readers(const uint8_t uuid[16]) { readers_.attach_at_open(name_, uuid, *medium_); }
   Status recover();          // before anything else
-  void start_threads();
+  Status start_threads();
   void abandon();            // recovery failed: let go of the medium
 
   Result<Receipt> commit(Batch& batch, CommitMode mode) override;
@@ -462,7 +463,7 @@ class PoolImpl final : public Pool {
   std::condition_variable wake_;
   bool woken_ = false, stop_ = false;        // guarded by wake_mutex_
   SpaceRequests space_requests_;
-  std::thread maintenance_;
+  Thread maintenance_;
   struct HeadSeen {
     uint64_t at = 0, end = 0, room = 0;
     bool spare = false;                      // there is one

@@ -1,5 +1,6 @@
 #include "engine/resize.h"
 
+#include "base/memory.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
 #include "medium/pool_file.h"
@@ -41,8 +42,12 @@ Status copy_all(Pool& from, Pool& to, CopyReport* report, const std::atomic<bool
     Status put;
     std::string value;
     auto given = (*range)->next(1024, [&](Bytes key, const FoundValue& found, Reader& reader) {
-      value.resize(found.size);
-      put = reader.copy(found, reinterpret_cast<uint8_t*>(value.data()));
+      if (has_memory_for(2 * found.size)) {
+        value.resize(found.size);
+        put = reader.copy(found, reinterpret_cast<uint8_t*>(value.data()));
+      } else {
+        put = Status(Code::kNoMemory, "no memory for a value of " + std::to_string(found.size) + " bytes");
+      }
       if (put.is_ok()) put = batch.put(key, value);
       report->entries++;
       report->bytes += found.size;

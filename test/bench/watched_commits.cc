@@ -41,7 +41,7 @@ int run(bool pmem, const std::string& folder, int commits, bool watched) {
     if (!cursor.is_ok()) return 1;
     auto watcher = std::make_shared<IdleWatcher>();
     watcher->cursor = std::move(*cursor);
-    (*pool)->tail().add(watcher);
+    if (!(*pool)->tail().add(watcher).is_ok()) return 1;
   }
   Batch batch;
   const std::string value(256, 'x');

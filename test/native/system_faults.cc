@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -22,7 +23,7 @@
 namespace holdfast::test {
 namespace {
 
-constexpr int kCalls = static_cast<int>(SystemCall::kFadvise) + 1;
+constexpr int kCalls = static_cast<int>(SystemCall::kThread) + 1;
 
 struct Armed {
   std::atomic<uint64_t> in{0};  // 0: not armed
@@ -232,6 +233,12 @@ int fallocate(int fd, int mode, off_t offset, off_t size) {
         return static_cast<long>(next(static_cast<int>(a), static_cast<int>(b), c, d));
       },
       fd, mode, offset, size, 0));
+}
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*main)(void*), void* argument) noexcept {
+  static const auto next = holdfast::test::next_of<int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)>("pthread_create");
+  const int error = holdfast::test::struck(SystemCall::kThread);
+  return error != 0 ? error : next(thread, attributes, main, argument);
 }
 
 int posix_fadvise(int fd, off_t offset, off_t size, int advice) noexcept {

@@ -1,6 +1,6 @@
 // Failing system calls, inside the test process: this binary's own pwrite, pread, fdatasync, fsync, fallocate, ftruncate and
-// renameat2, open, mmap and posix_fadvise stand before libc's. Unarmed they only count (but for pread) and pass on. Armed and counted for all
-// threads together.
+// renameat2, open, mmap, posix_fadvise and pthread_create stand before libc's. Unarmed they only count (but for pread) and pass on. Armed and
+// counted for all threads together.
 #pragma once
 
 #include <atomic>
@@ -10,8 +10,8 @@
 
 namespace holdfast::test {
 
-// kAny: every one of those before it; open, mmap and posix_fadvise are counted by themselves.
-enum class SystemCall { kPwrite, kFdatasync, kFsync, kFallocate, kFtruncate, kRename, kAny, kOpen, kMmap, kFadvise };
+// kAny: every one of those before it; those behind it are counted by themselves.
+enum class SystemCall { kPwrite, kFdatasync, kFsync, kFallocate, kFtruncate, kRename, kAny, kOpen, kMmap, kFadvise, kThread };
 
 struct SystemFaults {
   // The nth such call from now (1: the next) and `times - 1` calls after it do nothing and give this errno.

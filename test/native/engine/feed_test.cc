@@ -155,7 +155,7 @@ TEST_CASE("one that waits is woken by the next durable commit, and by the pool's
   };
   auto waiter = std::make_shared<Waiter>();
   waiter->cursor = feed_from(*pool, FeedOptions::kNow);
-  pool->tail().add(waiter);
+  CHECK(pool->tail().add(waiter).is_ok());
   for (int i = 0; i < 50; i++) {
     const uint64_t epoch = commit(*pool, {{key_in(1, "k"), std::to_string(i)}}, i % 2 ? CommitMode::kDurable : CommitMode::kEventual);
     if (i % 7) continue;
@@ -165,7 +165,7 @@ TEST_CASE("one that waits is woken by the next durable commit, and by the pool's
   REQUIRE(pool->close().is_ok());
   CHECK(waiter->closed);
   waiter->closed = false;
-  pool->tail().add(waiter);
+  CHECK(pool->tail().add(waiter).is_ok());
   CHECK(waiter->closed);
 }
 
@@ -245,20 +245,20 @@ TEST_CASE("who begins to wait while those who wait are called, or when nobody is
   FeedTail tail;
   std::thread stops;
   first->once = [&] {
-    tail.add(meanwhile);
+    CHECK(tail.add(meanwhile).is_ok());
     stops = std::thread([&] { tail.stop(); });
     while (!late->closed) {  // told at once when the end has begun
-      tail.add(late);
+      CHECK(tail.add(late).is_ok());
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   };
-  tail.add(first);
+  CHECK(tail.add(first).is_ok());
   while (!first->closed) std::this_thread::yield();
   stops.join();
   CHECK(first->closed);
   CHECK(meanwhile->closed);
   const auto last = std::make_shared<Waiter>();
-  tail.add(last);
+  CHECK(tail.add(last).is_ok());
   CHECK(last->closed);
 }
 
