@@ -106,7 +106,7 @@ export class PoolBatch implements Batch {
     return result;
   }
 
-  /** As the pool's `commit`, for who makes no promise where none is needed: a commit that was made in the call is its receipt, and a refused one is thrown. */
+  /** As the pool's `commit`, for who makes no promise where none is needed: of a commit made in the call its receipt; a refused one is thrown. */
   static commitOrQueue(batch: Batch, eventual: boolean): CommitReceipt | Promise<CommitReceipt> {
     const host = PoolBatch.#of(batch).#host;
     if (host.closed) throw closedError();

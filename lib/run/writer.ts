@@ -100,7 +100,7 @@ export class JournalWriter {
     return pool.batch().requireEqual(driverTexts, this.run, this.#driverText);
   }
 
-  /** Commits what `begin` gave, with an entry, of the time `at`, that depends on what was put into it. Not asynchronous where the commit is made in the call. */
+  /** Commits what `begin` gave, with an entry of the time `at` that depends on what was put into it. Not asynchronous where it is made in the call. */
   finish(batch: Batch, entry: NewEntry, at: number): CommitReceipt | Promise<CommitReceipt> {
     const sequence = this.reserve();
     this.put(batch, sequence, entry, at);

@@ -74,6 +74,36 @@ onEachMedium('commits one by one', (place) => {
       expect(pool.stats().barriers - before).toBe(3);
     }));
 
+  test('and checkpoints of a run: in order, beside one another too; what is refused is rejected; the event loop has its other phases', () =>
+    withPool(async (pool) => {
+      const run = await pool.run<unknown, { i: number }>('run');
+      let phases = 0;
+      let going = true;
+      const count = (): void => {
+        ++phases;
+        if (going) setImmediate(count);
+      };
+      setImmediate(count);
+      const saved: { epoch: number; checkpoint: string }[] = [];
+      for (let i = 0; i < 200; ++i) {
+        saved.push(await run.checkpoint({ i }));
+        expect(run.state).toEqual({ i });
+      }
+      going = false;
+      expect(phases).toBeGreaterThan(pool.medium === 'file' ? 30 : 1);
+      saved.push(...(await Promise.all(Array.from({ length: 20 }, (_, i) => run.checkpoint({ i: 200 + i })))));
+      saved.forEach(({ epoch, checkpoint }, i) => {
+        expect(run.at(checkpoint)).toEqual({ i });
+        if (i > 0) expect(epoch).toBeGreaterThan(saved[i - 1]!.epoch);
+      });
+      expect([...run.history()].map(({ id }) => id)).toEqual(saved.map(({ checkpoint }) => checkpoint));
+      const refused = run.checkpoint(() => 'a function' as unknown);
+      await expect(refused).rejects.toMatchObject({ code: 'ERR_HOLDFAST_CODEC' });
+      run.close();
+      const late = run.checkpoint({ i: 0 });
+      await expect(late).rejects.toMatchObject({ code: 'ERR_HOLDFAST_CLOSED' });
+    }));
+
   test.each([1, 8])('leave the event loop its other phases, %i in flight', (inFlight) =>
     withPool(async (pool, space) => {
       let phases = 0;
