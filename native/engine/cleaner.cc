@@ -23,6 +23,7 @@ namespace {
 constexpr int kFruitlessRounds = 32;
 constexpr uint64_t kMoveBytes = 16000;        // live bytes moved under one hold of the append lock
 constexpr uint64_t kMeanwhile = 16 * kKiB;    // that commits may append between two moves
+constexpr uint64_t kBesideFold = 256 * kKiB;  // the same while a fold is made
 constexpr size_t kLookedUpTogether = 16384;   // operations of victims: less than a megabyte of memory
 constexpr uint64_t kRoundBytes = 8 * kMiB;   // moved in one round at most: a commit that waits for room waits for one
 constexpr int kDesperateRounds = 8;          // after so many fruitless ones what can be merged is merged
@@ -227,8 +228,9 @@ bool PoolImpl::let_retention_give_way() {
 
 // Live bytes that can be carried before the next fold, which needs room for what is carried too.
 uint64_t PoolImpl::room_for_moves() {
+  const uint64_t largest = medium_->largest_free();
   std::lock_guard append(append_mutex_);
-  const uint64_t kept = fold_reserve(), free = std::max(ready_with_spares(), medium_->largest_free());
+  const uint64_t kept = fold_reserve(), free = std::max(ready_with_spares(), largest);
   const uint64_t room = std::min(free > kept ? free - kept : 0, 2 * kRoundBytes);
   const uint64_t entries = std::max<uint64_t>(1, entries_at_most());
   const uint64_t each = std::max<uint64_t>(32, segments_.live_bytes() / entries);
@@ -239,6 +241,7 @@ uint64_t PoolImpl::room_for_moves() {
 bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in) {
   const auto victims = choose_victims(may_move, wanted_dead, one_in);
   (void)clean_segments(victims).is_ok();  // no room for more: the next fold gives some
+  medium_->expect_appends(head_seen_.at, std::min(kBesideFold, head_seen_.end - head_seen_.at));
   return !victims.empty();
 }
 
