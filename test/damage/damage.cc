@@ -108,6 +108,7 @@ class Victim {
         swap(&damage, line, other, 64 * 1024);
         break;
       case 10:
+        if (std::memcmp(bytes_.data() + line / 512 * 512, bytes_.data() + other / 512 * 512, 512) == 0) break;  // an earlier copy: no damage
         std::memmove(bytes_.data() + line / 512 * 512, bytes_.data() + other / 512 * 512, 512);
         hurt(&damage, line / 512 * 512, 512);
         break;
