@@ -127,7 +127,9 @@ describe('a probe', () => {
     const fail = () => Promise.reject(new Error('silent'));
     const late = run.tool('a', 1, fail, { retry: 2, timeout: 20, probe: deaf });
     await expect(late).rejects.toMatchObject({ name: 'TimeoutError', message: expect.stringContaining('its probe') as string });
-    await rejects(run.tool('b', 1, fail, { retry: 2, signal: AbortSignal.timeout(20), probe: deaf }), 'ERR_HOLDFAST_ABORTED');
+    const stop = new AbortController();
+    const stopping = () => (stop.abort(), deaf());
+    await rejects(run.tool('b', 1, fail, { retry: 2, signal: stop.signal, probe: stopping }), 'ERR_HOLDFAST_ABORTED');
     expect(bench.pool.unknownOutcomes()).toHaveLength(2);
     const later = await (await bench.again()).run('r');
     await expect(later.tool('a', 1, never, { timeout: 20, probe: deaf })).rejects.toMatchObject({ name: 'TimeoutError' });
