@@ -65,6 +65,7 @@ bool Watch::wake(bool closing) {
         break;
       }
       if (empty() && status.is_ok()) return true;  // nothing yet
+      if (status.code() == Code::kFailed) batch->resize(sizeof(double));  // the last of it may be zeros in place of a page that failed
       if (!empty()) status = Status();             // what went wrong behind it is met again by the next batch
       store(reinterpret_cast<uint8_t*>(batch->data()), static_cast<double>(cursor_->reached()));
     }

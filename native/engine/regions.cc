@@ -312,11 +312,12 @@ Status PoolImpl::set_aside(const WantedExtents& fresh) {
     return taken;
   }
   taken = extents_.set_aside(*medium_, fresh);
-  if (taken.code() != Code::kPoolFull) return taken;
+  if (!taken.is_full()) return taken;
   release_spares();
   taken = extents_.set_aside(*medium_, fresh);
-  if (taken.code() != Code::kPoolFull) return taken;
+  if (!taken.is_full()) return taken;
   fresh_refused_ = bytes;
+  if (taken.code() != Code::kPoolFull) return taken;
   return Status(Code::kPoolFull, "the pool " + name_ + " is full: what is free is in pieces that are too short " + what +
                                      "; delete something, close snapshots, or give it more room");
 }
