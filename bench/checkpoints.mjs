@@ -1,9 +1,11 @@
-// npm run bench:checkpoints: what it costs to save a state of 64 KiB of which 1 KiB changed, beside encoding all of it. For work on
-// the code, not for comparing stores.
+// npm run bench:checkpoints: what it costs to save a state of 64 KiB of which 1 KiB changed, beside
+// encoding all of it. For work on the code, not for comparing stores.
 //   npm run bench:checkpoints -- [--ms 1500] [--only text] [--at folder] [--json]
-// Three encoders, each in turns with the save and its commit, in one process: msgpackr's `pack` (the quickest; it carries no Map, Set, Date or
-// cycle as they are), v8.serialize (the platform's own), and the codec `structured` (what a checkpoint without deltas would write). Medians.
-// With PMEM_IS_PMEM_FORCE=1 on /dev/shm (emulated persistent memory) where the build has libpmemobj, else a file.
+// Three encoders, each in turns with the save and its commit, in one process: msgpackr's `pack`
+// (the quickest; it carries no Map, Set, Date or cycle as they are), v8.serialize (the platform's
+// own), and the codec `structured` (what a checkpoint without deltas would write). Medians. With
+// PMEM_IS_PMEM_FORCE=1 on /dev/shm (emulated persistent memory) where the build has libpmemobj,
+// else a file.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
@@ -20,10 +22,16 @@ const { openSync, probe } = require('../dist/index.js');
 const { CheckpointStore } = require('../dist/checkpoint/index.js');
 const { structured } = require('../dist/codecs.js');
 
-const { values: flags } = parseArgs({ options: {
-  ms: { type: 'string', default: '1500' }, only: { type: 'string', default: '' }, at: { type: 'string' }, json: { type: 'boolean', default: false },
-} });
-const pmem = process.env.PMEM_IS_PMEM_FORCE === '1' && probe('/dev/shm/holdfast-probe').builtWithPmem;
+const { values: flags } = parseArgs({
+  options: {
+    ms: { type: 'string', default: '1500' },
+    only: { type: 'string', default: '' },
+    at: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const pmem =
+  process.env.PMEM_IS_PMEM_FORCE === '1' && probe('/dev/shm/holdfast-probe').builtWithPmem;
 const place = flags.at ?? (pmem ? '/dev/shm' : os.tmpdir());
 mkdirSync(place, { recursive: true });
 const folder = mkdtempSync(path.join(place, 'holdfast-checkpoints-'));
@@ -34,16 +42,21 @@ const unmeasured = 1000;
 const encoders = { pack, serialize, structured: (value) => structured.encode(value) };
 
 async function measure(name, { make, immutable = false, asRun = false }) {
-  const pool = openSync(path.join(folder, 'pool'), pmem ? { medium: 'pmem', size: 512 * 2 ** 20 } : { medium: 'file' });
+  const pool = openSync(
+    path.join(folder, 'pool'),
+    pmem ? { medium: 'pmem', size: 512 * 2 ** 20 } : { medium: 'file' },
+  );
   const [first, change] = make();
   const store = CheckpointStore.of(pool);
   const run = asRun ? await pool.run(OWNER.slice(4)) : undefined;
-  const save = run ? (state) => run.checkpoint(state, { immutable }) : (state) => {
-    const batch = pool.batch();
-    const info = store.save(batch, OWNER, state, { immutable });
-    pool.commitSync(batch);
-    store.committed(info); // as run.checkpoint says it
-  };
+  const save = run
+    ? (state) => run.checkpoint(state, { immutable })
+    : (state) => {
+        const batch = pool.batch();
+        const info = store.save(batch, OWNER, state, { immutable });
+        pool.commitSync(batch);
+        store.committed(info); // as run.checkpoint says it
+      };
   // The bytes first: asking for them takes as long as a save, and by then the code is compiled.
   const bytes = [];
   let k = 0;
@@ -76,18 +89,25 @@ async function measure(name, { make, immutable = false, asRun = false }) {
 
 const rows = [];
 try {
-  for (const [name, shape] of Object.entries(shapes)) if (name.includes(flags.only)) rows.push(await measure(name, shape));
+  for (const [name, shape] of Object.entries(shapes))
+    if (name.includes(flags.only)) rows.push(await measure(name, shape));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 if (flags.json) console.log(JSON.stringify(rows));
 else {
   const us = (ns) => (ns / 1000).toFixed(1);
-  console.log(`${pmem ? 'pmem (emulated)' : 'file'}, node ${process.version}; us: the save and its commit beside the encoding`);
-  console.log('| state of 64 KiB | of `pack` | of `v8.serialize` | of `structured` | bytes appended |');
+  console.log(
+    `${pmem ? 'pmem (emulated)' : 'file'}, node ${process.version}; us: the save and its commit beside the encoding`,
+  );
+  console.log(
+    '| state of 64 KiB | of `pack` | of `v8.serialize` | of `structured` | bytes appended |',
+  );
   console.log('| --- | --- | --- | --- | --- |');
   for (const { state, bytes, of } of rows) {
-    const cells = Object.values(of).map(({ save, encode }) => `${(save / encode).toFixed(2)} (${us(save)} / ${us(encode)})`);
+    const cells = Object.values(of).map(
+      ({ save, encode }) => `${(save / encode).toFixed(2)} (${us(save)} / ${us(encode)})`,
+    );
     console.log(`| ${[state, ...cells, bytes.toLocaleString('en')].join(' | ')} |`);
   }
 }

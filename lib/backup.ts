@@ -1,13 +1,16 @@
 /**
- * Live backup: what a pool holds at one epoch, or the commits since one, to a file or a stream, while commits go on.
+ * Live backup: what a pool holds at one epoch, or the commits since one, to a file or a stream,
+ * while commits go on.
  *
- * The blocks are made by native/engine/backup.cc; here they are written. To a file they go under `<target>.partial` until the last
- * one is there and synced. An interruption of any kind leaves that file, and the next backup to the same target goes on from there;
- * under its own name the target is never half. What a power cut leaves at each step, and each failing call: test/unit/backup-faults.test.ts.
+ * The blocks are made by native/engine/backup.cc; here they are written. To a file they go under
+ * `<target>.partial` until the last one is there and synced. An interruption of any kind leaves
+ * that file, and the next backup to the same target goes on from there; under its own name the
+ * target is never half. What a power cut leaves at each step, and each failing call:
+ * test/unit/backup-faults.test.ts.
  *
- * Three things that are not to be gone on with: a file whose sync has failed (the system may have dropped what it could not write, and
- * would not say so again), one that has got its name already (it is the finished backup itself), and one that a power cut has left
- * without its first block.
+ * Three things that are not to be gone on with: a file whose sync has failed (the system may have
+ * dropped what it could not write, and would not say so again), one that has got its name already
+ * (it is the finished backup itself), and one that a power cut has left without its first block.
  *
  * The file is locked from before it is looked at until it has its name, or was given up.
  */
@@ -58,7 +61,9 @@ export async function backupPool(
   const { onProgress } = options;
   checkProgress(onProgress);
   const since =
-    options.incremental === undefined ? -1 : wholeNumber('incremental', options.incremental, 0, Number.MAX_SAFE_INTEGER);
+    options.incremental === undefined
+      ? -1
+      : wholeNumber('incremental', options.incremental, 0, Number.MAX_SAFE_INTEGER);
   if (signal?.aborted) throw abortedError(signal, 'The backup');
   const run = { host, since, signal, onProgress };
   if (typeof target !== 'string') return toStream(run, streamTarget(target), cancels);
@@ -67,7 +72,8 @@ export async function backupPool(
   try {
     return await toFile(run, file, poolPath, true);
   } catch (error) {
-    // The log no longer reaches back to where it was interrupted. A full backup can begin anew; an increment cannot.
+    // The log no longer reaches back to where it was interrupted. A full backup can begin anew; an
+    // increment cannot.
     if (!(error instanceof LateError)) throw error;
     if (since >= 0) throw error.cause;
     return await toFile(run, file, poolPath, false);
@@ -77,7 +83,12 @@ export async function backupPool(
 /** What was interrupted cannot be gone on with any more. */
 class LateError extends Error {}
 
-async function toFile(run: Run, file: string, poolPath: string, goOn: boolean): Promise<BackupReport> {
+async function toFile(
+  run: Run,
+  file: string,
+  poolPath: string,
+  goOn: boolean,
+): Promise<BackupReport> {
   const partial = `${file}.partial`;
   const handle = await claim(partial, file);
   let scan: NativeBackupScan | null = null;
@@ -138,7 +149,15 @@ async function write(run: Run, { target, scan, written }: Begun): Promise<Backup
       }
       const { epoch, entries, commits, bytes } = backup.status();
       await target.finish();
-      return { epoch, ...(since >= 0 && { since }), entries, commits, bytes, fileBytes, continued: scan !== null };
+      return {
+        epoch,
+        ...(since >= 0 && { since }),
+        entries,
+        commits,
+        bytes,
+        fileBytes,
+        continued: scan !== null,
+      };
     } finally {
       backup.close();
     }
@@ -149,29 +168,46 @@ async function write(run: Run, { target, scan, written }: Begun): Promise<Backup
 }
 
 async function mustBeFree(file: string, poolPath: string): Promise<void> {
-  const [name, there, pool] = await Promise.all([lstat(file), stat(file), stat(poolPath)].map((facts) => facts.catch(() => undefined)));
+  const [name, there, pool] = await Promise.all(
+    [lstat(file), stat(file), stat(poolPath)].map((facts) => facts.catch(() => undefined)),
+  );
   if (name === undefined) return; // not even a link that points to nothing
-  if (there !== undefined && pool !== undefined && there.ino === pool.ino && there.dev === pool.dev) {
+  if (
+    there !== undefined &&
+    pool !== undefined &&
+    there.ino === pool.ino &&
+    there.dev === pool.dev
+  ) {
     throw typeError(`${file} is the pool itself; a backup needs another place`);
   }
-  throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${file} is there already; remove it, or back up to another place`);
+  throw new HoldfastError(
+    'ERR_HOLDFAST_EXISTS',
+    `${file} is there already; remove it, or back up to another place`,
+  );
 }
 
 /**
- * The file that a backup is written to, held with a lock of the kernel's: two backups to one place, from any threads, processes and paths, would
- * write into each other. Where a file system has no locks nobody is kept apart.
+ * The file that a backup is written to, held with a lock of the kernel's: two backups to one place,
+ * from any threads, processes and paths, would write into each other. Where a file system has no
+ * locks nobody is kept apart.
  */
 async function claim(partial: string, file: string): Promise<FileHandle> {
   for (let tries = 0; tries < 100; ++tries) {
-    const handle = await open(partial, constants.O_WRONLY | constants.O_CREAT, 0o600).catch((error: unknown) => {
-      throw fileError(error, `the backup ${file} could not be begun`);
-    });
+    const handle = await open(partial, constants.O_WRONLY | constants.O_CREAT, 0o600).catch(
+      (error: unknown) => {
+        throw fileError(error, `the backup ${file} could not be begun`);
+      },
+    );
     let mine = false;
     try {
       if (!native.lockFile(handle.fd)) break;
-      const [held, there] = await Promise.all([handle.stat(), stat(partial).catch(() => undefined)]);
+      const [held, there] = await Promise.all([
+        handle.stat(),
+        stat(partial).catch(() => undefined),
+      ]);
       const same = there !== undefined && there.ino === held.ino && there.dev === held.dev;
-      const finished = held.nlink > 1; // and cut off between its two names: it is not to be written to any more
+      // and cut off between its two names: it is not to be written to any more
+      const finished = held.nlink > 1;
       mine = same && !finished;
       if (same && finished) await removeName(partial);
     } finally {
@@ -179,12 +215,16 @@ async function claim(partial: string, file: string): Promise<FileHandle> {
     }
     if (mine) return handle;
   }
-  throw new HoldfastError('ERR_HOLDFAST_EXISTS', `a backup to ${file} is under way; choose another place`);
+  throw new HoldfastError(
+    'ERR_HOLDFAST_EXISTS',
+    `a backup to ${file} is under way; choose another place`,
+  );
 }
 
 /** Nothing was written: a file that was made for this goes again. */
 async function release(handle: FileHandle, partial: string): Promise<void> {
-  const facts = await handle.stat().catch(() => undefined); // the error that brought us here is the one to tell
+  // the error that brought us here is the one to tell
+  const facts = await handle.stat().catch(() => undefined);
   if (facts?.size === 0) await unlink(partial).catch(() => undefined);
   await handle.close().catch(() => undefined);
 }
@@ -203,15 +243,23 @@ async function scanPartial(handle: FileHandle, partial: string): Promise<NativeB
   try {
     bytes = await readInto(partial, (chunk) => scan.write(chunk));
   } catch (error) {
-    if ((error as { code?: unknown }).code !== 'ERR_HOLDFAST_NOT_A_BACKUP') throw fileError(error, `${partial} could not be read`);
-    throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${partial}, where the backup would be written, is something else; remove it`, {
-      cause: error,
-    });
+    if ((error as { code?: unknown }).code !== 'ERR_HOLDFAST_NOT_A_BACKUP')
+      throw fileError(error, `${partial} could not be read`);
+    throw new HoldfastError(
+      'ERR_HOLDFAST_EXISTS',
+      `${partial}, where the backup would be written, is something else; remove it`,
+      {
+        cause: error,
+      },
+    );
   }
   return bytes > 0 && scan.progress().begun ? scan : null;
 }
 
-/** Shorter than any first block and nothing but zeros: a power cut has kept its length alone. Anything longer has its first block. */
+/**
+ * Shorter than any first block and nothing but zeros: a power cut has kept its length alone.
+ * Anything longer has its first block.
+ */
 async function isBlank(handle: FileHandle, partial: string): Promise<boolean> {
   const facts = await handle.stat();
   if (!facts.isFile() || facts.size > firstBlockAtMost) return false;
@@ -232,12 +280,16 @@ export async function backupEnd(file: string): Promise<number> {
   }
   const { begun, ended, epoch } = scan.progress();
   if (!begun) throw new HoldfastError('ERR_HOLDFAST_NOT_A_BACKUP', `${file} is not a backup`);
-  if (!ended) throw new HoldfastError('ERR_HOLDFAST_CORRUPT', `the backup ${file} is damaged or not whole`);
+  if (!ended)
+    throw new HoldfastError('ERR_HOLDFAST_CORRUPT', `the backup ${file} is damaged or not whole`);
   return epoch;
 }
 
 /** Reads a whole file in pieces; returns its length. */
-export async function readInto(file: string, take: (chunk: Uint8Array) => unknown): Promise<number> {
+export async function readInto(
+  file: string,
+  take: (chunk: Uint8Array) => unknown,
+): Promise<number> {
   const handle = await open(file, constants.O_RDONLY);
   const buffer = Buffer.allocUnsafeSlow(1024 * 1024);
   let at = 0;
@@ -275,7 +327,7 @@ function fileTarget(handle: FileHandle, partial: string, file: string, keep: num
     name: file,
     async write(block) {
       try {
-        for (let done = 0; done < block.length; ) {
+        for (let done = 0; done < block.length;) {
           const { bytesWritten } = await handle.write(block, done, block.length - done, at);
           done += bytesWritten;
           at += bytesWritten;
@@ -305,7 +357,8 @@ function streamTarget(given: Writable | WritableStream<Uint8Array>): Target {
   if (!(given instanceof Writable) && !(given instanceof WritableStream)) {
     throw typeError('A backup goes to a path, a Writable or a WritableStream');
   }
-  if (given instanceof WritableStream && given.locked) throw typeError('The WritableStream is locked: somebody else writes to it');
+  if (given instanceof WritableStream && given.locked)
+    throw typeError('The WritableStream is locked: somebody else writes to it');
   const stream = given instanceof Writable ? given : Writable.fromWeb(given);
   let failure: unknown;
   let giveUp: ((reason: unknown) => void) | undefined;

@@ -13,8 +13,8 @@ import { byteOffset, bytesOf, cellOffset, cellValue, PoolRegion } from './region
 import type { Batch, CommitReceipt, Keyspace, Region } from './types';
 
 /**
- * Emptied by their commits, each with little more than 1 MiB of memory at most. Making one, in memory that was never
- * touched, costs more than filling it and committing what is in it.
+ * Emptied by their commits, each with little more than 1 MiB of memory at most. Making one, in
+ * memory that was never touched, costs more than filling it and committing what is in it.
  */
 const spares: NativeBatch[] = [];
 const MAX_SPARES = 4;
@@ -90,8 +90,16 @@ export class PoolBatch implements Batch {
     return this;
   }
 
-  /** For the pool: what was gathered, which the batch then has no more. `commit` empties it, unless it throws or keeps it. */
-  static commit<R>(batch: Batch, host: KeyspaceHost, commit: (taken: NativeBatch) => R, keeps: boolean): R {
+  /**
+   * For the pool: what was gathered, which the batch then has no more. `commit` empties it, unless
+   * it throws or keeps it.
+   */
+  static commit<R>(
+    batch: Batch,
+    host: KeyspaceHost,
+    commit: (taken: NativeBatch) => R,
+    keeps: boolean,
+  ): R {
     if (!(batch instanceof PoolBatch) || batch.#host !== host) {
       throw typeError("The batch must be one of this pool's; make it with pool.batch()");
     }
@@ -106,12 +114,20 @@ export class PoolBatch implements Batch {
     return result;
   }
 
-  /** As the pool's `commit`, for who makes no promise where none is needed: of a commit made in the call its receipt; a refused one is thrown. */
+  /**
+   * As the pool's `commit`, for who makes no promise where none is needed: of a commit made in the
+   * call its receipt; a refused one is thrown.
+   */
   static commitOrQueue(batch: Batch, eventual: boolean): CommitReceipt | Promise<CommitReceipt> {
     const host = PoolBatch.#of(batch).#host;
     if (host.closed) throw closedError();
     const { committer } = host;
-    return PoolBatch.commit(batch, host, (taken) => committer.commit(taken, eventual, undefined), committer.holds(undefined));
+    return PoolBatch.commit(
+      batch,
+      host,
+      (taken) => committer.commit(taken, eventual, undefined),
+      committer.holds(undefined),
+    );
   }
 
   /** Requires the key to be absent and puts it, which costs as much as one of the two. */

@@ -38,7 +38,8 @@ export const bytes: Codec<Uint8Array> = {
   name: 'bytes',
   encode(value) {
     if (!types.isUint8Array(value)) throw typeError('The codec "bytes" takes a Uint8Array');
-    if (value.length === 0 && isDetached(value.buffer)) throw typeError('The bytes were transferred elsewhere: there are none here any more');
+    if (value.length === 0 && isDetached(value.buffer))
+      throw typeError('The bytes were transferred elsewhere: there are none here any more');
     return value;
   },
   decode: (borrowed) => new Uint8Array(borrowed),
@@ -103,13 +104,17 @@ Object.assign(packr, {
   },
 });
 
-/** msgpack never uses this byte: what follows it is V8's own serialization, which is kept readable by later versions of it. */
+/**
+ * msgpack never uses this byte: what follows it is V8's own serialization, which is kept readable
+ * by later versions of it.
+ */
 const byV8 = 0xc1;
 
 /**
- * What `structuredClone` can carry: Map, Set, Date, BigInt, typed arrays, undefined, cycles and shared references. msgpack
- * where that loses nothing; what it would change (-0, holes in arrays, half surrogate pairs, errors, boxed primitives, some names as
- * keys, built-in objects of another realm, instances of classes, whose own fields are kept) goes through V8's serializer.
+ * What `structuredClone` can carry: Map, Set, Date, BigInt, typed arrays, undefined, cycles and
+ * shared references. msgpack where that loses nothing; what it would change (-0, holes in arrays,
+ * half surrogate pairs, errors, boxed primitives, some names as keys, built-in objects of another
+ * realm, instances of classes, whose own fields are kept) goes through V8's serializer.
  */
 export const structured: Codec<unknown> = {
   name: 'structured',

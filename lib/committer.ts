@@ -36,22 +36,32 @@ interface Held {
 
 type MakeReceipt = (epoch: number, eventual: boolean) => CommitReceipt;
 
-/** For who is asynchronous: thrown is rejected, and what was made in the call is no promise any more. */
+/**
+ * For who is asynchronous: thrown is rejected, and what was made in the call is no promise any
+ * more.
+ */
 type Outcome = CommitReceipt | Promise<CommitReceipt>;
 
 /** Pairs of ticket and epoch; filled and emptied within one call. */
 const completions = new Float64Array(2 * 512);
 
-/** What is to be a microtask is made one through this: queueMicrotask() makes an asynchronous resource each time. */
+/**
+ * What is to be a microtask is made one through this: queueMicrotask() makes an asynchronous
+ * resource each time.
+ */
 const done = Promise.resolve();
 
 /**
- * So many turns may end, or twice as many commits be made in their calls, without the event loop's other phases getting theirs: tens of microseconds
- * each where a barrier is quick, up to a millisecond where it is a disk's.
+ * So many turns may end, or twice as many commits be made in their calls, without the event loop's
+ * other phases getting theirs: tens of microseconds each where a barrier is quick, up to a
+ * millisecond where it is a disk's.
  */
 const turnsInARow = { quick: 32, slow: 4 };
 
-/** One of so many commits that are made in their calls looks whether it is alone in its turn: the look costs half a commit. */
+/**
+ * One of so many commits that are made in their calls looks whether it is alone in its turn: the
+ * look costs half a commit.
+ */
 const looksEvery = 8;
 
 export class Committer {
@@ -69,11 +79,17 @@ export class Committer {
   #head = 0;
   #held: Held[] = [];
   #scheduled = false;
-  /** Since the event loop's other phases last had their turn; a commit made in its call counts one, a turn two. */
+  /**
+   * Since the event loop's other phases last had their turn; a commit made in its call counts one,
+   * a turn two.
+   */
   #inARow = 0;
   /** The last turn that was handed over had one commit; those since were made in their calls. */
   #oneByOne = false;
-  /** A commit that was made in its call has looked, and the microtasks that waited then have not all run. */
+  /**
+   * A commit that was made in its call has looked, and the microtasks that waited then have not all
+   * run.
+   */
   #looking = false;
   #idle: (() => void)[] = [];
 
@@ -98,7 +114,8 @@ export class Committer {
       batch.put(keyspace, key, value);
       return this.#hold(batch, eventual, signal);
     }
-    if (this.#inTheCall()) return this.#receipt(this.#native.putSync(keyspace, key, value, eventual), eventual);
+    if (this.#inTheCall())
+      return this.#receipt(this.#native.putSync(keyspace, key, value, eventual), eventual);
     return this.#wait(this.#native.put(keyspace, key, value, eventual), eventual);
   }
 
@@ -113,7 +130,8 @@ export class Committer {
       batch.delete(keyspace, key);
       return this.#hold(batch, eventual, signal);
     }
-    if (this.#inTheCall()) return this.#receipt(this.#native.deleteSync(keyspace, key, undefined, eventual), eventual);
+    if (this.#inTheCall())
+      return this.#receipt(this.#native.deleteSync(keyspace, key, undefined, eventual), eventual);
     return this.#wait(this.#native.delete(keyspace, key, undefined, eventual), eventual);
   }
 
@@ -168,7 +186,10 @@ export class Committer {
     return this.holds(signal);
   }
 
-  /** May a commit be made here and now? It is alone in its turn, as far as is known, and the event loop has had its turn. */
+  /**
+   * May a commit be made here and now? It is alone in its turn, as far as is known, and the event
+   * loop has had its turn.
+   */
   #inTheCall(): boolean {
     if (!this.#oneByOne || this.pending || this.#inARow + 1 >= this.#mostInARow) return false;
     if (this.#looking) {

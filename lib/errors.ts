@@ -49,8 +49,9 @@ export const errorCodes = [
 export type ErrorCode = (typeof errorCodes)[number];
 
 /**
- * Every failure that is not a wrong argument. An instance of it is one of any copy of this package (a test runner loads it anew for each file):
- * copies share the addon, and it makes errors of the class of the last one.
+ * Every failure that is not a wrong argument. An instance of it is one of any copy of this package
+ * (a test runner loads it anew for each file): copies share the addon, and it makes errors of the
+ * class of the last one.
  */
 export class HoldfastError extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {
@@ -120,15 +121,22 @@ export function closedError(): HoldfastError {
   );
 }
 
-/** Memory for `bytes` that are to be read. More than there is, or than an array of this Node.js takes, is an error like any other. */
+/**
+ * Memory for `bytes` that are to be read. More than there is, or than an array of this Node.js
+ * takes, is an error like any other.
+ */
 export function memoryFor<T>(bytes: number, take: () => T): T {
   try {
     return take();
   } catch (error) {
     // Of another realm, perhaps: Node.js takes the memory.
     if (!types.isNativeError(error) || error.name !== 'RangeError') throw error;
-    throw new HoldfastError('ERR_HOLDFAST_NO_MEMORY', `There is no memory for ${bytes} bytes in one piece; read less at once`, {
-      cause: error,
-    });
+    throw new HoldfastError(
+      'ERR_HOLDFAST_NO_MEMORY',
+      `There is no memory for ${bytes} bytes in one piece; read less at once`,
+      {
+        cause: error,
+      },
+    );
   }
 }

@@ -1,7 +1,9 @@
 /**
- * Files that are there whole or not at all: written under another name, synced, and only then given theirs.
+ * Files that are there whole or not at all: written under another name, synced, and only then given
+ * theirs.
  *
- * A crash leaves the other name behind; what it is and who takes it up again is said where it is chosen.
+ * A crash leaves the other name behind; what it is and who takes it up again is said where it is
+ * chosen.
  */
 import { constants } from 'node:fs';
 import { link, open, rename, unlink } from 'node:fs/promises';
@@ -31,7 +33,10 @@ export function fileError(cause: unknown, what: string): Error {
   const known = codeOf[code ?? ''] ?? 'ERR_HOLDFAST_IO';
   const text = `${what}: ${message ?? String(cause)}`;
   if (known === 'ERR_HOLDFAST_INVALID_ARGUMENT') return Object.assign(typeError(text), { cause });
-  return new HoldfastError(known, text, { cause, ...(typeof errno === 'number' && { errno: Math.abs(errno) }) });
+  return new HoldfastError(known, text, {
+    cause,
+    ...(typeof errno === 'number' && { errno: Math.abs(errno) }),
+  });
 }
 
 async function syncFolderOf(file: string): Promise<void> {
@@ -43,13 +48,17 @@ async function syncFolderOf(file: string): Promise<void> {
       await folder.close();
     }
   } catch (error) {
-    throw fileError(error, `${file} is whole, but its folder could not be synced: a power cut may still take its name away`);
+    throw fileError(
+      error,
+      `${file} is whole, but its folder could not be synced: a power cut may still take its name away`,
+    );
   }
 }
 
 /**
- * Gives a finished file its name, durably; never takes the place of another (`ERR_HOLDFAST_EXISTS`). A crash may leave both names, which
- * are then names of one file: whoever finds `from` with two names must not write to it.
+ * Gives a finished file its name, durably; never takes the place of another
+ * (`ERR_HOLDFAST_EXISTS`). A crash may leave both names, which are then names of one file: whoever
+ * finds `from` with two names must not write to it.
  */
 export async function giveName(from: string, to: string): Promise<void> {
   try {
@@ -58,7 +67,8 @@ export async function giveName(from: string, to: string): Promise<void> {
   } catch (error) {
     const { code } = error as { code?: string };
     // A file system without hard links.
-    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP') throw fileError(error, `${to} could not be given its name`);
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP')
+      throw fileError(error, `${to} could not be given its name`);
     await rename(from, to);
   }
   await syncFolderOf(to);

@@ -45,8 +45,9 @@ import type { Batch, CommitReceipt, OpenOptions } from './types';
 
 export class Holdfast extends Pool {
   /**
-   * Creates the run, or continues it where it was left. While somebody else drives it: `ERR_HOLDFAST_RUN_ACTIVE`; with another input than
-   * it began with: `ERR_HOLDFAST_DIVERGED`. A finished run is opened to read its result.
+   * Creates the run, or continues it where it was left. While somebody else drives it:
+   * `ERR_HOLDFAST_RUN_ACTIVE`; with another input than it began with: `ERR_HOLDFAST_DIVERGED`. A
+   * finished run is opened to read its result.
    */
   run<Input = unknown, State = unknown, Result = unknown>(
     id: string,
@@ -55,7 +56,10 @@ export class Holdfast extends Pool {
     return openRun(this, id, options) as Promise<Run<Input, State, Result>>;
   }
 
-  /** Begins to drive a run that nobody drives and that has something to do; undefined when there is none. */
+  /**
+   * Begins to drive a run that nobody drives and that has something to do; undefined when there is
+   * none.
+   */
   claim<Input = unknown, State = unknown, Result = unknown>(
     options?: ClaimOptions,
   ): Promise<Run<Input, State, Result> | undefined> {
@@ -72,25 +76,36 @@ export class Holdfast extends Pool {
     return runInfo(this, id);
   }
 
-  /** A run's entries: those there are, or, with `follow`, those that come too, until the run's end. No such run: `ERR_HOLDFAST_NOT_FOUND`. */
+  /**
+   * A run's entries: those there are, or, with `follow`, those that come too, until the run's end.
+   * No such run: `ERR_HOLDFAST_NOT_FOUND`.
+   */
   journal(id: string, options?: JournalOptions): AsyncIterableIterator<JournalEntry> {
     return journalOf(this, id, options);
   }
 
   /**
-   * Gives a run what its `run.signal(name)` waits for, now or later, durably. No such run: `ERR_HOLDFAST_NOT_FOUND`; a finished one:
-   * `ERR_HOLDFAST_RUN_FINISHED`.
+   * Gives a run what its `run.signal(name)` waits for, now or later, durably. No such run:
+   * `ERR_HOLDFAST_NOT_FOUND`; a finished one: `ERR_HOLDFAST_RUN_FINISHED`.
    */
   signal(run: string, name: string, value?: unknown): Promise<CommitReceipt> {
     return sendSignal(this, run, name, value);
   }
 
-  /** The checkpoints of a run in the order they were made. No such run: `ERR_HOLDFAST_NOT_FOUND`. */
-  history(run: string, options?: { reverse?: boolean; limit?: number }): IterableIterator<CheckpointInfo> {
+  /**
+   * The checkpoints of a run in the order they were made. No such run: `ERR_HOLDFAST_NOT_FOUND`.
+   */
+  history(
+    run: string,
+    options?: { reverse?: boolean; limit?: number },
+  ): IterableIterator<CheckpointInfo> {
     return CheckpointStore.of(this).history(ownerOf(mustBeThere(this, run)), options);
   }
 
-  /** The state at a checkpoint, as a value of its own. One that was pruned: `ERR_HOLDFAST_NOT_FOUND`. */
+  /**
+   * The state at a checkpoint, as a value of its own. One that was pruned:
+   * `ERR_HOLDFAST_NOT_FOUND`.
+   */
   at(checkpoint: string): unknown {
     return CheckpointStore.of(this).load(checkpoint);
   }
@@ -101,8 +116,9 @@ export class Holdfast extends Pool {
   }
 
   /**
-   * Begins run `id` from a checkpoint of another, in one small commit. It shares everything up to there; nobody drives it yet. Is there such a
-   * run: `ERR_HOLDFAST_EXISTS`; was the checkpoint pruned: `ERR_HOLDFAST_NOT_FOUND`.
+   * Begins run `id` from a checkpoint of another, in one small commit. It shares everything up to
+   * there; nobody drives it yet. Is there such a run: `ERR_HOLDFAST_EXISTS`; was the checkpoint
+   * pruned: `ERR_HOLDFAST_NOT_FOUND`.
    */
   fork(checkpoint: string, id: string): Promise<CommitReceipt> {
     return forkRun(this, checkpoint, id);
@@ -119,21 +135,25 @@ export class Holdfast extends Pool {
   }
 
   /**
-   * Says what became of an effect. The run makes use of it when it is driven again. The first answer stands: the same again is a success,
-   * another is `ERR_HOLDFAST_CONFLICT`.
+   * Says what became of an effect. The run makes use of it when it is driven again. The first
+   * answer stands: the same again is a success, another is `ERR_HOLDFAST_CONFLICT`.
    */
   resolve(id: string, resolution: Resolution): Promise<CommitReceipt> {
     return resolveOutcome(this, id, resolution);
   }
 
-  /** Commits the batch unless an operation of this id was; with other changes it is `ERR_HOLDFAST_OPERATION_MISMATCH`. */
+  /**
+   * Commits the batch unless an operation of this id was; with other changes it is
+   * `ERR_HOLDFAST_OPERATION_MISMATCH`.
+   */
   applyOnce(operationId: string, batch: Batch): Promise<AppliedOnce> {
     return applyOnce(this, operationId, batch);
   }
 
   /**
-   * Removes the records of operations applied before a moment, or longer ago than so many milliseconds. Asked for again, such an
-   * operation is applied again: take a time after which nobody asks.
+   * Removes the records of operations applied before a moment, or longer ago than so many
+   * milliseconds. Asked for again, such an operation is applied again: take a time after which
+   * nobody asks.
    */
   forgetOperations(options: { olderThan: Date | number }): Promise<ForgottenOperations> {
     return forgetOperations(this, options);
@@ -159,7 +179,10 @@ export async function open(path: string, options?: OpenOptions): Promise<Holdfas
   const request = openOptions(options);
   checkPath(path);
   if (signal?.aborted) throw abortedError(signal, `Opening ${path}`);
-  const opened = withLease(new Holdfast(await native.open(path, request), request.readOnly), options);
+  const opened = withLease(
+    new Holdfast(await native.open(path, request), request.readOnly),
+    options,
+  );
   if (signal?.aborted) {
     await opened.close();
     throw abortedError(signal, `Opening ${path}`);
@@ -169,7 +192,10 @@ export async function open(path: string, options?: OpenOptions): Promise<Holdfas
 
 export function openSync(path: string, options?: OpenOptions): Holdfast {
   const request = openOptions(options);
-  return withLease(new Holdfast(native.openSync(checkPath(path), request), request.readOnly), options);
+  return withLease(
+    new Holdfast(native.openSync(checkPath(path), request), request.readOnly),
+    options,
+  );
 }
 
 function withLease(pool: Holdfast, options: OpenOptions | undefined): Holdfast {

@@ -172,7 +172,11 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
 
   /** For the change feed. */
   decoding(): { keyspace: string; key: Codec<unknown>; value: Codec<unknown> } {
-    return { keyspace: this.name, key: this.#key as Codec<unknown>, value: this.#value as Codec<unknown> };
+    return {
+      keyspace: this.name,
+      key: this.#key as Codec<unknown>,
+      value: this.#value as Codec<unknown>,
+    };
   }
 
   encodeKey(key: K): Encoded {

@@ -1,6 +1,7 @@
 /**
- * `holdfast/langgraph` for CommonJS: takes LangGraph's CommonJS build. The ES module beside it takes the other one, so that in
- * either world messages come back as instances of the classes that the user's own code sees.
+ * `holdfast/langgraph` for CommonJS: takes LangGraph's CommonJS build. The ES module beside it
+ * takes the other one, so that in either world messages come back as instances of the classes that
+ * the user's own code sees.
  */
 import type { BaseStore } from '@langchain/langgraph-checkpoint';
 
@@ -12,7 +13,10 @@ function load(name: string): unknown {
   try {
     return require(name);
   } catch (cause) {
-    throw new Error(`holdfast/langgraph needs ${name}: npm install @langchain/langgraph @langchain/core`, { cause });
+    throw new Error(
+      `holdfast/langgraph needs ${name}: npm install @langchain/langgraph @langchain/core`,
+      { cause },
+    );
   }
 }
 
@@ -22,21 +26,35 @@ const made = makeLangGraph({
 });
 
 /**
- * LangGraph's checkpointer: `builder.compile({ checkpointer: new HoldfastSaver(pool) })`. Each checkpoint and each task's writes are one
- * commit, durable when its promise resolves; what a step did not change is not written again. With a serializer of your own its bytes
- * are stored. docs/langgraph.md
+ * LangGraph's checkpointer: `builder.compile({ checkpointer: new HoldfastSaver(pool) })`. Each
+ * checkpoint and each task's writes are one commit, durable when its promise resolves; what a step
+ * did not change is not written again. With a serializer of your own its bytes are stored.
+ * docs/langgraph.md
  */
 export const HoldfastSaver = made.HoldfastSaver;
 export type HoldfastSaver = InstanceType<typeof HoldfastSaver>;
 /** The results of `batch` have a type that only LangGraph's own is assignable to. */
-export type HoldfastStore = Omit<InstanceType<typeof made.HoldfastStore>, 'batch'> & Pick<BaseStore, 'batch'>;
+export type HoldfastStore = Omit<InstanceType<typeof made.HoldfastStore>, 'batch'> &
+  Pick<BaseStore, 'batch'>;
 /**
- * LangGraph's long-term store: `builder.compile({ store: new HoldfastStore(pool) })`. One `batch` is one durable commit. With
- * `{ ttl: { defaultTtl } }` (minutes) items are forgotten when their time is over, and `sweep()` gives their space back.
+ * LangGraph's long-term store: `builder.compile({ store: new HoldfastStore(pool) })`. One `batch`
+ * is one durable commit. With `{ ttl: { defaultTtl } }` (minutes) items are forgotten when their
+ * time is over, and `sweep()` gives their space back.
  */
-export const HoldfastStore = made.HoldfastStore as unknown as new (pool: PoolCore, options?: StoreOptions) => HoldfastStore;
-/** LangGraph's cache of nodes' results: `builder.compile({ cache: new HoldfastCache(pool) })`. After a crash the last few may be computed again. */
+export const HoldfastStore = made.HoldfastStore as unknown as new (
+  pool: PoolCore,
+  options?: StoreOptions,
+) => HoldfastStore;
+/**
+ * LangGraph's cache of nodes' results: `builder.compile({ cache: new HoldfastCache(pool) })`. After
+ * a crash the last few may be computed again.
+ */
 export const HoldfastCache = made.HoldfastCache;
 export type HoldfastCache = InstanceType<typeof HoldfastCache>;
 export { durableTool } from './adapters/langgraph/index';
-export type { DurableTool, DurableToolOptions, StoreOptions, ThreadPruneOptions } from './adapters/langgraph/index';
+export type {
+  DurableTool,
+  DurableToolOptions,
+  StoreOptions,
+  ThreadPruneOptions,
+} from './adapters/langgraph/index';

@@ -10,7 +10,15 @@ import path from 'node:path';
 
 import { errorFromNative } from './errors';
 import { whyNotLoaded, type FailedBuild } from './not-loaded';
-import type { CheckReport, CopyReport, DurabilityClass, PoolStats, RegionInfo, RestoreReport, SalvageReport } from './types';
+import type {
+  CheckReport,
+  CopyReport,
+  DurabilityClass,
+  PoolStats,
+  RegionInfo,
+  RestoreReport,
+  SalvageReport,
+} from './types';
 
 /** What a codec gives: bytes, or a string that becomes UTF-8. */
 export type Encoded = Uint8Array | string;
@@ -28,7 +36,9 @@ export interface NativeBatch {
   regionSize(region: number, size: number, name: string): void;
   regionAdd(region: number, offset: number, delta: bigint): void;
   requireCell(region: number, offset: number, value: bigint): void;
-  /** What an addition came to; once the commit has succeeded, which empties the rest of the batch. */
+  /**
+   * What an addition came to; once the commit has succeeded, which empties the rest of the batch.
+   */
   sum(addition: number): bigint;
   /** Of the changes, not of the conditions. */
   digest(): bigint;
@@ -50,8 +60,8 @@ export interface NativeView {
 
 export interface NativeRange {
   /**
-   * Entries written into the buffers; 0 at the end. The layout is in native/binding/range_handle.cc.
-   * What does not fit into `longestValue` is told and left out.
+   * Entries written into the buffers; 0 at the end. The layout is in
+   * native/binding/range_handle.cc. What does not fit into `longestValue` is told and left out.
    */
   next(
     values: Uint8Array | null,
@@ -123,8 +133,18 @@ export interface NativePool {
     withValues: boolean,
     snapshot: NativeSnapshot | null,
   ): NativeRange;
-  /** `keyspace` 0: all of them. `from` -1: from now on. `region` 0: keys, else only what was done to that region. */
-  watch(keyspace: number, low: Uint8Array | null, high: Uint8Array | null, from: number, lag: number, region: number): NativeWatch;
+  /**
+   * `keyspace` 0: all of them. `from` -1: from now on. `region` 0: keys, else only what was done to
+   * that region.
+   */
+  watch(
+    keyspace: number,
+    low: Uint8Array | null,
+    high: Uint8Array | null,
+    from: number,
+    lag: number,
+    region: number,
+  ): NativeWatch;
   /** `since` -1: a full one. */
   backup(since: number, scan: NativeBackupScan | null): Promise<NativeBackup>;
   snapshot(): NativeSnapshot;
@@ -148,10 +168,24 @@ export interface NativePool {
   /** Fills `into`. */
   /** The first offset from there on that may hold anything but zeros; the size if none does. */
   regionDataFrom(region: number, offset: number, snapshot: NativeSnapshot | null): number;
-  regionRead(region: number, offset: number, into: Uint8Array, snapshot: NativeSnapshot | null): void;
+  regionRead(
+    region: number,
+    offset: number,
+    into: Uint8Array,
+    snapshot: NativeSnapshot | null,
+  ): void;
   regions(snapshot: NativeSnapshot | null): RegionInfo[];
-  viewRegion(region: number, offset: number, length: number, snapshot: NativeSnapshot | null): NativeView;
-  viewValue(keyspace: number, key: Encoded, snapshot: NativeSnapshot | null): NativeView | undefined;
+  viewRegion(
+    region: number,
+    offset: number,
+    length: number,
+    snapshot: NativeSnapshot | null,
+  ): NativeView;
+  viewValue(
+    keyspace: number,
+    key: Encoded,
+    snapshot: NativeSnapshot | null,
+  ): NativeView | undefined;
   /** Of this handle; no other of this process ever has the same. */
   readonly connection: number;
   /** Is that one, of any thread of this process, still open? */
@@ -221,12 +255,15 @@ export interface Landing {
 }
 
 interface NativeAddon {
-  // What the addon knows one of in each thread is kept here: copies of this package (test runners and bundlers make them) share the addon.
+  // What the addon knows one of in each thread is kept here: copies of this package (test runners
+  // and bundlers make them) share the addon.
   wakeListeners?: Set<() => void>;
   landing?: Landing;
   readonly NativeBatch: new () => NativeBatch;
   configure(makeError: typeof errorFromNative, onWake: () => void): void;
-  /** 0: where `getToSlab` reads to from now on, 1: where `getToScratch` does. Kept from collection. */
+  /**
+   * 0: where `getToSlab` reads to from now on, 1: where `getToScratch` does. Kept from collection.
+   */
   landIn(which: 0 | 1, bytes: Uint8Array): void;
   /** So many bytes agree, counted from the beginning or from the end. */
   commonBytes(a: Uint8Array, b: Uint8Array, fromEnd: boolean): number;
@@ -235,11 +272,19 @@ interface NativeAddon {
   probe(path: string): PlaceReport;
   /** `directories` undefined: as the pool lies now. */
   resizeByCopy(path: string, bytes: number, directories: string[] | undefined): Promise<CopyReport>;
-  /** Locks the file for whoever has this descriptor open; false: somebody else has it locked. Where there are no locks, true. */
+  /**
+   * Locks the file for whoever has this descriptor open; false: somebody else has it locked. Where
+   * there are no locks, true.
+   */
   lockFile(fd: number): boolean;
   scanBackup(name: string): NativeBackupScan;
   /** `epoch` and `time` -1: all there is. */
-  restore(path: string, options: NativeOpenOptions, epoch: number, time: number): Promise<NativeRestore>;
+  restore(
+    path: string,
+    options: NativeOpenOptions,
+    epoch: number,
+    time: number,
+  ): Promise<NativeRestore>;
   salvage(
     from: string,
     to: string,

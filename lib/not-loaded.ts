@@ -1,4 +1,7 @@
-/** What to do where the addon cannot be loaded: Node.js was told not to, the package was bundled, the addon was never built, or is for another machine. */
+/**
+ * What to do where the addon cannot be loaded: Node.js was told not to, the package was bundled,
+ * the addon was never built, or is for another machine.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -7,7 +10,10 @@ export interface FailedBuild {
   readonly error: unknown;
 }
 
-/** `root`: where the package is taken to lie. `failed`: the builds that were tried, the fuller one first. */
+/**
+ * `root`: where the package is taken to lie. `failed`: the builds that were tried, the fuller one
+ * first.
+ */
 export function whyNotLoaded(root: string, failed: readonly FailedBuild[]): string {
   if (failed.some(({ error }) => codeOf(error) === 'ERR_DLOPEN_DISABLED')) {
     return process.permission === undefined
@@ -29,7 +35,10 @@ export function whyNotLoaded(root: string, failed: readonly FailedBuild[]): stri
       'pnpm: "pnpm approve-builds"). It needs a C++20 compiler, make and python3; on Debian: apt-get install g++ make python3'
     );
   }
-  const reasons = there.map(({ file, error }) => `${path.basename(file)}: ${error instanceof Error ? error.message.split('\n')[0] : error}`);
+  const reasons = there.map(
+    ({ file, error }) =>
+      `${path.basename(file)}: ${error instanceof Error ? error.message.split('\n')[0] : error}`,
+  );
   return (
     `The native part of holdfast does not load here (${reasons.join('; ')}). ` +
     'It was built on another machine or for other libraries, most likely: build it here with "npm rebuild holdfast"'
@@ -38,7 +47,10 @@ export function whyNotLoaded(root: string, failed: readonly FailedBuild[]): stri
 
 function isOurs(root: string): boolean {
   try {
-    return (JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { name?: unknown }).name === 'holdfast';
+    return (
+      (JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { name?: unknown })
+        .name === 'holdfast'
+    );
   } catch (error) {
     return codeOf(error) !== 'ENOENT';
   }

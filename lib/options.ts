@@ -19,11 +19,21 @@ const openNames = [
 ];
 const commitNames = ['durability', 'signal'] as const;
 
-/** For a message. Whatever it is: of objects none of the user's code runs, and only their first few entries are told. */
+/**
+ * For a message. Whatever it is: of objects none of the user's code runs, and only their first few
+ * entries are told.
+ */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return `"${value}"`;
-  if ((typeof value !== 'object' || value === null) && typeof value !== 'function') return String(value);
-  return inspect(value, { depth: 0, maxArrayLength: 3, maxStringLength: 100, breakLength: Infinity, customInspect: false });
+  if ((typeof value !== 'object' || value === null) && typeof value !== 'function')
+    return String(value);
+  return inspect(value, {
+    depth: 0,
+    maxArrayLength: 3,
+    maxStringLength: 100,
+    breakLength: Infinity,
+    customInspect: false,
+  });
 }
 
 function oneOf<T extends object>(
@@ -50,22 +60,30 @@ export function wholeNumber(name: string, given: unknown, low: number, high: num
 }
 
 /**
- * An options argument: nothing, or an object. A plain one has none but these `names`: a misspelt one would be taken for one that was left
- * out. An instance of a class may have more, since they are its own affair.
+ * An options argument: nothing, or an object. A plain one has none but these `names`: a misspelt
+ * one would be taken for one that was left out. An instance of a class may have more, since they
+ * are its own affair.
  */
-export function optionsObject<T extends object>(given: T | undefined, what: string, names: readonly (keyof T & string)[]): Partial<T> {
+export function optionsObject<T extends object>(
+  given: T | undefined,
+  what: string,
+  names: readonly (keyof T & string)[],
+): Partial<T> {
   if (given === undefined) return {};
   if (typeof given !== 'object' || given === null) {
     throw typeError(`The options of ${what} must be an object, not ${shown(given)}`);
   }
   for (const name in given) {
-    if (!names.includes(name) && given[name] !== undefined && isPlain(given)) throw unknownError(what, name, names);
+    if (!names.includes(name) && given[name] !== undefined && isPlain(given))
+      throw unknownError(what, name, names);
   }
   return given;
 }
 
 function unknownError(what: string, name: string, names: readonly string[]): ArgumentError {
-  return typeError(`There is no option ${JSON.stringify(name)} of ${what}; there ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}`);
+  return typeError(
+    `There is no option ${JSON.stringify(name)} of ${what}; there ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}`,
+  );
 }
 
 export function signalOption(given: unknown): AbortSignal | undefined {
@@ -79,7 +97,8 @@ export function checkPath(path: unknown): string {
     throw typeError(`The path of a pool must be a string, not ${shown(path)}`);
   if (path === '') throw typeError('The path of a pool must not be empty');
   if (path.includes('\0')) throw typeError('The path of a pool must not contain a null character');
-  if (Buffer.from(path).toString() !== path) throw typeError('The path of a pool must not have a lone surrogate');
+  if (Buffer.from(path).toString() !== path)
+    throw typeError('The path of a pool must not have a lone surrogate');
   return path;
 }
 
@@ -96,9 +115,14 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
   };
   if (options.directories !== undefined) {
     native.directories = directoriesOption(options.directories);
-    if (native.directories.length === 0) throw typeError('directories must name at least one directory');
-    if (native.medium === mediums.file) throw typeError("directories are for pools on the medium 'pmem': a file is one file");
-    if (!native.grow) throw typeError('directories need grow: true, a pool over several directories takes its space as it needs it');
+    if (native.directories.length === 0)
+      throw typeError('directories must name at least one directory');
+    if (native.medium === mediums.file)
+      throw typeError("directories are for pools on the medium 'pmem': a file is one file");
+    if (!native.grow)
+      throw typeError(
+        'directories need grow: true, a pool over several directories takes its space as it needs it',
+      );
   }
   if (options.foldOperations !== undefined) {
     native.foldOperations = wholeNumber('foldOperations', options.foldOperations, 1, 2 ** 31);
@@ -112,7 +136,8 @@ export function openOptions(given: OpenOptions | undefined): NativeOpenOptions {
 }
 
 export function directoriesOption(given: unknown): string[] {
-  if (!Array.isArray(given)) throw typeError(`directories must be a list of paths, not ${shown(given)}`);
+  if (!Array.isArray(given))
+    throw typeError(`directories must be a list of paths, not ${shown(given)}`);
   return given.map((directory: unknown) => {
     if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
       throw typeError(`each of directories must be a path, not ${shown(directory)}`);
@@ -131,7 +156,10 @@ function retainOption(given: unknown): { retainMs: number; retainBytes: number }
   if (typeof given !== 'object' || given === null) {
     throw typeError(`retain must be false or { ms, bytes }, not ${shown(given)}`);
   }
-  const { ms, bytes } = optionsObject<{ ms?: unknown; bytes?: unknown }>(given, 'retain', ['ms', 'bytes']);
+  const { ms, bytes } = optionsObject<{ ms?: unknown; bytes?: unknown }>(given, 'retain', [
+    'ms',
+    'bytes',
+  ]);
   if (ms === undefined && bytes === undefined) throw typeError('retain needs ms or bytes');
   return {
     retainMs: ms === undefined ? 0 : wholeNumber('retain.ms', ms, 1, 2 ** 46),
@@ -148,10 +176,18 @@ export function eventualOption(options: CommitOptions | undefined): boolean {
   throw typeError(`durability must be "durable" or "eventual", not ${shown(durability)}`);
 }
 
-/** The moment that `olderThan` means: a Date, or so many milliseconds ago. Nothing else is taken for one: what is older is removed. */
+/**
+ * The moment that `olderThan` means: a Date, or so many milliseconds ago. Nothing else is taken for
+ * one: what is older is removed.
+ */
 export function olderThanOption(given: unknown): number {
-  const before = types.isDate(given) ? given.getTime() : typeof given === 'number' ? Date.now() - given : NaN;
-  if (Number.isNaN(before)) throw typeError(`olderThan is a Date, or a number of milliseconds, not ${shown(given)}`);
+  const before = types.isDate(given)
+    ? given.getTime()
+    : typeof given === 'number'
+      ? Date.now() - given
+      : NaN;
+  if (Number.isNaN(before))
+    throw typeError(`olderThan is a Date, or a number of milliseconds, not ${shown(given)}`);
   return before;
 }
 

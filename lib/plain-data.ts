@@ -1,27 +1,50 @@
 /**
- * Which values msgpack carries as they are, and which must be written the long way round (lib/codecs.ts).
+ * Which values msgpack carries as they are, and which must be written the long way round
+ * (lib/codecs.ts).
  *
- * `isPlainData` is quick and says no in doubt. `refuseUnreadable` looks at every object of a value that is not plain and refuses what
- * V8 would store as an empty object (instances of built-in classes whose contents nobody can see, a URL or a WeakRef for instance) or could not read again.
+ * `isPlainData` is quick and says no in doubt. `refuseUnreadable` looks at every object of a value
+ * that is not plain and refuses what V8 would store as an empty object (instances of built-in
+ * classes whose contents nobody can see, a URL or a WeakRef for instance) or could not read again.
  */
 import { types } from 'node:util';
 
 import { HoldfastError } from './errors';
 
-/** Deeper, and behind so many objects, those seen before are remembered, so that cycles and shared objects end the walk. */
+/**
+ * Deeper, and behind so many objects, those seen before are remembered, so that cycles and shared
+ * objects end the walk.
+ */
 const unwatchedDepth = 12;
 const unwatchedVisits = 4096;
 const deepest = 200;
-/** A main thread's usual stack is enough for V8 to read objects nested 1,900 deep, where nothing else is on it. */
+/**
+ * A main thread's usual stack is enough for V8 to read objects nested 1,900 deep, where nothing
+ * else is on it.
+ */
 const deepestRead = 1000;
 /**
- * Prototypes of the built-in classes that msgpack knows, of this realm alone: it finds them by class, so a Date of another `vm` context would be
- * an empty object, and an instance of a subclass of Uint8Array could not be read again.
+ * Prototypes of the built-in classes that msgpack knows, of this realm alone: it finds them by
+ * class, so a Date of another `vm` context would be an empty object, and an instance of a subclass
+ * of Uint8Array could not be read again.
  */
 const carried = new Set<unknown>(
   [
-    Date, RegExp, ArrayBuffer, DataView, Buffer, Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array,
-    Float32Array, Float64Array, BigInt64Array, BigUint64Array,
+    Date,
+    RegExp,
+    ArrayBuffer,
+    DataView,
+    Buffer,
+    Int8Array,
+    Uint8Array,
+    Uint8ClampedArray,
+    Int16Array,
+    Uint16Array,
+    Int32Array,
+    Uint32Array,
+    Float32Array,
+    Float64Array,
+    BigInt64Array,
+    BigUint64Array,
   ].map(({ prototype }) => prototype as unknown),
 );
 
@@ -62,14 +85,16 @@ class Walk {
       this.seen.add(value);
     }
     const prototype: unknown = Object.getPrototypeOf(value);
-    if (prototype === objectPrototype || prototype === null) return this.record(value as Record<string, unknown>, depth + 1);
+    if (prototype === objectPrototype || prototype === null)
+      return this.record(value as Record<string, unknown>, depth + 1);
     if (prototype === arrayPrototype) return Array.isArray(value) && this.array(value, depth + 1);
     return this.builtIn(value, prototype, depth + 1);
   }
 
   private record(record: Record<string, unknown>, depth: number): boolean {
     for (const key in record) {
-      // To the language, and to msgpackr, these are no keys like others: `__keys__` even spoils what it writes afterwards.
+      // To the language, and to msgpackr, these are no keys like others: `__keys__` even spoils
+      // what it writes afterwards.
       if (key === '__proto__' || key === '__keys__' || key === 'toJSON') return false;
       if (!isWellFormed(key) || !this.value(record[key], depth)) return false;
     }
@@ -88,14 +113,21 @@ class Walk {
 
   private builtIn(value: object, prototype: unknown, depth: number): boolean {
     if (prototype === Map.prototype && types.isMap(value)) {
-      for (const [key, item] of value) if (!this.value(key, depth) || !this.value(item, depth)) return false;
+      for (const [key, item] of value)
+        if (!this.value(key, depth) || !this.value(item, depth)) return false;
       return true;
     }
     if (prototype === Set.prototype && types.isSet(value)) {
       for (const item of value) if (!this.value(item, depth)) return false;
       return true;
     }
-    return carried.has(prototype) && (ArrayBuffer.isView(value) || types.isDate(value) || types.isRegExp(value) || types.isArrayBuffer(value));
+    return (
+      carried.has(prototype) &&
+      (ArrayBuffer.isView(value) ||
+        types.isDate(value) ||
+        types.isRegExp(value) ||
+        types.isArrayBuffer(value))
+    );
   }
 }
 
@@ -104,7 +136,10 @@ export function isPlainData(value: unknown): boolean {
   return new Walk().value(value, 0);
 }
 
-/** So many elements and properties beside them. Their values are counted, since no keys have to be made for that. */
+/**
+ * So many elements and properties beside them. Their values are counted, since no keys have to be
+ * made for that.
+ */
 function countOwn(array: readonly unknown[]): number {
   return Object.values(array).length;
 }
@@ -125,24 +160,40 @@ export function isWellFormed(text: string): boolean {
 export function isOpaque(value: object): boolean {
   if (types.isProxy(value)) return false;
   const tag = Object.prototype.toString.call(value);
-  return tag !== '[object Object]' && tag !== '[object Arguments]' && Object.keys(value).length === 0 && !isKnown(value);
+  return (
+    tag !== '[object Object]' &&
+    tag !== '[object Arguments]' &&
+    Object.keys(value).length === 0 &&
+    !isKnown(value)
+  );
 }
 
 function isKnown(value: object): boolean {
   return (
-    Array.isArray(value) || types.isMap(value) || types.isSet(value) || types.isDate(value) || types.isRegExp(value) ||
-    ArrayBuffer.isView(value) || types.isArrayBuffer(value) || types.isNativeError(value) || types.isBoxedPrimitive(value)
+    Array.isArray(value) ||
+    types.isMap(value) ||
+    types.isSet(value) ||
+    types.isDate(value) ||
+    types.isRegExp(value) ||
+    ArrayBuffer.isView(value) ||
+    types.isArrayBuffer(value) ||
+    types.isNativeError(value) ||
+    types.isBoxedPrimitive(value)
   );
 }
 
 export function opaqueError(value: object): HoldfastError {
   const what = Object.prototype.toString.call(value).slice('[object '.length, -1);
-  return new HoldfastError('ERR_HOLDFAST_CODEC', `The value cannot be stored: there is a ${what} in it, of which nothing could be read back`);
+  return new HoldfastError(
+    'ERR_HOLDFAST_CODEC',
+    `The value cannot be stored: there is a ${what} in it, of which nothing could be read back`,
+  );
 }
 
 /**
- * Refuses what could be written by V8 and not be read back: what shows nothing of itself, and what is nested deeper than V8 can be sure to have
- * the stack for. It reads recursively, in the order of this walk, and takes more stack for that than for writing.
+ * Refuses what could be written by V8 and not be read back: what shows nothing of itself, and what
+ * is nested deeper than V8 can be sure to have the stack for. It reads recursively, in the order of
+ * this walk, and takes more stack for that than for writing.
  */
 export function refuseUnreadable(root: unknown): void {
   const seen = new Set<object>();
@@ -173,5 +224,8 @@ function partsOf(value: object): unknown[] {
 }
 
 function depthError(): HoldfastError {
-  return new HoldfastError('ERR_HOLDFAST_CODEC', `The value cannot be stored: it is nested more than ${deepestRead} deep, and might not be read again`);
+  return new HoldfastError(
+    'ERR_HOLDFAST_CODEC',
+    `The value cannot be stored: it is nested more than ${deepestRead} deep, and might not be read again`,
+  );
 }

@@ -78,7 +78,12 @@ export class Pool implements PoolCore {
       durability: eventual ? 'eventual' : 'durable',
       class: survives,
     });
-    this.#host = { closed: false, native, committer: new Committer(native, receipt, facts.medium === 'pmem'), receipt };
+    this.#host = {
+      closed: false,
+      native,
+      committer: new Committer(native, receipt, facts.medium === 'pmem'),
+      receipt,
+    };
     if (openPools.size === 0) process.on('exit', closeAll);
     openPools.add(this);
   }
@@ -95,7 +100,10 @@ export class Pool implements PoolCore {
     name: string,
     options: { key?: KN | undefined; value: VN },
   ): Keyspace<CodecTypes[KN], CodecTypes[VN]>;
-  keyspace<K, VN extends SaidCodecName>(name: string, options: { key: Codec<K>; value: VN }): Keyspace<K, CodecTypes[VN]>;
+  keyspace<K, VN extends SaidCodecName>(
+    name: string,
+    options: { key: Codec<K>; value: VN },
+  ): Keyspace<K, CodecTypes[VN]>;
   keyspace<KN extends SaidCodecName, V = unknown>(
     name: string,
     options: { key: KN; value?: Codec<V> | 'structured' | 'json' | undefined },
@@ -132,7 +140,12 @@ export class Pool implements PoolCore {
     if (signal?.aborted) throw abortedError(signal, 'The commit');
     const { committer } = this.#host;
     const keeps = committer.holds(signal);
-    return PoolBatch.commit(batch, this.#host, (taken) => committer.commit(taken, eventual, signal), keeps);
+    return PoolBatch.commit(
+      batch,
+      this.#host,
+      (taken) => committer.commit(taken, eventual, signal),
+      keeps,
+    );
   }
 
   commitSync(batch: Batch, options?: CommitOptions): CommitReceipt {
@@ -166,7 +179,9 @@ export class Pool implements PoolCore {
 
   watch(options: RegionWatchOptions): RegionWatcher;
   watch<K = Uint8Array, V = Uint8Array>(options?: WatchOptions<K, V>): Watcher<K, V>;
-  watch(options?: RegionWatchOptions | WatchOptions): RegionWatcher | Watcher<Uint8Array, Uint8Array> {
+  watch(
+    options?: RegionWatchOptions | WatchOptions,
+  ): RegionWatcher | Watcher<Uint8Array, Uint8Array> {
     this.#mustBeOpen();
     return typeof options === 'object' && options !== null && 'region' in options
       ? watchRegion(this.#host, options)

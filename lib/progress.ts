@@ -13,7 +13,8 @@ interface Work<T> {
 }
 
 export function checkProgress(onProgress: unknown): void {
-  if (onProgress !== undefined && typeof onProgress !== 'function') throw typeError('onProgress must be a function');
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw typeError('onProgress must be a function');
 }
 
 /** An abort ends it, and so does what `onProgress` throws, with which it is rejected then. */

@@ -127,7 +127,10 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
   #at = 0;
   #end = 0;
   #keyAt = 0;
-  /** Of the slab that the values of this refill are in; where the next value is, in it or in `values`. */
+  /**
+   * Of the slab that the values of this refill are in; where the next value is, in it or in
+   * `values`.
+   */
   #buffer: ArrayBufferLike | undefined;
   #valueAt = 0;
   /** Some keys as one string; empty when they are not all ASCII. */
@@ -242,7 +245,8 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
     if (length >= elsewhere) {
       return this.#large(packed.keys.subarray(keyFrom, keyTo), length - elsewhere);
     }
-    if (this.#borrowValue !== undefined) return this.#borrowValue(packed.values, from, from + length);
+    if (this.#borrowValue !== undefined)
+      return this.#borrowValue(packed.values, from, from + length);
     return decodeOwned(this.#source.value, new Uint8Array(this.#buffer!, from, length));
   }
 

@@ -12,7 +12,14 @@ import { isConflict, memoryFor, rangeError, typeError } from './errors';
 import type { KeyspaceHost } from './keyspace';
 import { native as addon } from './native-binding';
 import type { NativeBatch, NativeView } from './native-binding';
-import { eventualOption, optionsObject, regionName, shown, signalOption, wholeNumber } from './options';
+import {
+  eventualOption,
+  optionsObject,
+  regionName,
+  shown,
+  signalOption,
+  wholeNumber,
+} from './options';
 import { PoolSnapshot } from './snapshot';
 import type {
   CommitOptions,
@@ -68,7 +75,8 @@ export class PoolRegion implements Region {
     const at = byteOffset(offset);
     const snapshot = this.#snapshotOf(options);
     const has = this.#host.native.regionSize(this.#number, snapshot);
-    const wanted = length === undefined ? Math.max(0, has - at) : wholeNumber('length', length, 0, mostBytes);
+    const wanted =
+      length === undefined ? Math.max(0, has - at) : wholeNumber('length', length, 0, mostBytes);
     if (at + wanted > has) throw this.#outside(at, wanted, has); // before memory is taken for it
     const bytes = memoryFor(wanted, () => new Uint8Array(wanted));
     this.#host.native.regionRead(this.#number, at, bytes, snapshot);
@@ -80,7 +88,9 @@ export class PoolRegion implements Region {
     const at = byteOffset(offset);
     const snapshot = this.#snapshotOf(options);
     // What is read is verified where it lies then: not where other threads write.
-    const own = types.isSharedArrayBuffer(bytes.buffer) ? memoryFor(bytes.length, () => new Uint8Array(bytes.length)) : bytes;
+    const own = types.isSharedArrayBuffer(bytes.buffer)
+      ? memoryFor(bytes.length, () => new Uint8Array(bytes.length))
+      : bytes;
     this.#host.native.regionRead(this.#number, at, own, snapshot);
     if (own !== bytes) bytes.set(own);
   }
@@ -92,7 +102,8 @@ export class PoolRegion implements Region {
     options?: ReadOptions,
   ): T {
     const each = typeof type === 'function' ? type.BYTES_PER_ELEMENT : undefined;
-    if (!Number.isInteger(each)) throw typeError(`type must be a typed array's class, not ${shown(type)}`);
+    if (!Number.isInteger(each))
+      throw typeError(`type must be a typed array's class, not ${shown(type)}`);
     const at = byteOffset(offset);
     const count = wholeNumber('length', length, 0, mostBytes);
     const snapshot = this.#snapshotOf(options);
@@ -109,14 +120,19 @@ export class PoolRegion implements Region {
   }
 
   nextData(offset = 0, options?: ReadOptions): number {
-    return this.#host.native.regionDataFrom(this.#number, byteOffset(offset), this.#snapshotOf(options));
+    return this.#host.native.regionDataFrom(
+      this.#number,
+      byteOffset(offset),
+      this.#snapshotOf(options),
+    );
   }
 
   view(offset = 0, length?: number, options?: ReadOptions): RegionView {
     const at = byteOffset(offset);
     const snapshot = this.#snapshotOf(options);
     const has = this.#host.native.regionSize(this.#number, snapshot);
-    const wanted = length === undefined ? Math.max(0, has - at) : wholeNumber('length', length, 0, mostBytes);
+    const wanted =
+      length === undefined ? Math.max(0, has - at) : wholeNumber('length', length, 0, mostBytes);
     if (at + wanted > has) throw this.#outside(at, wanted, has);
     if (wanted > constants.MAX_LENGTH) {
       throw rangeError(
@@ -126,7 +142,11 @@ export class PoolRegion implements Region {
     return new RegionLease(this.#host.native.viewRegion(this.#number, at, wanted, snapshot));
   }
 
-  async write(offset: number, bytes: ArrayBufferView, options?: CommitOptions): Promise<CommitReceipt> {
+  async write(
+    offset: number,
+    bytes: ArrayBufferView,
+    options?: CommitOptions,
+  ): Promise<CommitReceipt> {
     return this.#commit(this.#writing(offset, bytes), options);
   }
 
@@ -161,7 +181,12 @@ export class PoolRegion implements Region {
     }
   }
 
-  compareAndSwapSync(offset: number, expected: bigint, desired: bigint, options?: CommitOptions): boolean {
+  compareAndSwapSync(
+    offset: number,
+    expected: bigint,
+    desired: bigint,
+    options?: CommitOptions,
+  ): boolean {
     try {
       this.#commitSync(this.#swapping(offset, expected, desired), options);
       return true;
@@ -181,13 +206,15 @@ export class PoolRegion implements Region {
 
   async grow(size: number, options?: CommitOptions): Promise<CommitReceipt> {
     const now = this.size;
-    if (sizeOf(size) < now) throw rangeError(`The region has ${now} bytes; grow takes more, not ${size}`);
+    if (sizeOf(size) < now)
+      throw rangeError(`The region has ${now} bytes; grow takes more, not ${size}`);
     return this.resize(size, options);
   }
 
   async shrink(size: number, options?: CommitOptions): Promise<CommitReceipt> {
     const now = this.size;
-    if (sizeOf(size) > now) throw rangeError(`The region has ${now} bytes; shrink takes less, not ${size}`);
+    if (sizeOf(size) > now)
+      throw rangeError(`The region has ${now} bytes; shrink takes less, not ${size}`);
     return this.resize(size, options);
   }
 
@@ -312,7 +339,11 @@ export function cellValue(name: string, value: unknown): bigint {
 
 export function bytesOf(given: unknown): Uint8Array {
   if (!ArrayBuffer.isView(given)) {
-    throw typeError(`Bytes must come as a Uint8Array, another typed array or a DataView, not ${shown(given)}`);
+    throw typeError(
+      `Bytes must come as a Uint8Array, another typed array or a DataView, not ${shown(given)}`,
+    );
   }
-  return types.isUint8Array(given) ? given : new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
+  return types.isUint8Array(given)
+    ? given
+    : new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
 }

@@ -1,8 +1,10 @@
 /**
- * Restore: a new pool, on any medium, from a full backup and its increments, up to any commit or time inside them.
+ * Restore: a new pool, on any medium, from a full backup and its increments, up to any commit or
+ * time inside them.
  *
- * The pool is made as `<path>.restoring` and gets its name when it is whole, closed and synced. An interrupted restore (or import, or salvage) leaves
- * that file; the next one to the same path begins anew.
+ * The pool is made as `<path>.restoring` and gets its name when it is whole, closed and synced. An
+ * interrupted restore (or import, or salvage) leaves that file; the next one to the same path
+ * begins anew.
  */
 import { lstatSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
@@ -34,7 +36,9 @@ export async function restore(
   const signal = signalOption(givenSignal);
   checkProgress(onProgress);
   const named = Array.isArray(parts) ? (parts as readonly BackupSource[]) : [parts as BackupSource];
-  const sources = named.map((source) => (typeof source === 'string' ? resolve(checkPath(source)) : source)); // see intoNewPool
+  const sources = named.map((source) =>
+    typeof source === 'string' ? resolve(checkPath(source)) : source,
+  ); // see intoNewPool
   if (sources.length === 0) throw typeError('A restore needs a full backup');
   const { epoch, time } = pointOf(at);
   const request = openOptions(target);
@@ -43,7 +47,8 @@ export async function restore(
   return intoNewPool(path, async (temporary) => {
     const pool = await native.restore(temporary, request, epoch, time);
     try {
-      for (const [i, source] of sources.entries()) await restorePart(pool, source, i, { signal, onProgress });
+      for (const [i, source] of sources.entries())
+        await restorePart(pool, source, i, { signal, onProgress });
       return await pool.finish();
     } finally {
       await pool.abandon();
@@ -52,10 +57,16 @@ export async function restore(
 }
 
 /** Makes a pool under another name, and gives it its own when `work` is done. */
-export async function intoNewPool<T>(given: string, work: (temporary: string) => Promise<T>): Promise<T> {
+export async function intoNewPool<T>(
+  given: string,
+  work: (temporary: string) => Promise<T>,
+): Promise<T> {
   const path = resolve(given); // the process may go to another folder meanwhile
   if (isThere(path)) {
-    throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${path} is there already; it is not overwritten: move it away, or take another place`);
+    throw new HoldfastError(
+      'ERR_HOLDFAST_EXISTS',
+      `${path} is there already; it is not overwritten: move it away, or take another place`,
+    );
   }
   const temporary = `${path}.restoring`;
   await clear(temporary, path);
@@ -65,8 +76,10 @@ export async function intoNewPool<T>(given: string, work: (temporary: string) =>
     return result;
   } catch (error) {
     // Somebody else has made it since, and is at it: the file is theirs.
-    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_EXISTS' && !isThere(path)) throw beingRestored(path, error);
-    await unlink(temporary).catch(() => undefined); // the error that brought us here is the one to tell
+    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_EXISTS' && !isThere(path))
+      throw beingRestored(path, error);
+    // the error that brought us here is the one to tell
+    await unlink(temporary).catch(() => undefined);
     throw error;
   }
 }
@@ -81,16 +94,22 @@ function isThere(path: string): boolean {
 }
 
 function beingRestored(path: string, cause: unknown): HoldfastError {
-  return new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being made by another process`, { cause });
+  return new HoldfastError('ERR_HOLDFAST_LOCKED', `${path} is being made by another process`, {
+    cause,
+  });
 }
 
-// What an interrupted restore has left, unless another process is at it. A whole pool is held meanwhile, so that the next one's is not removed.
+// What an interrupted restore has left, unless another process is at it. A whole pool is held
+// meanwhile, so that the next one's is not removed.
 async function clear(temporary: string, path: string): Promise<void> {
   if (!isThere(temporary)) return;
-  const left = await native.open(temporary, { ...openOptions(undefined), create: 1 }).catch((error: unknown) => {
-    if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_LOCKED') throw beingRestored(path, error);
-    return undefined; // no pool, or half of one
-  });
+  const left = await native
+    .open(temporary, { ...openOptions(undefined), create: 1 })
+    .catch((error: unknown) => {
+      if ((error as { code?: unknown }).code === 'ERR_HOLDFAST_LOCKED')
+        throw beingRestored(path, error);
+      return undefined; // no pool, or half of one
+    });
   try {
     await unlink(temporary);
   } catch (error) {
@@ -105,7 +124,12 @@ interface Watching {
   readonly onProgress: ((bytes: number) => void) | undefined;
 }
 
-async function restorePart(pool: NativeRestore, source: BackupSource, i: number, { signal, onProgress }: Watching): Promise<void> {
+async function restorePart(
+  pool: NativeRestore,
+  source: BackupSource,
+  i: number,
+  { signal, onProgress }: Watching,
+): Promise<void> {
   pool.part(typeof source === 'string' ? source : `part ${i + 1}`);
   let bytes = 0;
   const take = async (chunk: Uint8Array): Promise<void> => {
@@ -118,7 +142,9 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
     try {
       await readInto(source, take);
     } catch (error) {
-      throw (error as { syscall?: unknown }).syscall === undefined ? error : fileError(error, `the backup ${source} could not be read`);
+      throw (error as { syscall?: unknown }).syscall === undefined
+        ? error
+        : fileError(error, `the backup ${source} could not be read`);
     }
   } else {
     if (!(source instanceof Readable) && !(source instanceof ReadableStream)) {
@@ -134,10 +160,15 @@ async function restorePart(pool: NativeRestore, source: BackupSource, i: number,
 }
 
 /** An abort does not wait for somebody to write at the other end. */
-async function* chunksOf(source: Readable | ReadableStream, i: number, signal: AbortSignal | undefined): AsyncGenerator<unknown, void, undefined> {
+async function* chunksOf(
+  source: Readable | ReadableStream,
+  i: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<unknown, void, undefined> {
   let stop: (() => void) | undefined;
   try {
-    const stream = source instanceof Readable ? source : Readable.fromWeb(source, { objectMode: true });
+    const stream =
+      source instanceof Readable ? source : Readable.fromWeb(source, { objectMode: true });
     stop = (): void => void stream.destroy(abortedError(signal!, 'The restore'));
     signal?.addEventListener('abort', stop, { once: true });
     if (signal?.aborted) stop();

@@ -1,4 +1,7 @@
-/** Saves what is still valid in a damaged pool into a new one; see native/engine/salvage.h for what is trusted when. */
+/**
+ * Saves what is still valid in a damaged pool into a new one; see native/engine/salvage.h for what
+ * is trusted when.
+ */
 import { resolve } from 'node:path';
 
 import { abortedError } from './errors';
@@ -15,7 +18,10 @@ export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'a
 
 const names = ['medium', 'size', 'atLeast', 'signal', 'onProgress'] as const;
 
-/** The pool at `from` is only read, and must not be open. `to` must not exist; it has its name when all that could be saved is in it. */
+/**
+ * The pool at `from` is only read, and must not be open. `to` must not exist; it has its name when
+ * all that could be saved is in it.
+ */
 export async function salvage(
   from: string,
   to: string,
@@ -28,6 +34,8 @@ export async function salvage(
   if (signal?.aborted) throw abortedError(signal, 'The salvage');
   const damaged = resolve(checkPath(from)); // see intoNewPool
   return intoNewPool(checkPath(to), (temporary) =>
-    watched('The salvage', { signal, onProgress }, (tell) => native.salvage(damaged, temporary, request, tell)),
+    watched('The salvage', { signal, onProgress }, (tell) =>
+      native.salvage(damaged, temporary, request, tell),
+    ),
   );
 }

@@ -1,6 +1,6 @@
 /**
- * Work on very many keys as commits of bounded size, so that none is too large for a pool or keeps others waiting. A crash leaves the
- * first of them made: the work is one that can be done again.
+ * Work on very many keys as commits of bounded size, so that none is too large for a pool or keeps
+ * others waiting. A crash leaves the first of them made: the work is one that can be done again.
  */
 import type { Batch, PoolCore } from './types';
 

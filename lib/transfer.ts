@@ -1,5 +1,6 @@
 /**
- * What a pool holds as JSON lines, for people and other programs, and back: the same bytes, on any medium.
+ * What a pool holds as JSON lines, for people and other programs, and back: the same bytes, on any
+ * medium.
  *
  * The first line says what it is; every other is one entry, in the order of keyspaces and keys:
  *
@@ -7,9 +8,10 @@
  *   {"keyspace":"memory","key":"user/7","structured":{"age":7}}
  *   {"keyspace":"blobs","key64":"AP8=","base64":"…"}
  *
- * A key is text where its bytes are, else `key64`. A value is written in the first form from which exactly its bytes come back
- * (`json`, `text`, `structured`), else as `base64`; one of more than a mebibyte as several lines with `"more":true` on all
- * but the last. A region is a line with its size, and lines of what is not zeros in it:
+ * A key is text where its bytes are, else `key64`. A value is written in the first form from which
+ * exactly its bytes come back (`json`, `text`, `structured`), else as `base64`; one of more than a
+ * mebibyte as several lines with `"more":true` on all but the last. A region is a line with its
+ * size, and lines of what is not zeros in it:
  *
  *   {"region":"counters","size":4096}
  *   {"region":"counters","offset":0,"base64":"KgAAAAAAAAA="}
@@ -76,7 +78,8 @@ function formOf(bytes: Buffer): object {
   const value = attempt(() => structured.decode(bytes));
   if (value !== undefined) {
     const written = attempt(() => JSON.stringify(value));
-    const back = written === undefined ? undefined : attempt(() => structured.encode(JSON.parse(written)));
+    const back =
+      written === undefined ? undefined : attempt(() => structured.encode(JSON.parse(written)));
     if (back !== undefined && same(back, bytes)) return { structured: value };
   }
   return { base64: bytes.toString('base64') };
@@ -92,7 +95,10 @@ function attempt<T>(decode: () => T): T | undefined {
 }
 
 /** The lines of one consistent state. */
-export function* exportLines(pool: PoolCore, onEntry?: (entries: number) => void): Generator<string, void, undefined> {
+export function* exportLines(
+  pool: PoolCore,
+  onEntry?: (entries: number) => void,
+): Generator<string, void, undefined> {
   const snapshot = pool.snapshot();
   let entries = 0;
   try {
@@ -100,13 +106,23 @@ export function* exportLines(pool: PoolCore, onEntry?: (entries: number) => void
     for (const name of pool.keyspaces()) {
       for (const [key, value] of raw(pool, name).range({ snapshot })) {
         const text = textOf(bufferOf(key));
-        const head = { keyspace: name, ...(text === undefined ? { key64: bufferOf(key).toString('base64') } : { key: text }) };
+        const head = {
+          keyspace: name,
+          ...(text === undefined ? { key64: bufferOf(key).toString('base64') } : { key: text }),
+        };
         const bytes = bufferOf(value);
         let at = 0;
         for (; bytes.length - at > wholeValue; at += wholeValue) {
-          yield line({ ...head, base64: bytes.toString('base64', at, at + wholeValue), more: true });
+          yield line({
+            ...head,
+            base64: bytes.toString('base64', at, at + wholeValue),
+            more: true,
+          });
         }
-        yield line({ ...head, ...(at > 0 ? { base64: bytes.toString('base64', at) } : formOf(bytes)) });
+        yield line({
+          ...head,
+          ...(at > 0 ? { base64: bytes.toString('base64', at) } : formOf(bytes)),
+        });
         ++entries;
         onEntry?.(entries);
       }
@@ -114,9 +130,16 @@ export function* exportLines(pool: PoolCore, onEntry?: (entries: number) => void
     for (const { name: region, size } of pool.regions({ snapshot })) {
       yield line({ region, size });
       const source = pool.region(region);
-      for (let offset = source.nextData(0, { snapshot }); offset < size; offset = source.nextData(Math.min(size, offset + regionPiece), { snapshot })) {
-        const bytes = bufferOf(source.read(offset, Math.min(regionPiece, size - offset), { snapshot }));
-        if (bytes.some((byte) => byte !== 0)) yield line({ region, offset, base64: bytes.toString('base64') });
+      for (
+        let offset = source.nextData(0, { snapshot });
+        offset < size;
+        offset = source.nextData(Math.min(size, offset + regionPiece), { snapshot })
+      ) {
+        const bytes = bufferOf(
+          source.read(offset, Math.min(regionPiece, size - offset), { snapshot }),
+        );
+        if (bytes.some((byte) => byte !== 0))
+          yield line({ region, offset, base64: bytes.toString('base64') });
       }
     }
     yield line({ end: entries });
@@ -162,7 +185,10 @@ export class LineImport {
     }
     if (this.#ended) throw this.#wrong('comes behind the end');
     if (entry.end !== undefined) {
-      if (entry.end !== this.#entries) throw this.#wrong(`says that there were ${String(entry.end)} entries, but ${this.#entries} came`);
+      if (entry.end !== this.#entries)
+        throw this.#wrong(
+          `says that there were ${String(entry.end)} entries, but ${this.#entries} came`,
+        );
       this.#ended = true;
       return;
     }
@@ -174,7 +200,8 @@ export class LineImport {
     this.#pieces = [];
     if (typeof entry.keyspace !== 'string') throw this.#wrong('names no keyspace');
     let keyspace = this.#keyspaces.get(entry.keyspace);
-    if (keyspace === undefined) this.#keyspaces.set(entry.keyspace, (keyspace = raw(this.#pool, entry.keyspace)));
+    if (keyspace === undefined)
+      this.#keyspaces.set(entry.keyspace, (keyspace = raw(this.#pool, entry.keyspace)));
     this.#batch.put(keyspace, this.#keyOf(entry), whole);
     this.#batchBytes += whole.length + 64;
     ++this.#entries;
@@ -194,7 +221,11 @@ export class LineImport {
       return;
     }
     const region = this.#regions.get(name);
-    if (region === undefined || typeof entry.offset !== 'number' || typeof entry.base64 !== 'string') {
+    if (
+      region === undefined ||
+      typeof entry.offset !== 'number' ||
+      typeof entry.base64 !== 'string'
+    ) {
       throw this.#wrong('is of a region and neither its size nor bytes of it');
     }
     const bytes = this.#base64(entry.base64);
@@ -220,7 +251,8 @@ export class LineImport {
     if (typeof entry.text === 'string') return Buffer.from(entry.text);
     if (typeof entry.base64 === 'string') return this.#base64(entry.base64);
     if ('json' in entry) return Buffer.from(json.encode(entry.json) as string);
-    if ('structured' in entry) return Buffer.from(structured.encode(entry.structured) as Uint8Array);
+    if ('structured' in entry)
+      return Buffer.from(structured.encode(entry.structured) as Uint8Array);
     throw this.#wrong('has no value');
   }
 
@@ -236,5 +268,8 @@ export class LineImport {
 }
 
 function notOurs(): HoldfastError {
-  return new HoldfastError('ERR_HOLDFAST_NOT_A_BACKUP', 'the file is no export: it does not begin with {"holdfast":"export",…}');
+  return new HoldfastError(
+    'ERR_HOLDFAST_NOT_A_BACKUP',
+    'the file is no export: it does not begin with {"holdfast":"export",…}',
+  );
 }

@@ -1,9 +1,10 @@
 /**
  * The change feed as an async iterator: the durable commits of a pool in the order of their epochs.
  *
- * Nothing is queued: a batch is read from the log when the consumer asks for more and the last one is used up, so however slow it
- * is, this side holds one batch. Its place in the log is kept for `lag` bytes; beyond that its segments may be given back, and it
- * is then told so (`ERR_HOLDFAST_FORGOTTEN`). The layout of a batch is in native/binding/watch_handle.h.
+ * Nothing is queued: a batch is read from the log when the consumer asks for more and the last one
+ * is used up, so however slow it is, this side holds one batch. Its place in the log is kept for
+ * `lag` bytes; beyond that its segments may be given back, and it is then told so
+ * (`ERR_HOLDFAST_FORGOTTEN`). The layout of a batch is in native/binding/watch_handle.h.
  */
 import { bytes, decodeOwned } from './codecs';
 import { abortedError, typeError } from './errors';
@@ -29,7 +30,10 @@ interface Decoding {
   readonly value: Codec<unknown>;
 }
 
-/** Makes one change of what stands in a batch; undefined: it was not asked for. What it is given is overwritten later. */
+/**
+ * Makes one change of what stands in a batch; undefined: it was not asked for. What it is given is
+ * overwritten later.
+ */
 type Pick<C> = (keyspace: number, key: Buffer, value: Buffer | undefined) => C | undefined;
 
 interface Item<C> {
@@ -40,7 +44,10 @@ interface Item<C> {
 
 const defaultLag = 64 * 1024 * 1024;
 
-/** A watch that was asked for: its place in the log is taken at once, so nothing committed from here on is missed. */
+/**
+ * A watch that was asked for: its place in the log is taken at once, so nothing committed from here
+ * on is missed.
+ */
 class PoolFeed<C> implements AsyncIterableIterator<Item<C>, undefined>, AsyncDisposable {
   readonly #host: KeyspaceHost;
   readonly #native: NativeWatch;
@@ -54,7 +61,12 @@ class PoolFeed<C> implements AsyncIterableIterator<Item<C>, undefined>, AsyncDis
   #ended = false;
   #asking: Promise<unknown> = Promise.resolve();
 
-  constructor(host: KeyspaceHost, native: NativeWatch, signal: AbortSignal | undefined, pick: Pick<C>) {
+  constructor(
+    host: KeyspaceHost,
+    native: NativeWatch,
+    signal: AbortSignal | undefined,
+    pick: Pick<C>,
+  ) {
     this.#host = host;
     this.#native = native;
     this.#signal = signal;
@@ -127,7 +139,11 @@ class PoolFeed<C> implements AsyncIterableIterator<Item<C>, undefined>, AsyncDis
         const keyEnd = keyStart + batch.readUInt32LE(at + 4);
         const length = batch.readDoubleLE(at + 8);
         at = keyEnd + Math.max(length, 0);
-        const change = this.#pick(number, batch.subarray(keyStart, keyEnd), length < 0 ? undefined : batch.subarray(keyEnd, at));
+        const change = this.#pick(
+          number,
+          batch.subarray(keyStart, keyEnd),
+          length < 0 ? undefined : batch.subarray(keyEnd, at),
+        );
         if (change !== undefined) changes.push(change);
       }
     } catch (error) {
@@ -160,13 +176,17 @@ interface Place {
 function placeOf(options: { from?: number; lag?: number; signal?: AbortSignal }): Place {
   const signal = signalOption(options.signal);
   const lag = options.lag === undefined ? defaultLag : wholeNumber('lag', options.lag, 0, 2 ** 46);
-  const from = options.from === undefined ? -1 : wholeNumber('from', options.from, 0, Number.MAX_SAFE_INTEGER);
+  const from =
+    options.from === undefined ? -1 : wholeNumber('from', options.from, 0, Number.MAX_SAFE_INTEGER);
   if (signal?.aborted) throw abortedError(signal, 'The watch');
   return { from, lag, signal };
 }
 
 /** What was done to keys. A keyspace's number never changes, but it may be new. */
-export function watchKeys<K, V>(host: KeyspaceHost, given: WatchOptions<K, V> | undefined): Watcher<K, V> {
+export function watchKeys<K, V>(
+  host: KeyspaceHost,
+  given: WatchOptions<K, V> | undefined,
+): Watcher<K, V> {
   const options = optionsObject(given, 'watch', ['keyspace', 'prefix', 'from', 'lag', 'signal']);
   const { prefix } = options;
   const { from, lag, signal } = placeOf(options);
@@ -176,7 +196,10 @@ export function watchKeys<K, V>(host: KeyspaceHost, given: WatchOptions<K, V> | 
   // 0: there is no such keyspace yet. Then all changes are looked at here, until there is one.
   const number = keyspace?.existing() ?? 0;
   const compared = number === 0 ? low : null;
-  const native = number === 0 ? host.native.watch(0, null, null, from, lag, 0) : host.native.watch(number, low, high, from, lag, 0);
+  const native =
+    number === 0
+      ? host.native.watch(0, null, null, from, lag, 0)
+      : host.native.watch(number, low, high, from, lag, 0);
 
   const decodings = new Map<number, Decoding | undefined>();
   const decodingOf = (of: number): Decoding | undefined => {
@@ -185,7 +208,9 @@ export function watchKeys<K, V>(host: KeyspaceHost, given: WatchOptions<K, V> | 
     if (keyspace !== undefined) {
       decoding = keyspace.existing() === of ? keyspace.decoding() : undefined;
     } else if (of !== 0) {
-      const name = host.native.keyspaces().find((one) => host.native.keyspaceNumber(one, false) === of);
+      const name = host.native
+        .keyspaces()
+        .find((one) => host.native.keyspaceNumber(one, false) === of);
       if (name !== undefined) decoding = { keyspace: name, key: bytes, value: bytes };
     }
     decodings.set(of, decoding);
@@ -203,7 +228,10 @@ export function watchKeys<K, V>(host: KeyspaceHost, given: WatchOptions<K, V> | 
   });
 }
 
-function keyspaceOf<K, V>(host: KeyspaceHost, { keyspace, prefix }: WatchOptions<K, V>): PoolKeyspace<K, V> | undefined {
+function keyspaceOf<K, V>(
+  host: KeyspaceHost,
+  { keyspace, prefix }: WatchOptions<K, V>,
+): PoolKeyspace<K, V> | undefined {
   if (keyspace === undefined) {
     if (prefix !== undefined) throw typeError('A prefix needs a keyspace to be a prefix in');
     return undefined;
@@ -216,12 +244,26 @@ function keyspaceOf<K, V>(host: KeyspaceHost, { keyspace, prefix }: WatchOptions
 
 /** What was done to one region. */
 export function watchRegion(host: KeyspaceHost, given: RegionWatchOptions): RegionWatcher {
-  const options = optionsObject(given as RegionWatchOptions & WatchOptions, 'watch', ['region', 'keyspace', 'prefix', 'from', 'lag', 'signal']);
+  const options = optionsObject(given as RegionWatchOptions & WatchOptions, 'watch', [
+    'region',
+    'keyspace',
+    'prefix',
+    'from',
+    'lag',
+    'signal',
+  ]);
   if (options.keyspace !== undefined || options.prefix !== undefined) {
     throw typeError('A watch is of a region or of keys: leave out the keyspace, or watch twice');
   }
   const { from, lag, signal } = placeOf(options);
-  const native = host.native.watch(0, null, null, from, lag, PoolRegion.numberOf(given.region, host));
+  const native = host.native.watch(
+    0,
+    null,
+    null,
+    from,
+    lag,
+    PoolRegion.numberOf(given.region, host),
+  );
   return new PoolFeed<RegionChange>(host, native, signal, (_, key, value) => {
     const word = Number(key.readBigUInt64LE(0));
     return value === undefined ? { size: word } : { offset: word, bytes: new Uint8Array(value) };

@@ -1,15 +1,18 @@
-// How an ordinary run of the layers ends in time on a machine of any speed. How slow this one is follows from the layers that have ended:
-// how long they took, over their `usual` seconds (layers.mjs).
+// How an ordinary run of the layers ends in time on a machine of any speed. How slow this one is
+// follows from the layers that have ended: how long they took, over their `usual` seconds
+// (layers.mjs).
 
-const SHORT = 3;  // what a layer without `usual` takes
-const LESS = 4;   // one in so many of what is counted is tried when time is short
+const SHORT = 3; // what a layer without `usual` takes
+const LESS = 4; // one in so many of what is counted is tried when time is short
 
 export class Budget {
   #running = new Map();
   #took = 0;
   #usually = 0;
 
-  /** `layers`: all that will be begun; `seconds` from `beganAt` on, by `now()`, which is in seconds. */
+  /**
+   * `layers`: all that will be begun; `seconds` from `beganAt` on, by `now()`, which is in seconds.
+   */
   constructor(layers, { seconds, beganAt, lanes, now = () => Date.now() / 1000 }) {
     Object.assign(this, { seconds, beganAt, lanes, now });
     this.always = new Set(layers.filter((layer) => !layer.needs));

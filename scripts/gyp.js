@@ -1,12 +1,14 @@
 // What binding.gyp asks while it is evaluated. Prints to stdout, needs no pkg-config.
 //   gyp.js core            sources compiled once for both addons
-//   gyp.js addon           sources compiled per addon: what knows whether pmem is built in, and what names the module
+//   gyp.js addon           sources compiled per addon: what knows whether pmem is built in, and
+//                          what names the module
 //   gyp.js pmem            sources of the pmem medium
 //   gyp.js have pmem|xxhash   1 or 0: can this machine compile (and link) against it
 //   gyp.js include         node-addon-api's headers
-// Most files of a folder are compiled ten at a time, through files of includes that this writes to build/unity: reading the same
-// headers again and again was most of a build. HOLDFAST_UNITY=0 in the environment: each by itself.
-// HOLDFAST_PMEM=0 and HOLDFAST_XXHASH=0 in the environment build as if the library were not installed.
+// Most files of a folder are compiled ten at a time, through files of includes that this writes to
+// build/unity: reading the same headers again and again was most of a build. HOLDFAST_UNITY=0 in
+// the environment: each by itself. HOLDFAST_PMEM=0 and HOLDFAST_XXHASH=0 in the environment build
+// as if the library were not installed.
 'use strict';
 const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -20,13 +22,18 @@ const UNITED = 10;
 function list(name) {
   const file = path.join(root, 'native', name);
   if (!fs.existsSync(file)) return [];
-  return fs.readFileSync(file, 'utf8').split('\n')
+  return fs
+    .readFileSync(file, 'utf8')
+    .split('\n')
     .map((line) => line.replace(/#.*/, '').trim())
     .filter((line) => line !== '')
     .map((line) => `native/${line}`);
 }
 
-/** Ten files of one folder as one that includes them; native/base has files that need flags or macros of their own. As CMakeLists.txt does it. */
+/**
+ * Ten files of one folder as one that includes them; native/base has files that need flags or
+ * macros of their own. As CMakeLists.txt does it.
+ */
 function united(files) {
   if (process.env.HOLDFAST_UNITY === '0') return files;
   const folders = [...new Set(files.map((file) => path.dirname(file)))];
@@ -35,7 +42,13 @@ function united(files) {
     if (folder === 'native/base') return members;
     return Array.from({ length: Math.ceil(members.length / UNITED) }, (_, i) => {
       const name = `build/unity/${folder.slice('native/'.length)}/${path.basename(members[0], '.cc')}-${i + 1}.cc`;
-      writeIfNew(path.join(root, name), members.slice(i * UNITED, (i + 1) * UNITED).map((file) => `#include "${file.slice('native/'.length)}"\n`).join(''));
+      writeIfNew(
+        path.join(root, name),
+        members
+          .slice(i * UNITED, (i + 1) * UNITED)
+          .map((file) => `#include "${file.slice('native/'.length)}"\n`)
+          .join(''),
+      );
       return name;
     });
   });
@@ -50,13 +63,15 @@ function writeIfNew(file, text) {
 
 const programs = {
   pmem: {
-    source: '#include <libpmem.h>\n#include <libpmemobj.h>\n'
-      + 'int main() { pmem_drain(); return pmemobj_errormsg() != nullptr; }\n',
+    source:
+      '#include <libpmem.h>\n#include <libpmemobj.h>\n' +
+      'int main() { pmem_drain(); return pmemobj_errormsg() != nullptr; }\n',
     flags: ['-lpmemobj', '-lpmem'],
   },
   xxhash: {
-    source: '#define XXH_INLINE_ALL\n#include <xxhash.h>\n'
-      + 'int main() { return XXH3_64bits("", 0) == XXH3_64bits_withSeed("", 0, 1); }\n',
+    source:
+      '#define XXH_INLINE_ALL\n#include <xxhash.h>\n' +
+      'int main() { return XXH3_64bits("", 0) == XXH3_64bits_withSeed("", 0, 1); }\n',
     flags: [],
   },
 };
@@ -70,8 +85,20 @@ function have(what) {
   try {
     const source = path.join(folder, 'probe.cc');
     fs.writeFileSync(source, programs[what].source);
-    execFileSync(compiler, [...first, ...split('CPPFLAGS'), ...split('CXXFLAGS'), source, '-o',
-      path.join(folder, 'probe'), ...split('LDFLAGS'), ...programs[what].flags], { stdio: 'ignore' });
+    execFileSync(
+      compiler,
+      [
+        ...first,
+        ...split('CPPFLAGS'),
+        ...split('CXXFLAGS'),
+        source,
+        '-o',
+        path.join(folder, 'probe'),
+        ...split('LDFLAGS'),
+        ...programs[what].flags,
+      ],
+      { stdio: 'ignore' },
+    );
     return 1;
   } catch {
     return 0;

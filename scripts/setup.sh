@@ -28,6 +28,7 @@ missing() {  # prints the Debian packages that are missing
   if [ $tests = 1 ]; then
     header doctest/doctest.h || echo doctest-dev
     has cmake || echo cmake
+    has clang-format-14 || echo clang-format-14  # one test looks how C++ is laid out; without it it is skipped
     has chromium || has chromium-browser || echo chromium  # one test looks at the benchmark's page; without it it is skipped
   fi
 }

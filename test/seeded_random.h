@@ -1,4 +1,5 @@
-// Numbers that follow from one seed and nothing else, the same on every machine: a seed names a case. Belongs to one thread.
+// Numbers that follow from one seed and nothing else, the same on every machine: a seed names a
+// case. Belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,9 @@ class Random {
     return z ^ (z >> 31);
   }
   uint64_t below(uint64_t n) { return n == 0 ? 0 : next() % n; }
-  uint64_t between(uint64_t low, uint64_t high) { return low + below(high - low + 1); }  // both included
+  uint64_t between(uint64_t low, uint64_t high) {
+    return low + below(high - low + 1);
+  }  // both included
   bool one_in(uint64_t n) { return below(n) == 0; }
   bool percent(uint64_t p) { return below(100) < p; }
 

@@ -1,8 +1,9 @@
-// Preloaded into a process of the benchmark: counts what it asks of persistent memory through libpmem (its own calls and those of
-// libpmemobj), and passes everything on.
+// Preloaded into a process of the benchmark: counts what it asks of persistent memory through
+// libpmem (its own calls and those of libpmemobj), and passes everything on.
 //
-// At each mark of the benchmark, access("/holdfast-bench-mark"), a line "<fences> <flushes>" is added to the file that
-// HOLDFAST_BENCH_FENCES names. A fence is one sfence: pmem_drain, and each copy, set or persist that does not leave it to the caller.
+// At each mark of the benchmark, access("/holdfast-bench-mark"), a line "<fences> <flushes>" is
+// added to the file that HOLDFAST_BENCH_FENCES names. A fence is one sfence: pmem_drain, and each
+// copy, set or persist that does not leave it to the caller.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -20,7 +21,8 @@ std::atomic<unsigned long> fences, flushes;
 template <typename F>
 F real(const char* name, bool in_libpmem = true) {
   static void* library = dlopen("libpmem.so.1", RTLD_LAZY);
-  void* found = in_libpmem ? (library == nullptr ? nullptr : dlsym(library, name)) : dlsym(RTLD_NEXT, name);
+  void* found =
+      in_libpmem ? (library == nullptr ? nullptr : dlsym(library, name)) : dlsym(RTLD_NEXT, name);
   if (found == nullptr) std::abort();
   return reinterpret_cast<F>(found);
 }

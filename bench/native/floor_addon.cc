@@ -1,14 +1,15 @@
-// What libpmem and libpmemobj take when they are called from JavaScript, through an addon that does nothing else; only the
-// benchmark builds and loads it.
+// What libpmem and libpmemobj take when they are called from JavaScript, through an addon that does
+// nothing else; only the benchmark builds and loads it.
 //
-//   openRaw(path, bytes)            a ring on persistent memory, its pages touched; returns a handle
-//   rawPut(handle, value)           non-temporal copy + one fence: what no store can be quicker than
-//   openTx(path, bytes, keys)       a libpmemobj pool with room for so many keys; returns a handle
-//   txPut(handle, key, value)       one libpmemobj transaction: allocate, copy key and value, change a pointer, free the old one
-//   close(handle)
+//   openRaw(path, bytes)            a ring on persistent memory, its pages touched; returns a
+//   handle rawPut(handle, value)           non-temporal copy + one fence: what no store can be
+//   quicker than openTx(path, bytes, keys)       a libpmemobj pool with room for so many keys;
+//   returns a handle txPut(handle, key, value)       one libpmemobj transaction: allocate, copy key
+//   and value, change a pointer, free the old one close(handle)
 //
-// The keys of a pool are found through a hash table in memory, as a program that uses libpmemobj for a key-value store would do to
-// be quick; what is timed beside the transaction is one look-up there. A handle may be used until it is closed, by one thread.
+// The keys of a pool are found through a hash table in memory, as a program that uses libpmemobj
+// for a key-value store would do to be quick; what is timed beside the transaction is one look-up
+// there. A handle may be used until it is closed, by one thread.
 #include <libpmem.h>
 #include <libpmemobj.h>
 #include <node_api.h>
@@ -86,8 +87,9 @@ napi_value open_raw(napi_env env, napi_callback_info info) {
   const Arguments<2> given(env, info);
   auto* handle = new Handle;
   int is_pmem = 0;
-  handle->ring = static_cast<char*>(
-      pmem_map_file(given.text(env, 0).c_str(), given.number(env, 1), PMEM_FILE_CREATE, 0600, &handle->ring_bytes, &is_pmem));
+  handle->ring =
+      static_cast<char*>(pmem_map_file(given.text(env, 0).c_str(), given.number(env, 1),
+                                       PMEM_FILE_CREATE, 0600, &handle->ring_bytes, &is_pmem));
   if (handle->ring == nullptr || !is_pmem) {
     delete handle;
     return fail(env, "cannot map a file as persistent memory here");
@@ -118,7 +120,8 @@ napi_value open_tx(napi_env env, napi_callback_info info) {
     delete handle;
     return fail(env, pmemobj_errormsg());
   }
-  handle->slots = static_cast<PMEMoid*>(pmemobj_direct(pmemobj_root(handle->pool, handle->keys * sizeof(PMEMoid))));
+  handle->slots = static_cast<PMEMoid*>(
+      pmemobj_direct(pmemobj_root(handle->pool, handle->keys * sizeof(PMEMoid))));
   return external(env, handle);
 }
 
@@ -131,11 +134,14 @@ napi_value tx_put(napi_env env, napi_callback_info info) {
   napi_get_value_string_utf8(env, given.values[1], key, sizeof key, &key_bytes);
   napi_get_buffer_info(env, given.values[2], &value, &value_bytes);
   handle->key.assign(key, key_bytes);
-  const uint64_t at = handle->slot_of.try_emplace(handle->key, handle->slot_of.size()).first->second;
+  const uint64_t at =
+      handle->slot_of.try_emplace(handle->key, handle->slot_of.size()).first->second;
   if (at >= handle->keys) return fail(env, "more keys than were asked for");
   PMEMoid* slot = &handle->slots[at];
-  if (pmemobj_tx_begin(handle->pool, nullptr, TX_PARAM_NONE) != 0) return fail(env, pmemobj_errormsg());
-  const PMEMoid made = pmemobj_tx_xalloc(sizeof(Stored) + key_bytes + value_bytes, 1, POBJ_XALLOC_NO_ABORT);
+  if (pmemobj_tx_begin(handle->pool, nullptr, TX_PARAM_NONE) != 0)
+    return fail(env, pmemobj_errormsg());
+  const PMEMoid made =
+      pmemobj_tx_xalloc(sizeof(Stored) + key_bytes + value_bytes, 1, POBJ_XALLOC_NO_ABORT);
   if (OID_IS_NULL(made)) {
     pmemobj_tx_abort(ENOMEM);
     pmemobj_tx_end();

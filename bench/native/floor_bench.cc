@@ -1,16 +1,19 @@
-// The floors everything is measured against, in C++ and in a process of their own: what the machine itself allows, what a
-// libpmemobj transaction takes, and what the engine makes of it without JavaScript.
+// The floors everything is measured against, in C++ and in a process of their own: what the machine
+// itself allows, what a libpmemobj transaction takes, and what the engine makes of it without
+// JavaScript.
 //
 //   floor_bench <driver> <folder> <value bytes> <commits> [batch]
 //   pmem-raw       non-temporal copy + one fence, into a ring of cold lines
-//   pmem-tx        libpmemobj: allocate, copy, change a pointer, free the old one, in one transaction
-//   file-raw       pwrite + fdatasync, into blocks that were written before
+//   pmem-tx        libpmemobj: allocate, copy, change a pointer, free the old one, in one
+//   transaction file-raw       pwrite + fdatasync, into blocks that were written before
 //   pmem-holdfast  Pool::commit on the pmem medium
 //   file-holdfast  Pool::commit on the file medium
 //
-// Prints one JSON object: nanoseconds per commit, each commit timed alone (the clock's own cost is subtracted; the time is taken behind
-// an mfence, so that a fence is paid in full by the commit that raised it and not by whatever comes next), and the mean of
-// back-to-back commits. With HOLDFAST_BENCH_UNTIMED=1 it only does the work, between two marks, for callgrind and strace. Not a test.
+// Prints one JSON object: nanoseconds per commit, each commit timed alone (the clock's own cost is
+// subtracted; the time is taken behind an mfence, so that a fence is paid in full by the commit
+// that raised it and not by whatever comes next), and the mean of back-to-back commits. With
+// HOLDFAST_BENCH_UNTIMED=1 it only does the work, between two marks, for callgrind and strace. Not
+// a test.
 #include <fcntl.h>
 #include <libpmem.h>
 #include <libpmemobj.h>
@@ -59,7 +62,8 @@ constexpr uint64_t kKeys = 1024;
 Driver pmem_raw(const std::string& path, const std::vector<char>& value) {
   size_t mapped = 0;
   int is_pmem = 0;
-  char* ring = static_cast<char*>(pmem_map_file(path.c_str(), kRing, PMEM_FILE_CREATE, 0600, &mapped, &is_pmem));
+  char* ring = static_cast<char*>(
+      pmem_map_file(path.c_str(), kRing, PMEM_FILE_CREATE, 0600, &mapped, &is_pmem));
   if (ring == nullptr) die("cannot map " + path);
   std::memset(ring, 0, kRing);
   const size_t step = (value.size() + 127) / 64 * 64;
@@ -78,13 +82,15 @@ Driver file_raw(const std::string& path, const std::vector<char>& value) {
   if (fd < 0) die("cannot create " + path);
   const std::vector<char> zeros(1 << 20);
   for (uint64_t at = 0; at < kRing; at += zeros.size()) {
-    if (pwrite(fd, zeros.data(), zeros.size(), static_cast<off_t>(at)) < 0) die("cannot write " + path);
+    if (pwrite(fd, zeros.data(), zeros.size(), static_cast<off_t>(at)) < 0)
+      die("cannot write " + path);
   }
   fsync(fd);
   Driver driver;
   driver.commit = [fd, &value, at = uint64_t{0}](uint64_t) mutable {
     if (at + value.size() > kRing) at = 0;
-    if (pwrite(fd, value.data(), value.size(), static_cast<off_t>(at)) < 0 || fdatasync(fd) != 0) die("a write failed");
+    if (pwrite(fd, value.data(), value.size(), static_cast<off_t>(at)) < 0 || fdatasync(fd) != 0)
+      die("a write failed");
     at += value.size();
   };
   return driver;
@@ -111,7 +117,8 @@ Driver pmem_tx(const std::string& path, const std::vector<char>& value) {
   return driver;
 }
 
-Driver engine(const std::string& path, const std::vector<char>& value, bool pmem, uint64_t batch_keys) {
+Driver engine(const std::string& path, const std::vector<char>& value, bool pmem,
+              uint64_t batch_keys) {
   using namespace holdfast;
   PoolOptions options;
   options.medium.choice = pmem ? MediumChoice::kPmem : MediumChoice::kFile;
@@ -121,24 +128,29 @@ Driver engine(const std::string& path, const std::vector<char>& value, bool pmem
   auto pool = *opened;
   auto batch = std::make_shared<Batch>();
   auto keys = std::make_shared<std::vector<std::string>>();
-  for (uint64_t i = 0; i < kKeys; i++) keys->push_back(std::string("\0\0\0\1key-", 8) + std::to_string(1000000000 + i));
+  for (uint64_t i = 0; i < kKeys; i++)
+    keys->push_back(std::string("\0\0\0\1key-", 8) + std::to_string(1000000000 + i));
   Driver driver;
   driver.keeps = pool;
   driver.commit = [pool, batch, keys, &value, batch_keys](uint64_t i) {
     batch->clear();
     for (uint64_t n = 0; n < batch_keys; n++) {
-      const Status put = batch->put((*keys)[(i * batch_keys + n) % kKeys], Bytes(value.data(), value.size()));
+      const Status put =
+          batch->put((*keys)[(i * batch_keys + n) % kKeys], Bytes(value.data(), value.size()));
       if (!put.is_ok()) die(put.message());
     }
     const auto receipt = pool->commit(*batch, CommitMode::kDurable);
     if (!receipt.is_ok()) die(receipt.status().message());
   };
-  // Every page of it has been had before, as every page of the floor's ring: emulated, the kernel clears each that is touched first.
+  // Every page of it has been had before, as every page of the floor's ring: emulated, the kernel
+  // clears each that is touched first.
   driver.is_warm = [pool, pmem] { return !pmem || pool->stats().bytes_appended > 2 * kRing; };
   driver.counts = [pool] {
     const PoolStats stats = pool->stats();
-    return "{\"barriers\":" + std::to_string(stats.barriers) + ",\"writes\":" + std::to_string(stats.writes) +
-           ",\"bytes\":" + std::to_string(stats.bytes_appended) + ",\"commits\":" + std::to_string(stats.commits) + "}";
+    return "{\"barriers\":" + std::to_string(stats.barriers) +
+           ",\"writes\":" + std::to_string(stats.writes) +
+           ",\"bytes\":" + std::to_string(stats.bytes_appended) +
+           ",\"commits\":" + std::to_string(stats.commits) + "}";
   };
   return driver;
 }
@@ -168,7 +180,8 @@ void print_samples(const Driver& driver, uint64_t commits) {
     samples[i] = took > overhead ? took - overhead : 0;
   }
   std::printf("{\"commits\":%llu,\"backToBackNs\":%.1f,\"before\":%s,\"after\":%s,\"samplesNs\":[",
-              static_cast<unsigned long long>(commits), b2b, before.c_str(), driver.counts().c_str());
+              static_cast<unsigned long long>(commits), b2b, before.c_str(),
+              driver.counts().c_str());
   for (size_t i = 0; i < samples.size(); i++) {
     std::printf("%s%llu", i == 0 ? "" : ",", static_cast<unsigned long long>(samples[i]));
   }
@@ -178,7 +191,8 @@ void print_samples(const Driver& driver, uint64_t commits) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 5) die("usage: floor_bench <driver> <folder> <value bytes> <commits> [keys per batch]");
+  if (argc < 5)
+    die("usage: floor_bench <driver> <folder> <value bytes> <commits> [keys per batch]");
   const std::string name = argv[1];
   const std::string path = std::string(argv[2]) + "/floor-" + name + "-" + std::to_string(getpid());
   std::vector<char> value(std::strtoull(argv[3], nullptr, 10));
@@ -198,7 +212,8 @@ int main(int argc, char** argv) {
     for (uint64_t i = 0; i < commits; i++) driver.commit(i);
     mark();
   } else {
-    for (uint64_t i = 0; i < 2000 || !driver.is_warm(); i++) driver.commit(i);  // index, allocator, code, pages
+    for (uint64_t i = 0; i < 2000 || !driver.is_warm(); i++)
+      driver.commit(i);  // index, allocator, code, pages
     print_samples(driver, commits);
   }
   driver = Driver{};

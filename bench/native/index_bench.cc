@@ -19,7 +19,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double ns_since(Clock::time_point from, size_t operations) {
-  return std::chrono::duration<double, std::nano>(Clock::now() - from).count() / static_cast<double>(operations);
+  return std::chrono::duration<double, std::nano>(Clock::now() - from).count() /
+         static_cast<double>(operations);
 }
 
 uint64_t random_word() {
@@ -52,7 +53,8 @@ std::vector<std::string> random_keys(size_t n) {
   std::vector<std::string> keys;
   for (size_t i = 0; i < n; i++) {
     const uint64_t words[2] = {random_word(), random_word()};
-    keys.push_back(std::string("\0\0\0\1", 4) + std::string(reinterpret_cast<const char*>(words), 16));
+    keys.push_back(std::string("\0\0\0\1", 4) +
+                   std::string(reinterpret_cast<const char*>(words), 16));
   }
   return keys;
 }
@@ -70,17 +72,20 @@ double best_piece(const std::vector<std::string>& keys, Operation operation) {
   return best;
 }
 
-void overlay_bench(const char* name, const std::vector<std::string>& keys, std::vector<std::string> lookups) {
+void overlay_bench(const char* name, const std::vector<std::string>& keys,
+                   std::vector<std::string> lookups) {
   double put = 1e9, again = 1e9, find = 1e9, miss = 1e9, scan = 1e9;
   size_t bytes = 0;
   for (int trial = 0; trial < 5; trial++) {
     Overlay overlay;
     auto from = Clock::now();
     uint64_t epoch = 1;
-    for (const std::string& key : keys) overlay.put(key, Place::from_word(1), ++epoch, Overlay::kLatest);
+    for (const std::string& key : keys)
+      overlay.put(key, Place::from_word(1), ++epoch, Overlay::kLatest);
     put = std::min(put, ns_since(from, keys.size()));
     from = Clock::now();
-    for (const std::string& key : lookups) overlay.put(key, Place::from_word(1), ++epoch, Overlay::kLatest);
+    for (const std::string& key : lookups)
+      overlay.put(key, Place::from_word(1), ++epoch, Overlay::kLatest);
     again = std::min(again, ns_since(from, keys.size()));
     from = Clock::now();
     size_t found = 0;
@@ -88,7 +93,8 @@ void overlay_bench(const char* name, const std::vector<std::string>& keys, std::
     find = std::min(find, ns_since(from, keys.size()));
     if (found != keys.size()) std::abort();
     from = Clock::now();
-    for (const std::string& key : lookups) found += overlay.find(Bytes(key).substr(0, key.size() - 1)).has_value();
+    for (const std::string& key : lookups)
+      found += overlay.find(Bytes(key).substr(0, key.size() - 1)).has_value();
     miss = std::min(miss, ns_since(from, keys.size()));
     from = Clock::now();
     auto cursor = overlay.cursor();
@@ -96,9 +102,12 @@ void overlay_bench(const char* name, const std::vector<std::string>& keys, std::
     scan = std::min(scan, ns_since(from, keys.size()));
     bytes = overlay.bytes();
   }
-  std::printf("overlay %-22s %7zu keys: put %4.0f ns, overwrite %4.0f ns, find %4.0f ns, miss %4.0f ns, scan %3.0f ns, "
-              "%.1f bytes/entry\n", name, keys.size(), put, again, find, miss, scan,
-              static_cast<double>(bytes) / static_cast<double>(keys.size()));
+  std::printf(
+      "overlay %-22s %7zu keys: put %4.0f ns, overwrite %4.0f ns, find %4.0f ns, miss %4.0f ns, "
+      "scan %3.0f ns, "
+      "%.1f bytes/entry\n",
+      name, keys.size(), put, again, find, miss, scan,
+      static_cast<double>(bytes) / static_cast<double>(keys.size()));
 }
 
 void run_bench(const char* name, std::vector<std::string> keys) {
@@ -115,11 +124,13 @@ void run_bench(const char* name, std::vector<std::string> keys) {
   std::vector<std::string> lookups = keys;
   shuffle(lookups);
   size_t found = 0;
-  const double first = best_piece(lookups, [&](Bytes key) { found += run.find(key).value().has_value(); });
+  const double first =
+      best_piece(lookups, [&](Bytes key) { found += run.find(key).value().has_value(); });
   if (found < keys.size() / 20 * 20) std::abort();
   double find = 1e9, miss = 1e9;
   for (int trial = 0; trial < 3; trial++) {
-    find = std::min(find, best_piece(lookups, [&](Bytes key) { found += run.find(key).value().has_value(); }));
+    find = std::min(
+        find, best_piece(lookups, [&](Bytes key) { found += run.find(key).value().has_value(); }));
     miss = std::min(miss, best_piece(lookups, [&](Bytes key) {
                       found += run.find(key.substr(0, key.size() - 1)).value().has_value();
                     }));
@@ -137,11 +148,12 @@ void run_bench(const char* name, std::vector<std::string> keys) {
   for (merged->seek(Bytes()); merged->valid(); merged->next()) seen++;
   if (seen != 2 * keys.size()) std::abort();
   const double merge = ns_since(from, keys.size());
-  std::printf("run     %-22s %7zu keys: build %4.0f ns, find %4.0f ns (first time %4.0f), "
-              "miss %4.0f ns, scan %3.0f ns, merge of 2 %3.0f ns, %.2f bytes/entry, %zu tables, depth %u\n",
-              name, keys.size(), build, find, first, miss, scan, merge,
-              static_cast<double>(builder.bytes_written()) / static_cast<double>(keys.size()),
-              run.tables().size(), run.tables().front().depth);
+  std::printf(
+      "run     %-22s %7zu keys: build %4.0f ns, find %4.0f ns (first time %4.0f), "
+      "miss %4.0f ns, scan %3.0f ns, merge of 2 %3.0f ns, %.2f bytes/entry, %zu tables, depth %u\n",
+      name, keys.size(), build, find, first, miss, scan, merge,
+      static_cast<double>(builder.bytes_written()) / static_cast<double>(keys.size()),
+      run.tables().size(), run.tables().front().depth);
 }
 
 }  // namespace

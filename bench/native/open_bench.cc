@@ -1,9 +1,11 @@
-// How long a pool takes from its opening to the first read after SIGKILL, in C++ and in a process of its own, and what of that is
-// libpmemobj's.
+// How long a pool takes from its opening to the first read after SIGKILL, in C++ and in a process
+// of its own, and what of that is libpmemobj's.
 //
-//   open_bench fill <pmem|pmem-grow|file> <path> <keys> [value bytes]   makes the pool, and kills itself: what comes after is a real crash
-//   open_bench open <pmem|pmem-grow|file> <path> <keys>                 opens it, reads a key in the middle; prints one JSON object, and kills itself
-//   open_bench libpmemobj <path>                              the least that a medium on persistent memory can take: pmemobj_open alone
+//   open_bench fill <pmem|pmem-grow|file> <path> <keys> [value bytes]   makes the pool, and kills
+//   itself: what comes after is a real crash open_bench open <pmem|pmem-grow|file> <path> <keys>
+//   opens it, reads a key in the middle; prints one JSON object, and kills itself open_bench
+//   libpmemobj <path>                              the least that a medium on persistent memory can
+//   take: pmemobj_open alone
 // Not a test.
 #include <libpmemobj.h>
 #include <signal.h>
@@ -50,7 +52,8 @@ PoolOptions options_for(const std::string& medium, uint64_t bytes) {
 }
 
 void fill(const std::string& medium, const std::string& path, uint64_t keys, uint64_t value_bytes) {
-  auto opened = Pool::open(path, options_for(medium, 256 * kMiB + keys * (value_bytes + 100) * 3 / 2));
+  auto opened =
+      Pool::open(path, options_for(medium, 256 * kMiB + keys * (value_bytes + 100) * 3 / 2));
   if (!opened.is_ok()) die(opened.status().message());
   std::vector<char> value(value_bytes);
   for (size_t i = 0; i < value.size(); i++) value[i] = static_cast<char>(i * 31 + 7);
@@ -86,11 +89,15 @@ void open_and_read(const std::string& medium, const std::string& path, uint64_t 
   const PoolStats stats = (*opened)->stats();
   rusage used;
   getrusage(RUSAGE_SELF, &used);
-  std::printf("{\"openMs\":%.2f,\"recoveryMs\":%.2f,\"firstReadMs\":%.3f,\"toFirstReadMs\":%.2f,\"faults\":%llu,\"peakMiB\":%.1f,"
-              "\"replayedOperations\":%llu,\"replayedMiB\":%.1f}\n",
-              is_open - begun, static_cast<double>(stats.open_us) / 1e3, read - is_open, read - begun,
-              static_cast<unsigned long long>(faults() - faults_before), static_cast<double>(used.ru_maxrss) / 1024,
-              static_cast<unsigned long long>(stats.replayed_operations), static_cast<double>(stats.replayed_bytes) / 1048576);
+  std::printf(
+      "{\"openMs\":%.2f,\"recoveryMs\":%.2f,\"firstReadMs\":%.3f,\"toFirstReadMs\":%.2f,\"faults\":"
+      "%llu,\"peakMiB\":%.1f,"
+      "\"replayedOperations\":%llu,\"replayedMiB\":%.1f}\n",
+      is_open - begun, static_cast<double>(stats.open_us) / 1e3, read - is_open, read - begun,
+      static_cast<unsigned long long>(faults() - faults_before),
+      static_cast<double>(used.ru_maxrss) / 1024,
+      static_cast<unsigned long long>(stats.replayed_operations),
+      static_cast<double>(stats.replayed_bytes) / 1048576);
   std::fflush(stdout);
   kill(getpid(), SIGKILL);
 }
@@ -108,8 +115,12 @@ void libpmemobj_alone(const std::string& path) {
 
 int main(int argc, char** argv) {
   const std::string verb = argc > 1 ? argv[1] : "";
-  if (verb == "fill" && argc >= 5) fill(argv[2], argv[3], std::strtoull(argv[4], nullptr, 10), argc > 5 ? std::strtoull(argv[5], nullptr, 10) : 256);
-  if (verb == "open" && argc == 5) open_and_read(argv[2], argv[3], std::strtoull(argv[4], nullptr, 10));
+  if (verb == "fill" && argc >= 5)
+    fill(argv[2], argv[3], std::strtoull(argv[4], nullptr, 10),
+         argc > 5 ? std::strtoull(argv[5], nullptr, 10) : 256);
+  if (verb == "open" && argc == 5)
+    open_and_read(argv[2], argv[3], std::strtoull(argv[4], nullptr, 10));
   if (verb == "libpmemobj" && argc == 3) libpmemobj_alone(argv[2]);
-  die("usage: open_bench fill|open <pmem|pmem-grow|file> <path> <keys>, or open_bench libpmemobj <path>");
+  die("usage: open_bench fill|open <pmem|pmem-grow|file> <path> <keys>, or open_bench libpmemobj "
+      "<path>");
 }

@@ -1,4 +1,5 @@
-// What many agents do today: the whole state as JSON in one file, written beside it, synced, renamed, the folder synced.
+// What many agents do today: the whole state as JSON in one file, written beside it, synced,
+// renamed, the folder synced.
 import fs from 'node:fs';
 import { pair } from './place.mjs';
 
@@ -20,7 +21,10 @@ export const driver = {
       facts: pair(folder, 'file', 'fsync, rename, fsync of the folder; one value in all'),
       putSync: (_key, value) => save(value),
       async agent() {
-        return { step: async (all) => save(JSON.stringify({ messages: all })), end: async () => {} };
+        return {
+          step: async (all) => save(JSON.stringify({ messages: all })),
+          end: async () => {},
+        };
       },
       saveState: (state) => save(JSON.stringify(state)),
       close: () => {},

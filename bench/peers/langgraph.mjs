@@ -1,5 +1,6 @@
-// A LangGraph graph whose message list grows by one message a step, with different savers; one run, each step a turn of the graph's
-// loop, as an agent's are. Durability "sync": a step is saved before the next begins.
+// A LangGraph graph whose message list grows by one message a step, with different savers; one run,
+// each step a turn of the graph's loop, as an agent's are. Durability "sync": a step is saved
+// before the next begins.
 import { createRequire } from 'node:module';
 
 import { Annotation, END, MemorySaver, START, StateGraph } from '@langchain/langgraph';
@@ -11,7 +12,9 @@ function storeOf(facts, checkpointer, close = () => {}) {
   return {
     facts,
     async agent(steps) {
-      const State = Annotation.Root({ messages: Annotation({ reducer: (all, more) => all.concat(more), default: () => [] }) });
+      const State = Annotation.Root({
+        messages: Annotation({ reducer: (all, more) => all.concat(more), default: () => [] }),
+      });
       const drive = async (next, done) => {
         let made = 0;
         const graph = new StateGraph(State)
@@ -24,7 +27,10 @@ function storeOf(facts, checkpointer, close = () => {}) {
           .addEdge(START, 'say')
           .addConditionalEdges('say', () => (made < steps ? 'say' : END))
           .compile({ checkpointer });
-        await graph.invoke({ messages: [] }, { configurable: { thread_id: 'agent' }, durability: 'sync', recursionLimit: steps + 10 });
+        await graph.invoke(
+          { messages: [] },
+          { configurable: { thread_id: 'agent' }, durability: 'sync', recursionLimit: steps + 10 },
+        );
         done();
       };
       return { drive, end: async () => {} };
@@ -43,20 +49,30 @@ async function sqlite(folder, full) {
 
 async function holdfast({ folder, medium, room }) {
   const { open } = require('../../dist/index.js');
-  // The saver is made of LangGraph's own classes, those of bench/node_modules here: holdfast/langgraph does the same with the user's.
+  // The saver is made of LangGraph's own classes, those of bench/node_modules here:
+  // holdfast/langgraph does the same with the user's.
   const { makeLangGraph } = require('../../dist/adapters/langgraph/index.js');
   const checkpoint = await import('@langchain/langgraph-checkpoint');
   const { load } = await import('@langchain/core/load');
   const { HoldfastSaver } = makeLangGraph({ checkpoint, load });
-  const pool = await open(`${folder}/agent.holdfast`, medium === 'pmem' ? { medium, size: Math.max(128 * 2 ** 20, room * 4) } : { medium });
-  return storeOf({ medium: pool.medium, class: pool.durability.class, how: 'one record, one barrier' }, new HoldfastSaver(pool), () => pool.close());
+  const pool = await open(
+    `${folder}/agent.holdfast`,
+    medium === 'pmem' ? { medium, size: Math.max(128 * 2 ** 20, room * 4) } : { medium },
+  );
+  return storeOf(
+    { medium: pool.medium, class: pool.durability.class, how: 'one record, one barrier' },
+    new HoldfastSaver(pool),
+    () => pool.close(),
+  );
 }
 
 const none = (how) => ({ medium: 'memory', class: 'none', how });
-export const drivers = Object.fromEntries([
-  { name: 'LangGraph, no saver', open: () => storeOf(none('keeps nothing'), undefined) },
-  { name: 'LangGraph, MemorySaver', open: () => storeOf(none('not durable'), new MemorySaver()) },
-  { name: 'LangGraph, SqliteSaver', open: ({ folder }) => sqlite(folder, false) },
-  { name: 'LangGraph, SqliteSaver FULL', open: ({ folder }) => sqlite(folder, true) },
-  { name: 'LangGraph, Holdfast', open: holdfast },
-].map((driver) => [driver.name, driver]));
+export const drivers = Object.fromEntries(
+  [
+    { name: 'LangGraph, no saver', open: () => storeOf(none('keeps nothing'), undefined) },
+    { name: 'LangGraph, MemorySaver', open: () => storeOf(none('not durable'), new MemorySaver()) },
+    { name: 'LangGraph, SqliteSaver', open: ({ folder }) => sqlite(folder, false) },
+    { name: 'LangGraph, SqliteSaver FULL', open: ({ folder }) => sqlite(folder, true) },
+    { name: 'LangGraph, Holdfast', open: holdfast },
+  ].map((driver) => [driver.name, driver]),
+);

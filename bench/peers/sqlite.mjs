@@ -10,11 +10,17 @@ export const driver = {
     db.pragma('synchronous = FULL');
     db.exec('CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID');
     db.exec('CREATE TABLE IF NOT EXISTS log (at INTEGER PRIMARY KEY, message TEXT)');
-    const put = db.prepare('INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value');
+    const put = db.prepare(
+      'INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+    );
     const get = db.prepare('SELECT value FROM entries WHERE key = ?').pluck();
-    const range = db.prepare('SELECT key, value FROM entries WHERE key >= ? ORDER BY key LIMIT ?').raw();
+    const range = db
+      .prepare('SELECT key, value FROM entries WHERE key >= ? ORDER BY key LIMIT ?')
+      .raw();
     const say = db.prepare('INSERT INTO log (message) VALUES (?)');
-    const putAll = db.transaction((entries) => { for (const [key, value] of entries) put.run(key, value); });
+    const putAll = db.transaction((entries) => {
+      for (const [key, value] of entries) put.run(key, value);
+    });
     // Waiting commits share a transaction, as somebody who needs the throughput would write it.
     let waiting = [];
     const flush = () => {
@@ -25,11 +31,14 @@ export const driver = {
     };
     return {
       facts: pair(folder, 'file', 'WAL, synchronous FULL'),
-      putSync: (key, value) => { put.run(key, value); },
-      put: (key, value) => new Promise((resolve) => {
-        if (waiting.length === 0) setImmediate(flush);
-        waiting.push({ entry: [key, value], resolve });
-      }),
+      putSync: (key, value) => {
+        put.run(key, value);
+      },
+      put: (key, value) =>
+        new Promise((resolve) => {
+          if (waiting.length === 0) setImmediate(flush);
+          waiting.push({ entry: [key, value], resolve });
+        }),
       batchSync: putAll,
       load: (entries) => putAll(entries),
       get: (key) => get.get(key)?.length ?? 0,
@@ -39,9 +48,16 @@ export const driver = {
         return bytes;
       },
       async agent() {
-        return { step: async (_all, message) => { say.run(message); }, end: async () => {} };
+        return {
+          step: async (_all, message) => {
+            say.run(message);
+          },
+          end: async () => {},
+        };
       },
-      saveState: (state) => { put.run('state', Buffer.from(JSON.stringify(state))); },
+      saveState: (state) => {
+        put.run('state', Buffer.from(JSON.stringify(state)));
+      },
       close: () => db.close(),
     };
   },

@@ -2,9 +2,10 @@
 //
 //   node examples/langgraph-agent/agent.mjs <pool> <ledger>
 //
-// Its model is scripted (conversation.json). Its effects are lines in the ledger, a file that stands for the outside world: whatever
-// happens to the agent, each effect must be there once. `HOLDFAST_EXAMPLE_KILL=<tool>:<before|after>` kills the process in the middle of
-// that tool's call, before or after the effect.
+// Its model is scripted (conversation.json). Its effects are lines in the ledger, a file that
+// stands for the outside world: whatever happens to the agent, each effect must be there once.
+// `HOLDFAST_EXAMPLE_KILL=<tool>:<before|after>` kills the process in the middle of that tool's
+// call, before or after the effect.
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 
 import { AIMessage, HumanMessage, ToolMessage } from '@langchain/core/messages';
@@ -39,14 +40,17 @@ const outside = {
   },
 };
 
-// The one place that is new to a LangGraph user: a tool with an effect says how to find out whether it happened.
+// The one place that is new to a LangGraph user: a tool with an effect says how to find out whether
+// it happened.
 const effect = (name) =>
   durableTool((args, { idempotencyKey }) => outside.perform(name, idempotencyKey, args), {
     name,
     safety: 'effect',
     probe: (key) => {
       const found = outside.find(key);
-      return found ? { happened: true, result: { ok: true, name: found.name } } : { happened: false };
+      return found
+        ? { happened: true, result: { ok: true, name: found.name } }
+        : { happened: false };
     },
   });
 const tools = {
@@ -60,14 +64,22 @@ const tools = {
 };
 
 // Which turn of the script comes next: one per message of the model or the user.
-const turnOf = (messages) => turns[messages.filter((message) => message.getType() !== 'tool').length];
+const turnOf = (messages) =>
+  turns[messages.filter((message) => message.getType() !== 'tool').length];
 
 const graph = new StateGraph(MessagesAnnotation)
   .addNode('user', ({ messages }) => ({ messages: [new HumanMessage(turnOf(messages).user)] }))
   .addNode('model', ({ messages }) => {
     const { say, call } = turnOf(messages);
     const id = `call-${messages.length}`;
-    return { messages: [new AIMessage({ content: say, tool_calls: call ? [{ id, type: 'tool_call', ...call }] : [] })] };
+    return {
+      messages: [
+        new AIMessage({
+          content: say,
+          tool_calls: call ? [{ id, type: 'tool_call', ...call }] : [],
+        }),
+      ],
+    };
   })
   .addNode('tools', async ({ messages }, config) => {
     const answers = [];
@@ -79,10 +91,18 @@ const graph = new StateGraph(MessagesAnnotation)
   })
   .addEdge(START, 'user')
   .addEdge('user', 'model')
-  .addConditionalEdges('model', ({ messages }) => {
-    if (messages.at(-1).tool_calls.length > 0) return 'tools';
-    return turnOf(messages) === undefined ? END : turnOf(messages).user !== undefined ? 'user' : 'model';
-  }, ['tools', 'user', 'model', END])
+  .addConditionalEdges(
+    'model',
+    ({ messages }) => {
+      if (messages.at(-1).tool_calls.length > 0) return 'tools';
+      return turnOf(messages) === undefined
+        ? END
+        : turnOf(messages).user !== undefined
+          ? 'user'
+          : 'model';
+    },
+    ['tools', 'user', 'model', END],
+  )
   .addEdge('tools', 'model');
 
 const pool = await open(poolPath);
@@ -92,6 +112,10 @@ const config = { configurable: { thread_id: 'trip' }, durability: 'sync', recurs
 const before = await agent.getState(config);
 const begun = Object.keys(before.values).length > 0;
 if (begun) console.log(`continuing at ${before.next.join(', ') || 'the end'}`);
-const { messages } = begun && before.next.length === 0 ? before.values : await agent.invoke(begun ? null : { messages: [] }, config);
-for (const message of messages) console.log(`${message.getType()}: ${message.content || JSON.stringify(message.tool_calls)}`);
+const { messages } =
+  begun && before.next.length === 0
+    ? before.values
+    : await agent.invoke(begun ? null : { messages: [] }, config);
+for (const message of messages)
+  console.log(`${message.getType()}: ${message.content || JSON.stringify(message.tool_calls)}`);
 await pool.close();

@@ -1,9 +1,10 @@
 /**
- * Reads a log of strace: what the operations between two marks asked of the kernel. It says whether a driver is as durable as it
- * is told to be, on a busy machine as on a quiet one.
+ * Reads a log of strace: what the operations between two marks asked of the kernel. It says whether
+ * a driver is as durable as it is told to be, on a busy machine as on a quiet one.
  *
- * A mark is access("/holdfast-bench-mark"), which nothing else does. Writes count when they go to a file under the trial's folder.
- * A write through a descriptor that was opened with O_SYNC or O_DSYNC (LMDB writes its meta pages so) is a sync too.
+ * A mark is access("/holdfast-bench-mark"), which nothing else does. Writes count when they go to a
+ * file under the trial's folder. A write through a descriptor that was opened with O_SYNC or
+ * O_DSYNC (LMDB writes its meta pages so) is a sync too.
  */
 import { accessSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
@@ -26,8 +27,12 @@ export function mark(): void {
 }
 
 export function straceMissing(): string | undefined {
-  const { status, error } = spawnSync('strace', ['-f', '-o', '/dev/null', 'true'], { stdio: 'ignore' });
-  return status === 0 ? undefined : `not counted: strace ${error === undefined ? 'is not allowed to trace here' : 'is not installed'}`;
+  const { status, error } = spawnSync('strace', ['-f', '-o', '/dev/null', 'true'], {
+    stdio: 'ignore',
+  });
+  return status === 0
+    ? undefined
+    : `not counted: strace ${error === undefined ? 'is not allowed to trace here' : 'is not installed'}`;
 }
 
 const SYNCS = /^(fsync|fdatasync|syncfs|sync|sync_file_range)$/;
@@ -46,7 +51,10 @@ function* wholeCalls(log: string): Generator<string> {
   }
 }
 
-/** Per operation: each call by name, `syncs` of any kind, `writes` and `writtenBytes` to the store's files. */
+/**
+ * Per operation: each call by name, `syncs` of any kind, `writes` and `writtenBytes` to the store's
+ * files.
+ */
 export function callsIn(log: string, folder: string, operations: number): Record<string, number> {
   const made = new Map<string, number>();
   const add = (name: string, by = 1): void => void made.set(name, (made.get(name) ?? 0) + by);

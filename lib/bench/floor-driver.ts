@@ -1,6 +1,7 @@
 /**
- * What the place itself allows from JavaScript, with nothing on top: the bytes written behind each other into blocks that were
- * written before, and one fdatasync. It keeps no key and finds nothing again; no store can be quicker on a file.
+ * What the place itself allows from JavaScript, with nothing on top: the bytes written behind each
+ * other into blocks that were written before, and one fdatasync. It keeps no key and finds nothing
+ * again; no store can be quicker on a file.
  */
 import { closeSync, fdatasyncSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -45,4 +46,7 @@ function openFloor(folder: string): Store {
   };
 }
 
-export const driver: Driver = { name: 'raw write + fdatasync', open: ({ folder }) => openFloor(folder) };
+export const driver: Driver = {
+  name: 'raw write + fdatasync',
+  open: ({ folder }) => openFloor(folder),
+};

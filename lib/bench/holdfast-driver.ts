@@ -1,7 +1,8 @@
 /**
- * Holdfast itself, as a user has it: string keys, bytes, every commit durable. `holdfast` commits with putSync where one commit is
- * timed; `holdfast await` is the same without its synchronous half; `holdfast keys` keeps an agent's messages as plain keys, which is
- * all that the peers do, where `holdfast` makes durable steps of them.
+ * Holdfast itself, as a user has it: string keys, bytes, every commit durable. `holdfast` commits
+ * with putSync where one commit is timed; `holdfast await` is the same without its synchronous
+ * half; `holdfast keys` keeps an agent's messages as plain keys, which is all that the peers do,
+ * where `holdfast` makes durable steps of them.
  */
 import { join } from 'node:path';
 
@@ -13,7 +14,9 @@ const MIB = 2 ** 20;
 
 async function openStore({ folder, medium, room, fixedSize }: OpenWish): Promise<Store> {
   // A pool on persistent memory has a fixed size; one in a file grows.
-  const size = fixedSize ?? (medium === 'pmem' ? Math.ceil(Math.max(128 * MIB, room * 2) / MIB) * MIB : undefined);
+  const size =
+    fixedSize ??
+    (medium === 'pmem' ? Math.ceil(Math.max(128 * MIB, room * 2) / MIB) * MIB : undefined);
   const pool = await open(join(folder, 'bench.holdfast'), { medium, size });
   const space = pool.keyspace<string, Uint8Array>('bench', { value: 'bytes' });
   let stateRun: Run<undefined, Record<string, string>> | undefined;
@@ -46,7 +49,8 @@ async function openStore({ folder, medium, room, fixedSize }: OpenWish): Promise
     get: (key) => space.get(key)?.length ?? 0,
     range(from, count) {
       let bytes = 0;
-      for (const [key, value] of space.range({ gte: from, limit: count })) bytes += key.length + value.length;
+      for (const [key, value] of space.range({ gte: from, limit: count }))
+        bytes += key.length + value.length;
       return bytes;
     },
     async agent() {
@@ -63,7 +67,8 @@ async function openStore({ folder, medium, room, fixedSize }: OpenWish): Promise
       await stateRun.checkpoint(state);
     },
     counts() {
-      const { barriers, writes, bytesAppended, groups, logBytes, indexBytes, openUs } = pool.stats();
+      const { barriers, writes, bytesAppended, groups, logBytes, indexBytes, openUs } =
+        pool.stats();
       return { barriers, writes, bytesAppended, groups, logBytes, indexBytes, openUs };
     },
     liveShare() {

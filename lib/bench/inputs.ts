@@ -20,8 +20,9 @@ export function valueOf(bytes: number, seed = 1): Buffer {
 const KINDS = 7;
 
 /**
- * Values that differ from one operation to the next, and from one time that a key is written to the next: a store that finds the
- * same bytes there may leave out the write and the sync (SQLite does). No number of keys used here is a multiple of seven.
+ * Values that differ from one operation to the next, and from one time that a key is written to the
+ * next: a store that finds the same bytes there may leave out the write and the sync (SQLite does).
+ * No number of keys used here is a multiple of seven.
  */
 export function changingValues(bytes: number): (operation: number) => Buffer {
   const values = Array.from({ length: KINDS }, (_, i) => valueOf(bytes, i + 2));
@@ -39,7 +40,12 @@ export function scattered(limit: number): () => number {
 
 export type Entry = readonly [key: string, value: Uint8Array];
 
-export function* entriesOf(keys: number, bytes: number, pick = (i: number): number => i, seed = 1): Generator<Entry> {
+export function* entriesOf(
+  keys: number,
+  bytes: number,
+  pick = (i: number): number => i,
+  seed = 1,
+): Generator<Entry> {
   const value = valueOf(bytes, seed);
   for (let i = 0; i < keys; ++i) yield [keyOf(pick(i)), value];
 }

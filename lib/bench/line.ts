@@ -1,8 +1,9 @@
 /**
- * The words of the benchmark: what a driver offers, what a trial measures, what a line of the report says.
+ * The words of the benchmark: what a driver offers, what a trial measures, what a line of the
+ * report says.
  *
- * A line is one trial, in a process of its own. It carries everything needed to doubt it: machine, commit, medium, file
- * system, durability class, and how the driver was told to be durable.
+ * A line is one trial, in a process of its own. It carries everything needed to doubt it: machine,
+ * commit, medium, file system, durability class, and how the driver was told to be durable.
  */
 import type { DurabilityClass } from '../types';
 
@@ -34,7 +35,9 @@ export interface Store {
   saveState?(state: Record<string, string>): void | Promise<void>;
   /** What the store itself counts: barriers, writes, bytes. */
   counts?(): Record<string, number>;
-  /** Share of a store of fixed size that live data takes; only where there is a cleaner to measure. */
+  /**
+   * Share of a store of fixed size that live data takes; only where there is a cleaner to measure.
+   */
   liveShare?(): number;
   close(): void | Promise<void>;
 }
@@ -80,9 +83,10 @@ export interface Workload {
 }
 
 /**
- * What a trial's process does. `run`: everything in a fresh folder. The rest works on a store that is filled once and used by many
- * trials: `fill`, `use` (measure on it), `age` (overwrite, then be killed with SIGKILL), `open` (measure opening what was left),
- * `count` (make some operations between two marks, for strace).
+ * What a trial's process does. `run`: everything in a fresh folder. The rest works on a store that
+ * is filled once and used by many trials: `fill`, `use` (measure on it), `age` (overwrite, then be
+ * killed with SIGKILL), `open` (measure opening what was left), `count` (make some operations
+ * between two marks, for strace).
  */
 export type Phase = 'run' | 'fill' | 'use' | 'age' | 'open' | 'count';
 
@@ -169,7 +173,10 @@ export interface Line {
   readonly place: string;
   readonly fileSystem: string;
   readonly round: number;
-  /** Nothing was timed in this trial: it ran under strace, with a counter before libpmem, or under callgrind. */
+  /**
+   * Nothing was timed in this trial: it ran under strace, with a counter before libpmem, or under
+   * callgrind.
+   */
   readonly counted?: boolean;
   /** Milliseconds the whole trial took, its filling included. */
   readonly tookMs?: number;

@@ -19,7 +19,9 @@ export class LineMedians {
 
   median(workload: string, driver: string, of: Of, given: Given = {}): number {
     const wanted = Object.entries({ workload, driver, ...given });
-    const found = this.lines.filter((line) => wanted.every(([name, value]) => line[name as keyof Line] === value));
+    const found = this.lines.filter((line) =>
+      wanted.every(([name, value]) => line[name as keyof Line] === value),
+    );
     return median(found.flatMap((line) => of(line) ?? []));
   }
 

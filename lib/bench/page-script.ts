@@ -1,6 +1,6 @@
 /**
- * What runs in the page: draws every plot with uPlot. It is written out as text and runs in a browser, so it uses nothing but its
- * arguments and the browser's own names.
+ * What runs in the page: draws every plot with uPlot. It is written out as text and runs in a
+ * browser, so it uses nothing but its arguments and the browser's own names.
  */
 import type { Plot, Points } from './plots';
 
@@ -13,11 +13,18 @@ interface Element {
   append(...children: Element[]): void;
   replaceChildren(): void;
   dataset: Record<string, string>;
-  ownerDocument: { createElement(name: string): Element; documentElement: Element; defaultView: View };
+  ownerDocument: {
+    createElement(name: string): Element;
+    documentElement: Element;
+    defaultView: View;
+  };
 }
 interface View {
   getComputedStyle(element: Element): { color: string };
-  matchMedia(query: string): { matches: boolean; addEventListener(type: string, listener: () => void): void };
+  matchMedia(query: string): {
+    matches: boolean;
+    addEventListener(type: string, listener: () => void): void;
+  };
   addEventListener(type: string, listener: () => void): void;
 }
 interface Drawn {
@@ -32,7 +39,8 @@ export function drawPlots(uPlotClass: UPlot, plots: readonly Plot[], target: Ele
   const dark = view.matchMedia('(prefers-color-scheme: dark)');
   const HEIGHT = 320;
 
-  // One colour a family of drivers, one dash a kind of them: C++ is dashed, what waits for promises is dotted.
+  // One colour a family of drivers, one dash a kind of them: C++ is dashed, what waits for promises
+  // is dotted.
   const families: readonly (readonly [RegExp, string, string])[] = [
     [/writemap/, '#b7791f', '#f2c14e'],
     [/lmdb/, '#d9480f', '#ff9f5a'],
@@ -45,10 +53,16 @@ export function drawPlots(uPlotClass: UPlot, plots: readonly Plot[], target: Ele
     [/MemorySaver/, '#d9480f', '#ff9f5a'],
     [/Holdfast/, '#1864ab', '#4dabf7'],
   ];
-  const others = [['#1864ab', '#4dabf7'], ['#d9480f', '#ff9f5a'], ['#2b8a3e', '#69db7c'], ['#7048e8', '#b197fc']] as const;
+  const others = [
+    ['#1864ab', '#4dabf7'],
+    ['#d9480f', '#ff9f5a'],
+    ['#2b8a3e', '#69db7c'],
+    ['#7048e8', '#b197fc'],
+  ] as const;
   const colourOf = (name: string, at: number): string => {
     const family = families.find(([pattern]) => pattern.test(name));
-    const [light, night] = family === undefined ? others[at % others.length]! : [family[1], family[2]];
+    const [light, night] =
+      family === undefined ? others[at % others.length]! : [family[1], family[2]];
     return dark.matches ? night : light;
   };
   const dashOf = (name: string): readonly number[] | undefined =>
@@ -57,19 +71,37 @@ export function drawPlots(uPlotClass: UPlot, plots: readonly Plot[], target: Ele
   const rounded = (value: number): string => String(+value.toPrecision(3));
   const units = {
     ns: (ns: number): string =>
-      ns < 1e3 ? `${rounded(ns)} ns`
-      : ns < 1e6 ? `${rounded(ns / 1e3)} us`
-      : ns < 1e9 ? `${rounded(ns / 1e6)} ms`
-      : `${rounded(ns / 1e9)} s`,
+      ns < 1e3
+        ? `${rounded(ns)} ns`
+        : ns < 1e6
+          ? `${rounded(ns / 1e3)} us`
+          : ns < 1e9
+            ? `${rounded(ns / 1e6)} ms`
+            : `${rounded(ns / 1e9)} s`,
     bytes: (bytes: number): string =>
-      bytes < 1024 ? `${rounded(bytes)} B` : bytes < 2 ** 20 ? `${rounded(bytes / 1024)} KiB` : `${rounded(bytes / 2 ** 20)} MiB`,
+      bytes < 1024
+        ? `${rounded(bytes)} B`
+        : bytes < 2 ** 20
+          ? `${rounded(bytes / 1024)} KiB`
+          : `${rounded(bytes / 2 ** 20)} MiB`,
     count: (value: number): string =>
-      value >= 1e6 ? `${rounded(value / 1e6)} M` : value >= 1e3 ? `${rounded(value / 1e3)} k` : rounded(value),
+      value >= 1e6
+        ? `${rounded(value / 1e6)} M`
+        : value >= 1e3
+          ? `${rounded(value / 1e3)} k`
+          : rounded(value),
   };
 
   // 0 % at 0, 90 % at 1, 99 % at 2, …; the slowest of all at 4.
   const nines = (share: number): number => Math.min(4, -Math.log10(Math.max(1 - share, 1e-4)));
-  const NINES = { '0': '0 %', '0.301': '50 %', '1': '90 %', '2': '99 %', '3': '99.9 %', '4': 'max' } as const;
+  const NINES = {
+    '0': '0 %',
+    '0.301': '50 %',
+    '1': '90 %',
+    '2': '99 %',
+    '3': '99.9 %',
+    '4': 'max',
+  } as const;
 
   const xOf = (plot: Plot, x: number): number => (plot.scale === 'nines' ? nines(x) : x);
 
@@ -79,19 +111,26 @@ export function drawPlots(uPlotClass: UPlot, plots: readonly Plot[], target: Ele
       const values = (): string[] => xs.map((x) => plot.names?.[String(x)] ?? String(x));
       return { splits: () => xs, values, filter: (_: unknown, splits: number[]) => splits };
     }
-    const splits = Object.keys(NINES).map(Number).sort((a, b) => a - b);
-    return { splits: () => splits, values: () => splits.map((split) => NINES[String(split) as keyof typeof NINES]) };
+    const splits = Object.keys(NINES)
+      .map(Number)
+      .sort((a, b) => a - b);
+    return {
+      splits: () => splits,
+      values: () => splits.map((split) => NINES[String(split) as keyof typeof NINES]),
+    };
   }
 
   function xText(plot: Plot, x: number): string {
-    if (plot.scale === 'nines') return x >= 4 ? 'max' : `${+(100 * (1 - 10 ** -x)).toPrecision(4)} %`;
+    if (plot.scale === 'nines')
+      return x >= 4 ? 'max' : `${+(100 * (1 - 10 ** -x)).toPrecision(4)} %`;
     return plot.names?.[String(x)] ?? String(x);
   }
 
   function optionsOf(plot: Plot, xs: readonly number[], width: number): object {
     const ink = view.getComputedStyle(page.documentElement).color;
     const text = units[plot.unit];
-    const values = (_: unknown, splits: readonly (number | null)[]): string[] => splits.map((split) => (split === null ? '' : text(split)));
+    const values = (_: unknown, splits: readonly (number | null)[]): string[] =>
+      splits.map((split) => (split === null ? '' : text(split)));
     const axis = {
       stroke: ink,
       font: '12px system-ui, sans-serif',
@@ -100,22 +139,39 @@ export function drawPlots(uPlotClass: UPlot, plots: readonly Plot[], target: Ele
       ticks: { stroke: 'rgba(128,128,128,0.3)', width: 1 },
     };
     // The legend's marks are borders.
-    const dashNames = ['', ...plot.series.map(({ name }) => ({ 8: 'dashed', 2: 'dotted' })[dashOf(name)?.[0] ?? 0] ?? 'solid')];
-    const margin = plot.scale === 'log' ? { range: (_: unknown, low: number, high: number) => [low / 1.3, high * 1.3] } : {};
+    const dashNames = [
+      '',
+      ...plot.series.map(
+        ({ name }) => ({ 8: 'dashed', 2: 'dotted' })[dashOf(name)?.[0] ?? 0] ?? 'solid',
+      ),
+    ];
+    const margin =
+      plot.scale === 'log'
+        ? { range: (_: unknown, low: number, high: number) => [low / 1.3, high * 1.3] }
+        : {};
     return {
       width,
       height: HEIGHT,
       padding: [14, 18, 0, 0],
-      scales: { x: { time: false, distr: plot.scale === 'log' ? 3 : 1, ...margin }, y: { distr: 3 } },
+      scales: {
+        x: { time: false, distr: plot.scale === 'log' ? 3 : 1, ...margin },
+        y: { distr: 3 },
+      },
       axes: [
         { ...axis, label: plot.x, labelSize: 22, size: 34, ...axisOfX(plot, xs) },
         { ...axis, label: plot.y, labelSize: 22, size: 66, values },
       ],
-      legend: { live: true, markers: { width: 3, dash: (_: unknown, at: number) => dashNames[at] } },
+      legend: {
+        live: true,
+        markers: { width: 3, dash: (_: unknown, at: number) => dashNames[at] },
+      },
       cursor: { focus: { prox: 24 } },
       focus: { alpha: 0.25 },
       series: [
-        { label: plot.x, value: (_: unknown, x: number | null) => (x === null ? '' : xText(plot, x)) },
+        {
+          label: plot.x,
+          value: (_: unknown, x: number | null) => (x === null ? '' : xText(plot, x)),
+        },
         ...plot.series.map(({ name }, at) => ({
           label: name,
           stroke: colourOf(name, at),
@@ -130,7 +186,8 @@ export function drawPlots(uPlotClass: UPlot, plots: readonly Plot[], target: Ele
   }
 
   function dataOf(plot: Plot): (number | null)[][] {
-    const at = (points: Points): Map<number, number> => new Map(points.map(([x, y]) => [xOf(plot, x), y]));
+    const at = (points: Points): Map<number, number> =>
+      new Map(points.map(([x, y]) => [xOf(plot, x), y]));
     const known = plot.series.map(({ points }) => at(points));
     const xs = [...new Set(known.flatMap((map) => [...map.keys()]))].sort((a, b) => a - b);
     return [xs, ...known.map((map) => xs.map((x) => map.get(x) ?? null))];
@@ -162,7 +219,11 @@ export function drawPlots(uPlotClass: UPlot, plots: readonly Plot[], target: Ele
       figure.append(element('figcaption', plot.title), element('p', plot.note, 'note'));
       grid.append(figure);
       const data = dataOf(plot);
-      const made = new uPlotClass(optionsOf(plot, data[0] as number[], widthIn(figure)), data, figure);
+      const made = new uPlotClass(
+        optionsOf(plot, data[0] as number[], widthIn(figure)),
+        data,
+        figure,
+      );
       figure.dataset.drawn = made.ctx === undefined ? 'no' : 'yes';
       drawn.push([made, figure]);
     });

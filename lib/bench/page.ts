@@ -1,6 +1,6 @@
 /**
- * The report as one HTML page that needs nothing else: its data, its plots (drawn by uPlot, inlined) and the whole table. It can
- * be sent by mail and opened without a network.
+ * The report as one HTML page that needs nothing else: its data, its plots (drawn by uPlot,
+ * inlined) and the whole table. It can be sent by mail and opened without a network.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -20,8 +20,14 @@ export interface PageContent {
   readonly verdict: readonly string[];
 }
 
-const escapes: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-const escaped = (text: string): string => text.replace(/[&<>"]/g, (character) => escapes[character]!);
+const escapes: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+};
+const escaped = (text: string): string =>
+  text.replace(/[&<>"]/g, (character) => escapes[character]!);
 
 /** Data inside a script element: nothing in it may end the element. */
 const scriptData = (value: unknown): string => JSON.stringify(value).replace(/</g, '\\u003c');
@@ -64,7 +70,8 @@ compare the cost of the code, for Holdfast and its peers alike; nothing there wo
 <dt>counted</dt><dd>Per operation, in trials that are not timed: system calls by strace, fences before libpmem, instructions by callgrind.
 Point at a row for how its driver was told to be durable.</dd></dl></details>`;
 
-const heads = (names: readonly string[]): string => names.map((head) => `<th>${head}</th>`).join('');
+const heads = (names: readonly string[]): string =>
+  names.map((head) => `<th>${head}</th>`).join('');
 
 function goalsTable(goals: readonly Goal[]): string {
   const met = goals.filter(({ verdict }) => verdict === 'met').length;
@@ -78,7 +85,13 @@ function goalsTable(goals: readonly Goal[]): string {
 }
 
 function tableRow(row: Row, first: boolean): string {
-  const kind = row.reference ? 'reference' : row.skipped !== undefined ? 'skipped' : row.ratio < 0.995 ? 'lost' : '';
+  const kind = row.reference
+    ? 'reference'
+    : row.skipped !== undefined
+      ? 'skipped'
+      : row.ratio < 0.995
+        ? 'lost'
+        : '';
   const cells = tableCells(row).map((cell) => `<td>${escaped(cell)}</td>`);
   return `<tr class="${kind}${first ? ' first' : ''}" title="${escaped(row.how)}">${cells.join('')}</tr>`;
 }
@@ -88,12 +101,16 @@ function aboutText(lines: readonly Line[]): string {
   const commits = [...new Set(lines.map(({ commit }) => commit))].join(', ');
   const busiest = Math.max(...lines.map((line) => line.machine.load));
   const rounds = new Set(lines.map((line) => line.round)).size;
-  const places = [...new Set(lines.map(({ place, fileSystem }) => `${place} (${fileSystem})`))].join(', ');
+  const places = [
+    ...new Set(lines.map(({ place, fileSystem }) => `${place} (${fileSystem})`)),
+  ].join(', ');
   const on = `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node.js ${machine.node}`;
   return (
     `${on}; ${places}; commit ${commits}; ` +
     `${at.slice(0, 16).replace('T', ' ')} UTC; ${rounds} interleaved trial${rounds === 1 ? '' : 's'}, each in a process of its own; ` +
     `load of the machine up to ${busiest}` +
-    (busiest > machine.cores ? ': it was busy with other work, so trust the ratios, not the figures.' : '.')
+    (busiest > machine.cores
+      ? ': it was busy with other work, so trust the ratios, not the figures.'
+      : '.')
   );
 }

@@ -1,16 +1,29 @@
-/** How Holdfast and the raw floor are put on a place, for `holdfast bench` and for the repository's own benchmark. */
+/**
+ * How Holdfast and the raw floor are put on a place, for `holdfast bench` and for the repository's
+ * own benchmark.
+ */
 import { join } from 'node:path';
 
 import { probe } from '../index';
 import type { DriverAt } from './line';
 
 /** Holdfast on a place, on the medium that it would take there by itself or the one asked for. */
-export function holdfastAt(place: string, shown: string, medium: DriverAt['medium'] = 'auto', name = 'holdfast'): DriverAt {
+export function holdfastAt(
+  place: string,
+  shown: string,
+  medium: DriverAt['medium'] = 'auto',
+  name = 'holdfast',
+): DriverAt {
   return { name, shown, module: join(__dirname, 'holdfast-driver.js'), place, medium };
 }
 
 export function floorAt(place: string, shown: string): DriverAt {
-  return { name: 'raw write + fdatasync', shown, module: join(__dirname, 'floor-driver.js'), place };
+  return {
+    name: 'raw write + fdatasync',
+    shown,
+    module: join(__dirname, 'floor-driver.js'),
+    place,
+  };
 }
 
 export interface PlaceWords {

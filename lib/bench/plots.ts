@@ -1,4 +1,7 @@
-/** Which plots a report has, and what is drawn in them: data only, made here, drawn in the page by page-script.ts. */
+/**
+ * Which plots a report has, and what is drawn in them: data only, made here, drawn in the page by
+ * page-script.ts.
+ */
 import { sizeText } from './plan';
 import { median } from './statistics';
 import type { Line } from './line';
@@ -17,7 +20,10 @@ export interface Plot {
   readonly note: string;
   readonly x: string;
   readonly y: string;
-  /** How x is spread: percentiles by their nines, or logarithmic with a label at each value, or plainly. */
+  /**
+   * How x is spread: percentiles by their nines, or logarithmic with a label at each value, or
+   * plainly.
+   */
   readonly scale: 'nines' | 'log' | 'linear';
   /** Labels of the values of x, for `log`. */
   readonly names?: Readonly<Record<string, string>>;
@@ -36,7 +42,10 @@ function groupedBy<T>(items: readonly T[], key: (item: T) => string): Map<string
   return groups;
 }
 
-const SECTIONS: Readonly<Record<string, string>> = { pmem: 'On persistent memory', disk: 'On a disk' };
+const SECTIONS: Readonly<Record<string, string>> = {
+  pmem: 'On persistent memory',
+  disk: 'On a disk',
+};
 
 export function plotsOf(lines: readonly Line[]): Plot[] {
   const measured = lines.filter((line) => line.result !== undefined && !line.counted);
@@ -63,7 +72,11 @@ function sectionPlots(lines: readonly Line[]): PlotHere[] {
 }
 
 /** One point per value of x and driver: the median over the trials. */
-function perDriver(lines: readonly Line[], at: (line: Line) => number, of: (line: Line) => number | undefined): Series[] {
+function perDriver(
+  lines: readonly Line[],
+  at: (line: Line) => number,
+  of: (line: Line) => number | undefined,
+): Series[] {
   const shown = lines.filter((line) => of(line) !== undefined);
   return [...groupedBy(shown, ({ driver }) => driver)].map(([name, group]) => ({
     name,
@@ -78,7 +91,11 @@ const labels = (series: readonly Series[], text: (x: number) => string): Record<
 
 function againstSize(lines: readonly Line[]): PlotHere {
   const commits = lines.filter(({ workload }) => workload === 'commit');
-  const series = perDriver(commits, (line) => line.bytes, ({ result }) => result?.latency?.p50);
+  const series = perDriver(
+    commits,
+    (line) => line.bytes,
+    ({ result }) => result?.latency?.p50,
+  );
   return {
     title: 'A durable commit, by size of its value',
     note: 'Median of one commit after the other. Lower is better; both axes are logarithmic.',
@@ -102,15 +119,22 @@ function latencies(lines: readonly Line[], workload: string, sizes: readonly num
     unit: 'ns' as const,
     series: [...groupedBy(group, ({ driver }) => driver)].map(([name, trials]) => ({
       name,
-      points: trials[0]!.result!.latency!.curve
-        .map(([share], i) => [share, median(trials.map((trial) => trial.result!.latency!.curve[i]![1]))] as const)
+      points: trials[0]!
+        .result!.latency!.curve.map(
+          ([share], i) =>
+            [share, median(trials.map((trial) => trial.result!.latency!.curve[i]![1]))] as const,
+        )
         .filter(([, y]) => y > 0),
     })),
   }));
 }
 
 function inFlight(lines: readonly Line[]): PlotHere {
-  const series = perDriver(lines.filter(({ workload }) => workload === 'inFlight'), (line) => line.inFlight, ({ result }) => result?.rate);
+  const series = perDriver(
+    lines.filter(({ workload }) => workload === 'inFlight'),
+    (line) => line.inFlight,
+    ({ result }) => result?.rate,
+  );
   return {
     title: 'Throughput against commits in flight',
     note: 'So many commits wait at any time, each for its own durability. Higher is better.',
@@ -125,7 +149,8 @@ function inFlight(lines: readonly Line[]): PlotHere {
 
 function openings(lines: readonly Line[]): PlotHere {
   const opened = lines.filter(({ workload }) => workload === 'open');
-  const toFirstRead = (line: Line): number | undefined => line.result && line.result.counts.toFirstReadMs! * 1e6;
+  const toFirstRead = (line: Line): number | undefined =>
+    line.result && line.result.counts.toFirstReadMs! * 1e6;
   const series = perDriver(opened, (line) => line.keys, toFirstRead);
   return {
     title: 'Open to the first read after SIGKILL',
@@ -133,14 +158,19 @@ function openings(lines: readonly Line[]): PlotHere {
     x: 'keys in the store',
     y: 'time',
     scale: 'log',
-    names: labels(series, (keys) => (keys >= 1e6 ? `${keys / 1e6} M` : keys >= 1e3 ? `${keys / 1e3} k` : String(keys))),
+    names: labels(series, (keys) =>
+      keys >= 1e6 ? `${keys / 1e6} M` : keys >= 1e3 ? `${keys / 1e3} k` : String(keys),
+    ),
     unit: 'ns',
     series,
   };
 }
 
 function agents(lines: readonly Line[], workload: string, who: string): PlotHere[] {
-  const drivers = groupedBy(lines.filter((line) => line.workload === workload), ({ driver }) => driver);
+  const drivers = groupedBy(
+    lines.filter((line) => line.workload === workload),
+    ({ driver }) => driver,
+  );
   const overTrials = (name: string, scale: number): Series[] =>
     [...drivers].flatMap(([driver, trials]) => {
       const known = trials.flatMap(({ result }) => result?.series?.[name] ?? []);

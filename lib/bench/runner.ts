@@ -1,7 +1,8 @@
 /**
- * Runs a plan: every trial in a fresh process, the drivers of one group in turn (A B C, B C A, …), so that a machine that grows
- * slower or busier does so for all of them. Reads and openings are measured on stores that are filled once (stores.ts), the rest in
- * fresh folders. A plan can be cut and gone on with: lines that are there already are not measured again.
+ * Runs a plan: every trial in a fresh process, the drivers of one group in turn (A B C, B C A, …),
+ * so that a machine that grows slower or busier does so for all of them. Reads and openings are
+ * measured on stores that are filled once (stores.ts), the rest in fresh folders. A plan can be cut
+ * and gone on with: lines that are there already are not measured again.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -34,13 +35,16 @@ interface Due {
   readonly counted: boolean;
 }
 
-const idOf = (label: string, driver: string, round: number, counted: boolean): string => JSON.stringify([label, driver, round, counted]);
+const idOf = (label: string, driver: string, round: number, counted: boolean): string =>
+  JSON.stringify([label, driver, round, counted]);
 
 const idsOf = (lines: readonly Line[]): Set<string> =>
   new Set(lines.map((line) => idOf(line.label, line.driver, line.round, line.counted ?? false)));
 
 function dueOf({ workload, drivers, counted = false }: Group, rounds: number): Due[] {
-  const due: Due[] = counted ? drivers.map((driver) => ({ driver, workload, round: 0, counted })) : [];
+  const due: Due[] = counted
+    ? drivers.map((driver) => ({ driver, workload, round: 0, counted }))
+    : [];
   for (let round = 0; round < rounds; ++round) {
     for (let i = 0; i < drivers.length; ++i) {
       due.push({ driver: drivers[(i + round) % drivers.length]!, workload, round, counted: false });
@@ -50,11 +54,18 @@ function dueOf({ workload, drivers, counted = false }: Group, rounds: number): D
 }
 
 /** The workloads of the trials that are still to be made, one entry per trial. */
-export function trialsDue(groups: readonly Group[], rounds: number, known: readonly Line[] = []): Workload[] {
+export function trialsDue(
+  groups: readonly Group[],
+  rounds: number,
+  known: readonly Line[] = [],
+): Workload[] {
   const measured = idsOf(known);
   return groups
     .flatMap((group) => dueOf(group, rounds))
-    .filter(({ workload, driver, round, counted }) => !measured.has(idOf(workload.label, driver.shown, round, counted)))
+    .filter(
+      ({ workload, driver, round, counted }) =>
+        !measured.has(idOf(workload.label, driver.shown, round, counted)),
+    )
     .map(({ workload }) => workload);
 }
 
@@ -69,7 +80,8 @@ export async function runPlan(options: PlanOptions): Promise<Ran> {
   const lines = [...known];
   const measured = idsOf(known);
   const impossible = new Map<string, string>();
-  for (const { label, driver, counted, skipped } of known) if (skipped !== undefined && !counted) impossible.set(label + driver, skipped);
+  for (const { label, driver, counted, skipped } of known)
+    if (skipped !== undefined && !counted) impossible.set(label + driver, skipped);
   const of = trialsDue(groups, rounds, known).length;
   const done = (): number => lines.length - known.length;
   const stores = new FilledStores();
@@ -85,7 +97,8 @@ export async function runPlan(options: PlanOptions): Promise<Ran> {
         const begun = performance.now();
         const why = counted ? undefined : impossible.get(workload.label + driver.shown);
         const answer = why === undefined ? await answerOf(due, stores, options) : { skipped: why };
-        if (answer.skipped !== undefined && !counted) impossible.set(workload.label + driver.shown, answer.skipped);
+        if (answer.skipped !== undefined && !counted)
+          impossible.set(workload.label + driver.shown, answer.skipped);
         lines.push(lineOf(due, commit, Math.round(performance.now() - begun), answer));
         onLine?.(lines.at(-1)!, done(), of);
       }
@@ -98,7 +111,12 @@ export async function runPlan(options: PlanOptions): Promise<Ran> {
   }
 }
 
-function lineOf({ driver, workload, round, counted }: Due, commit: string, tookMs: number, answer: Answer): Line {
+function lineOf(
+  { driver, workload, round, counted }: Due,
+  commit: string,
+  tookMs: number,
+  answer: Answer,
+): Line {
   return {
     workload: workload.name,
     on: workload.on,
@@ -131,7 +149,10 @@ async function answerOf(due: Due, stores: FilledStores, options: PlanOptions): P
   }
 }
 
-async function inFreshFolder({ driver, workload, counted }: Due, { signal, counters = {} }: PlanOptions): Promise<Answer> {
+async function inFreshFolder(
+  { driver, workload, counted }: Due,
+  { signal, counters = {} }: PlanOptions,
+): Promise<Answer> {
   const above = mkdtempSync(join(driver.place, 'holdfast-bench-'));
   const folder = join(above, 'store');
   mkdirSync(folder);
@@ -141,15 +162,22 @@ async function inFreshFolder({ driver, workload, counted }: Due, { signal, count
     if (own !== undefined) return { result: await own(workload, folder) };
     if (custom !== undefined) return { skipped: 'not counted' };
     const order = orderOf(driver, workload, folder, 'run');
-    return await (counted ? countedTrial(order, { env, signal }, counters) : trial(order, { env, signal }));
+    return await (counted
+      ? countedTrial(order, { env, signal }, counters)
+      : trial(order, { env, signal }));
   } finally {
     rmSync(above, { recursive: true, force: true });
   }
 }
 
-async function onFilledStore({ driver, workload }: Due, stores: FilledStores, { signal }: PlanOptions): Promise<Answer> {
+async function onFilledStore(
+  { driver, workload }: Due,
+  stores: FilledStores,
+  { signal }: PlanOptions,
+): Promise<Answer> {
   const { env } = driver;
-  const order = (phase: Phase): TrialOrder => orderOf(driver, workload, stores.folderOf(driver, workload), phase);
+  const order = (phase: Phase): TrialOrder =>
+    orderOf(driver, workload, stores.folderOf(driver, workload), phase);
   if (!stores.isFilled(driver, workload)) {
     stores.begin(driver, workload);
     const filled = await trial(order('fill'), { env, signal });
@@ -161,7 +189,22 @@ async function onFilledStore({ driver, workload }: Due, stores: FilledStores, { 
   return aged.skipped === KILLED ? trial(order('open'), { env, signal }) : aged;
 }
 
-function orderOf({ name, module, medium }: DriverAt, workload: Workload, folder: string, phase: Phase): TrialOrder {
-  const room = Math.max(workload.keys * (workload.bytes + 64), 64 * workload.bytes, 2 * workload.steps * workload.bytes);
-  return { driver: name, module, wish: { folder, medium, room, fixedSize: workload.fixedBytes }, workload, phase };
+function orderOf(
+  { name, module, medium }: DriverAt,
+  workload: Workload,
+  folder: string,
+  phase: Phase,
+): TrialOrder {
+  const room = Math.max(
+    workload.keys * (workload.bytes + 64),
+    64 * workload.bytes,
+    2 * workload.steps * workload.bytes,
+  );
+  return {
+    driver: name,
+    module,
+    wish: { folder, medium, room, fixedSize: workload.fixedBytes },
+    workload,
+    phase,
+  };
 }

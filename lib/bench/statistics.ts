@@ -11,7 +11,10 @@ export function quantile(sorted: readonly number[] | Float64Array, share: number
 }
 
 export function median(values: readonly number[]): number {
-  return quantile([...values].sort((a, b) => a - b), 0.5);
+  return quantile(
+    [...values].sort((a, b) => a - b),
+    0.5,
+  );
 }
 
 /** How far the trials lie apart: (largest - smallest) / median. */

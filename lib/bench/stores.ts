@@ -1,6 +1,7 @@
 /**
- * Stores that are filled once per driver and then used by many trials, each a process of its own. They lie beside the trials'
- * folders under a name that says what they hold, so that a run that was cut finds them again.
+ * Stores that are filled once per driver and then used by many trials, each a process of its own.
+ * They lie beside the trials' folders under a name that says what they hold, so that a run that was
+ * cut finds them again.
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +9,10 @@ import { join } from 'node:path';
 import { ON_FILLED_STORE } from './workloads';
 import type { DriverAt, Group, Workload } from './line';
 
-/** Opening after a crash has a store of its own: the killed process leaves something behind each time. */
+/**
+ * Opening after a crash has a store of its own: the killed process leaves something behind each
+ * time.
+ */
 function nameOf({ shown, medium }: DriverAt, { name, keys, bytes }: Workload): string {
   const driver = shown.replace(/[^\w]+/g, '-');
   return `holdfast-bench-filled-${driver}-${medium ?? ''}-${keys}x${bytes}${name === 'open' ? '-killed' : ''}`;
@@ -34,7 +38,9 @@ export class FilledStores {
 
   /** Removes what none of the groups still to come needs. */
   keepOnly(coming: readonly Group[]): void {
-    const needed = new Set(pairs(coming).map(([driver, workload]) => this.folderOf(driver, workload)));
+    const needed = new Set(
+      pairs(coming).map(([driver, workload]) => this.folderOf(driver, workload)),
+    );
     for (const [driver, workload] of this.#made) {
       if (!needed.has(this.folderOf(driver, workload))) this.#remove(driver, workload);
     }

@@ -1,6 +1,7 @@
 /**
- * Lines become rows: one per workload and driver, with the median over the trials, how far they lie apart, and the ratio to the
- * group's reference. A row that is behind the reference, or could not be measured, stays and says so.
+ * Lines become rows: one per workload and driver, with the median over the trials, how far they lie
+ * apart, and the ratio to the group's reference. A row that is behind the reference, or could not
+ * be measured, stays and says so.
  */
 import { median, spread } from './statistics';
 import type { Line } from './line';
@@ -12,16 +13,32 @@ interface Judged {
   readonly of: (line: Line) => number | undefined;
 }
 
-const nanoseconds: Judged = { unit: 'ns', betterIs: 'less', of: ({ result }) => result?.latency?.p50 };
+const nanoseconds: Judged = {
+  unit: 'ns',
+  betterIs: 'less',
+  of: ({ result }) => result?.latency?.p50,
+};
 
 const judgedBy: Readonly<Record<string, Judged>> = {
-  langgraph: { unit: 'ns', betterIs: 'less', of: ({ result }) => result && result.counts.meanStepUs! * 1000 },
+  langgraph: {
+    unit: 'ns',
+    betterIs: 'less',
+    of: ({ result }) => result && result.counts.meanStepUs! * 1000,
+  },
   memory: { unit: 'MiB', betterIs: 'less', of: ({ result }) => result?.counts.anonymousMiB },
-  cleaner: { unit: 'x written', betterIs: 'less', of: ({ result }) => result?.counts.writeAmplification },
+  cleaner: {
+    unit: 'x written',
+    betterIs: 'less',
+    of: ({ result }) => result?.counts.writeAmplification,
+  },
   replay: { unit: 'ms', betterIs: 'less', of: ({ result }) => result?.counts.totalMs },
   inFlight: { unit: '/s', betterIs: 'more', of: ({ result }) => result?.rate },
   open: { unit: 'ms', betterIs: 'less', of: ({ result }) => result?.counts.toFirstReadMs },
-  space: { unit: 'x data', betterIs: 'less', of: ({ result }) => result?.counts.takenPerDataAfterOverwrites },
+  space: {
+    unit: 'x data',
+    betterIs: 'less',
+    of: ({ result }) => result?.counts.takenPerDataAfterOverwrites,
+  },
 };
 
 export interface Row {
@@ -30,7 +47,10 @@ export interface Row {
   readonly label: string;
   readonly driver: string;
   readonly unit: Judged['unit'];
-  /** How many times better than this row the reference is; below 1 the reference loses. 1 for itself. */
+  /**
+   * How many times better than this row the reference is; below 1 the reference loses. 1 for
+   * itself.
+   */
   readonly ratio: number;
   readonly value: number;
   readonly spread: number;
@@ -52,13 +72,25 @@ export function rowsOf(lines: readonly Line[], isReference: (driver: string) => 
     const group = lines.filter((line) => line.label === label);
     const judged = judgedBy[group[0]!.workload] ?? nanoseconds;
     const valueOf = (driver: string): number =>
-      median(group.filter((line) => line.driver === driver && !line.counted).flatMap((line) => judged.of(line) ?? []));
+      median(
+        group
+          .filter((line) => line.driver === driver && !line.counted)
+          .flatMap((line) => judged.of(line) ?? []),
+      );
     const drivers = [...new Set(group.map((line) => line.driver))];
     const reference = drivers.find(isReference) ?? drivers[0]!;
     for (const driver of drivers) {
       const own = group.filter((line) => line.driver === driver);
       const value = { own: valueOf(driver), reference: valueOf(reference) };
-      rows.push(rowOf(own.filter(({ counted }) => !counted), own.find(({ counted }) => counted), judged, value, driver === reference));
+      rows.push(
+        rowOf(
+          own.filter(({ counted }) => !counted),
+          own.find(({ counted }) => counted),
+          judged,
+          value,
+          driver === reference,
+        ),
+      );
     }
   }
   return rows;
@@ -97,7 +129,9 @@ function rowOf(
 function mediansOf(trials: readonly Line[]): Record<string, number> {
   const counts = trials.flatMap(({ result }) => (result === undefined ? [] : [result.counts]));
   const names = [...new Set(counts.flatMap((one) => Object.keys(one)))];
-  return Object.fromEntries(names.map((name) => [name, median(counts.flatMap((one) => one[name] ?? []))]));
+  return Object.fromEntries(
+    names.map((name) => [name, median(counts.flatMap((one) => one[name] ?? []))]),
+  );
 }
 
 export function valueText(value: number, unit: Row['unit']): string {
@@ -107,7 +141,9 @@ export function valueText(value: number, unit: Row['unit']): string {
   if (unit === 'MiB') return `${value.toFixed(1)} MiB`;
   if (unit === 'ms') return `${value.toFixed(1)} ms`;
   if (value < 1000) return `${value.toFixed(0)} ns`;
-  return value < 1e6 ? `${(value / 1e3).toFixed(value < 1e4 ? 2 : 1)} us` : `${(value / 1e6).toFixed(1)} ms`;
+  return value < 1e6
+    ? `${(value / 1e3).toFixed(value < 1e4 ? 2 : 1)} us`
+    : `${(value / 1e6).toFixed(1)} ms`;
 }
 
 /** `ratio` in words a person compares at a glance. */
@@ -120,10 +156,21 @@ export function ratioText({ ratio, reference, skipped }: Row): string {
 }
 
 /** The heads and cells of the table, the same in the terminal, in the page and in the document. */
-export const TABLE_HEAD = ['workload', 'driver', 'ratio', 'median', 'p99', 'spread', 'on', 'class', 'counted'] as const;
+export const TABLE_HEAD = [
+  'workload',
+  'driver',
+  'ratio',
+  'median',
+  'p99',
+  'spread',
+  'on',
+  'class',
+  'counted',
+] as const;
 
 export function tableCells(row: Row): string[] {
-  if (row.skipped !== undefined) return [row.label, row.driver, '-', `skipped: ${row.skipped}`, '', '', row.fileSystem, '', ''];
+  if (row.skipped !== undefined)
+    return [row.label, row.driver, '-', `skipped: ${row.skipped}`, '', '', row.fileSystem, '', ''];
   const lost = !row.reference && row.ratio < 0.995 ? ' (ahead)' : '';
   return [
     row.label,
@@ -175,9 +222,13 @@ const CLAIMS = new Set(['commit', 'batch', 'inFlight']);
 function doubt({ workload, medium, counts, class: claimed, notCounted }: Row): string | undefined {
   if (!CLAIMS.has(workload) || claimed === 'none') return undefined;
   if (notCounted !== undefined) return notCounted;
-  // strace sees no fence: where no counter stands before libpmem, persistent memory shows the store's own count of barriers alone.
-  if (counts.fences === undefined && (counts.syncs === undefined || medium === 'pmem')) return undefined;
-  return (counts.syncs ?? 0) + (counts.fences ?? 0) > 0 ? undefined : 'NOT DURABLE: no sync and no fence was counted';
+  // strace sees no fence: where no counter stands before libpmem, persistent memory shows the
+  // store's own count of barriers alone.
+  if (counts.fences === undefined && (counts.syncs === undefined || medium === 'pmem'))
+    return undefined;
+  return (counts.syncs ?? 0) + (counts.fences ?? 0) > 0
+    ? undefined
+    : 'NOT DURABLE: no sync and no fence was counted';
 }
 
 function countsText(row: Row): string {
@@ -185,9 +236,15 @@ function countsText(row: Row): string {
   for (const [name, words] of Object.entries(SHOWN_COUNTS)) {
     const count = row.counts[name];
     // What is 0 says something where it is a loss or a barrier; else it is noise.
-    if (count === undefined || (count === 0 && !['lost', 'repeated', 'takenPerData'].includes(name))) continue;
-    if (name === 'barriers' && row.counts.syncs !== undefined && row.counts.fences === undefined) continue;
-    const number = count >= 100 ? Math.round(count).toLocaleString('en') : String(Number(count.toPrecision(2)));
+    if (
+      count === undefined ||
+      (count === 0 && !['lost', 'repeated', 'takenPerData'].includes(name))
+    )
+      continue;
+    if (name === 'barriers' && row.counts.syncs !== undefined && row.counts.fences === undefined)
+      continue;
+    const number =
+      count >= 100 ? Math.round(count).toLocaleString('en') : String(Number(count.toPrecision(2)));
     shown.push(`${number} ${number === '1' ? words.replace(/s$/, '') : words}`);
   }
   const doubted = doubt(row);

@@ -1,8 +1,8 @@
 /**
  * How operations are timed and counted.
  *
- * What takes less than a few microseconds is timed several operations at a time, because asking for the time costs 50 ns;
- * `perSample` says how many.
+ * What takes less than a few microseconds is timed several operations at a time, because asking for
+ * the time costs 50 ns; `perSample` says how many.
  */
 import { deviceBytes } from './machine';
 import { latencyOf } from './statistics';
@@ -12,7 +12,8 @@ const AIMED_SAMPLE_NS = 5000;
 export const MOST_SAMPLES = 100_000;
 
 export const nowNs = (): number => Number(process.hrtime.bigint());
-export const rest = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+export const rest = (ms: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Times `operation` until the budget is used up. */
 export function timed(operation: () => void, budgetMs: number): Latency {
@@ -61,14 +62,20 @@ interface Worked {
 }
 
 /** What is counted while `work` runs, divided by the operations it says it made. */
-export async function counting(store: Store, { folder }: OpenWish, work: () => Promise<Worked>): Promise<Measured> {
+export async function counting(
+  store: Store,
+  { folder }: OpenWish,
+  work: () => Promise<Worked>,
+): Promise<Measured> {
   const device = deviceBytes(folder);
   const before = store.counts?.() ?? {};
   const { operations, measured } = await work();
   const after = store.counts?.() ?? {};
   const counts: Record<string, number> = {};
-  for (const [name, value] of Object.entries(after)) counts[name] = (value - (before[name] ?? 0)) / operations;
+  for (const [name, value] of Object.entries(after))
+    counts[name] = (value - (before[name] ?? 0)) / operations;
   const written = deviceBytes(folder);
-  if (device !== undefined && written !== undefined) counts.deviceBytes = (written - device) / operations;
+  if (device !== undefined && written !== undefined)
+    counts.deviceBytes = (written - device) / operations;
   return { ...measured, counts };
 }

@@ -1,6 +1,7 @@
 /**
- * The process of one trial: opens one store with one driver, does one phase of one workload, prints one JSON value and ends. It
- * reads its order from the first argument. After phase `age` it kills itself: what comes next is opening after a real crash.
+ * The process of one trial: opens one store with one driver, does one phase of one workload, prints
+ * one JSON value and ends. It reads its order from the first argument. After phase `age` it kills
+ * itself: what comes next is opening after a real crash.
  */
 import { pathToFileURL } from 'node:url';
 
@@ -13,7 +14,9 @@ import { workloads } from './workloads';
 import type { Driver, Measured, Store, TrialOrder, TrialResult } from './line';
 
 // TypeScript would make `require` of an import() here, which cannot load an ES module.
-const importModule = new Function('address', 'return import(address)') as (address: string) => Promise<unknown>;
+const importModule = new Function('address', 'return import(address)') as (
+  address: string,
+) => Promise<unknown>;
 
 async function driverOf(order: TrialOrder): Promise<Driver> {
   const loaded = (await importModule(pathToFileURL(order.module).href)) as {
@@ -22,7 +25,8 @@ async function driverOf(order: TrialOrder): Promise<Driver> {
     default?: { drivers?: Record<string, Driver>; driver?: Driver };
   };
   const from = loaded.default ?? loaded;
-  const driver = from.drivers?.[order.driver] ?? from.driver ?? loaded.drivers?.[order.driver] ?? loaded.driver;
+  const driver =
+    from.drivers?.[order.driver] ?? from.driver ?? loaded.drivers?.[order.driver] ?? loaded.driver;
   if (driver === undefined) throw new Error(`${order.module} has no driver ${order.driver}`);
   return driver;
 }
@@ -40,7 +44,10 @@ async function fill(store: Store, { workload: { keys, bytes } }: TrialOrder): Pr
   return closed(store, NOTHING);
 }
 
-/** Overwrites in durable batches, so that there is a tail to recover, and ends as a killed process does. */
+/**
+ * Overwrites in durable batches, so that there is a tail to recover, and ends as a killed process
+ * does.
+ */
 async function age(store: Store, { workload: { keys, bytes } }: TrialOrder): Promise<never> {
   const value = valueOf(bytes, 5);
   const pick = scattered(keys);
@@ -84,7 +91,8 @@ async function main(): Promise<void> {
     const result = await run(JSON.parse(process.argv[2]!) as TrialOrder);
     process.stdout.write(`${JSON.stringify({ result })}\n`);
   } catch (error) {
-    const reason = error instanceof Impossible ? error.message : `failed: ${(error as Error).message}`;
+    const reason =
+      error instanceof Impossible ? error.message : `failed: ${(error as Error).message}`;
     process.stdout.write(`${JSON.stringify({ skipped: reason })}\n`);
   }
 }

@@ -1,4 +1,7 @@
-/** Starts the process of a trial, under strace or a preloaded counter where something is to be counted, and reads what it printed. */
+/**
+ * Starts the process of a trial, under strace or a preloaded counter where something is to be
+ * counted, and reads what it printed.
+ */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,7 +30,13 @@ interface How {
 
 export function trial(order: TrialOrder, { env, signal, under = [] }: How): Promise<Answer> {
   // The memory workload collects garbage before it looks.
-  const [program, ...args] = [...under, process.execPath, '--expose-gc', join(__dirname, 'trial-main.js'), JSON.stringify(order)];
+  const [program, ...args] = [
+    ...under,
+    process.execPath,
+    '--expose-gc',
+    join(__dirname, 'trial-main.js'),
+    JSON.stringify(order),
+  ];
   const options = {
     env: { ...process.env, ...env },
     signal,
@@ -62,24 +71,50 @@ export interface Counters {
 
 /** strace's options, and the environment of what it starts. */
 export function underStrace(log: string, fences: string, { fenceCounter }: Counters): string[] {
-  const preload = fenceCounter === undefined ? [] : ['-E', `LD_PRELOAD=${fenceCounter}`, '-E', `HOLDFAST_BENCH_FENCES=${fences}`];
+  const preload =
+    fenceCounter === undefined
+      ? []
+      : ['-E', `LD_PRELOAD=${fenceCounter}`, '-E', `HOLDFAST_BENCH_FENCES=${fences}`];
   return ['strace', '-f', '-y', ...preload, '-e', `trace=${TRACED}`, '-o', log];
 }
 
 /** What was counted between the marks, per turn of the workload. */
-export function readCounts(log: string, fences: string, folder: string, operations: number, counters: Counters): Record<string, number> {
+export function readCounts(
+  log: string,
+  fences: string,
+  folder: string,
+  operations: number,
+  counters: Counters,
+): Record<string, number> {
   const counts = callsIn(readFileSync(log, 'utf8'), folder, operations);
   if (counters.fenceCounter === undefined) return counts;
-  const [first, second] = readFileSync(fences, 'utf8').trim().split('\n').map((line) => line.split(' ').map(Number));
+  const [first, second] = readFileSync(fences, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ').map(Number));
   if (first === undefined || second === undefined) return counts; // libpmem is not in that process
-  return { ...counts, fences: (second[0]! - first[0]!) / operations, flushes: (second[1]! - first[1]!) / operations };
+  return {
+    ...counts,
+    fences: (second[0]! - first[0]!) / operations,
+    flushes: (second[1]! - first[1]!) / operations,
+  };
 }
 
-export async function countedTrial(order: TrialOrder, how: How, counters: Counters): Promise<Answer> {
+export async function countedTrial(
+  order: TrialOrder,
+  how: How,
+  counters: Counters,
+): Promise<Answer> {
   if (counters.straceMissing !== undefined) return { skipped: counters.straceMissing };
   const { folder } = order.wish;
-  const [log, fences] = [join(folder, '..', `strace-${process.pid}`), join(folder, '..', `fences-${process.pid}`)];
-  const answer = await trial({ ...order, phase: 'count' }, { ...how, under: underStrace(log, fences, counters) });
+  const [log, fences] = [
+    join(folder, '..', `strace-${process.pid}`),
+    join(folder, '..', `fences-${process.pid}`),
+  ];
+  const answer = await trial(
+    { ...order, phase: 'count' },
+    { ...how, under: underStrace(log, fences, counters) },
+  );
   if (answer.result === undefined) return answer;
   const counts = readCounts(log, fences, folder, COUNTED_TURNS, counters);
   return { result: { ...answer.result, counts } };

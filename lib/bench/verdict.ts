@@ -18,7 +18,9 @@ const ALIKE = 1.15;
 export function verdict(rows: readonly Row[], on: string, against: string): string[] {
   const sentences: string[] = [];
   for (const [workload, words] of TOPICS) {
-    const pairs = rows.filter((row) => row.workload === workload && row.driver === against && !Number.isNaN(row.ratio));
+    const pairs = rows.filter(
+      (row) => row.workload === workload && row.driver === against && !Number.isNaN(row.ratio),
+    );
     if (pairs.length === 0) continue;
     const ratio = Math.exp(pairs.reduce((sum, row) => sum + Math.log(row.ratio), 0) / pairs.length);
     sentences.push(sentenceOf(words, ratio, on, against));
@@ -34,11 +36,13 @@ function sentenceOf(words: string, ratio: number, on: string, against: string): 
 }
 
 function classSentence(rows: readonly Row[], on: string, against: string): string {
-  const classOf = (driver: string) => rows.find((row) => row.driver === driver && row.class !== '')?.class;
+  const classOf = (driver: string) =>
+    rows.find((row) => row.driver === driver && row.class !== '')?.class;
   const [first, second] = [classOf(on), classOf(against)];
   // A floor takes part in some workloads only: where it did in none, nothing is known of it.
   if (first === undefined) return 'Nothing was measured.';
-  if (second === undefined) return `What is acknowledged on ${on} survives ${first === 'power' ? 'power loss' : 'the death of the process only'}.`;
+  if (second === undefined)
+    return `What is acknowledged on ${on} survives ${first === 'power' ? 'power loss' : 'the death of the process only'}.`;
   if (first === second) {
     return first === 'power'
       ? 'What is acknowledged survives power loss on both.'
@@ -51,5 +55,7 @@ function classSentence(rows: readonly Row[], on: string, against: string): strin
 /** One line on the busiest number there is: a single small commit. */
 export function headline(rows: readonly Row[], on: string): string {
   const row = rows.find(({ workload, driver }) => workload === 'commit' && driver === on);
-  return row === undefined || Number.isNaN(row.value) ? '' : `${on}: ${row.label} takes ${valueText(row.value, row.unit)}.`;
+  return row === undefined || Number.isNaN(row.value)
+    ? ''
+    : `${on}: ${row.label} takes ${valueText(row.value, row.unit)}.`;
 }

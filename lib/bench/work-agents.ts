@@ -1,11 +1,18 @@
-/** What an agent does: a message list that grows by one message a step, and a large state of which little changes. */
+/**
+ * What an agent does: a message list that grows by one message a step, and a large state of which
+ * little changes.
+ */
 import { need, valueOf } from './inputs';
 import { deviceBytes } from './machine';
 import { latencyOf, median } from './statistics';
 import { counting, nowNs, timedAsync } from './timing';
 import type { Measured, OpenWish, Store, Workload } from './line';
 
-export async function agent(store: Store, { bytes, steps }: Workload, { folder }: OpenWish): Promise<Measured> {
+export async function agent(
+  store: Store,
+  { bytes, steps }: Workload,
+  { folder }: OpenWish,
+): Promise<Measured> {
   const session = await need(store.agent, 'agent').call(store, steps);
   const samples = new Float64Array(steps);
   const bytesPerStep: [number, number][] = [];
@@ -36,9 +43,11 @@ export async function agent(store: Store, { bytes, steps }: Workload, { folder }
   }
   await session.end();
   if (i !== steps) throw new Error(`${i} steps were made in place of ${steps}`);
-  const around = (step: number): number => median([...samples.subarray(Math.max(0, step - 25), step + 25)]) / 1000;
+  const around = (step: number): number =>
+    median([...samples.subarray(Math.max(0, step - 25), step + 25)]) / 1000;
   const total = samples.reduce((sum, sample) => sum + sample, 0);
-  const smooth = (at: number): number => median([...samples.subarray(Math.max(0, at - every), at)]) / 1000;
+  const smooth = (at: number): number =>
+    median([...samples.subarray(Math.max(0, at - every), at)]) / 1000;
   const latency = latencyOf(samples.slice(), 1);
   const counts = {
     meanStepUs: total / steps / 1000,
@@ -51,7 +60,11 @@ export async function agent(store: Store, { bytes, steps }: Workload, { folder }
   return { latency, counts, series: { usPerStep, deviceBytesPerStep: bytesPerStep } };
 }
 
-export async function state(store: Store, { bytes, budgetMs }: Workload, wish: OpenWish): Promise<Measured> {
+export async function state(
+  store: Store,
+  { bytes, budgetMs }: Workload,
+  wish: OpenWish,
+): Promise<Measured> {
   const save = need(store.saveState, 'way to keep a state');
   const parts = bytes / 1024;
   const kept: Record<string, string> = {};

@@ -4,8 +4,15 @@ import { latencyOf } from './statistics';
 import { counting, MOST_SAMPLES, nowNs, rest, timed, timedAsync } from './timing';
 import type { Measured, OpenWish, Store, Workload } from './line';
 
-/** The keys are there before, where a driver can be filled: what is timed is overwriting them, round and round. */
-export async function commit(store: Store, { bytes, budgetMs, keys }: Workload, wish: OpenWish): Promise<Measured> {
+/**
+ * The keys are there before, where a driver can be filled: what is timed is overwriting them, round
+ * and round.
+ */
+export async function commit(
+  store: Store,
+  { bytes, budgetMs, keys }: Workload,
+  wish: OpenWish,
+): Promise<Measured> {
   const valueFor = changingValues(bytes);
   const names = Array.from({ length: keys }, (_, i) => keyOf(i));
   if (store.load !== undefined) {
@@ -32,12 +39,20 @@ function changingBatches(keys: number, bytes: number): (operation: number) => En
   return (operation) => {
     const value = valueFor(operation);
     let entries = made.get(value);
-    if (entries === undefined) made.set(value, (entries = Array.from({ length: keys }, (_, i) => [keyOf(i * 7), value] as const)));
+    if (entries === undefined)
+      made.set(
+        value,
+        (entries = Array.from({ length: keys }, (_, i) => [keyOf(i * 7), value] as const)),
+      );
     return entries;
   };
 }
 
-export async function batch(store: Store, { bytes, budgetMs, keys }: Workload, wish: OpenWish): Promise<Measured> {
+export async function batch(
+  store: Store,
+  { bytes, budgetMs, keys }: Workload,
+  wish: OpenWish,
+): Promise<Measured> {
   const batches = changingBatches(keys, bytes);
   let operations = 0;
   return counting(store, wish, async () => {
@@ -51,13 +66,21 @@ export async function batch(store: Store, { bytes, budgetMs, keys }: Workload, w
   });
 }
 
-/** So many commits are under way at any time; each is replaced by the next as soon as it is durable. */
-export async function inFlight(store: Store, workload: Workload, wish: OpenWish): Promise<Measured> {
+/**
+ * So many commits are under way at any time; each is replaced by the next as soon as it is durable.
+ */
+export async function inFlight(
+  store: Store,
+  workload: Workload,
+  wish: OpenWish,
+): Promise<Measured> {
   const { bytes, budgetMs, inFlight: wanted } = workload;
   const put = need(store.put, 'asynchronous commit');
   const valueFor = changingValues(bytes);
   let operations = 0;
-  const drive = async (forMs: number): Promise<{ done: number; tookNs: number; samples: number[] }> => {
+  const drive = async (
+    forMs: number,
+  ): Promise<{ done: number; tookNs: number; samples: number[] }> => {
     const samples: number[] = [];
     const begun = nowNs();
     const until = begun + forMs * 1e6;
@@ -80,14 +103,25 @@ export async function inFlight(store: Store, workload: Workload, wish: OpenWish)
   return counting(store, wish, async () => {
     const { done, tookNs, samples } = await drive(budgetMs);
     const latency = latencyOf(Float64Array.from(samples), 1);
-    // By Little's law from the median: what others take of the machine meanwhile counts less than in the mean.
+    // By Little's law from the median: what others take of the machine meanwhile counts less than
+    // in the mean.
     const rate = (wanted * 1e9) / latency.p50;
-    return { operations: done, measured: { latency, rate, series: { meanRate: [[wanted, (done * 1e9) / tookNs]] } } };
+    return {
+      operations: done,
+      measured: { latency, rate, series: { meanRate: [[wanted, (done * 1e9) / tookNs]] } },
+    };
   });
 }
 
-/** Exactly so many operations of a workload, in turns of as many as are in flight; for whoever counts system calls. */
-export async function someCommits(store: Store, { name, bytes, keys, inFlight: wanted }: Workload, turns: number): Promise<number> {
+/**
+ * Exactly so many operations of a workload, in turns of as many as are in flight; for whoever
+ * counts system calls.
+ */
+export async function someCommits(
+  store: Store,
+  { name, bytes, keys, inFlight: wanted }: Workload,
+  turns: number,
+): Promise<number> {
   const valueFor = changingValues(bytes);
   const batches = changingBatches(keys, bytes);
   for (let turn = 0; turn < turns; ++turn) {

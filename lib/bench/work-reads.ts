@@ -1,4 +1,7 @@
-/** Point reads, ranges and the memory they need, on a store that was filled before and has just been opened. */
+/**
+ * Point reads, ranges and the memory they need, on a store that was filled before and has just been
+ * opened.
+ */
 import { keyOf, KEY_BYTES, need, scattered } from './inputs';
 import { anonymousBytes } from './machine';
 import { nowNs, rest, timed, timedAsync } from './timing';
@@ -19,7 +22,8 @@ export const get =
       if (found !== bytes) throw new Error(`${names[at]!} has ${found} bytes in place of ${bytes}`);
       at = at + 1 === names.length ? 0 : at + 1;
     };
-    for (let i = 0; i < names.length; ++i) once(); // the store's pages are mapped, as in a process that has run for a while
+    // the store's pages are mapped, as in a process that has run for a while
+    for (let i = 0; i < names.length; ++i) once();
     const latency = timed(once, budgetMs);
     return { latency, rate: 1e9 / latency.p50, counts: {} };
   };
@@ -31,7 +35,8 @@ export async function range(store: Store, { bytes, budgetMs, keys }: Workload): 
   const walk = need(store.range, 'range');
   const pick = scattered(keys - 1000);
   const checked = (walked: number): void => {
-    if (walked !== 1000 * (bytes + KEY_BYTES)) throw new Error(`a range of 1,000 entries had ${walked} bytes`);
+    if (walked !== 1000 * (bytes + KEY_BYTES))
+      throw new Error(`a range of 1,000 entries had ${walked} bytes`);
   };
   const first = walk(keyOf(pick()), 1000);
   const latency =
@@ -42,7 +47,11 @@ export async function range(store: Store, { bytes, budgetMs, keys }: Workload): 
 }
 
 /** `before` is what the process had when the store was not open yet. */
-export async function memory(store: Store, { bytes, keys }: Workload, before: number): Promise<Measured> {
+export async function memory(
+  store: Store,
+  { bytes, keys }: Workload,
+  before: number,
+): Promise<Measured> {
   const read = need(store.get, 'point read');
   const pick = scattered(keys);
   for (let i = 0; i < 100_000; ++i) {
@@ -59,7 +68,10 @@ interface Opened {
 }
 
 /** What an orderly program does first: open, and read one key. */
-export async function openAndRead(open: () => Store | Promise<Store>, { bytes, keys }: Workload): Promise<Opened> {
+export async function openAndRead(
+  open: () => Store | Promise<Store>,
+  { bytes, keys }: Workload,
+): Promise<Opened> {
   const begun = nowNs();
   const store = await open();
   const opened = nowNs();

@@ -1,4 +1,7 @@
-/** What data takes when it was loaded and when much of it was overwritten, and what the cleaner costs in a store that is nearly full. */
+/**
+ * What data takes when it was loaded and when much of it was overwritten, and what the cleaner
+ * costs in a store that is nearly full.
+ */
 import { entriesOf, keyOf, KEY_BYTES, need, scattered, valueOf } from './inputs';
 import { takenBytes } from './machine';
 import { latencyOf } from './statistics';
@@ -7,7 +10,11 @@ import type { Latency, Measured, OpenWish, Store, Workload } from './line';
 
 const ROUNDS = 20;
 
-export async function space(store: Store, { bytes, keys, overwritten = keys }: Workload, { folder }: OpenWish): Promise<Measured> {
+export async function space(
+  store: Store,
+  { bytes, keys, overwritten = keys }: Workload,
+  { folder }: OpenWish,
+): Promise<Measured> {
   const load = need(store.load, 'way to be filled');
   await load(entriesOf(keys, bytes));
   await rest(500); // what a store tidies by itself it may
@@ -26,11 +33,15 @@ export async function space(store: Store, { bytes, keys, overwritten = keys }: W
 }
 
 /** A pool of fixed size takes its size; what counts there is what it holds. */
-function usedBytes(store: Store, folder: string): { taken: number; logBytes: number; indexBytes: number } {
+function usedBytes(
+  store: Store,
+  folder: string,
+): { taken: number; logBytes: number; indexBytes: number } {
   const own = store.counts?.() ?? {};
   const logBytes = own.logBytes ?? 0;
   const indexBytes = own.indexBytes ?? 0;
-  const taken = store.facts.medium === 'pmem' && logBytes > 0 ? logBytes + indexBytes : takenBytes(folder);
+  const taken =
+    store.facts.medium === 'pmem' && logBytes > 0 ? logBytes + indexBytes : takenBytes(folder);
   return { taken, logBytes, indexBytes };
 }
 
@@ -38,14 +49,19 @@ const LIVE = 0.85;
 const MEDIUM_KEYS = 200_000; // as many as such a pool has
 
 /**
- * Filled until 85 % of its fixed size is live, then overwritten uniformly, key by key, each commit timed alone. A floor keeps nothing and
- * is not filled: timed in the same way, its tail is the medium's own.
+ * Filled until 85 % of its fixed size is live, then overwritten uniformly, key by key, each commit
+ * timed alone. A floor keeps nothing and is not filled: timed in the same way, its tail is the
+ * medium's own.
  */
 export async function cleaner(store: Store, workload: Workload, wish: OpenWish): Promise<Measured> {
   if (store.load === undefined) {
     const { latency, error } = overwrite(store, workload, MEDIUM_KEYS);
     if (error !== undefined) throw error;
-    return { latency, rate: 1e9 / latency.p50, counts: { p999PerMedian: latency.p999 / latency.p50 } };
+    return {
+      latency,
+      rate: 1e9 / latency.p50,
+      counts: { p999PerMedian: latency.p999 / latency.p50 },
+    };
   }
   const { bytes } = workload;
   const liveShare = need(store.liveShare, 'fixed size to clean within');
@@ -56,7 +72,8 @@ export async function cleaner(store: Store, workload: Workload, wish: OpenWish):
     const from = keys;
     await load(entriesOf(chunk, bytes, (i) => from + i));
     keys += chunk;
-    if (keys * bytes > wish.fixedSize!) throw new Error('the store says that it is not yet filled to 85 %');
+    if (keys * bytes > wish.fixedSize!)
+      throw new Error('the store says that it is not yet filled to 85 %');
   }
   await rest(500);
   const live = liveShare();
@@ -67,11 +84,13 @@ export async function cleaner(store: Store, workload: Workload, wish: OpenWish):
     keys,
     live,
     overwritten: made / keys,
-    writeAmplification: (after.bytesAppended! - before.bytesAppended!) / (made * (bytes + KEY_BYTES)),
+    writeAmplification:
+      (after.bytesAppended! - before.bytesAppended!) / (made * (bytes + KEY_BYTES)),
     p999PerMedian: latency.p999 / latency.p50,
     longestMs: latency.curve.at(-1)![1] / 1e6,
   };
-  if (error !== undefined) counts.refusedAfter = made; // full although nothing is added: that is what the workload looks for
+  // full although nothing is added: that is what the workload looks for
+  if (error !== undefined) counts.refusedAfter = made;
   return { latency, rate: 1e9 / latency.p50, counts };
 }
 

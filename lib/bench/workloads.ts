@@ -1,4 +1,7 @@
-/** The workloads by name. Each is given an open store and returns what it measured and what was counted meanwhile. */
+/**
+ * The workloads by name. Each is given an open store and returns what it measured and what was
+ * counted meanwhile.
+ */
 import { agent, state } from './work-agents';
 import { batch, commit, inFlight } from './work-commits';
 import { getHot, getRandom, range } from './work-reads';
@@ -7,7 +10,10 @@ import type { Measured, OpenWish, Store, Workload } from './line';
 
 export type Work = (store: Store, workload: Workload, wish: OpenWish) => Promise<Measured>;
 
-/** Those that run on a fresh store, or one that was filled for them; `memory` and `open` begin before the store is open. */
+/**
+ * Those that run on a fresh store, or one that was filled for them; `memory` and `open` begin
+ * before the store is open.
+ */
 export const workloads: Readonly<Record<string, Work>> = {
   commit,
   batch,
@@ -22,5 +28,13 @@ export const workloads: Readonly<Record<string, Work>> = {
   state,
 };
 
-/** Those that share a store which is filled once per driver: a fill takes far longer than they do. */
-export const ON_FILLED_STORE: ReadonlySet<string> = new Set(['getHot', 'getRandom', 'range', 'memory', 'open']);
+/**
+ * Those that share a store which is filled once per driver: a fill takes far longer than they do.
+ */
+export const ON_FILLED_STORE: ReadonlySet<string> = new Set([
+  'getHot',
+  'getRandom',
+  'range',
+  'memory',
+  'open',
+]);

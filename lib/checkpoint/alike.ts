@@ -1,17 +1,26 @@
 /**
- * Making plain objects that are alike: those with the same names in the same order are made by code generated for them, in which the engine
- * knows each field beforehand. Giving an object its fields one by one, by names that have to be looked up, takes twice as long and more.
+ * Making plain objects that are alike: those with the same names in the same order are made by code
+ * generated for them, in which the engine knows each field beforehand. Giving an object its fields
+ * one by one, by names that have to be looked up, takes twice as long and more.
  *
- * Where code must not be generated (`--disallow-code-generation-from-strings`), or there are too many kinds, there is none. Nothing but names
- * gets into the code, as texts of JSON.
+ * Where code must not be generated (`--disallow-code-generation-from-strings`), or there are too
+ * many kinds, there is none. Nothing but names gets into the code, as texts of JSON.
  */
 import type { Making } from './revive';
 import { OBJECT, type Shadow, type Tree } from './shadow';
 
 type Value = (item: Shadow, path: unknown[], making: Making | undefined) => unknown;
 
-/** Makes an object of `items`, names and values in turns. It is in `path` while those of its values that are no primitives are made by `value`. */
-export type Make = (items: readonly Shadow[], path: unknown[], making: Making | undefined, value: Value) => object;
+/**
+ * Makes an object of `items`, names and values in turns. It is in `path` while those of its values
+ * that are no primitives are made by `value`.
+ */
+export type Make = (
+  items: readonly Shadow[],
+  path: unknown[],
+  making: Making | undefined,
+  value: Value,
+) => object;
 
 interface Kind {
   readonly names: readonly Shadow[];
@@ -24,7 +33,10 @@ const usesBeforeCode = 64;
 /** Of fewer fields it is not worth it, of more the code would be long. */
 const [leastFields, mostFields] = [3, 64];
 const mostKinds = 256;
-/** Among so many that have the first name and the number of fields in common it is looked for a kind. */
+/**
+ * Among so many that have the first name and the number of fields in common it is looked for a
+ * kind.
+ */
 const mostAlike = 8;
 
 const kinds = new Map<Shadow, Kind[]>();
@@ -44,8 +56,14 @@ export function makeOf(tree: Tree): Make | undefined {
 
 function kindOf(items: readonly Shadow[]): Kind | undefined {
   let alike = kinds.get(items[0]);
-  if (alike !== undefined) for (let i = 0; i < alike.length; ++i) if (hasNames(items, alike[i]!.names)) return alike[i];
-  if (known === mostKinds || alike?.length === mostAlike || !items.every((name, at) => at % 2 === 1 || isName(name))) return undefined;
+  if (alike !== undefined)
+    for (let i = 0; i < alike.length; ++i) if (hasNames(items, alike[i]!.names)) return alike[i];
+  if (
+    known === mostKinds ||
+    alike?.length === mostAlike ||
+    !items.every((name, at) => at % 2 === 1 || isName(name))
+  )
+    return undefined;
   if (alike === undefined) kinds.set(items[0], (alike = []));
   const kind: Kind = { names: items.filter((_, at) => at % 2 === 0), uses: 0, make: undefined };
   alike.push(kind);

@@ -1,4 +1,7 @@
-/** Typed arrays and buffers, and the numbers they are stored under. A Buffer comes back as a Uint8Array, as from structuredClone. */
+/**
+ * Typed arrays and buffers, and the numbers they are stored under. A Buffer comes back as a
+ * Uint8Array, as from structuredClone.
+ */
 import { types } from 'node:util';
 
 import { STRUCTURED, TEXT } from './shadow';
@@ -26,14 +29,17 @@ const makerOf = new Map(makers.map(([number, , make]) => [number, make]));
 /** 0 for what is no bytes. */
 export function bytesType(live: object): number {
   if (ArrayBuffer.isView(live)) {
-    return numberOf.get((live as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag]) ?? 0;
+    return (
+      numberOf.get((live as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag]) ?? 0
+    );
   }
   return types.isArrayBuffer(live) ? 2 : 0;
 }
 
 /** A view on the bytes, not a copy. */
 export function bytesOf(live: object): Uint8Array {
-  if (ArrayBuffer.isView(live)) return new Uint8Array(live.buffer, live.byteOffset, live.byteLength);
+  if (ArrayBuffer.isView(live))
+    return new Uint8Array(live.buffer, live.byteOffset, live.byteLength);
   return new Uint8Array(live as ArrayBuffer);
 }
 
@@ -41,7 +47,8 @@ export function remake(type: number, bytes: Uint8Array): object {
   const own = new Uint8Array(bytes.length);
   own.set(bytes);
   const make = makerOf.get(type);
-  if (make === undefined || type === TEXT || type === STRUCTURED) throw new RangeError(`there is no type of bytes ${type}`);
+  if (make === undefined || type === TEXT || type === STRUCTURED)
+    throw new RangeError(`there is no type of bytes ${type}`);
   return make(own.buffer);
 }
 

@@ -1,6 +1,6 @@
 /**
- * Finds what changed: takes the shadow of the last save and the value as it is now, and gives the shadow of now, which
- * shares every node that did not change. Nothing is encoded here.
+ * Finds what changed: takes the shadow of the last save and the value as it is now, and gives the
+ * shadow of now, which shares every node that did not change. Nothing is encoded here.
  */
 import { types } from 'node:util';
 
@@ -13,12 +13,25 @@ import { Flat } from './flat';
 import { buildOther, encodeOther, flatten, isInstance, OTHER, shapeOf } from './kinds';
 import { Mirror } from './mirror';
 import { blobOf, sameAsBlob } from './pieces';
-import { ARRAY, Back, Blob, blobLength, cut, OBJECT, type Shadow, STRUCTURED, strides, TEXT, Tree } from './shadow';
+import {
+  ARRAY,
+  Back,
+  Blob,
+  blobLength,
+  cut,
+  OBJECT,
+  type Shadow,
+  STRUCTURED,
+  strides,
+  TEXT,
+  Tree,
+} from './shadow';
 import { isUnchanged } from './unchanged';
 
 /**
- * Gives the stand-in that is stored for an instance of a class, or the instance itself. `guarded`: the stand-in depends on
- * nothing but the instance's own fields, so it need not be made again while those are the same.
+ * Gives the stand-in that is stored for an instance of a class, or the instance itself. `guarded`:
+ * the stand-in depends on nothing but the instance's own fields, so it need not be made again while
+ * those are the same.
  */
 export type View = (live: object) => { readonly value: unknown; readonly guarded: boolean };
 
@@ -28,11 +41,17 @@ export interface CompareOptions {
   readonly view?: View;
   /** Functions and symbols become undefined instead of being refused. */
   readonly lenient?: boolean;
-  /** What an object that is new here is stored as elsewhere in the family: its nodes are shared. Asked once for each object. */
+  /**
+   * What an object that is new here is stored as elsewhere in the family: its nodes are shared.
+   * Asked once for each object.
+   */
   readonly known?: (live: object) => Tree | undefined;
 }
 
-/** Thrown for a value that reaches the same objects so often that walking all ways to them would not end soon, or that is too deep. */
+/**
+ * Thrown for a value that reaches the same objects so often that walking all ways to them would not
+ * end soon, or that is too deep.
+ */
 export class Tangled extends Error {}
 
 const longList = 64;
@@ -40,7 +59,10 @@ const longList = 64;
 const smallPart = 64;
 /** Those with fewer are compared with what is stored as quickly as with a mirror of it. */
 const worthMirror = 8;
-/** Deeper values are kept whole: what is walked into here must be walked into when it is read, by whoever reads it. */
+/**
+ * Deeper values are kept whole: what is walked into here must be walked into when it is read, by
+ * whoever reads it.
+ */
 const deepest = 400;
 /** So far away, items are looked for that are no longer where they were. */
 const lookAround = 64;
@@ -69,11 +91,17 @@ export class Comparer {
   update(old: Shadow, live: unknown): Shadow {
     if (typeof old !== 'object' || old === null) return isSame(old, live) ? old : this.build(live);
     if (typeof live !== 'object' || live === null) {
-      if (typeof live === 'string' && old instanceof Blob && old.type === TEXT) return this.text(old, live);
+      if (typeof live === 'string' && old instanceof Blob && old.type === TEXT)
+        return this.text(old, live);
       return this.build(live);
     }
     if (old instanceof Tree) return this.updateTree(old, live);
-    if (old instanceof Blob && old.type > STRUCTURED && bytesType(live) === old.type && bytesOf(live).length >= blobLength) {
+    if (
+      old instanceof Blob &&
+      old.type > STRUCTURED &&
+      bytesType(live) === old.type &&
+      bytesOf(live).length >= blobLength
+    ) {
       return blobOf(old.type, bytesOf(live), old);
     }
     return this.same(old, live) ? old : this.build(live);
@@ -91,17 +119,26 @@ export class Comparer {
       if (isUnchanged(old, live, this.lenient)) return old;
     } else if (old.weight <= smallPart && this.isReflected(old, live)) return old;
     // The commonest cases, made short.
-    if (old.shape === OBJECT && (old.seen === live || isPlain(live))) return this.updateContainer(old, live, OBJECT, true);
-    const shape = old.shape === ARRAY && Array.isArray(live) ? this.listShape(live) : this.shapeOf(live);
+    if (old.shape === OBJECT && (old.seen === live || isPlain(live)))
+      return this.updateContainer(old, live, OBJECT, true);
+    const shape =
+      old.shape === ARRAY && Array.isArray(live) ? this.listShape(live) : this.shapeOf(live);
     if (shape === OTHER) return this.build(live);
     if (this.view !== undefined && isInstance(live, shape)) return this.standIn(old, live);
     return this.updateContainer(old, live, shape, false);
   }
 
-  /** Of a small part: is it what its mirror says? Where this says no it may be the same all the same. */
+  /**
+   * Of a small part: is it what its mirror says? Where this says no it may be the same all the
+   * same.
+   */
   private isReflected(old: Tree, live: object): boolean {
     const { mirror } = old;
-    if (mirror instanceof Mirror) return (old.seen === live || old.shape !== OBJECT || isPlain(live)) && mirror.reflects(live, this.lenient);
+    if (mirror instanceof Mirror)
+      return (
+        (old.seen === live || old.shape !== OBJECT || isPlain(live)) &&
+        mirror.reflects(live, this.lenient)
+      );
     if (!isUnchanged(old, live, this.lenient)) return false;
     if (mirror !== null) old.mirror = Mirror.ofTree(old, mirror) ?? null;
     return true;
@@ -110,7 +147,10 @@ export class Comparer {
   /** Is `live` what `old` is a shadow of? */
   same(old: Shadow, live: unknown): boolean {
     if (typeof old !== 'object' || old === null) return isSame(old, live);
-    if (typeof live !== 'object' || live === null) return typeof live === 'string' && old instanceof Blob && old.type === TEXT && old.text === live;
+    if (typeof live !== 'object' || live === null)
+      return (
+        typeof live === 'string' && old instanceof Blob && old.type === TEXT && old.text === live
+      );
     if (old instanceof Tree) return this.sameTree(old, live);
     switch (old.kind) {
       case 'back':
@@ -122,8 +162,14 @@ export class Comparer {
         if (old.type === STRUCTURED) return sameAsBlob(old, encodeOther(live));
         return bytesType(live) === old.type && sameAsBlob(old, bytesOf(live));
       case 'opaque':
-        if (old.type !== STRUCTURED) return bytesType(live) === old.type && sameBytes(old.bytes, bytesOf(live));
-        return this.shapeOf(live) === OTHER && bytesType(live) === 0 && !types.isDate(live) && sameBytes(old.bytes, encodeOther(live));
+        if (old.type !== STRUCTURED)
+          return bytesType(live) === old.type && sameBytes(old.bytes, bytesOf(live));
+        return (
+          this.shapeOf(live) === OTHER &&
+          bytesType(live) === 0 &&
+          !types.isDate(live) &&
+          sameBytes(old.bytes, encodeOther(live))
+        );
     }
   }
 
@@ -134,7 +180,10 @@ export class Comparer {
       case 'function':
       case 'symbol':
         if (this.lenient) return undefined;
-        throw new HoldfastError('ERR_HOLDFAST_CODEC', `The value cannot be stored: there is a ${typeof live} in it`);
+        throw new HoldfastError(
+          'ERR_HOLDFAST_CODEC',
+          `The value cannot be stored: there is a ${typeof live} in it`,
+        );
       case 'object':
         return live === null ? null : this.buildObject(live);
       default:
@@ -151,7 +200,10 @@ export class Comparer {
     return shape;
   }
 
-  /** Of a list that was one before. In a long one properties beside its elements are not looked for again: that costs as much as comparing it. */
+  /**
+   * Of a list that was one before. In a long one properties beside its elements are not looked for
+   * again: that costs as much as comparing it.
+   */
   private listShape(live: unknown[]): number {
     return live.length <= longList ? this.shapeOf(live) : ARRAY;
   }
@@ -216,12 +268,15 @@ export class Comparer {
     if (shape !== old.shape) return this.build(live);
     this.path[this.depth++] = live;
     const now =
-      shape === OBJECT ? this.updateRecord(old, live as Record<string, unknown>, plain)
-      : shape === ARRAY ? this.updateArray(old, live as unknown[])
-      : this.realign(old, flatten(live, shape));
+      shape === OBJECT
+        ? this.updateRecord(old, live as Record<string, unknown>, plain)
+        : shape === ARRAY
+          ? this.updateArray(old, live as unknown[])
+          : this.realign(old, flatten(live, shape));
     --this.depth;
     if (now instanceof Tree) {
-      if (now !== old && old.mirror !== null) now.mirror = old.mirror instanceof Mirror ? old.mirror.outline : old.mirror;
+      if (now !== old && old.mirror !== null)
+        now.mirror = old.mirror instanceof Mirror ? old.mirror.outline : old.mirror;
       if (this.immutable) now.live = live;
       else if (plain && this.marks && now.seen !== live) now.seen = live;
     }
@@ -249,21 +304,30 @@ export class Comparer {
         const now = live[at];
         if (now === undefined && !(at in live) && !lenient) return buildOther(live);
         if (before === now && !isZero(now)) continue;
-        if (flat?.reflects(at, now, lenient) === true || (immutable && before instanceof Tree && before.live === now)) {
+        if (
+          flat?.reflects(at, now, lenient) === true ||
+          (immutable && before instanceof Tree && before.live === now)
+        ) {
           changed = 0;
           continue;
         }
-        const after = flat === undefined ? this.update(before, now) : this.updateIn(old, flat, at, before, now);
+        const after =
+          flat === undefined ? this.update(before, now) : this.updateIn(old, flat, at, before, now);
         if (isSame(after, before)) {
           changed = 0;
           continue;
         }
         flat?.drop(at);
         if (editor === undefined) same = at;
-        if (flat?.reflects(at + 1, live[at + 1], lenient) !== true && this.isShifted(old, l, i, live, at)) return this.realignList(old, live, same);
+        if (
+          flat?.reflects(at + 1, live[at + 1], lenient) !== true &&
+          this.isShifted(old, l, i, live, at)
+        )
+          return this.realignList(old, live, same);
         // So many in a row: changed where they are, or moved further than by one?
         if (++changed === lookAt) {
-          if (this.isMoved(before, live, at, Math.min(lookAt, lookAround))) return this.realignList(old, live, same);
+          if (this.isMoved(before, live, at, Math.min(lookAt, lookAround)))
+            return this.realignList(old, live, same);
           lookAt *= 8;
         }
         (editor ??= new Editor(old)).setIn(l, i, after);
@@ -302,7 +366,8 @@ export class Comparer {
 
   private learn(flat: Flat, at: number, item: Tree): void {
     const { guard, mirror } = item;
-    if (this.view !== undefined && guard !== undefined) flat.take(at, guard.fields, guard.prototype, undefined);
+    if (this.view !== undefined && guard !== undefined)
+      flat.take(at, guard.fields, guard.prototype, undefined);
     else if (item.shape === OBJECT && mirror !== null) {
       const taken = mirror instanceof Mirror ? mirror : Mirror.ofTree(item, mirror);
       item.mirror = taken === undefined ? null : taken.outline;
@@ -318,9 +383,18 @@ export class Comparer {
     return list.flat;
   }
 
-  /** As `update`, of an item that `flat` does not say to be what it was: if it knows nothing of it, it learns what the item still is. */
+  /**
+   * As `update`, of an item that `flat` does not say to be what it was: if it knows nothing of it,
+   * it learns what the item still is.
+   */
   private updateIn(list: Tree, flat: Flat, at: number, before: Shadow, live: unknown): Shadow {
-    if (!(before instanceof Tree) || before.weight > smallPart || typeof live !== 'object' || live === null) return this.update(before, live);
+    if (
+      !(before instanceof Tree) ||
+      before.weight > smallPart ||
+      typeof live !== 'object' ||
+      live === null
+    )
+      return this.update(before, live);
     const { guard } = before;
     if (this.view !== undefined && guard !== undefined) {
       if (flat.knows(at) || !isGuarded(guard, live)) return this.updateTree(before, live, true);
@@ -332,22 +406,33 @@ export class Comparer {
   }
 
   /** Is the list from here on what it was one item before or behind? */
-  private isShifted(old: Tree, l: number, i: number, live: readonly unknown[], at: number): boolean {
+  private isShifted(
+    old: Tree,
+    l: number,
+    i: number,
+    live: readonly unknown[],
+    at: number,
+  ): boolean {
     const { items } = old.leaves[l]!;
     const next = i + 1 < items.length ? items[i + 1] : old.leaves[l + 1]?.items[0];
     if (next !== undefined && this.same(next, live[at])) return true;
     return at + 1 < live.length && live[at + 1] !== undefined && this.same(items[i], live[at + 1]);
   }
 
-  /** Nearby, unless the very object is to be found: comparing what only looks alike takes longer than building a few again. */
+  /**
+   * Nearby, unless the very object is to be found: comparing what only looks alike takes longer
+   * than building a few again.
+   */
   private isMoved(item: Shadow, live: readonly unknown[], at: number, around: number): boolean {
     const object = item instanceof Tree ? (item.live ?? item.seen) : undefined;
     const end = Math.min(live.length, at + lookAround);
     if (object !== undefined && object !== live[at]) {
-      for (let place = Math.max(0, at - lookAround); place < end; ++place) if (live[place] === object) return true;
+      for (let place = Math.max(0, at - lookAround); place < end; ++place)
+        if (live[place] === object) return true;
     }
     const near = Math.min(live.length, at + around);
-    for (let place = Math.max(0, at - around); place < near; ++place) if (this.same(item, live[place])) return true;
+    for (let place = Math.max(0, at - around); place < near; ++place)
+      if (this.same(item, live[place])) return true;
     return false;
   }
 
@@ -379,14 +464,28 @@ export class Comparer {
     return editor === undefined ? old : editor.finish();
   }
 
-  /** Of fields that are no longer the same: so many items at the front are those of `old` with the changes in `editor`, and are not looked at again. */
-  private realignRecord(old: Tree, editor: Editor | undefined, live: Record<string, unknown>, same: number): Tree {
-    return this.realign(editor === undefined || same === 0 ? old : editor.finish(), flatten(live, OBJECT), same);
+  /**
+   * Of fields that are no longer the same: so many items at the front are those of `old` with the
+   * changes in `editor`, and are not looked at again.
+   */
+  private realignRecord(
+    old: Tree,
+    editor: Editor | undefined,
+    live: Record<string, unknown>,
+    same: number,
+  ): Tree {
+    return this.realign(
+      editor === undefined || same === 0 ? old : editor.finish(),
+      flatten(live, OBJECT),
+      same,
+    );
   }
 
   /** A list with holes is kept whole; in a long one they have not been looked for. */
   private realignList(old: Tree, live: readonly unknown[], same: number): Shadow {
-    if (!this.lenient) for (let at = 0; at < live.length; ++at) if (live[at] === undefined && !(at in live)) return buildOther(live as object);
+    if (!this.lenient)
+      for (let at = 0; at < live.length; ++at)
+        if (live[at] === undefined && !(at in live)) return buildOther(live as object);
     return this.realign(old, live, same);
   }
 
@@ -403,8 +502,10 @@ export class Comparer {
 
   private sameTree(old: Tree, live: object): boolean {
     if (this.immutable && old.live === live) return true;
-    if (old.shape === OBJECT && (old.seen === live || isPlain(live))) return this.sameRecord(old, live as Record<string, unknown>, true);
-    if (old.shape === ARRAY && this.lenient && Array.isArray(live)) return this.sameItems(old, live, live);
+    if (old.shape === OBJECT && (old.seen === live || isPlain(live)))
+      return this.sameRecord(old, live as Record<string, unknown>, true);
+    if (old.shape === ARRAY && this.lenient && Array.isArray(live))
+      return this.sameItems(old, live, live);
     const shape = this.shapeOf(live);
     if (shape === OTHER) return false;
     if (this.view !== undefined && isInstance(live, shape)) {
@@ -468,7 +569,10 @@ function isSame(a: unknown, b: unknown): boolean {
   return a === b ? !isZero(a) || Object.is(a, b) : a !== a && b !== b;
 }
 
-/** 0 and -0 are told apart by Object.is alone. The type is asked first: most of what is looked at is the very text or flag it was. */
+/**
+ * 0 and -0 are told apart by Object.is alone. The type is asked first: most of what is looked at is
+ * the very text or flag it was.
+ */
 function isZero(value: unknown): boolean {
   return typeof value === 'number' && value === 0;
 }

@@ -64,10 +64,12 @@ function isTree(shadow: Shadow): shadow is Tree {
 }
 
 function isShared(a: Shadow, b: Shadow): boolean {
-  if (typeof a !== 'object' || a === null || typeof b !== 'object' || b === null) return Object.is(a, b);
+  if (typeof a !== 'object' || a === null || typeof b !== 'object' || b === null)
+    return Object.is(a, b);
   if (a.kind === 'back' && b.kind === 'back') return a.up === b.up;
   if (a.kind === 'moment' && b.kind === 'moment') return Object.is(a.ms, b.ms);
-  if ((a.kind !== 'tree' && a.kind !== 'blob') || (b.kind !== 'tree' && b.kind !== 'blob')) return false;
+  if ((a.kind !== 'tree' && a.kind !== 'blob') || (b.kind !== 'tree' && b.kind !== 'blob'))
+    return false;
   return sameRef(a.top.ref, b.top.ref);
 }
 
@@ -75,20 +77,32 @@ function sameRef(a: Ref | undefined, b: Ref | undefined): boolean {
   return a !== undefined && b !== undefined && a.page === b.page && a.slot === b.slot;
 }
 
-function compareArrays(before: Part, after: Part, path: readonly unknown[], found: Difference[]): void {
+function compareArrays(
+  before: Part,
+  after: Part,
+  path: readonly unknown[],
+  found: Difference[],
+): void {
   const was = (before.shadow as Tree).items;
   const is = (after.shadow as Tree).items;
   for (let at = 0; at < Math.max(was.length, is.length); ++at) {
     if (at < was.length && at < is.length && isShared(was[at], is[at])) continue;
     const here = [...path, at];
     const take = (list: readonly unknown[]): unknown => list[at];
-    if (at >= was.length) found.push({ path: here, kind: 'added', after: new Part(is[at], after, take).value() });
-    else if (at >= is.length) found.push({ path: here, kind: 'removed', before: new Part(was[at], before, take).value() });
+    if (at >= was.length)
+      found.push({ path: here, kind: 'added', after: new Part(is[at], after, take).value() });
+    else if (at >= is.length)
+      found.push({ path: here, kind: 'removed', before: new Part(was[at], before, take).value() });
     else compare(new Part(was[at], before, take), new Part(is[at], after, take), here, found);
   }
 }
 
-function compareEntries(before: Part, after: Part, path: readonly unknown[], found: Difference[]): void {
+function compareEntries(
+  before: Part,
+  after: Part,
+  path: readonly unknown[],
+  found: Difference[],
+): void {
   const was = entriesOf(before);
   const is = entriesOf(after);
   for (const [id, { key, item }] of was) {
@@ -111,8 +125,18 @@ function entriesOf(part: Part): Map<unknown, Entry> {
   const entries = new Map<unknown, Entry>();
   for (let at = 0; at < items.length; at += 2) {
     const nth = at / 2;
-    const key = shape === OBJECT ? revive(items[at]) : new Part(items[at], part, (map: ReadonlyMap<unknown, unknown>) => [...map.keys()][nth]).value();
-    const take = shape === OBJECT ? (record: never): unknown => record[key as string] : (map: ReadonlyMap<unknown, unknown>): unknown => [...map.values()][nth];
+    const key =
+      shape === OBJECT
+        ? revive(items[at])
+        : new Part(
+            items[at],
+            part,
+            (map: ReadonlyMap<unknown, unknown>) => [...map.keys()][nth],
+          ).value();
+    const take =
+      shape === OBJECT
+        ? (record: never): unknown => record[key as string]
+        : (map: ReadonlyMap<unknown, unknown>): unknown => [...map.values()][nth];
     const entry = { key, item: new Part(items[at + 1], part, take) };
     let id = idOf(items[at], key, 0);
     for (let copy = 1; entries.has(id); ++copy) id = idOf(items[at], key, copy);
@@ -121,7 +145,10 @@ function entriesOf(part: Part): Map<unknown, Entry> {
   return entries;
 }
 
-/** A Map may have objects for keys, and equal ones: the n-th of them is the n-th. What is text is told apart by its first letter. */
+/**
+ * A Map may have objects for keys, and equal ones: the n-th of them is the n-th. What is text is
+ * told apart by its first letter.
+ */
 function idOf(shadow: Shadow, key: unknown, copy: number): unknown {
   if (typeof key === 'string') return `s${key}`;
   if (shadow instanceof Back) return `b${shadow.up}`;

@@ -1,5 +1,16 @@
 /** Changes to a tree, in the order of its items, that keep the leaves where nothing changed. */
-import { cut, hasRoom, Leaf, overgrown, type Shadow, sizeOf, spinesWith, strides, Tree, weightOf } from './shadow';
+import {
+  cut,
+  hasRoom,
+  Leaf,
+  overgrown,
+  type Shadow,
+  sizeOf,
+  spinesWith,
+  strides,
+  Tree,
+  weightOf,
+} from './shadow';
 
 export class Editor {
   /** As they will be, once one is made anew. */
@@ -7,7 +18,10 @@ export class Editor {
   /** Which are made anew, where spines lie over them. */
   private places: number[] | undefined;
   private isRecut = false;
-  /** The leaf that is looked at, its items as they will be, what they take, and the place of the first. */
+  /**
+   * The leaf that is looked at, its items as they will be, what they take, and the place of the
+   * first.
+   */
   private leaf = 0;
   private items: Shadow[] | undefined;
   private size = 0;
@@ -46,9 +60,16 @@ export class Editor {
     const leaves = this.leaves ?? old.leaves.slice();
     const stride = strides[old.shape]!;
     if (!this.isRecut && more === undefined) {
-      return new Tree(old.shape, leaves, old, this.places === undefined ? old.levels : spinesWith(leaves, old.levels, this.places));
+      return new Tree(
+        old.shape,
+        leaves,
+        old,
+        this.places === undefined ? old.levels : spinesWith(leaves, old.levels, this.places),
+      );
     }
-    const all = this.isRecut ? leaves.flatMap((leaf) => (overgrown(leaf, stride) ? cut(leaf.items, stride) : leaf)) : leaves;
+    const all = this.isRecut
+      ? leaves.flatMap((leaf) => (overgrown(leaf, stride) ? cut(leaf.items, stride) : leaf))
+      : leaves;
     if (more !== undefined) {
       const last = all.at(-1)!;
       if (hasRoom(last, more[0])) {

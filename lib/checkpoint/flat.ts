@@ -1,9 +1,11 @@
 /**
- * What the objects in a long list were, all in one piece of memory: comparing a list goes through its mirrors from the first to the last, and
- * where each lies by itself that is mostly waiting for memory.
+ * What the objects in a long list were, all in one piece of memory: comparing a list goes through
+ * its mirrors from the first to the last, and where each lies by itself that is mostly waiting for
+ * memory.
  *
- * It says of an item what the item's mirror would say, or nothing. It goes from a list to what the list becomes, which is laid on it in
- * place: the former list has none then. What is said of an item that changed is left out before anything is made of the change.
+ * It says of an item what the item's mirror would say, or nothing. It goes from a list to what the
+ * list becomes, which is laid on it in place: the former list has none then. What is said of an
+ * item that changed is left out before anything is made of the change.
  */
 import { isPlain } from '../plain-data';
 import type { Mirror } from './mirror';
@@ -39,12 +41,27 @@ export class Flat {
     const start = this.starts[at]!;
     const { values } = this;
     const prototype = values[start];
-    if (prototype !== undefined) return Object.getPrototypeOf(live) === prototype && outline.compare(live, values, true, start + front);
-    return (values[start + 1] === live || isPlain(live)) && outline.compare(live, values, lenient, start + front);
+    if (prototype !== undefined)
+      return (
+        Object.getPrototypeOf(live) === prototype &&
+        outline.compare(live, values, true, start + front)
+      );
+    return (
+      (values[start + 1] === live || isPlain(live)) &&
+      outline.compare(live, values, lenient, start + front)
+    );
   }
 
-  /** `prototype`: of an instance whose fields these are; undefined for a plain object, which `seen` was one of. */
-  take(at: number, { outline, values: taken }: Mirror, prototype: unknown, seen: object | undefined): void {
+  /**
+   * `prototype`: of an instance whose fields these are; undefined for a plain object, which `seen`
+   * was one of.
+   */
+  take(
+    at: number,
+    { outline, values: taken }: Mirror,
+    prototype: unknown,
+    seen: object | undefined,
+  ): void {
     for (let next = this.outlines.length; next <= at; ++next) this.add(undefined, 0, 0);
     const { values } = this;
     const size = front + outline.size;
@@ -69,7 +86,10 @@ export class Flat {
     this.values.fill(undefined, this.starts[at], this.starts[at]! + this.rooms[at]!);
   }
 
-  /** For the list that has `after` where it had `before`: of what stayed, in front and at the end, all that was known. */
+  /**
+   * For the list that has `after` where it had `before`: of what stayed, in front and at the end,
+   * all that was known.
+   */
   follow(before: readonly Shadow[], after: readonly Shadow[]): void {
     const { outlines, starts, rooms } = this;
     for (let at = outlines.length; at < before.length; ++at) this.add(undefined, 0, 0);
@@ -77,7 +97,11 @@ export class Flat {
     let head = 0;
     while (head < most && before[head] === after[head]) ++head;
     let tail = 0;
-    while (tail < most - head && before[before.length - 1 - tail] === after[after.length - 1 - tail]) ++tail;
+    while (
+      tail < most - head &&
+      before[before.length - 1 - tail] === after[after.length - 1 - tail]
+    )
+      ++tail;
     for (let at = head; at < before.length - tail; ++at) {
       this.drop(at);
       this.unused += rooms[at]!;
@@ -86,7 +110,8 @@ export class Flat {
     this.starts = starts.slice(0, head);
     this.rooms = rooms.slice(0, head);
     for (let at = head; at < after.length - tail; ++at) this.add(undefined, 0, 0);
-    for (let at = before.length - tail; at < before.length; ++at) this.add(outlines[at], starts[at]!, rooms[at]!);
+    for (let at = before.length - tail; at < before.length; ++at)
+      this.add(outlines[at], starts[at]!, rooms[at]!);
     this.tidy();
   }
 

@@ -1,11 +1,17 @@
 /**
- * Code that compares an object with what it was, made of its outline: each field by its name, each where it lies, so that the engine
- * knows every access beforehand. Nothing but the names of fields gets into the code, as texts of JSON.
+ * Code that compares an object with what it was, made of its outline: each field by its name, each
+ * where it lies, so that the engine knows every access beforehand. Nothing but the names of fields
+ * gets into the code, as texts of JSON.
  */
 import { isMoment, type Step, steps } from './steps';
 
 /** See `Outline.compare`. */
-export type Comparison = (live: object, values: readonly unknown[], lenient: boolean, from?: number) => boolean;
+export type Comparison = (
+  live: object,
+  values: readonly unknown[],
+  lenient: boolean,
+  from?: number,
+) => boolean;
 
 type Tools = readonly [
   names: readonly (readonly unknown[])[],
@@ -23,11 +29,31 @@ export function generate(outline: readonly Step[]): Comparison {
   const body = writer.object('live');
   const head = writer.names.map((_, i) => `const names${i} = names[${i}];`).join('');
   const code = `'use strict';${head}return (live, was, lenient, from = 0) => {${body}return true;}`;
-  const make = new Function('names', 'plain', 'prototypeOf', 'isList', 'valuesOf', 'is', 'isMoment', code) as (...tools: Tools) => Comparison;
-  return make(writer.names, Object.prototype, Object.getPrototypeOf as (of: object) => unknown, Array.isArray, Object.values, Object.is, isMoment);
+  const make = new Function(
+    'names',
+    'plain',
+    'prototypeOf',
+    'isList',
+    'valuesOf',
+    'is',
+    'isMoment',
+    code,
+  ) as (...tools: Tools) => Comparison;
+  return make(
+    writer.names,
+    Object.prototype,
+    Object.getPrototypeOf as (of: object) => unknown,
+    Array.isArray,
+    Object.values,
+    Object.is,
+    isMoment,
+  );
 }
 
-/** Each part of the code returns false where something is not what it was, and else goes on with the next part. */
+/**
+ * Each part of the code returns false where something is not what it was, and else goes on with the
+ * next part.
+ */
 class Writer {
   /** Of the objects' fields; behind the last there is what is no name. */
   readonly names: unknown[][] = [];
@@ -46,7 +72,7 @@ class Writer {
   private record(id: string, isOther: string): string {
     const names: unknown[] = [];
     let fields = '';
-    for (; this.outline[this.at] !== steps.end; ) {
+    for (; this.outline[this.at] !== steps.end;) {
       const name = this.outline[this.at++];
       names.push(name);
       fields += this.value(`${id}[${JSON.stringify(name)}]`);
@@ -58,7 +84,9 @@ class Writer {
     const i = `i${this.names.length}`;
     const keys = `let ${i} = 0;for (const name in ${id}) {if (name !== ${all}[${i}]) return false;++${i};}if (${i} !== ${length}) return false;`;
     // Of what a field was read, the engine knows the prototype.
-    return isOther === '' ? keys + fields : `${keys}${id}[${JSON.stringify(names[0])}];${isOther}${fields}`;
+    return isOther === ''
+      ? keys + fields
+      : `${keys}${id}[${JSON.stringify(names[0])}];${isOther}${fields}`;
   }
 
   private list(id: string): string {
@@ -72,7 +100,8 @@ class Writer {
     const step = this.outline[this.at]!;
     if (step === steps.object || step === steps.list) return this.inner(step, read);
     ++this.at;
-    if (step === steps.again) return `if (${read} !== ${this.objects[this.outline[this.at++] as number]}) return false;`;
+    if (step === steps.again)
+      return `if (${read} !== ${this.objects[this.outline[this.at++] as number]}) return false;`;
     const was = `was[from + ${this.taken++}]`;
     if (step === steps.moment) return `if (!isMoment(${read}, ${was})) return false;`;
     if (step === steps.simple) return `if (${read} !== ${was}) return false;`;

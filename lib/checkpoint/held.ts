@@ -1,10 +1,11 @@
 /**
  * The bytes of a blob as they were saved, in one piece, of which a new version costs what changed.
  *
- * A version never changes, like all that is remembered of a saved value, but only the newest has the memory: making the next from it writes the
- * change there and leaves behind what that replaced. A former version that is asked for nevertheless (its successor was not committed, or
- * somebody forked) makes a copy for itself. Now and then the next version gets memory of its own, so that one that is kept for long does
- * not keep every change since.
+ * A version never changes, like all that is remembered of a saved value, but only the newest has
+ * the memory: making the next from it writes the change there and leaves behind what that replaced.
+ * A former version that is asked for nevertheless (its successor was not committed, or somebody
+ * forked) makes a copy for itself. Now and then the next version gets memory of its own, so that
+ * one that is kept for long does not keep every change since.
  */
 
 const changesInPlace = 16;
@@ -30,7 +31,9 @@ export class Held {
     return new Held(Buffer.from(new Uint8Array(bytes).buffer), 0);
   }
 
-  /** To be read at once, and not to be changed: the memory is this version's until the next is made. */
+  /**
+   * To be read at once, and not to be changed: the memory is this version's until the next is made.
+   */
   get bytes(): Buffer {
     if (this.memory !== undefined) return this.memory;
     const changes: Change[] = [];
@@ -42,7 +45,10 @@ export class Held {
     return (this.memory = Buffer.from(copy.buffer));
   }
 
-  /** The next version: other bytes from there on, as many as there were. Those are to be read at once. */
+  /**
+   * The next version: other bytes from there on, as many as there were. Those are to be read at
+   * once.
+   */
   with(from: number, bytes: Uint8Array): { readonly next: Held; readonly replaced: Buffer } {
     const memory = this.bytes;
     const before = memory.subarray(from, from + bytes.length);

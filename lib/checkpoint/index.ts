@@ -1,11 +1,13 @@
 /**
  * Checkpoints: saved values whose cost follows what changed.
  *
- * `save` adds to the caller's batch, so that a checkpoint becomes visible with whatever else the caller commits, or not at all;
- * a crash leaves the checkpoint whole or absent. It builds on the newest checkpoint that is committed, and the batch holds the
- * condition that this is still there: if it was pruned meanwhile the commit is refused (`ERR_HOLDFAST_CONFLICT`).
+ * `save` adds to the caller's batch, so that a checkpoint becomes visible with whatever else the
+ * caller commits, or not at all; a crash leaves the checkpoint whole or absent. It builds on the
+ * newest checkpoint that is committed, and the batch holds the condition that this is still there:
+ * if it was pruned meanwhile the commit is refused (`ERR_HOLDFAST_CONFLICT`).
  *
- * One owner is to be driven by one thread at a time: of two that save at once one is refused with the same code.
+ * One owner is to be driven by one thread at a time: of two that save at once one is refused with
+ * the same code.
  */
 import { PoolBatch } from '../batch';
 import { HoldfastError, isConflict, rangeError, typeError } from '../errors';
@@ -47,7 +49,10 @@ export interface CheckpointInfo {
   readonly parent: string | undefined;
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** What saving it wrote of the state, in bytes: all of a small one, else what changed and a reference to it. */
+  /**
+   * What saving it wrote of the state, in bytes: all of a small one, else what changed and a
+   * reference to it.
+   */
   readonly bytes: number;
 }
 
@@ -55,7 +60,10 @@ export interface SaveOptions {
   label?: string | undefined;
   /** Default: the owner's newest checkpoint. */
   parent?: string | undefined;
-  /** Objects are never changed in place: those seen before are known by identity and not looked into. */
+  /**
+   * Objects are never changed in place: those seen before are known by identity and not looked
+   * into.
+   */
   immutable?: boolean | undefined;
 }
 
@@ -114,10 +122,16 @@ export class CheckpointStore {
 
   constructor(readonly pool: PoolCore) {
     this.#parts = PartStore.of(pool);
-    this.#records = pool.keyspace('holdfast.checkpoints', { key: recordKeyCodec, value: recordCodec });
+    this.#records = pool.keyspace('holdfast.checkpoints', {
+      key: recordKeyCodec,
+      value: recordCodec,
+    });
     this.#encoded = pool.keyspace('holdfast.checkpoints', { key: 'bytes', value: 'bytes' });
     this.#families = pool.keyspace('holdfast.checkpoint-owners', { value: 'uint64' });
-    this.#versions = pool.keyspace('holdfast.checkpoint-families', { key: 'uint64', value: 'uint64' });
+    this.#versions = pool.keyspace('holdfast.checkpoint-families', {
+      key: 'uint64',
+      value: 'uint64',
+    });
     this.#members = pool.keyspace('holdfast.checkpoint-members', { value: 'utf8' });
   }
 
@@ -128,8 +142,14 @@ export class CheckpointStore {
     const line = this.#line(owner);
     const base = line.base < 0 ? undefined : line.base;
     // Refused when it was pruned since. First of all: a getter in the value may save, too.
-    if (base !== undefined) batch.requireEqual(this.#encoded, line.stored!.key, line.stored!.record);
-    const shadow = compare(line.hasShadow ? line.shadow : undefined, line.hasShadow, value, options);
+    if (base !== undefined)
+      batch.requireEqual(this.#encoded, line.stored!.key, line.stored!.record);
+    const shadow = compare(
+      line.hasShadow ? line.shadow : undefined,
+      line.hasShadow,
+      value,
+      options,
+    );
     const { root, bytes } = this.#parts.write(batch, line.family, shadow);
     const key = { owner, sequence: line.next };
     const parent = options.parent ?? base;
@@ -140,8 +160,9 @@ export class CheckpointStore {
   }
 
   /**
-   * The batch that `info` came with is committed: the next save need not look whether it is. Should it have been removed since, that
-   * save's commit is refused, as it is when it is removed a moment later.
+   * The batch that `info` came with is committed: the next save need not look whether it is. Should
+   * it have been removed since, that save's commit is refused, as it is when it is removed a moment
+   * later.
    */
   committed({ owner, sequence }: CheckpointInfo): void {
     const line = this.#lines.get(owner);
@@ -172,14 +193,18 @@ export class CheckpointStore {
   ): IterableIterator<CheckpointInfo> {
     checkOwner(owner);
     const { reverse, limit } = optionsObject(options, 'history', ['reverse', 'limit']);
-    for (const [key, record] of this.#records.range({ ...recordsOf(owner), reverse, limit })) yield infoOf(key, record);
+    for (const [key, record] of this.#records.range({ ...recordsOf(owner), reverse, limit }))
+      yield infoOf(key, record);
   }
 
   diff(before: string, after: string): Difference[] {
     return differences(this.#shadowOf(keyOf(before)), this.#shadowOf(keyOf(after)));
   }
 
-  /** Begins a new owner with this checkpoint. Everything is shared; nothing is copied. Without a batch it commits itself. */
+  /**
+   * Begins a new owner with this checkpoint. Everything is shared; nothing is copied. Without a
+   * batch it commits itself.
+   */
   fork(from: string, newOwner: string, given?: Batch): CheckpointInfo {
     checkOwner(newOwner);
     const origin = keyOf(from);
@@ -188,12 +213,20 @@ export class CheckpointStore {
     const line: Line = { ...noLine, family: record.family };
     batch.requireAbsent(this.#families, newOwner).requirePresent(this.#records, origin);
     const key = { owner: newOwner, sequence: 0 };
-    const info = this.#add(batch, line, key, { root: record.root, bytes: 0, label: record.label, parent: from });
+    const info = this.#add(batch, line, key, {
+      root: record.root,
+      bytes: 0,
+      label: record.label,
+      parent: from,
+    });
     if (given === undefined) this.pool.commitSync(batch);
     return info;
   }
 
-  /** Makes this checkpoint its owner's newest again, as a new checkpoint that shares everything with it. */
+  /**
+   * Makes this checkpoint its owner's newest again, as a new checkpoint that shares everything with
+   * it.
+   */
   restore(id: string, given?: Batch): { info: CheckpointInfo; value: unknown } {
     const key = keyOf(id);
     const record = this.#recordOf(key);
@@ -202,14 +235,22 @@ export class CheckpointStore {
     const line = this.#line(key.owner);
     batch.requirePresent(this.#records, key);
     const next = { owner: key.owner, sequence: line.next };
-    const info = this.#add(batch, line, next, { root: record.root, bytes: 0, label: undefined, parent: key.sequence });
+    const info = this.#add(batch, line, next, {
+      root: record.root,
+      bytes: 0,
+      label: undefined,
+      parent: key.sequence,
+    });
     line.shadow = shadow;
     line.hasShadow = true;
     if (given === undefined) this.pool.commitSync(batch);
     return { info, value: revive(shadow) };
   }
 
-  /** Removes checkpoints, and the nodes no checkpoint of the family needs. Safe to repeat; a crash leaves some of it undone. */
+  /**
+   * Removes checkpoints, and the nodes no checkpoint of the family needs. Safe to repeat; a crash
+   * leaves some of it undone.
+   */
   async prune(owner: string, options: PruneOptions = {}): Promise<PruneReport> {
     checkOwner(owner);
     const isKept = keeper(options);
@@ -286,7 +327,11 @@ export class CheckpointStore {
   *#rootsOf(family: number, snapshot: Snapshot): IterableIterator<Uint8Array> {
     const prefix = memberKey(family, '');
     for (const member of this.#members.keys({ prefix, snapshot })) {
-      for (const record of this.#records.values({ ...recordsOf(member.slice(prefix.length)), snapshot })) yield record.root;
+      for (const record of this.#records.values({
+        ...recordsOf(member.slice(prefix.length)),
+        snapshot,
+      }))
+        yield record.root;
     }
   }
 
@@ -302,13 +347,23 @@ export class CheckpointStore {
     parts: Pick<CheckpointRecord, 'root' | 'bytes' | 'label' | 'parent'>,
   ): CheckpointInfo {
     if (!line.known) {
-      batch.put(this.#families, key.owner, line.family).put(this.#members, memberKey(line.family, key.owner), '');
+      batch
+        .put(this.#families, key.owner, line.family)
+        .put(this.#members, memberKey(line.family, key.owner), '');
       batch.put(this.#versions, line.family, this.#version(line.family) + 1);
     }
     const { root, bytes, label, parent } = parts;
-    const record: CheckpointRecord = { family: line.family, at: Date.now(), bytes, label, parent, root };
+    const record: CheckpointRecord = {
+      family: line.family,
+      at: Date.now(),
+      bytes,
+      label,
+      parent,
+      root,
+    };
     line.committed = false;
-    if (line.stored === undefined) line.stored = { key: recordKeyCodec.encode(key) as Buffer, record: encodeRecord(record) };
+    if (line.stored === undefined)
+      line.stored = { key: recordKeyCodec.encode(key) as Buffer, record: encodeRecord(record) };
     else {
       numbered(line.stored.key, key.sequence);
       line.stored.record = encodeRecord(record, line.stored.record);
@@ -342,7 +397,12 @@ export class CheckpointStore {
       next: old?.next ?? 0,
     };
     const { gte, lte } = recordsOf(owner);
-    const range = { gte: recordKeyCodec.encode(gte!) as Uint8Array, lte: recordKeyCodec.encode(lte!) as Uint8Array, reverse: true, limit: 1 };
+    const range = {
+      gte: recordKeyCodec.encode(gte!) as Uint8Array,
+      lte: recordKeyCodec.encode(lte!) as Uint8Array,
+      reverse: true,
+      limit: 1,
+    };
     // As it is stored, which an earlier build may have written otherwise than this one would.
     for (const [storedKey, storedRecord] of this.#encoded.range(range)) {
       const { sequence } = recordKeyCodec.decode(storedKey);
@@ -374,10 +434,24 @@ export class CheckpointStore {
   }
 }
 
-const noLine: Line = { family: 0, known: false, committed: false, base: -1, next: 0, shadow: undefined, hasShadow: false, stored: undefined };
+const noLine: Line = {
+  family: 0,
+  known: false,
+  committed: false,
+  base: -1,
+  next: 0,
+  shadow: undefined,
+  hasShadow: false,
+  stored: undefined,
+};
 
 /** The shadow of `value`, sharing with `old` what is unchanged. */
-export function compare(old: Shadow, hasOld: boolean, value: unknown, options: CompareOptions = {}): Shadow {
+export function compare(
+  old: Shadow,
+  hasOld: boolean,
+  value: unknown,
+  options: CompareOptions = {},
+): Shadow {
   try {
     const comparer = new Comparer(options);
     return hasOld ? comparer.update(old, value) : comparer.build(value);
@@ -385,13 +459,28 @@ export function compare(old: Shadow, hasOld: boolean, value: unknown, options: C
     if (error instanceof Tangled) return buildWhole(old, value);
     if (error instanceof HoldfastError) throw error;
     // A getter or a proxy of the caller's threw.
-    throw new HoldfastError('ERR_HOLDFAST_CODEC', 'The value cannot be stored: something in it cannot be read', { cause: error });
+    throw new HoldfastError(
+      'ERR_HOLDFAST_CODEC',
+      'The value cannot be stored: something in it cannot be read',
+      { cause: error },
+    );
   }
 }
 
-function infoOf(key: RecordKey, { label, parent, at, bytes, root }: CheckpointRecord): CheckpointInfo {
+function infoOf(
+  key: RecordKey,
+  { label, parent, at, bytes, root }: CheckpointRecord,
+): CheckpointInfo {
   const from = typeof parent === 'number' ? idOf({ owner: key.owner, sequence: parent }) : parent;
-  return { id: idOf(key), owner: key.owner, sequence: key.sequence, label, parent: from, at, bytes: bytes + root.length };
+  return {
+    id: idOf(key),
+    owner: key.owner,
+    sequence: key.sequence,
+    label,
+    parent: from,
+    at,
+    bytes: bytes + root.length,
+  };
 }
 
 function memberKey(family: number, owner: string): string {
@@ -399,11 +488,18 @@ function memberKey(family: number, owner: string): string {
 }
 
 function keeper(options: PruneOptions): (fromEnd: number, record: CheckpointRecord) => boolean {
-  const { keepLast = 1, keepLabels = true, olderThan } = optionsObject(options, 'prune', ['keepLast', 'keepLabels', 'olderThan']);
+  const {
+    keepLast = 1,
+    keepLabels = true,
+    olderThan,
+  } = optionsObject(options, 'prune', ['keepLast', 'keepLabels', 'olderThan']);
   if (typeof keepLast !== 'number') throw typeError('keepLast is a number');
-  if (!Number.isInteger(keepLast) || keepLast < 0) throw rangeError(`keepLast is a whole number from 0 up; got ${keepLast}`);
-  const named = Array.isArray(keepLabels) && keepLabels.every((label: unknown) => typeof label === 'string');
-  if (typeof keepLabels !== 'boolean' && !named) throw typeError('keepLabels is a boolean or a list of labels');
+  if (!Number.isInteger(keepLast) || keepLast < 0)
+    throw rangeError(`keepLast is a whole number from 0 up; got ${keepLast}`);
+  const named =
+    Array.isArray(keepLabels) && keepLabels.every((label: unknown) => typeof label === 'string');
+  if (typeof keepLabels !== 'boolean' && !named)
+    throw typeError('keepLabels is a boolean or a list of labels');
   const before = olderThan === undefined ? Infinity : olderThanOption(olderThan);
   return (fromEnd, { label, at }) => {
     if (fromEnd < Math.max(1, keepLast) || at >= before) return true;

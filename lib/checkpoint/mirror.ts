@@ -1,8 +1,10 @@
 /**
- * What an object was: its outline, and the values flat in one list. Looked at each time a checkpoint is saved, for every message of
- * a conversation, so comparing goes through no more memory than it must, and makes nothing.
+ * What an object was: its outline, and the values flat in one list. Looked at each time a
+ * checkpoint is saved, for every message of a conversation, so comparing goes through no more
+ * memory than it must, and makes nothing.
  *
- * Only of what is made of plain objects, lists, primitives and, of what is stored, dates; of anything else it is not known what belongs to it.
+ * Only of what is made of plain objects, lists, primitives and, of what is stored, dates; of
+ * anything else it is not known what belongs to it.
  */
 import { isPlain } from '../plain-data';
 import { Outline } from './outline';
@@ -19,7 +21,9 @@ export class Mirror {
     readonly values: readonly unknown[],
   ) {}
 
-  /** Of the fields of an instance, or of a plain object or list. Undefined: it cannot be mirrored. */
+  /**
+   * Of the fields of an instance, or of a plain object or list. Undefined: it cannot be mirrored.
+   */
   static of(live: object): Mirror | undefined {
     return new LiveTaker().take(live);
   }
@@ -34,8 +38,9 @@ export class Mirror {
   }
 
   /**
-   * Are these the fields of `live`? What it is itself, a plain object or an instance of which class, is the caller's to look at.
-   * `lenient`: properties of a list beside its elements are not looked for.
+   * Are these the fields of `live`? What it is itself, a plain object or an instance of which
+   * class, is the caller's to look at. `lenient`: properties of a list beside its elements are not
+   * looked for.
    */
   reflects(live: object, lenient: boolean): boolean {
     return this.outline.compare(live, this.values, lenient, 0);
@@ -110,7 +115,8 @@ class TreeTaker {
     if (shape !== ARRAY) return false;
     this.steps.push(steps.list, length);
     // What looks undefined in a list may be a hole.
-    for (let i = 0; i < length; ++i) if (items[i] === undefined || !this.value(items[i])) return false;
+    for (let i = 0; i < length; ++i)
+      if (items[i] === undefined || !this.value(items[i])) return false;
     return true;
   }
 

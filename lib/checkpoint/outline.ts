@@ -1,8 +1,10 @@
 /**
- * How objects are built: the names of their fields in their order, and of what kind each value is. Objects of one class, or out of one
- * parser, mostly share an outline; so comparing them with what they were is one function for all of them, generated when it pays.
+ * How objects are built: the names of their fields in their order, and of what kind each value is.
+ * Objects of one class, or out of one parser, mostly share an outline; so comparing them with what
+ * they were is one function for all of them, generated when it pays.
  *
- * Where code must not be generated (`--disallow-code-generation-from-strings`) the outline is followed step by step instead.
+ * Where code must not be generated (`--disallow-code-generation-from-strings`) the outline is
+ * followed step by step instead.
  */
 import { type Comparison, generate } from './generated';
 import { isStill, type Step, valuesOf } from './steps';
@@ -51,8 +53,9 @@ export class Outline {
   }
 
   /**
-   * Is `live`, by all its fields, what `values`, the one `from` there and those behind it, were taken of? What it is itself, a list or a
-   * plain object, is the caller's to look at. `lenient`: properties of a list beside its elements are not looked for.
+   * Is `live`, by all its fields, what `values`, the one `from` there and those behind it, were
+   * taken of? What it is itself, a list or a plain object, is the caller's to look at. `lenient`:
+   * properties of a list beside its elements are not looked for.
    */
   compare(live: object, values: readonly unknown[], lenient: boolean, from: number): boolean {
     if (this.code !== undefined) return this.code(live, values, lenient, from);

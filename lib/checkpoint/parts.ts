@@ -1,16 +1,36 @@
 /**
  * The nodes of all saved values of a pool, in pages.
  *
- * A save appends what is new as one page (more when it is large) to the caller's batch, so it becomes visible with the caller's
- * commit or not at all. Pages belong to a family: the values that may share nodes. A page is never changed but by `sweep`,
- * which leaves out slots that nobody refers to. Page numbers are handed out in blocks, so two writers never take the same.
+ * A save appends what is new as one page (more when it is large) to the caller's batch, so it
+ * becomes visible with the caller's commit or not at all. Pages belong to a family: the values that
+ * may share nodes. A page is never changed but by `sweep`, which leaves out slots that nobody
+ * refers to. Page numbers are handed out in blocks, so two writers never take the same.
  */
 import { isConflict } from '../errors';
 import { Slices } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
 import { Held } from './held';
-import { Blob, Leaf, type Levels, type Node, Piece, type Ref, type Shadow, Spine, TEXT, Tree } from './shadow';
-import { type Child, damaged, decodePiece, encodePiece, Reader, type Resolver, Writer } from './wire';
+import {
+  Blob,
+  Leaf,
+  type Levels,
+  type Node,
+  Piece,
+  type Ref,
+  type Shadow,
+  Spine,
+  TEXT,
+  Tree,
+} from './shadow';
+import {
+  type Child,
+  damaged,
+  decodePiece,
+  encodePiece,
+  Reader,
+  type Resolver,
+  Writer,
+} from './wire';
 
 const pageBytes = 64 * 1024;
 /** Room in front of the slots that are written, for the lengths of so many. */
@@ -44,7 +64,10 @@ export class PartStore {
     this.#numbers = pool.keyspace('holdfast.numbers', { key: 'utf8', value: 'uint64' });
   }
 
-  /** A number nobody else gets: for pages, and for families. A crash leaves at most a block of numbers unused. */
+  /**
+   * A number nobody else gets: for pages, and for families. A crash leaves at most a block of
+   * numbers unused.
+   */
   number(): number {
     if (this.#nextNumber === this.#endOfBlock) this.#takeBlock();
     return this.#nextNumber++;
@@ -70,7 +93,10 @@ export class PartStore {
     }
   }
 
-  /** Adds the nodes of `root` that are not stored yet; gives the bytes that find it again, valid until the next call, and how much was added. */
+  /**
+   * Adds the nodes of `root` that are not stored yet; gives the bytes that find it again, valid
+   * until the next call, and how much was added.
+   */
   write(batch: Batch, family: number, root: Shadow): { root: Uint8Array; bytes: number } {
     const pages = new PageWriter(this, batch, this.#pages, family);
     pages.settle(root);
@@ -193,7 +219,10 @@ class PageWriter {
   flush(): void {
     const { lengths } = this;
     if (lengths.length === 0) return;
-    const page = lengths.length <= headSlots ? slotWriter.headed(lengths, headBytes) : assemble(lengths, slotWriter.buffer.subarray(headBytes, slotWriter.at));
+    const page =
+      lengths.length <= headSlots
+        ? slotWriter.headed(lengths, headBytes)
+        : assemble(lengths, slotWriter.buffer.subarray(headBytes, slotWriter.at));
     this.batch.put(this.pages, pageKey(this.family, this.current), page);
     this.bytes += page.length;
     lengths.length = 0;
@@ -236,8 +265,14 @@ class PageReader implements Resolver {
     const { nodes, levels } = this.#nodes(height, ref, (at) => {
       const { page, slot, from, length } = at;
       const whole = decodePiece(type, this.#slot(at));
-      const part = from < 0 ? whole : typeof whole === 'string' ? whole.substring(from, from + length) : whole.subarray(from, from + length);
-      if (from >= 0 && part.length !== length) throw damaged(`slot ${slot} of page ${page} is too short`);
+      const part =
+        from < 0
+          ? whole
+          : typeof whole === 'string'
+            ? whole.substring(from, from + length)
+            : whole.subarray(from, from + length);
+      if (from >= 0 && part.length !== length)
+        throw damaged(`slot ${slot} of page ${page} is too short`);
       data.push(part);
       return new Piece(part.length, undefined, { page, slot }, from);
     });
@@ -247,7 +282,11 @@ class PageReader implements Resolver {
   }
 
   /** The lowest nodes of a tree or blob, and the spines over them as they are stored. */
-  #nodes<N extends Leaf | Piece>(height: number, ref: Ref, make: (at: Child) => N): { nodes: N[]; levels: Levels } {
+  #nodes<N extends Leaf | Piece>(
+    height: number,
+    ref: Ref,
+    make: (at: Child) => N,
+  ): { nodes: N[]; levels: Levels } {
     const children: Child[][] = [];
     const counts: number[][] = [];
     const refs: Ref[][] = [[ref]];
@@ -335,13 +374,19 @@ class PageReader implements Resolver {
     return this.#slots(page).reduce((sum, slot) => sum + slot.length + 2, 2);
   }
 
-  /** The page with only these slots; undefined when that would not save much. Valid until the next call. */
+  /**
+   * The page with only these slots; undefined when that would not save much. Valid until the next
+   * call.
+   */
   without(page: number, kept: ReadonlySet<number>): Uint8Array | undefined {
     const slots = this.#slots(page);
     const dead = slots.reduce((sum, slot, at) => (kept.has(at) ? sum : sum + slot.length), 0);
     if (dead < 64 && dead * 4 < this.lengthOf(page)) return undefined;
     const left = slots.map((slot, at) => (kept.has(at) ? slot : slot.subarray(0, 0)));
-    return assemble(left.map((slot) => slot.length), Buffer.concat(left));
+    return assemble(
+      left.map((slot) => slot.length),
+      Buffer.concat(left),
+    );
   }
 
   /** Its bytes are not needed again. */

@@ -1,8 +1,9 @@
 /**
  * What is kept of a checkpoint besides its value, and under which keys.
  *
- * An owner's checkpoints lie together in the order they were saved: the owner's name in UTF-8, a zero byte, and the sequence
- * number, big-endian. An owner belongs to a family, those whose checkpoints may share nodes: a fork joins its origin's.
+ * An owner's checkpoints lie together in the order they were saved: the owner's name in UTF-8, a
+ * zero byte, and the sequence number, big-endian. An owner belongs to a family, those whose
+ * checkpoints may share nodes: a fork joins its origin's.
  */
 import { rangeError, typeError } from '../errors';
 import type { Codec, RangeOptions } from '../types';
@@ -40,7 +41,10 @@ export const recordKeyCodec: Codec<RecordKey> = {
   decode(bytes) {
     const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const end = view.length - 1 - sequenceBytes;
-    return { owner: view.toString('utf8', 0, end), sequence: view.readUIntBE(end + 1, sequenceBytes) };
+    return {
+      owner: view.toString('utf8', 0, end),
+      sequence: view.readUIntBE(end + 1, sequenceBytes),
+    };
   },
 };
 
@@ -49,10 +53,12 @@ const marked = 0x80;
 const lastMoment = 2 ** 47 - 1;
 
 /**
- * The time (6 bytes, the highest bit of the last set), then varints: family, bytes, length of the label + 1 or 0 and the label; the parent: 0 for
- * none, 1 and length and text, or 2 + the sequence number of one of the same owner. What is left is the root.
+ * The time (6 bytes, the highest bit of the last set), then varints: family, bytes, length of the
+ * label + 1 or 0 and the label; the parent: 0 for none, 1 and length and text, or 2 + the sequence
+ * number of one of the same owner. What is left is the root.
  *
- * Builds before this one wrote family, time and bytes in 6 bytes each, and the lengths of label and parent, + 1, in two: the sixth byte is 0 then.
+ * Builds before this one wrote family, time and bytes in 6 bytes each, and the lengths of label and
+ * parent, + 1, in two: the sixth byte is 0 then.
  */
 export const recordCodec: Codec<CheckpointRecord> = {
   name: 'holdfast.checkpoint-record',
@@ -67,15 +73,26 @@ export const recordCodec: Codec<CheckpointRecord> = {
     const labelled = reader.varint();
     const label = labelled === 0 ? undefined : reader.take(labelled - 1).toString('utf8');
     const from = reader.varint();
-    const parent = from === 0 ? undefined : from === 1 ? reader.take(reader.varint()).toString('utf8') : from - 2;
+    const parent =
+      from === 0
+        ? undefined
+        : from === 1
+          ? reader.take(reader.varint()).toString('utf8')
+          : from - 2;
     return { family, at, bytes, label, parent, root: record.subarray(reader.at) };
   },
 };
 
 const writer = new Writer();
 
-/** In the memory of `former`, which is not needed any more, where it is as long: most are as long as the last one. */
-export function encodeRecord({ family, at, bytes, label, parent, root }: CheckpointRecord, former?: Uint8Array): Uint8Array {
+/**
+ * In the memory of `former`, which is not needed any more, where it is as long: most are as long as
+ * the last one.
+ */
+export function encodeRecord(
+  { family, at, bytes, label, parent, root }: CheckpointRecord,
+  former?: Uint8Array,
+): Uint8Array {
   writer.at = writer.buffer.writeUIntLE(Math.min(Math.max(0, at), lastMoment), 0, 6);
   writer.buffer[5]! |= marked;
   writer.varint(family);
@@ -139,7 +156,9 @@ export function keyOf(id: unknown): RecordKey {
   const end = id.lastIndexOf('@');
   const sequence = Number(id.slice(end + 1));
   if (end < 1 || !/^\d{1,15}$/.test(id.slice(end + 1)) || sequence >= 2 ** 48) {
-    throw typeError(`${JSON.stringify(id)} is no checkpoint's id (such as "run/trip-42@3"); history() and \`holdfast history\` list them`);
+    throw typeError(
+      `${JSON.stringify(id)} is no checkpoint's id (such as "run/trip-42@3"); history() and \`holdfast history\` list them`,
+    );
   }
   return { owner: id.slice(0, end), sequence };
 }
@@ -148,10 +167,13 @@ export function keyOf(id: unknown): RecordKey {
 const maxOwnerBytes = 900;
 
 export function checkOwner(owner: unknown): asserts owner is string {
-  if (typeof owner !== 'string') throw typeError(`The owner of checkpoints is a string; got ${typeof owner}`);
+  if (typeof owner !== 'string')
+    throw typeError(`The owner of checkpoints is a string; got ${typeof owner}`);
   const bytes = Buffer.byteLength(owner);
   if (bytes === 0 || bytes > maxOwnerBytes) {
-    throw rangeError(`The owner of checkpoints has 1 to ${maxOwnerBytes} bytes of UTF-8; got ${bytes}`);
+    throw rangeError(
+      `The owner of checkpoints has 1 to ${maxOwnerBytes} bytes of UTF-8; got ${bytes}`,
+    );
   }
   if (owner.includes('\0') || Buffer.from(owner).toString() !== owner) {
     throw typeError('The owner of checkpoints is well-formed text without a zero character');
@@ -160,7 +182,10 @@ export function checkOwner(owner: unknown): asserts owner is string {
 
 export function checkLabel(label: unknown): asserts label is string | undefined {
   if (label === undefined) return;
-  if (typeof label !== 'string') throw typeError(`A checkpoint's label is a string; got ${typeof label}`);
-  if (Buffer.byteLength(label) > 512) throw rangeError("A checkpoint's label has at most 512 bytes of UTF-8");
-  if (Buffer.from(label).toString() !== label) throw typeError("A checkpoint's label is well-formed text");
+  if (typeof label !== 'string')
+    throw typeError(`A checkpoint's label is a string; got ${typeof label}`);
+  if (Buffer.byteLength(label) > 512)
+    throw rangeError("A checkpoint's label has at most 512 bytes of UTF-8");
+  if (Buffer.from(label).toString() !== label)
+    throw typeError("A checkpoint's label is well-formed text");
 }

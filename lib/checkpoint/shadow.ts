@@ -1,11 +1,13 @@
 /**
  * What is remembered of a saved value: shapes only, and how they are cut.
  *
- * A shadow is a copy of the value, cut into nodes. Each node that is stored for itself has a `ref`, the place where it lies;
- * a node without one was not written yet. Shadows are never changed once they are made (but for their refs): a change makes
- * new nodes along the path to it and shares all others, so what is unchanged keeps its place.
+ * A shadow is a copy of the value, cut into nodes. Each node that is stored for itself has a `ref`,
+ * the place where it lies; a node without one was not written yet. Shadows are never changed once
+ * they are made (but for their refs): a change makes new nodes along the path to it and shares all
+ * others, so what is unchanged keeps its place.
  *
- *   Tree    an array, object, Map or Set: leaves of consecutive items, under spines of up to 16 nodes each. Small trees have
+ *   Tree    an array, object, Map or Set: leaves of consecutive items, under spines of up to 16
+ *           nodes each. Small trees have
  *           one leaf and are written into the leaf that holds them.
  *   Blob    a long text or bytes, in pieces; a piece may be a part of what is stored
  *   Back    a cycle: the container so many levels up
@@ -88,7 +90,9 @@ export type Levels = readonly (readonly Spine[])[];
 export class Spine {
   readonly kind = 'spine';
   ref: Ref | undefined;
-  /** Of all pieces under it, so that most of them need not be looked at to find one; over leaves 0. */
+  /**
+   * Of all pieces under it, so that most of them need not be looked at to find one; over leaves 0.
+   */
   readonly length: number;
   constructor(readonly children: readonly Node[]) {
     let length = 0;
@@ -98,15 +102,25 @@ export class Spine {
 }
 
 export class Tree {
-  // In this order: what comparing looks at lies together, since it goes through all trees at each save.
+  // In this order: what comparing looks at lies together, since it goes through all trees at each
+  // save.
   readonly shape: number;
   /** So many fields and elements, with all below them. */
   readonly weight: number;
-  /** What it was, flat, for comparing. Until that is known: what its outline may be. Null: there is none. */
+  /**
+   * What it was, flat, for comparing. Until that is known: what its outline may be. Null: there is
+   * none.
+   */
   mirror: Mirror | Outline | null | undefined;
-  /** Of a long list: what its items were, in one piece. Only one tree has it, and of others it is made anew. */
+  /**
+   * Of a long list: what its items were, in one piece. Only one tree has it, and of others it is
+   * made anew.
+   */
   flat: Flat | undefined;
-  /** A plain object that was this tree when it was last looked at. It is a plain object still; finding that out takes longer than comparing it. */
+  /**
+   * A plain object that was this tree when it was last looked at. It is a plain object still;
+   * finding that out takes longer than comparing it.
+   */
   seen: object | undefined;
   /** Of all leaves; of several they are gathered when somebody asks. */
   private all: readonly Shadow[] | undefined;
@@ -156,7 +170,10 @@ export class Blob {
   readonly levels: Levels;
   readonly length: number;
   constructor(
-    /** TEXT, STRUCTURED (bytes of the structured codec), or a type of bytes from lib/checkpoint/bytes.ts. */
+    /**
+     * TEXT, STRUCTURED (bytes of the structured codec), or a type of bytes from
+     * lib/checkpoint/bytes.ts.
+     */
     readonly type: number,
     readonly text: string,
     /** What is no text. */
@@ -259,14 +276,26 @@ export function hasRoom(leaf: Leaf, item: Shadow): boolean {
 
 const noSpines: Levels = [];
 
-/** `front` nodes at the beginning and `back` at the end are known to be those that `old` is over. */
-export function spinesOver(nodes: readonly Node[], old: Levels | undefined, front = 0, back = 0): Levels {
+/**
+ * `front` nodes at the beginning and `back` at the end are known to be those that `old` is over.
+ */
+export function spinesOver(
+  nodes: readonly Node[],
+  old: Levels | undefined,
+  front = 0,
+  back = 0,
+): Levels {
   if (nodes.length === 1) return noSpines;
   const levels: (readonly Spine[])[] = [];
   let below = nodes;
   while (below.length > 1) {
     const isLowest = levels.length === 0;
-    let level = regroup(below, old?.[levels.length] ?? [], isLowest ? front : 0, isLowest ? back : 0);
+    let level = regroup(
+      below,
+      old?.[levels.length] ?? [],
+      isLowest ? front : 0,
+      isLowest ? back : 0,
+    );
     if (level.length === below.length) level = regroup(below, [], 0, 0);
     levels.push(level);
     below = level;
@@ -298,24 +327,44 @@ export function spinesWith(nodes: readonly Node[], old: Levels, places: readonly
   return levels;
 }
 
-/** Spines over `nodes`: those of `old` stay where all that is under them did, wherever it moved to. */
-function regroup(nodes: readonly Node[], old: readonly Spine[], front: number, back: number): readonly Spine[] {
+/**
+ * Spines over `nodes`: those of `old` stay where all that is under them did, wherever it moved to.
+ */
+function regroup(
+  nodes: readonly Node[],
+  old: readonly Spine[],
+  front: number,
+  back: number,
+): readonly Spine[] {
   let head = 0;
   let from = 0;
-  while (head < old.length && from + old[head]!.children.length <= front) from += old[head++]!.children.length;
+  while (head < old.length && from + old[head]!.children.length <= front)
+    from += old[head++]!.children.length;
   while (head < old.length && covers(old[head]!, nodes, from)) from += old[head++]!.children.length;
   let tail = old.length;
   let to = nodes.length;
   const same = Math.max(from, nodes.length - back);
-  while (tail > head && to - old[tail - 1]!.children.length >= same) to -= old[--tail]!.children.length;
-  while (tail > head && to - old[tail - 1]!.children.length >= from && covers(old[tail - 1]!, nodes, to - old[tail - 1]!.children.length)) {
+  while (tail > head && to - old[tail - 1]!.children.length >= same)
+    to -= old[--tail]!.children.length;
+  while (
+    tail > head &&
+    to - old[tail - 1]!.children.length >= from &&
+    covers(old[tail - 1]!, nodes, to - old[tail - 1]!.children.length)
+  ) {
     to -= old[--tail]!.children.length;
   }
   if (from === to && head === old.length) return old;
-  // Lists grow at their end: there spines are filled. Elsewhere they are kept half full at least, so there are few of them.
+  // Lists grow at their end: there spines are filled. Elsewhere they are kept half full at least,
+  // so there are few of them.
   const isEnd = to === nodes.length;
-  if (from < to && head > 0 && (isEnd ? old[head - 1]!.children.length < fanOut : to - from < fanOut / 2)) from -= old[--head]!.children.length;
-  else if (from < to && head === 0 && !isEnd && to - from < fanOut / 2) to += old[tail++]!.children.length;
+  if (
+    from < to &&
+    head > 0 &&
+    (isEnd ? old[head - 1]!.children.length < fanOut : to - from < fanOut / 2)
+  )
+    from -= old[--head]!.children.length;
+  else if (from < to && head === 0 && !isEnd && to - from < fanOut / 2)
+    to += old[tail++]!.children.length;
   const groups = Math.ceil((to - from) / fanOut);
   const level = old.slice(0, head);
   for (let left = groups; left > 0; --left) {

@@ -17,7 +17,13 @@ export const steps = {
 export type Step = string | number;
 
 /** See `Outline.compare`. */
-export function isStill(live: object, outline: readonly Step[], values: readonly unknown[], lenient: boolean, from = 0): boolean {
+export function isStill(
+  live: object,
+  outline: readonly Step[],
+  values: readonly unknown[],
+  lenient: boolean,
+  from = 0,
+): boolean {
   return new Walk(outline, values, lenient, from).object(live);
 }
 
@@ -27,7 +33,13 @@ export function valuesOf(outline: readonly Step[]): number {
   for (let at = 0; at < outline.length; ++at) {
     const step = outline[at];
     // Of an object within its identity is one, of the outermost it is not.
-    if (step === steps.number || step === steps.simple || step === steps.moment || (step === steps.object && at > 0)) ++count;
+    if (
+      step === steps.number ||
+      step === steps.simple ||
+      step === steps.moment ||
+      (step === steps.object && at > 0)
+    )
+      ++count;
   }
   return count;
 }
@@ -64,7 +76,12 @@ class Walk {
   private value(now: unknown): boolean {
     switch (this.outline[this.at]) {
       case steps.object:
-        return typeof now === 'object' && now !== null && (this.values[this.taken++] === now || isPlain(now)) && this.object(now);
+        return (
+          typeof now === 'object' &&
+          now !== null &&
+          (this.values[this.taken++] === now || isPlain(now)) &&
+          this.object(now)
+        );
       case steps.list:
         return typeof now === 'object' && now !== null && this.object(now);
       case steps.again:

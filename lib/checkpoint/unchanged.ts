@@ -1,6 +1,7 @@
 /**
- * Is a small part of a state what it was? Most of a state is, so this is what saving it mostly does: it looks at every field, makes
- * nothing, and leaves whatever is not quite ordinary to who compares for changes.
+ * Is a small part of a state what it was? Most of a state is, so this is what saving it mostly
+ * does: it looks at every field, makes nothing, and leaves whatever is not quite ordinary to who
+ * compares for changes.
  */
 import { types } from 'node:util';
 
@@ -13,13 +14,18 @@ export function isUnchanged(old: Tree, live: object, lenient: boolean): boolean 
   const { length } = items;
   if (old.shape !== OBJECT) {
     if (old.shape !== ARRAY || !Array.isArray(live) || live.length !== length) return false;
-    // Holes, and properties beside the elements: nothing finds them quicker than counting what there is.
+    // Holes, and properties beside the elements: nothing finds them quicker than counting what
+    // there is.
     if (!lenient && Object.values(live).length !== length) return false;
     for (let i = 0; i < length; ++i) {
       const before = items[i];
       const now: unknown = live[i];
       if (before === now) {
-        if (isZeroOrNothing(now) && !(now === undefined ? lenient || i in live : Object.is(before, now))) return false;
+        if (
+          isZeroOrNothing(now) &&
+          !(now === undefined ? lenient || i in live : Object.is(before, now))
+        )
+          return false;
       } else if (!isEqual(before, now, lenient)) return false;
     }
     return true;
@@ -40,7 +46,8 @@ export function isUnchanged(old: Tree, live: object, lenient: boolean): boolean 
 
 function isEqual(before: Shadow, now: unknown, lenient: boolean): boolean {
   if (typeof before !== 'object' || before === null) return before !== before && now !== now;
-  if (typeof now === 'string') return before instanceof Blob && before.type === TEXT && before.text === now;
+  if (typeof now === 'string')
+    return before instanceof Blob && before.type === TEXT && before.text === now;
   if (typeof now !== 'object' || now === null) return false;
   if (before instanceof Moment) return types.isDate(now) && Object.is(now.getTime(), before.ms);
   return before instanceof Tree && isUnchanged(before, now, lenient);

@@ -1,17 +1,32 @@
 /**
  * How shadows become bytes and come back.
  *
- * A page holds slots, each one node: the items of a leaf, the children of a spine, the bytes of a piece. A ref is a page and a
- * slot. A slot that nobody refers to any more may be empty in a page that was pruned.
+ * A page holds slots, each one node: the items of a leaf, the children of a spine, the bytes of a
+ * piece. A ref is a page and a slot. A slot that nobody refers to any more may be empty in a page
+ * that was pruned.
  *
  *   page   count, length of each slot, the slots; all numbers here are varints
  *   leaf   count of items, the items        piece   its bytes
- *   spine  32 + count of children, runs of them that lie one behind the other: page, first slot, how many; or a part of
- *          one piece: page, slot, 0, where it begins, its length (before there were runs: count, refs)
+ *   spine  32 + count of children, runs of them that lie one behind the other: page, first slot,
+ *          how many; or a part of
+ *          one piece: page, slot, 0, where it begins, its length (before there were runs: count,
+ *              refs)
  *   item   a tag byte and what belongs to it, see `tags`
  */
 import { HoldfastError } from '../errors';
-import { Back, Blob, Leaf, Moment, type Node, Opaque, type Piece, type Ref, type Shadow, TEXT, Tree } from './shadow';
+import {
+  Back,
+  Blob,
+  Leaf,
+  Moment,
+  type Node,
+  Opaque,
+  type Piece,
+  type Ref,
+  type Shadow,
+  TEXT,
+  Tree,
+} from './shadow';
 
 export const tags = {
   undefined: 0,
@@ -76,13 +91,20 @@ export class Writer {
     this.at += value.length;
   }
 
-  /** All of it. Valid until more is written. Mostly as long as the last time: making a view takes longer than writing a little. */
+  /**
+   * All of it. Valid until more is written. Mostly as long as the last time: making a view takes
+   * longer than writing a little.
+   */
   get written(): Uint8Array {
-    if (this.#written.length !== this.at || this.#written.buffer !== this.buffer.buffer) this.#written = this.buffer.subarray(0, this.at);
+    if (this.#written.length !== this.at || this.#written.buffer !== this.buffer.buffer)
+      this.#written = this.buffer.subarray(0, this.at);
     return this.#written;
   }
 
-  /** What was written behind `room` unused bytes, with the count and the lengths of its slots in front. Valid until more is written. */
+  /**
+   * What was written behind `room` unused bytes, with the count and the lengths of its slots in
+   * front. Valid until more is written.
+   */
   headed(lengths: readonly number[], room: number): Uint8Array {
     const end = this.at;
     this.at = 0;
@@ -106,7 +128,7 @@ export class Writer {
 
   children(nodes: readonly Node[]): void {
     this.varint(inRuns + nodes.length);
-    for (let at = 0; at < nodes.length; ) {
+    for (let at = 0; at < nodes.length;) {
       const node = nodes[at]!;
       const { page, slot } = node.ref!;
       this.varint(page);
@@ -289,12 +311,14 @@ export class Reader {
   children(): Child[] {
     const children: Child[] = [];
     const head = this.varint();
-    if (head < inRuns) for (let left = head; left > 0; --left) children.push({ ...this.ref(), from: -1, length: 0 });
+    if (head < inRuns)
+      for (let left = head; left > 0; --left) children.push({ ...this.ref(), from: -1, length: 0 });
     else {
       while (children.length < head - inRuns) {
         const { page, slot } = this.ref();
         const run = this.varint();
-        if (run > head - inRuns - children.length) throw damaged('the children of a node are not what it says');
+        if (run > head - inRuns - children.length)
+          throw damaged('the children of a node are not what it says');
         if (run === 0) children.push({ page, slot, from: this.varint(), length: this.varint() });
         for (let i = 0; i < run; ++i) children.push({ page, slot: slot + i, from: -1, length: 0 });
       }
@@ -446,7 +470,9 @@ export function encodePiece(writer: Writer, data: string | Uint8Array): void {
 
 export function decodePiece(type: number, bytes: Buffer): string | Uint8Array {
   if (type !== TEXT) return new Uint8Array(bytes);
-  return bytes[0] === 1 ? bytes.subarray(1).toString('utf16le') : bytes.subarray(1).toString('utf8');
+  return bytes[0] === 1
+    ? bytes.subarray(1).toString('utf16le')
+    : bytes.subarray(1).toString('utf8');
 }
 
 function isPart(node: Node): node is Piece {

@@ -41,18 +41,31 @@ export class Output {
 
   pairs(rows: readonly (readonly [name: string, value: string | number])[]): void {
     const table = new Table({ style: { head: [], border: [] }, chars: QUIET_BORDERS });
-    for (const [name, value] of rows) table.push([pc.dim(name), cellText(String(value), this.to.isTTY)]);
+    for (const [name, value] of rows)
+      table.push([pc.dim(name), cellText(String(value), this.to.isTTY)]);
     this.printTable(table);
   }
 
-  /** Where a terminal is too narrow, the widest of the columns that `mayCut` names are cut, and if that does not do, the others are broken. */
-  table(head: readonly string[], rows: readonly (readonly (string | number)[])[], mayCut: readonly string[] = []): void {
+  /**
+   * Where a terminal is too narrow, the widest of the columns that `mayCut` names are cut, and if
+   * that does not do, the others are broken.
+   */
+  table(
+    head: readonly string[],
+    rows: readonly (readonly (string | number)[])[],
+    mayCut: readonly string[] = [],
+  ): void {
     const { isTTY, columns } = this.to;
     const cells = rows.map((row) => row.map((cell) => cellText(String(cell), isTTY)));
     const cut = head.map((name) => mayCut.includes(name));
-    const { widths, side } = isTTY && columns > 0 ? within(columns, [[...head], ...cells], cut) : { widths: undefined, side: 1 };
-    const fitting = (cell: string, at: number): string => (widths === undefined ? cell : (cut[at] ? shortened : broken)(cell, widths[at]!));
-    // A table takes a time that rises with the square of its rows: many are printed as several tables that have the same widths.
+    const { widths, side } =
+      isTTY && columns > 0
+        ? within(columns, [[...head], ...cells], cut)
+        : { widths: undefined, side: 1 };
+    const fitting = (cell: string, at: number): string =>
+      widths === undefined ? cell : (cut[at] ? shortened : broken)(cell, widths[at]!);
+    // A table takes a time that rises with the square of its rows: many are printed as several
+    // tables that have the same widths.
     const several = cells.length > ROWS_TOGETHER ? naturalWidths([[...head], ...cells]) : undefined;
     const colWidths = (widths ?? several)?.map((width) => width + 2 * side);
     for (let from = 0; from === 0 || from < cells.length; from += ROWS_TOGETHER) {
@@ -104,7 +117,9 @@ export class Output {
     if (this.json) this.value({ error: { code: name, message } });
     else {
       const hint = hintFor(name);
-      process.stderr.write(`${pc.red(name)}: ${message}\n${hint === undefined ? '' : `  ${hint}\n`}`);
+      process.stderr.write(
+        `${pc.red(name)}: ${message}\n${hint === undefined ? '' : `  ${hint}\n`}`,
+      );
     }
     return name === 'ERR_HOLDFAST_INVALID_ARGUMENT' ? EXIT.usage : EXIT.failed;
   }
@@ -135,33 +150,59 @@ const LEAST_CUT = 8;
 const BETWEEN = QUIET_BORDERS.middle.length;
 
 /**
- * The columns' widths where a table does not fit into so many characters as it is, and the room on both sides of a cell: none where it
- * does not fit with any.
+ * The columns' widths where a table does not fit into so many characters as it is, and the room on
+ * both sides of a cell: none where it does not fit with any.
  */
-function within(columns: number, rows: readonly (readonly string[])[], mayCut: readonly boolean[]): { widths: number[] | undefined; side: number } {
+function within(
+  columns: number,
+  rows: readonly (readonly string[])[],
+  mayCut: readonly boolean[],
+): { widths: number[] | undefined; side: number } {
   const widths = mayCut.map((_, at) => widest(rows, at, (text) => text.length));
   const room = columns - BETWEEN * (widths.length - 1);
   const roomy = shrunk(widths, room - 2 * widths.length, mayCut, LEAST_COLUMN);
-  if (sumOf(roomy) <= room - 2 * widths.length) return { widths: sumOf(roomy) < sumOf(widths) ? roomy : undefined, side: 1 };
+  if (sumOf(roomy) <= room - 2 * widths.length)
+    return { widths: sumOf(roomy) < sumOf(widths) ? roomy : undefined, side: 1 };
   return { widths: shrunk(widths, room, mayCut, LEAST_CUT), side: 0 };
 }
 
 /** Of columns in which nothing is cut: characters that may be two wide are counted as that. */
 function naturalWidths(rows: readonly (readonly string[])[]): number[] {
-  return rows[0]!.map((_, at) => widest(rows, at, (text) => text.length + (text.match(/[\u1100-\ud7ff\ue000-\uffff]/g)?.length ?? 0)));
+  return rows[0]!.map((_, at) =>
+    widest(
+      rows,
+      at,
+      (text) => text.length + (text.match(/[\u1100-\ud7ff\ue000-\uffff]/g)?.length ?? 0),
+    ),
+  );
 }
 
-function widest(rows: readonly (readonly string[])[], at: number, widthOf: (text: string) => number): number {
-  return rows.reduce((most, row) => Math.max(most, widthOf(stripVTControlCharacters(row[at] ?? ''))), 0);
+function widest(
+  rows: readonly (readonly string[])[],
+  at: number,
+  widthOf: (text: string) => number,
+): number {
+  return rows.reduce(
+    (most, row) => Math.max(most, widthOf(stripVTControlCharacters(row[at] ?? ''))),
+    0,
+  );
 }
 
-function shrunk(given: readonly number[], room: number, mayCut: readonly boolean[], leastCut: number): number[] {
+function shrunk(
+  given: readonly number[],
+  room: number,
+  mayCut: readonly boolean[],
+  leastCut: number,
+): number[] {
   const widths = [...given];
   let excess = sumOf(widths) - room;
   for (const cut of [true, false]) {
     const least = cut ? leastCut : LEAST_COLUMN;
     for (; excess > 0; --excess) {
-      const widest = widths.reduce((best, width, at) => (mayCut[at] === cut && width > (widths[best] ?? least) ? at : best), -1);
+      const widest = widths.reduce(
+        (best, width, at) => (mayCut[at] === cut && width > (widths[best] ?? least) ? at : best),
+        -1,
+      );
       if (widest < 0) break;
       widths[widest]! -= 1;
     }
@@ -190,10 +231,16 @@ function cellText(text: string, isTTY: boolean): string {
 
 /** What is stored may hold anything, and a terminal obeys control characters. Colours stay. */
 export function harmless(text: string): string {
-  return text.replace(/\x1b(?!\[\d*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(
+    /\x1b(?!\[\d*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]/g,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
 }
 
-/** A replacer: JSON has no place for some of what a value may hold, a way back to what is around it included. */
+/**
+ * A replacer: JSON has no place for some of what a value may hold, a way back to what is around it
+ * included.
+ */
 function printable(): (this: unknown, key: string, value: unknown) => unknown {
   // What is around the value at hand: what it is, and what is written for it.
   const around: { readonly of: unknown; readonly written: unknown }[] = [];
@@ -212,14 +259,18 @@ function printable(): (this: unknown, key: string, value: unknown) => unknown {
 
 /** An object whose keys are others than texts is the list of its entries, so that none is lost. */
 function writtenAs(value: object): object {
-  if (value instanceof Map) return [...value.keys()].every((key) => typeof key === 'string') ? Object.fromEntries(value) : [...value];
+  if (value instanceof Map)
+    return [...value.keys()].every((key) => typeof key === 'string')
+      ? Object.fromEntries(value)
+      : [...value];
   if (value instanceof Set) return [...value];
   if (types.isNativeError(value)) {
     const { name, message, cause, ...rest } = value;
     return { name, message, ...(cause !== undefined && { cause }), ...rest };
   }
   if (types.isAnyArrayBuffer(value)) return [...new Uint8Array(value)];
-  if (value instanceof DataView) return [...new Uint8Array(value.buffer, value.byteOffset, value.byteLength)];
+  if (value instanceof DataView)
+    return [...new Uint8Array(value.buffer, value.byteOffset, value.byteLength)];
   if (ArrayBuffer.isView(value)) return [...(value as Uint8Array)];
   return value;
 }
@@ -238,7 +289,8 @@ export function bytesText(bytes: number): string {
 /** A moment, to the second, in this place's time. */
 export function timeText(ms: number): string {
   const here = ms - new Date(ms).getTimezoneOffset() * 60_000;
-  const local = new Date(Number.isNaN(new Date(here).getTime()) ? ms : here); // the last day that a Date can name
+  // the last day that a Date can name
+  const local = new Date(Number.isNaN(new Date(here).getTime()) ? ms : here);
   return local.toISOString().slice(0, 19).replace('T', ' ');
 }
 
@@ -257,7 +309,10 @@ export function brief(value: unknown, characters = 200): string {
       ? JSON.stringify(value)
       : inspect(value, { depth: 4, breakLength: Infinity, compact: true, maxStringLength: 200 })
           // Of an error what it says, not where.
-          .replace(/\n\s+(?:at [^\n]*?(?::\d+:\d+\)?|\(<anonymous>\))|\.{3} \d+ lines matching cause stack trace \.{3})/g, '')
+          .replace(
+            /\n\s+(?:at [^\n]*?(?::\d+:\d+\)?|\(<anonymous>\))|\.{3} \d+ lines matching cause stack trace \.{3})/g,
+            '',
+          )
           .replace(/\s*\n\s*/g, ' ');
   return shortened(text, characters);
 }

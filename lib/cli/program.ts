@@ -34,10 +34,23 @@ NO_COLOR=1 turns colour off. With --json, stdout holds one JSON value, errors in
 /** As `--help` lists them. */
 const COMMANDS = {
   'See it work:': [addDemo, addReplay, addDoctor, addBench],
-  'Look into a pool (also while another process has it open):': [addInfo, addLs, addGet, addRegions, addCheck],
+  'Look into a pool (also while another process has it open):': [
+    addInfo,
+    addLs,
+    addGet,
+    addRegions,
+    addCheck,
+  ],
   'Durable runs:': [addRuns, addShow, addTimeline, addSignal, addResolve],
   'Checkpoints of a run:': [addHistory, addDiff, addFork, addPrune],
-  'Copies, other sizes, repair:': [addBackup, addRestore, addExport, addImport, addResize, addSalvage],
+  'Copies, other sizes, repair:': [
+    addBackup,
+    addRestore,
+    addExport,
+    addImport,
+    addResize,
+    addSalvage,
+  ],
 };
 
 export async function runProgram(args: readonly string[]): Promise<number> {
@@ -61,7 +74,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     if (error.exitCode === 0) return EXIT.ok;
     // What is wrong was said on stderr, with a hint.
     const message = error.message.replace(/^error: /, '');
-    if (args.includes('--json')) new Output(true).value({ error: { code: 'ERR_HOLDFAST_INVALID_ARGUMENT', message } });
+    if (args.includes('--json'))
+      new Output(true).value({ error: { code: 'ERR_HOLDFAST_INVALID_ARGUMENT', message } });
     return EXIT.usage;
   }
   return code;

@@ -1,5 +1,6 @@
 /**
- * `-` for a file: a backup or an export goes to stdout, or comes from stdin. What is said about it then goes to stderr.
+ * `-` for a file: a backup or an export goes to stdout, or comes from stdin. What is said about it
+ * then goes to stderr.
  */
 import { Writable, type Readable } from 'node:stream';
 
@@ -15,19 +16,25 @@ export function outputBeside(file: string, json: boolean | undefined): Output {
 }
 
 /**
- * Stdout as a target of bytes that all have to arrive. It is not ended with the target; a reader that goes away early is an error here,
- * not a reader that has seen enough.
+ * Stdout as a target of bytes that all have to arrive. It is not ended with the target; a reader
+ * that goes away early is an error here, not a reader that has seen enough.
  */
 export function bytesToStdout(): Writable {
-  if (process.stdout.isTTY) throw typeError('A backup is binary: let stdout go to a file or to another program, or name a file');
+  if (process.stdout.isTTY)
+    throw typeError(
+      'A backup is binary: let stdout go to a file or to another program, or name a file',
+    );
   process.stdout.removeAllListeners('error');
   process.stdout.on('error', () => undefined); // each write tells its own
-  return new Writable({ write: (chunk: Uint8Array, _encoding, done) => void process.stdout.write(chunk, done) });
+  return new Writable({
+    write: (chunk: Uint8Array, _encoding, done) => void process.stdout.write(chunk, done),
+  });
 }
 
 /** Stdin may stand for one of the files. */
 export function sourcesOf(files: readonly string[]): (string | Readable)[] {
-  if (files.filter((file) => file === STREAM).length > 1) throw typeError(`Only one of the files can be ${STREAM} (stdin)`);
+  if (files.filter((file) => file === STREAM).length > 1)
+    throw typeError(`Only one of the files can be ${STREAM} (stdin)`);
   return files.map((file) => (file === STREAM ? process.stdin : file));
 }
 
@@ -57,12 +64,14 @@ function moreOf(stream: Readable): Promise<void> {
 }
 
 /**
- * The lines of a stream of UTF-8. Only a line feed ends one, before which a carriage return may stand: the separators U+2028 and U+2029, at
- * which Node.js 24 cuts lines too, are characters like others inside JSON.
+ * The lines of a stream of UTF-8. Only a line feed ends one, before which a carriage return may
+ * stand: the separators U+2028 and U+2029, at which Node.js 24 cuts lines too, are characters like
+ * others inside JSON.
  */
 export async function* linesOf(source: Readable): AsyncGenerator<string, void, undefined> {
   const lines: string[] = [];
-  const take = (line: string): unknown => lines.push(line.endsWith('\r') ? line.slice(0, -1) : line);
+  const take = (line: string): unknown =>
+    lines.push(line.endsWith('\r') ? line.slice(0, -1) : line);
   const reader = new LineReader(take);
   let last = 10;
   for await (const chunk of source as AsyncIterable<Buffer>) {

@@ -16,8 +16,8 @@ export async function withPool<T>(
 }
 
 /**
- * The same for a command that changes nothing: where another process has the pool, or this user may not write it, it is read beside
- * whoever writes.
+ * The same for a command that changes nothing: where another process has the pool, or this user may
+ * not write it, it is read beside whoever writes.
  */
 export async function withReader<T>(
   output: Output,
@@ -27,7 +27,11 @@ export async function withReader<T>(
   return using(output, path, await openToRead(path), work);
 }
 
-const READABLE = new Set(['ERR_HOLDFAST_LOCKED', 'ERR_HOLDFAST_PERMISSION', 'ERR_HOLDFAST_READ_ONLY']);
+const READABLE = new Set([
+  'ERR_HOLDFAST_LOCKED',
+  'ERR_HOLDFAST_PERMISSION',
+  'ERR_HOLDFAST_READ_ONLY',
+]);
 
 export async function openToRead(path: string): Promise<Holdfast> {
   try {

@@ -1,9 +1,10 @@
 /**
  * Waiting for news of a run without asking all the time.
  *
- * What this thread commits rings at once. Other threads of the process share the pool but not this memory, so whoever waits
- * also looks every `LOOK_EVERY_MS`. A ring is a hint: who is woken reads the pool, so a run of the same id in another pool does no harm.
- * Nothing here outlives the process.
+ * What this thread commits rings at once. Other threads of the process share the pool but not this
+ * memory, so whoever waits also looks every `LOOK_EVERY_MS`. A ring is a hint: who is woken reads
+ * the pool, so a run of the same id in another pool does no harm. Nothing here outlives the
+ * process.
  */
 import { abortedError } from '../errors';
 

@@ -19,7 +19,9 @@ export function placeOf(checkpoint: string): { run: string; number: number } {
   const end = typeof checkpoint === 'string' ? checkpoint.lastIndexOf('@') : -1;
   const number = end < 0 ? NaN : Number(checkpoint.slice(end + 1));
   if (!Number.isSafeInteger(number) || !checkpoint.startsWith(OWNER_PREFIX))
-    throw typeError(`${shown(checkpoint)} is no run's checkpoint (such as "run/trip-42@3"); history() and \`holdfast history\` list them`);
+    throw typeError(
+      `${shown(checkpoint)} is no run's checkpoint (such as "run/trip-42@3"); history() and \`holdfast history\` list them`,
+    );
   return { run: checkpoint.slice(OWNER_PREFIX.length, end), number };
 }
 
@@ -53,8 +55,15 @@ export class Checkpoints {
   }
 
   /** Not asynchronous where its commit is made in the call. */
-  save(writer: JournalWriter, state: unknown, options: SaveOptions): CheckpointReceipt | Promise<CheckpointReceipt> {
-    return this.commit(writer, options.label, (batch) => ({ info: this.#store.save(batch, this.#owner, state, options), value: state }));
+  save(
+    writer: JournalWriter,
+    state: unknown,
+    options: SaveOptions,
+  ): CheckpointReceipt | Promise<CheckpointReceipt> {
+    return this.commit(writer, options.label, (batch) => ({
+      info: this.#store.save(batch, this.#owner, state, options),
+      value: state,
+    }));
   }
 
   async restore(writer: JournalWriter, checkpoint: string): Promise<CheckpointReceipt> {
@@ -69,7 +78,8 @@ export class Checkpoints {
     add: (batch: Batch) => { info: CheckpointInfo; value: unknown },
     tries = 1,
   ): CheckpointReceipt | Promise<CheckpointReceipt> {
-    // What it builds on was pruned meanwhile, or a save beside it took its number: once more, on what is there now.
+    // What it builds on was pruned meanwhile, or a save beside it took its number: once more, on
+    // what is there now.
     const again = (error: unknown): CheckpointReceipt | Promise<CheckpointReceipt> => {
       if (!isConflict(error) || tries >= MAX_TRIES) throw error;
       return this.commit(writer, label, add, tries + 1);
@@ -78,7 +88,10 @@ export class Checkpoints {
       const batch = writer.begin();
       const { info, value } = add(batch);
       const { sequence } = info;
-      const entry: NewEntry = label === undefined ? { kind: 'checkpoint', checkpoint: sequence } : { kind: 'checkpoint', checkpoint: sequence, label };
+      const entry: NewEntry =
+        label === undefined
+          ? { kind: 'checkpoint', checkpoint: sequence }
+          : { kind: 'checkpoint', checkpoint: sequence, label };
       const outcome = writer.finish(batch, entry, info.at);
       const done = (receipt: CommitReceipt): CheckpointReceipt => this.saved(info, value, receipt);
       return outcome instanceof Promise ? outcome.then(done, again) : done(outcome);
@@ -87,7 +100,11 @@ export class Checkpoints {
     }
   }
 
-  private saved(info: CheckpointInfo, value: unknown, { epoch, durability, class: survives }: CommitReceipt): CheckpointReceipt {
+  private saved(
+    info: CheckpointInfo,
+    value: unknown,
+    { epoch, durability, class: survives }: CommitReceipt,
+  ): CheckpointReceipt {
     this.#store.committed(info);
     this.#state = value;
     this.#loaded = true;

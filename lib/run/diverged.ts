@@ -31,7 +31,10 @@ export function divergedError(
   );
 }
 
-/** What was thrown, as a text. Whatever it is: some objects have none, and some throw when they are asked for it. */
+/**
+ * What was thrown, as a text. Whatever it is: some objects have none, and some throw when they are
+ * asked for it.
+ */
 export function textOf(thrown: unknown): string {
   for (const text of [String, show]) {
     try {

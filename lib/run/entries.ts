@@ -1,12 +1,15 @@
 /**
- * What a run's journal is made of: shapes only. Every entry is written by one commit and never changed.
- * Times are milliseconds since 1970; durations (`ms`) are milliseconds.
+ * What a run's journal is made of: shapes only. Every entry is written by one commit and never
+ * changed. Times are milliseconds since 1970; durations (`ms`) are milliseconds.
  */
 import type { ToolSafety, Wait } from './types';
 
 export const RUN_FORMAT = 2;
 
-/** As of format 1, where the header also said who drives. It becomes format 2 when the run is driven again. */
+/**
+ * As of format 1, where the header also said who drives. It becomes format 2 when the run is driven
+ * again.
+ */
 export interface FirstHeader {
   readonly format: 1;
   readonly status: 'running' | 'finished';
@@ -31,8 +34,9 @@ export interface RunHeader {
 }
 
 /**
- * Who drives a run; every commit of a driver requires that this is as it left it. `token` rises by one whenever somebody
- * begins to drive, so a driver that was replaced can record nothing any more. No holder: nobody drives.
+ * Who drives a run; every commit of a driver requires that this is as it left it. `token` rises by
+ * one whenever somebody begins to drive, so a driver that was replaced can record nothing any more.
+ * No holder: nobody drives.
  */
 export interface DriverRecord {
   readonly token: number;
@@ -82,20 +86,29 @@ export interface IntentEntry extends Named {
   readonly args: unknown;
   /** Of the arguments. Absent in format 1. */
   readonly hash?: string;
-  /** A compensation: of the intent with this sequence number, in this run or one it was forked from; `args` is that one's key. */
+  /**
+   * A compensation: of the intent with this sequence number, in this run or one it was forked from;
+   * `args` is that one's key.
+   */
   readonly undoes?: number;
   /** A rollback has to undo it. */
   readonly compensable?: true;
 }
 
-/** Committed before a tool is called again. `intent` is the sequence number of the intent, here and below. */
+/**
+ * Committed before a tool is called again. `intent` is the sequence number of the intent, here and
+ * below.
+ */
 export interface AttemptEntry extends Common {
   readonly kind: 'attempt';
   readonly intent: number;
   readonly attempt: number;
 }
 
-/** Committed when the tool threw. Only `neverHappened` decides anything; the text is for who reads the journal. */
+/**
+ * Committed when the tool threw. Only `neverHappened` decides anything; the text is for who reads
+ * the journal.
+ */
 export interface FailureEntry extends Common {
   readonly kind: 'failure';
   readonly intent: number;
@@ -182,7 +195,10 @@ export type Entry =
   | HookEntry
   | EndEntry;
 
-/** An effect that may have happened and has no receipt; there is one record for each, deleted with the receipt, or when it is known never to have happened. */
+/**
+ * An effect that may have happened and has no receipt; there is one record for each, deleted with
+ * the receipt, or when it is known never to have happened.
+ */
 export interface OpenIntent {
   readonly run: string;
   readonly sequence: number;
@@ -194,7 +210,10 @@ export interface OpenIntent {
   readonly error?: string;
 }
 
-/** What somebody found out about an unknown outcome; the driver makes a receipt of it, or calls again. */
+/**
+ * What somebody found out about an unknown outcome; the driver makes a receipt of it, or calls
+ * again.
+ */
 export interface ResolutionRecord {
   readonly at: number;
   readonly happened: boolean;

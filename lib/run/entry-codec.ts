@@ -1,6 +1,7 @@
 /**
- * How entries of a journal become bytes: as objects, but for that of a checkpoint, which is written whenever a state is saved. It is a list
- * without names: 1, time, number, label or null, and the epochs of earlier entries flat. Builds before this one wrote objects throughout.
+ * How entries of a journal become bytes: as objects, but for that of a checkpoint, which is written
+ * whenever a state is saved. It is a list without names: 1, time, number, label or null, and the
+ * epochs of earlier entries flat. Builds before this one wrote objects throughout.
  */
 import { structured } from '../codecs';
 import type { Codec } from '../types';
@@ -8,7 +9,13 @@ import type { Entry } from './entries';
 
 const CHECKPOINT = 1;
 
-type Short = [kind: typeof CHECKPOINT, at: number, checkpoint: number, label: string | null, ...epochs: number[]];
+type Short = [
+  kind: typeof CHECKPOINT,
+  at: number,
+  checkpoint: number,
+  label: string | null,
+  ...epochs: number[],
+];
 
 /** So many items one byte tells the number of; each takes nine bytes at most. */
 const fewItems = 15;
@@ -17,8 +24,9 @@ const brief = Buffer.allocUnsafeSlow(1 + 9 * fewItems);
 let written = brief;
 
 /**
- * The bytes of `structured`, for a short list of numbers from 0 up and nulls; undefined for any other. Asking the codec costs as much as
- * all that a small checkpoint stores besides. Valid until the next call.
+ * The bytes of `structured`, for a short list of numbers from 0 up and nulls; undefined for any
+ * other. Asking the codec costs as much as all that a small checkpoint stores besides. Valid until
+ * the next call.
  */
 export function encodeBriefly(items: readonly unknown[]): Uint8Array | undefined {
   if (items.length > fewItems) return undefined;
@@ -26,7 +34,13 @@ export function encodeBriefly(items: readonly unknown[]): Uint8Array | undefined
   brief[at++] = 0x90 + items.length;
   for (const item of items) {
     if (item === null) brief[at++] = 0xc0;
-    else if (typeof item !== 'number' || !Number.isSafeInteger(item) || item < 0 || Object.is(item, -0)) return undefined;
+    else if (
+      typeof item !== 'number' ||
+      !Number.isSafeInteger(item) ||
+      item < 0 ||
+      Object.is(item, -0)
+    )
+      return undefined;
     // From 0x40 on a byte alone says of what kind a record is.
     else if (item < 0x40) brief[at++] = item;
     else if (item < 0x100) {

@@ -1,9 +1,10 @@
 /**
  * Which commit each entry of a journal was part of.
  *
- * An entry is written before its own epoch is known, so its epoch stands in the one after it (or in the header, behind the
- * end). A process that is killed leaves its last entries without: of those the log tells the epoch, and the next driver
- * writes it down, because a cleaned segment forgets it. Reading; changes nothing.
+ * An entry is written before its own epoch is known, so its epoch stands in the one after it (or in
+ * the header, behind the end). A process that is killed leaves its last entries without: of those
+ * the log tells the epoch, and the next driver writes it down, because a cleaned segment forgets
+ * it. Reading; changes nothing.
  */
 import type { Entry, Epochs } from './entries';
 import type { Journals } from './journals';

@@ -1,4 +1,6 @@
-/** Reading journals: a page of one, or one as it grows. Reading changes nothing and drives nobody. */
+/**
+ * Reading journals: a page of one, or one as it grows. Reading changes nothing and drives nobody.
+ */
 import { setTimeout } from 'node:timers/promises';
 
 import { abortedError } from '../errors';
@@ -31,7 +33,8 @@ export async function* journalOf(
   const signal = signalOption(options.signal);
   const follow = booleanOption('follow', options.follow);
   let left = limitOption(options.limit);
-  let from = options.from === undefined ? 0 : wholeNumber('from', options.from, 0, Number.MAX_SAFE_INTEGER);
+  let from =
+    options.from === undefined ? 0 : wholeNumber('from', options.from, 0, Number.MAX_SAFE_INTEGER);
   const journals = Journals.of(pool);
   if (!journals.headers.has(id)) throw noRunError(id);
   while (left > 0) {

@@ -1,8 +1,10 @@
 /**
- * Deleting runs that nobody will ask for again. For adapters: nothing may have been forked from them, and they have no checkpoints.
+ * Deleting runs that nobody will ask for again. For adapters: nothing may have been forked from
+ * them, and they have no checkpoints.
  *
- * A run goes whole, in one commit under the condition that nobody has begun to drive it: what a crash left is deleted by deleting again. One that is
- * being driven stays, since what it does outside is to be recorded; who drives it deletes it afterwards.
+ * A run goes whole, in one commit under the condition that nobody has begun to drive it: what a
+ * crash left is deleted by deleting again. One that is being driven stays, since what it does
+ * outside is to be recorded; who drives it deletes it afterwards.
  */
 import { isConflict } from '../errors';
 import { Slices } from '../slices';
@@ -42,7 +44,9 @@ function addForgetting(journals: Journals, batch: Batch, id: string): void {
   if (driver === undefined) batch.requireAbsent(driverTexts, id);
   else batch.requireEqual(driverTexts, id, driver);
   const uid = uidOf(journals, id);
-  if (uid !== undefined) for (const key of intents.keys({ prefix: keyPrefix(uid) })) batch.delete(intents, key).delete(resolutions, key);
+  if (uid !== undefined)
+    for (const key of intents.keys({ prefix: keyPrefix(uid) }))
+      batch.delete(intents, key).delete(resolutions, key);
   for (const key of entries.keys(entriesOf(id))) batch.delete(entries, key);
   for (const key of signals.keys(entriesOf(id))) batch.delete(signals, key);
   batch.delete(drivers, id).delete(headers, id);
@@ -50,7 +54,10 @@ function addForgetting(journals: Journals, batch: Batch, id: string): void {
 }
 
 function isDriven({ pool, drivers }: Journals, id: string): boolean {
-  return Holder.of(pool).isAlive(readable(() => drivers.get(id)), id);
+  return Holder.of(pool).isAlive(
+    readable(() => drivers.get(id)),
+    id,
+  );
 }
 
 /** With which the keys of its effects begin. */

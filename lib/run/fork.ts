@@ -1,9 +1,10 @@
 /**
- * Forks: runs that begin from another's checkpoint. One shares that state, and the journal up to there by referring to it, so
- * beginning it is one small commit, however long the history is. A crash leaves it whole, driven by nobody, or not at all.
+ * Forks: runs that begin from another's checkpoint. One shares that state, and the journal up to
+ * there by referring to it, so beginning it is one small commit, however long the history is. A
+ * crash leaves it whole, driven by nobody, or not at all.
  *
- * What children had done by then is shared too: when the fork asks for such a child it gets a fork of it, which stands where the
- * child stood when the checkpoint was made, finished if it was.
+ * What children had done by then is shared too: when the fork asks for such a child it gets a fork
+ * of it, which stands where the child stood when the checkpoint was made, finished if it was.
  */
 import { randomBytes } from 'node:crypto';
 
@@ -11,7 +12,14 @@ import { CheckpointStore } from '../checkpoint/index';
 import { HoldfastError } from '../errors';
 import type { Batch, CommitReceipt, PoolCore } from '../types';
 import { ownerOf, placeOf } from './checkpoints';
-import { RUN_FORMAT, type ChildEntry, type EndEntry, type Entry, type RunHeader, type StartEntry } from './entries';
+import {
+  RUN_FORMAT,
+  type ChildEntry,
+  type EndEntry,
+  type Entry,
+  type RunHeader,
+  type StartEntry,
+} from './entries';
 import { EpochsOf, LOOK_AHEAD } from './epochs';
 import { Journals } from './journals';
 import { checkRunId } from './keys';
@@ -42,7 +50,12 @@ export async function forkRun(
   if (journals.headers.has(id)) throw existsError(id);
   const batch = pool.batch();
   const upTo = entryOf(journals, origin.run, origin.number);
-  addFork(journals, batch, { id, input: first.input, from: { run: origin.run, checkpoint, upTo }, state: checkpoint });
+  addFork(journals, batch, {
+    id,
+    input: first.input,
+    from: { run: origin.run, checkpoint, upTo },
+    state: checkpoint,
+  });
   try {
     return await pool.commit(batch);
   } catch (error) {
@@ -52,8 +65,8 @@ export async function forkRun(
 }
 
 /**
- * For a run `id` that is the child `recorded`, but of a fork: what begins it, to be added to a commit. Undefined where nothing is
- * left of that child.
+ * For a run `id` that is the child `recorded`, but of a fork: what begins it, to be added to a
+ * commit. Undefined where nothing is left of that child.
  */
 export function forkOfChild(
   journals: Journals,
@@ -77,7 +90,11 @@ export function forkOfChild(
   return (batch) => addFork(journals, batch, fork);
 }
 
-function addFork(journals: Journals, batch: Batch, { id, input, from, state, parent, end }: Fork): void {
+function addFork(
+  journals: Journals,
+  batch: Batch,
+  { id, input, from, state, parent, end }: Fork,
+): void {
   const { pool, headers, entries, drivers } = journals;
   if (state !== undefined) CheckpointStore.of(pool).fork(state, ownerOf(id), batch);
   const at = Date.now();
@@ -88,30 +105,54 @@ function addFork(journals: Journals, batch: Batch, { id, input, from, state, par
     ...(end && { ended: at }),
     ...(parent !== undefined && { parent }),
   };
-  const start: StartEntry = { kind: 'start', at, uid: randomBytes(16).toString('hex'), input, from };
+  const start: StartEntry = {
+    kind: 'start',
+    at,
+    uid: randomBytes(16).toString('hex'),
+    input,
+    from,
+  };
   batch.requireAbsent(headers, id).put(headers, id, header);
   batch.put(entries, { run: id, sequence: 0 }, start).put(drivers, id, { token: 0, holder: '' });
-  if (end) batch.put(entries, { run: id, sequence: 1 }, { kind: 'end', at, ms: 0, result: end.result });
+  if (end)
+    batch.put(entries, { run: id, sequence: 1 }, { kind: 'end', at, ms: 0, result: end.result });
   else journals.begins(batch, id);
 }
 
-/** The checkpoint at which `run`, or what it was forked from, was forked from the child's parent. */
-function forkedAt(journals: Journals, run: string, { name, child }: ChildEntry): string | undefined {
-  for (let at = journals.first(run); at?.kind === 'start' && at.from !== undefined; at = journals.first(at.from.run)) {
+/**
+ * The checkpoint at which `run`, or what it was forked from, was forked from the child's parent.
+ */
+function forkedAt(
+  journals: Journals,
+  run: string,
+  { name, child }: ChildEntry,
+): string | undefined {
+  for (
+    let at = journals.first(run);
+    at?.kind === 'start' && at.from !== undefined;
+    at = journals.first(at.from.run)
+  ) {
     if (child === `${at.from.run}/${name}`) return at.from.checkpoint;
   }
   return undefined;
 }
 
 /** Of a child: what was committed before its parent's checkpoint. */
-function entriesBefore(journals: Journals, child: string, checkpoint: string): [sequence: number, entry: Entry][] {
+function entriesBefore(
+  journals: Journals,
+  child: string,
+  checkpoint: string,
+): [sequence: number, entry: Entry][] {
   const { run, number } = placeOf(checkpoint);
   const made = [...withEpochs(journals, run, entryOf(journals, run, number), LOOK_AHEAD)][0];
   if (made === undefined) return [];
   const before: [number, Entry][] = [];
   for (const { sequence, entry, epoch } of withEpochs(journals, child, 0, Infinity)) {
     // Where no epoch is known any more, the time has to do.
-    const isBefore = epoch === undefined || made.epoch === undefined ? entry.at <= made.entry.at : epoch <= made.epoch;
+    const isBefore =
+      epoch === undefined || made.epoch === undefined
+        ? entry.at <= made.entry.at
+        : epoch <= made.epoch;
     if (isBefore) before.push([sequence, entry]);
   }
   return before;
@@ -128,7 +169,12 @@ function* withEpochs(journals: Journals, run: string, from: number, limit: numbe
 }
 
 /** The checkpoint that was a child's newest after these entries, unless it was pruned. */
-function stateOf(journals: Journals, child: string, first: StartEntry, shared: readonly [number, Entry][]): string | undefined {
+function stateOf(
+  journals: Journals,
+  child: string,
+  first: StartEntry,
+  shared: readonly [number, Entry][],
+): string | undefined {
   // A fork has its origin's state without an entry that says so.
   let number = first.from && 0;
   for (const [, entry] of shared) if (entry.kind === 'checkpoint') number = entry.checkpoint;
@@ -136,7 +182,10 @@ function stateOf(journals: Journals, child: string, first: StartEntry, shared: r
   return CheckpointStore.of(journals.pool).info(`${ownerOf(child)}@${number}`)?.id;
 }
 
-/** The sequence number of the entry of a checkpoint. Numbers of both rise together, so halving finds it. */
+/**
+ * The sequence number of the entry of a checkpoint. Numbers of both rise together, so halving finds
+ * it.
+ */
 function entryOf(journals: Journals, run: string, checkpoint: number): number {
   let low = 0;
   let high = (journals.last(run)?.[0] ?? 0) + 1;

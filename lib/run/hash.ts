@@ -1,7 +1,8 @@
 /**
- * A hash of a value as data: equal for what `structured` would store as equal, whatever the order of an object's keys.
- * Classes are hashed as the plain objects they are stored as; cycles as the number of the object they lead back to. An object
- * reached on two ways is hashed as two equal ones, since that is what a checkpoint gives back.
+ * A hash of a value as data: equal for what `structured` would store as equal, whatever the order
+ * of an object's keys. Classes are hashed as the plain objects they are stored as; cycles as the
+ * number of the object they lead back to. An object reached on two ways is hashed as two equal
+ * ones, since that is what a checkpoint gives back.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { types } from 'node:util';
@@ -12,7 +13,10 @@ import { isOpaque, opaqueError } from '../plain-data';
 /** 32 characters are enough to tell arguments apart, and short in a journal. */
 const HASH_CHARACTERS = 32;
 
-/** Objects looked into once more. Beyond so many a knot of them, each reached on many ways, would take for ever. */
+/**
+ * Objects looked into once more. Beyond so many a knot of them, each reached on many ways, would
+ * take for ever.
+ */
 const MAX_AGAIN = 100_000;
 
 export function hashOf(value: unknown): string {
@@ -30,14 +34,19 @@ function digestOf(value: unknown, seen: Seen): string {
   return hash.digest('hex').slice(0, HASH_CHARACTERS);
 }
 
-/** Arguments may be nested too deeply for the stack, or something in them throws when it is read; the codec refuses both too. */
+/**
+ * Arguments may be nested too deeply for the stack, or something in them throws when it is read;
+ * the codec refuses both too.
+ */
 export function readingArguments<R>(read: () => R): R {
   try {
     return read();
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause;
     const why = cause instanceof Error ? cause.message : 'something in them cannot be read';
-    throw new HoldfastError('ERR_HOLDFAST_CODEC', `the arguments cannot be stored: ${why}`, { cause });
+    throw new HoldfastError('ERR_HOLDFAST_CODEC', `the arguments cannot be stored: ${why}`, {
+      cause,
+    });
   }
 }
 
@@ -53,7 +62,8 @@ class Seen {
   /** The number of an object that is not to be looked into (again). */
   enter(value: object): number | undefined {
     const before = this.#numbers.get(value);
-    if (before !== undefined && (this.#open.has(value) || ++this.#again > this.maxAgain)) return before;
+    if (before !== undefined && (this.#open.has(value) || ++this.#again > this.maxAgain))
+      return before;
     this.#numbers.set(value, this.#count++);
     this.#open.add(value);
     return undefined;
@@ -82,7 +92,10 @@ function add(hash: Hash, value: unknown, seen: Seen): void {
       return seen.leave(value);
     }
     default:
-      throw new HoldfastError('ERR_HOLDFAST_CODEC', `a ${typeof value} cannot be an argument: it cannot be stored`);
+      throw new HoldfastError(
+        'ERR_HOLDFAST_CODEC',
+        `a ${typeof value} cannot be an argument: it cannot be stored`,
+      );
   }
 }
 
@@ -94,8 +107,10 @@ function addObject(hash: Hash, value: object, seen: Seen): void {
     const name = Buffer.isBuffer(value) ? 'Uint8Array' : value.constructor.name;
     return bytes(hash, name, new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   }
-  if (types.isNativeError(value) || value instanceof Error) return text(hash, value.name, value.message);
-  if (types.isBoxedPrimitive(value)) return text(hash, `boxed ${typeof value.valueOf()}`, String(value.valueOf()));
+  if (types.isNativeError(value) || value instanceof Error)
+    return text(hash, value.name, value.message);
+  if (types.isBoxedPrimitive(value))
+    return text(hash, `boxed ${typeof value.valueOf()}`, String(value.valueOf()));
   if (Array.isArray(value)) {
     text(hash, 'array', String(value.length));
     for (const element of value) add(hash, element, seen);

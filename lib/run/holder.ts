@@ -1,12 +1,13 @@
 /**
  * Leases: which drivers are alive.
  *
- * One handle of a pool is one holder; all runs it drives share its lease, a record that says until when it is taken to be
- * alive, renewed in the background by one eventual commit. A process owns a pool alone, so when the pool is opened anew
- * all holders of before are dead at once: their incarnation has passed, however long their leases had to go. Within a
- * process a lease ends with its handle, also where a worker thread was terminated, or when it was not renewed in time. The
- * lease only decides who may *begin* to drive; that a stale driver records nothing is decided by the engine, commit by commit
- * (see writer.ts).
+ * One handle of a pool is one holder; all runs it drives share its lease, a record that says until
+ * when it is taken to be alive, renewed in the background by one eventual commit. A process owns a
+ * pool alone, so when the pool is opened anew all holders of before are dead at once: their
+ * incarnation has passed, however long their leases had to go. Within a process a lease ends with
+ * its handle, also where a worker thread was terminated, or when it was not renewed in time. The
+ * lease only decides who may *begin* to drive; that a stale driver records nothing is decided by
+ * the engine, commit by commit (see writer.ts).
  */
 import { randomBytes } from 'node:crypto';
 
@@ -34,7 +35,10 @@ export class Holder {
   readonly #beginning = new Map<string, number>();
   /** As it is stored. */
   #until = 0;
-  /** As a commit on its way says. Should that be refused, the others of its turn must have said so themselves. */
+  /**
+   * As a commit on its way says. Should that be refused, the others of its turn must have said so
+   * themselves.
+   */
   #vouched = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -105,15 +109,19 @@ export class Holder {
     try {
       this.#records.deleteSync(this.id, { durability: 'eventual' });
     } catch {
-      // A pool that can't commit any more is closed all the same; the lease then ends with its time or its incarnation.
+      // A pool that can't commit any more is closed all the same; the lease then ends with its time
+      // or its incarnation.
     }
   }
 
   #renew(): void {
     if (this.pool.closed) return this.end();
     this.#until = monotonicMs() + this.leaseMs;
-    // Should this fail, the lease runs out, and the next commit of a run says what is wrong with the pool.
-    this.#records.put(this.id, this.#record(this.#until), { durability: 'eventual' }).catch(() => {});
+    // Should this fail, the lease runs out, and the next commit of a run says what is wrong with
+    // the pool.
+    this.#records
+      .put(this.id, this.#record(this.#until), { durability: 'eventual' })
+      .catch(() => {});
   }
 
   #record(until: number): HolderRecord {

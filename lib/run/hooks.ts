@@ -1,8 +1,8 @@
 /**
  * Hooks: called after what led to them is durable, so a crash or a failure in one loses nothing.
  *
- * How a hook ended is an entry of the journal, an eventual one. A point without such an entry is called again on
- * continuation: at least once, never instead of a step.
+ * How a hook ended is an entry of the journal, an eventual one. A point without such an entry is
+ * called again on continuation: at least once, never instead of a step.
  */
 import { typeError } from '../errors';
 import { optionsObject } from '../options';
@@ -82,7 +82,8 @@ export class Hooks {
     try {
       if (this.hooks?.onHookError) return this.hooks.onHookError(thrown, name);
     } catch {
-      // A hook that fails cannot lose a step, not even this one: that the first failed is said below.
+      // A hook that fails cannot lose a step, not even this one: that the first failed is said
+      // below.
     }
     process.emitWarning(
       `hook ${name} of run ${JSON.stringify(this.run.id)} failed: ${textOf(thrown)}`,

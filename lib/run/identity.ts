@@ -1,6 +1,7 @@
 /**
- * Which call is which: a name and its occurrence, counted apart for each step the calls are made in, so that steps that run
- * side by side and nest keep their numbers whatever the order in which they get on.
+ * Which call is which: a name and its occurrence, counted apart for each step the calls are made
+ * in, so that steps that run side by side and nest keep their numbers whatever the order in which
+ * they get on.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 
@@ -51,10 +52,14 @@ export function isWithin(inner: string, identity: string): boolean {
 
 /** The identities of the calls it was made in, the outermost first. */
 export function* outerOf(identity: string): Iterable<string> {
-  for (let end = identity.indexOf('\0', 1); end > 0; end = identity.indexOf('\0', end + 1)) yield identity.slice(0, end);
+  for (let end = identity.indexOf('\0', 1); end > 0; end = identity.indexOf('\0', end + 1))
+    yield identity.slice(0, end);
 }
 
-/** `key`: of the effect. Its number would not do: a fork's own effects have the numbers of those it shares. */
+/**
+ * `key`: of the effect. Its number would not do: a fork's own effects have the numbers of those it
+ * shares.
+ */
 export function identityOfUndo(key: string): string {
   return `\0undo ${key}`;
 }

@@ -56,13 +56,20 @@ export class Journals {
   #knowsAwake = false;
 
   private constructor(readonly pool: PoolCore) {
-    // JSON where records are compared byte for byte: the text of the same fields in the same order is always the same.
+    // JSON where records are compared byte for byte: the text of the same fields in the same order
+    // is always the same.
     this.headers = pool.keyspace<string, RunHeader>(HEADERS_KEYSPACE, { value: 'json' });
     this.drivers = pool.keyspace<string, DriverRecord>(DRIVERS_KEYSPACE, { value: 'json' });
     this.driverTexts = pool.keyspace<string, string>(DRIVERS_KEYSPACE, { value: 'utf8' });
     this.intents = pool.keyspace<string, OpenIntent>(INTENTS_KEYSPACE, { value: 'json' });
-    this.entries = pool.keyspace<EntryKey, Entry>(JOURNAL_KEYSPACE, { key: entryKeyCodec, value: entryCodec });
-    this.entriesByKey = pool.keyspace<Uint8Array, Entry>(JOURNAL_KEYSPACE, { key: 'bytes', value: entryCodec });
+    this.entries = pool.keyspace<EntryKey, Entry>(JOURNAL_KEYSPACE, {
+      key: entryKeyCodec,
+      value: entryCodec,
+    });
+    this.entriesByKey = pool.keyspace<Uint8Array, Entry>(JOURNAL_KEYSPACE, {
+      key: 'bytes',
+      value: entryCodec,
+    });
     this.signals = pool.keyspace<EntryKey, unknown>(SIGNALS_KEYSPACE, { key: entryKeyCodec });
     this.states = pool.keyspace<string, unknown>(STATES_KEYSPACE);
     this.open = pool.keyspace<string, Uint8Array>(OPEN_KEYSPACE, { value: 'bytes' });
@@ -83,14 +90,18 @@ export class Journals {
     return journals;
   }
 
-  /** Are all runs that may go on without a signal among the awake? Not where runs are older than that list. */
+  /**
+   * Are all runs that may go on without a signal among the awake? Not where runs are older than
+   * that list.
+   */
   get knowsAwake(): boolean {
     return (this.#knowsAwake ||= this.#marks.has('awake'));
   }
 
   /** For the commit that begins a run. */
   begins(batch: Batch, run: string): void {
-    if (!this.knowsAwake && isEmpty(this.open.keys({ limit: 1 }))) batch.put(this.#marks, 'awake', 'all');
+    if (!this.knowsAwake && isEmpty(this.open.keys({ limit: 1 })))
+      batch.put(this.#marks, 'awake', 'all');
     batch.put(this.open, run, new Uint8Array()).put(this.awake, run, 0);
   }
 

@@ -46,7 +46,10 @@ export type Kept = KeptStep | KeptTool | KeptWait | KeptMark;
 
 export interface KeptRun {
   readonly calls: Map<string, Kept>;
-  /** Effects that a rollback has to undo and none has: within completed steps too, and those that a fork shares. */
+  /**
+   * Effects that a rollback has to undo and none has: within completed steps too, and those that a
+   * fork shares.
+   */
   readonly undoable: KeptTool[];
   /** Points whose hook came to its end. */
   readonly hooked: Set<string>;
@@ -74,7 +77,10 @@ export function gatherAll(
 }
 
 /** What a journal says of the calls that were made within one. */
-export function gatherWithin(journal: Iterable<[sequence: number, entry: Entry]>, identity: string): Map<string, Kept> {
+export function gatherWithin(
+  journal: Iterable<[sequence: number, entry: Entry]>,
+  identity: string,
+): Map<string, Kept> {
   const { calls } = gather(journal);
   for (const inner of calls.keys()) if (!isWithin(inner, identity)) calls.delete(inner);
   dropWithin(calls);
@@ -106,12 +112,18 @@ function gatherFrom(
   return own;
 }
 
-/** What was called within a call that is complete: that one gives its result, and nobody asks for these again. */
+/**
+ * What was called within a call that is complete: that one gives its result, and nobody asks for
+ * these again.
+ */
 function dropWithin(calls: Map<string, Kept>): void {
   for (const identity of calls.keys()) {
     for (const outer of outerOf(identity)) {
       const kept = calls.get(outer);
-      const complete = kept?.kind === 'step' || kept?.kind === 'decision' || (kept?.kind === 'tool' && kept.receipt !== undefined);
+      const complete =
+        kept?.kind === 'step' ||
+        kept?.kind === 'decision' ||
+        (kept?.kind === 'tool' && kept.receipt !== undefined);
       if (!complete) continue;
       calls.delete(identity);
       break;
@@ -143,7 +155,13 @@ function toUndo(run: KeptRun, tool: KeptTool): boolean {
   return !undo?.receipt;
 }
 
-function take(run: KeptRun, tools: Map<number, KeptTool>, sequence: number, entry: Entry, forksAgo: number): void {
+function take(
+  run: KeptRun,
+  tools: Map<number, KeptTool>,
+  sequence: number,
+  entry: Entry,
+  forksAgo: number,
+): void {
   switch (entry.kind) {
     case 'start':
       run.from = entry.from;
@@ -163,7 +181,10 @@ function take(run: KeptRun, tools: Map<number, KeptTool>, sequence: number, entr
         forksAgo,
       };
       tools.set(sequence, tool);
-      run.calls.set(entry.undoes === undefined ? callOf('step', entry) : identityOfUndo(String(entry.args)), tool);
+      run.calls.set(
+        entry.undoes === undefined ? callOf('step', entry) : identityOfUndo(String(entry.args)),
+        tool,
+      );
       return;
     }
     case 'attempt':

@@ -18,7 +18,10 @@ export const DRIVERS_KEYSPACE = 'holdfast.drivers';
 export const HOLDERS_KEYSPACE = 'holdfast.holders';
 /** The ids of the runs that are not finished. */
 export const OPEN_KEYSPACE = 'holdfast.open-runs';
-/** Those of them that do not wait for a signal or an outcome alone: 0, or the moment until which all they wait for cannot come. */
+/**
+ * Those of them that do not wait for a signal or an outcome alone: 0, or the moment until which all
+ * they wait for cannot come.
+ */
 export const AWAKE_KEYSPACE = 'holdfast.awake-runs';
 /** What is known of these keyspaces as a whole. */
 export const MARKS_KEYSPACE = 'holdfast.run-marks';

@@ -1,4 +1,6 @@
-/** Runs seen from outside, and handing abandoned ones to whoever is alive. Looking changes nothing. */
+/**
+ * Runs seen from outside, and handing abandoned ones to whoever is alive. Looking changes nothing.
+ */
 import { HoldfastError, typeError } from '../errors';
 import { booleanOption, limitOption, optionsObject } from '../options';
 import type { ClaimOptions, RunInfo, RunsOptions } from './types';
@@ -16,7 +18,13 @@ import { isDue } from './waits';
 const STATUSES = ['running', 'waiting', 'finished', 'unreadable', 'runnable'] as const;
 
 export function* listRuns(pool: PoolCore, given?: RunsOptions): IterableIterator<RunInfo> {
-  const { prefix, after, status, limit, reverse } = optionsObject(given, 'runs', ['prefix', 'after', 'status', 'limit', 'reverse']);
+  const { prefix, after, status, limit, reverse } = optionsObject(given, 'runs', [
+    'prefix',
+    'after',
+    'status',
+    'limit',
+    'reverse',
+  ]);
   if (status !== undefined && !STATUSES.includes(status))
     throw typeError(`status is one of ${STATUSES.join(', ')}; got ${String(status)}`);
   const backwards = booleanOption('reverse', reverse);
@@ -27,9 +35,11 @@ export function* listRuns(pool: PoolCore, given?: RunsOptions): IterableIterator
   // Only unfinished runs are asked for: their list is as short as it can be.
   const open = status === 'running' || status === 'waiting';
   const ids =
-    status === 'runnable' ? candidates(journals, range)
-    : open ? journals.open.keys(range)
-    : journals.headers.keys(range);
+    status === 'runnable'
+      ? candidates(journals, range)
+      : open
+        ? journals.open.keys(range)
+        : journals.headers.keys(range);
   let count = 0;
   for (const id of ids) {
     if (count >= most) return;
@@ -41,15 +51,28 @@ export function* listRuns(pool: PoolCore, given?: RunsOptions): IterableIterator
 }
 
 /** Undefined for one that has another status than is asked for, or is gone. */
-function lookAt(journals: Journals, id: string, status: RunsOptions['status']): RunInfo | undefined {
+function lookAt(
+  journals: Journals,
+  id: string,
+  status: RunsOptions['status'],
+): RunInfo | undefined {
   try {
     const header = journals.headers.get(id);
-    if (header === undefined || (status !== undefined && !has(journals, id, header, status))) return undefined;
+    if (header === undefined || (status !== undefined && !has(journals, id, header, status)))
+      return undefined;
     return infoOf(journals, id, header);
   } catch (error) {
     if (!isOfOneRun(error)) throw error;
     if (status !== undefined && status !== 'unreadable') return undefined;
-    return { id, status: 'unreadable', problem: error.message, driven: false, fencingToken: 0, began: 0, waits: [] };
+    return {
+      id,
+      status: 'unreadable',
+      problem: error.message,
+      driven: false,
+      fencingToken: 0,
+      began: 0,
+      waits: [],
+    };
   }
 }
 
@@ -61,20 +84,27 @@ export function runInfo(pool: PoolCore, id: string): RunInfo | undefined {
 }
 
 /**
- * Begins to drive one runnable run; undefined when there is none. One that cannot be read does not keep the others from being handed out: its error
- * is thrown when there is no other.
+ * Begins to drive one runnable run; undefined when there is none. One that cannot be read does not
+ * keep the others from being handed out: its error is thrown when there is no other.
  */
 export async function claimRun(
   pool: PoolCore,
   given?: ClaimOptions,
 ): Promise<DurableRun | undefined> {
-  const { status, prefix, ...driving } = optionsObject(given, 'claim', ['status', 'prefix', 'hooks', 'suspendAfter', 'compensations']);
+  const { status, prefix, ...driving } = optionsObject(given, 'claim', [
+    'status',
+    'prefix',
+    'hooks',
+    'suspendAfter',
+    'compensations',
+  ]);
   if (status !== undefined && status !== 'runnable')
     throw typeError(`what can be claimed is 'runnable'; got ${String(status)}`);
   const journals = Journals.of(pool);
   const last = journals.claimedLast;
   let unreadable: unknown;
-  // Where the last claim ended first, so that claiming many runs does not look at all of them each time.
+  // Where the last claim ended first, so that claiming many runs does not look at all of them each
+  // time.
   for (const part of [{ gt: last }, { lte: last }]) {
     if (last === '' && 'lte' in part) break;
     const range = { ...part, ...(prefix !== undefined && { prefix }) };
@@ -89,7 +119,8 @@ export async function claimRun(
         return run;
       } catch (error) {
         if (isOfOneRun(error)) unreadable ??= error;
-        else if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_RUN_ACTIVE') throw error; // somebody else was quicker
+        else if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_RUN_ACTIVE')
+          throw error; // somebody else was quicker
       }
     }
   }
@@ -105,7 +136,8 @@ function has(
 ): boolean {
   if (header.format !== 1) checkFormat(id, header);
   if (status !== 'runnable') return header.status === status;
-  if (header.status === 'finished' || header.owner !== undefined || isDriven(journals, id)) return false;
+  if (header.status === 'finished' || header.owner !== undefined || isDriven(journals, id))
+    return false;
   return header.status === 'running' || isDue(journals, id, header.waits ?? []);
 }
 
@@ -115,7 +147,14 @@ function isDriven(journals: Journals, id: string): boolean {
 
 function infoOf(journals: Journals, id: string, header: RunHeader): RunInfo {
   const first = firstForm(journals, id, header);
-  if (first) return { id, driven: false, fencingToken: first.before.token, waits: [], ...seen(first.header) };
+  if (first)
+    return {
+      id,
+      driven: false,
+      fencingToken: first.before.token,
+      waits: [],
+      ...seen(first.header),
+    };
   checkFormat(id, header);
   const driver = journals.drivers.get(id);
   return {

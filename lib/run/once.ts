@@ -1,9 +1,9 @@
 /**
  * Operations that are applied once, whoever asks for them again.
  *
- * The changes and the record of the operation are one commit, under the condition that there is no such record yet. A crash
- * leaves both or neither, so asking again after one is always right. Records stay until somebody says that nobody will ask again
- * for operations that old.
+ * The changes and the record of the operation are one commit, under the condition that there is no
+ * such record yet. A crash leaves both or neither, so asking again after one is always right.
+ * Records stay until somebody says that nobody will ask again for operations that old.
  */
 import { PoolBatch } from '../batch';
 import { HoldfastError, isConflict } from '../errors';
@@ -33,12 +33,18 @@ export async function applyOnce(pool: PoolCore, id: string, batch: Batch): Promi
   }
 }
 
-/** Removes the records of operations that were applied before a moment, or longer ago than so many milliseconds. */
-export async function forgetOperations(pool: PoolCore, given?: { olderThan?: Date | number }): Promise<ForgottenOperations> {
+/**
+ * Removes the records of operations that were applied before a moment, or longer ago than so many
+ * milliseconds.
+ */
+export async function forgetOperations(
+  pool: PoolCore,
+  given?: { olderThan?: Date | number },
+): Promise<ForgottenOperations> {
   const { olderThan } = optionsObject(given, 'forgetOperations', ['olderThan']);
   // There is no default: what is forgotten could be applied a second time.
   const before = olderThanOption(olderThan);
-  for (let removed = 0; ; ) {
+  for (let removed = 0; ;) {
     const pass = new Forgetting(pool, before);
     try {
       await pass.run();
@@ -97,7 +103,8 @@ async function again(
         `(digest ${before.digest}, now ${digest}). Nothing was changed. Give what is another operation another id`,
     );
   }
-  // The first time may still be on its way to its barrier, and what is answered here must be durable.
+  // The first time may still be on its way to its barrier, and what is answered here must be
+  // durable.
   await pool.settled();
   return { applied: false, class: pool.durability.class };
 }

@@ -1,9 +1,10 @@
 /**
  * Begins a run, or continues it where it stopped.
  *
- * Beginning to drive is itself one commit, under the condition that nobody else did since we looked. A crash before it leaves
- * the run as it was; a crash after it leaves a run whose former driver, should it still be alive somewhere, can record
- * nothing any more. A process that opens a pool after a crash need not wait: the leases of before ended with it.
+ * Beginning to drive is itself one commit, under the condition that nobody else did since we
+ * looked. A crash before it leaves the run as it was; a crash after it leaves a run whose former
+ * driver, should it still be alive somewhere, can record nothing any more. A process that opens a
+ * pool after a crash need not wait: the leases of before ended with it.
  */
 import { randomBytes } from 'node:crypto';
 
@@ -42,7 +43,12 @@ interface Found {
 type Commit = (fill: (batch: Batch) => void) => Promise<CommitReceipt>;
 
 /** `owner`: an adapter whose run it is, should it begin now. */
-export async function openRun(pool: PoolCore, id: string, given?: RunOptions, owner?: string): Promise<DurableRun> {
+export async function openRun(
+  pool: PoolCore,
+  id: string,
+  given?: RunOptions,
+  owner?: string,
+): Promise<DurableRun> {
   checkRunId(id);
   const options = checkOptions(given);
   const journals = Journals.of(pool);
@@ -65,13 +71,22 @@ export async function openRun(pool: PoolCore, id: string, given?: RunOptions, ow
   return run.begun();
 }
 
-/** A child that is in its parent's journal is there too: both begin in one commit. One that is not is that of a run the parent was forked from. */
+/**
+ * A child that is in its parent's journal is there too: both begin in one commit. One that is not
+ * is that of a run the parent was forked from.
+ */
 const openChild =
   (journals: Journals): OpenChild =>
   async (id, given, parent): Promise<Run> => {
     const options = checkOptions(given);
     const { writer, name, occurrence, within } = parent;
-    const entry = { kind: 'child' as const, name, occurrence, ...(within && { within }), child: id };
+    const entry = {
+      kind: 'child' as const,
+      name,
+      occurrence,
+      ...(within && { within }),
+      child: id,
+    };
     const there = lookUp(journals, id);
     if (there) {
       if (!parent.recorded) {
@@ -90,7 +105,8 @@ const openChild =
   };
 
 function lookUp(journals: Journals, id: string): Found | undefined {
-  // In this order: what changes the header in between changes the driver's record too, and is noticed.
+  // In this order: what changes the header in between changes the driver's record too, and is
+  // noticed.
   const driver = journals.drivers.get(id);
   const header = journals.headers.get(id);
   if (!header) return undefined;
@@ -112,7 +128,12 @@ export function firstForm(journals: Journals, id: string, header: RunHeader): Fo
 }
 
 function checkOptions(given: RunOptions | undefined): RunOptions {
-  const options = optionsObject(given, 'a run', ['input', 'hooks', 'suspendAfter', 'compensations']);
+  const options = optionsObject(given, 'a run', [
+    'input',
+    'hooks',
+    'suspendAfter',
+    'compensations',
+  ]);
   checkHooks(options.hooks);
   checkCompensations(options.compensations);
   if (options.suspendAfter !== undefined) checkMs('suspendAfter', options.suspendAfter, 0);
@@ -183,7 +204,14 @@ async function goOn(
     const { waits: _waits, ...rest } = header;
     const now: RunHeader = { ...rest, status: 'running' };
     const unwritten = unwrittenEpochs(journals, id, kept.nextSequence);
-    const writer = new JournalWriter(journals, id, driver.record, now, kept.nextSequence, unwritten);
+    const writer = new JournalWriter(
+      journals,
+      id,
+      driver.record,
+      now,
+      kept.nextSequence,
+      unwritten,
+    );
     writer.begun(driver.receipt);
     return new DurableRun({ ...run, ...ofDriver(journals, options, driver.record), kept, writer });
   } catch (error) {
@@ -192,11 +220,7 @@ async function goOn(
   }
 }
 
-async function takeOver(
-  journals: Journals,
-  id: string,
-  { header, before, stored }: Found,
-) {
+async function takeOver(journals: Journals, id: string, { header, before, stored }: Found) {
   const { pool, drivers, headers } = journals;
   const holder = Holder.of(pool);
   if (holder.isAlive(before, id)) throw activeError(id);
@@ -220,7 +244,12 @@ async function takeOver(
 }
 
 /** A conflict says that somebody else began to drive at the same time. */
-async function taking<T>(holder: Holder, id: string, driver: DriverRecord, commit: () => Promise<T>): Promise<T> {
+async function taking<T>(
+  holder: Holder,
+  id: string,
+  driver: DriverRecord,
+  commit: () => Promise<T>,
+): Promise<T> {
   try {
     return await holder.begin(id, driver, commit);
   } catch (error) {

@@ -1,10 +1,12 @@
 /**
- * Effects that may or may not have happened: which there are, and what somebody found out about them.
+ * Effects that may or may not have happened: which there are, and what somebody found out about
+ * them.
  *
- * A resolution is one commit of its own, under the conditions that nothing happened to the call since it was looked at and that
- * nobody resolved it before: the first one stands, the same again changes nothing, another is refused. It becomes a receipt, or
- * another attempt, when the run is driven again; only a driver writes into a journal. Of a finished run nobody makes use of it: then what was
- * unknown is only struck off the list.
+ * A resolution is one commit of its own, under the conditions that nothing happened to the call
+ * since it was looked at and that nobody resolved it before: the first one stands, the same again
+ * changes nothing, another is refused. It becomes a receipt, or another attempt, when the run is
+ * driven again; only a driver writes into a journal. Of a finished run nobody makes use of it: then
+ * what was unknown is only struck off the list.
  */
 import { HoldfastError, isConflict, typeError } from '../errors';
 import type { Resolution, UnknownOutcome } from './types';
@@ -28,7 +30,10 @@ export function unknownOutcomes(pool: PoolCore): UnknownOutcome[] {
   return found;
 }
 
-/** Undefined for one that is known, or is being called. What of it cannot be read is said in its `problem`. */
+/**
+ * Undefined for one that is known, or is being called. What of it cannot be read is said in its
+ * `problem`.
+ */
 function lookAt(journals: Journals, id: string): UnknownOutcome | undefined {
   let outcome: UnknownOutcome = { id, run: '', tool: '', args: undefined, attempt: 0, since: 0 };
   try {
@@ -59,7 +64,8 @@ export async function resolveOutcome(
     if (before) mustAgree(id, before, record);
     const { intents, resolutions, headers } = journals;
     const batch = pool.batch().requireEqual(intents, id, intent);
-    // What was said before stays as it is, and is durable when this one is: that is all that is asked of it.
+    // What was said before stays as it is, and is durable when this one is: that is all that is
+    // asked of it.
     if (before) batch.requirePresent(resolutions, id);
     else if (headers.get(intent.run)?.status === 'finished') batch.delete(intents, id);
     else batch.requireAbsent(resolutions, id).put(resolutions, id, record);
@@ -75,11 +81,15 @@ export async function resolveOutcome(
   }
 }
 
-/** For the commit that ends a run: takes away what is known of its effects. What is unknown stays listed. */
+/**
+ * For the commit that ends a run: takes away what is known of its effects. What is unknown stays
+ * listed.
+ */
 export function forgetKnown(journals: Journals, uid: string, batch: Batch): void {
   const { intents, resolutions } = journals;
   for (const [key, { state }] of intents.range({ prefix: keyPrefix(uid) }))
-    if (state === 'never' || resolutions.has(key)) batch.delete(intents, key).delete(resolutions, key);
+    if (state === 'never' || resolutions.has(key))
+      batch.delete(intents, key).delete(resolutions, key);
 }
 
 function unknownIntent(journals: Journals, id: string): OpenIntent {
@@ -93,7 +103,10 @@ function unknownIntent(journals: Journals, id: string): OpenIntent {
   }
   if (isUnknown(journals, intent)) return intent;
   const why = intent.state === 'never' ? 'is known never to have happened' : 'is being called now';
-  throw new HoldfastError('ERR_HOLDFAST_CONFLICT', `the effect with key ${JSON.stringify(id)} ${why}; there is nothing to resolve`);
+  throw new HoldfastError(
+    'ERR_HOLDFAST_CONFLICT',
+    `the effect with key ${JSON.stringify(id)} ${why}; there is nothing to resolve`,
+  );
 }
 
 function mustAgree(id: string, before: ResolutionRecord, now: ResolutionRecord): void {

@@ -1,4 +1,7 @@
-/** How often, how long and until when a tool is called: its options, looked at once, and one attempt under them. */
+/**
+ * How often, how long and until when a tool is called: its options, looked at once, and one attempt
+ * under them.
+ */
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { abortedError, rangeError, typeError } from '../errors';
@@ -16,12 +19,16 @@ export interface Limits {
   readonly signal: AbortSignal | undefined;
 }
 
-export function limitsOf(options: Pick<ToolOptions<unknown>, 'retry' | 'timeout' | 'signal'>): Limits {
+export function limitsOf(
+  options: Pick<ToolOptions<unknown>, 'retry' | 'timeout' | 'signal'>,
+): Limits {
   const { retry: given = 1 } = options;
   if (typeof given !== 'number' && (typeof given !== 'object' || given === null))
     throw typeError('retry is a number of attempts, or an object with attempts');
   const retry: Partial<RetryOptions> =
-    typeof given === 'number' ? { attempts: given } : optionsObject(given, 'retry', ['attempts', 'delay', 'factor', 'maxDelay']);
+    typeof given === 'number'
+      ? { attempts: given }
+      : optionsObject(given, 'retry', ['attempts', 'delay', 'factor', 'maxDelay']);
   const { attempts, delay = 100, factor = 2, maxDelay = 30_000 } = retry;
   if (attempts === undefined || !Number.isSafeInteger(attempts) || attempts < 1)
     throw rangeError(`retry.attempts is a whole number from 1; got ${String(attempts)}`);
@@ -96,7 +103,8 @@ export async function attemptWithin<R>(
     };
   });
   try {
-    // What `fn` throws at once is a rejection too: it may have aborted its own signal before, and somebody must listen to `cut` then.
+    // What `fn` throws at once is a rejection too: it may have aborted its own signal before, and
+    // somebody must listen to `cut` then.
     return await Promise.race([(async () => fn())(), cut]);
   } finally {
     stop();

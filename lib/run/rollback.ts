@@ -1,12 +1,14 @@
 /**
  * Undoing: the compensations of a run's effects, the last effect first.
  *
- * Each compensation is a tool call of its own, with intent and receipt, so it is itself durable: after a crash those that
- * have a receipt are not called again, and the one that was cut off is called again with the same key. How to undo an effect
- * this process is told by the call itself, which on continuation costs nothing; where the code does not come to it again (it
- * was made in a step that is complete, or the run is rolled back at once), by the run's option `compensations`. An effect that
- * nobody says how to undo stops the rollback before it has undone anything. A fork undoes what it shares with the key that the run
- * it was forked from uses, so an outside that knows keys undoes it once, whoever rolls back.
+ * Each compensation is a tool call of its own, with intent and receipt, so it is itself durable:
+ * after a crash those that have a receipt are not called again, and the one that was cut off is
+ * called again with the same key. How to undo an effect this process is told by the call itself,
+ * which on continuation costs nothing; where the code does not come to it again (it was made in a
+ * step that is complete, or the run is rolled back at once), by the run's option `compensations`.
+ * An effect that nobody says how to undo stops the rollback before it has undone anything. A fork
+ * undoes what it shares with the key that the run it was forked from uses, so an outside that knows
+ * keys undoes it once, whoever rolls back.
  */
 import type { RunOptions, ToolOptions } from './types';
 import { HoldfastError, typeError } from '../errors';
@@ -24,13 +26,18 @@ interface Undoable extends Called<unknown> {
 
 export function checkCompensations(named: RunOptions['compensations']): void {
   if (named === undefined) return;
-  if (typeof named !== 'object' || named === null) throw typeError('compensations is an object: { [tool]: (result, context) => … }');
+  if (typeof named !== 'object' || named === null)
+    throw typeError('compensations is an object: { [tool]: (result, context) => … }');
   for (const [name, undo] of Object.entries(named))
-    if (typeof undo !== 'function') throw typeError(`the compensation of tool ${JSON.stringify(name)} is a function`);
+    if (typeof undo !== 'function')
+      throw typeError(`the compensation of tool ${JSON.stringify(name)} is a function`);
 }
 
 /** What the run's options say about a tool. */
-export function compensationOf<R>(named: RunOptions['compensations'], tool: string): ToolOptions<R>['compensate'] {
+export function compensationOf<R>(
+  named: RunOptions['compensations'],
+  tool: string,
+): ToolOptions<R>['compensate'] {
   return named && Object.hasOwn(named, tool) ? named[tool] : undefined;
 }
 
@@ -44,19 +51,36 @@ export class Compensations {
     if (!compensate || this.#known.has(called.key)) return;
     this.#known.add(called.key);
     // As it is recorded, whatever the caller does to it: another life would undo that.
-    this.#undoable.push({ ...called, result: ownCopy(called.result), name, compensate: compensate as Undoable['compensate'] });
+    this.#undoable.push({
+      ...called,
+      result: ownCopy(called.result),
+      name,
+      compensate: compensate as Undoable['compensate'],
+    });
   }
 
   /**
-   * The names of what was undone. When a compensation throws, those before it stay undone, and a further call goes on. A call while
-   * another is under way is that one.
+   * The names of what was undone. When a compensation throws, those before it stay undone, and a
+   * further call goes on. A call while another is under way is that one.
    */
-  run(writer: JournalWriter, uid: string, run: KeptRun, named: RunOptions['compensations']): Promise<string[]> {
-    this.#running ??= this.undoAll(writer, uid, run, named).finally(() => (this.#running = undefined));
+  run(
+    writer: JournalWriter,
+    uid: string,
+    run: KeptRun,
+    named: RunOptions['compensations'],
+  ): Promise<string[]> {
+    this.#running ??= this.undoAll(writer, uid, run, named).finally(
+      () => (this.#running = undefined),
+    );
     return this.#running;
   }
 
-  private async undoAll(writer: JournalWriter, uid: string, run: KeptRun, named: RunOptions['compensations']): Promise<string[]> {
+  private async undoAll(
+    writer: JournalWriter,
+    uid: string,
+    run: KeptRun,
+    named: RunOptions['compensations'],
+  ): Promise<string[]> {
     const names: string[] = [];
     const kept = run.calls;
     this.addKept(writer.run, run, named);
@@ -78,7 +102,11 @@ export class Compensations {
     const unknown = others.filter(({ entry }) => compensationOf(named, entry.name) === undefined);
     if (unknown.length > 0) throw nobodySaysHow(id, unknown);
     for (const { entry, sequence, receipt, forksAgo } of others)
-      this.add(entry.name, { result: receipt?.result, intent: sequence, key: entry.key, forksAgo }, compensationOf(named, entry.name));
+      this.add(
+        entry.name,
+        { result: receipt?.result, intent: sequence, key: entry.key, forksAgo },
+        compensationOf(named, entry.name),
+      );
     undoable.length = 0;
   }
 }
@@ -109,7 +137,9 @@ async function undo(
 }
 
 function nobodySaysHow(run: string, effects: readonly KeptTool[]): HoldfastError {
-  const calls = effects.map(({ entry }) => `call ${entry.occurrence} of tool ${JSON.stringify(entry.name)}`).join(', ');
+  const calls = effects
+    .map(({ entry }) => `call ${entry.occurrence} of tool ${JSON.stringify(entry.name)}`)
+    .join(', ');
   return new HoldfastError(
     'ERR_HOLDFAST_DIVERGED',
     `run ${JSON.stringify(run)}: nothing was rolled back, since nobody says how to undo ${calls}. ` +

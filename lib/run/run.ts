@@ -1,6 +1,7 @@
 /**
- * One durable run, driven by one object. Calls may be under way at the same time; the order in which they are *made* within
- * a step numbers them, so code that makes them in the same order per name gets the same ones on every continuation.
+ * One durable run, driven by one object. Calls may be under way at the same time; the order in
+ * which they are *made* within a step numbers them, so code that makes them in the same order per
+ * name gets the same ones on every continuation.
  */
 import { types } from 'node:util';
 
@@ -18,22 +19,30 @@ import type {
   ToolSafety,
   WaitOptions,
 } from './types';
-import { CheckpointStore, type CheckpointInfo, type Difference, type PruneOptions, type PruneReport } from '../checkpoint/index';
+import {
+  CheckpointStore,
+  type CheckpointInfo,
+  type Difference,
+  type PruneOptions,
+  type PruneReport,
+} from '../checkpoint/index';
 import type { CommitReceipt, PoolCore } from '../types';
 import { Checkpoints, ownerOf } from './checkpoints';
 import { divergedError, show } from './diverged';
 import type { ChildEntry } from './entries';
 import { forkRun } from './fork';
 import { Hooks } from './hooks';
+import { identityOf, inside, nextOccurrence, scopeOf, type Category, type Scope } from './identity';
 import {
-  identityOf,
-  inside,
-  nextOccurrence,
-  scopeOf,
-  type Category,
-  type Scope,
-} from './identity';
-import { forgetWithin, gatherWithin, type Kept, type KeptMark, type KeptRun, type KeptStep, type KeptTool, type KeptWait } from './kept';
+  forgetWithin,
+  gatherWithin,
+  type Kept,
+  type KeptMark,
+  type KeptRun,
+  type KeptStep,
+  type KeptTool,
+  type KeptWait,
+} from './kept';
 import { checkRunId, checkSignalName, checkStepName } from './keys';
 import { forgetKnown } from './outcomes';
 import { ownCopy } from './own-copy';
@@ -48,7 +57,13 @@ import type { JournalWriter } from './writer';
 export type OpenChild = (
   id: string,
   options: RunOptions,
-  parent: { writer: JournalWriter; name: string; occurrence: number; within: string; recorded: ChildEntry | undefined },
+  parent: {
+    writer: JournalWriter;
+    name: string;
+    occurrence: number;
+    within: string;
+    recorded: ChildEntry | undefined;
+  },
 ) => Promise<Run>;
 
 export interface RunParts {
@@ -134,7 +149,8 @@ export class DurableRun implements Run {
     try {
       await this.#hooks?.start();
     } catch (error) {
-      // How the hook ended could not be recorded. Nobody gets this object, so nobody else could close it.
+      // How the hook ended could not be recorded. Nobody gets this object, so nobody else could
+      // close it.
       this.close();
       throw error;
     }
@@ -159,7 +175,11 @@ export class DurableRun implements Run {
     checkStepName(name);
     checkCalled(fn, 'tool', name);
     optionsObject(options, 'a tool', TOOL_OPTIONS);
-    const { safety = 'effect', probe, compensate = compensationOf<R>(this.#parts.options.compensations, name) } = options;
+    const {
+      safety = 'effect',
+      probe,
+      compensate = compensationOf<R>(this.#parts.options.compensations, name),
+    } = options;
     if (!SAFETIES.includes(safety)) {
       throw typeError(`the safety of a tool is one of ${SAFETIES.join(', ')}; got ${show(safety)}`);
     }
@@ -175,13 +195,26 @@ export class DurableRun implements Run {
     // As in another life: what was called within an earlier attempt is kept, and not called again.
     const again = (intent: number): void => {
       recalled = true;
-      for (const [inner, kept] of gatherWithin(writer.journals.read(this.id, intent), identity)) this.#kept.calls.set(inner, kept);
+      for (const [inner, kept] of gatherWithin(writer.journals.read(this.id, intent), identity))
+        this.#kept.calls.set(inner, kept);
     };
-    const call = { run: this.id, ...named, args: own, fn: within, again, safety, probe, limits, compensable };
+    const call = {
+      run: this.id,
+      ...named,
+      args: own,
+      fn: within,
+      again,
+      safety,
+      probe,
+      limits,
+      compensable,
+    };
     const calling = (): Promise<Called<R>> => callTool(writer, this.#parts.uid, call, kept);
-    const called = await (kept?.receipt ? calling() : writer.working(identity, calling)).finally(() => {
-      if (recalled) forgetWithin(this.#kept.calls, identity);
-    });
+    const called = await (kept?.receipt ? calling() : writer.working(identity, calling)).finally(
+      () => {
+        if (recalled) forgetWithin(this.#kept.calls, identity);
+      },
+    );
     this.#compensations.add(name, called, compensate);
     await this.#hooks?.completed();
     return called.result;
@@ -189,7 +222,12 @@ export class DurableRun implements Run {
 
   async rollback(): Promise<string[]> {
     const writer = this.driving('rollback');
-    return this.#compensations.run(writer, this.#parts.uid, this.#kept, this.#parts.options.compensations);
+    return this.#compensations.run(
+      writer,
+      this.#parts.uid,
+      this.#kept,
+      this.#parts.options.compensations,
+    );
   }
 
   async version(name: string, current = 1, before = 0): Promise<number> {
@@ -199,7 +237,8 @@ export class DurableRun implements Run {
       if (!Number.isSafeInteger(number)) throw typeError('versions are whole numbers');
     const { kept, ...named } = this.next<KeptMark>('version', name, 'version');
     if (kept?.entry.kind === 'version') return kept.entry.version;
-    // What is kept and not yet asked for again was recorded by code that passed here without this line.
+    // What is kept and not yet asked for again was recorded by code that passed here without this
+    // line.
     const version = this.#kept.calls.size > 0 ? before : current;
     await writer.append({ kind: 'version', ...plain(named), version });
     return version;
@@ -213,9 +252,15 @@ export class DurableRun implements Run {
 
   async sleep(until: Date | number, options?: WaitOptions): Promise<void> {
     const writer = this.driving('sleep');
-    const moment = types.isDate(until) ? until.getTime() : typeof until === 'number' ? Date.now() + until : NaN;
-    if (!Number.isFinite(moment)) throw typeError('sleep takes a Date, or a number of milliseconds');
-    if (Math.abs(moment) > LAST_MOMENT) throw rangeError(`a sleep ends at a moment that a Date can name; got ${show(until)}`);
+    const moment = types.isDate(until)
+      ? until.getTime()
+      : typeof until === 'number'
+        ? Date.now() + until
+        : NaN;
+    if (!Number.isFinite(moment))
+      throw typeError('sleep takes a Date, or a number of milliseconds');
+    if (Math.abs(moment) > LAST_MOMENT)
+      throw rangeError(`a sleep ends at a moment that a Date can name; got ${show(until)}`);
     const most = typeof until === 'number' ? until : Infinity;
     await sleepUntil(writer, this.waitCall('sleep', 'sleep', options), moment, most);
   }
@@ -264,7 +309,9 @@ export class DurableRun implements Run {
   async finish(result: unknown): Promise<CommitReceipt> {
     const writer = this.driving('finish');
     await this.#hooks?.end(result);
-    const receipt = await writer.end(result, (batch) => forgetKnown(writer.journals, this.#parts.uid, batch));
+    const receipt = await writer.end(result, (batch) =>
+      forgetKnown(writer.journals, this.#parts.uid, batch),
+    );
     this.#status = 'finished';
     this.#result = result;
     this.#closed = true;
@@ -290,9 +337,13 @@ export class DurableRun implements Run {
     const writer = this.driving(`${kind} ${show(name)}`);
     checkStepName(name);
     const bare = typeof rest[0] === 'function';
-    const [args, fn, options] = bare ? [undefined, ...rest] : [[rest[0]] as const, ...rest.slice(1)];
+    const [args, fn, options] = bare
+      ? [undefined, ...rest]
+      : [[rest[0]] as const, ...rest.slice(1)];
     checkCalled(fn, kind, name);
-    const { durability } = optionsObject(options as StepOptions | undefined, `a ${kind}`, ['durability']);
+    const { durability } = optionsObject(options as StepOptions | undefined, `a ${kind}`, [
+      'durability',
+    ]);
     const eventual = eventualOption({ durability }) && kind === 'step';
     const { identity, kept, ...named } = this.next<KeptStep>('step', name, kind);
     const work = fn as (args?: unknown) => R | Promise<R>;
@@ -336,7 +387,10 @@ export class DurableRun implements Run {
     );
   }
 
-  /** Numbers a call and finds what is kept of it. Each is handed out once, so it need not stay in memory. */
+  /**
+   * Numbers a call and finds what is kept of it. Each is handed out once, so it need not stay in
+   * memory.
+   */
   private next<K extends Kept>(category: Category, name: string, kind: K['kind']): Call<K> {
     const scope = scopeOf(this.#root);
     const { within } = scope;
@@ -365,7 +419,10 @@ const FORMS = {
 } as const;
 
 function checkCalled(fn: unknown, kind: keyof typeof FORMS, name: string): void {
-  if (typeof fn !== 'function') throw typeError(`${kind} ${show(name)} is called as ${FORMS[kind]}, where fn is a function; got ${show(fn)}`);
+  if (typeof fn !== 'function')
+    throw typeError(
+      `${kind} ${show(name)} is called as ${FORMS[kind]}, where fn is a function; got ${show(fn)}`,
+    );
 }
 
 function checkFunction(fn: unknown, what: string): void {

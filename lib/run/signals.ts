@@ -1,7 +1,8 @@
 /**
  * Signals from outside: kept with the run until it asks for them, in the order they came.
  *
- * One commit, under the condition that the run is there and not finished: a crash leaves the signal whole or not at all.
+ * One commit, under the condition that the run is there and not finished: a crash leaves the signal
+ * whole or not at all.
  */
 import { HoldfastError, isConflict } from '../errors';
 import type { CommitReceipt, PoolCore } from '../types';

@@ -1,8 +1,9 @@
 /**
  * A step or a decision: work whose result is kept.
  *
- * A crash before its one commit leaves no trace, and the work is done again; a crash after it leaves the result, and the
- * work is never done again. What `fn` throws is passed on as it is and nothing is recorded.
+ * A crash before its one commit leaves no trace, and the work is done again; a crash after it
+ * leaves the result, and the work is never done again. What `fn` throws is passed on as it is and
+ * nothing is recorded.
  */
 import type { CommitDurability } from '../types';
 import { divergedError, show } from './diverged';

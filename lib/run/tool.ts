@@ -1,10 +1,12 @@
 /**
- * A tool: a step with an outside effect. Its intent is committed before the call, its receipt after it.
+ * A tool: a step with an outside effect. Its intent is committed before the call, its receipt after
+ * it.
  *
- * A crash leaves nothing (it was never called), an intent (it may have been called: what its safety allows is done on
- * continuation) or a receipt (it was called, and never will be again). A tool that throws leaves its intent too, since an
- * error, a time-out for instance, does not say whether the effect happened; unless the error says so: `neverHappened: true`.
- * An effect between intent and receipt also has a record in the pool's list of open intents, made and deleted by the same
+ * A crash leaves nothing (it was never called), an intent (it may have been called: what its safety
+ * allows is done on continuation) or a receipt (it was called, and never will be again). A tool
+ * that throws leaves its intent too, since an error, a time-out for instance, does not say whether
+ * the effect happened; unless the error says so: `neverHappened: true`. An effect between intent
+ * and receipt also has a record in the pool's list of open intents, made and deleted by the same
  * commits, so that unknown outcomes are found without reading journals.
  */
 import { abortedError, HoldfastError, typeError } from '../errors';
@@ -27,7 +29,10 @@ export interface ToolCall<A, R> {
   readonly within: string;
   readonly args: A;
   readonly fn: (args: A, context: ToolContext) => R | Promise<R>;
-  /** Before `fn` is called once more here: what was called within it since its intent, `intent`, is kept. */
+  /**
+   * Before `fn` is called once more here: what was called within it since its intent, `intent`, is
+   * kept.
+   */
   readonly again?: (intent: number) => void;
   readonly safety: ToolSafety;
   readonly probe: ToolOptions<R>['probe'];
@@ -113,7 +118,9 @@ async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
   if (call.safety === 'effect' && !kept.neverHappened && !resolution) {
     const answer = await askAgain(way, kept.attempt);
     if (answer === 'unknown') {
-      await writer.wait(outcomeOf(way), { outcome: key }, undefined, (batch) => leaveUnknown(way, kept.attempt, batch));
+      await writer.wait(outcomeOf(way), { outcome: key }, undefined, (batch) =>
+        leaveUnknown(way, kept.attempt, batch),
+      );
       throw unknownError(call, key, kept.attempt);
     }
     if (answer.happened) {
@@ -168,7 +175,9 @@ async function attemptOnce<A, R>(way: Way<A, R>, attempt: number): Promise<R> {
   if (signal?.aborted)
     throw Object.assign(abortedError(signal, whatOf(call)), { neverHappened: true });
   const context = new AttemptContext(key, attempt, writer.driver.token);
-  return attemptWithin(call.limits, context, whatOf(call), () => call.fn(ownCopy(call.args), context));
+  return attemptWithin(call.limits, context, whatOf(call), () =>
+    call.fn(ownCopy(call.args), context),
+  );
 }
 
 async function mark<A, R>(way: Way<A, R>, attempt: number): Promise<void> {
@@ -207,8 +216,8 @@ async function receipt<A, R>(
   try {
     await way.writer.append(entry, { also });
   } catch (error) {
-    // The effect happened, but its result can't be kept: it can't be stored, or there is no room for it. That is said where unknown outcomes are
-    // looked for.
+    // The effect happened, but its result can't be kept: it can't be stored, or there is no room
+    // for it. That is said where unknown outcomes are looked for.
     await recordFailure(way, attempt, ms, false, textOf(error));
     throw error;
   }
@@ -231,15 +240,36 @@ function isListed<A, R>({ call, writer, key }: Way<A, R>): boolean {
   return call.safety === 'effect' || writer.journals.intents.has(key);
 }
 
-function recordOf<A, R>({ call, intent }: Way<A, R>, attempt: number, state: OpenIntent['state'], error?: string): OpenIntent {
-  return { run: call.run, sequence: intent, name: call.name, at: Date.now(), attempt, state, ...(error !== undefined && { error }) };
+function recordOf<A, R>(
+  { call, intent }: Way<A, R>,
+  attempt: number,
+  state: OpenIntent['state'],
+  error?: string,
+): OpenIntent {
+  return {
+    run: call.run,
+    sequence: intent,
+    name: call.name,
+    at: Date.now(),
+    attempt,
+    state,
+    ...(error !== undefined && { error }),
+  };
 }
 
-/** Nobody is calling it any more, though the run is driven: it is listed, and may be resolved, while its driver lives. */
+/**
+ * Nobody is calling it any more, though the run is driven: it is listed, and may be resolved, while
+ * its driver lives.
+ */
 function leaveUnknown<A, R>(way: Way<A, R>, attempt: number, batch: Batch): void {
   const { intents } = way.writer.journals;
   const open = intents.get(way.key);
-  if (open?.state !== 'failed') batch.put(intents, way.key, open ? { ...open, state: 'failed' } : recordOf(way, attempt, 'failed'));
+  if (open?.state !== 'failed')
+    batch.put(
+      intents,
+      way.key,
+      open ? { ...open, state: 'failed' } : recordOf(way, attempt, 'failed'),
+    );
 }
 
 async function recordFailure<A, R>(
@@ -250,12 +280,18 @@ async function recordFailure<A, R>(
   error: string,
 ): Promise<void> {
   const { intents } = way.writer.journals;
-  const also = neverHappened ? (batch: Batch) => void batch.delete(intents, way.key) : openIntent(way, attempt, 'failed', error);
+  const also = neverHappened
+    ? (batch: Batch) => void batch.delete(intents, way.key)
+    : openIntent(way, attempt, 'failed', error);
   try {
-    await way.writer.append({ kind: 'failure', intent: way.intent, attempt, ms, neverHappened, error }, { also });
+    await way.writer.append(
+      { kind: 'failure', intent: way.intent, attempt, ms, neverHappened, error },
+      { also },
+    );
   } catch (commitError) {
-    // The tool's error is what the caller must see. Without this entry the outcome counts as unknown, which is safe; a pool
-    // that can't commit, or a driver that was replaced, says so at the next step.
+    // The tool's error is what the caller must see. Without this entry the outcome counts as
+    // unknown, which is safe; a pool that can't commit, or a driver that was replaced, says so at
+    // the next step.
     if (!(commitError instanceof HoldfastError)) throw commitError;
   }
 }
@@ -273,7 +309,10 @@ function saysNeverHappened(error: unknown): boolean {
   }
 }
 
-/** Of an attempt that an earlier driver made. While the probe fails, the outcome is listed as unknown and may be resolved. */
+/**
+ * Of an attempt that an earlier driver made. While the probe fails, the outcome is listed as
+ * unknown and may be resolved.
+ */
 async function askAgain<A, R>(way: Way<A, R>, attempt: number): Promise<ProbeAnswer<R>> {
   try {
     return await ask(way);
@@ -291,7 +330,12 @@ async function ask<A, R>({ call, key, writer }: Way<A, R>): Promise<ProbeAnswer<
   if (!probe) return 'unknown';
   const what = `${whatOf(call)}: its probe`;
   if (limits.signal?.aborted) throw abortedError(limits.signal, what);
-  const answer = await attemptWithin(limits, new AttemptContext(key, 0, writer.driver.token), what, () => probe(key));
+  const answer = await attemptWithin(
+    limits,
+    new AttemptContext(key, 0, writer.driver.token),
+    what,
+    () => probe(key),
+  );
   if (answer === 'unknown') return answer;
   const happened = (answer as { happened?: unknown } | null | undefined)?.happened;
   if (happened === true || happened === false) return answer;

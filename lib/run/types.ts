@@ -9,26 +9,36 @@ export type RunStatus = 'running' | 'finished';
 
 /** What every call of an outside effect is told. */
 export interface CallContext {
-  /** The same on every attempt at this call, in this and any later process. Hand it to the outside world. */
+  /**
+   * The same on every attempt at this call, in this and any later process. Hand it to the outside
+   * world.
+   */
   readonly idempotencyKey: string;
   /** 1 for the first attempt. */
   readonly attempt: number;
 }
 
 export interface ToolContext extends CallContext {
-  /** Rises whenever somebody else begins to drive the run. An outside that refuses lower ones is safe from stale drivers. */
+  /**
+   * Rises whenever somebody else begins to drive the run. An outside that refuses lower ones is
+   * safe from stale drivers.
+   */
   readonly fencingToken: number;
   /** Aborted by the call's `signal` and its `timeout`. */
   readonly signal: AbortSignal;
 }
 
 /**
- * What a probe knows of an effect: it happened (with its result), it never did, or it cannot tell. `happened` is a boolean, since that is
- * what TypeScript makes of it in a function that is written apart.
+ * What a probe knows of an effect: it happened (with its result), it never did, or it cannot tell.
+ * `happened` is a boolean, since that is what TypeScript makes of it in a function that is written
+ * apart.
  */
 export type ProbeAnswer<R> = { happened: boolean; result?: R | undefined } | 'unknown';
 
-/** Milliseconds: `delay` before the second attempt, `factor` times as long before each further one, at most `maxDelay`. */
+/**
+ * Milliseconds: `delay` before the second attempt, `factor` times as long before each further one,
+ * at most `maxDelay`.
+ */
 export interface RetryOptions {
   /** Attempts this call makes at most, the first included. */
   attempts: number;
@@ -42,26 +52,36 @@ export interface RetryOptions {
 
 export interface ToolOptions<R> {
   /**
-   * What may be done when an attempt ended without a receipt (its process died, or `fn` threw). `readOnly` and
-   * `idempotent`: call again, with the same key. `effect` (default): ask `probe`, or stop with `ERR_HOLDFAST_OUTCOME_UNKNOWN`.
-   * An error that carries `neverHappened: true` says that nothing happened outside: then an effect is called again too.
+   * What may be done when an attempt ended without a receipt (its process died, or `fn` threw).
+   * `readOnly` and `idempotent`: call again, with the same key. `effect` (default): ask `probe`, or
+   * stop with `ERR_HOLDFAST_OUTCOME_UNKNOWN`. An error that carries `neverHappened: true` says that
+   * nothing happened outside: then an effect is called again too.
    */
   safety?: ToolSafety | undefined;
-  /** Asked before an `effect` is attempted again. Its answer must be final: what has not happened must not happen later. */
+  /**
+   * Asked before an `effect` is attempted again. Its answer must be final: what has not happened
+   * must not happen later.
+   */
   probe?: ((idempotencyKey: string) => ProbeAnswer<R> | Promise<ProbeAnswer<R>>) | undefined;
   /** How often to call again when `fn` throws and its safety allows it. Default: not at all. */
   retry?: number | RetryOptions | undefined;
-  /** Milliseconds one attempt, or its probe, may take. Then it fails with a `TimeoutError`, and what it did is not known. */
+  /**
+   * Milliseconds one attempt, or its probe, may take. Then it fails with a `TimeoutError`, and what
+   * it did is not known.
+   */
   timeout?: number | undefined;
   /** Ends the attempt, its probe, or the pause before the next one, with `ERR_HOLDFAST_ABORTED`. */
   signal?: AbortSignal | undefined;
-  /** Undoes the effect when `run.rollback()` asks. Called again with the same key when its process dies. */
+  /**
+   * Undoes the effect when `run.rollback()` asks. Called again with the same key when its process
+   * dies.
+   */
   compensate?: ((result: R, context: ToolContext) => unknown) | undefined;
 }
 
 /**
- * How to undo effects, by the tool's name: for calls without a `compensate` of their own, and for those of an earlier process
- * that the code does not come to again before `run.rollback()`.
+ * How to undo effects, by the tool's name: for calls without a `compensate` of their own, and for
+ * those of an earlier process that the code does not come to again before `run.rollback()`.
  */
 export type Compensations = Readonly<Record<string, Compensation>>;
 
@@ -69,12 +89,17 @@ export type Compensations = Readonly<Record<string, Compensation>>;
 type Compensation = { undo(result: unknown, context: ToolContext): unknown }['undo'];
 
 export interface StepOptions {
-  /** Default `durable`. An `eventual` step may be done again after a crash, as if it had not been. */
+  /**
+   * Default `durable`. An `eventual` step may be done again after a crash, as if it had not been.
+   */
   durability?: CommitDurability | undefined;
 }
 
 export interface WaitOptions {
-  /** Milliseconds to wait in this process. Then the run is closed and the call rejects with `ERR_HOLDFAST_SUSPENDED`. */
+  /**
+   * Milliseconds to wait in this process. Then the run is closed and the call rejects with
+   * `ERR_HOLDFAST_SUSPENDED`.
+   */
   suspendAfter?: number | undefined;
   /** Ends the wait with `ERR_HOLDFAST_ABORTED`; it may be asked for again. */
   signal?: AbortSignal | undefined;
@@ -95,9 +120,9 @@ export interface HookEvent {
 type Hook = (event: HookEvent) => unknown;
 
 /**
- * Deterministic points where memory is loaded and saved. What led to a hook is durable before it is called; a hook that
- * throws is written into the journal and reported, and the run goes on. After a crash a hook whose end was not recorded is
- * called again.
+ * Deterministic points where memory is loaded and saved. What led to a hook is durable before it is
+ * called; a hook that throws is written into the journal and reported, and the run goes on. After a
+ * crash a hook whose end was not recorded is called again.
  */
 export interface RunHooks {
   /** Whenever somebody begins to drive the run, before `pool.run` resolves. */
@@ -115,7 +140,10 @@ export interface RunHooks {
 }
 
 export interface RunOptions<Input = unknown> {
-  /** Kept when the run begins. On continuation it may be left out; another one is `ERR_HOLDFAST_DIVERGED`. */
+  /**
+   * Kept when the run begins. On continuation it may be left out; another one is
+   * `ERR_HOLDFAST_DIVERGED`.
+   */
   input?: Input | undefined;
   hooks?: RunHooks | undefined;
   /** For all waits of this run: see `WaitOptions`. Default: they wait in the process. */
@@ -127,7 +155,10 @@ export interface RunOptions<Input = unknown> {
 export interface CheckpointOptions {
   /** At most 512 bytes. Checkpoints with a label are kept by `prune` unless told otherwise. */
   label?: string | undefined;
-  /** Objects are never changed in place: those seen before are known by identity and not looked into. */
+  /**
+   * Objects are never changed in place: those seen before are known by identity and not looked
+   * into.
+   */
   immutable?: boolean | undefined;
 }
 
@@ -152,57 +183,89 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
   readonly fencingToken: number;
   /** Of the last commit this object made: its epoch, and what it survives. */
   readonly receipt: CommitReceipt | undefined;
-  /** Commits what `fn` returns before it returns it; on continuation returns the kept result without calling `fn`. */
+  /**
+   * Commits what `fn` returns before it returns it; on continuation returns the kept result without
+   * calling `fn`.
+   */
   step<R>(name: string, fn: StepFunction<R>, options?: StepOptions): Promise<R>;
-  /** With arguments, of which `fn` gets a copy as for `tool`: another argument on continuation is `ERR_HOLDFAST_DIVERGED`. */
+  /**
+   * With arguments, of which `fn` gets a copy as for `tool`: another argument on continuation is
+   * `ERR_HOLDFAST_DIVERGED`.
+   */
   step<A, R>(
     name: string,
     args: A,
     fn: (args: A) => R | Promise<R>,
     options?: StepOptions,
   ): Promise<R>;
-  /** A step that is a plan or a decision: always durable, listed as such, and followed by `onDecision`. */
+  /**
+   * A step that is a plan or a decision: always durable, listed as such, and followed by
+   * `onDecision`.
+   */
   decision<R>(name: string, fn: StepFunction<R>): Promise<R>;
   decision<A, R>(name: string, args: A, fn: (args: A) => R | Promise<R>): Promise<R>;
-  /** A step with an outside effect: intent before, receipt after. `fn` gets a copy of the arguments as they are now; instances of classes are handed over. */
+  /**
+   * A step with an outside effect: intent before, receipt after. `fn` gets a copy of the arguments
+   * as they are now; instances of classes are handed over.
+   */
   tool<A, R>(
     name: string,
     args: A,
     fn: (args: A, context: ToolContext) => R | Promise<R>,
     options?: ToolOptions<NoInfer<R>>,
   ): Promise<R>;
-  /** Undoes the tools that have `compensate`, or one in the run's `compensations`, the last first; gives the names of those undone. Itself durable. */
+  /**
+   * Undoes the tools that have `compensate`, or one in the run's `compensations`, the last first;
+   * gives the names of those undone. Itself durable.
+   */
   rollback(): Promise<string[]>;
-  /** The version of a piece of code this run was begun with: `before` when it passed here before there was one. */
+  /**
+   * The version of a piece of code this run was begun with: `before` when it passed here before
+   * there was one.
+   */
   version(name: string, current?: number, before?: number): Promise<number>;
   /** Waits, durably, for `pool.signal(run.id, name, value)`; signals that came earlier count. */
   signal<T = unknown>(name: string, options?: WaitOptions): Promise<T>;
   /** Waits, durably, until a moment, or for so many milliseconds. */
   sleep(until: Date | number, options?: WaitOptions): Promise<void>;
   /**
-   * A run of its own that belongs to this one; its id is `<this id>/<id>`. Of a fork: one that was there at the fork's checkpoint shares what it had
-   * done by then, and is finished if it was.
+   * A run of its own that belongs to this one; its id is `<this id>/<id>`. Of a fork: one that was
+   * there at the fork's checkpoint shares what it had done by then, and is finished if it was.
    */
   child<I = unknown, S = unknown, R = unknown>(
     id: string,
     options?: RunOptions<I>,
   ): Promise<Run<I, S, R>>;
-  /** Makes `state` the run's state, durably. What did not change since the last one is not written again. */
+  /**
+   * Makes `state` the run's state, durably. What did not change since the last one is not written
+   * again.
+   */
   checkpoint(state: State, options?: CheckpointOptions): Promise<CheckpointReceipt>;
   /** The run's checkpoints in the order they were made. */
-  history(options?: { reverse?: boolean | undefined; limit?: number | undefined }): IterableIterator<CheckpointInfo>;
+  history(options?: {
+    reverse?: boolean | undefined;
+    limit?: number | undefined;
+  }): IterableIterator<CheckpointInfo>;
   /** The state at a checkpoint. */
   at(checkpoint: string): State;
   /** What changed from one checkpoint to another. */
   diff(before: string, after: string): Difference[];
-  /** Begins another run from a checkpoint of this one; open it with `pool.run`. It shares everything up to there. */
+  /**
+   * Begins another run from a checkpoint of this one; open it with `pool.run`. It shares everything
+   * up to there.
+   */
   fork(checkpoint: string, id: string): Promise<CommitReceipt>;
-  /** Makes an earlier state the run's state again, as a new checkpoint. Steps stay as they are recorded. */
+  /**
+   * Makes an earlier state the run's state again, as a new checkpoint. Steps stay as they are
+   * recorded.
+   */
   restore(checkpoint: string): Promise<CheckpointReceipt>;
   /** Removes checkpoints, and what only they held. The newest stays. */
   prune(options?: PruneOptions): Promise<PruneReport>;
   /** Ends the run, durably. It can be opened again to read its result, and never goes on. */
-  finish(...result: undefined extends Result ? [result?: Result] : [result: Result]): Promise<CommitReceipt>;
+  finish(
+    ...result: undefined extends Result ? [result?: Result] : [result: Result]
+  ): Promise<CommitReceipt>;
   /** Stops driving an unfinished run, so that it may be opened again at once. */
   close(): void;
 }
@@ -217,7 +280,10 @@ export type Wait =
 /** A run seen from outside. Times are milliseconds since 1970. */
 export interface RunInfo {
   readonly id: string;
-  /** `unreadable`: its parts are damaged, or of a newer release; then only `id` and `problem` say anything. Only `pool.runs()` lists such. */
+  /**
+   * `unreadable`: its parts are damaged, or of a newer release; then only `id` and `problem` say
+   * anything. Only `pool.runs()` lists such.
+   */
   readonly status: 'running' | 'waiting' | 'finished' | 'unreadable';
   /** Why it cannot be read. */
   readonly problem?: string;
@@ -273,7 +339,10 @@ export interface JournalEntry {
   /** How long it took, where that means something. */
   readonly ms?: number;
   readonly attempt?: number;
-  /** The commit it was part of. Absent where a process was killed before it wrote that down, and the log has been cleaned since. */
+  /**
+   * The commit it was part of. Absent where a process was killed before it wrote that down, and the
+   * log has been cleaned since.
+   */
   readonly epoch?: number;
   readonly name?: string;
   readonly occurrence?: number;
@@ -295,7 +364,10 @@ export interface UnknownOutcome {
   readonly problem?: string;
 }
 
-/** `'happened'`: it happened, and has no result that matters. `{ value }`: it happened, and this is its result. */
+/**
+ * `'happened'`: it happened, and has no result that matters. `{ value }`: it happened, and this is
+ * its result.
+ */
 export type Resolution = 'happened' | 'never-happened' | { readonly value: unknown };
 
 export interface AppliedOnce {

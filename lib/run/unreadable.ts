@@ -1,8 +1,14 @@
-/** Damage that concerns one run, or one record: whoever lists or claims goes on past it and says so. */
+/**
+ * Damage that concerns one run, or one record: whoever lists or claims goes on past it and says so.
+ */
 import { type ErrorCode, HoldfastError } from '../errors';
 
 /** What is wrong with one run and says nothing of the others. */
-const OF_ONE_RUN: readonly ErrorCode[] = ['ERR_HOLDFAST_CORRUPT', 'ERR_HOLDFAST_NEWER_FORMAT', 'ERR_HOLDFAST_CODEC'];
+const OF_ONE_RUN: readonly ErrorCode[] = [
+  'ERR_HOLDFAST_CORRUPT',
+  'ERR_HOLDFAST_NEWER_FORMAT',
+  'ERR_HOLDFAST_CODEC',
+];
 
 export function isOfOneRun(error: unknown): error is HoldfastError {
   return error instanceof HoldfastError && OF_ONE_RUN.includes(error.code);

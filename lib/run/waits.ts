@@ -1,12 +1,13 @@
 /**
  * Waiting for a signal, or for a moment.
  *
- * That a run waits is an entry and a word in its header, so it waits also when no process is there: whoever looks for
- * runnable runs finds it when what it waits for has come. Taking a signal is one commit: the entry that keeps its value, and
- * the removal of the pending one. A crash before it leaves the signal for the next driver.
+ * That a run waits is an entry and a word in its header, so it waits also when no process is there:
+ * whoever looks for runnable runs finds it when what it waits for has come. Taking a signal is one
+ * commit: the entry that keeps its value, and the removal of the pending one. A crash before it
+ * leaves the signal for the next driver.
  *
- * A run waits when it does nothing else: beside a step or an effect it is a run that has something to do, is not suspended, and is claimed when
- * its driver dies.
+ * A run waits when it does nothing else: beside a step or an effect it is a run that has something
+ * to do, is not suspended, and is claimed when its driver dies.
  */
 import { HoldfastError, isConflict } from '../errors';
 import type { Wait } from './types';
@@ -58,20 +59,32 @@ export async function waitForSignal(writer: JournalWriter, call: WaitCall): Prom
   for (;;) {
     const pending = firstPending(writer.journals, writer.run, call.name);
     if (pending) {
-      const ms = call.kept?.wait ? Math.max(0, Date.now() - call.kept.wait.at) : performance.now() - begun;
+      const ms = call.kept?.wait
+        ? Math.max(0, Date.now() - call.kept.wait.at)
+        : performance.now() - begun;
       if (await take(writer, call, pending, ms)) return pending[1];
     } else if (!writer.isWaiting(call.identity)) {
-      await writer.wait(call.identity, { signal: call.name }, call.kept?.wait ? undefined : entryOf(call));
+      await writer.wait(
+        call.identity,
+        { signal: call.name },
+        call.kept?.wait ? undefined : entryOf(call),
+      );
       // Once more: it may have come in between.
     } else await untilNews(writer, call, Infinity);
   }
 }
 
 /**
- * `most`: milliseconds that it takes at most, on the clock that never jumps, so that who sleeps for so long sleeps no longer when the system's
- * clock is set back. When that is set forward the moment has come: so it has for whoever continues the run.
+ * `most`: milliseconds that it takes at most, on the clock that never jumps, so that who sleeps for
+ * so long sleeps no longer when the system's clock is set back. When that is set forward the moment
+ * has come: so it has for whoever continues the run.
  */
-export async function sleepUntil(writer: JournalWriter, call: WaitCall, until: number, most: number) {
+export async function sleepUntil(
+  writer: JournalWriter,
+  call: WaitCall,
+  until: number,
+  most: number,
+) {
   const end = performance.now() + most;
   const moment = call.kept?.wait?.until ?? until;
   const left = (): number => Math.min(moment - Date.now(), end - performance.now());
@@ -125,12 +138,16 @@ async function untilNews(writer: JournalWriter, call: WaitCall, ms: number): Pro
   writer.mustDrive();
 }
 
-/** An aborted wait: the run may do something else now, and should it be abandoned then, who looks for such runs must find it. */
+/**
+ * An aborted wait: the run may do something else now, and should it be abandoned then, who looks
+ * for such runs must find it.
+ */
 async function waitNoLonger(writer: JournalWriter, call: WaitCall): Promise<void> {
   try {
     await writer.noteWaits(call.identity);
   } catch (error) {
-    // That it was aborted is what the caller must see. A driver that was replaced or closed says so at the next step.
+    // That it was aborted is what the caller must see. A driver that was replaced or closed says so
+    // at the next step.
     if (!(error instanceof HoldfastError)) throw error;
   }
 }

@@ -1,9 +1,10 @@
 /**
  * Appends to one run's journal on behalf of one driver.
  *
- * Every transition of a run is ONE commit with two conditions: the driver record is as this driver left it, and the
- * entry's key is absent. A crash leaves the transition whole or not at all. The engine checks the conditions at the moment
- * of the commit, so a driver that was replaced, however long ago, records nothing and is told ERR_HOLDFAST_FENCED.
+ * Every transition of a run is ONE commit with two conditions: the driver record is as this driver
+ * left it, and the entry's key is absent. A crash leaves the transition whole or not at all. The
+ * engine checks the conditions at the moment of the commit, so a driver that was replaced, however
+ * long ago, records nothing and is told ERR_HOLDFAST_FENCED.
  */
 import { PoolBatch } from '../batch';
 import { json } from '../codecs';
@@ -35,11 +36,17 @@ export class JournalWriter {
   readonly #waits = new Map<string, Wait>();
   /** The calls under way that are no waits. */
   readonly #working = new Set<string>();
-  /** Since the last wait began something else has come of the run: who continues it has more to do than to wait. */
+  /**
+   * Since the last wait began something else has come of the run: who continues it has more to do
+   * than to wait.
+   */
   #moved = false;
   #epochs: (readonly [sequence: number, epoch: number])[] = [];
   #receipt: CommitReceipt | undefined;
-  /** Of the entry that is written; and the driver record as it is stored, which every commit is compared with. */
+  /**
+   * Of the entry that is written; and the driver record as it is stored, which every commit is
+   * compared with.
+   */
   readonly #key: Buffer;
   readonly #driverText: string;
 
@@ -72,7 +79,9 @@ export class JournalWriter {
     if (this.journals.pool.closed) throw poolClosedError();
   }
 
-  /** Takes the number of an entry that will be appended, for entries that contain their own number. */
+  /**
+   * Takes the number of an entry that will be appended, for entries that contain their own number.
+   */
   reserve(): number {
     return this.#next++;
   }
@@ -100,15 +109,26 @@ export class JournalWriter {
     return pool.batch().requireEqual(driverTexts, this.run, this.#driverText);
   }
 
-  /** Commits what `begin` gave, with an entry of the time `at` that depends on what was put into it. Not asynchronous where it is made in the call. */
+  /**
+   * Commits what `begin` gave, with an entry of the time `at` that depends on what was put into it.
+   * Not asynchronous where it is made in the call.
+   */
   finish(batch: Batch, entry: NewEntry, at: number): CommitReceipt | Promise<CommitReceipt> {
     const sequence = this.reserve();
     this.put(batch, sequence, entry, at);
     return this.commitBatch(batch, 'durable', sequence);
   }
 
-  /** From now on the run waits; the entry that says so, if there is none yet, and what else changes with that, in the same commit. */
-  async wait(call: string, wait: Wait, entry?: NewEntry, also?: (batch: Batch) => void): Promise<void> {
+  /**
+   * From now on the run waits; the entry that says so, if there is none yet, and what else changes
+   * with that, in the same commit.
+   */
+  async wait(
+    call: string,
+    wait: Wait,
+    entry?: NewEntry,
+    also?: (batch: Batch) => void,
+  ): Promise<void> {
     this.#waits.set(call, wait);
     const sequence = entry && this.reserve();
     const fill = (batch: Batch): void => {
@@ -130,13 +150,15 @@ export class JournalWriter {
   }
 
   /**
-   * A call that is no wait, while it is under way. A run that merely waits is not claimed before what it waits for has come, so beside a wait
-   * the header says first that there is more to do. That may be lost in a power cut, not with the process.
+   * A call that is no wait, while it is under way. A run that merely waits is not claimed before
+   * what it waits for has come, so beside a wait the header says first that there is more to do.
+   * That may be lost in a power cut, not with the process.
    */
   async working<R>(call: string, work: () => Promise<R>): Promise<R> {
     this.#working.add(call);
     try {
-      if (this.#header.status === 'waiting' && this.isBusyBeside()) await this.commit((batch) => this.putHeader(batch), 'eventual');
+      if (this.#header.status === 'waiting' && this.isBusyBeside())
+        await this.commit((batch) => this.putHeader(batch), 'eventual');
       return await work();
     } finally {
       this.#working.delete(call);
@@ -155,7 +177,10 @@ export class JournalWriter {
     return this.#waits.has(call);
   }
 
-  /** Only the header; it may be lost in a crash, which makes the run look busier than it is, and no worse. */
+  /**
+   * Only the header; it may be lost in a crash, which makes the run look busier than it is, and no
+   * worse.
+   */
   async noteWaits(call: string): Promise<void> {
     if (!this.#waits.has(call)) return;
     await this.commit(this.stopWaiting(call), 'eventual');
@@ -169,7 +194,11 @@ export class JournalWriter {
     const header: RunHeader = { ...rest, status: 'finished', ended };
     const sequence = this.reserve();
     const receipt = await this.commit((batch) => {
-      this.put(batch, sequence, { kind: 'end', ms: Math.max(0, ended - this.#header.began), result });
+      this.put(batch, sequence, {
+        kind: 'end',
+        ms: Math.max(0, ended - this.#header.began),
+        result,
+      });
       batch.put(journals.headers, run, header);
       journals.ends(batch, run);
       batch.put(journals.drivers, run, this.nobody());
@@ -199,7 +228,8 @@ export class JournalWriter {
       this.journals.pool.commitSync(batch, { durability: 'eventual' });
       this.journals.fresh.delete(this.run);
     } catch (error) {
-      // Somebody else drives already, or the pool can't commit any more; in both cases there is nothing to give back.
+      // Somebody else drives already, or the pool can't commit any more; in both cases there is
+      // nothing to give back.
       if (!(error instanceof HoldfastError)) throw error;
     }
   }
@@ -220,8 +250,8 @@ export class JournalWriter {
     const whole = { at, ...entry } as Entry & { epochs?: Epochs };
     if (this.#epochs.length > 0) whole.epochs = this.#epochs;
     PoolBatch.putNew(batch, entriesByKey, key, whole);
-    // Should the commit fail, these epochs are not written down: the driver is at its end then, or the value was refused
-    // above, before this line.
+    // Should the commit fail, these epochs are not written down: the driver is at its end then, or
+    // the value was refused above, before this line.
     this.#epochs = [];
     this.journals.fresh.delete(this.run);
   }
@@ -245,7 +275,10 @@ export class JournalWriter {
     ring(this.run);
   }
 
-  /** After the end: no other entry will tell the epoch of the last one. Nothing depends on it, so nobody waits. */
+  /**
+   * After the end: no other entry will tell the epoch of the last one. Nothing depends on it, so
+   * nobody waits.
+   */
   private writeEpochs(): void {
     const { headers, pool } = this.journals;
     const header = { ...this.#header, epochs: this.#epochs };
@@ -257,13 +290,21 @@ export class JournalWriter {
   }
 
   /** `sequence`: of the entry in it. */
-  private async commit(fill: (batch: Batch) => void, durability: CommitDurability = 'durable', sequence?: number): Promise<CommitReceipt> {
+  private async commit(
+    fill: (batch: Batch) => void,
+    durability: CommitDurability = 'durable',
+    sequence?: number,
+  ): Promise<CommitReceipt> {
     const batch = this.begin();
     fill(batch);
     return this.commitBatch(batch, durability, sequence);
   }
 
-  private commitBatch(batch: Batch, durability: CommitDurability, sequence: number | undefined): CommitReceipt | Promise<CommitReceipt> {
+  private commitBatch(
+    batch: Batch,
+    durability: CommitDurability,
+    sequence: number | undefined,
+  ): CommitReceipt | Promise<CommitReceipt> {
     const done = (receipt: CommitReceipt): CommitReceipt => {
       this.#receipt = receipt;
       if (sequence !== undefined) this.learn(sequence, receipt.epoch);

@@ -2,7 +2,10 @@
 import type { OpenOptions } from './index';
 
 export interface BackupOptions {
-  /** Only the commits above this epoch (that of the backup before it). Needs the log back to there: see `retain`. */
+  /**
+   * Only the commits above this epoch (that of the backup before it). Needs the log back to there:
+   * see `retain`.
+   */
   incremental?: number | undefined;
   signal?: AbortSignal | undefined;
   /** From 0 to 1. */
@@ -23,7 +26,10 @@ export interface BackupReport {
   readonly continued: boolean;
 }
 
-export interface RestoreOptions extends Pick<OpenOptions, 'medium' | 'size' | 'atLeast' | 'retain'> {
+export interface RestoreOptions extends Pick<
+  OpenOptions,
+  'medium' | 'size' | 'atLeast' | 'retain'
+> {
   /** The state after the commit of this epoch, or at this time. Default: the newest there is. */
   at?: number | Date | undefined;
   signal?: AbortSignal | undefined;
@@ -50,7 +56,10 @@ export interface CheckReport {
 }
 
 export interface CopyOptions {
-  /** Where the copy lies: a part in each of these (on persistent memory), none: in one file. Default: as the pool lies now. */
+  /**
+   * Where the copy lies: a part in each of these (on persistent memory), none: in one file.
+   * Default: as the pool lies now.
+   */
   directories?: readonly string[] | undefined;
 }
 
@@ -63,8 +72,9 @@ export interface CopyReport {
 /** What `salvage` could save. */
 export interface SalvageReport {
   /**
-   * What could be trusted: the index; or, where the root or the fold is lost, all valid records of the log (deleted keys may
-   * come again); or, where both superblocks are lost, only each operation's own checksum.
+   * What could be trusted: the index; or, where the root or the fold is lost, all valid records of
+   * the log (deleted keys may come again); or, where both superblocks are lost, only each
+   * operation's own checksum.
    */
   readonly source: 'index' | 'log' | 'checksums';
   /** Entries saved, and the bytes of their values. */

@@ -7,7 +7,10 @@ export interface WatchOptions<K = Uint8Array, V = Uint8Array> {
   keyspace?: Keyspace<K, V> | undefined;
   /** Only keys that begin with these bytes (or this text). */
   prefix?: K | undefined;
-  /** Commits above this epoch, a past one too as long as the pool holds them. Default: those made from now on. */
+  /**
+   * Commits above this epoch, a past one too as long as the pool holds them. Default: those made
+   * from now on.
+   */
   from?: number | undefined;
   /** Bytes of log that are kept for this watcher when it falls behind. Default 64 MiB. */
   lag?: number | undefined;
@@ -17,7 +20,12 @@ export interface WatchOptions<K = Uint8Array, V = Uint8Array> {
 /** One change of a commit. */
 export type Change<K, V> =
   | { readonly keyspace: string; readonly key: K; readonly value: V; readonly deleted: false }
-  | { readonly keyspace: string; readonly key: K; readonly value?: undefined; readonly deleted: true };
+  | {
+      readonly keyspace: string;
+      readonly key: K;
+      readonly value?: undefined;
+      readonly deleted: true;
+    };
 
 /** What one commit changed, in the order of its batch. */
 export interface CommittedChanges<K, V> {
@@ -32,12 +40,18 @@ export interface RegionWatchOptions extends Pick<WatchOptions, 'from' | 'lag' | 
   region: Region;
 }
 
-/** One change of a region: bytes that were written (also by `add` and `compareAndSwap`), or its new size; 0: it was dropped. */
+/**
+ * One change of a region: bytes that were written (also by `add` and `compareAndSwap`), or its new
+ * size; 0: it was dropped.
+ */
 export type RegionChange =
   | { readonly offset: number; readonly bytes: Uint8Array; readonly size?: undefined }
   | { readonly offset?: undefined; readonly bytes?: undefined; readonly size: number };
 
-/** What one commit did to a region, in the order of its batch. A write of more than 64 KiB is given in pieces. */
+/**
+ * What one commit did to a region, in the order of its batch. A write of more than 64 KiB is given
+ * in pieces.
+ */
 export interface CommittedRegionChanges {
   readonly epoch: number;
   /** Milliseconds since 1970. */

@@ -1,6 +1,7 @@
 /**
- * The public vocabulary of Holdfast: shapes only, no code. Every layer above the native binding speaks these types.
- * Here: pools, commits, keyspaces, batches, snapshots; what belongs to one subject lies in a file of its own.
+ * The public vocabulary of Holdfast: shapes only, no code. Every layer above the native binding
+ * speaks these types. Here: pools, commits, keyspaces, batches, snapshots; what belongs to one
+ * subject lies in a file of its own.
  */
 import type { Writable } from 'node:stream';
 import type { WritableStream } from 'node:stream/web';
@@ -18,26 +19,36 @@ export type * from './stats';
 /** What the pool's bytes live on. */
 export type Medium = 'pmem' | 'file';
 
-/** What an acknowledged durable commit survives: `power` loss, or only the death of the `process`. */
+/**
+ * What an acknowledged durable commit survives: `power` loss, or only the death of the `process`.
+ */
 export type DurabilityClass = 'power' | 'process';
 
-/** `durable`: acknowledged after its barrier. `eventual`: acknowledged at once, behind a barrier a little later. */
+/**
+ * `durable`: acknowledged after its barrier. `eventual`: acknowledged at once, behind a barrier a
+ * little later.
+ */
 export type CommitDurability = 'durable' | 'eventual';
 
 export interface OpenOptions {
   /** Default `auto`: persistent memory where mapping with MAP_SYNC succeeds, else a file. */
   medium?: 'auto' | Medium | undefined;
-  /** Bytes. A file grows by itself unless a size is given; a new pmem pool is 256 MiB unless a size is given. */
+  /**
+   * Bytes. A file grows by itself unless a size is given; a new pmem pool is 256 MiB unless a size
+   * is given.
+   */
   size?: number | undefined;
   /**
-   * A new pool on persistent memory takes space of its file system as it needs it and gives it back; `size` is then the most it may
-   * take, 64 GiB unless given. Chosen when a pool is made. A file does that anyway.
+   * A new pool on persistent memory takes space of its file system as it needs it and gives it
+   * back; `size` is then the most it may take, 64 GiB unless given. Chosen when a pool is made. A
+   * file does that anyway.
    */
   grow?: boolean | undefined;
   /**
-   * A new pool on persistent memory that grows lies in all of these directories (on file systems of their own): each gets a part file, filled in
-   * order, `size` is the most of all together, and `path` is the pool set file that names the parts. Chosen when a pool is made; it is
-   * opened by its path alone.
+   * A new pool on persistent memory that grows lies in all of these directories (on file systems of
+   * their own): each gets a part file, filled in order, `size` is the most of all together, and
+   * `path` is the pool set file that names the parts. Chosen when a pool is made; it is opened by
+   * its path alone.
    */
   directories?: readonly string[] | undefined;
   /** `ifMissing` (default), `never` (the pool must be there) or `exclusive` (it must not). */
@@ -49,19 +60,21 @@ export interface OpenOptions {
   /** The tail is folded into the index when it holds this many operations. Default 32,768. */
   foldOperations?: number | undefined;
   /**
-   * Milliseconds after which a run that this handle drives may be taken over by another thread, when this one has not
-   * renewed its lease. Default 15,000. A process that ends gives up its leases at once.
+   * Milliseconds after which a run that this handle drives may be taken over by another thread,
+   * when this one has not renewed its lease. Default 15,000. A process that ends gives up its
+   * leases at once.
    */
   lease?: number | undefined;
   /**
-   * Opens for reading only, also while another process writes. It sees the newest durable state, and newer ones with
-   * `refresh()`. What changes the pool is `ERR_HOLDFAST_READ_ONLY`.
+   * Opens for reading only, also while another process writes. It sees the newest durable state,
+   * and newer ones with `refresh()`. What changes the pool is `ERR_HOLDFAST_READ_ONLY`.
    */
   readOnly?: boolean | undefined;
   /**
-   * How much of the log is kept for `watch` and incremental backups beyond what the pool itself needs: commits younger than
-   * `ms`, the newest `bytes`; with both, what both want. Default: as the pool was opened last. It gives way, the oldest
-   * first, before a commit is refused for want of space. `false`: nothing.
+   * How much of the log is kept for `watch` and incremental backups beyond what the pool itself
+   * needs: commits younger than `ms`, the newest `bytes`; with both, what both want. Default: as
+   * the pool was opened last. It gives way, the oldest first, before a commit is refused for want
+   * of space. `false`: nothing.
    */
   retain?: { ms?: number; bytes?: number } | false | undefined;
   signal?: AbortSignal | undefined;
@@ -83,7 +96,9 @@ export interface CommitReceipt {
   readonly class: DurabilityClass;
 }
 
-/** How keys or values become bytes. A key codec must keep order: the bytes sort as the values do. */
+/**
+ * How keys or values become bytes. A key codec must keep order: the bytes sort as the values do.
+ */
 export interface Codec<T> {
   readonly name: string;
   encode(value: T): Uint8Array | string;
@@ -109,16 +124,18 @@ export interface Snapshot extends Disposable {
   readonly epoch: number;
   readonly closed: boolean;
   /**
-   * The encoded value of a key, as it lies in the pool: not copied (but where a thousand views are open already) and, where it is larger than
-   * 256 KiB, not verified. Valid until the snapshot is closed, then of length 0. Stores into it reach nobody else. Undefined when the key is absent.
+   * The encoded value of a key, as it lies in the pool: not copied (but where a thousand views are
+   * open already) and, where it is larger than 256 KiB, not verified. Valid until the snapshot is
+   * closed, then of length 0. Stores into it reach nobody else. Undefined when the key is absent.
    */
   view<K, V>(keyspace: Keyspace<K, V>, key: K): Uint8Array | undefined;
   close(): void;
 }
 
 /**
- * A named ordered map. Reads are synchronous: they come from mapped memory; a damaged byte is `ERR_HOLDFAST_CORRUPT`. Writes are a commit each,
- * acknowledged after its barrier unless `durability` is `eventual`. A key is 1 to 1,024 bytes as encoded (`ERR_HOLDFAST_KEY_SIZE`), a
+ * A named ordered map. Reads are synchronous: they come from mapped memory; a damaged byte is
+ * `ERR_HOLDFAST_CORRUPT`. Writes are a commit each, acknowledged after its barrier unless
+ * `durability` is `eventual`. A key is 1 to 1,024 bytes as encoded (`ERR_HOLDFAST_KEY_SIZE`), a
  * value up to 64 GiB; what a codec cannot write or read is `ERR_HOLDFAST_CODEC`.
  */
 export interface Keyspace<K, V> {
@@ -129,8 +146,9 @@ export interface Keyspace<K, V> {
   getMany(keys: readonly K[], options?: { snapshot?: Snapshot | undefined }): (V | undefined)[];
   has(key: K, options?: { snapshot?: Snapshot | undefined }): boolean;
   /**
-   * The epoch of the commit that wrote the key's newest value. Undefined where the key is absent, or the log no longer tells: the
-   * cleaner has carried the value elsewhere since, or the pool is open for reading only.
+   * The epoch of the commit that wrote the key's newest value. Undefined where the key is absent,
+   * or the log no longer tells: the cleaner has carried the value elsewhere since, or the pool is
+   * open for reading only.
    */
   writtenAt(key: K): number | undefined;
   count(range?: RangeOptions<K>): number;
@@ -156,11 +174,19 @@ export interface Batch {
   requirePresent<K, V>(keyspace: Keyspace<K, V>, key: K): this;
   /** … unless the key's value is, byte for byte, what `value` encodes to. */
   requireEqual<K, V>(keyspace: Keyspace<K, V>, key: K, value: V): this;
-  /** `bytes` stand at `offset` of the region when the batch is committed; with the keys, or not at all. */
+  /**
+   * `bytes` stand at `offset` of the region when the batch is committed; with the keys, or not at
+   * all.
+   */
   regionWrite(region: Region, offset: number, bytes: ArrayBufferView): this;
-  /** Adds to the 64-bit cell at `offset` (a multiple of 8), modulo 2^64, after what the batch did before. */
+  /**
+   * Adds to the 64-bit cell at `offset` (a multiple of 8), modulo 2^64, after what the batch did
+   * before.
+   */
   regionAdd(region: Region, offset: number, delta: bigint): this;
-  /** Refuse the whole commit (`ERR_HOLDFAST_CONFLICT`) unless the 64-bit cell is `value` before it. */
+  /**
+   * Refuse the whole commit (`ERR_HOLDFAST_CONFLICT`) unless the 64-bit cell is `value` before it.
+   */
   requireCell(region: Region, offset: number, value: bigint): this;
   clear(): this;
 }
@@ -195,8 +221,9 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   /** Is that handle still open? One whose worker thread ended or was terminated is not. */
   isOpen(handle: number): boolean;
   /**
-   * Goes on to the newest durable state, where the pool was opened with `readOnly`; gives the epoch it is at. Without a
-   * change it costs about as much as a read. Snapshots taken before keep what they see.
+   * Goes on to the newest durable state, where the pool was opened with `readOnly`; gives the epoch
+   * it is at. Without a change it costs about as much as a read. Snapshots taken before keep what
+   * they see.
    */
   refresh(): Promise<number>;
   refreshSync(): number;
@@ -205,7 +232,10 @@ export interface PoolCore extends AsyncDisposable, Disposable {
     name: string,
     options: { key?: KN | undefined; value: VN },
   ): Keyspace<CodecTypes[KN], CodecTypes[VN]>;
-  keyspace<K, VN extends SaidCodecName>(name: string, options: { key: Codec<K>; value: VN }): Keyspace<K, CodecTypes[VN]>;
+  keyspace<K, VN extends SaidCodecName>(
+    name: string,
+    options: { key: Codec<K>; value: VN },
+  ): Keyspace<K, CodecTypes[VN]>;
   keyspace<KN extends SaidCodecName, V = unknown>(
     name: string,
     options: { key: KN; value?: Codec<V> | 'structured' | 'json' | undefined },
@@ -213,37 +243,63 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   keyspace<K = string, V = unknown>(name: string, options?: KeyspaceOptions<K, V>): Keyspace<K, V>;
   /** Names of all keyspaces, sorted. */
   keyspaces(): string[];
-  /** The region of that name; made when it is not there and a size is given. Another size than it has is an error. */
+  /**
+   * The region of that name; made when it is not there and a size is given. Another size than it
+   * has is an error.
+   */
   region(name: string, options?: { size?: number | undefined }): Region;
   /** All regions, in the order they were made. */
   regions(options?: { snapshot?: Snapshot | undefined }): RegionInfo[];
   /** An empty batch. It may be built over time; nothing happens until it is committed. */
   batch(): Batch;
-  /** All of it or nothing; `ERR_HOLDFAST_CONFLICT` where a condition does not hold. The batch is empty afterwards, whatever came of it. */
+  /**
+   * All of it or nothing; `ERR_HOLDFAST_CONFLICT` where a condition does not hold. The batch is
+   * empty afterwards, whatever came of it.
+   */
   commit(batch: Batch, options?: CommitOptions): Promise<CommitReceipt>;
   commitSync(batch: Batch, options?: CommitOptions): CommitReceipt;
-  /** Of the newest state. Costs nothing by itself; while it is open, what it sees keeps its space. */
+  /**
+   * Of the newest state. Costs nothing by itself; while it is open, what it sees keeps its space.
+   */
   snapshot(): Snapshot;
-  /** The change feed. Throws `ERR_HOLDFAST_FORGOTTEN` where the log no longer reaches back to `from`. */
+  /**
+   * The change feed. Throws `ERR_HOLDFAST_FORGOTTEN` where the log no longer reaches back to
+   * `from`.
+   */
   watch(options: RegionWatchOptions): RegionWatcher;
   watch<K = Uint8Array, V = Uint8Array>(options?: WatchOptions<K, V>): Watcher<K, V>;
   /** A consistent backup while commits go on. A path gets its file when the backup is whole. */
-  backup(target: string | Writable | WritableStream<Uint8Array>, options?: BackupOptions): Promise<BackupReport>;
+  backup(
+    target: string | Writable | WritableStream<Uint8Array>,
+    options?: BackupOptions,
+  ): Promise<BackupReport>;
   /** Resolves when everything committed before, eventual commits too, is behind a barrier. */
   settled(): Promise<void>;
   stats(): PoolStats;
-  /** Reads everything and verifies all checksums; `onProgress` is given 0 to 1. Damage is reported, not thrown. */
-  check(options?: { signal?: AbortSignal | undefined; onProgress?: ((fraction: number) => void) | undefined }): Promise<CheckReport>;
+  /**
+   * Reads everything and verifies all checksums; `onProgress` is given 0 to 1. Damage is reported,
+   * not thrown.
+   */
+  check(options?: {
+    signal?: AbortSignal | undefined;
+    onProgress?: ((fraction: number) => void) | undefined;
+  }): Promise<CheckReport>;
   /** Makes the index durable as of now. */
   fold(): Promise<void>;
   /**
-   * Another size, while the pool is open: larger, or smaller where nothing is held beyond it once the pool is compacted; 0:
-   * it grows by itself. Files only; else see `resizeByCopy`.
+   * Another size, while the pool is open: larger, or smaller where nothing is held beyond it once
+   * the pool is compacted; 0: it grows by itself. Files only; else see `resizeByCopy`.
    */
   resize(bytes: number): Promise<void>;
-  /** Folds, merges the index and gives back what dead data still holds; a pool's file gives what is free then to its file system. */
+  /**
+   * Folds, merges the index and gives back what dead data still holds; a pool's file gives what is
+   * free then to its file system.
+   */
   compact(): Promise<void>;
-  /** Waits for what is under way and makes it durable; the last handle in this process lets go of the pool. A second time it does nothing. */
+  /**
+   * Waits for what is under way and makes it durable; the last handle in this process lets go of
+   * the pool. A second time it does nothing.
+   */
   close(): Promise<void>;
   closeSync(): void;
 }

@@ -26,7 +26,10 @@ export interface PoolStats {
   readonly incarnation: number;
   /** Of a pool in several directories; empty where the pool is one file. */
   readonly parts: readonly PoolPart[];
-  /** The most the pool may hold (2 ** 60 and more: it grows by itself); what its segments take; what is free; of keys and values that live. */
+  /**
+   * The most the pool may hold (2 ** 60 and more: it grows by itself); what its segments take; what
+   * is free; of keys and values that live.
+   */
   readonly capacityBytes: number;
   readonly takenBytes: number;
   readonly freeBytes: number;
@@ -48,15 +51,18 @@ export interface PoolStats {
   readonly openSnapshots: number;
   readonly oldestSnapshotEpoch: number;
   /**
-   * Places that readers have taken (a process one, and one more for each fold that its snapshots lie apart), the process and epoch of the one
-   * furthest behind, and what is held back for them.
+   * Places that readers have taken (a process one, and one more for each fold that its snapshots
+   * lie apart), the process and epoch of the one furthest behind, and what is held back for them.
    */
   readonly readers: number;
   readonly oldestReaderPid: number;
   readonly oldestReaderEpoch: number;
   readonly readerBytes: number;
   readonly readersExpired: number;
-  /** Since this opening, from here on: commits, groups of commits that shared a barrier, and what they asked of the medium. */
+  /**
+   * Since this opening, from here on: commits, groups of commits that shared a barrier, and what
+   * they asked of the medium.
+   */
   readonly commits: number;
   readonly groups: number;
   readonly appends: number;

@@ -9,10 +9,13 @@
 
 namespace holdfast {
 
-// Borrowed, binary-safe bytes; ordered as unsigned bytes (std::char_traits<char> compares as unsigned).
+// Borrowed, binary-safe bytes; ordered as unsigned bytes (std::char_traits<char> compares as
+// unsigned).
 using Bytes = std::string_view;
 
-inline Bytes bytes_of(const void* data, size_t size) { return Bytes(static_cast<const char*>(data), size); }
+inline Bytes bytes_of(const void* data, size_t size) {
+  return Bytes(static_cast<const char*>(data), size);
+}
 
 constexpr uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
 constexpr uint64_t round_down(uint64_t n, uint64_t unit) { return n / unit * unit; }
@@ -34,7 +37,9 @@ void store(void* to, const T& value) {
   std::memcpy(to, &value, sizeof value);
 }
 
-inline uint64_t load_big_endian64(const void* from) { return __builtin_bswap64(load<uint64_t>(from)); }
+inline uint64_t load_big_endian64(const void* from) {
+  return __builtin_bswap64(load<uint64_t>(from));
+}
 
 constexpr uint64_t kCacheLineBytes = 64;
 constexpr uint64_t kKiB = 1024;

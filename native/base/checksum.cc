@@ -1,5 +1,6 @@
-// See checksum.h. With the system's xxhash.h: short inputs are hashed right here, longer ones by the widest vectors the
-// CPU has (checksum_avx2.cc, checksum_avx512.cc), chosen once. Without it: the portable implementation.
+// See checksum.h. With the system's xxhash.h: short inputs are hashed right here, longer ones by
+// the widest vectors the CPU has (checksum_avx2.cc, checksum_avx512.cc), chosen once. Without it:
+// the portable implementation.
 #include "base/checksum.h"
 
 #include "base/xxh3_portable.h"

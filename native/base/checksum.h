@@ -1,6 +1,6 @@
-// The 64-bit checksum of everything on the medium: XXH3, from the system's header where it is installed, else from
-// our own portable implementation of the published algorithm (xxh3_portable.h). Both give the same numbers; a test
-// compares them. No state, any thread.
+// The 64-bit checksum of everything on the medium: XXH3, from the system's header where it is
+// installed, else from our own portable implementation of the published algorithm
+// (xxh3_portable.h). Both give the same numbers; a test compares them. No state, any thread.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// XXH3 of inputs longer than 240 bytes with wider vectors than every x86-64 has. Only for checksum.cc, which asks the
-// CPU first. Same numbers as checksum(). Any thread.
+// XXH3 of inputs longer than 240 bytes with wider vectors than every x86-64 has. Only for
+// checksum.cc, which asks the CPU first. Same numbers as checksum(). Any thread.
 #pragma once
 
 #include <cstddef>

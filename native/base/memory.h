@@ -1,5 +1,6 @@
-// Is there memory for as much as this? Asked before a container is made that large, since it would throw where nothing catches. The answer holds
-// for a moment only: another thread may take the memory first. Then the process ends, as if it were killed.
+// Is there memory for as much as this? Asked before a container is made that large, since it would
+// throw where nothing catches. The answer holds for a moment only: another thread may take the
+// memory first. Then the process ends, as if it were killed.
 #pragma once
 
 #include <cstddef>

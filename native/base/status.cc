@@ -23,8 +23,10 @@ const std::string& Status::message() const {
 }
 
 Status Status::system(Code code, const std::string& what, int system_errno) {
-  return Status(code, what + ": " + std::strerror(system_errno) + " (errno " + std::to_string(system_errno) + ")",
-                system_errno);
+  return Status(
+      code,
+      what + ": " + std::strerror(system_errno) + " (errno " + std::to_string(system_errno) + ")",
+      system_errno);
 }
 
 Status Status::clone() const {

@@ -24,12 +24,14 @@ class Thread {
   Status start(const std::string& for_what, std::function<void()> main) {
     auto given = std::make_unique<std::function<void()>>(std::move(main));
     const auto run = [](void* handed) -> void* {
-      const std::unique_ptr<std::function<void()>> taken(static_cast<std::function<void()>*>(handed));
+      const std::unique_ptr<std::function<void()>> taken(
+          static_cast<std::function<void()>*>(handed));
       (*taken)();
       return nullptr;
     };
     const int error = pthread_create(&id_, nullptr, run, given.get());
-    if (error != 0) return Status(Code::kNoMemory, "the operating system gave no thread for " + for_what, error);
+    if (error != 0)
+      return Status(Code::kNoMemory, "the operating system gave no thread for " + for_what, error);
     (void)given.release();
     started_ = true;
     return {};

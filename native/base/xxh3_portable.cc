@@ -1,5 +1,6 @@
-// XXH3-64 in four length classes (0..16, 17..128, 129..240, longer), in the order the published specification has them.
-// The long class is written so that a compiler can vectorise its inner loop: eight independent 64-bit lanes.
+// XXH3-64 in four length classes (0..16, 17..128, 129..240, longer), in the order the published
+// specification has them. The long class is written so that a compiler can vectorise its inner
+// loop: eight independent 64-bit lanes.
 #include "base/xxh3_portable.h"
 
 #include "base/bytes.h"
@@ -56,7 +57,8 @@ inline uint64_t avalanche_classic(uint64_t h) {
 }
 
 inline uint64_t hash_1_to_3(const uint8_t* p, size_t size, uint64_t seed) {
-  const uint64_t combined = uint64_t{p[0]} << 16 | uint64_t{p[size >> 1]} << 24 | uint64_t{p[size - 1]} | size << 8;
+  const uint64_t combined =
+      uint64_t{p[0]} << 16 | uint64_t{p[size >> 1]} << 24 | uint64_t{p[size - 1]} | size << 8;
   const uint64_t flip = (read32(kSecret) ^ read32(kSecret + 4)) + seed;
   return avalanche_classic(combined ^ flip);
 }
@@ -74,7 +76,8 @@ inline uint64_t hash_4_to_8(const uint8_t* p, size_t size, uint64_t seed) {
 
 inline uint64_t hash_9_to_16(const uint8_t* p, size_t size, uint64_t seed) {
   const uint64_t low = read64(p) ^ ((read64(kSecret + 24) ^ read64(kSecret + 32)) + seed);
-  const uint64_t high = read64(p + size - 8) ^ ((read64(kSecret + 40) ^ read64(kSecret + 48)) - seed);
+  const uint64_t high =
+      read64(p + size - 8) ^ ((read64(kSecret + 40) ^ read64(kSecret + 48)) - seed);
   return avalanche(size + __builtin_bswap64(low) + high + multiply_fold(low, high));
 }
 
@@ -86,7 +89,8 @@ inline uint64_t hash_0_to_16(const uint8_t* p, size_t size, uint64_t seed) {
 }
 
 inline uint64_t mix_16(const uint8_t* p, const uint8_t* secret, uint64_t seed) {
-  return multiply_fold(read64(p) ^ (read64(secret) + seed), read64(p + 8) ^ (read64(secret + 8) - seed));
+  return multiply_fold(read64(p) ^ (read64(secret) + seed),
+                       read64(p + 8) ^ (read64(secret + 8) - seed));
 }
 
 inline uint64_t hash_17_to_128(const uint8_t* p, size_t size, uint64_t seed) {
@@ -105,7 +109,8 @@ inline uint64_t hash_129_to_240(const uint8_t* p, size_t size, uint64_t seed) {
   const size_t rounds = size / 16;
   for (size_t i = 0; i < 8; ++i) sum += mix_16(p + 16 * i, kSecret + 16 * i, seed);
   sum = avalanche(sum);
-  for (size_t i = 8; i < rounds; ++i) sum += mix_16(p + 16 * i, kSecret + 16 * (i - 8) + kStartOffset, seed);
+  for (size_t i = 8; i < rounds; ++i)
+    sum += mix_16(p + 16 * i, kSecret + 16 * (i - 8) + kStartOffset, seed);
   sum += mix_16(p + size - 16, kSecret + kSecretMinimum - kLastOffset, seed);
   return avalanche(sum);
 }
@@ -114,33 +119,39 @@ inline void accumulate(uint64_t* lanes, const uint8_t* p, const uint8_t* secret)
   uint64_t values[kLanes], keyed[kLanes];
   for (size_t i = 0; i < kLanes; ++i) values[i] = read64(p + 8 * i);
   for (size_t i = 0; i < kLanes; ++i) keyed[i] = values[i] ^ read64(secret + 8 * i);
-  for (size_t i = 0; i < kLanes; ++i) lanes[i] += values[i ^ 1] + (keyed[i] & 0xFFFFFFFFu) * (keyed[i] >> 32);
+  for (size_t i = 0; i < kLanes; ++i)
+    lanes[i] += values[i ^ 1] + (keyed[i] & 0xFFFFFFFFu) * (keyed[i] >> 32);
 }
 
 inline void scramble(uint64_t* lanes) {
   const uint8_t* secret = kSecret + kSecretBytes - kStripe;
-  for (size_t i = 0; i < kLanes; ++i) lanes[i] = (lanes[i] ^ lanes[i] >> 47 ^ read64(secret + 8 * i)) * kPrime32a;
+  for (size_t i = 0; i < kLanes; ++i)
+    lanes[i] = (lanes[i] ^ lanes[i] >> 47 ^ read64(secret + 8 * i)) * kPrime32a;
 }
 
 uint64_t merge(const uint64_t* lanes, const uint8_t* secret, uint64_t start) {
   for (size_t i = 0; i < kLanes; i += 2) {
-    start += multiply_fold(lanes[i] ^ read64(secret + 8 * i), lanes[i + 1] ^ read64(secret + 8 * i + 8));
+    start +=
+        multiply_fold(lanes[i] ^ read64(secret + 8 * i), lanes[i + 1] ^ read64(secret + 8 * i + 8));
   }
   return avalanche(start);
 }
 
 uint64_t hash_long(const uint8_t* p, size_t size) {
   constexpr size_t kLastStripeOffset = 7, kMergeOffset = 11;
-  uint64_t lanes[kLanes] = {kPrime32c, kPrime64a, kPrime64b, kPrime64c, kPrime64d, kPrime32b, kPrime64e, kPrime32a};
+  uint64_t lanes[kLanes] = {kPrime32c, kPrime64a, kPrime64b, kPrime64c,
+                            kPrime64d, kPrime32b, kPrime64e, kPrime32a};
   const size_t blocks = (size - 1) / kBlock;
   for (size_t b = 0; b < blocks; ++b) {
     const uint8_t* block = p + b * kBlock;
-    for (size_t s = 0; s < kStripesPerBlock; ++s) accumulate(lanes, block + s * kStripe, kSecret + s * kSecretStep);
+    for (size_t s = 0; s < kStripesPerBlock; ++s)
+      accumulate(lanes, block + s * kStripe, kSecret + s * kSecretStep);
     scramble(lanes);
   }
   const uint8_t* rest = p + blocks * kBlock;
   const size_t stripes = (size - 1 - blocks * kBlock) / kStripe;
-  for (size_t s = 0; s < stripes; ++s) accumulate(lanes, rest + s * kStripe, kSecret + s * kSecretStep);
+  for (size_t s = 0; s < stripes; ++s)
+    accumulate(lanes, rest + s * kStripe, kSecret + s * kSecretStep);
   accumulate(lanes, p + size - kStripe, kSecret + kSecretBytes - kStripe - kLastStripeOffset);
   return merge(lanes, kSecret + kMergeOffset, size * kPrime64a);
 }

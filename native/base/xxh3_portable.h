@@ -1,5 +1,6 @@
-// XXH3-64 in plain C++, for machines without the system's xxhash.h. Written from the published algorithm; gives the
-// same numbers as the header (a test compares every length class). No state, any thread.
+// XXH3-64 in plain C++, for machines without the system's xxhash.h. Written from the published
+// algorithm; gives the same numbers as the header (a test compares every length class). No state,
+// any thread.
 #pragma once
 
 #include <cstddef>

@@ -1,11 +1,11 @@
-// The addon's door: configure, open, probe. Loaded once per environment; see environment.h for what each of them has.
-#include "binding/node_api.h"
-
+// The addon's door: configure, open, probe. Loaded once per environment; see environment.h for what
+// each of them has.
 #include "binding/backup_handle.h"
 #include "binding/common_bytes.h"
 #include "binding/convert.h"
 #include "binding/environment.h"
 #include "binding/handles.h"
+#include "binding/node_api.h"
 #include "binding/task.h"
 #include "binding/watch_handle.h"
 #include "binding/watched_work.h"
@@ -33,7 +33,8 @@ std::vector<std::string> strings_of(const Napi::Value& value) {
   return found;
 }
 
-// open(path, { medium, create, size, grow, directories, atLeast, foldOperations, eventualWithin, retainMs, retainBytes }), all numbers; see lib/options.ts.
+// open(path, { medium, create, size, grow, directories, atLeast, foldOperations, eventualWithin,
+// retainMs, retainBytes }), all numbers; see lib/options.ts.
 }  // namespace
 
 OpenRequest open_request(const Napi::CallbackInfo& info) {
@@ -53,7 +54,8 @@ OpenRequest open_request(const Napi::CallbackInfo& info) {
   if (within) request.eventual_within_ms = static_cast<uint32_t>(*within);
   const auto retain_ms = option(options, "retainMs"), retain_bytes = option(options, "retainBytes");
   if (retain_ms || retain_bytes) {
-    request.retain = RetainWish{static_cast<uint64_t>(retain_ms.value_or(0)), static_cast<uint64_t>(retain_bytes.value_or(0))};
+    request.retain = RetainWish{static_cast<uint64_t>(retain_ms.value_or(0)),
+                                static_cast<uint64_t>(retain_bytes.value_or(0))};
   }
   return request;
 }
@@ -70,7 +72,8 @@ Napi::Value open_sync(const Napi::CallbackInfo& info) {
   return Napi::Value(info.Env(), handle_of(info.Env(), *entry));
 }
 
-// Opened on another thread; lets go of the pool again if its environment ends before it gets to hear of it.
+// Opened on another thread; lets go of the pool again if its environment ends before it gets to
+// hear of it.
 struct Opening {
   OpenRequest request;
   std::shared_ptr<Registry::Entry> entry;
@@ -152,7 +155,9 @@ Napi::Value salvage_pool(const Napi::CallbackInfo& info) {
   napi_value promise = Task::start(
       info.Env(), "holdfast salvage",
       [from, to, target, work, report] {
-        Result<SalvageReport> saved = salvage(from, to, target, work->cancelled(), [work](double fraction) { work->progress(fraction); });
+        Result<SalvageReport> saved =
+            salvage(from, to, target, work->cancelled(),
+                    [work](double fraction) { work->progress(fraction); });
         if (saved.is_ok()) *report = std::move(*saved);
         return std::move(saved.status());
       },
@@ -187,7 +192,8 @@ Napi::Value resize_copy(const Napi::CallbackInfo& info) {
 }
 
 void configure(const Napi::CallbackInfo& info) {
-  Environment::of(info.Env())->configure(info[0].As<Napi::Function>(), info[1].As<Napi::Function>());
+  Environment::of(info.Env())
+      ->configure(info[0].As<Napi::Function>(), info[1].As<Napi::Function>());
 }
 
 // lockFile(descriptor): false when somebody else has the file locked.
@@ -212,7 +218,8 @@ void land_in(const Napi::CallbackInfo& info) {
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   Environment* environment = new Environment(env);
   napi_set_instance_data(
-      env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+      env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); },
+      nullptr);
   PoolHandle::define(env, *environment);
   BatchHandle::define(env, *environment);
   SnapshotHandle::define(env, *environment);

@@ -9,15 +9,20 @@ namespace holdfast::binding {
 
 namespace {
 
-void set(napi_env env, napi_value object, const char* name, double value) { napi_set_named_property(env, object, name, number(env, value)); }
+void set(napi_env env, napi_value object, const char* name, double value) {
+  napi_set_named_property(env, object, name, number(env, value));
+}
 
-Status ended() { return Status(Code::kClosed, "The backup has ended: it was closed, or its pool was"); }
+Status ended() {
+  return Status(Code::kClosed, "The backup has ended: it was closed, or its pool was");
+}
 
 }  // namespace
 
 // ── backup
 
-napi_value BackupHandle::begin(napi_env env, const std::shared_ptr<Connection>& connection, napi_value since, napi_value scan) {
+napi_value BackupHandle::begin(napi_env env, const std::shared_ptr<Connection>& connection,
+                               napi_value since, napi_value scan) {
   BackupOptions options;
   const double epoch = double_of(env, since, -1);
   if (epoch >= 0) options.since = static_cast<uint64_t>(epoch);
@@ -34,7 +39,8 @@ napi_value BackupHandle::begin(napi_env env, const std::shared_ptr<Connection>& 
         return std::move(begun.status());
       },
       [connection, shared](napi_env in) {
-        return make_wrapped(in, Environment::of(in)->backup_class, new BackupHandle(connection, shared));
+        return make_wrapped(in, Environment::of(in)->backup_class,
+                            new BackupHandle(connection, shared));
       });
 }
 
@@ -110,7 +116,8 @@ namespace {
 napi_value scan_write(napi_env env, ScanHandle& self, const napi_value* arguments) {
   uint8_t* data = nullptr;
   size_t size = 0;
-  if (!uint8_array(env, arguments[0], &data, &size)) return throw_status(env, Status(Code::kInvalidArgument, "A scan takes bytes"));
+  if (!uint8_array(env, arguments[0], &data, &size))
+    return throw_status(env, Status(Code::kInvalidArgument, "A scan takes bytes"));
   const Status read = self.scan.write(bytes_of(data, size));
   return read.is_ok() ? nullptr : throw_status(env, read);
 }
@@ -139,7 +146,8 @@ void ScanHandle::define(napi_env env, Environment& environment) {
 
 Napi::Value scan_backup(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  return Napi::Value(env, make_wrapped(env, Environment::of(env)->scan_class, new ScanHandle(info[0].ToString().Utf8Value())));
+  return Napi::Value(env, make_wrapped(env, Environment::of(env)->scan_class,
+                                       new ScanHandle(info[0].ToString().Utf8Value())));
 }
 
 // ── restore
@@ -148,9 +156,12 @@ namespace {
 
 Status given_up() { return Status(Code::kClosed, "The restore has ended"); }
 
-napi_value restore_task(napi_env env, const std::shared_ptr<Restore>& restore, std::function<Status(Restore&)> work, Task::Finish finish = nullptr) {
+napi_value restore_task(napi_env env, const std::shared_ptr<Restore>& restore,
+                        std::function<Status(Restore&)> work, Task::Finish finish = nullptr) {
   if (!restore) return throw_status(env, given_up());
-  return Task::start(env, "holdfast restore", [restore, work = std::move(work)] { return work(*restore); }, std::move(finish));
+  return Task::start(
+      env, "holdfast restore", [restore, work = std::move(work)] { return work(*restore); },
+      std::move(finish));
 }
 
 // part(name)
@@ -164,9 +175,13 @@ napi_value restore_part(napi_env env, RestoreHandle& self, const napi_value* arg
 napi_value restore_write(napi_env env, RestoreHandle& self, const napi_value* arguments) {
   uint8_t* data = nullptr;
   size_t size = 0;
-  if (!uint8_array(env, arguments[0], &data, &size)) return throw_status(env, Status(Code::kInvalidArgument, "A restore takes bytes"));
-  auto kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Napi::Object(env, arguments[0])));
-  return restore_task(env, self.restore, [kept, data, size](Restore& restore) { return restore.write(bytes_of(data, size)); });
+  if (!uint8_array(env, arguments[0], &data, &size))
+    return throw_status(env, Status(Code::kInvalidArgument, "A restore takes bytes"));
+  auto kept =
+      std::make_shared<Napi::ObjectReference>(Napi::Persistent(Napi::Object(env, arguments[0])));
+  return restore_task(env, self.restore, [kept, data, size](Restore& restore) {
+    return restore.write(bytes_of(data, size));
+  });
 }
 
 napi_value restore_part_end(napi_env env, RestoreHandle& self, const napi_value*) {
@@ -211,8 +226,10 @@ napi_value restore_abandon(napi_env env, RestoreHandle& self, const napi_value*)
 
 void RestoreHandle::define(napi_env env, Environment& environment) {
   const napi_property_descriptor methods[] = {
-      raw_method("part", method<RestoreHandle, restore_part>),       raw_method("write", method<RestoreHandle, restore_write>),
-      raw_method("partEnd", method<RestoreHandle, restore_part_end>), raw_method("finish", method<RestoreHandle, restore_finish>),
+      raw_method("part", method<RestoreHandle, restore_part>),
+      raw_method("write", method<RestoreHandle, restore_write>),
+      raw_method("partEnd", method<RestoreHandle, restore_part_end>),
+      raw_method("finish", method<RestoreHandle, restore_finish>),
       raw_method("abandon", method<RestoreHandle, restore_abandon>),
   };
   environment.restore_class = define_class(env, "NativeRestore", bare_constructor, methods);
@@ -233,7 +250,8 @@ Napi::Value restore_pool(const Napi::CallbackInfo& info) {
         return std::move(begun.status());
       },
       [restored](napi_env env) {
-        return make_wrapped(env, Environment::of(env)->restore_class, new RestoreHandle(std::move(*restored)));
+        return make_wrapped(env, Environment::of(env)->restore_class,
+                            new RestoreHandle(std::move(*restored)));
       });
   return Napi::Value(info.Env(), promise);
 }

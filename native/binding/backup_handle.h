@@ -1,15 +1,15 @@
-// Backups, and pools restored from them, as JavaScript drives them: blocks are made and taken here, written and read there.
+// Backups, and pools restored from them, as JavaScript drives them: blocks are made and taken here,
+// written and read there.
 //
 // JavaScript thread, but for the work itself, which is done on libuv threads one call at a time.
 #pragma once
-
-#include "binding/node_api.h"
 
 #include <memory>
 #include <mutex>
 
 #include "binding/connection.h"
 #include "binding/handle.h"
+#include "binding/node_api.h"
 #include "engine/backup.h"
 #include "engine/restore.h"
 
@@ -21,7 +21,8 @@ class BackupHandle : public Pin {
   static constexpr napi_type_tag kTag = {0x6f21d09be8534ac7, 0x83be51f70c9d264a};
   static void define(napi_env env, Environment& environment);
   // backup(since or -1, scan or null): a promise of one.
-  static napi_value begin(napi_env env, const std::shared_ptr<Connection>& connection, napi_value since, napi_value scan);
+  static napi_value begin(napi_env env, const std::shared_ptr<Connection>& connection,
+                          napi_value since, napi_value scan);
 
   struct Shared {
     std::mutex mutex;

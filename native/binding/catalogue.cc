@@ -1,8 +1,9 @@
-// The names of the keyspaces and regions: keyspace 0 maps "n" + name to a keyspace's number and "c" to the last one given out, "r" + name to a
-// region's and "d" to the last of those.
+// The names of the keyspaces and regions: keyspace 0 maps "n" + name to a keyspace's number and "c"
+// to the last one given out, "r" + name to a region's and "d" to the last of those.
 //
-// Any thread, any number of them at once: a number is given out by one commit, a region's together with its size, whose conditions say that the
-// counter is still what was read and the name still absent. Whoever loses that race reads again.
+// Any thread, any number of them at once: a number is given out by one commit, a region's together
+// with its size, whose conditions say that the counter is still what was read and the name still
+// absent. Whoever loses that race reads again.
 #include <optional>
 #include <string>
 
@@ -28,18 +29,22 @@ Result<uint32_t> read_number(Pool& pool, const std::string& key) {
   if (!found.is_ok()) return std::move(found.status());
   if (!found->has_value()) return 0u;
   uint8_t bytes[sizeof(uint32_t)];
-  if ((*found)->size != sizeof bytes) return Status(Code::kCorrupt, "The catalogue has a number of a wrong size");
+  if ((*found)->size != sizeof bytes)
+    return Status(Code::kCorrupt, "The catalogue has a number of a wrong size");
   HOLDFAST_TRY(reader->copy(**found, bytes));
   return load<uint32_t>(bytes);
 }
 
 // Adds what gives a name the number behind `last`.
-Status give_out(Batch& batch, const std::string& name_key, const std::string& counter_key, uint32_t last) {
+Status give_out(Batch& batch, const std::string& name_key, const std::string& counter_key,
+                uint32_t last) {
   const uint32_t number = last + 1;
   const Bytes next = bytes_of(&number, sizeof number);
   HOLDFAST_TRY(batch.require_absent(name_key));
-  if (last == 0) HOLDFAST_TRY(batch.require_absent(counter_key));
-  else HOLDFAST_TRY(batch.require_equal(counter_key, bytes_of(&last, sizeof last)));
+  if (last == 0)
+    HOLDFAST_TRY(batch.require_absent(counter_key));
+  else
+    HOLDFAST_TRY(batch.require_equal(counter_key, bytes_of(&last, sizeof last)));
   HOLDFAST_TRY(batch.put(counter_key, next));
   return batch.put(name_key, next);
 }
@@ -80,13 +85,16 @@ Result<uint32_t> region_number(Pool& pool, const std::string& name, std::optiona
     if (*known != 0) {
       if (!size) return known;
       Result<RegionInfo> info = pool.region_info(*known, nullptr);
-      if (!info.is_ok() && info.status().code() == Code::kNotFound) continue;  // dropped in this very moment
+      if (!info.is_ok() && info.status().code() == Code::kNotFound)
+        continue;  // dropped in this very moment
       if (!info.is_ok()) return std::move(info.status());
       if (info->size == *size) return known;
-      return Status(Code::kInvalidArgument, "The region '" + name + "' has " + std::to_string(info->size) + " bytes, not " +
-                                                std::to_string(*size) + "; leave size out, or call resize()");
+      return Status(Code::kInvalidArgument,
+                    "The region '" + name + "' has " + std::to_string(info->size) + " bytes, not " +
+                        std::to_string(*size) + "; leave size out, or call resize()");
     }
-    if (!size) return Status(Code::kNotFound, "There is no region '" + name + "'; give a size to make it");
+    if (!size)
+      return Status(Code::kNotFound, "There is no region '" + name + "'; give a size to make it");
     Result<uint32_t> last = read_number(pool, catalogue_key('d', {}));
     if (!last.is_ok()) return last;
     Status made = make_region(pool, name, *size, *last);

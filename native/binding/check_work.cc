@@ -1,4 +1,5 @@
-// pool.check(): the work on a libuv thread, its progress and its cancelling from JavaScript, and the report as an object.
+// pool.check(): the work on a libuv thread, its progress and its cancelling from JavaScript, and
+// the report as an object.
 #include "binding/convert.h"
 #include "binding/handles.h"
 #include "binding/task.h"
@@ -21,13 +22,15 @@ napi_value check_report(napi_env env, const CheckReport& report) {
 
 }  // namespace
 
-napi_value start_check(napi_env env, const std::shared_ptr<Connection>& connection, napi_value on_progress) {
+napi_value start_check(napi_env env, const std::shared_ptr<Connection>& connection,
+                       napi_value on_progress) {
   const auto work = std::make_shared<WatchedWork>(env, on_progress);
   const auto report = std::make_shared<CheckReport>();
   napi_value promise = start_work(
       env, connection, "holdfast check",
       [connection, work, report] {
-        Result<CheckReport> checked = connection->pool().check(work->cancelled(), [work](double fraction) { work->progress(fraction); });
+        Result<CheckReport> checked = connection->pool().check(
+            work->cancelled(), [work](double fraction) { work->progress(fraction); });
         if (checked.is_ok()) *report = std::move(*checked);
         return std::move(checked.status());
       },

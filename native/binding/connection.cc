@@ -6,8 +6,9 @@ namespace holdfast::binding {
 
 namespace {
 
-// The inbox whose owner is inside flush() on this thread. What completes meanwhile the owner takes at once; waking the
-// event loop for it would be waste. Completions of others that happen to be delivered here wake theirs as always.
+// The inbox whose owner is inside flush() on this thread. What completes meanwhile the owner takes
+// at once; waking the event loop for it would be waste. Completions of others that happen to be
+// delivered here wake theirs as always.
 thread_local const Inbox* being_flushed = nullptr;
 
 // The open connections of this process. Never destroyed: at exit threads may still be inside it.
@@ -76,9 +77,11 @@ Connection::Connection(Environment* environment, std::shared_ptr<Registry::Entry
       entry_(std::move(entry)),
       pool_(Registry::pool_of(entry_)),
       inbox_(std::make_shared<Inbox>(environment->mailbox())) {
-  // The inbox, not the connection, is what the committer thread knows: it may deliver after the environment has ended.
-  client_ = pool_->attach(
-      [inbox = inbox_](std::vector<Completion>&& completions) { inbox->deliver(std::move(completions)); });
+  // The inbox, not the connection, is what the committer thread knows: it may deliver after the
+  // environment has ended.
+  client_ = pool_->attach([inbox = inbox_](std::vector<Completion>&& completions) {
+    inbox->deliver(std::move(completions));
+  });
 }
 
 Connection::~Connection() { Living::process().end(number); }
@@ -120,8 +123,10 @@ void Connection::hold_while_pending() {
   const bool pending = !inbox_->empty();
   if (pending == held_) return;
   held_ = pending;
-  if (pending) environment_->hold();
-  else environment_->let_go();
+  if (pending)
+    environment_->hold();
+  else
+    environment_->let_go();
 }
 
 bool Connection::begin_work() {
@@ -157,7 +162,8 @@ Status Connection::finish_end() {
   client_.reset();
   Living::process().end(number);  // from here on nothing can be committed through it
   Status released = Registry::process().release(entry_);
-  // JavaScript may keep its handle for as long as it likes: memory, mappings and descriptors go now, not when that is collected.
+  // JavaScript may keep its handle for as long as it likes: memory, mappings and descriptors go
+  // now, not when that is collected.
   entry_.reset();
   pool_.reset();
   std::lock_guard lock(work_mutex_);

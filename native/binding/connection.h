@@ -1,8 +1,10 @@
-// One opened pool of one environment: its share of the engine pool, its asynchronous commits, and what it has pinned.
+// One opened pool of one environment: its share of the engine pool, its asynchronous commits, and
+// what it has pinned.
 //
-// JavaScript thread only, except the inbox (the engine's committer thread fills it) and end() (a libuv thread, when the
-// pool is closed asynchronously). Commits of one environment happen in the order in which they were made: a synchronous
-// commit first lets the asynchronous ones before it go through.
+// JavaScript thread only, except the inbox (the engine's committer thread fills it) and end() (a
+// libuv thread, when the pool is closed asynchronously). Commits of one environment happen in the
+// order in which they were made: a synchronous commit first lets the asynchronous ones before it go
+// through.
 #pragma once
 
 #include <atomic>
@@ -41,7 +43,8 @@ class Inbox {
   uint64_t outstanding_ = 0;
 };
 
-// Something that keeps the pool's bytes in place (a snapshot, a range) and must let go when its pool is closed.
+// Something that keeps the pool's bytes in place (a snapshot, a range) and must let go when its
+// pool is closed.
 class Pin {
  public:
   virtual ~Pin() = default;
@@ -55,7 +58,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   // Of all connections this process ever makes, none has the same number.
   const uint64_t number;
-  // Is the connection of that number of this process still open? Any thread. One whose thread was terminated no longer is.
+  // Is the connection of that number of this process still open? Any thread. One whose thread was
+  // terminated no longer is.
   static bool lives(uint64_t number);
 
   // Not once it is closed(): finish_end() lets go of it.
@@ -79,7 +83,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void pin(Pin* pin) { pins_.insert(pin); }
   void unpin(Pin* pin) { pins_.erase(pin); }
 
-  // Work on other threads (check, fold, …); end() waits for it. True: go on. False: the pool is closed.
+  // Work on other threads (check, fold, …); end() waits for it. True: go on. False: the pool is
+  // closed.
   bool begin_work();
   void finish_work();
 

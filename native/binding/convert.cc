@@ -6,8 +6,8 @@ namespace holdfast::binding {
 
 namespace {
 
-// U+FFFD in UTF-8: what Node-API writes in place of a lone surrogate. It may also be meant, so its sight only makes us
-// look.
+// U+FFFD in UTF-8: what Node-API writes in place of a lone surrogate. It may also be meant, so its
+// sight only makes us look.
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 bool is_high_surrogate(char16_t unit) { return unit >= 0xD800 && unit < 0xDC00; }
@@ -17,7 +17,8 @@ bool has_lone_surrogate(napi_env env, napi_value value) {
   size_t size = 0;
   if (napi_get_value_string_utf16(env, value, nullptr, 0, &size) != napi_ok) return false;
   std::u16string text(size + 1, u'\0');
-  if (napi_get_value_string_utf16(env, value, text.data(), size + 1, &size) != napi_ok) return false;
+  if (napi_get_value_string_utf16(env, value, text.data(), size + 1, &size) != napi_ok)
+    return false;
   for (size_t i = 0; i < size; ++i) {
     if (is_low_surrogate(text[i])) return true;
     if (!is_high_surrogate(text[i])) continue;
@@ -28,16 +29,19 @@ bool has_lone_surrogate(napi_env env, napi_value value) {
 }
 
 Status lone_surrogate(const char* what) {
-  return Status(Code::kInvalidArgument, std::string("The ") + what +
-                                            " has a lone surrogate, which UTF-8 cannot say; pass it as bytes");
+  return Status(Code::kInvalidArgument,
+                std::string("The ") + what +
+                    " has a lone surrogate, which UTF-8 cannot say; pass it as bytes");
 }
 
 Status check_well_formed(napi_env env, napi_value value, Bytes utf8, const char* what) {
-  const bool well_formed = utf8.find(kReplacement) == Bytes::npos || !has_lone_surrogate(env, value);
+  const bool well_formed =
+      utf8.find(kReplacement) == Bytes::npos || !has_lone_surrogate(env, value);
   return well_formed ? Status::ok() : lone_surrogate(what);
 }
 
-// So many of the units, counted from the first, are ASCII. They are written as bytes, four at a time.
+// So many of the units, counted from the first, are ASCII. They are written as bytes, four at a
+// time.
 size_t ascii_of(const char16_t* units, size_t size, char* to) {
   size_t at = 0;
   for (; at + 4 <= size; at += 4) {
@@ -52,7 +56,9 @@ size_t ascii_of(const char16_t* units, size_t size, char* to) {
 
 // Of a code point that is no surrogate. The number of bytes, at most 4.
 size_t utf8_of(uint32_t point, char* to) {
-  const auto rest = [point](int shift) { return static_cast<char>(0x80 | (point >> shift & 0x3F)); };
+  const auto rest = [point](int shift) {
+    return static_cast<char>(0x80 | (point >> shift & 0x3F));
+  };
   if (point < 0x80) {
     to[0] = static_cast<char>(point);
     return 1;
@@ -77,7 +83,8 @@ size_t utf8_of(uint32_t point, char* to) {
 
 Status key_size(size_t size) {
   if (size == 0) return Status(Code::kKeySize, "The key is empty; a key has 1 to 1024 bytes");
-  return Status(Code::kKeySize, "The key has more than 1024 bytes; use a shorter one, or a hash of it");
+  return Status(Code::kKeySize,
+                "The key has more than 1024 bytes; use a shorter one, or a hash of it");
 }
 
 }  // namespace
@@ -85,15 +92,18 @@ Status key_size(size_t size) {
 bool uint8_array(napi_env env, napi_value value, uint8_t** data, size_t* size) {
   napi_typedarray_type type;
   void* memory = nullptr;
-  if (napi_get_typedarray_info(env, value, &type, size, &memory, nullptr, nullptr) != napi_ok) return false;
+  if (napi_get_typedarray_info(env, value, &type, size, &memory, nullptr, nullptr) != napi_ok)
+    return false;
   if (type != napi_uint8_array && type != napi_uint8_clamped_array) return false;
   *data = static_cast<uint8_t*>(memory);
   return true;
 }
 
-// A string is asked for as UTF-16, which V8 copies whole; as UTF-8 it gives it unit by unit, which takes twice as long for a key of 17.
+// A string is asked for as UTF-16, which V8 copies whole; as UTF-8 it gives it unit by unit, which
+// takes twice as long for a key of 17.
 Status KeyBytes::set(napi_env env, uint32_t keyspace, napi_value key) {
-  constexpr size_t kRoom = kMaxUserKeyBytes + 2;  // a unit is a byte at least: what has too many is seen to have one too many, before a terminator
+  constexpr size_t kRoom = kMaxUserKeyBytes + 2;  // a unit is a byte at least: what has too many is
+                                                  // seen to have one too many, before a terminator
   store(buffer_, __builtin_bswap32(keyspace));
   char* const to = buffer_ + kKeyspacePrefixBytes;
   char16_t units[kRoom];
@@ -102,12 +112,14 @@ Status KeyBytes::set(napi_env env, uint32_t keyspace, napi_value key) {
   if (status == napi_ok) {
     if (size == 0 || size > kMaxUserKeyBytes) return key_size(size);
     size_ = ascii_of(units, size, to);
-    return size_ == size ? Status::ok() : add_utf8(std::u16string_view(units + size_, size - size_));
+    return size_ == size ? Status::ok()
+                         : add_utf8(std::u16string_view(units + size_, size - size_));
   }
   uint8_t* data = nullptr;
   if (status != napi_string_expected || !uint8_array(env, key, &data, &size)) {
-    return Status(Code::kInvalidArgument,
-                  "The key must be what the keyspace's key codec encodes to: a string or a Uint8Array");
+    return Status(
+        Code::kInvalidArgument,
+        "The key must be what the keyspace's key codec encodes to: a string or a Uint8Array");
   }
   if (size == 0 || size > kMaxUserKeyBytes) return key_size(size);
   std::memcpy(to, data, size);
@@ -121,7 +133,8 @@ Status KeyBytes::add_utf8(std::u16string_view units) {
   for (size_t i = 0; i < units.size(); ++i) {
     const size_t left = units.size() - i;
     const uint32_t point = is_high_surrogate(units[i]) && left > 1 && is_low_surrogate(units[i + 1])
-                               ? 0x10000 + ((units[i] - 0xD800u) << 10) + (units[i + 1] - 0xDC00u) : units[i];
+                               ? 0x10000 + ((units[i] - 0xD800u) << 10) + (units[i + 1] - 0xDC00u)
+                               : units[i];
     if (point >= 0xD800 && point < 0xE000) return lone_surrogate("key");
     if (point >= 0x10000) ++i;
     size_ += utf8_of(point, to + size_);
@@ -141,8 +154,9 @@ Status ValueBytes::set(napi_env env, napi_value value) {
   }
   uint8_t* data = nullptr;
   if (status != napi_string_expected || !uint8_array(env, value, &data, &size)) {
-    return Status(Code::kInvalidArgument,
-                  "The value must be what the keyspace's value codec encodes to: a string or a Uint8Array");
+    return Status(
+        Code::kInvalidArgument,
+        "The value must be what the keyspace's value codec encodes to: a string or a Uint8Array");
   }
   bytes_ = bytes_of(data, size);
   return Status::ok();
@@ -152,7 +166,8 @@ Status ValueBytes::set_long_string(napi_env env, napi_value value) {
   size_t size = 0;
   napi_get_value_string_utf8(env, value, nullptr, 0, &size);
   heap_.reset(new (std::nothrow) char[size + 1]);
-  if (heap_ == nullptr) return Status(Code::kNoMemory, "No memory for a value of " + std::to_string(size) + " bytes");
+  if (heap_ == nullptr)
+    return Status(Code::kNoMemory, "No memory for a value of " + std::to_string(size) + " bytes");
   napi_get_value_string_utf8(env, value, heap_.get(), size + 1, &size);
   bytes_ = Bytes(heap_.get(), size);
   return check_well_formed(env, value, bytes_, "value");
@@ -162,7 +177,9 @@ napi_value array_buffer(napi_env env, std::unique_ptr<std::string> bytes) {
   napi_value result = nullptr;
   std::string* raw = bytes.get();
   const auto free = [](napi_env, void*, void* data) { delete static_cast<std::string*>(data); };
-  if (napi_create_external_arraybuffer(env, raw->data(), raw->size(), free, raw, &result) != napi_ok) return nullptr;
+  if (napi_create_external_arraybuffer(env, raw->data(), raw->size(), free, raw, &result) !=
+      napi_ok)
+    return nullptr;
   (void)bytes.release();
   return result;
 }

@@ -1,16 +1,16 @@
 // JavaScript values to bytes, without an allocation where the bytes are few.
 //
-// JavaScript thread only; everything here borrows or lives on the caller's stack. A string becomes UTF-8; one with a
-// lone surrogate is refused, because UTF-8 cannot say it and two different strings would become the same bytes.
+// JavaScript thread only; everything here borrows or lives on the caller's stack. A string becomes
+// UTF-8; one with a lone surrogate is refused, because UTF-8 cannot say it and two different
+// strings would become the same bytes.
 #pragma once
-
-#include "binding/node_api.h"
 
 #include <memory>
 #include <string_view>
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "binding/node_api.h"
 #include "engine/pool.h"
 
 namespace holdfast::binding {
@@ -21,7 +21,8 @@ constexpr uint32_t kCatalogueKeyspace = 0;
 // A whole key: the keyspace's number, big-endian, then the user's bytes.
 class KeyBytes {
  public:
-  // kKeySize when empty or longer than kMaxUserKeyBytes, kInvalidArgument when it is neither string nor Uint8Array.
+  // kKeySize when empty or longer than kMaxUserKeyBytes, kInvalidArgument when it is neither string
+  // nor Uint8Array.
   Status set(napi_env env, uint32_t keyspace, napi_value key);
   Bytes bytes() const { return Bytes(buffer_, kKeyspacePrefixBytes + size_); }
 
@@ -51,7 +52,8 @@ std::string keyspace_prefix(uint32_t keyspace);
 // The memory of a Uint8Array; false when it is something else.
 bool uint8_array(napi_env env, napi_value value, uint8_t** data, size_t* size);
 
-// An argument the TypeScript side has already checked; a wrong kind gives the zero value, never undefined behaviour.
+// An argument the TypeScript side has already checked; a wrong kind gives the zero value, never
+// undefined behaviour.
 inline uint32_t uint32_of(napi_env env, napi_value value) {
   uint32_t number = 0;
   napi_get_value_uint32(env, value, &number);

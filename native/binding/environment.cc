@@ -38,10 +38,12 @@ void Mailbox::shut() {
   letters_.clear();
 }
 
-bool Environment::call(napi_env env, napi_value function, size_t count, const napi_value* arguments) {
+bool Environment::call(napi_env env, napi_value function, size_t count,
+                       const napi_value* arguments) {
   napi_value receiver = nullptr;
   napi_get_undefined(env, &receiver);
-  if (napi_call_function(env, receiver, function, count, arguments, nullptr) == napi_ok) return true;
+  if (napi_call_function(env, receiver, function, count, arguments, nullptr) == napi_ok)
+    return true;
   bool thrown = false;
   napi_value error = nullptr;
   if (napi_is_exception_pending(env, &thrown) != napi_ok || !thrown) return false;
@@ -50,15 +52,17 @@ bool Environment::call(napi_env env, napi_value function, size_t count, const na
 }
 
 Environment::Environment(Napi::Env env) : env_(env), mailbox_(std::make_shared<Mailbox>()) {
-  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "holdfast"), 0, 1, nullptr, nullptr,
-                                  this, &Environment::on_mail, &mailbox_->function_);
+  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "holdfast"), 0, 1,
+                                  nullptr, nullptr, this, &Environment::on_mail,
+                                  &mailbox_->function_);
   napi_unref_threadsafe_function(env, mailbox_->function_);
   // Hooks run last in, first out: this one before the thread-safe function's own, which frees it.
   napi_add_env_cleanup_hook(env, &Environment::on_end, this);
 }
 
 Environment::~Environment() {
-  // Deleted with the instance data, after on_end; references into a dead environment must not be released one by one.
+  // Deleted with the instance data, after on_end; references into a dead environment must not be
+  // released one by one.
   make_error_.SuppressDestruct();
   on_wake_.SuppressDestruct();
   pool_class.SuppressDestruct();
@@ -101,7 +105,8 @@ void Environment::on_mail(napi_env env, napi_value, void* context, void*) {
     letters.swap(self->mailbox_->letters_);
   }
   Napi::HandleScope scope(env);
-  if (!self->on_wake_.IsEmpty() && !call(env, self->on_wake_.Value(), 0, nullptr)) self->mailbox_->ended_ = true;
+  if (!self->on_wake_.IsEmpty() && !call(env, self->on_wake_.Value(), 0, nullptr))
+    self->mailbox_->ended_ = true;
   for (auto& letter : letters) letter(env);
 }
 
@@ -110,7 +115,8 @@ void Environment::on_end(void* data) {
   self->mailbox_->shut();
   auto connections = std::move(self->connections_);
   self->connections_.clear();
-  // Nobody is left to be told of a failure here; what was acknowledged is behind its barrier already.
+  // Nobody is left to be told of a failure here; what was acknowledged is behind its barrier
+  // already.
   for (const std::shared_ptr<Connection>& connection : connections) (void)connection->end();
 }
 

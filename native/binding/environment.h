@@ -1,11 +1,10 @@
-// What one JavaScript environment (the main thread, or a worker) has of Holdfast: its instance data.
+// What one JavaScript environment (the main thread, or a worker) has of Holdfast: its instance
+// data.
 //
-// JavaScript thread of that environment only, except Mailbox, which the engine's threads use. When the environment ends
-// (worker.terminate, process.exit) one clean-up hook shuts the mailbox and lets go of every pool; nothing of the
-// environment is touched from another thread afterwards.
+// JavaScript thread of that environment only, except Mailbox, which the engine's threads use. When
+// the environment ends (worker.terminate, process.exit) one clean-up hook shuts the mailbox and
+// lets go of every pool; nothing of the environment is touched from another thread afterwards.
 #pragma once
-
-#include "binding/node_api.h"
 
 #include <atomic>
 #include <functional>
@@ -14,12 +13,15 @@
 #include <unordered_set>
 #include <vector>
 
+#include "binding/node_api.h"
+
 namespace holdfast::binding {
 
 class Connection;
 
-// Memory of JavaScript's that reads land in again and again, so that a read needs not be handed it: that costs as much as finding a
-// small value. lib/slab.ts keeps each of them attached while it may be read into.
+// Memory of JavaScript's that reads land in again and again, so that a read needs not be handed it:
+// that costs as much as finding a small value. lib/slab.ts keeps each of them attached while it may
+// be read into.
 class Landing {
  public:
   void set(napi_env env, napi_value bytes, uint8_t* data, size_t size);
@@ -32,15 +34,18 @@ class Landing {
   size_t size_ = 0;
 };
 
-// The way from any thread to this environment's JavaScript thread: one thread-safe function. Any thread.
+// The way from any thread to this environment's JavaScript thread: one thread-safe function. Any
+// thread.
 class Mailbox {
  public:
-  // JavaScript will look for completions. Cheap when it has been woken already and has not looked yet.
+  // JavaScript will look for completions. Cheap when it has been woken already and has not looked
+  // yet.
   void wake();
   // Runs `letter` on the JavaScript thread soon. Dropped when the environment has ended.
   void post(std::function<void(napi_env)> letter);
   void shut();
-  // JavaScript runs no more there, though the environment may still wait for work on other threads: that need not go on. Any thread.
+  // JavaScript runs no more there, though the environment may still wait for work on other threads:
+  // that need not go on. Any thread.
   bool ended() const { return ended_.load(std::memory_order_relaxed); }
 
  private:
@@ -48,8 +53,8 @@ class Mailbox {
   void wake_locked();
   std::atomic<bool> ended_{false};
   std::mutex mutex_;
-  napi_threadsafe_function function_ = nullptr;  // guarded by mutex_; null once shut
-  bool woken_ = false;                           // guarded by mutex_
+  napi_threadsafe_function function_ = nullptr;         // guarded by mutex_; null once shut
+  bool woken_ = false;                                  // guarded by mutex_
   std::vector<std::function<void(napi_env)>> letters_;  // guarded by mutex_
 };
 
@@ -67,8 +72,8 @@ class Environment {
   const Napi::FunctionReference& make_error() const { return make_error_; }
   const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
 
-  // Calls a function of the user's from outside JavaScript. What it throws is an uncaught exception, as from a timer. False: JavaScript runs no
-  // more here.
+  // Calls a function of the user's from outside JavaScript. What it throws is an uncaught
+  // exception, as from a timer. False: JavaScript runs no more here.
   static bool call(napi_env env, napi_value function, size_t count, const napi_value* arguments);
 
   // While any connection is held the process stays alive to hear of its commits.

@@ -1,22 +1,23 @@
 // Natives wrapped in JavaScript objects, and how a method gets at them.
 //
-// JavaScript thread only. Methods are declared by napi_define_class, so V8 itself checks the receiver; an object that
-// comes as an argument is checked by its type tag before it is unwrapped.
+// JavaScript thread only. Methods are declared by napi_define_class, so V8 itself checks the
+// receiver; an object that comes as an argument is checked by its type tag before it is unwrapped.
 #pragma once
-
-#include "binding/node_api.h"
 
 #include <cstddef>
 #include <memory>
 
 #include "base/status.h"
 #include "binding/errors.h"
+#include "binding/node_api.h"
 
 namespace holdfast::binding {
 
-// A method of `Self` as Node-API calls it, with as many arguments as any has; absent ones are undefined.
+// A method of `Self` as Node-API calls it, with as many arguments as any has; absent ones are
+// undefined.
 //
-// A worker may be terminated by another thread while it is in here, and from then on any call may fail, unwrapping included.
+// A worker may be terminated by another thread while it is in here, and from then on any call may
+// fail, unwrapping included.
 template <typename Self, napi_value (*Method)(napi_env, Self&, const napi_value*)>
 napi_value method(napi_env env, napi_callback_info info) {
   constexpr size_t kMaxArguments = 7;
@@ -29,8 +30,8 @@ napi_value method(napi_env env, napi_callback_info info) {
   return Method(env, *static_cast<Self*>(self), arguments);
 }
 
-// For a function that is bound to its native by its data, and so needs no receiver: unwrapping one costs about
-// 25 ns, which only counts where a whole call takes 100.
+// For a function that is bound to its native by its data, and so needs no receiver: unwrapping one
+// costs about 25 ns, which only counts where a whole call takes 100.
 template <typename Self, size_t N>
 struct BoundCall {
   Self* self = nullptr;
@@ -50,12 +51,17 @@ template <typename Self>
 void bind_function(napi_env env, napi_value object, const char* name, napi_callback callback,
                    const std::shared_ptr<Self>& self) {
   auto* data = new std::shared_ptr<Self>(self);
-  const auto free = [](napi_env, void* shared, void*) { delete static_cast<std::shared_ptr<Self>*>(shared); };
+  const auto free = [](napi_env, void* shared, void*) {
+    delete static_cast<std::shared_ptr<Self>*>(shared);
+  };
   napi_value function = nullptr;
-  const bool made = napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, data, &function) == napi_ok &&
-                    napi_add_finalizer(env, function, data, free, nullptr, nullptr) == napi_ok;
-  if (made) napi_set_named_property(env, object, name, function);
-  else delete data;  // nobody can have called it
+  const bool made =
+      napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, data, &function) == napi_ok &&
+      napi_add_finalizer(env, function, data, free, nullptr, nullptr) == napi_ok;
+  if (made)
+    napi_set_named_property(env, object, name, function);
+  else
+    delete data;  // nobody can have called it
 }
 
 // An argument that must be a `T`: null when it is something else.
@@ -72,7 +78,8 @@ inline napi_property_descriptor raw_method(const char* name, napi_callback callb
   return {name, nullptr, callback, nullptr, nullptr, nullptr, napi_default_method, nullptr};
 }
 
-// Wraps `native` in `object`, which owns it from here on; frees it and returns false when that cannot be done any more.
+// Wraps `native` in `object`, which owns it from here on; frees it and returns false when that
+// cannot be done any more.
 template <typename T>
 bool wrap(napi_env env, napi_value object, T* native) {
   const auto free = [](napi_env, void* data, void*) { delete static_cast<T*>(data); };

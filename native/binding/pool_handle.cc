@@ -1,12 +1,12 @@
 // The pool's methods: the quick ones read and commit on this thread; the slow ones start a Task.
+#include <algorithm>
+
 #include "binding/backup_handle.h"
 #include "binding/convert.h"
 #include "binding/handles.h"
 #include "binding/region_functions.h"
 #include "binding/task.h"
 #include "binding/watch_handle.h"
-
-#include <algorithm>
 
 namespace holdfast::binding {
 
@@ -21,16 +21,19 @@ namespace {
 // Where the next value lands that is read.
 enum class Next { kAnywhere, kBehind };
 
-// Values that land one behind the other land in memory that no cache has, and the lock that is let go of behind a copy waits for it. So the
-// place of the next one is fetched while JavaScript is busy: as much as this one took, since nobody knows.
+// Values that land one behind the other land in memory that no cache has, and the lock that is let
+// go of behind a copy waits for it. So the place of the next one is fetched while JavaScript is
+// busy: as much as this one took, since nobody knows.
 void expect_landing(const uint8_t* from, size_t bytes) {
   constexpr size_t kMost = 4 * kKiB;
   // The first line is at hand: the value before ends in it.
-  for (size_t at = kCacheLineBytes; at <= std::min(bytes, kMost); at += kCacheLineBytes) __builtin_prefetch(from + at, 1);
+  for (size_t at = kCacheLineBytes; at <= std::min(bytes, kMost); at += kCacheLineBytes)
+    __builtin_prefetch(from + at, 1);
 }
 
 // See read_value.
-napi_value read_into(napi_env env, Connection& connection, const SnapshotPtr& snapshot, Bytes key, uint8_t* to, size_t room, Next next) {
+napi_value read_into(napi_env env, Connection& connection, const SnapshotPtr& snapshot, Bytes key,
+                     uint8_t* to, size_t room, Next next) {
   Result<Reader> reader = connection.pool().read(snapshot);
   if (!reader.is_ok()) return throw_status(env, reader.status());
   Result<std::optional<FoundValue>> found = reader->find(key);
@@ -40,18 +43,21 @@ napi_value read_into(napi_env env, Connection& connection, const SnapshotPtr& sn
   if (value.size > room) return number(env, -2 - static_cast<double>(value.size));
   const Status copied = reader->copy(value, to);
   if (!copied.is_ok()) return throw_status(env, copied);
-  if (next == Next::kBehind) expect_landing(to + value.size, std::min(value.size, room - value.size));
+  if (next == Next::kBehind)
+    expect_landing(to + value.size, std::min(value.size, room - value.size));
   return number(env, static_cast<double>(value.size));
 }
 
 napi_value no_room_there(napi_env env) {
-  return throw_status(env, Status(Code::kInvalidArgument, "A value can only be copied into a Uint8Array, within its length"));
+  return throw_status(env,
+                      Status(Code::kInvalidArgument,
+                             "A value can only be copied into a Uint8Array, within its length"));
 }
 
 }  // namespace
 
-napi_value read_value(napi_env env, Connection& connection, const SnapshotPtr& snapshot, Bytes key, napi_value into,
-                      napi_value offset) {
+napi_value read_value(napi_env env, Connection& connection, const SnapshotPtr& snapshot, Bytes key,
+                      napi_value into, napi_value offset) {
   uint8_t* to = nullptr;
   size_t size = 0;
   const size_t at = uint32_of(env, offset);
@@ -65,10 +71,12 @@ CommitMode mode_of(napi_env env, napi_value eventual) {
   return bool_of(env, eventual) ? CommitMode::kEventual : CommitMode::kDurable;
 }
 
-// The key (and the snapshot) of a read; throws and returns false when one of them is wrong or the pool is closed.
+// The key (and the snapshot) of a read; throws and returns false when one of them is wrong or the
+// pool is closed.
 bool read_arguments(napi_env env, Connection& connection, napi_value keyspace, napi_value key_value,
                     napi_value snapshot_value, KeyBytes* key, SnapshotPtr* snapshot) {
-  Status status = connection.closed() ? connection.closed_status() : key->set(env, uint32_of(env, keyspace), key_value);
+  Status status = connection.closed() ? connection.closed_status()
+                                      : key->set(env, uint32_of(env, keyspace), key_value);
   if (status.is_ok()) status = SnapshotHandle::read(env, snapshot_value, connection, snapshot);
   if (!status.is_ok()) throw_status(env, status);
   return status.is_ok();
@@ -84,7 +92,8 @@ napi_value get(napi_env env, napi_callback_info info) {
   return read_value(env, connection, snapshot, key.bytes(), call[2], call[3]);
 }
 
-// getToSlab(keyspace, key, offset), getToScratch(keyspace, key, offset): the same of the newest state, into what landIn() was given.
+// getToSlab(keyspace, key, offset), getToScratch(keyspace, key, offset): the same of the newest
+// state, into what landIn() was given.
 template <Environment::LandingPlace Where>
 napi_value get_newest(napi_env env, napi_callback_info info) {
   BoundCall<Connection, 3> call(env, info);
@@ -93,7 +102,8 @@ napi_value get_newest(napi_env env, napi_callback_info info) {
   const size_t at = uint32_of(env, call[2]);
   if (at > landing.size()) return no_room_there(env);
   KeyBytes key;
-  const Status status = connection.closed() ? connection.closed_status() : key.set(env, uint32_of(env, call[0]), call[1]);
+  const Status status = connection.closed() ? connection.closed_status()
+                                            : key.set(env, uint32_of(env, call[0]), call[1]);
   if (!status.is_ok()) return throw_status(env, status);
   return read_into(env, connection, nullptr, key.bytes(), landing.data() + at, landing.size() - at,
                    Where == Environment::kSlab ? Next::kBehind : Next::kAnywhere);
@@ -124,7 +134,8 @@ napi_value connection_lives(napi_env env, PoolHandle&, const napi_value* argumen
 napi_value written_at(napi_env env, PoolHandle& self, const napi_value* arguments) {
   Connection& connection = *self.connection;
   KeyBytes key;
-  Status status = connection.closed() ? connection.closed_status() : key.set(env, uint32_of(env, arguments[0]), arguments[1]);
+  Status status = connection.closed() ? connection.closed_status()
+                                      : key.set(env, uint32_of(env, arguments[0]), arguments[1]);
   if (!status.is_ok()) return throw_status(env, status);
   Result<std::optional<uint64_t>> epoch = connection.pool().written_at(key.bytes());
   if (!epoch.is_ok()) return throw_status(env, epoch.status());
@@ -168,12 +179,14 @@ napi_value submit_one(napi_env env, napi_callback_info info) {
   Batch batch;
   const Status filled = connection.closed() ? connection.closed_status() : Fill(env, call, batch);
   if (!filled.is_ok()) return throw_status(env, filled);
-  return number(env, static_cast<double>(connection.submit(std::move(batch), mode_of(env, call[3]))));
+  return number(env,
+                static_cast<double>(connection.submit(std::move(batch), mode_of(env, call[3]))));
 }
 
 BatchHandle* batch_argument(napi_env env, napi_value value) {
   BatchHandle* handle = unwrap_argument<BatchHandle>(env, value);
-  if (handle == nullptr) throw_status(env, Status(Code::kInvalidArgument, "Not a batch; make one with pool.batch()"));
+  if (handle == nullptr)
+    throw_status(env, Status(Code::kInvalidArgument, "Not a batch; make one with pool.batch()"));
   return handle;
 }
 
@@ -198,21 +211,25 @@ napi_value submit(napi_env env, PoolHandle& self, const napi_value* arguments) {
   return number(env, static_cast<double>(ticket));
 }
 
-// One completion as JavaScript takes it: [ticket, epoch] into the array, or [ticket, -1] and its error into `failures`.
+// One completion as JavaScript takes it: [ticket, epoch] into the array, or [ticket, -1] and its
+// error into `failures`.
 void hand_over(napi_env env, const Completion& completion, double* to, Napi::Array failures) {
   to[0] = static_cast<double>(completion.ticket);
   to[1] = completion.status.is_ok() ? static_cast<double>(completion.epoch) : -1;
   if (!completion.status.is_ok()) failures.Set(failures.Length(), error_of(env, completion.status));
 }
 
-// drain(into: Float64Array, failures: Error[]): number of completions taken. flush() first hands over what is queued.
+// drain(into: Float64Array, failures: Error[]): number of completions taken. flush() first hands
+// over what is queued.
 napi_value drain_into(napi_env env, Connection& connection, napi_value into, napi_value failures) {
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
-  const napi_status got = napi_get_typedarray_info(env, into, &type, &length, &data, nullptr, nullptr);
+  const napi_status got =
+      napi_get_typedarray_info(env, into, &type, &length, &data, nullptr, nullptr);
   if (got != napi_ok || type != napi_float64_array) {
-    return throw_status(env, Status(Code::kInvalidArgument, "Completions are taken into a Float64Array"));
+    return throw_status(
+        env, Status(Code::kInvalidArgument, "Completions are taken into a Float64Array"));
   }
   std::vector<Completion> completions;
   connection.inbox().take(length / 2, &completions);
@@ -234,8 +251,8 @@ napi_value flush(napi_env env, PoolHandle& self, const napi_value* arguments) {
 
 }  // namespace
 
-napi_value start_work(napi_env env, const std::shared_ptr<Connection>& connection, const char* name, Task::Work work,
-                      Task::Finish finish) {
+napi_value start_work(napi_env env, const std::shared_ptr<Connection>& connection, const char* name,
+                      Task::Work work, Task::Finish finish) {
   if (!connection->begin_work()) return throw_status(env, connection->closed_status());
   const auto counted = [connection, work = std::move(work)] {
     Status status = work();
@@ -252,7 +269,8 @@ namespace {
 template <Status (Pool::*Method)()>
 napi_value pool_work(napi_env env, PoolHandle& self, const napi_value*) {
   const std::shared_ptr<Connection>& connection = self.connection;
-  return start_work(env, connection, "holdfast", [connection] { return (connection->pool().*Method)(); });
+  return start_work(env, connection, "holdfast",
+                    [connection] { return (connection->pool().*Method)(); });
 }
 
 // resize(bytes): a promise.
@@ -260,8 +278,9 @@ napi_value resize(napi_env env, PoolHandle& self, const napi_value* arguments) {
   const std::shared_ptr<Connection>& connection = self.connection;
   double bytes = 0;
   napi_get_value_double(env, arguments[0], &bytes);
-  return start_work(env, connection, "holdfast resize",
-                    [connection, bytes] { return connection->pool().resize(static_cast<uint64_t>(bytes)); });
+  return start_work(env, connection, "holdfast resize", [connection, bytes] {
+    return connection->pool().resize(static_cast<uint64_t>(bytes));
+  });
 }
 
 // refresh(): a promise of the epoch. refreshSync(): the epoch.
@@ -282,7 +301,8 @@ napi_value refresh_sync(napi_env env, PoolHandle& self, const napi_value*) {
   Connection& connection = *self.connection;
   if (connection.closed()) return throw_status(env, connection.closed_status());
   const Result<uint64_t> refreshed = connection.pool().refresh();
-  return refreshed.is_ok() ? number(env, static_cast<double>(refreshed.value())) : throw_status(env, refreshed.status());
+  return refreshed.is_ok() ? number(env, static_cast<double>(refreshed.value()))
+                           : throw_status(env, refreshed.status());
 }
 
 napi_value snapshot(napi_env env, PoolHandle& self, const napi_value*) {
@@ -298,7 +318,8 @@ napi_value snapshot(napi_env env, PoolHandle& self, const napi_value*) {
   return object;
 }
 
-// A bound: a Uint8Array, which may be longer than a key; or null, which means the keyspace's own end.
+// A bound: a Uint8Array, which may be longer than a key; or null, which means the keyspace's own
+// end.
 std::string bound(napi_env env, uint32_t keyspace, napi_value value, uint32_t otherwise) {
   uint8_t* data = nullptr;
   size_t size = 0;
@@ -314,7 +335,8 @@ RangeOptions bounds(napi_env env, napi_value keyspace_value, napi_value low, nap
   return options;
 }
 
-// watch(keyspace or 0, low, high, from or -1, lag, region or 0): a cursor of the change feed. The catalogue of keyspaces is not in it.
+// watch(keyspace or 0, low, high, from or -1, lag, region or 0): a cursor of the change feed. The
+// catalogue of keyspaces is not in it.
 napi_value watch(napi_env env, PoolHandle& self, const napi_value* arguments) {
   const std::shared_ptr<Connection>& connection = self.connection;
   if (connection->closed()) return throw_status(env, connection->closed_status());
@@ -352,7 +374,8 @@ napi_value count(napi_env env, PoolHandle& self, const napi_value* arguments) {
   Status status = connection.closed() ? connection.closed_status() : Status();
   if (status.is_ok()) status = SnapshotHandle::read(env, arguments[3], connection, &snapshot);
   if (!status.is_ok()) return throw_status(env, status);
-  Result<uint64_t> counted = connection.pool().count(bounds(env, arguments[0], arguments[1], arguments[2]), snapshot, nullptr);
+  Result<uint64_t> counted = connection.pool().count(
+      bounds(env, arguments[0], arguments[1], arguments[2]), snapshot, nullptr);
   if (!counted.is_ok()) return throw_status(env, counted.status());
   return number(env, static_cast<double>(*counted));
 }
@@ -378,7 +401,8 @@ napi_value range(napi_env env, PoolHandle& self, const napi_value* arguments) {
   Result<std::unique_ptr<RangeIterator>> made = connection->pool().range(options, snapshot);
   if (!made.is_ok()) return throw_status(env, made.status());
   return make_wrapped(env, Environment::of(env)->range_class,
-                      new RangeHandle(connection, std::move(snapshot), std::move(*made), bool_of(env, arguments[5])));
+                      new RangeHandle(connection, std::move(snapshot), std::move(*made),
+                                      bool_of(env, arguments[5])));
 }
 
 // keyspaceNumber(name, create)
@@ -414,14 +438,17 @@ napi_value stats(napi_env env, PoolHandle& self, const napi_value*) {
 }
 
 // check(onProgress or null): { promise, cancel() }
-napi_value check(napi_env env, PoolHandle& self, const napi_value* arguments) { return start_check(env, self.connection, arguments[0]); }
+napi_value check(napi_env env, PoolHandle& self, const napi_value* arguments) {
+  return start_check(env, self.connection, arguments[0]);
+}
 
 // close(): a promise; closeSync(): when it returns. Both complete what waits first.
 napi_value close(napi_env env, PoolHandle& self, const napi_value*) {
   const std::shared_ptr<Connection> connection = self.connection;
   if (!connection->begin_end()) return nullptr;
   Environment::of(env)->remove(connection);
-  napi_value promise = Task::start(env, "holdfast close", [connection] { return connection->finish_end(); });
+  napi_value promise =
+      Task::start(env, "holdfast close", [connection] { return connection->finish_end(); });
   if (promise == nullptr) (void)connection->finish_end();
   return promise;
 }
@@ -449,7 +476,8 @@ napi_value PoolHandle::make(napi_env env, const std::shared_ptr<Connection>& con
   environment->add(connection);
   napi_value object = make_wrapped(env, environment->pool_class, new PoolHandle(connection));
   if (object == nullptr) return nullptr;
-  napi_set_named_property(env, object, "connection", number(env, static_cast<double>(connection->number)));
+  napi_set_named_property(env, object, "connection",
+                          number(env, static_cast<double>(connection->number)));
   bind_function(env, object, "get", get, connection);
   bind_function(env, object, "getToSlab", get_newest<Environment::kSlab>, connection);
   bind_function(env, object, "getToScratch", get_newest<Environment::kScratch>, connection);

@@ -1,11 +1,12 @@
 // Entries of a range, packed into three buffers of the caller's, many in one call:
 //
-//   lengths  [1: all keys are ASCII, else 0][bytes of `values` used] then, of each entry, [key length][value length]
-//   keys     one after the other, without the keyspace's number
-//   values   one after the other, each at a multiple of 8 from the first
+//   lengths  [1: all keys are ASCII, else 0][bytes of `values` used] then, of each entry, [key
+//   length][value length] keys     one after the other, without the keyspace's number values   one
+//   after the other, each at a multiple of 8 from the first
 //
-// A value that is longer than the caller wants here, or would not fit, is left out, kElsewhere set in its length, and fetched by
-// value(key). That costs a buffer of its own, so packing ends early where a value as long as the longest so far might not fit.
+// A value that is longer than the caller wants here, or would not fit, is left out, kElsewhere set
+// in its length, and fetched by value(key). That costs a buffer of its own, so packing ends early
+// where a value as long as the longest so far might not fit.
 #include <algorithm>
 
 #include "binding/convert.h"
@@ -15,7 +16,8 @@ namespace holdfast::binding {
 
 namespace {
 
-constexpr uint32_t kElsewhere = 0x80000000;  // with the length beside it; 0 when that does not fit there
+constexpr uint32_t kElsewhere =
+    0x80000000;  // with the length beside it; 0 when that does not fit there
 constexpr size_t kValueAlign = 8;
 constexpr size_t kLengthsBefore = 2;
 
@@ -43,8 +45,10 @@ class Packer {
   Packer(const PackingRoom& room, bool with_values) : room_(room), with_values_(with_values) {}
 
   bool has_room() const {
-    return room_.keys_size - keys_used_ >= kMaxUserKeyBytes && lengths_used_ + 2 <= room_.lengths_count &&
-           (!with_values_ || room_.values_size - values_used_ >= std::min(longest_, room_.values_size / 4));
+    return room_.keys_size - keys_used_ >= kMaxUserKeyBytes &&
+           lengths_used_ + 2 <= room_.lengths_count &&
+           (!with_values_ ||
+            room_.values_size - values_used_ >= std::min(longest_, room_.values_size / 4));
   }
 
   Status add(Bytes key, const FoundValue& value, Reader& reader) {
@@ -57,12 +61,16 @@ class Packer {
     lengths[0] = static_cast<uint32_t>(key.size());
     lengths[1] = 0;
     if (!with_values_) return Status::ok();
-    const bool fits = value.size <= room_.longest_value && value.size <= room_.values_size - values_used_;
-    lengths[1] = !fits ? kElsewhere | static_cast<uint32_t>(value.size < kElsewhere ? value.size : 0) : static_cast<uint32_t>(value.size);
+    const bool fits =
+        value.size <= room_.longest_value && value.size <= room_.values_size - values_used_;
+    lengths[1] = !fits
+                     ? kElsewhere | static_cast<uint32_t>(value.size < kElsewhere ? value.size : 0)
+                     : static_cast<uint32_t>(value.size);
     if (!fits) return Status::ok();
     longest_ = std::max<size_t>(longest_, value.size);
     Status copied = reader.copy(value, room_.values + values_used_);
-    values_used_ = std::min<size_t>(round_up(values_used_ + value.size, kValueAlign), room_.values_size);
+    values_used_ =
+        std::min<size_t>(round_up(values_used_ + value.size, kValueAlign), room_.values_size);
     return copied;
   }
 
@@ -85,21 +93,27 @@ class Packer {
 bool packing_room(napi_env env, const napi_value* arguments, bool with_values, PackingRoom* room) {
   if (with_values) {
     const size_t offset = uint32_of(env, arguments[1]);
-    if (!uint8_array(env, arguments[0], &room->values, &room->values_size) || offset > room->values_size) return false;
+    if (!uint8_array(env, arguments[0], &room->values, &room->values_size) ||
+        offset > room->values_size)
+      return false;
     room->values += offset;
     room->values_size -= offset;
     room->longest_value = uint32_of(env, arguments[2]);
   }
   napi_typedarray_type type;
   void* lengths = nullptr;
-  if (napi_get_typedarray_info(env, arguments[4], &type, &room->lengths_count, &lengths, nullptr, nullptr) != napi_ok) return false;
+  if (napi_get_typedarray_info(env, arguments[4], &type, &room->lengths_count, &lengths, nullptr,
+                               nullptr) != napi_ok)
+    return false;
   room->lengths = static_cast<uint32_t*>(lengths);
   return type == napi_uint32_array && room->lengths_count >= kLengthsBefore + 2 &&
-         uint8_array(env, arguments[3], &room->keys, &room->keys_size) && room->keys_size >= kMaxUserKeyBytes;
+         uint8_array(env, arguments[3], &room->keys, &room->keys_size) &&
+         room->keys_size >= kMaxUserKeyBytes;
 }
 
 Status ended() {
-  return Status(Code::kSnapshotClosed, "The range has ended: its pool or its iterator has been closed");
+  return Status(Code::kSnapshotClosed,
+                "The range has ended: its pool or its iterator has been closed");
 }
 
 }  // namespace
@@ -126,15 +140,17 @@ void RangeHandle::close() {
   drop();
 }
 
-// next(values, offset, longestValue, keys, lengths, atMost): number of entries written; 0 at the end. Without values the first three
-// are not looked at.
+// next(values, offset, longestValue, keys, lengths, atMost): number of entries written; 0 at the
+// end. Without values the first three are not looked at.
 napi_value RangeHandle::next(napi_env env, RangeHandle& self, const napi_value* arguments) {
   if (self.iterator_ == nullptr) {
-    return throw_status(env, self.connection_->closed() ? self.connection_->closed_status() : ended());
+    return throw_status(env,
+                        self.connection_->closed() ? self.connection_->closed_status() : ended());
   }
   PackingRoom room;
   if (!packing_room(env, arguments, self.with_values_, &room)) {
-    return throw_status(env, Status(Code::kInvalidArgument, "A range needs buffers with room for an entry"));
+    return throw_status(
+        env, Status(Code::kInvalidArgument, "A range needs buffers with room for an entry"));
   }
   Packer packer(room, self.with_values_);
   Status status;
@@ -155,7 +171,8 @@ napi_value RangeHandle::value(napi_env env, RangeHandle& self, const napi_value*
   KeyBytes key;
   const Status status = key.set(env, uint32_of(env, arguments[0]), arguments[1]);
   if (!status.is_ok()) return throw_status(env, status);
-  return read_value(env, *self.connection_, self.snapshot_, key.bytes(), arguments[2], arguments[3]);
+  return read_value(env, *self.connection_, self.snapshot_, key.bytes(), arguments[2],
+                    arguments[3]);
 }
 
 napi_value RangeHandle::close_method(napi_env, RangeHandle& self, const napi_value*) {

@@ -1,4 +1,5 @@
-// What JavaScript calls of regions: their numbers and names, reads, and what a batch writes to them.
+// What JavaScript calls of regions: their numbers and names, reads, and what a batch writes to
+// them.
 #include "binding/region_functions.h"
 
 #include "binding/convert.h"
@@ -7,13 +8,15 @@ namespace holdfast::binding {
 
 namespace {
 
-// A whole number that the TypeScript side has checked; anything else becomes one that is out of every range.
+// A whole number that the TypeScript side has checked; anything else becomes one that is out of
+// every range.
 uint64_t uint64_of(napi_env env, napi_value value) {
   const double number = double_of(env, value);
   return number >= 0 && number < 9.1e15 ? static_cast<uint64_t>(number) : UINT64_MAX;
 }
 
-Status reading(napi_env env, Connection& connection, napi_value snapshot_value, SnapshotPtr* snapshot) {
+Status reading(napi_env env, Connection& connection, napi_value snapshot_value,
+               SnapshotPtr* snapshot) {
   if (connection.closed()) return connection.closed_status();
   return SnapshotHandle::read(env, snapshot_value, connection, snapshot);
 }
@@ -27,7 +30,8 @@ napi_value region_number_of(napi_env env, PoolHandle& self, const napi_value* ar
   const std::string name = Napi::String(env, arguments[0]).Utf8Value();
   napi_valuetype type = napi_undefined;
   napi_typeof(env, arguments[1], &type);
-  const auto size = type == napi_number ? std::optional<uint64_t>(uint64_of(env, arguments[1])) : std::nullopt;
+  const auto size =
+      type == napi_number ? std::optional<uint64_t>(uint64_of(env, arguments[1])) : std::nullopt;
   Result<uint32_t> given = region_number(connection.pool(), name, size);
   if (!given.is_ok()) return throw_status(env, given.status());
   return number(env, *given);
@@ -38,17 +42,20 @@ napi_value region_size(napi_env env, PoolHandle& self, const napi_value* argumen
   SnapshotPtr snapshot;
   Status status = reading(env, *self.connection, arguments[1], &snapshot);
   if (!status.is_ok()) return throw_status(env, status);
-  Result<RegionInfo> info = self.connection->pool().region_info(uint32_of(env, arguments[0]), snapshot);
+  Result<RegionInfo> info =
+      self.connection->pool().region_info(uint32_of(env, arguments[0]), snapshot);
   if (!info.is_ok()) return throw_status(env, info.status());
   return number(env, static_cast<double>(info->size));
 }
 
-// regionDataFrom(number, offset, snapshot): the first offset from there on that may hold anything but zeros; the size if none does
+// regionDataFrom(number, offset, snapshot): the first offset from there on that may hold anything
+// but zeros; the size if none does
 napi_value region_data_from(napi_env env, PoolHandle& self, const napi_value* arguments) {
   SnapshotPtr snapshot;
   Status status = reading(env, *self.connection, arguments[2], &snapshot);
   if (!status.is_ok()) return throw_status(env, status);
-  Result<uint64_t> data = self.connection->pool().region_data_from(uint32_of(env, arguments[0]), uint64_of(env, arguments[1]), snapshot);
+  Result<uint64_t> data = self.connection->pool().region_data_from(
+      uint32_of(env, arguments[0]), uint64_of(env, arguments[1]), snapshot);
   if (!data.is_ok()) return throw_status(env, data.status());
   return number(env, static_cast<double>(*data));
 }
@@ -60,10 +67,12 @@ napi_value region_read(napi_env env, PoolHandle& self, const napi_value* argumen
   uint8_t* to = nullptr;
   size_t size = 0;
   if (status.is_ok() && !uint8_array(env, arguments[2], &to, &size)) {
-    status = Status(Code::kInvalidArgument, "A region's bytes can only be copied into a Uint8Array");
+    status =
+        Status(Code::kInvalidArgument, "A region's bytes can only be copied into a Uint8Array");
   }
   if (status.is_ok()) {
-    status = self.connection->pool().region_read(uint32_of(env, arguments[0]), uint64_of(env, arguments[1]), size, to, snapshot);
+    status = self.connection->pool().region_read(uint32_of(env, arguments[0]),
+                                                 uint64_of(env, arguments[1]), size, to, snapshot);
   }
   return status.is_ok() ? nullptr : throw_status(env, status);
 }
@@ -94,7 +103,8 @@ napi_value batch_region_write(napi_env env, BatchHandle& self, const napi_value*
   uint8_t* data = nullptr;
   size_t size = 0;
   Status status = uint8_array(env, arguments[2], &data, &size)
-                      ? self.batch.region_write(uint32_of(env, arguments[0]), uint64_of(env, arguments[1]), bytes_of(data, size))
+                      ? self.batch.region_write(uint32_of(env, arguments[0]),
+                                                uint64_of(env, arguments[1]), bytes_of(data, size))
                       : Status(Code::kInvalidArgument, "Only bytes can be written into a region");
   return status.is_ok() ? nullptr : throw_status(env, status);
 }
@@ -102,7 +112,8 @@ napi_value batch_region_write(napi_env env, BatchHandle& self, const napi_value*
 // regionSize(number, size, name)
 napi_value batch_region_size(napi_env env, BatchHandle& self, const napi_value* arguments) {
   const std::string name = Napi::String(env, arguments[2]).Utf8Value();
-  Status status = self.batch.region_size(uint32_of(env, arguments[0]), uint64_of(env, arguments[1]), name);
+  Status status =
+      self.batch.region_size(uint32_of(env, arguments[0]), uint64_of(env, arguments[1]), name);
   return status.is_ok() ? nullptr : throw_status(env, status);
 }
 
@@ -111,9 +122,10 @@ template <Status (Batch::*Add)(uint32_t, uint64_t, uint64_t)>
 napi_value batch_cell(napi_env env, BatchHandle& self, const napi_value* arguments) {
   uint64_t word = 0;
   bool lossless = false;
-  Status status = napi_get_value_bigint_uint64(env, arguments[2], &word, &lossless) == napi_ok
-                      ? (self.batch.*Add)(uint32_of(env, arguments[0]), uint64_of(env, arguments[1]), word)
-                      : Status(Code::kInvalidArgument, "A cell of 64 bits is a bigint");
+  Status status =
+      napi_get_value_bigint_uint64(env, arguments[2], &word, &lossless) == napi_ok
+          ? (self.batch.*Add)(uint32_of(env, arguments[0]), uint64_of(env, arguments[1]), word)
+          : Status(Code::kInvalidArgument, "A cell of 64 bits is a bigint");
   self.sums = self.batch.sums();
   return status.is_ok() ? nullptr : throw_status(env, status);
 }
@@ -124,7 +136,8 @@ template napi_value batch_cell<&Batch::require_cell>(napi_env, BatchHandle&, con
 napi_value batch_sum(napi_env env, BatchHandle& self, const napi_value* arguments) {
   const uint32_t i = uint32_of(env, arguments[0]);
   napi_value result = nullptr;
-  if (self.sums != nullptr && i < self.sums->size()) napi_create_bigint_uint64(env, (*self.sums)[i], &result);
+  if (self.sums != nullptr && i < self.sums->size())
+    napi_create_bigint_uint64(env, (*self.sums)[i], &result);
   return result;
 }
 

@@ -1,11 +1,13 @@
-// The functions of pools and batches that are of regions; see region_functions.cc. JavaScript thread only.
+// The functions of pools and batches that are of regions; see region_functions.cc. JavaScript
+// thread only.
 #pragma once
 
 #include "binding/handles.h"
 
 namespace holdfast::binding {
 
-// In catalogue.cc: the number of a region; makes the region when there is none and a size is given. kNotFound, kInvalidArgument (it has another size).
+// In catalogue.cc: the number of a region; makes the region when there is none and a size is given.
+// kNotFound, kInvalidArgument (it has another size).
 Result<uint32_t> region_number(Pool& pool, const std::string& name, std::optional<uint64_t> size);
 
 napi_value region_number_of(napi_env env, PoolHandle& self, const napi_value* arguments);

@@ -22,33 +22,42 @@ struct Registry::Entry {
 
 namespace {
 
-// The folder is resolved and the name kept, so that a pool that is not there yet has the path it will have.
+// The folder is resolved and the name kept, so that a pool that is not there yet has the path it
+// will have.
 std::string canonical(const std::string& path) {
   char resolved[PATH_MAX];
   if (realpath(path.c_str(), resolved) != nullptr) return resolved;
   const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const std::string folder = slash == std::string::npos ? "."
+                             : slash == 0               ? "/"
+                                                        : path.substr(0, slash);
   if (realpath(folder.c_str(), resolved) == nullptr) return path;
   return std::string(resolved) + "/" + path.substr(slash == std::string::npos ? 0 : slash + 1);
 }
 
 Status disagree(const std::string& path, const char* what) {
-  return Status(Code::kInvalidArgument, path + " is already open in this process with another " + what +
+  return Status(Code::kInvalidArgument, path + " is already open in this process with another " +
+                                            what +
                                             "; open it with the same options, or close it first");
 }
 
 // May a second opener with these wishes join a pool opened with those?
 Status agree(const OpenRequest& wish, const OpenRequest& opened, Pool& pool) {
   if (wish.medium.create == CreateMode::kExclusive) {
-    return Status(Code::kExists, wish.path + " is there already (this process has it open), and create is 'exclusive'");
+    return Status(
+        Code::kExists,
+        wish.path + " is there already (this process has it open), and create is 'exclusive'");
   }
   const PoolFacts facts = pool.facts();
   const char* medium = wish.medium.choice == MediumChoice::kPmem ? "pmem" : "file";
-  if (wish.medium.choice != MediumChoice::kAuto && facts.medium != medium) return disagree(wish.path, "medium");
+  if (wish.medium.choice != MediumChoice::kAuto && facts.medium != medium)
+    return disagree(wish.path, "medium");
   if (wish.medium.at_least > facts.durability) {
-    return Status(Code::kDurability, wish.path + " gives less than was asked for: " + facts.durability_reason);
+    return Status(Code::kDurability,
+                  wish.path + " gives less than was asked for: " + facts.durability_reason);
   }
-  if (wish.medium.size != 0 && wish.medium.size != opened.medium.size) return disagree(wish.path, "size");
+  if (wish.medium.size != 0 && wish.medium.size != opened.medium.size)
+    return disagree(wish.path, "size");
   const PoolOptions mine = wish.pool_options(), theirs = opened.pool_options();
   if (wish.fold_operations && mine.fold_operations != theirs.fold_operations) {
     return disagree(wish.path, "foldOperations");
@@ -58,7 +67,9 @@ Status agree(const OpenRequest& wish, const OpenRequest& opened, Pool& pool) {
   }
   if (!wish.retain) return Status::ok();
   const PoolStats stats = pool.stats();
-  return *wish.retain == RetainWish{stats.retain_ms, stats.retain_bytes} ? Status::ok() : disagree(wish.path, "retain");
+  return *wish.retain == RetainWish{stats.retain_ms, stats.retain_bytes}
+             ? Status::ok()
+             : disagree(wish.path, "retain");
 }
 
 }  // namespace
@@ -78,10 +89,14 @@ Registry& Registry::process() {
   return *registry;
 }
 
-const std::shared_ptr<Pool>& Registry::pool_of(const std::shared_ptr<Entry>& entry) { return entry->pool; }
+const std::shared_ptr<Pool>& Registry::pool_of(const std::shared_ptr<Entry>& entry) {
+  return entry->pool;
+}
 
-// An open pool is known by its inode, whatever path leads to it; one that is coming or going also by its path.
-std::shared_ptr<Registry::Entry> Registry::find(const OpenRequest& request, const std::string& path) {
+// An open pool is known by its inode, whatever path leads to it; one that is coming or going also
+// by its path.
+std::shared_ptr<Registry::Entry> Registry::find(const OpenRequest& request,
+                                                const std::string& path) {
   struct stat file = {};
   const bool there = stat(request.path.c_str(), &file) == 0;
   for (const std::shared_ptr<Entry>& entry : entries_) {

@@ -1,5 +1,5 @@
-// The pools this process has open. Worker threads load the addon too; those that open the same file share one engine
-// pool, which is closed when the last of them lets go.
+// The pools this process has open. Worker threads load the addon too; those that open the same file
+// share one engine pool, which is closed when the last of them lets go.
 //
 // Any thread. One registry per process, never destroyed: at exit threads may still be inside it.
 #pragma once
@@ -15,13 +15,15 @@
 
 namespace holdfast::binding {
 
-// What an opener asked for. What is absent was left to the default, and so agrees with whatever is open already.
+// What an opener asked for. What is absent was left to the default, and so agrees with whatever is
+// open already.
 struct OpenRequest {
   std::string path;
   MediumOptions medium;
   std::optional<uint64_t> fold_operations;
   std::optional<uint32_t> eventual_within_ms;
-  bool read_only = false;  // a pool of its own: the process may have the same one open for writing too
+  bool read_only =
+      false;  // a pool of its own: the process may have the same one open for writing too
   std::optional<RetainWish> retain;
 
   PoolOptions pool_options() const;
@@ -33,8 +35,9 @@ class Registry {
 
   static Registry& process();
 
-  // Opens the pool, or joins the one that is open; waits for one that is being opened or closed by another thread.
-  // Beyond the engine's errors: kInvalidArgument when it is open with other options, kExists, kDurability.
+  // Opens the pool, or joins the one that is open; waits for one that is being opened or closed by
+  // another thread. Beyond the engine's errors: kInvalidArgument when it is open with other
+  // options, kExists, kDurability.
   Result<std::shared_ptr<Entry>> open(const OpenRequest& request);
   // Lets go; the last one closes the engine pool before this returns. Once per successful open().
   Status release(const std::shared_ptr<Entry>& entry);

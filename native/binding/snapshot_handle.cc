@@ -19,16 +19,19 @@ void SnapshotHandle::close() {
   drop();
 }
 
-Status SnapshotHandle::read(napi_env env, napi_value value, const Connection& connection, SnapshotPtr* to) {
+Status SnapshotHandle::read(napi_env env, napi_value value, const Connection& connection,
+                            SnapshotPtr* to) {
   napi_valuetype type = napi_undefined;
   napi_typeof(env, value, &type);
   if (type == napi_null || type == napi_undefined) return Status::ok();
   SnapshotHandle* handle = unwrap_argument<SnapshotHandle>(env, value);
   if (handle == nullptr || handle->connection_.get() != &connection) {
-    return Status(Code::kInvalidArgument, "The snapshot is not one of this pool's; make it with pool.snapshot()");
+    return Status(Code::kInvalidArgument,
+                  "The snapshot is not one of this pool's; make it with pool.snapshot()");
   }
   if (handle->snapshot_ == nullptr) {
-    return Status(Code::kSnapshotClosed, "The snapshot has been closed; make a new one with pool.snapshot()");
+    return Status(Code::kSnapshotClosed,
+                  "The snapshot has been closed; make a new one with pool.snapshot()");
   }
   *to = handle->snapshot_;
   return Status::ok();
@@ -44,7 +47,8 @@ napi_value close_method(napi_env, SnapshotHandle& self, const napi_value*) {
 }  // namespace
 
 void SnapshotHandle::define(napi_env env, Environment& environment) {
-  const napi_property_descriptor methods[] = {raw_method("close", method<SnapshotHandle, close_method>)};
+  const napi_property_descriptor methods[] = {
+      raw_method("close", method<SnapshotHandle, close_method>)};
   environment.snapshot_class = define_class(env, "NativeSnapshot", bare_constructor, methods);
 }
 

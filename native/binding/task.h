@@ -1,15 +1,14 @@
 // Work on a libuv thread with a promise at its end: open, close, settle, fold, compact, check.
 //
-// start() on the JavaScript thread; `work` on a libuv thread; `finish` on the JavaScript thread again, where it makes
-// the value the promise resolves to. Environments wait for such work before they end; its promise is then simply not
-// settled.
+// start() on the JavaScript thread; `work` on a libuv thread; `finish` on the JavaScript thread
+// again, where it makes the value the promise resolves to. Environments wait for such work before
+// they end; its promise is then simply not settled.
 #pragma once
-
-#include "binding/node_api.h"
 
 #include <functional>
 
 #include "base/status.h"
+#include "binding/node_api.h"
 
 namespace holdfast::binding {
 

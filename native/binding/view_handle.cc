@@ -1,11 +1,14 @@
 // Views in JavaScript: an ArrayBuffer over memory that must go away while the object may stay.
 //
-// The memory belongs to the ArrayBuffer: it is unmapped when V8 has let go of it, or earlier, by end(), which detaches the ArrayBuffer first:
-// from then on it has length 0 and nothing leads to the addresses any more. Should its memory have been moved elsewhere meanwhile
-// (ArrayBuffer.prototype.transfer), it is not ours to take away: it becomes zeros, and is unmapped when V8 has let go of it.
+// The memory belongs to the ArrayBuffer: it is unmapped when V8 has let go of it, or earlier, by
+// end(), which detaches the ArrayBuffer first: from then on it has length 0 and nothing leads to
+// the addresses any more. Should its memory have been moved elsewhere meanwhile
+// (ArrayBuffer.prototype.transfer), it is not ours to take away: it becomes zeros, and is unmapped
+// when V8 has let go of it.
 //
-// end() comes from JavaScript, from the pool's closing and from the environment's end (which a worker's termination is too), always on the
-// JavaScript thread. After the last of these no JavaScript runs in the environment.
+// end() comes from JavaScript, from the pool's closing and from the environment's end (which a
+// worker's termination is too), always on the JavaScript thread. After the last of these no
+// JavaScript runs in the environment.
 #include "binding/convert.h"
 #include "binding/handles.h"
 #include "binding/region_functions.h"
@@ -23,7 +26,9 @@ class ViewPin final : public Pin {
     if (connection_) connection_->unpin(this);
   }
 
-  bool watch(napi_value buffer) { return napi_create_reference(env_, buffer, 0, &buffer_) == napi_ok; }
+  bool watch(napi_value buffer) {
+    return napi_create_reference(env_, buffer, 0, &buffer_) == napi_ok;
+  }
 
   void end() {
     if (!connection_) return;
@@ -50,9 +55,10 @@ class ViewPin final : public Pin {
     if (buffer_ == nullptr || napi_open_handle_scope(env_, &scope) != napi_ok) return false;
     napi_value buffer = nullptr;
     bool gone = true;
-    const bool there = napi_get_reference_value(env_, buffer_, &buffer) == napi_ok && buffer != nullptr;
-    const bool detached = there && napi_is_detached_arraybuffer(env_, buffer, &gone) == napi_ok && !gone &&
-                          napi_detach_arraybuffer(env_, buffer) == napi_ok;
+    const bool there =
+        napi_get_reference_value(env_, buffer_, &buffer) == napi_ok && buffer != nullptr;
+    const bool detached = there && napi_is_detached_arraybuffer(env_, buffer, &gone) == napi_ok &&
+                          !gone && napi_detach_arraybuffer(env_, buffer) == napi_ok;
     napi_delete_reference(env_, buffer_);
     buffer_ = nullptr;
     napi_close_handle_scope(env_, scope);
@@ -62,7 +68,7 @@ class ViewPin final : public Pin {
   const napi_env env_;
   std::shared_ptr<Connection> connection_;  // null: ended
   std::unique_ptr<MappedView> view_;
-  napi_ref buffer_ = nullptr;               // weak
+  napi_ref buffer_ = nullptr;  // weak
 };
 
 namespace {
@@ -76,7 +82,8 @@ napi_value end_method(napi_env, ViewHandle& self, const napi_value*) {
 }
 
 napi_value cannot(napi_env env) {
-  return throw_status(env, Status(Code::kNoMemory, "Node.js could not make a view of memory that is not its own"));
+  return throw_status(
+      env, Status(Code::kNoMemory, "Node.js could not make a view of memory that is not its own"));
 }
 
 uint64_t whole_number(napi_env env, napi_value value) {
@@ -87,7 +94,8 @@ uint64_t whole_number(napi_env env, napi_value value) {
 
 }  // namespace
 
-napi_value ViewHandle::make(napi_env env, const std::shared_ptr<Connection>& connection, std::unique_ptr<MappedView> view) {
+napi_value ViewHandle::make(napi_env env, const std::shared_ptr<Connection>& connection,
+                            std::unique_ptr<MappedView> view) {
   napi_value buffer = nullptr, bytes = nullptr;
   const size_t size = view->size;
   uint8_t* const data = view->data;
@@ -98,8 +106,11 @@ napi_value ViewHandle::make(napi_env env, const std::shared_ptr<Connection>& con
     delete hint;
     return cannot(env);
   }
-  if (!pin->watch(buffer) || napi_create_typedarray(env, napi_uint8_array, size, buffer, 0, &bytes) != napi_ok) return cannot(env);
-  napi_value object = make_wrapped(env, Environment::of(env)->view_class, new ViewHandle(std::move(pin)));
+  if (!pin->watch(buffer) ||
+      napi_create_typedarray(env, napi_uint8_array, size, buffer, 0, &bytes) != napi_ok)
+    return cannot(env);
+  napi_value object =
+      make_wrapped(env, Environment::of(env)->view_class, new ViewHandle(std::move(pin)));
   if (object == nullptr) return nullptr;
   napi_value is_mapped = nullptr;
   napi_get_boolean(env, mapped, &is_mapped);
@@ -117,9 +128,13 @@ void ViewHandle::define(napi_env env, Environment& environment) {
 napi_value view_region(napi_env env, PoolHandle& self, const napi_value* arguments) {
   const std::shared_ptr<Connection>& connection = self.connection;
   SnapshotPtr snapshot;
-  Status status = connection->closed() ? connection->closed_status() : SnapshotHandle::read(env, arguments[3], *connection, &snapshot);
+  Status status = connection->closed()
+                      ? connection->closed_status()
+                      : SnapshotHandle::read(env, arguments[3], *connection, &snapshot);
   if (!status.is_ok()) return throw_status(env, status);
-  auto view = connection->pool().view_region(uint32_of(env, arguments[0]), whole_number(env, arguments[1]), whole_number(env, arguments[2]), snapshot);
+  auto view =
+      connection->pool().view_region(uint32_of(env, arguments[0]), whole_number(env, arguments[1]),
+                                     whole_number(env, arguments[2]), snapshot);
   if (!view.is_ok()) return throw_status(env, view.status());
   return ViewHandle::make(env, connection, std::move(*view));
 }
@@ -129,7 +144,8 @@ napi_value view_value(napi_env env, PoolHandle& self, const napi_value* argument
   const std::shared_ptr<Connection>& connection = self.connection;
   SnapshotPtr snapshot;
   KeyBytes key;
-  Status status = connection->closed() ? connection->closed_status() : key.set(env, uint32_of(env, arguments[0]), arguments[1]);
+  Status status = connection->closed() ? connection->closed_status()
+                                       : key.set(env, uint32_of(env, arguments[0]), arguments[1]);
   if (status.is_ok()) status = SnapshotHandle::read(env, arguments[2], *connection, &snapshot);
   if (!status.is_ok()) return throw_status(env, status);
   auto view = connection->pool().view_value(key.bytes(), snapshot);

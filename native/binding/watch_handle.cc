@@ -15,7 +15,9 @@ void append(std::string* to, T value) {
   to->append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-Status no_memory(uint64_t bytes) { return Status(Code::kNoMemory, "No memory for a change of " + std::to_string(bytes) + " bytes"); }
+Status no_memory(uint64_t bytes) {
+  return Status(Code::kNoMemory, "No memory for a change of " + std::to_string(bytes) + " bytes");
+}
 
 Status pack(FeedCursor& cursor, const FeedCommit& commit, std::string* to) {
   append(to, static_cast<double>(commit.epoch));
@@ -25,13 +27,15 @@ Status pack(FeedCursor& cursor, const FeedCommit& commit, std::string* to) {
   for (const FeedChange& change : commit.changes) {
     append(to, __builtin_bswap32(load<uint32_t>(change.key.data())));
     append(to, static_cast<uint32_t>(change.key.size() - kKeyspacePrefixBytes));
-    const bool bare = change.type == OperationType::kDelete || change.type == OperationType::kRegionSize;
+    const bool bare =
+        change.type == OperationType::kDelete || change.type == OperationType::kRegionSize;
     append(to, bare ? -1.0 : static_cast<double>(change.value_bytes));
     to->append(change.key.substr(kKeyspacePrefixBytes));
     if (!bare && change.type != OperationType::kPutLarge) to->append(change.value);
     if (change.type != OperationType::kPutLarge) continue;
     // Twice while it grows.
-    if (!has_memory_for(2 * (to->size() + change.value_bytes))) return no_memory(change.value_bytes);
+    if (!has_memory_for(2 * (to->size() + change.value_bytes)))
+      return no_memory(change.value_bytes);
     HOLDFAST_TRY(cursor.read_large(change, [&](const uint8_t* bytes, size_t size) {
       to->append(reinterpret_cast<const char*>(bytes), size);
       return Status();
@@ -65,8 +69,10 @@ bool Watch::wake(bool closing) {
         break;
       }
       if (empty() && status.is_ok()) return true;  // nothing yet
-      if (status.code() == Code::kFailed) batch->resize(sizeof(double));  // the last of it may be zeros in place of a page that failed
-      if (!empty()) status = Status();             // what went wrong behind it is met again by the next batch
+      if (status.code() == Code::kFailed)
+        batch->resize(
+            sizeof(double));  // the last of it may be zeros in place of a page that failed
+      if (!empty()) status = Status();  // what went wrong behind it is met again by the next batch
       store(reinterpret_cast<uint8_t*>(batch->data()), static_cast<double>(cursor_->reached()));
     }
   }
@@ -82,7 +88,9 @@ void Watch::answer(std::unique_ptr<std::string> batch, Status status) {
     Status status;
   };
   auto letter = std::make_shared<Letter>(Letter{std::move(batch), std::move(status)});
-  mailbox_->post([self = shared_from_this(), letter](napi_env env) { self->settle(env, std::move(letter->batch), letter->status); });
+  mailbox_->post([self = shared_from_this(), letter](napi_env env) {
+    self->settle(env, std::move(letter->batch), letter->status);
+  });
 }
 
 void Watch::settle(napi_env env, std::unique_ptr<std::string> batch, const Status& status) {
@@ -102,7 +110,8 @@ void Watch::settle(napi_env env, std::unique_ptr<std::string> batch, const Statu
 
 napi_value Watch::next(napi_env env, Pool& pool) {
   if (waiting_ != nullptr) {
-    return throw_status(env, Status(Code::kInvalidArgument, "A batch of this watch is on its way already"));
+    return throw_status(
+        env, Status(Code::kInvalidArgument, "A batch of this watch is on its way already"));
   }
   napi_value promise = nullptr;
   if (napi_create_promise(env, &waiting_, &promise) != napi_ok) return nullptr;  // being terminated
@@ -140,7 +149,8 @@ void WatchHandle::close() {
   drop();
 }
 
-napi_value WatchHandle::make(napi_env env, const std::shared_ptr<Connection>& connection, std::unique_ptr<FeedCursor> cursor) {
+napi_value WatchHandle::make(napi_env env, const std::shared_ptr<Connection>& connection,
+                             std::unique_ptr<FeedCursor> cursor) {
   Environment* environment = Environment::of(env);
   auto watch = std::make_shared<Watch>(environment, std::move(cursor));
   return make_wrapped(env, environment->watch_class, new WatchHandle(connection, std::move(watch)));

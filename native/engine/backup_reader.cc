@@ -8,7 +8,9 @@
 namespace holdfast {
 
 Status BackupReader::damaged(const std::string& why) const {
-  return Status(Code::kCorrupt, "the backup " + name_ + " is damaged: block " + std::to_string(index_) + " at byte " + std::to_string(taken_) + " " + why);
+  return Status(Code::kCorrupt, "the backup " + name_ + " is damaged: block " +
+                                    std::to_string(index_) + " at byte " + std::to_string(taken_) +
+                                    " " + why);
 }
 
 Status BackupReader::write(Bytes bytes) {
@@ -17,16 +19,23 @@ Status BackupReader::write(Bytes bytes) {
   Status status;
   while (status.is_ok() && pending_.size() - at >= sizeof(BlockHeader)) {
     const auto header = load<BlockHeader>(pending_.data() + at);
-    if (ended_) status = damaged("comes behind the end");
-    else if (header.magic != BlockHeader::kMagic && index_ == 0) status = Status(Code::kNotABackup, name_ + " is not a backup: it does not begin as one");
-    else if (header.magic != BlockHeader::kMagic) status = damaged("does not begin as a block");
-    else if (header.chain != checksum_seeded(&header, offsetof(BlockHeader, chain), chain_) || header.index != index_)
+    if (ended_)
+      status = damaged("comes behind the end");
+    else if (header.magic != BlockHeader::kMagic && index_ == 0)
+      status = Status(Code::kNotABackup, name_ + " is not a backup: it does not begin as one");
+    else if (header.magic != BlockHeader::kMagic)
+      status = damaged("does not begin as a block");
+    else if (header.chain != checksum_seeded(&header, offsetof(BlockHeader, chain), chain_) ||
+             header.index != index_)
       status = damaged("does not follow the one before it");
-    else if (header.payload_bytes > BlockHeader::kMostPayload) status = damaged("is too long");
+    else if (header.payload_bytes > BlockHeader::kMostPayload)
+      status = damaged("is too long");
     if (!status.is_ok() || pending_.size() - at - sizeof header < header.payload_bytes) break;
     const Bytes payload(pending_.data() + at + sizeof header, header.payload_bytes);
-    if (checksum_seeded(payload.data(), payload.size(), chain_) != header.payload) status = damaged("has other bytes than were written");
-    else status = block(header, payload);
+    if (checksum_seeded(payload.data(), payload.size(), chain_) != header.payload)
+      status = damaged("has other bytes than were written");
+    else
+      status = block(header, payload);
     if (!status.is_ok()) break;
     at += sizeof header + header.payload_bytes;
     taken_ += sizeof header + header.payload_bytes;
@@ -38,9 +47,11 @@ Status BackupReader::write(Bytes bytes) {
 }
 
 Status BackupReader::finish() {
-  if (index_ == 0) return Status(Code::kNotABackup, name_ + " is not a backup: it is shorter than the shortest");
+  if (index_ == 0)
+    return Status(Code::kNotABackup, name_ + " is not a backup: it is shorter than the shortest");
   if (!pending_.empty() || !ended_) {
-    return Status(Code::kCorrupt, "the backup " + name_ + " is not whole: it ends at byte " + std::to_string(taken_ + pending_.size()) +
+    return Status(Code::kCorrupt, "the backup " + name_ + " is not whole: it ends at byte " +
+                                      std::to_string(taken_ + pending_.size()) +
                                       " without an end; was it cut off?");
   }
   return {};
@@ -48,19 +59,23 @@ Status BackupReader::finish() {
 
 Status BackupReader::block(const BlockHeader& header, Bytes payload) {
   const auto kind = static_cast<BlockKind>(header.kind);
-  if ((index_ == 0) != (kind == BlockKind::kBegin)) return damaged("is of a kind that does not belong there");
+  if ((index_ == 0) != (kind == BlockKind::kBegin))
+    return damaged("is of a kind that does not belong there");
   switch (kind) {
     case BlockKind::kBegin: {
       BackupBegin begin;
       if (payload.size() < sizeof begin) return damaged("is too short");
       begin = load<BackupBegin>(payload.data());
       if (begin.version > kBackupVersion) {
-        return Status(Code::kNotABackup, name_ + " is a backup of version " + std::to_string(begin.version) + ", this build reads up to " +
-                                             std::to_string(kBackupVersion) + "; use a newer Holdfast");
+        return Status(Code::kNotABackup,
+                      name_ + " is a backup of version " + std::to_string(begin.version) +
+                          ", this build reads up to " + std::to_string(kBackupVersion) +
+                          "; use a newer Holdfast");
       }
       return sink_.begin(begin);
     }
-    case BlockKind::kData: return items(payload);
+    case BlockKind::kData:
+      return items(payload);
     case BlockKind::kEnd:
       if (payload.size() < sizeof(BackupEnd)) return damaged("is too short");
       if (!between_items()) return damaged("ends the backup in the middle of a value");
@@ -87,13 +102,17 @@ Status BackupReader::items(Bytes payload) {
     const Bytes key = payload.substr(0, header.key_bytes);
     payload.remove_prefix(header.key_bytes);
     switch (static_cast<ItemTag>(header.tag)) {
-      case ItemTag::kEntries: HOLDFAST_TRY(sink_.entries(header.size)); break;
+      case ItemTag::kEntries:
+        HOLDFAST_TRY(sink_.entries(header.size));
+        break;
       case ItemTag::kCommit:
         if (payload.size() < 8) return damaged("ends inside an item");
         HOLDFAST_TRY(sink_.commit(header.size, load<uint64_t>(payload.data())));
         payload.remove_prefix(8);
         break;
-      case ItemTag::kDelete: HOLDFAST_TRY(sink_.remove(key)); break;
+      case ItemTag::kDelete:
+        HOLDFAST_TRY(sink_.remove(key));
+        break;
       case ItemTag::kPut:
         if (header.size > kWholeValue) {
           HOLDFAST_TRY(sink_.large_begin(key, header.size));
@@ -106,13 +125,17 @@ Status BackupReader::items(Bytes payload) {
         break;
       case ItemTag::kRegionSize:
       case ItemTag::kRegionWrite: {
-        if (header.size > kWholeValue || payload.size() < header.size || key.size() != kRegionKeyBytes) return damaged("ends inside an item");
+        if (header.size > kWholeValue || payload.size() < header.size ||
+            key.size() != kRegionKeyBytes)
+          return damaged("ends inside an item");
         const bool write = header.tag == static_cast<uint8_t>(ItemTag::kRegionWrite);
-        HOLDFAST_TRY(sink_.region(write ? OperationType::kRegionWrite : OperationType::kRegionSize, key, payload.substr(0, header.size)));
+        HOLDFAST_TRY(sink_.region(write ? OperationType::kRegionWrite : OperationType::kRegionSize,
+                                  key, payload.substr(0, header.size)));
         payload.remove_prefix(header.size);
         break;
       }
-      default: return damaged("has an item of an unknown kind");
+      default:
+        return damaged("has an item of an unknown kind");
     }
   }
   return {};
@@ -164,10 +187,12 @@ class BackupScan::Sink final : public BackupSink {
   }
 };
 
-BackupScan::BackupScan(const std::string& name) : sink_(new Sink), reader_(new BackupReader(*sink_, name)) {}
+BackupScan::BackupScan(const std::string& name)
+    : sink_(new Sink), reader_(new BackupReader(*sink_, name)) {}
 BackupScan::~BackupScan() = default;
 
-// A block at a time, so that what is known is as of the last whole block that ends between two commits or entries.
+// A block at a time, so that what is known is as of the last whole block that ends between two
+// commits or entries.
 Status BackupScan::write(Bytes bytes) {
   constexpr size_t kStep = sizeof(BlockHeader);
   while (!bytes.empty() && !over_) {

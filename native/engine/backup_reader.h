@@ -1,7 +1,8 @@
-// Reads a backup from bytes that come in pieces of any size; verifies every block before anything of it is passed on.
+// Reads a backup from bytes that come in pieces of any size; verifies every block before anything
+// of it is passed on.
 //
-// Threads: one at a time. Trusts nothing: lengths are bounded, kinds and order are checked, and what is not exactly a backup is
-// kNotABackup (its beginning) or kCorrupt (anything behind).
+// Threads: one at a time. Trusts nothing: lengths are bounded, kinds and order are checked, and
+// what is not exactly a backup is kNotABackup (its beginning) or kCorrupt (anything behind).
 #pragma once
 
 #include <cstdint>
@@ -50,7 +51,7 @@ class BackupReader {
 
   BackupSink& sink_;
   const std::string name_;
-  std::string pending_;         // of a block that is not whole yet
+  std::string pending_;  // of a block that is not whole yet
   uint64_t chain_ = 0, taken_ = 0, large_left_ = 0;
   uint32_t index_ = 0;
   bool ended_ = false;
@@ -60,15 +61,16 @@ class BackupReader {
 struct BackupProgress {
   bool begun = false;
   BackupBegin head;
-  BackupEnd totals;             // so far; all of it where `ended`
-  bool ended = false;           // it is whole: nothing is to be gone on with
-  uint64_t good_bytes = 0;      // what lies behind is cut off
+  BackupEnd totals;         // so far; all of it where `ended`
+  bool ended = false;       // it is whole: nothing is to be gone on with
+  uint64_t good_bytes = 0;  // what lies behind is cut off
   uint64_t chain = 0;
   uint32_t index = 0;
-  bool in_commits = false;      // the entries are complete; the commits before `reached` are there, and some of that one
-  uint64_t first_epoch = 0;     // of the first entries: commits are needed from there on
+  bool in_commits = false;  // the entries are complete; the commits before `reached` are there, and
+                            // some of that one
+  uint64_t first_epoch = 0;  // of the first entries: commits are needed from there on
   uint64_t reached = 0;
-  std::string last_key;         // entries up to this key are there
+  std::string last_key;  // entries up to this key are there
 };
 
 class BackupScan {
@@ -76,7 +78,8 @@ class BackupScan {
   explicit BackupScan(const std::string& name);
   ~BackupScan();
   BackupScan(const BackupScan&) = delete;
-  // Never fails for what an interruption leaves: reading simply ends there. kNotABackup where it does not begin as one.
+  // Never fails for what an interruption leaves: reading simply ends there. kNotABackup where it
+  // does not begin as one.
   Status write(Bytes bytes);
   const BackupProgress& progress() const { return good_; }
 

@@ -10,19 +10,23 @@ namespace holdfast {
 
 namespace {
 
-static_assert(kLeastKeyBytes == kKeyspacePrefixBytes + 1 && kMostKeyBytes == kKeyspacePrefixBytes + kMaxUserKeyBytes);
+static_assert(kLeastKeyBytes == kKeyspacePrefixBytes + 1 &&
+              kMostKeyBytes == kKeyspacePrefixBytes + kMaxUserKeyBytes);
 
 Status check_key(Bytes key) {
-  if (key.size() <= kKeyspacePrefixBytes) return Status(Code::kKeySize, "the key is empty; a key has at least one byte");
+  if (key.size() <= kKeyspacePrefixBytes)
+    return Status(Code::kKeySize, "the key is empty; a key has at least one byte");
   if (key.size() > kKeyspacePrefixBytes + kMaxUserKeyBytes) {
-    return Status(Code::kKeySize, "the key has " + std::to_string(key.size() - kKeyspacePrefixBytes) +
+    return Status(Code::kKeySize, "the key has " +
+                                      std::to_string(key.size() - kKeyspacePrefixBytes) +
                                       " bytes; the most is " + std::to_string(kMaxUserKeyBytes));
   }
   return {};
 }
 
 Status no_memory(uint64_t bytes) {
-  return Status(Code::kNoMemory, "there is no memory for a value of " + std::to_string(bytes) + " bytes, or for the batch that it is to be part of");
+  return Status(Code::kNoMemory, "there is no memory for a value of " + std::to_string(bytes) +
+                                     " bytes, or for the batch that it is to be part of");
 }
 
 Status add(RecordBuffer* record, OperationType type, Bytes key, Bytes value) {
@@ -33,7 +37,9 @@ Status add(RecordBuffer* record, OperationType type, Bytes key, Bytes value) {
 
 Status check_cell(uint64_t offset) {
   if (offset % 8 == 0) return {};
-  return Status(Code::kInvalidArgument, "a cell of 64 bits begins at a multiple of 8, not at offset " + std::to_string(offset));
+  return Status(
+      Code::kInvalidArgument,
+      "a cell of 64 bits begins at a multiple of 8, not at offset " + std::to_string(offset));
 }
 
 // As RecordBuffer: the memory of what was unusually long is not kept.
@@ -62,8 +68,8 @@ Batch& Batch::operator=(Batch&&) noexcept = default;
 Status Batch::put(Bytes key, Bytes value) {
   HOLDFAST_TRY(check_key(key));
   if (value.size() > kMaxValueBytes) {
-    return Status(Code::kValueSize, "the value has " + std::to_string(value.size()) + " bytes; the most is " +
-                                        std::to_string(kMaxValueBytes));
+    return Status(Code::kValueSize, "the value has " + std::to_string(value.size()) +
+                                        " bytes; the most is " + std::to_string(kMaxValueBytes));
   }
   if (value.size() <= kLargeValueBytes) return add(&impl_->record, OperationType::kPut, key, value);
   UserBytes copied;
@@ -100,7 +106,8 @@ Status Batch::require_equal(Bytes key, Bytes value) {
 
 Status Batch::region_size(uint32_t region, uint64_t size, Bytes name) {
   if (size > kMaxRegionBytes) {
-    return Status(Code::kOutOfRange, "a region has at most " + std::to_string(kMaxRegionBytes) + " bytes, not " + std::to_string(size));
+    return Status(Code::kOutOfRange, "a region has at most " + std::to_string(kMaxRegionBytes) +
+                                         " bytes, not " + std::to_string(size));
   }
   char key[kRegionKeyBytes];
   encode_region_key(key, region, size);
@@ -111,7 +118,8 @@ Status Batch::region_size(uint32_t region, uint64_t size, Bytes name) {
 
 Status Batch::region_write(uint32_t region, uint64_t offset, Bytes bytes) {
   if (offset > kMaxRegionBytes || bytes.size() > kMaxRegionBytes - offset) {
-    return Status(Code::kOutOfRange, "offset " + std::to_string(offset) + " is beyond the end of any region");
+    return Status(Code::kOutOfRange,
+                  "offset " + std::to_string(offset) + " is beyond the end of any region");
   }
   char key[kRegionKeyBytes];
   while (!bytes.empty()) {
@@ -159,7 +167,8 @@ uint64_t Batch::digest() const {
   uint64_t digest = record.bytes() == 0 ? 0 : checksum(record.operations(), record.bytes());
   for (const Impl::Large& large : impl_->large) {
     const Bytes value = large.value.bytes();
-    const uint64_t parts[4] = {digest, large.at, checksum(large.key.data(), large.key.size()), checksum(value.data(), value.size())};
+    const uint64_t parts[4] = {digest, large.at, checksum(large.key.data(), large.key.size()),
+                               checksum(value.data(), value.size())};
     digest = checksum(parts, sizeof parts);
   }
   return digest;

@@ -1,4 +1,5 @@
-// Reads everything a snapshot can reach and says what is damaged. Commits go on meanwhile; close() ends it between two of its parts and waits for that.
+// Reads everything a snapshot can reach and says what is damaged. Commits go on meanwhile; close()
+// ends it between two of its parts and waits for that.
 
 #include "base/test_hooks.h"
 #include "engine/large_chunks.h"
@@ -11,9 +12,10 @@ constexpr int kEntriesAtOnce = 1024;
 constexpr uint64_t kBytesAtOnce = kMiB;
 }  // namespace
 
-// A bounded step, so that the index lock is not held for long, nor while `progress` is told. It ends at a large value, whose bytes are read
-// without the lock.
-Status PoolImpl::check_entries(const SnapshotPtr& pinned, EntriesChecked* done, CheckReport* report) {
+// A bounded step, so that the index lock is not held for long, nor while `progress` is told. It
+// ends at a large value, whose bytes are read without the lock.
+Status PoolImpl::check_entries(const SnapshotPtr& pinned, EntriesChecked* done,
+                               CheckReport* report) {
   auto reader = read(pinned);
   if (!reader.is_ok()) return std::move(reader.status());
   auto cursor = pinned->view.cursor(pinned->pin.epoch, true);
@@ -21,7 +23,9 @@ Status PoolImpl::check_entries(const SnapshotPtr& pinned, EntriesChecked* done, 
   if (cursor->valid() && done->last && cursor->key() == *done->last) cursor->next();
   done->large.clear();
   const uint64_t enough = report->bytes_read + kBytesAtOnce;
-  for (int i = 0; i < kEntriesAtOnce && report->bytes_read < enough && done->large.empty() && cursor->valid(); i++, cursor->next()) {
+  for (int i = 0;
+       i < kEntriesAtOnce && report->bytes_read < enough && done->large.empty() && cursor->valid();
+       i++, cursor->next()) {
     done->last = std::string(cursor->key());
     if (cursor->place().is_deleted()) continue;
     FoundValue value;
@@ -39,16 +43,19 @@ Status PoolImpl::check_entries(const SnapshotPtr& pinned, EntriesChecked* done, 
   return {};
 }
 
-void PoolImpl::check_large(const std::string& description, CheckReport* report, const std::function<bool()>& aborted) {
+void PoolImpl::check_large(const std::string& description, CheckReport* report,
+                           const std::function<bool()>& aborted) {
   LargeChunks chunks(*this, description);
   while (!aborted()) {
-    const Result<bool> more = chunks.next([&](const uint8_t*, size_t size) { report->bytes_read += size; });
+    const Result<bool> more =
+        chunks.next([&](const uint8_t*, size_t size) { report->bytes_read += size; });
     if (!more.is_ok()) report->damages.push_back(more.status().message());
     if (!more.is_ok() || !more.value()) return;
   }
 }
 
-Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) {
+Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled,
+                                    const std::function<void(double)>& progress) {
   Visit visit(*this);
   HOLDFAST_TRY(visit.begin());
   auto pinned = snapshot();
@@ -57,7 +64,9 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const st
   CheckReport report;
   const auto closing = [&] { return closing_.load(std::memory_order_acquire); };
   const auto aborted = [&] { return closing() || (cancelled && cancelled->load()); };
-  const auto ended = [&] { return closing() ? closed_status() : Status(Code::kAborted, "the check was aborted"); };
+  const auto ended = [&] {
+    return closing() ? closed_status() : Status(Code::kAborted, "the check was aborted");
+  };
   uint64_t total = 1;
   for (const RunPtr& run : view.runs) total += run->entries();
 
@@ -76,7 +85,8 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled, const st
     HOLDFAST_TRY(check_entries(*pinned, &done, &report));
     reach(TestPoint::kWalkLetGo);
     if (!done.large.empty()) check_large(done.large, &report, aborted);
-    if (progress) progress(std::min(1.0, static_cast<double>(report.entries) / static_cast<double>(total)));
+    if (progress)
+      progress(std::min(1.0, static_cast<double>(report.entries) / static_cast<double>(total)));
   }
   check_regions(*pinned, &report, aborted);
   check_log(&report, aborted);

@@ -1,9 +1,9 @@
-// The part of check() that no read would notice: log frames whose operations are dead or out of reach, headers of
-// segments, the fold's description, and the doubled pages at the pool's front.
+// The part of check() that no read would notice: log frames whose operations are dead or out of
+// reach, headers of segments, the fold's description, and the doubled pages at the pool's front.
 //
-// A sealed segment is one unbroken row of valid frames up to its link; the head segment up to where the next record
-// goes. What is not valid in between is damage; the row is taken up again at the next valid frame. The caller's
-// snapshot keeps the segments from being given away meanwhile.
+// A sealed segment is one unbroken row of valid frames up to its link; the head segment up to where
+// the next record goes. What is not valid in between is damage; the row is taken up again at the
+// next valid frame. The caller's snapshot keeps the segments from being given away meanwhile.
 
 #include "engine/pool_impl.h"
 
@@ -12,18 +12,20 @@ namespace holdfast {
 namespace {
 
 std::string named(const LogSegment& s) {
-  return "log segment " + std::to_string(s.sequence) + " at offset " + std::to_string(s.segment.offset);
+  return "log segment " + std::to_string(s.sequence) + " at offset " +
+         std::to_string(s.segment.offset);
 }
 
 // Walks a segment up to its link, or to `end`. Returns how far it came.
-uint64_t check_frames(const LogReader& reader, const LogSegment& s, uint64_t end, std::vector<std::string>* damages) {
+uint64_t check_frames(const LogReader& reader, const LogSegment& s, uint64_t end,
+                      std::vector<std::string>* damages) {
   uint64_t at = s.segment.offset + sizeof(SegmentHeader);
   uint64_t damaged_from = 0;
   FrameView frame;
   const auto say = [&](uint64_t until) {
     if (damaged_from == 0) return;
-    damages->push_back(named(s) + ": the records from offset " + std::to_string(damaged_from) + " to " +
-                       std::to_string(until) + " are damaged");
+    damages->push_back(named(s) + ": the records from offset " + std::to_string(damaged_from) +
+                       " to " + std::to_string(until) + " are damaged");
     damaged_from = 0;
   };
   while (at < end) {
@@ -52,7 +54,8 @@ void PoolImpl::check_log(CheckReport* report, const std::function<bool()>& abort
     head_end = log_.position();
     const Bytes block = bytes_of(medium_->view() + root_.fold.offset, root_.fold_bytes);
     if (checksum(block.data(), block.size()) != root_.fold_checksum) {
-      report->damages.push_back("the fold at offset " + std::to_string(root_.fold.offset) + " is damaged");
+      report->damages.push_back("the fold at offset " + std::to_string(root_.fold.offset) +
+                                " is damaged");
     }
   }
   const LogReader reader(*medium_, secret_);
@@ -64,7 +67,8 @@ void PoolImpl::check_log(CheckReport* report, const std::function<bool()>& abort
     if (!reader.read_segment_header(s.segment, &header) || header.sequence != s.sequence) {
       report->damages.push_back("the header of " + named(s) + " is damaged");
     }
-    report->bytes_read += check_frames(reader, s, is_head ? head_end : s.segment.end(), &report->damages);
+    report->bytes_read +=
+        check_frames(reader, s, is_head ? head_end : s.segment.end(), &report->damages);
   }
   medium_->check([&](const std::string& damage) { report->damages.push_back(damage); });
 }

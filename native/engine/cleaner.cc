@@ -1,14 +1,17 @@
-// Space comes back by segment: the few live operations of a mostly dead segment are appended to the log again, as a record of
-// their own kind, and after the next fold the segment is given back whole.
+// Space comes back by segment: the few live operations of a mostly dead segment are appended to the
+// log again, as a record of their own kind, and after the next fold the segment is given back
+// whole.
 //
-// What a reopen sees: a move changes no key's value, only where it lies. Until the fold that follows is durable the old segment is
-// still held, so whichever of the two places the recovered index names, the bytes are there.
+// What a reopen sees: a move changes no key's value, only where it lies. Until the fold that
+// follows is durable the old segment is still held, so whichever of the two places the recovered
+// index names, the bytes are there.
 //
-// Moves go in small records under the append lock; a key that was committed anew in between is left alone, because its place is
-// compared again under that lock.
+// Moves go in small records under the append lock; a key that was committed anew in between is left
+// alone, because its place is compared again under that lock.
 //
-// A round carries what there is room for and folds once for all its victims. A pool is cleaned no earlier than it must be: the longer
-// a segment waits, the less in it is live. Commits that wait for room wait for a round, never for all there is to clean.
+// A round carries what there is room for and folds once for all its victims. A pool is cleaned no
+// earlier than it must be: the longer a segment waits, the less in it is live. Commits that wait
+// for room wait for a round, never for all there is to clean.
 
 #include <algorithm>
 
@@ -24,28 +27,42 @@ constexpr int kFruitlessRounds = 32;
 constexpr uint64_t kMoveBytes = 16000;        // live bytes moved under one hold of the append lock
 constexpr uint64_t kMeanwhile = 16 * kKiB;    // that commits may append between two moves
 constexpr uint64_t kBesideFold = 256 * kKiB;  // the same while a fold is made
-constexpr size_t kLookedUpTogether = 16384;   // operations of victims: less than a megabyte of memory
-constexpr uint64_t kRoundBytes = 8 * kMiB;   // moved in one round at most: a commit that waits for room waits for one
-constexpr int kDesperateRounds = 8;          // after so many fruitless ones what can be merged is merged
-constexpr int kMostFruitless = 256;          // in all: what is carried round is kept for the feed again, which gives way each time
-}
+constexpr size_t kLookedUpTogether =
+    16384;  // operations of victims: less than a megabyte of memory
+constexpr uint64_t kRoundBytes =
+    8 * kMiB;  // moved in one round at most: a commit that waits for room waits for one
+constexpr int kDesperateRounds = 8;  // after so many fruitless ones what can be merged is merged
+constexpr int kMostFruitless =
+    256;  // in all: what is carried round is kept for the feed again, which gives way each time
+}  // namespace
 
-// Sealed, folded segments, those with the largest dead share first: until so many bytes are dead in them, as many as their live bytes
-// may be moved. Where nothing else helps, one that can be carried whole: what is carried of one by halves gives nothing back.
-std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in) {
+// Sealed, folded segments, those with the largest dead share first: until so many bytes are dead in
+// them, as many as their live bytes may be moved. Where nothing else helps, one that can be carried
+// whole: what is carried of one by halves gives nothing back.
+std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wanted_dead,
+                                                 uint64_t one_in) {
   std::vector<LogSegment> candidates;
-  const auto dead_bytes = [](const LogSegment& s) { return s.segment.bytes - std::min(s.live_bytes, s.segment.bytes); };
+  const auto dead_bytes = [](const LogSegment& s) {
+    return s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
+  };
   {
     std::lock_guard append(append_mutex_);
     (void)refresh_retention();
-    const uint64_t kept = fold_reserve(true) + medium_->info().segment_unit;  // a unit for what is lost at segments' ends
-    const uint64_t whole = desperate_ ? ready_with_spares() - std::min(ready_with_spares(), kept) : UINT64_MAX;
+    const uint64_t kept =
+        fold_reserve(true) +
+        medium_->info().segment_unit;  // a unit for what is lost at segments' ends
+    const uint64_t whole =
+        desperate_ ? ready_with_spares() - std::min(ready_with_spares(), kept) : UINT64_MAX;
     for (const auto& [offset, s] : segments_.all()) {
       if (s.sequence >= retention_.floor() || s.live_bytes > whole) continue;
-      if (!s.retired && !s.damaged && s.sequence < folded_.log_sequence && dead_bytes(s) * one_in >= s.segment.bytes) candidates.push_back(s);
+      if (!s.retired && !s.damaged && s.sequence < folded_.log_sequence &&
+          dead_bytes(s) * one_in >= s.segment.bytes)
+        candidates.push_back(s);
     }
   }
-  const auto dead_share = [&](const LogSegment& s) { return static_cast<double>(dead_bytes(s)) / static_cast<double>(s.segment.bytes); };
+  const auto dead_share = [&](const LogSegment& s) {
+    return static_cast<double>(dead_bytes(s)) / static_cast<double>(s.segment.bytes);
+  };
   std::sort(candidates.begin(), candidates.end(), [&](const auto& a, const auto& b) {
     return desperate_ ? a.live_bytes < b.live_bytes : dead_share(a) > dead_share(b);
   });
@@ -76,8 +93,11 @@ bool PoolImpl::read_victim(const LogSegment& victim, std::vector<Carried>* out) 
     if (frame.header.kind == static_cast<uint16_t>(FrameKind::kLink)) return true;
     for_each_operation(frame, [&](const OperationView& operation, uint64_t offset) {
       // What the tail says of regions the folds have placed: here it is dead.
-      if (operation.type == OperationType::kDelete || is_region_operation(operation.type)) return true;
-      out->push_back({operation.key, Place::of(offset, operation.bytes, operation.type == OperationType::kPutLarge), false});
+      if (operation.type == OperationType::kDelete || is_region_operation(operation.type))
+        return true;
+      out->push_back(
+          {operation.key,
+           Place::of(offset, operation.bytes, operation.type == OperationType::kPutLarge), false});
       return true;
     });
     at += frame.header.bytes;
@@ -85,14 +105,16 @@ bool PoolImpl::read_victim(const LogSegment& victim, std::vector<Carried>* out) 
   return false;
 }
 
-// Which of them the runs lead to: victims lie before the newest fold, so no overlay leads to them; whether one has something newer is
-// looked at when they are moved. Looked up in the order of keys, many together, as a search apart from others costs twice as much.
-// False: a damaged node cannot say.
+// Which of them the runs lead to: victims lie before the newest fold, so no overlay leads to them;
+// whether one has something newer is looked at when they are moved. Looked up in the order of keys,
+// many together, as a search apart from others costs twice as much. False: a damaged node cannot
+// say.
 bool PoolImpl::find_live(std::vector<Carried>* carried) const {
   std::vector<Carried*> order;
   order.reserve(carried->size());
   for (Carried& one : *carried) order.push_back(&one);
-  std::sort(order.begin(), order.end(), [](const Carried* a, const Carried* b) { return a->key < b->key; });
+  std::sort(order.begin(), order.end(),
+            [](const Carried* a, const Carried* b) { return a->key < b->key; });
   RisingFinder places(index_.view.runs);
   for (Carried* one : order) {
     auto found = places.find(one->key);
@@ -106,7 +128,8 @@ bool PoolImpl::find_live(std::vector<Carried>* carried) const {
 Status PoolImpl::clean_segments(const std::vector<LogSegment>& victims) {
   for (size_t first = 0; first < victims.size();) {
     std::vector<Carried> carried;
-    std::vector<std::pair<size_t, bool>> ends;  // of each victim: how many were read by then, and was it read whole?
+    std::vector<std::pair<size_t, bool>>
+        ends;  // of each victim: how many were read by then, and was it read whole?
     for (size_t at = first; at < victims.size() && carried.size() < kLookedUpTogether; at++) {
       const bool whole = read_victim(victims[at], &carried);
       ends.emplace_back(carried.size(), whole);
@@ -114,14 +137,16 @@ Status PoolImpl::clean_segments(const std::vector<LogSegment>& victims) {
     const bool known = find_live(&carried);
     size_t at = 0;
     for (const auto& [end, whole] : ends) {
-      HOLDFAST_TRY(clean_segment(victims[first++], whole && known, carried.data() + at, carried.data() + end));
+      HOLDFAST_TRY(clean_segment(victims[first++], whole && known, carried.data() + at,
+                                 carried.data() + end));
       at = end;
     }
   }
   return {};
 }
 
-Status PoolImpl::clean_segment(const LogSegment& victim, bool readable, const Carried* begin, const Carried* end) {
+Status PoolImpl::clean_segment(const LogSegment& victim, bool readable, const Carried* begin,
+                               const Carried* end) {
   RecordBuffer moves;
   std::vector<Place> origins;
   for (const Carried* one = begin; one < end; one++) {
@@ -138,10 +163,13 @@ Status PoolImpl::clean_segment(const LogSegment& victim, bool readable, const Ca
   LogSegment* now = segments_.find(victim.segment.offset);
   if (!now) return {};
   if (!readable) {
-    now->damaged = true;  // what cannot be read cannot be carried: the segment stays, and check() names the place
+    now->damaged = true;  // what cannot be read cannot be carried: the segment stays, and check()
+                          // names the place
     return {};
   }
-  if (now->sequence >= retention_.floor()) return {};  // a reader of the log has come meanwhile: when it has passed, the next fold takes it
+  if (now->sequence >= retention_.floor())
+    return {};  // a reader of the log has come meanwhile: when it has passed, the next fold takes
+                // it
   HOLDFAST_POINT("clean.before_retire");
   now->retired = true;
   graveyard_.bury(victim.segment, freezes_ + 1, index_.next_serial());
@@ -149,7 +177,8 @@ Status PoolImpl::clean_segment(const LogSegment& victim, bool readable, const Ca
   return {};
 }
 
-// Of a key that was found at `place` since the last fold began and ended: only the overlays can say otherwise by now.
+// Of a key that was found at `place` since the last fold began and ended: only the overlays can say
+// otherwise by now.
 bool PoolImpl::not_replaced(Bytes key, Place place) const {
   std::shared_lock guard(index_.lock);
   auto newest = index_.view.active->find(key);
@@ -157,7 +186,8 @@ bool PoolImpl::not_replaced(Bytes key, Place place) const {
   return !newest || *newest == place;
 }
 
-// What a move would do first under the lock for which commits wait: have a segment where the head comes to its end, and touch its pages.
+// What a move would do first under the lock for which commits wait: have a segment where the head
+// comes to its end, and touch its pages.
 void PoolImpl::prepare_move(uint64_t bytes) {
   const uint64_t needed = bytes + kMeanwhile;
   medium_->expect_appends(head_seen_.at, std::min(needed, head_seen_.end - head_seen_.at));
@@ -167,12 +197,14 @@ void PoolImpl::prepare_move(uint64_t bytes) {
     std::lock_guard append(append_mutex_);
     if (log_.room() >= needed || !spares_.empty()) return;
     want = log_segment_bytes();
-    if (!make_ready(fold_reserve(desperate_) + want, "").is_ok()) return;  // a shorter one may do: take_log_segment()
+    if (!make_ready(fold_reserve(desperate_) + want, "").is_ok())
+      return;  // a shorter one may do: take_log_segment()
   }
   take_spare_ahead(want);
 }
 
-// Records as long as the head segment has room for: what a record leaves unused at a segment's end is lost.
+// Records as long as the head segment has room for: what a record leaves unused at a segment's end
+// is lost.
 Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   prepare_move(moves->bytes());
   reach(TestPoint::kMovesGathered);
@@ -203,7 +235,9 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
     at += origin.bytes();
     const bool same = not_replaced(bytes_of(raw + sizeof header, header.key_bytes), origin);
     if (!same && !planted(PlantedBug::kMoveNotCompared)) continue;
-    if (still.count() > 0 && still.bytes() <= log_.room() && still.bytes() + origin.bytes() > log_.room()) HOLDFAST_TRY(append_still());
+    if (still.count() > 0 && still.bytes() <= log_.room() &&
+        still.bytes() + origin.bytes() > log_.room())
+      HOLDFAST_TRY(append_still());
     still.add_encoded(raw, origin.bytes());
     still_from.push_back(origin);
   }
@@ -214,13 +248,16 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   return {};
 }
 
-// A mutex is nobody's turn: the thread that lets go of it and asks again at once has it again before one that slept is awake.
+// A mutex is nobody's turn: the thread that lets go of it and asks again at once has it again
+// before one that slept is awake.
 void PoolImpl::let_commits_by() {
   constexpr int kTries = 200;
-  for (int i = 0; i < kTries && commits_waiting_.load(std::memory_order_relaxed) > 0; i++) std::this_thread::yield();
+  for (int i = 0; i < kTries && commits_waiting_.load(std::memory_order_relaxed) > 0; i++)
+    std::this_thread::yield();
 }
 
-// Nothing is left to clean: what is kept for the change feed only goes before a commit is refused. False: there is none.
+// Nothing is left to clean: what is kept for the change feed only goes before a commit is refused.
+// False: there is none.
 bool PoolImpl::let_retention_give_way() {
   std::lock_guard append(append_mutex_);
   return retention_.give_way(segments_, log_.sequence());
@@ -267,10 +304,12 @@ Status PoolImpl::fold_making_room(bool even_if_empty) {
   return run_fold(even_if_empty);
 }
 
-// Folds, cleans and merges until `wanted_free` bytes are free, or nothing more is to be had. Under maintenance_mutex_.
+// Folds, cleans and merges until `wanted_free` bytes are free, or nothing more is to be had. Under
+// maintenance_mutex_.
 bool PoolImpl::reclaim(uint64_t wanted_free) {
   uint64_t most_free = 0, commits = commits_.load();
-  int fruitless = 0;  // a round may free less than its folds took; several in a row say that nothing is left
+  int fruitless =
+      0;  // a round may free less than its folds took; several in a row say that nothing is left
   int fruitless_in_all = 0;
   while (true) {
     const bool folded = fold_making_room(false).is_ok();
@@ -296,7 +335,8 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
       merge_piled_up(fruitless == 0 ? merge_due_ : UINT64_MAX);
     }
     set_desperate(desperate);
-    const bool cleaned = clean(room_for_moves(), desperate ? 0 : lacking + 2 * medium_->info().segment_unit);
+    const bool cleaned =
+        clean(room_for_moves(), desperate ? 0 : lacking + 2 * medium_->info().segment_unit);
     set_desperate(false);
     if (!cleaned && !let_retention_give_way()) {
       (void)merge_all().is_ok();

@@ -1,8 +1,9 @@
 // One record, one barrier.
 //
-// What a reopen sees if the machine stops here: before the append nothing of the commit; between append and barrier the whole
-// commit or nothing, as its bytes landed; after the barrier the whole commit. Applying to the overlay happens between the two, so
-// that on persistent memory it overlaps with the stores draining (append_fenced); it leaves nothing on the medium.
+// What a reopen sees if the machine stops here: before the append nothing of the commit; between
+// append and barrier the whole commit or nothing, as its bytes landed; after the barrier the whole
+// commit. Applying to the overlay happens between the two, so that on persistent memory it overlaps
+// with the stores draining (append_fenced); it leaves nothing on the medium.
 
 #include <algorithm>
 #include <ctime>
@@ -31,8 +32,11 @@ Status PoolImpl::refusal() const {
   if (failed_.load(std::memory_order_acquire) || medium_->failed()) {
     HOLDFAST_TRY(medium_->refused());
     std::lock_guard guard(failure_mutex_);
-    return Status(Code::kFailed, "the pool " + name_ + " has failed and refuses work until it is closed and opened again; first error: " +
-                                     (failure_.is_ok() ? std::string("its mapping is damaged") : failure_.message()));
+    return Status(
+        Code::kFailed,
+        "the pool " + name_ +
+            " has failed and refuses work until it is closed and opened again; first error: " +
+            (failure_.is_ok() ? std::string("its mapping is damaged") : failure_.message()));
   }
   return {};
 }
@@ -68,12 +72,15 @@ Status PoolImpl::check_conditions(const Batch::Impl& batch) {
       }
     }
     if (holds) continue;
-    const char* wanted = condition.kind == ConditionKind::kAbsent    ? "to be absent, but it is there"
-                         : condition.kind == ConditionKind::kPresent ? "to be there, but it is absent"
-                                                                     : "to have a certain value, but it has not";
+    const char* wanted = condition.kind == ConditionKind::kAbsent ? "to be absent, but it is there"
+                         : condition.kind == ConditionKind::kPresent
+                             ? "to be there, but it is absent"
+                             : "to have a certain value, but it has not";
     const Bytes user_key = Bytes(condition.key).substr(kKeyspacePrefixBytes);
-    return Status(Code::kConflict, "a condition of the commit does not hold: it requires the key '" +
-                                       std::string(user_key.substr(0, 100)) + "' " + wanted + "; nothing was changed");
+    return Status(Code::kConflict,
+                  "a condition of the commit does not hold: it requires the key '" +
+                      std::string(user_key.substr(0, 100)) + "' " + wanted +
+                      "; nothing was changed");
   }
   return {};
 }
@@ -113,12 +120,14 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
   return {};
 }
 
-// Append, apply and fence in one, where the fence is per thread and costs nanoseconds. Any locked instruction waits until the
-// non-temporal stores have drained, so there is none between them and the fence: the index lock is held from before the copy until
-// behind the fence, and applying goes on while the stores drain.
+// Append, apply and fence in one, where the fence is per thread and costs nanoseconds. Any locked
+// instruction waits until the non-temporal stores have drained, so there is none between them and
+// the fence: the index lock is held from before the copy until behind the fence, and applying goes
+// on while the stores drain.
 //
-// A reopen sees what it sees of append and barrier apart: before the fence the whole record or nothing, as its lines landed; and
-// nobody has read it or been told of it. The fence is this thread's, as its stores are.
+// A reopen sees what it sees of append and barrier apart: before the fence the whole record or
+// nothing, as its lines landed; and nobody has read it or been told of it. The fence is this
+// thread's, as its stores are.
 Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
   struct Apply final : Medium::Meanwhile {
     PoolImpl* pool;
@@ -138,28 +147,33 @@ Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
   apply.placement.count = record->count();
   apply.placement.bytes = record->bytes();
   for_each_key(*record, [&](Bytes key) { index_.view.active->expect(key); });
-  const RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed), now_ms()};
+  const RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed),
+                          now_ms()};
   std::unique_lock guard(index_.lock);
   Status placed = log_.write_fenced(record, stamp, &apply.placement.pool_offset, apply);
   if (!apply.ran) return fail(std::move(placed));
-  if (!placed.is_ok() || planted(PlantedBug::kBarrierCoversTooMuch)) return conclude(std::move(placed), epoch_);
+  if (!placed.is_ok() || planted(PlantedBug::kBarrierCoversTooMuch))
+    return conclude(std::move(placed), epoch_);
   fenced(epoch_);
   return {};
 }
 
-// The medium has looked whether it failed under the fence. Plain stores: a locked instruction would wait here for what the fence has
-// already put in order. Readers in other processes are told first: whoever finds the commit durable here may acknowledge it;
-// and nobody looks for them in between, which takes the append lock.
-// What a watcher of the feed misses by that it sees under the append lock (LogCursor::behind).
+// The medium has looked whether it failed under the fence. Plain stores: a locked instruction would
+// wait here for what the fence has already put in order. Readers in other processes are told first:
+// whoever finds the commit durable here may acknowledge it; and nobody looks for them in between,
+// which takes the append lock. What a watcher of the feed misses by that it sees under the append
+// lock (LogCursor::behind).
 void PoolImpl::fenced(uint64_t epoch) {
   readers_.durable(epoch);
   durable_epoch_.store(epoch, std::memory_order_release);
   feed_tail_.durable_moved();
 }
 
-// A long record, or one that needs another segment, goes the long way: readers are not kept waiting for it.
+// A long record, or one that needs another segment, goes the long way: readers are not kept waiting
+// for it.
 Status PoolImpl::append_durable(RecordBuffer* record, FrameKind kind, Purpose purpose) {
-  if (record->bytes() <= std::min(head_room(purpose), kFencedBytes) && !planted(PlantedBug::kBarrierLeftOut)) {
+  if (record->bytes() <= std::min(head_room(purpose), kFencedBytes) &&
+      !planted(PlantedBug::kBarrierLeftOut)) {
     HOLDFAST_TRY(append_fenced(record, kind));
   } else {
     HOLDFAST_TRY(append_record(record, kind, purpose));
@@ -176,7 +190,8 @@ void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch)
   for (const Placement& placement : placements_) apply_stretch(record, placement, kind, epoch);
 }
 
-void PoolImpl::apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind, uint64_t epoch) {
+void PoolImpl::apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind,
+                             uint64_t epoch) {
   const uint64_t operations = tail_operations_.load(std::memory_order_relaxed) + placement.count;
   tail_operations_.store(operations, std::memory_order_relaxed);
   tail_bytes_ += placement.bytes + sizeof(FrameHeader);
@@ -190,7 +205,8 @@ void PoolImpl::apply_stretch(const RecordBuffer& record, const Placement& placem
 }
 
 // Commits, moves and replay all change the index here and nowhere else.
-void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch) {
+void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind,
+                               uint64_t epoch) {
   if (is_region_operation(operation.type)) return apply_region(operation, epoch);
   const bool large = operation.type == OperationType::kPutLarge;
   const bool moved = kind == FrameKind::kMove;
@@ -208,7 +224,8 @@ void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_off
     }
   }
   const bool carried = moved && carried_from_ != nullptr;
-  const auto before = index_.view.active->put(operation.key, place, epoch, index_.oldest_needed(), carried);
+  const auto before =
+      index_.view.active->put(operation.key, place, epoch, index_.oldest_needed(), carried);
   if (carried) note_dead(*carried_from_++, place, true, freezes_ + 1);
   if (before) {
     note_dead(*before, place, moved, freezes_ + 1);
@@ -217,9 +234,11 @@ void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_off
   }
 }
 
-// `place` is no longer the newest of its key. Its bytes are dead; a large value's segments too, unless the operation was only moved.
-// `fold_needed`: the first fold that will lead to the successor and not to `place`.
-void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved, uint64_t fold_needed) {
+// `place` is no longer the newest of its key. Its bytes are dead; a large value's segments too,
+// unless the operation was only moved. `fold_needed`: the first fold that will lead to the
+// successor and not to `place`.
+void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved,
+                         uint64_t fold_needed) {
   if (place.is_deleted()) return;
   if (!planted(PlantedBug::kDeathNotCounted)) segments_.died(place);
   if (!place.is_large() || moved) return;
@@ -234,7 +253,8 @@ void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved
     }
   }
   const LogSegment* named_in = segments_.find(place.offset());
-  const uint64_t held = named_in && named_in->sequence >= retention_.floor() ? named_in->sequence : 0;
+  const uint64_t held =
+      named_in && named_in->sequence >= retention_.floor() ? named_in->sequence : 0;
   for (const LargePiece& piece : value->pieces) {
     if (large_.erase(piece.segment.offset) > 0) {
       graveyard_.bury(piece.segment, fold_needed, index_.next_serial(), held);
@@ -253,18 +273,22 @@ Status PoolImpl::conclude(Status done, uint64_t covers) {
     done = Status(Code::kIo, "the mapping failed under the barrier; the outcome is unknown");
   }
   if (!done.is_ok() && done.code() != Code::kIo) {
-    // The medium had failed before. For the commits that wait it is all the same: they have been appended, and may be there.
+    // The medium had failed before. For the commits that wait it is all the same: they have been
+    // appended, and may be there.
     done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());
   }
   if (!done.is_ok()) return fail(std::move(done));
   if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
-  const uint64_t durable = planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
+  const uint64_t durable =
+      planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
   // Readers before anybody here can acknowledge it: who refreshes then must see it.
   readers_.announce(covers, [&] {
     reach(TestPoint::kReadersTold);
     uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
-    // Sequentially consistent, as the feed's look: whoever waits for the next durable commit is woken or sees it (feed_tail.h).
-    while (seen < durable && !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_seq_cst)) {
+    // Sequentially consistent, as the feed's look: whoever waits for the next durable commit is
+    // woken or sees it (feed_tail.h).
+    while (seen < durable &&
+           !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_seq_cst)) {
     }
   });
   feed_tail_.durable_moved();
@@ -279,8 +303,10 @@ Status PoolImpl::wait_durable(uint64_t epoch) {
       std::lock_guard failure(failure_mutex_);
       return Status(Code::kIo, "the outcome of the commit is unknown: " + failure_.message());
     }
-    if (closed_.load(std::memory_order_acquire)) {  // the medium had failed, or closing would have waited for this
-      return Status(Code::kIo, "the outcome of the commit is unknown: the pool was closed behind a failure");
+    if (closed_.load(std::memory_order_acquire)) {  // the medium had failed, or closing would have
+                                                    // waited for this
+      return Status(Code::kIo,
+                    "the outcome of the commit is unknown: the pool was closed behind a failure");
     }
     if (barrier_running_) {
       barrier_done_.wait(guard);
@@ -290,8 +316,10 @@ Status PoolImpl::wait_durable(uint64_t epoch) {
     guard.unlock();
     const auto begun = Clock::now();
     Status done = barrier_now(appended_epoch_.load(std::memory_order_acquire));
-    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count();
-    sync_us_.store((sync_us_.load(std::memory_order_relaxed) * 7 + static_cast<uint64_t>(took)) / 8, std::memory_order_relaxed);
+    const auto took =
+        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count();
+    sync_us_.store((sync_us_.load(std::memory_order_relaxed) * 7 + static_cast<uint64_t>(took)) / 8,
+                   std::memory_order_relaxed);
     guard.lock();
     barrier_running_ = false;
     barrier_done_.notify_all();
@@ -312,8 +340,8 @@ bool only_deletes(const RecordBuffer& record) {
   return true;
 }
 
-// Is there something the maintenance thread should not wait with, and has not been told of? A spare is asked for once a segment, a fold once
-// for each look of its.
+// Is there something the maintenance thread should not wait with, and has not been told of? A spare
+// is asked for once a segment, a fold once for each look of its.
 bool PoolImpl::work_is_due() {
   if (fold_is_due() && !std::exchange(fold_asked_for_, true)) return true;
   if (!spare_is_due() || spare_asked_for_ == log_.sequence()) return false;
@@ -332,14 +360,18 @@ std::unique_lock<ShortLock> PoolImpl::lock_to_commit() {
 }
 
 // `queued`: handed over before the pool began to close, which waits for it.
-Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode, bool queued) {
+Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record,
+                                      CommitMode mode, bool queued) {
   std::unique_lock guard = lock_to_commit();
-  if (closing_.load(std::memory_order_acquire) && (!queued || closed_.load(std::memory_order_acquire))) return closed_status();
+  if (closing_.load(std::memory_order_acquire) &&
+      (!queued || closed_.load(std::memory_order_acquire)))
+    return closed_status();
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(check_conditions(batch));
   if (batch.has_regions()) HOLDFAST_TRY(prepare_regions(batch, record));
   if (record->count() == 0) {
-    // Whoever is told that its conditions hold may act on what they saw: that is durable then, as behind any durable commit.
+    // Whoever is told that its conditions hold may act on what they saw: that is durable then, as
+    // behind any durable commit.
     const uint64_t seen = epoch_;
     guard.unlock();
     if (mode == CommitMode::kDurable) HOLDFAST_TRY(wait_durable(seen));
@@ -379,7 +411,8 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
 
 // What is short and plain asks under the lock, once; the rest looks at the medium before.
 Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode, bool queued) {
-  if (impl.region_sizes == 0 && impl.large.empty() && impl.record.bytes() < kMiB) return commit_with_space(impl, mode, queued);
+  if (impl.region_sizes == 0 && impl.large.empty() && impl.record.bytes() < kMiB)
+    return commit_with_space(impl, mode, queued);
   Visit visit(*this);
   HOLDFAST_TRY(visit.begin(queued));
   HOLDFAST_TRY(usable());
@@ -390,11 +423,13 @@ Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode, boo
   return commit_large(impl, mode, queued);
 }
 
-// One result from its making to the caller: whoever moved it would read in one piece what was just stored in several, and wait for that until
-// the commit's bytes have drained.
+// One result from its making to the caller: whoever moved it would read in one piece what was just
+// stored in several, and wait for that until the commit's bytes have drained.
 Result<Receipt> PoolImpl::commit_with_space(Batch::Impl& impl, CommitMode mode, bool queued) {
   Result<Receipt> receipt = commit_once(impl, &impl.record, mode, queued);
-  if (receipt.status().is_full()) receipt = with_space(impl, queued, [&] { return commit_once(impl, &impl.record, mode, queued); });
+  if (receipt.status().is_full())
+    receipt =
+        with_space(impl, queued, [&] { return commit_once(impl, &impl.record, mode, queued); });
   return receipt;
 }
 

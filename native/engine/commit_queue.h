@@ -1,7 +1,8 @@
-// What waits to be committed asynchronously, the thread that takes it, and the bound within which eventual commits are behind a barrier.
+// What waits to be committed asynchronously, the thread that takes it, and the bound within which
+// eventual commits are behind a barrier.
 //
-// Any thread adds; a group, all that waits at one time, is taken by one thread, in order. Holds nothing that a crash could leave: what waits here
-// was not appended.
+// Any thread adds; a group, all that waits at one time, is taken by one thread, in order. Holds
+// nothing that a crash could leave: what waits here was not appended.
 #pragma once
 
 #include <chrono>
@@ -30,14 +31,14 @@ class Client {
 
   explicit Client(Pool::OnCompleted on_completed_in) : on_completed(std::move(on_completed_in)) {}
   uint64_t submit(Batch&& batch, CommitMode mode);
-  std::vector<Queued> take();                              // what was submitted since
+  std::vector<Queued> take();  // what was submitted since
   void refuse(std::vector<Queued>&& queued, const Status& why) const;
 
   const Pool::OnCompleted on_completed;
 
  private:
-  std::mutex mutex_;              // guards the rest
-  std::vector<Queued> queued_;    // submitted, not yet flushed
+  std::mutex mutex_;            // guards the rest
+  std::vector<Queued> queued_;  // submitted, not yet flushed
   uint64_t next_ticket_ = 1;
 };
 
@@ -48,16 +49,19 @@ class CommitQueue {
   // Called by whoever takes a group, never under the queue's lock.
   struct Work {
     std::function<void(Waiting&&)> commit_group;
-    std::function<void()> raise_barrier;                   // for the eventual commits before it
+    std::function<void()> raise_barrier;  // for the eventual commits before it
   };
-  CommitQueue(Work work, uint32_t eventual_within_ms) : work_(std::move(work)), eventual_within_(eventual_within_ms) {}
+  CommitQueue(Work work, uint32_t eventual_within_ms)
+      : work_(std::move(work)), eventual_within_(eventual_within_ms) {}
 
-  Status start();                                          // its thread; kNoMemory: there is none
-  void stop();                                             // when what waits is committed; from then on add() says false
-  bool is_idle();                                          // nothing waits, is being committed, or is refused
-  bool add(const std::shared_ptr<Client>& client, std::vector<Client::Queued>* queued);  // false: it is stopped, and they are the caller's
-  void arm_eventual();                                     // a barrier is due within the bound
-  void work_off(bool raise_barrier);                       // in place of the thread: what waits, and the barrier if one is due at all and wanted
+  Status start();  // its thread; kNoMemory: there is none
+  void stop();     // when what waits is committed; from then on add() says false
+  bool is_idle();  // nothing waits, is being committed, or is refused
+  bool add(const std::shared_ptr<Client>& client,
+           std::vector<Client::Queued>* queued);  // false: it is stopped, and they are the caller's
+  void arm_eventual();                            // a barrier is due within the bound
+  void work_off(bool raise_barrier);  // in place of the thread: what waits, and the barrier if one
+                                      // is due at all and wanted
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -66,7 +70,7 @@ class CommitQueue {
 
   const Work work_;
   const std::chrono::milliseconds eventual_within_;
-  std::mutex mutex_;              // guards the rest but the thread
+  std::mutex mutex_;  // guards the rest but the thread
   std::condition_variable wake_;
   Waiting waiting_;
   bool busy_ = false, stopped_ = false;

@@ -1,9 +1,11 @@
 // Segments set aside for the parts of regions that are written for the first time.
 //
-// A fold must place them, and without that fold no space comes back: so their commit takes the segments, whole, before it is appended,
-// and is refused if it cannot. What is free later may be enough and yet lie in pieces that are all too small.
+// A fold must place them, and without that fold no space comes back: so their commit takes the
+// segments, whole, before it is appended, and is refused if it cannot. What is free later may be
+// enough and yet lie in pieces that are all too small.
 //
-// In memory only: after a crash the replay of the same records sets them aside again. Under append_mutex_.
+// In memory only: after a crash the replay of the same records sets them aside again. Under
+// append_mutex_.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +17,7 @@
 
 namespace holdfast {
 
-using ExtentKey = std::pair<uint32_t, uint64_t>;       // region, number of its extent
+using ExtentKey = std::pair<uint32_t, uint64_t>;      // region, number of its extent
 using WantedExtents = std::map<ExtentKey, uint64_t>;  // bytes of the segment
 
 class ExtentReserve {
@@ -26,7 +28,8 @@ class ExtentReserve {
   }
   bool holds(const ExtentKey& key) const { return active_.contains(key); }
 
-  // All of them, each in place of what was set aside for it in another size; else none, and the medium's error.
+  // All of them, each in place of what was set aside for it in another size; else none, and the
+  // medium's error.
   Status set_aside(Medium& medium, const WantedExtents& wanted) {
     std::map<ExtentKey, Held> taken;
     for (const auto& [key, bytes] : wanted) {
@@ -45,7 +48,8 @@ class ExtentReserve {
     return {};
   }
 
-  // A fold begins that will place what is set aside by now. One that did not find room is gone on with, before another begins.
+  // A fold begins that will place what is set aside by now. One that did not find room is gone on
+  // with, before another begins.
   void freeze() { frozen_ = std::exchange(active_, {}); }
   void begin_placing() {
     for (auto& [key, held] : frozen_) held.placed = false;

@@ -1,8 +1,9 @@
 // Cursors over the log. See feed.h for what they promise.
 //
-// Why a cursor cannot be led astray by what an earlier life left in the log: it goes from frame to frame by their lengths, from a
-// place where a frame was known to begin, and looks at a frame only when the epoch that must come next is durable, so that what
-// stands there is that frame or damage. Recovery goes on writing exactly behind the last whole record.
+// Why a cursor cannot be led astray by what an earlier life left in the log: it goes from frame to
+// frame by their lengths, from a place where a frame was known to begin, and looks at a frame only
+// when the epoch that must come next is durable, so that what stands there is that frame or damage.
+// Recovery goes on writing exactly behind the last whole record.
 
 #include "engine/feed.h"
 
@@ -32,7 +33,8 @@ class LogCursor final : public FeedCursor {
     const uint64_t newest = pool_->epoch_;
     if (options_.after == FeedOptions::kNow) options_.after = newest;
     if (options_.after > newest) {
-      return Status(Code::kOutOfRange, "the feed cannot begin behind epoch " + numbered(options_.after) + ": the newest commit of " +
+      return Status(Code::kOutOfRange, "the feed cannot begin behind epoch " +
+                                           numbered(options_.after) + ": the newest commit of " +
                                            pool_->name_ + " is " + numbered(newest));
     }
     PoolImpl::FeedStart start;
@@ -53,23 +55,28 @@ class LogCursor final : public FeedCursor {
     return given;
   }
 
-  // Where commits are fenced at once their epoch becomes durable by a plain store, under the append lock, before they look whether a
-  // watcher is armed: one that arms itself and then looks under the lock sees the commit, or is seen by it.
+  // Where commits are fenced at once their epoch becomes durable by a plain store, under the append
+  // lock, before they look whether a watcher is armed: one that arms itself and then looks under
+  // the lock sees the commit, or is seen by it.
   bool behind() const override {
     std::unique_lock append(pool_->append_mutex_, std::defer_lock);
     if (pool_->fence_at_once_) append.lock();
     return reached_ < pool_->durable_epoch_.load(std::memory_order_seq_cst);
   }
-  uint64_t reached() const override { return reached_ > options_.after ? reached_ : options_.after; }
+  uint64_t reached() const override {
+    return reached_ > options_.after ? reached_ : options_.after;
+  }
 
   Status read_large(const FeedChange& change, const EachChunk& each) override {
     LargeChunks chunks(*pool_, std::string(change.value));
     Status taken;
     while (taken.is_ok()) {
-      auto more = chunks.next([&](const uint8_t* bytes, size_t size) { taken = each(bytes, size); });
+      auto more =
+          chunks.next([&](const uint8_t* bytes, size_t size) { taken = each(bytes, size); });
       if (more.is_ok() && !*more) break;
       if (more.is_ok()) continue;
-      const bool as_it_is = more.status().code() != Code::kCorrupt || pool_->large_is_held(change.key, change.value);
+      const bool as_it_is =
+          more.status().code() != Code::kCorrupt || pool_->large_is_held(change.key, change.value);
       return as_it_is ? std::move(more.status()) : LargeChunks::forgotten(change.value_bytes);
     }
     return taken;
@@ -82,7 +89,8 @@ class LogCursor final : public FeedCursor {
     if (hold_.lost) {
       const LogSegment* s = pool_->segments_.find(segment_.offset);
       const uint64_t oldest = Retention::oldest_unbroken(pool_->segments_, pool_->log_.sequence());
-      if (!s || s->retired || s->sequence != sequence_ || sequence_ < oldest) return pool_->forgotten(reached());
+      if (!s || s->retired || s->sequence != sequence_ || sequence_ < oldest)
+        return pool_->forgotten(reached());
       hold_.lost = false;  // it has not been given back after all
     }
     hold_.reading = true;
@@ -99,14 +107,17 @@ class LogCursor final : public FeedCursor {
 
   Status damaged(uint64_t at) const {
     if (pool_->medium_->failed()) return pool_->usable();
-    return Status(Code::kCorrupt, "the record of commit " + numbered(reached_ + 1) + " at offset " + numbered(at) + " of " +
-                                      pool_->name_ + " is damaged; holdfast check lists all damage");
+    return Status(Code::kCorrupt, "the record of commit " + numbered(reached_ + 1) + " at offset " +
+                                      numbered(at) + " of " + pool_->name_ +
+                                      " is damaged; holdfast check lists all damage");
   }
 
-  // One step: the next whole record, or over a link. The cursor moves on only when all of a record was seen.
+  // One step: the next whole record, or over a link. The cursor moves on only when all of a record
+  // was seen.
   Result<uint64_t> walk(uint64_t at_most_bytes, const Each& each) {
     const bool early = planted(PlantedBug::kFeedAheadOfBarrier);
-    const uint64_t durable = (early ? pool_->appended_epoch_ : pool_->durable_epoch_).load(std::memory_order_seq_cst);
+    const uint64_t durable =
+        (early ? pool_->appended_epoch_ : pool_->durable_epoch_).load(std::memory_order_seq_cst);
     uint64_t given = 0, seen = 0;
     while (reached_ < durable && seen < at_most_bytes) {
       Segment segment = segment_;
@@ -115,27 +126,32 @@ class LogCursor final : public FeedCursor {
       bool whole = false;
       while (!whole) {
         FrameView frame;
-        const uint64_t at = position == segment.offset ? position + sizeof(SegmentHeader) : position;
+        const uint64_t at =
+            position == segment.offset ? position + sizeof(SegmentHeader) : position;
         if (!reader_.read_frame(segment, sequence, at, &frame)) return damaged(at);
         position = at + frame.header.bytes;
         if (frame.header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
           LinkTarget target;
-          if (!reader_.read_link(frame, &target) || target.sequence != sequence + 1) return damaged(at);
+          if (!reader_.read_link(frame, &target) || target.sequence != sequence + 1)
+            return damaged(at);
           segment = {target.offset, target.bytes};
           sequence = target.sequence;
           position = target.offset;
           continue;
         }
-        if (epoch == 0 && frame.header.epoch == reached_ && frame.header.part > 0) continue;  // of a record begun before our place
+        if (epoch == 0 && frame.header.epoch == reached_ && frame.header.part > 0)
+          continue;  // of a record begun before our place
         if (frame.header.epoch != reached_ + 1) return damaged(at);
         epoch = frame.header.epoch;
         whole = (frame.header.flags & FrameHeader::kLastPart) != 0;
         seen += frame.header.bytes;
-        const bool commit = frame.header.kind == static_cast<uint16_t>(FrameKind::kCommit) || planted(PlantedBug::kMovesInFeed);
+        const bool commit = frame.header.kind == static_cast<uint16_t>(FrameKind::kCommit) ||
+                            planted(PlantedBug::kMovesInFeed);
         if (commit && epoch > options_.after) gather(frame);
       }
       if (!commit_.changes.empty()) HOLDFAST_TRY(each(commit_));
-      HOLDFAST_TRY(pool_->sound());  // else what was copied just now may be zeros in place of a page that failed
+      HOLDFAST_TRY(pool_->sound());  // else what was copied just now may be zeros in place of a
+                                     // page that failed
       if (!commit_.changes.empty()) given++;
       segment_ = segment, sequence_ = sequence, position_ = position, reached_ = epoch;
     }
@@ -148,12 +164,18 @@ class LogCursor final : public FeedCursor {
     commit_.incarnation = frame.header.incarnation;
     for_each_operation(frame, [&](const OperationView& operation, uint64_t) {
       if (is_region_operation(operation.type)) {
-        const bool asked = options_.region == 0 ? options_.regions : options_.region == decode_region_key(operation.key).region;
-        if (asked) commit_.changes.push_back({operation.type, operation.key, operation.value, operation.value.size()});
+        const bool asked = options_.region == 0
+                               ? options_.regions
+                               : options_.region == decode_region_key(operation.key).region;
+        if (asked)
+          commit_.changes.push_back(
+              {operation.type, operation.key, operation.value, operation.value.size()});
         return true;
       }
       if (options_.region != 0) return true;
-      if (operation.key < Bytes(options_.low) || (!options_.high.empty() && operation.key >= Bytes(options_.high))) return true;
+      if (operation.key < Bytes(options_.low) ||
+          (!options_.high.empty() && operation.key >= Bytes(options_.high)))
+        return true;
       FeedChange change{operation.type, operation.key, operation.value, operation.value.size()};
       if (operation.type == OperationType::kPutLarge) {
         const auto large = LargeValue::decode(operation.value);
@@ -167,17 +189,18 @@ class LogCursor final : public FeedCursor {
   const std::shared_ptr<PoolImpl> pool_;
   FeedOptions options_;
   const LogReader reader_;
-  FeedHold hold_;                            // guarded by the pool's append_mutex_
+  FeedHold hold_;  // guarded by the pool's append_mutex_
   Segment segment_;
   uint64_t sequence_ = 0, position_ = 0;
-  uint64_t reached_ = 0;                     // of the last record that was passed
-  FeedCommit commit_;                        // scratch
+  uint64_t reached_ = 0;  // of the last record that was passed
+  FeedCommit commit_;     // scratch
 };
 
 // ── what the pool does for them
 
 Result<std::unique_ptr<FeedCursor>> PoolImpl::feed(const FeedOptions& options) {
-  auto cursor = std::make_unique<LogCursor>(std::static_pointer_cast<PoolImpl>(shared_from_this()), options);
+  auto cursor =
+      std::make_unique<LogCursor>(std::static_pointer_cast<PoolImpl>(shared_from_this()), options);
   HOLDFAST_TRY(cursor->begin());
   return std::unique_ptr<FeedCursor>(std::move(cursor));
 }
@@ -188,25 +211,30 @@ void PoolImpl::end_feed(FeedHold* hold) {
 }
 
 Status PoolImpl::forgotten(uint64_t after) const {
-  return Status(Code::kForgotten, "the changes behind epoch " + std::to_string(after) + " are not held any more: " + name_ +
-                                      " holds those from epoch " + std::to_string(oldest_change()) +
-                                      " on; read the state anew and go on from its epoch, or open the pool with retain");
+  return Status(
+      Code::kForgotten,
+      "the changes behind epoch " + std::to_string(after) + " are not held any more: " + name_ +
+          " holds those from epoch " + std::to_string(oldest_change()) +
+          " on; read the state anew and go on from its epoch, or open the pool with retain");
 }
 
 namespace {
-// What is known of a segment of the row: the first epoch whose record begins in it (0: nobody can tell). The record itself is verified by
-// who reads it: it may be long, and commits wait meanwhile.
+// What is known of a segment of the row: the first epoch whose record begins in it (0: nobody can
+// tell). The record itself is verified by who reads it: it may be long, and commits wait meanwhile.
 uint64_t first_whole_epoch(const LogReader& reader, const LogSegment& s) {
   SegmentHeader header;
   FrameHeader frame;
   if (!reader.read_segment_header(s.segment, &header) || header.sequence != s.sequence) return 0;
-  if (!reader.peek_frame(s.segment, s.segment.offset + sizeof header, &frame) || frame.epoch != header.first_epoch) return 0;
+  if (!reader.peek_frame(s.segment, s.segment.offset + sizeof header, &frame) ||
+      frame.epoch != header.first_epoch)
+    return 0;
   const bool begins = frame.kind != static_cast<uint16_t>(FrameKind::kLink) && frame.part == 0;
   return begins ? header.first_epoch : header.first_epoch + 1;
 }
 }  // namespace
 
-// Under append_mutex_. The last segment in which the record behind `after`, or one before it, begins.
+// Under append_mutex_. The last segment in which the record behind `after`, or one before it,
+// begins.
 Status PoolImpl::find_feed_start(uint64_t after, FeedStart* start) const {
   if (after == epoch_) {  // the next commit's place is known, whatever is damaged before it
     *start = {log_.head(), log_.sequence(), log_.position(), epoch_};
@@ -247,15 +275,18 @@ uint64_t PoolImpl::oldest_change() const {
   return oldest;
 }
 
-// Under append_mutex_. Looks again at what must be kept; true when a fold could let go of something.
+// Under append_mutex_. Looks again at what must be kept; true when a fold could let go of
+// something.
 bool PoolImpl::refresh_retention() {
   const LogReader reader(*medium_, secret_);
   retention_.refresh(segments_, log_.sequence(), now_ms(), [&](const LogSegment& s) {
     FrameView frame;
-    const bool there = reader.read_frame(s.segment, s.sequence, s.segment.offset + sizeof(SegmentHeader), &frame);
+    const bool there =
+        reader.read_frame(s.segment, s.sequence, s.segment.offset + sizeof(SegmentHeader), &frame);
     return there ? frame.header.time_ms : uint64_t{0};
   });
-  const bool other_wish = folded_.retain_ms != retention_.wish.ms || folded_.retain_bytes != retention_.wish.bytes;
+  const bool other_wish =
+      folded_.retain_ms != retention_.wish.ms || folded_.retain_bytes != retention_.wish.bytes;
   return other_wish || retention_.floor() > kept_for_feed_;
 }
 
@@ -267,8 +298,8 @@ bool PoolImpl::large_is_held(Bytes key, Bytes description) const {
     std::shared_lock guard(index_.lock);
     auto found = index_.view.find(key, Overlay::kLatest);
     OperationView operation;
-    if (found.is_ok() && found->has_value() && (*found)->is_large() && read_operation_in_pool(**found, &operation) &&
-        operation.value == description) {
+    if (found.is_ok() && found->has_value() && (*found)->is_large() &&
+        read_operation_in_pool(**found, &operation) && operation.value == description) {
       return true;
     }
   }

@@ -5,7 +5,8 @@
 namespace holdfast {
 
 namespace {
-constexpr auto kRest = std::chrono::milliseconds(1);  // between two calls while commits come one after another
+constexpr auto kRest =
+    std::chrono::milliseconds(1);  // between two calls while commits come one after another
 }
 
 Status FeedTail::add(std::shared_ptr<FeedWaiter> waiter) {
@@ -38,7 +39,8 @@ bool FeedTail::call_all(bool closing) {
   return kept > 0;
 }
 
-// Armed before the last look: a commit that becomes durable after that look sees it, one before is seen by the look.
+// Armed before the last look: a commit that becomes durable after that look sees it, one before is
+// seen by the look.
 void FeedTail::main() {
   std::unique_lock guard(mutex_);
   while (!stopped_) {

@@ -1,10 +1,14 @@
-// Wakes whoever waits for the next durable commit: one thread per pool, begun when somebody first waits.
+// Wakes whoever waits for the next durable commit: one thread per pool, begun when somebody first
+// waits.
 //
-// What a commit pays: nobody waits, one load; somebody does, and has not been woken for a millisecond, one exchange and one wake.
-// While commits come one after another the waiters are called at most once a millisecond, so a watcher of something that hardly
-// changes costs the commits next to nothing however fast they are; when all is quiet the first commit wakes them at once.
+// What a commit pays: nobody waits, one load; somebody does, and has not been woken for a
+// millisecond, one exchange and one wake. While commits come one after another the waiters are
+// called at most once a millisecond, so a watcher of something that hardly changes costs the
+// commits next to nothing however fast they are; when all is quiet the first commit wakes them at
+// once.
 //
-// Threads: any. Waiters run on the feed's own thread, one after the other, and without a lock of the pool's.
+// Threads: any. Waiters run on the feed's own thread, one after the other, and without a lock of
+// the pool's.
 #pragma once
 
 #include <atomic>
@@ -22,17 +26,19 @@ namespace holdfast {
 class FeedWaiter {
  public:
   virtual ~FeedWaiter() = default;
-  // Something may have become durable, or the pool is `closing`. True: call again; false: done (add() it again to wait anew).
+  // Something may have become durable, or the pool is `closing`. True: call again; false: done
+  // (add() it again to wait anew).
   virtual bool wake(bool closing) = 0;
 };
 
 class FeedTail {
  public:
   ~FeedTail() { stop(); }
-  // Called once soon, and again with each durable commit, until it says it is done. After stop(): at once, as closing. kNoMemory: there is no
-  // thread to call it, and it never is.
+  // Called once soon, and again with each durable commit, until it says it is done. After stop():
+  // at once, as closing. kNoMemory: there is no thread to call it, and it never is.
   Status add(std::shared_ptr<FeedWaiter> waiter);
-  // After the durable epoch has risen (with a sequentially consistent store). Hot: inlined into every commit.
+  // After the durable epoch has risen (with a sequentially consistent store). Hot: inlined into
+  // every commit.
   void durable_moved() {
     if (armed_.load(std::memory_order_seq_cst)) ring();
   }

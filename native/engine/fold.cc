@@ -1,10 +1,12 @@
 // Fold: the overlay becomes a run, and a new root says so.
 //
-// What a reopen sees: until set_root has returned, the old fold and the whole tail behind it; afterwards the new fold and the tail
-// behind that. Both describe the same state. Nothing the old fold refers to is given back before the new root is durable.
+// What a reopen sees: until set_root has returned, the old fold and the whole tail behind it;
+// afterwards the new fold and the tail behind that. Both describe the same state. Nothing the old
+// fold refers to is given back before the new root is durable.
 //
-// A fold never blocks a commit for long: freezing the overlay is a swap of pointers; the frozen overlay and the runs do not
-// change, so they are read without a lock. Only what died is counted under the append lock, in one go, by segment.
+// A fold never blocks a commit for long: freezing the overlay is a swap of pointers; the frozen
+// overlay and the runs do not change, so they are read without a lock. Only what died is counted
+// under the append lock, in one go, by segment.
 
 #include <unordered_set>
 
@@ -16,15 +18,18 @@
 namespace holdfast {
 
 namespace {
-constexpr uint64_t kMergedPerFolded = 10;  // each entry is merged about eight times before it is in the oldest run
+constexpr uint64_t kMergedPerFolded =
+    10;  // each entry is merged about eight times before it is in the oldest run
 }  // namespace
 
 bool PoolImpl::fold_is_due() const {
-  return tail_operations_.load(std::memory_order_relaxed) >= options_.fold_operations || tail_bytes_ >= fold_bytes_ ||
-         tail_large_bytes_ >= fold_large_bytes_ || index_.view.active->regions.bytes() >= fold_bytes_;
+  return tail_operations_.load(std::memory_order_relaxed) >= options_.fold_operations ||
+         tail_bytes_ >= fold_bytes_ || tail_large_bytes_ >= fold_large_bytes_ ||
+         index_.view.active->regions.bytes() >= fold_bytes_;
 }
 
-// What a fold is to write: the overlay freezes, and the block says what goes with it. False: there is nothing to fold.
+// What a fold is to write: the overlay freezes, and the block says what goes with it. False: there
+// is nothing to fold.
 Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
   std::lock_guard append(append_mutex_);
   HOLDFAST_TRY(usable());
@@ -32,7 +37,8 @@ Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
   const bool lets_go = refresh_retention();
   set_table_bytes();
   if (nothing_new) extents_.give_back_active(*medium_);
-  if (nothing_new && !even_if_empty && !lets_go && !graveyard_.waits_for_fold(freezes_)) return false;
+  if (nothing_new && !even_if_empty && !lets_go && !graveyard_.waits_for_fold(freezes_))
+    return false;
   if (index_.view.frozen) {
     *block = std::move(pending_fold_);  // an earlier fold did not find room: finish it first
     return true;
@@ -55,7 +61,8 @@ Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
   return true;
 }
 
-// Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay stays and the next fold takes it.
+// Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay
+// stays and the next fold takes it.
 Status PoolImpl::run_fold(bool even_if_empty) {
   FoldBlock block;
   auto begun = begin_fold(even_if_empty, &block);
@@ -75,7 +82,8 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   }
   reach(TestPoint::kFoldRunWritten);
   RegionFold regions;
-  // Whether the fold comes to something or not: its bytes do not change any more, and readers go on.
+  // Whether the fold comes to something or not: its bytes do not change any more, and readers go
+  // on.
   struct PlacingEnds {
     PoolImpl& pool;
     ~PlacingEnds() {
@@ -127,8 +135,9 @@ void PoolImpl::give_up_fold(const RunPtr& run, const RegionFold& regions) {
   for (const TableRef& table : run->tables()) medium_->release(table.segment);
 }
 
-// The next fold takes up what this one did not find room for. Had there been room without the copies for readers, they expire, and it does so
-// at once: a reader never keeps a fold from being made.
+// The next fold takes up what this one did not find room for. Had there been room without the
+// copies for readers, they expire, and it does so at once: a reader never keeps a fold from being
+// made.
 Status PoolImpl::fold_later(Status status, FoldBlock&& block, const RegionFold& regions) {
   const bool full = status.code() == Code::kPoolFull || status.code() == Code::kDiskFull;
   {
@@ -140,28 +149,33 @@ Status PoolImpl::fold_later(Status status, FoldBlock&& block, const RegionFold& 
   return run_fold(true);
 }
 
-// The newest version of every key of the overlay, as a run. Counts what those versions supersede in older runs (once per fold, even
-// if it must be tried again).
+// The newest version of every key of the overlay, as a run. Counts what those versions supersede in
+// older runs (once per fold, even if it must be tried again).
 Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
   RunBuilder builder(*medium_, table_bytes_);
   auto cursor = overlay.cursor();
   RisingFinder older_places(index_.view.runs);
-  std::unordered_map<uint64_t, uint64_t> died;         // bytes, by the segment's offset
-  std::vector<std::pair<Place, Place>> died_large;     // old place, its successor: their values die too
+  std::unordered_map<uint64_t, uint64_t> died;  // bytes, by the segment's offset
+  std::vector<std::pair<Place, Place>>
+      died_large;  // old place, its successor: their values die too
   const auto note_death = [&](Place old, Place successor) {
     if (old.is_large()) return died_large.emplace_back(old, successor), void();
     const LogSegment* segment = frozen_segments_.find(old.offset());
     if (segment != nullptr) died[segment->segment.offset] += old.bytes();
   };
   Status built;
-  for (cursor->seek(Bytes()); cursor->valid() && (built.is_ok() || !deaths_counted_); cursor->next()) {
+  for (cursor->seek(Bytes()); cursor->valid() && (built.is_ok() || !deaths_counted_);
+       cursor->next()) {
     if (!deaths_counted_ && !cursor->older_counted()) {
       auto older = older_places.find(cursor->key());
-      // A damaged node cannot say what died: the space stays taken until check and salvage; no value is lost by going on.
+      // A damaged node cannot say what died: the space stays taken until check and salvage; no
+      // value is lost by going on.
       if (!older.is_ok()) index_damaged_.store(true);
-      if (older.is_ok() && older->has_value() && !(*older)->is_deleted()) note_death(**older, cursor->place());
+      if (older.is_ok() && older->has_value() && !(*older)->is_deleted())
+        note_death(**older, cursor->place());
     }
-    const bool kept = !cursor->place().is_deleted() || (keep_deleted && !planted(PlantedBug::kDeletionsForgotten));
+    const bool kept = !cursor->place().is_deleted() ||
+                      (keep_deleted && !planted(PlantedBug::kDeletionsForgotten));
     if (kept && built.is_ok()) built = builder.add(cursor->key(), cursor->place());
   }
   if (!deaths_counted_) count_deaths(died, died_large);
@@ -179,12 +193,14 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
 }
 
 // A commit waits for the lock no longer than it takes to go through the segments.
-void PoolImpl::count_deaths(const std::unordered_map<uint64_t, uint64_t>& died, const std::vector<std::pair<Place, Place>>& died_large) {
+void PoolImpl::count_deaths(const std::unordered_map<uint64_t, uint64_t>& died,
+                            const std::vector<std::pair<Place, Place>>& died_large) {
   std::lock_guard append(append_mutex_);
   for (const auto& [segment, bytes] : died) {  // as if one operation had been all of them
     if (planted(PlantedBug::kDeathNotCounted)) break;
     for (uint64_t done = 0; done < bytes; done += Place::kMaxOperationBytes) {
-      const Place piece = Place::of(segment, std::min(bytes - done, Place::kMaxOperationBytes), false);
+      const Place piece =
+          Place::of(segment, std::min(bytes - done, Place::kMaxOperationBytes), false);
       frozen_segments_.died(piece);
       segments_.died(piece);
     }
@@ -196,8 +212,8 @@ void PoolImpl::count_deaths(const std::unordered_map<uint64_t, uint64_t>& died, 
   deaths_counted_ = true;
 }
 
-// The block remembers the log segments in which something was live as of the fold, and the large values' segments. The others need not
-// be remembered any more.
+// The block remembers the log segments in which something was live as of the fold, and the large
+// values' segments. The others need not be remembered any more.
 void PoolImpl::remember_segments(FoldBlock* block) {
   std::lock_guard append(append_mutex_);
   (void)refresh_retention();
@@ -205,7 +221,8 @@ void PoolImpl::remember_segments(FoldBlock* block) {
   for (const LogSegment& s : frozen_segments_.by_sequence()) {
     LogSegment* now = segments_.find(s.segment.offset);
     const bool dead = s.live_bytes == 0 && s.sequence < block->log_sequence;
-    const bool kept = dead && !s.retired && s.sequence >= retention_.floor() && !planted(PlantedBug::kRetainedGivenBack);
+    const bool kept = dead && !s.retired && s.sequence >= retention_.floor() &&
+                      !planted(PlantedBug::kRetainedGivenBack);
     const bool empty = dead && !kept;
     if (kept) kept_for_feed_ = std::min(kept_for_feed_, s.sequence);
     if (!s.retired && !empty) {
@@ -216,13 +233,17 @@ void PoolImpl::remember_segments(FoldBlock* block) {
     }
   }
   std::vector<Segment> large;
-  std::unordered_set<uint64_t> died_since;  // as of the fold they lived; the tail behind it says that they died
+  std::unordered_set<uint64_t>
+      died_since;  // as of the fold they lived; the tail behind it says that they died
   for (const Segment& segment : block->large) {
-    if (large_.count(segment.offset)) large.push_back(segment);
-    else died_since.insert(segment.offset);
+    if (large_.count(segment.offset))
+      large.push_back(segment);
+    else
+      died_since.insert(segment.offset);
   }
   block->large = std::move(large);
-  // Kept for readers of the log. One that was also born since the fold is not listed: replay finds its birth and its death.
+  // Kept for readers of the log. One that was also born since the fold is not listed: replay finds
+  // its birth and its death.
   graveyard_.let_go(retention_.floor(), freezes_);
   block->kept.clear();
   graveyard_.for_each_held([&](const Segment& segment, uint64_t held, uint64_t fold_needed) {
@@ -243,7 +264,8 @@ Status PoolImpl::write_fold_block(FoldBlock&& block, bool all_placed) {
   HOLDFAST_POINT("fold.before_block");
   Status placed;
   for (uint64_t at = 0; at < bytes.size() && placed.is_ok(); at += kMiB) {
-    placed = medium_->append(segment->offset + at, bytes.data() + at, std::min<uint64_t>(kMiB, bytes.size() - at));
+    placed = medium_->append(segment->offset + at, bytes.data() + at,
+                             std::min<uint64_t>(kMiB, bytes.size() - at));
   }
   if (placed.is_ok() && !planted(PlantedBug::kRootBeforeFold)) placed = medium_->barrier();
   if (!placed.is_ok()) return fail(std::move(placed));
@@ -269,7 +291,8 @@ Status PoolImpl::write_fold_block(FoldBlock&& block, bool all_placed) {
   return {};
 }
 
-// A fold that did not find room before has an overlay of its own: it is finished first, and then what came since is folded.
+// A fold that did not find room before has an overlay of its own: it is finished first, and then
+// what came since is folded.
 Status PoolImpl::fold_all() {
   const bool unfinished = index_.view.frozen != nullptr;
   if (unfinished) HOLDFAST_TRY(fold_making_room(true));

@@ -1,7 +1,7 @@
-// Segments that nothing current refers to any more, but that may not be given back yet: because the durable fold still refers
-// to them, or because a snapshot may still read them. Why nothing leaks: after a crash whatever the recovered fold and tail do
-// not refer to is free anyway (Medium::adopt).
-// Threads: the owner's lock (the engine's append lock).
+// Segments that nothing current refers to any more, but that may not be given back yet: because the
+// durable fold still refers to them, or because a snapshot may still read them. Why nothing leaks:
+// after a crash whatever the recovered fold and tail do not refer to is free anyway
+// (Medium::adopt). Threads: the owner's lock (the engine's append lock).
 #pragma once
 
 #include <cstdint>
@@ -13,16 +13,18 @@ namespace holdfast {
 
 class Graveyard {
  public:
-  // `fold_needed`: the number of the first fold that will not refer to the segment; 0 if the durable one no longer does.
-  // `serial`: snapshots below it may still read the segment.
-  // `held`: the log segment (its sequence) with which it is kept for readers of the log; 0: not kept.
+  // `fold_needed`: the number of the first fold that will not refer to the segment; 0 if the
+  // durable one no longer does. `serial`: snapshots below it may still read the segment. `held`:
+  // the log segment (its sequence) with which it is kept for readers of the log; 0: not kept.
   void bury(const Segment& segment, uint64_t fold_needed, uint64_t serial, uint64_t held = 0) {
     dead_.push_back({segment, fold_needed, serial, held});
     bytes_ += segment.bytes;
   }
-  // Takes out what may be given back now. `clock`: of the readers in other processes, raised after the durable root was set. Whoever
-  // pinned at it or later has read that root; those from `oldest_pin` on may still read what it no longer refers to.
-  std::vector<Segment> exhume(uint64_t durable_fold, uint64_t oldest_serial, uint64_t clock = 0, uint64_t oldest_pin = UINT64_MAX) {
+  // Takes out what may be given back now. `clock`: of the readers in other processes, raised after
+  // the durable root was set. Whoever pinned at it or later has read that root; those from
+  // `oldest_pin` on may still read what it no longer refers to.
+  std::vector<Segment> exhume(uint64_t durable_fold, uint64_t oldest_serial, uint64_t clock = 0,
+                              uint64_t oldest_pin = UINT64_MAX) {
     std::vector<Segment> out;
     size_t kept = 0;
     held_for_readers_ = 0;
@@ -45,7 +47,8 @@ class Graveyard {
   void for_each(Each&& each) const {
     for (const Dead& dead : dead_) each(dead.segment);
   }
-  // Readers of the log need nothing below `floor` any more; the fold `number` will be the first not to list it.
+  // Readers of the log need nothing below `floor` any more; the fold `number` will be the first not
+  // to list it.
   void let_go(uint64_t floor, uint64_t number) {
     for (Dead& dead : dead_) {
       if (dead.held == 0 || dead.held >= floor) continue;
@@ -67,7 +70,9 @@ class Graveyard {
     return false;
   }
   uint64_t bytes() const { return bytes_; }
-  uint64_t held_for_readers() const { return held_for_readers_; }  // by them alone, as of the last exhume()
+  uint64_t held_for_readers() const {
+    return held_for_readers_;
+  }  // by them alone, as of the last exhume()
   bool empty() const { return dead_.empty(); }
 
  private:
@@ -76,7 +81,8 @@ class Graveyard {
     uint64_t fold_needed;
     uint64_t serial;
     uint64_t held;
-    uint64_t clock = 0;  // of the readers, when no new one could come upon the segment any more; 0: it still could
+    uint64_t clock = 0;  // of the readers, when no new one could come upon the segment any more; 0:
+                         // it still could
   };
   std::vector<Dead> dead_;
   uint64_t bytes_ = 0;

@@ -94,7 +94,8 @@ void IndexState::freeze() {
 void IndexState::refresh_oldest_needed() {
   const auto first = pins_.lower_bound(active_since_);
   newest_pinned_.store(pins_.empty() ? 0 : pins_.rbegin()->second, std::memory_order_release);
-  oldest_needed_.store(first == pins_.end() ? Overlay::kLatest : first->second, std::memory_order_release);
+  oldest_needed_.store(first == pins_.end() ? Overlay::kLatest : first->second,
+                       std::memory_order_release);
 }
 
 }  // namespace holdfast

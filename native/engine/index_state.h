@@ -1,8 +1,9 @@
-// The index as the engine holds it: the active overlay that commits write to, the frozen one a fold is writing out, the runs, and
-// the snapshots that pin earlier states of all three.
+// The index as the engine holds it: the active overlay that commits write to, the frozen one a fold
+// is writing out, the runs, and the snapshots that pin earlier states of all three.
 //
-// Locking. `lock` protects the pointers and the active overlay's content: exclusive to apply a commit or swap a pointer, shared
-// to read. Frozen overlays and runs never change. Snapshots are counted under a mutex of their own, taken inside `lock`.
+// Locking. `lock` protects the pointers and the active overlay's content: exclusive to apply a
+// commit or swap a pointer, shared to read. Frozen overlays and runs never change. Snapshots are
+// counted under a mutex of their own, taken inside `lock`.
 #pragma once
 
 #include <atomic>
@@ -39,14 +40,17 @@ class IndexState {
   PlaceMemories memories;  // of the runs, and outlives them
   IndexView view;          // guarded by lock
 
-  // ── snapshots: each has a serial; what dies is given back once no snapshot is older than its death.
+  // ── snapshots: each has a serial; what dies is given back once no snapshot is older than its
+  // death.
   struct Pin {
     uint64_t serial;
     uint64_t epoch;
   };
-  Pin pin(uint64_t epoch);  // under lock (shared or exclusive), so that it pins the view it goes with
-  // Also keeps every byte of the regions it sees where and as it is, for who reads them past the overlays: a mapped view, another
-  // process. (Any other snapshot has in its overlays what is overwritten in place.)
+  Pin pin(
+      uint64_t epoch);  // under lock (shared or exclusive), so that it pins the view it goes with
+  // Also keeps every byte of the regions it sees where and as it is, for who reads them past the
+  // overlays: a mapped view, another process. (Any other snapshot has in its overlays what is
+  // overwritten in place.)
   Pin pin_in_place(uint64_t epoch);
   void unpin(uint64_t serial);
   uint64_t next_serial() const;
@@ -58,13 +62,16 @@ class IndexState {
   uint64_t oldest_needed() const { return oldest_needed_.load(std::memory_order_acquire); }
 
   NeededEpochs needed_epochs() const {
-    return {oldest_needed_.load(std::memory_order_acquire), newest_pinned_.load(std::memory_order_acquire)};
+    return {oldest_needed_.load(std::memory_order_acquire),
+            newest_pinned_.load(std::memory_order_acquire)};
   }
-  // May an open snapshot, of those since `born`, read an extent of a region past the overlay that is frozen? Then a fold of that overlay must
-  // not write into the extent. `cut`: of a region that lost a part of what lay below that overlay.
+  // May an open snapshot, of those since `born`, read an extent of a region past the overlay that
+  // is frozen? Then a fold of that overlay must not write into the extent. `cut`: of a region that
+  // lost a part of what lay below that overlay.
   bool sees_below_frozen(uint64_t born, bool cut) const;
 
-  // The active overlay becomes the frozen one. Under the exclusive lock; there must be no frozen one.
+  // The active overlay becomes the frozen one. Under the exclusive lock; there must be no frozen
+  // one.
   void freeze();
 
  private:
@@ -74,8 +81,8 @@ class IndexState {
   std::map<uint64_t, uint64_t> pins_;  // serial -> epoch
   std::set<uint64_t> in_place_;        // of them, those of pin_in_place()
   uint64_t next_serial_ = 1;
-  uint64_t active_since_ = 1;          // serials from here on pin the active overlay
-  uint64_t frozen_since_ = 1;          // the same of the frozen one
+  uint64_t active_since_ = 1;  // serials from here on pin the active overlay
+  uint64_t frozen_since_ = 1;  // the same of the frozen one
   std::atomic<uint64_t> oldest_needed_{Overlay::kLatest};
   std::atomic<uint64_t> newest_pinned_{0};
 };

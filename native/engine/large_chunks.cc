@@ -7,9 +7,11 @@
 namespace holdfast {
 
 Status LargeChunks::forgotten(uint64_t bytes) {
-  return Status(Code::kForgotten, "the value of " + std::to_string(bytes) +
-                                      " bytes that this commit put has been replaced and given back since; open the pool with "
-                                      "retain to keep such values for readers of the log");
+  return Status(
+      Code::kForgotten,
+      "the value of " + std::to_string(bytes) +
+          " bytes that this commit put has been replaced and given back since; open the pool with "
+          "retain to keep such values for readers of the log");
 }
 
 Result<bool> LargeChunks::next(const Take& take) {
@@ -18,8 +20,11 @@ Result<bool> LargeChunks::next(const Take& take) {
   const LargePiece& piece = value_->pieces[piece_];
   const Medium& medium = pool_.medium();
   HOLDFAST_TRY(pool_.usable());
-  if (piece.segment.end() > medium.view_end() || piece.used > piece.segment.bytes || piece.used == 0) {
-    return Status(Code::kCorrupt, "a large value's segment at offset " + std::to_string(piece.segment.offset) + " lies beyond the pool's end");
+  if (piece.segment.end() > medium.view_end() || piece.used > piece.segment.bytes ||
+      piece.used == 0) {
+    return Status(Code::kCorrupt, "a large value's segment at offset " +
+                                      std::to_string(piece.segment.offset) +
+                                      " lies beyond the pool's end");
   }
   chunk_.resize(std::min(LargeValue::kChunk, piece.used - at_));
   std::memcpy(chunk_.data(), medium.view() + piece.segment.offset + at_, chunk_.size());
@@ -28,7 +33,8 @@ Result<bool> LargeChunks::next(const Take& take) {
   HOLDFAST_TRY(pool_.sound());
   if (at_ == piece.used) {
     if (rolled_ != piece.checksum) {
-      return Status(Code::kCorrupt, "a large value's bytes at offset " + std::to_string(piece.segment.offset) + " are damaged");
+      return Status(Code::kCorrupt, "a large value's bytes at offset " +
+                                        std::to_string(piece.segment.offset) + " are damaged");
     }
     piece_++;
     at_ = rolled_ = 0;

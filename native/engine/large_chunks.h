@@ -1,5 +1,6 @@
-// A large value read a chunk at a time, verified as it is copied: of each piece the last chunk is given only when the whole piece
-// was found right. Whoever reads keeps the value's segments in place (a snapshot, or a cursor of the feed that stands before it).
+// A large value read a chunk at a time, verified as it is copied: of each piece the last chunk is
+// given only when the whole piece was found right. Whoever reads keeps the value's segments in
+// place (a snapshot, or a cursor of the feed that stands before it).
 #pragma once
 
 #include <functional>
@@ -16,7 +17,8 @@ class PoolImpl;
 class LargeChunks {
  public:
   using Take = std::function<void(const uint8_t* bytes, size_t size)>;
-  LargeChunks(const PoolImpl& pool, const std::string& description) : pool_(pool), value_(LargeValue::decode(description)) {}
+  LargeChunks(const PoolImpl& pool, const std::string& description)
+      : pool_(pool), value_(LargeValue::decode(description)) {}
   // Gives the next chunk; false: there is none left.
   Result<bool> next(const Take& take);
   // What to say of a value whose segments may have been given back.

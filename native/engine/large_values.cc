@@ -1,8 +1,10 @@
-// Values with segments of their own. They are written before the record that names them is appended, outside the append lock: other
-// commits go on meanwhile. Where a barrier is a fence, and where they are long, they have one of their own; else the record's is theirs
-// too, a sync less, and replay takes a record that nothing proves durable only with its values whole.
+// Values with segments of their own. They are written before the record that names them is
+// appended, outside the append lock: other commits go on meanwhile. Where a barrier is a fence, and
+// where they are long, they have one of their own; else the record's is theirs too, a sync less,
+// and replay takes a record that nothing proves durable only with its values whole.
 //
-// What a crash leaves before the record: segments that nothing refers to, which are free at the next open.
+// What a crash leaves before the record: segments that nothing refers to, which are free at the
+// next open.
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
@@ -12,7 +14,8 @@
 namespace holdfast {
 
 Result<Segment> PoolImpl::take_large_segment(uint64_t want) {
-  HOLDFAST_TRY(make_ready_beside_reserve(want, "for " + std::to_string(want) + " bytes of a large value"));
+  HOLDFAST_TRY(
+      make_ready_beside_reserve(want, "for " + std::to_string(want) + " bytes of a large value"));
   return medium_->allocate(SegmentKind::kLarge, std::min<uint64_t>(want, kMiB), want);
 }
 
@@ -39,7 +42,8 @@ Result<LargeValue> PoolImpl::write_large(Bytes bytes, std::vector<Segment>* take
   return value;
 }
 
-Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record, std::vector<Segment>* taken) {
+Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record,
+                             std::vector<Segment>* taken) {
   uint64_t at = 0;
   auto next_large = batch.large.begin();
   for (uint32_t i = 0; i <= batch.record.count(); i++) {
@@ -72,7 +76,8 @@ Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode
       if (receipt.is_ok()) return receipt;
       placed = std::move(receipt.status());
     }
-    // Nothing refers to the segments, unless the record's fate is unknown: then they stay held until the pool is opened again.
+    // Nothing refers to the segments, unless the record's fate is unknown: then they stay held
+    // until the pool is opened again.
     if (!failed_.load(std::memory_order_acquire)) {
       for (const Segment& segment : taken) medium_->release(segment);
     }
@@ -82,10 +87,13 @@ Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode
 
 Status PoolImpl::copy_large(Bytes description, uint64_t expected, uint8_t* to) const {
   const auto value = LargeValue::decode(description);
-  if (!value || value->size != expected) return Status(Code::kCorrupt, "a large value's description is damaged");
+  if (!value || value->size != expected)
+    return Status(Code::kCorrupt, "a large value's description is damaged");
   for (const LargePiece& piece : value->pieces) {
     if (piece.segment.end() > medium_->view_end()) {
-      return Status(Code::kCorrupt, "a large value's segment at offset " + std::to_string(piece.segment.offset) + " lies beyond the pool's end");
+      return Status(Code::kCorrupt, "a large value's segment at offset " +
+                                        std::to_string(piece.segment.offset) +
+                                        " lies beyond the pool's end");
     }
     uint64_t rolled = 0;
     for (uint64_t at = 0; at < piece.used; at += LargeValue::kChunk) {
@@ -95,7 +103,8 @@ Status PoolImpl::copy_large(Bytes description, uint64_t expected, uint8_t* to) c
       to += size;
     }
     if (rolled != piece.checksum) {
-      return Status(Code::kCorrupt, "a large value's bytes at offset " + std::to_string(piece.segment.offset) + " are damaged");
+      return Status(Code::kCorrupt, "a large value's bytes at offset " +
+                                        std::to_string(piece.segment.offset) + " are damaged");
     }
   }
   return {};

@@ -14,7 +14,8 @@ Status LargeWriter::write(Bytes bytes) {
       value_.pieces.push_back({*segment, 0, 0});
     }
     const LargePiece& piece = value_.pieces.back();
-    const uint64_t room = std::min(LargeValue::kChunk, piece.segment.bytes - piece.used) - chunk_.size();
+    const uint64_t room =
+        std::min(LargeValue::kChunk, piece.segment.bytes - piece.used) - chunk_.size();
     const Bytes part = bytes.substr(0, room);
     chunk_.append(part);
     value_.size += part.size();

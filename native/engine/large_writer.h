@@ -1,7 +1,8 @@
-// A large value written a piece at a time as its bytes come, and then committed under a key: a gigabyte takes a megabyte of memory.
+// A large value written a piece at a time as its bytes come, and then committed under a key: a
+// gigabyte takes a megabyte of memory.
 //
-// What a crash leaves before the commit: segments that nothing refers to, which are free at the next open. One that is given up
-// keeps its segments held until then. Threads: one at a time.
+// What a crash leaves before the commit: segments that nothing refers to, which are free at the
+// next open. One that is given up keeps its segments held until then. Threads: one at a time.
 #pragma once
 
 #include <string>

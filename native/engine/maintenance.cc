@@ -1,5 +1,5 @@
-// The thread that decides when to fold, merge, clean, and give back. It is woken by commits and otherwise looks round a few times
-// a second while there is something left to tidy.
+// The thread that decides when to fold, merge, clean, and give back. It is woken by commits and
+// otherwise looks round a few times a second while there is something left to tidy.
 
 #include <algorithm>
 
@@ -12,19 +12,25 @@ namespace {
 constexpr auto kLookRound = std::chrono::milliseconds(200);
 constexpr uint64_t kIdleMs = 100;           // no commit for so long: time to tidy up
 constexpr uint64_t kMergeStep = 16 * 1024;  // entries merged between two looks at who waits
-constexpr uint64_t kIdleTail = kMiB;        // a tail so long is folded when there is nothing else to do
-constexpr uint64_t kIdleLarge = 4 * kMiB;   // the same of large values that it names, where not less make a fold due at any time
-constexpr uint64_t kFree = 128 * kKiB;      // so much that is free, and one in so many bytes of the file, is worth giving back
+constexpr uint64_t kIdleTail = kMiB;  // a tail so long is folded when there is nothing else to do
+constexpr uint64_t kIdleLarge =
+    4 * kMiB;  // the same of large values that it names, where not less make a fold due at any time
+constexpr uint64_t kFree =
+    128 * kKiB;  // so much that is free, and one in so many bytes of the file, is worth giving back
 constexpr uint64_t kFreeShare = 256;
-constexpr uint64_t kRoundsAhead = 32 * kMiB;  // but not what the next rounds of tidying up will take
-constexpr uint64_t kUsualWaste = 3;         // of so many bytes of the log one may be dead before it is tidied up
-constexpr uint64_t kIdleWaste = 12;         // the same when there is nothing else to do; then it goes on until it is
-constexpr uint64_t kMostly = 2;             // mostly dead is what has one in so many
-constexpr uint64_t kTidy = 20;              // one in so many, or little can be gained
+constexpr uint64_t kRoundsAhead =
+    32 * kMiB;  // but not what the next rounds of tidying up will take
+constexpr uint64_t kUsualWaste =
+    3;  // of so many bytes of the log one may be dead before it is tidied up
+constexpr uint64_t kIdleWaste =
+    12;  // the same when there is nothing else to do; then it goes on until it is
+constexpr uint64_t kMostly = 2;  // mostly dead is what has one in so many
+constexpr uint64_t kTidy = 20;   // one in so many, or little can be gained
 constexpr auto kWidened = std::chrono::microseconds(100);
 constexpr auto kWidenEvery = std::chrono::milliseconds(10);
-constexpr int kWidenShare = 8;              // pages are widened for one in so many parts of the time at most
-constexpr uint64_t kThrottleFactor = 2;     // overlay beyond so many times its limit: commits wait for the fold
+constexpr int kWidenShare = 8;  // pages are widened for one in so many parts of the time at most
+constexpr uint64_t kThrottleFactor =
+    2;  // overlay beyond so many times its limit: commits wait for the fold
 }  // namespace
 
 void PoolImpl::wake_maintenance() {
@@ -57,10 +63,14 @@ void PoolImpl::maintenance_main() {
         if (Status there = medium_->still_there(); !there.is_ok()) (void)fail(std::move(there));
         readers_looked_for = now;
       }
-      if (std::exchange(commits, commits_.load(std::memory_order_relaxed)) != commits) last_commit_ms = monotonic_ms();
+      if (std::exchange(commits, commits_.load(std::memory_order_relaxed)) != commits)
+        last_commit_ms = monotonic_ms();
       const bool idle = monotonic_ms() - last_commit_ms > kIdleMs;
       maintenance_turn(idle);
-      wait = idle && widening_.from != 0 ? std::clamp<Clock::duration>(widening_.next - Clock::now(), kWidenEvery, kLookRound) : kLookRound;
+      wait =
+          idle && widening_.from != 0
+              ? std::clamp<Clock::duration>(widening_.next - Clock::now(), kWidenEvery, kLookRound)
+              : kLookRound;
     }
   }
 }
@@ -73,14 +83,16 @@ void PoolImpl::maintain(bool idle) {
 }
 
 void PoolImpl::maintenance_turn(bool idle) {
-  // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered in index_damaged_), or have
-  // already failed the pool: the next commit reports them.
+  // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered
+  // in index_damaged_), or have already failed the pool: the next commit reports them.
   bool fold_due = false;
   {
     std::lock_guard append(append_mutex_);
     fold_asked_for_ = false;
-    const bool idly_due = tail_bytes_ >= kIdleTail || tail_large_bytes_ >= std::min(fold_large_bytes_, kIdleLarge);
-    fold_due = fold_is_due() || index_.view.frozen != nullptr || (idle && (idly_due || refresh_retention()));
+    const bool idly_due =
+        tail_bytes_ >= kIdleTail || tail_large_bytes_ >= std::min(fold_large_bytes_, kIdleLarge);
+    fold_due = fold_is_due() || index_.view.frozen != nullptr ||
+               (idle && (idly_due || refresh_retention()));
   }
   prepare_spare();  // first: a fold takes long enough for commits to fill a segment
   if (fold_due) (void)run_fold(false).is_ok();
@@ -104,8 +116,9 @@ void PoolImpl::maintenance_turn(bool idle) {
   widen_pages();
 }
 
-// Of the sealed part of the log, which is where values are read: one large page, then a pause. Whoever reads just there waits for it, on a busy
-// machine for long, so it takes a small part of the time.
+// Of the sealed part of the log, which is where values are read: one large page, then a pause.
+// Whoever reads just there waits for it, on a busy machine for long, so it takes a small part of
+// the time.
 void PoolImpl::widen_pages() {
   if (Clock::now() < widening_.next) return;
   std::vector<Segment> sealed;
@@ -114,7 +127,8 @@ void PoolImpl::widen_pages() {
     if (widening_.from == 0) widening_.below = log_.sequence();
     if (widening_.below <= widening_.done_below) return;
     for (const auto& [offset, s] : segments_.all()) {
-      if (offset >= widening_.from && s.sequence < widening_.below && !s.retired) sealed.push_back(s.segment);
+      if (offset >= widening_.from && s.sequence < widening_.below && !s.retired)
+        sealed.push_back(s.segment);
     }
   }
   for (const Segment& segment : sealed) {
@@ -133,11 +147,14 @@ void PoolImpl::widen_pages() {
   widening_ = {.done_below = widening_.below};
 }
 
-// As much merging as folds have made necessary, in steps: folds that become due meanwhile, and who waits for room, come first.
+// As much merging as folds have made necessary, in steps: folds that become due meanwhile, and who
+// waits for room, come first.
 void PoolImpl::work_off_merges() {
   while (true) {
     merge_piled_up(kMergeStep);
-    if (!merging_ || merge_due_ == 0 || closing_.load() || space_requests_.asked().bytes > 0 || pace_.is_short()) break;
+    if (!merging_ || merge_due_ == 0 || closing_.load() || space_requests_.asked().bytes > 0 ||
+        pace_.is_short())
+      break;
     bool due = false;
     {
       std::lock_guard append(append_mutex_);
@@ -148,7 +165,8 @@ void PoolImpl::work_off_merges() {
   if (merging_) wake_maintenance();
 }
 
-// One round of cleaning before anybody waits for it. True: it gained something, so it is worth another.
+// One round of cleaning before anybody waits for it. True: it gained something, so it is worth
+// another.
 bool PoolImpl::clean_ahead(bool idle) {
   uint64_t wanted_free = 0, kept = 0, round = 0;
   {
@@ -163,7 +181,8 @@ bool PoolImpl::clean_ahead(bool idle) {
   const uint64_t before = segments_cleaned_.load();
   bool gained = false;
   if (free < wanted_free) {
-    (void)clean(std::min(room_for_moves(), round + (free - std::min(free, kept)) / 2), wanted_free - free);
+    (void)clean(std::min(room_for_moves(), round + (free - std::min(free, kept)) / 2),
+                wanted_free - free);
     if (segments_cleaned_.load() > before && fold_making_room(false).is_ok()) give_back();
     gained = free_now() > free;
   } else {
@@ -174,11 +193,13 @@ bool PoolImpl::clean_ahead(bool idle) {
   return gained;
 }
 
-// Where there is room enough. When idle it goes on once it was begun, until the log is as tidy as it may become: a round counts if it left
-// fewer dead bytes, a good part of what it carried. So it ends, and begins again only when as much has died as made it begin. What is mostly
-// dead costs little at any time.
+// Where there is room enough. When idle it goes on once it was begun, until the log is as tidy as
+// it may become: a round counts if it left fewer dead bytes, a good part of what it carried. So it
+// ends, and begins again only when as much has died as made it begin. What is mostly dead costs
+// little at any time.
 bool PoolImpl::tidy_round(bool idle) {
-  const uint64_t dead = waste().dead, cleaned = segments_cleaned_.load(), moved = bytes_moved_.load();
+  const uint64_t dead = waste().dead, cleaned = segments_cleaned_.load(),
+                 moved = bytes_moved_.load();
   tidying_ = idle && wasteful(tidying_ ? kTidy : kIdleWaste);
   if (!tidying_ && !wasteful(kUsualWaste) && !(idle && mostly_dead())) return false;
   (void)clean(room_for_moves(), UINT64_MAX, tidying_ ? kTidy : idle ? kMostly : kUsualVictim);
@@ -193,7 +214,9 @@ PoolImpl::Waste PoolImpl::waste() {
   std::lock_guard append(append_mutex_);
   Waste waste;
   for (const auto& [offset, s] : segments_.all()) {
-    if (s.retired || s.damaged || s.sequence >= folded_.log_sequence || s.sequence >= retention_.floor()) continue;
+    if (s.retired || s.damaged || s.sequence >= folded_.log_sequence ||
+        s.sequence >= retention_.floor())
+      continue;
     waste.log += s.segment.bytes;
     waste.dead += s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
     waste.mostly = waste.mostly || s.live_bytes * kMostly <= s.segment.bytes;
@@ -201,7 +224,8 @@ PoolImpl::Waste PoolImpl::waste() {
   return waste;
 }
 
-// A pool that grows is kept from growing for dead data's sake: at most one byte in `one_in` of the log may be dead. A short log is left alone.
+// A pool that grows is kept from growing for dead data's sake: at most one byte in `one_in` of the
+// log may be dead. A short log is left alone.
 bool PoolImpl::wasteful(uint64_t one_in) {
   const Waste now = waste();
   return now.log >= least_tidied() && now.dead * one_in > now.log;
@@ -217,7 +241,8 @@ uint64_t PoolImpl::least_tidied() {
   return std::min(4 * kMiB, 8 * log_segment_bytes());
 }
 
-// When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays bounded.
+// When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays
+// bounded.
 void PoolImpl::throttle(const RecordBuffer& record) {
   if (pace_.is_on() && !only_deletes(record)) pace_.wait(record.bytes());
   for (int i = 0; i < 2000; i++) {
@@ -234,27 +259,29 @@ void PoolImpl::throttle(const RecordBuffer& record) {
 }
 
 // Work that found no room and left all as it was; what follows may make some.
-static Status unless_full(Status status) {
-  return status.is_full() ? Status() : std::move(status);
-}
+static Status unless_full(Status status) { return status.is_full() ? Status() : std::move(status); }
 
-// All but what deletions, folds and a round of cleaning need on a full disk. So much is there too when a commit has just been refused.
+// All but what deletions, folds and a round of cleaning need on a full disk. So much is there too
+// when a commit has just been refused.
 void PoolImpl::give_back_free(bool however_little, uint64_t ahead) {
   uint64_t kept = 0;
   {
     std::lock_guard append(append_mutex_);
     kept = ahead + reserve_bytes() - std::min(reserve_bytes(), spare_bytes());
   }
-  medium_->give_back_free(however_little ? 0 : std::max(kFree, medium_->space().taken / kFreeShare), kept);
+  medium_->give_back_free(however_little ? 0 : std::max(kFree, medium_->space().taken / kFreeShare),
+                          kept);
 }
 
-// What an idle pool that holds large values keeps free for the next ones: a hole has to be taken from the disk anew, and the first write to a
-// block that was never written costs a change of the file system's own.
+// What an idle pool that holds large values keeps free for the next ones: a hole has to be taken
+// from the disk anew, and the first write to a block that was never written costs a change of the
+// file system's own.
 uint64_t PoolImpl::kept_for_large() {
   std::lock_guard append(append_mutex_);
   const uint64_t most = std::min(fold_large_bytes_, kIdleLarge);
   uint64_t living = 0;
-  for (auto large = large_.begin(); large != large_.end() && living < most; ++large) living += large->second.bytes;
+  for (auto large = large_.begin(); large != large_.end() && living < most; ++large)
+    living += large->second.bytes;
   return std::min(living, most);
 }
 
@@ -263,13 +290,15 @@ Status PoolImpl::compact() {
   HOLDFAST_TRY(usable());
   HOLDFAST_TRY(fold_all());
   HOLDFAST_TRY(unless_full(merge_all()));
-  constexpr int kFruitlessRounds = 8;  // what little is dead in a small pool can be carried round for ever
+  constexpr int kFruitlessRounds =
+      8;  // what little is dead in a small pool can be carried round for ever
   uint64_t least_dead = UINT64_MAX;
   int fruitless = 0;
   while (fruitless < kFruitlessRounds) {
     const uint64_t before = segments_cleaned_.load();
     Status cleaned = clean_segments(choose_victims(room_for_moves(), UINT64_MAX, kTidy));
-    // No room to carry a segment's live operations is not a failure: what was carried comes back with the fold.
+    // No room to carry a segment's live operations is not a failure: what was carried comes back
+    // with the fold.
     HOLDFAST_TRY(unless_full(std::move(cleaned)));
     HOLDFAST_TRY(fold_making_room(false));
     merge_piled_up(UINT64_MAX);

@@ -1,12 +1,14 @@
 // Merge: neighbouring runs become one, a few tables at a time.
 //
-// Merged tables take the place of the oldest input's, from the lowest key upward; the newer inputs stay in front of them to the end and say of
-// the keys that are merged already what the merged tables say. So after each switch (a fold block and a root) the index says what it said
-// before, and the tables that were replaced are given back: beyond its inputs a merge needs room for a few tables, never for their
-// whole size. It goes on in steps, folds and cleaning in between: they only add newer runs in front.
+// Merged tables take the place of the oldest input's, from the lowest key upward; the newer inputs
+// stay in front of them to the end and say of the keys that are merged already what the merged
+// tables say. So after each switch (a fold block and a root) the index says what it said before,
+// and the tables that were replaced are given back: beyond its inputs a merge needs room for a few
+// tables, never for their whole size. It goes on in steps, folds and cleaning in between: they only
+// add newer runs in front.
 //
-// What a reopen sees: the tables as of the last switch. A merge that was cut short, by a crash or for want of room, keeps what was switched;
-// what it had not yet switched is free again.
+// What a reopen sees: the tables as of the last switch. A merge that was cut short, by a crash or
+// for want of room, keeps what was switched; what it had not yet switched is free again.
 
 #include <algorithm>
 
@@ -19,9 +21,10 @@ namespace holdfast {
 
 namespace {
 constexpr size_t kMaxRuns = 8;
-constexpr size_t kTier = 4;            // so many runs of about one size become one
-constexpr uint64_t kOldestShare = 2;   // all newer runs together may have one in so many entries of the oldest before it is merged too
-constexpr uint64_t kSwitches = 16;     // a merge switches about so often: each time costs a fold block
+constexpr size_t kTier = 4;           // so many runs of about one size become one
+constexpr uint64_t kOldestShare = 2;  // all newer runs together may have one in so many entries of
+                                      // the oldest before it is merged too
+constexpr uint64_t kSwitches = 16;  // a merge switches about so often: each time costs a fold block
 
 uint64_t node_bytes(const RunPtr& run) {
   uint64_t bytes = 0;
@@ -40,12 +43,14 @@ std::vector<std::vector<FoldedTable>> folded_runs(const std::vector<RunPtr>& run
   std::vector<std::vector<FoldedTable>> out;
   for (const RunPtr& run : runs) {
     auto& tables = out.emplace_back();
-    for (const TableRef& t : run->tables()) tables.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
+    for (const TableRef& t : run->tables())
+      tables.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
   }
   return out;
 }
 
-// Which neighbouring runs to merge: all, once the newer ones are a good part of the oldest; else the newest ones of about one size.
+// Which neighbouring runs to merge: all, once the newer ones are a good part of the oldest; else
+// the newest ones of about one size.
 std::pair<size_t, size_t> PoolImpl::choose_merge() const {
   const auto& runs = index_.view.runs;
   if (runs.size() < 3) return {0, 0};
@@ -54,13 +59,16 @@ std::pair<size_t, size_t> PoolImpl::choose_merge() const {
   if (newer * kOldestShare >= runs.back()->entries()) return {0, runs.size()};
   uint64_t sum = runs[0]->entries();
   size_t count = 1;
-  while (count + 1 < runs.size() && runs[count]->entries() * count <= 2 * sum) sum += runs[count++]->entries();
+  while (count + 1 < runs.size() && runs[count]->entries() * count <= 2 * sum)
+    sum += runs[count++]->entries();
   if (count >= kTier) return {0, count};
-  return runs.size() > kMaxRuns ? std::pair<size_t, size_t>{0, runs.size() - kMaxRuns + 2} : std::pair<size_t, size_t>{0, 0};
+  return runs.size() > kMaxRuns ? std::pair<size_t, size_t>{0, runs.size() - kMaxRuns + 2}
+                                : std::pair<size_t, size_t>{0, 0};
 }
 
-// How many of these runs there is room to merge: tables for two switches and the fold blocks. One that found no room is begun anew only
-// where all of its result has room. Merging gives space back, so it may use what is otherwise kept for folds.
+// How many of these runs there is room to merge: tables for two switches and the fold blocks. One
+// that found no room is begun anew only where all of its result has room. Merging gives space back,
+// so it may use what is otherwise kept for folds.
 size_t PoolImpl::mergeable(size_t first, size_t count) {
   const auto& runs = index_.view.runs;
   const uint64_t unit = medium_->info().segment_unit;
@@ -68,7 +76,8 @@ size_t PoolImpl::mergeable(size_t first, size_t count) {
   for (size_t fits = 0; fits < count; fits++) {
     all += node_bytes(runs[first + fits]);
     const uint64_t tables = 2 * std::max(table_bytes_, all / kSwitches) + table_bytes_;
-    const uint64_t needed = round_up((all >= merge_lacked_room_ ? all : std::min(all, tables)) + 2 * unit, unit);
+    const uint64_t needed =
+        round_up((all >= merge_lacked_room_ ? all : std::min(all, tables)) + 2 * unit, unit);
     if (!medium_->make_ready(needed).is_ok()) return fits;  // the others later, when there is room
   }
   return count;
@@ -80,7 +89,8 @@ void PoolImpl::begin_merge(size_t first, size_t count) {
   const auto& runs = index_.view.runs;
   merging_ = std::make_unique<MergeWork>(*medium_, table_bytes_);
   MergeWork& m = *merging_;
-  m.inputs.assign(runs.begin() + static_cast<long>(first), runs.begin() + static_cast<long>(first + count));
+  m.inputs.assign(runs.begin() + static_cast<long>(first),
+                  runs.begin() + static_cast<long>(first + count));
   m.keep_deleted = first + count < runs.size();
   m.standing = m.inputs.back();
   std::vector<std::unique_ptr<Cursor>> sources;
@@ -93,14 +103,16 @@ void PoolImpl::begin_merge(size_t first, size_t count) {
   m.cursor->seek(Bytes());
 }
 
-// Goes on with the merge that was begun, for so many entries. What it says it could not do is undone but for what was switched.
+// Goes on with the merge that was begun, for so many entries. What it says it could not do is
+// undone but for what was switched.
 Status PoolImpl::merge_on(uint64_t entries) {
   MergeWork& m = *merging_;
   const auto& old = m.inputs.back()->tables();
   Status built;
   for (; m.cursor->valid() && entries > 0 && built.is_ok(); entries--, m.cursor->next()) {
     bool past_one = false;
-    while (m.passed < old.size() && m.cursor->key() > Bytes(old[m.passed].last_key)) past_one = true, m.passed++;
+    while (m.passed < old.size() && m.cursor->key() > Bytes(old[m.passed].last_key))
+      past_one = true, m.passed++;
     if (past_one) built = switch_when_due();
     if (built.is_ok()) built = m.builder.add(m.cursor->key(), m.cursor->place());
   }
@@ -129,7 +141,8 @@ void PoolImpl::drop_merge() {
   merging_bytes_ = 0;
 }
 
-// At a place where a table of the oldest input ends: new tables should not become much smaller than they may be.
+// At a place where a table of the oldest input ends: new tables should not become much smaller than
+// they may be.
 Status PoolImpl::switch_when_due() {
   MergeWork& m = *merging_;
   const uint64_t making = m.builder.bytes_in_the_making();
@@ -139,7 +152,8 @@ Status PoolImpl::switch_when_due() {
   return switch_merged(false);
 }
 
-// The merged tables so far take the place of the oldest input's that are passed; at the end (`all`) of all inputs.
+// The merged tables so far take the place of the oldest input's that are passed; at the end (`all`)
+// of all inputs.
 Status PoolImpl::switch_merged(bool all) {
   MergeWork& m = *merging_;
   const auto& old = m.inputs.back()->tables();
@@ -151,7 +165,8 @@ Status PoolImpl::switch_merged(bool all) {
   HOLDFAST_POINT("merge.before_block");
   std::vector<RunPtr> runs;
   for (const RunPtr& run : index_.view.runs) {
-    const bool newer_input = std::find(m.inputs.begin(), m.inputs.end() - 1, run) != m.inputs.end() - 1;
+    const bool newer_input =
+        std::find(m.inputs.begin(), m.inputs.end() - 1, run) != m.inputs.end() - 1;
     if (run != m.standing && !(all && newer_input)) runs.push_back(run);
     if (run == m.standing && next) runs.push_back(next);
   }
@@ -165,9 +180,13 @@ Status PoolImpl::switch_merged(bool all) {
     deaths_counted_ = counted;
     std::unique_lock guard(index_.lock);
     index_.view.runs = std::move(runs);
-    const auto bury = [&](const TableRef& table) { graveyard_.bury(table.segment, 0, index_.next_serial()); };
-    std::for_each(old.begin() + static_cast<long>(m.replaced), old.begin() + static_cast<long>(m.passed), bury);
-    for (size_t i = 0; all && i + 1 < m.inputs.size(); i++) std::for_each(m.inputs[i]->tables().begin(), m.inputs[i]->tables().end(), bury);
+    const auto bury = [&](const TableRef& table) {
+      graveyard_.bury(table.segment, 0, index_.next_serial());
+    };
+    std::for_each(old.begin() + static_cast<long>(m.replaced),
+                  old.begin() + static_cast<long>(m.passed), bury);
+    for (size_t i = 0; all && i + 1 < m.inputs.size(); i++)
+      std::for_each(m.inputs[i]->tables().begin(), m.inputs[i]->tables().end(), bury);
   }
   (void)m.builder.hand_over();
   m.replaced = m.passed;
@@ -179,8 +198,9 @@ Status PoolImpl::switch_merged(bool all) {
   return {};
 }
 
-// Every fold adds a run: without this they take what cleaning has won, and the fold block, which lists them, outgrows the pieces that are
-// free. Goes on with the merge under way, or begins the next one, for so many entries.
+// Every fold adds a run: without this they take what cleaning has won, and the fold block, which
+// lists them, outgrows the pieces that are free. Goes on with the merge under way, or begins the
+// next one, for so many entries.
 void PoolImpl::merge_piled_up(uint64_t entries) {
   if (!merging_) {
     const auto [first, count] = choose_merge();

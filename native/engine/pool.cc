@@ -21,7 +21,8 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       format_version_(opened.format_version),
       fence_at_once_(medium_->info().barrier_is_per_thread),
       log_(*medium_, opened.secret),
-      commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); }, [this] { raise_eventual_barrier(); }},
+      commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
+                     [this] { raise_eventual_barrier(); }},
                     options.eventual_within_ms) {
   std::memcpy(uuid_, opened.uuid, sizeof uuid_);
 }
@@ -51,9 +52,11 @@ Status PoolImpl::start_threads() {
 Result<std::shared_ptr<Pool>> Pool::open(const std::string& path, const PoolOptions& options) {
   if (options.read_only) return ReadOnlyPool::open(path, options);
   auto opened = open_medium(path, options.medium);
-  // A reader that looks whether there is a writer holds the pool's lock for microseconds; on a busy machine it may be made to wait just then.
+  // A reader that looks whether there is a writer holds the pool's lock for microseconds; on a busy
+  // machine it may be made to wait just then.
   const auto until = std::chrono::steady_clock::now() + kLookerGone;
-  while (opened.status().code() == Code::kLocked && std::chrono::steady_clock::now() < until && !is_locked_by_writer(path)) {
+  while (opened.status().code() == Code::kLocked && std::chrono::steady_clock::now() < until &&
+         !is_locked_by_writer(path)) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     opened = open_medium(path, options.medium);
   }
@@ -65,11 +68,13 @@ Result<std::shared_ptr<Pool>> Pool::open(const std::string& path, const PoolOpti
   return started(std::move(pool), options);
 }
 
-Result<std::shared_ptr<Pool>> Pool::open_on(OpenedMedium&& medium, const std::string& name, const PoolOptions& options) {
+Result<std::shared_ptr<Pool>> Pool::open_on(OpenedMedium&& medium, const std::string& name,
+                                            const PoolOptions& options) {
   return started(std::make_shared<PoolImpl>(std::move(medium), name, options), options);
 }
 
-Result<std::shared_ptr<Pool>> Pool::started(std::shared_ptr<PoolImpl>&& pool, const PoolOptions& options) {
+Result<std::shared_ptr<Pool>> Pool::started(std::shared_ptr<PoolImpl>&& pool,
+                                            const PoolOptions& options) {
   Status recovered = pool->recover();
   if (!recovered.is_ok()) {
     pool->abandon();
@@ -110,7 +115,8 @@ Status PoolImpl::close() {
   if (maintenance_.joinable()) maintenance_.join();
   Status ended;
   {
-    // Whoever waits to fold, compact or resize has it after us, and finds the pool closed: the last fold stays the last.
+    // Whoever waits to fold, compact or resize has it after us, and finds the pool closed: the last
+    // fold stays the last.
     std::lock_guard guard(maintenance_mutex_);
     drop_merge();
     if (!options_.read_only && !failed_.load() && !medium_->failed()) {
@@ -139,20 +145,23 @@ Status PoolImpl::close() {
   return ended;
 }
 
-// Each close leaves a run, and a pool that is opened for a moment only never comes to the maintenance thread's merging: its runs
-// would pile up, one for each time. A merge that fails leaves all as it was.
+// Each close leaves a run, and a pool that is opened for a moment only never comes to the
+// maintenance thread's merging: its runs would pile up, one for each time. A merge that fails
+// leaves all as it was.
 void PoolImpl::merge_before_closing() {
   constexpr size_t kMostLeft = 4;
   if (index_.view.runs.size() > kMostLeft) merge_piled_up(UINT64_MAX);
 }
 
-// Under maintenance_mutex_: the last fold, and the mark that the log has no tail. If there is no room for it the tail stays, which a reopen
-// replays.
+// Under maintenance_mutex_: the last fold, and the mark that the log has no tail. If there is no
+// room for it the tail stays, which a reopen replays.
 Status PoolImpl::finish() {
   HOLDFAST_TRY(wait_durable(appended_epoch_.load()));
   Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : run_fold(false);
   if (!folded.is_ok()) return folded.is_full() ? Status() : std::move(folded);
-  if (!planted(PlantedBug::kCleanMarkWithTail) && (index_.view.frozen || !index_.view.active->empty())) folded = run_fold(false);
+  if (!planted(PlantedBug::kCleanMarkWithTail) &&
+      (index_.view.frozen || !index_.view.active->empty()))
+    folded = run_fold(false);
   const bool tail = index_.view.frozen || !index_.view.active->empty();
   if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};
   merge_before_closing();

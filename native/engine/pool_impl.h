@@ -2,8 +2,8 @@
 //
 //   recovery.cc      open: newest fold, then the tail
 //   commit.cc        one record, one barrier; conditions
-//   room.cc          who may take how much of the pool, and what a commit does that finds too little
-//   pace.h           how quickly commits may go while the cleaner frees what they take
+//   room.cc          who may take how much of the pool, and what a commit does that finds too
+//   little pace.h           how quickly commits may go while the cleaner frees what they take
 //   group_commit.cc  asynchronous commits, in groups; what waits for that: commit_queue.h
 //   large_values.cc  values with segments of their own
 //   fold.cc          the overlay becomes a run, a new root is set
@@ -21,9 +21,10 @@
 //   check_log.cc     the part of it that no read would notice
 //   stats.cc         what it says of itself
 //
-// Locks, in the order they are taken: maintenance_mutex_ > append_mutex_ > index_.lock > the pins' mutex. barrier_mutex_, the commit
-// queue's and that of the requests for space are leaves, but that wake_mutex_ is taken under the last. No lock is held while user code
-// runs, except index_.lock shared inside RangeIterator's `each`.
+// Locks, in the order they are taken: maintenance_mutex_ > append_mutex_ > index_.lock > the pins'
+// mutex. barrier_mutex_, the commit queue's and that of the requests for space are leaves, but that
+// wake_mutex_ is taken under the last. No lock is held while user code runs, except index_.lock
+// shared inside RangeIterator's `each`.
 #pragma once
 
 #include <atomic>
@@ -76,9 +77,9 @@ class PoolImpl final : public Pool {
   ~PoolImpl() override;
 
   void meet_readers(const uint8_t uuid[16]) { readers_.attach_at_open(name_, uuid, *medium_); }
-  Status recover();          // before anything else
+  Status recover();  // before anything else
   Status start_threads();
-  void abandon();            // recovery failed: let go of the medium
+  void abandon();  // recovery failed: let go of the medium
 
   Result<Receipt> commit(Batch& batch, CommitMode mode) override;
   std::shared_ptr<void> attach(OnCompleted on_completed) override;
@@ -90,15 +91,19 @@ class PoolImpl final : public Pool {
   Result<SnapshotPtr> snapshot() override;
   uint64_t epoch_of(const SnapshotPtr& snapshot) const override { return snapshot->pin.epoch; }
   Result<std::optional<uint64_t>> written_at(Bytes key) override;
-  Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options, const SnapshotPtr& snapshot) override;
+  Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options,
+                                               const SnapshotPtr& snapshot) override;
   Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot,
                          const std::atomic<bool>* cancelled) override;
-  Status region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to, const SnapshotPtr& snapshot) override;
-  Result<uint64_t> region_data_from(uint32_t region, uint64_t offset, const SnapshotPtr& snapshot) override;
+  Status region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to,
+                     const SnapshotPtr& snapshot) override;
+  Result<uint64_t> region_data_from(uint32_t region, uint64_t offset,
+                                    const SnapshotPtr& snapshot) override;
   Result<RegionInfo> region_info(uint32_t region, const SnapshotPtr& snapshot) override;
   Result<std::vector<RegionInfo>> regions(const SnapshotPtr& snapshot) override;
   Result<std::unique_ptr<MappedView>> view_value(Bytes key, const SnapshotPtr& snapshot) override;
-  Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& snapshot) override;
+  Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size,
+                                                  const SnapshotPtr& snapshot) override;
   Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions& options) override;
   FeedTail& tail() override { return feed_tail_; }
   Status fold() override;
@@ -106,7 +111,8 @@ class PoolImpl final : public Pool {
   Status resize(uint64_t bytes) override;
   PoolFacts facts() const override;
   PoolStats stats() const override;
-  Result<CheckReport> check(const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) override;
+  Result<CheckReport> check(const std::atomic<bool>* cancelled,
+                            const std::function<void(double)>& progress) override;
   void maintain(bool idle) override;
   Status close() override;
 
@@ -117,16 +123,18 @@ class PoolImpl final : public Pool {
   Result<Segment> take_large_segment(uint64_t want);
   Status append_large(uint64_t offset, const char* bytes, size_t size);
   Status commit_placed(Bytes key, const LargeValue& value);
-  Status continue_from(uint64_t epoch);  // the next commit is above this epoch, and history begins there
+  Status continue_from(
+      uint64_t epoch);  // the next commit is above this epoch, and history begins there
 
   // ── for Reader, Snapshot and RangeIterator
   Status closed_status() const { return Status(Code::kClosed, "the pool " + name_ + " is closed"); }
-  Status usable() const {    // kClosed, kFailed, or ok
-    const bool refuses = closed_.load(std::memory_order_acquire) || failed_.load(std::memory_order_acquire) || medium_->failed();
+  Status usable() const {  // kClosed, kFailed, or ok
+    const bool refuses = closed_.load(std::memory_order_acquire) ||
+                         failed_.load(std::memory_order_acquire) || medium_->failed();
     return refuses ? refusal() : Status();
   }
-  // Work on the medium that holds no lock: from begin() to its end close() waits for it, also if it still writes or gives back.
-  // Whoever visits for long asks `closing_` now and then.
+  // Work on the medium that holds no lock: from begin() to its end close() waits for it, also if it
+  // still writes or gives back. Whoever visits for long asks `closing_` now and then.
   class Visit {
    public:
     explicit Visit(PoolImpl& pool) : pool_(pool) {}
@@ -140,7 +148,9 @@ class PoolImpl final : public Pool {
     // kClosed: close() came first; `queued`: was handed over before it, and it has not ended.
     Status begin(bool queued = false) {
       std::lock_guard append(pool_.append_mutex_);
-      if (queued ? pool_.closed_.load(std::memory_order_acquire) : pool_.closing_.load(std::memory_order_acquire)) return pool_.closed_status();
+      if (queued ? pool_.closed_.load(std::memory_order_acquire)
+                 : pool_.closing_.load(std::memory_order_acquire))
+        return pool_.closed_status();
       pool_.visits_++;
       begun_ = true;
       return {};
@@ -152,20 +162,23 @@ class PoolImpl final : public Pool {
   };
   bool read_operation_in_pool(Place place, OperationView* out) const;
   Status read_operation_at(Place place, Bytes key, OperationView* out) const;
-  bool read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundValue* found) const;  // false: it must be searched for
+  bool read_guessed(const PlaceMemory::Guess& guess, Bytes key,
+                    FoundValue* found) const;  // false: it must be searched for
   void expect_operation(uint64_t offset, uint64_t bytes) const;
-  Status sound() const;      // asked after bytes were read: kFailed if the mapping has failed meanwhile
+  Status sound() const;  // asked after bytes were read: kFailed if the mapping has failed meanwhile
   Status blame(Status status) const;  // the same instead of `status`, or `status`
   IndexState& index() { return index_; }
   const Medium& medium() const { return *medium_; }
   Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive
-  Status copy_large(Bytes description, uint64_t expected, uint8_t* to) const;  // of `expected` bytes
-  bool read_placed_block(const IndexView& view, uint32_t region, uint64_t block, uint8_t* to, bool torn_allowed) const;
+  Status copy_large(Bytes description, uint64_t expected,
+                    uint8_t* to) const;  // of `expected` bytes
+  bool read_placed_block(const IndexView& view, uint32_t region, uint64_t block, uint8_t* to,
+                         bool torn_allowed) const;
 
  private:
-  friend class ReadOnlyPool;   // makes one of these, without threads, for each fold it reads by
+  friend class ReadOnlyPool;  // makes one of these, without threads, for each fold it reads by
   friend class LogCursor;
-  Status refusal() const;    // what usable() says when it is not
+  Status refusal() const;  // what usable() says when it is not
   using Clock = std::chrono::steady_clock;
   enum class Purpose { kUser, kDelete, kCleaner };
   struct Group;
@@ -181,7 +194,8 @@ class PoolImpl final : public Pool {
   void set_limits();
   void set_table_bytes();
   Status replay();
-  void note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost);
+  void note_lost_header(const LogReader& reader, const FrameView& frame,
+                        std::vector<SegmentHeader>* lost);
   Status write_headers(const std::vector<SegmentHeader>& headers);
 
   // check.cc
@@ -191,30 +205,41 @@ class PoolImpl final : public Pool {
     bool more = true;
   };
   Status check_entries(const SnapshotPtr& pinned, EntriesChecked* done, CheckReport* report);
-  void check_large(const std::string& description, CheckReport* report, const std::function<bool()>& aborted);
+  void check_large(const std::string& description, CheckReport* report,
+                   const std::function<bool()>& aborted);
 
   // check_log.cc
   void check_log(CheckReport* report, const std::function<bool()>& aborted);
 
   // commit.cc — under append_mutex_ unless said otherwise
   Status check_conditions(const Batch::Impl& batch);
-  Status append_record(RecordBuffer* record, FrameKind kind, Purpose purpose);  // places, applies; sets epoch_
-  Status append_durable(RecordBuffer* record, FrameKind kind, Purpose purpose);  // the same and its fence, where those are per thread
+  Status append_record(RecordBuffer* record, FrameKind kind,
+                       Purpose purpose);  // places, applies; sets epoch_
+  Status append_durable(RecordBuffer* record, FrameKind kind,
+                        Purpose purpose);  // the same and its fence, where those are per thread
   Status append_fenced(RecordBuffer* record, FrameKind kind);
   void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
-  void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind, uint64_t epoch);  // under index_.lock too
-  void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind, uint64_t epoch);
-  Result<Receipt> commit_at_once(Batch::Impl& batch, CommitMode mode, bool queued = false);  // throttled already
+  void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind,
+                     uint64_t epoch);  // under index_.lock too
+  void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind,
+                       uint64_t epoch);
+  Result<Receipt> commit_at_once(Batch::Impl& batch, CommitMode mode,
+                                 bool queued = false);  // throttled already
   Result<Receipt> commit_with_space(Batch::Impl& batch, CommitMode mode, bool queued);
-  Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode, bool queued = false);
+  Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode,
+                              bool queued = false);
   std::unique_lock<ShortLock> lock_to_commit();  // append_mutex_
   bool work_is_due();
   void throttle(const RecordBuffer& record);  // not under append_mutex_
-  Status wait_durable(uint64_t epoch);      // not under append_mutex_
-  Status barrier_now(uint64_t covers);      // all up to epoch `covers`; under append_mutex_ where barriers are per thread
-  void fenced(uint64_t epoch);              // is durable: announced; where barriers are per thread
-  Status conclude(Status barrier, uint64_t covers);  // of a barrier that was raised: believed, or the pool has failed
-  Status fail(Status status);               // an append, barrier or root went wrong: the pool refuses work from now on
+  Status wait_durable(uint64_t epoch);        // not under append_mutex_
+  Status barrier_now(uint64_t covers);        // all up to epoch `covers`; under append_mutex_ where
+                                              // barriers are per thread
+  void fenced(uint64_t epoch);  // is durable: announced; where barriers are per thread
+  Status conclude(
+      Status barrier,
+      uint64_t covers);  // of a barrier that was raised: believed, or the pool has failed
+  Status fail(
+      Status status);  // an append, barrier or root went wrong: the pool refuses work from now on
   void note_dead(Place place, std::optional<Place> successor, bool moved, uint64_t fold_needed);
 
   // room.cc — under append_mutex_
@@ -224,18 +249,19 @@ class PoolImpl final : public Pool {
   uint64_t round_bytes() const;
   uint64_t reserve_bytes() const;
   uint64_t spare_bytes() const;
-  uint64_t ready_with_spares() const;       // free bytes that no full disk can refuse
+  uint64_t ready_with_spares() const;  // free bytes that no full disk can refuse
   Status make_ready(uint64_t needed, const std::string& what);  // for a message: needed `what`
   uint64_t head_room(Purpose purpose);
   std::optional<Segment> take_spare(uint64_t room, uint64_t most);
   Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
   bool goes_on_in_head(const RecordBuffer& record, uint64_t head) const;
-  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh, bool* whole);
+  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh,
+                   bool* whole);
   void stow(const std::vector<Segment>& fresh, size_t from);
   Segment cut(const Segment& piece, uint64_t bytes);
   uint64_t zeroed_at_once() const;
   void release_spares();
-  uint64_t enough_free() const;             // beside what users leave: no cleaning, no pace
+  uint64_t enough_free() const;  // beside what users leave: no cleaning, no pace
   void set_pace();
   bool spare_is_due() const { return log_.room() < log_.head().bytes / 2 && spares_.empty(); }
 
@@ -245,17 +271,20 @@ class PoolImpl final : public Pool {
   void prepare_spare();
   void take_spare_ahead(uint64_t bytes);
   void give_back_spares();
-  uint64_t free_now();                      // growth included
+  uint64_t free_now();                       // growth included
   uint64_t bytes_short_of(uint64_t wanted);  // of so many bytes that no full disk can refuse
   Status fits_at_all(uint64_t bytes) const;
-  Result<Receipt> with_space(const Batch::Impl& batch, bool queued, const std::function<Result<Receipt>()>& attempt);
+  Result<Receipt> with_space(const Batch::Impl& batch, bool queued,
+                             const std::function<Result<Receipt>()>& attempt);
   uint64_t space_for(const RecordBuffer& record);
   Status wait_for_space(uint64_t bytes, Purpose purpose);
 
   // group_commit.cc
-  bool commits_inline(const std::vector<Client::Queued>& queued) const;  // by the thread that flushes
+  bool commits_inline(
+      const std::vector<Client::Queued>& queued) const;  // by the thread that flushes
   void commit_inline(const Client& client, Client::Queued& only);
-  void commit_group_inline(const std::shared_ptr<Client>& client, std::vector<Client::Queued>&& taken);
+  void commit_group_inline(const std::shared_ptr<Client>& client,
+                           std::vector<Client::Queued>&& taken);
   void commit_group(Waiting&& waiting, bool inline_commit);
   void complete(Group* group);
   void raise_eventual_barrier();
@@ -268,51 +297,61 @@ class PoolImpl final : public Pool {
 
   // regions.cc — under append_mutex_ unless said otherwise
   Status prepare_regions(const Batch::Impl& batch, RecordBuffer* record);
-  void overlay_earlier_writes(const RecordBuffer& record, uint64_t end, const RegionKey& cell, uint64_t* value) const;
-  void note_fresh_extents(uint32_t region, uint64_t offset, uint64_t bytes, WantedExtents* fresh) const;
+  void overlay_earlier_writes(const RecordBuffer& record, uint64_t end, const RegionKey& cell,
+                              uint64_t* value) const;
+  void note_fresh_extents(uint32_t region, uint64_t offset, uint64_t bytes,
+                          WantedExtents* fresh) const;
   void note_resized_extents(const RegionKey& key, WantedExtents* fresh) const;
   void size_extents(WantedExtents* fresh, const std::map<uint32_t, uint64_t>& resized) const;
   Status set_aside(const WantedExtents& fresh);
   void apply_region(const OperationView& operation, uint64_t epoch);
-  Status announce_regions();                // not under append_mutex_
+  Status announce_regions();  // not under append_mutex_
   void adopt_regions(std::vector<Segment>* held);
-  bool read_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block, uint8_t* to) const;
-  Status read_region_bytes(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset, uint64_t size, uint8_t* to) const;
-  Status check_region_range(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset, uint64_t size) const;
+  bool read_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block,
+                  uint8_t* to) const;
+  Status read_region_bytes(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset,
+                           uint64_t size, uint8_t* to) const;
+  Status check_region_range(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset,
+                            uint64_t size) const;
   Status damaged_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block) const;
   RegionInfo region_in(const IndexView& view, uint64_t at, uint32_t region) const;
 
   // region_fold.cc — under maintenance_mutex_
   Status fold_regions(const RegionOverlay& overlay, uint64_t epoch, RegionFold* out);
   Status place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
-                       std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed, RegionFold* out);
+                       std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed,
+                       RegionFold* out);
   Status fold_later(Status status, FoldBlock&& block, const RegionFold& regions);  // fold.cc
-  void avoid_readers(std::vector<ExtentWork>* works);    // copies instead, where somebody reads in another process
+  void avoid_readers(
+      std::vector<ExtentWork>* works);  // copies instead, where somebody reads in another process
   void readers_give_way(std::vector<ExtentWork>* works);
   Status mark_placing();
   void publish_regions(RegionFold&& fold, uint64_t number);
 
   // views.cc
-  Result<std::unique_ptr<MappedView>> shown(std::unique_ptr<PrivateView> memory, uint64_t skipped, uint64_t size,
-                                            std::vector<SnapshotPtr> pins, bool mapped) const;
+  Result<std::unique_ptr<MappedView>> shown(std::unique_ptr<PrivateView> memory, uint64_t skipped,
+                                            uint64_t size, std::vector<SnapshotPtr> pins,
+                                            bool mapped) const;
   void show(PrivateView* memory, uint64_t offset, uint64_t bytes, uint64_t at, bool* mapped) const;
-  Status show_extent(PrivateView* memory, const IndexView& view, uint32_t region, const RegionExtent& extent, uint64_t first_page,
-                     uint64_t limit, const std::set<uint64_t>& on_their_way, bool* mapped);
+  Status show_extent(PrivateView* memory, const IndexView& view, uint32_t region,
+                     const RegionExtent& extent, uint64_t first_page, uint64_t limit,
+                     const std::set<uint64_t>& on_their_way, bool* mapped);
 
   // check_regions.cc
-  void check_regions(const SnapshotPtr& pinned, CheckReport* report, const std::function<bool()>& aborted);
+  void check_regions(const SnapshotPtr& pinned, CheckReport* report,
+                     const std::function<bool()>& aborted);
 
   // feed.cc — under append_mutex_
   struct FeedStart {
     Segment segment;
     uint64_t sequence = 0, position = 0;
-    uint64_t reached = 0;                  // the epoch before the first whole record there
+    uint64_t reached = 0;  // the epoch before the first whole record there
   };
   Status find_feed_start(uint64_t after, FeedStart* start) const;
   uint64_t oldest_change() const;
   Status forgotten(uint64_t after) const;
   bool refresh_retention();
-  void end_feed(FeedHold* hold);           // takes append_mutex_
+  void end_feed(FeedHold* hold);  // takes append_mutex_
 
   // fold.cc — under maintenance_mutex_
   Result<bool> begin_fold(bool even_if_empty, FoldBlock* block);
@@ -320,9 +359,13 @@ class PoolImpl final : public Pool {
   void give_up_fold(const RunPtr& run, const RegionFold& regions);
   Status fold_all();
   Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
-  void count_deaths(const std::unordered_map<uint64_t, uint64_t>& died, const std::vector<std::pair<Place, Place>>& died_large);
-  RunPtr make_run(std::vector<TableRef>&& tables) { return std::make_shared<Run>(*medium_, std::move(tables), &index_.memories); }
-  Status write_fold_block(FoldBlock&& block, bool all_placed);  // all_placed: of the regions, up to the block's epoch
+  void count_deaths(const std::unordered_map<uint64_t, uint64_t>& died,
+                    const std::vector<std::pair<Place, Place>>& died_large);
+  RunPtr make_run(std::vector<TableRef>&& tables) {
+    return std::make_shared<Run>(*medium_, std::move(tables), &index_.memories);
+  }
+  Status write_fold_block(FoldBlock&& block,
+                          bool all_placed);  // all_placed: of the regions, up to the block's epoch
   void remember_segments(FoldBlock* block);
 
   // merge.cc — under maintenance_mutex_
@@ -334,10 +377,10 @@ class PoolImpl final : public Pool {
   Status switch_merged(bool all);
   void merge_piled_up(uint64_t entries);
   Status merge_all();
-  void drop_merge();                        // what it has not switched in is free again
+  void drop_merge();  // what it has not switched in is free again
 
   // readers_space.cc — under maintenance_mutex_
-  void give_back();                         // releases what nothing needs any more
+  void give_back();  // releases what nothing needs any more
   void keep_for_readers(std::vector<Segment>* held);
   uint64_t reader_allowance() const;
   bool reclaim_even_from_readers(uint64_t wanted_free);
@@ -346,9 +389,10 @@ class PoolImpl final : public Pool {
 
   // cleaner.cc — under maintenance_mutex_
   bool let_retention_give_way();
-  bool reclaim(uint64_t wanted_free);       // true: there is that much now
+  bool reclaim(uint64_t wanted_free);  // true: there is that much now
   Status fold_making_room(bool even_if_empty);
-  static constexpr uint64_t kUsualVictim = 16;  // a segment is worth carrying if one byte in so many of it is dead
+  static constexpr uint64_t kUsualVictim =
+      16;  // a segment is worth carrying if one byte in so many of it is dead
   bool clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
   void set_desperate(bool desperate);
   void end_round();
@@ -358,15 +402,17 @@ class PoolImpl final : public Pool {
   bool read_victim(const LogSegment& victim, std::vector<Carried>* out) const;
   bool find_live(std::vector<Carried>* carried) const;
   Status clean_segments(const std::vector<LogSegment>& victims);
-  Status clean_segment(const LogSegment& victim, bool readable, const Carried* begin, const Carried* end);
+  Status clean_segment(const LogSegment& victim, bool readable, const Carried* begin,
+                       const Carried* end);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
-  void prepare_move(uint64_t bytes);        // not under append_mutex_
-  void let_commits_by();                    // not under append_mutex_
-  std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
+  void prepare_move(uint64_t bytes);  // not under append_mutex_
+  void let_commits_by();              // not under append_mutex_
+  std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead,
+                                         uint64_t one_in = kUsualVictim);
 
   // maintenance.cc
   void maintenance_main();
-  void maintenance_turn(bool idle);       // under maintenance_mutex_
+  void maintenance_turn(bool idle);  // under maintenance_mutex_
   bool fold_is_due() const;
   void wake_maintenance();
   struct Waste {
@@ -390,28 +436,33 @@ class PoolImpl final : public Pool {
   const uint64_t secret_;
   uint8_t uuid_[16];
   const uint32_t format_version_;
-  const bool fence_at_once_;     // the medium's barrier is per thread, and cheap
-  uint64_t fold_bytes_ = 0;      // the tail's limit: smaller in a small pool, where it cannot be cleaned; from here on as recover() finds right
-  uint64_t fold_large_bytes_ = 0;  // the same of the large values that it names: what they replace waits for the fold
-  uint64_t table_bytes_ = 0;     // of a table of the index at most: smaller in a small pool, where free space is in small pieces
+  const bool fence_at_once_;  // the medium's barrier is per thread, and cheap
+  uint64_t fold_bytes_ = 0;   // the tail's limit: smaller in a small pool, where it cannot be
+                              // cleaned; from here on as recover() finds right
+  uint64_t fold_large_bytes_ =
+      0;  // the same of the large values that it names: what they replace waits for the fold
+  uint64_t table_bytes_ = 0;  // of a table of the index at most: smaller in a small pool, where
+                              // free space is in small pieces
 
   IndexState index_;
-  Readers readers_;              // in other processes
-  std::atomic<uint64_t> visible_epoch_{0};   // written under index_.lock exclusive
+  Readers readers_;                         // in other processes
+  std::atomic<uint64_t> visible_epoch_{0};  // written under index_.lock exclusive
 
   mutable ShortLock append_mutex_;
   std::atomic<uint32_t> commits_waiting_{0};  // for it
   // guarded by append_mutex_
   LogWriter log_;
   SegmentTable segments_;
-  std::map<uint64_t, Segment> large_;        // live large segments, by offset
+  std::map<uint64_t, Segment> large_;  // live large segments, by offset
   Graveyard graveyard_;
-  std::vector<Segment> spares_;              // log segments ready for use
-  std::atomic<bool> spare_on_its_way_{false};  // not in the medium any more and not yet among them; cleared under append_mutex_
-  bool fold_asked_for_ = false;              // since the maintenance thread last looked whether one is due
-  uint64_t spare_asked_for_ = 0;             // sequence of the segment for whose end a spare was last asked
-  std::vector<Placement> placements_;        // scratch
-  const Place* carried_from_ = nullptr;      // of the next operation that the cleaner's record moves; in a replayed one nobody knows
+  std::vector<Segment> spares_;  // log segments ready for use
+  std::atomic<bool> spare_on_its_way_{
+      false};  // not in the medium any more and not yet among them; cleared under append_mutex_
+  bool fold_asked_for_ = false;   // since the maintenance thread last looked whether one is due
+  uint64_t spare_asked_for_ = 0;  // sequence of the segment for whose end a spare was last asked
+  std::vector<Placement> placements_;    // scratch
+  const Place* carried_from_ = nullptr;  // of the next operation that the cleaner's record moves;
+                                         // in a replayed one nobody knows
   uint64_t epoch_ = 0;
   struct KnownRegion {
     uint64_t size = 0;
@@ -419,85 +470,98 @@ class PoolImpl final : public Pool {
   };
   std::unordered_map<uint32_t, KnownRegion> region_sizes_;  // as of epoch_
   ExtentReserve extents_;
-  uint64_t active_key_bytes_ = 0, frozen_key_bytes_ = 0;    // of the overlays' keys
-  uint64_t round_carried_ = 0;               // by the round of cleaning that is under way; it comes back with the next fold
-  bool desperate_ = false;                   // the cleaner leaves less than folds usually need; written under maintenance_mutex_ too
-  bool head_is_cleaners_ = false;            // the log's head was taken from what is kept for the cleaner
-  uint64_t fresh_refused_ = 0;               // of extents of regions that the last commit found no room for
-  bool torn_allowed_ = false;                // during replay, when a fold was placing blocks as the machine stopped
-  std::atomic<uint64_t> tail_operations_{0};  // written under append_mutex_, so without locked instructions
+  uint64_t active_key_bytes_ = 0, frozen_key_bytes_ = 0;  // of the overlays' keys
+  uint64_t round_carried_ =
+      0;  // by the round of cleaning that is under way; it comes back with the next fold
+  bool desperate_ = false;         // the cleaner leaves less than folds usually need; written under
+                                   // maintenance_mutex_ too
+  bool head_is_cleaners_ = false;  // the log's head was taken from what is kept for the cleaner
+  uint64_t fresh_refused_ = 0;     // of extents of regions that the last commit found no room for
+  bool torn_allowed_ =
+      false;  // during replay, when a fold was placing blocks as the machine stopped
+  std::atomic<uint64_t> tail_operations_{
+      0};  // written under append_mutex_, so without locked instructions
   uint64_t tail_bytes_ = 0;
-  uint64_t tail_large_bytes_ = 0;            // of the large values that the tail names
-  uint64_t freezes_ = 0;                     // number of the newest fold begun
-  uint64_t durable_fold_ = 0;                // number of the newest fold whose root is set
-  FoldBlock folded_;                         // the durable fold (also read under maintenance_mutex_)
-  FoldBlock pending_fold_;                   // a fold that has frozen the overlay but did not find room yet
-  SegmentTable frozen_segments_;             // segments_ as of the newest fold begun
-  bool deaths_counted_ = false;              // of that fold
+  uint64_t tail_large_bytes_ = 0;  // of the large values that the tail names
+  uint64_t freezes_ = 0;           // number of the newest fold begun
+  uint64_t durable_fold_ = 0;      // number of the newest fold whose root is set
+  FoldBlock folded_;               // the durable fold (also read under maintenance_mutex_)
+  FoldBlock pending_fold_;         // a fold that has frozen the overlay but did not find room yet
+  SegmentTable frozen_segments_;   // segments_ as of the newest fold begun
+  bool deaths_counted_ = false;    // of that fold
   RootWords root_;
-  Retention retention_;                      // what of the log is kept for the change feed
-  uint64_t kept_for_feed_ = UINT64_MAX;      // the oldest sequence that the last fold kept only for it
-  uint64_t history_ = 0;                     // commits up to this one are in no log of this pool
-  std::condition_variable_any feed_idle_;       // with append_mutex_: a cursor has stopped reading
+  Retention retention_;                  // what of the log is kept for the change feed
+  uint64_t kept_for_feed_ = UINT64_MAX;  // the oldest sequence that the last fold kept only for it
+  uint64_t history_ = 0;                 // commits up to this one are in no log of this pool
+  std::condition_variable_any feed_idle_;    // with append_mutex_: a cursor has stopped reading
   uint64_t visits_ = 0;                      // see Visit
-  std::condition_variable_any visit_ended_;     // with append_mutex_
+  std::condition_variable_any visit_ended_;  // with append_mutex_
   FeedTail feed_tail_;
 
-  std::atomic<uint64_t> appended_epoch_{0};  // where barriers are per thread: behind its fence too, for no other thread could raise it
+  std::atomic<uint64_t> appended_epoch_{0};  // where barriers are per thread: behind its fence too,
+                                             // for no other thread could raise it
   std::atomic<uint64_t> durable_epoch_{0};
   std::mutex barrier_mutex_;
   std::condition_variable barrier_done_;
-  bool barrier_running_ = false;             // guarded by barrier_mutex_
+  bool barrier_running_ = false;  // guarded by barrier_mutex_
 
   std::atomic<bool> regions_announced_{false};  // the root says that there are regions
   std::atomic<bool> failed_{false}, closing_{false}, closed_{false};
   mutable std::mutex failure_mutex_;
-  Status failure_;                           // guarded by failure_mutex_
+  Status failure_;  // guarded by failure_mutex_
 
-  std::atomic<uint64_t> sync_us_{100};       // how long a barrier takes, smoothed
+  std::atomic<uint64_t> sync_us_{100};  // how long a barrier takes, smoothed
   CommitQueue commit_queue_;
 
   // maintenance
-  mutable std::mutex maintenance_mutex_;     // held while folding, compacting, cleaning
+  mutable std::mutex maintenance_mutex_;  // held while folding, compacting, cleaning
   std::mutex wake_mutex_;
   std::condition_variable wake_;
-  bool woken_ = false, stop_ = false;        // guarded by wake_mutex_
+  bool woken_ = false, stop_ = false;  // guarded by wake_mutex_
   SpaceRequests space_requests_;
   Thread maintenance_;
   struct HeadSeen {
     uint64_t at = 0, end = 0, room = 0;
-    bool spare = false;                      // there is one
+    bool spare = false;  // there is one
   };
-  HeadSeen head_seen_;                       // behind the cleaner's last move; under maintenance_mutex_
-  std::unique_ptr<MergeWork> merging_;       // the same, as the next two
-  uint64_t merge_due_ = 0;                   // entries that merging is behind by
-  std::atomic<uint64_t> merging_bytes_{0};   // of tables merged and not yet switched in, as of the last step
-  uint64_t merge_lacked_room_ = UINT64_MAX;  // inputs of so many bytes did not find room for their tables
+  HeadSeen head_seen_;                  // behind the cleaner's last move; under maintenance_mutex_
+  std::unique_ptr<MergeWork> merging_;  // the same, as the next two
+  uint64_t merge_due_ = 0;              // entries that merging is behind by
+  std::atomic<uint64_t> merging_bytes_{
+      0};  // of tables merged and not yet switched in, as of the last step
+  uint64_t merge_lacked_room_ =
+      UINT64_MAX;  // inputs of so many bytes did not find room for their tables
   Pace pace_;
-  uint64_t tidied_at_ = UINT64_MAX;          // nothing was gained by tidying up when there were so many commits
-  uint64_t idly_tidied_at_ = UINT64_MAX;     // the same, of what is tidied up when there is nothing else to do
+  uint64_t tidied_at_ =
+      UINT64_MAX;  // nothing was gained by tidying up when there were so many commits
+  uint64_t idly_tidied_at_ =
+      UINT64_MAX;  // the same, of what is tidied up when there is nothing else to do
   struct Widening {
-    uint64_t done_below = 0;                 // segments of the log below this sequence are in large pages. UINT64_MAX: there are none here
-    uint64_t below = 0, from = 0;            // of the round that is under way: below which sequence, and from which offset on it goes on (0: none is)
-    Clock::time_point next = {};             // not before
+    uint64_t done_below = 0;       // segments of the log below this sequence are in large pages.
+                                   // UINT64_MAX: there are none here
+    uint64_t below = 0, from = 0;  // of the round that is under way: below which sequence, and from
+                                   // which offset on it goes on (0: none is)
+    Clock::time_point next = {};   // not before
   };
   Widening widening_;
-  bool tidying_ = false;                     // that was begun, and is not yet as tidy as it may become
-  std::atomic<bool> index_damaged_{false};   // no more merging: the runs are kept for salvage
+  bool tidying_ = false;  // that was begun, and is not yet as tidy as it may become
+  std::atomic<bool> index_damaged_{false};  // no more merging: the runs are kept for salvage
 
   // counters
   std::atomic<uint64_t> commits_{0};  // written under append_mutex_
   std::atomic<uint64_t> committed_bytes_{0};
   void count_commit(uint64_t bytes) {
     commits_.store(commits_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    committed_bytes_.store(committed_bytes_.load(std::memory_order_relaxed) + bytes, std::memory_order_relaxed);
+    committed_bytes_.store(committed_bytes_.load(std::memory_order_relaxed) + bytes,
+                           std::memory_order_relaxed);
   }
-  std::atomic<uint64_t> groups_{0}, folds_{0}, compactions_{0}, segments_cleaned_{0}, bytes_moved_{0};
+  std::atomic<uint64_t> groups_{0}, folds_{0}, compactions_{0}, segments_cleaned_{0},
+      bytes_moved_{0};
   uint64_t replayed_operations_ = 0, replayed_bytes_ = 0, open_us_ = 0;
   std::mutex close_mutex_;
 };
 
-uint64_t now_ms();       // wall clock, since 1970
+uint64_t now_ms();  // wall clock, since 1970
 uint64_t monotonic_ms();
 
 }  // namespace holdfast

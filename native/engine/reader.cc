@@ -1,8 +1,9 @@
-// Reads: point look-ups, snapshots, ranges. Every value's checksum and key are compared before it is handed out, so a damaged byte
-// or a lost place can give an error but never a wrong value.
+// Reads: point look-ups, snapshots, ranges. Every value's checksum and key are compared before it
+// is handed out, so a damaged byte or a lost place can give an error but never a wrong value.
 //
-// What keeps bytes in place while they are read: the shared side of the index lock for a moment's read, a pinned snapshot for
-// anything longer. Segments are given back only by threads that first take the exclusive side and then ask for the oldest pin.
+// What keeps bytes in place while they are read: the shared side of the index lock for a moment's
+// read, a pinned snapshot for anything longer. Segments are given back only by threads that first
+// take the exclusive side and then ask for the oldest pin.
 
 #include "base/test_hooks.h"
 #include "engine/pool_impl.h"
@@ -16,7 +17,8 @@ Snapshot::~Snapshot() { pool->index().unpin(pin.serial); }
 
 Result<SnapshotPtr> PoolImpl::pin_locked() {
   const IndexState::Pin pin = index_.pin(visible_epoch_.load(std::memory_order_acquire));
-  return std::make_shared<Snapshot>(std::static_pointer_cast<PoolImpl>(shared_from_this()), index_.view, pin);
+  return std::make_shared<Snapshot>(std::static_pointer_cast<PoolImpl>(shared_from_this()),
+                                    index_.view, pin);
 }
 
 Result<SnapshotPtr> PoolImpl::snapshot() {
@@ -35,8 +37,8 @@ bool PoolImpl::read_operation_in_pool(Place place, OperationView* out) const {
 Status PoolImpl::read_operation_at(Place place, Bytes key, OperationView* out) const {
   if (read_operation_in_pool(place, out) && out->key == key) return {};
   if (medium_->failed()) return usable();
-  return Status(Code::kCorrupt, "the value at offset " + std::to_string(place.offset()) + " of " + name_ +
-                                    " is damaged; holdfast check lists all damage");
+  return Status(Code::kCorrupt, "the value at offset " + std::to_string(place.offset()) + " of " +
+                                    name_ + " is damaged; holdfast check lists all damage");
 }
 
 // Whatever is wrong with it is found out by the search that follows.
@@ -46,24 +48,33 @@ bool PoolImpl::read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundVal
   expect_operation(guess.offset, uint64_t{guess.lines} * kCacheLineBytes);
   OperationView operation;
   const uint64_t available = std::min(end - guess.offset, Place::kMaxOperationBytes);
-  return read_operation(medium_->view() + guess.offset, available, &operation) && operation.key == key && found->set(operation, guess.offset);
+  return read_operation(medium_->view() + guess.offset, available, &operation) &&
+         operation.key == key && found->set(operation, guess.offset);
 }
 
-// Fetches its first lines into the cache all at once; what follows them the processor foresees by itself.
+// Fetches its first lines into the cache all at once; what follows them the processor foresees by
+// itself.
 void PoolImpl::expect_operation(uint64_t offset, uint64_t bytes) const {
   const uint8_t* const from = medium_->view() + offset;
   const uint64_t most = std::min<uint64_t>(bytes, PlaceMemory::kMostLines * kCacheLineBytes);
   for (uint64_t at = 0; at < most; at += kCacheLineBytes) __builtin_prefetch(from + at);
 }
 
-// What was just read may have been zeros put in place of a page that failed: then that is the reason, whatever came of it.
+// What was just read may have been zeros put in place of a page that failed: then that is the
+// reason, whatever came of it.
 Status PoolImpl::sound() const { return medium_->failed() ? usable() : Status(); }
 
-Status PoolImpl::blame(Status status) const { return medium_->failed() ? usable() : std::move(status); }
+Status PoolImpl::blame(Status status) const {
+  return medium_->failed() ? usable() : std::move(status);
+}
 
-Reader::Reader(PoolImpl* pool, SnapshotPtr snapshot) : pool_(pool), snapshot_(std::move(snapshot)) {}
+Reader::Reader(PoolImpl* pool, SnapshotPtr snapshot)
+    : pool_(pool), snapshot_(std::move(snapshot)) {}
 
-Reader::Reader(Reader&& other) noexcept : pool_(other.pool_), snapshot_(std::move(other.snapshot_)) { other.pool_ = nullptr; }
+Reader::Reader(Reader&& other) noexcept
+    : pool_(other.pool_), snapshot_(std::move(other.snapshot_)) {
+  other.pool_ = nullptr;
+}
 
 Reader::~Reader() {
   if (pool_) pool_->index().lock.unlock_shared();
@@ -71,7 +82,8 @@ Reader::~Reader() {
 
 Result<Reader> PoolImpl::read(const SnapshotPtr& snapshot) {
   snapshot ? index_.lock.lock_shared() : index_.lock.lock_shared_often();
-  if (closed_.load(std::memory_order_acquire) || failed_.load(std::memory_order_acquire) || medium_->failed()) {
+  if (closed_.load(std::memory_order_acquire) || failed_.load(std::memory_order_acquire) ||
+      medium_->failed()) {
     index_.lock.unlock_shared();
     return usable();
   }
@@ -82,7 +94,8 @@ Result<std::optional<FoundValue>> Reader::find(Bytes key) {
   const IndexView& view = snapshot_ ? snapshot_->view : pool_->index().view;
   const uint64_t hash = PlaceMemory::hash_of(key);
   if (!view.runs.empty()) view.runs.back()->expect_guess(hash);
-  const auto place = view.find_in_overlays(key, snapshot_ ? snapshot_->pin.epoch : Overlay::kLatest);
+  const auto place =
+      view.find_in_overlays(key, snapshot_ ? snapshot_->pin.epoch : Overlay::kLatest);
   if (!place) return find_in_runs(view, key, hash);
   if (place->is_deleted()) return absent();
   pool_->expect_operation(place->offset(), place->bytes());
@@ -91,11 +104,13 @@ Result<std::optional<FoundValue>> Reader::find(Bytes key) {
   return std::optional<FoundValue>(found);
 }
 
-Result<std::optional<FoundValue>> Reader::find_in_runs(const IndexView& view, Bytes key, uint64_t hash) {
+Result<std::optional<FoundValue>> Reader::find_in_runs(const IndexView& view, Bytes key,
+                                                       uint64_t hash) {
   FoundValue found;
   for (const RunPtr& run : view.runs) {
     const PlaceMemory::Guess guess = run->guess(hash);
-    if (guess.offset != 0 && pool_->read_guessed(guess, key, &found)) return std::optional<FoundValue>(found);
+    if (guess.offset != 0 && pool_->read_guessed(guess, key, &found))
+      return std::optional<FoundValue>(found);
     auto place = run->find(key);
     if (!place.is_ok()) return pool_->blame(std::move(place.status()));
     if (!place->has_value()) continue;
@@ -118,7 +133,8 @@ Status Reader::value_at(Place place, Bytes key, FoundValue* found) {
   OperationView operation;
   HOLDFAST_TRY(pool_->read_operation_at(place, key, &operation));
   if (found->set(operation, place.offset())) return {};
-  return Status(Code::kCorrupt, "the description of a large value at offset " + std::to_string(place.offset()) + " is damaged");
+  return Status(Code::kCorrupt, "the description of a large value at offset " +
+                                    std::to_string(place.offset()) + " is damaged");
 }
 
 bool FoundValue::set(const OperationView& operation, uint64_t offset) {
@@ -142,8 +158,9 @@ Status Reader::copy(const FoundValue& value, uint8_t* to) {
     return pool_->sound();
   }
   if (snapshot_) return pool_->blame(pool_->copy_large(value.description, value.size, to));
-  // Copying may take long: pin what is read and let commits go on meanwhile. The pin stays until the lock has been let go for good: it may
-  // be the last that holds the pool, where that is one fold's of a read-only pool that has gone on.
+  // Copying may take long: pin what is read and let commits go on meanwhile. The pin stays until
+  // the lock has been let go for good: it may be the last that holds the pool, where that is one
+  // fold's of a read-only pool that has gone on.
   auto pinned = pool_->pin_locked();
   if (!pinned.is_ok()) return std::move(pinned.status());
   snapshot_ = std::move(*pinned);
@@ -161,7 +178,8 @@ Status Reader::copy(const FoundValue& value, uint8_t* to) {
 
 namespace {
 
-constexpr uint64_t kWalkedAtOnce = 4096;  // entries of the index that are passed over, or counted, under one hold of its lock
+constexpr uint64_t kWalkedAtOnce =
+    4096;  // entries of the index that are passed over, or counted, under one hold of its lock
 
 class RangeOver final : public RangeIterator {
  public:
@@ -179,7 +197,8 @@ class RangeOver final : public RangeIterator {
   }
 
  private:
-  // Under one hold of the index lock. `let_go`: it ended at a deleted key, behind as many as may be passed over in one hold.
+  // Under one hold of the index lock. `let_go`: it ended at a deleted key, behind as many as may be
+  // passed over in one hold.
   Result<uint64_t> next_of_stretch(uint64_t at_most, const Each& each, bool* let_go) {
     uint64_t given = 0, passed = 0;
     if (!snapshot_) return given;
@@ -192,8 +211,10 @@ class RangeOver final : public RangeIterator {
     bool more = true;
     while (more && given < at_most && left_ > 0 && cursor->valid() && inside(cursor->key())) {
       const bool deleted = cursor->place().is_deleted();
-      if (cursor->key().size() < kLeastKeyBytes) wrong = Status(Code::kCorrupt, "the index has a key that is too short for any keyspace");
-      else if (!options_.keys_only && !deleted) wrong = value_under(*cursor, *reader, &value);
+      if (cursor->key().size() < kLeastKeyBytes)
+        wrong = Status(Code::kCorrupt, "the index has a key that is too short for any keyspace");
+      else if (!options_.keys_only && !deleted)
+        wrong = value_under(*cursor, *reader, &value);
       if (!wrong.is_ok()) break;
       if (deleted) {
         if (*let_go = ++passed == kWalkedAtOnce; *let_go) {
@@ -206,15 +227,17 @@ class RangeOver final : public RangeIterator {
       stands_at(cursor->key());
       given++;
       left_--;
-      // Then the entry is handed over: a long value is copied into memory that no cache has, which may go on while the next is verified. To
-      // read a key that was written behind it would wait for it.
+      // Then the entry is handed over: a long value is copied into memory that no cache has, which
+      // may go on while the next is verified. To read a key that was written behind it would wait
+      // for it.
       step(cursor.get());
       more = each(last_, value, *reader);
     }
     HOLDFAST_TRY(snapshot_->pool->sound());  // else none of it may be given
     if (wrong.is_ok()) wrong = cursor->take_status();
     if (!wrong.is_ok()) return given > 0 ? Result<uint64_t>(given) : std::move(wrong);
-    if (left_ == 0 || !cursor->valid() || !inside(cursor->key())) snapshot_ = nullptr;  // the end: let go
+    if (left_ == 0 || !cursor->valid() || !inside(cursor->key()))
+      snapshot_ = nullptr;  // the end: let go
     return given;
   }
 
@@ -225,7 +248,8 @@ class RangeOver final : public RangeIterator {
   void step(Cursor* cursor) const { options_.reverse ? cursor->prev() : cursor->next(); }
   Status value_under(const Cursor& cursor, Reader& reader, FoundValue* value) const {
     const Place soon = cursor.ahead(options_.reverse ? -kAhead : kAhead);
-    if (!soon.is_deleted()) snapshot_->pool->expect_operation(soon.offset(), std::min(soon.bytes(), kAheadBytes));
+    if (!soon.is_deleted())
+      snapshot_->pool->expect_operation(soon.offset(), std::min(soon.bytes(), kAheadBytes));
     return reader.value_at(cursor.place(), cursor.key(), value);
   }
   void seek(Cursor* cursor) const {
@@ -236,10 +260,12 @@ class RangeOver final : public RangeIterator {
     cursor->seek(begun_ ? last_ : options_.low);
     if (begun_ && cursor->valid() && cursor->key() == last_) cursor->next();
   }
-  bool inside(Bytes key) const { return options_.reverse ? key >= options_.low : key < options_.high; }
+  bool inside(Bytes key) const {
+    return options_.reverse ? key >= options_.low : key < options_.high;
+  }
 
-  // The operation of the entry so many steps on is fetched while this one is read, and of it the first lines: the rest of a long one the
-  // processor foresees by itself.
+  // The operation of the entry so many steps on is fetched while this one is read, and of it the
+  // first lines: the rest of a long one the processor foresees by itself.
   static constexpr int kAhead = 3;
   static constexpr uint64_t kAheadBytes = 512;
 
@@ -252,7 +278,8 @@ class RangeOver final : public RangeIterator {
 
 }  // namespace
 
-Result<std::unique_ptr<RangeIterator>> PoolImpl::range(const RangeOptions& options, const SnapshotPtr& given) {
+Result<std::unique_ptr<RangeIterator>> PoolImpl::range(const RangeOptions& options,
+                                                       const SnapshotPtr& given) {
   SnapshotPtr pinned = given;
   if (!pinned) {
     auto taken = snapshot();
@@ -263,7 +290,8 @@ Result<std::unique_ptr<RangeIterator>> PoolImpl::range(const RangeOptions& optio
   return std::unique_ptr<RangeIterator>(new RangeOver(std::move(pinned), options));
 }
 
-Result<uint64_t> PoolImpl::count(const RangeOptions& options, const SnapshotPtr& given, const std::atomic<bool>* cancelled) {
+Result<uint64_t> PoolImpl::count(const RangeOptions& options, const SnapshotPtr& given,
+                                 const std::atomic<bool>* cancelled) {
   SnapshotPtr pinned = given;
   if (!pinned) {
     auto taken = snapshot();
@@ -278,7 +306,8 @@ Result<uint64_t> PoolImpl::count(const RangeOptions& options, const SnapshotPtr&
     if (!reader.is_ok()) return std::move(reader.status());
     auto cursor = pinned->view.cursor(pinned->pin.epoch, true);
     cursor->seek(from);
-    for (uint64_t i = 0; i < kWalkedAtOnce && cursor->valid() && cursor->key() < options.high; i++) {
+    for (uint64_t i = 0; i < kWalkedAtOnce && cursor->valid() && cursor->key() < options.high;
+         i++) {
       if (!cursor->place().is_deleted() && counted++ == options.limit) return options.limit;
       cursor->next();
     }

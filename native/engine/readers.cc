@@ -8,19 +8,23 @@
 namespace holdfast {
 
 namespace {
-// A reader that asks whether there is a writer holds the writer's byte for microseconds; one that was stopped just then is not waited for.
+// A reader that asks whether there is a writer holds the writer's byte for microseconds; one that
+// was stopped just then is not waited for.
 constexpr auto kProberGone = std::chrono::milliseconds(500);
 }  // namespace
 
-void Readers::attach_at_open(const std::string& path, const uint8_t uuid[16], const Medium& medium) {
-  path_ = resolved_path(path);  // for good: the process may go to another folder, and a link to another pool
+void Readers::attach_at_open(const std::string& path, const uint8_t uuid[16],
+                             const Medium& medium) {
+  path_ = resolved_path(
+      path);  // for good: the process may go to another folder, and a link to another pool
   std::memcpy(uuid_, uuid, sizeof uuid_);
   durability_ = medium.info().durability;
   auto table = ReadersTable::open_if_there(path);
   if (!table) return;
   const auto until = std::chrono::steady_clock::now() + kProberGone;
   while (!table->lock_as_writer()) {
-    // Not had: readers then see a root of an incarnation that their table does not know, and stop trusting what they read.
+    // Not had: readers then see a root of an incarnation that their table does not know, and stop
+    // trusting what they read.
     if (std::chrono::steady_clock::now() > until) return;
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
@@ -60,15 +64,17 @@ Readers::Pins Readers::pins() {
   return pins;
 }
 
-// Both worlds of a reader that comes in between. It published its pin before we looked: we see it, and nothing is rewritten. It did so
-// after we looked: then it sees `placing`, and reads no root before that is over.
+// Both worlds of a reader that comes in between. It published its pin before we looked: we see it,
+// and nothing is rewritten. It did so after we looked: then it sees `placing`, and reads no root
+// before that is over.
 bool Readers::begin_placing() {
   ReadersTable* table = table_.load(std::memory_order_relaxed);
   placing_ = true;
   if (make_way_) place_even_under_readers();
   if (table == nullptr || make_way_) return true;  // a table that is found meanwhile is told (look)
   table->publish_placing(true);
-  if (planted(PlantedBug::kReaderPlacedUnder) || table->oldest_pin() == UINT64_MAX) return true;  // behind a full fence
+  if (planted(PlantedBug::kReaderPlacedUnder) || table->oldest_pin() == UINT64_MAX)
+    return true;  // behind a full fence
   end_placing();
   return false;
 }

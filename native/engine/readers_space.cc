@@ -1,9 +1,11 @@
-// Space and readers in other processes: what a writer that has just opened keeps for those who were reading before, and what becomes
-// of a reader that holds back too much.
+// Space and readers in other processes: what a writer that has just opened keeps for those who were
+// reading before, and what becomes of a reader that holds back too much.
 //
-// A writer that opens knows of the newest fold and its tail only. A reader may still read by an older fold; its slot names it, and nothing
-// that fold refers to was given away while the pin stood. So the writer reads that fold too, walks the log from there to where its own
-// begins, and holds all of it as dead: it goes when the reader does. A reader whose fold can't be read so expires.
+// A writer that opens knows of the newest fold and its tail only. A reader may still read by an
+// older fold; its slot names it, and nothing that fold refers to was given away while the pin
+// stood. So the writer reads that fold too, walks the log from there to where its own begins, and
+// holds all of it as dead: it goes when the reader does. A reader whose fold can't be read so
+// expires.
 
 #include <algorithm>
 
@@ -16,9 +18,10 @@ namespace holdfast {
 
 namespace {
 
-// All that a reader by the fold `block` at `at` may look at, but the tail from `until` (a log sequence) on.
-Status needed_by(const FoldBlock& block, const Segment& at, const Medium& medium, uint64_t secret, const FoldBlock& until,
-                 std::vector<Segment>* needed) {
+// All that a reader by the fold `block` at `at` may look at, but the tail from `until` (a log
+// sequence) on.
+Status needed_by(const FoldBlock& block, const Segment& at, const Medium& medium, uint64_t secret,
+                 const FoldBlock& until, std::vector<Segment>* needed) {
   needed->push_back(at);
   for (const FoldedSegment& s : block.log) needed->push_back(s.segment);
   for (const Segment& s : block.large) needed->push_back(s);
@@ -50,11 +53,13 @@ Status needed_by(const FoldBlock& block, const Segment& at, const Medium& medium
 
 }  // namespace
 
-// Adds to `held` what readers of earlier writers need and this writer does not; it is dead from the beginning. Before adopt().
+// Adds to `held` what readers of earlier writers need and this writer does not; it is dead from the
+// beginning. Before adopt().
 void PoolImpl::keep_for_readers(std::vector<Segment>* held) {
   const auto by_offset = [](const Segment& a, const Segment& b) { return a.offset < b.offset; };
   for (const ReaderSeen& seen : readers_.list()) {
-    if (seen.consistent && seen.fold_bytes == 0) continue;  // has not read the root yet, and so will read this one
+    if (seen.consistent && seen.fold_bytes == 0)
+      continue;  // has not read the root yet, and so will read this one
     const RootWords current = root_;
     RootWords theirs = current;
     theirs.fold = seen.fold;
@@ -63,18 +68,24 @@ void PoolImpl::keep_for_readers(std::vector<Segment>* held) {
     FoldBlock block;
     std::vector<Segment> needed;
     root_ = theirs;
-    Status status = seen.consistent ? read_fold(&block) : Status(Code::kCorrupt, "the reader was stopped while it changed its slot");
+    Status status = seen.consistent ? read_fold(&block)
+                                    : Status(Code::kCorrupt,
+                                             "the reader was stopped while it changed its slot");
     root_ = current;
     if (status.is_ok()) status = needed_by(block, seen.fold, *medium_, secret_, folded_, &needed);
     std::sort(held->begin(), held->end(), by_offset);
     std::vector<Segment> fresh;
     for (const Segment& segment : needed) {
       const auto at = std::lower_bound(held->begin(), held->end(), segment, by_offset);
-      const bool same = at != held->end() && at->offset == segment.offset && at->bytes == segment.bytes;
-      const bool clear = (at == held->end() || segment.end() <= at->offset) && (at == held->begin() || std::prev(at)->end() <= segment.offset);
-      const bool known = std::any_of(fresh.begin(), fresh.end(), [&](const Segment& s) { return s.offset == segment.offset; });
+      const bool same =
+          at != held->end() && at->offset == segment.offset && at->bytes == segment.bytes;
+      const bool clear = (at == held->end() || segment.end() <= at->offset) &&
+                         (at == held->begin() || std::prev(at)->end() <= segment.offset);
+      const bool known = std::any_of(fresh.begin(), fresh.end(),
+                                     [&](const Segment& s) { return s.offset == segment.offset; });
       if (same || known) continue;
-      if (!clear || segment.end() > medium_->view_end()) status = Status(Code::kCorrupt, "what a reader reads is held by something else");
+      if (!clear || segment.end() > medium_->view_end())
+        status = Status(Code::kCorrupt, "what a reader reads is held by something else");
       fresh.push_back(segment);
     }
     if (!status.is_ok()) {
@@ -94,11 +105,13 @@ uint64_t PoolImpl::reader_allowance() const {
   return std::max(64 * kMiB, std::min(space.capacity, space.taken) / 4);
 }
 
-// Gives back what neither the durable fold nor a snapshot nor a reader needs. A reader that keeps more than its allowance expires.
+// Gives back what neither the durable fold nor a snapshot nor a reader needs. A reader that keeps
+// more than its allowance expires.
 void PoolImpl::give_back() {
   std::unique_lock append(append_mutex_);
   const uint64_t fold = planted(PlantedBug::kReleasedBeforeFold) ? UINT64_MAX : durable_fold_;
-  const uint64_t oldest = planted(PlantedBug::kReleasedUnderSnapshot) ? UINT64_MAX : index_.oldest_serial();
+  const uint64_t oldest =
+      planted(PlantedBug::kReleasedUnderSnapshot) ? UINT64_MAX : index_.oldest_serial();
   if (graveyard_.empty()) return;
   Readers::Pins pins = readers_.pins();
   while (true) {
@@ -115,12 +128,15 @@ void PoolImpl::give_back() {
       }
       append.lock();
     }
-    if (graveyard_.held_for_readers() == 0 || graveyard_.held_for_readers() <= reader_allowance() || !readers_.expire_oldest()) return;
+    if (graveyard_.held_for_readers() == 0 || graveyard_.held_for_readers() <= reader_allowance() ||
+        !readers_.expire_oldest())
+      return;
     pins.oldest = readers_.pins().oldest;
   }
 }
 
-// As reclaim(); where that finds nothing, readers that hold something back expire, the oldest first.
+// As reclaim(); where that finds nothing, readers that hold something back expire, the oldest
+// first.
 bool PoolImpl::reclaim_even_from_readers(uint64_t wanted_free) {
   while (!reclaim(wanted_free)) {
     const bool held = [&] {
@@ -137,10 +153,12 @@ bool PoolImpl::reclaim_even_from_readers(uint64_t wanted_free) {
 void PoolImpl::look_for_readers() {
   std::lock_guard append(append_mutex_);
   readers_.look(root_.incarnation, durable_epoch_);
-  if (failed_.load(std::memory_order_acquire)) readers_.failed();  // a table that was made since has not heard of it
+  if (failed_.load(std::memory_order_acquire))
+    readers_.failed();  // a table that was made since has not heard of it
 }
 
-// A fold's own segment: nothing refers to it once the next root is set, but a reader may be reading it.
+// A fold's own segment: nothing refers to it once the next root is set, but a reader may be reading
+// it.
 void PoolImpl::retire_fold_block(const Segment& segment) {
   if (!readers_.attached()) return medium_->release(segment);
   std::lock_guard append(append_mutex_);

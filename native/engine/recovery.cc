@@ -1,11 +1,13 @@
 // Opening: take the newest valid fold, then replay records until the first that is not valid.
 //
-// What makes the replayed tail safe to build on: a barrier is raised before it is read (after a mere process death its bytes may only
-// be in the page cache), and the incarnation written into every frame from now on is higher than any in the log, set
-// in the root before the first commit: whatever older frames lie behind the place where we go on can never follow ours.
+// What makes the replayed tail safe to build on: a barrier is raised before it is read (after a
+// mere process death its bytes may only be in the page cache), and the incarnation written into
+// every frame from now on is higher than any in the log, set in the root before the first commit:
+// whatever older frames lie behind the place where we go on can never follow ours.
 //
-// What tells a torn tail from damage: every frame says how far behind it the durable epoch was. If behind the first invalid frame
-// lies a valid one that was written when the invalid one's epoch was already durable, an acknowledged record is damaged: kCorrupt.
+// What tells a torn tail from damage: every frame says how far behind it the durable epoch was. If
+// behind the first invalid frame lies a valid one that was written when the invalid one's epoch was
+// already durable, an acknowledged record is damaged: kCorrupt.
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
@@ -17,23 +19,27 @@ namespace holdfast {
 Status PoolImpl::read_fold(FoldBlock* block) {
   const Segment& at = root_.fold;
   const std::string place = "the fold at offset " + std::to_string(at.offset);
-  if (at.offset % 4096 != 0 || at.end() < at.offset || at.end() > medium_->view_end() || root_.fold_bytes > at.bytes) {
+  if (at.offset % 4096 != 0 || at.end() < at.offset || at.end() > medium_->view_end() ||
+      root_.fold_bytes > at.bytes) {
     return Status(Code::kCorrupt, place + " lies beyond the pool's end");
   }
   const Bytes bytes = bytes_of(medium_->view() + at.offset, root_.fold_bytes);
-  if (checksum(bytes.data(), bytes.size()) != root_.fold_checksum) return Status(Code::kCorrupt, place + " is damaged");
+  if (checksum(bytes.data(), bytes.size()) != root_.fold_checksum)
+    return Status(Code::kCorrupt, place + " is damaged");
   auto decoded = FoldBlock::decode(bytes);
   if (!decoded) return Status(Code::kCorrupt, place + " cannot be understood");
   *block = std::move(*decoded);
   return {};
 }
 
-// A pool nobody has opened yet: one empty log segment and a fold that says so; where segments are short, others ready behind it.
+// A pool nobody has opened yet: one empty log segment and a fold that says so; where segments are
+// short, others ready behind it.
 Status PoolImpl::begin_new_pool() {
   retention_.begin(options_.retain.value_or(RetainWish()));
   HOLDFAST_TRY(medium_->adopt({}));
   const uint64_t want = log_segment_bytes();
-  auto piece = medium_->allocate(SegmentKind::kLog, std::min(512 * kKiB, want), std::max(want, zeroed_at_once()));
+  auto piece = medium_->allocate(SegmentKind::kLog, std::min(512 * kKiB, want),
+                                 std::max(want, zeroed_at_once()));
   if (!piece.is_ok()) return std::move(piece.status());
   const Segment segment = cut(*piece, want);
   segments_.add(segment, 1);
@@ -61,11 +67,14 @@ void PoolImpl::set_limits() {
   set_table_bytes();
 }
 
-// Where a pool grows a table is no longer than a log segment: so it fits into what was one, on a full disk too.
+// Where a pool grows a table is no longer than a log segment: so it fits into what was one, on a
+// full disk too.
 void PoolImpl::set_table_bytes() {
   constexpr uint64_t kTableBytes = 4 * kMiB;
-  const uint64_t most = medium_->info().grows ? log_segment_bytes() : medium_->space().capacity / 512;
-  table_bytes_ = std::max(round_up(std::min(kTableBytes, most), medium_->info().segment_unit), 4 * kNodeBytes);
+  const uint64_t most =
+      medium_->info().grows ? log_segment_bytes() : medium_->space().capacity / 512;
+  table_bytes_ =
+      std::max(round_up(std::min(kTableBytes, most), medium_->info().segment_unit), 4 * kNodeBytes);
 }
 
 Status PoolImpl::recover() {
@@ -78,25 +87,31 @@ Status PoolImpl::recover() {
     HOLDFAST_TRY(begin_new_pool());
   } else {
     if (root_.version > kRootVersion) {
-      return Status(Code::kNewerFormat, "the pool's root has version " + std::to_string(root_.version) + ", this build reads up to " +
-                                            std::to_string(kRootVersion) + "; use a newer Holdfast");
+      return Status(Code::kNewerFormat,
+                    "the pool's root has version " + std::to_string(root_.version) +
+                        ", this build reads up to " + std::to_string(kRootVersion) +
+                        "; use a newer Holdfast");
     }
     HOLDFAST_TRY(replay());
   }
   set_limits();
   readers_.durable(durable_epoch_.load());
-  open_us_ = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count());
+  open_us_ = static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count());
   return {};
 }
 
-// The header of a segment and its first record are written together, and a crash may have lost one without the other. A valid
-// record makes the segment part of the log, so its header is written again: all it says is known from the link and the record.
-void PoolImpl::note_lost_header(const LogReader& reader, const FrameView& frame, std::vector<SegmentHeader>* lost) {
+// The header of a segment and its first record are written together, and a crash may have lost one
+// without the other. A valid record makes the segment part of the log, so its header is written
+// again: all it says is known from the link and the record.
+void PoolImpl::note_lost_header(const LogReader& reader, const FrameView& frame,
+                                std::vector<SegmentHeader>* lost) {
   const LogSegment* s = segments_.find(frame.offset);
   if (!s || frame.offset != s->segment.offset + sizeof(SegmentHeader)) return;
   SegmentHeader header;
   if (reader.read_segment_header(s->segment, &header) && header.sequence == s->sequence) return;
-  lost->push_back(make_segment_header(s->segment.offset, s->segment.bytes, s->sequence, frame.header.epoch, secret_));
+  lost->push_back(make_segment_header(s->segment.offset, s->segment.bytes, s->sequence,
+                                      frame.header.epoch, secret_));
 }
 
 Status PoolImpl::write_headers(const std::vector<SegmentHeader>& headers) {
@@ -115,7 +130,8 @@ Status PoolImpl::replay() {
   std::vector<Segment> held{root_.fold};
   for (const FoldedSegment& s : folded_.log) {
     segments_.add(s.segment, s.sequence, s.live_bytes);
-    if (s.live_bytes == 0 && s.sequence < folded_.log_sequence) kept_for_feed_ = std::min(kept_for_feed_, s.sequence);
+    if (s.live_bytes == 0 && s.sequence < folded_.log_sequence)
+      kept_for_feed_ = std::min(kept_for_feed_, s.sequence);
     held.push_back(s.segment);
   }
   for (const Segment& s : folded_.large) {
@@ -154,9 +170,10 @@ Status PoolImpl::replay() {
           const auto kind = static_cast<FrameKind>(frame.header.kind);
           note_lost_header(reader, frame, &lost_headers);
           for_each_operation(frame, [&](const OperationView& operation, uint64_t offset) {
-            if (const auto value = kind == FrameKind::kCommit && operation.type == OperationType::kPutLarge
-                                       ? LargeValue::decode(operation.value)
-                                       : std::nullopt) {
+            if (const auto value =
+                    kind == FrameKind::kCommit && operation.type == OperationType::kPutLarge
+                        ? LargeValue::decode(operation.value)
+                        : std::nullopt) {
               for (const LargePiece& piece : value->pieces) held.push_back(piece.segment);
             }
             if (operation.type == OperationType::kRegionWrite) {
@@ -188,13 +205,15 @@ Status PoolImpl::replay() {
   HOLDFAST_POINT("open.before_adopt");
   HOLDFAST_TRY(medium_->adopt(held));
   size_extents(&fresh, {});
-  for (const auto& each : fresh) (void)extents_.set_aside(*medium_, {each}).is_ok();  // else the fold looks for itself
+  for (const auto& each : fresh)
+    (void)extents_.set_aside(*medium_, {each}).is_ok();  // else the fold looks for itself
   HOLDFAST_TRY(write_headers(lost_headers));
   HOLDFAST_POINT("open.before_root");
 
   root_.incarnation++;
   root_.clean = 0;
-  log_.resume(tail.head(), tail.sequence(), tail.position(), tail.position() == tail.head().offset, root_.incarnation);
+  log_.resume(tail.head(), tail.sequence(), tail.position(), tail.position() == tail.head().offset,
+              root_.incarnation);
   Status set = medium_->set_root(root_.to_root());
   HOLDFAST_POINT("open.after_root");
   return set.is_ok() ? Status() : fail(std::move(set));

@@ -1,20 +1,32 @@
-// What a fold does with the regions: the images of the frozen overlay are placed in extents, and the fold block lists those.
+// What a fold does with the regions: the images of the frozen overlay are placed in extents, and
+// the fold block lists those.
 //
-// An extent is rewritten in place, unless a snapshot or a reader in another process could see the difference, it is too short, or there is
-// none yet: then the bytes go to a new segment, copy on write, and the old one is given back when nothing needs it any more.
-// Who reads elsewhere is asked once a fold, and whoever comes later waits until it is over (Readers::begin_placing). Where the copies do not
-// leave room for the fold, readers expire first: what they copied they know not to believe.
+// An extent is rewritten in place, unless a snapshot or a reader in another process could see the
+// difference, it is too short, or there is none yet: then the bytes go to a new segment, copy on
+// write, and the old one is given back when nothing needs it any more. Who reads elsewhere is asked
+// once a fold, and whoever comes later waits until it is over (Readers::begin_placing). Where the
+// copies do not leave room for the fold, readers expire first: what they copied they know not to
+// believe.
 //
 // In place, in this order, and what a crash in between leaves:
-//   1. every commit that the fold covers is behind a barrier                    the old fold and its tail
-//   2. blocks that were absent until now are written, and are behind a barrier  their sums still say absent: the same
+//   1. every commit that the fold covers is behind a barrier                    the old fold and
+//   its tail
+//   2. blocks that were absent until now are written, and are behind a barrier  their sums still
+//   say absent: the same
 //   3. the root says `placing`, durably                                         the same
-//   4. blocks and sums are rewritten                                            any mixture of old and new: recovery applies the tail's
-//                                                                               writes to it, which are all that differs
-//   5. a barrier, and the root names the new fold, no longer `placing`          the new fold (fold.cc)
+//   4. blocks and sums are rewritten                                            any mixture of old
+//   and new: recovery applies the tail's
+//                                                                               writes to it, which
+//                                                                               are all that
+//                                                                               differs
+//   5. a barrier, and the root names the new fold, no longer `placing`          the new fold
+//   (fold.cc)
 // Without `placing` a block whose sum is wrong is damage, whatever the tail says of it.
 //
-// Under maintenance_mutex_. Commits and reads go on: the frozen overlay has every block that is touched, so nobody reads those below it.
+// Under maintenance_mutex_. Commits and reads go on: the frozen overlay has every block that is
+// touched, so nobody reads those below it.
+
+#include "engine/region_fold.h"
 
 #include <algorithm>
 #include <utility>
@@ -22,13 +34,13 @@
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
-#include "engine/region_fold.h"
 
 namespace holdfast {
 
 namespace {
 
-constexpr uint64_t kPlacedPerBarrier = 8 * kMiB;  // a sync of a commit that comes by never has more than this to write besides its own
+constexpr uint64_t kPlacedPerBarrier =
+    8 * kMiB;  // a sync of a commit that comes by never has more than this to write besides its own
 
 }  // namespace
 
@@ -45,14 +57,15 @@ struct ExtentWork {
   uint64_t kept_blocks = kExtentBlocks;  // of `before`: the others were cut off
   uint64_t segment_bytes = 0;            // of a new one
   bool in_place = false;
-  bool for_readers = false;              // not in place only because somebody reads in another process
-  std::vector<RegionChange> changes;     // indexes rising
+  bool for_readers = false;           // not in place only because somebody reads in another process
+  std::vector<RegionChange> changes;  // indexes rising
 };
 
 namespace {
 
 uint64_t sum_of(const RegionChange& change, uint64_t secret, const ExtentWork& work) {
-  const uint64_t sum = block_sum(change.image->bytes, secret, work.region, work.number * kExtentBlocks + change.index);
+  const uint64_t sum = block_sum(change.image->bytes, secret, work.region,
+                                 work.number * kExtentBlocks + change.index);
   if (!change.image->damaged) return sum;
   return ~sum == 0 ? 1 : ~sum;  // stays damaged until it is written whole
 }
@@ -60,15 +73,19 @@ uint64_t sum_of(const RegionChange& change, uint64_t secret, const ExtentWork& w
 class SumPage {
  public:
   // `torn`: a crash may have torn what is there, which is not damage.
-  SumPage(const uint8_t* from, const ExtentWork& work, uint64_t secret, bool torn) : secret_(secret), work_(work) {
+  SumPage(const uint8_t* from, const ExtentWork& work, uint64_t secret, bool torn)
+      : secret_(secret), work_(work) {
     for (uint64_t i = 0; i < kSumSectors; i++) {
       if (from) sectors_[i] = load<SumSector>(from + i * sizeof(SumSector));
-      spoiled_[i] = from && !region_sector_is_sound(sectors_[i], torn, secret, work.region, work.number, i);
+      spoiled_[i] =
+          from && !region_sector_is_sound(sectors_[i], torn, secret, work.region, work.number, i);
       sectors_[i].region = work.region;
       sectors_[i].extent = static_cast<uint32_t>(work.number);
     }
   }
-  uint64_t get(uint64_t index) const { return sectors_[index / kSumsPerSector].sums[index % kSumsPerSector]; }
+  uint64_t get(uint64_t index) const {
+    return sectors_[index / kSumsPerSector].sums[index % kSumsPerSector];
+  }
   void set(uint64_t index, uint64_t sum) {
     uint64_t& now = sectors_[index / kSumsPerSector].sums[index % kSumsPerSector];
     changed_[index / kSumsPerSector] |= now != sum;
@@ -77,7 +94,8 @@ class SumPage {
   // A sector that was damaged stays so: what it said of absent blocks is not known any more.
   const uint8_t* seal() {
     for (uint64_t i = 0; i < kSumSectors; i++) {
-      const uint64_t right = sector_checksum(sectors_[i], secret_, work_.number * kExtentBlocks + i * kSumsPerSector);
+      const uint64_t right =
+          sector_checksum(sectors_[i], secret_, work_.number * kExtentBlocks + i * kSumsPerSector);
       sectors_[i].checksum = spoiled_[i] ? ~right : right;
     }
     return reinterpret_cast<const uint8_t*>(sectors_);
@@ -103,7 +121,8 @@ class BlockWriter {
   }
   Status flush() {
     if (run_.empty()) return {};
-    Status placed = medium_.append(data_offset_ + first_ * kRegionBlockBytes, run_.data(), run_.size());
+    Status placed =
+        medium_.append(data_offset_ + first_ * kRegionBlockBytes, run_.data(), run_.size());
     written_ += run_.size();
     run_.clear();
     return placed;
@@ -123,7 +142,8 @@ void forget_cut_blocks(SumPage* page, const ExtentWork& work) {
 }
 
 // Copy on write, or for the first time.
-Status write_new_extent(Medium& medium, const ExtentWork& work, const Segment& segment, uint64_t secret, bool torn) {
+Status write_new_extent(Medium& medium, const ExtentWork& work, const Segment& segment,
+                        uint64_t secret, bool torn) {
   const uint8_t* before = work.before ? medium.view() + work.before->segment.offset : nullptr;
   SumPage page(before, work, secret, torn);
   forget_cut_blocks(&page, work);
@@ -136,14 +156,16 @@ Status write_new_extent(Medium& medium, const ExtentWork& work, const Segment& s
       HOLDFAST_TRY(writer.add(i, change->image->bytes));
       ++change;
     } else if (i < copied && page.get(i) != 0) {
-      HOLDFAST_TRY(writer.add(i, before + kSumPageBytes + i * kRegionBlockBytes));  // with its sum, right or wrong
+      HOLDFAST_TRY(writer.add(
+          i, before + kSumPageBytes + i * kRegionBlockBytes));  // with its sum, right or wrong
     }
   }
   HOLDFAST_TRY(writer.flush());
   return medium.append(segment.offset, page.seal(), kSumPageBytes);
 }
 
-Status write_absent_blocks(Medium& medium, const ExtentWork& work, uint64_t secret, uint64_t* written) {
+Status write_absent_blocks(Medium& medium, const ExtentWork& work, uint64_t secret,
+                           uint64_t* written) {
   const SumPage page(medium.view() + work.before->segment.offset, work, secret, true);
   BlockWriter writer(medium, work.before->segment.offset + kSumPageBytes);
   for (const RegionChange& change : work.changes) {
@@ -154,7 +176,8 @@ Status write_absent_blocks(Medium& medium, const ExtentWork& work, uint64_t secr
   return {};
 }
 
-Status write_in_place(Medium& medium, const ExtentWork& work, uint64_t secret, bool torn, uint64_t* written) {
+Status write_in_place(Medium& medium, const ExtentWork& work, uint64_t secret, bool torn,
+                      uint64_t* written) {
   const uint64_t at = work.before->segment.offset;
   SumPage page(medium.view() + at, work, secret, torn);
   BlockWriter writer(medium, at + kSumPageBytes);
@@ -163,20 +186,22 @@ Status write_in_place(Medium& medium, const ExtentWork& work, uint64_t secret, b
   }
   HOLDFAST_TRY(writer.flush());
   forget_cut_blocks(&page, work);
-  for (const RegionChange& change : work.changes) page.set(change.index, sum_of(change, secret, work));
+  for (const RegionChange& change : work.changes)
+    page.set(change.index, sum_of(change, secret, work));
   const uint8_t* sealed = page.seal();
   for (uint64_t i = 0; i < kSumSectors; i++) {
     // After a crash also those that look unchanged: their checksum may be the torn part.
     if (!page.changed(i) && !torn) continue;
-    HOLDFAST_TRY(medium.append(at + i * sizeof(SumSector), sealed + i * sizeof(SumSector), sizeof(SumSector)));
+    HOLDFAST_TRY(medium.append(at + i * sizeof(SumSector), sealed + i * sizeof(SumSector),
+                               sizeof(SumSector)));
   }
   *written += writer.written();
   return {};
 }
 
 // Splits what the overlay has of one region into extents, and carries over what it does not touch.
-void plan_region(uint32_t region, const RegionOverlay::Region& of, const RegionExtents* before, RegionExtents* after, RegionFold* out,
-                 std::vector<ExtentWork>* works) {
+void plan_region(uint32_t region, const RegionOverlay::Region& of, const RegionExtents* before,
+                 RegionExtents* after, RegionFold* out, std::vector<ExtentWork>* works) {
   const uint64_t limit = of.cuts.empty() ? UINT64_MAX : of.cuts.back().limit;
   auto block = of.blocks.begin();
   size_t next = 0;
@@ -197,10 +222,14 @@ void plan_region(uint32_t region, const RegionOverlay::Region& of, const RegionE
     work.number = number;
     work.before = extent;
     const uint64_t begin = number * kExtentDataBytes;
-    if (limit < begin + kExtentDataBytes) work.kept_blocks = limit > begin ? round_up(limit - begin, kRegionBlockBytes) / kRegionBlockBytes : 0;
+    if (limit < begin + kExtentDataBytes)
+      work.kept_blocks =
+          limit > begin ? round_up(limit - begin, kRegionBlockBytes) / kRegionBlockBytes : 0;
     work.segment_bytes = extent_segment_bytes(after->size, number);
-    for (; touched == number && block != of.blocks.end() && block->first / kExtentBlocks == number; ++block) {
-      if (block->first * kRegionBlockBytes < after->size) work.changes.push_back({block->first % kExtentBlocks, block->second.get()});
+    for (; touched == number && block != of.blocks.end() && block->first / kExtentBlocks == number;
+         ++block) {
+      if (block->first * kRegionBlockBytes < after->size)
+        work.changes.push_back({block->first % kExtentBlocks, block->second.get()});
     }
     if (work.changes.empty() && !extent) continue;
     const bool cut = extent && work.kept_blocks < extent->blocks();
@@ -209,13 +238,15 @@ void plan_region(uint32_t region, const RegionOverlay::Region& of, const RegionE
       continue;
     }
     works->push_back(std::move(work));
-    after->extents.push_back({number, extent ? extent->segment : Segment{}, extent ? extent->born : 0});
+    after->extents.push_back(
+        {number, extent ? extent->segment : Segment{}, extent ? extent->born : 0});
   }
 }
 
 }  // namespace
 
-// Nothing the durable fold refers to is given back here; `out` says what may be once the new one is durable.
+// Nothing the durable fold refers to is given back here; `out` says what may be once the new one is
+// durable.
 Status PoolImpl::fold_regions(const RegionOverlay& overlay, uint64_t epoch, RegionFold* out) {
   const RegionMap& now = *index_.view.regions;
   out->map = index_.view.regions;
@@ -242,7 +273,8 @@ Status PoolImpl::fold_regions(const RegionOverlay& overlay, uint64_t epoch, Regi
       ExtentWork& work = works[i];
       const uint64_t needed = work.changes.empty() ? 0 : work.changes.back().index + 1;
       work.in_place = work.before && needed <= work.before->blocks() &&
-                      (!index_.sees_below_frozen(work.before->born, cut) || planted(PlantedBug::kRegionSnapshotIgnored));
+                      (!index_.sees_below_frozen(work.before->born, cut) ||
+                       planted(PlantedBug::kRegionSnapshotIgnored));
     }
     changed.emplace_back(region, std::move(after));
   }
@@ -259,7 +291,9 @@ Status PoolImpl::fold_regions(const RegionOverlay& overlay, uint64_t epoch, Regi
 }
 
 void PoolImpl::avoid_readers(std::vector<ExtentWork>* works) {
-  if (std::none_of(works->begin(), works->end(), [](const ExtentWork& work) { return work.in_place; })) return;
+  if (std::none_of(works->begin(), works->end(),
+                   [](const ExtentWork& work) { return work.in_place; }))
+    return;
   std::lock_guard append(append_mutex_);
   if (readers_.begin_placing()) return;
   for (ExtentWork& work : *works) work.for_readers = std::exchange(work.in_place, false);
@@ -268,11 +302,13 @@ void PoolImpl::avoid_readers(std::vector<ExtentWork>* works) {
 void PoolImpl::readers_give_way(std::vector<ExtentWork>* works) {
   std::lock_guard append(append_mutex_);
   readers_.place_even_under_readers();
-  for (ExtentWork& work : *works) work.in_place = work.in_place || std::exchange(work.for_readers, false);
+  for (ExtentWork& work : *works)
+    work.in_place = work.in_place || std::exchange(work.for_readers, false);
 }
 
-Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
-                               std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed, RegionFold* out) {
+Status PoolImpl::place_regions(
+    std::vector<ExtentWork>& works, uint64_t epoch,
+    std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed, RegionFold* out) {
   const bool torn = root_.placing != 0;
   {
     std::lock_guard append(append_mutex_);
@@ -282,7 +318,8 @@ Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
   const auto take = [&](const ExtentWork& work) -> Result<Segment> {
     {
       std::lock_guard append(append_mutex_);
-      if (const auto set_aside = extents_.place({work.region, work.number}, work.segment_bytes)) return *set_aside;
+      if (const auto set_aside = extents_.place({work.region, work.number}, work.segment_bytes))
+        return *set_aside;
     }
     auto segment = medium_->allocate(SegmentKind::kRegion, work.segment_bytes, work.segment_bytes);
     if (segment.is_ok()) out->taken.push_back(*segment);
@@ -302,15 +339,19 @@ Status PoolImpl::place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
     Status placed = write_new_extent(*medium_, work, *segment, secret_, torn);
     if (!placed.is_ok()) return fail(std::move(placed));
     if (work.before) out->left.push_back(work.before->segment);
-    const auto of = std::lower_bound(changed.begin(), changed.end(), work.region, [](const auto& each, uint32_t region) { return each.first < region; });
+    const auto of =
+        std::lower_bound(changed.begin(), changed.end(), work.region,
+                         [](const auto& each, uint32_t region) { return each.first < region; });
     auto& extents = of->second->extents;
-    auto at = std::lower_bound(extents.begin(), extents.end(), work.number, [](const RegionExtent& e, uint64_t n) { return e.number < n; });
+    auto at = std::lower_bound(extents.begin(), extents.end(), work.number,
+                               [](const RegionExtent& e, uint64_t n) { return e.number < n; });
     at->segment = *segment;
     at->born = index_.next_serial();
   }
   if (rewritten == 0) return {};
-  // A barrier of our own: whoever raises another one meanwhile need not be waited for. (Where barriers are per thread each commit has had its own.)
-  // Readers have been told of what is durable by now: who finds the root `placing` replays at least this far (read_only_pool.cc).
+  // A barrier of our own: whoever raises another one meanwhile need not be waited for. (Where
+  // barriers are per thread each commit has had its own.) Readers have been told of what is durable
+  // by now: who finds the root `placing` replays at least this far (read_only_pool.cc).
   const bool durable = durable_epoch_.load(std::memory_order_acquire) >= epoch;
   if (!durable && !planted(PlantedBug::kRegionPlacedEarly)) HOLDFAST_TRY(barrier_now(epoch));
   if (absent_bytes > 0 && !planted(PlantedBug::kRegionAbsentTogether)) {
@@ -346,7 +387,8 @@ Status PoolImpl::mark_placing() {
   return {};
 }
 
-// The new root is durable: what came with it is published, under append_mutex_ and the exclusive index lock.
+// The new root is durable: what came with it is published, under append_mutex_ and the exclusive
+// index lock.
 void PoolImpl::publish_regions(RegionFold&& fold, uint64_t number) {
   index_.view.regions = std::move(fold.map);
   for (const Segment& segment : fold.left) graveyard_.bury(segment, number, index_.next_serial());

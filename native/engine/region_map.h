@@ -1,5 +1,6 @@
-// Which extents the regions have, as of a fold: immutable, shared by the views that see it. The next fold makes a new one and shares
-// what did not change. A crash leaves what the fold block says of it. Any thread.
+// Which extents the regions have, as of a fold: immutable, shared by the views that see it. The
+// next fold makes a new one and shares what did not change. A crash leaves what the fold block says
+// of it. Any thread.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +19,9 @@ struct RegionExtent {
   uint64_t number = 0;
   Segment segment;
   uint64_t born = 0;  // snapshots with an older serial cannot see it
-  uint64_t blocks() const { return std::min(kExtentBlocks, (segment.bytes - kSumPageBytes) / kRegionBlockBytes); }
+  uint64_t blocks() const {
+    return std::min(kExtentBlocks, (segment.bytes - kSumPageBytes) / kRegionBlockBytes);
+  }
 };
 
 struct RegionExtents {
@@ -27,7 +30,9 @@ struct RegionExtents {
   std::vector<RegionExtent> extents;  // numbers rising
 
   const RegionExtent* find(uint64_t number) const {
-    const auto at = std::lower_bound(extents.begin(), extents.end(), number, [](const RegionExtent& e, uint64_t n) { return e.number < n; });
+    const auto at =
+        std::lower_bound(extents.begin(), extents.end(), number,
+                         [](const RegionExtent& e, uint64_t n) { return e.number < n; });
     return at != extents.end() && at->number == number ? &*at : nullptr;
   }
 };

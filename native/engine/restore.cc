@@ -16,7 +16,8 @@ constexpr uint64_t kRestoreBatchBytes = kMiB;
 
 class RunningRestore final : public Restore, public BackupSink {
  public:
-  RunningRestore(std::shared_ptr<PoolImpl> pool, const RestoreTarget& target) : pool_(std::move(pool)), target_(target) {}
+  RunningRestore(std::shared_ptr<PoolImpl> pool, const RestoreTarget& target)
+      : pool_(std::move(pool)), target_(target) {}
   ~RunningRestore() override { (void)pool_->close().is_ok(); }
 
   void part(const std::string& name) override {
@@ -37,7 +38,9 @@ class RunningRestore final : public Restore, public BackupSink {
       return outside("epoch " + std::to_string(*target_.epoch));
     }
     HOLDFAST_TRY(flush());
-    report_.epoch = target_.epoch ? std::min(*target_.epoch, reached_) : beyond_ ? applied_ : reached_;
+    report_.epoch = target_.epoch ? std::min(*target_.epoch, reached_)
+                    : beyond_     ? applied_
+                                  : reached_;
     HOLDFAST_TRY(pool_->continue_from(report_.epoch));
     HOLDFAST_TRY(pool_->close());
     return report_;
@@ -45,25 +48,34 @@ class RunningRestore final : public Restore, public BackupSink {
 
  private:
   Status outside(const std::string& what) const {
-    return Status(Code::kOutOfRange, what + " is not in what was given: it reaches from epoch " + std::to_string(full_epoch_) + " (" +
-                                         std::to_string(full_time_) + " ms) to epoch " + std::to_string(reached_) + " (" +
+    return Status(Code::kOutOfRange, what + " is not in what was given: it reaches from epoch " +
+                                         std::to_string(full_epoch_) + " (" +
+                                         std::to_string(full_time_) + " ms) to epoch " +
+                                         std::to_string(reached_) + " (" +
                                          std::to_string(std::max(last_time_, full_time_)) + " ms)");
   }
 
-  Status mismatch(const std::string& why) const { return Status(Code::kBackupMismatch, name_ + " does not go with what was given before it: " + why); }
+  Status mismatch(const std::string& why) const {
+    return Status(Code::kBackupMismatch,
+                  name_ + " does not go with what was given before it: " + why);
+  }
 
   Status begin(const BackupBegin& begin) override {
     const bool full = begin.kind == static_cast<uint32_t>(BackupKind::kFull);
     if (report_.parts == 0) {
-      if (!full) return mismatch("it is an increment from epoch " + std::to_string(begin.since) + ", and a full backup must come first");
+      if (!full)
+        return mismatch("it is an increment from epoch " + std::to_string(begin.since) +
+                        ", and a full backup must come first");
       std::memcpy(pool_uuid_, begin.pool, sizeof pool_uuid_);
       return {};
     }
     newest_ = begin.since;
     if (full) return mismatch("it is a full backup; give its increments behind it");
-    if (std::memcmp(pool_uuid_, begin.pool, sizeof pool_uuid_) != 0) return mismatch("it is of another pool");
+    if (std::memcmp(pool_uuid_, begin.pool, sizeof pool_uuid_) != 0)
+      return mismatch("it is of another pool");
     if (begin.since > reached_) {
-      return mismatch("it begins behind epoch " + std::to_string(begin.since) + ", and what came before it ends with epoch " + std::to_string(reached_) +
+      return mismatch("it begins behind epoch " + std::to_string(begin.since) +
+                      ", and what came before it ends with epoch " + std::to_string(reached_) +
                       "; an increment is missing or they are out of order");
     }
     return {};
@@ -71,12 +83,14 @@ class RunningRestore final : public Restore, public BackupSink {
 
   Status entries(uint64_t) override { return {}; }
 
-  // A full backup that was gone on with ends with commits too; all of them are needed. An increment may overlap what was before it.
+  // A full backup that was gone on with ends with commits too; all of them are needed. An increment
+  // may overlap what was before it.
   Status commit(uint64_t epoch, uint64_t time_ms) override {
     const bool full = report_.parts == 0;
     skipping_ = false;
     if (full) return {};
-    if (epoch < newest_) return Status(Code::kCorrupt, "the backup " + name_ + " has commits out of order");
+    if (epoch < newest_)
+      return Status(Code::kCorrupt, "the backup " + name_ + " has commits out of order");
     newest_ = epoch;
     last_time_ = time_ms;
     if (epoch <= done_) skipping_ = true;
@@ -103,27 +117,34 @@ class RunningRestore final : public Restore, public BackupSink {
     return batch_.bytes() >= kRestoreBatchBytes ? flush() : Status();
   }
 
-  // A backup that was gone on with may write behind the size a region has here, and cuts it later: what would be outside is passed over.
+  // A backup that was gone on with may write behind the size a region has here, and cuts it later:
+  // what would be outside is passed over.
   Status region(OperationType type, Bytes key_bytes, Bytes bytes) override {
     if (skipping_) return {};
     const RegionKey key = decode_region_key(key_bytes);
     report_.bytes += bytes.size();
     if (type == OperationType::kRegionSize) {
       HOLDFAST_TRY(flush());
-      if (key.word == 0) region_sizes_.erase(key.region);
-      else region_sizes_[key.region] = key.word;
+      if (key.word == 0)
+        region_sizes_.erase(key.region);
+      else
+        region_sizes_[key.region] = key.word;
       HOLDFAST_TRY(batch_.region_size(key.region, key.word, bytes));
       return flush();
     }
     const auto size = region_sizes_.find(key.region);
     if (size == region_sizes_.end() || key.word >= size->second) return {};
-    HOLDFAST_TRY(batch_.region_write(key.region, key.word, bytes.substr(0, std::min<uint64_t>(bytes.size(), size->second - key.word))));
+    HOLDFAST_TRY(batch_.region_write(
+        key.region, key.word,
+        bytes.substr(0, std::min<uint64_t>(bytes.size(), size->second - key.word))));
     return batch_.bytes() >= kRestoreBatchBytes ? flush() : Status();
   }
 
   Status large_begin(Bytes key, uint64_t size) override {
     if (skipping_) return {};
-    if (size > kMaxValueBytes) return Status(Code::kCorrupt, "the backup " + name_ + " has a value that is longer than any can be");
+    if (size > kMaxValueBytes)
+      return Status(Code::kCorrupt,
+                    "the backup " + name_ + " has a value that is longer than any can be");
     count(key, size);
     HOLDFAST_TRY(flush());
     large_key_.assign(key);
@@ -143,8 +164,10 @@ class RunningRestore final : public Restore, public BackupSink {
     if (full) {
       full_epoch_ = reached_ = applied_ = end.epoch;
       full_time_ = report_.time_ms = end.time_ms;
-      if (target_.epoch && *target_.epoch < end.epoch) return outside("epoch " + std::to_string(*target_.epoch));
-      if (target_.time_ms && *target_.time_ms < end.time_ms) return outside("the time " + std::to_string(*target_.time_ms) + " ms");
+      if (target_.epoch && *target_.epoch < end.epoch)
+        return outside("epoch " + std::to_string(*target_.epoch));
+      if (target_.time_ms && *target_.time_ms < end.time_ms)
+        return outside("the time " + std::to_string(*target_.time_ms) + " ms");
     }
     reached_ = done_ = std::max(reached_, end.epoch);
     return {};
@@ -172,21 +195,23 @@ class RunningRestore final : public Restore, public BackupSink {
   std::map<uint32_t, uint64_t> region_sizes_;  // as restored so far
   uint8_t pool_uuid_[16] = {};
   uint64_t full_epoch_ = 0, full_time_ = 0, last_time_ = 0;
-  uint64_t reached_ = 0;    // what was given goes up to here
-  uint64_t done_ = 0;       // of the parts before: commits up to here have been applied
-  uint64_t applied_ = 0;    // the last commit that was applied
-  uint64_t newest_ = 0;     // the last one seen
+  uint64_t reached_ = 0;  // what was given goes up to here
+  uint64_t done_ = 0;     // of the parts before: commits up to here have been applied
+  uint64_t applied_ = 0;  // the last commit that was applied
+  uint64_t newest_ = 0;   // the last one seen
   bool skipping_ = false, beyond_ = false;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Restore>> Restore::begin(const std::string& path, const PoolOptions& given, const RestoreTarget& target) {
+Result<std::unique_ptr<Restore>> Restore::begin(const std::string& path, const PoolOptions& given,
+                                                const RestoreTarget& target) {
   PoolOptions options = given;
   options.medium.create = CreateMode::kExclusive;
   auto pool = Pool::open(path, options);
   if (!pool.is_ok()) return std::move(pool.status());
-  return std::unique_ptr<Restore>(new RunningRestore(std::static_pointer_cast<PoolImpl>(*pool), target));
+  return std::unique_ptr<Restore>(
+      new RunningRestore(std::static_pointer_cast<PoolImpl>(*pool), target));
 }
 
 // ── what the pool does for it
@@ -204,10 +229,13 @@ Status PoolImpl::commit_placed(Bytes key, const LargeValue& value) {
   RecordBuffer record;
   record.add(OperationType::kPutLarge, key, value.encode());
   throttle(record);
-  return std::move(with_space(none, false, [&] { return commit_once(none, &record, CommitMode::kEventual); }).status());
+  return std::move(with_space(none, false, [&] {
+                     return commit_once(none, &record, CommitMode::kEventual);
+                   }).status());
 }
 
-// The log goes on in a segment of its own, so that the feed meets no jump inside one; then the numbers jump and a fold says so.
+// The log goes on in a segment of its own, so that the feed meets no jump inside one; then the
+// numbers jump and a fold says so.
 Status PoolImpl::continue_from(uint64_t epoch) {
   HOLDFAST_TRY(settle());
   std::lock_guard guard(maintenance_mutex_);
@@ -219,7 +247,8 @@ Status PoolImpl::continue_from(uint64_t epoch) {
     HOLDFAST_TRY(take_log_segment(Purpose::kUser, kKiB, &fresh));
     segments_.add(fresh[0], log_.next_sequence());
     Status linked = log_.link_to(fresh[0], epoch_, std::min(durable_epoch_.load(), epoch_));
-    if (linked.is_ok() && fence_at_once_) linked = medium_->barrier();  // before another thread can go on behind it
+    if (linked.is_ok() && fence_at_once_)
+      linked = medium_->barrier();  // before another thread can go on behind it
     if (!linked.is_ok()) return fail(std::move(linked));
     epoch_ = std::max(epoch_, epoch);
     history_ = epoch_;

@@ -33,11 +33,12 @@ void Retention::add(FeedHold* hold) {
 }
 
 bool Retention::any_reading() const {
-  return std::any_of(holds_.begin(), holds_.end(), [](const FeedHold* hold) { return hold->reading; });
+  return std::any_of(holds_.begin(), holds_.end(),
+                     [](const FeedHold* hold) { return hold->reading; });
 }
 
-// The last one takes its place: a pool that closes under 1e5 watchers must not look for each of them among all. One that was never added, because
-// its cursor could not begin, is none of them.
+// The last one takes its place: a pool that closes under 1e5 watchers must not look for each of
+// them among all. One that was never added, because its cursor could not begin, is none of them.
 void Retention::remove(FeedHold* hold) {
   if (hold->at >= holds_.size() || holds_[hold->at] != hold) return;
   holds_[hold->at] = holds_.back();
@@ -46,7 +47,8 @@ void Retention::remove(FeedHold* hold) {
 }
 
 // A segment's records are as old as the first one of the segment behind it at most.
-uint64_t Retention::wished_floor(const std::vector<LogSegment>& row, uint64_t now_ms, const BegunAt& begun_at) {
+uint64_t Retention::wished_floor(const std::vector<LogSegment>& row, uint64_t now_ms,
+                                 const BegunAt& begun_at) {
   if (!wish.any() || row.empty()) return kNothing;
   begun_ms_.erase(begun_ms_.begin(), begun_ms_.lower_bound(row.front().sequence));
   uint64_t floor = row.back().sequence;
@@ -65,7 +67,8 @@ uint64_t Retention::wished_floor(const std::vector<LogSegment>& row, uint64_t no
   return floor;
 }
 
-void Retention::refresh(const SegmentTable& segments, uint64_t head, uint64_t now_ms, const BegunAt& begun_at) {
+void Retention::refresh(const SegmentTable& segments, uint64_t head, uint64_t now_ms,
+                        const BegunAt& begun_at) {
   floor_ = kNothing;
   if (!wish.any() && holds_.empty()) return;
   const auto row = unbroken_row(segments, head);
@@ -75,7 +78,8 @@ void Retention::refresh(const SegmentTable& segments, uint64_t head, uint64_t no
   for (size_t i = row.size(); i-- > 0;) bytes_from[i] = bytes_from[i + 1] + row[i].segment.bytes;
   for (FeedHold* hold : holds_) {
     const uint64_t first = row.empty() ? 0 : row.front().sequence, next = hold->sequence + 1;
-    const uint64_t behind = bytes_from[next <= first ? 0 : std::min<uint64_t>(next - first, row.size())];
+    const uint64_t behind =
+        bytes_from[next <= first ? 0 : std::min<uint64_t>(next - first, row.size())];
     const bool gone = behind > hold->lag_bytes || hold->sequence < given_way_;
     if (gone && !hold->reading && hold->sequence < floor_) hold->lost = true;
     if (!hold->lost) floor_ = std::min(floor_, hold->sequence);

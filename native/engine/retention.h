@@ -1,12 +1,15 @@
-// How much of the log is kept beyond what the store itself needs: for readers of the change feed, and by the wish of who opened
-// the pool (`retain`).
+// How much of the log is kept beyond what the store itself needs: for readers of the change feed,
+// and by the wish of who opened the pool (`retain`).
 //
-// The log is kept as an unbroken row of segments up to the head. `floor()` is the sequence of the oldest one that must stay: from
-// there on no segment is cleaned or given back, and large values whose record lies there stay too. Three ask for it:
+// The log is kept as an unbroken row of segments up to the head. `floor()` is the sequence of the
+// oldest one that must stay: from there on no segment is cleaned or given back, and large values
+// whose record lies there stay too. Three ask for it:
 //   the wish        segments younger than so many milliseconds, and (or) the newest so many bytes
-//   a cursor        the segment it will read next, as long as that is at most `lag` bytes behind; then it has lost its place
-//   a reading one   the same for the moment of one batch, whatever the lag
-// The first two give way (`give_way`) before a commit is refused for want of space; the third is short.
+//   a cursor        the segment it will read next, as long as that is at most `lag` bytes behind;
+//   then it has lost its place a reading one   the same for the moment of one batch, whatever the
+//   lag
+// The first two give way (`give_way`) before a commit is refused for want of space; the third is
+// short.
 //
 // Threads: the engine's append lock, for all of it. A crash leaves what the last fold listed.
 #pragma once
@@ -28,11 +31,11 @@ struct RetainWish {
 };
 
 struct FeedHold {
-  uint64_t sequence = 0;   // of the segment to be read next
+  uint64_t sequence = 0;  // of the segment to be read next
   uint64_t lag_bytes = 0;
   bool reading = false;
-  bool lost = false;       // nothing is kept for it any more
-  size_t at = 0;           // among the holds
+  bool lost = false;  // nothing is kept for it any more
+  size_t at = 0;      // among the holds
 };
 
 class Retention {
@@ -54,7 +57,8 @@ class Retention {
   bool any_reading() const;
 
   // Looks again at time, bytes and lags.
-  void refresh(const SegmentTable& segments, uint64_t head, uint64_t now_ms, const BegunAt& begun_at);
+  void refresh(const SegmentTable& segments, uint64_t head, uint64_t now_ms,
+               const BegunAt& begun_at);
   uint64_t times_given_way() const { return times_given_way_; }
   uint64_t floor() const { return floor_; }
   // Space is short: lets go of the oldest eighth of what is kept. False: there was nothing.
@@ -64,7 +68,8 @@ class Retention {
   static uint64_t oldest_unbroken(const SegmentTable& segments, uint64_t head);
 
  private:
-  uint64_t wished_floor(const std::vector<LogSegment>& row, uint64_t now_ms, const BegunAt& begun_at);
+  uint64_t wished_floor(const std::vector<LogSegment>& row, uint64_t now_ms,
+                        const BegunAt& begun_at);
 
   std::vector<FeedHold*> holds_;
   std::map<uint64_t, uint64_t> begun_ms_;  // by sequence; what BegunAt said

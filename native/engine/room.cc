@@ -1,10 +1,12 @@
 // Who may take how much of the pool, and what a commit does that finds too little.
 //
-// Users leave what the next fold and a round of cleaning need, deletions less, the cleaner only the fold's part: so a full pool can always
-// be tidied up, and deleting makes room. What is left is counted in bytes that are there already (MediumSpace::ready), so that this holds
-// on a full disk too.
+// Users leave what the next fold and a round of cleaning need, deletions less, the cleaner only the
+// fold's part: so a full pool can always be tidied up, and deleting makes room. What is left is
+// counted in bytes that are there already (MediumSpace::ready), so that this holds on a full disk
+// too.
 //
-// Under append_mutex_ unless said otherwise. A crash leaves segments that nothing refers to: they are free at the next open.
+// Under append_mutex_ unless said otherwise. A crash leaves segments that nothing refers to: they
+// are free at the next open.
 
 #include <algorithm>
 
@@ -20,40 +22,51 @@ constexpr uint64_t kExpected = 64 * kKiB;  // of a segment that will be written 
 }  // namespace
 
 uint64_t PoolImpl::log_segment_bytes() const {
-  if (options_.log_segment_bytes > 0) return round_up(options_.log_segment_bytes, medium_->info().segment_unit);
+  if (options_.log_segment_bytes > 0)
+    return round_up(options_.log_segment_bytes, medium_->info().segment_unit);
   const MediumSpace space = medium_->space();
   const uint64_t unit = medium_->info().segment_unit;
   const uint64_t part = medium_->info().grows ? segments_.bytes() / 128 : space.capacity / 256;
-  // A small pool has small ones: what is left for cleaning and deletions is counted in them, and must be far less than the pool.
+  // A small pool has small ones: what is left for cleaning and deletions is counted in them, and
+  // must be far less than the pool.
   const uint64_t low = medium_->info().grows ? 4 * unit : std::min(512 * kKiB, space.capacity / 16);
-  return round_up(std::min(std::max(part, low), 8 * kMiB), unit) - kPageBytes;  // on persistent memory each segment loses a page
+  return round_up(std::min(std::max(part, low), 8 * kMiB), unit) -
+         kPageBytes;  // on persistent memory each segment loses a page
 }
 
 // Where a pool grows, several short segments are zeroed in one go: each time costs a sync.
-uint64_t PoolImpl::zeroed_at_once() const { return medium_->info().grows && !fence_at_once_ ? kMiB : 0; }
+uint64_t PoolImpl::zeroed_at_once() const {
+  return medium_->info().grows && !fence_at_once_ ? kMiB : 0;
+}
 
-// What is left free for the next fold, whoever appends: without a fold no space comes back. A run takes for an entry its key and about 20
-// bytes, a quarter more where long keys fill their nodes badly, and a few nodes.
+// What is left free for the next fold, whoever appends: without a fold no space comes back. A run
+// takes for an entry its key and about 20 bytes, a quarter more where long keys fill their nodes
+// badly, and a few nodes.
 uint64_t PoolImpl::fold_reserve(bool merged) const {
-  const uint64_t entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
+  const uint64_t entries =
+      index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
   const uint64_t run = (entries * 20 + active_key_bytes_ + frozen_key_bytes_) * 5 / 4;
   const uint64_t unit = medium_->info().segment_unit;
-  // A few runs pile up before they can be merged, fewer in a very small pool. Where all are merged the next one and its block are enough.
+  // A few runs pile up before they can be merged, fewer in a very small pool. Where all are merged
+  // the next one and its block are enough.
   return run + std::min((merged ? 3 : 8) * unit, medium_->space().capacity / 4);
 }
 
 // Room to carry a segment's live operations: a deletion leaves this too.
 uint64_t PoolImpl::cleaner_reserve() const { return log_segment_bytes() + fold_reserve(); }
 
-// Live bytes that a round of cleaning may carry while commits go on. What it has carried comes back with its fold.
+// Live bytes that a round of cleaning may carry while commits go on. What it has carried comes back
+// with its fold.
 uint64_t PoolImpl::round_bytes() const {
   const MediumSpace space = medium_->space();
   return medium_->info().grows ? 0 : std::min(space.capacity, space.taken) / 64;
 }
 
-// What user commits leave free: a round of cleaning costs a fold, and pays only if it empties several segments; a file of fixed size takes that
-// only as it becomes longer. A fold that comes after them takes runs and a block, whole units even where log segments are small; behind it
-// there must still be what a deletion needs. What a round has carried so far comes out of this, not out of what users may take.
+// What user commits leave free: a round of cleaning costs a fold, and pays only if it empties
+// several segments; a file of fixed size takes that only as it becomes longer. A fold that comes
+// after them takes runs and a block, whole units even where log segments are small; behind it there
+// must still be what a deletion needs. What a round has carried so far comes out of this, not out
+// of what users may take.
 uint64_t PoolImpl::reserve_bytes() const {
   const MediumSpace space = medium_->space();
   const uint64_t segment = log_segment_bytes(), unit = medium_->info().segment_unit;
@@ -62,18 +75,22 @@ uint64_t PoolImpl::reserve_bytes() const {
   return std::max(usual - std::min(usual, round_carried_), segment + runs) + fold_reserve();
 }
 
-// Cleaning begins where less than this is free beside the reserve, and commits are slowed down: what several segments take, for a round
-// of cleaning lasts as long as commits at full speed need to fill them; in a small pool not so much of it.
+// Cleaning begins where less than this is free beside the reserve, and commits are slowed down:
+// what several segments take, for a round of cleaning lasts as long as commits at full speed need
+// to fill them; in a small pool not so much of it.
 uint64_t PoolImpl::enough_free() const {
   const MediumSpace space = medium_->space();
   const uint64_t segment = log_segment_bytes();
-  return std::max(segment + medium_->info().segment_unit, std::min(kPacedSegments * segment, space.capacity / 64));
+  return std::max(segment + medium_->info().segment_unit,
+                  std::min(kPacedSegments * segment, space.capacity / 64));
 }
 
-// A file that may grow has room, or the disk has none; in a small pool a segment is too large a step. What a file of fixed size has yet to take from
-// the disk is as free as the rest: nothing has to be cleaned for it, and how quickly somebody has committed so far is no rate to keep to.
+// A file that may grow has room, or the disk has none; in a small pool a segment is too large a
+// step. What a file of fixed size has yet to take from the disk is as free as the rest: nothing has
+// to be cleaned for it, and how quickly somebody has committed so far is no rate to keep to.
 void PoolImpl::set_pace() {
-  const uint64_t enough = enough_free(), kept = reserve_bytes(), free = medium_->space().free + spare_bytes(), head = log_.room();
+  const uint64_t enough = enough_free(), kept = reserve_bytes(),
+                 free = medium_->space().free + spare_bytes(), head = log_.room();
   if (!options_.background || medium_->info().grows || enough < 2 * log_segment_bytes()) return;
   pace_.set(head + free - std::min(free, kept), enough + log_segment_bytes());
 }
@@ -84,14 +101,15 @@ uint64_t PoolImpl::spare_bytes() const {
   return bytes;
 }
 
-uint64_t PoolImpl::ready_with_spares() const {
-  return medium_->space().ready + spare_bytes();
-}
+uint64_t PoolImpl::ready_with_spares() const { return medium_->space().ready + spare_bytes(); }
 
 // Ok: there are `needed` of them.
-Status PoolImpl::make_ready(uint64_t needed, const std::string& what) { return take_from_disk(needed, spare_bytes(), what); }
+Status PoolImpl::make_ready(uint64_t needed, const std::string& what) {
+  return take_from_disk(needed, spare_bytes(), what);
+}
 
-// Ok: there are so many beside what users leave. Not under append_mutex_: the disk may take a while to give them.
+// Ok: there are so many beside what users leave. Not under append_mutex_: the disk may take a while
+// to give them.
 Status PoolImpl::make_ready_beside_reserve(uint64_t bytes, const std::string& what) {
   uint64_t needed = 0, spares = 0;
   {
@@ -108,15 +126,21 @@ Status PoolImpl::take_from_disk(uint64_t needed, uint64_t spares, const std::str
   if (!made.is_full()) return made;
   const uint64_t free = medium_->space().free + spares;
   if (free >= needed) {
-    return Status(Code::kDiskFull, "no room on the disk of the pool " + name_ + ": " + std::to_string(needed) + " free bytes are needed " + what +
-                                       " (nothing is lost: free some space there, or delete something from the pool)");
+    return Status(
+        Code::kDiskFull,
+        "no room on the disk of the pool " + name_ + ": " + std::to_string(needed) +
+            " free bytes are needed " + what +
+            " (nothing is lost: free some space there, or delete something from the pool)");
   }
-  return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) + " bytes are free and " + std::to_string(needed) +
-                                     " are needed " + what + "; delete something, close snapshots, or give it more room");
+  return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) +
+                                     " bytes are free and " + std::to_string(needed) +
+                                     " are needed " + what +
+                                     "; delete something, close snapshots, or give it more room");
 }
 
-// Of operations in the log's head. Where the cleaner took the head from what is kept for it, it is the cleaner's until there is that much
-// again: users who filled it would leave no room to carry a segment's live operations, and the pool would stay full for ever.
+// Of operations in the log's head. Where the cleaner took the head from what is kept for it, it is
+// the cleaner's until there is that much again: users who filled it would leave no room to carry a
+// segment's live operations, and the pool would stay full for ever.
 uint64_t PoolImpl::head_room(Purpose purpose) {
   if (head_is_cleaners_ && purpose == Purpose::kUser) {
     head_is_cleaners_ = !make_ready(cleaner_reserve(), "").is_ok();
@@ -136,8 +160,8 @@ std::optional<Segment> PoolImpl::take_spare(uint64_t room, uint64_t most) {
   return std::nullopt;
 }
 
-// At least `room` bytes of operations will fit into the segment; it is shorter than usual where free space is in small pieces, or where
-// a longer one would take what is to be left.
+// At least `room` bytes of operations will fit into the segment; it is shorter than usual where
+// free space is in small pieces, or where a longer one would take what is to be left.
 Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
   const uint64_t want = log_segment_bytes(), for_record = LogWriter::segment_for(room);
   uint64_t least = std::max(for_record, std::min(kShortestLogSegment, want));
@@ -145,15 +169,21 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
   const uint64_t left = purpose == Purpose::kUser     ? reserve_bytes()
                         : purpose == Purpose::kDelete ? cleaner_reserve()
                                                       : fold_reserve(desperate_);
-  // Without what a deletion appends, and the cleaner, nothing ever makes room: for them a short one will do.
+  // Without what a deletion appends, and the cleaner, nothing ever makes room: for them a short one
+  // will do.
   if (purpose != Purpose::kUser && !make_ready(left + least, "").is_ok()) least = for_record;
-  HOLDFAST_TRY(make_ready(left + (purpose == Purpose::kUser ? std::max(want, least) : least), "to go on"));
+  HOLDFAST_TRY(
+      make_ready(left + (purpose == Purpose::kUser ? std::max(want, least) : least), "to go on"));
   const uint64_t free = ready_with_spares();
   std::optional<Segment> segment = take_spare(room, free - left);
   if (!segment) {
-    auto taken = medium_->allocate(SegmentKind::kLog, least, std::max(least, std::min(std::max(want, zeroed_at_once()), free - left)));
-    // Enough, but in pieces that are all too short: one that takes the record will do, for without it nothing can be deleted or carried.
-    if (taken.status().is_full() && for_record < least) taken = medium_->allocate(SegmentKind::kLog, for_record, least);
+    auto taken =
+        medium_->allocate(SegmentKind::kLog, least,
+                          std::max(least, std::min(std::max(want, zeroed_at_once()), free - left)));
+    // Enough, but in pieces that are all too short: one that takes the record will do, for without
+    // it nothing can be deleted or carried.
+    if (taken.status().is_full() && for_record < least)
+      taken = medium_->allocate(SegmentKind::kLog, for_record, least);
     if (!taken.is_ok()) return std::move(taken.status());
     segment = cut(*taken, std::max(want, least));
   }
@@ -163,14 +193,17 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
   return {};
 }
 
-// The first of the segments that `piece` is long enough for; the others are kept ready. On persistent memory a segment is one object.
+// The first of the segments that `piece` is long enough for; the others are kept ready. On
+// persistent memory a segment is one object.
 Segment PoolImpl::cut(const Segment& piece, uint64_t bytes) {
   const uint64_t each = round_up(bytes, medium_->info().segment_unit);
   if (fence_at_once_ || piece.bytes < 2 * each) return piece;
   for (uint64_t at = piece.offset + each; at < piece.end(); at += each) {
     const Segment next{at, std::min(each, piece.end() - at)};
-    if (next.bytes == each) spares_.push_back(next);
-    else medium_->release(next);
+    if (next.bytes == each)
+      spares_.push_back(next);
+    else
+      medium_->release(next);
   }
   return {piece.offset, each};
 }
@@ -191,15 +224,18 @@ void PoolImpl::stow(const std::vector<Segment>& fresh, size_t from) {
   }
 }
 
-// What a record leaves unused at a segment's end is lost: it is taken apart where that would be much.
+// What a record leaves unused at a segment's end is lost: it is taken apart where that would be
+// much.
 bool PoolImpl::goes_on_in_head(const RecordBuffer& record, uint64_t head) const {
   constexpr uint64_t kLostShare = 64;
-  return record.bytes() > head && head > record.longest() && (head - record.longest()) * kLostShare >= log_.head().bytes;
+  return record.bytes() > head && head > record.longest() &&
+         (head - record.longest()) * kLostShare >= log_.head().bytes;
 }
 
-// Fresh segments enough for the record; none when the head has room. On failure what was taken is kept as spares. `whole`: it is to be
-// one frame, in a fresh segment.
-Status PoolImpl::make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh, bool* whole) {
+// Fresh segments enough for the record; none when the head has room. On failure what was taken is
+// kept as spares. `whole`: it is to be one frame, in a fresh segment.
+Status PoolImpl::make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh,
+                           bool* whole) {
   const uint64_t operations_bytes = record.bytes();
   const uint64_t head = head_room(purpose);
   if (operations_bytes <= head) return {};
@@ -207,7 +243,8 @@ Status PoolImpl::make_room(const RecordBuffer& record, Purpose purpose, std::vec
   uint64_t have = 0;
   const uint64_t slack = record.longest();
   const uint64_t in_head = goes_on_in_head(record, head) ? head - slack : 0;
-  const bool one_frame = *whole = in_head == 0 && operations_bytes <= LogWriter::room_of(log_segment_bytes());
+  const bool one_frame = *whole =
+      in_head == 0 && operations_bytes <= LogWriter::room_of(log_segment_bytes());
   while (true) {
     Status taken = take_log_segment(purpose, one_frame ? operations_bytes : 2 * slack, fresh);
     if (!taken.is_ok()) {
@@ -222,8 +259,8 @@ Status PoolImpl::make_room(const RecordBuffer& record, Purpose purpose, std::vec
   }
 }
 
-// A log segment ready before it is needed: on a disk it must be zeroed first, on persistent memory faulted in, which no commit should
-// wait for.
+// A log segment ready before it is needed: on a disk it must be zeroed first, on persistent memory
+// faulted in, which no commit should wait for.
 void PoolImpl::prepare_spare() {
   uint64_t want = 0;
   {
@@ -234,11 +271,13 @@ void PoolImpl::prepare_spare() {
   if (make_ready_beside_reserve(want, "").is_ok()) take_spare_ahead(want);
 }
 
-// What goes on here is not under the lock for which commits wait; until it is at an end the segment is counted nowhere.
+// What goes on here is not under the lock for which commits wait; until it is at an end the segment
+// is counted nowhere.
 void PoolImpl::take_spare_ahead(uint64_t bytes) {
   spare_on_its_way_.store(true);
   auto segment = medium_->allocate(SegmentKind::kLog, bytes, std::max(bytes, zeroed_at_once()));
-  if (segment.is_ok()) medium_->expect_appends(segment->offset, std::min(segment->bytes, kExpected));
+  if (segment.is_ok())
+    medium_->expect_appends(segment->offset, std::min(segment->bytes, kExpected));
   std::lock_guard append(append_mutex_);
   spare_on_its_way_.store(false);
   if (segment.is_ok()) spares_.push_back(cut(*segment, bytes));  // else who needs it will say so
@@ -257,20 +296,25 @@ uint64_t PoolImpl::free_now() {
 
 uint64_t PoolImpl::bytes_short_of(uint64_t wanted) {
   std::lock_guard append(append_mutex_);
-  return make_ready(wanted, "").is_ok() ? 0 : std::max<uint64_t>(1, wanted - std::min(wanted, ready_with_spares()));
+  return make_ready(wanted, "").is_ok()
+             ? 0
+             : std::max<uint64_t>(1, wanted - std::min(wanted, ready_with_spares()));
 }
 
 Status PoolImpl::fits_at_all(uint64_t bytes) const {
   if (bytes < kMiB) return {};
   const uint64_t capacity = medium_->space().capacity;
   if (bytes < capacity - capacity / 8) return {};
-  return Status(Code::kBatchTooLarge, "the commit has " + std::to_string(bytes) + " bytes and the pool " + name_ + " holds at most " +
-                                          std::to_string(capacity) + "; split it, or make a larger pool");
+  return Status(Code::kBatchTooLarge, "the commit has " + std::to_string(bytes) +
+                                          " bytes and the pool " + name_ + " holds at most " +
+                                          std::to_string(capacity) +
+                                          "; split it, or make a larger pool");
 }
 
-// Tries again each time the maintenance thread has found space; gives up when it says there is none to find, or when what it found was
-// not enough again and again although nobody else took it.
-Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued, const std::function<Result<Receipt>()>& attempt) {
+// Tries again each time the maintenance thread has found space; gives up when it says there is none
+// to find, or when what it found was not enough again and again although nobody else took it.
+Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued,
+                                     const std::function<Result<Receipt>()>& attempt) {
   constexpr int kRounds = 8;
   Visit visit(*this);
   HOLDFAST_TRY(visit.begin(queued));
@@ -287,13 +331,17 @@ Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued, cons
       continue;
     }
     const bool deletes = batch.large.empty() && only_deletes(batch.record);
-    if (wait_for_space(space_for(batch.record) + batch.large_bytes, deletes ? Purpose::kDelete : Purpose::kUser).is_ok()) continue;
+    if (wait_for_space(space_for(batch.record) + batch.large_bytes,
+                       deletes ? Purpose::kDelete : Purpose::kUser)
+            .is_ok())
+      continue;
     auto last = attempt();  // what was found may do, though it is less than was hoped for
     return last.status().is_full() ? std::move(receipt) : std::move(last);
   }
 }
 
-// Bytes of segments that a record can need: it leaves up to its longest operation unused at the end of each.
+// Bytes of segments that a record can need: it leaves up to its longest operation unused at the end
+// of each.
 uint64_t PoolImpl::space_for(const RecordBuffer& record) {
   std::lock_guard guard(append_mutex_);
   const uint64_t segment = log_segment_bytes();
@@ -303,7 +351,8 @@ uint64_t PoolImpl::space_for(const RecordBuffer& record) {
   return longest < room ? (record.bytes() / (room - longest) + 1) * segment : record.bytes();
 }
 
-// Called by a commit that found no room for `bytes`; returns when the maintenance thread has looked: ok when it found some.
+// Called by a commit that found no room for `bytes`; returns when the maintenance thread has
+// looked: ok when it found some.
 Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
   uint64_t wanted = 0;
   {
@@ -312,11 +361,13 @@ Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
     wanted += bytes + std::exchange(fresh_refused_, 0);
   }
   if (!options_.background) {
-    const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);  // held: a test commits in the middle of a turn
+    const std::unique_lock turn(maintenance_mutex_,
+                                std::try_to_lock);  // held: a test commits in the middle of a turn
     if (!turn || !usable().is_ok()) return Status(Code::kPoolFull, "");
     return reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
   }
-  const bool found = space_requests_.wait(wanted, [&] { wake_maintenance(); }, [&] { return closing_.load() || failed_.load(); });
+  const bool found = space_requests_.wait(
+      wanted, [&] { wake_maintenance(); }, [&] { return closing_.load() || failed_.load(); });
   return found ? Status() : Status(Code::kPoolFull, "");
 }
 

@@ -20,7 +20,8 @@ namespace {
 
 constexpr size_t kBatchBytes = kMiB;
 constexpr size_t kMostLosses = 1000;
-constexpr uint64_t kMostEpochsAhead = uint64_t{1} << 20;  // of a frame that is damaged, behind the last valid one
+constexpr uint64_t kMostEpochsAhead =
+    uint64_t{1} << 20;  // of a frame that is damaged, behind the last valid one
 
 // A version of a key that was found whole in the log.
 struct Version {
@@ -32,7 +33,8 @@ struct Version {
 
 class Salvage {
  public:
-  Salvage(const RawPool& raw, const std::atomic<bool>* cancelled, const std::function<void(double)>& progress)
+  Salvage(const RawPool& raw, const std::atomic<bool>* cancelled,
+          const std::function<void(double)>& progress)
       : raw_(raw),
         secret_(raw.superblock() ? raw.superblock()->secret : 0),
         reader_(raw, secret_),
@@ -68,7 +70,8 @@ class Salvage {
     if (progress_) progress_(std::min(1.0, fraction));
   }
   bool inside(const Segment& s) const {
-    return s.offset % 4096 == 0 && s.bytes >= 4096 && s.end() > s.offset && s.offset < raw_.view_end();
+    return s.offset % 4096 == 0 && s.bytes >= 4096 && s.end() > s.offset &&
+           s.offset < raw_.view_end();
   }
 
   bool read_fold() {
@@ -92,8 +95,8 @@ class Salvage {
     return true;
   }
 
-  // With a fold: its segments, and those that came after it. A segment that was given back has a lower sequence and is
-  // not among them, though its header may still be there.
+  // With a fold: its segments, and those that came after it. A segment that was given back has a
+  // lower sequence and is not among them, though its header may still be there.
   bool wanted(uint64_t sequence) const {
     if (report_.source != SalvageSource::kIndex || sequence > fold_.log_sequence) return true;
     return std::any_of(fold_.log.begin(), fold_.log.end(),
@@ -101,12 +104,14 @@ class Salvage {
   }
 
   void add_segment(const Segment& segment, uint64_t sequence) {
-    if (inside(segment) && wanted(sequence)) segments_.try_emplace(sequence, Found{segment, sequence});
+    if (inside(segment) && wanted(sequence))
+      segments_.try_emplace(sequence, Found{segment, sequence});
   }
 
   void find_segments() {
     for (const FoldedSegment& s : fold_.log) add_segment(s.segment, s.sequence);
-    for (uint64_t at = raw_.past_hole(kPageBytes); at + kPageBytes <= raw_.view_end(); at += kPageBytes) {
+    for (uint64_t at = raw_.past_hole(kPageBytes); at + kPageBytes <= raw_.view_end();
+         at += kPageBytes) {
       if (at % kMiB == 0) at = raw_.past_hole(at);
       if (at + kPageBytes > raw_.view_end()) break;
       if (load<uint32_t>(raw_.view() + at) != SegmentHeader::kMagic) continue;
@@ -114,7 +119,8 @@ class Salvage {
       if (header.offset == at && header.checksum == segment_checksum(header, secret_))
         add_segment({at, header.bytes}, header.sequence);
     }
-    // Segments whose header is damaged, by the links that lead there. What is added is looked at in its turn.
+    // Segments whose header is damaged, by the links that lead there. What is added is looked at in
+    // its turn.
     for (auto it = segments_.begin(); it != segments_.end(); ++it) {
       LinkTarget link;
       const Segment& s = it->second.segment;
@@ -134,9 +140,9 @@ class Salvage {
     return {};
   }
 
-  // Frames in a row; across damage to the next frame that can follow. Whole operations found in between count too, as
-  // scan_gap() says. Behind the last one may be an earlier life:
-  // there only what a frame's header claims is looked at.
+  // Frames in a row; across damage to the next frame that can follow. Whole operations found in
+  // between count too, as scan_gap() says. Behind the last one may be an earlier life: there only
+  // what a frame's header claims is looked at.
   void scan_segment(const Found& s, bool newest) {
     const uint64_t end = std::min(s.segment.end(), raw_.view_end());
     uint64_t at = s.segment.offset + sizeof(SegmentHeader);
@@ -144,7 +150,8 @@ class Salvage {
     uint32_t incarnation = 0;
     FrameView frame;
     while (at + sizeof(FrameHeader) <= end) {
-      if (!reader_.read_frame(s.segment, s.sequence, at, &frame) || frame.header.incarnation < incarnation) {
+      if (!reader_.read_frame(s.segment, s.sequence, at, &frame) ||
+          frame.header.incarnation < incarnation) {
         if (gap == 0) gap = at;
         at += kFrameAlign;
         continue;
@@ -163,34 +170,41 @@ class Salvage {
       });
     }
     if (gap == 0) return;
-    if (!newest) report_gap(gap, end);  // the log went on in another segment, so this was not its end
+    if (!newest)
+      report_gap(gap, end);  // the log went on in another segment, so this was not its end
     newest ? scan_claimed(gap, end, incarnation) : scan_gap(gap, end, epoch_ + kMostEpochsAhead);
   }
 
-  // As replay has it (Tail): what was on its way when the machine died is no loss, and what was there before counts.
+  // As replay has it (Tail): what was on its way when the machine died is no loss, and what was
+  // there before counts.
   bool is_torn(const Found& s, const FrameView& frame) const {
     if (frame.header.epoch <= fold_.epoch || reader_.values_stand(frame)) return false;
-    return !reader_.proves_durable(s.segment, s.sequence, frame.offset, frame.header.epoch, frame.header.incarnation);
+    return !reader_.proves_durable(s.segment, s.sequence, frame.offset, frame.header.epoch,
+                                   frame.header.incarnation);
   }
 
   void report_gap(uint64_t begin, uint64_t end) {
     if (report_.gaps.size() >= kMostLosses) return;
-    report_.gaps.push_back("the records behind commit " + std::to_string(epoch_) + ", at offsets " +
-                           std::to_string(begin) + " to " + std::to_string(end) +
-                           ", are damaged: what they changed is as it was before, unless a later record has it");
+    report_.gaps.push_back(
+        "the records behind commit " + std::to_string(epoch_) + ", at offsets " +
+        std::to_string(begin) + " to " + std::to_string(end) +
+        ", are damaged: what they changed is as it was before, unless a later record has it");
   }
 
-  // Whole operations between damaged frames. Bytes may have come here from elsewhere (swapped pages, an earlier life), so an operation is
-  // only as new as the header of its frame says: if that epoch is possible here and all operations between the two are whole. Any
-  // other is taken only where nothing else is known of its key.
+  // Whole operations between damaged frames. Bytes may have come here from elsewhere (swapped
+  // pages, an earlier life), so an operation is only as new as the header of its frame says: if
+  // that epoch is possible here and all operations between the two are whole. Any other is taken
+  // only where nothing else is known of its key.
   void scan_gap(uint64_t begin, uint64_t end, uint64_t last_epoch) {
     uint64_t epoch = 0, frame_end = 0;  // 0: no longer in a row with a frame's header
     for (uint64_t at = begin; at + sizeof(OperationHeader) <= end;) {
       if (at >= frame_end) epoch = 0;
       if (epoch == 0 && at % kFrameAlign == 0 && at + sizeof(FrameHeader) <= end) {
         const auto header = load<FrameHeader>(raw_.view() + at);
-        if (header.magic == FrameHeader::kMagic && header.bytes > sizeof header && header.bytes <= end - at) {
-          if (header.epoch >= std::max<uint64_t>(epoch_, 1) && header.epoch <= last_epoch) epoch = header.epoch;
+        if (header.magic == FrameHeader::kMagic && header.bytes > sizeof header &&
+            header.bytes <= end - at) {
+          if (header.epoch >= std::max<uint64_t>(epoch_, 1) && header.epoch <= last_epoch)
+            epoch = header.epoch;
           frame_end = at + header.bytes;
           at += sizeof header;
           continue;
@@ -206,8 +220,8 @@ class Salvage {
   void scan_claimed(uint64_t begin, uint64_t end, uint32_t incarnation) {
     for (uint64_t at = begin; at + sizeof(FrameHeader) <= end; at += kFrameAlign) {
       const auto header = load<FrameHeader>(raw_.view() + at);
-      if (header.magic != FrameHeader::kMagic || header.epoch <= epoch_ || header.incarnation < incarnation ||
-          header.bytes > end - at)
+      if (header.magic != FrameHeader::kMagic || header.epoch <= epoch_ ||
+          header.incarnation < incarnation || header.bytes > end - at)
         continue;
       if (header.epoch > epoch_ + kMostEpochsAhead) continue;
       scan_gap(at, at + header.bytes, epoch_ + kMostEpochsAhead);
@@ -217,7 +231,8 @@ class Salvage {
 
   bool plausible(uint64_t at, uint64_t end, OperationView* out) const {
     const auto header = load<OperationHeader>(raw_.view() + at);
-    if (header.type < 1 || header.type > 5 || header.key_bytes <= kKeyspacePrefixBytes) return false;
+    if (header.type < 1 || header.type > 5 || header.key_bytes <= kKeyspacePrefixBytes)
+      return false;
     if (header.key_bytes > kKeyspacePrefixBytes + kMaxUserKeyBytes) return false;
     return read_operation(raw_.view() + at, end - at, out);
   }
@@ -230,13 +245,14 @@ class Salvage {
   void note(const OperationView& operation, uint64_t offset, uint64_t epoch, bool certain) {
     if (is_region_operation(operation.type)) return regions_.note(offset, epoch);
     Version& version = versions_[std::string(operation.key)];
-    if (version.offset != 0 && (version.epoch > epoch || (version.epoch == epoch && version.certain && !certain)))
+    if (version.offset != 0 &&
+        (version.epoch > epoch || (version.epoch == epoch && version.certain && !certain)))
       return;
     version = {epoch, offset, operation.type == OperationType::kDelete, certain};
   }
 
-  // Without the secret: whole frames of whole operations, anywhere. What lies inside an accepted frame (somebody's copy
-  // of a pool, as a value) is passed over.
+  // Without the secret: whole frames of whole operations, anywhere. What lies inside an accepted
+  // frame (somebody's copy of a pool, as a value) is passed over.
   Status scan_everything() {
     const uint64_t end = raw_.view_end();
     for (uint64_t at = 0; at + sizeof(FrameHeader) <= end;) {
@@ -249,7 +265,8 @@ class Salvage {
         }
       }
       if (at % (16 * kMiB) == 0) tell(0.5 * static_cast<double>(at) / static_cast<double>(end));
-      const uint64_t whole = load<uint32_t>(raw_.view() + at) == FrameHeader::kMagic ? take_frame(at, end) : 0;
+      const uint64_t whole =
+          load<uint32_t>(raw_.view() + at) == FrameHeader::kMagic ? take_frame(at, end) : 0;
       at += whole > 0 ? whole : kFrameAlign;
     }
     return {};
@@ -257,7 +274,8 @@ class Salvage {
 
   uint64_t take_frame(uint64_t at, uint64_t end) {
     const auto header = load<FrameHeader>(raw_.view() + at);
-    if (header.bytes < sizeof header || header.bytes % kFrameAlign != 0 || header.bytes > end - at) return 0;
+    if (header.bytes < sizeof header || header.bytes % kFrameAlign != 0 || header.bytes > end - at)
+      return 0;
     if (header.kind != 1 && header.kind != 2) return 0;
     const uint64_t stop = at + header.bytes;
     std::vector<std::pair<OperationView, uint64_t>> operations;
@@ -279,7 +297,8 @@ class Salvage {
       for (const TableRef& table : run->tables()) {
         if (!inside(table.segment)) continue;
         const uint64_t end = std::min(table.segment.end(), raw_.view_end());
-        const uint64_t nodes = std::min<uint64_t>(table.nodes, (end - table.segment.offset) / kNodeBytes);
+        const uint64_t nodes =
+            std::min<uint64_t>(table.nodes, (end - table.segment.offset) / kNodeBytes);
         for (uint32_t number = 1; number < nodes; number++) read_leaf(table, number);
       }
     }
@@ -289,11 +308,14 @@ class Salvage {
     const uint64_t offset = table.segment.offset + uint64_t{number} * kNodeBytes;
     const uint8_t* node = raw_.view() + offset;
     NodeView view;
-    if (NodeView::verify(node, number, 0, load<NodeHeader>(node).tag) != nullptr || !view.open(node)) return;
+    if (NodeView::verify(node, number, 0, load<NodeHeader>(node).tag) != nullptr ||
+        !view.open(node))
+      return;
     char key[kKeyBufferBytes];
     for (uint32_t i = 0; i < view.count(); i++) {
       const size_t bytes = view.copy_key(i, key);
-      if (bytes > kKeyspacePrefixBytes) leaf_places_.try_emplace(std::string(key, bytes), view.place(i));
+      if (bytes > kKeyspacePrefixBytes)
+        leaf_places_.try_emplace(std::string(key, bytes), view.place(i));
     }
   }
 
@@ -307,9 +329,11 @@ class Salvage {
     return Place::deleted();
   }
 
-  bool operation_at(uint64_t offset, uint64_t most, const std::string& key, OperationView* out) const {
+  bool operation_at(uint64_t offset, uint64_t most, const std::string& key,
+                    OperationView* out) const {
     if (offset >= raw_.view_end()) return false;
-    return read_operation(raw_.view() + offset, std::min(most, raw_.view_end() - offset), out) && out->key == key;
+    return read_operation(raw_.view() + offset, std::min(most, raw_.view_end() - offset), out) &&
+           out->key == key;
   }
 
   void lose(const std::string& key, const std::string& why) {
@@ -323,7 +347,8 @@ class Salvage {
     const auto it = versions_.find(key);
     const Version* version = it == versions_.end() ? nullptr : &it->second;
     *unconfirmed = version && !version->certain;
-    const bool by_index = report_.source == SalvageSource::kIndex && !(version && version->epoch > fold_.epoch);
+    const bool by_index =
+        report_.source == SalvageSource::kIndex && !(version && version->epoch > fold_.epoch);
     if (by_index) {
       if (const auto place = indexed(key)) {
         *unconfirmed = false;
@@ -348,7 +373,9 @@ class Salvage {
     out->resize(value->size);
     uint64_t done = 0;
     for (const LargePiece& piece : value->pieces) {
-      if (piece.segment.offset > raw_.view_end() || piece.used > raw_.view_end() - piece.segment.offset) return false;
+      if (piece.segment.offset > raw_.view_end() ||
+          piece.used > raw_.view_end() - piece.segment.offset)
+        return false;
       uint64_t rolled = 0;
       for (uint64_t at = 0; at < piece.used; at += LargeValue::kChunk) {
         const uint64_t size = std::min(LargeValue::kChunk, piece.used - at);
@@ -391,22 +418,29 @@ class Salvage {
       if (i % 256 == 0) tell(0.5 + 0.5 * static_cast<double>(i) / static_cast<double>(keys.size()));
     }
     HOLDFAST_TRY(commit(to, &batch));
-    if (raw_.failed()) return Status(Code::kIo, "the damaged pool's file became unreadable while it was read");
+    if (raw_.failed())
+      return Status(Code::kIo, "the damaged pool's file became unreadable while it was read");
     tell(1.0);
     return {};
   }
 
   Status save_regions(Pool& to) {
-    auto saved = regions_.save(to, fold_, placing_, [&](const std::string& region, const std::string& why) {
-      report_.lost++;
-      if (report_.losses.size() < kMostLosses) report_.losses.push_back("the region '" + region.substr(0, 100) + "': " + why);
-    });
+    auto saved =
+        regions_.save(to, fold_, placing_, [&](const std::string& region, const std::string& why) {
+          report_.lost++;
+          if (report_.losses.size() < kMostLosses)
+            report_.losses.push_back("the region '" + region.substr(0, 100) + "': " + why);
+        });
     if (!saved.is_ok()) return std::move(saved.status());
     report_.bytes += *saved;
     if (*saved > 0 && report_.source != SalvageSource::kIndex) {
-      report_.gaps.push_back("what folds had placed of the regions is lost with the fold: they hold what the log still had, and zeros");
+      report_.gaps.push_back(
+          "what folds had placed of the regions is lost with the fold: they hold what the log "
+          "still had, and zeros");
     }
-    return raw_.failed() ? Status(Code::kIo, "the damaged pool's file became unreadable while it was read") : Status();
+    return raw_.failed()
+               ? Status(Code::kIo, "the damaged pool's file became unreadable while it was read")
+               : Status();
   }
 
   static Status commit(Pool& to, Batch* batch) {
@@ -423,7 +457,7 @@ class Salvage {
   const std::function<void(double)>& progress_;
   SalvageReport report_;
   FoldBlock fold_;
-  bool placing_ = false;  // of the root that names it
+  bool placing_ = false;                    // of the root that names it
   std::vector<std::unique_ptr<Run>> runs_;  // newest first
   std::map<uint64_t, Found> segments_;      // by sequence
   uint64_t epoch_ = 0;                      // of the last valid frame met
@@ -433,8 +467,9 @@ class Salvage {
 
 }  // namespace
 
-Result<SalvageReport> salvage(const std::string& from, const std::string& to, const PoolOptions& target,
-                              const std::atomic<bool>* cancelled, const std::function<void(double)>& progress) {
+Result<SalvageReport> salvage(const std::string& from, const std::string& to,
+                              const PoolOptions& target, const std::atomic<bool>* cancelled,
+                              const std::function<void(double)>& progress) {
   auto raw = RawPool::open(from);
   if (!raw.is_ok()) return std::move(raw.status());
   PoolOptions options = target;

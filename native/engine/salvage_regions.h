@@ -1,5 +1,5 @@
-// What can be saved of a damaged pool's regions: the blocks their extents hold whole, and the log's writes behind them, in order.
-// Used by salvage.cc; one thread; changes nothing but the new pool.
+// What can be saved of a damaged pool's regions: the blocks their extents hold whole, and the log's
+// writes behind them, in order. Used by salvage.cc; one thread; changes nothing but the new pool.
 #pragma once
 
 #include <functional>
@@ -22,8 +22,8 @@ class RegionSalvage {
 
   // An operation of a region, in the order of the log.
   void note(uint64_t offset, uint64_t epoch) { operations_.push_back({offset, epoch}); }
-  // `fold`: empty where it is lost, and with it what folds had placed. `placing`: the root says that blocks may be torn.
-  // Returns the bytes saved.
+  // `fold`: empty where it is lost, and with it what folds had placed. `placing`: the root says
+  // that blocks may be torn. Returns the bytes saved.
   Result<uint64_t> save(Pool& to, const FoldBlock& fold, bool placing, const Lose& lose);
 
  private:
@@ -45,7 +45,8 @@ class RegionSalvage {
   const uint64_t secret_;
   std::vector<Noted> operations_;
   std::map<uint32_t, Known> known_;
-  std::vector<std::pair<uint32_t, std::pair<uint64_t, uint64_t>>> torn_;  // ranges the tail writes to; only while placing
+  std::vector<std::pair<uint32_t, std::pair<uint64_t, uint64_t>>>
+      torn_;  // ranges the tail writes to; only while placing
   Pool* to_ = nullptr;
   Batch batch_;
   uint64_t saved_ = 0;

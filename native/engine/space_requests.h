@@ -1,4 +1,5 @@
-// Commits that found no room, and what the maintenance thread answers them. Its lock is a leaf. A crash leaves nothing of it.
+// Commits that found no room, and what the maintenance thread answers them. Its lock is a leaf. A
+// crash leaves nothing of it.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +31,8 @@ class SpaceRequests {
   }
   void refuse_all() { answer(asked().newest, false); }
 
-  // Waits for the answer, after `wake` has told who gives it, or until `gone` says that nobody will.
+  // Waits for the answer, after `wake` has told who gives it, or until `gone` says that nobody
+  // will.
   template <typename Wake, typename Gone>
   bool wait(uint64_t bytes, const Wake& wake, const Gone& gone) {
     std::unique_lock guard(mutex_);

@@ -1,4 +1,5 @@
-// What a pool says of itself: facts that stand while it is open, and counts of one moment. Any thread; reads nothing of the medium but its books.
+// What a pool says of itself: facts that stand while it is open, and counts of one moment. Any
+// thread; reads nothing of the medium but its books.
 
 #include "engine/pool_impl.h"
 
@@ -46,8 +47,10 @@ PoolStats PoolImpl::stats() const {
     std::shared_lock guard(index_.lock);
     s.region_segments = index_.view.regions->segments;
     s.region_bytes = index_.view.regions->bytes;
-    s.overlay_entries = index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
-    s.overlay_bytes = index_.view.active->bytes() + (index_.view.frozen ? index_.view.frozen->bytes() : 0);
+    s.overlay_entries =
+        index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
+    s.overlay_bytes =
+        index_.view.active->bytes() + (index_.view.frozen ? index_.view.frozen->bytes() : 0);
     s.runs = index_.view.runs.size();
     for (const RunPtr& run : index_.view.runs) {
       s.index_segments += run->tables().size();
@@ -70,7 +73,8 @@ PoolStats PoolImpl::stats() const {
   s.bytes_appended = c.bytes_appended, s.bytes_grown = c.bytes_grown;
   s.folds = folds_, s.compactions = compactions_;
   s.segments_cleaned = segments_cleaned_, s.bytes_moved = bytes_moved_;
-  s.replayed_operations = replayed_operations_, s.replayed_bytes = replayed_bytes_, s.open_us = open_us_;
+  s.replayed_operations = replayed_operations_, s.replayed_bytes = replayed_bytes_,
+  s.open_us = open_us_;
   return s;
 }
 

@@ -1,5 +1,5 @@
-// Which commit wrote a key's newest value: read off the frame that its operation lies in. Nothing is kept for that; it is asked when a
-// process has died before it could write an epoch down.
+// Which commit wrote a key's newest value: read off the frame that its operation lies in. Nothing
+// is kept for that; it is asked when a process has died before it could write an epoch down.
 //
 // Any thread. The snapshot keeps the segment where it is while its frames are walked.
 
@@ -30,7 +30,8 @@ Result<std::optional<uint64_t>> PoolImpl::written_at(Bytes key) {
   const LogReader reader(*medium_, secret_);
   FrameView frame;
   for (uint64_t at = segment.segment.offset + sizeof(SegmentHeader);
-       at <= place.offset() && reader.read_frame(segment.segment, segment.sequence, at, &frame); at += frame.header.bytes) {
+       at <= place.offset() && reader.read_frame(segment.segment, segment.sequence, at, &frame);
+       at += frame.header.bytes) {
     if (place.offset() >= at + frame.header.bytes) continue;
     if (frame.header.kind != static_cast<uint16_t>(FrameKind::kCommit)) break;
     HOLDFAST_TRY(sound());

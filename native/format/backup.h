@@ -1,14 +1,17 @@
-// The format of a backup: a row of blocks, each bound to all before it. docs/backup.md describes the same in prose.
+// The format of a backup: a row of blocks, each bound to all before it. docs/backup.md describes
+// the same in prose.
 //
 //   block:  | block header 32 | payload |
 //   backup: | begin | data | data | … | end |
 //
-// A block's checksum is seeded with the one before it, so that a block that is missing, repeated, swapped or another backup's is
-// noticed where it stands; a backup without its end block is not whole. The payloads of the data blocks are one stream of items:
+// A block's checksum is seeded with the one before it, so that a block that is missing, repeated,
+// swapped or another backup's is noticed where it stands; a backup without its end block is not
+// whole. The payloads of the data blocks are one stream of items:
 //
 //   item:   | item header 16 | key | bytes |
 //
-// A block ends where an item does, except inside a value longer than kWholeValue, whose bytes may go on for many blocks.
+// A block ends where an item does, except inside a value longer than kWholeValue, whose bytes may
+// go on for many blocks.
 #pragma once
 
 #include <cstddef>
@@ -31,9 +34,10 @@ struct BlockHeader {
   uint16_t kind = 0;
   uint16_t reserved = 0;
   uint32_t payload_bytes = 0;
-  uint32_t index = 0;       // 0, 1, …
-  uint64_t payload = 0;     // checksum of the payload, seeded with the chain so far
-  uint64_t chain = 0;       // checksum of the above, seeded with the chain so far: the chain from here on
+  uint32_t index = 0;    // 0, 1, …
+  uint64_t payload = 0;  // checksum of the payload, seeded with the chain so far
+  uint64_t chain =
+      0;  // checksum of the above, seeded with the chain so far: the chain from here on
 };
 static_assert(sizeof(BlockHeader) == 32 && offsetof(BlockHeader, chain) == 24);
 
@@ -59,8 +63,9 @@ struct BackupBegin {
 static_assert(sizeof(BackupBegin) == 56);
 
 struct BackupEnd {
-  uint64_t epoch = 0;    // what it restores to
-  uint64_t time_ms = 0;  // full: when the snapshot was taken; increment: of the last commit (0: there is none)
+  uint64_t epoch = 0;  // what it restores to
+  uint64_t time_ms =
+      0;  // full: when the snapshot was taken; increment: of the last commit (0: there is none)
   uint64_t entries = 0, commits = 0, bytes = 0;
 };
 static_assert(sizeof(BackupEnd) == 40);
@@ -70,7 +75,8 @@ enum class ItemTag : uint8_t {
   kCommit = 2,   // `size` is an epoch; 8 bytes of time follow; then its changes
   kPut = 3,      // `size` bytes of value follow
   kDelete = 4,
-  kRegionSize = 5,   // key and bytes as those of the log's operation (format/region.h); `size` is their length
+  kRegionSize =
+      5,  // key and bytes as those of the log's operation (format/region.h); `size` is their length
   kRegionWrite = 6,
 };
 

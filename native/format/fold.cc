@@ -70,7 +70,14 @@ class Words {
 
 Root RootWords::to_root() const {
   Root root;
-  uint64_t words[8] = {uint64_t{incarnation} << 32 | version, fold.offset, fold.bytes, fold_bytes, fold_checksum, clean, placing, 0};
+  uint64_t words[8] = {uint64_t{incarnation} << 32 | version,
+                       fold.offset,
+                       fold.bytes,
+                       fold_bytes,
+                       fold_checksum,
+                       clean,
+                       placing,
+                       0};
   std::memcpy(root.bytes, words, sizeof words);
   return root;
 }
@@ -181,7 +188,8 @@ std::optional<FoldBlock> FoldBlock::decode(Bytes bytes) {
     for (uint64_t extents = r.count(24); extents > 0; extents--) {
       const uint64_t number = r.word();
       region.extents.push_back({number, r.segment()});
-      const bool rising = region.extents.size() < 2 || region.extents[region.extents.size() - 2].number < number;
+      const bool rising =
+          region.extents.size() < 2 || region.extents[region.extents.size() - 2].number < number;
       if (!rising || region.extents.back().segment.bytes <= 4096) return std::nullopt;
     }
     block.regions.push_back(std::move(region));

@@ -4,8 +4,8 @@
 //   bits 20..62   offset of the operation in the pool, in units of 8 bytes (2^43 * 8 = 64 TiB)
 //   bits 0..19    length of the whole operation, in units of 8 bytes (at most 8 MiB)
 //
-// The length makes the space of an operation countable without reading it. The word 0 is no place: in an index it says
-// that the key was deleted (offset 0 is the superblock, never an operation).
+// The length makes the space of an operation countable without reading it. The word 0 is no place:
+// in an index it says that the key was deleted (offset 0 is the superblock, never an operation).
 #pragma once
 
 #include <cstdint>

@@ -1,13 +1,15 @@
-// What one commit appends: a record. On the medium a record is one frame, or several where it does not fit into what is left
-// of a segment; a frame is a 64-byte header and its operations. docs/format.md describes the same in prose.
+// What one commit appends: a record. On the medium a record is one frame, or several where it does
+// not fit into what is left of a segment; a frame is a 64-byte header and its operations.
+// docs/format.md describes the same in prose.
 //
-//   segment:   | segment header 64 | frame | frame | … | link frame | (rest never read) | copy of the link frame |
-//   frame:     | frame header 64 | operation | operation | … | zeros up to a multiple of 64 |
-//   operation: | operation header 16 | key | value | zeros up to a multiple of 8 |
+//   segment:   | segment header 64 | frame | frame | … | link frame | (rest never read) | copy of
+//   the link frame | frame:     | frame header 64 | operation | operation | … | zeros up to a
+//   multiple of 64 | operation: | operation header 16 | key | value | zeros up to a multiple of 8 |
 //
-// A frame is valid if its magic, its length, its epoch (the one that must follow), its incarnation (not older than that of the
-// frame before) and its checksum agree, and every operation's own checksum does. The checksum is seeded with the pool's
-// secret, the segment's sequence number and the frame's offset: bytes that lay elsewhere, in an earlier life of the segment or inside
+// A frame is valid if its magic, its length, its epoch (the one that must follow), its incarnation
+// (not older than that of the frame before) and its checksum agree, and every operation's own
+// checksum does. The checksum is seeded with the pool's secret, the segment's sequence number and
+// the frame's offset: bytes that lay elsewhere, in an earlier life of the segment or inside
 // somebody's value never pass for a frame here.
 #pragma once
 
@@ -20,7 +22,8 @@
 
 namespace holdfast {
 
-constexpr uint64_t kFrameAlign = 64;  // whole cache lines: what non-temporal stores want, and what a disk does not mind
+constexpr uint64_t kFrameAlign =
+    64;  // whole cache lines: what non-temporal stores want, and what a disk does not mind
 constexpr uint64_t kOperationAlign = 8;
 
 enum class FrameKind : uint16_t {
@@ -34,26 +37,29 @@ struct FrameHeader {
   static constexpr uint16_t kLastPart = 1;        // flag: with this frame the record is complete
 
   uint32_t magic = kMagic;
-  uint32_t bytes = 0;          // of the whole frame, a multiple of kFrameAlign
+  uint32_t bytes = 0;  // of the whole frame, a multiple of kFrameAlign
   uint64_t epoch = 0;
-  uint32_t incarnation = 0;    // rises by one each time the pool is opened
+  uint32_t incarnation = 0;  // rises by one each time the pool is opened
   uint32_t operations = 0;
   uint16_t kind = 0;
   uint16_t flags = 0;
-  uint32_t part = 0;           // 0, 1, … of one record
-  uint32_t behind = 0;         // epoch - (newest epoch known durable when this was written): what tells damage from a torn tail
+  uint32_t part = 0;    // 0, 1, … of one record
+  uint32_t behind = 0;  // epoch - (newest epoch known durable when this was written): what tells
+                        // damage from a torn tail
   uint32_t reserved0 = 0;
-  uint64_t time_ms = 0;        // of the commit, since 1970
-  uint64_t reserved1 = 0;      // for the shard, once a commit is (shard, epoch, n)
-  uint64_t checksum = 0;       // of this header (with the rolled-up operation checksums in this field), seeded
+  uint64_t time_ms = 0;    // of the commit, since 1970
+  uint64_t reserved1 = 0;  // for the shard, once a commit is (shard, epoch, n)
+  uint64_t checksum =
+      0;  // of this header (with the rolled-up operation checksums in this field), seeded
 };
 static_assert(sizeof(FrameHeader) == 64 && offsetof(FrameHeader, checksum) == 56);
-static_assert(offsetof(FrameHeader, epoch) == 8 && offsetof(FrameHeader, kind) == 24 && offsetof(FrameHeader, time_ms) == 40);
+static_assert(offsetof(FrameHeader, epoch) == 8 && offsetof(FrameHeader, kind) == 24 &&
+              offsetof(FrameHeader, time_ms) == 40);
 
 enum class OperationType : uint8_t {
   kPut = 1,
   kDelete = 2,
-  kPutLarge = 3,  // the value is a LargeValue description (format/large_value.h)
+  kPutLarge = 3,     // the value is a LargeValue description (format/large_value.h)
   kRegionWrite = 4,  // bytes of a region (format/region.h); the index does not know these two
   kRegionSize = 5,
 };
@@ -79,20 +85,21 @@ struct LinkTarget {
 };
 static_assert(sizeof(LinkTarget) == 32);
 constexpr uint64_t kLinkFrameBytes = 128;
-// Kept free at the end of every log segment: for the link frame, and for its copy in the segment's last 128 bytes. By the copy
-// the log can be followed past a link that is damaged, and so be told from a log that ends there.
+// Kept free at the end of every log segment: for the link frame, and for its copy in the segment's
+// last 128 bytes. By the copy the log can be followed past a link that is damaged, and so be told
+// from a log that ends there.
 constexpr uint64_t kLinkRoomBytes = 2 * kLinkFrameBytes;
 
 struct SegmentHeader {
   static constexpr uint32_t kMagic = 0x31534648;  // "HFS1"
   uint32_t magic = kMagic;
   uint32_t version = 1;
-  uint64_t sequence = 0;    // position of the segment in the log, strictly rising, never used twice
+  uint64_t sequence = 0;  // position of the segment in the log, strictly rising, never used twice
   uint64_t offset = 0;
   uint64_t bytes = 0;
   uint64_t first_epoch = 0;
   uint64_t reserved[2] = {0, 0};
-  uint64_t checksum = 0;    // of the above, seeded with the secret and the offset
+  uint64_t checksum = 0;  // of the above, seeded with the secret and the offset
 };
 static_assert(sizeof(SegmentHeader) == 64);
 
@@ -112,11 +119,12 @@ inline uint64_t frame_checksum(FrameHeader header, uint64_t rolled, uint64_t see
 
 inline uint64_t segment_checksum(SegmentHeader header, uint64_t secret) {
   header.checksum = 0;
-  return checksum_seeded(&header, sizeof header, place_seed(secret, header.sequence, header.offset));
+  return checksum_seeded(&header, sizeof header,
+                         place_seed(secret, header.sequence, header.offset));
 }
 
-inline SegmentHeader make_segment_header(uint64_t offset, uint64_t bytes, uint64_t sequence, uint64_t first_epoch,
-                                         uint64_t secret) {
+inline SegmentHeader make_segment_header(uint64_t offset, uint64_t bytes, uint64_t sequence,
+                                         uint64_t first_epoch, uint64_t secret) {
   SegmentHeader header;
   header.sequence = sequence;
   header.offset = offset;
@@ -126,21 +134,26 @@ inline SegmentHeader make_segment_header(uint64_t offset, uint64_t bytes, uint64
   return header;
 }
 
-// ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── operations ───────────────────────────────────────────────────────────────
 
 inline uint64_t operation_bytes(size_t key_bytes, size_t value_bytes) {
   return round_up(sizeof(OperationHeader) + key_bytes + value_bytes, kOperationAlign);
 }
 
-// All of an operation but its checksum. The header's second word in one piece, as the checksum reads it; the padding as part of the last word.
+// All of an operation but its checksum. The header's second word in one piece, as the checksum
+// reads it; the padding as part of the last word.
 inline void encode_operation(uint8_t* at, OperationType type, Bytes key, Bytes value) {
-  static_assert(offsetof(OperationHeader, value_bytes) == 8 && offsetof(OperationHeader, key_bytes) == 12 && offsetof(OperationHeader, type) == 14);
+  static_assert(offsetof(OperationHeader, value_bytes) == 8 &&
+                offsetof(OperationHeader, key_bytes) == 12 &&
+                offsetof(OperationHeader, type) == 14);
   store(at + operation_bytes(key.size(), value.size()) - kOperationAlign, uint64_t{0});
-  store(at + 8, uint64_t{static_cast<uint32_t>(value.size())} | uint64_t{static_cast<uint16_t>(key.size())} << 32 |
+  store(at + 8, uint64_t{static_cast<uint32_t>(value.size())} |
+                    uint64_t{static_cast<uint16_t>(key.size())} << 32 |
                     uint64_t{static_cast<uint8_t>(type)} << 48);
   std::memcpy(at + sizeof(OperationHeader), key.data(), key.size());
   // An empty value may have no address, which memcpy must not be given.
-  if (!value.empty()) std::memcpy(at + sizeof(OperationHeader) + key.size(), value.data(), value.size());
+  if (!value.empty())
+    std::memcpy(at + sizeof(OperationHeader) + key.size(), value.data(), value.size());
 }
 
 // Of an operation that stands at `at`, but for this.
@@ -154,7 +167,7 @@ struct OperationView {
   OperationType type = OperationType::kPut;
   Bytes key;
   Bytes value;
-  uint64_t bytes = 0;     // with padding
+  uint64_t bytes = 0;  // with padding
   uint64_t checksum = 0;
 };
 
@@ -169,17 +182,20 @@ inline OperationView view_operation(const uint8_t* at, const OperationHeader& he
 }
 
 // An operation whose bounds and checksum are known to be right.
-inline OperationView view_operation(const uint8_t* at) { return view_operation(at, load<OperationHeader>(at)); }
+inline OperationView view_operation(const uint8_t* at) {
+  return view_operation(at, load<OperationHeader>(at));
+}
 
-// Looks at the header once: in a reader's mapping it may change between two looks when the reader has expired.
-// false: does not fit into `available`, is of no known type, or its checksum is wrong.
+// Looks at the header once: in a reader's mapping it may change between two looks when the reader
+// has expired. false: does not fit into `available`, is of no known type, or its checksum is wrong.
 inline bool read_operation(const uint8_t* at, uint64_t available, OperationView* out) {
   if (available < sizeof(OperationHeader)) return false;
   const auto header = load<OperationHeader>(at);
   const uint64_t used = sizeof header + uint64_t{header.key_bytes} + header.value_bytes;
   if (used > available || header.type < 1 || header.type > 5 || header.reserved != 0) return false;
   if (header.type > 3 && header.key_bytes != 12) return false;  // a region's key (format/region.h)
-  if (!planted(PlantedBug::kChecksumNotChecked) && checksum(at + 8, used - 8) != header.checksum) return false;
+  if (!planted(PlantedBug::kChecksumNotChecked) && checksum(at + 8, used - 8) != header.checksum)
+    return false;
   *out = view_operation(at, header);
   return true;
 }

@@ -21,7 +21,8 @@ inline uint64_t head_after(Bytes key, size_t prefix_bytes) {
   if (left >= kHeadBytes) return load_big_endian64(from);
   if (left == 0) return 0;
   // The last 8 bytes of the key hold what is left at their end.
-  if (key.size() >= kHeadBytes) return load_big_endian64(key.data() + key.size() - kHeadBytes) << (64 - 8 * left);
+  if (key.size() >= kHeadBytes)
+    return load_big_endian64(key.data() + key.size() - kHeadBytes) << (64 - 8 * left);
   uint64_t head = 0;
   for (size_t i = 0; i < left; i++) head |= uint64_t{static_cast<uint8_t>(from[i])} << (56 - 8 * i);
   return head;
@@ -53,7 +54,8 @@ inline size_t common_prefix_bytes(Bytes a, Bytes b) {
 // How `key` stands to a node whose keys all begin with `prefix`: 0 when it begins with it too; less
 // or more than 0 when it is less or more than every key of the node.
 inline int compare_to_prefix(Bytes key, Bytes prefix) {
-  const int order = Bytes::traits_type::compare(key.data(), prefix.data(), std::min(key.size(), prefix.size()));
+  const int order =
+      Bytes::traits_type::compare(key.data(), prefix.data(), std::min(key.size(), prefix.size()));
   return order == 0 && key.size() < prefix.size() ? -1 : order;
 }
 

@@ -14,9 +14,11 @@ namespace {
 
 class MergeCursor final : public Cursor {
  public:
-  MergeCursor(std::vector<std::unique_ptr<Cursor>> newest_first, bool keep_deleted) : keep_deleted_(keep_deleted) {
+  MergeCursor(std::vector<std::unique_ptr<Cursor>> newest_first, bool keep_deleted)
+      : keep_deleted_(keep_deleted) {
     sources_.reserve(newest_first.size());
-    for (auto& cursor : newest_first) sources_.push_back(Source{std::move(cursor), false, false, Bytes()});
+    for (auto& cursor : newest_first)
+      sources_.push_back(Source{std::move(cursor), false, false, Bytes()});
   }
 
   void seek(Bytes key) override {
@@ -51,16 +53,20 @@ class MergeCursor final : public Cursor {
 
   void next() override {
     if (current_ == nullptr) return;
-    if (!forward_) turn();
-    else step();
+    if (!forward_)
+      turn();
+    else
+      step();
     choose();
     pass_over_deleted();
   }
 
   void prev() override {
     if (current_ == nullptr) return;
-    if (forward_) turn();
-    else step();
+    if (forward_)
+      turn();
+    else
+      step();
     choose();
     pass_over_deleted();
   }
@@ -201,7 +207,8 @@ class LiveCursor final : public Cursor {
 
 }  // namespace
 
-std::unique_ptr<Cursor> merge_cursors(std::vector<std::unique_ptr<Cursor>> newest_first, bool keep_deleted) {
+std::unique_ptr<Cursor> merge_cursors(std::vector<std::unique_ptr<Cursor>> newest_first,
+                                      bool keep_deleted) {
   if (newest_first.size() == 1) {
     if (keep_deleted) return std::move(newest_first.front());
     return std::make_unique<LiveCursor>(std::move(newest_first.front()));

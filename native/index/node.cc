@@ -18,7 +18,9 @@ size_t tail_bytes(size_t key_bytes, size_t prefix_bytes) {
   return rest > kHeadBytes ? rest - kHeadBytes : 0;
 }
 
-uint64_t node_checksum(const uint8_t* node) { return checksum(node + sizeof(uint64_t), kNodeBytes - sizeof(uint64_t)); }
+uint64_t node_checksum(const uint8_t* node) {
+  return checksum(node + sizeof(uint64_t), kNodeBytes - sizeof(uint64_t));
+}
 
 }  // namespace
 
@@ -64,7 +66,8 @@ bool NodeView::compare(uint32_t index, Bytes rest, int* order) const {
   if (!suffix(index, &mine)) return false;
   if (mine.bytes > kHeadBytes && rest.size() > kHeadBytes) {
     *order = Bytes(mine.tail, mine.tail_bytes()).compare(rest.substr(kHeadBytes));
-  } else {  // one ends within the head, where the other is equal or has the zero bytes it is padded with
+  } else {  // one ends within the head, where the other is equal or has the zero bytes it is padded
+            // with
     *order = mine.bytes < rest.size() ? -1 : mine.bytes > rest.size() ? 1 : 0;
   }
   return true;
@@ -77,7 +80,8 @@ bool NodeView::compare(uint32_t index, Bytes rest, int* order) const {
 // each), not nine.
 uint32_t NodeView::heads_below_here(uint64_t head) const {
   const size_t heads_at = static_cast<size_t>(heads_ - node_);
-  const uint32_t first = static_cast<uint32_t>((round_up(heads_at, kStrideBytes) - heads_at) / sizeof(uint64_t));
+  const uint32_t first =
+      static_cast<uint32_t>((round_up(heads_at, kStrideBytes) - heads_at) / sizeof(uint64_t));
   uint32_t low = 0;
   uint32_t size = first;
   for (uint32_t sample = first; sample < count_; sample += kStride) {
@@ -178,7 +182,8 @@ const char* NodeView::verify_entries() const {
     if (mine.bytes < kHeadBytes && (mine.bytes == 0 ? head(i) : head(i) << (8 * mine.bytes)) != 0) {
       return "a key goes on after its end";
     }
-    if (level_ > 0 && (child(i) == 0 || child(i) >= number_)) return "a child's number is impossible";
+    if (level_ > 0 && (child(i) == 0 || child(i) >= number_))
+      return "a child's number is impossible";
     if (i == 0) continue;
     if (head(i - 1) > head(i)) return "its keys are out of order";
     if (head(i - 1) < head(i)) continue;
@@ -186,7 +191,8 @@ const char* NodeView::verify_entries() const {
     store(rest, __builtin_bswap64(head(i)));
     std::memcpy(rest + kHeadBytes, mine.tail, mine.tail_bytes());
     int order;
-    if (!compare(i - 1, Bytes(rest, mine.bytes), &order) || order >= 0) return "its keys are out of order";
+    if (!compare(i - 1, Bytes(rest, mine.bytes), &order) || order >= 0)
+      return "its keys are out of order";
   }
   return tails == heap_bytes_ ? nullptr : "its keys' tails have another length";
 }

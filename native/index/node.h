@@ -4,9 +4,11 @@
 //   0      header (24 bytes)
 //   24     the common prefix of the node's keys, padded to 8 bytes
 //          heads     u64 x count   the next 8 key bytes, big-endian order, zero-padded
-//          words     u64 x count   places (level 0)      u32 x count  child node numbers (level > 0)
-//          slots     u16 x count   bits 0..3: 0..8 = the key ends so many bytes after the prefix, 9 = it has a tail
-//                                  bits 4..15: where its tail begins in the heap (ends where the next one's begins)
+//          words     u64 x count   places (level 0)      u32 x count  child node numbers (level >
+//          0) slots     u16 x count   bits 0..3: 0..8 = the key ends so many bytes after the
+//          prefix, 9 = it has a tail
+//                                  bits 4..15: where its tail begins in the heap (ends where the
+//                                  next one's begins)
 //          heap      the tails: what of each key comes after its head
 //
 // An entry of an inner node is (separator, child): every key below that child is >= the separator,
@@ -31,14 +33,14 @@
 namespace holdfast {
 
 struct NodeHeader {
-  uint64_t checksum;      // of the node's other bytes
-  uint32_t number;        // in the table: a node that is in another's place is noticed
-  uint32_t tag;           // of the table: a node of another table is noticed
-  uint16_t count;         // entries, at least 1
+  uint64_t checksum;  // of the node's other bytes
+  uint32_t number;    // in the table: a node that is in another's place is noticed
+  uint32_t tag;       // of the table: a node of another table is noticed
+  uint16_t count;     // entries, at least 1
   uint16_t prefix_bytes;
   uint16_t heap_bytes;
-  uint8_t level;          // 0: a leaf
-  uint8_t reserved;       // 0
+  uint8_t level;     // 0: a leaf
+  uint8_t reserved;  // 0
 };
 static_assert(sizeof(NodeHeader) == 24 && alignof(NodeHeader) == 8);
 
@@ -59,7 +61,9 @@ class NodeView {
 
   // `index` < count() in all of these.
   uint64_t head(uint32_t index) const { return load<uint64_t>(heads_ + index * sizeof(uint64_t)); }
-  Place place(uint32_t index) const { return Place::from_word(load<uint64_t>(words_ + index * sizeof(uint64_t))); }
+  Place place(uint32_t index) const {
+    return Place::from_word(load<uint64_t>(words_ + index * sizeof(uint64_t)));
+  }
   uint32_t child(uint32_t index) const { return load<uint32_t>(words_ + index * sizeof(uint32_t)); }
 
   // Index of the first key >= `key` (count() if there is none). False: the node is malformed.
@@ -122,8 +126,8 @@ class NodeWriter {
   }
 
   uint32_t level_;
-  std::string keys_;             // one after the other
-  std::vector<uint32_t> ends_;   // in keys_
+  std::string keys_;            // one after the other
+  std::vector<uint32_t> ends_;  // in keys_
   std::vector<uint32_t> sizes_;
   std::vector<uint64_t> words_;
   size_t prefix_bytes_ = 0;

@@ -1,12 +1,13 @@
-// The overlay: a hash table that finds entries, and a B+tree that orders them, made when somebody asks for the order. See overlay.h
-// for the promise; nothing of it outlives the process.
+// The overlay: a hash table that finds entries, and a B+tree that orders them, made when somebody
+// asks for the order. See overlay.h for the promise; nothing of it outlives the process.
 //
-// A commit only touches the table. New entries wait in a list until the next cursor() puts them into the tree: a fold does so once, for
-// all; ranges between commits do it for what came since the last one. So an order costs no more than keeping it always would, and
-// where nobody asks, nothing.
+// A commit only touches the table. New entries wait in a list until the next cursor() puts them
+// into the tree: a fold does so once, for all; ranges between commits do it for what came since the
+// last one. So an order costs no more than keeping it always would, and where nobody asks, nothing.
 //
-// Threads: as overlay.h says, under the caller's lock. Readers share it, so the first that needs the order makes it under a mutex. It
-// changes while no cursor looks on: a cursor ends with the next put(), and without a put() there is nothing new to order.
+// Threads: as overlay.h says, under the caller's lock. Readers share it, so the first that needs
+// the order makes it under a mutex. It changes while no cursor looks on: a cursor ends with the
+// next put(), and without a put() there is nothing new to order.
 
 #include "index/overlay.h"
 
@@ -23,9 +24,11 @@
 namespace holdfast {
 namespace overlay {
 
-// Keys come from outside, and nobody outside may choose them so that they meet in the table: every process hashes differently.
+// Keys come from outside, and nobody outside may choose them so that they meet in the table: every
+// process hashes differently.
 uint64_t process_seed() {
-  const auto* const random = reinterpret_cast<const uint8_t*>(getauxval(AT_RANDOM));  // 16 bytes from the kernel
+  const auto* const random =
+      reinterpret_cast<const uint8_t*>(getauxval(AT_RANDOM));  // 16 bytes from the kernel
   return random == nullptr ? 0 : checksum(random, 16);
 }
 
@@ -33,7 +36,8 @@ uint64_t hash_of(Bytes key) {
   static const uint64_t seed = process_seed();
   constexpr size_t kPiece = 240;
   uint64_t hash = seed;
-  for (; key.size() > kPiece; key.remove_prefix(kPiece)) hash = checksum_seeded(key.data(), kPiece, hash);
+  for (; key.size() > kPiece; key.remove_prefix(kPiece))
+    hash = checksum_seeded(key.data(), kPiece, hash);
   return checksum_seeded(key.data(), key.size(), hash);
 }
 
@@ -55,7 +59,8 @@ class Tree {
 
   // Its key is not here yet.
   void insert(Entry* entry) {
-    if (last_->count > 0 && last_->count < kFanout && last_->entries[last_->count - 1]->key() < entry->key()) {
+    if (last_->count > 0 && last_->count < kFanout &&
+        last_->entries[last_->count - 1]->key() < entry->key()) {
       last_->last_insert = last_->count;
       return last_->insert(last_->count, entry);  // as all do when many are put in order at once
     }
@@ -123,7 +128,8 @@ class Tree {
       right->insert(0, entry);
       right->last_insert = 0;
       // A leaf of one key expects more that are as alike as this one is to the one before it.
-      right->set_prefix(entry->key(), common_prefix_bytes(entry->key(), leaf->entries[kFanout - 1]->key()));
+      right->set_prefix(entry->key(),
+                        common_prefix_bytes(entry->key(), leaf->entries[kFanout - 1]->key()));
     } else {
       right->take_tail_of(leaf, keep);
       Leaf* const to = at <= keep ? leaf : right;
@@ -238,7 +244,8 @@ class TreeCursor final : public Cursor {
 struct Overlay::Impl {
   explicit Impl(Pages pages) : arena(pages) {}
 
-  overlay::Entry* make_entry(Bytes key, Place place, uint64_t epoch, uint64_t hash, bool older_counted) {
+  overlay::Entry* make_entry(Bytes key, Place place, uint64_t epoch, uint64_t hash,
+                             bool older_counted) {
     using overlay::Entry;
     auto* const entry = new (arena.take(Entry::size_for(key), alignof(Entry))) Entry;
     entry->newest = {epoch, place, nullptr};
@@ -311,7 +318,8 @@ struct Overlay::Impl {
     const auto before = [](const Keyed& a, const Keyed& b) {
       return a.head != b.head ? a.head < b.head : a.entry->key() < b.entry->key();
     };
-    if (!std::is_sorted(keyed.begin(), keyed.end(), before)) std::sort(keyed.begin(), keyed.end(), before);
+    if (!std::is_sorted(keyed.begin(), keyed.end(), before))
+      std::sort(keyed.begin(), keyed.end(), before);
     for (const Keyed& each : keyed) tree.insert(each.entry);
   }
 
@@ -319,7 +327,7 @@ struct Overlay::Impl {
   overlay::EntryTable table{arena};
   overlay::Version* spare_versions = nullptr;
   std::atomic<overlay::Entry*> unordered{nullptr};  // the newest of them
-  std::mutex order_mutex;                            // guards the tree while it is made
+  std::mutex order_mutex;                           // guards the tree while it is made
   overlay::Tree tree;
 };
 
@@ -335,7 +343,8 @@ void Overlay::clear() {
   impl_->tree.clear();
 }
 
-std::optional<Place> Overlay::put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed, bool older_counted) {
+std::optional<Place> Overlay::put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed,
+                                  bool older_counted) {
   const uint64_t hash = overlay::hash_of(key);
   if (overlay::Entry* const entry = impl_->table.find(key, hash)) {
     return impl_->overwrite(&entry->newest, place, epoch, oldest_needed);
@@ -365,7 +374,9 @@ std::shared_ptr<Overlay> OverlayStock::take() {
     overlay.swap(kept_);
   }
   if (!overlay) overlay = std::make_unique<Overlay>();
-  return {overlay.release(), [stock = shared_from_this()](Overlay* done) { stock->give_back(std::unique_ptr<Overlay>(done)); }};
+  return {overlay.release(), [stock = shared_from_this()](Overlay* done) {
+            stock->give_back(std::unique_ptr<Overlay>(done));
+          }};
 }
 
 void OverlayStock::give_back(std::unique_ptr<Overlay> done) {

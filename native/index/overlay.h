@@ -7,8 +7,9 @@
 // Place::deleted()); it is dropped whole, or cleared, once folded.
 //
 // Threads: put() excludes everything else (the engine's exclusive lock); find() and cursors may run
-// together (shared lock); a cursor is no more used once put() was called. The first cursor() behind some
-// put()s of new keys sorts these. A crash leaves nothing of it; it is made again from the log's tail.
+// together (shared lock); a cursor is no more used once put() was called. The first cursor() behind
+// some put()s of new keys sorts these. A crash leaves nothing of it; it is made again from the
+// log's tail.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +36,10 @@ class Overlay {
   // open snapshot of this overlay may ask for (kLatest: no snapshot). A version is kept only if
   // some epoch in [oldest_needed, epoch) still sees it. Returns the place that was the newest
   // before, if the key was here.
-  // `older_counted`: what the key was in runs has been counted as dead already. It is remembered while the key is here.
-  std::optional<Place> put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed, bool older_counted = false);
+  // `older_counted`: what the key was in runs has been counted as dead already. It is remembered
+  // while the key is here.
+  std::optional<Place> put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed,
+                           bool older_counted = false);
 
   // Has what put() of this key will look at first on its way here.
   void expect(Bytes key) const;
@@ -62,8 +65,9 @@ class Overlay {
   std::unique_ptr<Impl> impl_;
 };
 
-// Overlays that take the place of one another. The memory of the last one that was done with is used by the next: a commit that had
-// to wait for the pages of its entry would wait longer than for its fence. Any thread.
+// Overlays that take the place of one another. The memory of the last one that was done with is
+// used by the next: a commit that had to wait for the pages of its entry would wait longer than for
+// its fence. Any thread.
 class OverlayStock : public std::enable_shared_from_this<OverlayStock> {
  public:
   std::shared_ptr<Overlay> take();  // an empty one

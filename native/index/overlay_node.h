@@ -1,5 +1,5 @@
-// The pieces of the overlay: arenas everything lives in, versions, entries, and the nodes of the B+tree
-// that orders them. For overlay*.cc and .h only.
+// The pieces of the overlay: arenas everything lives in, versions, entries, and the nodes of the
+// B+tree that orders them. For overlay*.cc and .h only.
 //
 // Keys are copied once into an arena and never move or go away, so a node refers to its prefix,
 // its separators and its entries by pointer. A node keeps the heads of its keys after their common
@@ -42,9 +42,11 @@ class Arena {
     return reinterpret_cast<void*>(from);
   }
 
-  // Nothing that was taken is used any more. The memory stays, so that who fills the arena anew need not wait for it page by page.
+  // Nothing that was taken is used any more. The memory stays, so that who fills the arena anew
+  // need not wait for it page by page.
   void reset() {
-    kept_.insert(kept_.end(), used_.rbegin(), used_.rend());  // the last one first: then the same come in the same order
+    kept_.insert(kept_.end(), used_.rbegin(),
+                 used_.rend());  // the last one first: then the same come in the same order
     used_.clear();
     next_ = end_ = 0;
   }
@@ -62,20 +64,25 @@ class Arena {
       used_.push_back(kept_.back());
       kept_.pop_back();
     } else {
-      size_t size = at_least > kHugePageBytes / 8 ? std::max(kHugePageBytes, at_least) : std::max(next_chunk_bytes_, at_least);
-      next_chunk_bytes_ = next_chunk_bytes_ < 128 * kKiB ? next_chunk_bytes_ * 2 : kHugePageBytes;  // a small overlay takes little
+      size_t size = at_least > kHugePageBytes / 8 ? std::max(kHugePageBytes, at_least)
+                                                  : std::max(next_chunk_bytes_, at_least);
+      next_chunk_bytes_ = next_chunk_bytes_ < 128 * kKiB
+                              ? next_chunk_bytes_ * 2
+                              : kHugePageBytes;  // a small overlay takes little
       const bool paged = size >= kHugePageBytes;
       if (paged) size = round_up(size, kHugePageBytes);
       const Pages pages = bytes_ + size <= kMostSmall ? pages_ : Pages::kHuge;
       used_.push_back({paged ? take_fresh_pages(size, pages) : std::malloc(size), size});
-      if (used_.back().memory == nullptr) std::abort();  // as operator new does here: without memory there is nothing to say it with
+      if (used_.back().memory == nullptr)
+        std::abort();  // as operator new does here: without memory there is nothing to say it with
       bytes_ += size;
     }
     next_ = reinterpret_cast<uintptr_t>(used_.back().memory);
     end_ = next_ + used_.back().bytes;
   }
 
-  static constexpr size_t kMostSmall = 8 * kMiB;  // to find one's way in more of them takes longer than was saved
+  static constexpr size_t kMostSmall =
+      8 * kMiB;  // to find one's way in more of them takes longer than was saved
   const Pages pages_;
   std::vector<Chunk> used_, kept_;
   uintptr_t next_ = 0;
@@ -141,7 +148,9 @@ struct alignas(64) Node {
 
   // Fewer keys may have more in common.
   void remake() {
-    if (count > 0) set_prefix(entries[0]->key(), common_prefix_bytes(entries[0]->key(), entries[count - 1]->key()));
+    if (count > 0)
+      set_prefix(entries[0]->key(),
+                 common_prefix_bytes(entries[0]->key(), entries[count - 1]->key()));
   }
 
   // Index of the first key >= `key`.
@@ -169,7 +178,8 @@ struct alignas(64) Node {
 
   void insert(uint32_t at, Entry* entry) {
     const Bytes key = entry->key();
-    const size_t shared = count == 0 ? key.size() : common_prefix_bytes(key, Bytes(prefix, prefix_bytes));
+    const size_t shared =
+        count == 0 ? key.size() : common_prefix_bytes(key, Bytes(prefix, prefix_bytes));
     if (count == 0 || shared < prefix_bytes) set_prefix(key, shared);
     std::memmove(heads + at + 1, heads + at, (count - at) * sizeof heads[0]);
     std::memmove(entries + at + 1, entries + at, (count - at) * sizeof entries[0]);
@@ -188,7 +198,8 @@ struct alignas(64) Node {
 struct Leaf : Node {
   Leaf* previous = nullptr;
   Leaf* next = nullptr;
-  uint32_t last_insert = UINT32_MAX - 1;  // where the newest entry went: keys that come in order show themselves
+  uint32_t last_insert =
+      UINT32_MAX - 1;  // where the newest entry went: keys that come in order show themselves
 };
 
 // children[i] has the keys < entries[i]'s; children[i + 1] those >= it.

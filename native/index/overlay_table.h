@@ -1,8 +1,10 @@
-// The overlay's look-up: an open-addressing hash table of entries. A slot is one word: the entry's address, and above it 16 bits of
-// the key's hash, so that nearly no other key's entry is looked at on the way. At most half full.
+// The overlay's look-up: an open-addressing hash table of entries. A slot is one word: the entry's
+// address, and above it 16 bits of the key's hash, so that nearly no other key's entry is looked at
+// on the way. At most half full.
 //
-// For overlay.cc only. Its memory is the arena's, many pages at once when it is large: a table is filled all over, and each would be a fault.
-// Threads: as overlay.h says; nothing here locks. Nothing is ever taken out.
+// For overlay.cc only. Its memory is the arena's, many pages at once when it is large: a table is
+// filled all over, and each would be a fault. Threads: as overlay.h says; nothing here locks.
+// Nothing is ever taken out.
 #pragma once
 
 #include <cstddef>
@@ -49,7 +51,8 @@ class EntryTable {
  private:
   static constexpr uint64_t kTag = uint64_t{0xFFFF} << 48;
   static constexpr size_t kLeast = 256, kSmall = 2048, kUsual = 64 * 1024;
-  static constexpr size_t kAhead = 16;  // entries on their way from memory while a table is made anew
+  static constexpr size_t kAhead =
+      16;  // entries on their way from memory while a table is made anew
 
   static Entry* entry_of(uint64_t slot) { return reinterpret_cast<Entry*>(slot & ~kTag); }
   size_t capacity() const { return slots_ == nullptr ? 0 : mask_ + 1; }
@@ -60,8 +63,11 @@ class EntryTable {
     slots_[at] = slot;
   }
 
-  // To make a larger table costs a cache miss an entry: a small one becomes one with room for a usual tail at once.
-  static size_t larger(size_t slots) { return slots < kSmall ? std::max(2 * slots, kLeast) : std::max(2 * slots, kUsual); }
+  // To make a larger table costs a cache miss an entry: a small one becomes one with room for a
+  // usual tail at once.
+  static size_t larger(size_t slots) {
+    return slots < kSmall ? std::max(2 * slots, kLeast) : std::max(2 * slots, kUsual);
+  }
 
   void take(size_t slots) {
     slots_ = static_cast<uint64_t*>(arena_.take(slots * sizeof(uint64_t), 64));
@@ -75,7 +81,9 @@ class EntryTable {
     const uint64_t* const old = slots_;
     take(larger(before));
     for (size_t i = 0; i < before; i++) {
-      if (i + kAhead < before) __builtin_prefetch(reinterpret_cast<const char*>((old[i + kAhead] & ~kTag) + offsetof(Entry, hash)));  // or nothing
+      if (i + kAhead < before)
+        __builtin_prefetch(reinterpret_cast<const char*>((old[i + kAhead] & ~kTag) +
+                                                         offsetof(Entry, hash)));  // or nothing
       if (old[i] != 0) place(old[i], entry_of(old[i])->hash);
     }
   }

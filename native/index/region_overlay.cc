@@ -4,7 +4,8 @@
 
 namespace holdfast {
 
-RegionOverlay::Image& RegionOverlay::change(Region& of, uint32_t region, uint64_t block, bool whole, uint64_t epoch, const NeededEpochs& needed,
+RegionOverlay::Image& RegionOverlay::change(Region& of, uint32_t region, uint64_t block, bool whole,
+                                            uint64_t epoch, const NeededEpochs& needed,
                                             RegionBase& below) {
   std::unique_ptr<Image>& newest = of.blocks[block];
   if (newest) {
@@ -33,8 +34,8 @@ RegionOverlay::Image& RegionOverlay::change(Region& of, uint32_t region, uint64_
   };
   if (!whole || !needed.none()) fill(newest.get());
   if (!needed.none()) {
-    // A snapshot of this overlay sees the block as it was, while a fold may overwrite it below. (Where the region was cut off, the
-    // fold leaves what is below alone for the snapshot's sake.)
+    // A snapshot of this overlay sees the block as it was, while a fold may overwrite it below.
+    // (Where the region was cut off, the fold leaves what is below alone for the snapshot's sake.)
     auto next = std::make_unique<Image>();
     next->damaged = newest->damaged && !whole;
     std::memcpy(next->bytes, newest->bytes, sizeof next->bytes);
@@ -48,20 +49,22 @@ RegionOverlay::Image& RegionOverlay::change(Region& of, uint32_t region, uint64_
   return *newest;
 }
 
-void RegionOverlay::write(uint32_t region, uint64_t offset, Bytes bytes, uint64_t epoch, const NeededEpochs& needed, RegionBase& below) {
+void RegionOverlay::write(uint32_t region, uint64_t offset, Bytes bytes, uint64_t epoch,
+                          const NeededEpochs& needed, RegionBase& below) {
   Region& of = regions_[region];
   while (!bytes.empty()) {
     const uint64_t within = offset % kRegionBlockBytes;
     const size_t take = std::min<size_t>(kRegionBlockBytes - within, bytes.size());
-    Image& image = change(of, region, offset / kRegionBlockBytes, take == kRegionBlockBytes, epoch, needed, below);
+    Image& image = change(of, region, offset / kRegionBlockBytes, take == kRegionBlockBytes, epoch,
+                          needed, below);
     std::memcpy(image.bytes + within, bytes.data(), take);
     offset += take;
     bytes.remove_prefix(take);
   }
 }
 
-void RegionOverlay::resize(uint32_t region, uint64_t size, Bytes name, bool shrinks, uint64_t epoch, const NeededEpochs& needed,
-                           RegionBase& below) {
+void RegionOverlay::resize(uint32_t region, uint64_t size, Bytes name, bool shrinks, uint64_t epoch,
+                           const NeededEpochs& needed, RegionBase& below) {
   Region& of = regions_[region];
   of.name.assign(name.data(), name.size());
   if (shrinks && size % kRegionBlockBytes != 0) {
@@ -85,7 +88,8 @@ void RegionOverlay::resize(uint32_t region, uint64_t size, Bytes name, bool shri
   of.cuts.push_back({epoch, size, shrinks ? std::min(before, size) : before});
 }
 
-const RegionOverlay::Image* RegionOverlay::find(uint32_t region, uint64_t block, uint64_t at) const {
+const RegionOverlay::Image* RegionOverlay::find(uint32_t region, uint64_t block,
+                                                uint64_t at) const {
   const auto of = regions_.find(region);
   if (of == regions_.end()) return nullptr;
   const auto found = of->second.blocks.find(block);

@@ -1,14 +1,16 @@
-// The part of the regions that is in ordinary memory: what commits since the last fold changed, as images of whole blocks.
+// The part of the regions that is in ordinary memory: what commits since the last fold changed, as
+// images of whole blocks.
 //
-// Images carry the epoch that wrote them, as entries of the overlay of keys do: when a snapshot may still ask for the one before, it is
-// kept behind the new one, else it is overwritten. A block that is not here is as of the overlay before, or the last fold. A
-// region that was cut says up to where what lies below still counts.
+// Images carry the epoch that wrote them, as entries of the overlay of keys do: when a snapshot may
+// still ask for the one before, it is kept behind the new one, else it is overwritten. A block that
+// is not here is as of the overlay before, or the last fold. A region that was cut says up to where
+// what lies below still counts.
 //
-// An image whose block was damaged when it was only partly overwritten says so, until it is overwritten whole: no write washes
-// damage away.
+// An image whose block was damaged when it was only partly overwritten says so, until it is
+// overwritten whole: no write washes damage away.
 //
-// Threads: changes exclude everything else (the engine's exclusive lock); look-ups may run together. A crash leaves nothing of it; it is
-// made again from the log's tail.
+// Threads: changes exclude everything else (the engine's exclusive lock); look-ups may run
+// together. A crash leaves nothing of it; it is made again from the log's tail.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +29,8 @@ namespace holdfast {
 class RegionBase {
  public:
   virtual ~RegionBase() = default;
-  // Copies the block to `to`, zeros where there is none. False: it is damaged; what was copied means nothing.
+  // Copies the block to `to`, zeros where there is none. False: it is damaged; what was copied
+  // means nothing.
   virtual bool read_below(uint32_t region, uint64_t block, uint8_t* to) = 0;
 };
 
@@ -48,7 +51,8 @@ class RegionOverlay {
     std::unique_ptr<Image> older;
     alignas(8) uint8_t bytes[kRegionBlockBytes];
   };
-  // From `epoch` on the region has `size` bytes, and of what lies below the overlay only what is before `limit`.
+  // From `epoch` on the region has `size` bytes, and of what lies below the overlay only what is
+  // before `limit`.
   struct Cut {
     uint64_t epoch = 0;
     uint64_t size = 0;
@@ -60,9 +64,11 @@ class RegionOverlay {
     std::string name;  // of the last cut
   };
 
-  void write(uint32_t region, uint64_t offset, Bytes bytes, uint64_t epoch, const NeededEpochs& needed, RegionBase& below);
+  void write(uint32_t region, uint64_t offset, Bytes bytes, uint64_t epoch,
+             const NeededEpochs& needed, RegionBase& below);
   // `shrinks`: the region was longer.
-  void resize(uint32_t region, uint64_t size, Bytes name, bool shrinks, uint64_t epoch, const NeededEpochs& needed, RegionBase& below);
+  void resize(uint32_t region, uint64_t size, Bytes name, bool shrinks, uint64_t epoch,
+              const NeededEpochs& needed, RegionBase& below);
 
   // The newest image with epoch <= `at`; null if there is none.
   const Image* find(uint32_t region, uint64_t block, uint64_t at) const;
@@ -72,11 +78,13 @@ class RegionOverlay {
     const Cut* found = cut(region, at);
     return found ? found->limit : UINT64_MAX;
   }
-  // Is any of these blocks here, or cut off here, as of any epoch? Then the sums kept for them below may be on their way.
+  // Is any of these blocks here, or cut off here, as of any epoch? Then the sums kept for them
+  // below may be on their way.
   bool touches(uint32_t region, uint64_t first_block, uint64_t blocks) const;
 
-  // From its freezing on: a fold may be placing its blocks, so sectors of sums that it touches may be any mixture of old and new. Also of a
-  // tail that a fold was placing as the machine stopped. Set under the exclusive index lock.
+  // From its freezing on: a fold may be placing its blocks, so sectors of sums that it touches may
+  // be any mixture of old and new. Also of a tail that a fold was placing as the machine stopped.
+  // Set under the exclusive index lock.
   void set_on_its_way() { on_its_way_ = true; }
   bool is_on_its_way() const { return on_its_way_; }
 
@@ -86,7 +94,8 @@ class RegionOverlay {
 
  private:
   // The bytes of a block to be changed as of `epoch`; `whole`: all of them will be.
-  Image& change(Region& of, uint32_t region, uint64_t block, bool whole, uint64_t epoch, const NeededEpochs& needed, RegionBase& below);
+  Image& change(Region& of, uint32_t region, uint64_t block, bool whole, uint64_t epoch,
+                const NeededEpochs& needed, RegionBase& below);
 
   std::map<uint32_t, Region> regions_;
   size_t bytes_ = 0;

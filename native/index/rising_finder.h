@@ -1,5 +1,6 @@
-// Looks up keys that rise, in several runs: each run is walked alongside, and searched only where many of its keys lie between two
-// that are asked for. For a fold, which asks for the older place of every key it writes.
+// Looks up keys that rise, in several runs: each run is walked alongside, and searched only where
+// many of its keys lie between two that are asked for. For a fold, which asks for the older place
+// of every key it writes.
 //
 // One thread. The runs do not change; they outlive it.
 #pragma once
@@ -18,12 +19,13 @@ class RisingFinder {
     for (const auto& run : newest_first) sources_.push_back({run->cursor()});
   }
 
-  // Where the newest run that knows `key` (greater than the one before) has it; a deletion is known. kCorrupt names the node; the next
-  // key is looked up as if nothing had happened.
+  // Where the newest run that knows `key` (greater than the one before) has it; a deletion is
+  // known. kCorrupt names the node; the next key is looked up as if nothing had happened.
   Result<std::optional<Place>> find(Bytes key) {
     for (Source& source : sources_) {
       advance(source, key);
-      if (source.cursor->valid() && source.cursor->key() == key) return std::optional<Place>(source.cursor->place());
+      if (source.cursor->valid() && source.cursor->key() == key)
+        return std::optional<Place>(source.cursor->place());
       if (source.cursor->valid()) continue;
       Status status = source.cursor->take_status();
       if (status.is_ok()) continue;

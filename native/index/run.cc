@@ -56,7 +56,8 @@ class RunCursor final : public Cursor {
   Bytes key() const override { return Bytes(key_, key_bytes_); }
   Place place() const override { return view_.place(index_); }
   Place ahead(int steps) const override {
-    const uint32_t at = index_ + static_cast<uint32_t>(steps);  // before the first: beyond any count
+    const uint32_t at =
+        index_ + static_cast<uint32_t>(steps);  // before the first: beyond any count
     return at < view_.count() ? view_.place(at) : Place::deleted();
   }
   Status take_status() override { return std::move(status_); }
@@ -75,7 +76,8 @@ class RunCursor final : public Cursor {
   }
 
   Status wrong_end() const {
-    return tables_[table_].corrupt(leaf_, "it is the last leaf, but does not end with the table's last key");
+    return tables_[table_].corrupt(
+        leaf_, "it is the last leaf, but does not end with the table's last key");
   }
 
   void to_next_leaf() {
@@ -152,8 +154,9 @@ size_t TableFinder::first_ending_at_or_after(Bytes key) const {
   if (low == heads_.size() || heads_[low] != head) return low;
   const auto end = std::upper_bound(heads_.begin() + low, heads_.end(), head);
   const auto from = tables_->begin() + low;
-  const auto found = std::partition_point(from, from + (end - (heads_.begin() + low)),
-                                          [key](const TableRef& table) { return Bytes(table.last_key) < key; });
+  const auto found =
+      std::partition_point(from, from + (end - (heads_.begin() + low)),
+                           [key](const TableRef& table) { return Bytes(table.last_key) < key; });
   return static_cast<size_t>(found - tables_->begin());
 }
 
@@ -187,7 +190,8 @@ PlaceMemory::Guess Run::guess(uint64_t hash) const {
 }
 
 void Run::expect_guess(uint64_t hash) const {
-  if (const PlaceMemory* const memory = impl_->memory.load(std::memory_order_acquire)) memory->prefetch(hash);
+  if (const PlaceMemory* const memory = impl_->memory.load(std::memory_order_acquire))
+    memory->prefetch(hash);
 }
 
 // A run this small has one node or two.
@@ -201,7 +205,9 @@ void Run::remember(uint64_t hash, Place place) const {
   if (memory != nullptr) memory->remember(hash, place);
 }
 
-std::unique_ptr<Cursor> Run::cursor() const { return std::make_unique<RunCursor>(impl_->readers, impl_->finder); }
+std::unique_ptr<Cursor> Run::cursor() const {
+  return std::make_unique<RunCursor>(impl_->readers, impl_->finder);
+}
 const std::vector<TableRef>& Run::tables() const { return impl_->tables; }
 uint64_t Run::entries() const { return impl_->entries; }
 uint64_t Run::bytes() const { return impl_->bytes; }

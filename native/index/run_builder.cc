@@ -34,24 +34,25 @@ struct Level {
 struct RunBuilder::Impl {
   Medium& medium;
   uint64_t table_bytes;
-  std::vector<TableRef> tables;    // written
-  std::vector<Segment> segments;   // taken from the medium; outlives finish(), for abandon()
+  std::vector<TableRef> tables;   // written
+  std::vector<Segment> segments;  // taken from the medium; outlives finish(), for abandon()
   uint64_t bytes_written = 0;
   bool finished = false;
 
   // The table that is being made.
-  std::vector<uint8_t> pages;      // page 0 and all nodes so far
+  std::vector<uint8_t> pages;  // page 0 and all nodes so far
   NodeWriter leaf{0};
   Level leaves;
-  uint64_t separator_bytes = 0;    // of all leaves, with what each costs in an inner node
+  uint64_t separator_bytes = 0;  // of all leaves, with what each costs in an inner node
   uint64_t entries = 0;
   std::string first_key;
   std::string last_key;
 
   Impl(Medium& the_medium, uint64_t bytes)
       : medium(the_medium),
-        table_bytes(std::max(round_up(bytes, std::max<uint64_t>(medium.info().segment_unit, kNodeBytes)),
-                             4 * uint64_t{kNodeBytes})) {}
+        table_bytes(
+            std::max(round_up(bytes, std::max<uint64_t>(medium.info().segment_unit, kNodeBytes)),
+                     4 * uint64_t{kNodeBytes})) {}
 
   uint32_t node_count() const { return static_cast<uint32_t>(pages.size() / kNodeBytes); }
 
@@ -62,10 +63,12 @@ struct RunBuilder::Impl {
 
   Status add(Bytes key, Place place) {
     if (key.empty() || key.size() > kMaxKeyBytes) {
-      return Status(Code::kKeySize, "an index key has " + std::to_string(key.size()) + " bytes; 1 to " +
-                                        std::to_string(kMaxKeyBytes) + " are possible");
+      return Status(Code::kKeySize, "an index key has " + std::to_string(key.size()) +
+                                        " bytes; 1 to " + std::to_string(kMaxKeyBytes) +
+                                        " are possible");
     }
-    if (key <= Bytes(last_key)) return Status(Code::kInvalidArgument, "index keys must be added in rising order");
+    if (key <= Bytes(last_key))
+      return Status(Code::kInvalidArgument, "index keys must be added in rising order");
     if (!leaf.add(key, place.word())) {
       HOLDFAST_TRY(end_leaf());
       // Of a leaf's first key a separator is made, and the leaf before it is still known here.
@@ -101,7 +104,8 @@ struct RunBuilder::Impl {
     leaves = Level();
     // Of the first leaf nothing comes before: as much of its first key as tells it from the
     // second's separator.
-    if (below.numbers.size() > 1) below.separators[0] = first_key.substr(0, below.separators[1].size());
+    if (below.numbers.size() > 1)
+      below.separators[0] = first_key.substr(0, below.separators[1].size());
     for (; below.numbers.size() > 1; depth++) {
       Level level;
       NodeWriter node(depth);
@@ -164,7 +168,8 @@ struct RunBuilder::Impl {
     store(pages.data(), header);
     header.checksum = checksum(pages.data() + sizeof(uint64_t), kNodeBytes - sizeof(uint64_t));
     store(pages.data(), header);
-    for (size_t at = kNodeBytes; at < pages.size(); at += kNodeBytes) seal_node(pages.data() + at, header.tag);
+    for (size_t at = kNodeBytes; at < pages.size(); at += kNodeBytes)
+      seal_node(pages.data() + at, header.tag);
   }
 
   Status write(const Segment& segment) {
@@ -184,7 +189,8 @@ struct RunBuilder::Impl {
   }
 };
 
-RunBuilder::RunBuilder(Medium& medium, uint64_t table_bytes) : impl_(new Impl(medium, table_bytes)) {}
+RunBuilder::RunBuilder(Medium& medium, uint64_t table_bytes)
+    : impl_(new Impl(medium, table_bytes)) {}
 RunBuilder::~RunBuilder() {
   if (!impl_->finished) impl_->abandon();
 }

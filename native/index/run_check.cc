@@ -22,11 +22,14 @@ class TableCheck {
     for (uint32_t number = 1; number < nodes && going_on_; number++) check_node(number);
     if (!going_on_) return false;
     end_level(nodes - 1);
-    if (level_ != table_.ref().depth - 1) say(nodes - 1, "the table has fewer levels than its header says");
-    if (all_leaves_known_ && entries_ != table_.ref().entries) say(0, "its entries are not as many as it says");
+    if (level_ != table_.ref().depth - 1)
+      say(nodes - 1, "the table has fewer levels than its header says");
+    if (all_leaves_known_ && entries_ != table_.ref().entries)
+      say(0, "its entries are not as many as it says");
     const Span& first = spans_[1];
     const Span& last = spans_[table_.leaves()];
-    if (first.known && first.first != table_.ref().first_key) say(1, "it does not begin with the table's first key");
+    if (first.known && first.first != table_.ref().first_key)
+      say(1, "it does not begin with the table's first key");
     if (last.known && last.last != table_.ref().last_key) {
       say(table_.leaves(), "it does not end with the table's last key");
     }
@@ -85,7 +88,8 @@ class TableCheck {
     span.last = key(view, view.count() - 1);
     entries_ += view.count();
     const Span& before = spans_[number - 1];
-    if (before.known && before.last >= span.first) say(number, "its keys do not come after those of the leaf before");
+    if (before.known && before.last >= span.first)
+      say(number, "its keys do not come after those of the leaf before");
   }
 
   void check_inner(uint32_t number, const NodeView& view) {
@@ -101,7 +105,8 @@ class TableCheck {
       const std::string separator = key(view, i);
       const Span& below = spans_[child];
       const Span& before = spans_[child - 1];
-      if (below.known && separator > below.first) say(number, "a separator is greater than a key below its child");
+      if (below.known && separator > below.first)
+        say(number, "a separator is greater than a key below its child");
       if (before.known && before.first <= below.first && separator <= before.last) {
         say(number, "a separator is not greater than the keys before it");
       }
@@ -139,7 +144,9 @@ Status Run::check(const Report& report) const {
   for (const TableReader& table : impl_->readers) {
     const bool rising = table.ref().first_key <= table.ref().last_key &&
                         (before == nullptr || before->ref().last_key < table.ref().first_key);
-    if (!rising && !report(table.describe(0, "the table's keys do not come after those of the table before"))) break;
+    if (!rising &&
+        !report(table.describe(0, "the table's keys do not come after those of the table before")))
+      break;
     if (!TableCheck(table, report).run()) break;
     before = &table;
   }

@@ -1,5 +1,5 @@
-// What a Run holds, shared by run.cc and run_check.cc. Any thread; immutable after it was made, but for what it
-// remembers.
+// What a Run holds, shared by run.cc and run_check.cc. Any thread; immutable after it was made, but
+// for what it remembers.
 #pragma once
 
 #include <string>

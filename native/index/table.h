@@ -29,27 +29,30 @@
 
 namespace holdfast {
 
-constexpr size_t kMaxKeyBytes = 1024 + 4;  // as the index sees it: 4 bytes of keyspace, then the user's key
+constexpr size_t kMaxKeyBytes =
+    1024 + 4;  // as the index sees it: 4 bytes of keyspace, then the user's key
 constexpr size_t kNodeBytes = 4096;
 
 // What a fold remembers of a table. Everything needed to read it without touching it first.
 struct TableRef {
   Segment segment;
   uint64_t entries = 0;
-  uint32_t nodes = 0;       // including page 0
-  uint32_t root = 0;        // node number
-  uint32_t depth = 0;       // levels; 1 = the root is a leaf
+  uint32_t nodes = 0;  // including page 0
+  uint32_t root = 0;   // node number
+  uint32_t depth = 0;  // levels; 1 = the root is a leaf
   std::string first_key;
   std::string last_key;
 };
 
 class Run {
  public:
-  // `tables` in key order. Nothing is read yet. `memories`: where what its searches find is remembered, and outlives it; null: nowhere.
+  // `tables` in key order. Nothing is read yet. `memories`: where what its searches find is
+  // remembered, and outlives it; null: nowhere.
   Run(const Medium& medium, std::vector<TableRef> tables, PlaceMemories* memories = nullptr);
   ~Run();
 
-  Result<std::optional<Place>> find(Bytes key) const;  // deleted() is a find: older runs must not be asked
+  Result<std::optional<Place>> find(
+      Bytes key) const;  // deleted() is a find: older runs must not be asked
   // See place_memory.h, for what a guess is and what may be remembered.
   PlaceMemory::Guess guess(uint64_t hash) const;
   void expect_guess(uint64_t hash) const;  // fetches into the cache what guess() will look at
@@ -75,8 +78,8 @@ class RunBuilder {
   ~RunBuilder();
   Status add(Bytes key, Place place);
   Result<std::vector<TableRef>> finish();
-  // For who takes a run table by table: ends the table in the making; what is finished so far and not yet handed over; takes that out, and
-  // abandon() leaves it alone from then on.
+  // For who takes a run table by table: ends the table in the making; what is finished so far and
+  // not yet handed over; takes that out, and abandon() leaves it alone from then on.
   Status cut();
   const std::vector<TableRef>& finished() const;
   std::vector<TableRef> hand_over();

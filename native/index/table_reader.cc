@@ -28,14 +28,16 @@ const char* TableReader::wrong_reference(const Medium& medium) const {
   if (segment.offset > medium.view_end() || segment.bytes > medium.view_end() - segment.offset) {
     return "the table lies beyond the end of the pool";
   }
-  if (nodes_ < 2 || nodes_ > segment.bytes / kNodeBytes) return "the table has an impossible number of nodes";
-  if (root_ != nodes_ - 1 || depth_ < 1 || depth_ > kMaxDepth) return "the table's root is impossible";
+  if (nodes_ < 2 || nodes_ > segment.bytes / kNodeBytes)
+    return "the table has an impossible number of nodes";
+  if (root_ != nodes_ - 1 || depth_ < 1 || depth_ > kMaxDepth)
+    return "the table's root is impossible";
   return nullptr;
 }
 
 std::string TableReader::describe(uint32_t number, const char* why) const {
-  return "index node " + std::to_string(number) + " of the table at offset " + std::to_string(ref_->segment.offset) +
-         ": " + why;
+  return "index node " + std::to_string(number) + " of the table at offset " +
+         std::to_string(ref_->segment.offset) + ": " + why;
 }
 
 Status TableReader::corrupt(uint32_t number, const char* why) const {
@@ -51,10 +53,12 @@ const char* TableReader::verify_header() const {
   }
   if (header.version != TableHeader::kVersion) return "the table is of an unknown version";
   if (header.offset != ref_->segment.offset) return "the table belongs elsewhere";
-  if (header.nodes != nodes_ || header.root != root_ || header.depth != depth_ || header.entries != ref_->entries) {
+  if (header.nodes != nodes_ || header.root != root_ || header.depth != depth_ ||
+      header.entries != ref_->entries) {
     return "the table is not the one that the fold describes";
   }
-  if (header.leaves < 1 || header.leaves >= nodes_) return "the table has an impossible number of leaves";
+  if (header.leaves < 1 || header.leaves >= nodes_)
+    return "the table has an impossible number of leaves";
   return nullptr;
 }
 
@@ -77,7 +81,8 @@ Status TableReader::first_touch(uint32_t number, uint32_t level) const {
 Status TableReader::open_node(uint32_t number, uint32_t level, NodeView* view) const {
   const uint64_t bits = verified_[number / 64].load(std::memory_order_relaxed);
   if ((bits >> (number % 64) & 1) == 0) HOLDFAST_TRY(first_touch(number, level));
-  if (!view->open(node(number)) || view->level() != level) return corrupt(number, "it changed while it was in use");
+  if (!view->open(node(number)) || view->level() != level)
+    return corrupt(number, "it changed while it was in use");
   return Status::ok();
 }
 
@@ -96,7 +101,8 @@ Result<std::optional<Place>> TableReader::find(Bytes key) const {
   return std::optional<Place>(view.place(index));
 }
 
-Status TableReader::locate(Bytes key, uint32_t* leaf, NodeView* view, uint32_t* index, bool* equal) const {
+Status TableReader::locate(Bytes key, uint32_t* leaf, NodeView* view, uint32_t* index,
+                           bool* equal) const {
   if (unusable_ != nullptr) return corrupt(0, unusable_);
   uint32_t number = root_;
   for (uint32_t level = depth_ - 1;; level--) {

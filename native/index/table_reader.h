@@ -24,12 +24,12 @@ struct TableHeader {
   uint64_t checksum;  // of the page's other bytes
   uint64_t magic;
   uint32_t version;
-  uint32_t tag;       // made from the table's content and place; every node of the table carries it
-  uint64_t offset;    // of the segment in the pool
+  uint32_t tag;     // made from the table's content and place; every node of the table carries it
+  uint64_t offset;  // of the segment in the pool
   uint64_t entries;
-  uint32_t nodes;     // including this page
-  uint32_t leaves;    // nodes 1..leaves
-  uint32_t root;      // always nodes - 1
+  uint32_t nodes;   // including this page
+  uint32_t leaves;  // nodes 1..leaves
+  uint32_t root;    // always nodes - 1
   uint32_t depth;
 };
 static_assert(sizeof(TableHeader) == 56 && alignof(TableHeader) == 8);

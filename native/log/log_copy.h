@@ -1,8 +1,10 @@
-// What is read of the log once, from its beginning to its end, copied out of the medium piece by piece: recovery's tail. Reading it through
-// the mapping costs a fault for each page, or for sixteen of them, and where a hypervisor keeps page tables of its own one for
-// each: 9 MiB took 27 to 44 ms on such a machine, and 1.3 ms by copies.
+// What is read of the log once, from its beginning to its end, copied out of the medium piece by
+// piece: recovery's tail. Reading it through the mapping costs a fault for each page, or for
+// sixteen of them, and where a hypervisor keeps page tables of its own one for each: 9 MiB took 27
+// to 44 ms on such a machine, and 1.3 ms by copies.
 //
-// Not for bytes that may be changing, nor for what stays in use: who keeps a pointer keeps it until release(). One thread.
+// Not for bytes that may be changing, nor for what stays in use: who keeps a pointer keeps it until
+// release(). One thread.
 #pragma once
 
 #include <algorithm>
@@ -20,11 +22,13 @@ class LogCopy {
  public:
   explicit LogCopy(const Medium& medium) : medium_(medium) {}
 
-  // `size` bytes of the pool at `offset`, which may be read ahead up to `end`. The pointer is good until the next release().
+  // `size` bytes of the pool at `offset`, which may be read ahead up to `end`. The pointer is good
+  // until the next release().
   const uint8_t* at(uint64_t offset, uint64_t size, uint64_t end) {
     if (used_ > 0) {
       const Piece& newest = pieces_[used_ - 1];
-      if (offset >= newest.offset && offset + size <= newest.offset + newest.bytes) return newest.memory.get() + (offset - newest.offset);
+      if (offset >= newest.offset && offset + size <= newest.offset + newest.bytes)
+        return newest.memory.get() + (offset - newest.offset);
     }
     if (used_ == pieces_.size()) pieces_.emplace_back();
     Piece& piece = pieces_[used_++];
@@ -38,7 +42,8 @@ class LogCopy {
     return piece.memory.get();
   }
 
-  // Nothing that was given is needed any more. The newest piece is kept to be read on from, the others' memory to be used again.
+  // Nothing that was given is needed any more. The newest piece is kept to be read on from, the
+  // others' memory to be used again.
   void release() {
     if (used_ <= 1) return;
     std::swap(pieces_[0], pieces_[used_ - 1]);

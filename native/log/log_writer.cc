@@ -6,7 +6,8 @@
 
 namespace holdfast {
 
-void LogWriter::resume(const Segment& head, uint64_t sequence, uint64_t position, bool fresh, uint32_t incarnation) {
+void LogWriter::resume(const Segment& head, uint64_t sequence, uint64_t position, bool fresh,
+                       uint32_t incarnation) {
   head_ = head;
   sequence_ = sequence;
   position_ = position;
@@ -16,7 +17,8 @@ void LogWriter::resume(const Segment& head, uint64_t sequence, uint64_t position
 }
 
 uint64_t LogWriter::room() const {
-  const uint64_t needed = (header_due_ ? sizeof(SegmentHeader) : 0) + kLinkRoomBytes + sizeof(FrameHeader);
+  const uint64_t needed =
+      (header_due_ ? sizeof(SegmentHeader) : 0) + kLinkRoomBytes + sizeof(FrameHeader);
   const uint64_t left = head_.end() - position_;
   return left > needed ? left - needed : 0;
 }
@@ -25,26 +27,31 @@ uint64_t LogWriter::room_of(uint64_t segment_bytes) {
   return segment_bytes - sizeof(SegmentHeader) - kLinkRoomBytes - sizeof(FrameHeader);
 }
 
-// Word by word: what is stored in narrow pieces and read back at once in wide ones, by the checksum or by the copy to the medium, waits
-// until the pieces have left the store buffer. On the way of a commit that was 40 ns.
+// Word by word: what is stored in narrow pieces and read back at once in wide ones, by the checksum
+// or by the copy to the medium, waits until the pieces have left the store buffer. On the way of a
+// commit that was 40 ns.
 static void store_sealed(uint8_t* to, const FrameHeader& header, uint64_t rolled, uint64_t seed) {
-  const uint64_t words[8] = {header.magic | uint64_t{header.bytes} << 32,
-                             header.epoch,
-                             header.incarnation | uint64_t{header.operations} << 32,
-                             header.kind | uint64_t{header.flags} << 16 | uint64_t{header.part} << 32,
-                             header.behind | uint64_t{header.reserved0} << 32,
-                             header.time_ms,
-                             header.reserved1,
-                             rolled};
-  static_assert(sizeof words == sizeof header && offsetof(FrameHeader, bytes) == 4 && offsetof(FrameHeader, incarnation) == 16 &&
-                offsetof(FrameHeader, operations) == 20 && offsetof(FrameHeader, flags) == 26 && offsetof(FrameHeader, part) == 28 &&
-                offsetof(FrameHeader, behind) == 32 && offsetof(FrameHeader, reserved1) == 48);
+  const uint64_t words[8] = {
+      header.magic | uint64_t{header.bytes} << 32,
+      header.epoch,
+      header.incarnation | uint64_t{header.operations} << 32,
+      header.kind | uint64_t{header.flags} << 16 | uint64_t{header.part} << 32,
+      header.behind | uint64_t{header.reserved0} << 32,
+      header.time_ms,
+      header.reserved1,
+      rolled};
+  static_assert(sizeof words == sizeof header && offsetof(FrameHeader, bytes) == 4 &&
+                offsetof(FrameHeader, incarnation) == 16 &&
+                offsetof(FrameHeader, operations) == 20 && offsetof(FrameHeader, flags) == 26 &&
+                offsetof(FrameHeader, part) == 28 && offsetof(FrameHeader, behind) == 32 &&
+                offsetof(FrameHeader, reserved1) == 48);
   std::memcpy(to, words, sizeof words);
   store(to + offsetof(FrameHeader, checksum), checksum_seeded(to, sizeof words, seed));
 }
 
-void LogWriter::seal_frame(uint8_t* frame, uint64_t frame_bytes, uint32_t operations, uint64_t rolled, uint16_t flags,
-                           uint32_t part, const RecordStamp& stamp) {
+void LogWriter::seal_frame(uint8_t* frame, uint64_t frame_bytes, uint32_t operations,
+                           uint64_t rolled, uint16_t flags, uint32_t part,
+                           const RecordStamp& stamp) {
   FrameHeader header;
   header.bytes = static_cast<uint32_t>(frame_bytes);
   header.epoch = stamp.epoch;
@@ -53,7 +60,8 @@ void LogWriter::seal_frame(uint8_t* frame, uint64_t frame_bytes, uint32_t operat
   header.kind = static_cast<uint16_t>(stamp.kind);
   header.flags = flags;
   header.part = part;
-  header.behind = static_cast<uint32_t>(std::min<uint64_t>(stamp.epoch - stamp.durable_epoch, UINT32_MAX));
+  header.behind =
+      static_cast<uint32_t>(std::min<uint64_t>(stamp.epoch - stamp.durable_epoch, UINT32_MAX));
   header.time_ms = stamp.time_ms;
   const uint64_t at = position_ + (header_due_ ? sizeof(SegmentHeader) : 0);
   store_sealed(frame, header, rolled, place_seed(secret_, sequence_, at));
@@ -74,8 +82,8 @@ Status LogWriter::place(const uint8_t* frame, uint64_t bytes) {
 void LogWriter::stage(const uint8_t* frame, uint64_t bytes) {
   if (staged_.empty()) staged_at_ = position_;
   if (header_due_) {
-    const SegmentHeader header =
-        make_segment_header(head_.offset, head_.bytes, sequence_, load<FrameHeader>(frame).epoch, secret_);
+    const SegmentHeader header = make_segment_header(head_.offset, head_.bytes, sequence_,
+                                                     load<FrameHeader>(frame).epoch, secret_);
     const auto* raw = reinterpret_cast<const uint8_t*>(&header);
     staged_.insert(staged_.end(), raw, raw + sizeof header);
     position_ += sizeof header;
@@ -92,26 +100,32 @@ Status LogWriter::flush() {
   return placed;
 }
 
-Status LogWriter::write(RecordBuffer* record, const RecordStamp& stamp, std::vector<Placement>* placements) {
+Status LogWriter::write(RecordBuffer* record, const RecordStamp& stamp,
+                        std::vector<Placement>* placements) {
   const uint64_t bytes = RecordBuffer::frame_bytes(record->bytes());
   record->pad();
   record->seal();
-  seal_frame(record->frame(), bytes, record->count(), record->rolled(), FrameHeader::kLastPart, 0, stamp);
+  seal_frame(record->frame(), bytes, record->count(), record->rolled(), FrameHeader::kLastPart, 0,
+             stamp);
   HOLDFAST_TRY(place(record->frame(), bytes));
-  placements->push_back({0, record->bytes(), position_ - bytes + sizeof(FrameHeader), record->count()});
+  placements->push_back(
+      {0, record->bytes(), position_ - bytes + sizeof(FrameHeader), record->count()});
   return {};
 }
 
-// The lines that are as they will stay are on their way to the medium while the checksums of the others are made. In which order they
-// land is all the same: until the header has, with its checksum over the operations', there is no frame.
-Status LogWriter::write_fenced(RecordBuffer* record, const RecordStamp& stamp, uint64_t* pool_offset,
-                               Medium::Meanwhile& meanwhile) {
+// The lines that are as they will stay are on their way to the medium while the checksums of the
+// others are made. In which order they land is all the same: until the header has, with its
+// checksum over the operations', there is no frame.
+Status LogWriter::write_fenced(RecordBuffer* record, const RecordStamp& stamp,
+                               uint64_t* pool_offset, Medium::Meanwhile& meanwhile) {
   const uint64_t bytes = RecordBuffer::frame_bytes(record->bytes());
   record->pad();
   const uint64_t open = header_due_ ? bytes : record->open_bytes();
-  if (open < bytes) HOLDFAST_TRY(medium_.append_ahead(position_ + open, record->frame() + open, bytes - open));
+  if (open < bytes)
+    HOLDFAST_TRY(medium_.append_ahead(position_ + open, record->frame() + open, bytes - open));
   record->seal();
-  seal_frame(record->frame(), bytes, record->count(), record->rolled(), FrameHeader::kLastPart, 0, stamp);
+  seal_frame(record->frame(), bytes, record->count(), record->rolled(), FrameHeader::kLastPart, 0,
+             stamp);
   if (!header_due_) {
     const uint64_t at = position_;
     position_ += bytes;
@@ -125,8 +139,9 @@ Status LogWriter::write_fenced(RecordBuffer* record, const RecordStamp& stamp, u
   return placed;
 }
 
-Status LogWriter::write_parts(const RecordBuffer& record, const RecordStamp& stamp, const std::vector<Segment>& next,
-                              size_t* taken, std::vector<Placement>* placements) {
+Status LogWriter::write_parts(const RecordBuffer& record, const RecordStamp& stamp,
+                              const std::vector<Segment>& next, size_t* taken,
+                              std::vector<Placement>* placements) {
   *taken = 0;
   std::vector<uint8_t> frame;
   uint32_t part = 0;
@@ -146,16 +161,19 @@ Status LogWriter::write_parts(const RecordBuffer& record, const RecordStamp& sta
       count++;
     }
     if (count == 0) {
-      if (*taken == next.size()) return Status(Code::kPoolFull, "the record does not fit into the segments at hand");
+      if (*taken == next.size())
+        return Status(Code::kPoolFull, "the record does not fit into the segments at hand");
       // Before its first part the record has not begun: the link belongs to the one before.
-      HOLDFAST_TRY(link_to(next[(*taken)++], part == 0 ? stamp.epoch - 1 : stamp.epoch, stamp.durable_epoch));
+      HOLDFAST_TRY(link_to(next[(*taken)++], part == 0 ? stamp.epoch - 1 : stamp.epoch,
+                           stamp.durable_epoch));
       continue;
     }
     const uint64_t frame_bytes = RecordBuffer::frame_bytes(bytes);
     frame.assign(frame_bytes, 0);
     std::memcpy(frame.data() + sizeof(FrameHeader), record.operations() + done, bytes);
     const bool last = done + bytes == record.bytes();
-    seal_frame(frame.data(), frame_bytes, count, rolled, last ? FrameHeader::kLastPart : 0, part++, stamp);
+    seal_frame(frame.data(), frame_bytes, count, rolled, last ? FrameHeader::kLastPart : 0, part++,
+               stamp);
     HOLDFAST_TRY(place(frame.data(), frame_bytes));
     placements->push_back({done, bytes, position_ - frame_bytes + sizeof(FrameHeader), count});
     done += bytes;
@@ -172,7 +190,8 @@ Status LogWriter::link_to(const Segment& next, uint64_t epoch, uint64_t durable_
              {FrameKind::kLink, epoch, std::min(durable_epoch, epoch), 0});
   HOLDFAST_TRY(place(frame, sizeof frame));
   HOLDFAST_TRY(flush());  // what follows lies elsewhere
-  // The copy at the segment's end. It may land or not: it is read only where the link itself cannot be.
+  // The copy at the segment's end. It may land or not: it is read only where the link itself cannot
+  // be.
   const uint64_t copy_at = head_.end() - kLinkFrameBytes;
   if (position_ <= copy_at) {
     position_ = copy_at;
@@ -191,7 +210,8 @@ Status LogWriter::link_to(const Segment& next, uint64_t epoch, uint64_t durable_
 Status LogWriter::place_mark(uint64_t durable_epoch) {
   const uint64_t pages = medium_.log_marks();
   if (pages == 0) return {};
-  const LogMark mark = make_log_mark(sequence_, head_.offset, head_.bytes, durable_epoch, incarnation_, secret_);
+  const LogMark mark =
+      make_log_mark(sequence_, head_.offset, head_.bytes, durable_epoch, incarnation_, secret_);
   return medium_.append(pages + sequence_ % 2 * kPageBytes, &mark, sizeof mark);
 }
 

@@ -1,10 +1,11 @@
-// The operations of one record while they are gathered, already in the form they have on the medium. Room for the frame's header
-// is kept in front, so that a record which fits into the segment is appended from here without being copied again.
+// The operations of one record while they are gathered, already in the form they have on the
+// medium. Room for the frame's header is kept in front, so that a record which fits into the
+// segment is appended from here without being copied again.
 //
-// The newest operation gets its checksum late, from seal(), unless it is short: whoever appends to persistent memory has most of its bytes on
-// their way by then, and what was just copied in pieces of its own can be read in others without waiting. Until then it must not be looked at by
-// whoever reads checksums.
-// One owner, one thread.
+// The newest operation gets its checksum late, from seal(), unless it is short: whoever appends to
+// persistent memory has most of its bytes on their way by then, and what was just copied in pieces
+// of its own can be read in others without waiting. Until then it must not be looked at by whoever
+// reads checksums. One owner, one thread.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,11 @@ class RecordBuffer {
     return *this;
   }
 
-  // Is there memory for one more operation? Asked before add() of what users give: it may be as long as they like.
-  bool has_room_for(Bytes key, Bytes value) { return make_room(operation_bytes(key.size(), value.size())); }
+  // Is there memory for one more operation? Asked before add() of what users give: it may be as
+  // long as they like.
+  bool has_room_for(Bytes key, Bytes value) {
+    return make_room(operation_bytes(key.size(), value.size()));
+  }
   void add(OperationType type, Bytes key, Bytes value) {
     seal();
     const uint64_t bytes = operation_bytes(key.size(), value.size());
@@ -50,12 +54,15 @@ class RecordBuffer {
     rolled_ = roll(rolled_, sum);
     sealed_ = used_;
   }
-  // Bytes of the frame that the header or a checksum are still to be written into: from there on, whole lines, it stays as it is. The frame is
-  // padded.
+  // Bytes of the frame that the header or a checksum are still to be written into: from there on,
+  // whole lines, it stays as it is. The frame is padded.
   uint64_t open_bytes() const {
-    return sealed_ == used_ ? frame_bytes(used_) : round_up(sizeof(FrameHeader) + sealed_ + sizeof(OperationHeader), kFrameAlign);
+    return sealed_ == used_
+               ? frame_bytes(used_)
+               : round_up(sizeof(FrameHeader) + sealed_ + sizeof(OperationHeader), kFrameAlign);
   }
-  // Other bytes of the same length in the value of the operation at `offset`; reroll() once all are in.
+  // Other bytes of the same length in the value of the operation at `offset`; reroll() once all are
+  // in.
   void patch_value(uint64_t offset, const void* bytes, size_t size) {
     uint8_t* at = operations() + offset;
     const auto header = load<OperationHeader>(at);
@@ -95,16 +102,19 @@ class RecordBuffer {
   }
 
   uint32_t count() const { return count_; }
-  uint64_t bytes() const { return used_; }  // of operations
+  uint64_t bytes() const { return used_; }     // of operations
   uint64_t rolled() const { return rolled_; }  // sealed
-  uint8_t* frame() { return data_; }        // header room, then operations; padded to kFrameAlign by pad()
+  uint8_t* frame() {
+    return data_;
+  }  // header room, then operations; padded to kFrameAlign by pad()
   uint8_t* operations() { return data_ + sizeof(FrameHeader); }
   const uint8_t* operations() const { return data_ + sizeof(FrameHeader); }
 
   static uint64_t frame_bytes(uint64_t operations_bytes) {
     return round_up(sizeof(FrameHeader) + operations_bytes, kFrameAlign);
   }
-  // Zeros the tail up to the frame's full length, and a little beyond: so many bytes at any time are no call (grow() leaves room for them).
+  // Zeros the tail up to the frame's full length, and a little beyond: so many bytes at any time
+  // are no call (grow() leaves room for them).
   void pad() { std::memset(data_ + sizeof(FrameHeader) + used_, 0, kFrameAlign); }
 
  private:

@@ -5,7 +5,8 @@
 namespace holdfast {
 
 void SegmentTable::add(const Segment& segment, uint64_t sequence, uint64_t live_bytes) {
-  by_offset_[segment.offset] = {segment, sequence, live_bytes, false, false};  // in place: who points at it stays right
+  by_offset_[segment.offset] = {segment, sequence, live_bytes, false,
+                                false};  // in place: who points at it stays right
   live_ += live_bytes;
   bytes_ += segment.bytes;
 }
@@ -51,7 +52,8 @@ void SegmentTable::died(Place place) {
 std::vector<LogSegment> SegmentTable::by_sequence() const {
   std::vector<LogSegment> out;
   for (const auto& [offset, segment] : by_offset_) out.push_back(segment);
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
+  std::sort(out.begin(), out.end(),
+            [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
   return out;
 }
 

@@ -1,8 +1,10 @@
-// Which segments the log is made of, and how many bytes in each are still live. The cleaner chooses by it.
+// Which segments the log is made of, and how many bytes in each are still live. The cleaner chooses
+// by it.
 //
-// An operation is live while the newest index entry of its key points at it. Each death is counted exactly once: at once if
-// the overlay still knew the old place, else by the fold that finds it in a run.
-// Threads: the owner's lock (the engine's append lock). A crash leaves what the last fold wrote; replay adds the tail's.
+// An operation is live while the newest index entry of its key points at it. Each death is counted
+// exactly once: at once if the overlay still knew the old place, else by the fold that finds it in
+// a run. Threads: the owner's lock (the engine's append lock). A crash leaves what the last fold
+// wrote; replay adds the tail's.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +41,9 @@ class SegmentTable {
   uint64_t bytes() const { return bytes_; }
 
  private:
-  // Where the last one was found: births come in the log's order, so nearly all are in the same segment, and what dies of a key that is
-  // written again and again is near. Points into its own table's map, so a copy of the table begins without.
+  // Where the last one was found: births come in the log's order, so nearly all are in the same
+  // segment, and what dies of a key that is written again and again is near. Points into its own
+  // table's map, so a copy of the table begins without.
   struct Recent {
     Recent() = default;
     Recent(const Recent&) {}

@@ -57,7 +57,8 @@ std::optional<Segment> ExtentAllocator::allocate(uint64_t min, uint64_t want) {
   return take_front(by_place_.find(fit->second), fit->first);
 }
 
-std::optional<Segment> ExtentAllocator::allocate_below(uint64_t limit, uint64_t min, uint64_t want) {
+std::optional<Segment> ExtentAllocator::allocate_below(uint64_t limit, uint64_t min,
+                                                       uint64_t want) {
   auto best = by_place_.end();
   uint64_t best_bytes = 0;
   for (auto at = by_place_.begin(); at != by_place_.end() && at->first < limit; ++at) {
@@ -71,7 +72,8 @@ std::optional<Segment> ExtentAllocator::allocate_below(uint64_t limit, uint64_t 
 }
 
 bool ExtentAllocator::release(const Segment& piece) {
-  if (piece.bytes == 0 || piece.end() < piece.offset || piece.offset < begin_ || piece.end() > end_) return false;
+  if (piece.bytes == 0 || piece.end() < piece.offset || piece.offset < begin_ || piece.end() > end_)
+    return false;
   auto next = by_place_.lower_bound(piece.offset);
   if (next != by_place_.end() && next->first < piece.end()) return false;
   auto before = next == by_place_.begin() ? by_place_.end() : std::prev(next);

@@ -1,8 +1,10 @@
-// Which parts of a pool's address space are free: extents, kept by place and by size, neighbours always joined.
+// Which parts of a pool's address space are free: extents, kept by place and by size, neighbours
+// always joined.
 //
-// In ordinary memory only: a crash leaves nothing of it, it is made anew from what the engine holds. Best fit, the
-// lowest place among equals, so that the endless space behind the end of the file (the largest extent) is touched last
-// and the file stays compact. Logarithmic in the number of free extents. One thread at a time.
+// In ordinary memory only: a crash leaves nothing of it, it is made anew from what the engine
+// holds. Best fit, the lowest place among equals, so that the endless space behind the end of the
+// file (the largest extent) is touched last and the file stays compact. Logarithmic in the number
+// of free extents. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -23,13 +25,15 @@ class ExtentAllocator {
   // Takes exactly this piece; false (and no change) if not all of it is free.
   bool take(const Segment& piece);
 
-  // `want` bytes if there is such an extent, else the largest there is if it has `min` bytes, else nothing.
+  // `want` bytes if there is such an extent, else the largest there is if it has `min` bytes, else
+  // nothing.
   std::optional<Segment> allocate(uint64_t min, uint64_t want);
 
   // The largest free piece below `limit` of at least `min` bytes (at most `want`), taken.
   std::optional<Segment> allocate_below(uint64_t limit, uint64_t min, uint64_t want);
 
-  // False (and no change) if some of it is free already or out of bounds: it would be handed out twice.
+  // False (and no change) if some of it is free already or out of bounds: it would be handed out
+  // twice.
   bool release(const Segment& piece);
 
   // The space ends elsewhere: what is new is free; what is cut off must have been taken.

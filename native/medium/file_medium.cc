@@ -12,10 +12,12 @@
 namespace holdfast {
 namespace {
 
-// What a pool that grows by itself is mapped with: room enough for any agent's state, small enough for dozens of pools
-// in the 128 TiB of a process. A pool that outgrows it goes on after it is reopened.
+// What a pool that grows by itself is mapped with: room enough for any agent's state, small enough
+// for dozens of pools in the 128 TiB of a process. A pool that outgrows it goes on after it is
+// reopened.
 constexpr uint64_t kWindowBytes = 4096 * kGiB;
-constexpr uint64_t kResizeBytes = 64 * kGiB;  // by which a pool of fixed size can grow in place at least
+constexpr uint64_t kResizeBytes =
+    64 * kGiB;  // by which a pool of fixed size can grow in place at least
 constexpr uint64_t kLookAtNameMs = 100;
 
 uint64_t steady_ms() {
@@ -26,13 +28,19 @@ uint64_t steady_ms() {
 
 }  // namespace
 
-FileMedium::FileMedium(PosixFile file, const std::string& path, const Superblock& superblock, const ChosenRoot& root)
-    : path_(path), superblock_(superblock), secret_(superblock.secret), file_(std::move(file)), root_(root) {}
+FileMedium::FileMedium(PosixFile file, const std::string& path, const Superblock& superblock,
+                       const ChosenRoot& root)
+    : path_(path),
+      superblock_(superblock),
+      secret_(superblock.secret),
+      file_(std::move(file)),
+      root_(root) {}
 
 FileMedium::~FileMedium() { close(); }
 
 Result<std::unique_ptr<FileMedium>> FileMedium::start(PosixFile file, const std::string& path,
-                                                      const Superblock& superblock, const ChosenRoot& root,
+                                                      const Superblock& superblock,
+                                                      const ChosenRoot& root,
                                                       const FilePlace& place) {
   std::unique_ptr<FileMedium> medium(new FileMedium(std::move(file), path, superblock, root));
   medium->info_.name = "file";
@@ -47,16 +55,18 @@ Result<std::unique_ptr<FileMedium>> FileMedium::start(PosixFile file, const std:
   return medium;
 }
 
-// The window is larger than the file: mapping what is not there yet costs nothing, and the address of byte 0 never
-// changes while the file grows. It is never read at or behind view_end().
+// The window is larger than the file: mapping what is not there yet costs nothing, and the address
+// of byte 0 never changes while the file grows. It is never read at or behind view_end().
 Status FileMedium::map() {
   FileFacts facts;
-  if (const int error = file_.facts(&facts)) return file_error(error, "cannot look at the pool " + path_);
+  if (const int error = file_.facts(&facts))
+    return file_error(error, "cannot look at the pool " + path_);
   names_are_counted_ = facts.names > 0;
   const uint64_t fixed = superblock_.size;
   uint64_t end = round_down(facts.size, kFileSegmentUnit);
   if (fixed != 0) end = std::min(end, fixed);
-  // A fixed size can be changed while the pool is open, up to four times and more, without moving the mapping.
+  // A fixed size can be changed while the pool is open, up to four times and more, without moving
+  // the mapping.
   uint64_t window = fixed != 0 ? 4 * fixed + kResizeBytes : std::max(kWindowBytes, 2 * end);
   const uint64_t least = fixed != 0 ? fixed : end + kLargestFileGrowth + 1;
   int error = file_.map_shared(window, &view_);
@@ -65,8 +75,8 @@ Status FileMedium::map() {
     error = file_.map_shared(window, &view_);
   }
   if (error != 0) {
-    return file_error(error,
-                      "cannot map the pool " + path_ + " (" + std::to_string(window) + " bytes of address space)");
+    return file_error(error, "cannot map the pool " + path_ + " (" + std::to_string(window) +
+                                 " bytes of address space)");
   }
   window_ = window;
   limit_ = limit_for(fixed);
@@ -81,32 +91,39 @@ void FileMedium::close() {
   guard_.stop();
   if (view_ && !planted(PlantedBug::kMappingLeaked)) PosixFile::unmap(view_, window_);
   view_ = nullptr;
-  // After a failed sync the kernel has marked the lost pages clean: a reopen would read them from the cache as if they
-  // were on the disk. Not before the unmapping: a read through the mapping that the device refuses is a SIGBUS.
+  // After a failed sync the kernel has marked the lost pages clean: a reopen would read them from
+  // the cache as if they were on the disk. Not before the unmapping: a read through the mapping
+  // that the device refuses is a SIGBUS.
   if (before == State::kFailed || guard_.failed()) file_.forget_cached();
   end_.store(0, std::memory_order_release);
   file_.close();
 }
 
 Status FileMedium::refusal() const {
-  if (state_.load() == State::kClosed) return Status(Code::kClosed, "the pool " + path_ + " is closed");
+  if (state_.load() == State::kClosed)
+    return Status(Code::kClosed, "the pool " + path_ + " is closed");
   if (guard_.failed()) {
-    return Status(Code::kFailed, "the mapping of the pool " + path_ + " failed at byte " +
-                                     std::to_string(guard_.failed_at()) + " (the file was truncated by somebody, or its "
-                                     "disk has an error): close it, repair what is wrong, open it again");
+    return Status(Code::kFailed,
+                  "the mapping of the pool " + path_ + " failed at byte " +
+                      std::to_string(guard_.failed_at()) +
+                      " (the file was truncated by somebody, or its "
+                      "disk has an error): close it, repair what is wrong, open it again");
   }
   return Status(Code::kFailed,
-                "the pool " + path_ + " has failed earlier (a write or sync went wrong): close it and open it again");
+                "the pool " + path_ +
+                    " has failed earlier (a write or sync went wrong): close it and open it again");
 }
 
-// Nothing may be assumed after a failed write or sync, so nothing is tried again: see close() for what a reopen sees. A process that is killed
-// before it closes leaves the mark by which the next one knows (file_medium_open.cc).
+// Nothing may be assumed after a failed write or sync, so nothing is tried again: see close() for
+// what a reopen sees. A process that is killed before it closes leaves the mark by which the next
+// one knows (file_medium_open.cc).
 Status FileMedium::fail(const std::string& what, int error) {
   State expected = State::kOpen;
   if (state_.compare_exchange_strong(expected, State::kFailed)) file_.mark_failed();
-  return Status::system(
-      Code::kIo, what + " of the pool " + path_ + " failed, its outcome is unknown: close the pool and open it again",
-      error);
+  return Status::system(Code::kIo,
+                        what + " of the pool " + path_ +
+                            " failed, its outcome is unknown: close the pool and open it again",
+                        error);
 }
 
 bool FileMedium::map_privately(uint64_t offset, uint64_t bytes, void* at) const {
@@ -118,8 +135,8 @@ Status FileMedium::append(uint64_t offset, const void* data, size_t size) {
     return refusal();
   const uint64_t end = end_.load(std::memory_order_relaxed);
   if (!is_placeable(offset, size) || offset > end || size > end - offset) [[unlikely]] {
-    return Status(Code::kOutOfRange,
-                  "append at " + std::to_string(offset) + " is outside the segments of the pool " + path_);
+    return Status(Code::kOutOfRange, "append at " + std::to_string(offset) +
+                                         " is outside the segments of the pool " + path_);
   }
   uint64_t writes = 0;
   const int error = file_.write_at(offset, data, size, &writes);
@@ -148,7 +165,8 @@ Status FileMedium::sync() {
   return {};
 }
 
-// A file that somebody has removed goes when it is closed, whatever was synced to it: nothing more is called durable.
+// A file that somebody has removed goes when it is closed, whatever was synced to it: nothing more
+// is called durable.
 Status FileMedium::must_have_a_name() {
   FileFacts facts;
   if (!names_are_counted_ || file_.facts(&facts) != 0 || facts.names > 0) return {};
@@ -162,10 +180,11 @@ Status FileMedium::barrier() {
   return {};
 }
 
-// The slot that does not hold the current root is written, then synced. Crash before the sync has ended: that slot is
-// old, new or torn; if it is new it has the larger sequence and is the root, else the other slot still is.
-// Then the old slot is given the same root, and needs no sync: whatever becomes of it, the new one is durable, and it is
-// the next to be written. So a byte damaged in one slot later never brings back a root whose segments are given away.
+// The slot that does not hold the current root is written, then synced. Crash before the sync has
+// ended: that slot is old, new or torn; if it is new it has the larger sequence and is the root,
+// else the other slot still is. Then the old slot is given the same root, and needs no sync:
+// whatever becomes of it, the new one is durable, and it is the next to be written. So a byte
+// damaged in one slot later never brings back a root whose segments are given away.
 Status FileMedium::set_root(const Root& root) {
   const std::lock_guard<std::mutex> one_at_a_time(root_mutex_);
   if (!usable()) [[unlikely]]
@@ -179,7 +198,8 @@ Status FileMedium::set_root(const Root& root) {
   HOLDFAST_TRY(sync());
   HOLDFAST_TRY(must_have_a_name());
   const RootSlot copy = make_root_slot(next.root, next.sequence, root_.slot, secret_);
-  if (const int failed = file_.write_at(kRootSlotOffsets[root_.slot], &copy, sizeof copy, &writes)) {
+  if (const int failed =
+          file_.write_at(kRootSlotOffsets[root_.slot], &copy, sizeof copy, &writes)) {
     return fail("writing the root's copy", failed);
   }
   root_ = next;
@@ -187,13 +207,14 @@ Status FileMedium::set_root(const Root& root) {
   return {};
 }
 
-// One copy after the other, each behind a sync of its own. Crash in between: they differ in the size only, and the larger one counts:
-// nothing is held beyond the smaller one at that time.
+// One copy after the other, each behind a sync of its own. Crash in between: they differ in the
+// size only, and the larger one counts: nothing is held beyond the smaller one at that time.
 Status FileMedium::write_superblocks(const Superblock& superblock) {
   for (const uint64_t offset : kSuperblockOffsets) {
     uint64_t writes = 0;
     HOLDFAST_POINT("resize.before_superblock");
-    if (const int error = file_.write_at(offset, &superblock, sizeof superblock, &writes)) return fail("writing the superblock", error);
+    if (const int error = file_.write_at(offset, &superblock, sizeof superblock, &writes))
+      return fail("writing the superblock", error);
     if (!planted(PlantedBug::kSuperblocksTogether)) HOLDFAST_TRY(sync());
   }
   return {};
@@ -204,20 +225,25 @@ Status FileMedium::resize(uint64_t bytes) {
   const std::lock_guard<std::mutex> lock(space_mutex_);
   const uint64_t size = round_down(bytes, kFileSegmentUnit);
   if (bytes != 0 && (bytes < kMinFilePoolBytes || bytes > kMaxFilePoolBytes)) {
-    return Status(Code::kOutOfRange, "the size of a pool must be 0 (grows by itself) or " + std::to_string(kMinFilePoolBytes) + " to " +
-                                         std::to_string(kMaxFilePoolBytes) + " bytes, not " + std::to_string(bytes));
+    return Status(Code::kOutOfRange, "the size of a pool must be 0 (grows by itself) or " +
+                                         std::to_string(kMinFilePoolBytes) + " to " +
+                                         std::to_string(kMaxFilePoolBytes) + " bytes, not " +
+                                         std::to_string(bytes));
   }
   if (size > window_) {
-    return Status(Code::kMediumUnavailable, "the pool " + path_ + " can be made at most " + std::to_string(window_) +
-                                                " bytes large while it is open: close it, open it and go on from there");
+    return Status(Code::kMediumUnavailable,
+                  "the pool " + path_ + " can be made at most " + std::to_string(window_) +
+                      " bytes large while it is open: close it, open it and go on from there");
   }
   const uint64_t before = limit_, after = limit_for(size);
   if (after < before && !space_.take({after, before - after})) {
     return Status(Code::kPoolFull, "the pool " + path_ + " cannot be made " + std::to_string(size) +
-                                       " bytes large: something is held beyond that; compact it, close snapshots and readers, or have it copied "
+                                       " bytes large: something is held beyond that; compact it, "
+                                       "close snapshots and readers, or have it copied "
                                        "(holdfast resize, while nobody has it open)");
   }
-  // Larger: only what both copies say may be used. Smaller: what is beyond is not given out any more from here on.
+  // Larger: only what both copies say may be used. Smaller: what is beyond is not given out any
+  // more from here on.
   Status written = write_superblocks(resized(superblock_, size));
   if (!written.is_ok()) return written;
   superblock_ = resized(superblock_, size);
@@ -234,7 +260,8 @@ Status FileMedium::resize(uint64_t bytes) {
   return sync();
 }
 
-// From the file, not through the mapping: a page that cannot be read is an error here, not a signal.
+// From the file, not through the mapping: a page that cannot be read is an error here, not a
+// signal.
 void FileMedium::check(const std::function<void(const std::string& damage)>& report) const {
   const std::lock_guard<std::mutex> no_root_changes(root_mutex_);
   std::string head(kSegmentsOffset, '\0');

@@ -18,8 +18,8 @@ namespace {
 constexpr int kSlots = 1024;
 constexpr uintptr_t kGuardedPage = 4096;
 
-// A slot is free while `begin` is 0. `end` is set before `begin` and outlives it, so the handler never sees half a
-// range.
+// A slot is free while `begin` is 0. `end` is set before `begin` and outlives it, so the handler
+// never sees half a range.
 struct Slot {
   std::atomic<uintptr_t> begin{0}, end{0};
   std::atomic<bool> failed{false};
@@ -30,25 +30,29 @@ Slot slots[kSlots];
 std::mutex slots_mutex;
 struct sigaction handler_before;
 
-// Reached from the handler: must not be allocated lazily, as a loaded library's thread-locals are by default.
+// Reached from the handler: must not be allocated lazily, as a loaded library's thread-locals are
+// by default.
 __attribute__((tls_model("initial-exec"))) thread_local int inside_library = 0;
 
 void die_of_it(int signal) {
   struct sigaction as_usual = {};
   as_usual.sa_handler = SIG_DFL;
-  sigaction(signal, &as_usual, nullptr);  // the instruction runs again when we return, and the process ends by it
+  sigaction(signal, &as_usual,
+            nullptr);  // the instruction runs again when we return, and the process ends by it
 }
 
 bool put_zeros_over(uintptr_t at) {
-  const long mapped = syscall(SYS_mmap, at & ~(kGuardedPage - 1), kGuardedPage, PROT_READ | PROT_WRITE,
-                              MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const long mapped =
+      syscall(SYS_mmap, at & ~(kGuardedPage - 1), kGuardedPage, PROT_READ | PROT_WRITE,
+              MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return mapped != -1;
 }
 
 void hand_on(int signal, siginfo_t* info, void* context) {
   if ((handler_before.sa_flags & SA_SIGINFO) != 0 && handler_before.sa_sigaction != nullptr)
     return handler_before.sa_sigaction(signal, info, context);
-  if (handler_before.sa_handler == SIG_IGN || handler_before.sa_handler == SIG_DFL) return die_of_it(signal);
+  if (handler_before.sa_handler == SIG_IGN || handler_before.sa_handler == SIG_DFL)
+    return die_of_it(signal);
   handler_before.sa_handler(signal);
 }
 
@@ -62,7 +66,8 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     if (begin == 0 || at < begin || at >= slot.end.load(std::memory_order_acquire)) continue;
     if (inside_library > 0) {
       static const char line[] =
-          "holdfast: a pool's memory failed inside libpmemobj (truncated file or media error): ending the process\n";
+          "holdfast: a pool's memory failed inside libpmemobj (truncated file or media error): "
+          "ending the process\n";
       (void)!write(2, line, sizeof line - 1);
       return die_of_it(signal);
     }
@@ -79,7 +84,8 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 void install() {
   struct sigaction ours = {};
   ours.sa_sigaction = on_fault;
-  ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;  // a page in the handler's own way must not end us silently
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK |
+                  SA_NODEFER;  // a page in the handler's own way must not end us silently
   sigemptyset(&ours.sa_mask);
   sigaction(SIGBUS, &ours, &handler_before);
 }

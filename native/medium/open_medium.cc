@@ -25,13 +25,14 @@ Result<OpenedMedium> open_on_pmem(const std::string& path, const MediumOptions&)
       Code::kMediumUnavailable,
       "the pool " + path +
           " needs persistent memory through libpmemobj, which this build is without: install the "
-          "Debian package libpmemobj-dev (apt-get install libpmemobj-dev), then rebuild (npm rebuild holdfast)");
+          "Debian package libpmemobj-dev (apt-get install libpmemobj-dev), then rebuild (npm "
+          "rebuild holdfast)");
 }
 std::string pmem_version() { return ""; }
 #endif
 
-// Where a new pool would go by itself: persistent memory only where a mapping proves it. PMEM_IS_PMEM_FORCE alone
-// decides nothing: it makes libpmem believe, not the memory persistent.
+// Where a new pool would go by itself: persistent memory only where a mapping proves it.
+// PMEM_IS_PMEM_FORCE alone decides nothing: it makes libpmem believe, not the memory persistent.
 bool auto_takes_pmem(const std::string& folder) {
   if (!kBuiltWithPmem) return false;
   Result<bool> works = map_sync_works(folder);
@@ -42,25 +43,34 @@ bool auto_takes_pmem(const std::string& folder) {
 Status check_directories_option(const MediumOptions& options) {
   if (options.directories.empty()) return {};
   if (options.choice == MediumChoice::kFile) {
-    return Status(Code::kInvalidArgument, "directories are for pools on the medium 'pmem': a pool on the medium 'file' is one file");
+    return Status(
+        Code::kInvalidArgument,
+        "directories are for pools on the medium 'pmem': a pool on the medium 'file' is one file");
   }
-  if (!options.grow) return Status(Code::kInvalidArgument, "directories need grow: a pool over several directories takes its space as it needs it");
+  if (!options.grow)
+    return Status(
+        Code::kInvalidArgument,
+        "directories need grow: a pool over several directories takes its space as it needs it");
   return {};
 }
 
-Result<OpenedMedium> dispatch(const std::string& path, const MediumOptions& options, PoolKind kind) {
+Result<OpenedMedium> dispatch(const std::string& path, const MediumOptions& options,
+                              PoolKind kind) {
   const bool is_pmem = kind == PoolKind::kPmem || kind == PoolKind::kDevice;
   switch (options.choice) {
     case MediumChoice::kFile:
-      return is_pmem ? Result<OpenedMedium>(wrong_medium(path, "pmem", "file")) : open_file_medium(path, options);
+      return is_pmem ? Result<OpenedMedium>(wrong_medium(path, "pmem", "file"))
+                     : open_file_medium(path, options);
     case MediumChoice::kPmem:
       return kind == PoolKind::kFile ? Result<OpenedMedium>(wrong_medium(path, "file", "pmem"))
                                      : open_on_pmem(path, options);
     case MediumChoice::kAuto:
       break;
   }
-  if (!options.directories.empty() && kind == PoolKind::kFile) return wrong_medium(path, "file", "pmem");
-  const bool new_takes_pmem = kind == PoolKind::kNothing && (!options.directories.empty() || auto_takes_pmem(folder_of(path)));
+  if (!options.directories.empty() && kind == PoolKind::kFile)
+    return wrong_medium(path, "file", "pmem");
+  const bool new_takes_pmem = kind == PoolKind::kNothing &&
+                              (!options.directories.empty() || auto_takes_pmem(folder_of(path)));
   const bool take_pmem = new_takes_pmem || is_pmem;
   return take_pmem ? open_on_pmem(path, options) : open_file_medium(path, options);
 }
@@ -74,9 +84,11 @@ void choose(PlaceReport* report, const FilePlace& place, bool persistent_device)
   if (report->exists ? report->pool_medium == std::string("pmem") : pmem && kBuiltWithPmem) {
     report->choice = "pmem";
     report->durability = pmem ? DurabilityClass::kPower : DurabilityClass::kProcess;
-    report->reason = report->device_dax ? "a device dax: persistent memory without a file system"
-                     : pmem ? "MAP_SYNC works here: stores reach persistent memory"
-                            : "a pmem pool on what is not persistent memory: survives the process, not a power cut";
+    report->reason =
+        report->device_dax ? "a device dax: persistent memory without a file system"
+        : pmem
+            ? "MAP_SYNC works here: stores reach persistent memory"
+            : "a pmem pool on what is not persistent memory: survives the process, not a power cut";
     return;
   }
   if (place.network) {
@@ -88,10 +100,12 @@ void choose(PlaceReport* report, const FilePlace& place, bool persistent_device)
   report->reason = place.reason;
   if (pmem && !report->exists)
     report->reason +=
-        "; this is persistent memory, but this build is without libpmemobj (install libpmemobj-dev and rebuild)";
+        "; this is persistent memory, but this build is without libpmemobj (install libpmemobj-dev "
+        "and rebuild)";
 }
 
-// What is asked about a pool that lies in several directories: the first place that is no persistent memory, else the first.
+// What is asked about a pool that lies in several directories: the first place that is no
+// persistent memory, else the first.
 std::string place_of_pool(const std::string& path) {
   Result<PoolParts> pool = PoolParts::open(path, false, PoolParts::Damaged::kReadAsZeros);
   if (!pool || !pool->is_set()) return path;
@@ -113,7 +127,8 @@ Result<OpenedMedium> open_medium(const std::string& path, const MediumOptions& o
   if (!result) return result;
   const MediumInfo& info = result->medium->info();
   if (info.durability < options.at_least) {
-    return accept_place(FilePlace{info.name, false, info.durability, info.durability_reason}, options.at_least, path);
+    return accept_place(FilePlace{info.name, false, info.durability, info.durability_reason},
+                        options.at_least, path);
   }
   return result;
 }
@@ -121,12 +136,15 @@ Result<OpenedMedium> open_medium(const std::string& path, const MediumOptions& o
 Status Medium::make_ready(uint64_t bytes) {
   const MediumSpace now = space();
   if (now.ready >= bytes) return {};
-  return Status(now.free < bytes ? Code::kPoolFull : Code::kDiskFull, std::to_string(now.ready) + " bytes are ready, not " + std::to_string(bytes));
+  return Status(now.free < bytes ? Code::kPoolFull : Code::kDiskFull,
+                std::to_string(now.ready) + " bytes are ready, not " + std::to_string(bytes));
 }
 
 Status Medium::resize(uint64_t) {
-  return Status(Code::kMediumUnavailable, std::string("a pool on the medium '") + info().name +
-                                              "' keeps the size it was made with: holdfast resize copies it, while nobody has it open");
+  return Status(
+      Code::kMediumUnavailable,
+      std::string("a pool on the medium '") + info().name +
+          "' keeps the size it was made with: holdfast resize copies it, while nobody has it open");
 }
 
 Result<PlaceReport> probe_place(const std::string& path) {
@@ -145,11 +163,14 @@ Result<PlaceReport> probe_place(const std::string& path) {
     report.exists = *kind == PoolKind::kFile || *kind == PoolKind::kPmem;
     report.pool_medium = *kind == PoolKind::kFile ? "file" : *kind == PoolKind::kPmem ? "pmem" : "";
   }
-  const std::string probed = report.exists ? place_of_pool(path) : report.device_dax ? path : folder;
+  const std::string probed = report.exists       ? place_of_pool(path)
+                             : report.device_dax ? path
+                                                 : folder;
   if (report.exists) folder = folder_of(probed);
   Result<FilePlace> place = file_place(probed);
   if (!place) return std::move(place.status());
-  if (const int error = path_facts(probed, &facts)) return file_error(error, "cannot look at " + probed);
+  if (const int error = path_facts(probed, &facts))
+    return file_error(error, "cannot look at " + probed);
   report.dax = facts.dax;
   report.writable = path_writable(probed) == 0;
   report.file_system = report.device_dax ? "device dax" : place->file_system;

@@ -56,18 +56,21 @@ struct MountFacts {
   std::string options;  // comma separated, of the mount and of the file system
 };
 
-// From /proc/self/mountinfo, by device number: "36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/root
-// rw,errors=continue". Not found (btrfs subvolumes have numbers of their own; no /proc): empty.
+// From /proc/self/mountinfo, by device number: "36 35 98:0 / /mnt rw,noatime shared:1 - ext3
+// /dev/root rw,errors=continue". Not found (btrfs subvolumes have numbers of their own; no /proc):
+// empty.
 MountFacts mount_of(const FileFacts& facts) {
   MountFacts found;
   std::string text;
   if (read_text("/proc/self/mountinfo", &text) != 0) return found;
-  const std::string wanted = std::to_string(facts.device_major) + ":" + std::to_string(facts.device_minor);
+  const std::string wanted =
+      std::to_string(facts.device_major) + ":" + std::to_string(facts.device_minor);
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
     std::string id, parent, device, root, where, options, word, type, source, more;
-    if (!(fields >> id >> parent >> device >> root >> where >> options) || device != wanted) continue;
+    if (!(fields >> id >> parent >> device >> root >> where >> options) || device != wanted)
+      continue;
     while (fields >> word && word != "-") {
     }
     fields >> type >> source >> more;
@@ -90,18 +93,23 @@ std::string option_value(const std::string& options, const std::string& name) {
 
 // The kernel's description of a device.
 std::string device_node(const FileFacts& facts) {
-  return "/sys/dev/char/" + std::to_string(facts.special_major) + ":" + std::to_string(facts.special_minor);
+  return "/sys/dev/char/" + std::to_string(facts.special_major) + ":" +
+         std::to_string(facts.special_minor);
 }
 
 uint64_t device_number(const FileFacts& facts, const char* name) {
   std::string text;
-  return read_text(device_node(facts) + "/" + name, &text) == 0 ? std::strtoull(text.c_str(), nullptr, 10) : 0;
+  return read_text(device_node(facts) + "/" + name, &text) == 0
+             ? std::strtoull(text.c_str(), nullptr, 10)
+             : 0;
 }
 
 void classify_disk(const MountFacts& mount, FilePlace* place) {
   const std::string behind = "a file behind fdatasync on " + place->file_system;
   if (has_option(mount.options, "nobarrier") || has_option(mount.options, "barrier=0")) {
-    place->reason = behind + ", but it is mounted without write barriers, so the disk's own cache is never flushed";
+    place->reason =
+        behind +
+        ", but it is mounted without write barriers, so the disk's own cache is never flushed";
     return;
   }
   if (place->file_system == "overlay") {
@@ -117,7 +125,8 @@ void classify_disk(const MountFacts& mount, FilePlace* place) {
     }
   }
   place->durability = DurabilityClass::kPower;
-  place->reason = behind + (place->file_system == "overlay" ? " (as durable as its upper layer)" : "");
+  place->reason =
+      behind + (place->file_system == "overlay" ? " (as durable as its upper layer)" : "");
 }
 
 }  // namespace
@@ -125,7 +134,8 @@ void classify_disk(const MountFacts& mount, FilePlace* place) {
 Result<FilePlace> file_place(const std::string& path) {
   FileFacts facts;
   FileSystemFacts system;
-  if (const int error = path_facts(path, &facts)) return file_error(error, "cannot look at " + path);
+  if (const int error = path_facts(path, &facts))
+    return file_error(error, "cannot look at " + path);
   if (const int error = path_file_system(path, &system))
     return file_error(error, "cannot look at the file system of " + path);
   const MountFacts mount = mount_of(facts);
@@ -137,14 +147,17 @@ Result<FilePlace> file_place(const std::string& path) {
       classify_disk(mount, &place);
       break;
     case KnownType::kMemory:
-      place.reason = place.file_system + " is memory: what is there survives the process, not a power cut";
+      place.reason =
+          place.file_system + " is memory: what is there survives the process, not a power cut";
       break;
     case KnownType::kUser:
-      place.reason = place.file_system + " is a file system in user space: what its sync promises cannot be known";
+      place.reason = place.file_system +
+                     " is a file system in user space: what its sync promises cannot be known";
       break;
     case KnownType::kNetwork:
       place.network = true;
-      place.reason = place.file_system + " is a network file system: locks and mappings cannot be relied on there";
+      place.reason = place.file_system +
+                     " is a network file system: locks and mappings cannot be relied on there";
       break;
   }
   return place;
@@ -152,13 +165,13 @@ Result<FilePlace> file_place(const std::string& path) {
 
 Status accept_place(const FilePlace& place, DurabilityClass at_least, const std::string& path) {
   if (place.network) {
-    return Status(Code::kMediumUnavailable,
-                  "cannot keep a pool at " + path + ": " + place.reason + "; put it on a disk of this machine");
+    return Status(Code::kMediumUnavailable, "cannot keep a pool at " + path + ": " + place.reason +
+                                                "; put it on a disk of this machine");
   }
   if (place.durability < at_least) {
-    return Status(Code::kDurability, "durability '" + std::string(durability_name(at_least)) + "' was asked for, but " +
-                                         path + " gives only '" + durability_name(place.durability) +
-                                         "': " + place.reason);
+    return Status(Code::kDurability, "durability '" + std::string(durability_name(at_least)) +
+                                         "' was asked for, but " + path + " gives only '" +
+                                         durability_name(place.durability) + "': " + place.reason);
   }
   return {};
 }
@@ -166,7 +179,8 @@ Status accept_place(const FilePlace& place, DurabilityClass at_least, const std:
 Result<bool> map_sync_works(const std::string& folder) {
   PosixFile file;
   int error = file.create_unnamed(folder);
-  if (error == EOPNOTSUPP || error == EISDIR) {  // no unnamed files there: a named one, removed at once
+  if (error == EOPNOTSUPP ||
+      error == EISDIR) {  // no unnamed files there: a named one, removed at once
     const std::string name = folder + "/.holdfast-probe-" + std::to_string(own_pid());
     error = file.create_new(name);
     if (error == 0) remove_file(name);
@@ -196,7 +210,8 @@ uint64_t device_dax_size(const FileFacts& facts) { return device_number(facts, "
 
 bool device_dax_is_persistent(const FileFacts& facts) {
   std::string target;
-  return link_target(device_node(facts), &target) == 0 && target.find("/ndbus") != std::string::npos;
+  return link_target(device_node(facts), &target) == 0 &&
+         target.find("/ndbus") != std::string::npos;
 }
 
 bool pmem_is_forced() {

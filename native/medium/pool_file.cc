@@ -38,8 +38,9 @@ Code code_of(int error) {
   }
 }
 
-// Who holds the flock, from the kernel's list; 0 if it cannot be known (another pid namespace, no /proc). A line is
-// "7: FLOCK  ADVISORY  WRITE 4711 fd:01:1048602 0 EOF": pid, then device (hexadecimal) and inode.
+// Who holds the flock, from the kernel's list; 0 if it cannot be known (another pid namespace, no
+// /proc). A line is "7: FLOCK  ADVISORY  WRITE 4711 fd:01:1048602 0 EOF": pid, then device
+// (hexadecimal) and inode.
 int64_t lock_owner(const PosixFile& file) {
   FileFacts facts;
   std::string locks;
@@ -49,11 +50,13 @@ int64_t lock_owner(const PosixFile& file) {
     int64_t pid = 0;
     uint32_t device_major = 0, device_minor = 0;
     uint64_t inode = 0;
-    if (std::sscanf(line.c_str(), "%*s FLOCK %*s WRITE %" SCNd64 " %x:%x:%" SCNu64, &pid, &device_major, &device_minor,
-                    &inode) != 4) {
+    if (std::sscanf(line.c_str(), "%*s FLOCK %*s WRITE %" SCNd64 " %x:%x:%" SCNu64, &pid,
+                    &device_major, &device_minor, &inode) != 4) {
       continue;
     }
-    if (inode == facts.inode && device_major == facts.device_major && device_minor == facts.device_minor) return pid;
+    if (inode == facts.inode && device_major == facts.device_major &&
+        device_minor == facts.device_minor)
+      return pid;
   }
   return 0;
 }
@@ -74,7 +77,10 @@ bool is_disk_full(int error) { return error == ENOSPC || error == EDQUOT || erro
 
 Status file_error(int error, const std::string& what) {
   // It is made under a longer one, and its readers' table has a longer one too.
-  if (error == ENAMETOOLONG) return Status::system(code_of(error), what + " (give it a shorter name: 220 bytes are always short enough)", error);
+  if (error == ENAMETOOLONG)
+    return Status::system(code_of(error),
+                          what + " (give it a shorter name: 220 bytes are always short enough)",
+                          error);
   return Status::system(code_of(error), what, error);
 }
 
@@ -85,10 +91,11 @@ Status lock_pool_file(PosixFile& file, const std::string& path) {
   const int64_t pid = lock_owner(file);
   std::string owner = "another process";
   if (pid > 0)
-    owner =
-        (pid == own_pid() ? "this process (pid " : "process ") + std::to_string(pid) + (pid == own_pid() ? ")" : "");
-  return Status(Code::kLocked, "the pool " + path + " is open in " + owner +
-                                   ": one process owns a pool; close it there, or read beside it with readOnly");
+    owner = (pid == own_pid() ? "this process (pid " : "process ") + std::to_string(pid) +
+            (pid == own_pid() ? ")" : "");
+  return Status(Code::kLocked,
+                "the pool " + path + " is open in " + owner +
+                    ": one process owns a pool; close it there, or read beside it with readOnly");
 }
 
 bool is_locked_by_writer(const std::string& path) {
@@ -104,7 +111,8 @@ std::string temporary_name(const std::string& path) {
 
 std::string pool_name_of(const std::string& path) {
   std::string name = name_of(path);
-  for (size_t mark; !name.empty() && name[0] == '.' && (mark = name.rfind(kTemporaryMark)) != std::string::npos && mark > 0;) {
+  for (size_t mark; !name.empty() && name[0] == '.' &&
+                    (mark = name.rfind(kTemporaryMark)) != std::string::npos && mark > 0;) {
     name = name.substr(1, mark - 1);
   }
   return name;
@@ -112,13 +120,15 @@ std::string pool_name_of(const std::string& path) {
 
 namespace {
 
-// Its parts too: unless the name is only left over from giving the file its own by linking, somebody else has made the file, or somebody has a
-// part open.
+// Its parts too: unless the name is only left over from giving the file its own by linking,
+// somebody else has made the file, or somebody has a part open.
 void remove_stale(const std::string& stale, const PosixFile& file) {
   FileFacts facts;
   const bool ours_alone = file.facts(&facts) == 0 && facts.names == 1 && facts.user == own_user();
   const size_t mark = sizeof kFirstSetMark - 1;
-  const bool lists_parts = ours_alone && (stale.size() < mark || stale.compare(stale.size() - mark, mark, kFirstSetMark) != 0);
+  const bool lists_parts =
+      ours_alone &&
+      (stale.size() < mark || stale.compare(stale.size() - mark, mark, kFirstSetMark) != 0);
   if (!lists_parts) {
     remove_file(stale);
     return;
@@ -133,14 +143,16 @@ void remove_stale(const std::string& stale, const PosixFile& file) {
 
 }  // namespace
 
-// Stale is what nobody has locked and whose maker is dead (or has our pid: a container that starts again often gets
-// the same one). The lock protects a creator in another pid namespace, the pid one that has not locked its file yet.
-// A resize makes its copy under a temporary name, so while it is made it has a temporary name of that.
+// Stale is what nobody has locked and whose maker is dead (or has our pid: a container that starts
+// again often gets the same one). The lock protects a creator in another pid namespace, the pid one
+// that has not locked its file yet. A resize makes its copy under a temporary name, so while it is
+// made it has a temporary name of that.
 void sweep_stale_temporaries(const std::string& path) {
   const std::string folder = folder_of(path);
   const std::string prefix = "." + name_of(path) + kTemporaryMark;
   std::vector<std::string> names;
-  if (list_folder(folder, &names) != 0) return;  // creation itself will say what is wrong with the folder
+  if (list_folder(folder, &names) != 0)
+    return;  // creation itself will say what is wrong with the folder
   for (const std::string& name : names) {
     const size_t begin = name.compare(0, prefix.size() + 1, "." + prefix) == 0 ? 1 : 0;
     if (name.compare(begin, prefix.size(), prefix) != 0) continue;
@@ -169,7 +181,8 @@ Status replace_pool_file(const std::string& temporary, const std::string& path, 
   const bool exchanged = error == 0;
   if (error == EINVAL || error == ENOSYS) error = rename_replacing(temporary, path, mode);
   if (error != 0) return file_error(error, what);
-  if (const int failed = sync_folder(folder_of(path))) return file_error(failed, "cannot make the new pool's name durable");
+  if (const int failed = sync_folder(folder_of(path)))
+    return file_error(failed, "cannot make the new pool's name durable");
   HOLDFAST_POINT("resize.before_old_parts");
   for (const std::string& part : old_parts) remove_file(part);
   if (exchanged) remove_file(temporary);
@@ -182,7 +195,8 @@ Status publish_file(const std::string& temporary, const std::string& path) {
   if (error == EEXIST) return Status(Code::kExists, path + " exists already");
   if (error != 0) return file_error(error, "cannot give the new pool its name " + path);
   if (const int failed = sync_folder(folder_of(path))) {
-    return file_error(failed, "cannot make the name of the new pool " + path + " durable (fsync of its folder)");
+    return file_error(
+        failed, "cannot make the name of the new pool " + path + " durable (fsync of its folder)");
   }
   return {};
 }
@@ -198,7 +212,9 @@ Result<NewPoolFile> NewPoolFile::create(const std::string& path) {
 }
 
 NewPoolFile::NewPoolFile(NewPoolFile&& other) noexcept
-    : path_(std::move(other.path_)), temporary_(std::exchange(other.temporary_, {})), file_(std::move(other.file_)) {}
+    : path_(std::move(other.path_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      file_(std::move(other.file_)) {}
 
 NewPoolFile::~NewPoolFile() {
   if (!temporary_.empty()) remove_file(temporary_);
@@ -206,7 +222,8 @@ NewPoolFile::~NewPoolFile() {
 
 Status NewPoolFile::publish() {
   Status status = publish_file(temporary_, path_);
-  // Once renamed, a failed sync of the folder leaves a whole pool under its name: not ours to remove.
+  // Once renamed, a failed sync of the folder leaves a whole pool under its name: not ours to
+  // remove.
   if (status.is_ok() || path_exists_unfollowed(temporary_) != 0) temporary_.clear();
   return status;
 }

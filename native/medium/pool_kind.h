@@ -1,5 +1,5 @@
-// Tells what is at a path: nothing, a pool of which medium, or something else. Reads a few pages, changes nothing. Any
-// thread.
+// Tells what is at a path: nothing, a pool of which medium, or something else. Reads a few pages,
+// changes nothing. Any thread.
 #pragma once
 
 #include <string>
@@ -13,9 +13,12 @@ namespace holdfast {
 enum class PoolKind : uint8_t {
   kNothing,
   kFile,
-  kPmem,    // libpmemobj's signature, or a pool set; whether it is a sound pool of ours is for the pmem medium to say
-  kDevice,  // a device dax without that signature: the pmem medium says what is on it, or creates a pool
-  kForeign,  // a file, but no pool that can be recognised (the file medium says what exactly is wrong with it)
+  kPmem,    // libpmemobj's signature, or a pool set; whether it is a sound pool of ours is for the
+            // pmem medium to say
+  kDevice,  // a device dax without that signature: the pmem medium says what is on it, or creates a
+            // pool
+  kForeign,  // a file, but no pool that can be recognised (the file medium says what exactly is
+             // wrong with it)
 };
 
 // By the first bytes of a file.

@@ -15,9 +15,13 @@ std::string numbered_part(size_t number, const std::string& part, const std::str
 }
 
 Status part_error(int error, size_t number, const std::string& part, const std::string& path) {
-  if (error != ENOENT && error != ENOTDIR) return file_error(error, "cannot open " + numbered_part(number, part, path));
-  return Status(Code::kNotFound,
-                numbered_part(number, part, path) + "is not where the set file says: mount its file system, or correct the path in " + path, error);
+  if (error != ENOENT && error != ENOTDIR)
+    return file_error(error, "cannot open " + numbered_part(number, part, path));
+  return Status(
+      Code::kNotFound,
+      numbered_part(number, part, path) +
+          "is not where the set file says: mount its file system, or correct the path in " + path,
+      error);
 }
 
 }  // namespace
@@ -39,12 +43,15 @@ int PoolParts::for_each(uint64_t offset, uint64_t bytes, Call call) const {
 Result<PoolParts> PoolParts::open(const std::string& path, bool writable, Damaged damaged) {
   PoolParts opened;
   PosixFile file;
-  if (const int error = file.open_existing(path, writable)) return file_error(error, "cannot open the pool " + path);
+  if (const int error = file.open_existing(path, writable))
+    return file_error(error, "cannot open the pool " + path);
   FileFacts facts;
-  if (const int error = file.facts(&facts)) return file_error(error, "cannot look at the pool " + path);
+  if (const int error = file.facts(&facts))
+    return file_error(error, "cannot look at the pool " + path);
   char head[16];
   size_t got = 0;
-  if (facts.regular && file.read_at(0, head, sizeof head, &got) == 0 && is_pool_set(Bytes(head, got))) {
+  if (facts.regular && file.read_at(0, head, sizeof head, &got) == 0 &&
+      is_pool_set(Bytes(head, got))) {
     opened.set_ = std::move(file);
     HOLDFAST_TRY(opened.open_set(path, writable, damaged));
     return opened;
@@ -57,7 +64,8 @@ Result<PoolParts> PoolParts::open(const std::string& path, bool writable, Damage
 
 Status PoolParts::open_set(const std::string& path, bool writable, Damaged damaged) {
   std::string text;
-  if (const int error = read_text(path, &text)) return file_error(error, "cannot read the pool set " + path);
+  if (const int error = read_text(path, &text))
+    return file_error(error, "cannot read the pool set " + path);
   Result<std::vector<SetPart>> listed = parse_pool_set(text, path);
   if (!listed) return std::move(listed.status());
   std::vector<FileFacts> seen;
@@ -71,21 +79,31 @@ Status PoolParts::open_set(const std::string& path, bool writable, Damaged damag
     FileFacts facts;
     int error = part.file.open_existing(part.path, writable);
     if (error == 0) error = part.file.facts(&facts);
-    const bool twice = std::any_of(seen.begin(), seen.end(), [&](const FileFacts& one) { return one.inode == facts.inode && one.device == facts.device; });
+    const bool twice = std::any_of(seen.begin(), seen.end(), [&](const FileFacts& one) {
+      return one.inode == facts.inode && one.device == facts.device;
+    });
     Status refused;
     if (error != 0) {
       refused = part_error(error, number, part.path, path);
     } else if (facts.character_device) {
-      refused = Status(Code::kMediumUnavailable, numbered_part(number, part.path, path) + "is a device: a pool over several places has files in directories");
+      refused = Status(Code::kMediumUnavailable,
+                       numbered_part(number, part.path, path) +
+                           "is a device: a pool over several places has files in directories");
     } else if (!facts.regular) {
-      refused = Status(Code::kCorrupt, numbered_part(number, part.path, path) + "is no file: put the part back, or restore the pool from a backup");
+      refused = Status(Code::kCorrupt,
+                       numbered_part(number, part.path, path) +
+                           "is no file: put the part back, or restore the pool from a backup");
     } else if (facts.size != part.bytes) {
-      refused = Status(Code::kCorrupt, numbered_part(number, part.path, path) + "has " + std::to_string(facts.size) + " bytes, not " +
-                                           std::to_string(part.bytes) + ": it is " +
-                                           (facts.size < part.bytes ? "truncated" : "another file, or was appended to") +
-                                           "; put the part back, or restore the pool from a backup");
+      refused =
+          Status(Code::kCorrupt,
+                 numbered_part(number, part.path, path) + "has " + std::to_string(facts.size) +
+                     " bytes, not " + std::to_string(part.bytes) + ": it is " +
+                     (facts.size < part.bytes ? "truncated" : "another file, or was appended to") +
+                     "; put the part back, or restore the pool from a backup");
     } else if (twice) {
-      refused = Status(Code::kCorrupt, numbered_part(number, part.path, path) + "is the same file as a part before it: correct the set file");
+      refused =
+          Status(Code::kCorrupt, numbered_part(number, part.path, path) +
+                                     "is the same file as a part before it: correct the set file");
     }
     if (!refused.is_ok()) {
       if (damaged == Damaged::kRefuse) return refused;
@@ -95,7 +113,8 @@ Status PoolParts::open_set(const std::string& path, bool writable, Damaged damag
     if (error == 0) seen.push_back(facts);
     parts_.push_back(std::move(part));
   }
-  if (std::none_of(parts_.begin(), parts_.end(), [](const PoolPart& part) { return part.file.is_open(); })) {
+  if (std::none_of(parts_.begin(), parts_.end(),
+                   [](const PoolPart& part) { return part.file.is_open(); })) {
     return Status(Code::kNotFound, "no part of the pool " + path + " is there");
   }
   return {};
@@ -112,7 +131,9 @@ bool PoolParts::all_have_names() const {
     FileFacts facts;
     return !file.is_open() || file.facts(&facts) != 0 || facts.names > 0;
   };
-  return (!is_set() || has_name(set_)) && std::all_of(parts_.begin(), parts_.end(), [&](const PoolPart& part) { return has_name(part.file); });
+  return (!is_set() || has_name(set_)) &&
+         std::all_of(parts_.begin(), parts_.end(),
+                     [&](const PoolPart& part) { return has_name(part.file); });
 }
 
 int PoolParts::facts(FileFacts* facts) const {
@@ -125,16 +146,17 @@ int PoolParts::facts(FileFacts* facts) const {
 int PoolParts::read_at(uint64_t offset, void* to, size_t size, size_t* got) const {
   if (!is_set()) return parts_.front().file.read_at(offset, to, size, got);
   *got = 0;
-  return for_each(offset, size, [&](const PoolPart& part, uint64_t at, uint64_t piece, uint64_t done) {
-    char* const into = static_cast<char*>(to) + done;
-    size_t read = 0;
-    if (part.file.is_open()) {
-      if (const int error = part.file.read_at(at, into, piece, &read)) return error;
-    }
-    std::fill(into + read, into + piece, '\0');
-    *got += piece;
-    return 0;
-  });
+  return for_each(offset, size,
+                  [&](const PoolPart& part, uint64_t at, uint64_t piece, uint64_t done) {
+                    char* const into = static_cast<char*>(to) + done;
+                    size_t read = 0;
+                    if (part.file.is_open()) {
+                      if (const int error = part.file.read_at(at, into, piece, &read)) return error;
+                    }
+                    std::fill(into + read, into + piece, '\0');
+                    *got += piece;
+                    return 0;
+                  });
 }
 
 // What lies behind the last part stays as zeros.
@@ -142,23 +164,29 @@ int PoolParts::map_shared(uint64_t bytes, const uint8_t** at) const {
   if (!is_set()) return parts_.front().file.map_shared(bytes, at);
   const uint8_t* base = nullptr;
   if (const int error = PosixFile::map_zeros(bytes, &base)) return error;
-  const int error = for_each(0, bytes, [&](const PoolPart& part, uint64_t from, uint64_t piece, uint64_t done) {
-    FileFacts facts;
-    if (!part.file.is_open() || part.file.facts(&facts) != 0) return 0;
-    // What is cut off reads as zeros, for salvage; nobody else comes here with a part that is.
-    const uint64_t there = std::min(piece, round_up(facts.size, kPageBytes));
-    return there == 0 ? 0 : part.file.map_shared_over(from, there, const_cast<uint8_t*>(base) + done);
-  });
-  if (error != 0) PosixFile::unmap(base, bytes);
-  else *at = base;
+  const int error =
+      for_each(0, bytes, [&](const PoolPart& part, uint64_t from, uint64_t piece, uint64_t done) {
+        FileFacts facts;
+        if (!part.file.is_open() || part.file.facts(&facts) != 0) return 0;
+        // What is cut off reads as zeros, for salvage; nobody else comes here with a part that is.
+        const uint64_t there = std::min(piece, round_up(facts.size, kPageBytes));
+        return there == 0
+                   ? 0
+                   : part.file.map_shared_over(from, there, const_cast<uint8_t*>(base) + done);
+      });
+  if (error != 0)
+    PosixFile::unmap(base, bytes);
+  else
+    *at = base;
   return error;
 }
 
 int PoolParts::map_private_over(uint64_t offset, uint64_t bytes, void* at) const {
   if (!is_set()) return parts_.front().file.map_private_over(offset, bytes, at);
-  return for_each(offset, bytes, [&](const PoolPart& part, uint64_t from, uint64_t piece, uint64_t done) {
-    return part.file.map_private_over(from, piece, static_cast<char*>(at) + done);
-  });
+  return for_each(offset, bytes,
+                  [&](const PoolPart& part, uint64_t from, uint64_t piece, uint64_t done) {
+                    return part.file.map_private_over(from, piece, static_cast<char*>(at) + done);
+                  });
 }
 
 int PoolParts::next_data(uint64_t offset, uint64_t* found) const {
@@ -203,7 +231,9 @@ std::vector<MediumPart> PoolParts::report() const {
     if (!is_set()) break;
     FileSystemFacts system;
     MediumPart one = {part.path, part.bytes, 0, 0};
-    if (part.file.is_open() && part.file.blocks(&one.taken) == 0 && part.file.file_system(&system) == 0) one.left = system.free_bytes;
+    if (part.file.is_open() && part.file.blocks(&one.taken) == 0 &&
+        part.file.file_system(&system) == 0)
+      one.left = system.free_bytes;
     all.push_back(std::move(one));
   }
   return all;
@@ -214,7 +244,8 @@ void remove_pool(const std::string& path, bool named_by_us) {
   PosixFile file;
   char head[16];
   size_t got = 0;
-  const bool set = file.open_existing(path, false) == 0 && file.read_at(0, head, sizeof head, &got) == 0 && is_pool_set(Bytes(head, got));
+  const bool set = file.open_existing(path, false) == 0 &&
+                   file.read_at(0, head, sizeof head, &got) == 0 && is_pool_set(Bytes(head, got));
   if (set && read_text(path, &text) == 0) {
     Result<std::vector<SetPart>> parts = parse_pool_set(text, path);
     for (size_t i = 0; parts.is_ok() && i < parts->size(); i++) {

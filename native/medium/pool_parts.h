@@ -1,10 +1,13 @@
-// A pool's bytes by its path, whether they are one file or the parts of a pool set: the one place that knows which byte is in which file.
+// A pool's bytes by its path, whether they are one file or the parts of a pool set: the one place
+// that knows which byte is in which file.
 //
-// An offset here is an offset in the pool. The parts of a set follow each other without gaps, each exactly as long as the set file says; one
-// that is missing, shorter or longer, or named twice is refused and named, or (for salvage) read as zeros. That a part is the right one
-// is told by its mark (format/pmem_layout.h).
+// An offset here is an offset in the pool. The parts of a set follow each other without gaps, each
+// exactly as long as the set file says; one that is missing, shorter or longer, or named twice is
+// refused and named, or (for salvage) read as zeros. That a part is the right one is told by its
+// mark (format/pmem_layout.h).
 //
-// The pool's lock is on its first file. Threads: as PosixFile. Keeps no state that a crash could leave half done.
+// The pool's lock is on its first file. Threads: as PosixFile. Keeps no state that a crash could
+// leave half done.
 #pragma once
 
 #include <string>
@@ -27,9 +30,11 @@ class PoolParts {
  public:
   enum class Damaged { kRefuse, kReadAsZeros };
 
-  // kNotFound (a part is missing), kCorrupt (a part has another length or is named twice), kNotAPool (a set that is not ours),
-  // kMediumUnavailable (a device in a set), and what the system says.
-  static Result<PoolParts> open(const std::string& path, bool writable, Damaged damaged = Damaged::kRefuse);
+  // kNotFound (a part is missing), kCorrupt (a part has another length or is named twice),
+  // kNotAPool (a set that is not ours), kMediumUnavailable (a device in a set), and what the system
+  // says.
+  static Result<PoolParts> open(const std::string& path, bool writable,
+                                Damaged damaged = Damaged::kRefuse);
   PoolParts() = default;
   PoolParts(PoolParts&&) = default;
   PoolParts& operator=(PoolParts&&) = default;
@@ -59,16 +64,18 @@ class PoolParts {
 
  private:
   Status open_set(const std::string& path, bool writable, Damaged damaged);
-  // Calls with each file that [offset, offset + bytes) lies in, the piece's offset there, its length and how far in the range it begins.
+  // Calls with each file that [offset, offset + bytes) lies in, the piece's offset there, its
+  // length and how far in the range it begins.
   template <typename Call>
   int for_each(uint64_t offset, uint64_t bytes, Call call) const;
 
-  PosixFile set_;  // the set file
+  PosixFile set_;       // the set file
   uint64_t bytes_ = 0;  // of a set
   std::vector<PoolPart> parts_;
 };
 
-// Removes a pool that nobody uses: its parts first, where it is a set. `named_by_us`: only parts whose names we gave.
+// Removes a pool that nobody uses: its parts first, where it is a set. `named_by_us`: only parts
+// whose names we gave.
 void remove_pool(const std::string& path, bool named_by_us);
 
 }  // namespace holdfast

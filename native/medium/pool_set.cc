@@ -14,8 +14,10 @@ constexpr char kSetOption[] = "OPTION SINGLEHDR";
 constexpr size_t kMaxNameBytes = 200;  // what is put behind it still fits into a file's name
 
 Status not_our_set(const std::string& path, const std::string& line) {
-  return Status(Code::kNotAPool, path + " is a pool set, but not one that Holdfast made: it has the line '" + line +
-                                     "' (a set of ours has OPTION SINGLEHDR and a size in bytes and an absolute path for each part)");
+  return Status(Code::kNotAPool,
+                path + " is a pool set, but not one that Holdfast made: it has the line '" + line +
+                    "' (a set of ours has OPTION SINGLEHDR and a size in bytes and an absolute "
+                    "path for each part)");
 }
 
 bool only_of(const std::string& text, const char* allowed) {
@@ -24,7 +26,9 @@ bool only_of(const std::string& text, const char* allowed) {
 
 }  // namespace
 
-bool is_pool_set(Bytes head) { return head.substr(0, sizeof kSetSignature - 1) == Bytes(kSetSignature); }
+bool is_pool_set(Bytes head) {
+  return head.substr(0, sizeof kSetSignature - 1) == Bytes(kSetSignature);
+}
 
 std::string pool_set_text(const std::vector<SetPart>& parts) {
   std::string text = std::string(kSetSignature) + "\n" + kSetOption + "\n";
@@ -49,13 +53,16 @@ Result<std::vector<SetPart>> parse_pool_set(const std::string& text, const std::
     std::istringstream words(line);
     std::string bytes, where, more;
     const bool two = static_cast<bool>(words >> bytes >> where) && !(words >> more);
-    if (!two || !only_of(bytes, "0123456789") || bytes.size() > 15 || where[0] != '/') return not_our_set(path, line);
+    if (!two || !only_of(bytes, "0123456789") || bytes.size() > 15 || where[0] != '/')
+      return not_our_set(path, line);
     parts.push_back({where, std::strtoull(bytes.c_str(), nullptr, 10)});
-    if (parts.back().bytes == 0 || parts.back().bytes % kPageBytes != 0) return not_our_set(path, line);
+    if (parts.back().bytes == 0 || parts.back().bytes % kPageBytes != 0)
+      return not_our_set(path, line);
   }
   if (!single_header) return not_our_set(path, "PMEMPOOLSET without OPTION SINGLEHDR");
   if (parts.empty() || parts.size() > kMaxParts) {
-    return Status(Code::kNotAPool, path + " is a pool set of " + std::to_string(parts.size()) + " parts: a pool has 1 to " + std::to_string(kMaxParts));
+    return Status(Code::kNotAPool, path + " is a pool set of " + std::to_string(parts.size()) +
+                                       " parts: a pool has 1 to " + std::to_string(kMaxParts));
   }
   return parts;
 }
@@ -63,14 +70,17 @@ Result<std::vector<SetPart>> parse_pool_set(const std::string& text, const std::
 std::string part_name(const std::string& pool_name, const std::string& mark, size_t number) {
   std::string name = pool_name.substr(0, kMaxNameBytes);
   // A blank would end the name in the set file.
-  std::replace_if(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '\x7f'; }, '_');
+  std::replace_if(
+      name.begin(), name.end(),
+      [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '\x7f'; }, '_');
   return name + "." + mark + ".part" + std::to_string(number);
 }
 
 bool is_part_name(const std::string& name) {
   const size_t part = name.rfind(".part");
   if (part == std::string::npos || part < 17 || name[part - 17] != '.') return false;
-  return only_of(name.substr(part + 5), "0123456789") && only_of(name.substr(part - 16, 16), "0123456789abcdef");
+  return only_of(name.substr(part + 5), "0123456789") &&
+         only_of(name.substr(part - 16, 16), "0123456789abcdef");
 }
 
 std::vector<uint64_t> share_out(uint64_t bytes, const std::vector<uint64_t>& free) {
@@ -81,7 +91,8 @@ std::vector<uint64_t> share_out(uint64_t bytes, const std::vector<uint64_t>& fre
   std::vector<uint64_t> shares;
   uint64_t left = bytes;
   for (size_t i = 0; i + 1 < free.size(); i++) {
-    const double wish = static_cast<double>(bytes - least) * (static_cast<double>(std::max<uint64_t>(free[i], 1)) / all);
+    const double wish = static_cast<double>(bytes - least) *
+                        (static_cast<double>(std::max<uint64_t>(free[i], 1)) / all);
     shares.push_back(round_down(kMinPartBytes + static_cast<uint64_t>(wish), kPartUnit));
     left -= shares.back();
   }

@@ -56,26 +56,30 @@ void fill(const struct stat& from, FileFacts* facts) {
 void fill(const struct statfs& from, FileSystemFacts* facts) {
   facts->type = static_cast<uint64_t>(from.f_type) & 0xffffffff;
   // No blocks at all: a file system without a limit of its own (ramfs, tmpfs with size=0).
-  facts->free_bytes =
-      from.f_blocks == 0 ? UINT64_MAX / 2 : static_cast<uint64_t>(from.f_bavail) * static_cast<uint64_t>(from.f_bsize);
+  facts->free_bytes = from.f_blocks == 0 ? UINT64_MAX / 2
+                                         : static_cast<uint64_t>(from.f_bavail) *
+                                               static_cast<uint64_t>(from.f_bsize);
 }
 
 }  // namespace
 
 int PosixFile::open_existing(const std::string& path, bool writable) {
   close();
-  const int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK;  // never waits for a FIFO's other end
+  const int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC |
+                    O_NONBLOCK;  // never waits for a FIFO's other end
   return descriptor_of([&] { return ::open(path.c_str(), flags); }, &fd_);
 }
 
 int PosixFile::create_new(const std::string& path) {
   close();
-  return descriptor_of([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644); }, &fd_);
+  return descriptor_of(
+      [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644); }, &fd_);
 }
 
 int PosixFile::open_or_create(const std::string& path, uint32_t mode) {
   close();
-  return descriptor_of([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, mode); }, &fd_);
+  return descriptor_of([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, mode); },
+                       &fd_);
 }
 
 int PosixFile::give_to(uint32_t user, uint32_t group, uint32_t mode) {
@@ -85,7 +89,8 @@ int PosixFile::give_to(uint32_t user, uint32_t group, uint32_t mode) {
 
 int PosixFile::create_unnamed(const std::string& folder) {
   close();
-  return descriptor_of([&] { return ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); }, &fd_);
+  return descriptor_of([&] { return ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); },
+                       &fd_);
 }
 
 void PosixFile::close() {
@@ -124,7 +129,8 @@ int PosixFile::write_zeros(uint64_t offset, uint64_t size, uint64_t* writes) {
 int PosixFile::read_at(uint64_t offset, void* to, size_t size, size_t* got) const {
   *got = 0;
   while (*got < size) {
-    const ssize_t n = ::pread(fd_, static_cast<char*>(to) + *got, size - *got, static_cast<off_t>(offset + *got));
+    const ssize_t n =
+        ::pread(fd_, static_cast<char*>(to) + *got, size - *got, static_cast<off_t>(offset + *got));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno;
     if (n == 0) return 0;
@@ -133,7 +139,8 @@ int PosixFile::read_at(uint64_t offset, void* to, size_t size, size_t* got) cons
   return 0;
 }
 
-// Repeated when a signal interrupts it: an interrupted sync has not reported (and so not forgotten) a lost page.
+// Repeated when a signal interrupts it: an interrupted sync has not reported (and so not forgotten)
+// a lost page.
 int PosixFile::sync_data() {
   return status_of([&] { return ::fdatasync(fd_); });
 }
@@ -143,12 +150,14 @@ int PosixFile::sync_all() {
 }
 
 int PosixFile::reserve(uint64_t offset, uint64_t bytes) {
-  return status_of([&] { return ::fallocate(fd_, 0, static_cast<off_t>(offset), static_cast<off_t>(bytes)); });
+  return status_of(
+      [&] { return ::fallocate(fd_, 0, static_cast<off_t>(offset), static_cast<off_t>(bytes)); });
 }
 
 int PosixFile::give_back(uint64_t offset, uint64_t bytes) {
   return status_of([&] {
-    return ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(bytes));
+    return ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                       static_cast<off_t>(bytes));
   });
 }
 
@@ -178,8 +187,8 @@ int PosixFile::next_unwritten(uint64_t offset, uint64_t* found) const {
   return 0;
 }
 
-// Advice, which may be ignored without harm: it only narrows the time in which a page that never reached the disk is
-// read.
+// Advice, which may be ignored without harm: it only narrows the time in which a page that never
+// reached the disk is read.
 void PosixFile::forget_cached() { ::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED); }
 
 namespace {
@@ -200,7 +209,9 @@ int PosixFile::try_lock_shared() {
 
 void PosixFile::unlock() { ::flock(fd_, LOCK_UN); }
 
-bool lock_descriptor(int fd) { return status_of([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) != EWOULDBLOCK; }
+bool lock_descriptor(int fd) {
+  return status_of([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) != EWOULDBLOCK;
+}
 
 namespace {
 struct flock one_byte(uint64_t at, short type) {
@@ -252,17 +263,20 @@ int PosixFile::map_shared(uint64_t bytes, const uint8_t** at) const {
 }
 
 int PosixFile::map_private_over(uint64_t offset, uint64_t bytes, void* at) const {
-  void* mapped = ::mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd_, static_cast<off_t>(offset));
+  void* mapped = ::mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                        fd_, static_cast<off_t>(offset));
   return mapped == MAP_FAILED ? errno : 0;
 }
 
 int PosixFile::map_shared_over(uint64_t offset, uint64_t bytes, void* at) const {
-  void* mapped = ::mmap(at, bytes, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd_, static_cast<off_t>(offset));
+  void* mapped = ::mmap(at, bytes, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd_,
+                        static_cast<off_t>(offset));
   return mapped == MAP_FAILED ? errno : 0;
 }
 
 int PosixFile::map_zeros(uint64_t bytes, const uint8_t** at) {
-  void* mapped = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* mapped =
+      ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return errno;
   *at = static_cast<const uint8_t*>(mapped);
   return 0;
@@ -275,10 +289,13 @@ int PosixFile::map_writable(uint64_t bytes, uint8_t** at) const {
   return 0;
 }
 
-void PosixFile::unmap(const uint8_t* at, uint64_t bytes) { ::munmap(const_cast<uint8_t*>(at), bytes); }
+void PosixFile::unmap(const uint8_t* at, uint64_t bytes) {
+  ::munmap(const_cast<uint8_t*>(at), bytes);
+}
 
 int PosixFile::map_sync_works(uint64_t bytes, bool* works) const {
-  void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, fd_, 0);
+  void* mapped =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, fd_, 0);
   *works = mapped != MAP_FAILED;
   if (*works) {
     ::munmap(mapped, bytes);
@@ -292,7 +309,8 @@ int path_facts(const std::string& path, FileFacts* facts) {
   if (::stat(path.c_str(), &found) != 0) return errno;
   fill(found, facts);
   struct statx more;
-  if (::statx(AT_FDCWD, path.c_str(), 0, 0, &more) == 0) facts->dax = (more.stx_attributes & STATX_ATTR_DAX) != 0;
+  if (::statx(AT_FDCWD, path.c_str(), 0, 0, &more) == 0)
+    facts->dax = (more.stx_attributes & STATX_ATTR_DAX) != 0;
   return 0;
 }
 
@@ -326,8 +344,8 @@ std::string resolved_path(const std::string& path) {
 }
 
 int rename_without_replacing(const std::string& from, const std::string& to) {
-  const int error =
-      status_of([&] { return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE); });
+  const int error = status_of(
+      [&] { return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE); });
   if (error != EINVAL && error != ENOSYS) return error;
   if (const int failed = status_of([&] { return ::link(from.c_str(), to.c_str()); })) return failed;
   return remove_file(from);
@@ -338,7 +356,8 @@ int set_mode(const std::string& path, uint32_t mode) {
 }
 
 int exchange_names(const std::string& one, const std::string& other) {
-  return status_of([&] { return ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE); });
+  return status_of(
+      [&] { return ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE); });
 }
 
 int rename_replacing(const std::string& from, const std::string& to, uint32_t mode) {
@@ -352,8 +371,8 @@ int remove_file(const std::string& path) {
 
 int sync_folder(const std::string& folder) {
   int fd = -1;
-  if (const int error =
-          descriptor_of([&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }, &fd)) {
+  if (const int error = descriptor_of(
+          [&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }, &fd)) {
     return error;
   }
   const int error = status_of([&] { return ::fsync(fd); });
@@ -384,7 +403,9 @@ int read_text(const std::string& path, std::string* text) {
   }
 }
 
-bool process_is_dead(int64_t pid) { return ::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH; }
+bool process_is_dead(int64_t pid) {
+  return ::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
+}
 
 int64_t own_pid() { return ::getpid(); }
 

@@ -1,8 +1,10 @@
-// Every system call the media make about files and folders, and nothing else: no policy, no wording.
+// Every system call the media make about files and folders, and nothing else: no policy, no
+// wording.
 //
-// They are made through the plain libc symbols (pwrite, fdatasync, ftruncate, fallocate, rename, fsync, ...), so that a
-// preloaded shim sees and can fail each of them. All return 0 or the errno; EINTR and short transfers are gone on with
-// here. Threads: any, except that open, map and close belong to one thread at a time.
+// They are made through the plain libc symbols (pwrite, fdatasync, ftruncate, fallocate, rename,
+// fsync, ...), so that a preloaded shim sees and can fail each of them. All return 0 or the errno;
+// EINTR and short transfers are gone on with here. Threads: any, except that open, map and close
+// belong to one thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -40,7 +42,7 @@ class PosixFile {
   }
 
   int open_existing(const std::string& path, bool writable);
-  int create_new(const std::string& path);        // EEXIST if the name is taken
+  int create_new(const std::string& path);  // EEXIST if the name is taken
   int open_or_create(const std::string& path, uint32_t mode);
   int give_to(uint32_t user, uint32_t group, uint32_t mode);  // fchown and fchmod
   int create_unnamed(const std::string& folder);  // a file without a name, gone when closed
@@ -50,21 +52,28 @@ class PosixFile {
   // *writes grows by one for each pwrite made.
   int write_at(uint64_t offset, const void* data, size_t size, uint64_t* writes);
   int write_zeros(uint64_t offset, uint64_t size, uint64_t* writes);
-  int read_at(uint64_t offset, void* to, size_t size, size_t* got) const;  // *got < size: the file ends there
-  int sync_data();                                                         // fdatasync
-  int sync_all();                                                          // fsync
-  int reserve(uint64_t offset,
-              uint64_t bytes);  // fallocate: real blocks, file made longer; EOPNOTSUPP where there is none
-  int give_back(uint64_t offset, uint64_t bytes);  // the blocks of a range, which then reads as zeros
-  int blocks(uint64_t* bytes) const;               // that it takes of its file system
+  int read_at(uint64_t offset, void* to, size_t size,
+              size_t* got) const;  // *got < size: the file ends there
+  int sync_data();                 // fdatasync
+  int sync_all();                  // fsync
+  int reserve(
+      uint64_t offset,
+      uint64_t bytes);  // fallocate: real blocks, file made longer; EOPNOTSUPP where there is none
+  int give_back(uint64_t offset,
+                uint64_t bytes);      // the blocks of a range, which then reads as zeros
+  int blocks(uint64_t* bytes) const;  // that it takes of its file system
   int truncate(uint64_t size);
-  // Where the first block at or after `offset` begins that was never written (the file's end at the latest).
+  // Where the first block at or after `offset` begins that was never written (the file's end at the
+  // latest).
   int next_unwritten(uint64_t offset, uint64_t* found) const;
-  // Where the first byte at or after `offset` is that is not in a hole; the file's end where there is none.
+  // Where the first byte at or after `offset` is that is not in a hole; the file's end where there
+  // is none.
   int next_data(uint64_t offset, uint64_t* found) const;
-  // Clean pages of the page cache that nobody has mapped are forgotten, so that the next read asks the device.
+  // Clean pages of the page cache that nobody has mapped are forgotten, so that the next read asks
+  // the device.
   void forget_cached();
-  // An extended attribute, which the next process sees as long as the page cache lives. Without effect where a file system has none.
+  // An extended attribute, which the next process sees as long as the page cache lives. Without
+  // effect where a file system has none.
   void mark_failed();
   bool is_marked_failed() const;
   void unmark_failed();
@@ -73,8 +82,9 @@ class PosixFile {
   // Shared with other such locks, not with try_lock's; given up by unlock() or close().
   int try_lock_shared();
   void unlock();
-  // A lock on one byte, exclusive, of this open file (not of the process: it also excludes other opens of the same process). The kernel
-  // drops it with the last descriptor, however the process dies. EAGAIN or EACCES if another holds it.
+  // A lock on one byte, exclusive, of this open file (not of the process: it also excludes other
+  // opens of the same process). The kernel drops it with the last descriptor, however the process
+  // dies. EAGAIN or EACCES if another holds it.
   int try_lock_byte(uint64_t at);
   void unlock_byte(uint64_t at);
   int byte_is_locked(uint64_t at, bool* locked) const;  // by somebody else
@@ -84,29 +94,36 @@ class PosixFile {
   int map_shared(uint64_t bytes, const uint8_t** at) const;  // read-only
   // Over what is mapped at `at`: a stored page is a copy, the file never changes.
   int map_private_over(uint64_t offset, uint64_t bytes, void* at) const;
-  int map_shared_over(uint64_t offset, uint64_t bytes, void* at) const;  // read-only, over what is mapped at `at`
-  int map_writable(uint64_t bytes, uint8_t** at) const;      // shared; for what need not be durable only
+  int map_shared_over(uint64_t offset, uint64_t bytes,
+                      void* at) const;  // read-only, over what is mapped at `at`
+  int map_writable(uint64_t bytes,
+                   uint8_t** at) const;  // shared; for what need not be durable only
   static void unmap(const uint8_t* at, uint64_t bytes);
-  static int map_zeros(uint64_t bytes, const uint8_t** at);  // read-only, no memory taken: addresses to map files over
+  static int map_zeros(
+      uint64_t bytes,
+      const uint8_t** at);  // read-only, no memory taken: addresses to map files over
   int map_sync_works(uint64_t bytes, bool* works) const;  // MAP_SHARED_VALIDATE | MAP_SYNC
 
  private:
   int fd_ = -1;
 };
 
-// flock, exclusive, of a descriptor that is not ours. False: somebody else holds it. Where the file system has no locks, true.
+// flock, exclusive, of a descriptor that is not ours. False: somebody else holds it. Where the file
+// system has no locks, true.
 bool lock_descriptor(int fd);
 int path_facts(const std::string& path, FileFacts* facts);
 int path_file_system(const std::string& path, FileSystemFacts* facts);
 int path_writable(const std::string& path);
 int path_exists_unfollowed(const std::string& path);  // 0 also for a dangling symbolic link
-std::string resolved_path(const std::string& path);  // symbolic links followed; `path` itself where that fails
+std::string resolved_path(
+    const std::string& path);  // symbolic links followed; `path` itself where that fails
 int link_target(const std::string& path, std::string* target);
-// Gives `from` the name `to` unless that is taken (EEXIST); never replaces. Renames, or links and unlinks where the
-// file system cannot rename so.
+// Gives `from` the name `to` unless that is taken (EEXIST); never replaces. Renames, or links and
+// unlinks where the file system cannot rename so.
 int rename_without_replacing(const std::string& from, const std::string& to);
 int rename_replacing(const std::string& from, const std::string& to, uint32_t mode);
-int exchange_names(const std::string& one, const std::string& other);  // both at once; EINVAL where the file system cannot
+int exchange_names(const std::string& one,
+                   const std::string& other);  // both at once; EINVAL where the file system cannot
 int set_mode(const std::string& path, uint32_t mode);
 int remove_file(const std::string& path);
 int sync_folder(const std::string& folder);

@@ -8,8 +8,11 @@ namespace holdfast {
 
 Result<std::unique_ptr<PrivateView>> PrivateView::reserve(uint64_t bytes) {
   const uint64_t whole = round_up(bytes == 0 ? 1 : bytes, 4 * kKiB);
-  void* at = ::mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (at == MAP_FAILED) return Status(Code::kNoMemory, "no address space for a view of " + std::to_string(bytes) + " bytes");
+  void* at = ::mmap(nullptr, whole, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED)
+    return Status(Code::kNoMemory,
+                  "no address space for a view of " + std::to_string(bytes) + " bytes");
   return std::unique_ptr<PrivateView>(new PrivateView(static_cast<uint8_t*>(at), whole));
 }
 
@@ -26,8 +29,10 @@ bool PrivateView::map(const Medium& medium, uint64_t offset, uint64_t bytes, uin
 }
 
 void PrivateView::blank() {
-  // Over what is there: at no moment could something else take the addresses. If even that fails what is shown stays, which harms nobody.
-  (void)::mmap(data_, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  // Over what is there: at no moment could something else take the addresses. If even that fails
+  // what is shown stays, which harms nobody.
+  (void)::mmap(data_, bytes_, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 }  // namespace holdfast

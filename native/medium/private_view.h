@@ -1,8 +1,9 @@
-// A stretch of memory of our own in which pieces of a pool are mapped side by side, privately: whoever stores into it changes a copy of
-// the page, never the pool, and whoever reads sees the pool's pages without copying them.
+// A stretch of memory of our own in which pieces of a pool are mapped side by side, privately:
+// whoever stores into it changes a copy of the page, never the pool, and whoever reads sees the
+// pool's pages without copying them.
 //
-// Begins as zeros. A page that cannot be had later (the file was truncated) reads as zeros: see mapping_guard.h.
-// One owner; the memory goes away with it. Nothing of it outlives the process.
+// Begins as zeros. A page that cannot be had later (the file was truncated) reads as zeros: see
+// mapping_guard.h. One owner; the memory goes away with it. Nothing of it outlives the process.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,9 @@ class PrivateView {
   ~PrivateView();
   PrivateView(const PrivateView&) = delete;
 
-  // Shows `bytes` of the pool from `offset` on at `at`; all three multiples of 4 KiB. False: not to be had as a mapping here (device DAX,
-  // too many mappings, a pool that another process writes); copy instead.
+  // Shows `bytes` of the pool from `offset` on at `at`; all three multiples of 4 KiB. False: not to
+  // be had as a mapping here (device DAX, too many mappings, a pool that another process writes);
+  // copy instead.
   bool map(const Medium& medium, uint64_t offset, uint64_t bytes, uint64_t at);
   bool shows_pool() const { return shows_pool_; }  // false: all that is in it is a copy
   // Zeros again, all of it; the addresses stay taken.

@@ -15,9 +15,11 @@ constexpr uint64_t kSearchBytes = 16 * kMiB;
 
 Result<std::unique_ptr<RawPool>> RawPool::open(const std::string& path) {
   FileFacts facts;
-  if (const int error = path_facts(path, &facts)) return file_error(error, "cannot look at the pool " + path);
+  if (const int error = path_facts(path, &facts))
+    return file_error(error, "cannot look at the pool " + path);
   if (facts.folder || facts.size == 0)
-    return Status(Code::kNotAPool, path + " is a folder, empty or a device: nothing can be saved from it");
+    return Status(Code::kNotAPool,
+                  path + " is a folder, empty or a device: nothing can be saved from it");
   std::unique_ptr<RawPool> raw(new RawPool());
   Result<PoolParts> opened = PoolParts::open(path, false, PoolParts::Damaged::kReadAsZeros);
   if (!opened) return std::move(opened.status());
@@ -26,7 +28,8 @@ Result<std::unique_ptr<RawPool>> RawPool::open(const std::string& path) {
   for (PoolPart& part : raw->file_.parts()) {
     if (part.file.is_open()) HOLDFAST_TRY(lock_pool_file(part.file, path));
   }
-  if (const int error = raw->file_.facts(&facts)) return file_error(error, "cannot look at the pool " + path);
+  if (const int error = raw->file_.facts(&facts))
+    return file_error(error, "cannot look at the pool " + path);
   if (const int error = raw->file_.map_shared(facts.size, &raw->view_))
     return file_error(error, "cannot map the pool " + path);
   raw->bytes_ = facts.size;
@@ -50,7 +53,8 @@ void RawPool::close() {
   file_.close();
 }
 
-// On a file the front begins at byte 0, on persistent memory where libpmemobj put it. The copy met first may be either.
+// On a file the front begins at byte 0, on persistent memory where libpmemobj put it. The copy met
+// first may be either.
 void RawPool::find_front() {
   for (uint64_t page = 0; page + kPageBytes <= bytes_ && page < kSearchBytes; page += kPageBytes) {
     const auto candidate = load<Superblock>(view_ + page);

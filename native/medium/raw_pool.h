@@ -1,8 +1,10 @@
-// A pool's bytes as they are, mapped read-only, whatever is damaged: for salvage. Nothing is written, repaired or
-// recovered, and libpmemobj is not asked. Of a pool in several directories a part that is missing reads as zeros. The pool's lock is held
-// meanwhile, so nobody changes it underneath.
+// A pool's bytes as they are, mapped read-only, whatever is damaged: for salvage. Nothing is
+// written, repaired or recovered, and libpmemobj is not asked. Of a pool in several directories a
+// part that is missing reads as zeros. The pool's lock is held meanwhile, so nobody changes it
+// underneath.
 //
-// It is a medium of which only the reading half works; every other verb is refused with kReadOnly. One thread.
+// It is a medium of which only the reading half works; every other verb is refused with kReadOnly.
+// One thread.
 #pragma once
 
 #include <optional>
@@ -20,10 +22,12 @@ class RawPool final : public Medium {
   static Result<std::unique_ptr<RawPool>> open(const std::string& path);
   ~RawPool() override { close(); }
 
-  // The first superblock copy that is whole, wherever on a page boundary of the first 16 MiB it stands.
+  // The first superblock copy that is whole, wherever on a page boundary of the first 16 MiB it
+  // stands.
   const std::optional<Superblock>& superblock() const { return superblock_; }
   bool has_root() const { return has_root_; }
-  // The next page at or behind this one (both multiples of 4 KiB) that is not in a hole: reading one there would make it a real page.
+  // The next page at or behind this one (both multiples of 4 KiB) that is not in a hole: reading
+  // one there would make it a real page.
   uint64_t past_hole(uint64_t page) const;
 
   Result<Segment> allocate(SegmentKind, uint64_t, uint64_t) override { return refusal(); }
@@ -41,7 +45,9 @@ class RawPool final : public Medium {
   void close() override;
 
  private:
-  static Status refusal() { return Status(Code::kReadOnly, "the pool is only read, for what can be saved of it"); }
+  static Status refusal() {
+    return Status(Code::kReadOnly, "the pool is only read, for what can be saved of it");
+  }
   void find_front();
 
   PoolParts file_;

@@ -26,8 +26,9 @@ uint32_t mode_for(uint32_t pool_mode) {
   return readable | (readable >> 1);
 }
 
-// May this file be made a table, or go on being one? A new one is empty, a crash leaves less of it or zeros, damage leaves its length: all else may
-// be dear to somebody (a file of that name, or what a link of that name leads to), and is not written to.
+// May this file be made a table, or go on being one? A new one is empty, a crash leaves less of it
+// or zeros, damage leaves its length: all else may be dear to somebody (a file of that name, or
+// what a link of that name leads to), and is not written to.
 bool may_be_a_table(const PosixFile& file, const FileFacts& facts) {
   if (!facts.regular) return false;
   std::string found(kReadersFileBytes, '\0');
@@ -37,12 +38,15 @@ bool may_be_a_table(const PosixFile& file, const FileFacts& facts) {
   const size_t begins = std::min(got, sizeof kReadersMagic);
   if (std::memcmp(found.data(), kReadersMagic, begins) == 0) return true;
   if (facts.size > kReadersFileBytes) return false;
-  return found.find_first_not_of('\0') == std::string::npos || (facts.size == kReadersFileBytes && facts.names == 1);
+  return found.find_first_not_of('\0') == std::string::npos ||
+         (facts.size == kReadersFileBytes && facts.names == 1);
 }
 
 }  // namespace
 
-std::string readers_table_path(const std::string& pool_path) { return resolved_path(pool_path) + ".readers"; }
+std::string readers_table_path(const std::string& pool_path) {
+  return resolved_path(pool_path) + ".readers";
+}
 
 int ReadersTable::map() {
   FileFacts facts;
@@ -52,7 +56,8 @@ int ReadersTable::map() {
   if (facts.size < kReadersFileBytes) {
     if (const int error = file_.truncate(kReadersFileBytes)) return error;
   }
-  if (const int error = file_.reserve(0, kReadersFileBytes); error != 0 && is_disk_full(error)) return error;
+  if (const int error = file_.reserve(0, kReadersFileBytes); error != 0 && is_disk_full(error))
+    return error;
   if (const int error = file_.map_writable(kReadersFileBytes, &mapped_)) return error;
   guard_.watch(mapped_, kReadersFileBytes);
   header_ = reinterpret_cast<ReadersHeader*>(mapped_);
@@ -63,18 +68,22 @@ Result<std::shared_ptr<ReadersTable>> ReadersTable::open_or_make(const std::stri
   const std::string path = readers_table_path(pool_path);
   const std::string what = "cannot use the readers' table " + path;
   FileFacts pool;
-  if (const int error = path_facts(pool_path, &pool)) return file_error(error, "cannot look at the pool " + pool_path);
+  if (const int error = path_facts(pool_path, &pool))
+    return file_error(error, "cannot look at the pool " + pool_path);
   std::shared_ptr<ReadersTable> table(new ReadersTable());
   FileFacts found;
   const bool there = path_facts(path, &found) == 0;
   const uint32_t mode = mode_for(pool.mode);
   const int opened = table->file_.open_or_create(path, mode);
   if (opened != 0 && opened != EISDIR) return file_error(opened, what);
-  // The umask may have taken more away than the pool has; and a table made by root is the pool's owner's. Neither must succeed.
+  // The umask may have taken more away than the pool has; and a table made by root is the pool's
+  // owner's. Neither must succeed.
   if (!there) (void)table->file_.give_to(pool.user, pool.group, mode);
   const int error = opened != 0 ? EEXIST : table->map();
   if (error == EEXIST) {
-    return Status(Code::kExists, what + ", through which the pool's readers and its writer know of each other: something else is there; move it away");
+    return Status(Code::kExists, what +
+                                     ", through which the pool's readers and its writer know of "
+                                     "each other: something else is there; move it away");
   }
   if (error != 0) return file_error(error, what);
   return table;
@@ -111,12 +120,13 @@ bool ReadersTable::lock_as_writer() { return file_.try_lock_byte(kWriterLockByte
 void ReadersTable::unlock_as_writer() { file_.unlock_byte(kWriterLockByte); }
 
 bool ReadersTable::is_of(const uint8_t uuid[16]) const {
-  return std::memcmp(header_->magic, kReadersMagic, sizeof kReadersMagic) == 0 && header_->version == kReadersVersion &&
-         header_->slots == kReaderSlots && std::memcmp(header_->uuid, uuid, sizeof header_->uuid) == 0;
+  return std::memcmp(header_->magic, kReadersMagic, sizeof kReadersMagic) == 0 &&
+         header_->version == kReadersVersion && header_->slots == kReaderSlots &&
+         std::memcmp(header_->uuid, uuid, sizeof header_->uuid) == 0;
 }
 
-// Where it was another pool's, or a writer that did not look at it has had the pool since, all readers lose their pins: what they
-// read may have been given away.
+// Where it was another pool's, or a writer that did not look at it has had the pool since, all
+// readers lose their pins: what they read may have been given away.
 void ReadersTable::make_sound(const uint8_t uuid[16], uint64_t incarnation) {
   if (is_of(uuid) && header_->incarnation.load() >= incarnation) return;
   for (uint32_t i = 0; i < kReaderSlots; i++) {
@@ -133,9 +143,10 @@ void ReadersTable::make_sound(const uint8_t uuid[16], uint64_t incarnation) {
   std::memcpy(header_->magic, kReadersMagic, sizeof kReadersMagic);
 }
 
-void ReadersTable::attach(const uint8_t uuid[16], uint64_t before, uint64_t incarnation, uint64_t durable,
-                          DurabilityClass durability) {
-  // While this writer recovers, what the last one said stays true: unless the pool is older than that, a backup put in its place.
+void ReadersTable::attach(const uint8_t uuid[16], uint64_t before, uint64_t incarnation,
+                          uint64_t durable, DurabilityClass durability) {
+  // While this writer recovers, what the last one said stays true: unless the pool is older than
+  // that, a backup put in its place.
   const bool goes_on = is_of(uuid) && before + 1 >= header_->incarnation.load();
   make_sound(uuid, before);
   if (!goes_on) header_->durable.store(0);
@@ -157,13 +168,15 @@ void ReadersTable::publish_durable(uint64_t epoch) {
 uint64_t ReadersTable::tick() { return header_->clock.fetch_add(1) + 1; }
 
 uint64_t ReadersTable::oldest_pin() const {
-  if (guard_.failed()) return 0;  // somebody has cut the file: the pins cannot be seen, so all stand
+  if (guard_.failed())
+    return 0;  // somebody has cut the file: the pins cannot be seen, so all stand
   std::atomic_thread_fence(std::memory_order_seq_cst);
   uint64_t oldest = UINT64_MAX;
   for (uint32_t i = 0; i < kReaderSlots; i++) {
     const uint64_t pin = slot(i)->pin.load();
     if (pin == kSlotFree || pin == kSlotExpired || pin >= oldest) continue;
-    // A dead one's pin is passed over and left: whoever takes the slot next replaces it. Were it cleared here, it might already be his.
+    // A dead one's pin is passed over and left: whoever takes the slot next replaces it. Were it
+    // cleared here, it might already be his.
     if (owner_lives(i)) oldest = pin;
   }
   return guard_.failed() ? 0 : oldest;  // cut meanwhile: what was seen of it were zeros
@@ -171,8 +184,8 @@ uint64_t ReadersTable::oldest_pin() const {
 
 bool ReadersTable::is_at(const std::string& path) const {
   FileFacts here, there;
-  return !guard_.failed() && file_.facts(&here) == 0 && path_facts(path, &there) == 0 && here.inode == there.inode &&
-         here.device == there.device;
+  return !guard_.failed() && file_.facts(&here) == 0 && path_facts(path, &there) == 0 &&
+         here.inode == there.inode && here.device == there.device;
 }
 
 std::vector<ReaderSeen> ReadersTable::readers() const {
@@ -213,7 +226,8 @@ Result<std::unique_ptr<ReaderPin>> ReaderPin::take(const std::shared_ptr<Readers
     table->mine_[i] = true;
     std::unique_ptr<ReaderPin> pin(new ReaderPin(table, i));
     ReaderSlot* slot = table->slot(i);
-    // Nobody is asked about the fold before it is known: until then the reader stands for "the root as it is now".
+    // Nobody is asked about the fold before it is known: until then the reader stands for "the root
+    // as it is now".
     pin->reads({}, 0, 0);
     slot->epoch.store(0, kRelaxed);
     slot->pid.store(static_cast<uint64_t>(own_pid()), kRelaxed);
@@ -224,7 +238,8 @@ Result<std::unique_ptr<ReaderPin>> ReaderPin::take(const std::shared_ptr<Readers
     std::atomic_thread_fence(std::memory_order_seq_cst);
     return pin;
   }
-  return Status(Code::kLocked, "all " + std::to_string(kReaderSlots) + " places for readers of the pool are taken: close some of them");
+  return Status(Code::kLocked, "all " + std::to_string(kReaderSlots) +
+                                   " places for readers of the pool are taken: close some of them");
 }
 
 ReaderPin::~ReaderPin() { let_go(); }

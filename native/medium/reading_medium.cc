@@ -14,18 +14,22 @@
 namespace holdfast {
 namespace {
 
-constexpr uint64_t kReaderWindowBytes = 4096 * kGiB;  // as the writer maps it: the file may grow while it is read
+constexpr uint64_t kReaderWindowBytes =
+    4096 * kGiB;  // as the writer maps it: the file may grow while it is read
 
-Result<std::string> read_pool(const PoolParts& file, uint64_t offset, uint64_t bytes, const std::string& path) {
+Result<std::string> read_pool(const PoolParts& file, uint64_t offset, uint64_t bytes,
+                              const std::string& path) {
   std::string found(bytes, '\0');
   size_t got = 0;
-  if (const int error = file.read_at(offset, found.data(), found.size(), &got)) return file_error(error, "cannot read the pool " + path);
+  if (const int error = file.read_at(offset, found.data(), found.size(), &got))
+    return file_error(error, "cannot read the pool " + path);
   found.resize(got);
   return found;
 }
 
-// On an overlay what is opened for reading in a lower layer stays that file, and a writer's changes go to its copy in the upper one: neither inode nor
-// device tells. Opened for writing, though nothing is written, it is copied up first.
+// On an overlay what is opened for reading in a lower layer stays that file, and a writer's changes
+// go to its copy in the upper one: neither inode nor device tells. Opened for writing, though
+// nothing is written, it is copied up first.
 bool must_be_the_upper_one(const std::string& path) {
   Result<FilePlace> place = file_place(path);
   return place.is_ok() && place->file_system == "overlay" && path_writable(path) == 0;
@@ -33,24 +37,32 @@ bool must_be_the_upper_one(const std::string& path) {
 
 }  // namespace
 
-Result<std::shared_ptr<PoolBytes>> PoolBytes::open(const std::string& path, const MediumOptions& options) {
+Result<std::shared_ptr<PoolBytes>> PoolBytes::open(const std::string& path,
+                                                   const MediumOptions& options) {
   Result<PoolKind> kind = kind_at(path);
   if (!kind) return std::move(kind.status());
-  if (*kind == PoolKind::kNothing) return Status(Code::kNotFound, "there is no pool at " + path + ": nothing can be read");
+  if (*kind == PoolKind::kNothing)
+    return Status(Code::kNotFound, "there is no pool at " + path + ": nothing can be read");
   if (is_device_dax(path)) {
-    return Status(Code::kMediumUnavailable, path + " is a device dax, which only its writer can read: put the pool on a file system for "
-                                                   "readers in other processes");
+    return Status(
+        Code::kMediumUnavailable,
+        path +
+            " is a device dax, which only its writer can read: put the pool on a file system for "
+            "readers in other processes");
   }
   std::shared_ptr<PoolBytes> bytes(new PoolBytes(path));
   Result<PoolParts> opened = PoolParts::open(path, must_be_the_upper_one(path));
   if (!opened) return std::move(opened.status());
   bytes->file_ = std::move(*opened);
   FileFacts facts;
-  if (const int error = bytes->file_.facts(&facts)) return file_error(error, "cannot look at the pool " + path);
+  if (const int error = bytes->file_.facts(&facts))
+    return file_error(error, "cannot look at the pool " + path);
   const bool pmem = *kind == PoolKind::kPmem;
   if (pmem && options.choice == MediumChoice::kFile) return wrong_medium(path, "pmem", "file");
   if (!pmem && options.choice == MediumChoice::kPmem) return wrong_medium(path, "file", "pmem");
-  const auto read = [&](uint64_t offset, uint64_t size) { return read_pool(bytes->file_, offset, size, path); };
+  const auto read = [&](uint64_t offset, uint64_t size) {
+    return read_pool(bytes->file_, offset, size, path);
+  };
   if (pmem) {
     Result<PmemFront> front = find_pmem_front(read, facts.size, path);
     if (!front) return std::move(front.status());
@@ -80,7 +92,8 @@ Status PoolBytes::map(const MediumOptions& options) {
     if (!place) return std::move(place.status());
     HOLDFAST_TRY(accept_place(*place, DurabilityClass::kProcess, part.path));
     FileFacts facts;
-    if (const int error = path_facts(part.path, &facts)) return file_error(error, "cannot look at the pool " + path_);
+    if (const int error = path_facts(part.path, &facts))
+      return file_error(error, "cannot look at the pool " + path_);
     dax = dax && facts.dax;
     if (part.offset == 0 || place->durability < weakest.durability) weakest = *place;
   }
@@ -89,17 +102,22 @@ Status PoolBytes::map(const MediumOptions& options) {
   info_.durability_reason = weakest.reason;
   if (pmem && (pmem_is_forced() || !dax)) {
     info_.durability = DurabilityClass::kProcess;
-    info_.durability_reason = "a pmem pool on what is not known to be persistent memory: survives the process, not a power cut";
+    info_.durability_reason =
+        "a pmem pool on what is not known to be persistent memory: survives the process, not a "
+        "power cut";
   } else if (pmem) {
     info_.durability = DurabilityClass::kPower;
     info_.durability_reason = "a file on persistent memory, mapped directly";
   }
-  HOLDFAST_TRY(accept_place(FilePlace{info_.name, false, info_.durability, info_.durability_reason}, options.at_least, path_));
+  HOLDFAST_TRY(accept_place(FilePlace{info_.name, false, info_.durability, info_.durability_reason},
+                            options.at_least, path_));
   info_.segment_unit = pmem ? kPmemChunkBytes : kFileSegmentUnit;
   info_.atom_bytes = pmem ? 64 : 512;
   info_.grows = info_.grows || superblock_.size == 0;
   HOLDFAST_TRY(look_again());
-  window_ = file_.is_set() ? end() : std::max(kReaderWindowBytes, 2 * end());  // a set has its length from the beginning
+  window_ = file_.is_set() ? end()
+                           : std::max(kReaderWindowBytes,
+                                      2 * end());  // a set has its length from the beginning
   int error = file_.map_shared(window_, &view_);
   while (error != 0 && window_ / 2 > end()) {
     window_ /= 2;
@@ -123,16 +141,20 @@ bool PoolBytes::writer_holds_lock() {
 
 Status PoolBytes::look_again() {
   FileFacts facts, named;
-  if (const int error = file_.facts(&facts)) return file_error(error, "cannot look at the pool " + path_);
-  if (path_facts(path_, &named) == 0 && (named.inode != facts.inode || named.device != facts.device)) {
-    return Status(Code::kFailed, "another pool has been put in the place of " + path_ + ": close this one and open it again");
+  if (const int error = file_.facts(&facts))
+    return file_error(error, "cannot look at the pool " + path_);
+  if (path_facts(path_, &named) == 0 &&
+      (named.inode != facts.inode || named.device != facts.device)) {
+    return Status(Code::kFailed, "another pool has been put in the place of " + path_ +
+                                     ": close this one and open it again");
   }
   const uint64_t most = window_ == 0 ? facts.size : std::min(window_, facts.size);
   end_.store(most, std::memory_order_release);
   return {};
 }
 
-// One slot may be half written at this moment, and on persistent memory the other in the next; a moment later one is whole.
+// One slot may be half written at this moment, and on persistent memory the other in the next; a
+// moment later one is whole.
 Result<ChosenRoot> PoolBytes::root() const {
   constexpr int kTries = 1000;
   const Bytes front = bytes_of(view_ + front_, std::min(kSegmentsOffset, end() - front_));
@@ -145,15 +167,19 @@ Result<ChosenRoot> PoolBytes::root() const {
 uint64_t PoolBytes::incarnation() const {
   uint64_t highest = 0;
   for (const uint64_t offset : kRootSlotOffsets) {
-    const auto* words = reinterpret_cast<const volatile uint32_t*>(view_ + front_ + offset + offsetof(RootSlot, root));
+    const auto* words = reinterpret_cast<const volatile uint32_t*>(view_ + front_ + offset +
+                                                                   offsetof(RootSlot, root));
     highest = std::max<uint64_t>(highest, words[1]);  // RootWords: version, incarnation
   }
   return highest;
 }
 
-ReadingMedium::ReadingMedium(std::shared_ptr<PoolBytes> bytes, std::shared_ptr<ReadersTable> table, std::unique_ptr<ReaderPin> pin,
-                             uint64_t incarnation)
-    : bytes_(std::move(bytes)), table_(std::move(table)), pin_(std::move(pin)), incarnation_(incarnation) {}
+ReadingMedium::ReadingMedium(std::shared_ptr<PoolBytes> bytes, std::shared_ptr<ReadersTable> table,
+                             std::unique_ptr<ReaderPin> pin, uint64_t incarnation)
+    : bytes_(std::move(bytes)),
+      table_(std::move(table)),
+      pin_(std::move(pin)),
+      incarnation_(incarnation) {}
 
 // The root first, then what the table says of it: a writer changes them the other way round.
 bool ReadingMedium::expired() const {
@@ -162,18 +188,24 @@ bool ReadingMedium::expired() const {
   std::atomic_thread_fence(std::memory_order_acquire);
   const uint64_t found = bytes_->incarnation();
   std::atomic_thread_fence(std::memory_order_acquire);
-  stands = stands && found <= (table_ ? table_->header().incarnation.load(std::memory_order_acquire) : incarnation_);
+  stands = stands && found <= (table_ ? table_->header().incarnation.load(std::memory_order_acquire)
+                                      : incarnation_);
   if (!stands) expired_.store(true, std::memory_order_relaxed);
   return !stands;
 }
 
 Status ReadingMedium::refused() const {
   if (!expired()) return {};
-  const std::string what = "this reader of " + bytes_->path() + " does not hold what it read any more, because ";
-  if (pin_ == nullptr) return Status(Code::kReaderExpired, what + "a writer has opened the pool, and it could not be told of this reader");
-  return Status(Code::kReaderExpired, what + (pin_->stands() ? "a writer that does not look at its table has had the pool"
-                                                             : "the writer needed the space: refresh() more often") +
-                                          "; refresh() goes on with the newest state, snapshots taken before are lost");
+  const std::string what =
+      "this reader of " + bytes_->path() + " does not hold what it read any more, because ";
+  if (pin_ == nullptr)
+    return Status(Code::kReaderExpired,
+                  what + "a writer has opened the pool, and it could not be told of this reader");
+  return Status(Code::kReaderExpired,
+                what +
+                    (pin_->stands() ? "a writer that does not look at its table has had the pool"
+                                    : "the writer needed the space: refresh() more often") +
+                    "; refresh() goes on with the newest state, snapshots taken before are lost");
 }
 
 MediumSpace ReadingMedium::space() const {

@@ -1,9 +1,11 @@
-// A pool's bytes as a reader in another process sees them: mapped read-only, while a writer may be at work. No lock is taken on the pool,
-// nothing is written, repaired or recovered, and libpmemobj is not asked: on persistent memory offsets in its pool are offsets in the file.
+// A pool's bytes as a reader in another process sees them: mapped read-only, while a writer may be
+// at work. No lock is taken on the pool, nothing is written, repaired or recovered, and libpmemobj
+// is not asked: on persistent memory offsets in its pool are offsets in the file.
 //
-// PoolBytes is the mapping, one for each pool that is open for reading. ReadingMedium is what the engine reads one generation (one fold
-// and the tail behind it) through: a medium of which only the reading half works. failed() says whether what was just copied may be
-// anything else than the pool's: the mapping is damaged, or the pin that kept the bytes in place does not stand any more.
+// PoolBytes is the mapping, one for each pool that is open for reading. ReadingMedium is what the
+// engine reads one generation (one fold and the tail behind it) through: a medium of which only the
+// reading half works. failed() says whether what was just copied may be anything else than the
+// pool's: the mapping is damaged, or the pin that kept the bytes in place does not stand any more.
 //
 // Threads: any, but look_again() and root(), which belong to whoever refreshes.
 #pragma once
@@ -17,16 +19,20 @@ namespace holdfast {
 
 class PoolBytes {
  public:
-  // kNotFound, kNotAPool, kNewerFormat, kCorrupt, kPermission, kDurability, kMediumUnavailable, kIo.
-  static Result<std::shared_ptr<PoolBytes>> open(const std::string& path, const MediumOptions& options);
+  // kNotFound, kNotAPool, kNewerFormat, kCorrupt, kPermission, kDurability, kMediumUnavailable,
+  // kIo.
+  static Result<std::shared_ptr<PoolBytes>> open(const std::string& path,
+                                                 const MediumOptions& options);
   ~PoolBytes();
   PoolBytes(const PoolBytes&) = delete;
 
-  // Is somebody writing? Asked by trying the pool's lock for a moment: not while a writer may be opening (ReadersTable).
+  // Is somebody writing? Asked by trying the pool's lock for a moment: not while a writer may be
+  // opening (ReadersTable).
   bool writer_holds_lock();
   // The root as it stands now. kCorrupt: neither slot is whole.
   Result<ChosenRoot> root() const;
-  // The highest incarnation in the root's slots. Every writer raises it before it changes anything else.
+  // The highest incarnation in the root's slots. Every writer raises it before it changes anything
+  // else.
   uint64_t incarnation() const;
   // Has the file become longer? And is it still the one at the path?
   Status look_again();
@@ -57,8 +63,10 @@ class PoolBytes {
 
 class ReadingMedium final : public Medium {
  public:
-  // Without a table (`pin` is null then): good as long as no writer comes, that is, as long as the root's incarnation is `incarnation`.
-  ReadingMedium(std::shared_ptr<PoolBytes> bytes, std::shared_ptr<ReadersTable> table, std::unique_ptr<ReaderPin> pin, uint64_t incarnation);
+  // Without a table (`pin` is null then): good as long as no writer comes, that is, as long as the
+  // root's incarnation is `incarnation`.
+  ReadingMedium(std::shared_ptr<PoolBytes> bytes, std::shared_ptr<ReadersTable> table,
+                std::unique_ptr<ReaderPin> pin, uint64_t incarnation);
 
   Result<Segment> allocate(SegmentKind, uint64_t, uint64_t) override { return refusal(); }
   void release(const Segment&) override {}

@@ -20,8 +20,9 @@ uint64_t split_mix(uint64_t* state) {
   return z ^ (z >> 31);
 }
 
-// The mappings behind disks. Untouched pages cost nothing, so a disk is as cheap as what is written to it; and as a crash makes another
-// disk, the last few mappings are kept: their pages need not be faulted in anew. Any thread.
+// The mappings behind disks. Untouched pages cost nothing, so a disk is as cheap as what is written
+// to it; and as a crash makes another disk, the last few mappings are kept: their pages need not be
+// faulted in anew. Any thread.
 class Images {
  public:
   // Zero from `keep` on; what is before it is for the caller to write.
@@ -37,7 +38,8 @@ class Images {
         return image.at;
       }
     }
-    void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) {
       std::perror("no memory for a simulated disk");
       std::abort();
@@ -56,7 +58,8 @@ class Images {
   }
 
  private:
-  static constexpr uint64_t kMapped = 16 * kMiB;  // disks of nearly one size take each other's mappings
+  static constexpr uint64_t kMapped =
+      16 * kMiB;  // disks of nearly one size take each other's mappings
   struct Kept {
     uint8_t* at;
     uint64_t bytes, used;
@@ -85,7 +88,8 @@ SimulatedDisk::~SimulatedDisk() {
   images().give(durable_, options_.capacity, written_end_);
 }
 
-std::shared_ptr<SimulatedDisk> SimulatedDisk::create(const SimulatedOptions& options, uint64_t seed) {
+std::shared_ptr<SimulatedDisk> SimulatedDisk::create(const SimulatedOptions& options,
+                                                     uint64_t seed) {
   std::shared_ptr<SimulatedDisk> disk(new SimulatedDisk(options, seed, 0));
   store(disk->uuid_, disk->random());
   store(disk->uuid_ + 8, disk->random());
@@ -100,12 +104,13 @@ Result<OpenedMedium> SimulatedDisk::open() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (is_open_) return Status(Code::kLocked, "the simulated disk is open already");
-    if (crashed_) return Status(Code::kFailed, "the simulated disk has crashed: open what crash() gives");
+    if (crashed_)
+      return Status(Code::kFailed, "the simulated disk has crashed: open what crash() gives");
     is_open_ = true;
     opened.created = !opened_before_;
     opened_before_ = true;
-    // As the real media do: what a dead process left in the caches is made durable before anybody sees it. Else a root
-    // could be read, acted on, and then be undone by a power cut.
+    // As the real media do: what a dead process left in the caches is made durable before anybody
+    // sees it. Else a root could be read, acted on, and then be undone by a power cut.
     make_durable(std::nullopt);
     if (interrupted_root_ && random() % 2 == 0) root_ = *interrupted_root_;
     interrupted_root_.reset();
@@ -160,7 +165,8 @@ std::vector<uint32_t> SimulatedDisk::pending_choices() const {
 
 std::vector<uint32_t> SimulatedDisk::choices_locked() const {
   std::vector<uint32_t> choices;
-  for (const auto& [atom, versions] : pending_) choices.push_back(static_cast<uint32_t>(versions.size() + 1));
+  for (const auto& [atom, versions] : pending_)
+    choices.push_back(static_cast<uint32_t>(versions.size() + 1));
   if (interrupted_root_) choices.push_back(2);
   return choices;
 }
@@ -168,7 +174,8 @@ std::vector<uint32_t> SimulatedDisk::choices_locked() const {
 std::shared_ptr<SimulatedDisk> SimulatedDisk::crash(uint64_t seed) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::vector<uint32_t> choices = choices_locked();
-  // Half of the crashes lose (or keep) most, for then the rare mixtures of one odd atom come up too.
+  // Half of the crashes lose (or keep) most, for then the rare mixtures of one odd atom come up
+  // too.
   const uint64_t bias = split_mix(&seed) % 4;
   for (uint32_t& choice : choices) {
     const uint32_t outcomes = choice;
@@ -179,7 +186,8 @@ std::shared_ptr<SimulatedDisk> SimulatedDisk::crash(uint64_t seed) const {
   return crash_locked(choices);
 }
 
-std::shared_ptr<SimulatedDisk> SimulatedDisk::crash_choosing(const std::vector<uint32_t>& choices) const {
+std::shared_ptr<SimulatedDisk> SimulatedDisk::crash_choosing(
+    const std::vector<uint32_t>& choices) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return crash_locked(choices);
 }
@@ -195,9 +203,11 @@ std::shared_ptr<SimulatedDisk> SimulatedDisk::crash_landing(uint64_t mask) const
 }
 
 // Choices that are missing are 0: that atom has not landed.
-std::shared_ptr<SimulatedDisk> SimulatedDisk::crash_locked(const std::vector<uint32_t>& choices) const {
+std::shared_ptr<SimulatedDisk> SimulatedDisk::crash_locked(
+    const std::vector<uint32_t>& choices) const {
   uint64_t derived = seed_;
-  std::shared_ptr<SimulatedDisk> after(new SimulatedDisk(options_, split_mix(&derived), written_end_));
+  std::shared_ptr<SimulatedDisk> after(
+      new SimulatedDisk(options_, split_mix(&derived), written_end_));
   std::memcpy(after->uuid_, uuid_, sizeof uuid_);
   after->secret_ = secret_;
   after->opened_before_ = opened_before_;
@@ -209,7 +219,8 @@ std::shared_ptr<SimulatedDisk> SimulatedDisk::crash_locked(const std::vector<uin
     const uint32_t choice = i < choices.size() ? choices[i] : 0;
     if (choice > 0) {
       const Version& landed = versions[std::min<size_t>(choice, versions.size()) - 1];
-      std::memcpy(after->durable_ + atom * options_.atom_bytes, landed.bytes.data(), landed.bytes.size());
+      std::memcpy(after->durable_ + atom * options_.atom_bytes, landed.bytes.data(),
+                  landed.bytes.size());
     }
     i++;
   }
@@ -240,12 +251,14 @@ void SimulatedDisk::place(uint64_t offset, const uint8_t* data, uint64_t size) {
   const uint64_t last = (offset + size - 1) / atom_bytes;
   for (uint64_t atom = offset / atom_bytes; atom <= last; atom++) {
     const uint8_t* from = live_ + atom * atom_bytes;
-    pending_[atom].push_back({std::this_thread::get_id(), std::vector<uint8_t>(from, from + atom_bytes)});
+    pending_[atom].push_back(
+        {std::this_thread::get_id(), std::vector<uint8_t>(from, from + atom_bytes)});
   }
   written_end_ = std::max(written_end_, (last + 1) * atom_bytes);
 }
 
-// An atom has one content: once a version of it is durable, all earlier ones can no longer land, whoever wrote them.
+// An atom has one content: once a version of it is durable, all earlier ones can no longer land,
+// whoever wrote them.
 void SimulatedDisk::make_durable(std::optional<std::thread::id> by) {
   for (auto at = pending_.begin(); at != pending_.end();) {
     std::vector<Version>& versions = at->second;
@@ -254,7 +267,8 @@ void SimulatedDisk::make_durable(std::optional<std::thread::id> by) {
       while (covered > 0 && versions[covered - 1].by != *by) covered--;
     }
     if (covered > 0) {
-      std::memcpy(durable_ + at->first * options_.atom_bytes, versions[covered - 1].bytes.data(), options_.atom_bytes);
+      std::memcpy(durable_ + at->first * options_.atom_bytes, versions[covered - 1].bytes.data(),
+                  options_.atom_bytes);
       versions.erase(versions.begin(), versions.begin() + static_cast<ptrdiff_t>(covered));
     }
     at = versions.empty() ? pending_.erase(at) : std::next(at);
@@ -307,8 +321,11 @@ void SimulatedMedium::close() {
 Status SimulatedMedium::enter(SimulatedCall call, std::optional<SimulatedFault>* fault) {
   if (closed_) return Status(Code::kClosed, "the simulated medium is closed");
   if (disk_->crashed_) return Status(Code::kFailed, "the simulated disk has crashed");
-  if (failed_) return Status(Code::kFailed, "the simulated medium has failed earlier: close it and open it again");
-  if (!disk_->begin_call(call, fault)) failed_ = true;  // the caller finishes what a crash half way leaves
+  if (failed_)
+    return Status(Code::kFailed,
+                  "the simulated medium has failed earlier: close it and open it again");
+  if (!disk_->begin_call(call, fault))
+    failed_ = true;  // the caller finishes what a crash half way leaves
   return {};
 }
 
@@ -316,7 +333,9 @@ Status SimulatedMedium::fail(const char* what, std::optional<SimulatedFault> fau
   failed_ = true;
   if (disk_->crashed_) return Status(Code::kFailed, "the simulated disk has crashed");
   const int error = fault == SimulatedFault::kDiskFull ? ENOSPC : EIO;
-  return Status::system(Code::kIo, std::string(what) + " failed on the simulated disk, its outcome is unknown", error);
+  return Status::system(Code::kIo,
+                        std::string(what) + " failed on the simulated disk, its outcome is unknown",
+                        error);
 }
 
 Status SimulatedMedium::append(uint64_t offset, const void* data, size_t size) {
@@ -325,7 +344,8 @@ Status SimulatedMedium::append(uint64_t offset, const void* data, size_t size) {
   HOLDFAST_TRY(enter(SimulatedCall::kAppend, &fault));
   const uint64_t capacity = disk_->options_.capacity;
   if (!is_placeable(offset, size) || offset > capacity || size > capacity - offset) {
-    return Status(Code::kOutOfRange, "append at " + std::to_string(offset) + " is outside the segments");
+    return Status(Code::kOutOfRange,
+                  "append at " + std::to_string(offset) + " is outside the segments");
   }
   counters_.appends++;
   counters_.writes++;
@@ -367,18 +387,23 @@ Result<Segment> SimulatedMedium::allocate(SegmentKind, uint64_t min_bytes, uint6
   const std::lock_guard<std::mutex> lock(disk_->mutex_);
   std::optional<SimulatedFault> fault;
   HOLDFAST_TRY(enter(SimulatedCall::kAllocate, &fault));
-  if (disk_->crashed_ || (fault && fault != SimulatedFault::kDiskFull)) return fail("an allocation", fault);
+  if (disk_->crashed_ || (fault && fault != SimulatedFault::kDiskFull))
+    return fail("an allocation", fault);
   const uint64_t most = disk_->options_.capacity + 1;
   const uint64_t min = round_up(std::clamp<uint64_t>(min_bytes, 1, most), info_.segment_unit);
-  const uint64_t want = round_up(std::clamp<uint64_t>(want_bytes, min, std::max(min, most)), info_.segment_unit);
+  const uint64_t want =
+      round_up(std::clamp<uint64_t>(want_bytes, min, std::max(min, most)), info_.segment_unit);
   if (!fault) {
     const bool pool_has_it = space_.largest() >= min;
     std::optional<Segment> piece = space_.allocate_below(disk_->disk_bytes_, min, want);
     if (piece) return *piece;
     if (!pool_has_it)
-      return Status(Code::kPoolFull, "no free piece of " + std::to_string(min) + " bytes on the simulated disk");
+      return Status(Code::kPoolFull,
+                    "no free piece of " + std::to_string(min) + " bytes on the simulated disk");
   }
-  return Status::system(Code::kDiskFull, "no room for " + std::to_string(min) + " bytes on the simulated disk", ENOSPC);
+  return Status::system(Code::kDiskFull,
+                        "no room for " + std::to_string(min) + " bytes on the simulated disk",
+                        ENOSPC);
 }
 
 void SimulatedMedium::release(const Segment& segment) {
@@ -391,8 +416,10 @@ void SimulatedMedium::give_back_free(uint64_t /*at_least*/, uint64_t /*kept*/) {
   if (closed_ || failed_ || disk_->crashed_) return;
   for (const Segment& segment : released_) {
     if (give_next_ = !give_next_; !give_next_) continue;
-    for (auto free = space_.first_within(segment.offset, segment.end()); free; free = space_.first_within(free->end(), segment.end())) {
-      const uint64_t written = std::min(free->end(), std::max(free->offset, disk_->written_end_)) - free->offset;
+    for (auto free = space_.first_within(segment.offset, segment.end()); free;
+         free = space_.first_within(free->end(), segment.end())) {
+      const uint64_t written =
+          std::min(free->end(), std::max(free->offset, disk_->written_end_)) - free->offset;
       std::memset(disk_->live_ + free->offset, 0, written);
       std::memset(disk_->durable_ + free->offset, 0, written);
     }
@@ -405,7 +432,8 @@ Status SimulatedMedium::adopt(const std::vector<Segment>& held) {
   if (closed_) return Status(Code::kClosed, "the simulated medium is closed");
   space_.reset(kSegmentsOffset, round_down(disk_->options_.capacity, info_.segment_unit));
   for (const Segment& segment : held) {
-    if (segment.offset % kPageBytes != 0 || segment.bytes % kPageBytes != 0 || !space_.take(segment)) {
+    if (segment.offset % kPageBytes != 0 || segment.bytes % kPageBytes != 0 ||
+        !space_.take(segment)) {
       return Status(Code::kCorrupt, "the segment at " + std::to_string(segment.offset) + " of " +
                                         std::to_string(segment.bytes) +
                                         " bytes is out of bounds, out of place or held twice");
@@ -422,7 +450,8 @@ MediumSpace SimulatedMedium::space() const {
   space.taken = disk_->options_.capacity;
   space.free = space_.free_bytes();
   const uint64_t end = round_down(disk_->disk_bytes_, info_.segment_unit);
-  for (auto free = space_.first_within(0, end); free; free = space_.first_within(free->end(), end)) space.ready += free->bytes;
+  for (auto free = space_.first_within(0, end); free; free = space_.first_within(free->end(), end))
+    space.ready += free->bytes;
   return space;
 }
 

@@ -1,12 +1,14 @@
-// A disk for tests that forgets, tears and reorders whatever was not behind a barrier, and fails when told to.
+// A disk for tests that forgets, tears and reorders whatever was not behind a barrier, and fails
+// when told to.
 //
-// It keeps two images: what reads see (live), and what is durable; and for each atom (512-byte sector or 64-byte line)
-// written since the last barrier every version it has had. crash() makes a new disk: the durable image, and each of
-// those atoms as it was, or in any one of its versions; an interrupted root change happened or not. A process that dies
-// without a power cut is closing the medium and opening the same disk again: the live image is there, and opening has
-// made it durable.
+// It keeps two images: what reads see (live), and what is durable; and for each atom (512-byte
+// sector or 64-byte line) written since the last barrier every version it has had. crash() makes a
+// new disk: the durable image, and each of those atoms as it was, or in any one of its versions; an
+// interrupted root change happened or not. A process that dies without a power cut is closing the
+// medium and opening the same disk again: the live image is there, and opening has made it durable.
 //
-// Everything is decided by 64-bit seeds or by explicit choices; nothing depends on addresses or time. Any thread.
+// Everything is decided by 64-bit seeds or by explicit choices; nothing depends on addresses or
+// time. Any thread.
 #pragma once
 
 #include <map>
@@ -23,8 +25,10 @@
 namespace holdfast {
 
 struct SimulatedOptions {
-  uint64_t capacity = 64 * kMiB;  // the address space, the 64 KiB before the first segment included: kPoolFull beyond
-  uint64_t atom_bytes = 512;      // 64: as persistent memory
+  uint64_t capacity =
+      64 *
+      kMiB;  // the address space, the 64 KiB before the first segment included: kPoolFull beyond
+  uint64_t atom_bytes = 512;  // 64: as persistent memory
   uint64_t segment_unit = 64 * kKiB;
   bool barrier_is_per_thread = false;  // true: as persistent memory
 };
@@ -35,8 +39,8 @@ enum class SimulatedFault : uint8_t {
   kIo,          // the call fails; an append or root may land none the less; the medium has failed
   kDiskFull,    // allocate: kDiskFull, nothing changed, goes on. Else as kIo with ENOSPC
   kShortWrite,  // append: a part that the seed chooses is placed, then as kIo
-  // barrier: fails, and of what was pending a random part will never land, though reads see it until the medium is
-  // closed
+  // barrier: fails, and of what was pending a random part will never land, though reads see it
+  // until the medium is closed
   kDropPending,
 };
 
@@ -51,7 +55,8 @@ class SimulatedDisk : public std::enable_shared_from_this<SimulatedDisk> {
 
   // The nth call of this kind from now (1: the next) fails. Several may be armed.
   void fail(SimulatedCall call, uint64_t nth, SimulatedFault fault);
-  // The nth call of any kind from now is interrupted half way by a crash: it and every later call return kFailed.
+  // The nth call of any kind from now is interrupted half way by a crash: it and every later call
+  // return kFailed.
   void crash_at(uint64_t nth);
   void disarm();
   // A file system's limit: segments end below it, kDiskFull beyond. Starts at the capacity.
@@ -60,12 +65,14 @@ class SimulatedDisk : public std::enable_shared_from_this<SimulatedDisk> {
   uint64_t calls() const;  // append, barrier, set_root and allocate, since the disk was made
   bool crashed() const;    // crash_at has struck
 
-  // What a crash now may decide, one number of outcomes for each pending atom (not landed, first version, second, ...),
-  // in order of place; then, if a root change was interrupted, 2 for the root (old, new).
+  // What a crash now may decide, one number of outcomes for each pending atom (not landed, first
+  // version, second, ...), in order of place; then, if a root change was interrupted, 2 for the
+  // root (old, new).
   std::vector<uint32_t> pending_choices() const;
   uint64_t pending_atoms() const;
 
-  // The disk after a power cut now. This one is unchanged (so many crashes can be tried from one state).
+  // The disk after a power cut now. This one is unchanged (so many crashes can be tried from one
+  // state).
   std::shared_ptr<SimulatedDisk> crash(uint64_t seed) const;
   std::shared_ptr<SimulatedDisk> crash_choosing(const std::vector<uint32_t>& choices) const;
   // Bit i: the ith pending atom (after the last atom: the root) landed in its newest version.
@@ -105,8 +112,8 @@ class SimulatedDisk : public std::enable_shared_from_this<SimulatedDisk> {
   uint8_t* durable_ = nullptr;
   uint64_t written_end_ = 0;                          // nothing was ever placed at or behind it
   std::map<uint64_t, std::vector<Version>> pending_;  // by atom number
-  std::vector<uint64_t> dropped_;                     // atoms that will never land, until the medium is closed
-  Root root_;                                         // live and durable
+  std::vector<uint64_t> dropped_;  // atoms that will never land, until the medium is closed
+  Root root_;                      // live and durable
   std::optional<Root> interrupted_root_;
   uint64_t disk_bytes_;
   uint64_t calls_ = 0;
@@ -125,8 +132,8 @@ class SimulatedMedium final : public Medium {
 
   Result<Segment> allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) override;
   void release(const Segment& segment) override;
-  // At once and for good: what was released since and is free still reads as zeros, however little that is; every other segment, for the
-  // rest is what a file keeps.
+  // At once and for good: what was released since and is free still reads as zeros, however little
+  // that is; every other segment, for the rest is what a file keeps.
   void give_back_free(uint64_t at_least, uint64_t kept) override;
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
@@ -143,7 +150,8 @@ class SimulatedMedium final : public Medium {
   void close() override;
 
  private:
-  // With the disk's mutex held. Is the call to be refused, or failed by an armed fault that leaves nothing?
+  // With the disk's mutex held. Is the call to be refused, or failed by an armed fault that leaves
+  // nothing?
   Status enter(SimulatedCall call, std::optional<SimulatedFault>* fault);
   Status fail(const char* what, std::optional<SimulatedFault> fault);
 

@@ -1,8 +1,8 @@
 // Makes and verifies the superblock and the root slots: bytes in memory only, no file. Any thread.
 //
-// A superblock that has not been verified is only bytes; verified, it is a Superblock (choose_superblock is the one
-// door). One damaged copy, or one torn root slot, is survived by the other; a root slot torn by a crash is the new root
-// that did not happen.
+// A superblock that has not been verified is only bytes; verified, it is a Superblock
+// (choose_superblock is the one door). One damaged copy, or one torn root slot, is survived by the
+// other; a root slot torn by a crash is the new root that did not happen.
 #pragma once
 
 #include <string>

@@ -12,14 +12,27 @@ import { dist } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
 
 // The built one: it starts the processes of trials, which run what users run.
-const { runPlan, trialsDue } = createRequire(__filename)(path.join(dist, 'bench', 'runner.js')) as typeof import('../../lib/bench/runner');
+const { runPlan, trialsDue } = createRequire(__filename)(
+  path.join(dist, 'bench', 'runner.js'),
+) as typeof import('../../lib/bench/runner');
 
-const workload = { name: 'commit', label: 'commit', bytes: 1, keys: 1, inFlight: 1, steps: 0, budgetMs: 1 };
+const workload = {
+  name: 'commit',
+  label: 'commit',
+  bytes: 1,
+  keys: 1,
+  inFlight: 1,
+  steps: 0,
+  budgetMs: 1,
+};
 
 function groupWith(ran: string[], names = ['a', 'b', 'c']): Group {
   const place = scratchFolder('runner');
   const drivers = names.map((shown): DriverAt => ({
-    name: shown, shown, module: '', place,
+    name: shown,
+    shown,
+    module: '',
+    place,
     custom: async () => {
       ran.push(shown);
       if (shown === 'broken') throw new Error('it does not run here');
@@ -51,9 +64,17 @@ describe('a plan', () => {
 
   test('asks a driver that cannot run only once, and keeps its lines', async () => {
     const ran: string[] = [];
-    const { lines } = await runPlan({ groups: [groupWith(ran, ['a', 'broken'])], rounds: 3, commit: 'x' });
+    const { lines } = await runPlan({
+      groups: [groupWith(ran, ['a', 'broken'])],
+      rounds: 3,
+      commit: 'x',
+    });
     expect(ran.filter((name) => name === 'broken')).toHaveLength(1);
-    expect(lines.filter(({ driver, skipped }) => driver === 'broken' && skipped === 'failed: it does not run here')).toHaveLength(3);
+    expect(
+      lines.filter(
+        ({ driver, skipped }) => driver === 'broken' && skipped === 'failed: it does not run here',
+      ),
+    ).toHaveLength(3);
   });
 
   test('leaves nothing on the place', async () => {
@@ -66,10 +87,23 @@ describe('a plan', () => {
   test('fills a store once for all trials that read it, and opens it after real kills', async () => {
     const place = scratchFolder('runner-filled');
     mkdirSync(place, { recursive: true });
-    const driver: DriverAt = { name: 'holdfast', shown: 'ours', module: path.join(dist, 'bench', 'holdfast-driver.js'), place, medium: 'file' };
-    const groups = workloadsOf('quick').filter(({ name }) => ['getHot', 'open'].includes(name)).map((one) => ({ workload: one, drivers: [driver] }));
+    const driver: DriverAt = {
+      name: 'holdfast',
+      shown: 'ours',
+      module: path.join(dist, 'bench', 'holdfast-driver.js'),
+      place,
+      medium: 'file',
+    };
+    const groups = workloadsOf('quick')
+      .filter(({ name }) => ['getHot', 'open'].includes(name))
+      .map((one) => ({ workload: one, drivers: [driver] }));
     const { lines } = await runPlan({ groups, rounds: 2, commit: 'x' });
-    expect(lines.map(({ skipped }) => skipped)).toEqual([undefined, undefined, undefined, undefined]);
+    expect(lines.map(({ skipped }) => skipped)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
     expect(lines[3]!.result!.counts.toFirstReadMs).toBeGreaterThan(0);
     expect(existsSync(place) ? readdirSync(place) : []).toEqual([]);
   });
@@ -79,26 +113,52 @@ describe('a log of strace', () => {
   const log = (...calls: string[]): string => calls.map((call) => `17    ${call}`).join('\n');
   const mark = `access("${MARK}", F_OK) = -1 ENOENT (No such file or directory)`;
 
-  test('counts what lies between the marks, on the store\'s own files', () => {
+  test("counts what lies between the marks, on the store's own files", () => {
     const text = log(
-      'openat(AT_FDCWD</>, "/t/log", O_RDWR) = 5</t/log>', 'pwrite64(5</t/log>, "x", 100, 0) = 100', mark,
-      'pwrite64(5</t/log>, "x", 100, 100) = 100', 'fdatasync(5</t/log>) = 0', 'write(7<anon_inode:[eventfd]>, "x", 8) = 8',
-      'pwrite64(5</t/log>, "x", 50, 200) = 50', 'fdatasync(5</t/log>) = 0', mark, 'fsync(5</t/log>) = 0',
+      'openat(AT_FDCWD</>, "/t/log", O_RDWR) = 5</t/log>',
+      'pwrite64(5</t/log>, "x", 100, 0) = 100',
+      mark,
+      'pwrite64(5</t/log>, "x", 100, 100) = 100',
+      'fdatasync(5</t/log>) = 0',
+      'write(7<anon_inode:[eventfd]>, "x", 8) = 8',
+      'pwrite64(5</t/log>, "x", 50, 200) = 50',
+      'fdatasync(5</t/log>) = 0',
+      mark,
+      'fsync(5</t/log>) = 0',
     );
-    expect(callsIn(text, '/t', 2)).toEqual({ pwrite64: 1, writes: 1, writtenBytes: 75, fdatasync: 1, syncs: 1 });
+    expect(callsIn(text, '/t', 2)).toEqual({
+      pwrite64: 1,
+      writes: 1,
+      writtenBytes: 75,
+      fdatasync: 1,
+      syncs: 1,
+    });
   });
 
   test('a write to a descriptor that is synchronous is a sync; asynchronous msync is none', () => {
     const text = log(
-      'openat(AT_FDCWD</>, "/t/meta", O_RDWR|O_DSYNC) = 6</t/meta>', mark, 'pwrite64(6</t/meta>, "x", 8, 0) = 8',
-      'msync(0x7f, 4096, MS_ASYNC) = 0', 'msync(0x7f, 4096, MS_SYNC) = 0', mark,
+      'openat(AT_FDCWD</>, "/t/meta", O_RDWR|O_DSYNC) = 6</t/meta>',
+      mark,
+      'pwrite64(6</t/meta>, "x", 8, 0) = 8',
+      'msync(0x7f, 4096, MS_ASYNC) = 0',
+      'msync(0x7f, 4096, MS_SYNC) = 0',
+      mark,
     );
-    expect(callsIn(text, '/t', 1)).toEqual({ 'synchronous pwrite64': 1, writes: 1, writtenBytes: 8, msync: 1, syncs: 2 });
+    expect(callsIn(text, '/t', 1)).toEqual({
+      'synchronous pwrite64': 1,
+      writes: 1,
+      writtenBytes: 8,
+      msync: 1,
+      syncs: 2,
+    });
   });
 
   test('a call that another thread interrupted is one call, and no sync at all is said', () => {
     const begun = log(mark, 'pwrite64(5</t/log>, "x", 100, 100 <unfinished ...>');
-    const text = begun + '\n18    write(1</dev/null>, "x", 1) = 1\n' + log('<... pwrite64 resumed>) = 100', mark);
+    const text =
+      begun +
+      '\n18    write(1</dev/null>, "x", 1) = 1\n' +
+      log('<... pwrite64 resumed>) = 100', mark);
     expect(callsIn(text, '/t', 1)).toEqual({ pwrite64: 1, writes: 1, writtenBytes: 100, syncs: 0 });
     expect(() => callsIn(log(mark), '/t', 1)).toThrow('1 marks');
   });

@@ -1,5 +1,6 @@
-// watched_commits <file|pmem> <folder> <commits> <watched|unwatched>: commits on one thread, beside a watcher that waits for something else
-// or beside none. For callgrind (watcher-cost.test.ts): it prints nothing and measures nothing.
+// watched_commits <file|pmem> <folder> <commits> <watched|unwatched>: commits on one thread, beside
+// a watcher that waits for something else or beside none. For callgrind (watcher-cost.test.ts): it
+// prints nothing and measures nothing.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -12,11 +13,13 @@ namespace {
 
 std::string key_in(uint32_t keyspace, const std::string& key) {
   std::string out(4, '\0');
-  for (int i = 0; i < 4; i++) out[static_cast<size_t>(i)] = static_cast<char>(keyspace >> (24 - 8 * i));
+  for (int i = 0; i < 4; i++)
+    out[static_cast<size_t>(i)] = static_cast<char>(keyspace >> (24 - 8 * i));
   return out + key;
 }
 
-// What a watcher does that nothing is for: it looks at what has come, passes over it, and waits again.
+// What a watcher does that nothing is for: it looks at what has come, passes over it, and waits
+// again.
 struct IdleWatcher final : FeedWaiter {
   std::unique_ptr<FeedCursor> cursor;
   bool wake(bool closing) override {
@@ -57,6 +60,11 @@ int run(bool pmem, const std::string& folder, int commits, bool watched) {
 }  // namespace holdfast
 
 int main(int count, char** given) {
-  if (count != 5) return std::fprintf(stderr, "usage: watched_commits <file|pmem> <folder> <commits> <watched|unwatched>\n"), 2;
-  return holdfast::run(std::strcmp(given[1], "pmem") == 0, given[2], std::atoi(given[3]), std::strcmp(given[4], "watched") == 0);
+  if (count != 5)
+    return std::fprintf(
+               stderr,
+               "usage: watched_commits <file|pmem> <folder> <commits> <watched|unwatched>\n"),
+           2;
+  return holdfast::run(std::strcmp(given[1], "pmem") == 0, given[2], std::atoi(given[3]),
+                       std::strcmp(given[4], "watched") == 0);
 }

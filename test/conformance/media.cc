@@ -33,7 +33,9 @@ class PathPlace : public MediumPlace {
 class SimulatedPlace : public MediumPlace {
  public:
   explicit SimulatedPlace(const SimulatedOptions& options) : options_(options) {}
-  const char* name() const override { return options_.barrier_is_per_thread ? "simulated lines" : "simulated sectors"; }
+  const char* name() const override {
+    return options_.barrier_is_per_thread ? "simulated lines" : "simulated sectors";
+  }
   uint64_t usual_size() const override { return options_.capacity; }
   bool has_path() const override { return false; }
   Result<OpenedMedium> open(uint64_t size) override {
@@ -54,7 +56,8 @@ class SimulatedPlace : public MediumPlace {
 const std::vector<MakePlace>& all_media() {
   static const std::vector<MakePlace> media = {
       +[]() -> std::unique_ptr<MediumPlace> {
-        return std::make_unique<PathPlace>("file", Scratch::on_disk(), MediumChoice::kFile, 32 * kMiB);
+        return std::make_unique<PathPlace>("file", Scratch::on_disk(), MediumChoice::kFile,
+                                           32 * kMiB);
       },
       +[]() -> std::unique_ptr<MediumPlace> {
         SimulatedOptions options;
@@ -71,7 +74,8 @@ const std::vector<MakePlace>& all_media() {
 #ifdef HOLDFAST_WITH_PMEM
       // main.cc has seen to PMEM_IS_PMEM_FORCE=1.
       +[]() -> std::unique_ptr<MediumPlace> {
-        return std::make_unique<PathPlace>("pmem", Scratch::in_memory(), MediumChoice::kPmem, 64 * kMiB);
+        return std::make_unique<PathPlace>("pmem", Scratch::in_memory(), MediumChoice::kPmem,
+                                           64 * kMiB);
       },
 #endif
   };

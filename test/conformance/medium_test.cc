@@ -1,5 +1,5 @@
-// The contract of native/medium/medium.h, case by case, on every medium. What only a crash shows is in
-// test/native/medium/simulated_medium_test.cc.
+// The contract of native/medium/medium.h, case by case, on every medium. What only a crash shows is
+// in test/native/medium/simulated_medium_test.cc.
 #include "medium/medium.h"
 
 #include <doctest/doctest.h>
@@ -38,10 +38,13 @@ void must_append(Medium& medium, uint64_t offset, const std::string& bytes) {
   REQUIRE(status.is_ok());
 }
 
-bool overlap(const Segment& a, const Segment& b) { return a.offset < b.end() && b.offset < a.end(); }
+bool overlap(const Segment& a, const Segment& b) {
+  return a.offset < b.end() && b.offset < a.end();
+}
 
 bool any_overlap(std::vector<Segment> segments) {
-  std::sort(segments.begin(), segments.end(), [](const Segment& a, const Segment& b) { return a.offset < b.offset; });
+  std::sort(segments.begin(), segments.end(),
+            [](const Segment& a, const Segment& b) { return a.offset < b.offset; });
   for (size_t i = 1; i < segments.size(); i++) {
     if (overlap(segments[i - 1], segments[i])) return true;
   }
@@ -64,15 +67,18 @@ Root root_of(uint8_t value) {
   return root;
 }
 
-bool equal(const Root& a, const Root& b) { return std::memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0; }
+bool equal(const Root& a, const Root& b) {
+  return std::memcmp(a.bytes, b.bytes, sizeof a.bytes) == 0;
+}
 
-// `free` after `held` were taken of `before`. A medium that keeps a header beside each segment (libpmemobj) may count
-// it, at most a unit each; never may there be more free than is left.
+// `free` after `held` were taken of `before`. A medium that keeps a header beside each segment
+// (libpmemobj) may count it, at most a unit each; never may there be more free than is left.
 bool free_is_right(const Medium& medium, uint64_t before, const std::vector<Segment>& held) {
   uint64_t bytes = 0;
   for (const Segment& segment : held) bytes += segment.bytes;
   const uint64_t free = medium.space().free;
-  return free <= before - bytes && free + held.size() * medium.info().segment_unit >= before - bytes;
+  return free <= before - bytes &&
+         free + held.size() * medium.info().segment_unit >= before - bytes;
 }
 
 // Everything that can be had, in pieces of `bytes`.
@@ -124,8 +130,10 @@ MEDIUM_CASE("segments are aligned, as large as asked, apart from each other") {
   OpenedMedium opened = must_open(place);
   REQUIRE(opened.medium->adopt({}).is_ok());
   std::vector<Segment> all;
-  for (const SegmentKind kind : {SegmentKind::kLog, SegmentKind::kIndex, SegmentKind::kLarge, SegmentKind::kFold}) {
-    for (const uint64_t bytes : {uint64_t{1}, uint64_t{4096}, uint64_t{100000}, uint64_t{1 << 20}}) {
+  for (const SegmentKind kind :
+       {SegmentKind::kLog, SegmentKind::kIndex, SegmentKind::kLarge, SegmentKind::kFold}) {
+    for (const uint64_t bytes :
+         {uint64_t{1}, uint64_t{4096}, uint64_t{100000}, uint64_t{1 << 20}}) {
       all.push_back(must_allocate(*opened.medium, kind, bytes, bytes));
       CHECK(all.back().offset % 4096 == 0);
       CHECK(all.back().bytes % 4096 == 0);
@@ -147,7 +155,8 @@ MEDIUM_CASE("largest_free can be had, a unit more cannot") {
   OpenedMedium opened = must_open(place);
   REQUIRE(opened.medium->adopt({}).is_ok());
   const uint64_t largest = opened.medium->largest_free();
-  const Result<Segment> more = opened.medium->allocate(SegmentKind::kIndex, largest + 1, largest + 1);
+  const Result<Segment> more =
+      opened.medium->allocate(SegmentKind::kIndex, largest + 1, largest + 1);
   CHECK(more.status().code() == Code::kPoolFull);
   CHECK(must_allocate(*opened.medium, SegmentKind::kIndex, largest, largest).bytes >= largest);
 }
@@ -159,7 +168,8 @@ MEDIUM_CASE("bytes appended are seen at once, wherever they are in a segment") {
   uint8_t seed = 0;
   for (const size_t size : {1, 7, 63, 64, 65, 511, 512, 4095, 4096, 4097, 70000}) {
     const std::string bytes = pattern(size, ++seed);
-    for (const uint64_t at : {uint64_t{0}, uint64_t{64}, uint64_t{4096 - 64}, round_down(segment.bytes - size, 64)}) {
+    for (const uint64_t at :
+         {uint64_t{0}, uint64_t{64}, uint64_t{4096 - 64}, round_down(segment.bytes - size, 64)}) {
       must_append(*opened.medium, segment.offset + at, bytes);
       CHECK(seen(*opened.medium, segment.offset + at, bytes));
     }
@@ -227,7 +237,8 @@ MEDIUM_CASE("what is adopted is held, all else is free: nothing leaks over a reo
     REQUIRE(opened.medium->adopt({}).is_ok());
     free_at_first = opened.medium->space().free;
     std::vector<Segment> all;
-    for (int i = 0; i < 12; i++) all.push_back(must_allocate(*opened.medium, SegmentKind::kLog, 100000, 200000));
+    for (int i = 0; i < 12; i++)
+      all.push_back(must_allocate(*opened.medium, SegmentKind::kLog, 100000, 200000));
     for (size_t i = 0; i < all.size(); i += 3) kept.push_back(all[i]);
     opened.medium->close();
   }
@@ -318,7 +329,8 @@ MEDIUM_CASE("allocating and releasing for ever neither leaks nor scatters") {
   for (int i = 0; i < 400; i++) {
     random = random * 6364136223846793005 + 1442695040888963407;
     if (held.size() < 16) {
-      held.push_back(must_allocate(*opened.medium, SegmentKind::kIndex, 4096, (random >> 33) % 500000 + 4096));
+      held.push_back(
+          must_allocate(*opened.medium, SegmentKind::kIndex, 4096, (random >> 33) % 500000 + 4096));
     } else {
       const size_t at = (random >> 33) % held.size();
       opened.medium->release(held[at]);
@@ -350,7 +362,8 @@ MEDIUM_CASE("one opens it at a time; a medium dropped without close leaves no lo
     OpenedMedium opened = must_open(place);
     Result<OpenedMedium> second = place.open();
     CHECK(second.status().code() == Code::kLocked);
-    if (place.has_path()) CHECK(second.status().message().find(std::to_string(::getpid())) != std::string::npos);
+    if (place.has_path())
+      CHECK(second.status().message().find(std::to_string(::getpid())) != std::string::npos);
     CHECK_FALSE(opened.medium->failed());
     CHECK(opened.medium->barrier().is_ok());
   }
@@ -387,7 +400,8 @@ MEDIUM_CASE("many threads may append, raise barriers and allocate at once") {
           wrong++;
           return;
         }
-        const std::string bytes = pattern(5000, static_cast<uint8_t>(t * 50 + static_cast<size_t>(i)));
+        const std::string bytes =
+            pattern(5000, static_cast<uint8_t>(t * 50 + static_cast<size_t>(i)));
         if (!medium.append(segment->offset, bytes.data(), bytes.size()).is_ok()) wrong++;
         if (!medium.barrier().is_ok()) wrong++;
         if (!seen(medium, segment->offset, bytes)) wrong++;

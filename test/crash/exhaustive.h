@@ -1,4 +1,5 @@
-// Short scripts, crashed at every call of the medium, with every subset of what was pending there as far as a bound allows.
+// Short scripts, crashed at every call of the medium, with every subset of what was pending there
+// as far as a bound allows.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +11,10 @@
 namespace holdfast::crash {
 
 struct Coverage {
-  std::string failure;     // empty: every state was recovered right
+  std::string failure;  // empty: every state was recovered right
   uint64_t crash_points = 0;
-  uint64_t fully = 0;      // points at which every subset was tried
-  uint64_t states = 0;     // recovered and compared
+  uint64_t fully = 0;   // points at which every subset was tried
+  uint64_t states = 0;  // recovered and compared
 };
 
 size_t script_count();

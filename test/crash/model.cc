@@ -21,7 +21,9 @@ void apply_changes(const Changes& changes, State* state) {
   for (const Change& change : changes) {
     if (is_region_key(change.key) && !slot_of(change.key)) {
       const uint32_t region = region_of(change.key);
-      state->erase(state->lower_bound(slot_key(region, change.put ? change.value.size / kSlotBytes : 0)), state->lower_bound(size_key(region)));
+      state->erase(
+          state->lower_bound(slot_key(region, change.put ? change.value.size / kSlotBytes : 0)),
+          state->lower_bound(size_key(region)));
     }
     if (change.put) {
       (*state)[change.key] = change.value;
@@ -32,7 +34,9 @@ void apply_changes(const Changes& changes, State* state) {
 }
 
 std::string name_of(const std::string& key) {
-  std::string out = key.size() > 4 ? std::to_string(static_cast<unsigned>(static_cast<uint8_t>(key[3]))) + ":" : "";
+  std::string out = key.size() > 4
+                        ? std::to_string(static_cast<unsigned>(static_cast<uint8_t>(key[3]))) + ":"
+                        : "";
   return out + key.substr(key.size() > 4 ? 4 : 0, 20);
 }
 
@@ -58,9 +62,12 @@ std::string size_key(uint32_t region) {
   std::snprintf(text, sizeof text, "%03u.size", region);
   return kRegionPrefix + text;
 }
-uint32_t region_of(const std::string& key) { return static_cast<uint32_t>(std::stoul(key.substr(4, 3))); }
+uint32_t region_of(const std::string& key) {
+  return static_cast<uint32_t>(std::stoul(key.substr(4, 3)));
+}
 std::optional<uint64_t> slot_of(const std::string& key) {
-  return key.compare(8, 4, "size") == 0 ? std::nullopt : std::optional<uint64_t>(std::stoull(key.substr(8)));
+  return key.compare(8, 4, "size") == 0 ? std::nullopt
+                                        : std::optional<uint64_t>(std::stoull(key.substr(8)));
 }
 
 Value make_value(uint64_t size, uint64_t nonce) {
@@ -125,9 +132,9 @@ bool Model::settle_on(const State& observed, std::string* why) {
     if (i == since_.size()) break;
     apply_changes(since_[i].changes, &state);
   }
-  *why = "the state is none that a crash may leave: commits " + std::to_string(floor_) + " (durable) to " +
-         std::to_string(commits()) + " were tried; the nearest, after commit " + std::to_string(floor_ + nearest) +
-         ", differs:" + detail;
+  *why = "the state is none that a crash may leave: commits " + std::to_string(floor_) +
+         " (durable) to " + std::to_string(commits()) + " were tried; the nearest, after commit " +
+         std::to_string(floor_ + nearest) + ", differs:" + detail;
   return false;
 }
 
@@ -142,11 +149,13 @@ std::string difference(const State& expected, const State& observed) {
     if (it == observed.end()) {
       say(key, "is missing, had " + std::to_string(value.size) + " bytes");
     } else if (!(it->second == value)) {
-      say(key, "has " + std::to_string(it->second.size) + " other bytes, not its " + std::to_string(value.size));
+      say(key, "has " + std::to_string(it->second.size) + " other bytes, not its " +
+                   std::to_string(value.size));
     }
   }
   for (const auto& [key, value] : observed) {
-    if (!expected.contains(key)) say(key, "should not be there, has " + std::to_string(value.size) + " bytes");
+    if (!expected.contains(key))
+      say(key, "should not be there, has " + std::to_string(value.size) + " bytes");
   }
   if (shown > 4) out += " and " + std::to_string(shown - 4) + " more";
   return out;

@@ -1,7 +1,8 @@
-// What a pool must hold: the state after each commit, and which of those states a crash may leave. See docs/testing.md.
+// What a pool must hold: the state after each commit, and which of those states a crash may leave.
+// See docs/testing.md.
 //
-// Knows nothing of how the engine works. A commit whose outcome is unknown (the pool failed under it) counts as the last of a
-// sequence: the pool may hold it, whole, or not.
+// Knows nothing of how the engine works. A commit whose outcome is unknown (the pool failed under
+// it) counts as the last of a sequence: the pool may hold it, whole, or not.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,8 @@ Value observed_value(const char* bytes, uint64_t size);
 
 using State = std::map<std::string, Value>;
 
-// Regions are part of the state too: slots of so many bytes, and the size, each under a key that no pool has. A slot of zeros is not there, and a
-// smaller size takes the slots behind it away.
+// Regions are part of the state too: slots of so many bytes, and the size, each under a key that no
+// pool has. A slot of zeros is not there, and a smaller size takes the slots behind it away.
 constexpr uint64_t kSlotBytes = 200;  // divides no block, so that slots lie across them
 inline const std::string kRegionPrefix = "\xff\xff\xff\xff";
 std::string slot_key(uint32_t region, uint64_t slot);
@@ -55,7 +56,8 @@ class Model {
   void durable_epoch(uint64_t epoch);
   uint64_t not_durable() const { return since_.size(); }
 
-  // A pool has been opened after a crash and holds this: if a crash may leave it, the model goes on from there.
+  // A pool has been opened after a crash and holds this: if a crash may leave it, the model goes on
+  // from there.
   bool settle_on(const State& observed, std::string* why);
 
  private:
@@ -63,7 +65,7 @@ class Model {
     uint64_t epoch;
     Changes changes;
   };
-  State base_;                // after the first floor_ commits
+  State base_;  // after the first floor_ commits
   uint64_t floor_ = 0;
   uint64_t last_epoch_ = 0;
   std::deque<Commit> since_;

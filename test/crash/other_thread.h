@@ -1,5 +1,5 @@
-// A second thread that does one thing while the first one waits: barriers and locks see two threads, and yet everything happens
-// in one order.
+// A second thread that does one thing while the first one waits: barriers and locks see two
+// threads, and yet everything happens in one order.
 #pragma once
 
 #include <condition_variable>

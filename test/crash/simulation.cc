@@ -11,22 +11,24 @@ namespace {
 struct Character {
   Geometry geometry;
   uint64_t keys = 0;
-  uint64_t usual_bytes = 0;      // values are about so large
-  uint64_t most_bytes = 0;       // that still fit into the log
-  uint64_t sizes = 0;            // values have one of so many sizes (0: any), so that records come to lie on old ones exactly
+  uint64_t usual_bytes = 0;  // values are about so large
+  uint64_t most_bytes = 0;   // that still fit into the log
+  uint64_t sizes = 0;  // values have one of so many sizes (0: any), so that records come to lie on
+                       // old ones exactly
   bool large = false;
-  bool roomy = false;            // enough segments for what the pool promises about deleting when it is full
-  bool hasty = false;            // crash after crash, records all of one length: new ones come to lie exactly where lost ones lay
-  bool interleave = false;       // commits in the middle of maintenance
-  uint64_t fault_percent = 0;    // of eras in which something is made to fail
-  uint64_t crash_percent = 0;    // of eras that have a crash in store
+  bool roomy = false;  // enough segments for what the pool promises about deleting when it is full
+  bool hasty = false;  // crash after crash, records all of one length: new ones come to lie exactly
+                       // where lost ones lay
+  bool interleave = false;     // commits in the middle of maintenance
+  uint64_t fault_percent = 0;  // of eras in which something is made to fail
+  uint64_t crash_percent = 0;  // of eras that have a crash in store
   uint64_t maintain_percent = 0;
   uint64_t durable_percent = 0;
-  uint64_t region_percent = 0;   // of changes that are of regions
-  uint64_t region_slots = 0;     // the largest
-  bool forgetful = false;        // only some of the log is kept
-  uint64_t disk_bytes = 0;       // not 0: the disk has less than the pool may take
-  uint64_t feed_seed = 0;        // not 0: the log is kept, and a reader of the change feed goes along
+  uint64_t region_percent = 0;  // of changes that are of regions
+  uint64_t region_slots = 0;    // the largest
+  bool forgetful = false;       // only some of the log is kept
+  uint64_t disk_bytes = 0;      // not 0: the disk has less than the pool may take
+  uint64_t feed_seed = 0;  // not 0: the log is kept, and a reader of the change feed goes along
 };
 
 Character character_of(Random* random) {
@@ -44,7 +46,8 @@ Character character_of(Random* random) {
   c.large = random->one_in(5);
   c.hasty = random->one_in(5);
   const uint64_t segment = std::max(pool.log_segment_bytes, disk.segment_unit);
-  disk.capacity = 64 * kKiB + segment * random->between(12, 60) + disk.segment_unit * 16 + (c.large ? 2 * kMiB : 0);
+  disk.capacity = 64 * kKiB + segment * random->between(12, 60) + disk.segment_unit * 16 +
+                  (c.large ? 2 * kMiB : 0);
   disk.capacity = round_up(disk.capacity, disk.segment_unit);
   c.roomy = pool.log_segment_bytes >= 64 * kKiB && disk.capacity >= 32 * segment;
   c.keys = random->one_in(4) ? random->between(100, 300) : random->between(2, 60);
@@ -89,22 +92,31 @@ Character with_feed(uint64_t seed, Character c) {
 Character with_small_disk(uint64_t seed, Character c) {
   const uint64_t dice = seed * 0xD6E8FEB86659FD93 >> 40;
   if (dice % 5 != 0) return c;
-  c.disk_bytes = round_up(c.geometry.disk.capacity * (50 + dice / 5 % 45) / 100, c.geometry.disk.segment_unit);
-  c.roomy = c.roomy && c.disk_bytes >= 32 * std::max(c.geometry.pool.log_segment_bytes, c.geometry.disk.segment_unit);
+  c.disk_bytes =
+      round_up(c.geometry.disk.capacity * (50 + dice / 5 % 45) / 100, c.geometry.disk.segment_unit);
+  c.roomy = c.roomy && c.disk_bytes >= 32 * std::max(c.geometry.pool.log_segment_bytes,
+                                                     c.geometry.disk.segment_unit);
   return c;
 }
 
 class Life {
  public:
   Life(uint64_t seed, bool trace)
-      : random_(seed), c_(with_small_disk(seed, with_feed(seed, character_of(&random_)))), world_(c_.geometry, random_.next(), trace) {
+      : random_(seed),
+        c_(with_small_disk(seed, with_feed(seed, character_of(&random_)))),
+        world_(c_.geometry, random_.next(), trace) {
     if (trace) {
-      std::printf("seed %llu: %s atoms of %llu bytes, capacity %llu, log segments of %llu, folds at %llu operations or %llu bytes, %llu keys\n",
-                  static_cast<unsigned long long>(seed), c_.geometry.disk.barrier_is_per_thread ? "per-thread barriers," : "shared barriers,",
-                  static_cast<unsigned long long>(c_.geometry.disk.atom_bytes), static_cast<unsigned long long>(c_.geometry.disk.capacity),
-                  static_cast<unsigned long long>(c_.geometry.pool.log_segment_bytes),
-                  static_cast<unsigned long long>(c_.geometry.pool.fold_operations),
-                  static_cast<unsigned long long>(c_.geometry.pool.fold_bytes), static_cast<unsigned long long>(c_.keys));
+      std::printf(
+          "seed %llu: %s atoms of %llu bytes, capacity %llu, log segments of %llu, folds at %llu "
+          "operations or %llu bytes, %llu keys\n",
+          static_cast<unsigned long long>(seed),
+          c_.geometry.disk.barrier_is_per_thread ? "per-thread barriers," : "shared barriers,",
+          static_cast<unsigned long long>(c_.geometry.disk.atom_bytes),
+          static_cast<unsigned long long>(c_.geometry.disk.capacity),
+          static_cast<unsigned long long>(c_.geometry.pool.log_segment_bytes),
+          static_cast<unsigned long long>(c_.geometry.pool.fold_operations),
+          static_cast<unsigned long long>(c_.geometry.pool.fold_bytes),
+          static_cast<unsigned long long>(c_.keys));
     }
     if (c_.disk_bytes > 0) world_.disk().set_disk_bytes(c_.disk_bytes);
     if (c_.feed_seed) world_.follow_feed(c_.feed_seed, c_.forgetful);
@@ -116,7 +128,8 @@ class Life {
     const bool held = live();
     Verdict verdict;
     verdict.failure = world_.failure();
-    if (!held && verdict.failure.empty()) verdict.failure = "an operation failed without saying why";
+    if (!held && verdict.failure.empty())
+      verdict.failure = "an operation failed without saying why";
     verdict.digest = world_.digest();
     verdict.tally = world_.tally();
     return verdict;
@@ -126,13 +139,17 @@ class Life {
   bool live() {
     if (random_.one_in(8)) world_.disk().crash_at(random_.between(1, 6));  // inside creation
     if (!world_.open()) return false;
-    for (uint64_t eras = c_.hasty ? random_.between(5, 12) : random_.between(2, 5); eras > 0; eras--) {
+    for (uint64_t eras = c_.hasty ? random_.between(5, 12) : random_.between(2, 5); eras > 0;
+         eras--) {
       if (!era()) return false;
     }
-    // At last all is well: nothing is missing, nothing leaks, and it can be closed and opened again.
+    // At last all is well: nothing is missing, nothing leaks, and it can be closed and opened
+    // again.
     world_.disk().disarm();
     if (world_.broken() && !mend()) return false;
-    if (!world_.compare_state() || !world_.feed_step(true) || !world_.check_exact() || !world_.compare_history()) return false;
+    if (!world_.compare_state() || !world_.feed_step(true) || !world_.check_exact() ||
+        !world_.compare_history())
+      return false;
     if (world_.broken()) return world_.fail("the pool is broken although nothing was made to fail");
     return world_.close() && world_.open() && world_.compare_state();
   }
@@ -146,29 +163,39 @@ class Life {
     }
     if (world_.broken()) return mend();
     switch (random_.below(6)) {
-      case 0: return reopen();
-      case 1: return world_.recover(World::End::kKilled, crashes_in_recovery());
-      case 2: return world_.check_exact();
-      default: return world_.recover(World::End::kPowerCut, crashes_in_recovery());
+      case 0:
+        return reopen();
+      case 1:
+        return world_.recover(World::End::kKilled, crashes_in_recovery());
+      case 2:
+        return world_.check_exact();
+      default:
+        return world_.recover(World::End::kPowerCut, crashes_in_recovery());
     }
   }
 
   void arm() {
     world_.disk().disarm();
-    if (random_.percent(c_.crash_percent)) world_.disk().crash_at(random_.between(1, random_.one_in(4) ? 300 : 60));
+    if (random_.percent(c_.crash_percent))
+      world_.disk().crash_at(random_.between(1, random_.one_in(4) ? 300 : 60));
     if (!random_.percent(c_.fault_percent)) return;
     static constexpr struct {
       SimulatedCall call;
       SimulatedFault fault;
     } kFaults[] = {
-        {SimulatedCall::kAppend, SimulatedFault::kIo},           {SimulatedCall::kAppend, SimulatedFault::kDiskFull},
-        {SimulatedCall::kAppend, SimulatedFault::kShortWrite},   {SimulatedCall::kBarrier, SimulatedFault::kIo},
-        {SimulatedCall::kBarrier, SimulatedFault::kDropPending}, {SimulatedCall::kSetRoot, SimulatedFault::kIo},
-        {SimulatedCall::kAllocate, SimulatedFault::kIo},         {SimulatedCall::kAllocate, SimulatedFault::kDiskFull},
+        {SimulatedCall::kAppend, SimulatedFault::kIo},
+        {SimulatedCall::kAppend, SimulatedFault::kDiskFull},
+        {SimulatedCall::kAppend, SimulatedFault::kShortWrite},
+        {SimulatedCall::kBarrier, SimulatedFault::kIo},
+        {SimulatedCall::kBarrier, SimulatedFault::kDropPending},
+        {SimulatedCall::kSetRoot, SimulatedFault::kIo},
+        {SimulatedCall::kAllocate, SimulatedFault::kIo},
+        {SimulatedCall::kAllocate, SimulatedFault::kDiskFull},
         {SimulatedCall::kAllocate, SimulatedFault::kDiskFull},
     };
     const auto& fault = kFaults[random_.below(std::size(kFaults))];
-    const uint64_t within = fault.call == SimulatedCall::kSetRoot || fault.call == SimulatedCall::kAllocate ? 8 : 40;
+    const uint64_t within =
+        fault.call == SimulatedCall::kSetRoot || fault.call == SimulatedCall::kAllocate ? 8 : 40;
     world_.disk().fail(fault.call, random_.between(1, within), fault.fault);
     world_.fault_expected();
     world_.trace("a fault is armed");
@@ -182,7 +209,8 @@ class Life {
 
   bool mend() {
     if (!world_.crashed() && random_.one_in(2)) return world_.reopen_failed();
-    return world_.recover(random_.one_in(4) ? World::End::kKilled : World::End::kPowerCut, crashes_in_recovery());
+    return world_.recover(random_.one_in(4) ? World::End::kKilled : World::End::kPowerCut,
+                          crashes_in_recovery());
   }
 
   bool reopen() {
@@ -222,11 +250,13 @@ class Life {
     t.mode = random_.percent(c_.durable_percent) ? CommitMode::kDurable : CommitMode::kEventual;
     const auto there = regions();
     const bool old = !there.empty() && (there.size() >= 3 || !random_.one_in(3));
-    const auto [region, slots] = old ? there[random_.below(there.size())] : std::pair<uint32_t, uint64_t>(next_region_++, 0);
+    const auto [region, slots] =
+        old ? there[random_.below(there.size())] : std::pair<uint32_t, uint64_t>(next_region_++, 0);
     const uint64_t size = old && random_.one_in(5) ? 0 : random_.between(1, c_.region_slots);
     t.changes.push_back({size_key(region), size > 0, {size * kSlotBytes, 0, 0}});
     const Change more = change();
-    const bool inside = !is_region_key(more.key) || region_of(more.key) != region || *slot_of(more.key) < size;
+    const bool inside =
+        !is_region_key(more.key) || region_of(more.key) != region || *slot_of(more.key) < size;
     if (random_.one_in(3) && inside) t.changes.push_back(more);
     return t;
   }
@@ -321,7 +351,8 @@ class Life {
     } else if (dice < 92) {
       std::string low = key(), high = key();
       if (high < low) std::swap(low, high);
-      held = world_.compare_range(low, high, random_.one_in(2), random_.one_in(2) ? UINT64_MAX : random_.below(10));
+      held = world_.compare_range(low, high, random_.one_in(2),
+                                  random_.one_in(2) ? UINT64_MAX : random_.below(10));
     } else if (dice < 95) {
       held = world_.compare_key(key());
     } else if (dice < 97) {
@@ -331,26 +362,38 @@ class Life {
     } else {
       held = world_.maintain(true);
     }
-    if (held && world_.was_full() && c_.roomy && random_.one_in(2)) held = world_.delete_while_full();
-    if (held && !world_.broken() && random_.percent(c_.maintain_percent)) held = world_.maintain(random_.one_in(5));
+    if (held && world_.was_full() && c_.roomy && random_.one_in(2))
+      held = world_.delete_while_full();
+    if (held && !world_.broken() && random_.percent(c_.maintain_percent))
+      held = world_.maintain(random_.one_in(5));
     return held;
   }
 
-  // What other threads do meanwhile. A violation is remembered by the world and ends the operation that was interrupted.
+  // What other threads do meanwhile. A violation is remembered by the world and ends the operation
+  // that was interrupted.
   void in_between(TestPoint point) {
     if (world_.broken() || !random_.one_in(4)) return;
     world_.note_interleaved();
-    if (point == TestPoint::kBarrierRaised) {  // the barrier is somebody's: waiting for it here would be for ever
+    if (point == TestPoint::kBarrierRaised) {  // the barrier is somebody's: waiting for it here
+                                               // would be for ever
       Transaction other = transaction();
       other.mode = CommitMode::kEventual;
       (void)world_.commit(other);
       return;
     }
     switch (random_.below(5)) {
-      case 0: (void)world_.take_snapshot(); break;
-      case 1: (void)(world_.snapshots() > 0 && world_.drop_snapshot(random_.below(world_.snapshots()))); break;
-      case 2: (void)world_.compare_state(); break;
-      default: (void)world_.commit(transaction()); break;
+      case 0:
+        (void)world_.take_snapshot();
+        break;
+      case 1:
+        (void)(world_.snapshots() > 0 && world_.drop_snapshot(random_.below(world_.snapshots())));
+        break;
+      case 2:
+        (void)world_.compare_state();
+        break;
+      default:
+        (void)world_.commit(transaction());
+        break;
     }
   }
 

@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 struct Worker {
   pid_t pid = -1;
-  int to = -1, from = -1;    // pipes
+  int to = -1, from = -1;  // pipes
   uint64_t number = 0;
   bool busy = false;
   Clock::time_point begun;
@@ -57,7 +57,8 @@ bool read_all(int fd, void* data, size_t size) {
   std::_Exit(0);
 }
 
-bool start(Worker* worker, const std::vector<Worker>& others, const std::function<std::string(uint64_t)>& work) {
+bool start(Worker* worker, const std::vector<Worker>& others,
+           const std::function<std::string(uint64_t)>& work) {
   int to[2], from[2];
   if (::pipe(to) != 0 || ::pipe(from) != 0) return false;
   std::fflush(stdout);
@@ -89,10 +90,13 @@ std::string end(Worker* worker, bool kill) {
 
 }  // namespace
 
-uint64_t spread(unsigned processes, uint64_t from, uint64_t count, double deadline_s, double limit_s,
-                const std::function<std::string(uint64_t)>& work, const std::function<bool(const Report&)>& each) {
+uint64_t spread(unsigned processes, uint64_t from, uint64_t count, double deadline_s,
+                double limit_s, const std::function<std::string(uint64_t)>& work,
+                const std::function<bool(const Report&)>& each) {
   const auto begun = Clock::now();
-  const auto seconds = [](Clock::time_point since) { return std::chrono::duration<double>(Clock::now() - since).count(); };
+  const auto seconds = [](Clock::time_point since) {
+    return std::chrono::duration<double>(Clock::now() - since).count();
+  };
   std::vector<Worker> workers(processes);
   uint64_t given = 0, done = 0;
   bool more = true;
@@ -114,7 +118,8 @@ uint64_t spread(unsigned processes, uint64_t from, uint64_t count, double deadli
     }
     if (!any) break;
     std::vector<pollfd> waiting;
-    for (const Worker& worker : workers) waiting.push_back({worker.busy ? worker.from : -1, POLLIN, 0});
+    for (const Worker& worker : workers)
+      waiting.push_back({worker.busy ? worker.from : -1, POLLIN, 0});
     ::poll(waiting.data(), waiting.size(), 200);
     for (size_t i = 0; i < workers.size(); i++) {
       Worker& worker = workers[i];

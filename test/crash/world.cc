@@ -9,15 +9,23 @@ namespace holdfast::crash {
 
 void Tally::add(const Tally& other) {
   commits += other.commits, crashes += other.crashes, faults += other.faults, opens += other.opens;
-  refused_full += other.refused_full, folds += other.folds, cleaned += other.cleaned, merges += other.merges;
+  refused_full += other.refused_full, folds += other.folds, cleaned += other.cleaned,
+      merges += other.merges;
   interleaved += other.interleaved;
 }
 
 World::World(const Geometry& geometry, uint64_t seed, bool trace)
-    : geometry_(geometry), random_(seed), trace_(trace), disk_(SimulatedDisk::create(geometry.disk, random_.next())) {}
+    : geometry_(geometry),
+      random_(seed),
+      trace_(trace),
+      disk_(SimulatedDisk::create(geometry.disk, random_.next())) {}
 
 World::World(const World& before, std::shared_ptr<SimulatedDisk> disk)
-    : geometry_(before.geometry_), random_(before.random_), trace_(before.trace_), disk_(std::move(disk)), model_(before.model_) {}
+    : geometry_(before.geometry_),
+      random_(before.random_),
+      trace_(before.trace_),
+      disk_(std::move(disk)),
+      model_(before.model_) {}
 
 World::~World() { end_process(); }
 
@@ -28,10 +36,14 @@ bool World::fail(const std::string& what) {
 }
 
 void World::trace(const std::string& line) {
-  if (trace_) std::printf("  [%llu] %s%s\n", static_cast<unsigned long long>(disk_->calls()), in_between_ ? "    " : "", line.c_str());
+  if (trace_)
+    std::printf("  [%llu] %s%s\n", static_cast<unsigned long long>(disk_->calls()),
+                in_between_ ? "    " : "", line.c_str());
 }
 
-void World::note(uint64_t word) { digest_ = (digest_ ^ word ^ disk_->calls() << 32) * 0x9e3779b97f4a7c15 + 1; }
+void World::note(uint64_t word) {
+  digest_ = (digest_ ^ word ^ disk_->calls() << 32) * 0x9e3779b97f4a7c15 + 1;
+}
 
 void World::apart(const std::function<void()>& work) {
   if (!second_ || in_between_) return work();
@@ -41,7 +53,7 @@ void World::apart(const std::function<void()>& work) {
 
 bool World::broken() const { return !pool_ || disk_->crashed() || !pool_->read(nullptr).is_ok(); }
 
-// ── opening and ending ──────────────────────────────────────────────────────────────────────────────────────────────
+// ── opening and ending ───────────────────────────────────────────────────────
 
 bool World::open() {
   Result<OpenedMedium> medium = disk_->open();
@@ -52,7 +64,8 @@ bool World::open() {
     trace("open: " + opened.status().message());
     const Code code = opened.status().code();
     if (disk_->crashed()) return true;
-    if (fault_armed_ && (code == Code::kIo || code == Code::kFailed || code == Code::kDiskFull)) return true;
+    if (fault_armed_ && (code == Code::kIo || code == Code::kFailed || code == Code::kDiskFull))
+      return true;
     return fail("the pool does not open: " + opened.status().message());
   }
   pool_ = *opened;
@@ -63,8 +76,10 @@ bool World::open() {
   at_test_point = [this](TestPoint point) {
     if (!between_ || in_between_ || in_group_ || !failure_.empty()) return;
     if (point == TestPoint::kReadersTold) return;  // nothing can be committed there
-    if (point == TestPoint::kWalkLetGo) return;    // what is walked over is compared with the model as it is at the walk's end
-    if (point == TestPoint::kBarrierRaised && in_commit_) return;  // appended already, and not yet in the model
+    if (point == TestPoint::kWalkLetGo)
+      return;  // what is walked over is compared with the model as it is at the walk's end
+    if (point == TestPoint::kBarrierRaised && in_commit_)
+      return;  // appended already, and not yet in the model
     in_between_ = true;
     if (!third_thread_) third_thread_ = std::make_unique<OtherThread>();
     third_thread_->run([&] { between_(point); });
@@ -76,15 +91,18 @@ bool World::open() {
 bool World::expect_open_state() {
   State observed;
   Status status;
-  if (!read_all(nullptr, &observed, &status)) return fail("the opened pool cannot be read: " + status.message());
+  if (!read_all(nullptr, &observed, &status))
+    return fail("the opened pool cannot be read: " + status.message());
   std::string why;
   const uint64_t maybe = model_.not_durable();
   if (!model_.settle_on(observed, &why)) return fail(why);
   const PoolStats stats = pool_->stats();
   if (feed_) feed_->reopened(stats.epoch);
-  trace("opened: epoch " + std::to_string(stats.epoch) + ", fold " + std::to_string(stats.folded_epoch) + ", incarnation " +
-        std::to_string(stats.incarnation) + ", " + std::to_string(observed.size()) + " keys, replayed " +
-        std::to_string(stats.replayed_operations) + " operations; " + std::to_string(maybe) + " commits were not known durable");
+  trace("opened: epoch " + std::to_string(stats.epoch) + ", fold " +
+        std::to_string(stats.folded_epoch) + ", incarnation " + std::to_string(stats.incarnation) +
+        ", " + std::to_string(observed.size()) + " keys, replayed " +
+        std::to_string(stats.replayed_operations) + " operations; " + std::to_string(maybe) +
+        " commits were not known durable");
   return check();
 }
 
@@ -95,7 +113,8 @@ void World::end_process() {
   completions_.clear();
   if (pool_) {
     const PoolStats stats = pool_->stats();
-    tally_.folds += stats.folds, tally_.cleaned += stats.segments_cleaned, tally_.merges += stats.compactions;
+    tally_.folds += stats.folds, tally_.cleaned += stats.segments_cleaned,
+        tally_.merges += stats.compactions;
     if (!disk_->crashed()) disk_->crash_at(1);  // so that closing finishes nothing
     at_test_point = nullptr;
     (void)pool_->close().is_ok();
@@ -107,7 +126,8 @@ bool World::recover(End end, const std::vector<uint64_t>& crash_in) {
   if (!claim()) return false;
   tally_.crashes++;
   std::vector<uint32_t> all = disk_->pending_choices();
-  trace(std::string(end == End::kKilled ? "killed" : "power cut") + " with " + std::to_string(all.size()) + " atoms pending");
+  trace(std::string(end == End::kKilled ? "killed" : "power cut") + " with " +
+        std::to_string(all.size()) + " atoms pending");
   for (uint32_t& choice : all) choice--;
   if (end == End::kFirstAtomLost && !all.empty()) all[0] = 0;
   auto next = end != End::kPowerCut ? disk_->crash_choosing(all) : disk_->crash(random_.next());
@@ -166,7 +186,7 @@ bool World::claim() {
   return failure_.empty();
 }
 
-// ── commits ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── commits ──────────────────────────────────────────────────────────────────
 
 namespace {
 
@@ -184,7 +204,8 @@ Batch batch_of(const Transaction& transaction, Status* status) {
     if (!is_region_key(change.key)) {
       keep(change.put ? batch.put(change.key, bytes_of(change.value)) : batch.remove(change.key));
     } else if (const auto slot = slot_of(change.key)) {
-      keep(batch.region_write(region_of(change.key), *slot * kSlotBytes, change.put ? bytes_of(change.value) : std::string(kSlotBytes, '\0')));
+      keep(batch.region_write(region_of(change.key), *slot * kSlotBytes,
+                              change.put ? bytes_of(change.value) : std::string(kSlotBytes, '\0')));
     } else {
       keep(batch.region_size(region_of(change.key), change.put ? change.value.size : 0, "region"));
     }
@@ -196,8 +217,10 @@ std::string describe(const Transaction& transaction) {
   uint64_t bytes = 0;
   for (const Change& change : transaction.changes) bytes += change.value.size;
   std::string out = transaction.mode == CommitMode::kDurable ? "durable" : "eventual";
-  out += " commit of " + std::to_string(transaction.changes.size()) + " changes, " + std::to_string(bytes) + " bytes";
-  if (!transaction.conditions.empty()) out += ", " + std::to_string(transaction.conditions.size()) + " conditions";
+  out += " commit of " + std::to_string(transaction.changes.size()) + " changes, " +
+         std::to_string(bytes) + " bytes";
+  if (!transaction.conditions.empty())
+    out += ", " + std::to_string(transaction.conditions.size()) + " conditions";
   return out;
 }
 
@@ -218,32 +241,38 @@ bool World::holds(const std::vector<Condition>& conditions) const {
 bool World::acceptable(const Status& status, const char* what) {
   if (status.is_ok() || disk_->crashed()) return true;
   const Code code = status.code();
-  if (code == Code::kPoolFull || code == Code::kDiskFull || code == Code::kBatchTooLarge) return true;
+  if (code == Code::kPoolFull || code == Code::kDiskFull || code == Code::kBatchTooLarge)
+    return true;
   if (fault_armed_ && (code == Code::kIo || code == Code::kFailed)) return true;
   return fail(std::string(what) + " failed: " + code_name(code) + ": " + status.message());
 }
 
-bool World::account(const Transaction& transaction, const Status& status, uint64_t epoch, const char* what) {
+bool World::account(const Transaction& transaction, const Status& status, uint64_t epoch,
+                    const char* what) {
   note(static_cast<uint64_t>(status.code()) ^ epoch << 8);
   const bool holding = holds(transaction.conditions);
   const Code code = status.code();
   was_full_ = status.is_full();
-  trace(std::string(what) + describe(transaction) + ": " + (status.is_ok() ? "epoch " + std::to_string(epoch) : code_name(code)));
+  trace(std::string(what) + describe(transaction) + ": " +
+        (status.is_ok() ? "epoch " + std::to_string(epoch) : code_name(code)));
   if (status.is_ok()) {
     tally_.commits++;
     if (!holding) return fail("a commit succeeded although its conditions do not hold");
-    if (!transaction.changes.empty() && !model_.commit(epoch, transaction.changes)) return fail("epochs do not rise");
+    if (!transaction.changes.empty() && !model_.commit(epoch, transaction.changes))
+      return fail("epochs do not rise");
     if (feed_ && !transaction.changes.empty()) feed_->committed(epoch, transaction.changes);
     return true;
   }
-  if (code == Code::kConflict) return !holding || fail("a commit was refused although its conditions hold");
+  if (code == Code::kConflict)
+    return !holding || fail("a commit was refused although its conditions hold");
   if (code == Code::kClosed && in_between_) return true;
   if (!acceptable(status, "a commit")) return false;
   if (code == Code::kPoolFull || code == Code::kDiskFull || code == Code::kBatchTooLarge) {
     tally_.refused_full++;
     return true;
   }
-  // Unknown: there or not. kFailed says that nothing was done, unless it is the crash itself that speaks.
+  // Unknown: there or not. kFailed says that nothing was done, unless it is the crash itself that
+  // speaks.
   if ((code == Code::kIo || disk_->crashed()) && holding && !transaction.changes.empty()) {
     model_.commit(0, transaction.changes);
     if (feed_) feed_->committed(0, transaction.changes);
@@ -258,7 +287,8 @@ bool World::commit(const Transaction& transaction) {
   const bool inside = std::exchange(in_commit_, true);
   auto receipt = pool_->commit(batch, transaction.mode);
   in_commit_ = inside;
-  if (!account(transaction, receipt.status(), receipt.is_ok() ? receipt->epoch : 0, "")) return false;
+  if (!account(transaction, receipt.status(), receipt.is_ok() ? receipt->epoch : 0, ""))
+    return false;
   if (receipt.is_ok() && transaction.mode == CommitMode::kDurable && !transaction.changes.empty()) {
     model_.durable_to(model_.commits());
   }
@@ -266,15 +296,18 @@ bool World::commit(const Transaction& transaction) {
 }
 
 bool World::delete_while_full() {
-  if (model_.latest().empty() || is_region_key(model_.latest().begin()->first) || broken()) return true;
+  if (model_.latest().empty() || is_region_key(model_.latest().begin()->first) || broken())
+    return true;
   Transaction removal;
   removal.changes.push_back({model_.latest().begin()->first, false, {}});
   if (!commit(removal)) return false;
   if (!was_full_ || fault_armed_ || !snapshots_.empty()) return true;
   const PoolStats stats = pool_->stats();
-  return fail("no room to delete in a full pool or disk: free " + std::to_string(stats.free_bytes) + " of " + std::to_string(stats.capacity_bytes) +
-              " bytes, log " + std::to_string(stats.log_bytes) + ", live " + std::to_string(stats.live_bytes) + ", index " +
-              std::to_string(stats.index_bytes) + ", waiting " + std::to_string(stats.waiting_bytes));
+  return fail("no room to delete in a full pool or disk: free " + std::to_string(stats.free_bytes) +
+              " of " + std::to_string(stats.capacity_bytes) + " bytes, log " +
+              std::to_string(stats.log_bytes) + ", live " + std::to_string(stats.live_bytes) +
+              ", index " + std::to_string(stats.index_bytes) + ", waiting " +
+              std::to_string(stats.waiting_bytes));
 }
 
 bool World::commit_group(const std::vector<Transaction>& transactions) {
@@ -291,20 +324,22 @@ bool World::commit_group(const std::vector<Transaction>& transactions) {
   pool_->flush(client_);
   in_group_ = false;
   if (completions_.size() != transactions.size()) {
-    return fail(std::to_string(transactions.size()) + " commits were submitted, " + std::to_string(completions_.size()) + " completed");
+    return fail(std::to_string(transactions.size()) + " commits were submitted, " +
+                std::to_string(completions_.size()) + " completed");
   }
   uint64_t durable = 0;
   for (size_t i = 0; i < transactions.size(); i++) {
     const Completion& done = completions_[i];
     if (done.ticket != first + i) return fail("completions are out of order");
     if (!account(transactions[i], done.status, done.epoch, "  in a group: ")) return false;
-    if (done.status.is_ok() && transactions[i].mode == CommitMode::kDurable) durable = model_.commits();
+    if (done.status.is_ok() && transactions[i].mode == CommitMode::kDurable)
+      durable = model_.commits();
   }
   if (durable > 0) model_.durable_to(durable);
   return failure_.empty();
 }
 
-// ── the rest of the work ────────────────────────────────────────────────────────────────────────────────────────────
+// ── the rest of the work ─────────────────────────────────────────────────────
 
 bool World::settle() {
   const uint64_t covered = model_.commits();  // what others commit meanwhile is not

@@ -1,4 +1,5 @@
-// What a pool shows beside what the model says: everything, a range, a key, what check() finds, and to the byte what is live.
+// What a pool shows beside what the model says: everything, a range, a key, what check() finds, and
+// to the byte what is live.
 #include <algorithm>
 #include <utility>
 
@@ -40,11 +41,13 @@ bool World::read_regions(const SnapshotPtr& snapshot, State* out, Status* status
   for (const RegionInfo& region : *regions) {
     (*out)[size_key(region.region)] = {region.size, 0, 0};
     std::string bytes(region.size, '\0');
-    *status = pool_->region_read(region.region, 0, region.size, reinterpret_cast<uint8_t*>(bytes.data()), snapshot);
+    *status = pool_->region_read(region.region, 0, region.size,
+                                 reinterpret_cast<uint8_t*>(bytes.data()), snapshot);
     if (!status->is_ok()) return false;
     for (uint64_t slot = 0; (slot + 1) * kSlotBytes <= region.size; slot++) {
       const Bytes here = Bytes(bytes).substr(slot * kSlotBytes, kSlotBytes);
-      if (here != zeros) (*out)[slot_key(region.region, slot)] = observed_value(here.data(), here.size());
+      if (here != zeros)
+        (*out)[slot_key(region.region, slot)] = observed_value(here.data(), here.size());
     }
   }
   return true;
@@ -55,11 +58,14 @@ bool World::compare_state(const SnapshotPtr& snapshot, const State& expected) {
   State observed;
   Status status;
   if (!read_all(snapshot, &observed, &status)) return fail("a read failed: " + status.message());
-  if (observed != expected) return fail((snapshot ? "a snapshot differs:" : "the pool differs:") + difference(expected, observed));
+  if (observed != expected)
+    return fail((snapshot ? "a snapshot differs:" : "the pool differs:") +
+                difference(expected, observed));
   return true;
 }
 
-bool World::compare_range(const std::string& low, const std::string& high, bool reverse, uint64_t limit) {
+bool World::compare_range(const std::string& low, const std::string& high, bool reverse,
+                          uint64_t limit) {
   if (broken()) return true;
   RangeOptions options;
   options.low = low, options.high = high, options.reverse = reverse, options.limit = limit;
@@ -81,7 +87,8 @@ bool World::compare_range(const std::string& low, const std::string& high, bool 
     if (*given == 0) break;
   }
   if (observed != expected) {
-    return fail("a range " + std::string(reverse ? "backward " : "") + "of at most " + std::to_string(limit) + " gave " + std::to_string(observed.size()) +
+    return fail("a range " + std::string(reverse ? "backward " : "") + "of at most " +
+                std::to_string(limit) + " gave " + std::to_string(observed.size()) +
                 " keys, not the model's " + std::to_string(expected.size()));
   }
   options.limit = UINT64_MAX;
@@ -97,12 +104,14 @@ bool World::compare_key(const std::string& key) {
   auto found = reader->find(key);
   if (!found.is_ok()) return fail("a read failed: " + found.status().message());
   const auto it = model_.latest().find(key);
-  if (found->has_value() != (it != model_.latest().end())) return fail("a key is there in one of pool and model only");
+  if (found->has_value() != (it != model_.latest().end()))
+    return fail("a key is there in one of pool and model only");
   if (!found->has_value()) return true;
   std::string bytes((*found)->size, '\0');
   Status copied = reader->copy(**found, reinterpret_cast<uint8_t*>(bytes.data()));
   if (!copied.is_ok()) return fail("a read failed: " + copied.message());
-  return observed_value(bytes.data(), bytes.size()) == it->second || fail("a value differs from the model");
+  return observed_value(bytes.data(), bytes.size()) == it->second ||
+         fail("a value differs from the model");
 }
 
 bool World::check() {
@@ -110,14 +119,18 @@ bool World::check() {
   auto report = pool_->check(nullptr, nullptr);
   if (!report.is_ok()) return fail("check failed: " + report.status().message());
   if (!report->damages.empty()) return fail("check found damage: " + report->damages.front());
-  const uint64_t keys = static_cast<uint64_t>(std::distance(model_.latest().begin(), model_.latest().lower_bound(kRegionPrefix)));
-  if (report->entries != keys) return fail("check saw another number of entries than the model has");
+  const uint64_t keys = static_cast<uint64_t>(
+      std::distance(model_.latest().begin(), model_.latest().lower_bound(kRegionPrefix)));
+  if (report->entries != keys)
+    return fail("check saw another number of entries than the model has");
   const PoolStats stats = pool_->stats();
   const uint64_t taken = stats.capacity_bytes - stats.free_bytes;
-  const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes + stats.region_bytes + stats.other_bytes;
+  const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes +
+                         stats.region_bytes + stats.other_bytes;
   if (taken != known) {
-    return fail("space " + std::string(taken > known ? "is leaked: " : "is held twice: ") + std::to_string(taken) +
-                " bytes are taken, the engine refers to " + std::to_string(known));
+    return fail("space " + std::string(taken > known ? "is leaked: " : "is held twice: ") +
+                std::to_string(taken) + " bytes are taken, the engine refers to " +
+                std::to_string(known));
   }
   return true;
 }
@@ -139,12 +152,15 @@ bool World::check_exact() {
     if (is_large) large += round_up(value.size, geometry_.disk.segment_unit);
   }
   if (stats.large_bytes != large) {
-    return fail("large values take " + std::to_string(stats.large_bytes) + " bytes, those that live " + std::to_string(large));
+    return fail("large values take " + std::to_string(stats.large_bytes) +
+                " bytes, those that live " + std::to_string(large));
   }
   if (stats.live_bytes - stats.large_bytes != live) {
-    return fail("the log counts " + std::to_string(stats.live_bytes - stats.large_bytes) + " live bytes, there are " + std::to_string(live));
+    return fail("the log counts " + std::to_string(stats.live_bytes - stats.large_bytes) +
+                " live bytes, there are " + std::to_string(live));
   }
-  if (stats.waiting_bytes != 0 && !feed_) return fail(std::to_string(stats.waiting_bytes) + " bytes are not given back by a compaction");
+  if (stats.waiting_bytes != 0 && !feed_)
+    return fail(std::to_string(stats.waiting_bytes) + " bytes are not given back by a compaction");
   return true;
 }
 

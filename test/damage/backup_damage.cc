@@ -36,11 +36,17 @@ void commit_some(Pool& pool, Random* random, int count) {
   for (int i = 0; i < count; i++) {
     Batch batch;
     const std::string key = key_of(random->below(200));
-    if (random->below(6) == 0) must(batch.remove(key), "remove");
-    else must(batch.put(key, value_for(key, static_cast<uint32_t>(random->next()), random->below(60) == 0 ? 300000 : random->below(4000))), "put");
+    if (random->below(6) == 0)
+      must(batch.remove(key), "remove");
+    else
+      must(batch.put(key, value_for(key, static_cast<uint32_t>(random->next()),
+                                    random->below(60) == 0 ? 300000 : random->below(4000))),
+           "put");
     if (random->below(2) == 0) {
-      const std::string bytes = value_for(key, static_cast<uint32_t>(random->next()), 1 + random->below(3000));
-      must(batch.region_write(1, random->below(kRegionBytes - bytes.size()), bytes), "region write");
+      const std::string bytes =
+          value_for(key, static_cast<uint32_t>(random->next()), 1 + random->below(3000));
+      must(batch.region_write(1, random->below(kRegionBytes - bytes.size()), bytes),
+           "region write");
     }
     must(std::move(pool.commit(batch, CommitMode::kEventual).status()), "commit");
   }
@@ -64,7 +70,9 @@ bool state_of(Pool& pool, BackupModel::State* out) {
   }
   out->epoch = pool.stats().epoch;
   out->region.assign(kRegionBytes, '\0');
-  return whole && pool.region_read(1, 0, kRegionBytes, reinterpret_cast<uint8_t*>(out->region.data()), nullptr).is_ok();
+  return whole && pool.region_read(1, 0, kRegionBytes,
+                                   reinterpret_cast<uint8_t*>(out->region.data()), nullptr)
+                      .is_ok();
 }
 
 std::string taken(const std::shared_ptr<Pool>& pool, const BackupOptions& options) {
@@ -83,15 +91,30 @@ void damage(std::string* bytes, Random* random) {
   const uint64_t at = random->below(bytes->size());
   const uint64_t size = std::min<uint64_t>(bytes->size() - at, 1 + random->below(5000));
   switch (random->below(8)) {
-    case 0: (*bytes)[at] ^= static_cast<char>(1 << random->below(8)); break;
-    case 1: for (uint64_t i = at; i < at + size; i++) (*bytes)[i] = static_cast<char>(random->next()); break;
-    case 2: bytes->resize(at); break;
-    case 3: bytes->erase(at, size); break;
-    case 4: bytes->insert(at, bytes->substr(random->below(bytes->size() - size + 1), size)); break;
-    case 5: bytes->append(value_for("more", 1, size)); break;
-    case 6: for (uint64_t i = at; i < at + size; i++) (*bytes)[i] = 0; break;
+    case 0:
+      (*bytes)[at] ^= static_cast<char>(1 << random->below(8));
+      break;
+    case 1:
+      for (uint64_t i = at; i < at + size; i++) (*bytes)[i] = static_cast<char>(random->next());
+      break;
+    case 2:
+      bytes->resize(at);
+      break;
+    case 3:
+      bytes->erase(at, size);
+      break;
+    case 4:
+      bytes->insert(at, bytes->substr(random->below(bytes->size() - size + 1), size));
+      break;
+    case 5:
+      bytes->append(value_for("more", 1, size));
+      break;
+    case 6:
+      for (uint64_t i = at; i < at + size; i++) (*bytes)[i] = 0;
+      break;
     default: {  // in the first bytes, which say what it is
-      (*bytes)[random->below(std::min<uint64_t>(bytes->size(), 160))] ^= static_cast<char>(1 + random->below(255));
+      (*bytes)[random->below(std::min<uint64_t>(bytes->size(), 160))] ^=
+          static_cast<char>(1 + random->below(255));
     }
   }
 }
@@ -101,17 +124,20 @@ Result<RestoreReport> restore(const std::string& path, const std::vector<std::st
   if (!begun.is_ok()) return std::move(begun.status());
   for (const std::string& part : parts) {
     (*begun)->part("part");
-    for (size_t at = 0; at < part.size(); at += 100000) HOLDFAST_TRY((*begun)->write(Bytes(part).substr(at, 100000)));
+    for (size_t at = 0; at < part.size(); at += 100000)
+      HOLDFAST_TRY((*begun)->write(Bytes(part).substr(at, 100000)));
     HOLDFAST_TRY((*begun)->part_end());
   }
   return (*begun)->finish();
 }
 
-// What one goes on with after an interruption: reading what is there never fails for where it ends, and never gives more than is whole.
+// What one goes on with after an interruption: reading what is there never fails for where it ends,
+// and never gives more than is whole.
 bool scan_is_sound(const std::string& bytes) {
   BackupScan scan("partial");
   const Status read = scan.write(bytes);
-  if (!read.is_ok() && read.code() != Code::kNotABackup && read.code() != Code::kCorrupt) return false;
+  if (!read.is_ok() && read.code() != Code::kNotABackup && read.code() != Code::kCorrupt)
+    return false;
   return scan.progress().good_bytes <= bytes.size();
 }
 
@@ -141,30 +167,40 @@ BackupModel make_backup_model(const std::string& path, uint64_t seed) {
   return model;
 }
 
-Verdict try_damaged_backup(const BackupModel& model, uint64_t seed, const std::string& path, bool planted, std::string* words) {
+Verdict try_damaged_backup(const BackupModel& model, uint64_t seed, const std::string& path,
+                           bool planted, std::string* words) {
   Random random(seed);
   std::vector<std::string> parts{model.full};
   if (random.below(2) == 0) parts.push_back(model.increment);
   // One in six is whole: what refused everything would look just as good.
-  for (uint64_t n = random.below(6) == 0 ? 0 : random.below(3) == 0 ? 2 : 1; n > 0; n--) damage(&parts[random.below(parts.size())], &random);
+  for (uint64_t n = random.below(6) == 0 ? 0 : random.below(3) == 0 ? 2 : 1; n > 0; n--)
+    damage(&parts[random.below(parts.size())], &random);
   if (random.below(12) == 0) std::swap(parts.front(), parts.back());
-  if (!scan_is_sound(parts[0])) return *words += "the scan of a partial backup says more than is there", Verdict::kWrong;
+  if (!scan_is_sound(parts[0]))
+    return *words += "the scan of a partial backup says more than is there", Verdict::kWrong;
   auto restored = restore(path, parts);
-  const bool untouched = parts[0] == model.full && (parts.size() == 1 || parts[1] == model.increment);
-  if (untouched && !restored.is_ok()) return *words += "a whole backup is refused: " + restored.status().message(), Verdict::kWrong;
+  const bool untouched =
+      parts[0] == model.full && (parts.size() == 1 || parts[1] == model.increment);
+  if (untouched && !restored.is_ok())
+    return *words += "a whole backup is refused: " + restored.status().message(), Verdict::kWrong;
   if (!restored.is_ok()) {
     const Code code = restored.status().code();
     *words += std::string(code_name(code)) + ": " + restored.status().message();
-    const bool of_a_backup = code == Code::kCorrupt || code == Code::kNotABackup || code == Code::kBackupMismatch;
+    const bool of_a_backup =
+        code == Code::kCorrupt || code == Code::kNotABackup || code == Code::kBackupMismatch;
     return of_a_backup ? Verdict::kRefused : Verdict::kWrong;
   }
   auto opened = Pool::open(path, file_options());
   BackupModel::State found;
-  if (!opened.is_ok() || !state_of(**opened, &found)) return *words += "what was restored cannot be read", Verdict::kWrong;
+  if (!opened.is_ok() || !state_of(**opened, &found))
+    return *words += "what was restored cannot be read", Verdict::kWrong;
   if (planted && !found.keys.empty()) found.keys.begin()->second++;
-  const BackupModel::State& expected = restored->epoch == model.after_full.epoch ? model.after_full : model.after_increment;
-  const bool right = restored->epoch == expected.epoch && found.keys == expected.keys && found.region == expected.region;
-  if (!right) *words += "restored to epoch " + std::to_string(restored->epoch) + ", and the state is another";
+  const BackupModel::State& expected =
+      restored->epoch == model.after_full.epoch ? model.after_full : model.after_increment;
+  const bool right = restored->epoch == expected.epoch && found.keys == expected.keys &&
+                     found.region == expected.region;
+  if (!right)
+    *words += "restored to epoch " + std::to_string(restored->epoch) + ", and the state is another";
   (void)(*opened)->close().is_ok();
   return right ? Verdict::kHarmless : Verdict::kWrong;
 }

@@ -1,4 +1,5 @@
-// Backups, damaged: restoring gives exactly the state of the epoch it names, or an error of a backup. Never anything in between.
+// Backups, damaged: restoring gives exactly the state of the epoch it names, or an error of a
+// backup. Never anything in between.
 #pragma once
 
 #include <map>
@@ -8,7 +9,8 @@
 
 namespace holdfast::crash {
 
-// A full backup and an increment behind it, of a pool with a region, beside what the pool held at both ends.
+// A full backup and an increment behind it, of a pool with a region, beside what the pool held at
+// both ends.
 struct BackupModel {
   struct State {
     uint64_t epoch = 0;
@@ -22,7 +24,9 @@ struct BackupModel {
 // Makes its pool at `path` (removed again). Ends the program if it cannot.
 BackupModel make_backup_model(const std::string& path, uint64_t seed);
 
-// Damages one of the two as the seed decides, restores into a new pool at `path`, and looks at it. `planted`: what is restored is changed.
-Verdict try_damaged_backup(const BackupModel& model, uint64_t seed, const std::string& path, bool planted, std::string* words);
+// Damages one of the two as the seed decides, restores into a new pool at `path`, and looks at it.
+// `planted`: what is restored is changed.
+Verdict try_damaged_backup(const BackupModel& model, uint64_t seed, const std::string& path,
+                           bool planted, std::string* words);
 
 }  // namespace holdfast::crash

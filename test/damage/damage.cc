@@ -1,10 +1,12 @@
-// damage_tests: valid pools, damaged by a seed in every way a disk or a stray hand can, opened and used in a child
-// process with limits on time and memory (trial_process.h). Whatever is answered must be right or an error that says what is damaged;
-// never a crash, a hang, a wrong value, or memory without bound.
+// damage_tests: valid pools, damaged by a seed in every way a disk or a stray hand can, opened and
+// used in a child process with limits on time and memory (trial_process.h). Whatever is answered
+// must be right or an error that says what is damaged; never a crash, a hang, a wrong value, or
+// memory without bound.
 //
-//   damage_tests [--count N] [--seed S] [--minutes M] [--jobs J]    N damages from seed S on, over all pools
-//   damage_tests --one SEED [--verbose]                             one damage again
-//   damage_tests --controls                                         planted faults, each must be noticed
+//   damage_tests [--count N] [--seed S] [--minutes M] [--jobs J]    N damages from seed S on, over
+//   all pools damage_tests --one SEED [--verbose]                             one damage again
+//   damage_tests --controls                                         planted faults, each must be
+//   noticed
 //
 // The last line is doctest's summary, for scripts/count-tests.mjs.
 #include <fcntl.h>
@@ -77,10 +79,12 @@ class Victim {
     const uint64_t line = any_line(random), other = any_line(random);
     switch (damage.kind) {
       case 0:
-        change(line + random->below(64), static_cast<uint8_t>(1 << random->below(8))), hurt(&damage, line, 64);
+        change(line + random->below(64), static_cast<uint8_t>(1 << random->below(8))),
+            hurt(&damage, line, 64);
         break;
       case 1:
-        change(line + random->below(64), static_cast<uint8_t>(1 + random->below(255))), hurt(&damage, line, 64);
+        change(line + random->below(64), static_cast<uint8_t>(1 + random->below(255))),
+            hurt(&damage, line, 64);
         break;
       case 2:
         noise(line + 8 * random->below(8), 8, random), hurt(&damage, line, 64);
@@ -108,7 +112,9 @@ class Victim {
         swap(&damage, line, other, 64 * 1024);
         break;
       case 10:
-        if (std::memcmp(bytes_.data() + line / 512 * 512, bytes_.data() + other / 512 * 512, 512) == 0) break;  // an earlier copy: no damage
+        if (std::memcmp(bytes_.data() + line / 512 * 512, bytes_.data() + other / 512 * 512, 512) ==
+            0)
+          break;  // an earlier copy: no damage
         std::memmove(bytes_.data() + line / 512 * 512, bytes_.data() + other / 512 * 512, 512);
         hurt(&damage, line / 512 * 512, 512);
         break;
@@ -126,19 +132,22 @@ class Victim {
   void heal(const Damage& damage) {
     for (const Range& range : damage.ranges) {
       if (range.end != UINT64_MAX)
-        std::memcpy(bytes_.data() + range.begin, pool_.image.data() + range.begin, range.end - range.begin);
+        std::memcpy(bytes_.data() + range.begin, pool_.image.data() + range.begin,
+                    range.end - range.begin);
     }
   }
 
  private:
-  // Of the lines in use any; one time in five of those that decide most: the first pages of the pool's front.
+  // Of the lines in use any; one time in five of those that decide most: the first pages of the
+  // pool's front.
   uint64_t any_line(Random* random) const {
     if (random->below(5) == 0 && !pool_.pmem) return random->below(16384 / 64) * 64;
     return uint64_t{pool_.used_lines[random->below(pool_.used_lines.size())]} * 64;
   }
   void change(uint64_t at, uint8_t with) { bytes_.data()[at] ^= with; }
   void noise(uint64_t at, uint64_t size, Random* random) {
-    for (uint64_t i = at; i < at + size; i++) bytes_.data()[i] = static_cast<uint8_t>(random->next());
+    for (uint64_t i = at; i < at + size; i++)
+      bytes_.data()[i] = static_cast<uint8_t>(random->next());
   }
   void hurt(Damage* damage, uint64_t at, uint64_t size) {
     damage->ranges.push_back({at, std::min<uint64_t>(at + size, bytes_.size())});
@@ -163,7 +172,8 @@ class Victim {
 std::string scratch_folder() {
   static const std::string folder = [] {
     std::string pattern =
-        (::access("/dev/shm", W_OK) == 0 ? std::string("/dev/shm") : std::string("/tmp")) + "/hf-damage-XXXXXX";
+        (::access("/dev/shm", W_OK) == 0 ? std::string("/dev/shm") : std::string("/tmp")) +
+        "/hf-damage-XXXXXX";
     if (!::mkdtemp(pattern.data())) std::abort();
     return pattern;
   }();
@@ -183,7 +193,8 @@ class Tester {
       : models_(models),
         control_(std::move(control)),
         path_(scratch_folder() + "/pool-" + std::to_string(::getpid())),
-        process_([this](const Trial& trial, std::string* words) { return attempt(trial, words); }, path_) {}
+        process_([this](const Trial& trial, std::string* words) { return attempt(trial, words); },
+                 path_) {}
 
   // One damage, decided by its seed alone. Returns false when the answer was wrong.
   bool try_one(uint64_t seed, bool verbose, Shared* shared) {
@@ -199,7 +210,9 @@ class Tester {
     if (wrong && control_.empty() && in_a_used_process) {
       clean_up();
       if (!of_backup) prepare(&trial);
-      outcome.words += is_wrong(process_.alone(trial)) ? "\n  (in a new process too)" : "\n  (only in a process that had tried the damages before it)";
+      outcome.words += is_wrong(process_.alone(trial))
+                           ? "\n  (in a new process too)"
+                           : "\n  (only in a process that had tried the damages before it)";
     }
     clean_up();
     if (shared) {
@@ -212,7 +225,9 @@ class Tester {
 
  private:
   bool is_backup(const Trial& trial) const { return trial.model == models_.pools.size(); }
-  static bool is_wrong(const Outcome& outcome) { return outcome.verdict < 0 || outcome.verdict == static_cast<int>(Verdict::kWrong); }
+  static bool is_wrong(const Outcome& outcome) {
+    return outcome.verdict < 0 || outcome.verdict == static_cast<int>(Verdict::kWrong);
+  }
 
   // Lays the damaged pool at path_.
   Damage prepare(Trial* trial) {
@@ -232,20 +247,26 @@ class Tester {
   Verdict attempt(const Trial& trial, std::string* words) const {
     static const PlantedBug usual = planted_bug;
     planted_bug = usual;  // whatever an earlier trial has planted
-    if (is_backup(trial)) return try_damaged_backup(models_.backup, trial.seed, path_, control_ == "wrong-restore", words);
+    if (is_backup(trial))
+      return try_damaged_backup(models_.backup, trial.seed, path_, control_ == "wrong-restore",
+                                words);
     const std::vector<Range> damaged = trial.damaged();
     return ask({models_.pools[trial.model], damaged, path_, trial.seed, control_}, words);
   }
 
   void clean_up() const {
-    for (const std::string& left : {path_, path_ + ".saved", readers_table_path(path_)}) ::unlink(left.c_str());
+    for (const std::string& left : {path_, path_ + ".saved", readers_table_path(path_)})
+      ::unlink(left.c_str());
   }
 
   void say(const Trial& trial, const Damage& damage, const Outcome& outcome, bool wrong) const {
     const std::string name = is_backup(trial) ? "backup" : models_.pools[trial.model].name;
-    std::printf("%s: seed %llu, %s, %s: %s\n%s", wrong ? "FAILED" : "ok", static_cast<unsigned long long>(trial.seed), name.c_str(),
-                damage.text.c_str(), outcome.words.c_str(), wrong ? "" : "\n");
-    if (wrong) std::printf("\n  again: build-native/damage_tests --one %llu --verbose\n", static_cast<unsigned long long>(trial.seed));
+    std::printf("%s: seed %llu, %s, %s: %s\n%s", wrong ? "FAILED" : "ok",
+                static_cast<unsigned long long>(trial.seed), name.c_str(), damage.text.c_str(),
+                outcome.words.c_str(), wrong ? "" : "\n");
+    if (wrong)
+      std::printf("\n  again: build-native/damage_tests --one %llu --verbose\n",
+                  static_cast<unsigned long long>(trial.seed));
     std::fflush(stdout);
   }
 
@@ -271,11 +292,13 @@ bool control_is_caught(const Models& models, const std::string& control, uint64_
   Tester tester(models, control);
   for (uint64_t seed = 1; seed <= count; seed++) {
     if (!tester.try_one(seed, false, nullptr)) {
-      std::printf("control %s: caught after %llu damages\n", control.c_str(), static_cast<unsigned long long>(seed));
+      std::printf("control %s: caught after %llu damages\n", control.c_str(),
+                  static_cast<unsigned long long>(seed));
       return true;
     }
   }
-  std::printf("control %s: NOT caught in %llu damages\n", control.c_str(), static_cast<unsigned long long>(count));
+  std::printf("control %s: NOT caught in %llu damages\n", control.c_str(),
+              static_cast<unsigned long long>(count));
   return false;
 }
 
@@ -295,26 +318,27 @@ Models make_models() {
 }
 
 void summary(int passed, int failed, int skipped) {
-  std::printf("[doctest] test cases: %d | %d passed | %d failed | %d skipped\n", passed + failed + skipped, passed,
-              failed, skipped);
+  std::printf("[doctest] test cases: %d | %d passed | %d failed | %d skipped\n",
+              passed + failed + skipped, passed, failed, skipped);
 }
 
 int run(const Options& options) {
   const Models models = make_models();
   for (const ModelPool& pool : models.pools) {
-    std::printf("damage: %s: %zu bytes, %zu of them in use, %zu entries\n", pool.name.c_str(), pool.image.size(),
-                pool.used_lines.size() * 64, pool.entries.size());
+    std::printf("damage: %s: %zu bytes, %zu of them in use, %zu entries\n", pool.name.c_str(),
+                pool.image.size(), pool.used_lines.size() * 64, pool.entries.size());
   }
   std::fflush(stdout);
   if (options.one) return Tester(models, "").try_one(options.seed, true, nullptr) ? 0 : 1;
   int passed = 0, failed = 0;
   if (options.controls) {
-    for (const std::string& control : controls()) (control_is_caught(models, control, 5000) ? passed : failed)++;
+    for (const std::string& control : controls())
+      (control_is_caught(models, control, 5000) ? passed : failed)++;
     summary(passed, failed, 0);
     return failed == 0 ? 0 : 1;
   }
-  auto* shared =
-      static_cast<Shared*>(::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* shared = static_cast<Shared*>(
+      ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   const time_t begun = ::time(nullptr);
   const time_t until = options.minutes ? begun + static_cast<time_t>(options.minutes * 60) : 0;
   std::vector<pid_t> workers;
@@ -329,11 +353,15 @@ int run(const Options& options) {
   }
   for (const pid_t child : workers) ::waitpid(child, nullptr, 0);
   std::printf(
-      "damage: %llu damages on %zu pools and a backup in %lld s: %llu harmless, %llu partly lost and said so, %llu refused, %llu "
+      "damage: %llu damages on %zu pools and a backup in %lld s: %llu harmless, %llu partly lost "
+      "and said so, %llu refused, %llu "
       "wrong or died\n",
-      static_cast<unsigned long long>(shared->done), models.pools.size(), static_cast<long long>(::time(nullptr) - begun),
-      static_cast<unsigned long long>(shared->verdicts[0]), static_cast<unsigned long long>(shared->verdicts[1]),
-      static_cast<unsigned long long>(shared->verdicts[2]), static_cast<unsigned long long>(shared->failures));
+      static_cast<unsigned long long>(shared->done), models.pools.size(),
+      static_cast<long long>(::time(nullptr) - begun),
+      static_cast<unsigned long long>(shared->verdicts[0]),
+      static_cast<unsigned long long>(shared->verdicts[1]),
+      static_cast<unsigned long long>(shared->verdicts[2]),
+      static_cast<unsigned long long>(shared->failures));
   const bool all_done = until != 0 || shared->done == options.count;
   summary(shared->failures == 0 && all_done ? 1 : 0, shared->failures == 0 && all_done ? 0 : 1, 0);
   return shared->failures == 0 && all_done ? 0 : 1;

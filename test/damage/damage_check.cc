@@ -21,7 +21,8 @@ class Asking : public Judge {
 
   Verdict run() {
 #ifdef HOLDFAST_CAN_PLANT
-    if (question_.control.rfind("plant:", 0) == 0) planted_bug = planted_bug_named(question_.control.c_str() + 6);
+    if (question_.control.rfind("plant:", 0) == 0)
+      planted_bug = planted_bug_named(question_.control.c_str() + 6);
 #endif
     if (dice(4) == 1) save();
     const bool readers = dice(8) == 3;
@@ -58,14 +59,17 @@ class Asking : public Judge {
   Verdict refused(const Status& status) {
     *words_ += std::string(code_name(status.code())) + ": " + status.message();
     bool front = false;
-    for (const Range& hurt : question_.damaged) front = front || hurt.begin < 16 * 4096 || question_.pool.pmem;
+    for (const Range& hurt : question_.damaged)
+      front = front || hurt.begin < 16 * 4096 || question_.pool.pmem;
     if (status.code() == Code::kNotAPool && front) return Verdict::kRefused;
     if (status.code() != Code::kCorrupt || !names_a_place(status.message())) return Verdict::kWrong;
     return Verdict::kRefused;
   }
 
   // What is done with this damage besides; independent of which pool it is.
-  uint64_t dice(uint64_t sides) const { return Random(question_.seed ^ 0xd1ce).next() / 1024 % sides; }
+  uint64_t dice(uint64_t sides) const {
+    return Random(question_.seed ^ 0xd1ce).next() / 1024 % sides;
+  }
 
   bool may_be_torn(const Entry& entry) const { return may_be_lost(entry.commit); }
 
@@ -127,11 +131,13 @@ class Asking : public Judge {
         if (known == question_.pool.entries.end()) {
           // What the lost commits deleted is there again.
           if (!any_may_be_lost())
-            wrong("the range gives the key " + name.substr(4) + ", which was never put or is deleted");
+            wrong("the range gives the key " + name.substr(4) +
+                  ", which was never put or is deleted");
           return true;
         }
         std::string value(found.size, '\0');
-        if (reader.copy(found, reinterpret_cast<uint8_t*>(value.data())).is_ok() && value != known->second.value &&
+        if (reader.copy(found, reinterpret_cast<uint8_t*>(value.data())).is_ok() &&
+            value != known->second.value &&
             !(may_be_torn(known->second) && was_once(known->second, value))) {
           wrong("the range gives a wrong value of " + name.substr(4));
         }
@@ -147,11 +153,12 @@ class Asking : public Judge {
     }
     uint64_t least = 0;
     for (const auto& [key, entry] : question_.pool.entries) least += may_be_torn(entry) ? 0 : 1;
-    if (given < least) wrong("the range gives " + std::to_string(given) + " entries, not " + std::to_string(least));
+    if (given < least)
+      wrong("the range gives " + std::to_string(given) + " entries, not " + std::to_string(least));
   }
 
-  // Everything far enough from the damage must come through; what comes through must be right, or, where the damage has
-  // hit the newest version and no index could tell, an older one.
+  // Everything far enough from the damage must come through; what comes through must be right, or,
+  // where the damage has hit the newest version and no index could tell, an older one.
   void save() {
     const std::string to = question_.path + ".saved";
     PoolOptions options;
@@ -166,16 +173,19 @@ class Asking : public Judge {
     if (!opened.is_ok()) return wrong("what was saved does not open: " + opened.status().message());
     const char* const sources[] = {"index", "log", "checksums"};
     *words_ += std::string("salvage by ") + sources[static_cast<int>(report->source)] + ": " +
-               std::to_string(report->entries) + " saved, " + std::to_string(report->lost) + " lost, " +
-               std::to_string(report->unconfirmed) + " unconfirmed; ";
-    for (const auto& [key, entry] : question_.pool.entries) check_saved(**opened, *report, key, entry);
+               std::to_string(report->entries) + " saved, " + std::to_string(report->lost) +
+               " lost, " + std::to_string(report->unconfirmed) + " unconfirmed; ";
+    for (const auto& [key, entry] : question_.pool.entries)
+      check_saved(**opened, *report, key, entry);
     check_saved_region(*this, **opened, *report);
     (void)(*opened)->close().is_ok();
   }
 
-  void check_saved(Pool& saved, const SalvageReport& report, const std::string& key, const Entry& entry) {
+  void check_saved(Pool& saved, const SalvageReport& report, const std::string& key,
+                   const Entry& entry) {
     auto reader = saved.read(nullptr);
-    auto found = reader.is_ok() ? reader->find(key) : Result<std::optional<FoundValue>>(std::move(reader.status()));
+    auto found = reader.is_ok() ? reader->find(key)
+                                : Result<std::optional<FoundValue>>(std::move(reader.status()));
     if (!found.is_ok()) return wrong("what was saved cannot be read: " + found.status().message());
     const bool near = near_damage(entry);
     if (!found->has_value() || question_.control == "salvage-forgets") {
@@ -185,7 +195,8 @@ class Asking : public Judge {
     std::string value((*found)->size, '\0');
     if (!reader->copy(**found, reinterpret_cast<uint8_t*>(value.data())).is_ok())
       return wrong("what was saved cannot be read");
-    const bool sure = report.source == SalvageSource::kIndex && report.unconfirmed == 0 && report.gaps.empty();
+    const bool sure =
+        report.source == SalvageSource::kIndex && report.unconfirmed == 0 && report.gaps.empty();
     if (value != entry.value && !(near && !sure && was_once(entry, value)) && !may_be_torn(entry)) {
       wrong("salvage gives a wrong value for " + key.substr(4));
     }
@@ -198,7 +209,8 @@ class Asking : public Judge {
     for (const Range& place : question_.pool.commits[entry.commit].places) places.push_back(place);
     for (const Range& place : places) {
       for (const Range& damaged : question_.damaged) {
-        if (damaged.meets({place.begin - std::min(kNear, place.begin), place.end + kNear})) return true;
+        if (damaged.meets({place.begin - std::min(kNear, place.begin), place.end + kNear}))
+          return true;
       }
     }
     return false;
@@ -219,8 +231,9 @@ class Asking : public Judge {
 
   // Zeroing or swapping may leave an operation as it was; a flipped bit inside of it never does.
   bool touched_for_sure(const Entry& entry) const {
-    return question_.damaged.size() == 1 && question_.damaged[0].end - question_.damaged[0].begin == 512 &&
-           !may_be_torn(entry) && entry.places[0].begin <= question_.damaged[0].begin &&
+    return question_.damaged.size() == 1 &&
+           question_.damaged[0].end - question_.damaged[0].begin == 512 && !may_be_torn(entry) &&
+           entry.places[0].begin <= question_.damaged[0].begin &&
            entry.places[0].end >= question_.damaged[0].end + 8;
   }
 
@@ -255,9 +268,11 @@ class Asking : public Judge {
 Verdict ask(const Question& question, std::string* words) { return Asking(question, words).run(); }
 
 std::vector<std::string> controls() {
-  std::vector<std::string> all{"wrong-value", "blind-check", "salvage-forgets", "wrong-restore", "wrong-region", "wrong-history"};
+  std::vector<std::string> all{"wrong-value",   "blind-check",  "salvage-forgets",
+                               "wrong-restore", "wrong-region", "wrong-history"};
 #ifdef HOLDFAST_CAN_PLANT
-  for (const char* bug : {"plant:checksum-not-checked", "plant:log-marks-not-read"}) all.emplace_back(bug);
+  for (const char* bug : {"plant:checksum-not-checked", "plant:log-marks-not-read"})
+    all.emplace_back(bug);
 #endif
   return all;
 }

@@ -1,5 +1,6 @@
-// What the checks of a damaged pool have in common: what counts as an honest error, what may be lost, and the verdict. Reads of regions, of
-// the change feed and beside a damaged readers' table are here too.
+// What the checks of a damaged pool have in common: what counts as an honest error, what may be
+// lost, and the verdict. Reads of regions, of the change feed and beside a damaged readers' table
+// are here too.
 #pragma once
 
 #include <string>
@@ -20,7 +21,8 @@ class Judge {
   // The same, and it counts as damage that was named.
   void named(const Status& status, const char* what);
   static bool names_a_place(const std::string& message);
-  // May what this commit changed be as it was before? Only what was committed last, when the damage reaches it.
+  // May what this commit changed be as it was before? Only what was committed last, when the damage
+  // reaches it.
   bool may_be_lost(uint64_t commit) const { return commit >= first_torn_; }
   bool any_may_be_lost() const { return first_torn_ != UINT64_MAX; }
   const Question& question() const { return question_; }
@@ -43,7 +45,8 @@ void mend_region(Judge& judge, Pool& pool, std::string* now);
 // What salvage gives of the region is right, or it says what it has lost.
 void check_saved_region(Judge& judge, Pool& saved, const SalvageReport& report);
 
-// All of the history that the pool holds, each commit whole and right, or an error that names the place.
+// All of the history that the pool holds, each commit whole and right, or an error that names the
+// place.
 void read_feed(Judge& judge, Pool& pool);
 
 // Puts a readers' table beside the pool that was damaged in one of many ways.

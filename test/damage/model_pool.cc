@@ -66,14 +66,16 @@ class Builder {
     std::vector<std::string> put;
     Commit& made = commits.emplace_back();
     for (int i = 0; i < puts; i++) {
-      const std::string key = key_of(1 + random_.below(3), "k" + std::to_string(random_.below(1500)));
+      const std::string key =
+          key_of(1 + random_.below(3), "k" + std::to_string(random_.below(1500)));
       const std::string value = value_for(key, ++version_, size());
       must(batch.put(key, value), "put");
       remember(key, value);
       made.changes.push_back({key, hash_of(value)});
       put.push_back(key);
       if (random_.below(10) == 0) {
-        const std::string gone = key_of(1 + random_.below(3), "k" + std::to_string(random_.below(1500)));
+        const std::string gone =
+            key_of(1 + random_.below(3), "k" + std::to_string(random_.below(1500)));
         must(batch.remove(gone), "remove");
         content.erase(gone);
         made.changes.push_back({gone, 0});
@@ -136,15 +138,18 @@ class Builder {
     written.commit = commits.size() - 1;
   }
   void remember_write(uint64_t offset, const std::string& bytes) {
-    for (uint64_t block = offset / kRegionBlockBytes; block * kRegionBlockBytes < offset + bytes.size(); block++) {
+    for (uint64_t block = offset / kRegionBlockBytes;
+         block * kRegionBlockBytes < offset + bytes.size(); block++) {
       RegionModel::Block& known = region.blocks[block];
-      known.older.push_back(hash_of(region.bytes.substr(block * kRegionBlockBytes, kRegionBlockBytes)));
+      known.older.push_back(
+          hash_of(region.bytes.substr(block * kRegionBlockBytes, kRegionBlockBytes)));
       known.commit = commits.size() - 1;
     }
     region.bytes.replace(offset, bytes.size(), bytes);
   }
   // `behind`: bytes of operations that follow the last put in its record.
-  void carry_out(Batch& batch, const std::vector<std::string>& put, bool durable, uint64_t behind = 0) {
+  void carry_out(Batch& batch, const std::vector<std::string>& put, bool durable,
+                 uint64_t behind = 0) {
     auto receipt = pool_.commit(batch, durable ? CommitMode::kDurable : CommitMode::kEventual);
     must(std::move(receipt.status()), "commit");
     Commit& made = commits.back();
@@ -177,7 +182,8 @@ std::vector<Range> places_of(Pool& pool, const std::string& key) {
   if (!found.is_ok() || !found->has_value()) give_up("a key is missing that was just put");
   const FoundValue& value = **found;
   const uint64_t stored = value.large ? value.description.size() : value.size;
-  std::vector<Range> places{{value.operation_offset, value.operation_offset + operation_bytes(key.size(), stored)}};
+  std::vector<Range> places{
+      {value.operation_offset, value.operation_offset + operation_bytes(key.size(), stored)}};
   if (!value.large) return places;
   const auto large = LargeValue::decode(value.description);
   if (!large) give_up("a large value's description");
@@ -304,11 +310,13 @@ void read_file(const std::string& path, ModelPool* made) {
   const bool never_folded = shape == Shape::kTail || shape == Shape::kLinks;
   const int rounds = never_folded ? 1 : 3;
   for (int round = 0; round < rounds; round++) {
-    for (int i = 0; i < 150; i++) regions && i % 3 != 0 ? builder.commit_to_region() : builder.commit(1 + i % 6);
+    for (int i = 0; i < 150; i++)
+      regions&& i % 3 != 0 ? builder.commit_to_region() : builder.commit(1 + i % 6);
     builder.large(round, 300000 + 400000 * static_cast<size_t>(round));
     if (!never_folded) must(pool->fold(), "fold");
   }
-  for (int i = 0; i < 60; i++) regions && i % 2 == 0 ? builder.commit_to_region() : builder.commit(1);
+  for (int i = 0; i < 60; i++)
+    regions&& i % 2 == 0 ? builder.commit_to_region() : builder.commit(1);
   must(pool->settle(), "settle");
   builder.put_one(key_of(1, "~last"), "the end");
   save(path + ".model", builder, *pool);
@@ -335,7 +343,8 @@ std::string value_for(const std::string& key, uint32_t version, size_t size) {
 }
 
 Image::Image(size_t size) : size_(size) {
-  void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) give_up("no memory for an image");
   data_ = static_cast<uint8_t*>(at);
 }
@@ -364,7 +373,8 @@ ModelPool make_model_pool(const std::string& path, bool pmem, Shape shape, uint6
   return made;
 }
 
-void write_image(const uint8_t* image, uint64_t size, const std::vector<Range>& used, const std::vector<Range>& damaged, const std::string& path) {
+void write_image(const uint8_t* image, uint64_t size, const std::vector<Range>& used,
+                 const std::vector<Range>& damaged, const std::string& path) {
   ::unlink(path.c_str());
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(size)) != 0) give_up("cannot write " + path);
@@ -372,7 +382,8 @@ void write_image(const uint8_t* image, uint64_t size, const std::vector<Range>& 
     for (const Range& range : *ranges) {
       const uint64_t end = std::min(size, range.end);
       if (range.begin >= end) continue;
-      const auto written = ::pwrite(fd, image + range.begin, end - range.begin, static_cast<off_t>(range.begin));
+      const auto written =
+          ::pwrite(fd, image + range.begin, end - range.begin, static_cast<off_t>(range.begin));
       if (written != static_cast<ssize_t>(end - range.begin)) give_up("cannot write " + path);
     }
   }

@@ -1,6 +1,6 @@
-// Valid pools with known content, for the tests that damage them. Each shape is made by a process of its own, which
-// then closes the pool or kills itself, so that the file is just what a real end leaves. What the pool must answer is
-// known beside it.
+// Valid pools with known content, for the tests that damage them. Each shape is made by a process
+// of its own, which then closes the pool or kills itself, so that the file is just what a real end
+// leaves. What the pool must answer is known beside it.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,14 @@ struct Range {
 
 struct Entry {
   std::string value;
-  std::vector<Range> places;  // of the operation and, for a large value, its pieces: damage elsewhere must not cost it
-  uint64_t commit = 0;        // number of the commit that put it
+  std::vector<Range> places;    // of the operation and, for a large value, its pieces: damage
+                                // elsewhere must not cost it
+  uint64_t commit = 0;          // number of the commit that put it
   std::vector<uint64_t> older;  // hashes of the values it had before
 };
 
-// A file's bytes in memory that processes forked later share: forking does not copy its page tables, and what is never
-// touched takes no room.
+// A file's bytes in memory that processes forked later share: forking does not copy its page
+// tables, and what is never touched takes no room.
 class Image {
  public:
   Image() = default;
@@ -84,10 +85,11 @@ struct ModelPool {
 
 uint64_t hash_of(const std::string& bytes);
 
-// Killed before any fold, killed behind some, closed; with a region; with all of the log kept for the change feed; killed before any fold, with
-// a log of many short segments.
+// Killed before any fold, killed behind some, closed; with a region; with all of the log kept for
+// the change feed; killed before any fold, with a log of many short segments.
 enum class Shape { kTail, kFolded, kClean, kRegions, kRetained, kLinks };
-constexpr Shape kShapes[] = {Shape::kTail, Shape::kFolded, Shape::kClean, Shape::kRegions, Shape::kRetained, Shape::kLinks};
+constexpr Shape kShapes[] = {Shape::kTail,    Shape::kFolded,   Shape::kClean,
+                             Shape::kRegions, Shape::kRetained, Shape::kLinks};
 
 // Makes the pool at `path` (removed again). Ends the program if it cannot.
 ModelPool make_model_pool(const std::string& path, bool pmem, Shape shape, uint64_t seed);
@@ -95,8 +97,10 @@ ModelPool make_model_pool(const std::string& path, bool pmem, Shape shape, uint6
 // Content of the value that was put for `key` as its `version`th.
 std::string value_for(const std::string& key, uint32_t version, size_t size);
 
-// The file at `path` becomes `size` bytes of the image, quickly: only what is used or damaged is written, the rest are zeros.
-void write_image(const uint8_t* image, uint64_t size, const std::vector<Range>& used, const std::vector<Range>& damaged, const std::string& path);
+// The file at `path` becomes `size` bytes of the image, quickly: only what is used or damaged is
+// written, the rest are zeros.
+void write_image(const uint8_t* image, uint64_t size, const std::vector<Range>& used,
+                 const std::vector<Range>& damaged, const std::string& path);
 
 class Random {
  public:

@@ -17,7 +17,8 @@ namespace {
 
 constexpr rlim_t kMemory = rlim_t{1} << 30;
 constexpr rlim_t kProcessorSeconds = 20;
-constexpr unsigned kSeconds = 240;  // the limit is that on processor time; this one is for a process that waits for ever
+constexpr unsigned kSeconds =
+    240;  // the limit is that on processor time; this one is for a process that waits for ever
 constexpr uint32_t kMostWords = 60000;
 
 struct Answer {
@@ -52,7 +53,8 @@ void limit_time() {
   ::getrusage(RUSAGE_SELF, &used);
   rlimit processor{};
   ::getrlimit(RLIMIT_CPU, &processor);
-  processor.rlim_cur = static_cast<rlim_t>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + kProcessorSeconds;
+  processor.rlim_cur =
+      static_cast<rlim_t>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + kProcessorSeconds;
   ::setrlimit(RLIMIT_CPU, &processor);
   ::alarm(kSeconds);
 }
@@ -82,7 +84,8 @@ bool is_mapped(const std::string& file) {
     const Verdict verdict = try_(trial, &words);
     const auto size = static_cast<uint32_t>(std::min<size_t>(words.size(), kMostWords));
     const Answer answer = {static_cast<int32_t>(verdict), size, is_mapped(file_)};
-    if (!write_all(answers, &answer, sizeof answer) || !write_all(answers, words.data(), size)) break;
+    if (!write_all(answers, &answer, sizeof answer) || !write_all(answers, words.data(), size))
+      break;
     ::alarm(0);
   }
   std::_Exit(0);
@@ -122,14 +125,16 @@ Outcome TrialProcess::died() {
   ::waitpid(child_, &status, 0);
   child_ = 0;
   Outcome outcome;
-  outcome.words = WIFSIGNALED(status) ? std::string("died of ") + ::strsignal(WTERMSIG(status)) : "ended with code " + std::to_string(WEXITSTATUS(status));
+  outcome.words = WIFSIGNALED(status) ? std::string("died of ") + ::strsignal(WTERMSIG(status))
+                                      : "ended with code " + std::to_string(WEXITSTATUS(status));
   return outcome;
 }
 
 Outcome TrialProcess::run(const Trial& trial) {
   if (child_ == 0) begin();
   Answer answer{};
-  if (!write_all(requests_, &trial, sizeof trial) || !read_all(answers_, &answer, sizeof answer)) return died();
+  if (!write_all(requests_, &trial, sizeof trial) || !read_all(answers_, &answer, sizeof answer))
+    return died();
   Outcome outcome;
   outcome.words.resize(answer.words);
   if (!read_all(answers_, outcome.words.data(), answer.words)) return died();

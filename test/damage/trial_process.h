@@ -1,8 +1,10 @@
-// A process that tries damages one after another, with limits on time and memory for each, and may die of any. It is given a new one's number,
-// answers with a verdict, and is replaced after kTrials, after a death, and whenever a trial has left a mapping of its file.
+// A process that tries damages one after another, with limits on time and memory for each, and may
+// die of any. It is given a new one's number, answers with a verdict, and is replaced after
+// kTrials, after a death, and whenever a trial has left a mapping of its file.
 //
-// Why not a process for each: most of what a trial cost then was to fork, and to touch memory for the first time. What a trial finds in a
-// process that has tried others before is a finding all the same; whether it is one in a new process too, alone() says. One thread.
+// Why not a process for each: most of what a trial cost then was to fork, and to touch memory for
+// the first time. What a trial finds in a process that has tried others before is a finding all the
+// same; whether it is one in a new process too, alone() says. One thread.
 #pragma once
 
 #include <sys/types.h>

@@ -1,7 +1,8 @@
 /**
- * Runs commands of the CLI on pools that it damages, many in one process, and says of each seed what was wrong.
- * Arguments: dist folder, scratch folder, first seed, count, pools to be damaged. Says "at …" before each command, so that whoever reads
- * along knows what a process that died was doing.
+ * Runs commands of the CLI on pools that it damages, many in one process, and says of each seed
+ * what was wrong. Arguments: dist folder, scratch folder, first seed, count, pools to be damaged.
+ * Says "at …" before each command, so that whoever reads along knows what a process that died was
+ * doing.
  */
 const fs = require('node:fs');
 const path = require('node:path');
@@ -42,7 +43,8 @@ function usedLines(source) {
   if (!used.has(source)) {
     const bytes = fs.readFileSync(source);
     const lines = [];
-    for (let at = 0; at < bytes.length; at += 64) if (bytes.subarray(at, at + 64).some((byte) => byte !== 0)) lines.push(at);
+    for (let at = 0; at < bytes.length; at += 64)
+      if (bytes.subarray(at, at + 64).some((byte) => byte !== 0)) lines.push(at);
     used.set(source, { bytes, lines });
   }
   return used.get(source);
@@ -58,13 +60,26 @@ function damaged(source, random) {
   for (let n = 1 + random(random(3) === 0 ? 20 : 2); n > 0; n -= 1) {
     const at = line();
     switch (random(7)) {
-      case 0: image[at + random(64)] ^= 1 << random(8); break;
-      case 1: noise(at, 8); break;
-      case 2: noise(at, 512); break;
-      case 3: image.fill(0, at, at + 4096); break;
-      case 4: image.copy(image, at, line(), line() + 512); break;
-      case 5: image.fill(255, at, at + 64); break;
-      default: return random(4) === 0 ? image.subarray(0, random(image.length)) : image;
+      case 0:
+        image[at + random(64)] ^= 1 << random(8);
+        break;
+      case 1:
+        noise(at, 8);
+        break;
+      case 2:
+        noise(at, 512);
+        break;
+      case 3:
+        image.fill(0, at, at + 4096);
+        break;
+      case 4:
+        image.copy(image, at, line(), line() + 512);
+        break;
+      case 5:
+        image.fill(255, at, at + 64);
+        break;
+      default:
+        return random(4) === 0 ? image.subarray(0, random(image.length)) : image;
     }
   }
   return image;
@@ -80,7 +95,16 @@ function garbage(random) {
 }
 
 const ALWAYS = [['check'], ['get', 'notes', 'note-0002']];
-const SOMETIMES = [['info'], ['ls'], ['ls', 'notes'], ['regions'], ['runs'], ['check', '--json'], ['info', '--json'], ['salvage']];
+const SOMETIMES = [
+  ['info'],
+  ['ls'],
+  ['ls', 'notes'],
+  ['regions'],
+  ['runs'],
+  ['check', '--json'],
+  ['info', '--json'],
+  ['salvage'],
+];
 
 /** What is wrong about how a command ended; empty: nothing. */
 function judge(args, { code, out, err }, isPool) {
@@ -90,8 +114,14 @@ function judge(args, { code, out, err }, isPool) {
   const error = json ? JSON.parse(out).error : /^(ERR_\w+): (.+)/m.exec(err);
   if (code === 3) {
     const name = json ? error?.code : error?.[1];
-    if (!/^ERR_HOLDFAST_(CORRUPT|NOT_A_POOL|NEWER_FORMAT|FAILED|IO|POOL_FULL|MEDIUM_UNAVAILABLE)$/.test(name ?? '')) return `said ${err || out}`;
-    if (name === 'ERR_HOLDFAST_CORRUPT' && !isPool) return `took a file that is no pool for a damaged one: ${err}`;
+    if (
+      !/^ERR_HOLDFAST_(CORRUPT|NOT_A_POOL|NEWER_FORMAT|FAILED|IO|POOL_FULL|MEDIUM_UNAVAILABLE)$/.test(
+        name ?? '',
+      )
+    )
+      return `said ${err || out}`;
+    if (name === 'ERR_HOLDFAST_CORRUPT' && !isPool)
+      return `took a file that is no pool for a damaged one: ${err}`;
   }
   if (/^\s+at .*\(.*:\d+:\d+\)/m.test(err + out)) return `printed a stack: ${err}`;
   return '';
@@ -114,8 +144,10 @@ async function one(seed) {
     const wrong = judge(args, ended, isPool);
     if (wrong) say(`WRONG seed ${seed}: ${args.join(' ')}: ${wrong}`);
     if (name === 'check' && more.length === 0) sound = ended.code === 0;
-    if (name === 'get' && ended.code === 0 && !/"?i"?: 2\b/.test(ended.out)) say(`WRONG seed ${seed}: get gave ${ended.out}`);
-    if (name === 'get' && sound && ended.code !== 0) say(`WRONG seed ${seed}: check finds nothing, get ends with ${ended.code}: ${ended.err}`);
+    if (name === 'get' && ended.code === 0 && !/"?i"?: 2\b/.test(ended.out))
+      say(`WRONG seed ${seed}: get gave ${ended.out}`);
+    if (name === 'get' && sound && ended.code !== 0)
+      say(`WRONG seed ${seed}: check finds nothing, get ends with ${ended.code}: ${ended.err}`);
   }
   for (const file of [pool, saved, `${pool}.readers`]) fs.rmSync(file, { force: true });
 }

@@ -1,4 +1,7 @@
-/** The example agent, as a user runs it: killed in the middle of every effect, before and after it, and started again. */
+/**
+ * The example agent, as a user runs it: killed in the middle of every effect, before and after it,
+ * and started again.
+ */
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +15,8 @@ const folder = scratchFolder('langgraph-agent');
 
 // The ES modules of dist/ too, which the tests' own build leaves out.
 beforeAll(() => {
-  if (!existsSync(join(root, 'dist/langgraph.mjs'))) execFileSync(process.execPath, [join(root, 'scripts/build-ts.mjs')]);
+  if (!existsSync(join(root, 'dist/langgraph.mjs')))
+    execFileSync(process.execPath, [join(root, 'scripts/build-ts.mjs')]);
 });
 
 interface Ended {
@@ -34,7 +38,10 @@ function agent(name: string, kill = ''): Promise<Ended> {
 
 function effects(name: string): string[] {
   const text = readFileSync(join(folder, `${name}.ledger`), 'utf8');
-  return text.split('\n').filter(Boolean).map((line) => (JSON.parse(line) as { name: string }).name);
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => (JSON.parse(line) as { name: string }).name);
 }
 
 const all = ['charge_card', 'change_flight', 'send_receipt'];
@@ -54,7 +61,8 @@ it('killed twice in the middle of each effect, it performs each once and says wh
     for (const when of ['before', 'after']) {
       const name = `${tool}-${when}`;
       expect((await agent(name, `${tool}:${when}`)).signal).toBe('SIGKILL');
-      // After the effect there is nothing left to be killed in: the second start finds it and goes on.
+      // After the effect there is nothing left to be killed in: the second start finds it and goes
+      // on.
       const second = await agent(name, `${tool}:${when}`);
       expect(second.signal).toBe(when === 'before' ? 'SIGKILL' : null);
       const last = await agent(name);

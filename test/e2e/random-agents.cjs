@@ -1,11 +1,14 @@
 /**
- * One life of a process whose threads claim runs and drive them through random programs: steps, decisions, nested and side by side, effects
- * with and without probes, tools that are tried again and call others, signals, sleeps, checkpoints, children, rollbacks. Threads are terminated,
- * sleep through their leases, and the process ends itself in the middle of effects, or is killed. A program follows from its run's id and the seed.
- * Arguments: dist folder, pool, notes, number of runs, seed, chance of ending itself in an effect, seed of this life.
+ * One life of a process whose threads claim runs and drive them through random programs: steps,
+ * decisions, nested and side by side, effects with and without probes, tools that are tried again
+ * and call others, signals, sleeps, checkpoints, children, rollbacks. Threads are terminated, sleep
+ * through their leases, and the process ends itself in the middle of effects, or is killed. A
+ * program follows from its run's id and the seed. Arguments: dist folder, pool, notes, number of
+ * runs, seed, chance of ending itself in an effect, seed of this life.
  *
- * The notes are lines [kind, run, …] that outlive the process: what was acknowledged (a value that no two calls share), and the outside
- * world, which the main thread is: it knows what happened by its key, and refuses drivers that were replaced.
+ * The notes are lines [kind, run, …] that outlive the process: what was acknowledged (a value that
+ * no two calls share), and the outside world, which the main thread is: it knows what happened by
+ * its key, and refuses drivers that were replaced.
  */
 const { appendFileSync, existsSync, readFileSync } = require('node:fs');
 const { isMainThread, parentPort, Worker, workerData } = require('node:worker_threads');
@@ -20,38 +23,58 @@ const note = (...words) => appendFileSync(notes, `${JSON.stringify(words)}\n`);
 const soon = (most) => new Promise((go) => setTimeout(go, dice(most)));
 const fresh = () => Math.random().toString(36).slice(2);
 const open = () => openSync(path, { medium: 'file', lease: LEASE });
-const mayEnd = ['ERR_HOLDFAST_SUSPENDED', 'ERR_HOLDFAST_FENCED', 'ERR_HOLDFAST_CLOSED', 'ERR_HOLDFAST_RUN_ACTIVE', 'ERR_HOLDFAST_OUTCOME_UNKNOWN'];
+const mayEnd = [
+  'ERR_HOLDFAST_SUSPENDED',
+  'ERR_HOLDFAST_FENCED',
+  'ERR_HOLDFAST_CLOSED',
+  'ERR_HOLDFAST_RUN_ACTIVE',
+  'ERR_HOLDFAST_OUTCOME_UNKNOWN',
+];
 
 /** The threads that drive. */
 async function work() {
   const asked = new Map();
   let asks = 0;
   parentPort.on('message', ({ ask, answer }) => (asked.get(ask)(answer), asked.delete(ask)));
-  const outside = (request) => new Promise((answer) => (asked.set(++asks, answer), parentPort.postMessage({ ask: asks, ...request })));
+  const outside = (request) =>
+    new Promise(
+      (answer) => (asked.set(++asks, answer), parentPort.postMessage({ ask: asks, ...request })),
+    );
   const pool = open();
-  const undo = async (_result, { idempotencyKey: key }) => void (await outside({ kind: 'undo', key }));
+  const undo = async (_result, { idempotencyKey: key }) =>
+    void (await outside({ kind: 'undo', key }));
   const compensations = { a: undo, b: undo };
 
   async function call(run, op, values) {
     const { kind, name, at } = op;
     const about = { run: run.id, at };
     const act = async (_args, { idempotencyKey: key, fencingToken: token, attempt }) => {
-      if (op.refuses > 0 && attempt <= op.refuses) throw Object.assign(new Error('busy'), { neverHappened: true });
+      if (op.refuses > 0 && attempt <= op.refuses)
+        throw Object.assign(new Error('busy'), { neverHappened: true });
       if (op.inner) await all(run, op.inner, values);
-      if (op.breaks && attempt % 2 === 1) throw Object.assign(new Error('busy'), { neverHappened: true });
+      if (op.breaks && attempt % 2 === 1)
+        throw Object.assign(new Error('busy'), { neverHappened: true });
       const { refused, value } = await outside({ kind: op.safety, ...about, key, token });
       if (refused) throw Object.assign(new Error('stale'), { neverHappened: true });
       if (op.throws && attempt === 1) throw new Error('timed out, though it happened');
       return value;
     };
     const probe = (key) => outside({ kind: 'probe', ...about, key });
-    const options = { safety: op.safety, probe: op.probe ? probe : undefined, retry: { attempts: 3, delay: 1 } };
+    const options = {
+      safety: op.safety,
+      probe: op.probe ? probe : undefined,
+      retry: { attempts: 3, delay: 1 },
+    };
     if (kind === 'tool') return run.tool(name, at, act, options);
     if (kind === 'signal') return run.signal(name);
     if (kind === 'sleep') return run.sleep(op.ms);
     if (kind === 'checkpoint') return void (await run.checkpoint({ values: { ...values } }));
     if (kind === 'child') return drive(await run.child(name, { compensations }));
-    if (kind === 'stall') return Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, dice(4) === 0 ? 2 * LEASE : 0), undefined;
+    if (kind === 'stall')
+      return (
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, dice(4) === 0 ? 2 * LEASE : 0),
+        undefined
+      );
     return run[kind](name, at, async () => {
       if (op.inner) await all(run, op.inner, values);
       else await soon(3);
@@ -99,7 +122,8 @@ async function work() {
     if (run === undefined) await soon(10);
     else
       await drive(run).catch((error) => {
-        if (!mayEnd.includes(error.code) && !/busy|stale|timed out/.test(error.message)) throw error;
+        if (!mayEnd.includes(error.code) && !/busy|stale|timed out/.test(error.message))
+          throw error;
         note('left', run.id, error.code ?? error.message);
       });
   }
@@ -107,8 +131,15 @@ async function work() {
 
 /** The main thread: the outside world, signals, resolutions, and the end of threads. */
 async function rule() {
-  const lines = existsSync(notes) ? readFileSync(notes, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line)) : [];
-  const happened = new Map(lines.filter(([kind]) => kind === 'effect').map(([, , , key, value]) => [key, value]));
+  const lines = existsSync(notes)
+    ? readFileSync(notes, 'utf8')
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+    : [];
+  const happened = new Map(
+    lines.filter(([kind]) => kind === 'effect').map(([, , , key, value]) => [key, value]),
+  );
   const undone = new Set(lines.filter(([kind]) => kind === 'undo').map(([, key]) => key));
   const tokens = new Map();
   for (const [kind, run, token] of lines) if (kind === 'begin') tokens.set(run, token);
@@ -116,17 +147,21 @@ async function rule() {
 
   function answerTo({ kind, run, at, key, token }) {
     if (kind === 'begin') {
-      if (token > (tokens.get(run) ?? 0)) tokens.set(run, token), note('begin', run, token);
-    } else if (kind === 'probe') return happened.has(key) ? { happened: true, result: happened.get(key) } : { happened: false };
+      if (token > (tokens.get(run) ?? 0)) (tokens.set(run, token), note('begin', run, token));
+    } else if (kind === 'probe')
+      return happened.has(key)
+        ? { happened: true, result: happened.get(key) }
+        : { happened: false };
     else if (kind === 'undo') {
       die();
-      if (!undone.has(key)) undone.add(key), note('undo', key);
+      if (!undone.has(key)) (undone.add(key), note('undo', key));
       die();
     } else {
       if (token < tokens.get(run)) return { refused: true };
       die();
       // What is idempotent does nothing the second time.
-      if (kind !== 'idempotent' || !happened.has(key)) happened.set(key, fresh()), note('effect', run, at, key, happened.get(key));
+      if (kind !== 'idempotent' || !happened.has(key))
+        (happened.set(key, fresh()), note('effect', run, at, key, happened.get(key)));
       die();
       return { value: happened.get(key) };
     }
@@ -136,12 +171,19 @@ async function rule() {
   let started = 0;
   const start = () => {
     const worker = new Worker(__filename, { workerData: { settings, number: ++started } });
-    worker.on('message', async ({ ask, ...request }) => (await soon(2), worker.postMessage({ ask, answer: answerTo(request) })));
+    worker.on(
+      'message',
+      async ({ ask, ...request }) => (
+        await soon(2),
+        worker.postMessage({ ask, answer: answerTo(request) })
+      ),
+    );
     worker.on('error', (error) => (process.stderr.write(`${error.stack}\n`), process.exit(1)));
     return worker;
   };
   const pool = open();
-  for (let n = 0; n < Number(count); ++n) if (!pool.runInfo(`agent ${n}`)) (await pool.run(`agent ${n}`)).close();
+  for (let n = 0; n < Number(count); ++n)
+    if (!pool.runInfo(`agent ${n}`)) (await pool.run(`agent ${n}`)).close();
   const threads = [start(), start(), start()];
   process.stdout.write('BEGUN\n');
   for (;;) {

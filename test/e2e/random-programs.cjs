@@ -1,6 +1,7 @@
 /**
- * Random programs of agents: the same for the same seed and run. An operation is { kind, name, at }, where `at` is its place in the program,
- * different for each; what is called within it stands in `inner`, what is called at once in `beside`.
+ * Random programs of agents: the same for the same seed and run. An operation is { kind, name, at
+ * }, where `at` is its place in the program, different for each; what is called within it stands in
+ * `inner`, what is called at once in `beside`.
  */
 function random(text) {
   let state = 2166136261;
@@ -14,7 +15,22 @@ function random(text) {
   };
 }
 
-const KINDS = ['step', 'step', 'decision', 'tool', 'tool', 'tool', 'signal', 'sleep', 'checkpoint', 'stall', 'nested', 'outer', 'beside', 'child'];
+const KINDS = [
+  'step',
+  'step',
+  'decision',
+  'tool',
+  'tool',
+  'tool',
+  'signal',
+  'sleep',
+  'checkpoint',
+  'stall',
+  'nested',
+  'outer',
+  'beside',
+  'child',
+];
 
 function programOf(seed, run) {
   const dice = random(`${seed} ${run}`);
@@ -30,7 +46,16 @@ function programOf(seed, run) {
       case 'outer':
         // What is called within is kept when it is tried again.
         if (depth > 1) break;
-        return { kind: 'tool', name, at, safety: 'effect', probe: true, throws: dice(3) === 0, breaks: dice(2) === 0, inner: inner() };
+        return {
+          kind: 'tool',
+          name,
+          at,
+          safety: 'effect',
+          probe: true,
+          throws: dice(3) === 0,
+          breaks: dice(2) === 0,
+          inner: inner(),
+        };
       case 'nested':
         if (depth > 1) break;
         return { kind: 'step', name, at, inner: inner() };
@@ -49,9 +74,15 @@ function programOf(seed, run) {
   };
   const toolOf = () => {
     const safety = dice(3) === 0 ? 'idempotent' : 'effect';
-    return { safety, probe: dice(2) === 0, refuses: dice(3) === 0 ? 1 + dice(2) : 0, throws: dice(3) === 0 };
+    return {
+      safety,
+      probe: dice(2) === 0,
+      refuses: dice(3) === 0 ? 1 + dice(2) : 0,
+      throws: dice(3) === 0,
+    };
   };
-  const list = (length, at, depth) => Array.from({ length }, (_, n) => operation(`${at}.${n}`, depth));
+  const list = (length, at, depth) =>
+    Array.from({ length }, (_, n) => operation(`${at}.${n}`, depth));
   return { ops: list(5 + dice(6), '', 0), undone: dice(3) === 0 };
 }
 

@@ -112,71 +112,62 @@ describe.each(places)('on $medium', ({ medium, pool, env, whyNot }) => {
     expect(code).toBe(0);
   });
 
-  test(
-    'a slice of real conversations, killed 15 times, is whole',
-    async ({ skip }) => {
-      skip(whyNot !== '', whyNot);
-      skip(whyNoAirline !== '', whyNoAirline);
-      const { code, json } = await run(slice, pool(), 15, '--seed', '2');
-      expect(json()).toMatchObject({ ...sound, conversations: 20, identical: 20, kills: 15 });
-      expect(code).toBe(0);
-    },
-  );
+  test('a slice of real conversations, killed 15 times, is whole', async ({ skip }) => {
+    skip(whyNot !== '', whyNot);
+    skip(whyNoAirline !== '', whyNoAirline);
+    const { code, json } = await run(slice, pool(), 15, '--seed', '2');
+    expect(json()).toMatchObject({ ...sound, conversations: 20, identical: 20, kills: 15 });
+    expect(code).toBe(0);
+  });
 
-  test(
-    'a finished pool is continued, verified again, and fires nothing',
-    async ({ skip }) => {
-      skip(whyNot !== '', whyNot);
-      const path = pool();
-      await run(sample, path, 0, '--think', '0');
-      const { code, json } = await run(sample, path, 3, '--think', '0');
-      expect(json()).toMatchObject({
-        ...sound,
-        kills: 3,
-        identical: 8,
-        effectsFired: 14,
-        lookUps: 0,
-      });
-      expect(code).toBe(0);
-    },
-  );
+  test('a finished pool is continued, verified again, and fires nothing', async ({ skip }) => {
+    skip(whyNot !== '', whyNot);
+    const path = pool();
+    await run(sample, path, 0, '--think', '0');
+    const { code, json } = await run(sample, path, 3, '--think', '0');
+    expect(json()).toMatchObject({
+      ...sound,
+      kills: 3,
+      identical: 8,
+      effectsFired: 14,
+      lookUps: 0,
+    });
+    expect(code).toBe(0);
+  });
 });
 
 describe('a pool of something else', () => {
-  test(
-    'of another recording is refused, and so is one whose ledger is gone',
-    async () => {
-      const path = join(onDisk, 'first');
-      const other = join(onDisk, 'other.json');
-      writeFileSync(other, JSON.stringify(demoSample.slice(0, 1)));
-      const args = (input: string) => [
-        'replay',
-        input,
-        '--pool',
-        path,
-        '--kills',
-        '0',
-        '--medium',
-        'file',
-      ];
-      expect((await cli(args(sample))).code).toBe(0);
-      const refused = await cli(args(other));
-      expect([refused.code, /^ERR_HOLDFAST_DIVERGED/.test(refused.stderr)]).toEqual([3, true]);
-      rmSync(`${path}.ledger.jsonl`);
-      const noLedger = await cli(args(sample));
-      expect([noLedger.code, /^ERR_HOLDFAST_NOT_FOUND: .*ledger/.test(noLedger.stderr)]).toEqual([
-        3,
-        true,
-      ]);
-      expect(existsSync(`${path}.ledger.jsonl`)).toBe(false);
-      const otherPool = await cli(args(other));
-      expect([
-        otherPool.code,
-        /^ERR_HOLDFAST_DIVERGED: .*was filled with recording/.test(otherPool.stderr),
-      ]).toEqual([3, true]);
-      expect(existsSync(`${path}.ledger.jsonl`)).toBe(false);
-    },
-  );
+  test('of another recording is refused, and so is one whose ledger is gone', async () => {
+    const path = join(onDisk, 'first');
+    const other = join(onDisk, 'other.json');
+    writeFileSync(other, JSON.stringify(demoSample.slice(0, 1)));
+    const args = (input: string) => [
+      'replay',
+      input,
+      '--pool',
+      path,
+      '--kills',
+      '0',
+      '--medium',
+      'file',
+    ];
+    expect((await cli(args(sample))).code).toBe(0);
+    const refused = await cli(args(other));
+    expect([refused.code, /^ERR_HOLDFAST_DIVERGED/.test(refused.stderr)]).toEqual([3, true]);
+    rmSync(`${path}.ledger.jsonl`);
+    const noLedger = await cli(args(sample));
+    expect([noLedger.code, /^ERR_HOLDFAST_NOT_FOUND: .*ledger/.test(noLedger.stderr)]).toEqual([
+      3,
+      true,
+    ]);
+    expect(existsSync(`${path}.ledger.jsonl`)).toBe(false);
+    const otherPool = await cli(args(other));
+    expect([
+      otherPool.code,
+      /^ERR_HOLDFAST_DIVERGED: .*was filled with recording/.test(otherPool.stderr),
+    ]).toEqual([3, true]);
+    expect(existsSync(`${path}.ledger.jsonl`)).toBe(false);
+  });
 
   test('a place where no pool can be leaves no ledger', async () => {
     const there = join(onDisk, 'no', 'such', 'folder', 'pool');
@@ -235,14 +226,11 @@ describe('a planted mistake is found', () => {
     expect(report.unknown).toBeGreaterThan(0);
   });
 
-  test(
-    'a message that is not committed is lost, without any kill',
-    async () => {
-      const report = await plant('forgetful', 0);
-      expect(report).toMatchObject({ ok: false, repeated: 0, identical: 7, kills: 0 });
-      expect(report.lost).toBeGreaterThan(0);
-    },
-  );
+  test('a message that is not committed is lost, without any kill', async () => {
+    const report = await plant('forgetful', 0);
+    expect(report).toMatchObject({ ok: false, repeated: 0, identical: 7, kills: 0 });
+    expect(report.lost).toBeGreaterThan(0);
+  });
 });
 
 test('the demo tells its story and succeeds', async () => {

@@ -1,7 +1,8 @@
 /**
- * One life of a process that drives runs with everything in them: decisions, parallel and nested steps, effects with probes and
- * retries, children, checkpoints, rollbacks. It may end itself, with SIGKILL, in the middle of an effect; else it is killed.
- * Arguments: dist folder, pool, ledger, number of runs, chance of ending itself in an effect.
+ * One life of a process that drives runs with everything in them: decisions, parallel and nested
+ * steps, effects with probes and retries, children, checkpoints, rollbacks. It may end itself, with
+ * SIGKILL, in the middle of an effect; else it is killed. Arguments: dist folder, pool, ledger,
+ * number of runs, chance of ending itself in an effect.
  */
 const { appendFileSync, existsSync, readFileSync } = require('node:fs');
 const [, , dist, path, ledger, count, chance] = process.argv;
@@ -19,7 +20,8 @@ async function effect(run, about, n) {
   const act = async (_args, { idempotencyKey, attempt }) => {
     die();
     await soon();
-    if (n % 4 === 1 && attempt === 1) throw Object.assign(new Error('busy'), { neverHappened: true });
+    if (n % 4 === 1 && attempt === 1)
+      throw Object.assign(new Error('busy'), { neverHappened: true });
     appendFileSync(ledger, `charge ${idempotencyKey} ${about}\n`);
     die();
     if (n % 4 === 2 && attempt === 1) throw new Error('timed out, though it happened');
@@ -28,12 +30,14 @@ async function effect(run, about, n) {
   };
   return run.tool('charge', { about }, act, {
     safety: 'effect',
-    probe: (key) => (happened('charge', key) ? { happened: true, result: { about, key } } : { happened: false }),
+    probe: (key) =>
+      happened('charge', key) ? { happened: true, result: { about, key } } : { happened: false },
     retry: { attempts: 3, delay: 1 },
     // The outside takes a key once.
     compensate: (_result, { idempotencyKey }) => {
       die();
-      if (!happened('undo', idempotencyKey)) appendFileSync(ledger, `undo ${idempotencyKey} ${about}\n`);
+      if (!happened('undo', idempotencyKey))
+        appendFileSync(ledger, `undo ${idempotencyKey} ${about}\n`);
       die();
     },
   });
@@ -43,11 +47,15 @@ async function drive(pool, n) {
   const run = await pool.run(`order ${n}`, { input: { n } });
   if (run.status === 'finished') return;
   const plan = await run.decision('plan', () => ({ charges: 4, at: Math.random() }));
-  const parts = await Promise.all([0, 1, 2].map((i) => run.step('part', { i }, async () => {
-    await soon();
-    const inner = await run.step('inner', () => i * 10);
-    return inner + i;
-  })));
+  const parts = await Promise.all(
+    [0, 1, 2].map((i) =>
+      run.step('part', { i }, async () => {
+        await soon();
+        const inner = await run.step('inner', () => i * 10);
+        return inner + i;
+      }),
+    ),
+  );
   const charged = [];
   for (let i = 0; i < plan.charges; i += 1) {
     charged.push(await effect(run, `${n}/${i}`, n + i));
@@ -60,7 +68,13 @@ async function drive(pool, n) {
     await child.finish(shipped.key);
   }
   const undone = n % 3 === 0 ? await run.rollback() : [];
-  await run.finish({ at: plan.at, parts, charged: charged.map(({ key }) => key), shipped: child.result, undone: undone.length > 0 || n % 3 === 0 });
+  await run.finish({
+    at: plan.at,
+    parts,
+    charged: charged.map(({ key }) => key),
+    shipped: child.result,
+    undone: undone.length > 0 || n % 3 === 0,
+  });
 }
 
 (async () => {

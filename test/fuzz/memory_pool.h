@@ -1,5 +1,5 @@
-// A small pool in plain memory, made once and copied for each fuzzing input. No crash, no barrier, one address space of
-// 4 MiB. It hands out segments from its end's free part only and never frees.
+// A small pool in plain memory, made once and copied for each fuzzing input. No crash, no barrier,
+// one address space of 4 MiB. It hands out segments from its end's free part only and never frees.
 #pragma once
 
 #include <cstdlib>
@@ -28,7 +28,9 @@ class MemoryPool {
     std::vector<Segment> places;     // where patches go: fold, log, index, large
   };
 
-  static std::string key(int i) { return std::string("\0\0\0\1", 4) + "key " + std::to_string(i * 7919 % 1000); }
+  static std::string key(int i) {
+    return std::string("\0\0\0\1", 4) + "key " + std::to_string(i * 7919 % 1000);
+  }
 
   static Saved make_base() {
     Saved saved;
@@ -41,7 +43,8 @@ class MemoryPool {
     saved.image.assign(pool.image_.get(), pool.image_.get() + kBytes);
     saved.used = pool.medium_used_;
     saved.root = RootWords::from_root(pool.root_);
-    auto fold = FoldBlock::decode(bytes_of(saved.image.data() + saved.root.fold.offset, saved.root.fold_bytes));
+    auto fold = FoldBlock::decode(
+        bytes_of(saved.image.data() + saved.root.fold.offset, saved.root.fold_bytes));
     if (!fold) std::abort();
     saved.fold = *fold;
     saved.log = fold->log;
@@ -50,13 +53,15 @@ class MemoryPool {
     saved.places.push_back({fold->log_offset, 4 * kKiB});  // where the tail begins
     for (const Segment& s : fold->large) saved.places.push_back({s.offset, 4 * kKiB});
     for (const auto& run : fold->runs) {
-      for (const FoldedTable& table : run) saved.places.push_back({table.segment.offset, table.nodes * 4 * kKiB});
+      for (const FoldedTable& table : run)
+        saved.places.push_back({table.segment.offset, table.nodes * 4 * kKiB});
     }
     return saved;
   }
 
   explicit MemoryPool(const Saved& saved)
-      : image_(new (std::align_val_t(4096)) uint8_t[kBytes]), medium_used_(saved.used ? saved.used : 64 * kKiB) {
+      : image_(new (std::align_val_t(4096)) uint8_t[kBytes]),
+        medium_used_(saved.used ? saved.used : 64 * kKiB) {
     std::memset(image_.get(), 0, kBytes);
     std::memcpy(image_.get(), saved.image.data(), saved.used);
   }
@@ -80,7 +85,8 @@ class MemoryPool {
       for (int i = 0; i < 60; i++) {
         Batch batch;
         (void)batch
-            .put(key(i + 20 * round), std::string(static_cast<size_t>(i * 13 % 200), static_cast<char>('a' + i % 26)))
+            .put(key(i + 20 * round),
+                 std::string(static_cast<size_t>(i * 13 % 200), static_cast<char>('a' + i % 26)))
             .is_ok();
         if (i % 9 == 0) (void)batch.remove(key(i / 2)).is_ok();
         if (i == 5 && round == 1) (void)batch.put(key(999), std::string(300000, 'L')).is_ok();
@@ -100,7 +106,8 @@ class MemoryPool {
     Result<Segment> allocate(SegmentKind, uint64_t min_bytes, uint64_t want_bytes) override {
       const uint64_t left = kBytes - pool_->medium_used_;
       if (min_bytes > left) return Status(Code::kPoolFull, "the memory is full");
-      const Segment segment{pool_->medium_used_, round_up(std::min(std::max(min_bytes, want_bytes), left), 4096)};
+      const Segment segment{pool_->medium_used_,
+                            round_up(std::min(std::max(min_bytes, want_bytes), left), 4096)};
       pool_->medium_used_ += segment.bytes;
       return segment;
     }
@@ -113,7 +120,8 @@ class MemoryPool {
       return {};
     }
     Status append(uint64_t offset, const void* data, size_t size) override {
-      if (offset > kBytes || size > kBytes - offset) return Status(Code::kOutOfRange, "an append outside of the pool");
+      if (offset > kBytes || size > kBytes - offset)
+        return Status(Code::kOutOfRange, "an append outside of the pool");
       std::memcpy(pool_->image_.get() + offset, data, size);
       return {};
     }

@@ -1,13 +1,14 @@
-// Coverage-guided fuzzing of everything that reads a pool: open (fold, index, replay), reads, check. The input is a
-// list of patches to a valid small pool in memory; what is checksummed is sealed again after patching, so that the
-// fuzzer gets past the checksums to the code that must not trust what they cover.
+// Coverage-guided fuzzing of everything that reads a pool: open (fold, index, replay), reads,
+// check. The input is a list of patches to a valid small pool in memory; what is checksummed is
+// sealed again after patching, so that the fuzzer gets past the checksums to the code that must not
+// trust what they cover.
 //
-//   input: byte 0: 1 seal frames again, 2 seal the fold again, 4 clean mark, then patches { offset u16, place u8, xor
-//   u8 … }
+//   input: byte 0: 1 seal frames again, 2 seal the fold again, 4 clean mark, then patches { offset
+//   u16, place u8, xor u8 … }
 //
-// Built twice: with clang as a libFuzzer target (pool_fuzz), and with any compiler as a program that runs the corpus
-// and seeded mutations of it (pool_fuzz_replay). Errors are fine; crashes, hangs, sanitizer reports and endless memory
-// are not.
+// Built twice: with clang as a libFuzzer target (pool_fuzz), and with any compiler as a program
+// that runs the corpus and seeded mutations of it (pool_fuzz_replay). Errors are fine; crashes,
+// hangs, sanitizer reports and endless memory are not.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -33,15 +34,19 @@ const MemoryPool::Saved& base() {
   return saved;
 }
 
-// Gives frames and operations of the log segment at `segment` right checksums for what they say now.
+// Gives frames and operations of the log segment at `segment` right checksums for what they say
+// now.
 void seal_frames(uint8_t* image, const FoldedSegment& s) {
   uint64_t at = s.segment.offset + sizeof(SegmentHeader);
   while (at + sizeof(FrameHeader) <= s.segment.end()) {
     auto header = load<FrameHeader>(image + at);
-    if (header.magic != FrameHeader::kMagic || header.bytes < sizeof header || header.bytes % kFrameAlign != 0) return;
+    if (header.magic != FrameHeader::kMagic || header.bytes < sizeof header ||
+        header.bytes % kFrameAlign != 0)
+      return;
     if (header.bytes > s.segment.end() - at) return;
     uint64_t rolled = 0, used = sizeof header;
-    for (uint32_t i = 0; i < header.operations && used + sizeof(OperationHeader) <= header.bytes; i++) {
+    for (uint32_t i = 0; i < header.operations && used + sizeof(OperationHeader) <= header.bytes;
+         i++) {
       uint8_t* operation = image + at + used;
       const auto head = load<OperationHeader>(operation);
       const uint64_t bytes = sizeof head + uint64_t{head.key_bytes} + head.value_bytes;
@@ -50,13 +55,15 @@ void seal_frames(uint8_t* image, const FoldedSegment& s) {
       rolled = roll(rolled, load<uint64_t>(operation));
       used += round_up(bytes, kOperationAlign);
     }
-    if (header.kind == static_cast<uint16_t>(FrameKind::kLink) && header.bytes >= sizeof header + sizeof(LinkTarget)) {
+    if (header.kind == static_cast<uint16_t>(FrameKind::kLink) &&
+        header.bytes >= sizeof header + sizeof(LinkTarget)) {
       auto target = load<LinkTarget>(image + at + sizeof header);
       target.checksum = checksum(&target, offsetof(LinkTarget, checksum));
       store(image + at + sizeof header, target);
       rolled = target.checksum;
     }
-    header.checksum = frame_checksum(header, rolled, place_seed(MemoryPool::kSecret, s.sequence, at));
+    header.checksum =
+        frame_checksum(header, rolled, place_seed(MemoryPool::kSecret, s.sequence, at));
     store(image + at, header);
     at += header.bytes;
   }
@@ -79,7 +86,8 @@ void use(Pool& pool) {
     std::string value;
     for (;;) {
       auto given = (*range)->next(64, [&](Bytes, const FoundValue& found, Reader& reader) {
-        if (found.size > 16 * kMiB) std::abort();  // more than the whole pool: no value can be so long
+        if (found.size > 16 * kMiB)
+          std::abort();  // more than the whole pool: no value can be so long
         value.resize(found.size);
         (void)reader.copy(found, reinterpret_cast<uint8_t*>(value.data())).is_ok();
         return true;
@@ -174,7 +182,8 @@ int main(int argc, char** argv) {
       else
         input[random() % input.size()] = static_cast<char>(random());
     }
-    std::snprintf(dying_words, sizeof dying_words, "FAILED; again: build-native/pool_fuzz_replay %s 1 %llu\n", argv[1],
+    std::snprintf(dying_words, sizeof dying_words,
+                  "FAILED; again: build-native/pool_fuzz_replay %s 1 %llu\n", argv[1],
                   static_cast<unsigned long long>(seed));
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
   }

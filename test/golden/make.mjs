@@ -1,8 +1,10 @@
 /**
- * Makes the golden pools: one of each medium, with every kind of operation, a fold, and a tail that was never folded (the process
- * ends with SIGKILL). They are made once per format version and then kept for ever; golden.test.ts opens them.
+ * Makes the golden pools: one of each medium, with every kind of operation, a fold, and a tail that
+ * was never folded (the process ends with SIGKILL). They are made once per format version and then
+ * kept for ever; golden.test.ts opens them.
  *
- *   node test/golden/make.mjs        after npm run build; needs /dev/shm and PMEM_IS_PMEM_FORCE=1 for the pmem pool
+ *   node test/golden/make.mjs        after npm run build; needs /dev/shm and PMEM_IS_PMEM_FORCE=1
+ *                                    for the pmem pool
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,10 +20,14 @@ async function fill(file, medium) {
   const pool = await open(file, { medium, size: medium === 'pmem' ? 32 << 20 : undefined });
   const notes = pool.keyspace('notes', { key: 'utf8', value: 'json' });
   const bytes = pool.keyspace('bytes', { key: 'bytes', value: 'bytes' });
-  for (let i = 0; i < 500; i++) notes.putSync(`note-${String(i).padStart(4, '0')}`, { i, text: 'x'.repeat(i % 90) });
+  for (let i = 0; i < 500; i++)
+    notes.putSync(`note-${String(i).padStart(4, '0')}`, { i, text: 'x'.repeat(i % 90) });
   for (let i = 0; i < 500; i += 7) notes.deleteSync(`note-${String(i).padStart(4, '0')}`);
   bytes.putSync(Uint8Array.of(0, 255, 0), new Uint8Array(0));
-  bytes.putSync(Uint8Array.of(1), new Uint8Array(300_000).map((_, i) => i % 251)); // large: segments of its own
+  bytes.putSync(
+    Uint8Array.of(1),
+    new Uint8Array(300_000).map((_, i) => i % 251),
+  ); // large: segments of its own
   await pool.fold();
   const batch = pool.batch();
   for (let i = 0; i < 40; i++) batch.put(notes, `tail-${i}`, { i });
@@ -38,11 +44,17 @@ if (process.argv[2]) {
   await fill(process.argv[2], process.argv[3]);
 } else {
   for (const medium of ['file', 'pmem']) {
-    const folder = mkdtempSync(path.join(medium === 'pmem' ? '/dev/shm' : tmpdir(), 'holdfast-golden-'));
+    const folder = mkdtempSync(
+      path.join(medium === 'pmem' ? '/dev/shm' : tmpdir(), 'holdfast-golden-'),
+    );
     const file = path.join(folder, 'pool');
     const env = { ...process.env, PMEM_IS_PMEM_FORCE: '1' };
-    const made = spawnSync(process.execPath, [fileURLToPath(import.meta.url), file, medium], { env, stdio: 'inherit' });
-    if (made.signal !== 'SIGKILL') throw new Error(`making the ${medium} pool ended with ${made.status ?? made.signal}`);
+    const made = spawnSync(process.execPath, [fileURLToPath(import.meta.url), file, medium], {
+      env,
+      stdio: 'inherit',
+    });
+    if (made.signal !== 'SIGKILL')
+      throw new Error(`making the ${medium} pool ended with ${made.status ?? made.signal}`);
     const target = path.join(here, `${medium}-v1.pool.gz`);
     writeFileSync(target, gzipSync(readFileSync(file), { level: 9 }));
     console.log(`${target}: ${readFileSync(target).length} bytes`);

@@ -10,7 +10,11 @@ export function saidOf(files: string | readonly string[], options: string): stri
   const { tsc } = (JSON.parse(readFileSync(manifest, 'utf8')) as { bin: { tsc: string } }).bin;
   const given = ['--ignoreConfig', '--noEmit', ...options.split(' ')];
   try {
-    execFileSync(process.execPath, [path.join(path.dirname(manifest), tsc), ...given, ...[files].flat()], { encoding: 'utf8' });
+    execFileSync(
+      process.execPath,
+      [path.join(path.dirname(manifest), tsc), ...given, ...[files].flat()],
+      { encoding: 'utf8' },
+    );
     return '';
   } catch (error) {
     return (error as { stdout: string }).stdout;

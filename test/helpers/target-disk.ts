@@ -1,10 +1,13 @@
 /**
- * A disk under the files of one folder, as `node:fs/promises` sees it: it notes every call that changes something, in order, can fail any of
- * them, and lays out what a power cut after any of them could leave.
+ * A disk under the files of one folder, as `node:fs/promises` sees it: it notes every call that
+ * changes something, in order, can fail any of them, and lays out what a power cut after any of
+ * them could leave.
  *
- * After a power cut there is of a file what was synced, and of the rest any of its 512-byte sectors, each in any version that was written
- * since; the length that was synced or a later one; and the names as of the folder's last sync and any number of the changes after it, in
- * order. What was not synced when a sync failed is lost, whatever a later sync says: the system marks such pages clean.
+ * After a power cut there is of a file what was synced, and of the rest any of its 512-byte
+ * sectors, each in any version that was written since; the length that was synced or a later one;
+ * and the names as of the folder's last sync and any number of the changes after it, in order. What
+ * was not synced when a sync failed is lost, whatever a later sync says: the system marks such
+ * pages clean.
  */
 import * as real from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -13,7 +16,8 @@ import { basename, dirname, join } from 'node:path';
 
 export const sectorBytes = 512;
 
-export type Call = 'create' | 'truncate' | 'write' | 'sync' | 'link' | 'unlink' | 'rename' | 'syncFolder';
+export type Call =
+  'create' | 'truncate' | 'write' | 'sync' | 'link' | 'unlink' | 'rename' | 'syncFolder';
 
 /** `short`: a write writes a part and says so. */
 export type Failure = 'ENOSPC' | 'EIO' | 'short';
@@ -75,7 +79,8 @@ export class TargetDisk {
 
   /** In place of `node:fs/promises`. */
   wrap(actual: typeof real): typeof real {
-    const mine = (path: unknown): path is string => typeof path === 'string' && this.#folder !== '' && dirname(path) === this.#folder;
+    const mine = (path: unknown): path is string =>
+      typeof path === 'string' && this.#folder !== '' && dirname(path) === this.#folder;
     return {
       ...actual,
       open: async (path, flags, mode) => {
@@ -93,24 +98,30 @@ export class TargetDisk {
         return this.#fileHandle(handle, this.#numbers.get(name)!);
       },
       link: async (from, to) => {
-        if (mine(from)) this.#before({ call: 'link', name: basename(from), to: basename(String(to)) });
+        if (mine(from))
+          this.#before({ call: 'link', name: basename(from), to: basename(String(to)) });
         await actual.link(from, to);
         if (mine(from)) this.#numbers.set(basename(String(to)), this.#numbers.get(basename(from))!);
       },
       rename: async (from, to) => {
-        if (mine(from)) this.#before({ call: 'rename', name: basename(from), to: basename(String(to)) });
+        if (mine(from))
+          this.#before({ call: 'rename', name: basename(from), to: basename(String(to)) });
         await actual.rename(from, to);
         if (mine(from)) this.#renamed(basename(from), basename(String(to)));
       },
       unlink: async (path) => {
-        if (mine(path) && this.#numbers.has(basename(path))) this.#before({ call: 'unlink', name: basename(path) });
+        if (mine(path) && this.#numbers.has(basename(path)))
+          this.#before({ call: 'unlink', name: basename(path) });
         await actual.unlink(path);
         if (mine(path)) this.#numbers.delete(basename(path));
       },
     };
   }
 
-  /** State number `which` of those that a power cut behind the first `events` calls can leave, as files in `into`, which is emptied first. */
+  /**
+   * State number `which` of those that a power cut behind the first `events` calls can leave, as
+   * files in `into`, which is emptied first.
+   */
   layOut(into: string, events: number, which: number): void {
     const { files, names } = this.#replay(events, which);
     rmSync(into, { recursive: true, force: true });
@@ -140,15 +151,29 @@ export class TargetDisk {
     if (event.call === 'sync') this.#events.push({ ...event, failed: true });
     const code = this.#failure;
     const said = code === 'ENOSPC' ? 'no space left on device' : 'i/o error';
-    throw Object.assign(new Error(`${code}: ${said}, ${event.call}`), { code, errno: code === 'ENOSPC' ? -28 : -5, syscall: event.call });
+    throw Object.assign(new Error(`${code}: ${said}, ${event.call}`), {
+      code,
+      errno: code === 'ENOSPC' ? -28 : -5,
+      syscall: event.call,
+    });
   }
 
   #fileHandle(handle: FileHandle, file: number): FileHandle {
-    const take = async (bytes: Uint8Array, offset: number, length: number, at: number): Promise<{ bytesWritten: number }> => {
+    const take = async (
+      bytes: Uint8Array,
+      offset: number,
+      length: number,
+      at: number,
+    ): Promise<{ bytesWritten: number }> => {
       const short = this.#events.length === this.#failAt && this.#failure === 'short' && length > 1;
       if (short) this.#failAt = -1;
       const taken = short ? Math.floor(length / 3) + 1 : length;
-      this.#before({ call: 'write', file, at, bytes: Buffer.from(bytes.subarray(offset, offset + taken)) });
+      this.#before({
+        call: 'write',
+        file,
+        at,
+        bytes: Buffer.from(bytes.subarray(offset, offset + taken)),
+      });
       await handle.write(bytes, offset, taken, at);
       return { bytesWritten: taken };
     };
@@ -176,14 +201,28 @@ export class TargetDisk {
     let durable = new Map(this.#initial);
     let undecided: Event[] = [];
     for (const event of this.#events.slice(0, events)) {
-      if (event.call === 'create' || event.call === 'link' || event.call === 'unlink' || event.call === 'rename') undecided.push(event);
+      if (
+        event.call === 'create' ||
+        event.call === 'link' ||
+        event.call === 'unlink' ||
+        event.call === 'rename'
+      )
+        undecided.push(event);
       else if (event.call === 'syncFolder') {
         durable = named(durable, undecided);
         undecided = [];
       } else this.#change(files[event.file!]!, event);
     }
-    const landed = which === 0 ? 0 : which === 1 ? undecided.length : Math.floor(random() * (undecided.length + 1));
-    return { files: files.map((file) => left(file, which, random)), names: named(durable, undecided.slice(0, landed)) };
+    const landed =
+      which === 0
+        ? 0
+        : which === 1
+          ? undecided.length
+          : Math.floor(random() * (undecided.length + 1));
+    return {
+      files: files.map((file) => left(file, which, random)),
+      names: named(durable, undecided.slice(0, landed)),
+    };
   }
 
   #change(file: DurableFile, { call, at = 0, bytes, failed }: Event): void {
@@ -201,7 +240,11 @@ export class TargetDisk {
     file.now = grown;
     file.lengths.push(length);
     if (bytes === undefined) return;
-    for (let sector = Math.floor(at / sectorBytes); sector * sectorBytes < at + bytes.length; sector++) {
+    for (
+      let sector = Math.floor(at / sectorBytes);
+      sector * sectorBytes < at + bytes.length;
+      sector++
+    ) {
       const version = Buffer.alloc(sectorBytes);
       grown.copy(version, 0, sector * sectorBytes, Math.min(length, (sector + 1) * sectorBytes));
       file.versions.set(sector, [...(file.versions.get(sector) ?? []), version]);
@@ -209,14 +252,27 @@ export class TargetDisk {
   }
 }
 
-/** Of the sectors that were not synced those that `landed` says, in their newest version or the one it names. */
-function leftOf(file: DurableFile, landed: (sector: number) => boolean, length = file.lengths.at(-1) ?? file.content.length, older = () => false): Buffer {
+/**
+ * Of the sectors that were not synced those that `landed` says, in their newest version or the one
+ * it names.
+ */
+function leftOf(
+  file: DurableFile,
+  landed: (sector: number) => boolean,
+  length = file.lengths.at(-1) ?? file.content.length,
+  older = () => false,
+): Buffer {
   const out = Buffer.alloc(length);
   file.content.copy(out, 0, 0, length);
   for (const [sector, versions] of file.versions) {
     if (!landed(sector)) continue;
     const version = older() ? versions[0]! : versions.at(-1)!;
-    version.copy(out, sector * sectorBytes, 0, Math.max(0, Math.min(sectorBytes, length - sector * sectorBytes)));
+    version.copy(
+      out,
+      sector * sectorBytes,
+      0,
+      Math.max(0, Math.min(sectorBytes, length - sector * sectorBytes)),
+    );
   }
   return out;
 }
@@ -225,12 +281,14 @@ function left(file: DurableFile, which: number, random: () => number): Buffer {
   if (which === 0) return file.content;
   if (which === 1) return leftOf(file, () => true);
   const lengths = [file.content.length, ...file.lengths];
-  const length = which % 2 === 0 ? lengths.at(-1)! : lengths[Math.floor(random() * lengths.length)]!;
+  const length =
+    which % 2 === 0 ? lengths.at(-1)! : lengths[Math.floor(random() * lengths.length)]!;
   const most = [...file.versions.keys()].reduce((a, b) => Math.max(a, b), 0);
   const cut = random() * (most + 1);
   const share = random();
   const kind = which % 3;
-  const landed = (sector: number): boolean => (kind === 0 ? sector < cut : kind === 1 ? sector > cut : random() < share);
+  const landed = (sector: number): boolean =>
+    kind === 0 ? sector < cut : kind === 1 ? sector > cut : random() < share;
   return leftOf(file, landed, length, () => random() < 0.3);
 }
 
@@ -250,8 +308,11 @@ function named(names: Map<string, number>, changes: readonly Event[]): Map<strin
 function withChanges(handle: FileHandle, changed: Partial<FileHandle>): FileHandle {
   return new Proxy(handle, {
     get(target, name) {
-      const given = (changed as Record<string | symbol, unknown>)[name] ?? Reflect.get(target, name, target);
-      return typeof given === 'function' ? (given as (...args: unknown[]) => unknown).bind(target) : given;
+      const given =
+        (changed as Record<string | symbol, unknown>)[name] ?? Reflect.get(target, name, target);
+      return typeof given === 'function'
+        ? (given as (...args: unknown[]) => unknown).bind(target)
+        : given;
     },
   });
 }

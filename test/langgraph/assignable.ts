@@ -1,4 +1,7 @@
-/** Compiled, never run, by types.test.ts: what a user of TypeScript writes, strictly and without a cast. */
+/**
+ * Compiled, never run, by types.test.ts: what a user of TypeScript writes, strictly and without a
+ * cast.
+ */
 import { Annotation, START, StateGraph } from '@langchain/langgraph';
 import type { BaseCache, BaseCheckpointSaver, BaseStore } from '@langchain/langgraph-checkpoint';
 
@@ -10,20 +13,31 @@ export async function use(pool: Holdfast): Promise<void> {
   const store: BaseStore = new HoldfastStore(pool, { ttl: { defaultTtl: 5 } });
   const cache: BaseCache = new HoldfastCache(pool);
   const State = Annotation.Root({ booked: Annotation<string> });
-  const book = durableTool(async (seat: string, { idempotencyKey, fencingToken }) => `${seat} ${idempotencyKey} ${fencingToken + 1}`, {
-    name: 'book',
-    safety: 'effect',
-    probe: () => 'unknown',
-    retry: { attempts: 2 },
-    timeout: 1000,
-  });
+  const book = durableTool(
+    async (seat: string, { idempotencyKey, fencingToken }) =>
+      `${seat} ${idempotencyKey} ${fencingToken + 1}`,
+    {
+      name: 'book',
+      safety: 'effect',
+      probe: () => 'unknown',
+      retry: { attempts: 2 },
+      timeout: 1000,
+    },
+  );
   const graph = new StateGraph(State)
     .addNode('book', async (_state, config) => ({ booked: await book('7A', config) }))
     .addEdge(START, 'book')
     .compile({ checkpointer: saver, store, cache });
-  const made: { booked: string } = await graph.invoke({ booked: '' }, { configurable: { thread_id: 't' }, durability: 'sync' });
+  const made: { booked: string } = await graph.invoke(
+    { booked: '' },
+    { configurable: { thread_id: 't' }, durability: 'sync' },
+  );
 
-  const run: Run<{ to: string }, { seat: string }, string> = await pool.run<{ to: string }, { seat: string }, string>('trip', { input: { to: 'Oslo' } });
+  const run: Run<{ to: string }, { seat: string }, string> = await pool.run<
+    { to: string },
+    { seat: string },
+    string
+  >('trip', { input: { to: 'Oslo' } });
   const plan = await run.step('plan', { to: run.input.to }, ({ to }) => to.length);
   const seat: string | undefined = run.state?.seat;
   await run.checkpoint({ seat: seat ?? made.booked });
@@ -31,12 +45,14 @@ export async function use(pool: Holdfast): Promise<void> {
   const options = { safety: 'effect' } as const;
   const ticket = await run.tool('pay', { seat }, () => ({ number: 'B-1' }), {
     ...options,
-    probe: (key) => (key === '' ? { happened: false } : { happened: true, result: { number: key } }),
+    probe: (key) =>
+      key === '' ? { happened: false } : { happened: true, result: { number: key } },
     compensate: ({ number }) => console.log(number.length),
   });
   const pay = durableTool((_seat: string) => ({ number: 'B-1' }), {
     ...options,
-    probe: async (key) => (key === '' ? { happened: false } : { happened: true, result: { number: key } }),
+    probe: async (key) =>
+      key === '' ? { happened: false } : { happened: true, result: { number: key } },
   });
   console.log(ticket.number.length, (await pay(seat ?? '', {})).number.length);
   await run.finish(`${plan.toFixed()} ${await run.signal<string>('go')}`);

@@ -1,12 +1,29 @@
 /**
- * LangGraph gives the same answers over a HoldfastSaver as over its own MemorySaver: graphs with messages, parallel tasks (Send), subgraphs, interrupts
- * and nodes that fail, driven by a random script of invocations, streams, resumptions, time travel, forks, updates and deletions.
+ * LangGraph gives the same answers over a HoldfastSaver as over its own MemorySaver: graphs with
+ * messages, parallel tasks (Send), subgraphs, interrupts and nodes that fail, driven by a random
+ * script of invocations, streams, resumptions, time travel, forks, updates and deletions.
  */
 import { join } from 'node:path';
 
-import { AIMessage, type BaseMessage, HumanMessage, isBaseMessage, ToolMessage } from '@langchain/core/messages';
 import {
-  Annotation, type BaseCheckpointSaver, Command, END, interrupt, MemorySaver, messagesStateReducer, RemoveMessage, Send, START, StateGraph,
+  AIMessage,
+  type BaseMessage,
+  HumanMessage,
+  isBaseMessage,
+  ToolMessage,
+} from '@langchain/core/messages';
+import {
+  Annotation,
+  type BaseCheckpointSaver,
+  Command,
+  END,
+  interrupt,
+  MemorySaver,
+  messagesStateReducer,
+  RemoveMessage,
+  Send,
+  START,
+  StateGraph,
 } from '@langchain/langgraph';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -27,7 +44,10 @@ const State = Annotation.Root({
   at: Annotation<number>,
   messages: Annotation<BaseMessage[]>({ reducer: messagesStateReducer, default: () => [] }),
   log: Annotation<string[]>({ reducer: (a, b) => [...a, ...b], default: () => [] }),
-  about: Annotation<Record<string, unknown>>({ reducer: (a, b) => ({ ...a, ...b }), default: () => ({}) }),
+  about: Annotation<Record<string, unknown>>({
+    reducer: (a, b) => ({ ...a, ...b }),
+    default: () => ({}),
+  }),
 });
 type Now = typeof State.State;
 
@@ -37,7 +57,9 @@ function graphOn(checkpointer: BaseCheckpointSaver) {
   const inner = (kept: boolean) =>
     new StateGraph(Inner)
       .addNode('first', () => ({ log: ['inner'], asked: 'yes?' }))
-      .addNode('second', ({ asked }) => ({ log: [`answered ${JSON.stringify(interrupt({ asked }))}`] }))
+      .addNode('second', ({ asked }) => ({
+        log: [`answered ${JSON.stringify(interrupt({ asked }))}`],
+      }))
       .addEdge(START, 'first')
       .addEdge('first', 'second')
       .addEdge('second', END)
@@ -51,21 +73,40 @@ function graphOn(checkpointer: BaseCheckpointSaver) {
   return new StateGraph(State)
     .addNode('say', ({ at, log }) => ({
       at: at + 1,
-      messages: [new AIMessage({ id: `ai-${at}`, content: `turn ${at}`, tool_calls: [{ id: `call-${at}`, name: 'look', args: { at } }] }),
-        new ToolMessage({ id: `tool-${at}`, tool_call_id: `call-${at}`, content: 'long '.repeat(100 * (at % 7)) })],
+      messages: [
+        new AIMessage({
+          id: `ai-${at}`,
+          content: `turn ${at}`,
+          tool_calls: [{ id: `call-${at}`, name: 'look', args: { at } }],
+        }),
+        new ToolMessage({
+          id: `tool-${at}`,
+          tool_call_id: `call-${at}`,
+          content: 'long '.repeat(100 * (at % 7)),
+        }),
+      ],
       log: [`said ${log.length}`],
     }))
-    .addNode('forget', ({ at, messages }) => ({ at: at + 1, messages: messages.slice(0, 1).map(({ id }) => new RemoveMessage({ id: id! })), log: [] }))
+    .addNode('forget', ({ at, messages }) => ({
+      at: at + 1,
+      messages: messages.slice(0, 1).map(({ id }) => new RemoveMessage({ id: id! })),
+      log: [],
+    }))
     .addNode('one', ({ n, at }: { n: number; at: number }) => {
       if (n === 2 && at % 2 === 1) return { log: [`asked ${JSON.stringify(interrupt({ n }))}`] };
-      return { log: [`one ${n}`], about: { [`n${n}`]: { at, list: [n, { deep: 'x'.repeat(n * 700) }] } } };
+      return {
+        log: [`one ${n}`],
+        about: { [`n${n}`]: { at, list: [n, { deep: 'x'.repeat(n * 700) }] } },
+      };
     })
     .addNode('joined', ({ at, log }) => ({ at: at + 1, log: [`joined ${log.length}`] }))
     .addNode('ask', ({ at }) => {
       const [a, b] = [interrupt({ ask: at }), at % 3 === 0 ? interrupt('and?') : undefined];
       return { at: at + 1, about: { [`asked-${at}`]: [a, b ?? null] } };
     })
-    .addNode('sub', async ({ log }, config) => ({ log: (await inner(false).invoke({ log: log.slice(0, 1) }, config)).log }))
+    .addNode('sub', async ({ log }, config) => ({
+      log: (await inner(false).invoke({ log: log.slice(0, 1) }, config)).log,
+    }))
     .addNode('kept', inner(true))
     .addNode('fail', ({ at, log }) => {
       const what = `${at} ${log.length}`;
@@ -89,7 +130,22 @@ function graphOn(checkpointer: BaseCheckpointSaver) {
     .compile({ checkpointer });
 }
 
-const what = ['invoke', 'invoke', 'stream', 'resume', 'resume', 'again', 'state', 'history', 'fork', 'update', 'list', 'subgraphs', 'delete', 'bulk'] as const;
+const what = [
+  'invoke',
+  'invoke',
+  'stream',
+  'resume',
+  'resume',
+  'again',
+  'state',
+  'history',
+  'fork',
+  'update',
+  'list',
+  'subgraphs',
+  'delete',
+  'bulk',
+] as const;
 const action = fc.record({
   what: fc.constantFrom(...what),
   thread: fc.constantFrom('a', 'a', 'a', 'b'),
@@ -107,10 +163,18 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
-async function perform(graph: Graph, saver: BaseCheckpointSaver, { what, thread, plan, n, durability }: Action): Promise<unknown> {
+async function perform(
+  graph: Graph,
+  saver: BaseCheckpointSaver,
+  { what, thread, plan, n, durability }: Action,
+): Promise<unknown> {
   const at: At = { configurable: { thread_id: thread } };
   const options = { ...at, durability, recursionLimit: 40 };
-  const input = { plan, at: 0, messages: [new HumanMessage({ id: `human-${n}`, content: `hello ${n}` })] };
+  const input = {
+    plan,
+    at: 0,
+    messages: [new HumanMessage({ id: `human-${n}`, content: `hello ${n}` })],
+  };
   const past = async (): Promise<At> => {
     const history = await all(graph.getStateHistory(at));
     return (history[n % Math.max(1, history.length)]?.config as At | undefined) ?? at;
@@ -119,9 +183,18 @@ async function perform(graph: Graph, saver: BaseCheckpointSaver, { what, thread,
     case 'invoke':
       return graph.invoke(input, options);
     case 'stream':
-      return all(await graph.stream(input, { ...options, streamMode: ['values', 'updates', 'checkpoints', 'tasks'] as never, subgraphs: n % 2 === 0 }));
+      return all(
+        await graph.stream(input, {
+          ...options,
+          streamMode: ['values', 'updates', 'checkpoints', 'tasks'] as never,
+          subgraphs: n % 2 === 0,
+        }),
+      );
     case 'resume':
-      return graph.invoke(new Command({ resume: { n }, ...(n % 5 === 0 && { update: { log: ['beside'] } }) }), options);
+      return graph.invoke(
+        new Command({ resume: { n }, ...(n % 5 === 0 && { update: { log: ['beside'] } }) }),
+        options,
+      );
     case 'again':
       return graph.invoke(null, options);
     case 'state':
@@ -137,9 +210,19 @@ async function perform(graph: Graph, saver: BaseCheckpointSaver, { what, thread,
         }),
       );
     case 'fork':
-      return graph.invoke(n % 2 === 0 ? null : new Command({ resume: 'forked' }), { ...options, ...(await past()) });
+      return graph.invoke(n % 2 === 0 ? null : new Command({ resume: 'forked' }), {
+        ...options,
+        ...(await past()),
+      });
     case 'update':
-      return [await graph.updateState(await past(), { log: [`updated ${n}`] }, ['say', 'joined', 'on', undefined][n % 4]), await graph.getState(at)];
+      return [
+        await graph.updateState(
+          await past(),
+          { log: [`updated ${n}`] },
+          ['say', 'joined', 'on', undefined][n % 4],
+        ),
+        await graph.getState(at),
+      ];
     case 'bulk':
       return graph.bulkUpdateState(at, [
         { updates: [{ values: { log: ['b'], about: { n } }, asNode: 'say' }] },
@@ -148,11 +231,18 @@ async function perform(graph: Graph, saver: BaseCheckpointSaver, { what, thread,
     case 'list': {
       // In the namespace of the graph itself, since savers differ in the order of namespaces.
       const where = { configurable: { ...at.configurable, checkpoint_ns: '' } };
-      const listed = await all(saver.list(where, { limit: 1 + n, filter: n % 3 === 0 ? { step: n % 5 } : undefined }));
+      const listed = await all(
+        saver.list(where, { limit: 1 + n, filter: n % 3 === 0 ? { step: n % 5 } : undefined }),
+      );
       return listed.map(({ checkpoint, pendingWrites = [], ...rest }) => {
-        // The official suite has a first checkpoint hold only what is new in it; MemorySaver keeps empty channels too.
+        // The official suite has a first checkpoint hold only what is new in it; MemorySaver keeps
+        // empty channels too.
         const { channel_values } = rest.parentConfig ? checkpoint : { channel_values: {} };
-        return { ...rest, checkpoint: { ...checkpoint, channel_values }, writes: byTask(pendingWrites) };
+        return {
+          ...rest,
+          checkpoint: { ...checkpoint, channel_values },
+          writes: byTask(pendingWrites),
+        };
       });
     }
     case 'delete':
@@ -160,17 +250,28 @@ async function perform(graph: Graph, saver: BaseCheckpointSaver, { what, thread,
   }
 }
 
-const idsAndTimes = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{32}\b|\d{4}-\d\d-\d\dT[\d:.]+Z/g;
+const idsAndTimes =
+  /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{32}\b|\d{4}-\d\d-\d\dT[\d:.]+Z/g;
 
 /** The order of tasks, and of the channels of one, is free. */
-function byTask(writes: readonly (readonly [task: string, channel: string, value: unknown])[]): string[] {
+function byTask(
+  writes: readonly (readonly [task: string, channel: string, value: unknown])[],
+): string[] {
   const tasks = new Map<string, string[]>();
-  for (const [task, channel, value] of [...writes].sort(([, a], [, b]) => (a < b ? -1 : a > b ? 1 : 0)))
-    tasks.set(task, [...(tasks.get(task) ?? []), `${channel} ${JSON.stringify(value)?.replace(idsAndTimes, '')}`]);
+  for (const [task, channel, value] of [...writes].sort(([, a], [, b]) =>
+    a < b ? -1 : a > b ? 1 : 0,
+  ))
+    tasks.set(task, [
+      ...(tasks.get(task) ?? []),
+      `${channel} ${JSON.stringify(value)?.replace(idsAndTimes, '')}`,
+    ]);
   return [...tasks.values()].map((each) => each.join('; ')).sort();
 }
 
-/** What both worlds must agree on: ids by when they were first seen, no times; messages as what they hold. */
+/**
+ * What both worlds must agree on: ids by when they were first seen, no times; messages as what they
+ * hold.
+ */
 function comparable(value: unknown, ids: Map<string, string>): unknown {
   const seen = (text: string): string =>
     text.replace(idsAndTimes, (id) => {
@@ -180,12 +281,16 @@ function comparable(value: unknown, ids: Map<string, string>): unknown {
     });
   const walk = (part: unknown): unknown => {
     if (typeof part === 'string') return seen(part);
-    if (typeof part !== 'object' || part === null) return typeof part === 'function' ? 'a function' : part;
-    if (isBaseMessage(part)) return [part.constructor.name, part.id, part.content, walk((part as AIMessage).tool_calls)];
+    if (typeof part !== 'object' || part === null)
+      return typeof part === 'function' ? 'a function' : part;
+    if (isBaseMessage(part))
+      return [part.constructor.name, part.id, part.content, walk((part as AIMessage).tool_calls)];
     if (part instanceof Error) return [part.name, seen(part.message)];
     if (Array.isArray(part)) return part.map(walk);
     // Of a config what is its graph's own: the checkpointer itself, for one.
-    const entries = Object.entries(part).filter(([key, item]) => item !== undefined && !key.startsWith('__pregel_'));
+    const entries = Object.entries(part).filter(
+      ([key, item]) => item !== undefined && !key.startsWith('__pregel_'),
+    );
     return Object.fromEntries(entries.map(([key, item]) => [seen(key), walk(item)]));
   };
   return walk(value);
@@ -196,7 +301,11 @@ it('answers as MemorySaver does, whatever is asked', async () => {
     fc.asyncProperty(fc.array(action, { minLength: 4, maxLength: 14 }), async (actions) => {
       using pool = openSync(join(folder, `${++number}.holdfast`), { medium: 'file' });
       const savers = [new MemorySaver(), new HoldfastSaver(pool) as unknown as BaseCheckpointSaver];
-      const worlds = savers.map((saver) => ({ saver, graph: graphOn(saver), ids: new Map<string, string>() }));
+      const worlds = savers.map((saver) => ({
+        saver,
+        graph: graphOn(saver),
+        ids: new Map<string, string>(),
+      }));
       for (const each of actions) {
         const answers: unknown[] = [];
         for (const { saver, graph, ids } of worlds) {

@@ -1,4 +1,7 @@
-/** LangGraph's own runtime over the saver: durability modes, parallel branches of which one fails, and what another process sees. */
+/**
+ * LangGraph's own runtime over the saver: durability modes, parallel branches of which one fails,
+ * and what another process sees.
+ */
 import { join } from 'node:path';
 
 import { Annotation, END, MemorySaver, START, StateGraph } from '@langchain/langgraph';
@@ -10,7 +13,9 @@ import { HoldfastSaver } from './modules';
 
 const folder = scratchFolder('langgraph-runtime');
 let number = 0;
-const State = Annotation.Root({ log: Annotation<string[]>({ reducer: (a, b) => [...a, ...b], default: () => [] }) });
+const State = Annotation.Root({
+  log: Annotation<string[]>({ reducer: (a, b) => [...a, ...b], default: () => [] }),
+});
 type Config = { configurable: { thread_id: string }; durability?: 'sync' | 'async' | 'exit' };
 
 function chain(checkpointer: HoldfastSaverInstance | MemorySaver) {
@@ -35,18 +40,24 @@ it('keeps in every durability mode what MemorySaver keeps, and another pool obje
     await expected.invoke({ log: ['start'] }, config);
     {
       using pool = openSync(path, { medium: 'file' });
-      expect(await chain(new HoldfastSaver(pool)).invoke({ log: ['start'] }, config)).toEqual({ log: ['start', 'one', 'two', 'three'] });
+      expect(await chain(new HoldfastSaver(pool)).invoke({ log: ['start'] }, config)).toEqual({
+        log: ['start', 'one', 'two', 'three'],
+      });
     }
     using pool = openSync(path);
     const graph = chain(new HoldfastSaver(pool));
     const history = [];
-    for await (const { values, next, metadata } of graph.getStateHistory(config)) history.push({ values, next, step: metadata?.step });
+    for await (const { values, next, metadata } of graph.getStateHistory(config))
+      history.push({ values, next, step: metadata?.step });
     const wanted = [];
-    for await (const { values, next, metadata } of expected.getStateHistory(config)) wanted.push({ values, next, step: metadata?.step });
+    for await (const { values, next, metadata } of expected.getStateHistory(config))
+      wanted.push({ values, next, step: metadata?.step });
     expect(history).toEqual(wanted);
     expect(history.length).toBe(durability === 'exit' ? 1 : 5);
     await graph.updateState(config, { log: ['edited'] }, 'one');
-    expect(await graph.invoke(null, config)).toEqual({ log: ['start', 'one', 'two', 'three', 'edited', 'two', 'three'] });
+    expect(await graph.invoke(null, config)).toEqual({
+      log: ['start', 'one', 'two', 'three', 'edited', 'two', 'three'],
+    });
   }
 });
 
@@ -78,10 +89,14 @@ it('of parallel branches only those that failed run again', async () => {
   };
   {
     using pool = openSync(path, { medium: 'file' });
-    await expect(graphOn(new HoldfastSaver(pool)).invoke({ log: [] }, config)).rejects.toThrow('b is ill');
+    await expect(graphOn(new HoldfastSaver(pool)).invoke({ log: [] }, config)).rejects.toThrow(
+      'b is ill',
+    );
   }
   fail = false;
   using pool = openSync(path);
-  expect(await graphOn(new HoldfastSaver(pool)).invoke(null, config)).toEqual({ log: ['a', 'b', 'c', 'joined'] });
+  expect(await graphOn(new HoldfastSaver(pool)).invoke(null, config)).toEqual({
+    log: ['a', 'b', 'c', 'joined'],
+  });
   expect(ran.sort()).toEqual(['a', 'b', 'b', 'c']);
 });

@@ -39,7 +39,8 @@ function textOf(length: number, seed: number): string {
 
 async function tuplesOf(saver: BaseCheckpointSaver, before: object) {
   const found = [];
-  for await (const tuple of saver.list({ configurable: { thread_id: 't' } }, { before })) found.push(tuple);
+  for await (const tuple of saver.list({ configurable: { thread_id: 't' } }, { before }))
+    found.push(tuple);
   return found;
 }
 
@@ -55,7 +56,11 @@ describe('a list of messages that grows by 2 KiB a step, over 500 steps', () => 
           ? { role: 'user', content: textOf(2000, k), id: `m${k}` }
           : k % 2 === 0
             ? new HumanMessage({ content: textOf(2000, k), id: `m${k}` })
-            : new AIMessage({ content: textOf(2000, k), id: `m${k}`, tool_calls: [{ id: `c${k}`, name: 'look', args: { k } }] });
+            : new AIMessage({
+                content: textOf(2000, k),
+                id: `m${k}`,
+                tool_calls: [{ id: `c${k}`, name: 'look', args: { k } }],
+              });
       let config: object = { configurable: { thread_id: 't', checkpoint_ns: '' } };
       const messages: unknown[] = [];
       const costs: number[] = [];
@@ -84,7 +89,10 @@ describe('a list of messages that grows by 2 KiB a step, over 500 steps', () => 
   it('one that was changed in place is noticed, wherever it is', async () => {
     using pool = openPool();
     const saver = saverOn(pool);
-    const messages = Array.from({ length: 50 }, (_, k) => new HumanMessage({ content: textOf(500, k), id: `m${k}` }));
+    const messages = Array.from(
+      { length: 50 },
+      (_, k) => new HumanMessage({ content: textOf(500, k), id: `m${k}` }),
+    );
     let config: object = { configurable: { thread_id: 't', checkpoint_ns: '' } };
     const changes: (() => void)[] = [
       () => {},
@@ -97,16 +105,26 @@ describe('a list of messages that grows by 2 KiB a step, over 500 steps', () => 
     ];
     for (const [k, change] of changes.entries()) {
       change();
-      const checkpoint = { ...emptyCheckpoint(), id: uuid6(k), channel_values: { messages }, channel_versions: { messages: k + 1 } };
+      const checkpoint = {
+        ...emptyCheckpoint(),
+        id: uuid6(k),
+        channel_values: { messages },
+        channel_versions: { messages: k + 1 },
+      };
       config = await saver.put(config, checkpoint, meta, { messages: k + 1 });
       const tuple = await saver.getTuple(config);
-      expect(JSON.stringify(tuple!.checkpoint.channel_values.messages)).toBe(JSON.stringify(messages));
+      expect(JSON.stringify(tuple!.checkpoint.channel_values.messages)).toBe(
+        JSON.stringify(messages),
+      );
     }
   });
 });
 
 it('what a task wrote is stored once, also as part of the state that takes it up', async () => {
-  for (const change of [() => {}, (message: HumanMessage) => void (message.additional_kwargs.seen = true)]) {
+  for (const change of [
+    () => {},
+    (message: HumanMessage) => void (message.additional_kwargs.seen = true),
+  ]) {
     const path = join(folder, `${++number}.holdfast`);
     const start = { configurable: { thread_id: 't', checkpoint_ns: '' } };
     const message = new HumanMessage({ content: textOf(20_000, 1), id: 'm' });
@@ -119,7 +137,12 @@ it('what a task wrote is stored once, also as part of the state that takes it up
       const before = pool.stats().bytesAppended;
       const writing = saver.putWrites(parent as never, [['messages', [message]]], 'task');
       change(message);
-      const checkpoint = { ...emptyCheckpoint(), id: uuid6(2), channel_values: { messages: [message] }, channel_versions: { messages: 1 } };
+      const checkpoint = {
+        ...emptyCheckpoint(),
+        id: uuid6(2),
+        channel_values: { messages: [message] },
+        channel_versions: { messages: 1 },
+      };
       config = await saver.put(parent, checkpoint, meta, { messages: 1 });
       await writing;
       expect(pool.stats().bytesAppended - before).toBeLessThan(24_000);
@@ -128,11 +151,15 @@ it('what a task wrote is stored once, also as part of the state that takes it up
     const [first] = await tuplesOf(saverOn(pool), config);
     expect(JSON.stringify((first!.pendingWrites![0]![2] as unknown[])[0])).toBe(was);
     const tuple = await saverOn(pool).getTuple(config as never);
-    expect(JSON.stringify((tuple!.checkpoint.channel_values.messages as unknown[])[0])).toBe(JSON.stringify(message));
+    expect(JSON.stringify((tuple!.checkpoint.channel_values.messages as unknown[])[0])).toBe(
+      JSON.stringify(message),
+    );
     // What they share stays as long as one of them.
     const saver = new HoldfastSaver(pool);
     expect(await saver.prune('t')).toMatchObject({ removed: 1, kept: 1 });
-    expect(JSON.stringify((await saver.getTuple(config as never))!.checkpoint.channel_values.messages)).toBe(JSON.stringify([message]));
+    expect(
+      JSON.stringify((await saver.getTuple(config as never))!.checkpoint.channel_values.messages),
+    ).toBe(JSON.stringify([message]));
     await saver.deleteThread('t');
     expect(pool.keyspace('holdfast.pages', { key: 'bytes', value: 'bytes' }).count()).toBe(0);
   }
@@ -149,7 +176,9 @@ describe("LangGraph's runtime on the saver", () => {
     const graphOn = (pool: Holdfast) =>
       new StateGraph(Counting)
         .addNode('plan', () => ({ log: ['planned'], total: 1 }))
-        .addNode('ask', (state) => ({ log: [`approved: ${interrupt({ question: `${state.total}?` })}`] }))
+        .addNode('ask', (state) => ({
+          log: [`approved: ${interrupt({ question: `${state.total}?` })}`],
+        }))
         .addEdge(START, 'plan')
         .addEdge('plan', 'ask')
         .addEdge('ask', END)
@@ -158,7 +187,9 @@ describe("LangGraph's runtime on the saver", () => {
     {
       using pool = openPool(path);
       const stopped = await graphOn(pool).invoke({ log: ['begun'] }, config);
-      expect((stopped as unknown as { __interrupt__: { value: unknown }[] }).__interrupt__[0]!.value).toEqual({ question: '1?' });
+      expect(
+        (stopped as unknown as { __interrupt__: { value: unknown }[] }).__interrupt__[0]!.value,
+      ).toEqual({ question: '1?' });
     }
     using pool = openPool(path);
     const graph = graphOn(pool);
@@ -178,11 +209,19 @@ describe("LangGraph's runtime on the saver", () => {
       .addEdge('b', END)
       .compile({ checkpointer: saverOn(pool) });
     const config = { configurable: { thread_id: 'time' } };
-    expect(await graph.invoke({ log: [], total: 1 }, config)).toEqual({ log: ['a', 'b'], total: 20 });
+    expect(await graph.invoke({ log: [], total: 1 }, config)).toEqual({
+      log: ['a', 'b'],
+      total: 20,
+    });
     const history = [];
     for await (const state of graph.getStateHistory(config)) history.push(state);
     expect(history.map(({ next }) => next)).toEqual([[], ['b'], ['a'], ['__start__']]);
-    expect(history.map(({ values }) => (values as { total?: number }).total)).toEqual([20, 2, 1, undefined]);
+    expect(history.map(({ values }) => (values as { total?: number }).total)).toEqual([
+      20,
+      2,
+      1,
+      undefined,
+    ]);
     const beforeB = history[1]!;
     expect(await graph.invoke(null, beforeB.config)).toEqual({ log: ['a', 'b'], total: 20 });
     const forked = await graph.updateState(beforeB.config, { log: ['forked'], total: 7 });
@@ -206,7 +245,9 @@ describe("LangGraph's runtime on the saver", () => {
       .addNode('left', () => ({ log: ['left'] }))
       .addNode('right', () => ({ log: ['right'] }))
       .addNode('inner', inner)
-      .addNode('each', (state: { log: string[]; total: number }) => ({ log: [`each ${state.total}`] }))
+      .addNode('each', (state: { log: string[]; total: number }) => ({
+        log: [`each ${state.total}`],
+      }))
       .addEdge(START, 'left')
       .addEdge(START, 'right')
       .addEdge(['left', 'right'], 'inner')
@@ -223,7 +264,9 @@ describe("LangGraph's runtime on the saver", () => {
     await (graph.checkpointer as BaseCheckpointSaver).deleteThread('sub');
     expect((await graph.getState(config)).values).toEqual({});
     await pool.compact();
-    for (const name of pool.keyspaces().filter((each) => each.startsWith('holdfast.') && each !== 'holdfast.numbers')) {
+    for (const name of pool
+      .keyspaces()
+      .filter((each) => each.startsWith('holdfast.') && each !== 'holdfast.numbers')) {
       expect(pool.keyspace(name, { key: 'bytes', value: 'bytes' }).count(), name).toBe(0);
     }
   });
@@ -233,19 +276,29 @@ describe("LangGraph's runtime on the saver", () => {
     const graph = new StateGraph(MessagesAnnotation)
       .addNode('answer', (state) => ({
         messages: [
-          new AIMessage({ content: `${state.messages.length}`, tool_calls: [{ id: 'c', name: 'n', args: { a: [1] } }] }),
+          new AIMessage({
+            content: `${state.messages.length}`,
+            tool_calls: [{ id: 'c', name: 'n', args: { a: [1] } }],
+          }),
           new ToolMessage({ content: 'tool', tool_call_id: 'c' }),
         ],
       }))
       .addEdge(START, 'answer')
       .compile({ checkpointer: saverOn(pool) });
     const config = { configurable: { thread_id: 'm' } };
-    for (let turn = 0; turn < 10; ++turn) await graph.invoke({ messages: [new HumanMessage(`turn ${turn}`)] }, config);
+    for (let turn = 0; turn < 10; ++turn)
+      await graph.invoke({ messages: [new HumanMessage(`turn ${turn}`)] }, config);
     const { messages } = (await graph.getState(config)).values as { messages: BaseMessage[] };
     expect(messages).toHaveLength(30);
-    expect(messages.map((message) => message.getType()).slice(0, 3)).toEqual(['human', 'ai', 'tool']);
+    expect(messages.map((message) => message.getType()).slice(0, 3)).toEqual([
+      'human',
+      'ai',
+      'tool',
+    ]);
     expect(messages[28]).toBeInstanceOf(AIMessage);
-    expect((messages[28] as AIMessage).tool_calls).toMatchObject([{ id: 'c', name: 'n', args: { a: [1] } }]);
+    expect((messages[28] as AIMessage).tool_calls).toMatchObject([
+      { id: 'c', name: 'n', args: { a: [1] } },
+    ]);
   });
 });
 
@@ -259,12 +312,20 @@ it('a serializer of the user is used for everything', async () => {
     },
     async loadsTyped(type: string, data: Uint8Array | string): Promise<unknown> {
       expect(type).toBe('mine');
-      return JSON.parse(Buffer.from(data as Uint8Array).toString().slice(1));
+      return JSON.parse(
+        Buffer.from(data as Uint8Array)
+          .toString()
+          .slice(1),
+      );
     },
   };
   const saver = new HoldfastSaver(pool, serde) as unknown as BaseCheckpointSaver;
   const start = { configurable: { thread_id: 't', checkpoint_ns: '' } };
-  const checkpoint = { ...emptyCheckpoint(), channel_values: { a: { secret: 1 } }, channel_versions: { a: 1 } };
+  const checkpoint = {
+    ...emptyCheckpoint(),
+    channel_values: { a: { secret: 1 } },
+    channel_versions: { a: 1 },
+  };
   const config = await saver.put(start, checkpoint, meta, { a: 1 });
   await saver.putWrites(config, [['a', { secret: 2 }]], 'task');
   const tuple = await saver.getTuple(config);

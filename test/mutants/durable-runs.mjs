@@ -1,9 +1,13 @@
 #!/usr/bin/env node
-// As run.mjs, of lib/run/: makes single places of the runs wrong, one at a time, and says whether their unit tests notice.
+// As run.mjs, of lib/run/: makes single places of the runs wrong, one at a time, and says whether
+// their unit tests notice.
 //
-//   node test/mutants/durable-runs.mjs [--only N,N-N] [--check]      on a tree that is built (scripts/build.sh); ten seconds each
+//   node test/mutants/durable-runs.mjs [--only N,N-N] [--check]      on a tree that is built
+//                                                                    (scripts/build.sh); ten
+//                                                                    seconds each
 //
-// Not part of npm test. The sources and the tests are copied into build-mutants-lib/, each mutant behind a switch there.
+// Not part of npm test. The sources and the tests are copied into build-mutants-lib/, each mutant
+// behind a switch there.
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
@@ -13,72 +17,325 @@ import { numbersIn, placeOf } from './places.mjs';
 
 const project = path.join(import.meta.dirname, '../..');
 const root = path.join(project, 'build-mutants-lib');
-const { values: options } = parseArgs({ options: { only: { type: 'string' }, check: { type: 'boolean', default: false } } });
+const { values: options } = parseArgs({
+  options: { only: { type: 'string' }, check: { type: 'boolean', default: false } },
+});
 
 // what is wrong then, file under lib/run/, where, instead: as in list.mjs.
 const mutants = [
-  ['a driver whose lease has run out counts as alive', 'holder.ts', '|| «record.until <= monotonicMs()») return false', 'false'],
-  ['a lease of before the pool was opened counts', 'holder.ts', 'if («record?.incarnation !== this.#incarnation» || rec', 'record === undefined'],
-  ['a lease outlives its handle', 'holder.ts', 'return «record.handle === undefined || this.pool.readOnly || this.pool.isOpen(record.handle)»;', 'true'],
-  ['a handle drives a run twice', 'holder.ts', 'return «this.#driving.has(run) || this.#beginning.has(run)»;', 'false'],
-  ['a lease is renewed when it has run out', 'holder.ts', 'if («this.#until - now > this.leaseMs / 2») return;', 'this.#until > now'],
-  ['a commit that failed has vouched for the lease', 'holder.ts', '«this.#vouched = now + this.leaseMs;»', 'this.#until = this.#vouched = now + this.leaseMs;'],
-  ['a lease that ends stays', 'holder.ts', "«this.#records.deleteSync(this.id, { durability: 'eventual' });»", ''],
+  [
+    'a driver whose lease has run out counts as alive',
+    'holder.ts',
+    '|| «record.until <= monotonicMs()») return false',
+    'false',
+  ],
+  [
+    'a lease of before the pool was opened counts',
+    'holder.ts',
+    'if («record?.incarnation !== this.#incarnation» || rec',
+    'record === undefined',
+  ],
+  [
+    'a lease outlives its handle',
+    'holder.ts',
+    'return «record.handle === undefined || this.pool.readOnly || this.pool.isOpen(record.handle)»;',
+    'true',
+  ],
+  [
+    'a handle drives a run twice',
+    'holder.ts',
+    'return «this.#driving.has(run) || this.#beginning.has(run)»;',
+    'false',
+  ],
+  [
+    'a lease is renewed when it has run out',
+    'holder.ts',
+    'if («this.#until - now > this.leaseMs / 2») return;',
+    'this.#until > now',
+  ],
+  [
+    'a commit that failed has vouched for the lease',
+    'holder.ts',
+    '«this.#vouched = now + this.leaseMs;»',
+    'this.#until = this.#vouched = now + this.leaseMs;',
+  ],
+  [
+    'a lease that ends stays',
+    'holder.ts',
+    "«this.#records.deleteSync(this.id, { durability: 'eventual' });»",
+    '',
+  ],
   ['the fencing token does not rise', 'open.ts', 'token: «before.token + 1»', 'before.token'],
-  ['beginning to drive is not conditional', 'open.ts', '} else «batch.requireEqual(drivers, id, before);»', ''],
-  ['a run is begun over another', 'open.ts', '«batch.requireAbsent(headers, id).put(headers, id, header);»', 'batch.put(headers, id, header);'],
-  ['a run that is driven is taken over', 'open.ts', 'if («holder.isAlive(before, id)») throw', 'false'],
-  ['a driver that was replaced goes on', 'writer.ts', 'return pool.batch()«.requireEqual(driverTexts, this.run, this.#driverText)»;', ''],
-  ['an entry is written over', 'writer.ts', '«PoolBatch.putNew(batch, entriesByKey, key, whole);»', 'batch.put(entriesByKey, key, whole);'],
-  ['entries are eventual', 'writer.ts', 'this.commit(fill, «options.durability», sequence);', "'eventual'"],
-  ['a run that is closed keeps its driver', 'writer.ts',
-    'batch.put(this.journals.drivers, this.run, this.nobody());\n      «this.putHeader(batch, this.#epochs);»', ''],
-  ['a receipt leaves the intent open', 'tool.ts', "«if (isListed(way)) batch.delete(intents, key);»", ''],
-  ['a tool is called with what its caller changed', 'run.ts', "const own = «kept?.receipt ? args : ownCopy(args)»;", 'args'],
-  ['a step is called with what its caller changed', 'run.ts', 'const own = «given && !kept ? ([ownCopy(given[0])] as const) : given»;', 'given'],
-  ['what was called within an attempt is called again', 'tool.ts', 'if («attempt > first») call.again', 'false'],
-  ['a compensation is given what its caller changed', 'rollback.ts', 'result: «ownCopy(called.result)», name', 'called.result'],
-  ['an effect that is come to again is undone twice', 'rollback.ts', '|| «this.#known.has(called.key)») return;', 'false'],
-  ['a probe has no end', 'tool.ts', 'await «attemptWithin(limits, new AttemptContext(key, 0, writer.driver.token), what, () => probe(key))»;', 'probe(key)'],
-  ['a run is deleted under its driver', 'forget.ts', 'if («isDriven(journals, id)») return;', 'false'],
-  ['an attempt is called with what the one before changed', 'tool.ts', 'call.fn(«ownCopy(call.args)», context)', 'call.args'],
-  ['only what is an effect now leaves the list', 'tool.ts',
-    "return «call.safety === 'effect' || writer.journals.intents.has(key)»;", "call.safety === 'effect'"],
-  ['what is known of a run\'s effects outlives it', 'run.ts', '(batch) => «forgetKnown(writer.journals, this.#parts.uid, batch)»', 'undefined'],
+  [
+    'beginning to drive is not conditional',
+    'open.ts',
+    '} else «batch.requireEqual(drivers, id, before);»',
+    '',
+  ],
+  [
+    'a run is begun over another',
+    'open.ts',
+    '«batch.requireAbsent(headers, id).put(headers, id, header);»',
+    'batch.put(headers, id, header);',
+  ],
+  [
+    'a run that is driven is taken over',
+    'open.ts',
+    'if («holder.isAlive(before, id)») throw',
+    'false',
+  ],
+  [
+    'a driver that was replaced goes on',
+    'writer.ts',
+    'return pool.batch()«.requireEqual(driverTexts, this.run, this.#driverText)»;',
+    '',
+  ],
+  [
+    'an entry is written over',
+    'writer.ts',
+    '«PoolBatch.putNew(batch, entriesByKey, key, whole);»',
+    'batch.put(entriesByKey, key, whole);',
+  ],
+  [
+    'entries are eventual',
+    'writer.ts',
+    'this.commit(fill, «options.durability», sequence);',
+    "'eventual'",
+  ],
+  [
+    'a run that is closed keeps its driver',
+    'writer.ts',
+    'batch.put(this.journals.drivers, this.run, this.nobody());\n      «this.putHeader(batch, this.#epochs);»',
+    '',
+  ],
+  [
+    'a receipt leaves the intent open',
+    'tool.ts',
+    '«if (isListed(way)) batch.delete(intents, key);»',
+    '',
+  ],
+  [
+    'a tool is called with what its caller changed',
+    'run.ts',
+    'const own = «kept?.receipt ? args : ownCopy(args)»;',
+    'args',
+  ],
+  [
+    'a step is called with what its caller changed',
+    'run.ts',
+    'const own = «given && !kept ? ([ownCopy(given[0])] as const) : given»;',
+    'given',
+  ],
+  [
+    'what was called within an attempt is called again',
+    'tool.ts',
+    'if («attempt > first») call.again',
+    'false',
+  ],
+  [
+    'a compensation is given what its caller changed',
+    'rollback.ts',
+    'result: «ownCopy(called.result)», name',
+    'called.result',
+  ],
+  [
+    'an effect that is come to again is undone twice',
+    'rollback.ts',
+    '|| «this.#known.has(called.key)») return;',
+    'false',
+  ],
+  [
+    'a probe has no end',
+    'tool.ts',
+    'await «attemptWithin(limits, new AttemptContext(key, 0, writer.driver.token), what, () => probe(key))»;',
+    'probe(key)',
+  ],
+  [
+    'a run is deleted under its driver',
+    'forget.ts',
+    'if («isDriven(journals, id)») return;',
+    'false',
+  ],
+  [
+    'an attempt is called with what the one before changed',
+    'tool.ts',
+    'call.fn(«ownCopy(call.args)», context)',
+    'call.args',
+  ],
+  [
+    'only what is an effect now leaves the list',
+    'tool.ts',
+    "return «call.safety === 'effect' || writer.journals.intents.has(key)»;",
+    "call.safety === 'effect'",
+  ],
+  [
+    "what is known of a run's effects outlives it",
+    'run.ts',
+    '(batch) => «forgetKnown(writer.journals, this.#parts.uid, batch)»',
+    'undefined',
+  ],
   ['an intent is not listed', 'tool.ts', "also: «openIntent(way, 1, 'calling')»", '() => {}'],
-  ['an effect without a receipt is called again', 'tool.ts', "if («call.safety === 'effect' && !kept.neverHappened && !resolution») {", 'false'],
-  ['an effect that failed is called again unasked', 'tool.ts', "if («call.safety === 'effect' && !never») {", 'false'],
-  ['two tools share a key', 'tool.ts', 'call.undoes === undefined ? «`${keyPrefix(uid)}${intent}`»', '`${keyPrefix(uid)}${call.occurrence}`'],
-  ['a compensation has a key of its own each time', 'tool.ts', ': «`${call.undoes.key}-undo`»', '`hf-${uid}-${intent}-undo`'],
-  ['a resolution stays', 'tool.ts', "«if (from === 'resolution') batch.delete(resolutions, key);»", ''],
-  ['an attempt is not written down before it is made', 'tool.ts', 'if («attempt > 1») await mark', 'false'],
-  ['what a probe says of a receipt is not kept', 'tool.ts', "«await receipt(way, kept.attempt, 0, 'probe', answer.result);»", ''],
-  ['an operation is applied twice', 'once.ts', '«batch.requireAbsent(operations, id).put(operations, id, { digest, at: Date.now() });»',
-    'batch.put(operations, id, { digest, at: Date.now() });'],
-  ['who asks again is answered before the first time is durable', 'once.ts', '«await pool.settled();»', ''],
+  [
+    'an effect without a receipt is called again',
+    'tool.ts',
+    "if («call.safety === 'effect' && !kept.neverHappened && !resolution») {",
+    'false',
+  ],
+  [
+    'an effect that failed is called again unasked',
+    'tool.ts',
+    "if («call.safety === 'effect' && !never») {",
+    'false',
+  ],
+  [
+    'two tools share a key',
+    'tool.ts',
+    'call.undoes === undefined ? «`${keyPrefix(uid)}${intent}`»',
+    '`${keyPrefix(uid)}${call.occurrence}`',
+  ],
+  [
+    'a compensation has a key of its own each time',
+    'tool.ts',
+    ': «`${call.undoes.key}-undo`»',
+    '`hf-${uid}-${intent}-undo`',
+  ],
+  [
+    'a resolution stays',
+    'tool.ts',
+    "«if (from === 'resolution') batch.delete(resolutions, key);»",
+    '',
+  ],
+  [
+    'an attempt is not written down before it is made',
+    'tool.ts',
+    'if («attempt > 1») await mark',
+    'false',
+  ],
+  [
+    'what a probe says of a receipt is not kept',
+    'tool.ts',
+    "«await receipt(way, kept.attempt, 0, 'probe', answer.result);»",
+    '',
+  ],
+  [
+    'an operation is applied twice',
+    'once.ts',
+    '«batch.requireAbsent(operations, id).put(operations, id, { digest, at: Date.now() });»',
+    'batch.put(operations, id, { digest, at: Date.now() });',
+  ],
+  [
+    'who asks again is answered before the first time is durable',
+    'once.ts',
+    '«await pool.settled();»',
+    '',
+  ],
   ['an id may be of other changes', 'once.ts', 'if («before.digest !== digest») {', 'false'],
-  ['two take the same signal', 'waits.ts', '«batch.requirePresent(signals, key).delete(signals, key);»', 'batch.delete(signals, key);'],
-  ['a signal that was taken stays', 'waits.ts', '«batch.requirePresent(signals, key).delete(signals, key);»', 'batch.requirePresent(signals, key);'],
-  ['a sleep is longer when the clock is set back', 'waits.ts', '«Math.min(moment - Date.now(), end - performance.now())»', 'moment - Date.now()'],
+  [
+    'two take the same signal',
+    'waits.ts',
+    '«batch.requirePresent(signals, key).delete(signals, key);»',
+    'batch.delete(signals, key);',
+  ],
+  [
+    'a signal that was taken stays',
+    'waits.ts',
+    '«batch.requirePresent(signals, key).delete(signals, key);»',
+    'batch.requirePresent(signals, key);',
+  ],
+  [
+    'a sleep is longer when the clock is set back',
+    'waits.ts',
+    '«Math.min(moment - Date.now(), end - performance.now())»',
+    'moment - Date.now()',
+  ],
   ['a sleep begins anew', 'waits.ts', 'const moment = «call.kept?.wait?.until ?? until»;', 'until'],
-  ['a failed attempt is taken never to have happened', 'kept.ts', 'tool.neverHappened = «entry.neverHappened»;', 'true'],
+  [
+    'a failed attempt is taken never to have happened',
+    'kept.ts',
+    'tool.neverHappened = «entry.neverHappened»;',
+    'true',
+  ],
   ['the last attempt is not counted', 'kept.ts', '«tool.attempt = entry.attempt;»', ''],
   ['what was undone is undone again', 'kept.ts', 'return «!undo?.receipt»;', 'true'],
   ['a fork goes on with an effect of its origin', 'kept.ts', 'if («!underWay» && !own', 'true'],
-  ['the entry at which a run was forked is not part of it', 'kept.ts', 'if («pair[0] > upTo») return;', 'pair[0] >= upTo'],
-  ['an effect is resolved while it is called', 'outcomes.ts',
-    'return «!Holder.of(journals.pool).isAlive(journals.drivers.get(intent.run), intent.run)»;', 'true'],
-  ['a resolution is not conditional', 'outcomes.ts', 'const batch = «pool.batch().requireEqual(intents, id, intent)»;', 'pool.batch()'],
-  ['a resolution takes the place of one that was made meanwhile', 'outcomes.ts', 'else «batch.requireAbsent(resolutions, id)».put', 'batch'],
-  ['any answer agrees with the first', 'outcomes.ts', 'if («before.happened === now.happened && isSame(before.value, now.value)») return;', 'true'],
-  ["another's run becomes a child", 'open.ts', 'if («there.header.parent !== writer.run») throw', 'false'],
-  ["a fork's child begins anew", 'open.ts', 'const forked = «parent.recorded && forkOfChild(journals, writer.run, id, parent.recorded)»;', 'undefined'],
-  ['what a child did behind the checkpoint is shared', 'fork.ts', 'if («isBefore») before.push', 'true'],
-  ['a finished child of a fork is to be driven again', 'fork.ts', "...(«last.kind === 'end'» && { end: last }),", 'false'],
-  ['the arguments of a step are not compared', 'step.ts', 'if («kept.entry.hash === hash») return;', 'true'],
-  ['a run that sleeps is not looked at any more', 'journals.ts', 'else if («until === Infinity») batch.delete', 'true'],
-  ['a run that waits for a signal is looked for only when it is awake', 'candidates.ts', '«found.add(run);»\n    behind', ''],
-  ['the resolution of an outcome wakes nobody', 'candidates.ts', '«if (run !== undefined) found.add(run);»', ''],
+  [
+    'the entry at which a run was forked is not part of it',
+    'kept.ts',
+    'if («pair[0] > upTo») return;',
+    'pair[0] >= upTo',
+  ],
+  [
+    'an effect is resolved while it is called',
+    'outcomes.ts',
+    'return «!Holder.of(journals.pool).isAlive(journals.drivers.get(intent.run), intent.run)»;',
+    'true',
+  ],
+  [
+    'a resolution is not conditional',
+    'outcomes.ts',
+    'const batch = «pool.batch().requireEqual(intents, id, intent)»;',
+    'pool.batch()',
+  ],
+  [
+    'a resolution takes the place of one that was made meanwhile',
+    'outcomes.ts',
+    'else «batch.requireAbsent(resolutions, id)».put',
+    'batch',
+  ],
+  [
+    'any answer agrees with the first',
+    'outcomes.ts',
+    'if («before.happened === now.happened && isSame(before.value, now.value)») return;',
+    'true',
+  ],
+  [
+    "another's run becomes a child",
+    'open.ts',
+    'if («there.header.parent !== writer.run») throw',
+    'false',
+  ],
+  [
+    "a fork's child begins anew",
+    'open.ts',
+    'const forked = «parent.recorded && forkOfChild(journals, writer.run, id, parent.recorded)»;',
+    'undefined',
+  ],
+  [
+    'what a child did behind the checkpoint is shared',
+    'fork.ts',
+    'if («isBefore») before.push',
+    'true',
+  ],
+  [
+    'a finished child of a fork is to be driven again',
+    'fork.ts',
+    "...(«last.kind === 'end'» && { end: last }),",
+    'false',
+  ],
+  [
+    'the arguments of a step are not compared',
+    'step.ts',
+    'if («kept.entry.hash === hash») return;',
+    'true',
+  ],
+  [
+    'a run that sleeps is not looked at any more',
+    'journals.ts',
+    'else if («until === Infinity») batch.delete',
+    'true',
+  ],
+  [
+    'a run that waits for a signal is looked for only when it is awake',
+    'candidates.ts',
+    '«found.add(run);»\n    behind',
+    '',
+  ],
+  [
+    'the resolution of an outcome wakes nobody',
+    'candidates.ts',
+    '«if (run !== undefined) found.add(run);»',
+    '',
+  ],
 ];
 
 function changed(name) {
@@ -95,43 +352,87 @@ function changed(name) {
     const statement = made.endsWith(';');
     for (const { number, instead } of list) {
       const on = `process.env.HOLDFAST_MUTANT === '${number}'`;
-      made = statement ? `if (${on}) { ${instead} } else { ${made} }` : `(${on} ? (${instead}) : (${made}))`;
+      made = statement
+        ? `if (${on}) { ${instead} } else { ${made} }`
+        : `(${on} ? (${instead}) : (${made}))`;
     }
     text = text.slice(0, begin) + made + text.slice(end);
   }
   return text;
 }
 
-const TESTS = ['run.test', 'run-journal', 'run-claims', 'run-effects', 'run-outcomes', 'run-arguments', 'run-edges', 'run-waiting'].map(
-  (name) => `test/unit/${name}`,
-);
+const TESTS = [
+  'run.test',
+  'run-journal',
+  'run-claims',
+  'run-effects',
+  'run-outcomes',
+  'run-arguments',
+  'run-edges',
+  'run-waiting',
+].map((name) => `test/unit/${name}`);
 
 function test(number) {
   const env = { ...process.env, HOLDFAST_MUTANT: String(number) };
-  const args = ['vitest', 'run', '--bail', '1', '--testTimeout', '20000', '-t', '^((?!1,000 times).)*$', ...TESTS];
-  return spawnSync('npx', args, { cwd: root, env, encoding: 'utf8', timeout: 180_000, killSignal: 'SIGKILL' });
+  const args = [
+    'vitest',
+    'run',
+    '--bail',
+    '1',
+    '--testTimeout',
+    '20000',
+    '-t',
+    '^((?!1,000 times).)*$',
+    ...TESTS,
+  ];
+  return spawnSync('npx', args, {
+    cwd: root,
+    env,
+    encoding: 'utf8',
+    timeout: 180_000,
+    killSignal: 'SIGKILL',
+  });
 }
 
-const files = new Map([...new Set(mutants.map(([, name]) => name))].map((name) => [name, changed(name)]));
+const files = new Map(
+  [...new Set(mutants.map(([, name]) => name))].map((name) => [name, changed(name)]),
+);
 if (options.check) {
   console.log(`${mutants.length} mutants of the runs`);
 } else {
   rmSync(root, { recursive: true, force: true });
   mkdirSync(root);
-  for (const part of ['lib', 'scripts', 'test/unit', 'test/helpers', 'package.json', 'tsconfig.json', 'vitest.config.mts']) {
+  for (const part of [
+    'lib',
+    'scripts',
+    'test/unit',
+    'test/helpers',
+    'package.json',
+    'tsconfig.json',
+    'vitest.config.mts',
+  ]) {
     cpSync(path.join(project, part), path.join(root, part), { recursive: true });
   }
-  for (const part of ['build', 'node_modules']) symlinkSync(path.join(project, part), path.join(root, part));
-  for (const [name, text] of files) writeFileSync(path.join(root, 'lib/run', name), `// @ts-nocheck\n${text}`);
+  for (const part of ['build', 'node_modules'])
+    symlinkSync(path.join(project, part), path.join(root, part));
+  for (const [name, text] of files)
+    writeFileSync(path.join(root, 'lib/run', name), `// @ts-nocheck\n${text}`);
   const { status, stdout, stderr } = test(0);
   if (status !== 0) throw new Error(`the tests do not hold without a mutant: ${stdout}${stderr}`);
-  writeFileSync(path.join(root, 'test/unit/support/build-dist.ts'), 'export default () => {};\n'); // it is built by now
+  // it is built by now
+  writeFileSync(path.join(root, 'test/unit/support/build-dist.ts'), 'export default () => {};\n');
   let survived = 0;
   for (const number of options.only ? numbersIn(options.only) : mutants.map((_, i) => i + 1)) {
     const noticed = test(number);
     if (noticed.status === 0) survived += 1;
-    const said = `${noticed.stdout}${noticed.stderr}`.match(/^.*FAIL.*$/m)?.[0].replace(/\x1b\[[0-9;]*m/g, '').trim() ?? '';
-    console.log(`${number} | ${mutants[number - 1][0]} | ${noticed.status === 0 ? 'SURVIVED' : said.slice(0, 150) || 'hung, or does not build'}`);
+    const said =
+      `${noticed.stdout}${noticed.stderr}`
+        .match(/^.*FAIL.*$/m)?.[0]
+        .replace(/\x1b\[[0-9;]*m/g, '')
+        .trim() ?? '';
+    console.log(
+      `${number} | ${mutants[number - 1][0]} | ${noticed.status === 0 ? 'SURVIVED' : said.slice(0, 150) || 'hung, or does not build'}`,
+    );
   }
   process.exitCode = survived === 0 ? 0 : 1;
 }

@@ -2,8 +2,8 @@
 //
 //   [what is wrong then, file under native/, where, instead, layer that is tried first]
 //
-// `where` is text that occurs once in the file. In it «…» marks what is replaced by `instead`: an expression, or a statement (or
-// several), which without `instead` is left out.
+// `where` is text that occurs once in the file. In it «…» marks what is replaced by `instead`:
+// an expression, or a statement (or several), which without `instead` is left out.
 import backup from './list/backup.mjs';
 import commit from './list/commit.mjs';
 import feed from './list/feed.mjs';
@@ -17,7 +17,20 @@ import readers from './list/readers.mjs';
 import recovery from './list/recovery.mjs';
 import regions from './list/regions.mjs';
 
-export const mutants = [...media, ...pmem, ...log, ...commit, ...recovery, ...fold, ...regions, ...index, ...feed, ...readers, ...backup, ...more];
+export const mutants = [
+  ...media,
+  ...pmem,
+  ...log,
+  ...commit,
+  ...recovery,
+  ...fold,
+  ...regions,
+  ...index,
+  ...feed,
+  ...readers,
+  ...backup,
+  ...more,
+];
 
 /** Mutants that are no bugs, and why: nothing need notice them. */
 export { equivalent } from './equivalent.mjs';

@@ -1,20 +1,39 @@
 #!/usr/bin/env node
-// Makes single lines of the engine wrong, one at a time, and says which layer notices first (docs/testing.md, "Lines made wrong").
+// Makes single lines of the engine wrong, one at a time, and says which layer notices first
+// (docs/testing.md, "Lines made wrong").
 //
 //   node test/mutants/run.mjs                 all mutants (hours), on a tree where npm test has run
-//   node test/mutants/run.mjs --only N,N-N    these; --from N: from there on; --unnoticed: those of unnoticed.mjs; --list: only says which
-//   node test/mutants/run.mjs --check         only whether each mutant's place is still there (a second)
-//   --layers unit,few,...                     only these layers; --built: with what the last run has built and found to hold
-//   --reach                                   first writes down which layer, and which case of the native tests, comes to which mutant
-//                                             (five minutes, again only for new cases): from then on only those are tried that come to
-//                                             it, quick cases first, as the layers quick, short, long and all
+//   node test/mutants/run.mjs --only N,N-N    these; --from N: from there on; --unnoticed: those of
+//                                             unnoticed.mjs; --list: only says which
+//   node test/mutants/run.mjs --check         only whether each mutant's place is still there (a
+//                                             second)
+//   --layers unit,few,...                     only these layers; --built: with what the last run
+//                                             has built and found to hold
+//   --reach                                   first writes down which layer, and which case of the
+//                                             native tests, comes to which mutant
+//                                             (five minutes, again only for new cases): from then
+//                                                 on only those are tried that come to
+//                                             it, quick cases first, as the layers quick, short,
+//                                                 long and all
 //
-// Not part of npm test. All mutants of list/ are built into a copy of the sources, build-mutants/, each behind a switch, so there is one
-// build for all; HOLDFAST_MUTANT=N turns one on. The layers are tried from the cheapest to the dearest, and the first that fails has
-// noticed. What no layer notices is printed as SURVIVED; exit code 1 if there is one that list/ does not explain.
+// Not part of npm test. All mutants of list/ are built into a copy of the sources, build-mutants/,
+// each behind a switch, so there is one build for all; HOLDFAST_MUTANT=N turns one on. The layers
+// are tried from the cheapest to the dearest, and the first that fails has noticed. What no layer
+// notices is printed as SURVIVED; exit code 1 if there is one that list/ does not explain.
 import { execFileSync, spawn } from 'node:child_process';
 import {
-  appendFileSync, chmodSync, closeSync, cpSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync,
+  appendFileSync,
+  chmodSync,
+  closeSync,
+  cpSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -28,41 +47,139 @@ const project = path.join(import.meta.dirname, '../..');
 const root = path.join(project, 'build-mutants');
 const { values: options } = parseArgs({
   options: {
-    from: { type: 'string', default: '1' }, only: { type: 'string' }, list: { type: 'boolean', default: false }, check: { type: 'boolean', default: false },
-    layers: { type: 'string' }, built: { type: 'boolean', default: false }, reach: { type: 'boolean', default: false },
+    from: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    list: { type: 'boolean', default: false },
+    check: { type: 'boolean', default: false },
+    layers: { type: 'string' },
+    built: { type: 'boolean', default: false },
+    reach: { type: 'boolean', default: false },
     unnoticed: { type: 'boolean', default: false },
   },
 });
 
 // name, what it runs, seconds after which it counts as hung. In the order in which they are tried.
-const SLOW = ['*1,000 times*', '*many threads*', '*85 % live*', '*small full pool*', '*node: nonsense*', '*does not grow with*', '*100,000 keys*',
-  '*a backup made while*', '*random work*'];
-const explorer = (medium, images) => ['crash/crash_explorer', ['--only', medium, '--images', images]];
-const of = (...files) => ['native_tests', ['--abort-after=1', `--source-file=${files.map((file) => `*${file}_test.cc`)}`, `--test-case-exclude=${SLOW}`]];
+const SLOW = [
+  '*1,000 times*',
+  '*many threads*',
+  '*85 % live*',
+  '*small full pool*',
+  '*node: nonsense*',
+  '*does not grow with*',
+  '*100,000 keys*',
+  '*a backup made while*',
+  '*random work*',
+];
+const explorer = (medium, images) => [
+  'crash/crash_explorer',
+  ['--only', medium, '--images', images],
+];
+const of = (...files) => [
+  'native_tests',
+  [
+    '--abort-after=1',
+    `--source-file=${files.map((file) => `*${file}_test.cc`)}`,
+    `--test-case-exclude=${SLOW}`,
+  ],
+];
 const LAYERS = [
-  ['unit', 'native tests of single parts', ...of('/log/*', 'space_books', 'superblock', 'readers_table', 'extent_allocator'), 60],
+  [
+    'unit',
+    'native tests of single parts',
+    ...of('/log/*', 'space_books', 'superblock', 'readers_table', 'extent_allocator'),
+    60,
+  ],
   ['few', 'simulator, 60 seeds', 'crash_simulator', ['--seeds', '60', '--jobs', '1'], 60],
-  ['seeds', 'simulator, 1,500 seeds', 'crash_simulator', ['--seeds', '1440', '--from', '61', '--jobs', '1'], 120],
-  ['media', 'native tests of the media', ...of('/medium/*', '/conformance/*', 'pool_faults', 'resize'), 200],
-  ['readers', 'native tests of readers and groups', ...of('/readers', 'readers_regions', 'readers_between', 'inline_group', 'eventual'), 200],
-  ['pool', 'native tests of the pool', ...of('/pool', '/commit', 'recovery', 'regions', 'regions_overlay', 'views', 'feed', 'retention', 'written_at',
-    'backup_parts', 'backup', 'large_values', 'cleaner', 'salvage', 'damaged_log'), 200],
+  [
+    'seeds',
+    'simulator, 1,500 seeds',
+    'crash_simulator',
+    ['--seeds', '1440', '--from', '61', '--jobs', '1'],
+    120,
+  ],
+  [
+    'media',
+    'native tests of the media',
+    ...of('/medium/*', '/conformance/*', 'pool_faults', 'resize'),
+    200,
+  ],
+  [
+    'readers',
+    'native tests of readers and groups',
+    ...of('/readers', 'readers_regions', 'readers_between', 'inline_group', 'eventual'),
+    200,
+  ],
+  [
+    'pool',
+    'native tests of the pool',
+    ...of(
+      '/pool',
+      '/commit',
+      'recovery',
+      'regions',
+      'regions_overlay',
+      'views',
+      'feed',
+      'retention',
+      'written_at',
+      'backup_parts',
+      'backup',
+      'large_values',
+      'cleaner',
+      'salvage',
+      'damaged_log',
+    ),
+    200,
+  ],
   ['index', 'native tests of the index', ...of('/index/*', 'merge_switch'), 200],
-  ['native', 'native tests, the others', 'native_tests', ['--abort-after=1', `--test-case-exclude=${SLOW}`], 300],
-  ['scripts', 'simulator, scripts', 'crash_simulator', ['--scripts', '--remembered', '--jobs', '1'], 200],
+  [
+    'native',
+    'native tests, the others',
+    'native_tests',
+    ['--abort-after=1', `--test-case-exclude=${SLOW}`],
+    300,
+  ],
+  [
+    'scripts',
+    'simulator, scripts',
+    'crash_simulator',
+    ['--scripts', '--remembered', '--jobs', '1'],
+    200,
+  ],
   ['file', 'crash states, file', ...explorer('file', '300'), 240],
   ['pmem', 'crash states, persistent memory', ...explorer('pmem', '60'), 240],
   ['damage', 'damage', 'damage_tests', ['--count', '400', '--jobs', '1'], 240],
-  ['storm', 'readers\' storm', 'readers_storm', ['--kills', '60'], 240],
-  ['fuzz', 'fuzzing', 'pool_fuzz_replay', [path.join(project, 'test/fuzz/corpus'), '1000', '1'], 240],
-  ['slow', 'native tests, the slow ones', 'native_tests', ['--abort-after=1', `--test-case=${SLOW}`], 400],
-  ['more', 'simulator, 20,000 seeds', 'crash_simulator', ['--seeds', '18500', '--from', '1501', '--jobs', '1'], 900],
+  ['storm', "readers' storm", 'readers_storm', ['--kills', '60'], 240],
+  [
+    'fuzz',
+    'fuzzing',
+    'pool_fuzz_replay',
+    [path.join(project, 'test/fuzz/corpus'), '1000', '1'],
+    240,
+  ],
+  [
+    'slow',
+    'native tests, the slow ones',
+    'native_tests',
+    ['--abort-after=1', `--test-case=${SLOW}`],
+    400,
+  ],
+  [
+    'more',
+    'simulator, 20,000 seeds',
+    'crash_simulator',
+    ['--seeds', '18500', '--from', '1501', '--jobs', '1'],
+    900,
+  ],
 ];
 
 const REACH_BYTES = 1 << 22;
 const REACH = path.join(root, 'reach.json');
 
-/** What HOLDFAST_MUTANT is for it. By its name, so that a new one in the list does not make all files new. */
+/**
+ * What HOLDFAST_MUTANT is for it. By its name, so that a new one in the list does not make all
+ * files new.
+ */
 function switchOf(what) {
   let hash = 0x811c9dc5;
   for (const c of what) hash = Math.imul(hash ^ c.charCodeAt(0), 0x01000193);
@@ -79,23 +196,34 @@ function mutate(file, text) {
     places.set(key, [...(places.get(key) ?? []), [switchOf(what), instead]]);
   });
   // From behind, and what lies inside of another before that one.
-  const edits = [...places].map(([key, list]) => [...key.split(' ').map(Number), list]).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
+  const edits = [...places]
+    .map(([key, list]) => [...key.split(' ').map(Number), list])
+    .sort((a, b) => b[0] - a[0] || a[1] - b[1]);
   const done = [];
   for (const [begin, end, list] of edits) {
     const within = done.filter((edit) => edit.begin < end);
-    if (within.some((edit) => edit.end > end)) throw new Error(`mutants overlap in ${file}: ${text.slice(begin, end)}`);
+    if (within.some((edit) => edit.end > end))
+      throw new Error(`mutants overlap in ${file}: ${text.slice(begin, end)}`);
     const original = text.slice(begin, end + within.reduce((sum, edit) => sum + edit.more, 0));
     const statement = list.some(([, instead]) => instead === '' || /;[ }]*$/.test(instead));
     let changed = statement ? `{ ${original} }` : `(${original})`;
     for (const [number, instead] of list) {
-      changed = statement ? `if (holdfast::mutant(${number})) { ${instead} } else ${changed}` : `(holdfast::mutant(${number}) ? (${instead}) : ${changed})`;
+      changed = statement
+        ? `if (holdfast::mutant(${number})) { ${instead} } else ${changed}`
+        : `(holdfast::mutant(${number}) ? (${instead}) : ${changed})`;
     }
     text = text.slice(0, begin) + changed + text.slice(begin + original.length);
-    done.push({ begin, end, more: changed.length - original.length - within.reduce((sum, edit) => sum + edit.more, 0) });
+    done.push({
+      begin,
+      end,
+      more: changed.length - original.length - within.reduce((sum, edit) => sum + edit.more, 0),
+    });
   }
   const pragma = text.indexOf('#pragma once\n');
   const include = '#include "base/mutant.h"\n';
-  return pragma < 0 ? include + text : text.slice(0, pragma + 13) + include + text.slice(pragma + 13);
+  return pragma < 0
+    ? include + text
+    : text.slice(0, pragma + 13) + include + text.slice(pragma + 13);
 }
 
 const SWITCH = `#pragma once
@@ -107,7 +235,8 @@ const SWITCH = `#pragma once
 #include <cstdlib>
 namespace holdfast {
 inline const int the_mutant = std::getenv("HOLDFAST_MUTANT") ? std::atoi(std::getenv("HOLDFAST_MUTANT")) : 0;
-/** A file with a byte for each mutant, set where one is come to. System calls as such: the tests have an open() and mmap() of their own. */
+// A file with a byte for each mutant, set where one is come to.
+// System calls as such: the tests have an open() and mmap() of their own.
 inline unsigned char* open_reached() {
   const char* path = std::getenv("HOLDFAST_MUTANTS_REACHED");
   if (!path) return nullptr;
@@ -126,7 +255,8 @@ inline bool mutant(int number) {
 
 function mutated() {
   const texts = new Map();
-  for (const file of new Set(mutants.map(([, of]) => of))) texts.set(file, mutate(file, readFileSync(path.join(project, 'native', file), 'utf8')));
+  for (const file of new Set(mutants.map(([, of]) => of)))
+    texts.set(file, mutate(file, readFileSync(path.join(project, 'native', file), 'utf8')));
   return texts;
 }
 
@@ -142,41 +272,85 @@ function build() {
   mkdirSync(root, { recursive: true });
   for (const part of ['native', 'test']) {
     cpSync(path.join(project, part), path.join(root, part), {
-      recursive: true, preserveTimestamps: true, filter: (from) => !texts.has(path.relative(path.join(project, 'native'), from)),
+      recursive: true,
+      preserveTimestamps: true,
+      filter: (from) => !texts.has(path.relative(path.join(project, 'native'), from)),
     });
   }
-  cpSync(path.join(project, 'CMakeLists.txt'), path.join(root, 'CMakeLists.txt'), { preserveTimestamps: true });
+  cpSync(path.join(project, 'CMakeLists.txt'), path.join(root, 'CMakeLists.txt'), {
+    preserveTimestamps: true,
+  });
   put(path.join(root, 'native/base/mutant.h'), SWITCH);
   for (const [file, text] of texts) put(path.join(root, 'native', file), text);
   const into = path.join(root, 'build-native');
   const quiet = { stdio: ['ignore', 'ignore', 'inherit'], cwd: root };
   execFileSync('cmake', ['-S', root, '-B', into, '-DCMAKE_BUILD_TYPE=RelWithDebInfo'], quiet);
   const jobs = process.env.HOLDFAST_BUILD_JOBS ?? String(os.availableParallelism());
-  execFileSync('cmake', ['--build', into, '-j', jobs, '--target', 'native_tests', 'crash_simulator',
-    'damage_tests', 'pool_fuzz_replay', 'readers_storm', 'crash_explorer'], quiet);
+  execFileSync(
+    'cmake',
+    [
+      '--build',
+      into,
+      '-j',
+      jobs,
+      '--target',
+      'native_tests',
+      'crash_simulator',
+      'damage_tests',
+      'pool_fuzz_replay',
+      'readers_storm',
+      'crash_explorer',
+    ],
+    quiet,
+  );
 }
 
 /** Runs a layer; what it leaves in the temporary folder and what it started go with it. */
 function run(program, args, seconds, number, more = {}) {
   return new Promise((resolve) => {
-    const tmp = mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'holdfast-mutant-'));
+    const tmp = mkdtempSync(
+      path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'holdfast-mutant-'),
+    );
     chmodSync(tmp, 0o755); // a test gives up its rights
     const child = spawn(path.join(root, 'build-native', program), args, {
-      cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, HOLDFAST_MUTANT: String(number === 0 ? 0 : switchOf(mutants[number - 1][0])), TMPDIR: tmp, HOLDFAST_TEST_MEMORY: tmp, ...more },
+      cwd: root,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...process.env,
+        HOLDFAST_MUTANT: String(number === 0 ? 0 : switchOf(mutants[number - 1][0])),
+        TMPDIR: tmp,
+        HOLDFAST_TEST_MEMORY: tmp,
+        ...more,
+      },
     });
     let out = '';
-    const take = (piece) => { out = (out + piece).slice(-(4 << 20)); };
+    const take = (piece) => {
+      out = (out + piece).slice(-(4 << 20));
+    };
     child.stdout.on('data', take);
     child.stderr.on('data', take);
-    const end = () => { try { process.kill(-child.pid, 'SIGKILL'); } catch { /* none is left */ } };
+    const end = () => {
+      try {
+        process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        /* none is left */
+      }
+    };
     let hung = false;
-    const timer = setTimeout(() => { hung = true; end(); }, seconds * 1000);
+    const timer = setTimeout(() => {
+      hung = true;
+      end();
+    }, seconds * 1000);
     child.on('close', (status, signal) => {
       clearTimeout(timer);
       end();
       rmSync(tmp, { recursive: true, force: true });
-      resolve({ held: status === 0 && !hung, said: hung ? `hung for ${seconds} s` : `ended with ${signal ?? status}`, out });
+      resolve({
+        held: status === 0 && !hung,
+        said: hung ? `hung for ${seconds} s` : `ended with ${signal ?? status}`,
+        out,
+      });
     });
   });
 }
@@ -206,7 +380,11 @@ async function comesTo(program, args, seconds) {
   const took = (Date.now() - begun) / 1000;
   const bytes = readFileSync(file);
   rmSync(file);
-  return { held, took, to: mutants.map(([what]) => what).filter((what) => bytes[switchOf(what) % REACH_BYTES] !== 0) };
+  return {
+    held,
+    took,
+    to: mutants.map(([what]) => what).filter((what) => bytes[switchOf(what) % REACH_BYTES] !== 0),
+  };
 }
 
 let reach;
@@ -214,12 +392,18 @@ let reach;
 const exact = (name) => name.replaceAll(/[,\\*"]/g, '?');
 
 async function writeReach() {
-  const cases = execFileSync(path.join(root, 'build-native/native_tests'), ['--list-test-cases', '--no-colors']).toString().split('\n')
+  const cases = execFileSync(path.join(root, 'build-native/native_tests'), [
+    '--list-test-cases',
+    '--no-colors',
+  ])
+    .toString()
+    .split('\n')
     .filter((line) => line && !line.startsWith('[doctest]') && !line.startsWith('==='));
   const before = existsSync(REACH) ? JSON.parse(readFileSync(REACH, 'utf8')) : {};
   const names = mutants.map(([what]) => what).join('\n');
   const found = before.mutants === names ? before : { mutants: names, cases: {}, layers: {} };
-  for (const name of cases) found.cases[name] ??= await comesTo('native_tests', [`--test-case=${exact(name)}`], 60);
+  for (const name of cases)
+    found.cases[name] ??= await comesTo('native_tests', [`--test-case=${exact(name)}`], 60);
   const write = () => writeFileSync(REACH, JSON.stringify(found, undefined, 1));
   write();
   for (const [key, , program, args, seconds] of layers) {
@@ -229,17 +413,41 @@ async function writeReach() {
   }
 }
 
-/** The native tests that come to a mutant, as layers: first what takes three seconds, then what takes more. */
+/**
+ * The native tests that come to a mutant, as layers: first what takes three seconds, then what
+ * takes more.
+ */
 function casesOf(what, reach) {
-  const found = Object.entries(reach.cases).filter(([, { to, held }]) => held && to.includes(what)).sort((a, b) => a[1].took - b[1].took);
-  const batches = [['quick', 3], ['short', 15], ['long', 60], ['all', Infinity]].map(([key, most]) => ({ key, most, names: [], sum: 0 }));
+  const found = Object.entries(reach.cases)
+    .filter(([, { to, held }]) => held && to.includes(what))
+    .sort((a, b) => a[1].took - b[1].took);
+  const batches = [
+    ['quick', 3],
+    ['short', 15],
+    ['long', 60],
+    ['all', Infinity],
+  ].map(([key, most]) => ({ key, most, names: [], sum: 0 }));
   for (const [name, { took }] of found) {
     const batch = batches.find(({ most, sum }) => sum + took <= most);
     batch.names.push(name);
     batch.sum += took;
   }
-  return Object.fromEntries(batches.map(({ key, names, sum }) => [key, names.length === 0 || (wanted && !wanted.includes(key)) ? [] : [[
-    key, 'native tests', 'native_tests', ['--abort-after=1', `--test-case=${names.map(exact).join(',')}`], Math.round(20 + sum * 5)]]]));
+  return Object.fromEntries(
+    batches.map(({ key, names, sum }) => [
+      key,
+      names.length === 0 || (wanted && !wanted.includes(key))
+        ? []
+        : [
+            [
+              key,
+              'native tests',
+              'native_tests',
+              ['--abort-after=1', `--test-case=${names.map(exact).join(',')}`],
+              Math.round(20 + sum * 5),
+            ],
+          ],
+    ]),
+  );
 }
 
 /** What may notice it, in the order in which it is tried. */
@@ -247,9 +455,20 @@ function layersFor(number) {
   const [what, , , , first] = mutants[number - 1];
   if (!reach) return [...layers].sort((a, b) => Number(first === b[0]) - Number(first === a[0]));
   const { quick, short, long, all } = casesOf(what, reach);
-  const others = layers.filter(([key, , program]) => program !== 'native_tests' && (!reach.layers[key] || reach.layers[key].to.includes(what)));
+  const others = layers.filter(
+    ([key, , program]) =>
+      program !== 'native_tests' && (!reach.layers[key] || reach.layers[key].to.includes(what)),
+  );
   const only = (name) => others.filter(([key]) => key === name);
-  return [...quick, ...only('few'), ...short, ...only('seeds'), ...long, ...others.filter(([key]) => key !== 'few' && key !== 'seeds'), ...all];
+  return [
+    ...quick,
+    ...only('few'),
+    ...short,
+    ...only('seeds'),
+    ...long,
+    ...others.filter(([key]) => key !== 'few' && key !== 'seeds'),
+    ...all,
+  ];
 }
 
 /** Which layer notices, and what it says; undefined: none does. */
@@ -259,31 +478,41 @@ async function noticed(number) {
     if (key === 'more' && !wanted && equivalent[what]) continue;
     const { held, said, out } = await run(program, args, seconds, number);
     if (held) continue;
-    const line = out.match(/^.*(seed \d+:|script '|ERROR: |TEST CASE: |FAILED|VIOLATED|terminate).*$/m)?.[0] ?? said;
+    const line =
+      out.match(/^.*(seed \d+:|script '|ERROR: |TEST CASE: |FAILED|VIOLATED|terminate).*$/m)?.[0] ??
+      said;
     // The case that the first error is in: one that holds may have said something too.
-    const test = out.slice(0, Math.max(0, out.search(/: (FATAL )?ERROR: /))).match(/^TEST CASE:.*$/gm)?.at(-1);
+    const test = out
+      .slice(0, Math.max(0, out.search(/: (FATAL )?ERROR: /)))
+      .match(/^TEST CASE:.*$/gm)
+      ?.at(-1);
     return [layer, (test ?? line).trim().slice(0, 150)];
   }
   return undefined;
 }
 
 function chosen() {
-  if (options.unnoticed) return mutants.flatMap(([what], i) => (unnoticed.includes(what) ? [i + 1] : []));
+  if (options.unnoticed)
+    return mutants.flatMap(([what], i) => (unnoticed.includes(what) ? [i + 1] : []));
   if (!options.only) return mutants.map((_, i) => i + 1).filter((n) => n >= Number(options.from));
   return numbersIn(options.only);
 }
 
 async function main() {
   if (options.list) {
-    for (const number of chosen()) console.log(`${number} ${mutants[number - 1][0]} (${mutants[number - 1][1]})`);
+    for (const number of chosen())
+      console.log(`${number} ${mutants[number - 1][0]} (${mutants[number - 1][1]})`);
     return 0;
   }
   mutated();
   for (const what of [...Object.keys(equivalent), ...unnoticed]) {
-    if (!mutants.some(([name]) => name === what)) throw new Error(`equivalent.mjs or unnoticed.mjs names "${what}", which is no mutant`);
+    if (!mutants.some(([name]) => name === what))
+      throw new Error(`equivalent.mjs or unnoticed.mjs names "${what}", which is no mutant`);
   }
   if (options.check) {
-    console.log(`${mutants.length} mutants, ${Object.keys(equivalent).length} of them equivalent, ${unnoticed.length} not noticed so far`);
+    console.log(
+      `${mutants.length} mutants, ${Object.keys(equivalent).length} of them equivalent, ${unnoticed.length} not noticed so far`,
+    );
     return 0;
   }
   if (!options.built) build();
@@ -295,13 +524,18 @@ async function main() {
   for (const number of chosen()) {
     const [what, file] = mutants[number - 1];
     const begun = Date.now();
-    const [layer, said] = (await noticed(number)) ?? ['SURVIVED', equivalent[what] ? `equivalent: ${equivalent[what]}` : ''];
+    const [layer, said] = (await noticed(number)) ?? [
+      'SURVIVED',
+      equivalent[what] ? `equivalent: ${equivalent[what]}` : '',
+    ];
     if (layer === 'SURVIVED') said ? (explained += 1) : (unexplained += 1);
     const line = `${number} | ${what} (${file}) | ${layer} | ${Math.round((Date.now() - begun) / 1000)} s | ${said}`;
     console.log(line);
     appendFileSync(path.join(root, 'results.txt'), `${line}\n`);
   }
-  console.log(`mutants: ${chosen().length - unexplained} passed, ${unexplained} failed (${explained} equivalent)`);
+  console.log(
+    `mutants: ${chosen().length - unexplained} passed, ${unexplained} failed (${explained} equivalent)`,
+  );
   return unexplained === 0 ? 0 : 1;
 }
 

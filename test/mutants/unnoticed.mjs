@@ -1,8 +1,10 @@
-// Mutants that nothing given to them so far has noticed, and that are not known to be equivalent: begin here. All have had the cases of the native
-// tests that come to them, up to 3 seconds' worth (layer quick), and 60 seeds of the simulator; nearly all 15 seconds' worth more (short); those of
-// folds, merges and cleaning 1,500 seeds. Not the layers long and all (the slow cases), nor scripts, crash states, damage, storm and fuzzing,
-// which are meant for most of them: the fences, footers and superblocks of persistent memory for crash states, absent blocks for the scripts, those
-// of room and cleaning for the slow cases.
+// Mutants that nothing given to them so far has noticed, and that are not known to be equivalent:
+// begin here. All have had the cases of the native tests that come to them, up to 3 seconds' worth
+// (layer quick), and 60 seeds of the simulator; nearly all 15 seconds' worth more (short); those of
+// folds, merges and cleaning 1,500 seeds. Not the layers long and all (the slow cases), nor
+// scripts, crash states, damage, storm and fuzzing, which are meant for most of them: the fences,
+// footers and superblocks of persistent memory for crash states, absent blocks for the scripts,
+// those of room and cleaning for the slow cases.
 //
 //   node test/mutants/run.mjs --reach --unnoticed --layers long,slow,scripts,pmem
 export const unnoticed = [

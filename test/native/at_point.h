@@ -1,4 +1,5 @@
-// While it lives, `once` is called the first time the engine reaches a point (base/test_hooks.h). One thread; made while no other calls.
+// While it lives, `once` is called the first time the engine reaches a point (base/test_hooks.h).
+// One thread; made while no other calls.
 #pragma once
 
 #include <utility>

@@ -1,5 +1,6 @@
-// A file pool whose writer was killed, and records written behind its log by hand: with right checksums, for the secret that seeds them stands in
-// the file. For what a machine that died, or somebody who means harm, can leave there.
+// A file pool whose writer was killed, and records written behind its log by hand: with right
+// checksums, for the secret that seeds them stands in the file. For what a machine that died, or
+// somebody who means harm, can leave there.
 #pragma once
 
 #include <filesystem>
@@ -20,7 +21,8 @@ inline PoolOptions without_threads_of_its_own() {
   return options;
 }
 
-// The file of a pool whose writer was killed, and the place where the next record would be believed.
+// The file of a pool whose writer was killed, and the place where the next record would be
+// believed.
 class Forged {
  public:
   explicit Forged(const std::string& path) : path_(path) {
@@ -34,18 +36,23 @@ class Forged {
     copy_over(path + ".left", path);
     bytes_ = bytes_of_file(path);
     secret_ = load<Superblock>(bytes_.data()).secret;
-    const RootSlot slots[2] = {load<RootSlot>(bytes_.data() + kRootSlotOffsets[0]), load<RootSlot>(bytes_.data() + kRootSlotOffsets[1])};
+    const RootSlot slots[2] = {load<RootSlot>(bytes_.data() + kRootSlotOffsets[0]),
+                               load<RootSlot>(bytes_.data() + kRootSlotOffsets[1])};
     Root root;
-    std::memcpy(root.bytes, slots[slots[0].sequence >= slots[1].sequence ? 0 : 1].root, sizeof root.bytes);
+    std::memcpy(root.bytes, slots[slots[0].sequence >= slots[1].sequence ? 0 : 1].root,
+                sizeof root.bytes);
     root_ = RootWords::from_root(root);
     const auto fold = FoldBlock::decode(Bytes(bytes_).substr(root_.fold.offset, root_.fold_bytes));
     REQUIRE(fold);
     fold_ = *fold;
     segment = fold->log.back().segment;
     sequence = fold->log_sequence;
-    position = fold->log_offset == segment.offset ? segment.offset + sizeof(SegmentHeader) : fold->log_offset;
+    position = fold->log_offset == segment.offset ? segment.offset + sizeof(SegmentHeader)
+                                                  : fold->log_offset;
     incarnation_ = root_.incarnation;
-    for (FrameHeader header; (header = load<FrameHeader>(bytes_.data() + position)).magic == FrameHeader::kMagic; position += header.bytes) {
+    for (FrameHeader header;
+         (header = load<FrameHeader>(bytes_.data() + position)).magic == FrameHeader::kMagic;
+         position += header.bytes) {
       epoch = header.epoch;
     }
     REQUIRE(epoch == 20);
@@ -78,12 +85,15 @@ class Forged {
   // Bytes of a large value, in a segment there. `checksum_of`: what its description says of them.
   LargePiece piece(uint64_t offset, const std::string& content, const std::string& checksum_of) {
     bytes_.replace(offset, content.size(), content);
-    return {{offset, 64 * kKiB}, content.size(), roll(0, checksum(checksum_of.data(), checksum_of.size()))};
+    return {{offset, 64 * kKiB},
+            content.size(),
+            roll(0, checksum(checksum_of.data(), checksum_of.size()))};
   }
 
   // That the log went on in a segment there, `lives` openings of the pool ago.
   void mark(uint64_t of_sequence, const Segment& begun, uint64_t lives) {
-    const LogMark mark = make_log_mark(of_sequence, begun.offset, begun.bytes, 0, incarnation_ - lives, secret_);
+    const LogMark mark =
+        make_log_mark(of_sequence, begun.offset, begun.bytes, 0, incarnation_ - lives, secret_);
     store(bytes_.data() + kLogMarksOffset + of_sequence % 2 * kPageBytes, mark);
   }
 
@@ -100,7 +110,8 @@ class Forged {
     for (int slot = 0; slot < 2; slot++) {
       auto written = load<RootSlot>(bytes_.data() + kRootSlotOffsets[slot]);
       std::memcpy(written.root, root_.to_root().bytes, sizeof written.root);
-      written.checksum = checksum_seeded(&written, offsetof(RootSlot, reserved), secret_ + kRootSlotOffsets[slot]);
+      written.checksum =
+          checksum_seeded(&written, offsetof(RootSlot, reserved), secret_ + kRootSlotOffsets[slot]);
       store(bytes_.data() + kRootSlotOffsets[slot], written);
     }
   }
@@ -117,7 +128,8 @@ class Forged {
   uint64_t sequence = 0, position = 0, epoch = 0;
 
  private:
-  void frame(FrameKind kind, const std::string& payload, uint32_t count, uint64_t rolled, uint32_t part, bool last) {
+  void frame(FrameKind kind, const std::string& payload, uint32_t count, uint64_t rolled,
+             uint32_t part, bool last) {
     FrameHeader header;
     header.bytes = static_cast<uint32_t>(round_up(sizeof header + payload.size(), kFrameAlign));
     header.epoch = epoch;

@@ -1,4 +1,5 @@
-// This program again, in a process of its own that is killed at a named point (base/test_points.h, main.cc).
+// This program again, in a process of its own that is killed at a named point (base/test_points.h,
+// main.cc).
 #pragma once
 
 #include <doctest/doctest.h>
@@ -11,8 +12,10 @@
 
 namespace holdfast::test {
 
-// `child`: the variable by which main.cc knows what to do, with `what`; `flag`: another that is set. False: it ended otherwise.
-inline bool killed_at(const char* point, const char* child, const std::string& what, const char* flag = nullptr) {
+// `child`: the variable by which main.cc knows what to do, with `what`; `flag`: another that is
+// set. False: it ended otherwise.
+inline bool killed_at(const char* point, const char* child, const std::string& what,
+                      const char* flag = nullptr) {
   const pid_t pid = fork();
   if (pid == 0) {
     setenv("HOLDFAST_POINT_KILL", point, 1);

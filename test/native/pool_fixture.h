@@ -1,4 +1,5 @@
-// What the engine's tests share: pools on a scratch file, composite keys, and a model to compare with.
+// What the engine's tests share: pools on a scratch file, composite keys, and a model to compare
+// with.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -18,7 +19,8 @@ namespace holdfast::test {
 
 inline std::string key_in(uint32_t keyspace, const std::string& key) {
   std::string out(4, '\0');
-  for (int i = 0; i < 4; i++) out[static_cast<size_t>(i)] = static_cast<char>(keyspace >> (24 - 8 * i));
+  for (int i = 0; i < 4; i++)
+    out[static_cast<size_t>(i)] = static_cast<char>(keyspace >> (24 - 8 * i));
   return out + key;
 }
 
@@ -37,21 +39,24 @@ inline PoolOptions file_options(uint64_t size = 0) {
   return options;
 }
 
-inline std::shared_ptr<Pool> open_pool(const std::string& path, const PoolOptions& options = file_options()) {
+inline std::shared_ptr<Pool> open_pool(const std::string& path,
+                                       const PoolOptions& options = file_options()) {
   auto pool = Pool::open(path, options);
   REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
   return *pool;
 }
 
 // One commit of one key of keyspace 1.
-inline Result<Receipt> try_put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
+inline Result<Receipt> try_put(Pool& pool, const std::string& key, const std::string& value,
+                               CommitMode mode = CommitMode::kDurable) {
   Batch batch;
   REQUIRE(batch.put(key_in(1, key), value).is_ok());
   return pool.commit(batch, mode);
 }
 
 // Its epoch.
-inline uint64_t put(Pool& pool, const std::string& key, const std::string& value, CommitMode mode = CommitMode::kDurable) {
+inline uint64_t put(Pool& pool, const std::string& key, const std::string& value,
+                    CommitMode mode = CommitMode::kDurable) {
   auto receipt = try_put(pool, key, value, mode);
   REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
   return receipt->epoch;
@@ -64,7 +69,8 @@ inline uint64_t refresh(Pool& pool) {
   return *epoch;
 }
 
-inline std::optional<std::string> get(Pool& pool, const std::string& key, const SnapshotPtr& snapshot = nullptr) {
+inline std::optional<std::string> get(Pool& pool, const std::string& key,
+                                      const SnapshotPtr& snapshot = nullptr) {
   auto reader = pool.read(snapshot);
   if (!reader.is_ok()) return std::nullopt;
   auto found = reader->find(key);
@@ -87,7 +93,8 @@ inline std::vector<std::string> damages(Pool& pool) {
   return checked.is_ok() ? checked->damages : std::vector<std::string>{checked.status().message()};
 }
 
-inline std::map<std::string, std::string> contents(Pool& pool, const SnapshotPtr& snapshot = nullptr) {
+inline std::map<std::string, std::string> contents(Pool& pool,
+                                                   const SnapshotPtr& snapshot = nullptr) {
   std::map<std::string, std::string> out;
   RangeOptions all;
   all.high = std::string(4, '\xff');
@@ -96,7 +103,8 @@ inline std::map<std::string, std::string> contents(Pool& pool, const SnapshotPtr
   while (true) {
     auto given = (*range)->next(100, [&](Bytes key, const FoundValue& value, Reader& reader) {
       std::string bytes(value.size, '\0');
-      if (reader.copy(value, reinterpret_cast<uint8_t*>(bytes.data())).is_ok()) out[std::string(key)] = bytes;
+      if (reader.copy(value, reinterpret_cast<uint8_t*>(bytes.data())).is_ok())
+        out[std::string(key)] = bytes;
       return true;
     });
     if (!given.is_ok() || *given == 0) return out;

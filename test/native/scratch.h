@@ -1,6 +1,6 @@
-// Files of tests: a folder of its own for each, removed with all that is in it. HOLDFAST_TEST_TMP names where (default: beside the
-// test program, so that it is on an ordinary disk); memory: under /dev/shm, or where HOLDFAST_TEST_MEMORY says; by default where the system
-// keeps temporary files.
+// Files of tests: a folder of its own for each, removed with all that is in it. HOLDFAST_TEST_TMP
+// names where (default: beside the test program, so that it is on an ordinary disk); memory: under
+// /dev/shm, or where HOLDFAST_TEST_MEMORY says; by default where the system keeps temporary files.
 #pragma once
 
 #include <sys/stat.h>
@@ -22,7 +22,8 @@ class Scratch {
   Scratch() : Scratch(std::filesystem::temp_directory_path().string()) {}
   static Scratch on_disk() {
     const char* root = std::getenv("HOLDFAST_TEST_TMP");
-    return Scratch(root ? root : std::filesystem::read_symlink("/proc/self/exe").parent_path().string());
+    return Scratch(root ? root
+                        : std::filesystem::read_symlink("/proc/self/exe").parent_path().string());
   }
   static Scratch in_memory() {
     const char* root = std::getenv("HOLDFAST_TEST_MEMORY");

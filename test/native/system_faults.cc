@@ -66,10 +66,12 @@ void remember_overwritten(int fd, off_t offset, size_t size) {
 void end_sync(bool succeeded) {
   const std::lock_guard guard(unsynced_mutex);
   std::mt19937_64 random(losing);
-  // The latest first, so that of two writes to one sector what was there before the first is what stays.
+  // The latest first, so that of two writes to one sector what was there before the first is what
+  // stays.
   for (size_t i = unsynced.size(); !succeeded && i-- > 0;) {
     const Overwritten& was = unsynced[i];
-    if (random() % 2 == 0) (void)!::syscall(SYS_pwrite64, was.fd, was.bytes.data(), was.bytes.size(), was.offset);
+    if (random() % 2 == 0)
+      (void)!::syscall(SYS_pwrite64, was.fd, was.bytes.data(), was.bytes.size(), was.offset);
   }
   unsynced.clear();
 }
@@ -91,13 +93,15 @@ int struck(SystemCall call) {
   return fault.error;
 }
 
-// The same call as the one that stands here: a preloaded tracer's (test/crash/media), which must see it, else libc's.
+// The same call as the one that stands here: a preloaded tracer's (test/crash/media), which must
+// see it, else libc's.
 template <typename F>
 F next_of(const char* name) {
   return reinterpret_cast<F>(::dlsym(RTLD_NEXT, name));
 }
 
-long answer(SystemCall call, long (*make)(long, long, long, long, long), long a, long b, long c, long d, long e) {
+long answer(SystemCall call, long (*make)(long, long, long, long, long), long a, long b, long c,
+            long d, long e) {
   if (const int error = struck(call)) {
     errno = error;
     return -1;
@@ -185,7 +189,8 @@ ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
   if (most > 0 && size > most) size = most;
   holdfast::test::remember_overwritten(fd, offset, size);
   return holdfast::test::answer(
-      SystemCall::kPwrite, [](long a, long b, long c, long d, long) { return ::syscall(SYS_pwrite64, a, b, c, d); }, fd,
+      SystemCall::kPwrite,
+      [](long a, long b, long c, long d, long) { return ::syscall(SYS_pwrite64, a, b, c, d); }, fd,
       reinterpret_cast<long>(data), static_cast<long>(size), offset, 0);
 }
 
@@ -194,7 +199,9 @@ ssize_t pread(int fd, void* to, size_t size, off_t offset) {
   return ::syscall(SYS_pread64, fd, to, most > 0 ? std::min<uint64_t>(size, most) : size, offset);
 }
 
-int fdatasync(int fd) { return holdfast::test::sync_answer(SystemCall::kFdatasync, SYS_fdatasync, fd); }
+int fdatasync(int fd) {
+  return holdfast::test::sync_answer(SystemCall::kFdatasync, SYS_fdatasync, fd);
+}
 int fsync(int fd) { return holdfast::test::sync_answer(SystemCall::kFsync, SYS_fsync, fd); }
 
 int open(const char* path, int flags, ...) {
@@ -203,10 +210,12 @@ int open(const char* path, int flags, ...) {
   const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;
   va_end(rest);
   const int fd = static_cast<int>(holdfast::test::answer(
-      SystemCall::kOpen, [](long a, long b, long c, long d, long) { return ::syscall(SYS_openat, a, b, c, d); }, AT_FDCWD,
-      reinterpret_cast<long>(path), flags, mode, 0));
+      SystemCall::kOpen,
+      [](long a, long b, long c, long d, long) { return ::syscall(SYS_openat, a, b, c, d); },
+      AT_FDCWD, reinterpret_cast<long>(path), flags, mode, 0));
   const int error = errno;
-  if (holdfast::test::opened_in > 0 && --holdfast::test::opened_in == 0) std::exchange(holdfast::test::opened, nullptr)();
+  if (holdfast::test::opened_in > 0 && --holdfast::test::opened_in == 0)
+    std::exchange(holdfast::test::opened, nullptr)();
   errno = error;
   return fd;
 }
@@ -222,21 +231,27 @@ void* mmap(void* at, size_t size, int protection, int flags, int fd, off_t offse
 }
 
 int fallocate(int fd, int mode, off_t offset, off_t size) {
-  if (holdfast::test::disk_is_full && mode == 0 && holdfast::test::has_blocks(fd, static_cast<uint64_t>(offset), static_cast<uint64_t>(size)) != 1) {
+  if (holdfast::test::disk_is_full && mode == 0 &&
+      holdfast::test::has_blocks(fd, static_cast<uint64_t>(offset), static_cast<uint64_t>(size)) !=
+          1) {
     errno = ENOSPC;
     return -1;
   }
   return static_cast<int>(holdfast::test::answer(
       SystemCall::kFallocate,
       [](long a, long b, long c, long d, long) {
-        static const auto next = holdfast::test::next_of<int (*)(int, int, off_t, off_t)>("fallocate");
+        static const auto next =
+            holdfast::test::next_of<int (*)(int, int, off_t, off_t)>("fallocate");
         return static_cast<long>(next(static_cast<int>(a), static_cast<int>(b), c, d));
       },
       fd, mode, offset, size, 0));
 }
 
-int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*main)(void*), void* argument) noexcept {
-  static const auto next = holdfast::test::next_of<int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)>("pthread_create");
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*main)(void*),
+                   void* argument) noexcept {
+  static const auto next =
+      holdfast::test::next_of<int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)>(
+          "pthread_create");
   const int error = holdfast::test::struck(SystemCall::kThread);
   return error != 0 ? error : next(thread, attributes, main, argument);
 }
@@ -259,8 +274,10 @@ int ftruncate(int fd, off_t size) noexcept {
 int renameat2(int from_fd, const char* from, int to_fd, const char* to, unsigned flags) noexcept {
   return static_cast<int>(holdfast::test::answer(
       SystemCall::kRename,
-      [](long a, long b, long c, long d, long e) { return ::syscall(SYS_renameat2, a, b, c, d, e); }, from_fd,
-      reinterpret_cast<long>(from), to_fd, reinterpret_cast<long>(to), flags));
+      [](long a, long b, long c, long d, long e) {
+        return ::syscall(SYS_renameat2, a, b, c, d, e);
+      },
+      from_fd, reinterpret_cast<long>(from), to_fd, reinterpret_cast<long>(to), flags));
 }
 
 }  // extern "C"

@@ -1,9 +1,11 @@
-// Preloaded before libc: one system call of a kind fails, or does half of what it was asked, when its number has come.
+// Preloaded before libc: one system call of a kind fails, or does half of what it was asked, when
+// its number has come.
 //
-// Counted and failed are calls about what lies below HOLDFAST_CALLS_FOLDER (and mappings of no file that the addon makes), of all threads together. Which
-// call fails is told through HOLDFAST_CALLS_CONTROL, a file that is mapped here and written by test/storm/failing-calls.mjs: 8-byte words, the
-// kind, the number of the first that fails (1: the next), how many do, the errno (0: half of the bytes), how many have failed, and from word
-// 8 on how many of each kind were made.
+// Counted and failed are calls about what lies below HOLDFAST_CALLS_FOLDER (and mappings of no file
+// that the addon makes), of all threads together. Which call fails is told through
+// HOLDFAST_CALLS_CONTROL, a file that is mapped here and written by test/storm/failing-calls.mjs:
+// 8-byte words, the kind, the number of the first that fails (1: the next), how many do, the errno
+// (0: half of the bytes), how many have failed, and from word 8 on how many of each kind were made.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +23,23 @@
 namespace {
 
 // In the order of the names in failing-calls.mjs.
-enum Kind { kOpen, kPwrite, kPread, kFdatasync, kFsync, kFallocate, kFtruncate, kMmap, kFlock, kLockByte, kRename, kLink, kUnlink, kFstat, kKinds };
+enum Kind {
+  kOpen,
+  kPwrite,
+  kPread,
+  kFdatasync,
+  kFsync,
+  kFallocate,
+  kFtruncate,
+  kMmap,
+  kFlock,
+  kLockByte,
+  kRename,
+  kLink,
+  kUnlink,
+  kFstat,
+  kKinds
+};
 
 struct Control {
   std::atomic<int64_t> kind, first, times, error, failed, unused[3], made[kKinds];
@@ -41,12 +59,15 @@ __attribute__((constructor)) void begin() {
   if (below == nullptr || words == nullptr) return;
   snprintf(folder, sizeof folder, "%s/", below);
   const int fd = next<int (*)(const char*, int, ...)>("open")(words, O_RDWR | O_CLOEXEC);
-  void* mapped = next<void* (*)(void*, size_t, int, int, int, off_t)>("mmap")(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  void* mapped = next<void* (*)(void*, size_t, int, int, int, off_t)>("mmap")(
+      nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   close(fd);
   if (mapped != MAP_FAILED) control = static_cast<Control*>(mapped);
 }
 
-bool is_ours(const char* path) { return control != nullptr && strncmp(path, folder, strlen(folder)) == 0; }
+bool is_ours(const char* path) {
+  return control != nullptr && strncmp(path, folder, strlen(folder)) == 0;
+}
 
 bool is_ours(int fd) {
   if (control == nullptr || fd < 0) return false;
@@ -61,7 +82,8 @@ bool is_ours(int fd) {
 
 bool is_the_addons(const void* caller) {
   Dl_info found;
-  return control != nullptr && dladdr(caller, &found) != 0 && strstr(found.dli_fname, "holdfast_") != nullptr;
+  return control != nullptr && dladdr(caller, &found) != 0 &&
+         strstr(found.dli_fname, "holdfast_") != nullptr;
 }
 
 enum class Fate { kGoesOn, kHalf, kFails };
@@ -69,7 +91,8 @@ enum class Fate { kGoesOn, kHalf, kFails };
 // Of one call of ours; where it fails errno is set.
 Fate fate(Kind kind) {
   const int64_t number = ++control->made[kind];
-  if (control->kind != kind || number < control->first || number >= control->first + control->times) return Fate::kGoesOn;
+  if (control->kind != kind || number < control->first || number >= control->first + control->times)
+    return Fate::kGoesOn;
   control->failed++;
   if (control->error == 0) return Fate::kHalf;
   errno = static_cast<int>(control->error.load());
@@ -100,10 +123,12 @@ ssize_t read_some(int fd, void* to, size_t bytes, off_t at) {
   return how == Fate::kFails ? -1 : real(fd, to, how == Fate::kHalf ? half_of(bytes) : bytes, at);
 }
 
-void* map_one(const void* caller, void* at, size_t bytes, int protection, int flags, int fd, off_t offset) {
+void* map_one(const void* caller, void* at, size_t bytes, int protection, int flags, int fd,
+              off_t offset) {
   static const auto real = next<void* (*)(void*, size_t, int, int, int, off_t)>("mmap");
   const bool ours = fd < 0 ? is_the_addons(caller) : is_ours(fd);
-  return ours && fate(kMmap) == Fate::kFails ? MAP_FAILED : real(at, bytes, protection, flags, fd, offset);
+  return ours && fate(kMmap) == Fate::kFails ? MAP_FAILED
+                                             : real(at, bytes, protection, flags, fd, offset);
 }
 
 int control_one(int fd, int command, void* argument) {
@@ -117,30 +142,34 @@ int control_one(int fd, int command, void* argument) {
 // Large files have names of their own in libc; on 64 bits they are the same calls.
 extern "C" {
 
-#define HOLDFAST_OPEN(name)                          \
-  int name(const char* path, int flags, ...) {       \
-    va_list rest;                                    \
-    va_start(rest, flags);                           \
-    const mode_t mode = va_arg(rest, mode_t);        \
-    va_end(rest);                                    \
-    return open_one(path, flags, mode);              \
+#define HOLDFAST_OPEN(name)                    \
+  int name(const char* path, int flags, ...) { \
+    va_list rest;                              \
+    va_start(rest, flags);                     \
+    const mode_t mode = va_arg(rest, mode_t);  \
+    va_end(rest);                              \
+    return open_one(path, flags, mode);        \
   }
 HOLDFAST_OPEN(open)
 HOLDFAST_OPEN(open64)
 
-#define HOLDFAST_FCNTL(name)                         \
-  int name(int fd, int command, ...) {               \
-    va_list rest;                                    \
-    va_start(rest, command);                         \
-    void* argument = va_arg(rest, void*);            \
-    va_end(rest);                                    \
-    return control_one(fd, command, argument);       \
+#define HOLDFAST_FCNTL(name)                   \
+  int name(int fd, int command, ...) {         \
+    va_list rest;                              \
+    va_start(rest, command);                   \
+    void* argument = va_arg(rest, void*);      \
+    va_end(rest);                              \
+    return control_one(fd, command, argument); \
   }
 HOLDFAST_FCNTL(fcntl)
 HOLDFAST_FCNTL(fcntl64)
 
-ssize_t pwrite(int fd, const void* from, size_t bytes, off_t at) { return write_some(fd, from, bytes, at); }
-ssize_t pwrite64(int fd, const void* from, size_t bytes, off_t at) { return write_some(fd, from, bytes, at); }
+ssize_t pwrite(int fd, const void* from, size_t bytes, off_t at) {
+  return write_some(fd, from, bytes, at);
+}
+ssize_t pwrite64(int fd, const void* from, size_t bytes, off_t at) {
+  return write_some(fd, from, bytes, at);
+}
 ssize_t pread(int fd, void* to, size_t bytes, off_t at) { return read_some(fd, to, bytes, at); }
 ssize_t pread64(int fd, void* to, size_t bytes, off_t at) { return read_some(fd, to, bytes, at); }
 void* mmap(void* at, size_t bytes, int protection, int flags, int fd, off_t offset) noexcept {
@@ -157,13 +186,17 @@ void* mmap64(void* at, size_t bytes, int protection, int flags, int fd, off_t of
   }
 HOLDFAST_CALL(fdatasync, kFdatasync, fd, (int fd), (fd))
 HOLDFAST_CALL(fsync, kFsync, fd, (int fd), (fd))
-HOLDFAST_CALL(fallocate, kFallocate, fd, (int fd, int mode, off_t at, off_t bytes), (fd, mode, at, bytes))
-HOLDFAST_CALL(fallocate64, kFallocate, fd, (int fd, int mode, off_t at, off_t bytes), (fd, mode, at, bytes))
+HOLDFAST_CALL(fallocate, kFallocate, fd, (int fd, int mode, off_t at, off_t bytes),
+              (fd, mode, at, bytes))
+HOLDFAST_CALL(fallocate64, kFallocate, fd, (int fd, int mode, off_t at, off_t bytes),
+              (fd, mode, at, bytes))
 HOLDFAST_CALL(ftruncate, kFtruncate, fd, (int fd, off_t bytes) noexcept, (fd, bytes))
 HOLDFAST_CALL(ftruncate64, kFtruncate, fd, (int fd, off_t bytes) noexcept, (fd, bytes))
 HOLDFAST_CALL(flock, kFlock, fd, (int fd, int operation) noexcept, (fd, operation))
 HOLDFAST_CALL(rename, kRename, from, (const char* from, const char* to) noexcept, (from, to))
-HOLDFAST_CALL(renameat2, kRename, from, (int a, const char* from, int b, const char* to, unsigned flags) noexcept, (a, from, b, to, flags))
+HOLDFAST_CALL(renameat2, kRename, from,
+              (int a, const char* from, int b, const char* to, unsigned flags) noexcept,
+              (a, from, b, to, flags))
 HOLDFAST_CALL(link, kLink, from, (const char* from, const char* to) noexcept, (from, to))
 HOLDFAST_CALL(unlink, kUnlink, path, (const char* path) noexcept, (path))
 HOLDFAST_CALL(fstat, kFstat, fd, (int fd, struct stat* facts) noexcept, (fd, facts))

@@ -1,7 +1,9 @@
-// What the parent of a kill storm knows of one pool, and whether what a fresh process found in it can be.
+// What the parent of a kill storm knows of one pool, and whether what a fresh process found in it
+// can be.
 //
-// The property: every commit acknowledged as durable is there; of the rest each is there or not, whole; of the acknowledged ones a
-// prefix by epoch, of each thread's a prefix in the order it made them; nothing else is there.
+// The property: every commit acknowledged as durable is there; of the rest each is there or not,
+// whole; of the acknowledged ones a prefix by epoch, of each thread's a prefix in the order it made
+// them; nothing else is there.
 
 export class Model {
   /** What the last process that opened the pool found: key -> "id:length". */
@@ -13,7 +15,14 @@ export class Model {
     const [kind, id, third, said] = line.split(' ');
     if (kind === 'B') {
       const [, thread, number] = id.split('.').map(Number);
-      this.commits.set(id, { id, thread, number, durable: third === 'd', epoch: undefined, operations: parse(id, said) });
+      this.commits.set(id, {
+        id,
+        thread,
+        number,
+        durable: third === 'd',
+        epoch: undefined,
+        operations: parse(id, said),
+      });
     } else if (kind === 'A') {
       this.commits.get(id).epoch = Number(third);
     } else if (kind === 'F') {
@@ -30,10 +39,21 @@ export class Model {
     const possible = this.#possible(here);
     for (const [key, value] of found) {
       const may = possible.get(key);
-      if (!may?.has(value)) wrong.push(`${key} is ${value}, may be ${may ? [...may].slice(0, 4).map((v) => v ?? 'absent').join(' or ') : 'only absent'}`);
+      if (!may?.has(value))
+        wrong.push(
+          `${key} is ${value}, may be ${
+            may
+              ? [...may]
+                  .slice(0, 4)
+                  .map((v) => v ?? 'absent')
+                  .join(' or ')
+              : 'only absent'
+          }`,
+        );
     }
     for (const [key, may] of possible) {
-      if (!found.has(key) && !may.has(undefined)) wrong.push(`${key} is absent, must be ${[...may].slice(0, 4).join(' or ')}`);
+      if (!found.has(key) && !may.has(undefined))
+        wrong.push(`${key} is absent, must be ${[...may].slice(0, 4).join(' or ')}`);
     }
     this.state = found;
     this.commits = new Map();
@@ -41,28 +61,38 @@ export class Model {
   }
 
   #order(isHere, wrong) {
-    const acknowledged = [...this.commits.values()].filter(({ epoch }) => epoch !== undefined).sort((a, b) => a.epoch - b.epoch);
+    const acknowledged = [...this.commits.values()]
+      .filter(({ epoch }) => epoch !== undefined)
+      .sort((a, b) => a.epoch - b.epoch);
     let missing;
     for (const commit of acknowledged) {
       if (!isHere.has(commit)) {
         missing ??= commit;
-        if (commit.durable) wrong.push(`commit ${commit.id} was acknowledged as durable (epoch ${commit.epoch}) and is lost`);
+        if (commit.durable)
+          wrong.push(
+            `commit ${commit.id} was acknowledged as durable (epoch ${commit.epoch}) and is lost`,
+          );
       } else if (missing) {
-        wrong.push(`commit ${commit.id} (epoch ${commit.epoch}) is there, ${missing.id} (epoch ${missing.epoch}) is not`);
+        wrong.push(
+          `commit ${commit.id} (epoch ${commit.epoch}) is there, ${missing.id} (epoch ${missing.epoch}) is not`,
+        );
       }
     }
     const first = new Map();
     for (const commit of this.commits.values()) {
-      if (!isHere.has(commit)) first.set(commit.thread, Math.min(first.get(commit.thread) ?? Infinity, commit.number));
+      if (!isHere.has(commit))
+        first.set(commit.thread, Math.min(first.get(commit.thread) ?? Infinity, commit.number));
     }
     for (const commit of isHere) {
-      if (commit.number > (first.get(commit.thread) ?? Infinity)) wrong.push(`commit ${commit.id} is there, an earlier one of its thread is not`);
+      if (commit.number > (first.get(commit.thread) ?? Infinity))
+        wrong.push(`commit ${commit.id} is there, an earlier one of its thread is not`);
     }
   }
 
   /**
-   * key -> the values it may have (undefined: absent). Of commits that are there but whose epoch nobody has heard, any may
-   * have come last, and the newest acknowledged one may have come after them; what stood there before cannot remain.
+   * key -> the values it may have (undefined: absent). Of commits that are there but whose epoch
+   * nobody has heard, any may have come last, and the newest acknowledged one may have come after
+   * them; what stood there before cannot remain.
    */
   #possible(here) {
     const possible = new Map();

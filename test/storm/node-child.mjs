@@ -1,6 +1,7 @@
-// One process of the kill storm: opens the pool, says what is in it, and commits from several threads until it is killed.
-// It says on stdout, one whole line at a time, what it is about to do and what has been acknowledged; the parent
-// (storm.mjs) knows the meaning of each line and holds the model.
+// One process of the kill storm: opens the pool, says what is in it, and commits from several
+// threads until it is killed. It says on stdout, one whole line at a time, what it is about to do
+// and what has been acknowledged; the parent (storm.mjs) knows the meaning of each line and holds
+// the model.
 //
 //   node-child.mjs <pool> <medium> <generation> <seed> <close after ms, 0: never>
 import { writeSync } from 'node:fs';
@@ -12,8 +13,8 @@ const lie = process.env.HOLDFAST_STORM_LIE ?? '';
 const THREADS = 3;
 const BUDGET = 400;
 
-// A line shorter than the pipe's atomic size arrives whole or not at all, whichever thread writes it. The pipe may be full for a
-// moment, when the parent is busy.
+// A line shorter than the pipe's atomic size arrives whole or not at all, whichever thread writes
+// it. The pipe may be full for a moment, when the parent is busy.
 const say = (line) => {
   const bytes = Buffer.from(`${line}\n`);
   for (let at = 0; at < bytes.length;) {
@@ -37,10 +38,18 @@ function randomFrom(seed) {
   };
 }
 
-/** The value that commit `id` puts: it says so itself, and every byte of it can be told from any other commit's. */
+/**
+ * The value that commit `id` puts: it says so itself, and every byte of it can be told from any
+ * other commit's.
+ */
 function valueOf(id, length) {
   const head = `${id}:${length}:`;
-  return Buffer.from(head.padEnd(Math.max(length, head.length), String.fromCharCode(97 + (id.length * 7 + id.charCodeAt(id.length - 1)) % 26)));
+  return Buffer.from(
+    head.padEnd(
+      Math.max(length, head.length),
+      String.fromCharCode(97 + ((id.length * 7 + id.charCodeAt(id.length - 1)) % 26)),
+    ),
+  );
 }
 
 function describe(value) {
@@ -50,7 +59,11 @@ function describe(value) {
 }
 
 function openPool(path, medium) {
-  const options = { medium, size: medium === 'pmem' ? 40 * 2 ** 20 : undefined, foldOperations: 300 };
+  const options = {
+    medium,
+    size: medium === 'pmem' ? 40 * 2 ** 20 : undefined,
+    foldOperations: 300,
+  };
   for (let tries = 0; ; tries += 1) {
     try {
       return holdfast.openSync(path, options);
@@ -105,7 +118,9 @@ class Committer {
     say(`B ${id} ${eventual ? 'e' : 'd'} ${said}`);
     if (lie === 'early') say(`A ${id} ${1e9 + this.next}`);
     try {
-      const { epoch } = this.pool.commitSync(batch, { durability: eventual ? 'eventual' : 'durable' });
+      const { epoch } = this.pool.commitSync(batch, {
+        durability: eventual ? 'eventual' : 'durable',
+      });
       if (lie !== 'early') say(`A ${id} ${epoch}`);
     } catch (error) {
       this.refused(id, error);
@@ -121,7 +136,12 @@ class Committer {
       const [said, batch] = this.plan(id);
       say(`B ${id} ${eventual ? 'e' : 'd'} ${said}`);
       const commit = this.pool.commit(batch, { durability: eventual ? 'eventual' : 'durable' });
-      waiting.push(commit.then(({ epoch }) => say(`A ${id} ${epoch}`), (error) => this.refused(id, error)));
+      waiting.push(
+        commit.then(
+          ({ epoch }) => say(`A ${id} ${epoch}`),
+          (error) => this.refused(id, error),
+        ),
+      );
     }
     await Promise.all(waiting);
   }
@@ -158,7 +178,9 @@ async function main() {
   const committer = new Committer(pool, generation, 0, Number(seed));
   committer.one(markers);
   for (let thread = 1; thread < THREADS; thread += 1) {
-    new Worker(new URL(import.meta.url), { workerData: { path, medium, generation, thread, seed: Number(seed) + thread } });
+    new Worker(new URL(import.meta.url), {
+      workerData: { path, medium, generation, thread, seed: Number(seed) + thread },
+    });
   }
   if (Number(closeAfter) > 0) {
     setTimeout(() => {

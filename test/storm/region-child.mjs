@@ -1,14 +1,22 @@
-// One process of the region storm: compares what it finds, then commits 8-byte region writes, 100 at a time, until it is killed.
+// One process of the region storm: compares what it finds, then commits 8-byte region writes, 100
+// at a time, until it is killed.
 //
-// Commit n writes the cells that n alone decides, and says its number in a key of the same commit: so the state after n commits is known
-// to everybody, and whether it is one of those states can be seen without remembering anything.
+// Commit n writes the cells that n alone decides, and says its number in a key of the same commit:
+// so the state after n commits is known to everybody, and whether it is one of those states can be
+// seen without remembering anything.
 //
-//   region-child.mjs <pool> <medium> <commits in all> <most of them in this process: then it waits to be killed>
+//   region-child.mjs <pool> <medium> <commits in all> <most of them in this process: then it waits
+//       to be killed>
 import { createRequire } from 'node:module';
 import { writeSync } from 'node:fs';
 
 const holdfast = createRequire(import.meta.url)('../../dist/index.js');
-const [path, medium, total, most] = [process.argv[2], process.argv[3], Number(process.argv[4]), Number(process.argv[5])];
+const [path, medium, total, most] = [
+  process.argv[2],
+  process.argv[3],
+  Number(process.argv[4]),
+  Number(process.argv[5]),
+];
 const cells = 100_000;
 const perCommit = 100;
 const lie = process.env.HOLDFAST_STORM_LIE ?? '';
@@ -46,7 +54,11 @@ function expected(commits) {
 function open() {
   for (let tries = 0; ; tries += 1) {
     try {
-      return holdfast.openSync(path, { medium, size: medium === 'pmem' ? 64 * 2 ** 20 : undefined, foldOperations: 3000 });
+      return holdfast.openSync(path, {
+        medium,
+        size: medium === 'pmem' ? 64 * 2 ** 20 : undefined,
+        foldOperations: 3000,
+      });
     } catch (error) {
       // The process killed just before may not be quite gone.
       if (error.code !== 'ERR_HOLDFAST_LOCKED' || tries === 500) throw error;
@@ -62,7 +74,8 @@ let commit = numbers.get('commits') ?? 0;
 const found = region.typed(BigUint64Array, 0, cells);
 const wanted = expected(commit);
 const wrong = found.findIndex((value, cell) => value !== wanted[cell]);
-if (wrong >= 0) say(`W after ${commit} commits cell ${wrong} is ${found[wrong]}, not ${wanted[wrong]}`);
+if (wrong >= 0)
+  say(`W after ${commit} commits cell ${wrong} is ${found[wrong]}, not ${wanted[wrong]}`);
 say(`S ${commit}`);
 const last = commit + most;
 while (commit < total) {
@@ -81,7 +94,9 @@ while (commit < total) {
     say(`A ${commit}`);
   } else {
     const eventual = commit % 3 === 0;
-    pool.commitSync(batch.put(numbers, 'commits', commit), { durability: eventual ? 'eventual' : 'durable' });
+    pool.commitSync(batch.put(numbers, 'commits', commit), {
+      durability: eventual ? 'eventual' : 'durable',
+    });
     if (!eventual) say(`A ${commit}`);
   }
 }

@@ -1,11 +1,14 @@
-// The kill storm: real processes that commit from several threads are killed at random moments, over and over, on pools that a model
-// here knows the content of. Each fresh process says what it found; then it goes on, until it is killed too.
+// The kill storm: real processes that commit from several threads are killed at random moments,
+// over and over, on pools that a model here knows the content of. Each fresh process says what it
+// found; then it goes on, until it is killed too.
 //
-//   storm.mjs [--kills N] [--minutes M] [--seed S] [--native] [--medium file|pmem] [--lanes L]     kills at random moments
+//   storm.mjs [--kills N] [--minutes M] [--seed S] [--native] [--medium file|pmem] [--lanes L]
+//                                            kills at random moments
 //   storm.mjs --points                       kills at the named points, in the native test build
 //   storm.mjs --controls                     children that lie: each lie must be noticed
 //
-// The last line is doctest's summary, for scripts/count-tests.mjs. A failure prints the seed and how to run it again.
+// The last line is doctest's summary, for scripts/count-tests.mjs. A failure prints the seed and
+// how to run it again.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,20 +22,59 @@ const here = import.meta.dirname;
 const nativeChild = path.join(here, '../../build-native/storm_child');
 const { values: options } = parseArgs({
   options: {
-    kills: { type: 'string', default: '1000' }, minutes: { type: 'string' }, seed: { type: 'string', default: '1' }, lanes: { type: 'string', default: '2' },
-    native: { type: 'boolean', default: false }, medium: { type: 'string' },
-    points: { type: 'boolean', default: false }, controls: { type: 'boolean', default: false },
+    kills: { type: 'string', default: '1000' },
+    minutes: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    lanes: { type: 'string', default: '2' },
+    native: { type: 'boolean', default: false },
+    medium: { type: 'string' },
+    points: { type: 'boolean', default: false },
+    controls: { type: 'boolean', default: false },
   },
 });
 
 export const POINTS = {
-  file: ['create.before_rename', 'open.before_adopt', 'open.before_root', 'open.after_root', 'commit.before_barrier', 'log.before_link',
-    'large.before_barrier', 'file.before_growth', 'fold.before_block', 'fold.before_root', 'fold.after_root', 'merge.before_block',
-    'clean.before_move', 'clean.after_move', 'clean.before_retire', 'segment.before_release', 'close.before_clean_mark', 'close.before_medium'],
-  pmem: ['create.before_rename', 'open.before_adopt', 'open.before_root', 'open.after_root', 'commit.before_barrier', 'log.before_link',
-    'large.before_barrier', 'pmem.before_publish', 'pmem.inside_root', 'fold.before_block', 'fold.before_root', 'fold.after_root',
-    'merge.before_block', 'clean.before_move', 'clean.after_move', 'clean.before_retire', 'segment.before_release',
-    'close.before_clean_mark', 'close.before_medium'],
+  file: [
+    'create.before_rename',
+    'open.before_adopt',
+    'open.before_root',
+    'open.after_root',
+    'commit.before_barrier',
+    'log.before_link',
+    'large.before_barrier',
+    'file.before_growth',
+    'fold.before_block',
+    'fold.before_root',
+    'fold.after_root',
+    'merge.before_block',
+    'clean.before_move',
+    'clean.after_move',
+    'clean.before_retire',
+    'segment.before_release',
+    'close.before_clean_mark',
+    'close.before_medium',
+  ],
+  pmem: [
+    'create.before_rename',
+    'open.before_adopt',
+    'open.before_root',
+    'open.after_root',
+    'commit.before_barrier',
+    'log.before_link',
+    'large.before_barrier',
+    'pmem.before_publish',
+    'pmem.inside_root',
+    'fold.before_block',
+    'fold.before_root',
+    'fold.after_root',
+    'merge.before_block',
+    'clean.before_move',
+    'clean.after_move',
+    'clean.before_retire',
+    'segment.before_release',
+    'close.before_clean_mark',
+    'close.before_medium',
+  ],
 };
 
 function randomFrom(seed) {
@@ -56,7 +98,7 @@ class Lane {
 
   constructor({ medium, native, seed, lie = '' }) {
     Object.assign(this, { medium, native, seed, lie, random: randomFrom(seed) });
-    const root = medium === 'pmem' ? '/dev/shm' : process.env.HOLDFAST_TEST_TMP ?? tmpdir();
+    const root = medium === 'pmem' ? '/dev/shm' : (process.env.HOLDFAST_TEST_TMP ?? tmpdir());
     this.folder = mkdtempSync(path.join(root, 'hf-storm-'));
     this.pool = path.join(this.folder, 'pool');
   }
@@ -65,17 +107,40 @@ class Lane {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Starts a process, hears it, kills it as `when` says. Returns how it ended: 'SIGKILL' or an exit code. */
+  /**
+   * Starts a process, hears it, kills it as `when` says. Returns how it ended: 'SIGKILL' or an exit
+   * code.
+   */
   async round({ when, point = '', limitMs = 180_000 }) {
     this.generation += 1;
-    const closing = when.after === 'C' ? String(5 + Math.floor(this.random(30))) : point.startsWith('close') ? '60' : '0';
-    const args = [this.pool, this.medium, String(this.generation), String(Math.floor(this.random(2 ** 31))), closing];
-    const program = this.native ? [nativeChild, args] : [process.execPath, [path.join(here, 'node-child.mjs'), ...args]];
+    const closing =
+      when.after === 'C'
+        ? String(5 + Math.floor(this.random(30)))
+        : point.startsWith('close')
+          ? '60'
+          : '0';
+    const args = [
+      this.pool,
+      this.medium,
+      String(this.generation),
+      String(Math.floor(this.random(2 ** 31))),
+      closing,
+    ];
+    const program = this.native
+      ? [nativeChild, args]
+      : [process.execPath, [path.join(here, 'node-child.mjs'), ...args]];
     const child = spawn(...program, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, PMEM_IS_PMEM_FORCE: '1', HOLDFAST_POINT_KILL: point, HOLDFAST_STORM_LIE: this.lie },
+      env: {
+        ...process.env,
+        PMEM_IS_PMEM_FORCE: '1',
+        HOLDFAST_POINT_KILL: point,
+        HOLDFAST_STORM_LIE: this.lie,
+      },
     });
-    const ended = new Promise((resolve) => child.on('close', (code, signal) => resolve(signal ?? code)));
+    const ended = new Promise((resolve) =>
+      child.on('close', (code, signal) => resolve(signal ?? code)),
+    );
     let killing = false;
     const kill = (afterMs) => {
       if (killing) return;
@@ -130,7 +195,8 @@ class Lane {
 
   /** Random kills until there were `count`; a last process looks, and closes in order. */
   async storm(count) {
-    while (this.kills < count && this.wrong.length === 0 && Date.now() < until) await this.round({ when: this.#when() });
+    while (this.kills < count && this.wrong.length === 0 && Date.now() < until)
+      await this.round({ when: this.#when() });
     if (this.wrong.length === 0) await this.round({ when: { after: 'none' }, point: 'close.none' });
   }
 }
@@ -145,20 +211,32 @@ function report(lane, what) {
 }
 
 const until = options.minutes ? Date.now() + Number(options.minutes) * 60_000 : Infinity;
-const media = () => (options.medium ? [options.medium] : existsSync('/dev/shm') ? ['file', 'pmem'] : ['file']);
+const media = () =>
+  options.medium ? [options.medium] : existsSync('/dev/shm') ? ['file', 'pmem'] : ['file'];
 
 async function storms() {
   const kills = options.minutes ? Infinity : Number(options.kills);
   const lanesEach = Math.max(1, Number(options.lanes) / media().length);
-  const lanes = media().flatMap((medium) => Array.from({ length: lanesEach }, (_, i) => new Lane({
-    medium, native: options.native, seed: Number(options.seed) + i * 1000 + (medium === 'pmem' && !options.medium ? 500 : 0) })));
+  const lanes = media().flatMap((medium) =>
+    Array.from(
+      { length: lanesEach },
+      (_, i) =>
+        new Lane({
+          medium,
+          native: options.native,
+          seed: Number(options.seed) + i * 1000 + (medium === 'pmem' && !options.medium ? 500 : 0),
+        }),
+    ),
+  );
   const begun = Date.now();
   await Promise.all(lanes.map((lane) => lane.storm(Math.ceil(kills / lanes.length))));
   let failed = 0;
   for (const lane of lanes) {
     const good = report(lane, `${lane.native ? 'native' : 'Node'} processes on ${lane.medium}`);
-    console.log(`storm: ${lane.native ? 'native' : 'Node'} on ${lane.medium}: ${lane.kills} kills, ${lane.ended} ended by themselves, ` +
-      `${lane.commits} commits acknowledged, ${lane.wrong.length} wrong`);
+    console.log(
+      `storm: ${lane.native ? 'native' : 'Node'} on ${lane.medium}: ${lane.kills} kills, ${lane.ended} ended by themselves, ` +
+        `${lane.commits} commits acknowledged, ${lane.wrong.length} wrong`,
+    );
     if (!good) failed += 1;
     lane.remove();
   }
@@ -166,12 +244,17 @@ async function storms() {
   return [lanes.length - failed, failed, 0];
 }
 
-/** At a point, the nth time it is met: the process must die there; the next must find all in order. */
+/**
+ * At a point, the nth time it is met: the process must die there; the next must find all in order.
+ */
 async function atPoint(lane, point, nth) {
-  // One that lives to make the pool, unless what is to be interrupted is making it, or its growth: an older pool reuses its space.
-  if (!point.startsWith('create') && point !== 'file.before_growth') await lane.round({ when: { after: 'R', ms: 30 } });
+  // One that lives to make the pool, unless what is to be interrupted is making it, or its growth:
+  // an older pool reuses its space.
+  if (!point.startsWith('create') && point !== 'file.before_growth')
+    await lane.round({ when: { after: 'R', ms: 30 } });
   const how = await lane.round({ when: { after: 'none' }, point: `${point}:${nth}` });
-  if (how !== 'SIGKILL') lane.wrong.push(`the point ${point} was not met ${nth} times (ended with ${how})`);
+  if (how !== 'SIGKILL')
+    lane.wrong.push(`the point ${point} was not met ${nth} times (ended with ${how})`);
   await lane.round({ when: { after: 'R', ms: 10 } });
   await lane.round({ when: { after: 'none' }, point: 'close.none' });
 }
@@ -180,19 +263,25 @@ async function atPoint(lane, point, nth) {
 async function points() {
   let passed = 0;
   let failed = 0;
-  await Promise.all(media().map(async (medium) => {
-    for (const point of POINTS[medium]) {
-      let good = true;
-      for (const nth of point.startsWith('create') || point.startsWith('open') || point.startsWith('close') ? [1] : [1, 3]) {
-        const lane = new Lane({ medium, native: true, seed: Number(options.seed) });
-        await atPoint(lane, point, nth);
-        good = report(lane, `point ${point} on ${medium}`) && good;
-        lane.remove();
+  await Promise.all(
+    media().map(async (medium) => {
+      for (const point of POINTS[medium]) {
+        let good = true;
+        for (const nth of point.startsWith('create') ||
+        point.startsWith('open') ||
+        point.startsWith('close')
+          ? [1]
+          : [1, 3]) {
+          const lane = new Lane({ medium, native: true, seed: Number(options.seed) });
+          await atPoint(lane, point, nth);
+          good = report(lane, `point ${point} on ${medium}`) && good;
+          lane.remove();
+        }
+        if (good) passed += 1;
+        else failed += 1;
       }
-      if (good) passed += 1;
-      else failed += 1;
-    }
-  }));
+    }),
+  );
   console.log(`points: ${passed + failed} points on ${media().join(' and ')}`);
   return [passed, failed, 0];
 }
@@ -203,7 +292,9 @@ async function controls() {
   for (const lie of ['early', 'extra', 'torn', 'lost']) {
     const lane = new Lane({ medium: 'file', native: true, seed: 7, lie });
     await lane.storm(40);
-    console.log(`control ${lie}: ${lane.wrong.length > 0 ? `caught after ${lane.kills} kills (${lane.wrong[0]})` : 'NOT caught'}`);
+    console.log(
+      `control ${lie}: ${lane.wrong.length > 0 ? `caught after ${lane.kills} kills (${lane.wrong[0]})` : 'NOT caught'}`,
+    );
     if (lane.wrong.length > 0) passed += 1;
     else failed += 1;
     lane.remove();
@@ -211,6 +302,12 @@ async function controls() {
   return [passed, failed, 0];
 }
 
-const [passed, failed, skipped] = await (options.points ? points() : options.controls ? controls() : storms());
-console.log(`[doctest] test cases: ${passed + failed + skipped} | ${passed} passed | ${failed} failed | ${skipped} skipped`);
+const [passed, failed, skipped] = await (options.points
+  ? points()
+  : options.controls
+    ? controls()
+    : storms());
+console.log(
+  `[doctest] test cases: ${passed + failed + skipped} | ${passed} passed | ${failed} failed | ${skipped} skipped`,
+);
 process.exit(failed === 0 ? 0 : 1);

@@ -1,5 +1,5 @@
-// One native process of the kill storm: the same lines, the same kinds of commits as node-child.mjs, in the test build,
-// which can end itself at named points. See storm.mjs.
+// One native process of the kill storm: the same lines, the same kinds of commits as
+// node-child.mjs, in the test build, which can end itself at named points. See storm.mjs.
 //
 //   storm_child <pool> <medium> <generation> <seed> <close after ms, 0: never>
 #include <unistd.h>
@@ -37,7 +37,8 @@ void say(const std::string& line) {
 std::string value_of(const std::string& id, size_t length) {
   std::string value = id + ":" + std::to_string(length) + ":";
   if (value.size() < length)
-    value.resize(length, static_cast<char>('a' + (id.size() * 7 + static_cast<uint8_t>(id.back())) % 26));
+    value.resize(length,
+                 static_cast<char>('a' + (id.size() * 7 + static_cast<uint8_t>(id.back())) % 26));
   return value;
 }
 
@@ -45,8 +46,10 @@ std::string describe(const std::string& value) {
   const size_t first = value.find(':');
   const size_t second = first == std::string::npos ? first : value.find(':', first + 1);
   if (second == std::string::npos || first == 0 || second > 60) return "DAMAGED";
-  const std::string id = value.substr(0, first), length = value.substr(first + 1, second - first - 1);
-  return value_of(id, std::strtoull(length.c_str(), nullptr, 10)) == value ? id + ":" + length : "DAMAGED";
+  const std::string id = value.substr(0, first),
+                    length = value.substr(first + 1, second - first - 1);
+  return value_of(id, std::strtoull(length.c_str(), nullptr, 10)) == value ? id + ":" + length
+                                                                           : "DAMAGED";
 }
 
 class Committer {
@@ -55,7 +58,8 @@ class Committer {
       : pool_(pool), generation_(std::move(generation)), thread_(thread), random_(seed) {}
 
   void one(const std::vector<std::string>& gone = {}) {
-    const std::string id = generation_ + "." + std::to_string(thread_) + "." + std::to_string(next_++);
+    const std::string id =
+        generation_ + "." + std::to_string(thread_) + "." + std::to_string(next_++);
     const bool eventual = random_.below(3) == 0;
     Batch batch, torn;
     std::string said;
@@ -70,10 +74,14 @@ class Committer {
     };
     for (const std::string& key : gone) remove(key);
     std::set<std::string> keys;
-    for (uint64_t i = random_.below(5) + 1; i > 0; i--) keys.insert("d" + std::to_string(random_.below(150)));
+    for (uint64_t i = random_.below(5) + 1; i > 0; i--)
+      keys.insert("d" + std::to_string(random_.below(150)));
     for (const std::string& key : keys)
-      random_.below(8) == 0 ? remove(key) : put(key, random_.below(100) < 70 ? random_.below(300) : random_.below(20000));
-    if (random_.below(60) == 0) put("big" + std::to_string(random_.below(4)), 270000 + random_.below(200000));
+      random_.below(8) == 0
+          ? remove(key)
+          : put(key, random_.below(100) < 70 ? random_.below(300) : random_.below(20000));
+    if (random_.below(60) == 0)
+      put("big" + std::to_string(random_.below(4)), 270000 + random_.below(200000));
     put("c/" + id, 0);
     said.pop_back();
     say("B " + id + (eventual ? " e " : " d ") + said);
@@ -127,7 +135,8 @@ std::shared_ptr<Pool> open_pool(const std::string& path, bool pmem) {
     if (opened.is_ok()) return *opened;
     // The process killed just before may not be quite gone.
     if (opened.status().code() != Code::kLocked || tries == 200) {
-      std::fprintf(stderr, "%s: %s\n", code_name(opened.status().code()), opened.status().message().c_str());
+      std::fprintf(stderr, "%s: %s\n", code_name(opened.status().code()),
+                   opened.status().message().c_str());
       std::_Exit(5);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -169,7 +178,8 @@ int run(char** arguments) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
   for (int i = 1; i < kThreads; i++) {
-    threads.emplace_back([&, i] { Committer(*pool, generation, i, seed + static_cast<uint64_t>(i)).storm(stop); });
+    threads.emplace_back(
+        [&, i] { Committer(*pool, generation, i, seed + static_cast<uint64_t>(i)).storm(stop); });
   }
   if (close_after > 0) {
     threads.emplace_back([&] { first.storm(stop); });

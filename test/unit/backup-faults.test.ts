@@ -1,9 +1,11 @@
 /**
- * What a power cut leaves of a backup's target, at each of its steps, and what becomes of a backup when any of its calls fails.
+ * What a power cut leaves of a backup's target, at each of its steps, and what becomes of a backup
+ * when any of its calls fails.
  *
- * The property, for every state: under its own name the target is not there, or it is whole and restores to the state it was made of; the
- * next backup to the same place succeeds, whatever the cut left under the other name, and restores to the pool's state; a backup that was
- * finished and has been taken elsewhere is not written to any more. And the pool that is backed up is as it was.
+ * The property, for every state: under its own name the target is not there, or it is whole and
+ * restores to the state it was made of; the next backup to the same place succeeds, whatever the
+ * cut left under the other name, and restores to the pool's state; a backup that was finished and
+ * has been taken elsewhere is not written to any more. And the pool that is backed up is as it was.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -18,7 +20,8 @@ import { TargetDisk, type Call, type Failure } from '../helpers/target-disk';
 const { disk } = vi.hoisted(() => ({ disk: { current: undefined as TargetDisk | undefined } }));
 vi.mock('node:fs/promises', async (original) => {
   const actual = await original<typeof import('node:fs/promises')>();
-  const helper = await vi.importActual<typeof import('../helpers/target-disk')>('../helpers/target-disk');
+  const helper =
+    await vi.importActual<typeof import('../helpers/target-disk')>('../helpers/target-disk');
   disk.current = new helper.TargetDisk();
   return disk.current.wrap(actual);
 });
@@ -36,7 +39,8 @@ beforeAll(async () => {
   fs.mkdirSync(targets);
   pool = await open(path.join(folder, 'pool'), { medium: 'file', retain: { bytes: 2 ** 40 } });
   const k = pool.keyspace<string, string>('k', { value: 'utf8' });
-  for (let i = 0; i < 400; i++) k.putSync(`key/${i}`, `value ${i} `.repeat(300), { durability: 'eventual' });
+  for (let i = 0; i < 400; i++)
+    k.putSync(`key/${i}`, `value ${i} `.repeat(300), { durability: 'eventual' });
   await pool.region('r', { size: 100_000 }).write(70_000, Buffer.from('in the region'));
 });
 afterAll(() => pool.close());
@@ -45,7 +49,10 @@ type State = Record<string, string>;
 
 function stateOf(from: Holdfast): State {
   const region = Buffer.from(from.region('r').read()).toString('base64');
-  return { ...Object.fromEntries(from.keyspace<string, string>('k', { value: 'utf8' }).range()), region };
+  return {
+    ...Object.fromEntries(from.keyspace<string, string>('k', { value: 'utf8' }).range()),
+    region,
+  };
 }
 
 async function restored(file: string): Promise<State> {
@@ -61,7 +68,9 @@ async function restored(file: string): Promise<State> {
 }
 
 function change(): void {
-  pool.keyspace<string, string>('k', { value: 'utf8' }).putSync(`key/${n % 400}`, `changed ${n++}`, { durability: 'eventual' });
+  pool
+    .keyspace<string, string>('k', { value: 'utf8' })
+    .putSync(`key/${n % 400}`, `changed ${n++}`, { durability: 'eventual' });
 }
 
 /** The calls of one backup into an empty folder, in the order in which they were made. */
@@ -94,7 +103,10 @@ async function judge(made: State): Promise<{ finished: boolean; continued: boole
   return { finished, continued };
 }
 
-async function explore(calls: readonly Call[], made: State): Promise<{ states: number; finished: number; continued: number }> {
+async function explore(
+  calls: readonly Call[],
+  made: State,
+): Promise<{ states: number; finished: number; continued: number }> {
   const seen = { states: 0, finished: 0, continued: 0 };
   for (let events = 0; events <= calls.length; events++) {
     for (let which = 0; which < statesPerCall; which++) {
@@ -131,7 +143,9 @@ describe('a power cut', () => {
     fs.writeFileSync(`${target}.partial`, whole.subarray(0, whole.length * 0.7));
     change();
     const made = stateOf(pool);
-    const calls = await record(async () => expect((await pool.backup(target)).continued).toBe(true));
+    const calls = await record(async () =>
+      expect((await pool.backup(target)).continued).toBe(true),
+    );
     change();
     const seen = await explore(calls, made);
     expect(seen.finished).toBeGreaterThan(0);
@@ -149,41 +163,56 @@ describe('a power cut', () => {
 });
 
 describe('a call that fails', () => {
-  const codeOf: Record<Failure, string> = { ENOSPC: 'ERR_HOLDFAST_DISK_FULL', EIO: 'ERR_HOLDFAST_IO', short: '' };
+  const codeOf: Record<Failure, string> = {
+    ENOSPC: 'ERR_HOLDFAST_DISK_FULL',
+    EIO: 'ERR_HOLDFAST_IO',
+    short: '',
+  };
 
-  test.each(['ENOSPC', 'EIO', 'short'] as const)('%s at every call: said clearly, the pool goes on, and so does the backup', async (failure) => {
-    clear();
-    const calls = await record(() => pool.backup(path.join(targets, 'target')));
-    let failed = 0;
-    for (let at = 0; at < calls.length; at++) {
+  test.each(['ENOSPC', 'EIO', 'short'] as const)(
+    '%s at every call: said clearly, the pool goes on, and so does the backup',
+    async (failure) => {
       clear();
-      disk.current!.fail(at, failure);
-      const target = path.join(targets, 'target');
-      const outcome = await pool.backup(target).then(
-        () => undefined,
-        (error: unknown) => error as { code: string; message: string },
-      );
-      change();
-      if (failure === 'short') {
-        expect(outcome).toBeUndefined(); // only writes can be short, and those go on
-      } else {
-        expect(outcome, calls[at]).toMatchObject({ code: codeOf[failure], message: expect.stringContaining(target) as string });
-        failed++;
+      const calls = await record(() => pool.backup(path.join(targets, 'target')));
+      let failed = 0;
+      for (let at = 0; at < calls.length; at++) {
+        clear();
+        disk.current!.fail(at, failure);
+        const target = path.join(targets, 'target');
+        const outcome = await pool.backup(target).then(
+          () => undefined,
+          (error: unknown) => error as { code: string; message: string },
+        );
+        change();
+        if (failure === 'short') {
+          expect(outcome).toBeUndefined(); // only writes can be short, and those go on
+        } else {
+          expect(outcome, calls[at]).toMatchObject({
+            code: codeOf[failure],
+            message: expect.stringContaining(target) as string,
+          });
+          failed++;
+        }
+        // Whatever it left: a target with its name is whole, and one without is made by the next
+        // call.
+        if (fs.existsSync(target)) {
+          expect(['link', 'unlink', 'syncFolder', undefined]).toContain(
+            outcome === undefined ? undefined : calls[at],
+          );
+          await restored(target);
+          fs.rmSync(target);
+        }
+        const { continued } = await pool.backup(target);
+        // nothing may be assumed after a failed sync
+        if (outcome !== undefined && calls[at] === 'sync') expect(continued).toBe(false);
+        expect(await restored(target)).toEqual(stateOf(pool));
+        // What is durable at the end is what was read: nothing lost under a failed sync was counted
+        // on.
+        disk.current!.layOut(after, disk.current!.calls.length, 0);
+        expect(await restored(path.join(after, 'target'))).toEqual(stateOf(pool));
       }
-      // Whatever it left: a target with its name is whole, and one without is made by the next call.
-      if (fs.existsSync(target)) {
-        expect(['link', 'unlink', 'syncFolder', undefined]).toContain(outcome === undefined ? undefined : calls[at]);
-        await restored(target);
-        fs.rmSync(target);
-      }
-      const { continued } = await pool.backup(target);
-      if (outcome !== undefined && calls[at] === 'sync') expect(continued).toBe(false); // nothing may be assumed after a failed sync
-      expect(await restored(target)).toEqual(stateOf(pool));
-      // What is durable at the end is what was read: nothing lost under a failed sync was counted on.
-      disk.current!.layOut(after, disk.current!.calls.length, 0);
-      expect(await restored(path.join(after, 'target'))).toEqual(stateOf(pool));
-    }
-    expect(failed).toBe(failure === 'short' ? 0 : calls.length);
-    expect((await pool.check()).damages).toEqual([]);
-  });
+      expect(failed).toBe(failure === 'short' ? 0 : calls.length);
+      expect((await pool.check()).damages).toEqual([]);
+    },
+  );
 });

@@ -1,5 +1,6 @@
 /**
- * SIGKILL in the middle of a backup: nothing half under the final name, and the next one goes on and is exactly one state of the pool.
+ * SIGKILL in the middle of a backup: nothing half under the final name, and the next one goes on
+ * and is exactly one state of the pool.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -38,7 +39,9 @@ const { open } = require(${JSON.stringify(path.resolve('dist/index.js'))});
 `;
 
 async function run(pool: string, target: string, until: () => boolean): Promise<void> {
-  const running = spawn(process.execPath, ['-e', child, pool, target], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const running = spawn(process.execPath, ['-e', child, pool, target], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let told = '';
   running.stdout.on('data', (text: Buffer) => (told += text.toString()));
   const watching = setInterval(() => {

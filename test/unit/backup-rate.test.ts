@@ -1,6 +1,7 @@
 /**
- * A backup of a pool that another thread commits to, ten thousand times a second and more: what it restores to is exactly one of the pool's
- * epochs, and the one it says. Every commit writes one number under all keys and into the region.
+ * A backup of a pool that another thread commits to, ten thousand times a second and more: what it
+ * restores to is exactly one of the pool's epochs, and the one it says. Every commit writes one
+ * number under all keys and into the region.
  */
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -41,18 +42,27 @@ parentPort.postMessage('done');
 `;
 
 onEachMedium('a backup under commits', (place) => {
-  test('restores to exactly the epoch it says, at ten thousand commits a second', async ({ skip }) => {
+  test('restores to exactly the epoch it says, at ten thousand commits a second', async ({
+    skip,
+  }) => {
     const source = place.path();
-    const pool = await open(source, { ...place.options, ...(place.medium === 'pmem' && { size: 2 ** 29 }) });
+    const pool = await open(source, {
+      ...place.options,
+      ...(place.medium === 'pmem' && { size: 2 ** 29 }),
+    });
     const bulk = pool.keyspace<string, Uint8Array>('bulk', { value: 'bytes' });
-    for (let i = 0; i < 3000; i++) bulk.putSync(`b${i}`, Buffer.alloc(10_000, i), { durability: 'eventual' });
+    for (let i = 0; i < 3000; i++)
+      bulk.putSync(`b${i}`, Buffer.alloc(10_000, i), { durability: 'eventual' });
     pool.region('r', { size: 8 * 4097 });
     const rates: number[] = [];
     let first = 0;
     for (let round = 0; round < rounds && !rates.some((rate) => rate >= wantedRate); round++) {
       const counter = new SharedArrayBuffer(16);
       const said = new BigInt64Array(counter);
-      const worker = new Worker(committer, { eval: true, workerData: { path: source, counter, keys, first } });
+      const worker = new Worker(committer, {
+        eval: true,
+        workerData: { path: source, counter, keys, first },
+      });
       const told: unknown[] = [];
       worker.on('message', (message) => told.push(message));
       worker.on('error', (error) => told.push(error));
@@ -83,10 +93,13 @@ onEachMedium('a backup under commits', (place) => {
       expect((await copy.check()).ok).toBe(true);
       await copy.close();
     }
-    console.log(`commits a second while it was backed up, on ${place.medium}: ${rates.map((rate) => rate.toFixed(0)).join(', ')}`);
+    console.log(
+      `commits a second while it was backed up, on ${place.medium}: ${rates.map((rate) => rate.toFixed(0)).join(', ')}`,
+    );
     await pool.close();
     // What was tried held; that it was tried at that rate cannot be said here.
     const most = Math.max(...rates);
-    if (most < wantedRate) skip(`skipped: this machine made ${most.toFixed(0)} commits a second at most`);
+    if (most < wantedRate)
+      skip(`skipped: this machine made ${most.toFixed(0)} commits a second at most`);
   });
 });

@@ -12,7 +12,10 @@ const folder = scratchFolder('backup');
 let n = 0;
 const fresh = (name = 'pool'): string => `${folder}/${name}-${n++}`;
 
-async function withPool(work: (pool: Holdfast, path: string) => Promise<void>, options = {}): Promise<void> {
+async function withPool(
+  work: (pool: Holdfast, path: string) => Promise<void>,
+  options = {},
+): Promise<void> {
   const path = fresh();
   const pool = await open(path, { medium: 'file', retain: { bytes: 2 ** 40 }, ...options });
   try {
@@ -26,7 +29,10 @@ function fill(pool: Holdfast, times: number, from = 0): void {
   const a = pool.keyspace<string, string>('a', { value: 'utf8' });
   const b = pool.keyspace<number, unknown>('b', { key: 'uint64' });
   for (let i = from; i < from + times; i++) {
-    const batch = pool.batch().put(a, `key/${i % 300}`, `value ${i} `.repeat(100)).put(b, i % 50, { n: i });
+    const batch = pool
+      .batch()
+      .put(a, `key/${i % 300}`, `value ${i} `.repeat(100))
+      .put(b, i % 50, { n: i });
     if (i % 7 === 3) batch.delete(a, `key/${(i * 13) % 300}`);
     pool.commitSync(batch, { durability: 'eventual' });
   }
@@ -35,16 +41,21 @@ function fill(pool: Holdfast, times: number, from = 0): void {
 function contents(pool: Holdfast): Record<string, [string, string][]> {
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
   return Object.fromEntries(
-    pool.keyspaces().map((name) => [
-      name,
-      [...pool.keyspace<Uint8Array, Uint8Array>(name, { key: 'bytes', value: 'bytes' }).range()].map(
-        ([key, value]): [string, string] => [hex(key), hex(value)],
-      ),
-    ]),
+    pool
+      .keyspaces()
+      .map((name) => [
+        name,
+        [
+          ...pool.keyspace<Uint8Array, Uint8Array>(name, { key: 'bytes', value: 'bytes' }).range(),
+        ].map(([key, value]): [string, string] => [hex(key), hex(value)]),
+      ]),
   );
 }
 
-async function restored(parts: string | string[], options = {}): Promise<{ state: ReturnType<typeof contents>; epoch: number }> {
+async function restored(
+  parts: string | string[],
+  options = {},
+): Promise<{ state: ReturnType<typeof contents>; epoch: number }> {
   const path = fresh('restored');
   const report = await restore(parts, path, { medium: 'file', ...options });
   const pool = await open(path, { create: 'never' });
@@ -62,7 +73,11 @@ test('a full backup and its increments restore to any epoch or time in them', ()
     const file = fresh('full');
     const seen: number[] = [];
     const full = await pool.backup(file, { onProgress: (fraction) => seen.push(fraction) });
-    expect(full).toMatchObject({ epoch: pool.stats().epoch, continued: false, fileBytes: fs.statSync(file).size });
+    expect(full).toMatchObject({
+      epoch: pool.stats().epoch,
+      continued: false,
+      fileBytes: fs.statSync(file).size,
+    });
     expect(seen.at(-1)).toBe(1);
     expect(fs.existsSync(`${file}.partial`)).toBe(false);
     const first = contents(pool);
@@ -77,17 +92,30 @@ test('a full backup and its increments restore to any epoch or time in them', ()
     const increment = await pool.backup(more, { incremental: full.epoch });
     expect(increment).toMatchObject({ since: full.epoch, commits: 200 });
     expect(await restored(file)).toEqual({ state: first, epoch: full.epoch });
-    expect(await restored([file, more], { at: between })).toEqual({ state: second, epoch: between });
+    expect(await restored([file, more], { at: between })).toEqual({
+      state: second,
+      epoch: between,
+    });
     expect(await restored([file, more], { at: time })).toEqual({ state: second, epoch: between });
     expect(await restored([file, more])).toEqual({ state: contents(pool), epoch: increment.epoch });
     const elsewhere = fresh();
-    await expect(restore([file, more], elsewhere, { at: full.epoch - 1 })).rejects.toThrow(RangeError);
-    await expect(restore([file, more], elsewhere, { at: increment.epoch + 1 })).rejects.toMatchObject(code('OUT_OF_RANGE'));
+    await expect(restore([file, more], elsewhere, { at: full.epoch - 1 })).rejects.toThrow(
+      RangeError,
+    );
+    await expect(
+      restore([file, more], elsewhere, { at: increment.epoch + 1 }),
+    ).rejects.toMatchObject(code('OUT_OF_RANGE'));
     await expect(restore([more, file], elsewhere)).rejects.toMatchObject(code('BACKUP_MISMATCH'));
     await expect(restore([file], file)).rejects.toMatchObject(code('EXISTS'));
     await expect(restore([fresh()], elsewhere)).rejects.toMatchObject(code('NOT_FOUND'));
-    await expect(restore([import.meta.filename], elsewhere)).rejects.toMatchObject(code('NOT_A_BACKUP'));
-    expect(fs.readdirSync(folder).filter((name) => elsewhere.endsWith(name) || name.includes('.restoring'))).toEqual([]);
+    await expect(restore([import.meta.filename], elsewhere)).rejects.toMatchObject(
+      code('NOT_A_BACKUP'),
+    );
+    expect(
+      fs
+        .readdirSync(folder)
+        .filter((name) => elsewhere.endsWith(name) || name.includes('.restoring')),
+    ).toEqual([]);
   }));
 
 test('while commits go on, to a stream and from one', () =>
@@ -102,7 +130,10 @@ test('while commits go on, to a stream and from one', () =>
         await new Promise(setImmediate);
       }
     })();
-    const [report, copy] = await Promise.all([pool.backup(pipe), restore(pipe, path, { medium: 'file' })]);
+    const [report, copy] = await Promise.all([
+      pool.backup(pipe),
+      restore(pipe, path, { medium: 'file' }),
+    ]);
     const web = new TransformStream<Uint8Array, Uint8Array>();
     const webPath = fresh('web');
     await Promise.all([pool.backup(web.writable), restore(web.readable, webPath)]);
@@ -112,7 +143,9 @@ test('while commits go on, to a stream and from one', () =>
     const again = await open(path);
     const a = again.keyspace<number, { n: number }>('b', { key: 'uint64' });
     const newest = Math.max(...[...a.values()].map(({ n: value }) => value));
-    expect([...a.values()].map(({ n: value }) => value).sort((x, y) => x - y)).toEqual([...Array(50).keys()].map((i) => newest - 49 + i));
+    expect([...a.values()].map(({ n: value }) => value).sort((x, y) => x - y)).toEqual(
+      [...Array(50).keys()].map((i) => newest - 49 + i),
+    );
     await again.close();
   }));
 
@@ -131,7 +164,9 @@ describe('what is in the way', () => {
       fs.writeFileSync(`${other}.partial`, 'something that is longer than the header of a block');
       await expect(pool.backup(other)).rejects.toMatchObject(code('EXISTS'));
       expect(fs.existsSync(`${other}.partial`)).toBe(true);
-      await expect(pool.backup(`${folder}/no/such/folder`)).rejects.toMatchObject(code('NOT_FOUND'));
+      await expect(pool.backup(`${folder}/no/such/folder`)).rejects.toMatchObject(
+        code('NOT_FOUND'),
+      );
       const twice = fresh('twice');
       const both = await Promise.allSettled([pool.backup(twice), pool.backup(twice)]);
       expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
@@ -145,7 +180,9 @@ describe('what is in the way', () => {
       async (pool) => {
         fill(pool, 3000);
         await pool.compact();
-        await expect(pool.backup(fresh(), { incremental: 1 })).rejects.toMatchObject(code('FORGOTTEN'));
+        await expect(pool.backup(fresh(), { incremental: 1 })).rejects.toMatchObject(
+          code('FORGOTTEN'),
+        );
       },
       { retain: false },
     ));
@@ -162,7 +199,10 @@ describe('what is in the way', () => {
           write: (_chunk, _encoding, done) => done(++written === i ? new Error('unplugged') : null),
           final: (done) => done(i > blocks ? new Error('unplugged') : null),
         });
-        await expect(pool.backup(fails)).rejects.toMatchObject({ ...code('IO'), cause: { message: 'unplugged' } });
+        await expect(pool.backup(fails)).rejects.toMatchObject({
+          ...code('IO'),
+          cause: { message: 'unplugged' },
+        });
       }
       const closed = new Writable({ write: (_chunk, _encoding, done) => done() });
       closed.destroy();
@@ -175,10 +215,14 @@ describe('what is in the way', () => {
       const never = (): Promise<void> => new Promise(() => undefined);
       const stop = new AbortController();
       const deaf = new WritableStream<Uint8Array>({ write: () => (stop.abort(), never()) });
-      await expect(pool.backup(deaf, { signal: stop.signal })).rejects.toMatchObject(code('ABORTED'));
+      await expect(pool.backup(deaf, { signal: stop.signal })).rejects.toMatchObject(
+        code('ABORTED'),
+      );
       const enough = new AbortController();
       const silent = new Readable({ read: () => enough.abort() });
-      await expect(restore(silent, fresh('silent'), { signal: enough.signal })).rejects.toMatchObject(code('ABORTED'));
+      await expect(
+        restore(silent, fresh('silent'), { signal: enough.signal }),
+      ).rejects.toMatchObject(code('ABORTED'));
       const broken = new Writable({
         write: () => {
           throw new Error('unplugged');
@@ -188,7 +232,9 @@ describe('what is in the way', () => {
       const others = new WritableStream<Uint8Array>();
       others.getWriter();
       await expect(pool.backup(others)).rejects.toThrow(TypeError);
-      await expect(pool.backup(new Writable({ write: () => void pool.close() }))).rejects.toMatchObject(code('CLOSED'));
+      await expect(
+        pool.backup(new Writable({ write: () => void pool.close() })),
+      ).rejects.toMatchObject(code('CLOSED'));
     }));
 
   test('another restore to the same place', () =>
@@ -197,9 +243,14 @@ describe('what is in the way', () => {
       const file = fresh('whole');
       await pool.backup(file);
       const path = fresh('twice');
-      const both = await Promise.allSettled([restore(file, path, { medium: 'file' }), restore(file, path, { medium: 'file' })]);
+      const both = await Promise.allSettled([
+        restore(file, path, { medium: 'file' }),
+        restore(file, path, { medium: 'file' }),
+      ]);
       expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
-      expect(both.find(({ status }) => status === 'rejected')).toMatchObject({ reason: code('LOCKED') });
+      expect(both.find(({ status }) => status === 'rejected')).toMatchObject({
+        reason: code('LOCKED'),
+      });
       const copy = await open(path, { create: 'never' });
       expect(contents(copy)).toEqual(contents(pool));
       await copy.close();
@@ -215,10 +266,18 @@ describe('what is in the way', () => {
         yield fs.readFileSync(file).subarray(0, 1000);
         throw new Error('unplugged');
       }
-      for (const source of [Readable.from(half()), Readable.toWeb(Readable.from(half())) as ReadableStream<Uint8Array>]) {
-        await expect(restore(source, path, { medium: 'file' })).rejects.toMatchObject({ ...code('IO'), cause: { message: 'unplugged' } });
+      for (const source of [
+        Readable.from(half()),
+        Readable.toWeb(Readable.from(half())) as ReadableStream<Uint8Array>,
+      ]) {
+        await expect(restore(source, path, { medium: 'file' })).rejects.toMatchObject({
+          ...code('IO'),
+          cause: { message: 'unplugged' },
+        });
       }
-      expect(fs.readdirSync(folder).filter((name) => path.endsWith(name) || name.includes('.restoring'))).toEqual([]);
+      expect(
+        fs.readdirSync(folder).filter((name) => path.endsWith(name) || name.includes('.restoring')),
+      ).toEqual([]);
     }));
 });
 
@@ -281,17 +340,24 @@ test('a restore that fails or is given up leaves nothing', () =>
     const cut = fresh('cut');
     fs.writeFileSync(cut, bytes.subarray(0, bytes.length - 10));
     await expect(restore(cut, to)).rejects.toMatchObject(code('CORRUPT'));
-    await expect(restore(Readable.from([bytes, Buffer.from('more')]), to)).rejects.toMatchObject(code('CORRUPT'));
+    await expect(restore(Readable.from([bytes, Buffer.from('more')]), to)).rejects.toMatchObject(
+      code('CORRUPT'),
+    );
     await expect(restore(Readable.from(['text']), to)).rejects.toThrow(TypeError);
     const stop = new AbortController();
-    await expect(restore(file, to, { signal: stop.signal, onProgress: () => stop.abort() })).rejects.toMatchObject(code('ABORTED'));
-    await expect(restore(file, to, { medium: 'file', size: 1_048_576 })).rejects.toMatchObject(code('POOL_FULL'));
+    await expect(
+      restore(file, to, { signal: stop.signal, onProgress: () => stop.abort() }),
+    ).rejects.toMatchObject(code('ABORTED'));
+    await expect(restore(file, to, { medium: 'file', size: 1_048_576 })).rejects.toMatchObject(
+      code('POOL_FULL'),
+    );
     expect(fs.existsSync(to)).toBe(false);
     fs.mkdirSync(`${to}.restoring`);
     await expect(restore(file, to)).rejects.toThrow(/is in the way and could not be removed/);
     await expect(restore(file, to)).rejects.toMatchObject(code('IO'));
     fs.rmdirSync(`${to}.restoring`);
-    await restore(file, `${to}.restoring`, { medium: 'file' }); // a restore that was killed before the naming
+    // a restore that was killed before the naming
+    await restore(file, `${to}.restoring`, { medium: 'file' });
     await restore(file, to);
     expect(fs.existsSync(`${to}.restoring`)).toBe(false);
     fs.rmSync(to);
@@ -302,7 +368,7 @@ test('a restore that fails or is given up leaves nothing', () =>
     await expect(restore(file, fresh(), { at: 'now' as never })).rejects.toThrow(TypeError);
   }));
 
-test('the catalogue of keyspaces, and epochs, go on behind the backup\'s', () =>
+test("the catalogue of keyspaces, and epochs, go on behind the backup's", () =>
   withPool(async (pool) => {
     fill(pool, 20);
     const file = fresh('catalogue');
@@ -314,7 +380,9 @@ test('the catalogue of keyspaces, and epochs, go on behind the backup\'s', () =>
     const receipt = await copy.keyspace('c').put('k', 1);
     expect(receipt.epoch).toBeGreaterThan(epoch);
     expect(copy.stats().oldestChange).toBeGreaterThan(epoch);
-    expect(() => copy.watch({ from: epoch - 1 })).toThrow(expect.objectContaining(code('FORGOTTEN')));
+    expect(() => copy.watch({ from: epoch - 1 })).toThrow(
+      expect.objectContaining(code('FORGOTTEN')),
+    );
     const watcher = copy.watch({ from: epoch });
     expect((await watcher.next()).value?.changes[0]).toMatchObject({ keyspace: 'c' });
     await copy.close();
@@ -328,11 +396,19 @@ test('two backups to one place, however it is named, do not write into each othe
     const before = process.cwd();
     process.chdir(folder);
     const name = 'one-place.hfb';
-    const all = [name, `./${name}`, `${folder}/${name}`, `${other}/${name}`].map((target) => pool.backup(target));
+    const all = [name, `./${name}`, `${folder}/${name}`, `${other}/${name}`].map((target) =>
+      pool.backup(target),
+    );
     process.chdir(before);
     const done = await Promise.allSettled(all);
-    expect(done.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected']);
-    for (const each of done) if (each.status === 'rejected') expect(each.reason).toMatchObject(code('EXISTS'));
+    expect(done.map(({ status }) => status).sort()).toEqual([
+      'fulfilled',
+      'rejected',
+      'rejected',
+      'rejected',
+    ]);
+    for (const each of done)
+      if (each.status === 'rejected') expect(each.reason).toMatchObject(code('EXISTS'));
     expect((await restored(`${folder}/${name}`)).state).toEqual(contents(pool));
     process.chdir(folder);
     const restoring = restore(name, 'one-place');
@@ -342,7 +418,10 @@ test('two backups to one place, however it is named, do not write into each othe
     const saving = salvage('one-place', 'saved');
     process.chdir(before);
     await saving;
-    expect(['one-place', 'saved'].map((made) => fs.existsSync(`${folder}/${made}`))).toEqual([true, true]);
+    expect(['one-place', 'saved'].map((made) => fs.existsSync(`${folder}/${made}`))).toEqual([
+      true,
+      true,
+    ]);
   }));
 
 test('places that cannot be are said with a code of the list', () =>
@@ -355,8 +434,14 @@ test('places that cannot be are said with a code of the list', () =>
     const loop = fresh('loop');
     fs.symlinkSync(loop, loop);
     const long = `${folder}/${'n'.repeat(300)}`;
-    const nearly = `${folder}/${'n'.repeat(244)}`; // the names that it has until it is whole are longer
-    const places = [[`${whole}/x`, 'NOT_FOUND'], [long, 'INVALID_ARGUMENT'], [nearly, 'INVALID_ARGUMENT'], [`${loop}/x`, 'INVALID_ARGUMENT']] as const;
+    // the names that it has until it is whole are longer
+    const nearly = `${folder}/${'n'.repeat(244)}`;
+    const places = [
+      [`${whole}/x`, 'NOT_FOUND'],
+      [long, 'INVALID_ARGUMENT'],
+      [nearly, 'INVALID_ARGUMENT'],
+      [`${loop}/x`, 'INVALID_ARGUMENT'],
+    ] as const;
     for (const [place, expected] of places) {
       await expect(pool.backup(`${place}12345`)).rejects.toMatchObject(code(expected));
       await expect(restore(whole, place)).rejects.toMatchObject(code(expected));
@@ -384,7 +469,10 @@ test('worker threads that back up to one place do not write into each other', ()
       const target = fresh('shared');
       const ended = workers.map((worker) => messageOf<string>(worker));
       for (const worker of workers) worker.postMessage(target);
-      expect((await Promise.all(ended)).sort()).toEqual([...Array<string>(3).fill('ERR_HOLDFAST_EXISTS'), 'made']);
+      expect((await Promise.all(ended)).sort()).toEqual([
+        ...Array<string>(3).fill('ERR_HOLDFAST_EXISTS'),
+        'made',
+      ]);
       expect((await restored(target)).state).toEqual(contents(pool));
       expect(fs.existsSync(`${target}.partial`)).toBe(false);
     }
@@ -401,5 +489,7 @@ test('a link that points to nothing is in the way of a backup and of a new pool,
     fs.symlinkSync(fresh('nothing'), link);
     await expect(pool.backup(link)).rejects.toMatchObject(code('EXISTS'));
     await expect(restore(whole, link)).rejects.toMatchObject(code('EXISTS'));
-    expect(fs.readdirSync(folder).filter((name) => `${folder}/${name}`.startsWith(link))).toHaveLength(1);
+    expect(
+      fs.readdirSync(folder).filter((name) => `${folder}/${name}`.startsWith(link)),
+    ).toHaveLength(1);
   }));

@@ -52,7 +52,13 @@ describe('options of open', () => {
         throw throwing;
       },
     };
-    for (const value of [Object.create(null), detached, refusing, Symbol('s'), new Uint8Array(1e8)] as never[]) {
+    for (const value of [
+      Object.create(null),
+      detached,
+      refusing,
+      Symbol('s'),
+      new Uint8Array(1e8),
+    ] as never[]) {
       expect(await codeOf(() => open(value))).toBe(invalid);
       expect(await codeOf(() => openSync('/nowhere/x', { size: value }))).toBe(invalid);
       expect(await codeOf(() => openSync('/nowhere/x', { medium: value }))).toBe(invalid);
@@ -138,7 +144,12 @@ onEachMedium('bad input', (place) => {
   test('lone surrogates', async () => {
     expect(await codeOf(() => space.putSync('a\ud800', 1))).toBe(invalid);
     expect(await codeOf(() => space.get('\udc00\ud800'))).toBe(invalid);
-    for (const key of ['abcd\udfff', 'abcde\ud800a', 'é\udbff\ud800\udc00', `${'x'.repeat(1023)}\ud800`]) {
+    for (const key of [
+      'abcd\udfff',
+      'abcde\ud800a',
+      'é\udbff\ud800\udc00',
+      `${'x'.repeat(1023)}\ud800`,
+    ]) {
       expect(await codeOf(() => space.get(key)), JSON.stringify(key)).toBe(invalid);
     }
     expect(await codeOf(() => pool.backup(`${pool.path}\ud800`))).toBe(invalid);
@@ -159,7 +170,8 @@ onEachMedium('bad input', (place) => {
     }
     const transferred = new Uint8Array([1, 2, 3]);
     structuredClone(transferred, { transfer: [transferred.buffer] });
-    expect(await codeOf(() => bytes.putSync(Buffer.from('k'), transferred))).toBe(invalid); // not stored as no bytes
+    // not stored as no bytes
+    expect(await codeOf(() => bytes.putSync(Buffer.from('k'), transferred))).toBe(invalid);
     expect(await codeOf(() => bytes.putSync(Buffer.from('k'), new Uint8Array(0)))).toBe('OK');
     expect(await codeOf(() => space.putSync('k', () => 1))).toBe('ERR_HOLDFAST_CODEC');
     expect(await codeOf(() => space.put('k', () => 1))).toBe('ERR_HOLDFAST_CODEC');

@@ -1,4 +1,7 @@
-/** What is read of a checkpoint is the same, whether code was generated for objects of its kind, not yet, or may not be. */
+/**
+ * What is read of a checkpoint is the same, whether code was generated for objects of its kind, not
+ * yet, or may not be.
+ */
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 
@@ -25,9 +28,26 @@ function expectSame(value: object): boolean {
 
 it('with any names, in their order', () => {
   const value = {
-    'a "quoted" name\n': 1, 'back\\slash': 2, '\u2028\u2029': 3, '${x}': 4, '': 5, constructor: 6, '7': 7, '10': 8, made: 9, item: 10, '\ud800': 11,
-    'a, b: 1}; throw 1; ({': 12, nothing: undefined, none: null, zero: -0, nan: NaN, long: 'x'.repeat(3000), date: new Date(5),
-    inner: { a: 1, b: [1, { c: 2, d: 3, e: 4 }], f: new Map([[{ g: 1 }, new Set([2])]]) }, bytes: new Uint8Array([1, 2]),
+    'a "quoted" name\n': 1,
+    'back\\slash': 2,
+    '\u2028\u2029': 3,
+    '${x}': 4,
+    '': 5,
+    constructor: 6,
+    '7': 7,
+    '10': 8,
+    made: 9,
+    item: 10,
+    '\ud800': 11,
+    'a, b: 1}; throw 1; ({': 12,
+    nothing: undefined,
+    none: null,
+    zero: -0,
+    nan: NaN,
+    long: 'x'.repeat(3000),
+    date: new Date(5),
+    inner: { a: 1, b: [1, { c: 2, d: 3, e: 4 }], f: new Map([[{ g: 1 }, new Set([2])]]) },
+    bytes: new Uint8Array([1, 2]),
   };
   expect(expectSame(value)).toBe(true);
 });
@@ -60,7 +80,8 @@ it('any state; what was made of it before is not in what is made next', () => {
 
 it('of more kinds than code is generated for', () => {
   let coded = 0;
-  for (let i = 0; i < 400; ++i) if (expectSame({ [`name${i}`]: i, b: { c: i, d: 1 }, e: [i] })) ++coded;
+  for (let i = 0; i < 400; ++i)
+    if (expectSame({ [`name${i}`]: i, b: { c: i, d: 1 }, e: [i] })) ++coded;
   expect(coded).toBeGreaterThan(100);
   expect(coded).toBeLessThan(300);
 });
@@ -74,7 +95,8 @@ it('where code must not be generated', () => {
     let text;
     for (let i = 0; i < 200; ++i) text = JSON.stringify(revive(shadow));
     console.log(JSON.stringify({ text, code: makeOf(shadow) !== undefined }));`;
-  const run = (...flags: string[]): unknown => JSON.parse(execFileSync(process.execPath, [...flags, '-e', program], { encoding: 'utf8' }));
+  const run = (...flags: string[]): unknown =>
+    JSON.parse(execFileSync(process.execPath, [...flags, '-e', program], { encoding: 'utf8' }));
   const text = '{"a":1,"b":"b","c":[1,{"d":null}],"e":{"f":true}}';
   expect(run()).toEqual({ text, code: true });
   expect(run('--disallow-code-generation-from-strings')).toEqual({ text, code: false });

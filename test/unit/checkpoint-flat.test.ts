@@ -1,4 +1,7 @@
-/** Long lists, whose items are compared with one flat piece of memory: whatever is done to them, what is kept is what making it anew would keep. */
+/**
+ * Long lists, whose items are compared with one flat piece of memory: whatever is done to them,
+ * what is kept is what making it anew would keep.
+ */
 import { isDeepStrictEqual } from 'node:util';
 
 import { expect, it } from 'vitest';
@@ -15,9 +18,17 @@ type Item = Record<string, unknown>;
 class Message {
   lc_serializable = true;
   lc_namespace = ['messages'];
-  constructor(public content: unknown, public more: unknown = {}) {}
+  constructor(
+    public content: unknown,
+    public more: unknown = {},
+  ) {}
   toJSON(): unknown {
-    return { lc: 1, type: 'constructor', id: ['messages', 'Message'], kwargs: { content: this.content, more: this.more } };
+    return {
+      lc: 1,
+      type: 'constructor',
+      id: ['messages', 'Message'],
+      kwargs: { content: this.content, more: this.more },
+    };
   }
 }
 class OtherMessage extends Message {}
@@ -31,7 +42,21 @@ function random(seed: number): (below: number) => number {
 }
 
 /** Few values, so that what was changed is often changed back. */
-const scalars = [0, -0, NaN, 1, 'a', 'b', 'x'.repeat(1100), undefined, null, true, 7n, new Date(5), new Date(6)];
+const scalars = [
+  0,
+  -0,
+  NaN,
+  1,
+  'a',
+  'b',
+  'x'.repeat(1100),
+  undefined,
+  null,
+  true,
+  7n,
+  new Date(5),
+  new Date(6),
+];
 
 function item(below: (n: number) => number, i: number): unknown {
   switch (below(8)) {
@@ -44,7 +69,15 @@ function item(below: (n: number) => number, i: number): unknown {
     case 3:
       return { role: 'user', content: `short ${i % 4}`, n: i % 3 };
     default:
-      return { type: 'ai', id: `id ${i}`, content: `text ${i % 5}`, n: i % 3, inner: { a: 1, b: { c: null } }, calls: [{ name: 'f', args: {} }], empty: {} };
+      return {
+        type: 'ai',
+        id: `id ${i}`,
+        content: `text ${i % 5}`,
+        n: i % 3,
+        inner: { a: 1, b: { c: null } },
+        calls: [{ name: 'f', args: {} }],
+        empty: {},
+      };
   }
 }
 
@@ -74,13 +107,15 @@ function edit(list: unknown[], below: (n: number) => number): void {
     }
     case 7:
       if (found instanceof Message) list[at] = new OtherMessage(found.content, found.more);
-      else if (typeof found === 'object' && found !== null && !Array.isArray(found)) list[at] = Object.assign(new Map(), found);
+      else if (typeof found === 'object' && found !== null && !Array.isArray(found))
+        list[at] = Object.assign(new Map(), found);
       return;
     case 8:
       if (below(10) === 0) delete list[at];
       return;
     case 9:
-      if (typeof found === 'object' && found !== null) list[at] = Object.fromEntries(Object.entries(found).reverse());
+      if (typeof found === 'object' && found !== null)
+        list[at] = Object.fromEntries(Object.entries(found).reverse());
       return;
     default:
       if (typeof found !== 'object' || found === null) return;
@@ -105,7 +140,8 @@ function editIn(found: Item, value: unknown, below: (n: number) => number): void
       if (name !== undefined) delete found[name];
       return;
     case 2:
-      if (Array.isArray(inner)) Object.assign(inner, below(2) === 0 ? { beside: 1 } : { 0: below(3) });
+      if (Array.isArray(inner))
+        Object.assign(inner, below(2) === 0 ? { beside: 1 } : { 0: below(3) });
       else if (typeof inner === 'object' && inner !== null) (inner as Item).a = below(3);
       return;
     default:
@@ -113,7 +149,11 @@ function editIn(found: Item, value: unknown, below: (n: number) => number): void
   }
 }
 
-const modes: readonly (readonly [string, CompareOptions])[] = [['plain', {}], ['lenient', { lenient: true }], ['with stand-ins', comparing]];
+const modes: readonly (readonly [string, CompareOptions])[] = [
+  ['plain', {}],
+  ['lenient', { lenient: true }],
+  ['with stand-ins', comparing],
+];
 for (const [mode, options] of modes) {
   it(`are kept as they are, ${mode}`, () => {
     let flat = 0;
@@ -124,7 +164,8 @@ for (const [mode, options] of modes) {
       const shadows: Shadow[] = [compare(undefined, false, list, options)];
       for (let step = 0; step < 100; ++step) {
         for (let edits = below(4); edits > 0; --edits) edit(list, below);
-        // Mostly on what was saved last; else on what came before, as after a commit that was refused.
+        // Mostly on what was saved last; else on what came before, as after a commit that was
+        // refused.
         const from = shadows[below(5) === 0 ? below(shadows.length) : shadows.length - 1];
         const were = revive(from);
         const now = compare(from, true, list, options);
@@ -133,8 +174,10 @@ for (const [mode, options] of modes) {
         if (!kept) expect(revive(now), `${mode}, round ${round}, step ${step}`).toEqual(made());
         expect(kept).toBe(true);
         expect(isDeepStrictEqual(revive(from), were)).toBe(true);
-        // What is laid on a value that did not change is that value; what stayed long enough is known flat by then.
-        if (below(3) === 0) expect(isDeepStrictEqual(revive(compare(now, true, list, options)), made())).toBe(true);
+        // What is laid on a value that did not change is that value; what stayed long enough is
+        // known flat by then.
+        if (below(3) === 0)
+          expect(isDeepStrictEqual(revive(compare(now, true, list, options)), made())).toBe(true);
         shadows.push(now);
         if (shadows.length > 8) shadows.shift();
       }
@@ -144,10 +187,16 @@ for (const [mode, options] of modes) {
 }
 
 it('an item that is changed back is what it was, whether it was saved meanwhile or not', () => {
-  const made = (i: number): unknown => (i % 2 === 0 ? { type: 'ai', id: `id ${i}`, n: 1, inner: { a: 1 } } : new Message('text', { n: 1 }));
+  const made = (i: number): unknown =>
+    i % 2 === 0
+      ? { type: 'ai', id: `id ${i}`, n: 1, inner: { a: 1 } }
+      : new Message('text', { n: 1 });
   const list = Array.from({ length: 40 }, (_, i) => made(i));
   const is = (shadow: Shadow, told: string): void => {
-    expect(isDeepStrictEqual(revive(shadow), revive(compare(undefined, false, list, comparing))), told).toBe(true);
+    expect(
+      isDeepStrictEqual(revive(shadow), revive(compare(undefined, false, list, comparing))),
+      told,
+    ).toBe(true);
   };
   let shadow = compare(undefined, false, list, comparing);
   for (const change of ['in place', 'replaced', 'removed']) {
@@ -173,7 +222,12 @@ it('an item that is changed back is what it was, whether it was saved meanwhile 
 });
 
 it('a list that is saved by a getter while it is compared keeps what it has', () => {
-  const list: Item[] = Array.from({ length: 40 }, (_, i) => ({ type: 'ai', id: `id ${i}`, n: i, inner: { a: 1 } }));
+  const list: Item[] = Array.from({ length: 40 }, (_, i) => ({
+    type: 'ai',
+    id: `id ${i}`,
+    n: i,
+    inner: { a: 1 },
+  }));
   let shadow = compare(undefined, false, list);
   for (let i = 0; i < 3; ++i) shadow = compare(shadow, true, list);
   let within: Shadow;

@@ -38,14 +38,20 @@ function textOf(length: number, seed: number): string {
 
 const leaf = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 30 }),
-  fc.tuple(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), fc.integer({ min: 60, max: 150 })).map(([text, times]) => text.repeat(times)),
+  fc
+    .tuple(
+      fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
+      fc.integer({ min: 60, max: 150 }),
+    )
+    .map(([text, times]) => text.repeat(times)),
   fc.double(),
   fc.integer(),
   fc.bigInt(),
   fc.boolean(),
   fc.constantFrom(null, undefined, -0, '\ud800', 'a\udc00b', '__proto__'),
   fc.date({ noInvalidDate: false }),
-  fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 80 }))
+  fc
+    .tuple(fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 80 }))
     .map(([bytes, times]) => new Uint8Array(Buffer.alloc(bytes.length * times, bytes))),
   fc.float64Array({ maxLength: 20 }),
   fc.constantFrom(/a(b)+/gi),
@@ -55,8 +61,13 @@ const { value: anyValue } = fc.letrec((tie) => ({
     { depthSize: 'small', withCrossShrink: true },
     leaf,
     fc.array(tie('value'), { maxLength: 12 }),
-    fc.dictionary(fc.string({ maxLength: 12 }), tie('value'), { maxKeys: 10, noNullPrototype: true }),
-    fc.array(fc.tuple(fc.oneof(leaf, tie('value')), tie('value')), { maxLength: 8 }).map((entries) => new Map(entries)),
+    fc.dictionary(fc.string({ maxLength: 12 }), tie('value'), {
+      maxKeys: 10,
+      noNullPrototype: true,
+    }),
+    fc
+      .array(fc.tuple(fc.oneof(leaf, tie('value')), tie('value')), { maxLength: 8 })
+      .map((entries) => new Map(entries)),
     fc.array(tie('value'), { maxLength: 8 }).map((items) => new Set(items)),
   ),
 }));
@@ -84,7 +95,11 @@ function mutate(root: unknown, choices: number[], by: unknown): void {
       if (at.length > 0) at[choice % at.length]! ^= 1;
       return;
     } else if (at instanceof Date) return void at.setTime(choice);
-    else if (typeof at === 'object' && at !== null && Object.getPrototypeOf(at) === Object.prototype) {
+    else if (
+      typeof at === 'object' &&
+      at !== null &&
+      Object.getPrototypeOf(at) === Object.prototype
+    ) {
       const keys = Object.keys(at);
       const key = keys[choice % Math.max(1, keys.length)] ?? 'fresh';
       if (choice % 4 === 0) return void ((at as State)[`k${choice}`] = by);
@@ -98,16 +113,25 @@ function mutate(root: unknown, choices: number[], by: unknown): void {
 onEachMedium('checkpoints', (place) => {
   it('give back an equal value, after any change in place, now and after reopening', () => {
     const path = place.path();
-    const options = { ...place.options, ...(place.medium === 'pmem' ? { size: 512 * 1024 * 1024 } : {}) };
+    const options = {
+      ...place.options,
+      ...(place.medium === 'pmem' ? { size: 512 * 1024 * 1024 } : {}),
+    };
     let pool = openSync(path, options);
     let owner = 0;
-    const changes = fc.array(fc.tuple(fc.array(fc.nat(1000), { minLength: 1, maxLength: 5 }), anyValue), { maxLength: 8 });
+    const changes = fc.array(
+      fc.tuple(fc.array(fc.nat(1000), { minLength: 1, maxLength: 5 }), anyValue),
+      { maxLength: 8 },
+    );
     fc.assert(
       fc.property(anyValue, changes, fc.nat(8), (first, edits, reopenAt) => {
         const name = `owner ${++owner}`;
         const state = { value: first };
         const saved: [string, unknown][] = [];
-        for (const [step, [path_, by]] of [[[], undefined] as [number[], unknown], ...edits].entries()) {
+        for (const [step, [path_, by]] of [
+          [[], undefined] as [number[], unknown],
+          ...edits,
+        ].entries()) {
           mutate(state.value, path_, by);
           if (step === reopenAt) {
             pool.closeSync();
@@ -115,7 +139,8 @@ onEachMedium('checkpoints', (place) => {
           }
           saved.push([save(pool, name, state), structuredClone(state)]);
         }
-        for (const [id, was] of saved) expect(isDeepStrictEqual(CheckpointStore.of(pool).load(id), was)).toBe(true);
+        for (const [id, was] of saved)
+          expect(isDeepStrictEqual(CheckpointStore.of(pool).load(id), was)).toBe(true);
       }),
       { numRuns: 120, seed: 20261121, endOnFailure: true },
     );
@@ -148,7 +173,11 @@ onEachMedium('checkpoints', (place) => {
       bob.name = 'Robert';
       check(save(pool, 'c', state));
       // Everybody knows everybody: too many ways to walk, so it is kept whole.
-      const crowd: Person[] = Array.from({ length: 30 }, (_, i) => ({ name: `p${i}`, friends: [], known: new Map() }));
+      const crowd: Person[] = Array.from({ length: 30 }, (_, i) => ({
+        name: `p${i}`,
+        friends: [],
+        known: new Map(),
+      }));
       for (const person of crowd) person.friends = crowd;
       for (const person of crowd) for (const other of crowd) person.known.set(other, 'x');
       for (let i = 0; i < 2; ++i) {
@@ -161,7 +190,9 @@ onEachMedium('checkpoints', (place) => {
   it('refuse what cannot be stored, and store nothing', async () => {
     await withPool(place, async (pool, store) => {
       for (const bad of [() => 1, Symbol('x'), Promise.resolve(), new WeakMap()]) {
-        expect(await codeOf(() => save(pool, 'bad', { deep: [{ bad }] }))).toBe('ERR_HOLDFAST_CODEC');
+        expect(await codeOf(() => save(pool, 'bad', { deep: [{ bad }] }))).toBe(
+          'ERR_HOLDFAST_CODEC',
+        );
       }
       expect(store.newest('bad')).toBeUndefined();
       expect(await codeOf(() => save(pool, '', 1))).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
@@ -175,11 +206,19 @@ onEachMedium('checkpoints', (place) => {
 
   it('write at most 1.6 KiB for 1 KiB changed in 64 KiB, whatever the state is made of', () =>
     withPool(place, (pool) => {
-      const messages = Array.from({ length: 64 }, (_, i) => ({ role: 'user', content: textOf(980, i), id: i }));
+      const messages = Array.from({ length: 64 }, (_, i) => ({
+        role: 'user',
+        content: textOf(980, i),
+        id: i,
+      }));
       const fields = Object.fromEntries(messages.map(({ content }, i) => [`field${i}`, content]));
       const bytes = new Uint8Array(65536).map((_, i) => (i * 2654435761) >>> 24);
       const shapes: [string, unknown, (step: number) => void][] = [
-        ['messages', { messages, step: 0 }, (k) => void (messages[(k * 7) % 64] = { role: 'user', content: textOf(980, -k), id: k })],
+        [
+          'messages',
+          { messages, step: 0 },
+          (k) => void (messages[(k * 7) % 64] = { role: 'user', content: textOf(980, -k), id: k }),
+        ],
         ['message in place', { messages: structuredClone(messages) }, () => {}],
         ['fields', fields, (k) => void (fields[`field${(k * 7) % 64}`] = textOf(1000, -k))],
         ['bytes', { bytes }, (k) => bytes.set(Buffer.from(textOf(1024, -k)), k * 1024)],
@@ -196,7 +235,8 @@ onEachMedium('checkpoints', (place) => {
           costs.push(pool.stats().bytesAppended - before);
           if (k % 20 === 0) expect(CheckpointStore.of(pool).load(id)).toEqual(state);
         }
-        // A fold in the background appends too and may fall between two looks; it is rarer than one commit in twenty.
+        // A fold in the background appends too and may fall between two looks; it is rarer than one
+        // commit in twenty.
         expect(costs.filter((cost) => cost > 1638).length, name).toBeLessThanOrEqual(3);
       }
     }));
@@ -218,7 +258,9 @@ onEachMedium('checkpoints', (place) => {
       }
       const mean = (list: number[]): number => list.reduce((sum, cost) => sum + cost) / list.length;
       expect(mean(costs.slice(-50))).toBeLessThanOrEqual(1.2 * mean(costs.slice(50, 100)));
-      expect(mean([...store.history('window')].slice(-50).map(({ bytes }) => bytes))).toBeLessThan(3000);
+      expect(mean([...store.history('window')].slice(-50).map(({ bytes }) => bytes))).toBeLessThan(
+        3000,
+      );
       expect(store.load(store.newest('list')!.id)).toEqual({ messages, step: 499 });
       expect(store.load(store.newest('window')!.id)).toEqual({ window });
     }));
@@ -229,7 +271,9 @@ onEachMedium('checkpoints', (place) => {
       save(pool, 'i', state, { immutable: true });
       // The promise is the caller's: what was changed in place all the same is not looked at.
       state.a.text = 'changed';
-      expect(store.load(save(pool, 'i', state, { immutable: true }))).toMatchObject({ a: { text: textOf(500, 1) } });
+      expect(store.load(save(pool, 'i', state, { immutable: true }))).toMatchObject({
+        a: { text: textOf(500, 1) },
+      });
       state = { ...state, a: { text: 'new' } };
       expect(store.load(save(pool, 'i', state, { immutable: true }))).toEqual(state);
     }));
@@ -274,7 +318,9 @@ onEachMedium('checkpoints', (place) => {
       expect(value).toEqual(store.load(info.id));
       notes[0] = 'after the prune';
       expect(store.load(save(pool, 'run', state))).toEqual(state);
-      expect(store.load(save(pool, 'fork', { ...(valueOfMiddle as State), step: -1 }))).toMatchObject({ step: -1 });
+      expect(
+        store.load(save(pool, 'fork', { ...(valueOfMiddle as State), step: -1 })),
+      ).toMatchObject({ step: -1 });
       await store.drop('run');
       expect([...store.history('run')]).toEqual([]);
       expect(store.load(fork.id)).toEqual(valueOfMiddle);
@@ -288,7 +334,15 @@ onEachMedium('checkpoints', (place) => {
   it('differ where they do, cycles and keys that are objects included', () =>
     withPool(place, (pool, store) => {
       const inner: State = { up: undefined, n: 1 };
-      const state: State = { list: [inner], map: new Map<unknown, unknown>([[{ id: 1 }, 'a'], [{ id: 1 }, 'b'], ['s', 1]]), at: new Date(NaN) };
+      const state: State = {
+        list: [inner],
+        map: new Map<unknown, unknown>([
+          [{ id: 1 }, 'a'],
+          [{ id: 1 }, 'b'],
+          ['s', 1],
+        ]),
+        at: new Date(NaN),
+      };
       inner.up = state;
       (state.map as Map<unknown, unknown>).set(state.map, 2);
       const first = save(pool, 'c', state);
@@ -338,7 +392,14 @@ onEachMedium('checkpoints', (place) => {
       // One that was built on a checkpoint which is gone by the time it is committed.
       const late = pool.batch();
       store.save(late, 's', state);
-      pool.commitSync(pool.batch().delete(pool.keyspace('holdfast.checkpoints', { key: 'bytes', value: 'bytes' }), lastKey(pool)));
+      pool.commitSync(
+        pool
+          .batch()
+          .delete(
+            pool.keyspace('holdfast.checkpoints', { key: 'bytes', value: 'bytes' }),
+            lastKey(pool),
+          ),
+      );
       expect(() => pool.commitSync(late)).toThrow();
       expect(store.load(save(pool, 's', state))).toEqual(state);
     }));
@@ -356,7 +417,8 @@ onEachMedium('checkpoints', (place) => {
       state.n = 1;
       tell();
       await new CheckpointStore(pool).drop('t');
-      // One that was put into a batch and not told of is asked for, whatever was told of those before.
+      // One that was put into a batch and not told of is asked for, whatever was told of those
+      // before.
       const batch = pool.batch();
       const refused = store.save(batch, 't', state);
       expect(await codeOf(() => pool.commitSync(batch))).toBe('ERR_HOLDFAST_CONFLICT');
@@ -368,6 +430,9 @@ onEachMedium('checkpoints', (place) => {
 });
 
 function lastKey(pool: Holdfast): Uint8Array {
-  const records = pool.keyspace<Uint8Array, Uint8Array>('holdfast.checkpoints', { key: 'bytes', value: 'bytes' });
+  const records = pool.keyspace<Uint8Array, Uint8Array>('holdfast.checkpoints', {
+    key: 'bytes',
+    value: 'bytes',
+  });
   return [...records.keys({ reverse: true, limit: 1 })][0]!;
 }

@@ -16,11 +16,17 @@ let n = 0;
 const fresh = (name: string): string => `${folder}/${name}-${n++}`;
 
 function raw(pool: Holdfast): [string, string, string][] {
-  return pool.keyspaces().flatMap((name) =>
-    [...pool.keyspace<Uint8Array, Uint8Array>(name, { key: 'bytes', value: 'bytes' }).range()].map(
-      ([key, value]): [string, string, string] => [name, Buffer.from(key).toString('hex'), Buffer.from(value).toString('hex')],
-    ),
-  );
+  return pool
+    .keyspaces()
+    .flatMap((name) =>
+      [
+        ...pool.keyspace<Uint8Array, Uint8Array>(name, { key: 'bytes', value: 'bytes' }).range(),
+      ].map(([key, value]): [string, string, string] => [
+        name,
+        Buffer.from(key).toString('hex'),
+        Buffer.from(value).toString('hex'),
+      ]),
+    );
 }
 
 async function contents(path: string): Promise<[string, string, string][]> {
@@ -35,19 +41,50 @@ async function make(): Promise<string> {
   const path = fresh('pool');
   const pool = await open(path, { medium: 'file', retain: { bytes: 2 ** 40 } });
   const text = pool.keyspace<string, string>('texts', { value: 'utf8' });
-  const texts = ['', 'plain', '{"a":1}', '{ "a": 1 }', '7', '7.0', 'null', 'ünï', 'line\nline', '\u0001\u0002', '"', '[]', '1e3', '\ufeffx'];
+  const texts = [
+    '',
+    'plain',
+    '{"a":1}',
+    '{ "a": 1 }',
+    '7',
+    '7.0',
+    'null',
+    'ünï',
+    'line\nline',
+    '\u0001\u0002',
+    '"',
+    '[]',
+    '1e3',
+    '\ufeffx',
+  ];
   for (const [i, value] of texts.entries()) {
     text.putSync(`t${i}`, value);
   }
   const any = pool.keyspace('any');
   const values: unknown[] = [
-    1, -1, 0.5, 'x', null, undefined, true, { a: [1, { b: 'c' }] }, new Map([[1, 2]]), new Date(5), 5n, new Uint8Array([1, 255]), NaN, { u: undefined },
+    1,
+    -1,
+    0.5,
+    'x',
+    null,
+    undefined,
+    true,
+    { a: [1, { b: 'c' }] },
+    new Map([[1, 2]]),
+    new Date(5),
+    5n,
+    new Uint8Array([1, 255]),
+    NaN,
+    { u: undefined },
     'é'.repeat(90),
   ];
   for (const [i, value] of values.entries()) any.putSync(`v${i}`, value);
   const bytes = pool.keyspace<Uint8Array, Uint8Array>('bytes', { key: 'bytes', value: 'bytes' });
   for (let i = 0; i < 256; i++) bytes.putSync(new Uint8Array([i, 255 - i]), new Uint8Array([i]));
-  bytes.putSync(new Uint8Array([1, 2, 3]), new Uint8Array(3_500_000).map((_, i) => i * 7));
+  bytes.putSync(
+    new Uint8Array([1, 2, 3]),
+    new Uint8Array(3_500_000).map((_, i) => i * 7),
+  );
   pool.keyspace('numbers', { key: 'uint64', value: 'json' }).putSync(5, { n: 1 });
   await pool.close();
   return path;
@@ -62,22 +99,39 @@ describe('export and import', () => {
     const before = await contents(path);
     expect(JSON.parse(told.stdout)).toMatchObject({ file, format, entries: before.length });
     const copy = fresh('copy');
-    expect((await cli(['import', copy, file, '--medium', 'file'])).stdout).toContain(`${before.length} entries`);
+    expect((await cli(['import', copy, file, '--medium', 'file'])).stdout).toContain(
+      `${before.length} entries`,
+    );
     expect(await contents(copy)).toEqual(before);
-    expect(await cli(['import', copy, file])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_EXISTS') });
-    expect(await cli(['export', path, file])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_EXISTS') });
+    expect(await cli(['import', copy, file])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('ERR_HOLDFAST_EXISTS'),
+    });
+    expect(await cli(['export', path, file])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('ERR_HOLDFAST_EXISTS'),
+    });
   });
 
   test('lines are for people where the bytes allow it, and the same on stdout', async () => {
     const path = await make();
     const { stdout } = await cli(['export', path]);
     const lines = stdout.trim().split('\n');
-    const find = (start: string): string | undefined => lines.find((line) => line.startsWith(start));
-    expect(find('{"keyspace":"any","key":"v7"')).toBe('{"keyspace":"any","key":"v7","structured":{"a":[1,{"b":"c"}]}}');
+    const find = (start: string): string | undefined =>
+      lines.find((line) => line.startsWith(start));
+    expect(find('{"keyspace":"any","key":"v7"')).toBe(
+      '{"keyspace":"any","key":"v7","structured":{"a":[1,{"b":"c"}]}}',
+    );
     expect(find('{"keyspace":"any","key":"v8"')).toContain('base64');
-    expect(find('{"keyspace":"texts","key":"t1"')).toBe('{"keyspace":"texts","key":"t1","text":"plain"}');
-    expect(find('{"keyspace":"texts","key":"t2"')).toBe('{"keyspace":"texts","key":"t2","json":{"a":1}}');
-    expect(find('{"keyspace":"texts","key":"t3"')).toBe('{"keyspace":"texts","key":"t3","text":"{ \\"a\\": 1 }"}');
+    expect(find('{"keyspace":"texts","key":"t1"')).toBe(
+      '{"keyspace":"texts","key":"t1","text":"plain"}',
+    );
+    expect(find('{"keyspace":"texts","key":"t2"')).toBe(
+      '{"keyspace":"texts","key":"t2","json":{"a":1}}',
+    );
+    expect(find('{"keyspace":"texts","key":"t3"')).toBe(
+      '{"keyspace":"texts","key":"t3","text":"{ \\"a\\": 1 }"}',
+    );
     expect(lines.filter((line) => line.includes('"more":true')).length).toBe(3);
   });
 
@@ -93,7 +147,8 @@ describe('export and import', () => {
     expect((await cli(['export', path, file])).code).toBe(0);
     const written = fs.readFileSync(file, 'utf8');
     expect(written).not.toMatch(/[\u2028\u2029]/);
-    // As it is, as an older version wrote it, with the line ends of another system, and without the last one.
+    // As it is, as an older version wrote it, with the line ends of another system, and without the
+    // last one.
     const raws = written.replaceAll('\\u2028', '\u2028').replaceAll('\\u2029', '\u2029');
     for (const text of [written, raws, written.replaceAll('\n', '\r\n'), raws.slice(0, -1)]) {
       const [other, copy] = [fresh('lines'), fresh('copy')];
@@ -125,14 +180,22 @@ describe('export and import', () => {
         for (const line of lines) await lineImport.take(line);
         await lineImport.end();
       })();
-      await expect(taken, lines.slice(0, 3).join('|').slice(0, 200)).rejects.toMatchObject({ code: `ERR_HOLDFAST_${code}` });
+      await expect(taken, lines.slice(0, 3).join('|').slice(0, 200)).rejects.toMatchObject({
+        code: `ERR_HOLDFAST_${code}`,
+      });
     }
     await into.close();
     const to = fresh('none');
     const cut = fresh('cut');
     fs.writeFileSync(cut, good.slice(0, -1).join('\n'));
-    expect(await cli(['import', to, cut])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_CORRUPT') });
-    expect(await cli(['import', to, fresh('missing')])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_NOT_FOUND') });
+    expect(await cli(['import', to, cut])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('ERR_HOLDFAST_CORRUPT'),
+    });
+    expect(await cli(['import', to, fresh('missing')])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('ERR_HOLDFAST_NOT_FOUND'),
+    });
     expect(fs.readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([]);
   });
 });
@@ -150,30 +213,61 @@ test('backup, an increment after it, and restore to a commit and to a time', asy
   const last = raw(pool);
   await pool.close();
   const more = fresh('more');
-  expect((await cli(['backup', path, more, '--after', full])).stdout).toContain(`commits since epoch ${epoch}`);
+  expect((await cli(['backup', path, more, '--after', full])).stdout).toContain(
+    `commits since epoch ${epoch}`,
+  );
   const one = fresh('one');
-  expect((await cli(['restore', one, full, more, '--at', String(first.epoch)])).stdout).toContain(`as of epoch ${first.epoch}`);
+  expect((await cli(['restore', one, full, more, '--at', String(first.epoch)])).stdout).toContain(
+    `as of epoch ${first.epoch}`,
+  );
   expect(await contents(one)).toEqual(state);
   const two = fresh('two');
   expect((await cli(['restore', two, full, more, '--at', '2999-01-01', '--json'])).code).toBe(0);
   expect(await contents(two)).toEqual(last);
   const three = fresh('three');
-  expect(await cli(['restore', three, full, '--at', '1'])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_OUT_OF_RANGE') });
-  expect(await cli(['restore', three, more])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_BACKUP_MISMATCH') });
-  expect(await cli(['restore', one, full])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_EXISTS') });
+  expect(await cli(['restore', three, full, '--at', '1'])).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('ERR_HOLDFAST_OUT_OF_RANGE'),
+  });
+  expect(await cli(['restore', three, more])).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('ERR_HOLDFAST_BACKUP_MISMATCH'),
+  });
+  expect(await cli(['restore', one, full])).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('ERR_HOLDFAST_EXISTS'),
+  });
   expect(await cli(['restore', three, full, '--at', 'soon'])).toMatchObject({ code: 2 });
-  expect(await cli(['backup', path, full])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_EXISTS') });
-  expect(await cli(['backup', path, fresh('x'), '--after', path])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_NOT_A_BACKUP') });
+  expect(await cli(['backup', path, full])).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('ERR_HOLDFAST_EXISTS'),
+  });
+  expect(await cli(['backup', path, fresh('x'), '--after', path])).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('ERR_HOLDFAST_NOT_A_BACKUP'),
+  });
   expect(fs.existsSync(three)).toBe(false);
 });
 
 describe('- stands for stdout and stdin', () => {
   const main = path.join(dist, 'cli', 'main.js');
-  const shell = (script: string, ...args: string[]): { status: number | null; stdout: string; stderr: string } =>
-    spawnSync('bash', ['-c', `set -o pipefail; h() { "${process.execPath}" "${main}" "$@"; }; ${script}`, 'bash', ...args], {
-      encoding: 'utf8',
-      env: { ...process.env, NO_COLOR: '1' },
-    });
+  const shell = (
+    script: string,
+    ...args: string[]
+  ): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync(
+      'bash',
+      [
+        '-c',
+        `set -o pipefail; h() { "${process.execPath}" "${main}" "$@"; }; ${script}`,
+        'bash',
+        ...args,
+      ],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, NO_COLOR: '1' },
+      },
+    );
 
   test('a backup goes through a pipe into another pool', async () => {
     const from = await make();
@@ -181,7 +275,10 @@ describe('- stands for stdout and stdin', () => {
     const piped = shell('h backup "$1" - | h restore "$2" - --medium file --json', from, to);
     expect(piped.status, piped.stderr).toBe(0);
     expect(await contents(to)).toEqual(await contents(from));
-    expect(JSON.parse(piped.stdout)).toMatchObject({ path: to, entries: (await contents(from)).length });
+    expect(JSON.parse(piped.stdout)).toMatchObject({
+      path: to,
+      entries: (await contents(from)).length,
+    });
     expect(piped.stderr).toContain('-: '); // what the backup said, beside its bytes
     const json = shell('h backup "$1" - --json > "$2"', from, fresh('stdout'));
     expect(JSON.parse(json.stderr)).toMatchObject({ file: '-', continued: false });
@@ -189,7 +286,9 @@ describe('- stands for stdout and stdin', () => {
     expect(shell('h export "$1" - | h import "$2" - --medium file', from, lines).status).toBe(0);
     expect(await contents(lines)).toEqual(await contents(from));
     const binary = fresh('binary');
-    expect(shell('h export "$1" --format binary | h import "$2" - --medium file', from, binary).status).toBe(0);
+    expect(
+      shell('h export "$1" --format binary | h import "$2" - --medium file', from, binary).status,
+    ).toBe(0);
     expect(await contents(binary)).toEqual(await contents(from));
   });
 
@@ -199,15 +298,32 @@ describe('- stands for stdout and stdin', () => {
     expect(cut.status).toBe(3);
     expect(cut.stderr).toContain('ERR_HOLDFAST_IO');
     const none = fresh('none');
-    const half = shell('h backup "$1" - 2>/dev/null | head -c 200000 | h restore "$2" - --medium file', from, none);
+    const half = shell(
+      'h backup "$1" - 2>/dev/null | head -c 200000 | h restore "$2" - --medium file',
+      from,
+      none,
+    );
     expect(half.stderr).toContain('ERR_HOLDFAST_CORRUPT');
     expect(shell('h restore "$1" - < /dev/null', none).stderr).toContain('ERR_HOLDFAST_');
-    expect(shell('h import "$1" - < /dev/null', none).stderr).toContain('ERR_HOLDFAST_NOT_A_BACKUP');
+    expect(shell('h import "$1" - < /dev/null', none).stderr).toContain(
+      'ERR_HOLDFAST_NOT_A_BACKUP',
+    );
     expect(shell('h restore "$1" - - < /dev/null', none)).toMatchObject({ status: 2 });
-    expect(fs.readdirSync(folder).filter((name) => name.startsWith(path.basename(none)))).toEqual([]);
-    for (const command of ['export "$1"', 'export "$1" --format binary', 'ls "$1" any --json', 'info "$1"']) {
+    expect(fs.readdirSync(folder).filter((name) => name.startsWith(path.basename(none)))).toEqual(
+      [],
+    );
+    for (const command of [
+      'export "$1"',
+      'export "$1" --format binary',
+      'ls "$1" any --json',
+      'info "$1"',
+    ]) {
       const full = shell(`h ${command} > /dev/full`, from);
-      expect([command, full.status, full.stderr.replace(/ .*/s, '')]).toEqual([command, 3, 'ERR_HOLDFAST_DISK_FULL:']);
+      expect([command, full.status, full.stderr.replace(/ .*/s, '')]).toEqual([
+        command,
+        3,
+        'ERR_HOLDFAST_DISK_FULL:',
+      ]);
     }
   });
 });
@@ -220,12 +336,20 @@ describe('beside the process that writes', () => {
     await pool.keyspace('k').put('a', 1);
     await pool.fold();
     const listed = await cli(['regions', source, '--json']);
-    expect(listed.json<{ regions: object[] }>().regions).toEqual([expect.objectContaining({ name: 'counters', size: 2 ** 30 })]);
-    expect((await cli(['regions', source, 'counters', '--offset', String(2 ** 29), '--length', '9'])).stdout).toContain('far in it');
+    expect(listed.json<{ regions: object[] }>().regions).toEqual([
+      expect.objectContaining({ name: 'counters', size: 2 ** 30 }),
+    ]);
+    expect(
+      (await cli(['regions', source, 'counters', '--offset', String(2 ** 29), '--length', '9']))
+        .stdout,
+    ).toContain('far in it');
     expect((await cli(['info', source])).stdout).toContain('counters (1.0 GiB)');
     const file = fresh('lines');
     expect((await cli(['export', source, file])).code).toBe(0);
-    expect(await cli(['backup', source, fresh('no')])).toMatchObject({ code: 3, stderr: expect.stringContaining('ERR_HOLDFAST_LOCKED') });
+    expect(await cli(['backup', source, fresh('no')])).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('ERR_HOLDFAST_LOCKED'),
+    });
     await pool.close();
     const copy = fresh('copy');
     expect((await cli(['import', copy, file, '--medium', 'file'])).code).toBe(0);

@@ -42,7 +42,9 @@ const json = async (...args: string[]) => {
 };
 
 test('runs', async () => {
-  expect(await text('runs', path)).toMatch(/done +finished.*\n.*lost +running.*\n.*trip +waiting.*signal approve/);
+  expect(await text('runs', path)).toMatch(
+    /done +finished.*\n.*lost +running.*\n.*trip +waiting.*signal approve/,
+  );
   expect(await json('runs', path, '--status', 'waiting')).toMatchObject({
     runs: [{ id: 'trip', status: 'waiting', waits: [{ signal: 'approve' }] }],
     more: false,
@@ -52,24 +54,53 @@ test('runs', async () => {
     more: true,
   });
   expect((await cli(['runs', path, '--status', 'odd'])).code).toBe(2);
-  expect((await cli(['prune', path, 'trip', '--drop-labels', '--keep-label', 'booked'])).code).toBe(2);
-  for (const no of ['', ' ', '1e3', '0x10', '-1', '1.5']) expect((await cli(['prune', path, 'trip', '--keep-last', no])).code).toBe(2);
+  expect((await cli(['prune', path, 'trip', '--drop-labels', '--keep-label', 'booked'])).code).toBe(
+    2,
+  );
+  for (const no of ['', ' ', '1e3', '0x10', '-1', '1.5'])
+    expect((await cli(['prune', path, 'trip', '--keep-last', no])).code).toBe(2);
 });
 
 test('a number that can mean nothing is wrong usage, which says what is right', async () => {
   const atLeastOne = [
-    ...[['history', path, 'trip', '--limit'], ['runs', path, '--limit'], ['timeline', path, 'trip', '--limit'], ['ls', path, '--limit']],
-    ...[['prune', path, 'trip', '--keep-last'], ['regions', path, 'r', '--length'], ['replay', 'x.json', '--pool', path, '--parallel']],
-    ...[['restore', path, 'x', '--size'], ['import', path, 'x', '--size'], ['bench', '--on', folder, '--rounds']],
+    ...[
+      ['history', path, 'trip', '--limit'],
+      ['runs', path, '--limit'],
+      ['timeline', path, 'trip', '--limit'],
+      ['ls', path, '--limit'],
+    ],
+    ...[
+      ['prune', path, 'trip', '--keep-last'],
+      ['regions', path, 'r', '--length'],
+      ['replay', 'x.json', '--pool', path, '--parallel'],
+    ],
+    ...[
+      ['restore', path, 'x', '--size'],
+      ['import', path, 'x', '--size'],
+      ['bench', '--on', folder, '--rounds'],
+    ],
   ];
-  const fromZero = [['timeline', path, 'trip', '--from'], ['regions', path, 'r', '--offset'], ['demo', '--kills'], ['backup', path, 'x', '--since']];
-  const wrong = (args: string[], no: string, least: number) => cli([...args, no]).then(({ code, stdout, stderr }) => {
-    expect([args[0], no, code, stdout]).toEqual([args[0], no, 2, '']);
-    expect(stderr).toContain(`expected a whole number from ${least}.`);
-  });
-  await Promise.all([...atLeastOne.map((args) => wrong(args, '0', 1)), ...fromZero.map((args) => wrong(args, '-1', 0))]);
-  await Promise.all(['-1', '1.5', 'many', '1e3', '9007199254740992'].map((no) => wrong(atLeastOne[0]!, no, 1)));
-  expect((await json('runs', path, '--limit', String(Number.MAX_SAFE_INTEGER - 1))).more).toBe(false);
+  const fromZero = [
+    ['timeline', path, 'trip', '--from'],
+    ['regions', path, 'r', '--offset'],
+    ['demo', '--kills'],
+    ['backup', path, 'x', '--since'],
+  ];
+  const wrong = (args: string[], no: string, least: number) =>
+    cli([...args, no]).then(({ code, stdout, stderr }) => {
+      expect([args[0], no, code, stdout]).toEqual([args[0], no, 2, '']);
+      expect(stderr).toContain(`expected a whole number from ${least}.`);
+    });
+  await Promise.all([
+    ...atLeastOne.map((args) => wrong(args, '0', 1)),
+    ...fromZero.map((args) => wrong(args, '-1', 0)),
+  ]);
+  await Promise.all(
+    ['-1', '1.5', 'many', '1e3', '9007199254740992'].map((no) => wrong(atLeastOne[0]!, no, 1)),
+  );
+  expect((await json('runs', path, '--limit', String(Number.MAX_SAFE_INTEGER - 1))).more).toBe(
+    false,
+  );
 });
 
 test('show', async () => {
@@ -88,16 +119,24 @@ test('a run of a newer release is listed as that, and shown as an error', async 
   {
     await using pool = await open(newer, { medium: 'file' });
     for (const id of ['a', 'b']) (await pool.run(id)).close();
-    await pool.keyspace('holdfast.runs', { value: 'json' }).put('a', { format: 99, status: 'resting' });
+    await pool
+      .keyspace('holdfast.runs', { value: 'json' })
+      .put('a', { format: 99, status: 'resting' });
   }
-  expect(await text('runs', newer)).toMatch(/a +unreadable +run "a" has journal format 99.*\n b +running/);
+  expect(await text('runs', newer)).toMatch(
+    /a +unreadable +run "a" has journal format 99.*\n b +running/,
+  );
   const problem = expect.stringContaining('format 99') as string;
-  expect(await json('runs', newer)).toMatchObject({ runs: [{ id: 'a', status: 'unreadable', problem }, { id: 'b' }] });
+  expect(await json('runs', newer)).toMatchObject({
+    runs: [{ id: 'a', status: 'unreadable', problem }, { id: 'b' }],
+  });
   expect((await cli(['show', newer, 'a'])).stderr).toMatch(/ERR_HOLDFAST_NEWER_FORMAT/);
 });
 
 test('timeline', async () => {
-  expect(await text('timeline', path, 'trip')).toMatch(/decision +plan "fly".*\n.*intent +book \{ seat: '7A' \}/);
+  expect(await text('timeline', path, 'trip')).toMatch(
+    /decision +plan "fly".*\n.*intent +book \{ seat: '7A' \}/,
+  );
   const { entries } = (await json('timeline', path, 'trip')) as { entries: unknown[] };
   expect(entries).toMatchObject([
     { kind: 'start', epoch: expect.any(Number) },
@@ -117,7 +156,10 @@ test('a sleep until the last moment there is', async () => {
   await run.sleep(new Date(8.64e15)).catch(() => {});
   await pool.close();
   for (const TZ of ['Asia/Tokyo', 'America/New_York']) {
-    expect(await cli(['runs', far], { TZ })).toMatchObject({ code: 0, stdout: expect.stringContaining('+275760-09-1') });
+    expect(await cli(['runs', far], { TZ })).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('+275760-09-1'),
+    });
   }
 });
 
@@ -126,7 +168,9 @@ test('history, diff, fork, prune', async () => {
   const changed = await text('diff', path, 'run/trip@0', 'run/trip@1');
   expect(changed).toMatch(/\+ \.seats\[1\]: "7B"/);
   expect(changed).toMatch(/~ \.total: 5 → 9/);
-  expect(await text('fork', path, 'run/trip@0', 'trip-b')).toMatch(/trip-b begins from run\/trip@0/);
+  expect(await text('fork', path, 'run/trip@0', 'trip-b')).toMatch(
+    /trip-b begins from run\/trip@0/,
+  );
   expect(await json('show', path, 'trip-b')).toMatchObject({ run: { state: { total: 5 } } });
   expect((await cli(['fork', path, 'run/trip@0', 'trip-b'])).stderr).toMatch(/ERR_HOLDFAST_EXISTS/);
   expect((await cli(['prune', path, 'trip', '--older-than', 'soon'])).code).toBe(2);
@@ -151,9 +195,14 @@ test('a state that leads back to itself', async () => {
   }
   const shown = { map: { n: '1', map: '[circular]' }, me: '[circular]' };
   const twice = [shown.map, shown.map];
-  expect((await json('show', path, 'knot')).run).toMatchObject({ input: { ...shown, twice }, state: { ...shown, twice: [...twice, { set: ['[circular]'] }] } });
+  expect((await json('show', path, 'knot')).run).toMatchObject({
+    input: { ...shown, twice },
+    state: { ...shown, twice: [...twice, { set: ['[circular]'] }] },
+  });
   expect(await json('get', path, 'knots', 'k')).toMatchObject({ value: shown });
-  expect((await json('diff', path, 'run/knot@0', 'run/knot@1')).differences).toMatchObject([{ path: ['twice', 2], kind: 'added' }]);
+  expect((await json('diff', path, 'run/knot@0', 'run/knot@1')).differences).toMatchObject([
+    { path: ['twice', 2], kind: 'added' },
+  ]);
   expect((await json('timeline', path, 'knot')).entries).toHaveLength(4);
 });
 
@@ -176,12 +225,19 @@ test('resolve', async () => {
     outcomes: [{ id: outcome, run: 'lost', tool: 'pay', error: 'Error: gone silent' }],
   });
   expect((await cli(['resolve', path, outcome])).code).toBe(2);
-  expect(await cli(['resolve', path, '--happened'])).toMatchObject({ code: 2, stderr: expect.stringMatching(/of which outcome/) as string });
+  expect(await cli(['resolve', path, '--happened'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/of which outcome/) as string,
+  });
   expect((await cli(['resolve', path, outcome, '--happened', '--never-happened'])).code).toBe(2);
   expect((await cli(['resolve', path, 'odd', '--happened'])).stderr).toMatch(/NOT_FOUND/);
-  for (const wrong of ['{"paid":5', 'paid', '']) expect((await cli(['resolve', path, outcome, '--value', wrong])).code).toBe(2);
+  for (const wrong of ['{"paid":5', 'paid', ''])
+    expect((await cli(['resolve', path, outcome, '--value', wrong])).code).toBe(2);
   for (const _same of [1, 2]) await text('resolve', path, outcome, '--value', '{"paid":5}');
-  expect(await cli(['resolve', path, outcome, '--never-happened'])).toMatchObject({ code: 3, stderr: expect.stringMatching(/CONFLICT.*paid: 5/) as string });
+  expect(await cli(['resolve', path, outcome, '--never-happened'])).toMatchObject({
+    code: 3,
+    stderr: expect.stringMatching(/CONFLICT.*paid: 5/) as string,
+  });
   expect(await text('resolve', path)).toMatch(/no unknown outcomes/);
   await using pool = await open(path);
   const run = await pool.run('lost');
@@ -200,7 +256,7 @@ describe('very many', () => {
       await Promise.all(runs.map((run, k) => (k % 100 === 0 ? run.close() : run.finish(k))));
     }
     const seen: string[] = [];
-    for (let after: string | undefined; ; ) {
+    for (let after: string | undefined; ;) {
       const page = [...pool.runs({ after, limit: 1000 })].map((run) => run.id);
       seen.push(...page);
       if (page.length < 1000) break;

@@ -12,7 +12,19 @@ import { scratchFolder } from '../helpers/scratch';
 const folder = scratchFolder('cli');
 const path = join(folder, 'some.holdfast');
 const commands = [
-  ...['demo', 'replay', 'info', 'doctor', 'ls', 'get', 'regions', 'check', 'runs', 'show', 'timeline'],
+  ...[
+    'demo',
+    'replay',
+    'info',
+    'doctor',
+    'ls',
+    'get',
+    'regions',
+    'check',
+    'runs',
+    'show',
+    'timeline',
+  ],
   ...['signal', 'resolve', 'history', 'diff', 'fork', 'prune', 'salvage', 'resize', 'bench'],
 ];
 
@@ -68,7 +80,10 @@ describe('wrong usage ends with 2 and says what is wrong', () => {
 
   test('with --json on stdout too', async () => {
     const { code, json, stderr } = await cli(['info', path, '--nosuch', '--json']);
-    expect([code, json()]).toEqual([2, { error: { code: 'ERR_HOLDFAST_INVALID_ARGUMENT', message: "unknown option '--nosuch'" } }]);
+    expect([code, json()]).toEqual([
+      2,
+      { error: { code: 'ERR_HOLDFAST_INVALID_ARGUMENT', message: "unknown option '--nosuch'" } },
+    ]);
     expect(stderr).toMatch('holdfast --help');
   });
 });
@@ -97,10 +112,16 @@ test('and so does every command that makes one', async () => {
   expect((await cli(['backup', path, at('b.hfb')])).code).toBe(0);
   expect((await cli(['export', path, at('e.jsonl')])).code).toBe(0);
   for (const args of [
-    ['restore', at('restored'), at('b.hfb')], ['import', at('imported'), at('e.jsonl')], ['salvage', path, at('salvaged')], ['resize', at('restored'), '64M'],
+    ['restore', at('restored'), at('b.hfb')],
+    ['import', at('imported'), at('e.jsonl')],
+    ['salvage', path, at('salvaged')],
+    ['resize', at('restored'), '64M'],
   ]) {
     const { code, stdout } = await cli(args);
-    expect([code, /medium file, durability class (power|process)/.test(stdout)], args[0]).toEqual([0, true]);
+    expect([code, /medium file, durability class (power|process)/.test(stdout)], args[0]).toEqual([
+      0,
+      true,
+    ]);
   }
 });
 
@@ -163,13 +184,19 @@ describe('errors are code: message, and JSON with --json', () => {
     writeFileSync(foreign, 'of somebody else');
     const { stderr } = await cli(['info', foreign]);
     expect(stderr).toMatch(/^ERR_HOLDFAST_NOT_A_POOL: .*\n {2}It was not touched\. .*\n$/);
-    expect(Object.keys((await cli(['info', foreign, '--json'])).json()['error'] as object)).toEqual(['code', 'message']);
+    expect(Object.keys((await cli(['info', foreign, '--json'])).json()['error'] as object)).toEqual(
+      ['code', 'message'],
+    );
   });
 
   test('what was looked for and is not there is said, and what there is', async () => {
-    expect((await cli(['regions', path, 'nosuch'])).stderr).toMatch(/^ERR_HOLDFAST_NOT_FOUND: no region nosuch in .*; there is: none\n/);
+    expect((await cli(['regions', path, 'nosuch'])).stderr).toMatch(
+      /^ERR_HOLDFAST_NOT_FOUND: no region nosuch in .*; there is: none\n/,
+    );
     expect((await cli(['diff', path, 'a', 'b'])).stderr).toContain('`holdfast history` list them');
-    expect((await cli(['demo', '--folder', join(folder, 'nosuch')])).stderr).toMatch(/^ERR_HOLDFAST_NOT_FOUND: no folder can be made in /);
+    expect((await cli(['demo', '--folder', join(folder, 'nosuch')])).stderr).toMatch(
+      /^ERR_HOLDFAST_NOT_FOUND: no folder can be made in /,
+    );
   });
 
   test('a foreign file and a folder', async () => {

@@ -1,6 +1,7 @@
 /**
- * What structuredClone carries comes back equal from the codec `structured` and from a checkpoint, or is refused; and a checkpoint
- * notices every change. The corpus is generated: values of all kinds in containers of all kinds.
+ * What structuredClone carries comes back equal from the codec `structured` and from a checkpoint,
+ * or is refused; and a checkpoint notices every change. The corpus is generated: values of all
+ * kinds in containers of all kinds.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { runInNewContext } from 'node:vm';
@@ -34,7 +35,10 @@ class Point {
 
 class OwnBytes extends Uint8Array {}
 
-/** Of another realm, as in a test runner that gives each file a context of its own: `instanceof` knows none of them. */
+/**
+ * Of another realm, as in a test runner that gives each file a context of its own: `instanceof`
+ * knows none of them.
+ */
 const foreign = runInNewContext(`[
   new Date(5), /a/gi, new ArrayBuffer(3), new Uint8Array([1, 2]), new Float64Array([1.5]), new DataView(new ArrayBuffer(2)), new Map([[1, new Date(6)]]),
   new Set([1]), { a: [1, 2] }, new RangeError('far'), Object('boxed'), new (class { at = new Date(7) })(),
@@ -42,7 +46,20 @@ const foreign = runInNewContext(`[
 
 const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 20 }),
-  fc.constantFrom('', '\0', '\ud800', 'a\udc00b', '__proto__', 'constructor', '__keys__', 'toJSON', 'é'.repeat(700), `${'x'.repeat(1500)}\ud800`, '1', '-0'),
+  fc.constantFrom(
+    '',
+    '\0',
+    '\ud800',
+    'a\udc00b',
+    '__proto__',
+    'constructor',
+    '__keys__',
+    'toJSON',
+    'é'.repeat(700),
+    `${'x'.repeat(1500)}\ud800`,
+    '1',
+    '-0',
+  ),
 );
 const leaf = fc.oneof(
   text,
@@ -51,16 +68,34 @@ const leaf = fc.oneof(
   fc.bigInt(),
   fc.bigInt({ min: -(2n ** 3000n), max: 2n ** 3000n }),
   fc.boolean(),
-  fc.constantFrom(null, undefined, -0, 0, NaN, Infinity, -Infinity, 2 ** 31, 2 ** 53, -(2 ** 53), 5e-324),
+  fc.constantFrom(
+    null,
+    undefined,
+    -0,
+    0,
+    NaN,
+    Infinity,
+    -Infinity,
+    2 ** 31,
+    2 ** 53,
+    -(2 ** 53),
+    5e-324,
+  ),
   fc.date({ noInvalidDate: true }),
   fc.uint8Array({ maxLength: 3000 }),
   fc.float32Array({ maxLength: 20 }),
   fc.bigInt64Array({ maxLength: 20 }),
-  fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => new DataView(new Uint8Array(bytes).buffer, 4, 8)),
+  fc
+    .uint8Array({ minLength: 16, maxLength: 16 })
+    .map((bytes) => new DataView(new Uint8Array(bytes).buffer, 4, 8)),
   fc.uint8Array({ maxLength: 2000 }).map((bytes) => new Uint8Array(bytes).buffer),
   fc.constantFrom(...foreign, OwnBytes.of(1, 2, 3)),
   fc.constantFrom(/a(b)+/giu, /\//y),
-  fc.constantFrom(new Error('bad'), new TypeError('worse', { cause: new RangeError('worst') }), new AggregateError([new Error('one')], 'all')),
+  fc.constantFrom(
+    new Error('bad'),
+    new TypeError('worse', { cause: new RangeError('worst') }),
+    new AggregateError([new Error('one')], 'all'),
+  ),
   fc.constantFrom(new Number(-0), new String('boxed'), new Boolean(false), Object(5n) as object),
 );
 const { value: anything } = fc.letrec((tie) => ({
@@ -68,14 +103,20 @@ const { value: anything } = fc.letrec((tie) => ({
     { depthSize: 'small', withCrossShrink: true },
     leaf,
     fc.array(tie('value'), { maxLength: 20 }),
-    fc.array(tie('value'), { maxLength: 5 }).chain((items) => fc.nat(8).map((hole) => {
-      const sparse = items.slice();
-      sparse[items.length + hole] = hole;
-      return sparse;
-    })),
-    fc.array(tie('value'), { maxLength: 3 }).map((items) => Object.assign(items, { named: items.length, index: 1 })),
+    fc.array(tie('value'), { maxLength: 5 }).chain((items) =>
+      fc.nat(8).map((hole) => {
+        const sparse = items.slice();
+        sparse[items.length + hole] = hole;
+        return sparse;
+      }),
+    ),
+    fc
+      .array(tie('value'), { maxLength: 3 })
+      .map((items) => Object.assign(items, { named: items.length, index: 1 })),
     fc.dictionary(text, tie('value'), { maxKeys: 10 }),
-    fc.array(fc.tuple(fc.oneof(leaf, tie('value')), tie('value')), { maxLength: 8 }).map((entries) => new Map(entries)),
+    fc
+      .array(fc.tuple(fc.oneof(leaf, tie('value')), tie('value')), { maxLength: 8 })
+      .map((entries) => new Map(entries)),
     fc.array(tie('value'), { maxLength: 8 }).map((items) => new Set(items)),
     fc.tuple(tie('value'), tie('value')).map(([x, y]) => new Point(x, y)),
     tie('value').map((inner) => {
@@ -132,11 +173,27 @@ it('what structuredClone carries comes back equal, from the codec and from check
 it('refuses what structuredClone refuses, and what it would make an empty object of', () => {
   const pool = openSync(scratchPath(), { medium: 'file' });
   const bad: unknown[] = [
-    () => 1, Symbol('s'), new WeakMap(), new WeakSet(), new WeakRef({}), Promise.resolve(), (function* () {})(),
-    new SharedArrayBuffer(4), new Intl.NumberFormat(), new URL('http://localhost/'), new AbortController().signal, new Blob(['x']),
+    () => 1,
+    Symbol('s'),
+    new WeakMap(),
+    new WeakSet(),
+    new WeakRef({}),
+    Promise.resolve(),
+    (function* () {})(),
+    new SharedArrayBuffer(4),
+    new Intl.NumberFormat(),
+    new URL('http://localhost/'),
+    new AbortController().signal,
+    new Blob(['x']),
   ];
   for (const value of bad) {
-    for (const inside of [value, [value], { deep: [{ value }] }, new Map([[1, value]]), new Set([value])]) {
+    for (const inside of [
+      value,
+      [value],
+      { deep: [{ value }] },
+      new Map([[1, value]]),
+      new Set([value]),
+    ]) {
       expect(encoded(inside)).toBe(refused);
       expect(saved(pool, 'bad', inside)).toBe(refused);
       expect(() => hashOf(inside)).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_CODEC' }));
@@ -149,10 +206,17 @@ it('refuses what structuredClone refuses, and what it would make an empty object
 it('a hole in a list that had none is noticed, however long the list is', () => {
   const pool = openSync(scratchPath(), { medium: 'file' });
   for (const length of [3, 64, 65, 100, 1000]) {
-    const state = { before: 1, list: Array.from({ length }, (_, i) => ({ i })) as unknown[], after: [2] };
+    const state = {
+      before: 1,
+      list: Array.from({ length }, (_, i) => ({ i })) as unknown[],
+      after: [2],
+    };
     const name = `holes ${length}`;
     const changes = [
-      () => {}, () => delete state.list[length >> 1], () => state.list.push('more'), () => (state.list[length + 5] = 'far'),
+      () => {},
+      () => delete state.list[length >> 1],
+      () => state.list.push('more'),
+      () => (state.list[length + 5] = 'far'),
       () => (state.list = ['none']),
     ];
     for (const change of changes) {
@@ -178,7 +242,11 @@ it('a deep value comes back or is refused, and the pool goes on', () => {
     for (const result of results) expect(result === refused || isDeep(result, depth)).toBe(true);
     return results.map((result) => result !== refused);
   });
-  expect(outcomes.slice(0, 3)).toEqual([[true, true], [true, true], [true, true]]);
+  expect(outcomes.slice(0, 3)).toEqual([
+    [true, true],
+    [true, true],
+    [true, true],
+  ]);
   pool.closeSync();
 });
 
@@ -188,7 +256,16 @@ it('a long text and long bytes, changed anywhere and any way, cost what changed'
   const change = fc.record({
     at: fc.nat(40_000),
     drop: fc.constantFrom(0, 1, 5, 256, 1024),
-    put: fc.constantFrom('', 'x', 'é', '😀'.repeat(3), '\ud800', 'y'.repeat(255), 'z'.repeat(256), 'new '.repeat(250)),
+    put: fc.constantFrom(
+      '',
+      'x',
+      'é',
+      '😀'.repeat(3),
+      '\ud800',
+      'y'.repeat(255),
+      'z'.repeat(256),
+      'new '.repeat(250),
+    ),
     far: fc.boolean(),
   });
   let owner = 0;
@@ -204,7 +281,11 @@ it('a long text and long bytes, changed anywhere and any way, cost what changed'
         long = long.slice(0, place) + put + long.slice(place + drop);
         if (far && long.length > 10) long = `!${long.slice(1, -1)}?`;
         const here = at % (bytes.length + 1);
-        bytes = Buffer.concat([bytes.subarray(0, here), Buffer.from(put), bytes.subarray(here + drop)]);
+        bytes = Buffer.concat([
+          bytes.subarray(0, here),
+          Buffer.from(put),
+          bytes.subarray(here + drop),
+        ]);
         if (far && bytes.length > 10) bytes[0] = bytes[bytes.length - 1]! ^ 1;
         const now = { long, bytes: new Uint8Array(bytes) };
         expect(isDeepStrictEqual(saved(pool, name, now), now)).toBe(true);

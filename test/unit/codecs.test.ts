@@ -198,23 +198,33 @@ describe('values nested deeply', () => {
     return value;
   };
 
-  test.each(Object.keys(kinds))('%s are stored so that they can be read, or refused', async (kind) => {
-    expect(roundTrip(codecs.structured, nested(1000, kind))).toBeDefined();
-    for (const depth of [1001, 1500, 2200, 3000]) {
-      expect(await codeOf(() => codecs.structured.encode(nested(depth, kind)))).toBe('ERR_HOLDFAST_CODEC');
-    }
-  });
+  test.each(Object.keys(kinds))(
+    '%s are stored so that they can be read, or refused',
+    async (kind) => {
+      expect(roundTrip(codecs.structured, nested(1000, kind))).toBeDefined();
+      for (const depth of [1001, 1500, 2200, 3000]) {
+        expect(await codeOf(() => codecs.structured.encode(nested(depth, kind)))).toBe(
+          'ERR_HOLDFAST_CODEC',
+        );
+      }
+    },
+  );
 
   test('how deep is what counts, however little of it is seen first: a list whose nodes are all in one array', async () => {
-    interface Node { next?: Node }
+    interface Node {
+      next?: Node;
+    }
     const list = (length: number): Node[] => {
       const nodes: Node[] = Array.from({ length }, () => ({}));
-      nodes.forEach((node, at) => { if (at + 1 < length) node.next = nodes[at + 1]!; });
+      nodes.forEach((node, at) => {
+        if (at + 1 < length) node.next = nodes[at + 1]!;
+      });
       return nodes;
     };
     const forwards = list(2000);
     expect(await codeOf(() => codecs.structured.encode(forwards))).toBe('ERR_HOLDFAST_CODEC');
-    expect(roundTrip(codecs.structured, forwards.toReversed())).toHaveLength(2000); // read from its end no node is deep
+    // read from its end no node is deep
+    expect(roundTrip(codecs.structured, forwards.toReversed())).toHaveLength(2000);
   });
 });
 

@@ -1,6 +1,6 @@
 /**
- * Copies of the package in one thread share the addon: a test runner loads it anew for each file, or in a context of its own. Two that were
- * installed each have their own, and share libpmemobj.
+ * Copies of the package in one thread share the addon: a test runner loads it anew for each file,
+ * or in a context of its own. Two that were installed each have their own, and share libpmemobj.
  */
 import { cpSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,10 @@ import { onEachMedium } from './support/media';
 
 const folder = scratchFolder('copies');
 
-/** Tells of what a copy does; each commit is one of several, so that its end is heard of from the thread that makes it. */
+/**
+ * Tells of what a copy does; each commit is one of several, so that its end is heard of from the
+ * thread that makes it.
+ */
 const work = `async function work(copy, path) {
   const pool = await copy.open(path, { medium: 'file' });
   const notes = pool.keyspace('notes');
@@ -83,7 +86,10 @@ onEachMedium('installed twice', (place) => {
     const other = join(folder, `installed-${place.medium}`);
     const root = join(import.meta.dirname, '../..');
     for (const part of ['dist', 'build/Release', 'package.json']) {
-      cpSync(join(root, part), join(other, part), { recursive: true, filter: (file) => !file.includes('obj.target') });
+      cpSync(join(root, part), join(other, part), {
+        recursive: true,
+        filter: (file) => !file.includes('obj.target'),
+      });
     }
     symlinkSync(join(root, 'node_modules'), join(other, 'node_modules'));
     const source = `
@@ -98,7 +104,9 @@ onEachMedium('installed twice', (place) => {
       console.log(JSON.stringify([holdfast !== other, third.keyspace('notes').get('a') ?? null, again.keyspace('notes').get('a').getTime()]));
       third.closeSync();
       again.closeSync();`;
-    const { code, stdout, stderr } = await runChild(source, { args: [join(other, 'dist/index.js'), place.path()] });
+    const { code, stdout, stderr } = await runChild(source, {
+      args: [join(other, 'dist/index.js'), place.path()],
+    });
     expect([code, stderr]).toEqual([0, '']);
     expect(JSON.parse(stdout)).toEqual([true, null, 1]);
   });

@@ -1,5 +1,16 @@
-/** What a user meets of damage: a file cut off under an open pool, `holdfast check`, and `holdfast salvage`. */
-import { mkdtempSync, openSync as openFile, readFileSync, readdirSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+/**
+ * What a user meets of damage: a file cut off under an open pool, `holdfast check`, and `holdfast
+ * salvage`.
+ */
+import {
+  mkdtempSync,
+  openSync as openFile,
+  readFileSync,
+  readdirSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 
@@ -19,7 +30,8 @@ beforeEach(() => {
 async function makePool(path: string, count = 300): Promise<void> {
   const pool = await open(path, { medium: 'file' });
   const notes = pool.keyspace<string, string>('notes');
-  for (let i = 0; i < count; i += 1) notes.putSync(`n${i}`, `value ${i} `.repeat(20), { durability: 'eventual' });
+  for (let i = 0; i < count; i += 1)
+    notes.putSync(`n${i}`, `value ${i} `.repeat(20), { durability: 'eventual' });
   await pool.close();
 }
 
@@ -83,7 +95,8 @@ describe('damage', () => {
     expect(fractions.at(-1)).toBe(1);
     const saved = openSync(folder.file('saved'));
     const notes = saved.keyspace<string, string>('notes');
-    for (let i = 0; i < 300; i += 1) expect(notes.get(`n${i}`)).toBe(i === 77 ? undefined : `value ${i} `.repeat(20));
+    for (let i = 0; i < 300; i += 1)
+      expect(notes.get(`n${i}`)).toBe(i === 77 ? undefined : `value ${i} `.repeat(20));
     expect((await saved.check()).ok).toBe(true);
     await saved.close();
   });
@@ -91,37 +104,54 @@ describe('damage', () => {
   test.each([
     ['both root slots', 8192, 8192, 'log'],
     ['both superblocks', 0, 8192, 'checksums'],
-  ])('with %s gone the pool is refused and all of it is saved', async (_, offset, length, source) => {
-    const path = folder.file('gone');
-    await makePool(path);
-    writeSync(openFile(path, 'r+'), Buffer.alloc(length), 0, length, offset);
-    await expect(open(path)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_CORRUPT' });
-    const ended = await cli(['salvage', path, folder.file('saved'), '--json']);
-    expect(JSON.parse(ended.stdout)).toMatchObject({ source, lost: 0 });
-    expect(ended.code).toBe(0);
-    const saved = openSync(folder.file('saved'));
-    expect(saved.keyspace('notes').count()).toBe(300);
-    await saved.close();
-  });
+  ])(
+    'with %s gone the pool is refused and all of it is saved',
+    async (_, offset, length, source) => {
+      const path = folder.file('gone');
+      await makePool(path);
+      writeSync(openFile(path, 'r+'), Buffer.alloc(length), 0, length, offset);
+      await expect(open(path)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_CORRUPT' });
+      const ended = await cli(['salvage', path, folder.file('saved'), '--json']);
+      expect(JSON.parse(ended.stdout)).toMatchObject({ source, lost: 0 });
+      expect(ended.code).toBe(0);
+      const saved = openSync(folder.file('saved'));
+      expect(saved.keyspace('notes').count()).toBe(300);
+      await saved.close();
+    },
+  );
 
   test('salvage refuses a pool that is open, a target that exists, and what is not there', async () => {
     const path = folder.file('used');
     await makePool(path, 3);
     const pool = openSync(path);
-    await expect(salvage(path, folder.file('saved'))).rejects.toMatchObject({ code: 'ERR_HOLDFAST_LOCKED' });
+    await expect(salvage(path, folder.file('saved'))).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_LOCKED',
+    });
     await pool.close();
     writeFileSync(folder.file('taken'), 'x');
-    await expect(salvage(path, folder.file('taken'))).rejects.toMatchObject({ code: 'ERR_HOLDFAST_EXISTS' });
-    await expect(salvage(folder.file('none'), folder.file('saved'))).rejects.toMatchObject({ code: 'ERR_HOLDFAST_NOT_FOUND' });
+    await expect(salvage(path, folder.file('taken'))).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_EXISTS',
+    });
+    await expect(salvage(folder.file('none'), folder.file('saved'))).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_NOT_FOUND',
+    });
     truncateSync(path, 0);
-    await expect(salvage(path, folder.file('saved'))).rejects.toMatchObject({ code: 'ERR_HOLDFAST_NOT_A_POOL' });
+    await expect(salvage(path, folder.file('saved'))).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_NOT_A_POOL',
+    });
     expect(readdirSync(folder.path)).not.toContain('saved');
   });
 });
 
 describe('a thousand times open and close', () => {
-  /** What a process holds before and after `last` rounds; `leak`: something it is made to keep, for the control. */
-  async function openAndClose(leak: 'none' | 'descriptor' | 'memory', last: number): Promise<Record<'before' | 'middle' | 'after', Record<string, number>>> {
+  /**
+   * What a process holds before and after `last` rounds; `leak`: something it is made to keep, for
+   * the control.
+   */
+  async function openAndClose(
+    leak: 'none' | 'descriptor' | 'memory',
+    last: number,
+  ): Promise<Record<'before' | 'middle' | 'after', Record<string, number>>> {
     const path = folder.file('again');
     await makePool(path, 50);
     // In a process of its own, where garbage can be collected at will.
@@ -168,7 +198,10 @@ describe('a thousand times open and close', () => {
       { args: [path, leak, String(last)] },
     );
     expect(ended.stderr).toBe('');
-    return JSON.parse(ended.stdout) as Record<'before' | 'middle' | 'after', Record<string, number>>;
+    return JSON.parse(ended.stdout) as Record<
+      'before' | 'middle' | 'after',
+      Record<string, number>
+    >;
   }
 
   test('keeps no descriptor, no mapping, no thread, no memory, and no space in the file', async () => {
@@ -176,8 +209,9 @@ describe('a thousand times open and close', () => {
     expect(after.mappings).toBe(0);
     expect(after.descriptors).toBeLessThanOrEqual(before.descriptors);
     expect(after.threads).toBeLessThanOrEqual(before.threads);
-    // Behind the first 800, in which V8's heap finds its size. The kernel may take back idle pages and give them again, 18 MiB were seen; what
-    // is leaked grows in both halves. Of 16 KiB a round it would be 12.5 MiB in each; of one open pool's state far more.
+    // Behind the first 800, in which V8's heap finds its size. The kernel may take back idle pages
+    // and give them again, 18 MiB were seen; what is leaked grows in both halves. Of 16 KiB a round
+    // it would be 12.5 MiB in each; of one open pool's state far more.
     expect(Math.min(middle.rss - before.rss, after.rss - middle.rss)).toBeLessThan(12 * 2 ** 20);
     expect(after.file - before.file).toBeLessThanOrEqual(4 * 2 ** 20);
   });

@@ -1,4 +1,7 @@
-/** Every block of JavaScript and TypeScript in README.md and docs/ is of the API there is: all are compiled, as files, in one go. */
+/**
+ * Every block of JavaScript and TypeScript in README.md and docs/ is of the API there is: all are
+ * compiled, as files, in one go.
+ */
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -11,9 +14,15 @@ const root = join(__dirname, '..', '..');
 const folder = scratchFolder('docs-blocks');
 mkdirSync(join(folder, 'node_modules', '@types'), { recursive: true });
 symlinkSync(root, join(folder, 'node_modules', 'holdfast'));
-symlinkSync(join(root, 'node_modules', '@types', 'node'), join(folder, 'node_modules', '@types', 'node'));
+symlinkSync(
+  join(root, 'node_modules', '@types', 'node'),
+  join(folder, 'node_modules', '@types', 'node'),
+);
 
-/** What blocks that are no whole program take from around them. What is Holdfast's has its own type: only then is a wrong name noticed. */
+/**
+ * What blocks that are no whole program take from around them. What is Holdfast's has its own type:
+ * only then is a wrong name noticed.
+ */
 const AROUND = `
 declare const pool: import('holdfast').Holdfast;
 declare const run: import('holdfast').Run;
@@ -26,7 +35,12 @@ declare const open: typeof import('holdfast').open;
 declare const signal: AbortSignal, row: number, embedding: Float32Array, copy: any, cache: any, builder: any, input: any, bank: any;
 `;
 
-const pages = ['README.md', ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+const pages = [
+  'README.md',
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
 
 function filesOf(page: string): string[] {
   const text = readFileSync(join(root, page), 'utf8');
@@ -40,7 +54,8 @@ function filesOf(page: string): string[] {
 function compiled(files: readonly string[]): string {
   const around = join(folder, 'around.d.ts');
   writeFileSync(around, AROUND);
-  const options = '--allowJs --checkJs --strict false --target esnext --lib esnext --types node --module nodenext --moduleResolution nodenext';
+  const options =
+    '--allowJs --checkJs --strict false --target esnext --lib esnext --types node --module nodenext --moduleResolution nodenext';
   return saidOf([...files, around], options);
 }
 

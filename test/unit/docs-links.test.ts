@@ -5,21 +5,35 @@ import { join, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 
 const root = join(__dirname, '..', '..');
-const inFolder = (folder: string): string[] => readdirSync(join(root, folder)).filter((name) => name.endsWith('.md')).map((name) => join(folder, name));
+const inFolder = (folder: string): string[] =>
+  readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join(folder, name));
 const pages = [...inFolder('.'), ...inFolder('docs'), ...inFolder('docs/decisions')];
 
 /** As GitHub and npm name a heading's anchor. */
 function anchorsOf(text: string): string[] {
-  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => heading!.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, '').trim().replace(/\s/g, '-'));
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .trim()
+      .replace(/\s/g, '-'),
+  );
 }
 
 function brokenLinks(page: string, text: string): string[] {
-  const links = [...text.replace(/^```.*?^```$/gms, '').matchAll(/\]\((?!\w+:)([^)\s]*)\)/g)].map(([, link]) => link!);
+  const links = [...text.replace(/^```.*?^```$/gms, '').matchAll(/\]\((?!\w+:)([^)\s]*)\)/g)].map(
+    ([, link]) => link!,
+  );
   return links.filter((link) => {
     const [file, anchor] = link.split('#') as [string, string | undefined];
     const target = file === '' ? join(root, page) : resolve(root, page, '..', file);
     if (!existsSync(target)) return true;
-    return anchor !== undefined && !anchorsOf(target === join(root, page) ? text : readFileSync(target, 'utf8')).includes(anchor);
+    return (
+      anchor !== undefined &&
+      !anchorsOf(target === join(root, page) ? text : readFileSync(target, 'utf8')).includes(anchor)
+    );
   });
 }
 
@@ -28,7 +42,10 @@ test.each(pages.map((page) => relative('.', page)))('%s', (page) => {
 });
 
 test('a link that leads nowhere would be noticed', () => {
-  expect(brokenLinks('README.md', '# A heading\n[a](#a-heading) [b](docs/nosuch.md) [c](docs/errors.md#nosuch) [d](#other)\n')).toEqual([
-    'docs/nosuch.md', 'docs/errors.md#nosuch', '#other',
-  ]);
+  expect(
+    brokenLinks(
+      'README.md',
+      '# A heading\n[a](#a-heading) [b](docs/nosuch.md) [c](docs/errors.md#nosuch) [d](#other)\n',
+    ),
+  ).toEqual(['docs/nosuch.md', 'docs/errors.md#nosuch', '#other']);
 });

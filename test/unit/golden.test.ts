@@ -1,4 +1,7 @@
-/** Pools written by the first release of each format version open for ever, tail and all. Made by test/golden/make.mjs. */
+/**
+ * Pools written by the first release of each format version open for ever, tail and all. Made by
+ * test/golden/make.mjs.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -47,7 +50,9 @@ onEachMedium('the golden pool of version 1', (place) => {
     await pool.close();
 
     const again = await open(file);
-    expect(again.keyspace<string, Note>('notes', { key: 'utf8', value: 'json' }).get('new')).toEqual({ i: -1 });
+    expect(
+      again.keyspace<string, Note>('notes', { key: 'utf8', value: 'json' }).get('new'),
+    ).toEqual({ i: -1 });
     await again.close();
   });
 });

@@ -1,4 +1,7 @@
-/** The runner of all layers: one that hangs, dies or prints no result is a failure that is named, and its results are counted right. */
+/**
+ * The runner of all layers: one that hangs, dies or prints no result is a failure that is named,
+ * and its results are counted right.
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -16,9 +19,15 @@ interface Layer {
   readonly limit?: number;
   readonly env?: Record<string, string>;
 }
-const runner = (await import(path.join(scripts, 'run-layer.mjs'))) as { runLayer(layer: Layer, log: string): Promise<number | string> };
+const runner = (await import(path.join(scripts, 'run-layer.mjs'))) as {
+  runLayer(layer: Layer, log: string): Promise<number | string>;
+};
 const counter = (await import(path.join(scripts, 'count-tests.mjs'))) as {
-  countTests(runner: string, text: string, code: number | string): { passed: number; failed: number; skipped: number };
+  countTests(
+    runner: string,
+    text: string,
+    code: number | string,
+  ): { passed: number; failed: number; skipped: number };
 };
 const failures = (await import(path.join(scripts, 'failed-tests.mjs'))) as {
   failedTests(runner: string, text: string, report?: string): string[];
@@ -31,9 +40,14 @@ interface Budget {
   hasTimeFor(needs: number): boolean;
 }
 const budgets = (await import(path.join(scripts, 'budget.mjs'))) as {
-  Budget: new (layers: readonly object[], given: { seconds: number; beganAt: number; lanes: number; now(): number }) => Budget;
+  Budget: new (
+    layers: readonly object[],
+    given: { seconds: number; beganAt: number; lanes: number; now(): number },
+  ) => Budget;
 };
-const table = (await import(path.join(scripts, 'layers.mjs'))) as { layers(): { name: string; counts: string }[] };
+const table = (await import(path.join(scripts, 'layers.mjs'))) as {
+  layers(): { name: string; counts: string }[];
+};
 
 /** Is it there, and not only waiting for a parent that asks how it ended? */
 function lives(pid: number): boolean {
@@ -46,13 +60,20 @@ test('a layer that hangs is ended with all that it started', async () => {
   const script = `sleep 600 & echo $! >${started}; wait`;
   // On a busy machine it may be ended before it has started anything: then it is given longer.
   for (let limit = 1; !existsSync(started) || readFileSync(started, 'utf8') === ''; limit *= 4) {
-    expect(await runner.runLayer({ command: ['bash', '-c', script], limit }, log)).toBe(`hung: not done after ${limit} s`);
+    expect(await runner.runLayer({ command: ['bash', '-c', script], limit }, log)).toBe(
+      `hung: not done after ${limit} s`,
+    );
   }
   await expect.poll(() => lives(Number(readFileSync(started, 'utf8')))).toBe(false);
 });
 
 test('what takes long is begun only where there is time for it on a machine so slow, and what always runs then tries less', () => {
-  const all = [{ name: 'a', usual: 100 }, { name: 'b', usual: 200 }, { name: 'c', usual: 300 }, { name: 'long', needs: 400 }] as const;
+  const all = [
+    { name: 'a', usual: 100 },
+    { name: 'b', usual: 200 },
+    { name: 'c', usual: 300 },
+    { name: 'long', needs: 400 },
+  ] as const;
   const [a, b, c] = all;
   const after = (seconds: number, slow: number) => {
     let now = 1000;
@@ -79,7 +100,9 @@ test('what takes long is begun only where there is time for it on a machine so s
 });
 
 test('how a layer ended, and what it printed', async () => {
-  expect(await runner.runLayer({ command: ['bash', '-c', 'echo "x: 3 passed, 0 failed"; exit 3'] }, log)).toBe(3);
+  expect(
+    await runner.runLayer({ command: ['bash', '-c', 'echo "x: 3 passed, 0 failed"; exit 3'] }, log),
+  ).toBe(3);
   expect(readFileSync(log, 'utf8')).toMatch(/^x: 3 passed, 0 failed\nprocessor: [\d.]+ [\d.]+\n$/);
   expect(await runner.runLayer({ command: ['true'], env: { A: '1' } }, log)).toBe(0);
   expect(await runner.runLayer({ command: ['no-such-program'] }, log)).toBe(127);
@@ -87,11 +110,22 @@ test('how a layer ended, and what it printed', async () => {
 
 test('what ended badly without naming a failure has failed once', () => {
   const { countTests } = counter;
-  expect(countTests('summary', 'a: 2 passed, 0 failed\nb: 1 passed, 0 failed, 4 skipped', 0)).toEqual({ passed: 3, failed: 0, skipped: 4 });
-  expect(countTests('summary', 'a: 2 passed, 0 failed', 'hung: not done after 1 s')).toEqual({ passed: 2, failed: 1, skipped: 0 });
-  expect(countTests('summary', 'a: 2 passed, 2 failed', 1)).toEqual({ passed: 2, failed: 2, skipped: 0 });
+  expect(
+    countTests('summary', 'a: 2 passed, 0 failed\nb: 1 passed, 0 failed, 4 skipped', 0),
+  ).toEqual({ passed: 3, failed: 0, skipped: 4 });
+  expect(countTests('summary', 'a: 2 passed, 0 failed', 'hung: not done after 1 s')).toEqual({
+    passed: 2,
+    failed: 1,
+    skipped: 0,
+  });
+  expect(countTests('summary', 'a: 2 passed, 2 failed', 1)).toEqual({
+    passed: 2,
+    failed: 2,
+    skipped: 0,
+  });
   expect(() => countTests('summary', 'nothing', 0)).toThrow('no summary');
-  const skipped = 'MESSAGE: skipped: no pmem\n[doctest] test cases: 3 | 3 passed | 0 failed | 1 skipped';
+  const skipped =
+    'MESSAGE: skipped: no pmem\n[doctest] test cases: 3 | 3 passed | 0 failed | 1 skipped';
   expect(countTests('doctest', skipped, 0)).toEqual({ passed: 2, failed: 0, skipped: 2 });
   expect(() => countTests('doctest', '', 139)).toThrow('no summary');
 });
@@ -101,29 +135,54 @@ test('what failed is named: by the report, or by the lines that say so and the l
   const report = JSON.stringify({
     testResults: [
       {
-        name: 'a.test.ts', status: 'failed',
-        assertionResults: [{ status: 'passed', fullName: 'good' }, { status: 'failed', fullName: 'bad', failureMessages: ['expected 1\nat a.ts'] }],
+        name: 'a.test.ts',
+        status: 'failed',
+        assertionResults: [
+          { status: 'passed', fullName: 'good' },
+          { status: 'failed', fullName: 'bad', failureMessages: ['expected 1\nat a.ts'] },
+        ],
       },
       { name: 'b.test.ts', status: 'failed', message: 'no such module', assertionResults: [] },
     ],
   });
-  const failed = ['a.test.ts: bad', '    expected 1', '    at a.ts', 'b.test.ts: no test of it could begin', '    no such module'];
+  const failed = [
+    'a.test.ts: bad',
+    '    expected 1',
+    '    at a.ts',
+    'b.test.ts: no test of it could begin',
+    '    no such module',
+  ];
   expect(failedTests('vitest', 'much', report)).toEqual(failed);
-  const text = ['x.cc:3: ERROR: CHECK( a ) is NOT correct!', ...Array.from({ length: 100 }, (_, i) => `line ${i}`)].join('\n');
+  const text = [
+    'x.cc:3: ERROR: CHECK( a ) is NOT correct!',
+    ...Array.from({ length: 100 }, (_, i) => `line ${i}`),
+  ].join('\n');
   const said = failedTests('doctest', text);
   expect(said[0]).toContain('ERROR: CHECK');
   expect(said.at(-1)).toBe('line 99');
   expect(said.length).toBeLessThan(30);
-  const states = ['crash states: a: 3 images, 0 wrong', 'crash states: b: 3 images, 12 wrong', 'crash states: c: NOT CAUGHT', ...text.split('\n')].join('\n');
-  expect(failedTests('summary', states).slice(0, 2)).toEqual(['crash states: b: 3 images, 12 wrong', 'crash states: c: NOT CAUGHT']);
+  const states = [
+    'crash states: a: 3 images, 0 wrong',
+    'crash states: b: 3 images, 12 wrong',
+    'crash states: c: NOT CAUGHT',
+    ...text.split('\n'),
+  ].join('\n');
+  expect(failedTests('summary', states).slice(0, 2)).toEqual([
+    'crash states: b: 3 images, 12 wrong',
+    'crash states: c: NOT CAUGHT',
+  ]);
   expect(failedTests('vitest', 'it died', undefined)).toEqual(['it died']);
 });
 
 test('every line that can be made wrong is still in the sources', () => {
   const checkedBy = (program: string): string =>
-    execFileSync(process.execPath, [path.join(scripts, '../test/mutants', program), '--check'], { encoding: 'utf8' });
+    execFileSync(process.execPath, [path.join(scripts, '../test/mutants', program), '--check'], {
+      encoding: 'utf8',
+    });
   expect(checkedBy('durable-runs.mjs')).toMatch(/^\d{2,} mutants of the runs\n$/);
-  expect(checkedBy('run.mjs')).toMatch(/^\d{3,} mutants, \d+ of them equivalent, \d+ not noticed so far\n$/);
+  expect(checkedBy('run.mjs')).toMatch(
+    /^\d{3,} mutants, \d+ of them equivalent, \d+ not noticed so far\n$/,
+  );
 });
 
 test('every layer has a name of its own', () => {

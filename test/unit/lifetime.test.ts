@@ -200,8 +200,9 @@ onEachMedium('lifetime', (place) => {
       const worker = startWorker(source, { ...forWorker(where), acknowledged });
       await messageOf(worker);
       await new Promise((resolve) => setTimeout(resolve, 10 + round * 7));
-      // On a busy machine none may have come as far as a commit: the last one is given the time it needs.
-      while (round === 5 && acknowledged.every((count) => count === 0)) await new Promise((resolve) => setTimeout(resolve, 5));
+      // On a busy machine none may have come to a commit: the last one is given its time.
+      while (round === 5 && acknowledged.every((count) => count === 0))
+        await new Promise((resolve) => setTimeout(resolve, 5));
       await worker.terminate();
       const space = pool.keyspace<string, number>('a');
       let kept = 0;
@@ -238,7 +239,7 @@ onEachMedium('lifetime', (place) => {
           const worker = new Worker(body, { eval: true, workerData: { where, options: JSON.parse(options) } });
           await new Promise((resolve) => worker.once('online', resolve));
           await new Promise((resolve) => setTimeout(resolve, 20 + round * 3));
-          // On a busy machine none may have come as far as a commit: the last one is given the time it needs.
+          // On a busy machine none may have come to a commit: the last one is given its time.
           while (round === 29 && pool.keyspace('a').count() === 0) await new Promise((resolve) => setTimeout(resolve, 5));
           await worker.terminate();
         }
@@ -249,7 +250,8 @@ onEachMedium('lifetime', (place) => {
     expect(stdout.trim()).toBe('true true');
   });
 
-  // The worker's end waits for what it began: a check that nobody will hear of must not read all of the log first.
+  // The worker's end waits for what it began: a check that nobody will hear of must not read all of
+  // the log first.
   test('the checks of a worker that is terminated end early', async () => {
     const source = `
       const fs = require('node:fs');

@@ -5,12 +5,23 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 
 const root = path.join(import.meta.dirname, '../..');
-const permission = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission';
+const permission = process.allowedNodeEnvironmentFlags.has('--permission')
+  ? '--permission'
+  : '--experimental-permission';
 
-function saidUnder(flags: readonly string[], program = `require(${JSON.stringify(path.join(root, 'dist/index.js'))})`): string {
-  const ended = spawnSync(process.execPath, [...flags, '-e', program], { encoding: 'utf8', cwd: root });
+function saidUnder(
+  flags: readonly string[],
+  program = `require(${JSON.stringify(path.join(root, 'dist/index.js'))})`,
+): string {
+  const ended = spawnSync(process.execPath, [...flags, '-e', program], {
+    encoding: 'utf8',
+    cwd: root,
+  });
   expect(ended.status).toBe(1);
-  return /^(?:Uncaught )?Error: The native part of holdfast .*$/mu.exec(ended.stderr)?.[0] ?? ended.stderr;
+  return (
+    /^(?:Uncaught )?Error: The native part of holdfast .*$/mu.exec(ended.stderr)?.[0] ??
+    ended.stderr
+  );
 }
 
 test('--no-addons, in the process and for a worker', () => {

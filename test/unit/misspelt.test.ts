@@ -64,7 +64,7 @@ test('each is refused, by a message that names it and those there are', async ()
     const error = await rejects((async () => call())(), invalid);
     expect(error.message, name).toMatch(/^There is no option "kepLast" of .*; there (is|are) \w+/);
   }
-  expect((await bench.kinds())).toEqual(['start']);
+  expect(await bench.kinds()).toEqual(['start']);
   expect(space.count()).toBe(0);
 });
 

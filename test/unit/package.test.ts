@@ -1,4 +1,6 @@
-/** What a user installs: what is in the package, and what is said where its native part is missing. */
+/**
+ * What a user installs: what is in the package, and what is said where its native part is missing.
+ */
 import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,9 +12,15 @@ import { scratchFolder } from '../helpers/scratch';
 
 const root = join(__dirname, '..', '..');
 const folder = scratchFolder('package');
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: object; bin: object };
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  exports: object;
+  bin: object;
+};
 
-/** The package without its native part, in a folder of its own; `build` is what lies there as the addon. */
+/**
+ * The package without its native part, in a folder of its own; `build` is what lies there as the
+ * addon.
+ */
 function installed(name: string, build?: string): string {
   const at = join(folder, name);
   mkdirSync(join(at, 'build', 'Release'), { recursive: true });
@@ -31,48 +39,84 @@ async function run(...args: string[]): Promise<{ code: number; stdout: string; s
   }
 }
 
-const requiring = (at: string): Promise<{ code: number; stderr: string }> => run('-e', `require(${JSON.stringify(join(at, 'dist', 'index.js'))})`);
+const requiring = (at: string): Promise<{ code: number; stderr: string }> =>
+  run('-e', `require(${JSON.stringify(join(at, 'dist', 'index.js'))})`);
 
 test('installed without its install script: says how to build it, the command line too', async () => {
   const at = installed('not-built');
   const { code, stderr } = await requiring(at);
   expect(code).not.toBe(0);
-  expect(stderr).toMatch(/not built .*"npm rebuild holdfast" .*approve-builds.*apt-get install g\+\+ make python3/);
+  expect(stderr).toMatch(
+    /not built .*"npm rebuild holdfast" .*approve-builds.*apt-get install g\+\+ make python3/,
+  );
   const command = join(at, 'dist', 'cli', 'main.js');
-  expect(await run(command, 'doctor')).toMatchObject({ code: 3, stderr: expect.stringMatching(/^MODULE_NOT_FOUND: The native part.*\n$/) });
-  expect(JSON.parse((await run(command, 'doctor', '--json')).stdout)).toMatchObject({ error: { code: 'MODULE_NOT_FOUND' } });
+  expect(await run(command, 'doctor')).toMatchObject({
+    code: 3,
+    stderr: expect.stringMatching(/^MODULE_NOT_FOUND: The native part.*\n$/),
+  });
+  expect(JSON.parse((await run(command, 'doctor', '--json')).stdout)).toMatchObject({
+    error: { code: 'MODULE_NOT_FOUND' },
+  });
 });
 
 test('installed without a compiler: says what to install, and no more', async () => {
   const at = installed('no-compiler');
-  for (const part of ['native', 'scripts', 'binding.gyp']) cpSync(join(root, part), join(at, part), { recursive: true });
+  for (const part of ['native', 'scripts', 'binding.gyp'])
+    cpSync(join(root, part), join(at, part), { recursive: true });
   const { CXX, MAKE, PYTHON, npm_config_python, NODE_GYP_FORCE_PYTHON, ...env } = process.env;
   const install = [join(at, 'scripts', 'addon.js'), '--if-needed'];
-  const { code, stderr } = await promisify(execFile)(process.execPath, install, { env: { ...env, PATH: folder } }).catch((error) => error);
+  const { code, stderr } = await promisify(execFile)(process.execPath, install, {
+    env: { ...env, PATH: folder },
+  }).catch((error) => error);
   expect([code, stderr.trim().split('\n').length]).toEqual([1, 2]);
   expect(stderr).toContain('apt-get install g++ make python3');
 });
 
 test('built elsewhere: says what the system said', async () => {
-  expect((await requiring(installed('foreign', 'of another machine'))).stderr).toMatch(/does not load here \(holdfast_file\.node: .*holdfast_file\.node: .+\)/);
+  expect((await requiring(installed('foreign', 'of another machine'))).stderr).toMatch(
+    /does not load here \(holdfast_file\.node: .*holdfast_file\.node: .+\)/,
+  );
 });
 
 test('bundled: says to leave it out', async () => {
   const at = join(folder, 'app');
   cpSync(join(root, 'dist'), join(at, 'out'), { recursive: true });
-  expect((await run('-e', `require(${JSON.stringify(join(at, 'out', 'native-binding.js'))})`)).stderr).toMatch(/bundled.*external: \['holdfast'\]/);
+  expect(
+    (await run('-e', `require(${JSON.stringify(join(at, 'out', 'native-binding.js'))})`)).stderr,
+  ).toMatch(/bundled.*external: \['holdfast'\]/);
 });
 
 test('the package has all that a build needs and all that it exports, and no tests', async () => {
-  const { stdout } = await promisify(execFile)('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root, maxBuffer: 1 << 24 });
+  const { stdout } = await promisify(execFile)(
+    'npm',
+    ['pack', '--dry-run', '--json', '--ignore-scripts'],
+    { cwd: root, maxBuffer: 1 << 24 },
+  );
   const [packed] = JSON.parse(stdout) as [{ files: { path: string }[] }];
   const files = new Set(packed.files.map(({ path }) => path));
   const sources = ['sources.txt', 'sources-binding.txt', 'sources-pmem.txt'].flatMap((list) =>
-    readFileSync(join(root, 'native', list), 'utf8').split('\n').map((line) => line.replace(/#.*/, '').trim()).filter((line) => line !== ''),
+    readFileSync(join(root, 'native', list), 'utf8')
+      .split('\n')
+      .map((line) => line.replace(/#.*/, '').trim())
+      .filter((line) => line !== ''),
   );
   expect(sources.length).toBeGreaterThan(50);
-  const targets = [...JSON.stringify([manifest.exports, manifest.bin]).matchAll(/"\.\/([^"*]+\.\w+)"/g)].map(([, target]) => target!);
-  const needed = [...sources.map((source) => `native/${source}`), ...targets, 'binding.gyp', 'scripts/addon.js', 'scripts/gyp.js', 'README.md', 'LICENSE'];
+  const targets = [
+    ...JSON.stringify([manifest.exports, manifest.bin]).matchAll(/"\.\/([^"*]+\.\w+)"/g),
+  ].map(([, target]) => target!);
+  const needed = [
+    ...sources.map((source) => `native/${source}`),
+    ...targets,
+    'binding.gyp',
+    'scripts/addon.js',
+    'scripts/gyp.js',
+    'README.md',
+    'LICENSE',
+  ];
   expect(needed.filter((file) => !files.has(file))).toEqual([]);
-  expect([...files].filter((file) => /^(test|bench|build|build-native|node_modules)\/|_test\.|simulated_/.test(file))).toEqual([]);
+  expect(
+    [...files].filter((file) =>
+      /^(test|bench|build|build-native|node_modules)\/|_test\.|simulated_/.test(file),
+    ),
+  ).toEqual([]);
 });

@@ -41,10 +41,32 @@ onEachMedium('pool', (place) => {
     const pool = fresh();
     const texts = pool.keyspace<string, number>('a', { value: 'uint64' });
     const raw = pool.keyspace<Uint8Array, number>('a', { key: 'bytes', value: 'uint64' });
-    const characters = ['\u0000', 'z', '\u007f', '\u0080', '\u00ff', '\u07ff', '\u0800', '\ud7ff', '\ue000', '\ufffd', '\uffff', '\u{10000}', '\u{10ffff}'];
+    const characters = [
+      '\u0000',
+      'z',
+      '\u007f',
+      '\u0080',
+      '\u00ff',
+      '\u07ff',
+      '\u0800',
+      '\ud7ff',
+      '\ue000',
+      '\ufffd',
+      '\uffff',
+      '\u{10000}',
+      '\u{10ffff}',
+    ];
     const keys = characters.flatMap((character) =>
-      [0, 1, 3, 4, 5, 8, 17].flatMap((before) => [0, 1, 9].map((behind) => 'x'.repeat(before) + character + 'é'.repeat(behind))));
-    keys.push('x'.repeat(1024), 'é'.repeat(512), 'x' + '\u{10000}'.repeat(255), 'abc'.repeat(300) + '€');
+      [0, 1, 3, 4, 5, 8, 17].flatMap((before) =>
+        [0, 1, 9].map((behind) => 'x'.repeat(before) + character + 'é'.repeat(behind)),
+      ),
+    );
+    keys.push(
+      'x'.repeat(1024),
+      'é'.repeat(512),
+      'x' + '\u{10000}'.repeat(255),
+      'abc'.repeat(300) + '€',
+    );
     keys.forEach((key, i) => texts.putSync(key, i));
     expect(keys.map((key) => raw.get(Buffer.from(key)))).toEqual(keys.map((_, i) => i));
     expect(keys.map((key) => texts.get(key))).toEqual(keys.map((_, i) => i));

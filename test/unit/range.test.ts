@@ -110,7 +110,8 @@ onEachMedium('range', (place) => {
 
   test('keys of one and of several bytes a character, in one range', () => {
     const space = the().keyspace<string, Uint8Array>('texts', { value: 'bytes' });
-    const text = (i: number): string => (i % 90 === 0 ? `k${i}-é😀` : `k${String(i).padStart(5, '0')}`);
+    const text = (i: number): string =>
+      i % 90 === 0 ? `k${i}-é😀` : `k${String(i).padStart(5, '0')}`;
     const keys = Array.from({ length: 2500 }, (_, i) => text(i));
     keys.forEach((key, i) => {
       space.putSync(key, Buffer.from(`${key}=${i}`), { durability: 'eventual' });
@@ -128,7 +129,7 @@ onEachMedium('range', (place) => {
     expect([...space.keys({ prefix: 'k000' })].length).toBeGreaterThan(90);
   });
 
-  test('values are the caller\'s: writing into one reaches neither the pool nor another', () => {
+  test("values are the caller's: writing into one reaches neither the pool nor another", () => {
     const space = the().keyspace<string, Uint8Array>('owned', { value: 'bytes' });
     const name = (i: number): string => `o${String(i).padStart(5, '0')}`;
     for (let i = 0; i < 900; ++i) {
@@ -142,7 +143,8 @@ onEachMedium('range', (place) => {
       if (key !== name(at) || !sound(value, at)) expect.fail(`entry ${at}: ${key}`);
       kept.push(value);
       if (at % 2 === 0) value.fill(0xee); // before the next is read
-      if (at % 7 === 0) expect(sound(space.get(name(at + 1)) ?? new Uint8Array(), at + 1)).toBe(true);
+      if (at % 7 === 0)
+        expect(sound(space.get(name(at + 1)) ?? new Uint8Array(), at + 1)).toBe(true);
       ++at;
     }
     expect(at).toBe(900);
@@ -182,7 +184,8 @@ onEachMedium('range', (place) => {
       const raw = the1.keyspace<string, string>('outer', { value: 'utf8' });
       for (let i = 10; i < 90; ++i) raw.putSync(`o${i}`, `outer ${i}`, { durability: 'eventual' });
       let at = 10;
-      for (const [k, v] of outer.range()) expect([text(k), text(v)]).toEqual([`o${at}`, `outer ${at++}`]);
+      for (const [k, v] of outer.range())
+        expect([text(k), text(v)]).toEqual([`o${at}`, `outer ${at++}`]);
       expect(at).toBe(90);
       const range = outer.range();
       ending = range;
@@ -242,7 +245,13 @@ onEachMedium('range', (place) => {
   });
 
   test('one whose codec throws has ended, and pins nothing', () => {
-    const unreadable = { name: 'unreadable', encode: () => 'x', decode: (): never => { throw new Error('unreadable'); } };
+    const unreadable = {
+      name: 'unreadable',
+      encode: () => 'x',
+      decode: (): never => {
+        throw new Error('unreadable');
+      },
+    };
     filled();
     const before = the().stats().openSnapshots;
     for (const codec of [unreadable, 'json' as const]) {

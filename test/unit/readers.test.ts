@@ -1,4 +1,7 @@
-/** Reading a pool beside the process that writes it: the option, refresh(), errors, the command line. */
+/**
+ * Reading a pool beside the process that writes it: the option, refresh(), errors, the command
+ * line.
+ */
 import { chmodSync, existsSync, mkdirSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -32,7 +35,10 @@ describe('readOnly', () => {
     await writer.fold();
     await notes.put('b', 3);
     reader.refreshSync();
-    expect([...seen.range()]).toEqual([['a', 2], ['b', 3]]);
+    expect([...seen.range()]).toEqual([
+      ['a', 2],
+      ['b', 3],
+    ]);
     expect([...seen.range({ snapshot })]).toEqual([['a', 1]]);
     expect(writer.stats()).toMatchObject({ readers: 2, oldestReaderPid: process.pid });
   });
@@ -102,23 +108,28 @@ describe('readOnly', () => {
     expect((await reader.check()).damages).toEqual([]);
   });
 
-  test.skipIf(process.getuid?.() === 0)('without the right to write beside the pool: only when nobody writes', async () => {
-    const inside = join(folder, 'closed');
-    mkdirSync(inside);
-    const path = join(inside, 'a.holdfast');
-    const writer = await open(path);
-    await writer.keyspace('notes').put('a', 1);
-    chmodSync(inside, 0o555);
-    const locked = expect.objectContaining({ code: 'ERR_HOLDFAST_LOCKED' });
-    await expect(open(path, { readOnly: true })).rejects.toEqual(locked);
-    await writer.close();
-    await using reader = await open(path, { readOnly: true });
-    expect(reader.keyspace('notes').get('a')).toBe(1);
-    await using next = await open(path);
-    await next.keyspace('notes').put('a', 2);
-    expect(() => reader.keyspace('notes').get('a')).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_READER_EXPIRED' }));
-    chmodSync(inside, 0o755);
-  });
+  test.skipIf(process.getuid?.() === 0)(
+    'without the right to write beside the pool: only when nobody writes',
+    async () => {
+      const inside = join(folder, 'closed');
+      mkdirSync(inside);
+      const path = join(inside, 'a.holdfast');
+      const writer = await open(path);
+      await writer.keyspace('notes').put('a', 1);
+      chmodSync(inside, 0o555);
+      const locked = expect.objectContaining({ code: 'ERR_HOLDFAST_LOCKED' });
+      await expect(open(path, { readOnly: true })).rejects.toEqual(locked);
+      await writer.close();
+      await using reader = await open(path, { readOnly: true });
+      expect(reader.keyspace('notes').get('a')).toBe(1);
+      await using next = await open(path);
+      await next.keyspace('notes').put('a', 2);
+      expect(() => reader.keyspace('notes').get('a')).toThrow(
+        expect.objectContaining({ code: 'ERR_HOLDFAST_READER_EXPIRED' }),
+      );
+      chmodSync(inside, 0o755);
+    },
+  );
 });
 
 onEachMedium('regions and views, readOnly', (place) => {
@@ -145,7 +156,9 @@ onEachMedium('regions and views, readOnly', (place) => {
     }
     expect(seen.nextData(300_000, { snapshot: before })).toBeLessThanOrEqual(300_000);
     await writer.region('later', { size: 8 }).add(0, 7n);
-    expect(() => reader.region('later')).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_NOT_FOUND' }));
+    expect(() => reader.region('later')).toThrow(
+      expect.objectContaining({ code: 'ERR_HOLDFAST_NOT_FOUND' }),
+    );
     await reader.refresh();
     expect(reader.region('later').dataView(0, 8).getBigUint64(0, true)).toBe(7n);
     await vectors.drop();
@@ -167,7 +180,9 @@ onEachMedium('regions and views, readOnly', (place) => {
     await expect(region.resize(8)).rejects.toEqual(refused);
     await expect(region.drop()).rejects.toEqual(refused);
     expect(() => reader.region('new', { size: 8 })).toThrow(refused);
-    expect(() => reader.region('r', { size: 8 })).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_INVALID_ARGUMENT' }));
+    expect(() => reader.region('r', { size: 8 })).toThrow(
+      expect.objectContaining({ code: 'ERR_HOLDFAST_INVALID_ARGUMENT' }),
+    );
     expect(() => region.read(10, 7)).toThrow(RangeError);
   });
 
@@ -235,7 +250,10 @@ describe('the command line reads a pool that this process has open', () => {
     const run = await writer.run('trip');
     await run.step('one', () => 1);
     const info = await cli(['info', path, '--json']);
-    expect([info.code, info.json<{ keyspaces: string[] }>().keyspaces]).toEqual([0, expect.arrayContaining(['notes'])]);
+    expect([info.code, info.json<{ keyspaces: string[] }>().keyspaces]).toEqual([
+      0,
+      expect.arrayContaining(['notes']),
+    ]);
     expect((await cli(['info', path])).stdout).toContain('beside the process');
     expect((await cli(['ls', path, 'notes'])).stdout).toContain('a');
     expect((await cli(['get', path, 'notes', 'a', '--json'])).code).toBe(0);
@@ -244,6 +262,9 @@ describe('the command line reads a pool that this process has open', () => {
     expect((await cli(['show', path, 'trip'])).code).toBe(0);
     expect((await cli(['timeline', path, 'trip'])).stdout).toContain('one');
     const refused = await cli(['fork', path, 'run/trip@1', 'other', '--json']);
-    expect([refused.code, refused.stdout]).toEqual([3, expect.stringContaining('ERR_HOLDFAST_LOCKED')]);
+    expect([refused.code, refused.stdout]).toEqual([
+      3,
+      expect.stringContaining('ERR_HOLDFAST_LOCKED'),
+    ]);
   });
 });

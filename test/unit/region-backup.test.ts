@@ -1,4 +1,7 @@
-/** Regions go along: with a full backup, its increments, a backup that was interrupted, and an export; and the change feed passes them over. */
+/**
+ * Regions go along: with a full backup, its increments, a backup that was interrupted, and an
+ * export; and the change feed passes them over.
+ */
 import fs from 'node:fs';
 
 import { expect, test } from 'vitest';
@@ -16,7 +19,10 @@ const options = { medium: 'file' as const, retain: { bytes: 2 ** 40 } };
 /** Sizes, and what is in them, by name. */
 function regionsOf(pool: Holdfast): Record<string, string> {
   const all = pool.regions().map(({ name, size }): [string, string] => {
-    return [name, `${size} ${Buffer.from(pool.region(name).read(0, Math.min(size, 2 ** 20))).toString('base64')}`];
+    return [
+      name,
+      `${size} ${Buffer.from(pool.region(name).read(0, Math.min(size, 2 ** 20))).toString('base64')}`,
+    ];
   });
   return Object.fromEntries(all);
 }
@@ -24,10 +30,17 @@ function regionsOf(pool: Holdfast): Record<string, string> {
 function work(pool: Holdfast, seed: number): void {
   const names = pool.keyspace<string, number>('names', { value: 'json' });
   const a = pool.region('a', seed === 1 ? { size: 300_000 } : {});
-  if (seed === 1) pool.region('sparse', { size: 2 ** 33 }).writeSync(2 ** 20 - 3, new Uint8Array([1, 2, 3, 4]));
+  if (seed === 1)
+    pool.region('sparse', { size: 2 ** 33 }).writeSync(2 ** 20 - 3, new Uint8Array([1, 2, 3, 4]));
   for (let i = 0; i < 60; i++) {
     const bytes = new Uint8Array(1 + ((i * 7919) % 3000)).fill(seed * 60 + i);
-    pool.commitSync(pool.batch().put(names, 'last', seed * 100 + i).regionWrite(a, (i * 104729) % 200_000, bytes), { durability: 'eventual' });
+    pool.commitSync(
+      pool
+        .batch()
+        .put(names, 'last', seed * 100 + i)
+        .regionWrite(a, (i * 104729) % 200_000, bytes),
+      { durability: 'eventual' },
+    );
     if (i === 30) a.resizeSync(230_000 + seed);
     if (i === 40) a.resizeSync(300_000);
   }

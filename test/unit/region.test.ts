@@ -1,4 +1,7 @@
-/** Regions through the API, on each medium: reads, writes, cells, batches, snapshots, sizes, bad input. */
+/**
+ * Regions through the API, on each medium: reads, writes, cells, batches, snapshots, sizes, bad
+ * input.
+ */
 import { constants } from 'node:buffer';
 import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
@@ -25,7 +28,8 @@ onEachMedium('a region', (place) => {
     await region.write(0, new Uint8Array(100_000).fill(1));
     await pool.fold();
     const shared = new Uint8Array(new SharedArrayBuffer(100_000));
-    const writes = 'const { workerData: at, parentPort } = require("node:worker_threads"); parentPort.postMessage(0); for (;;) at.fill(2);';
+    const writes =
+      'const { workerData: at, parentPort } = require("node:worker_threads"); parentPort.postMessage(0); for (;;) at.fill(2);';
     const worker = new Worker(writes, { eval: true, workerData: shared });
     await new Promise((begun) => worker.once('message', begun));
     for (let i = 0; i < 1000; ++i) region.readInto(shared, 0);
@@ -56,7 +60,9 @@ onEachMedium('a region', (place) => {
     region.readInto(into, 999_996);
     expect(into).toEqual(new Uint8Array([0, 0, 0, 7]));
     expect(region.read().length).toBe(1_000_000);
-    expect(pool.regions().map(({ name, size }) => [name, size])).toEqual([['embeddings', 1_000_000]]);
+    expect(pool.regions().map(({ name, size }) => [name, size])).toEqual([
+      ['embeddings', 1_000_000],
+    ]);
     expect((await pool.check()).ok).toBe(true);
     pool.closeSync();
   });
@@ -77,15 +83,18 @@ onEachMedium('a region', (place) => {
     const pool = opened();
     const region = pool.region('r', { size: 64 });
     const keys = pool.keyspace<string, string>('k');
-    const batch = pool.batch().put(keys, 'a', 'x').regionWrite(region, 0, new Uint8Array([1, 2]));
+    const batch = pool
+      .batch()
+      .put(keys, 'a', 'x')
+      .regionWrite(region, 0, new Uint8Array([1, 2]));
     await pool.commit(batch.regionAdd(region, 8, 5n).regionAdd(region, 8, -7n));
     expect(keys.get('a')).toBe('x');
     expect(region.read(0, 2)).toEqual(new Uint8Array([1, 2]));
     expect(region.typed(BigInt64Array, 8, 1)[0]).toBe(-2n);
     const refused = pool.batch().put(keys, 'a', 'y').requireCell(region, 8, 1n);
-    expect(await codeOf(() => pool.commit(refused.regionWrite(region, 0, new Uint8Array([9]))))).toBe(
-      'ERR_HOLDFAST_CONFLICT',
-    );
+    expect(
+      await codeOf(() => pool.commit(refused.regionWrite(region, 0, new Uint8Array([9])))),
+    ).toBe('ERR_HOLDFAST_CONFLICT');
     const outside = pool.batch().put(keys, 'a', 'y').regionWrite(region, 63, new Uint8Array(2));
     expect(await codeOf(() => pool.commitSync(outside))).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
     expect(keys.get('a')).toBe('x');
@@ -94,12 +103,15 @@ onEachMedium('a region', (place) => {
   });
 
   const half = 2 ** 39; // of a terabyte
-  const why = constants.MAX_LENGTH < half ? '' : ' (skipped: an array of this Node.js may be as long)';
+  const why =
+    constants.MAX_LENGTH < half ? '' : ' (skipped: an array of this Node.js may be as long)';
   test.skipIf(why !== '')(`more than an array takes is an error with a code${why}`, async () => {
     const pool = opened();
     const region = pool.region('far', { size: 2 * half });
     expect(await codeOf(() => region.read())).toBe('ERR_HOLDFAST_NO_MEMORY');
-    expect(await codeOf(() => region.typed(Float64Array, 0, half / 8))).toBe('ERR_HOLDFAST_NO_MEMORY');
+    expect(await codeOf(() => region.typed(Float64Array, 0, half / 8))).toBe(
+      'ERR_HOLDFAST_NO_MEMORY',
+    );
     await pool.close();
   });
 
@@ -156,7 +168,9 @@ onEachMedium('a region', (place) => {
     expect(await codeOf(() => region.shrink(7))).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
     await region.drop();
     expect(await codeOf(() => region.read())).toBe('ERR_HOLDFAST_NOT_FOUND');
-    expect(await codeOf(() => region.writeSync(0, new Uint8Array(1)))).toBe('ERR_HOLDFAST_NOT_FOUND');
+    expect(await codeOf(() => region.writeSync(0, new Uint8Array(1)))).toBe(
+      'ERR_HOLDFAST_NOT_FOUND',
+    );
     expect(await codeOf(() => region.resize(5))).toBe('ERR_HOLDFAST_CONFLICT');
     expect(await codeOf(() => pool.region('r'))).toBe('ERR_HOLDFAST_NOT_FOUND');
     const again = pool.region('r', { size: 4 });
@@ -208,15 +222,23 @@ onEachMedium('a region', (place) => {
       ['ERR_HOLDFAST_OUT_OF_RANGE', 'resizeSync', [2 ** 41]],
     ];
     for (const [code, name, given] of cases) {
-      expect([name, given, await codeOf(() => loose[name]!.call(region, ...given))]).toEqual([name, given, code]);
+      expect([name, given, await codeOf(() => loose[name]!.call(region, ...given))]).toEqual([
+        name,
+        given,
+        code,
+      ]);
     }
     expect(await codeOf(() => pool.region(''))).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
     expect(await codeOf(() => pool.region('x', { size: 1.5 }))).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
     expect(await codeOf(() => other.batch().regionWrite(region, 0, new Uint8Array(1)))).toBe(
       'ERR_HOLDFAST_INVALID_ARGUMENT',
     );
-    expect(await codeOf(() => region.read(0, 1, { snapshot: other.snapshot() }))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
-    expect(await codeOf(() => pool.batch().regionAdd({} as Region, 0, 1n))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
+    expect(await codeOf(() => region.read(0, 1, { snapshot: other.snapshot() }))).toBe(
+      'ERR_HOLDFAST_INVALID_ARGUMENT',
+    );
+    expect(await codeOf(() => pool.batch().regionAdd({} as Region, 0, 1n))).toBe(
+      'ERR_HOLDFAST_INVALID_ARGUMENT',
+    );
     expect(region.read()).toEqual(new Uint8Array(16));
     other.closeSync();
     pool.closeSync();

@@ -34,13 +34,18 @@ test('resizeByCopy keeps everything, and refuses a pool that is open or a size t
   for (let i = 0; i < 50; i++) await values.put(`${i}`, new Uint8Array(100_000).fill(i));
   const { epoch } = pool.stats();
   await pool.close();
-  expect(await resizeByCopy(path, 16 * MiB)).toMatchObject({ entries: 52, bytes: expect.any(Number) as number });
+  expect(await resizeByCopy(path, 16 * MiB)).toMatchObject({
+    entries: 52,
+    bytes: expect.any(Number) as number,
+  });
   expect(statSync(path).size).toBeLessThanOrEqual(16 * MiB);
   await expect(resizeByCopy(path, 2 * MiB)).rejects.toEqual(refused('ERR_HOLDFAST_POOL_FULL'));
   await using again = await open(path);
   expect(again.stats().epoch).toBeGreaterThan(epoch);
   const seen = again.keyspace<string, Uint8Array>('values', { value: 'bytes' });
-  expect([...seen.range()].map(([key, value]) => value[99_999] === Number(key))).toEqual(Array(50).fill(true));
+  expect([...seen.range()].map(([key, value]) => value[99_999] === Number(key))).toEqual(
+    Array(50).fill(true),
+  );
 });
 
 test('holdfast resize: in place where it can, else by copying', async () => {
@@ -52,7 +57,10 @@ test('holdfast resize: in place where it can, else by copying', async () => {
   await pool.close();
   expect((await cli(['resize', path, '1G'])).stdout).toContain('in place');
   const copied = await cli(['resize', path, '12M', '--json']);
-  expect([copied.code, copied.json<{ size: number; copied: unknown }>()]).toMatchObject([0, { size: 12 * MiB }]);
+  expect([copied.code, copied.json<{ size: number; copied: unknown }>()]).toMatchObject([
+    0,
+    { size: 12 * MiB },
+  ]);
   expect((await cli(['resize', path, 'huge'])).code).toBe(2);
   expect((await cli(['resize', path, '0'])).stdout).toContain('grows by itself');
   expect((await cli(['check', path])).code).toBe(0);

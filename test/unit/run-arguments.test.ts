@@ -18,8 +18,15 @@ describe('arguments', () => {
     const run = await bench.pool.run('r');
     const order = new Order();
     const asked = (cents: number) => ({
-      cents, list: [1, , { deep: cents }], map: new Map([['a', { cents }]]), set: new Set([cents]), at: new Date(cents),
-      bytes: Buffer.from([cents]), floats: new Float64Array([cents]), own: JSON.parse('{"__proto__":1}') as object, self: undefined as unknown,
+      cents,
+      list: [1, , { deep: cents }],
+      map: new Map([['a', { cents }]]),
+      set: new Set([cents]),
+      at: new Date(cents),
+      bytes: Buffer.from([cents]),
+      floats: new Float64Array([cents]),
+      own: JSON.parse('{"__proto__":1}') as object,
+      self: undefined as unknown,
     });
     const change = (args: ReturnType<typeof asked>): void => {
       args.cents = 0;
@@ -42,39 +49,57 @@ describe('arguments', () => {
       if (attempt < 3) throw new Error('busy');
       return attempt;
     };
-    const call = run.tool('pay', args, tool, { safety: 'idempotent', retry: { attempts: 3, delay: 1 } });
+    const call = run.tool('pay', args, tool, {
+      safety: 'idempotent',
+      retry: { attempts: 3, delay: 1 },
+    });
     change(args);
     expect(await call).toBe(3);
-    for (const each of given) expect(each).toEqual({ ...structuredClone({ ...asked(7) }), order: 5, self: expect.anything() as unknown });
+    for (const each of given)
+      expect(each).toEqual({
+        ...structuredClone({ ...asked(7) }),
+        order: 5,
+        self: expect.anything() as unknown,
+      });
     expect(given).toHaveLength(3);
     const [, intent] = await bench.journal();
-    expect(intent!.args).toMatchObject({ cents: 7, list: [1, , { deep: 7 }], set: new Set([7]), at: new Date(7), floats: new Float64Array([7]) });
+    expect(intent!.args).toMatchObject({
+      cents: 7,
+      list: [1, , { deep: 7 }],
+      set: new Set([7]),
+      at: new Date(7),
+      floats: new Float64Array([7]),
+    });
   });
 
-  test.each(['step', 'decision'] as const)('of a %s are a copy: what it does to them is not done when it is skipped, so it is nobody else\'s', async (kind) => {
-    const plan = async (life: number): Promise<unknown[]> => {
-      const run = await bench.pool.run('r');
-      const trip = { stops: ['Oslo'], at: new Date(5) };
-      const add = (given: typeof trip) => {
-        given.at.setTime(0);
-        return given.stops.push('Rome');
+  test.each(['step', 'decision'] as const)(
+    "of a %s are a copy: what it does to them is not done when it is skipped, so it is nobody else's",
+    async (kind) => {
+      const plan = async (life: number): Promise<unknown[]> => {
+        const run = await bench.pool.run('r');
+        const trip = { stops: ['Oslo'], at: new Date(5) };
+        const add = (given: typeof trip) => {
+          given.at.setTime(0);
+          return given.stops.push('Rome');
+        };
+        const first = await run[kind]('add', trip, add);
+        const second = await run[kind]('count', trip, ({ stops }) => stops.length);
+        // A wait beside it makes the commit that comes before the work: what is done meanwhile is
+        // not seen either.
+        const waiting = run.signal('never', { suspendAfter: 60_000 }).catch(() => {});
+        if (life === 1) await expect.poll(() => bench.pool.runInfo('r')?.status).toBe('waiting');
+        const third = run[kind]('beside', trip, ({ stops }) => stops.length);
+        trip.stops.length = 0;
+        const all = [first, second, await third];
+        run.close();
+        await bench.again();
+        await waiting;
+        return all;
       };
-      const first = await run[kind]('add', trip, add);
-      const second = await run[kind]('count', trip, ({ stops }) => stops.length);
-      // A wait beside it makes the commit that comes before the work: what is done meanwhile is not seen either.
-      const waiting = run.signal('never', { suspendAfter: 60_000 }).catch(() => {});
-      if (life === 1) await expect.poll(() => bench.pool.runInfo('r')?.status).toBe('waiting');
-      const third = run[kind]('beside', trip, ({ stops }) => stops.length);
-      trip.stops.length = 0;
-      const all = [first, second, await third];
-      run.close();
-      await bench.again();
-      await waiting;
-      return all;
-    };
-    expect(await plan(1)).toEqual([2, 1, 1]);
-    expect(await plan(2)).toEqual([2, 1, 1]);
-  });
+      expect(await plan(1)).toEqual([2, 1, 1]);
+      expect(await plan(2)).toEqual([2, 1, 1]);
+    },
+  );
 
   test('that cannot be read are refused, and nothing is recorded', async () => {
     const run = await bench.pool.run('r');
@@ -85,7 +110,8 @@ describe('arguments', () => {
         throw new Error('unreadable');
       },
     };
-    for (const args of [deep, throwing, () => 1]) await rejects(run.tool('t', args, never), 'ERR_HOLDFAST_CODEC');
+    for (const args of [deep, throwing, () => 1])
+      await rejects(run.tool('t', args, never), 'ERR_HOLDFAST_CODEC');
     expect(await bench.kinds()).toEqual(['start']);
   });
 });

@@ -1,4 +1,7 @@
-/** Which runs are runnable is found without looking at those that wait, and is right whatever happened before. */
+/**
+ * Which runs are runnable is found without looking at those that wait, and is right whatever
+ * happened before.
+ */
 import { setImmediate as turn } from 'node:timers/promises';
 
 import fc from 'fast-check';
@@ -26,7 +29,19 @@ function runnableOf(pool: Holdfast): string[] {
 }
 
 const action = fc.record({
-  what: fc.constantFrom('begin', 'wait', 'waitTwo', 'sleepLong', 'sleepShort', 'signal', 'finish', 'fail', 'resolve', 'claim', 'reopen'),
+  what: fc.constantFrom(
+    'begin',
+    'wait',
+    'waitTwo',
+    'sleepLong',
+    'sleepShort',
+    'signal',
+    'finish',
+    'fail',
+    'resolve',
+    'claim',
+    'reopen',
+  ),
   run: fc.nat(9),
   name: fc.constantFrom('a', 'b'),
 });
@@ -72,13 +87,18 @@ test('listing and claiming agree with a look at every run', async () => {
         } else await perform(pool, what, `run ${run}`, name);
         const expected = runnableOf(pool);
         expect([...pool.runs({ status: 'runnable' })].map(({ id }) => id)).toEqual(expected);
-        expect([...pool.runs({ status: 'runnable', reverse: true })].map(({ id }) => id)).toEqual([...expected].reverse());
+        expect([...pool.runs({ status: 'runnable', reverse: true })].map(({ id }) => id)).toEqual(
+          [...expected].reverse(),
+        );
         const after = 'run 4';
-        expect([...pool.runs({ status: 'runnable', after, limit: 2 })].map(({ id }) => id)).toEqual(expected.filter((id) => id > after).slice(0, 2));
+        expect([...pool.runs({ status: 'runnable', after, limit: 2 })].map(({ id }) => id)).toEqual(
+          expected.filter((id) => id > after).slice(0, 2),
+        );
       }
       const left = runnableOf(pool);
       const claimed: string[] = [];
-      for (let run = await pool.claim(); run !== undefined; run = await pool.claim()) claimed.push(run.id);
+      for (let run = await pool.claim(); run !== undefined; run = await pool.claim())
+        claimed.push(run.id);
       expect(claimed.sort()).toEqual(left);
       await pool.close();
     }),
@@ -86,13 +106,16 @@ test('listing and claiming agree with a look at every run', async () => {
   );
 });
 
-test('one that is just being begun or claimed is nobody else\'s', async () => {
+test("one that is just being begun or claimed is nobody else's", async () => {
   const pool = await open(newPath(), { medium: 'file' });
   const notes = pool.keyspace('notes');
   for (let i = 0; i < 30; ++i) {
     let begun = false;
-    const beginning = (i % 2 === 0 ? pool.run(`r${i}`) : pool.claim()).finally(() => (begun = true));
-    // Beside other commits of the turn its own is made on another thread, and seen before it is acknowledged.
+    const beginning = (i % 2 === 0 ? pool.run(`r${i}`) : pool.claim()).finally(
+      () => (begun = true),
+    );
+    // Beside other commits of the turn its own is made on another thread, and seen before it is
+    // acknowledged.
     const others = Promise.all([1, 2, 3].map((n) => notes.put(`${n}`, i)));
     for (; !begun; await turn()) expect(await pool.claim()).toBeUndefined();
     const run = (await beginning)!;
@@ -107,7 +130,9 @@ test('one that is just being begun or claimed is nobody else\'s', async () => {
 test('those that wait are not looked at', async () => {
   const pool = await open(newPath(), { medium: 'file' });
   const ids = Array.from({ length: 300 }, (_, i) => `run ${String(i).padStart(3, '0')}`);
-  await Promise.all(ids.map(async (id) => (await pool.run(id, { suspendAfter: 0 })).signal('go').catch(() => {})));
+  await Promise.all(
+    ids.map(async (id) => (await pool.run(id, { suspendAfter: 0 })).signal('go').catch(() => {})),
+  );
   const looks = countLooks(pool);
   expect(await pool.claim()).toBeUndefined();
   expect(looks()).toBe(0);
@@ -161,16 +186,20 @@ test('a run that cannot be read is listed as that, and keeps nobody from the oth
   const bytes = pool.keyspace('holdfast.runs', { value: 'utf8' });
   await bytes.put('a', JSON.stringify({ format: 99, status: 'running', waits: 'in a newer way' }));
   await bytes.put('b', 'no header');
-  const listed = (options?: RunsOptions) => [...pool.runs(options)].map(({ id, status }) => `${id} ${status}`);
+  const listed = (options?: RunsOptions) =>
+    [...pool.runs(options)].map(({ id, status }) => `${id} ${status}`);
   expect(listed()).toEqual(['a unreadable', 'b unreadable', 'c running', 'd finished']);
   expect(listed({ reverse: true, limit: 3 })).toEqual(['d finished', 'c running', 'b unreadable']);
   expect(listed({ status: 'unreadable' })).toEqual(['a unreadable', 'b unreadable']);
-  for (const status of ['running', 'runnable'] as const) expect(listed({ status })).toEqual(['c running']);
+  for (const status of ['running', 'runnable'] as const)
+    expect(listed({ status })).toEqual(['c running']);
   expect(listed({ status: 'finished' })).toEqual(['d finished']);
   const [newer, broken] = [...pool.runs()];
   expect(newer!.problem).toContain('format 99');
   expect(broken!.problem).toContain('JSON');
-  expect(() => pool.runInfo('a')).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_NEWER_FORMAT' }) as Error);
+  expect(() => pool.runInfo('a')).toThrow(
+    expect.objectContaining({ code: 'ERR_HOLDFAST_NEWER_FORMAT' }) as Error,
+  );
   expect((await pool.claim())!.id).toBe('c');
   await expect(pool.claim()).rejects.toMatchObject({ code: 'ERR_HOLDFAST_NEWER_FORMAT' });
   await pool.close();
@@ -185,8 +214,12 @@ test('a run that cannot be read does not keep the others from being claimed, and
   }
   const { headers, entries, entriesByKey } = Journals.of(pool);
   await headers.put('a', { ...headers.get('a')!, format: 99 });
-  const key = [...entriesByKey.keys()][[...entries.keys()].findIndex(({ run, sequence }) => run === 'b' && sequence === 1)]!;
-  await pool.keyspace('holdfast.journal', { key: 'bytes', value: 'bytes' }).put(key, new Uint8Array([0xc1]));
+  const key = [...entriesByKey.keys()][
+    [...entries.keys()].findIndex(({ run, sequence }) => run === 'b' && sequence === 1)
+  ]!;
+  await pool
+    .keyspace('holdfast.journal', { key: 'bytes', value: 'bytes' })
+    .put(key, new Uint8Array([0xc1]));
   const claimed = [await pool.claim(), await pool.claim()];
   expect(claimed.map((run) => run!.id)).toEqual(['c', 'd']);
   await expect(pool.claim()).rejects.toMatchObject({ code: 'ERR_HOLDFAST_NEWER_FORMAT' });
@@ -205,13 +238,19 @@ test('an effect whose records cannot be read is listed as that, and hides no oth
   };
   for (const id of ['a', 'b', 'c', 'd', 'e']) {
     const run = await pool.run(id);
-    if (id === 'd') await new Promise<void>((begun) => void run.tool('pay', id, () => (begun(), new Promise(() => {}))));
+    if (id === 'd')
+      await new Promise<void>(
+        (begun) => void run.tool('pay', id, () => (begun(), new Promise(() => {}))),
+      );
     else await run.tool('pay', id, lost).catch(() => {});
     run.close();
   }
   const ids = new Map(pool.unknownOutcomes().map(({ id, run }) => [run, id]));
   const raw = (name: string) => pool.keyspace(`holdfast.${name}`, { key: 'bytes', value: 'bytes' });
-  const intentOf = (run: string) => [...journals.entriesByKey.keys()][[...journals.entries.keys()].findIndex((key) => key.run === run && key.sequence === 1)]!;
+  const intentOf = (run: string) =>
+    [...journals.entriesByKey.keys()][
+      [...journals.entries.keys()].findIndex((key) => key.run === run && key.sequence === 1)
+    ]!;
   await raw('journal').put(intentOf('b'), new Uint8Array([0xc1]));
   await raw('intents').put(Buffer.from(ids.get('c')!), Buffer.from('no record'));
   await raw('drivers').put(Buffer.from('d'), Buffer.from('no driver'));
@@ -219,10 +258,22 @@ test('an effect whose records cannot be read is listed as that, and hides no oth
   const listed = new Map(pool.unknownOutcomes().map((outcome) => [outcome.id, outcome]));
   expect([...listed.keys()].sort()).toEqual([...ids.values()].sort());
   const of = (run: string) => listed.get(ids.get(run)!)!;
-  for (const run of ['a', 'e']) expect(of(run)).toMatchObject({ run, args: run, error: 'Error: lost' });
+  for (const run of ['a', 'e'])
+    expect(of(run)).toMatchObject({ run, args: run, error: 'Error: lost' });
   expect(of('a')).not.toHaveProperty('problem');
-  expect(of('b')).toMatchObject({ run: 'b', tool: 'pay', args: undefined, attempt: 1, problem: expect.any(String) as string });
-  expect(of('c')).toMatchObject({ run: '', tool: '', attempt: 0, problem: expect.stringContaining('JSON') as string });
+  expect(of('b')).toMatchObject({
+    run: 'b',
+    tool: 'pay',
+    args: undefined,
+    attempt: 1,
+    problem: expect.any(String) as string,
+  });
+  expect(of('c')).toMatchObject({
+    run: '',
+    tool: '',
+    attempt: 0,
+    problem: expect.stringContaining('JSON') as string,
+  });
   // It cannot be told whether it is being called: that is said.
   expect(of('d')).toMatchObject({ run: 'd', problem: expect.stringContaining('JSON') as string });
 
@@ -232,7 +283,9 @@ test('an effect whose records cannot be read is listed as that, and hides no oth
   await raw('awake-runs').put(Buffer.from('a'), Buffer.from('no moment'));
   await pool.resolve(ids.get('e')!, 'happened');
   expect([...pool.runs({ status: 'runnable' })].map(({ id }) => id)).toContain('e');
-  const claimed = [await pool.claim(), await pool.claim(), await pool.claim()].map((run) => run?.id);
+  const claimed = [await pool.claim(), await pool.claim(), await pool.claim()].map(
+    (run) => run?.id,
+  );
   expect(claimed).toEqual(['a', 'c', 'e']);
   await pool.close();
 });

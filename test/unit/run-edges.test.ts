@@ -1,4 +1,7 @@
-/** Steps and tools where things meet: calls within an attempt that is made again, results that cannot be kept, runs that end in the middle of a call. */
+/**
+ * Steps and tools where things meet: calls within an attempt that is made again, results that
+ * cannot be kept, runs that end in the middle of a call.
+ */
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
@@ -18,7 +21,11 @@ describe('what was called within an attempt', () => {
     const made: unknown[] = [];
     const outer = async (_args: unknown, { attempt }: ToolContext) => {
       made.push(await run.step('plan', () => attempt));
-      made.push(await run.tool('pay', 1, pay, { compensate: (_result, { idempotencyKey }) => void undone.push(idempotencyKey) }));
+      made.push(
+        await run.tool('pay', 1, pay, {
+          compensate: (_result, { idempotencyKey }) => void undone.push(idempotencyKey),
+        }),
+      );
       made.push(await run.step('deeper', () => run.tool('pay', 2, pay)));
       made.push(await run.version('way', attempt));
       made.push(await run.signal('go'));
@@ -41,15 +48,29 @@ describe('what was called within an attempt', () => {
         if (life > 1) run = await (await bench.again()).run(id);
         end = await trip(run, lives === 1 ? 3 : 1, 2).catch(() => undefined);
       }
-      expect([lives, end]).toEqual([lives, { result: 3, made: lives === 1 ? [...once, ...once, ...once] : once }]);
+      expect([lives, end]).toEqual([
+        lives,
+        { result: 3, made: lives === 1 ? [...once, ...once, ...once] : once },
+      ]);
       expect([keys.length, new Set(keys).size]).toEqual([2, 2]);
       expect(await run.signal('go')).toBe('second');
       // Nothing that is kept lies ahead any more.
       expect(await run.version('behind', 7)).toBe(7);
       expect(await run.rollback()).toEqual(['pay']);
       expect(undone).toHaveLength(1);
-      const kinds = (await bench.kinds(id)).filter((kind) => ['step', 'receipt', 'version'].includes(kind));
-      expect(kinds.sort()).toEqual(['receipt', 'receipt', 'receipt', 'receipt', 'step', 'step', 'version', 'version']);
+      const kinds = (await bench.kinds(id)).filter((kind) =>
+        ['step', 'receipt', 'version'].includes(kind),
+      );
+      expect(kinds.sort()).toEqual([
+        'receipt',
+        'receipt',
+        'receipt',
+        'receipt',
+        'step',
+        'step',
+        'version',
+        'version',
+      ]);
     }
   });
 
@@ -62,13 +83,19 @@ describe('what was called within an attempt', () => {
       return new Promise<string>((resolve) => (paid = resolve));
     };
     const outer = async () => run.tool('pay', 1, slow);
-    const call = run.tool('outer', 1, outer, { safety: 'idempotent', retry: { attempts: 2, delay: 1 }, timeout: 50 });
+    const call = run.tool('outer', 1, outer, {
+      safety: 'idempotent',
+      retry: { attempts: 2, delay: 1 },
+      timeout: 50,
+    });
     await rejects(call, 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
     expect(called).toBe(1);
     paid('late');
     await expect.poll(() => bench.pool.unknownOutcomes()).toEqual([]);
     const later = await (await bench.again()).run('r');
-    expect(await later.tool('outer', 1, () => later.tool('pay', 1, never), { safety: 'idempotent' })).toBe('late');
+    expect(
+      await later.tool('outer', 1, () => later.tool('pay', 1, never), { safety: 'idempotent' }),
+    ).toBe('late');
   });
 });
 
@@ -81,7 +108,15 @@ describe('results', () => {
     };
     const { proxy, revoke } = Proxy.revocable({}, {});
     revoke();
-    const odd = [() => 1, Symbol('s'), { deep: [() => 1] }, new WeakRef({}), throwing, { proxy }, { later: Promise.resolve(1) }];
+    const odd = [
+      () => 1,
+      Symbol('s'),
+      { deep: [() => 1] },
+      new WeakRef({}),
+      throwing,
+      { proxy },
+      { later: Promise.resolve(1) },
+    ];
     const run = await bench.pool.run('r');
     let called = 0;
     for (const result of odd) {
@@ -90,10 +125,27 @@ describe('results', () => {
     }
     expect(called).toBe(odd.length);
     expect(bench.pool.unknownOutcomes()).toHaveLength(odd.length);
-    for (const result of odd) await rejects(run.step('s', () => result), 'ERR_HOLDFAST_CODEC');
+    for (const result of odd)
+      await rejects(
+        run.step('s', () => result),
+        'ERR_HOLDFAST_CODEC',
+      );
     expect(await bench.kinds()).not.toContain('step');
-    const kept = [new (class Fare { cents = 5; #own = 6; own = () => this.#own; toJSON() { return 1; } })(), new Proxy({ cents: 5 }, {})];
-    await rejects(run.tool('t', 1, () => kept[0]), 'ERR_HOLDFAST_CODEC'); // for its function
+    const kept = [
+      new (class Fare {
+        cents = 5;
+        #own = 6;
+        own = () => this.#own;
+        toJSON() {
+          return 1;
+        }
+      })(),
+      new Proxy({ cents: 5 }, {}),
+    ];
+    await rejects(
+      run.tool('t', 1, () => kept[0]),
+      'ERR_HOLDFAST_CODEC',
+    ); // for its function
     expect(await run.tool('t', 1, () => kept[1])).toBe(kept[1]);
     const again = await (await bench.again()).run('r');
     for (const _ of odd) await rejects(again.tool('t', 1, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
@@ -115,7 +167,10 @@ describe('results', () => {
     booking.seats.push('7B');
     await expect(run.rollback()).rejects.toThrow('closed');
     expect(await run.rollback()).toEqual(['book']);
-    expect(given).toEqual([{ number: 'HF 7', seats: ['7A'] }, { number: 'HF 7', seats: ['7A'] }]);
+    expect(given).toEqual([
+      { number: 'HF 7', seats: ['7A'] },
+      { number: 'HF 7', seats: ['7A'] },
+    ]);
   });
 });
 
@@ -126,26 +181,41 @@ describe('a probe', () => {
     const run = await bench.pool.run('r');
     const fail = () => Promise.reject(new Error('silent'));
     const late = run.tool('a', 1, fail, { retry: 2, timeout: 20, probe: deaf });
-    await expect(late).rejects.toMatchObject({ name: 'TimeoutError', message: expect.stringContaining('its probe') as string });
+    await expect(late).rejects.toMatchObject({
+      name: 'TimeoutError',
+      message: expect.stringContaining('its probe') as string,
+    });
     const stop = new AbortController();
     const stopping = () => (stop.abort(), deaf());
-    await rejects(run.tool('b', 1, fail, { retry: 2, signal: stop.signal, probe: stopping }), 'ERR_HOLDFAST_ABORTED');
+    await rejects(
+      run.tool('b', 1, fail, { retry: 2, signal: stop.signal, probe: stopping }),
+      'ERR_HOLDFAST_ABORTED',
+    );
     expect(bench.pool.unknownOutcomes()).toHaveLength(2);
     const later = await (await bench.again()).run('r');
-    await expect(later.tool('a', 1, never, { timeout: 20, probe: deaf })).rejects.toMatchObject({ name: 'TimeoutError' });
-    await rejects(later.tool('b', 1, never, { signal: AbortSignal.abort(), probe: never }), 'ERR_HOLDFAST_ABORTED');
+    await expect(later.tool('a', 1, never, { timeout: 20, probe: deaf })).rejects.toMatchObject({
+      name: 'TimeoutError',
+    });
+    await rejects(
+      later.tool('b', 1, never, { signal: AbortSignal.abort(), probe: never }),
+      'ERR_HOLDFAST_ABORTED',
+    );
     expect(bench.pool.unknownOutcomes()).toHaveLength(2);
   });
 
   test('that throws is passed on, and asked again in another life', async () => {
     const run = await bench.pool.run('r');
     const broken = () => Promise.reject(new Error('no line'));
-    await expect(run.tool('a', 1, () => Promise.reject(new Error('silent')), { retry: 3, probe: broken })).rejects.toThrow('no line');
+    await expect(
+      run.tool('a', 1, () => Promise.reject(new Error('silent')), { retry: 3, probe: broken }),
+    ).rejects.toThrow('no line');
     const later = await (await bench.again()).run('r');
     await expect(later.tool('a', 1, never, { retry: 3, probe: broken })).rejects.toThrow('no line');
     expect(bench.pool.unknownOutcomes()).toMatchObject([{ error: 'Error: silent' }]);
     const last = await (await bench.again()).run('r');
-    expect(await last.tool('a', 1, never, { probe: () => ({ happened: true, result: 7 }) })).toBe(7);
+    expect(await last.tool('a', 1, never, { probe: () => ({ happened: true, result: 7 }) })).toBe(
+      7,
+    );
   });
 });
 
@@ -153,26 +223,39 @@ test('of tools side by side one diverges: the others come to their end', async (
   const first = await bench.pool.run('r');
   await expect(first.tool('a', 1, () => Promise.reject(busy()))).rejects.toThrow('busy');
   const later = await (await bench.again()).run('r');
-  const [diverged, ended] = await Promise.allSettled([later.tool('a', 2, never), later.tool('b', 1, () => pause(10, 'b'))]);
+  const [diverged, ended] = await Promise.allSettled([
+    later.tool('a', 2, never),
+    later.tool('b', 1, () => pause(10, 'b')),
+  ]);
   expect(diverged).toMatchObject({ status: 'rejected', reason: { code: 'ERR_HOLDFAST_DIVERGED' } });
   expect(ended).toEqual({ status: 'fulfilled', value: 'b' });
   expect(bench.pool.unknownOutcomes()).toEqual([]);
 });
 
-test.each(['finish', 'close'] as const)('%s while a tool is called: it is told, records nothing, and its outcome is listed', async (end) => {
-  const run = await bench.pool.run('r');
-  let answer = (_: number): void => {};
-  const begun = new Promise<Promise<unknown>>((begin) => {
-    const call: Promise<unknown> = run.tool('pay', 1, () => new Promise<number>((resolve) => ((answer = resolve), begin(Promise.resolve().then(() => call)))));
-  });
-  const settled = begun.then((call) => call);
-  await new Promise(setImmediate);
-  await run[end](1);
-  answer(1);
-  await rejects(settled, 'ERR_HOLDFAST_CLOSED');
-  expect(bench.pool.unknownOutcomes()).toMatchObject([{ run: 'r', tool: 'pay', attempt: 1 }]);
-  expect(await bench.kinds()).not.toContain('receipt');
-});
+test.each(['finish', 'close'] as const)(
+  '%s while a tool is called: it is told, records nothing, and its outcome is listed',
+  async (end) => {
+    const run = await bench.pool.run('r');
+    let answer = (_: number): void => {};
+    const begun = new Promise<Promise<unknown>>((begin) => {
+      const call: Promise<unknown> = run.tool(
+        'pay',
+        1,
+        () =>
+          new Promise<number>(
+            (resolve) => ((answer = resolve), begin(Promise.resolve().then(() => call))),
+          ),
+      );
+    });
+    const settled = begun.then((call) => call);
+    await new Promise(setImmediate);
+    await run[end](1);
+    answer(1);
+    await rejects(settled, 'ERR_HOLDFAST_CLOSED');
+    expect(bench.pool.unknownOutcomes()).toMatchObject([{ run: 'r', tool: 'pay', attempt: 1 }]);
+    expect(await bench.kinds()).not.toContain('receipt');
+  },
+);
 
 describe('ids', () => {
   test('that cannot be are refused, whoever asks, and nothing is begun', async () => {
@@ -180,12 +263,21 @@ describe('ids', () => {
     const run = await pool.run('r');
     const { checkpoint } = await run.checkpoint(1);
     const asks = (id: string) => [
-      pool.run(id), run.child(id), run.fork(checkpoint, id), pool.signal(id, 'a', 1), pool.prune(id), pool.journal(id).next(),
-      new Promise((go) => go(pool.runInfo(id))), new Promise((go) => go([...pool.history(id)])),
+      pool.run(id),
+      run.child(id),
+      run.fork(checkpoint, id),
+      pool.signal(id, 'a', 1),
+      pool.prune(id),
+      pool.journal(id).next(),
+      new Promise((go) => go(pool.runInfo(id))),
+      new Promise((go) => go([...pool.history(id)])),
     ];
-    for (const id of ['', 'x'.repeat(4096)]) for (const ask of asks(id)) await rejects(ask, 'ERR_HOLDFAST_OUT_OF_RANGE');
-    for (const id of ['a\ud800', 'a\0b']) for (const ask of asks(id)) await rejects(ask, 'ERR_HOLDFAST_INVALID_ARGUMENT');
-    for (const name of ['a\ud800', 'a\0b']) await rejects(run.step(name, never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    for (const id of ['', 'x'.repeat(4096)])
+      for (const ask of asks(id)) await rejects(ask, 'ERR_HOLDFAST_OUT_OF_RANGE');
+    for (const id of ['a\ud800', 'a\0b'])
+      for (const ask of asks(id)) await rejects(ask, 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    for (const name of ['a\ud800', 'a\0b'])
+      await rejects(run.step(name, never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
     expect([...pool.runs()].map(({ id }) => id)).toEqual(['r']);
   });
 
@@ -196,12 +288,18 @@ describe('ids', () => {
     await run.tool(odd, odd, (args) => args);
     await (await run.child(odd)).finish(odd);
     const again = await (await bench.again()).run(odd);
-    expect([await again.step(odd, never), await again.tool(odd, odd, never), (await again.child(odd)).result]).toEqual([1, odd, odd]);
+    expect([
+      await again.step(odd, never),
+      await again.tool(odd, odd, never),
+      (await again.child(odd)).result,
+    ]).toEqual([1, odd, odd]);
   });
 
   test('of one run asked for many times at once: one drives', async () => {
     const all = await Promise.allSettled(Array.from({ length: 20 }, () => bench.pool.run('r')));
     expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    for (const one of all) if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'ERR_HOLDFAST_RUN_ACTIVE' });
+    for (const one of all)
+      if (one.status === 'rejected')
+        expect(one.reason).toMatchObject({ code: 'ERR_HOLDFAST_RUN_ACTIVE' });
   });
 });

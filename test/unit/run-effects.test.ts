@@ -1,4 +1,7 @@
-/** Outside effects: retries, time-outs, aborts, rollback, operations applied once; killed in the middle. */
+/**
+ * Outside effects: retries, time-outs, aborts, rollback, operations applied once; killed in the
+ * middle.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
@@ -16,14 +19,17 @@ import { busy, failing, never, refused, rejects, runsBench } from './support/run
 const bench = runsBench('effects');
 
 describe('retries', () => {
-  test.each(['readOnly', 'idempotent'] as const)('%s is called again, each marked', async (safety) => {
-    const run = await bench.pool.run('r');
-    const retry = { attempts: 3, delay: 1 };
-    expect(await run.tool('t', 1, failing(2, busy), { safety, retry })).toBe(3);
-    expect(await bench.kinds()).toEqual([
-      ...['start', 'intent', 'failure', 'attempt', 'failure', 'attempt', 'receipt'],
-    ]);
-  });
+  test.each(['readOnly', 'idempotent'] as const)(
+    '%s is called again, each marked',
+    async (safety) => {
+      const run = await bench.pool.run('r');
+      const retry = { attempts: 3, delay: 1 };
+      expect(await run.tool('t', 1, failing(2, busy), { safety, retry })).toBe(3);
+      expect(await bench.kinds()).toEqual([
+        ...['start', 'intent', 'failure', 'attempt', 'failure', 'attempt', 'receipt'],
+      ]);
+    },
+  );
 
   test('an effect only when nothing happened', async () => {
     const run = await bench.pool.run('r');
@@ -49,7 +55,18 @@ describe('retries', () => {
         return throwing.toString();
       },
     };
-    const odd: unknown[] = [null, undefined, 'a \ud800', Symbol('s'), 5n, () => 1, bare, textless, throwing, silent];
+    const odd: unknown[] = [
+      null,
+      undefined,
+      'a \ud800',
+      Symbol('s'),
+      5n,
+      () => 1,
+      bare,
+      textless,
+      throwing,
+      silent,
+    ];
     const run = await bench.pool.run('r');
     for (const thrown of odd) {
       const call = run.tool('t', 1, () => {
@@ -61,7 +78,8 @@ describe('retries', () => {
     expect(unknown.map(({ error }) => typeof error)).toEqual(odd.map(() => 'string'));
     expect(unknown.map(({ error }) => error)).toContainEqual(expect.stringContaining('busy'));
     const refusing = (_args: unknown, { attempt }: ToolContext) => {
-      if (attempt === 1) throw Object.assign(Object.create(null) as object, { neverHappened: true });
+      if (attempt === 1)
+        throw Object.assign(Object.create(null) as object, { neverHappened: true });
       return attempt;
     };
     expect(await run.tool('u', 1, refusing, { retry: { attempts: 2, delay: 1 } })).toBe(2);
@@ -122,7 +140,8 @@ describe('time-outs and aborts', () => {
       own.abort();
       throw busy();
     };
-    await expect(run.tool('v', 1, abortsItself, { signal: own.signal })).rejects.toThrow('busy'); // and nothing is left unhandled
+    // and nothing is left unhandled
+    await expect(run.tool('v', 1, abortsItself, { signal: own.signal })).rejects.toThrow('busy');
     const between = AbortSignal.timeout(10);
     const retry = { attempts: 9, delay: 1000 };
     await rejects(
@@ -137,7 +156,8 @@ describe('rollback', () => {
   const book = (run: Run, name: string, compensate?: ToolOptions<string>['compensate']) =>
     run.tool(name, name, () => `${name} booked`, {
       compensate:
-        compensate ?? ((result, { idempotencyKey }) => void undone.push(`${result} ${idempotencyKey}`)),
+        compensate ??
+        ((result, { idempotencyKey }) => void undone.push(`${result} ${idempotencyKey}`)),
     });
 
   test('undoes the last first, once, also over lives', async () => {
@@ -160,7 +180,7 @@ describe('rollback', () => {
     expect(undone).toHaveLength(3);
   });
 
-  test('of an effect the code does not come to again: by the run\'s compensations, or not without saying so', async () => {
+  test("of an effect the code does not come to again: by the run's compensations, or not without saying so", async () => {
     undone.length = 0;
     const run = await bench.pool.run('r');
     await book(run, 'flight');
@@ -169,9 +189,13 @@ describe('rollback', () => {
     const later = await (await bench.again()).run('r');
     await later.step('trip', never);
     const error = await rejects(later.rollback(), 'ERR_HOLDFAST_DIVERGED');
-    expect(error.message).toContain('call 1 of tool "flight", call 1 of tool "hotel". Give the run `compensations');
+    expect(error.message).toContain(
+      'call 1 of tool "flight", call 1 of tool "hotel". Give the run `compensations',
+    );
     await book(later, 'flight');
-    expect((await rejects(later.rollback(), 'ERR_HOLDFAST_DIVERGED')).message).toContain('to undo call 1 of tool "hotel".');
+    expect((await rejects(later.rollback(), 'ERR_HOLDFAST_DIVERGED')).message).toContain(
+      'to undo call 1 of tool "hotel".',
+    );
     expect(undone).toEqual([]);
     later.close();
     const hotel = (result: string) => void undone.push(result);
@@ -196,7 +220,10 @@ describe('rollback', () => {
       await book(run, 'car', slowly);
     });
     const both = await Promise.all([run.rollback(), run.rollback()]);
-    expect(both).toEqual([['hotel', 'car', 'flight'], ['hotel', 'car', 'flight']]);
+    expect(both).toEqual([
+      ['hotel', 'car', 'flight'],
+      ['hotel', 'car', 'flight'],
+    ]);
     expect(order).toEqual(['hotel booked', 'car booked', 'flight booked']);
     expect(await run.rollback()).toEqual([]);
   });
@@ -209,7 +236,8 @@ describe('rollback', () => {
     await origin.step('trip', () => book(origin, 'train'));
     const { checkpoint } = await origin.checkpoint('booked');
     await origin.fork(checkpoint, 'fork');
-    const train = (result: unknown, { idempotencyKey }: ToolContext) => void undone.push(`${String(result)} ${idempotencyKey}`);
+    const train = (result: unknown, { idempotencyKey }: ToolContext) =>
+      void undone.push(`${String(result)} ${idempotencyKey}`);
     const fork = await bench.pool.run('fork', { compensations: { train } });
     await fork.step('think', never);
     await book(fork, 'flight');
@@ -221,15 +249,19 @@ describe('rollback', () => {
     await book(origin, 'boat');
     await (await bench.again()).run('fork').then((again) => again.rollback());
     expect(undone).toHaveLength(5); // nothing twice
-    const later = await bench.pool.run('origin', { compensations: { train: () => {}, boat: () => {} } });
+    const later = await bench.pool.run('origin', {
+      compensations: { train: () => {}, boat: () => {} },
+    });
     await book(later, 'flight');
     expect(await later.rollback()).toEqual(['boat', 'train', 'flight']);
     expect(undone.at(-1)).toBe(flight); // with the key that the fork used
   });
 
-  test('a compensation in the run\'s options is one for each call of the tool', async () => {
+  test("a compensation in the run's options is one for each call of the tool", async () => {
     const cancelled: unknown[] = [];
-    const run = await bench.pool.run('r', { compensations: { book: (result) => void cancelled.push(result) } });
+    const run = await bench.pool.run('r', {
+      compensations: { book: (result) => void cancelled.push(result) },
+    });
     for (const n of [1, 2]) await run.tool('book', n, (number) => number);
     expect(await run.rollback()).toEqual(['book', 'book']);
     expect(cancelled).toEqual([2, 1]);
@@ -242,34 +274,52 @@ test('no two effects of a run have the same key, and an effect has the same one 
   const keys: string[] = [];
   const tool = (_args: unknown, { idempotencyKey }: ToolContext) => void keys.push(idempotencyKey);
   const run = await bench.pool.run('r');
-  for (const name of ['pay', 'ship', 'pay']) await run.tool(name, 1, tool, { compensate: (_result, context) => void tool(1, context as ToolContext) });
+  for (const name of ['pay', 'ship', 'pay'])
+    await run.tool(name, 1, tool, {
+      compensate: (_result, context) => void tool(1, context as ToolContext),
+    });
   await run.step('outer', () => run.tool('pay', 1, tool));
   await (await bench.pool.run('other')).tool('pay', 1, tool);
   expect(new Set(keys).size).toBe(5);
   await run.rollback();
   expect(new Set(keys).size).toBe(8);
   let before = '';
-  await run.tool('again', 1, (_args, context) => {
-    expect(before === '' || before === context.idempotencyKey).toBe(true);
-    before = context.idempotencyKey;
-    return failing(2, refused)(_args, context);
-  }, { retry: { attempts: 5, delay: 1 } });
+  await run.tool(
+    'again',
+    1,
+    (_args, context) => {
+      expect(before === '' || before === context.idempotencyKey).toBe(true);
+      before = context.idempotencyKey;
+      return failing(2, refused)(_args, context);
+    },
+    { retry: { attempts: 5, delay: 1 } },
+  );
 });
 
 describe('applyOnce', () => {
   test('what was applied is remembered until it is to be forgotten', async () => {
     const notes = bench.pool.keyspace('notes');
     const fill = (n: number) => bench.pool.batch().put(notes, 'n', n);
-    await Promise.all(Array.from({ length: 3000 }, (_, i) => bench.pool.applyOnce(`op ${i}`, fill(i))));
+    await Promise.all(
+      Array.from({ length: 3000 }, (_, i) => bench.pool.applyOnce(`op ${i}`, fill(i))),
+    );
     const moment = new Date(Date.now() + 5);
     await new Promise((go) => setTimeout(go, 20));
     await bench.pool.applyOnce('late', fill(-1));
     await rejects(bench.pool.forgetOperations({} as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
     for (const wrong of ['yesterday', '', null, [], true, 0n, Symbol('now'), NaN, new Date(NaN)]) {
-      await rejects(bench.pool.forgetOperations({ olderThan: wrong as never }), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+      await rejects(
+        bench.pool.forgetOperations({ olderThan: wrong as never }),
+        'ERR_HOLDFAST_INVALID_ARGUMENT',
+      );
     }
-    expect(await bench.pool.forgetOperations({ olderThan: 60_000 })).toEqual({ removed: 0, kept: 3001 });
-    const both = await Promise.all([1, 2].map(() => bench.pool.forgetOperations({ olderThan: moment })));
+    expect(await bench.pool.forgetOperations({ olderThan: 60_000 })).toEqual({
+      removed: 0,
+      kept: 3001,
+    });
+    const both = await Promise.all(
+      [1, 2].map(() => bench.pool.forgetOperations({ olderThan: moment })),
+    );
     expect(both.map(({ kept }) => kept)).toEqual([1, 1]);
     expect(both[0]!.removed + both[1]!.removed).toBe(3000);
     expect(await bench.pool.applyOnce('late', fill(-1))).toMatchObject({ applied: false });
@@ -280,14 +330,19 @@ describe('applyOnce', () => {
     const { pool } = bench;
     const fill = () => pool.batch().put(pool.keyspace('notes'), 'a', 1);
     // As a first time that is applied and has not come to its barrier.
-    await Journals.of(pool).operations.put('op', { digest: PoolBatch.digest(fill()), at: 1 }, { durability: 'eventual' });
+    await Journals.of(pool).operations.put(
+      'op',
+      { digest: PoolBatch.digest(fill()), at: 1 },
+      { durability: 'eventual' },
+    );
     const { epoch } = pool.stats();
     expect(await pool.applyOnce('op', fill())).toMatchObject({ applied: false });
     expect(pool.stats().durableEpoch).toBeGreaterThanOrEqual(epoch);
   });
 
   test('applies once, whoever asks, and refuses other content', async () => {
-    const fill = (value: unknown) => bench.pool.batch().put(bench.pool.keyspace('notes'), 'a', value);
+    const fill = (value: unknown) =>
+      bench.pool.batch().put(bench.pool.keyspace('notes'), 'a', value);
     expect(await bench.pool.applyOnce('op-1', fill(1))).toMatchObject({ applied: true });
     await bench.pool.keyspace('notes').put('a', 'since');
     expect(await bench.pool.applyOnce('op-1', fill(1))).toMatchObject({ applied: false });
@@ -322,7 +377,10 @@ describe('applyOnce', () => {
   });
 });
 
-/** Killed with SIGKILL before, in and after the effect; the outside is a file that each effect adds a line to. */
+/**
+ * Killed with SIGKILL before, in and after the effect; the outside is a file that each effect adds
+ * a line to.
+ */
 describe('killed in the middle of an effect', () => {
   const source = `
     const { openSync } = require(process.argv[1]);
@@ -360,7 +418,8 @@ describe('killed in the middle of an effect', () => {
     };
     expect(await life(place)).toEqual([null, 'SIGKILL']);
     expect(existsSync(outside)).toBe(place !== 'before');
-    // The probe of an effect that happened answers, so the tool, and with it the place to die, is not reached again.
+    // The probe of an effect that happened answers, so the tool, and with it the place to die, is
+    // not reached again.
     const again = place === 'after' && safety === 'effect' ? [0, null] : [null, 'SIGKILL'];
     if (place !== 'receipt') expect(await life(place)).toEqual(again);
     expect(await life('nowhere')).toEqual([0, null]);

@@ -1,4 +1,7 @@
-/** Journals: what they hold, pages of them, following them; identity of steps; versions, children, checkpoints and forks. */
+/**
+ * Journals: what they hold, pages of them, following them; identity of steps; versions, children,
+ * checkpoints and forks.
+ */
 import { setTimeout as pause } from 'node:timers/promises';
 
 import fc from 'fast-check';
@@ -16,7 +19,13 @@ const bench = runsBench('journal');
 
 describe('the journal', () => {
   test('writes the entry of a checkpoint as the structured codec would', () => {
-    const count = fc.oneof(fc.nat(300), fc.nat({ max: 70_000 }), fc.integer({ min: 0, max: 2 ** 33 }), fc.maxSafeNat(), fc.constant(null));
+    const count = fc.oneof(
+      fc.nat(300),
+      fc.nat({ max: 70_000 }),
+      fc.integer({ min: 0, max: 2 ** 33 }),
+      fc.maxSafeNat(),
+      fc.constant(null),
+    );
     fc.assert(
       fc.property(fc.array(count, { maxLength: 20 }), (items) => {
         const brief = encodeBriefly(items);
@@ -25,7 +34,8 @@ describe('the journal', () => {
       }),
       { numRuns: 2000 },
     );
-    for (const other of ['a label', -1, -0, 0.5, NaN, true, {}]) expect(encodeBriefly([1, other])).toBeUndefined();
+    for (const other of ['a label', -1, -0, 0.5, NaN, true, {}])
+      expect(encodeBriefly([1, other])).toBeUndefined();
   });
 
   test('lists every kind with time, duration, attempt and epoch', async () => {
@@ -70,7 +80,10 @@ describe('the journal', () => {
     const seen = [run.receipt!.epoch];
     await run.step('a', () => 1);
     seen.push(run.receipt!.epoch);
-    expect(run.receipt).toMatchObject({ durability: 'durable', class: bench.pool.durability.class });
+    expect(run.receipt).toMatchObject({
+      durability: 'durable',
+      class: bench.pool.durability.class,
+    });
     seen.push((await run.checkpoint(1)).epoch, (await run.finish(1)).epoch);
     expect((await bench.journal()).map(({ epoch }) => epoch)).toEqual(seen);
   });
@@ -87,7 +100,8 @@ describe('the journal', () => {
     } finally {
       vi.useRealTimers();
     }
-    for (const { ms } of await bench.journal()) if (ms !== undefined) expect(ms).toBeGreaterThanOrEqual(0);
+    for (const { ms } of await bench.journal())
+      if (ms !== undefined) expect(ms).toBeGreaterThanOrEqual(0);
   });
 
   test('epochs of what a process wrote last before it was killed', async () => {
@@ -166,7 +180,8 @@ describe('the journal', () => {
     const following = all(bench.pool.journal('gone', { follow: true }));
     await pause(5);
     await forgetRuns(bench.pool, 'gone');
-    expect(bench.pool.runInfo('gone')).toMatchObject({ driven: true }); // it stays while it is driven
+    // it stays while it is driven
+    expect(bench.pool.runInfo('gone')).toMatchObject({ driven: true });
     driven.close();
     await forgetRuns(bench.pool, 'gone');
     expect((await following).map(({ kind }) => kind)).toEqual(['start']);
@@ -202,7 +217,8 @@ describe('identity', () => {
       const run = await bench.pool.run('r');
       const done = new Map<string, () => void>();
       const behind = new Map<string, Promise<void>>();
-      for (const item of fetched) behind.set(item, new Promise((resolve) => done.set(item, resolve)));
+      for (const item of fetched)
+        behind.set(item, new Promise((resolve) => done.set(item, resolve)));
       const outer = (item: string) =>
         run.step('item', item, async () => {
           await behind.get(fetched[fetched.indexOf(item) - 1]!);
@@ -223,7 +239,10 @@ describe('identity', () => {
 
   test('arguments that cannot be kept are refused', async () => {
     const run = await bench.pool.run('r');
-    await rejects(run.step('a', () => 1, never as never), 'OK').catch(() => {});
+    await rejects(
+      run.step('a', () => 1, never as never),
+      'OK',
+    ).catch(() => {});
     await rejects(run.tool('t', { fn: () => 1 }, never), 'ERR_HOLDFAST_CODEC');
     await rejects(run.tool('t', Symbol('s'), never), 'ERR_HOLDFAST_CODEC');
     let deep: unknown = 'bottom';
@@ -232,13 +251,21 @@ describe('identity', () => {
     await rejects(run.step('t', deep, never), 'ERR_HOLDFAST_CODEC');
     await rejects(run.checkpoint({ fn: () => 1 }), 'ERR_HOLDFAST_CODEC');
     for (const thrown of [new TypeError('unreadable'), undefined]) {
-      const unreadable = Object.defineProperty({}, 'a', { enumerable: true, get: () => { throw thrown; } });
+      const unreadable = Object.defineProperty({}, 'a', {
+        enumerable: true,
+        get: () => {
+          throw thrown;
+        },
+      });
       await rejects(run.tool('t', [unreadable], never), 'ERR_HOLDFAST_CODEC');
       await rejects(run.step('t', unreadable, never), 'ERR_HOLDFAST_CODEC');
       await rejects(run.checkpoint({ unreadable }), 'ERR_HOLDFAST_CODEC');
       await rejects(run.checkpoint(unreadable), 'ERR_HOLDFAST_CODEC');
     }
-    await rejects(bench.pool.signal('r', 's', () => 1), 'ERR_HOLDFAST_CODEC');
+    await rejects(
+      bench.pool.signal('r', 's', () => 1),
+      'ERR_HOLDFAST_CODEC',
+    );
     await rejects(bench.pool.run('q', { input: () => 1 }), 'ERR_HOLDFAST_CODEC');
     expect(bench.pool.runInfo('q')).toBeUndefined();
   });
@@ -256,7 +283,9 @@ describe('identity', () => {
     const circle: Record<string, unknown> = { list: [{ a: 1 }, new Map([['k', { a: 1 }]])] };
     circle.me = [circle];
     expect(hashOf(circle)).toBe(formerHashOf(circle));
-    expect(hashOf({ a: circle, b: circle })).toBe(hashOf({ a: circle, b: structuredClone(circle) }));
+    expect(hashOf({ a: circle, b: circle })).toBe(
+      hashOf({ a: circle, b: structuredClone(circle) }),
+    );
     expect(formerHashOf({ a: last, b: last })).not.toBe(hashOf({ a: last, b: last }));
     let knot: unknown = 'end';
     for (let i = 0; i < 60; ++i) knot = [knot, knot];
@@ -331,7 +360,7 @@ describe('children', () => {
     expect((await (await (await bench.again()).run('r')).child('part')).result).toBe(7);
   });
 
-  test('a run that was begun otherwise is nobody\'s child', async () => {
+  test("a run that was begun otherwise is nobody's child", async () => {
     const { pool } = bench;
     const run = await pool.run('r');
     await (await pool.run('r/x')).finish('of its own');
@@ -340,7 +369,9 @@ describe('children', () => {
     await (await a.child('b')).finish('of a');
     await rejects(run.child('a/b'), 'ERR_HOLDFAST_EXISTS');
     expect((await a.child('b')).result).toBe('of a'); // asked for once more
-    expect((await bench.journal()).filter(({ kind }) => kind === 'child').map(({ child }) => child)).toEqual(['r/a']);
+    expect(
+      (await bench.journal()).filter(({ kind }) => kind === 'child').map(({ child }) => child),
+    ).toEqual(['r/a']);
   });
 
   /** Two children, one with a child of its own; each tool tells what it did. */
@@ -368,17 +399,33 @@ describe('children', () => {
     const effects: string[] = [];
     let checkpoint = '';
     const results = await family(await bench.pool.run('r'), effects, (id) => (checkpoint = id));
-    expect(effects.splice(0)).toEqual(['r/done pay', 'r/open book', 'r/open/inner ask', 'r/open cancel']);
-    for (const [fork, of] of [['f', 'r'], ['g', 'f']] as const) {
+    expect(effects.splice(0)).toEqual([
+      'r/done pay',
+      'r/open book',
+      'r/open/inner ask',
+      'r/open cancel',
+    ]);
+    for (const [fork, of] of [
+      ['f', 'r'],
+      ['g', 'f'],
+    ] as const) {
       const pool = await bench.again();
       await pool.fork(checkpoint, fork);
       const run = await pool.run(fork);
       expect(await family(run, effects, (id) => of === 'r' && (checkpoint = id))).toEqual(results);
       expect(effects.splice(0)).toEqual([`${fork}/open cancel`]);
-      expect(pool.runInfo(`${fork}/done`)).toMatchObject({ status: 'finished', parent: fork, fencingToken: 0 }); // nobody had to drive it
-      expect([...pool.history(`${fork}/open`)].map(({ id }) => pool.at(id))).toEqual([{ half: 1 }, { half: 2 }]);
+      expect(pool.runInfo(`${fork}/done`)).toMatchObject({
+        status: 'finished',
+        parent: fork,
+        fencingToken: 0,
+      }); // nobody had to drive it
+      expect([...pool.history(`${fork}/open`)].map(({ id }) => pool.at(id))).toEqual([
+        { half: 1 },
+        { half: 2 },
+      ]);
       expect((await bench.journal(fork)).filter(({ kind }) => kind === 'child')).toHaveLength(2);
-      // What came behind the checkpoint is each run's own, and a continued fork has its own children.
+      // What came behind the checkpoint is each run's own, and a continued fork has its own
+      // children.
       run.close();
       const later = await (await bench.again()).run(fork);
       await family(later, effects, () => {});
@@ -423,7 +470,14 @@ describe('checkpoints', () => {
     const pool = await bench.again();
     const later = await pool.run<unknown, { n: number }>('r');
     expect(later.state).toEqual({ n: 1, list: [0] });
-    for (const wrong of [null, 7, { olderThan: '' }, { olderThan: null }, { olderThan: Symbol('now') }, { olderThan: 0n }]) {
+    for (const wrong of [
+      null,
+      7,
+      { olderThan: '' },
+      { olderThan: null },
+      { olderThan: Symbol('now') },
+      { olderThan: 0n },
+    ]) {
       await rejects(later.prune(wrong as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
       await rejects(pool.fork(wrong as never, 'f'), 'ERR_HOLDFAST_INVALID_ARGUMENT');
     }
@@ -459,7 +513,12 @@ describe('checkpoints', () => {
     let pay = (_: string): void => {};
     let called = (): void => {};
     const begun = new Promise<void>((resolve) => (called = resolve));
-    const paid = run.tool('pay', 1, () => new Promise<string>((resolve) => ((pay = resolve), called())), { safety: 'effect' });
+    const paid = run.tool(
+      'pay',
+      1,
+      () => new Promise<string>((resolve) => ((pay = resolve), called())),
+      { safety: 'effect' },
+    );
     await begun;
     const { checkpoint } = await run.checkpoint({ at: 'paying' });
     await run.fork(checkpoint, 'f');

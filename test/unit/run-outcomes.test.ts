@@ -34,7 +34,11 @@ describe('unknown outcomes', () => {
     const key = await cutOff();
     const run = await bench.pool.run('r');
     await rejects(run.tool('pay', { cents: 5 }, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
-    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', driven: true, waits: [{ outcome: key }] });
+    expect(bench.pool.runInfo('r')).toMatchObject({
+      status: 'waiting',
+      driven: true,
+      waits: [{ outcome: key }],
+    });
     expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: key, attempt: 1 }]);
     await bench.pool.resolve(key, { value: 'paid' });
     run.close();
@@ -45,7 +49,7 @@ describe('unknown outcomes', () => {
   test('is not resolved once something has become of it meanwhile', async () => {
     const key = await cutOff();
     const { intents, resolutions } = Journals.of(bench.pool);
-    const gone = intents.delete(key);  // on its way, as a driver's receipt may be
+    const gone = intents.delete(key); // on its way, as a driver's receipt may be
     await rejects(bench.pool.resolve(key, 'happened'), 'ERR_HOLDFAST_CONFLICT');
     await gone;
     expect(resolutions.count()).toBe(0);
@@ -55,7 +59,9 @@ describe('unknown outcomes', () => {
     const key = await cutOff();
     const run = await bench.pool.run('r');
     const probe = () => Promise.reject(new Error('the bank is closed'));
-    await expect(run.tool('pay', { cents: 5 }, never, { probe })).rejects.toThrow('the bank is closed');
+    await expect(run.tool('pay', { cents: 5 }, never, { probe })).rejects.toThrow(
+      'the bank is closed',
+    );
     const error = 'its probe failed: Error: the bank is closed';
     expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: key, attempt: 1, error }]);
     await bench.pool.resolve(key, 'happened');
@@ -91,34 +97,56 @@ describe('unknown outcomes', () => {
     const key = await cutOff();
     await bench.pool.resolve(key, 'never-happened');
     const run = await bench.pool.run('r');
-    const call = (_args: unknown, { idempotencyKey, attempt }: ToolContext) => [idempotencyKey, attempt];
+    const call = (_args: unknown, { idempotencyKey, attempt }: ToolContext) => [
+      idempotencyKey,
+      attempt,
+    ];
     expect(await run.tool('pay', { cents: 5 }, call)).toEqual([key, 2]);
   });
 
   test('the first answer stands: the same again is a success, another is refused, also at the same moment', async () => {
     const key = await cutOff();
-    const answers: Resolution[] = [{ value: { receipt: 7n } }, 'never-happened', { value: { receipt: 7n } }, 'happened'];
+    const answers: Resolution[] = [
+      { value: { receipt: 7n } },
+      'never-happened',
+      { value: { receipt: 7n } },
+      'happened',
+    ];
     const ends = await Promise.allSettled(answers.map((answer) => bench.pool.resolve(key, answer)));
-    expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'rejected']);
+    expect(ends.map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+      'rejected',
+    ]);
     const error = await rejects(bench.pool.resolve(key, 'never-happened'), 'ERR_HOLDFAST_CONFLICT');
-    expect(error.message).toMatch(/it happened, with the result { receipt: 7n }.*now: it never happened/);
+    expect(error.message).toMatch(
+      /it happened, with the result { receipt: 7n }.*now: it never happened/,
+    );
     const again = await bench.again();
-    expect(await again.resolve(key, { value: { receipt: 7n } })).toMatchObject({ durability: 'durable' });
+    expect(await again.resolve(key, { value: { receipt: 7n } })).toMatchObject({
+      durability: 'durable',
+    });
     await rejects(again.resolve(key, { value: { receipt: 8n } }), 'ERR_HOLDFAST_CONFLICT');
     const run = await again.run('r');
     expect(await run.tool('pay', { cents: 5 }, never)).toEqual({ receipt: 7n });
   });
 
-  const listed = () => ['intents', 'resolutions'].map((name) => bench.pool.keyspace(`holdfast.${name}`).count());
+  const listed = () =>
+    ['intents', 'resolutions'].map((name) => bench.pool.keyspace(`holdfast.${name}`).count());
 
   test('nothing is kept of what never happened; a run that ends leaves only what is unknown, until somebody says what it was', async () => {
     const run = await bench.pool.run('r');
-    await expect(run.tool('t', 1, failing(9, refused), { retry: { attempts: 2, delay: 1 } })).rejects.toThrow('refused');
+    await expect(
+      run.tool('t', 1, failing(9, refused), { retry: { attempts: 2, delay: 1 } }),
+    ).rejects.toThrow('refused');
     expect(listed()).toEqual([0, 0]);
-    for (const name of ['said', 'unsaid']) await expect(run.tool(name, 1, failing(9, busy))).rejects.toThrow('busy');
+    for (const name of ['said', 'unsaid'])
+      await expect(run.tool(name, 1, failing(9, busy))).rejects.toThrow('busy');
     const [said, unsaid] = bench.pool.unknownOutcomes();
     await bench.pool.resolve(said!.id, 'never-happened');
-    const old = { run: 'r', sequence: 1, name: 'old', at: 1, attempt: 1, state: 'never' as const }; // as earlier builds left one
+    // as earlier builds left one
+    const old = { run: 'r', sequence: 1, name: 'old', at: 1, attempt: 1, state: 'never' as const };
     await Journals.of(bench.pool).intents.put(`${said!.id}1`, old);
     expect(listed()).toEqual([3, 1]);
     await run.finish(0);
@@ -146,7 +174,9 @@ describe('unknown outcomes', () => {
 
   test('the code may call it an effect afterwards: then it is listed, and can be resolved', async () => {
     let run = await bench.pool.run('r');
-    await expect(run.tool('pay', 5, failing(1, busy), { safety: 'idempotent' })).rejects.toThrow('busy');
+    await expect(run.tool('pay', 5, failing(1, busy), { safety: 'idempotent' })).rejects.toThrow(
+      'busy',
+    );
     run = await (await bench.again()).run('r');
     await rejects(run.tool('pay', 5, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
     const [outcome] = bench.pool.unknownOutcomes();
@@ -168,11 +198,19 @@ describe('unknown outcomes', () => {
 
   test('a result that cannot be kept is an outcome to resolve', async () => {
     const run = await bench.pool.run('r');
-    await rejects(run.tool('t', 1, () => () => 1), 'ERR_HOLDFAST_CODEC');
+    await rejects(
+      run.tool('t', 1, () => () => 1),
+      'ERR_HOLDFAST_CODEC',
+    );
     expect(bench.pool.unknownOutcomes()).toHaveLength(1);
     await using small = await open(`${bench.path}.small`, { medium: 'file', size: 4 * 2 ** 20 });
     const full = await small.run('r');
-    await rejects(full.tool('t', 1, () => new Uint8Array(2 ** 23)), 'ERR_HOLDFAST_BATCH_TOO_LARGE');
-    expect(small.unknownOutcomes()).toMatchObject([{ run: 'r', tool: 't', error: expect.stringContaining('bytes') as string }]);
+    await rejects(
+      full.tool('t', 1, () => new Uint8Array(2 ** 23)),
+      'ERR_HOLDFAST_BATCH_TOO_LARGE',
+    );
+    expect(small.unknownOutcomes()).toMatchObject([
+      { run: 'r', tool: 't', error: expect.stringContaining('bytes') as string },
+    ]);
   });
 });

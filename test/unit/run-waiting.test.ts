@@ -30,7 +30,9 @@ describe('signals', () => {
     const run = await bench.pool.run('r');
     const first = run.signal('a');
     // A busy disk may take its time.
-    await expect.poll(() => bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', waits: [{ signal: 'a' }] });
+    await expect
+      .poll(() => bench.pool.runInfo('r'))
+      .toMatchObject({ status: 'waiting', waits: [{ signal: 'a' }] });
     await bench.pool.signal('r', 'a', 'here');
     expect(await first).toBe('here');
     expect(bench.pool.runInfo('r')).toMatchObject({ status: 'running', waits: [] });
@@ -85,7 +87,9 @@ describe('signals', () => {
 
   test('waits end with the pool', async () => {
     const run = await bench.pool.run('r');
-    const waits = [run.signal('a'), run.sleep(1e9)].map((wait) => rejects(wait, 'ERR_HOLDFAST_CLOSED'));
+    const waits = [run.signal('a'), run.sleep(1e9)].map((wait) =>
+      rejects(wait, 'ERR_HOLDFAST_CLOSED'),
+    );
     await expect.poll(() => bench.pool.runInfo('r')?.waits).toHaveLength(2);
     await bench.pool.close();
     await Promise.all(waits);
@@ -128,7 +132,8 @@ describe('suspended runs need no process', () => {
   test('sleep is until the moment it first said', async () => {
     const run = await bench.pool.run('r');
     const moment = Date.now() + 1e6;
-    vi.useFakeTimers({ toFake: ['Date'] }); // the clock stands still: no disk is so slow that the moment comes too early
+    // the clock stands still: no disk is so slow that the moment comes too early
+    vi.useFakeTimers({ toFake: ['Date'] });
     await rejects(run.sleep(new Date(moment), { suspendAfter: 0 }), 'ERR_HOLDFAST_SUSPENDED');
     expect(await bench.pool.claim()).toBeUndefined();
     vi.setSystemTime(moment);
@@ -140,8 +145,10 @@ describe('suspended runs need no process', () => {
     expect(Date.now() - begun).toBeGreaterThanOrEqual(19);
     await bench.pool.settled();
     expect(bench.pool.runInfo('r')?.status).toBe('running');
-    for (const no of [NaN, null, 5n]) await rejects(claimed!.sleep(no as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
-    for (const far of [2 ** 53, -1e300]) await rejects(claimed!.sleep(far), 'ERR_HOLDFAST_OUT_OF_RANGE');
+    for (const no of [NaN, null, 5n])
+      await rejects(claimed!.sleep(no as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    for (const far of [2 ** 53, -1e300])
+      await rejects(claimed!.sleep(far), 'ERR_HOLDFAST_OUT_OF_RANGE');
     await claimed!.sleep(runInNewContext('new Date(5)') as Date); // of another realm
     await rejects(claimed!.child(null as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
   });
@@ -151,7 +158,12 @@ describe('suspended runs need no process', () => {
     const driven = await bench.pool.run('e');
     await (await bench.pool.run('z')).finish(1);
     const others = await Promise.all([1, 2, 3, 4, 5].map(() => bench.pool.claim()));
-    expect(others.map((run) => run?.id).filter(Boolean).sort()).toEqual(['a', 'b', 'c', 'd']);
+    expect(
+      others
+        .map((run) => run?.id)
+        .filter(Boolean)
+        .sort(),
+    ).toEqual(['a', 'b', 'c', 'd']);
     expect(driven.status).toBe('running');
     expect([...bench.pool.runs({ status: 'runnable' })]).toEqual([]);
     await bench.again();
@@ -196,19 +208,22 @@ describe("the system's clock", () => {
     await (await bench.pool.claim())!.sleep(hour);
   });
 
-  test.each([1, -1])('is nothing to leases: set by %s hours nobody else drives, and the driver goes on', async (hours) => {
-    const run = await bench.pool.run('r');
-    const other = await open(bench.path);
-    await run.step('a', () => 1);
-    setClock(hours * hour);
-    await rejects(other.run('r'), 'ERR_HOLDFAST_RUN_ACTIVE');
-    expect(await other.claim()).toBeUndefined();
-    expect(other.runInfo('r')).toMatchObject({ driven: true });
-    await run.step('b', () => 2);
-    run.close();
-    expect((await other.claim())?.id).toBe('r');
-    await other.close();
-  });
+  test.each([1, -1])(
+    'is nothing to leases: set by %s hours nobody else drives, and the driver goes on',
+    async (hours) => {
+      const run = await bench.pool.run('r');
+      const other = await open(bench.path);
+      await run.step('a', () => 1);
+      setClock(hours * hour);
+      await rejects(other.run('r'), 'ERR_HOLDFAST_RUN_ACTIVE');
+      expect(await other.claim()).toBeUndefined();
+      expect(other.runInfo('r')).toMatchObject({ driven: true });
+      await run.step('b', () => 2);
+      run.close();
+      expect((await other.claim())?.id).toBe('r');
+      await other.close();
+    },
+  );
 
   test.each(['1951-01-01', '9999-01-01'])('that says %s is no error', async (day) => {
     vi.useFakeTimers({ toFake: ['Date'], now: new Date(day) });
@@ -273,7 +288,10 @@ describe('a run that does more than wait', () => {
     const run = await bench.pool.run('r');
     const waiting = run.signal('x', { suspendAfter: 10 });
     const paying = run.tool('pay', {}, () => pause(150, 'paid'));
-    await Promise.all([rejects(waiting, 'ERR_HOLDFAST_SUSPENDED'), expect(paying).resolves.toBe('paid')]);
+    await Promise.all([
+      rejects(waiting, 'ERR_HOLDFAST_SUSPENDED'),
+      expect(paying).resolves.toBe('paid'),
+    ]);
     expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', driven: false });
     expect([...bench.pool.unknownOutcomes()]).toEqual([]);
   });
@@ -323,8 +341,14 @@ describe('leases', () => {
     // This thread sleeps, past its lease, until the other one has begun to drive.
     expect(Atomics.wait(done, 0, 0, 100_000)).not.toBe('timed-out');
     const called: string[] = [];
-    await rejects(run.step('a', () => 'mine'), 'ERR_HOLDFAST_FENCED');
-    await rejects(run.tool('b', 1, () => called.push('b')), 'ERR_HOLDFAST_FENCED');
+    await rejects(
+      run.step('a', () => 'mine'),
+      'ERR_HOLDFAST_FENCED',
+    );
+    await rejects(
+      run.tool('b', 1, () => called.push('b')),
+      'ERR_HOLDFAST_FENCED',
+    );
     await rejects(run.finish('mine'), 'ERR_HOLDFAST_FENCED');
     expect([await taken, called]).toEqual([mine + 1, []]);
     run.close();
@@ -348,16 +372,21 @@ describe('leases', () => {
     await worker.terminate();
     expect(pool.runInfo('r')).toMatchObject({ driven: false });
     const run = await pool.claim();
-    expect([run?.id, run?.fencingToken, await run?.step('a', () => 'mine')]).toEqual(['r', token + 1, 'theirs']);
+    expect([run?.id, run?.fencingToken, await run?.step('a', () => 'mine')]).toEqual([
+      'r',
+      token + 1,
+      'theirs',
+    ]);
   });
 
   test('are renewed while their thread lives', async () => {
     const pool = await bench.again({ lease: 1000 });
     const run = await pool.run('r');
     const other = await open(bench.path);
-    for (let looks = 0, looked = performance.now(); looks < 10; ) {
+    for (let looks = 0, looked = performance.now(); looks < 10;) {
       await pause(250);
-      // A busy machine may have kept this thread from renewing it in time: then it is looked at when it is renewed.
+      // A busy machine may have kept this thread from renewing it in time: then it is looked at
+      // when it is renewed.
       const awake = performance.now() - looked < 600;
       looked = performance.now();
       if (!awake) continue;
@@ -371,7 +400,8 @@ describe('leases', () => {
 
   test('two threads fight for one run 1,000 times: no step twice, no effect by the stale one', async () => {
     const most = 1000; // fewer where a hundred seconds are not enough for them
-    // Per round: how often its effect happened. Behind them the highest token the outside has seen, refusals, and whether the time is over.
+    // Per round: how often its effect happened. Behind them the highest token the outside has seen,
+    // refusals, and whether the time is over.
     const shared = new SharedArrayBuffer(4 * (most + 3));
     const source = `
       const { path, shared, most } = workerData;
@@ -400,7 +430,7 @@ describe('leases', () => {
           await run.tool('act', n, (_n, { fencingToken }) => outside(n, fencingToken), {
             probe: () => (Atomics.load(seen, n) > 0 ? { happened: true, result: 0 } : { happened: false }),
           });
-          // Sleeps through its lease, mostly until the other one drives, and goes on as if nothing had been.
+          // Sleeps through its lease, mostly until the other one drives, and goes on then.
           if (fresh) Atomics.wait(seen, most, run.fencingToken, n % 4 === 3 ? 7 : 1000);
           if (fresh && Atomics.load(seen, most + 2) === 1) return run.finish(n + 1).then(() => true);
         }
@@ -433,7 +463,10 @@ describe('leases', () => {
     expect(says).toEqual(Array.from({ length: rounds }, (_, n) => n));
     const receipts = entries.filter(({ kind }) => kind === 'receipt').map(({ intent }) => intent);
     expect([receipts.length, new Set(receipts).size]).toEqual([rounds, rounds]);
-    const fights = ended.reduce<number>((sum, lives) => sum + (lives as { count: number }).count, 0);
+    const fights = ended.reduce<number>(
+      (sum, lives) => sum + (lives as { count: number }).count,
+      0,
+    );
     expect(fights, JSON.stringify(ended)).toBeGreaterThan(rounds / 2);
   });
 });
@@ -521,6 +554,10 @@ describe('hooks', () => {
     });
     expect(await textless.decision('d', () => 1)).toBe(1);
     expect(await bench.kinds('s')).toEqual(['start', 'decision', 'hook']);
-    for (const hooks of [{ onStart: 5 }, 5]) await rejects(bench.pool.run('s', { hooks: hooks as never }), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    for (const hooks of [{ onStart: 5 }, 5])
+      await rejects(
+        bench.pool.run('s', { hooks: hooks as never }),
+        'ERR_HOLDFAST_INVALID_ARGUMENT',
+      );
   });
 });

@@ -225,7 +225,10 @@ describe('tool', () => {
     const run = await pool.run('r');
     const call = (_args: unknown, context: ToolContext) => context;
     const probe = async () => ({ happened: false as const });
-    expect(await run.tool('pay', 1, call, { probe })).toMatchObject({ idempotencyKey: key, attempt: 2 });
+    expect(await run.tool('pay', 1, call, { probe })).toMatchObject({
+      idempotencyKey: key,
+      attempt: 2,
+    });
   });
 
   test('a probe that throws or answers nonsense stops everything', async () => {
@@ -310,7 +313,9 @@ describe('divergence is shown, not guessed around', () => {
     const box = (value: unknown): unknown => Object(value);
     await (await pool.run('r')).step('s', box(1), () => 1);
     const later = await again();
-    await expect(later.step('s', box(2), never)).rejects.toMatchObject({ code: 'ERR_HOLDFAST_DIVERGED' });
+    await expect(later.step('s', box(2), never)).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_DIVERGED',
+    });
     expect(await (await again()).step('s', box(1), never)).toBe(1);
   });
 
@@ -523,7 +528,10 @@ describe('wrong arguments', () => {
     await expect(run.tool(5 as never, 1, never)).rejects.toMatchObject(invalid);
     await expect(run.tool('a', 1, 5 as never)).rejects.toMatchObject(invalid);
     const form = /tool 'a' is called as run\.tool\(name, args, fn, options\?\).* got undefined/;
-    await expect(run.tool('a', (() => 1) as never, undefined as never)).rejects.toMatchObject({ ...invalid, message: expect.stringMatching(form) as string });
+    await expect(run.tool('a', (() => 1) as never, undefined as never)).rejects.toMatchObject({
+      ...invalid,
+      message: expect.stringMatching(form) as string,
+    });
     await expect(run.tool('a', 1, never, { safety: 'safe' as never })).rejects.toMatchObject(
       invalid,
     );

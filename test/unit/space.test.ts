@@ -33,22 +33,27 @@ onEachMedium('space', (place) => {
   });
   const MiB = 1024 * 1024;
 
-  test.skipIf(place.medium === 'file')('a pool that grows takes what it needs and gives it back', async () => {
-    const where = place.path();
-    const taken = (): number => fs.statSync(where).blocks * 512;
-    pool = openSync(where, { medium: 'pmem', grow: true, size: 8192 * MiB });
-    const space = pool.keyspace<number, Uint8Array>('a', { key: 'uint64', value: 'bytes' });
-    expect(fs.statSync(where).size).toBe(8192 * MiB);
-    expect(taken()).toBeLessThan(24 * MiB);
-    for (let i = 0; i < 400; ++i) space.putSync(i, Buffer.alloc(100_000, i));
-    expect(taken()).toBeGreaterThan(40 * MiB);
-    for (let i = 1; i < 400; ++i) space.deleteSync(i);
-    await pool.compact();
-    expect(taken()).toBeLessThan(32 * MiB);
-    pool.closeSync();
-    pool = openSync(where);
-    expect(pool.keyspace<number, Uint8Array>('a', { key: 'uint64', value: 'bytes' }).get(0)).toEqual(new Uint8Array(100_000));
-  });
+  test.skipIf(place.medium === 'file')(
+    'a pool that grows takes what it needs and gives it back',
+    async () => {
+      const where = place.path();
+      const taken = (): number => fs.statSync(where).blocks * 512;
+      pool = openSync(where, { medium: 'pmem', grow: true, size: 8192 * MiB });
+      const space = pool.keyspace<number, Uint8Array>('a', { key: 'uint64', value: 'bytes' });
+      expect(fs.statSync(where).size).toBe(8192 * MiB);
+      expect(taken()).toBeLessThan(24 * MiB);
+      for (let i = 0; i < 400; ++i) space.putSync(i, Buffer.alloc(100_000, i));
+      expect(taken()).toBeGreaterThan(40 * MiB);
+      for (let i = 1; i < 400; ++i) space.deleteSync(i);
+      await pool.compact();
+      expect(taken()).toBeLessThan(32 * MiB);
+      pool.closeSync();
+      pool = openSync(where);
+      expect(
+        pool.keyspace<number, Uint8Array>('a', { key: 'uint64', value: 'bytes' }).get(0),
+      ).toEqual(new Uint8Array(100_000));
+    },
+  );
 
   test('a full pool loses nothing, reads, deletes, and takes more afterwards', async () => {
     const where = place.path();
@@ -62,7 +67,8 @@ onEachMedium('space', (place) => {
     }
     --written;
     expect(code).toBe('ERR_HOLDFAST_POOL_FULL');
-    // What the refusal stirred up may have found a little more room: fill that too, one awaited put after the other.
+    // What the refusal stirred up may have found a little more room: fill that too, one awaited put
+    // after the other.
     for (code = 'OK'; code === 'OK' && written < 2000; ++written) {
       code = await codeOf(() => space.put(written, value(written)));
     }
@@ -73,7 +79,8 @@ onEachMedium('space', (place) => {
     for (let i = 0; i < written; ++i) expect(space.get(i)![100]).toBe(i & 255);
     for (let i = 0; i < written; i += 2) expect(await codeOf(() => space.deleteSync(i))).toBe('OK');
     await pool.compact();
-    for (let i = 0; i < written / 4; ++i) expect(await codeOf(() => space.put(i * 2, value(i)))).toBe('OK');
+    for (let i = 0; i < written / 4; ++i)
+      expect(await codeOf(() => space.put(i * 2, value(i)))).toBe('OK');
     expect(await pool.check()).toMatchObject({ ok: true });
   });
 

@@ -1,6 +1,7 @@
 /**
- * The house rules that keep themselves: arrows point one way, some names live in one place only, files and functions of public
- * TypeScript keep to what CONTRIBUTING.md says. Each rule is also shown to catch a breach.
+ * The house rules that keep themselves: arrows point one way, some names live in one place only,
+ * files and functions of public TypeScript keep to what CONTRIBUTING.md says. Each rule is also
+ * shown to catch a breach.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -8,7 +9,10 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const root = path.resolve(__dirname, '../..');
-const tracked = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+const tracked = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], {
+  cwd: root,
+  encoding: 'utf8',
+})
   .split('\n')
   .filter(Boolean);
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
@@ -31,7 +35,8 @@ const ladder: Record<string, string[]> = {
   engine: ['base', 'format', 'medium', 'log', 'index'],
   binding: ['base', 'engine'],
 };
-// Single headers beyond that: format/ describes segments and roots, whose types are the medium's contract; binding/ hands on what may be asked of a medium.
+// Single headers beyond that: format/ describes segments and roots, whose types are the medium's
+// contract; binding/ hands on what may be asked of a medium.
 const seams = new Set(['format medium/medium.h', 'binding medium/open_medium.h']);
 
 function nativeBreaches(files: Source[]): string[] {
@@ -39,7 +44,8 @@ function nativeBreaches(files: Source[]): string[] {
   for (const { file, text } of files) {
     const folder = file.split('/')[1]!;
     for (const [, included] of text.matchAll(/^#include "([^"]+)"/gm)) {
-      if (included!.startsWith('medium/pmem/') && folder !== 'medium') breaches.push(`${file} includes ${included}`);
+      if (included!.startsWith('medium/pmem/') && folder !== 'medium')
+        breaches.push(`${file} includes ${included}`);
       const target = included!.split('/')[0]!;
       if (target === folder || seams.has(`${folder} ${included}`)) continue;
       if (!ladder[folder]?.includes(target)) breaches.push(`${file} includes ${included}`);
@@ -48,7 +54,8 @@ function nativeBreaches(files: Source[]): string[] {
   return breaches;
 }
 
-const code = (text: string): string => text.replace(/\/\/.*$/gm, '').replace(/\/\*[\s\S]*?\*\//g, '');
+const code = (text: string): string =>
+  text.replace(/\/\/.*$/gm, '').replace(/\/\*[\s\S]*?\*\//g, '');
 
 const onePlace: { name: RegExp; allowed: RegExp }[] = [
   {
@@ -68,7 +75,8 @@ function strayNames(files: Source[]): string[] {
   );
 }
 
-// lib/: its layers, lowest first; a file imports what is of its own layer or below. Two on one line know nothing of each other.
+// lib/: its layers, lowest first; a file imports what is of its own layer or below. Two on one line
+// know nothing of each other.
 const layers: RegExp[][] = [
   [/^lib\/(types\/[^/]+|errors|not-loaded)\.ts$/],
   [/^lib\/native-binding\.ts$/],
@@ -81,25 +89,40 @@ const layers: RegExp[][] = [
 ];
 
 function mayImport(file: string, target: string): boolean {
-  const layerOf = (one: string): number => layers.findIndex((layer) => layer.some((pattern) => pattern.test(one)));
-  const placeOf = (one: string): RegExp | undefined => layers.flat().find((pattern) => pattern.test(one));
+  const layerOf = (one: string): number =>
+    layers.findIndex((layer) => layer.some((pattern) => pattern.test(one)));
+  const placeOf = (one: string): RegExp | undefined =>
+    layers.flat().find((pattern) => pattern.test(one));
   return placeOf(file) === placeOf(target) || layerOf(target) < layerOf(file);
 }
 
 function importsOf({ file, text }: Source): string[] {
-  return [...text.matchAll(/(?:\bfrom|\bimport\(|^import|\brequire\()\s*'(\.[^']+)'/gm)].map(([, target]) => {
-    const base = path.posix.join(path.posix.dirname(file), target!.replace(/\.js$/, ''));
-    return [`${base}.ts`, `${base}/index.ts`].find((one) => tracked.includes(one)) ?? `${base}.ts`;
-  });
+  return [...text.matchAll(/(?:\bfrom|\bimport\(|^import|\brequire\()\s*'(\.[^']+)'/gm)].map(
+    ([, target]) => {
+      const base = path.posix.join(path.posix.dirname(file), target!.replace(/\.js$/, ''));
+      return (
+        [`${base}.ts`, `${base}/index.ts`].find((one) => tracked.includes(one)) ?? `${base}.ts`
+      );
+    },
+  );
 }
 
 const importBreaches = (files: Source[]): string[] =>
-  files.flatMap((source) => importsOf(source).filter((target) => !mayImport(source.file, target)).map((target) => `${source.file} imports ${target}`));
+  files.flatMap((source) =>
+    importsOf(source)
+      .filter((target) => !mayImport(source.file, target))
+      .map((target) => `${source.file} imports ${target}`),
+  );
 
-/** Files that import each other's code, in however many steps: each way round, from the file that closes it. Types may know each other. */
+/**
+ * Files that import each other's code, in however many steps: each way round, from the file that
+ * closes it. Types may know each other.
+ */
 function circles(files: Source[]): string[] {
   const loaded = (text: string): string => text.replace(/^(?:import|export) type [^;]*;/gm, '');
-  const graph = new Map(files.map(({ file, text }) => [file, importsOf({ file, text: loaded(text) })]));
+  const graph = new Map(
+    files.map(({ file, text }) => [file, importsOf({ file, text: loaded(text) })]),
+  );
   const found: string[] = [];
   const done = new Set<string>();
   const visit = (file: string, way: string[]): void => {
@@ -117,10 +140,15 @@ describe('structure', () => {
   it('native arrows point down', () => {
     expect(nativeBreaches(sources(native))).toEqual([]);
     for (const [file, included] of [
-      ['base/x.h', 'engine/pool.h'], ['base/x.h', 'medium/medium.h'], ['log/x.cc', 'index/node.h'], ['engine/x.cc', 'medium/pmem/pmem_heap.h'],
+      ['base/x.h', 'engine/pool.h'],
+      ['base/x.h', 'medium/medium.h'],
+      ['log/x.cc', 'index/node.h'],
+      ['engine/x.cc', 'medium/pmem/pmem_heap.h'],
       ['binding/x.cc', 'medium/medium.h'],
     ]) {
-      expect(nativeBreaches([{ file: `native/${file}`, text: `#include "${included}"` }])).toHaveLength(1);
+      expect(
+        nativeBreaches([{ file: `native/${file}`, text: `#include "${included}"` }]),
+      ).toHaveLength(1);
     }
   });
 
@@ -131,15 +159,19 @@ describe('structure', () => {
   });
 
   it('the addon is required in one file', () => {
-    const requiring = sources(typescript).filter(({ text }) => /from 'bindings'|require\('bindings'\)|\.node['"`]/.test(code(text)));
+    const requiring = sources(typescript).filter(({ text }) =>
+      /from 'bindings'|require\('bindings'\)|\.node['"`]/.test(code(text)),
+    );
     expect(requiring.map(({ file }) => file)).toEqual(['lib/native-binding.ts']);
   });
 
   it('TypeScript arrows point down', () => {
     expect(importBreaches(sources(typescript))).toEqual([]);
     for (const [file, text] of [
-      ['lib/pool.ts', "import { x } from './run/index.js';"], ['lib/checkpoint/x.ts', "import type { X } from '../run/types';"],
-      ['lib/bench/x.ts', "import '../adapters/langgraph/store';"], ['lib/types/index.ts', "type X = import('../pool').Pool;"],
+      ['lib/pool.ts', "import { x } from './run/index.js';"],
+      ['lib/checkpoint/x.ts', "import type { X } from '../run/types';"],
+      ['lib/bench/x.ts', "import '../adapters/langgraph/store';"],
+      ['lib/types/index.ts', "type X = import('../pool').Pool;"],
     ] as const) {
       expect(importBreaches([{ file, text }])).toHaveLength(1);
     }
@@ -147,25 +179,45 @@ describe('structure', () => {
 
   it('TypeScript files do not import each other in a circle', () => {
     expect(circles(sources(typescript))).toEqual([]);
-    const around = (back: string) => circles([{ file: 'lib/pool.ts', text: "import './batch';" }, { file: 'lib/batch.ts', text: back }]);
-    expect(around("import { x, type Y } from './pool';")).toEqual(['lib/pool.ts -> lib/batch.ts -> lib/pool.ts']);
+    const around = (back: string) =>
+      circles([
+        { file: 'lib/pool.ts', text: "import './batch';" },
+        { file: 'lib/batch.ts', text: back },
+      ]);
+    expect(around("import { x, type Y } from './pool';")).toEqual([
+      'lib/pool.ts -> lib/batch.ts -> lib/pool.ts',
+    ]);
     expect(around("import type { Y } from './pool';")).toEqual([]);
   });
 
-  it('no file is longer than 600 lines, and none has a line longer than 160 columns', () => {
+  // Layout is compared by format.test.ts; left are comments, and texts that nothing may break.
+  it('no file is longer than 600 lines; comments keep to 100 columns, a text in quotes may reach 160', () => {
+    const tooLong = (file: string, line: string): boolean =>
+      line.length > (/^\s*(\/\/|\/\*|\*)/.test(line) || /\.(h|cc)$/.test(file) ? 100 : 160);
     const wrong: string[] = [];
-    for (const { file, text } of sources(tracked.filter((one) => /^(native|lib|test|bench|scripts|examples)\/.*\.(h|cc|ts|mts|mjs|cjs|js|sh)$/.test(one)))) {
+    for (const { file, text } of sources(
+      tracked.filter((one) =>
+        /^(native|lib|test|bench|scripts|examples)\/.*\.(h|cc|ts|mts|mjs|cjs|js|sh)$/.test(one),
+      ),
+    )) {
       const lines = text.split('\n');
       if (lines.length > 600) wrong.push(`${file}: ${lines.length} lines`);
-      lines.forEach((line, i) => line.length > 160 && wrong.push(`${file}:${i + 1}: ${line.length} columns`));
+      lines.forEach(
+        (line, i) => tooLong(file, line) && wrong.push(`${file}:${i + 1}: ${line.length} columns`),
+      );
     }
     expect(wrong).toEqual([]);
+    expect(tooLong('lib/x.ts', `// ${'x'.repeat(98)}`)).toBe(true);
+    expect(tooLong('lib/x.ts', `  const x = '${'x'.repeat(98)}'`)).toBe(false);
   });
 
   it('every file says at its top what it is', () => {
     const files = [...native, ...typescript];
-    const spokenFor = (file: string): boolean => file.endsWith('.cc') && files.includes(file.replace(/cc$/, 'h'));
-    const mute = sources(files).filter(({ file, text }) => !spokenFor(file) && !/^(#!.*\n)?(\/\/|\/\*)/.test(text));
+    const spokenFor = (file: string): boolean =>
+      file.endsWith('.cc') && files.includes(file.replace(/cc$/, 'h'));
+    const mute = sources(files).filter(
+      ({ file, text }) => !spokenFor(file) && !/^(#!.*\n)?(\/\/|\/\*)/.test(text),
+    );
     expect(mute.map(({ file }) => file)).toEqual([]);
   });
 
@@ -175,12 +227,19 @@ describe('structure', () => {
       .filter((line) => line && !line.startsWith('#'))
       .map((line) => `native/${line}`);
     const programs = native.filter((file) => /_main\.cc$/.test(file));
-    expect([...listed, ...programs].sort()).toEqual(native.filter((file) => file.endsWith('.cc')).sort());
+    expect([...listed, ...programs].sort()).toEqual(
+      native.filter((file) => file.endsWith('.cc')).sort(),
+    );
   });
 
   it('no TODO without an issue, no machine path, no registry host', () => {
-    const wrong = sources(tracked.filter((file) => !/package-lock\.json$|\.gz$|^test\/fuzz\/corpus|structure\.test/.test(file)))
-      .filter(({ text }) => /\bTODO\b(?!.*#\d)|registry\.npmjs|deb\.debian|\/work\/(main|w-|shared)/.test(text));
+    const wrong = sources(
+      tracked.filter(
+        (file) => !/package-lock\.json$|\.gz$|^test\/fuzz\/corpus|structure\.test/.test(file),
+      ),
+    ).filter(({ text }) =>
+      /\bTODO\b(?!.*#\d)|registry\.npmjs|deb\.debian|\/work\/(main|w-|shared)/.test(text),
+    );
     expect(wrong.map(({ file }) => file)).toEqual([]);
   });
 });

@@ -35,7 +35,8 @@ onEachMedium('a view', (place) => {
     lengths.forEach((length, i) => expect(Buffer.compare(views[i]!, patterned(length))).toBe(0));
     expect(snapshot.view(values, 'none')).toBeUndefined();
     snapshot.close();
-    for (const view of views) expect([view.length, view.buffer.byteLength, view[0]]).toEqual([0, 0, undefined]);
+    for (const view of views)
+      expect([view.length, view.buffer.byteLength, view[0]]).toEqual([0, 0, undefined]);
     expect(await codeOf(() => snapshot.view(values, 'v1'))).toBe('ERR_HOLDFAST_SNAPSHOT_CLOSED');
     pool.closeSync();
   });
@@ -88,7 +89,9 @@ onEachMedium('a view', (place) => {
     region.writeSync(0, new Uint8Array(100_000).fill(4));
     await pool.fold();
     expect(then.bytes.every((byte) => byte === 1)).toBe(true);
-    expect([now.bytes[499], now.bytes[500], now.bytes[50_999], now.bytes[51_000]]).toEqual([1, 2, 3, 1]);
+    expect([now.bytes[499], now.bytes[500], now.bytes[50_999], now.bytes[51_000]]).toEqual([
+      1, 2, 3, 1,
+    ]);
     pool.closeSync();
   });
 
@@ -110,7 +113,12 @@ onEachMedium('a view', (place) => {
       for (const length of [5000, mib]) {
         expect(Buffer.compare(blobs(pool).get(`v${length}`)!, patterned(length))).toBe(0);
       }
-      expect(pool.region('r').read().every((byte) => byte === 1)).toBe(true);
+      expect(
+        pool
+          .region('r')
+          .read()
+          .every((byte) => byte === 1),
+      ).toBe(true);
     };
     intact();
     pool.closeSync();
@@ -130,8 +138,10 @@ onEachMedium('a view', (place) => {
     const value = snapshot.view(values, 'v')!;
     const lease = region.view();
     const stray = region.view();
-    const transfer = (stray.bytes.buffer as ArrayBuffer & { transfer?: () => ArrayBuffer }).transfer;
-    const moved = transfer === undefined ? undefined : new Uint8Array(transfer.call(stray.bytes.buffer));
+    const transfer = (stray.bytes.buffer as ArrayBuffer & { transfer?: () => ArrayBuffer })
+      .transfer;
+    const moved =
+      transfer === undefined ? undefined : new Uint8Array(transfer.call(stray.bytes.buffer));
     stray.end();
     if (moved !== undefined) expect([moved.length, moved[0]]).toEqual([5000, 0]);
     pool.closeSync();
@@ -146,14 +156,19 @@ onEachMedium('a view', (place) => {
     const region = pool.region('r', { size: 2 ** 40 });
     expect(await codeOf(() => region.view(2 ** 40, 1))).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
     expect(await codeOf(() => region.view(-1))).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
-    if (constants.MAX_LENGTH < 2 ** 40) expect(await codeOf(() => region.view())).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
+    if (constants.MAX_LENGTH < 2 ** 40)
+      expect(await codeOf(() => region.view())).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
     region.writeSync(6 * 2 ** 30, new Uint8Array([1, 2, 3]));
     using far = region.view(6 * 2 ** 30, 3);
     expect(far.bytes).toEqual(new Uint8Array([1, 2, 3]));
     using empty = region.view(5, 0);
     expect(empty.bytes.length).toBe(0);
-    expect(await codeOf(() => pool.snapshot().view(other.keyspace('k'), 'k'))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
-    expect(await codeOf(() => pool.snapshot().view({} as never, 'k'))).toBe('ERR_HOLDFAST_INVALID_ARGUMENT');
+    expect(await codeOf(() => pool.snapshot().view(other.keyspace('k'), 'k'))).toBe(
+      'ERR_HOLDFAST_INVALID_ARGUMENT',
+    );
+    expect(await codeOf(() => pool.snapshot().view({} as never, 'k'))).toBe(
+      'ERR_HOLDFAST_INVALID_ARGUMENT',
+    );
     other.closeSync();
     pool.closeSync();
     expect(await codeOf(() => region.view(0, 1))).toBe('ERR_HOLDFAST_CLOSED');

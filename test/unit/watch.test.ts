@@ -21,7 +21,10 @@ async function take<K, V>(
   return seen;
 }
 
-async function withPool(work: (pool: Holdfast, path: string) => Promise<void>, options = {}): Promise<void> {
+async function withPool(
+  work: (pool: Holdfast, path: string) => Promise<void>,
+  options = {},
+): Promise<void> {
   const path = fresh();
   const pool = await open(path, { medium: 'file', ...options });
   try {
@@ -32,7 +35,7 @@ async function withPool(work: (pool: Holdfast, path: string) => Promise<void>, o
 }
 
 describe('a watch', () => {
-  test('gives the commits from now on, one item each, decoded with the keyspace\'s codecs', () =>
+  test("gives the commits from now on, one item each, decoded with the keyspace's codecs", () =>
     withPool(async (pool) => {
       const users = pool.keyspace<string, { age: number }>('users', { value: 'json' });
       const other = pool.keyspace('other');
@@ -45,7 +48,11 @@ describe('a watch', () => {
       const second = await pool.commit(batch);
       const seen = await take(watcher, 2);
       expect(seen).toEqual([
-        { epoch: first.epoch, time: expect.any(Number), changes: [{ keyspace: 'users', key: 'a', value: { age: 7 }, deleted: false }] },
+        {
+          epoch: first.epoch,
+          time: expect.any(Number),
+          changes: [{ keyspace: 'users', key: 'a', value: { age: 7 }, deleted: false }],
+        },
         {
           epoch: second.epoch,
           time: expect.any(Number),
@@ -66,7 +73,18 @@ describe('a watch', () => {
       for (let i = 0; i < 50; i++) files.putSync(i % 2 ? `a/${i}` : `b/${i}`, String(i));
       const some = pool.watch({ keyspace: files, prefix: 'a/', from: start });
       const first = await take(some, 10);
-      expect(first.map(({ changes }) => changes[0]!.value)).toEqual(['1', '3', '5', '7', '9', '11', '13', '15', '17', '19']);
+      expect(first.map(({ changes }) => changes[0]!.value)).toEqual([
+        '1',
+        '3',
+        '5',
+        '7',
+        '9',
+        '11',
+        '13',
+        '15',
+        '17',
+        '19',
+      ]);
       expect(some.epoch).toBe(first[9]!.epoch);
       const rest = await take(pool.watch({ keyspace: files, prefix: 'a/', from: some.epoch }), 15);
       expect(rest.at(-1)!.changes[0]).toMatchObject({ key: 'a/49', value: '49' });
@@ -81,15 +99,27 @@ describe('a watch', () => {
       const watcher = pool.watch({ region });
       users.putSync('a', 'x');
       other.writeSync(0, Buffer.from('elsewhere'));
-      const first = await pool.commit(pool.batch().put(users, 'b', 'y').regionWrite(region, 16, Buffer.from('hello')).regionAdd(region, 8, 5n));
+      const first = await pool.commit(
+        pool
+          .batch()
+          .put(users, 'b', 'y')
+          .regionWrite(region, 16, Buffer.from('hello'))
+          .regionAdd(region, 8, 5n),
+      );
       await region.write(0, Buffer.alloc(150_000, 7));
       await region.compareAndSwap(8, 0x0707070707070707n, 3n);
       await region.grow(2 << 20);
       await region.drop();
       const eight = (n: bigint): Uint8Array => new Uint8Array(new BigUint64Array([n]).buffer);
       const expected = [
-        [{ offset: 16, bytes: new Uint8Array(Buffer.from('hello')) }, { offset: 8, bytes: eight(5n) }],
-        [0, 65536, 131072].map((offset) => ({ offset, bytes: new Uint8Array(Math.min(65536, 150_000 - offset)).fill(7) })),
+        [
+          { offset: 16, bytes: new Uint8Array(Buffer.from('hello')) },
+          { offset: 8, bytes: eight(5n) },
+        ],
+        [0, 65536, 131072].map((offset) => ({
+          offset,
+          bytes: new Uint8Array(Math.min(65536, 150_000 - offset)).fill(7),
+        })),
         [{ offset: 8, bytes: eight(3n) }],
         [{ size: 2 << 20 }],
         [{ size: 0 }],
@@ -112,7 +142,13 @@ describe('a watch', () => {
       const b = pool.keyspace<string, string>('b', { value: 'utf8' });
       await pool.commit(pool.batch().put(a, 'k', 'v').put(b, 'l', 'w'));
       const [item] = await take(watcher, 1);
-      expect(item!.changes.map(({ keyspace, key, value }) => [keyspace, Buffer.from(key).toString(), Buffer.from(value!).toString()])).toEqual([
+      expect(
+        item!.changes.map(({ keyspace, key, value }) => [
+          keyspace,
+          Buffer.from(key).toString(),
+          Buffer.from(value!).toString(),
+        ]),
+      ).toEqual([
         ['a', 'k', 'v'],
         ['b', 'l', 'w'],
       ]);
@@ -127,19 +163,39 @@ describe('a watch', () => {
       expect(pool.keyspaces()).toEqual(['x']);
       later.putSync('j', 2);
       later.putSync('k', 3);
-      expect((await take(watcher, 1))[0]!.changes).toEqual([{ keyspace: 'later', key: 'k', value: 3, deleted: false }]);
+      expect((await take(watcher, 1))[0]!.changes).toEqual([
+        { keyspace: 'later', key: 'k', value: 3, deleted: false },
+      ]);
     }));
 
   test('waits for what comes; several at once see the same', () =>
     withPool(async (pool) => {
       const k = pool.keyspace<string, number>('k');
-      const watchers = [pool.watch({ keyspace: k }), pool.watch({ keyspace: k }), pool.watch({ keyspace: k, prefix: '1' })];
+      const watchers = [
+        pool.watch({ keyspace: k }),
+        pool.watch({ keyspace: k }),
+        pool.watch({ keyspace: k, prefix: '1' }),
+      ];
       const all = watchers.map((watcher, i) => take(watcher, i === 2 ? 11 : 100));
       for (let i = 0; i < 100; i++) await k.put(String(i), i);
       const [one, two, three] = await Promise.all(all);
       expect(one).toEqual(two);
-      expect(one!.flatMap(({ changes }) => changes.map(({ value }) => value))).toEqual([...Array(100).keys()]);
-      expect(three!.map(({ changes }) => changes[0]!.key)).toEqual(['1', '10', '11', '12', '13', '14', '15', '16', '17', '18', '19']);
+      expect(one!.flatMap(({ changes }) => changes.map(({ value }) => value))).toEqual([
+        ...Array(100).keys(),
+      ]);
+      expect(three!.map(({ changes }) => changes[0]!.key)).toEqual([
+        '1',
+        '10',
+        '11',
+        '12',
+        '13',
+        '14',
+        '15',
+        '16',
+        '17',
+        '18',
+        '19',
+      ]);
     }));
 
   test('gives eventual commits when they are durable, and large values', () =>
@@ -158,7 +214,9 @@ describe('a watch', () => {
       const watcher = pool.watch({ keyspace: k });
       const asked = [watcher.next(), watcher.next(), watcher.next()];
       for (let i = 0; i < 3; i++) k.putSync('a', i);
-      expect((await Promise.all(asked)).map(({ value }) => value!.changes[0]!.value)).toEqual([0, 1, 2]);
+      expect((await Promise.all(asked)).map(({ value }) => value!.changes[0]!.value)).toEqual([
+        0, 1, 2,
+      ]);
       const last = watcher.next();
       await watcher.return!();
       expect(await last).toEqual({ done: true, value: undefined });
@@ -167,7 +225,7 @@ describe('a watch', () => {
 });
 
 describe('the end of a watch', () => {
-  test('comes with the pool\'s', () =>
+  test("comes with the pool's", () =>
     withPool(async (pool) => {
       const waiting = pool.watch().next();
       const idle = pool.watch();
@@ -183,11 +241,16 @@ describe('the end of a watch', () => {
       const watcher = pool.watch({ signal: stop.signal });
       const waiting = watcher.next();
       stop.abort(new Error('enough'));
-      await expect(waiting).rejects.toMatchObject({ code: 'ERR_HOLDFAST_ABORTED', cause: new Error('enough') });
-      expect(() => pool.watch({ signal: stop.signal })).toThrow(expect.objectContaining({ code: 'ERR_HOLDFAST_ABORTED' }));
+      await expect(waiting).rejects.toMatchObject({
+        code: 'ERR_HOLDFAST_ABORTED',
+        cause: new Error('enough'),
+      });
+      expect(() => pool.watch({ signal: stop.signal })).toThrow(
+        expect.objectContaining({ code: 'ERR_HOLDFAST_ABORTED' }),
+      );
     }));
 
-  test('is an error where a value is none of the codec\'s', () =>
+  test("is an error where a value is none of the codec's", () =>
     withPool(async (pool) => {
       const watcher = pool.watch({ keyspace: pool.keyspace('k', { value: 'json' }) });
       pool.keyspace('k', { value: 'utf8' }).putSync('a', 'not json');
@@ -210,7 +273,10 @@ describe('what is not held any more', () => {
       const { oldestChange } = pool.stats();
       expect(oldestChange).toBeGreaterThan(10);
       expect(() => pool.watch({ from: 1 })).toThrow(
-        expect.objectContaining({ code: 'ERR_HOLDFAST_FORGOTTEN', message: expect.stringContaining(`from epoch ${oldestChange}`) }),
+        expect.objectContaining({
+          code: 'ERR_HOLDFAST_FORGOTTEN',
+          message: expect.stringContaining(`from epoch ${oldestChange}`),
+        }),
       );
       expect(() => pool.watch({ from: 10 ** 9 })).toThrow(RangeError);
     }));
@@ -229,7 +295,9 @@ describe('what is not held any more', () => {
     const first = await open(path, { medium: 'file', retain: { ms: 3_600_000 } });
     churn(first, 200);
     await first.compact();
-    await expect(open(path, { retain: false })).rejects.toMatchObject({ code: 'ERR_HOLDFAST_INVALID_ARGUMENT' });
+    await expect(open(path, { retain: false })).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_INVALID_ARGUMENT',
+    });
     await first.close();
     const second = await open(path);
     expect(second.stats()).toMatchObject({ retainMs: 3_600_000, oldestChange: 1 });
@@ -246,11 +314,23 @@ describe('what is not held any more', () => {
 test('wrong arguments', () =>
   withPool(async (pool) => {
     const k = pool.keyspace('k');
-    for (const wrong of [1, { from: -1 }, { from: 0.5 }, { lag: -1 }, { keyspace: 'k' }, { prefix: 'a' }, { signal: 1 }, { keyspace: k, prefix: 5 }]) {
+    for (const wrong of [
+      1,
+      { from: -1 },
+      { from: 0.5 },
+      { lag: -1 },
+      { keyspace: 'k' },
+      { prefix: 'a' },
+      { signal: 1 },
+      { keyspace: k, prefix: 5 },
+    ]) {
       expect(() => pool.watch(wrong as never), JSON.stringify(wrong)).toThrow(/must|needs|takes/);
     }
     for (const retain of [true, 1, {}, { ms: 0 }, { bytes: 'x' }]) {
-      await expect(open(fresh(), { retain: retain as never }), JSON.stringify(retain)).rejects.toThrow(/retain/);
+      await expect(
+        open(fresh(), { retain: retain as never }),
+        JSON.stringify(retain),
+      ).rejects.toThrow(/retain/);
     }
     expect(fs.existsSync(`${folder}/pool-${n - 1}`)).toBe(false);
   }));

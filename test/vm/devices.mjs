@@ -1,5 +1,5 @@
-// The devices of a guest are sparse files of the host: made, formatted, copied and looked into here, without root and
-// without a loop device.
+// The devices of a guest are sparse files of the host: made, formatted, copied and looked into
+// here, without root and without a loop device.
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
@@ -23,11 +23,24 @@ export function emptyFile(file, mib) {
 
 /** ext4 in the part of `file` that begins at `offset`. */
 export function formatExt4(file, mib, offset = 0) {
-  run(which('mke2fs'), ['-q', '-F', '-t', 'ext4', '-b', '4096', '-E', `offset=${offset},nodiscard,lazy_itable_init=1`,
-    file, `${(mib * MIB - offset) / 1024}k`]);
+  run(which('mke2fs'), [
+    '-q',
+    '-F',
+    '-t',
+    'ext4',
+    '-b',
+    '4096',
+    '-E',
+    `offset=${offset},nodiscard,lazy_itable_init=1`,
+    file,
+    `${(mib * MIB - offset) / 1024}k`,
+  ]);
 }
 
-/** Fletcher's sum over 32-bit words, as the kernel's nvdimm code takes it of the block with the sum left out. */
+/**
+ * Fletcher's sum over 32-bit words, as the kernel's nvdimm code takes it of the block with the sum
+ * left out.
+ */
 function fletcher64(block) {
   const mask = 0xffffffffn;
   let low = 0n;
@@ -40,8 +53,8 @@ function fletcher64(block) {
 }
 
 /**
- * An NVDIMM whose one namespace is in mode `fsdax` (a block device that can be mapped) or `devdax` (a character device), as
- * ndctl would have left it: the guest needs no ndctl.
+ * An NVDIMM whose one namespace is in mode `fsdax` (a block device that can be mapped) or `devdax`
+ * (a character device), as ndctl would have left it: the guest needs no ndctl.
  */
 function makeNamespace(file, mib, mode) {
   emptyFile(file, mib);
@@ -68,29 +81,57 @@ function formatXfs(file, mib) {
   const part = `${file}.xfs`;
   emptyFile(part, mib - DATA_OFFSET / MIB);
   run(which('mkfs.xfs'), ['-q', '-f', '-m', 'reflink=0', part]);
-  run('dd', [`if=${part}`, `of=${file}`, `bs=${DATA_OFFSET}`, 'seek=1', 'conv=sparse,notrunc', 'status=none']);
+  run('dd', [
+    `if=${part}`,
+    `of=${file}`,
+    `bs=${DATA_OFFSET}`,
+    'seek=1',
+    'conv=sparse,notrunc',
+    'status=none',
+  ]);
   rmSync(part);
 }
 
 /** What each kind of persistent memory is to qemu, and to the guest. `folder` holds its file. */
-export function makePmem(kind, folder, { eadr = false, mib = kind === 'nvdimm-xfs' ? 512 : 256 } = {}) {
+export function makePmem(
+  kind,
+  folder,
+  { eadr = false, mib = kind === 'nvdimm-xfs' ? 512 : 256 } = {},
+) {
   if (kind === 'memmap-ext4') {
-    // All of the guest's RAM is a file, and a part of that RAM is called persistent: so that part survives qemu.
+    // All of the guest's RAM is a file, and a part of that RAM is called persistent: so that part
+    // survives qemu.
     const file = `${folder}/ram.img`;
     const offset = 768 * MIB;
     emptyFile(file, 1280); // the last 256 MiB: where qemu puts the archive the guest boots from
     formatExt4(file, 1024, offset);
     return {
-      file, offset, mib: 256, modules: ['nd_e820', 'nd_pmem', 'nd_btt', 'nfit'], device: '/dev/pmem0', fs: 'ext4',
-      machine: ['-M', 'q35,memory-backend=ram', '-m', '1280M',
-        '-object', `memory-backend-file,id=ram,share=on,mem-path=${file},size=1280M`],
-      append: 'memmap=256M!768M', options: 'dax=always',
+      file,
+      offset,
+      mib: 256,
+      modules: ['nd_e820', 'nd_pmem', 'nd_btt', 'nfit'],
+      device: '/dev/pmem0',
+      fs: 'ext4',
+      machine: [
+        '-M',
+        'q35,memory-backend=ram',
+        '-m',
+        '1280M',
+        '-object',
+        `memory-backend-file,id=ram,share=on,mem-path=${file},size=1280M`,
+      ],
+      append: 'memmap=256M!768M',
+      options: 'dax=always',
     };
   }
   if (kind === 'volatile-dax') {
     return {
-      modules: ['dax_hmem', 'device_dax'], device: '/dev/dax0.0', fs: 'none', machine: ['-M', 'q35', '-m', '1280M'],
-      append: 'memmap=256M%768M-1+0xefffffff', options: '', // usable memory becomes "soft reserved"
+      modules: ['dax_hmem', 'device_dax'],
+      device: '/dev/dax0.0',
+      fs: 'none',
+      machine: ['-M', 'q35', '-m', '1280M'],
+      append: 'memmap=256M%768M-1+0xefffffff',
+      options: '', // usable memory becomes "soft reserved"
     };
   }
   if (kind === 'virtio-pmem') {
@@ -98,10 +139,23 @@ export function makePmem(kind, folder, { eadr = false, mib = kind === 'nvdimm-xf
     emptyFile(file, 256);
     formatExt4(file, 256);
     return {
-      file, offset: 0, modules: ['virtio_pci', 'virtio_pmem', 'nd_pmem', 'nd_btt'], device: '/dev/pmem0', fs: 'ext4',
-      machine: ['-M', 'q35', '-m', '1G,slots=2,maxmem=4G',
-        '-object', `memory-backend-file,id=vp,share=on,mem-path=${file},size=256M`, '-device', 'virtio-pmem-pci,memdev=vp'],
-      append: '', options: 'dax=always',
+      file,
+      offset: 0,
+      modules: ['virtio_pci', 'virtio_pmem', 'nd_pmem', 'nd_btt'],
+      device: '/dev/pmem0',
+      fs: 'ext4',
+      machine: [
+        '-M',
+        'q35',
+        '-m',
+        '1G,slots=2,maxmem=4G',
+        '-object',
+        `memory-backend-file,id=vp,share=on,mem-path=${file},size=256M`,
+        '-device',
+        'virtio-pmem-pci,memdev=vp',
+      ],
+      append: '',
+      options: 'dax=always',
     };
   }
   const file = `${folder}/nvdimm.img`;
@@ -111,22 +165,43 @@ export function makePmem(kind, folder, { eadr = false, mib = kind === 'nvdimm-xf
   const persistence = eadr ? ',nvdimm-persistence=cpu' : '';
   const isDevice = kind === 'devdax';
   return {
-    file, offset: DATA_OFFSET, mib: mib - DATA_OFFSET / MIB,
-    modules: ['nfit', 'nd_pmem', 'nd_btt', 'nd_e820', ...(isDevice ? ['dax_pmem', 'device_dax'] : []),
-      ...(kind === 'nvdimm-xfs' ? ['xfs'] : [])],
+    file,
+    offset: DATA_OFFSET,
+    mib: mib - DATA_OFFSET / MIB,
+    modules: [
+      'nfit',
+      'nd_pmem',
+      'nd_btt',
+      'nd_e820',
+      ...(isDevice ? ['dax_pmem', 'device_dax'] : []),
+      ...(kind === 'nvdimm-xfs' ? ['xfs'] : []),
+    ],
     device: isDevice ? '/dev/dax0.0' : '/dev/pmem0',
     fs: isDevice ? 'none' : kind.split('-')[1],
-    machine: ['-M', `q35,nvdimm=on${persistence}`, '-m', '1G,slots=2,maxmem=4G', ...nvdimm(0, file, mib)],
-    append: '', options: 'dax=always',
+    machine: [
+      '-M',
+      `q35,nvdimm=on${persistence}`,
+      '-m',
+      '1G,slots=2,maxmem=4G',
+      ...nvdimm(0, file, mib),
+    ],
+    append: '',
+    options: 'dax=always',
   };
 }
 
 function nvdimm(number, file, mib) {
-  return ['-object', `memory-backend-file,id=nv${number},share=on,pmem=off,mem-path=${file},size=${mib}M`,
-    '-device', `nvdimm,id=nvd${number},memdev=nv${number}`];
+  return [
+    '-object',
+    `memory-backend-file,id=nv${number},share=on,pmem=off,mem-path=${file},size=${mib}M`,
+    '-device',
+    `nvdimm,id=nvd${number},memdev=nv${number}`,
+  ];
 }
 
-/** Two NVDIMMs with an ext4 each: for a pool in two directories, of which the first is soon full. */
+/**
+ * Two NVDIMMs with an ext4 each: for a pool in two directories, of which the first is soon full.
+ */
 export function makePmemPair(folder) {
   const first = makePmem('nvdimm-ext4', folder, { mib: 16 });
   const file = `${folder}/nvdimm-1.img`;
@@ -136,25 +211,43 @@ export function makePmemPair(folder) {
   return { ...first, second: '/dev/pmem1', machine: [...first.machine, ...nvdimm(1, file, mib)] };
 }
 
-/** Ordinary disks. What the guest has not synced is lost with its page cache; the host's own keeps what was written. */
+/**
+ * Ordinary disks. What the guest has not synced is lost with its page cache; the host's own keeps
+ * what was written.
+ */
 export function makeDisks(...files) {
-  const drives = files.flatMap((file, i) => ['-drive', `file=${file},if=none,id=d${i},format=raw,cache=unsafe`,
-    '-device', `virtio-blk-pci,drive=d${i}`]);
+  const drives = files.flatMap((file, i) => [
+    '-drive',
+    `file=${file},if=none,id=d${i},format=raw,cache=unsafe`,
+    '-device',
+    `virtio-blk-pci,drive=d${i}`,
+  ]);
   return {
-    file: files[0], offset: 0, modules: ['virtio_pci', 'virtio_blk'], device: '/dev/vda', fs: 'ext4',
-    machine: ['-M', 'q35', '-m', '512M', ...drives], append: '', options: 'noatime',
+    file: files[0],
+    offset: 0,
+    modules: ['virtio_pci', 'virtio_blk'],
+    device: '/dev/vda',
+    fs: 'ext4',
+    machine: ['-M', 'q35', '-m', '512M', ...drives],
+    append: '',
+    options: 'noatime',
   };
 }
 
 // Whether the host's own disk has these copies does not matter: they are gone in a moment.
-const unsynced = { env: { ...process.env, LD_PRELOAD: path.join(cache, 'no_sync.so') }, timeout: 300_000, maxBuffer: 64 << 20 };
+const unsynced = {
+  env: { ...process.env, LD_PRELOAD: path.join(cache, 'no_sync.so') },
+  timeout: 300_000,
+  maxBuffer: 64 << 20,
+};
 
 /** Runs a program beside everything else; its exit code may be one of `accepted`. */
 async function tool(program, args, accepted = [0]) {
   try {
     return (await execute(program, args, unsynced)).stdout;
   } catch (error) {
-    if (!accepted.includes(error.code)) throw new Error(`${program}: ${error.stdout}${error.stderr}`);
+    if (!accepted.includes(error.code))
+      throw new Error(`${program}: ${error.stdout}${error.stderr}`);
     return error.stdout;
   }
 }
@@ -163,14 +256,25 @@ async function tool(program, args, accepted = [0]) {
 export async function copyOut(device, to) {
   rmSync(to, { force: true });
   const part = device.mib ? [`count=${device.mib}`] : [];
-  await tool('dd', [`if=${device.file}`, `of=${to}`, 'bs=1M', `skip=${device.offset / MIB}`, ...part, 'conv=sparse', 'status=none']);
+  await tool('dd', [
+    `if=${device.file}`,
+    `of=${to}`,
+    'bs=1M',
+    `skip=${device.offset / MIB}`,
+    ...part,
+    'conv=sparse',
+    'status=none',
+  ]);
 }
 
 export async function copySparse(from, to) {
   await tool('cp', ['--sparse=always', from, to]);
 }
 
-/** Brings an ext4 image to order as a mount would (journal replay) and takes a file out. False: there is no such file. */
+/**
+ * Brings an ext4 image to order as a mount would (journal replay) and takes a file out. False:
+ * there is no such file.
+ */
 export async function takeFile(image, name, to) {
   rmSync(to, { force: true });
   await tool(which('e2fsck'), ['-fy', image], [0, 1, 2]);

@@ -1,7 +1,9 @@
-// The program whose machine is cut off: commits numbered steps and says ACK behind each durable one; or checks what is left.
+// The program whose machine is cut off: commits numbered steps and says ACK behind each durable
+// one; or checks what is left.
 //
-// Step n changes a few keys in a way that follows from n alone, so the whole state follows from how many steps are in
-// it, and a state that is no prefix of the steps is told at once. One thread. A crash leaves what it is here to show.
+// Step n changes a few keys in a way that follows from n alone, so the whole state follows from how
+// many steps are in it, and a state that is no prefix of the steps is told at once. One thread. A
+// crash leaves what it is here to show.
 //
 //   driver run <pool> <medium> [option=value ...]
 //     steps=N      end after N steps (0: never)      size=BYTES  of a new pool
@@ -11,8 +13,10 @@
 //     pause=FIFO   when the pool is open, wait until the FIFO was written to, twice
 //     plant=ack-first@N   a planted mistake: step N is acknowledged, then nothing more happens
 //     plant=none@N        no mistake here (a preloaded one): nothing more happens from step N on
-//     plant=torn-step@N   a planted mistake: half of step N is committed by itself, then nothing more happens
-//   driver check <pool> <least>   "STATE n", exit 0; "BAD why", exit 1: no prefix, fewer than `least`, damage, a leak
+//     plant=torn-step@N   a planted mistake: half of step N is committed by itself, then nothing
+//     more happens
+//   driver check <pool> <least>   "STATE n", exit 0; "BAD why", exit 1: no prefix, fewer than
+//   `least`, damage, a leak
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -31,7 +35,8 @@ namespace {
 using namespace holdfast;
 
 constexpr uint64_t kSlots = 61;
-uint64_t large_every = 151;  // a value above 256 KiB, which has segments of its own; set before anything else is done
+uint64_t large_every =
+    151;  // a value above 256 KiB, which has segments of its own; set before anything else is done
 
 constexpr uint64_t kFoldBytes = 512 * kKiB;  // at most what the description of a fold takes here
 
@@ -55,7 +60,9 @@ std::string key(const std::string& name) { return std::string("\0\0\0\1", 4) + n
 std::string slot(uint64_t n) { return key("slot/" + std::to_string(n % kSlots)); }
 
 std::string value_of(uint64_t n) {
-  uint64_t size = n % large_every == 0 ? 300000 + n % 5000 : n % 23 == 0 ? 9000 + n % 7000 : n * 37 % 1100;
+  uint64_t size = n % large_every == 0 ? 300000 + n % 5000
+                  : n % 23 == 0        ? 9000 + n % 7000
+                                       : n * 37 % 1100;
   std::string value = std::to_string(n) + ":";
   uint64_t state = n * 0x9e3779b97f4a7c15u;
   size = std::max<uint64_t>(size, value.size());
@@ -114,13 +121,15 @@ Fields read_all(Pool& pool) {
   }
 }
 
-// Every segment that is held is part of the log, the index, a large value or the one fold: nothing leaks.
+// Every segment that is held is part of the log, the index, a large value or the one fold: nothing
+// leaks.
 void check_space(Pool& pool) {
   const PoolStats stats = pool.stats();
   const uint64_t held = stats.capacity_bytes - stats.free_bytes;
   const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes;
   if (held > known + kFoldBytes) {
-    bad("leak: " + std::to_string(held) + " bytes are held, " + std::to_string(known) + " of them are known");
+    bad("leak: " + std::to_string(held) + " bytes are held, " + std::to_string(known) +
+        " of them are known");
   }
 }
 
@@ -128,12 +137,15 @@ void check_space(Pool& pool) {
 uint64_t verify(Pool& pool, uint64_t least) {
   Fields found = read_all(pool);
   const auto counter = found.find(key("counter"));
-  const uint64_t count = counter == found.end() ? 0 : strtoull(counter->second.c_str(), nullptr, 10);
+  const uint64_t count =
+      counter == found.end() ? 0 : strtoull(counter->second.c_str(), nullptr, 10);
   if (found != model_after(count)) {
-    bad("the state is not that after " + std::to_string(count) + " steps (" + std::to_string(found.size()) + " keys)");
+    bad("the state is not that after " + std::to_string(count) + " steps (" +
+        std::to_string(found.size()) + " keys)");
   }
   if (count < least) {
-    bad("step " + std::to_string(least) + " was acknowledged, only " + std::to_string(count) + " are there");
+    bad("step " + std::to_string(least) + " was acknowledged, only " + std::to_string(count) +
+        " are there");
   }
   auto report = pool.check(nullptr, nullptr);
   if (!report) bad("check: " + report.status().message());
@@ -151,11 +163,13 @@ std::shared_ptr<Pool> open_pool(const std::string& path, const Options& options,
   open.medium.directories = options.directories;
   open.medium.grow = !options.directories.empty();
   if (options.power) open.medium.at_least = DurabilityClass::kPower;
-  // No thread of the pool's may make a planted mistake good before the host has cut the power, by the sync of a segment kept ready for instance.
+  // No thread of the pool's may make a planted mistake good before the host has cut the power, by
+  // the sync of a segment kept ready for instance.
   if (!options.plant.empty()) open.background = false;
   open.fold_operations = 700;  // so that many folds, and the cleaning behind them, are cut through
   auto pool = Pool::open(path, open);
-  if (!pool) bad("open " + std::string(code_name(pool.status().code())) + " " + pool.status().message());
+  if (!pool)
+    bad("open " + std::string(code_name(pool.status().code())) + " " + pool.status().message());
   return *pool;
 }
 
@@ -205,7 +219,8 @@ int run(const std::string& path, const Options& options) {
   const PoolStats stats = pool->stats();
   const uint64_t there = verify(*pool, 0);
   printf("OPEN medium=%s class=%s state=%llu\n", stats.medium.c_str(),
-         stats.durability == DurabilityClass::kPower ? "power" : "process", static_cast<unsigned long long>(there));
+         stats.durability == DurabilityClass::kPower ? "power" : "process",
+         static_cast<unsigned long long>(there));
   fflush(stdout);
   for (int i = 0; i < 2 && !options.pause.empty(); i++) wait_for_writer(options.pause);
   Batch batch;
@@ -213,7 +228,8 @@ int run(const std::string& path, const Options& options) {
     if (!options.plant.empty() && n == options.plant_at) plant(*pool, options, n);
     batch.clear();
     build(batch, n, true, true);
-    const auto receipt = pool->commit(batch, is_eventual(n) ? CommitMode::kEventual : CommitMode::kDurable);
+    const auto receipt =
+        pool->commit(batch, is_eventual(n) ? CommitMode::kEventual : CommitMode::kDurable);
     if (!receipt) return end_failed(*pool, n, receipt.status());
     if (is_eventual(n)) continue;
     printf("ACK %llu\n", static_cast<unsigned long long>(n));
@@ -248,18 +264,27 @@ Options parse(int count, char** arguments, int first) {
     const size_t equals = argument.find('=');
     const std::string name = argument.substr(0, equals);
     const std::string value = equals == std::string::npos ? "" : argument.substr(equals + 1);
-    if (name == "steps") options.steps = strtoull(value.c_str(), nullptr, 10);
-    else if (name == "size") options.size = strtoull(value.c_str(), nullptr, 10);
-    else if (name == "directory") options.directories.push_back(value);
-    else if (name == "large") large_every = strtoull(value.c_str(), nullptr, 10);
-    else if (name == "mark") options.mark = value;
-    else if (name == "pause") options.pause = value;
-    else if (name == "class") options.power = value == "power";
+    if (name == "steps")
+      options.steps = strtoull(value.c_str(), nullptr, 10);
+    else if (name == "size")
+      options.size = strtoull(value.c_str(), nullptr, 10);
+    else if (name == "directory")
+      options.directories.push_back(value);
+    else if (name == "large")
+      large_every = strtoull(value.c_str(), nullptr, 10);
+    else if (name == "mark")
+      options.mark = value;
+    else if (name == "pause")
+      options.pause = value;
+    else if (name == "class")
+      options.power = value == "power";
     else if (name == "plant") {
       const size_t at = value.find('@');
       options.plant = value.substr(0, at);
-      options.plant_at = at == std::string::npos ? 1 : strtoull(value.c_str() + at + 1, nullptr, 10);
-    } else bad("unknown option " + argument);
+      options.plant_at =
+          at == std::string::npos ? 1 : strtoull(value.c_str() + at + 1, nullptr, 10);
+    } else
+      bad("unknown option " + argument);
   }
   return options;
 }
@@ -269,7 +294,8 @@ Options parse(int count, char** arguments, int first) {
 int main(int count, char** arguments) {
   setvbuf(stdout, nullptr, _IOLBF, 4096);
   const std::string verb = count > 2 ? arguments[1] : "";
-  if (verb == "check" && count == 4) return check(arguments[2], strtoull(arguments[3], nullptr, 10));
+  if (verb == "check" && count == 4)
+    return check(arguments[2], strtoull(arguments[3], nullptr, 10));
   if (verb == "run" && count >= 4) {
     Options options = parse(count, arguments, 4);
     options.medium = arguments[3];

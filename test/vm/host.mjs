@@ -1,8 +1,17 @@
-// What the host must have: qemu and the file-system tools (installed with apt where root may), a kernel package (only
-// unpacked, never installed), and the archives that guests boot from. Everything is kept under build-vm/.
+// What the host must have: qemu and the file-system tools (installed with apt where root may), a
+// kernel package (only unpacked, never installed), and the archives that guests boot from.
+// Everything is kept under build-vm/.
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
-  chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync,
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,12 +35,30 @@ const TOOLS = {
 };
 
 const MODULES = [
-  'libnvdimm', 'nfit', 'nd_e820', 'nd_btt', 'nd_pmem', 'xfs', 'device_dax', 'dax_pmem', 'dax_hmem', 'ext4',
-  'virtio_pci', 'virtio_blk', 'virtio_pmem', 'dm-mod', 'dm-log-writes', 'dm-flakey',
+  'libnvdimm',
+  'nfit',
+  'nd_e820',
+  'nd_btt',
+  'nd_pmem',
+  'xfs',
+  'device_dax',
+  'dax_pmem',
+  'dax_hmem',
+  'ext4',
+  'virtio_pci',
+  'virtio_blk',
+  'virtio_pmem',
+  'dm-mod',
+  'dm-log-writes',
+  'dm-flakey',
 ];
 
 export function run(program, args, options = {}) {
-  return execFileSync(program, args, { stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 64 << 20, ...options });
+  return execFileSync(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 64 << 20,
+    ...options,
+  });
 }
 
 export function which(program) {
@@ -43,19 +70,31 @@ export function which(program) {
 
 function apt(...args) {
   return spawnSync('apt-get', args, {
-    stdio: ['ignore', 'pipe', 'pipe'], cwd: cache, timeout: 300_000,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: cache,
+    timeout: 300_000,
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   });
 }
 
 function installTools() {
-  const missing = [...new Set(Object.keys(TOOLS).filter((tool) => !which(tool)).map((tool) => TOOLS[tool]))];
+  const missing = [
+    ...new Set(
+      Object.keys(TOOLS)
+        .filter((tool) => !which(tool))
+        .map((tool) => TOOLS[tool]),
+    ),
+  ];
   if (missing.length === 0) return;
   const why = `${missing.join(' ')} missing`;
-  if (process.getuid() !== 0 || !which('apt-get')) throw new CannotRun(`${why}, and not root or no apt`);
+  if (process.getuid() !== 0 || !which('apt-get'))
+    throw new CannotRun(`${why}, and not root or no apt`);
   const install = ['install', '-y', '--no-install-recommends', ...missing];
   // The lists of a fresh machine are empty or old.
-  if (apt(...install).status !== 0 && (apt('update').status !== 0 || apt(...install).status !== 0)) {
+  if (
+    apt(...install).status !== 0 &&
+    (apt('update').status !== 0 || apt(...install).status !== 0)
+  ) {
     throw new CannotRun(`${why}, and apt could not install them`);
   }
 }
@@ -65,8 +104,10 @@ function fetchKernel() {
   const folder = path.join(cache, 'kernel');
   if (!existsSync(path.join(folder, 'boot'))) {
     if (!which('apt-get')) throw new CannotRun('no apt-get to fetch a kernel package with');
-    const named = () => spawnSync('apt-cache', ['depends', 'linux-image-cloud-amd64'], { encoding: 'utf8' })
-      .stdout?.match(/Depends: (linux-image-\d\S*)/)?.[1];
+    const named = () =>
+      spawnSync('apt-cache', ['depends', 'linux-image-cloud-amd64'], {
+        encoding: 'utf8',
+      }).stdout?.match(/Depends: (linux-image-\d\S*)/)?.[1];
     let name = named();
     const download = () => name !== undefined && apt('download', name).status === 0;
     if (!download()) {
@@ -99,7 +140,9 @@ function moduleBytes(file) {
   return readFileSync(file);
 }
 
-/** Copies the modules wanted and those they depend on; returns name -> in which order to load what. */
+/**
+ * Copies the modules wanted and those they depend on; returns name -> in which order to load what.
+ */
 function copyModules(modules, to) {
   mkdirSync(to, { recursive: true });
   const orders = new Map();
@@ -149,10 +192,22 @@ function copyPackage(root) {
   cpSync(path.join(project, 'dist'), path.join(app, 'dist'), { recursive: true });
   copyFileSync(path.join(project, 'package.json'), path.join(app, 'package.json'));
   const { dependencies } = JSON.parse(readFileSync(path.join(project, 'package.json'), 'utf8'));
-  Object.keys(dependencies).filter((name) => name !== 'node-addon-api').forEach(copyDependency);
+  Object.keys(dependencies)
+    .filter((name) => name !== 'node-addon-api')
+    .forEach(copyDependency);
   copyPrograms(root, {
-    'app/build/Release/holdfast_pmem.node': path.join(project, 'build', 'Release', 'holdfast_pmem.node'),
-    'app/build/Release/holdfast_pmem_probe': path.join(project, 'build', 'Release', 'holdfast_pmem_probe'),
+    'app/build/Release/holdfast_pmem.node': path.join(
+      project,
+      'build',
+      'Release',
+      'holdfast_pmem.node',
+    ),
+    'app/build/Release/holdfast_pmem_probe': path.join(
+      project,
+      'build',
+      'Release',
+      'holdfast_pmem_probe',
+    ),
     'usr/bin/node': process.execPath,
   });
 }
@@ -163,22 +218,29 @@ function archive(folder, file) {
 
 function needBuilt() {
   const wanted = [
-    'build-native/holdfast_vm_driver', 'build-native/native_tests', 'build-native/holdfast_pmem_probe',
-    'build/Release/holdfast_pmem.node', 'dist/cli/main.js',
+    'build-native/holdfast_vm_driver',
+    'build-native/native_tests',
+    'build-native/holdfast_pmem_probe',
+    'build/Release/holdfast_pmem.node',
+    'dist/cli/main.js',
   ];
   const missing = wanted.filter((file) => !existsSync(path.join(project, file)));
   if (missing.some((file) => file.includes('pmem'))) {
-    throw new CannotRun(`${missing.join(', ')} not built (libpmemobj is not here, or scripts/test.sh has not run)`);
+    throw new CannotRun(
+      `${missing.join(', ')} not built (libpmemobj is not here, or scripts/test.sh has not run)`,
+    );
   }
-  if (missing.length > 0) throw new Error(`${missing.join(', ')} missing: scripts/test.sh builds them`);
+  if (missing.length > 0)
+    throw new Error(`${missing.join(', ')} missing: scripts/test.sh builds them`);
 }
 
 /**
- * Everything a guest needs: the kernel, `native` and `full` (with Node and the package) archives to boot from, and the order
- * in which modules are loaded.
+ * Everything a guest needs: the kernel, `native` and `full` (with Node and the package) archives to
+ * boot from, and the order in which modules are loaded.
  */
 export function prepareHost() {
-  if (process.arch !== 'x64') throw new CannotRun(`the recipes are for x86-64, this is ${process.arch}`);
+  if (process.arch !== 'x64')
+    throw new CannotRun(`the recipes are for x86-64, this is ${process.arch}`);
   mkdirSync(cache, { recursive: true });
   needBuilt();
   installTools();
@@ -190,7 +252,13 @@ export function prepareHost() {
     return to;
   };
   const noSync = path.join(cache, 'no_sync.so');
-  run(process.env.CC?.split(' ').pop() || 'cc', ['-shared', '-fPIC', '-o', noSync, path.join(here, 'no_sync.c')]);
+  run(process.env.CC?.split(' ').pop() || 'cc', [
+    '-shared',
+    '-fPIC',
+    '-o',
+    noSync,
+    path.join(here, 'no_sync.c'),
+  ]);
 
   const root = path.join(cache, 'root');
   const full = path.join(cache, 'root-node');
@@ -209,9 +277,18 @@ export function prepareHost() {
   const archives = { native: path.join(cache, 'native.cpio'), full: path.join(cache, 'full.cpio') };
   archive(root, archives.native);
   archive(full, path.join(cache, 'node.cpio'));
-  run('sh', ['-c', 'cat "$1" "$2" >"$3"', 'sh', archives.native, path.join(cache, 'node.cpio'), archives.full]);
+  run('sh', [
+    '-c',
+    'cat "$1" "$2" >"$3"',
+    'sh',
+    archives.native,
+    path.join(cache, 'node.cpio'),
+    archives.full,
+  ]);
   rmSync(path.join(cache, 'node.cpio'));
   for (const folder of [root, full]) rmSync(folder, { recursive: true, force: true });
-  const modulesOf = (names) => [...new Set(names.flatMap((name) => orders.get(name.replaceAll('-', '_')) ?? []))];
+  const modulesOf = (names) => [
+    ...new Set(names.flatMap((name) => orders.get(name.replaceAll('-', '_')) ?? [])),
+  ];
   return { kernel: kernel.image, archives, modulesOf };
 }

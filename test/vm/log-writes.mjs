@@ -1,7 +1,16 @@
-// Reads the log of the kernel's dm-log-writes and rebuilds every state a power cut could have left: the base device, and
-// the writes of the log up to a point. With `lose`, of the writes behind the last flush a random part is left out, as a
-// disk's cache would; what was forced through (FUA) stays.
-import { closeSync, copyFileSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+// Reads the log of the kernel's dm-log-writes and rebuilds every state a power cut could have left:
+// the base device, and the writes of the log up to a point. With `lose`, of the writes behind the
+// last flush a random part is left out, as a disk's cache would; what was forced through (FUA)
+// stays.
+import {
+  closeSync,
+  copyFileSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 
 const MAGIC = 0x6a736677736872n;
 const FLUSH = 1;
@@ -12,7 +21,8 @@ const CHUNK = 1 << 20;
 
 function readAt(fd, at, size) {
   const bytes = Buffer.alloc(size);
-  if (readSync(fd, bytes, 0, size, at) !== size) throw new Error(`the write log ends at byte ${at}`);
+  if (readSync(fd, bytes, 0, size, at) !== size)
+    throw new Error(`the write log ends at byte ${at}`);
   return bytes;
 }
 
@@ -33,9 +43,16 @@ export function readLog(file) {
       const bytes = flags & MARK ? 0 : Number(head.readBigUInt64LE(8)) * sector;
       at += sector;
       entries.push({
-        flush: (flags & FLUSH) !== 0, fua: (flags & FUA) !== 0, discard: (flags & DISCARD) !== 0,
-        mark: flags & MARK ? head.toString('latin1', 32, 32 + textBytes).replace(/\0.*$/s, '') : undefined,
-        at: Number(head.readBigUInt64LE(0)) * sector, bytes, from: at,
+        flush: (flags & FLUSH) !== 0,
+        fua: (flags & FUA) !== 0,
+        discard: (flags & DISCARD) !== 0,
+        mark:
+          flags & MARK
+            ? head.toString('latin1', 32, 32 + textBytes).replace(/\0.*$/s, '')
+            : undefined,
+        at: Number(head.readBigUInt64LE(0)) * sector,
+        bytes,
+        from: at,
       });
       if (bytes > 0 && !(flags & DISCARD)) at += bytes;
     }
@@ -71,7 +88,10 @@ export class Replayer {
     }
   }
 
-  /** Points at which something has been promised: a flush, a forced write, a mark. Numbers of entries. */
+  /**
+   * Points at which something has been promised: a flush, a forced write, a mark. Numbers of
+   * entries.
+   */
   points() {
     return this.entries.flatMap(({ flush, fua, mark }, i) => (flush || fua || mark ? [i] : []));
   }
@@ -82,7 +102,10 @@ export class Replayer {
     return fstatSync(this.#image).size;
   }
 
-  /** In `copy`, a copy of the image as of some entry: the entries from there to `last`, some of them lost. */
+  /**
+   * In `copy`, a copy of the image as of some entry: the entries from there to `last`, some of them
+   * lost.
+   */
   applyLossy(from, last, copy, random) {
     const fd = openSync(copy, 'r+');
     let lost = 0;

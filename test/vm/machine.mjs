@@ -1,20 +1,24 @@
-// One guest: a qemu of ours, its serial console read line by line. Software emulation unless HOLDFAST_VM_ACCEL says
-// otherwise. Only processes started here are ever signalled, by their id.
+// One guest: a qemu of ours, its serial console read line by line. Software emulation unless
+// HOLDFAST_VM_ACCEL says otherwise. Only processes started here are ever signalled, by their id.
 import { spawn } from 'node:child_process';
 import { createWriteStream, readFileSync } from 'node:fs';
 import { once } from 'node:events';
 
-const accelerator = process.env.HOLDFAST_VM_ACCEL === 'kvm'
-  ? ['-accel', 'kvm', '-cpu', 'host']
-  : ['-accel', 'tcg,thread=multi', '-cpu', 'max'];
+const accelerator =
+  process.env.HOLDFAST_VM_ACCEL === 'kvm'
+    ? ['-accel', 'kvm', '-cpu', 'host']
+    : ['-accel', 'tcg,thread=multi', '-cpu', 'max'];
 
-const PATIENCE = 3; // a guest that is starved by others, or only waits, may take so many times its time
+// a guest that is starved by others, or only waits, may take so many times its time
+const PATIENCE = 3;
 const TICKS_A_SECOND = 100;
 
 /** What a process has worked so far; 0 when it is gone. */
 function processorSeconds(pid) {
   try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ');
     return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
   } catch (error) {
     if (error.code === 'ENOENT' || error.code === 'ESRCH') return 0;
@@ -36,21 +40,49 @@ export class Machine {
   lastAck = 0;
 
   /**
-   * `host`: of prepareHost(); `device`: of makePmem() or makeDisks(); `settings` become variables in the guest; `seconds` of processor time it
-   * may take.
+   * `host`: of prepareHost(); `device`: of makePmem() or makeDisks(); `settings` become variables
+   * in the guest; `seconds` of processor time it may take.
    */
-  constructor(host, device, { script, archive = 'native', settings = {}, modules = [], log, seconds = 400 }) {
+  constructor(
+    host,
+    device,
+    { script, archive = 'native', settings = {}, modules = [], log, seconds = 400 },
+  ) {
     const all = {
-      script, modules: host.modulesOf([...device.modules, ...modules]).join(','),
-      device: device.device, second: device.second ?? '', fs: device.fs, options: device.options, ...settings,
+      script,
+      modules: host.modulesOf([...device.modules, ...modules]).join(','),
+      device: device.device,
+      second: device.second ?? '',
+      fs: device.fs,
+      options: device.options,
+      ...settings,
     };
-    const words = Object.entries(all).map(([name, value]) => `hf.${name}=${value}`).join(' ');
+    const words = Object.entries(all)
+      .map(([name, value]) => `hf.${name}=${value}`)
+      .join(' ');
     const args = [
-      ...device.machine, ...accelerator, '-smp', '1', '-display', 'none', '-serial', 'stdio', '-monitor', 'none',
-      '-no-reboot', '-nic', 'none', '-nodefaults', '-no-user-config',
-      '-kernel', host.kernel, '-initrd', host.archives[archive],
+      ...device.machine,
+      ...accelerator,
+      '-smp',
+      '1',
+      '-display',
+      'none',
+      '-serial',
+      'stdio',
+      '-monitor',
+      'none',
+      '-no-reboot',
+      '-nic',
+      'none',
+      '-nodefaults',
+      '-no-user-config',
+      '-kernel',
+      host.kernel,
+      '-initrd',
+      host.archives[archive],
       // A slow host must not make the kernel believe that there is no timer.
-      '-append', `console=ttyS0 panic=-1 quiet no_timer_check ${device.append} ${words}`,
+      '-append',
+      `console=ttyS0 panic=-1 quiet no_timer_check ${device.append} ${words}`,
     ];
     this.log = log;
     const file = createWriteStream(log, { flags: 'a' });
@@ -70,12 +102,14 @@ export class Machine {
       this.timedOut = true;
       this.cut();
     }, 1000);
-    this.#ended = Promise.race([once(this.#child, 'close'), once(this.#child, 'error')]).finally(() => {
-      clearInterval(limit);
-      running.delete(this);
-      for (const check of this.#waiting) check();
-      file.end();
-    });
+    this.#ended = Promise.race([once(this.#child, 'close'), once(this.#child, 'error')]).finally(
+      () => {
+        clearInterval(limit);
+        running.delete(this);
+        for (const check of this.#waiting) check();
+        file.end();
+      },
+    );
   }
 
   #hear(text) {
@@ -106,7 +140,13 @@ export class Machine {
         if (!found && !wrong && !this.#over) return;
         this.#waiting.delete(check);
         if (found) resolve(found);
-        else reject(new Error(wrong ?? `the guest ended${this.timedOut ? ' (its time was over)' : ''} before ${what}`));
+        else
+          reject(
+            new Error(
+              wrong ??
+                `the guest ended${this.timedOut ? ' (its time was over)' : ''} before ${what}`,
+            ),
+          );
       };
       this.#waiting.add(check);
       check();
@@ -146,6 +186,7 @@ export class Machine {
     const exit = this.find('GUEST exit');
     const wrong = this.find('BAD ') ?? this.find('GUEST failed');
     if (wrong) throw new Error(wrong);
-    if (exit !== 'GUEST exit 0') throw new Error(exit ?? `the guest ended ${this.timedOut ? 'late' : 'early'}`);
+    if (exit !== 'GUEST exit 0')
+      throw new Error(exit ?? `the guest ended ${this.timedOut ? 'late' : 'early'}`);
   }
 }

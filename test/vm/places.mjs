@@ -8,7 +8,8 @@ function jsonBehind(machine, word) {
 }
 
 function expect(what, actual, wanted) {
-  if (actual !== wanted) throw new Error(`${what} is ${JSON.stringify(actual)}, expected ${JSON.stringify(wanted)}`);
+  if (actual !== wanted)
+    throw new Error(`${what} is ${JSON.stringify(actual)}, expected ${JSON.stringify(wanted)}`);
 }
 
 async function place(t, kind, { eadr = false } = {}) {
@@ -30,43 +31,63 @@ async function place(t, kind, { eadr = false } = {}) {
   expect('info: medium', info.medium, 'pmem');
   expect('info: class', info.durability.class ?? info.durability, 'power');
   // Empty where the firmware does not say that the CPU's caches are safe too.
-  if (kind !== 'memmap-ext4') expect('domain', machine.find('GUEST domain'), `GUEST domain ${eadr ? 'cpu_cache' : ''}`);
+  if (kind !== 'memmap-ext4')
+    expect('domain', machine.find('GUEST domain'), `GUEST domain ${eadr ? 'cpu_cache' : ''}`);
   t.states += 1;
   t.note(made.reason);
 }
 
-/** Looks like persistent memory, and refuses MAP_SYNC: by itself a pool goes on the file medium, asked for pmem it is refused. */
+/**
+ * Looks like persistent memory, and refuses MAP_SYNC: by itself a pool goes on the file medium,
+ * asked for pmem it is refused.
+ */
 async function notPersistent(t, device) {
   for (const medium of ['pmem', 'auto']) {
-    const machine = t.boot(device, { script: 'commit.sh', settings: { medium, args: 'steps=5,class=power' } });
+    const machine = t.boot(device, {
+      script: 'commit.sh',
+      settings: { medium, args: 'steps=5,class=power' },
+    });
     if (medium === 'auto') {
       await machine.done();
-      if (!machine.find('OPEN medium=file class=power')) throw new Error(`by itself: ${machine.find('OPEN')}`);
+      if (!machine.find('OPEN medium=file class=power'))
+        throw new Error(`by itself: ${machine.find('OPEN')}`);
     } else {
       const error = await machine.done().catch((caught) => caught);
-      if (!/MEDIUM_UNAVAILABLE/.test(error?.message)) throw new Error(`asked for pmem: ${error?.message}`);
+      if (!/MEDIUM_UNAVAILABLE/.test(error?.message))
+        throw new Error(`asked for pmem: ${error?.message}`);
     }
     t.states += 1;
   }
 }
 
-/** Memory that the firmware has set aside is a device dax too, but forgets; libpmemobj dies on it. */
+/**
+ * Memory that the firmware has set aside is a device dax too, but forgets; libpmemobj dies on it.
+ */
 async function volatileDevice(t) {
-  const machine = t.boot(makePmem('volatile-dax', t.folder), { script: 'volatile.sh', archive: 'full' });
+  const machine = t.boot(makePmem('volatile-dax', t.folder), {
+    script: 'volatile.sh',
+    archive: 'full',
+  });
   await machine.done();
   const doctor = jsonBehind(machine, 'DOCTOR');
   expect('doctor: deviceDax', doctor.deviceDax, true);
   expect('doctor: choice', doctor.choice, '');
   expect('doctor: durability', doctor.durability, 'process');
   const refused = machine.find('BUT open');
-  if (!refused?.includes('ERR_HOLDFAST_MEDIUM_UNAVAILABLE')) throw new Error(`opening it: ${refused}`);
+  if (!refused?.includes('ERR_HOLDFAST_MEDIUM_UNAVAILABLE'))
+    throw new Error(`opening it: ${refused}`);
   t.states += 1;
   t.note(refused);
 }
 
 async function replay(t, kills) {
   const device = makePmem('nvdimm-ext4', t.folder, { mib: 384 });
-  const machine = t.boot(device, { script: 'replay.sh', archive: 'full', settings: { kills }, seconds: 500 });
+  const machine = t.boot(device, {
+    script: 'replay.sh',
+    archive: 'full',
+    settings: { kills },
+    seconds: 500,
+  });
   await machine.done();
   const report = jsonBehind(machine, 'REPLAY');
   for (const name of ['lost', 'repeated', 'unknown']) expect(`replay: ${name}`, report[name], 0);
@@ -80,8 +101,14 @@ async function replay(t, kills) {
 
 /** Of native_tests, those that touch a medium. A plus is a space. */
 const NATIVE_TESTS = [
-  'medium+conformance*', 'a+pool+keeps*', 'conditions*', 'pmem:+create*', 'pmem:+a+commit*', 'pmem:+the+root*',
-  'pmem:+what+is+not*', 'pmem:+killed*',
+  'medium+conformance*',
+  'a+pool+keeps*',
+  'conditions*',
+  'pmem:+create*',
+  'pmem:+a+commit*',
+  'pmem:+the+root*',
+  'pmem:+what+is+not*',
+  'pmem:+killed*',
 ];
 
 async function nativeTests(t) {
@@ -103,7 +130,10 @@ export const places = [
   ['place-memmap-ext4', (t) => place(t, 'memmap-ext4')],
   ['place-devdax', (t) => place(t, 'devdax')],
   ['place-eadr-ext4', (t) => place(t, 'nvdimm-ext4', { eadr: true })],
-  ['place-dax-never', (t) => notPersistent(t, { ...makePmem('nvdimm-ext4', t.folder), options: 'dax=never' })],
+  [
+    'place-dax-never',
+    (t) => notPersistent(t, { ...makePmem('nvdimm-ext4', t.folder), options: 'dax=never' }),
+  ],
   ['place-virtio-pmem', (t) => notPersistent(t, makePmem('virtio-pmem', t.folder))],
   ['place-volatile-dax', volatileDevice],
   ['replay-nvdimm-ext4', (t) => replay(t, 4)],

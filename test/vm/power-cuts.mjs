@@ -1,10 +1,19 @@
-// The power is cut while steps are committed, and the same device is booted from again. The host holds the model's two
-// numbers: the last step it saw acknowledged, and how many the next guest finds, every byte of them (test/vm/driver.cc).
+// The power is cut while steps are committed, and the same device is booted from again. The host
+// holds the model's two numbers: the last step it saw acknowledged, and how many the next guest
+// finds, every byte of them (test/vm/driver.cc).
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { copyOut, emptyFile, formatExt4, makeDisks, makePmem, makePmemPair, takeFile } from './devices.mjs';
+import {
+  copyOut,
+  emptyFile,
+  formatExt4,
+  makeDisks,
+  makePmem,
+  makePmemPair,
+  takeFile,
+} from './devices.mjs';
 import { Machine } from './machine.mjs';
 
 const POOL_BYTES = 64 << 20;
@@ -13,12 +22,15 @@ export function stateOf(line) {
   return Number(line.match(/state=(\d+)/)[1]);
 }
 
-/** On the host: is the pool in this copy of the device a state after `least` steps or more? Returns how many. */
+/**
+ * On the host: is the pool in this copy of the device a state after `least` steps or more? Returns
+ * how many.
+ */
 async function checkImage(t, device, image, least) {
   const pool = `${image}.pool`;
   try {
     if (device.fs === 'none') return await t.driverCheck(image, least);
-    if (!await takeFile(image, '/pool', pool)) {
+    if (!(await takeFile(image, '/pool', pool))) {
       if (least > 0) throw new Error(`BAD there is no pool, but step ${least} was acknowledged`);
       return 0;
     }
@@ -47,26 +59,35 @@ async function cutAndReboot(t, device, medium, rounds) {
   for (let round = 1; round <= rounds; round++) {
     const machine = committing(t, device, medium);
     const opened = await machine.said('OPEN ');
-    if (!opened.includes(`medium=${medium} class=power`)) throw new Error(`expected ${medium}, power: ${opened}`);
+    if (!opened.includes(`medium=${medium} class=power`))
+      throw new Error(`expected ${medium}, power: ${opened}`);
     const found = stateOf(opened);
-    if (found < acknowledged) throw new Error(`step ${acknowledged} was acknowledged, round ${round} found ${found}`);
+    if (found < acknowledged)
+      throw new Error(`step ${acknowledged} was acknowledged, round ${round} found ${found}`);
     await machine.acknowledged(found + (device.second ? 40 : 5));
     await sleep(t.random() * 900);
     await machine.cutAndWait();
     acknowledged = machine.lastAck;
     t.states += 1;
   }
-  const left = device.second ? await foundInGuest(t, device, medium) : await checkDevice(t, device, acknowledged);
-  if (left < acknowledged) throw new Error(`step ${acknowledged} was acknowledged, only ${left} are there`);
+  const left = device.second
+    ? await foundInGuest(t, device, medium)
+    : await checkDevice(t, device, acknowledged);
+  if (left < acknowledged)
+    throw new Error(`step ${acknowledged} was acknowledged, only ${left} are there`);
   t.note(`${left} steps, ${acknowledged} acknowledged`);
 }
 
-/** A pool in two directories names their paths: it is looked at where they are. The driver checks it whole as it opens. */
+/**
+ * A pool in two directories names their paths: it is looked at where they are. The driver checks it
+ * whole as it opens.
+ */
 async function foundInGuest(t, device, medium) {
   const machine = committing(t, device, medium, 'steps=1');
   await machine.done();
   const kib = Number(machine.find('GUEST second ').split(' ')[2]);
-  if (kib < 1024) throw new Error(`only ${kib} KiB are in the second directory: the pool did not come to it`);
+  if (kib < 1024)
+    throw new Error(`only ${kib} KiB are in the second directory: the pool did not come to it`);
   return stateOf(machine.find('OPEN '));
 }
 
@@ -97,7 +118,8 @@ async function frozenStates(t, device, states) {
     t.states += 1;
   }
   await machine.cutAndWait();
-  if (seen.size < states / 3) throw new Error(`only ${seen.size} different states were met: the guest stood still`);
+  if (seen.size < states / 3)
+    throw new Error(`only ${seen.size} different states were met: the guest stood still`);
   t.note(`${seen.size} different, up to step ${Math.max(...seen)}`);
 }
 
@@ -115,12 +137,34 @@ export const powerCuts = [
   ['power-cut-two-directories', (t) => cutAndReboot(t, makePmemPair(t.folder), 'pmem', 3)],
   ['power-cut-virtio-blk', (t) => cutAndReboot(t, disk(t), 'file', 6)],
   ['frozen-states-nvdimm-ext4', (t) => frozenStates(t, makePmem('nvdimm-ext4', t.folder), 60)],
-  ['control-acknowledged-first-pmem', (t) =>
-    plantedIsCaught(t, makePmem('nvdimm-ext4', t.folder), 'pmem', 'ack-first@301', /step 301 was acknowledged/)],
-  ['control-acknowledged-first-file', (t) =>
-    plantedIsCaught(t, disk(t), 'file', 'ack-first@101', /step 101 was acknowledged/)],
-  ...['barrier-left-out', 'acknowledged-before-barrier'].map((bug) => [`control-${bug}-file`, (t) =>
-    plantedIsCaught(t, disk(t), 'file', 'none@201', /step 200 was acknowledged/, bug)]),
-  ['control-torn-step-pmem', (t) =>
-    plantedIsCaught(t, makePmem('nvdimm-ext4', t.folder), 'pmem', 'torn-step@301', /is not that after 301 steps/)],
+  [
+    'control-acknowledged-first-pmem',
+    (t) =>
+      plantedIsCaught(
+        t,
+        makePmem('nvdimm-ext4', t.folder),
+        'pmem',
+        'ack-first@301',
+        /step 301 was acknowledged/,
+      ),
+  ],
+  [
+    'control-acknowledged-first-file',
+    (t) => plantedIsCaught(t, disk(t), 'file', 'ack-first@101', /step 101 was acknowledged/),
+  ],
+  ...['barrier-left-out', 'acknowledged-before-barrier'].map((bug) => [
+    `control-${bug}-file`,
+    (t) => plantedIsCaught(t, disk(t), 'file', 'none@201', /step 200 was acknowledged/, bug),
+  ]),
+  [
+    'control-torn-step-pmem',
+    (t) =>
+      plantedIsCaught(
+        t,
+        makePmem('nvdimm-ext4', t.folder),
+        'pmem',
+        'torn-step@301',
+        /is not that after 301 steps/,
+      ),
+  ],
 ];

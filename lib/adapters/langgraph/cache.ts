@@ -1,4 +1,7 @@
-/** LangGraph's cache of node results on a pool. Entries are eventual: after a crash the last few may be computed again. */
+/**
+ * LangGraph's cache of node results on a pool. Entries are eventual: after a crash the last few may
+ * be computed again.
+ */
 import type { Keyspace, PoolCore } from '../../types';
 import { mustBePool, serializerOption } from './given';
 import { textsCodec, type Texts } from './keys';
@@ -43,14 +46,18 @@ export function makeCache({ checkpoint }: LangGraphModules): HoldfastCacheClass 
       for (const { key, value, ttl } of pairs) {
         const [type, bytes] = await this.serde.dumpsTyped(value);
         // LangGraph counts a cache's time in seconds.
-        const expires = ttl === undefined || ttl === null ? {} : { expiresAt: Date.now() + ttl * 1000 };
+        const expires =
+          ttl === undefined || ttl === null ? {} : { expiresAt: Date.now() + ttl * 1000 };
         batch.put(this.#entries, keyOf(key), { type, bytes, ...expires });
       }
       if (batch.length > 0) await this.#pool.commit(batch, { durability: 'eventual' });
     }
 
     async clear(namespaces: string[][]): Promise<void> {
-      const ranges = namespaces.length === 0 ? [{}] : namespaces.map((namespace) => ({ prefix: [...namespace, ''] }));
+      const ranges =
+        namespaces.length === 0
+          ? [{}]
+          : namespaces.map((namespace) => ({ prefix: [...namespace, ''] }));
       for (const range of ranges) {
         const batch = this.#pool.batch();
         for (const key of this.#entries.keys(range)) batch.delete(this.#entries, key);

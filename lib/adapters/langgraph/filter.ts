@@ -1,4 +1,7 @@
-/** The filters of LangGraph's store: a value to be equal to, or an object of operators that all must hold. */
+/**
+ * The filters of LangGraph's store: a value to be equal to, or an object of operators that all must
+ * hold.
+ */
 import { isDeepStrictEqual } from 'node:util';
 
 const operators: Record<string, (value: unknown, than: unknown) => boolean> = {
@@ -12,7 +15,10 @@ const operators: Record<string, (value: unknown, than: unknown) => boolean> = {
   $nin: (value, than) => !Array.isArray(than) || !than.some((one) => isDeepStrictEqual(value, one)),
 };
 
-export function matchesFilter(value: Record<string, unknown>, filter: Record<string, unknown>): boolean {
+export function matchesFilter(
+  value: Record<string, unknown>,
+  filter: Record<string, unknown>,
+): boolean {
   return Object.entries(filter).every(([field, wanted]) => matchesOne(value[field], wanted));
 }
 

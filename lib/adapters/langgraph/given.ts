@@ -10,6 +10,10 @@ export function mustBePool(pool: PoolCore, to: string): PoolCore {
 }
 
 export function serializerOption(serde: Serializer | undefined): Serializer | undefined {
-  if (serde === undefined || (typeof serde?.dumpsTyped === 'function' && typeof serde.loadsTyped === 'function')) return serde;
+  if (
+    serde === undefined ||
+    (typeof serde?.dumpsTyped === 'function' && typeof serde.loadsTyped === 'function')
+  )
+    return serde;
   throw typeError(`serde is a serializer, with dumpsTyped and loadsTyped, not ${shown(serde)}`);
 }

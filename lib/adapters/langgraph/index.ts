@@ -1,4 +1,7 @@
-/** The door of the LangGraph adapter: makes its classes of LangGraph's own, which the caller has loaded. */
+/**
+ * The door of the LangGraph adapter: makes its classes of LangGraph's own, which the caller has
+ * loaded.
+ */
 import { type HoldfastCacheClass, makeCache } from './cache';
 import { type HoldfastSaverClass, makeSaver } from './saver';
 import { type HoldfastStoreClass, makeStore } from './store';

@@ -1,8 +1,9 @@
 /**
  * Making instances of LangChain's classes again.
  *
- * LangChain's own loader is asked, which looks at every value of every message with promises. Where it did no more than call the
- * class with what was stored (that is compared once for each class and set of fields), the class is called right away.
+ * LangChain's own loader is asked, which looks at every value of every message with promises. Where
+ * it did no more than call the class with what was stored (that is compared once for each class and
+ * set of fields), the class is called right away.
  */
 import { isDeepStrictEqual } from 'node:util';
 
@@ -19,7 +20,10 @@ export interface Stored {
 
 type Class = new (kwargs: unknown) => object;
 
-/** What is known of classes and sets of fields, found by the parts of a class's name and the fields one by one: no text is made for that. */
+/**
+ * What is known of classes and sets of fields, found by the parts of a class's name and the fields
+ * one by one: no text is made for that.
+ */
 class Known {
   /** False: only the loader knows how. */
   maker: Class | false | undefined;
@@ -37,12 +41,18 @@ const fields = Symbol('fields');
 
 export class Instances {
   readonly #known = new Known();
-  /** Of what is stored, which never changes: found out once, and the same messages are made again in each invocation. */
+  /**
+   * Of what is stored, which never changes: found out once, and the same messages are made again in
+   * each invocation.
+   */
   readonly #classes = new WeakMap<Tree, Class>();
 
   constructor(private readonly load: (text: string) => Promise<unknown>) {}
 
-  /** The instance of what is stored, if all it needs is its class, which is known by now. Nothing is made of the record around its fields. */
+  /**
+   * The instance of what is stored, if all it needs is its class, which is known by now. Nothing is
+   * made of the record around its fields.
+   */
   readonly ofStored = (stored: Tree): object | undefined => {
     const { items } = stored;
     if (items[1] !== 1 || items[0] !== 'lc') return undefined;
@@ -57,15 +67,30 @@ export class Instances {
 
   #classOf({ items }: Tree): Class | undefined {
     const [, , type, constructor, id, parts, kwargs, values] = items;
-    if (items.length !== 8 || type !== 'type' || constructor !== 'constructor' || id !== 'id' || kwargs !== 'kwargs') return undefined;
-    if (!(parts instanceof Tree) || parts.shape !== ARRAY || !(values instanceof Tree) || values.shape !== OBJECT || !isStoredJson(values)) return undefined;
+    if (
+      items.length !== 8 ||
+      type !== 'type' ||
+      constructor !== 'constructor' ||
+      id !== 'id' ||
+      kwargs !== 'kwargs'
+    )
+      return undefined;
+    if (
+      !(parts instanceof Tree) ||
+      parts.shape !== ARRAY ||
+      !(values instanceof Tree) ||
+      values.shape !== OBJECT ||
+      !isStoredJson(values)
+    )
+      return undefined;
     let known = this.#known;
     for (const part of parts.items) {
       if (typeof part !== 'string') return undefined;
       known = known.after(part);
     }
     known = known.after(fields);
-    for (let at = 0; at < values.items.length; at += 2) known = known.after(values.items[at] as string);
+    for (let at = 0; at < values.items.length; at += 2)
+      known = known.after(values.items[at] as string);
     return known.maker === false ? undefined : known.maker;
   }
 
@@ -98,7 +123,10 @@ function sameClass(made: unknown, kwargs: unknown): Class | false {
   const maker = made.constructor as Class;
   try {
     const again = new maker(kwargs);
-    return Object.getPrototypeOf(again) === Object.getPrototypeOf(made) && isDeepStrictEqual(again, made) ? maker : false;
+    return Object.getPrototypeOf(again) === Object.getPrototypeOf(made) &&
+      isDeepStrictEqual(again, made)
+      ? maker
+      : false;
   } catch {
     // A class that takes something else: the loader knows how.
     return false;
@@ -106,7 +134,9 @@ function sameClass(made: unknown, kwargs: unknown): Class | false {
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+  return (
+    typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  );
 }
 
 /** Would it be the same as JSON, without anything in it that the loader looks for? */
@@ -140,7 +170,8 @@ function isStoredJson(shadow: Shadow): boolean {
   const { shape, items } = shadow;
   if (shape === ARRAY) return items.every(isStoredJson);
   if (shape !== OBJECT) return false;
-  for (let at = 0; at < items.length; at += 2) if (!isPlainKey(items[at]) || !isStoredJson(items[at + 1])) return false;
+  for (let at = 0; at < items.length; at += 2)
+    if (!isPlainKey(items[at]) || !isStoredJson(items[at + 1])) return false;
   return true;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Keys made of several texts: each ends with a zero byte, so the keys that begin with the same texts lie together, and those of
- * one checkpoint follow the order of its id.
+ * Keys made of several texts: each ends with a zero byte, so the keys that begin with the same
+ * texts lie together, and those of one checkpoint follow the order of its id.
  */
 import { createHash } from 'node:crypto';
 
@@ -14,7 +14,8 @@ export const textsCodec: Codec<Texts> = {
   encode(texts) {
     let key = '';
     for (const text of texts) {
-      if (typeof text !== 'string' || text.includes('\0')) throw typeError('A part of a key must be text without a zero character');
+      if (typeof text !== 'string' || text.includes('\0'))
+        throw typeError('A part of a key must be text without a zero character');
       key += `${text}\0`;
     }
     return key;
@@ -32,19 +33,28 @@ export function runsOf(thread: string): string {
   return `langgraph/${name.length <= 200 ? name : `~${createHash('sha256').update(thread).digest('hex')}`}/`;
 }
 
-/** A number of at most four digits before the sign's place, as text that sorts as the numbers do. */
+/**
+ * A number of at most four digits before the sign's place, as text that sorts as the numbers do.
+ */
 export function indexText(index: number): string {
   return String(index + 1_000_000).padStart(9, '0');
 }
 
-export function requiredText(configurable: Record<string, unknown> | undefined, field: string, doing: string): string {
+export function requiredText(
+  configurable: Record<string, unknown> | undefined,
+  field: string,
+  doing: string,
+): string {
   const value = configurable?.[field];
   if (typeof value === 'string' && value !== '') return value;
   if (typeof value === 'number') return String(value);
   throw typeError(`${doing}: the config's "configurable" needs a "${field}"`);
 }
 
-export function optionalText(configurable: Record<string, unknown> | undefined, field: string): string | undefined {
+export function optionalText(
+  configurable: Record<string, unknown> | undefined,
+  field: string,
+): string | undefined {
   const value = configurable?.[field];
   if (value === undefined || value === null || value === '') return undefined;
   if (typeof value !== 'string' && typeof value !== 'number') {

@@ -1,9 +1,11 @@
 /**
  * Which checkpoints of a thread stay.
  *
- * In each namespace the newest, and with each that stays what it cannot be loaded without: where LangGraph keeps a channel as its
- * changes since a snapshot (delta channels), the checkpoints back to that snapshot; for one of a former format, its parent's writes.
- * The checkpoints of a subgraph's call (its namespace names a task) stay with the checkpoint of the graph that made the call.
+ * In each namespace the newest, and with each that stays what it cannot be loaded without: where
+ * LangGraph keeps a channel as its changes since a snapshot (delta channels), the checkpoints back
+ * to that snapshot; for one of a former format, its parent's writes. The checkpoints of a
+ * subgraph's call (its namespace names a task) stay with the checkpoint of the graph that made the
+ * call.
  */
 import { rangeError, typeError } from '../../errors';
 import { olderThanOption } from '../../options';
@@ -34,7 +36,8 @@ export interface Candidate {
 
 export function ruleOf({ keepLast = 1, olderThan }: ThreadPruneOptions): PruneRule {
   if (typeof keepLast !== 'number') throw typeError('keepLast is a number');
-  if (!Number.isInteger(keepLast) || keepLast < 0) throw rangeError(`keepLast is a whole number from 0 up; got ${keepLast}`);
+  if (!Number.isInteger(keepLast) || keepLast < 0)
+    throw rangeError(`keepLast is a whole number from 0 up; got ${keepLast}`);
   const before = olderThan === undefined ? Infinity : olderThanOption(olderThan);
   return { keepLast: Math.max(1, keepLast), before };
 }
@@ -58,18 +61,29 @@ export function keptOf(all: readonly Candidate[], { keepLast, before }: PruneRul
 }
 
 /** A Set's iteration goes on with what is added to it, so what these need is looked at in turn. */
-function addNeeded(each: Candidate, byName: ReadonlyMap<string, Candidate>, kept: Set<Candidate>): void {
-  const parent = each.parent === undefined ? undefined : byName.get(nameOf(each.namespace, each.parent));
+function addNeeded(
+  each: Candidate,
+  byName: ReadonlyMap<string, Candidate>,
+  kept: Set<Candidate>,
+): void {
+  const parent =
+    each.parent === undefined ? undefined : byName.get(nameOf(each.namespace, each.parent));
   if (parent === undefined || kept.has(parent)) return;
   const { v, channel_values: values } = each.checkpoint();
   const deltas = (each.metadata as DeltaMetadata | undefined)?.counters_since_delta_snapshot ?? {};
-  if (v < 4 || Object.keys(deltas).some((channel) => !Object.hasOwn(values, channel))) kept.add(parent);
+  if (v < 4 || Object.keys(deltas).some((channel) => !Object.hasOwn(values, channel)))
+    kept.add(parent);
 }
 
-type DeltaMetadata = CheckpointMetadata & { counters_since_delta_snapshot?: Record<string, unknown> };
+type DeltaMetadata = CheckpointMetadata & {
+  counters_since_delta_snapshot?: Record<string, unknown>;
+};
 
 /** Of a subgraph's call: the checkpoint of the graph that it was made from. */
-function callerOf({ namespace, metadata }: Candidate, byName: ReadonlyMap<string, Candidate>): Candidate | undefined {
+function callerOf(
+  { namespace, metadata }: Candidate,
+  byName: ReadonlyMap<string, Candidate>,
+): Candidate | undefined {
   const id: unknown = (metadata as CheckpointMetadata | undefined)?.parents?.[''];
   return namespace.includes(':') && typeof id === 'string' ? byName.get(nameOf('', id)) : undefined;
 }

@@ -1,8 +1,9 @@
 /**
- * LangGraph's checkpointer on a pool. What a step did not change is neither encoded nor written again.
+ * LangGraph's checkpointer on a pool. What a step did not change is neither encoded nor written
+ * again.
  *
- * `put` and `putWrites` are durable when their promises resolve. Values are looked at before either of them first waits, so a
- * state that is changed in place afterwards does no harm.
+ * `put` and `putWrites` are durable when their promises resolve. Values are looked at before either
+ * of them first waits, so a state that is changed in place afterwards does no harm.
  */
 import { isDeepStrictEqual } from 'node:util';
 
@@ -36,8 +37,8 @@ export type HoldfastSaverClass = new (pool: PoolCore, serde?: Serializer) => Hol
 export interface HoldfastSaver extends Saver {
   readonly pool: PoolCore;
   /**
-   * Removes a thread's older checkpoints with their writes, and gives back what only they held. Safe to repeat; a crash leaves some
-   * of it undone. The thread may be running.
+   * Removes a thread's older checkpoints with their writes, and gives back what only they held.
+   * Safe to repeat; a crash leaves some of it undone. The thread may be running.
    */
   prune(threadId: string, options?: ThreadPruneOptions): Promise<PruneReport>;
 }
@@ -63,7 +64,9 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       const thread = optionalText(config.configurable, 'thread_id');
       if (thread === undefined) return undefined;
       const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
-      const asked = optionalText(config.configurable, 'checkpoint_id') ?? optionalText(config.configurable, 'thread_ts');
+      const asked =
+        optionalText(config.configurable, 'checkpoint_id') ??
+        optionalText(config.configurable, 'thread_ts');
       const id = asked ?? this.#threads.newest(thread, namespace);
       return id === undefined ? undefined : this.#tuple([thread, namespace, id]);
     }
@@ -73,7 +76,8 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       let left = options.limit ?? Infinity;
       for (const key of this.#keys(config, options.before)) {
         if (left <= 0) return;
-        if (filter !== undefined && !matches(this.#threads.records.get(key)?.metadata, filter)) continue;
+        if (filter !== undefined && !matches(this.#threads.records.get(key)?.metadata, filter))
+          continue;
         const tuple = await this.#tuple(key);
         if (tuple === undefined) continue;
         --left;
@@ -95,9 +99,11 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       const whole = parent !== undefined || metadata?.source === 'fork';
       let channels: Record<string, unknown> = {};
       for (const [channel, value] of Object.entries(checkpoint.channel_values ?? {})) {
-        if (whole || Object.hasOwn(newVersions, channel)) channels[channel] = this.#values.into(value);
+        if (whole || Object.hasOwn(newVersions, channel))
+          channels[channel] = this.#values.into(value);
       }
-      if (Object.values(channels).some((value) => value instanceof Promise)) channels = await settledValues(channels);
+      if (Object.values(channels).some((value) => value instanceof Promise))
+        channels = await settledValues(channels);
       const state = {
         v: checkpoint.v,
         id: checkpoint.id,
@@ -116,20 +122,31 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
       const id = requiredText(config.configurable, 'checkpoint_id', doing);
       const values: unknown[] = writes.map(([, value]) => this.#values.into(value));
-      // Without a serializer nothing is waited for: the values must be looked at before they can change.
+      // Without a serializer nothing is waited for: the values must be looked at before they can
+      // change.
       const encoded = this.#encodes;
       const settled = encoded ? await Promise.all(values) : values;
-      const made = writes.map(([channel], at) => ({ index: WRITES_IDX_MAP[channel] ?? at, channel, value: settled[at], encoded }));
+      const made = writes.map(([channel], at) => ({
+        index: WRITES_IDX_MAP[channel] ?? at,
+        channel,
+        value: settled[at],
+        encoded,
+      }));
       await this.#threads.write([thread, namespace, id], taskId, made);
     }
 
     async deleteThread(threadId: string): Promise<void> {
-      await this.#threads.delete(requiredText({ thread_id: threadId }, 'thread_id', 'Deleting a thread'));
+      await this.#threads.delete(
+        requiredText({ thread_id: threadId }, 'thread_id', 'Deleting a thread'),
+      );
     }
 
     async prune(threadId: string, options?: ThreadPruneOptions): Promise<PruneReport> {
       const thread = requiredText({ thread_id: threadId }, 'thread_id', 'Pruning a thread');
-      return this.#threads.prune(thread, ruleOf(optionsObject(options, 'prune', ['keepLast', 'olderThan'])));
+      return this.#threads.prune(
+        thread,
+        ruleOf(optionsObject(options, 'prune', ['keepLast', 'olderThan'])),
+      );
     }
 
     async getDeltaChannelHistory(options: {
@@ -142,7 +159,9 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       const thread = optionalText(config.configurable, 'thread_id');
       if (thread === undefined || channels.length === 0) return history;
       const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
-      const target = optionalText(config.configurable, 'checkpoint_id') ?? this.#threads.newest(thread, namespace);
+      const target =
+        optionalText(config.configurable, 'checkpoint_id') ??
+        this.#threads.newest(thread, namespace);
       const open = new Set(channels);
       let id = target && this.#threads.records.get([thread, namespace, target])?.parent;
       while (id !== undefined && id !== '' && open.size > 0) {
@@ -153,7 +172,11 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
         for (const write of (await this.#writesOf(key)).reverse()) {
           if (open.has(write[1])) history[write[1]]!.writes.push(write);
         }
-        const { channel_values: values } = this.#threads.load(key, record, this.#values.making) as Checkpoint;
+        const { channel_values: values } = this.#threads.load(
+          key,
+          record,
+          this.#values.making,
+        ) as Checkpoint;
         for (const channel of [...open]) {
           if (!Object.hasOwn(values, channel) || values[channel] === undefined) continue;
           history[channel]!.seed = await this.#values.outOf(values[channel]);
@@ -181,9 +204,12 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       const [thread, namespace] = key;
       const checkpoint = this.#threads.load(key, record, this.#values.making) as Checkpoint;
       const { channel_values: values } = checkpoint;
-      for (const [channel, value] of Object.entries(values)) values[channel] = await this.#values.outOf(value);
-      const parent: Key | undefined = record.parent === undefined ? undefined : [thread, namespace, record.parent];
-      if (checkpoint.v < 4 && parent !== undefined) await this.#migratePendingSends(checkpoint, parent);
+      for (const [channel, value] of Object.entries(values))
+        values[channel] = await this.#values.outOf(value);
+      const parent: Key | undefined =
+        record.parent === undefined ? undefined : [thread, namespace, record.parent];
+      if (checkpoint.v < 4 && parent !== undefined)
+        await this.#migratePendingSends(checkpoint, parent);
       const tuple: CheckpointTuple = {
         config: configOf(key),
         checkpoint,
@@ -204,7 +230,9 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       return found;
     }
 
-    /** Checkpoints of former formats keep what was sent to other nodes with their parent's writes. */
+    /**
+     * Checkpoints of former formats keep what was sent to other nodes with their parent's writes.
+     */
     async #migratePendingSends(checkpoint: Checkpoint, parent: Key): Promise<void> {
       const sends = (await this.#writesOf(parent)).filter(([, channel]) => channel === TASKS);
       checkpoint.channel_values[TASKS] = sends.map(([, , value]) => value);
@@ -219,7 +247,8 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       const namespace = config.configurable?.checkpoint_ns as string | undefined;
       const only = optionalText(config.configurable, 'checkpoint_id');
       const limit = optionalText(before?.configurable, 'checkpoint_id');
-      const prefix = thread === undefined ? undefined : namespace === undefined ? [thread] : [thread, namespace];
+      const prefix =
+        thread === undefined ? undefined : namespace === undefined ? [thread] : [thread, namespace];
       const found: Key[] = [];
       for (const texts of this.#threads.records.keys(prefix && { prefix })) {
         const key = texts as unknown as Key;
@@ -243,7 +272,9 @@ function configOf([thread, namespace, id]: Key): Config {
 
 function matches(metadata: unknown, filter: Record<string, unknown>): boolean {
   if (typeof metadata !== 'object' || metadata === null) return false;
-  return Object.entries(filter).every(([key, value]) => isDeepStrictEqual((metadata as Record<string, unknown>)[key], value));
+  return Object.entries(filter).every(([key, value]) =>
+    isDeepStrictEqual((metadata as Record<string, unknown>)[key], value),
+  );
 }
 
 async function settledValues(values: Record<string, unknown>): Promise<Record<string, unknown>> {

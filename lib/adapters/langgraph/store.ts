@@ -1,11 +1,13 @@
 /**
  * LangGraph's long-term store on a pool: items under hierarchical namespaces.
  *
- * One `batch` call is one commit: all its puts and deletes are visible together, durably, or none is. Reads of the same call see
- * the state before it. Items that have outlived their time are not seen, and are removed by `sweep`.
+ * One `batch` call is one commit: all its puts and deletes are visible together, durably, or none
+ * is. Reads of the same call see the state before it. Items that have outlived their time are not
+ * seen, and are removed by `sweep`.
  *
- * A read that gives an item its time again changes it only if it is as it was read: what is put or deleted meanwhile stays so. That
- * is an eventual commit; lost in a crash, the item has the time it had before.
+ * A read that gives an item its time again changes it only if it is as it was read: what is put or
+ * deleted meanwhile stays so. That is an eventual commit; lost in a crash, the item has the time it
+ * had before.
  */
 import { structured } from '../../codecs';
 import { isConflict, typeError } from '../../errors';
@@ -29,12 +31,14 @@ import type {
 import { plain } from './values';
 
 export interface StoreOptions {
-  ttl?: {
-    /** Minutes an item lives after it was put. Default: for ever. */
-    defaultTtl?: number | undefined;
-    /** Does reading an item give it its time again? Default true. */
-    refreshOnRead?: boolean | undefined;
-  } | undefined;
+  ttl?:
+    | {
+        /** Minutes an item lives after it was put. Default: for ever. */
+        defaultTtl?: number | undefined;
+        /** Does reading an item give it its time again? Default true. */
+        refreshOnRead?: boolean | undefined;
+      }
+    | undefined;
 }
 
 interface StoredItem {
@@ -66,8 +70,8 @@ export type HoldfastStoreClass = new (pool: PoolCore, options?: StoreOptions) =>
 
 const sweptTogether = 256;
 
-// An item's key lies behind an empty text, which no label of a namespace is: so a namespace's own items are told from those of
-// namespaces below it, and all of them lie together.
+// An item's key lies behind an empty text, which no label of a namespace is: so a namespace's own
+// items are told from those of namespaces below it, and all of them lie together.
 const end = '';
 
 function keyOf(namespace: readonly string[], key: string): Texts {
@@ -91,13 +95,18 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
     constructor(pool: PoolCore, options?: StoreOptions) {
       super();
       const { ttl } = optionsObject(options, 'HoldfastStore', ['ttl']);
-      const { defaultTtl: minutes = Infinity, refreshOnRead = true } = optionsObject(ttl, 'ttl', ['defaultTtl', 'refreshOnRead']);
-      if (typeof minutes !== 'number' || !(minutes > 0)) throw typeError('ttl.defaultTtl is a number of minutes above 0');
+      const { defaultTtl: minutes = Infinity, refreshOnRead = true } = optionsObject(ttl, 'ttl', [
+        'defaultTtl',
+        'refreshOnRead',
+      ]);
+      if (typeof minutes !== 'number' || !(minutes > 0))
+        throw typeError('ttl.defaultTtl is a number of minutes above 0');
       this.#pool = mustBePool(pool, 'new HoldfastStore(pool)');
       this.#items = pool.keyspace('holdfast.langgraph.store', { key: textsCodec });
       this.#stored = pool.keyspace('holdfast.langgraph.store', { key: textsCodec, value: 'bytes' });
       this.#livesMs = minutes * 60_000;
-      this.#refresh = booleanOption('ttl.refreshOnRead', refreshOnRead) && minutes !== Infinity && !pool.readOnly;
+      this.#refresh =
+        booleanOption('ttl.refreshOnRead', refreshOnRead) && minutes !== Infinity && !pool.readOnly;
     }
 
     async batch(operations: StoreOperation[]): Promise<unknown[]> {
@@ -132,11 +141,15 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       return swept + (await this.#sweep(over));
     }
 
-    /** In one commit, or one by one where some have changed: one that was put again, or deleted, meanwhile is not swept. */
+    /**
+     * In one commit, or one by one where some have changed: one that was put again, or deleted,
+     * meanwhile is not swept.
+     */
     async #sweep(over: readonly Stored[]): Promise<number> {
       if (over.length === 0) return 0;
       const batch = this.#pool.batch();
-      for (const { texts, bytes } of over) batch.requireEqual(this.#stored, texts, bytes).delete(this.#items, texts);
+      for (const { texts, bytes } of over)
+        batch.requireEqual(this.#stored, texts, bytes).delete(this.#items, texts);
       try {
         await this.#pool.commit(batch);
         return over.length;
@@ -154,7 +167,9 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       const expiresAt = Date.now() + this.#livesMs;
       const batch = this.#pool.batch();
       for (const { texts, bytes, item } of reads) {
-        batch.requireEqual(this.#stored, texts, bytes).put(this.#items, texts, { ...item, expiresAt });
+        batch
+          .requireEqual(this.#stored, texts, bytes)
+          .put(this.#items, texts, { ...item, expiresAt });
       }
       try {
         await this.#pool.commit(batch, { durability: 'eventual' });
@@ -200,7 +215,9 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       const now = Date.now();
       const found: SearchItem[] = [];
       let skip = offset;
-      for (const [texts, bytes] of this.#stored.range(namespacePrefix.length > 0 ? { prefix: namespacePrefix } : {})) {
+      for (const [texts, bytes] of this.#stored.range(
+        namespacePrefix.length > 0 ? { prefix: namespacePrefix } : {},
+      )) {
         if (found.length >= limit) break;
         const item = structured.decode(bytes) as StoredItem;
         if (isOver(item, now) || (filter && !matchesFilter(item.value, filter))) continue;
@@ -211,7 +228,12 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       return found;
     }
 
-    #listNamespaces({ matchConditions = [], maxDepth, limit, offset }: ListNamespacesOperation): string[][] {
+    #listNamespaces({
+      matchConditions = [],
+      maxDepth,
+      limit,
+      offset,
+    }: ListNamespacesOperation): string[][] {
       const now = Date.now();
       const found = new Map<string, string[]>();
       for (const [texts, item] of this.#items.range()) {
@@ -233,7 +255,13 @@ function isOver(item: StoredItem, now: number): boolean {
 
 function itemOf(texts: Texts, item: StoredItem): Item {
   const { namespace, key } = splitKey(texts);
-  return { value: item.value, key, namespace, createdAt: new Date(item.createdAt), updatedAt: new Date(item.updatedAt) };
+  return {
+    value: item.value,
+    key,
+    namespace,
+    createdAt: new Date(item.createdAt),
+    updatedAt: new Date(item.updatedAt),
+  };
 }
 
 function fits({ matchType, path }: MatchCondition, namespace: readonly string[]): boolean {

@@ -1,18 +1,27 @@
 /**
  * Where LangGraph's checkpoints lie in a pool.
  *
- * A checkpoint is one commit: its record, and the nodes of its channels' values that are not stored yet (lib/checkpoint). All
- * checkpoints of a thread, in all its namespaces, may share nodes: a thread is a family. A crash leaves a checkpoint whole or
- * absent; deleting and pruning a thread are several commits, and one cut short is finished by doing it again.
+ * A checkpoint is one commit: its record, and the nodes of its channels' values that are not stored
+ * yet (lib/checkpoint). All checkpoints of a thread, in all its namespaces, may share nodes: a
+ * thread is a family. A crash leaves a checkpoint whole or absent; deleting and pruning a thread
+ * are several commits, and one cut short is finished by doing it again.
  *
- * A checkpoint shares nodes with the one it is laid on, so it is committed under the condition that this one is still there: what
- * it needs is then never swept away, whoever prunes at the same time.
+ * A checkpoint shares nodes with the one it is laid on, so it is committed under the condition that
+ * this one is still there: what it needs is then never swept away, whoever prunes at the same time.
  *
- * Who deletes a thread first gives up its family, in one commit; what is put from then on is in another. A put that was on its way in the old
- * one, of another handle of the pool, is refused and made again. Until its nodes are gone the family stands under the thread's name and
- * its number, so that a deletion that was cut short is finished by the next.
+ * Who deletes a thread first gives up its family, in one commit; what is put from then on is in
+ * another. A put that was on its way in the old one, of another handle of the pool, is refused and
+ * made again. Until its nodes are gone the family stands under the thread's name and its number, so
+ * that a deletion that was cut short is finished by the next.
  */
-import { compare, type Making, PartStore, type PruneReport, revive, type Shadow } from '../../checkpoint/index';
+import {
+  compare,
+  type Making,
+  PartStore,
+  type PruneReport,
+  revive,
+  type Shadow,
+} from '../../checkpoint/index';
 import { structured } from '../../codecs';
 import { isConflict } from '../../errors';
 import { forgetRuns } from '../../run/index';
@@ -42,7 +51,10 @@ export interface NewWrite {
   readonly encoded: boolean;
 }
 
-/** The checkpoint of a thread's namespace that was last saved or loaded here: the next is laid on it. */
+/**
+ * The checkpoint of a thread's namespace that was last saved or loaded here: the next is laid on
+ * it.
+ */
 interface Line {
   readonly id: string;
   /** As it is stored. */
@@ -86,39 +98,62 @@ export class Threads {
   private constructor(readonly pool: PoolCore) {
     this.#parts = PartStore.of(pool);
     this.records = pool.keyspace('holdfast.langgraph.checkpoints', { key: textsCodec });
-    this.#stored = pool.keyspace('holdfast.langgraph.checkpoints', { key: textsCodec, value: 'bytes' });
+    this.#stored = pool.keyspace('holdfast.langgraph.checkpoints', {
+      key: textsCodec,
+      value: 'bytes',
+    });
     this.writes = pool.keyspace('holdfast.langgraph.writes', { key: textsCodec });
     this.#written = new Written(pool);
     this.#families = pool.keyspace('holdfast.langgraph.threads', { value: 'uint64' });
   }
 
   /** Looks at the state before it first waits. */
-  async save(key: Key, parent: string | undefined, metadata: unknown, state: unknown): Promise<void> {
+  async save(
+    key: Key,
+    parent: string | undefined,
+    metadata: unknown,
+    state: unknown,
+  ): Promise<void> {
     const [thread] = key;
     const deletion = this.#turns.deletionOf(thread);
-    if (deletion === undefined) return this.#turns.during(thread, () => this.#save(key, parent, metadata, state));
+    if (deletion === undefined)
+      return this.#turns.during(thread, () => this.#save(key, parent, metadata, state));
     const now = copyOf(state);
     await deletion;
     return this.save(key, parent, metadata, now);
   }
 
-  async #save(key: Key, parent: string | undefined, metadata: unknown, state: unknown): Promise<void> {
+  async #save(
+    key: Key,
+    parent: string | undefined,
+    metadata: unknown,
+    state: unknown,
+  ): Promise<void> {
     const [thread, namespace, id] = key;
     const batch = this.pool.batch();
     const its = this.#family(thread, batch);
     const { family } = its;
     const base = this.#base(thread, namespace, parent, family);
     const written = this.#written.of(family, batch);
-    const shadow = compare(base?.shadow, base !== undefined, state, { ...comparing, known: written.known });
+    const shadow = compare(base?.shadow, base !== undefined, state, {
+      ...comparing,
+      known: written.known,
+    });
     const root = Buffer.from(this.#parts.write(batch, family, shadow).root);
-    const record = new Uint8Array(structured.encode({ family, parent, metadata, root }) as Uint8Array);
+    const record = new Uint8Array(
+      structured.encode({ family, parent, metadata, root }) as Uint8Array,
+    );
     batch.put(this.#stored, key, record);
-    // The very one: another of its id may have been saved since, and what only this one held be swept away.
-    if (base !== undefined) batch.requireEqual(this.#stored, [thread, namespace, base.id], base.record);
+    // The very one: another of its id may have been saved since, and what only this one held be
+    // swept away.
+    if (base !== undefined)
+      batch.requireEqual(this.#stored, [thread, namespace, base.id], base.record);
     try {
       await this.pool.commit(batch);
     } catch (error) {
-      const isGone = written.isGone(error) || (base !== undefined && this.#isPruned(thread, namespace, base, error));
+      const isGone =
+        written.isGone(error) ||
+        (base !== undefined && this.#isPruned(thread, namespace, base, error));
       if (!this.#isOver(thread, its, error) && !isGone) throw error;
       // As it was when it was looked at: the caller may have changed it meanwhile.
       return this.#save(key, parent, metadata, revive(shadow));
@@ -141,8 +176,11 @@ export class Threads {
   async write(key: Key, task: string, writes: readonly NewWrite[]): Promise<void> {
     const [thread] = key;
     const deletion = this.#turns.deletionOf(thread);
-    if (deletion === undefined) return this.#turns.during(thread, () => this.#write(key, task, writes));
-    const now = writes.map((write) => (write.encoded ? write : { ...write, value: copyOf(write.value) }));
+    if (deletion === undefined)
+      return this.#turns.during(thread, () => this.#write(key, task, writes));
+    const now = writes.map((write) =>
+      write.encoded ? write : { ...write, value: copyOf(write.value) },
+    );
     await deletion;
     return this.write(key, task, now);
   }
@@ -180,7 +218,13 @@ export class Threads {
       await this.pool.commit(batch);
     } catch (error) {
       if (its === undefined || !this.#isOver(thread, its, error)) throw error;
-      return this.#write(key, task, again.map((write) => (write.encoded ? write : { ...write, value: revive(write.value as Shadow) })));
+      return this.#write(
+        key,
+        task,
+        again.map((write) =>
+          write.encoded ? write : { ...write, value: revive(write.value as Shadow) },
+        ),
+      );
     }
     if (its !== undefined) this.#issued.delete(thread);
   }
@@ -196,11 +240,14 @@ export class Threads {
     const { family, root } = record;
     const line = this.#lines.get(lineName(thread, namespace));
     // What was saved here last need not be read again: only what the pool says of it.
-    if (line?.id === id && line.family === family && Buffer.compare(line.root, root) === 0) return revive(line.shadow, making);
+    if (line?.id === id && line.family === family && Buffer.compare(line.root, root) === 0)
+      return revive(line.shadow, making);
     const shadow = this.#parts.read(family, root);
     if (line === undefined) {
       const stored = this.#stored.get(key);
-      const isIt = stored !== undefined && Buffer.compare((structured.decode(stored) as StoredCheckpoint).root, root) === 0;
+      const isIt =
+        stored !== undefined &&
+        Buffer.compare((structured.decode(stored) as StoredCheckpoint).root, root) === 0;
       if (isIt) this.#remember(thread, namespace, { id, record: stored, family, root, shadow });
     }
     return revive(shadow, making);
@@ -214,7 +261,12 @@ export class Threads {
 
   /** The newest checkpoint's id. */
   newest(thread: string, namespace: string): string | undefined {
-    for (const [, , id] of this.records.keys({ prefix: [thread, namespace], reverse: true, limit: 1 })) return id;
+    for (const [, , id] of this.records.keys({
+      prefix: [thread, namespace],
+      reverse: true,
+      limit: 1,
+    }))
+      return id;
     return undefined;
   }
 
@@ -225,8 +277,10 @@ export class Threads {
   async #delete(thread: string): Promise<void> {
     await this.#giveUp(thread);
     const families = new Set<number>();
-    for (const name of this.#families.keys({ prefix: `${thread}\0` })) families.add(Number(name.slice(thread.length + 1)));
-    for (const name of [...this.#lines.keys()]) if (name.startsWith(`${thread}\0`)) this.#lines.delete(name);
+    for (const name of this.#families.keys({ prefix: `${thread}\0` }))
+      families.add(Number(name.slice(thread.length + 1)));
+    for (const name of [...this.#lines.keys()])
+      if (name.startsWith(`${thread}\0`)) this.#lines.delete(name);
     this.#issued.delete(thread);
     const snapshot = this.pool.snapshot();
     try {
@@ -243,7 +297,8 @@ export class Threads {
       }
       await slices.end();
       for (const [key, { family }] of this.writes.range({ prefix: [thread], snapshot })) {
-        if (family === newer || (family === undefined && spared.has(key.slice(0, 3).join('\0')))) continue;
+        if (family === newer || (family === undefined && spared.has(key.slice(0, 3).join('\0'))))
+          continue;
         slices.batch.delete(this.writes, key);
         if (family !== undefined) families.add(family);
         await slices.cut();
@@ -261,10 +316,18 @@ export class Threads {
   }
 
   async #giveUp(thread: string): Promise<void> {
-    for (let stored = this.#families.get(thread); stored !== undefined; stored = this.#families.get(thread)) {
+    for (
+      let stored = this.#families.get(thread);
+      stored !== undefined;
+      stored = this.#families.get(thread)
+    ) {
       const batch = this.pool.batch().requireEqual(this.#families, thread, stored);
       try {
-        await this.pool.commit(batch.delete(this.#families, thread).put(this.#families, givenUp(thread, Number(stored)), stored));
+        await this.pool.commit(
+          batch
+            .delete(this.#families, thread)
+            .put(this.#families, givenUp(thread, Number(stored)), stored),
+        );
         return;
       } catch (error) {
         // Somebody else gave it up at the same time.
@@ -275,7 +338,12 @@ export class Threads {
 
   /** Removes checkpoints with their writes, and the nodes that no other needs. */
   async prune(thread: string, rule: PruneRule): Promise<PruneReport> {
-    for (let deletion = this.#turns.deletionOf(thread); deletion !== undefined; deletion = this.#turns.deletionOf(thread)) await deletion;
+    for (
+      let deletion = this.#turns.deletionOf(thread);
+      deletion !== undefined;
+      deletion = this.#turns.deletionOf(thread)
+    )
+      await deletion;
     for (;;) {
       const family = this.#families.get(thread);
       try {
@@ -294,7 +362,8 @@ export class Threads {
     for (const [texts, record] of this.records.range({ prefix: [thread] })) {
       const [, namespace, id] = texts as unknown as [string, string, string];
       const { parent, metadata } = record;
-      const checkpoint = (): Checkpoint => revive(this.#parts.read(record.family, record.root)) as Checkpoint;
+      const checkpoint = (): Checkpoint =>
+        revive(this.#parts.read(record.family, record.root)) as Checkpoint;
       all.push({ namespace, id, parent, metadata, checkpoint, rootBytes: record.root.length });
     }
     const kept = keptOf(all, rule);
@@ -309,7 +378,8 @@ export class Threads {
       const name = lineName(thread, each.namespace);
       if (this.#lines.get(name)?.id === each.id) this.#lines.delete(name);
       slices.batch.delete(this.records, key);
-      for (const write of this.writes.keys({ prefix: key })) slices.batch.delete(this.writes, write);
+      for (const write of this.writes.keys({ prefix: key }))
+        slices.batch.delete(this.writes, write);
       await slices.cut();
     }
     await slices.end();
@@ -321,8 +391,10 @@ export class Threads {
     const snapshot = this.pool.snapshot();
     try {
       const roots: Uint8Array[] = [];
-      for (const record of this.records.values({ prefix: [thread], snapshot })) if (record.family === family) roots.push(record.root);
-      for (const { root, family: its } of this.writes.values({ prefix: [thread], snapshot })) if (its === family) roots.push(root!);
+      for (const record of this.records.values({ prefix: [thread], snapshot }))
+        if (record.family === family) roots.push(record.root);
+      for (const { root, family: its } of this.writes.values({ prefix: [thread], snapshot }))
+        if (its === family) roots.push(root!);
       const { freed } = await this.#parts.sweep(family, roots, snapshot, guard);
       return freed;
     } finally {
@@ -330,7 +402,10 @@ export class Threads {
     }
   }
 
-  /** The thread's family. A put is refused when that was given up meanwhile, or another handle gave the thread its first. */
+  /**
+   * The thread's family. A put is refused when that was given up meanwhile, or another handle gave
+   * the thread its first.
+   */
   #family(thread: string, batch: Batch): Family {
     const stored = this.#families.get(thread);
     if (stored !== undefined) {
@@ -339,7 +414,10 @@ export class Threads {
     }
     const family = this.#issued.get(thread) ?? this.#parts.number();
     this.#issued.set(thread, family);
-    batch.requireAbsent(this.#families, thread).requireAbsent(this.#families, givenUp(thread, family)).put(this.#families, thread, family);
+    batch
+      .requireAbsent(this.#families, thread)
+      .requireAbsent(this.#families, givenUp(thread, family))
+      .put(this.#families, thread, family);
     return { family, isNew: true };
   }
 
@@ -351,7 +429,12 @@ export class Threads {
     return isNew || stored === undefined || Number(stored) !== family;
   }
 
-  #base(thread: string, namespace: string, parent: string | undefined, family: number): Line | undefined {
+  #base(
+    thread: string,
+    namespace: string,
+    parent: string | undefined,
+    family: number,
+  ): Line | undefined {
     const line = this.#lines.get(lineName(thread, namespace));
     const usable = line !== undefined && line.family === family;
     if (usable && (parent === undefined || parent === line.id)) return line;

@@ -1,18 +1,33 @@
 /**
- * A tool with an outside effect, for use inside LangGraph's nodes. Each call is a run of its own with one tool (lib/run), so it has
- * all that belongs to one: intent before, receipt after, retries, time-outs, a fencing token, and a place among the pool's unknown
- * outcomes. A node that is run again, by a resumed process too, gets the receipt's result and calls nothing.
+ * A tool with an outside effect, for use inside LangGraph's nodes. Each call is a run of its own
+ * with one tool (lib/run), so it has all that belongs to one: intent before, receipt after,
+ * retries, time-outs, a fencing token, and a place among the pool's unknown outcomes. A node that
+ * is run again, by a resumed process too, gets the receipt's result and calls nothing.
  *
- * A crash leaves nothing (it was never called), an intent (it may have been: what its safety allows is done) or a receipt (it
- * was, and never will be again). A call is known by its thread, namespace and task, and within the task by the tool's name, the id
- * of the model's tool call if there is one, and which call of that it is. LangGraph gives a task its id by the checkpoint it
- * runs on, so that checkpoint must be there when the process dies: use `durability: "sync"`, as for every effect.
+ * A crash leaves nothing (it was never called), an intent (it may have been: what its safety allows
+ * is done) or a receipt (it was, and never will be again). A call is known by its thread, namespace
+ * and task, and within the task by the tool's name, the id of the model's tool call if there is
+ * one, and which call of that it is. LangGraph gives a task its id by the checkpoint it runs on, so
+ * that checkpoint must be there when the process dies: use `durability: "sync"`, as for every
+ * effect.
  */
 import { createHash } from 'node:crypto';
 
 import { HoldfastError, typeError } from '../../errors';
 import { optionsObject } from '../../options';
-import { checkStepName, divergedError, forgetRuns, hashOf, isSame, limitsOf, openRun, ownCopy, readJournal, runInfo, show } from '../../run/index';
+import {
+  checkStepName,
+  divergedError,
+  forgetRuns,
+  hashOf,
+  isSame,
+  limitsOf,
+  openRun,
+  ownCopy,
+  readJournal,
+  runInfo,
+  show,
+} from '../../run/index';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from '../../run/types';
 import type { PoolCore } from '../../types';
 import { mustBePool } from './given';
@@ -21,7 +36,10 @@ import { Threads } from './threads';
 import type { Config } from './types';
 import { plain } from './values';
 
-export interface DurableToolOptions<R> extends Pick<ToolOptions<R>, 'safety' | 'probe' | 'retry' | 'timeout' | 'signal'> {
+export interface DurableToolOptions<R> extends Pick<
+  ToolOptions<R>,
+  'safety' | 'probe' | 'retry' | 'timeout' | 'signal'
+> {
   /** What may be done when a call ended without a receipt; as of `run.tool`. Default `effect`. */
   safety?: ToolSafety | undefined;
   /** Names the tool in its pool. Default: the function's own name. */
@@ -46,20 +64,28 @@ const counters = new WeakMap<object, { attempt: number; calls: Map<string, numbe
 const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 
 /**
- * A tool with an outside effect, for use in a node: `await charge({ cents: 5 }, config)`. Its intent is committed before `fn` is called, its
- * receipt after it; a node that is run again, by another process too, gets the receipt's result. An effect of which neither a receipt
- * nor the probe tells is `ERR_HOLDFAST_OUTCOME_UNKNOWN`; a call with other arguments than recorded is `ERR_HOLDFAST_DIVERGED`.
- * Use it with `durability: 'sync'`.
+ * A tool with an outside effect, for use in a node: `await charge({ cents: 5 }, config)`. Its
+ * intent is committed before `fn` is called, its receipt after it; a node that is run again, by
+ * another process too, gets the receipt's result. An effect of which neither a receipt nor the
+ * probe tells is `ERR_HOLDFAST_OUTCOME_UNKNOWN`; a call with other arguments than recorded is
+ * `ERR_HOLDFAST_DIVERGED`. Use it with `durability: 'sync'`.
  */
 export function durableTool<A, R>(
   fn: (args: A, context: ToolContext) => R | Promise<R>,
   options: DurableToolOptions<NoInfer<R>> = {},
 ): DurableTool<A, R> {
-  const { safety = 'effect', probe, name = fn?.name } = optionsObject(options, 'durableTool', NAMES);
+  const {
+    safety = 'effect',
+    probe,
+    name = fn?.name,
+  } = optionsObject(options, 'durableTool', NAMES);
   if (typeof fn !== 'function') throw typeError('durableTool(fn, options): fn is a function');
-  if (!safeties.includes(safety)) throw typeError(`the safety of a tool is one of ${safeties.join(', ')}; got ${String(safety)}`);
-  if (probe !== undefined && typeof probe !== 'function') throw typeError(`the probe of tool ${name} is a function`);
-  if (name === undefined || name === '') throw typeError('durableTool: give the function a name, or name it in the options');
+  if (!safeties.includes(safety))
+    throw typeError(`the safety of a tool is one of ${safeties.join(', ')}; got ${String(safety)}`);
+  if (probe !== undefined && typeof probe !== 'function')
+    throw typeError(`the probe of tool ${name} is a function`);
+  if (name === undefined || name === '')
+    throw typeError('durableTool: give the function a name, or name it in the options');
   checkStepName(name);
   limitsOf(options);
   if (options.pool !== undefined) mustBePool(options.pool, `the pool of tool ${name}`);
@@ -83,7 +109,13 @@ export function durableTool<A, R>(
     };
     const { retry, timeout, signal } = options;
     try {
-      const result = await run.tool(name, asked, act, { safety, probe: probe && plainProbe(probe), retry, timeout, signal });
+      const result = await run.tool(name, asked, act, {
+        safety,
+        probe: probe && plainProbe(probe),
+        retry,
+        timeout,
+        signal,
+      });
       // The receipt is there, and a run without an end gives it as well.
       await run.finish(undefined);
       return raw === undefined ? (result as R) : raw.result;
@@ -98,12 +130,19 @@ export function durableTool<A, R>(
 function plainProbe<R>(probe: NonNullable<DurableToolOptions<R>['probe']>) {
   return async (key: string): Promise<ProbeAnswer<unknown>> => {
     const answer = await probe(key);
-    return answer !== 'unknown' && answer?.happened === true ? { happened: true, result: plain(answer.result) } : answer;
+    return answer !== 'unknown' && answer?.happened === true
+      ? { happened: true, result: plain(answer.result) }
+      : answer;
   };
 }
 
 /** Of a call that is complete; undefined where it was deleted meanwhile. */
-function receiptOf(pool: PoolCore, id: string, name: string, asked: unknown): { readonly result: unknown } | undefined {
+function receiptOf(
+  pool: PoolCore,
+  id: string,
+  name: string,
+  asked: unknown,
+): { readonly result: unknown } | undefined {
   for (const [, entry] of readJournal(pool, id)) {
     if (entry.kind === 'intent' && entry.hash !== hashOf(asked) && !isSame(entry.args, asked)) {
       throw divergedError(id, `tool ${name}`, show(entry.args), show(asked));
@@ -111,7 +150,10 @@ function receiptOf(pool: PoolCore, id: string, name: string, asked: unknown): { 
     if (entry.kind === 'receipt') return entry;
   }
   if (runInfo(pool, id) === undefined) return undefined;
-  throw new HoldfastError('ERR_HOLDFAST_CORRUPT', `run ${JSON.stringify(id)} is finished without a receipt of tool ${name}`);
+  throw new HoldfastError(
+    'ERR_HOLDFAST_CORRUPT',
+    `run ${JSON.stringify(id)} is finished without a receipt of tool ${name}`,
+  );
 }
 
 function poolOf(config: Config, name: string): PoolCore {
@@ -131,7 +173,10 @@ function callOf(config: TaskConfig, name: string): { thread: string; id: string 
   const namespace = optionalText(configurable, 'checkpoint_ns') ?? '';
   const call = `${name}\u0001${config.toolCall?.id ?? ''}`;
   const texts = [namespace, task, call, String(occurrenceOf(config, call))];
-  return { thread, id: `${runsOf(thread)}${createHash('sha256').update(JSON.stringify(texts)).digest('hex').slice(0, 32)}` };
+  return {
+    thread,
+    id: `${runsOf(thread)}${createHash('sha256').update(JSON.stringify(texts)).digest('hex').slice(0, 32)}`,
+  };
 }
 
 // A task that is tried again begins to count again.

@@ -1,6 +1,7 @@
 /**
- * Who deletes a thread does it alone: what was begun before is waited for, and what begins meanwhile waits. So nothing is saved between
- * two of a deletion's commits, whose nodes it would then lose, and nobody is refused because the thread has gone.
+ * Who deletes a thread does it alone: what was begun before is waited for, and what begins
+ * meanwhile waits. So nothing is saved between two of a deletion's commits, whose nodes it would
+ * then lose, and nobody is refused because the thread has gone.
  */
 export class Turns {
   readonly #underWay = new Map<string, number>();
@@ -30,11 +31,17 @@ export class Turns {
 
   /** Calls `work` when all that was begun is over. */
   async alone<R>(thread: string, work: () => Promise<R>): Promise<R> {
-    for (let before = this.deletionOf(thread); before !== undefined; before = this.deletionOf(thread)) await before;
+    for (
+      let before = this.deletionOf(thread);
+      before !== undefined;
+      before = this.deletionOf(thread)
+    )
+      await before;
     let over!: () => void;
     this.#deletions.set(thread, new Promise((resolve) => (over = resolve)));
     try {
-      if (this.#underWay.has(thread)) await new Promise<void>((resolve) => this.#ended.set(thread, resolve));
+      if (this.#underWay.has(thread))
+        await new Promise<void>((resolve) => this.#ended.set(thread, resolve));
       this.#ended.delete(thread);
       return await work();
     } finally {

@@ -1,6 +1,7 @@
 /**
- * LangGraph's contracts as far as we use them: shapes only. Nothing of LangGraph is imported here, so the package works without
- * it; `makeLangGraph` is given the modules by the entry that a user of LangGraph loads.
+ * LangGraph's contracts as far as we use them: shapes only. Nothing of LangGraph is imported here,
+ * so the package works without it; `makeLangGraph` is given the modules by the entry that a user of
+ * LangGraph loads.
  */
 
 export interface Config {
@@ -58,10 +59,18 @@ export interface Saver {
   get(config: Config): Promise<Checkpoint | undefined>;
   getTuple(config: Config): Promise<CheckpointTuple | undefined>;
   list(config: Config, options?: ListOptions): AsyncGenerator<CheckpointTuple>;
-  put(config: Config, checkpoint: Checkpoint, metadata: CheckpointMetadata, newVersions: ChannelVersions): Promise<Config>;
+  put(
+    config: Config,
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    newVersions: ChannelVersions,
+  ): Promise<Config>;
   putWrites(config: Config, writes: PendingWrite[], taskId: string): Promise<void>;
   deleteThread(threadId: string): Promise<void>;
-  getDeltaChannelHistory(options: { config: Config; channels: string[] }): Promise<Record<string, DeltaChannelHistory>>;
+  getDeltaChannelHistory(options: {
+    config: Config;
+    channels: string[];
+  }): Promise<Record<string, DeltaChannelHistory>>;
   getNextVersion(current: number | undefined): number;
 }
 
@@ -108,13 +117,22 @@ export interface ListNamespacesOperation {
   offset: number;
 }
 
-export type StoreOperation = GetOperation | PutOperation | SearchOperation | ListNamespacesOperation;
+export type StoreOperation =
+  GetOperation | PutOperation | SearchOperation | ListNamespacesOperation;
 
 export interface Store {
   batch(operations: StoreOperation[]): Promise<unknown[]>;
   get(namespace: string[], key: string): Promise<Item | null>;
-  search(namespacePrefix: string[], options?: Omit<SearchOperation, 'namespacePrefix'>): Promise<SearchItem[]>;
-  put(namespace: string[], key: string, value: Record<string, unknown>, index?: false | string[]): Promise<void>;
+  search(
+    namespacePrefix: string[],
+    options?: Omit<SearchOperation, 'namespacePrefix'>,
+  ): Promise<SearchItem[]>;
+  put(
+    namespace: string[],
+    key: string,
+    value: Record<string, unknown>,
+    index?: false | string[],
+  ): Promise<void>;
   delete(namespace: string[], key: string): Promise<void>;
   listNamespaces(options?: {
     prefix?: string[];
@@ -139,7 +157,9 @@ export interface Cache {
 /** What we take from `@langchain/langgraph-checkpoint` and `@langchain/core/load`. */
 export interface LangGraphModules {
   readonly checkpoint: {
-    readonly BaseCheckpointSaver: abstract new (serde?: Serializer) => Pick<Saver, 'serde' | 'toJSON' | 'get' | 'getNextVersion'>;
+    readonly BaseCheckpointSaver: abstract new (
+      serde?: Serializer,
+    ) => Pick<Saver, 'serde' | 'toJSON' | 'get' | 'getNextVersion'>;
     readonly BaseStore: abstract new () => Omit<Store, 'batch'>;
     readonly BaseCache: abstract new (serde?: Serializer) => Pick<Cache, 'serde'>;
     readonly WRITES_IDX_MAP: Record<string, number>;

@@ -1,8 +1,9 @@
 /**
- * What tasks wrote, remembered by its objects: the checkpoint that takes them up shares their nodes, so a message is stored once and
- * not once as a task's write and once in the state.
+ * What tasks wrote, remembered by its objects: the checkpoint that takes them up shares their
+ * nodes, so a message is stored once and not once as a task's write and once in the state.
  *
- * Such a checkpoint is committed under the condition that the write is still there as it was, so its nodes are not swept away.
+ * Such a checkpoint is committed under the condition that the write is still there as it was, so
+ * its nodes are not swept away.
  */
 import { type Shadow } from '../../checkpoint/index';
 import { hasNodes, Tree } from '../../checkpoint/shadow';
@@ -11,7 +12,10 @@ import { isConflict } from '../../errors';
 import type { Batch, Keyspace, PoolCore } from '../../types';
 import { textsCodec, type Texts } from './keys';
 
-/** With its value, or where the nodes of that lie: then the checkpoint that takes the value up shares them. */
+/**
+ * With its value, or where the nodes of that lie: then the checkpoint that takes the value up
+ * shares them.
+ */
 export interface StoredWrite {
   readonly channel: string;
   readonly value?: unknown;
@@ -30,14 +34,19 @@ interface Known extends Place {
   readonly tree: Tree;
 }
 
-/** Of a value that is to be stored, its objects that are not written whole into what holds them: itself, or the elements of a list. */
+/**
+ * Of a value that is to be stored, its objects that are not written whole into what holds them:
+ * itself, or the elements of a list.
+ */
 export function sharedOf(value: unknown, shadow: Shadow): Map<object, Tree> {
   const shared = new Map<object, Tree>();
   const add = (live: unknown, stored: Shadow): void => {
-    if (typeof live === 'object' && live !== null && stored instanceof Tree && hasNodes(stored)) shared.set(live, stored);
+    if (typeof live === 'object' && live !== null && stored instanceof Tree && hasNodes(stored))
+      shared.set(live, stored);
   };
   add(value, shadow);
-  if (Array.isArray(value) && shadow instanceof Tree) for (const [at, item] of shadow.items.entries()) add(value[at], item);
+  if (Array.isArray(value) && shadow instanceof Tree)
+    for (const [at, item] of shadow.items.entries()) add(value[at], item);
   return shared;
 }
 
@@ -50,14 +59,26 @@ export class Written {
   }
 
   /** Adds a write whose nodes are in the batch. */
-  add(batch: Batch, key: Texts, write: StoredWrite & { readonly family: number }, shared: ReadonlyMap<object, Tree>): void {
+  add(
+    batch: Batch,
+    key: Texts,
+    write: StoredWrite & { readonly family: number },
+    shared: ReadonlyMap<object, Tree>,
+  ): void {
     const record = new Uint8Array(structured.encode(write) as Uint8Array);
     batch.put(this.#writes, key, record);
-    for (const [live, tree] of shared) this.#known.set(live, { family: write.family, key, record, tree });
+    for (const [live, tree] of shared)
+      this.#known.set(live, { family: write.family, key, record, tree });
   }
 
-  /** For a checkpoint of the family: what is known, and whether a commit was refused because some of that is gone. */
-  of(family: number, batch: Batch): { known: (live: object) => Tree | undefined; isGone: (error: unknown) => boolean } {
+  /**
+   * For a checkpoint of the family: what is known, and whether a commit was refused because some of
+   * that is gone.
+   */
+  of(
+    family: number,
+    batch: Batch,
+  ): { known: (live: object) => Tree | undefined; isGone: (error: unknown) => boolean } {
     const used = new Set<Uint8Array>();
     const places: Place[] = [];
     const known = (live: object): Tree | undefined => {

@@ -15,9 +15,15 @@ import { placeOf, tellPlace, withPool } from '../with-pool';
 export function addBackup(program: Command): void {
   program
     .command('backup <pool> <file>')
-    .description('copy all of a pool, or what was committed since an earlier backup, into one file; - for stdout')
+    .description(
+      'copy all of a pool, or what was committed since an earlier backup, into one file; - for stdout',
+    )
     .option('--after <backup>', 'an increment: only what was committed after that backup')
-    .option('--since <epoch>', 'an increment: only what was committed above this epoch', wholeNumber)
+    .option(
+      '--since <epoch>',
+      'an increment: only what was committed above this epoch',
+      wholeNumber,
+    )
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -26,29 +32,53 @@ export function addBackup(program: Command): void {
         '  $ holdfast backup ./agent.holdfast ./tuesday.hfb --after ./monday.hfb\n' +
         '  $ holdfast backup ./agent.holdfast - | ssh elsewhere "holdfast restore ./agent.holdfast -"',
     )
-    .action(async (path: string, file: string, options: { after?: string; since?: number; json?: boolean }) => {
-      const output = outputBeside(file, options.json);
-      const target = file === STREAM ? bytesToStdout() : file;
-      const since = options.after === undefined ? options.since : await backupEnd(options.after);
-      await withPool(output, path, async (pool) => {
-        const bar = output.progress('backing up {bar} {percentage}%', 100);
-        const report = await pool
-          .backup(target, { incremental: since, onProgress: (fraction) => bar.update(Math.floor(fraction * 100)) })
-          .finally(() => bar.stop());
-        output.value({ ...placeOf(pool), file, ...report });
-        const what = report.since === undefined ? `${report.entries} entries` : `${report.commits} commits since epoch ${report.since}`;
-        if (report.continued) output.line(pc.dim('went on with one that had been interrupted'));
-        output.line(`${file}: ${what} as of epoch ${report.epoch}, ${bytesText(report.fileBytes)}`);
-      });
-    });
+    .action(
+      async (
+        path: string,
+        file: string,
+        options: { after?: string; since?: number; json?: boolean },
+      ) => {
+        const output = outputBeside(file, options.json);
+        const target = file === STREAM ? bytesToStdout() : file;
+        const since = options.after === undefined ? options.since : await backupEnd(options.after);
+        await withPool(output, path, async (pool) => {
+          const bar = output.progress('backing up {bar} {percentage}%', 100);
+          const report = await pool
+            .backup(target, {
+              incremental: since,
+              onProgress: (fraction) => bar.update(Math.floor(fraction * 100)),
+            })
+            .finally(() => bar.stop());
+          output.value({ ...placeOf(pool), file, ...report });
+          const what =
+            report.since === undefined
+              ? `${report.entries} entries`
+              : `${report.commits} commits since epoch ${report.since}`;
+          if (report.continued) output.line(pc.dim('went on with one that had been interrupted'));
+          output.line(
+            `${file}: ${what} as of epoch ${report.epoch}, ${bytesText(report.fileBytes)}`,
+          );
+        });
+      },
+    );
 }
 
 export function addRestore(program: Command): void {
   program
     .command('restore <pool> <backup> [increments...]')
-    .description('make a new pool of a backup and its increments, as of any commit or time inside them; - for stdin')
-    .option('--at <epoch-or-time>', 'the state after this commit, or at this time (2026-01-31T12:00:00)', pointInTime)
-    .addOption(new Option('--medium <medium>', 'what the new pool lives on').choices(['auto', 'pmem', 'file']).default('auto'))
+    .description(
+      'make a new pool of a backup and its increments, as of any commit or time inside them; - for stdin',
+    )
+    .option(
+      '--at <epoch-or-time>',
+      'the state after this commit, or at this time (2026-01-31T12:00:00)',
+      pointInTime,
+    )
+    .addOption(
+      new Option('--medium <medium>', 'what the new pool lives on')
+        .choices(['auto', 'pmem', 'file'])
+        .default('auto'),
+    )
     .option('--size <bytes>', 'size of the new pool', countFromOne)
     .option('--json', 'print JSON')
     .addHelpText(
@@ -57,10 +87,21 @@ export function addRestore(program: Command): void {
         '\nExamples:\n  $ holdfast restore ./again.holdfast ./monday.hfb ./tuesday.hfb\n' +
         '  $ holdfast restore ./again.holdfast ./monday.hfb ./tuesday.hfb --at 1734',
     )
-    .action(async (path: string, full: string, increments: string[], options: NewPoolOptions & { at?: number | Date }) => {
-      const output = new Output(options.json ?? false);
-      await restoreFiles(output, path, [full, ...increments], { at: options.at, medium: options.medium, size: options.size });
-    });
+    .action(
+      async (
+        path: string,
+        full: string,
+        increments: string[],
+        options: NewPoolOptions & { at?: number | Date },
+      ) => {
+        const output = new Output(options.json ?? false);
+        await restoreFiles(output, path, [full, ...increments], {
+          at: options.at,
+          medium: options.medium,
+          size: options.size,
+        });
+      },
+    );
 }
 
 export interface NewPoolOptions {
@@ -69,8 +110,16 @@ export interface NewPoolOptions {
   readonly json?: boolean;
 }
 
-export async function restoreFiles(output: Output, path: string, files: string[], options: RestoreOptions): Promise<void> {
-  const total = files.reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0);
+export async function restoreFiles(
+  output: Output,
+  path: string,
+  files: string[],
+  options: RestoreOptions,
+): Promise<void> {
+  const total = files.reduce(
+    (sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  );
   const bar = output.progress('restoring {bar} {percentage}%', Math.max(total, 1));
   let before = 0;
   let last = 0;
@@ -79,7 +128,9 @@ export async function restoreFiles(output: Output, path: string, files: string[]
     last = bytes;
     bar.update(before + bytes);
   };
-  const report = await restore(sourcesOf(files), path, { ...options, onProgress }).finally(() => bar.stop());
+  const report = await restore(sourcesOf(files), path, { ...options, onProgress }).finally(() =>
+    bar.stop(),
+  );
   output.value({ path, ...report });
   tellPlace(output, path);
   output.line(

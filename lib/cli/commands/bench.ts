@@ -1,4 +1,7 @@
-/** `holdfast bench`: one place against another, or one by itself, on this machine, in about a minute. */
+/**
+ * `holdfast bench`: one place against another, or one by itself, on this machine, in about a
+ * minute.
+ */
 import { resolve } from 'node:path';
 
 import { Option, type Command } from 'commander';
@@ -49,12 +52,22 @@ export function addBench(program: Command): void {
     .command('bench')
     .description('measure a place, or compare two, with a verdict in plain words (about a minute)')
     .requiredOption('--on <folder>', 'the place to measure')
-    .option('--against <folder>', 'the place to compare it with (default: the same place without Holdfast)')
+    .option(
+      '--against <folder>',
+      'the place to compare it with (default: the same place without Holdfast)',
+    )
     .addOption(mediumOption('--medium', 'medium of the pool in --on'))
     .addOption(mediumOption('--against-medium', 'medium of the pool in --against'))
-    .addOption(new Option('--extent <extent>', 'how much').choices(['quick', 'usual', 'full']).default('quick'))
+    .addOption(
+      new Option('--extent <extent>', 'how much')
+        .choices(['quick', 'usual', 'full'])
+        .default('quick'),
+    )
     .option('--rounds <n>', 'trials of each', countFromOne, 3)
-    .option('--only <workloads>', 'some workloads: commit, batch, inFlight, getHot, getRandom, range, open, space, agent, state')
+    .option(
+      '--only <workloads>',
+      'some workloads: commit, batch, inFlight, getHot, getRandom, range, open, space, agent, state',
+    )
     .option('--report <folder>', 'where the report goes', 'holdfast-bench')
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)
@@ -63,24 +76,38 @@ export function addBench(program: Command): void {
 
 function driversOf(flags: BenchFlags): DriverAt[] {
   const on = resolve(flags.on);
-  if (flags.against === undefined) return [holdfastAt(on, flags.on, flags.medium), floorAt(on, FLOOR)];
+  if (flags.against === undefined)
+    return [holdfastAt(on, flags.on, flags.medium), floorAt(on, FLOOR)];
   const against = resolve(flags.against);
-  const shown = flags.against === flags.on ? `${flags.against} (${flags.againstMedium})` : flags.against;
+  const shown =
+    flags.against === flags.on ? `${flags.against} (${flags.againstMedium})` : flags.against;
   return [holdfastAt(on, flags.on, flags.medium), holdfastAt(against, shown, flags.againstMedium)];
 }
 
-/** System calls are counted for the first commit only, but in a longer run: each counted trial takes seconds of a minute. */
+/**
+ * System calls are counted for the first commit only, but in a longer run: each counted trial takes
+ * seconds of a minute.
+ */
 function groupsOf({ extent, only }: BenchFlags, drivers: readonly DriverAt[]): Group[] {
   const names = only?.split(',');
-  const chosen = workloadsOf(extent).filter(({ name }) => !APART.has(name) && (names === undefined || names.includes(name)));
+  const chosen = workloadsOf(extent).filter(
+    ({ name }) => !APART.has(name) && (names === undefined || names.includes(name)),
+  );
   const first = chosen.find(({ name }) => name === 'commit');
-  const counted = ({ name }: Workload): boolean => extent !== 'quick' && ['commit', 'batch', 'inFlight'].includes(name);
-  return chosen.map((workload) => ({ workload, drivers: driversFor(workload, drivers), counted: workload === first || counted(workload) }));
+  const counted = ({ name }: Workload): boolean =>
+    extent !== 'quick' && ['commit', 'batch', 'inFlight'].includes(name);
+  return chosen.map((workload) => ({
+    workload,
+    drivers: driversFor(workload, drivers),
+    counted: workload === first || counted(workload),
+  }));
 }
 
 /** The raw floor keeps no key: it can only be told to commit. */
 function driversFor({ name }: Workload, drivers: readonly DriverAt[]): readonly DriverAt[] {
-  return ['commit', 'batch'].includes(name) ? drivers : drivers.filter((driver) => driver.name !== FLOOR);
+  return ['commit', 'batch'].includes(name)
+    ? drivers
+    : drivers.filter((driver) => driver.name !== FLOOR);
 }
 
 async function bench(output: Output, flags: BenchFlags): Promise<void> {
@@ -95,7 +122,13 @@ async function bench(output: Output, flags: BenchFlags): Promise<void> {
   const [on, against] = [drivers[0]!.shown, drivers[1]!.shown];
   const words = verdict(rows, on, against);
   const title = `Holdfast: ${on} against ${against}`;
-  const written = writeReport(resolve(flags.report), { title, lines, rows, goals: [], verdict: words });
+  const written = writeReport(resolve(flags.report), {
+    title,
+    lines,
+    rows,
+    goals: [],
+    verdict: words,
+  });
   output.value({ rows, verdict: words, report: written });
   output.line();
   output.table(TABLE_HEAD, rows.map(tableCells));
@@ -109,7 +142,9 @@ async function measure(output: Output, groups: readonly Group[], rounds: number)
   const due = trialsDue(groups, rounds);
   const total = due.length;
   const seconds = due.reduce((sum, workload) => sum + guessedSeconds(workload, rounds), 0);
-  output.line(`${total} trials, about ${seconds < 90 ? `${Math.ceil(seconds / 10) * 10} seconds` : `${Math.ceil(seconds / 60)} minutes`}`);
+  output.line(
+    `${total} trials, about ${seconds < 90 ? `${Math.ceil(seconds / 10) * 10} seconds` : `${Math.ceil(seconds / 60)} minutes`}`,
+  );
   const bar = output.progress('{bar} {value} of {total}  {now}', total);
   const interrupted = new AbortController();
   const stop = (): void => interrupted.abort(new Error('interrupted'));

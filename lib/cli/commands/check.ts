@@ -8,9 +8,7 @@ import { placeOf, withReader } from '../with-pool';
 export function addCheck(program: Command, finish: Finish): void {
   program
     .command('check <pool>')
-    .description(
-      'read everything and verify all checksums; exit code 1 if anything is damaged',
-    )
+    .description('read everything and verify all checksums; exit code 1 if anything is damaged')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast check ./agent.holdfast && echo sound')
     .action(async (path: string, options: { json?: boolean }) => {

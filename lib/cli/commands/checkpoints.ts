@@ -57,7 +57,9 @@ export function addDiff(program: Command): void {
 export function addFork(program: Command): void {
   program
     .command('fork <pool> <checkpoint> <run>')
-    .description('begin a new run from a checkpoint of another; whoever drives runs goes on with it')
+    .description(
+      'begin a new run from a checkpoint of another; whoever drives runs goes on with it',
+    )
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast fork ./agent.holdfast run/trip-42@3 trip-42-b')
     .action(async (path: string, checkpoint: string, run: string, options: JsonOption) => {
@@ -91,7 +93,8 @@ export function addPrune(program: Command): void {
       '\nExample:\n  $ holdfast prune ./agent.holdfast trip-42 --keep-last 10 --older-than 7d',
     )
     .action(async (path: string, run: string, options: PruneCliOptions, command: Command) => {
-      if (options.keepLabel && options.dropLabels) command.error('error: --keep-label and --drop-labels contradict each other');
+      if (options.keepLabel && options.dropLabels)
+        command.error('error: --keep-label and --drop-labels contradict each other');
       const output = new Output(options.json ?? false);
       await withPool(output, path, async (pool) => {
         const { keepLast, keepLabel, dropLabels, olderThan } = options;

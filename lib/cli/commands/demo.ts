@@ -91,7 +91,9 @@ function narrator(output: Output, pool: string, flags: DemoFlags): ReplayWatch {
       output.line(pc.bold('Holdfast demo: an agent that is killed at the worst moments'));
       const what = `${conversations.length} conversations (${messages} messages, ${calls} tool calls)`;
       output.line(`A help-desk agent holds ${what}. Every message is a durable step, every`);
-      output.line(`tool call a durable effect. It is killed with SIGKILL ${flags.kills} times and started again.\n`);
+      output.line(
+        `tool call a durable effect. It is killed with SIGKILL ${flags.kills} times and started again.\n`,
+      );
     },
     opened: (place) => {
       output.place({ path: pool, ...place });

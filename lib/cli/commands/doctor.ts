@@ -17,7 +17,9 @@ const yes = (value: boolean): string => (value ? 'yes' : 'no');
 export function addDoctor(program: Command): void {
   program
     .command('doctor [place]')
-    .description('show what a place (a folder, a pool, a device) offers: medium, DAX, durability class')
+    .description(
+      'show what a place (a folder, a pool, a device) offers: medium, DAX, durability class',
+    )
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

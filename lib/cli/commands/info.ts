@@ -17,7 +17,8 @@ function sizeText(taken: number, capacity: number): string {
 /** Who else reads the pool, and what that holds back. Only a writer knows how much. */
 function readerRows(readOnly: boolean, stats: PoolStats): [string, string][] {
   const rows: [string, string][] = [];
-  if (readOnly) rows.push(['read', 'beside the process that has it open, or without the right to write it']);
+  if (readOnly)
+    rows.push(['read', 'beside the process that has it open, or without the right to write it']);
   if (stats.readers > 0)
     rows.push([
       'readers',

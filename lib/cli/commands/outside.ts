@@ -21,15 +21,17 @@ export function addSignal(program: Command): void {
       '\nExamples:\n  $ holdfast signal ./agent.holdfast trip-42 approve true\n' +
         '  $ holdfast signal ./agent.holdfast trip-42 answer "Oslo, please"',
     )
-    .action(async (path: string, run: string, name: string, text?: string, options?: SignalOptions) => {
-      const output = new Output(options?.json ?? false);
-      await withPool(output, path, async (pool) => {
-        const value = text === undefined || options?.text ? text : valueOf(text);
-        const receipt = await pool.signal(run, name, value);
-        output.value({ ...placeOf(pool), run, name, value, receipt });
-        output.line(`${name} given to ${run}: ${brief(value)} (epoch ${receipt.epoch})`);
-      });
-    });
+    .action(
+      async (path: string, run: string, name: string, text?: string, options?: SignalOptions) => {
+        const output = new Output(options?.json ?? false);
+        await withPool(output, path, async (pool) => {
+          const value = text === undefined || options?.text ? text : valueOf(text);
+          const receipt = await pool.signal(run, name, value);
+          output.value({ ...placeOf(pool), run, name, value, receipt });
+          output.line(`${name} given to ${run}: ${brief(value)} (epoch ${receipt.epoch})`);
+        });
+      },
+    );
 }
 
 interface ResolveOptions {
@@ -42,7 +44,9 @@ interface ResolveOptions {
 export function addResolve(program: Command): void {
   program
     .command('resolve <pool> [id]')
-    .description('list the effects whose outcome is unknown, or say of one whether it happened (the first answer stands)')
+    .description(
+      'list the effects whose outcome is unknown, or say of one whether it happened (the first answer stands)',
+    )
     .option('--happened', 'it happened, and has no result that matters')
     .option('--value <json>', 'it happened, and this is its result', jsonValue)
     .option('--never-happened', 'it did not happen and will not: it may be called again')
@@ -52,18 +56,23 @@ export function addResolve(program: Command): void {
       '\nExamples:\n  $ holdfast resolve ./agent.holdfast\n' +
         '  $ holdfast resolve ./agent.holdfast hf-5f…-3 --value \'{"number":"HF 7"}\'',
     )
-    .action(async (path: string, id: string | undefined, options: ResolveOptions, command: Command) => {
-      const output = new Output(options.json ?? false);
-      const said = options.happened || options.neverHappened || options.value !== undefined;
-      if (id === undefined && said) command.error('error: of which outcome? `holdfast resolve <pool>` lists their ids');
-      const resolution = id === undefined ? undefined : resolutionOf(options, command);
-      await withPool(output, path, async (pool) => {
-        if (id === undefined || resolution === undefined) return list(output, pool);
-        const receipt = await pool.resolve(id, resolution);
-        output.value({ ...placeOf(pool), id, resolution, receipt });
-        output.line(`${id} is resolved (epoch ${receipt.epoch}); its run makes use of it when it goes on, unless it is finished`);
-      });
-    });
+    .action(
+      async (path: string, id: string | undefined, options: ResolveOptions, command: Command) => {
+        const output = new Output(options.json ?? false);
+        const said = options.happened || options.neverHappened || options.value !== undefined;
+        if (id === undefined && said)
+          command.error('error: of which outcome? `holdfast resolve <pool>` lists their ids');
+        const resolution = id === undefined ? undefined : resolutionOf(options, command);
+        await withPool(output, path, async (pool) => {
+          if (id === undefined || resolution === undefined) return list(output, pool);
+          const receipt = await pool.resolve(id, resolution);
+          output.value({ ...placeOf(pool), id, resolution, receipt });
+          output.line(
+            `${id} is resolved (epoch ${receipt.epoch}); its run makes use of it when it goes on, unless it is finished`,
+          );
+        });
+      },
+    );
 }
 
 function resolutionOf(options: ResolveOptions, command: Command): Resolution {
@@ -87,7 +96,9 @@ function list(output: Output, pool: Holdfast): void {
       ['id', id],
       ...(problem === undefined ? [] : [['problem', problem] as const]),
       ...(run === '' ? [] : [['run', run] as const]),
-      ...(attempt === 0 ? [] : [['tool', tool] as const, ['attempt', `${attempt}, since ${timeText(since)}`] as const]),
+      ...(attempt === 0
+        ? []
+        : [['tool', tool] as const, ['attempt', `${attempt}, since ${timeText(since)}`] as const]),
       ...(args === undefined && problem !== undefined ? [] : [['arguments', brief(args)] as const]),
       ...(error === undefined ? [] : [['error', error] as const]),
     ]);

@@ -32,8 +32,15 @@ export function addRegions(program: Command): void {
           const length = Math.min(options.length, Math.max(0, region.size - options.offset));
           const bytes = Buffer.from(region.read(options.offset, length));
           const { offset } = options;
-          output.value({ ...placeOf(pool), region: name, size: region.size, offset, bytes: bytes.toString('hex') });
-          for (let at = 0; at < bytes.length; at += rowBytes) output.line(row(offset + at, bytes.subarray(at, at + rowBytes)));
+          output.value({
+            ...placeOf(pool),
+            region: name,
+            size: region.size,
+            offset,
+            bytes: bytes.toString('hex'),
+          });
+          for (let at = 0; at < bytes.length; at += rowBytes)
+            output.line(row(offset + at, bytes.subarray(at, at + rowBytes)));
           return;
         }
         const regions = pool.regions();
@@ -42,7 +49,11 @@ export function addRegions(program: Command): void {
         else {
           output.table(
             ['region', 'size', 'placed'],
-            regions.map((region) => [region.name, bytesText(region.size), bytesText(region.placedBytes)]),
+            regions.map((region) => [
+              region.name,
+              bytesText(region.size),
+              bytesText(region.placedBytes),
+            ]),
           );
         }
       });
@@ -53,7 +64,10 @@ export function addRegions(program: Command): void {
 function regionOf(pool: PoolCore, name: string): Region {
   const names = pool.regions().map((region) => region.name);
   if (names.includes(name)) return pool.region(name);
-  throw new HoldfastError('ERR_HOLDFAST_NOT_FOUND', `no region ${name} in ${pool.path}; there is: ${names.join(', ') || 'none'}`);
+  throw new HoldfastError(
+    'ERR_HOLDFAST_NOT_FOUND',
+    `no region ${name} in ${pool.path}; there is: ${names.join(', ') || 'none'}`,
+  );
 }
 
 const rowBytes = 16;

@@ -15,8 +15,17 @@ export function addResize(program: Command): void {
     .argument('<pool>')
     .argument('<size>', '', sizeOf)
     .description('give a pool another size: bytes, or with K, M, G or T; 0: grows by itself')
-    .option('--directory <directory>', 'copy it into parts, one in each of these (again for each)', (one: string, before: string[] = []) => [...before, one])
-    .addOption(new Option('--one-file', 'copy a pool that lies in several directories into one file').conflicts('directory'))
+    .option(
+      '--directory <directory>',
+      'copy it into parts, one in each of these (again for each)',
+      (one: string, before: string[] = []) => [...before, one],
+    )
+    .addOption(
+      new Option(
+        '--one-file',
+        'copy a pool that lies in several directories into one file',
+      ).conflicts('directory'),
+    )
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -26,15 +35,28 @@ export function addResize(program: Command): void {
         '\nExamples:\n  $ holdfast resize ./agent.holdfast 8G\n  $ holdfast resize /mnt/pmem/agent.holdfast 1G\n' +
         '  $ holdfast resize /mnt/pmem0/agent.holdfast 64G --directory /mnt/pmem0 --directory /mnt/pmem1',
     )
-    .action(async (path: string, size: number, options: { json?: boolean; directory?: string[]; oneFile?: boolean }) => {
-      const output = new Output(options.json ?? false);
-      const directories = options.oneFile ? [] : options.directory;
-      const copied = !directories && (await inPlace(path, size)) ? undefined : await resizeByCopy(path, size, { directories });
-      output.value({ path, size, copied: copied ?? null });
-      tellPlace(output, path);
-      const how = copied ? `copied: ${copied.entries} entries, ${bytesText(copied.bytes)}` : 'in place';
-      output.line(`${path} ${size === 0 ? 'grows by itself' : `has ${bytesText(size)}`} now (${how})`);
-    });
+    .action(
+      async (
+        path: string,
+        size: number,
+        options: { json?: boolean; directory?: string[]; oneFile?: boolean },
+      ) => {
+        const output = new Output(options.json ?? false);
+        const directories = options.oneFile ? [] : options.directory;
+        const copied =
+          !directories && (await inPlace(path, size))
+            ? undefined
+            : await resizeByCopy(path, size, { directories });
+        output.value({ path, size, copied: copied ?? null });
+        tellPlace(output, path);
+        const how = copied
+          ? `copied: ${copied.entries} entries, ${bytesText(copied.bytes)}`
+          : 'in place';
+        output.line(
+          `${path} ${size === 0 ? 'grows by itself' : `has ${bytesText(size)}`} now (${how})`,
+        );
+      },
+    );
 }
 
 async function inPlace(path: string, size: number): Promise<boolean> {

@@ -1,4 +1,7 @@
-/** `holdfast runs`, `show`, `timeline`: durable runs seen from outside. Nothing here drives a run or changes one. */
+/**
+ * `holdfast runs`, `show`, `timeline`: durable runs seen from outside. Nothing here drives a run or
+ * changes one.
+ */
 import { Option, type Command } from 'commander';
 import pc from 'picocolors';
 
@@ -43,7 +46,10 @@ export function addRuns(program: Command): void {
         const more = found.length > runs.length;
         output.value({ ...placeOf(pool), runs, more });
         if (runs.length === 0) output.line('no such runs');
-        else output.table(['run', 'status', 'began', 'took', 'waits for'], runs.map(rowOf), ['waits for']);
+        else
+          output.table(['run', 'status', 'began', 'took', 'waits for'], runs.map(rowOf), [
+            'waits for',
+          ]);
         const last = runs.at(-1);
         if (more && last) output.line(`… more: --after ${JSON.stringify(last.id)}`);
       });
@@ -70,7 +76,9 @@ export function addShow(program: Command): void {
           ...(info.parent === undefined ? [] : [['child of', info.parent] as const]),
           ['entries', kindsText(summary.kinds)],
           ['driven', drivenText(info)],
-          ...(info.waits.length === 0 ? [] : [['waits for', info.waits.map(waitText).join(', ')] as const]),
+          ...(info.waits.length === 0
+            ? []
+            : [['waits for', info.waits.map(waitText).join(', ')] as const]),
           ['input', brief(summary.input)],
           ['state', brief(summary.state)],
           ...(info.status === 'finished' ? [['result', brief(summary.result)] as const] : []),
@@ -96,7 +104,11 @@ export function addTimeline(program: Command): void {
         output.value({ ...placeOf(pool), run: id, entries });
         const head = ['#', 'after', 'kind', 'what', 'took', 'attempt', 'epoch'];
         const began = pool.runInfo(id)?.began ?? 0;
-        output.table(head, entries.map((entry) => timelineRow(entry, began)), ['what']);
+        output.table(
+          head,
+          entries.map((entry) => timelineRow(entry, began)),
+          ['what'],
+        );
       });
     });
 }
@@ -129,7 +141,13 @@ function kindsText(kinds: Record<string, number>): string {
 function rowOf(info: RunInfo): (string | number)[] {
   if (info.status === 'unreadable') return [info.id, statusText(info), '', '', info.problem ?? ''];
   const took = info.ended === undefined ? '' : msText(Math.max(0, info.ended - info.began));
-  return [info.id, statusText(info), timeText(info.began), took, info.waits.map(waitText).join(', ')];
+  return [
+    info.id,
+    statusText(info),
+    timeText(info.began),
+    took,
+    info.waits.map(waitText).join(', '),
+  ];
 }
 
 function drivenText({ driven, fencingToken }: RunInfo): string {
@@ -137,7 +155,9 @@ function drivenText({ driven, fencingToken }: RunInfo): string {
 }
 
 function statusText({ status }: RunInfo): string {
-  const colour = { running: pc.cyan, waiting: pc.yellow, finished: pc.green, unreadable: pc.red }[status];
+  const colour = { running: pc.cyan, waiting: pc.yellow, finished: pc.green, unreadable: pc.red }[
+    status
+  ];
   return colour(status);
 }
 

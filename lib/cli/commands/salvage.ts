@@ -15,7 +15,9 @@ const TRUSTED = {
 export function addSalvage(program: Command, finish: Finish): void {
   program
     .command('salvage <pool> <new-pool>')
-    .description('save what is still valid of a damaged pool into a new one; exit code 1 if anything is lost')
+    .description(
+      'save what is still valid of a damaged pool into a new one; exit code 1 if anything is lost',
+    )
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

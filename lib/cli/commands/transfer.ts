@@ -1,4 +1,7 @@
-/** `holdfast export` and `holdfast import`: a pool as JSON lines or as one binary file, and back, on any medium. */
+/**
+ * `holdfast export` and `holdfast import`: a pool as JSON lines or as one binary file, and back, on
+ * any medium.
+ */
 import { once } from 'node:events';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { stat, unlink } from 'node:fs/promises';
@@ -27,44 +30,68 @@ const MAGIC = 'HFK1';
 export function addExport(program: Command): void {
   program
     .command('export <pool> [file]')
-    .description('write all of a pool as JSON lines or as one binary file; without a file to stdout')
-    .addOption(new Option('--format <format>', 'JSON lines, or what backup writes').choices(['jsonl', 'binary']).default('jsonl'))
+    .description(
+      'write all of a pool as JSON lines or as one binary file; without a file to stdout',
+    )
+    .addOption(
+      new Option('--format <format>', 'JSON lines, or what backup writes')
+        .choices(['jsonl', 'binary'])
+        .default('jsonl'),
+    )
     .option('--json', 'print JSON (with a file)')
     .addHelpText(
       'after',
       '\nExamples:\n  $ holdfast export ./agent.holdfast ./agent.jsonl\n  $ holdfast export ./agent.holdfast | grep user/7\n' +
         '  $ holdfast export ./agent.holdfast ./agent.hfb --format binary',
     )
-    .action(async (path: string, file: string | undefined, options: { format: Format; json?: boolean }) => {
-      if (file === undefined || file === STREAM) return exportToStdout(path, options.format);
-      const output = new Output(options.json ?? false);
-      if (existsSync(file)) throw new HoldfastError('ERR_HOLDFAST_EXISTS', `${file} is there already; remove it, or export to another place`);
-      // A backup is made where the pool is written; lines also beside whoever writes it.
-      const withIt = options.format === 'binary' ? withPool : withReader;
-      await withIt(output, path, async (pool) => {
-        const total = pool.keyspaces().reduce((sum, name) => sum + pool.keyspace(name).count(), 0);
-        const bar = output.progress('exporting {bar} {percentage}%', Math.max(total, 1));
-        let entries = 0;
-        try {
-          if (options.format === 'binary') {
-            ({ entries } = await pool.backup(file, { onProgress: (fraction) => bar.update(fraction * total) }));
-          } else {
-            await exportToFile(pool, file, (done) => bar.update((entries = done)));
+    .action(
+      async (
+        path: string,
+        file: string | undefined,
+        options: { format: Format; json?: boolean },
+      ) => {
+        if (file === undefined || file === STREAM) return exportToStdout(path, options.format);
+        const output = new Output(options.json ?? false);
+        if (existsSync(file))
+          throw new HoldfastError(
+            'ERR_HOLDFAST_EXISTS',
+            `${file} is there already; remove it, or export to another place`,
+          );
+        // A backup is made where the pool is written; lines also beside whoever writes it.
+        const withIt = options.format === 'binary' ? withPool : withReader;
+        await withIt(output, path, async (pool) => {
+          const total = pool
+            .keyspaces()
+            .reduce((sum, name) => sum + pool.keyspace(name).count(), 0);
+          const bar = output.progress('exporting {bar} {percentage}%', Math.max(total, 1));
+          let entries = 0;
+          try {
+            if (options.format === 'binary') {
+              ({ entries } = await pool.backup(file, {
+                onProgress: (fraction) => bar.update(fraction * total),
+              }));
+            } else {
+              await exportToFile(pool, file, (done) => bar.update((entries = done)));
+            }
+          } finally {
+            bar.stop();
           }
-        } finally {
-          bar.stop();
-        }
-        output.value({ ...placeOf(pool), file, format: options.format, entries });
-        output.line(`${file}: ${entries} entries`);
-      });
-    });
+          output.value({ ...placeOf(pool), file, format: options.format, entries });
+          output.line(`${file}: ${entries} entries`);
+        });
+      },
+    );
 }
 
 export function addImport(program: Command): void {
   program
     .command('import <pool> <file>')
     .description('make a new pool of what export or backup wrote; - for stdin')
-    .addOption(new Option('--medium <medium>', 'what the new pool lives on').choices(['auto', 'pmem', 'file']).default('auto'))
+    .addOption(
+      new Option('--medium <medium>', 'what the new pool lives on')
+        .choices(['auto', 'pmem', 'file'])
+        .default('auto'),
+    )
     .option('--size <bytes>', 'size of the new pool', countFromOne)
     .option('--json', 'print JSON')
     .addHelpText(
@@ -104,7 +131,11 @@ async function exportToStdout(path: string, format: Format): Promise<void> {
 }
 
 // Not `.partial`: that is what an interrupted backup has left, and would be gone on with.
-async function exportToFile(pool: PoolCore, file: string, onEntry: (entries: number) => void): Promise<void> {
+async function exportToFile(
+  pool: PoolCore,
+  file: string,
+  onEntry: (entries: number) => void,
+): Promise<void> {
   const unfinished = `${file}.exporting`;
   const to = createWriteStream(unfinished, { mode: 0o600, flush: true });
   const done = finished(to);
@@ -117,14 +148,17 @@ async function exportToFile(pool: PoolCore, file: string, onEntry: (entries: num
     await done;
   } catch (error) {
     to.destroy();
-    await unlink(unfinished).catch(() => undefined); // the error that brought us here is the one to tell
+    // the error that brought us here is the one to tell
+    await unlink(unfinished).catch(() => undefined);
     throw fileError(error, `the export ${file} could not be written`);
   }
   await giveName(unfinished, file);
 }
 
 /** A source of lines or of a binary export, of which only the first bytes have been looked at. */
-async function openSource(file: string): Promise<{ stream: Readable; binary: boolean; bytes: number }> {
+async function openSource(
+  file: string,
+): Promise<{ stream: Readable; binary: boolean; bytes: number }> {
   try {
     const bytes = file === STREAM ? 0 : (await stat(file)).size;
     const stream = file === STREAM ? process.stdin : createReadStream(file);
@@ -136,10 +170,20 @@ async function openSource(file: string): Promise<{ stream: Readable; binary: boo
   }
 }
 
-async function importLines(output: Output, path: string, source: Readable, bytes: number, options: NewPoolOptions): Promise<number> {
+async function importLines(
+  output: Output,
+  path: string,
+  source: Readable,
+  bytes: number,
+  options: NewPoolOptions,
+): Promise<number> {
   const bar = output.progress('importing {bar} {percentage}%', Math.max(bytes, 1));
   return intoNewPool(path, async (temporary) => {
-    const pool = await open(temporary, { create: 'exclusive', medium: options.medium, size: options.size });
+    const pool = await open(temporary, {
+      create: 'exclusive',
+      medium: options.medium,
+      size: options.size,
+    });
     try {
       const lines = new LineImport(pool);
       let read = 0;

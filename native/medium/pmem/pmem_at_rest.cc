@@ -10,21 +10,24 @@
 namespace holdfast {
 namespace {
 
-constexpr uint64_t kLanesAtOnce = 16 * kPmemLaneBytes;  // small enough that the memory for it is not asked of the system each time
+constexpr uint64_t kLanesAtOnce =
+    16 *
+    kPmemLaneBytes;  // small enough that the memory for it is not asked of the system each time
 constexpr uint64_t kHeadersAtOnce = 2048;
 static_assert(kPmemLanes * kPmemLaneBytes % kLanesAtOnce == 0);
 constexpr uint64_t kRunFlags = kPmemCompactHeader | kPmemFlexibleBitmap;
 
-bool all_zero(Bytes bytes) {
-  return bytes.find_first_not_of('\0') == Bytes::npos;
-}
+bool all_zero(Bytes bytes) { return bytes.find_first_not_of('\0') == Bytes::npos; }
 
 class Inspector {
  public:
   Inspector(const ReadPool& read, uint64_t pool_bytes, const PmemFront& front, std::string* why)
       : read_(read), pool_bytes_(pool_bytes), front_(front), why_(why) {}
 
-  bool at_rest() { return descriptor() && lanes() && zones() && (root_seen_ || not_so("no run holds the root object")); }
+  bool at_rest() {
+    return descriptor() && lanes() && zones() &&
+           (root_seen_ || not_so("no run holds the root object"));
+  }
 
  private:
   bool not_so(const std::string& what) {
@@ -35,7 +38,8 @@ class Inspector {
   // The bytes, or nothing: `why_` says so.
   bool take(uint64_t offset, uint64_t bytes, std::string* out) {
     Result<std::string> found = read_(offset, bytes);
-    if (!found || found->size() != bytes) return not_so("its byte " + std::to_string(offset) + " cannot be read");
+    if (!found || found->size() != bytes)
+      return not_so("its byte " + std::to_string(offset) + " cannot be read");
     *out = std::move(*found);
     return true;
   }
@@ -46,9 +50,12 @@ class Inspector {
     const auto it = load<PmemDescriptor>(bytes.data());
     root_ = it.root_offset;
     root_bytes_ = it.root_size;
-    const bool as_it_must = it.lanes_offset == kPmemLanesAt && it.lanes == kPmemLanes && it.heap_offset == kPmemHeapAt && it.run_id % 2 == 0 &&
-                            it.conversion_flags == 0 && it.root_size == kPmemRootObjectBytes && it.heap_size == pool_bytes_ - kPmemHeapAt &&
-                            round_up(it.root_offset, kPageBytes) == front_.offset && pool_bytes_ > kPmemHeapAt + sizeof(PmemHeapHeader);
+    const bool as_it_must = it.lanes_offset == kPmemLanesAt && it.lanes == kPmemLanes &&
+                            it.heap_offset == kPmemHeapAt && it.run_id % 2 == 0 &&
+                            it.conversion_flags == 0 && it.root_size == kPmemRootObjectBytes &&
+                            it.heap_size == pool_bytes_ - kPmemHeapAt &&
+                            round_up(it.root_offset, kPageBytes) == front_.offset &&
+                            pool_bytes_ > kPmemHeapAt + sizeof(PmemHeapHeader);
     return as_it_must || not_so("its descriptor is unusual");
   }
 
@@ -56,18 +63,21 @@ class Inspector {
     std::string bytes;
     for (uint64_t lane = 0; lane < kPmemLanes; lane++) {
       const uint64_t at = lane * kPmemLaneBytes % kLanesAtOnce;
-      if (at == 0 && !take(kPmemLanesAt + lane * kPmemLaneBytes, kLanesAtOnce, &bytes)) return false;
+      if (at == 0 && !take(kPmemLanesAt + lane * kPmemLaneBytes, kLanesAtOnce, &bytes))
+        return false;
       const char* internal = bytes.data() + at;
       const char* external = internal + sizeof(PmemLog) + kPmemInternalLogBytes;
       const char* undo = external + sizeof(PmemLog) + kPmemExternalLogBytes;
-      if (!redo_is_done(internal, kPmemInternalLogBytes) || !redo_is_done(external, kPmemExternalLogBytes) || !undo_is_harmless(undo)) {
+      if (!redo_is_done(internal, kPmemInternalLogBytes) ||
+          !redo_is_done(external, kPmemExternalLogBytes) || !undo_is_harmless(undo)) {
         return not_so("its lane " + std::to_string(lane) + " is in use");
       }
     }
     return true;
   }
 
-  // Never used, or cleared after use: libpmemobj then does not look at the entries, whatever they are.
+  // Never used, or cleared after use: libpmemobj then does not look at the entries, whatever they
+  // are.
   static bool redo_is_done(const char* at, uint64_t capacity) {
     const auto log = load<PmemLog>(at);
     const bool cleared = log.capacity == 0 && log.generation == 0;
@@ -76,11 +86,12 @@ class Inspector {
   }
 
   static bool ends_here(const PmemLog& log) {
-    return log.checksum == 0 && log.next == 0 && log.flags == 0 && all_zero(bytes_of(log.unused, sizeof log.unused));
+    return log.checksum == 0 && log.next == 0 && log.flags == 0 &&
+           all_zero(bytes_of(log.unused, sizeof log.unused));
   }
 
-  // Its entries are those of set_root(), each a copy of a root slot with its own checksum. Whether they are to be put back
-  // libpmemobj tells by that checksum, and either is right.
+  // Its entries are those of set_root(), each a copy of a root slot with its own checksum. Whether
+  // they are to be put back libpmemobj tells by that checksum, and either is right.
   bool undo_is_harmless(const char* at) const {
     const auto log = load<PmemLog>(at);
     if (log.capacity != kPmemUndoLogBytes || !ends_here(log)) return false;
@@ -94,8 +105,10 @@ class Inspector {
       const auto entry = load<Entry>(entries + begin);
       if (entry.offset == 0) return true;
       const uint64_t target = entry.offset & kOffsetBits;
-      const bool slot = target == front_.offset + kRootSlotOffsets[0] || target == front_.offset + kRootSlotOffsets[1];
-      if ((entry.offset & ~kOffsetBits) != kCopy || !slot || entry.bytes != sizeof(RootSlot)) return false;
+      const bool slot = target == front_.offset + kRootSlotOffsets[0] ||
+                        target == front_.offset + kRootSlotOffsets[1];
+      if ((entry.offset & ~kOffsetBits) != kCopy || !slot || entry.bytes != sizeof(RootSlot))
+        return false;
     }
     return false;
   }
@@ -104,8 +117,9 @@ class Inspector {
     std::string bytes;
     if (!take(kPmemHeapAt, sizeof(PmemHeapHeader), &bytes)) return false;
     const auto heap = load<PmemHeapHeader>(bytes.data());
-    if (std::memcmp(heap.signature, kPmemHeapSignature, sizeof kPmemHeapSignature) != 0 || heap.major != 1 ||
-        heap.chunk_bytes != kPmemLibraryChunkBytes || heap.chunks_per_zone != kPmemZoneChunks) {
+    if (std::memcmp(heap.signature, kPmemHeapSignature, sizeof kPmemHeapSignature) != 0 ||
+        heap.major != 1 || heap.chunk_bytes != kPmemLibraryChunkBytes ||
+        heap.chunks_per_zone != kPmemZoneChunks) {
       return not_so("its heap's header is unusual");
     }
     for (uint64_t zone = kPmemHeapAt + sizeof heap; zone < pool_bytes_; zone += kPmemZoneBytes) {
@@ -121,16 +135,20 @@ class Inspector {
     if (!take(zone, sizeof(PmemZoneHeader), &bytes)) return false;
     const auto header = load<PmemZoneHeader>(bytes.data());
     if (header.magic == 0 && header.chunks == 0) return true;  // not taken into use yet
-    if (header.magic != kPmemZoneMagic || header.chunks != chunks) return not_so("a zone's header is unusual");
+    if (header.magic != kPmemZoneMagic || header.chunks != chunks)
+      return not_so("a zone's header is unusual");
     const uint64_t headers_at = zone + sizeof header;
     uint64_t first_read = 0, past_read = 0;
     for (uint64_t i = 0; i < chunks;) {
       if (i >= past_read) {
         first_read = i;
         past_read = std::min(chunks, i + kHeadersAtOnce);
-        if (!take(headers_at + i * sizeof(PmemChunkHeader), (past_read - i) * sizeof(PmemChunkHeader), &bytes)) return false;
+        if (!take(headers_at + i * sizeof(PmemChunkHeader),
+                  (past_read - i) * sizeof(PmemChunkHeader), &bytes))
+          return false;
       }
-      const auto block = load<PmemChunkHeader>(bytes.data() + (i - first_read) * sizeof(PmemChunkHeader));
+      const auto block =
+          load<PmemChunkHeader>(bytes.data() + (i - first_read) * sizeof(PmemChunkHeader));
       const uint64_t at = zone + kPmemZoneFront + i * kPmemLibraryChunkBytes;
       if (block.chunks == 0 || block.chunks > chunks - i || !block_is_known(block, at)) {
         return not_so("its block at byte " + std::to_string(at) + " is unusual");
@@ -150,10 +168,12 @@ class Inspector {
     std::string bytes;
     if (!take(at, sizeof(PmemObjectHeader), &bytes)) return false;
     const auto object = load<PmemObjectHeader>(bytes.data());
-    return object.size == block.chunks * kPmemLibraryChunkBytes && (object.extra & ~uint64_t{0xFF}) == kPmemSegmentType;
+    return object.size == block.chunks * kPmemLibraryChunkBytes &&
+           (object.extra & ~uint64_t{0xFF}) == kPmemSegmentType;
   }
 
-  // The bitmap's size and what of it is never used follow from the size of the run's blocks, as libpmemobj reckons it.
+  // The bitmap's size and what of it is never used follow from the size of the run's blocks, as
+  // libpmemobj reckons it.
   bool holds_the_root(const PmemChunkHeader& block, uint64_t at) {
     std::string bytes;
     if (root_seen_ || !take(at, sizeof(PmemRunHeader), &bytes)) return false;
@@ -162,24 +182,28 @@ class Inspector {
     const uint64_t content = block.chunks * kPmemLibraryChunkBytes - sizeof run;
     if (run.block_bytes > content) return false;
     const uint64_t words = (content / run.block_bytes + 63) / 64;
-    const uint64_t padded = round_up(words + 2, 8) - 2;  // what comes behind the two words and these begins a line
+    const uint64_t padded =
+        round_up(words + 2, 8) - 2;  // what comes behind the two words and these begins a line
     if (padded * sizeof(uint64_t) >= content) return false;
     const uint64_t blocks = (content - padded * sizeof(uint64_t)) / run.block_bytes;
     const uint64_t data = at + sizeof run + padded * sizeof(uint64_t);
     const uint64_t object_at = root_ - sizeof(PmemObjectHeader);
-    const uint64_t taken = (root_bytes_ + sizeof(PmemObjectHeader) + run.block_bytes - 1) / run.block_bytes;
+    const uint64_t taken =
+        (root_bytes_ + sizeof(PmemObjectHeader) + run.block_bytes - 1) / run.block_bytes;
     if (object_at < data || (object_at - data) % run.block_bytes != 0) return false;
     const uint64_t first = (object_at - data) / run.block_bytes;
     if (first >= blocks || taken > blocks - first) return false;
     if (!take(at + sizeof run, words * sizeof(uint64_t), &bytes)) return false;
     for (uint64_t bit = 0; bit < words * 64; bit++) {
-      const bool set = (load<uint64_t>(bytes.data() + bit / 64 * sizeof(uint64_t)) >> (bit % 64) & 1) != 0;
+      const bool set =
+          (load<uint64_t>(bytes.data() + bit / 64 * sizeof(uint64_t)) >> (bit % 64) & 1) != 0;
       const bool must = (bit >= first && bit < first + taken) || bit >= blocks;
       if (set != must) return false;
     }
     if (!take(object_at, sizeof(PmemObjectHeader), &bytes)) return false;
     root_seen_ = true;
-    return load<PmemObjectHeader>(bytes.data()).size == (kPmemRootObjectFlag | taken * run.block_bytes);
+    return load<PmemObjectHeader>(bytes.data()).size ==
+           (kPmemRootObjectFlag | taken * run.block_bytes);
   }
 
   const ReadPool& read_;
@@ -192,7 +216,8 @@ class Inspector {
 
 }  // namespace
 
-bool pmem_is_at_rest(const ReadPool& read, uint64_t pool_bytes, const PmemFront& front, std::string* why) {
+bool pmem_is_at_rest(const ReadPool& read, uint64_t pool_bytes, const PmemFront& front,
+                     std::string* why) {
   return Inspector(read, pool_bytes, front, why).at_rest();
 }
 

@@ -53,23 +53,29 @@ int spawn(const std::string& program, const std::string& path, int verdict_fd, p
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   std::vector<char*> environment = child_environment();
-  char* arguments[] = {const_cast<char*>(program.c_str()), const_cast<char*>(path.c_str()), nullptr};
-  const int error = posix_spawn(child, program.c_str(), &files, &attributes, arguments, environment.data());
+  char* arguments[] = {const_cast<char*>(program.c_str()), const_cast<char*>(path.c_str()),
+                       nullptr};
+  const int error =
+      posix_spawn(child, program.c_str(), &files, &attributes, arguments, environment.data());
   posix_spawn_file_actions_destroy(&files);
   posix_spawnattr_destroy(&attributes);
   return error;
 }
 
-// What a process that is starved by others has worked so far; all the time there is where that cannot be known.
+// What a process that is starved by others has worked so far; all the time there is where that
+// cannot be known.
 uint64_t processor_ms(pid_t process) {
   clockid_t clock;
   timespec worked;
-  if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &worked) != 0) return UINT64_MAX;
-  return static_cast<uint64_t>(worked.tv_sec) * 1000 + static_cast<uint64_t>(worked.tv_nsec) / 1000000;
+  if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &worked) != 0)
+    return UINT64_MAX;
+  return static_cast<uint64_t>(worked.tv_sec) * 1000 +
+         static_cast<uint64_t>(worked.tv_nsec) / 1000000;
 }
 
-// Reads until the child has closed its end, i.e. has ended. False: the time is over. On a busy machine a sound pool takes long too: so the
-// limit is on what the child works, and a child that only waits is given kPatience times as long.
+// Reads until the child has closed its end, i.e. has ended. False: the time is over. On a busy
+// machine a sound pool takes long too: so the limit is on what the child works, and a child that
+// only waits is given kPatience times as long.
 bool read_verdict(int fd, pid_t child, uint64_t limit_ms, std::string* verdict) {
   constexpr uint64_t kPatience = 20;
   const uint64_t begun = now_ms();
@@ -110,18 +116,21 @@ std::string last_line(std::string text) {
 Status judge(const std::string& path, const std::string& verdict, int status) {
   const std::string line = last_line(verdict);
   if (line == "sound") return {};
-  if (line == "locked") return Status(Code::kLocked, "the pool " + path + " is open in another process");
+  if (line == "locked")
+    return Status(Code::kLocked, "the pool " + path + " is open in another process");
   std::string how = line.empty() ? "ended without a verdict" : "said: " + line;
   if (status != -1 && WIFSIGNALED(status)) {
     // Nobody but the out-of-memory killer or a person does that; it says nothing about the pool.
     if (WTERMSIG(status) == SIGKILL) {
-      return Status(Code::kIo, "the process that checks the pool " + path + " was killed: open it again");
+      return Status(Code::kIo,
+                    "the process that checks the pool " + path + " was killed: open it again");
     }
-    how = "died of signal " + std::to_string(WTERMSIG(status)) + " (" + strsignal(WTERMSIG(status)) + ")";
+    how = "died of signal " + std::to_string(WTERMSIG(status)) + " (" +
+          strsignal(WTERMSIG(status)) + ")";
   }
   return Status(Code::kCorrupt, "libpmemobj's part of the pool " + path +
-                                    " is damaged: the process that opened a copy of it first " + how +
-                                    "; restore the pool from a backup");
+                                    " is damaged: the process that opened a copy of it first " +
+                                    how + "; restore the pool from a backup");
 }
 
 }  // namespace
@@ -130,7 +139,8 @@ Status judge(const std::string& path, const std::string& verdict, int status) {
 std::string pmem_probe_program() {
   std::string places[2];
   Dl_info self;
-  if (dladdr(reinterpret_cast<void*>(&pmem_probe_program), &self) != 0 && self.dli_fname != nullptr) {
+  if (dladdr(reinterpret_cast<void*>(&pmem_probe_program), &self) != 0 &&
+      self.dli_fname != nullptr) {
     places[0] = self.dli_fname;
   }
   if (link_target("/proc/self/exe", &places[1]) != 0) places[1].clear();
@@ -145,7 +155,8 @@ uint64_t pmem_probe_limit_ms(uint64_t pool_bytes) { return 5000 + 500 * (pool_by
 
 Status probe_pool_in_child(const std::string& program, const std::string& path, uint64_t limit_ms) {
   int verdict_pipe[2];
-  if (pipe2(verdict_pipe, O_CLOEXEC) != 0) return Status::system(Code::kIo, "cannot check the pool " + path, errno);
+  if (pipe2(verdict_pipe, O_CLOEXEC) != 0)
+    return Status::system(Code::kIo, "cannot check the pool " + path, errno);
   pid_t child = 0;
   const int error = spawn(program, path, verdict_pipe[1], &child);
   close(verdict_pipe[1]);
@@ -160,7 +171,8 @@ Status probe_pool_in_child(const std::string& program, const std::string& path, 
   const int status = reap(child);
   if (!ended) {
     return Status(Code::kCorrupt, "libpmemobj's part of the pool " + path +
-                                      " is damaged: opening a copy of it did not end in " + std::to_string(limit_ms) +
+                                      " is damaged: opening a copy of it did not end in " +
+                                      std::to_string(limit_ms) +
                                       " ms; restore the pool from a backup");
   }
   return judge(path, verdict, status);

@@ -12,7 +12,8 @@
 
 namespace holdfast {
 
-PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& front, const PmemDurability& durability)
+PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& front,
+                       const PmemDurability& durability)
     : pool_(pool),
       base_(reinterpret_cast<uint8_t*>(pool)),
       pool_bytes_(pool_bytes),
@@ -34,8 +35,10 @@ PmemMedium::PmemMedium(PMEMobjpool* pool, uint64_t pool_bytes, const PmemFront& 
 
 Status PmemMedium::refusal() const {
   if (guard_.failed()) {
-    return Status(Code::kFailed, "the pool's memory failed at byte " + std::to_string(guard_.failed_at()) +
-                                     " (truncated by somebody, or a media error): end the process, check the medium, open it again");
+    return Status(Code::kFailed, "the pool's memory failed at byte " +
+                                     std::to_string(guard_.failed_at()) +
+                                     " (truncated by somebody, or a media error): end the process, "
+                                     "check the medium, open it again");
   }
   if (closed_.load(std::memory_order_relaxed)) return Status(Code::kClosed, "the pool was closed");
   return Status(Code::kFailed, "the pool has failed and refuses all work until it is opened again");
@@ -50,15 +53,18 @@ Result<Segment> PmemMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint6
   if (failed()) return refusal();
   auto segment = [&] {
     const MappingGuard::InsideLibrary inside;
-    return fields_ ? fields_->allocate(min_bytes, want_bytes) : heap_.allocate(kind, min_bytes, want_bytes);
+    return fields_ ? fields_->allocate(min_bytes, want_bytes)
+                   : heap_.allocate(kind, min_bytes, want_bytes);
   }();
   if (segment && kind == SegmentKind::kLog) fault_in(*segment);
   return segment;
 }
 
-// The first store to each page costs a fault, 2.4 us here, fifteen times a commit of 256 bytes. Log segments are mostly made ahead
-// by the maintenance thread, so the faults are taken there and all at once; in a segment that is used again there are none to take.
-// A segment is chunks of libpmemobj's, whole but for a page, and no other segment has a part of one: each is told by where it begins.
+// The first store to each page costs a fault, 2.4 us here, fifteen times a commit of 256 bytes. Log
+// segments are mostly made ahead by the maintenance thread, so the faults are taken there and all
+// at once; in a segment that is used again there are none to take. A segment is chunks of
+// libpmemobj's, whole but for a page, and no other segment has a part of one: each is told by where
+// it begins.
 void PmemMedium::fault_in(const Segment& segment) {
   for (uint64_t at = segment.offset; at < segment.end(); at += kPmemChunkBytes) {
     const uint64_t chunk = at / kPmemChunkBytes, bit = uint64_t{1} << (chunk % 64);
@@ -68,9 +74,10 @@ void PmemMedium::fault_in(const Segment& segment) {
   }
 }
 
-// A kernel without this (before 5.14) refuses, as it does where a page cannot be had. A hypervisor that keeps page tables of its own
-// sees a page when it is touched, and not before: so each is, with a store that changes nothing. Nobody else writes to a segment that
-// nobody has been given. Changes no byte.
+// A kernel without this (before 5.14) refuses, as it does where a page cannot be had. A hypervisor
+// that keeps page tables of its own sees a page when it is touched, and not before: so each is,
+// with a store that changes nothing. Nobody else writes to a segment that nobody has been given.
+// Changes no byte.
 void PmemMedium::fault_in(uint64_t from, uint64_t to) {
 #ifdef MADV_POPULATE_WRITE
   const uint64_t page = from / 4096 * 4096;
@@ -86,8 +93,10 @@ void PmemMedium::release(const Segment& segment) {
     const uint64_t chunk = at / kPmemChunkBytes;
     faulted_[chunk / 64].fetch_and(~(uint64_t{1} << (chunk % 64)), std::memory_order_relaxed);
   }
-  // Giving back what is not held means that the engine's books are wrong: stop before more is built on them.
-  if (!failed() && !(fields_ ? fields_->release(segment) : heap_.release(segment))) failed_.store(true, std::memory_order_relaxed);
+  // Giving back what is not held means that the engine's books are wrong: stop before more is built
+  // on them.
+  if (!failed() && !(fields_ ? fields_->release(segment) : heap_.release(segment)))
+    failed_.store(true, std::memory_order_relaxed);
 }
 
 Status PmemMedium::adopt(const std::vector<Segment>& held) {
@@ -120,14 +129,18 @@ Status PmemMedium::append_ahead(uint64_t offset, const void* data, size_t size) 
   return {};
 }
 
-// On a virtual machine a page that was not touched for a while can take 0.1 ms when it is touched again, by whatever instruction.
+// On a virtual machine a page that was not touched for a while can take 0.1 ms when it is touched
+// again, by whatever instruction.
 void PmemMedium::expect_appends(uint64_t offset, uint64_t bytes) const {
   if (failed() || offset > pool_bytes_ || bytes > pool_bytes_ - offset) return;
-  for (uint64_t at = offset; at < offset + bytes; at += 4096) (void)*static_cast<const volatile uint8_t*>(base_ + at);
+  for (uint64_t at = offset; at < offset + bytes; at += 4096)
+    (void)*static_cast<const volatile uint8_t*>(base_ + at);
 }
 
-// Between the copy and the fence stands only what the caller brings: no counter, no question that could wait for the stores.
-Status PmemMedium::append_fenced(uint64_t offset, const void* data, size_t size, Meanwhile& meanwhile) {
+// Between the copy and the fence stands only what the caller brings: no counter, no question that
+// could wait for the stores.
+Status PmemMedium::append_fenced(uint64_t offset, const void* data, size_t size,
+                                 Meanwhile& meanwhile) {
   HOLDFAST_TRY(place(offset, data, size));
   meanwhile.run();
   pmem_fence();
@@ -144,38 +157,46 @@ bool PmemMedium::use_file(const std::string& path) {
   uint8_t front[sizeof(Superblock)];
   size_t got = 0;
   Result<PoolParts> opened = PoolParts::open(path, info_.grows);
-  const bool ours = opened.is_ok() && opened->read_at(static_cast<uint64_t>(front_ - base_), front, sizeof front, &got) == 0 &&
-                    got == sizeof front && std::memcmp(front, front_, sizeof front) == 0;
+  const bool ours =
+      opened.is_ok() &&
+      opened->read_at(static_cast<uint64_t>(front_ - base_), front, sizeof front, &got) == 0 &&
+      got == sizeof front && std::memcmp(front, front_, sizeof front) == 0;
   if (!ours) return !info_.grows;
   file_ = std::move(*opened);
   names_are_counted_ = file_.all_have_names();
-  if (file_.is_set()) fields_ = std::make_unique<PmemFields>(pool_, &file_);
-  else if (info_.grows) heap_.grow_in(&file_.first(), chunks_of_pmem_pool(pool_bytes_));
+  if (file_.is_set())
+    fields_ = std::make_unique<PmemFields>(pool_, &file_);
+  else if (info_.grows)
+    heap_.grow_in(&file_.first(), chunks_of_pmem_pool(pool_bytes_));
   return true;
 }
 
 // What a commit fences is durable in the memory of a file that is gone as soon as nobody maps it.
 Status PmemMedium::still_there() {
   if (!names_are_counted_ || failed() || file_.all_have_names()) return {};
-  return fail("somebody has removed the pool, or a part of it: what is in it is gone once it is closed");
+  return fail(
+      "somebody has removed the pool, or a part of it: what is in it is gone once it is closed");
 }
 
 void PmemMedium::copy_out(uint64_t offset, void* to, size_t size) const {
   size_t got = 0;
-  if (!file_.is_open() || file_.read_at(offset, to, size, &got) != 0 || got != size) Medium::copy_out(offset, to, size);
+  if (!file_.is_open() || file_.read_at(offset, to, size, &got) != 0 || got != size)
+    Medium::copy_out(offset, to, size);
 }
 
 // Each large page that has a part of it.
 bool PmemMedium::widen_pages(const Segment& segment) {
   const uint64_t most = round_down(pool_bytes_, kHugePageBytes);
-  for (uint64_t at = round_down(segment.offset, kHugePageBytes); at < std::min(segment.end(), most); at += kHugePageBytes) {
+  for (uint64_t at = round_down(segment.offset, kHugePageBytes); at < std::min(segment.end(), most);
+       at += kHugePageBytes) {
     if (failed() || !take_large_page(base_ + at)) return false;
   }
   return true;
 }
 
 bool PmemMedium::map_privately(uint64_t offset, uint64_t bytes, void* at) const {
-  return file_.is_open() && !failed() && offset + bytes <= pool_bytes_ && file_.map_private_over(offset, bytes, at) == 0;
+  return file_.is_open() && !failed() && offset + bytes <= pool_bytes_ &&
+         file_.map_private_over(offset, bytes, at) == 0;
 }
 
 Status PmemMedium::barrier() {
@@ -187,7 +208,8 @@ Status PmemMedium::barrier() {
 }
 
 // One transaction over both slots, with functions: the macros jump over destructors.
-// Crash before the commit: the next open undoes it, both slots are the old ones. After: both are the new ones.
+// Crash before the commit: the next open undoes it, both slots are the old ones. After: both are
+// the new ones.
 Status PmemMedium::set_root(const Root& root) {
   std::lock_guard guard(root_lock_);
   if (failed()) return refusal();
@@ -209,7 +231,8 @@ Status PmemMedium::set_root(const Root& root) {
     pmemobj_tx_commit();
   }
   const int ended = pmemobj_tx_end();
-  if (error != 0 || ended != 0) return fail(std::string("cannot change the pool's root: ") + pmemobj_errormsg());
+  if (error != 0 || ended != 0)
+    return fail(std::string("cannot change the pool's root: ") + pmemobj_errormsg());
   root_ = root;
   root_sequence_ += 1;
   counters_.roots += 1;
@@ -220,7 +243,8 @@ MediumSpace PmemMedium::space() const {
   if (closed_.load(std::memory_order_relaxed) || guard_.failed()) return {};
   const MappingGuard::InsideLibrary inside;
   const PmemHeap::Space heap = fields_ ? fields_->space() : heap_.space();
-  return {heap.capacity, info_.grows ? kPmemHeapAt + heap.held : pool_bytes_, heap.free, heap.ready};
+  return {heap.capacity, info_.grows ? kPmemHeapAt + heap.held : pool_bytes_, heap.free,
+          heap.ready};
 }
 
 uint64_t PmemMedium::largest_free() const {
@@ -237,7 +261,8 @@ std::vector<MediumPart> PmemMedium::parts() const {
 // Closed only if all went well: otherwise the next open begins with the check in a child.
 void PmemMedium::close() {
   if (closed_.exchange(true)) return;
-  // libpmemobj would read zeros for its own books while it closes: the mapping and its lock are left to the process's end.
+  // libpmemobj would read zeros for its own books while it closes: the mapping and its lock are
+  // left to the process's end.
   if (guard_.failed()) {
     failed_.store(true);
     return;

@@ -13,7 +13,7 @@ namespace holdfast {
 namespace {
 
 constexpr uint64_t kFieldUnit = kPmemChunkBytes;  // segments are multiples of it
-constexpr uint64_t kLeftToOthers = kMiB;       // left to each file system
+constexpr uint64_t kLeftToOthers = kMiB;          // left to each file system
 
 // The part of a range that lies in [from, to), in whole units.
 std::optional<Segment> piece_within(uint64_t begin, uint64_t end, uint64_t from, uint64_t to) {
@@ -23,7 +23,8 @@ std::optional<Segment> piece_within(uint64_t begin, uint64_t end, uint64_t from,
 }
 
 std::string shown_segment(const Segment& segment) {
-  return "a segment at byte " + std::to_string(segment.offset) + " of " + std::to_string(segment.bytes) + " bytes";
+  return "a segment at byte " + std::to_string(segment.offset) + " of " +
+         std::to_string(segment.bytes) + " bytes";
 }
 
 }  // namespace
@@ -46,7 +47,8 @@ void PmemFields::find_fields() {
     const uint64_t end = object.off + pmemobj_alloc_usable_size(object);
     for (size_t i = 0; i < parts_.size(); i++) {
       const PoolPart& part = files_->parts()[i];
-      const std::optional<Segment> piece = piece_within(object.off, end, part.offset + (i == 0 ? 0 : kPageBytes), part.offset + part.bytes);
+      const std::optional<Segment> piece = piece_within(
+          object.off, end, part.offset + (i == 0 ? 0 : kPageBytes), part.offset + part.bytes);
       if (piece && parts_[i].free.release(*piece)) capacity_ += piece->bytes;
     }
   }
@@ -61,12 +63,15 @@ Status PmemFields::adopt(const std::vector<Segment>& held) {
   std::lock_guard guard(lock_);
   find_fields();
   for (const Segment& segment : held) {
-    const bool known = segment.bytes > 0 && std::any_of(parts_.begin(), parts_.end(), [&](Part& part) { return part.free.take(segment); });
+    const bool known =
+        segment.bytes > 0 && std::any_of(parts_.begin(), parts_.end(),
+                                         [&](Part& part) { return part.free.take(segment); });
     if (known) {
       keep(segment);
       continue;
     }
-    return Status(Code::kCorrupt, "the pool refers to " + shown_segment(segment) + " that lies outside its fields, or over another one");
+    return Status(Code::kCorrupt, "the pool refers to " + shown_segment(segment) +
+                                      " that lies outside its fields, or over another one");
   }
   return {};
 }
@@ -82,16 +87,19 @@ int PmemFields::take_blocks(size_t part, const Segment& segment) {
   HOLDFAST_POINT("pmem.before_blocks");
   const int error = file.file.reserve(segment.offset - file.offset, segment.bytes);
   if (error == 0) return 0;
-  (void)file.file.give_back(segment.offset - file.offset, segment.bytes);  // some file systems leave what they had found
+  (void)file.file.give_back(segment.offset - file.offset,
+                            segment.bytes);  // some file systems leave what they had found
   (void)parts_[part].free.release(segment);
   return error;
 }
 
 Result<Segment> PmemFields::allocate(uint64_t min_bytes, uint64_t want_bytes) {
-  const uint64_t min = std::max(kFieldUnit, round_up(min_bytes, kFieldUnit)), want = std::max(min, round_up(want_bytes, kFieldUnit));
+  const uint64_t min = std::max(kFieldUnit, round_up(min_bytes, kFieldUnit)),
+                 want = std::max(min, round_up(want_bytes, kFieldUnit));
   std::lock_guard guard(lock_);
   bool without_room = false;
-  // All that is wanted from the first part that has it; else less from the first part that has the least.
+  // All that is wanted from the first part that has it; else less from the first part that has the
+  // least.
   for (const uint64_t least : {want, min}) {
     for (size_t i = 0; i < parts_.size(); i++) {
       if (parts_[i].free.largest() < least) continue;
@@ -100,7 +108,10 @@ Result<Segment> PmemFields::allocate(uint64_t min_bytes, uint64_t want_bytes) {
       if (most >= least) segment = parts_[i].free.allocate(least, most);
       const int error = segment ? take_blocks(i, *segment) : ENOSPC;
       if (error != 0 && !is_disk_full(error)) {
-        return Status::system(Code::kIo, "cannot take " + std::to_string(segment->bytes) + " bytes of the file system of " + files_->parts()[i].path, error);
+        return Status::system(Code::kIo,
+                              "cannot take " + std::to_string(segment->bytes) +
+                                  " bytes of the file system of " + files_->parts()[i].path,
+                              error);
       }
       without_room = without_room || error != 0;
       if (error != 0) continue;
@@ -112,11 +123,15 @@ Result<Segment> PmemFields::allocate(uint64_t min_bytes, uint64_t want_bytes) {
   }
   if (without_room) {
     std::string where;
-    for (const PoolPart& part : files_->parts()) where += (where.empty() ? "" : ", ") + folder_of(part.path);
-    return Status(Code::kDiskFull, "no file system of the pool has room for " + std::to_string(min_bytes) + " more bytes (" + where + ")");
+    for (const PoolPart& part : files_->parts())
+      where += (where.empty() ? "" : ", ") + folder_of(part.path);
+    return Status(Code::kDiskFull, "no file system of the pool has room for " +
+                                       std::to_string(min_bytes) + " more bytes (" + where + ")");
   }
-  return Status(Code::kPoolFull, "the pool is full: no " + std::to_string(min_bytes) + " bytes in one piece, " +
-                                     std::to_string(capacity_ - held_bytes_) + " bytes free; delete something, or make a larger pool");
+  return Status(Code::kPoolFull, "the pool is full: no " + std::to_string(min_bytes) +
+                                     " bytes in one piece, " +
+                                     std::to_string(capacity_ - held_bytes_) +
+                                     " bytes free; delete something, or make a larger pool");
 }
 
 bool PmemFields::release(const Segment& segment) {
@@ -124,7 +139,8 @@ bool PmemFields::release(const Segment& segment) {
   const auto held = held_.find(segment.offset);
   if (held == held_.end() || held->second != segment.bytes) return false;
   HOLDFAST_POINT("pmem.before_give_back");
-  (void)files_->give_back(segment.offset, segment.bytes);  // where that cannot be done they stay with the pool
+  (void)files_->give_back(segment.offset,
+                          segment.bytes);  // where that cannot be done they stay with the pool
   for (Part& part : parts_) {
     if (part.free.release(segment)) break;
   }
@@ -139,7 +155,8 @@ PmemHeap::Space PmemFields::space() {
   PmemHeap::Space space = {capacity_, capacity_ - std::min(capacity_, held_bytes_), 0, held_bytes_};
   for (size_t i = 0; i < parts_.size(); i++) {
     const auto same = [&](const Part& other) { return other.device == parts_[i].device; };
-    if (std::any_of(parts_.begin(), parts_.begin() + static_cast<std::ptrdiff_t>(i), same)) continue;
+    if (std::any_of(parts_.begin(), parts_.begin() + static_cast<std::ptrdiff_t>(i), same))
+      continue;
     uint64_t free = 0;
     for (const Part& part : parts_) free += same(part) ? part.free.free_bytes() : 0;
     space.ready += std::min(free, left(i));
@@ -150,7 +167,8 @@ PmemHeap::Space PmemFields::space() {
 uint64_t PmemFields::largest_free() {
   std::lock_guard guard(lock_);
   uint64_t largest = 0;
-  for (size_t i = 0; i < parts_.size(); i++) largest = std::max(largest, std::min(parts_[i].free.largest(), left(i)));
+  for (size_t i = 0; i < parts_.size(); i++)
+    largest = std::max(largest, std::min(parts_[i].free.largest(), left(i)));
   return largest;
 }
 

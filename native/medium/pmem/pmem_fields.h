@@ -1,13 +1,16 @@
 // The segments of a pool on persistent memory that lies in several directories.
 //
-// There libpmemobj is not asked where a segment goes: it knows nothing of parts, stores a header into what it gives away, and a store into a
-// full file system ends the process. So everything it could give away was taken when the pool was made, in objects as large as can be
-// (fields), and segments are placed in them here, with the books in ordinary memory. Which segments are held the engine says at open; that is all
-// that has to survive. No segment crosses from one part into the next.
+// There libpmemobj is not asked where a segment goes: it knows nothing of parts, stores a header
+// into what it gives away, and a store into a full file system ends the process. So everything it
+// could give away was taken when the pool was made, in objects as large as can be (fields), and
+// segments are placed in them here, with the books in ordinary memory. Which segments are held the
+// engine says at open; that is all that has to survive. No segment crosses from one part into the
+// next.
 //
-// A segment gets its blocks from its part's file system before it is handed out, and gives them back when it is released. Parts are filled in
-// order; where a file system has no room the next part is tried. Crash in between: blocks that belong to no segment; the next one there
-// uses them. Nothing of libpmemobj's changes.
+// A segment gets its blocks from its part's file system before it is handed out, and gives them
+// back when it is released. Parts are filled in order; where a file system has no room the next
+// part is tried. Crash in between: blocks that belong to no segment; the next one there uses them.
+// Nothing of libpmemobj's changes.
 //
 // Threads: any; one lock. adopt() comes first.
 #pragma once

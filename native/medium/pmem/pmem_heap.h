@@ -1,18 +1,22 @@
-// The segments of a pool on persistent memory: each is one libpmemobj object of whole 256 KiB chunks, less its header.
+// The segments of a pool on persistent memory: each is one libpmemobj object of whole 256 KiB
+// chunks, less its header.
 //
-// A segment's range is the page-aligned inside of its object, so it follows from the object alone. Crash: an
-// allocation is one published reservation, a release one atomic free; each has happened or not. What was allocated and
-// never made part of anything durable is found by its type at the next open and freed by adopt(): nothing leaks.
+// A segment's range is the page-aligned inside of its object, so it follows from the object alone.
+// Crash: an allocation is one published reservation, a release one atomic free; each has happened
+// or not. What was allocated and never made part of anything durable is found by its type at the
+// next open and freed by adopt(): nothing leaks.
 //
-// How much is free cannot be asked of libpmemobj, so it is found by reserving and cancelling, which is volatile but for the header of
-// what is reserved. In a pool that grows that could be a store into a full file system, so there it is reckoned.
+// How much is free cannot be asked of libpmemobj, so it is found by reserving and cancelling, which
+// is volatile but for the header of what is reserved. In a pool that grows that could be a store
+// into a full file system, so there it is reckoned.
 //
-// In a pool that grows, a segment's chunks get their blocks from the file system after they were reserved and before they are published, and
-// a released segment's pages give theirs back: nothing is published that a store could find no room for. Crash in between: blocks
-// that belong to no segment; the next segment there uses them.
+// In a pool that grows, a segment's chunks get their blocks from the file system after they were
+// reserved and before they are published, and a released segment's pages give theirs back: nothing
+// is published that a store could find no room for. Crash in between: blocks that belong to no
+// segment; the next segment there uses them.
 //
-// Threads: any; one lock, held for microseconds, and one of the books, which space() reads, so that it never waits for libpmemobj. adopt()
-// comes first.
+// Threads: any; one lock, held for microseconds, and one of the books, which space() reads, so that
+// it never waits for libpmemobj. adopt() comes first.
 #pragma once
 
 #include <libpmemobj.h>
@@ -84,8 +88,8 @@ class PmemHeap {
     std::lock_guard guard(books_lock_);
     change(books_);
   }
-  std::mutex lock_;  // guards all below
-  std::map<uint64_t, Held> held_;  // by offset of the segment
+  std::mutex lock_;                  // guards all below
+  std::map<uint64_t, Held> held_;    // by offset of the segment
   std::optional<uint64_t> largest_;  // chunks; absent after a change
   std::mutex books_lock_;            // a leaf; the books are changed under both, read under either
   Books books_;

@@ -1,8 +1,10 @@
-// The medium on libpmemobj: opening. See pmem_create.h for creating, pmem_device.h for what an open one does.
+// The medium on libpmemobj: opening. See pmem_create.h for creating, pmem_device.h for what an open
+// one does.
 //
-// In this order: our own superblock against the file's size (of a pool set: that of all its parts, each of which must be the right one), from
-// plain bytes; the place's durability; is libpmemobj's part at rest, from plain bytes too, else a child that opens a copy; only
-// then libpmemobj in this process.
+// In this order: our own superblock against the file's size (of a pool set: that of all its parts,
+// each of which must be the right one), from plain bytes; the place's durability; is libpmemobj's
+// part at rest, from plain bytes too, else a child that opens a copy; only then libpmemobj in this
+// process.
 #include "medium/pmem/pmem_medium.h"
 
 #include <libpmemobj.h>
@@ -31,12 +33,14 @@ namespace {
 Status open_error(const std::string& path, int error) {
   const std::string text = pmemobj_errormsg();
   if (text.find("ADR") != std::string::npos) {
-    return Status(Code::kCorrupt, "libpmemobj refuses the pool " + path + ": " + text +
-                                      "; it was made with the shutdown-state feature on and moved, or its machine lost "
-                                      "power. If its data is known to be good: pmempool feature --disable "
-                                      "SHUTDOWN_STATE " +
-                                      path,
-                  error);
+    return Status(
+        Code::kCorrupt,
+        "libpmemobj refuses the pool " + path + ": " + text +
+            "; it was made with the shutdown-state feature on and moved, or its machine lost "
+            "power. If its data is known to be good: pmempool feature --disable "
+            "SHUTDOWN_STATE " +
+            path,
+        error);
   }
   if (error == EACCES || error == EPERM || error == EROFS || error == ENOMEM) {
     return file_error(error, "cannot open the pool " + path);
@@ -45,7 +49,8 @@ Status open_error(const std::string& path, int error) {
 }
 
 // Where a pool lies is chosen when it is made: asked for again, it must be the same.
-Status check_directories(const PoolParts& pool, const MediumOptions& options, const std::string& path) {
+Status check_directories(const PoolParts& pool, const MediumOptions& options,
+                         const std::string& path) {
   if (options.directories.empty()) return {};
   bool same = pool.is_set() && pool.parts().size() == options.directories.size();
   for (size_t i = 0; same && i < options.directories.size(); i++) {
@@ -53,9 +58,12 @@ Status check_directories(const PoolParts& pool, const MediumOptions& options, co
   }
   if (same) return {};
   std::string where;
-  for (const PoolPart& part : pool.parts()) where += (where.empty() ? "" : ", ") + (pool.is_set() ? folder_of(part.path) : part.path);
-  return Status(Code::kInvalidArgument, "the pool " + path + " lies in " + where + ": its directories are chosen when it is made; holdfast resize "
-                                            "--directory copies it into others");
+  for (const PoolPart& part : pool.parts())
+    where += (where.empty() ? "" : ", ") + (pool.is_set() ? folder_of(part.path) : part.path);
+  return Status(Code::kInvalidArgument,
+                "the pool " + path + " lies in " + where +
+                    ": its directories are chosen when it is made; holdfast resize "
+                    "--directory copies it into others");
 }
 
 // What a pool holds, without libpmemobj. A device can only be mapped, in whole pages of its own.
@@ -69,7 +77,8 @@ class PlainPool {
 
   Status map_device(const FileFacts& facts, uint64_t pool_bytes) {
     const uint64_t bytes = round_down(pool_bytes, device_dax_page_bytes(facts));
-    if (const int error = file_.map_shared(bytes, &mapped_)) return file_error(error, "cannot map " + path_);
+    if (const int error = file_.map_shared(bytes, &mapped_))
+      return file_error(error, "cannot map " + path_);
     mapped_bytes_ = bytes;
     return {};
   }
@@ -99,8 +108,10 @@ Result<PmemDurability> durability_of_parts(const PoolParts& pool, const std::str
   PmemDurability weakest;
   for (const PoolPart& part : pool.parts()) {
     FileFacts facts;
-    if (const int error = part.file.facts(&facts)) return file_error(error, "cannot look at " + part.path);
-    Result<PmemDurability> here = pmem_durability(part.file, facts, pool.is_set() ? part.path : path);
+    if (const int error = part.file.facts(&facts))
+      return file_error(error, "cannot look at " + part.path);
+    Result<PmemDurability> here =
+        pmem_durability(part.file, facts, pool.is_set() ? part.path : path);
     if (!here) return here;
     if (pool.is_set()) here->reason = folder_of(part.path) + ": " + here->reason;
     if (part.offset == 0 || here->durability < weakest.durability) weakest = *here;
@@ -109,12 +120,14 @@ Result<PmemDurability> durability_of_parts(const PoolParts& pool, const std::str
 }
 
 // Reads under the lock, which is given up again: libpmemobj takes its own.
-Result<FoundPmem> look_at(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
+Result<FoundPmem> look_at(const std::string& path, const FileFacts& facts,
+                          const MediumOptions& options) {
   Result<PoolParts> file = PoolParts::open(path, true);
   if (!file) return std::move(file.status());
   HOLDFAST_TRY(lock_pool_file(file->first(), path));
   FileFacts whole;
-  if (const int error = file->facts(&whole)) return file_error(error, "cannot look at the pool " + path);
+  if (const int error = file->facts(&whole))
+    return file_error(error, "cannot look at the pool " + path);
   FoundPmem found;
   found.pool_bytes = whole.size;
   PlainPool plain(*file, path);
@@ -142,7 +155,8 @@ Result<FoundPmem> look_at(const std::string& path, const FileFacts& facts, const
 // A copy of a superblock or a root slot that was found damaged is made whole from the other.
 void repair_front(uint8_t* front, const PmemFront& facts) {
   for (int copy = 0; copy < 2; ++copy) {
-    const RootSlot slot = make_root_slot(facts.root.root, facts.root.sequence, copy, facts.superblock.secret);
+    const RootSlot slot =
+        make_root_slot(facts.root.root, facts.root.sequence, copy, facts.superblock.secret);
     uint8_t* superblock_at = front + kSuperblockOffsets[copy];
     uint8_t* slot_at = front + kRootSlotOffsets[copy];
     if (std::memcmp(superblock_at, &facts.superblock, sizeof(Superblock)) != 0) {
@@ -153,46 +167,56 @@ void repair_front(uint8_t* front, const PmemFront& facts) {
   pmem_fence();
 }
 
-// Between our look and libpmemobj's lock another process may have had the pool open: look again at what counts.
+// Between our look and libpmemobj's lock another process may have had the pool open: look again at
+// what counts.
 Result<PmemFront> front_again(PMEMobjpool* pool, const FoundPmem& found, const std::string& path) {
   const bool has_root = pmemobj_root_size(pool) >= kPmemRootObjectBytes;
   const PMEMoid root = has_root ? pmemobj_root(pool, kPmemRootObjectBytes) : OID_NULL;
   if (OID_IS_NULL(root) || round_up(root.off, kPageBytes) != found.front.offset) {
-    return Status(Code::kCorrupt, "the pool " + path + " has its superblock at byte " +
-                                      std::to_string(found.front.offset) +
-                                      ", outside libpmemobj's root object: restore it from a backup");
+    return Status(Code::kCorrupt,
+                  "the pool " + path + " has its superblock at byte " +
+                      std::to_string(found.front.offset) +
+                      ", outside libpmemobj's root object: restore it from a backup");
   }
-  return verify_pmem_front(bytes_of(reinterpret_cast<uint8_t*>(pool) + found.front.offset, kPmemFrontBytes),
-                           found.front.offset, found.pool_bytes, path);
+  return verify_pmem_front(
+      bytes_of(reinterpret_cast<uint8_t*>(pool) + found.front.offset, kPmemFrontBytes),
+      found.front.offset, found.pool_bytes, path);
 }
 
-// A pool at rest needs no child. Where one is needed and cannot look first, the choice is to lose the pool to its owner or to trust
-// libpmemobj after a crash, which it is made for; what is lost is the protection against damage. Said aloud.
+// A pool at rest needs no child. Where one is needed and cannot look first, the choice is to lose
+// the pool to its owner or to trust libpmemobj after a crash, which it is made for; what is lost is
+// the protection against damage. Said aloud.
 Status check_first(const std::string& path, const FileFacts& facts, FoundPmem* found) {
   if (found->at_rest) return {};
   const std::string program = pmem_probe_program();
   const char* why = facts.character_device ? "a device dax cannot be mapped copy-on-write"
                     : program.empty()      ? "holdfast_pmem_probe is not beside the addon"
                                            : nullptr;
-  if (why == nullptr) return probe_pool_in_child(program, path, pmem_probe_limit_ms(found->pool_bytes));
+  if (why == nullptr)
+    return probe_pool_in_child(program, path, pmem_probe_limit_ms(found->pool_bytes));
   found->durability.reason +=
       std::string("; opened without the check in a child process, because ") + why;
   return {};
 }
 
-Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
+Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& facts,
+                                   const MediumOptions& options) {
   Result<FoundPmem> looked = look_at(path, facts, options);
   if (!looked) return std::move(looked.status());
   FoundPmem& found = *looked;
   if (options.size != 0 && round_up(options.size, kPageBytes) != found.pool_bytes) {
-    return Status(Code::kOutOfRange, "the pool " + path + " was made with size " + std::to_string(found.pool_bytes) +
-                                         ", not " + std::to_string(options.size));
+    return Status(Code::kOutOfRange, "the pool " + path + " was made with size " +
+                                         std::to_string(found.pool_bytes) + ", not " +
+                                         std::to_string(options.size));
   }
   if (options.grow && !found.front.grows) {
-    return Status(Code::kInvalidArgument, "the pool " + path + " has taken all its space when it was made: whether a pool grows is "
-                                          "chosen then; holdfast resize copies it into one that grows");
+    return Status(Code::kInvalidArgument,
+                  "the pool " + path +
+                      " has taken all its space when it was made: whether a pool grows is "
+                      "chosen then; holdfast resize copies it into one that grows");
   }
-  // After a clean end too: a byte may have been damaged since, and libpmemobj dies of it as readily.
+  // After a clean end too: a byte may have been damaged since, and libpmemobj dies of it as
+  // readily.
   HOLDFAST_TRY(check_first(path, facts, &found));
   PMEMobjpool* pool = pmemobj_open(path.c_str(), kPmemLayoutName);
   if (pool == nullptr) return open_error(path, errno);
@@ -205,18 +229,21 @@ Result<OpenedMedium> open_existing(const std::string& path, const FileFacts& fac
   }
   found.front = *front;
   repair_front(base + found.front.offset, found.front);
-  pmem_store_word(reinterpret_cast<uint64_t*>(base + found.front.offset + kPmemUseMarkOffset), kPmemInUse);
+  pmem_store_word(reinterpret_cast<uint64_t*>(base + found.front.offset + kPmemUseMarkOffset),
+                  kPmemInUse);
   return opened_pmem(pool, found, false);
 }
 
-Result<OpenedMedium> open_device(const std::string& path, const FileFacts& facts, const MediumOptions& options) {
+Result<OpenedMedium> open_device(const std::string& path, const FileFacts& facts,
+                                 const MediumOptions& options) {
   Result<FoundPmem> found = look_at(path, facts, options);
   if (found && options.create == CreateMode::kExclusive) {
     return Status(Code::kExists, "there is a pool on " + path + " already");
   }
   if (found) return open_existing(path, facts, options);
   if (found.status().code() != Code::kNotAPool) return std::move(found.status());
-  if (options.create == CreateMode::kNever) return Status(Code::kNotFound, "there is no pool on the device " + path);
+  if (options.create == CreateMode::kNever)
+    return Status(Code::kNotFound, "there is no pool on the device " + path);
   // libpmemobj refuses a device that does not begin with zeros, so nothing foreign is overwritten.
   return create_pmem_device(path, facts, options);
 }
@@ -228,16 +255,20 @@ Result<OpenedMedium> open_or_create(const std::string& path, const MediumOptions
     const int error = path_facts(path, &facts);
     if (error != 0 && error != ENOENT) return file_error(error, "cannot look at " + path);
     if (error == ENOENT) {
-      if (options.create == CreateMode::kNever) return Status(Code::kNotFound, "there is no pool " + path);
-      Result<OpenedMedium> created = options.directories.empty() ? create_pmem_file(path, options) : create_pmem_set(path, options);
+      if (options.create == CreateMode::kNever)
+        return Status(Code::kNotFound, "there is no pool " + path);
+      Result<OpenedMedium> created = options.directories.empty() ? create_pmem_file(path, options)
+                                                                 : create_pmem_set(path, options);
       const bool beaten = !created && created.status().code() == Code::kExists;
       if (beaten && options.create == CreateMode::kIfMissing && attempt == 0) continue;
       return created;
     }
     if (facts.folder) return Status(Code::kNotAPool, path + " is a folder, not a Holdfast pool");
     if (facts.character_device) return open_device(path, facts, options);
-    if (!facts.regular) return Status(Code::kNotAPool, path + " is neither a file nor a device: not a Holdfast pool");
-    if (options.create == CreateMode::kExclusive) return Status(Code::kExists, path + " exists already");
+    if (!facts.regular)
+      return Status(Code::kNotAPool, path + " is neither a file nor a device: not a Holdfast pool");
+    if (options.create == CreateMode::kExclusive)
+      return Status(Code::kExists, path + " exists already");
     return open_existing(path, facts, options);
   }
 }
@@ -248,7 +279,8 @@ Result<OpenedMedium> open_pmem_medium(const std::string& path, const MediumOptio
   give_libpmemobj_memory();
   Result<OpenedMedium> opened = open_or_create(path, options);
   if (opened && !static_cast<PmemMedium&>(*opened->medium).use_file(path)) {
-    return Status(Code::kIo, "cannot open the file of the pool " + path + " once more, to let it grow");
+    return Status(Code::kIo,
+                  "cannot open the file of the pool " + path + " once more, to let it grow");
   }
   return opened;
 }

@@ -25,7 +25,8 @@ namespace {
 
 constexpr size_t kPieceBytes = 12 * kMiB;  // libpmemobj 1.12 takes 11.4 MB
 constexpr size_t kStep = 16;
-constexpr size_t kLargestListed = 64 * kKiB;  // of what is larger there are a few, which are told apart by exact size
+constexpr size_t kLargestListed =
+    64 * kKiB;  // of what is larger there are a few, which are told apart by exact size
 
 // In front of every block.
 struct alignas(kStep) BlockHead {
@@ -62,7 +63,9 @@ class Piece {
   }
 
   bool holds(const void* block) const { return block >= begin_ && block < end_; }
-  static size_t bytes_of(const void* block) { return static_cast<const BlockHead*>(block)[-1].bytes; }
+  static size_t bytes_of(const void* block) {
+    return static_cast<const BlockHead*>(block)[-1].bytes;
+  }
 
   void give_back(void* block) {
     BlockHead* const head = static_cast<BlockHead*>(block) - 1;
@@ -74,7 +77,9 @@ class Piece {
 
  private:
   // Each list up to kLargestListed holds blocks of one size, so the first fits.
-  BlockHead** list_of(size_t bytes) { return &free_[std::min(bytes, kLargestListed + kStep) / kStep]; }
+  BlockHead** list_of(size_t bytes) {
+    return &free_[std::min(bytes, kLargestListed + kStep) / kStep];
+  }
 
   std::mutex lock_;
   uint8_t* begin_ = nullptr;
@@ -91,8 +96,10 @@ void* take(size_t bytes) {
 }
 
 void give_back(void* block) {
-  if (piece.holds(block)) piece.give_back(block);
-  else std::free(block);
+  if (piece.holds(block))
+    piece.give_back(block);
+  else
+    std::free(block);
 }
 
 void* take_anew(void* block, size_t bytes) {

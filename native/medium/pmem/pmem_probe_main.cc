@@ -1,6 +1,7 @@
-// holdfast_pmem_probe <pool>: opens a copy-on-write view of a pool, lets libpmemobj recover it, and uses every part of
-// it that the medium will use. Nothing reaches the pool. Says its verdict as the last line on stderr: "sound", "locked"
-// or what libpmemobj said. It may die or hang on a damaged pool: that is what it is for. See pmem_child.h.
+// holdfast_pmem_probe <pool>: opens a copy-on-write view of a pool, lets libpmemobj recover it, and
+// uses every part of it that the medium will use. Nothing reaches the pool. Says its verdict as the
+// last line on stderr: "sound", "locked" or what libpmemobj said. It may die or hang on a damaged
+// pool: that is what it is for. See pmem_child.h.
 #include <errno.h>
 #include <inttypes.h>
 #include <libpmemobj.h>
@@ -20,7 +21,8 @@ int refuse(const char* what) {
   return 1;
 }
 
-// Of a pool set that of its parts together: each has a line with its size and its path (our own look at it came before). 0: a device.
+// Of a pool set that of its parts together: each has a line with its size and its path (our own
+// look at it came before). 0: a device.
 uint64_t bytes_of_pool(const char* path) {
   FILE* file = fopen(path, "rb");
   if (file == nullptr) return 0;
@@ -50,8 +52,10 @@ bool walk(PMEMobjpool* pool, uint64_t pool_bytes) {
 
 bool change_root(PMEMobjpool* pool, PMEMoid root) {
   bool changed = pmemobj_tx_begin(pool, nullptr, TX_PARAM_NONE) == 0;
-  if (changed && pmemobj_tx_add_range(root, 0, 64) == 0) pmemobj_tx_commit();
-  else changed = false;
+  if (changed && pmemobj_tx_add_range(root, 0, 64) == 0)
+    pmemobj_tx_commit();
+  else
+    changed = false;
   return pmemobj_tx_end() == 0 && changed;
 }
 
@@ -62,11 +66,13 @@ int main(int count, char** arguments) {
     fprintf(stderr, "usage: holdfast_pmem_probe <pool>\n");
     return 2;
   }
-  // Whoever asked may be killed meanwhile: nobody then needs the answer, but the next one needs the pool's lock.
+  // Whoever asked may be killed meanwhile: nobody then needs the answer, but the next one needs the
+  // pool's lock.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   holdfast::give_libpmemobj_memory();
   int on = 1;
-  if (pmemobj_ctl_set(nullptr, "copy_on_write.at_open", &on) != 0) return refuse("cannot ask for copy-on-write");
+  if (pmemobj_ctl_set(nullptr, "copy_on_write.at_open", &on) != 0)
+    return refuse("cannot ask for copy-on-write");
   PMEMobjpool* pool = pmemobj_open(arguments[1], holdfast::kPmemLayoutName);
   if (pool == nullptr && (errno == EWOULDBLOCK || errno == EAGAIN)) {
     fprintf(stderr, "locked\n");
@@ -77,7 +83,8 @@ int main(int count, char** arguments) {
   const bool sized = known_bytes != 0;
   const uint64_t pool_bytes = sized ? known_bytes : UINT64_MAX / 2;  // a device: no such bound
 
-  if (pmemobj_root_size(pool) < holdfast::kPmemRootObjectBytes) return refuse("the root object is too small");
+  if (pmemobj_root_size(pool) < holdfast::kPmemRootObjectBytes)
+    return refuse("the root object is too small");
   const PMEMoid root = pmemobj_root(pool, holdfast::kPmemRootObjectBytes);
   if (OID_IS_NULL(root)) return refuse("root");
   if (!walk(pool, pool_bytes)) {
@@ -86,8 +93,9 @@ int main(int count, char** arguments) {
   }
   if (sized) holdfast::restore_pmem_footers(reinterpret_cast<uint8_t*>(pool), pool_bytes);
   pobj_action action;
-  PMEMoid piece = pmemobj_reserve(pool, &action, holdfast::kPmemChunkBytes - holdfast::kPmemObjectHeaderBytes,
-                                  holdfast::kPmemSegmentType);
+  PMEMoid piece =
+      pmemobj_reserve(pool, &action, holdfast::kPmemChunkBytes - holdfast::kPmemObjectHeaderBytes,
+                      holdfast::kPmemSegmentType);
   if (!OID_IS_NULL(piece)) {
     if (pmemobj_publish(pool, &action, 1) != 0) return refuse("publish");
     pmemobj_free(&piece);

@@ -1,5 +1,6 @@
-// The one place from which our own bytes reach persistent memory. Everything goes through libpmem's dynamic symbols,
-// so a preloaded tracer sees every copy, flush and fence. (libpmemobj's own metadata goes through the same symbols.)
+// The one place from which our own bytes reach persistent memory. Everything goes through libpmem's
+// dynamic symbols, so a preloaded tracer sees every copy, flush and fence. (libpmemobj's own
+// metadata goes through the same symbols.)
 //
 // Threads: any. A fence covers only what its own thread copied or flushed before.
 #pragma once
@@ -14,8 +15,9 @@
 
 namespace holdfast {
 
-// Whole lines go round the cache, so one fence is all that is left to do: 100 ns against 170 ns with clwb, and never a
-// read of the line. Unaligned ends are stored and flushed. Not durable before pmem_fence().
+// Whole lines go round the cache, so one fence is all that is left to do: 100 ns against 170 ns
+// with clwb, and never a read of the line. Unaligned ends are stored and flushed. Not durable
+// before pmem_fence().
 inline void pmem_place(void* to, const void* from, size_t size) {
   if (planted(PlantedBug::kLineNotFlushed)) {
     std::memcpy(to, from, size);

@@ -54,26 +54,38 @@ struct Report {
   }
 };
 
-// How the images are shared out over the points: as many for each as it has states, up to a cap that all share.
+// How the images are shared out over the points: as many for each as it has states, up to a cap
+// that all share.
 struct Plan {
   std::vector<Point> points;
   uint64_t cap = 1;
-  uint64_t least = 1;  // at random of a point with anything undecided, where there is room for as many
-  // A point with much undecided (a record, a large value on its way) has more to show than one of libpmemobj's own fences.
-  uint64_t of(const Point& point) const { return std::min(point.undecided >= 8 ? 4 * cap : cap, states(point)); }
-  // All subsets, and as many again (`least` at least) at random for what a subset does not say: which version, torn or not.
-  static uint64_t subsets(const Point& point) { return point.undecided >= 20 ? UINT64_MAX / 2 : uint64_t{1} << point.undecided; }
+  uint64_t least =
+      1;  // at random of a point with anything undecided, where there is room for as many
+  // A point with much undecided (a record, a large value on its way) has more to show than one of
+  // libpmemobj's own fences.
+  uint64_t of(const Point& point) const {
+    return std::min(point.undecided >= 8 ? 4 * cap : cap, states(point));
+  }
+  // All subsets, and as many again (`least` at least) at random for what a subset does not say:
+  // which version, torn or not.
+  static uint64_t subsets(const Point& point) {
+    return point.undecided >= 20 ? UINT64_MAX / 2 : uint64_t{1} << point.undecided;
+  }
   uint64_t states(const Point& point) const {
     return subsets(point) + (point.undecided == 0 ? 1 : std::max(subsets(point), least));
   }
   bool exhaustive(const Point& point) const { return 2 * subsets(point) <= of(point); }
 };
 
-std::unique_ptr<Images> images_of(const Task& task, const Explorer::Trace& trace, const std::string& folder) {
-  return task.script.medium == MediumChoice::kPmem ? pmem_images(trace.file, trace.base, folder, task.script.parts) : file_images(trace.file, folder);
+std::unique_ptr<Images> images_of(const Task& task, const Explorer::Trace& trace,
+                                  const std::string& folder) {
+  return task.script.medium == MediumChoice::kPmem
+             ? pmem_images(trace.file, trace.base, folder, task.script.parts)
+             : file_images(trace.file, folder);
 }
 
-// A file's sectors can be torn each in many ways, and roots and superblocks are one sector: few subsets, but many states.
+// A file's sectors can be torn each in many ways, and roots and superblocks are one sector: few
+// subsets, but many states.
 constexpr uint64_t kLeastOnFile = 60;
 
 Plan make_plan(const Task& task, Images* images) {
@@ -100,17 +112,21 @@ Plan make_plan(const Task& task, Images* images) {
 double processor_seconds() {
   rusage used{};
   ::getrusage(RUSAGE_CHILDREN, &used);
-  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + 1e-6 * static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+         1e-6 * static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
 }
 
-uint64_t seed_of(uint64_t seed, uint64_t image) { return Random(seed ^ (image * 0x9E3779B97F4A7C15ull)).next(); }
+uint64_t seed_of(uint64_t seed, uint64_t image) {
+  return Random(seed ^ (image * 0x9E3779B97F4A7C15ull)).next();
+}
 
 Expected expected_at(const Point& point, const Explorer::Trace& trace) {
   return {&trace.states, point.acked, point.begun, trace.superseded};
 }
 
 // What the check in a child says that precedes opening after an unclean end.
-std::string probe([[maybe_unused]] const std::string& tools, [[maybe_unused]] const std::string& path) {
+std::string probe([[maybe_unused]] const std::string& tools,
+                  [[maybe_unused]] const std::string& path) {
 #ifdef HOLDFAST_WITH_PMEM
   Status sound = probe_pool_in_child(tools + "/../holdfast_pmem_probe", path, 10000);
   if (!sound.is_ok()) return "the probe: " + sound.message();
@@ -118,15 +134,18 @@ std::string probe([[maybe_unused]] const std::string& tools, [[maybe_unused]] co
   return {};
 }
 
-// One image: as a view that leaves it unchanged where the medium can do that, now and then as a copy that is reopened. Of a pool that
-// grows always as a copy: blocks are taken and given back in the file, whatever is mapped.
-std::string try_image(const Task& task, const std::string& tools, Images* images, const Explorer::Trace& trace, uint64_t image, Report* report) {
+// One image: as a view that leaves it unchanged where the medium can do that, now and then as a
+// copy that is reopened. Of a pool that grows always as a copy: blocks are taken and given back in
+// the file, whatever is mapped.
+std::string try_image(const Task& task, const std::string& tools, Images* images,
+                      const Explorer::Trace& trace, uint64_t image, Report* report) {
   const Expected expected = expected_at(images->point(), trace);
   const bool reopens = image % kReopenOneIn == 0;
   uint64_t found = 0;
   if (!images->opens_a_view()) {
     report->reopened += reopens;
-    return judge(images->path(), options_of(task.script), expected, reopens ? Depth::kReopens : Depth::kGoesOn, &found);
+    return judge(images->path(), options_of(task.script), expected,
+                 reopens ? Depth::kReopens : Depth::kGoesOn, &found);
   }
   if (!reopens && !task.script.grows) {
     const OpensViews views;
@@ -135,13 +154,16 @@ std::string try_image(const Task& task, const std::string& tools, Images* images
   report->reopened += reopens;
   const std::string copy = images->copy();
   std::string wrong = reopens ? probe(tools, copy) : std::string();
-  if (wrong.empty()) wrong = judge(copy, options_of(task.script), expected, reopens ? Depth::kReopens : Depth::kGoesOn, &found);
+  if (wrong.empty())
+    wrong = judge(copy, options_of(task.script), expected,
+                  reopens ? Depth::kReopens : Depth::kGoesOn, &found);
   images->drop_copy();
   return wrong;
 }
 
 // The images whose number is `worker` modulo the number of workers, from `from` on.
-void work(const Task& task, const std::string& tools, const Explorer::Trace& trace, const Plan& plan, uint64_t worker, uint64_t from, uint64_t only,
+void work(const Task& task, const std::string& tools, const Explorer::Trace& trace,
+          const Plan& plan, uint64_t worker, uint64_t from, uint64_t only,
           const std::string& folder, Report* report) {
   auto images = images_of(task, trace, folder);
   uint64_t number = 0;
@@ -154,25 +176,27 @@ void work(const Task& task, const std::string& tools, const Explorer::Trace& tra
       if (report->stop) return;
       report->current = number;
       ::alarm(kSecondsPerImage);
-      images->make(k, plan.exhaustive(planned) && k < Plan::subsets(planned), seed_of(task.seed, number));
+      images->make(k, plan.exhaustive(planned) && k < Plan::subsets(planned),
+                   seed_of(task.seed, number));
       const std::string wrong = try_image(task, tools, images.get(), trace, number, report);
       images->restore();
       ::alarm(0);
       report->images++;
       if (wrong.empty()) continue;
-      report->violation(number, wrong + " (point " + std::to_string(planned.number) + ", acknowledged " + std::to_string(planned.acked) +
-                                    ", begun " + std::to_string(planned.begun) + ")");
+      report->violation(number, wrong + " (point " + std::to_string(planned.number) +
+                                    ", acknowledged " + std::to_string(planned.acked) + ", begun " +
+                                    std::to_string(planned.begun) + ")");
       if (task.stop_at_first) report->stop = true;
     }
   }
 }
 
 Report* shared_report() {
-  void* at = ::mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* at =
+      ::mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) std::abort();
   return new (at) Report();
 }
-
 
 int wait_for(pid_t child) {
   int status = 0;
@@ -186,22 +210,27 @@ int wait_for(pid_t child) {
 uint64_t count_dirty_at_acks(const std::string& trace_file, std::string* first) {
   TraceReader trace(trace_file);
   uint64_t found = 0;
-  std::set<uint64_t> forgotten;  // perhaps: another thread may be about to flush them, and then they are not among them at the next acknowledgement
+  std::set<uint64_t> forgotten;  // perhaps: another thread may be about to flush them, and then
+                                 // they are not among them at the next acknowledgement
   while (const EventHeader* event = trace.next()) {
-    if (event->type != EventType::kMark || event->a != static_cast<uint64_t>(MarkKind::kAcked)) continue;
+    if (event->type != EventType::kMark || event->a != static_cast<uint64_t>(MarkKind::kAcked))
+      continue;
     std::set<uint64_t> before;
     before.swap(forgotten);
     for (uint64_t i = 0; i < event->count; i++) {
       const DirtyLine& line = trace.lines()[i];
       const uint64_t at = line.line * 64;
-      // What another thread has flushed is on its way (a fold, say) and was not acknowledged; nor was what it has stored in a lane.
+      // What another thread has flushed is on its way (a fold, say) and was not acknowledged; nor
+      // was what it has stored in a lane.
       if ((line.flags & DirtyLine::kFlushedElsewhere) != 0) continue;
       if ((line.flags & DirtyLine::kFlushedHere) == 0) {
         if (at < kFirstChunk || libpmemobj_never_flushes(at)) continue;
         forgotten.insert(at);
         if (!before.contains(at)) continue;
       }
-      if (found++ == 0) *first = "the line at byte " + std::to_string(at) + " is not durable at acknowledgement " + std::to_string(event->b);
+      if (found++ == 0)
+        *first = "the line at byte " + std::to_string(at) + " is not durable at acknowledgement " +
+                 std::to_string(event->b);
     }
   }
   return found;
@@ -214,9 +243,11 @@ void count_given_back(const std::string& trace_file, Outcome* outcome) {
   while (const EventHeader* event = trace.next()) {
     if (event->type == EventType::kPunch) {
       outcome->given_back++;
-      for (uint64_t at = event->a; at < event->a + event->b; at += kPageBytes) holes.insert(at / kPageBytes);
+      for (uint64_t at = event->a; at < event->a + event->b; at += kPageBytes)
+        holes.insert(at / kPageBytes);
     } else if (event->type == EventType::kFence || event->type == EventType::kMark) {
-      for (uint64_t i = 0; i < event->count; i++) outcome->used_again += holes.erase(trace.lines()[i].line * 64 / kPageBytes);
+      for (uint64_t i = 0; i < event->count; i++)
+        outcome->used_again += holes.erase(trace.lines()[i].line * 64 / kPageBytes);
     }
   }
 }
@@ -226,21 +257,26 @@ void count_given_back(const std::string& trace_file, Outcome* outcome) {
 Explorer::Explorer(std::string tools, std::string scratch, std::string keep)
     : tools_(std::move(tools)), scratch_(std::move(scratch)), keep_(std::move(keep)) {}
 
-bool Explorer::run_script(const Task& task, const std::string& pool_folder, const std::string& base, bool recover,
-                          const std::string& trace, std::string* broken) {
+bool Explorer::run_script(const Task& task, const std::string& pool_folder, const std::string& base,
+                          bool recover, const std::string& trace, std::string* broken) {
   const bool pmem = task.script.medium == MediumChoice::kPmem;
   std::fflush(nullptr);
   const pid_t child = ::fork();
   if (child == 0) {
-    ::setenv("LD_PRELOAD", (tools_ + (pmem ? "/libholdfast_pmem_tracer.so" : "/libholdfast_file_tracer.so")).c_str(), 1);
+    ::setenv(
+        "LD_PRELOAD",
+        (tools_ + (pmem ? "/libholdfast_pmem_tracer.so" : "/libholdfast_file_tracer.so")).c_str(),
+        1);
     ::setenv(kTraceFolderVariable, pool_folder.c_str(), 1);
     ::setenv(kTraceVariable, trace.c_str(), 1);
     ::setenv("HOLDFAST_TRACE_BASE", base.empty() ? "/dev/null" : base.c_str(), 1);
     ::setenv("PMEMOBJ_NLANES", "1", 1);
     ::setenv("HOLDFAST_PLANTED_BUG", task.plant.c_str(), 1);
-    const std::string program = tools_ + "/crash_script", pool = pool_folder + "/pool", seed = std::to_string(task.seed);
-    const char* arguments[] = {program.c_str(), pmem ? "pmem" : "file", pool.c_str(), task.script.name.c_str(), seed.c_str(),
-                               recover ? "recover" : nullptr, nullptr};
+    const std::string program = tools_ + "/crash_script", pool = pool_folder + "/pool",
+                      seed = std::to_string(task.seed);
+    const char* arguments[] = {
+        program.c_str(), pmem ? "pmem" : "file",        pool.c_str(), task.script.name.c_str(),
+        seed.c_str(),    recover ? "recover" : nullptr, nullptr};
     ::alarm(400);
     ::execv(program.c_str(), const_cast<char* const*>(arguments));
     std::perror(program.c_str());
@@ -248,8 +284,9 @@ bool Explorer::run_script(const Task& task, const std::string& pool_folder, cons
   }
   const int status = wait_for(child);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-  *broken = "crash_script ended with " + (WIFSIGNALED(status) ? "signal " + std::to_string(WTERMSIG(status))
-                                                              : "exit code " + std::to_string(WEXITSTATUS(status)));
+  *broken = "crash_script ended with " + (WIFSIGNALED(status)
+                                              ? "signal " + std::to_string(WTERMSIG(status))
+                                              : "exit code " + std::to_string(WEXITSTATUS(status)));
   return false;
 }
 
@@ -274,11 +311,13 @@ Outcome Explorer::judge_trace(const Task& task, const Trace& trace, uint64_t onl
     children[worker] = ::fork();
     if (children[worker] != 0) return;
     planted_bug = planted_bug_named(task.plant.c_str());
-    work(task, tools_, trace, plan, worker, from, only_image, scratch_ + "/worker-" + std::to_string(worker), reports[worker]);
+    work(task, tools_, trace, plan, worker, from, only_image,
+         scratch_ + "/worker-" + std::to_string(worker), reports[worker]);
     ::_exit(0);
   };
   for (uint64_t worker = 0; worker < kWorkers; worker++) reports.push_back(shared_report());
-  for (uint64_t worker = 0; worker < (only_image == kNoImage ? kWorkers : 1); worker++) start(worker, 0);
+  for (uint64_t worker = 0; worker < (only_image == kNoImage ? kWorkers : 1); worker++)
+    start(worker, 0);
   for (uint64_t worker = 0; worker < kWorkers; worker++) {
     Report& report = *reports[worker];
     while (children[worker] != 0) {
@@ -287,24 +326,29 @@ Outcome Explorer::judge_trace(const Task& task, const Trace& trace, uint64_t onl
       if (WIFEXITED(status) && WEXITSTATUS(status) == 0) break;
       const bool hung = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
       report.images++;
-      report.violation(report.current, hung ? "recovery did not end in " + std::to_string(kSecondsPerImage) + " s"
-                                            : "recovery died: wait status " + std::to_string(status));
+      report.violation(report.current,
+                       hung ? "recovery did not end in " + std::to_string(kSecondsPerImage) + " s"
+                            : "recovery died: wait status " + std::to_string(status));
       std::error_code ignored;
       fs::remove_all(scratch_ + "/worker-" + std::to_string(worker), ignored);
       fs::remove_all(scratch_ + "/worker-" + std::to_string(worker) + ".aside", ignored);
-      if (!task.stop_at_first && report.violations < 20 && only_image == kNoImage) start(worker, report.current + 1);
+      if (!task.stop_at_first && report.violations < 20 && only_image == kNoImage)
+        start(worker, report.current + 1);
     }
   }
-  const std::string kept = keep_ + "/" + task.script.name + "-" + (task.script.medium == MediumChoice::kPmem ? "pmem" : "file") + "-" +
-                           std::to_string(task.seed) + (trace.after.empty() ? "" : "-after-" + trace.after) + ".trace";
+  const std::string kept = keep_ + "/" + task.script.name + "-" +
+                           (task.script.medium == MediumChoice::kPmem ? "pmem" : "file") + "-" +
+                           std::to_string(task.seed) +
+                           (trace.after.empty() ? "" : "-after-" + trace.after) + ".trace";
   for (Report* report : reports) {
     outcome.images += report->images;
     outcome.reopened += report->reopened;
     outcome.violations += report->violations;
     for (uint32_t i = 0; i < std::min<uint32_t>(report->messages, kMessages); i++) {
-      outcome.messages.push_back("image " + std::to_string(report->message[i].image) + ": " + report->message[i].text +
-                                 "\n    again: build-native/crash/crash_explorer --replay " + kept + " --image " + std::to_string(report->message[i].image) +
-                                 " --images " + std::to_string(task.images));
+      outcome.messages.push_back(
+          "image " + std::to_string(report->message[i].image) + ": " + report->message[i].text +
+          "\n    again: build-native/crash/crash_explorer --replay " + kept + " --image " +
+          std::to_string(report->message[i].image) + " --images " + std::to_string(task.images));
     }
     ::munmap(report, sizeof *report);
   }
@@ -312,7 +356,8 @@ Outcome Explorer::judge_trace(const Task& task, const Trace& trace, uint64_t onl
     std::error_code failed;
     fs::create_directories(keep_, failed);
     fs::copy_file(trace.file, kept, fs::copy_options::overwrite_existing, failed);
-    if (!trace.base.empty()) fs::copy_file(trace.base, kept + ".base", fs::copy_options::overwrite_existing, failed);
+    if (!trace.base.empty())
+      fs::copy_file(trace.base, kept + ".base", fs::copy_options::overwrite_existing, failed);
   }
   outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   outcome.processor = processor_seconds() - used_before;
@@ -333,7 +378,8 @@ std::string Explorer::run_oracle(const std::string& plant) {
     ::setenv("HOLDFAST_PLANTED_BUG", plant.c_str(), 1);
     ::alarm(800);
     // A planted bug shows wherever something is appended.
-    ::execl((tools_ + "/../native_tests").c_str(), "native_tests", plant.empty() ? "-tc=*pmem*" : "-tc=pmem: create*", nullptr);
+    ::execl((tools_ + "/../native_tests").c_str(), "native_tests",
+            plant.empty() ? "-tc=*pmem*" : "-tc=pmem: create*", nullptr);
     ::_exit(127);
   }
   const int status = wait_for(child);
@@ -361,7 +407,9 @@ Outcome Explorer::explore(const Task& task) {
   return outcome;
 }
 
-std::vector<std::pair<std::string, uint64_t>> Explorer::pick_states(const Task& task, const Trace& trace, uint64_t count) {
+std::vector<std::pair<std::string, uint64_t>> Explorer::pick_states(const Task& task,
+                                                                    const Trace& trace,
+                                                                    uint64_t count) {
   const Plan plan = make_plan(task, images_of(task, trace, scratch_ + "/plan").get());
   std::vector<std::pair<std::string, uint64_t>> picked;
   auto images = images_of(task, trace, scratch_ + "/pick");
@@ -382,7 +430,8 @@ std::vector<std::pair<std::string, uint64_t>> Explorer::pick_states(const Task& 
     if (child == 0) {
       ::alarm(kSecondsPerImage);
       uint64_t found = 0;
-      const std::string wrong = judge(judged, options_of(task.script), expected_at(images->point(), trace), Depth::kGoesOn, &found);
+      const std::string wrong = judge(judged, options_of(task.script),
+                                      expected_at(images->point(), trace), Depth::kGoesOn, &found);
       ::_exit(wrong.empty() ? static_cast<int>(found) : 255);
     }
     const int status = wait_for(child);
@@ -427,12 +476,14 @@ Outcome Explorer::explore_recovery(const Task& task, uint64_t crashes) {
   return sum;
 }
 
-Explorer::Trace Explorer::trace_after(const std::string& file, const std::string& base, const Script& script, uint64_t number) {
+Explorer::Trace Explorer::trace_after(const std::string& file, const std::string& base,
+                                      const Script& script, uint64_t number) {
   const std::vector<State> before = states_of(script);
   Trace trace{file, base, std::vector<State>(2, before.at(number)), std::to_string(number), 0};
   const Change change = change_after_crash();
   trace.states[1][change.key] = change.value;
-  for (uint64_t i = 0; i < number; i++) trace.superseded += large_bytes_of(before[i], script.medium == MediumChoice::kPmem);
+  for (uint64_t i = 0; i < number; i++)
+    trace.superseded += large_bytes_of(before[i], script.medium == MediumChoice::kPmem);
   return trace;
 }
 

@@ -1,11 +1,14 @@
-// crash_explorer: tries the states in which a crash can leave a pool, on both real media, and whether planted bugs are caught.
+// crash_explorer: tries the states in which a crash can leave a pool, on both real media, and
+// whether planted bugs are caught.
 //
 //   crash_explorer                       the share of a CI run
 //   crash_explorer --minutes N           goes on with new seeds for so long
-//   crash_explorer --only <part of a test's name>   --seed S   --images N (controls: no fewer than usual)
-//   crash_explorer --replay <trace> --image N --images N     one state of a trace that was kept
+//   crash_explorer --only <part of a test's name>   --seed S   --images N (controls: no fewer than
+//   usual) crash_explorer --replay <trace> --image N --images N     one state of a trace that was
+//   kept
 //
-// Each test prints a line with what it has tried; the last line is "crash_explorer: N passed, N failed[, N skipped]". Exit code 0: none failed.
+// Each test prints a line with what it has tried; the last line is "crash_explorer: N passed, N
+// failed[, N skipped]". Exit code 0: none failed.
 #include <malloc.h>
 #include <unistd.h>
 
@@ -39,7 +42,8 @@ struct Arguments {
 struct Control {
   const char* plant;
   std::vector<const char*> scripts;
-  // On persistent memory each commit of a group has its own fence, and set_root begins with one that covers the fold.
+  // On persistent memory each commit of a group has its own fence, and set_root begins with one
+  // that covers the fold.
   bool on_pmem, on_file;
 };
 const std::vector<Control>& controls() {
@@ -65,7 +69,8 @@ constexpr const char* kGrowthControls[] = {"released-before-fold", "growth-not-s
 
 class Suite {
  public:
-  Suite(const Arguments& arguments, Explorer* explorer) : arguments_(arguments), explorer_(explorer) {}
+  Suite(const Arguments& arguments, Explorer* explorer)
+      : arguments_(arguments), explorer_(explorer) {}
 
   // Until `enough` says so, which is asked before each test.
   void states(MediumChoice medium, uint64_t seed, const std::function<bool()>& enough) {
@@ -78,32 +83,42 @@ class Suite {
       });
     }
     std::vector<const char*> recovered(std::begin(kRecovered), std::end(kRecovered));
-    if (medium == MediumChoice::kPmem && arguments_.minutes > 0) recovered.push_back("growth");  // 10 s and more: not for a CI run
+    if (medium == MediumChoice::kPmem && arguments_.minutes > 0)
+      recovered.push_back("growth");  // 10 s and more: not for a CI run
     for (const char* name : recovered) {
       if (enough()) return;
-      test(title(medium, std::string("recovery of ") + name),
-           [&] { return sound(explorer_->explore_recovery(task(medium, name, seed), medium == MediumChoice::kPmem ? kPmemRecoveries : kFileRecoveries)); });
+      test(title(medium, std::string("recovery of ") + name), [&] {
+        return sound(explorer_->explore_recovery(
+            task(medium, name, seed),
+            medium == MediumChoice::kPmem ? kPmemRecoveries : kFileRecoveries));
+      });
     }
   }
 
   void teeth(MediumChoice medium) {
     for (const Control& control : controls()) {
       if (!(medium == MediumChoice::kPmem ? control.on_pmem : control.on_file)) continue;
-      test(title(medium, std::string("control ") + control.plant), [&] { return caught(medium, control); });
+      test(title(medium, std::string("control ") + control.plant),
+           [&] { return caught(medium, control); });
     }
     if (medium != MediumChoice::kPmem) return;
     for (const char* plant : kGrowthControls) {
-      test(title(medium, std::string("growth control ") + plant), [&] { return caught(medium, {plant, {"growth"}, true, false}, kPmemImages); });
+      test(title(medium, std::string("growth control ") + plant), [&] {
+        return caught(medium, {plant, {"growth"}, true, false}, kPmemImages);
+      });
     }
-    test(title(medium, std::string("parts control ") + kGrowthControls[0]),
-         [&] { return caught(medium, {kGrowthControls[0], {"parts"}, true, false}, kPmemImages); });
+    test(title(medium, std::string("parts control ") + kGrowthControls[0]), [&] {
+      return caught(medium, {kGrowthControls[0], {"parts"}, true, false}, kPmemImages);
+    });
   }
 
   // Stores without a flush, in whatever the medium's tests do.
   void oracle() {
     test("pmem oracle in the native tests", [&] {
       const std::string found = explorer_->run_oracle("");
-      std::printf("%s\n", found.empty() ? "no line that was stored and not durable at a fence of the engine" : found.c_str());
+      std::printf("%s\n", found.empty()
+                              ? "no line that was stored and not durable at a fence of the engine"
+                              : found.c_str());
       return found.empty();
     });
     test("pmem control oracle line-not-flushed", [&] {
@@ -128,7 +143,8 @@ class Suite {
     for (const Control& control : controls()) {
       if (control.on_pmem) skip(std::string("pmem control ") + control.plant, why);
     }
-    for (const char* plant : kGrowthControls) skip(std::string("pmem growth control ") + plant, why);
+    for (const char* plant : kGrowthControls)
+      skip(std::string("pmem growth control ") + plant, why);
     skip(std::string("pmem parts control ") + kGrowthControls[0], why);
   }
 
@@ -149,7 +165,9 @@ class Suite {
     Task made;
     made.script = make_script(name, medium, seed);
     made.seed = seed;
-    made.images = arguments_.images > 0 ? arguments_.images : medium == MediumChoice::kPmem ? kPmemImages : kFileImages;
+    made.images = arguments_.images > 0           ? arguments_.images
+                  : medium == MediumChoice::kPmem ? kPmemImages
+                                                  : kFileImages;
     return made;
   }
 
@@ -166,10 +184,12 @@ class Suite {
   void print(const Outcome& outcome) {
     images_ += outcome.images;
     seconds_ += outcome.seconds;
-    std::printf("%lu points (%lu with all their states), %lu images, %lu of them reopened, %lu wrong, %lu lines not durable when acknowledged, "
-                "%.1f s (processor %.1f)\n",
-                outcome.points, outcome.exhaustive_points, outcome.images, outcome.reopened, outcome.violations, outcome.dirty_at_ack,
-                outcome.seconds, outcome.processor);
+    std::printf(
+        "%lu points (%lu with all their states), %lu images, %lu of them reopened, %lu wrong, %lu "
+        "lines not durable when acknowledged, "
+        "%.1f s (processor %.1f)\n",
+        outcome.points, outcome.exhaustive_points, outcome.images, outcome.reopened,
+        outcome.violations, outcome.dirty_at_ack, outcome.seconds, outcome.processor);
   }
 
   bool sound(const Outcome& outcome) {
@@ -184,7 +204,8 @@ class Suite {
 
   // Else a pool that grows has shown nothing that another would not.
   static bool gave_back(const Outcome& outcome) {
-    std::printf("  blocks given back %lu times, %lu of their pages used again\n", outcome.given_back, outcome.used_again);
+    std::printf("  blocks given back %lu times, %lu of their pages used again\n",
+                outcome.given_back, outcome.used_again);
     return outcome.given_back > 0 && outcome.used_again > 0;
   }
 
@@ -199,8 +220,11 @@ class Suite {
       images_ += last.images;
       seconds_ += last.seconds;
       if (!last.broken.empty() || last.violations + last.dirty_at_ack == 0) continue;
-      std::printf("caught in '%s' after %lu images, %.1f s (processor %.1f): %s\n", script, last.images, last.seconds, last.processor,
-                  last.messages.empty() ? "" : last.messages[0].substr(0, last.messages[0].find('\n')).c_str());
+      std::printf("caught in '%s' after %lu images, %.1f s (processor %.1f): %s\n", script,
+                  last.images, last.seconds, last.processor,
+                  last.messages.empty()
+                      ? ""
+                      : last.messages[0].substr(0, last.messages[0].find('\n')).c_str());
       return true;
     }
     std::printf("NOT CAUGHT in %lu images %s\n", last.images, last.broken.c_str());
@@ -217,13 +241,20 @@ class Suite {
 bool parse(int count, char** given, Arguments* out) {
   for (int i = 1; i + 1 < count; i += 2) {
     const std::string name = given[i];
-    if (name == "--minutes") out->minutes = std::strtod(given[i + 1], nullptr);
-    else if (name == "--seed") out->seed = std::strtoull(given[i + 1], nullptr, 10);
-    else if (name == "--images") out->images = std::strtoull(given[i + 1], nullptr, 10);
-    else if (name == "--image") out->image = std::strtoull(given[i + 1], nullptr, 10);
-    else if (name == "--only") out->only = given[i + 1];
-    else if (name == "--replay") out->replay = given[i + 1];
-    else return false;
+    if (name == "--minutes")
+      out->minutes = std::strtod(given[i + 1], nullptr);
+    else if (name == "--seed")
+      out->seed = std::strtoull(given[i + 1], nullptr, 10);
+    else if (name == "--images")
+      out->images = std::strtoull(given[i + 1], nullptr, 10);
+    else if (name == "--image")
+      out->image = std::strtoull(given[i + 1], nullptr, 10);
+    else if (name == "--only")
+      out->only = given[i + 1];
+    else if (name == "--replay")
+      out->replay = given[i + 1];
+    else
+      return false;
   }
   return count % 2 == 1;
 }
@@ -233,13 +264,16 @@ int replay(const Arguments& arguments, Explorer* explorer) {
   const std::string name = fs::path(arguments.replay).stem();
   char script[32] = {}, medium[8] = {};
   unsigned long seed = 0, after = 0;
-  const int parts = std::sscanf(name.c_str(), "%31[^-]-%7[^-]-%lu-after-%lu", script, medium, &seed, &after);
+  const int parts =
+      std::sscanf(name.c_str(), "%31[^-]-%7[^-]-%lu-after-%lu", script, medium, &seed, &after);
   if (parts < 3) {
-    std::fprintf(stderr, "crash_explorer: %s is not named like a kept trace\n", arguments.replay.c_str());
+    std::fprintf(stderr, "crash_explorer: %s is not named like a kept trace\n",
+                 arguments.replay.c_str());
     return 2;
   }
   Task task;
-  task.script = make_script(script, std::strcmp(medium, "pmem") == 0 ? MediumChoice::kPmem : MediumChoice::kFile, seed);
+  task.script = make_script(
+      script, std::strcmp(medium, "pmem") == 0 ? MediumChoice::kPmem : MediumChoice::kFile, seed);
   task.seed = seed;
   task.images = arguments.images > 0 ? arguments.images : 1000;
   const std::string base = fs::exists(arguments.replay + ".base") ? arguments.replay + ".base" : "";
@@ -266,9 +300,16 @@ int run(const Arguments& arguments, const std::string& tools) {
   Suite suite(arguments, &explorer);
   const auto begun = std::chrono::steady_clock::now();
   uint64_t seed = arguments.seed;
-  if (seed == 0) seed = arguments.minutes > 0 ? static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count()) >> 20 : 1;
+  if (seed == 0)
+    seed =
+        arguments.minutes > 0
+            ? static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count()) >>
+                  20
+            : 1;
   const auto enough = [&] {
-    return arguments.minutes > 0 && std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count() >= 60 * arguments.minutes;
+    return arguments.minutes > 0 &&
+           std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count() >=
+               60 * arguments.minutes;
   };
   do {
     if (arguments.minutes > 0) std::printf("crash states: seed %lu\n", seed);
@@ -300,16 +341,20 @@ int run(const Arguments& arguments, const std::string& tools) {
 }  // namespace holdfast::crash
 
 int main(int count, char** given) {
-  // Thousands of pools are opened one after another: memory that is given back to the system costs a fault a page when it comes again.
+  // Thousands of pools are opened one after another: memory that is given back to the system costs
+  // a fault a page when it comes again.
   ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
   ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
   holdfast::crash::Arguments arguments;
   if (!holdfast::crash::parse(count, given, &arguments)) {
-    std::fprintf(stderr, "usage: crash_explorer [--minutes N] [--seed S] [--images N] [--only NAME] [--replay TRACE --image N]\n");
+    std::fprintf(stderr,
+                 "usage: crash_explorer [--minutes N] [--seed S] [--images N] [--only NAME] "
+                 "[--replay TRACE --image N]\n");
     return 2;
   }
 #ifdef HOLDFAST_WITH_PMEM
-  // libpmem looks at the variable once, while it is loaded: so it must be there before this program begins.
+  // libpmem looks at the variable once, while it is loaded: so it must be there before this program
+  // begins.
   const char* force = std::getenv("PMEM_IS_PMEM_FORCE");
   if (!force || std::strcmp(force, "1") != 0) {
     ::setenv("PMEM_IS_PMEM_FORCE", "1", 1);
@@ -318,5 +363,6 @@ int main(int count, char** given) {
     return 1;
   }
 #endif
-  return holdfast::crash::run(arguments, std::filesystem::read_symlink("/proc/self/exe").parent_path());
+  return holdfast::crash::run(arguments,
+                              std::filesystem::read_symlink("/proc/self/exe").parent_path());
 }

@@ -1,9 +1,10 @@
-// Crash states of a pool on a file: what was synced, and of the rest any subset of its 512-byte sectors, each in any version
-// that was written since, some torn inside; the length that was synced or a later one; the names as of the last sync of the
-// folder and any number of the changes after it, in their order.
+// Crash states of a pool on a file: what was synced, and of the rest any subset of its 512-byte
+// sectors, each in any version that was written since, some torn inside; the length that was synced
+// or a later one; the names as of the last sync of the folder and any number of the changes after
+// it, in their order.
 //
-// A recovery changes the files; what it has written is noted by this program's own pwrite, ftruncate and fallocate, which
-// stand before the C library's, and taken back.
+// A recovery changes the files; what it has written is noted by this program's own pwrite,
+// ftruncate and fallocate, which stand before the C library's, and taken back.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,7 +29,8 @@ namespace {
 namespace fs = std::filesystem;
 constexpr uint64_t kFew = 4;  // sectors that are undecided: a superblock or a root is under way
 constexpr uint64_t kSector = 512;
-constexpr uint64_t kFilePage = 4096;  // of the file system the files are in: what is written of one is written of all of it
+constexpr uint64_t kFilePage =
+    4096;  // of the file system the files are in: what is written of one is written of all of it
 
 struct Touched {
   uint64_t inode, offset, bytes;
@@ -91,12 +93,15 @@ class FileImages final : public Images {
     for (uint64_t i = 0; i < undecided_.size(); i++) {
       if (!landing.landed(i)) continue;
       const auto& [file, sector, versions] = undecided_[i];
-      const uint64_t which = exhaustive || random.one_in(2) ? versions->size() - 1 : random.below(versions->size());
+      const uint64_t which =
+          exhaustive || random.one_in(2) ? versions->size() - 1 : random.below(versions->size());
       land(&files_[file], sector, (*versions)[which], exhaustive, &random, &stretch);
     }
     finish(&stretch);
     for (File& file : files_) set_length(&file, k, &random);
-    const uint64_t renamed = k == 0 ? 0 : k == 1 ? folder_changes_.size() : random.below(folder_changes_.size() + 1);
+    const uint64_t renamed = k == 0   ? 0
+                             : k == 1 ? folder_changes_.size()
+                                      : random.below(folder_changes_.size() + 1);
     std::map<std::string, uint64_t> names = durable_names_;
     for (uint64_t i = 0; i < renamed; i++) apply(folder_changes_[i], &names);
     show(names);
@@ -107,12 +112,16 @@ class FileImages final : public Images {
     for (File& file : files_) {
       std::vector<Piece> pieces = std::exchange(file.applied, {});
       for (const Touched& range : all) {
-        if (range.inode == file.inode) pieces.push_back({range.offset, range.bytes == UINT64_MAX ? UINT64_MAX : range.offset + range.bytes});
+        if (range.inode == file.inode)
+          pieces.push_back(
+              {range.offset, range.bytes == UINT64_MAX ? UINT64_MAX : range.offset + range.bytes});
       }
-      std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
+      std::sort(pieces.begin(), pieces.end(),
+                [](const Piece& a, const Piece& b) { return a.begin < b.begin; });
       uint64_t done = 0;
       for (const Piece& piece : pieces) {
-        const uint64_t from = std::max(piece.begin, done), end = std::min<uint64_t>(piece.end, file.content.size());
+        const uint64_t from = std::max(piece.begin, done),
+                       end = std::min<uint64_t>(piece.end, file.content.size());
         if (from >= end) continue;
         put(file, from, file.content.data() + from, end - from);
         done = end;
@@ -131,11 +140,12 @@ class FileImages final : public Images {
   struct File {
     int fd = -1;
     uint64_t inode = 0;
-    std::vector<uint8_t> content;                       // durable
-    uint64_t length = 0;                                // now
-    std::vector<uint64_t> lengths;                      // it had since the last sync
-    std::map<uint64_t, std::vector<Sector>> versions;   // of sectors written since the last sync; the last is the present one
-    std::vector<Piece> applied;                         // of the state that is laid out
+    std::vector<uint8_t> content;   // durable
+    uint64_t length = 0;            // now
+    std::vector<uint64_t> lengths;  // it had since the last sync
+    std::map<uint64_t, std::vector<Sector>>
+        versions;  // of sectors written since the last sync; the last is the present one
+    std::vector<Piece> applied;  // of the state that is laid out
   };
   struct FolderChange {
     bool added;
@@ -160,7 +170,8 @@ class FileImages final : public Images {
       for (const auto& [sector, versions] : files_[i].versions) {
         const Sector durable = durable_sector(files_[i], sector);
         const auto differs = [&](const Sector& version) { return version != durable; };
-        if (std::any_of(versions.begin(), versions.end(), differs)) undecided_.push_back({i, sector, &versions});
+        if (std::any_of(versions.begin(), versions.end(), differs))
+          undecided_.push_back({i, sector, &versions});
       }
     }
     point_.number++;
@@ -172,7 +183,9 @@ class FileImages final : public Images {
   static Sector durable_sector(const File& file, uint64_t sector) {
     Sector out(kSector, 0);
     const uint64_t at = sector * kSector;
-    if (at < file.content.size()) std::memcpy(out.data(), file.content.data() + at, std::min<uint64_t>(kSector, file.content.size() - at));
+    if (at < file.content.size())
+      std::memcpy(out.data(), file.content.data() + at,
+                  std::min<uint64_t>(kSector, file.content.size() - at));
     return out;
   }
 
@@ -216,21 +229,31 @@ class FileImages final : public Images {
         file.length = event.b;
         file.content.assign(trace_.payload() + event.count, trace_.payload() + event.bytes);
         put(file, 0, file.content.data(), file.content.size());
-        // A file that was there already has had its name for long; a new one has it once its folder was synced.
-        if (event.b > 0) durable_names_[name] = event.a;
-        else folder_changes_.push_back({true, name, event.a});
+        // A file that was there already has had its name for long; a new one has it once its folder
+        // was synced.
+        if (event.b > 0)
+          durable_names_[name] = event.a;
+        else
+          folder_changes_.push_back({true, name, event.a});
         files_.push_back(std::move(file));
         show(durable_names_);
         break;
       }
-      case EventType::kWrite: write(&files_[event.a], event.b, trace_.payload(), event.bytes); break;
+      case EventType::kWrite:
+        write(&files_[event.a], event.b, trace_.payload(), event.bytes);
+        break;
       case EventType::kResize:
         files_[event.a].lengths.push_back(event.b);
         files_[event.a].length = event.b;
         break;
-      case EventType::kLink: folder_changes_.push_back({true, std::string(text, event.bytes), event.a}); break;
-      case EventType::kUnlink: folder_changes_.push_back({false, std::string(text, event.bytes), 0}); break;
-      default: break;
+      case EventType::kLink:
+        folder_changes_.push_back({true, std::string(text, event.bytes), event.a});
+        break;
+      case EventType::kUnlink:
+        folder_changes_.push_back({false, std::string(text, event.bytes), 0});
+        break;
+      default:
+        break;
     }
   }
 
@@ -245,7 +268,8 @@ class FileImages final : public Images {
       auto& versions = file->versions[sector];
       Sector next = versions.empty() ? durable_sector(*file, sector) : versions.back();
       std::memcpy(next.data() + inside, data, piece);
-      if (versions.size() == 4) versions.erase(versions.begin() + 1);  // many small records: the first and the last count
+      if (versions.size() == 4)
+        versions.erase(versions.begin() + 1);  // many small records: the first and the last count
       versions.push_back(std::move(next));
       offset += piece;
       data += piece;
@@ -264,7 +288,8 @@ class FileImages final : public Images {
     return first < last ? 8 * (first + 1 + random->below(last - first)) : 0;
   }
 
-  void land(File* file, uint64_t sector, const Sector& version, bool exhaustive, Random* random, Stretch* stretch) {
+  void land(File* file, uint64_t sector, const Sector& version, bool exhaustive, Random* random,
+            Stretch* stretch) {
     uint8_t* laid = in_stretch(file, sector, stretch);
     std::memcpy(laid, version.data(), kSector);
     const bool few = undecided_.size() <= kFew;
@@ -272,12 +297,15 @@ class FileImages final : public Images {
       const Sector was = durable_sector(*file, sector);
       const uint64_t cut = few ? cut_between(was, version, random) : 8 * random->below(kSector / 8);
       const bool head = random->one_in(2);
-      if (head) std::memcpy(laid + cut, was.data() + cut, kSector - cut);
-      else std::memcpy(laid, was.data(), cut);
+      if (head)
+        std::memcpy(laid + cut, was.data() + cut, kSector - cut);
+      else
+        std::memcpy(laid, was.data(), cut);
     }
   }
 
-  // Where this sector is in the stretch, which begins anew unless the sector's page is its last one or the next.
+  // Where this sector is in the stretch, which begins anew unless the sector's page is its last one
+  // or the next.
   uint8_t* in_stretch(File* file, uint64_t sector, Stretch* stretch) {
     const uint64_t page = sector * kSector / kFilePage * kFilePage;
     const uint64_t end = stretch->begin + stretch->bytes.size();
@@ -289,8 +317,10 @@ class FileImages final : public Images {
     const uint64_t inside = page - stretch->begin;
     if (inside == stretch->bytes.size()) {
       stretch->bytes.resize(inside + kFilePage, 0);
-      const uint64_t durable = std::min<uint64_t>(kFilePage, file->content.size() - std::min<uint64_t>(page, file->content.size()));
-      if (durable > 0) std::memcpy(stretch->bytes.data() + inside, file->content.data() + page, durable);
+      const uint64_t durable = std::min<uint64_t>(
+          kFilePage, file->content.size() - std::min<uint64_t>(page, file->content.size()));
+      if (durable > 0)
+        std::memcpy(stretch->bytes.data() + inside, file->content.data() + page, durable);
     }
     return stretch->bytes.data() + (sector * kSector - stretch->begin);
   }
@@ -314,26 +344,35 @@ class FileImages final : public Images {
   }
 
   static void apply(const FolderChange& change, std::map<std::string, uint64_t>* names) {
-    if (change.added) (*names)[change.name] = change.file;
-    else names->erase(change.name);
+    if (change.added)
+      (*names)[change.name] = change.file;
+    else
+      names->erase(change.name);
   }
 
-  // The folder has these names, and no others. Only the name a temporary file has gets another number: its maker is dead.
+  // The folder has these names, and no others. Only the name a temporary file has gets another
+  // number: its maker is dead.
   void show(const std::map<std::string, uint64_t>& names) {
     std::map<std::string, uint64_t> wanted;
     for (const auto& [name, file] : names) {
       const size_t mark = name.find(".holdfast-new-");
-      wanted[mark == std::string::npos ? name : name.substr(0, mark) + ".holdfast-new-4194399"] = file;
+      wanted[mark == std::string::npos ? name : name.substr(0, mark) + ".holdfast-new-4194399"] =
+          file;
     }
     for (const auto& entry : fs::directory_iterator(folder_)) {
       const auto at = wanted.find(entry.path().filename().string());
       struct stat facts;
-      const bool right = at != wanted.end() && ::stat(entry.path().c_str(), &facts) == 0 && facts.st_ino == files_[at->second].inode;
-      if (right) wanted.erase(at);
-      else ::unlink(entry.path().c_str());
+      const bool right = at != wanted.end() && ::stat(entry.path().c_str(), &facts) == 0 &&
+                         facts.st_ino == files_[at->second].inode;
+      if (right)
+        wanted.erase(at);
+      else
+        ::unlink(entry.path().c_str());
     }
     for (const auto& [name, file] : wanted) {
-      if (::link((aside_ + "/" + std::to_string(file)).c_str(), (folder_ + "/" + name).c_str()) != 0) std::abort();
+      if (::link((aside_ + "/" + std::to_string(file)).c_str(), (folder_ + "/" + name).c_str()) !=
+          0)
+        std::abort();
     }
   }
 

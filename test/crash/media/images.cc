@@ -61,11 +61,14 @@ void copy_sparse(const std::string& from, const std::string& to) {
   const int in = ::open(from.c_str(), O_RDONLY | O_CLOEXEC);
   const int out = ::open(to.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   struct stat facts;
-  if (in < 0 || out < 0 || ::fstat(in, &facts) != 0 || ::ftruncate(out, facts.st_size) != 0) std::abort();
+  if (in < 0 || out < 0 || ::fstat(in, &facts) != 0 || ::ftruncate(out, facts.st_size) != 0)
+    std::abort();
   static char buffer[1 << 18];
-  for (off_t at = ::lseek(in, 0, SEEK_DATA); at >= 0 && at < facts.st_size; at = ::lseek(in, at, SEEK_DATA)) {
+  for (off_t at = ::lseek(in, 0, SEEK_DATA); at >= 0 && at < facts.st_size;
+       at = ::lseek(in, at, SEEK_DATA)) {
     for (const off_t end = ::lseek(in, at, SEEK_HOLE); at < end;) {
-      const ssize_t n = ::pread(in, buffer, std::min<size_t>(sizeof buffer, static_cast<size_t>(end - at)), at);
+      const ssize_t n =
+          ::pread(in, buffer, std::min<size_t>(sizeof buffer, static_cast<size_t>(end - at)), at);
       if (n <= 0 || ::pwrite(out, buffer, static_cast<size_t>(n), at) != n) std::abort();
       at += n;
     }
@@ -74,14 +77,15 @@ void copy_sparse(const std::string& from, const std::string& to) {
   ::close(out);
 }
 
-Landing::Landing(uint64_t k, bool exhaustive, uint64_t count, Random* random) : k_(k), random_(random) {
+Landing::Landing(uint64_t k, bool exhaustive, uint64_t count, Random* random)
+    : k_(k), random_(random) {
   if (exhaustive) {
     kind_ = Kind::kBits;
   } else if (k < 2) {
     kind_ = k == 0 ? Kind::kNone : Kind::kAll;
   } else {
-    static constexpr Kind kKinds[] = {Kind::kOne, Kind::kAllButOne, Kind::kPrefix, Kind::kPrefix, Kind::kFew,
-                                      Kind::kHalf, Kind::kHalf,      Kind::kMost};
+    static constexpr Kind kKinds[] = {Kind::kOne, Kind::kAllButOne, Kind::kPrefix, Kind::kPrefix,
+                                      Kind::kFew, Kind::kHalf,      Kind::kHalf,   Kind::kMost};
     kind_ = kKinds[random->below(sizeof kKinds / sizeof kKinds[0])];
   }
   pick_ = random->below(count);
@@ -89,15 +93,24 @@ Landing::Landing(uint64_t k, bool exhaustive, uint64_t count, Random* random) : 
 
 bool Landing::landed(uint64_t i) {
   switch (kind_) {
-    case Kind::kBits: return (k_ >> i & 1) != 0;
-    case Kind::kNone: return false;
-    case Kind::kAll: return true;
-    case Kind::kOne: return i == pick_;
-    case Kind::kAllButOne: return i != pick_;
-    case Kind::kPrefix: return i < pick_;
-    case Kind::kFew: return random_->one_in(8);
-    case Kind::kHalf: return random_->one_in(2);
-    case Kind::kMost: return !random_->one_in(8);
+    case Kind::kBits:
+      return (k_ >> i & 1) != 0;
+    case Kind::kNone:
+      return false;
+    case Kind::kAll:
+      return true;
+    case Kind::kOne:
+      return i == pick_;
+    case Kind::kAllButOne:
+      return i != pick_;
+    case Kind::kPrefix:
+      return i < pick_;
+    case Kind::kFew:
+      return random_->one_in(8);
+    case Kind::kHalf:
+      return random_->one_in(2);
+    case Kind::kMost:
+      return !random_->one_in(8);
   }
   return false;
 }

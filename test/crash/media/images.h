@@ -1,14 +1,15 @@
-// From a trace to crash states: goes through the events, stops at each point where something became durable or was
-// acknowledged, and lays one state after another in a folder of its own.
+// From a trace to crash states: goes through the events, stops at each point where something became
+// durable or was acknowledged, and lays one state after another in a folder of its own.
 //
-// One thread. Two objects on the same trace stop at the same points and, given the same number, make the same state.
+// One thread. Two objects on the same trace stop at the same points and, given the same number,
+// make the same state.
 #pragma once
 
 #include <memory>
 #include <string>
 
-#include "seeded_random.h"
 #include "crash/media/trace_format.h"
+#include "seeded_random.h"
 
 namespace holdfast::crash {
 
@@ -19,7 +20,7 @@ class TraceReader {
   ~TraceReader();
   TraceReader(const TraceReader&) = delete;
   TraceReader& operator=(const TraceReader&) = delete;
-  const EventHeader* next();                 // null: the end
+  const EventHeader* next();  // null: the end
   const uint8_t* payload() const { return payload_; }
   const DirtyLine* lines() const { return reinterpret_cast<const DirtyLine*>(payload_); }
 
@@ -49,7 +50,8 @@ class Images {
   virtual const std::string& path() const = 0;
   // A recovery of this state leaves its bytes as they are (so that no second copy is needed)...
   virtual bool opens_a_view() const { return false; }
-  // ...and here is a copy of it that a recovery may change; empty: make() was of a state without a pool.
+  // ...and here is a copy of it that a recovery may change; empty: make() was of a state without a
+  // pool.
   virtual std::string copy() { return {}; }
   virtual void drop_copy() {}
 
@@ -62,13 +64,15 @@ class Images {
 
 // `base`: what was durable before the first event; empty: nothing.
 // `parts`: path() is a pool set file, and the state is in the part that it names.
-std::unique_ptr<Images> pmem_images(const std::string& trace, const std::string& base, const std::string& folder, bool parts);
+std::unique_ptr<Images> pmem_images(const std::string& trace, const std::string& base,
+                                    const std::string& folder, bool parts);
 std::unique_ptr<Images> file_images(const std::string& trace, const std::string& folder);
 
 // Holes stay holes.
 void copy_sparse(const std::string& from, const std::string& to);
 
-// What of `count` undecided things has landed in state `k`: none, all, one, all but one, the first ones, or any.
+// What of `count` undecided things has landed in state `k`: none, all, one, all but one, the first
+// ones, or any.
 class Landing {
  public:
   Landing(uint64_t k, bool exhaustive, uint64_t count, Random* random);

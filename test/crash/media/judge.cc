@@ -1,9 +1,9 @@
 #include "crash/media/judge.h"
 
-#include "format/layout.h"
-
 #include <chrono>
 #include <cstring>
+
+#include "format/layout.h"
 
 namespace holdfast::crash {
 namespace {
@@ -11,7 +11,8 @@ namespace {
 constexpr uint64_t kPmemChunk = 256 * kKiB;
 constexpr uint64_t kPmemLostPerSegment = kPageBytes;
 constexpr uint64_t kLargeValue = 256 * kKiB;
-constexpr int64_t kBeforeMaintenanceMs = 150;  // the maintenance thread takes its first look after 200 ms
+constexpr int64_t kBeforeMaintenanceMs =
+    150;  // the maintenance thread takes its first look after 200 ms
 
 using Clock = std::chrono::steady_clock;
 
@@ -21,7 +22,8 @@ std::string read_region(Pool& pool, State* state) {
   for (const RegionInfo& region : *regions) {
     (*state)[size_key()] = std::to_string(region.size);
     std::string bytes(region.size, '\0');
-    Status read = pool.region_read(region.region, 0, region.size, reinterpret_cast<uint8_t*>(bytes.data()), nullptr);
+    Status read = pool.region_read(region.region, 0, region.size,
+                                   reinterpret_cast<uint8_t*>(bytes.data()), nullptr);
     if (!read.is_ok()) return "reading a region: " + read.message();
     for (uint64_t slot = 0; slot * kSlotBytes < region.size; slot++) {
       const std::string here = bytes.substr(slot * kSlotBytes, kSlotBytes);
@@ -71,28 +73,38 @@ std::string compare(const State& found, const Expected& expected, uint64_t* numb
   for (uint64_t i = 0; i < states.size(); i++) {
     if (found != states[i]) continue;
     *number = i;
-    if (i < low) return "acknowledged commits are lost: the state is the one after " + std::to_string(i) + ", " + std::to_string(low) + " were acknowledged";
-    if (i > expected.begun) return "the state is the one after " + std::to_string(i) + " commits, only " + std::to_string(expected.begun) + " had begun";
+    if (i < low)
+      return "acknowledged commits are lost: the state is the one after " + std::to_string(i) +
+             ", " + std::to_string(low) + " were acknowledged";
+    if (i > expected.begun)
+      return "the state is the one after " + std::to_string(i) + " commits, only " +
+             std::to_string(expected.begun) + " had begun";
     return {};
   }
-  return "the state is not the one after any commit; against the one after " + std::to_string(low) + ": " + difference(found, states[low]);
+  return "the state is not the one after any commit; against the one after " + std::to_string(low) +
+         ": " + difference(found, states[low]);
 }
 
-// Every byte that is not free belongs to a segment the engine knows, or to the one fold. `superseded`: large values that the
-// tail has replaced or removed are held until the next fold.
+// Every byte that is not free belongs to a segment the engine knows, or to the one fold.
+// `superseded`: large values that the tail has replaced or removed are held until the next fold.
 std::string leak(const PoolStats& stats, bool pmem, uint64_t superseded, int64_t since_open_ms) {
   static uint64_t pmem_capacity = 0;
   if (pmem && pmem_capacity == 0) pmem_capacity = stats.capacity_bytes;
   if (pmem && pmem_capacity != stats.capacity_bytes) {
-    return "the pool has lost space: its capacity was " + std::to_string(pmem_capacity) + " and is " + std::to_string(stats.capacity_bytes);
+    return "the pool has lost space: its capacity was " + std::to_string(pmem_capacity) +
+           " and is " + std::to_string(stats.capacity_bytes);
   }
-  const uint64_t fold = !stats.parts.empty() ? kPmemChunk : pmem ? kPmemChunk - kPmemLostPerSegment : 64 * kKiB;
-  const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes + stats.region_bytes + stats.set_aside_bytes +
-                         stats.spare_bytes + fold;
+  const uint64_t fold = !stats.parts.empty() ? kPmemChunk
+                        : pmem               ? kPmemChunk - kPmemLostPerSegment
+                                             : 64 * kKiB;
+  const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes +
+                         stats.region_bytes + stats.set_aside_bytes + stats.spare_bytes + fold;
   const uint64_t held = stats.capacity_bytes - stats.free_bytes;
   if (held >= known && held <= known + superseded) return {};
-  if (since_open_ms > kBeforeMaintenanceMs && held >= known) return {};  // a spare segment may have been prepared meanwhile
-  return std::to_string(held) + " bytes are held, of which " + std::to_string(known) + " are known: leaked";
+  if (since_open_ms > kBeforeMaintenanceMs && held >= known)
+    return {};  // a spare segment may have been prepared meanwhile
+  return std::to_string(held) + " bytes are held, of which " + std::to_string(known) +
+         " are known: leaked";
 }
 
 int64_t milliseconds(Clock::time_point since) {
@@ -117,18 +129,21 @@ std::string check(Pool& pool) {
 std::string reopen(const std::string& path, const PoolOptions& options, const State& wanted) {
   const auto since = Clock::now();
   auto opened = Pool::open(path, options);
-  if (!opened.is_ok()) return "the recovered pool does not open again: " + opened.status().message();
+  if (!opened.is_ok())
+    return "the recovered pool does not open again: " + opened.status().message();
   Pool& pool = **opened;
   const PoolStats stats = pool.stats();
   State found;
-  std::string wrong = leak(stats, options.medium.choice == MediumChoice::kPmem, 0, milliseconds(since));
+  std::string wrong =
+      leak(stats, options.medium.choice == MediumChoice::kPmem, 0, milliseconds(since));
   if (wrong.empty()) wrong = read_all(pool, &found);
   if (wrong.empty()) wrong = difference(found, wanted);
   if (!wrong.empty()) return "opened again: " + wrong;
   uint64_t large = 0;
   for (const auto& [key, value] : wanted) large += value.size() > kLargeValue;
   if (stats.large_segments != large) {
-    return std::to_string(stats.large_segments) + " segments of large values are held, for " + std::to_string(large) + " values: leaked";
+    return std::to_string(stats.large_segments) + " segments of large values are held, for " +
+           std::to_string(large) + " values: leaked";
   }
   wrong = check(pool);
   Status closed = pool.close();
@@ -142,16 +157,19 @@ uint64_t large_bytes_of(const State& state, bool pmem) {
   uint64_t sum = 0;
   for (const auto& [key, value] : state) {
     if (value.size() <= kLargeValue) continue;
-    sum += pmem ? round_up(value.size() + kPmemLostPerSegment, kPmemChunk) : round_up(value.size(), 64 * kKiB);
+    sum += pmem ? round_up(value.size() + kPmemLostPerSegment, kPmemChunk)
+                : round_up(value.size(), 64 * kKiB);
   }
   return sum;
 }
 
-std::string judge(const std::string& path, const PoolOptions& options, const Expected& expected, Depth depth, uint64_t* found) {
+std::string judge(const std::string& path, const PoolOptions& options, const Expected& expected,
+                  Depth depth, uint64_t* found) {
   const bool pmem = options.medium.choice == MediumChoice::kPmem;
   PoolOptions opening = options;
   opening.medium.create = expected.acked >= 0 ? CreateMode::kNever : CreateMode::kIfMissing;
-  const auto since = Clock::now();  // this thread may be made to wait as soon as the maintenance thread is there
+  const auto since =
+      Clock::now();  // this thread may be made to wait as soon as the maintenance thread is there
   auto opened = Pool::open(path, opening);
   if (!opened.is_ok()) return "does not open: " + opened.status().message();
   Pool& pool = **opened;

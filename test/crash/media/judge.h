@@ -1,6 +1,7 @@
-// Opens what a crash has left and says what is wrong with it; the one place that states the property (docs/testing.md):
-// the pool opens, its state is the one after some commit between the last acknowledged and the last begun, check() finds
-// nothing, no space is held that nothing refers to, and the pool goes on.
+// Opens what a crash has left and says what is wrong with it; the one place that states the
+// property (docs/testing.md): the pool opens, its state is the one after some commit between the
+// last acknowledged and the last begun, check() finds nothing, no space is held that nothing refers
+// to, and the pool goes on.
 //
 // One thread. What it opens it closes.
 #pragma once
@@ -16,7 +17,8 @@ struct Expected {
   const std::vector<State>* states = nullptr;
   int64_t acked = -1;  // -1: not even the pool itself was acknowledged
   uint64_t begun = 0;
-  // Of a recovery that was crashed: bytes of large values of earlier states that may be held until the next fold.
+  // Of a recovery that was crashed: bytes of large values of earlier states that may be held until
+  // the next fold.
   uint64_t superseded = 0;
 };
 
@@ -29,6 +31,7 @@ enum class Depth {
 };
 
 // Empty: nothing is wrong. `found`: after which commit the state was.
-std::string judge(const std::string& path, const PoolOptions& options, const Expected& expected, Depth depth, uint64_t* found);
+std::string judge(const std::string& path, const PoolOptions& options, const Expected& expected,
+                  Depth depth, uint64_t* found);
 
 }  // namespace holdfast::crash

@@ -27,7 +27,8 @@ std::mutex lock;  // guards all of these
 dev_t device = 0;
 ino_t inode = 0;
 bool wanted = false;
-int in_use = -1;  // while the view is given out: the description it was asked with, since a mapping holds that (and so the lock of who made it) too
+int in_use = -1;  // while the view is given out: the description it was asked with, since a mapping
+                  // holds that (and so the lock of who made it) too
 uint8_t* view = nullptr;
 uint64_t view_bytes = 0;
 const uint8_t* content = nullptr;
@@ -43,7 +44,8 @@ std::vector<uint64_t> words_of_pages() {
   std::vector<uint64_t> words(view_bytes / kPage);
   const size_t bytes = words.size() * sizeof(uint64_t);
   const off_t at = static_cast<off_t>(reinterpret_cast<uint64_t>(view) / kPage * sizeof(uint64_t));
-  if (pagemap < 0 || ::pread(pagemap, words.data(), bytes, at) != static_cast<ssize_t>(bytes)) words.clear();
+  if (pagemap < 0 || ::pread(pagemap, words.data(), bytes, at) != static_cast<ssize_t>(bytes))
+    words.clear();
   return words;
 }
 
@@ -53,12 +55,14 @@ bool is_private(uint64_t word) { return (word & kThere) != 0 && (word & kOfTheFi
 bool pages_can_be_told() {
   if (pagemap >= 0) ::close(pagemap);  // of a process that we were forked from
   pagemap = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (*const_cast<volatile uint8_t*>(view) == 1) return false;  // it begins a pool; looked at, so that its page is there
+  if (*const_cast<volatile uint8_t*>(view) == 1)
+    return false;  // it begins a pool; looked at, so that its page is there
   const std::vector<uint64_t> before = words_of_pages();
   const uint8_t byte = *view;
   *const_cast<volatile uint8_t*>(view) = byte;  // a store, which makes the page our own
   const std::vector<uint64_t> after = words_of_pages();
-  return !before.empty() && !after.empty() && (before[0] & kThere) != 0 && !is_private(before[0]) && is_private(after[0]);
+  return !before.empty() && !after.empty() && (before[0] & kThere) != 0 && !is_private(before[0]) &&
+         is_private(after[0]);
 }
 
 void drop() {
@@ -68,7 +72,8 @@ void drop() {
   own = -1;
 }
 
-// The view holds what the file does. Pages that are the process's own stay so: to drop them costs more than to copy them.
+// The view holds what the file does. Pages that are the process's own stay so: to drop them costs
+// more than to copy them.
 bool renew() {
   constexpr uint64_t kMostOwn = 512;
   const std::vector<uint64_t> words = words_of_pages();
@@ -85,10 +90,13 @@ bool renew() {
 // Null: this is to be mapped as asked.
 void* kept(size_t bytes, int protection, int flags, int fd, off_t offset) {
   constexpr int kForWriting = PROT_READ | PROT_WRITE;
-  if (!wanted || fd < 0 || in_use >= 0 || (flags & MAP_PRIVATE) == 0 || (flags & MAP_FIXED) != 0 || protection != kForWriting || offset != 0) return nullptr;
+  if (!wanted || fd < 0 || in_use >= 0 || (flags & MAP_PRIVATE) == 0 || (flags & MAP_FIXED) != 0 ||
+      protection != kForWriting || offset != 0)
+    return nullptr;
   struct stat facts;
   const int error = errno;
-  const bool ours = ::fstat(fd, &facts) == 0 && facts.st_dev == device && facts.st_ino == inode && static_cast<uint64_t>(facts.st_size) == bytes;
+  const bool ours = ::fstat(fd, &facts) == 0 && facts.st_dev == device && facts.st_ino == inode &&
+                    static_cast<uint64_t>(facts.st_size) == bytes;
   errno = error;
   if (!ours || bytes % kPage != 0) return nullptr;
   if (view == nullptr) {
@@ -144,7 +152,8 @@ void* mmap(void* hint, size_t bytes, int protection, int flags, int fd, off_t of
 int munmap(void* at, size_t bytes) noexcept {
   {
     const std::lock_guard guard(holdfast::crash::lock);
-    if (holdfast::crash::in_use >= 0 && at == holdfast::crash::view && bytes == holdfast::crash::view_bytes) {
+    if (holdfast::crash::in_use >= 0 && at == holdfast::crash::view &&
+        bytes == holdfast::crash::view_bytes) {
       ::close(std::exchange(holdfast::crash::in_use, -1));
       return 0;
     }

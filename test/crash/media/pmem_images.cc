@@ -1,9 +1,11 @@
-// Crash states of a pool on persistent memory: what is durable, and any subset of the other lines, each with what it held
-// when it was flushed or with what it holds now. A line that was copied round the cache may be torn at 8 bytes; an ordinary
-// one keeps the order of its stores, so it is whole.
+// Crash states of a pool on persistent memory: what is durable, and any subset of the other lines,
+// each with what it held when it was flushed or with what it holds now. A line that was copied
+// round the cache may be torn at 8 bytes; an ordinary one keeps the order of its stores, so it is
+// whole.
 //
-// Of a pool that grows also: what system calls have changed and no sync has covered, or not; and of the pages whose blocks were given
-// back any that hold again what was durable of them before (pmem_tracer.cc says until when).
+// Of a pool that grows also: what system calls have changed and no sync has covered, or not; and of
+// the pages whose blocks were given back any that hold again what was durable of them before
+// (pmem_tracer.cc says until when).
 //
 // The view of a state that libpmemobj opens stays mapped for the next one (kept_view.h).
 #include <fcntl.h>
@@ -33,13 +35,20 @@ namespace fs = std::filesystem;
 constexpr uint64_t kLine = 64;
 constexpr uint64_t kPage = 4096;
 constexpr uint64_t kMostTraced = uint64_t{1} << 30;  // as in pmem_tracer.cc
-// A process of this number cannot be (the kernel's largest is 4194304), so the temporary file is stale.
+// A process of this number cannot be (the kernel's largest is 4194304), so the temporary file is
+// stale.
 constexpr char kTemporary[] = "/.pool.holdfast-new-4194399";
 
 class PmemImages final : public Images {
  public:
-  PmemImages(const std::string& trace, const std::string& base, const std::string& folder, bool parts)
-      : trace_(trace), base_(base), folder_(folder), path_(folder + "/pool"), parts_(parts), named_(!base.empty()) {
+  PmemImages(const std::string& trace, const std::string& base, const std::string& folder,
+             bool parts)
+      : trace_(trace),
+        base_(base),
+        folder_(folder),
+        path_(folder + "/pool"),
+        parts_(parts),
+        named_(!base.empty()) {
     fs::create_directories(folder + "/aside");
   }
   ~PmemImages() override {
@@ -64,9 +73,11 @@ class PmemImages final : public Images {
         length_ = event->b;
         set_length(length_);
       } else if (event->type == EventType::kWrite) {
-        written_.push_back({event->b, std::string(reinterpret_cast<const char*>(trace_.payload()), event->bytes)});
+        written_.push_back(
+            {event->b, std::string(reinterpret_cast<const char*>(trace_.payload()), event->bytes)});
       } else if (event->type == EventType::kSync) {
-        for (const Written& each : written_) std::memcpy(image_ + each.offset, each.bytes.data(), each.bytes.size());
+        for (const Written& each : written_)
+          std::memcpy(image_ + each.offset, each.bytes.data(), each.bytes.size());
         written_.clear();
         given_back_.clear();
         synced_length_ = length_;
@@ -111,7 +122,8 @@ class PmemImages final : public Images {
     brought_back_.clear();
     if (synced_length_ != length_) set_length(length_);
     if (named_) return;
-    ::unlink(path_.c_str());  // the recovery has found no pool, swept what was there and made a new one
+    ::unlink(
+        path_.c_str());  // the recovery has found no pool, swept what was there and made a new one
     link_to(folder_ + kTemporary);
   }
 
@@ -139,24 +151,29 @@ class PmemImages final : public Images {
     std::string bytes;
   };
 
-  // Lines that libpmemobj never flushes are not what is asked about: in half of the states all of them have landed.
+  // Lines that libpmemobj never flushes are not what is asked about: in half of the states all of
+  // them have landed.
   void sort_lines(const DirtyLine* lines, uint64_t count) {
     lines_.clear();
     volatile_lines_.clear();
     for (uint64_t i = 0; i < count; i++) {
       decide(lines[i].line * kLine);
-      const bool flushed = (lines[i].flags & (DirtyLine::kFlushedHere | DirtyLine::kFlushedElsewhere)) != 0;
-      (!flushed && libpmemobj_never_flushes(lines[i].line * kLine) ? volatile_lines_ : lines_).push_back(&lines[i]);
+      const bool flushed =
+          (lines[i].flags & (DirtyLine::kFlushedHere | DirtyLine::kFlushedElsewhere)) != 0;
+      (!flushed && libpmemobj_never_flushes(lines[i].line * kLine) ? volatile_lines_ : lines_)
+          .push_back(&lines[i]);
     }
   }
 
-  // Something was stored there, so what the file's blocks are at that place is committed, and how long the file is.
+  // Something was stored there, so what the file's blocks are at that place is committed, and how
+  // long the file is.
   void decide(uint64_t at) {
     given_back_.erase(at / kPage);
     if (at >= synced_length_) synced_length_ = length_;
   }
 
-  // Keeps what may come back; of a page that was punched before and not stored to since, what it held before that.
+  // Keeps what may come back; of a page that was punched before and not stored to since, what it
+  // held before that.
   void punch(uint64_t offset, uint64_t bytes) {
     static constexpr char kZeros[kPage] = {};
     for (uint64_t at = offset; at < offset + bytes; at += kPage) {
@@ -176,7 +193,9 @@ class PmemImages final : public Images {
   }
 
   void make_hole(uint64_t offset, uint64_t bytes) {
-    if (::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(bytes)) != 0) std::abort();
+    if (::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                    static_cast<off_t>(bytes)) != 0)
+      std::abort();
   }
   void set_length(uint64_t bytes) {
     if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0) std::abort();
@@ -189,7 +208,9 @@ class PmemImages final : public Images {
   }
 
   void land_written(const Written& written) {
-    for (uint64_t line = written.offset / kLine; line * kLine < written.offset + written.bytes.size(); line++) keep(line);
+    for (uint64_t line = written.offset / kLine;
+         line * kLine < written.offset + written.bytes.size(); line++)
+      keep(line);
     std::memcpy(image_ + written.offset, written.bytes.data(), written.bytes.size());
   }
 
@@ -206,7 +227,8 @@ class PmemImages final : public Images {
   void land_flushed() {
     for (uint64_t i = 0; fence_ && i < lines_.size(); i++) {
       const DirtyLine& line = *lines_[i];
-      if ((line.flags & DirtyLine::kFlushedHere) != 0) std::memcpy(image_ + line.line * kLine, line.flushed, kLine);
+      if ((line.flags & DirtyLine::kFlushedHere) != 0)
+        std::memcpy(image_ + line.line * kLine, line.flushed, kLine);
     }
     lines_.clear();
     fence_ = false;
@@ -235,7 +257,8 @@ class PmemImages final : public Images {
   }
 
   void link_to(const std::string& name) {
-    if (::link((folder_ + "/aside/master").c_str(), name.c_str()) != 0 && errno != EEXIST) std::abort();
+    if (::link((folder_ + "/aside/master").c_str(), name.c_str()) != 0 && errno != EEXIST)
+      std::abort();
   }
 
   TraceReader trace_;
@@ -248,14 +271,16 @@ class PmemImages final : public Images {
   std::vector<const DirtyLine*> lines_, volatile_lines_;
   bool fence_ = false;
   std::vector<Undo> undo_;
-  std::map<uint64_t, std::string> given_back_;  // by page: what it held when its block was given back
+  std::map<uint64_t, std::string>
+      given_back_;  // by page: what it held when its block was given back
   std::vector<uint64_t> brought_back_;
   std::vector<Written> written_;  // by system calls, since the last sync
 };
 
 }  // namespace
 
-std::unique_ptr<Images> pmem_images(const std::string& trace, const std::string& base, const std::string& folder, bool parts) {
+std::unique_ptr<Images> pmem_images(const std::string& trace, const std::string& base,
+                                    const std::string& folder, bool parts) {
   return std::make_unique<PmemImages>(trace, base, folder, parts);
 }
 

@@ -29,21 +29,24 @@ struct ThreadLines {
 };
 
 uint8_t *live, *durable;  // the whole pool; what a power cut leaves for sure
-int pool_fd = -1;  // of the pool's file, to ask where it has been written
+int pool_fd = -1;         // of the pool's file, to ask where it has been written
 uint64_t length, inode;
-uint64_t reach;  // how far the file is mapped here, at least its length: a pool that grows is made longer later
+uint64_t reach;  // how far the file is mapped here, at least its length: a pool that grows is made
+                 // longer later
 uint8_t* punched_pages;  // of a page: a hole was punched there, and what it held may come back
 struct {
   uint64_t offset, size;
 } unsynced[64];  // written by system calls
 uint64_t unsynced_count;
 uintptr_t mapped_at, mapped_end;  // where the process has mapped all of it
-uint32_t* newest;  // for a line: 1 + index of its newest entry among my flushed lines, while a point is written
+uint32_t* newest;  // for a line: 1 + index of its newest entry among my flushed lines, while a
+                   // point is written
 ThreadLines* threads;
 thread_local ThreadLines* mine;
 bool focused;
-uint64_t moments;            // flushes so far
-uint64_t* durable_moment;    // of a line: the flush that made it what is durable; two threads may fence in the other order
+uint64_t moments;          // flushes so far
+uint64_t* durable_moment;  // of a line: the flush that made it what is durable; two threads may
+                           // fence in the other order
 uint64_t acknowledgements, looked_at, dirty_found;
 double busy_s;
 
@@ -62,10 +65,13 @@ bool oracle() {
 SpinLock lock;
 TraceFile trace;
 
-void unmap(void* at, size_t bytes) { syscall(SYS_munmap, at, bytes); }  // not through our own munmap
+void unmap(void* at, size_t bytes) {
+  syscall(SYS_munmap, at, bytes);
+}  // not through our own munmap
 
 void* fresh(size_t bytes) {
-  void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) abort();
   return at;
 }
@@ -85,40 +91,46 @@ bool find_mapping(uintptr_t address, Mapping* out) {
   bool found = false;
   while (!found && fgets(text, sizeof text, maps) != nullptr) {
     out->path[0] = '\0';
-    if (sscanf(text, "%lx-%lx %7s %lx %x:%x %lu %4095[^\n]", &out->begin, &out->end, out->permissions, &out->offset,
-               &out->major, &out->minor, &out->inode, out->path) < 7) continue;
+    if (sscanf(text, "%lx-%lx %7s %lx %x:%x %lu %4095[^\n]", &out->begin, &out->end,
+               out->permissions, &out->offset, &out->major, &out->minor, &out->inode,
+               out->path) < 7)
+      continue;
     found = address >= out->begin && address < out->end && out->permissions[3] == 's';
   }
   fclose(maps);
   return found;
 }
 
-// Of each page that is there. A pool may be a sparse file far larger than the machine's memory: a hole that is only read through a
-// mapping of a tmpfs takes memory for good.
+// Of each page that is there. A pool may be a sparse file far larger than the machine's memory: a
+// hole that is only read through a mapping of a tmpfs takes memory for good.
 template <typename F>
 void for_each_page(F look) {
   long at = lseek(pool_fd, 0, SEEK_DATA);
   while (at >= 0 && static_cast<uint64_t>(at) < length) {
     const auto end = static_cast<uint64_t>(lseek(pool_fd, at, SEEK_HOLE));
-    for (auto page = static_cast<uint64_t>(at); page < end && page < length; page += kPage) look(page);
+    for (auto page = static_cast<uint64_t>(at); page < end && page < length; page += kPage)
+      look(page);
     at = lseek(pool_fd, static_cast<long>(end), SEEK_DATA);
   }
 }
 
-// What was durable before the first event: the file HOLDFAST_TRACE_BASE (shorter: zeros follow), else what is there now. The
-// first flush comes after the first store, so a caller who knows better names the file.
+// What was durable before the first event: the file HOLDFAST_TRACE_BASE (shorter: zeros follow),
+// else what is there now. The first flush comes after the first store, so a caller who knows better
+// names the file.
 void read_base() {
   const char* base = getenv("HOLDFAST_TRACE_BASE");
   if (base == nullptr) {
     for_each_page([](uint64_t page) {
-      if (memcmp(durable + page, live + page, kPage) != 0) memcpy(durable + page, live + page, kPage);
+      if (memcmp(durable + page, live + page, kPage) != 0)
+        memcpy(durable + page, live + page, kPage);
     });
     return;
   }
   const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, base, O_RDONLY | O_CLOEXEC, 0));
   if (fd < 0) abort();
   static uint8_t buffer[kPage];
-  for (uint64_t page = 0; page < length && read(fd, buffer, kPage) == static_cast<long>(kPage); page += kPage) {
+  for (uint64_t page = 0; page < length && read(fd, buffer, kPage) == static_cast<long>(kPage);
+       page += kPage) {
     if (memcmp(durable + page, buffer, kPage) != 0) memcpy(durable + page, buffer, kPage);
   }
   close(fd);
@@ -144,11 +156,13 @@ bool attach(const Mapping& mapping) {
   const char* path = mapping.path;
   while (*path == ' ') path++;
   const size_t folder = strlen(trace.folder());
-  const bool wanted = oracle() ? strncmp(path, trace.folder(), folder) == 0 && path[folder] == '/' : directly_in(trace.folder(), path);
+  const bool wanted = oracle() ? strncmp(path, trace.folder(), folder) == 0 && path[folder] == '/'
+                               : directly_in(trace.folder(), path);
   if (!wanted || strstr(path, "(deleted)") != nullptr) return false;
   const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0));
   struct stat facts;
-  if (fd < 0 || fstat(fd, &facts) != 0 || facts.st_ino != mapping.inode || facts.st_size < 2 * static_cast<long>(kPage)) {
+  if (fd < 0 || fstat(fd, &facts) != 0 || facts.st_ino != mapping.inode ||
+      facts.st_size < 2 * static_cast<long>(kPage)) {
     if (fd >= 0) close(fd);
     return false;
   }
@@ -171,7 +185,8 @@ bool attach(const Mapping& mapping) {
 int64_t offset_of(const void* address) {
   const uintptr_t at = reinterpret_cast<uintptr_t>(address);
   // The same address may be another pool's by now, where pool after pool is looked at.
-  if (!oracle() && mapped_end != 0 && at >= mapped_at && at < mapped_end) return static_cast<int64_t>(at - mapped_at);
+  if (!oracle() && mapped_end != 0 && at >= mapped_at && at < mapped_end)
+    return static_cast<int64_t>(at - mapped_at);
   static Mapping mapping;
   if (!trace.on() || !find_mapping(at, &mapping)) return -1;
   if (oracle() && live != nullptr && mapping.inode != inode) detach();
@@ -221,18 +236,21 @@ void add_dirty(uint64_t line, uint64_t flags, const uint8_t* content) {
   memcpy(entry.flushed, content, kLine);
 }
 
-// Collects the lines that are not what is durable: mine that were flushed first, then all others. A line of a punched page that was
-// flushed counts whatever it holds: zeros are not durable there before it is.
+// Collects the lines that are not what is durable: mine that were flushed first, then all others. A
+// line of a punched page that was flushed counts whatever it holds: zeros are not durable there
+// before it is.
 void collect(bool all) {
   dirty_count = 0;
   if (newest == nullptr) newest = static_cast<uint32_t*>(fresh(reach / kLine * sizeof *newest));
   ThreadLines* const lines = my_lines();
-  for (size_t i = 0; i < lines->count; i++) newest[lines->lines[i].line] = static_cast<uint32_t>(i) + 1;
+  for (size_t i = 0; i < lines->count; i++)
+    newest[lines->lines[i].line] = static_cast<uint32_t>(i) + 1;
   for (size_t i = 0; i < lines->count; i++) {
     const Flushed& entry = lines->lines[i];
     if (newest[entry.line] != i + 1 || entry.moment < durable_moment[entry.line]) continue;
     const uint8_t* was = durable + entry.line * kLine;
-    const bool same = memcmp(entry.content, was, kLine) == 0 && memcmp(live + entry.line * kLine, was, kLine) == 0;
+    const bool same = memcmp(entry.content, was, kLine) == 0 &&
+                      memcmp(live + entry.line * kLine, was, kLine) == 0;
     if (same && punched_pages[entry.line * kLine / kPage] == 0) continue;
     add_dirty(entry.line, DirtyLine::kFlushedHere | entry.flags, entry.content);
   }
@@ -244,7 +262,8 @@ void collect(bool all) {
       for (ThreadLines* each = threads; each != nullptr && other == nullptr; each = each->next) {
         if (each != lines) other = find_flushed(each, at / kLine);
       }
-      add_dirty(at / kLine, other ? DirtyLine::kFlushedElsewhere | other->flags : 0, other ? other->content : live + at);
+      add_dirty(at / kLine, other ? DirtyLine::kFlushedElsewhere | other->flags : 0,
+                other ? other->content : live + at);
     }
   };
   if (all) for_each_page(look);
@@ -256,8 +275,9 @@ void write_point(EventType type, uint64_t a, uint64_t b) {
   trace.put(dirty, dirty_count * sizeof(DirtyLine));
 }
 
-// Our own fence is over: what the engine has stored in its segments is durable, or the engine has forgotten a flush. Lines in
-// libpmemobj's own structures may be on their way by another thread: those are looked at only where all is quiet (marks).
+// Our own fence is over: what the engine has stored in its segments is durable, or the engine has
+// forgotten a flush. Lines in libpmemobj's own structures may be on their way by another thread:
+// those are looked at only where all is quiet (marks).
 void look_for_forgotten() {
   acknowledgements++;
   static const bool always = strcmp(getenv("HOLDFAST_TRACE_ORACLE"), "always") == 0;
@@ -269,7 +289,10 @@ void look_for_forgotten() {
   for (size_t i = 0; i < dirty_count; i++) {
     const uint64_t at = dirty[i].line * kLine;
     if (dirty[i].flags != 0 || at < kFirstChunk || libpmemobj_never_flushes(at)) continue;
-    if (dirty_found++ < 5) fprintf(stderr, "pmem_tracer: the line at byte %lu is stored, not flushed, at an acknowledgement\n", at);
+    if (dirty_found++ < 5)
+      fprintf(stderr,
+              "pmem_tracer: the line at byte %lu is stored, not flushed, at an acknowledgement\n",
+              at);
   }
   busy_s += now_s() - from;
 }
@@ -338,7 +361,8 @@ void resized(uint64_t to) {
 
 // What was flushed of these pages and not fenced went to blocks that are gone.
 void punched(uint64_t offset, uint64_t size) {
-  if (offset % kPage != 0 || size % kPage != 0 || offset > length || size > length - offset) abort();
+  if (offset % kPage != 0 || size % kPage != 0 || offset > length || size > length - offset)
+    abort();
   for (ThreadLines* each = threads; each != nullptr; each = each->next) {
     size_t kept = 0;
     for (size_t i = 0; i < each->count; i++) {
@@ -377,11 +401,14 @@ void named(const char* path) {
   trace.put(path, strlen(path));
 }
 
-// A pool that was closed may be changed by other means (the tests damage it): at its next opening what is there is durable.
+// A pool that was closed may be changed by other means (the tests damage it): at its next opening
+// what is there is durable.
 void unmapped(const void* at) {
   if (live == nullptr || reinterpret_cast<uintptr_t>(at) != mapped_at) return;
-  if (oracle()) detach();
-  else mapped_at = mapped_end = 0;  // it may be mapped elsewhere next time, and something else here
+  if (oracle())
+    detach();
+  else
+    mapped_at = mapped_end = 0;  // it may be mapped elsewhere next time, and something else here
 }
 
 void marked(uint64_t kind, uint64_t number) {
@@ -396,7 +423,8 @@ void marked(uint64_t kind, uint64_t number) {
 void ended() {
   trace.flush();
   if (!oracle() || !trace.on()) return;
-  fprintf(stderr, "pmem_tracer: %lu acknowledgements, %lu looked at, %lu lines not durable\n", acknowledgements, looked_at, dirty_found);
+  fprintf(stderr, "pmem_tracer: %lu acknowledgements, %lu looked at, %lu lines not durable\n",
+          acknowledgements, looked_at, dirty_found);
   if (dirty_found > 0) _exit(86);
 }
 

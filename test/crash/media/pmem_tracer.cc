@@ -1,8 +1,10 @@
-// Preloaded into a process that uses a pool on persistent memory: stands before libpmem's functions, and before the system calls by which a
-// pool that grows changes its file, and tells pmem_lines.h what they did. With HOLDFAST_TRACE the events go to that file (trace_format.h).
+// Preloaded into a process that uses a pool on persistent memory: stands before libpmem's
+// functions, and before the system calls by which a pool that grows changes its file, and tells
+// pmem_lines.h what they did. With HOLDFAST_TRACE the events go to that file (trace_format.h).
 //
-// libpmemobj and the engine call libpmem through dynamic symbols only (native/medium/pmem/pmem_wrap.h), so nothing is missed. Under Node.js
-// the addon is loaded RTLD_LOCAL and RTLD_NEXT does not find libpmem: it is opened by its name.
+// libpmemobj and the engine call libpmem through dynamic symbols only
+// (native/medium/pmem/pmem_wrap.h), so nothing is missed. Under Node.js the addon is loaded
+// RTLD_LOCAL and RTLD_NEXT does not find libpmem: it is opened by its name.
 #include <dlfcn.h>
 #include <errno.h>
 
@@ -114,7 +116,8 @@ int pmem_msync(const void* at, size_t size) {
   return result;
 }
 
-// The copies are made here, under the lock: no fence of another thread can come between the copy and the note of it.
+// The copies are made here, under the lock: no fence of another thread can come between the copy
+// and the note of it.
 void* pmem_memcpy(void* to, const void* from, size_t size, unsigned flags) {
   const Guard guard;
   memcpy(to, from, size);
@@ -134,7 +137,8 @@ void* pmem_memset(void* to, int byte, size_t size, unsigned flags) {
   return to;
 }
 
-int renameat2(int from_folder, const char* from, int to_folder, const char* to, unsigned flags) noexcept {
+int renameat2(int from_folder, const char* from, int to_folder, const char* to,
+              unsigned flags) noexcept {
   const long result = syscall(SYS_renameat2, from_folder, from, to_folder, to, flags);
   const Guard guard;
   if (result == 0) named(to);
@@ -151,12 +155,14 @@ int ftruncate(int fd, off_t size) noexcept {
 }
 int ftruncate64(int fd, off_t size) noexcept __attribute__((alias("ftruncate")));
 
-// No other thread stores to a range that is given back, so that the call and the note of it are one.
+// No other thread stores to a range that is given back, so that the call and the note of it are
+// one.
 int fallocate(int fd, int mode, off_t offset, off_t size) {
   const Guard guard;
   const long result = syscall(SYS_fallocate, fd, mode, offset, size);
   const int error = errno;
-  if (result == 0 && (mode & FALLOC_FL_PUNCH_HOLE) != 0 && of_the_pool(fd)) punched(static_cast<uint64_t>(offset), static_cast<uint64_t>(size));
+  if (result == 0 && (mode & FALLOC_FL_PUNCH_HOLE) != 0 && of_the_pool(fd))
+    punched(static_cast<uint64_t>(offset), static_cast<uint64_t>(size));
   errno = error;
   return static_cast<int>(result);
 }
@@ -166,11 +172,13 @@ ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
   const Guard guard;
   const long result = syscall(SYS_pwrite64, fd, data, size, offset);
   const int error = errno;
-  if (result > 0 && of_the_pool(fd)) written(data, static_cast<uint64_t>(offset), static_cast<uint64_t>(result));
+  if (result > 0 && of_the_pool(fd))
+    written(data, static_cast<uint64_t>(offset), static_cast<uint64_t>(result));
   errno = error;
   return result;
 }
-ssize_t pwrite64(int fd, const void* data, size_t size, off_t offset) __attribute__((alias("pwrite")));
+ssize_t pwrite64(int fd, const void* data, size_t size, off_t offset)
+    __attribute__((alias("pwrite")));
 
 int fdatasync(int fd) { return static_cast<int>(sync_any(SYS_fdatasync, fd)); }
 int fsync(int fd) { return static_cast<int>(sync_any(SYS_fsync, fd)); }
@@ -181,12 +189,24 @@ int munmap(void* at, size_t size) noexcept {
   return static_cast<int>(syscall(SYS_munmap, at, size));
 }
 
-void* pmem_memcpy_persist(void* to, const void* from, size_t size) { return pmem_memcpy(to, from, size, 0); }
-void* pmem_memmove_persist(void* to, const void* from, size_t size) { return pmem_memmove(to, from, size, 0); }
-void* pmem_memset_persist(void* to, int byte, size_t size) { return pmem_memset(to, byte, size, 0); }
-void* pmem_memcpy_nodrain(void* to, const void* from, size_t size) { return pmem_memcpy(to, from, size, kNoDrain); }
-void* pmem_memmove_nodrain(void* to, const void* from, size_t size) { return pmem_memmove(to, from, size, kNoDrain); }
-void* pmem_memset_nodrain(void* to, int byte, size_t size) { return pmem_memset(to, byte, size, kNoDrain); }
+void* pmem_memcpy_persist(void* to, const void* from, size_t size) {
+  return pmem_memcpy(to, from, size, 0);
+}
+void* pmem_memmove_persist(void* to, const void* from, size_t size) {
+  return pmem_memmove(to, from, size, 0);
+}
+void* pmem_memset_persist(void* to, int byte, size_t size) {
+  return pmem_memset(to, byte, size, 0);
+}
+void* pmem_memcpy_nodrain(void* to, const void* from, size_t size) {
+  return pmem_memcpy(to, from, size, kNoDrain);
+}
+void* pmem_memmove_nodrain(void* to, const void* from, size_t size) {
+  return pmem_memmove(to, from, size, kNoDrain);
+}
+void* pmem_memset_nodrain(void* to, int byte, size_t size) {
+  return pmem_memset(to, byte, size, kNoDrain);
+}
 
 __attribute__((destructor)) void holdfast_trace_end(void) {
   const Guard guard;

@@ -1,5 +1,6 @@
-// Short programs of commits and maintenance, one for each kind of operation that changes a pool, and the states a
-// recovered pool may be in after each of their commits. Shared by the program that runs them and the one that judges.
+// Short programs of commits and maintenance, one for each kind of operation that changes a pool,
+// and the states a recovered pool may be in after each of their commits. Shared by the program that
+// runs them and the one that judges.
 //
 // Every commit puts its own number under one key, so no two states are equal.
 #pragma once
@@ -15,7 +16,8 @@ namespace holdfast::crash {
 
 using State = std::map<std::string, std::string>;
 
-// Slots of region 1, and its size, are part of the state under keys that no pool has. A slot of zeros is not there.
+// Slots of region 1, and its size, are part of the state under keys that no pool has. A slot of
+// zeros is not there.
 inline const std::string kRegionPrefix = "\xff\xff\xff\xff";
 constexpr uint64_t kSlotBytes = 300;
 std::string slot_key(uint64_t slot);
@@ -32,15 +34,16 @@ enum class StepKind {
   kOpen,      // opens or creates; acknowledges state 0, or what the last close left
   kCommit,    // one batch, durable
   kEventual,  // one batch, eventual: not acknowledged
-  kGroup,     // this step and all kGroup steps directly behind it are submitted together, then flushed
-  kSettle,    // acknowledges all
+  kGroup,  // this step and all kGroup steps directly behind it are submitted together, then flushed
+  kSettle,  // acknowledges all
   kFold,
   kCompact,
   kClose,
-  kBackup,    // a full backup, to nowhere; commits of the next kEventual steps are made between its blocks
-  kResize,    // to `bytes`, in place: files only
-  kPause,     // long enough for the maintenance thread to look round
-  kFocus,     // crash states are of interest from here on
+  kBackup,  // a full backup, to nowhere; commits of the next kEventual steps are made between its
+            // blocks
+  kResize,  // to `bytes`, in place: files only
+  kPause,   // long enough for the maintenance thread to look round
+  kFocus,   // crash states are of interest from here on
 };
 
 struct Step {

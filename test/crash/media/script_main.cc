@@ -1,6 +1,7 @@
-// crash_script <pmem|file> <pool> <script> <seed> [recover]: runs one script on a pool and tells a preloaded tracer what it has
-// begun and what was acknowledged. With "recover" it opens a pool that a crash left, puts one more commit and closes it: the
-// crash states of recovery itself are made from that.
+// crash_script <pmem|file> <pool> <script> <seed> [recover]: runs one script on a pool and tells a
+// preloaded tracer what it has begun and what was acknowledged. With "recover" it opens a pool that
+// a crash left, puts one more commit and closes it: the crash states of recovery itself are made
+// from that.
 //
 // Exit code 0: all steps were done. Without a tracer the marks go nowhere.
 #include <chrono>
@@ -50,23 +51,34 @@ class Runner {
 
   void run() {
     for (size_t i = 0; i < script_.steps.size(); i++) {
-      if (script_.steps[i].kind == StepKind::kGroup) i = group(i);
-      else if (script_.steps[i].kind == StepKind::kBackup) i = backup(i);
-      else step(script_.steps[i]);
+      if (script_.steps[i].kind == StepKind::kGroup)
+        i = group(i);
+      else if (script_.steps[i].kind == StepKind::kBackup)
+        i = backup(i);
+      else
+        step(script_.steps[i]);
     }
   }
 
  private:
   void step(const Step& step) {
     switch (step.kind) {
-      case StepKind::kFocus: return mark(MarkKind::kFocus, 1);
-      case StepKind::kOpen: return open();
-      case StepKind::kCommit: return commit(step, CommitMode::kDurable);
-      case StepKind::kEventual: return commit(step, CommitMode::kEventual);
-      case StepKind::kSettle: return acknowledge(pool_->settle(), "settle");
-      case StepKind::kFold: return must(pool_->fold(), "fold");
-      case StepKind::kCompact: return must(pool_->compact(), "compact");
-      case StepKind::kResize: return must(pool_->resize(step.bytes), "resize");
+      case StepKind::kFocus:
+        return mark(MarkKind::kFocus, 1);
+      case StepKind::kOpen:
+        return open();
+      case StepKind::kCommit:
+        return commit(step, CommitMode::kDurable);
+      case StepKind::kEventual:
+        return commit(step, CommitMode::kEventual);
+      case StepKind::kSettle:
+        return acknowledge(pool_->settle(), "settle");
+      case StepKind::kFold:
+        return must(pool_->fold(), "fold");
+      case StepKind::kCompact:
+        return must(pool_->compact(), "compact");
+      case StepKind::kResize:
+        return must(pool_->resize(step.bytes), "resize");
       case StepKind::kClose:
         acknowledge(pool_->close(), "close");
         pool_.reset();
@@ -75,7 +87,8 @@ class Runner {
         std::this_thread::sleep_for(std::chrono::milliseconds(450));
         return;
       case StepKind::kGroup:
-      case StepKind::kBackup: return;
+      case StepKind::kBackup:
+        return;
     }
   }
 
@@ -95,7 +108,8 @@ class Runner {
     if (mode == CommitMode::kDurable) mark(MarkKind::kAcked, begun_);
   }
 
-  // Completions run on the committer thread, so the acknowledgement is marked there, where a user would hear of it.
+  // Completions run on the committer thread, so the acknowledgement is marked there, where a user
+  // would hear of it.
   size_t group(size_t from) {
     std::mutex mutex;
     std::condition_variable changed;
@@ -121,7 +135,8 @@ class Runner {
     return i - 1;
   }
 
-  // Where the blocks go is the caller's affair (lib/backup.ts); what the pool does for them is not to be seen in it.
+  // Where the blocks go is the caller's affair (lib/backup.ts); what the pool does for them is not
+  // to be seen in it.
   size_t backup(size_t from) {
     BackupOptions options;
     auto running = Backup::begin(pool_, options);
@@ -132,7 +147,8 @@ class Runner {
       auto next = (*running)->next(&block);
       if (!next.is_ok()) die("backup", next.status());
       more = *next;
-      if (i < script_.steps.size() && script_.steps[i].kind == StepKind::kEventual) commit(script_.steps[i++], CommitMode::kEventual);
+      if (i < script_.steps.size() && script_.steps[i].kind == StepKind::kEventual)
+        commit(script_.steps[i++], CommitMode::kEventual);
     }
     return i - 1;
   }
@@ -179,8 +195,10 @@ int main(int count, char** arguments) {
     std::fprintf(stderr, "usage: crash_script <pmem|file> <pool> <script> <seed> [recover]\n");
     return 2;
   }
-  const MediumChoice medium = std::strcmp(arguments[1], "pmem") == 0 ? MediumChoice::kPmem : MediumChoice::kFile;
-  const crash::Script script = crash::make_script(arguments[3], medium, std::strtoull(arguments[4], nullptr, 10));
+  const MediumChoice medium =
+      std::strcmp(arguments[1], "pmem") == 0 ? MediumChoice::kPmem : MediumChoice::kFile;
+  const crash::Script script =
+      crash::make_script(arguments[3], medium, std::strtoull(arguments[4], nullptr, 10));
   if (script.steps.empty()) {
     std::fprintf(stderr, "crash_script: there is no script %s\n", arguments[3]);
     return 2;

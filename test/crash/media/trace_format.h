@@ -1,22 +1,28 @@
-// What the tracers write and the explorer reads: a sequence of events, each a header and, behind it, its payload. The
-// file is written by one process on this machine and read by another, so it has no need of a byte order or a version.
+// What the tracers write and the explorer reads: a sequence of events, each a header and, behind
+// it, its payload. The file is written by one process on this machine and read by another, so it
+// has no need of a byte order or a version.
 //
-// A trace holds all that is needed to make every state in which a crash could have left the pool: what was durable, and at
-// each point where something became durable, what else may have landed already.
+// A trace holds all that is needed to make every state in which a crash could have left the pool:
+// what was durable, and at each point where something became durable, what else may have landed
+// already.
 #pragma once
 
 #include <cstdint>
 
 namespace holdfast::crash {
 
-constexpr char kTraceVariable[] = "HOLDFAST_TRACE";               // file to write the events to
-constexpr char kTraceFolderVariable[] = "HOLDFAST_TRACE_FOLDER";  // only files directly in this folder are traced
+constexpr char kTraceVariable[] = "HOLDFAST_TRACE";  // file to write the events to
+constexpr char kTraceFolderVariable[] =
+    "HOLDFAST_TRACE_FOLDER";  // only files directly in this folder are traced
 
 enum class EventType : uint32_t {
-  kMark = 1,    // a: MarkKind, b: its number. On persistent memory `count` dirty lines follow, as with kFence
+  kMark = 1,    // a: MarkKind, b: its number. On persistent memory `count` dirty lines follow, as
+                // with kFence
   kFence = 2,   // persistent memory: `count` DirtyLine; those flushed by this thread become durable
-  kBase = 3,    // persistent memory: a = length of the pool; `bytes` bytes: what was durable before the first event
-  kFile = 4,    // a: file's number, b: size; `bytes` bytes: name, then what it held when first seen (durable)
+  kBase = 3,    // persistent memory: a = length of the pool; `bytes` bytes: what was durable before
+                // the first event
+  kFile = 4,    // a: file's number, b: size; `bytes` bytes: name, then what it held when first seen
+                // (durable)
   kWrite = 5,   // a: file (0: the pool), b: offset; `bytes` bytes
   kResize = 6,  // a: file, b: new size
   kSync = 7,    // a: file: all written before is durable
@@ -27,9 +33,9 @@ enum class EventType : uint32_t {
 };
 
 enum class MarkKind : uint64_t {
-  kBegun = 1,   // from now on the state after b commits may be there
-  kAcked = 2,   // from now on it must be (0: the pool itself)
-  kFocus = 3,   // b = 1: crash states from here on are of interest; 0: no longer
+  kBegun = 1,  // from now on the state after b commits may be there
+  kAcked = 2,  // from now on it must be (0: the pool itself)
+  kFocus = 3,  // b = 1: crash states from here on are of interest; 0: no longer
 };
 
 struct EventHeader {
@@ -44,7 +50,8 @@ struct EventHeader {
 struct DirtyLine {
   static constexpr uint64_t kFlushedHere = 1;       // by the thread that fences
   static constexpr uint64_t kFlushedElsewhere = 2;  // by another one
-  static constexpr uint64_t kStreamed = 4;          // by a copy of ours that goes round the cache: may be torn at 8 bytes
+  static constexpr uint64_t kStreamed =
+      4;  // by a copy of ours that goes round the cache: may be torn at 8 bytes
   uint64_t line;
   uint64_t flags;
   uint8_t flushed[64];  // what it held when it was flushed (if it was; else as `live`)

@@ -1,5 +1,6 @@
-// What both tracers share: the trace file, and the rules of a library that is loaded before all others. Such a library may
-// be entered before its own constructors have run and after they have ended, so nothing here has one.
+// What both tracers share: the trace file, and the rules of a library that is loaded before all
+// others. Such a library may be entered before its own constructors have run and after they have
+// ended, so nothing here has one.
 #pragma once
 
 #include <fcntl.h>
@@ -13,7 +14,8 @@
 
 namespace holdfast::crash {
 
-// Held by whoever changes the tracer's state; taken once per intercepted call. Constant-initialised.
+// Held by whoever changes the tracer's state; taken once per intercepted call.
+// Constant-initialised.
 class SpinLock {
  public:
   void lock() {
@@ -43,7 +45,8 @@ class TraceFile {
     used_ += size;
   }
   void event(EventType type, uint64_t a, uint64_t b, uint64_t count, uint64_t bytes) {
-    const EventHeader header = {type, static_cast<uint32_t>(syscall(SYS_gettid)), a, b, count, bytes};
+    const EventHeader header = {type, static_cast<uint32_t>(syscall(SYS_gettid)), a, b, count,
+                                bytes};
     put(&header, sizeof header);
   }
   // Events must not be lost when the process ends without destructors.
@@ -59,7 +62,8 @@ class TraceFile {
     const char* file = getenv(kTraceVariable);
     if (folder == nullptr || realpath(folder, folder_) == nullptr) return;
     if (file != nullptr) {
-      fd_ = static_cast<int>(syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+      fd_ = static_cast<int>(
+          syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
       if (fd_ < 0) abort();
     }
     state_ = 1;
@@ -83,7 +87,8 @@ class TraceFile {
 // Is `path` directly in `folder`?
 inline bool directly_in(const char* folder, const char* path) {
   const size_t length = strlen(folder);
-  return length > 0 && strncmp(path, folder, length) == 0 && path[length] == '/' && strchr(path + length + 1, '/') == nullptr;
+  return length > 0 && strncmp(path, folder, length) == 0 && path[length] == '/' &&
+         strchr(path + length + 1, '/') == nullptr;
 }
 
 }  // namespace holdfast::crash

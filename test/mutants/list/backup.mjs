@@ -1,7 +1,7 @@
 export default [
   // ── backups
   ['a backup ends before what it holds is durable', 'engine/backup.cc',
-    '// The snapshot may have seen commits that were not durable yet. They are, or the backup has no end.\n    «HOLDFAST_TRY(pool_->settle());»', ''],
+    '«HOLDFAST_TRY(pool_->settle());»\n    totals_.entries =', ''],
   ['a backup that goes on takes its last key again', 'engine/backup.cc',
     "all.low = before ? «before->last_key + '\\0'» : std::string();", 'before->last_key'],
   ['an increment takes a commit more than it says', 'engine/backup.cc', 'if («commit.epoch > status_.epoch») {', 'commit.epoch > status_.epoch + 1'],

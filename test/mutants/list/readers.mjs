@@ -13,7 +13,7 @@ export default [
     'header_->durability.store(static_cast<uint64_t>(durability));\n  «header_->attachments.fetch_add(1);»', '', 'readers'],
   ['an expired pin is not', 'medium/readers_table.cc', '«slot(number)->pin.compare_exchange_strong(pin, kSlotExpired);»', '', 'readers'],
   ['the pin is published before the slot is in order', 'medium/readers_table.cc',
-    '// Nobody is asked about the fold before it is known: until then the reader stands for "the root as it is now".\n    «pin->reads({}, 0, 0);»',
+    '«pin->reads({}, 0, 0);»\n    slot->epoch.store(0, kRelaxed);',
     '', 'readers'],
   ['a pin that is let go stays', 'medium/readers_table.cc', '«table_->slot(number_)->pin.store(kSlotFree);»', '', 'readers'],
   ['a reader does not see that its pin was taken', 'medium/readers_table.cc',

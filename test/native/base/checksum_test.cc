@@ -34,13 +34,17 @@ struct Vector {
 };
 
 constexpr Vector kVectors[] = {
-    {0, 0, 0x2D06800538D394C2},       {1, 0, 0xC44BDFF4074EECDB},       {6, 0, 0x27B56A84CD2D7325},
-    {12, 0, 0xA713DAF0DFBB77E7},      {24, 0, 0xA3FE70BF9D3510EB},      {48, 0, 0x397DA259ECBA1F11},
-    {80, 0, 0xBCDEFBBB2C47C90A},      {195, 0, 0xCD94217EE362EC3A},     {403, 0, 0xCDEB804D65C6DEA4},
-    {512, 0, 0x617E49599013CB6B},     {2048, 0, 0xDD59E2C3A5F038E0},    {2240, 0, 0x6E73A90539CF2948},
-    {2367, 0, 0xCB37AEB9E5D361ED},    {0, kSeed, 0xA8A6B918B2F0364A},   {1, kSeed, 0x032BE332DD766EF8},
-    {6, kSeed, 0x84589C116AB59AB9},   {12, kSeed, 0xE7303E1B2336DE0E},  {24, kSeed, 0x850E80FC35BDD690},
-    {48, kSeed, 0xADC2CBAA44ACC616},  {80, kSeed, 0xC6DD0CB699532E73},  {195, kSeed, 0xBA68003D370CB3D9},
+    {0, 0, 0x2D06800538D394C2},       {1, 0, 0xC44BDFF4074EECDB},
+    {6, 0, 0x27B56A84CD2D7325},       {12, 0, 0xA713DAF0DFBB77E7},
+    {24, 0, 0xA3FE70BF9D3510EB},      {48, 0, 0x397DA259ECBA1F11},
+    {80, 0, 0xBCDEFBBB2C47C90A},      {195, 0, 0xCD94217EE362EC3A},
+    {403, 0, 0xCDEB804D65C6DEA4},     {512, 0, 0x617E49599013CB6B},
+    {2048, 0, 0xDD59E2C3A5F038E0},    {2240, 0, 0x6E73A90539CF2948},
+    {2367, 0, 0xCB37AEB9E5D361ED},    {0, kSeed, 0xA8A6B918B2F0364A},
+    {1, kSeed, 0x032BE332DD766EF8},   {6, kSeed, 0x84589C116AB59AB9},
+    {12, kSeed, 0xE7303E1B2336DE0E},  {24, kSeed, 0x850E80FC35BDD690},
+    {48, kSeed, 0xADC2CBAA44ACC616},  {80, kSeed, 0xC6DD0CB699532E73},
+    {195, kSeed, 0xBA68003D370CB3D9},
 };
 
 TEST_CASE("checksum: published vectors") {
@@ -69,14 +73,16 @@ TEST_CASE("checksum: what is built in and the portable implementation agree") {
   const auto bytes = reference_bytes((1 << 20) + 64);
   std::vector<size_t> sizes;
   for (size_t size = 0; size <= 2304; ++size) sizes.push_back(size);
-  for (size_t size : {4095, 4096, 4097, 65535, 65536, 65537, 262144 - 16, 1 << 20}) sizes.push_back(size);
+  for (size_t size : {4095, 4096, 4097, 65535, 65536, 65537, 262144 - 16, 1 << 20})
+    sizes.push_back(size);
   for (size_t size : sizes) {
     CAPTURE(size);
     const uint8_t* unaligned = bytes.data() + size % 61;
     REQUIRE(checksum(unaligned, size) == xxh3_portable(unaligned, size));
     if (size > 240) continue;
     for (uint64_t seed : {uint64_t{1}, uint64_t{0xFFFFFFFF}, kSeed, ~uint64_t{0}}) {
-      REQUIRE(checksum_seeded(unaligned, size, seed) == xxh3_portable_seeded(unaligned, size, seed));
+      REQUIRE(checksum_seeded(unaligned, size, seed) ==
+              xxh3_portable_seeded(unaligned, size, seed));
     }
   }
 }

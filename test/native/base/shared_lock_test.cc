@@ -1,12 +1,12 @@
 // The lock of the index: nobody reads while somebody writes, whoever has the word of its own.
+#include "base/shared_lock.h"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
 #include <mutex>
 #include <thread>
 #include <vector>
-
-#include "base/shared_lock.h"
 
 namespace holdfast::test {
 namespace {
@@ -48,7 +48,9 @@ TEST_CASE("the index lock: no reader of any kind is inside with a writer") {
   std::vector<int> wrong(3);
   std::vector<std::thread> threads;
   for (size_t i = 0; i < wrong.size(); i++) {
-    threads.emplace_back([&, i] { wrong[i] = guarded.read(i != 0); });  // two of them often: one of these has the word
+    threads.emplace_back([&, i] {
+      wrong[i] = guarded.read(i != 0);
+    });  // two of them often: one of these has the word
   }
   for (int i = guarded.writers; i > 0; i--) threads.emplace_back([&] { guarded.write(kTimes); });
   for (std::thread& thread : threads) thread.join();
@@ -57,7 +59,9 @@ TEST_CASE("the index lock: no reader of any kind is inside with a writer") {
   CHECK(guarded.other == 2 * kTimes);
 }
 
-TEST_CASE("the index lock: a writer waits for the thread that enters often, and for each time it has entered") {
+TEST_CASE(
+    "the index lock: a writer waits for the thread that enters often, and for each time it has "
+    "entered") {
   SharedLock lock;
   lock.lock_shared_often();
   lock.lock_shared();
@@ -67,7 +71,8 @@ TEST_CASE("the index lock: a writer waits for the thread that enters often, and 
     inside = true;
   });
   lock.unlock_shared();
-  for (int turn = 0; turn < 100 && !inside; turn++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (int turn = 0; turn < 100 && !inside; turn++)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   CHECK_FALSE(inside.load());
   lock.unlock_shared();
   writer.join();

@@ -1,4 +1,6 @@
 // The append lock: one at a time is inside, and who waits comes in without being woken.
+#include "base/short_lock.h"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -6,8 +8,6 @@
 #include <mutex>
 #include <thread>
 #include <vector>
-
-#include "base/short_lock.h"
 
 namespace holdfast::test {
 
@@ -43,7 +43,8 @@ TEST_CASE("the append lock: it is not had twice, and who has slept for it comes 
     const std::lock_guard guard(lock);
     inside = true;
   });
-  std::this_thread::sleep_for(std::chrono::milliseconds(5));  // it is past looking again and again by then
+  std::this_thread::sleep_for(
+      std::chrono::milliseconds(5));  // it is past looking again and again by then
   CHECK_FALSE(inside);
   held.unlock();
   waits.join();

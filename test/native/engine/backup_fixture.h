@@ -25,7 +25,9 @@ inline PoolOptions small_options(std::optional<RetainWish> retain = std::nullopt
 inline const RetainWish kAll{0, uint64_t{1} << 40};
 
 // The whole backup as its blocks.
-inline std::vector<std::string> take(const std::shared_ptr<Pool>& pool, const BackupOptions& options = {}, BackupStatus* status = nullptr,
+inline std::vector<std::string> take(const std::shared_ptr<Pool>& pool,
+                                     const BackupOptions& options = {},
+                                     BackupStatus* status = nullptr,
                                      const std::function<void()>& between = nullptr) {
   auto backup = Backup::begin(pool, options);
   REQUIRE_MESSAGE(backup.is_ok(), backup.status().message());
@@ -62,13 +64,15 @@ inline BackupProgress scanned(const std::string& partial) {
 }
 
 // What is good of it, and what is missing now.
-inline std::string gone_on_with(const std::string& partial, const std::shared_ptr<Pool>& pool, BackupOptions options = {}, BackupStatus* status = nullptr) {
+inline std::string gone_on_with(const std::string& partial, const std::shared_ptr<Pool>& pool,
+                                BackupOptions options = {}, BackupStatus* status = nullptr) {
   options.resume = scanned(partial);
   return partial.substr(0, options.resume->good_bytes) + joined(take(pool, options, status));
 }
 
 // Restores to `path`, in pieces of odd sizes.
-inline Result<RestoreReport> restore(const std::string& path, const std::vector<std::string>& parts, const RestoreTarget& target = {}) {
+inline Result<RestoreReport> restore(const std::string& path, const std::vector<std::string>& parts,
+                                     const RestoreTarget& target = {}) {
   auto begun = Restore::begin(path, small_options(), target);
   if (!begun.is_ok()) return std::move(begun.status());
   for (const std::string& part : parts) {

@@ -1,4 +1,5 @@
-// Backups in small: each rule of how parts, blocks and commits go together, for itself. backup_test.cc has them at random.
+// Backups in small: each rule of how parts, blocks and commits go together, for itself.
+// backup_test.cc has them at random.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -24,11 +25,16 @@ PoolOptions lazy_options() {
 // One commit that takes several blocks of a backup.
 void put_many(const std::shared_ptr<Pool>& pool, char with) {
   Batch batch;
-  for (size_t i = 0; i < 12; i++) REQUIRE(batch.put(key_in(1, "k" + std::to_string(100 + i)), std::string(i == 7 ? 2500000 : 100000 + i, with)).is_ok());
+  for (size_t i = 0; i < 12; i++)
+    REQUIRE(batch
+                .put(key_in(1, "k" + std::to_string(100 + i)),
+                     std::string(i == 7 ? 2500000 : 100000 + i, with))
+                .is_ok());
   REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
 }
 
-void write_region(const std::shared_ptr<Pool>& pool, uint64_t size, uint64_t offset, const std::string& bytes) {
+void write_region(const std::shared_ptr<Pool>& pool, uint64_t size, uint64_t offset,
+                  const std::string& bytes) {
   Batch batch;
   REQUIRE(batch.region_size(7, size, "r").is_ok());
   if (!bytes.empty()) REQUIRE(batch.region_write(7, offset, bytes).is_ok());
@@ -39,7 +45,10 @@ std::string region_of(const std::shared_ptr<Pool>& pool) {
   auto info = pool->region_info(7, nullptr);
   if (!info.is_ok()) return "none";
   std::string bytes(info->size, '?');
-  return pool->region_read(7, 0, bytes.size(), reinterpret_cast<uint8_t*>(bytes.data()), nullptr).is_ok() ? bytes : "unreadable";
+  return pool->region_read(7, 0, bytes.size(), reinterpret_cast<uint8_t*>(bytes.data()), nullptr)
+                 .is_ok()
+             ? bytes
+             : "unreadable";
 }
 
 // Blocks as somebody might have written them who knows the format: all checksums are right.
@@ -76,14 +85,17 @@ TEST_CASE("backup: every field of every block's header counts") {
   }
 }
 
-TEST_CASE("backup: an end within a value, or in front of more, is refused though all its checksums are right") {
+TEST_CASE(
+    "backup: an end within a value, or in front of more, is refused though all its checksums are "
+    "right") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options());
   put(*pool, "large", std::string(3000000, 'L'));
   const auto blocks = take(pool);
   REQUIRE(blocks.size() >= 4);
   CHECK(code_of(restore(scratch.path("whole"), {sealed(blocks)})) == Code::kOk);
-  CHECK(code_of(restore(scratch.path("within"), {sealed({blocks[0], blocks[1], blocks.back()})})) == Code::kCorrupt);
+  CHECK(code_of(restore(scratch.path("within"), {sealed({blocks[0], blocks[1], blocks.back()})})) ==
+        Code::kCorrupt);
   auto more = blocks;
   more.push_back(blocks.back());
   CHECK(code_of(restore(scratch.path("behind"), {sealed(more)})) == Code::kCorrupt);
@@ -110,8 +122,9 @@ TEST_CASE("backup: what was acknowledged when it began is in it, and durable whe
 #ifdef HOLDFAST_PLANTED_BUGS
   SUBCASE("with what comes while it settles") {
     uint64_t last = 0;
-    const AtPoint point(TestPoint::kBarrierRaised,
-                        [&] { std::thread([&] { last = put(*pool, "a", "3", CommitMode::kEventual); }).join(); });
+    const AtPoint point(TestPoint::kBarrierRaised, [&] {
+      std::thread([&] { last = put(*pool, "a", "3", CommitMode::kEventual); }).join();
+    });
     put(*pool, "a", "2", CommitMode::kEventual);
     BackupStatus status;
     take(pool, {}, &status);
@@ -121,7 +134,9 @@ TEST_CASE("backup: what was acknowledged when it began is in it, and durable whe
 #endif
 }
 
-TEST_CASE("backup: an increment holds no commit that came after it began, and what it needs of the log stays meanwhile") {
+TEST_CASE(
+    "backup: an increment holds no commit that came after it began, and what it needs of the log "
+    "stays meanwhile") {
   Scratch scratch;
   PoolOptions options = lazy_options();
   options.retain = RetainWish{0, 0};
@@ -157,7 +172,9 @@ TEST_CASE("backup: a commit is counted once where a block is nearly full, and wh
     const uint64_t first = put(*pool, "a", "1");
     Batch batch;
     const uint64_t bytes = 512 * kKiB - less;
-    for (uint64_t i = 0; i < 3; i++) REQUIRE(batch.put(key_in(1, "k" + std::to_string(i)), std::string((bytes + i) / 3, 'v')).is_ok());
+    for (uint64_t i = 0; i < 3; i++)
+      REQUIRE(
+          batch.put(key_in(1, "k" + std::to_string(i)), std::string((bytes + i) / 3, 'v')).is_ok());
     REQUIRE(pool->commit(batch, CommitMode::kEventual).is_ok());
     put(*pool, "b", "2", CommitMode::kEventual);
     BackupStatus status;
@@ -166,9 +183,11 @@ TEST_CASE("backup: a commit is counted once where a block is nearly full, and wh
   }
 }
 
-TEST_CASE("backup: one that goes on is of the same pool, holds each entry once, and loses no commit") {
+TEST_CASE(
+    "backup: one that goes on is of the same pool, holds each entry once, and loses no commit") {
   Scratch scratch;
-  auto pool = open_pool(scratch.path("p"), small_options(kAll)), other = open_pool(scratch.path("q"), small_options(kAll));
+  auto pool = open_pool(scratch.path("p"), small_options(kAll)),
+       other = open_pool(scratch.path("q"), small_options(kAll));
   for (int i = 0; i < 20; i++) put(*pool, "k" + std::to_string(100 + i), std::string(100000, 'v'));
   put(*other, "a", "1");
   const auto blocks = take(pool);
@@ -193,7 +212,8 @@ TEST_CASE("backup: one that goes on is of the same pool, holds each entry once, 
   go_on.resume = scanned(part);
   const auto again = take(pool, go_on);
   for (size_t blocks_of_it = 1; blocks_of_it < again.size(); blocks_of_it++) {
-    const std::string longer = part + joined({again.begin(), again.begin() + static_cast<long>(blocks_of_it)});
+    const std::string longer =
+        part + joined({again.begin(), again.begin() + static_cast<long>(blocks_of_it)});
     put(*pool, "k101", "newest" + std::to_string(blocks_of_it));
     const std::string path = scratch.path("r" + std::to_string(blocks_of_it));
     auto restored = restore(path, {gone_on_with(longer, pool)});
@@ -219,7 +239,9 @@ TEST_CASE("backup: an increment that goes on loses no commit, wherever it was in
   }
 }
 
-TEST_CASE("restore: parts that overlap or come twice undo nothing, and each epoch and time is met exactly") {
+TEST_CASE(
+    "restore: parts that overlap or come twice undo nothing, and each epoch and time is met "
+    "exactly") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options(kAll));
   const uint64_t first = put(*pool, "a", "0");
@@ -244,7 +266,8 @@ TEST_CASE("restore: parts that overlap or come twice undo nothing, and each epoc
     CHECK(put(*opened, "b", "goes on above") > epochs[i]);
     then.time_ms = restored->time_ms;  // that of the commit itself
     REQUIRE(restore(scratch.path("t" + std::to_string(i)), {full, all}, then).is_ok());
-    CHECK(get(*open_pool(scratch.path("t" + std::to_string(i))), key_in(1, "a")) == std::to_string(i + 2));
+    CHECK(get(*open_pool(scratch.path("t" + std::to_string(i))), key_in(1, "a")) ==
+          std::to_string(i + 2));
   }
 }
 
@@ -259,7 +282,8 @@ TEST_CASE("restore: a large value comes behind the small one that it replaces") 
   CHECK(contents(*open_pool(scratch.path("r"))) == contents(*pool));
 }
 
-// What the restoring itself has committed has numbers too, and means nothing to who follows the pool.
+// What the restoring itself has committed has numbers too, and means nothing to who follows the
+// pool.
 TEST_CASE("restore: the history of a restored pool begins behind what was restored") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), small_options(kAll));

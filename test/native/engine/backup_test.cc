@@ -1,5 +1,5 @@
-// Backups: restored to exactly one of the pool's epochs, gone on with after an interruption at every block, and every damaged,
-// reordered or foreign part refused.
+// Backups: restored to exactly one of the pool's epochs, gone on with after an interruption at
+// every block, and every damaged, reordered or foreign part refused.
 #include <doctest/doctest.h>
 
 #include <random>
@@ -48,7 +48,8 @@ struct Source {
   }
   State at(uint64_t epoch) const {
     State state;
-    for (const auto& [key, value] : std::prev(states.upper_bound(epoch))->second) state[key] = *value;
+    for (const auto& [key, value] : std::prev(states.upper_bound(epoch))->second)
+      state[key] = *value;
     return state;
   }
 };
@@ -70,7 +71,9 @@ void check_restored(const std::string& path, const State& expected, uint64_t epo
   REQUIRE(receipt.is_ok());
   CHECK(receipt->epoch > epoch);
   uint64_t seen = 0;
-  REQUIRE((*cursor)->next(kMiB, [&](const FeedCommit& commit) { return seen = commit.epoch, Status(); }).is_ok());
+  REQUIRE((*cursor)
+              ->next(kMiB, [&](const FeedCommit& commit) { return seen = commit.epoch, Status(); })
+              .is_ok());
   CHECK(seen == receipt->epoch);
   REQUIRE(pool->close().is_ok());
   auto again = open_pool(path, small_options());
@@ -117,7 +120,8 @@ TEST_CASE("increments restore to any commit inside them, by epoch and by time") 
   CHECK(first.epoch > full.epoch);
   CHECK(second.commits >= 190);
   int n = 0;
-  for (const uint64_t epoch : {full.epoch, full.epoch + 1, full.epoch + 77, first.epoch - 1, first.epoch, first.epoch + 5, second.epoch}) {
+  for (const uint64_t epoch : {full.epoch, full.epoch + 1, full.epoch + 77, first.epoch - 1,
+                               first.epoch, first.epoch + 5, second.epoch}) {
     RestoreTarget target;
     target.epoch = epoch;
     const std::string path = scratch.path("r" + std::to_string(n++));
@@ -154,10 +158,13 @@ TEST_CASE("a backup that was interrupted behind any of its blocks is gone on wit
     const std::string done = joined({whole.begin(), whole.begin() + static_cast<long>(blocks)});
     for (int i = 0; i < 5; i++) source.commit(i == 2);
     BackupStatus status;
-    std::string second = gone_on_with(done + (blocks == whole.size() ? "" : whole[blocks].substr(0, 100)), source.pool, {}, &status);
+    std::string second =
+        gone_on_with(done + (blocks == whole.size() ? "" : whole[blocks].substr(0, 100)),
+                     source.pool, {}, &status);
     if (blocks % 3 == 0) {  // and once more, in the middle of what was added
       for (int i = 0; i < 5; i++) source.commit();
-      second = gone_on_with(second.substr(0, done.size() + (second.size() - done.size()) / 2), source.pool, {}, &status);
+      second = gone_on_with(second.substr(0, done.size() + (second.size() - done.size()) / 2),
+                            source.pool, {}, &status);
     }
     const std::string path = scratch.path("r" + std::to_string(blocks));
     auto restored = restore(path, {second});
@@ -171,7 +178,8 @@ TEST_CASE("a backup that was interrupted behind any of its blocks is gone on wit
   const auto increment = take(source.pool, since(full.epoch));
   REQUIRE(increment.size() > 4);
   for (size_t blocks = 1; blocks < increment.size(); blocks++) {
-    const std::string done = joined({increment.begin(), increment.begin() + static_cast<long>(blocks)});
+    const std::string done =
+        joined({increment.begin(), increment.begin() + static_cast<long>(blocks)});
     const std::string second = gone_on_with(done + "torn", source.pool, since(full.epoch), &status);
     const std::string path = scratch.path("i" + std::to_string(blocks));
     auto restored = restore(path, {base, second});
@@ -197,9 +205,12 @@ TEST_CASE("what is not one whole backup in its order is refused") {
   const std::string b = joined(take(source.pool, since(full.epoch), &next));
   for (int i = 0; i < 10; i++) source.commit();
   const std::string c = joined(take(source.pool, since(next.epoch)));
-  const std::string other_full = joined(take(foreign.pool)), other = joined(take(foreign.pool, since(full.epoch)));
+  const std::string other_full = joined(take(foreign.pool)),
+                    other = joined(take(foreign.pool, since(full.epoch)));
   int n = 0;
-  const auto refused = [&](const std::vector<std::string>& parts) { return code_of(restore(scratch.path("x" + std::to_string(n++)), parts)); };
+  const auto refused = [&](const std::vector<std::string>& parts) {
+    return code_of(restore(scratch.path("x" + std::to_string(n++)), parts));
+  };
   CHECK(refused({}) == Code::kInvalidArgument);
   CHECK(refused({""}) == Code::kNotABackup);
   CHECK(refused({std::string(100000, 'x')}) == Code::kNotABackup);
@@ -211,8 +222,10 @@ TEST_CASE("what is not one whole backup in its order is refused") {
   CHECK(refused({other_full, b}) == Code::kBackupMismatch);
   CHECK(refused({a + b}) == Code::kCorrupt);
   CHECK(refused({a + "x"}) == Code::kCorrupt);
-  for (size_t i = 1; i < blocks.size(); i++) {  // truncated, one missing, two swapped, one of another backup
-    CHECK(refused({joined({blocks.begin(), blocks.begin() + static_cast<long>(i)})}) == Code::kCorrupt);
+  for (size_t i = 1; i < blocks.size();
+       i++) {  // truncated, one missing, two swapped, one of another backup
+    CHECK(refused({joined({blocks.begin(), blocks.begin() + static_cast<long>(i)})}) ==
+          Code::kCorrupt);
     auto missing = blocks;
     missing.erase(missing.begin() + static_cast<long>(i));
     CHECK(refused({joined(missing)}) == Code::kCorrupt);
@@ -233,7 +246,9 @@ TEST_CASE("what is not one whole backup in its order is refused") {
   }
 }
 
-TEST_CASE("an increment from where the log no longer reaches is refused, and a pool that is closed ends its backup") {
+TEST_CASE(
+    "an increment from where the log no longer reaches is refused, and a pool that is closed ends "
+    "its backup") {
   Scratch scratch;
   Source source;
   source.pool = open_pool(scratch.path("p"), small_options());
@@ -255,7 +270,8 @@ TEST_CASE("a pool under as many commits as it takes restores to exactly one of i
   Source source;
   source.pool = open_pool(scratch.path("p"), small_options(kAll));
   for (int i = 0; i < 300; i++) source.commit();
-  // Each commit adds one to a counter and writes that number under eight keys: every state is known by its counter.
+  // Each commit adds one to a counter and writes that number under eight keys: every state is known
+  // by its counter.
   std::atomic<bool> stop{false};
   std::map<uint64_t, uint64_t> counters;
   std::thread writer([&] {
@@ -263,15 +279,19 @@ TEST_CASE("a pool under as many commits as it takes restores to exactly one of i
     for (uint64_t n = 1; !stop.load(); n++) {
       batch.clear();
       const std::string value = std::to_string(n);
-      for (int i = 0; i < 8; i++) (void)batch.put(key_in(5, "counter" + std::to_string((n * 7 + static_cast<uint64_t>(i)) % 500)), value);
+      for (int i = 0; i < 8; i++)
+        (void)batch.put(
+            key_in(5, "counter" + std::to_string((n * 7 + static_cast<uint64_t>(i)) % 500)), value);
       (void)batch.put(key_in(5, "n"), value);
-      auto receipt = source.pool->commit(batch, n % 64 ? CommitMode::kEventual : CommitMode::kDurable);
+      auto receipt =
+          source.pool->commit(batch, n % 64 ? CommitMode::kEventual : CommitMode::kDurable);
       if (!receipt.is_ok()) return;
       counters[receipt->epoch] = n;
     }
   });
   BackupStatus full, increment;
-  const std::string a = joined(take(source.pool, {}, &full, [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); }));
+  const std::string a = joined(take(
+      source.pool, {}, &full, [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); }));
   const std::string b = joined(take(source.pool, since(full.epoch), &increment));
   stop = true;
   writer.join();
@@ -280,7 +300,9 @@ TEST_CASE("a pool under as many commits as it takes restores to exactly one of i
     State state = source.at(UINT64_MAX);
     const auto last = counters.upper_bound(epoch);
     for (auto it = counters.begin(); it != last; ++it) {
-      for (uint64_t i = 0; i < 8; i++) state[key_in(5, "counter" + std::to_string((it->second * 7 + i) % 500))] = std::to_string(it->second);
+      for (uint64_t i = 0; i < 8; i++)
+        state[key_in(5, "counter" + std::to_string((it->second * 7 + i) % 500))] =
+            std::to_string(it->second);
       state[key_in(5, "n")] = std::to_string(it->second);
     }
     return state;

@@ -1,5 +1,5 @@
-// Cleaning that cannot be done: for want of room in the middle of a segment, or because a damaged node cannot say what lives. What was not
-// carried stays where it is.
+// Cleaning that cannot be done: for want of room in the middle of a segment, or because a damaged
+// node cannot say what lives. What was not carried stays where it is.
 #include <doctest/doctest.h>
 
 #include <cerrno>
@@ -29,7 +29,8 @@ void fill(Pool& pool, uint64_t keys, Model* model) {
   for (int round = 0; round < 2; round++) {
     for (uint64_t i = 0; i < keys; i++) {
       if (round > 0 && random() % 2 == 0) continue;
-      const std::string key = numbered_key(i), value = std::to_string(round) + "." + std::to_string(i) + std::string(1000, 'v');
+      const std::string key = numbered_key(i), value = std::to_string(round) + "." +
+                                                       std::to_string(i) + std::string(1000, 'v');
       Batch batch;
       REQUIRE(batch.put(key, value).is_ok());
       REQUIRE(pool.commit(batch, CommitMode::kEventual).is_ok());
@@ -41,8 +42,10 @@ void fill(Pool& pool, uint64_t keys, Model* model) {
 
 }  // namespace
 
-// The disk refuses blocks though it says that it has some: a round of cleaning begins that there is no room to end.
-TEST_CASE("cleaner: a segment for which there is no room in the middle stays, and all that lives in it") {
+// The disk refuses blocks though it says that it has some: a round of cleaning begins that there is
+// no room to end.
+TEST_CASE(
+    "cleaner: a segment for which there is no room in the middle stays, and all that lives in it") {
   const Scratch scratch = Scratch::on_disk();
   const SystemFaults::Disarm disarm;
   const std::string path = scratch.path("p");
@@ -52,7 +55,10 @@ TEST_CASE("cleaner: a segment for which there is no room in the middle stays, an
   const std::string value(1000, 'v');
   uint64_t keys = 0;
   Status full;
-  for (; (full = std::move(try_put(*pool, std::to_string(keys), value, CommitMode::kEventual).status())).is_ok(); keys++) {
+  for (; (full = std::move(
+              try_put(*pool, std::to_string(keys), value, CommitMode::kEventual).status()))
+             .is_ok();
+       keys++) {
     model[key_in(1, std::to_string(keys))] = value;
   }
   CHECK(full.code() == Code::kDiskFull);
@@ -93,7 +99,9 @@ TEST_CASE("cleaner: what a damaged node of the index cannot say is not taken for
   const std::string bytes = bytes_of_file(copy);
   int damaged = 0;
   for (uint64_t at = 0; at + 3 * kNodeBytes <= bytes.size(); at += 4096) {
-    if (load<uint64_t>(reinterpret_cast<const uint8_t*>(bytes.data()) + at + offsetof(TableHeader, magic)) != TableHeader::kMagic) continue;
+    if (load<uint64_t>(reinterpret_cast<const uint8_t*>(bytes.data()) + at +
+                       offsetof(TableHeader, magic)) != TableHeader::kMagic)
+      continue;
     write_at(copy, at + 2 * kNodeBytes + 100, "damage");
     damaged++;
   }
@@ -105,7 +113,8 @@ TEST_CASE("cleaner: what a damaged node of the index cannot say is not taken for
       (void)pool->compact().is_ok();
       pool->maintain(true);
     }
-    for (int i = 0; i < 2000; i++) put(*pool, "more" + std::to_string(i), std::string(1000, 'm'), CommitMode::kEventual);
+    for (int i = 0; i < 2000; i++)
+      put(*pool, "more" + std::to_string(i), std::string(1000, 'm'), CommitMode::kEventual);
     (void)pool->compact().is_ok();
     (void)pool->close().is_ok();
   }

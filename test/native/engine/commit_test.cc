@@ -28,7 +28,8 @@ PoolOptions quiet() {
 TEST_CASE("commit: a condition of equality compares all of a value, small or large") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"));
-  for (const std::string& value : {std::string("abc"), std::string(700000, 'L'), std::string(kMiB, 'L') + std::string(kMiB, 'M') + "N"}) {
+  for (const std::string& value : {std::string("abc"), std::string(700000, 'L'),
+                                   std::string(kMiB, 'L') + std::string(kMiB, 'M') + "N"}) {
     put(*pool, "k", value);
     std::string other = value;
     other.back() = '!';
@@ -45,7 +46,9 @@ TEST_CASE("commit: a condition of equality compares all of a value, small or lar
   CHECK(get(*pool, key_in(1, "done")) == std::nullopt);
 }
 
-TEST_CASE("commit: one whose record could not be written is an error, also when nobody waits for its barrier") {
+TEST_CASE(
+    "commit: one whose record could not be written is an error, also when nobody waits for its "
+    "barrier") {
   const SystemFaults::Disarm disarm;
   Scratch scratch;
   SUBCASE("alone") {
@@ -58,7 +61,9 @@ TEST_CASE("commit: one whose record could not be written is an error, also when 
     auto pool = open_pool(scratch.path("p"), quiet());
     put(*pool, "a", "1");
     std::vector<Completion> completed;
-    auto client = pool->attach([&](std::vector<Completion>&& done) { std::move(done.begin(), done.end(), std::back_inserter(completed)); });
+    auto client = pool->attach([&](std::vector<Completion>&& done) {
+      std::move(done.begin(), done.end(), std::back_inserter(completed));
+    });
     SystemFaults::fail(SystemCall::kPwrite, 1, EIO);
     for (int i = 0; i < 3; i++) {
       Batch batch;
@@ -72,7 +77,9 @@ TEST_CASE("commit: one whose record could not be written is an error, also when 
   }
 }
 
-TEST_CASE("commit: what the conditions of a durable commit saw is durable, also where it changes nothing") {
+TEST_CASE(
+    "commit: what the conditions of a durable commit saw is durable, also where it changes "
+    "nothing") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), quiet());
   const auto syncs = [] { return SystemFaults::count(SystemCall::kFdatasync); };
@@ -94,7 +101,8 @@ TEST_CASE("commit: what the conditions of a durable commit saw is durable, also 
   CHECK(syncs() == before + 1);
 }
 
-TEST_CASE("commit: in a group too a write that finds the disk full waits until it was looked for room") {
+TEST_CASE(
+    "commit: in a group too a write that finds the disk full waits until it was looked for room") {
   const SystemFaults::Disarm disarm;
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), quiet());
@@ -103,14 +111,17 @@ TEST_CASE("commit: in a group too a write that finds the disk full waits until i
   REQUIRE(pool->commit(made, CommitMode::kDurable).is_ok());
   const auto wide = [](uint64_t from) {  // 25 MiB of extents
     Batch batch;
-    for (uint64_t i = 0; i < 100; i++) REQUIRE(batch.region_write(1, (from + i) * 248 * kKiB, "x").is_ok());
+    for (uint64_t i = 0; i < 100; i++)
+      REQUIRE(batch.region_write(1, (from + i) * 248 * kKiB, "x").is_ok());
     return batch;
   };
   SystemFaults::fail(SystemCall::kFallocate, 1, ENOSPC, 2);
   Batch alone = wide(0);
   CHECK(pool->commit(alone, CommitMode::kDurable).is_ok());
   std::vector<Completion> completed;
-  auto client = pool->attach([&](std::vector<Completion>&& done) { std::move(done.begin(), done.end(), std::back_inserter(completed)); });
+  auto client = pool->attach([&](std::vector<Completion>&& done) {
+    std::move(done.begin(), done.end(), std::back_inserter(completed));
+  });
   SystemFaults::fail(SystemCall::kFallocate, 1, ENOSPC, 2);
   for (const uint64_t from : {200, 400}) pool->submit(client, wide(from), CommitMode::kDurable);
   pool->flush(client);
@@ -118,7 +129,9 @@ TEST_CASE("commit: in a group too a write that finds the disk full waits until i
   for (const Completion& one : completed) CHECK_MESSAGE(one.status.is_ok(), one.status.message());
 }
 
-TEST_CASE("a large value is behind its record's barrier, a long one behind one of its own before a record names it") {
+TEST_CASE(
+    "a large value is behind its record's barrier, a long one behind one of its own before a "
+    "record names it") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), quiet());
   put(*pool, "a", "1");
@@ -132,7 +145,8 @@ TEST_CASE("a large value is behind its record's barrier, a long one behind one o
   put(*pool, "long", std::string(4 * kMiB + 1, 'L'), CommitMode::kEventual);
   CHECK(syncs() == before + 1);
   Batch two;
-  for (const char* key : {"a", "b"}) REQUIRE(two.put(key_in(1, key), std::string(3 * kMiB, 'B')).is_ok());
+  for (const char* key : {"a", "b"})
+    REQUIRE(two.put(key_in(1, key), std::string(3 * kMiB, 'B')).is_ok());
   REQUIRE(pool->commit(two, CommitMode::kDurable).is_ok());
   CHECK(syncs() == before + 3);
 
@@ -150,8 +164,11 @@ TEST_CASE("a large value is behind its record's barrier, a long one behind one o
   CHECK(syncs() >= before + 20);
 }
 
-// What a power cut leaves of a commit with a large value: its record, but not all of the value's bytes.
-TEST_CASE("a record whose large value is torn is not there, unless it had been durable: then the value is damaged") {
+// What a power cut leaves of a commit with a large value: its record, but not all of the value's
+// bytes.
+TEST_CASE(
+    "a record whose large value is torn is not there, unless it had been durable: then the value "
+    "is damaged") {
   Scratch scratch;
   const std::string path = scratch.path("p"), cut = scratch.path("cut");
   const std::string old(300000, 'O'), torn(300000, 'T');
@@ -214,7 +231,8 @@ TEST_CASE("a large value that was replaced stays until a fold says so durably") 
 TEST_CASE("a damaged byte of a large value is an error to who reads it, wherever it is") {
   Scratch scratch;
   const std::string path = scratch.path("p");
-  const std::string value = "begins" + std::string(3000000, 'L') + "in between" + std::string(600000, 'M') + "ends";
+  const std::string value =
+      "begins" + std::string(3000000, 'L') + "in between" + std::string(600000, 'M') + "ends";
   auto pool = open_pool(path, quiet());
   put(*pool, "large", value);
   REQUIRE(pool->close().is_ok());
@@ -236,11 +254,14 @@ TEST_CASE("a damaged byte of a large value is an error to who reads it, wherever
 
 #ifdef HOLDFAST_PLANTED_BUGS
 
-TEST_CASE("a barrier covers what was appended before it, and who comes later waits for the next one") {
+TEST_CASE(
+    "a barrier covers what was appended before it, and who comes later waits for the next one") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), quiet());
   uint64_t eventual = 0, durable = 0, covered = 0;
-  const auto append_beside = [&] { std::thread([&] { eventual = put(*pool, "b", "eventual", CommitMode::kEventual); }).join(); };
+  const auto append_beside = [&] {
+    std::thread([&] { eventual = put(*pool, "b", "eventual", CommitMode::kEventual); }).join();
+  };
   SUBCASE("what is appended under it") {
     const AtPoint point(TestPoint::kBarrierRaised, append_beside);
     covered = put(*pool, "a", "1");
@@ -268,7 +289,9 @@ TEST_CASE("a barrier covers what was appended before it, and who comes later wai
   }
 }
 
-TEST_CASE("commit: a group is durable to its last commit, also where somebody has made its first ones durable meanwhile") {
+TEST_CASE(
+    "commit: a group is durable to its last commit, also where somebody has made its first ones "
+    "durable meanwhile") {
   Scratch scratch;
   std::shared_ptr<Pool> pool;
   const AtPoint point(TestPoint::kLargePlaced, [&] { CHECK(pool->settle().is_ok()); });
@@ -290,7 +313,9 @@ TEST_CASE("commit: a group is durable to its last commit, also where somebody ha
   CHECK(durable >= last);
 }
 
-TEST_CASE("commit: what was handed over before the pool began to close is done, be it small, long, large or a region's size") {
+TEST_CASE(
+    "commit: what was handed over before the pool began to close is done, be it small, long, large "
+    "or a region's size") {
   Scratch scratch;
   const std::string path = scratch.path("p");
   std::shared_ptr<Pool> pool;
@@ -303,13 +328,16 @@ TEST_CASE("commit: what was handed over before the pool began to close is done, 
     pool->submit(client, std::move(batch), CommitMode::kDurable);
   };
   const auto put_of = [](const std::string& key, size_t bytes) {
-    return [key, bytes](Batch& batch) { return batch.put(key_in(1, key), std::string(bytes, 'v')); };
+    return
+        [key, bytes](Batch& batch) { return batch.put(key_in(1, key), std::string(bytes, 'v')); };
   };
-  // While the committer thread is at the first group's barrier the others come, and then the pool begins to close.
+  // While the committer thread is at the first group's barrier the others come, and then the pool
+  // begins to close.
   const AtPoint point(TestPoint::kBarrierRaised, [&] {
     submit(put_of("small", 10));
     submit([](Batch& batch) {
-      for (int i = 0; i < 9; i++) HOLDFAST_TRY(batch.put(key_in(1, "long" + std::to_string(i)), std::string(250'000, 'v')));
+      for (int i = 0; i < 9; i++)
+        HOLDFAST_TRY(batch.put(key_in(1, "long" + std::to_string(i)), std::string(250'000, 'v')));
       return Status();
     });
     submit(put_of("large", 400'000));
@@ -317,7 +345,8 @@ TEST_CASE("commit: what was handed over before the pool began to close is done, 
     submit(put_of("last", 10));
     pool->flush(client);
     closing = std::thread([&] { CHECK(pool->close().is_ok()); });
-    while (try_put(*pool, "late", "1", CommitMode::kEventual).status().code() != Code::kClosed) std::this_thread::yield();
+    while (try_put(*pool, "late", "1", CommitMode::kEventual).status().code() != Code::kClosed)
+      std::this_thread::yield();
   });
   PoolOptions options = quiet();
   options.background = true;

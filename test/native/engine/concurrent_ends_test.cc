@@ -1,5 +1,6 @@
-// A pool that ends, or goes on to another fold, while other threads are inside: whoever is inside finishes on what is still there, whoever
-// comes after is refused. Under ThreadSanitizer too; HOLDFAST_STRESS_MS makes the long part longer.
+// A pool that ends, or goes on to another fold, while other threads are inside: whoever is inside
+// finishes on what is still there, whoever comes after is refused. Under ThreadSanitizer too;
+// HOLDFAST_STRESS_MS makes the long part longer.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -23,10 +24,12 @@ constexpr uint64_t kRegionBytes = 2 * kMiB;
 
 void fill(Pool& pool, uint64_t large) {
   Batch batch;
-  for (int i = 0; i < 300; i++) REQUIRE(batch.put(key_in(1, "k" + std::to_string(i)), std::string(3000, 'x')).is_ok());
+  for (int i = 0; i < 300; i++)
+    REQUIRE(batch.put(key_in(1, "k" + std::to_string(i)), std::string(3000, 'x')).is_ok());
   REQUIRE(batch.put(key_in(1, "large"), std::string(large, 'L')).is_ok());
   REQUIRE(batch.region_size(kRegion, kRegionBytes, "r").is_ok());
-  for (uint64_t at = 0; at < kRegionBytes; at += 8 * kKiB) REQUIRE(batch.region_write(kRegion, at, std::string(512, 'r')).is_ok());
+  for (uint64_t at = 0; at < kRegionBytes; at += 8 * kKiB)
+    REQUIRE(batch.region_write(kRegion, at, std::string(512, 'r')).is_ok());
   REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
   REQUIRE(pool.fold().is_ok());
 }
@@ -95,7 +98,9 @@ void read_all_ways(Pool& pool, Crowd* crowd) {
   crowd->add([&pool, to = std::string()]() mutable { return read_large(pool, &to); });
   crowd->add([&pool] { return look_at(pool.view_value(key_in(1, "large"), nullptr), 'L'); });
   crowd->add([&pool] { return look_at(pool.view_value(key_in(1, "k7"), nullptr), 'x'); });
-  crowd->add([&pool] { return look_at(pool.view_region(kRegion, 8 * kKiB, kRegionBytes - 8 * kKiB, nullptr), 'r'); });
+  crowd->add([&pool] {
+    return look_at(pool.view_region(kRegion, 8 * kKiB, kRegionBytes - 8 * kKiB, nullptr), 'r');
+  });
   crowd->add([&pool] {
     auto snapshot = pool.snapshot();
     if (!snapshot.is_ok()) return std::move(snapshot.status());
@@ -117,7 +122,8 @@ void read_all_ways(Pool& pool, Crowd* crowd) {
 
 }  // namespace
 
-// A large value is copied while commits go on, so without the index lock: closing waits for that copy.
+// A large value is copied while commits go on, so without the index lock: closing waits for that
+// copy.
 TEST_CASE("concurrent ends: a large value is copied while its pool is closed") {
   const Scratch scratch = Scratch::quick();
   for (int round = 0; round < 3; round++) {
@@ -134,7 +140,8 @@ TEST_CASE("concurrent ends: a large value is copied while its pool is closed") {
   }
 }
 
-TEST_CASE("concurrent ends: a pool is closed under every kind of reading, backing up and tidying up") {
+TEST_CASE(
+    "concurrent ends: a pool is closed under every kind of reading, backing up and tidying up") {
   const Scratch scratch = Scratch::quick();
   {
     auto pool = open_pool(scratch.path("p"));
@@ -164,7 +171,8 @@ TEST_CASE("concurrent ends: a pool is closed under every kind of reading, backin
     crowd.add([&, n = 0]() mutable {
       n++;
       Batch batch;
-      HOLDFAST_TRY(batch.put(key_in(2, std::to_string(n % 50)), std::string(n % 7 == 0 ? 200 * kKiB : 100, 'w')));
+      HOLDFAST_TRY(batch.put(key_in(2, std::to_string(n % 50)),
+                             std::string(n % 7 == 0 ? 200 * kKiB : 100, 'w')));
       HOLDFAST_TRY(batch.region_write(kRegion, static_cast<uint64_t>(n % 200) * 8 * kKiB, "rr"));
       return std::move(pool->commit(batch, CommitMode::kEventual).status());
     });
@@ -178,7 +186,8 @@ TEST_CASE("concurrent ends: a pool is closed under every kind of reading, backin
   CHECK(report->damages.empty());
 }
 
-// The last fold is the last: who waited for it to be over finds the pool closed, and does not begin another behind the clean mark.
+// The last fold is the last: who waited for it to be over finds the pool closed, and does not begin
+// another behind the clean mark.
 TEST_CASE("concurrent ends: nothing is folded behind the last fold of a pool that is closed") {
   const Scratch scratch = Scratch::quick();
   auto pool = open_pool(scratch.path("p"));
@@ -234,7 +243,8 @@ TEST_CASE("concurrent ends: a large value is copied while the reader goes on to 
   }
 }
 
-TEST_CASE("concurrent ends: a reader follows its writer and is closed under every kind of reading") {
+TEST_CASE(
+    "concurrent ends: a reader follows its writer and is closed under every kind of reading") {
   const Scratch scratch = Scratch::quick();
   auto writer = open_pool(scratch.path("p"));
   fill(*writer, 3 * kMiB);

@@ -1,5 +1,6 @@
-// Many threads on one pool with its own threads running: what ThreadSanitizer is run over, and a check that no interleaving
-// shows half of a commit. Short, so that it can run under sanitizers; HOLDFAST_STRESS_MS makes it longer.
+// Many threads on one pool with its own threads running: what ThreadSanitizer is run over, and a
+// check that no interleaving shows half of a commit. Short, so that it can run under sanitizers;
+// HOLDFAST_STRESS_MS makes it longer.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -20,7 +21,9 @@ namespace {
 constexpr uint32_t kWriters = 3;
 constexpr int kPairs = 40;
 
-std::string pair_key(uint32_t writer, int pair, char side) { return key_in(writer, "pair-" + std::to_string(pair) + side); }
+std::string pair_key(uint32_t writer, int pair, char side) {
+  return key_in(writer, "pair-" + std::to_string(pair) + side);
+}
 
 // doctest's assertions are not for other threads: they note what went wrong here.
 class Trouble {
@@ -47,8 +50,10 @@ struct Stress {
   Trouble trouble{};
 
   void expect(const Status& status, const char* what) {
-    if (status.code() == Code::kClosed && closing) stop = true;
-    else if (!status.is_ok() && status.code() != Code::kPoolFull) trouble.note(std::string(what) + ": " + status.message());
+    if (status.code() == Code::kClosed && closing)
+      stop = true;
+    else if (!status.is_ok() && status.code() != Code::kPoolFull)
+      trouble.note(std::string(what) + ": " + status.message());
   }
 
   // Both sides of a pair always change in one commit.
@@ -58,7 +63,8 @@ struct Stress {
     if (large && (*random)() % 100 == 0) most = 500'000;
     const std::string value = std::to_string(n) + std::string((*random)() % most, 'v');
     Batch batch;
-    for (const char side : {'a', 'b'}) expect(batch.put(pair_key(writer, pair, side), value), "put");
+    for (const char side : {'a', 'b'})
+      expect(batch.put(pair_key(writer, pair, side), value), "put");
     return batch;
   }
 
@@ -67,7 +73,8 @@ struct Stress {
     uint64_t last = 0;
     for (uint64_t n = 1; !stop; n++) {
       Batch batch = pair_batch(writer, n, &random);
-      auto receipt = pool.commit(batch, random() % 3 ? CommitMode::kEventual : CommitMode::kDurable);
+      auto receipt =
+          pool.commit(batch, random() % 3 ? CommitMode::kEventual : CommitMode::kDurable);
       expect(receipt.status(), "commit");
       if (!receipt.is_ok()) continue;
       if (receipt->epoch <= last) trouble.note("epochs do not rise");
@@ -88,11 +95,13 @@ struct Stress {
     });
     const auto await = [&] {
       std::unique_lock<std::mutex> lock(mutex);
-      if (!changed.wait_for(lock, std::chrono::seconds(60), [&] { return completed == submitted; })) trouble.note("commits do not complete");
+      if (!changed.wait_for(lock, std::chrono::seconds(60), [&] { return completed == submitted; }))
+        trouble.note("commits do not complete");
     };
     for (uint64_t n = 1; !stop; n++) {
       for (uint64_t i = 1 + random() % 8; i > 0; i--) {
-        pool.submit(client, pair_batch(writer, n, &random), random() % 2 ? CommitMode::kEventual : CommitMode::kDurable);
+        pool.submit(client, pair_batch(writer, n, &random),
+                    random() % 2 ? CommitMode::kEventual : CommitMode::kDurable);
         submitted++;
       }
       pool.flush(client);
@@ -128,11 +137,21 @@ struct Stress {
     std::mt19937_64 random(99);
     while (!stop) {
       switch (random() % 5) {
-        case 0: expect(pool.fold(), "fold"); break;
-        case 1: expect(pool.compact(), "compact"); break;
-        case 2: expect(pool.settle(), "settle"); break;
-        case 3: expect(pool.check(nullptr, nullptr).status(), "check"); break;
-        default: (void)pool.stats(); break;
+        case 0:
+          expect(pool.fold(), "fold");
+          break;
+        case 1:
+          expect(pool.compact(), "compact");
+          break;
+        case 2:
+          expect(pool.settle(), "settle");
+          break;
+        case 3:
+          expect(pool.check(nullptr, nullptr).status(), "check");
+          break;
+        default:
+          (void)pool.stats();
+          break;
       }
     }
   }
@@ -206,7 +225,8 @@ TEST_CASE("concurrent: the same where each thread raises its own barrier") {
     REQUIRE_MESSAGE(pool.is_ok(), pool.status().message());
     return *pool;
   });
-  // Nobody crashed it, but what was acknowledged must also survive that: closing made everything durable.
+  // Nobody crashed it, but what was acknowledged must also survive that: closing made everything
+  // durable.
   CHECK(disk->pending_atoms() == 0);
 }
 
@@ -272,7 +292,8 @@ TEST_CASE("concurrent: closing waits for a check, which ends early") {
     if (closer.joinable()) return;
     closer = std::thread([&] { closed = (*pool)->close().is_ok(); });
     while (commit() != Code::kClosed) std::this_thread::yield();
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // long enough for a close that does not wait
+    std::this_thread::sleep_for(
+        std::chrono::milliseconds(100));  // long enough for a close that does not wait
     waited = !closed;
   });
   REQUIRE(closer.joinable());

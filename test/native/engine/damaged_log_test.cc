@@ -1,7 +1,7 @@
-// Damage at the places of the log where a careless engine would lose what is whole: a segment that is cleaned although it cannot be
-// read to its end, and a link, or a whole segment, without which the log looks shorter than it is.
+// Damage at the places of the log where a careless engine would lose what is whole: a segment that
+// is cleaned although it cannot be read to its end, and a link, or a whole segment, without which
+// the log looks shorter than it is.
 #include <doctest/doctest.h>
-
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,7 +51,9 @@ void flip_byte(const std::string& path, uint64_t offset) {
 
 }  // namespace
 
-TEST_CASE("a mostly dead segment with a damaged record is kept: what lives behind the damage is not lost by cleaning") {
+TEST_CASE(
+    "a mostly dead segment with a damaged record is kept: what lives behind the damage is not lost "
+    "by cleaning") {
   const Scratch scratch;
   const std::string path = scratch.path("p");
   uint64_t dead_operation = 0;
@@ -97,9 +99,12 @@ TEST_CASE("a damaged link between log segments is damage, not the log's end") {
   REQUIRE(std::filesystem::copy_file(path, copy));
   const std::string bytes = bytes_of_file(copy);
   uint64_t link = 0;
-  for (uint64_t at = 64 * kKiB; at + sizeof(FrameHeader) <= bytes.size() && link == 0; at += kFrameAlign) {
+  for (uint64_t at = 64 * kKiB; at + sizeof(FrameHeader) <= bytes.size() && link == 0;
+       at += kFrameAlign) {
     const auto header = load<FrameHeader>(bytes.data() + at);
-    if (header.magic == FrameHeader::kMagic && header.kind == static_cast<uint16_t>(FrameKind::kLink)) link = at;
+    if (header.magic == FrameHeader::kMagic &&
+        header.kind == static_cast<uint16_t>(FrameKind::kLink))
+      link = at;
   }
   REQUIRE(link > 0);
   {
@@ -125,7 +130,9 @@ void make_crashed(const std::string& path, const PoolOptions& options, int commi
     if (!pool.is_ok()) _Exit(7);
     for (int i = 0; i < commits; i++) {
       Batch batch;
-      if (!batch.put(numbered(i), value_of(i, 'a')).is_ok() || !(*pool)->commit(batch, CommitMode::kDurable).is_ok()) _Exit(8);
+      if (!batch.put(numbered(i), value_of(i, 'a')).is_ok() ||
+          !(*pool)->commit(batch, CommitMode::kDurable).is_ok())
+        _Exit(8);
     }
     kill(getpid(), SIGKILL);
   }
@@ -143,9 +150,12 @@ std::vector<Linked> links_of(const std::string& bytes) {
   std::vector<Linked> links;
   for (uint64_t at = 0; at + kLinkFrameBytes <= bytes.size(); at += kFrameAlign) {
     const auto header = load<FrameHeader>(bytes.data() + at);
-    if (header.magic != FrameHeader::kMagic || header.kind != static_cast<uint16_t>(FrameKind::kLink)) continue;
+    if (header.magic != FrameHeader::kMagic ||
+        header.kind != static_cast<uint16_t>(FrameKind::kLink))
+      continue;
     const auto target = load<LinkTarget>(bytes.data() + at + sizeof header);
-    if (links.empty() || links.back().segment != target.offset) links.push_back({at, at, target.offset, target.bytes});
+    if (links.empty() || links.back().segment != target.offset)
+      links.push_back({at, at, target.offset, target.bytes});
     links.back().copy = at;
   }
   return links;
@@ -153,7 +163,9 @@ std::vector<Linked> links_of(const std::string& bytes) {
 
 }  // namespace
 
-TEST_CASE("a link lost with its copy, a whole segment, or the file's end, is damage: the log has been further") {
+TEST_CASE(
+    "a link lost with its copy, a whole segment, or the file's end, is damage: the log has been "
+    "further") {
   const Scratch scratch;
   const std::string path = scratch.path("p");
   std::vector<PoolOptions> media{small_segments()};
@@ -177,14 +189,17 @@ TEST_CASE("a link lost with its copy, a whole segment, or the file's end, is dam
       again.medium.size = 0;
       again.read_only = read_only;
       auto pool = Pool::open(path, again);
-      return pool.is_ok() ? contents(**pool).size() == static_cast<size_t>(commits) ? Code::kOk : Code::kFailed : pool.status().code();
+      return pool.is_ok() ? contents(**pool).size() == static_cast<size_t>(commits) ? Code::kOk
+                                                                                    : Code::kFailed
+                          : pool.status().code();
     };
     CHECK(open_with(whole, false) == Code::kOk);
     for (const bool read_only : {false, true}) {
       for (const Linked& lost : links) {
         CAPTURE(lost.segment);
         std::string damaged = whole;
-        damaged.replace(lost.link, lost.copy + kLinkFrameBytes - lost.link, lost.copy + kLinkFrameBytes - lost.link, '\0');
+        damaged.replace(lost.link, lost.copy + kLinkFrameBytes - lost.link,
+                        lost.copy + kLinkFrameBytes - lost.link, '\0');
         CHECK(open_with(damaged, read_only) == Code::kCorrupt);
         if (lost.segment == links.back().segment) continue;  // the end of the log itself
         damaged = whole;
@@ -197,7 +212,8 @@ TEST_CASE("a link lost with its copy, a whole segment, or the file's end, is dam
     }
     if (!pmem) {  // libpmemobj notices by itself
       // In the last segment, and just before it.
-      for (const uint64_t end : {links.back().segment + links.back().bytes - 4096, links.back().segment}) {
+      for (const uint64_t end :
+           {links.back().segment + links.back().bytes - 4096, links.back().segment}) {
         CAPTURE(end);
         CHECK(open_with(whole.substr(0, end), false) == Code::kCorrupt);
         CHECK(open_with(whole.substr(0, end), true) == Code::kCorrupt);
@@ -205,7 +221,8 @@ TEST_CASE("a link lost with its copy, a whole segment, or the file's end, is dam
     }
     // Nothing else is ever read by the marks, and a pool of an older build has none.
     std::string unmarked = whole;
-    for (size_t at = 0; (at = unmarked.find("HF-MARK\n", at)) != std::string::npos;) unmarked.replace(at, 64, 64, '\0');
+    for (size_t at = 0; (at = unmarked.find("HF-MARK\n", at)) != std::string::npos;)
+      unmarked.replace(at, 64, 64, '\0');
     REQUIRE(unmarked != whole);
     CHECK(open_with(unmarked, false) == Code::kOk);
     // Nor by one that is damaged itself: "all of it was durable, and much more".
@@ -249,7 +266,8 @@ TEST_CASE("a feed of what comes now begins behind a damaged record, wherever tha
   CHECK(keys == std::vector<std::string>{numbered(1)});
 }
 
-// What no reader would touch: the pool has it in memory, or needs it only when it is opened again after a crash.
+// What no reader would touch: the pool has it in memory, or needs it only when it is opened again
+// after a crash.
 TEST_CASE("check names a damaged fold, and a damaged header of a segment, while the pool goes on") {
   const Scratch scratch;
   const std::string path = scratch.path("p"), copy = scratch.path("copy");
@@ -274,13 +292,15 @@ TEST_CASE("check names a damaged fold, and a damaged header of a segment, while 
   };
   const RootWords root = [&] {
     Root raw;
-    std::memcpy(raw.bytes, bytes.data() + kRootSlotOffsets[0] + offsetof(RootSlot, root), sizeof raw.bytes);
+    std::memcpy(raw.bytes, bytes.data() + kRootSlotOffsets[0] + offsetof(RootSlot, root),
+                sizeof raw.bytes);
     return RootWords::from_root(raw);
   }();
   REQUIRE(root.fold_bytes > 100);
   named(root.fold.offset + 100, "the fold at offset");
   int headers = 0;
-  for (uint64_t at = kSegmentsOffset; at + kPageBytes <= bytes.size() && headers < 2; at += kPageBytes) {
+  for (uint64_t at = kSegmentsOffset; at + kPageBytes <= bytes.size() && headers < 2;
+       at += kPageBytes) {
     if (load<uint32_t>(bytes.data() + at) != SegmentHeader::kMagic) continue;
     named(at + offsetof(SegmentHeader, first_epoch), "the header of log segment");
     headers++;

@@ -1,5 +1,5 @@
-// The bound of eventual commits: durable within so many milliseconds though nobody settles, whichever way they were committed; and once
-// they are, nobody goes on looking.
+// The bound of eventual commits: durable within so many milliseconds though nobody settles,
+// whichever way they were committed; and once they are, nobody goes on looking.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -26,7 +26,8 @@ Batch one(const std::string& key) {
 // What the pool says is durable, once it is `epoch` or a minute has passed: a disk may be busy.
 uint64_t durable_soon(Pool& pool, uint64_t epoch) {
   const auto until = Clock::now() + std::chrono::minutes(1);
-  while (pool.stats().durable_epoch < epoch && Clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  while (pool.stats().durable_epoch < epoch && Clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   return pool.stats().durable_epoch;
 }
 
@@ -38,7 +39,9 @@ double processor_ms() {
 
 }  // namespace
 
-TEST_CASE("eventual commits are durable within their bound, one by one and in groups, and then there is rest") {
+TEST_CASE(
+    "eventual commits are durable within their bound, one by one and in groups, and then there is "
+    "rest") {
   Scratch scratch = Scratch::on_disk();
   PoolOptions options;
   options.medium.choice = MediumChoice::kFile;
@@ -55,7 +58,8 @@ TEST_CASE("eventual commits are durable within their bound, one by one and in gr
         REQUIRE(pool.commit(batch, CommitMode::kEventual).is_ok());
       },
       [&](const std::string& key) {
-        for (const char* which : {"-a", "-b", "-c"}) pool.submit(client, one(key + which), CommitMode::kEventual);
+        for (const char* which : {"-a", "-b", "-c"})
+          pool.submit(client, one(key + which), CommitMode::kEventual);
         pool.flush(client);
       },
   };
@@ -89,10 +93,12 @@ TEST_CASE("closing makes eventual commits durable, also where there is no room f
   Batch batch = one("a");
   REQUIRE(pool->commit(batch, CommitMode::kEventual).is_ok());
   const uint64_t folded = pool->stats().folded_epoch;
-  for (uint64_t n = 1; n <= 20; n++) disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
+  for (uint64_t n = 1; n <= 20; n++)
+    disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
   REQUIRE(pool->close().is_ok());
   disk->disarm();
-  auto again = open(disk->crash_landing(0));  // a power cut that spares nothing which was not behind a barrier
+  auto again = open(
+      disk->crash_landing(0));  // a power cut that spares nothing which was not behind a barrier
   CHECK(again->stats().folded_epoch == folded);
   CHECK(get(*again, key_in(1, "a")) == "value");
 }

@@ -1,7 +1,7 @@
-// What is read while it does not stand any more: a reader whose pin was taken, a page that fails in the middle. Nothing of it is believed, least
-// of all that there is nothing. And bytes of the pool that are sound, but not what was asked for.
+// What is read while it does not stand any more: a reader whose pin was taken, a page that fails in
+// the middle. Nothing of it is believed, least of all that there is nothing. And bytes of the pool
+// that are sound, but not what was asked for.
 #include <doctest/doctest.h>
-
 #include <unistd.h>
 
 #include <filesystem>
@@ -59,11 +59,15 @@ uint64_t only_place_of(const std::string& path, const std::string& what) {
   return at;
 }
 
-void cut(const std::string& path, uint64_t bytes) { REQUIRE(::truncate(path.c_str(), static_cast<off_t>(bytes)) == 0); }
+void cut(const std::string& path, uint64_t bytes) {
+  REQUIRE(::truncate(path.c_str(), static_cast<off_t>(bytes)) == 0);
+}
 
 }  // namespace
 
-TEST_CASE("what a reader has found when its pin is gone is refused: a value, entries of a range, and that there is nothing") {
+TEST_CASE(
+    "what a reader has found when its pin is gone is refused: a value, entries of a range, and "
+    "that there is nothing") {
   Beside beside;
   SUBCASE("nothing") {
     auto reader = beside.reader->read(nullptr);
@@ -111,7 +115,9 @@ TEST_CASE("a page that fails between finding a value and copying it") {
   CHECK(reader->copy(**found, reinterpret_cast<uint8_t*>(value.data())).code() == Code::kFailed);
 }
 
-TEST_CASE("a page that fails under who copies a change of the feed: the feed says so, and does not go on") {
+TEST_CASE(
+    "a page that fails under who copies a change of the feed: the feed says so, and does not go "
+    "on") {
   const Scratch scratch = Scratch::quick();
   const std::string path = scratch.path("p");
   auto pool = open_pool(path, without_threads_of_its_own());
@@ -138,7 +144,8 @@ TEST_CASE("a page that fails while a view of a region is copied") {
     REQUIRE(batch.region_size(1, size, "r").is_ok());
     REQUIRE(batch.region_write(1, 0, std::string(size - 10, 'r') + "at the end").is_ok());
     REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
-    for (int i = 0; i < 40; i++) put(*pool, "k", std::string(60000, 'k'));  // until the record of it is gone
+    for (int i = 0; i < 40; i++)
+      put(*pool, "k", std::string(60000, 'k'));  // until the record of it is gone
     REQUIRE(pool->compact().is_ok());
     REQUIRE(pool->close().is_ok());
   }
@@ -165,7 +172,8 @@ TEST_CASE("the key of an operation is compared: another key's value in its place
   }
   const uint64_t before = sizeof(OperationHeader) + key_in(1, "one").size();
   const uint64_t bytes = operation_bytes(key_in(1, "one").size(), 16);
-  const uint64_t one = only_place_of(path, "the first value.") - before, two = only_place_of(path, "the other value.") - before;
+  const uint64_t one = only_place_of(path, "the first value.") - before,
+                 two = only_place_of(path, "the other value.") - before;
   const std::string all = bytes_of_file(path);
   write_at(path, one, all.substr(two, bytes));
   write_at(path, two, all.substr(one, bytes));
@@ -179,9 +187,11 @@ TEST_CASE("the key of an operation is compared: another key's value in its place
 
 namespace {
 
-// A pool whose index has these entries too, in a table of its own; `change` forges what the fold says of it.
+// A pool whose index has these entries too, in a table of its own; `change` forges what the fold
+// says of it.
 template <typename Change>
-void forge_index(Forged& forged, const std::vector<std::pair<std::string, Place>>& entries, Change&& change) {
+void forge_index(Forged& forged, const std::vector<std::pair<std::string, Place>>& entries,
+                 Change&& change) {
   const uint64_t offset = forged.end() - 64 * kKiB;
   MemoryMedium medium(2 * offset + kMiB, offset);
   RunBuilder builder(medium, 64 * kKiB);
@@ -190,8 +200,11 @@ void forge_index(Forged& forged, const std::vector<std::pair<std::string, Place>
   REQUIRE(tables.is_ok());
   const TableRef& made = tables->front();
   REQUIRE(made.segment.offset == offset);
-  forged.bytes().replace(offset, made.nodes * kNodeBytes, reinterpret_cast<const char*>(medium.view() + offset), made.nodes * kNodeBytes);
-  FoldedTable table{{offset, 64 * kKiB}, made.entries, made.nodes, made.root, made.depth, made.first_key, made.last_key};
+  forged.bytes().replace(offset, made.nodes * kNodeBytes,
+                         reinterpret_cast<const char*>(medium.view() + offset),
+                         made.nodes * kNodeBytes);
+  FoldedTable table{{offset, 64 * kKiB}, made.entries,   made.nodes,   made.root,
+                    made.depth,          made.first_key, made.last_key};
   change(table);
   forged.fold(offset - 64 * kKiB, [&](FoldBlock& fold) { fold.runs.push_back({table}); });
   forged.write();
@@ -222,7 +235,8 @@ TEST_CASE("hostile: a table that ends before the key with which its fold says th
   Scratch scratch;
   Forged forged(scratch.path("p"));
   const Place place = Place::of(forged.segment.offset, 64, false);
-  forge_index(forged, {{key_in(2, "a"), place}, {key_in(2, "b"), place}}, [](FoldedTable& table) { table.last_key = key_in(2, "z"); });
+  forge_index(forged, {{key_in(2, "a"), place}, {key_in(2, "b"), place}},
+              [](FoldedTable& table) { table.last_key = key_in(2, "z"); });
   auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
   RangeOptions options;
   options.low = key_in(2, "");
@@ -231,7 +245,9 @@ TEST_CASE("hostile: a table that ends before the key with which its fold says th
   auto range = pool->range(options, nullptr);
   REQUIRE(range.is_ok());
   std::vector<std::string> keys;
-  const auto each = [&](Bytes key, const FoundValue&, Reader&) { return keys.emplace_back(key), true; };
+  const auto each = [&](Bytes key, const FoundValue&, Reader&) {
+    return keys.emplace_back(key), true;
+  };
   CHECK(*(*range)->next(100, each) == 2);
   CHECK((*range)->next(100, each).status().code() == Code::kCorrupt);
 }
@@ -241,9 +257,12 @@ TEST_CASE("hostile: a fold whose log lies behind the end of the pool") {
     CAPTURE(offset);
     Scratch scratch;
     Forged forged(scratch.path("p"));
-    forged.fold(forged.end() - 64 * kKiB, [&](FoldBlock& fold) { fold.log.back().segment.offset = fold.log_offset = offset; });
+    forged.fold(forged.end() - 64 * kKiB, [&](FoldBlock& fold) {
+      fold.log.back().segment.offset = fold.log_offset = offset;
+    });
     forged.write();
-    CHECK(Pool::open(scratch.path("p"), without_threads_of_its_own()).status().code() == Code::kCorrupt);
+    CHECK(Pool::open(scratch.path("p"), without_threads_of_its_own()).status().code() ==
+          Code::kCorrupt);
     PoolOptions options;
     options.read_only = true;
     CHECK(Pool::open(scratch.path("p"), options).status().code() == Code::kCorrupt);

@@ -1,4 +1,5 @@
-// What the tests of the change feed and of what is kept for it share: a pool with a wish, commits by key, and reading all that is there.
+// What the tests of the change feed and of what is kept for it share: a pool with a wish, commits
+// by key, and reading all that is there.
 #pragma once
 #include <doctest/doctest.h>
 
@@ -27,7 +28,8 @@ inline PoolOptions options_with(std::optional<RetainWish> retain, uint64_t size 
 
 inline uint64_t commit(Pool& pool, const Changes& changes, CommitMode mode = CommitMode::kDurable) {
   Batch batch;
-  for (const auto& [key, value] : changes) REQUIRE((value ? batch.put(key, *value) : batch.remove(key)).is_ok());
+  for (const auto& [key, value] : changes)
+    REQUIRE((value ? batch.put(key, *value) : batch.remove(key)).is_ok());
   auto receipt = pool.commit(batch, mode);
   REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
   return receipt->epoch;

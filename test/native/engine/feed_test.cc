@@ -1,5 +1,5 @@
-// The change feed: every commit once, whole and in order, through folds, cleaning and reopening; who waits for the next one, and what
-// a pool that closes does about it.
+// The change feed: every commit once, whole and in order, through folds, cleaning and reopening;
+// who waits for the next one, and what a pool that closes does about it.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -26,10 +26,13 @@ Changes some_changes(std::mt19937_64& random, bool large) {
     if (random() % 5 == 0) {
       changes.emplace_back(key, std::nullopt);
     } else {
-      changes.emplace_back(key, std::string(random() % 4000, static_cast<char>('a' + random() % 26)));
+      changes.emplace_back(key,
+                           std::string(random() % 4000, static_cast<char>('a' + random() % 26)));
     }
   }
-  if (large) changes.emplace_back(key_in(1, "large" + std::to_string(random() % 2)), std::string(300000 + random() % 2000000, 'L'));
+  if (large)
+    changes.emplace_back(key_in(1, "large" + std::to_string(random() % 2)),
+                         std::string(300000 + random() % 2000000, 'L'));
   return changes;
 }
 
@@ -47,9 +50,11 @@ TEST_CASE("the feed gives every commit once, in order, through folds, cleaning a
     for (int i = 0; i < 400; i++) {
       Changes changes = some_changes(random, i % 50 == 0);
       if (i % 97 == 0) {
-        for (int more = 0; more < 60; more++) changes.emplace_back(key_in(3, "wide" + std::to_string(more)), std::string(5000, 'w'));
+        for (int more = 0; more < 60; more++)
+          changes.emplace_back(key_in(3, "wide" + std::to_string(more)), std::string(5000, 'w'));
       }
-      const uint64_t epoch = commit(*pool, changes, i % 3 ? CommitMode::kDurable : CommitMode::kEventual);
+      const uint64_t epoch =
+          commit(*pool, changes, i % 3 ? CommitMode::kDurable : CommitMode::kEventual);
       made[epoch] = changes;
       if (random() % 10 == 0) {
         const Status read = read_all(*cursor, &seen);
@@ -61,7 +66,8 @@ TEST_CASE("the feed gives every commit once, in order, through folds, cleaning a
     if (life == 1) REQUIRE(read_all(*cursor, &seen).is_ok());
     reached = cursor->reached();
     REQUIRE(pool->close().is_ok());
-    CHECK(cursor->next(kMiB, [](const FeedCommit&) { return Status(); }).status().code() == Code::kClosed);
+    CHECK(cursor->next(kMiB, [](const FeedCommit&) { return Status(); }).status().code() ==
+          Code::kClosed);
   }
   // What is kept is remembered: opened without a wish, everything is still there.
   auto pool = open_pool(path, options_with(std::nullopt));
@@ -70,7 +76,8 @@ TEST_CASE("the feed gives every commit once, in order, through folds, cleaning a
   CHECK(seen == made);
   CHECK(pool->stats().oldest_change == 1);
   std::map<uint64_t, Changes> again;
-  for (const uint64_t after : {uint64_t{0}, uint64_t{1}, uint64_t{17}, uint64_t{401}, made.rbegin()->first}) {
+  for (const uint64_t after :
+       {uint64_t{0}, uint64_t{1}, uint64_t{17}, uint64_t{401}, made.rbegin()->first}) {
     again.clear();
     auto from = feed_from(*pool, after);
     const Status read = read_all(*from, &again);
@@ -89,11 +96,13 @@ TEST_CASE("only the changes of the keys asked for are given") {
   auto cursor = pool->feed(options);
   REQUIRE(cursor.is_ok());
   commit(*pool, {{key_in(1, "a"), "1"}});
-  const uint64_t second = commit(*pool, {{key_in(1, "b1"), "2"}, {key_in(1, "c"), "3"}, {key_in(1, "b2"), std::nullopt}});
+  const uint64_t second = commit(
+      *pool, {{key_in(1, "b1"), "2"}, {key_in(1, "c"), "3"}, {key_in(1, "b2"), std::nullopt}});
   commit(*pool, {{key_in(2, "b"), "4"}});
   std::map<uint64_t, Changes> seen;
   REQUIRE(read_all(**cursor, &seen).is_ok());
-  CHECK(seen == std::map<uint64_t, Changes>{{second, {{key_in(1, "b1"), "2"}, {key_in(1, "b2"), std::nullopt}}}});
+  CHECK(seen == std::map<uint64_t, Changes>{
+                    {second, {{key_in(1, "b1"), "2"}, {key_in(1, "b2"), std::nullopt}}}});
   CHECK_FALSE((*cursor)->behind());
 }
 
@@ -102,7 +111,8 @@ TEST_CASE("a commit that its reader refuses is given again") {
   auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   auto cursor = feed_from(*pool, FeedOptions::kNow);
   commit(*pool, {{key_in(1, "a"), "1"}});
-  auto refused = cursor->next(kMiB, [](const FeedCommit&) { return Status(Code::kAborted, "not now"); });
+  auto refused =
+      cursor->next(kMiB, [](const FeedCommit&) { return Status(Code::kAborted, "not now"); });
   CHECK(refused.status().code() == Code::kAborted);
   std::map<uint64_t, Changes> seen;
   REQUIRE(read_all(*cursor, &seen).is_ok());
@@ -127,7 +137,8 @@ TEST_CASE("a commit that becomes durable just behind the last look of one that w
   waiter->tail = &tail;
   tail.add(waiter);
   std::unique_lock guard(waiter->mutex);
-  CHECK(waiter->changed.wait_for(guard, std::chrono::seconds(20), [&] { return waiter->looks >= 3; }));
+  CHECK(waiter->changed.wait_for(guard, std::chrono::seconds(20),
+                                 [&] { return waiter->looks >= 3; }));
 }
 
 TEST_CASE("one that waits is woken by the next durable commit, and by the pool's closing") {
@@ -157,10 +168,12 @@ TEST_CASE("one that waits is woken by the next durable commit, and by the pool's
   waiter->cursor = feed_from(*pool, FeedOptions::kNow);
   CHECK(pool->tail().add(waiter).is_ok());
   for (int i = 0; i < 50; i++) {
-    const uint64_t epoch = commit(*pool, {{key_in(1, "k"), std::to_string(i)}}, i % 2 ? CommitMode::kDurable : CommitMode::kEventual);
+    const uint64_t epoch = commit(*pool, {{key_in(1, "k"), std::to_string(i)}},
+                                  i % 2 ? CommitMode::kDurable : CommitMode::kEventual);
     if (i % 7) continue;
     std::unique_lock guard(waiter->mutex);
-    CHECK(waiter->changed.wait_for(guard, std::chrono::seconds(20), [&] { return waiter->seen >= epoch; }));
+    CHECK(waiter->changed.wait_for(guard, std::chrono::seconds(20),
+                                   [&] { return waiter->seen >= epoch; }));
   }
   REQUIRE(pool->close().is_ok());
   CHECK(waiter->closed);
@@ -190,7 +203,8 @@ TEST_CASE("cursors read while others commit, fold, clean and close") {
             return Status();
           });
           if (!given.is_ok()) {
-            CHECK((given.status().code() == Code::kClosed || given.status().code() == Code::kForgotten));
+            CHECK((given.status().code() == Code::kClosed ||
+                   given.status().code() == Code::kForgotten));
             break;
           }
           if (*given == 0) std::this_thread::yield();
@@ -199,7 +213,10 @@ TEST_CASE("cursors read while others commit, fold, clean and close") {
     });
   }
   for (int i = 0; i < 3000; i++) {
-    commit(*pool, {{key_in(1, "a" + std::to_string(i % 10)), std::string(3000, 'x')}, {key_in(2, "b"), std::to_string(i)}}, CommitMode::kEventual);
+    commit(*pool,
+           {{key_in(1, "a" + std::to_string(i % 10)), std::string(3000, 'x')},
+            {key_in(2, "b"), std::to_string(i)}},
+           CommitMode::kEventual);
     if (i % 500 == 0) REQUIRE(pool->compact().is_ok());
   }
   REQUIRE(pool->close().is_ok());
@@ -221,7 +238,8 @@ TEST_CASE("feed: a pool that closes waits for who is reading its log") {
       (void)pool->close().is_ok();
       closed = true;
     });
-    for (int i = 0; i < 500 && !closed; i++) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // it does not come
+    for (int i = 0; i < 500 && !closed; i++)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // it does not come
     if (!closed) value = std::string(one.changes.front().value);
     return Status();
   });
@@ -231,7 +249,9 @@ TEST_CASE("feed: a pool that closes waits for who is reading its log") {
 }
 
 // By stop() or by the thread that ends, whoever has it then.
-TEST_CASE("who begins to wait while those who wait are called, or when nobody is called any more, is told that the pool closes") {
+TEST_CASE(
+    "who begins to wait while those who wait are called, or when nobody is called any more, is "
+    "told that the pool closes") {
   struct Waiter final : FeedWaiter {
     std::function<void()> once;
     std::atomic<bool> closed{false};
@@ -241,7 +261,8 @@ TEST_CASE("who begins to wait while those who wait are called, or when nobody is
       return true;
     }
   };
-  const auto first = std::make_shared<Waiter>(), meanwhile = std::make_shared<Waiter>(), late = std::make_shared<Waiter>();
+  const auto first = std::make_shared<Waiter>(), meanwhile = std::make_shared<Waiter>(),
+             late = std::make_shared<Waiter>();
   FeedTail tail;
   std::thread stops;
   first->once = [&] {
@@ -264,8 +285,10 @@ TEST_CASE("who begins to wait while those who wait are called, or when nobody is
 
 #ifdef HOLDFAST_PLANTED_BUGS
 
-// Its segments were chosen to be cleaned before it came, and what lives in them has been carried by then.
-TEST_CASE("a reader of the log that comes while segments are cleaned reads all that it was promised") {
+// Its segments were chosen to be cleaned before it came, and what lives in them has been carried by
+// then.
+TEST_CASE(
+    "a reader of the log that comes while segments are cleaned reads all that it was promised") {
   Scratch scratch;
   PoolOptions options = options_with(std::nullopt);
   options.background = false;
@@ -279,13 +302,16 @@ TEST_CASE("a reader of the log that comes while segments are cleaned reads all t
   });
   pool = open_pool(scratch.path("p"), options);
   uint64_t last = 0;
-  for (int i = 0; i < 200; i++) commit(*pool, {{key_in(1, "k" + std::to_string(i)), std::string(1500, 'a')}});
+  for (int i = 0; i < 200; i++)
+    commit(*pool, {{key_in(1, "k" + std::to_string(i)), std::string(1500, 'a')}});
   for (int i = 0; i < 200; i++) {
-    if (i % 8 != 0) last = commit(*pool, {{key_in(1, "k" + std::to_string(i)), std::string(1500, 'b')}});
+    if (i % 8 != 0)
+      last = commit(*pool, {{key_in(1, "k" + std::to_string(i)), std::string(1500, 'b')}});
   }
   REQUIRE(pool->compact().is_ok());
   REQUIRE(cursor != nullptr);
-  for (int i = 0; i < 200; i++) commit(*pool, {{key_in(1, "k" + std::to_string(i)), std::string(1500, 'c')}});
+  for (int i = 0; i < 200; i++)
+    commit(*pool, {{key_in(1, "k" + std::to_string(i)), std::string(1500, 'c')}});
   REQUIRE(pool->compact().is_ok());
   std::map<uint64_t, Changes> seen;
   const Status read = read_all(*cursor, &seen);
@@ -295,8 +321,11 @@ TEST_CASE("a reader of the log that comes while segments are cleaned reads all t
   CHECK(seen.size() == last + 200 - oldest + 1);
 }
 
-// Its birth and its death are behind the fold: replay finds both, and the fold must not name it too.
-TEST_CASE("a large value that comes and goes while a fold is made is kept once for the feed, and the pool opens") {
+// Its birth and its death are behind the fold: replay finds both, and the fold must not name it
+// too.
+TEST_CASE(
+    "a large value that comes and goes while a fold is made is kept once for the feed, and the "
+    "pool opens") {
   Scratch scratch;
   const std::string path = scratch.path("p"), copy = scratch.path("copy");
   PoolOptions options = options_with(RetainWish{0, uint64_t{1} << 40});

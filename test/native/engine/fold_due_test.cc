@@ -1,4 +1,5 @@
-// When a fold, a merge and a round of cleaning are due, how far each goes, and when an idle pool has done enough.
+// When a fold, a merge and a round of cleaning are due, how far each goes, and when an idle pool
+// has done enough.
 #include <doctest/doctest.h>
 
 #include "medium/simulated_medium.h"
@@ -17,7 +18,8 @@ PoolOptions quiet(uint64_t fold_operations) {
 }
 
 void put_many(Pool& pool, int from, int to, size_t bytes = 10) {
-  for (int i = from; i < to; i++) put(pool, "k" + std::to_string(i), std::string(bytes, 'v'), CommitMode::kEventual);
+  for (int i = from; i < to; i++)
+    put(pool, "k" + std::to_string(i), std::string(bytes, 'v'), CommitMode::kEventual);
 }
 
 }  // namespace
@@ -92,7 +94,8 @@ TEST_CASE("fold() behind a fold that found no room takes what came since too") {
   REQUIRE(opened.is_ok());
   auto pool = *Pool::open_on(std::move(*opened), "p", options);
   put_many(*pool, 0, 100);
-  for (uint64_t n = 1; n < 20; n++) disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
+  for (uint64_t n = 1; n < 20; n++)
+    disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
   CHECK(pool->fold().is_full());
   disk->disarm();
   put_many(*pool, 100, 200);
@@ -107,20 +110,23 @@ TEST_CASE("compact() cleans on until little is dead, not for one round") {
   auto pool = open_pool(scratch.path("p"), quiet(1'000'000));
   const std::string value(100'000, 'v');
   for (int i = 0; i < 600; i++) put(*pool, "k" + std::to_string(i), value, CommitMode::kEventual);
-  for (int i = 0; i < 600; i += 2) put(*pool, "k" + std::to_string(i), "short", CommitMode::kEventual);
+  for (int i = 0; i < 600; i += 2)
+    put(*pool, "k" + std::to_string(i), "short", CommitMode::kEventual);
   REQUIRE(pool->compact().is_ok());
   CHECK(pool->stats().bytes_moved > 20'000'000);
   CHECK(pool->stats().log_bytes < 35'000'000);
   CHECK(pool->stats().live_bytes > 30'000'000);
 }
 
-// Three values leave a seventh of their segment free: however it is carried round, as much is dead again.
+// Three values leave a seventh of their segment free: however it is carried round, as much is dead
+// again.
 TEST_CASE("an idle pool stops carrying round what cannot lie closer together") {
   const Scratch scratch = Scratch::quick();
   PoolOptions options = quiet(1'000'000);
   options.log_segment_bytes = 256 * kKiB;
   auto pool = open_pool(scratch.path("p"), options);
-  for (int i = 0; i < 120; i++) put(*pool, "k" + std::to_string(i), std::string(73'000, 'v'), CommitMode::kEventual);
+  for (int i = 0; i < 120; i++)
+    put(*pool, "k" + std::to_string(i), std::string(73'000, 'v'), CommitMode::kEventual);
   REQUIRE(pool->fold().is_ok());
   for (int turn = 0; turn < 40; turn++) pool->maintain(true);
   const uint64_t moved = pool->stats().bytes_moved;

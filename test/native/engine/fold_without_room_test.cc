@@ -1,4 +1,5 @@
-// A fold that has come far and then finds no room for its block: nothing that the fold before it needs is given away meanwhile.
+// A fold that has come far and then finds no room for its block: nothing that the fold before it
+// needs is given away meanwhile.
 #include <doctest/doctest.h>
 
 #include "medium/simulated_medium.h"
@@ -7,7 +8,9 @@
 using namespace holdfast;
 using namespace holdfast::test;
 
-TEST_CASE("a fold without room for its block gives no log segment back, be all in it dead: the fold before it begins there") {
+TEST_CASE(
+    "a fold without room for its block gives no log segment back, be all in it dead: the fold "
+    "before it begins there") {
   PoolOptions options;
   options.background = false;
   options.log_segment_bytes = 64 * kKiB;
@@ -21,10 +24,12 @@ TEST_CASE("a fold without room for its block gives no log segment back, be all i
   written('a');  // some seven segments, dead but for the last
   const uint64_t segments = pool->stats().log_segments;
   REQUIRE(segments > 5);
-  for (const uint64_t block : {2, 4}) disk->fail(SimulatedCall::kAllocate, block, SimulatedFault::kDiskFull);  // behind a run, twice
+  for (const uint64_t block : {2, 4})
+    disk->fail(SimulatedCall::kAllocate, block, SimulatedFault::kDiskFull);  // behind a run, twice
   CHECK(pool->fold().is_full());
   CHECK(pool->stats().folded_epoch == 0);
-  for (uint64_t n = 1; n < 100; n++) disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
+  for (uint64_t n = 1; n < 100; n++)
+    disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
   pool->maintain(false);
   disk->disarm();
   CHECK(pool->stats().folded_epoch == 0);

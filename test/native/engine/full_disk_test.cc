@@ -1,4 +1,5 @@
-// A disk that others fill, for good at last: what a pool keeps is enough to delete, tidy up and go on.
+// A disk that others fill, for good at last: what a pool keeps is enough to delete, tidy up and go
+// on.
 #include <algorithm>
 #include <map>
 
@@ -22,12 +23,18 @@ class Walk {
   // False: the disk cannot be filled for this process alone. `filled`: once it is full it stays so.
   bool step(bool filled) {
     const uint64_t what = random_.below(100);
-    if (what < 60) put();
-    else if (what < 88) remove();
-    else if (what < 92) return SystemFaults::fill_disk(path_);
-    else if (what < 95) filled ? (void)0 : SystemFaults::disarm();
-    else if (what < 96) CHECK(usual(pool_->compact()));
-    else pool_->maintain(what < 99);
+    if (what < 60)
+      put();
+    else if (what < 88)
+      remove();
+    else if (what < 92)
+      return SystemFaults::fill_disk(path_);
+    else if (what < 95)
+      filled ? (void)0 : SystemFaults::disarm();
+    else if (what < 96)
+      CHECK(usual(pool_->compact()));
+    else
+      pool_->maintain(what < 99);
     return true;
   }
   void compare() {
@@ -40,11 +47,14 @@ class Walk {
   static bool usual(const Status& status) { return status.is_ok() || status.is_full(); }
   void put() {
     const std::string key = std::to_string(random_.below(400));
-    const std::string value(random_.below(20) == 0 ? random_.below(800'000) : random_.below(20'000), static_cast<char>('a' + random_.below(26)));
+    const std::string value(random_.below(20) == 0 ? random_.below(800'000) : random_.below(20'000),
+                            static_cast<char>('a' + random_.below(26)));
     const auto receipt = try_put(*pool_, key, value);
     REQUIRE(usual(receipt.status()));
-    if (receipt.is_ok()) model_[key] = value;
-    else refused++;
+    if (receipt.is_ok())
+      model_[key] = value;
+    else
+      refused++;
   }
   void remove() {
     if (model_.empty()) return;

@@ -1,4 +1,5 @@
-// Little room: who may use it for what, and what is given back first. test/native/engine/space_test.cc fills pools; here each step is looked at.
+// Little room: who may use it for what, and what is given back first.
+// test/native/engine/space_test.cc fills pools; here each step is looked at.
 #include <doctest/doctest.h>
 
 #include "format/region.h"
@@ -13,7 +14,8 @@ namespace {
 constexpr uint64_t kUnit = 64 * kKiB;
 
 struct Simulated {
-  explicit Simulated(uint64_t capacity, uint64_t log_segment_bytes = 256 * kKiB, std::optional<RetainWish> retain = std::nullopt) {
+  explicit Simulated(uint64_t capacity, uint64_t log_segment_bytes = 256 * kKiB,
+                     std::optional<RetainWish> retain = std::nullopt) {
     SimulatedOptions of_disk;
     of_disk.capacity = capacity;
     disk = SimulatedDisk::create(of_disk, 1);
@@ -66,7 +68,9 @@ TEST_CASE("a fold that finds no room for its run merges those there are, and the
     REQUIRE(on.pool->fold().is_ok());
   }
   REQUIRE(on.pool->stats().runs == 9);
-  on.put_many(1000, 40'000);  // a run that is longer than what is free now, and shorter than what the nine take
+  on.put_many(
+      1000,
+      40'000);  // a run that is longer than what is free now, and shorter than what the nine take
   on.leave_free(4 * kUnit);
   CHECK(on.pool->fold().is_ok());
   CHECK(on.pool->stats().overlay_entries == 0);
@@ -96,7 +100,8 @@ TEST_CASE("free space in pieces that are too short for a usual log segment is us
   const auto set_size = [&](uint32_t region, uint64_t size) {
     Batch batch;
     REQUIRE(batch.region_size(region, size, "r").is_ok());
-    for (uint64_t at = 0; at < size; at += kExtentDataBytes) REQUIRE(batch.region_write(region, at, "r").is_ok());
+    for (uint64_t at = 0; at < size; at += kExtentDataBytes)
+      REQUIRE(batch.region_write(region, at, "r").is_ok());
     auto receipt = on.pool->commit(batch, CommitMode::kDurable);
     REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
   };
@@ -134,7 +139,8 @@ TEST_CASE("what closed snapshots held is given back before a commit costs the fe
   const auto write_region = [&](char with) {
     Batch batch;
     if (with == 'a') REQUIRE(batch.region_size(1, 2 * kMiB, "r").is_ok());
-    for (uint64_t at = 0; at < 2 * kMiB; at += kUnit) REQUIRE(batch.region_write(1, at, std::string(kUnit, with)).is_ok());
+    for (uint64_t at = 0; at < 2 * kMiB; at += kUnit)
+      REQUIRE(batch.region_write(1, at, std::string(kUnit, with)).is_ok());
     auto receipt = on.pool->commit(batch, CommitMode::kDurable);
     REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
     REQUIRE(on.pool->fold().is_ok());

@@ -1,5 +1,6 @@
-// Pools that were made to do harm: every checksum in them is right (forged_pool.h). Whatever they say, who opens them gets an error or what is
-// whole, and nothing is read or written outside of the pool.
+// Pools that were made to do harm: every checksum in them is right (forged_pool.h). Whatever they
+// say, who opens them gets an error or what is whole, and nothing is read or written outside of the
+// pool.
 #include <doctest/doctest.h>
 
 #include "engine/salvage.h"
@@ -23,7 +24,8 @@ TEST_CASE("hostile: the forger's record is believed, so what the other cases for
 TEST_CASE("hostile: links that lead in a circle end the log") {
   Scratch scratch;
   Forged forged(scratch.path("p"));
-  const uint64_t first = forged.end() - 128 * kKiB, second = forged.end() - 64 * kKiB, sequence = forged.sequence;
+  const uint64_t first = forged.end() - 128 * kKiB, second = forged.end() - 64 * kKiB,
+                 sequence = forged.sequence;
   forged.link(first, sequence + 1);
   forged.link(second, sequence + 2);
   forged.link(first, sequence + 1);
@@ -33,7 +35,9 @@ TEST_CASE("hostile: links that lead in a circle end the log") {
   CHECK(pool.status().code() == Code::kCorrupt);
 }
 
-TEST_CASE("hostile: the pieces of a large value are as long as it is, also where their sum is not a number any more") {
+TEST_CASE(
+    "hostile: the pieces of a large value are as long as it is, also where their sum is not a "
+    "number any more") {
   Scratch scratch;
   Forged forged(scratch.path("p"));
   LargeValue value;
@@ -50,12 +54,14 @@ TEST_CASE("hostile: the pieces of a large value are as long as it is, also where
 
 TEST_CASE("hostile: a record whose keys are longer or shorter than any can be ends the log") {
   Scratch scratch;
-  for (const size_t length : {size_t{0}, size_t{1}, size_t{3}, size_t{4}, 4 + kMaxUserKeyBytes + 1, size_t{60000}}) {
+  for (const size_t length :
+       {size_t{0}, size_t{1}, size_t{3}, size_t{4}, 4 + kMaxUserKeyBytes + 1, size_t{60000}}) {
     CAPTURE(length);
     std::filesystem::remove(scratch.path("p"));
     Forged forged(scratch.path("p"));
     std::string key = key_in(1, std::string(length, 'x')).substr(0, length);
-    forged.record(operation(OperationType::kPut, key, "v") + operation(OperationType::kDelete, key, ""), 2);
+    forged.record(
+        operation(OperationType::kPut, key, "v") + operation(OperationType::kDelete, key, ""), 2);
     forged.write();
     auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
     CHECK(contents(*pool).size() == 20);
@@ -77,17 +83,20 @@ TEST_CASE("hostile: a record whose keys are longer or shorter than any can be en
 
 TEST_CASE("hostile: a superblock of a size that no pool has") {
   Scratch scratch;
-  for (const uint64_t size : {uint64_t{1}, uint64_t{4096}, uint64_t{1} << 20 | 4096, uint64_t{1} << 45, uint64_t{1} << 62, UINT64_MAX}) {
+  for (const uint64_t size : {uint64_t{1}, uint64_t{4096}, uint64_t{1} << 20 | 4096,
+                              uint64_t{1} << 45, uint64_t{1} << 62, UINT64_MAX}) {
     CAPTURE(size);
     std::filesystem::remove(scratch.path("p"));
     Forged forged(scratch.path("p"));
     auto superblock = load<Superblock>(forged.bytes().data());
     superblock.size = size;
     superblock.checksum = checksum(&superblock, offsetof(Superblock, checksum));
-    for (const uint64_t offset : kSuperblockOffsets) store(forged.bytes().data() + offset, superblock);
+    for (const uint64_t offset : kSuperblockOffsets)
+      store(forged.bytes().data() + offset, superblock);
     forged.write();
     std::filesystem::resize_file(scratch.path("p"), 128 * kGiB);
-    CHECK(Pool::open(scratch.path("p"), without_threads_of_its_own()).status().code() == Code::kCorrupt);
+    CHECK(Pool::open(scratch.path("p"), without_threads_of_its_own()).status().code() ==
+          Code::kCorrupt);
     PoolOptions reading = without_threads_of_its_own();
     reading.read_only = true;
     CHECK(Pool::open(scratch.path("p"), reading).status().code() == Code::kCorrupt);
@@ -101,16 +110,26 @@ TEST_CASE("hostile: an index of keys that no pool has") {
   const uint64_t offset = forged.end() - 64 * kKiB;
   MemoryMedium medium(2 * offset + kMiB, offset);
   RunBuilder builder(medium, 64 * kKiB);
-  const std::string last_keyspace("\0\0\0\xff", 4), short_key("\0\0\1", 3);  // which lies behind all keys of that keyspace
-  for (const std::string& key : {last_keyspace + "a", short_key}) REQUIRE(builder.add(key, Place::of(forged.segment.offset, 64, false)).is_ok());
+  const std::string last_keyspace("\0\0\0\xff", 4),
+      short_key("\0\0\1", 3);  // which lies behind all keys of that keyspace
+  for (const std::string& key : {last_keyspace + "a", short_key})
+    REQUIRE(builder.add(key, Place::of(forged.segment.offset, 64, false)).is_ok());
   auto tables = builder.finish();
   REQUIRE(tables.is_ok());
   REQUIRE(tables->size() == 1);
   const TableRef& made = tables->front();
   REQUIRE(made.segment.offset == offset);
-  forged.bytes().replace(offset, made.nodes * kNodeBytes, reinterpret_cast<const char*>(medium.view() + offset), made.nodes * kNodeBytes);
+  forged.bytes().replace(offset, made.nodes * kNodeBytes,
+                         reinterpret_cast<const char*>(medium.view() + offset),
+                         made.nodes * kNodeBytes);
   forged.fold(offset - 64 * kKiB, [&](FoldBlock& fold) {
-    fold.runs.push_back({{{offset, 64 * kKiB}, made.entries, made.nodes, made.root, made.depth, made.first_key, made.last_key}});
+    fold.runs.push_back({{{offset, 64 * kKiB},
+                          made.entries,
+                          made.nodes,
+                          made.root,
+                          made.depth,
+                          made.first_key,
+                          made.last_key}});
   });
   forged.write();
   auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
@@ -121,7 +140,9 @@ TEST_CASE("hostile: an index of keys that no pool has") {
   auto range = pool->range(options, nullptr);
   REQUIRE(range.is_ok());
   std::vector<std::string> keys;
-  const auto each = [&](Bytes key, const FoundValue&, Reader&) { return keys.emplace_back(key), true; };
+  const auto each = [&](Bytes key, const FoundValue&, Reader&) {
+    return keys.emplace_back(key), true;
+  };
   CHECK(*(*range)->next(100, each) == 1);
   CHECK((*range)->next(100, each).status().code() == Code::kCorrupt);
   CHECK(keys == std::vector<std::string>{last_keyspace + "a"});
@@ -133,14 +154,18 @@ TEST_CASE("hostile: an index of keys that no pool has") {
 
 TEST_CASE("hostile: salvage of tables that reach around the end of all addresses") {
   Scratch scratch;
-  for (const Segment& segment : {Segment{UINT64_MAX - 8191, 8192}, Segment{UINT64_MAX - 4095, 4096}, Segment{kSegmentsOffset, UINT64_MAX - kSegmentsOffset}}) {
+  for (const Segment& segment : {Segment{UINT64_MAX - 8191, 8192}, Segment{UINT64_MAX - 4095, 4096},
+                                 Segment{kSegmentsOffset, UINT64_MAX - kSegmentsOffset}}) {
     CAPTURE(segment.offset);
     std::filesystem::remove(scratch.path("p"));
     std::filesystem::remove(scratch.path("saved"));
     Forged forged(scratch.path("p"));
-    forged.fold(forged.end() - 64 * kKiB, [&](FoldBlock& fold) { fold.runs.push_back({{segment, 1, UINT32_MAX, UINT32_MAX - 1, 1, "a", "b"}}); });
+    forged.fold(forged.end() - 64 * kKiB, [&](FoldBlock& fold) {
+      fold.runs.push_back({{segment, 1, UINT32_MAX, UINT32_MAX - 1, 1, "a", "b"}});
+    });
     forged.write();
-    CHECK(Pool::open(scratch.path("p"), without_threads_of_its_own()).status().code() == Code::kCorrupt);
+    CHECK(Pool::open(scratch.path("p"), without_threads_of_its_own()).status().code() ==
+          Code::kCorrupt);
     auto saved = salvage(scratch.path("p"), scratch.path("saved"), PoolOptions(), nullptr, nullptr);
     REQUIRE_MESSAGE(saved.is_ok(), saved.status().message());
     CHECK(saved->entries == 20);

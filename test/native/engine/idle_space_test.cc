@@ -1,7 +1,6 @@
-// What a pool takes when nothing is going on: it tidies up to a fixed point, and keeps of what is free only what a full disk must not cost it,
-// idle or closed.
+// What a pool takes when nothing is going on: it tidies up to a fixed point, and keeps of what is
+// free only what a full disk must not cost it, idle or closed.
 #include <doctest/doctest.h>
-
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,7 +20,8 @@ using namespace holdfast::test;
 namespace {
 
 // Keys from `first` on, `step` apart, `many` of them in a record.
-void put_some(Pool& pool, uint64_t first, uint64_t end, uint64_t step, uint64_t many, char fill, size_t bytes = 256) {
+void put_some(Pool& pool, uint64_t first, uint64_t end, uint64_t step, uint64_t many, char fill,
+              size_t bytes = 256) {
   Batch batch;
   for (uint64_t key = first; key < end; key += step) {
     REQUIRE(batch.put(numbered_key(key), std::string(bytes, fill)).is_ok());
@@ -71,21 +71,26 @@ void check_sound(Pool& pool) {
 
 }  // namespace
 
-TEST_CASE("what has died in an idle pool is tidied up, also where commits had left nothing to gain, and then nothing is done any more") {
+TEST_CASE(
+    "what has died in an idle pool is tidied up, also where commits had left nothing to gain, and "
+    "then nothing is done any more") {
   for (const uint64_t size : {uint64_t{0}, 64 * kMiB}) {
     CAPTURE(size);
     const Scratch scratch = Scratch::quick();
     auto pool = open_pool(scratch.path("p"), turn_by_turn(size));
     constexpr uint64_t kKeys = 40'000;
     put_some(*pool, 0, kKeys, 1, 20, 'a');
-    for (int round = 0; round < 3; round++) put_some(*pool, 0, kKeys, 10, 20, static_cast<char>('b' + round));  // a tenth of each segment dies
+    for (int round = 0; round < 3; round++)
+      put_some(*pool, 0, kKeys, 10, 20,
+               static_cast<char>('b' + round));  // a tenth of each segment dies
     REQUIRE(pool->fold().is_ok());
     pool->maintain(false);
     CHECK(pool->stats().live_bytes * 12 < pool->stats().log_bytes * 11);
     const uint64_t before = pool->stats().bytes_appended;
     idle(*pool);
     const PoolStats tidy = pool->stats();
-    CHECK(tidy.live_bytes * 20 >= (tidy.log_bytes - 2 * kMiB) * 19);  // but for the segment that is being filled
+    CHECK(tidy.live_bytes * 20 >=
+          (tidy.log_bytes - 2 * kMiB) * 19);  // but for the segment that is being filled
     CHECK(tidy.runs == 1);
     CHECK(tidy.bytes_appended - before < 2 * tidy.log_bytes);
     for (int turn = 0; turn < 50; turn++) pool->maintain(turn % 5 != 0);
@@ -103,7 +108,9 @@ TEST_CASE("what has died in an idle pool is tidied up, also where commits had le
   }
 }
 
-TEST_CASE("an idle or closed pool takes little more than what it holds, and deletes all of it when the disk is full meanwhile") {
+TEST_CASE(
+    "an idle or closed pool takes little more than what it holds, and deletes all of it when the "
+    "disk is full meanwhile") {
   for (const bool closed : {false, true}) {
     for (const size_t bytes : {200, 3000, 40'000}) {
       CAPTURE(closed);
@@ -166,7 +173,9 @@ TEST_CASE("a pool is closed on a full disk, and opened, and deletes") {
   remove_all(*pool, keys);
 }
 
-TEST_CASE("a reader in another process reads what it has pinned while the writer gives back all around it") {
+TEST_CASE(
+    "a reader in another process reads what it has pinned while the writer gives back all around "
+    "it") {
   const Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("p");
   auto pool = open_pool(path, turn_by_turn());
@@ -205,7 +214,9 @@ TEST_CASE("a reader in another process reads what it has pinned while the writer
   CHECK(blocks_of(path) < 12 * kMiB);
 }
 
-TEST_CASE("a record that does not fit into what is left of a segment goes on in the next, so that little of the log is lost") {
+TEST_CASE(
+    "a record that does not fit into what is left of a segment goes on in the next, so that little "
+    "of the log is lost") {
   for (const uint64_t size : {uint64_t{0}, 64 * kMiB}) {
     CAPTURE(size);
     const Scratch scratch = Scratch::quick();
@@ -231,14 +242,16 @@ int giving_back_child(const char* path) {
     if (key % 10 != 0 && !remove_one(*pool, key).is_ok()) return 7;
   }
   if (!pool->settle().is_ok()) return 7;
-  for (int turn = 0; turn < 100 && std::getenv("HOLDFAST_GIVING_BACK_IDLE") != nullptr; turn++) pool->maintain(true);
+  for (int turn = 0; turn < 100 && std::getenv("HOLDFAST_GIVING_BACK_IDLE") != nullptr; turn++)
+    pool->maintain(true);
   return pool->close().is_ok() ? 0 : 7;
 }
 }  // namespace holdfast::test
 
 TEST_CASE("a kill while free space is given back loses nothing") {
   for (const bool idly : {false, true}) {
-    for (const char* point : {"file.before_give_back:1", "file.before_give_back:2", "file.before_give_back:3"}) {
+    for (const char* point :
+         {"file.before_give_back:1", "file.before_give_back:2", "file.before_give_back:3"}) {
       CAPTURE(idly);
       CAPTURE(point);
       const Scratch scratch = Scratch::on_disk();
@@ -246,11 +259,13 @@ TEST_CASE("a kill while free space is given back loses nothing") {
       auto pool = open_pool(path, turn_by_turn());
       put_some(*pool, 0, 20'000, 1, 50, 'a', 1000);
       REQUIRE(pool->close().is_ok());
-      REQUIRE(killed_at(point, "HOLDFAST_GIVING_BACK_CHILD", path, idly ? "HOLDFAST_GIVING_BACK_IDLE" : nullptr));
+      REQUIRE(killed_at(point, "HOLDFAST_GIVING_BACK_CHILD", path,
+                        idly ? "HOLDFAST_GIVING_BACK_IDLE" : nullptr));
       pool = open_pool(path, turn_by_turn());
       const auto all = contents(*pool);
       CHECK(all.size() == 2000);
-      for (uint64_t key = 0; key < 20'000; key += 10) REQUIRE(get(*pool, numbered_key(key)) == std::string(1000, 'a'));
+      for (uint64_t key = 0; key < 20'000; key += 10)
+        REQUIRE(get(*pool, numbered_key(key)) == std::string(1000, 'a'));
       check_sound(*pool);
       idle(*pool);
       CHECK(blocks_of(path) < 5 * kMiB);

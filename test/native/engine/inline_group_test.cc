@@ -1,5 +1,6 @@
-// Groups committed by the thread that flushes (native/engine/group_commit.cc): one barrier, completed before flush() returns, and never
-// behind the last fold of a pool that closes: a tail behind the mark of a clean end would not be replayed.
+// Groups committed by the thread that flushes (native/engine/group_commit.cc): one barrier,
+// completed before flush() returns, and never behind the last fold of a pool that closes: a tail
+// behind the mark of a clean end would not be replayed.
 #include <doctest/doctest.h>
 
 #include <thread>
@@ -34,7 +35,8 @@ void submit_two(Pool& pool, const std::shared_ptr<void>& client, const std::stri
 TEST_CASE("a group is fenced once, by the thread that flushes") {
   SimulatedOptions medium;
   medium.barrier_is_per_thread = true;
-  auto pool = *Pool::open_on(std::move(*SimulatedDisk::create(medium, 1)->open()), "p", without_threads());
+  auto pool =
+      *Pool::open_on(std::move(*SimulatedDisk::create(medium, 1)->open()), "p", without_threads());
   std::vector<Completion> completed;
   auto client = pool->attach([&](std::vector<Completion>&& done) {
     for (Completion& one : done) completed.push_back(std::move(one));
@@ -48,10 +50,13 @@ TEST_CASE("a group is fenced once, by the thread that flushes") {
   CHECK(pool->stats().durable_epoch == completed[1].epoch);
 }
 
-TEST_CASE("a group of a disk is committed by the thread that flushes while barriers are quick, by another when they are not") {
+TEST_CASE(
+    "a group of a disk is committed by the thread that flushes while barriers are quick, by "
+    "another when they are not") {
   PoolOptions options;
   options.background = true;
-  auto pool = *Pool::open_on(std::move(*SimulatedDisk::create(SimulatedOptions(), 1)->open()), "p", options);
+  auto pool = *Pool::open_on(std::move(*SimulatedDisk::create(SimulatedOptions(), 1)->open()), "p",
+                             options);
   std::atomic<int> completed{0}, here{0};
   const auto me = std::this_thread::get_id();
   auto client = pool->attach([&](std::vector<Completion>&& done) {
@@ -63,7 +68,8 @@ TEST_CASE("a group of a disk is committed by the thread that flushes while barri
   CHECK(completed == 2);
   CHECK(here == 1);
   {
-    const AtPoint slow(TestPoint::kBarrierRaised, [] { std::this_thread::sleep_for(std::chrono::milliseconds(5)); });
+    const AtPoint slow(TestPoint::kBarrierRaised,
+                       [] { std::this_thread::sleep_for(std::chrono::milliseconds(5)); });
     REQUIRE(try_put(*pool, key_in(1, "slow"), "value").is_ok());
   }
   submit_two(*pool, client, "behind");

@@ -1,4 +1,5 @@
-// Large values that are replaced again and again: they come to lie where earlier ones lay, busy or idle, and no earlier than a fold allows.
+// Large values that are replaced again and again: they come to lie where earlier ones lay, busy or
+// idle, and no earlier than a fold allows.
 #include <doctest/doctest.h>
 
 #include "medium/simulated_medium.h"
@@ -15,20 +16,25 @@ PoolOptions turn_by_turn(uint64_t size = 0) {
   return options;
 }
 
-std::string value_of(uint64_t round, size_t bytes) { return std::string(bytes, static_cast<char>('a' + round % 26)); }
+std::string value_of(uint64_t round, size_t bytes) {
+  return std::string(bytes, static_cast<char>('a' + round % 26));
+}
 
 // Keys in turn, each commit followed by a turn of the maintenance.
 void replace(Pool& pool, uint64_t rounds, uint64_t keys, size_t bytes) {
   for (uint64_t round = 0; round < rounds; round++) {
-    put(pool, "large" + std::to_string(round % keys), value_of(round, bytes), CommitMode::kEventual);
+    put(pool, "large" + std::to_string(round % keys), value_of(round, bytes),
+        CommitMode::kEventual);
     pool.maintain(false);
   }
 }
 
 }  // namespace
 
-TEST_CASE("a pool whose large values are replaced grows by what one fold waits for, and then no more") {
-  for (const auto& [keys, bytes] : {std::pair<uint64_t, size_t>{1, 300'000}, {20, 300'000}, {6, kMiB}, {3, 4 * kMiB}}) {
+TEST_CASE(
+    "a pool whose large values are replaced grows by what one fold waits for, and then no more") {
+  for (const auto& [keys, bytes] :
+       {std::pair<uint64_t, size_t>{1, 300'000}, {20, 300'000}, {6, kMiB}, {3, 4 * kMiB}}) {
     CAPTURE(keys);
     CAPTURE(bytes);
     const Scratch scratch = Scratch::quick();
@@ -45,7 +51,8 @@ TEST_CASE("a pool whose large values are replaced grows by what one fold waits f
     REQUIRE(pool->settle().is_ok());
     for (int life = 0; life < 2; life++) {
       for (uint64_t key = 0; key < keys; key++) {
-        CHECK(get(*pool, key_in(1, "large" + std::to_string(key))) == value_of(rounds - keys + key, bytes));
+        CHECK(get(*pool, key_in(1, "large" + std::to_string(key))) ==
+              value_of(rounds - keys + key, bytes));
       }
       CHECK(damages(*pool).empty());
       pool = nullptr;
@@ -54,7 +61,9 @@ TEST_CASE("a pool whose large values are replaced grows by what one fold waits f
   }
 }
 
-TEST_CASE("an idle pool gives back what large values left, but for what a few new ones will take, and closed all of it") {
+TEST_CASE(
+    "an idle pool gives back what large values left, but for what a few new ones will take, and "
+    "closed all of it") {
   const Scratch scratch = Scratch::quick();
   const std::string path = scratch.path("p");
   auto pool = open_pool(path, turn_by_turn());
@@ -66,7 +75,8 @@ TEST_CASE("an idle pool gives back what large values left, but for what a few ne
   const uint64_t kept = blocks_of(path);
   CHECK(kept > (6 + 4) * kMiB);
   CHECK(kept < (6 + 4 + 2) * kMiB);
-  // One now and then: each finds a place, and after four the fold of an idle pool gives the next four one.
+  // One now and then: each finds a place, and after four the fold of an idle pool gives the next
+  // four one.
   const uint64_t grown = pool->stats().bytes_grown;
   for (int round = 0; round < 24; round++) {
     put(*pool, "large0", value_of(static_cast<uint64_t>(round), kMiB));
@@ -108,10 +118,12 @@ TEST_CASE("what a fold finds dead waits for the root of that very fold") {
   put(*pool, "a", value_of(0, 300'000));
   REQUIRE(pool->fold().is_ok());
   put(*pool, "a", value_of(1, 300'000));
-  disk->fail(SimulatedCall::kAllocate, 2, SimulatedFault::kDiskFull);  // the block, behind a run: the dead are known by then
+  disk->fail(SimulatedCall::kAllocate, 2,
+             SimulatedFault::kDiskFull);  // the block, behind a run: the dead are known by then
   disk->fail(SimulatedCall::kAllocate, 4, SimulatedFault::kDiskFull);
   CHECK(pool->fold().is_full());
-  for (uint64_t n = 1; n < 100; n++) disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
+  for (uint64_t n = 1; n < 100; n++)
+    disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
   pool->maintain(false);
   disk->disarm();
   CHECK(pool->stats().waiting_bytes >= 300'000);

@@ -1,5 +1,5 @@
-// Values with segments of their own, where they meet what is otherwise only tried with small ones: the order within a batch, values in several
-// pieces, and damage in front of whoever streams them.
+// Values with segments of their own, where they meet what is otherwise only tried with small ones:
+// the order within a batch, values in several pieces, and damage in front of whoever streams them.
 #include <doctest/doctest.h>
 
 #include <functional>
@@ -20,14 +20,16 @@ PoolOptions quiet_options(uint64_t size = 0) {
   return options;
 }
 
-// Large values at every second place of a pool that is full of them: what is free is in pieces of two MiB.
+// Large values at every second place of a pool that is full of them: what is free is in pieces of
+// two MiB.
 std::shared_ptr<Pool> pool_in_pieces(const std::string& path) {
   auto pool = open_pool(path, quiet_options(40 * kMiB));
   uint64_t keys = 0;
   while (try_put(*pool, "piece" + std::to_string(keys), std::string(2 * kMiB, 'p')).is_ok()) keys++;
   REQUIRE(keys > 10);
   Batch batch;
-  for (uint64_t key = 1; key < keys; key += 2) REQUIRE(batch.remove(key_in(1, "piece" + std::to_string(key))).is_ok());
+  for (uint64_t key = 1; key < keys; key += 2)
+    REQUIRE(batch.remove(key_in(1, "piece" + std::to_string(key))).is_ok());
   REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
   for (int i = 0; i < 3; i++) {
     REQUIRE(pool->fold().is_ok());
@@ -39,7 +41,8 @@ std::shared_ptr<Pool> pool_in_pieces(const std::string& path) {
 // No two chunks of it are alike.
 std::string counted(size_t size) {
   std::string out;
-  for (uint32_t n = 0; out.size() < size; n++) out.append(reinterpret_cast<const char*>(&n), sizeof n);
+  for (uint32_t n = 0; out.size() < size; n++)
+    out.append(reinterpret_cast<const char*>(&n), sizeof n);
   out.resize(size);
   return out;
 }
@@ -73,8 +76,10 @@ TEST_CASE("in one batch the last that is said of a key counts, be its value larg
   auto pool = open_pool(path, quiet_options());
   const std::string large(kLong, 'L'), other(kLong, 'O');
   Batch batch;
-  const auto say = [&](const std::string& key, const std::vector<std::optional<std::string>>& values) {
-    for (const auto& value : values) REQUIRE((value ? batch.put(key_in(1, key), *value) : batch.remove(key_in(1, key))).is_ok());
+  const auto say = [&](const std::string& key,
+                       const std::vector<std::optional<std::string>>& values) {
+    for (const auto& value : values)
+      REQUIRE((value ? batch.put(key_in(1, key), *value) : batch.remove(key_in(1, key))).is_ok());
   };
   say("small last", {large, "small"});
   say("large last", {"small", large});
@@ -133,14 +138,16 @@ TEST_CASE("a value in several pieces is read, streamed, backed up and restored a
   CHECK(pool->stats().free_bytes + kMiB >= before + value.size());
 }
 
-TEST_CASE("the description of a large value is believed only if its pieces are as long as it says") {
+TEST_CASE(
+    "the description of a large value is believed only if its pieces are as long as it says") {
   LargeValue value;
   value.size = 5000;
   value.pieces = {{{8192, 4096}, 4096, 1}, {{16384, 4096}, 904, 2}};
   const std::string described = value.encode();
   REQUIRE(LargeValue::decode(described));
   CHECK(LargeValue::decode(described)->pieces.size() == 2);
-  for (size_t bytes = 0; bytes < described.size(); bytes++) CHECK_FALSE(LargeValue::decode(described.substr(0, bytes)));
+  for (size_t bytes = 0; bytes < described.size(); bytes++)
+    CHECK_FALSE(LargeValue::decode(described.substr(0, bytes)));
   CHECK_FALSE(LargeValue::decode(described + described.substr(16)));
   const auto wrong = [&](const std::function<void(LargeValue&)>& change) {
     LargeValue changed = value;
@@ -154,7 +161,9 @@ TEST_CASE("the description of a large value is believed only if its pieces are a
   CHECK(wrong([](LargeValue& v) { v.pieces[1].segment.offset = UINT64_MAX - 1000; }));
 }
 
-TEST_CASE("a damaged large value ends a backup, and a reader of the feed is told: nobody is given other bytes than were put") {
+TEST_CASE(
+    "a damaged large value ends a backup, and a reader of the feed is told: nobody is given other "
+    "bytes than were put") {
   Scratch scratch;
   const std::string path = scratch.path("p"), copy = scratch.path("damaged");
   uint64_t epoch = 0;
@@ -181,7 +190,8 @@ TEST_CASE("a damaged large value ends a backup, and a reader of the feed is told
   CHECK(ended.code() == Code::kCorrupt);
 }
 
-TEST_CASE("a batch that was cleared has forgotten its conditions, its additions and its large values") {
+TEST_CASE(
+    "a batch that was cleared has forgotten its conditions, its additions and its large values") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), quiet_options());
   put(*pool, "a", "1");
@@ -202,7 +212,8 @@ TEST_CASE("a batch that was cleared has forgotten its conditions, its additions 
   auto receipt = pool->commit(batch, CommitMode::kDurable);
   REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
   uint64_t cells[3] = {};
-  REQUIRE(pool->region_read(7, 0, sizeof cells, reinterpret_cast<uint8_t*>(cells), nullptr).is_ok());
+  REQUIRE(
+      pool->region_read(7, 0, sizeof cells, reinterpret_cast<uint8_t*>(cells), nullptr).is_ok());
   CHECK(cells[1] == 0);
   CHECK(cells[2] == 9);
   CHECK(get(*pool, key_in(1, "large")) == std::nullopt);

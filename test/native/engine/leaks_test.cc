@@ -1,5 +1,5 @@
-// Opening and closing over and over leaves nothing behind: no descriptor, no mapping, no thread, no memory. And the census that says so
-// is tested with pools that do leave something behind.
+// Opening and closing over and over leaves nothing behind: no descriptor, no mapping, no thread, no
+// memory. And the census that says so is tested with pools that do leave something behind.
 #include <doctest/doctest.h>
 #include <malloc.h>
 #include <unistd.h>
@@ -15,7 +15,8 @@ using namespace holdfast::test;
 
 namespace {
 
-// Under a sanitizer the allocator cannot be asked; the address sanitizer counts leaks itself, at the program's end.
+// Under a sanitizer the allocator cannot be asked; the address sanitizer counts leaks itself, at
+// the program's end.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kMemoryIsCounted = false;
 #else
@@ -33,10 +34,12 @@ size_t entries(const char* folder) {
 }
 
 Census census(const std::string& folder) {
-  Census now{entries("/proc/self/fd"), entries("/proc/self/task"), 0, kMemoryIsCounted ? mallinfo2().uordblks : 0};
+  Census now{entries("/proc/self/fd"), entries("/proc/self/task"), 0,
+             kMemoryIsCounted ? mallinfo2().uordblks : 0};
   FILE* maps = std::fopen("/proc/self/maps", "r");
   char line[4096];
-  while (std::fgets(line, sizeof line, maps)) now.mappings += std::string(line).find(folder) != std::string::npos;
+  while (std::fgets(line, sizeof line, maps))
+    now.mappings += std::string(line).find(folder) != std::string::npos;
   std::fclose(maps);
   return now;
 }
@@ -69,7 +72,8 @@ std::string left_behind(MediumChoice medium, int rounds) {
   compare("threads", before.threads, after.threads, 0);
   compare("mappings", before.mappings, after.mappings, 0);
   // The system's own libraries may come to hold some; a kilobyte a round is ours.
-  compare("bytes of memory", before.memory, after.memory, static_cast<size_t>(rounds) * 512 + 16 * kKiB);
+  compare("bytes of memory", before.memory, after.memory,
+          static_cast<size_t>(rounds) * 512 + 16 * kKiB);
   return out;
 }
 
@@ -80,7 +84,9 @@ TEST_CASE("opening and closing 1,000 times leaves no file, thread, mapping or me
 }
 
 #ifdef HOLDFAST_WITH_PMEM
-TEST_CASE("opening and closing on persistent memory 100 times leaves no file, thread, mapping or memory behind") {
+TEST_CASE(
+    "opening and closing on persistent memory 100 times leaves no file, thread, mapping or memory "
+    "behind") {
   if (!Scratch::memory_is_there()) {
     MESSAGE("skipped: no /dev/shm");
     return;
@@ -90,15 +96,17 @@ TEST_CASE("opening and closing on persistent memory 100 times leaves no file, th
 #endif
 
 TEST_CASE("control: what opening and closing leaves behind is noticed") {
-  for (const PlantedBug leak :
-       {PlantedBug::kDescriptorLeaked, PlantedBug::kThreadLeaked, PlantedBug::kMappingLeaked, PlantedBug::kMemoryLeaked}) {
-    if (leak == PlantedBug::kMemoryLeaked && !kMemoryIsCounted) continue;  // scripts/sanitize.sh plants that one
+  for (const PlantedBug leak : {PlantedBug::kDescriptorLeaked, PlantedBug::kThreadLeaked,
+                                PlantedBug::kMappingLeaked, PlantedBug::kMemoryLeaked}) {
+    if (leak == PlantedBug::kMemoryLeaked && !kMemoryIsCounted)
+      continue;  // scripts/sanitize.sh plants that one
     const auto before = std::exchange(planted_bug, leak);
     const std::string left = left_behind(MediumChoice::kFile, 40);
     planted_bug = before;
     CAPTURE(static_cast<int>(leak));
     CHECK(left != "");
-    // It is a leak that was noticed, not a failure to open; but with a mapping the file's lock stays, so the second opening tells.
+    // It is a leak that was noticed, not a failure to open; but with a mapping the file's lock
+    // stays, so the second opening tells.
     if (leak != PlantedBug::kMappingLeaked) CHECK(left.find("round") == std::string::npos);
   }
 }

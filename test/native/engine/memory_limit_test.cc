@@ -1,4 +1,5 @@
-// What users give may be longer than there is memory for: then the call fails, and nothing else does.
+// What users give may be longer than there is memory for: then the call fails, and nothing else
+// does.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -30,7 +31,9 @@ class AddressLimit {
 
 }  // namespace
 
-TEST_CASE("no memory for a value, a condition or a batch is an error of the call, and the batch is as it was") {
+TEST_CASE(
+    "no memory for a value, a condition or a batch is an error of the call, and the batch is as it "
+    "was") {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   MESSAGE("skipped: a sanitizer needs more addresses than a limit leaves");
 #else
@@ -45,7 +48,8 @@ TEST_CASE("no memory for a value, a condition or a batch is an error of the call
     CHECK(batch.put(key_in(1, "huge"), huge).code() == Code::kNoMemory);
     CHECK(batch.require_equal(key_in(1, "huge"), huge).code() == Code::kNoMemory);
     Status put;
-    while ((put = long_one.put(key_in(1, std::to_string(parts)), part)).is_ok() && parts < 4000) parts++;
+    while ((put = long_one.put(key_in(1, std::to_string(parts)), part)).is_ok() && parts < 4000)
+      parts++;
     CHECK(put.code() == Code::kNoMemory);
   }
   CHECK(pool->commit(batch, CommitMode::kDurable).is_ok());

@@ -1,5 +1,6 @@
-// What the index says while runs are merged: a merge switches to its result a few tables at a time, and at each switch, and in what a crash
-// leaves there, every key is where it was, in ranges and look-ups.
+// What the index says while runs are merged: a merge switches to its result a few tables at a time,
+// and at each switch, and in what a crash leaves there, every key is where it was, in ranges and
+// look-ups.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -37,11 +38,14 @@ void fill(Pool& pool, Model* model) {
   for (int run = 0; run < 5; run++) {
     Batch batch;
     for (uint64_t i = 0; i < 40'000; i += run == 0 ? 1 : 1 + random() % 9) {
-      const std::string key = numbered_key(i), value = std::to_string(run) + "." + std::to_string(i);
+      const std::string key = numbered_key(i),
+                        value = std::to_string(run) + "." + std::to_string(i);
       const bool removed = run > 0 && random() % 3 == 0;
       REQUIRE((removed ? batch.remove(key) : batch.put(key, value)).is_ok());
-      if (removed) model->erase(key);
-      else (*model)[key] = value;
+      if (removed)
+        model->erase(key);
+      else
+        (*model)[key] = value;
       if (batch.operations() < 500) continue;
       REQUIRE(pool.commit(batch, CommitMode::kEventual).is_ok());
       batch.clear();

@@ -1,5 +1,6 @@
-// A pool of fixed size whose live data, operations and index, is 85 % of its capacity, under random overwriting, one key a commit. Without
-// threads of its own all its work is done inside the commits that wait for it, so what is counted depends on the calls alone.
+// A pool of fixed size whose live data, operations and index, is 85 % of its capacity, under random
+// overwriting, one key a commit. Without threads of its own all its work is done inside the commits
+// that wait for it, so what is counted depends on the calls alone.
 #include <doctest/doctest.h>
 
 #include <random>
@@ -23,12 +24,14 @@ struct Overwriting {
     auto opened = Pool::open(scratch.path("p"), options);
     REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
     pool = *opened;
-    const double each = static_cast<double>(operation_bytes(numbered_key(0).size(), value_bytes) + kIndexEntry);
+    const double each =
+        static_cast<double>(operation_bytes(numbered_key(0).size(), value_bytes) + kIndexEntry);
     keys = static_cast<uint64_t>(live * static_cast<double>(pool->stats().capacity_bytes) / each);
     Batch batch;
     for (uint64_t i = 0; i < keys;) {
       batch.clear();
-      for (int n = 0; n < 50 && i < keys; n++, i++) REQUIRE(batch.put(numbered_key(i), value).is_ok());
+      for (int n = 0; n < 50 && i < keys; n++, i++)
+        REQUIRE(batch.put(numbered_key(i), value).is_ok());
       auto receipt = pool->commit(batch, CommitMode::kEventual);
       REQUIRE_MESSAGE(receipt.is_ok(), "filling: " << receipt.status().message());
     }
@@ -59,7 +62,9 @@ struct Overwriting {
 
 }  // namespace
 
-TEST_CASE("85 % live, 1 KiB: overwriting goes on for ever, at a bounded price in bytes and in what one commit waits for") {
+TEST_CASE(
+    "85 % live, 1 KiB: overwriting goes on for ever, at a bounded price in bytes and in what one "
+    "commit waits for") {
   constexpr uint64_t kPool = 64 * kMiB;
   Overwriting o(kPool, 0.85, 1024);
   o.overwrite(o.keys);  // until the state is steady
@@ -67,11 +72,16 @@ TEST_CASE("85 % live, 1 KiB: overwriting goes on for ever, at a bounded price in
   const uint64_t commits = 4 * o.keys;
   const uint64_t most = o.overwrite(commits);
   const PoolStats after = o.pool->stats();
-  const double committed = static_cast<double>(commits * round_up(sizeof(FrameHeader) + operation_bytes(numbered_key(0).size(), 1024), kFrameAlign));
-  const double amplification = static_cast<double>(after.bytes_appended - before.bytes_appended) / committed;
-  MESSAGE("bytes appended for each of the users' records' " << amplification << ", at most " << most / kKiB << " KiB for one commit; "
-          << after.segments_cleaned - before.segments_cleaned << " segments cleaned, " << after.folds - before.folds << " folds, "
-          << after.compactions - before.compactions << " merges");
+  const double committed = static_cast<double>(
+      commits *
+      round_up(sizeof(FrameHeader) + operation_bytes(numbered_key(0).size(), 1024), kFrameAlign));
+  const double amplification =
+      static_cast<double>(after.bytes_appended - before.bytes_appended) / committed;
+  MESSAGE("bytes appended for each of the users' records' "
+          << amplification << ", at most " << most / kKiB << " KiB for one commit; "
+          << after.segments_cleaned - before.segments_cleaned << " segments cleaned, "
+          << after.folds - before.folds << " folds, " << after.compactions - before.compactions
+          << " merges");
   CHECK(amplification <= 5.5);
   CHECK(most <= kPool / 8);
   auto report = o.pool->check(nullptr, nullptr);
@@ -83,14 +93,17 @@ TEST_CASE("85 % live, 1 KiB: overwriting goes on for ever, at a bounded price in
 TEST_CASE("85 % live, 100 bytes: a third of it index, and it still goes on") {
   Overwriting o(32 * kMiB, 0.85, 100);
   const uint64_t most = o.overwrite(3 * o.keys);
-  CHECK(most <= 32 * kMiB);  // 17 MiB when this was written: rounds of cleaning and a merge of a third of the pool, for one commit
+  CHECK(most <= 32 * kMiB);  // 17 MiB when this was written: rounds of cleaning and a merge of a
+                             // third of the pool, for one commit
   auto report = o.pool->check(nullptr, nullptr);
   REQUIRE(report.is_ok());
   CHECK(report->damages.empty());
   CHECK(report->entries == o.keys);
 }
 
-TEST_CASE("really full: an overwriting commit is refused, all is there, and deletions go through until nothing is left") {
+TEST_CASE(
+    "really full: an overwriting commit is refused, all is there, and deletions go through until "
+    "nothing is left") {
   Overwriting o(16 * kMiB, 0.5, 1024);
   Batch batch;
   uint64_t written = o.keys;
@@ -115,8 +128,11 @@ TEST_CASE("really full: an overwriting commit is refused, all is there, and dele
   CHECK(contents(*o.pool).empty());
 }
 
-// The segments hold seven such values each, and free space is in pieces of one or two units: the cleaner has the least room to move in.
-TEST_CASE("a small full pool of large records takes as much again as was deleted, whatever refused commits stirred up") {
+// The segments hold seven such values each, and free space is in pieces of one or two units: the
+// cleaner has the least room to move in.
+TEST_CASE(
+    "a small full pool of large records takes as much again as was deleted, whatever refused "
+    "commits stirred up") {
   for (int round = 0; round < 24; round++) {
     const Scratch scratch = Scratch::in_memory();
     PoolOptions options;
@@ -127,8 +143,14 @@ TEST_CASE("a small full pool of large records takes as much again as was deleted
     REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
     const auto commit = [&](uint64_t key, bool put) {
       Batch batch;
-      REQUIRE((put ? batch.put(numbered_key(key), std::string(64 * kKiB, static_cast<char>('a' + key % 26))) : batch.remove(numbered_key(key))).is_ok());
-      return std::move((*opened)->commit(batch, round % 3 == 0 ? CommitMode::kDurable : CommitMode::kEventual).status());
+      REQUIRE((put ? batch.put(numbered_key(key),
+                               std::string(64 * kKiB, static_cast<char>('a' + key % 26)))
+                   : batch.remove(numbered_key(key)))
+                  .is_ok());
+      return std::move(
+          (*opened)
+              ->commit(batch, round % 3 == 0 ? CommitMode::kDurable : CommitMode::kEventual)
+              .status());
     };
     uint64_t written = 0;
     for (int refused = 0; refused < 3 + round % 4;) {
@@ -142,7 +164,8 @@ TEST_CASE("a small full pool of large records takes as much again as was deleted
     REQUIRE((*opened)->compact().is_ok());
     for (uint64_t i = 0; i < written / 4; i++) {
       const Status status = commit(2 * i, true);
-      REQUIRE_MESSAGE(status.is_ok(), status.message() << " after " << i << " of " << written / 4 << " in round " << round);
+      REQUIRE_MESSAGE(status.is_ok(), status.message() << " after " << i << " of " << written / 4
+                                                       << " in round " << round);
     }
     CHECK(contents(**opened).size() == written / 2 + written / 4);
   }

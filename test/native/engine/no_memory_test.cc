@@ -1,4 +1,5 @@
-// No memory, no thread: an error that is told, where the engine asks for much at once or begins a thread. The pool stays as it was.
+// No memory, no thread: an error that is told, where the engine asks for much at once or begins a
+// thread. The pool stays as it was.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -15,7 +16,9 @@ std::atomic<size_t> refused_from{SIZE_MAX};  // requests that may fail, and are 
 }
 
 // The binary's own: only requests that say they can do without are refused.
-void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return bytes >= refused_from ? nullptr : std::malloc(bytes); }
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return bytes >= refused_from ? nullptr : std::malloc(bytes);
+}
 
 namespace holdfast::test {
 namespace {
@@ -80,7 +83,8 @@ TEST_CASE("a backup that finds no memory for a block says so, and goes on when t
   Scratch scratch = Scratch::on_disk();
   auto pool = Pool::open(scratch.path("pool"), with_threads());
   REQUIRE(pool.is_ok());
-  for (int i = 0; i < 20; i++) put(**pool, "key" + std::to_string(i), std::string(100 * kKiB, static_cast<char>('a' + i)));
+  for (int i = 0; i < 20; i++)
+    put(**pool, "key" + std::to_string(i), std::string(100 * kKiB, static_cast<char>('a' + i)));
   auto backup = Backup::begin(*pool, {});
   REQUIRE(backup.is_ok());
   std::string all;

@@ -1,4 +1,5 @@
-// How quickly commits may go in a nearly full pool. Times only from below: a busy machine makes any wait longer.
+// How quickly commits may go in a nearly full pool. Times only from below: a busy machine makes any
+// wait longer.
 #include "engine/pace.h"
 
 #include <doctest/doctest.h>
@@ -16,7 +17,8 @@ namespace {
 double ms_of(const std::function<void()>& what) {
   const auto begun = std::chrono::steady_clock::now();
   what();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun)
+      .count();
 }
 
 // A rate of at most 100 MiB a second, a little less than half of enough left.
@@ -59,7 +61,8 @@ TEST_CASE("pace: one commit waits for a few milliseconds at most, however long i
   Pace pace;
   teach(&pace, 1 << 20);
   pace.set(0, 1 << 20);
-  const double took = ms_of([&] { pace.wait(1 << 30); });  // at the rate: ten seconds, and more with nothing left
+  const double took =
+      ms_of([&] { pace.wait(1 << 30); });  // at the rate: ten seconds, and more with nothing left
   CHECK(took >= 4.9);
   CHECK(took < 5000);
 }
@@ -85,9 +88,11 @@ TEST_CASE("pace: who commits at leisure does not make it slower") {
         }) >= 45);
 }
 
-// The file of such a pool begins short, and what it may still become is free: what was learned of somebody at leisure held every later commit
-// for 5 ms.
-TEST_CASE("pace: a pool of fixed size that is nearly empty holds nobody up, however slowly it was used before") {
+// The file of such a pool begins short, and what it may still become is free: what was learned of
+// somebody at leisure held every later commit for 5 ms.
+TEST_CASE(
+    "pace: a pool of fixed size that is nearly empty holds nobody up, however slowly it was used "
+    "before") {
   test::Scratch scratch = test::Scratch::on_disk();
   PoolOptions options;
   options.medium.choice = MediumChoice::kFile;
@@ -96,10 +101,12 @@ TEST_CASE("pace: a pool of fixed size that is nearly empty holds nobody up, howe
   REQUIRE(pool.is_ok());
   for (int i = 0; i < 8; i++) {
     test::put(**pool, "slowly", std::to_string(i), CommitMode::kEventual);
-    std::this_thread::sleep_for(std::chrono::milliseconds(150));  // the maintenance thread looks round
+    std::this_thread::sleep_for(
+        std::chrono::milliseconds(150));  // the maintenance thread looks round
   }
   CHECK(ms_of([&] {
-          for (int i = 0; i < 1000; i++) test::put(**pool, "at once", std::to_string(i), CommitMode::kEventual);
+          for (int i = 0; i < 1000; i++)
+            test::put(**pool, "at once", std::to_string(i), CommitMode::kEventual);
         }) < 2500);
   CHECK((*pool)->close().is_ok());
 }

@@ -1,7 +1,8 @@
-// A pool on a file whose system calls fail: each one of a short script in turn. What was acknowledged stays, whatever fails.
-// After a failed write or sync nothing is assumed: the pool refuses all work until it is opened again, and then holds the
-// state after some commit between the last acknowledged and the last begun. Where the disk is only full, nothing has
-// happened and the pool goes on.
+// A pool on a file whose system calls fail: each one of a short script in turn. What was
+// acknowledged stays, whatever fails. After a failed write or sync nothing is assumed: the pool
+// refuses all work until it is opened again, and then holds the state after some commit between the
+// last acknowledged and the last begun. Where the disk is only full, nothing has happened and the
+// pool goes on.
 #include <doctest/doctest.h>
 
 #include <cerrno>
@@ -25,7 +26,10 @@ constexpr int kCommits = 10;
 constexpr int kLarge = 4;  // this commit has a large value
 
 std::string key(int i) { return std::string("\0\0\0\1k", 5) + std::to_string(i % 4); }
-std::string value(int i) { return std::string(i == kLarge ? 2500 * kKiB : 200 + 37 * static_cast<size_t>(i), static_cast<char>('a' + i)); }
+std::string value(int i) {
+  return std::string(i == kLarge ? 2500 * kKiB : 200 + 37 * static_cast<size_t>(i),
+                     static_cast<char>('a' + i));
+}
 
 std::vector<State> states() {
   std::vector<State> all(1);
@@ -69,11 +73,12 @@ State contents(Pool& pool) {
 
 struct Outcome {
   int acked = 0, begun = 0;
-  Status error;          // the first
-  bool opened = false;   // it came as far as the first commit
+  Status error;         // the first
+  bool opened = false;  // it came as far as the first commit
 };
 
-// Commits, with folds in between. Stops at the first error; a full disk is waited out once, then all must go on.
+// Commits, with folds in between. Stops at the first error; a full disk is waited out once, then
+// all must go on.
 Outcome run(const std::string& path) {
   Outcome out;
   auto opened = open_pool(path);
@@ -101,7 +106,8 @@ Outcome run(const std::string& path) {
   }
   if (!out.error.is_ok()) {
     INFO(out.error.message());
-    CHECK_MESSAGE((out.error.code() == Code::kIo || out.error.code() == Code::kFailed), out.error.message());
+    CHECK_MESSAGE((out.error.code() == Code::kIo || out.error.code() == Code::kFailed),
+                  out.error.message());
     SystemFaults::disarm();
     CHECK(commit(pool, out.begun).code() == Code::kFailed);  // although the disk would work again
     CHECK(pool.fold().code() == Code::kFailed);
@@ -121,7 +127,8 @@ void compare(const std::string& path, const Outcome& outcome) {
   REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
   const State found = contents(**opened);
   bool right = false;
-  for (int i = outcome.acked; i <= outcome.begun; i++) right = right || found == all[static_cast<size_t>(i)];
+  for (int i = outcome.acked; i <= outcome.begun; i++)
+    right = right || found == all[static_cast<size_t>(i)];
   CHECK(right);
   auto report = (*opened)->check(nullptr, nullptr);
   REQUIRE(report.is_ok());
@@ -154,13 +161,25 @@ void fail_each(SystemCall call, int error, bool lossy, int at_least) {
 
 }  // namespace
 
-TEST_CASE("faults: each fdatasync fails with EIO, and what was not synced is lost") { fail_each(SystemCall::kFdatasync, EIO, true, 15); }
-TEST_CASE("faults: each fdatasync fails with ENOSPC, and what was not synced is lost") { fail_each(SystemCall::kFdatasync, ENOSPC, true, 15); }
-TEST_CASE("faults: each fsync fails with EIO, and what was not synced is lost") { fail_each(SystemCall::kFsync, EIO, true, 3); }
+TEST_CASE("faults: each fdatasync fails with EIO, and what was not synced is lost") {
+  fail_each(SystemCall::kFdatasync, EIO, true, 15);
+}
+TEST_CASE("faults: each fdatasync fails with ENOSPC, and what was not synced is lost") {
+  fail_each(SystemCall::kFdatasync, ENOSPC, true, 15);
+}
+TEST_CASE("faults: each fsync fails with EIO, and what was not synced is lost") {
+  fail_each(SystemCall::kFsync, EIO, true, 3);
+}
 TEST_CASE("faults: each pwrite fails with EIO") { fail_each(SystemCall::kPwrite, EIO, false, 20); }
-TEST_CASE("faults: each pwrite finds the disk full") { fail_each(SystemCall::kPwrite, ENOSPC, false, 20); }
-TEST_CASE("faults: each fallocate finds the disk full") { fail_each(SystemCall::kFallocate, ENOSPC, false, 2); }
-TEST_CASE("faults: each fallocate fails with EIO") { fail_each(SystemCall::kFallocate, EIO, false, 2); }
+TEST_CASE("faults: each pwrite finds the disk full") {
+  fail_each(SystemCall::kPwrite, ENOSPC, false, 20);
+}
+TEST_CASE("faults: each fallocate finds the disk full") {
+  fail_each(SystemCall::kFallocate, ENOSPC, false, 2);
+}
+TEST_CASE("faults: each fallocate fails with EIO") {
+  fail_each(SystemCall::kFallocate, EIO, false, 2);
+}
 TEST_CASE("faults: each open fails") { fail_each(SystemCall::kOpen, EMFILE, false, 2); }
 TEST_CASE("faults: each mmap fails") { fail_each(SystemCall::kMmap, ENOMEM, false, 1); }
 
@@ -179,7 +198,8 @@ TEST_CASE("faults: a growth that fails and whose undoing fails loses nothing") {
 
 TEST_CASE("faults: calls that a signal interrupts are made again") {
   const SystemFaults::Disarm disarm;
-  for (SystemCall call : {SystemCall::kPwrite, SystemCall::kFdatasync, SystemCall::kFsync, SystemCall::kFallocate, SystemCall::kOpen}) {
+  for (SystemCall call : {SystemCall::kPwrite, SystemCall::kFdatasync, SystemCall::kFsync,
+                          SystemCall::kFallocate, SystemCall::kOpen}) {
     for (uint64_t n = 1; n <= 12; n++) {
       CAPTURE(static_cast<int>(call));
       CAPTURE(n);

@@ -1,4 +1,5 @@
-// The engine through its one door, on a real file: what commits leave, in every order, across reopening.
+// The engine through its one door, on a real file: what commits leave, in every order, across
+// reopening.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -62,7 +63,8 @@ TEST_CASE("a commit of up to 8 KiB is one write and one barrier, whatever the nu
   put(*pool, "warm", "up");
   for (int keys : {1, 10, 60}) {
     Batch batch;
-    for (int i = 0; i < keys; i++) REQUIRE(batch.put(key_in(1, std::to_string(i)), std::string(100, 'v')).is_ok());
+    for (int i = 0; i < keys; i++)
+      REQUIRE(batch.put(key_in(1, std::to_string(i)), std::string(100, 'v')).is_ok());
     const PoolStats before = pool->stats();
     REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
     const PoolStats after = pool->stats();
@@ -87,7 +89,8 @@ TEST_CASE("commits that wait together share one barrier") {
   for (int i = 0; i < 64; i++) {
     Batch batch;
     REQUIRE(batch.put(key_in(1, std::to_string(i)), "value").is_ok());
-    CHECK(pool->submit(client, std::move(batch), CommitMode::kDurable) == static_cast<uint64_t>(i + 1));
+    CHECK(pool->submit(client, std::move(batch), CommitMode::kDurable) ==
+          static_cast<uint64_t>(i + 1));
   }
   pool->flush(client);
   std::unique_lock guard(mutex);
@@ -128,7 +131,8 @@ TEST_CASE("random work against a model, with folds, merges, snapshots and reopen
             model[key] = value;
           }
         }
-        auto receipt = pool->commit(batch, random() % 2 ? CommitMode::kDurable : CommitMode::kEventual);
+        auto receipt =
+            pool->commit(batch, random() % 2 ? CommitMode::kDurable : CommitMode::kEventual);
         REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
       } else if (dice < 930 && snapshots.size() < 3) {
         auto snapshot = pool->snapshot();

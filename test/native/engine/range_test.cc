@@ -1,5 +1,5 @@
-// Ranges, entry by entry: who is handed an entry has that entry's key with that entry's value, wherever it stops; and what comes before a
-// damaged one.
+// Ranges, entry by entry: who is handed an entry has that entry's key with that entry's value,
+// wherever it stops; and what comes before a damaged one.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -15,7 +15,9 @@ namespace {
 
 constexpr uint64_t kKeys = 300;  // several leaves
 
-std::string value_of(uint64_t n) { return std::string(40 + n % 7, static_cast<char>('a' + n % 26)) + std::to_string(n); }
+std::string value_of(uint64_t n) {
+  return std::string(40 + n % 7, static_cast<char>('a' + n % 26)) + std::to_string(n);
+}
 
 void fill(Pool& pool) {
   Batch batch;
@@ -106,7 +108,8 @@ TEST_CASE("range: what comes before a damaged value is given, and then what is w
   }
 }
 
-// A hold is an exclusive section's wait: a commit made where a walk has let go would wait for ever if it had not.
+// A hold is an exclusive section's wait: a commit made where a walk has let go would wait for ever
+// if it had not.
 TEST_CASE("what walks over many deleted keys lets commits by") {
   Scratch scratch = Scratch::on_disk();
   constexpr uint64_t kDeleted = 50'000;
@@ -123,7 +126,11 @@ TEST_CASE("what walks over many deleted keys lets commits by") {
   pool = open_pool(scratch.path("p"), options);
   for (const bool put : {true, false}) {
     Batch batch;
-    for (uint64_t n = 0; n <= kDeleted; n++) REQUIRE((put ? batch.put(numbered_key(n), "v") : n < kDeleted ? batch.remove(numbered_key(n)) : Status()).is_ok());
+    for (uint64_t n = 0; n <= kDeleted; n++)
+      REQUIRE((put            ? batch.put(numbered_key(n), "v")
+               : n < kDeleted ? batch.remove(numbered_key(n))
+                              : Status())
+                  .is_ok());
     REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
     if (put) REQUIRE(pool->fold().is_ok());
   }
@@ -137,11 +144,15 @@ TEST_CASE("what walks over many deleted keys lets commits by") {
       auto range = pool->range(options_of_range, nullptr);
       REQUIRE(range.is_ok());
       std::vector<std::string> keys;
-      const auto each = [&](Bytes key, const FoundValue&, Reader&) { keys.emplace_back(key); return true; };
+      const auto each = [&](Bytes key, const FoundValue&, Reader&) {
+        keys.emplace_back(key);
+        return true;
+      };
       let_go = committed = 0;
       auto given = (*range)->next(10, each);
       REQUIRE(given.is_ok());
-      CHECK(keys == (reverse ? std::vector<std::string>() : std::vector<std::string>{numbered_key(kDeleted)}));
+      CHECK(keys == (reverse ? std::vector<std::string>()
+                             : std::vector<std::string>{numbered_key(kDeleted)}));
       if (*given > 0) CHECK(*(*range)->next(10, each) == 0);
       CHECK(let_go >= kDeleted / 5000);
       CHECK(committed == let_go);

@@ -1,4 +1,5 @@
-// Readers of a pool whose writer ends badly, and of one whose writer is still on its way: what they show, and what they wait for.
+// Readers of a pool whose writer ends badly, and of one whose writer is still on its way: what they
+// show, and what they wait for.
 #include <doctest/doctest.h>
 
 #include <cerrno>
@@ -31,7 +32,8 @@ PoolOptions reading() {
 
 }  // namespace
 
-// It lies in the file, as far as anybody can see, and nobody has ever been told of it: the next writer may find that it never got to the disk.
+// It lies in the file, as far as anybody can see, and nobody has ever been told of it: the next
+// writer may find that it never got to the disk.
 TEST_CASE("what was never durable is not shown when its writer is gone, where a write has failed") {
   const SystemFaults::Disarm disarm;
   const Scratch scratch = Scratch::on_disk();
@@ -54,7 +56,8 @@ TEST_CASE("what was never durable is not shown when its writer is gone, where a 
 
 #ifdef HOLDFAST_PLANTED_BUGS
 
-TEST_CASE("a reader waits for the writer that is about to recover what another has left half placed") {
+TEST_CASE(
+    "a reader waits for the writer that is about to recover what another has left half placed") {
   const Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("p"), left = scratch.path("left");
   auto writer = open_pool(path, writing());
@@ -72,21 +75,25 @@ TEST_CASE("a reader waits for the writer that is about to recover what another h
     REQUIRE(writer->fold().is_ok());
   }
   const std::string bytes = bytes_of_file(left);
-  const RootSlot slots[2] = {load<RootSlot>(bytes.data() + kRootSlotOffsets[0]), load<RootSlot>(bytes.data() + kRootSlotOffsets[1])};
+  const RootSlot slots[2] = {load<RootSlot>(bytes.data() + kRootSlotOffsets[0]),
+                             load<RootSlot>(bytes.data() + kRootSlotOffsets[1])};
   Root root;
-  std::memcpy(root.bytes, slots[slots[0].sequence >= slots[1].sequence ? 0 : 1].root, sizeof root.bytes);
+  std::memcpy(root.bytes, slots[slots[0].sequence >= slots[1].sequence ? 0 : 1].root,
+              sizeof root.bytes);
   const RootWords words = RootWords::from_root(root);
   REQUIRE(words.placing == 1);
   // As a writer does that begins to open it.
   auto table = ReadersTable::open_or_make(left);
   REQUIRE(table.is_ok());
   REQUIRE((*table)->lock_as_writer());
-  (*table)->attach(load<Superblock>(bytes.data()).uuid, words.incarnation, words.incarnation + 1, 0, DurabilityClass::kPower);
+  (*table)->attach(load<Superblock>(bytes.data()).uuid, words.incarnation, words.incarnation + 1, 0,
+                   DurabilityClass::kPower);
   CHECK(Pool::open(left, reading()).status().code() == Code::kLocked);
   (*table)->unlock_as_writer();
   auto reader = open_pool(left, reading());
   std::string read(7, '?');
-  REQUIRE(reader->region_read(1, 500, read.size(), reinterpret_cast<uint8_t*>(read.data()), nullptr).is_ok());
+  REQUIRE(reader->region_read(1, 500, read.size(), reinterpret_cast<uint8_t*>(read.data()), nullptr)
+              .is_ok());
   CHECK(read == "changed");
 }
 

@@ -1,5 +1,6 @@
-// Readers beside a writer: what the writer does just between two steps of theirs, what one that died has left them, and who gives way. The
-// storm (test/storm/) meets some of it by chance; here each is brought about.
+// Readers beside a writer: what the writer does just between two steps of theirs, what one that
+// died has left them, and who gives way. The storm (test/storm/) meets some of it by chance; here
+// each is brought about.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -30,7 +31,8 @@ PoolOptions reading() {
 
 // A reader that the writer knows of.
 std::shared_ptr<Pool> reader_of(const std::string& path, const std::shared_ptr<Pool>& writer) {
-  if (!std::filesystem::exists(readers_table_path(path))) REQUIRE(ReadersTable::open_or_make(path).is_ok());
+  if (!std::filesystem::exists(readers_table_path(path)))
+    REQUIRE(ReadersTable::open_or_make(path).is_ok());
   writer->maintain(false);
   return open_pool(path, reading());
 }
@@ -43,7 +45,8 @@ TEST_CASE("a new writer keeps the runs of the fold that a reader reads by") {
   const std::string path = scratch.path("pool");
   auto writer = open_pool(path, writing());
   const auto write_all = [&](char with) {
-    for (int i = 0; i < 400; i++) put(*writer, "key" + std::to_string(i), std::string(100, with), CommitMode::kEventual);
+    for (int i = 0; i < 400; i++)
+      put(*writer, "key" + std::to_string(i), std::string(100, with), CommitMode::kEventual);
   };
   write_all('a');
   REQUIRE(writer->fold().is_ok());
@@ -66,7 +69,9 @@ TEST_CASE("a new writer keeps the runs of the fold that a reader reads by") {
 }
 
 // Which it holds for microseconds, unless the machine is busy with others just then.
-TEST_CASE("a writer waits for a reader that has the pool's lock to see whether there is a writer, and not for a writer") {
+TEST_CASE(
+    "a writer waits for a reader that has the pool's lock to see whether there is a writer, and "
+    "not for a writer") {
   Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("pool");
   REQUIRE(open_pool(path, writing())->close().is_ok());
@@ -105,8 +110,11 @@ TEST_CASE("of two readers only the one that holds too much expires") {
   CHECK(get(*follows, key_in(1, "large")).has_value());
 }
 
-// Room for one copy of some of its extents, not of all: bytes that somebody reads are about to be rewritten.
-TEST_CASE("in the middle of a fold there is no more room for copies: readers expire before a byte changes under them") {
+// Room for one copy of some of its extents, not of all: bytes that somebody reads are about to be
+// rewritten.
+TEST_CASE(
+    "in the middle of a fold there is no more room for copies: readers expire before a byte "
+    "changes under them") {
   Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("pool");
   auto writer = open_pool(path, writing(40 * kMiB));
@@ -134,7 +142,9 @@ TEST_CASE("in the middle of a fold there is no more room for copies: readers exp
   CHECK(byte == 'b');
 }
 
-TEST_CASE("a record that was durable and cannot be read is an error to a reader, not the end of the log") {
+TEST_CASE(
+    "a record that was durable and cannot be read is an error to a reader, not the end of the "
+    "log") {
   Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("pool");
   auto writer = open_pool(path, writing());
@@ -176,7 +186,9 @@ TEST_CASE("what a writer that died was placing keeps nobody waiting for the next
   REQUIRE(died);
   copy_over(readers_table_path(left), scratch.path("table"));
   SUBCASE("with the table there") {}
-  SUBCASE("with a table that comes back later") { std::filesystem::remove(readers_table_path(left)); }
+  SUBCASE("with a table that comes back later") {
+    std::filesystem::remove(readers_table_path(left));
+  }
   auto next = open_pool(left, writing());
   if (!std::filesystem::exists(readers_table_path(left))) {
     copy_over(scratch.path("table"), readers_table_path(left));
@@ -244,12 +256,15 @@ TEST_CASE("a reader that expires while it reads the tail reads on by a newer fol
   put(*writer, "a", "1");
   REQUIRE(writer->fold().is_ok());
   auto reader = reader_of(path, writer);
-  for (int i = 0; i < 20; i++) put(*writer, "b" + std::to_string(i), std::string(30000, 'b'), CommitMode::kEventual);
+  for (int i = 0; i < 20; i++)
+    put(*writer, "b" + std::to_string(i), std::string(30000, 'b'), CommitMode::kEventual);
   put(*writer, "b", "last");
   {
     const AtPoint point(TestPoint::kReaderWalks, [&] {
       for (int round = 0; round < 12; round++) {
-        for (int i = 0; i < 40; i++) put(*writer, "b" + std::to_string(i), std::string(30000, static_cast<char>('c' + round)), CommitMode::kEventual);
+        for (int i = 0; i < 40; i++)
+          put(*writer, "b" + std::to_string(i), std::string(30000, static_cast<char>('c' + round)),
+              CommitMode::kEventual);
         REQUIRE(writer->compact().is_ok());
       }
     });
@@ -265,7 +280,8 @@ TEST_CASE("a fold that comes before a reader's pin is there is the one that it r
   Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("pool");
   auto writer = open_pool(path, writing());
-  for (int i = 0; i < 300; i++) put(*writer, "k" + std::to_string(i), std::string(200, 'a'), CommitMode::kEventual);
+  for (int i = 0; i < 300; i++)
+    put(*writer, "k" + std::to_string(i), std::string(200, 'a'), CommitMode::kEventual);
   REQUIRE(writer->fold().is_ok());
   REQUIRE(reader_of(path, writer)->close().is_ok());
   std::shared_ptr<Pool> reader;
@@ -273,7 +289,8 @@ TEST_CASE("a fold that comes before a reader's pin is there is the one that it r
   {
     const AtPoint point(TestPoint::kReaderComes, [&] {
       for (char with = 'b'; with < 'h'; with++) {
-        for (int i = 0; i < 300; i++) put(*writer, "k" + std::to_string(i), std::string(200, with), CommitMode::kEventual);
+        for (int i = 0; i < 300; i++)
+          put(*writer, "k" + std::to_string(i), std::string(200, with), CommitMode::kEventual);
         REQUIRE(writer->compact().is_ok());
       }
     });

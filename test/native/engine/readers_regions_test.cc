@@ -1,5 +1,6 @@
-// Regions and views through a pool that is open for reading only: what a fold of the writer may do to bytes that somebody reads, who comes
-// just then, and what a writer leaves that dies at it. test/storm/readers_storm.cc has the same in processes that are killed.
+// Regions and views through a pool that is open for reading only: what a fold of the writer may do
+// to bytes that somebody reads, who comes just then, and what a writer leaves that dies at it.
+// test/storm/readers_storm.cc has the same in processes that are killed.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -53,7 +54,8 @@ struct Content {
   std::string bytes;
   bool operator==(const Content& other) const { return bytes == other.bytes; }
   friend std::ostream& operator<<(std::ostream& out, const Content& content) {
-    return out << content.bytes.substr(0, 60) << " … (" << content.bytes.size() << " bytes, hash " << std::hash<std::string>()(content.bytes) << ")";
+    return out << content.bytes.substr(0, 60) << " … (" << content.bytes.size() << " bytes, hash "
+               << std::hash<std::string>()(content.bytes) << ")";
   }
 };
 
@@ -62,11 +64,14 @@ Content all_of(Pool& pool, const SnapshotPtr& snapshot = nullptr) {
   auto info = pool.region_info(kRegion, snapshot);
   if (!info.is_ok()) return {code_name(info.status().code())};
   std::string bytes(info->size, '\xee');
-  Status read = pool.region_read(kRegion, 0, info->size, reinterpret_cast<uint8_t*>(bytes.data()), snapshot);
+  Status read =
+      pool.region_read(kRegion, 0, info->size, reinterpret_cast<uint8_t*>(bytes.data()), snapshot);
   return {read.is_ok() ? bytes : std::string(code_name(read.code())) + " " + read.message()};
 }
 
-Content shown_by(const MappedView& view) { return {std::string(reinterpret_cast<const char*>(view.data), view.size)}; }
+Content shown_by(const MappedView& view) {
+  return {std::string(reinterpret_cast<const char*>(view.data), view.size)};
+}
 
 // Runs `body(pmem)` as a subcase for each medium there is.
 template <typename Body>
@@ -79,7 +84,8 @@ void on_each_medium(Body&& body) {
 
 }  // namespace
 
-TEST_CASE("a reader in another process sees regions as of one commit, while folds place what is newer") {
+TEST_CASE(
+    "a reader in another process sees regions as of one commit, while folds place what is newer") {
   on_each_medium([](bool pmem, Scratch scratch) {
     auto writer = must(Pool::open(scratch.path("pool"), writing(pmem)));
     resize(*writer, kBytes);
@@ -104,7 +110,8 @@ TEST_CASE("a reader in another process sees regions as of one commit, while fold
     for (int round = 0; round < 12; round++) {
       const std::string before = model;
       change(static_cast<uint64_t>(round) * 100 + 50, static_cast<char>('c' + round), 300);
-      change(2 * kExtentDataBytes + static_cast<uint64_t>(round) * 7, static_cast<char>('C' + round), 9);
+      change(2 * kExtentDataBytes + static_cast<uint64_t>(round) * 7,
+             static_cast<char>('C' + round), 9);
       CHECK(all_of(*reader) == Content{before});  // not refreshed yet
       if (round % 3 != 0) REQUIRE(writer->fold().is_ok());
       if (round == 7) {
@@ -154,7 +161,8 @@ TEST_CASE("a reader in another process sees regions as of one commit, while fold
   });
 }
 
-TEST_CASE("views through a pool that is open for reading only are copies, and stay what they were") {
+TEST_CASE(
+    "views through a pool that is open for reading only are copies, and stay what they were") {
   on_each_medium([](bool pmem, Scratch scratch) {
     PoolOptions options = writing(pmem);
     options.reader_bytes = 2 * kMiB;
@@ -176,7 +184,8 @@ TEST_CASE("views through a pool that is open for reading only are copies, and st
     auto of_middle = reader->view_value(key_in(1, "middle"), nullptr);
     REQUIRE(of_middle.is_ok());
     CHECK(reader->view_value(key_in(1, "absent"), nullptr)->get() == nullptr);
-    for (const auto* view : {of_region->get(), of_large->get(), of_middle->get()}) CHECK(!view->mapped);
+    for (const auto* view : {of_region->get(), of_large->get(), of_middle->get()})
+      CHECK(!view->mapped);
     const auto unchanged = [&] {
       CHECK(shown_by(**of_region) == Content{then.substr(3)});
       CHECK(shown_by(**of_large) == Content{large});
@@ -185,18 +194,21 @@ TEST_CASE("views through a pool that is open for reading only are copies, and st
     unchanged();
     auto snapshot = reader->snapshot();
     REQUIRE(snapshot.is_ok());
-    // More than a reader may hold back: it expires. What was shown stays, for nothing of it was the pool's.
+    // More than a reader may hold back: it expires. What was shown stays, for nothing of it was the
+    // pool's.
     for (int round = 0; round < 12; round++) {
       write(*writer, 0, std::string(kBytes, static_cast<char>('A' + round)));
       Batch again;
-      REQUIRE(again.put(key_in(1, "large"), std::string(3 * kMiB, static_cast<char>('a' + round))).is_ok());
+      REQUIRE(again.put(key_in(1, "large"), std::string(3 * kMiB, static_cast<char>('a' + round)))
+                  .is_ok());
       REQUIRE(writer->commit(again, CommitMode::kDurable).is_ok());
       REQUIRE(writer->compact().is_ok());
     }
     REQUIRE(writer->stats().readers_expired > 0);
     unchanged();
     CHECK(reader->view_region(kRegion, 0, 10, *snapshot).status().code() == Code::kReaderExpired);
-    CHECK(reader->view_value(key_in(1, "large"), *snapshot).status().code() == Code::kReaderExpired);
+    CHECK(reader->view_value(key_in(1, "large"), *snapshot).status().code() ==
+          Code::kReaderExpired);
     CHECK(all_of(*reader, *snapshot) == Content{"ERR_HOLDFAST_READER_EXPIRED"});
     refresh(*reader);
     CHECK(all_of(*reader) == all_of(*writer));
@@ -215,7 +227,8 @@ TEST_CASE("where there is no room for copies readers give way, not the fold") {
     REQUIRE(snapshot.is_ok());
     // Each fold touches all extents: copies of all of them do not fit twice.
     for (int round = 0; round < 4; round++) {
-      for (uint64_t at = 0; at < size; at += 100000) write(*writer, at, std::string(8, static_cast<char>('b' + round)));
+      for (uint64_t at = 0; at < size; at += 100000)
+        write(*writer, at, std::string(8, static_cast<char>('b' + round)));
       REQUIRE(writer->fold().is_ok());
     }
     CHECK(writer->stats().readers_expired > 0);
@@ -227,13 +240,16 @@ TEST_CASE("where there is no room for copies readers give way, not the fold") {
 
 #ifdef HOLDFAST_PLANTED_BUGS
 
-TEST_CASE("a reader that comes while a fold places regions waits for it, and reads what the fold made") {
+TEST_CASE(
+    "a reader that comes while a fold places regions waits for it, and reads what the fold made") {
   on_each_medium([](bool pmem, Scratch scratch) {
     const std::string path = scratch.path("pool");
     auto writer = must(Pool::open(path, writing(pmem)));
     resize(*writer, kBytes);
     write(*writer, 0, std::string(kBytes, 'a'));
-    REQUIRE(must(Pool::open(path, reading()))->close().is_ok());  // so that the writer has a table to look at
+    REQUIRE(must(Pool::open(path, reading()))
+                ->close()
+                .is_ok());  // so that the writer has a table to look at
     REQUIRE(writer->fold().is_ok());
     std::thread comes;
     Content seen;
@@ -267,7 +283,8 @@ TEST_CASE("what a writer was placing as it died, a reader makes whole as recover
   resize(*writer, kBytes);
   write(*writer, 0, std::string(kBytes, 'a'));
   REQUIRE(writer->fold().is_ok());
-  for (uint64_t at = 100; at + 1000 < kBytes; at += 10007) write(*writer, at, "changed" + std::to_string(at));
+  for (uint64_t at = 100; at + 1000 < kBytes; at += 10007)
+    write(*writer, at, "changed" + std::to_string(at));
   std::string before, after;
   at_test_point = [&](TestPoint here) {
     if (here == TestPoint::kRegionsInPlace) before = bytes_of_file(path);
@@ -281,14 +298,16 @@ TEST_CASE("what a writer was placing as it died, a reader makes whole as recover
   for (int mixture = 0; mixture < 8; mixture++) {
     std::string bytes = before;
     for (size_t at = 0; at + 512 <= bytes.size(); at += 512) {
-      if (mixture == 1 || (mixture > 1 && (at / 512 * 2654435761u >> (mixture + 7)) % 2)) bytes.replace(at, 512, after, at, 512);
+      if (mixture == 1 || (mixture > 1 && (at / 512 * 2654435761u >> (mixture + 7)) % 2))
+        bytes.replace(at, 512, after, at, 512);
     }
     std::ofstream(left, std::ios::binary | std::ios::trunc) << bytes;
     auto reader = must(Pool::open(left, reading()));
     CHECK(all_of(*reader) == whole);
     auto snapshot = reader->snapshot();
     REQUIRE(snapshot.is_ok());
-    // The writer that comes next recovers, and places: beside the reader, so not where that one reads.
+    // The writer that comes next recovers, and places: beside the reader, so not where that one
+    // reads.
     auto next = must(Pool::open(left, writing(false)));
     CHECK(all_of(*next) == whole);
     write(*next, 200, std::string(3000, 'n'));

@@ -1,5 +1,5 @@
-// Readers beside a writer: here both in one process, each with opens of its own. test/storm/readers_storm.cc has them in processes that
-// are killed.
+// Readers beside a writer: here both in one process, each with opens of its own.
+// test/storm/readers_storm.cc has them in processes that are killed.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -91,14 +91,17 @@ void follows(bool pmem) {
 }  // namespace
 
 // To look costs system calls, under the lock that commits wait for.
-TEST_CASE("a pool that is committed to looks for readers a few times a second, however often its maintenance thread is woken") {
+TEST_CASE(
+    "a pool that is committed to looks for readers a few times a second, however often its "
+    "maintenance thread is woken") {
   Scratch scratch = Scratch::in_memory();
   PoolOptions options = writing();
   options.fold_operations = 50;
   auto writer = must(Pool::open(scratch.path("pool"), options));
   const auto begun = std::chrono::steady_clock::now();
   const uint64_t opened = SystemFaults::count(SystemCall::kOpen);
-  for (int i = 0; i < 1'000'000 && writer->stats().folds < 30; i++) put(*writer, "k" + std::to_string(i % 10), "value");
+  for (int i = 0; i < 1'000'000 && writer->stats().folds < 30; i++)
+    put(*writer, "k" + std::to_string(i % 10), "value");
   const uint64_t looks = SystemFaults::count(SystemCall::kOpen) - opened;
   const auto took = std::chrono::steady_clock::now() - begun;
   CHECK(writer->stats().folds >= 30);
@@ -126,7 +129,9 @@ TEST_CASE("what changes a pool is refused in one that is open for reading only")
   CHECK(reader->compact().code() == Code::kReadOnly);
   CHECK(reader->settle().is_ok());
   std::vector<Completion> completed;
-  auto client = reader->attach([&](std::vector<Completion>&& done) { std::move(done.begin(), done.end(), std::back_inserter(completed)); });
+  auto client = reader->attach([&](std::vector<Completion>&& done) {
+    std::move(done.begin(), done.end(), std::back_inserter(completed));
+  });
   reader->submit(client, std::move(batch), CommitMode::kDurable);
   reader->flush(client);
   REQUIRE(completed.size() == 1);
@@ -153,7 +158,8 @@ TEST_CASE("an eventual commit is seen once it is behind a barrier, not before") 
   CHECK(get(*reader, key_in(1, "a")) == "2");
 }
 
-// Another thread may acknowledge a commit as soon as it finds it durable, whoever raised the barrier.
+// Another thread may acknowledge a commit as soon as it finds it durable, whoever raised the
+// barrier.
 TEST_CASE("a reader sees a commit before anybody in the writer's process can find it durable") {
   Scratch scratch = Scratch::on_disk();
   std::shared_ptr<Pool> writer, reader;
@@ -177,7 +183,8 @@ TEST_CASE("a reader sees a commit before anybody in the writer's process can fin
   at_test_point = nullptr;
 }
 
-// The newer fold lies in what the file was grown by, and the reader had looked at its length before.
+// The newer fold lies in what the file was grown by, and the reader had looked at its length
+// before.
 TEST_CASE("a file that grows and is folded while a reader takes its place") {
   Scratch scratch = Scratch::on_disk();
   bool armed = false;
@@ -185,7 +192,9 @@ TEST_CASE("a file that grows and is folded while a reader takes its place") {
   std::shared_ptr<Pool> writer, reader;
   at_test_point = [&](TestPoint point) {
     if (point != TestPoint::kReaderPinned || !std::exchange(armed, false)) return;
-    for (int i = 0; i < 24; i++) last = put(*writer, "big" + std::to_string(i), std::string(kMiB - 4096, 'b'), CommitMode::kEventual);
+    for (int i = 0; i < 24; i++)
+      last = put(*writer, "big" + std::to_string(i), std::string(kMiB - 4096, 'b'),
+                 CommitMode::kEventual);
     CHECK(writer->fold().is_ok());
   };
   writer = must(Pool::open(scratch.path("p"), writing()));
@@ -261,7 +270,8 @@ TEST_CASE("a refresh when nothing has changed replays nothing") {
   CHECK(reader->stats().replayed_operations == replayed + 1);
 }
 
-TEST_CASE("what a reader reads is not given away; a reader that holds too much expires and can go on") {
+TEST_CASE(
+    "what a reader reads is not given away; a reader that holds too much expires and can go on") {
   Scratch scratch = Scratch::on_disk();
   PoolOptions options = writing();
   options.reader_bytes = 4 * kMiB;
@@ -317,7 +327,8 @@ TEST_CASE("a new writer keeps what a reader of the old one still reads") {
   REQUIRE(snapshot.is_ok());
   const auto then = contents(*reader, *snapshot);
   for (int round = 0; round < 4; round++) {
-    for (int i = 0; i < 15; i++) put(*writer, "large", std::string(600000, static_cast<char>('a' + i % 26)));
+    for (int i = 0; i < 15; i++)
+      put(*writer, "large", std::string(600000, static_cast<char>('a' + i % 26)));
     put(*writer, "small", "new" + std::to_string(round));
     REQUIRE(writer->compact().is_ok());
     if (round % 2 == 0) refresh(*reader);
@@ -334,7 +345,8 @@ TEST_CASE("a new writer keeps what a reader of the old one still reads") {
   put(*writer, "small", "last");
   refresh(*reader);
   REQUIRE(writer->fold().is_ok());
-  CHECK(writer->stats().reader_bytes <= 64 * kKiB);  // of the newest fold but one, which the reader is still at
+  CHECK(writer->stats().reader_bytes <=
+        64 * kKiB);  // of the newest fold but one, which the reader is still at
   refresh(*reader);
   put(*writer, "small", "very last");
   REQUIRE(writer->fold().is_ok());
@@ -343,11 +355,15 @@ TEST_CASE("a new writer keeps what a reader of the old one still reads") {
   CHECK(contents(*reader) == contents(*writer));
 }
 
-TEST_CASE("a reader that may not write beside the pool reads it while nobody writes, and notices a writer") {
+TEST_CASE(
+    "a reader that may not write beside the pool reads it while nobody writes, and notices a "
+    "writer") {
   Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("pool");
   const bool root = geteuid() == 0;
-  const auto folder_mode = [&](mode_t mode) { REQUIRE(::chmod(scratch.folder().c_str(), mode) == 0); };
+  const auto folder_mode = [&](mode_t mode) {
+    REQUIRE(::chmod(scratch.folder().c_str(), mode) == 0);
+  };
   const auto as_nobody = [&](bool on) {
     if (root) REQUIRE(seteuid(on ? 65534 : 0) == 0);
   };
@@ -373,7 +389,8 @@ TEST_CASE("a reader that may not write beside the pool reads it while nobody wri
   folder_mode(0755);
 }
 
-TEST_CASE("a writer that cannot use the table is noticed: no bytes are read that it may have changed") {
+TEST_CASE(
+    "a writer that cannot use the table is noticed: no bytes are read that it may have changed") {
   Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("pool");
   auto writer = must(Pool::open(path, writing()));
@@ -381,7 +398,8 @@ TEST_CASE("a writer that cannot use the table is noticed: no bytes are read that
   REQUIRE(writer->close().is_ok());
   auto reader = must(Pool::open(path, reading()));
   const std::string table = readers_table_path(path);
-  REQUIRE(::rename(table.c_str(), (table + ".elsewhere").c_str()) == 0);  // as where only the pool's file is shared with a container
+  REQUIRE(::rename(table.c_str(), (table + ".elsewhere").c_str()) ==
+          0);  // as where only the pool's file is shared with a container
   writer = must(Pool::open(path, writing()));
   CHECK(reader->read(nullptr).status().code() == Code::kReaderExpired);
   REQUIRE(::rename((table + ".elsewhere").c_str(), table.c_str()) == 0);
@@ -404,9 +422,12 @@ TEST_CASE("a pool that another one has taken the place of is not read on") {
 }
 
 // An image of a container with a pool in it.
-TEST_CASE("a reader of a pool that lies in a lower layer of an overlay follows the writer, who has a copy in the upper one") {
+TEST_CASE(
+    "a reader of a pool that lies in a lower layer of an overlay follows the writer, who has a "
+    "copy in the upper one") {
   Scratch scratch = Scratch::on_disk();
-  for (const char* layer : {"lower", "upper", "work", "merged"}) REQUIRE(::mkdir(scratch.path(layer).c_str(), 0755) == 0);
+  for (const char* layer : {"lower", "upper", "work", "merged"})
+    REQUIRE(::mkdir(scratch.path(layer).c_str(), 0755) == 0);
   const std::string path = scratch.path("merged") + "/pool";
   {
     auto made = must(Pool::open(scratch.path("lower") + "/pool", writing()));
@@ -416,16 +437,25 @@ TEST_CASE("a reader of a pool that lies in a lower layer of an overlay follows t
   const pid_t child = ::fork();
   if (child == 0) {
     // Mounts of its own: nothing to undo.
-    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) ::_exit(100);
-    const std::string layers = "lowerdir=" + scratch.path("lower") + ",upperdir=" + scratch.path("upper") + ",workdir=" + scratch.path("work");
-    if (::mount("overlay", scratch.path("merged").c_str(), "overlay", 0, layers.c_str()) != 0) ::_exit(100);
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+      ::_exit(100);
+    const std::string layers = "lowerdir=" + scratch.path("lower") +
+                               ",upperdir=" + scratch.path("upper") +
+                               ",workdir=" + scratch.path("work");
+    if (::mount("overlay", scratch.path("merged").c_str(), "overlay", 0, layers.c_str()) != 0)
+      ::_exit(100);
     auto reader = Pool::open(path, reading());
     if (!reader.is_ok() || get(**reader, key_in(1, "a")) != "1") ::_exit(1);
     auto writer = Pool::open(path, writing());
     Batch batch;
-    if (!writer.is_ok() || !batch.put(key_in(1, "a"), "2").is_ok() || !(*writer)->commit(batch, CommitMode::kDurable).is_ok()) ::_exit(2);
+    if (!writer.is_ok() || !batch.put(key_in(1, "a"), "2").is_ok() ||
+        !(*writer)->commit(batch, CommitMode::kDurable).is_ok())
+      ::_exit(2);
     if (!(*reader)->refresh().is_ok() || get(**reader, key_in(1, "a")) != "2") ::_exit(3);
-    if (!(*writer)->close().is_ok() || !(*reader)->refresh().is_ok() || get(**reader, key_in(1, "a")) != "2") ::_exit(4);
+    if (!(*writer)->close().is_ok() || !(*reader)->refresh().is_ok() ||
+        get(**reader, key_in(1, "a")) != "2")
+      ::_exit(4);
     ::_exit(0);
   }
   int how = 0;

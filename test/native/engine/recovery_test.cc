@@ -1,4 +1,5 @@
-// Opening: what it believes of the root and of the fold, what it makes whole, and what closing leaves for it.
+// Opening: what it believes of the root and of the fold, what it makes whole, and what closing
+// leaves for it.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -51,7 +52,9 @@ Status opened_with(const std::string& path, Change&& change) {
 
 }  // namespace
 
-TEST_CASE("each opening raises the incarnation, in the root, in its folds, and in the root that closing leaves") {
+TEST_CASE(
+    "each opening raises the incarnation, in the root, in its folds, and in the root that closing "
+    "leaves") {
   Scratch scratch;
   const std::string path = scratch.path("p");
   uint32_t last = 0;
@@ -64,11 +67,14 @@ TEST_CASE("each opening raises the incarnation, in the root, in its folds, and i
     put(*pool, "b", std::to_string(i));
     const RootWords root = root_of(path);
     CHECK(root.incarnation == now);
-    auto fold = FoldBlock::decode(Bytes(bytes_of_file(path)).substr(root.fold.offset, root.fold_bytes));
+    auto fold =
+        FoldBlock::decode(Bytes(bytes_of_file(path)).substr(root.fold.offset, root.fold_bytes));
     REQUIRE(fold);
     CHECK(fold->incarnation == now);
-    if (i % 2) REQUIRE(pool->close().is_ok());
-    else copy_over(path, scratch.path("left")), pool = nullptr, copy_over(scratch.path("left"), path);
+    if (i % 2)
+      REQUIRE(pool->close().is_ok());
+    else
+      copy_over(path, scratch.path("left")), pool = nullptr, copy_over(scratch.path("left"), path);
     CHECK(root_of(path).incarnation == now);
     last = now;
   }
@@ -96,19 +102,26 @@ TEST_CASE("the clean mark stands after a close in order, and only then") {
   CHECK(root_of(path).clean == 0);
 }
 
-TEST_CASE("a root that says what cannot be, or what is newer, is refused, and so is a fold of which a byte is damaged") {
+TEST_CASE(
+    "a root that says what cannot be, or what is newer, is refused, and so is a fold of which a "
+    "byte is damaged") {
   Scratch scratch;
   const std::string path = scratch.path("p");
   auto pool = open_pool(path, quiet());
   for (int i = 0; i < 100; i++) put(*pool, "k" + std::to_string(i), "v", CommitMode::kEventual);
   REQUIRE(pool->close().is_ok());
   CHECK(opened_with(path, [](RootWords&) {}).is_ok());
-  CHECK(opened_with(path, [](RootWords& root) { root.version = kRootVersion + 1; }).code() == Code::kNewerFormat);
-  CHECK(opened_with(path, [](RootWords& root) { root.fold_checksum ^= 1; }).code() == Code::kCorrupt);
-  const Status beyond = opened_with(path, [&](RootWords& root) { root.fold.bytes = std::filesystem::file_size(path); });
+  CHECK(opened_with(path, [](RootWords& root) { root.version = kRootVersion + 1; }).code() ==
+        Code::kNewerFormat);
+  CHECK(opened_with(path, [](RootWords& root) { root.fold_checksum ^= 1; }).code() ==
+        Code::kCorrupt);
+  const Status beyond = opened_with(
+      path, [&](RootWords& root) { root.fold.bytes = std::filesystem::file_size(path); });
   CHECK(beyond.code() == Code::kCorrupt);
   CHECK(beyond.message().find("beyond") != std::string::npos);
-  const Status longer = opened_with(path, [&](RootWords& root) { root.fold.bytes = root.fold_bytes = 2 * std::filesystem::file_size(path); });
+  const Status longer = opened_with(path, [&](RootWords& root) {
+    root.fold.bytes = root.fold_bytes = 2 * std::filesystem::file_size(path);
+  });
   CHECK(longer.code() == Code::kCorrupt);
   CHECK(longer.message().find("beyond") != std::string::npos);
   const RootWords root = root_of(path);
@@ -128,7 +141,8 @@ TEST_CASE("a fold of more than a megabyte is whole") {
   auto pool = open_pool(path, quiet());
   for (uint32_t from = 1; from <= kRegions; from += 500) {
     Batch batch;
-    for (uint32_t i = from; i < from + 500; i++) REQUIRE(batch.region_size(i, 8 * i, name + std::to_string(i)).is_ok());
+    for (uint32_t i = from; i < from + 500; i++)
+      REQUIRE(batch.region_size(i, 8 * i, name + std::to_string(i)).is_ok());
     REQUIRE(pool->commit(batch, CommitMode::kEventual).is_ok());
   }
   REQUIRE(pool->close().is_ok());
@@ -137,10 +151,13 @@ TEST_CASE("a fold of more than a megabyte is whole") {
   auto regions = pool->regions(nullptr);
   REQUIRE(regions.is_ok());
   REQUIRE(regions->size() == kRegions);
-  for (const RegionInfo& region : *regions) CHECK((region.size == 8 * region.region && region.name == name + std::to_string(region.region)));
+  for (const RegionInfo& region : *regions)
+    CHECK(
+        (region.size == 8 * region.region && region.name == name + std::to_string(region.region)));
 }
 
-// A crash lost the first sector of a segment, not its first record: both were on their way together.
+// A crash lost the first sector of a segment, not its first record: both were on their way
+// together.
 TEST_CASE("a segment's header that a crash has lost is written again") {
   Scratch scratch;
   const std::string path = scratch.path("p"), left = scratch.path("left");
@@ -151,17 +168,20 @@ TEST_CASE("a segment's header that a crash has lost is written again") {
   std::vector<uint64_t> headers;
   for (uint64_t at = kSegmentsOffset; at + sizeof(SegmentHeader) <= bytes.size(); at += 4096) {
     const auto header = load<SegmentHeader>(reinterpret_cast<const uint8_t*>(bytes.data()) + at);
-    if (header.magic == SegmentHeader::kMagic && header.offset == at && header.sequence > 1) headers.push_back(at);
+    if (header.magic == SegmentHeader::kMagic && header.offset == at && header.sequence > 1)
+      headers.push_back(at);
   }
   REQUIRE(headers.size() >= 2);
   write_at(left, headers[0], std::string(sizeof(SegmentHeader), '\0'));
   auto again = open_pool(left, quiet(64 * kKiB));
-  CHECK(bytes_of_file(left).substr(headers[0], sizeof(SegmentHeader)) == bytes.substr(headers[0], sizeof(SegmentHeader)));
+  CHECK(bytes_of_file(left).substr(headers[0], sizeof(SegmentHeader)) ==
+        bytes.substr(headers[0], sizeof(SegmentHeader)));
   CHECK(contents(*again) == contents(*pool));
   CHECK(again->check(nullptr, nullptr)->damages == std::vector<std::string>());
 }
 
-// One that says 0 says that its block was never written. Its sector is damaged, and stays so when a fold changes what is beside it.
+// One that says 0 says that its block was never written. Its sector is damaged, and stays so when a
+// fold changes what is beside it.
 TEST_CASE("a block whose sum was lost is not zeros, also when a fold has written its sums again") {
   Scratch scratch;
   const std::string path = scratch.path("p");
@@ -173,10 +193,14 @@ TEST_CASE("a block whose sum was lost is not zeros, also when a fold has written
   REQUIRE(pool->close().is_ok());
   const RootWords root = root_of(path);
   CHECK(root.version == kRootVersionOfRegions);  // so that no older build opens it
-  auto fold = FoldBlock::decode(Bytes(bytes_of_file(path)).substr(root.fold.offset, root.fold_bytes));
+  auto fold =
+      FoldBlock::decode(Bytes(bytes_of_file(path)).substr(root.fold.offset, root.fold_bytes));
   REQUIRE(fold);
   REQUIRE(fold->regions.at(0).extents.size() == 1);
-  write_at(path, fold->regions[0].extents[0].segment.offset + offsetof(SumSector, sums) + 3 * sizeof(uint64_t), std::string(8, '\0'));
+  write_at(
+      path,
+      fold->regions[0].extents[0].segment.offset + offsetof(SumSector, sums) + 3 * sizeof(uint64_t),
+      std::string(8, '\0'));
   pool = open_pool(path, quiet());
   uint8_t byte = 0;
   CHECK(pool->region_read(1, 3 * kRegionBlockBytes, 1, &byte, nullptr).code() == Code::kCorrupt);
@@ -185,7 +209,8 @@ TEST_CASE("a block whose sum was lost is not zeros, also when a fold has written
     REQUIRE(snapshot.is_ok());
     if (round == 0) *snapshot = nullptr;
     Batch whole;
-    REQUIRE(whole.region_write(1, 0, std::string(kRegionBlockBytes, static_cast<char>('b' + round))).is_ok());
+    REQUIRE(whole.region_write(1, 0, std::string(kRegionBlockBytes, static_cast<char>('b' + round)))
+                .is_ok());
     REQUIRE(pool->commit(whole, CommitMode::kDurable).is_ok());
     REQUIRE(pool->fold().is_ok());
     CHECK(pool->region_read(1, 3 * kRegionBlockBytes, 1, &byte, nullptr).code() == Code::kCorrupt);
@@ -196,14 +221,16 @@ TEST_CASE("a block whose sum was lost is not zeros, also when a fold has written
 
 #ifdef HOLDFAST_PLANTED_BUGS
 
-// What a fold was placing may be torn where its tail writes, and while that is replayed. Everything else is damage as always.
+// What a fold was placing may be torn where its tail writes, and while that is replayed. Everything
+// else is damage as always.
 TEST_CASE("a damaged block is damage also in a pool that a crash left while regions were placed") {
   Scratch scratch;
   const std::string path = scratch.path("p"), left = scratch.path("left");
   auto pool = open_pool(path, quiet());
   Batch batch;
   REQUIRE(batch.region_size(1, 100000, "r").is_ok());
-  REQUIRE(batch.region_write(1, 0, std::string(50000, 'a') + "here" + std::string(49996, 'b')).is_ok());
+  REQUIRE(
+      batch.region_write(1, 0, std::string(50000, 'a') + "here" + std::string(49996, 'b')).is_ok());
   REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
   REQUIRE(pool->fold().is_ok());
   Batch change;
@@ -217,7 +244,8 @@ TEST_CASE("a damaged block is damage also in a pool that a crash left while regi
   REQUIRE(std::filesystem::exists(left));
   CHECK(root_of(left).placing == 1);
   const std::string bytes = bytes_of_file(left);
-  for (size_t at = bytes.find("ahereb"); at != std::string::npos; at = bytes.find("ahereb", at + 1)) write_at(left, at + 1, "HERE");
+  for (size_t at = bytes.find("ahereb"); at != std::string::npos; at = bytes.find("ahereb", at + 1))
+    write_at(left, at + 1, "HERE");
   auto again = open_pool(left, quiet());
   std::string read(100, '?');
   auto* to = reinterpret_cast<uint8_t*>(read.data());

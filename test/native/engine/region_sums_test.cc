@@ -1,5 +1,6 @@
-// Sums of regions' blocks: which of them are believed while they are on their way, which are damage, and what recovery makes of a torn one. And
-// what is set aside for parts that a fold will place.
+// Sums of regions' blocks: which of them are believed while they are on their way, which are
+// damage, and what recovery makes of a torn one. And what is set aside for parts that a fold will
+// place.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -30,7 +31,8 @@ void resize(Pool& pool, uint64_t size) {
 
 void write(Pool& pool, uint64_t block, char with) {
   Batch batch;
-  REQUIRE(batch.region_write(1, block * kRegionBlockBytes, std::string(kRegionBlockBytes, with)).is_ok());
+  REQUIRE(batch.region_write(1, block * kRegionBlockBytes, std::string(kRegionBlockBytes, with))
+              .is_ok());
   REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
 }
 
@@ -40,15 +42,20 @@ std::string blocks_of(Pool& pool) {
   for (uint64_t at = 0; at < kSize; at += kRegionBlockBytes) {
     uint8_t block[kRegionBlockBytes];
     const Status read = pool.region_read(1, at, sizeof block, block, nullptr);
-    const bool even = std::all_of(block, block + sizeof block, [&](uint8_t byte) { return byte == block[0]; });
-    out += read.code() == Code::kCorrupt ? '!' : !read.is_ok() || !even ? '?' : block[0] == 0 ? '.' : static_cast<char>(block[0]);
+    const bool even =
+        std::all_of(block, block + sizeof block, [&](uint8_t byte) { return byte == block[0]; });
+    out += read.code() == Code::kCorrupt ? '!'
+           : !read.is_ok() || !even      ? '?'
+           : block[0] == 0               ? '.'
+                                         : static_cast<char>(block[0]);
   }
   return out;
 }
 
 std::string with_dots(std::string front) { return front + std::string(40 - front.size(), '.'); }
 
-// Of the region's only extent: where its sums are. Its first block is `with`; in the log that lies behind a header.
+// Of the region's only extent: where its sums are. Its first block is `with`; in the log that lies
+// behind a header.
 uint64_t sums_in(const std::string& bytes, char with) {
   const std::string block(kRegionBlockBytes, with);
   for (size_t at = bytes.find(block); at != std::string::npos; at = bytes.find(block, at + 1)) {
@@ -62,7 +69,8 @@ uint64_t sums_in(const std::string& bytes, char with) {
 std::shared_ptr<Pool> placed(const std::string& path) {
   auto pool = open_pool(path, quiet());
   resize(*pool, kSize);
-  for (uint64_t block = 0; block < 10; block += 2) write(*pool, block, static_cast<char>('a' + block));
+  for (uint64_t block = 0; block < 10; block += 2)
+    write(*pool, block, static_cast<char>('a' + block));
   REQUIRE(pool->fold().is_ok());
   REQUIRE(blocks_of(*pool) == with_dots("a.c.e.g.i"));
   return pool;
@@ -70,11 +78,13 @@ std::shared_ptr<Pool> placed(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("regions: a sum that is lost is damage, also beside blocks that the next fold will place") {
+TEST_CASE(
+    "regions: a sum that is lost is damage, also beside blocks that the next fold will place") {
   Scratch scratch;
   const std::string path = scratch.path("p");
   REQUIRE(placed(path)->close().is_ok());
-  write_at(path, sums_in(bytes_of_file(path), 'a') + 4 * sizeof(uint64_t), std::string(sizeof(uint64_t), '\0'));
+  write_at(path, sums_in(bytes_of_file(path), 'a') + 4 * sizeof(uint64_t),
+           std::string(sizeof(uint64_t), '\0'));
   auto pool = open_pool(path, quiet());
   CHECK(blocks_of(*pool) == "a!c!!!g!i!" + std::string(30, '!'));
   write(*pool, 6, 'G');
@@ -89,7 +99,8 @@ TEST_CASE("regions: a sum that is lost is damage, also beside blocks that the ne
 
 #ifdef HOLDFAST_PLANTED_BUGS
 
-TEST_CASE("regions: sums that a fold was writing as the machine died are made whole, checksum too") {
+TEST_CASE(
+    "regions: sums that a fold was writing as the machine died are made whole, checksum too") {
   Scratch scratch;
   const std::string path = scratch.path("p"), left = scratch.path("left");
   auto pool = placed(path);
@@ -109,8 +120,11 @@ TEST_CASE("regions: sums that a fold was writing as the machine died are made wh
   for (const bool sums_landed : {false, true}) {
     CAPTURE(sums_landed);
     std::string bytes = before;
-    if (sums_landed) bytes.replace(sums, offsetof(SumSector, checksum), after, sums, offsetof(SumSector, checksum));
-    else bytes.replace(checksum_at, sizeof(uint64_t), after, checksum_at, sizeof(uint64_t));
+    if (sums_landed)
+      bytes.replace(sums, offsetof(SumSector, checksum), after, sums,
+                    offsetof(SumSector, checksum));
+    else
+      bytes.replace(checksum_at, sizeof(uint64_t), after, checksum_at, sizeof(uint64_t));
     REQUIRE(bytes != before);
     std::ofstream(left, std::ios::binary | std::ios::trunc) << bytes;
     auto next = open_pool(left, quiet());
@@ -124,7 +138,9 @@ TEST_CASE("regions: sums that a fold was writing as the machine died are made wh
   }
 }
 
-TEST_CASE("regions: a sector of sums that is not this extent's is damage, also where a fold was writing it") {
+TEST_CASE(
+    "regions: a sector of sums that is not this extent's is damage, also where a fold was writing "
+    "it") {
   Scratch scratch;
   const std::string path = scratch.path("p"), left = scratch.path("left");
   auto pool = placed(path);
@@ -139,7 +155,9 @@ TEST_CASE("regions: a sector of sums that is not this extent's is damage, also w
 
 #endif
 
-TEST_CASE("regions: a snapshot from before an extent was there does not keep it from being rewritten in place") {
+TEST_CASE(
+    "regions: a snapshot from before an extent was there does not keep it from being rewritten in "
+    "place") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), quiet());
   resize(*pool, kSize);
@@ -158,7 +176,9 @@ TEST_CASE("regions: a snapshot from before an extent was there does not keep it 
   CHECK(byte == 0);
 }
 
-TEST_CASE("regions: what is set aside for parts that were never placed is set aside again when their records are replayed") {
+TEST_CASE(
+    "regions: what is set aside for parts that were never placed is set aside again when their "
+    "records are replayed") {
   Scratch scratch;
   const std::string path = scratch.path("p");
   auto pool = open_pool(path, quiet());
@@ -174,7 +194,9 @@ TEST_CASE("regions: what is set aside for parts that were never placed is set as
   CHECK(next->stats().set_aside_bytes == 0);
 }
 
-TEST_CASE("regions: for zeros behind the end of one that shrinks a part is set aside, for a part that has one nothing is") {
+TEST_CASE(
+    "regions: for zeros behind the end of one that shrinks a part is set aside, for a part that "
+    "has one nothing is") {
   PoolOptions options = quiet();
   options.log_segment_bytes = 256 * kKiB;
   auto disk = SimulatedDisk::create(SimulatedOptions(), 1);
@@ -186,7 +208,8 @@ TEST_CASE("regions: for zeros behind the end of one that shrinks a part is set a
   resize(*pool, kSize - 100);
   CHECK(pool->stats().set_aside_bytes > 0);
   const uint64_t aside = pool->stats().set_aside_bytes;
-  for (uint64_t n = 1; n < 20; n++) disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
+  for (uint64_t n = 1; n < 20; n++)
+    disk->fail(SimulatedCall::kAllocate, n, SimulatedFault::kDiskFull);
   write(*pool, 3, 'd');
   write(*pool, 4, 'e');
   CHECK(pool->stats().set_aside_bytes == aside);

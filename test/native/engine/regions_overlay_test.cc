@@ -1,4 +1,5 @@
-// What lies over the placed blocks of a region before a fold has placed it: cuts, and images of blocks that are damaged below.
+// What lies over the placed blocks of a region before a fold has placed it: cuts, and images of
+// blocks that are damaged below.
 #include <doctest/doctest.h>
 
 #include <thread>
@@ -47,7 +48,9 @@ std::shared_ptr<Pool> placed(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("regions: what was cut off is zeros, whatever was cut, grown and written since, with and without a fold") {
+TEST_CASE(
+    "regions: what was cut off is zeros, whatever was cut, grown and written since, with and "
+    "without a fold") {
   Scratch scratch;
   auto pool = placed(scratch.path("p"));
   write(*pool, 6000, std::string(2000, 'b'));
@@ -67,14 +70,17 @@ TEST_CASE("regions: what was cut off is zeros, whatever was cut, grown and writt
   CHECK((all_of(*pool) == expected));
 }
 
-TEST_CASE("regions: a damaged block stays damaged under writes of parts of it, and is whole when all of it was written") {
+TEST_CASE(
+    "regions: a damaged block stays damaged under writes of parts of it, and is whole when all of "
+    "it was written") {
   Scratch scratch;
   const std::string path = scratch.path("p");
   auto pool = placed(path);
   write(*pool, 512 * 4 + 100, "here");
   REQUIRE(pool->close().is_ok());
   const std::string bytes = bytes_of_file(path);
-  for (size_t at = bytes.find("ahere"); at != std::string::npos; at = bytes.find("ahere", at + 1)) write_at(path, at + 1, "HERE");
+  for (size_t at = bytes.find("ahere"); at != std::string::npos; at = bytes.find("ahere", at + 1))
+    write_at(path, at + 1, "HERE");
   pool = open_pool(path, quiet());
   CHECK(all_of(*pool) == code_name(Code::kCorrupt));
   for (int i = 0; i < 3; i++) {
@@ -82,12 +88,15 @@ TEST_CASE("regions: a damaged block stays damaged under writes of parts of it, a
     CHECK(all_of(*pool) == code_name(Code::kCorrupt));
   }
   write(*pool, 512 * 4, std::string(512, 'w'));
-  CHECK((all_of(*pool) == std::string(512 * 4, 'a') + std::string(512, 'w') + std::string(kSize - 512 * 5, 'a')));
+  CHECK((all_of(*pool) ==
+         std::string(512 * 4, 'a') + std::string(512, 'w') + std::string(kSize - 512 * 5, 'a')));
 }
 
 #ifdef HOLDFAST_PLANTED_BUGS
 
-TEST_CASE("regions: a cut that a fold is about to place hides what is below from a write that comes meanwhile") {
+TEST_CASE(
+    "regions: a cut that a fold is about to place hides what is below from a write that comes "
+    "meanwhile") {
   Scratch scratch;
   auto pool = placed(scratch.path("p"));
   resize(*pool, 1000);

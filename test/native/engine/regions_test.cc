@@ -1,4 +1,5 @@
-// Regions through the engine's one door: bounds, cells, snapshots, sizes, damage, space. What crashes leave of them the simulator tries.
+// Regions through the engine's one door: bounds, cells, snapshots, sizes, damage, space. What
+// crashes leave of them the simulator tries.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -16,7 +17,8 @@ using namespace holdfast::test;
 
 namespace {
 
-Code commit(Pool& pool, const std::function<Status(Batch&)>& fill, CommitMode mode = CommitMode::kEventual) {
+Code commit(Pool& pool, const std::function<Status(Batch&)>& fill,
+            CommitMode mode = CommitMode::kEventual) {
   Batch batch;
   Status filled = fill(batch);
   if (!filled.is_ok()) return filled.code();
@@ -24,16 +26,20 @@ Code commit(Pool& pool, const std::function<Status(Batch&)>& fill, CommitMode mo
 }
 
 void resize(Pool& pool, uint32_t region, uint64_t size) {
-  REQUIRE(commit(pool, [&](Batch& b) { return b.region_size(region, size, "r" + std::to_string(region)); }) == Code::kOk);
+  REQUIRE(commit(pool, [&](Batch& b) {
+            return b.region_size(region, size, "r" + std::to_string(region));
+          }) == Code::kOk);
 }
 
 Code write(Pool& pool, uint32_t region, uint64_t offset, const std::string& bytes) {
   return commit(pool, [&](Batch& b) { return b.region_write(region, offset, bytes); });
 }
 
-std::string read(Pool& pool, uint32_t region, uint64_t offset, uint64_t size, const SnapshotPtr& snapshot = nullptr) {
+std::string read(Pool& pool, uint32_t region, uint64_t offset, uint64_t size,
+                 const SnapshotPtr& snapshot = nullptr) {
   std::string out(size, '\xee');
-  Status done = pool.region_read(region, offset, size, reinterpret_cast<uint8_t*>(out.data()), snapshot);
+  Status done =
+      pool.region_read(region, offset, size, reinterpret_cast<uint8_t*>(out.data()), snapshot);
   return done.is_ok() ? out : std::string(code_name(done.code())) + ": " + done.message();
 }
 
@@ -74,7 +80,8 @@ TEST_CASE("a region of 8 GiB takes what was touched") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"));
   resize(*pool, 1, 8 * kGiB);
-  for (const uint64_t offset : {uint64_t{0}, 4 * kGiB - 4, 8 * kGiB - 8}) REQUIRE(write(*pool, 1, offset, "12345678") == Code::kOk);
+  for (const uint64_t offset : {uint64_t{0}, 4 * kGiB - 4, 8 * kGiB - 8})
+    REQUIRE(write(*pool, 1, offset, "12345678") == Code::kOk);
   REQUIRE(pool->fold().is_ok());
   CHECK(read(*pool, 1, 4 * kGiB - 4, 8) == "12345678");
   CHECK(read(*pool, 1, 8 * kGiB - 8, 8) == "12345678");
@@ -89,7 +96,8 @@ TEST_CASE("what is outside of a region is refused, and nothing happens") {
   CHECK(write(*pool, 1, 93, "12345678") == Code::kOutOfRange);
   CHECK(write(*pool, 1, UINT64_MAX - 3, "12345678") == Code::kOutOfRange);
   CHECK(write(*pool, 2, 0, "1") == Code::kNotFound);
-  CHECK(commit(*pool, [](Batch& b) { return b.region_size(1, kMaxRegionBytes + 1, "r"); }) == Code::kOutOfRange);
+  CHECK(commit(*pool, [](Batch& b) { return b.region_size(1, kMaxRegionBytes + 1, "r"); }) ==
+        Code::kOutOfRange);
   CHECK(commit(*pool, [](Batch& b) { return b.region_add(1, 4, 1); }) == Code::kInvalidArgument);
   CHECK(commit(*pool, [](Batch& b) { return b.region_add(1, 96, 1); }) == Code::kOutOfRange);
   CHECK(read(*pool, 1, 96, 8).find("ERR_HOLDFAST_OUT_OF_RANGE") == 0);
@@ -107,7 +115,8 @@ TEST_CASE("cells are added to and compared as the commit is decided") {
   auto pool = open_pool(scratch.path("p"));
   resize(*pool, 1, 64);
   Batch batch;
-  REQUIRE(batch.put(key_in(1, "k"), std::string(300 * kKiB, 'x')).is_ok());  // a large value: the record is made anew
+  REQUIRE(batch.put(key_in(1, "k"), std::string(300 * kKiB, 'x'))
+              .is_ok());  // a large value: the record is made anew
   REQUIRE(batch.region_add(1, 8, 5).is_ok());
   REQUIRE(batch.region_add(1, 8, 6).is_ok());
   const uint64_t hundred = 100;
@@ -130,7 +139,8 @@ TEST_CASE("cells are added to and compared as the commit is decided") {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; t++) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 500; i++) (void)commit(*pool, [](Batch& b) { return b.region_add(1, 16, 1); });
+      for (int i = 0; i < 500; i++)
+        (void)commit(*pool, [](Batch& b) { return b.region_add(1, 16, 1); });
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -148,18 +158,23 @@ TEST_CASE("cells are added to and compared as the commit is decided") {
   CHECK(cell(*pool, 1, 16) == 2100);
 }
 
-TEST_CASE("what was added to cells is in the log as it was decided: a pool that was never folded has it after a crash") {
+TEST_CASE(
+    "what was added to cells is in the log as it was decided: a pool that was never folded has it "
+    "after a crash") {
   Scratch scratch;
   const std::string path = scratch.path("p"), copy = scratch.path("copy");
   auto pool = open_pool(path);
   resize(*pool, 1, 4096);
   REQUIRE(write(*pool, 1, 64, std::string("\5\0\0\0\0\0\0\0", 8)) == Code::kOk);
-  const Code added = commit(*pool, [](Batch& b) {
-    HOLDFAST_TRY(b.put(key_in(1, "k"), "v"));
-    HOLDFAST_TRY(b.region_add(1, 64, 7));
-    HOLDFAST_TRY(b.region_add(1, 72, 3));
-    return b.region_add(1, 64, 30);
-  }, CommitMode::kDurable);
+  const Code added = commit(
+      *pool,
+      [](Batch& b) {
+        HOLDFAST_TRY(b.put(key_in(1, "k"), "v"));
+        HOLDFAST_TRY(b.region_add(1, 64, 7));
+        HOLDFAST_TRY(b.region_add(1, 72, 3));
+        return b.region_add(1, 64, 30);
+      },
+      CommitMode::kDurable);
   REQUIRE(added == Code::kOk);
   std::filesystem::copy_file(path, copy);  // what a power cut now would leave
   auto after = open_pool(copy);
@@ -193,17 +208,21 @@ TEST_CASE("a snapshot sees a region as it was, whatever is written, folded, cut 
   resize(*pool, 1, 0);
   REQUIRE(pool->compact().is_ok());
   CHECK(read(*pool, 1, 0, 1).find("ERR_HOLDFAST_NOT_FOUND") == 0);
-  for (const auto& [snapshot, expected] : kept) CHECK(read(*pool, 1, 0, size, snapshot) == expected);
+  for (const auto& [snapshot, expected] : kept)
+    CHECK(read(*pool, 1, 0, size, snapshot) == expected);
   CHECK(pool->stats().region_bytes == 0);
 }
 
-TEST_CASE("a region that is cut between two blocks, and nothing else, shows zeros there when it grows again") {
+TEST_CASE(
+    "a region that is cut between two blocks, and nothing else, shows zeros there when it grows "
+    "again") {
   for (const bool seen : {false, true}) {  // in place, and copied for a snapshot's sake
     CAPTURE(seen);
     Scratch scratch;
     auto pool = open_pool(scratch.path("p"));
     const std::string whole(64 * kRegionBlockBytes, 'a');
-    const std::string left = whole.substr(0, 8 * kRegionBlockBytes) + std::string(56 * kRegionBlockBytes, '\0');
+    const std::string left =
+        whole.substr(0, 8 * kRegionBlockBytes) + std::string(56 * kRegionBlockBytes, '\0');
     resize(*pool, 1, whole.size());
     REQUIRE(write(*pool, 1, 0, whole) == Code::kOk);
     REQUIRE(pool->fold().is_ok());
@@ -262,12 +281,15 @@ TEST_CASE("dropping a region gives its space back") {
   const uint64_t before = pool->stats().free_bytes;
   for (int round = 0; round < 4; round++) {
     resize(*pool, static_cast<uint32_t>(round + 1), 6 * kMiB);
-    for (uint64_t at = 0; at < 6 * kMiB; at += kMiB) REQUIRE(write(*pool, static_cast<uint32_t>(round + 1), at, std::string(kMiB, 'x')) == Code::kOk);
+    for (uint64_t at = 0; at < 6 * kMiB; at += kMiB)
+      REQUIRE(write(*pool, static_cast<uint32_t>(round + 1), at, std::string(kMiB, 'x')) ==
+              Code::kOk);
     REQUIRE(pool->compact().is_ok());
     CHECK(pool->stats().free_bytes < before - 6 * kMiB + kMiB);
     resize(*pool, static_cast<uint32_t>(round + 1), 0);
     REQUIRE(pool->compact().is_ok());
-    CHECK(pool->stats().free_bytes + kMiB >= before);  // the log may hold a segment or two more than it did
+    CHECK(pool->stats().free_bytes + kMiB >=
+          before);  // the log may hold a segment or two more than it did
   }
 }
 
@@ -277,17 +299,20 @@ TEST_CASE("a region that has no room is refused before anything is appended") {
   resize(*pool, 1, kGiB);
   Code last = Code::kOk;
   uint64_t written = 0;
-  for (; last == Code::kOk && written < 1000; written++) last = write(*pool, 1, written * kExtentDataBytes, "touched!");
+  for (; last == Code::kOk && written < 1000; written++)
+    last = write(*pool, 1, written * kExtentDataBytes, "touched!");
   CHECK(last == Code::kPoolFull);
   CHECK(written > 4);
   REQUIRE(pool->fold().is_ok());
-  for (uint64_t i = 0; i + 1 < written; i++) CHECK(read(*pool, 1, i * kExtentDataBytes, 8) == "touched!");
+  for (uint64_t i = 0; i + 1 < written; i++)
+    CHECK(read(*pool, 1, i * kExtentDataBytes, 8) == "touched!");
   CHECK(write(*pool, 1, 8, "again") == Code::kOk);  // where there is room already
   resize(*pool, 1, 0);
   REQUIRE(pool->compact().is_ok());
 }
 
-TEST_CASE("a damaged byte of a region is an error that names it, until its block is written whole") {
+TEST_CASE(
+    "a damaged byte of a region is an error that names it, until its block is written whole") {
   Scratch scratch;
   const std::string path = scratch.path("p");
   std::string needle = "a needle that is found in the file and broken there";
@@ -301,7 +326,8 @@ TEST_CASE("a damaged byte of a region is an error that names it, until its block
   {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
     std::string all((std::istreambuf_iterator<char>(file)), {});
-    // In the log it follows an operation's key; in the extent it begins 5000 bytes behind the data's beginning.
+    // In the log it follows an operation's key; in the extent it begins 5000 bytes behind the
+    // data's beginning.
     size_t broken = 0;
     for (size_t at = all.find(needle); at != std::string::npos; at = all.find(needle, at + 1)) {
       if (at % 512 != 5000 % 512) continue;
@@ -373,7 +399,9 @@ TEST_CASE("where a sparse region has data is known without reading it") {
   CHECK(data_from((far / kExtentDataBytes + 1) * kExtentDataBytes) == kMaxRegionBytes);
   auto before = pool->snapshot();
   REQUIRE(before.is_ok());
-  resize(*pool, 1, 2 * kRegionBlockBytes);  // within a block it would be zeroed to its end, and count as written
+  resize(
+      *pool, 1,
+      2 * kRegionBlockBytes);  // within a block it would be zeroed to its end, and count as written
   resize(*pool, 1, kMaxRegionBytes);
   CHECK(data_from(0) == kMaxRegionBytes);
   CHECK(data_from(0, *before) == far / kExtentDataBytes * kExtentDataBytes);

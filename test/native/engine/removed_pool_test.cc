@@ -1,4 +1,5 @@
-// A pool whose file somebody has removed while it was open: what is committed to it would be gone once it is closed, so it fails.
+// A pool whose file somebody has removed while it was open: what is committed to it would be gone
+// once it is closed, so it fails.
 #include <doctest/doctest.h>
 #include <unistd.h>
 

@@ -1,4 +1,6 @@
 // Another size for a pool: in place and by copying, and a kill at every step of both.
+#include "engine/resize.h"
+
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -10,7 +12,6 @@
 #include <fstream>
 #include <functional>
 
-#include "engine/resize.h"
 #include "medium/file_medium.h"
 #include "medium/pool_file.h"
 #include "medium/superblock.h"
@@ -38,7 +39,9 @@ std::shared_ptr<Pool> must(Result<std::shared_ptr<Pool>> opened) {
 
 uint64_t fill(Pool& pool, uint64_t most) {
   for (uint64_t i = 0; i < most; i++) {
-    Status done = std::move(try_put(pool, "k" + std::to_string(i), std::string(100000, static_cast<char>('a' + i % 26))).status());
+    Status done = std::move(
+        try_put(pool, "k" + std::to_string(i), std::string(100000, static_cast<char>('a' + i % 26)))
+            .status());
     if (!done.is_ok()) {
       CHECK(done.code() == Code::kPoolFull);
       return i;
@@ -54,7 +57,8 @@ uint64_t file_bytes(const std::string& path) {
 
 }  // namespace
 
-// Points are armed when a process begins: the one to be killed is this program, run again for that alone (main.cc).
+// Points are armed when a process begins: the one to be killed is this program, run again for that
+// alone (main.cc).
 int resize_child(const char* job) {
   char* rest = nullptr;
   const uint64_t size = std::strtoull(job + 1, &rest, 10);
@@ -68,7 +72,8 @@ int resize_child(const char* job) {
   return 7;  // the point was not met
 }
 
-TEST_CASE("a file of fixed size is made larger while it is open, and smaller where nothing is beyond") {
+TEST_CASE(
+    "a file of fixed size is made larger while it is open, and smaller where nothing is beyond") {
   Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("pool");
   auto pool = must(Pool::open(path, sized(8 * kMiB)));
@@ -97,7 +102,8 @@ TEST_CASE("a file of fixed size is made larger while it is open, and smaller whe
   CHECK(damages(*pool) == std::vector<std::string>());
 }
 
-TEST_CASE("a pool is copied into another size: all is there, commits are numbered on, the mode is kept") {
+TEST_CASE(
+    "a pool is copied into another size: all is there, commits are numbered on, the mode is kept") {
   const auto run = [](bool pmem) {
     Scratch scratch = pmem ? Scratch::in_memory() : Scratch::on_disk();
     const std::string path = scratch.path("pool");
@@ -118,7 +124,8 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
     pool = nullptr;
     REQUIRE(::chmod(path.c_str(), 0640) == 0);
     if (!pmem) {
-      CHECK(resize_by_copy(path, 4 * kMiB, nullptr, nullptr).status().code() == Code::kPoolFull);  // not all of it fits
+      CHECK(resize_by_copy(path, 4 * kMiB, nullptr, nullptr).status().code() ==
+            Code::kPoolFull);  // not all of it fits
     }
     for (const uint64_t size : {40 * kMiB, 96 * kMiB}) {
       auto copied = resize_by_copy(path, size, nullptr, nullptr);
@@ -129,7 +136,8 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
       pool = must(Pool::open(path, sized(size, pmem)));
       CHECK(contents(*pool) == all);
       std::string read(region.size(), 'x');
-      REQUIRE(pool->region_read(5, 0, read.size(), reinterpret_cast<uint8_t*>(read.data()), nullptr).is_ok());
+      REQUIRE(pool->region_read(5, 0, read.size(), reinterpret_cast<uint8_t*>(read.data()), nullptr)
+                  .is_ok());
       CHECK(read == region);
       CHECK(pool->region_info(5, nullptr)->name == "vectors");
       CHECK(pool->stats().epoch > epoch);
@@ -143,7 +151,8 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
     std::atomic<bool> cancelled{true};
     CHECK(resize_by_copy(path, 64 * kMiB, &cancelled, nullptr).status().code() == Code::kAborted);
     size_t left = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.folder())) left++;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.folder()))
+      left++;
     CHECK(left == 1);
   };
   SUBCASE("file") { run(false); }
@@ -154,7 +163,9 @@ TEST_CASE("a pool is copied into another size: all is there, commits are numbere
   }
 }
 
-TEST_CASE("a new size is told only when it is durable: at each of its syncs that fails it is an error, and a reopen has one size or the other") {
+TEST_CASE(
+    "a new size is told only when it is durable: at each of its syncs that fails it is an error, "
+    "and a reopen has one size or the other") {
   const SystemFaults::Disarm disarm;
   for (const uint64_t size : {32 * kMiB, 12 * kMiB}) {
     // One superblock, the other, and what was cut off.
@@ -180,8 +191,11 @@ TEST_CASE("a new size is told only when it is durable: at each of its syncs that
   }
 }
 
-TEST_CASE("a superblock that a power cut tore in a resize is made whole at opening; one that is damaged elsewhere is named") {
-  const auto change = [](const std::string& path, int copy, const std::function<void(Superblock*)>& make) {
+TEST_CASE(
+    "a superblock that a power cut tore in a resize is made whole at opening; one that is damaged "
+    "elsewhere is named") {
+  const auto change = [](const std::string& path, int copy,
+                         const std::function<void(Superblock*)>& make) {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
     Superblock superblock;
     file.seekg(static_cast<std::streamoff>(kSuperblockOffsets[copy]));
@@ -205,8 +219,10 @@ TEST_CASE("a superblock that a power cut tore in a resize is made whole at openi
       auto pool = must(Pool::open(path, sized(16 * kMiB)));
       put(*pool, "k", "v");
       REQUIRE(pool->close().is_ok());
-      if (tear < tears.size()) change(path, copy, tears[tear]);
-      else change(path, copy, [](Superblock* damaged) { damaged->uuid[3] ^= 1; });
+      if (tear < tears.size())
+        change(path, copy, tears[tear]);
+      else
+        change(path, copy, [](Superblock* damaged) { damaged->uuid[3] ^= 1; });
       pool = must(Pool::open(path, sized(16 * kMiB)));
       CHECK(get(*pool, key_in(1, "k")) == "v");
       CHECK(damages(*pool).size() == (tear < tears.size() ? 0 : 1));
@@ -223,7 +239,8 @@ TEST_CASE("a pool is told to be copied only when the copy and its name are durab
   put(*pool, "k", "v");
   REQUIRE(pool->close().is_ok());
   pool = nullptr;
-  // The copy's front, its superblocks, the folder with its name; and the folder with the name that it takes over.
+  // The copy's front, its superblocks, the folder with its name; and the folder with the name that
+  // it takes over.
   for (uint64_t n = 1; n <= 5; n++) {
     CAPTURE(n);
     SystemFaults::fail(SystemCall::kFsync, n, EIO);
@@ -246,12 +263,18 @@ TEST_CASE("a kill at each step of a resize leaves the old pool or the new one, w
     uint64_t size;
   };
   const Step steps[] = {
-      {"resize.before_superblock:1", false, 32 * kMiB}, {"resize.before_superblock:2", false, 32 * kMiB},
-      {"resize.after_superblocks:1", false, 32 * kMiB}, {"resize.before_superblock:1", false, 12 * kMiB},
-      {"resize.before_superblock:2", false, 12 * kMiB}, {"resize.after_superblocks:1", false, 12 * kMiB},
-      {"resize.after_truncate:1", false, 12 * kMiB},    {"resize.before_copy:1", true, 12 * kMiB},
-      {"resize.after_copy:1", true, 12 * kMiB},         {"resize.before_rename:1", true, 12 * kMiB},
-      {"resize.after_rename:1", true, 12 * kMiB},       {"fold.before_root:2", true, 12 * kMiB},
+      {"resize.before_superblock:1", false, 32 * kMiB},
+      {"resize.before_superblock:2", false, 32 * kMiB},
+      {"resize.after_superblocks:1", false, 32 * kMiB},
+      {"resize.before_superblock:1", false, 12 * kMiB},
+      {"resize.before_superblock:2", false, 12 * kMiB},
+      {"resize.after_superblocks:1", false, 12 * kMiB},
+      {"resize.after_truncate:1", false, 12 * kMiB},
+      {"resize.before_copy:1", true, 12 * kMiB},
+      {"resize.after_copy:1", true, 12 * kMiB},
+      {"resize.before_rename:1", true, 12 * kMiB},
+      {"resize.after_rename:1", true, 12 * kMiB},
+      {"fold.before_root:2", true, 12 * kMiB},
   };
   for (const Step& step : steps) {
     INFO(step.point << " " << step.size);
@@ -262,7 +285,8 @@ TEST_CASE("a kill at each step of a resize leaves the old pool or the new one, w
     const Contents all = contents(*pool);
     REQUIRE(pool->close().is_ok());
     pool = nullptr;
-    CHECK(killed_at(step.point, "HOLDFAST_RESIZE_CHILD", (step.copy ? "c" : "p") + std::to_string(step.size) + ":" + path));
+    CHECK(killed_at(step.point, "HOLDFAST_RESIZE_CHILD",
+                    (step.copy ? "c" : "p") + std::to_string(step.size) + ":" + path));
     pool = must(Pool::open(path, sized(0)));
     CHECK(contents(*pool) == all);
     CHECK(damages(*pool) == std::vector<std::string>());
@@ -276,7 +300,8 @@ TEST_CASE("a kill at each step of a resize leaves the old pool or the new one, w
     auto again = resize_by_copy(path, 24 * kMiB, nullptr, nullptr);
     REQUIRE(again.is_ok());
     size_t left = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.folder())) left++;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(scratch.folder()))
+      left++;
     CHECK(left == 1);
   }
 }

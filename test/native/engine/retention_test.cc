@@ -1,5 +1,5 @@
-// How much of the log is kept for the feed: none without a wish, by time and by bytes, for who reads as far as its lag allows, and never at
-// the price of a commit.
+// How much of the log is kept for the feed: none without a wish, by time and by bytes, for who
+// reads as far as its lag allows, and never at the price of a commit.
 #include <doctest/doctest.h>
 
 #include "native/engine/feed_fixture.h"
@@ -7,7 +7,8 @@
 using namespace holdfast;
 using namespace holdfast::test;
 
-TEST_CASE("without a wish the log is given back, and a feed from there says from where it is held") {
+TEST_CASE(
+    "without a wish the log is given back, and a feed from there says from where it is held") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   for (int i = 0; i < 400; i++) commit(*pool, {{key_in(1, "hot"), std::string(4000, 'x')}});
@@ -19,7 +20,8 @@ TEST_CASE("without a wish the log is given back, and a feed from there says from
   auto forgotten = pool->feed(options);
   REQUIRE(!forgotten.is_ok());
   CHECK(forgotten.status().code() == Code::kForgotten);
-  CHECK(forgotten.status().message().find("from epoch " + std::to_string(oldest)) != std::string::npos);
+  CHECK(forgotten.status().message().find("from epoch " + std::to_string(oldest)) !=
+        std::string::npos);
   options.after = oldest - 1;
   CHECK(pool->feed(options).is_ok());
   options.after = pool->stats().epoch + 1;
@@ -49,14 +51,16 @@ TEST_CASE("a reader that falls behind its lag is told, and holds no more space t
   seen.clear();
   const Status told = read_all(*slow, &seen);
   CHECK(told.code() == Code::kForgotten);
-  CHECK(told.message().find("behind epoch " + std::to_string(slow->reached())) != std::string::npos);
+  CHECK(told.message().find("behind epoch " + std::to_string(slow->reached())) !=
+        std::string::npos);
 }
 
 TEST_CASE("a reader of the log that has read all holds nothing back") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), options_with(std::nullopt));
   auto cursor = feed_from(*pool, FeedOptions::kNow, 64 * kMiB);
-  for (int i = 0; i < 1000; i++) commit(*pool, {{key_in(1, "hot"), std::string(4000, 'x')}}, CommitMode::kEventual);
+  for (int i = 0; i < 1000; i++)
+    commit(*pool, {{key_in(1, "hot"), std::string(4000, 'x')}}, CommitMode::kEventual);
   REQUIRE(pool->settle().is_ok());
   auto given = cursor->next(64 * kMiB, [](const FeedCommit&) { return Status(); });
   REQUIRE(given.is_ok());
@@ -65,14 +69,17 @@ TEST_CASE("a reader of the log that has read all holds nothing back") {
   CHECK(pool->stats().log_bytes < kMiB);
 }
 
-// Further behind than its lag allows, while it is at it: what it was told there is stays until it has ended.
-TEST_CASE("what a reader of the log is reading is not given back meanwhile, however far it is behind") {
+// Further behind than its lag allows, while it is at it: what it was told there is stays until it
+// has ended.
+TEST_CASE(
+    "what a reader of the log is reading is not given back meanwhile, however far it is behind") {
   Scratch scratch;
   PoolOptions options = options_with(std::nullopt);
   options.background = false;
   auto pool = open_pool(scratch.path("p"), options);
   auto cursor = feed_from(*pool, FeedOptions::kNow, 256 * kKiB);
-  for (int i = 0; i < 50; i++) commit(*pool, {{key_in(1, "hot"), std::string(4000, static_cast<char>('A' + i))}});
+  for (int i = 0; i < 50; i++)
+    commit(*pool, {{key_in(1, "hot"), std::string(4000, static_cast<char>('A' + i))}});
   std::string seen;
   auto given = cursor->next(64 * kMiB, [&](const FeedCommit& one) {
     seen += one.changes.at(0).value[0];
@@ -87,14 +94,17 @@ TEST_CASE("what a reader of the log is reading is not given back meanwhile, howe
   CHECK(seen.front() == 'A');
   CHECK(seen.back() == 'A' + 49);
   REQUIRE(pool->compact().is_ok());
-  CHECK(cursor->next(64 * kMiB, [](const FeedCommit&) { return Status(); }).status().code() == Code::kForgotten);
+  CHECK(cursor->next(64 * kMiB, [](const FeedCommit&) { return Status(); }).status().code() ==
+        Code::kForgotten);
 }
 
 TEST_CASE("a wish as to time and as to bytes, and none at all") {
   Scratch scratch;
   const std::string path = scratch.path("p");
   const auto write = [](Pool& pool, int times) {
-    for (int i = 0; i < times; i++) commit(pool, {{key_in(1, "hot"), std::string(4000, 'x')}, {key_in(1, "big"), std::string(i % 50 ? 1 : 400000, 'y')}});
+    for (int i = 0; i < times; i++)
+      commit(pool, {{key_in(1, "hot"), std::string(4000, 'x')},
+                    {key_in(1, "big"), std::string(i % 50 ? 1 : 400000, 'y')}});
   };
   {
     auto pool = open_pool(path, options_with(RetainWish{0, kMiB}));
@@ -168,9 +178,11 @@ TEST_CASE("a large value that was given back before its change is read is forgot
 
 TEST_CASE("what is kept for the feed goes before a commit is refused") {
   Scratch scratch;
-  auto pool = open_pool(scratch.path("p"), options_with(RetainWish{0, uint64_t{1} << 40}, 8 * kMiB));
+  auto pool =
+      open_pool(scratch.path("p"), options_with(RetainWish{0, uint64_t{1} << 40}, 8 * kMiB));
   auto cursor = feed_from(*pool, FeedOptions::kNow);
-  for (int i = 0; i < 5000; i++) commit(*pool, {{key_in(1, "hot" + std::to_string(i % 100)), std::string(4000, 'x')}});
+  for (int i = 0; i < 5000; i++)
+    commit(*pool, {{key_in(1, "hot" + std::to_string(i % 100)), std::string(4000, 'x')}});
   CHECK(pool->stats().oldest_change > 1000);
   std::map<uint64_t, Changes> seen;
   CHECK(read_all(*cursor, &seen).code() == Code::kForgotten);

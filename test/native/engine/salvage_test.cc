@@ -1,8 +1,9 @@
-// What salvage takes from where the index cannot say: the newest version of each key, no deleted one, no damaged bytes, and nothing older than
-// what a fold has placed.
+// What salvage takes from where the index cannot say: the newest version of each key, no deleted
+// one, no damaged bytes, and nothing older than what a fold has placed.
+#include "engine/salvage.h"
+
 #include <doctest/doctest.h>
 
-#include "engine/salvage.h"
 #include "format/layout.h"
 #include "format/record.h"
 #include "native/pool_fixture.h"
@@ -41,7 +42,8 @@ Model fill(const std::string& path, std::optional<RetainWish> retain = std::null
     options.retain = retain;
     auto pool = open_pool(path, options);
     for (int i = 0; i < 300; i++) {
-      put_one(*pool, "k" + std::to_string(i % 90), std::to_string(life) + "." + std::to_string(i) + std::string(900, 'v'), &model);
+      put_one(*pool, "k" + std::to_string(i % 90),
+              std::to_string(life) + "." + std::to_string(i) + std::string(900, 'v'), &model);
       if (i % 7 == 0) remove_one(*pool, "k" + std::to_string((i + 30) % 90), &model);
     }
     put_one(*pool, "large", std::string(400'000, static_cast<char>('L' + life)), &model);
@@ -65,7 +67,9 @@ SalvageReport saved(const std::string& from, const std::string& to, Model* model
 
 }  // namespace
 
-TEST_CASE("salvage: without a root the newest version of each key counts, and what was deleted stays so") {
+TEST_CASE(
+    "salvage: without a root the newest version of each key counts, and what was deleted stays "
+    "so") {
   const Scratch scratch = Scratch::quick();
   const std::string path = scratch.path("p");
   const Model model = fill(path);
@@ -80,13 +84,17 @@ TEST_CASE("salvage: without a root the newest version of each key counts, and wh
 TEST_CASE("salvage: a segment whose header is lost is found by the link that leads there") {
   const Scratch scratch = Scratch::quick();
   const std::string path = scratch.path("p"), copy = scratch.path("damaged");
-  const Model model = fill(path, RetainWish{0, uint64_t{1} << 40});  // so that each segment is still there
+  const Model model =
+      fill(path, RetainWish{0, uint64_t{1} << 40});  // so that each segment is still there
   lose_root(path);
   const std::string bytes = bytes_of_file(path);
   int tried = 0;
   for (uint64_t at = kSegmentsOffset; at < bytes.size(); at += kPageBytes) {
-    if (load<uint32_t>(reinterpret_cast<const uint8_t*>(bytes.data()) + at) != SegmentHeader::kMagic) continue;
-    if (load<SegmentHeader>(reinterpret_cast<const uint8_t*>(bytes.data()) + at).sequence < 2) continue;  // nothing leads to the first
+    if (load<uint32_t>(reinterpret_cast<const uint8_t*>(bytes.data()) + at) !=
+        SegmentHeader::kMagic)
+      continue;
+    if (load<SegmentHeader>(reinterpret_cast<const uint8_t*>(bytes.data()) + at).sequence < 2)
+      continue;  // nothing leads to the first
     CAPTURE(at);
     copy_over(path, copy);
     write_at(copy, at, std::string(8, 'x'));
@@ -104,7 +112,9 @@ TEST_CASE("salvage: a damaged large value is lost, and said to be") {
     const std::string path = scratch.path("p");
     Model model = fill(path), found;
     const std::string bytes = bytes_of_file(path);
-    for (size_t at = bytes.find("markoooo"); at != std::string::npos; at = bytes.find("markoooo", at + 1)) write_at(path, at + 2000, "?");
+    for (size_t at = bytes.find("markoooo"); at != std::string::npos;
+         at = bytes.find("markoooo", at + 1))
+      write_at(path, at + 2000, "?");
     if (!with_root) lose_root(path);
     const SalvageReport report = saved(path, scratch.path("saved"), &found);
     model.erase(key_in(1, "other"));
@@ -113,7 +123,9 @@ TEST_CASE("salvage: a damaged large value is lost, and said to be") {
   }
 }
 
-TEST_CASE("salvage: what a fold has placed of a region is not written over with what the log still has from before") {
+TEST_CASE(
+    "salvage: what a fold has placed of a region is not written over with what the log still has "
+    "from before") {
   const Scratch scratch = Scratch::quick();
   const std::string path = scratch.path("p");
   const std::string late(4096, 'n');
@@ -128,14 +140,18 @@ TEST_CASE("salvage: what a fold has placed of a region is not written over with 
     REQUIRE(batch.region_size(7, 100'000, "r").is_ok());
     REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
     write(0, std::string(4096, 'o'));
-    put(*pool, "keeps its segment", std::string(58'000, 'k'));  // and leaves no room there for what follows
-    for (int i = 0; i < 40; i++) write(0, late);  // segments in which nothing lives once it is folded
+    put(*pool, "keeps its segment",
+        std::string(58'000, 'k'));  // and leaves no room there for what follows
+    for (int i = 0; i < 40; i++)
+      write(0, late);  // segments in which nothing lives once it is folded
     put(*pool, "last", std::string(58'000, 'l'));  // in another segment
     for (int i = 0; i < 3; i++) {
       REQUIRE(pool->fold().is_ok());
       pool->maintain(false);
     }
-    for (int i = 0; i < 8; i++) put(*pool, "again" + std::to_string(i), std::string(50'000, 'a'));  // in the place of what was given back
+    for (int i = 0; i < 8; i++)
+      put(*pool, "again" + std::to_string(i),
+          std::string(50'000, 'a'));  // in the place of what was given back
     REQUIRE(pool->close().is_ok());
   }
   auto report = salvage(path, scratch.path("saved"), file_options(), nullptr, nullptr);
@@ -143,6 +159,7 @@ TEST_CASE("salvage: what a fold has placed of a region is not written over with 
   CHECK(report->lost == 0);
   std::string bytes(4096, '?');
   auto pool = open_pool(scratch.path("saved"));
-  REQUIRE(pool->region_read(7, 0, bytes.size(), reinterpret_cast<uint8_t*>(bytes.data()), nullptr).is_ok());
+  REQUIRE(pool->region_read(7, 0, bytes.size(), reinterpret_cast<uint8_t*>(bytes.data()), nullptr)
+              .is_ok());
   CHECK((bytes == late));
 }

@@ -1,5 +1,6 @@
-// The books by which space comes back: which log segments live, what is dead and waits, how much of the log is kept for its readers, and
-// what open snapshots still need. Each rule at its edge: one too early loses bytes that somebody reads, one too late loses space.
+// The books by which space comes back: which log segments live, what is dead and waits, how much of
+// the log is kept for its readers, and what open snapshots still need. Each rule at its edge: one
+// too early loses bytes that somebody reads, one too late loses space.
 #include <doctest/doctest.h>
 
 #include "engine/extent_reserve.h"
@@ -35,7 +36,8 @@ uint64_t begun_at(const LogSegment& segment) { return segment.sequence * 1000; }
 
 }  // namespace
 
-TEST_CASE("segment table: births and deaths are counted in the segment they lie in, and in no other") {
+TEST_CASE(
+    "segment table: births and deaths are counted in the segment they lie in, and in no other") {
   SegmentTable table;
   table.add(numbered(1), 1);
   table.add(numbered(2), 2);
@@ -60,7 +62,8 @@ TEST_CASE("segment table: births and deaths are counted in the segment they lie 
   CHECK(table.live_bytes() == 800);
 }
 
-TEST_CASE("segment table: what is removed is not counted any more, nor found by who was there last") {
+TEST_CASE(
+    "segment table: what is removed is not counted any more, nor found by who was there last") {
   SegmentTable table = row(2);
   table.born(Place::of(kBytes, 800, false));
   table.died(Place::of(kBytes, 80, false));
@@ -78,7 +81,9 @@ TEST_CASE("segment table: what is removed is not counted any more, nor found by 
   CHECK(table.by_sequence().back().sequence == 7);
 }
 
-TEST_CASE("extents set aside: all that is wanted or nothing, and each goes back that no fold has placed") {
+TEST_CASE(
+    "extents set aside: all that is wanted or nothing, and each goes back that no fold has "
+    "placed") {
   MemoryMedium medium(16 * kBytes);  // of 15 segments
   ExtentReserve reserve;
   const ExtentKey one{7, 1}, two{7, 2};
@@ -126,7 +131,8 @@ TEST_CASE("extents set aside: all that is wanted or nothing, and each goes back 
   }
 }
 
-TEST_CASE("graveyard: nothing is given back before the fold that forgets it, nor under a snapshot") {
+TEST_CASE(
+    "graveyard: nothing is given back before the fold that forgets it, nor under a snapshot") {
   Graveyard graveyard;
   graveyard.bury(numbered(1), 5, 10);
   graveyard.bury(numbered(2), 6, 10);
@@ -144,7 +150,9 @@ TEST_CASE("graveyard: nothing is given back before the fold that forgets it, nor
   CHECK(graveyard.bytes() == 0);
 }
 
-TEST_CASE("graveyard: what is kept for the feed goes when its log segment does, and then waits for a fold") {
+TEST_CASE(
+    "graveyard: what is kept for the feed goes when its log segment does, and then waits for a "
+    "fold") {
   Graveyard graveyard;
   graveyard.bury(numbered(1), 0, 0, 7);
   graveyard.bury(numbered(2), 30, 0, 7);
@@ -152,7 +160,8 @@ TEST_CASE("graveyard: what is kept for the feed goes when its log segment does, 
   graveyard.let_go(7, 20);
   CHECK(graveyard.exhume(100, 100).empty());
   int held = 0;
-  graveyard.for_each_held([&](const Segment&, uint64_t sequence, uint64_t) { held += sequence == 7; });
+  graveyard.for_each_held(
+      [&](const Segment&, uint64_t sequence, uint64_t) { held += sequence == 7; });
   CHECK(held == 2);
   graveyard.let_go(8, 20);
   CHECK(graveyard.exhume(19, 100).empty());
@@ -169,11 +178,13 @@ TEST_CASE("graveyard: a reader in another process keeps what was forgotten while
   CHECK(graveyard.exhume(1, 1, 5, 4).empty());
   CHECK(graveyard.held_for_readers() == kBytes);
   CHECK(graveyard.exhume(1, 1, 6, 4).empty());
-  CHECK(offsets(graveyard.exhume(1, 1, 7, 5)) == Offsets{1});  // who pinned at 5 has read the root that forgot it
+  CHECK(offsets(graveyard.exhume(1, 1, 7, 5)) ==
+        Offsets{1});  // who pinned at 5 has read the root that forgot it
   CHECK(graveyard.held_for_readers() == 0);
 }
 
-TEST_CASE("retention: a wish as to bytes keeps at least so many, and no segment more than it must") {
+TEST_CASE(
+    "retention: a wish as to bytes keeps at least so many, and no segment more than it must") {
   const SegmentTable table = row(5);
   Retention retention;
   retention.begin({0, 2 * kBytes});
@@ -321,7 +332,8 @@ TEST_CASE("index state: what open snapshots need, as they come and go and overla
   state.unpin(three.serial);
   CHECK_FALSE(state.sees_below_frozen(0, true));
   const IndexState::Pin shown = state.pin_in_place(12);
-  CHECK_FALSE(state.sees_below_frozen(0, false));  // of the active overlay: the fold under way is of the one before
+  CHECK_FALSE(state.sees_below_frozen(
+      0, false));  // of the active overlay: the fold under way is of the one before
   freeze();
   CHECK(state.sees_below_frozen(0, false));
   CHECK_FALSE(state.sees_below_frozen(shown.serial + 1, false));

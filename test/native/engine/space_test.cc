@@ -1,6 +1,6 @@
-// Space comes back: what a pool of fixed size can take for ever, and what it says when it really is full.
+// Space comes back: what a pool of fixed size can take for ever, and what it says when it really is
+// full.
 #include <doctest/doctest.h>
-
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -44,7 +44,8 @@ TEST_CASE("100,000 keys of 1 KiB overwritten 50 times in a pool of 256 MiB") {
 TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key a commit") {
   const Scratch scratch = Scratch::quick();
   auto pool = open_pool(scratch.path("p"), file_options(32 * kMiB));
-  const uint64_t keys = 32 * kMiB * 7 / 10 / 1064;  // a record of 1,024 bytes and its key takes 1,064
+  const uint64_t keys =
+      32 * kMiB * 7 / 10 / 1064;  // a record of 1,024 bytes and its key takes 1,064
   std::mt19937_64 random(7);
   std::string value(1024, 'v');
   Batch batch;
@@ -62,7 +63,8 @@ TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key 
   CHECK(report->entries == keys);
 }
 
-TEST_CASE("what is live is counted to the byte, whatever was carried, and whether it was replayed") {
+TEST_CASE(
+    "what is live is counted to the byte, whatever was carried, and whether it was replayed") {
   const Scratch scratch = Scratch::quick();
   const std::string path = scratch.path("p");
   PoolOptions options = file_options(16 * kMiB);
@@ -101,7 +103,8 @@ TEST_CASE("what is live is counted to the byte, whatever was carried, and whethe
   }
 }
 
-TEST_CASE("a full pool says so, loses nothing, still reads and deletes, and takes new work afterwards") {
+TEST_CASE(
+    "a full pool says so, loses nothing, still reads and deletes, and takes new work afterwards") {
   const Scratch scratch = Scratch::quick();
   const std::string path = scratch.path("p");
   auto pool = open_pool(path, file_options(16 * kMiB));
@@ -189,17 +192,21 @@ TEST_CASE("a batch that never fits is refused, and the pool goes on") {
   Scratch scratch;
   auto pool = open_pool(scratch.path("p"), file_options(16 * kMiB));
   Batch batch;
-  for (uint64_t i = 0; i < 20; i++) REQUIRE(batch.put(numbered_key(i), std::string(kMiB, 'b')).is_ok());
+  for (uint64_t i = 0; i < 20; i++)
+    REQUIRE(batch.put(numbered_key(i), std::string(kMiB, 'b')).is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kBatchTooLarge);
   batch.clear();
-  for (uint64_t i = 0; i < 20000; i++) REQUIRE(batch.put(numbered_key(i), std::string(1000, 'b')).is_ok());
+  for (uint64_t i = 0; i < 20000; i++)
+    REQUIRE(batch.put(numbered_key(i), std::string(1000, 'b')).is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kBatchTooLarge);
   CHECK(contents(*pool).empty());
   batch.clear();  // fits into the pool, but not twice
-  for (uint64_t i = 0; i < 9000; i++) REQUIRE(batch.put(numbered_key(i), std::string(1000, 'b')).is_ok());
+  for (uint64_t i = 0; i < 9000; i++)
+    REQUIRE(batch.put(numbered_key(i), std::string(1000, 'b')).is_ok());
   REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
   batch.clear();
-  for (uint64_t i = 0; i < 9000; i++) REQUIRE(batch.put(numbered_key(20000 + i), std::string(1000, 'c')).is_ok());
+  for (uint64_t i = 0; i < 9000; i++)
+    REQUIRE(batch.put(numbered_key(20000 + i), std::string(1000, 'c')).is_ok());
   CHECK(pool->commit(batch, CommitMode::kDurable).status().code() == Code::kPoolFull);
   CHECK(contents(*pool).size() == 9000);
   batch.clear();
@@ -240,7 +247,9 @@ TEST_CASE("after SIGKILL the tail to replay is bounded, however much the pool ho
   CHECK(*counted == keys);
 }
 
-TEST_CASE("what a pool has freed goes back to the file system, by itself when it is idle, and is taken again") {
+TEST_CASE(
+    "what a pool has freed goes back to the file system, by itself when it is idle, and is taken "
+    "again") {
   for (const bool idle : {false, true}) {
     const Scratch scratch = Scratch::on_disk();
     const std::string path = scratch.path("p");
@@ -252,7 +261,10 @@ TEST_CASE("what a pool has freed goes back to the file system, by itself when it
     const auto blocks = [&] { return blocks_of(path); };
     const auto commit = [&](uint64_t key, bool put) {
       Batch batch;
-      REQUIRE((put ? batch.put(numbered_key(key), std::string(100'000, static_cast<char>('a' + key % 26))) : batch.remove(numbered_key(key))).is_ok());
+      REQUIRE((put ? batch.put(numbered_key(key),
+                               std::string(100'000, static_cast<char>('a' + key % 26)))
+                   : batch.remove(numbered_key(key)))
+                  .is_ok());
       auto receipt = (*opened)->commit(batch, CommitMode::kEventual);
       REQUIRE_MESSAGE(receipt.is_ok(), receipt.status().message());
     };
@@ -290,13 +302,16 @@ TEST_CASE("what a pool has freed goes back to the file system, by itself when it
 namespace {
 // All that the medium asks its file system for is refused from the `n`th time on: the disk is full.
 struct FullDisk {
-  explicit FullDisk(uint64_t n) { SystemFaults::fail(SystemCall::kFallocate, n, ENOSPC, UINT64_MAX); }
+  explicit FullDisk(uint64_t n) {
+    SystemFaults::fail(SystemCall::kFallocate, n, ENOSPC, UINT64_MAX);
+  }
   ~FullDisk() { SystemFaults::disarm(); }
 };
 
 Status commit_one(Pool& pool, uint64_t key, std::optional<size_t> bytes) {
   Batch batch;
-  HOLDFAST_TRY(bytes ? batch.put(numbered_key(key), std::string(*bytes, 'v')) : batch.remove(numbered_key(key)));
+  HOLDFAST_TRY(bytes ? batch.put(numbered_key(key), std::string(*bytes, 'v'))
+                     : batch.remove(numbered_key(key)));
   auto receipt = pool.commit(batch, CommitMode::kEventual);
   return std::move(receipt.status());
 }
@@ -368,7 +383,8 @@ TEST_CASE("a very small pool that is full deletes, all of it, and takes new thin
         std::shuffle(keys.begin(), keys.end(), random);
         for (size_t i = 0; i < keys.size(); i++) {
           const Status gone = commit_one(*pool, keys[i], std::nullopt);
-          REQUIRE_MESSAGE(gone.is_ok(), gone.message() << " at " << i << " of " << keys.size() << ", round " << round);
+          REQUIRE_MESSAGE(gone.is_ok(), gone.message() << " at " << i << " of " << keys.size()
+                                                       << ", round " << round);
         }
         CHECK(contents(*pool).empty());
       }
@@ -377,13 +393,16 @@ TEST_CASE("a very small pool that is full deletes, all of it, and takes new thin
   }
 }
 
-TEST_CASE("a pool that has given its free space back still deletes when the disk is full meanwhile") {
+TEST_CASE(
+    "a pool that has given its free space back still deletes when the disk is full meanwhile") {
   const Scratch scratch = Scratch::on_disk();
   const auto opened = open_growing(scratch.path("p"));
   Pool& pool = *opened;
   constexpr uint64_t kKeys = 20'000;
-  for (uint64_t key = 0; key < kKeys; key++) REQUIRE(commit_one(pool, key, key % 100 == 0 ? 100'000 : 200).is_ok());
-  for (uint64_t key = 0; key < kKeys; key += 100) REQUIRE(commit_one(pool, key, std::nullopt).is_ok());
+  for (uint64_t key = 0; key < kKeys; key++)
+    REQUIRE(commit_one(pool, key, key % 100 == 0 ? 100'000 : 200).is_ok());
+  for (uint64_t key = 0; key < kKeys; key += 100)
+    REQUIRE(commit_one(pool, key, std::nullopt).is_ok());
   REQUIRE(pool.compact().is_ok());
   const FullDisk full(1);
   for (uint64_t key = 1; key < kKeys; key++) {

@@ -1,4 +1,5 @@
-// Where the log of a killed writer ends: before a record of which any value is torn, and not because of a mark that is of an earlier life.
+// Where the log of a killed writer ends: before a record of which any value is torn, and not
+// because of a mark that is of an earlier life.
 #include <doctest/doctest.h>
 
 #include "native/forged_pool.h"
@@ -27,7 +28,8 @@ TEST_CASE("torn: every piece of a large value is looked at, and every part of it
     std::filesystem::remove(scratch.path("p"));
     Forged forged(scratch.path("p"));
     const auto piece = [&](int n) {
-      return forged.piece(forged.end() - static_cast<uint64_t>(n + 1) * 64 * kKiB, n == torn ? kOther : kContent, kContent);
+      return forged.piece(forged.end() - static_cast<uint64_t>(n + 1) * 64 * kKiB,
+                          n == torn ? kOther : kContent, kContent);
     };
     // Two pieces in the first part of the record, one in each of the others.
     forged.record(put_large("a", {piece(0), piece(1)}), 1, 0, false);
@@ -36,15 +38,20 @@ TEST_CASE("torn: every piece of a large value is looked at, and every part of it
     forged.write();
     auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
     CHECK(pool->stats().epoch == (torn < 0 ? 21 : 20));
-    CHECK(get(*pool, key_in(1, "a")) == (torn < 0 ? std::optional<std::string>(kContent + kContent) : std::nullopt));
-    CHECK(get(*pool, key_in(1, "c")) == (torn < 0 ? std::optional<std::string>(kContent) : std::nullopt));
+    CHECK(get(*pool, key_in(1, "a")) ==
+          (torn < 0 ? std::optional<std::string>(kContent + kContent) : std::nullopt));
+    CHECK(get(*pool, key_in(1, "c")) ==
+          (torn < 0 ? std::optional<std::string>(kContent) : std::nullopt));
     CHECK(contents(*pool).size() == (torn < 0 ? 23 : 20));
     CHECK(damages(*pool).empty());
   }
 }
 
-// A mark may land without its link, and of a pool that was made smaller since the segment may be gone.
-TEST_CASE("torn: a mark of a segment beyond the pool's end says that the file was cut, unless it is of an earlier life") {
+// A mark may land without its link, and of a pool that was made smaller since the segment may be
+// gone.
+TEST_CASE(
+    "torn: a mark of a segment beyond the pool's end says that the file was cut, unless it is of "
+    "an earlier life") {
   Scratch scratch;
   for (const uint64_t lives : {0, 1}) {
     CAPTURE(lives);

@@ -1,4 +1,5 @@
-// Views of regions and values: what they show of what no fold has placed, of what was never written or was cut off, and what they hold back.
+// Views of regions and values: what they show of what no fold has placed, of what was never written
+// or was cut off, and what they hold back.
 #include <doctest/doctest.h>
 
 #include "format/region.h"
@@ -30,9 +31,12 @@ void write(Pool& pool, uint64_t offset, const std::string& bytes) {
   REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
 }
 
-std::string shown(const MappedView& view) { return std::string(reinterpret_cast<const char*>(view.data), view.size); }
+std::string shown(const MappedView& view) {
+  return std::string(reinterpret_cast<const char*>(view.data), view.size);
+}
 
-std::string view_of(Pool& pool, uint64_t offset, uint64_t size, const SnapshotPtr& snapshot = nullptr) {
+std::string view_of(Pool& pool, uint64_t offset, uint64_t size,
+                    const SnapshotPtr& snapshot = nullptr) {
   auto view = pool.view_region(kRegion, offset, size, snapshot);
   if (!view.is_ok()) return code_name(view.status().code());
   return shown(**view);
@@ -40,7 +44,8 @@ std::string view_of(Pool& pool, uint64_t offset, uint64_t size, const SnapshotPt
 
 // The bytes of the model, from a place in the middle of a page too.
 void check_views(Pool& pool, const std::string& model, const SnapshotPtr& snapshot = nullptr) {
-  for (const uint64_t from : {uint64_t{0}, uint64_t{700}, uint64_t{4096}, kExtentDataBytes - 5, kExtentDataBytes + 8192}) {
+  for (const uint64_t from : {uint64_t{0}, uint64_t{700}, uint64_t{4096}, kExtentDataBytes - 5,
+                              kExtentDataBytes + 8192}) {
     if (from >= model.size()) continue;
     CAPTURE(from);
     CHECK((view_of(pool, from, model.size() - from, snapshot) == model.substr(from)));
@@ -61,7 +66,9 @@ void soil(Pool& pool) {
 
 }  // namespace
 
-TEST_CASE("a view of a region shows what no fold has placed, zeros where nothing was written, and nothing of what was cut off") {
+TEST_CASE(
+    "a view of a region shows what no fold has placed, zeros where nothing was written, and "
+    "nothing of what was cut off") {
   const Scratch scratch = Scratch::quick();
   auto pool = open_pool(scratch.path("p"), quiet_options(32 * kMiB));
   soil(*pool);
@@ -72,16 +79,16 @@ TEST_CASE("a view of a region shows what no fold has placed, zeros where nothing
   };
   resize(*pool, kBytes);
   check_views(*pool, model);
-  change(600, std::string(300, 'a'));                        // one block of a page, not all of it
-  change(4'500, std::string(3'000, 'h'));                    // what is cut off below lies in a page with what is not
+  change(600, std::string(300, 'a'));      // one block of a page, not all of it
+  change(4'500, std::string(3'000, 'h'));  // what is cut off below lies in a page with what is not
   change(50'000, std::string(9'000, 'i'));
   change(kExtentDataBytes + 5000, std::string(20'000, 'b'));
   change(kBytes - 100, std::string(100, 'c'));
   check_views(*pool, model);  // of no extent yet
   REQUIRE(pool->fold().is_ok());
   check_views(*pool, model);
-  change(1600, std::string(10, 'd'));                        // beside what was placed
-  change(kExtentDataBytes + 6000, std::string(100, 'e'));    // over it
+  change(1600, std::string(10, 'd'));                      // beside what was placed
+  change(kExtentDataBytes + 6000, std::string(100, 'e'));  // over it
   check_views(*pool, model);
   auto snapshot = pool->snapshot();
   REQUIRE(snapshot.is_ok());
@@ -120,11 +127,14 @@ TEST_CASE("what a view shows stays as it was, whatever is written, folded or del
   put(*pool, "large", large);
   REQUIRE(pool->fold().is_ok());
   auto region = pool->view_region(kRegion, 0, kBytes, nullptr);
-  auto of_value = pool->view_value(key_in(1, "value"), nullptr), of_large = pool->view_value(key_in(1, "large"), nullptr);
+  auto of_value = pool->view_value(key_in(1, "value"), nullptr),
+       of_large = pool->view_value(key_in(1, "large"), nullptr);
   REQUIRE((region.is_ok() && of_value.is_ok() && of_large.is_ok()));
   for (int round = 0; round < 4; round++) {
     write(*pool, 0, std::string(kBytes, static_cast<char>('b' + round)));
-    for (int i = 0; i < 40; i++) put(*pool, i % 2 == 0 ? "value" : "other", std::string(100'000, static_cast<char>('b' + round)));
+    for (int i = 0; i < 40; i++)
+      put(*pool, i % 2 == 0 ? "value" : "other",
+          std::string(100'000, static_cast<char>('b' + round)));
     put(*pool, "large", std::string(kMiB, static_cast<char>('b' + round)));
     REQUIRE(pool->compact().is_ok());
     pool->maintain(true);
@@ -151,10 +161,12 @@ TEST_CASE("a view of a region of which it is not known any more what was written
   }
   copy_over(path, copy);
   const std::string bytes = bytes_of_file(copy);
-  size_t at = bytes.find("markaaaa");  // in the log, and where the fold has placed it, behind its sums
+  size_t at =
+      bytes.find("markaaaa");  // in the log, and where the fold has placed it, behind its sums
   while (at != std::string::npos && at % 4096 != 0) at = bytes.find("markaaaa", at + 1);
   REQUIRE(at != std::string::npos);
-  write_at(copy, at - kSumPageBytes, std::string(8, '\0'));  // as if the first block had never been written
+  write_at(copy, at - kSumPageBytes,
+           std::string(8, '\0'));  // as if the first block had never been written
   auto pool = open_pool(copy, quiet_options());
   CHECK(view_of(*pool, 0, 4096) == std::string("ERR_HOLDFAST_CORRUPT"));
 }

@@ -1,4 +1,5 @@
-// Which commit wrote a key's newest value: read off the log, and not said at all rather than said wrong.
+// Which commit wrote a key's newest value: read off the log, and not said at all rather than said
+// wrong.
 #include <doctest/doctest.h>
 
 #include "native/pool_fixture.h"
@@ -16,7 +17,9 @@ std::optional<uint64_t> written_at(Pool& pool, const std::string& key) {
 
 }  // namespace
 
-TEST_CASE("written at: the commit that put the newest value, of many in one segment, folded, reopened, and no longer once it was carried") {
+TEST_CASE(
+    "written at: the commit that put the newest value, of many in one segment, folded, reopened, "
+    "and no longer once it was carried") {
   Scratch scratch;
   const std::string path = scratch.path("p");
   PoolOptions options = file_options();
@@ -44,11 +47,13 @@ TEST_CASE("written at: the commit that put the newest value, of many in one segm
   pool = open_pool(path, options);
   check_all(true);
   for (int i = 0; i < 120; i++) {
-    if (i % 10 != 0) epochs["k" + std::to_string(i)] = put(*pool, "k" + std::to_string(i), std::string(700, 'z'));
+    if (i % 10 != 0)
+      epochs["k" + std::to_string(i)] = put(*pool, "k" + std::to_string(i), std::string(700, 'z'));
   }
   REQUIRE(pool->fold().is_ok());
   REQUIRE(pool->compact().is_ok());
   CHECK(pool->stats().bytes_moved > 0);
   check_all(false);
-  CHECK(written_at(*pool, "k0") == std::nullopt);  // the commit that carried it is not the one that wrote it
+  CHECK(written_at(*pool, "k0") ==
+        std::nullopt);  // the commit that carried it is not the one that wrote it
 }

@@ -18,7 +18,8 @@ namespace holdfast {
 
 // HOLDFAST_SEED=n runs just that seed; otherwise seeds 1..n.
 inline std::vector<uint64_t> seeds(uint64_t n) {
-  if (const char* const one = std::getenv("HOLDFAST_SEED")) return {std::strtoull(one, nullptr, 10)};
+  if (const char* const one = std::getenv("HOLDFAST_SEED"))
+    return {std::strtoull(one, nullptr, 10)};
   std::vector<uint64_t> all;
   for (uint64_t seed = 1; seed <= n; seed++) all.push_back(seed);
   return all;
@@ -34,13 +35,22 @@ class KeyMaker {
 
   std::string make() {
     switch (shape_ == 7 ? random_.below(7) : shape_) {
-      case 0: return numbered("user:%010llu", 20000);
-      case 1: return std::string("\0\0\0\2", 4) + bytes(1 + random_.below(30), 256);
-      case 2: return stem_ + bytes(random_.below(12), 2);  // zero and one bytes only: ties and prefixes of each other
-      case 3: return stem_ + std::string(random_.below(40), '\0') + bytes(random_.below(2), 256);
-      case 4: return large();
-      case 5: return stem_ + bytes(1 + random_.below(3), 256) + std::string(random_.below(200), 'x') + bytes(2, 4);
-      default: return numbered("run/%llu", 9) + numbered("/step/%llu", 5000).substr(4);
+      case 0:
+        return numbered("user:%010llu", 20000);
+      case 1:
+        return std::string("\0\0\0\2", 4) + bytes(1 + random_.below(30), 256);
+      case 2:
+        return stem_ + bytes(random_.below(12),
+                             2);  // zero and one bytes only: ties and prefixes of each other
+      case 3:
+        return stem_ + std::string(random_.below(40), '\0') + bytes(random_.below(2), 256);
+      case 4:
+        return large();
+      case 5:
+        return stem_ + bytes(1 + random_.below(3), 256) + std::string(random_.below(200), 'x') +
+               bytes(2, 4);
+      default:
+        return numbered("run/%llu", 9) + numbered("/step/%llu", 5000).substr(4);
     }
   }
 
@@ -52,7 +62,8 @@ class KeyMaker {
   }
   std::string numbered(const char* format, uint64_t below) {
     char text[64];
-    const int size = std::snprintf(text, sizeof text, format, static_cast<unsigned long long>(random_.below(below)));
+    const int size = std::snprintf(text, sizeof text, format,
+                                   static_cast<unsigned long long>(random_.below(below)));
     return std::string("\0\0\0\3", 4) + std::string(text, static_cast<size_t>(size));
   }
   std::string large() {
@@ -74,11 +85,13 @@ using Model = std::map<std::string, uint64_t>;  // key -> place's word
 // Stops a test that has shown enough; doctest's REQUIRE needs exceptions.
 inline bool same(const Cursor& cursor, const Model& model, Model::const_iterator expected) {
   if (expected == model.end()) return !cursor.valid();
-  return cursor.valid() && cursor.key() == expected->first && cursor.place().word() == expected->second;
+  return cursor.valid() && cursor.key() == expected->first &&
+         cursor.place().word() == expected->second;
 }
 
 // Scans both ways, then seeks at random and wanders. False at the first difference.
-inline bool behaves_like(Cursor& cursor, const Model& model, Random& random, KeyMaker& keys, int seeks) {
+inline bool behaves_like(Cursor& cursor, const Model& model, Random& random, KeyMaker& keys,
+                         int seeks) {
   cursor.seek(Bytes());
   auto at = model.begin();
   for (; at != model.end(); ++at, cursor.next()) {

@@ -14,7 +14,8 @@ namespace holdfast {
 
 class MemoryMedium final : public Medium {
  public:
-  explicit MemoryMedium(uint64_t capacity, uint64_t unit = 4096) : capacity_(round_up(capacity, 4096)) {
+  explicit MemoryMedium(uint64_t capacity, uint64_t unit = 4096)
+      : capacity_(round_up(capacity, 4096)) {
     info_.name = "memory";
     info_.segment_unit = unit;
     bytes_ = static_cast<uint8_t*>(std::aligned_alloc(4096, capacity_));
@@ -30,7 +31,8 @@ class MemoryMedium final : public Medium {
     }
     if (from + bytes > capacity_) return Status(Code::kPoolFull, "the memory medium is full");
     held_[from] = bytes;
-    if (from + bytes > filled_) std::memset(bytes_ + filled_, 0xA5, from + bytes - filled_);  // as late as can be: pages cost
+    if (from + bytes > filled_)
+      std::memset(bytes_ + filled_, 0xA5, from + bytes - filled_);  // as late as can be: pages cost
     filled_ = std::max(filled_, from + bytes);
     return Segment{from, bytes};
   }

@@ -23,18 +23,22 @@ TEST_CASE("merge: newest wins, tombstones hide, both directions") {
     for (uint64_t s = 0; s < sources; s++) {
       Model model;
       for (uint64_t i = random.below(1500); i > 0; i--) {
-        std::string key = !known.empty() && random.one_in(2) ? known[random.below(known.size())] : keys.make();
+        std::string key =
+            !known.empty() && random.one_in(2) ? known[random.below(known.size())] : keys.make();
         known.push_back(key);
         model[key] = random.one_in(3) ? 0 : random.next();
       }
-      for (const auto& [key, word] : model) all.insert({key, word});  // the newest is first and stays
+      for (const auto& [key, word] : model)
+        all.insert({key, word});  // the newest is first and stays
       if (random.one_in(2)) {
-        for (const auto& [key, word] : model) overlays[s].put(key, Place::from_word(word), 1, Overlay::kLatest);
+        for (const auto& [key, word] : model)
+          overlays[s].put(key, Place::from_word(word), 1, Overlay::kLatest);
         kept.push_back(overlays[s].cursor());
         hidden.push_back(overlays[s].cursor());
       } else {
         RunBuilder builder(medium, 16 * kKiB);
-        for (const auto& [key, word] : model) CHECK(builder.add(key, Place::from_word(word)).is_ok());
+        for (const auto& [key, word] : model)
+          CHECK(builder.add(key, Place::from_word(word)).is_ok());
         Result<std::vector<TableRef>> tables = builder.finish();
         CHECK(tables.is_ok());
         runs.push_back(std::make_unique<Run>(medium, *tables));
@@ -85,7 +89,8 @@ TEST_CASE("merge: an error of any source ends it and is told once") {
   CHECK(seen < 700);
   const Status status = cursor->take_status();
   CHECK(status.code() == Code::kCorrupt);
-  CHECK(status.message().find("index node 3 of the table at offset " + std::to_string(segment.offset)) == 0);
+  CHECK(status.message().find("index node 3 of the table at offset " +
+                              std::to_string(segment.offset)) == 0);
   CHECK(cursor->take_status().is_ok());
 }
 

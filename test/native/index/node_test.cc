@@ -85,13 +85,15 @@ TEST_CASE("node: keys and words come back, and are found") {
     CHECK(sound);
     for (int i = 0; i < 500 && sound; i++) {
       std::string key = keys.make();
-      if (random.one_in(2)) key = std::next(model.begin(), static_cast<long>(random.below(model.size())))->first;
+      if (random.one_in(2))
+        key = std::next(model.begin(), static_cast<long>(random.below(model.size())))->first;
       if (random.one_in(4)) key.push_back('\0');
       if (random.one_in(4)) key.resize(random.below(key.size() + 1));
       const Model::const_iterator expected = model.lower_bound(key);
       uint32_t index;
       bool equal;
-      sound = view.lower_bound(key, &index, &equal) && index == std::distance(model.cbegin(), expected);
+      sound =
+          view.lower_bound(key, &index, &equal) && index == std::distance(model.cbegin(), expected);
       sound = sound && equal == (expected != model.end() && expected->first == key);
     }
     CHECK(sound);
@@ -142,7 +144,8 @@ void check_self_consistent(const uint8_t* node) {
     const std::string key(buffer, view.copy_key(i, buffer));
     uint32_t index;
     bool equal;
-    sound = sound && (i == 0 || before < key) && view.lower_bound(key, &index, &equal) && index == i && equal;
+    sound = sound && (i == 0 || before < key) && view.lower_bound(key, &index, &equal) &&
+            index == i && equal;
     before = key;
   }
   CHECK(sound);
@@ -170,7 +173,8 @@ TEST_CASE("node: nonsense under a right checksum does no harm") {
       const uint64_t from = 8 + random.below(kNodeBytes - 72);
       for (uint64_t i = 0; i < 64; i++) node.bytes[from + i] = static_cast<uint8_t>(random.next());
     } else {  // garbage but for the header
-      for (uint64_t i = sizeof(NodeHeader); i < kNodeBytes; i++) node.bytes[i] = static_cast<uint8_t>(random.next());
+      for (uint64_t i = sizeof(NodeHeader); i < kNodeBytes; i++)
+        node.bytes[i] = static_cast<uint8_t>(random.next());
     }
     use_everything(node.bytes, keys);
     auto header = load<NodeHeader>(node.bytes);

@@ -25,7 +25,8 @@ bool finds_all(const Overlay& overlay, const Versions& versions, uint64_t at, Ke
   const auto agrees = [&](const std::string& key) {
     const auto expected = model.find(key);
     const std::optional<Place> found = overlay.find(key, at);
-    return expected == model.end() ? !found.has_value() : found.has_value() && found->word() == expected->second;
+    return expected == model.end() ? !found.has_value()
+                                   : found.has_value() && found->word() == expected->second;
   };
   for (const auto& [key, by_epoch] : versions) {
     if (!agrees(key) || !agrees(key + '\0') || !agrees(key.substr(0, key.size() - 1))) return false;
@@ -43,14 +44,17 @@ TEST_CASE("overlay: keys, versions and cursors agree with the model") {
     KeyMaker keys(random);
     Overlay overlay;
     if (random.one_in(3)) {  // one that was used before is as good as a new one
-      for (uint64_t i = random.below(3000); i > 0; i--) overlay.put(keys.make(), place_of(i), 5, random.one_in(2) ? 4 : Overlay::kLatest);
+      for (uint64_t i = random.below(3000); i > 0; i--)
+        overlay.put(keys.make(), place_of(i), 5, random.one_in(2) ? 4 : Overlay::kLatest);
       if (random.one_in(2)) (void)overlay.cursor();
       overlay.clear();
       CHECK(overlay.empty());
     }
     Versions versions;
     std::vector<uint64_t> snapshots;  // oldest first
-    const uint64_t between_looks = random.one_in(2) ? 5000 : 1 + random.below(300);  // the order is made in one go, or bit by bit
+    const uint64_t between_looks =
+        random.one_in(2) ? 5000
+                         : 1 + random.below(300);  // the order is made in one go, or bit by bit
     uint64_t epoch = 10;
     bool sound = true;
     const uint64_t puts = 1 + random.below(4000);
@@ -67,7 +71,9 @@ TEST_CASE("overlay: keys, versions and cursors agree with the model") {
       sound = sound && before.has_value() == !by_epoch.empty();
       sound = sound && (!before || before->word() == by_epoch.rbegin()->second);
       by_epoch[epoch] = place.word();
-      if (i % between_looks == 0) sound = sound && behaves_like(*overlay.cursor(), as_of(versions, Overlay::kLatest), random, keys, 5);
+      if (i % between_looks == 0)
+        sound = sound &&
+                behaves_like(*overlay.cursor(), as_of(versions, Overlay::kLatest), random, keys, 5);
       if (random.one_in(4)) epoch += 1 + random.below(2);
       if (random.one_in(100)) {
         if (snapshots.empty() || snapshots.back() != epoch) snapshots.push_back(epoch);
@@ -90,8 +96,9 @@ TEST_CASE("overlay: keys, versions and cursors agree with the model") {
 
 TEST_CASE("overlay: keys that differ only by zero bytes are different, and in order") {
   Overlay overlay;
-  const std::vector<std::string> keys = {std::string("k"), std::string("k\0", 2), std::string("k\0\0", 3),
-                                         std::string("k\0\0\0\0\0\0\0\0", 9), std::string("k\0\1", 3)};
+  const std::vector<std::string> keys = {
+      std::string("k"), std::string("k\0", 2), std::string("k\0\0", 3),
+      std::string("k\0\0\0\0\0\0\0\0", 9), std::string("k\0\1", 3)};
   for (size_t i = keys.size(); i-- > 0;) overlay.put(keys[i], place_of(i + 1), 1, Overlay::kLatest);
   std::unique_ptr<Cursor> cursor = overlay.cursor();
   cursor->seek(Bytes());
@@ -116,20 +123,25 @@ TEST_CASE("overlay: an empty one has nothing") {
   CHECK(overlay.entries() == 0);
 }
 
-TEST_CASE("overlay: overwriting costs no memory while no snapshot is open, and none behind the oldest") {
+TEST_CASE(
+    "overlay: overwriting costs no memory while no snapshot is open, and none behind the oldest") {
   Overlay overlay;
   overlay.put("key", place_of(1), 1, Overlay::kLatest);
-  for (uint64_t epoch = 2; epoch < 100000; epoch++) overlay.put("key", place_of(epoch), epoch, Overlay::kLatest);
+  for (uint64_t epoch = 2; epoch < 100000; epoch++)
+    overlay.put("key", place_of(epoch), epoch, Overlay::kLatest);
   const size_t without = overlay.bytes();
   CHECK(without < 64 * kKiB);
   // A snapshot that moves on: two versions are needed at any time.
-  for (uint64_t epoch = 100000; epoch < 200000; epoch++) overlay.put("key", place_of(epoch), epoch, epoch - 1);
+  for (uint64_t epoch = 100000; epoch < 200000; epoch++)
+    overlay.put("key", place_of(epoch), epoch, epoch - 1);
   CHECK(overlay.bytes() < without + 4 * kKiB);
   CHECK(overlay.find("key", 199998)->word() == 199998);
   CHECK(overlay.find("key")->word() == 199999);
 }
 
-TEST_CASE("overlay: what nobody asked for in order takes no memory for its order; keys in order fill their nodes") {
+TEST_CASE(
+    "overlay: what nobody asked for in order takes no memory for its order; keys in order fill "
+    "their nodes") {
   for (const bool one_by_one : {false, true}) {
     CAPTURE(one_by_one);
     Overlay in_order;
@@ -142,8 +154,8 @@ TEST_CASE("overlay: what nobody asked for in order takes no memory for its order
       interleaved.put(key, place_of(1), 1, Overlay::kLatest);
       if (one_by_one) (void)in_order.cursor(), (void)interleaved.cursor();
     }
-    // An entry and its key take 64 bytes, its slots in the table 16 to 32 and half of that in the one that was outgrown; its share of a full
-    // leaf is about 18.
+    // An entry and its key take 64 bytes, its slots in the table 16 to 32 and half of that in the
+    // one that was outgrown; its share of a full leaf is about 18.
     const size_t most = 50000 * (64 + 48) + 2 * kMiB;
     if (!one_by_one) CHECK(in_order.bytes() < most);
     (void)in_order.cursor();
@@ -156,18 +168,22 @@ TEST_CASE("overlay: what nobody asked for in order takes no memory for its order
 TEST_CASE("overlay: keys as long as they may be, and those that differ in their last byte only") {
   Overlay overlay;
   const std::string base(1027, 'k');
-  for (int i = 0; i < 256; i++) overlay.put(base + static_cast<char>(i), place_of(static_cast<uint64_t>(i) + 1), 1, Overlay::kLatest);
+  for (int i = 0; i < 256; i++)
+    overlay.put(base + static_cast<char>(i), place_of(static_cast<uint64_t>(i) + 1), 1,
+                Overlay::kLatest);
   overlay.put(base, place_of(1000), 1, Overlay::kLatest);
   CHECK(overlay.entries() == 257);
   CHECK(overlay.find(base)->word() == 1000);
-  for (int i = 0; i < 256; i++) CHECK(overlay.find(base + static_cast<char>(i))->word() == static_cast<uint64_t>(i) + 1);
+  for (int i = 0; i < 256; i++)
+    CHECK(overlay.find(base + static_cast<char>(i))->word() == static_cast<uint64_t>(i) + 1);
   CHECK_FALSE(overlay.find(base.substr(1)).has_value());
 }
 
 TEST_CASE("overlay: one that takes another's place has its memory and nothing of what it knew") {
   const auto stock = std::make_shared<OverlayStock>();
   std::shared_ptr<Overlay> first = stock->take();
-  for (int i = 0; i < 20000; i++) first->put("key-" + std::to_string(i), place_of(1), 1, Overlay::kLatest);
+  for (int i = 0; i < 20000; i++)
+    first->put("key-" + std::to_string(i), place_of(1), 1, Overlay::kLatest);
   (void)first->cursor();
   const size_t bytes = first->bytes();
   const std::shared_ptr<Overlay> snapshot = first;
@@ -176,7 +192,8 @@ TEST_CASE("overlay: one that takes another's place has its memory and nothing of
   CHECK(snapshot->find("key-1").has_value());
   {
     std::shared_ptr<Overlay> third = stock->take();
-    for (int i = 0; i < 20000; i++) third->put("other-" + std::to_string(i), place_of(1), 1, Overlay::kLatest);
+    for (int i = 0; i < 20000; i++)
+      third->put("other-" + std::to_string(i), place_of(1), 1, Overlay::kLatest);
     (void)third->cursor();
   }
   const std::shared_ptr<Overlay> fourth = stock->take();
@@ -184,7 +201,8 @@ TEST_CASE("overlay: one that takes another's place has its memory and nothing of
   CHECK(fourth->bytes() >= bytes);
   CHECK_FALSE(fourth->find("other-1").has_value());
   const size_t before = fourth->bytes();
-  for (int i = 0; i < 20000; i++) fourth->put("other-" + std::to_string(i), place_of(2), 1, Overlay::kLatest);
+  for (int i = 0; i < 20000; i++)
+    fourth->put("other-" + std::to_string(i), place_of(2), 1, Overlay::kLatest);
   (void)fourth->cursor();
   CHECK(fourth->bytes() == before);
   CHECK(fourth->find("other-19999")->word() == 2);

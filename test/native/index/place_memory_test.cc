@@ -1,11 +1,13 @@
-// What a run remembers of its searches: guesses, what is forgotten, and reads of a pool that go through them.
+// What a run remembers of its searches: guesses, what is forgotten, and reads of a pool that go
+// through them.
+
+#include "index/place_memory.h"
 
 #include <doctest/doctest.h>
 
 #include <random>
 #include <unordered_map>
 
-#include "index/place_memory.h"
 #include "native/pool_fixture.h"
 
 namespace holdfast {
@@ -52,7 +54,8 @@ TEST_CASE("place memory: of a segment that is given back nothing is left, of oth
   const Segment low{place_of(1000).offset(), 304 * 10};
   const Segment high{place_of(9000).offset(), 304 * 500};
   std::vector<bool> before(kKeys);
-  for (uint64_t i = 0; i < kKeys; i++) before[i] = memory->guess(hash_of(i)).offset == place_of(i).offset();
+  for (uint64_t i = 0; i < kKeys; i++)
+    before[i] = memory->guess(hash_of(i)).offset == place_of(i).offset();
   memory->forget({high, low});
   uint64_t kept = 0;
   for (uint64_t i = 0; i < kKeys; i++) {
@@ -88,9 +91,9 @@ TEST_CASE("place memory: those of a pool stay within their bound and give back t
   memories.remove(made);
 }
 
-// Every key is read twice, so that the second read goes by what the first left, while the pool is overwritten, folded, merged and
-// cleaned, and its segments are used again.
-// Keys of which the memory cannot tell one from the other: of their hashes it looks at the same bits.
+// Every key is read twice, so that the second read goes by what the first left, while the pool is
+// overwritten, folded, merged and cleaned, and its segments are used again. Keys of which the
+// memory cannot tell one from the other: of their hashes it looks at the same bits.
 TEST_CASE("place memory: where another key's place is guessed, that key's value is not given") {
   using namespace test;
   std::unordered_map<uint64_t, std::string> first;
@@ -98,7 +101,8 @@ TEST_CASE("place memory: where another key's place is guessed, that key's value 
   for (uint64_t i = 0; pairs.size() < 4 && i < 2'000'000; i++) {
     const std::string key = key_in(1, "k" + std::to_string(i));
     const uint64_t hash = PlaceMemory::hash_of(key);
-    const auto [at, fresh] = first.emplace(hash >> 44 << 12 | static_cast<uint32_t>(hash) >> 20, key);
+    const auto [at, fresh] =
+        first.emplace(hash >> 44 << 12 | static_cast<uint32_t>(hash) >> 20, key);
     if (!fresh) pairs.emplace_back(at->second, key);
   }
   REQUIRE(pairs.size() == 4);
@@ -107,7 +111,8 @@ TEST_CASE("place memory: where another key's place is guessed, that key's value 
   options.background = false;
   auto pool = open_pool(scratch.path("p"), options);
   Batch batch;
-  for (uint64_t i = 0; i < 5000; i++) REQUIRE(batch.put(key_in(2, std::to_string(i)), "other").is_ok());
+  for (uint64_t i = 0; i < 5000; i++)
+    REQUIRE(batch.put(key_in(2, std::to_string(i)), "other").is_ok());
   for (const auto& [one, other] : pairs) REQUIRE(batch.put(one, one).is_ok());
   REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
   REQUIRE(pool->fold().is_ok());
@@ -129,7 +134,8 @@ TEST_CASE("place memory: where another key's place is guessed, that key's value 
   }
 }
 
-TEST_CASE("place memory: reads by guesses agree with the model through folds, merges and cleaning") {
+TEST_CASE(
+    "place memory: reads by guesses agree with the model through folds, merges and cleaning") {
   test::Scratch scratch;
   PoolOptions options;
   options.medium.choice = MediumChoice::kFile;
@@ -151,7 +157,8 @@ TEST_CASE("place memory: reads by guesses agree with the model through folds, me
           REQUIRE(batch.remove(key).is_ok());
           model.erase(key);
         } else {
-          const std::string value = key + std::string(random() % 700, static_cast<char>('a' + random() % 26));
+          const std::string value =
+              key + std::string(random() % 700, static_cast<char>('a' + random() % 26));
           REQUIRE(batch.put(key, value).is_ok());
           model[key] = value;
         }
@@ -173,7 +180,8 @@ TEST_CASE("place memory: reads by guesses agree with the model through folds, me
       const auto expect = model.find(key);
       for (int time = 0; time < 2; time++) {
         const auto found = test::get(pool, key);
-        wrong += found.has_value() != (expect != model.end()) || (found && *found != expect->second);
+        wrong +=
+            found.has_value() != (expect != model.end()) || (found && *found != expect->second);
       }
       if (!snapshot) continue;
       const auto then = seen.find(key);
@@ -187,8 +195,11 @@ TEST_CASE("place memory: reads by guesses agree with the model through folds, me
   REQUIRE(pool.close().is_ok());
 }
 
-// The two have the hash's part that is remembered in common, and the bucket, in a run of 70 entries. Its key is compared: but it is there, newer.
-TEST_CASE("place memory: a snapshot reads nothing that came to lie where a place was remembered in a segment that was given back") {
+// The two have the hash's part that is remembered in common, and the bucket, in a run of 70
+// entries. Its key is compared: but it is there, newer.
+TEST_CASE(
+    "place memory: a snapshot reads nothing that came to lie where a place was remembered in a "
+    "segment that was given back") {
   const std::string one = test::key_in(1, "remembered"), other = test::key_in(1, "other1648442");
   REQUIRE((PlaceMemory::hash_of(one) >> 44) == (PlaceMemory::hash_of(other) >> 44));
   const test::Scratch scratch = test::Scratch::quick();

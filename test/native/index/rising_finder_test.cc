@@ -1,6 +1,7 @@
 // Keys that rise, looked up beside several runs, against searching each run for each of them.
 
 #include "index/rising_finder.h"
+
 #include "native/index/index_model.h"
 #include "native/index/memory_medium.h"
 
@@ -15,7 +16,9 @@ std::shared_ptr<Run> run_of(MemoryMedium& medium, const Model& model) {
   return std::make_shared<Run>(medium, *tables);
 }
 
-TEST_CASE("rising finder: says what the newest run that knows the key says, in dense runs and in sparse ones") {
+TEST_CASE(
+    "rising finder: says what the newest run that knows the key says, in dense runs and in sparse "
+    "ones") {
   for (const uint64_t seed : seeds(100)) {
     CAPTURE(seed);
     Random random(seed);
@@ -25,7 +28,8 @@ TEST_CASE("rising finder: says what the newest run that knows the key says, in d
     Model asked;
     for (uint64_t n = random.below(5); n > 0; n--) {
       Model model;
-      for (uint64_t i = random.below(2000); i > 0; i--) model[keys.make()] = random.one_in(4) ? 0 : random.next();
+      for (uint64_t i = random.below(2000); i > 0; i--)
+        model[keys.make()] = random.one_in(4) ? 0 : random.next();
       for (const auto& [key, word] : model) {
         if (random.one_in(3)) asked[key] = 0;
       }

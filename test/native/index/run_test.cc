@@ -14,7 +14,8 @@ namespace {
 std::vector<TableRef> build(MemoryMedium& medium, const Model& model, uint64_t table_bytes) {
   RunBuilder builder(medium, table_bytes);
   bool added = true;
-  for (const auto& [key, word] : model) added = added && builder.add(key, Place::from_word(word)).is_ok();
+  for (const auto& [key, word] : model)
+    added = added && builder.add(key, Place::from_word(word)).is_ok();
   CHECK(added);
   Result<std::vector<TableRef>> tables = builder.finish();
   CHECK(tables.is_ok());
@@ -24,9 +25,10 @@ std::vector<TableRef> build(MemoryMedium& medium, const Model& model, uint64_t t
 std::vector<std::string> damages_of(const Run& run) {
   std::vector<std::string> damages;
   CHECK(run.check([&](const std::string& damage) {
-            damages.push_back(damage);
-            return true;
-          }).is_ok());
+             damages.push_back(damage);
+             return true;
+           })
+            .is_ok());
   return damages;
 }
 
@@ -62,7 +64,8 @@ TEST_CASE("run: agrees with the model, over one table and many") {
     KeyMaker keys(random);
     MemoryMedium medium(64 * kMiB);
     Model model;
-    for (uint64_t i = 1 + random.below(6000); i > 0; i--) model[keys.make()] = random.one_in(5) ? 0 : random.next();
+    for (uint64_t i = 1 + random.below(6000); i > 0; i--)
+      model[keys.make()] = random.one_in(5) ? 0 : random.next();
     const uint64_t table_bytes = random.one_in(2) ? 32 * kKiB : 4 * kMiB;
     const std::vector<TableRef> tables = build(medium, model, table_bytes);
     uint64_t entries = 0;
@@ -119,7 +122,8 @@ TEST_CASE("run: the builder refuses keys out of order and of impossible size") {
   CHECK(builder.add("b", Place::from_word(1)).is_ok());
   CHECK(builder.add("b", Place::from_word(1)).code() == Code::kInvalidArgument);
   CHECK(builder.add("a", Place::from_word(1)).code() == Code::kInvalidArgument);
-  CHECK(builder.add(std::string(kMaxKeyBytes + 1, 'c'), Place::from_word(1)).code() == Code::kKeySize);
+  CHECK(builder.add(std::string(kMaxKeyBytes + 1, 'c'), Place::from_word(1)).code() ==
+        Code::kKeySize);
   CHECK(builder.add("", Place::from_word(1)).code() == Code::kKeySize);
 }
 
@@ -155,7 +159,8 @@ TEST_CASE("run: many threads may be the first to touch it") {
   Run run(medium, build(medium, model, 64 * kKiB));
   bool sound[4] = {};
   std::vector<std::thread> threads;
-  for (bool& mine : sound) threads.emplace_back([&run, &model, &mine] { mine = finds_all(run, model); });
+  for (bool& mine : sound)
+    threads.emplace_back([&run, &model, &mine] { mine = finds_all(run, model); });
   for (std::thread& thread : threads) thread.join();
   for (const bool mine : sound) CHECK(mine);
 }
@@ -182,7 +187,8 @@ TEST_CASE("run: a damaged node is named by whoever touches it") {
       if (found) {
         wrong += !found->has_value() || (*found)->word() != word;
       } else {
-        corrupt += found.status().code() == Code::kCorrupt && found.status().message().find(name) == 0;
+        corrupt +=
+            found.status().code() == Code::kCorrupt && found.status().message().find(name) == 0;
       }
     }
     CHECK(wrong == 0);
@@ -256,7 +262,8 @@ TEST_CASE("run: a sound node in a wrong place of the tree is not taken for anoth
   uint8_t* const second = base + (header.leaves + 2) * kNodeBytes;
   NodeView view;
   CHECK(view.open(second));
-  const size_t words_at = sizeof(NodeHeader) + round_up(view.prefix().size(), 8) + view.count() * sizeof(uint64_t);
+  const size_t words_at =
+      sizeof(NodeHeader) + round_up(view.prefix().size(), 8) + view.count() * sizeof(uint64_t);
   store(second + words_at + 5 * sizeof(uint32_t), header.leaves + 1);
   seal_node(second, header.tag);
   Run run(medium, tables);
@@ -325,9 +332,11 @@ void damage_and_read(uint64_t seed, uint64_t* errors) {
   CHECK(steps < most);
   for (int i = 0; i < 100; i++) {
     cursor->seek(keys.make());
-    for (int step = 0; step < 5 && cursor->valid(); step++) random.one_in(2) ? cursor->next() : cursor->prev();
+    for (int step = 0; step < 5 && cursor->valid(); step++)
+      random.one_in(2) ? cursor->next() : cursor->prev();
     cursor->seek_before(keys.make());
-    for (int step = 0; step < 5 && cursor->valid(); step++) random.one_in(2) ? cursor->next() : cursor->prev();
+    for (int step = 0; step < 5 && cursor->valid(); step++)
+      random.one_in(2) ? cursor->next() : cursor->prev();
   }
   damages_of(run);
 }

@@ -1,5 +1,6 @@
-// What a reader of the log believes: which frame may follow which, where a frame may lie, and what proves that a missing one had been
-// durable. Frame by frame, on plain memory, since most of these mistakes show in a crash only where two others come together.
+// What a reader of the log believes: which frame may follow which, where a frame may lie, and what
+// proves that a missing one had been durable. Frame by frame, on plain memory, since most of these
+// mistakes show in a crash only where two others come together.
 #include <doctest/doctest.h>
 
 #include "engine/tail.h"
@@ -38,7 +39,8 @@ bool follows(const std::vector<FrameHeader>& before, const FrameHeader& next) {
   return LogReader::follows(next, &expected);
 }
 
-// A log of two segments with a writer that stands at the first one's beginning, as if its header were there.
+// A log of two segments with a writer that stands at the first one's beginning, as if its header
+// were there.
 struct TwoSegments {
   TwoSegments() : medium(4 * kMiB), writer(medium, kSecret), reader(medium, kSecret) {
     first = *medium.allocate(SegmentKind::kLog, kMiB, kMiB);
@@ -164,7 +166,8 @@ TEST_CASE("a frame is read at its place in its segment, and nowhere else") {
 TEST_CASE("a segment's header is believed where it was written, whole") {
   TwoSegments log;
   SegmentHeader found;
-  const SegmentHeader header = make_segment_header(log.first.offset, log.first.bytes, 1, 7, kSecret);
+  const SegmentHeader header =
+      make_segment_header(log.first.offset, log.first.bytes, 1, 7, kSecret);
   store(log.medium.writable() + log.first.offset, header);
   REQUIRE(log.reader.read_segment_header(log.first, &found));
   CHECK(found.first_epoch == 7);
@@ -189,11 +192,15 @@ TEST_CASE("a fresh segment begins with a header that names its first record") {
   CHECK(log.readable(log.first.offset + sizeof(SegmentHeader)));
 }
 
-TEST_CASE("what proves that a missing record was durable is a later frame of the same life that says so") {
+TEST_CASE(
+    "what proves that a missing record was durable is a later frame of the same life that says "
+    "so") {
   TwoSegments log;
   const uint64_t one = log.write(1, 0);
   const uint64_t two = log.write(2, 1);
-  const auto proven = [&](uint64_t at, uint64_t epoch, uint32_t life = kLife) { return log.reader.proves_durable(log.first, 1, at, epoch, life); };
+  const auto proven = [&](uint64_t at, uint64_t epoch, uint32_t life = kLife) {
+    return log.reader.proves_durable(log.first, 1, at, epoch, life);
+  };
   CHECK(proven(one, 1));
   CHECK_FALSE(proven(one, 2));
   CHECK_FALSE(proven(two, 1));  // it lies at the place itself
@@ -203,7 +210,8 @@ TEST_CASE("what proves that a missing record was durable is a later frame of the
 }
 
 TEST_CASE("the proof may lie at the very end of what is read at once") {
-  for (const uint64_t gap : {64 * kKiB - kFrameAlign, 64 * kKiB, 64 * kKiB + kFrameAlign, 128 * kKiB}) {
+  for (const uint64_t gap :
+       {64 * kKiB - kFrameAlign, 64 * kKiB, 64 * kKiB + kFrameAlign, 128 * kKiB}) {
     CAPTURE(gap);
     TwoSegments log;
     const uint64_t at = log.first.offset + sizeof(SegmentHeader);
@@ -213,7 +221,8 @@ TEST_CASE("the proof may lie at the very end of what is read at once") {
   }
 }
 
-TEST_CASE("the proof may lie in the segment that the log went on in, found by the link or by its copy") {
+TEST_CASE(
+    "the proof may lie in the segment that the log went on in, found by the link or by its copy") {
   TwoSegments log;
   const uint64_t one = log.write(1, 0);
   const uint64_t link_at = log.writer.position();
@@ -272,16 +281,20 @@ TEST_CASE("a tail is walked as far as is asked, and goes on behind the last whol
   CHECK(tail.position() == log.writer.position());
 }
 
-TEST_CASE("of a record whose last part is missing nothing is given, and the log goes on in front of it") {
+TEST_CASE(
+    "of a record whose last part is missing nothing is given, and the log goes on in front of it") {
   TwoSegments log;
   log.write(1, 0);
   const uint64_t before = log.writer.position();
   RecordBuffer record;
-  for (char c = 'a'; c < 'a' + 20; c++) record.add(OperationType::kPut, std::string(5, c), std::string(60000, c));
+  for (char c = 'a'; c < 'a' + 20; c++)
+    record.add(OperationType::kPut, std::string(5, c), std::string(60000, c));
   record.seal();
   std::vector<Placement> placements;
   size_t taken = 0;
-  REQUIRE(log.writer.write_parts(record, {FrameKind::kCommit, 2, 1, 1}, {log.second}, &taken, &placements).is_ok());
+  REQUIRE(log.writer
+              .write_parts(record, {FrameKind::kCommit, 2, 1, 1}, {log.second}, &taken, &placements)
+              .is_ok());
   REQUIRE(taken == 1);
   REQUIRE(placements.size() == 2);
   const FoldBlock fold = log.fold();

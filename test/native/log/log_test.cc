@@ -7,7 +7,8 @@
 
 namespace holdfast {
 
-// A line that is copied round the cache is atomic in words of 8 bytes only: any of them may have landed without the others.
+// A line that is copied round the cache is atomic in words of 8 bytes only: any of them may have
+// landed without the others.
 TEST_CASE("log: a link frame of which any one word is missing is no frame") {
   constexpr uint64_t kSecret = 42;
   MemoryMedium medium(4 * kMiB);

@@ -1,5 +1,5 @@
-// The form a record has in memory: every operation with its checksum once it is sealed, however its operations came in; and what may be
-// on its way to the medium before that.
+// The form a record has in memory: every operation with its checksum once it is sealed, however its
+// operations came in; and what may be on its way to the medium before that.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -13,7 +13,9 @@ namespace holdfast {
 namespace {
 
 const std::string kKey = "12345678";
-std::string value_of(size_t bytes) { return std::string(bytes, static_cast<char>('a' + bytes % 23)); }
+std::string value_of(size_t bytes) {
+  return std::string(bytes, static_cast<char>('a' + bytes % 23));
+}
 
 // All are whole, as long and as many as were put in, and roll up to what the record says.
 void check_sealed(const RecordBuffer& record, const std::vector<size_t>& values) {
@@ -23,7 +25,8 @@ void check_sealed(const RecordBuffer& record, const std::vector<size_t>& values)
     REQUIRE(read_operation(record.operations() + at, record.bytes() - at, &operation));
     CHECK(operation.key == kKey);
     CHECK(operation.value == value_of(bytes));
-    for (size_t i = 16 + kKey.size() + bytes; i < operation.bytes; i++) CHECK(record.operations()[at + i] == 0);
+    for (size_t i = 16 + kKey.size() + bytes; i < operation.bytes; i++)
+      CHECK(record.operations()[at + i] == 0);
     rolled = roll(rolled, operation.checksum);
     at += operation.bytes;
   }
@@ -33,7 +36,8 @@ void check_sealed(const RecordBuffer& record, const std::vector<size_t>& values)
 }
 
 // Around the length from which on the newest operation is sealed late.
-const std::vector<size_t> kLengths = {0, 1, 7, 8, 100, 222, 223, 228, 231, 232, 233, 239, 240, 241, 256, 1000, 4096, 8000};
+const std::vector<size_t> kLengths = {0,   1,   7,   8,   100, 222, 223,  228,  231,
+                                      232, 233, 239, 240, 241, 256, 1000, 4096, 8000};
 
 }  // namespace
 
@@ -95,13 +99,15 @@ TEST_CASE("a fenced frame is the same as one that was placed at once") {
       record.add(OperationType::kPut, kKey, value_of(100));
       record.add(OperationType::kPut, kKey, value_of(bytes));
       uint64_t offset = 0;
-      REQUIRE(writer.write_fenced(&record, {FrameKind::kCommit, 11, 10, 1}, &offset, nothing).is_ok());
+      REQUIRE(
+          writer.write_fenced(&record, {FrameKind::kCommit, 11, 10, 1}, &offset, nothing).is_ok());
       CHECK(offset == segment.offset + sizeof(SegmentHeader) + sizeof(FrameHeader));
       FrameView frame;
       REQUIRE(LogReader(medium, 42).read_frame(segment, 1, offset - sizeof(FrameHeader), &frame));
       CHECK(frame.header.operations == 2);
       CHECK(std::memcmp(medium.view() + offset, record.operations(), record.bytes()) == 0);
-      CHECK(writer.position() == offset - sizeof(FrameHeader) + RecordBuffer::frame_bytes(record.bytes()));
+      CHECK(writer.position() ==
+            offset - sizeof(FrameHeader) + RecordBuffer::frame_bytes(record.bytes()));
       check_sealed(record, {100, bytes});
     }
   }

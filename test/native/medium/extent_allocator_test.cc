@@ -11,7 +11,8 @@ using holdfast::Segment;
 TEST_CASE("extents: best fit, the lowest place among equals") {
   ExtentAllocator space;
   space.reset(100, 10000);
-  for (const Segment& held : {Segment{200, 100}, Segment{350, 50}, Segment{450, 50}, Segment{1000, 1}})
+  for (const Segment& held :
+       {Segment{200, 100}, Segment{350, 50}, Segment{450, 50}, Segment{1000, 1}})
     CHECK(space.take(held));
   // free: [100,200) [300,350) [400,450) [500,1000) [1001,10000)
   CHECK(space.allocate(50, 50)->offset == 300);
@@ -118,7 +119,8 @@ TEST_CASE("extents: a random life against a model of bits") {
     if (segments.empty() || random() % 2 == 0) {
       const uint64_t min = 1 + random() % 20, want = min + random() % 40;
       uint64_t run = 0, largest = 0;
-      for (uint64_t i = 0; i < kUnits; i++) largest = std::max(largest, run = held[i] ? 0 : run + 1);
+      for (uint64_t i = 0; i < kUnits; i++)
+        largest = std::max(largest, run = held[i] ? 0 : run + 1);
       REQUIRE(space.largest() == largest);
       const auto piece = space.allocate(min, want);
       REQUIRE(piece.has_value() == (largest >= min));
@@ -135,6 +137,7 @@ TEST_CASE("extents: a random life against a model of bits") {
       for (uint64_t i = segments[at].offset; i < segments[at].end(); i++) held[i] = false;
       segments.erase(segments.begin() + static_cast<ptrdiff_t>(at));
     }
-    REQUIRE(space.free_bytes() == static_cast<uint64_t>(std::count(held.begin(), held.end(), false)));
+    REQUIRE(space.free_bytes() ==
+            static_cast<uint64_t>(std::count(held.begin(), held.end(), false)));
   }
 }

@@ -1,4 +1,5 @@
-// Making a pool's file: killed or failing at any system call, it leaves no pool or a whole one, and no litter.
+// Making a pool's file: killed or failing at any system call, it leaves no pool or a whole one, and
+// no litter.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,9 +15,10 @@
 using namespace holdfast;
 using namespace holdfast::test;
 
-// Ends the creating process before each of its system calls in turn. What is left must be no pool or a whole one, and
-// the next creation sweeps the rest.
-TEST_CASE("file: killed anywhere in creation, there is no pool or a whole one, and no litter stays") {
+// Ends the creating process before each of its system calls in turn. What is left must be no pool
+// or a whole one, and the next creation sweeps the rest.
+TEST_CASE(
+    "file: killed anywhere in creation, there is no pool or a whole one, and no litter stays") {
   const Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("p");
   int killed = 0, nothing = 0, whole = 0;
@@ -70,7 +72,8 @@ TEST_CASE("file: each system call of creation failing gives an error and leaves 
         }
         failures++;
         CHECK(made.status().code() == (error == ENOSPC ? Code::kDiskFull : Code::kIo));
-        const bool renamed = call == SystemCall::kFsync && nth == 3;  // the folder's: the pool is whole by then
+        const bool renamed =
+            call == SystemCall::kFsync && nth == 3;  // the folder's: the pool is whole by then
         CHECK(scratch.entries() == (renamed ? 1 : 0));
         if (renamed) ::unlink(path.c_str());
       }

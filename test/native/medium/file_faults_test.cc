@@ -1,4 +1,5 @@
-// The system calls failing underneath the file medium: what fails a call, what fails the medium for good, and what its next life believes.
+// The system calls failing underneath the file medium: what fails a call, what fails the medium for
+// good, and what its next life believes.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -55,12 +56,14 @@ TEST_CASE("file: where fallocate does not exist the file grows by zeros") {
   // And is cut again where it ends with no room for them.
   const uint64_t end = opened.medium->view_end();
   SystemFaults::fail(SystemCall::kPwrite, 3, ENOSPC, 1000);
-  CHECK(opened.medium->allocate(SegmentKind::kLarge, 30 * kMiB, 30 * kMiB).status().code() == Code::kDiskFull);
+  CHECK(opened.medium->allocate(SegmentKind::kLarge, 30 * kMiB, 30 * kMiB).status().code() ==
+        Code::kDiskFull);
   CHECK(opened.medium->view_end() == end);
   CHECK(size_of(scratch.path("p")) == end);
 }
 
-// Whose write failed is another thread. The barrier may have covered it, so nobody may take what it covered for durable.
+// Whose write failed is another thread. The barrier may have covered it, so nobody may take what it
+// covered for durable.
 TEST_CASE("file: a write that fails while a barrier is on its way fails the barrier") {
   const Scratch scratch = Scratch::on_disk();
   const SystemFaults::Disarm disarm;
@@ -74,7 +77,8 @@ TEST_CASE("file: a write that fails while a barrier is on its way fails the barr
   CHECK(medium.barrier().code() == Code::kFailed);
 }
 
-// From its sync on it counts, whichever slot it is in: what the one before it refers to may be gone.
+// From its sync on it counts, whichever slot it is in: what the one before it refers to may be
+// gone.
 TEST_CASE("file: a root of which the copy could not be written is the root") {
   const Scratch scratch = Scratch::on_disk();
   const SystemFaults::Disarm disarm;
@@ -82,7 +86,8 @@ TEST_CASE("file: a root of which the copy could not be written is the root") {
   for (uint8_t value = 1; value < 6; value++) {
     CAPTURE(value);
     OpenedMedium opened = must_open(path);
-    if (value % 2 == 0) REQUIRE(opened.medium->set_root(root_of(100)).is_ok());  // so that the slots change places
+    if (value % 2 == 0)
+      REQUIRE(opened.medium->set_root(root_of(100)).is_ok());  // so that the slots change places
     SystemFaults::fail(SystemCall::kPwrite, 2, EIO);
     CHECK(opened.medium->set_root(root_of(value)).code() == Code::kIo);
     SystemFaults::disarm();
@@ -117,18 +122,20 @@ TEST_CASE("file: after a failed write, sync or root nothing works until it is re
     int error;
     bool in_root;
   };
-  for (const Trial& trial :
-       {Trial{"append", SystemCall::kPwrite, EIO, false}, Trial{"append full", SystemCall::kPwrite, ENOSPC, false},
-        Trial{"barrier", SystemCall::kFdatasync, EIO, false},
-        Trial{"barrier full", SystemCall::kFdatasync, ENOSPC, false},
-        Trial{"root write", SystemCall::kPwrite, EIO, true}, Trial{"root sync", SystemCall::kFdatasync, EIO, true}}) {
+  for (const Trial& trial : {Trial{"append", SystemCall::kPwrite, EIO, false},
+                             Trial{"append full", SystemCall::kPwrite, ENOSPC, false},
+                             Trial{"barrier", SystemCall::kFdatasync, EIO, false},
+                             Trial{"barrier full", SystemCall::kFdatasync, ENOSPC, false},
+                             Trial{"root write", SystemCall::kPwrite, EIO, true},
+                             Trial{"root sync", SystemCall::kFdatasync, EIO, true}}) {
     CAPTURE(trial.name);
     OpenedMedium opened = must_open(scratch.path(trial.name));
     Medium& medium = *opened.medium;
     const Segment log = *medium.allocate(SegmentKind::kLog, kMiB, kMiB);
     REQUIRE(medium.set_root(root_of(1)).is_ok());
     SystemFaults::fail(trial.call, 1, trial.error);
-    Status status = trial.in_root ? medium.set_root(root_of(2)) : medium.append(log.offset, "bytes", 5);
+    Status status =
+        trial.in_root ? medium.set_root(root_of(2)) : medium.append(log.offset, "bytes", 5);
     if (status.is_ok()) status = medium.barrier();
     CHECK(status.code() == Code::kIo);
     CHECK(status.system_errno() == trial.error);
@@ -151,8 +158,11 @@ TEST_CASE("file: after a failed write, sync or root nothing works until it is re
   }
 }
 
-// The kernel marks the pages of a failed sync clean, and says so once: to this process or to another.
-TEST_CASE("file: what a failed sync may have lost is read anew by the next life, also where the process was killed before it closed") {
+// The kernel marks the pages of a failed sync clean, and says so once: to this process or to
+// another.
+TEST_CASE(
+    "file: what a failed sync may have lost is read anew by the next life, also where the process "
+    "was killed before it closed") {
   const SystemFaults::Disarm disarm;
   Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("p");

@@ -1,4 +1,5 @@
-// What the tests of the file medium share: opening one that must open, what its file takes, and a root to tell from others.
+// What the tests of the file medium share: opening one that must open, what its file takes, and a
+// root to tell from others.
 #pragma once
 #include <doctest/doctest.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-// The file medium on a real disk: its calls, growth, written blocks, sizes, damage to its file's front pages, and its owner.
+// The file medium on a real disk: its calls, growth, written blocks, sizes, damage to its file's
+// front pages, and its owner.
 #include "medium/file_medium.h"
 
 #include <doctest/doctest.h>
@@ -26,7 +27,8 @@ namespace {
 void overwrite(const std::string& path, uint64_t offset, const std::string& bytes) {
   const int fd = ::open(path.c_str(), O_RDWR);
   REQUIRE(fd >= 0);
-  CHECK(::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset)) == static_cast<ssize_t>(bytes.size()));
+  CHECK(::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset)) ==
+        static_cast<ssize_t>(bytes.size()));
   ::close(fd);
 }
 
@@ -50,7 +52,8 @@ TEST_CASE("file: an append and its barrier are one pwrite and one fdatasync") {
   const Segment log = *opened.medium->allocate(SegmentKind::kLog, kMiB, kMiB);
   const std::string record(8192, 'r');
   const uint64_t before = SystemFaults::count(SystemCall::kAny);
-  const uint64_t writes = SystemFaults::count(SystemCall::kPwrite), syncs = SystemFaults::count(SystemCall::kFdatasync);
+  const uint64_t writes = SystemFaults::count(SystemCall::kPwrite),
+                 syncs = SystemFaults::count(SystemCall::kFdatasync);
   for (uint64_t i = 1; i <= 10; i++) {
     REQUIRE(opened.medium->append(log.offset + i * 8192, record.data(), record.size()).is_ok());
     REQUIRE(opened.medium->barrier().is_ok());
@@ -60,7 +63,9 @@ TEST_CASE("file: an append and its barrier are one pwrite and one fdatasync") {
   CHECK(SystemFaults::count(SystemCall::kAny) == before + 20);
 }
 
-TEST_CASE("file: what somebody has removed keeps nothing, and says so at the next root, and at a barrier when it looks again") {
+TEST_CASE(
+    "file: what somebody has removed keeps nothing, and says so at the next root, and at a barrier "
+    "when it looks again") {
   const Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("p"), other = scratch.path("other");
   OpenedMedium opened = must_open(path);
@@ -96,7 +101,8 @@ TEST_CASE("file: grows by itself, in steps, and only as far as is used") {
     CHECK(segment.bytes == kMiB);
     CHECK(opened.medium->view_end() >= end);
     CHECK(opened.medium->view_end() == size_of(scratch.path("p")));
-    REQUIRE(opened.medium->append(segment.end() - 4096, std::string(4096, 'e').data(), 4096).is_ok());
+    REQUIRE(
+        opened.medium->append(segment.end() - 4096, std::string(4096, 'e').data(), 4096).is_ok());
     CHECK(opened.medium->view()[segment.end() - 1] == 'e');
   }
   CHECK(opened.medium->view() == view);
@@ -116,13 +122,15 @@ TEST_CASE("file: a pool of fixed size never exceeds it") {
   CHECK(opened.medium->largest_free() == 0);
   CHECK(size_of(scratch.path("p")) == 5 * kMiB);
   opened.medium->close();
-  CHECK(must_open(scratch.path("p"), sized(5 * kMiB + 2000)).medium->space().capacity == 5 * kMiB - kSegmentsOffset);
+  CHECK(must_open(scratch.path("p"), sized(5 * kMiB + 2000)).medium->space().capacity ==
+        5 * kMiB - kSegmentsOffset);
   CHECK(open_file_medium(scratch.path("p"), sized(6 * kMiB)).status().code() == Code::kOutOfRange);
 }
 
 TEST_CASE("file: a size that cannot be is refused before anything is made") {
   const Scratch scratch = Scratch::on_disk();
-  for (const uint64_t size : {uint64_t{1}, kMinFilePoolBytes - 1, kMaxFilePoolBytes + 1, UINT64_MAX}) {
+  for (const uint64_t size :
+       {uint64_t{1}, kMinFilePoolBytes - 1, kMaxFilePoolBytes + 1, UINT64_MAX}) {
     CHECK(open_file_medium(scratch.path("p"), sized(size)).status().code() == Code::kOutOfRange);
   }
   CHECK(scratch.entries() == 0);
@@ -130,7 +138,9 @@ TEST_CASE("file: a size that cannot be is refused before anything is made") {
   CHECK(open_file_medium(scratch.path("p"), sized(4 * kMiB)).status().code() == Code::kOutOfRange);
 }
 
-TEST_CASE("file: a log segment is of written blocks, also where another kind was never written, also after a reopen") {
+TEST_CASE(
+    "file: a log segment is of written blocks, also where another kind was never written, also "
+    "after a reopen") {
   const Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("p");
   {
@@ -153,7 +163,9 @@ TEST_CASE("file: a log segment is of written blocks, also where another kind was
   }
 }
 
-TEST_CASE("file: a log segment is in the file durably before it is handed out, be its blocks written already") {
+TEST_CASE(
+    "file: a log segment is in the file durably before it is handed out, be its blocks written "
+    "already") {
   const Scratch scratch = Scratch::on_disk();
   OpenedMedium opened = must_open(scratch.path("p"));
   const Segment grown = *opened.medium->allocate(SegmentKind::kIndex, kMiB, kMiB);
@@ -176,10 +188,13 @@ TEST_CASE("file: more than the disk has is refused without trying") {
   const Scratch scratch = Scratch::on_disk();
   OpenedMedium opened = must_open(scratch.path("p"));
   const uint64_t tries = SystemFaults::count(SystemCall::kFallocate);
-  CHECK(opened.medium->allocate(SegmentKind::kLarge, 3000 * kGiB, 3000 * kGiB).status().code() == Code::kDiskFull);
+  CHECK(opened.medium->allocate(SegmentKind::kLarge, 3000 * kGiB, 3000 * kGiB).status().code() ==
+        Code::kDiskFull);
   CHECK(SystemFaults::count(SystemCall::kFallocate) == tries);
-  CHECK(opened.medium->allocate(SegmentKind::kLarge, 5000 * kGiB, 5000 * kGiB).status().code() == Code::kPoolFull);
-  CHECK(opened.medium->allocate(SegmentKind::kLarge, UINT64_MAX, UINT64_MAX).status().code() == Code::kPoolFull);
+  CHECK(opened.medium->allocate(SegmentKind::kLarge, 5000 * kGiB, 5000 * kGiB).status().code() ==
+        Code::kPoolFull);
+  CHECK(opened.medium->allocate(SegmentKind::kLarge, UINT64_MAX, UINT64_MAX).status().code() ==
+        Code::kPoolFull);
   CHECK_FALSE(opened.medium->failed());
 }
 
@@ -189,7 +204,8 @@ TEST_CASE("file: nothing is written outside of the segments") {
   Medium& medium = *opened.medium;
   REQUIRE(medium.allocate(SegmentKind::kLarge, kMiB, kMiB).is_ok());
   const uint64_t end = medium.view_end(), writes = SystemFaults::count(SystemCall::kPwrite);
-  for (const uint64_t offset : {uint64_t{0}, kSegmentsOffset - 1, end - 4, end, end + 1, UINT64_MAX - 2}) {
+  for (const uint64_t offset :
+       {uint64_t{0}, kSegmentsOffset - 1, end - 4, end, end + 1, UINT64_MAX - 2}) {
     CAPTURE(offset);
     CHECK(medium.append(offset, "bytes", 5).code() == Code::kOutOfRange);
   }
@@ -272,7 +288,8 @@ TEST_CASE("file: a truncated pool is corrupt, wherever it was cut") {
     CHECK(status.code() == Code::kCorrupt);
     CHECK(status.message().find("truncated") != std::string::npos);
   }
-  for (const uint64_t size : {kSegmentsOffset - 1, uint64_t{16384}, uint64_t{8192}, uint64_t{4096}, uint64_t{128}}) {
+  for (const uint64_t size :
+       {kSegmentsOffset - 1, uint64_t{16384}, uint64_t{8192}, uint64_t{4096}, uint64_t{128}}) {
     CAPTURE(size);
     REQUIRE(::truncate(path.c_str(), static_cast<off_t>(size)) == 0);
     Result<OpenedMedium> opened = open_file_medium(path, {});
@@ -317,7 +334,8 @@ TEST_CASE("file: a hundred opens and closes leave no descriptor and no mapping")
     return std::count(std::istreambuf_iterator<char>(in), {}, '\n');
   };
   const auto descriptors = [] {
-    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                         std::filesystem::directory_iterator());
   };
   must_open(scratch.path("p"));
   const auto maps_before = lines("/proc/self/maps");
@@ -335,11 +353,13 @@ TEST_CASE("file: with little address space the window is smaller, and the pool w
   const Scratch scratch = Scratch::on_disk();
   const pid_t child = ::fork();
   if (child == 0) {
-    const uint64_t most = mapped_bytes() + 64 * kGiB;  // what other cases have left mapped is not this one's
+    const uint64_t most =
+        mapped_bytes() + 64 * kGiB;  // what other cases have left mapped is not this one's
     const rlimit limit = {most, most};
     ::setrlimit(RLIMIT_AS, &limit);
     Result<OpenedMedium> opened = open_file_medium(scratch.path("p"), {});
-    const bool good = opened.is_ok() && opened->medium->allocate(SegmentKind::kLog, kMiB, kMiB).is_ok();
+    const bool good =
+        opened.is_ok() && opened->medium->allocate(SegmentKind::kLog, kMiB, kMiB).is_ok();
     ::_exit(good ? 0 : 1);
   }
   int how = 0;

@@ -1,4 +1,5 @@
-// Opening a pool's file while somebody else does something to its folder, and reading it from a file system that gives a little at a time.
+// Opening a pool's file while somebody else does something to its folder, and reading it from a
+// file system that gives a little at a time.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,7 +16,9 @@ using namespace holdfast;
 using namespace holdfast::test;
 
 // Else commits would be acknowledged into a file that nobody finds again.
-TEST_CASE("file: another pool takes the name between looking at it, opening it and locking it: what is opened is what is there") {
+TEST_CASE(
+    "file: another pool takes the name between looking at it, opening it and locking it: what is "
+    "opened is what is there") {
   const SystemFaults::Disarm disarm;
   const Scratch scratch = Scratch::quick();
   const std::string path = scratch.path("p"), other = scratch.path("other");
@@ -87,7 +90,8 @@ TEST_CASE("file: the zeros of a log segment are on the disk before it is handed 
   REQUIRE(opened.medium->barrier().is_ok());
   opened.medium->release(first);
   opened.medium->give_back_free(0, 0);
-  const uint64_t syncs = SystemFaults::count(SystemCall::kFdatasync), writes = SystemFaults::count(SystemCall::kPwrite);
+  const uint64_t syncs = SystemFaults::count(SystemCall::kFdatasync),
+                 writes = SystemFaults::count(SystemCall::kPwrite);
   const Segment again = take();
   CHECK(again.offset == first.offset);
   CHECK(SystemFaults::count(SystemCall::kPwrite) > writes);

@@ -29,7 +29,8 @@ struct Opened {
 // Whatever is there from growing is in use.
 std::vector<Segment> use_all(Opened& medium) {
   std::vector<Segment> taken;
-  while (medium->space().ready > 0) taken.push_back(medium.take(std::min<uint64_t>(medium->space().ready, kFileSegmentUnit)));
+  while (medium->space().ready > 0)
+    taken.push_back(medium.take(std::min<uint64_t>(medium->space().ready, kFileSegmentUnit)));
   return taken;
 }
 
@@ -53,7 +54,9 @@ TEST_CASE("file: of what is free so much stays as is asked for, also where there
   CHECK(medium->space().ready == 0);
 }
 
-TEST_CASE("file: on a full disk a piece that is there is given though more was wanted, and none that is not") {
+TEST_CASE(
+    "file: on a full disk a piece that is there is given though more was wanted, and none that is "
+    "not") {
   const Scratch scratch = Scratch::on_disk();
   const SystemFaults::Disarm disarm;
   Opened medium(scratch.path("p"));
@@ -77,7 +80,9 @@ TEST_CASE("file: on a full disk a piece that is there is given though more was w
   CHECK(medium->allocate(SegmentKind::kRegion, 8 * kMiB, 8 * kMiB).is_ok());
 }
 
-TEST_CASE("file: a hole between two pieces counts as one, on a full disk, and when the pool is opened again") {
+TEST_CASE(
+    "file: a hole between two pieces counts as one, on a full disk, and when the pool is opened "
+    "again") {
   const Scratch scratch = Scratch::on_disk();
   const SystemFaults::Disarm disarm;
   Segment pieces[3];
@@ -90,7 +95,8 @@ TEST_CASE("file: a hole between two pieces counts as one, on a full disk, and wh
     held.push_back(medium.take(kFileSegmentUnit));
     for (const Segment& rest : use_all(medium)) held.push_back(rest);
     const std::string bytes(kMiB, 'b');
-    for (const Segment& piece : pieces) REQUIRE(medium->append(piece.offset, bytes.data(), bytes.size()).is_ok());
+    for (const Segment& piece : pieces)
+      REQUIRE(medium->append(piece.offset, bytes.data(), bytes.size()).is_ok());
     medium->release(pieces[1]);
     medium->give_back_free(0, 0);
     medium->release(pieces[0]);
@@ -110,7 +116,8 @@ TEST_CASE("file: a hole between two pieces counts as one, on a full disk, and wh
   CHECK(medium->allocate(SegmentKind::kRegion, 1, 1).status().code() == Code::kDiskFull);
 }
 
-// What was taken and never written looks like a hole at opening, and the disk gives it though it is full.
+// What was taken and never written looks like a hole at opening, and the disk gives it though it is
+// full.
 TEST_CASE("file: every hole is asked for before a disk counts as full") {
   const Scratch scratch = Scratch::on_disk();
   const SystemFaults::Disarm disarm;

@@ -1,13 +1,14 @@
-// Pools in memory (tmpfs) are mapped in large pages where their log is sealed, once they are idle; holes are left alone.
-#include <doctest/doctest.h>
+// Pools in memory (tmpfs) are mapped in large pages where their log is sealed, once they are idle;
+// holes are left alone.
+#include "medium/large_pages.h"
 
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/pool.h"
-#include "medium/large_pages.h"
 #include "native/scratch.h"
 
 namespace holdfast::test {
@@ -16,10 +17,12 @@ namespace {
 // A file of several large pages on tmpfs, mapped.
 class MappedFile {
  public:
-  explicit MappedFile(const std::string& path, uint64_t pages) : bytes_(pages * kHugePageBytes), fd_(::open(path.c_str(), O_RDWR | O_CREAT, 0600)) {
+  explicit MappedFile(const std::string& path, uint64_t pages)
+      : bytes_(pages * kHugePageBytes), fd_(::open(path.c_str(), O_RDWR | O_CREAT, 0600)) {
     REQUIRE(fd_ >= 0);
     REQUIRE(::ftruncate(fd_, static_cast<off_t>(bytes_)) == 0);
-    void* const room = ::mmap(nullptr, bytes_ + kHugePageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const room =
+        ::mmap(nullptr, bytes_ + kHugePageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(room != MAP_FAILED);
     at_ = reinterpret_cast<uint8_t*>(round_up(reinterpret_cast<uintptr_t>(room), kHugePageBytes));
     REQUIRE(::mmap(at_, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd_, 0) == at_);
@@ -47,7 +50,8 @@ uint64_t mapped_large(const std::string& name) {
   bool ours = false;
   for (std::string line; std::getline(maps, line);) {
     if (line.find('-') < line.find(' ')) ours = line.ends_with(name);
-    if (ours && line.starts_with("ShmemPmdMapped:")) kib += std::strtoull(line.c_str() + line.find(':') + 1, nullptr, 10);
+    if (ours && line.starts_with("ShmemPmdMapped:"))
+      kib += std::strtoull(line.c_str() + line.find(':') + 1, nullptr, 10);
   }
   return kib;
 }
@@ -61,16 +65,20 @@ bool large_pages_are_had(const Scratch& scratch) {
 }
 
 std::string key_of(int number) { return std::string("\0\0\0\1", 4) + std::to_string(number); }
-std::string value_of(int number) { return std::string(1000, static_cast<char>('a' + number % 26)) + std::to_string(number); }
+std::string value_of(int number) {
+  return std::string(1000, static_cast<char>('a' + number % 26)) + std::to_string(number);
+}
 
 }  // namespace
 
 TEST_CASE("large pages: bytes stay, what has a hole is left alone") {
   if (!Scratch::memory_is_there()) return skipped("no /dev/shm");
   const Scratch scratch = Scratch::in_memory();
-  if (!large_pages_are_had(scratch)) return skipped("this kernel gives no large pages of a file in memory");
+  if (!large_pages_are_had(scratch))
+    return skipped("this kernel gives no large pages of a file in memory");
   MappedFile file(scratch.path("file"), 2);
-  for (uint64_t i = 0; i < kHugePageBytes; i++) file.page(0)[i] = static_cast<uint8_t>(i * 7 + i / 4096);
+  for (uint64_t i = 0; i < kHugePageBytes; i++)
+    file.page(0)[i] = static_cast<uint8_t>(i * 7 + i / 4096);
   file.page(1)[5] = 1;
   const uint64_t taken = file.taken();
   CHECK(take_large_page(file.page(0)));
@@ -78,7 +86,8 @@ TEST_CASE("large pages: bytes stay, what has a hole is left alone") {
   CHECK(mapped_large("file") <= kHugePageBytes / 1024);  // there may just be none
   CHECK(file.taken() == taken);
   uint64_t wrong = 0;
-  for (uint64_t i = 0; i < kHugePageBytes; i++) wrong += file.page(0)[i] != static_cast<uint8_t>(i * 7 + i / 4096);
+  for (uint64_t i = 0; i < kHugePageBytes; i++)
+    wrong += file.page(0)[i] != static_cast<uint8_t>(i * 7 + i / 4096);
   CHECK(wrong == 0);
 }
 
@@ -86,7 +95,8 @@ TEST_CASE("large pages: bytes stay, what has a hole is left alone") {
 TEST_CASE("large pages: an idle pool's sealed log is in them, and is read and written on") {
   if (!Scratch::memory_is_there()) return skipped("no /dev/shm");
   const Scratch scratch = Scratch::in_memory();
-  if (!large_pages_are_had(scratch)) return skipped("this kernel gives no large pages of a file in memory");
+  if (!large_pages_are_had(scratch))
+    return skipped("this kernel gives no large pages of a file in memory");
   PoolOptions options;
   options.medium.choice = MediumChoice::kPmem;
   options.medium.size = 64 * kMiB;

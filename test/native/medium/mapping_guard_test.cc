@@ -1,5 +1,5 @@
-// A page of a mapping that fails: the read gives an error, the process lives. Truncated files on both media, poisoned
-// memory, and faults that are none of ours.
+// A page of a mapping that fails: the read gives an error, the process lives. Truncated files on
+// both media, poisoned memory, and faults that are none of ours.
 #include "medium/mapping_guard.h"
 
 #include <doctest/doctest.h>
@@ -28,7 +28,8 @@ struct Mapped {
   explicit Mapped(const std::string& path, uint64_t bytes_in) : bytes(bytes_in) {
     fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) std::abort();
-    at = static_cast<volatile uint8_t*>(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+    at = static_cast<volatile uint8_t*>(
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
     std::memset(const_cast<uint8_t*>(at), 7, bytes);
   }
   ~Mapped() {
@@ -91,14 +92,18 @@ void truncate_under(Pool& pool, const std::string& path, uint64_t left) {
 void fill(Pool& pool) {
   for (int i = 0; i < 100; i++) {
     Batch batch;
-    REQUIRE(
-        batch.put(key_in(1, "key " + std::to_string(i)), std::string(5000, static_cast<char>('a' + i % 26))).is_ok());
+    REQUIRE(batch
+                .put(key_in(1, "key " + std::to_string(i)),
+                     std::string(5000, static_cast<char>('a' + i % 26)))
+                .is_ok());
     REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
   }
   REQUIRE(pool.fold().is_ok());
 }
 
-std::string memory_file(const char* name) { return "/dev/shm/hf-guard-" + std::to_string(::getpid()) + name; }
+std::string memory_file(const char* name) {
+  return "/dev/shm/hf-guard-" + std::to_string(::getpid()) + name;
+}
 
 }  // namespace
 
@@ -122,7 +127,9 @@ TEST_CASE("mapping: a truncated page reads as zeros and marks its guard only") {
   CHECK(other.at[60000] == 7);
 }
 
-TEST_CASE("mapping: faults elsewhere, inside libpmemobj, or after the guard has gone end the process as before") {
+TEST_CASE(
+    "mapping: faults elsewhere, inside libpmemobj, or after the guard has gone end the process as "
+    "before") {
   const Scratch scratch;
   const std::string path = scratch.path("p");
   const auto faulty = [&](bool watched, bool inside) {
@@ -202,7 +209,8 @@ TEST_CASE("mapping: a pmem pool truncated by somebody fails, and the process liv
     PoolOptions options;
     options.medium.choice = MediumChoice::kPmem;
     options.medium.size = 40 * kMiB;
-    options.background = false;  // a thread that is inside libpmemobj as the file is cut off ends the process: mapping_guard.h
+    options.background = false;  // a thread that is inside libpmemobj as the file is cut off ends
+                                 // the process: mapping_guard.h
     auto opened = Pool::open(path, options);
     if (!opened.is_ok()) ::_exit(2);
     fill(**opened);
@@ -226,7 +234,8 @@ TEST_CASE("control: without its guard a truncated pool ends the process, and the
     truncate_under(**opened, path, 70000);
   });
 #ifdef __SANITIZE_ADDRESS__
-  CHECK(code > 2);  // by the sanitizer, which was asked first; its exit code is of scripts/sanitize.sh
+  CHECK(code >
+        2);  // by the sanitizer, which was asked first; its exit code is of scripts/sanitize.sh
 #else
   CHECK(code == SIGBUS);
 #endif

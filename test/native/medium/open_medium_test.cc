@@ -68,8 +68,9 @@ int in_child(Work work) {
 TEST_CASE("open: what is no pool is said to be none, and is not touched") {
   const Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("p");
-  for (const std::string& content : {std::string(), std::string("x"), std::string(5000, 'x'), std::string(200000, '\0'),
-                                     std::string("SQLite format 3\0", 16) + std::string(10000, 'q')}) {
+  for (const std::string& content :
+       {std::string(), std::string("x"), std::string(5000, 'x'), std::string(200000, '\0'),
+        std::string("SQLite format 3\0", 16) + std::string(10000, 'q')}) {
     for (const MediumChoice choice : {MediumChoice::kAuto, MediumChoice::kFile}) {
       write_file(path, content);
       Result<OpenedMedium> opened = open_medium(path, with(choice));
@@ -112,7 +113,8 @@ TEST_CASE("open: create modes") {
   CHECK(code_of_opening(path, with(MediumChoice::kFile, CreateMode::kExclusive)) == Code::kExists);
   CHECK_FALSE(open_medium(path, with(MediumChoice::kAuto, CreateMode::kNever))->created);
   write_file(scratch.path("foreign"), "x");
-  CHECK(code_of_opening(scratch.path("foreign"), with(MediumChoice::kFile, CreateMode::kExclusive)) == Code::kExists);
+  CHECK(code_of_opening(scratch.path("foreign"),
+                        with(MediumChoice::kFile, CreateMode::kExclusive)) == Code::kExists);
 }
 
 TEST_CASE("open: a newer format is told from damage, with both versions") {
@@ -147,7 +149,8 @@ TEST_CASE("open: a pool of one medium cannot be opened as the other") {
   CHECK(opened.status().code() == Code::kMediumUnavailable);
   CHECK(opened.status().message().find("'file'") != std::string::npos);
   write_file(scratch.path("pmem"), std::string("PMEMOBJ\0", 8) + std::string(100000, '\0'));
-  CHECK(code_of_opening(scratch.path("pmem"), with(MediumChoice::kFile)) == Code::kMediumUnavailable);
+  CHECK(code_of_opening(scratch.path("pmem"), with(MediumChoice::kFile)) ==
+        Code::kMediumUnavailable);
   Result<PlaceReport> report = probe_place(scratch.path("pmem"));
   REQUIRE(report.is_ok());
   CHECK(report->exists);
@@ -160,7 +163,8 @@ TEST_CASE("open: without libpmemobj the message says what to install") {
   const Scratch scratch = Scratch::on_disk();
   write_file(scratch.path("pmem"), std::string("PMEMOBJ\0", 8) + std::string(100000, '\0'));
   for (const Result<OpenedMedium>& opened :
-       {open_medium(scratch.path("pmem"), {}), open_medium(scratch.path("new"), with(MediumChoice::kPmem))}) {
+       {open_medium(scratch.path("pmem"), {}),
+        open_medium(scratch.path("new"), with(MediumChoice::kPmem))}) {
     CHECK(opened.status().code() == Code::kMediumUnavailable);
     CHECK(opened.status().message().find("libpmemobj-dev") != std::string::npos);
     CHECK(opened.status().message().find("rebuild") != std::string::npos);
@@ -260,9 +264,12 @@ TEST_CASE("open: without permission") {
   REQUIRE(::chmod(scratch.path("read-only").c_str(), 0444) == 0);
   const int answer = in_child([&] {
     if (::setgid(65534) != 0 || ::setuid(65534) != 0) return 100;
-    if (code_of_opening(scratch.path("pool"), with(MediumChoice::kFile)) != Code::kPermission) return 1;
-    if (code_of_opening(scratch.path("read-only"), with(MediumChoice::kFile)) != Code::kPermission) return 2;
-    if (code_of_opening(scratch.path("new"), with(MediumChoice::kFile)) != Code::kPermission) return 3;
+    if (code_of_opening(scratch.path("pool"), with(MediumChoice::kFile)) != Code::kPermission)
+      return 1;
+    if (code_of_opening(scratch.path("read-only"), with(MediumChoice::kFile)) != Code::kPermission)
+      return 2;
+    if (code_of_opening(scratch.path("new"), with(MediumChoice::kFile)) != Code::kPermission)
+      return 3;
     if (code_of_opening(scratch.path("new")) != Code::kPermission) return 4;
     Result<PlaceReport> report = probe_place(scratch.folder());
     if (!report.is_ok() || report->writable) return 5;
@@ -277,7 +284,9 @@ TEST_CASE("open: on a read-only file system, and on a full one") {
   REQUIRE(::mkdir(mounted.c_str(), 0755) == 0);
   const int answer = in_child([&] {
     // Mounts of its own: nothing to undo.
-    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 100;
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+      return 100;
     if (::mount("tmpfs", mounted.c_str(), "tmpfs", 0, "size=1m") != 0) return 100;
     const std::string pool = mounted + "/pool";
     {
@@ -287,7 +296,8 @@ TEST_CASE("open: on a read-only file system, and on a full one") {
       const Result<Segment> too_much = medium.allocate(SegmentKind::kLog, 4 * kMiB, 4 * kMiB);
       if (too_much.status().code() != Code::kDiskFull) return 2;
       const Result<Segment> enough = medium.allocate(SegmentKind::kLog, 64 * kKiB, 512 * kKiB);
-      if (!enough.is_ok() || !medium.append(enough.value().offset, "x", 1).is_ok() || !medium.barrier().is_ok())
+      if (!enough.is_ok() || !medium.append(enough.value().offset, "x", 1).is_ok() ||
+          !medium.barrier().is_ok())
         return 3;
       while (medium.allocate(SegmentKind::kLog, 64 * kKiB, 64 * kKiB).is_ok()) {
       }
@@ -296,9 +306,12 @@ TEST_CASE("open: on a read-only file system, and on a full one") {
     // Full to the last byte: creation fails and leaves nothing.
     std::ofstream filler(mounted + "/filler", std::ios::binary);
     filler << std::string(kMiB, 'f') << std::flush;
-    if (open_medium(mounted + "/second", with(MediumChoice::kFile)).status().code() != Code::kDiskFull) return 5;
+    if (open_medium(mounted + "/second", with(MediumChoice::kFile)).status().code() !=
+        Code::kDiskFull)
+      return 5;
     size_t entries = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(mounted)) entries++;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(mounted))
+      entries++;
     if (entries != 2) return 6;
     filler.close();
     if (::mount(nullptr, mounted.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) != 0) return 7;
@@ -316,7 +329,8 @@ TEST_CASE("open: on a read-only file system, and on a full one") {
   CHECK(answer == 0);
 }
 
-// Two processes that make the same pool: the second to have it ready finds the first one's under the name.
+// Two processes that make the same pool: the second to have it ready finds the first one's under
+// the name.
 TEST_CASE("open: a new pool does not take the place of what came meanwhile") {
   const Scratch scratch;
   std::ofstream(scratch.path("made")) << "mine";

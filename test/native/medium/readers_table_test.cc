@@ -1,4 +1,5 @@
-// The readers' table by itself: whose pins stand, what a new writer takes over, and what no order of two threads may undo.
+// The readers' table by itself: whose pins stand, what a new writer takes over, and what no order
+// of two threads may undo.
 #include "medium/readers_table.h"
 
 #include <doctest/doctest.h>
@@ -115,7 +116,9 @@ TEST_CASE("readers' table: what is durable never goes back while one writer live
   CHECK(table.first->header().durable == 9);
 }
 
-TEST_CASE("readers' table: a new writer keeps the pins of the one before, a stranger's readers lose theirs") {
+TEST_CASE(
+    "readers' table: a new writer keeps the pins of the one before, a stranger's readers lose "
+    "theirs") {
   Table table;
   auto one = table.pin();
   CHECK(table.first->is_of(kPool));
@@ -127,7 +130,8 @@ TEST_CASE("readers' table: a new writer keeps the pins of the one before, a stra
   CHECK(one->stands());
   CHECK(table.first->header().attachments > attachments);
   CHECK(table.first->header().failed == 0);
-  CHECK(table.first->header().durable == 7);  // until it has recovered, what the last one said stays true
+  CHECK(table.first->header().durable ==
+        7);  // until it has recovered, what the last one said stays true
   CHECK(table.first->header().incarnation == 3);
 
   SUBCASE("a writer that did not look at the table has had the pool since") {
@@ -157,10 +161,15 @@ TEST_CASE("readers' table: of a table that somebody cuts all pins stand, from th
   CHECK_FALSE(one->stands());
 }
 
-TEST_CASE("readers' table: what has its name and is something else's is not touched, what crash or damage left of one is taken") {
+TEST_CASE(
+    "readers' table: what has its name and is something else's is not touched, what crash or "
+    "damage left of one is taken") {
   Scratch scratch;
-  const std::string pool = scratch.path("pool"), path = readers_table_path(pool), elsewhere = scratch.path("elsewhere");
-  const auto write = [](const std::string& to, const std::string& bytes) { std::ofstream(to, std::ios::binary) << bytes; };
+  const std::string pool = scratch.path("pool"), path = readers_table_path(pool),
+                    elsewhere = scratch.path("elsewhere");
+  const auto write = [](const std::string& to, const std::string& bytes) {
+    std::ofstream(to, std::ios::binary) << bytes;
+  };
   const auto read = [](const std::string& from) {
     if (std::filesystem::is_directory(from)) return std::string("a folder");
     std::ifstream in(from, std::ios::binary);
@@ -170,7 +179,9 @@ TEST_CASE("readers' table: what has its name and is something else's is not touc
   const std::string notes = "notes of somebody's", damaged(kReadersFileBytes, 'd');
   bool taken = false;
   SUBCASE("a file") { write(path, notes); }
-  SUBCASE("a file that is longer than a table") { write(path, std::string(2 * kReadersFileBytes, '\0') + "z"); }
+  SUBCASE("a file that is longer than a table") {
+    write(path, std::string(2 * kReadersFileBytes, '\0') + "z");
+  }
   SUBCASE("a link to a file") {
     write(elsewhere, notes);
     REQUIRE(::symlink(elsewhere.c_str(), path.c_str()) == 0);

@@ -13,7 +13,8 @@ namespace {
 constexpr uint64_t kAt = 64 * kKiB;  // where segments begin
 
 struct Rig {
-  explicit Rig(uint64_t seed = 1, SimulatedOptions options = {}) : disk(SimulatedDisk::create(options, seed)) {
+  explicit Rig(uint64_t seed = 1, SimulatedOptions options = {})
+      : disk(SimulatedDisk::create(options, seed)) {
     open();
   }
   void open() {
@@ -38,7 +39,8 @@ std::string bytes_on(const std::shared_ptr<SimulatedDisk>& disk, uint64_t offset
 }
 
 // One letter for each atom, if each is of one letter.
-std::string letters_on(const std::shared_ptr<SimulatedDisk>& disk, uint64_t atoms, uint64_t atom_bytes) {
+std::string letters_on(const std::shared_ptr<SimulatedDisk>& disk, uint64_t atoms,
+                       uint64_t atom_bytes) {
   const std::string bytes = bytes_on(disk, kAt, atoms * atom_bytes);
   std::string letters;
   for (uint64_t i = 0; i < atoms; i++) {
@@ -136,7 +138,9 @@ TEST_CASE("simulated: set_root is durable, and makes nothing else durable") {
   CHECK(root_on(after) == 9);
 }
 
-TEST_CASE("simulated: a process that dies without a power cut loses nothing, and what is then seen is durable") {
+TEST_CASE(
+    "simulated: a process that dies without a power cut loses nothing, and what is then seen is "
+    "durable") {
   Rig rig;
   REQUIRE(rig.put(kAt, 'a', 512).is_ok());
   rig.medium->close();
@@ -145,7 +149,9 @@ TEST_CASE("simulated: a process that dies without a power cut loses nothing, and
   CHECK(letters_on(rig.disk->crash_landing(0), 1, 512) == "a");
 }
 
-TEST_CASE("simulated: a barrier of one thread covers only what that thread wrote, where the medium is so") {
+TEST_CASE(
+    "simulated: a barrier of one thread covers only what that thread wrote, where the medium is "
+    "so") {
   for (const bool per_thread : {true, false}) {
     SimulatedOptions options;
     options.barrier_is_per_thread = per_thread;
@@ -175,7 +181,8 @@ TEST_CASE("simulated: the crash strikes in the middle of the nth call, whatever 
       if (kind == Kind::kAppend) struck = rig.put(kAt + 512, 'b', 512);
       if (kind == Kind::kBarrier) struck = rig.medium->barrier();
       if (kind == Kind::kRoot) struck = rig.medium->set_root(root_of(5));
-      if (kind == Kind::kAllocate) struck = std::move(rig.medium->allocate(SegmentKind::kLog, 1, 1).status());
+      if (kind == Kind::kAllocate)
+        struck = std::move(rig.medium->allocate(SegmentKind::kLog, 1, 1).status());
       CHECK(struck.code() == Code::kFailed);
       CHECK(rig.disk->crashed());
       CHECK(rig.medium->failed());
@@ -190,15 +197,17 @@ TEST_CASE("simulated: the crash strikes in the middle of the nth call, whatever 
     }
     const std::string z(1, '\0');
     if (kind == Kind::kAppend) CHECK(outcomes == std::set<std::string>{"a" + z + "0", "ab0"});
-    if (kind == Kind::kBarrier) CHECK(outcomes == std::set<std::string>{z + z + "0", "a" + z + "0", z + "a0", "aa0"});
+    if (kind == Kind::kBarrier)
+      CHECK(outcomes == std::set<std::string>{z + z + "0", "a" + z + "0", z + "a0", "aa0"});
     if (kind == Kind::kRoot) CHECK(outcomes == std::set<std::string>{"a" + z + "0", "a" + z + "5"});
     if (kind == Kind::kAllocate) CHECK(outcomes == std::set<std::string>{"a" + z + "0"});
   }
 }
 
-TEST_CASE("simulated: an armed fault strikes the nth call of its kind and the medium stays failed") {
-  for (const SimulatedCall call :
-       {SimulatedCall::kAppend, SimulatedCall::kBarrier, SimulatedCall::kSetRoot, SimulatedCall::kAllocate}) {
+TEST_CASE(
+    "simulated: an armed fault strikes the nth call of its kind and the medium stays failed") {
+  for (const SimulatedCall call : {SimulatedCall::kAppend, SimulatedCall::kBarrier,
+                                   SimulatedCall::kSetRoot, SimulatedCall::kAllocate}) {
     Rig rig;
     rig.disk->fail(call, 2, SimulatedFault::kIo);
     const auto make = [&] {
@@ -234,7 +243,8 @@ TEST_CASE("simulated: a full disk is not a failure") {
   rig.disk->set_disk_bytes(kAt + 4 * 64 * kKiB);
   CHECK(rig.medium->allocate(SegmentKind::kLog, kMiB, kMiB).status().code() == Code::kDiskFull);
   CHECK(rig.medium->allocate(SegmentKind::kLog, 1, kMiB)->bytes == 3 * 64 * kKiB);
-  CHECK(rig.medium->allocate(SegmentKind::kLog, 100 * kMiB, 100 * kMiB).status().code() == Code::kPoolFull);
+  CHECK(rig.medium->allocate(SegmentKind::kLog, 100 * kMiB, 100 * kMiB).status().code() ==
+        Code::kPoolFull);
   CHECK_FALSE(rig.medium->failed());
 }
 

@@ -39,7 +39,8 @@ std::string with_roots(uint64_t first_sequence, uint64_t second_sequence) {
 
 }  // namespace
 
-TEST_CASE("superblock: where a crash left two sizes the larger one counts, and none is the largest") {
+TEST_CASE(
+    "superblock: where a crash left two sizes the larger one counts, and none is the largest") {
   const uint64_t sizes[] = {8 * kMiB, 16 * kMiB, 0};
   for (int a = 0; a < 3; a++) {
     for (int b = 0; b < 3; b++) {
@@ -53,7 +54,8 @@ TEST_CASE("superblock: where a crash left two sizes the larger one counts, and n
   }
 }
 
-TEST_CASE("superblock: one that is damaged anywhere is not believed, and two different ones neither") {
+TEST_CASE(
+    "superblock: one that is damaged anywhere is not believed, and two different ones neither") {
   const Superblock whole = of_size(8 * kMiB);
   for (size_t byte = 0; byte < sizeof whole; byte++) {
     CAPTURE(byte);
@@ -67,11 +69,14 @@ TEST_CASE("superblock: one that is damaged anywhere is not believed, and two dif
   }
   Superblock other = whole;
   other.secret++;
-  CHECK(choose_superblock(with_superblocks(whole, resized(other, other.size)), "p").status().code() == Code::kCorrupt);
+  CHECK(
+      choose_superblock(with_superblocks(whole, resized(other, other.size)), "p").status().code() ==
+      Code::kCorrupt);
   Superblock newer = whole;
   newer.format_version++;
   newer = resized(newer, newer.size);
-  CHECK(choose_superblock(with_superblocks(newer, newer), "p").status().code() == Code::kNewerFormat);
+  CHECK(choose_superblock(with_superblocks(newer, newer), "p").status().code() ==
+        Code::kNewerFormat);
 }
 
 TEST_CASE("root: the slot with the larger number counts, in its own place only") {
@@ -89,7 +94,8 @@ TEST_CASE("root: the slot with the larger number counts, in its own place only")
     CHECK(chosen->sequence == 5);
   }
   std::string moved = with_roots(6, 5);
-  moved.replace(kRootSlotOffsets[1], sizeof(RootSlot), moved, kRootSlotOffsets[0], sizeof(RootSlot));
+  moved.replace(kRootSlotOffsets[1], sizeof(RootSlot), moved, kRootSlotOffsets[0],
+                sizeof(RootSlot));
   CHECK(choose_root(moved, kSecret, "p")->slot == 0);
   moved[kRootSlotOffsets[0] + 20] ^= 1;
   CHECK(choose_root(moved, kSecret, "p").status().code() == Code::kCorrupt);

@@ -1,4 +1,7 @@
-/** Child processes and worker threads of the tests run what users run: dist/, built before all tests. */
+/**
+ * Child processes and worker threads of the tests run what users run: dist/, built before all
+ * tests.
+ */
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 

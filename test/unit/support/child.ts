@@ -25,10 +25,7 @@ export interface ChildOptions {
 /**
  * Runs `source` (CommonJS; `holdfast` is there; arguments in process.argv from 2 on) until it ends.
  */
-export function runChild(
-  source: string,
-  { args = [], uid }: ChildOptions = {},
-): Promise<Ended> {
+export function runChild(source: string, { args = [], uid }: ChildOptions = {}): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['-e', childPrelude + source, '--', ...args], { uid });
     let stdout = '';

@@ -1,7 +1,11 @@
-/** Compiled, never run, by types.test.ts: what a user of TypeScript writes, with the strictest rules and without a cast. */
+/**
+ * Compiled, never run, by types.test.ts: what a user of TypeScript writes, with the strictest rules
+ * and without a cast.
+ */
 import { open, type ProbeAnswer } from '../../../dist/index.js';
 
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 
 /** Called with `true` where the types are the same. */
 const same = <A, B>(are: Equal<A, B>): void => void are;
@@ -21,29 +25,51 @@ export async function keyspaces(): Promise<void> {
   }
   const objects = pool.keyspace('a', { key: 'bytes' });
   same<Parameters<typeof objects.get>[0], Uint8Array>(true);
-  const codec = { name: 'dates', encode: (date: Date) => String(date.getTime()), decode: (text: Uint8Array) => new Date(Number(Buffer.from(text))) };
+  const codec = {
+    name: 'dates',
+    encode: (date: Date) => String(date.getTime()),
+    decode: (text: Uint8Array) => new Date(Number(Buffer.from(text))),
+  };
   const dates = pool.keyspace('a', { key: codec, value: 'uint64' });
-  same<Parameters<typeof dates.put>, [key: Date, value: number | bigint, options?: Parameters<typeof dates.put>[2]]>(true);
+  same<
+    Parameters<typeof dates.put>,
+    [key: Date, value: number | bigint, options?: Parameters<typeof dates.put>[2]]
+  >(true);
   // @ts-expect-error a value of another type
   pool.batch().put(bytes, 5, 'text');
 }
 
-export async function runs(label: string | undefined, signal: AbortSignal | undefined): Promise<void> {
+export async function runs(
+  label: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   await using pool = await open('./a.holdfast', { size: undefined });
-  const run = await pool.run('trip', { input: { to: 'Oslo' }, hooks: undefined, suspendAfter: undefined });
+  const run = await pool.run('trip', {
+    input: { to: 'Oslo' },
+    hooks: undefined,
+    suspendAfter: undefined,
+  });
   same<typeof run.input, { to: string }>(true);
   const plan = await run.decision('plan', () => ({ flight: 'HF 7' }));
-  const seat = await run.step('seat', { plan }, async ({ plan: { flight } }) => `${flight} 7A`, { durability: undefined });
+  const seat = await run.step('seat', { plan }, async ({ plan: { flight } }) => `${flight} 7A`, {
+    durability: undefined,
+  });
   same<typeof seat, string>(true);
   const outside = new Map([['key', { number: 'B-1' }]]);
   // As the README has it.
-  const probe = async (key: string) => (outside.has(key) ? { happened: true, result: outside.get(key) } : { happened: false });
-  const booking = await run.tool('book', { seat }, (args, { idempotencyKey }) => ({ number: args.seat + idempotencyKey }), {
-    probe,
-    signal,
-    timeout: undefined,
-    compensate: ({ number }, { fencingToken }) => void [number.length, fencingToken + 1],
-  });
+  const probe = async (key: string) =>
+    outside.has(key) ? { happened: true, result: outside.get(key) } : { happened: false };
+  const booking = await run.tool(
+    'book',
+    { seat },
+    (args, { idempotencyKey }) => ({ number: args.seat + idempotencyKey }),
+    {
+      probe,
+      signal,
+      timeout: undefined,
+      compensate: ({ number }, { fencingToken }) => void [number.length, fencingToken + 1],
+    },
+  );
   same<typeof booking, { number: string }>(true);
   const answer: ProbeAnswer<string> = 'unknown';
   // @ts-expect-error a probe of another result
@@ -51,7 +77,9 @@ export async function runs(label: string | undefined, signal: AbortSignal | unde
   await run.tool('count', 1, () => 'five', { probe: () => answer });
   await run.checkpoint({ booking }, { label });
   for (const info of pool.runs({ prefix: label, status: 'unreadable' })) console.log(info.problem);
-  for (const wait of (await pool.claim({ prefix: label }))?.continued ? [] : pool.runInfo('trip')!.waits) {
+  for (const wait of (await pool.claim({ prefix: label }))?.continued
+    ? []
+    : pool.runInfo('trip')!.waits) {
     if ('signal' in wait) console.log(wait.signal);
     else if ('until' in wait) console.log(wait.until);
     else console.log(wait.outcome);
@@ -64,7 +92,9 @@ export async function runs(label: string | undefined, signal: AbortSignal | unde
   await typed.finish();
   const memory = pool.keyspace('memory');
   // What a hook or a compensation gives is nobody's business: that of a commit, here.
-  const remembering = await pool.run('remembering', { hooks: { onDecision: ({ run: { id }, value }) => memory.put(id, value) } });
+  const remembering = await pool.run('remembering', {
+    hooks: { onDecision: ({ run: { id }, value }) => memory.put(id, value) },
+  });
   await remembering.tool('book', 1, () => 'B-1', { compensate: (number) => memory.delete(number) });
   await remembering.finish();
 }

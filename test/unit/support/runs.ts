@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect } from 'vitest';
 
 import { Journals } from '../../../lib/run/journals';
-import { open, type Holdfast, type JournalEntry, type OpenOptions, type ToolContext } from '../../../lib/index';
+import {
+  open,
+  type Holdfast,
+  type JournalEntry,
+  type OpenOptions,
+  type ToolContext,
+} from '../../../lib/index';
 import { scratchFolder } from '../../helpers/scratch';
 
 export interface RunsBench {
@@ -58,7 +64,10 @@ export const never = (): never => {
 
 /** Gives the error. */
 export async function rejects(action: Promise<unknown>, code: string): Promise<Error> {
-  const error: unknown = await action.then(() => undefined, (reason: unknown) => reason);
+  const error: unknown = await action.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   expect(error).toMatchObject({ code });
   return error as Error;
 }
@@ -76,9 +85,10 @@ export function countLooks(pool: Holdfast): () => number {
 }
 
 /** A tool that fails so many times, then gives its attempt. */
-export const failing = (times: number, error: () => Error) => (_args: unknown, context: ToolContext) => {
-  if (context.attempt <= times) throw error();
-  return context.attempt;
-};
+export const failing =
+  (times: number, error: () => Error) => (_args: unknown, context: ToolContext) => {
+    if (context.attempt <= times) throw error();
+    return context.attempt;
+  };
 export const busy = () => new Error('busy');
 export const refused = () => Object.assign(new Error('refused'), { neverHappened: true });

@@ -1,11 +1,16 @@
-// In the guest: everything a user does with a pool, on the place given, asking for class power. A device is taken whole.
+// In the guest: everything a user does with a pool, on the place given, asking for class power. A
+// device is taken whole.
 const assert = require('node:assert');
 const { open } = require('/app/dist/index.js');
 
 async function main(path) {
   const options = { atLeast: 'power', ...(path.startsWith('/dev/') ? {} : { size: 64 << 20 }) };
   let pool = await open(path, options);
-  const place = { medium: pool.medium, class: pool.durability.class, reason: pool.durability.reason };
+  const place = {
+    medium: pool.medium,
+    class: pool.durability.class,
+    reason: pool.durability.reason,
+  };
   const memory = pool.keyspace('memory');
   for (let i = 0; i < 50; i++) await memory.put(`key/${i}`, { i, text: 'x'.repeat(i * 40) });
   memory.putSync('large', 'y'.repeat(700000));

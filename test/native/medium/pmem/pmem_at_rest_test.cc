@@ -1,5 +1,5 @@
-// When a pool on persistent memory is opened without a child process: only where libpmemobj's part of it is exactly as it must be.
-// Counted, not timed. On /dev/shm with PMEM_IS_PMEM_FORCE=1.
+// When a pool on persistent memory is opened without a child process: only where libpmemobj's part
+// of it is exactly as it must be. Counted, not timed. On /dev/shm with PMEM_IS_PMEM_FORCE=1.
 #include "medium/pmem/pmem_at_rest.h"
 
 #include <dlfcn.h>
@@ -23,9 +23,12 @@ namespace {
 std::atomic<int> children{0};
 }
 // Before libc's: counts the children that look at a copy first.
-extern "C" int posix_spawn(pid_t* child, const char* program, const posix_spawn_file_actions_t* files, const posix_spawnattr_t* attributes,
-                           char* const arguments[], char* const environment[]) {
-  static const auto next = reinterpret_cast<decltype(&posix_spawn)>(dlsym(RTLD_NEXT, "posix_spawn"));
+extern "C" int posix_spawn(pid_t* child, const char* program,
+                           const posix_spawn_file_actions_t* files,
+                           const posix_spawnattr_t* attributes, char* const arguments[],
+                           char* const environment[]) {
+  static const auto next =
+      reinterpret_cast<decltype(&posix_spawn)>(dlsym(RTLD_NEXT, "posix_spawn"));
   children++;
   return next(child, program, files, attributes, arguments, environment);
 }
@@ -56,7 +59,8 @@ Status open_and_close(const std::string& path) {
   return {};
 }
 
-// Takes some segments of every kind, gives some back, changes the root; then ends as told. By a process of its own.
+// Takes some segments of every kind, gives some back, changes the root; then ends as told. By a
+// process of its own.
 void use(const std::string& path, uint64_t size, int segments, bool killed) {
   const pid_t user = fork();
   if (user == 0) {
@@ -64,7 +68,9 @@ void use(const std::string& path, uint64_t size, int segments, bool killed) {
     if (!opened || !opened->medium->adopt({}).is_ok()) _exit(1);
     Medium& medium = *opened->medium;
     for (int i = 0; i < segments; i++) {
-      Result<Segment> taken = medium.allocate(static_cast<SegmentKind>(1 + i % 5), 100 * kKiB, 100 * kKiB + static_cast<uint64_t>(i % 3) * kPmemChunkBytes);
+      Result<Segment> taken =
+          medium.allocate(static_cast<SegmentKind>(1 + i % 5), 100 * kKiB,
+                          100 * kKiB + static_cast<uint64_t>(i % 3) * kPmemChunkBytes);
       if (!taken) _exit(2);
       if (i % 4 == 3) medium.release(*taken);
       if (!medium.set_root(Root{}).is_ok()) _exit(3);
@@ -78,7 +84,9 @@ void use(const std::string& path, uint64_t size, int segments, bool killed) {
   REQUIRE((killed ? WIFSIGNALED(status) : status == 0));
 }
 
-uint64_t front_of(const std::string& pool) { return round_up(load<PmemDescriptor>(pool.data() + kPmemDescriptorAt).root_offset, kPageBytes); }
+uint64_t front_of(const std::string& pool) {
+  return round_up(load<PmemDescriptor>(pool.data() + kPmemDescriptorAt).root_offset, kPageBytes);
+}
 
 struct Look {
   bool at_rest = false;
@@ -99,7 +107,9 @@ Look look(const std::string& pool) {
   return seen;
 }
 
-TEST_CASE("pmem at rest: new, closed and killed pools are opened without a child, one that is otherwise with one") {
+TEST_CASE(
+    "pmem at rest: new, closed and killed pools are opened without a child, one that is otherwise "
+    "with one") {
   Scratch scratch = Scratch::in_memory();
   const std::string path = scratch.path("pool");
   for (const bool killed : {false, true, true, false}) {
@@ -116,7 +126,9 @@ TEST_CASE("pmem at rest: new, closed and killed pools are opened without a child
   const int fd = open(path.c_str(), O_WRONLY);
   REQUIRE(fd >= 0);
   const uint64_t generation = 1;
-  REQUIRE(pwrite(fd, &generation, sizeof generation, kPmemLanesAt + 5 * kPmemLaneBytes + offsetof(PmemLog, checksum)) == sizeof generation);
+  REQUIRE(pwrite(fd, &generation, sizeof generation,
+                 kPmemLanesAt + 5 * kPmemLaneBytes + offsetof(PmemLog, checksum)) ==
+          sizeof generation);
   close(fd);
   children = 0;
   CHECK(open_and_close(path).is_ok());
@@ -146,7 +158,8 @@ TEST_CASE("pmem at rest: every field by which libpmemobj finds its way is looked
   use(path, kBytes, 12, true);
   const std::string sound = bytes_of_file(path);
   REQUIRE(look(sound).at_rest);
-  const uint64_t undo = kPmemLanesAt + 2 * sizeof(PmemLog) + kPmemInternalLogBytes + kPmemExternalLogBytes;
+  const uint64_t undo =
+      kPmemLanesAt + 2 * sizeof(PmemLog) + kPmemInternalLogBytes + kPmemExternalLogBytes;
   const auto run = load<PmemChunkHeader>(sound.data() + kChunkHeadersAt);
   REQUIRE(run.type == kPmemRun);
   const uint64_t segment_at = kChunksAt + run.chunks * kPmemChunkBytes;
@@ -157,9 +170,12 @@ TEST_CASE("pmem at rest: every field by which libpmemobj finds its way is looked
   } fields[] = {
       {"lanes, their number, the heap", kPmemDescriptorAt, 24},
       {"root object", kPmemDescriptorAt + offsetof(PmemDescriptor, root_offset), 8},
-      {"its size, conversion, the heap's size", kPmemDescriptorAt + offsetof(PmemDescriptor, root_size), 24},
-      {"internal log", kPmemLanesAt + 7 * kPmemLaneBytes, sizeof(PmemLog) - 5 * 8},  // checksum, next, capacity
-      {"external log", kPmemLanesAt + 7 * kPmemLaneBytes + sizeof(PmemLog) + kPmemInternalLogBytes, 24},
+      {"its size, conversion, the heap's size",
+       kPmemDescriptorAt + offsetof(PmemDescriptor, root_size), 24},
+      {"internal log", kPmemLanesAt + 7 * kPmemLaneBytes,
+       sizeof(PmemLog) - 5 * 8},  // checksum, next, capacity
+      {"external log", kPmemLanesAt + 7 * kPmemLaneBytes + sizeof(PmemLog) + kPmemInternalLogBytes,
+       24},
       {"undo log", undo, 24},
       {"undo log's flags", undo + offsetof(PmemLog, flags), 8},
       {"undo log's first entry", undo + sizeof(PmemLog), 8},
@@ -168,7 +184,8 @@ TEST_CASE("pmem at rest: every field by which libpmemobj finds its way is looked
       {"chunks", kPmemHeapAt + offsetof(PmemHeapHeader, chunk_bytes), 16},
       {"zone header", kZoneAt, 8},
       {"run's chunk header", kChunkHeadersAt, 8},
-      // Not its type: a used block that became a free one is as good for libpmemobj; adopt() misses the segment.
+      // Not its type: a used block that became a free one is as good for libpmemobj; adopt() misses
+      // the segment.
       {"segment's chunk header", kChunkHeadersAt + run.chunks * sizeof(PmemChunkHeader) + 2, 6},
       {"segment's object header", segment_at, 15},  // the last byte of the type is its kind
       {"run's header and bitmap", kChunksAt, sizeof(PmemRunHeader) + 32},

@@ -1,5 +1,5 @@
-// The medium on persistent memory at its edges: writes outside of the pool, memory that fails under a commit's fence, and a creation whose
-// sync fails.
+// The medium on persistent memory at its edges: writes outside of the pool, memory that fails under
+// a commit's fence, and a creation whose sync fails.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,7 +37,9 @@ TEST_CASE("pmem: nothing is written outside of the pool") {
   }
 }
 
-TEST_CASE("pmem: a creation whose sync fails is an error and leaves nothing, or the whole pool once it has its name") {
+TEST_CASE(
+    "pmem: a creation whose sync fails is an error and leaves nothing, or the whole pool once it "
+    "has its name") {
   if (!Scratch::memory_is_there()) return;
   const SystemFaults::Disarm disarm;
   for (const bool grow : {false, true}) {
@@ -50,7 +52,8 @@ TEST_CASE("pmem: a creation whose sync fails is an error and leaves nothing, or 
       SystemFaults::disarm();
       if (made.is_ok()) break;
       failures++;
-      // The last of them is that of the folder, behind the renaming; in front of it that of the pool.
+      // The last of them is that of the folder, behind the renaming; in front of it that of the
+      // pool.
       const bool named = ::access(scratch.path("p").c_str(), F_OK) == 0;
       CAPTURE(nth);
       CHECK(scratch.entries() == (named ? 1 : 0));

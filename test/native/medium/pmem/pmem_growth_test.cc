@@ -1,5 +1,5 @@
-// Pools on persistent memory that take their file's space as they need it: what they take, give back, refuse and survive.
-// On /dev/shm with PMEM_IS_PMEM_FORCE=1.
+// Pools on persistent memory that take their file's space as they need it: what they take, give
+// back, refuse and survive. On /dev/shm with PMEM_IS_PMEM_FORCE=1.
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -35,7 +35,9 @@ std::shared_ptr<Pool> must(Result<std::shared_ptr<Pool>> opened) {
   return *opened;
 }
 
-std::string value_of(uint64_t number) { return std::string(kValueBytes, static_cast<char>('a' + number % 26)); }
+std::string value_of(uint64_t number) {
+  return std::string(kValueBytes, static_cast<char>('a' + number % 26));
+}
 
 Status put(Pool& pool, uint64_t number) {
   Batch batch;
@@ -46,7 +48,8 @@ Status put(Pool& pool, uint64_t number) {
 
 Status drop(Pool& pool, uint64_t from, uint64_t to) {
   Batch batch;
-  for (uint64_t i = from; i < to; i++) HOLDFAST_TRY(batch.remove(key_in(1, "k" + std::to_string(i))));
+  for (uint64_t i = from; i < to; i++)
+    HOLDFAST_TRY(batch.remove(key_in(1, "k" + std::to_string(i))));
   auto receipt = pool.commit(batch, CommitMode::kDurable);
   return std::move(receipt.status());
 }
@@ -59,7 +62,8 @@ void fill(Pool& pool, uint64_t from, uint64_t to) {
 }
 
 void check_values(Pool& pool, uint64_t from, uint64_t to) {
-  for (uint64_t i = from; i < to; i++) CHECK(get(pool, key_in(1, "k" + std::to_string(i))) == value_of(i));
+  for (uint64_t i = from; i < to; i++)
+    CHECK(get(pool, key_in(1, "k" + std::to_string(i))) == value_of(i));
 }
 
 struct FileSize {
@@ -74,7 +78,8 @@ FileSize size_of(const std::string& path) {
 
 }  // namespace
 
-// What is killed: it opens the pool, overwrites, deletes and compacts, so that segments come and go. Run by itself (main.cc).
+// What is killed: it opens the pool, overwrites, deletes and compacts, so that segments come and
+// go. Run by itself (main.cc).
 int growth_child(const char* path) {
   auto opened = Pool::open(path, growing());
   if (!opened.is_ok()) return 8;
@@ -87,7 +92,9 @@ int growth_child(const char* path) {
   return 7;  // the point was not met
 }
 
-TEST_CASE("pmem growth: a pool begins small, takes what it needs, gives it back, and is opened as any other") {
+TEST_CASE(
+    "pmem growth: a pool begins small, takes what it needs, gives it back, and is opened as any "
+    "other") {
   Scratch scratch = Scratch::in_memory();
   const std::string path = scratch.path("pool");
   auto pool = must(Pool::open(path, growing()));
@@ -181,9 +188,12 @@ TEST_CASE("pmem growth: a reader in another process, and a file that was cut off
 }
 
 #ifdef HOLDFAST_TEST_POINTS
-TEST_CASE("pmem growth: a kill while space is taken or given back leaves a whole pool, and nothing leaks") {
-  for (const char* point : {"pmem.before_blocks:1", "pmem.before_blocks:4", "pmem.before_publish:3", "pmem.before_give_back:1", "pmem.before_give_back:3",
-                            "fold.before_root:2"}) {
+TEST_CASE(
+    "pmem growth: a kill while space is taken or given back leaves a whole pool, and nothing "
+    "leaks") {
+  for (const char* point :
+       {"pmem.before_blocks:1", "pmem.before_blocks:4", "pmem.before_publish:3",
+        "pmem.before_give_back:1", "pmem.before_give_back:3", "fold.before_root:2"}) {
     CAPTURE(point);
     Scratch scratch = Scratch::in_memory();
     const std::string path = scratch.path("pool");

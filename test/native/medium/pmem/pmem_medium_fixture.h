@@ -1,4 +1,5 @@
-// What the tests of the medium on libpmemobj share: a folder on tmpfs, opening a pool there that must open, and a closed one.
+// What the tests of the medium on libpmemobj share: a folder on tmpfs, opening a pool there that
+// must open, and a closed one.
 #pragma once
 #include <doctest/doctest.h>
 
@@ -47,7 +48,8 @@ inline OpenedMedium open_or_fail(const std::string& path, MediumOptions how = op
   return std::move(*opened);
 }
 
-inline Status status_of(const std::string& path, MediumOptions how = options(CreateMode::kNever, 0)) {
+inline Status status_of(const std::string& path,
+                        MediumOptions how = options(CreateMode::kNever, 0)) {
   Result<OpenedMedium> opened = open_pmem_medium(path, how);
   return opened ? Status() : std::move(opened.status());
 }

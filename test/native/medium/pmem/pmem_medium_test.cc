@@ -1,5 +1,5 @@
-// The medium on libpmemobj: what it creates, keeps, frees and survives, and how many fences it takes. On /dev/shm with
-// PMEM_IS_PMEM_FORCE=1. pmem_opening_test.cc has what it refuses.
+// The medium on libpmemobj: what it creates, keeps, frees and survives, and how many fences it
+// takes. On /dev/shm with PMEM_IS_PMEM_FORCE=1. pmem_opening_test.cc has what it refuses.
 #include "medium/pmem/pmem_medium.h"
 
 #include <dlfcn.h>
@@ -120,7 +120,9 @@ TEST_CASE("pmem: a commit is one copy and one fence") {
   CHECK(medium.counters().bytes_appended == 64 + 1024 + 4096 + 8192);
 }
 
-TEST_CASE("pmem: a commit whose end is streamed ahead is two copies and one fence, and lies where it was sent") {
+TEST_CASE(
+    "pmem: a commit whose end is streamed ahead is two copies and one fence, and lies where it was "
+    "sent") {
   struct Nothing final : Medium::Meanwhile {
     void run() override { CHECK(fences == 0); }
   } nothing;
@@ -162,7 +164,9 @@ TEST_CASE("pmem: the root is durable when set_root returns, and both slots agree
     Result<ChosenRoot> root = choose_root(bytes, opened.secret, "test");
     REQUIRE(root.is_ok());
     CHECK(root->root.bytes[100] == byte);
-    const auto slot = [&](int copy) { return load<RootSlot>(bytes.data() + kRootSlotOffsets[copy]); };
+    const auto slot = [&](int copy) {
+      return load<RootSlot>(bytes.data() + kRootSlotOffsets[copy]);
+    };
     CHECK(slot(0).sequence == slot(1).sequence);
   }
   CHECK(opened.medium->counters().roots == 19);
@@ -240,7 +244,8 @@ TEST_CASE("pmem: filled to the end, refused, emptied, filled again with larger p
         break;
       }
       CHECK(segment->bytes >= piece);
-      for (const Segment& other : held) REQUIRE((segment->end() <= other.offset || other.end() <= segment->offset));
+      for (const Segment& other : held)
+        REQUIRE((segment->end() <= other.offset || other.end() <= segment->offset));
       held.push_back(*segment);
     }
     CHECK(medium.largest_free() < piece);
@@ -258,8 +263,10 @@ TEST_CASE("pmem: less than wanted when there is no such piece, never less than t
   Medium& medium = *opened.medium;
   REQUIRE(medium.adopt({}).is_ok());
   const uint64_t largest = medium.largest_free();
-  CHECK(medium.allocate(SegmentKind::kLarge, largest + 1, largest + 1).status().code() == Code::kPoolFull);
-  CHECK(medium.allocate(SegmentKind::kLarge, 80 * kGiB, 90 * kGiB).status().code() == Code::kPoolFull);
+  CHECK(medium.allocate(SegmentKind::kLarge, largest + 1, largest + 1).status().code() ==
+        Code::kPoolFull);
+  CHECK(medium.allocate(SegmentKind::kLarge, 80 * kGiB, 90 * kGiB).status().code() ==
+        Code::kPoolFull);
   Result<Segment> all = medium.allocate(SegmentKind::kLarge, kMiB, kGiB);
   REQUIRE(all.is_ok());
   CHECK(all->bytes == largest);

@@ -1,4 +1,5 @@
-// What the medium on libpmemobj opens and what it refuses: modes, sizes, places, damage, a newer format, a second owner, an unclean end.
+// What the medium on libpmemobj opens and what it refuses: modes, sizes, places, damage, a newer
+// format, a second owner, an unclean end.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <libpmemobj.h>
@@ -21,7 +22,8 @@ namespace {
 void overwrite(const std::string& path, uint64_t offset, const std::string& bytes) {
   const int fd = open(path.c_str(), O_WRONLY);
   REQUIRE(fd >= 0);
-  REQUIRE(pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset)) == static_cast<ssize_t>(bytes.size()));
+  REQUIRE(pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset)) ==
+          static_cast<ssize_t>(bytes.size()));
   close(fd);
 }
 
@@ -42,13 +44,17 @@ TEST_CASE("pmem: create modes and sizes") {
   Place place;
   CHECK(status_of(place.path()).code() == Code::kNotFound);
   CHECK(status_of(place.path("no/such/folder"), options()).code() == Code::kNotFound);
-  CHECK(status_of(place.path(), options(CreateMode::kIfMissing, 4 * kMiB)).code() == Code::kOutOfRange);
-  CHECK(status_of(place.path(), options(CreateMode::kIfMissing, ~uint64_t{0})).code() == Code::kOutOfRange);
-  CHECK(status_of(place.path(), options(CreateMode::kIfMissing, 16384 * kGiB)).code() == Code::kDiskFull);
+  CHECK(status_of(place.path(), options(CreateMode::kIfMissing, 4 * kMiB)).code() ==
+        Code::kOutOfRange);
+  CHECK(status_of(place.path(), options(CreateMode::kIfMissing, ~uint64_t{0})).code() ==
+        Code::kOutOfRange);
+  CHECK(status_of(place.path(), options(CreateMode::kIfMissing, 16384 * kGiB)).code() ==
+        Code::kDiskFull);
   CHECK(fs::is_empty(place.folder()));
   make_closed_pool(place.path());
   CHECK(status_of(place.path(), options(CreateMode::kExclusive)).code() == Code::kExists);
-  CHECK(status_of(place.path(), options(CreateMode::kNever, 2 * kSmall)).code() == Code::kOutOfRange);
+  CHECK(status_of(place.path(), options(CreateMode::kNever, 2 * kSmall)).code() ==
+        Code::kOutOfRange);
   CHECK(status_of(place.path(), options(CreateMode::kIfMissing, kSmall)).is_ok());
   CHECK(status_of(place.folder()).code() == Code::kNotAPool);
   CHECK(std::distance(fs::directory_iterator(place.folder()), {}) == 1);
@@ -91,7 +97,8 @@ TEST_CASE("pmem: files that are no pools") {
   std::ofstream(place.path("text")) << std::string(100000, 'x');
   CHECK(status_of(place.path("text"), options()).code() == Code::kNotAPool);
   CHECK(fs::file_size(place.path("text")) == 100000);
-  PMEMobjpool* foreign = pmemobj_create(place.path("foreign").c_str(), "somebody else", kSmall, 0600);
+  PMEMobjpool* foreign =
+      pmemobj_create(place.path("foreign").c_str(), "somebody else", kSmall, 0600);
   REQUIRE(foreign != nullptr);
   pmemobj_close(foreign);
   const Status status = status_of(place.path("foreign"));
@@ -101,7 +108,8 @@ TEST_CASE("pmem: files that are no pools") {
 
 TEST_CASE("pmem: truncated and lengthened") {
   Place place;
-  for (uint64_t size : {uint64_t{1}, 4 * kKiB, kMiB, 8 * kMiB, kSmall - 4096, kSmall - 1, kSmall + 1}) {
+  for (uint64_t size :
+       {uint64_t{1}, 4 * kKiB, kMiB, 8 * kMiB, kSmall - 4096, kSmall - 1, kSmall + 1}) {
     CAPTURE(size);
     const std::string path = place.path(std::to_string(size).c_str());
     make_closed_pool(path);
@@ -120,7 +128,8 @@ TEST_CASE("pmem: a newer format is refused as such") {
   newer.format_version = kFormatVersion + 1;
   newer.checksum = checksum(&newer, offsetof(Superblock, checksum));
   for (uint64_t copy : kSuperblockOffsets) {
-    overwrite(place.path(), front + copy, std::string(reinterpret_cast<char*>(&newer), sizeof newer));
+    overwrite(place.path(), front + copy,
+              std::string(reinterpret_cast<char*>(&newer), sizeof newer));
   }
   CHECK(status_of(place.path()).code() == Code::kNewerFormat);
 }
@@ -137,9 +146,11 @@ TEST_CASE("pmem: one damaged copy is survived and repaired, two are kCorrupt") {
     CHECK(status_of(place.path()).is_ok());
   }
   CHECK(status_of(place.path()).is_ok());
-  for (int copy = 0; copy < 2; ++copy) overwrite(place.path(), front + kRootSlotOffsets[copy], noise);
+  for (int copy = 0; copy < 2; ++copy)
+    overwrite(place.path(), front + kRootSlotOffsets[copy], noise);
   CHECK(status_of(place.path()).code() == Code::kCorrupt);
-  for (int copy = 0; copy < 2; ++copy) overwrite(place.path(), front + kSuperblockOffsets[copy], noise);
+  for (int copy = 0; copy < 2; ++copy)
+    overwrite(place.path(), front + kSuperblockOffsets[copy], noise);
   CHECK(status_of(place.path()).code() == Code::kCorrupt);
 }
 
@@ -166,7 +177,8 @@ TEST_CASE("pmem: a second owner is refused with the pid of the first; SIGKILL le
   waitpid(owner, nullptr, 0);
   close(ready[0]);
   close(ready[1]);
-  OpenedMedium opened = open_or_fail(place.path(), options(CreateMode::kNever, 0));  // checked in a child first
+  OpenedMedium opened =
+      open_or_fail(place.path(), options(CreateMode::kNever, 0));  // checked in a child first
   REQUIRE(opened.medium->adopt({}).is_ok());
   CHECK(opened.medium->space().free == opened.medium->space().capacity);
   CHECK(opened.medium->info().durability_reason.find("without the check") == std::string::npos);
@@ -181,7 +193,8 @@ TEST_CASE("pmem: after an unclean end, damage to libpmemobj's own part is kCorru
   std::ifstream file(place.path("sound"), std::ios::binary);
   std::string head(front, '\0');
   file.read(head.data(), static_cast<std::streamsize>(head.size()));
-  const size_t heap = head.find("MEMORY_HEAP_HDR");  // libpmemobj's own mark; the first zone's headers follow it
+  const size_t heap =
+      head.find("MEMORY_HEAP_HDR");  // libpmemobj's own mark; the first zone's headers follow it
   REQUIRE(heap != std::string::npos);
   std::string in_use(8, '\0');
   store(in_use.data(), kPmemInUse);
@@ -211,11 +224,15 @@ TEST_CASE("pmem: a check that hangs, dies, or is not there") {
   const Status hangs = probe_pool_in_child(script("hangs", "exec sleep 60"), place.path(), 100);
   CHECK(hangs.code() == Code::kCorrupt);
   CHECK(hangs.message().find("100 ms") != std::string::npos);
-  CHECK(probe_pool_in_child(script("dies", "kill -SEGV $$"), place.path(), 5000).code() == Code::kCorrupt);
-  CHECK(probe_pool_in_child(script("killed", "kill -KILL $$"), place.path(), 5000).code() == Code::kIo);
-  CHECK(probe_pool_in_child(script("quiet", "exit 0"), place.path(), 5000).code() == Code::kCorrupt);
-  CHECK(probe_pool_in_child(script("says", "echo no >&2; exit 1"), place.path(), 5000).message().find("said: no") !=
-        std::string::npos);
+  CHECK(probe_pool_in_child(script("dies", "kill -SEGV $$"), place.path(), 5000).code() ==
+        Code::kCorrupt);
+  CHECK(probe_pool_in_child(script("killed", "kill -KILL $$"), place.path(), 5000).code() ==
+        Code::kIo);
+  CHECK(probe_pool_in_child(script("quiet", "exit 0"), place.path(), 5000).code() ==
+        Code::kCorrupt);
+  CHECK(probe_pool_in_child(script("says", "echo no >&2; exit 1"), place.path(), 5000)
+            .message()
+            .find("said: no") != std::string::npos);
   CHECK(probe_pool_in_child(place.path("absent"), place.path(), 5000).code() == Code::kIo);
   REQUIRE(!pmem_probe_program().empty());
   CHECK(probe_pool_in_child(pmem_probe_program(), place.path(), 5000).is_ok());

@@ -1,5 +1,5 @@
-// What the tests of pools over several directories share: two directories with a pool over them, and numbered values large enough to fill
-// one.
+// What the tests of pools over several directories share: two directories with a pool over them,
+// and numbered values large enough to fill one.
 #pragma once
 #include <doctest/doctest.h>
 
@@ -36,12 +36,14 @@ struct Places {
   std::vector<std::string> parts() const {
     std::vector<std::string> found;
     for (const std::string& folder : {a, b}) {
-      for (const auto& entry : std::filesystem::directory_iterator(folder)) found.push_back(entry.path().string());
+      for (const auto& entry : std::filesystem::directory_iterator(folder))
+        found.push_back(entry.path().string());
     }
     return found;
   }
   std::string part_in(const std::string& folder) const {
-    for (const auto& entry : std::filesystem::directory_iterator(folder)) return entry.path().string();
+    for (const auto& entry : std::filesystem::directory_iterator(folder))
+      return entry.path().string();
     return {};
   }
 };
@@ -52,7 +54,9 @@ inline PoolOptions as_made() {
   return options;
 }
 
-inline std::string value_of(uint64_t number) { return std::string(kValueBytes, static_cast<char>('a' + number % 26)); }
+inline std::string value_of(uint64_t number) {
+  return std::string(kValueBytes, static_cast<char>('a' + number % 26));
+}
 
 inline Status put_one(Pool& pool, uint64_t number) {
   auto receipt = try_put(pool, "k" + std::to_string(number), value_of(number));
@@ -68,7 +72,8 @@ inline void fill(Pool& pool, uint64_t from, uint64_t to) {
 
 inline void drop(Pool& pool, uint64_t from, uint64_t to) {
   Batch batch;
-  for (uint64_t i = from; i < to; i++) REQUIRE(batch.remove(key_in(1, "k" + std::to_string(i))).is_ok());
+  for (uint64_t i = from; i < to; i++)
+    REQUIRE(batch.remove(key_in(1, "k" + std::to_string(i))).is_ok());
   REQUIRE(pool.commit(batch, CommitMode::kDurable).is_ok());
 }
 
@@ -79,6 +84,8 @@ inline void check_values(Pool& pool, uint64_t from, uint64_t to) {
   }
 }
 
-inline void write_file(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes; }
+inline void write_file(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
 
 }  // namespace holdfast::test

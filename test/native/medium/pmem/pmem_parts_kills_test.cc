@@ -1,5 +1,6 @@
-// Pools on persistent memory over several directories, killed: under load, at each step of taking and giving back space, of making a pool
-// and of copying it. Its cases are not named pmem, as those of pmem_parts_test.cc are not.
+// Pools on persistent memory over several directories, killed: under load, at each step of taking
+// and giving back space, of making a pool and of copying it. Its cases are not named pmem, as those
+// of pmem_parts_test.cc are not.
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -14,14 +15,17 @@
 
 namespace holdfast::test {
 
-// What is killed at any moment: it commits, deletes and compacts, and says on stdout how far it has come. Run by itself (main.cc).
+// What is killed at any moment: it commits, deletes and compacts, and says on stdout how far it has
+// come. Run by itself (main.cc).
 int parts_load_child(const char* path) {
   auto opened = Pool::open(path, as_made());
   if (!opened.is_ok()) return 8;
   const auto last = get(**opened, key_in(1, "last"));
   for (uint64_t i = last ? std::stoull(*last) + 1 : 0;; i++) {
     Batch batch;
-    if (!batch.put(key_in(1, "k" + std::to_string(i)), value_of(i)).is_ok() || !batch.put(key_in(1, "last"), std::to_string(i)).is_ok()) return 9;
+    if (!batch.put(key_in(1, "k" + std::to_string(i)), value_of(i)).is_ok() ||
+        !batch.put(key_in(1, "last"), std::to_string(i)).is_ok())
+      return 9;
     if (i >= 500 && !batch.remove(key_in(1, "k" + std::to_string(i - 500))).is_ok()) return 9;
     if (!(*opened)->commit(batch, CommitMode::kDurable).is_ok()) return 10;
     if (::write(1, &i, sizeof i) != sizeof i) return 11;
@@ -29,10 +33,12 @@ int parts_load_child(const char* path) {
   }
 }
 
-// What is killed: it makes the pool of a folder as Places does, or copies it where it is there. Run by itself (main.cc).
+// What is killed: it makes the pool of a folder as Places does, or copies it where it is there. Run
+// by itself (main.cc).
 int parts_child(const char* folder) {
   const std::string path = std::string(folder) + "/pool";
-  if (std::filesystem::exists(path)) return resize_by_copy(path, 20 * kGiB, nullptr, nullptr).is_ok() ? 7 : 8;
+  if (std::filesystem::exists(path))
+    return resize_by_copy(path, 20 * kGiB, nullptr, nullptr).is_ok() ? 7 : 8;
   PoolOptions options;
   options.medium.choice = MediumChoice::kPmem;
   options.medium.size = kMost;
@@ -81,9 +87,11 @@ TEST_CASE("parts: killed under load again and again, nothing that was acknowledg
 }
 
 #ifdef HOLDFAST_TEST_POINTS
-TEST_CASE("parts: a kill while space is taken or given back leaves a whole pool, and nothing leaks") {
-  for (const char* point : {"pmem.before_blocks:1", "pmem.before_blocks:4", "pmem.before_publish:3", "pmem.before_give_back:1", "fold.before_root:2",
-                            "pmem.inside_root:1", "pmem.inside_root:3"}) {
+TEST_CASE(
+    "parts: a kill while space is taken or given back leaves a whole pool, and nothing leaks") {
+  for (const char* point : {"pmem.before_blocks:1", "pmem.before_blocks:4", "pmem.before_publish:3",
+                            "pmem.before_give_back:1", "fold.before_root:2", "pmem.inside_root:1",
+                            "pmem.inside_root:3"}) {
     CAPTURE(point);
     Places at;
     auto pool = open_pool(at.path, at.both());
@@ -102,8 +110,11 @@ TEST_CASE("parts: a kill while space is taken or given back leaves a whole pool,
   }
 }
 
-TEST_CASE("parts: a kill while the pool is made, or copied, leaves nothing that the next one does not remove") {
-  for (const char* point : {"set.before_first:1", "set.before_parts:1", "set.before_publish:1", "create.before_rename:1"}) {
+TEST_CASE(
+    "parts: a kill while the pool is made, or copied, leaves nothing that the next one does not "
+    "remove") {
+  for (const char* point : {"set.before_first:1", "set.before_parts:1", "set.before_publish:1",
+                            "create.before_rename:1"}) {
     CAPTURE(point);
     Places at;
     CHECK(killed_at(point, "HOLDFAST_PARTS_CHILD", at.scratch.folder()));
@@ -116,7 +127,9 @@ TEST_CASE("parts: a kill while the pool is made, or copied, leaves nothing that 
     std::filesystem::remove(at.path + ".readers");
     CHECK(at.scratch.entries() == 3);
   }
-  for (const char* point : {"set.before_publish:1", "resize.before_copy:1", "resize.before_rename:1", "resize.before_old_parts:1", "resize.after_rename:1"}) {
+  for (const char* point :
+       {"set.before_publish:1", "resize.before_copy:1", "resize.before_rename:1",
+        "resize.before_old_parts:1", "resize.after_rename:1"}) {
     CAPTURE(point);
     Places at;
     auto pool = open_pool(at.path, at.both());

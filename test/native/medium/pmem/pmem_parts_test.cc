@@ -1,5 +1,7 @@
-// Pools on persistent memory over several directories: what they take where, what they refuse, what they survive but for kills. On /dev/shm and small tmpfs
-// mounted for it, with PMEM_IS_PMEM_FORCE=1. Not named pmem: what runs those under the tracer (the oracle) sees one file of a pool.
+// Pools on persistent memory over several directories: what they take where, what they refuse, what
+// they survive but for kills. On /dev/shm and small tmpfs mounted for it, with
+// PMEM_IS_PMEM_FORCE=1. Not named pmem: what runs those under the tracer (the oracle) sees one file
+// of a pool.
 #include <doctest/doctest.h>
 #include <sched.h>
 #include <signal.h>
@@ -36,11 +38,15 @@ int in_child(Work work) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-bool names(const Status& status, const std::string& what) { return status.message().find(what) != std::string::npos; }
+bool names(const Status& status, const std::string& what) {
+  return status.message().find(what) != std::string::npos;
+}
 
 }  // namespace
 
-TEST_CASE("parts: a pool begins small in each directory, fills one after the other, gives back, and is opened by its path alone") {
+TEST_CASE(
+    "parts: a pool begins small in each directory, fills one after the other, gives back, and is "
+    "opened by its path alone") {
   Places at;
   const uint64_t most = 512 * kMiB;
   auto pool = open_pool(at.path, at.both(most));
@@ -78,7 +84,8 @@ TEST_CASE("parts: a pool begins small in each directory, fills one after the oth
 
 TEST_CASE("parts: large values and regions of more than one part, views of them, a full pool") {
   Places at;
-  auto pool = open_pool(at.path, at.over({at.a, at.b, at.directory("c"), at.directory("d")}, 128 * kMiB));
+  auto pool =
+      open_pool(at.path, at.over({at.a, at.b, at.directory("c"), at.directory("d")}, 128 * kMiB));
   std::string large(40 * kMiB, '\0');  // more than a part
   for (size_t i = 0; i < large.size(); i++) large[i] = static_cast<char>(i * 7 >> 8);
   put(*pool, "large", large);
@@ -121,7 +128,9 @@ TEST_CASE("parts: what cannot be made is refused, and leaves nothing") {
   Places at;
   const std::string file = at.scratch.path("file");
   write_file(file, "x");
-  const auto making = [&](std::vector<std::string> directories, uint64_t most = kMost) { return refused(at.path, at.over(std::move(directories), most)); };
+  const auto making = [&](std::vector<std::string> directories, uint64_t most = kMost) {
+    return refused(at.path, at.over(std::move(directories), most));
+  };
   CHECK(making({at.a, at.scratch.path("absent")}).code() == Code::kNotFound);
   CHECK(names(making({at.a, at.scratch.path("absent")}), at.scratch.path("absent")));
   CHECK(making({at.a, file}).code() == Code::kInvalidArgument);
@@ -145,7 +154,8 @@ TEST_CASE("parts: what cannot be made is refused, and leaves nothing") {
   CHECK(at.parts().empty());
   // Whatever fails on the way: nothing stays.
   SystemFaults::Disarm disarm;
-  for (const SystemCall call : {SystemCall::kFtruncate, SystemCall::kFallocate, SystemCall::kFsync, SystemCall::kRename, SystemCall::kPwrite}) {
+  for (const SystemCall call : {SystemCall::kFtruncate, SystemCall::kFallocate, SystemCall::kFsync,
+                                SystemCall::kRename, SystemCall::kPwrite}) {
     for (uint64_t nth = 1; nth < 40; nth++) {
       SystemFaults::fail(call, nth, ENOSPC);
       auto opened = Pool::open(at.path, at.both());
@@ -153,13 +163,15 @@ TEST_CASE("parts: what cannot be made is refused, and leaves nothing") {
       SystemFaults::disarm();
       if (fails_at_last) {
         REQUIRE((*opened)->close().is_ok());
-        REQUIRE(resize_by_copy(at.path, 64 * kMiB, nullptr, nullptr, std::vector<std::string>{}).is_ok());
+        REQUIRE(resize_by_copy(at.path, 64 * kMiB, nullptr, nullptr, std::vector<std::string>{})
+                    .is_ok());
         std::filesystem::remove(at.path);
         break;
       }
       CAPTURE(static_cast<int>(call));
       CAPTURE(nth);
-      const bool published = std::filesystem::exists(at.path);  // a sync behind the renaming failed: the pool is whole
+      const bool published =
+          std::filesystem::exists(at.path);  // a sync behind the renaming failed: the pool is whole
       if (published) {
         REQUIRE(open_pool(at.path, as_made())->close().is_ok());
         for (const std::string& part : at.parts()) std::filesystem::remove(part);
@@ -172,14 +184,17 @@ TEST_CASE("parts: what cannot be made is refused, and leaves nothing") {
   CHECK(at.scratch.entries() == 5);  // the four directories and the file
 }
 
-TEST_CASE("parts: a part that is missing, cut off, of another pool or in another's place is named; salvage takes what is there") {
+TEST_CASE(
+    "parts: a part that is missing, cut off, of another pool or in another's place is named; "
+    "salvage takes what is there") {
   Places at;
   const uint64_t most = 128 * kMiB;
   auto pool = open_pool(at.path, at.both(most));
   fill(*pool, 0, 900);
   REQUIRE(pool->close().is_ok());
   pool = nullptr;
-  const std::string first = at.part_in(at.a), second = at.part_in(at.b), away = at.scratch.path("away");
+  const std::string first = at.part_in(at.a), second = at.part_in(at.b),
+                    away = at.scratch.path("away");
   PoolOptions reading = as_made();
   reading.read_only = true;
   const auto both_refuse = [&](Code code, const std::string& what) {
@@ -198,17 +213,20 @@ TEST_CASE("parts: a part that is missing, cut off, of another pool or in another
   CHECK(saved->entries > 300);
   CHECK(saved->entries < 900);
   auto some = open_pool(at.scratch.path("saved"));
-  for (const auto& [key, value] : contents(*some)) CHECK(value == value_of(std::stoull(key.substr(5))));
+  for (const auto& [key, value] : contents(*some))
+    CHECK(value == value_of(std::stoull(key.substr(5))));
   REQUIRE(some->close().is_ok());
   some = nullptr;
-  // The same where the second is cut off in the middle, and where the first with all that leads anywhere is gone.
+  // The same where the second is cut off in the middle, and where the first with all that leads
+  // anywhere is gone.
   copy_over(away, second);
   std::filesystem::resize_file(second, 32 * kMiB + 1000);
   const auto saves = [&](const std::string& to) {
     auto report = salvage(at.path, at.scratch.path(to), file_options(), nullptr, nullptr);
     REQUIRE_MESSAGE(report.is_ok(), report.status().message());
     auto pool_again = open_pool(at.scratch.path(to));
-    for (const auto& [key, value] : contents(*pool_again)) CHECK(value == value_of(std::stoull(key.substr(5))));
+    for (const auto& [key, value] : contents(*pool_again))
+      CHECK(value == value_of(std::stoull(key.substr(5))));
     return report->entries;
   };
   CHECK(saves("saved of a cut part") >= saved->entries);
@@ -219,7 +237,9 @@ TEST_CASE("parts: a part that is missing, cut off, of another pool or in another
   CHECK(of_the_second > 100);
   CHECK(of_the_second < 800);
   std::filesystem::rename(second, at.scratch.path("away too"));
-  CHECK(salvage(at.path, at.scratch.path("nothing"), file_options(), nullptr, nullptr).status().code() == Code::kNotFound);
+  CHECK(salvage(at.path, at.scratch.path("nothing"), file_options(), nullptr, nullptr)
+            .status()
+            .code() == Code::kNotFound);
   std::filesystem::rename(at.scratch.path("away too"), second);
   std::filesystem::rename(away, first);
   std::filesystem::rename(second, away);
@@ -246,7 +266,8 @@ TEST_CASE("parts: a part that is missing, cut off, of another pool or in another
   write_file(at.path, pool_set_text({(*listed)[1], (*listed)[0]}));
   const Status swapped = refused(at.path);
   CHECK((swapped.code() == Code::kNotAPool || swapped.code() == Code::kCorrupt));
-  write_file(at.path, "PMEMPOOLSET\nOPTION SINGLEHDR\n" + std::to_string(most) + " " + at.a + "\nREPLICA\n");
+  write_file(at.path,
+             "PMEMPOOLSET\nOPTION SINGLEHDR\n" + std::to_string(most) + " " + at.a + "\nREPLICA\n");
   both_refuse(Code::kNotAPool, "REPLICA");
   // A set file may be anywhere, and name a part that was moved.
   std::filesystem::rename(second, away);
@@ -319,7 +340,10 @@ TEST_CASE("parts: resized by copying from one file into directories, into others
   CHECK(at.parts() != before);
   CHECK(to(256 * kMiB, std::vector<std::string>{c, at.a, at.b}).parts.size() == 3);
   CHECK(at.parts().size() == 2);
-  CHECK(resize_by_copy(at.path, kMost, nullptr, nullptr, std::vector<std::string>{at.scratch.path("absent")}).status().code() == Code::kNotFound);
+  CHECK(resize_by_copy(at.path, kMost, nullptr, nullptr,
+                       std::vector<std::string>{at.scratch.path("absent")})
+            .status()
+            .code() == Code::kNotFound);
   const PoolStats last = to(0, std::vector<std::string>{});
   CHECK(last.parts.empty());
   CHECK(last.grows);
@@ -333,8 +357,12 @@ TEST_CASE("parts: resized by copying from one file into directories, into others
 TEST_CASE("parts: a small file system that is full is passed over, for a time or for good") {
   Places at;
   const int answer = in_child([&] {
-    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 100;
-    if (::mount("tmpfs", at.a.c_str(), "tmpfs", 0, "size=24m") != 0 || ::mount("tmpfs", at.b.c_str(), "tmpfs", 0, "size=80m") != 0) return 100;
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+      return 100;
+    if (::mount("tmpfs", at.a.c_str(), "tmpfs", 0, "size=24m") != 0 ||
+        ::mount("tmpfs", at.b.c_str(), "tmpfs", 0, "size=80m") != 0)
+      return 100;
     auto opened = Pool::open(at.path, at.both(kGiB));
     if (!opened.is_ok()) return 1;
     uint64_t number = 0;
@@ -346,14 +374,16 @@ TEST_CASE("parts: a small file system that is full is passed over, for a time or
     for (uint64_t i = 0; i < number; i++) {
       if (get(**opened, key_in(1, "k" + std::to_string(i))) != value_of(i)) return 4;
     }
-    // Full to the last byte by somebody else: nothing is stored there any more, and what is there can still be read and deleted.
+    // Full to the last byte by somebody else: nothing is stored there any more, and what is there
+    // can still be read and deleted.
     std::ofstream filler(at.a + "/filler", std::ios::binary);
     filler << std::string(2 * kMiB, 'f') << std::flush;
     Batch batch;
     for (uint64_t i = 0; i < number; i++) {
       if (i % 4 != 0 && !batch.remove(key_in(1, "k" + std::to_string(i))).is_ok()) return 5;
     }
-    if (!(*opened)->commit(batch, CommitMode::kDurable).is_ok() || !(*opened)->compact().is_ok()) return 6;
+    if (!(*opened)->commit(batch, CommitMode::kDurable).is_ok() || !(*opened)->compact().is_ok())
+      return 6;
     for (uint64_t i = 0; i < 100; i++) {
       if (!put_one(**opened, 4 * i + 1).is_ok()) return 7;
     }
@@ -367,8 +397,10 @@ TEST_CASE("parts: a small file system that is full is passed over, for a time or
     }
     return (*opened)->close().is_ok() ? 0 : 11;
   });
-  if (answer == 100) MESSAGE("skipped: this user may not mount");
-  else CHECK(answer == 0);
+  if (answer == 100)
+    MESSAGE("skipped: this user may not mount");
+  else
+    CHECK(answer == 0);
 }
 
 }  // namespace holdfast::test

@@ -1,5 +1,6 @@
-// Pools over several directories at their edges: what a creation syncs, whose parts are swept, what is no part or no segment of one; and the mark
-// by which a pool that is in use is known. Not named pmem: what runs those under the tracer (the oracle) sees one file of a pool.
+// Pools over several directories at their edges: what a creation syncs, whose parts are swept, what
+// is no part or no segment of one; and the mark by which a pool that is in use is known. Not named
+// pmem: what runs those under the tracer (the oracle) sees one file of a pool.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,7 +18,9 @@
 
 namespace holdfast::test {
 
-TEST_CASE("parts: each sync of a creation that fails is its error, and leaves nothing in either directory") {
+TEST_CASE(
+    "parts: each sync of a creation that fails is its error, and leaves nothing in either "
+    "directory") {
   if (!Scratch::memory_is_there()) return;
   const SystemFaults::Disarm disarm;
   const Places at;
@@ -34,7 +37,8 @@ TEST_CASE("parts: each sync of a creation that fails is its error, and leaves no
     CHECK(at.parts().empty());
     CHECK(at.scratch.entries() == 2);
   }
-  // The set file and its folder before the parts are made; both parts and their folders; the folder of the name.
+  // The set file and its folder before the parts are made; both parts and their folders; the folder
+  // of the name.
   CHECK(failures >= 7);
 }
 
@@ -68,7 +72,8 @@ TEST_CASE("parts: what a dead creator left stays as long as somebody has a part 
 
 TEST_CASE("parts: a set that names one file twice, by whatever names, is refused") {
   const Scratch scratch = Scratch::on_disk();
-  const std::string one = scratch.path("one"), other = scratch.path("other"), set = scratch.path("set");
+  const std::string one = scratch.path("one"), other = scratch.path("other"),
+                    set = scratch.path("set");
   write_file(one, std::string(4096, 'x'));
   std::filesystem::create_hard_link(one, other);
   for (const std::string& second : {one, other}) {
@@ -92,7 +97,8 @@ TEST_CASE("parts: a segment's blocks are taken with it, and one that lies in no 
   REQUIRE_MESSAGE(segment.is_ok(), segment.status().message());
   CHECK(taken() > before + 4 * kMiB);  // some were there already
   CHECK(medium.adopt({*segment}).is_ok());
-  for (const Segment& wrong : {Segment{0, segment->bytes}, Segment{medium.view_end() - 4096, 4096}, Segment{segment->offset, 0}}) {
+  for (const Segment& wrong : {Segment{0, segment->bytes}, Segment{medium.view_end() - 4096, 4096},
+                               Segment{segment->offset, 0}}) {
     CAPTURE(wrong.offset);
     CHECK(medium.adopt({wrong}).code() == Code::kCorrupt);
   }
@@ -110,7 +116,8 @@ TEST_CASE("in use: a pool says so as long as it is open, and from the moment it 
   const auto mark = [&] {
     const std::string bytes = bytes_of_file(scratch.path("p"));
     for (uint64_t at = 0; at + kPmemUseMarkOffset + 8 <= bytes.size(); at += kPageBytes) {
-      if (std::memcmp(bytes.data() + at, kSuperblockMagic, sizeof kSuperblockMagic) == 0) return load<uint64_t>(bytes.data() + at + kPmemUseMarkOffset);
+      if (std::memcmp(bytes.data() + at, kSuperblockMagic, sizeof kSuperblockMagic) == 0)
+        return load<uint64_t>(bytes.data() + at + kPmemUseMarkOffset);
     }
     return uint64_t{0};
   };
