@@ -309,7 +309,9 @@ function load(): NativeAddon {
     }
   }
   const cause = failed.at(-1)?.error as { code?: unknown } | undefined;
-  throw Object.assign(new Error(whyNotLoaded(root, failed), { cause }), { code: cause?.code });
+  // bindings() gives none where it finds nothing.
+  const code = cause?.code ?? 'MODULE_NOT_FOUND';
+  throw Object.assign(new Error(whyNotLoaded(root, failed), { cause }), { code });
 }
 
 export const native = load();

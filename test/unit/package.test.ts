@@ -81,6 +81,7 @@ test('built elsewhere: says what the system said', async () => {
 test('bundled: says to leave it out', async () => {
   const at = join(folder, 'app');
   cpSync(join(root, 'dist'), join(at, 'out'), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(at, 'node_modules'));
   expect(
     (await run('-e', `require(${JSON.stringify(join(at, 'out', 'native-binding.js'))})`)).stderr,
   ).toMatch(/bundled.*external: \['holdfast'\]/);
