@@ -3,6 +3,7 @@ import { InvalidArgumentError } from 'commander';
 
 /** One more than a number is still one that is exact. */
 const MOST = Number.MAX_SAFE_INTEGER - 1;
+const UNITS = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
 
 export function wholeNumber(text: string): number {
   return wholeFrom(0, text);
@@ -18,4 +19,18 @@ function wholeFrom(least: number, text: string): number {
   // Nothing is no number: what is removed or limited by it must have been said.
   if (/^\d+$/.test(text) && value >= least && value <= MOST) return value;
   throw new InvalidArgumentError(`expected a whole number from ${least}.`);
+}
+
+/** Bytes, or with K, M, G or T, as in 512M. */
+export function byteSize(text: string): number {
+  const found = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text);
+  if (!found) throw new InvalidArgumentError('expected a size such as 512M or 8G.');
+  return Math.round(Number(found[1]) * UNITS[found[2]!.toLowerCase() as keyof typeof UNITS]);
+}
+
+/** Of what is to hold something. */
+export function byteSizeFromOne(text: string): number {
+  const size = byteSize(text);
+  if (size === 0) throw new InvalidArgumentError('expected a size such as 512M or 8G.');
+  return size;
 }

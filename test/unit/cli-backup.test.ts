@@ -222,7 +222,9 @@ test('backup, an increment after it, and restore to a commit and to a time', asy
   );
   expect(await contents(one)).toEqual(state);
   const two = fresh('two');
-  expect((await cli(['restore', two, full, more, '--at', '2999-01-01', '--json'])).code).toBe(0);
+  expect(
+    (await cli(['restore', two, full, more, '--at', '2999-01-01', '--size', '64M', '--json'])).code,
+  ).toBe(0);
   expect(await contents(two)).toEqual(last);
   const three = fresh('three');
   expect(await cli(['restore', three, full, '--at', '1'])).toMatchObject({

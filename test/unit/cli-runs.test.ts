@@ -74,11 +74,7 @@ test('a number that can mean nothing is wrong usage, which says what is right', 
       ['regions', path, 'r', '--length'],
       ['replay', 'x.json', '--pool', path, '--parallel'],
     ],
-    ...[
-      ['restore', path, 'x', '--size'],
-      ['import', path, 'x', '--size'],
-      ['bench', '--on', folder, '--rounds'],
-    ],
+    ['bench', '--on', folder, '--rounds'],
   ];
   const fromZero = [
     ['timeline', path, 'trip', '--from'],
@@ -98,6 +94,12 @@ test('a number that can mean nothing is wrong usage, which says what is right', 
   await Promise.all(
     ['-1', '1.5', 'many', '1e3', '9007199254740992'].map((no) => wrong(atLeastOne[0]!, no, 1)),
   );
+  for (const args of [
+    ['restore', path, 'x', '--size', '0'],
+    ['import', path, 'x', '--size', '8 G'],
+    ['resize', path, 'large'],
+  ])
+    expect((await cli(args)).stderr).toContain('expected a size such as 512M or 8G.');
   expect((await json('runs', path, '--limit', String(Number.MAX_SAFE_INTEGER - 1))).more).toBe(
     false,
   );

@@ -7,7 +7,7 @@ import pc from 'picocolors';
 import { backupEnd } from '../../backup';
 import { restore } from '../../index';
 import type { RestoreOptions } from '../../types';
-import { countFromOne, wholeNumber } from '../numbers';
+import { byteSizeFromOne, wholeNumber } from '../numbers';
 import { bytesText, Output, timeText } from '../output';
 import { bytesToStdout, outputBeside, sourcesOf, STREAM } from '../streams';
 import { placeOf, tellPlace, withPool } from '../with-pool';
@@ -79,7 +79,7 @@ export function addRestore(program: Command): void {
         .choices(['auto', 'pmem', 'file'])
         .default('auto'),
     )
-    .option('--size <bytes>', 'size of the new pool', countFromOne)
+    .option('--size <size>', 'size of the new pool, such as 8G', byteSizeFromOne)
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

@@ -1,19 +1,19 @@
 /** `holdfast resize`: another size for a pool; in place where that is possible, else by copying. */
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 
 import { HoldfastError } from '../../errors';
 import { open, resizeByCopy } from '../../index';
+import { byteSize } from '../numbers';
 import { bytesText, Output } from '../output';
 import { tellPlace } from '../with-pool';
 
-const UNITS = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
 const BY_COPY = new Set(['ERR_HOLDFAST_MEDIUM_UNAVAILABLE', 'ERR_HOLDFAST_POOL_FULL']);
 
 export function addResize(program: Command): void {
   program
     .command('resize')
     .argument('<pool>')
-    .argument('<size>', '', sizeOf)
+    .argument('<size>', '', byteSize)
     .description('give a pool another size: bytes, or with K, M, G or T; 0: grows by itself')
     .option(
       '--directory <directory>',
@@ -70,11 +70,4 @@ async function inPlace(path: string, size: number): Promise<boolean> {
   } finally {
     await pool.close();
   }
-}
-
-function sizeOf(text: string): number {
-  const found = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i.exec(text);
-  if (!found) throw new InvalidArgumentError('expected a size such as 512M or 8G.');
-  const unit = UNITS[found[2]!.toLowerCase() as keyof typeof UNITS];
-  return Math.round(Number(found[1]) * unit);
 }

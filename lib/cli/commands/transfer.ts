@@ -16,7 +16,7 @@ import { open } from '../../index';
 import { intoNewPool } from '../../restore';
 import { exportLines, LineImport } from '../../transfer';
 import type { PoolCore } from '../../types';
-import { countFromOne } from '../numbers';
+import { byteSizeFromOne } from '../numbers';
 import { Output } from '../output';
 import { bytesToStdout, linesOf, peek, STREAM } from '../streams';
 import { openToRead, placeOf, tellPlace, withPool, withReader } from '../with-pool';
@@ -92,7 +92,7 @@ export function addImport(program: Command): void {
         .choices(['auto', 'pmem', 'file'])
         .default('auto'),
     )
-    .option('--size <bytes>', 'size of the new pool', countFromOne)
+    .option('--size <size>', 'size of the new pool, such as 8G', byteSizeFromOne)
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
