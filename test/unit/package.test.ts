@@ -33,7 +33,8 @@ function installed(name: string, build?: string): string {
 
 async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   try {
-    return { code: 0, ...(await promisify(execFile)(process.execPath, args)) };
+    const env = { ...process.env, NO_COLOR: '1' };
+    return { code: 0, ...(await promisify(execFile)(process.execPath, args, { env })) };
   } catch (error) {
     return error as { code: number; stdout: string; stderr: string };
   }
