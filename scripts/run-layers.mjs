@@ -91,30 +91,17 @@ function inTime(layer) {
   );
 }
 
+function skipped(layer, why) {
+  const nothing = { passed: 0, failed: 0, skipped: 1, seconds: 0, processor: 0 };
+  return { layer, ...nothing, tried: `skipped: ${why}` };
+}
+
 async function one(layer) {
   const later = noTimeFor(layer);
   if (later && layer.less) return one({ ...layer, less: undefined, ...layer.less });
   if (later) console.log(`\n══ ${layer.name}\nskipped: ${later}`);
-  if (later)
-    return {
-      layer,
-      passed: 0,
-      failed: 0,
-      skipped: 1,
-      seconds: 0,
-      processor: 0,
-      tried: 'skipped: no time left',
-    };
-  if (layer.later)
-    return {
-      layer,
-      passed: 0,
-      failed: 0,
-      skipped: 1,
-      seconds: 0,
-      processor: 0,
-      tried: `skipped: ${layer.later}`,
-    };
+  if (later) return skipped(layer, 'no time left');
+  if (layer.later) return skipped(layer, layer.later);
   const log = `${folder}/${layer.name}.log`;
   if (layer.report) rmSync(layer.report, { force: true });
   const env = unbounded

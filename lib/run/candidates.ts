@@ -5,7 +5,7 @@
  */
 import type { RangeOptions } from '../types';
 import type { Journals } from './journals';
-import { isOfOneRun } from './unreadable';
+import { isOfOneRun, readable } from './unreadable';
 
 type Ids = Pick<RangeOptions<string>, 'prefix' | 'gt' | 'lt' | 'lte' | 'reverse'>;
 
@@ -72,20 +72,11 @@ function calledFor(journals: Journals): Set<string> {
     behind = run;
   }
   for (const outcome of journals.resolutions.keys()) {
-    const run = runOf(journals, outcome);
+    // One that cannot be read is told by the list of unknown outcomes.
+    const run = readable(() => journals.intents.get(outcome))?.run;
     if (run !== undefined) found.add(run);
   }
   return found;
-}
-
-/** Undefined where that cannot be read: the list of unknown outcomes says so. */
-function runOf(journals: Journals, outcome: string): string | undefined {
-  try {
-    return journals.intents.get(outcome)?.run;
-  } catch (error) {
-    if (!isOfOneRun(error)) throw error;
-    return undefined;
-  }
 }
 
 function isWithin(id: string, { prefix = '', gt, lt, lte }: Ids): boolean {

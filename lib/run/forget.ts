@@ -12,7 +12,7 @@ import type { Batch, PoolCore } from '../types';
 import { Holder } from './holder';
 import { Journals } from './journals';
 import { entriesOf, keyPrefix } from './keys';
-import { isOfOneRun } from './unreadable';
+import { readable } from './unreadable';
 
 /** All runs whose id begins so, but for those that are being driven. */
 export async function forgetRuns(pool: PoolCore, prefix: string): Promise<void> {
@@ -40,6 +40,7 @@ async function forgetOnce(pool: PoolCore, prefix: string): Promise<void> {
 function addForgetting(journals: Journals, batch: Batch, id: string): void {
   const { headers, drivers, driverTexts, entries, signals, intents, resolutions } = journals;
   const driver = driverTexts.get(id);
+  // What is damaged is deleted too.
   if (isDriven(journals, id)) return;
   if (driver === undefined) batch.requireAbsent(driverTexts, id);
   else batch.requireEqual(driverTexts, id, driver);
@@ -64,14 +65,4 @@ function isDriven({ pool, drivers }: Journals, id: string): boolean {
 function uidOf(journals: Journals, id: string): string | undefined {
   const start = readable(() => journals.first(id));
   return start?.kind === 'start' ? start.uid : undefined;
-}
-
-/** What is damaged is deleted too. */
-function readable<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!isOfOneRun(error)) throw error;
-    return undefined;
-  }
 }

@@ -13,3 +13,13 @@ const OF_ONE_RUN: readonly ErrorCode[] = [
 export function isOfOneRun(error: unknown): error is HoldfastError {
   return error instanceof HoldfastError && OF_ONE_RUN.includes(error.code);
 }
+
+/** What `read` gives, or undefined where the record it reads is damaged. */
+export function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!isOfOneRun(error)) throw error;
+    return undefined;
+  }
+}
