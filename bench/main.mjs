@@ -1,9 +1,8 @@
 // npm run bench: Holdfast, the floors and the peers on an ordinary disk and on (emulated)
 // persistent memory.
-//   npm run bench -- [--extent quick|usual|full] [--rounds n] [--only commit,getRandom…] [--places
-//       disk,pmem] [--disk folder]
-//                    [--pmem folder] [--drivers holdfast,lmdb,…] [--report folder] [--trajectories
-//                        file]
+//   npm run bench -- [--extent quick|usual|full] [--rounds n] [--only commit,getRandom…]
+//                    [--places disk,pmem] [--disk folder] [--pmem folder]
+//                    [--drivers holdfast,lmdb,…] [--report folder] [--trajectories file]
 //                    [--for seconds] [--afresh] [--counts with|only|without]
 // With --for it stops after so long; the same command goes on where it was cut, as after Ctrl-C.
 // What the report's folder holds of the same commit is not measured again, but with --afresh. A

@@ -7,8 +7,9 @@
 //   gyp.js include         node-addon-api's headers
 // Most files of a folder are compiled ten at a time, through files of includes that this writes to
 // build/unity: reading the same headers again and again was most of a build. HOLDFAST_UNITY=0 in
-// the environment: each by itself. HOLDFAST_PMEM=0 and HOLDFAST_XXHASH=0 in the environment build
-// as if the library were not installed.
+// the environment: each by itself.
+// HOLDFAST_PMEM=0 and HOLDFAST_XXHASH=0 in the environment build as if the library were not
+// installed.
 'use strict';
 const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');

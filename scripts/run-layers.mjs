@@ -8,11 +8,12 @@
 //
 // HOLDFAST_SHARE=10 does a tenth of what is counted in thousands (an ordinary run: all damages,
 // kills and regions' writes, a quarter of the rest); HOLDFAST_SEED=N begins there; HOLDFAST_LANES=N
-// layers at once. An ordinary run stays within HOLDFAST_BUDGET seconds (2,200) from HOLDFAST_BEGAN
-// (seconds since 1970; test.sh says when it began): a layer that takes long is begun only if it
-// will be done by then on this machine (budget.mjs), else a part of it, or it is counted as
-// skipped; and where it is so slow that the others would not be done, they try a quarter.
-// HOLDFAST_ALL=1, and naming layers, runs all of them.
+// layers at once.
+// An ordinary run stays within HOLDFAST_BUDGET seconds (2,200) from HOLDFAST_BEGAN (seconds since
+// 1970; test.sh says when it began): a layer that takes long is begun only if it will be done by
+// then on this machine (budget.mjs), else a part of it, or it is counted as skipped; and where it
+// is so slow that the others would not be done, they try a quarter. HOLDFAST_ALL=1, and naming
+// layers, runs all of them.
 //
 // The output of a layer is printed whole when it has ended, so that two never mix. At the end what
 // failed is said once more, then a table: what was tried, what failed, how long it took and how

@@ -2,10 +2,12 @@
 // nothing else; only the benchmark builds and loads it.
 //
 //   openRaw(path, bytes)            a ring on persistent memory, its pages touched; returns a
-//   handle rawPut(handle, value)           non-temporal copy + one fence: what no store can be
-//   quicker than openTx(path, bytes, keys)       a libpmemobj pool with room for so many keys;
-//   returns a handle txPut(handle, key, value)       one libpmemobj transaction: allocate, copy key
-//   and value, change a pointer, free the old one close(handle)
+//                                   handle
+//   rawPut(handle, value)           non-temporal copy + one fence: nothing can be quicker
+//   openTx(path, bytes, keys)       a libpmemobj pool with room for so many keys; returns a handle
+//   txPut(handle, key, value)       one libpmemobj transaction: allocate, copy key and value,
+//                                   change a pointer, free the old one
+//   close(handle)
 //
 // The keys of a pool are found through a hash table in memory, as a program that uses libpmemobj
 // for a key-value store would do to be quick; what is timed beside the transaction is one look-up

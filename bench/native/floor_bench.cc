@@ -5,7 +5,8 @@
 //   floor_bench <driver> <folder> <value bytes> <commits> [batch]
 //   pmem-raw       non-temporal copy + one fence, into a ring of cold lines
 //   pmem-tx        libpmemobj: allocate, copy, change a pointer, free the old one, in one
-//   transaction file-raw       pwrite + fdatasync, into blocks that were written before
+//                  transaction
+//   file-raw       pwrite + fdatasync, into blocks that were written before
 //   pmem-holdfast  Pool::commit on the pmem medium
 //   file-holdfast  Pool::commit on the file medium
 //

@@ -1,11 +1,13 @@
 // How long a pool takes from its opening to the first read after SIGKILL, in C++ and in a process
 // of its own, and what of that is libpmemobj's.
 //
-//   open_bench fill <pmem|pmem-grow|file> <path> <keys> [value bytes]   makes the pool, and kills
-//   itself: what comes after is a real crash open_bench open <pmem|pmem-grow|file> <path> <keys>
-//   opens it, reads a key in the middle; prints one JSON object, and kills itself open_bench
-//   libpmemobj <path>                              the least that a medium on persistent memory can
-//   take: pmemobj_open alone
+//   open_bench fill <pmem|pmem-grow|file> <path> <keys> [value bytes]
+//       makes the pool, and kills itself: what comes after is a real crash
+//   open_bench open <pmem|pmem-grow|file> <path> <keys>
+//       opens it, reads a key in the middle; prints one JSON object, and kills itself
+//   open_bench libpmemobj <path>
+//       the least that a medium on persistent memory can take: pmemobj_open alone
+//
 // Not a test.
 #include <libpmemobj.h>
 #include <signal.h>

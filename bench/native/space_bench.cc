@@ -4,8 +4,8 @@
 // commit waited, and how long commits took. Counts do not depend on the machine's load (but with
 // threads, a little, on its turns); times do.
 //
-//   space_bench <pmem|file> <path> [pool MiB 256] [live % 85] [value bytes 1024] [rounds over the
-//   data 3] [threads 1]
+//   space_bench <pmem|file> <path> [pool MiB 256] [live % 85] [value bytes 1024]
+//               [rounds over the data 3] [threads 1]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

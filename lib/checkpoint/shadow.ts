@@ -7,8 +7,7 @@
  * others, so what is unchanged keeps its place.
  *
  *   Tree    an array, object, Map or Set: leaves of consecutive items, under spines of up to 16
- *           nodes each. Small trees have
- *           one leaf and are written into the leaf that holds them.
+ *           nodes each. Small trees have one leaf and are written into the leaf that holds them.
  *   Blob    a long text or bytes, in pieces; a piece may be a part of what is stored
  *   Back    a cycle: the container so many levels up
  *   Opaque  anything else, as the structured codec writes it

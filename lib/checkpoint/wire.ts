@@ -8,9 +8,8 @@
  *   page   count, length of each slot, the slots; all numbers here are varints
  *   leaf   count of items, the items        piece   its bytes
  *   spine  32 + count of children, runs of them that lie one behind the other: page, first slot,
- *          how many; or a part of
- *          one piece: page, slot, 0, where it begins, its length (before there were runs: count,
- *              refs)
+ *          how many; or a part of one piece: page, slot, 0, where it begins, its length (before
+ *          there were runs: count, refs)
  *   item   a tag byte and what belongs to it, see `tags`
  */
 import { HoldfastError } from '../errors';

@@ -2,8 +2,8 @@
 // nothing unless HOLDFAST_TEST_POINTS is defined, which only the test build does; armed there by
 // the environment:
 //
-//   HOLDFAST_POINT_KILL=fold.before_root:2     SIGKILL to ourselves when the point is met for the
-//   second time
+//   HOLDFAST_POINT_KILL=fold.before_root:2   SIGKILL to ourselves when the point is met for the
+//                                            second time
 //
 // What is left of the process's work is what the kernel has: as with any kill. Any thread.
 #pragma once

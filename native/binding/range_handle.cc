@@ -1,8 +1,9 @@
 // Entries of a range, packed into three buffers of the caller's, many in one call:
 //
-//   lengths  [1: all keys are ASCII, else 0][bytes of `values` used] then, of each entry, [key
-//   length][value length] keys     one after the other, without the keyspace's number values   one
-//   after the other, each at a multiple of 8 from the first
+//   lengths  [1: all keys are ASCII, else 0][bytes of `values` used]
+//            then, of each entry, [key length][value length]
+//   keys     one after the other, without the keyspace's number
+//   values   one after the other, each at a multiple of 8 from the first
 //
 // A value that is longer than the caller wants here, or would not fit, is left out, kElsewhere set
 // in its length, and fetched by value(key). That costs a buffer of its own, so packing ends early

@@ -9,18 +9,13 @@
 // believe.
 //
 // In place, in this order, and what a crash in between leaves:
-//   1. every commit that the fold covers is behind a barrier                    the old fold and
-//   its tail
-//   2. blocks that were absent until now are written, and are behind a barrier  their sums still
-//   say absent: the same
-//   3. the root says `placing`, durably                                         the same
-//   4. blocks and sums are rewritten                                            any mixture of old
-//   and new: recovery applies the tail's
-//                                                                               writes to it, which
-//                                                                               are all that
-//                                                                               differs
-//   5. a barrier, and the root names the new fold, no longer `placing`          the new fold
-//   (fold.cc)
+//   1. Every commit that the fold covers is behind a barrier: the old fold and its tail.
+//   2. Blocks that were absent until now are written, and are behind a barrier. Their sums still
+//      say absent: the same.
+//   3. The root says `placing`, durably: the same.
+//   4. Blocks and sums are rewritten: any mixture of old and new. Recovery applies the tail's
+//      writes to it, which are all that differs.
+//   5. A barrier, and the root names the new fold, no longer `placing`: the new fold (fold.cc).
 // Without `placing` a block whose sum is wrong is damage, whatever the tail says of it.
 //
 // Under maintenance_mutex_. Commits and reads go on: the frozen overlay has every block that is

@@ -6,8 +6,8 @@
 // whose record lies there stay too. Three ask for it:
 //   the wish        segments younger than so many milliseconds, and (or) the newest so many bytes
 //   a cursor        the segment it will read next, as long as that is at most `lag` bytes behind;
-//   then it has lost its place a reading one   the same for the moment of one batch, whatever the
-//   lag
+//                   then it has lost its place
+//   a reading one   the same for the moment of one batch, whatever the lag
 // The first two give way (`give_way`) before a commit is refused for want of space; the third is
 // short.
 //

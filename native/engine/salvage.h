@@ -2,16 +2,14 @@
 //
 // What is trusted depends on what is left:
 //   index      superblock, root and fold are whole. The index says which version of a key is the
-//   newest, the log's tail what came
-//              after the fold. Where a node of the index is damaged, the newest version found in
-//              the log stands in (unconfirmed).
+//              newest, the log's tail what came after the fold. Where a node of the index is
+//              damaged, the newest version found in the log stands in (unconfirmed).
 //   log        the root or the fold is lost. Every valid record of every log segment counts, the
-//   newest version of a key wins. A key
-//              whose deletion lay in a segment that was given back since may come again.
+//              newest version of a key wins. A key whose deletion lay in a segment that was given
+//              back since may come again.
 //   checksums  both superblocks are lost, and with them the secret that binds records to their
-//   places. Operations still have
-//              checksums of their own: whole frames of whole operations count, in the order of the
-//              epochs they state.
+//              places. Operations still have checksums of their own: whole frames of whole
+//              operations count, in the order of the epochs they state.
 // In every case a value is saved only if its own checksum agrees: damaged bytes are never passed
 // on.
 //

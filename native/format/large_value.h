@@ -1,14 +1,15 @@
 // The description of a value too large for the log: the value has segments of its own, and the
 // log's operation holds this.
 //
-//   | size u64 | count u32 | zero u32 | count x { offset u64, bytes u64 (allocated), used u64,
-//   checksum u64 } |
+//   | size u64 | count u32 | zero u32 |
+//   count x { offset u64, bytes u64 (allocated), used u64, checksum u64 } |
 //
 // A piece's checksum rolls up the checksums of its chunks of 1 MiB, so that a reader verifies while
-// it copies. The segments are behind a barrier of their own before the operation is appended, so
-// that a valid operation's value is there; or, where a barrier is a sync and they are short, behind
-// the record's: of a record that was not durable when the machine died they may be torn, as the
-// record may be, and replay looks whether they are (engine/tail.h).
+// it copies.
+// The segments are behind a barrier of their own before the operation is appended, so that a valid
+// operation's value is there; or, where a barrier is a sync and they are short, behind the
+// record's: of a record that was not durable when the machine died they may be torn, as the record
+// may be, and replay looks whether they are (engine/tail.h).
 #pragma once
 
 #include <cstdint>

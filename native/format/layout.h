@@ -4,8 +4,8 @@
 //
 //   0       superblock, copy 0       4096    superblock, copy 1
 //   8192    root slot 0              12288   root slot 1
-//   20480   log mark 0 (log_mark.h)  24576   log mark 1         then nothing up to 65536, where
-//   segments begin
+//   20480   log mark 0 (log_mark.h)  24576   log mark 1
+//   65536   segments begin
 //
 // Each has a page of its own, so that a torn write of one can never touch another. The pmem medium
 // keeps the same superblock in its root object and lets libpmemobj change the root; the root slots

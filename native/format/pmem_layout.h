@@ -4,9 +4,11 @@
 // at page boundaries and name medium pmem.
 //
 //   front + 0, 4096        superblock, twice; the same struct as on a file, medium = kPmem, size =
-//   bytes of the pool front + 8192, 12288    root slot, twice; changed together by one libpmemobj
-//   transaction front + 16384          the use mark: was the pool closed? 64 bytes behind it, the
-//   growth mark: is the file's space taken as it is needed? front + 20480, 24576   log marks
+//                          bytes of the pool
+//   front + 8192, 12288    root slot, twice; changed together by one libpmemobj transaction
+//   front + 16384          the use mark: was the pool closed? 64 bytes behind it, the growth mark:
+//                          is the file's space taken as it is needed?
+//   front + 20480, 24576   log marks
 //
 // A pool over several directories is a libpmemobj pool set without headers in its parts. Each part
 // but the first begins with a page that says which one it is (PmemPartMark). All that libpmemobj

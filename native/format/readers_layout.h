@@ -1,7 +1,6 @@
 // The table by which readers in other processes and the writer of a pool know of each other: a
-// small file beside the pool,
-// `<pool>.readers`, mapped by all of them. Described for readers in docs/format.md; why it is safe:
-// docs/decisions/0008.
+// small file beside the pool, `<pool>.readers`, mapped by all of them. Described for readers in
+// docs/format.md; why it is safe: docs/decisions/0008.
 //
 //   0        header                 who writes, and what is durable
 //   4096 …   slots, 128 bytes each  what a reader still needs

@@ -2,9 +2,10 @@
 // not fit into what is left of a segment; a frame is a 64-byte header and its operations.
 // docs/format.md describes the same in prose.
 //
-//   segment:   | segment header 64 | frame | frame | … | link frame | (rest never read) | copy of
-//   the link frame | frame:     | frame header 64 | operation | operation | … | zeros up to a
-//   multiple of 64 | operation: | operation header 16 | key | value | zeros up to a multiple of 8 |
+//   segment:   | segment header 64 | frame | frame | … | link frame | (rest never read) |
+//                copy of the link frame |
+//   frame:     | frame header 64 | operation | operation | … | zeros up to a multiple of 64 |
+//   operation: | operation header 16 | key | value | zeros up to a multiple of 8 |
 //
 // A frame is valid if its magic, its length, its epoch (the one that must follow), its incarnation
 // (not older than that of the frame before) and its checksum agree, and every operation's own

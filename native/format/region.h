@@ -4,21 +4,22 @@
 // In the log. Two kinds of operations, both self-describing, so that a tail, a change feed or a
 // copy of the log can be replayed without anything else:
 //
-//   kRegionWrite   key: region u32, offset u64      value: the bytes that stand there from this
-//   commit on kRegionSize    key: region u32, size u64        value: the region's name; from this
-//   commit on it has that size (0: it is gone),
-//                                                   and whatever stood behind it is gone
+//   kRegionWrite   key: region u32, offset u64
+//                  value: the bytes that stand there from this commit on
+//   kRegionSize    key: region u32, size u64
+//                  value: the region's name; from this commit on it has that size (0: it is gone),
+//                  and whatever stood behind it is gone
 //
 // In segments. A region is cut into extents of 496 blocks of 512 bytes; an extent has a segment of
 // its own once something in it was written by a fold, and reads as zeros before:
 //
-//   | sums page 4096: 8 sectors of 62 sums | block | block | … (as many as the segment holds, at
-//   most 496) |
+//   | sums page 4096: 8 sectors of 62 sums | block | block | …
+//     (as many as the segment holds, at most 496) |
 //
 // A block is what a disk writes whole or not at all. Its sum is the block's checksum bound to the
 // pool, the region and the place; 0 says that the block was never written and reads as zeros, which
-// the sector's own checksum vouches for. Which extents there are, the fold block says
-// (format/fold.h). No state, any thread.
+// the sector's own checksum vouches for.
+// Which extents there are, the fold block says (format/fold.h). No state, any thread.
 #pragma once
 
 #include "base/bytes.h"

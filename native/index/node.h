@@ -4,9 +4,10 @@
 //   0      header (24 bytes)
 //   24     the common prefix of the node's keys, padded to 8 bytes
 //          heads     u64 x count   the next 8 key bytes, big-endian order, zero-padded
-//          words     u64 x count   places (level 0)      u32 x count  child node numbers (level >
-//          0) slots     u16 x count   bits 0..3: 0..8 = the key ends so many bytes after the
-//          prefix, 9 = it has a tail
+//          words     u64 x count   places (level 0)
+//                    u32 x count   child node numbers (level > 0)
+//          slots     u16 x count   bits 0..3: 0..8 = the key ends so many bytes after the prefix,
+//                                  9 = it has a tail
 //                                  bits 4..15: where its tail begins in the heap (ends where the
 //                                  next one's begins)
 //          heap      the tails: what of each key comes after its head

@@ -5,12 +5,11 @@
 // An answer is a guess, known only by a hash of the key: whoever takes it reads the operation there
 // and compares the key in it. That makes it exact, by three promises:
 //   1. remember() is told only what a search in this run found and what was then read, whole and
-//   with that key in it;
+//     with that key in it;
 //   2. a run never changes, so what was once found for a key stays what a search finds for it;
 //   3. before a segment is given back, forget() takes out all that lies in it, when no reader can
-//   come upon it in a run any more. So bytes
-//      that a guess names are those that were there when it was remembered: another key's guess
-//      shows another key.
+//     come upon it in a run any more. So bytes that a guess names are those that were there when
+//     it was remembered: another key's guess shows another key.
 //
 // Threads: guess() and remember() by any number at once, and beside forget(). Words are whole; a
 // lost one costs a search. A crash leaves nothing of it.

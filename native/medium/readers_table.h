@@ -3,13 +3,15 @@
 // docs/decisions/0008-readers-in-other-processes.md.
 //
 // The three orders on which all rests, each with a full fence between its steps:
-//   reader: publish the pin, then read the root           writer: set the root, then look at the
-//   pins reader: publish the pin, then see that nothing is      writer: say that regions are being
-//   placed, then look at the pins: only
-//           being placed, then read the root                      if there is none are bytes
-//           rewritten in place
-//   reader: copy bytes, then see that the pin stands       writer: take a pin away, then give
-//   segments away, or rewrite them
+//   reader: publish the pin, then read the root
+//   writer: set the root, then look at the pins
+//
+//   reader: publish the pin, then see that nothing is being placed, then read the root
+//   writer: say that regions are being placed, then look at the pins: only if there is none are
+//           bytes rewritten in place
+//
+//   reader: copy bytes, then see that the pin stands
+//   writer: take a pin away, then give segments away, or rewrite them
 //
 // Nothing here is made durable, and a crash of the machine ends all who use it. Threads: any;
 // attach, take and the destructor of a table belong to its owner's locks.

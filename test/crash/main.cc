@@ -1,10 +1,13 @@
 // crash_simulator: the layer "simulator" of docs/testing.md.
 //
 //   crash_simulator                       the share of an ordinary test run: controls, scripts,
-//   20,000 seeds crash_simulator --seeds N [--from S]  N seeds from S on (S: 1) crash_simulator
-//   --minutes M           new seeds for M minutes, from one that the clock chooses (or --from)
+//                                         20,000 seeds
+//   crash_simulator --seeds N [--from S]  N seeds from S on (S: 1)
+//   crash_simulator --minutes M           new seeds for M minutes, from one that the clock chooses
+//                                         (or --from)
 //   crash_simulator --seed S              one seed, with a trace
-//   crash_simulator --scripts, --controls, --remembered only these
+//   crash_simulator --scripts, --controls, --remembered
+//                                         only these
 //   --jobs N                              processes; as many as there are processors
 //
 // A planted bug is chosen with HOLDFAST_PLANTED_BUG=name. Prints a line for each thing that failed,

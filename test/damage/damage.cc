@@ -3,10 +3,10 @@
 // must be right or an error that says what is damaged; never a crash, a hang, a wrong value, or
 // memory without bound.
 //
-//   damage_tests [--count N] [--seed S] [--minutes M] [--jobs J]    N damages from seed S on, over
-//   all pools damage_tests --one SEED [--verbose]                             one damage again
-//   damage_tests --controls                                         planted faults, each must be
-//   noticed
+//   damage_tests [--count N] [--seed S] [--minutes M] [--jobs J]
+//                                         N damages from seed S on, over all pools
+//   damage_tests --one SEED [--verbose]   one damage again
+//   damage_tests --controls               planted faults, each must be noticed
 //
 // The last line is doctest's summary, for scripts/count-tests.mjs.
 #include <fcntl.h>

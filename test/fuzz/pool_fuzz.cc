@@ -3,8 +3,8 @@
 // sealed again after patching, so that the fuzzer gets past the checksums to the code that must not
 // trust what they cover.
 //
-//   input: byte 0: 1 seal frames again, 2 seal the fold again, 4 clean mark, then patches { offset
-//   u16, place u8, xor u8 … }
+//   input: byte 0: 1 seal frames again, 2 seal the fold again, 4 clean mark,
+//          then patches { offset u16, place u8, xor u8 … }
 //
 // Built twice: with clang as a libFuzzer target (pool_fuzz), and with any compiler as a program
 // that runs the corpus and seeded mutations of it (pool_fuzz_replay). Errors are fine; crashes,

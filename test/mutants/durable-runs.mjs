@@ -2,9 +2,8 @@
 // As run.mjs, of lib/run/: makes single places of the runs wrong, one at a time, and says whether
 // their unit tests notice.
 //
-//   node test/mutants/durable-runs.mjs [--only N,N-N] [--check]      on a tree that is built
-//                                                                    (scripts/build.sh); ten
-//                                                                    seconds each
+//   node test/mutants/durable-runs.mjs [--only N,N-N] [--check]
+//       on a tree that is built (scripts/build.sh); ten seconds each
 //
 // Not part of npm test. The sources and the tests are copied into build-mutants-lib/, each mutant
 // behind a switch there.

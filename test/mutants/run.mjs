@@ -10,11 +10,10 @@
 //   --layers unit,few,...                     only these layers; --built: with what the last run
 //                                             has built and found to hold
 //   --reach                                   first writes down which layer, and which case of the
-//                                             native tests, comes to which mutant
-//                                             (five minutes, again only for new cases): from then
-//                                                 on only those are tried that come to
-//                                             it, quick cases first, as the layers quick, short,
-//                                                 long and all
+//                                             native tests, comes to which mutant (five minutes,
+//                                             again only for new cases): from then on only those
+//                                             are tried that come to it, quick cases first, as the
+//                                             layers quick, short, long and all
 //
 // Not part of npm test. All mutants of list/ are built into a copy of the sources, build-mutants/,
 // each behind a switch, so there is one build for all; HOLDFAST_MUTANT=N turns one on. The layers

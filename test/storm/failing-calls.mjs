@@ -2,8 +2,8 @@
 // compacting, backup, restore, readers, both ways of resizing, closing) one call fails, cut short
 // or interrupted, and what a user sees of it is compared with what is promised.
 //
-//   node test/storm/failing-calls.mjs [--points 48] [--medium file|pmem] [--seed N] [--only "pwrite
-//       EIO"] [--times 1]
+//   node test/storm/failing-calls.mjs [--points 48] [--medium file|pmem] [--seed N]
+//                                     [--only "pwrite EIO"] [--times 1]
 //
 // A point is a kind of call, an error, and a number: `--points all` tries every call that a session
 // makes. Whatever fails: the error has a code of the list; nothing hangs, and nobody dies of it;

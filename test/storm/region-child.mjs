@@ -5,8 +5,8 @@
 // so the state after n commits is known to everybody, and whether it is one of those states can be
 // seen without remembering anything.
 //
-//   region-child.mjs <pool> <medium> <commits in all> <most of them in this process: then it waits
-//       to be killed>
+//   region-child.mjs <pool> <medium> <commits in all>
+//                    <most of them in this process: then it waits to be killed>
 import { createRequire } from 'node:module';
 import { writeSync } from 'node:fs';
 

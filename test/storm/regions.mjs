@@ -5,8 +5,9 @@
 //   node test/storm/regions.mjs [--writes 1000000] [--medium file|pmem] [--folder DIR] [--seed N]
 //
 // On each medium there is, unless one is named. The last line is "region_storm: N passed, N
-// failed[, N skipped]". Ends with 0 if all held. HOLDFAST_STORM_LIE=two-commits makes the child
-// commit the key by itself: then it must end with 1.
+// failed[, N skipped]".
+// Ends with 0 if all held. HOLDFAST_STORM_LIE=two-commits makes the child commit the key by itself:
+// then it must end with 1.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';

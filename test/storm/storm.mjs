@@ -3,9 +3,9 @@
 // found; then it goes on, until it is killed too.
 //
 //   storm.mjs [--kills N] [--minutes M] [--seed S] [--native] [--medium file|pmem] [--lanes L]
-//                                            kills at random moments
-//   storm.mjs --points                       kills at the named points, in the native test build
-//   storm.mjs --controls                     children that lie: each lie must be noticed
+//                          kills at random moments
+//   storm.mjs --points     kills at the named points, in the native test build
+//   storm.mjs --controls   children that lie: each lie must be noticed
 //
 // The last line is doctest's summary, for scripts/count-tests.mjs. A failure prints the seed and
 // how to run it again.

@@ -14,9 +14,9 @@
 //     plant=ack-first@N   a planted mistake: step N is acknowledged, then nothing more happens
 //     plant=none@N        no mistake here (a preloaded one): nothing more happens from step N on
 //     plant=torn-step@N   a planted mistake: half of step N is committed by itself, then nothing
-//     more happens
+//                         more happens
 //   driver check <pool> <least>   "STATE n", exit 0; "BAD why", exit 1: no prefix, fewer than
-//   `least`, damage, a leak
+//                                 `least`, damage, a leak
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -126,7 +126,8 @@ Fields read_all(Pool& pool) {
 void check_space(Pool& pool) {
   const PoolStats stats = pool.stats();
   const uint64_t held = stats.capacity_bytes - stats.free_bytes;
-  const uint64_t known = stats.log_bytes + stats.index_bytes + stats.large_bytes + stats.spare_bytes;
+  const uint64_t known =
+      stats.log_bytes + stats.index_bytes + stats.large_bytes + stats.spare_bytes;
   if (held > known + kFoldBytes) {
     bad("leak: " + std::to_string(held) + " bytes are held, " + std::to_string(known) +
         " of them are known");

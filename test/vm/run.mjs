@@ -5,11 +5,13 @@
 //
 //   node test/vm/run.mjs [name ...]   only the scenarios whose names contain one of these
 //
-// HOLDFAST_VM_ACCEL=kvm   real virtualisation (default: software emulation, which every machine
-// has) HOLDFAST_VM_SEED=N      decides when the power is cut HOLDFAST_VM_LANES=N     guests at once
-// (default: 2, or 1 on one core) HOLDFAST_VM=skip        skip this layer, and say so
-// HOLDFAST_SECONDS_LEFT=N begin no scenario that would not be done in so many seconds from the
-// start; those are counted as skipped
+//   HOLDFAST_VM_ACCEL=kvm     real virtualisation (default: software emulation, which every
+//                             machine has)
+//   HOLDFAST_VM_SEED=N        decides when the power is cut
+//   HOLDFAST_VM_LANES=N       guests at once (default: 2, or 1 on one core)
+//   HOLDFAST_VM=skip          skip this layer, and say so
+//   HOLDFAST_SECONDS_LEFT=N   begin no scenario that would not be done in so many seconds from the
+//                             start; those are counted as skipped
 //
 // Last line: "vm: N passed, N failed, N skipped". The same, per scenario, in build-vm/results.json.
 // What a failed scenario's guests wrote is kept in build-vm/logs/.

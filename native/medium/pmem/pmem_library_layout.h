@@ -4,9 +4,10 @@
 //
 //   0        its header: signature, checksum
 //   4096     pool descriptor: the name of the layout, then DescriptorWords, then what only a
-//   running process uses 8192     1,024 lanes of 3 KiB; each has three logs: internal and external
-//   redo, undo 3153920  the heap's header, then zones of at most 65,528 chunks of 256 KiB: a
-//   header, the headers of all chunks, the chunks
+//            running process uses
+//   8192     1,024 lanes of 3 KiB; each has three logs: internal and external redo, undo
+//   3153920  the heap's header, then zones of at most 65,528 chunks of 256 KiB: a header, the
+//            headers of all chunks, the chunks
 //
 // A block of several chunks has its header at its first chunk. A used one begins with a
 // PmemObjectHeader.

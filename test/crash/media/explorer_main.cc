@@ -3,9 +3,10 @@
 //
 //   crash_explorer                       the share of a CI run
 //   crash_explorer --minutes N           goes on with new seeds for so long
-//   crash_explorer --only <part of a test's name>   --seed S   --images N (controls: no fewer than
-//   usual) crash_explorer --replay <trace> --image N --images N     one state of a trace that was
-//   kept
+//   crash_explorer --only <part of a test's name>   --seed S   --images N
+//                                        (controls: no fewer than usual)
+//   crash_explorer --replay <trace> --image N --images N
+//                                        one state of a trace that was kept
 //
 // Each test prints a line with what it has tried; the last line is "crash_explorer: N passed, N
 // failed[, N skipped]". Exit code 0: none failed.

@@ -4,23 +4,23 @@
 // each fence all of it is written to the trace.
 //
 //   - libpmemobj maps the pool's first page alone before it maps the whole: the tracer has a
-//   mapping of its own;
+//     mapping of its own;
 //   - a flush takes what the line holds at that moment: a later store makes it dirty again;
 //   - a fence makes durable what its own thread flushed, nothing else.
 // Not seen: what a line held only between two flushes.
 //
 // A pool that grows also changes its file by system calls (PosixFile, docs/decisions/0009):
 //   - a length (ftruncate), and bytes written round the mapping (pwrite), may be lost until the
-//   file is synced;
+//     file is synced;
 //   - blocks taken (fallocate) hold zeros, as the hole did. That they may be gone again is not
-//   tried: a hole reads the same, and takes
-//     them anew with the first store, if the file system has room;
+//     tried: a hole reads the same, and takes them anew with the first store, if the file system
+//     has room;
 //   - of blocks given back (a hole punched) each page by itself may come back with what was durable
-//   of it, until something was stored to it
-//     again, or the file was synced. A file system commits a punch when it likes, but no store
-//     reaches a page before the fault that the store takes has committed what the file's blocks are
-//     (MAP_SYNC), this and every other punch before it. That pages come back without regard to the
-//     order of punches is more than such file systems do, so nothing may rest on that order.
+//     of it, until something was stored to it again, or the file was synced. A file system commits
+//     a punch when it likes, but no store reaches a page before the fault that the store takes has
+//     committed what the file's blocks are (MAP_SYNC), this and every other punch before it. That
+//     pages come back without regard to the order of punches is more than such file systems do, so
+//     nothing may rest on that order.
 //
 // With HOLDFAST_TRACE_ORACLE there are no images, but for whatever pool is in use under the folder,
 // each time the engine itself fences (that is its acknowledgement) the pool is looked at for lines
