@@ -221,7 +221,7 @@ describe.skipIf(chromium === undefined)(
       expect(dom.match(/<tr class="[a-z ]*" title=/g)).toHaveLength(rows.length);
       expect(dom.match(/<tr class="goal /g)).toHaveLength(goals.length);
       expect(dom).toContain('<h1>A &lt;script&gt;alert(1)&lt;/script&gt; &amp; "B"</h1>');
-    }, 90_000);
+    });
   },
 );
 
