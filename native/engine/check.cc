@@ -62,10 +62,10 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled,
   if (!pinned.is_ok()) return std::move(pinned.status());
   const IndexView& view = (*pinned)->view;
   CheckReport report;
-  const auto closing = [&] { return closing_.load(std::memory_order_acquire); };
+  const auto closing = [&] { return health_.closing(); };
   const auto aborted = [&] { return closing() || (cancelled && cancelled->load()); };
   const auto ended = [&] {
-    return closing() ? closed_status() : Status(Code::kAborted, "the check was aborted");
+    return closing() ? health_.closed_status() : Status(Code::kAborted, "the check was aborted");
   };
   uint64_t total = 1;
   for (const RunPtr& run : view.runs) total += run->entries();
@@ -91,7 +91,7 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled,
   check_regions(*pinned, &report, aborted);
   check_log(&report, aborted);
   if (aborted()) return ended();
-  HOLDFAST_TRY(sound());  // zeros in place of a page that failed are not damage of the pool
+  HOLDFAST_TRY(health_.sound());  // zeros in place of a page that failed are not damage of the pool
   if (progress) progress(1.0);
   return report;
 }

@@ -209,7 +209,7 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   prepare_move(moves->bytes());
   reach(TestPoint::kMovesGathered);
   std::lock_guard append(append_mutex_);
-  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(health_.usable());
   RecordBuffer still;
   std::vector<Place> still_from;
   const auto append_still = [&]() -> Status {
@@ -318,7 +318,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     end_round();
     const uint64_t lacking = bytes_short_of(wanted_free);
     if (lacking == 0) return true;
-    if (closing_.load() || !usable().is_ok()) return false;
+    if (health_.closing() || !health_.usable().is_ok()) return false;
     const uint64_t commits_now = commits_.load();
     fruitless = free > most_free || commits_now != commits ? 0 : fruitless + 1;
     if (fruitless > 0 && ++fruitless_in_all == kMostFruitless) return false;

@@ -27,31 +27,6 @@ uint64_t monotonic_ms() {
   return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
 }
 
-Status PoolImpl::refusal() const {
-  if (closed_.load(std::memory_order_acquire)) return closed_status();
-  if (failed_.load(std::memory_order_acquire) || medium_->failed()) {
-    HOLDFAST_TRY(medium_->refused());
-    std::lock_guard guard(failure_mutex_);
-    return Status(
-        Code::kFailed,
-        "the pool " + name_ +
-            " has failed and refuses work until it is closed and opened again; first error: " +
-            (failure_.is_ok() ? std::string("its mapping is damaged") : failure_.message()));
-  }
-  return {};
-}
-
-Status PoolImpl::fail(Status status) {
-  {
-    std::lock_guard guard(failure_mutex_);
-    if (failure_.is_ok()) failure_ = status.clone();
-  }
-  failed_.store(true, std::memory_order_release);
-  readers_.failed();
-  barrier_done_.notify_all();
-  return status;
-}
-
 Status PoolImpl::check_conditions(const Batch::Impl& batch) {
   if (batch.conditions.empty()) return {};
   std::shared_lock guard(index_.lock);
@@ -114,7 +89,7 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
     for (size_t i = 0; i < taken; i++) segments_.add(fresh[i], first_sequence + i);
   }
   stow(fresh, taken);
-  if (!placed.is_ok()) return fail(std::move(placed));
+  if (!placed.is_ok()) return health_.fail(std::move(placed));
   epoch_++;
   apply(*record, kind, epoch_);
   return {};
@@ -151,7 +126,7 @@ Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
                           now_ms()};
   std::unique_lock guard(index_.lock);
   Status placed = log_.write_fenced(record, stamp, &apply.placement.pool_offset, apply);
-  if (!apply.ran) return fail(std::move(placed));
+  if (!apply.ran) return health_.fail(std::move(placed));
   if (!placed.is_ok() || planted(PlantedBug::kBarrierCoversTooMuch))
     return conclude(std::move(placed), epoch_);
   fenced(epoch_);
@@ -277,7 +252,7 @@ Status PoolImpl::conclude(Status done, uint64_t covers) {
     // appended, and may be there.
     done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());
   }
-  if (!done.is_ok()) return fail(std::move(done));
+  if (!done.is_ok()) return health_.fail(std::move(done));
   if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
   const uint64_t durable =
       planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
@@ -299,12 +274,9 @@ Status PoolImpl::conclude(Status done, uint64_t covers) {
 Status PoolImpl::wait_durable(uint64_t epoch) {
   std::unique_lock guard(barrier_mutex_);
   while (durable_epoch_.load(std::memory_order_acquire) < epoch) {
-    if (failed_.load(std::memory_order_acquire)) {
-      std::lock_guard failure(failure_mutex_);
-      return Status(Code::kIo, "the outcome of the commit is unknown: " + failure_.message());
-    }
-    if (closed_.load(std::memory_order_acquire)) {  // the medium had failed, or closing would have
-                                                    // waited for this
+    if (health_.has_failed())
+      return Status(Code::kIo, "the outcome of the commit is unknown: " + health_.first_failure());
+    if (health_.closed()) {  // the medium had failed, or closing would have waited for this
       return Status(Code::kIo,
                     "the outcome of the commit is unknown: the pool was closed behind a failure");
     }
@@ -363,10 +335,8 @@ std::unique_lock<ShortLock> PoolImpl::lock_to_commit() {
 Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record,
                                       CommitMode mode, bool queued) {
   std::unique_lock guard = lock_to_commit();
-  if (closing_.load(std::memory_order_acquire) &&
-      (!queued || closed_.load(std::memory_order_acquire)))
-    return closed_status();
-  HOLDFAST_TRY(usable());
+  if (health_.refuses_new(queued)) return health_.closed_status();
+  HOLDFAST_TRY(health_.usable());
   HOLDFAST_TRY(check_conditions(batch));
   if (batch.has_regions()) HOLDFAST_TRY(prepare_regions(batch, record));
   if (record->count() == 0) {
@@ -415,7 +385,7 @@ Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode, boo
     return commit_with_space(impl, mode, queued);
   Visit visit(*this);
   HOLDFAST_TRY(visit.begin(queued));
-  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(health_.usable());
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
   if (impl.large.empty()) return commit_with_space(impl, mode, queued);

@@ -29,7 +29,7 @@ class LogCursor final : public FeedCursor {
 
   Status begin() {
     std::lock_guard append(pool_->append_mutex_);
-    HOLDFAST_TRY(pool_->usable());
+    HOLDFAST_TRY(pool_->health_.usable());
     const uint64_t newest = pool_->epoch_;
     if (options_.after == FeedOptions::kNow) options_.after = newest;
     if (options_.after > newest) {
@@ -85,7 +85,7 @@ class LogCursor final : public FeedCursor {
  private:
   Status begin_reading() {
     std::lock_guard append(pool_->append_mutex_);
-    HOLDFAST_TRY(pool_->usable());
+    HOLDFAST_TRY(pool_->health_.usable());
     if (hold_.lost) {
       const LogSegment* s = pool_->segments_.find(segment_.offset);
       const uint64_t oldest = Retention::oldest_unbroken(pool_->segments_, pool_->log_.sequence());
@@ -106,7 +106,7 @@ class LogCursor final : public FeedCursor {
   }
 
   Status damaged(uint64_t at) const {
-    if (pool_->medium_->failed()) return pool_->usable();
+    if (pool_->medium_->failed()) return pool_->health_.usable();
     return Status(Code::kCorrupt, "the record of commit " + numbered(reached_ + 1) + " at offset " +
                                       numbered(at) + " of " + pool_->name_ +
                                       " is damaged; holdfast check lists all damage");
@@ -150,8 +150,8 @@ class LogCursor final : public FeedCursor {
         if (commit && epoch > options_.after) gather(frame);
       }
       if (!commit_.changes.empty()) HOLDFAST_TRY(each(commit_));
-      HOLDFAST_TRY(pool_->sound());  // else what was copied just now may be zeros in place of a
-                                     // page that failed
+      HOLDFAST_TRY(pool_->health_.sound());  // else what was copied just now may be zeros in place
+                                             // of a page that failed
       if (!commit_.changes.empty()) given++;
       segment_ = segment, sequence_ = sequence, position_ = position, reached_ = epoch;
     }

@@ -32,7 +32,7 @@ bool PoolImpl::fold_is_due() const {
 // is nothing to fold.
 Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
   std::lock_guard append(append_mutex_);
-  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(health_.usable());
   const bool nothing_new = index_.view.active->empty() && !index_.view.frozen;
   const bool lets_go = refresh_retention();
   set_table_bytes();
@@ -93,7 +93,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   } const placing_ends{*this};
   Status placed = fold_regions(frozen->regions, block.epoch, &regions);
   if (!placed.is_ok()) {
-    if (!failed_.load(std::memory_order_acquire)) give_up_fold(run, regions);
+    if (!health_.has_failed()) give_up_fold(run, regions);
     return fold_later(std::move(placed), std::move(block), regions);
   }
   block.regions = folded_regions(*regions.map);
@@ -268,7 +268,7 @@ Status PoolImpl::write_fold_block(FoldBlock&& block, bool all_placed) {
                              std::min<uint64_t>(kMiB, bytes.size() - at));
   }
   if (placed.is_ok() && !planted(PlantedBug::kRootBeforeFold)) placed = medium_->barrier();
-  if (!placed.is_ok()) return fail(std::move(placed));
+  if (!placed.is_ok()) return health_.fail(std::move(placed));
   RootWords root = root_;
   root.fold = *segment;
   root.fold_bytes = bytes.size();
@@ -278,7 +278,7 @@ Status PoolImpl::write_fold_block(FoldBlock&& block, bool all_placed) {
   HOLDFAST_POINT("fold.before_root");
   Status set = medium_->set_root(root.to_root());
   if (set.is_ok() && planted(PlantedBug::kRootBeforeFold)) set = medium_->barrier();
-  if (!set.is_ok()) return fail(std::move(set));
+  if (!set.is_ok()) return health_.fail(std::move(set));
   HOLDFAST_POINT("fold.after_root");
   const Segment before = root_.fold;
   {
@@ -301,7 +301,7 @@ Status PoolImpl::fold_all() {
 
 Status PoolImpl::fold() {
   std::lock_guard guard(maintenance_mutex_);
-  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(health_.usable());
   return fold_all();
 }
 

@@ -81,7 +81,7 @@ class PoolImpl::GroupAppend {
   bool append(size_t index) {
     auto& [client, queued] = waiting_[index];
     Batch::Impl& batch = queued.batch.impl();
-    Status ready = refused() ? pool_.closed_status() : pool_.usable();
+    Status ready = refused() ? pool_.health_.closed_status() : pool_.health_.usable();
     if (ready.is_ok() && (!batch.large.empty() || batch.region_sizes > 0 ||
                           batch.record.bytes() > pool_.head_room(Purpose::kUser)))
       return false;
@@ -102,10 +102,7 @@ class PoolImpl::GroupAppend {
     return true;
   }
 
-  bool refused() const {
-    return pool_.closing_.load(std::memory_order_acquire) &&
-           (group_.inline_commit || pool_.closed_.load(std::memory_order_acquire));
-  }
+  bool refused() const { return pool_.health_.refuses_new(!group_.inline_commit); }
 
   bool asks_for_staged(const Batch::Impl& batch) const {
     if (batch.reads_regions()) return true;
@@ -120,7 +117,7 @@ class PoolImpl::GroupAppend {
     const RecordStamp stamp{FrameKind::kCommit, one.epoch,
                             pool_.durable_epoch_.load(std::memory_order_relaxed), now_ms()};
     Status written = pool_.log_.write(record, stamp, &one.placements);
-    if (!written.is_ok()) trouble_ = pool_.fail(std::move(written));
+    if (!written.is_ok()) trouble_ = pool_.health_.fail(std::move(written));
     pool_.epoch_++;
     pool_.count_commit(record->bytes());
     staged_bytes_ += record->bytes();
@@ -134,7 +131,7 @@ class PoolImpl::GroupAppend {
   void apply_staged() {
     Status flushed = pool_.log_.flush();
     if (!flushed.is_ok()) {
-      trouble_ = pool_.fail(std::move(flushed));
+      trouble_ = pool_.health_.fail(std::move(flushed));
       return;
     }
     for (Staged& one : staged_) {
@@ -172,7 +169,7 @@ void PoolImpl::flush(const std::shared_ptr<void>& handle) {
     taken.size() > 1 ? commit_group_inline(client, std::move(taken))
                      : commit_inline(*client, taken.front());
   } else if (!commit_queue_.add(client, &taken)) {
-    client->refuse(std::move(taken), closed_status());
+    client->refuse(std::move(taken), health_.closed_status());
   } else if (!options_.background) {
     commit_queue_.work_off(false);
   }
@@ -231,7 +228,7 @@ void PoolImpl::complete(Group* group) {
   for (auto& [client, completions] : group->completions) {
     for (Completion& completion : completions) {
       if (completion.status.is_ok() && !durable.is_ok()) completion.status = durable.clone();
-      if (completion.status.is_ok() && failed_.load(std::memory_order_acquire)) {
+      if (completion.status.is_ok() && health_.has_failed()) {
         completion.status =
             Status(Code::kIo, "the outcome of the commit is unknown: the pool has failed");
       }
@@ -243,12 +240,12 @@ void PoolImpl::complete(Group* group) {
 // The barrier that eventual commits wait for. A failure is remembered by the pool and told to
 // whoever comes next.
 void PoolImpl::raise_eventual_barrier() {
-  if (!failed_.load(std::memory_order_acquire))
+  if (!health_.has_failed())
     (void)wait_durable(appended_epoch_.load(std::memory_order_acquire)).is_ok();
 }
 
 Status PoolImpl::settle() {
-  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(health_.usable());
   return wait_durable(appended_epoch_.load(std::memory_order_acquire));
 }
 

@@ -19,7 +19,7 @@ Result<bool> LargeChunks::next(const Take& take) {
   if (piece_ == value_->pieces.size()) return false;
   const LargePiece& piece = value_->pieces[piece_];
   const Medium& medium = pool_.medium();
-  HOLDFAST_TRY(pool_.usable());
+  HOLDFAST_TRY(pool_.health().usable());
   if (piece.segment.end() > medium.view_end() || piece.used > piece.segment.bytes ||
       piece.used == 0) {
     return Status(Code::kCorrupt, "a large value's segment at offset " +
@@ -30,7 +30,7 @@ Result<bool> LargeChunks::next(const Take& take) {
   std::memcpy(chunk_.data(), medium.view() + piece.segment.offset + at_, chunk_.size());
   rolled_ = roll(rolled_, checksum(chunk_.data(), chunk_.size()));
   at_ += chunk_.size();
-  HOLDFAST_TRY(pool_.sound());
+  HOLDFAST_TRY(pool_.health().sound());
   if (at_ == piece.used) {
     if (rolled_ != piece.checksum) {
       return Status(Code::kCorrupt, "a large value's bytes at offset " +

@@ -34,7 +34,7 @@ Result<LargeValue> PoolImpl::write_large(Bytes bytes, std::vector<Segment>* take
       const char* chunk = bytes.data() + done + at;
       piece.checksum = roll(piece.checksum, checksum(chunk, size));
       Status placed = medium_->append(segment->offset + at, chunk, size);
-      if (!placed.is_ok()) return fail(std::move(placed));
+      if (!placed.is_ok()) return health_.fail(std::move(placed));
     }
     done += piece.used;
     value.pieces.push_back(piece);
@@ -63,7 +63,7 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record,
   const bool shared = LargeValue::share_barrier(medium_->info(), batch.large_bytes);
   Status done = shared || planted(PlantedBug::kLargeBarrierLeftOut) ? Status() : medium_->barrier();
   reach(TestPoint::kLargePlaced);
-  return done.is_ok() ? Status() : fail(std::move(done));
+  return done.is_ok() ? Status() : health_.fail(std::move(done));
 }
 
 Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode, bool queued) {
@@ -78,7 +78,7 @@ Result<Receipt> PoolImpl::commit_large(const Batch::Impl& batch, CommitMode mode
     }
     // Nothing refers to the segments, unless the record's fate is unknown: then they stay held
     // until the pool is opened again.
-    if (!failed_.load(std::memory_order_acquire)) {
+    if (!health_.has_failed()) {
       for (const Segment& segment : taken) medium_->release(segment);
     }
     return placed;

@@ -52,7 +52,7 @@ void PoolImpl::maintenance_main() {
       if (stop_) return;
       woken_ = false;
     }
-    if (failed_.load(std::memory_order_acquire)) {
+    if (health_.has_failed()) {
       space_requests_.refuse_all();
       std::lock_guard guard(maintenance_mutex_);
       look_for_readers();  // what is durable they may go on reading
@@ -60,7 +60,8 @@ void PoolImpl::maintenance_main() {
       std::lock_guard guard(maintenance_mutex_);
       if (const auto now = Clock::now(); now - readers_looked_for >= kLookRound) {
         look_for_readers();
-        if (Status there = medium_->still_there(); !there.is_ok()) (void)fail(std::move(there));
+        if (Status there = medium_->still_there(); !there.is_ok())
+          (void)health_.fail(std::move(there));
         readers_looked_for = now;
       }
       if (std::exchange(commits, commits_.load(std::memory_order_relaxed)) != commits)
@@ -76,10 +77,10 @@ void PoolImpl::maintenance_main() {
 }
 
 void PoolImpl::maintain(bool idle) {
-  if (usable().is_ok()) commit_queue_.work_off(true);
+  if (health_.usable().is_ok()) commit_queue_.work_off(true);
   std::lock_guard guard(maintenance_mutex_);
-  if (usable().is_ok()) look_for_readers();
-  if (usable().is_ok()) maintenance_turn(idle);
+  if (health_.usable().is_ok()) look_for_readers();
+  if (health_.usable().is_ok()) maintenance_turn(idle);
 }
 
 void PoolImpl::maintenance_turn(bool idle) {
@@ -152,7 +153,7 @@ void PoolImpl::widen_pages() {
 void PoolImpl::work_off_merges() {
   while (true) {
     merge_piled_up(kMergeStep);
-    if (!merging_ || merge_due_ == 0 || closing_.load() || space_requests_.asked().bytes > 0 ||
+    if (!merging_ || merge_due_ == 0 || health_.closing() || space_requests_.asked().bytes > 0 ||
         pace_.is_short())
       break;
     bool due = false;
@@ -247,10 +248,10 @@ void PoolImpl::throttle(const RecordBuffer& record) {
   if (pace_.is_on() && !only_deletes(record)) pace_.wait(record.bytes());
   for (int i = 0; i < 2000; i++) {
     const uint64_t tail = tail_operations_.load(std::memory_order_relaxed);
-    if (tail < kThrottleFactor * options_.fold_operations || closing_.load()) return;
+    if (tail < kThrottleFactor * options_.fold_operations || health_.closing()) return;
     if (!options_.background) {
       const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);
-      if (turn && usable().is_ok()) maintenance_turn(false);
+      if (turn && health_.usable().is_ok()) maintenance_turn(false);
       return;
     }
     wake_maintenance();
@@ -287,7 +288,7 @@ uint64_t PoolImpl::kept_for_large() {
 
 Status PoolImpl::compact() {
   std::lock_guard guard(maintenance_mutex_);
-  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(health_.usable());
   HOLDFAST_TRY(fold_all());
   HOLDFAST_TRY(unless_full(merge_all()));
   constexpr int kFruitlessRounds =

@@ -20,6 +20,11 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       secret_(opened.secret),
       format_version_(opened.format_version),
       fence_at_once_(medium_->info().barrier_is_per_thread),
+      health_(*medium_, name_,
+              [this] {
+                readers_.failed();
+                barrier_done_.notify_all();
+              }),
       log_(*medium_, opened.secret),
       commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
                      [this] { raise_eventual_barrier(); }},
@@ -90,19 +95,19 @@ Result<std::shared_ptr<Pool>> Pool::started(std::shared_ptr<PoolImpl>&& pool,
 
 void PoolImpl::abandon() {
   std::lock_guard closing(close_mutex_);
-  closing_ = true;
-  closed_ = true;
+  health_.begin_closing();
+  health_.close();
   medium_->close();
   readers_.detach();
 }
 
 Status PoolImpl::close() {
   std::lock_guard closing(close_mutex_);
-  if (closed_.load()) return {};
+  if (health_.closed()) return {};
   {
     // Whoever holds the append lock finishes; whoever comes after is refused.
     std::lock_guard append(append_mutex_);
-    closing_.store(true, std::memory_order_release);
+    health_.begin_closing();
   }
   space_requests_.refuse_all();
   feed_tail_.stop();
@@ -119,14 +124,14 @@ Status PoolImpl::close() {
     // fold stays the last.
     std::lock_guard guard(maintenance_mutex_);
     drop_merge();
-    if (!options_.read_only && !failed_.load() && !medium_->failed()) {
+    if (!options_.read_only && !health_.has_failed() && !medium_->failed()) {
       ended = finish();
       // Behind the last root: what is free now nothing refers to, nor may a reader still need it.
       give_back_spares();
       give_back_free(false);
     }
     std::unique_lock index(index_.lock);
-    closed_.store(true, std::memory_order_release);
+    health_.close();
   }
   space_requests_.refuse_all();
   {

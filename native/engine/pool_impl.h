@@ -43,6 +43,7 @@
 #include "engine/commit_queue.h"
 #include "engine/extent_reserve.h"
 #include "engine/graveyard.h"
+#include "engine/health.h"
 #include "engine/index_state.h"
 #include "engine/pace.h"
 #include "engine/pool.h"
@@ -127,14 +128,10 @@ class PoolImpl final : public Pool {
       uint64_t epoch);  // the next commit is above this epoch, and history begins there
 
   // ── for Reader, Snapshot and RangeIterator
-  Status closed_status() const { return Status(Code::kClosed, "the pool " + name_ + " is closed"); }
-  Status usable() const {  // kClosed, kFailed, or ok
-    const bool refuses = closed_.load(std::memory_order_acquire) ||
-                         failed_.load(std::memory_order_acquire) || medium_->failed();
-    return refuses ? refusal() : Status();
-  }
+  const Health& health() const { return health_; }
   // Work on the medium that holds no lock: from begin() to its end close() waits for it, also if it
-  // still writes or gives back. Whoever visits for long asks `closing_` now and then.
+  // still writes or gives back. Whoever visits for long asks whether the pool is closing now and
+  // then.
   class Visit {
    public:
     explicit Visit(PoolImpl& pool) : pool_(pool) {}
@@ -148,9 +145,8 @@ class PoolImpl final : public Pool {
     // kClosed: close() came first; `queued`: was handed over before it, and it has not ended.
     Status begin(bool queued = false) {
       std::lock_guard append(pool_.append_mutex_);
-      if (queued ? pool_.closed_.load(std::memory_order_acquire)
-                 : pool_.closing_.load(std::memory_order_acquire))
-        return pool_.closed_status();
+      if (queued ? pool_.health_.closed() : pool_.health_.closing())
+        return pool_.health_.closed_status();
       pool_.visits_++;
       begun_ = true;
       return {};
@@ -165,8 +161,6 @@ class PoolImpl final : public Pool {
   bool read_guessed(const PlaceMemory::Guess& guess, Bytes key,
                     FoundValue* found) const;  // false: it must be searched for
   void expect_operation(uint64_t offset, uint64_t bytes) const;
-  Status sound() const;  // asked after bytes were read: kFailed if the mapping has failed meanwhile
-  Status blame(Status status) const;  // the same instead of `status`, or `status`
   IndexState& index() { return index_; }
   const Medium& medium() const { return *medium_; }
   Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive
@@ -178,7 +172,6 @@ class PoolImpl final : public Pool {
  private:
   friend class ReadOnlyPool;  // makes one of these, without threads, for each fold it reads by
   friend class LogCursor;
-  Status refusal() const;  // what usable() says when it is not
   using Clock = std::chrono::steady_clock;
   enum class Purpose { kUser, kDelete, kCleaner };
   struct Group;
@@ -238,8 +231,6 @@ class PoolImpl final : public Pool {
   Status conclude(
       Status barrier,
       uint64_t covers);  // of a barrier that was raised: believed, or the pool has failed
-  Status fail(
-      Status status);  // an append, barrier or root went wrong: the pool refuses work from now on
   void note_dead(Place place, std::optional<Place> successor, bool moved, uint64_t fold_needed);
 
   // room.cc — under append_mutex_
@@ -437,8 +428,9 @@ class PoolImpl final : public Pool {
   uint8_t uuid_[16];
   const uint32_t format_version_;
   const bool fence_at_once_;  // the medium's barrier is per thread, and cheap
-  uint64_t fold_bytes_ = 0;   // the tail's limit: smaller in a small pool, where it cannot be
-                              // cleaned; from here on as recover() finds right
+  Health health_;
+  uint64_t fold_bytes_ = 0;  // the tail's limit: smaller in a small pool, where it cannot be
+                             // cleaned; from here on as recover() finds right
   uint64_t fold_large_bytes_ =
       0;  // the same of the large values that it names: what they replace waits for the fold
   uint64_t table_bytes_ = 0;  // of a table of the index at most: smaller in a small pool, where
@@ -506,9 +498,6 @@ class PoolImpl final : public Pool {
   bool barrier_running_ = false;  // guarded by barrier_mutex_
 
   std::atomic<bool> regions_announced_{false};  // the root says that there are regions
-  std::atomic<bool> failed_{false}, closing_{false}, closed_{false};
-  mutable std::mutex failure_mutex_;
-  Status failure_;  // guarded by failure_mutex_
 
   std::atomic<uint64_t> sync_us_{100};  // how long a barrier takes, smoothed
   CommitQueue commit_queue_;

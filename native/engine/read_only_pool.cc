@@ -262,7 +262,7 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
   pool.root_ = root;
   pool.index_.view.active = std::make_shared<Overlay>(Pages::kSmall);
   generation->torn = root.placing != 0;
-  HOLDFAST_TRY(pool.blame(pool.read_fold(&pool.folded_)));
+  HOLDFAST_TRY(pool.health_.blame(pool.read_fold(&pool.folded_)));
   for (const FoldedSegment& s : pool.folded_.log)
     pool.segments_.add(s.segment, s.sequence, s.live_bytes);
   for (const Segment& s : pool.folded_.large) pool.large_[s.offset] = s;
@@ -277,13 +277,13 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
   pool.adopt_regions(&held);
   for (const Segment& s : held) {
     if (s.end() <= pool.medium_->view_end()) continue;
-    return pool.blame(
+    return pool.health_.blame(
         Status(Code::kCorrupt, "the segment at offset " + std::to_string(s.offset) +
                                    " lies beyond the pool's end; was the file truncated?"));
   }
   generation->reader = std::make_unique<LogReader>(*pool.medium_, superblock.secret);
   generation->tail = std::make_unique<Tail>(*generation->reader, pool.folded_);
-  HOLDFAST_TRY(pool.blame(generation->tail->begins_well()));
+  HOLDFAST_TRY(pool.health_.blame(generation->tail->begins_well()));
   return generation;
 }
 
@@ -359,7 +359,7 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
   // A writer that has come meanwhile may have appended what is not durable yet, or made the pool
   // longer: then this was walked too far.
   if (limit == Tail::kToItsEnd && now.attachments != writer.attachments) return {};
-  HOLDFAST_TRY(pool.blame(std::move(walked)));
+  HOLDFAST_TRY(pool.health_.blame(std::move(walked)));
   if (!found.whole)
     return Status(Code::kCorrupt, "a record of the log's tail changed while it was read");
   if (reached < known) {
@@ -395,7 +395,7 @@ Status ReadOnlyPool::apply_tail(Generation* generation, const TailChanges& found
                       one.epoch);
   }
   pool.torn_allowed_ = false;
-  HOLDFAST_TRY(pool.sound());  // what lay below them was read just now
+  HOLDFAST_TRY(pool.health_.sound());  // what lay below them was read just now
   generation->tail = std::move(tail);
   pool.log_.resume(generation->tail->head(), generation->tail->sequence(),
                    generation->tail->position(), false, generation->root.incarnation);
@@ -533,7 +533,7 @@ void ReadOnlyPool::flush(const std::shared_ptr<void>& handle) {
 void ReadOnlyPool::end(const std::shared_ptr<PoolImpl>& pool) {
   {
     std::unique_lock guard(pool->index_.lock);
-    pool->closed_.store(true, std::memory_order_release);
+    pool->health_.close();
   }
   pool->medium_->close();
 }

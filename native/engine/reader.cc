@@ -23,7 +23,7 @@ Result<SnapshotPtr> PoolImpl::pin_locked() {
 
 Result<SnapshotPtr> PoolImpl::snapshot() {
   std::shared_lock guard(index_.lock);
-  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(health_.usable());
   return pin_locked();
 }
 
@@ -36,7 +36,7 @@ bool PoolImpl::read_operation_in_pool(Place place, OperationView* out) const {
 
 Status PoolImpl::read_operation_at(Place place, Bytes key, OperationView* out) const {
   if (read_operation_in_pool(place, out) && out->key == key) return {};
-  if (medium_->failed()) return usable();
+  if (medium_->failed()) return health_.usable();
   return Status(Code::kCorrupt, "the value at offset " + std::to_string(place.offset()) + " of " +
                                     name_ + " is damaged; holdfast check lists all damage");
 }
@@ -60,14 +60,6 @@ void PoolImpl::expect_operation(uint64_t offset, uint64_t bytes) const {
   for (uint64_t at = 0; at < most; at += kCacheLineBytes) __builtin_prefetch(from + at);
 }
 
-// What was just read may have been zeros put in place of a page that failed: then that is the
-// reason, whatever came of it.
-Status PoolImpl::sound() const { return medium_->failed() ? usable() : Status(); }
-
-Status PoolImpl::blame(Status status) const {
-  return medium_->failed() ? usable() : std::move(status);
-}
-
 Reader::Reader(PoolImpl* pool, SnapshotPtr snapshot)
     : pool_(pool), snapshot_(std::move(snapshot)) {}
 
@@ -82,10 +74,9 @@ Reader::~Reader() {
 
 Result<Reader> PoolImpl::read(const SnapshotPtr& snapshot) {
   snapshot ? index_.lock.lock_shared() : index_.lock.lock_shared_often();
-  if (closed_.load(std::memory_order_acquire) || failed_.load(std::memory_order_acquire) ||
-      medium_->failed()) {
+  if (health_.refuses()) {
     index_.lock.unlock_shared();
-    return usable();
+    return health_.usable();
   }
   return Reader(this, snapshot);
 }
@@ -112,7 +103,7 @@ Result<std::optional<FoundValue>> Reader::find_in_runs(const IndexView& view, By
     if (guess.offset != 0 && pool_->read_guessed(guess, key, &found))
       return std::optional<FoundValue>(found);
     auto place = run->find(key);
-    if (!place.is_ok()) return pool_->blame(std::move(place.status()));
+    if (!place.is_ok()) return pool_->health().blame(std::move(place.status()));
     if (!place->has_value()) continue;
     if ((*place)->is_deleted()) return absent();
     pool_->expect_operation((*place)->offset(), (*place)->bytes());
@@ -125,7 +116,7 @@ Result<std::optional<FoundValue>> Reader::find_in_runs(const IndexView& view, By
 
 // A page that failed reads as zeros, in which nothing is found.
 Result<std::optional<FoundValue>> Reader::absent() const {
-  HOLDFAST_TRY(pool_->sound());
+  HOLDFAST_TRY(pool_->health().sound());
   return std::optional<FoundValue>();
 }
 
@@ -155,9 +146,9 @@ bool FoundValue::set(const OperationView& operation, uint64_t offset) {
 Status Reader::copy(const FoundValue& value, uint8_t* to) {
   if (!value.large) {
     std::memcpy(to, value.inline_bytes, value.size);
-    return pool_->sound();
+    return pool_->health().sound();
   }
-  if (snapshot_) return pool_->blame(pool_->copy_large(value.description, value.size, to));
+  if (snapshot_) return pool_->health().blame(pool_->copy_large(value.description, value.size, to));
   // Copying may take long: pin what is read and let commits go on meanwhile. The pin stays until
   // the lock has been let go for good: it may be the last that holds the pool, where that is one
   // fold's of a read-only pool that has gone on.
@@ -173,7 +164,7 @@ Status Reader::copy(const FoundValue& value, uint8_t* to) {
     if (copied.is_ok()) copied = pool_->copy_large(description, value.size, to);
   }
   pool_->index().lock.lock_shared();
-  return pool_->blame(std::move(copied));
+  return pool_->health().blame(std::move(copied));
 }
 
 namespace {
@@ -233,7 +224,7 @@ class RangeOver final : public RangeIterator {
       step(cursor.get());
       more = each(last_, value, *reader);
     }
-    HOLDFAST_TRY(snapshot_->pool->sound());  // else none of it may be given
+    HOLDFAST_TRY(snapshot_->pool->health().sound());  // else none of it may be given
     if (wrong.is_ok()) wrong = cursor->take_status();
     if (!wrong.is_ok()) return given > 0 ? Result<uint64_t>(given) : std::move(wrong);
     if (left_ == 0 || !cursor->valid() || !inside(cursor->key()))
@@ -286,7 +277,7 @@ Result<std::unique_ptr<RangeIterator>> PoolImpl::range(const RangeOptions& optio
     if (!taken.is_ok()) return std::move(taken.status());
     pinned = *taken;
   }
-  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(health_.usable());
   return std::unique_ptr<RangeIterator>(new RangeOver(std::move(pinned), options));
 }
 
@@ -311,7 +302,7 @@ Result<uint64_t> PoolImpl::count(const RangeOptions& options, const SnapshotPtr&
       if (!cursor->place().is_deleted() && counted++ == options.limit) return options.limit;
       cursor->next();
     }
-    HOLDFAST_TRY(blame(cursor->take_status()));
+    HOLDFAST_TRY(health_.blame(cursor->take_status()));
     if (!cursor->valid() || cursor->key() >= options.high) return counted;
     from.assign(cursor->key().data(), cursor->key().size());
     cursor.reset();

@@ -153,8 +153,7 @@ bool PoolImpl::reclaim_even_from_readers(uint64_t wanted_free) {
 void PoolImpl::look_for_readers() {
   std::lock_guard append(append_mutex_);
   readers_.look(root_.incarnation, durable_epoch_);
-  if (failed_.load(std::memory_order_acquire))
-    readers_.failed();  // a table that was made since has not heard of it
+  if (health_.has_failed()) readers_.failed();  // a table that was made since has not heard of it
 }
 
 // A fold's own segment: nothing refers to it once the next root is set, but a reader may be reading

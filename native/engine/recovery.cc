@@ -118,10 +118,10 @@ Status PoolImpl::write_headers(const std::vector<SegmentHeader>& headers) {
   if (headers.empty()) return {};
   for (const SegmentHeader& header : headers) {
     Status placed = medium_->append(header.offset, &header, sizeof header);
-    if (!placed.is_ok()) return fail(std::move(placed));
+    if (!placed.is_ok()) return health_.fail(std::move(placed));
   }
   Status done = medium_->barrier();
-  return done.is_ok() ? Status() : fail(std::move(done));
+  return done.is_ok() ? Status() : health_.fail(std::move(done));
 }
 
 Status PoolImpl::replay() {
@@ -216,7 +216,7 @@ Status PoolImpl::replay() {
               root_.incarnation);
   Status set = medium_->set_root(root_.to_root());
   HOLDFAST_POINT("open.after_root");
-  return set.is_ok() ? Status() : fail(std::move(set));
+  return set.is_ok() ? Status() : health_.fail(std::move(set));
 }
 
 }  // namespace holdfast

@@ -325,14 +325,14 @@ Status PoolImpl::place_regions(
     if (!segment.is_ok() && work.for_readers) readers_give_way(&works);
     if (work.in_place) {
       Status placed = write_absent_blocks(*medium_, work, secret_, &absent_bytes);
-      if (!placed.is_ok()) return fail(std::move(placed));
+      if (!placed.is_ok()) return health_.fail(std::move(placed));
       rewritten++;
       continue;
     }
     if (!segment.is_ok()) return std::move(segment.status());
     out->copied_for_readers |= std::exchange(work.for_readers, false);
     Status placed = write_new_extent(*medium_, work, *segment, secret_, torn);
-    if (!placed.is_ok()) return fail(std::move(placed));
+    if (!placed.is_ok()) return health_.fail(std::move(placed));
     if (work.before) out->left.push_back(work.before->segment);
     const auto of =
         std::lower_bound(changed.begin(), changed.end(), work.region,
@@ -351,7 +351,7 @@ Status PoolImpl::place_regions(
   if (!durable && !planted(PlantedBug::kRegionPlacedEarly)) HOLDFAST_TRY(barrier_now(epoch));
   if (absent_bytes > 0 && !planted(PlantedBug::kRegionAbsentTogether)) {
     Status done = medium_->barrier();
-    if (!done.is_ok()) return fail(std::move(done));
+    if (!done.is_ok()) return health_.fail(std::move(done));
   }
   if (!torn) HOLDFAST_TRY(mark_placing());
   reach(TestPoint::kRegionsInPlace);
@@ -364,7 +364,7 @@ Status PoolImpl::place_regions(
       written = 0;
       placed = medium_->barrier();
     }
-    if (!placed.is_ok()) return fail(std::move(placed));
+    if (!placed.is_ok()) return health_.fail(std::move(placed));
   }
   HOLDFAST_POINT("region.in_place");
   reach(TestPoint::kRegionsPlaced);
@@ -376,7 +376,7 @@ Status PoolImpl::mark_placing() {
   root.placing = 1;
   root.clean = 0;
   Status set = medium_->set_root(root.to_root());
-  if (!set.is_ok()) return fail(std::move(set));
+  if (!set.is_ok()) return health_.fail(std::move(set));
   std::lock_guard append(append_mutex_);
   root_ = root;
   return {};

@@ -187,7 +187,7 @@ Status PoolImpl::check_region_range(const IndexView& view, uint64_t at, uint32_t
 
 Status PoolImpl::damaged_block(const IndexView& view, uint64_t at, uint32_t region,
                                uint64_t block) const {
-  return blame(damaged(region_in(view, at, region).name, block * kRegionBlockBytes));
+  return health_.blame(damaged(region_in(view, at, region).name, block * kRegionBlockBytes));
 }
 
 Status PoolImpl::read_region_bytes(const IndexView& view, uint64_t at, uint32_t region,
@@ -206,7 +206,7 @@ Status PoolImpl::read_region_bytes(const IndexView& view, uint64_t at, uint32_t 
     to += take;
     size -= take;
   }
-  return sound();
+  return health_.sound();
 }
 
 Result<RegionInfo> PoolImpl::region_info(uint32_t region, const SnapshotPtr& snapshot) {
@@ -459,11 +459,11 @@ void PoolImpl::apply_region(const OperationView& operation, uint64_t epoch) {
 Status PoolImpl::announce_regions() {
   if (regions_announced_.load(std::memory_order_acquire)) return {};
   std::lock_guard maintenance(maintenance_mutex_);
-  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(health_.usable());
   RootWords root = root_;
   root.version = kRootVersionOfRegions;
   Status set = medium_->set_root(root.to_root());
-  if (!set.is_ok()) return fail(std::move(set));
+  if (!set.is_ok()) return health_.fail(std::move(set));
   std::lock_guard append(append_mutex_);
   root_ = root;
   regions_announced_.store(true, std::memory_order_release);

@@ -20,10 +20,10 @@ Status PoolImpl::resize(uint64_t bytes) {
     HOLDFAST_TRY(std::move(compacted));
   }
   std::lock_guard guard(maintenance_mutex_);
-  HOLDFAST_TRY(usable());
+  HOLDFAST_TRY(health_.usable());
   if (smaller) give_back_spares();
   Status resized = medium_->resize(bytes);
-  return resized.code() == Code::kIo ? fail(std::move(resized)) : std::move(resized);
+  return resized.code() == Code::kIo ? health_.fail(std::move(resized)) : std::move(resized);
 }
 
 namespace {

@@ -218,13 +218,13 @@ Result<std::unique_ptr<Restore>> Restore::begin(const std::string& path, const P
 
 Status PoolImpl::append_large(uint64_t offset, const char* bytes, size_t size) {
   Status placed = medium_->append(offset, bytes, size);
-  return placed.is_ok() ? Status() : fail(std::move(placed));
+  return placed.is_ok() ? Status() : health_.fail(std::move(placed));
 }
 
 // The value's bytes have been placed: a barrier, and then the record that names them.
 Status PoolImpl::commit_placed(Bytes key, const LargeValue& value) {
   Status done = medium_->barrier();
-  if (!done.is_ok()) return fail(std::move(done));
+  if (!done.is_ok()) return health_.fail(std::move(done));
   const Batch::Impl none;
   RecordBuffer record;
   record.add(OperationType::kPutLarge, key, value.encode());
@@ -242,14 +242,14 @@ Status PoolImpl::continue_from(uint64_t epoch) {
   HOLDFAST_TRY(fold_all());
   {
     std::lock_guard append(append_mutex_);
-    HOLDFAST_TRY(usable());
+    HOLDFAST_TRY(health_.usable());
     std::vector<Segment> fresh;
     HOLDFAST_TRY(take_log_segment(Purpose::kUser, kKiB, &fresh));
     segments_.add(fresh[0], log_.next_sequence());
     Status linked = log_.link_to(fresh[0], epoch_, std::min(durable_epoch_.load(), epoch_));
     if (linked.is_ok() && fence_at_once_)
       linked = medium_->barrier();  // before another thread can go on behind it
-    if (!linked.is_ok()) return fail(std::move(linked));
+    if (!linked.is_ok()) return health_.fail(std::move(linked));
     epoch_ = std::max(epoch_, epoch);
     history_ = epoch_;
     visible_epoch_ = epoch_;

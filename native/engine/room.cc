@@ -114,7 +114,7 @@ Status PoolImpl::make_ready_beside_reserve(uint64_t bytes, const std::string& wh
   uint64_t needed = 0, spares = 0;
   {
     std::lock_guard append(append_mutex_);
-    HOLDFAST_TRY(usable());
+    HOLDFAST_TRY(health_.usable());
     needed = reserve_bytes() + bytes;
     spares = spare_bytes();
   }
@@ -265,7 +265,7 @@ void PoolImpl::prepare_spare() {
   uint64_t want = 0;
   {
     std::lock_guard append(append_mutex_);
-    if (!spare_is_due() || closing_.load()) return;
+    if (!spare_is_due() || health_.closing()) return;
     want = log_segment_bytes();
   }
   if (make_ready_beside_reserve(want, "").is_ok()) take_spare_ahead(want);
@@ -363,11 +363,12 @@ Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
   if (!options_.background) {
     const std::unique_lock turn(maintenance_mutex_,
                                 std::try_to_lock);  // held: a test commits in the middle of a turn
-    if (!turn || !usable().is_ok()) return Status(Code::kPoolFull, "");
+    if (!turn || !health_.usable().is_ok()) return Status(Code::kPoolFull, "");
     return reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
   }
   const bool found = space_requests_.wait(
-      wanted, [&] { wake_maintenance(); }, [&] { return closing_.load() || failed_.load(); });
+      wanted, [&] { wake_maintenance(); },
+      [&] { return health_.closing() || health_.has_failed(); });
   return found ? Status() : Status(Code::kPoolFull, "");
 }
 

@@ -17,7 +17,7 @@ PoolStats PoolImpl::stats() const {
   s.format_version = format_version_;
   {
     std::lock_guard append(append_mutex_);
-    if (!closed_.load()) {
+    if (!health_.closed()) {
       const MediumSpace space = medium_->space();
       s.capacity_bytes = space.capacity;
       s.taken_bytes = space.taken;
@@ -40,7 +40,7 @@ PoolStats PoolImpl::stats() const {
     s.retain_bytes = retention_.wish.bytes;
     s.retained_given_way = retention_.times_given_way();
     s.feed_cursors = retention_.holds();
-    s.oldest_change = closed_.load() ? 0 : oldest_change();
+    s.oldest_change = health_.closed() ? 0 : oldest_change();
     graveyard_.for_each([&](const Segment& segment) {
       if (!segments_.all().contains(segment.offset)) s.other_bytes += segment.bytes;
     });

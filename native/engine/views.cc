@@ -61,7 +61,7 @@ Result<std::unique_ptr<MappedView>> PoolImpl::shown(std::unique_ptr<PrivateView>
                                                     uint64_t skipped, uint64_t size,
                                                     std::vector<SnapshotPtr> pins,
                                                     bool mapped) const {
-  HOLDFAST_TRY(sound());
+  HOLDFAST_TRY(health_.sound());
   if (!memory->shows_pool()) pins.clear();
   auto view = std::make_unique<MappedView>(std::move(memory), skipped, size, std::move(pins));
   view->mapped = mapped;

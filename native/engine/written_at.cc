@@ -16,7 +16,7 @@ Result<std::optional<uint64_t>> PoolImpl::written_at(Bytes key) {
   {
     std::shared_lock guard(index_.lock);
     auto found = (*pinned)->view.find(key, (*pinned)->pin.epoch);
-    if (!found.is_ok()) return blame(std::move(found.status()));
+    if (!found.is_ok()) return health_.blame(std::move(found.status()));
     if (found->has_value()) place = **found;
   }
   if (place.is_deleted()) return std::optional<uint64_t>();
@@ -34,10 +34,10 @@ Result<std::optional<uint64_t>> PoolImpl::written_at(Bytes key) {
        at += frame.header.bytes) {
     if (place.offset() >= at + frame.header.bytes) continue;
     if (frame.header.kind != static_cast<uint16_t>(FrameKind::kCommit)) break;
-    HOLDFAST_TRY(sound());
+    HOLDFAST_TRY(health_.sound());
     return std::optional<uint64_t>(frame.header.epoch);
   }
-  HOLDFAST_TRY(sound());
+  HOLDFAST_TRY(health_.sound());
   return std::optional<uint64_t>();
 }
 

@@ -32,7 +32,7 @@ export default [
   ['a feed gives a record of which the last part is missing', 'engine/feed.cc',
     'whole = «(frame.header.flags & FrameHeader::kLastPart) != 0»;', 'true'],
   ['a feed goes on behind what could not be given', 'engine/feed.cc', '«HOLDFAST_TRY(each(commit_));»', '(void)each(commit_).is_ok();', 'pool'],
-  ['a feed reads what failed', 'engine/feed.cc', '«HOLDFAST_TRY(pool_->sound());»  // else what was', '', 'pool'],
+  ['a feed reads what failed', 'engine/feed.cc', '«HOLDFAST_TRY(pool_->health_.sound());»  // else what was', '', 'pool'],
   ['history before a restore is looked for', 'engine/feed.cc',
     'if (first == 0 || «first <= history_») break;\n    if (first > after + 1) continue;', 'false', 'pool'],
   ['history before a restore is said to be held', 'engine/feed.cc',

@@ -141,7 +141,7 @@ export default [
   ['nobody who waits for room is answered by what was found', 'engine/room.cc',
     'return «found» ? Status() : Status(Code::kPoolFull', '(void)found, false'],
   ['commits do not wait for a fold that is far behind', 'engine/maintenance.cc',
-    'if («tail < kThrottleFactor * options_.fold_operations || closing_.load()») return;', 'true'],
+    'if («tail < kThrottleFactor * options_.fold_operations || health_.closing()») return;', 'true'],
   ['compact() cleans for one round only', 'engine/maintenance.cc', 'if («segments_cleaned_.load() == before || !wasteful(kTidy)») break;', 'true'],
   ['an idle pool does not go on with what commits had given up', 'engine/maintenance.cc',
     'if (commits == «(idle ? idly_tidied_at_ : tidied_at_)») return', 'tidied_at_'],

@@ -8,7 +8,7 @@ export default [
     'if («part.size() == room || value_.size == size_») HOLDFAST', 'part.size() == room'],
   ['who streams a large value does not see its damage', 'engine/large_chunks.cc', 'if («rolled_ != piece.checksum») {', 'false'],
   ['the sum of a streamed value goes on over its pieces', 'engine/large_chunks.cc', '«at_ = rolled_ = 0;»', 'at_ = 0;'],
-  ['a streamed value whose page failed is passed on', 'engine/large_chunks.cc', '«HOLDFAST_TRY(pool_.sound());»\n  if (at_', ''],
+  ['a streamed value whose page failed is passed on', 'engine/large_chunks.cc', '«HOLDFAST_TRY(pool_.health().sound());»\n  if (at_', ''],
   ['a large value may be of another size than its pieces', 'format/large_value.cc', 'if («total != value.size») return', 'false'],
   ['what a batch says behind a large value is before it', 'engine/batch.cc', 'impl_->large.push_back({«impl_->record.count()», std', 'uint32_t{0}'],
   ['a batch that is cleared keeps its conditions', 'engine/batch.cc', '«empty(&impl_->conditions);»', ''],

@@ -64,7 +64,7 @@ export default [
   ['a guard that ended still watches', 'medium/mapping_guard.cc',
     'slot_ = -1;\n  «slots[slot].begin.store(0, std::memory_order_release);»', '', 'readers'],
   ['a view does not keep its snapshot', 'engine/views.cc', '«if (!memory->shows_pool()) pins.clear();»', 'pins.clear();', 'readers'],
-  ['what a view copied need not stand', 'engine/views.cc', '«HOLDFAST_TRY(sound());»\n  if (!memory', '', 'readers'],
+  ['what a view copied need not stand', 'engine/views.cc', '«HOLDFAST_TRY(health_.sound());»\n  if (!memory', '', 'readers'],
   ['readers are looked for each time the maintenance thread is woken', 'engine/maintenance.cc',
     'if (const auto now = Clock::now(); «now - readers_looked_for >= kLookRound») {', 'true', 'readers'],
 ];

@@ -41,12 +41,12 @@ export default [
     'Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : run_fold(false);\n  if («!folded.is_ok()») return', 'false'],
   ['closing does not wait until all is durable', 'engine/pool.cc', '«HOLDFAST_TRY(wait_durable(appended_epoch_.load()));»', ''],
   ['the clean mark is not set', 'engine/pool.cc', '«root.clean = 1;»', ''],
-  ['a failed pool is marked clean', 'engine/pool.cc', 'if (!options_.read_only && «!failed_.load()» && !medium_->failed()) {', 'true'],
+  ['a failed pool is marked clean', 'engine/pool.cc', 'if (!options_.read_only && «!health_.has_failed()» && !medium_->failed()) {', 'true'],
   ['the medium is closed before large values are placed', 'engine/pool.cc', '«visit_ended_.wait(append, [&] { return visits_ == 0; });»', ''],
   ['the medium is closed before a check has ended', 'engine/check.cc', '«HOLDFAST_TRY(visit.begin());»', ''],
   ['the medium is closed under a reader of the feed', 'engine/pool.cc', '«feed_idle_.wait(append, [&] { return !retention_.any_reading(); });»', ''],
   ['commits are taken while the pool closes', 'engine/commit.cc',
-    'if («closing_.load(std::memory_order_acquire) && (!queued || closed_.load(std::memory_order_acquire))») return closed_status();\n'
-      + '  HOLDFAST_TRY(usable());\n  HOLDFAST_TRY(check',
+    'if («health_.refuses_new(queued)») return health_.closed_status();\n'
+      + '  HOLDFAST_TRY(health_.usable());\n  HOLDFAST_TRY(check',
     'false'],
 ];
