@@ -71,7 +71,7 @@ class RunningBackup final : public Backup {
   }
 
   Result<bool> next(std::string* to) override {
-    PoolImpl::Visit visit(*pool_);
+    Visit visit(pool_->visits());
     HOLDFAST_TRY(visit.begin());
     if (!has_memory_for(kBlockMemory))
       return Status(

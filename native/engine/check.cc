@@ -56,7 +56,7 @@ void PoolImpl::check_large(const std::string& description, CheckReport* report,
 
 Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled,
                                     const std::function<void(double)>& progress) {
-  Visit visit(*this);
+  Visit visit(visits_);
   HOLDFAST_TRY(visit.begin());
   auto pinned = snapshot();
   if (!pinned.is_ok()) return std::move(pinned.status());

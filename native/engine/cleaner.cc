@@ -220,7 +220,7 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
                                      : append_record(&still, FrameKind::kMove, Purpose::kCleaner);
     carried_from_ = nullptr;
     HOLDFAST_TRY(std::move(appended));
-    if (!fence_at_once_) appended_epoch_.store(epoch_, std::memory_order_release);
+    if (!fence_at_once_) barriers_.note_appended(epoch_);
     HOLDFAST_POINT("clean.after_move");
     bytes_moved_.fetch_add(still.bytes(), std::memory_order_relaxed);
     round_carried_ += still.bytes();

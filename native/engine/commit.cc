@@ -69,7 +69,7 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
   std::vector<Segment> fresh;
   bool whole = false;
   HOLDFAST_TRY(make_room(*record, purpose, &fresh, &whole));
-  RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed), now_ms()};
+  RecordStamp stamp{kind, epoch_ + 1, barriers_.durable(std::memory_order_relaxed), now_ms()};
   placements_.clear();
   size_t taken = 0;
   Status placed;
@@ -122,26 +122,14 @@ Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
   apply.placement.count = record->count();
   apply.placement.bytes = record->bytes();
   for_each_key(*record, [&](Bytes key) { index_.view.active->expect(key); });
-  const RecordStamp stamp{kind, epoch_ + 1, durable_epoch_.load(std::memory_order_relaxed),
-                          now_ms()};
+  const RecordStamp stamp{kind, epoch_ + 1, barriers_.durable(std::memory_order_relaxed), now_ms()};
   std::unique_lock guard(index_.lock);
   Status placed = log_.write_fenced(record, stamp, &apply.placement.pool_offset, apply);
   if (!apply.ran) return health_.fail(std::move(placed));
   if (!placed.is_ok() || planted(PlantedBug::kBarrierCoversTooMuch))
-    return conclude(std::move(placed), epoch_);
-  fenced(epoch_);
+    return barriers_.conclude(std::move(placed), epoch_);
+  barriers_.fenced(epoch_);
   return {};
-}
-
-// The medium has looked whether it failed under the fence. Plain stores: a locked instruction would
-// wait here for what the fence has already put in order. Readers in other processes are told first:
-// whoever finds the commit durable here may acknowledge it; and nobody looks for them in between,
-// which takes the append lock. What a watcher of the feed misses by that it sees under the append
-// lock (LogCursor::behind).
-void PoolImpl::fenced(uint64_t epoch) {
-  readers_.durable(epoch);
-  durable_epoch_.store(epoch, std::memory_order_release);
-  feed_tail_.durable_moved();
 }
 
 // A long record, or one that needs another segment, goes the long way: readers are not kept waiting
@@ -153,9 +141,9 @@ Status PoolImpl::append_durable(RecordBuffer* record, FrameKind kind, Purpose pu
   } else {
     HOLDFAST_TRY(append_record(record, kind, purpose));
     HOLDFAST_POINT("commit.before_barrier");
-    HOLDFAST_TRY(barrier_now(epoch_));
+    HOLDFAST_TRY(barriers_.raise(epoch_));
   }
-  appended_epoch_.store(epoch_, std::memory_order_release);
+  barriers_.note_appended(epoch_);
   return {};
 }
 
@@ -237,69 +225,6 @@ void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved
   }
 }
 
-Status PoolImpl::barrier_now(uint64_t covers) {
-  return conclude(planted(PlantedBug::kBarrierLeftOut) ? Status() : medium_->barrier(), covers);
-}
-
-Status PoolImpl::conclude(Status done, uint64_t covers) {
-  const bool believed = planted(PlantedBug::kFailedBarrierBelieved);
-  if (believed) done = Status();
-  if (done.is_ok() && medium_->failed() && !believed) {
-    done = Status(Code::kIo, "the mapping failed under the barrier; the outcome is unknown");
-  }
-  if (!done.is_ok() && done.code() != Code::kIo) {
-    // The medium had failed before. For the commits that wait it is all the same: they have been
-    // appended, and may be there.
-    done = Status(Code::kIo, "the outcome is unknown: " + done.message(), done.system_errno());
-  }
-  if (!done.is_ok()) return health_.fail(std::move(done));
-  if (!fence_at_once_) reach(TestPoint::kBarrierRaised);
-  const uint64_t durable =
-      planted(PlantedBug::kBarrierCoversTooMuch) ? appended_epoch_.load() : covers;
-  // Readers before anybody here can acknowledge it: who refreshes then must see it.
-  readers_.announce(covers, [&] {
-    reach(TestPoint::kReadersTold);
-    uint64_t seen = durable_epoch_.load(std::memory_order_relaxed);
-    // Sequentially consistent, as the feed's look: whoever waits for the next durable commit is
-    // woken or sees it (feed_tail.h).
-    while (seen < durable &&
-           !durable_epoch_.compare_exchange_weak(seen, durable, std::memory_order_seq_cst)) {
-    }
-  });
-  feed_tail_.durable_moved();
-  return {};
-}
-
-// One of those who wait raises the barrier for all who have appended by then.
-Status PoolImpl::wait_durable(uint64_t epoch) {
-  std::unique_lock guard(barrier_mutex_);
-  while (durable_epoch_.load(std::memory_order_acquire) < epoch) {
-    if (health_.has_failed())
-      return Status(Code::kIo, "the outcome of the commit is unknown: " + health_.first_failure());
-    if (health_.closed()) {  // the medium had failed, or closing would have waited for this
-      return Status(Code::kIo,
-                    "the outcome of the commit is unknown: the pool was closed behind a failure");
-    }
-    if (barrier_running_) {
-      barrier_done_.wait(guard);
-      continue;
-    }
-    barrier_running_ = true;
-    guard.unlock();
-    const auto begun = Clock::now();
-    Status done = barrier_now(appended_epoch_.load(std::memory_order_acquire));
-    const auto took =
-        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count();
-    sync_us_.store((sync_us_.load(std::memory_order_relaxed) * 7 + static_cast<uint64_t>(took)) / 8,
-                   std::memory_order_relaxed);
-    guard.lock();
-    barrier_running_ = false;
-    barrier_done_.notify_all();
-    if (!done.is_ok()) return done;
-  }
-  return {};
-}
-
 bool only_deletes(const RecordBuffer& record) {
   for (uint64_t at = 0; at < record.bytes();) {
     const auto header = load<OperationHeader>(record.operations() + at);
@@ -344,7 +269,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
     // behind any durable commit.
     const uint64_t seen = epoch_;
     guard.unlock();
-    if (mode == CommitMode::kDurable) HOLDFAST_TRY(wait_durable(seen));
+    if (mode == CommitMode::kDurable) HOLDFAST_TRY(barriers_.wait_durable(seen));
     return Receipt{seen};
   }
   const Purpose purpose = only_deletes(*record) ? Purpose::kDelete : Purpose::kUser;
@@ -353,7 +278,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
     HOLDFAST_TRY(append_durable(record, FrameKind::kCommit, purpose));
   } else {
     HOLDFAST_TRY(append_record(record, FrameKind::kCommit, purpose));
-    appended_epoch_.store(epoch_, std::memory_order_release);
+    barriers_.note_appended(epoch_);
   }
   const uint64_t epoch = epoch_;
   count_commit(record->bytes());
@@ -367,7 +292,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   if (fence_at_once_) return Receipt{epoch};
   HOLDFAST_POINT("commit.before_barrier");
   if (mode == CommitMode::kDurable) {
-    HOLDFAST_TRY(wait_durable(epoch));
+    HOLDFAST_TRY(barriers_.wait_durable(epoch));
   } else {
     commit_queue_.arm_eventual();
   }
@@ -383,7 +308,7 @@ Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
 Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode, bool queued) {
   if (impl.region_sizes == 0 && impl.large.empty() && impl.record.bytes() < kMiB)
     return commit_with_space(impl, mode, queued);
-  Visit visit(*this);
+  Visit visit(visits_);
   HOLDFAST_TRY(visit.begin(queued));
   HOLDFAST_TRY(health_.usable());
   HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));

@@ -61,7 +61,7 @@ class LogCursor final : public FeedCursor {
   bool behind() const override {
     std::unique_lock append(pool_->append_mutex_, std::defer_lock);
     if (pool_->fence_at_once_) append.lock();
-    return reached_ < pool_->durable_epoch_.load(std::memory_order_seq_cst);
+    return reached_ < pool_->barriers_.durable(std::memory_order_seq_cst);
   }
   uint64_t reached() const override {
     return reached_ > options_.after ? reached_ : options_.after;
@@ -117,7 +117,7 @@ class LogCursor final : public FeedCursor {
   Result<uint64_t> walk(uint64_t at_most_bytes, const Each& each) {
     const bool early = planted(PlantedBug::kFeedAheadOfBarrier);
     const uint64_t durable =
-        (early ? pool_->appended_epoch_ : pool_->durable_epoch_).load(std::memory_order_seq_cst);
+        early ? pool_->barriers_.appended() : pool_->barriers_.durable(std::memory_order_seq_cst);
     uint64_t given = 0, seen = 0;
     while (reached_ < durable && seen < at_most_bytes) {
       Segment segment = segment_;

@@ -64,8 +64,8 @@ class PoolImpl::GroupAppend {
     // Their fence first: another thread that settles must not think it could raise it. A failure
     // shows in complete().
     if (trouble_.is_ok() && pool_.fence_at_once_ && done > 0)
-      (void)pool_.barrier_now(pool_.epoch_).is_ok();
-    pool_.appended_epoch_.store(pool_.epoch_, std::memory_order_release);
+      (void)pool_.barriers_.raise(pool_.epoch_).is_ok();
+    pool_.barriers_.note_appended(pool_.epoch_);
     if (pool_.work_is_due()) pool_.wake_maintenance();
     return done;
   }
@@ -115,7 +115,7 @@ class PoolImpl::GroupAppend {
   void stage(RecordBuffer* record) {
     Staged one{record, pool_.epoch_ + 1, {}};
     const RecordStamp stamp{FrameKind::kCommit, one.epoch,
-                            pool_.durable_epoch_.load(std::memory_order_relaxed), now_ms()};
+                            pool_.barriers_.durable(std::memory_order_relaxed), now_ms()};
     Status written = pool_.log_.write(record, stamp, &one.placements);
     if (!written.is_ok()) trouble_ = pool_.health_.fail(std::move(written));
     pool_.epoch_++;
@@ -177,8 +177,7 @@ void PoolImpl::flush(const std::shared_ptr<void>& handle) {
 
 bool PoolImpl::commits_inline(const std::vector<Client::Queued>& queued) const {
   const uint64_t most = queued.size() == 1 ? kInlineBarrierUs : kInlineGroupBarrierUs;
-  if (!fence_at_once_ && !(options_.background && sync_us_.load(std::memory_order_relaxed) < most))
-    return false;
+  if (!fence_at_once_ && !(options_.background && barriers_.usual_us() < most)) return false;
   if (queued.size() == 1) return true;
   uint64_t bytes = 0;
   for (const Client::Queued& one : queued) bytes += one.batch.bytes();
@@ -221,7 +220,7 @@ void PoolImpl::commit_group(Waiting&& waiting, bool inline_commit) {
 void PoolImpl::complete(Group* group) {
   Status durable;
   if (group->durable && group->last_epoch > 0 && !planted(PlantedBug::kGroupAcknowledgedEarly)) {
-    durable = wait_durable(group->last_epoch);
+    durable = barriers_.wait_durable(group->last_epoch);
   } else if (!fence_at_once_) {
     commit_queue_.arm_eventual();
   }
@@ -240,13 +239,12 @@ void PoolImpl::complete(Group* group) {
 // The barrier that eventual commits wait for. A failure is remembered by the pool and told to
 // whoever comes next.
 void PoolImpl::raise_eventual_barrier() {
-  if (!health_.has_failed())
-    (void)wait_durable(appended_epoch_.load(std::memory_order_acquire)).is_ok();
+  if (!health_.has_failed()) (void)barriers_.wait_durable(barriers_.appended()).is_ok();
 }
 
 Status PoolImpl::settle() {
   HOLDFAST_TRY(health_.usable());
-  return wait_durable(appended_epoch_.load(std::memory_order_acquire));
+  return barriers_.wait_durable(barriers_.appended());
 }
 
 }  // namespace holdfast

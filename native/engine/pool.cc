@@ -23,8 +23,10 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       health_(*medium_, name_,
               [this] {
                 readers_.failed();
-                barrier_done_.notify_all();
+                barriers_.wake_all();
               }),
+      visits_(append_mutex_, health_),
+      barriers_(*medium_, health_, readers_, feed_tail_),
       log_(*medium_, opened.secret),
       commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
                      [this] { raise_eventual_barrier(); }},
@@ -137,13 +139,9 @@ Status PoolImpl::close() {
   {
     std::unique_lock append(append_mutex_);
     feed_idle_.wait(append, [&] { return !retention_.any_reading(); });
-    visit_ended_.wait(append, [&] { return visits_ == 0; });
+    visits_.wait_for_all(append);
   }
-  {
-    // In a pool that has failed nothing waited for the last barrier; no other begins.
-    std::unique_lock barrier(barrier_mutex_);
-    barrier_done_.wait(barrier, [&] { return !barrier_running_; });
-  }
+  barriers_.wait_for_the_last();
   HOLDFAST_POINT("close.before_medium");
   medium_->close();
   readers_.detach();
@@ -161,7 +159,7 @@ void PoolImpl::merge_before_closing() {
 // Under maintenance_mutex_: the last fold, and the mark that the log has no tail. If there is no
 // room for it the tail stays, which a reopen replays.
 Status PoolImpl::finish() {
-  HOLDFAST_TRY(wait_durable(appended_epoch_.load()));
+  HOLDFAST_TRY(barriers_.wait_durable(barriers_.appended()));
   Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : run_fold(false);
   if (!folded.is_ok()) return folded.is_full() ? Status() : std::move(folded);
   if (!planted(PlantedBug::kCleanMarkWithTail) &&

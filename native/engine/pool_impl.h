@@ -39,6 +39,7 @@
 
 #include "base/short_lock.h"
 #include "base/thread.h"
+#include "engine/barriers.h"
 #include "engine/batch.h"
 #include "engine/commit_queue.h"
 #include "engine/extent_reserve.h"
@@ -50,6 +51,7 @@
 #include "engine/readers.h"
 #include "engine/region_fold.h"
 #include "engine/space_requests.h"
+#include "engine/visits.h"
 #include "format/large_value.h"
 #include "log/log_reader.h"
 #include "log/log_writer.h"
@@ -129,33 +131,7 @@ class PoolImpl final : public Pool {
 
   // ── for Reader, Snapshot and RangeIterator
   const Health& health() const { return health_; }
-  // Work on the medium that holds no lock: from begin() to its end close() waits for it, also if it
-  // still writes or gives back. Whoever visits for long asks whether the pool is closing now and
-  // then.
-  class Visit {
-   public:
-    explicit Visit(PoolImpl& pool) : pool_(pool) {}
-    Visit(const Visit&) = delete;
-    ~Visit() {
-      if (!begun_) return;
-      std::lock_guard append(pool_.append_mutex_);
-      pool_.visits_--;
-      pool_.visit_ended_.notify_all();
-    }
-    // kClosed: close() came first; `queued`: was handed over before it, and it has not ended.
-    Status begin(bool queued = false) {
-      std::lock_guard append(pool_.append_mutex_);
-      if (queued ? pool_.health_.closed() : pool_.health_.closing())
-        return pool_.health_.closed_status();
-      pool_.visits_++;
-      begun_ = true;
-      return {};
-    }
-
-   private:
-    PoolImpl& pool_;
-    bool begun_ = false;
-  };
+  Visits& visits() { return visits_; }
   bool read_operation_in_pool(Place place, OperationView* out) const;
   Status read_operation_at(Place place, Bytes key, OperationView* out) const;
   bool read_guessed(const PlaceMemory::Guess& guess, Bytes key,
@@ -224,13 +200,6 @@ class PoolImpl final : public Pool {
   std::unique_lock<ShortLock> lock_to_commit();  // append_mutex_
   bool work_is_due();
   void throttle(const RecordBuffer& record);  // not under append_mutex_
-  Status wait_durable(uint64_t epoch);        // not under append_mutex_
-  Status barrier_now(uint64_t covers);        // all up to epoch `covers`; under append_mutex_ where
-                                              // barriers are per thread
-  void fenced(uint64_t epoch);  // is durable: announced; where barriers are per thread
-  Status conclude(
-      Status barrier,
-      uint64_t covers);  // of a barrier that was raised: believed, or the pool has failed
   void note_dead(Place place, std::optional<Place> successor, bool moved, uint64_t fold_needed);
 
   // room.cc — under append_mutex_
@@ -442,6 +411,9 @@ class PoolImpl final : public Pool {
 
   mutable ShortLock append_mutex_;
   std::atomic<uint32_t> commits_waiting_{0};  // for it
+  Visits visits_;
+  FeedTail feed_tail_;
+  Barriers barriers_;
   // guarded by append_mutex_
   LogWriter log_;
   SegmentTable segments_;
@@ -485,21 +457,10 @@ class PoolImpl final : public Pool {
   Retention retention_;                  // what of the log is kept for the change feed
   uint64_t kept_for_feed_ = UINT64_MAX;  // the oldest sequence that the last fold kept only for it
   uint64_t history_ = 0;                 // commits up to this one are in no log of this pool
-  std::condition_variable_any feed_idle_;    // with append_mutex_: a cursor has stopped reading
-  uint64_t visits_ = 0;                      // see Visit
-  std::condition_variable_any visit_ended_;  // with append_mutex_
-  FeedTail feed_tail_;
-
-  std::atomic<uint64_t> appended_epoch_{0};  // where barriers are per thread: behind its fence too,
-                                             // for no other thread could raise it
-  std::atomic<uint64_t> durable_epoch_{0};
-  std::mutex barrier_mutex_;
-  std::condition_variable barrier_done_;
-  bool barrier_running_ = false;  // guarded by barrier_mutex_
+  std::condition_variable_any feed_idle_;  // with append_mutex_: a cursor has stopped reading
 
   std::atomic<bool> regions_announced_{false};  // the root says that there are regions
 
-  std::atomic<uint64_t> sync_us_{100};  // how long a barrier takes, smoothed
   CommitQueue commit_queue_;
 
   // maintenance

@@ -402,7 +402,7 @@ Status ReadOnlyPool::apply_tail(Generation* generation, const TailChanges& found
   pool.root_.incarnation = generation->root.incarnation;
   pool.epoch_ = reached;
   pool.visible_epoch_.store(reached, std::memory_order_release);
-  pool.durable_epoch_.store(reached, std::memory_order_release);
+  pool.barriers_.begin_at(reached);
   return {};
 }
 

@@ -159,7 +159,7 @@ Status Reader::copy(const FoundValue& value, uint8_t* to) {
   pool_->index().lock.unlock_shared();
   Status copied;
   {
-    PoolImpl::Visit visit(*pool_);
+    Visit visit(pool_->visits());
     copied = visit.begin();
     if (copied.is_ok()) copied = pool_->copy_large(description, value.size, to);
   }

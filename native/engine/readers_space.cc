@@ -152,7 +152,7 @@ bool PoolImpl::reclaim_even_from_readers(uint64_t wanted_free) {
 // A first reader may have come since the last look.
 void PoolImpl::look_for_readers() {
   std::lock_guard append(append_mutex_);
-  readers_.look(root_.incarnation, durable_epoch_);
+  readers_.look(root_.incarnation, barriers_.durable_word());
   if (health_.has_failed()) readers_.failed();  // a table that was made since has not heard of it
 }
 

@@ -48,7 +48,8 @@ Status PoolImpl::begin_new_pool() {
   block.time_ms = now_ms();
   block.epoch = options_.first_epoch;
   epoch_ = options_.first_epoch;
-  visible_epoch_ = appended_epoch_ = durable_epoch_ = options_.first_epoch;
+  visible_epoch_ = options_.first_epoch;
+  barriers_.begin_at(options_.first_epoch);
   block.log_sequence = 1;
   block.log_offset = segment.offset;
   block.incarnation = 1;
@@ -95,7 +96,7 @@ Status PoolImpl::recover() {
     HOLDFAST_TRY(replay());
   }
   set_limits();
-  readers_.durable(durable_epoch_.load());
+  readers_.durable(barriers_.durable());
   open_us_ = static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count());
   return {};
@@ -199,8 +200,7 @@ Status PoolImpl::replay() {
   tail_operations_ = replayed_operations_;
   tail_bytes_ = replayed_bytes_;
   visible_epoch_ = epoch_;
-  appended_epoch_ = epoch_;
-  durable_epoch_ = epoch_;
+  barriers_.begin_at(epoch_);
   keep_for_readers(&held);
   HOLDFAST_POINT("open.before_adopt");
   HOLDFAST_TRY(medium_->adopt(held));

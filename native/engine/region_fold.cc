@@ -347,8 +347,8 @@ Status PoolImpl::place_regions(
   // A barrier of our own: whoever raises another one meanwhile need not be waited for. (Where
   // barriers are per thread each commit has had its own.) Readers have been told of what is durable
   // by now: who finds the root `placing` replays at least this far (read_only_pool.cc).
-  const bool durable = durable_epoch_.load(std::memory_order_acquire) >= epoch;
-  if (!durable && !planted(PlantedBug::kRegionPlacedEarly)) HOLDFAST_TRY(barrier_now(epoch));
+  const bool durable = barriers_.durable() >= epoch;
+  if (!durable && !planted(PlantedBug::kRegionPlacedEarly)) HOLDFAST_TRY(barriers_.raise(epoch));
   if (absent_bytes > 0 && !planted(PlantedBug::kRegionAbsentTogether)) {
     Status done = medium_->barrier();
     if (!done.is_ok()) return health_.fail(std::move(done));

@@ -9,7 +9,7 @@
 namespace holdfast {
 
 Status PoolImpl::resize(uint64_t bytes) {
-  Visit visit(*this);
+  Visit visit(visits_);
   HOLDFAST_TRY(visit.begin());
   const uint64_t capacity = medium_->space().capacity;
   const bool smaller = bytes != 0 && bytes < capacity;

@@ -246,15 +246,14 @@ Status PoolImpl::continue_from(uint64_t epoch) {
     std::vector<Segment> fresh;
     HOLDFAST_TRY(take_log_segment(Purpose::kUser, kKiB, &fresh));
     segments_.add(fresh[0], log_.next_sequence());
-    Status linked = log_.link_to(fresh[0], epoch_, std::min(durable_epoch_.load(), epoch_));
+    Status linked = log_.link_to(fresh[0], epoch_, std::min(barriers_.durable(), epoch_));
     if (linked.is_ok() && fence_at_once_)
       linked = medium_->barrier();  // before another thread can go on behind it
     if (!linked.is_ok()) return health_.fail(std::move(linked));
     epoch_ = std::max(epoch_, epoch);
     history_ = epoch_;
     visible_epoch_ = epoch_;
-    appended_epoch_ = epoch_;
-    durable_epoch_ = epoch_;
+    barriers_.begin_at(epoch_);
   }
   return run_fold(true);
 }

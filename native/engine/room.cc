@@ -316,7 +316,7 @@ Status PoolImpl::fits_at_all(uint64_t bytes) const {
 Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued,
                                      const std::function<Result<Receipt>()>& attempt) {
   constexpr int kRounds = 8;
-  Visit visit(*this);
+  Visit visit(visits_);
   HOLDFAST_TRY(visit.begin(queued));
   uint64_t others = commits_.load(std::memory_order_relaxed);
   for (int round = 0;; round++) {

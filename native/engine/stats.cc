@@ -58,7 +58,7 @@ PoolStats PoolImpl::stats() const {
     }
   }
   s.live_bytes += s.large_bytes;
-  s.durable_epoch = durable_epoch_.load();
+  s.durable_epoch = barriers_.durable();
   for (const ReaderSeen& reader : readers_.list()) {
     if (s.readers++ > 0 && reader.epoch >= s.oldest_reader_epoch) continue;
     s.oldest_reader_pid = reader.pid;

@@ -69,7 +69,7 @@ Result<std::unique_ptr<MappedView>> PoolImpl::shown(std::unique_ptr<PrivateView>
 }
 
 Result<std::unique_ptr<MappedView>> PoolImpl::view_value(Bytes key, const SnapshotPtr& snapshot) {
-  Visit visit(*this);
+  Visit visit(visits_);
   HOLDFAST_TRY(visit.begin());
   SnapshotPtr pinned = snapshot;
   FoundValue found;
@@ -123,7 +123,7 @@ Result<std::unique_ptr<MappedView>> PoolImpl::view_value(Bytes key, const Snapsh
 
 Result<std::unique_ptr<MappedView>> PoolImpl::view_region(uint32_t region, uint64_t offset,
                                                           uint64_t size, const SnapshotPtr& given) {
-  Visit visit(*this);
+  Visit visit(visits_);
   HOLDFAST_TRY(visit.begin());
   std::vector<SnapshotPtr> pins;
   std::vector<Patch> patches;

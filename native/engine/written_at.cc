@@ -8,7 +8,7 @@
 namespace holdfast {
 
 Result<std::optional<uint64_t>> PoolImpl::written_at(Bytes key) {
-  Visit visit(*this);
+  Visit visit(visits_);
   HOLDFAST_TRY(visit.begin());
   auto pinned = snapshot();
   if (!pinned.is_ok()) return std::move(pinned.status());

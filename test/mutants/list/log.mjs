@@ -37,7 +37,7 @@ export default [
     'seal_frame(frame.data(), frame_bytes, count, rolled, «last ? FrameHeader::kLastPart : 0», part++, stamp);', 'FrameHeader::kLastPart'],
   ['no copy of a link', 'log/log_writer.cc', 'if («position_ <= copy_at») {', 'false'],
   ['a stamp says that its own commit is durable', 'engine/commit.cc',
-    'RecordStamp stamp{kind, epoch_ + 1, «durable_epoch_.load(std::memory_order_relaxed)», now_ms()};\n  placements_', 'epoch_'],
+    'RecordStamp stamp{kind, epoch_ + 1, «barriers_.durable(std::memory_order_relaxed)», now_ms()};\n  placements_', 'epoch_'],
   ['the last frame of a segment is not read', 'log/log_reader.cc',
     'offset >= end || «end - offset < sizeof(FrameHeader)») {', 'end - offset <= sizeof(FrameHeader)'],
   ['a frame that fills its segment is not read', 'log/log_reader.cc',
