@@ -48,13 +48,13 @@ void PoolImpl::check_log(CheckReport* report, const std::function<bool()>& abort
   std::vector<LogSegment> segments;
   uint64_t head_sequence = 0, head_end = 0;
   {
-    std::lock_guard append(append_mutex_);
-    segments = segments_.by_sequence();
-    head_sequence = log_.sequence();
-    head_end = log_.position();
-    const Bytes block = bytes_of(medium_->view() + root_.fold.offset, root_.fold_bytes);
-    if (checksum(block.data(), block.size()) != root_.fold_checksum) {
-      report->damages.push_back("the fold at offset " + std::to_string(root_.fold.offset) +
+    std::lock_guard append(log_.lock);
+    segments = log_.segments.by_sequence();
+    head_sequence = log_.writer.sequence();
+    head_end = log_.writer.position();
+    const Bytes block = bytes_of(medium_->view() + fold_.root.fold.offset, fold_.root.fold_bytes);
+    if (checksum(block.data(), block.size()) != fold_.root.fold_checksum) {
+      report->damages.push_back("the fold at offset " + std::to_string(fold_.root.fold.offset) +
                                 " is damaged");
     }
   }

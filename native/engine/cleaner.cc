@@ -46,16 +46,16 @@ std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wan
     return s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
   };
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     (void)refresh_retention();
     const uint64_t kept =
         fold_reserve(true) +
         medium_->info().segment_unit;  // a unit for what is lost at segments' ends
     const uint64_t whole =
         desperate_ ? ready_with_spares() - std::min(ready_with_spares(), kept) : UINT64_MAX;
-    for (const auto& [offset, s] : segments_.all()) {
-      if (s.sequence >= retention_.floor() || s.live_bytes > whole) continue;
-      if (!s.retired && !s.damaged && s.sequence < folded_.log_sequence &&
+    for (const auto& [offset, s] : log_.segments.all()) {
+      if (s.sequence >= log_.retention.floor() || s.live_bytes > whole) continue;
+      if (!s.retired && !s.damaged && s.sequence < fold_.block.log_sequence &&
           dead_bytes(s) * one_in >= s.segment.bytes)
         candidates.push_back(s);
     }
@@ -159,20 +159,20 @@ Status PoolImpl::clean_segment(const LogSegment& victim, bool readable, const Ca
   }
   if (moves.count() > 0) HOLDFAST_TRY(move_live(&moves, &origins));
   reach(TestPoint::kCleaned);
-  std::lock_guard append(append_mutex_);
-  LogSegment* now = segments_.find(victim.segment.offset);
+  std::lock_guard append(log_.lock);
+  LogSegment* now = log_.segments.find(victim.segment.offset);
   if (!now) return {};
   if (!readable) {
     now->damaged = true;  // what cannot be read cannot be carried: the segment stays, and check()
                           // names the place
     return {};
   }
-  if (now->sequence >= retention_.floor())
+  if (now->sequence >= log_.retention.floor())
     return {};  // a reader of the log has come meanwhile: when it has passed, the next fold takes
                 // it
   HOLDFAST_POINT("clean.before_retire");
   now->retired = true;
-  graveyard_.bury(victim.segment, freezes_ + 1, index_.next_serial());
+  log_.graveyard.bury(victim.segment, fold_.begun + 1, index_.next_serial());
   segments_cleaned_.fetch_add(1, std::memory_order_relaxed);
   return {};
 }
@@ -194,8 +194,8 @@ void PoolImpl::prepare_move(uint64_t bytes) {
   if (head_seen_.room >= needed || head_seen_.spare) return;
   uint64_t want = 0;
   {
-    std::lock_guard append(append_mutex_);
-    if (log_.room() >= needed || !spares_.empty()) return;
+    std::lock_guard append(log_.lock);
+    if (log_.writer.room() >= needed || !spares_.empty()) return;
     want = log_segment_bytes();
     if (!make_ready(fold_reserve(desperate_) + want, "").is_ok())
       return;  // a shorter one may do: take_log_segment()
@@ -208,7 +208,7 @@ void PoolImpl::prepare_move(uint64_t bytes) {
 Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   prepare_move(moves->bytes());
   reach(TestPoint::kMovesGathered);
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   HOLDFAST_TRY(health_.usable());
   RecordBuffer still;
   std::vector<Place> still_from;
@@ -220,7 +220,7 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
                                      : append_record(&still, FrameKind::kMove, Purpose::kCleaner);
     carried_from_ = nullptr;
     HOLDFAST_TRY(std::move(appended));
-    if (!fence_at_once_) barriers_.note_appended(epoch_);
+    if (!fence_at_once_) barriers_.note_appended(log_.epoch);
     HOLDFAST_POINT("clean.after_move");
     bytes_moved_.fetch_add(still.bytes(), std::memory_order_relaxed);
     round_carried_ += still.bytes();
@@ -235,14 +235,15 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
     at += origin.bytes();
     const bool same = not_replaced(bytes_of(raw + sizeof header, header.key_bytes), origin);
     if (!same && !planted(PlantedBug::kMoveNotCompared)) continue;
-    if (still.count() > 0 && still.bytes() <= log_.room() &&
-        still.bytes() + origin.bytes() > log_.room())
+    if (still.count() > 0 && still.bytes() <= log_.writer.room() &&
+        still.bytes() + origin.bytes() > log_.writer.room())
       HOLDFAST_TRY(append_still());
     still.add_encoded(raw, origin.bytes());
     still_from.push_back(origin);
   }
   HOLDFAST_TRY(append_still());
-  head_seen_ = {log_.position(), log_.head().end(), log_.room(), !spares_.empty()};
+  head_seen_ = {log_.writer.position(), log_.writer.head().end(), log_.writer.room(),
+                !spares_.empty()};
   moves->clear();
   origins->clear();
   return {};
@@ -252,25 +253,24 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
 // before one that slept is awake.
 void PoolImpl::let_commits_by() {
   constexpr int kTries = 200;
-  for (int i = 0; i < kTries && commits_waiting_.load(std::memory_order_relaxed) > 0; i++)
-    std::this_thread::yield();
+  for (int i = 0; i < kTries && log_.commits_wait(); i++) std::this_thread::yield();
 }
 
 // Nothing is left to clean: what is kept for the change feed only goes before a commit is refused.
 // False: there is none.
 bool PoolImpl::let_retention_give_way() {
-  std::lock_guard append(append_mutex_);
-  return retention_.give_way(segments_, log_.sequence());
+  std::lock_guard append(log_.lock);
+  return log_.retention.give_way(log_.segments, log_.writer.sequence());
 }
 
 // Live bytes that can be carried before the next fold, which needs room for what is carried too.
 uint64_t PoolImpl::room_for_moves() {
   const uint64_t largest = medium_->largest_free();
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   const uint64_t kept = fold_reserve(), free = std::max(ready_with_spares(), largest);
   const uint64_t room = std::min(free > kept ? free - kept : 0, 2 * kRoundBytes);
   const uint64_t entries = std::max<uint64_t>(1, entries_at_most());
-  const uint64_t each = std::max<uint64_t>(32, segments_.live_bytes() / entries);
+  const uint64_t each = std::max<uint64_t>(32, log_.segments.live_bytes() / entries);
   return std::min((room - room / 8) * each / (each + 48), kRoundBytes);
 }
 
@@ -283,14 +283,14 @@ bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in) {
 }
 
 void PoolImpl::set_desperate(bool desperate) {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   desperate_ = desperate;
 }
 
 // Commits go on at the pace that what is free now leaves them.
 void PoolImpl::end_round() {
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     set_pace();
   }
   pace_.learn(committed_bytes_.load(std::memory_order_relaxed));

@@ -37,7 +37,7 @@ Status PoolImpl::check_conditions(const Batch::Impl& batch) {
     bool holds = present == (condition.kind != ConditionKind::kAbsent);
     if (holds && condition.kind == ConditionKind::kEqual) {
       OperationView operation;
-      HOLDFAST_TRY(read_operation_at(**found, condition.key, &operation));
+      HOLDFAST_TRY(operations_.read_at(**found, condition.key, &operation));
       if (operation.type == OperationType::kPutLarge) {
         auto same = large_equals(operation.value, condition.value.bytes());
         if (!same.is_ok()) return std::move(same.status());
@@ -69,29 +69,29 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
   std::vector<Segment> fresh;
   bool whole = false;
   HOLDFAST_TRY(make_room(*record, purpose, &fresh, &whole));
-  RecordStamp stamp{kind, epoch_ + 1, barriers_.durable(std::memory_order_relaxed), now_ms()};
+  RecordStamp stamp{kind, log_.epoch + 1, barriers_.durable(std::memory_order_relaxed), now_ms()};
   placements_.clear();
   size_t taken = 0;
   Status placed;
   if (fresh.empty()) {
-    placed = log_.write(record, stamp, &placements_);
+    placed = log_.writer.write(record, stamp, &placements_);
   } else if (whole) {
     const Segment next = fresh[0];
     HOLDFAST_POINT("log.before_link");
-    segments_.add(next, log_.next_sequence());
+    log_.segments.add(next, log_.writer.next_sequence());
     taken = 1;
-    placed = log_.link_to(next, epoch_, std::min(stamp.durable_epoch, epoch_));
-    if (placed.is_ok()) placed = log_.write(record, stamp, &placements_);
+    placed = log_.writer.link_to(next, log_.epoch, std::min(stamp.durable_epoch, log_.epoch));
+    if (placed.is_ok()) placed = log_.writer.write(record, stamp, &placements_);
   } else {
-    const uint64_t first_sequence = log_.next_sequence();
+    const uint64_t first_sequence = log_.writer.next_sequence();
     record->seal();
-    placed = log_.write_parts(*record, stamp, fresh, &taken, &placements_);
-    for (size_t i = 0; i < taken; i++) segments_.add(fresh[i], first_sequence + i);
+    placed = log_.writer.write_parts(*record, stamp, fresh, &taken, &placements_);
+    for (size_t i = 0; i < taken; i++) log_.segments.add(fresh[i], first_sequence + i);
   }
   stow(fresh, taken);
   if (!placed.is_ok()) return health_.fail(std::move(placed));
-  epoch_++;
-  apply(*record, kind, epoch_);
+  log_.epoch++;
+  apply(*record, kind, log_.epoch);
   return {};
 }
 
@@ -112,7 +112,7 @@ Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
     bool ran = false;
     void run() override {
       ran = true;
-      pool->apply_stretch(*record, placement, kind, ++pool->epoch_);
+      pool->apply_stretch(*record, placement, kind, ++pool->log_.epoch);
       HOLDFAST_POINT("commit.before_barrier");
     }
   } apply;
@@ -122,13 +122,14 @@ Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
   apply.placement.count = record->count();
   apply.placement.bytes = record->bytes();
   for_each_key(*record, [&](Bytes key) { index_.view.active->expect(key); });
-  const RecordStamp stamp{kind, epoch_ + 1, barriers_.durable(std::memory_order_relaxed), now_ms()};
+  const RecordStamp stamp{kind, log_.epoch + 1, barriers_.durable(std::memory_order_relaxed),
+                          now_ms()};
   std::unique_lock guard(index_.lock);
-  Status placed = log_.write_fenced(record, stamp, &apply.placement.pool_offset, apply);
+  Status placed = log_.writer.write_fenced(record, stamp, &apply.placement.pool_offset, apply);
   if (!apply.ran) return health_.fail(std::move(placed));
   if (!placed.is_ok() || planted(PlantedBug::kBarrierCoversTooMuch))
-    return barriers_.conclude(std::move(placed), epoch_);
-  barriers_.fenced(epoch_);
+    return barriers_.conclude(std::move(placed), log_.epoch);
+  barriers_.fenced(log_.epoch);
   return {};
 }
 
@@ -141,9 +142,9 @@ Status PoolImpl::append_durable(RecordBuffer* record, FrameKind kind, Purpose pu
   } else {
     HOLDFAST_TRY(append_record(record, kind, purpose));
     HOLDFAST_POINT("commit.before_barrier");
-    HOLDFAST_TRY(barriers_.raise(epoch_));
+    HOLDFAST_TRY(barriers_.raise(log_.epoch));
   }
-  barriers_.note_appended(epoch_);
+  barriers_.note_appended(log_.epoch);
   return {};
 }
 
@@ -155,9 +156,10 @@ void PoolImpl::apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch)
 
 void PoolImpl::apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind,
                              uint64_t epoch) {
-  const uint64_t operations = tail_operations_.load(std::memory_order_relaxed) + placement.count;
-  tail_operations_.store(operations, std::memory_order_relaxed);
-  tail_bytes_ += placement.bytes + sizeof(FrameHeader);
+  const uint64_t operations =
+      log_.tail.operations.load(std::memory_order_relaxed) + placement.count;
+  log_.tail.operations.store(operations, std::memory_order_relaxed);
+  log_.tail.bytes += placement.bytes + sizeof(FrameHeader);
   uint64_t at = 0;
   for (uint32_t i = 0; i < placement.count; i++) {
     const OperationView view = view_operation(record.operations() + placement.buffer_offset + at);
@@ -176,52 +178,24 @@ void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_off
   Place place = Place::deleted();
   if (operation.type != OperationType::kDelete) {
     place = Place::of(pool_offset, operation.bytes, large);
-    segments_.born(place);
+    log_.segments.born(place);
   }
   if (large && !moved) {
     if (const auto value = LargeValue::decode(operation.value)) {
       for (const LargePiece& piece : value->pieces) {
-        large_[piece.segment.offset] = piece.segment;
-        tail_large_bytes_ += piece.segment.bytes;
+        log_.large[piece.segment.offset] = piece.segment;
+        log_.tail.large_bytes += piece.segment.bytes;
       }
     }
   }
   const bool carried = moved && carried_from_ != nullptr;
   const auto before =
       index_.view.active->put(operation.key, place, epoch, index_.oldest_needed(), carried);
-  if (carried) note_dead(*carried_from_++, place, true, freezes_ + 1);
+  if (carried) log_.note_dead(*carried_from_++, place, true, fold_.begun + 1);
   if (before) {
-    note_dead(*before, place, moved, freezes_ + 1);
+    log_.note_dead(*before, place, moved, fold_.begun + 1);
   } else {
     active_key_bytes_ += operation.key.size();
-  }
-}
-
-// `place` is no longer the newest of its key. Its bytes are dead; a large value's segments too,
-// unless the operation was only moved. `fold_needed`: the first fold that will lead to the
-// successor and not to `place`.
-void PoolImpl::note_dead(Place place, std::optional<Place> successor, bool moved,
-                         uint64_t fold_needed) {
-  if (place.is_deleted()) return;
-  if (!planted(PlantedBug::kDeathNotCounted)) segments_.died(place);
-  if (!place.is_large() || moved) return;
-  OperationView operation;
-  if (!read_operation_in_pool(place, &operation)) return;  // damaged: check() will say so
-  const auto value = LargeValue::decode(operation.value);
-  if (!value) return;
-  if (successor && successor->is_large()) {
-    OperationView next;
-    if (read_operation_in_pool(*successor, &next) && next.value == operation.value) {
-      return;  // the same value, carried elsewhere by the cleaner
-    }
-  }
-  const LogSegment* named_in = segments_.find(place.offset());
-  const uint64_t held =
-      named_in && named_in->sequence >= retention_.floor() ? named_in->sequence : 0;
-  for (const LargePiece& piece : value->pieces) {
-    if (large_.erase(piece.segment.offset) > 0) {
-      graveyard_.bury(piece.segment, fold_needed, index_.next_serial(), held);
-    }
   }
 }
 
@@ -241,25 +215,15 @@ bool only_deletes(const RecordBuffer& record) {
 // is asked for once a segment, a fold once for each look of its.
 bool PoolImpl::work_is_due() {
   if (fold_is_due() && !std::exchange(fold_asked_for_, true)) return true;
-  if (!spare_is_due() || spare_asked_for_ == log_.sequence()) return false;
-  spare_asked_for_ = log_.sequence();
+  if (!spare_is_due() || spare_asked_for_ == log_.writer.sequence()) return false;
+  spare_asked_for_ = log_.writer.sequence();
   return true;
-}
-
-// Counted while it waits: between two holds the cleaner lets by who does.
-std::unique_lock<ShortLock> PoolImpl::lock_to_commit() {
-  std::unique_lock guard(append_mutex_, std::try_to_lock);
-  if (guard) return guard;
-  commits_waiting_.fetch_add(1, std::memory_order_relaxed);
-  guard.lock();
-  commits_waiting_.fetch_sub(1, std::memory_order_relaxed);
-  return guard;
 }
 
 // `queued`: handed over before the pool began to close, which waits for it.
 Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record,
                                       CommitMode mode, bool queued) {
-  std::unique_lock guard = lock_to_commit();
+  std::unique_lock guard = log_.lock_to_commit();
   if (health_.refuses_new(queued)) return health_.closed_status();
   HOLDFAST_TRY(health_.usable());
   HOLDFAST_TRY(check_conditions(batch));
@@ -267,7 +231,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   if (record->count() == 0) {
     // Whoever is told that its conditions hold may act on what they saw: that is durable then, as
     // behind any durable commit.
-    const uint64_t seen = epoch_;
+    const uint64_t seen = log_.epoch;
     guard.unlock();
     if (mode == CommitMode::kDurable) HOLDFAST_TRY(barriers_.wait_durable(seen));
     return Receipt{seen};
@@ -278,9 +242,9 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
     HOLDFAST_TRY(append_durable(record, FrameKind::kCommit, purpose));
   } else {
     HOLDFAST_TRY(append_record(record, FrameKind::kCommit, purpose));
-    barriers_.note_appended(epoch_);
+    barriers_.note_appended(log_.epoch);
   }
-  const uint64_t epoch = epoch_;
+  const uint64_t epoch = log_.epoch;
   count_commit(record->bytes());
   const bool due = work_is_due();
   if (early) {

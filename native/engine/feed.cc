@@ -28,9 +28,9 @@ class LogCursor final : public FeedCursor {
   ~LogCursor() override { pool_->end_feed(&hold_); }
 
   Status begin() {
-    std::lock_guard append(pool_->append_mutex_);
+    std::lock_guard append(pool_->log_.lock);
     HOLDFAST_TRY(pool_->health_.usable());
-    const uint64_t newest = pool_->epoch_;
+    const uint64_t newest = pool_->log_.epoch;
     if (options_.after == FeedOptions::kNow) options_.after = newest;
     if (options_.after > newest) {
       return Status(Code::kOutOfRange, "the feed cannot begin behind epoch " +
@@ -44,7 +44,7 @@ class LogCursor final : public FeedCursor {
     position_ = start.position;
     reached_ = start.reached;
     hold_.sequence = sequence_;
-    pool_->retention_.add(&hold_);
+    pool_->log_.retention.add(&hold_);
     return {};
   }
 
@@ -59,7 +59,7 @@ class LogCursor final : public FeedCursor {
   // lock, before they look whether a watcher is armed: one that arms itself and then looks under
   // the lock sees the commit, or is seen by it.
   bool behind() const override {
-    std::unique_lock append(pool_->append_mutex_, std::defer_lock);
+    std::unique_lock append(pool_->log_.lock, std::defer_lock);
     if (pool_->fence_at_once_) append.lock();
     return reached_ < pool_->barriers_.durable(std::memory_order_seq_cst);
   }
@@ -84,11 +84,12 @@ class LogCursor final : public FeedCursor {
 
  private:
   Status begin_reading() {
-    std::lock_guard append(pool_->append_mutex_);
+    std::lock_guard append(pool_->log_.lock);
     HOLDFAST_TRY(pool_->health_.usable());
     if (hold_.lost) {
-      const LogSegment* s = pool_->segments_.find(segment_.offset);
-      const uint64_t oldest = Retention::oldest_unbroken(pool_->segments_, pool_->log_.sequence());
+      const LogSegment* s = pool_->log_.segments.find(segment_.offset);
+      const uint64_t oldest =
+          Retention::oldest_unbroken(pool_->log_.segments, pool_->log_.writer.sequence());
       if (!s || s->retired || s->sequence != sequence_ || sequence_ < oldest)
         return pool_->forgotten(reached());
       hold_.lost = false;  // it has not been given back after all
@@ -99,7 +100,7 @@ class LogCursor final : public FeedCursor {
   }
 
   void end_reading() {
-    std::lock_guard append(pool_->append_mutex_);
+    std::lock_guard append(pool_->log_.lock);
     hold_.reading = false;
     hold_.sequence = sequence_;
     pool_->feed_idle_.notify_all();  // close() may wait for us
@@ -189,7 +190,7 @@ class LogCursor final : public FeedCursor {
   const std::shared_ptr<PoolImpl> pool_;
   FeedOptions options_;
   const LogReader reader_;
-  FeedHold hold_;  // guarded by the pool's append_mutex_
+  FeedHold hold_;  // guarded by the pool's log_.lock
   Segment segment_;
   uint64_t sequence_ = 0, position_ = 0;
   uint64_t reached_ = 0;  // of the last record that was passed
@@ -206,8 +207,8 @@ Result<std::unique_ptr<FeedCursor>> PoolImpl::feed(const FeedOptions& options) {
 }
 
 void PoolImpl::end_feed(FeedHold* hold) {
-  std::lock_guard append(append_mutex_);
-  retention_.remove(hold);
+  std::lock_guard append(log_.lock);
+  log_.retention.remove(hold);
 }
 
 Status PoolImpl::forgotten(uint64_t after) const {
@@ -233,23 +234,24 @@ uint64_t first_whole_epoch(const LogReader& reader, const LogSegment& s) {
 }
 }  // namespace
 
-// Under append_mutex_. The last segment in which the record behind `after`, or one before it,
+// Under log_.lock. The last segment in which the record behind `after`, or one before it,
 // begins.
 Status PoolImpl::find_feed_start(uint64_t after, FeedStart* start) const {
-  if (after == epoch_) {  // the next commit's place is known, whatever is damaged before it
-    *start = {log_.head(), log_.sequence(), log_.position(), epoch_};
+  if (after == log_.epoch) {  // the next commit's place is known, whatever is damaged before it
+    *start = {log_.writer.head(), log_.writer.sequence(), log_.writer.position(), log_.epoch};
     return {};
   }
   const LogReader reader(*medium_, secret_);
-  const auto row = segments_.by_sequence();
-  const uint64_t oldest = Retention::oldest_unbroken(segments_, log_.sequence());
+  const auto row = log_.segments.by_sequence();
+  const uint64_t oldest = Retention::oldest_unbroken(log_.segments, log_.writer.sequence());
   for (size_t i = row.size(); i-- > 0;) {
     const LogSegment& s = row[i];
-    if (s.sequence > log_.sequence()) continue;
+    if (s.sequence > log_.writer.sequence()) continue;
     if (s.sequence < oldest) break;
-    const bool untouched = s.sequence == log_.sequence() && log_.position() == s.segment.offset;
-    const uint64_t first = untouched ? epoch_ + 1 : first_whole_epoch(reader, s);
-    if (first == 0 || first <= history_) break;
+    const bool untouched =
+        s.sequence == log_.writer.sequence() && log_.writer.position() == s.segment.offset;
+    const uint64_t first = untouched ? log_.epoch + 1 : first_whole_epoch(reader, s);
+    if (first == 0 || first <= log_.history) break;
     if (first > after + 1) continue;
     *start = {s.segment, s.sequence, s.segment.offset, first - 1};
     return {};
@@ -257,37 +259,38 @@ Status PoolImpl::find_feed_start(uint64_t after, FeedStart* start) const {
   return forgotten(after);
 }
 
-// Under append_mutex_. The oldest epoch whose changes are held; the next one to come when none is.
+// Under log_.lock. The oldest epoch whose changes are held; the next one to come when none is.
 uint64_t PoolImpl::oldest_change() const {
   const LogReader reader(*medium_, secret_);
-  uint64_t oldest = epoch_ + 1;
-  const uint64_t first_sequence = Retention::oldest_unbroken(segments_, log_.sequence());
-  const auto row = segments_.by_sequence();
+  uint64_t oldest = log_.epoch + 1;
+  const uint64_t first_sequence = Retention::oldest_unbroken(log_.segments, log_.writer.sequence());
+  const auto row = log_.segments.by_sequence();
   for (size_t i = row.size(); i-- > 0;) {
     const LogSegment& s = row[i];
-    if (s.sequence > log_.sequence()) continue;
+    if (s.sequence > log_.writer.sequence()) continue;
     if (s.sequence < first_sequence) break;
-    if (s.sequence == log_.sequence() && log_.position() == s.segment.offset) continue;
+    if (s.sequence == log_.writer.sequence() && log_.writer.position() == s.segment.offset)
+      continue;
     const uint64_t first = first_whole_epoch(reader, s);
-    if (first == 0 || first <= history_) break;
+    if (first == 0 || first <= log_.history) break;
     oldest = first;
   }
   return oldest;
 }
 
-// Under append_mutex_. Looks again at what must be kept; true when a fold could let go of
+// Under log_.lock. Looks again at what must be kept; true when a fold could let go of
 // something.
 bool PoolImpl::refresh_retention() {
   const LogReader reader(*medium_, secret_);
-  retention_.refresh(segments_, log_.sequence(), now_ms(), [&](const LogSegment& s) {
+  log_.retention.refresh(log_.segments, log_.writer.sequence(), now_ms(), [&](const LogSegment& s) {
     FrameView frame;
     const bool there =
         reader.read_frame(s.segment, s.sequence, s.segment.offset + sizeof(SegmentHeader), &frame);
     return there ? frame.header.time_ms : uint64_t{0};
   });
-  const bool other_wish =
-      folded_.retain_ms != retention_.wish.ms || folded_.retain_bytes != retention_.wish.bytes;
-  return other_wish || retention_.floor() > kept_for_feed_;
+  const bool other_wish = fold_.block.retain_ms != log_.retention.wish.ms ||
+                          fold_.block.retain_bytes != log_.retention.wish.bytes;
+  return other_wish || log_.retention.floor() > fold_.kept_for_feed;
 }
 
 // Is the description the newest value of its key, or one that is kept for readers of the log?
@@ -299,13 +302,13 @@ bool PoolImpl::large_is_held(Bytes key, Bytes description) const {
     auto found = index_.view.find(key, Overlay::kLatest);
     OperationView operation;
     if (found.is_ok() && found->has_value() && (*found)->is_large() &&
-        read_operation_in_pool(**found, &operation) && operation.value == description) {
+        operations_.read_in_pool(**found, &operation) && operation.value == description) {
       return true;
     }
   }
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   bool held = false;
-  graveyard_.for_each_held([&](const Segment& segment, uint64_t, uint64_t) {
+  log_.graveyard.for_each_held([&](const Segment& segment, uint64_t, uint64_t) {
     held = held || segment.offset == value->pieces[0].segment.offset;
   });
   return held;

@@ -23,21 +23,21 @@ constexpr uint64_t kMergedPerFolded =
 }  // namespace
 
 bool PoolImpl::fold_is_due() const {
-  return tail_operations_.load(std::memory_order_relaxed) >= options_.fold_operations ||
-         tail_bytes_ >= fold_bytes_ || tail_large_bytes_ >= fold_large_bytes_ ||
+  return log_.tail.operations.load(std::memory_order_relaxed) >= options_.fold_operations ||
+         log_.tail.bytes >= fold_bytes_ || log_.tail.large_bytes >= fold_large_bytes_ ||
          index_.view.active->regions.bytes() >= fold_bytes_;
 }
 
 // What a fold is to write: the overlay freezes, and the block says what goes with it. False: there
 // is nothing to fold.
 Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   HOLDFAST_TRY(health_.usable());
   const bool nothing_new = index_.view.active->empty() && !index_.view.frozen;
   const bool lets_go = refresh_retention();
   set_table_bytes();
   if (nothing_new) extents_.give_back_active(*medium_);
-  if (nothing_new && !even_if_empty && !lets_go && !graveyard_.waits_for_fold(freezes_))
+  if (nothing_new && !even_if_empty && !lets_go && !log_.graveyard.waits_for_fold(fold_.begun))
     return false;
   if (index_.view.frozen) {
     *block = std::move(pending_fold_);  // an earlier fold did not find room: finish it first
@@ -45,17 +45,17 @@ Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
   }
   std::unique_lock guard(index_.lock);
   index_.freeze();
-  freezes_++;
-  block->epoch = epoch_;
+  fold_.begun++;
+  block->epoch = log_.epoch;
   block->time_ms = now_ms();
-  block->log_sequence = log_.sequence();
-  block->log_offset = log_.position();
-  block->incarnation = root_.incarnation;
-  frozen_segments_ = segments_;
-  for (const auto& [offset, segment] : large_) block->large.push_back(segment);
-  tail_operations_ = 0;
-  tail_bytes_ = 0;
-  tail_large_bytes_ = 0;
+  block->log_sequence = log_.writer.sequence();
+  block->log_offset = log_.writer.position();
+  block->incarnation = fold_.root.incarnation;
+  frozen_segments_ = log_.segments;
+  for (const auto& [offset, segment] : log_.large) block->large.push_back(segment);
+  log_.tail.operations = 0;
+  log_.tail.bytes = 0;
+  log_.tail.large_bytes = 0;
   frozen_key_bytes_ = std::exchange(active_key_bytes_, 0);
   extents_.freeze();
   return true;
@@ -74,7 +74,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   if (frozen->entries() > 0) {
     auto written = write_run(*frozen, !index_.view.runs.empty());
     if (!written.is_ok()) {
-      std::lock_guard append(append_mutex_);
+      std::lock_guard append(log_.lock);
       pending_fold_ = std::move(block);
       return std::move(written.status());
     }
@@ -87,7 +87,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   struct PlacingEnds {
     PoolImpl& pool;
     ~PlacingEnds() {
-      std::lock_guard append(pool.append_mutex_);
+      std::lock_guard append(pool.log_.lock);
       pool.readers_.end_placing();
     }
   } const placing_ends{*this};
@@ -103,25 +103,26 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   block.log.clear();
   remember_segments(&block);
   FoldBlock again = block;
-  Status written = write_fold_block(std::move(block), true);
+  Status written = fold_.set(std::move(block), true);
   if (!written.is_ok()) {
     give_up_fold(run, regions);
     return fold_later(std::move(written), std::move(again), regions);
   }
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     std::unique_lock guard(index_.lock);
     index_.view.runs = std::move(runs);
     index_.view.frozen = nullptr;
     frozen_key_bytes_ = 0;
-    publish_regions(std::move(regions), freezes_);
-    durable_fold_ = freezes_;
+    publish_regions(std::move(regions), fold_.begun);
+    fold_.durable = fold_.begun;
+    deaths_counted_ = false;
   }
   folds_.fetch_add(1, std::memory_order_relaxed);
   merge_due_ += run ? kMergedPerFolded * run->entries() : 0;
   give_back();
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     round_carried_ = 0;
   }
   reach(TestPoint::kFoldDone);
@@ -141,7 +142,7 @@ void PoolImpl::give_up_fold(const RunPtr& run, const RegionFold& regions) {
 Status PoolImpl::fold_later(Status status, FoldBlock&& block, const RegionFold& regions) {
   const bool full = status.code() == Code::kPoolFull || status.code() == Code::kDiskFull;
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     pending_fold_ = std::move(block);
     if (!full || !regions.copied_for_readers) return status;
     readers_.make_way();
@@ -195,19 +196,19 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
 // A commit waits for the lock no longer than it takes to go through the segments.
 void PoolImpl::count_deaths(const std::unordered_map<uint64_t, uint64_t>& died,
                             const std::vector<std::pair<Place, Place>>& died_large) {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   for (const auto& [segment, bytes] : died) {  // as if one operation had been all of them
     if (planted(PlantedBug::kDeathNotCounted)) break;
     for (uint64_t done = 0; done < bytes; done += Place::kMaxOperationBytes) {
       const Place piece =
           Place::of(segment, std::min(bytes - done, Place::kMaxOperationBytes), false);
       frozen_segments_.died(piece);
-      segments_.died(piece);
+      log_.segments.died(piece);
     }
   }
   for (const auto& [old, successor] : died_large) {
     frozen_segments_.died(old);
-    note_dead(old, successor, false, freezes_);  // superseded by what this fold leads to
+    log_.note_dead(old, successor, false, fold_.begun);  // superseded by what this fold leads to
   }
   deaths_counted_ = true;
 }
@@ -215,28 +216,28 @@ void PoolImpl::count_deaths(const std::unordered_map<uint64_t, uint64_t>& died,
 // The block remembers the log segments in which something was live as of the fold, and the large
 // values' segments. The others need not be remembered any more.
 void PoolImpl::remember_segments(FoldBlock* block) {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   (void)refresh_retention();
-  kept_for_feed_ = UINT64_MAX;
+  fold_.kept_for_feed = UINT64_MAX;
   for (const LogSegment& s : frozen_segments_.by_sequence()) {
-    LogSegment* now = segments_.find(s.segment.offset);
+    LogSegment* now = log_.segments.find(s.segment.offset);
     const bool dead = s.live_bytes == 0 && s.sequence < block->log_sequence;
-    const bool kept = dead && !s.retired && s.sequence >= retention_.floor() &&
+    const bool kept = dead && !s.retired && s.sequence >= log_.retention.floor() &&
                       !planted(PlantedBug::kRetainedGivenBack);
     const bool empty = dead && !kept;
-    if (kept) kept_for_feed_ = std::min(kept_for_feed_, s.sequence);
+    if (kept) fold_.kept_for_feed = std::min(fold_.kept_for_feed, s.sequence);
     if (!s.retired && !empty) {
       block->log.push_back({s.segment, s.sequence, s.live_bytes});
     } else if (!s.retired && now && !now->retired) {
       now->retired = true;
-      graveyard_.bury(s.segment, freezes_, index_.next_serial());
+      log_.graveyard.bury(s.segment, fold_.begun, index_.next_serial());
     }
   }
   std::vector<Segment> large;
   std::unordered_set<uint64_t>
       died_since;  // as of the fold they lived; the tail behind it says that they died
   for (const Segment& segment : block->large) {
-    if (large_.count(segment.offset))
+    if (log_.large.count(segment.offset))
       large.push_back(segment);
     else
       died_since.insert(segment.offset);
@@ -244,51 +245,16 @@ void PoolImpl::remember_segments(FoldBlock* block) {
   block->large = std::move(large);
   // Kept for readers of the log. One that was also born since the fold is not listed: replay finds
   // its birth and its death.
-  graveyard_.let_go(retention_.floor(), freezes_);
+  log_.graveyard.let_go(log_.retention.floor(), fold_.begun);
   block->kept.clear();
-  graveyard_.for_each_held([&](const Segment& segment, uint64_t held, uint64_t fold_needed) {
-    kept_for_feed_ = std::min(kept_for_feed_, held);
-    const bool known = fold_needed <= freezes_ || died_since.contains(segment.offset);
+  log_.graveyard.for_each_held([&](const Segment& segment, uint64_t held, uint64_t fold_needed) {
+    fold_.kept_for_feed = std::min(fold_.kept_for_feed, held);
+    const bool known = fold_needed <= fold_.begun || died_since.contains(segment.offset);
     if (known && !planted(PlantedBug::kKeptLargeForgotten)) block->kept.push_back({segment, held});
   });
-  block->retain_ms = retention_.wish.ms;
-  block->retain_bytes = retention_.wish.bytes;
-  block->history = history_;
-}
-
-// Block, barrier, root. Under maintenance_mutex_.
-Status PoolImpl::write_fold_block(FoldBlock&& block, bool all_placed) {
-  const std::string bytes = block.encode();
-  auto segment = medium_->allocate(SegmentKind::kFold, bytes.size(), bytes.size());
-  if (!segment.is_ok()) return std::move(segment.status());
-  HOLDFAST_POINT("fold.before_block");
-  Status placed;
-  for (uint64_t at = 0; at < bytes.size() && placed.is_ok(); at += kMiB) {
-    placed = medium_->append(segment->offset + at, bytes.data() + at,
-                             std::min<uint64_t>(kMiB, bytes.size() - at));
-  }
-  if (placed.is_ok() && !planted(PlantedBug::kRootBeforeFold)) placed = medium_->barrier();
-  if (!placed.is_ok()) return health_.fail(std::move(placed));
-  RootWords root = root_;
-  root.fold = *segment;
-  root.fold_bytes = bytes.size();
-  root.fold_checksum = checksum(bytes.data(), bytes.size());
-  root.clean = 0;
-  if (all_placed) root.placing = 0;
-  HOLDFAST_POINT("fold.before_root");
-  Status set = medium_->set_root(root.to_root());
-  if (set.is_ok() && planted(PlantedBug::kRootBeforeFold)) set = medium_->barrier();
-  if (!set.is_ok()) return health_.fail(std::move(set));
-  HOLDFAST_POINT("fold.after_root");
-  const Segment before = root_.fold;
-  {
-    std::lock_guard append(append_mutex_);
-    root_ = root;
-    folded_ = std::move(block);
-    deaths_counted_ = false;
-  }
-  if (before.bytes > 0) retire_fold_block(before);
-  return {};
+  block->retain_ms = log_.retention.wish.ms;
+  block->retain_bytes = log_.retention.wish.bytes;
+  block->history = log_.history;
 }
 
 // A fold that did not find room before has an overlay of its own: it is finished first, and then

@@ -43,7 +43,7 @@ struct PoolImpl::Group {
   }
 };
 
-// Appends plain commits from the front of what waits, under one hold of append_mutex_: staged,
+// Appends plain commits from the front of what waits, under one hold of log_.lock: staged,
 // written together, then applied. What a later one of them asks for under a condition, or adds to
 // in a region, is written and applied first.
 class PoolImpl::GroupAppend {
@@ -53,19 +53,19 @@ class PoolImpl::GroupAppend {
 
   // From the front as many as can be without waiting for room; returns how many.
   size_t run() {
-    const std::unique_lock guard = pool_.lock_to_commit();
+    const std::unique_lock guard = pool_.log_.lock_to_commit();
     for (const auto& [client, queued] : waiting_)
       conditional_ = conditional_ || !queued.batch.impl().conditions.empty();
-    pool_.log_.set_staging(true);
+    pool_.log_.writer.set_staging(true);
     size_t done = 0;
     while (done < waiting_.size() && trouble_.is_ok() && append(done)) done++;
-    pool_.log_.set_staging(false);
+    pool_.log_.writer.set_staging(false);
     if (trouble_.is_ok()) apply_staged();
     // Their fence first: another thread that settles must not think it could raise it. A failure
     // shows in complete().
     if (trouble_.is_ok() && pool_.fence_at_once_ && done > 0)
-      (void)pool_.barriers_.raise(pool_.epoch_).is_ok();
-    pool_.barriers_.note_appended(pool_.epoch_);
+      (void)pool_.barriers_.raise(pool_.log_.epoch).is_ok();
+    pool_.barriers_.note_appended(pool_.log_.epoch);
     if (pool_.work_is_due()) pool_.wake_maintenance();
     return done;
   }
@@ -94,10 +94,10 @@ class PoolImpl::GroupAppend {
     if (ready.is_full()) return false;
     if (ready.is_ok() && batch.record.count() > 0) {
       stage(&batch.record);
-      group_.note(client, queued, pool_.epoch_, trouble_.clone());
+      group_.note(client, queued, pool_.log_.epoch, trouble_.clone());
       if (staged_bytes_ > kGroupBytes && trouble_.is_ok()) apply_staged();
     } else {
-      group_.note(client, queued, ready.is_ok() ? pool_.epoch_ : 0, std::move(ready));
+      group_.note(client, queued, ready.is_ok() ? pool_.log_.epoch : 0, std::move(ready));
     }
     return true;
   }
@@ -113,12 +113,12 @@ class PoolImpl::GroupAppend {
   }
 
   void stage(RecordBuffer* record) {
-    Staged one{record, pool_.epoch_ + 1, {}};
+    Staged one{record, pool_.log_.epoch + 1, {}};
     const RecordStamp stamp{FrameKind::kCommit, one.epoch,
                             pool_.barriers_.durable(std::memory_order_relaxed), now_ms()};
-    Status written = pool_.log_.write(record, stamp, &one.placements);
+    Status written = pool_.log_.writer.write(record, stamp, &one.placements);
     if (!written.is_ok()) trouble_ = pool_.health_.fail(std::move(written));
-    pool_.epoch_++;
+    pool_.log_.epoch++;
     pool_.count_commit(record->bytes());
     staged_bytes_ += record->bytes();
     if (conditional_) {
@@ -129,7 +129,7 @@ class PoolImpl::GroupAppend {
   }
 
   void apply_staged() {
-    Status flushed = pool_.log_.flush();
+    Status flushed = pool_.log_.writer.flush();
     if (!flushed.is_ok()) {
       trouble_ = pool_.health_.fail(std::move(flushed));
       return;

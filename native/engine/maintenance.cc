@@ -88,10 +88,10 @@ void PoolImpl::maintenance_turn(bool idle) {
   // in index_damaged_), or have already failed the pool: the next commit reports them.
   bool fold_due = false;
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     fold_asked_for_ = false;
-    const bool idly_due =
-        tail_bytes_ >= kIdleTail || tail_large_bytes_ >= std::min(fold_large_bytes_, kIdleLarge);
+    const bool idly_due = log_.tail.bytes >= kIdleTail ||
+                          log_.tail.large_bytes >= std::min(fold_large_bytes_, kIdleLarge);
     fold_due = fold_is_due() || index_.view.frozen != nullptr ||
                (idle && (idly_due || refresh_retention()));
   }
@@ -124,10 +124,10 @@ void PoolImpl::widen_pages() {
   if (Clock::now() < widening_.next) return;
   std::vector<Segment> sealed;
   {
-    std::lock_guard append(append_mutex_);
-    if (widening_.from == 0) widening_.below = log_.sequence();
+    std::lock_guard append(log_.lock);
+    if (widening_.from == 0) widening_.below = log_.writer.sequence();
     if (widening_.below <= widening_.done_below) return;
-    for (const auto& [offset, s] : segments_.all()) {
+    for (const auto& [offset, s] : log_.segments.all()) {
       if (offset >= widening_.from && s.sequence < widening_.below && !s.retired)
         sealed.push_back(s.segment);
     }
@@ -158,7 +158,7 @@ void PoolImpl::work_off_merges() {
       break;
     bool due = false;
     {
-      std::lock_guard append(append_mutex_);
+      std::lock_guard append(log_.lock);
       due = fold_is_due();
     }
     if (due && !run_fold(false).is_ok()) break;
@@ -171,7 +171,7 @@ void PoolImpl::work_off_merges() {
 bool PoolImpl::clean_ahead(bool idle) {
   uint64_t wanted_free = 0, kept = 0, round = 0;
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     round = round_bytes();
     kept = reserve_bytes();
     wanted_free = medium_->info().grows ? 0 : kept + enough_free();
@@ -212,11 +212,11 @@ bool PoolImpl::tidy_round(bool idle) {
 
 // What is dead in the sealed segments of the log that may be cleaned.
 PoolImpl::Waste PoolImpl::waste() {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   Waste waste;
-  for (const auto& [offset, s] : segments_.all()) {
-    if (s.retired || s.damaged || s.sequence >= folded_.log_sequence ||
-        s.sequence >= retention_.floor())
+  for (const auto& [offset, s] : log_.segments.all()) {
+    if (s.retired || s.damaged || s.sequence >= fold_.block.log_sequence ||
+        s.sequence >= log_.retention.floor())
       continue;
     waste.log += s.segment.bytes;
     waste.dead += s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
@@ -238,7 +238,7 @@ bool PoolImpl::mostly_dead() {
 }
 
 uint64_t PoolImpl::least_tidied() {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   return std::min(4 * kMiB, 8 * log_segment_bytes());
 }
 
@@ -247,7 +247,7 @@ uint64_t PoolImpl::least_tidied() {
 void PoolImpl::throttle(const RecordBuffer& record) {
   if (pace_.is_on() && !only_deletes(record)) pace_.wait(record.bytes());
   for (int i = 0; i < 2000; i++) {
-    const uint64_t tail = tail_operations_.load(std::memory_order_relaxed);
+    const uint64_t tail = log_.tail.operations.load(std::memory_order_relaxed);
     if (tail < kThrottleFactor * options_.fold_operations || health_.closing()) return;
     if (!options_.background) {
       const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);
@@ -267,7 +267,7 @@ static Status unless_full(Status status) { return status.is_full() ? Status() : 
 void PoolImpl::give_back_free(bool however_little, uint64_t ahead) {
   uint64_t kept = 0;
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     kept = ahead + reserve_bytes() - std::min(reserve_bytes(), spare_bytes());
   }
   medium_->give_back_free(however_little ? 0 : std::max(kFree, medium_->space().taken / kFreeShare),
@@ -278,10 +278,10 @@ void PoolImpl::give_back_free(bool however_little, uint64_t ahead) {
 // from the disk anew, and the first write to a block that was never written costs a change of the
 // file system's own.
 uint64_t PoolImpl::kept_for_large() {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   const uint64_t most = std::min(fold_large_bytes_, kIdleLarge);
   uint64_t living = 0;
-  for (auto large = large_.begin(); large != large_.end() && living < most; ++large)
+  for (auto large = log_.large.begin(); large != log_.large.end() && living < most; ++large)
     living += large->second.bytes;
   return std::min(living, most);
 }

@@ -170,18 +170,16 @@ Status PoolImpl::switch_merged(bool all) {
     if (run != m.standing && !(all && newer_input)) runs.push_back(run);
     if (run == m.standing && next) runs.push_back(next);
   }
-  FoldBlock block = folded_;
+  FoldBlock block = fold_.block;
   block.runs = folded_runs(runs);
   reach(TestPoint::kMergeRead);
-  const bool counted = deaths_counted_;
-  HOLDFAST_TRY(write_fold_block(std::move(block), false));
+  HOLDFAST_TRY(fold_.set(std::move(block), false));
   {
-    std::lock_guard append(append_mutex_);
-    deaths_counted_ = counted;
+    std::lock_guard append(log_.lock);
     std::unique_lock guard(index_.lock);
     index_.view.runs = std::move(runs);
     const auto bury = [&](const TableRef& table) {
-      graveyard_.bury(table.segment, 0, index_.next_serial());
+      log_.graveyard.bury(table.segment, 0, index_.next_serial());
     };
     std::for_each(old.begin() + static_cast<long>(m.replaced),
                   old.begin() + static_cast<long>(m.passed), bury);

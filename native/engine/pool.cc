@@ -25,9 +25,11 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
                 readers_.failed();
                 barriers_.wake_all();
               }),
-      visits_(append_mutex_, health_),
+      operations_(*medium_, health_, name_),
+      log_(*medium_, opened.secret, operations_, index_),
+      fold_(*medium_, health_, log_, readers_),
+      visits_(log_.lock, health_),
       barriers_(*medium_, health_, readers_, feed_tail_),
-      log_(*medium_, opened.secret),
       commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
                      [this] { raise_eventual_barrier(); }},
                     options.eventual_within_ms) {
@@ -108,7 +110,7 @@ Status PoolImpl::close() {
   if (health_.closed()) return {};
   {
     // Whoever holds the append lock finishes; whoever comes after is refused.
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     health_.begin_closing();
   }
   space_requests_.refuse_all();
@@ -137,8 +139,8 @@ Status PoolImpl::close() {
   }
   space_requests_.refuse_all();
   {
-    std::unique_lock append(append_mutex_);
-    feed_idle_.wait(append, [&] { return !retention_.any_reading(); });
+    std::unique_lock append(log_.lock);
+    feed_idle_.wait(append, [&] { return !log_.retention.any_reading(); });
     visits_.wait_for_all(append);
   }
   barriers_.wait_for_the_last();
@@ -168,10 +170,7 @@ Status PoolImpl::finish() {
   const bool tail = index_.view.frozen || !index_.view.active->empty();
   if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};
   merge_before_closing();
-  RootWords root = root_;
-  root.clean = 1;
-  HOLDFAST_POINT("close.before_clean_mark");
-  return medium_->set_root(root.to_root());
+  return fold_.mark_clean();
 }
 
 }  // namespace holdfast

@@ -21,7 +21,7 @@
 //   check_log.cc     the part of it that no read would notice
 //   stats.cc         what it says of itself
 //
-// Locks, in the order they are taken: maintenance_mutex_ > append_mutex_ > index_.lock > the pins'
+// Locks, in the order they are taken: maintenance_mutex_ > log_.lock > index_.lock > the pins'
 // mutex. barrier_mutex_, the commit queue's and that of the requests for space are leaves, but that
 // wake_mutex_ is taken under the last. No lock is held while user code runs, except index_.lock
 // shared inside RangeIterator's `each`.
@@ -43,9 +43,11 @@
 #include "engine/batch.h"
 #include "engine/commit_queue.h"
 #include "engine/extent_reserve.h"
-#include "engine/graveyard.h"
+#include "engine/fold_root.h"
 #include "engine/health.h"
 #include "engine/index_state.h"
+#include "engine/log_state.h"
+#include "engine/operations.h"
 #include "engine/pace.h"
 #include "engine/pool.h"
 #include "engine/readers.h"
@@ -132,11 +134,7 @@ class PoolImpl final : public Pool {
   // ── for Reader, Snapshot and RangeIterator
   const Health& health() const { return health_; }
   Visits& visits() { return visits_; }
-  bool read_operation_in_pool(Place place, OperationView* out) const;
-  Status read_operation_at(Place place, Bytes key, OperationView* out) const;
-  bool read_guessed(const PlaceMemory::Guess& guess, Bytes key,
-                    FoundValue* found) const;  // false: it must be searched for
-  void expect_operation(uint64_t offset, uint64_t bytes) const;
+  const Operations& operations() const { return operations_; }
   IndexState& index() { return index_; }
   const Medium& medium() const { return *medium_; }
   Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive
@@ -158,7 +156,6 @@ class PoolImpl final : public Pool {
   void merge_before_closing();
 
   // recovery.cc
-  Status read_fold(FoldBlock* block);
   Status begin_new_pool();
   void set_limits();
   void set_table_bytes();
@@ -180,7 +177,7 @@ class PoolImpl final : public Pool {
   // check_log.cc
   void check_log(CheckReport* report, const std::function<bool()>& aborted);
 
-  // commit.cc — under append_mutex_ unless said otherwise
+  // commit.cc — under log_.lock unless said otherwise
   Status check_conditions(const Batch::Impl& batch);
   Status append_record(RecordBuffer* record, FrameKind kind,
                        Purpose purpose);  // places, applies; sets epoch_
@@ -197,12 +194,10 @@ class PoolImpl final : public Pool {
   Result<Receipt> commit_with_space(Batch::Impl& batch, CommitMode mode, bool queued);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode,
                               bool queued = false);
-  std::unique_lock<ShortLock> lock_to_commit();  // append_mutex_
   bool work_is_due();
-  void throttle(const RecordBuffer& record);  // not under append_mutex_
-  void note_dead(Place place, std::optional<Place> successor, bool moved, uint64_t fold_needed);
+  void throttle(const RecordBuffer& record);  // not under log_.lock
 
-  // room.cc — under append_mutex_
+  // room.cc — under log_.lock
   uint64_t log_segment_bytes() const;
   uint64_t fold_reserve(bool merged = false) const;
   uint64_t cleaner_reserve() const;
@@ -223,9 +218,11 @@ class PoolImpl final : public Pool {
   void release_spares();
   uint64_t enough_free() const;  // beside what users leave: no cleaning, no pace
   void set_pace();
-  bool spare_is_due() const { return log_.room() < log_.head().bytes / 2 && spares_.empty(); }
+  bool spare_is_due() const {
+    return log_.writer.room() < log_.writer.head().bytes / 2 && spares_.empty();
+  }
 
-  // room.cc — not under append_mutex_
+  // room.cc — not under log_.lock
   Status make_ready_beside_reserve(uint64_t bytes, const std::string& what);
   Status take_from_disk(uint64_t needed, uint64_t spares, const std::string& what);
   void prepare_spare();
@@ -255,7 +252,7 @@ class PoolImpl final : public Pool {
   Result<bool> large_equals(Bytes description, Bytes expected) const;
   Result<LargeValue> write_large(Bytes bytes, std::vector<Segment>* taken);
 
-  // regions.cc — under append_mutex_ unless said otherwise
+  // regions.cc — under log_.lock unless said otherwise
   Status prepare_regions(const Batch::Impl& batch, RecordBuffer* record);
   void overlay_earlier_writes(const RecordBuffer& record, uint64_t end, const RegionKey& cell,
                               uint64_t* value) const;
@@ -265,7 +262,7 @@ class PoolImpl final : public Pool {
   void size_extents(WantedExtents* fresh, const std::map<uint32_t, uint64_t>& resized) const;
   Status set_aside(const WantedExtents& fresh);
   void apply_region(const OperationView& operation, uint64_t epoch);
-  Status announce_regions();  // not under append_mutex_
+  Status announce_regions();  // not under log_.lock
   void adopt_regions(std::vector<Segment>* held);
   bool read_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block,
                   uint8_t* to) const;
@@ -285,7 +282,6 @@ class PoolImpl final : public Pool {
   void avoid_readers(
       std::vector<ExtentWork>* works);  // copies instead, where somebody reads in another process
   void readers_give_way(std::vector<ExtentWork>* works);
-  Status mark_placing();
   void publish_regions(RegionFold&& fold, uint64_t number);
 
   // views.cc
@@ -301,7 +297,7 @@ class PoolImpl final : public Pool {
   void check_regions(const SnapshotPtr& pinned, CheckReport* report,
                      const std::function<bool()>& aborted);
 
-  // feed.cc — under append_mutex_
+  // feed.cc — under log_.lock
   struct FeedStart {
     Segment segment;
     uint64_t sequence = 0, position = 0;
@@ -311,7 +307,7 @@ class PoolImpl final : public Pool {
   uint64_t oldest_change() const;
   Status forgotten(uint64_t after) const;
   bool refresh_retention();
-  void end_feed(FeedHold* hold);  // takes append_mutex_
+  void end_feed(FeedHold* hold);  // takes log_.lock
 
   // fold.cc — under maintenance_mutex_
   Result<bool> begin_fold(bool even_if_empty, FoldBlock* block);
@@ -324,8 +320,6 @@ class PoolImpl final : public Pool {
   RunPtr make_run(std::vector<TableRef>&& tables) {
     return std::make_shared<Run>(*medium_, std::move(tables), &index_.memories);
   }
-  Status write_fold_block(FoldBlock&& block,
-                          bool all_placed);  // all_placed: of the regions, up to the block's epoch
   void remember_segments(FoldBlock* block);
 
   // merge.cc — under maintenance_mutex_
@@ -345,7 +339,6 @@ class PoolImpl final : public Pool {
   uint64_t reader_allowance() const;
   bool reclaim_even_from_readers(uint64_t wanted_free);
   void look_for_readers();
-  void retire_fold_block(const Segment& segment);
 
   // cleaner.cc — under maintenance_mutex_
   bool let_retention_give_way();
@@ -365,8 +358,8 @@ class PoolImpl final : public Pool {
   Status clean_segment(const LogSegment& victim, bool readable, const Carried* begin,
                        const Carried* end);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
-  void prepare_move(uint64_t bytes);  // not under append_mutex_
-  void let_commits_by();              // not under append_mutex_
+  void prepare_move(uint64_t bytes);  // not under log_.lock
+  void let_commits_by();              // not under log_.lock
   std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead,
                                          uint64_t one_in = kUsualVictim);
 
@@ -398,6 +391,7 @@ class PoolImpl final : public Pool {
   const uint32_t format_version_;
   const bool fence_at_once_;  // the medium's barrier is per thread, and cheap
   Health health_;
+  const Operations operations_;
   uint64_t fold_bytes_ = 0;  // the tail's limit: smaller in a small pool, where it cannot be
                              // cleaned; from here on as recover() finds right
   uint64_t fold_large_bytes_ =
@@ -409,25 +403,21 @@ class PoolImpl final : public Pool {
   Readers readers_;                         // in other processes
   std::atomic<uint64_t> visible_epoch_{0};  // written under index_.lock exclusive
 
-  mutable ShortLock append_mutex_;
-  std::atomic<uint32_t> commits_waiting_{0};  // for it
+  LogState log_;
+  FoldRoot fold_;
   Visits visits_;
   FeedTail feed_tail_;
   Barriers barriers_;
-  // guarded by append_mutex_
-  LogWriter log_;
-  SegmentTable segments_;
-  std::map<uint64_t, Segment> large_;  // live large segments, by offset
-  Graveyard graveyard_;
+
+  // guarded by log_.lock
   std::vector<Segment> spares_;  // log segments ready for use
   std::atomic<bool> spare_on_its_way_{
-      false};  // not in the medium any more and not yet among them; cleared under append_mutex_
+      false};  // not in the medium any more and not yet among them; cleared under log_.lock
   bool fold_asked_for_ = false;   // since the maintenance thread last looked whether one is due
   uint64_t spare_asked_for_ = 0;  // sequence of the segment for whose end a spare was last asked
   std::vector<Placement> placements_;    // scratch
   const Place* carried_from_ = nullptr;  // of the next operation that the cleaner's record moves;
                                          // in a replayed one nobody knows
-  uint64_t epoch_ = 0;
   struct KnownRegion {
     uint64_t size = 0;
     std::string name;
@@ -442,24 +432,11 @@ class PoolImpl final : public Pool {
   bool head_is_cleaners_ = false;  // the log's head was taken from what is kept for the cleaner
   uint64_t fresh_refused_ = 0;     // of extents of regions that the last commit found no room for
   bool torn_allowed_ =
-      false;  // during replay, when a fold was placing blocks as the machine stopped
-  std::atomic<uint64_t> tail_operations_{
-      0};  // written under append_mutex_, so without locked instructions
-  uint64_t tail_bytes_ = 0;
-  uint64_t tail_large_bytes_ = 0;  // of the large values that the tail names
-  uint64_t freezes_ = 0;           // number of the newest fold begun
-  uint64_t durable_fold_ = 0;      // number of the newest fold whose root is set
-  FoldBlock folded_;               // the durable fold (also read under maintenance_mutex_)
-  FoldBlock pending_fold_;         // a fold that has frozen the overlay but did not find room yet
-  SegmentTable frozen_segments_;   // segments_ as of the newest fold begun
-  bool deaths_counted_ = false;    // of that fold
-  RootWords root_;
-  Retention retention_;                  // what of the log is kept for the change feed
-  uint64_t kept_for_feed_ = UINT64_MAX;  // the oldest sequence that the last fold kept only for it
-  uint64_t history_ = 0;                 // commits up to this one are in no log of this pool
-  std::condition_variable_any feed_idle_;  // with append_mutex_: a cursor has stopped reading
-
-  std::atomic<bool> regions_announced_{false};  // the root says that there are regions
+      false;                // during replay, when a fold was placing blocks as the machine stopped
+  FoldBlock pending_fold_;  // a fold that has frozen the overlay but did not find room yet
+  SegmentTable frozen_segments_;           // segments_ as of the newest fold begun
+  bool deaths_counted_ = false;            // of that fold
+  std::condition_variable_any feed_idle_;  // with log_.lock: a cursor has stopped reading
 
   CommitQueue commit_queue_;
 
@@ -498,7 +475,7 @@ class PoolImpl final : public Pool {
   std::atomic<bool> index_damaged_{false};  // no more merging: the runs are kept for salvage
 
   // counters
-  std::atomic<uint64_t> commits_{0};  // written under append_mutex_
+  std::atomic<uint64_t> commits_{0};  // written under log_.lock
   std::atomic<uint64_t> committed_bytes_{0};
   void count_commit(uint64_t bytes) {
     commits_.store(commits_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);

@@ -259,21 +259,21 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
   opened.medium = std::move(medium);
   generation->pool = std::make_shared<PoolImpl>(std::move(opened), path_, options_);
   PoolImpl& pool = *generation->pool;
-  pool.root_ = root;
+  pool.fold_.root = root;
   pool.index_.view.active = std::make_shared<Overlay>(Pages::kSmall);
   generation->torn = root.placing != 0;
-  HOLDFAST_TRY(pool.health_.blame(pool.read_fold(&pool.folded_)));
-  for (const FoldedSegment& s : pool.folded_.log)
-    pool.segments_.add(s.segment, s.sequence, s.live_bytes);
-  for (const Segment& s : pool.folded_.large) pool.large_[s.offset] = s;
-  for (const auto& tables : pool.folded_.runs) {
+  HOLDFAST_TRY(pool.health_.blame(FoldRoot::read_block(*pool.medium_, root, &pool.fold_.block)));
+  for (const FoldedSegment& s : pool.fold_.block.log)
+    pool.log_.segments.add(s.segment, s.sequence, s.live_bytes);
+  for (const Segment& s : pool.fold_.block.large) pool.log_.large[s.offset] = s;
+  for (const auto& tables : pool.fold_.block.runs) {
     std::vector<TableRef> refs;
     for (const FoldedTable& t : tables)
       refs.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
     pool.index_.view.runs.push_back(std::make_shared<Run>(*pool.medium_, std::move(refs)));
   }
   std::vector<Segment> held;
-  for (const FoldedSegment& s : pool.folded_.log) held.push_back(s.segment);
+  for (const FoldedSegment& s : pool.fold_.block.log) held.push_back(s.segment);
   pool.adopt_regions(&held);
   for (const Segment& s : held) {
     if (s.end() <= pool.medium_->view_end()) continue;
@@ -282,7 +282,7 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
                                    " lies beyond the pool's end; was the file truncated?"));
   }
   generation->reader = std::make_unique<LogReader>(*pool.medium_, superblock.secret);
-  generation->tail = std::make_unique<Tail>(*generation->reader, pool.folded_);
+  generation->tail = std::make_unique<Tail>(*generation->reader, pool.fold_.block);
   HOLDFAST_TRY(pool.health_.blame(generation->tail->begins_well()));
   return generation;
 }
@@ -337,13 +337,14 @@ Status ReadOnlyPool::catch_up(Generation* generation, const Writer& writer, bool
   HOLDFAST_TRY(bytes_->look_again());
   // What must be there, and how far it may be gone: where no writer lives, as far as the next one
   // will go.
-  const uint64_t known = std::max({writer.lives ? writer.durable : 0, pool.folded_.epoch, epoch_});
+  const uint64_t known =
+      std::max({writer.lives ? writer.durable : 0, pool.fold_.block.epoch, epoch_});
   // What a writer placed before it died is whole up to a commit that it knew to be durable; the one
   // that recovers tells which.
   if (generation->torn && writer.lives && writer.durable == 0) return wait_for_recovery();
   const uint64_t limit = writer.lives             ? known
                          : writer.failed          ? std::max(known, writer.durable)
-                         : generation->root.clean ? pool.folded_.epoch
+                         : generation->root.clean ? pool.fold_.block.epoch
                                                   : Tail::kToItsEnd;
   reach(TestPoint::kReaderWalks);
   TailChanges found;
@@ -382,9 +383,9 @@ Status ReadOnlyPool::apply_tail(Generation* generation, const TailChanges& found
                                 std::unique_ptr<Tail> tail) {
   PoolImpl& pool = *generation->pool;
   const uint64_t reached = tail->epoch();
-  std::lock_guard append(pool.append_mutex_);
+  std::lock_guard append(pool.log_.lock);
   std::unique_lock guard(pool.index_.lock);
-  for (const auto& [segment, sequence] : found.linked) pool.segments_.add(segment, sequence);
+  for (const auto& [segment, sequence] : found.linked) pool.log_.segments.add(segment, sequence);
   for (const auto& change : found.changes) {
     (void)pool.index_.view.active->put(change.key, change.place, change.epoch,
                                        pool.index_.oldest_needed());
@@ -397,10 +398,10 @@ Status ReadOnlyPool::apply_tail(Generation* generation, const TailChanges& found
   pool.torn_allowed_ = false;
   HOLDFAST_TRY(pool.health_.sound());  // what lay below them was read just now
   generation->tail = std::move(tail);
-  pool.log_.resume(generation->tail->head(), generation->tail->sequence(),
-                   generation->tail->position(), false, generation->root.incarnation);
-  pool.root_.incarnation = generation->root.incarnation;
-  pool.epoch_ = reached;
+  pool.log_.writer.resume(generation->tail->head(), generation->tail->sequence(),
+                          generation->tail->position(), false, generation->root.incarnation);
+  pool.fold_.root.incarnation = generation->root.incarnation;
+  pool.log_.epoch = reached;
   pool.visible_epoch_.store(reached, std::memory_order_release);
   pool.barriers_.begin_at(reached);
   return {};

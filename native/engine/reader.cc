@@ -27,39 +27,6 @@ Result<SnapshotPtr> PoolImpl::snapshot() {
   return pin_locked();
 }
 
-// A damaged index may name any place: one beyond the pool's end is no operation.
-bool PoolImpl::read_operation_in_pool(Place place, OperationView* out) const {
-  const uint64_t end = medium_->view_end();
-  const bool inside = place.offset() < end && place.bytes() <= end - place.offset();
-  return inside && read_operation(medium_->view() + place.offset(), place.bytes(), out);
-}
-
-Status PoolImpl::read_operation_at(Place place, Bytes key, OperationView* out) const {
-  if (read_operation_in_pool(place, out) && out->key == key) return {};
-  if (medium_->failed()) return health_.usable();
-  return Status(Code::kCorrupt, "the value at offset " + std::to_string(place.offset()) + " of " +
-                                    name_ + " is damaged; holdfast check lists all damage");
-}
-
-// Whatever is wrong with it is found out by the search that follows.
-bool PoolImpl::read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundValue* found) const {
-  const uint64_t end = medium_->view_end();
-  if (guess.offset >= end) return false;
-  expect_operation(guess.offset, uint64_t{guess.lines} * kCacheLineBytes);
-  OperationView operation;
-  const uint64_t available = std::min(end - guess.offset, Place::kMaxOperationBytes);
-  return read_operation(medium_->view() + guess.offset, available, &operation) &&
-         operation.key == key && found->set(operation, guess.offset);
-}
-
-// Fetches its first lines into the cache all at once; what follows them the processor foresees by
-// itself.
-void PoolImpl::expect_operation(uint64_t offset, uint64_t bytes) const {
-  const uint8_t* const from = medium_->view() + offset;
-  const uint64_t most = std::min<uint64_t>(bytes, PlaceMemory::kMostLines * kCacheLineBytes);
-  for (uint64_t at = 0; at < most; at += kCacheLineBytes) __builtin_prefetch(from + at);
-}
-
 Reader::Reader(PoolImpl* pool, SnapshotPtr snapshot)
     : pool_(pool), snapshot_(std::move(snapshot)) {}
 
@@ -89,7 +56,7 @@ Result<std::optional<FoundValue>> Reader::find(Bytes key) {
       view.find_in_overlays(key, snapshot_ ? snapshot_->pin.epoch : Overlay::kLatest);
   if (!place) return find_in_runs(view, key, hash);
   if (place->is_deleted()) return absent();
-  pool_->expect_operation(place->offset(), place->bytes());
+  pool_->operations().expect(place->offset(), place->bytes());
   FoundValue found;
   HOLDFAST_TRY(value_at(*place, key, &found));
   return std::optional<FoundValue>(found);
@@ -100,13 +67,13 @@ Result<std::optional<FoundValue>> Reader::find_in_runs(const IndexView& view, By
   FoundValue found;
   for (const RunPtr& run : view.runs) {
     const PlaceMemory::Guess guess = run->guess(hash);
-    if (guess.offset != 0 && pool_->read_guessed(guess, key, &found))
+    if (guess.offset != 0 && pool_->operations().read_guessed(guess, key, &found))
       return std::optional<FoundValue>(found);
     auto place = run->find(key);
     if (!place.is_ok()) return pool_->health().blame(std::move(place.status()));
     if (!place->has_value()) continue;
     if ((*place)->is_deleted()) return absent();
-    pool_->expect_operation((*place)->offset(), (*place)->bytes());
+    pool_->operations().expect((*place)->offset(), (*place)->bytes());
     HOLDFAST_TRY(value_at(**place, key, &found));
     run->remember(hash, **place);
     return std::optional<FoundValue>(found);
@@ -122,7 +89,7 @@ Result<std::optional<FoundValue>> Reader::absent() const {
 
 Status Reader::value_at(Place place, Bytes key, FoundValue* found) {
   OperationView operation;
-  HOLDFAST_TRY(pool_->read_operation_at(place, key, &operation));
+  HOLDFAST_TRY(pool_->operations().read_at(place, key, &operation));
   if (found->set(operation, place.offset())) return {};
   return Status(Code::kCorrupt, "the description of a large value at offset " +
                                     std::to_string(place.offset()) + " is damaged");
@@ -240,7 +207,7 @@ class RangeOver final : public RangeIterator {
   Status value_under(const Cursor& cursor, Reader& reader, FoundValue* value) const {
     const Place soon = cursor.ahead(options_.reverse ? -kAhead : kAhead);
     if (!soon.is_deleted())
-      snapshot_->pool->expect_operation(soon.offset(), std::min(soon.bytes(), kAheadBytes));
+      snapshot_->pool->operations().expect(soon.offset(), std::min(soon.bytes(), kAheadBytes));
     return reader.value_at(cursor.place(), cursor.key(), value);
   }
   void seek(Cursor* cursor) const {

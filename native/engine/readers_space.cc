@@ -60,19 +60,17 @@ void PoolImpl::keep_for_readers(std::vector<Segment>* held) {
   for (const ReaderSeen& seen : readers_.list()) {
     if (seen.consistent && seen.fold_bytes == 0)
       continue;  // has not read the root yet, and so will read this one
-    const RootWords current = root_;
-    RootWords theirs = current;
+    RootWords theirs = fold_.root;
     theirs.fold = seen.fold;
     theirs.fold_bytes = seen.fold_bytes;
     theirs.fold_checksum = seen.fold_checksum;
     FoldBlock block;
     std::vector<Segment> needed;
-    root_ = theirs;
-    Status status = seen.consistent ? read_fold(&block)
+    Status status = seen.consistent ? FoldRoot::read_block(*medium_, theirs, &block)
                                     : Status(Code::kCorrupt,
                                              "the reader was stopped while it changed its slot");
-    root_ = current;
-    if (status.is_ok()) status = needed_by(block, seen.fold, *medium_, secret_, folded_, &needed);
+    if (status.is_ok())
+      status = needed_by(block, seen.fold, *medium_, secret_, fold_.block, &needed);
     std::sort(held->begin(), held->end(), by_offset);
     std::vector<Segment> fresh;
     for (const Segment& segment : needed) {
@@ -94,7 +92,7 @@ void PoolImpl::keep_for_readers(std::vector<Segment>* held) {
     }
     for (const Segment& segment : fresh) {
       held->push_back(segment);
-      graveyard_.bury(segment, 0, 0);
+      log_.graveyard.bury(segment, 0, 0);
     }
   }
 }
@@ -108,18 +106,18 @@ uint64_t PoolImpl::reader_allowance() const {
 // Gives back what neither the durable fold nor a snapshot nor a reader needs. A reader that keeps
 // more than its allowance expires.
 void PoolImpl::give_back() {
-  std::unique_lock append(append_mutex_);
-  const uint64_t fold = planted(PlantedBug::kReleasedBeforeFold) ? UINT64_MAX : durable_fold_;
+  std::unique_lock append(log_.lock);
+  const uint64_t fold = planted(PlantedBug::kReleasedBeforeFold) ? UINT64_MAX : fold_.durable;
   const uint64_t oldest =
       planted(PlantedBug::kReleasedUnderSnapshot) ? UINT64_MAX : index_.oldest_serial();
-  if (graveyard_.empty()) return;
+  if (log_.graveyard.empty()) return;
   Readers::Pins pins = readers_.pins();
   while (true) {
     if (planted(PlantedBug::kReaderPinsIgnored)) pins.oldest = UINT64_MAX;
-    const std::vector<Segment> gone = graveyard_.exhume(fold, oldest, pins.clock, pins.oldest);
+    const std::vector<Segment> gone = log_.graveyard.exhume(fold, oldest, pins.clock, pins.oldest);
     if (!gone.empty()) {
       // Takes a while, and commits need not wait for it: nobody else gives back.
-      for (const Segment& segment : gone) segments_.remove(segment.offset);
+      for (const Segment& segment : gone) log_.segments.remove(segment.offset);
       append.unlock();
       index_.memories.forget(gone);
       for (const Segment& segment : gone) {
@@ -128,8 +126,8 @@ void PoolImpl::give_back() {
       }
       append.lock();
     }
-    if (graveyard_.held_for_readers() == 0 || graveyard_.held_for_readers() <= reader_allowance() ||
-        !readers_.expire_oldest())
+    if (log_.graveyard.held_for_readers() == 0 ||
+        log_.graveyard.held_for_readers() <= reader_allowance() || !readers_.expire_oldest())
       return;
     pins.oldest = readers_.pins().oldest;
   }
@@ -140,8 +138,8 @@ void PoolImpl::give_back() {
 bool PoolImpl::reclaim_even_from_readers(uint64_t wanted_free) {
   while (!reclaim(wanted_free)) {
     const bool held = [&] {
-      std::lock_guard append(append_mutex_);
-      return graveyard_.held_for_readers() > 0 && readers_.expire_oldest();
+      std::lock_guard append(log_.lock);
+      return log_.graveyard.held_for_readers() > 0 && readers_.expire_oldest();
     }();
     if (!held) return false;
     give_back();
@@ -151,17 +149,9 @@ bool PoolImpl::reclaim_even_from_readers(uint64_t wanted_free) {
 
 // A first reader may have come since the last look.
 void PoolImpl::look_for_readers() {
-  std::lock_guard append(append_mutex_);
-  readers_.look(root_.incarnation, barriers_.durable_word());
+  std::lock_guard append(log_.lock);
+  readers_.look(fold_.root.incarnation, barriers_.durable_word());
   if (health_.has_failed()) readers_.failed();  // a table that was made since has not heard of it
-}
-
-// A fold's own segment: nothing refers to it once the next root is set, but a reader may be reading
-// it.
-void PoolImpl::retire_fold_block(const Segment& segment) {
-  if (!readers_.attached()) return medium_->release(segment);
-  std::lock_guard append(append_mutex_);
-  graveyard_.bury(segment, 0, 0);
 }
 
 }  // namespace holdfast

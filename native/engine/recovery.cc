@@ -16,48 +16,32 @@
 
 namespace holdfast {
 
-Status PoolImpl::read_fold(FoldBlock* block) {
-  const Segment& at = root_.fold;
-  const std::string place = "the fold at offset " + std::to_string(at.offset);
-  if (at.offset % 4096 != 0 || at.end() < at.offset || at.end() > medium_->view_end() ||
-      root_.fold_bytes > at.bytes) {
-    return Status(Code::kCorrupt, place + " lies beyond the pool's end");
-  }
-  const Bytes bytes = bytes_of(medium_->view() + at.offset, root_.fold_bytes);
-  if (checksum(bytes.data(), bytes.size()) != root_.fold_checksum)
-    return Status(Code::kCorrupt, place + " is damaged");
-  auto decoded = FoldBlock::decode(bytes);
-  if (!decoded) return Status(Code::kCorrupt, place + " cannot be understood");
-  *block = std::move(*decoded);
-  return {};
-}
-
 // A pool nobody has opened yet: one empty log segment and a fold that says so; where segments are
 // short, others ready behind it.
 Status PoolImpl::begin_new_pool() {
-  retention_.begin(options_.retain.value_or(RetainWish()));
+  log_.retention.begin(options_.retain.value_or(RetainWish()));
   HOLDFAST_TRY(medium_->adopt({}));
   const uint64_t want = log_segment_bytes();
   auto piece = medium_->allocate(SegmentKind::kLog, std::min(512 * kKiB, want),
                                  std::max(want, zeroed_at_once()));
   if (!piece.is_ok()) return std::move(piece.status());
   const Segment segment = cut(*piece, want);
-  segments_.add(segment, 1);
-  log_.resume(segment, 1, segment.offset, true, 1);
+  log_.segments.add(segment, 1);
+  log_.writer.resume(segment, 1, segment.offset, true, 1);
   FoldBlock block;
   block.time_ms = now_ms();
   block.epoch = options_.first_epoch;
-  epoch_ = options_.first_epoch;
+  log_.epoch = options_.first_epoch;
   visible_epoch_ = options_.first_epoch;
   barriers_.begin_at(options_.first_epoch);
   block.log_sequence = 1;
   block.log_offset = segment.offset;
   block.incarnation = 1;
-  block.retain_ms = retention_.wish.ms;
-  block.retain_bytes = retention_.wish.bytes;
+  block.retain_ms = log_.retention.wish.ms;
+  block.retain_bytes = log_.retention.wish.bytes;
   block.log.push_back({segment, 1, 0});
-  root_.incarnation = 1;
-  return write_fold_block(std::move(block), true);
+  fold_.root.incarnation = 1;
+  return fold_.set(std::move(block), true);
 }
 
 // Once the medium knows what is held: before, its capacity is not known.
@@ -80,16 +64,16 @@ void PoolImpl::set_table_bytes() {
 
 Status PoolImpl::recover() {
   const auto begun = Clock::now();
-  root_ = RootWords::from_root(medium_->root());
-  const bool has_tail = root_.incarnation != 0 && !root_.clean;
+  fold_.root = RootWords::from_root(medium_->root());
+  const bool has_tail = fold_.root.incarnation != 0 && !fold_.root.clean;
   index_.view.active = std::make_shared<Overlay>(has_tail ? Pages::kSmall : Pages::kHuge);
   index_.view.regions = std::make_shared<RegionMap>();
-  if (root_.incarnation == 0) {
+  if (fold_.root.incarnation == 0) {
     HOLDFAST_TRY(begin_new_pool());
   } else {
-    if (root_.version > kRootVersion) {
+    if (fold_.root.version > kRootVersion) {
       return Status(Code::kNewerFormat,
-                    "the pool's root has version " + std::to_string(root_.version) +
+                    "the pool's root has version " + std::to_string(fold_.root.version) +
                         ", this build reads up to " + std::to_string(kRootVersion) +
                         "; use a newer Holdfast");
     }
@@ -107,7 +91,7 @@ Status PoolImpl::recover() {
 // again: all it says is known from the link and the record.
 void PoolImpl::note_lost_header(const LogReader& reader, const FrameView& frame,
                                 std::vector<SegmentHeader>* lost) {
-  const LogSegment* s = segments_.find(frame.offset);
+  const LogSegment* s = log_.segments.find(frame.offset);
   if (!s || frame.offset != s->segment.offset + sizeof(SegmentHeader)) return;
   SegmentHeader header;
   if (reader.read_segment_header(s->segment, &header) && header.sequence == s->sequence) return;
@@ -126,27 +110,28 @@ Status PoolImpl::write_headers(const std::vector<SegmentHeader>& headers) {
 }
 
 Status PoolImpl::replay() {
-  if (!root_.clean) HOLDFAST_TRY(medium_->barrier());
-  HOLDFAST_TRY(read_fold(&folded_));
-  std::vector<Segment> held{root_.fold};
-  for (const FoldedSegment& s : folded_.log) {
-    segments_.add(s.segment, s.sequence, s.live_bytes);
-    if (s.live_bytes == 0 && s.sequence < folded_.log_sequence)
-      kept_for_feed_ = std::min(kept_for_feed_, s.sequence);
+  if (!fold_.root.clean) HOLDFAST_TRY(medium_->barrier());
+  HOLDFAST_TRY(FoldRoot::read_block(*medium_, fold_.root, &fold_.block));
+  std::vector<Segment> held{fold_.root.fold};
+  for (const FoldedSegment& s : fold_.block.log) {
+    log_.segments.add(s.segment, s.sequence, s.live_bytes);
+    if (s.live_bytes == 0 && s.sequence < fold_.block.log_sequence)
+      fold_.kept_for_feed = std::min(fold_.kept_for_feed, s.sequence);
     held.push_back(s.segment);
   }
-  for (const Segment& s : folded_.large) {
-    large_[s.offset] = s;
+  for (const Segment& s : fold_.block.large) {
+    log_.large[s.offset] = s;
     held.push_back(s);
   }
-  for (const KeptSegment& s : folded_.kept) {
-    graveyard_.bury(s.segment, 0, 0, s.sequence);
-    kept_for_feed_ = std::min(kept_for_feed_, s.sequence);
+  for (const KeptSegment& s : fold_.block.kept) {
+    log_.graveyard.bury(s.segment, 0, 0, s.sequence);
+    fold_.kept_for_feed = std::min(fold_.kept_for_feed, s.sequence);
     held.push_back(s.segment);
   }
-  retention_.begin(options_.retain.value_or(RetainWish{folded_.retain_ms, folded_.retain_bytes}));
-  history_ = folded_.history;
-  for (const auto& tables : folded_.runs) {
+  log_.retention.begin(
+      options_.retain.value_or(RetainWish{fold_.block.retain_ms, fold_.block.retain_bytes}));
+  log_.history = fold_.block.history;
+  for (const auto& tables : fold_.block.runs) {
     std::vector<TableRef> refs;
     for (const FoldedTable& t : tables) {
       refs.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
@@ -160,11 +145,11 @@ Status PoolImpl::replay() {
   const LogReader reader(*medium_, secret_, &copy);
   std::vector<SegmentHeader> lost_headers;
   WantedExtents fresh;
-  Tail tail(reader, folded_);
+  Tail tail(reader, fold_.block);
   HOLDFAST_TRY(tail.begins_well());
-  epoch_ = folded_.epoch;
-  torn_allowed_ = root_.placing != 0;
-  if (!root_.clean) {
+  log_.epoch = fold_.block.epoch;
+  torn_allowed_ = fold_.root.placing != 0;
+  if (!fold_.root.clean) {
     HOLDFAST_TRY(tail.walk(
         Tail::kToItsEnd,
         [&](const FrameView& frame) {
@@ -190,17 +175,17 @@ Status PoolImpl::replay() {
           replayed_bytes_ += frame.header.bytes;
         },
         [&](const Segment& segment, uint64_t sequence) {
-          segments_.add(segment, sequence);
+          log_.segments.add(segment, sequence);
           held.push_back(segment);
         }));
-    epoch_ = tail.epoch();
+    log_.epoch = tail.epoch();
   }
   if (torn_allowed_) index_.view.active->regions.set_on_its_way();
   torn_allowed_ = false;
-  tail_operations_ = replayed_operations_;
-  tail_bytes_ = replayed_bytes_;
-  visible_epoch_ = epoch_;
-  barriers_.begin_at(epoch_);
+  log_.tail.operations = replayed_operations_;
+  log_.tail.bytes = replayed_bytes_;
+  visible_epoch_ = log_.epoch;
+  barriers_.begin_at(log_.epoch);
   keep_for_readers(&held);
   HOLDFAST_POINT("open.before_adopt");
   HOLDFAST_TRY(medium_->adopt(held));
@@ -210,11 +195,11 @@ Status PoolImpl::replay() {
   HOLDFAST_TRY(write_headers(lost_headers));
   HOLDFAST_POINT("open.before_root");
 
-  root_.incarnation++;
-  root_.clean = 0;
-  log_.resume(tail.head(), tail.sequence(), tail.position(), tail.position() == tail.head().offset,
-              root_.incarnation);
-  Status set = medium_->set_root(root_.to_root());
+  fold_.root.incarnation++;
+  fold_.root.clean = 0;
+  log_.writer.resume(tail.head(), tail.sequence(), tail.position(),
+                     tail.position() == tail.head().offset, fold_.root.incarnation);
+  Status set = medium_->set_root(fold_.root.to_root());
   HOLDFAST_POINT("open.after_root");
   return set.is_ok() ? Status() : health_.fail(std::move(set));
 }

@@ -289,13 +289,13 @@ void PoolImpl::avoid_readers(std::vector<ExtentWork>* works) {
   if (std::none_of(works->begin(), works->end(),
                    [](const ExtentWork& work) { return work.in_place; }))
     return;
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   if (readers_.begin_placing()) return;
   for (ExtentWork& work : *works) work.for_readers = std::exchange(work.in_place, false);
 }
 
 void PoolImpl::readers_give_way(std::vector<ExtentWork>* works) {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   readers_.place_even_under_readers();
   for (ExtentWork& work : *works)
     work.in_place = work.in_place || std::exchange(work.for_readers, false);
@@ -304,15 +304,15 @@ void PoolImpl::readers_give_way(std::vector<ExtentWork>* works) {
 Status PoolImpl::place_regions(
     std::vector<ExtentWork>& works, uint64_t epoch,
     std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed, RegionFold* out) {
-  const bool torn = root_.placing != 0;
+  const bool torn = fold_.root.placing != 0;
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     extents_.begin_placing();
   }
   uint64_t rewritten = 0, absent_bytes = 0;
   const auto take = [&](const ExtentWork& work) -> Result<Segment> {
     {
-      std::lock_guard append(append_mutex_);
+      std::lock_guard append(log_.lock);
       if (const auto set_aside = extents_.place({work.region, work.number}, work.segment_bytes))
         return *set_aside;
     }
@@ -353,7 +353,7 @@ Status PoolImpl::place_regions(
     Status done = medium_->barrier();
     if (!done.is_ok()) return health_.fail(std::move(done));
   }
-  if (!torn) HOLDFAST_TRY(mark_placing());
+  if (!torn) HOLDFAST_TRY(fold_.mark_placing());
   reach(TestPoint::kRegionsInPlace);
   HOLDFAST_POINT("region.before_in_place");
   uint64_t written = 0;
@@ -371,22 +371,12 @@ Status PoolImpl::place_regions(
   return {};
 }
 
-Status PoolImpl::mark_placing() {
-  RootWords root = root_;
-  root.placing = 1;
-  root.clean = 0;
-  Status set = medium_->set_root(root.to_root());
-  if (!set.is_ok()) return health_.fail(std::move(set));
-  std::lock_guard append(append_mutex_);
-  root_ = root;
-  return {};
-}
-
-// The new root is durable: what came with it is published, under append_mutex_ and the exclusive
+// The new root is durable: what came with it is published, under log_.lock and the exclusive
 // index lock.
 void PoolImpl::publish_regions(RegionFold&& fold, uint64_t number) {
   index_.view.regions = std::move(fold.map);
-  for (const Segment& segment : fold.left) graveyard_.bury(segment, number, index_.next_serial());
+  for (const Segment& segment : fold.left)
+    log_.graveyard.bury(segment, number, index_.next_serial());
   extents_.end_fold(*medium_);
 }
 

@@ -268,7 +268,7 @@ Result<std::vector<RegionInfo>> PoolImpl::regions(const SnapshotPtr& snapshot) {
   return out;
 }
 
-// ── commits, under append_mutex_
+// ── commits, under log_.lock
 
 // Refuses what is outside of its region, decides additions and comparisons, and sees to it that the
 // next fold will have room for the extents that are touched for the first time. Before anything is
@@ -454,25 +454,16 @@ void PoolImpl::apply_region(const OperationView& operation, uint64_t epoch) {
   }
 }
 
-// A build that knows no regions would take their records for a torn tail: before the first one the
-// root says that it must not open the pool.
 Status PoolImpl::announce_regions() {
-  if (regions_announced_.load(std::memory_order_acquire)) return {};
+  if (fold_.regions_announced()) return {};
   std::lock_guard maintenance(maintenance_mutex_);
   HOLDFAST_TRY(health_.usable());
-  RootWords root = root_;
-  root.version = kRootVersionOfRegions;
-  Status set = medium_->set_root(root.to_root());
-  if (!set.is_ok()) return health_.fail(std::move(set));
-  std::lock_guard append(append_mutex_);
-  root_ = root;
-  regions_announced_.store(true, std::memory_order_release);
-  return {};
+  return fold_.announce_regions();
 }
 
 void PoolImpl::adopt_regions(std::vector<Segment>* held) {
   auto map = std::make_shared<RegionMap>();
-  for (const FoldedRegion& folded : folded_.regions) {
+  for (const FoldedRegion& folded : fold_.block.regions) {
     auto extents = std::make_shared<RegionExtents>();
     extents->name = folded.name;
     extents->size = folded.size;
@@ -486,7 +477,7 @@ void PoolImpl::adopt_regions(std::vector<Segment>* held) {
     map->regions[folded.region] = std::move(extents);
   }
   index_.view.regions = std::move(map);
-  regions_announced_ = root_.version >= kRootVersionOfRegions;
+  fold_.note_announced();
 }
 
 }  // namespace holdfast

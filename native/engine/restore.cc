@@ -241,19 +241,20 @@ Status PoolImpl::continue_from(uint64_t epoch) {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(fold_all());
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     HOLDFAST_TRY(health_.usable());
     std::vector<Segment> fresh;
     HOLDFAST_TRY(take_log_segment(Purpose::kUser, kKiB, &fresh));
-    segments_.add(fresh[0], log_.next_sequence());
-    Status linked = log_.link_to(fresh[0], epoch_, std::min(barriers_.durable(), epoch_));
+    log_.segments.add(fresh[0], log_.writer.next_sequence());
+    Status linked =
+        log_.writer.link_to(fresh[0], log_.epoch, std::min(barriers_.durable(), log_.epoch));
     if (linked.is_ok() && fence_at_once_)
       linked = medium_->barrier();  // before another thread can go on behind it
     if (!linked.is_ok()) return health_.fail(std::move(linked));
-    epoch_ = std::max(epoch_, epoch);
-    history_ = epoch_;
-    visible_epoch_ = epoch_;
-    barriers_.begin_at(epoch_);
+    log_.epoch = std::max(log_.epoch, epoch);
+    log_.history = log_.epoch;
+    visible_epoch_ = log_.epoch;
+    barriers_.begin_at(log_.epoch);
   }
   return run_fold(true);
 }

@@ -5,7 +5,7 @@
 // counted in bytes that are there already (MediumSpace::ready), so that this holds on a full disk
 // too.
 //
-// Under append_mutex_ unless said otherwise. A crash leaves segments that nothing refers to: they
+// Under log_.lock unless said otherwise. A crash leaves segments that nothing refers to: they
 // are free at the next open.
 
 #include <algorithm>
@@ -26,7 +26,7 @@ uint64_t PoolImpl::log_segment_bytes() const {
     return round_up(options_.log_segment_bytes, medium_->info().segment_unit);
   const MediumSpace space = medium_->space();
   const uint64_t unit = medium_->info().segment_unit;
-  const uint64_t part = medium_->info().grows ? segments_.bytes() / 128 : space.capacity / 256;
+  const uint64_t part = medium_->info().grows ? log_.segments.bytes() / 128 : space.capacity / 256;
   // A small pool has small ones: what is left for cleaning and deletions is counted in them, and
   // must be far less than the pool.
   const uint64_t low = medium_->info().grows ? 4 * unit : std::min(512 * kKiB, space.capacity / 16);
@@ -90,7 +90,7 @@ uint64_t PoolImpl::enough_free() const {
 // to be cleaned for it, and how quickly somebody has committed so far is no rate to keep to.
 void PoolImpl::set_pace() {
   const uint64_t enough = enough_free(), kept = reserve_bytes(),
-                 free = medium_->space().free + spare_bytes(), head = log_.room();
+                 free = medium_->space().free + spare_bytes(), head = log_.writer.room();
   if (!options_.background || medium_->info().grows || enough < 2 * log_segment_bytes()) return;
   pace_.set(head + free - std::min(free, kept), enough + log_segment_bytes());
 }
@@ -108,12 +108,12 @@ Status PoolImpl::make_ready(uint64_t needed, const std::string& what) {
   return take_from_disk(needed, spare_bytes(), what);
 }
 
-// Ok: there are so many beside what users leave. Not under append_mutex_: the disk may take a while
+// Ok: there are so many beside what users leave. Not under log_.lock: the disk may take a while
 // to give them.
 Status PoolImpl::make_ready_beside_reserve(uint64_t bytes, const std::string& what) {
   uint64_t needed = 0, spares = 0;
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     HOLDFAST_TRY(health_.usable());
     needed = reserve_bytes() + bytes;
     spares = spare_bytes();
@@ -146,7 +146,7 @@ uint64_t PoolImpl::head_room(Purpose purpose) {
     head_is_cleaners_ = !make_ready(cleaner_reserve(), "").is_ok();
     if (head_is_cleaners_) return 0;
   }
-  return log_.room();
+  return log_.writer.room();
 }
 
 // One kept ready that has the room and is no longer than `most`; those that do not fit go back.
@@ -229,7 +229,7 @@ void PoolImpl::stow(const std::vector<Segment>& fresh, size_t from) {
 bool PoolImpl::goes_on_in_head(const RecordBuffer& record, uint64_t head) const {
   constexpr uint64_t kLostShare = 64;
   return record.bytes() > head && head > record.longest() &&
-         (head - record.longest()) * kLostShare >= log_.head().bytes;
+         (head - record.longest()) * kLostShare >= log_.writer.head().bytes;
 }
 
 // Fresh segments enough for the record; none when the head has room. On failure what was taken is
@@ -264,7 +264,7 @@ Status PoolImpl::make_room(const RecordBuffer& record, Purpose purpose, std::vec
 void PoolImpl::prepare_spare() {
   uint64_t want = 0;
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     if (!spare_is_due() || health_.closing()) return;
     want = log_segment_bytes();
   }
@@ -278,24 +278,24 @@ void PoolImpl::take_spare_ahead(uint64_t bytes) {
   auto segment = medium_->allocate(SegmentKind::kLog, bytes, std::max(bytes, zeroed_at_once()));
   if (segment.is_ok())
     medium_->expect_appends(segment->offset, std::min(segment->bytes, kExpected));
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   spare_on_its_way_.store(false);
   if (segment.is_ok()) spares_.push_back(cut(*segment, bytes));  // else who needs it will say so
 }
 
 // Segments kept ready may lie anywhere: they go back before it is looked where the pool ends.
 void PoolImpl::give_back_spares() {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   release_spares();
 }
 
 uint64_t PoolImpl::free_now() {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   return medium_->space().free + spare_bytes();
 }
 
 uint64_t PoolImpl::bytes_short_of(uint64_t wanted) {
-  std::lock_guard append(append_mutex_);
+  std::lock_guard append(log_.lock);
   return make_ready(wanted, "").is_ok()
              ? 0
              : std::max<uint64_t>(1, wanted - std::min(wanted, ready_with_spares()));
@@ -343,7 +343,7 @@ Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued,
 // Bytes of segments that a record can need: it leaves up to its longest operation unused at the end
 // of each.
 uint64_t PoolImpl::space_for(const RecordBuffer& record) {
-  std::lock_guard guard(append_mutex_);
+  std::lock_guard guard(log_.lock);
   const uint64_t segment = log_segment_bytes();
   const uint64_t room = LogWriter::room_of(segment);
   if (record.bytes() <= room) return segment;
@@ -356,7 +356,7 @@ uint64_t PoolImpl::space_for(const RecordBuffer& record) {
 Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
   uint64_t wanted = 0;
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     wanted = purpose == Purpose::kDelete ? cleaner_reserve() : reserve_bytes();
     wanted += bytes + std::exchange(fresh_refused_, 0);
   }

@@ -16,33 +16,34 @@ PoolStats PoolImpl::stats() const {
   s.parts = medium_->parts();
   s.format_version = format_version_;
   {
-    std::lock_guard append(append_mutex_);
+    std::lock_guard append(log_.lock);
     if (!health_.closed()) {
       const MediumSpace space = medium_->space();
       s.capacity_bytes = space.capacity;
       s.taken_bytes = space.taken;
       s.free_bytes = space.free;
     }
-    s.epoch = epoch_;
-    s.folded_epoch = folded_.epoch;
-    s.incarnation = root_.incarnation;
-    s.log_segments = segments_.all().size();
-    s.log_bytes = segments_.bytes();
-    s.live_bytes = segments_.live_bytes();
-    s.large_segments = large_.size();
-    for (const auto& [offset, segment] : large_) s.large_bytes += segment.bytes;
+    s.epoch = log_.epoch;
+    s.folded_epoch = fold_.block.epoch;
+    s.incarnation = fold_.root.incarnation;
+    s.log_segments = log_.segments.all().size();
+    s.log_bytes = log_.segments.bytes();
+    s.live_bytes = log_.segments.live_bytes();
+    s.large_segments = log_.large.size();
+    for (const auto& [offset, segment] : log_.large) s.large_bytes += segment.bytes;
     s.spare_bytes = spare_bytes();
     s.set_aside_bytes = extents_.bytes();
-    s.other_bytes = root_.fold.bytes + merging_bytes_.load() + s.spare_bytes + s.set_aside_bytes;
-    s.waiting_bytes = graveyard_.bytes();
-    s.reader_bytes = graveyard_.held_for_readers();
-    s.retain_ms = retention_.wish.ms;
-    s.retain_bytes = retention_.wish.bytes;
-    s.retained_given_way = retention_.times_given_way();
-    s.feed_cursors = retention_.holds();
+    s.other_bytes =
+        fold_.root.fold.bytes + merging_bytes_.load() + s.spare_bytes + s.set_aside_bytes;
+    s.waiting_bytes = log_.graveyard.bytes();
+    s.reader_bytes = log_.graveyard.held_for_readers();
+    s.retain_ms = log_.retention.wish.ms;
+    s.retain_bytes = log_.retention.wish.bytes;
+    s.retained_given_way = log_.retention.times_given_way();
+    s.feed_cursors = log_.retention.holds();
     s.oldest_change = health_.closed() ? 0 : oldest_change();
-    graveyard_.for_each([&](const Segment& segment) {
-      if (!segments_.all().contains(segment.offset)) s.other_bytes += segment.bytes;
+    log_.graveyard.for_each([&](const Segment& segment) {
+      if (!log_.segments.all().contains(segment.offset)) s.other_bytes += segment.bytes;
     });
     std::shared_lock guard(index_.lock);
     s.region_segments = index_.view.regions->segments;

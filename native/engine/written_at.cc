@@ -22,8 +22,8 @@ Result<std::optional<uint64_t>> PoolImpl::written_at(Bytes key) {
   if (place.is_deleted()) return std::optional<uint64_t>();
   LogSegment segment;
   {
-    std::lock_guard append(append_mutex_);
-    const LogSegment* const around = segments_.find(place.offset());
+    std::lock_guard append(log_.lock);
+    const LogSegment* const around = log_.segments.find(place.offset());
     if (around == nullptr) return std::optional<uint64_t>();
     segment = *around;
   }
