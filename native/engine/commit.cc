@@ -252,7 +252,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
     return Receipt{epoch};
   }
   guard.unlock();
-  if (due) wake_maintenance();
+  if (due) maintenance_.wake();
   if (fence_at_once_) return Receipt{epoch};
   HOLDFAST_POINT("commit.before_barrier");
   if (mode == CommitMode::kDurable) {

@@ -66,7 +66,7 @@ class PoolImpl::GroupAppend {
     if (trouble_.is_ok() && pool_.fence_at_once_ && done > 0)
       (void)pool_.barriers_.raise(pool_.log_.epoch).is_ok();
     pool_.barriers_.note_appended(pool_.log_.epoch);
-    if (pool_.work_is_due()) pool_.wake_maintenance();
+    if (pool_.work_is_due()) pool_.maintenance_.wake();
     return done;
   }
 

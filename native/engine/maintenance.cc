@@ -26,32 +26,15 @@ constexpr uint64_t kIdleWaste =
     12;  // the same when there is nothing else to do; then it goes on until it is
 constexpr uint64_t kMostly = 2;  // mostly dead is what has one in so many
 constexpr uint64_t kTidy = 20;   // one in so many, or little can be gained
-constexpr auto kWidened = std::chrono::microseconds(100);
-constexpr auto kWidenEvery = std::chrono::milliseconds(10);
-constexpr int kWidenShare = 8;  // pages are widened for one in so many parts of the time at most
 constexpr uint64_t kThrottleFactor =
     2;  // overlay beyond so many times its limit: commits wait for the fold
 }  // namespace
-
-void PoolImpl::wake_maintenance() {
-  {
-    std::lock_guard guard(wake_mutex_);
-    if (std::exchange(woken_, true)) return;
-  }
-  wake_.notify_one();
-}
 
 void PoolImpl::maintenance_main() {
   uint64_t commits = 0, last_commit_ms = monotonic_ms();
   Clock::time_point readers_looked_for = {};
   Clock::duration wait = kLookRound;
-  while (true) {
-    {
-      std::unique_lock guard(wake_mutex_);
-      wake_.wait_for(guard, wait, [&] { return woken_ || stop_; });
-      if (stop_) return;
-      woken_ = false;
-    }
+  while (maintenance_.sleep(wait)) {
     if (health_.has_failed()) {
       space_requests_.refuse_all();
       std::lock_guard guard(maintenance_mutex_);
@@ -68,10 +51,7 @@ void PoolImpl::maintenance_main() {
         last_commit_ms = monotonic_ms();
       const bool idle = monotonic_ms() - last_commit_ms > kIdleMs;
       maintenance_turn(idle);
-      wait =
-          idle && widening_.from != 0
-              ? std::clamp<Clock::duration>(widening_.next - Clock::now(), kWidenEvery, kLookRound)
-              : kLookRound;
+      wait = idle ? widening_.pause(kLookRound) : kLookRound;
     }
   }
 }
@@ -105,7 +85,7 @@ void PoolImpl::maintenance_turn(bool idle) {
   prepare_spare();
   if (gained) {
     if (idle) give_back_free(false, kRoundsAhead);
-    return wake_maintenance();  // more of the same, after a look at who waits
+    return maintenance_.wake();  // more of the same, after a look at who waits
   }
   if (!idle) return;
   // Cleaning adds runs: all are merged behind it.
@@ -114,38 +94,7 @@ void PoolImpl::maintenance_turn(bool idle) {
     work_off_merges();
   }
   give_back_free(false, kept_for_large());
-  widen_pages();
-}
-
-// Of the sealed part of the log, which is where values are read: one large page, then a pause.
-// Whoever reads just there waits for it, on a busy machine for long, so it takes a small part of
-// the time.
-void PoolImpl::widen_pages() {
-  if (Clock::now() < widening_.next) return;
-  std::vector<Segment> sealed;
-  {
-    std::lock_guard append(log_.lock);
-    if (widening_.from == 0) widening_.below = log_.writer.sequence();
-    if (widening_.below <= widening_.done_below) return;
-    for (const auto& [offset, s] : log_.segments.all()) {
-      if (offset >= widening_.from && s.sequence < widening_.below && !s.retired)
-        sealed.push_back(s.segment);
-    }
-  }
-  for (const Segment& segment : sealed) {
-    const auto begun = Clock::now();
-    const bool possible = medium_->widen_pages(segment);
-    const auto took = Clock::now() - begun;
-    if (!possible) {
-      widening_ = {.done_below = UINT64_MAX};
-      return;
-    }
-    if (took < kWidened) continue;  // it was in large pages already
-    widening_.from = segment.end();
-    widening_.next = begun + std::max<Clock::duration>(kWidenEvery, took * kWidenShare);
-    return;
-  }
-  widening_ = {.done_below = widening_.below};
+  widening_.go_on();
 }
 
 // As much merging as folds have made necessary, in steps: folds that become due meanwhile, and who
@@ -163,7 +112,7 @@ void PoolImpl::work_off_merges() {
     }
     if (due && !run_fold(false).is_ok()) break;
   }
-  if (merging_) wake_maintenance();
+  if (merging_) maintenance_.wake();
 }
 
 // One round of cleaning before anybody waits for it. True: it gained something, so it is worth
@@ -254,7 +203,7 @@ void PoolImpl::throttle(const RecordBuffer& record) {
       if (turn && health_.usable().is_ok()) maintenance_turn(false);
       return;
     }
-    wake_maintenance();
+    maintenance_.wake();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }

@@ -32,7 +32,8 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       barriers_(*medium_, health_, readers_, feed_tail_),
       commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
                      [this] { raise_eventual_barrier(); }},
-                    options.eventual_within_ms) {
+                    options.eventual_within_ms),
+      widening_(*medium_, log_) {
   std::memcpy(uuid_, opened.uuid, sizeof uuid_);
 }
 
@@ -55,7 +56,7 @@ void leak_if_planted() {
 Status PoolImpl::start_threads() {
   leak_if_planted();
   HOLDFAST_TRY(commit_queue_.start());
-  return maintenance_.start("maintenance", [this] { maintenance_main(); });
+  return maintenance_.start([this] { maintenance_main(); });
 }
 
 Result<std::shared_ptr<Pool>> Pool::open(const std::string& path, const PoolOptions& options) {
@@ -116,12 +117,7 @@ Status PoolImpl::close() {
   space_requests_.refuse_all();
   feed_tail_.stop();
   commit_queue_.stop();
-  {
-    std::lock_guard guard(wake_mutex_);
-    stop_ = true;
-    wake_.notify_all();
-  }
-  if (maintenance_.joinable()) maintenance_.join();
+  maintenance_.stop();
   Status ended;
   {
     // Whoever waits to fold, compact or resize has it after us, and finds the pool closed: the last

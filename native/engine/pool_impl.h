@@ -38,7 +38,6 @@
 #include <unordered_map>
 
 #include "base/short_lock.h"
-#include "base/thread.h"
 #include "engine/barriers.h"
 #include "engine/batch.h"
 #include "engine/commit_queue.h"
@@ -47,8 +46,10 @@
 #include "engine/health.h"
 #include "engine/index_state.h"
 #include "engine/log_state.h"
+#include "engine/maintenance_thread.h"
 #include "engine/operations.h"
 #include "engine/pace.h"
+#include "engine/page_widening.h"
 #include "engine/pool.h"
 #include "engine/readers.h"
 #include "engine/region_fold.h"
@@ -367,7 +368,6 @@ class PoolImpl final : public Pool {
   void maintenance_main();
   void maintenance_turn(bool idle);  // under maintenance_mutex_
   bool fold_is_due() const;
-  void wake_maintenance();
   struct Waste {
     uint64_t dead = 0, log = 0;
     bool mostly = false;  // of some segment more than half is dead
@@ -379,7 +379,6 @@ class PoolImpl final : public Pool {
   bool clean_ahead(bool idle);
   bool tidy_round(bool idle);
   void work_off_merges();
-  void widen_pages();
   void give_back_free(bool however_little, uint64_t ahead = 0);
   uint64_t kept_for_large();
 
@@ -442,11 +441,8 @@ class PoolImpl final : public Pool {
 
   // maintenance
   mutable std::mutex maintenance_mutex_;  // held while folding, compacting, cleaning
-  std::mutex wake_mutex_;
-  std::condition_variable wake_;
-  bool woken_ = false, stop_ = false;  // guarded by wake_mutex_
   SpaceRequests space_requests_;
-  Thread maintenance_;
+  MaintenanceThread maintenance_;
   struct HeadSeen {
     uint64_t at = 0, end = 0, room = 0;
     bool spare = false;  // there is one
@@ -463,14 +459,7 @@ class PoolImpl final : public Pool {
       UINT64_MAX;  // nothing was gained by tidying up when there were so many commits
   uint64_t idly_tidied_at_ =
       UINT64_MAX;  // the same, of what is tidied up when there is nothing else to do
-  struct Widening {
-    uint64_t done_below = 0;       // segments of the log below this sequence are in large pages.
-                                   // UINT64_MAX: there are none here
-    uint64_t below = 0, from = 0;  // of the round that is under way: below which sequence, and from
-                                   // which offset on it goes on (0: none is)
-    Clock::time_point next = {};   // not before
-  };
-  Widening widening_;
+  PageWidening widening_;
   bool tidying_ = false;  // that was begun, and is not yet as tidy as it may become
   std::atomic<bool> index_damaged_{false};  // no more merging: the runs are kept for salvage
 

@@ -367,7 +367,7 @@ Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
     return reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
   }
   const bool found = space_requests_.wait(
-      wanted, [&] { wake_maintenance(); },
+      wanted, [&] { maintenance_.wake(); },
       [&] { return health_.closing() || health_.has_failed(); });
   return found ? Status() : Status(Code::kPoolFull, "");
 }
