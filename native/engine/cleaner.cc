@@ -300,7 +300,7 @@ void PoolImpl::end_round() {
 Status PoolImpl::fold_making_room(bool even_if_empty) {
   if (Status folded = run_fold(even_if_empty); !folded.is_full()) return folded;
   give_back_spares();
-  merge_piled_up(UINT64_MAX);
+  merger_.go_on(UINT64_MAX);
   return run_fold(even_if_empty);
 }
 
@@ -313,7 +313,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
   int fruitless_in_all = 0;
   while (true) {
     const bool folded = fold_making_room(false).is_ok();
-    give_back();
+    returns_.give_back();
     const uint64_t free = free_now();
     end_round();
     const uint64_t lacking = bytes_short_of(wanted_free);
@@ -330,18 +330,18 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     }
     const bool desperate = fruitless >= kDesperateRounds;
     if (fruitless == kDesperateRounds) {
-      (void)merge_all().is_ok();
+      (void)merger_.merge_all().is_ok();
     } else if (folded) {
-      merge_piled_up(fruitless == 0 ? merge_due_ : UINT64_MAX);
+      merger_.go_on(fruitless == 0 ? merger_.due() : UINT64_MAX);
     }
     set_desperate(desperate);
     const bool cleaned =
         clean(room_for_moves(), desperate ? 0 : lacking + 2 * medium_->info().segment_unit);
     set_desperate(false);
     if (!cleaned && !let_retention_give_way()) {
-      (void)merge_all().is_ok();
+      (void)merger_.merge_all().is_ok();
       (void)fold_making_room(false).is_ok();
-      give_back();
+      returns_.give_back();
       return bytes_short_of(wanted_free) == 0;
     }
   }

@@ -119,8 +119,8 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     deaths_counted_ = false;
   }
   folds_.fetch_add(1, std::memory_order_relaxed);
-  merge_due_ += run ? kMergedPerFolded * run->entries() : 0;
-  give_back();
+  merger_.note_due(run ? kMergedPerFolded * run->entries() : 0);
+  returns_.give_back();
   {
     std::lock_guard append(log_.lock);
     round_carried_ = 0;
@@ -153,7 +153,7 @@ Status PoolImpl::fold_later(Status status, FoldBlock&& block, const RegionFold& 
 // The newest version of every key of the overlay, as a run. Counts what those versions supersede in
 // older runs (once per fold, even if it must be tried again).
 Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
-  RunBuilder builder(*medium_, table_bytes_);
+  RunBuilder builder(*medium_, index_.table_bytes);
   auto cursor = overlay.cursor();
   RisingFinder older_places(index_.view.runs);
   std::unordered_map<uint64_t, uint64_t> died;  // bytes, by the segment's offset
@@ -171,7 +171,7 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
       auto older = older_places.find(cursor->key());
       // A damaged node cannot say what died: the space stays taken until check and salvage; no
       // value is lost by going on.
-      if (!older.is_ok()) index_damaged_.store(true);
+      if (!older.is_ok()) index_.damaged.store(true);
       if (older.is_ok() && older->has_value() && !(*older)->is_deleted())
         note_death(**older, cursor->place());
     }
@@ -190,7 +190,7 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
     builder.abandon();
     return std::move(tables.status());
   }
-  return make_run(std::move(*tables));
+  return index_.make_run(*medium_, std::move(*tables));
 }
 
 // A commit waits for the lock no longer than it takes to go through the segments.

@@ -5,6 +5,16 @@
 
 namespace holdfast {
 
+std::vector<std::vector<FoldedTable>> folded_runs(const std::vector<RunPtr>& runs) {
+  std::vector<std::vector<FoldedTable>> out;
+  for (const RunPtr& run : runs) {
+    auto& tables = out.emplace_back();
+    for (const TableRef& t : run->tables())
+      tables.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
+  }
+  return out;
+}
+
 Status FoldRoot::read_block(const Medium& medium, const RootWords& root, FoldBlock* block) {
   const Segment& at = root.fold;
   const std::string place = "the fold at offset " + std::to_string(at.offset);

@@ -15,6 +15,9 @@
 
 namespace holdfast {
 
+// As a fold block lists them.
+std::vector<std::vector<FoldedTable>> folded_runs(const std::vector<RunPtr>& runs);
+
 class FoldRoot {
  public:
   FoldRoot(Medium& medium, Health& health, LogState& log, const Readers& readers)

@@ -37,8 +37,16 @@ struct IndexView {
 class IndexState {
  public:
   mutable SharedLock lock;
-  PlaceMemories memories;  // of the runs, and outlives them
-  IndexView view;          // guarded by lock
+  PlaceMemories memories;            // of the runs, and outlives them
+  IndexView view;                    // guarded by lock
+  std::atomic<bool> damaged{false};  // no more merging: the runs are kept for salvage
+  // Of a table at most: smaller in a small pool, where free space is in small pieces. Under
+  // maintenance_mutex_.
+  uint64_t table_bytes = 0;
+
+  RunPtr make_run(const Medium& medium, std::vector<TableRef>&& tables) {
+    return std::make_shared<Run>(medium, std::move(tables), &memories);
+  }
 
   // ── snapshots: each has a serial; what dies is given back once no snapshot is older than its
   // death.

@@ -65,7 +65,7 @@ void PoolImpl::maintain(bool idle) {
 
 void PoolImpl::maintenance_turn(bool idle) {
   // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered
-  // in index_damaged_), or have already failed the pool: the next commit reports them.
+  // in the index), or have already failed the pool: the next commit reports them.
   bool fold_due = false;
   {
     std::lock_guard append(log_.lock);
@@ -77,7 +77,7 @@ void PoolImpl::maintenance_turn(bool idle) {
   }
   prepare_spare();  // first: a fold takes long enough for commits to fill a segment
   if (fold_due) (void)run_fold(false).is_ok();
-  give_back();
+  returns_.give_back();
   const auto [asked, wanted] = space_requests_.asked();
   if (wanted > 0) space_requests_.answer(asked, reclaim_even_from_readers(wanted));
   work_off_merges();
@@ -89,8 +89,8 @@ void PoolImpl::maintenance_turn(bool idle) {
   }
   if (!idle) return;
   // Cleaning adds runs: all are merged behind it.
-  if (!merging_ && index_.view.runs.size() > 1) {
-    begin_merge(0, index_.view.runs.size());
+  if (!merger_.under_way() && index_.view.runs.size() > 1) {
+    merger_.begin_all();
     work_off_merges();
   }
   give_back_free(false, kept_for_large());
@@ -101,9 +101,9 @@ void PoolImpl::maintenance_turn(bool idle) {
 // waits for room, come first.
 void PoolImpl::work_off_merges() {
   while (true) {
-    merge_piled_up(kMergeStep);
-    if (!merging_ || merge_due_ == 0 || health_.closing() || space_requests_.asked().bytes > 0 ||
-        pace_.is_short())
+    merger_.go_on(kMergeStep);
+    if (!merger_.under_way() || merger_.due() == 0 || health_.closing() ||
+        space_requests_.asked().bytes > 0 || pace_.is_short())
       break;
     bool due = false;
     {
@@ -112,7 +112,7 @@ void PoolImpl::work_off_merges() {
     }
     if (due && !run_fold(false).is_ok()) break;
   }
-  if (merging_) maintenance_.wake();
+  if (merger_.under_way()) maintenance_.wake();
 }
 
 // One round of cleaning before anybody waits for it. True: it gained something, so it is worth
@@ -133,7 +133,7 @@ bool PoolImpl::clean_ahead(bool idle) {
   if (free < wanted_free) {
     (void)clean(std::min(room_for_moves(), round + (free - std::min(free, kept)) / 2),
                 wanted_free - free);
-    if (segments_cleaned_.load() > before && fold_making_room(false).is_ok()) give_back();
+    if (segments_cleaned_.load() > before && fold_making_room(false).is_ok()) returns_.give_back();
     gained = free_now() > free;
   } else {
     gained = tidy_round(idle);
@@ -153,7 +153,7 @@ bool PoolImpl::tidy_round(bool idle) {
   tidying_ = idle && wasteful(tidying_ ? kTidy : kIdleWaste);
   if (!tidying_ && !wasteful(kUsualWaste) && !(idle && mostly_dead())) return false;
   (void)clean(room_for_moves(), UINT64_MAX, tidying_ ? kTidy : idle ? kMostly : kUsualVictim);
-  if (segments_cleaned_.load() > cleaned && fold_making_room(false).is_ok()) give_back();
+  if (segments_cleaned_.load() > cleaned && fold_making_room(false).is_ok()) returns_.give_back();
   const bool gained = waste().dead + (bytes_moved_.load() - moved) / (2 * kTidy) < dead;
   tidying_ = tidying_ && gained;
   return gained;
@@ -239,7 +239,7 @@ Status PoolImpl::compact() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(health_.usable());
   HOLDFAST_TRY(fold_all());
-  HOLDFAST_TRY(unless_full(merge_all()));
+  HOLDFAST_TRY(unless_full(merger_.merge_all()));
   constexpr int kFruitlessRounds =
       8;  // what little is dead in a small pool can be carried round for ever
   uint64_t least_dead = UINT64_MAX;
@@ -251,16 +251,16 @@ Status PoolImpl::compact() {
     // with the fold.
     HOLDFAST_TRY(unless_full(std::move(cleaned)));
     HOLDFAST_TRY(fold_making_room(false));
-    merge_piled_up(UINT64_MAX);
-    give_back();
+    merger_.go_on(UINT64_MAX);
+    returns_.give_back();
     if (segments_cleaned_.load() == before || !wasteful(kTidy)) break;
     const uint64_t dead = waste().dead;
     fruitless = dead < least_dead ? 0 : fruitless + 1;
     least_dead = std::min(least_dead, dead);
   }
-  HOLDFAST_TRY(unless_full(merge_all()));
+  HOLDFAST_TRY(unless_full(merger_.merge_all()));
   HOLDFAST_TRY(fold_making_room(false));  // for what the last fold found dead and still referred to
-  give_back();
+  returns_.give_back();
   give_back_free(true);
   return {};
 }

@@ -6,7 +6,6 @@
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
-#include "engine/merge_work.h"
 #include "engine/pool_impl.h"
 #include "engine/read_only_pool.h"
 #include "medium/pool_file.h"
@@ -28,6 +27,8 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       operations_(*medium_, health_, name_),
       log_(*medium_, opened.secret, operations_, index_),
       fold_(*medium_, health_, log_, readers_),
+      returns_(*medium_, log_, index_, fold_, readers_, options.reader_bytes),
+      merger_(*medium_, log_, index_, fold_, returns_),
       visits_(log_.lock, health_),
       barriers_(*medium_, health_, readers_, feed_tail_),
       commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
@@ -123,7 +124,7 @@ Status PoolImpl::close() {
     // Whoever waits to fold, compact or resize has it after us, and finds the pool closed: the last
     // fold stays the last.
     std::lock_guard guard(maintenance_mutex_);
-    drop_merge();
+    merger_.drop();
     if (!options_.read_only && !health_.has_failed() && !medium_->failed()) {
       ended = finish();
       // Behind the last root: what is free now nothing refers to, nor may a reader still need it.
@@ -151,7 +152,7 @@ Status PoolImpl::close() {
 // leaves all as it was.
 void PoolImpl::merge_before_closing() {
   constexpr size_t kMostLeft = 4;
-  if (index_.view.runs.size() > kMostLeft) merge_piled_up(UINT64_MAX);
+  if (index_.view.runs.size() > kMostLeft) merger_.go_on(UINT64_MAX);
 }
 
 // Under maintenance_mutex_: the last fold, and the mark that the log has no tail. If there is no

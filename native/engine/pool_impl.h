@@ -47,12 +47,14 @@
 #include "engine/index_state.h"
 #include "engine/log_state.h"
 #include "engine/maintenance_thread.h"
+#include "engine/merger.h"
 #include "engine/operations.h"
 #include "engine/pace.h"
 #include "engine/page_widening.h"
 #include "engine/pool.h"
 #include "engine/readers.h"
 #include "engine/region_fold.h"
+#include "engine/returns.h"
 #include "engine/space_requests.h"
 #include "engine/visits.h"
 #include "format/large_value.h"
@@ -63,9 +65,7 @@ namespace holdfast {
 
 class PoolImpl;
 struct ExtentWork;
-struct MergeWork;
 bool only_deletes(const RecordBuffer& record);
-std::vector<std::vector<FoldedTable>> folded_runs(const std::vector<RunPtr>& runs);
 
 // What a snapshot pins. Ends with its pool: afterwards reads through it say kClosed.
 class Snapshot {
@@ -318,26 +318,10 @@ class PoolImpl final : public Pool {
   Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
   void count_deaths(const std::unordered_map<uint64_t, uint64_t>& died,
                     const std::vector<std::pair<Place, Place>>& died_large);
-  RunPtr make_run(std::vector<TableRef>&& tables) {
-    return std::make_shared<Run>(*medium_, std::move(tables), &index_.memories);
-  }
   void remember_segments(FoldBlock* block);
 
-  // merge.cc — under maintenance_mutex_
-  std::pair<size_t, size_t> choose_merge() const;
-  size_t mergeable(size_t first, size_t count);
-  void begin_merge(size_t first, size_t count);
-  Status merge_on(uint64_t entries);
-  Status switch_when_due();
-  Status switch_merged(bool all);
-  void merge_piled_up(uint64_t entries);
-  Status merge_all();
-  void drop_merge();  // what it has not switched in is free again
-
   // readers_space.cc — under maintenance_mutex_
-  void give_back();  // releases what nothing needs any more
   void keep_for_readers(std::vector<Segment>* held);
-  uint64_t reader_allowance() const;
   bool reclaim_even_from_readers(uint64_t wanted_free);
   void look_for_readers();
 
@@ -395,8 +379,6 @@ class PoolImpl final : public Pool {
                              // cleaned; from here on as recover() finds right
   uint64_t fold_large_bytes_ =
       0;  // the same of the large values that it names: what they replace waits for the fold
-  uint64_t table_bytes_ = 0;  // of a table of the index at most: smaller in a small pool, where
-                              // free space is in small pieces
 
   IndexState index_;
   Readers readers_;                         // in other processes
@@ -404,6 +386,8 @@ class PoolImpl final : public Pool {
 
   LogState log_;
   FoldRoot fold_;
+  Returns returns_;
+  Merger merger_;
   Visits visits_;
   FeedTail feed_tail_;
   Barriers barriers_;
@@ -447,13 +431,7 @@ class PoolImpl final : public Pool {
     uint64_t at = 0, end = 0, room = 0;
     bool spare = false;  // there is one
   };
-  HeadSeen head_seen_;                  // behind the cleaner's last move; under maintenance_mutex_
-  std::unique_ptr<MergeWork> merging_;  // the same, as the next two
-  uint64_t merge_due_ = 0;              // entries that merging is behind by
-  std::atomic<uint64_t> merging_bytes_{
-      0};  // of tables merged and not yet switched in, as of the last step
-  uint64_t merge_lacked_room_ =
-      UINT64_MAX;  // inputs of so many bytes did not find room for their tables
+  HeadSeen head_seen_;  // behind the cleaner's last move; under maintenance_mutex_
   Pace pace_;
   uint64_t tidied_at_ =
       UINT64_MAX;  // nothing was gained by tidying up when there were so many commits
@@ -461,7 +439,6 @@ class PoolImpl final : public Pool {
       UINT64_MAX;  // the same, of what is tidied up when there is nothing else to do
   PageWidening widening_;
   bool tidying_ = false;  // that was begun, and is not yet as tidy as it may become
-  std::atomic<bool> index_damaged_{false};  // no more merging: the runs are kept for salvage
 
   // counters
   std::atomic<uint64_t> commits_{0};  // written under log_.lock
@@ -471,8 +448,7 @@ class PoolImpl final : public Pool {
     committed_bytes_.store(committed_bytes_.load(std::memory_order_relaxed) + bytes,
                            std::memory_order_relaxed);
   }
-  std::atomic<uint64_t> groups_{0}, folds_{0}, compactions_{0}, segments_cleaned_{0},
-      bytes_moved_{0};
+  std::atomic<uint64_t> groups_{0}, folds_{0}, segments_cleaned_{0}, bytes_moved_{0};
   uint64_t replayed_operations_ = 0, replayed_bytes_ = 0, open_us_ = 0;
   std::mutex close_mutex_;
 };

@@ -97,52 +97,11 @@ void PoolImpl::keep_for_readers(std::vector<Segment>* held) {
   }
 }
 
-uint64_t PoolImpl::reader_allowance() const {
-  if (options_.reader_bytes > 0) return options_.reader_bytes;
-  const MediumSpace space = medium_->space();
-  return std::max(64 * kMiB, std::min(space.capacity, space.taken) / 4);
-}
-
-// Gives back what neither the durable fold nor a snapshot nor a reader needs. A reader that keeps
-// more than its allowance expires.
-void PoolImpl::give_back() {
-  std::unique_lock append(log_.lock);
-  const uint64_t fold = planted(PlantedBug::kReleasedBeforeFold) ? UINT64_MAX : fold_.durable;
-  const uint64_t oldest =
-      planted(PlantedBug::kReleasedUnderSnapshot) ? UINT64_MAX : index_.oldest_serial();
-  if (log_.graveyard.empty()) return;
-  Readers::Pins pins = readers_.pins();
-  while (true) {
-    if (planted(PlantedBug::kReaderPinsIgnored)) pins.oldest = UINT64_MAX;
-    const std::vector<Segment> gone = log_.graveyard.exhume(fold, oldest, pins.clock, pins.oldest);
-    if (!gone.empty()) {
-      // Takes a while, and commits need not wait for it: nobody else gives back.
-      for (const Segment& segment : gone) log_.segments.remove(segment.offset);
-      append.unlock();
-      index_.memories.forget(gone);
-      for (const Segment& segment : gone) {
-        HOLDFAST_POINT("segment.before_release");
-        if (!planted(PlantedBug::kNeverReleased)) medium_->release(segment);
-      }
-      append.lock();
-    }
-    if (log_.graveyard.held_for_readers() == 0 ||
-        log_.graveyard.held_for_readers() <= reader_allowance() || !readers_.expire_oldest())
-      return;
-    pins.oldest = readers_.pins().oldest;
-  }
-}
-
 // As reclaim(); where that finds nothing, readers that hold something back expire, the oldest
 // first.
 bool PoolImpl::reclaim_even_from_readers(uint64_t wanted_free) {
   while (!reclaim(wanted_free)) {
-    const bool held = [&] {
-      std::lock_guard append(log_.lock);
-      return log_.graveyard.held_for_readers() > 0 && readers_.expire_oldest();
-    }();
-    if (!held) return false;
-    give_back();
+    if (!returns_.take_from_reader()) return false;
   }
   return true;
 }

@@ -58,7 +58,7 @@ void PoolImpl::set_table_bytes() {
   constexpr uint64_t kTableBytes = 4 * kMiB;
   const uint64_t most =
       medium_->info().grows ? log_segment_bytes() : medium_->space().capacity / 512;
-  table_bytes_ =
+  index_.table_bytes =
       std::max(round_up(std::min(kTableBytes, most), medium_->info().segment_unit), 4 * kNodeBytes);
 }
 
@@ -137,7 +137,7 @@ Status PoolImpl::replay() {
       refs.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
       held.push_back(t.segment);
     }
-    index_.view.runs.push_back(make_run(std::move(refs)));
+    index_.view.runs.push_back(index_.make_run(*medium_, std::move(refs)));
   }
   adopt_regions(&held);
 

@@ -1,21 +1,9 @@
-// Merge: neighbouring runs become one, a few tables at a time.
-//
-// Merged tables take the place of the oldest input's, from the lowest key upward; the newer inputs
-// stay in front of them to the end and say of the keys that are merged already what the merged
-// tables say. So after each switch (a fold block and a root) the index says what it said before,
-// and the tables that were replaced are given back: beyond its inputs a merge needs room for a few
-// tables, never for their whole size. It goes on in steps, folds and cleaning in between: they only
-// add newer runs in front.
-//
-// What a reopen sees: the tables as of the last switch. A merge that was cut short, by a crash or
-// for want of room, keeps what was switched; what it had not yet switched is free again.
+#include "engine/merger.h"
 
 #include <algorithm>
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
-#include "engine/merge_work.h"
-#include "engine/pool_impl.h"
 
 namespace holdfast {
 
@@ -31,27 +19,38 @@ uint64_t node_bytes(const RunPtr& run) {
   for (const TableRef& table : run->tables()) bytes += uint64_t{table.nodes} * kNodeBytes;
   return bytes;
 }
-
-uint64_t unswitched_bytes(const MergeWork& merge) {
-  uint64_t bytes = 0;
-  for (const TableRef& table : merge.builder.finished()) bytes += table.segment.bytes;
-  return bytes;
-}
 }  // namespace
 
-std::vector<std::vector<FoldedTable>> folded_runs(const std::vector<RunPtr>& runs) {
-  std::vector<std::vector<FoldedTable>> out;
-  for (const RunPtr& run : runs) {
-    auto& tables = out.emplace_back();
-    for (const TableRef& t : run->tables())
-      tables.push_back({t.segment, t.entries, t.nodes, t.root, t.depth, t.first_key, t.last_key});
+// One under way.
+struct Merger::Work {
+  Work(Medium& medium, uint64_t table_bytes) : builder(medium, table_bytes) {}
+  std::vector<RunPtr> inputs;  // newest first
+  bool keep_deleted = false;   // there are older runs
+  uint64_t bytes = 0;          // of the inputs' nodes
+  uint64_t stretch = 0;        // bytes of merged tables that are switched in together
+  RunPtr standing;  // what stands in the index for the oldest input: merged tables, then those of
+                    // its own that are left
+  std::vector<TableRef> merged;  // the first of these two
+  size_t passed = 0;             // tables of the oldest input that the cursor is past
+  size_t replaced = 0;           // of those, given back already
+  std::unique_ptr<Cursor> cursor;
+  RunBuilder builder;
+
+  uint64_t unswitched_bytes() const {
+    uint64_t sum = 0;
+    for (const TableRef& table : builder.finished()) sum += table.segment.bytes;
+    return sum;
   }
-  return out;
-}
+};
+
+Merger::Merger(Medium& medium, LogState& log, IndexState& index, FoldRoot& fold, Returns& returns)
+    : medium_(medium), log_(log), index_(index), fold_(fold), returns_(returns) {}
+
+Merger::~Merger() = default;
 
 // Which neighbouring runs to merge: all, once the newer ones are a good part of the oldest; else
 // the newest ones of about one size.
-std::pair<size_t, size_t> PoolImpl::choose_merge() const {
+std::pair<size_t, size_t> Merger::choose() const {
   const auto& runs = index_.view.runs;
   if (runs.size() < 3) return {0, 0};
   uint64_t newer = 0;
@@ -69,26 +68,26 @@ std::pair<size_t, size_t> PoolImpl::choose_merge() const {
 // How many of these runs there is room to merge: tables for two switches and the fold blocks. One
 // that found no room is begun anew only where all of its result has room. Merging gives space back,
 // so it may use what is otherwise kept for folds.
-size_t PoolImpl::mergeable(size_t first, size_t count) {
+size_t Merger::mergeable(size_t first, size_t count) {
   const auto& runs = index_.view.runs;
-  const uint64_t unit = medium_->info().segment_unit;
+  const uint64_t unit = medium_.info().segment_unit;
   uint64_t all = 0;
   for (size_t fits = 0; fits < count; fits++) {
     all += node_bytes(runs[first + fits]);
-    const uint64_t tables = 2 * std::max(table_bytes_, all / kSwitches) + table_bytes_;
+    const uint64_t tables = 2 * std::max(index_.table_bytes, all / kSwitches) + index_.table_bytes;
     const uint64_t needed =
-        round_up((all >= merge_lacked_room_ ? all : std::min(all, tables)) + 2 * unit, unit);
-    if (!medium_->make_ready(needed).is_ok()) return fits;  // the others later, when there is room
+        round_up((all >= lacked_room_ ? all : std::min(all, tables)) + 2 * unit, unit);
+    if (!medium_.make_ready(needed).is_ok()) return fits;  // the others later, when there is room
   }
   return count;
 }
 
-void PoolImpl::begin_merge(size_t first, size_t count) {
+void Merger::begin(size_t first, size_t count) {
   count = mergeable(first, count);
-  if (count < 2 || index_damaged_.load()) return;
+  if (count < 2 || index_.damaged.load()) return;
   const auto& runs = index_.view.runs;
-  merging_ = std::make_unique<MergeWork>(*medium_, table_bytes_);
-  MergeWork& m = *merging_;
+  work_ = std::make_unique<Work>(medium_, index_.table_bytes);
+  Work& m = *work_;
   m.inputs.assign(runs.begin() + static_cast<long>(first),
                   runs.begin() + static_cast<long>(first + count));
   m.keep_deleted = first + count < runs.size();
@@ -98,15 +97,15 @@ void PoolImpl::begin_merge(size_t first, size_t count) {
     m.bytes += node_bytes(run);
     sources.push_back(run->cursor());
   }
-  m.stretch = std::max(table_bytes_, m.bytes / kSwitches);
+  m.stretch = std::max(index_.table_bytes, m.bytes / kSwitches);
   m.cursor = merge_cursors(std::move(sources), m.keep_deleted);
   m.cursor->seek(Bytes());
 }
 
 // Goes on with the merge that was begun, for so many entries. What it says it could not do is
 // undone but for what was switched.
-Status PoolImpl::merge_on(uint64_t entries) {
-  MergeWork& m = *merging_;
+Status Merger::step(uint64_t entries) {
+  Work& m = *work_;
   const auto& old = m.inputs.back()->tables();
   Status built;
   for (; m.cursor->valid() && entries > 0 && built.is_ok(); entries--, m.cursor->next()) {
@@ -117,7 +116,7 @@ Status PoolImpl::merge_on(uint64_t entries) {
     if (built.is_ok()) built = m.builder.add(m.cursor->key(), m.cursor->place());
   }
   if (built.is_ok() && m.cursor->valid()) {
-    merging_bytes_ = unswitched_bytes(m);
+    unswitched_bytes_ = m.unswitched_bytes();
     return {};
   }
   if (built.is_ok()) built = m.cursor->take_status();
@@ -127,41 +126,41 @@ Status PoolImpl::merge_on(uint64_t entries) {
     built = switch_merged(true);
   }
   if (built.is_full()) {
-    merge_lacked_room_ = m.bytes;
-  } else if (m.bytes >= merge_lacked_room_) {
-    merge_lacked_room_ = UINT64_MAX;
+    lacked_room_ = m.bytes;
+  } else if (m.bytes >= lacked_room_) {
+    lacked_room_ = UINT64_MAX;
   }
-  if (built.code() == Code::kCorrupt) index_damaged_.store(true);
-  drop_merge();
+  if (built.code() == Code::kCorrupt) index_.damaged.store(true);
+  drop();
   return built;
 }
 
-void PoolImpl::drop_merge() {
-  merging_.reset();
-  merging_bytes_ = 0;
+void Merger::drop() {
+  work_.reset();
+  unswitched_bytes_ = 0;
 }
 
 // At a place where a table of the oldest input ends: new tables should not become much smaller than
 // they may be.
-Status PoolImpl::switch_when_due() {
-  MergeWork& m = *merging_;
+Status Merger::switch_when_due() {
+  Work& m = *work_;
   const uint64_t making = m.builder.bytes_in_the_making();
-  if (making > 0 && 2 * making < table_bytes_) return {};
-  if (making + unswitched_bytes(m) < m.stretch) return {};
+  if (making > 0 && 2 * making < index_.table_bytes) return {};
+  if (making + m.unswitched_bytes() < m.stretch) return {};
   HOLDFAST_TRY(m.builder.cut());
   return switch_merged(false);
 }
 
 // The merged tables so far take the place of the oldest input's that are passed; at the end (`all`)
 // of all inputs.
-Status PoolImpl::switch_merged(bool all) {
-  MergeWork& m = *merging_;
+Status Merger::switch_merged(bool all) {
+  Work& m = *work_;
   const auto& old = m.inputs.back()->tables();
   std::vector<TableRef> merged = m.merged;
   merged.insert(merged.end(), m.builder.finished().begin(), m.builder.finished().end());
   std::vector<TableRef> tables = merged;
   tables.insert(tables.end(), old.begin() + static_cast<long>(m.passed), old.end());
-  const RunPtr next = tables.empty() ? nullptr : make_run(std::move(tables));
+  const RunPtr next = tables.empty() ? nullptr : index_.make_run(medium_, std::move(tables));
   HOLDFAST_POINT("merge.before_block");
   std::vector<RunPtr> runs;
   for (const RunPtr& run : index_.view.runs) {
@@ -190,29 +189,30 @@ Status PoolImpl::switch_merged(bool all) {
   m.replaced = m.passed;
   m.merged = std::move(merged);
   m.standing = next;
-  if (all) compactions_.fetch_add(1, std::memory_order_relaxed);
-  give_back();
+  if (all) ended_.fetch_add(1, std::memory_order_relaxed);
+  returns_.give_back();
   reach(TestPoint::kMergeDone);
   return {};
 }
 
-// Every fold adds a run: without this they take what cleaning has won, and the fold block, which
-// lists them, outgrows the pieces that are free. Goes on with the merge under way, or begins the
-// next one, for so many entries.
-void PoolImpl::merge_piled_up(uint64_t entries) {
-  if (!merging_) {
-    const auto [first, count] = choose_merge();
-    if (count > 0) begin_merge(first, count);
+void Merger::go_on(uint64_t entries) {
+  if (!work_) {
+    const auto [first, count] = choose();
+    if (count > 0) begin(first, count);
   }
-  merge_due_ = merging_ ? merge_due_ - std::min(merge_due_, entries) : 0;
-  if (merging_) (void)merge_on(entries).is_ok();
+  due_ = work_ ? due_ - std::min(due_, entries) : 0;
+  if (work_) (void)step(entries).is_ok();
+}
+
+void Merger::begin_all() {
+  if (index_.view.runs.size() > 1) begin(0, index_.view.runs.size());
 }
 
 // All runs become one, or as many as there is room for.
-Status PoolImpl::merge_all() {
-  drop_merge();
-  if (index_.view.runs.size() > 1) begin_merge(0, index_.view.runs.size());
-  return merging_ ? merge_on(UINT64_MAX) : Status();
+Status Merger::merge_all() {
+  drop();
+  begin_all();
+  return work_ ? step(UINT64_MAX) : Status();
 }
 
 }  // namespace holdfast
