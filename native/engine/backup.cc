@@ -216,7 +216,8 @@ class RunningBackup final : public Backup {
       regions_ = std::move(*regions);
       phase_ = Phase::kRegions;
     }
-    if (phase_ == Phase::kLarge) large_ = std::make_unique<LargeChunks>(*pool_, description_);
+    if (phase_ == Phase::kLarge)
+      large_ = std::make_unique<LargeChunks>(pool_->medium(), pool_->health(), description_);
     return {};
   }
 
@@ -324,7 +325,9 @@ class RunningBackup final : public Backup {
       payload_.append(change.value);
       return {};
     }
-    if (!large_) large_ = std::make_unique<LargeChunks>(*pool_, std::string(change.value));
+    if (!large_)
+      large_ = std::make_unique<LargeChunks>(pool_->medium(), pool_->health(),
+                                             std::string(change.value));
     bool more = true;
     while (more && payload_.size() < kBlockBytes) {
       auto given = large_->next([&](const uint8_t* bytes, size_t size) {

@@ -1,57 +1,97 @@
-// Reads everything a snapshot can reach and says what is damaged. Commits go on meanwhile; close()
-// ends it between two of its parts and waits for that.
-
 #include "base/test_hooks.h"
+#include "engine/checker.h"
 #include "engine/large_chunks.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
 
 namespace {
-constexpr int kEntriesAtOnce = 1024;
+constexpr int kEntriesInOneHold = 1024;
 constexpr uint64_t kBytesAtOnce = kMiB;
 }  // namespace
 
 // A bounded step, so that the index lock is not held for long, nor while `progress` is told. It
 // ends at a large value, whose bytes are read without the lock.
-Status PoolImpl::check_entries(const SnapshotPtr& pinned, EntriesChecked* done,
-                               CheckReport* report) {
-  auto reader = read(pinned);
+Status Checker::check_entries(EntriesChecked* done) {
+  auto reader = pool_.read(pinned_);
   if (!reader.is_ok()) return std::move(reader.status());
-  auto cursor = pinned->view.cursor(pinned->pin.epoch, true);
+  auto cursor = pinned_->view.cursor(pinned_->pin.epoch, true);
   cursor->seek(done->last.value_or(""));
   if (cursor->valid() && done->last && cursor->key() == *done->last) cursor->next();
   done->large.clear();
-  const uint64_t enough = report->bytes_read + kBytesAtOnce;
-  for (int i = 0;
-       i < kEntriesAtOnce && report->bytes_read < enough && done->large.empty() && cursor->valid();
+  const uint64_t enough = report_.bytes_read + kBytesAtOnce;
+  for (int i = 0; i < kEntriesInOneHold && report_.bytes_read < enough && done->large.empty() &&
+                  cursor->valid();
        i++, cursor->next()) {
     done->last = std::string(cursor->key());
     if (cursor->place().is_deleted()) continue;
     FoundValue value;
     Status sound = reader->value_at(cursor->place(), *done->last, &value);
     if (sound.is_ok() && value.large) done->large = std::string(value.description);
-    if (!sound.is_ok()) report->damages.push_back(sound.message());
-    report->entries++;
-    report->bytes_read += cursor->place().bytes();
+    if (!sound.is_ok()) report_.damages.push_back(sound.message());
+    report_.entries++;
+    report_.bytes_read += cursor->place().bytes();
   }
   done->more = cursor->valid();
   const Status walked = cursor->take_status();
   if (walked.is_ok()) return {};
-  report->damages.push_back(walked.message());
+  report_.damages.push_back(walked.message());
   done->more = false;
   return {};
 }
 
-void PoolImpl::check_large(const std::string& description, CheckReport* report,
-                           const std::function<bool()>& aborted) {
-  LargeChunks chunks(*this, description);
+void Checker::check_large(const std::string& description) {
+  LargeChunks chunks(parts_.medium, parts_.health, description);
   while (!aborted()) {
     const Result<bool> more =
-        chunks.next([&](const uint8_t*, size_t size) { report->bytes_read += size; });
-    if (!more.is_ok()) report->damages.push_back(more.status().message());
+        chunks.next([&](const uint8_t*, size_t size) { report_.bytes_read += size; });
+    if (!more.is_ok()) report_.damages.push_back(more.status().message());
     if (!more.is_ok() || !more.value()) return;
   }
+}
+
+Status Checker::ended() const {
+  return parts_.health.closing() ? parts_.health.closed_status()
+                                 : Status(Code::kAborted, "the check was aborted");
+}
+
+Status Checker::check_runs() {
+  for (const RunPtr& run : pinned_->view.runs) {
+    HOLDFAST_TRY(run->check([&](const std::string& damage) {
+      report_.damages.push_back(damage);
+      return !aborted();
+    }));
+    report_.bytes_read += run->bytes();
+    if (aborted()) return ended();
+  }
+  return {};
+}
+
+Status Checker::check_all_entries(const std::function<void(double)>& progress) {
+  uint64_t total = 1;
+  for (const RunPtr& run : pinned_->view.runs) total += run->entries();
+  EntriesChecked done;
+  while (done.more) {
+    if (aborted()) return ended();
+    HOLDFAST_TRY(check_entries(&done));
+    reach(TestPoint::kWalkLetGo);
+    if (!done.large.empty()) check_large(done.large);
+    if (progress)
+      progress(std::min(1.0, static_cast<double>(report_.entries) / static_cast<double>(total)));
+  }
+  return {};
+}
+
+Result<CheckReport> Checker::run(const std::function<void(double)>& progress) {
+  HOLDFAST_TRY(check_runs());
+  HOLDFAST_TRY(check_all_entries(progress));
+  check_regions();
+  check_log();
+  if (aborted()) return ended();
+  // Zeros in place of a page that failed are not damage of the pool.
+  HOLDFAST_TRY(parts_.health.sound());
+  if (progress) progress(1.0);
+  return std::move(report_);
 }
 
 Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled,
@@ -60,40 +100,8 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled,
   HOLDFAST_TRY(visit.begin());
   auto pinned = snapshot();
   if (!pinned.is_ok()) return std::move(pinned.status());
-  const IndexView& view = (*pinned)->view;
-  CheckReport report;
-  const auto closing = [&] { return health_.closing(); };
-  const auto aborted = [&] { return closing() || (cancelled && cancelled->load()); };
-  const auto ended = [&] {
-    return closing() ? health_.closed_status() : Status(Code::kAborted, "the check was aborted");
-  };
-  uint64_t total = 1;
-  for (const RunPtr& run : view.runs) total += run->entries();
-
-  for (const RunPtr& run : view.runs) {
-    HOLDFAST_TRY(run->check([&](const std::string& damage) {
-      report.damages.push_back(damage);
-      return !aborted();
-    }));
-    report.bytes_read += run->bytes();
-    if (aborted()) return ended();
-  }
-
-  EntriesChecked done;
-  while (done.more) {
-    if (aborted()) return ended();
-    HOLDFAST_TRY(check_entries(*pinned, &done, &report));
-    reach(TestPoint::kWalkLetGo);
-    if (!done.large.empty()) check_large(done.large, &report, aborted);
-    if (progress)
-      progress(std::min(1.0, static_cast<double>(report.entries) / static_cast<double>(total)));
-  }
-  check_regions(*pinned, &report, aborted);
-  check_log(&report, aborted);
-  if (aborted()) return ended();
-  HOLDFAST_TRY(health_.sound());  // zeros in place of a page that failed are not damage of the pool
-  if (progress) progress(1.0);
-  return report;
+  const Checker::Parts parts{*medium_, health_, log_, fold_, region_reader_, secret_};
+  return Checker(*this, parts, std::move(*pinned), cancelled).run(progress);
 }
 
 }  // namespace holdfast

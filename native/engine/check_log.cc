@@ -5,7 +5,7 @@
 // the next record goes. What is not valid in between is damage; the row is taken up again at the
 // next valid frame. The caller's snapshot keeps the segments from being given away meanwhile.
 
-#include "engine/pool_impl.h"
+#include "engine/checker.h"
 
 namespace holdfast {
 
@@ -44,33 +44,34 @@ uint64_t check_frames(const LogReader& reader, const LogSegment& s, uint64_t end
 
 }  // namespace
 
-void PoolImpl::check_log(CheckReport* report, const std::function<bool()>& aborted) {
+void Checker::check_log() {
   std::vector<LogSegment> segments;
   uint64_t head_sequence = 0, head_end = 0;
   {
-    std::lock_guard append(log_.lock);
-    segments = log_.segments.by_sequence();
-    head_sequence = log_.writer.sequence();
-    head_end = log_.writer.position();
-    const Bytes block = bytes_of(medium_->view() + fold_.root.fold.offset, fold_.root.fold_bytes);
-    if (checksum(block.data(), block.size()) != fold_.root.fold_checksum) {
-      report->damages.push_back("the fold at offset " + std::to_string(fold_.root.fold.offset) +
-                                " is damaged");
+    std::lock_guard append(parts_.log.lock);
+    segments = parts_.log.segments.by_sequence();
+    head_sequence = parts_.log.writer.sequence();
+    head_end = parts_.log.writer.position();
+    const Bytes block =
+        bytes_of(parts_.medium.view() + parts_.fold.root.fold.offset, parts_.fold.root.fold_bytes);
+    if (checksum(block.data(), block.size()) != parts_.fold.root.fold_checksum) {
+      report_.damages.push_back("the fold at offset " +
+                                std::to_string(parts_.fold.root.fold.offset) + " is damaged");
     }
   }
-  const LogReader reader(*medium_, secret_);
+  const LogReader reader(parts_.medium, parts_.secret);
   for (const LogSegment& s : segments) {
     if (s.retired || aborted()) continue;
     const bool is_head = s.sequence == head_sequence;
     if (is_head && head_end == s.segment.offset) continue;  // nothing has been written here yet
     SegmentHeader header;
     if (!reader.read_segment_header(s.segment, &header) || header.sequence != s.sequence) {
-      report->damages.push_back("the header of " + named(s) + " is damaged");
+      report_.damages.push_back("the header of " + named(s) + " is damaged");
     }
-    report->bytes_read +=
-        check_frames(reader, s, is_head ? head_end : s.segment.end(), &report->damages);
+    report_.bytes_read +=
+        check_frames(reader, s, is_head ? head_end : s.segment.end(), &report_.damages);
   }
-  medium_->check([&](const std::string& damage) { report->damages.push_back(damage); });
+  parts_.medium.check([&](const std::string& damage) { report_.damages.push_back(damage); });
 }
 
 }  // namespace holdfast

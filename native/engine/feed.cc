@@ -68,7 +68,7 @@ class LogCursor final : public FeedCursor {
   }
 
   Status read_large(const FeedChange& change, const EachChunk& each) override {
-    LargeChunks chunks(*pool_, std::string(change.value));
+    LargeChunks chunks(pool_->medium(), pool_->health(), std::string(change.value));
     Status taken;
     while (taken.is_ok()) {
       auto more =

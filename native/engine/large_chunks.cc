@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "engine/pool_impl.h"
-
 namespace holdfast {
 
 Status LargeChunks::forgotten(uint64_t bytes) {
@@ -18,19 +16,18 @@ Result<bool> LargeChunks::next(const Take& take) {
   if (!value_) return Status(Code::kCorrupt, "a large value's description is damaged");
   if (piece_ == value_->pieces.size()) return false;
   const LargePiece& piece = value_->pieces[piece_];
-  const Medium& medium = pool_.medium();
-  HOLDFAST_TRY(pool_.health().usable());
-  if (piece.segment.end() > medium.view_end() || piece.used > piece.segment.bytes ||
+  HOLDFAST_TRY(health_.usable());
+  if (piece.segment.end() > medium_.view_end() || piece.used > piece.segment.bytes ||
       piece.used == 0) {
     return Status(Code::kCorrupt, "a large value's segment at offset " +
                                       std::to_string(piece.segment.offset) +
                                       " lies beyond the pool's end");
   }
   chunk_.resize(std::min(LargeValue::kChunk, piece.used - at_));
-  std::memcpy(chunk_.data(), medium.view() + piece.segment.offset + at_, chunk_.size());
+  std::memcpy(chunk_.data(), medium_.view() + piece.segment.offset + at_, chunk_.size());
   rolled_ = roll(rolled_, checksum(chunk_.data(), chunk_.size()));
   at_ += chunk_.size();
-  HOLDFAST_TRY(pool_.health().sound());
+  HOLDFAST_TRY(health_.sound());
   if (at_ == piece.used) {
     if (rolled_ != piece.checksum) {
       return Status(Code::kCorrupt, "a large value's bytes at offset " +

@@ -8,24 +8,24 @@
 #include <vector>
 
 #include "base/status.h"
+#include "engine/health.h"
 #include "format/large_value.h"
 
 namespace holdfast {
 
-class PoolImpl;
-
 class LargeChunks {
  public:
   using Take = std::function<void(const uint8_t* bytes, size_t size)>;
-  LargeChunks(const PoolImpl& pool, const std::string& description)
-      : pool_(pool), value_(LargeValue::decode(description)) {}
+  LargeChunks(const Medium& medium, const Health& health, const std::string& description)
+      : medium_(medium), health_(health), value_(LargeValue::decode(description)) {}
   // Gives the next chunk; false: there is none left.
   Result<bool> next(const Take& take);
   // What to say of a value whose segments may have been given back.
   static Status forgotten(uint64_t bytes);
 
  private:
-  const PoolImpl& pool_;
+  const Medium& medium_;
+  const Health& health_;
   const std::optional<LargeValue> value_;
   size_t piece_ = 0;
   uint64_t at_ = 0, rolled_ = 0;

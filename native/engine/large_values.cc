@@ -115,7 +115,7 @@ Result<bool> PoolImpl::large_equals(Bytes description, Bytes expected) const {
   const auto value = LargeValue::decode(description);
   if (!value) return Status(Code::kCorrupt, "a large value's description is damaged");
   if (value->size != expected.size()) return false;
-  LargeChunks chunks(*this, std::string(description));
+  LargeChunks chunks(*medium_, health_, std::string(description));
   bool same = true;
   while (true) {
     auto more = chunks.next([&](const uint8_t* bytes, size_t size) {

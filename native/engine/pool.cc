@@ -25,6 +25,7 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
                 barriers_.wake_all();
               }),
       operations_(*medium_, health_, name_),
+      region_reader_(*medium_, health_, secret_, options.read_only),
       log_(*medium_, opened.secret, operations_, index_),
       fold_(*medium_, health_, log_, readers_),
       returns_(*medium_, log_, index_, fold_, readers_, options.reader_bytes),

@@ -54,6 +54,7 @@
 #include "engine/pool.h"
 #include "engine/readers.h"
 #include "engine/region_fold.h"
+#include "engine/region_reader.h"
 #include "engine/returns.h"
 #include "engine/space_requests.h"
 #include "engine/visits.h"
@@ -141,8 +142,6 @@ class PoolImpl final : public Pool {
   Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive
   Status copy_large(Bytes description, uint64_t expected,
                     uint8_t* to) const;  // of `expected` bytes
-  bool read_placed_block(const IndexView& view, uint32_t region, uint64_t block, uint8_t* to,
-                         bool torn_allowed) const;
 
  private:
   friend class ReadOnlyPool;  // makes one of these, without threads, for each fold it reads by
@@ -164,19 +163,6 @@ class PoolImpl final : public Pool {
   void note_lost_header(const LogReader& reader, const FrameView& frame,
                         std::vector<SegmentHeader>* lost);
   Status write_headers(const std::vector<SegmentHeader>& headers);
-
-  // check.cc
-  struct EntriesChecked {
-    std::optional<std::string> last;  // key of the last one
-    std::string large;                // description of its value, if that is a large one
-    bool more = true;
-  };
-  Status check_entries(const SnapshotPtr& pinned, EntriesChecked* done, CheckReport* report);
-  void check_large(const std::string& description, CheckReport* report,
-                   const std::function<bool()>& aborted);
-
-  // check_log.cc
-  void check_log(CheckReport* report, const std::function<bool()>& aborted);
 
   // commit.cc — under log_.lock unless said otherwise
   Status check_conditions(const Batch::Impl& batch);
@@ -254,6 +240,7 @@ class PoolImpl final : public Pool {
   Result<LargeValue> write_large(Bytes bytes, std::vector<Segment>* taken);
 
   // regions.cc — under log_.lock unless said otherwise
+  std::pair<const IndexView*, uint64_t> seen_by(const SnapshotPtr& snapshot) const;
   Status prepare_regions(const Batch::Impl& batch, RecordBuffer* record);
   void overlay_earlier_writes(const RecordBuffer& record, uint64_t end, const RegionKey& cell,
                               uint64_t* value) const;
@@ -265,14 +252,6 @@ class PoolImpl final : public Pool {
   void apply_region(const OperationView& operation, uint64_t epoch);
   Status announce_regions();  // not under log_.lock
   void adopt_regions(std::vector<Segment>* held);
-  bool read_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block,
-                  uint8_t* to) const;
-  Status read_region_bytes(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset,
-                           uint64_t size, uint8_t* to) const;
-  Status check_region_range(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset,
-                            uint64_t size) const;
-  Status damaged_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block) const;
-  RegionInfo region_in(const IndexView& view, uint64_t at, uint32_t region) const;
 
   // region_fold.cc — under maintenance_mutex_
   Status fold_regions(const RegionOverlay& overlay, uint64_t epoch, RegionFold* out);
@@ -293,10 +272,6 @@ class PoolImpl final : public Pool {
   Status show_extent(PrivateView* memory, const IndexView& view, uint32_t region,
                      const RegionExtent& extent, uint64_t first_page, uint64_t limit,
                      const std::set<uint64_t>& on_their_way, bool* mapped);
-
-  // check_regions.cc
-  void check_regions(const SnapshotPtr& pinned, CheckReport* report,
-                     const std::function<bool()>& aborted);
 
   // feed.cc — under log_.lock
   struct FeedStart {
@@ -375,6 +350,7 @@ class PoolImpl final : public Pool {
   const bool fence_at_once_;  // the medium's barrier is per thread, and cheap
   Health health_;
   const Operations operations_;
+  const RegionReader region_reader_;
   uint64_t fold_bytes_ = 0;  // the tail's limit: smaller in a small pool, where it cannot be
                              // cleaned; from here on as recover() finds right
   uint64_t fold_large_bytes_ =

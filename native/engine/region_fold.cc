@@ -29,6 +29,7 @@
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/pool_impl.h"
+#include "engine/region_reader.h"
 
 namespace holdfast {
 

@@ -17,9 +17,5 @@ struct RegionFold {
 };
 
 std::vector<FoldedRegion> folded_regions(const RegionMap& map);
-// Does the sector of sums stand where it belongs, and whole? `on_its_way`: it may be any mixture of
-// an old one and a new one, and only what all its versions have in common is known: whose it is.
-bool region_sector_is_sound(const SumSector& sector, bool on_its_way, uint64_t secret,
-                            uint32_t region, uint64_t extent, uint64_t index);
 
 }  // namespace holdfast

@@ -22,13 +22,11 @@ namespace {
 constexpr uint64_t kReadUnderOneLock = kMiB;
 constexpr uint64_t kCellBytes = 8;
 
-std::string quoted(const std::string& name) { return "'" + name.substr(0, 100) + "'"; }
-
 // What lies below the active overlay.
 class BelowActive final : public RegionBase {
  public:
-  BelowActive(const PoolImpl& pool, const IndexView& view, bool torn_allowed)
-      : pool_(pool), view_(view), torn_allowed_(torn_allowed) {}
+  BelowActive(const RegionReader& placed, const IndexView& view, bool torn_allowed)
+      : placed_(placed), view_(view), torn_allowed_(torn_allowed) {}
   bool read_below(uint32_t region, uint64_t block, uint8_t* to) override {
     if (view_.frozen) {
       if (const auto* image = view_.frozen->regions.find(region, block, RegionOverlay::kLatest)) {
@@ -41,110 +39,21 @@ class BelowActive final : public RegionBase {
         return true;
       }
     }
-    return pool_.read_placed_block(view_, region, block, to, torn_allowed_);
+    return placed_.read_placed_block(view_, region, block, to, torn_allowed_);
   }
 
  private:
-  const PoolImpl& pool_;
+  const RegionReader& placed_;
   const IndexView& view_;
   const bool torn_allowed_;
 };
 
-Status missing(uint32_t region) {
-  return Status(Code::kNotFound, "there is no region with number " + std::to_string(region) +
-                                     ": it was dropped, or is younger than the snapshot");
-}
-
-Status out_of_range(const std::string& name, uint64_t size, uint64_t offset, uint64_t bytes) {
-  return Status(Code::kOutOfRange, "the region " + quoted(name) + " has " + std::to_string(size) +
-                                       " bytes; " + std::to_string(bytes) + " bytes at offset " +
-                                       std::to_string(offset) +
-                                       " are not all inside; resize it first");
-}
-
-Status damaged(const std::string& name, uint64_t offset) {
-  return Status(Code::kCorrupt,
-                "the region " + quoted(name) + " is damaged at offset " + std::to_string(offset) +
-                    "; holdfast check lists all damage; writing that whole block of " +
-                    std::to_string(kRegionBlockBytes) + " bytes anew mends it");
-}
-
 }  // namespace
 
-bool region_sector_is_sound(const SumSector& sector, bool on_its_way, uint64_t secret,
-                            uint32_t region, uint64_t extent, uint64_t index) {
-  return sector.region == region && sector.extent == static_cast<uint32_t>(extent) &&
-         (on_its_way ||
-          sector.checksum ==
-              sector_checksum(sector, secret, extent * kExtentBlocks + index * kSumsPerSector));
-}
-
-// A block as the newest fold left it. `torn_allowed`: a fold may have been placing it when the
-// machine stopped; whatever the tail does not say of it was the same before and after, so any
-// mixture is as good.
-bool PoolImpl::read_placed_block(const IndexView& view, uint32_t region, uint64_t block,
-                                 uint8_t* to, bool torn_allowed) const {
-  const RegionExtents* of = view.regions ? view.regions->find(region) : nullptr;
-  const uint64_t number = block / kExtentBlocks, index = block % kExtentBlocks;
-  const RegionExtent* extent = of ? of->find(number) : nullptr;
-  if (!extent || index >= extent->blocks()) {
-    std::memset(to, 0, kRegionBlockBytes);
-    return true;
-  }
-  if (extent->segment.end() > medium_->view_end()) return false;
-  const uint8_t* page = medium_->view() + extent->segment.offset;
-  const uint64_t sector = index / kSumsPerSector;
-  const uint8_t* sums = page + sector * sizeof(SumSector);
-  const auto sum = load<uint64_t>(sums + index % kSumsPerSector * sizeof(uint64_t));
-  if (sum == 0) {
-    std::memset(to, 0, kRegionBlockBytes);
-    const uint64_t first = number * kExtentBlocks + sector * kSumsPerSector;
-    const auto places = [&](const Overlay* overlay) {
-      return overlay && (overlay->regions.is_on_its_way() || options_.read_only) &&
-             overlay->regions.touches(region, first, kSumsPerSector);
-    };
-    const bool on_its_way = torn_allowed || places(view.active.get()) || places(view.frozen.get());
-    return region_sector_is_sound(load<SumSector>(sums), on_its_way, secret_, region, number,
-                                  sector);
-  }
-  std::memcpy(to, page + kSumPageBytes + index * kRegionBlockBytes, kRegionBlockBytes);
-  return torn_allowed || planted(PlantedBug::kChecksumNotChecked) ||
-         block_sum(to, secret_, region, block) == sum;
-}
-
-// A block as of an epoch of the view. False: damaged.
-bool PoolImpl::read_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block,
-                          uint8_t* to) const {
-  for (const Overlay* overlay : {view.active.get(), view.frozen.get()}) {
-    if (!overlay || overlay->regions.empty()) continue;
-    if (const auto* image = overlay->regions.find(region, block, at)) {
-      std::memcpy(to, image->bytes, kRegionBlockBytes);
-      return !image->damaged;
-    }
-    if (block * kRegionBlockBytes >= overlay->regions.limit(region, at)) {
-      std::memset(to, 0, kRegionBlockBytes);
-      return true;
-    }
-  }
-  return read_placed_block(view, region, block, to, false);
-}
-
-RegionInfo PoolImpl::region_in(const IndexView& view, uint64_t at, uint32_t region) const {
-  RegionInfo info;
-  info.region = region;
-  const RegionExtents* placed = view.regions ? view.regions->find(region) : nullptr;
-  if (placed) {
-    info.size = placed->size;
-    info.name = placed->name;
-    for (const RegionExtent& extent : placed->extents) info.placed_bytes += extent.segment.bytes;
-  }
-  for (const Overlay* overlay : {view.frozen.get(), view.active.get()}) {
-    const auto* cut = overlay ? overlay->regions.cut(region, at) : nullptr;
-    if (!cut) continue;
-    info.size = cut->size;
-    info.name = overlay->regions.regions().at(region).name;
-  }
-  return info;
+// Under the shared index lock: what the snapshot, or now, sees.
+std::pair<const IndexView*, uint64_t> PoolImpl::seen_by(const SnapshotPtr& snapshot) const {
+  if (snapshot) return {&snapshot->view, snapshot->pin.epoch};
+  return {&index_.view, RegionOverlay::kLatest};
 }
 
 Status PoolImpl::region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to,
@@ -160,112 +69,35 @@ Status PoolImpl::region_read(uint32_t region, uint64_t offset, uint64_t size, ui
     const uint64_t piece = std::min(kReadUnderOneLock, size - done);
     auto reader = read(pinned);
     if (!reader.is_ok()) return std::move(reader.status());
-    const IndexView& view = pinned ? pinned->view : index_.view;
-    const uint64_t at = pinned ? pinned->pin.epoch : RegionOverlay::kLatest;
-    HOLDFAST_TRY(read_region_bytes(view, at, region, offset + done, piece, to + done));
+    const auto [view, at] = seen_by(pinned);
+    HOLDFAST_TRY(region_reader_.read(*view, at, region, offset + done, piece, to + done));
     done += piece;
   } while (done < size);
   return {};
 }
 
-// Under the shared index lock, or the append lock.
-Status PoolImpl::check_region_range(const IndexView& view, uint64_t at, uint32_t region,
-                                    uint64_t offset, uint64_t size) const {
-  uint64_t has = 0;
-  const RegionOverlay::Cut* cut = view.active->regions.cut(region, at);
-  if (!cut && view.frozen) cut = view.frozen->regions.cut(region, at);
-  const RegionExtents* placed = cut || !view.regions ? nullptr : view.regions->find(region);
-  if (cut)
-    has = cut->size;
-  else if (placed)
-    has = placed->size;
-  if (has == 0) return missing(region);
-  if (offset > has || size > has - offset)
-    return out_of_range(region_in(view, at, region).name, has, offset, size);
-  return {};
-}
-
-Status PoolImpl::damaged_block(const IndexView& view, uint64_t at, uint32_t region,
-                               uint64_t block) const {
-  return health_.blame(damaged(region_in(view, at, region).name, block * kRegionBlockBytes));
-}
-
-Status PoolImpl::read_region_bytes(const IndexView& view, uint64_t at, uint32_t region,
-                                   uint64_t offset, uint64_t size, uint8_t* to) const {
-  HOLDFAST_TRY(check_region_range(view, at, region, offset, size));
-  uint8_t block[kRegionBlockBytes];
-  while (size > 0) {
-    const uint64_t within = offset % kRegionBlockBytes;
-    const uint64_t take = std::min(kRegionBlockBytes - within, size);
-    uint8_t* into = take == kRegionBlockBytes ? to : block;
-    if (!read_block(view, at, region, offset / kRegionBlockBytes, into)) {
-      return damaged_block(view, at, region, offset / kRegionBlockBytes);
-    }
-    if (into == block) std::memcpy(to, block + within, take);
-    offset += take;
-    to += take;
-    size -= take;
-  }
-  return health_.sound();
-}
-
 Result<RegionInfo> PoolImpl::region_info(uint32_t region, const SnapshotPtr& snapshot) {
   auto reader = read(snapshot);
   if (!reader.is_ok()) return std::move(reader.status());
-  RegionInfo info = snapshot ? region_in(snapshot->view, snapshot->pin.epoch, region)
-                             : region_in(index_.view, RegionOverlay::kLatest, region);
-  if (info.size == 0) return missing(region);
+  const auto [view, at] = seen_by(snapshot);
+  RegionInfo info = region_reader_.info(*view, at, region);
+  if (info.size == 0) return missing_region(region);
   return info;
 }
 
-// By extents and by blocks of the overlays, as of any epoch: what is given may turn out to be
-// zeros, never the other way round.
 Result<uint64_t> PoolImpl::region_data_from(uint32_t region, uint64_t offset,
                                             const SnapshotPtr& snapshot) {
   auto reader = read(snapshot);
   if (!reader.is_ok()) return std::move(reader.status());
-  const IndexView& view = snapshot ? snapshot->view : index_.view;
-  const uint64_t at = snapshot ? snapshot->pin.epoch : RegionOverlay::kLatest;
-  const uint64_t size = region_in(view, at, region).size;
-  if (size == 0) return missing(region);
-  uint64_t found = size, limit = UINT64_MAX;
-  for (const Overlay* overlay : {view.active.get(), view.frozen.get()}) {
-    const auto of = overlay ? overlay->regions.regions().find(region)
-                            : std::map<uint32_t, RegionOverlay::Region>::const_iterator();
-    if (!overlay || of == overlay->regions.regions().end()) continue;
-    limit = std::min(limit, overlay->regions.limit(region, at));
-    const auto block = of->second.blocks.lower_bound(offset / kRegionBlockBytes);
-    if (block != of->second.blocks.end()) found = std::min(found, block->first * kRegionBlockBytes);
-  }
-  if (const RegionExtents* placed = view.regions->find(region)) {
-    const auto extent =
-        std::lower_bound(placed->extents.begin(), placed->extents.end(), offset / kExtentDataBytes,
-                         [](const RegionExtent& e, uint64_t number) { return e.number < number; });
-    if (extent != placed->extents.end() && extent->number * kExtentDataBytes < limit)
-      found = std::min(found, extent->number * kExtentDataBytes);
-  }
-  return std::min(size, std::max(found, offset));
+  const auto [view, at] = seen_by(snapshot);
+  return region_reader_.data_from(*view, at, region, offset);
 }
 
 Result<std::vector<RegionInfo>> PoolImpl::regions(const SnapshotPtr& snapshot) {
   auto reader = read(snapshot);
   if (!reader.is_ok()) return std::move(reader.status());
-  const IndexView& view = snapshot ? snapshot->view : index_.view;
-  std::set<uint32_t> numbers;
-  if (view.regions) {
-    for (const auto& [region, extents] : view.regions->regions) numbers.insert(region);
-  }
-  for (const Overlay* overlay : {view.active.get(), view.frozen.get()}) {
-    if (!overlay) continue;
-    for (const auto& [region, of] : overlay->regions.regions()) numbers.insert(region);
-  }
-  std::vector<RegionInfo> out;
-  for (const uint32_t region : numbers) {
-    RegionInfo info =
-        region_in(view, snapshot ? snapshot->pin.epoch : RegionOverlay::kLatest, region);
-    if (info.size > 0) out.push_back(std::move(info));
-  }
-  return out;
+  const auto [view, at] = seen_by(snapshot);
+  return region_reader_.all(*view, at);
 }
 
 // ── commits, under log_.lock
@@ -276,15 +108,16 @@ Result<std::vector<RegionInfo>> PoolImpl::regions(const SnapshotPtr& snapshot) {
 Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record) {
   for (const RegionCondition& condition : batch.region_conditions) {
     uint64_t cell = 0;
-    HOLDFAST_TRY(read_region_bytes(index_.view, RegionOverlay::kLatest, condition.region,
-                                   condition.offset, sizeof cell,
-                                   reinterpret_cast<uint8_t*>(&cell)));
+    HOLDFAST_TRY(region_reader_.read(index_.view, RegionOverlay::kLatest, condition.region,
+                                     condition.offset, sizeof cell,
+                                     reinterpret_cast<uint8_t*>(&cell)));
     if (cell == condition.expected) continue;
-    return Status(Code::kConflict,
-                  "a condition of the commit does not hold: the cell at offset " +
-                      std::to_string(condition.offset) + " of the region " +
-                      quoted(region_sizes_[condition.region].name) + " is " + std::to_string(cell) +
-                      ", not " + std::to_string(condition.expected) + "; nothing was changed");
+    return Status(Code::kConflict, "a condition of the commit does not hold: the cell at offset " +
+                                       std::to_string(condition.offset) + " of the region " +
+                                       quoted_region(region_sizes_[condition.region].name) +
+                                       " is " + std::to_string(cell) + ", not " +
+                                       std::to_string(condition.expected) +
+                                       "; nothing was changed");
   }
   std::map<uint32_t, uint64_t> resized;  // by this very record
   WantedExtents fresh;
@@ -310,9 +143,9 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
                                                          : 0;
     const std::string& name = known != region_sizes_.end() ? known->second.name : "";
     const uint64_t bytes = operation.value.size();
-    if (size == 0) return missing(key.region);
+    if (size == 0) return missing_region(key.region);
     if (key.word > size || bytes > size - key.word)
-      return out_of_range(name, size, key.word, bytes);
+      return out_of_region(name, size, key.word, bytes);
     note_fresh_extents(key.region, key.word, bytes, &fresh);
     if (batch.adds.empty()) continue;
     if (next_add < batch.adds.size() && batch.adds[next_add].write == writes) {
@@ -322,8 +155,8 @@ Status PoolImpl::prepare_regions(const Batch::Impl& batch, RecordBuffer* record)
       if (before != cells.end()) {
         sum = before->second;
       } else {
-        HOLDFAST_TRY(read_region_bytes(index_.view, RegionOverlay::kLatest, key.region, key.word,
-                                       kCellBytes, reinterpret_cast<uint8_t*>(&sum)));
+        HOLDFAST_TRY(region_reader_.read(index_.view, RegionOverlay::kLatest, key.region, key.word,
+                                         kCellBytes, reinterpret_cast<uint8_t*>(&sum)));
         overlay_earlier_writes(*record, here, key, &sum);
       }
       sum += add.delta;
@@ -436,7 +269,7 @@ void PoolImpl::size_extents(WantedExtents* fresh,
 // From commits and from replay, under the exclusive index lock.
 void PoolImpl::apply_region(const OperationView& operation, uint64_t epoch) {
   const RegionKey key = decode_region_key(operation.key);
-  BelowActive below(*this, index_.view, torn_allowed_);
+  BelowActive below(region_reader_, index_.view, torn_allowed_);
   RegionOverlay& overlay = index_.view.active->regions;
   const auto known = region_sizes_.find(key.region);
   if (operation.type == OperationType::kRegionWrite) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/region_fold.h"
+#include "engine/region_reader.h"
 
 namespace holdfast {
 

@@ -136,7 +136,7 @@ Result<std::unique_ptr<MappedView>> PoolImpl::view_region(uint32_t region, uint6
     if (!reader.is_ok()) return std::move(reader.status());
     const IndexView& view = given ? given->view : index_.view;
     const uint64_t at = given ? given->pin.epoch : RegionOverlay::kLatest;
-    HOLDFAST_TRY(check_region_range(view, at, region, offset, size));
+    HOLDFAST_TRY(region_reader_.check_range(view, at, region, offset, size));
     // From here on nothing is written in place under what this view shows, but for blocks that are
     // patched below.
     pins.push_back(std::make_shared<Snapshot>(
@@ -161,8 +161,8 @@ Result<std::unique_ptr<MappedView>> PoolImpl::view_region(uint32_t region, uint6
     for (const uint64_t block : blocks) {
       Patch& patch = patches.emplace_back();
       patch.block = block;
-      if (!read_block(view, at, region, block, patch.bytes))
-        return damaged_block(view, at, region, block);
+      if (!region_reader_.read_block(view, at, region, block, patch.bytes))
+        return region_reader_.damaged_block(view, at, region, block);
       on_their_way.insert(block / kExtentBlocks * kSumSectors +
                           block % kExtentBlocks / kSumsPerSector);
     }
@@ -219,7 +219,7 @@ Status PoolImpl::show_extent(PrivateView* memory, const IndexView& view, uint32_
     if (!region_sector_is_sound(sums, on_its_way, secret_, region, extent.number, sector)) {
       const std::shared_lock named(
           index_.lock);  // the name may be in an overlay that commits change
-      return damaged_block(view, RegionOverlay::kLatest, region, block);
+      return region_reader_.damaged_block(view, RegionOverlay::kLatest, region, block);
     }
     vouched = sector;
   }
