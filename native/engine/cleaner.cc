@@ -49,10 +49,11 @@ std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wan
     std::lock_guard append(log_.lock);
     (void)refresh_retention();
     const uint64_t kept =
-        fold_reserve(true) +
+        room_.fold_reserve(true) +
         medium_->info().segment_unit;  // a unit for what is lost at segments' ends
     const uint64_t whole =
-        desperate_ ? ready_with_spares() - std::min(ready_with_spares(), kept) : UINT64_MAX;
+        room_.desperate() ? room_.ready_with_spares() - std::min(room_.ready_with_spares(), kept)
+                          : UINT64_MAX;
     for (const auto& [offset, s] : log_.segments.all()) {
       if (s.sequence >= log_.retention.floor() || s.live_bytes > whole) continue;
       if (!s.retired && !s.damaged && s.sequence < fold_.block.log_sequence &&
@@ -64,7 +65,7 @@ std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wan
     return static_cast<double>(dead_bytes(s)) / static_cast<double>(s.segment.bytes);
   };
   std::sort(candidates.begin(), candidates.end(), [&](const auto& a, const auto& b) {
-    return desperate_ ? a.live_bytes < b.live_bytes : dead_share(a) > dead_share(b);
+    return room_.desperate() ? a.live_bytes < b.live_bytes : dead_share(a) > dead_share(b);
   });
   std::vector<LogSegment> out;
   uint64_t moving = 0, dead = 0;
@@ -195,12 +196,12 @@ void PoolImpl::prepare_move(uint64_t bytes) {
   uint64_t want = 0;
   {
     std::lock_guard append(log_.lock);
-    if (log_.writer.room() >= needed || !spares_.empty()) return;
-    want = log_segment_bytes();
-    if (!make_ready(fold_reserve(desperate_) + want, "").is_ok())
+    if (log_.writer.room() >= needed || room_.has_spare()) return;
+    want = room_.log_segment_bytes();
+    if (!room_.make_ready(room_.fold_reserve(room_.desperate()) + want, "").is_ok())
       return;  // a shorter one may do: take_log_segment()
   }
-  take_spare_ahead(want);
+  room_.take_spare_ahead(want);
 }
 
 // Records as long as the head segment has room for: what a record leaves unused at a segment's end
@@ -223,7 +224,7 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
     if (!fence_at_once_) barriers_.note_appended(log_.epoch);
     HOLDFAST_POINT("clean.after_move");
     bytes_moved_.fetch_add(still.bytes(), std::memory_order_relaxed);
-    round_carried_ += still.bytes();
+    room_.note_carried(still.bytes());
     still.clear();
     still_from.clear();
     return {};
@@ -243,7 +244,7 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   }
   HOLDFAST_TRY(append_still());
   head_seen_ = {log_.writer.position(), log_.writer.head().end(), log_.writer.room(),
-                !spares_.empty()};
+                room_.has_spare()};
   moves->clear();
   origins->clear();
   return {};
@@ -267,7 +268,7 @@ bool PoolImpl::let_retention_give_way() {
 uint64_t PoolImpl::room_for_moves() {
   const uint64_t largest = medium_->largest_free();
   std::lock_guard append(log_.lock);
-  const uint64_t kept = fold_reserve(), free = std::max(ready_with_spares(), largest);
+  const uint64_t kept = room_.fold_reserve(), free = std::max(room_.ready_with_spares(), largest);
   const uint64_t room = std::min(free > kept ? free - kept : 0, 2 * kRoundBytes);
   const uint64_t entries = std::max<uint64_t>(1, entries_at_most());
   const uint64_t each = std::max<uint64_t>(32, log_.segments.live_bytes() / entries);
@@ -282,16 +283,11 @@ bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in) {
   return !victims.empty();
 }
 
-void PoolImpl::set_desperate(bool desperate) {
-  std::lock_guard append(log_.lock);
-  desperate_ = desperate;
-}
-
 // Commits go on at the pace that what is free now leaves them.
 void PoolImpl::end_round() {
   {
     std::lock_guard append(log_.lock);
-    set_pace();
+    room_.set_pace();
   }
   pace_.learn(committed_bytes_.load(std::memory_order_relaxed));
 }
@@ -299,7 +295,7 @@ void PoolImpl::end_round() {
 // Segments kept ready are log segments; a fold needs room for other things.
 Status PoolImpl::fold_making_room(bool even_if_empty) {
   if (Status folded = run_fold(even_if_empty); !folded.is_full()) return folded;
-  give_back_spares();
+  room_.give_back_spares();
   merger_.go_on(UINT64_MAX);
   return run_fold(even_if_empty);
 }
@@ -314,9 +310,9 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
   while (true) {
     const bool folded = fold_making_room(false).is_ok();
     returns_.give_back();
-    const uint64_t free = free_now();
+    const uint64_t free = room_.free_now();
     end_round();
-    const uint64_t lacking = bytes_short_of(wanted_free);
+    const uint64_t lacking = room_.bytes_short_of(wanted_free);
     if (lacking == 0) return true;
     if (health_.closing() || !health_.usable().is_ok()) return false;
     const uint64_t commits_now = commits_.load();
@@ -334,15 +330,15 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     } else if (folded) {
       merger_.go_on(fruitless == 0 ? merger_.due() : UINT64_MAX);
     }
-    set_desperate(desperate);
+    room_.set_desperate(desperate);
     const bool cleaned =
         clean(room_for_moves(), desperate ? 0 : lacking + 2 * medium_->info().segment_unit);
-    set_desperate(false);
+    room_.set_desperate(false);
     if (!cleaned && !let_retention_give_way()) {
       (void)merger_.merge_all().is_ok();
       (void)fold_making_room(false).is_ok();
       returns_.give_back();
-      return bytes_short_of(wanted_free) == 0;
+      return room_.bytes_short_of(wanted_free) == 0;
     }
   }
 }

@@ -15,18 +15,6 @@
 
 namespace holdfast {
 
-uint64_t now_ms() {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
-}
-
-uint64_t monotonic_ms() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
-}
-
 Status PoolImpl::check_conditions(const Batch::Impl& batch) {
   if (batch.conditions.empty()) return {};
   std::shared_lock guard(index_.lock);
@@ -68,7 +56,7 @@ constexpr uint64_t kFencedBytes = 16 * kKiB;  // readers wait while it is copied
 Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose purpose) {
   std::vector<Segment> fresh;
   bool whole = false;
-  HOLDFAST_TRY(make_room(*record, purpose, &fresh, &whole));
+  HOLDFAST_TRY(room_.make_room(*record, purpose, &fresh, &whole));
   RecordStamp stamp{kind, log_.epoch + 1, barriers_.durable(std::memory_order_relaxed), now_ms()};
   placements_.clear();
   size_t taken = 0;
@@ -88,7 +76,7 @@ Status PoolImpl::append_record(RecordBuffer* record, FrameKind kind, Purpose pur
     placed = log_.writer.write_parts(*record, stamp, fresh, &taken, &placements_);
     for (size_t i = 0; i < taken; i++) log_.segments.add(fresh[i], first_sequence + i);
   }
-  stow(fresh, taken);
+  room_.stow(fresh, taken);
   if (!placed.is_ok()) return health_.fail(std::move(placed));
   log_.epoch++;
   apply(*record, kind, log_.epoch);
@@ -136,7 +124,7 @@ Status PoolImpl::append_fenced(RecordBuffer* record, FrameKind kind) {
 // A long record, or one that needs another segment, goes the long way: readers are not kept waiting
 // for it.
 Status PoolImpl::append_durable(RecordBuffer* record, FrameKind kind, Purpose purpose) {
-  if (record->bytes() <= std::min(head_room(purpose), kFencedBytes) &&
+  if (record->bytes() <= std::min(room_.head_room(purpose), kFencedBytes) &&
       !planted(PlantedBug::kBarrierLeftOut)) {
     HOLDFAST_TRY(append_fenced(record, kind));
   } else {
@@ -195,7 +183,7 @@ void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_off
   if (before) {
     log_.note_dead(*before, place, moved, fold_.begun + 1);
   } else {
-    active_key_bytes_ += operation.key.size();
+    room_.note_key(operation.key.size());
   }
 }
 
@@ -215,7 +203,7 @@ bool only_deletes(const RecordBuffer& record) {
 // is asked for once a segment, a fold once for each look of its.
 bool PoolImpl::work_is_due() {
   if (fold_is_due() && !std::exchange(fold_asked_for_, true)) return true;
-  if (!spare_is_due() || spare_asked_for_ == log_.writer.sequence()) return false;
+  if (!room_.spare_is_due() || spare_asked_for_ == log_.writer.sequence()) return false;
   spare_asked_for_ = log_.writer.sequence();
   return true;
 }
@@ -275,7 +263,7 @@ Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode, boo
   Visit visit(visits_);
   HOLDFAST_TRY(visit.begin(queued));
   HOLDFAST_TRY(health_.usable());
-  HOLDFAST_TRY(fits_at_all(impl.record.bytes() + impl.large_bytes));
+  HOLDFAST_TRY(room_.fits_at_all(impl.record.bytes() + impl.large_bytes));
   if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
   if (impl.large.empty()) return commit_with_space(impl, mode, queued);
   impl.record.seal();

@@ -56,7 +56,7 @@ Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
   log_.tail.operations = 0;
   log_.tail.bytes = 0;
   log_.tail.large_bytes = 0;
-  frozen_key_bytes_ = std::exchange(active_key_bytes_, 0);
+  room_.freeze_keys();
   extents_.freeze();
   return true;
 }
@@ -113,7 +113,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
     std::unique_lock guard(index_.lock);
     index_.view.runs = std::move(runs);
     index_.view.frozen = nullptr;
-    frozen_key_bytes_ = 0;
+    room_.forget_frozen_keys();
     publish_regions(std::move(regions), fold_.begun);
     fold_.durable = fold_.begun;
     deaths_counted_ = false;
@@ -123,7 +123,7 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   returns_.give_back();
   {
     std::lock_guard append(log_.lock);
-    round_carried_ = 0;
+    room_.forget_carried();
   }
   reach(TestPoint::kFoldDone);
   return {};

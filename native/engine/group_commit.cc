@@ -83,7 +83,7 @@ class PoolImpl::GroupAppend {
     Batch::Impl& batch = queued.batch.impl();
     Status ready = refused() ? pool_.health_.closed_status() : pool_.health_.usable();
     if (ready.is_ok() && (!batch.large.empty() || batch.region_sizes > 0 ||
-                          batch.record.bytes() > pool_.head_room(Purpose::kUser)))
+                          batch.record.bytes() > pool_.room_.head_room(Purpose::kUser)))
       return false;
     if (ready.is_ok() && asks_for_staged(batch)) {
       apply_staged();

@@ -14,8 +14,8 @@
 namespace holdfast {
 
 Result<Segment> PoolImpl::take_large_segment(uint64_t want) {
-  HOLDFAST_TRY(
-      make_ready_beside_reserve(want, "for " + std::to_string(want) + " bytes of a large value"));
+  HOLDFAST_TRY(room_.make_ready_beside_reserve(
+      want, "for " + std::to_string(want) + " bytes of a large value"));
   return medium_->allocate(SegmentKind::kLarge, std::min<uint64_t>(want, kMiB), want);
 }
 

@@ -75,14 +75,14 @@ void PoolImpl::maintenance_turn(bool idle) {
     fold_due = fold_is_due() || index_.view.frozen != nullptr ||
                (idle && (idly_due || refresh_retention()));
   }
-  prepare_spare();  // first: a fold takes long enough for commits to fill a segment
+  room_.prepare_spare();  // first: a fold takes long enough for commits to fill a segment
   if (fold_due) (void)run_fold(false).is_ok();
   returns_.give_back();
   const auto [asked, wanted] = space_requests_.asked();
   if (wanted > 0) space_requests_.answer(asked, reclaim_even_from_readers(wanted));
   work_off_merges();
   const bool gained = clean_ahead(idle);
-  prepare_spare();
+  room_.prepare_spare();
   if (gained) {
     if (idle) give_back_free(false, kRoundsAhead);
     return maintenance_.wake();  // more of the same, after a look at who waits
@@ -121,20 +121,20 @@ bool PoolImpl::clean_ahead(bool idle) {
   uint64_t wanted_free = 0, kept = 0, round = 0;
   {
     std::lock_guard append(log_.lock);
-    round = round_bytes();
-    kept = reserve_bytes();
-    wanted_free = medium_->info().grows ? 0 : kept + enough_free();
+    round = room_.round_bytes();
+    kept = room_.reserve_bytes();
+    wanted_free = medium_->info().grows ? 0 : kept + room_.enough_free();
   }
   const uint64_t commits = commits_.load();
   if (commits == (idle ? idly_tidied_at_ : tidied_at_)) return false;
-  const uint64_t free = free_now();
+  const uint64_t free = room_.free_now();
   const uint64_t before = segments_cleaned_.load();
   bool gained = false;
   if (free < wanted_free) {
     (void)clean(std::min(room_for_moves(), round + (free - std::min(free, kept)) / 2),
                 wanted_free - free);
     if (segments_cleaned_.load() > before && fold_making_room(false).is_ok()) returns_.give_back();
-    gained = free_now() > free;
+    gained = room_.free_now() > free;
   } else {
     gained = tidy_round(idle);
   }
@@ -188,7 +188,7 @@ bool PoolImpl::mostly_dead() {
 
 uint64_t PoolImpl::least_tidied() {
   std::lock_guard append(log_.lock);
-  return std::min(4 * kMiB, 8 * log_segment_bytes());
+  return std::min(4 * kMiB, 8 * room_.log_segment_bytes());
 }
 
 // When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays
@@ -217,7 +217,7 @@ void PoolImpl::give_back_free(bool however_little, uint64_t ahead) {
   uint64_t kept = 0;
   {
     std::lock_guard append(log_.lock);
-    kept = ahead + reserve_bytes() - std::min(reserve_bytes(), spare_bytes());
+    kept = ahead + room_.reserve_bytes() - std::min(room_.reserve_bytes(), room_.spare_bytes());
   }
   medium_->give_back_free(however_little ? 0 : std::max(kFree, medium_->space().taken / kFreeShare),
                           kept);

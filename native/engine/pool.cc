@@ -28,6 +28,7 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       region_reader_(*medium_, health_, secret_, options.read_only),
       log_(*medium_, opened.secret, operations_, index_),
       fold_(*medium_, health_, log_, readers_),
+      room_(*medium_, health_, name_, options_, index_, log_, pace_),
       returns_(*medium_, log_, index_, fold_, readers_, options.reader_bytes),
       merger_(*medium_, log_, index_, fold_, returns_),
       visits_(log_.lock, health_),
@@ -129,7 +130,7 @@ Status PoolImpl::close() {
     if (!options_.read_only && !health_.has_failed() && !medium_->failed()) {
       ended = finish();
       // Behind the last root: what is free now nothing refers to, nor may a reader still need it.
-      give_back_spares();
+      room_.give_back_spares();
       give_back_free(false);
     }
     std::unique_lock index(index_.lock);

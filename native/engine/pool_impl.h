@@ -40,6 +40,7 @@
 #include "base/short_lock.h"
 #include "engine/barriers.h"
 #include "engine/batch.h"
+#include "engine/clock.h"
 #include "engine/commit_queue.h"
 #include "engine/extent_reserve.h"
 #include "engine/fold_root.h"
@@ -56,6 +57,7 @@
 #include "engine/region_fold.h"
 #include "engine/region_reader.h"
 #include "engine/returns.h"
+#include "engine/room.h"
 #include "engine/space_requests.h"
 #include "engine/visits.h"
 #include "format/large_value.h"
@@ -147,7 +149,6 @@ class PoolImpl final : public Pool {
   friend class ReadOnlyPool;  // makes one of these, without threads, for each fold it reads by
   friend class LogCursor;
   using Clock = std::chrono::steady_clock;
-  enum class Purpose { kUser, kDelete, kCleaner };
   struct Group;
   class GroupAppend;
 
@@ -184,40 +185,7 @@ class PoolImpl final : public Pool {
   bool work_is_due();
   void throttle(const RecordBuffer& record);  // not under log_.lock
 
-  // room.cc — under log_.lock
-  uint64_t log_segment_bytes() const;
-  uint64_t fold_reserve(bool merged = false) const;
-  uint64_t cleaner_reserve() const;
-  uint64_t round_bytes() const;
-  uint64_t reserve_bytes() const;
-  uint64_t spare_bytes() const;
-  uint64_t ready_with_spares() const;  // free bytes that no full disk can refuse
-  Status make_ready(uint64_t needed, const std::string& what);  // for a message: needed `what`
-  uint64_t head_room(Purpose purpose);
-  std::optional<Segment> take_spare(uint64_t room, uint64_t most);
-  Status take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh);
-  bool goes_on_in_head(const RecordBuffer& record, uint64_t head) const;
-  Status make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh,
-                   bool* whole);
-  void stow(const std::vector<Segment>& fresh, size_t from);
-  Segment cut(const Segment& piece, uint64_t bytes);
-  uint64_t zeroed_at_once() const;
-  void release_spares();
-  uint64_t enough_free() const;  // beside what users leave: no cleaning, no pace
-  void set_pace();
-  bool spare_is_due() const {
-    return log_.writer.room() < log_.writer.head().bytes / 2 && spares_.empty();
-  }
-
-  // room.cc — not under log_.lock
-  Status make_ready_beside_reserve(uint64_t bytes, const std::string& what);
-  Status take_from_disk(uint64_t needed, uint64_t spares, const std::string& what);
-  void prepare_spare();
-  void take_spare_ahead(uint64_t bytes);
-  void give_back_spares();
-  uint64_t free_now();                       // growth included
-  uint64_t bytes_short_of(uint64_t wanted);  // of so many bytes that no full disk can refuse
-  Status fits_at_all(uint64_t bytes) const;
+  // full_pool.cc
   Result<Receipt> with_space(const Batch::Impl& batch, bool queued,
                              const std::function<Result<Receipt>()>& attempt);
   uint64_t space_for(const RecordBuffer& record);
@@ -307,7 +275,6 @@ class PoolImpl final : public Pool {
   static constexpr uint64_t kUsualVictim =
       16;  // a segment is worth carrying if one byte in so many of it is dead
   bool clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
-  void set_desperate(bool desperate);
   void end_round();
   bool not_replaced(Bytes key, Place place) const;
   uint64_t room_for_moves();
@@ -362,6 +329,8 @@ class PoolImpl final : public Pool {
 
   LogState log_;
   FoldRoot fold_;
+  Pace pace_;
+  Room room_;
   Returns returns_;
   Merger merger_;
   Visits visits_;
@@ -369,9 +338,6 @@ class PoolImpl final : public Pool {
   Barriers barriers_;
 
   // guarded by log_.lock
-  std::vector<Segment> spares_;  // log segments ready for use
-  std::atomic<bool> spare_on_its_way_{
-      false};  // not in the medium any more and not yet among them; cleared under log_.lock
   bool fold_asked_for_ = false;   // since the maintenance thread last looked whether one is due
   uint64_t spare_asked_for_ = 0;  // sequence of the segment for whose end a spare was last asked
   std::vector<Placement> placements_;    // scratch
@@ -383,13 +349,7 @@ class PoolImpl final : public Pool {
   };
   std::unordered_map<uint32_t, KnownRegion> region_sizes_;  // as of epoch_
   ExtentReserve extents_;
-  uint64_t active_key_bytes_ = 0, frozen_key_bytes_ = 0;  // of the overlays' keys
-  uint64_t round_carried_ =
-      0;  // by the round of cleaning that is under way; it comes back with the next fold
-  bool desperate_ = false;         // the cleaner leaves less than folds usually need; written under
-                                   // maintenance_mutex_ too
-  bool head_is_cleaners_ = false;  // the log's head was taken from what is kept for the cleaner
-  uint64_t fresh_refused_ = 0;     // of extents of regions that the last commit found no room for
+  uint64_t fresh_refused_ = 0;  // of extents of regions that the last commit found no room for
   bool torn_allowed_ =
       false;                // during replay, when a fold was placing blocks as the machine stopped
   FoldBlock pending_fold_;  // a fold that has frozen the overlay but did not find room yet
@@ -408,7 +368,6 @@ class PoolImpl final : public Pool {
     bool spare = false;  // there is one
   };
   HeadSeen head_seen_;  // behind the cleaner's last move; under maintenance_mutex_
-  Pace pace_;
   uint64_t tidied_at_ =
       UINT64_MAX;  // nothing was gained by tidying up when there were so many commits
   uint64_t idly_tidied_at_ =
@@ -428,8 +387,5 @@ class PoolImpl final : public Pool {
   uint64_t replayed_operations_ = 0, replayed_bytes_ = 0, open_us_ = 0;
   std::mutex close_mutex_;
 };
-
-uint64_t now_ms();  // wall clock, since 1970
-uint64_t monotonic_ms();
 
 }  // namespace holdfast

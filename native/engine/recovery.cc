@@ -21,11 +21,11 @@ namespace holdfast {
 Status PoolImpl::begin_new_pool() {
   log_.retention.begin(options_.retain.value_or(RetainWish()));
   HOLDFAST_TRY(medium_->adopt({}));
-  const uint64_t want = log_segment_bytes();
+  const uint64_t want = room_.log_segment_bytes();
   auto piece = medium_->allocate(SegmentKind::kLog, std::min(512 * kKiB, want),
-                                 std::max(want, zeroed_at_once()));
+                                 std::max(want, room_.zeroed_at_once()));
   if (!piece.is_ok()) return std::move(piece.status());
-  const Segment segment = cut(*piece, want);
+  const Segment segment = room_.cut(*piece, want);
   log_.segments.add(segment, 1);
   log_.writer.resume(segment, 1, segment.offset, true, 1);
   FoldBlock block;
@@ -57,7 +57,7 @@ void PoolImpl::set_limits() {
 void PoolImpl::set_table_bytes() {
   constexpr uint64_t kTableBytes = 4 * kMiB;
   const uint64_t most =
-      medium_->info().grows ? log_segment_bytes() : medium_->space().capacity / 512;
+      medium_->info().grows ? room_.log_segment_bytes() : medium_->space().capacity / 512;
   index_.table_bytes =
       std::max(round_up(std::min(kTableBytes, most), medium_->info().segment_unit), 4 * kNodeBytes);
 }

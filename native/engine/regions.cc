@@ -181,16 +181,16 @@ Status PoolImpl::set_aside(const WantedExtents& fresh) {
   if (fresh.empty()) return {};
   uint64_t bytes = 0;
   for (const auto& [key, of] : fresh) bytes += round_up(of, medium_->info().segment_unit);
-  const uint64_t needed = reserve_bytes() + bytes;
+  const uint64_t needed = room_.reserve_bytes() + bytes;
   const std::string what = "for the parts of regions that are written for the first time";
-  Status taken = make_ready(needed, what);
+  Status taken = room_.make_ready(needed, what);
   if (!taken.is_ok()) {
     fresh_refused_ = bytes;
     return taken;
   }
   taken = extents_.set_aside(*medium_, fresh);
   if (!taken.is_full()) return taken;
-  release_spares();
+  room_.release_spares();
   taken = extents_.set_aside(*medium_, fresh);
   if (!taken.is_full()) return taken;
   fresh_refused_ = bytes;

@@ -21,7 +21,7 @@ Status PoolImpl::resize(uint64_t bytes) {
   }
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(health_.usable());
-  if (smaller) give_back_spares();
+  if (smaller) room_.give_back_spares();
   Status resized = medium_->resize(bytes);
   return resized.code() == Code::kIo ? health_.fail(std::move(resized)) : std::move(resized);
 }

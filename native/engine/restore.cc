@@ -244,7 +244,7 @@ Status PoolImpl::continue_from(uint64_t epoch) {
     std::lock_guard append(log_.lock);
     HOLDFAST_TRY(health_.usable());
     std::vector<Segment> fresh;
-    HOLDFAST_TRY(take_log_segment(Purpose::kUser, kKiB, &fresh));
+    HOLDFAST_TRY(room_.take_log_segment(Purpose::kUser, kKiB, &fresh));
     log_.segments.add(fresh[0], log_.writer.next_sequence());
     Status linked =
         log_.writer.link_to(fresh[0], log_.epoch, std::min(barriers_.durable(), log_.epoch));

@@ -1,16 +1,7 @@
-// Who may take how much of the pool, and what a commit does that finds too little.
-//
-// Users leave what the next fold and a round of cleaning need, deletions less, the cleaner only the
-// fold's part: so a full pool can always be tidied up, and deleting makes room. What is left is
-// counted in bytes that are there already (MediumSpace::ready), so that this holds on a full disk
-// too.
-//
-// Under log_.lock unless said otherwise. A crash leaves segments that nothing refers to: they
-// are free at the next open.
+#include "engine/room.h"
 
 #include <algorithm>
 
-#include "engine/pool_impl.h"
 #include "format/layout.h"
 
 namespace holdfast {
@@ -21,45 +12,54 @@ constexpr uint64_t kPacedSegments = 4;
 constexpr uint64_t kExpected = 64 * kKiB;  // of a segment that will be written next
 }  // namespace
 
-uint64_t PoolImpl::log_segment_bytes() const {
-  if (options_.log_segment_bytes > 0)
-    return round_up(options_.log_segment_bytes, medium_->info().segment_unit);
-  const MediumSpace space = medium_->space();
-  const uint64_t unit = medium_->info().segment_unit;
-  const uint64_t part = medium_->info().grows ? log_.segments.bytes() / 128 : space.capacity / 256;
+Room::Room(Medium& medium, const Health& health, const std::string& name,
+           const PoolOptions& options, const IndexState& index, LogState& log, Pace& pace)
+    : medium_(medium),
+      health_(health),
+      name_(name),
+      index_(index),
+      log_(log),
+      pace_(pace),
+      given_segment_bytes_(options.log_segment_bytes),
+      paced_(options.background),
+      fence_at_once_(medium.info().barrier_is_per_thread) {}
+
+uint64_t Room::log_segment_bytes() const {
+  if (given_segment_bytes_ > 0) return round_up(given_segment_bytes_, medium_.info().segment_unit);
+  const MediumSpace space = medium_.space();
+  const uint64_t unit = medium_.info().segment_unit;
+  const uint64_t part = medium_.info().grows ? log_.segments.bytes() / 128 : space.capacity / 256;
   // A small pool has small ones: what is left for cleaning and deletions is counted in them, and
   // must be far less than the pool.
-  const uint64_t low = medium_->info().grows ? 4 * unit : std::min(512 * kKiB, space.capacity / 16);
+  const uint64_t low = medium_.info().grows ? 4 * unit : std::min(512 * kKiB, space.capacity / 16);
   return round_up(std::min(std::max(part, low), 8 * kMiB), unit) -
          kPageBytes;  // on persistent memory each segment loses a page
 }
 
 // Where a pool grows, several short segments are zeroed in one go: each time costs a sync.
-uint64_t PoolImpl::zeroed_at_once() const {
-  return medium_->info().grows && !fence_at_once_ ? kMiB : 0;
-}
+uint64_t Room::zeroed_at_once() const { return medium_.info().grows && !fence_at_once_ ? kMiB : 0; }
 
 // What is left free for the next fold, whoever appends: without a fold no space comes back. A run
 // takes for an entry its key and about 20 bytes, a quarter more where long keys fill their nodes
 // badly, and a few nodes.
-uint64_t PoolImpl::fold_reserve(bool merged) const {
+uint64_t Room::fold_reserve(bool merged) const {
   const uint64_t entries =
       index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
   const uint64_t run = (entries * 20 + active_key_bytes_ + frozen_key_bytes_) * 5 / 4;
-  const uint64_t unit = medium_->info().segment_unit;
+  const uint64_t unit = medium_.info().segment_unit;
   // A few runs pile up before they can be merged, fewer in a very small pool. Where all are merged
   // the next one and its block are enough.
-  return run + std::min((merged ? 3 : 8) * unit, medium_->space().capacity / 4);
+  return run + std::min((merged ? 3 : 8) * unit, medium_.space().capacity / 4);
 }
 
 // Room to carry a segment's live operations: a deletion leaves this too.
-uint64_t PoolImpl::cleaner_reserve() const { return log_segment_bytes() + fold_reserve(); }
+uint64_t Room::cleaner_reserve() const { return log_segment_bytes() + fold_reserve(); }
 
 // Live bytes that a round of cleaning may carry while commits go on. What it has carried comes back
 // with its fold.
-uint64_t PoolImpl::round_bytes() const {
-  const MediumSpace space = medium_->space();
-  return medium_->info().grows ? 0 : std::min(space.capacity, space.taken) / 64;
+uint64_t Room::round_bytes() const {
+  const MediumSpace space = medium_.space();
+  return medium_.info().grows ? 0 : std::min(space.capacity, space.taken) / 64;
 }
 
 // What user commits leave free: a round of cleaning costs a fold, and pays only if it empties
@@ -67,9 +67,9 @@ uint64_t PoolImpl::round_bytes() const {
 // after them takes runs and a block, whole units even where log segments are small; behind it there
 // must still be what a deletion needs. What a round has carried so far comes out of this, not out
 // of what users may take.
-uint64_t PoolImpl::reserve_bytes() const {
-  const MediumSpace space = medium_->space();
-  const uint64_t segment = log_segment_bytes(), unit = medium_->info().segment_unit;
+uint64_t Room::reserve_bytes() const {
+  const MediumSpace space = medium_.space();
+  const uint64_t segment = log_segment_bytes(), unit = medium_.info().segment_unit;
   const uint64_t runs = std::min({6 * unit, 384 * kKiB, space.capacity / 4});
   const uint64_t usual = std::max({2 * segment, segment + runs, round_bytes()});
   return std::max(usual - std::min(usual, round_carried_), segment + runs) + fold_reserve();
@@ -78,39 +78,39 @@ uint64_t PoolImpl::reserve_bytes() const {
 // Cleaning begins where less than this is free beside the reserve, and commits are slowed down:
 // what several segments take, for a round of cleaning lasts as long as commits at full speed need
 // to fill them; in a small pool not so much of it.
-uint64_t PoolImpl::enough_free() const {
-  const MediumSpace space = medium_->space();
+uint64_t Room::enough_free() const {
+  const MediumSpace space = medium_.space();
   const uint64_t segment = log_segment_bytes();
-  return std::max(segment + medium_->info().segment_unit,
+  return std::max(segment + medium_.info().segment_unit,
                   std::min(kPacedSegments * segment, space.capacity / 64));
 }
 
 // A file that may grow has room, or the disk has none; in a small pool a segment is too large a
 // step. What a file of fixed size has yet to take from the disk is as free as the rest: nothing has
 // to be cleaned for it, and how quickly somebody has committed so far is no rate to keep to.
-void PoolImpl::set_pace() {
+void Room::set_pace() {
   const uint64_t enough = enough_free(), kept = reserve_bytes(),
-                 free = medium_->space().free + spare_bytes(), head = log_.writer.room();
-  if (!options_.background || medium_->info().grows || enough < 2 * log_segment_bytes()) return;
+                 free = medium_.space().free + spare_bytes(), head = log_.writer.room();
+  if (!paced_ || medium_.info().grows || enough < 2 * log_segment_bytes()) return;
   pace_.set(head + free - std::min(free, kept), enough + log_segment_bytes());
 }
 
-uint64_t PoolImpl::spare_bytes() const {
+uint64_t Room::spare_bytes() const {
   uint64_t bytes = 0;
   for (const Segment& spare : spares_) bytes += spare.bytes;
   return bytes;
 }
 
-uint64_t PoolImpl::ready_with_spares() const { return medium_->space().ready + spare_bytes(); }
+uint64_t Room::ready_with_spares() const { return medium_.space().ready + spare_bytes(); }
 
 // Ok: there are `needed` of them.
-Status PoolImpl::make_ready(uint64_t needed, const std::string& what) {
+Status Room::make_ready(uint64_t needed, const std::string& what) {
   return take_from_disk(needed, spare_bytes(), what);
 }
 
 // Ok: there are so many beside what users leave. Not under log_.lock: the disk may take a while
 // to give them.
-Status PoolImpl::make_ready_beside_reserve(uint64_t bytes, const std::string& what) {
+Status Room::make_ready_beside_reserve(uint64_t bytes, const std::string& what) {
   uint64_t needed = 0, spares = 0;
   {
     std::lock_guard append(log_.lock);
@@ -121,10 +121,10 @@ Status PoolImpl::make_ready_beside_reserve(uint64_t bytes, const std::string& wh
   return take_from_disk(needed, spares, what);
 }
 
-Status PoolImpl::take_from_disk(uint64_t needed, uint64_t spares, const std::string& what) {
-  Status made = medium_->make_ready(needed - std::min(needed, spares));
+Status Room::take_from_disk(uint64_t needed, uint64_t spares, const std::string& what) {
+  Status made = medium_.make_ready(needed - std::min(needed, spares));
   if (!made.is_full()) return made;
-  const uint64_t free = medium_->space().free + spares;
+  const uint64_t free = medium_.space().free + spares;
   if (free >= needed) {
     return Status(
         Code::kDiskFull,
@@ -141,7 +141,7 @@ Status PoolImpl::take_from_disk(uint64_t needed, uint64_t spares, const std::str
 // Of operations in the log's head. Where the cleaner took the head from what is kept for it, it is
 // the cleaner's until there is that much again: users who filled it would leave no room to carry a
 // segment's live operations, and the pool would stay full for ever.
-uint64_t PoolImpl::head_room(Purpose purpose) {
+uint64_t Room::head_room(Purpose purpose) {
   if (head_is_cleaners_ && purpose == Purpose::kUser) {
     head_is_cleaners_ = !make_ready(cleaner_reserve(), "").is_ok();
     if (head_is_cleaners_) return 0;
@@ -150,19 +150,19 @@ uint64_t PoolImpl::head_room(Purpose purpose) {
 }
 
 // One kept ready that has the room and is no longer than `most`; those that do not fit go back.
-std::optional<Segment> PoolImpl::take_spare(uint64_t room, uint64_t most) {
+std::optional<Segment> Room::take_spare(uint64_t room, uint64_t most) {
   while (!spares_.empty()) {
     const Segment spare = spares_.back();
     spares_.pop_back();
     if (LogWriter::room_of(spare.bytes) >= room && spare.bytes <= most) return spare;
-    medium_->release(spare);
+    medium_.release(spare);
   }
   return std::nullopt;
 }
 
 // At least `room` bytes of operations will fit into the segment; it is shorter than usual where
 // free space is in small pieces, or where a longer one would take what is to be left.
-Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
+Status Room::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
   const uint64_t want = log_segment_bytes(), for_record = LogWriter::segment_for(room);
   uint64_t least = std::max(for_record, std::min(kShortestLogSegment, want));
   // Users leave room for the cleaner, deletions less, the cleaner only what the next fold needs.
@@ -178,12 +178,12 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
   std::optional<Segment> segment = take_spare(room, free - left);
   if (!segment) {
     auto taken =
-        medium_->allocate(SegmentKind::kLog, least,
-                          std::max(least, std::min(std::max(want, zeroed_at_once()), free - left)));
+        medium_.allocate(SegmentKind::kLog, least,
+                         std::max(least, std::min(std::max(want, zeroed_at_once()), free - left)));
     // Enough, but in pieces that are all too short: one that takes the record will do, for without
     // it nothing can be deleted or carried.
     if (taken.status().is_full() && for_record < least)
-      taken = medium_->allocate(SegmentKind::kLog, for_record, least);
+      taken = medium_.allocate(SegmentKind::kLog, for_record, least);
     if (!taken.is_ok()) return std::move(taken.status());
     segment = cut(*taken, std::max(want, least));
   }
@@ -195,38 +195,38 @@ Status PoolImpl::take_log_segment(Purpose purpose, uint64_t room, std::vector<Se
 
 // The first of the segments that `piece` is long enough for; the others are kept ready. On
 // persistent memory a segment is one object.
-Segment PoolImpl::cut(const Segment& piece, uint64_t bytes) {
-  const uint64_t each = round_up(bytes, medium_->info().segment_unit);
+Segment Room::cut(const Segment& piece, uint64_t bytes) {
+  const uint64_t each = round_up(bytes, medium_.info().segment_unit);
   if (fence_at_once_ || piece.bytes < 2 * each) return piece;
   for (uint64_t at = piece.offset + each; at < piece.end(); at += each) {
     const Segment next{at, std::min(each, piece.end() - at)};
     if (next.bytes == each)
       spares_.push_back(next);
     else
-      medium_->release(next);
+      medium_.release(next);
   }
   return {piece.offset, each};
 }
 
-void PoolImpl::release_spares() {
-  for (const Segment& spare : spares_) medium_->release(spare);
+void Room::release_spares() {
+  for (const Segment& spare : spares_) medium_.release(spare);
   spares_.clear();
 }
 
 // Segments taken and not used: one is kept ready, the others go back.
-void PoolImpl::stow(const std::vector<Segment>& fresh, size_t from) {
+void Room::stow(const std::vector<Segment>& fresh, size_t from) {
   for (size_t i = from; i < fresh.size(); i++) {
     if (spares_.empty()) {
       spares_.push_back(fresh[i]);
     } else {
-      medium_->release(fresh[i]);
+      medium_.release(fresh[i]);
     }
   }
 }
 
 // What a record leaves unused at a segment's end is lost: it is taken apart where that would be
 // much.
-bool PoolImpl::goes_on_in_head(const RecordBuffer& record, uint64_t head) const {
+bool Room::goes_on_in_head(const RecordBuffer& record, uint64_t head) const {
   constexpr uint64_t kLostShare = 64;
   return record.bytes() > head && head > record.longest() &&
          (head - record.longest()) * kLostShare >= log_.writer.head().bytes;
@@ -234,8 +234,8 @@ bool PoolImpl::goes_on_in_head(const RecordBuffer& record, uint64_t head) const 
 
 // Fresh segments enough for the record; none when the head has room. On failure what was taken is
 // kept as spares. `whole`: it is to be one frame, in a fresh segment.
-Status PoolImpl::make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh,
-                           bool* whole) {
+Status Room::make_room(const RecordBuffer& record, Purpose purpose, std::vector<Segment>* fresh,
+                       bool* whole) {
   const uint64_t operations_bytes = record.bytes();
   const uint64_t head = head_room(purpose);
   if (operations_bytes <= head) return {};
@@ -261,7 +261,7 @@ Status PoolImpl::make_room(const RecordBuffer& record, Purpose purpose, std::vec
 
 // A log segment ready before it is needed: on a disk it must be zeroed first, on persistent memory
 // faulted in, which no commit should wait for.
-void PoolImpl::prepare_spare() {
+void Room::prepare_spare() {
   uint64_t want = 0;
   {
     std::lock_guard append(log_.lock);
@@ -273,37 +273,36 @@ void PoolImpl::prepare_spare() {
 
 // What goes on here is not under the lock for which commits wait; until it is at an end the segment
 // is counted nowhere.
-void PoolImpl::take_spare_ahead(uint64_t bytes) {
+void Room::take_spare_ahead(uint64_t bytes) {
   spare_on_its_way_.store(true);
-  auto segment = medium_->allocate(SegmentKind::kLog, bytes, std::max(bytes, zeroed_at_once()));
-  if (segment.is_ok())
-    medium_->expect_appends(segment->offset, std::min(segment->bytes, kExpected));
+  auto segment = medium_.allocate(SegmentKind::kLog, bytes, std::max(bytes, zeroed_at_once()));
+  if (segment.is_ok()) medium_.expect_appends(segment->offset, std::min(segment->bytes, kExpected));
   std::lock_guard append(log_.lock);
   spare_on_its_way_.store(false);
   if (segment.is_ok()) spares_.push_back(cut(*segment, bytes));  // else who needs it will say so
 }
 
 // Segments kept ready may lie anywhere: they go back before it is looked where the pool ends.
-void PoolImpl::give_back_spares() {
+void Room::give_back_spares() {
   std::lock_guard append(log_.lock);
   release_spares();
 }
 
-uint64_t PoolImpl::free_now() {
+uint64_t Room::free_now() {
   std::lock_guard append(log_.lock);
-  return medium_->space().free + spare_bytes();
+  return medium_.space().free + spare_bytes();
 }
 
-uint64_t PoolImpl::bytes_short_of(uint64_t wanted) {
+uint64_t Room::bytes_short_of(uint64_t wanted) {
   std::lock_guard append(log_.lock);
   return make_ready(wanted, "").is_ok()
              ? 0
              : std::max<uint64_t>(1, wanted - std::min(wanted, ready_with_spares()));
 }
 
-Status PoolImpl::fits_at_all(uint64_t bytes) const {
+Status Room::fits_at_all(uint64_t bytes) const {
   if (bytes < kMiB) return {};
-  const uint64_t capacity = medium_->space().capacity;
+  const uint64_t capacity = medium_.space().capacity;
   if (bytes < capacity - capacity / 8) return {};
   return Status(Code::kBatchTooLarge, "the commit has " + std::to_string(bytes) +
                                           " bytes and the pool " + name_ + " holds at most " +
@@ -311,39 +310,7 @@ Status PoolImpl::fits_at_all(uint64_t bytes) const {
                                           "; split it, or make a larger pool");
 }
 
-// Tries again each time the maintenance thread has found space; gives up when it says there is none
-// to find, or when what it found was not enough again and again although nobody else took it.
-Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued,
-                                     const std::function<Result<Receipt>()>& attempt) {
-  constexpr int kRounds = 8;
-  Visit visit(visits_);
-  HOLDFAST_TRY(visit.begin(queued));
-  uint64_t others = commits_.load(std::memory_order_relaxed);
-  for (int round = 0;; round++) {
-    auto receipt = attempt();
-    if (const uint64_t now = commits_.load(std::memory_order_relaxed); now != others) {
-      others = now;
-      round = 0;
-    }
-    if (!receipt.status().is_full() || round == kRounds) return receipt;
-    if (spare_on_its_way_.load()) {  // it may have been what was lacking
-      while (spare_on_its_way_.load()) std::this_thread::yield();
-      continue;
-    }
-    const bool deletes = batch.large.empty() && only_deletes(batch.record);
-    if (wait_for_space(space_for(batch.record) + batch.large_bytes,
-                       deletes ? Purpose::kDelete : Purpose::kUser)
-            .is_ok())
-      continue;
-    auto last = attempt();  // what was found may do, though it is less than was hoped for
-    return last.status().is_full() ? std::move(receipt) : std::move(last);
-  }
-}
-
-// Bytes of segments that a record can need: it leaves up to its longest operation unused at the end
-// of each.
-uint64_t PoolImpl::space_for(const RecordBuffer& record) {
-  std::lock_guard guard(log_.lock);
+uint64_t Room::space_for(const RecordBuffer& record) const {
   const uint64_t segment = log_segment_bytes();
   const uint64_t room = LogWriter::room_of(segment);
   if (record.bytes() <= room) return segment;
@@ -351,25 +318,9 @@ uint64_t PoolImpl::space_for(const RecordBuffer& record) {
   return longest < room ? (record.bytes() / (room - longest) + 1) * segment : record.bytes();
 }
 
-// Called by a commit that found no room for `bytes`; returns when the maintenance thread has
-// looked: ok when it found some.
-Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
-  uint64_t wanted = 0;
-  {
-    std::lock_guard append(log_.lock);
-    wanted = purpose == Purpose::kDelete ? cleaner_reserve() : reserve_bytes();
-    wanted += bytes + std::exchange(fresh_refused_, 0);
-  }
-  if (!options_.background) {
-    const std::unique_lock turn(maintenance_mutex_,
-                                std::try_to_lock);  // held: a test commits in the middle of a turn
-    if (!turn || !health_.usable().is_ok()) return Status(Code::kPoolFull, "");
-    return reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
-  }
-  const bool found = space_requests_.wait(
-      wanted, [&] { maintenance_.wake(); },
-      [&] { return health_.closing() || health_.has_failed(); });
-  return found ? Status() : Status(Code::kPoolFull, "");
+void Room::set_desperate(bool desperate) {
+  std::lock_guard append(log_.lock);
+  desperate_ = desperate;
 }
 
 }  // namespace holdfast

@@ -31,7 +31,7 @@ PoolStats PoolImpl::stats() const {
     s.live_bytes = log_.segments.live_bytes();
     s.large_segments = log_.large.size();
     for (const auto& [offset, segment] : log_.large) s.large_bytes += segment.bytes;
-    s.spare_bytes = spare_bytes();
+    s.spare_bytes = room_.spare_bytes();
     s.set_aside_bytes = extents_.bytes();
     s.other_bytes =
         fold_.root.fold.bytes + merger_.unswitched_bytes() + s.spare_bytes + s.set_aside_bytes;
