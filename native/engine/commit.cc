@@ -160,7 +160,7 @@ void PoolImpl::apply_stretch(const RecordBuffer& record, const Placement& placem
 // Commits, moves and replay all change the index here and nowhere else.
 void PoolImpl::apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind,
                                uint64_t epoch) {
-  if (is_region_operation(operation.type)) return apply_region(operation, epoch);
+  if (is_region_operation(operation.type)) return region_commits_.apply(operation, epoch);
   const bool large = operation.type == OperationType::kPutLarge;
   const bool moved = kind == FrameKind::kMove;
   Place place = Place::deleted();
@@ -215,7 +215,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   if (health_.refuses_new(queued)) return health_.closed_status();
   HOLDFAST_TRY(health_.usable());
   HOLDFAST_TRY(check_conditions(batch));
-  if (batch.has_regions()) HOLDFAST_TRY(prepare_regions(batch, record));
+  if (batch.has_regions()) HOLDFAST_TRY(region_commits_.prepare(batch, record));
   if (record->count() == 0) {
     // Whoever is told that its conditions hold may act on what they saw: that is durable then, as
     // behind any durable commit.

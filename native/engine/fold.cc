@@ -36,7 +36,7 @@ Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
   const bool nothing_new = index_.view.active->empty() && !index_.view.frozen;
   const bool lets_go = refresh_retention();
   set_table_bytes();
-  if (nothing_new) extents_.give_back_active(*medium_);
+  if (nothing_new) region_commits_.extents().give_back_active(*medium_);
   if (nothing_new && !even_if_empty && !lets_go && !log_.graveyard.waits_for_fold(fold_.begun))
     return false;
   if (index_.view.frozen) {
@@ -57,7 +57,7 @@ Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
   log_.tail.bytes = 0;
   log_.tail.large_bytes = 0;
   room_.freeze_keys();
-  extents_.freeze();
+  region_commits_.extents().freeze();
   return true;
 }
 

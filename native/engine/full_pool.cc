@@ -48,7 +48,7 @@ Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
   {
     std::lock_guard append(log_.lock);
     wanted = purpose == Purpose::kDelete ? room_.cleaner_reserve() : room_.reserve_bytes();
-    wanted += bytes + std::exchange(fresh_refused_, 0);
+    wanted += bytes + region_commits_.take_refused();
   }
   if (!options_.background) {
     const std::unique_lock turn(maintenance_mutex_,

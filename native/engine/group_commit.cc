@@ -90,7 +90,8 @@ class PoolImpl::GroupAppend {
       ready = trouble_.clone();
     }
     if (ready.is_ok()) ready = pool_.check_conditions(batch);
-    if (ready.is_ok() && batch.has_regions()) ready = pool_.prepare_regions(batch, &batch.record);
+    if (ready.is_ok() && batch.has_regions())
+      ready = pool_.region_commits_.prepare(batch, &batch.record);
     if (ready.is_full()) return false;
     if (ready.is_ok() && batch.record.count() > 0) {
       stage(&batch.record);

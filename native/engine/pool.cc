@@ -29,6 +29,7 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       log_(*medium_, opened.secret, operations_, index_),
       fold_(*medium_, health_, log_, readers_),
       room_(*medium_, health_, name_, options_, index_, log_, pace_),
+      region_commits_(*medium_, name_, region_reader_, index_, room_),
       returns_(*medium_, log_, index_, fold_, readers_, options.reader_bytes),
       merger_(*medium_, log_, index_, fold_, returns_),
       visits_(log_.lock, health_),

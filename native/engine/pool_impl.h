@@ -42,7 +42,6 @@
 #include "engine/batch.h"
 #include "engine/clock.h"
 #include "engine/commit_queue.h"
-#include "engine/extent_reserve.h"
 #include "engine/fold_root.h"
 #include "engine/health.h"
 #include "engine/index_state.h"
@@ -54,6 +53,7 @@
 #include "engine/page_widening.h"
 #include "engine/pool.h"
 #include "engine/readers.h"
+#include "engine/region_commits.h"
 #include "engine/region_fold.h"
 #include "engine/region_reader.h"
 #include "engine/returns.h"
@@ -209,17 +209,7 @@ class PoolImpl final : public Pool {
 
   // regions.cc — under log_.lock unless said otherwise
   std::pair<const IndexView*, uint64_t> seen_by(const SnapshotPtr& snapshot) const;
-  Status prepare_regions(const Batch::Impl& batch, RecordBuffer* record);
-  void overlay_earlier_writes(const RecordBuffer& record, uint64_t end, const RegionKey& cell,
-                              uint64_t* value) const;
-  void note_fresh_extents(uint32_t region, uint64_t offset, uint64_t bytes,
-                          WantedExtents* fresh) const;
-  void note_resized_extents(const RegionKey& key, WantedExtents* fresh) const;
-  void size_extents(WantedExtents* fresh, const std::map<uint32_t, uint64_t>& resized) const;
-  Status set_aside(const WantedExtents& fresh);
-  void apply_region(const OperationView& operation, uint64_t epoch);
   Status announce_regions();  // not under log_.lock
-  void adopt_regions(std::vector<Segment>* held);
 
   // region_fold.cc — under maintenance_mutex_
   Status fold_regions(const RegionOverlay& overlay, uint64_t epoch, RegionFold* out);
@@ -331,6 +321,7 @@ class PoolImpl final : public Pool {
   FoldRoot fold_;
   Pace pace_;
   Room room_;
+  RegionCommits region_commits_;
   Returns returns_;
   Merger merger_;
   Visits visits_;
@@ -343,18 +334,9 @@ class PoolImpl final : public Pool {
   std::vector<Placement> placements_;    // scratch
   const Place* carried_from_ = nullptr;  // of the next operation that the cleaner's record moves;
                                          // in a replayed one nobody knows
-  struct KnownRegion {
-    uint64_t size = 0;
-    std::string name;
-  };
-  std::unordered_map<uint32_t, KnownRegion> region_sizes_;  // as of epoch_
-  ExtentReserve extents_;
-  uint64_t fresh_refused_ = 0;  // of extents of regions that the last commit found no room for
-  bool torn_allowed_ =
-      false;                // during replay, when a fold was placing blocks as the machine stopped
-  FoldBlock pending_fold_;  // a fold that has frozen the overlay but did not find room yet
-  SegmentTable frozen_segments_;           // segments_ as of the newest fold begun
-  bool deaths_counted_ = false;            // of that fold
+  FoldBlock pending_fold_;        // a fold that has frozen the overlay but did not find room yet
+  SegmentTable frozen_segments_;  // segments_ as of the newest fold begun
+  bool deaths_counted_ = false;   // of that fold
   std::condition_variable_any feed_idle_;  // with log_.lock: a cursor has stopped reading
 
   CommitQueue commit_queue_;

@@ -274,7 +274,7 @@ Result<std::shared_ptr<ReadOnlyPool::Generation>> ReadOnlyPool::make_generation(
   }
   std::vector<Segment> held;
   for (const FoldedSegment& s : pool.fold_.block.log) held.push_back(s.segment);
-  pool.adopt_regions(&held);
+  pool.region_commits_.adopt(pool.fold_.block.regions, &held);
   for (const Segment& s : held) {
     if (s.end() <= pool.medium_->view_end()) continue;
     return pool.health_.blame(
@@ -390,12 +390,12 @@ Status ReadOnlyPool::apply_tail(Generation* generation, const TailChanges& found
     (void)pool.index_.view.active->put(change.key, change.place, change.epoch,
                                        pool.index_.oldest_needed());
   }
-  pool.torn_allowed_ = std::exchange(generation->torn, false);
+  pool.region_commits_.allow_torn(std::exchange(generation->torn, false));
   for (const auto& one : found.region_operations) {
-    pool.apply_region(view_operation(reinterpret_cast<const uint8_t*>(one.bytes.data())),
-                      one.epoch);
+    pool.region_commits_.apply(view_operation(reinterpret_cast<const uint8_t*>(one.bytes.data())),
+                               one.epoch);
   }
-  pool.torn_allowed_ = false;
+  pool.region_commits_.allow_torn(false);
   HOLDFAST_TRY(pool.health_.sound());  // what lay below them was read just now
   generation->tail = std::move(tail);
   pool.log_.writer.resume(generation->tail->head(), generation->tail->sequence(),

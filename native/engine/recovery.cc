@@ -139,7 +139,8 @@ Status PoolImpl::replay() {
     }
     index_.view.runs.push_back(index_.make_run(*medium_, std::move(refs)));
   }
-  adopt_regions(&held);
+  region_commits_.adopt(fold_.block.regions, &held);
+  fold_.note_announced();
 
   LogCopy copy(*medium_);
   const LogReader reader(*medium_, secret_, &copy);
@@ -148,7 +149,8 @@ Status PoolImpl::replay() {
   Tail tail(reader, fold_.block);
   HOLDFAST_TRY(tail.begins_well());
   log_.epoch = fold_.block.epoch;
-  torn_allowed_ = fold_.root.placing != 0;
+  const bool torn_allowed = fold_.root.placing != 0;
+  region_commits_.allow_torn(torn_allowed);
   if (!fold_.root.clean) {
     HOLDFAST_TRY(tail.walk(
         Tail::kToItsEnd,
@@ -162,12 +164,7 @@ Status PoolImpl::replay() {
                         : std::nullopt) {
               for (const LargePiece& piece : value->pieces) held.push_back(piece.segment);
             }
-            if (operation.type == OperationType::kRegionWrite) {
-              const RegionKey key = decode_region_key(operation.key);
-              note_fresh_extents(key.region, key.word, operation.value.size(), &fresh);
-            } else if (operation.type == OperationType::kRegionSize) {
-              note_resized_extents(decode_region_key(operation.key), &fresh);
-            }
+            region_commits_.note_wanted(operation, &fresh);
             apply_operation(operation, offset, kind, frame.header.epoch);
             replayed_operations_++;
             return true;
@@ -180,8 +177,8 @@ Status PoolImpl::replay() {
         }));
     log_.epoch = tail.epoch();
   }
-  if (torn_allowed_) index_.view.active->regions.set_on_its_way();
-  torn_allowed_ = false;
+  if (torn_allowed) index_.view.active->regions.set_on_its_way();
+  region_commits_.allow_torn(false);
   log_.tail.operations = replayed_operations_;
   log_.tail.bytes = replayed_bytes_;
   visible_epoch_ = log_.epoch;
@@ -189,9 +186,7 @@ Status PoolImpl::replay() {
   keep_for_readers(&held);
   HOLDFAST_POINT("open.before_adopt");
   HOLDFAST_TRY(medium_->adopt(held));
-  size_extents(&fresh, {});
-  for (const auto& each : fresh)
-    (void)extents_.set_aside(*medium_, {each}).is_ok();  // else the fold looks for itself
+  region_commits_.set_aside_replayed(&fresh);
   HOLDFAST_TRY(write_headers(lost_headers));
   HOLDFAST_POINT("open.before_root");
 

@@ -308,13 +308,14 @@ Status PoolImpl::place_regions(
   const bool torn = fold_.root.placing != 0;
   {
     std::lock_guard append(log_.lock);
-    extents_.begin_placing();
+    region_commits_.extents().begin_placing();
   }
   uint64_t rewritten = 0, absent_bytes = 0;
   const auto take = [&](const ExtentWork& work) -> Result<Segment> {
     {
       std::lock_guard append(log_.lock);
-      if (const auto set_aside = extents_.place({work.region, work.number}, work.segment_bytes))
+      if (const auto set_aside =
+              region_commits_.extents().place({work.region, work.number}, work.segment_bytes))
         return *set_aside;
     }
     auto segment = medium_->allocate(SegmentKind::kRegion, work.segment_bytes, work.segment_bytes);
@@ -378,7 +379,7 @@ void PoolImpl::publish_regions(RegionFold&& fold, uint64_t number) {
   index_.view.regions = std::move(fold.map);
   for (const Segment& segment : fold.left)
     log_.graveyard.bury(segment, number, index_.next_serial());
-  extents_.end_fold(*medium_);
+  region_commits_.extents().end_fold(*medium_);
 }
 
 std::vector<FoldedRegion> folded_regions(const RegionMap& map) {

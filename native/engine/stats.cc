@@ -32,7 +32,7 @@ PoolStats PoolImpl::stats() const {
     s.large_segments = log_.large.size();
     for (const auto& [offset, segment] : log_.large) s.large_bytes += segment.bytes;
     s.spare_bytes = room_.spare_bytes();
-    s.set_aside_bytes = extents_.bytes();
+    s.set_aside_bytes = region_commits_.extents().bytes();
     s.other_bytes =
         fold_.root.fold.bytes + merger_.unswitched_bytes() + s.spare_bytes + s.set_aside_bytes;
     s.waiting_bytes = log_.graveyard.bytes();

@@ -52,7 +52,7 @@ export default [
   ['a reader of a torn pool does not wait for its recovery', 'engine/read_only_pool.cc',
     'if («generation->torn && writer.lives && writer.durable == 0») return', 'false', 'readers'],
   ['a reader takes torn blocks for damage', 'engine/read_only_pool.cc',
-    '«pool.torn_allowed_ = std::exchange(generation->torn, false);»', '', 'readers'],
+    '«pool.region_commits_.allow_torn(std::exchange(generation->torn, false));»', '', 'readers'],
   ['a reader does not notice a writer that does not know it', 'medium/reading_medium.cc',
     'stands = stands && «found <= (table_ ? table_->header().incarnation.load(std::memory_order_acquire) : incarnation_)»;', 'true', 'readers'],
   ['a reader believes a pin that was taken', 'medium/reading_medium.cc', 'bool stands = «pin_ == nullptr || pin_->stands()»;', 'true', 'readers'],
