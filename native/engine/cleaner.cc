@@ -216,12 +216,7 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   const auto append_still = [&]() -> Status {
     if (still.count() == 0) return {};
     HOLDFAST_POINT("clean.before_move");
-    carried_from_ = still_from.data();
-    Status appended = fence_at_once_ ? append_durable(&still, FrameKind::kMove, Purpose::kCleaner)
-                                     : append_record(&still, FrameKind::kMove, Purpose::kCleaner);
-    carried_from_ = nullptr;
-    HOLDFAST_TRY(std::move(appended));
-    if (!fence_at_once_) barriers_.note_appended(log_.epoch);
+    HOLDFAST_TRY(appender_.append_moves(&still, still_from.data()));
     HOLDFAST_POINT("clean.after_move");
     bytes_moved_.fetch_add(still.bytes(), std::memory_order_relaxed);
     room_.note_carried(still.bytes());

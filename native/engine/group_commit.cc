@@ -136,8 +136,7 @@ class PoolImpl::GroupAppend {
       return;
     }
     for (Staged& one : staged_) {
-      pool_.placements_.swap(one.placements);
-      pool_.apply(*one.record, FrameKind::kCommit, one.epoch);
+      pool_.appender_.apply(*one.record, one.placements, FrameKind::kCommit, one.epoch);
     }
     staged_.clear();
     staged_keys_.clear();

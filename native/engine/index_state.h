@@ -37,9 +37,10 @@ struct IndexView {
 class IndexState {
  public:
   mutable SharedLock lock;
-  PlaceMemories memories;            // of the runs, and outlives them
-  IndexView view;                    // guarded by lock
-  std::atomic<bool> damaged{false};  // no more merging: the runs are kept for salvage
+  PlaceMemories memories;                  // of the runs, and outlives them
+  IndexView view;                          // guarded by lock
+  std::atomic<uint64_t> visible_epoch{0};  // written under the exclusive lock
+  std::atomic<bool> damaged{false};        // no more merging: the runs are kept for salvage
   // Of a table at most: smaller in a small pool, where free space is in small pieces. Under
   // maintenance_mutex_.
   uint64_t table_bytes = 0;

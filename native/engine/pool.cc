@@ -34,6 +34,7 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       merger_(*medium_, log_, index_, fold_, returns_),
       visits_(log_.lock, health_),
       barriers_(*medium_, health_, readers_, feed_tail_),
+      appender_({health_, index_, log_, fold_, room_, barriers_, region_commits_, fence_at_once_}),
       commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
                      [this] { raise_eventual_barrier(); }},
                     options.eventual_within_ms),

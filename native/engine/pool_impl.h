@@ -38,6 +38,7 @@
 #include <unordered_map>
 
 #include "base/short_lock.h"
+#include "engine/appender.h"
 #include "engine/barriers.h"
 #include "engine/batch.h"
 #include "engine/clock.h"
@@ -95,7 +96,9 @@ class PoolImpl final : public Pool {
   uint64_t submit(const std::shared_ptr<void>& client, Batch&& batch, CommitMode mode) override;
   void flush(const std::shared_ptr<void>& client) override;
   Status settle() override;
-  Result<uint64_t> refresh() override { return visible_epoch_.load(std::memory_order_acquire); }
+  Result<uint64_t> refresh() override {
+    return index_.visible_epoch.load(std::memory_order_acquire);
+  }
   Result<Reader> read(const SnapshotPtr& snapshot) override;
   Result<SnapshotPtr> snapshot() override;
   uint64_t epoch_of(const SnapshotPtr& snapshot) const override { return snapshot->pin.epoch; }
@@ -167,16 +170,6 @@ class PoolImpl final : public Pool {
 
   // commit.cc — under log_.lock unless said otherwise
   Status check_conditions(const Batch::Impl& batch);
-  Status append_record(RecordBuffer* record, FrameKind kind,
-                       Purpose purpose);  // places, applies; sets epoch_
-  Status append_durable(RecordBuffer* record, FrameKind kind,
-                        Purpose purpose);  // the same and its fence, where those are per thread
-  Status append_fenced(RecordBuffer* record, FrameKind kind);
-  void apply(const RecordBuffer& record, FrameKind kind, uint64_t epoch);
-  void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind,
-                     uint64_t epoch);  // under index_.lock too
-  void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind,
-                       uint64_t epoch);
   Result<Receipt> commit_at_once(Batch::Impl& batch, CommitMode mode,
                                  bool queued = false);  // throttled already
   Result<Receipt> commit_with_space(Batch::Impl& batch, CommitMode mode, bool queued);
@@ -314,8 +307,7 @@ class PoolImpl final : public Pool {
       0;  // the same of the large values that it names: what they replace waits for the fold
 
   IndexState index_;
-  Readers readers_;                         // in other processes
-  std::atomic<uint64_t> visible_epoch_{0};  // written under index_.lock exclusive
+  Readers readers_;  // in other processes
 
   LogState log_;
   FoldRoot fold_;
@@ -327,13 +319,11 @@ class PoolImpl final : public Pool {
   Visits visits_;
   FeedTail feed_tail_;
   Barriers barriers_;
+  Appender appender_;
 
   // guarded by log_.lock
   bool fold_asked_for_ = false;   // since the maintenance thread last looked whether one is due
   uint64_t spare_asked_for_ = 0;  // sequence of the segment for whose end a spare was last asked
-  std::vector<Placement> placements_;    // scratch
-  const Place* carried_from_ = nullptr;  // of the next operation that the cleaner's record moves;
-                                         // in a replayed one nobody knows
   FoldBlock pending_fold_;        // a fold that has frozen the overlay but did not find room yet
   SegmentTable frozen_segments_;  // segments_ as of the newest fold begun
   bool deaths_counted_ = false;   // of that fold

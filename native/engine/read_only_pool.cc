@@ -402,7 +402,7 @@ Status ReadOnlyPool::apply_tail(Generation* generation, const TailChanges& found
                           generation->tail->position(), false, generation->root.incarnation);
   pool.fold_.root.incarnation = generation->root.incarnation;
   pool.log_.epoch = reached;
-  pool.visible_epoch_.store(reached, std::memory_order_release);
+  pool.index_.visible_epoch.store(reached, std::memory_order_release);
   pool.barriers_.begin_at(reached);
   return {};
 }

@@ -16,7 +16,7 @@ Snapshot::Snapshot(std::shared_ptr<PoolImpl> pool_in, IndexView view_in, IndexSt
 Snapshot::~Snapshot() { pool->index().unpin(pin.serial); }
 
 Result<SnapshotPtr> PoolImpl::pin_locked() {
-  const IndexState::Pin pin = index_.pin(visible_epoch_.load(std::memory_order_acquire));
+  const IndexState::Pin pin = index_.pin(index_.visible_epoch.load(std::memory_order_acquire));
   return std::make_shared<Snapshot>(std::static_pointer_cast<PoolImpl>(shared_from_this()),
                                     index_.view, pin);
 }

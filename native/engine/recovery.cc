@@ -32,7 +32,7 @@ Status PoolImpl::begin_new_pool() {
   block.time_ms = now_ms();
   block.epoch = options_.first_epoch;
   log_.epoch = options_.first_epoch;
-  visible_epoch_ = options_.first_epoch;
+  index_.visible_epoch = options_.first_epoch;
   barriers_.begin_at(options_.first_epoch);
   block.log_sequence = 1;
   block.log_offset = segment.offset;
@@ -165,7 +165,7 @@ Status PoolImpl::replay() {
               for (const LargePiece& piece : value->pieces) held.push_back(piece.segment);
             }
             region_commits_.note_wanted(operation, &fresh);
-            apply_operation(operation, offset, kind, frame.header.epoch);
+            appender_.apply_operation(operation, offset, kind, frame.header.epoch);
             replayed_operations_++;
             return true;
           });
@@ -181,7 +181,7 @@ Status PoolImpl::replay() {
   region_commits_.allow_torn(false);
   log_.tail.operations = replayed_operations_;
   log_.tail.bytes = replayed_bytes_;
-  visible_epoch_ = log_.epoch;
+  index_.visible_epoch = log_.epoch;
   barriers_.begin_at(log_.epoch);
   keep_for_readers(&held);
   HOLDFAST_POINT("open.before_adopt");

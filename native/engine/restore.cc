@@ -253,7 +253,7 @@ Status PoolImpl::continue_from(uint64_t epoch) {
     if (!linked.is_ok()) return health_.fail(std::move(linked));
     log_.epoch = std::max(log_.epoch, epoch);
     log_.history = log_.epoch;
-    visible_epoch_ = log_.epoch;
+    index_.visible_epoch = log_.epoch;
     barriers_.begin_at(log_.epoch);
   }
   return run_fold(true);

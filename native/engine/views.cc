@@ -141,7 +141,7 @@ Result<std::unique_ptr<MappedView>> PoolImpl::view_region(uint32_t region, uint6
     // patched below.
     pins.push_back(std::make_shared<Snapshot>(
         std::static_pointer_cast<PoolImpl>(shared_from_this()), view,
-        index_.pin_in_place(visible_epoch_.load(std::memory_order_acquire))));
+        index_.pin_in_place(index_.visible_epoch.load(std::memory_order_acquire))));
     if (given) pins.push_back(given);
     std::set<uint64_t> blocks;
     for (const Overlay* overlay : {view.frozen.get(), view.active.get()}) {

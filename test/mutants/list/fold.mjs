@@ -119,7 +119,7 @@ export default [
     '«HOLDFAST_TRY(move_live(&moves, &origins));»\n    let_commits_by', '(void)move_live(&moves, &origins).is_ok();'],
   ['what a damaged node cannot say is taken for dead', 'engine/cleaner.cc', '«if (!found.is_ok()) return false;»', ''],
   ['a victim is given what the one before it has live', 'engine/cleaner.cc', '«at = end;»', ''],
-  ['what moves leave behind is not counted as dead', 'engine/commit.cc', '«if (carried) log_.note_dead(*carried_from_++, place, true, fold_.begun + 1);»', ''],
+  ['what moves leave behind is not counted as dead', 'engine/appender.cc', '«if (carried) log_.note_dead(*carried_from_++, place, true, fold_.begun + 1);»', ''],
   ['what moves leave behind is counted again by the fold', 'engine/fold.cc', 'if (!deaths_counted_ && «!cursor->older_counted()») {', 'true'],
   ['a fold counts no deaths of what was never moved', 'engine/fold.cc', '«!deaths_counted_ && !cursor->older_counted()»', 'false'],
   ['an entry does not remember that its older place is counted', 'index/overlay.cc', 'entry->older_counted = «older_counted»;', 'false'],

@@ -36,7 +36,7 @@ export default [
   ['every part says that it is the last', 'log/log_writer.cc',
     'seal_frame(frame.data(), frame_bytes, count, rolled, «last ? FrameHeader::kLastPart : 0», part++, stamp);', 'FrameHeader::kLastPart'],
   ['no copy of a link', 'log/log_writer.cc', 'if («position_ <= copy_at») {', 'false'],
-  ['a stamp says that its own commit is durable', 'engine/commit.cc',
+  ['a stamp says that its own commit is durable', 'engine/appender.cc',
     'RecordStamp stamp{kind, log_.epoch + 1, «barriers_.durable(std::memory_order_relaxed)», now_ms()};\n  placements_', 'log_.epoch'],
   ['the last frame of a segment is not read', 'log/log_reader.cc',
     'offset >= end || «end - offset < sizeof(FrameHeader)») {', 'end - offset <= sizeof(FrameHeader)'],
