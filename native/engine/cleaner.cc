@@ -47,7 +47,7 @@ std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wan
   };
   {
     std::lock_guard append(log_.lock);
-    (void)refresh_retention();
+    (void)fold_.refresh_retention();
     const uint64_t kept =
         room_.fold_reserve(true) +
         medium_->info().segment_unit;  // a unit for what is lost at segments' ends
@@ -287,14 +287,6 @@ void PoolImpl::end_round() {
   pace_.learn(committed_bytes_.load(std::memory_order_relaxed));
 }
 
-// Segments kept ready are log segments; a fold needs room for other things.
-Status PoolImpl::fold_making_room(bool even_if_empty) {
-  if (Status folded = run_fold(even_if_empty); !folded.is_full()) return folded;
-  room_.give_back_spares();
-  merger_.go_on(UINT64_MAX);
-  return run_fold(even_if_empty);
-}
-
 // Folds, cleans and merges until `wanted_free` bytes are free, or nothing more is to be had. Under
 // maintenance_mutex_.
 bool PoolImpl::reclaim(uint64_t wanted_free) {
@@ -303,7 +295,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
       0;  // a round may free less than its folds took; several in a row say that nothing is left
   int fruitless_in_all = 0;
   while (true) {
-    const bool folded = fold_making_room(false).is_ok();
+    const bool folded = folder_.fold_making_room(false).is_ok();
     returns_.give_back();
     const uint64_t free = room_.free_now();
     end_round();
@@ -331,7 +323,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     room_.set_desperate(false);
     if (!cleaned && !let_retention_give_way()) {
       (void)merger_.merge_all().is_ok();
-      (void)fold_making_room(false).is_ok();
+      (void)folder_.fold_making_room(false).is_ok();
       returns_.give_back();
       return room_.bytes_short_of(wanted_free) == 0;
     }

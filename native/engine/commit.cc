@@ -60,7 +60,7 @@ bool only_deletes(const RecordBuffer& record) {
 // Is there something the maintenance thread should not wait with, and has not been told of? A spare
 // is asked for once a segment, a fold once for each look of its.
 bool PoolImpl::work_is_due() {
-  if (fold_is_due() && !std::exchange(fold_asked_for_, true)) return true;
+  if (folder_.fold_is_due() && !std::exchange(fold_asked_for_, true)) return true;
   if (!room_.spare_is_due() || spare_asked_for_ == log_.writer.sequence()) return false;
   spare_asked_for_ = log_.writer.sequence();
   return true;

@@ -278,21 +278,6 @@ uint64_t PoolImpl::oldest_change() const {
   return oldest;
 }
 
-// Under log_.lock. Looks again at what must be kept; true when a fold could let go of
-// something.
-bool PoolImpl::refresh_retention() {
-  const LogReader reader(*medium_, secret_);
-  log_.retention.refresh(log_.segments, log_.writer.sequence(), now_ms(), [&](const LogSegment& s) {
-    FrameView frame;
-    const bool there =
-        reader.read_frame(s.segment, s.sequence, s.segment.offset + sizeof(SegmentHeader), &frame);
-    return there ? frame.header.time_ms : uint64_t{0};
-  });
-  const bool other_wish = fold_.block.retain_ms != log_.retention.wish.ms ||
-                          fold_.block.retain_bytes != log_.retention.wish.bytes;
-  return other_wish || log_.retention.floor() > fold_.kept_for_feed;
-}
-
 // Is the description the newest value of its key, or one that is kept for readers of the log?
 bool PoolImpl::large_is_held(Bytes key, Bytes description) const {
   const auto value = LargeValue::decode(description);

@@ -1,18 +1,9 @@
-// Fold: the overlay becomes a run, and a new root says so.
-//
-// What a reopen sees: until set_root has returned, the old fold and the whole tail behind it;
-// afterwards the new fold and the tail behind that. Both describe the same state. Nothing the old
-// fold refers to is given back before the new root is durable.
-//
-// A fold never blocks a commit for long: freezing the overlay is a swap of pointers; the frozen
-// overlay and the runs do not change, so they are read without a lock. Only what died is counted
-// under the append lock, in one go, by segment.
-
 #include <unordered_set>
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
-#include "engine/pool_impl.h"
+#include "engine/clock.h"
+#include "engine/folder.h"
 #include "index/rising_finder.h"
 
 namespace holdfast {
@@ -22,7 +13,39 @@ constexpr uint64_t kMergedPerFolded =
     10;  // each entry is merged about eight times before it is in the oldest run
 }  // namespace
 
-bool PoolImpl::fold_is_due() const {
+Folder::Folder(const Parts& parts)
+    : medium_(parts.medium),
+      health_(parts.health),
+      index_(parts.index),
+      log_(parts.log),
+      fold_(parts.fold),
+      readers_(parts.readers),
+      barriers_(parts.barriers),
+      room_(parts.room),
+      region_commits_(parts.regions),
+      returns_(parts.returns),
+      merger_(parts.merger),
+      options_(parts.options),
+      secret_(parts.secret) {}
+
+void Folder::set_limits() {
+  const uint64_t capacity = medium_.info().grows ? UINT64_MAX : medium_.space().capacity;
+  fold_bytes_ = std::min(options_.fold_bytes, std::max(capacity / 32, 512 * kKiB));
+  fold_large_bytes_ = std::min(options_.fold_bytes, capacity / 8);
+  set_table_bytes();
+}
+
+// Where a pool grows a table is no longer than a log segment: so it fits into what was one, on a
+// full disk too.
+void Folder::set_table_bytes() {
+  constexpr uint64_t kTableBytes = 4 * kMiB;
+  const uint64_t most =
+      medium_.info().grows ? room_.log_segment_bytes() : medium_.space().capacity / 512;
+  index_.table_bytes =
+      std::max(round_up(std::min(kTableBytes, most), medium_.info().segment_unit), 4 * kNodeBytes);
+}
+
+bool Folder::fold_is_due() const {
   return log_.tail.operations.load(std::memory_order_relaxed) >= options_.fold_operations ||
          log_.tail.bytes >= fold_bytes_ || log_.tail.large_bytes >= fold_large_bytes_ ||
          index_.view.active->regions.bytes() >= fold_bytes_;
@@ -30,13 +53,13 @@ bool PoolImpl::fold_is_due() const {
 
 // What a fold is to write: the overlay freezes, and the block says what goes with it. False: there
 // is nothing to fold.
-Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
+Result<bool> Folder::begin_fold(bool even_if_empty, FoldBlock* block) {
   std::lock_guard append(log_.lock);
   HOLDFAST_TRY(health_.usable());
   const bool nothing_new = index_.view.active->empty() && !index_.view.frozen;
-  const bool lets_go = refresh_retention();
+  const bool lets_go = fold_.refresh_retention();
   set_table_bytes();
-  if (nothing_new) region_commits_.extents().give_back_active(*medium_);
+  if (nothing_new) region_commits_.extents().give_back_active(medium_);
   if (nothing_new && !even_if_empty && !lets_go && !log_.graveyard.waits_for_fold(fold_.begun))
     return false;
   if (index_.view.frozen) {
@@ -61,9 +84,7 @@ Result<bool> PoolImpl::begin_fold(bool even_if_empty, FoldBlock* block) {
   return true;
 }
 
-// Under maintenance_mutex_. kPoolFull and kDiskFull leave everything as it was: the frozen overlay
-// stays and the next fold takes it.
-Status PoolImpl::run_fold(bool even_if_empty) {
+Status Folder::run_fold(bool even_if_empty) {
   FoldBlock block;
   auto begun = begin_fold(even_if_empty, &block);
   if (!begun.is_ok()) return std::move(begun.status());
@@ -85,10 +106,10 @@ Status PoolImpl::run_fold(bool even_if_empty) {
   // Whether the fold comes to something or not: its bytes do not change any more, and readers go
   // on.
   struct PlacingEnds {
-    PoolImpl& pool;
+    Folder& folder;
     ~PlacingEnds() {
-      std::lock_guard append(pool.log_.lock);
-      pool.readers_.end_placing();
+      std::lock_guard append(folder.log_.lock);
+      folder.readers_.end_placing();
     }
   } const placing_ends{*this};
   Status placed = fold_regions(frozen->regions, block.epoch, &regions);
@@ -130,16 +151,16 @@ Status PoolImpl::run_fold(bool even_if_empty) {
 }
 
 // What was taken for a fold that comes to nothing.
-void PoolImpl::give_up_fold(const RunPtr& run, const RegionFold& regions) {
-  for (const Segment& segment : regions.taken) medium_->release(segment);
+void Folder::give_up_fold(const RunPtr& run, const RegionFold& regions) {
+  for (const Segment& segment : regions.taken) medium_.release(segment);
   if (!run) return;
-  for (const TableRef& table : run->tables()) medium_->release(table.segment);
+  for (const TableRef& table : run->tables()) medium_.release(table.segment);
 }
 
 // The next fold takes up what this one did not find room for. Had there been room without the
 // copies for readers, they expire, and it does so at once: a reader never keeps a fold from being
 // made.
-Status PoolImpl::fold_later(Status status, FoldBlock&& block, const RegionFold& regions) {
+Status Folder::fold_later(Status status, FoldBlock&& block, const RegionFold& regions) {
   const bool full = status.code() == Code::kPoolFull || status.code() == Code::kDiskFull;
   {
     std::lock_guard append(log_.lock);
@@ -152,8 +173,8 @@ Status PoolImpl::fold_later(Status status, FoldBlock&& block, const RegionFold& 
 
 // The newest version of every key of the overlay, as a run. Counts what those versions supersede in
 // older runs (once per fold, even if it must be tried again).
-Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
-  RunBuilder builder(*medium_, index_.table_bytes);
+Result<RunPtr> Folder::write_run(const Overlay& overlay, bool keep_deleted) {
+  RunBuilder builder(medium_, index_.table_bytes);
   auto cursor = overlay.cursor();
   RisingFinder older_places(index_.view.runs);
   std::unordered_map<uint64_t, uint64_t> died;  // bytes, by the segment's offset
@@ -190,12 +211,12 @@ Result<RunPtr> PoolImpl::write_run(const Overlay& overlay, bool keep_deleted) {
     builder.abandon();
     return std::move(tables.status());
   }
-  return index_.make_run(*medium_, std::move(*tables));
+  return index_.make_run(medium_, std::move(*tables));
 }
 
 // A commit waits for the lock no longer than it takes to go through the segments.
-void PoolImpl::count_deaths(const std::unordered_map<uint64_t, uint64_t>& died,
-                            const std::vector<std::pair<Place, Place>>& died_large) {
+void Folder::count_deaths(const std::unordered_map<uint64_t, uint64_t>& died,
+                          const std::vector<std::pair<Place, Place>>& died_large) {
   std::lock_guard append(log_.lock);
   for (const auto& [segment, bytes] : died) {  // as if one operation had been all of them
     if (planted(PlantedBug::kDeathNotCounted)) break;
@@ -215,9 +236,9 @@ void PoolImpl::count_deaths(const std::unordered_map<uint64_t, uint64_t>& died,
 
 // The block remembers the log segments in which something was live as of the fold, and the large
 // values' segments. The others need not be remembered any more.
-void PoolImpl::remember_segments(FoldBlock* block) {
+void Folder::remember_segments(FoldBlock* block) {
   std::lock_guard append(log_.lock);
-  (void)refresh_retention();
+  (void)fold_.refresh_retention();
   fold_.kept_for_feed = UINT64_MAX;
   for (const LogSegment& s : frozen_segments_.by_sequence()) {
     LogSegment* now = log_.segments.find(s.segment.offset);
@@ -259,16 +280,18 @@ void PoolImpl::remember_segments(FoldBlock* block) {
 
 // A fold that did not find room before has an overlay of its own: it is finished first, and then
 // what came since is folded.
-Status PoolImpl::fold_all() {
+Status Folder::fold_all() {
   const bool unfinished = index_.view.frozen != nullptr;
   if (unfinished) HOLDFAST_TRY(fold_making_room(true));
   return fold_making_room(true);
 }
 
-Status PoolImpl::fold() {
-  std::lock_guard guard(maintenance_mutex_);
-  HOLDFAST_TRY(health_.usable());
-  return fold_all();
+// Segments kept ready are log segments; a fold needs room for other things.
+Status Folder::fold_making_room(bool even_if_empty) {
+  if (Status folded = run_fold(even_if_empty); !folded.is_full()) return folded;
+  room_.give_back_spares();
+  merger_.go_on(UINT64_MAX);
+  return run_fold(even_if_empty);
 }
 
 }  // namespace holdfast

@@ -2,6 +2,8 @@
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
+#include "engine/clock.h"
+#include "log/log_reader.h"
 
 namespace holdfast {
 
@@ -91,6 +93,19 @@ Status FoldRoot::announce_regions() {
   root = words;
   regions_announced_.store(true, std::memory_order_release);
   return {};
+}
+
+bool FoldRoot::refresh_retention() {
+  const LogReader reader(medium_, secret_);
+  log_.retention.refresh(log_.segments, log_.writer.sequence(), now_ms(), [&](const LogSegment& s) {
+    FrameView frame;
+    const bool there =
+        reader.read_frame(s.segment, s.sequence, s.segment.offset + sizeof(SegmentHeader), &frame);
+    return there ? frame.header.time_ms : uint64_t{0};
+  });
+  const bool other_wish =
+      block.retain_ms != log_.retention.wish.ms || block.retain_bytes != log_.retention.wish.bytes;
+  return other_wish || log_.retention.floor() > kept_for_feed;
 }
 
 // A fold's own segment: nothing refers to it once the next root is set, but a reader may be reading

@@ -20,8 +20,8 @@ std::vector<std::vector<FoldedTable>> folded_runs(const std::vector<RunPtr>& run
 
 class FoldRoot {
  public:
-  FoldRoot(Medium& medium, Health& health, LogState& log, const Readers& readers)
-      : medium_(medium), health_(health), log_(log), readers_(readers) {}
+  FoldRoot(Medium& medium, Health& health, LogState& log, const Readers& readers, uint64_t secret)
+      : medium_(medium), health_(health), log_(log), readers_(readers), secret_(secret) {}
 
   RootWords root;
   FoldBlock block;
@@ -38,6 +38,10 @@ class FoldRoot {
   Status mark_placing();  // bytes of regions are about to be rewritten in place
   Status mark_clean();    // the log has no tail
 
+  // Looks again at what must be kept for the change feed; true when a fold could let go of
+  // something. Under the append lock.
+  bool refresh_retention();
+
   // A build that knows no regions would take their records for a torn tail: before the first one
   // the root says that it must not open the pool.
   Status announce_regions();
@@ -51,6 +55,7 @@ class FoldRoot {
   Health& health_;
   LogState& log_;
   const Readers& readers_;
+  const uint64_t secret_;
   std::atomic<bool> regions_announced_{false};
 };
 

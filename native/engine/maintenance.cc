@@ -71,12 +71,12 @@ void PoolImpl::maintenance_turn(bool idle) {
     std::lock_guard append(log_.lock);
     fold_asked_for_ = false;
     const bool idly_due = log_.tail.bytes >= kIdleTail ||
-                          log_.tail.large_bytes >= std::min(fold_large_bytes_, kIdleLarge);
-    fold_due = fold_is_due() || index_.view.frozen != nullptr ||
-               (idle && (idly_due || refresh_retention()));
+                          log_.tail.large_bytes >= std::min(folder_.most_large_bytes(), kIdleLarge);
+    fold_due = folder_.fold_is_due() || index_.view.frozen != nullptr ||
+               (idle && (idly_due || fold_.refresh_retention()));
   }
   room_.prepare_spare();  // first: a fold takes long enough for commits to fill a segment
-  if (fold_due) (void)run_fold(false).is_ok();
+  if (fold_due) (void)folder_.run_fold(false).is_ok();
   returns_.give_back();
   const auto [asked, wanted] = space_requests_.asked();
   if (wanted > 0) space_requests_.answer(asked, reclaim_even_from_readers(wanted));
@@ -108,9 +108,9 @@ void PoolImpl::work_off_merges() {
     bool due = false;
     {
       std::lock_guard append(log_.lock);
-      due = fold_is_due();
+      due = folder_.fold_is_due();
     }
-    if (due && !run_fold(false).is_ok()) break;
+    if (due && !folder_.run_fold(false).is_ok()) break;
   }
   if (merger_.under_way()) maintenance_.wake();
 }
@@ -133,7 +133,8 @@ bool PoolImpl::clean_ahead(bool idle) {
   if (free < wanted_free) {
     (void)clean(std::min(room_for_moves(), round + (free - std::min(free, kept)) / 2),
                 wanted_free - free);
-    if (segments_cleaned_.load() > before && fold_making_room(false).is_ok()) returns_.give_back();
+    if (segments_cleaned_.load() > before && folder_.fold_making_room(false).is_ok())
+      returns_.give_back();
     gained = room_.free_now() > free;
   } else {
     gained = tidy_round(idle);
@@ -153,7 +154,8 @@ bool PoolImpl::tidy_round(bool idle) {
   tidying_ = idle && wasteful(tidying_ ? kTidy : kIdleWaste);
   if (!tidying_ && !wasteful(kUsualWaste) && !(idle && mostly_dead())) return false;
   (void)clean(room_for_moves(), UINT64_MAX, tidying_ ? kTidy : idle ? kMostly : kUsualVictim);
-  if (segments_cleaned_.load() > cleaned && fold_making_room(false).is_ok()) returns_.give_back();
+  if (segments_cleaned_.load() > cleaned && folder_.fold_making_room(false).is_ok())
+    returns_.give_back();
   const bool gained = waste().dead + (bytes_moved_.load() - moved) / (2 * kTidy) < dead;
   tidying_ = tidying_ && gained;
   return gained;
@@ -228,17 +230,23 @@ void PoolImpl::give_back_free(bool however_little, uint64_t ahead) {
 // file system's own.
 uint64_t PoolImpl::kept_for_large() {
   std::lock_guard append(log_.lock);
-  const uint64_t most = std::min(fold_large_bytes_, kIdleLarge);
+  const uint64_t most = std::min(folder_.most_large_bytes(), kIdleLarge);
   uint64_t living = 0;
   for (auto large = log_.large.begin(); large != log_.large.end() && living < most; ++large)
     living += large->second.bytes;
   return std::min(living, most);
 }
 
+Status PoolImpl::fold() {
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(health_.usable());
+  return folder_.fold_all();
+}
+
 Status PoolImpl::compact() {
   std::lock_guard guard(maintenance_mutex_);
   HOLDFAST_TRY(health_.usable());
-  HOLDFAST_TRY(fold_all());
+  HOLDFAST_TRY(folder_.fold_all());
   HOLDFAST_TRY(unless_full(merger_.merge_all()));
   constexpr int kFruitlessRounds =
       8;  // what little is dead in a small pool can be carried round for ever
@@ -250,7 +258,7 @@ Status PoolImpl::compact() {
     // No room to carry a segment's live operations is not a failure: what was carried comes back
     // with the fold.
     HOLDFAST_TRY(unless_full(std::move(cleaned)));
-    HOLDFAST_TRY(fold_making_room(false));
+    HOLDFAST_TRY(folder_.fold_making_room(false));
     merger_.go_on(UINT64_MAX);
     returns_.give_back();
     if (segments_cleaned_.load() == before || !wasteful(kTidy)) break;
@@ -259,7 +267,8 @@ Status PoolImpl::compact() {
     least_dead = std::min(least_dead, dead);
   }
   HOLDFAST_TRY(unless_full(merger_.merge_all()));
-  HOLDFAST_TRY(fold_making_room(false));  // for what the last fold found dead and still referred to
+  HOLDFAST_TRY(
+      folder_.fold_making_room(false));  // for what the last fold found dead and still referred to
   returns_.give_back();
   give_back_free(true);
   return {};

@@ -27,7 +27,7 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       operations_(*medium_, health_, name_),
       region_reader_(*medium_, health_, secret_, options.read_only),
       log_(*medium_, opened.secret, operations_, index_),
-      fold_(*medium_, health_, log_, readers_),
+      fold_(*medium_, health_, log_, readers_, secret_),
       room_(*medium_, health_, name_, options_, index_, log_, pace_),
       region_commits_(*medium_, name_, region_reader_, index_, room_),
       returns_(*medium_, log_, index_, fold_, readers_, options.reader_bytes),
@@ -35,6 +35,8 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       visits_(log_.lock, health_),
       barriers_(*medium_, health_, readers_, feed_tail_),
       appender_({health_, index_, log_, fold_, room_, barriers_, region_commits_, fence_at_once_}),
+      folder_({*medium_, health_, index_, log_, fold_, readers_, barriers_, room_, region_commits_,
+               returns_, merger_, options_, secret_}),
       commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
                      [this] { raise_eventual_barrier(); }},
                     options.eventual_within_ms),
@@ -163,11 +165,11 @@ void PoolImpl::merge_before_closing() {
 // room for it the tail stays, which a reopen replays.
 Status PoolImpl::finish() {
   HOLDFAST_TRY(barriers_.wait_durable(barriers_.appended()));
-  Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : run_fold(false);
+  Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : folder_.run_fold(false);
   if (!folded.is_ok()) return folded.is_full() ? Status() : std::move(folded);
   if (!planted(PlantedBug::kCleanMarkWithTail) &&
       (index_.view.frozen || !index_.view.active->empty()))
-    folded = run_fold(false);
+    folded = folder_.run_fold(false);
   const bool tail = index_.view.frozen || !index_.view.active->empty();
   if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};
   merge_before_closing();

@@ -44,6 +44,7 @@
 #include "engine/clock.h"
 #include "engine/commit_queue.h"
 #include "engine/fold_root.h"
+#include "engine/folder.h"
 #include "engine/health.h"
 #include "engine/index_state.h"
 #include "engine/log_state.h"
@@ -55,7 +56,6 @@
 #include "engine/pool.h"
 #include "engine/readers.h"
 #include "engine/region_commits.h"
-#include "engine/region_fold.h"
 #include "engine/region_reader.h"
 #include "engine/returns.h"
 #include "engine/room.h"
@@ -68,7 +68,6 @@
 namespace holdfast {
 
 class PoolImpl;
-struct ExtentWork;
 bool only_deletes(const RecordBuffer& record);
 
 // What a snapshot pins. Ends with its pool: afterwards reads through it say kClosed.
@@ -161,8 +160,6 @@ class PoolImpl final : public Pool {
 
   // recovery.cc
   Status begin_new_pool();
-  void set_limits();
-  void set_table_bytes();
   Status replay();
   void note_lost_header(const LogReader& reader, const FrameView& frame,
                         std::vector<SegmentHeader>* lost);
@@ -204,17 +201,6 @@ class PoolImpl final : public Pool {
   std::pair<const IndexView*, uint64_t> seen_by(const SnapshotPtr& snapshot) const;
   Status announce_regions();  // not under log_.lock
 
-  // region_fold.cc — under maintenance_mutex_
-  Status fold_regions(const RegionOverlay& overlay, uint64_t epoch, RegionFold* out);
-  Status place_regions(std::vector<ExtentWork>& works, uint64_t epoch,
-                       std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed,
-                       RegionFold* out);
-  Status fold_later(Status status, FoldBlock&& block, const RegionFold& regions);  // fold.cc
-  void avoid_readers(
-      std::vector<ExtentWork>* works);  // copies instead, where somebody reads in another process
-  void readers_give_way(std::vector<ExtentWork>* works);
-  void publish_regions(RegionFold&& fold, uint64_t number);
-
   // views.cc
   Result<std::unique_ptr<MappedView>> shown(std::unique_ptr<PrivateView> memory, uint64_t skipped,
                                             uint64_t size, std::vector<SnapshotPtr> pins,
@@ -233,18 +219,7 @@ class PoolImpl final : public Pool {
   Status find_feed_start(uint64_t after, FeedStart* start) const;
   uint64_t oldest_change() const;
   Status forgotten(uint64_t after) const;
-  bool refresh_retention();
   void end_feed(FeedHold* hold);  // takes log_.lock
-
-  // fold.cc — under maintenance_mutex_
-  Result<bool> begin_fold(bool even_if_empty, FoldBlock* block);
-  Status run_fold(bool even_if_empty);
-  void give_up_fold(const RunPtr& run, const RegionFold& regions);
-  Status fold_all();
-  Result<RunPtr> write_run(const Overlay& overlay, bool keep_deleted);
-  void count_deaths(const std::unordered_map<uint64_t, uint64_t>& died,
-                    const std::vector<std::pair<Place, Place>>& died_large);
-  void remember_segments(FoldBlock* block);
 
   // readers_space.cc — under maintenance_mutex_
   void keep_for_readers(std::vector<Segment>* held);
@@ -254,7 +229,6 @@ class PoolImpl final : public Pool {
   // cleaner.cc — under maintenance_mutex_
   bool let_retention_give_way();
   bool reclaim(uint64_t wanted_free);  // true: there is that much now
-  Status fold_making_room(bool even_if_empty);
   static constexpr uint64_t kUsualVictim =
       16;  // a segment is worth carrying if one byte in so many of it is dead
   bool clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
@@ -276,7 +250,6 @@ class PoolImpl final : public Pool {
   // maintenance.cc
   void maintenance_main();
   void maintenance_turn(bool idle);  // under maintenance_mutex_
-  bool fold_is_due() const;
   struct Waste {
     uint64_t dead = 0, log = 0;
     bool mostly = false;  // of some segment more than half is dead
@@ -301,10 +274,6 @@ class PoolImpl final : public Pool {
   Health health_;
   const Operations operations_;
   const RegionReader region_reader_;
-  uint64_t fold_bytes_ = 0;  // the tail's limit: smaller in a small pool, where it cannot be
-                             // cleaned; from here on as recover() finds right
-  uint64_t fold_large_bytes_ =
-      0;  // the same of the large values that it names: what they replace waits for the fold
 
   IndexState index_;
   Readers readers_;  // in other processes
@@ -320,13 +289,11 @@ class PoolImpl final : public Pool {
   FeedTail feed_tail_;
   Barriers barriers_;
   Appender appender_;
+  Folder folder_;
 
   // guarded by log_.lock
   bool fold_asked_for_ = false;   // since the maintenance thread last looked whether one is due
   uint64_t spare_asked_for_ = 0;  // sequence of the segment for whose end a spare was last asked
-  FoldBlock pending_fold_;        // a fold that has frozen the overlay but did not find room yet
-  SegmentTable frozen_segments_;  // segments_ as of the newest fold begun
-  bool deaths_counted_ = false;   // of that fold
   std::condition_variable_any feed_idle_;  // with log_.lock: a cursor has stopped reading
 
   CommitQueue commit_queue_;
@@ -355,7 +322,7 @@ class PoolImpl final : public Pool {
     committed_bytes_.store(committed_bytes_.load(std::memory_order_relaxed) + bytes,
                            std::memory_order_relaxed);
   }
-  std::atomic<uint64_t> groups_{0}, folds_{0}, segments_cleaned_{0}, bytes_moved_{0};
+  std::atomic<uint64_t> groups_{0}, segments_cleaned_{0}, bytes_moved_{0};
   uint64_t replayed_operations_ = 0, replayed_bytes_ = 0, open_us_ = 0;
   std::mutex close_mutex_;
 };

@@ -44,24 +44,6 @@ Status PoolImpl::begin_new_pool() {
   return fold_.set(std::move(block), true);
 }
 
-// Once the medium knows what is held: before, its capacity is not known.
-void PoolImpl::set_limits() {
-  const uint64_t capacity = medium_->info().grows ? UINT64_MAX : medium_->space().capacity;
-  fold_bytes_ = std::min(options_.fold_bytes, std::max(capacity / 32, 512 * kKiB));
-  fold_large_bytes_ = std::min(options_.fold_bytes, capacity / 8);
-  set_table_bytes();
-}
-
-// Where a pool grows a table is no longer than a log segment: so it fits into what was one, on a
-// full disk too.
-void PoolImpl::set_table_bytes() {
-  constexpr uint64_t kTableBytes = 4 * kMiB;
-  const uint64_t most =
-      medium_->info().grows ? room_.log_segment_bytes() : medium_->space().capacity / 512;
-  index_.table_bytes =
-      std::max(round_up(std::min(kTableBytes, most), medium_->info().segment_unit), 4 * kNodeBytes);
-}
-
 Status PoolImpl::recover() {
   const auto begun = Clock::now();
   fold_.root = RootWords::from_root(medium_->root());
@@ -79,7 +61,7 @@ Status PoolImpl::recover() {
     }
     HOLDFAST_TRY(replay());
   }
-  set_limits();
+  folder_.set_limits();
   readers_.durable(barriers_.durable());
   open_us_ = static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count());

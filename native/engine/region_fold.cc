@@ -28,7 +28,7 @@
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
-#include "engine/pool_impl.h"
+#include "engine/folder.h"
 #include "engine/region_reader.h"
 
 namespace holdfast {
@@ -243,13 +243,13 @@ void plan_region(uint32_t region, const RegionOverlay::Region& of, const RegionE
 
 // Nothing the durable fold refers to is given back here; `out` says what may be once the new one is
 // durable.
-Status PoolImpl::fold_regions(const RegionOverlay& overlay, uint64_t epoch, RegionFold* out) {
+Status Folder::fold_regions(const RegionOverlay& overlay, uint64_t epoch, RegionFold* out) {
   const RegionMap& now = *index_.view.regions;
   out->map = index_.view.regions;
   if (overlay.empty()) return {};
   auto map = std::make_shared<RegionMap>(now);
   std::vector<ExtentWork> works;
-  std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>> changed;
+  Changed changed;
   for (const auto& [region, of] : overlay.regions()) {
     const RegionExtents* before = now.find(region);
     auto after = std::make_shared<RegionExtents>();
@@ -286,7 +286,7 @@ Status PoolImpl::fold_regions(const RegionOverlay& overlay, uint64_t epoch, Regi
   return {};
 }
 
-void PoolImpl::avoid_readers(std::vector<ExtentWork>* works) {
+void Folder::avoid_readers(std::vector<ExtentWork>* works) {
   if (std::none_of(works->begin(), works->end(),
                    [](const ExtentWork& work) { return work.in_place; }))
     return;
@@ -295,16 +295,15 @@ void PoolImpl::avoid_readers(std::vector<ExtentWork>* works) {
   for (ExtentWork& work : *works) work.for_readers = std::exchange(work.in_place, false);
 }
 
-void PoolImpl::readers_give_way(std::vector<ExtentWork>* works) {
+void Folder::readers_give_way(std::vector<ExtentWork>* works) {
   std::lock_guard append(log_.lock);
   readers_.place_even_under_readers();
   for (ExtentWork& work : *works)
     work.in_place = work.in_place || std::exchange(work.for_readers, false);
 }
 
-Status PoolImpl::place_regions(
-    std::vector<ExtentWork>& works, uint64_t epoch,
-    std::vector<std::pair<uint32_t, std::shared_ptr<RegionExtents>>>& changed, RegionFold* out) {
+Status Folder::place_regions(std::vector<ExtentWork>& works, uint64_t epoch, Changed& changed,
+                             RegionFold* out) {
   const bool torn = fold_.root.placing != 0;
   {
     std::lock_guard append(log_.lock);
@@ -318,7 +317,7 @@ Status PoolImpl::place_regions(
               region_commits_.extents().place({work.region, work.number}, work.segment_bytes))
         return *set_aside;
     }
-    auto segment = medium_->allocate(SegmentKind::kRegion, work.segment_bytes, work.segment_bytes);
+    auto segment = medium_.allocate(SegmentKind::kRegion, work.segment_bytes, work.segment_bytes);
     if (segment.is_ok()) out->taken.push_back(*segment);
     return segment;
   };
@@ -326,14 +325,14 @@ Status PoolImpl::place_regions(
     Result<Segment> segment = work.in_place ? Segment{} : take(work);
     if (!segment.is_ok() && work.for_readers) readers_give_way(&works);
     if (work.in_place) {
-      Status placed = write_absent_blocks(*medium_, work, secret_, &absent_bytes);
+      Status placed = write_absent_blocks(medium_, work, secret_, &absent_bytes);
       if (!placed.is_ok()) return health_.fail(std::move(placed));
       rewritten++;
       continue;
     }
     if (!segment.is_ok()) return std::move(segment.status());
     out->copied_for_readers |= std::exchange(work.for_readers, false);
-    Status placed = write_new_extent(*medium_, work, *segment, secret_, torn);
+    Status placed = write_new_extent(medium_, work, *segment, secret_, torn);
     if (!placed.is_ok()) return health_.fail(std::move(placed));
     if (work.before) out->left.push_back(work.before->segment);
     const auto of =
@@ -352,7 +351,7 @@ Status PoolImpl::place_regions(
   const bool durable = barriers_.durable() >= epoch;
   if (!durable && !planted(PlantedBug::kRegionPlacedEarly)) HOLDFAST_TRY(barriers_.raise(epoch));
   if (absent_bytes > 0 && !planted(PlantedBug::kRegionAbsentTogether)) {
-    Status done = medium_->barrier();
+    Status done = medium_.barrier();
     if (!done.is_ok()) return health_.fail(std::move(done));
   }
   if (!torn) HOLDFAST_TRY(fold_.mark_placing());
@@ -361,10 +360,10 @@ Status PoolImpl::place_regions(
   uint64_t written = 0;
   for (const ExtentWork& work : works) {
     if (!work.in_place) continue;
-    Status placed = write_in_place(*medium_, work, secret_, torn, &written);
+    Status placed = write_in_place(medium_, work, secret_, torn, &written);
     if (placed.is_ok() && written >= kPlacedPerBarrier) {
       written = 0;
-      placed = medium_->barrier();
+      placed = medium_.barrier();
     }
     if (!placed.is_ok()) return health_.fail(std::move(placed));
   }
@@ -375,11 +374,11 @@ Status PoolImpl::place_regions(
 
 // The new root is durable: what came with it is published, under log_.lock and the exclusive
 // index lock.
-void PoolImpl::publish_regions(RegionFold&& fold, uint64_t number) {
+void Folder::publish_regions(RegionFold&& fold, uint64_t number) {
   index_.view.regions = std::move(fold.map);
   for (const Segment& segment : fold.left)
     log_.graveyard.bury(segment, number, index_.next_serial());
-  region_commits_.extents().end_fold(*medium_);
+  region_commits_.extents().end_fold(medium_);
 }
 
 std::vector<FoldedRegion> folded_regions(const RegionMap& map) {

@@ -239,7 +239,7 @@ Status PoolImpl::commit_placed(Bytes key, const LargeValue& value) {
 Status PoolImpl::continue_from(uint64_t epoch) {
   HOLDFAST_TRY(settle());
   std::lock_guard guard(maintenance_mutex_);
-  HOLDFAST_TRY(fold_all());
+  HOLDFAST_TRY(folder_.fold_all());
   {
     std::lock_guard append(log_.lock);
     HOLDFAST_TRY(health_.usable());
@@ -256,7 +256,7 @@ Status PoolImpl::continue_from(uint64_t epoch) {
     index_.visible_epoch = log_.epoch;
     barriers_.begin_at(log_.epoch);
   }
-  return run_fold(true);
+  return folder_.run_fold(true);
 }
 
 }  // namespace holdfast

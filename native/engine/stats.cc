@@ -72,7 +72,7 @@ PoolStats PoolImpl::stats() const {
   s.commits = commits_, s.groups = groups_;
   s.appends = c.appends, s.writes = c.writes, s.barriers = c.barriers, s.roots = c.roots;
   s.bytes_appended = c.bytes_appended, s.bytes_grown = c.bytes_grown;
-  s.folds = folds_, s.compactions = merger_.ended();
+  s.folds = folder_.folds(), s.compactions = merger_.ended();
   s.segments_cleaned = segments_cleaned_, s.bytes_moved = bytes_moved_;
   s.replayed_operations = replayed_operations_, s.replayed_bytes = replayed_bytes_,
   s.open_us = open_us_;

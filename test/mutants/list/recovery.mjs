@@ -38,7 +38,7 @@ export default [
   ['retention of the fold is forgotten', 'engine/recovery.cc', '«RetainWish{fold_.block.retain_ms, fold_.block.retain_bytes}»', 'RetainWish()'],
   ['a pool is marked clean though its tail is not folded', 'engine/pool.cc', 'if ((!folded.is_ok() || «tail») && !planted', 'false'],
   ['a pool is marked clean though its last fold found no room', 'engine/pool.cc',
-    'Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : run_fold(false);\n  if («!folded.is_ok()») return', 'false'],
+    'Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : folder_.run_fold(false);\n  if («!folded.is_ok()») return', 'false'],
   ['closing does not wait until all is durable', 'engine/pool.cc', '«HOLDFAST_TRY(barriers_.wait_durable(barriers_.appended()));»', ''],
   ['the clean mark is not set', 'engine/fold_root.cc', '«words.clean = 1;»', ''],
   ['a failed pool is marked clean', 'engine/pool.cc', 'if (!options_.read_only && «!health_.has_failed()» && !medium_->failed()) {', 'true'],

@@ -58,7 +58,7 @@ export default [
   ['no room is kept for fresh extents', 'engine/region_commits.cc', 'return «set_aside(fresh)»;', 'Status()'],
   ['fresh extents are set aside again with each write', 'engine/region_commits.cc', '< size && «!extents_.holds(at->first, at->second)»', 'true'],
   ['a region that shrinks sets nothing aside for its last block', 'engine/region_commits.cc', '«note_fresh_extents(key.region, key.word, 1, fresh)»', 'void()'],
-  ['what a fold did not place of what was set aside is forgotten', 'engine/region_fold.cc', '«region_commits_.extents().end_fold(*medium_);»', ''],
+  ['what a fold did not place of what was set aside is forgotten', 'engine/region_fold.cc', '«region_commits_.extents().end_fold(medium_);»', ''],
   ['a region is read below a cut', 'engine/region_reader.cc',
     'if («block * kRegionBlockBytes >= overlay->regions.limit(region, at)») {\n'
       + '      std::memset(to, 0, kRegionBlockBytes);\n      return true;\n    }\n  }\n  return read_placed',
