@@ -53,7 +53,7 @@ class RunningBackup final : public Backup {
       auto range = pool_->range(all, snapshot_);
       if (!range.is_ok()) return std::move(range.status());
       range_ = std::move(*range);
-      expected_ = std::max<uint64_t>(pool_->entries_at_most(), 1);
+      expected_ = std::max<uint64_t>(pool_->index().entries_at_most(), 1);
       phase_ = Phase::kEntries;
     }
     totals_.epoch = status_.epoch;
@@ -376,15 +376,6 @@ Result<std::unique_ptr<Backup>> Backup::begin(const std::shared_ptr<Pool>& pool,
   auto backup = std::make_unique<RunningBackup>(std::static_pointer_cast<PoolImpl>(pool), options);
   HOLDFAST_TRY(backup->start());
   return std::unique_ptr<Backup>(std::move(backup));
-}
-
-// For progress only: newer versions and deletions count too.
-uint64_t PoolImpl::entries_at_most() const {
-  std::shared_lock guard(index_.lock);
-  uint64_t entries =
-      index_.view.active->entries() + (index_.view.frozen ? index_.view.frozen->entries() : 0);
-  for (const RunPtr& run : index_.view.runs) entries += run->entries();
-  return entries;
 }
 
 bool lock_backup_file(int descriptor) { return lock_descriptor(descriptor); }

@@ -1,23 +1,9 @@
-// Space comes back by segment: the few live operations of a mostly dead segment are appended to the
-// log again, as a record of their own kind, and after the next fold the segment is given back
-// whole.
-//
-// What a reopen sees: a move changes no key's value, only where it lies. Until the fold that
-// follows is durable the old segment is still held, so whichever of the two places the recovered
-// index names, the bytes are there.
-//
-// Moves go in small records under the append lock; a key that was committed anew in between is left
-// alone, because its place is compared again under that lock.
-//
-// A round carries what there is room for and folds once for all its victims. A pool is cleaned no
-// earlier than it must be: the longer a segment waits, the less in it is live. Commits that wait
-// for room wait for a round, never for all there is to clean.
+#include "engine/cleaner.h"
 
 #include <algorithm>
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
-#include "engine/pool_impl.h"
 #include "index/rising_finder.h"
 
 namespace holdfast {
@@ -36,11 +22,25 @@ constexpr int kMostFruitless =
     256;  // in all: what is carried round is kept for the feed again, which gives way each time
 }  // namespace
 
+Cleaner::Cleaner(const Parts& parts)
+    : medium_(parts.medium),
+      health_(parts.health),
+      index_(parts.index),
+      log_(parts.log),
+      fold_(parts.fold),
+      room_(parts.room),
+      appender_(parts.appender),
+      folder_(parts.folder),
+      merger_(parts.merger),
+      returns_(parts.returns),
+      pace_(parts.pace),
+      secret_(parts.secret) {}
+
 // Sealed, folded segments, those with the largest dead share first: until so many bytes are dead in
 // them, as many as their live bytes may be moved. Where nothing else helps, one that can be carried
 // whole: what is carried of one by halves gives nothing back.
-std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wanted_dead,
-                                                 uint64_t one_in) {
+std::vector<LogSegment> Cleaner::choose_victims(uint64_t may_move, uint64_t wanted_dead,
+                                                uint64_t one_in) {
   std::vector<LogSegment> candidates;
   const auto dead_bytes = [](const LogSegment& s) {
     return s.segment.bytes - std::min(s.live_bytes, s.segment.bytes);
@@ -48,9 +48,8 @@ std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wan
   {
     std::lock_guard append(log_.lock);
     (void)fold_.refresh_retention();
-    const uint64_t kept =
-        room_.fold_reserve(true) +
-        medium_->info().segment_unit;  // a unit for what is lost at segments' ends
+    const uint64_t kept = room_.fold_reserve(true) +
+                          medium_.info().segment_unit;  // a unit for what is lost at segments' ends
     const uint64_t whole =
         room_.desperate() ? room_.ready_with_spares() - std::min(room_.ready_with_spares(), kept)
                           : UINT64_MAX;
@@ -79,15 +78,15 @@ std::vector<LogSegment> PoolImpl::choose_victims(uint64_t may_move, uint64_t wan
 }
 
 // An operation of a victim; its key lies in the pool.
-struct PoolImpl::Carried {
+struct Cleaner::Carried {
   Bytes key;
   Place place;
   bool live;
 };
 
 // Adds what may be live in a victim. False: it cannot be read to its end.
-bool PoolImpl::read_victim(const LogSegment& victim, std::vector<Carried>* out) const {
-  const LogReader reader(*medium_, secret_);
+bool Cleaner::read_victim(const LogSegment& victim, std::vector<Carried>* out) const {
+  const LogReader reader(medium_, secret_);
   uint64_t at = victim.segment.offset + sizeof(SegmentHeader);
   FrameView frame;
   while (reader.read_frame(victim.segment, victim.sequence, at, &frame)) {
@@ -110,7 +109,7 @@ bool PoolImpl::read_victim(const LogSegment& victim, std::vector<Carried>* out) 
 // whether one has something newer is looked at when they are moved. Looked up in the order of keys,
 // many together, as a search apart from others costs twice as much. False: a damaged node cannot
 // say.
-bool PoolImpl::find_live(std::vector<Carried>* carried) const {
+bool Cleaner::find_live(std::vector<Carried>* carried) const {
   std::vector<Carried*> order;
   order.reserve(carried->size());
   for (Carried& one : *carried) order.push_back(&one);
@@ -126,7 +125,7 @@ bool PoolImpl::find_live(std::vector<Carried>* carried) const {
 }
 
 // Carries what lives in them, and retires each whose live operations are carried.
-Status PoolImpl::clean_segments(const std::vector<LogSegment>& victims) {
+Status Cleaner::clean_segments(const std::vector<LogSegment>& victims) {
   for (size_t first = 0; first < victims.size();) {
     std::vector<Carried> carried;
     std::vector<std::pair<size_t, bool>>
@@ -146,13 +145,13 @@ Status PoolImpl::clean_segments(const std::vector<LogSegment>& victims) {
   return {};
 }
 
-Status PoolImpl::clean_segment(const LogSegment& victim, bool readable, const Carried* begin,
-                               const Carried* end) {
+Status Cleaner::clean_segment(const LogSegment& victim, bool readable, const Carried* begin,
+                              const Carried* end) {
   RecordBuffer moves;
   std::vector<Place> origins;
   for (const Carried* one = begin; one < end; one++) {
     if (!one->live) continue;
-    moves.add_encoded(medium_->view() + one->place.offset(), one->place.bytes());
+    moves.add_encoded(medium_.view() + one->place.offset(), one->place.bytes());
     origins.push_back(one->place);
     if (moves.bytes() < kMoveBytes) continue;
     HOLDFAST_TRY(move_live(&moves, &origins));
@@ -180,7 +179,7 @@ Status PoolImpl::clean_segment(const LogSegment& victim, bool readable, const Ca
 
 // Of a key that was found at `place` since the last fold began and ended: only the overlays can say
 // otherwise by now.
-bool PoolImpl::not_replaced(Bytes key, Place place) const {
+bool Cleaner::not_replaced(Bytes key, Place place) const {
   std::shared_lock guard(index_.lock);
   auto newest = index_.view.active->find(key);
   if (!newest && index_.view.frozen) newest = index_.view.frozen->find(key);
@@ -189,9 +188,9 @@ bool PoolImpl::not_replaced(Bytes key, Place place) const {
 
 // What a move would do first under the lock for which commits wait: have a segment where the head
 // comes to its end, and touch its pages.
-void PoolImpl::prepare_move(uint64_t bytes) {
+void Cleaner::prepare_move(uint64_t bytes) {
   const uint64_t needed = bytes + kMeanwhile;
-  medium_->expect_appends(head_seen_.at, std::min(needed, head_seen_.end - head_seen_.at));
+  medium_.expect_appends(head_seen_.at, std::min(needed, head_seen_.end - head_seen_.at));
   if (head_seen_.room >= needed || head_seen_.spare) return;
   uint64_t want = 0;
   {
@@ -206,7 +205,7 @@ void PoolImpl::prepare_move(uint64_t bytes) {
 
 // Records as long as the head segment has room for: what a record leaves unused at a segment's end
 // is lost.
-Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
+Status Cleaner::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   prepare_move(moves->bytes());
   reach(TestPoint::kMovesGathered);
   std::lock_guard append(log_.lock);
@@ -247,50 +246,49 @@ Status PoolImpl::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
 
 // A mutex is nobody's turn: the thread that lets go of it and asks again at once has it again
 // before one that slept is awake.
-void PoolImpl::let_commits_by() {
+void Cleaner::let_commits_by() {
   constexpr int kTries = 200;
   for (int i = 0; i < kTries && log_.commits_wait(); i++) std::this_thread::yield();
 }
 
 // Nothing is left to clean: what is kept for the change feed only goes before a commit is refused.
 // False: there is none.
-bool PoolImpl::let_retention_give_way() {
+bool Cleaner::let_retention_give_way() {
   std::lock_guard append(log_.lock);
   return log_.retention.give_way(log_.segments, log_.writer.sequence());
 }
 
-// Live bytes that can be carried before the next fold, which needs room for what is carried too.
-uint64_t PoolImpl::room_for_moves() {
-  const uint64_t largest = medium_->largest_free();
+uint64_t Cleaner::room_for_moves() {
+  const uint64_t largest = medium_.largest_free();
   std::lock_guard append(log_.lock);
   const uint64_t kept = room_.fold_reserve(), free = std::max(room_.ready_with_spares(), largest);
   const uint64_t room = std::min(free > kept ? free - kept : 0, 2 * kRoundBytes);
-  const uint64_t entries = std::max<uint64_t>(1, entries_at_most());
+  const uint64_t entries = std::max<uint64_t>(1, index_.entries_at_most());
   const uint64_t each = std::max<uint64_t>(32, log_.segments.live_bytes() / entries);
   return std::min((room - room / 8) * each / (each + 48), kRoundBytes);
 }
 
-// Carries away what lives in the segments that are worth it. False: there are none.
-bool PoolImpl::clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in) {
+bool Cleaner::clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in) {
   const auto victims = choose_victims(may_move, wanted_dead, one_in);
   (void)clean_segments(victims).is_ok();  // no room for more: the next fold gives some
-  medium_->expect_appends(head_seen_.at, std::min(kBesideFold, head_seen_.end - head_seen_.at));
+  medium_.expect_appends(head_seen_.at, std::min(kBesideFold, head_seen_.end - head_seen_.at));
   return !victims.empty();
 }
 
-// Commits go on at the pace that what is free now leaves them.
-void PoolImpl::end_round() {
+Status Cleaner::clean_one_in(uint64_t one_in) {
+  return clean_segments(choose_victims(room_for_moves(), UINT64_MAX, one_in));
+}
+
+void Cleaner::end_round() {
   {
     std::lock_guard append(log_.lock);
     room_.set_pace();
   }
-  pace_.learn(committed_bytes_.load(std::memory_order_relaxed));
+  pace_.learn(log_.committed_bytes.load(std::memory_order_relaxed));
 }
 
-// Folds, cleans and merges until `wanted_free` bytes are free, or nothing more is to be had. Under
-// maintenance_mutex_.
-bool PoolImpl::reclaim(uint64_t wanted_free) {
-  uint64_t most_free = 0, commits = commits_.load();
+bool Cleaner::reclaim(uint64_t wanted_free) {
+  uint64_t most_free = 0, commits = log_.commits.load();
   int fruitless =
       0;  // a round may free less than its folds took; several in a row say that nothing is left
   int fruitless_in_all = 0;
@@ -302,7 +300,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     const uint64_t lacking = room_.bytes_short_of(wanted_free);
     if (lacking == 0) return true;
     if (health_.closing() || !health_.usable().is_ok()) return false;
-    const uint64_t commits_now = commits_.load();
+    const uint64_t commits_now = log_.commits.load();
     fruitless = free > most_free || commits_now != commits ? 0 : fruitless + 1;
     if (fruitless > 0 && ++fruitless_in_all == kMostFruitless) return false;
     most_free = std::max(most_free, free);
@@ -319,7 +317,7 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
     }
     room_.set_desperate(desperate);
     const bool cleaned =
-        clean(room_for_moves(), desperate ? 0 : lacking + 2 * medium_->info().segment_unit);
+        clean(room_for_moves(), desperate ? 0 : lacking + 2 * medium_.info().segment_unit);
     room_.set_desperate(false);
     if (!cleaned && !let_retention_give_way()) {
       (void)merger_.merge_all().is_ok();
@@ -328,6 +326,13 @@ bool PoolImpl::reclaim(uint64_t wanted_free) {
       return room_.bytes_short_of(wanted_free) == 0;
     }
   }
+}
+
+bool Cleaner::reclaim_even_from_readers(uint64_t wanted_free) {
+  while (!reclaim(wanted_free)) {
+    if (!returns_.take_from_reader()) return false;
+  }
+  return true;
 }
 
 }  // namespace holdfast

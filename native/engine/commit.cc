@@ -91,7 +91,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
     barriers_.note_appended(log_.epoch);
   }
   const uint64_t epoch = log_.epoch;
-  count_commit(record->bytes());
+  log_.count_commit(record->bytes());
   const bool due = work_is_due();
   if (early) {
     commit_queue_.arm_eventual();

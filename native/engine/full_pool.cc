@@ -14,10 +14,10 @@ Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued,
   constexpr int kRounds = 8;
   Visit visit(visits_);
   HOLDFAST_TRY(visit.begin(queued));
-  uint64_t others = commits_.load(std::memory_order_relaxed);
+  uint64_t others = log_.commits.load(std::memory_order_relaxed);
   for (int round = 0;; round++) {
     auto receipt = attempt();
-    if (const uint64_t now = commits_.load(std::memory_order_relaxed); now != others) {
+    if (const uint64_t now = log_.commits.load(std::memory_order_relaxed); now != others) {
       others = now;
       round = 0;
     }
@@ -54,7 +54,7 @@ Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
     const std::unique_lock turn(maintenance_mutex_,
                                 std::try_to_lock);  // held: a test commits in the middle of a turn
     if (!turn || !health_.usable().is_ok()) return Status(Code::kPoolFull, "");
-    return reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
+    return cleaner_.reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
   }
   const bool found = space_requests_.wait(
       wanted, [&] { maintenance_.wake(); },

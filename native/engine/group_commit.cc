@@ -120,7 +120,7 @@ class PoolImpl::GroupAppend {
     Status written = pool_.log_.writer.write(record, stamp, &one.placements);
     if (!written.is_ok()) trouble_ = pool_.health_.fail(std::move(written));
     pool_.log_.epoch++;
-    pool_.count_commit(record->bytes());
+    pool_.log_.count_commit(record->bytes());
     staged_bytes_ += record->bytes();
     if (conditional_) {
       for_each_key(*record,

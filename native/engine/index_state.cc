@@ -30,6 +30,13 @@ std::unique_ptr<Cursor> IndexView::cursor(uint64_t at, bool keep_deleted) const 
   return merge_cursors(std::move(sources), keep_deleted);
 }
 
+uint64_t IndexState::entries_at_most() const {
+  std::shared_lock guard(lock);
+  uint64_t entries = view.active->entries() + (view.frozen ? view.frozen->entries() : 0);
+  for (const RunPtr& run : view.runs) entries += run->entries();
+  return entries;
+}
+
 IndexState::Pin IndexState::pin(uint64_t epoch) {
   std::lock_guard guard(pins_mutex_);
   const Pin pin{next_serial_++, epoch};

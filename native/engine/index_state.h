@@ -49,6 +49,9 @@ class IndexState {
     return std::make_shared<Run>(medium, std::move(tables), &memories);
   }
 
+  // Newer versions and deletions count too. Takes the lock.
+  uint64_t entries_at_most() const;
+
   // ── snapshots: each has a serial; what dies is given back once no snapshot is older than its
   // death.
   struct Pin {

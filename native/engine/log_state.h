@@ -40,6 +40,14 @@ class LogState {
   Retention retention;   // what of the log is kept for the change feed
   uint64_t history = 0;  // commits up to this one are in no log of this pool
 
+  // Written under the lock, so without locked instructions.
+  std::atomic<uint64_t> commits{0}, committed_bytes{0};
+  void count_commit(uint64_t bytes) {
+    commits.store(commits.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    committed_bytes.store(committed_bytes.load(std::memory_order_relaxed) + bytes,
+                          std::memory_order_relaxed);
+  }
+
   // What has come since the newest fold was begun.
   struct Tail {
     std::atomic<uint64_t> operations{0};  // written under the lock, so without locked instructions

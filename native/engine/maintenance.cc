@@ -47,7 +47,7 @@ void PoolImpl::maintenance_main() {
           (void)health_.fail(std::move(there));
         readers_looked_for = now;
       }
-      if (std::exchange(commits, commits_.load(std::memory_order_relaxed)) != commits)
+      if (std::exchange(commits, log_.commits.load(std::memory_order_relaxed)) != commits)
         last_commit_ms = monotonic_ms();
       const bool idle = monotonic_ms() - last_commit_ms > kIdleMs;
       maintenance_turn(idle);
@@ -79,7 +79,7 @@ void PoolImpl::maintenance_turn(bool idle) {
   if (fold_due) (void)folder_.run_fold(false).is_ok();
   returns_.give_back();
   const auto [asked, wanted] = space_requests_.asked();
-  if (wanted > 0) space_requests_.answer(asked, reclaim_even_from_readers(wanted));
+  if (wanted > 0) space_requests_.answer(asked, cleaner_.reclaim_even_from_readers(wanted));
   work_off_merges();
   const bool gained = clean_ahead(idle);
   room_.prepare_spare();
@@ -125,21 +125,22 @@ bool PoolImpl::clean_ahead(bool idle) {
     kept = room_.reserve_bytes();
     wanted_free = medium_->info().grows ? 0 : kept + room_.enough_free();
   }
-  const uint64_t commits = commits_.load();
+  const uint64_t commits = log_.commits.load();
   if (commits == (idle ? idly_tidied_at_ : tidied_at_)) return false;
   const uint64_t free = room_.free_now();
-  const uint64_t before = segments_cleaned_.load();
+  const uint64_t before = cleaner_.segments_cleaned();
   bool gained = false;
   if (free < wanted_free) {
-    (void)clean(std::min(room_for_moves(), round + (free - std::min(free, kept)) / 2),
-                wanted_free - free);
-    if (segments_cleaned_.load() > before && folder_.fold_making_room(false).is_ok())
+    (void)cleaner_.clean(
+        std::min(cleaner_.room_for_moves(), round + (free - std::min(free, kept)) / 2),
+        wanted_free - free);
+    if (cleaner_.segments_cleaned() > before && folder_.fold_making_room(false).is_ok())
       returns_.give_back();
     gained = room_.free_now() > free;
   } else {
     gained = tidy_round(idle);
   }
-  end_round();
+  cleaner_.end_round();
   (idle ? idly_tidied_at_ : tidied_at_) = gained ? UINT64_MAX : commits;
   return gained;
 }
@@ -149,14 +150,17 @@ bool PoolImpl::clean_ahead(bool idle) {
 // ends, and begins again only when as much has died as made it begin. What is mostly dead costs
 // little at any time.
 bool PoolImpl::tidy_round(bool idle) {
-  const uint64_t dead = waste().dead, cleaned = segments_cleaned_.load(),
-                 moved = bytes_moved_.load();
+  const uint64_t dead = waste().dead, cleaned = cleaner_.segments_cleaned(),
+                 moved = cleaner_.bytes_moved();
   tidying_ = idle && wasteful(tidying_ ? kTidy : kIdleWaste);
   if (!tidying_ && !wasteful(kUsualWaste) && !(idle && mostly_dead())) return false;
-  (void)clean(room_for_moves(), UINT64_MAX, tidying_ ? kTidy : idle ? kMostly : kUsualVictim);
-  if (segments_cleaned_.load() > cleaned && folder_.fold_making_room(false).is_ok())
+  (void)cleaner_.clean(cleaner_.room_for_moves(), UINT64_MAX,
+                       tidying_ ? kTidy
+                       : idle   ? kMostly
+                                : Cleaner::kUsualVictim);
+  if (cleaner_.segments_cleaned() > cleaned && folder_.fold_making_room(false).is_ok())
     returns_.give_back();
-  const bool gained = waste().dead + (bytes_moved_.load() - moved) / (2 * kTidy) < dead;
+  const bool gained = waste().dead + (cleaner_.bytes_moved() - moved) / (2 * kTidy) < dead;
   tidying_ = tidying_ && gained;
   return gained;
 }
@@ -253,15 +257,15 @@ Status PoolImpl::compact() {
   uint64_t least_dead = UINT64_MAX;
   int fruitless = 0;
   while (fruitless < kFruitlessRounds) {
-    const uint64_t before = segments_cleaned_.load();
-    Status cleaned = clean_segments(choose_victims(room_for_moves(), UINT64_MAX, kTidy));
+    const uint64_t before = cleaner_.segments_cleaned();
+    Status cleaned = cleaner_.clean_one_in(kTidy);
     // No room to carry a segment's live operations is not a failure: what was carried comes back
     // with the fold.
     HOLDFAST_TRY(unless_full(std::move(cleaned)));
     HOLDFAST_TRY(folder_.fold_making_room(false));
     merger_.go_on(UINT64_MAX);
     returns_.give_back();
-    if (segments_cleaned_.load() == before || !wasteful(kTidy)) break;
+    if (cleaner_.segments_cleaned() == before || !wasteful(kTidy)) break;
     const uint64_t dead = waste().dead;
     fruitless = dead < least_dead ? 0 : fruitless + 1;
     least_dead = std::min(least_dead, dead);

@@ -37,6 +37,8 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       appender_({health_, index_, log_, fold_, room_, barriers_, region_commits_, fence_at_once_}),
       folder_({*medium_, health_, index_, log_, fold_, readers_, barriers_, room_, region_commits_,
                returns_, merger_, options_, secret_}),
+      cleaner_({*medium_, health_, index_, log_, fold_, room_, appender_, folder_, merger_,
+                returns_, pace_, secret_}),
       commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
                      [this] { raise_eventual_barrier(); }},
                     options.eventual_within_ms),

@@ -41,6 +41,7 @@
 #include "engine/appender.h"
 #include "engine/barriers.h"
 #include "engine/batch.h"
+#include "engine/cleaner.h"
 #include "engine/clock.h"
 #include "engine/commit_queue.h"
 #include "engine/fold_root.h"
@@ -129,7 +130,6 @@ class PoolImpl final : public Pool {
 
   // ── for backups and restores
   const uint8_t* uuid() const { return uuid_; }
-  uint64_t entries_at_most() const;
   bool large_is_held(Bytes key, Bytes description) const;
   Result<Segment> take_large_segment(uint64_t want);
   Status append_large(uint64_t offset, const char* bytes, size_t size);
@@ -223,29 +223,7 @@ class PoolImpl final : public Pool {
 
   // readers_space.cc — under maintenance_mutex_
   void keep_for_readers(std::vector<Segment>* held);
-  bool reclaim_even_from_readers(uint64_t wanted_free);
   void look_for_readers();
-
-  // cleaner.cc — under maintenance_mutex_
-  bool let_retention_give_way();
-  bool reclaim(uint64_t wanted_free);  // true: there is that much now
-  static constexpr uint64_t kUsualVictim =
-      16;  // a segment is worth carrying if one byte in so many of it is dead
-  bool clean(uint64_t may_move, uint64_t wanted_dead, uint64_t one_in = kUsualVictim);
-  void end_round();
-  bool not_replaced(Bytes key, Place place) const;
-  uint64_t room_for_moves();
-  struct Carried;
-  bool read_victim(const LogSegment& victim, std::vector<Carried>* out) const;
-  bool find_live(std::vector<Carried>* carried) const;
-  Status clean_segments(const std::vector<LogSegment>& victims);
-  Status clean_segment(const LogSegment& victim, bool readable, const Carried* begin,
-                       const Carried* end);
-  Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
-  void prepare_move(uint64_t bytes);  // not under log_.lock
-  void let_commits_by();              // not under log_.lock
-  std::vector<LogSegment> choose_victims(uint64_t may_move, uint64_t wanted_dead,
-                                         uint64_t one_in = kUsualVictim);
 
   // maintenance.cc
   void maintenance_main();
@@ -290,6 +268,7 @@ class PoolImpl final : public Pool {
   Barriers barriers_;
   Appender appender_;
   Folder folder_;
+  Cleaner cleaner_;
 
   // guarded by log_.lock
   bool fold_asked_for_ = false;   // since the maintenance thread last looked whether one is due
@@ -302,11 +281,6 @@ class PoolImpl final : public Pool {
   mutable std::mutex maintenance_mutex_;  // held while folding, compacting, cleaning
   SpaceRequests space_requests_;
   MaintenanceThread maintenance_;
-  struct HeadSeen {
-    uint64_t at = 0, end = 0, room = 0;
-    bool spare = false;  // there is one
-  };
-  HeadSeen head_seen_;  // behind the cleaner's last move; under maintenance_mutex_
   uint64_t tidied_at_ =
       UINT64_MAX;  // nothing was gained by tidying up when there were so many commits
   uint64_t idly_tidied_at_ =
@@ -315,14 +289,7 @@ class PoolImpl final : public Pool {
   bool tidying_ = false;  // that was begun, and is not yet as tidy as it may become
 
   // counters
-  std::atomic<uint64_t> commits_{0};  // written under log_.lock
-  std::atomic<uint64_t> committed_bytes_{0};
-  void count_commit(uint64_t bytes) {
-    commits_.store(commits_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    committed_bytes_.store(committed_bytes_.load(std::memory_order_relaxed) + bytes,
-                           std::memory_order_relaxed);
-  }
-  std::atomic<uint64_t> groups_{0}, segments_cleaned_{0}, bytes_moved_{0};
+  std::atomic<uint64_t> groups_{0};
   uint64_t replayed_operations_ = 0, replayed_bytes_ = 0, open_us_ = 0;
   std::mutex close_mutex_;
 };

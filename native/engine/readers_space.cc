@@ -97,15 +97,6 @@ void PoolImpl::keep_for_readers(std::vector<Segment>* held) {
   }
 }
 
-// As reclaim(); where that finds nothing, readers that hold something back expire, the oldest
-// first.
-bool PoolImpl::reclaim_even_from_readers(uint64_t wanted_free) {
-  while (!reclaim(wanted_free)) {
-    if (!returns_.take_from_reader()) return false;
-  }
-  return true;
-}
-
 // A first reader may have come since the last look.
 void PoolImpl::look_for_readers() {
   std::lock_guard append(log_.lock);

@@ -69,11 +69,11 @@ PoolStats PoolImpl::stats() const {
   s.open_snapshots = index_.pinned();
   s.oldest_snapshot_epoch = s.open_snapshots > 0 ? index_.oldest_epoch() : 0;
   const MediumCounters& c = medium_->counters();
-  s.commits = commits_, s.groups = groups_;
+  s.commits = log_.commits, s.groups = groups_;
   s.appends = c.appends, s.writes = c.writes, s.barriers = c.barriers, s.roots = c.roots;
   s.bytes_appended = c.bytes_appended, s.bytes_grown = c.bytes_grown;
   s.folds = folder_.folds(), s.compactions = merger_.ended();
-  s.segments_cleaned = segments_cleaned_, s.bytes_moved = bytes_moved_;
+  s.segments_cleaned = cleaner_.segments_cleaned(), s.bytes_moved = cleaner_.bytes_moved();
   s.replayed_operations = replayed_operations_, s.replayed_bytes = replayed_bytes_,
   s.open_us = open_us_;
   return s;
