@@ -1,3 +1,5 @@
+// The part of check() that reads the runs, and every entry with its value: see checker.h.
+
 #include "base/test_hooks.h"
 #include "engine/checker.h"
 #include "engine/large_chunks.h"

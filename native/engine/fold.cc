@@ -1,3 +1,5 @@
+// The fold itself, but for what it does with the regions: see folder.h.
+
 #include <unordered_set>
 
 #include "base/test_hooks.h"

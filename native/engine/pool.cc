@@ -39,6 +39,7 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
                returns_, merger_, options_, secret_}),
       cleaner_({*medium_, health_, index_, log_, fold_, room_, appender_, folder_, merger_,
                 returns_, pace_, secret_}),
+      tidier_({*medium_, log_, fold_, room_, folder_, merger_, returns_, cleaner_}),
       commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
                      [this] { raise_eventual_barrier(); }},
                     options.eventual_within_ms),
@@ -137,7 +138,7 @@ Status PoolImpl::close() {
       ended = finish();
       // Behind the last root: what is free now nothing refers to, nor may a reader still need it.
       room_.give_back_spares();
-      give_back_free(false);
+      tidier_.give_back_free(false);
     }
     std::unique_lock index(index_.lock);
     health_.close();

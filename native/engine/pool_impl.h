@@ -1,30 +1,48 @@
-// The engine's inside: one object per open pool, its work spread over files by idea.
+// The engine's inside: one object per open pool. It implements Pool, and owns the parts that do the
+// work. Each part has its own state and is handed, as it is made, what it needs of those below it;
+// none knows this class. Of the members here each stands above those that are handed to it.
 //
+//   tidier.h          cleaning ahead of need, compacting, what goes back to the disk
+//   cleaner.h         space comes back by segment
+//   folder.h          the overlay becomes a run, a new root is set; regions' bytes are placed
+//   appender.h        places records and applies them
+//   barriers.h        how far the pool is durable, and who waits for it
+//   merger.h          runs become one, a few tables at a time
+//   returns.h         what nobody needs any more is given back
+//   region_commits.h  what a commit asks of regions, and does to them
+//   room.h            who may take how much of the pool; pace.h: how quickly
+//   fold_root.h       the newest durable fold, and how another takes its place
+//   log_state.h       the log's books, and the append lock
+//   index_state.h     the index and its lock
+//   region_reader.h   regions' bytes as a view of the index sees them
+//   operations.h      operations read where they lie
+//   health.h          may the pool still be used, and if not, why
+//
+// Beside them: readers.h (in other processes), visits.h (what closing waits for), commit_queue.h,
+// feed_tail.h, space_requests.h, maintenance_thread.h, page_widening.h; checker.h for one check.
+//
+// What this class does itself, in files by idea:
+//
+//   pool.cc          opens and closes
 //   recovery.cc      open: newest fold, then the tail
 //   commit.cc        one record, one barrier; conditions
-//   room.cc          who may take how much of the pool, and what a commit does that finds too
-//   little pace.h           how quickly commits may go while the cleaner frees what they take
-//   group_commit.cc  asynchronous commits, in groups; what waits for that: commit_queue.h
+//   full_pool.cc     what a commit does that finds too little room
+//   group_commit.cc  asynchronous commits, in groups
 //   large_values.cc  values with segments of their own
-//   fold.cc          the overlay becomes a run, a new root is set
-//   merge.cc         runs become one, a few tables at a time
-//   regions.cc       ranges of bytes changed in place: commits and reads
-//   region_fold.cc   their bytes are placed by a fold
+//   reader.cc        snapshots, point reads, ranges
+//   regions.cc       reading ranges of bytes that are changed in place
 //   views.cc         values and regions shown without a copy
 //   written_at.cc    which commit wrote a key
-//   cleaner.cc       space comes back by segment
-//   maintenance.cc   the thread that decides when to fold, compact and clean
-//   reader.cc        snapshots, point reads, ranges
-//   readers_space.cc what is kept for readers in other processes, and for how long
 //   feed.cc          the change feed: cursors over the log
-//   check.cc         reads everything and says what is damaged
-//   check_log.cc     the part of it that no read would notice
+//   maintenance.cc   when to fold, merge, clean and give back
+//   readers_space.cc what is kept for readers who were there before a writer opened
 //   stats.cc         what it says of itself
 //
-// Locks, in the order they are taken: maintenance_mutex_ > log_.lock > index_.lock > the pins'
-// mutex. barrier_mutex_, the commit queue's and that of the requests for space are leaves, but that
-// wake_mutex_ is taken under the last. No lock is held while user code runs, except index_.lock
-// shared inside RangeIterator's `each`.
+// Locks, in the order they are taken: maintenance_mutex_ > log_.lock (the append lock) >
+// index_.lock > the pins' mutex. Those of the barriers, of the commit queue and of the requests for
+// space are leaves, but that health's is taken under the first and the maintenance thread's under
+// the last. No lock is held while user code runs, except index_.lock shared inside RangeIterator's
+// `each`.
 #pragma once
 
 #include <atomic>
@@ -61,6 +79,7 @@
 #include "engine/returns.h"
 #include "engine/room.h"
 #include "engine/space_requests.h"
+#include "engine/tidier.h"
 #include "engine/visits.h"
 #include "format/large_value.h"
 #include "log/log_reader.h"
@@ -228,19 +247,7 @@ class PoolImpl final : public Pool {
   // maintenance.cc
   void maintenance_main();
   void maintenance_turn(bool idle);  // under maintenance_mutex_
-  struct Waste {
-    uint64_t dead = 0, log = 0;
-    bool mostly = false;  // of some segment more than half is dead
-  };
-  Waste waste();
-  bool wasteful(uint64_t one_in);
-  bool mostly_dead();
-  uint64_t least_tidied();
-  bool clean_ahead(bool idle);
-  bool tidy_round(bool idle);
   void work_off_merges();
-  void give_back_free(bool however_little, uint64_t ahead = 0);
-  uint64_t kept_for_large();
 
   std::unique_ptr<Medium> medium_;
   const std::string name_;
@@ -269,6 +276,7 @@ class PoolImpl final : public Pool {
   Appender appender_;
   Folder folder_;
   Cleaner cleaner_;
+  Tidier tidier_;
 
   // guarded by log_.lock
   bool fold_asked_for_ = false;   // since the maintenance thread last looked whether one is due
@@ -281,12 +289,7 @@ class PoolImpl final : public Pool {
   mutable std::mutex maintenance_mutex_;  // held while folding, compacting, cleaning
   SpaceRequests space_requests_;
   MaintenanceThread maintenance_;
-  uint64_t tidied_at_ =
-      UINT64_MAX;  // nothing was gained by tidying up when there were so many commits
-  uint64_t idly_tidied_at_ =
-      UINT64_MAX;  // the same, of what is tidied up when there is nothing else to do
   PageWidening widening_;
-  bool tidying_ = false;  // that was begun, and is not yet as tidy as it may become
 
   // counters
   std::atomic<uint64_t> groups_{0};

@@ -8,8 +8,8 @@
 // record is durable, a cell that is changed a thousand times between two folds is placed once, and
 // a snapshot reads the state it pinned.
 //
-// Threads: prepare_regions() and what it calls under the append lock; reads under the shared index
-// lock. What a crash leaves: region_fold.cc.
+// Here they are read, under the shared index lock. What commits do to them: region_commits.h. What
+// a crash leaves: region_fold.cc.
 
 #include <algorithm>
 
