@@ -116,7 +116,12 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       return configOf([thread, namespace, checkpoint.id]);
     }
 
-    async putWrites(config: Config, writes: PendingWrite[], taskId: string): Promise<void> {
+    async putWrites(
+      config: Config,
+      writes: PendingWrite[],
+      taskId: string,
+      taskPath?: string,
+    ): Promise<void> {
       const doing = 'Saving the writes of a task';
       const thread = requiredText(config.configurable, 'thread_id', doing);
       const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
@@ -132,7 +137,8 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
         value: settled[at],
         encoded,
       }));
-      await this.#threads.write([thread, namespace, id], taskId, made);
+      const task = { id: taskId, path: taskPath || undefined };
+      await this.#threads.write([thread, namespace, id], task, made);
     }
 
     async deleteThread(threadId: string): Promise<void> {
@@ -220,11 +226,11 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       return tuple;
     }
 
-    /** In the order of their tasks' ids, and of each task's writes. */
+    /** In the order in which the step applied them. */
     async #writesOf(key: Key): Promise<CheckpointPendingWrite[]> {
       const found: CheckpointPendingWrite[] = [];
-      for (const [[, , , task], write] of this.#threads.writes.range({ prefix: key }))
-        found.push([task!, write.channel, this.#threads.valueOf(write, this.#values.making)]);
+      for (const [task, write] of this.#threads.writesOf(key))
+        found.push([task, write.channel, this.#threads.valueOf(write, this.#values.making)]);
       // Only behind all reading: what is read in one turn belongs together.
       for (const write of found) write[2] = await this.#values.outOf(write[2]);
       return found;

@@ -42,6 +42,13 @@ export interface StoredCheckpoint {
   readonly root: Uint8Array;
 }
 
+/** Who writes. */
+export interface Task {
+  readonly id: string;
+  /** Where it stands among the tasks of its step, if that is known. */
+  readonly path: string | undefined;
+}
+
 /** A write that is not stored yet. */
 export interface NewWrite {
   readonly index: number;
@@ -173,7 +180,7 @@ export class Threads {
   }
 
   /** Looks at the values before it first waits. */
-  async write(key: Key, task: string, writes: readonly NewWrite[]): Promise<void> {
+  async write(key: Key, task: Task, writes: readonly NewWrite[]): Promise<void> {
     const [thread] = key;
     const deletion = this.#turns.deletionOf(thread);
     if (deletion === undefined)
@@ -185,19 +192,20 @@ export class Threads {
     return this.write(key, task, now);
   }
 
-  async #write(key: Key, task: string, writes: readonly NewWrite[]): Promise<void> {
+  async #write(key: Key, task: Task, writes: readonly NewWrite[]): Promise<void> {
     const [thread] = key;
+    const placed = task.path === undefined ? {} : { path: task.path };
     const batch = this.pool.batch();
     let its: Family | undefined;
     // As they were when they were looked at.
     const again: NewWrite[] = [];
     for (const write of writes) {
       const { index, channel, value, encoded } = write;
-      const at = [...key, task, indexText(index)];
+      const at = [...key, task.id, indexText(index)];
       // A task's writes stay as they were first; only errors, interrupts and such are replaced.
       if (index >= 0 && this.writes.has(at)) continue;
       if (encoded) {
-        batch.put(this.writes, at, { channel, value });
+        batch.put(this.writes, at, { channel, value, ...placed });
         again.push(write);
         continue;
       }
@@ -205,13 +213,13 @@ export class Threads {
       const shared = sharedOf(value, shadow);
       again.push({ ...write, value: shadow });
       if (index < 0 || shared.size === 0) {
-        batch.put(this.writes, at, { channel, value: revive(shadow) });
+        batch.put(this.writes, at, { channel, value: revive(shadow), ...placed });
         continue;
       }
       its ??= this.#family(thread, batch);
       const { family } = its;
       const { root } = this.#parts.write(batch, family, shadow);
-      this.#written.add(batch, at, { channel, family, root }, shared);
+      this.#written.add(batch, at, { channel, family, root, ...placed }, shared);
     }
     if (batch.length === 0) return;
     try {
@@ -227,6 +235,17 @@ export class Threads {
       );
     }
     if (its !== undefined) this.#issued.delete(thread);
+  }
+
+  /**
+   * What the tasks of a step wrote, by their paths, those without one first; then by their ids, and
+   * in the order of each task's writes.
+   */
+  writesOf(key: Key): [task: string, write: StoredWrite][] {
+    const found: [task: string, write: StoredWrite][] = [];
+    for (const [[, , , task], write] of this.writes.range({ prefix: key }))
+      found.push([task!, write]);
+    return found.sort(([, a], [, b]) => compareText(a.path ?? '', b.path ?? ''));
   }
 
   /** A fresh value of what a task wrote. */
@@ -451,6 +470,11 @@ export class Threads {
     this.#lines.set(name, line);
     if (this.#lines.size > rememberedLines) this.#lines.delete(this.#lines.keys().next().value!);
   }
+}
+
+/** By their characters' numbers, as keys are. */
+function compareText(a: string, b: string): number {
+  return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
 /** As it is now. */

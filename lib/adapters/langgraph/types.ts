@@ -65,7 +65,13 @@ export interface Saver {
     metadata: CheckpointMetadata,
     newVersions: ChannelVersions,
   ): Promise<Config>;
-  putWrites(config: Config, writes: PendingWrite[], taskId: string): Promise<void>;
+  /** `taskPath`: LangGraph from checkpoint 1.2 on orders a step's writes by it. */
+  putWrites(
+    config: Config,
+    writes: PendingWrite[],
+    taskId: string,
+    taskPath?: string,
+  ): Promise<void>;
   deleteThread(threadId: string): Promise<void>;
   getDeltaChannelHistory(options: {
     config: Config;

@@ -18,6 +18,8 @@ import { textsCodec, type Texts } from './keys';
  */
 export interface StoredWrite {
   readonly channel: string;
+  /** Of the task: a step's writes are read in this order. Builds before this wrote none. */
+  readonly path?: string;
   readonly value?: unknown;
   readonly family?: number;
   readonly root?: Uint8Array;
