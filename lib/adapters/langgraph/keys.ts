@@ -40,14 +40,15 @@ export function indexText(index: number): string {
   return String(index + 1_000_000).padStart(9, '0');
 }
 
+const noId = /[\0\p{Surrogate}]/u;
+
 export function requiredText(
   configurable: Record<string, unknown> | undefined,
   field: string,
   doing: string,
 ): string {
-  const value = configurable?.[field];
-  if (typeof value === 'string' && value !== '') return value;
-  if (typeof value === 'number') return String(value);
+  const text = optionalText(configurable, field);
+  if (text !== undefined) return text;
   throw typeError(`${doing}: the config's "configurable" needs a "${field}"`);
 }
 
@@ -60,5 +61,10 @@ export function optionalText(
   if (typeof value !== 'string' && typeof value !== 'number') {
     throw typeError(`"${field}" in a config's "configurable" is a string; got ${typeof value}`);
   }
-  return String(value);
+  const text = String(value);
+  if (noId.test(text))
+    throw typeError(
+      `"${field}" in a config's "configurable" holds a zero character or a lone surrogate; take a hash of it`,
+    );
+  return text;
 }

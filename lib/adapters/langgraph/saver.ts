@@ -12,6 +12,7 @@ import type { PruneReport } from '../../checkpoint/index';
 import type { PoolCore } from '../../types';
 import { mustBePool, serializerOption } from './given';
 import { optionalText, requiredText } from './keys';
+import { explaining, named } from './refusals';
 import { ruleOf, type ThreadPruneOptions } from './prune';
 import { type StoredCheckpoint, Threads } from './threads';
 import type {
@@ -102,8 +103,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
         if (whole || Object.hasOwn(newVersions, channel))
           channels[channel] = this.#values.into(value);
       }
-      if (Object.values(channels).some((value) => value instanceof Promise))
-        channels = await settledValues(channels);
+      if (this.#encodes) channels = await settledValues(channels);
       const state = {
         v: checkpoint.v,
         id: checkpoint.id,
@@ -112,8 +112,15 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
         channel_versions: checkpoint.channel_versions,
         versions_seen: checkpoint.versions_seen,
       };
-      await this.#threads.save([thread, namespace, checkpoint.id], parent, plain(metadata), state);
-      return configOf([thread, namespace, checkpoint.id]);
+      const key: Key = [thread, namespace, checkpoint.id];
+      const values = () => [
+        ['The metadata', metadata] as const,
+        ...Object.entries(channels).map(named),
+      ];
+      await explaining({ doing, ids: key, values }, async () =>
+        this.#threads.save(key, parent, plain(metadata), state),
+      );
+      return configOf(key);
     }
 
     async putWrites(
@@ -138,7 +145,10 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
         encoded,
       }));
       const task = { id: taskId, path: taskPath || undefined };
-      await this.#threads.write([thread, namespace, id], task, made);
+      const key: Key = [thread, namespace, id];
+      await explaining({ doing, ids: [...key, taskId], values: () => writes.map(named) }, () =>
+        this.#threads.write(key, task, made),
+      );
     }
 
     async deleteThread(threadId: string): Promise<void> {
@@ -250,7 +260,11 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
     /** The newest first within a thread. */
     #keys(config: Config, before: Config | undefined): Key[] {
       const thread = optionalText(config.configurable, 'thread_id');
-      const namespace = config.configurable?.checkpoint_ns as string | undefined;
+      // The empty one is a graph's own; without one all are meant.
+      const namespace =
+        config.configurable?.checkpoint_ns === ''
+          ? ''
+          : optionalText(config.configurable, 'checkpoint_ns');
       const only = optionalText(config.configurable, 'checkpoint_id');
       const limit = optionalText(before?.configurable, 'checkpoint_id');
       const prefix =

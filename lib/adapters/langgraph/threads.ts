@@ -31,7 +31,7 @@ import { indexText, runsOf, textsCodec, type Texts } from './keys';
 import { type Candidate, keptOf, type PruneRule } from './prune';
 import type { Checkpoint } from './types';
 import { Turns } from './turns';
-import { comparing } from './values';
+import { comparing, plain } from './values';
 import { sharedOf, type StoredWrite, Written } from './written';
 
 export interface StoredCheckpoint {
@@ -125,7 +125,7 @@ export class Threads {
     const deletion = this.#turns.deletionOf(thread);
     if (deletion === undefined)
       return this.#turns.during(thread, () => this.#save(key, parent, metadata, state));
-    const now = copyOf(state);
+    const now = plain(state);
     await deletion;
     return this.save(key, parent, metadata, now);
   }
@@ -186,7 +186,7 @@ export class Threads {
     if (deletion === undefined)
       return this.#turns.during(thread, () => this.#write(key, task, writes));
     const now = writes.map((write) =>
-      write.encoded ? write : { ...write, value: copyOf(write.value) },
+      write.encoded ? write : { ...write, value: plain(write.value) },
     );
     await deletion;
     return this.write(key, task, now);
@@ -475,11 +475,6 @@ export class Threads {
 /** By their characters' numbers, as keys are. */
 function compareText(a: string, b: string): number {
   return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
-}
-
-/** As it is now. */
-function copyOf(value: unknown): unknown {
-  return revive(compare(undefined, false, value, comparing));
 }
 
 function lineName(thread: string, namespace: string): string {

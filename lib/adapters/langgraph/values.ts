@@ -5,8 +5,8 @@
  * made again by LangChain's own loader. What JSON drops (functions, symbols) is dropped here too,
  * since states carry such things and other savers take them.
  */
-import { Comparer, type View } from '../../checkpoint/compare';
-import { type Making, revive, type Shadow } from '../../checkpoint/index';
+import type { View } from '../../checkpoint/compare';
+import { compare, type Making, revive } from '../../checkpoint/index';
 import { Instances, type Stored } from './instances';
 import type { LangGraphModules, Serializer } from './types';
 
@@ -46,7 +46,7 @@ export const comparing = { view, lenient: true } as const;
 
 /** The same value without instances, sharing nothing with it. */
 export function plain(value: unknown): unknown {
-  return revive(new Comparer(comparing).build(value) as Shadow);
+  return revive(compare(undefined, false, value, comparing));
 }
 
 /** Bytes of a serializer that the user brought. */

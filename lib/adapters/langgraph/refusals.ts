@@ -1,0 +1,60 @@
+/**
+ * What a user is told when LangGraph's own data cannot be stored. LangGraph saves a whole state at
+ * once, under ids of its caller's: an error says which channel it is, and which ids.
+ */
+import { compare } from '../../checkpoint/index';
+import { type ArgumentError, HoldfastError, rangeError } from '../../errors';
+import { comparing } from './values';
+
+/** What was to be stored. */
+export interface Refused {
+  /** As the beginning of a sentence: `Saving a checkpoint`. */
+  readonly doing: string;
+  readonly ids: readonly string[];
+  /** By what they are called: `Channel "messages"`. */
+  readonly values: () => (readonly [name: string, value: unknown])[];
+}
+
+/** Does it, and says more of an error than whoever is far from LangGraph can. */
+export async function explaining<R>(refused: Refused, work: () => Promise<R>): Promise<R> {
+  try {
+    return await work();
+  } catch (error) {
+    throw explained(error, refused);
+  }
+}
+
+export function named([channel, value]: readonly [channel: string, value: unknown]) {
+  return [`Channel ${JSON.stringify(channel)}`, value] as const;
+}
+
+function explained(error: unknown, { doing, ids, values }: Refused): unknown {
+  const { code } = error as { code?: unknown };
+  if (code === 'ERR_HOLDFAST_KEY_SIZE') {
+    const bytes = ids.reduce((sum, id) => sum + Buffer.byteLength(id), 0);
+    return rangeError(
+      `${doing}: the ids of its thread, namespace, checkpoint and task have ${bytes} bytes together, and at most 1,000 may be used; take shorter ones, or a hash`,
+      code,
+    );
+  }
+  if (code !== 'ERR_HOLDFAST_CODEC') return error;
+  for (const [name, value] of values()) {
+    const refusal = refusalOf(value);
+    if (refusal === undefined) continue;
+    return new HoldfastError(
+      code,
+      `${name}: ${refusal.message}. Keep it out of the state (UntrackedValue is LangGraph's channel for that), or give HoldfastSaver a serializer of your own`,
+      { cause: refusal },
+    );
+  }
+  return error;
+}
+
+function refusalOf(value: unknown): HoldfastError | ArgumentError | undefined {
+  try {
+    compare(undefined, false, value, comparing);
+    return undefined;
+  } catch (error) {
+    return error as HoldfastError;
+  }
+}
