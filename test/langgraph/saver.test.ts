@@ -302,6 +302,43 @@ describe("LangGraph's runtime on the saver", () => {
   });
 });
 
+it("a message is read again whatever a tool's artifact holds", async () => {
+  using pool = openPool();
+  const saver = saverOn(pool);
+  const cycle: Record<string, unknown> = { status: 200 };
+  cycle.request = { response: cycle };
+  const artifacts: [unknown, unknown][] = [
+    [{ rows: [{ id: 12345678901234567890n }], lc: { n: 1n } }, undefined],
+    [5n, undefined],
+    [{ lc: 5n }, undefined],
+    [[new HumanMessage({ content: 'inner', id: 'i' }), 7n], undefined],
+    // In place of what LangChain does not serialize stands its name.
+    [
+      cycle,
+      { status: 200, request: { response: { lc: 1, type: 'not_implemented', id: ['Object'] } } },
+    ],
+  ];
+  let config: object = { configurable: { thread_id: 't', checkpoint_ns: '' } };
+  for (const [at, [artifact, readAs = artifact]] of artifacts.entries()) {
+    const message = new ToolMessage({ content: 'done', tool_call_id: 'c', id: 'm', artifact });
+    const checkpoint = {
+      ...emptyCheckpoint(),
+      id: uuid6(at),
+      channel_values: { messages: [message] },
+      channel_versions: { messages: at + 1 },
+    };
+    config = await saver.put(config, checkpoint, meta, { messages: at + 1 });
+    await saver.putWrites(config, [['messages', message]], 'task');
+    const tuple = await saver.getTuple(config);
+    const [found] = tuple!.checkpoint.channel_values.messages as ToolMessage[];
+    for (const each of [found!, tuple!.pendingWrites![0]![2] as ToolMessage]) {
+      expect(each).toBeInstanceOf(ToolMessage);
+      expect(each.artifact).toEqual(readAs);
+      expect(each.content).toBe('done');
+    }
+  }
+});
+
 it('a serializer of the user is used for everything', async () => {
   using pool = openPool();
   const seen: unknown[] = [];

@@ -96,17 +96,24 @@ export class Instances {
 
   make(record: Stored): unknown {
     const { kwargs } = record;
-    if (!isRecord(kwargs) || !isJson(kwargs)) return this.load(JSON.stringify(record));
+    if (!isRecord(kwargs) || !isJson(kwargs)) return this.#loaded(record);
     let known = this.#known;
     for (const part of record.id as unknown[]) {
-      if (typeof part !== 'string') return this.load(JSON.stringify(record));
+      if (typeof part !== 'string') return this.#loaded(record);
       known = known.after(part);
     }
     known = known.after(fields);
     for (const key in kwargs) known = known.after(key);
     const { maker } = known;
     if (maker === undefined) return this.#learn(known, record);
-    return maker === false ? this.load(JSON.stringify(record)) : new maker(kwargs);
+    return maker === false ? this.#loaded(record) : new maker(kwargs);
+  }
+
+  async #loaded(record: Stored): Promise<unknown> {
+    const bigints: bigint[] = [];
+    const made = await this.load(textOf(record, bigints));
+    if (bigints.length > 0) putBack(made, bigints, new Set());
+    return made;
   }
 
   async #learn(known: Known, record: Stored): Promise<unknown> {
@@ -114,6 +121,37 @@ export class Instances {
     const made = await this.load(text);
     known.maker = sameClass(made, (JSON.parse(text) as Stored).kwargs);
     return made;
+  }
+}
+
+const escaped = '__lc_escaped__';
+const standsForBigint = 'holdfastBigint';
+
+/**
+ * For the loader. Where LangChain stored only the name of something (of a cycle, of an object that
+ * says it cannot be serialized) the loader would refuse the whole: it is to hand that name back as
+ * it is. What JSON has no word for is a number in a list meanwhile.
+ */
+function textOf(record: Stored, bigints: bigint[]): string {
+  return JSON.stringify(record, (key, value: unknown) => {
+    if (typeof value === 'bigint') return { [standsForBigint]: bigints.push(value) - 1 };
+    return key !== escaped && isOnlyNamed(value) ? { [escaped]: value } : value;
+  });
+}
+
+function isOnlyNamed(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { lc, type } = value as Stored;
+  return lc === 1 && type === 'not_implemented';
+}
+
+function putBack(value: unknown, bigints: readonly bigint[], seen: Set<object>): void {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return;
+  seen.add(value);
+  for (const [key, item] of Object.entries(value as Record<string, unknown>)) {
+    const place = (item as Record<string, unknown> | null | undefined)?.[standsForBigint];
+    if (typeof place === 'number') (value as Record<string, unknown>)[key] = bigints[place];
+    else putBack(item, bigints, seen);
   }
 }
 
@@ -176,5 +214,5 @@ function isStoredJson(shadow: Shadow): boolean {
 }
 
 function isPlainKey(key: unknown): boolean {
-  return typeof key === 'string' && key !== 'lc' && key !== '__lc_escaped__' && key !== '__proto__';
+  return typeof key === 'string' && key !== 'lc' && key !== escaped && key !== '__proto__';
 }
