@@ -302,6 +302,55 @@ describe("LangGraph's runtime on the saver", () => {
   });
 });
 
+it('lists many checkpoints newest first, before any of them, while others are saved and deleted', async () => {
+  using pool = openPool();
+  const saver = saverOn(pool);
+  const save = (at: number, thread_id = 't', checkpoint_ns = '') =>
+    saver.put(
+      { configurable: { thread_id, checkpoint_ns } },
+      { ...emptyCheckpoint(), id: `id-${String(at).padStart(4, '0')}` },
+      { ...meta, step: at },
+      {},
+    );
+  for (let at = 0; at < 100; ++at) await save(at);
+  for (const [thread, namespace] of [
+    ['s', ''],
+    ['t', 'n'],
+    ['t', '!'],
+    ['t2', ''],
+  ] as const)
+    await save(50, thread, namespace);
+  const list = (options: object, where: object = { checkpoint_ns: '' }) =>
+    saver.list({ configurable: { thread_id: 't', ...where } }, options);
+  const steps = async (options: object) => {
+    const found = [];
+    for await (const { metadata } of list(options)) found.push(metadata!.step);
+    return found;
+  };
+  const down = (from: number, to: number) =>
+    Array.from({ length: from - to + 1 }, (_, at) => from - at);
+  const before = (id: string) => ({ before: { configurable: { checkpoint_id: id } } });
+  expect(await steps({})).toEqual(down(99, 0));
+  expect(await steps({ limit: 64 })).toEqual(down(99, 36));
+  expect(await steps({ limit: 0 })).toEqual([]);
+  expect(await steps({ ...before('id-0064'), limit: 40 })).toEqual(down(63, 24));
+  expect(await steps(before('id-0000'))).toEqual([]);
+  expect(await steps(before('id-00645'))).toEqual(down(64, 0));
+  expect(await steps(before('z'))).toEqual(down(99, 0));
+  expect(await steps({ ...before('id-0090'), filter: { step: 7 } })).toEqual([7]);
+  const all = [];
+  for await (const { config } of list({}, {})) all.push(config.configurable!.checkpoint_ns);
+  expect(all.sort().slice(-2)).toEqual(['!', 'n']);
+  const seen = [];
+  for await (const { metadata } of list({})) {
+    if (seen.push(metadata!.step) === 20) {
+      await save(100);
+      await saver.deleteThread('t');
+    }
+  }
+  expect(seen).toEqual(down(99, 80));
+});
+
 it("a message is read again whatever a tool's artifact holds", async () => {
   using pool = openPool();
   const saver = saverOn(pool);

@@ -258,7 +258,7 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
     }
 
     /** The newest first within a thread. */
-    #keys(config: Config, before: Config | undefined): Key[] {
+    #keys(config: Config, before: Config | undefined): Iterable<Key> {
       const thread = optionalText(config.configurable, 'thread_id');
       // The empty one is a graph's own; without one all are meant.
       const namespace =
@@ -267,8 +267,9 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
           : optionalText(config.configurable, 'checkpoint_ns');
       const only = optionalText(config.configurable, 'checkpoint_id');
       const limit = optionalText(before?.configurable, 'checkpoint_id');
-      const prefix =
-        thread === undefined ? undefined : namespace === undefined ? [thread] : [thread, namespace];
+      if (thread !== undefined && namespace !== undefined && only === undefined)
+        return this.#threads.newestFirst(thread, namespace, limit);
+      const prefix = thread === undefined ? undefined : [thread];
       const found: Key[] = [];
       for (const texts of this.#threads.records.keys(prefix && { prefix })) {
         const key = texts as unknown as Key;

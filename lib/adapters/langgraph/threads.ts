@@ -289,6 +289,22 @@ export class Threads {
     return undefined;
   }
 
+  /**
+   * All checkpoints of a namespace, or those before one of that id. A few at a time: mostly no more
+   * are asked for, and whoever takes long over them holds nothing.
+   */
+  *newestFirst(thread: string, namespace: string, before: string | undefined): Generator<Key> {
+    let end = before;
+    for (let limit = 32; ; limit = Math.min(2 * limit, 1024)) {
+      const bound = end === undefined ? {} : { lt: [thread, namespace, end] };
+      const range = { prefix: [thread, namespace], reverse: true, limit, ...bound };
+      const keys = [...this.records.keys(range)] as unknown as Key[];
+      yield* keys;
+      if (keys.length < limit) return;
+      end = keys.at(-1)![2];
+    }
+  }
+
   delete(thread: string): Promise<void> {
     return this.#turns.alone(thread, () => this.#delete(thread));
   }
