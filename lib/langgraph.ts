@@ -47,7 +47,8 @@ export const HoldfastStore = made.HoldfastStore as unknown as new (
 ) => HoldfastStore;
 /**
  * LangGraph's cache of nodes' results: `builder.compile({ cache: new HoldfastCache(pool) })`. After
- * a crash the last few may be computed again.
+ * a crash the last few may be computed again. `sweep()` gives back the space of those that have
+ * outlived their time.
  */
 export const HoldfastCache = made.HoldfastCache;
 export type HoldfastCache = InstanceType<typeof HoldfastCache>;

@@ -233,6 +233,8 @@ it('HoldfastCache keeps results for their time, and forgets namespaces', async (
     ]);
     vi.advanceTimersByTime(2001);
     expect(await cache.get([[['a', 'b'], 'k']])).toEqual([]);
+    const entries = pool.keyspace('holdfast.langgraph.cache', { key: 'bytes', value: 'bytes' });
+    expect([entries.count(), await cache.sweep(), entries.count()]).toEqual([2, 1, 1]);
     await cache.clear([['z']]);
     expect(await cache.get([[['a'], 'k']])).toHaveLength(1);
     await cache.clear([]);

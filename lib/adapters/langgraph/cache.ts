@@ -2,18 +2,24 @@
  * LangGraph's cache of node results on a pool. Entries are eventual: after a crash the last few may
  * be computed again.
  */
+import { Slices } from '../../slices';
 import type { Keyspace, PoolCore } from '../../types';
 import { mustBePool, serializerOption } from './given';
 import { textsCodec, type Texts } from './keys';
+import { isOver, type Mortal, sweep } from './sweep';
 import type { Cache, CacheKey, LangGraphModules, Serializer } from './types';
 
-interface Entry {
+interface Entry extends Mortal {
   readonly type: string;
   readonly bytes: Uint8Array;
-  readonly expiresAt?: number;
 }
 
-export type HoldfastCacheClass = new (pool: PoolCore, serde?: Serializer) => Cache;
+export interface HoldfastCache extends Cache {
+  /** Removes entries that have outlived their time; gives their number. */
+  sweep(): Promise<number>;
+}
+
+export type HoldfastCacheClass = new (pool: PoolCore, serde?: Serializer) => HoldfastCache;
 
 // An entry's key lies behind an empty text, as in the store.
 function keyOf([namespace, key]: CacheKey): Texts {
@@ -21,21 +27,23 @@ function keyOf([namespace, key]: CacheKey): Texts {
 }
 
 export function makeCache({ checkpoint }: LangGraphModules): HoldfastCacheClass {
-  return class HoldfastCache extends checkpoint.BaseCache implements Cache {
+  return class HoldfastCache extends checkpoint.BaseCache implements HoldfastCache {
     readonly #pool: PoolCore;
     readonly #entries: Keyspace<Texts, Entry>;
+    readonly #stored: Keyspace<Texts, Uint8Array>;
 
     constructor(pool: PoolCore, serde?: Serializer) {
       super(serializerOption(serde));
       this.#pool = mustBePool(pool, 'new HoldfastCache(pool)');
       this.#entries = pool.keyspace('holdfast.langgraph.cache', { key: textsCodec });
+      this.#stored = pool.keyspace('holdfast.langgraph.cache', { key: textsCodec, value: 'bytes' });
     }
 
     async get(keys: CacheKey[]): Promise<{ key: CacheKey; value: unknown }[]> {
       const found: { key: CacheKey; value: unknown }[] = [];
       for (const key of keys) {
         const entry = this.#entries.get(keyOf(key));
-        if (entry === undefined || (entry.expiresAt ?? Infinity) <= Date.now()) continue;
+        if (entry === undefined || isOver(entry, Date.now())) continue;
         found.push({ key, value: await this.serde.loadsTyped(entry.type, entry.bytes) });
       }
       return found;
@@ -58,11 +66,17 @@ export function makeCache({ checkpoint }: LangGraphModules): HoldfastCacheClass 
         namespaces.length === 0
           ? [{}]
           : namespaces.map((namespace) => ({ prefix: [...namespace, ''] }));
-      for (const range of ranges) {
-        const batch = this.#pool.batch();
-        for (const key of this.#entries.keys(range)) batch.delete(this.#entries, key);
-        if (batch.length > 0) await this.#pool.commit(batch);
-      }
+      const slices = new Slices(this.#pool);
+      for (const range of ranges)
+        for (const key of this.#entries.keys(range)) {
+          slices.batch.delete(this.#entries, key);
+          await slices.cut();
+        }
+      await slices.end();
+    }
+
+    sweep(): Promise<number> {
+      return sweep(this.#pool, this.#stored);
     }
   };
 }

@@ -16,6 +16,7 @@ import type { Keyspace, PoolCore } from '../../types';
 import { matchesFilter } from './filter';
 import { mustBePool } from './given';
 import { textsCodec, type Texts } from './keys';
+import { isOver, type Mortal, type Stored, sweep } from './sweep';
 import type {
   GetOperation,
   Item,
@@ -41,17 +42,10 @@ export interface StoreOptions {
     | undefined;
 }
 
-interface StoredItem {
+interface StoredItem extends Mortal {
   readonly value: Record<string, unknown>;
   readonly createdAt: number;
   readonly updatedAt: number;
-  readonly expiresAt?: number;
-}
-
-/** An item as it is stored. */
-interface Stored {
-  readonly texts: Texts;
-  readonly bytes: Uint8Array;
 }
 
 interface Read extends Stored {
@@ -67,8 +61,6 @@ export interface HoldfastStore extends Store {
 }
 
 export type HoldfastStoreClass = new (pool: PoolCore, options?: StoreOptions) => HoldfastStore;
-
-const sweptTogether = 256;
 
 // An item's key lies behind an empty text, which no label of a namespace is: so a namespace's own
 // items are told from those of namespaces below it, and all of them lie together.
@@ -128,37 +120,8 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       return results;
     }
 
-    async sweep(): Promise<number> {
-      const now = Date.now();
-      let swept = 0;
-      let over: Stored[] = [];
-      for (const [texts, bytes] of this.#stored.range()) {
-        if (!isOver(structured.decode(bytes) as StoredItem, now)) continue;
-        if (over.push({ texts, bytes }) < sweptTogether) continue;
-        swept += await this.#sweep(over);
-        over = [];
-      }
-      return swept + (await this.#sweep(over));
-    }
-
-    /**
-     * In one commit, or one by one where some have changed: one that was put again, or deleted,
-     * meanwhile is not swept.
-     */
-    async #sweep(over: readonly Stored[]): Promise<number> {
-      if (over.length === 0) return 0;
-      const batch = this.#pool.batch();
-      for (const { texts, bytes } of over)
-        batch.requireEqual(this.#stored, texts, bytes).delete(this.#items, texts);
-      try {
-        await this.#pool.commit(batch);
-        return over.length;
-      } catch (error) {
-        if (!isConflict(error)) throw error;
-      }
-      let swept = 0;
-      if (over.length > 1) for (const one of over) swept += await this.#sweep([one]);
-      return swept;
+    sweep(): Promise<number> {
+      return sweep(this.#pool, this.#stored);
     }
 
     /** All of them in one commit; where some have changed since, each that has not in its own. */
@@ -236,21 +199,18 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
     }: ListNamespacesOperation): string[][] {
       const now = Date.now();
       const found = new Map<string, string[]>();
-      for (const [texts, item] of this.#items.range()) {
-        if (isOver(item, now)) continue;
+      for (const [texts, bytes] of this.#stored.range()) {
         const { namespace } = splitKey(texts);
         if (!matchConditions.every((condition) => fits(condition, namespace))) continue;
         const cut = maxDepth === undefined ? namespace : namespace.slice(0, maxDepth);
-        found.set(cut.join('\0'), cut);
+        const name = cut.join('\0');
+        if (!found.has(name) && !isOver(structured.decode(bytes) as Mortal, now))
+          found.set(name, cut);
       }
       const from = offset ?? 0;
       return [...found.values()].slice(from, from + (limit ?? found.size));
     }
   };
-}
-
-function isOver(item: StoredItem, now: number): boolean {
-  return item.expiresAt !== undefined && item.expiresAt <= now;
 }
 
 function itemOf(texts: Texts, item: StoredItem): Item {
