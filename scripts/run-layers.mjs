@@ -5,6 +5,7 @@
 //   run-layers.mjs                 the share of an ordinary test run
 //   run-layers.mjs --minutes N     every layer that has new seeds to try, N minutes in all
 //   run-layers.mjs <name> ...      only these layers
+//   run-layers.mjs --help          says so
 //
 // HOLDFAST_SHARE=10 does a tenth of what is counted in thousands (an ordinary run: all damages,
 // kills and regions' writes, a quarter of the rest); HOLDFAST_SEED=N begins there; HOLDFAST_LANES=N
@@ -31,17 +32,26 @@ import { layers } from './layers.mjs';
 import { runLayer } from './run-layer.mjs';
 
 process.chdir(path.join(import.meta.dirname, '..'));
-const { values: options, positionals: wanted } = parseArgs({
-  allowPositionals: true,
-  options: { minutes: { type: 'string' } },
-});
+const names = layers().map((layer) => layer.name);
+const usage = `usage: run-layers.mjs [--minutes N] [<name> ...]
+
+without anything   the share of an ordinary test run
+--minutes N        every layer that has new seeds to try, N minutes in all
+<name> ...         only these layers, in full: ${names.join(', ')}
+
+HOLDFAST_SHARE, HOLDFAST_SEED, HOLDFAST_LANES, HOLDFAST_BUDGET, HOLDFAST_ALL: see the top of this file.
+`;
+const { options, wanted } = asked();
+if (options.help) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
 const lanes = Number(process.env.HOLDFAST_LANES) || Math.min(2, os.availableParallelism());
 const share =
   Number(process.env.HOLDFAST_SHARE) || (process.env.HOLDFAST_ALL || wanted.length > 0 ? 1 : 4);
 const promised = Number(process.env.HOLDFAST_SHARE) || 1;
 const seed = Number(process.env.HOLDFAST_SEED) || 1;
 const long = options.minutes !== undefined;
-const names = layers().map((layer) => layer.name);
 const unknown = wanted.filter((name) => !names.includes(name));
 if (unknown.length > 0) {
   console.error(
@@ -51,6 +61,22 @@ if (unknown.length > 0) {
 }
 const unbounded = long || wanted.length > 0 || Boolean(process.env.HOLDFAST_ALL);
 const folder = long ? 'build-native/results/long' : 'build-native/results';
+
+/** What it was called with; of something else it says what there is. */
+function asked() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { minutes: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    });
+    if (values.minutes !== undefined && !(Number(values.minutes) > 0))
+      throw new Error(`--minutes is a number above 0; got ${values.minutes}`);
+    return { options: values, wanted: positionals };
+  } catch (error) {
+    process.stderr.write(`run-layers: ${error.message}\n${usage}`);
+    process.exit(2);
+  }
+}
 
 /** In long mode every layer gets the same part of the time, with seeds that nobody has tried. */
 function chosen() {

@@ -2,7 +2,7 @@
  * The runner of all layers: one that hangs, dies or prints no result is a failure that is named,
  * and its results are counted right.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -189,4 +189,23 @@ test('every layer has a name of its own', () => {
   const names = table.layers().map(({ name }) => name);
   expect(new Set(names).size).toBe(names.length);
   expect(names.length).toBeGreaterThan(15);
+});
+
+test('run-layers says how it is called', () => {
+  const call = (...args: string[]) =>
+    spawnSync(process.execPath, [path.join(scripts, 'run-layers.mjs'), ...args], {
+      encoding: 'utf8',
+    });
+  for (const help of ['--help', '-h'])
+    expect(call(help)).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^usage: run-layers.*only these layers.*typescript/s) as string,
+      stderr: '',
+    });
+  for (const wrong of [['--odd'], ['--minutes', 'x'], ['--minutes', '0'], ['--minutes']])
+    expect(call(...wrong)).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/^run-layers: .*\nusage: /s) as string,
+    });
 });
