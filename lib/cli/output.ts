@@ -39,10 +39,21 @@ export class Output {
     if (this.json) this.to.write(`${JSON.stringify(value, printable(), 2)}\n`);
   }
 
+  /** Of the terminal that results go to; Infinity where there is none. */
+  get columns(): number {
+    return this.to.isTTY && this.to.columns > 0 ? this.to.columns : Infinity;
+  }
+
+  /** Where a terminal is too narrow for a value, it is broken into lines below each other. */
   pairs(rows: readonly (readonly [name: string, value: string | number])[]): void {
     const table = new Table({ style: { head: [], border: [] }, chars: QUIET_BORDERS });
-    for (const [name, value] of rows)
-      table.push([pc.dim(name), cellText(String(value), this.to.isTTY)]);
+    // A cell has one character of room on both sides.
+    const names = widest(rows as readonly (readonly string[])[], 0, (name) => name.length);
+    const room = Math.max(LEAST_COLUMN, this.columns - names - BETWEEN - 4);
+    for (const [name, value] of rows) {
+      const text = cellText(String(value), this.to.isTTY);
+      table.push([pc.dim(name), wrapped(text, room).join('\n')]);
+    }
     this.printTable(table);
   }
 
@@ -166,15 +177,9 @@ function within(
   return { widths: shrunk(widths, room, mayCut, LEAST_CUT), side: 0 };
 }
 
-/** Of columns in which nothing is cut: characters that may be two wide are counted as that. */
+/** Of columns in which nothing is cut. */
 function naturalWidths(rows: readonly (readonly string[])[]): number[] {
-  return rows[0]!.map((_, at) =>
-    widest(
-      rows,
-      at,
-      (text) => text.length + (text.match(/[\u1100-\ud7ff\ue000-\uffff]/g)?.length ?? 0),
-    ),
-  );
+  return rows[0]!.map((_, at) => widest(rows, at, widthOf));
 }
 
 function widest(
@@ -221,6 +226,36 @@ function shortened(text: string, characters: number): string {
 function broken(text: string, characters: number): string {
   if (stripVTControlCharacters(text).length <= characters) return text;
   return text.match(new RegExp(`.{1,${characters}}`, 'gsu'))!.join('\n');
+}
+
+/** In lines of so many characters, where there is one between words if it can be. */
+export function wrapped(text: string, characters: number): string[] {
+  const room = Math.max(1, characters);
+  if (widthOf(text) <= room) return [text];
+  const lines: string[] = [];
+  let line = '';
+  let width = 0;
+  for (const character of text) {
+    const wide = widthOf(character);
+    if (width + wide > room) {
+      // A word that begins far to the left is broken.
+      const end = character === ' ' ? line.length : line.lastIndexOf(' ') + 1;
+      const cut = end > line.length / 2 ? end : line.length;
+      lines.push(line.slice(0, cut).trimEnd());
+      line = line.slice(cut);
+      width = widthOf(line);
+      if (character === ' ') continue;
+    }
+    line += character;
+    width += wide;
+  }
+  return [...lines, line];
+}
+
+/** Characters that may be two wide are counted as that. */
+function widthOf(text: string): number {
+  const plain = stripVTControlCharacters(text);
+  return plain.length + (plain.match(/[\u1100-\ud7ff\ue000-\uffff]/g)?.length ?? 0);
 }
 
 /** One line, whatever a name or an error holds. */

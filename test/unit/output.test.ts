@@ -3,7 +3,9 @@ import { stripVTControlCharacters } from 'node:util';
 
 import { expect, test } from 'vitest';
 
+import { linesOf } from '../../lib/cli/differences';
 import { brief, Output } from '../../lib/cli/output';
+import type { Difference } from '../../lib/index';
 
 /**
  * What is written, line by line without colours, where stdout is a terminal of so many columns; 0:
@@ -173,4 +175,78 @@ test.each([
     expect(line.indexOf(many[n]![1]!)).toBe(first!.indexOf('name'));
   }
   expect(lines.at(-1)!.indexOf('y')).toBe(first!.indexOf('error'));
+});
+
+test('a value that is longer than a terminal is wide is broken under itself', () => {
+  const state = { messages: Array.from({ length: 9 }, (_, i) => `message number ${i}`) };
+  const pairs = (output: Output): void =>
+    output.pairs([
+      ['run', 'trip'],
+      ['waits for', 'signal approve'],
+      ['state', brief(state)],
+      ['wide', '\u4e2d'.repeat(40)],
+    ]);
+  for (const columns of [40, 60, 100]) {
+    const lines = written(columns, pairs);
+    for (const line of lines) {
+      expect(line.length).toBeLessThanOrEqual(columns);
+      expect(line).toMatch(/^ (run|waits for|state|wide|) +\S/);
+      if (/^ {6}/.test(line)) expect(line).toMatch(/^ {14}\S/);
+    }
+    const text = lines.join('\n').replace(/\s+/g, ' ');
+    for (const message of state.messages) expect(text).toContain(message);
+    expect(text.match(/\u4e2d/g)).toHaveLength(40);
+  }
+  expect(written(0, pairs)).toHaveLength(4);
+});
+
+test('what changed is one line where there is room, else what was stands above what is', () => {
+  const one: Difference = {
+    path: ['messages', 3, 'content'],
+    kind: 'changed',
+    before: { a: 'x'.repeat(30) },
+    after: { b: ['y'.repeat(30)] },
+  };
+  const show = (columns: number, difference = one) =>
+    written(columns, (output) => {
+      for (const line of linesOf(difference, output.columns)) output.line(line);
+    });
+  const was = `{ a: '${'x'.repeat(30)}' }`;
+  const is = `{ b: [ '${'y'.repeat(30)}' ] }`;
+  for (const columns of [0, 200])
+    expect(show(columns)).toEqual([`~ .messages[3].content: ${was} \u2192 ${is}`]);
+  expect(show(60)).toEqual([`~ .messages[3].content:`, `    - ${was}`, `    + ${is}`]);
+  for (const line of show(30)) expect(line.length).toBeLessThanOrEqual(30);
+  expect(show(30, { path: ['n'], kind: 'added', after: 'a word and '.repeat(6) })).toEqual([
+    '+ .n:',
+    '    "a word and a word and a',
+    '    word and a word and a word',
+    '    and a word and "',
+  ]);
+});
+
+test('of long texts, bytes and sets only what differs is shown, and where', () => {
+  const text = (before: unknown, after: unknown): string =>
+    linesOf({ path: ['s'], kind: 'changed', before, after }, Infinity)
+      .map((line) => stripVTControlCharacters(line))
+      .join('\n');
+  const long = 'word '.repeat(1000);
+  expect(text(`${long}old${long}`, `${long}newer${long}`)).toBe(
+    '~ .s (from character 5000 of 10003, now 10005): ' +
+      '\u2026"word word word word oldword word word word "\u2026 \u2192 ' +
+      '\u2026"word word word word newerword word word word "\u2026',
+  );
+  expect(text('short', 'other')).toBe('~ .s: "short" \u2192 "other"');
+  // Not in the middle of a character.
+  const faces = '\u{1f600}'.repeat(200);
+  const shown = text(`${faces}a${faces}`, `${faces}b${faces}`);
+  expect(shown).toBe(Buffer.from(shown).toString());
+  const bytes = Buffer.alloc(500);
+  const others = Buffer.from(bytes).fill(255, 300, 302);
+  expect(text(bytes, others)).toMatch(/from byte 300 of 500, now 500.*0000ffff0000/);
+  const many = Array.from({ length: 50 }, (_, n) => ({ n }));
+  expect(text(new Set([...many, 'a']), new Set([...many.map((one) => ({ ...one })), 'b']))).toBe(
+    '~ .s (of a Set of 51, now 51): "a" \u2192 "b"',
+  );
+  expect(text(new Set(many), new Set(many.slice(1)))).toContain('{ n: 0 } \u2192 nothing else');
 });

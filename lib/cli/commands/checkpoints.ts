@@ -1,10 +1,9 @@
 /** `holdfast history`, `diff`, `fork`, `prune`: the checkpoints of a run. */
 import { InvalidArgumentError, type Command } from 'commander';
-import pc from 'picocolors';
 
-import type { Difference } from '../../index';
+import { linesOf } from '../differences';
 import { countFromOne } from '../numbers';
-import { brief, bytesText, Output, timeText } from '../output';
+import { bytesText, Output, timeText } from '../output';
 import { placeOf, withPool, withReader } from '../with-pool';
 
 interface JsonOption {
@@ -48,7 +47,8 @@ export function addDiff(program: Command): void {
       await withReader(output, path, (pool) => {
         const differences = pool.diff(before, after);
         output.value({ ...placeOf(pool), before, after, differences });
-        for (const one of differences) output.line(lineOf(one));
+        for (const one of differences)
+          for (const line of linesOf(one, output.columns)) output.line(line);
         if (differences.length === 0) output.line('no difference');
       });
     });
@@ -106,17 +106,6 @@ export function addPrune(program: Command): void {
         output.line(`${removed} checkpoints removed, ${kept} kept, ${bytesText(freedBytes)} freed`);
       });
     });
-}
-
-function lineOf({ path, kind, before, after }: Difference): string {
-  const where = path.map((part) => {
-    if (typeof part === 'string' && /^[\w$-]+$/.test(part)) return `.${part}`;
-    return `[${brief(part, 40)}]`;
-  });
-  const place = where.join('') || '(all)';
-  if (kind === 'added') return `${pc.green('+')} ${place}: ${brief(after)}`;
-  if (kind === 'removed') return `${pc.red('-')} ${place}: ${brief(before)}`;
-  return `${pc.yellow('~')} ${place}: ${brief(before)} → ${brief(after)}`;
 }
 
 const UNIT_MS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
