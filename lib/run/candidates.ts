@@ -2,39 +2,85 @@
  * Which runs may be runnable, without looking at all that wait: those that are awake, those that
  * sleep no longer, and those for which a signal or the resolution of an outcome has come. Each is
  * still to be looked at; none that is runnable is left out.
+ *
+ * Who gives a run something says so in the same commit. Who claims, and finds that the run does not
+ * wait for that, strikes it off under the condition that nothing came or changed meanwhile. What an
+ * older release gave says nothing, so each handle looks once at all that lies ready.
  */
+import { isConflict } from '../errors';
 import type { RangeOptions } from '../types';
-import type { Journals } from './journals';
+import type { RunHeader } from './entries';
+import { momentOf, type Journals } from './journals';
 import { isOfOneRun, readable } from './unreadable';
 
-type Ids = Pick<RangeOptions<string>, 'prefix' | 'gt' | 'lt' | 'lte' | 'reverse'>;
+type Ids = Pick<RangeOptions<string>, 'prefix' | 'gt' | 'lt' | 'reverse'>;
 
-/** In the order of their ids. */
-export function* candidates(journals: Journals, range: Ids): IterableIterator<string> {
-  if (!journals.knowsAwake) {
-    yield* journals.open.keys(range);
-    return;
+export class Candidates {
+  /** With what was said when it was called; undefined: what lay ready before this handle came. */
+  readonly #called = new Map<string, Uint8Array | undefined>();
+  /** By run: the moments that have come. */
+  readonly #over = new Map<string, number[]>();
+  /** The runs of both, in the order of their ids. */
+  readonly #others: readonly Placed[] = [];
+  /** The awake stand at 0, whatever the clock says. */
+  readonly #now = Math.max(0, Date.now());
+
+  constructor(private readonly journals: Journals) {
+    if (!journals.knowsAwake) return;
+    for (const run of lyingReady(journals)) this.#called.set(run, undefined);
+    for (const [run, said] of journals.called.range()) this.#called.set(run, said);
+    for (const { until, run } of journals.asleep.keys({ lt: { until: this.#now + 1, run: '' } }))
+      this.#over.set(run, [...(this.#over.get(run) ?? []), until]);
+    this.#others = [...new Set([...this.#called.keys(), ...this.#over.keys()])]
+      .map(placed)
+      .sort(compare);
   }
-  const reverse = range.reverse === true;
-  const called = [...calledFor(journals)]
-    .filter((id) => isWithin(id, range))
-    .sort(reverse ? (a, b) => compare(b, a) : compare);
-  let next = 0;
-  // The awake stand at 0, whatever the clock says.
-  const now = Math.max(0, Date.now());
-  for (const [id, until] of awakeOf(journals, range)) {
-    for (
-      ;
-      next < called.length &&
-      (reverse ? compare(called[next]!, id) > 0 : compare(called[next]!, id) < 0);
-      ++next
-    )
-      yield called[next]!;
-    if (called[next] === id) ++next;
-    else if (until > now) continue;
-    yield id;
+
+  /** In the order of their ids. */
+  *ids(range: Ids): IterableIterator<string> {
+    if (!this.journals.knowsAwake) {
+      yield* this.journals.open.keys(range);
+      return;
+    }
+    const sign = range.reverse === true ? -1 : 1;
+    const others = this.#others.filter(isWithin(range));
+    if (sign < 0) others.reverse();
+    let next = 0;
+    for (const [id, until] of awakeOf(this.journals, range)) {
+      let order = -1;
+      for (const place = placed(id); next < others.length; ++next) {
+        order = sign * compare(others[next]!, place);
+        if (order >= 0) break;
+        yield others[next]!.id;
+      }
+      if (next < others.length && order === 0) ++next;
+      else if (until > this.#now) continue;
+      yield id;
+    }
+    for (; next < others.length; ++next) yield others[next]!.id;
   }
-  for (; next < called.length; ++next) yield called[next]!;
+
+  /** Of one that nobody drives: its header, as it was seen after these were, wants none of it. */
+  strikeOff(id: string, header: RunHeader | undefined): void {
+    const { pool, headers, called, asleep } = this.journals;
+    this.journals.calledBefore?.delete(id);
+    const said = this.#called.get(id);
+    // Its moment stands, should the clock have been set back since.
+    const moment = momentOf(header?.waits);
+    const over = (this.#over.get(id) ?? []).filter((until) => until !== moment);
+    if (said === undefined && over.length === 0) return;
+    const batch = pool.batch();
+    if (header) batch.requireEqual(headers, id, header);
+    else batch.requireAbsent(headers, id);
+    if (said) batch.requireEqual(called, id, said).delete(called, id);
+    for (const until of over) batch.delete(asleep, { until, run: id });
+    try {
+      pool.commitSync(batch, { durability: 'eventual' });
+    } catch (error) {
+      // Something came meanwhile: it is looked at again.
+      if (!isConflict(error)) throw error;
+    }
+  }
 }
 
 /** One whose moment cannot be read is to be looked at, and keeps nobody from those behind it. */
@@ -54,6 +100,12 @@ function* awakeOf(
   }
   const behind = last === undefined ? {} : range.reverse ? { lt: last } : { gt: last };
   for (const id of journals.awake.keys({ ...range, ...behind })) yield [id, 0];
+}
+
+/** What came before this handle. A reader does not know when its writer began: it looks anew. */
+function lyingReady(journals: Journals): Set<string> {
+  if (journals.pool.readOnly) return calledFor(journals);
+  return (journals.calledBefore ??= calledFor(journals));
 }
 
 /** For whom something lies ready. */
@@ -79,16 +131,24 @@ function calledFor(journals: Journals): Set<string> {
   return found;
 }
 
-function isWithin(id: string, { prefix = '', gt, lt, lte }: Ids): boolean {
-  if (!id.startsWith(prefix)) return false;
-  return (
-    (gt === undefined || compare(id, gt) > 0) &&
-    (lt === undefined || compare(id, lt) < 0) &&
-    (lte === undefined || compare(id, lte) <= 0)
-  );
+interface Placed {
+  readonly id: string;
+  readonly bytes: Buffer;
+}
+
+function placed(id: string): Placed {
+  return { id, bytes: Buffer.from(id) };
 }
 
 /** As the pool orders them. */
-function compare(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+function compare(a: Placed, b: Placed): number {
+  return Buffer.compare(a.bytes, b.bytes);
+}
+
+function isWithin({ prefix = '', gt, lt }: Ids): (one: Placed) => boolean {
+  const [behind, before] = [gt, lt].map((id) => (id === undefined ? id : placed(id)));
+  return (one) =>
+    one.id.startsWith(prefix) &&
+    (behind === undefined || compare(one, behind) > 0) &&
+    (before === undefined || compare(one, before) < 0);
 }

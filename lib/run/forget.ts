@@ -51,7 +51,7 @@ function addForgetting(journals: Journals, batch: Batch, id: string): void {
   for (const key of entries.keys(entriesOf(id))) batch.delete(entries, key);
   for (const key of signals.keys(entriesOf(id))) batch.delete(signals, key);
   batch.delete(drivers, id).delete(headers, id);
-  journals.ends(batch, id);
+  journals.ends(batch, id, readable(() => headers.get(id))?.waits);
 }
 
 function isDriven({ pool, drivers }: Journals, id: string): boolean {

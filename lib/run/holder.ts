@@ -66,6 +66,11 @@ export class Holder {
     return this.#lives(this.#records.get(driver.holder));
   }
 
+  /** As isAlive, of what this handle drives while its lease is good, without reading anything. */
+  holds(run: string): boolean {
+    return (this.#driving.has(run) || this.#beginning.has(run)) && this.#until > monotonicMs();
+  }
+
   /** Adds to a commit that begins to drive what makes the lease good. */
   vouch(batch: Batch): void {
     const now = monotonicMs();

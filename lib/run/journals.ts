@@ -1,5 +1,8 @@
 /** The keyspaces of all runs of one pool, and how journals are read. */
+import { randomBytes } from 'node:crypto';
+
 import type { Batch, Keyspace, PoolCore } from '../types';
+import type { Candidates } from './candidates';
 import type { Wait } from './types';
 import type {
   DriverRecord,
@@ -11,7 +14,9 @@ import type {
 } from './entries';
 import { entryCodec } from './entry-codec';
 import {
+  ASLEEP_KEYSPACE,
   AWAKE_KEYSPACE,
+  CALLED_KEYSPACE,
   DRIVERS_KEYSPACE,
   entriesOf,
   entryKeyCodec,
@@ -23,8 +28,10 @@ import {
   OPERATIONS_KEYSPACE,
   RESOLUTIONS_KEYSPACE,
   SIGNALS_KEYSPACE,
+  sleepKeyCodec,
   STATES_KEYSPACE,
   type EntryKey,
+  type SleepKey,
 } from './keys';
 
 export interface Operation {
@@ -44,6 +51,8 @@ export class Journals {
   readonly driverTexts: Keyspace<string, string>;
   readonly open: Keyspace<string, Uint8Array>;
   readonly awake: Keyspace<string, number | bigint>;
+  readonly asleep: Keyspace<SleepKey, Uint8Array>;
+  readonly called: Keyspace<string, Uint8Array>;
   readonly #marks: Keyspace<string, string>;
   readonly signals: Keyspace<EntryKey, unknown>;
   readonly intents: Keyspace<string, OpenIntent>;
@@ -51,9 +60,12 @@ export class Journals {
   readonly operations: Keyspace<string, Operation>;
   /** The epochs a writer of this thread knows and has not written down yet, by run. */
   readonly fresh = new Map<string, Epochs>();
-  /** Where the last claim ended, so that the next one looks elsewhere first. */
-  claimedLast = '';
+  /** What the last claim did not come to, so that the next one goes on there. */
+  round: { readonly candidates: Candidates; readonly after: string } | undefined;
+  /** Runs for which something lay ready before this handle came, and that may wait for it. */
+  calledBefore: Set<string> | undefined;
   #knowsAwake = false;
+  #keepsSleepersApart = false;
 
   private constructor(readonly pool: PoolCore) {
     // JSON where records are compared byte for byte: the text of the same fields in the same order
@@ -74,6 +86,11 @@ export class Journals {
     this.states = pool.keyspace<string, unknown>(STATES_KEYSPACE);
     this.open = pool.keyspace<string, Uint8Array>(OPEN_KEYSPACE, { value: 'bytes' });
     this.awake = pool.keyspace<string, number | bigint>(AWAKE_KEYSPACE, { value: 'uint64' });
+    this.asleep = pool.keyspace<SleepKey, Uint8Array>(ASLEEP_KEYSPACE, {
+      key: sleepKeyCodec,
+      value: 'bytes',
+    });
+    this.called = pool.keyspace<string, Uint8Array>(CALLED_KEYSPACE, { value: 'bytes' });
     this.#marks = pool.keyspace<string, string>(MARKS_KEYSPACE, { value: 'utf8' });
     this.resolutions = pool.keyspace<string, ResolutionRecord>(RESOLUTIONS_KEYSPACE);
     this.operations = pool.keyspace<string, Operation>(OPERATIONS_KEYSPACE, { value: 'json' });
@@ -91,30 +108,68 @@ export class Journals {
   }
 
   /**
-   * Are all runs that may go on without a signal among the awake? Not where runs are older than
-   * that list.
+   * Are all runs that may go on without a signal among the awake and the sleeping? Not where runs are
+   * older than those lists.
    */
   get knowsAwake(): boolean {
-    return (this.#knowsAwake ||= this.#marks.has('awake'));
+    return (this.#knowsAwake ||= this.#marks.has('asleep') || this.#marks.has('awake'));
   }
 
   /** For the commit that begins a run. */
   begins(batch: Batch, run: string): void {
     if (!this.knowsAwake && isEmpty(this.open.keys({ limit: 1 })))
-      batch.put(this.#marks, 'awake', 'all');
+      batch.put(this.#marks, 'asleep', 'all');
     batch.put(this.open, run, new Uint8Array()).put(this.awake, run, 0);
   }
 
   /** For every commit that changes what a run waits for. */
-  waits(batch: Batch, run: string, waits: readonly Wait[]): void {
-    const until = Math.min(...waits.map((wait) => ('until' in wait ? wait.until : Infinity)));
-    if (waits.length === 0) batch.put(this.awake, run, 0);
-    else if (until === Infinity) batch.delete(this.awake, run);
-    else batch.put(this.awake, run, Math.max(0, Math.ceil(until)));
+  waits(
+    batch: Batch,
+    run: string,
+    before: readonly Wait[] | undefined,
+    now: readonly Wait[] | undefined,
+  ): void {
+    this.wakes(batch, run, before);
+    const until = momentOf(now);
+    if (now === undefined) batch.put(this.awake, run, 0);
+    else batch.delete(this.awake, run);
+    if (until === undefined) return;
+    batch.put(this.asleep, { until, run }, new Uint8Array());
+    this.keepSleepersApart(batch);
   }
 
-  ends(batch: Batch, run: string): void {
+  /** For the commit that gives a run something: other bytes each time, so each is told apart. */
+  calls(batch: Batch, run: string): void {
+    batch.put(this.called, run, randomBytes(8));
+  }
+
+  /** For the commit that takes over a run that waits. */
+  takes(batch: Batch, run: string, before: readonly Wait[] | undefined): void {
+    this.waits(batch, run, before, undefined);
+    this.isCalledNoMore(batch, run);
+  }
+
+  ends(batch: Batch, run: string, before: readonly Wait[] | undefined): void {
+    this.wakes(batch, run, before);
     batch.delete(this.open, run).delete(this.awake, run);
+    this.isCalledNoMore(batch, run);
+  }
+
+  private isCalledNoMore(batch: Batch, run: string): void {
+    if (this.called.has(run)) batch.delete(this.called, run);
+  }
+
+  private wakes(batch: Batch, run: string, before: readonly Wait[] | undefined): void {
+    const until = momentOf(before);
+    if (until !== undefined) batch.delete(this.asleep, { until, run });
+  }
+
+  /** An older release must not take the list of the awake for whole any more. */
+  private keepSleepersApart(batch: Batch): void {
+    if (this.#keepsSleepersApart || !this.knowsAwake) return;
+    if (this.#marks.has('awake') || !this.#marks.has('asleep'))
+      batch.delete(this.#marks, 'awake').put(this.#marks, 'asleep', 'all');
+    else this.#keepsSleepersApart = true;
   }
 
   /** A run's entries in the order they were committed. */
@@ -132,6 +187,12 @@ export class Journals {
   first(run: string): Entry | undefined {
     return this.entries.get({ run, sequence: 0 });
   }
+}
+
+/** The first of those that it sleeps until. */
+export function momentOf(waits: readonly Wait[] = []): number | undefined {
+  const until = Math.min(...waits.map((wait) => ('until' in wait ? wait.until : Infinity)));
+  return until === Infinity ? undefined : Math.max(0, Math.ceil(until));
 }
 
 function isEmpty(some: Iterable<unknown>): boolean {

@@ -19,10 +19,14 @@ export const HOLDERS_KEYSPACE = 'holdfast.holders';
 /** The ids of the runs that are not finished. */
 export const OPEN_KEYSPACE = 'holdfast.open-runs';
 /**
- * Those of them that do not wait for a signal or an outcome alone: 0, or the moment until which all
- * they wait for cannot come.
+ * Those of them that have something to do: 0. Older releases wrote those that wait for a moment
+ * too, with it.
  */
 export const AWAKE_KEYSPACE = 'holdfast.awake-runs';
+/** The others of them that wait for a moment, in the order of those. Older releases keep these among the awake. */
+export const ASLEEP_KEYSPACE = 'holdfast.asleep-runs';
+/** Runs for which a signal or the resolution of an outcome has come, since somebody last looked. */
+export const CALLED_KEYSPACE = 'holdfast.called-runs';
 /** What is known of these keyspaces as a whole. */
 export const MARKS_KEYSPACE = 'holdfast.run-marks';
 /** Signals that wait to be taken. */
@@ -39,6 +43,7 @@ const MAX_SIGNAL_NAME_BYTES = 256;
 const MAX_OPERATION_ID_BYTES = 512;
 
 const SEQUENCE_BYTES = 8;
+const MOMENT_BYTES = 8;
 
 export interface EntryKey {
   readonly run: string;
@@ -70,6 +75,27 @@ export function numbered(key: Buffer, sequence: number): Buffer {
   key.writeUInt32BE(sequence % 2 ** 32, key.length - SEQUENCE_BYTES / 2);
   return key;
 }
+
+export interface SleepKey {
+  /** Milliseconds since 1970. */
+  readonly until: number;
+  readonly run: string;
+}
+
+/** By the moment, big-endian, then by the run's id. */
+export const sleepKeyCodec = {
+  name: 'holdfast.sleep-key',
+  encode({ until, run }: SleepKey): Buffer {
+    const bytes = Buffer.allocUnsafe(MOMENT_BYTES + Buffer.byteLength(run));
+    bytes.writeBigUInt64BE(BigInt(until));
+    bytes.write(run, MOMENT_BYTES, 'utf8');
+    return bytes;
+  },
+  decode(bytes: Uint8Array): SleepKey {
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return { until: Number(view.readBigUInt64BE()), run: view.toString('utf8', MOMENT_BYTES) };
+  },
+} satisfies Codec<SleepKey>;
 
 /** All entries of one run. */
 export function entriesOf(run: string): RangeOptions<EntryKey> {

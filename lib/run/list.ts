@@ -8,7 +8,7 @@ import type { PoolCore } from '../types';
 import type { RunHeader } from './entries';
 import { Holder } from './holder';
 import { Journals } from './journals';
-import { candidates } from './candidates';
+import { Candidates } from './candidates';
 import { checkRunId } from './keys';
 import { checkFormat, firstForm, openRun } from './open';
 import type { DurableRun } from './run';
@@ -36,7 +36,7 @@ export function* listRuns(pool: PoolCore, given?: RunsOptions): IterableIterator
   const open = status === 'running' || status === 'waiting';
   const ids =
     status === 'runnable'
-      ? candidates(journals, range)
+      ? new Candidates(journals).ids(range)
       : open
         ? journals.open.keys(range)
         : journals.headers.keys(range);
@@ -101,21 +101,28 @@ export async function claimRun(
   if (status !== undefined && status !== 'runnable')
     throw typeError(`what can be claimed is 'runnable'; got ${String(status)}`);
   const journals = Journals.of(pool);
-  const last = journals.claimedLast;
+  const holder = Holder.of(pool);
   let unreadable: unknown;
-  // Where the last claim ended first, so that claiming many runs does not look at all of them each
-  // time.
-  for (const part of [{ gt: last }, { lte: last }]) {
-    if (last === '' && 'lte' in part) break;
-    const range = { ...part, ...(prefix !== undefined && { prefix }) };
-    const bounds = last === '' ? { prefix } : range;
-    for (const id of candidates(journals, bounds)) {
+  // What is left of the last round first, so that claiming many runs looks at each of them once;
+  // then all there are now.
+  const left = journals.round ?? { candidates: new Candidates(journals), after: undefined };
+  for (const round of [left, undefined]) {
+    const { candidates, after } = round ?? { candidates: new Candidates(journals) };
+    const range = {
+      ...(prefix !== undefined && { prefix }),
+      ...(after !== undefined && { gt: after }),
+    };
+    for (const id of candidates.ids(range)) {
       try {
+        if (holder.holds(id) || isDriven(journals, id)) continue;
         const header = journals.headers.get(id);
-        if (header === undefined || !has(journals, id, header, 'runnable')) continue;
+        if (header === undefined || !has(journals, id, header, 'runnable')) {
+          candidates.strikeOff(id, header);
+          continue;
+        }
         const run = await openRun(pool, id, driving);
         if (run.status === 'finished') continue; // by another thread, since we looked
-        journals.claimedLast = id;
+        journals.round = { candidates, after: id };
         return run;
       } catch (error) {
         if (isOfOneRun(error)) unreadable ??= error;
@@ -123,7 +130,9 @@ export async function claimRun(
           throw error; // somebody else was quicker
       }
     }
+    if (after === undefined) break;
   }
+  journals.round = undefined;
   if (unreadable !== undefined) throw unreadable;
   return undefined;
 }

@@ -236,7 +236,7 @@ async function takeOver(journals: Journals, id: string, { header, before, stored
   // What a run waits for is said again when its code asks again.
   if (header.status === 'waiting') {
     batch.put(headers, id, { ...rest, status: 'running' });
-    journals.waits(batch, id, []);
+    journals.takes(batch, id, header.waits);
   }
   holder.vouch(batch);
   const receipt = await taking(holder, id, record, () => pool.commit(batch));

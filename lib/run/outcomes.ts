@@ -68,7 +68,10 @@ export async function resolveOutcome(
     // asked of it.
     if (before) batch.requirePresent(resolutions, id);
     else if (headers.get(intent.run)?.status === 'finished') batch.delete(intents, id);
-    else batch.requireAbsent(resolutions, id).put(resolutions, id, record);
+    else {
+      batch.requireAbsent(resolutions, id).put(resolutions, id, record);
+      journals.calls(batch, intent.run);
+    }
     try {
       const receipt = await pool.commit(batch);
       ring(intent.run);

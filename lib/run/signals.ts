@@ -26,15 +26,17 @@ export async function sendSignal(
     for (const key of signals.keys({ ...entriesOf(queue), reverse: true, limit: 1 }))
       sequence = key.sequence + 1;
     const key = { run: queue, sequence };
+    // Looked at first: a condition on what is not there yet would make its keyspaces.
+    if (!open.has(run)) throw notOpenError(journals, run, name);
     const batch = pool.batch().requirePresent(open, run);
+    journals.calls(batch, run);
     try {
       const receipt = await pool.commit(batch.requireAbsent(signals, key).put(signals, key, value));
       ring(run);
       return receipt;
     } catch (error) {
       if (!isConflict(error)) throw error;
-      if (!open.has(run)) throw notOpenError(journals, run, name);
-      // Another signal of that name took the number; the next one is free.
+      // The run has ended, or another signal of that name took the number: the next one is free.
     }
   }
 }

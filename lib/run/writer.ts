@@ -200,7 +200,7 @@ export class JournalWriter {
         result,
       });
       batch.put(journals.headers, run, header);
-      journals.ends(batch, run);
+      journals.ends(batch, run, this.#header.waits);
       batch.put(journals.drivers, run, this.nobody());
       // What was signalled and never asked for goes with the run.
       for (const key of journals.signals.keys({ gte: { run, sequence: 0 }, lt: afterSignals(run) }))
@@ -258,7 +258,7 @@ export class JournalWriter {
 
   private putHeader(batch: Batch, epochs: RunHeader['epochs'] = undefined): void {
     const waits = this.#moved || this.isBusyBeside() ? [] : [...this.#waits.values()];
-    const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
+    const { waits: before, epochs: _epochs, ...rest } = this.#header;
     this.#header = {
       ...rest,
       status: waits.length > 0 ? 'waiting' : 'running',
@@ -266,7 +266,7 @@ export class JournalWriter {
       ...(epochs && epochs.length > 0 ? { epochs } : undefined),
     };
     batch.put(this.journals.headers, this.run, this.#header);
-    this.journals.waits(batch, this.run, waits);
+    this.journals.waits(batch, this.run, before, this.#header.waits);
   }
 
   private learn(sequence: number, epoch: number): void {

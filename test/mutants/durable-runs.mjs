@@ -278,7 +278,7 @@ const mutants = [
   [
     'a resolution takes the place of one that was made meanwhile',
     'outcomes.ts',
-    'else «batch.requireAbsent(resolutions, id)».put',
+    '«batch.requireAbsent(resolutions, id)».put',
     'batch',
   ],
   [
@@ -320,20 +320,45 @@ const mutants = [
   [
     'a run that sleeps is not looked at any more',
     'journals.ts',
-    'else if («until === Infinity») batch.delete',
+    'if («until === undefined») return;\n    batch.put',
     'true',
   ],
   [
-    'a run that waits for a signal is looked for only when it is awake',
+    'what an older release signalled wakes nobody',
     'candidates.ts',
     '«found.add(run);»\n    behind',
     '',
   ],
   [
     'the resolution of an outcome wakes nobody',
+    'outcomes.ts',
+    '«journals.calls(batch, intent.run);»',
+    '',
+  ],
+  ['a signal wakes nobody', 'signals.ts', '«journals.calls(batch, run);»', ''],
+  [
+    'what an older release resolved wakes nobody',
     'candidates.ts',
     '«if (run !== undefined) found.add(run);»',
     '',
+  ],
+  [
+    'a run is struck off though something came for it meanwhile',
+    'candidates.ts',
+    'if (said) «batch.requireEqual(called, id, said).delete(called, id);»',
+    'batch.delete(called, id);',
+  ],
+  [
+    'a moment that has come is struck off for good when the clock is set back',
+    'candidates.ts',
+    '«(until) => until !== moment»',
+    '() => true',
+  ],
+  [
+    'an older release takes the list of the awake for whole',
+    'journals.ts',
+    "«batch.delete(this.#marks, 'awake')»",
+    'batch',
   ],
 ];
 

@@ -5,9 +5,10 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 import { open, type Holdfast, type RunsOptions } from '../../lib/index';
+import { Candidates } from '../../lib/run/candidates';
 import { Journals } from '../../lib/run/journals';
 import { isDue } from '../../lib/run/waits';
 import { scratchFolder } from '../helpers/scratch';
@@ -41,6 +42,7 @@ const action = fc.record({
     'resolve',
     'claim',
     'reopen',
+    'older',
   ),
   run: fc.nat(9),
   name: fc.constantFrom('a', 'b'),
@@ -75,13 +77,26 @@ async function perform(pool: Holdfast, what: string, id: string, name: string): 
   if (what === 'sleepShort') await new Promise((go) => setTimeout(go, 5));
 }
 
+/** As they kept what was written until now. */
+function asOlderReleases(pool: Holdfast): void {
+  const { asleep, awake, called } = Journals.of(pool);
+  const marks = pool.keyspace('holdfast.run-marks', { value: 'utf8' });
+  const batch = pool.batch();
+  for (const { until, run } of asleep.keys())
+    batch.put(awake, run, until).delete(asleep, { until, run });
+  for (const run of called.keys()) batch.delete(called, run);
+  if (marks.has('asleep')) batch.delete(marks, 'asleep').put(marks, 'awake', 'all');
+  if (batch.length > 0) pool.commitSync(batch);
+}
+
 test('listing and claiming agree with a look at every run', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(action, { minLength: 1, maxLength: 25 }), async (actions) => {
       const path = newPath();
       let pool = await open(path, { medium: 'file' });
       for (const { what, run, name } of actions) {
-        if (what === 'reopen') {
+        if (what === 'reopen' || what === 'older') {
+          if (what === 'older') asOlderReleases(pool);
           await pool.close();
           pool = await open(path);
         } else await perform(pool, what, `run ${run}`, name);
@@ -143,6 +158,83 @@ test('those that wait are not looked at', async () => {
   await pool.close();
 });
 
+test('what waits for something else costs a claim nothing', async () => {
+  const pool = await open(newPath(), { medium: 'file' });
+  const { awake, asleep, called } = Journals.of(pool);
+  const ids = Array.from({ length: 100 }, (_, i) => `run ${String(i).padStart(3, '0')}`);
+  const wait = async (id: string, i: number) => {
+    const run = await pool.run(id, { suspendAfter: 0 });
+    await (i % 2 === 0 ? run.sleep(1e9) : run.signal('go')).catch(() => {});
+    await pool.signal(id, 'chat', i);
+  };
+  await Promise.all(ids.map(wait));
+  // Each is looked at once, since something came for it.
+  expect(await pool.claim()).toBeUndefined();
+  const looks = countLooks(pool);
+  expect(await pool.claim()).toBeUndefined();
+  expect(looks()).toBe(0);
+  expect([awake.count(), asleep.count(), called.count()]).toEqual([0, 50, 0]);
+  await pool.signal('run 051', 'go', 'now');
+  expect((await pool.claim())?.id).toBe('run 051');
+  await pool.close();
+});
+
+test('claiming many that have something to do looks at each a few times at most', async () => {
+  const pool = await open(newPath(), { medium: 'file' });
+  const ids = Array.from({ length: 200 }, (_, i) => `run ${String(i).padStart(3, '0')}`);
+  const wait = async (id: string, i: number) => {
+    const run = await pool.run(id, { suspendAfter: 0 });
+    await (i % 2 === 0 ? run.sleep(1e9) : run.signal('go')).catch(() => {});
+    if (i % 2 === 1) await pool.signal(id, 'go');
+  };
+  await Promise.all(ids.map(wait));
+  const { asleep, called } = Journals.of(pool);
+  for (const ready of [asleep, called]) expect(ready.count()).toBe(100);
+  vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 2e9);
+  const looks = countLooks(pool);
+  const claimed: string[] = [];
+  for (let run = await pool.claim(); run !== undefined; run = await pool.claim())
+    claimed.push(run.id);
+  expect(claimed).toEqual(ids);
+  expect(looks()).toBeLessThan(1000);
+  vi.restoreAllMocks();
+  for (const ready of [asleep, called]) expect(ready.count()).toBe(0);
+  await pool.close();
+});
+
+test('an older release finds what sleeps, and is found by a newer one', async () => {
+  const path = newPath();
+  let pool = await open(path, { medium: 'file' });
+  const sleep = async (id: string, ms: number) =>
+    (await pool.run(id, { suspendAfter: 0 })).sleep(ms).catch(() => {});
+  await sleep('by this one', 1);
+  const marks = (): unknown[] => [...pool.keyspace('holdfast.run-marks', { value: 'utf8' }).keys()];
+  // Without the mark of the awake it looks at all that are open.
+  expect(marks()).toEqual(['asleep']);
+  asOlderReleases(pool);
+  await pool.close();
+  pool = await open(path);
+  expect(marks()).toEqual(['awake']);
+  expect((await pool.claim())?.id).toBe('by this one');
+  await sleep('another', 1e9);
+  expect(marks()).toEqual(['asleep']);
+  await pool.close();
+});
+
+test('a run is not struck off when something comes for it meanwhile', async () => {
+  const pool = await open(newPath(), { medium: 'file' });
+  const run = await pool.run('r', { suspendAfter: 0 });
+  await run.signal('go').catch(() => {});
+  await pool.signal('r', 'chat');
+  const journals = Journals.of(pool);
+  const before = new Candidates(journals);
+  const header = journals.headers.get('r');
+  await pool.signal('r', 'go');
+  before.strikeOff('r', header);
+  expect((await pool.claim())?.id).toBe('r');
+  await pool.close();
+});
+
 test('runs of a pool that is older than the list of the awake are found', async () => {
   const path = newPath();
   let pool = await open(path, { medium: 'file' });
@@ -150,7 +242,7 @@ test('runs of a pool that is older than the list of the awake are found', async 
   // As it was written before there was such a list.
   const { awake } = Journals.of(pool);
   for (const id of [...awake.keys()]) awake.deleteSync(id);
-  pool.keyspace('holdfast.run-marks', { value: 'utf8' }).deleteSync('awake');
+  pool.keyspace('holdfast.run-marks', { value: 'utf8' }).deleteSync('asleep');
   await pool.close();
   pool = await open(path);
   (await pool.run('new')).close();

@@ -76,6 +76,7 @@ describe('signals', () => {
 
   test('to a missing or finished run are refused', async () => {
     await rejects(bench.pool.signal('none', 'a', 1), 'ERR_HOLDFAST_NOT_FOUND');
+    expect(bench.pool.keyspaces()).toEqual([]);
     const run = await bench.pool.run('r');
     await bench.pool.signal('r', 'never asked for', 1);
     await run.finish(1);
