@@ -128,12 +128,22 @@ export function signalsOf(run: string, name: string): string {
   return `${run}\0${name}`;
 }
 
+/** Of a run's id: its beginning, or one that need not be there. */
+export function checkIdText(value: unknown, what: string): asserts value is string | undefined {
+  if (value !== undefined) checkText(value, what);
+}
+
 function checkName(value: unknown, what: string, maxBytes: number): void {
   if (typeof value !== 'string') throw typeError(`${what} is a string; got ${typeof value}`);
   const bytes = Buffer.byteLength(value);
   if (bytes === 0 || bytes > maxBytes) {
     throw rangeError(`${what} is 1 to ${maxBytes} bytes of UTF-8; got ${bytes}`);
   }
+  checkText(value, what);
+}
+
+function checkText(value: unknown, what: string): void {
+  if (typeof value !== 'string') throw typeError(`${what} is a string; got ${typeof value}`);
   if (!isPlain(value)) {
     throw typeError(
       `${what} is well-formed text without a zero character; got ${JSON.stringify(value)}`,

@@ -9,7 +9,7 @@ import type { RunHeader } from './entries';
 import { Holder } from './holder';
 import { Journals } from './journals';
 import { Candidates } from './candidates';
-import { checkRunId } from './keys';
+import { checkIdText, checkRunId } from './keys';
 import { checkFormat, firstForm, openRun } from './open';
 import type { DurableRun } from './run';
 import { isOfOneRun } from './unreadable';
@@ -27,6 +27,8 @@ export function* listRuns(pool: PoolCore, given?: RunsOptions): IterableIterator
   ]);
   if (status !== undefined && !STATUSES.includes(status))
     throw typeError(`status is one of ${STATUSES.join(', ')}; got ${String(status)}`);
+  checkIdText(prefix, 'prefix');
+  checkIdText(after, 'after');
   const backwards = booleanOption('reverse', reverse);
   const most = limitOption(limit);
   const journals = Journals.of(pool);
@@ -100,6 +102,7 @@ export async function claimRun(
   ]);
   if (status !== undefined && status !== 'runnable')
     throw typeError(`what can be claimed is 'runnable'; got ${String(status)}`);
+  checkIdText(prefix, 'prefix');
   const journals = Journals.of(pool);
   const holder = Holder.of(pool);
   let unreadable: unknown;

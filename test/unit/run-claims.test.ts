@@ -381,3 +381,20 @@ test('an effect whose records cannot be read is listed as that, and hides no oth
   expect(claimed).toEqual(['a', 'c', 'e']);
   await pool.close();
 });
+
+test('prefix and after are text as ids are', async () => {
+  const pool = await open(newPath(), { medium: 'file' });
+  (await pool.run('a')).close();
+  const refused = expect.objectContaining({
+    code: 'ERR_HOLDFAST_INVALID_ARGUMENT',
+    message: expect.stringContaining('well-formed text') as string,
+  }) as Error;
+  for (const wrong of ['\ud800', 'a\udc00', 'a\0']) {
+    expect(() => [...pool.runs({ prefix: wrong })]).toThrow(refused);
+    expect(() => [...pool.runs({ after: wrong, status: 'runnable' })]).toThrow(refused);
+    await expect(pool.claim({ prefix: wrong })).rejects.toThrow(refused);
+  }
+  expect(() => [...pool.runs({ after: 1 as never })]).toThrow(/after is a string; got number/);
+  expect([...pool.runs({ prefix: '', after: '' })]).toHaveLength(1);
+  await pool.close();
+});
