@@ -87,6 +87,14 @@ export function gatherWithin(
   return calls;
 }
 
+/** What a journal says of undoing an effect. */
+export function gatherUndo(
+  journal: Iterable<[sequence: number, entry: Entry]>,
+  key: string,
+): KeptTool | undefined {
+  return gather(journal).calls.get(identityOfUndo(key)) as KeptTool | undefined;
+}
+
 /** Nobody asks for these again. */
 export function forgetWithin(calls: Map<string, Kept>, identity: string): void {
   for (const inner of calls.keys()) if (isWithin(inner, identity)) calls.delete(inner);

@@ -13,7 +13,7 @@
 import type { RunOptions, ToolOptions } from './types';
 import { HoldfastError, typeError } from '../errors';
 import { identityOfUndo } from './identity';
-import type { Kept, KeptRun, KeptTool } from './kept';
+import { gatherUndo, type Kept, type KeptRun, type KeptTool } from './kept';
 import { ownCopy } from './own-copy';
 import { limitsOf } from './retry';
 import { callTool, type Called } from './tool';
@@ -131,7 +131,15 @@ async function undo(
     limits: limitsOf({}),
     undoes: effect,
   };
-  await callTool(writer, uid, call, undoOf(kept, effect.key));
+  try {
+    await callTool(writer, uid, call, undoOf(kept, effect.key));
+  } catch (error) {
+    // As in another life: a further rollback goes on with this call.
+    const { journals, run } = writer;
+    const undone = journals.pool.closed ? undefined : gatherUndo(journals.read(run), effect.key);
+    if (undone) kept.set(identityOfUndo(effect.key), undone);
+    throw error;
+  }
   // What is left of what is kept tells whether calls lie ahead.
   kept.delete(identityOfUndo(effect.key));
 }

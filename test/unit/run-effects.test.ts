@@ -180,6 +180,31 @@ describe('rollback', () => {
     expect(undone).toHaveLength(3);
   });
 
+  test('a compensation that failed is tried again as the same call, in this life and in others', async () => {
+    const attempts: [key: string, attempt: number][] = [];
+    let failures = 5;
+    const undo = (_result: unknown, { idempotencyKey, attempt }: ToolContext): void => {
+      attempts.push([idempotencyKey, attempt]);
+      if (failures-- > 0) throw new Error('closed on Sundays');
+    };
+    for (const life of [1, 2, 3]) {
+      const run = await bench.pool.run('r');
+      await run.tool('book', 1, () => 'booked', { compensate: undo });
+      for (const _time of [1, 2]) if (life < 3) await run.rollback().catch(() => {});
+      if (life < 3) await bench.again();
+      else {
+        await run.rollback().catch(() => {});
+        expect(await run.rollback()).toEqual(['book']);
+      }
+    }
+    expect(attempts.map(([, attempt]) => attempt)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(new Set(attempts.map(([key]) => key)).size).toBe(1);
+    const undos = (await bench.journal()).filter(
+      ({ kind, undoes }) => kind === 'intent' && undoes !== undefined,
+    );
+    expect(undos).toHaveLength(1);
+  });
+
   test("of an effect the code does not come to again: by the run's compensations, or not without saying so", async () => {
     undone.length = 0;
     const run = await bench.pool.run('r');
