@@ -44,7 +44,7 @@ export class Checkpoints {
 
   /** Of the newest checkpoint. Read when somebody asks. */
   get state(): unknown {
-    if (!this.#loaded && !this.pool.closed) {
+    if (!this.#loaded) {
       const newest = this.#store.newest(this.#owner);
       this.#state = newest
         ? this.#store.load(newest.id)

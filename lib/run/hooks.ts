@@ -4,6 +4,7 @@
  * How a hook ended is an entry of the journal, an eventual one. A point without such an entry is
  * called again on continuation: at least once, never instead of a step.
  */
+import { structured } from '../codecs';
 import { typeError } from '../errors';
 import { optionsObject } from '../options';
 import type { HookEvent, Run, RunHooks } from './types';
@@ -58,8 +59,10 @@ export class Hooks {
     return this.call('onDecision', identity, { name, occurrence, value });
   }
 
-  end(result: unknown): Promise<void> {
-    return this.call('onEnd', '', { value: result });
+  async end(result: unknown): Promise<void> {
+    // Nobody is told of an end that cannot be kept.
+    if (this.hooks?.onEnd) structured.encode(result);
+    await this.call('onEnd', '', { value: result });
   }
 
   private async call(name: HookName, point: string, about: Partial<HookEvent>): Promise<void> {
@@ -76,6 +79,7 @@ export class Hooks {
     const ms = performance.now() - begun;
     const entry = { kind: 'hook' as const, name, point, ms, ...(error !== undefined && { error }) };
     await this.writer.append(entry, { durability: 'eventual' });
+    if (error === undefined) this.kept.hooked.add(pointOf(entry));
   }
 
   private report(thrown: unknown, name: HookName): void {

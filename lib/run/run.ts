@@ -105,6 +105,7 @@ export class DurableRun implements Run {
   #status: RunStatus;
   #result: unknown;
   #closed = false;
+  #ending = false;
   readonly #parts: RunParts;
   readonly #writer: JournalWriter | undefined;
   readonly #kept: KeptRun;
@@ -308,14 +309,20 @@ export class DurableRun implements Run {
 
   async finish(result: unknown): Promise<CommitReceipt> {
     const writer = this.driving('finish');
-    await this.#hooks?.end(result);
-    const receipt = await writer.end(result, (batch) =>
-      forgetKnown(writer.journals, this.#parts.uid, batch),
-    );
-    this.#status = 'finished';
-    this.#result = result;
-    this.#closed = true;
-    return receipt;
+    if (this.#ending) throw finishedError(this.id, 'finish', 'is being finished already');
+    this.#ending = true;
+    try {
+      await this.#hooks?.end(result);
+      const receipt = await writer.end(result, (batch) =>
+        forgetKnown(writer.journals, this.#parts.uid, batch),
+      );
+      this.#status = 'finished';
+      this.#result = result;
+      this.#closed = true;
+      return receipt;
+    } finally {
+      this.#ending = false;
+    }
   }
 
   close(): void {
@@ -376,10 +383,7 @@ export class DurableRun implements Run {
   private driving(what: string): JournalWriter {
     if (this.#writer && this.#status === 'running' && !this.#closed) return this.#writer;
     if (this.#status === 'finished') {
-      throw new HoldfastError(
-        'ERR_HOLDFAST_RUN_FINISHED',
-        `${what}: run ${JSON.stringify(this.id)} is finished. Read its result, or begin a run under another id`,
-      );
+      throw finishedError(this.id, what, 'is finished');
     }
     throw new HoldfastError(
       'ERR_HOLDFAST_CLOSED',
@@ -404,6 +408,13 @@ export class DurableRun implements Run {
     this.#kept.calls.delete(identity);
     return { identity, name, occurrence, within, kept: kept as K | undefined };
   }
+}
+
+function finishedError(run: string, what: string, state: string): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_RUN_FINISHED',
+    `${what}: run ${JSON.stringify(run)} ${state}. Read its result, or begin a run under another id`,
+  );
 }
 
 /** As it stands in an entry. */

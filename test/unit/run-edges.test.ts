@@ -257,6 +257,59 @@ test.each(['finish', 'close'] as const)(
   },
 );
 
+describe('the end', () => {
+  test('asked for in a hook before the end, or twice at once, is refused the second time', async () => {
+    const errors: unknown[] = [];
+    const ends: unknown[] = [];
+    const run = await bench.pool.run('r', {
+      hooks: {
+        onEnd: ({ run, value }) => (ends.push(value), run.finish('inner')),
+        onHookError: (error) => errors.push(error),
+      },
+    });
+    const other = run.finish('outer');
+    await rejects(run.finish('another'), 'ERR_HOLDFAST_RUN_FINISHED');
+    await other;
+    expect(ends).toEqual(['outer']);
+    expect(errors).toEqual([expect.objectContaining({ code: 'ERR_HOLDFAST_RUN_FINISHED' })]);
+    expect((await bench.pool.run('r')).result).toBe('outer');
+  });
+
+  test('that cannot be kept is told to no hook, and may be asked for again', async () => {
+    const ends: unknown[] = [];
+    const hooks = { onEnd: ({ value }: { value?: unknown }) => void ends.push(value) };
+    const run = await bench.pool.run('r', { hooks });
+    await rejects(run.finish(never), 'ERR_HOLDFAST_CODEC');
+    await run.finish('kept');
+    expect(ends).toEqual(['kept']);
+    expect((await bench.pool.run('r')).result).toBe('kept');
+  });
+});
+
+test('the hook of a decision within an attempt that is made again is called once', async () => {
+  const decided: unknown[] = [];
+  const hooks = { onDecision: ({ value }: { value?: unknown }) => void decided.push(value) };
+  const run = await bench.pool.run('r', { hooks });
+  const plan = async (_args: unknown, { attempt }: ToolContext): Promise<unknown> => {
+    const value = await run.decision('plan', () => attempt);
+    if (attempt < 3) throw busy();
+    return value;
+  };
+  expect(await run.tool('ask', 1, plan, { retry: { attempts: 3, delay: 1 } })).toBe(1);
+  expect(decided).toEqual([1]);
+});
+
+test('the state of a run whose pool was closed before it was read is no state that is not there', async () => {
+  const run = await bench.pool.run('r');
+  await run.checkpoint({ n: 1 });
+  const later = await (await bench.again()).run('r');
+  await bench.pool.close();
+  expect(() => later.state).toThrow(
+    expect.objectContaining({ code: 'ERR_HOLDFAST_CLOSED' }) as Error,
+  );
+  expect(run.state).toEqual({ n: 1 });
+});
+
 describe('ids', () => {
   test('that cannot be are refused, whoever asks, and nothing is begun', async () => {
     const { pool } = bench;
