@@ -106,6 +106,7 @@ export class DurableRun implements Run {
   #result: unknown;
   #closed = false;
   #ending = false;
+  #waited: string | undefined;
   readonly #parts: RunParts;
   readonly #writer: JournalWriter | undefined;
   readonly #kept: KeptRun;
@@ -326,17 +327,19 @@ export class DurableRun implements Run {
   }
 
   close(): void {
-    this.end(false);
+    this.end();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
 
-  private end(suspended: boolean): void {
+  /** `waited`: for what, where it is suspended. */
+  private end(waited?: string): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#writer?.close(suspended);
+    this.#waited = waited;
+    this.#writer?.close(waited !== undefined);
   }
 
   /** `rest`: fn and options, with or without arguments before them. */
@@ -377,7 +380,7 @@ export class DurableRun implements Run {
     const signal = signalOption(options.signal);
     const call = this.next<KeptWait>(category, name, 'wait');
     const suspendAt = performance.now() + (suspendAfter ?? Infinity);
-    return { ...call, suspendAt, signal, suspend: () => this.end(true) };
+    return { ...call, suspendAt, signal, suspend: () => this.end(name) };
   }
 
   private driving(what: string): JournalWriter {
@@ -387,7 +390,16 @@ export class DurableRun implements Run {
     }
     throw new HoldfastError(
       'ERR_HOLDFAST_CLOSED',
-      `${what}: this object no longer drives run ${JSON.stringify(this.id)}. Open the run again`,
+      `${what}: this object no longer drives run ${JSON.stringify(this.id)}${this.whySuspended()}. Open the run again`,
+    );
+  }
+
+  /** For code that went on although a wait of it had not ended. */
+  private whySuspended(): string {
+    if (this.#waited === undefined) return '';
+    return (
+      `, which was suspended while it waited for ${JSON.stringify(this.#waited)}. ` +
+      'Where that wait is no longer wanted, end it with its `signal`'
     );
   }
 

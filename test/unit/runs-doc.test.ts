@@ -20,6 +20,7 @@ const printed = [
   /^$/,
   /^paid\n$/,
   /^ERR_HOLDFAST_SUSPENDED\noffer-1 \{ by: 'ada' \}\n$/,
+  /^nobody answered\n$/,
   /^remembers undefined\nends with done\n$/,
 ];
 
