@@ -121,7 +121,8 @@ async function take(
 async function untilNews(writer: JournalWriter, call: WaitCall, ms: number): Promise<void> {
   let left = call.suspendAt - performance.now();
   if (left <= 0 && writer.isBusyBeside()) left = LOOK_AGAIN_MS;
-  if (left <= 0) {
+  // One that is no longer wanted suspends nobody: `news` says so below.
+  if (left <= 0 && !call.signal?.aborted) {
     call.suspend();
     throw new HoldfastError(
       'ERR_HOLDFAST_SUSPENDED',

@@ -315,6 +315,27 @@ describe('a run that does more than wait', () => {
     expect(await decide(again, true)).toBe('nobody approved');
   });
 
+  test('a wait that was ended suspends nobody, also where it was ended before it had begun', async () => {
+    const first = await bench.pool.run('r', { suspendAfter: 0 });
+    const late = new Date(Date.now() + 60);
+    const waits = [first.signal('approve'), first.sleep(late)];
+    for (const wait of waits) await wait.catch(() => {});
+    await pause(80);
+    const run = (await bench.pool.claim({ suspendAfter: 0 }))!;
+    const race = new AbortController();
+    const approved = run.signal('approve', { signal: race.signal });
+    const ended = rejects(approved, 'ERR_HOLDFAST_ABORTED');
+    await run.sleep(late);
+    race.abort();
+    await ended;
+    expect(await run.step('go on', () => 1)).toBe(1);
+    const aborted = AbortSignal.abort();
+    await rejects(run.signal('approve', { signal: aborted }), 'ERR_HOLDFAST_ABORTED');
+    await rejects(run.sleep(1e9, { signal: aborted }), 'ERR_HOLDFAST_ABORTED');
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'running', driven: true });
+    await run.finish();
+  });
+
   test('waits also within a step', async () => {
     const run = await bench.pool.run('r');
     const outer = run.step('outer', () => run.signal('x', { suspendAfter: 0 }));
