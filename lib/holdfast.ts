@@ -97,7 +97,7 @@ export class Holdfast extends Pool {
    */
   history(
     run: string,
-    options?: { reverse?: boolean; limit?: number },
+    options?: { reverse?: boolean | undefined; limit?: number | undefined },
   ): IterableIterator<CheckpointInfo> {
     return CheckpointStore.of(this).history(ownerOf(mustBeThere(this, run)), options);
   }
@@ -173,6 +173,7 @@ export class Holdfast extends Pool {
 
 /**
  * Opens the pool at `path`, creating it where that is allowed. The work is done on another thread.
+ * While another process has it open: `ERR_HOLDFAST_LOCKED`, unless `readOnly` is set.
  */
 export async function open(path: string, options?: OpenOptions): Promise<Holdfast> {
   const signal = signalOption(options?.signal);
@@ -190,6 +191,7 @@ export async function open(path: string, options?: OpenOptions): Promise<Holdfas
   return opened;
 }
 
+/** As `open`, on this thread: nothing else runs until the pool is open. */
 export function openSync(path: string, options?: OpenOptions): Holdfast {
   const request = openOptions(options);
   return withLease(

@@ -165,9 +165,9 @@ export interface NativePool {
   /** Makes the region when it is not there and a size is given. */
   regionNumber(name: string, size: number | undefined): number;
   regionSize(region: number, snapshot: NativeSnapshot | null): number;
-  /** Fills `into`. */
   /** The first offset from there on that may hold anything but zeros; the size if none does. */
   regionDataFrom(region: number, offset: number, snapshot: NativeSnapshot | null): number;
+  /** Fills `into`. */
   regionRead(
     region: number,
     offset: number,

@@ -118,12 +118,12 @@ export class Pool implements PoolCore {
     return this.#host.native.keyspaces();
   }
 
-  region(name: string, options?: { size?: number }): Region {
+  region(name: string, options?: { size?: number | undefined }): Region {
     this.#mustBeOpen();
     return PoolRegion.open(this.#host, name, options);
   }
 
-  regions(options?: { snapshot?: Snapshot }): RegionInfo[] {
+  regions(options?: { snapshot?: Snapshot | undefined }): RegionInfo[] {
     const { snapshot } = optionsObject(options, 'regions', ['snapshot']);
     return this.#host.native.regions(PoolSnapshot.nativeOf(snapshot, this.#host));
   }
@@ -208,8 +208,8 @@ export class Pool implements PoolCore {
   }
 
   async check(given?: {
-    signal?: AbortSignal;
-    onProgress?: (fraction: number) => void;
+    signal?: AbortSignal | undefined;
+    onProgress?: ((fraction: number) => void) | undefined;
   }): Promise<CheckReport> {
     const options = optionsObject(given, 'check', ['signal', 'onProgress']);
     const signal = signalOption(options.signal);

@@ -34,8 +34,8 @@ export interface OpenOptions {
   /** Default `auto`: persistent memory where mapping with MAP_SYNC succeeds, else a file. */
   medium?: 'auto' | Medium | undefined;
   /**
-   * Bytes. A file grows by itself unless a size is given; a new pmem pool is 256 MiB unless a size
-   * is given.
+   * Bytes, chosen when a pool is made. A file grows by itself unless a size is given (1 MiB to 16
+   * TiB). A pool on persistent memory has 32 MiB to 64 TiB, 256 MiB unless a size is given.
    */
   size?: number | undefined;
   /**
@@ -76,13 +76,15 @@ export interface OpenOptions {
    * the pool was opened last. It gives way, the oldest first, before a commit is refused for want
    * of space. `false`: nothing.
    */
-  retain?: { ms?: number; bytes?: number } | false | undefined;
+  retain?: { ms?: number | undefined; bytes?: number | undefined } | false | undefined;
+  /** Ends the opening with `ERR_HOLDFAST_ABORTED`; `openSync` does not look at it. */
   signal?: AbortSignal | undefined;
 }
 
 export interface CommitOptions {
   /** Default `durable`. */
   durability?: CommitDurability | undefined;
+  /** Aborted before the commit is under way: `ERR_HOLDFAST_ABORTED`. No part of `…Sync` forms. */
   signal?: AbortSignal | undefined;
 }
 
@@ -135,7 +137,7 @@ export interface Snapshot extends Disposable {
 /**
  * A named ordered map. Reads are synchronous: they come from mapped memory; a damaged byte is
  * `ERR_HOLDFAST_CORRUPT`. Writes are a commit each, acknowledged after its barrier unless
- * `durability` is `eventual`. A key is 1 to 1,024 bytes as encoded (`ERR_HOLDFAST_KEY_SIZE`), a
+ * `durability` is `eventual`; reads see it once its promise has resolved. A key is 1 to 1,024 bytes as encoded (`ERR_HOLDFAST_KEY_SIZE`), a
  * value up to 64 GiB; what a codec cannot write or read is `ERR_HOLDFAST_CODEC`.
  */
 export interface Keyspace<K, V> {
@@ -227,7 +229,11 @@ export interface PoolCore extends AsyncDisposable, Disposable {
    */
   refresh(): Promise<number>;
   refreshSync(): number;
-  /** Its types are those of its codecs where these say so, else those that the caller names. */
+  /**
+   * Its types are those of its codecs where these say so, else those that the caller names. The
+   * first commit to it makes it. Names (1 to 255 bytes) that begin with `holdfast.` are the
+   * library's own.
+   */
   keyspace<KN extends SaidCodecName = 'utf8', VN extends SaidCodecName = SaidCodecName>(
     name: string,
     options: { key?: KN | undefined; value: VN },

@@ -2,7 +2,7 @@
  * Compiled, never run, by types.test.ts: what a user of TypeScript writes, with the strictest rules
  * and without a cast.
  */
-import { open, type ProbeAnswer } from '../../../dist/index.js';
+import { open, type ProbeAnswer, type Snapshot } from '../../../dist/index.js';
 
 type Equal<A, B> =
   (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -37,6 +37,19 @@ export async function keyspaces(): Promise<void> {
   >(true);
   // @ts-expect-error a value of another type
   pool.batch().put(bytes, 5, 'text');
+}
+
+/** What may be left out may be undefined too. */
+export async function undefinedOptions(
+  limit: number | undefined,
+  signal: AbortSignal | undefined,
+  snapshot: Snapshot | undefined,
+): Promise<void> {
+  await using pool = await open('./a.holdfast', { retain: { ms: 1000, bytes: limit } });
+  pool.region('r', { size: limit });
+  pool.regions({ snapshot });
+  await pool.check({ signal, onProgress: undefined });
+  pool.history('trip', { reverse: undefined, limit });
 }
 
 export async function runs(
