@@ -11,7 +11,8 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
     '`holdfast check` lists all damage of a pool, `holdfast salvage` saves what is valid, `holdfast restore` brings a backup back',
   ERR_HOLDFAST_NEWER_FORMAT: 'It was not touched. Update holdfast',
   ERR_HOLDFAST_LOCKED:
-    'Beside that process work: info, ls, get, regions, check, export, runs, show, timeline, history, diff. All else has to wait for it',
+    'Beside that process work: info, ls, get, regions, check, export, runs, show, timeline, history, diff. ' +
+    'All else is done in it (pool.backup, pool.signal, …), or has to wait for it',
   ERR_HOLDFAST_PERMISSION:
     'Run this as the owner of the file (`ls -l` shows who that is), or have its mode changed, and that of its folder',
   ERR_HOLDFAST_MEDIUM_UNAVAILABLE: '`holdfast doctor <place>` says what a place offers',

@@ -28,6 +28,7 @@ export function addBackup(program: Command): void {
     .addHelpText(
       'after',
       '\nThe file gets its name when the backup is whole. After an interruption the same command goes on.\n' +
+        'A process that has the pool open makes its backups itself: await pool.backup(file).\n' +
         '\nExamples:\n  $ holdfast backup ./agent.holdfast ./monday.hfb\n' +
         '  $ holdfast backup ./agent.holdfast ./tuesday.hfb --after ./monday.hfb\n' +
         '  $ holdfast backup ./agent.holdfast - | ssh elsewhere "holdfast restore ./agent.holdfast -"',

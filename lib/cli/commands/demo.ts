@@ -77,7 +77,7 @@ async function demo(output: Output, folder: string, flags: DemoFlags): Promise<n
   });
   output.value(report);
   printReport(output, report);
-  const own = 'holdfast replay trajectories.json --pool ./replay.holdfast --kills 200';
+  const own = 'npx holdfast replay trajectories.json --pool ./replay.holdfast --kills 200';
   output.line(`\nOn conversations of your own:  ${pc.bold(own)}`);
   if (flags.keep) output.line(`\nKept: ${pool}`);
   return report.ok ? EXIT.ok : EXIT.bad;

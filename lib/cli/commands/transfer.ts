@@ -97,7 +97,7 @@ export function addImport(program: Command): void {
     .addHelpText(
       'after',
       '\nThe pool must not exist; it gets its name when it is whole.\n' +
-        '\nExample:\n  $ holdfast import /mnt/pmem/agent.holdfast ./agent.jsonl --size 1073741824',
+        '\nExample:\n  $ holdfast import /mnt/pmem/agent.holdfast ./agent.jsonl --size 8G',
     )
     .action(async (path: string, file: string, options: NewPoolOptions) => {
       const output = new Output(options.json ?? false);
