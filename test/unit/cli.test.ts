@@ -107,6 +107,16 @@ describe('every command that opens a pool names medium and durability class', ()
   });
 });
 
+test('what is saved of a damaged pool goes where it is said', async () => {
+  const saved = join(folder, 'saved.holdfast');
+  const { code } = await cli(['salvage', path, saved, '--medium', 'file', '--size', '64M']);
+  expect(code).toBe(0);
+  const { capacityBytes } = (await cli(['info', saved, '--json'])).json<{
+    capacityBytes: number;
+  }>();
+  expect(capacityBytes).toBeLessThanOrEqual(64 * 2 ** 20);
+});
+
 test('and so does every command that makes one', async () => {
   const at = (name: string): string => join(folder, name);
   expect((await cli(['backup', path, at('b.hfb')])).code).toBe(0);

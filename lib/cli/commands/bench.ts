@@ -51,7 +51,7 @@ export function addBench(program: Command): void {
   program
     .command('bench')
     .description('measure a place, or compare two, with a verdict in plain words (about a minute)')
-    .requiredOption('--on <folder>', 'the place to measure')
+    .requiredOption('--on <folder>', 'required: the place to measure')
     .option(
       '--against <folder>',
       'the place to compare it with (default: the same place without Holdfast)',

@@ -37,7 +37,7 @@ export function addReplay(program: Command, finish: Finish): void {
   program
     .command('replay <trajectories>')
     .description('the same with recorded conversations of your own, verified byte for byte')
-    .requiredOption('--pool <path>', 'the pool to fill (made if missing)')
+    .requiredOption('--pool <path>', 'required: the pool to fill (made if missing)')
     .addOption(
       new Option('--medium <medium>', 'what the pool lives on')
         .choices(['auto', 'pmem', 'file'])

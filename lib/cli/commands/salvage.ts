@@ -1,10 +1,12 @@
 /** `holdfast salvage`: saves what is still valid in a damaged pool into a new one. */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import pc from 'picocolors';
 
 import { salvage } from '../../index';
+import { byteSizeFromOne } from '../numbers';
 import { bytesText, EXIT, type Finish, Output } from '../output';
 import { tellPlace } from '../with-pool';
+import type { NewPoolOptions } from './backup';
 
 const TRUSTED = {
   index: 'the index is there: it says which versions are the newest',
@@ -18,16 +20,24 @@ export function addSalvage(program: Command, finish: Finish): void {
     .description(
       'save what is still valid of a damaged pool into a new one; exit code 1 if anything is lost',
     )
+    .addOption(
+      new Option('--medium <medium>', 'what the new pool lives on')
+        .choices(['auto', 'pmem', 'file'])
+        .default('auto'),
+    )
+    .option('--size <size>', 'size of the new pool, such as 8G', byteSizeFromOne)
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
       '\nThe damaged pool is only read. The new pool must not exist.\n' +
         '\nExample:\n  $ holdfast salvage ./agent.holdfast ./saved.holdfast',
     )
-    .action(async (from: string, to: string, options: { json?: boolean }) => {
+    .action(async (from: string, to: string, options: NewPoolOptions) => {
       const output = new Output(options.json ?? false);
       const bar = output.progress('saving {bar} {percentage}%', 100);
       const report = await salvage(from, to, {
+        medium: options.medium,
+        size: options.size,
         onProgress: (fraction) => bar.update(Math.floor(fraction * 100)),
       }).finally(() => bar.stop());
       const whole = report.lost === 0 && report.gaps.length === 0 && report.unconfirmed === 0;
