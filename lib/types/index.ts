@@ -137,8 +137,9 @@ export interface Snapshot extends Disposable {
 /**
  * A named ordered map. Reads are synchronous: they come from mapped memory; a damaged byte is
  * `ERR_HOLDFAST_CORRUPT`. Writes are a commit each, acknowledged after its barrier unless
- * `durability` is `eventual`; reads see it once its promise has resolved. A key is 1 to 1,024 bytes as encoded (`ERR_HOLDFAST_KEY_SIZE`), a
- * value up to 64 GiB; what a codec cannot write or read is `ERR_HOLDFAST_CODEC`.
+ * `durability` is `eventual`; reads see it once its promise has resolved. A key is 1 to 1,024 bytes
+ * as encoded (`ERR_HOLDFAST_KEY_SIZE`), a value up to 64 GiB; what a codec cannot write or read is
+ * `ERR_HOLDFAST_CODEC`.
  */
 export interface Keyspace<K, V> {
   readonly name: string;

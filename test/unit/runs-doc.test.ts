@@ -1,4 +1,6 @@
-/** docs/runs.md and docs/recipes.md run as written: every JavaScript block, as a module of its own. */
+/**
+ * docs/runs.md and docs/recipes.md run as written: every JavaScript block, as a module of its own.
+ */
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
