@@ -6,8 +6,10 @@
  * Where code must not be generated (`--disallow-code-generation-from-strings`), or there are too
  * many kinds, there is none. Nothing but names gets into the code, as texts of JSON.
  */
-import type { Making } from './revive';
 import { OBJECT, type Shadow, type Tree } from './shadow';
+
+/** What an object is to be instead, for one that is not to be made as it is stored. */
+export type Making = (stored: Tree) => object | undefined;
 
 type Value = (item: Shadow, path: unknown[], making: Making | undefined) => unknown;
 

@@ -12,6 +12,7 @@ import { Editor } from './editor';
 import { Flat } from './flat';
 import { buildOther, encodeOther, flatten, isInstance, OTHER, shapeOf } from './kinds';
 import { Mirror } from './mirror';
+import { mirrorOf, mirrorOfTree } from './taking';
 import { blobOf, sameAsBlob } from './pieces';
 import {
   ARRAY,
@@ -140,7 +141,7 @@ export class Comparer {
         mirror.reflects(live, this.lenient)
       );
     if (!isUnchanged(old, live, this.lenient)) return false;
-    if (mirror !== null) old.mirror = Mirror.ofTree(old, mirror) ?? null;
+    if (mirror !== null) old.mirror = mirrorOfTree(old, mirror) ?? null;
     return true;
   }
 
@@ -253,7 +254,7 @@ export class Comparer {
     }
     const shadow = old === undefined ? this.build(value) : this.update(old, value);
     if (guarded && typeof shadow === 'object' && shadow?.kind === 'tree') {
-      const fields = Mirror.of(live);
+      const fields = mirrorOf(live);
       shadow.guard = fields && { prototype: Object.getPrototypeOf(live), fields };
     }
     return shadow;
@@ -369,7 +370,7 @@ export class Comparer {
     if (this.view !== undefined && guard !== undefined)
       flat.take(at, guard.fields, guard.prototype, undefined);
     else if (item.shape === OBJECT && mirror !== null) {
-      const taken = mirror instanceof Mirror ? mirror : Mirror.ofTree(item, mirror);
+      const taken = mirror instanceof Mirror ? mirror : mirrorOfTree(item, mirror);
       item.mirror = taken === undefined ? null : taken.outline;
       if (taken !== undefined) flat.take(at, taken, undefined, item.seen);
     }

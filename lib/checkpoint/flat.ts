@@ -10,7 +10,6 @@
 import { isPlain } from '../plain-data';
 import type { Mirror } from './mirror';
 import type { Outline } from './outline';
-import type { Shadow } from './shadow';
 
 /** In front of an item's values: the prototype of an instance, and a plain object that was it. */
 const front = 2;
@@ -90,7 +89,7 @@ export class Flat {
    * For the list that has `after` where it had `before`: of what stayed, in front and at the end,
    * all that was known.
    */
-  follow(before: readonly Shadow[], after: readonly Shadow[]): void {
+  follow(before: readonly unknown[], after: readonly unknown[]): void {
     const { outlines, starts, rooms } = this;
     for (let at = outlines.length; at < before.length; ++at) this.add(undefined, 0, 0);
     const most = Math.min(before.length, after.length);

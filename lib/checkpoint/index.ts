@@ -35,7 +35,8 @@ import { revive } from './revive';
 import type { Shadow } from './shadow';
 
 export { PartStore } from './parts';
-export { type Making, revive } from './revive';
+export type { Making } from './alike';
+export { revive } from './revive';
 export type { Difference } from './diff';
 export type { Shadow } from './shadow';
 

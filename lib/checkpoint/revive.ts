@@ -1,12 +1,9 @@
 /** Makes a value of a shadow: always a fresh one, which the caller may change as it likes. */
 import { structured } from '../codecs';
-import { makeOf } from './alike';
+import { makeOf, type Making } from './alike';
 import { remake } from './bytes';
 import { ARRAY, MAP, OBJECT, type Shadow, STRUCTURED, TEXT, type Tree } from './shadow';
 import { damaged } from './wire';
-
-/** What an object is to be instead, for one that is not to be made as it is stored. */
-export type Making = (stored: Tree) => object | undefined;
 
 export function revive(shadow: Shadow, making?: Making): unknown {
   return reviveIn(shadow, [], making);

@@ -1,5 +1,5 @@
 /** Backups, restores and copies of pools, and what is found when a pool is checked or salvaged. */
-import type { OpenOptions } from './index';
+import type { OpenOptions } from './opening';
 
 export interface BackupOptions {
   /**

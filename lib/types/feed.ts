@@ -1,5 +1,5 @@
 /** The change feed: durable commits as they come, of keyspaces and of regions. */
-import type { Keyspace } from './index';
+import type { Keyspace } from './keyspaces';
 import type { Region } from './regions';
 
 export interface WatchOptions<K = Uint8Array, V = Uint8Array> {

@@ -1,5 +1,6 @@
 /** Regions: named ranges of bytes that commits change in place. */
-import type { CommitOptions, CommitReceipt, Snapshot } from './index';
+import type { CommitOptions, CommitReceipt } from './commits';
+import type { Snapshot } from './keyspaces';
 
 /** The element types a region can be read as. All numbers in a region are little-endian. */
 export type NumericArray =

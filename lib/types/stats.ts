@@ -1,5 +1,5 @@
 /** What a pool says of itself. */
-import type { DurabilityClass, Medium } from './index';
+import type { DurabilityClass, Medium } from './opening';
 
 /** One file of a pool that lies in several directories. */
 export interface PoolPart {

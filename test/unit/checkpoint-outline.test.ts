@@ -10,21 +10,18 @@ import { expect, it } from 'vitest';
 
 import { generate } from '../../lib/checkpoint/generated';
 import { compare, revive, type Shadow } from '../../lib/checkpoint/index';
-import { Mirror } from '../../lib/checkpoint/mirror';
+import type { Mirror } from '../../lib/checkpoint/mirror';
 import { isStill } from '../../lib/checkpoint/steps';
 import type { Tree } from '../../lib/checkpoint/shadow';
+import { mirrorOf, mirrorOfTree } from '../../lib/checkpoint/taking';
 import { isUnchanged } from '../../lib/checkpoint/unchanged';
 import { copyOf, edit, key, part } from './support/edited-values';
 
 type Entries = Record<string, unknown>;
-interface Inside {
-  readonly outline: { readonly steps: readonly (string | number)[] };
-  readonly values: readonly unknown[];
-}
 
 /** What the mirror says, which is the same with code and without. */
 function reflects(mirror: Mirror, live: object, lenient: boolean): boolean {
-  const { outline, values } = mirror as unknown as Inside;
+  const { outline, values } = mirror;
   const followed = isStill(live, outline.steps, values, lenient);
   expect(generate(outline.steps)(live, values, lenient)).toBe(followed);
   expect(mirror.reflects(live, lenient)).toBe(followed);
@@ -44,7 +41,7 @@ it('the mirror of what is stored says what comparing with what is stored says', 
   fc.assert(
     fc.property(state, edits, (first, changes) => {
       const tree = compare(undefined, false, first) as Tree;
-      const mirror = Mirror.ofTree(tree, undefined);
+      const mirror = mirrorOfTree(tree, undefined);
       if (mirror === undefined) return;
       ++mirrored;
       expect(reflects(mirror, first, false)).toBe(true);
@@ -161,7 +158,7 @@ it("an instance's mirror compares what is in it twice once, and tells what is no
     }
   }
   const message = new Message('hi', { a: [1, 2] });
-  const mirror = Mirror.of(message)!;
+  const mirror = mirrorOf(message)!;
   expect(reflects(mirror, message, true)).toBe(true);
   expect(reflects(mirror, new Message('hi', { a: [1, 2] }), true)).toBe(true);
   expect(reflects(mirror, new Message('hi', { a: [1, 3] }), true)).toBe(false);
@@ -170,10 +167,10 @@ it("an instance's mirror compares what is in it twice once, and tells what is no
   expect(reflects(mirror, parted, true)).toBe(false);
   const cyclic: Entries = { a: 1 };
   cyclic.self = cyclic;
-  expect(reflects(Mirror.of(cyclic)!, cyclic, true)).toBe(true);
-  expect(reflects(Mirror.of(cyclic)!, { a: 1, self: { a: 1, self: cyclic } }, true)).toBe(false);
-  expect(Mirror.of({ date: new Date() })).toBeUndefined();
-  expect(Mirror.of({ made: message })).toBeUndefined();
+  expect(reflects(mirrorOf(cyclic)!, cyclic, true)).toBe(true);
+  expect(reflects(mirrorOf(cyclic)!, { a: 1, self: { a: 1, self: cyclic } }, true)).toBe(false);
+  expect(mirrorOf({ date: new Date() })).toBeUndefined();
+  expect(mirrorOf({ made: message })).toBeUndefined();
 });
 
 it('where code must not be generated, saving does the same', () => {
