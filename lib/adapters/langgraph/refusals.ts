@@ -33,7 +33,7 @@ function explained(error: unknown, { doing, ids, values }: Refused): unknown {
   if (code === 'ERR_HOLDFAST_KEY_SIZE') {
     const bytes = ids.reduce((sum, id) => sum + Buffer.byteLength(id), 0);
     return rangeError(
-      `${doing}: the ids of its thread, namespace, checkpoint and task have ${bytes} bytes together, and at most 1,000 may be used; take shorter ones, or a hash`,
+      `${doing}: the ids of its thread, namespace, checkpoint and task have ${bytes} bytes together; at most 1,000 may be used, so take a hash`,
       code,
     );
   }
