@@ -418,4 +418,9 @@ it('a serializer of the user is used for everything', async () => {
   expect(tuple!.checkpoint.channel_values).toEqual({ a: { secret: 1 } });
   expect(tuple!.pendingWrites).toEqual([['task', 'a', { secret: 2 }]]);
   expect(seen).toEqual([{ secret: 1 }, { secret: 2 }]);
+  const without = saverOn(pool);
+  await expect(without.getTuple(config)).rejects.toMatchObject({
+    code: 'ERR_HOLDFAST_CODEC',
+    message: expect.stringContaining('with a serializer (as "mine")') as string,
+  });
 });

@@ -7,6 +7,7 @@
  */
 import type { View } from '../../checkpoint/compare';
 import { compare, type Making, revive } from '../../checkpoint/index';
+import { HoldfastError } from '../../errors';
 import { Instances, type Stored } from './instances';
 import type { LangGraphModules, Serializer } from './types';
 
@@ -58,7 +59,9 @@ class Dumped {
 }
 
 function isDumped(value: unknown): value is Dumped {
-  return typeof value === 'object' && value !== null && 'holdfastType' in value && 'bytes' in value;
+  if (typeof value !== 'object' || value === null) return false;
+  const { holdfastType, bytes } = value as Partial<Dumped>;
+  return typeof holdfastType === 'string' && bytes instanceof Uint8Array;
 }
 
 /** How values go in and come out; with a serializer of the user's, as its bytes. */
@@ -94,9 +97,12 @@ export class Values {
   }
 
   async outOf(stored: unknown): Promise<unknown> {
-    if (this.serde !== undefined && isDumped(stored))
-      return this.serde.loadsTyped(stored.holdfastType, stored.bytes);
-    return this.#revive(stored);
+    if (!isDumped(stored)) return this.#revive(stored);
+    if (this.serde !== undefined) return this.serde.loadsTyped(stored.holdfastType, stored.bytes);
+    throw new HoldfastError(
+      'ERR_HOLDFAST_CODEC',
+      `This was saved by a HoldfastSaver with a serializer (as ${JSON.stringify(stored.holdfastType)}): give this one the same`,
+    );
   }
 
   async #revive(value: unknown): Promise<unknown> {
