@@ -10,6 +10,7 @@ import { isConflict } from '../errors';
 import { Slices } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
 import { Held } from './held';
+import { type Child, decodePiece, Reader, type Resolver } from './reading';
 import {
   Blob,
   Leaf,
@@ -22,15 +23,8 @@ import {
   TEXT,
   Tree,
 } from './shadow';
-import {
-  type Child,
-  damaged,
-  decodePiece,
-  encodePiece,
-  Reader,
-  type Resolver,
-  Writer,
-} from './wire';
+import { damaged } from './wire';
+import { encodePiece, Writer } from './writing';
 
 const pageBytes = 64 * 1024;
 /** Room in front of the slots that are written, for the lengths of so many. */

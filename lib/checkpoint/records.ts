@@ -7,7 +7,8 @@
  */
 import { rangeError, typeError } from '../errors';
 import type { Codec, RangeOptions } from '../types';
-import { Reader, Writer } from './wire';
+import { Reader } from './reading';
+import { Writer } from './writing';
 
 export interface RecordKey {
   readonly owner: string;

@@ -5,8 +5,8 @@
  * made again by LangChain's own loader. What JSON drops (functions, symbols) is dropped here too,
  * since states carry such things and other savers take them.
  */
-import type { View } from '../../checkpoint/compare';
 import { compare, type Making, revive } from '../../checkpoint/index';
+import type { View } from '../../checkpoint/same';
 import { HoldfastError } from '../../errors';
 import { Instances, type Stored } from './instances';
 import type { LangGraphModules, Serializer } from './types';
@@ -22,7 +22,7 @@ interface Instance {
   readonly toJSON?: unknown;
 }
 
-/** See `View` in lib/checkpoint/compare.ts. */
+/** See `View` in lib/checkpoint/same.ts. */
 export const view: View = (live) => {
   const instance = live as Instance;
   if (instance.lg_name === 'DeltaSnapshot') {
