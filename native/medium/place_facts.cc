@@ -56,9 +56,9 @@ struct MountFacts {
   std::string options;  // comma separated, of the mount and of the file system
 };
 
-// From /proc/self/mountinfo, by device number: "36 35 98:0 / /mnt rw,noatime shared:1 - ext3
-// /dev/root rw,errors=continue". Not found (btrfs subvolumes have numbers of their own; no /proc):
-// empty.
+// From /proc/self/mountinfo: "36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/root
+// rw,errors=continue". By the mount's number, since files of btrfs and of some overlays have
+// devices of their own, which are not listed; else by the device. Not found: empty.
 MountFacts mount_of(const FileFacts& facts) {
   MountFacts found;
   std::string text;
@@ -69,8 +69,8 @@ MountFacts mount_of(const FileFacts& facts) {
   for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
     std::string id, parent, device, root, where, options, word, type, source, more;
-    if (!(fields >> id >> parent >> device >> root >> where >> options) || device != wanted)
-      continue;
+    if (!(fields >> id >> parent >> device >> root >> where >> options)) continue;
+    if (facts.mount != 0 ? id != std::to_string(facts.mount) : device != wanted) continue;
     while (fields >> word && word != "-") {
     }
     fields >> type >> source >> more;
@@ -83,12 +83,24 @@ bool has_option(const std::string& options, const std::string& wanted) {
   return ("," + options + ",").find("," + wanted + ",") != std::string::npos;
 }
 
+// The kernel writes blanks, commas and the like as "\\040".
+std::string without_escapes(const std::string& text) {
+  std::string plain;
+  for (size_t i = 0; i < text.size(); i++) {
+    const bool escaped = text[i] == '\\' && i + 3 < text.size() &&
+                         text.find_first_not_of("01234567", i + 1) >= i + 4;
+    plain += escaped ? static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8)) : text[i];
+    if (escaped) i += 3;
+  }
+  return plain;
+}
+
 std::string option_value(const std::string& options, const std::string& name) {
   const std::string all = "," + options + ",";
   const size_t at = all.find("," + name + "=");
   if (at == std::string::npos) return "";
   const size_t begin = at + name.size() + 2;
-  return all.substr(begin, all.find(',', begin) - begin);
+  return without_escapes(all.substr(begin, all.find(',', begin) - begin));
 }
 
 // The kernel's description of a device.
@@ -104,6 +116,25 @@ uint64_t device_number(const FileFacts& facts, const char* name) {
              : 0;
 }
 
+// As durable as its upper layer, which can be looked at only from where it was mounted.
+void classify_overlay(const MountFacts& mount, FilePlace* place) {
+  // Newer kernels write "fsync=volatile".
+  if (has_option(mount.options, "volatile") || option_value(mount.options, "fsync") == "volatile") {
+    place->reason = "the overlay is mounted volatile: syncs do nothing there";
+    return;
+  }
+  const std::string upper_path = option_value(mount.options, "upperdir");
+  const bool visible = !upper_path.empty() && upper_path[0] == '/';
+  Result<FilePlace> upper = visible ? file_place(upper_path) : Status(Code::kNotFound, "");
+  if (upper.is_ok() && upper->durability < DurabilityClass::kPower) {
+    place->reason = "an overlay, whose upper layer gives no more: " + upper->reason;
+    return;
+  }
+  place->durability = DurabilityClass::kPower;
+  place->reason = std::string("a file behind fdatasync on overlay (as durable as its upper layer") +
+                  (upper.is_ok() ? ")" : ", which cannot be seen from here)");
+}
+
 void classify_disk(const MountFacts& mount, FilePlace* place) {
   const std::string behind = "a file behind fdatasync on " + place->file_system;
   if (has_option(mount.options, "nobarrier") || has_option(mount.options, "barrier=0")) {
@@ -112,21 +143,9 @@ void classify_disk(const MountFacts& mount, FilePlace* place) {
         ", but it is mounted without write barriers, so the disk's own cache is never flushed";
     return;
   }
-  if (place->file_system == "overlay") {
-    if (has_option(mount.options, "volatile")) {
-      place->reason = "the overlay is mounted volatile: syncs do nothing there";
-      return;
-    }
-    FileSystemFacts upper;
-    if (path_file_system(option_value(mount.options, "upperdir"), &upper) == 0 &&
-        known_type(upper.type).kind == KnownType::kMemory) {
-      place->reason = "the upper layer of the overlay is in memory";
-      return;
-    }
-  }
+  if (place->file_system == "overlay") return classify_overlay(mount, place);
   place->durability = DurabilityClass::kPower;
-  place->reason =
-      behind + (place->file_system == "overlay" ? " (as durable as its upper layer)" : "");
+  place->reason = behind;
 }
 
 }  // namespace

@@ -308,9 +308,17 @@ int path_facts(const std::string& path, FileFacts* facts) {
   struct stat found;
   if (::stat(path.c_str(), &found) != 0) return errno;
   fill(found, facts);
+#ifdef STATX_MNT_ID
+  constexpr unsigned kMount = STATX_MNT_ID;
+#else
+  constexpr unsigned kMount = 0;
+#endif
   struct statx more;
-  if (::statx(AT_FDCWD, path.c_str(), 0, 0, &more) == 0)
-    facts->dax = (more.stx_attributes & STATX_ATTR_DAX) != 0;
+  if (::statx(AT_FDCWD, path.c_str(), 0, kMount, &more) != 0) return 0;
+  facts->dax = (more.stx_attributes & STATX_ATTR_DAX) != 0;
+#ifdef STATX_MNT_ID
+  if ((more.stx_mask & kMount) != 0) facts->mount = more.stx_mnt_id;
+#endif
   return 0;
 }
 

@@ -22,7 +22,8 @@ struct FileFacts {
   uint32_t mode = 0, user = 0, group = 0;
   uint32_t device_major = 0, device_minor = 0;    // of the file system the file is on
   uint32_t special_major = 0, special_minor = 0;  // of the device that the file is
-  bool dax = false;                               // the statx attribute: a promise, not a proof
+  uint64_t mount = 0;  // its number in /proc/self/mountinfo; 0: the kernel or this build cannot say
+  bool dax = false;    // the statx attribute: a promise, not a proof
 };
 
 struct FileSystemFacts {

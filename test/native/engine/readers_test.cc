@@ -2,10 +2,7 @@
 // test/storm/readers_storm.cc has them in processes that are killed.
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -16,6 +13,7 @@
 
 #include "base/test_hooks.h"
 #include "medium/readers_table.h"
+#include "native/own_mounts.h"
 #include "native/pool_fixture.h"
 #include "native/system_faults.h"
 
@@ -434,38 +432,31 @@ TEST_CASE(
     put(*made, "a", "1");
     REQUIRE(made->close().is_ok());
   }
-  const pid_t child = ::fork();
-  if (child == 0) {
-    // Mounts of its own: nothing to undo.
-    if (::unshare(CLONE_NEWNS) != 0 ||
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
-      ::_exit(100);
+  const int answer = in_child([&] {
+    if (!has_own_mounts()) return kMayNotMount;
     const std::string layers = "lowerdir=" + scratch.path("lower") +
                                ",upperdir=" + scratch.path("upper") +
                                ",workdir=" + scratch.path("work");
     if (::mount("overlay", scratch.path("merged").c_str(), "overlay", 0, layers.c_str()) != 0)
-      ::_exit(100);
+      return kMayNotMount;
     auto reader = Pool::open(path, reading());
-    if (!reader.is_ok() || get(**reader, key_in(1, "a")) != "1") ::_exit(1);
+    if (!reader.is_ok() || get(**reader, key_in(1, "a")) != "1") return 1;
     auto writer = Pool::open(path, writing());
     Batch batch;
     if (!writer.is_ok() || !batch.put(key_in(1, "a"), "2").is_ok() ||
         !(*writer)->commit(batch, CommitMode::kDurable).is_ok())
-      ::_exit(2);
-    if (!(*reader)->refresh().is_ok() || get(**reader, key_in(1, "a")) != "2") ::_exit(3);
+      return 2;
+    if (!(*reader)->refresh().is_ok() || get(**reader, key_in(1, "a")) != "2") return 3;
     if (!(*writer)->close().is_ok() || !(*reader)->refresh().is_ok() ||
         get(**reader, key_in(1, "a")) != "2")
-      ::_exit(4);
-    ::_exit(0);
-  }
-  int how = 0;
-  REQUIRE(::waitpid(child, &how, 0) == child);
-  REQUIRE(WIFEXITED(how));
-  if (WEXITSTATUS(how) == 100) {
+      return 4;
+    return 0;
+  });
+  if (answer == kMayNotMount) {
     MESSAGE("skipped: mounting an overlay needs root");
     return;
   }
-  CHECK(WEXITSTATUS(how) == 0);
+  CHECK(answer == 0);
 }
 
 TEST_CASE("a table that somebody cuts or removes costs a reader its pin, not its bytes") {

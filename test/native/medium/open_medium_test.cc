@@ -2,10 +2,8 @@
 #include "medium/open_medium.h"
 
 #include <doctest/doctest.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,6 +16,7 @@
 #include "base/checksum.h"
 #include "format/layout.h"
 #include "medium/pool_file.h"
+#include "native/own_mounts.h"
 #include "native/scratch.h"
 
 using namespace holdfast;
@@ -51,16 +50,6 @@ void must_make(const std::string& path, uint64_t size = 0) {
   Result<OpenedMedium> made = open_medium(path, options);
   INFO(made.status().message());
   REQUIRE(made.is_ok());
-}
-
-// Runs `work` in a child that may do as nobody, or that has mounts of its own. Its answer, or -1.
-template <typename Work>
-int in_child(Work work) {
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(work());
-  int how = 0;
-  if (::waitpid(child, &how, 0) != child || !WIFEXITED(how)) return -1;
-  return WEXITSTATUS(how);
 }
 
 }  // namespace
@@ -283,11 +272,8 @@ TEST_CASE("open: on a read-only file system, and on a full one") {
   const std::string mounted = scratch.path("mounted");
   REQUIRE(::mkdir(mounted.c_str(), 0755) == 0);
   const int answer = in_child([&] {
-    // Mounts of its own: nothing to undo.
-    if (::unshare(CLONE_NEWNS) != 0 ||
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
-      return 100;
-    if (::mount("tmpfs", mounted.c_str(), "tmpfs", 0, "size=1m") != 0) return 100;
+    if (!has_own_mounts()) return kMayNotMount;
+    if (::mount("tmpfs", mounted.c_str(), "tmpfs", 0, "size=1m") != 0) return kMayNotMount;
     const std::string pool = mounted + "/pool";
     {
       Result<OpenedMedium> made = open_medium(pool, with(MediumChoice::kFile));
@@ -322,7 +308,7 @@ TEST_CASE("open: on a read-only file system, and on a full one") {
     if (!report.is_ok() || report->writable) return 11;
     return 0;
   });
-  if (answer == 100) {
+  if (answer == kMayNotMount) {
     MESSAGE("skipped: mounting needs root");
     return;
   }

@@ -3,11 +3,9 @@
 // PMEM_IS_PMEM_FORCE=1. Not named pmem: what runs those under the tracer (the oracle) sees one file
 // of a pool.
 #include <doctest/doctest.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,6 +16,7 @@
 #include "engine/salvage.h"
 #include "medium/pool_set.h"
 #include "native/medium/pmem/pmem_parts_fixture.h"
+#include "native/own_mounts.h"
 #include "native/system_faults.h"
 
 namespace holdfast::test {
@@ -27,15 +26,6 @@ Status refused(const std::string& path, const PoolOptions& options = as_made()) 
   auto opened = Pool::open(path, options);
   REQUIRE(!opened.is_ok());
   return opened.status().clone();
-}
-
-template <typename Work>
-int in_child(Work work) {
-  const pid_t child = fork();
-  if (child == 0) _Exit(work());
-  int status = 0;
-  REQUIRE(waitpid(child, &status, 0) == child);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 bool names(const Status& status, const std::string& what) {
@@ -357,12 +347,9 @@ TEST_CASE("parts: resized by copying from one file into directories, into others
 TEST_CASE("parts: a small file system that is full is passed over, for a time or for good") {
   Places at;
   const int answer = in_child([&] {
-    if (::unshare(CLONE_NEWNS) != 0 ||
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
-      return 100;
-    if (::mount("tmpfs", at.a.c_str(), "tmpfs", 0, "size=24m") != 0 ||
+    if (!has_own_mounts() || ::mount("tmpfs", at.a.c_str(), "tmpfs", 0, "size=24m") != 0 ||
         ::mount("tmpfs", at.b.c_str(), "tmpfs", 0, "size=80m") != 0)
-      return 100;
+      return kMayNotMount;
     auto opened = Pool::open(at.path, at.both(kGiB));
     if (!opened.is_ok()) return 1;
     uint64_t number = 0;
@@ -397,7 +384,7 @@ TEST_CASE("parts: a small file system that is full is passed over, for a time or
     }
     return (*opened)->close().is_ok() ? 0 : 11;
   });
-  if (answer == 100)
+  if (answer == kMayNotMount)
     MESSAGE("skipped: this user may not mount");
   else
     CHECK(answer == 0);
