@@ -96,6 +96,9 @@ void FileMedium::close() {
   // that the device refuses is a SIGBUS.
   if (before == State::kFailed || guard_.failed()) file_.forget_cached();
   end_.store(0, std::memory_order_release);
+  // Closing alone does not end it while a child that some thread is about to start has the
+  // descriptor too.
+  file_.unlock();
   file_.close();
 }
 

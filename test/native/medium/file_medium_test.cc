@@ -327,6 +327,22 @@ TEST_CASE("file: a process killed with SIGKILL leaves no lock; while it lives it
   ::close(ready[1]);
 }
 
+// As a thread that starts a child has it, until the child has become another program.
+TEST_CASE("file: a pool that was closed can be opened beside a child that has its descriptors") {
+  const Scratch scratch = Scratch::on_disk();
+  OpenedMedium opened = must_open(scratch.path("p"));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (;;) ::pause();
+  }
+  CHECK(open_file_medium(scratch.path("p"), {}).status().code() == Code::kLocked);
+  opened.medium->close();
+  const Result<OpenedMedium> again = open_file_medium(scratch.path("p"), {});
+  CHECK_MESSAGE(again.is_ok(), again.status().message());
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+}
+
 TEST_CASE("file: a hundred opens and closes leave no descriptor and no mapping") {
   const Scratch scratch = Scratch::on_disk();
   const auto lines = [](const char* file) {
