@@ -18,7 +18,7 @@ namespace {
 constexpr uint64_t kWindowBytes = 4096 * kGiB;
 constexpr uint64_t kResizeBytes =
     64 * kGiB;  // by which a pool of fixed size can grow in place at least
-constexpr uint64_t kLookAtNameMs = 100;
+constexpr uint64_t kLookAtFileMs = 100;
 
 uint64_t steady_ms() {
   timespec now;
@@ -160,20 +160,28 @@ Status FileMedium::sync() {
   counters_.barriers += 1;
   if (error != 0) [[unlikely]]
     return fail("a sync", error);
-  if (const uint64_t now = steady_ms(); now >= look_at_name_ms_) {
-    look_at_name_ms_ = now + kLookAtNameMs;
-    HOLDFAST_TRY(must_have_a_name());
+  if (const uint64_t now = steady_ms(); now >= look_at_file_ms_) {
+    look_at_file_ms_ = now + kLookAtFileMs;
+    HOLDFAST_TRY(must_be_there());
   }
   synced_end_.store(end, std::memory_order_relaxed);
   return {};
 }
 
-// A file that somebody has removed goes when it is closed, whatever was synced to it: nothing more
-// is called durable.
-Status FileMedium::must_have_a_name() {
+// A file that somebody has removed goes when it is closed, whatever was synced to it, and one that
+// somebody has cut has lost what the log goes on from: nothing more is called durable.
+Status FileMedium::must_be_there() {
+  const uint64_t end = end_.load();
   FileFacts facts;
-  if (!names_are_counted_ || file_.facts(&facts) != 0 || facts.names > 0) return {};
-  return fail("a sync of the file, which somebody has removed,", ENOENT);
+  if (file_.facts(&facts) != 0) return {};
+  if (names_are_counted_ && facts.names == 0)
+    return fail("a sync of the file, which somebody has removed,", ENOENT);
+  // Not a resize, which lowers the end first.
+  if (facts.size < end && end_.load() == end)
+    return fail("a sync of the file, which somebody has cut to " + std::to_string(facts.size) +
+                    " of " + std::to_string(end) + " bytes,",
+                EIO);
+  return {};
 }
 
 Status FileMedium::barrier() {
@@ -199,7 +207,7 @@ Status FileMedium::set_root(const Root& root) {
   counters_.writes += writes;
   if (error != 0) return fail("writing the root", error);
   HOLDFAST_TRY(sync());
-  HOLDFAST_TRY(must_have_a_name());
+  HOLDFAST_TRY(must_be_there());
   const RootSlot copy = make_root_slot(next.root, next.sequence, root_.slot, secret_);
   if (const int failed =
           file_.write_at(kRootSlotOffsets[root_.slot], &copy, sizeof copy, &writes)) {
@@ -256,8 +264,10 @@ Status FileMedium::resize(uint64_t bytes) {
   if (after < before) space_.shrink(after);
   if (end_.load() > after) {
     no_holes(after, end_.load());
-    // A failure leaves the file longer than it need be; nothing beyond is used.
-    if (file_.truncate(after) == 0) end_.store(after, std::memory_order_release);
+    // The end first: a file that is shorter was cut by somebody else. A failure leaves the file
+    // longer than it need be; nothing beyond is used.
+    const uint64_t longer = end_.exchange(after);
+    if (file_.truncate(after) != 0) end_.store(longer, std::memory_order_release);
   }
   HOLDFAST_POINT("resize.after_truncate");
   return sync();

@@ -84,7 +84,7 @@ class FileMedium final : public Medium {
   Status refusal() const;
   Status fail(const std::string& what, int error);
   Status sync();
-  Status must_have_a_name();
+  Status must_be_there();
   Result<Segment> reserve(uint64_t min, uint64_t want);
   Status disk_full(uint64_t bytes, int error) const;
   int grow_to(uint64_t end);
@@ -125,7 +125,7 @@ class FileMedium final : public Medium {
   std::mutex sync_mutex_;
   std::atomic<uint64_t> synced_end_{0};  // the file had this length at the last sync
   bool names_are_counted_ = false;       // not by every file system
-  uint64_t look_at_name_ms_ = 0;         // not before; guarded by sync_mutex_
+  uint64_t look_at_file_ms_ = 0;         // not before; guarded by sync_mutex_
   mutable std::mutex root_mutex_;
   ChosenRoot root_;
 };
