@@ -90,6 +90,7 @@ class FileMedium final : public Medium {
   int grow_to(uint64_t end);
   int take_blocks(const Segment& piece);
   std::optional<Segment> allocate_preferred(uint64_t min, uint64_t want);
+  int fill_holes(uint64_t from, uint64_t to);
   int take_more(uint64_t bytes);  // this and those before and after: under space_mutex_
   uint64_t ready_bytes() const {
     return space_.free_bytes() - (limit_ - std::min<uint64_t>(end_, limit_)) - holes_.free_bytes();

@@ -169,11 +169,11 @@ void FileMedium::find_holes() {
   for (auto free = space_.first_within(kSegmentsOffset, end); free;
        free = space_.first_within(free->end(), end)) {
     for (uint64_t at = free->offset; at < free->end();) {
-      uint64_t hole = at, data = free->end();
-      if (file_.next_unwritten(at, &hole) == 0)
-        hole = round_down(std::min(hole, free->end()), kFileSegmentUnit);
-      hole = std::max(hole, at);
-      if (hole < free->end() && file_.next_data(hole, &data) == 0)
+      uint64_t unwritten = at, data = free->end();
+      if (file_.next_unwritten(at, &unwritten) != 0) unwritten = at;
+      unwritten = std::min(unwritten, free->end());
+      const uint64_t hole = std::max(round_down(unwritten, kFileSegmentUnit), at);
+      if (hole < free->end() && file_.next_data(unwritten, &data) == 0)
         data = round_up(std::min(data, free->end()), kFileSegmentUnit);
       data = std::min(data, free->end());
       if (hole < data) holes_.release({hole, data - hole});
@@ -189,11 +189,24 @@ void FileMedium::no_holes(uint64_t from, uint64_t to) {
 int FileMedium::take_blocks(const Segment& piece) {
   const uint64_t end = end_.load(), inside = std::min(piece.end(), end);
   if (holes_.first_within(piece.offset, inside)) {
-    const int error = file_.reserve(piece.offset, inside - piece.offset);
-    if (error != 0 && error != EOPNOTSUPP) return error;
+    int error = file_.reserve(piece.offset, inside - piece.offset);
+    if (error == EOPNOTSUPP) error = fill_holes(piece.offset, inside);
+    if (error != 0) return error;
     no_holes(piece.offset, inside);
   }
   return grow_to(piece.end());
+}
+
+// Where holes can be made, or were copied to, and blocks cannot be asked for (ext3).
+int FileMedium::fill_holes(uint64_t from, uint64_t to) {
+  while (const auto hole = holes_.first_within(from, to)) {
+    uint64_t writes = 0;
+    const int error = file_.write_zeros(hole->offset, hole->bytes, &writes);
+    counters_.writes += writes;
+    if (error != 0) return error;
+    from = hole->end();
+  }
+  return 0;
 }
 
 // A step more than needed, if the disk has it: fewer, larger extents and fewer changes of the

@@ -46,20 +46,50 @@ TEST_CASE("file: no room on the disk is an error that changes nothing") {
 }
 
 TEST_CASE("file: where fallocate does not exist the file grows by zeros") {
+  for (const int error : {EOPNOTSUPP, ENOSYS}) {
+    const Scratch scratch = Scratch::on_disk();
+    const SystemFaults::Disarm disarm;
+    OpenedMedium opened = must_open(scratch.path("p"));
+    SystemFaults::fail(SystemCall::kFallocate, 1, error, 1000);
+    auto segment = opened.medium->allocate(SegmentKind::kLarge, 3 * kMiB, 3 * kMiB);
+    REQUIRE_MESSAGE(segment.is_ok(), segment.status().message());
+    CHECK(first_hole(scratch.path("p"), segment->offset) >= segment->end());
+    CHECK(size_of(scratch.path("p")) >= segment->end());
+    // And is cut again where it ends with no room for them.
+    const uint64_t end = opened.medium->view_end();
+    SystemFaults::fail(SystemCall::kPwrite, 3, ENOSPC, 1000);
+    CHECK(opened.medium->allocate(SegmentKind::kLarge, 30 * kMiB, 30 * kMiB).status().code() ==
+          Code::kDiskFull);
+    CHECK(opened.medium->view_end() == end);
+    CHECK(size_of(scratch.path("p")) == end);
+  }
+}
+
+// What was given back, or copied so, on a file system like ext3.
+TEST_CASE(
+    "file: where fallocate does not exist holes are filled with zeros before they are given") {
   const Scratch scratch = Scratch::on_disk();
   const SystemFaults::Disarm disarm;
   OpenedMedium opened = must_open(scratch.path("p"));
-  SystemFaults::fail(SystemCall::kFallocate, 1, EOPNOTSUPP, 1000);
-  const Segment segment = *opened.medium->allocate(SegmentKind::kLarge, 3 * kMiB, 3 * kMiB);
-  CHECK(first_hole(scratch.path("p"), segment.offset) >= segment.end());
-  CHECK(size_of(scratch.path("p")) >= segment.end());
-  // And is cut again where it ends with no room for them.
-  const uint64_t end = opened.medium->view_end();
-  SystemFaults::fail(SystemCall::kPwrite, 3, ENOSPC, 1000);
-  CHECK(opened.medium->allocate(SegmentKind::kLarge, 30 * kMiB, 30 * kMiB).status().code() ==
+  const Segment hole = *opened.medium->allocate(SegmentKind::kRegion, 4 * kMiB, 4 * kMiB);
+  while (opened.medium->space().ready > 0)
+    REQUIRE(opened.medium->allocate(SegmentKind::kRegion, 1, 1).is_ok());
+  opened.medium->release(hole);
+  opened.medium->give_back_free(0, 0);
+  REQUIRE(first_hole(scratch.path("p"), hole.offset) == hole.offset);
+  SystemFaults::fail(SystemCall::kFallocate, 1, EOPNOTSUPP, UINT64_MAX);
+  const uint64_t size = size_of(scratch.path("p"));
+  SystemFaults::fail(SystemCall::kPwrite, 1, ENOSPC, UINT64_MAX);
+  CHECK(opened.medium->make_ready(hole.bytes).code() == Code::kDiskFull);
+  CHECK(opened.medium->allocate(SegmentKind::kRegion, hole.bytes, hole.bytes).status().code() ==
         Code::kDiskFull);
-  CHECK(opened.medium->view_end() == end);
-  CHECK(size_of(scratch.path("p")) == end);
+  CHECK_FALSE(opened.medium->failed());
+  SystemFaults::fail(SystemCall::kPwrite, UINT64_MAX, 0);
+  Result<Segment> again = opened.medium->allocate(SegmentKind::kRegion, hole.bytes, hole.bytes);
+  REQUIRE_MESSAGE(again.is_ok(), again.status().message());
+  CHECK(again->offset == hole.offset);
+  CHECK(first_hole(scratch.path("p"), hole.offset) >= hole.end());
+  CHECK(size_of(scratch.path("p")) == size);
 }
 
 // Whose write failed is another thread. The barrier may have covered it, so nobody may take what it
