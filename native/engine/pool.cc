@@ -52,6 +52,17 @@ PoolImpl::~PoolImpl() { (void)close().is_ok(); }
 namespace {
 constexpr auto kLookerGone = std::chrono::seconds(5);
 
+// On a file system that writes every change to a new place, opening too needs some room. Nothing is
+// in doubt then.
+Status where_there_is_no_room(Status status, const std::string& name) {
+  if (status.code() != Code::kIo || !is_disk_full(status.system_errno())) return status;
+  return Status::system(Code::kDiskFull,
+                        "the pool " + name +
+                            " cannot be opened: its disk has no room, and its file system needs "
+                            "some for every change (nothing is lost: make room, and open it again)",
+                        status.system_errno());
+}
+
 // What a pool that is opened and closed must not leave behind; the test of that is tested with it.
 void leak_if_planted() {
   if (planted(PlantedBug::kMemoryLeaked)) static_cast<volatile char*>(std::malloc(4096))[0] = 1;
@@ -98,7 +109,7 @@ Result<std::shared_ptr<Pool>> Pool::started(std::shared_ptr<PoolImpl>&& pool,
   Status recovered = pool->recover();
   if (!recovered.is_ok()) {
     pool->abandon();
-    return recovered;
+    return where_there_is_no_room(std::move(recovered), pool->facts().path);
   }
   Status begun = options.background ? pool->start_threads() : Status();
   if (!begun.is_ok()) {

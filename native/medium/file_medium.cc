@@ -112,21 +112,36 @@ Status FileMedium::refusal() const {
                       " (the file was truncated by somebody, or its "
                       "disk has an error): close it, repair what is wrong, open it again");
   }
-  return Status(Code::kFailed,
-                "the pool " + path_ +
-                    " has failed earlier (a write or sync went wrong): close it and open it again");
+  const std::lock_guard<std::mutex> lock(failure_mutex_);
+  return Status(
+      Code::kFailed,
+      "the pool " + path_ +
+          " has failed and refuses work until it is closed and opened again; first error: " +
+          failure_.message());
+}
+
+Status FileMedium::refused() const {
+  return state_.load() == State::kFailed ? refusal() : Status();
 }
 
 // Nothing may be assumed after a failed write or sync, so nothing is tried again: see close() for
 // what a reopen sees. A process that is killed before it closes leaves the mark by which the next
 // one knows (file_medium_open.cc).
 Status FileMedium::fail(const std::string& what, int error) {
+  // A file system that writes every change to a new place has none for what is in the file already.
+  const std::string first = is_disk_full(error) ? "make room on the disk, then " : "";
+  Status failure =
+      Status::system(Code::kIo,
+                     what + " of the pool " + path_ + " failed, its outcome is unknown: " + first +
+                         "close the pool and open it again",
+                     error);
+  {
+    const std::lock_guard<std::mutex> lock(failure_mutex_);
+    if (failure_.is_ok()) failure_ = failure.clone();
+  }
   State expected = State::kOpen;
   if (state_.compare_exchange_strong(expected, State::kFailed)) file_.mark_failed();
-  return Status::system(Code::kIo,
-                        what + " of the pool " + path_ +
-                            " failed, its outcome is unknown: close the pool and open it again",
-                        error);
+  return failure;
 }
 
 bool FileMedium::map_privately(uint64_t offset, uint64_t bytes, void* at) const {

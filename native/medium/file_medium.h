@@ -64,6 +64,7 @@ class FileMedium final : public Medium {
   bool failed() const override {
     return state_.load(std::memory_order_acquire) == State::kFailed || guard_.failed();
   }
+  Status refused() const override;
   void check(const std::function<void(const std::string& damage)>& report) const override;
   const MediumInfo& info() const override { return info_; }
   MediumSpace space() const override;
@@ -89,8 +90,8 @@ class FileMedium final : public Medium {
   Status disk_full(uint64_t bytes, int error) const;
   int grow_to(uint64_t end);
   int take_blocks(const Segment& piece);
-  std::optional<Segment> allocate_preferred(uint64_t min, uint64_t want);
   int fill_holes(uint64_t from, uint64_t to);
+  std::optional<Segment> allocate_preferred(uint64_t min, uint64_t want);
   int take_more(uint64_t bytes);  // this and those before and after: under space_mutex_
   uint64_t ready_bytes() const {
     return space_.free_bytes() - (limit_ - std::min<uint64_t>(end_, limit_)) - holes_.free_bytes();
@@ -112,6 +113,8 @@ class FileMedium final : public Medium {
   uint64_t window_ = 0;             // bytes mapped; the file never becomes larger
   std::atomic<uint64_t> limit_{0};  // what of it may be used: changes with the size
   std::atomic<State> state_{State::kOpen};
+  mutable std::mutex failure_mutex_;
+  Status failure_;                // the first; guarded by failure_mutex_
   std::atomic<uint64_t> end_{0};  // of the file, in whole units
 
   mutable std::mutex space_mutex_;  // space_, growth, holes

@@ -183,6 +183,44 @@ TEST_CASE("faults: each fallocate fails with EIO") {
 TEST_CASE("faults: each open fails") { fail_each(SystemCall::kOpen, EMFILE, false, 2); }
 TEST_CASE("faults: each mmap fails") { fail_each(SystemCall::kMmap, ENOMEM, false, 1); }
 
+// btrfs, and every other file system that writes each change to a new place.
+TEST_CASE("faults: a pool that finds no room for a change in place opens when there is some") {
+  const SystemFaults::Disarm disarm;
+  Scratch scratch = Scratch::on_disk();
+  {
+    auto pool = open_pool(scratch.path("pool"));
+    REQUIRE(pool.is_ok());
+    REQUIRE(commit(**pool, 1).is_ok());
+    SystemFaults::fail(SystemCall::kPwrite, 1, ENOSPC, UINT64_MAX);
+    const Status failed = commit(**pool, 2);
+    CHECK(failed.code() == Code::kIo);
+    CHECK(failed.message().find("make room on the disk") != std::string::npos);
+    CHECK((*pool)->close().is_ok());
+  }
+  const Status full = open_pool(scratch.path("pool")).status().clone();
+  CHECK(full.code() == Code::kDiskFull);
+  CHECK(full.system_errno() == ENOSPC);
+  SystemFaults::disarm();
+  compare(scratch.path("pool"), Outcome{1, 2, {}, true});
+}
+
+// The first write that fails is one of a fold that nobody asked for.
+TEST_CASE("faults: what failed in the background is named to who comes next") {
+  const SystemFaults::Disarm disarm;
+  Scratch scratch = Scratch::on_disk();
+  PoolOptions options;
+  options.medium.choice = MediumChoice::kFile;
+  options.background = false;
+  auto pool = Pool::open(scratch.path("pool"), options);
+  REQUIRE(pool.is_ok());
+  for (int i = 1; i <= kCommits; i++) REQUIRE(commit(**pool, i).is_ok());
+  SystemFaults::fail(SystemCall::kPwrite, 1, EIO);
+  CHECK((*pool)->fold().code() == Code::kIo);
+  const Status refused = commit(**pool, 1);
+  CHECK(refused.code() == Code::kFailed);
+  CHECK(refused.message().find("Input/output error") != std::string::npos);
+}
+
 TEST_CASE("faults: a growth that fails and whose undoing fails loses nothing") {
   const SystemFaults::Disarm disarm;
   for (uint64_t n = 1; n <= 4; n++) {
