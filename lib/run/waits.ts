@@ -56,6 +56,7 @@ export function isDue(journals: Journals, run: string, waits: readonly Wait[]): 
 export async function waitForSignal(writer: JournalWriter, call: WaitCall): Promise<unknown> {
   if (call.kept?.signal) return call.kept.signal.result;
   const begun = performance.now();
+  let said = call.kept?.wait !== undefined;
   for (;;) {
     const pending = firstPending(writer.journals, writer.run, call.name);
     if (pending) {
@@ -64,11 +65,8 @@ export async function waitForSignal(writer: JournalWriter, call: WaitCall): Prom
         : performance.now() - begun;
       if (await take(writer, call, pending, ms)) return pending[1];
     } else if (!writer.isWaiting(call.identity)) {
-      await writer.wait(
-        call.identity,
-        { signal: call.name },
-        call.kept?.wait ? undefined : entryOf(call),
-      );
+      await writer.wait(call.identity, { signal: call.name }, said ? undefined : entryOf(call));
+      said = true;
       // Once more: it may have come in between.
     } else await untilNews(writer, call, Infinity);
   }

@@ -65,6 +65,18 @@ describe('signals', () => {
     expect((await both).sort()).toEqual([1, 2]);
   });
 
+  test('two calls that wake for one signal say only once each that they wait', async () => {
+    const run = await bench.pool.run('r');
+    const both = Promise.all([run.signal('a'), run.signal('a')]);
+    await expect.poll(() => bench.pool.runInfo('r')?.waits).toHaveLength(2);
+    await bench.pool.signal('r', 'a', 1);
+    await expect.poll(() => bench.kinds()).toContain('signal');
+    await expect.poll(() => bench.pool.runInfo('r')?.waits).toHaveLength(1);
+    await bench.pool.signal('r', 'a', 2);
+    await both;
+    expect(await bench.kinds()).toEqual(['start', 'wait', 'wait', 'signal', 'signal']);
+  });
+
   test('many at once are all kept', async () => {
     const run = await bench.pool.run('r');
     const sent = Array.from({ length: 20 }, (_, i) => i);
