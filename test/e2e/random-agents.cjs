@@ -199,9 +199,13 @@ async function rule() {
             if (error.code !== 'ERR_HOLDFAST_RUN_FINISHED') throw error;
           });
         }
-    // Only of runs that nobody drives: nothing of them happens any more.
+    // Only of runs that nobody drives. A driver whose lease ran out may still be on its way, so from
+    // now on nothing of it happens any more: who says that it never did must be right.
     for (const { id, run } of pool.unknownOutcomes()) {
-      if (pool.runInfo(run).driven || dice(3) > 0) continue;
+      const { driven, fencingToken } = pool.runInfo(run);
+      if (driven || dice(3) > 0) continue;
+      if (fencingToken >= (tokens.get(run) ?? 0))
+        (tokens.set(run, fencingToken + 1), note('begin', run, fencingToken + 1));
       const resolution = happened.has(id) ? { value: happened.get(id) } : 'never-happened';
       await pool.resolve(id, resolution).catch((error) => {
         if (!['ERR_HOLDFAST_CONFLICT', 'ERR_HOLDFAST_NOT_FOUND'].includes(error.code)) throw error;
