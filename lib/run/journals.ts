@@ -108,8 +108,8 @@ export class Journals {
   }
 
   /**
-   * Are all runs that may go on without a signal among the awake and the sleeping? Not where runs are
-   * older than those lists.
+   * Are all runs that may go on without a signal among the awake and the sleeping? Not where runs
+   * are older than those lists.
    */
   get knowsAwake(): boolean {
     return (this.#knowsAwake ||= this.#marks.has('asleep') || this.#marks.has('awake'));

@@ -23,7 +23,7 @@ export const OPEN_KEYSPACE = 'holdfast.open-runs';
  * too, with it.
  */
 export const AWAKE_KEYSPACE = 'holdfast.awake-runs';
-/** The others of them that wait for a moment, in the order of those. Older releases keep these among the awake. */
+/** Those that wait for a moment, in the order of those; older releases: among the awake. */
 export const ASLEEP_KEYSPACE = 'holdfast.asleep-runs';
 /** Runs for which a signal or the resolution of an outcome has come, since somebody last looked. */
 export const CALLED_KEYSPACE = 'holdfast.called-runs';

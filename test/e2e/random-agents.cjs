@@ -199,8 +199,8 @@ async function rule() {
             if (error.code !== 'ERR_HOLDFAST_RUN_FINISHED') throw error;
           });
         }
-    // Only of runs that nobody drives. A driver whose lease ran out may still be on its way, so from
-    // now on nothing of it happens any more: who says that it never did must be right.
+    // Only of runs that nobody drives. A driver whose lease ran out may still be on its way: from
+    // now on nothing of it happens any more, since who says that it never did must be right.
     for (const { id, run } of pool.unknownOutcomes()) {
       const { driven, fencingToken } = pool.runInfo(run);
       if (driven || dice(3) > 0) continue;

@@ -310,6 +310,24 @@ test('the state of a run whose pool was closed before it was read is no state th
   expect(run.state).toEqual({ n: 1 });
 });
 
+test('code that goes on beside a wait that has lost a race is told so; one that is ended keeps nobody', async () => {
+  const decide = async (run: Run, ends: boolean): Promise<string> => {
+    const race = new AbortController();
+    const options = ends ? { signal: race.signal } : {};
+    const answer = await Promise.race([
+      run.signal('approve', options),
+      run.sleep(1, options).then(() => 'nobody'),
+    ]).finally(() => race.abort());
+    await pause(100); // not in a step: nothing tells that the code goes on
+    return run.step('go on', () => `${String(answer)} approved`);
+  };
+  const run = await bench.pool.run('r', { suspendAfter: 10 });
+  const error = await rejects(decide(run, false), 'ERR_HOLDFAST_CLOSED');
+  expect(error.message).toContain('suspended while it waited for "approve"');
+  const again = await bench.pool.run('r', { suspendAfter: 10 });
+  expect(await decide(again, true)).toBe('nobody approved');
+});
+
 describe('ids', () => {
   test('that cannot be are refused, whoever asks, and nothing is begun', async () => {
     const { pool } = bench;

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
-import { open, type HookEvent, type Run } from '../../lib/index';
+import { open, type HookEvent } from '../../lib/index';
 import { messageOf, startWorker } from './support/child';
 import { never, rejects, runsBench } from './support/runs';
 
@@ -307,24 +307,6 @@ describe('a run that does more than wait', () => {
     ]);
     expect(bench.pool.runInfo('r')).toMatchObject({ status: 'waiting', driven: false });
     expect([...bench.pool.unknownOutcomes()]).toEqual([]);
-  });
-
-  test('says so to code that goes on beside a wait that has lost a race; one that is ended keeps nobody', async () => {
-    const decide = async (run: Run, ends: boolean): Promise<string> => {
-      const race = new AbortController();
-      const options = ends ? { signal: race.signal } : {};
-      const answer = await Promise.race([
-        run.signal('approve', options),
-        run.sleep(1, options).then(() => 'nobody'),
-      ]).finally(() => race.abort());
-      await pause(100); // not in a step: nothing tells that the code goes on
-      return run.step('go on', () => `${String(answer)} approved`);
-    };
-    const run = await bench.pool.run('r', { suspendAfter: 10 });
-    const error = await rejects(decide(run, false), 'ERR_HOLDFAST_CLOSED');
-    expect(error.message).toContain('suspended while it waited for "approve"');
-    const again = await bench.pool.run('r', { suspendAfter: 10 });
-    expect(await decide(again, true)).toBe('nobody approved');
   });
 
   test('a wait that was ended suspends nobody, also where it was ended before it had begun', async () => {
