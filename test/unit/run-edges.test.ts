@@ -318,13 +318,13 @@ test('code that goes on beside a wait that has lost a race is told so; one that 
       run.signal('approve', options),
       run.sleep(1, options).then(() => 'nobody'),
     ]).finally(() => race.abort());
-    await pause(100); // not in a step: nothing tells that the code goes on
+    await pause(2500); // not in a step: nothing tells that the code goes on
     return run.step('go on', () => `${String(answer)} approved`);
   };
-  const run = await bench.pool.run('r', { suspendAfter: 10 });
+  const run = await bench.pool.run('r', { suspendAfter: 2000 });
   const error = await rejects(decide(run, false), 'ERR_HOLDFAST_CLOSED');
   expect(error.message).toContain('suspended while it waited for "approve"');
-  const again = await bench.pool.run('r', { suspendAfter: 10 });
+  const again = await bench.pool.run('r', { suspendAfter: 2000 });
   expect(await decide(again, true)).toBe('nobody approved');
 });
 
