@@ -25,6 +25,8 @@ PoolStats PoolImpl::stats() const {
     }
     s.epoch = log_.epoch;
     s.folded_epoch = fold_.block.epoch;
+    // A fold has its own barrier.
+    s.durable_epoch = std::max(barriers_.durable(), s.folded_epoch);
     s.incarnation = fold_.root.incarnation;
     s.log_segments = log_.segments.all().size();
     s.log_bytes = log_.segments.bytes();
@@ -59,7 +61,6 @@ PoolStats PoolImpl::stats() const {
     }
   }
   s.live_bytes += s.large_bytes;
-  s.durable_epoch = barriers_.durable();
   for (const ReaderSeen& reader : readers_.list()) {
     if (s.readers++ > 0 && reader.epoch >= s.oldest_reader_epoch) continue;
     s.oldest_reader_pid = reader.pid;

@@ -102,3 +102,19 @@ TEST_CASE("closing makes eventual commits durable, also where there is no room f
   CHECK(again->stats().folded_epoch == folded);
   CHECK(get(*again, key_in(1, "a")) == "value");
 }
+
+TEST_CASE("what a fold has made durable is said to be durable, though nobody settled") {
+  Scratch scratch = Scratch::on_disk();
+  PoolOptions options;
+  options.medium.choice = MediumChoice::kFile;
+  options.eventual_within_ms = 60'000;
+  auto opened = Pool::open(scratch.path("p"), options);
+  REQUIRE_MESSAGE(opened.is_ok(), opened.status().message());
+  Pool& pool = **opened;
+  Batch batch = one("a");
+  REQUIRE(pool.commit(batch, CommitMode::kEventual).is_ok());
+  REQUIRE(pool.fold().is_ok());
+  const PoolStats stats = pool.stats();
+  CHECK(stats.folded_epoch == stats.epoch);
+  CHECK(stats.durable_epoch == stats.epoch);
+}
