@@ -100,7 +100,7 @@ export class PoolBatch implements Batch {
     commit: (taken: NativeBatch) => R,
     keeps: boolean,
   ): R {
-    if (!(batch instanceof PoolBatch) || batch.#host !== host) {
+    if (!PoolBatch.#is(batch) || batch.#host !== host) {
       throw typeError("The batch must be one of this pool's; make it with pool.batch()");
     }
     if (batch.#length === 0) {
@@ -144,8 +144,13 @@ export class PoolBatch implements Batch {
     return PoolBatch.#of(batch).#native.digest().toString(16).padStart(16, '0');
   }
 
+  /** Not what only looks like one: a proxy, or an object that was made of one. */
+  static #is(batch: Batch): batch is PoolBatch {
+    return batch instanceof PoolBatch && #host in batch;
+  }
+
   static #of(batch: Batch): PoolBatch {
-    if (batch instanceof PoolBatch) return batch;
+    if (PoolBatch.#is(batch)) return batch;
     throw typeError("The batch must be one of this pool's; make it with pool.batch()");
   }
 

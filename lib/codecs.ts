@@ -10,6 +10,7 @@ import { deserialize, serialize } from 'node:v8';
 import { Packr } from 'msgpackr';
 
 import { HoldfastError, typeError } from './errors';
+import { mustHaveBytes } from './options';
 import { isPlainData, refuseUnreadable } from './plain-data';
 import type { BuiltinCodecName, Codec } from './types';
 
@@ -24,22 +25,12 @@ function codecError(doing: string, cause: unknown): HoldfastError {
   return new HoldfastError('ERR_HOLDFAST_CODEC', `${doing}: ${reason}`, { cause });
 }
 
-function isDetached(buffer: ArrayBufferLike): boolean {
-  try {
-    new Uint8Array(buffer);
-    return false;
-  } catch {
-    return true;
-  }
-}
-
 /** Bytes as they are. What is read is the caller's own. */
 export const bytes: Codec<Uint8Array> = {
   name: 'bytes',
   encode(value) {
     if (!types.isUint8Array(value)) throw typeError('The codec "bytes" takes a Uint8Array');
-    if (value.length === 0 && isDetached(value.buffer))
-      throw typeError('The bytes were transferred elsewhere: there are none here any more');
+    if (value.length === 0) mustHaveBytes(value);
     return value;
   },
   decode: (borrowed) => new Uint8Array(borrowed),

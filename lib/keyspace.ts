@@ -146,7 +146,7 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
   // For batches, which live in the same layer.
 
   belongsTo(host: KeyspaceHost): boolean {
-    return this.#host === host;
+    return #host in this && this.#host === host; // a proxy of one has none
   }
 
   /** The keyspace's number; makes it when there is none. */
@@ -157,7 +157,7 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
 
   /** For snapshots: the value where it lies. */
   nativeView(key: unknown, snapshot: NativeSnapshot, pool: object): NativeView | undefined {
-    if (pool !== this.#host) {
+    if (!this.belongsTo(pool as KeyspaceHost)) {
       throw typeError("The keyspace must be one of this pool's; make it with pool.keyspace(name)");
     }
     const number = this.#toRead();

@@ -203,6 +203,20 @@ export function booleanOption(name: string, given: unknown): boolean {
   return given;
 }
 
+/**
+ * Refuses a view whose memory was transferred elsewhere, or does not reach as far as the view any
+ * more: it has no bytes, which nobody may take for none.
+ */
+export function mustHaveBytes(view: ArrayBufferView): void {
+  try {
+    // Of a DataView this throws. A typed array has a length of 0 then, and most methods throw.
+    if (view.byteLength === 0 && !types.isDataView(view))
+      Uint8Array.prototype.indexOf.call(view as Uint8Array, 0);
+  } catch {
+    throw typeError('The bytes were transferred elsewhere, or their buffer has become too short');
+  }
+}
+
 export function keyspaceName(name: unknown): string {
   return nameOf('a keyspace', name);
 }

@@ -91,16 +91,31 @@ interface Packed {
   readonly values: Buffer;
 }
 
+function packed(entries: number, keyBytes: number, valueBytes: number): Packed {
+  const lengthBytes = 4 * (lengthsBefore + 2 * entries);
+  const { buffer } = Buffer.allocUnsafeSlow(lengthBytes + keyBytes + valueBytes);
+  return {
+    lengths: new Uint32Array(buffer, 0, lengthBytes / 4),
+    keys: Buffer.from(buffer, lengthBytes, keyBytes),
+    values: Buffer.from(buffer, lengthBytes + keyBytes, valueBytes),
+  };
+}
+
+/** For many entries at a time. */
+const roomy = (): Packed => packed(mostEntries, 32 * 1024, 64 * 1024);
+
+/** For the first entries where no roomy one is spare: many ranges may be open and hardly begun. */
+const small = (): Packed => packed(firstEntries, 4 * 1024, 8 * 1024);
+
+/** Roomy ones. */
 const spare: Packed[] = [];
 
-function takePacked(): Packed {
-  return (
-    spare.pop() ?? {
-      lengths: new Uint32Array(lengthsBefore + 2 * mostEntries),
-      keys: Buffer.allocUnsafeSlow(32 * 1024),
-      values: Buffer.allocUnsafeSlow(64 * 1024),
-    }
-  );
+function giveBack(used: Packed): void {
+  if (spare.length < 4) spare.push(isRoomy(used) ? used : roomy());
+}
+
+function isRoomy({ lengths }: Packed): boolean {
+  return lengths.length > lengthsBefore + 2 * firstEntries;
 }
 
 export interface RangeSource<K, V, T> {
@@ -121,7 +136,8 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
   readonly #decodeKey: DecodeAt<K> | undefined;
   readonly #keysAreText: boolean;
   readonly #borrowValue: DecodeAt<V> | undefined;
-  #packed: Packed | null = takePacked();
+  /** Undefined until something is asked for, null once it has ended. */
+  #packed: Packed | null | undefined;
   #fetch = firstEntries;
   /** In `lengths`: of the next entry, and where they end. */
   #at = 0;
@@ -151,18 +167,17 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
   }
 
   next(): IteratorResult<T, undefined> {
-    const packed = this.#packed;
-    if (packed === null) return { done: true, value: undefined };
+    if (this.#packed === null) return { done: true, value: undefined };
     if (this.#source.pool.closed) {
       this.#finish();
       throw closedError();
     }
-    if (this.#at === this.#end && !this.#refill(packed)) {
+    if (this.#at === this.#end && !this.#refill()) {
       this.#finish();
       return { done: true, value: undefined };
     }
     try {
-      return { done: false, value: this.#take(packed) };
+      return { done: false, value: this.#take(this.#packed!) };
     } catch (error) {
       // A codec's, or of a damaged value. Whoever iterates asks no more then, and does not say so.
       this.#finish();
@@ -175,8 +190,11 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
     return { done: true, value: undefined };
   }
 
-  #refill({ lengths, keys, values }: Packed): boolean {
+  #refill(): boolean {
     const { native } = this.#source;
+    if (this.#packed === undefined) this.#packed = spare.pop() ?? small();
+    else if (!isRoomy(this.#packed!)) this.#packed = spare.pop() ?? roomy();
+    const { lengths, keys, values } = this.#packed!;
     let count: number;
     if (this.#shape === 'keys') {
       count = native.next(null, 0, 0, keys, lengths, this.#fetch);
@@ -259,7 +277,7 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
 
   #finish(): void {
     if (this.#packed === null) return;
-    if (spare.length < 4) spare.push(this.#packed);
+    if (this.#packed !== undefined) giveBack(this.#packed);
     this.#packed = null;
     this.#source.native.close();
   }

@@ -14,6 +14,7 @@ import { native as addon } from './native-binding';
 import type { NativeBatch, NativeView } from './native-binding';
 import {
   eventualOption,
+  mustHaveBytes,
   optionsObject,
   regionName,
   shown,
@@ -61,7 +62,7 @@ export class PoolRegion implements Region {
 
   /** For batches: the region must be of their pool. */
   static numberOf(region: Region, host: KeyspaceHost): number {
-    if (!(region instanceof PoolRegion) || region.#host !== host) {
+    if (!(region instanceof PoolRegion) || !(#host in region) || region.#host !== host) {
       throw typeError("The region must be one of this pool's; make it with pool.region(name)");
     }
     return region.#number;
@@ -102,7 +103,7 @@ export class PoolRegion implements Region {
     options?: ReadOptions,
   ): T {
     const each = typeof type === 'function' ? type.BYTES_PER_ELEMENT : undefined;
-    if (!Number.isInteger(each))
+    if (!Number.isInteger(each) || each! < 1)
       throw typeError(`type must be a typed array's class, not ${shown(type)}`);
     const at = byteOffset(offset);
     const count = wholeNumber('length', length, 0, mostBytes);
@@ -343,6 +344,7 @@ export function bytesOf(given: unknown): Uint8Array {
       `Bytes must come as a Uint8Array, another typed array or a DataView, not ${shown(given)}`,
     );
   }
+  mustHaveBytes(given);
   return types.isUint8Array(given)
     ? given
     : new Uint8Array(given.buffer, given.byteOffset, given.byteLength);

@@ -51,7 +51,7 @@ export class PoolSnapshot implements Snapshot {
   /** The native of a snapshot that came as an option; null where none did. */
   static nativeOf(snapshot: Snapshot | undefined, pool: object): NativeSnapshot | null {
     if (snapshot === undefined) return null;
-    if (!(snapshot instanceof PoolSnapshot) || snapshot.#pool !== pool) {
+    if (!(snapshot instanceof PoolSnapshot) || !(#pool in snapshot) || snapshot.#pool !== pool) {
       throw typeError("snapshot must be one of this pool's; make it with pool.snapshot()");
     }
     if (snapshot.#closed) {

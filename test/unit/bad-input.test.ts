@@ -244,6 +244,65 @@ onEachMedium('bad input', (place) => {
     other.closeSync();
   });
 
+  test('bytes that are there no more are not taken for none', async () => {
+    const region = pool.region('there', { size: 64 });
+    const gone = new ArrayBuffer(64);
+    const cut = new (ArrayBuffer as new (length: number, options: object) => ArrayBuffer)(64, {
+      maxByteLength: 64,
+    }) as ArrayBuffer & { resize(length: number): void };
+    const views = [gone, cut].flatMap((buffer) => [
+      new Uint8Array(buffer, 32, 32),
+      new Float64Array(buffer, 32, 4),
+      new DataView(buffer, 32, 32),
+    ]);
+    structuredClone(gone, { transfer: [gone] });
+    cut.resize(16);
+    for (const view of views) {
+      if (view instanceof Uint8Array) {
+        expect(await codeOf(() => bytes.putSync(Buffer.from('k'), view))).toBe(invalid);
+        expect(await codeOf(() => bytes.get(view))).toBe(invalid);
+      }
+      expect(await codeOf(() => region.writeSync(0, view))).toBe(invalid);
+      expect(await codeOf(() => region.write(0, view))).toBe(invalid);
+      expect(await codeOf(() => region.readInto(view, 0))).toBe(invalid);
+      expect(await codeOf(() => pool.batch().regionWrite(region, 0, view))).toBe(invalid);
+    }
+    expect(await codeOf(() => region.writeSync(0, new Float64Array(0)))).toBe('OK');
+    expect(await codeOf(() => region.readInto(new DataView(new ArrayBuffer(0)), 0))).toBe('OK');
+    region.dropSync();
+  });
+
+  test('what only looks like one of the pool: proxies, and objects made of them', async () => {
+    const region = pool.region('looks', { size: 64 });
+    const snapshot = pool.snapshot();
+    const bytesOfOne = new Uint8Array(1);
+    for (const like of [
+      <T extends object>(one: T): T => new Proxy(one, {}),
+      <T extends object>(one: T): T => Object.create(one) as T,
+    ]) {
+      const batch = like(pool.batch().put(space, 'k', 1));
+      expect(await codeOf(() => pool.commit(batch))).toBe(invalid);
+      expect(await codeOf(() => pool.commitSync(batch))).toBe(invalid);
+      expect(await codeOf(() => pool.applyOnce('x', batch))).toBe(invalid);
+      expect(await codeOf(() => pool.batch().put(like(space), 'k', 1))).toBe(invalid);
+      expect(await codeOf(() => pool.watch({ keyspace: like(space) }))).toBe(invalid);
+      expect(await codeOf(() => pool.watch({ region: like(region) }))).toBe(invalid);
+      expect(await codeOf(() => pool.batch().regionWrite(like(region), 0, bytesOfOne))).toBe(
+        invalid,
+      );
+      expect(await codeOf(() => space.get('k', { snapshot: like(snapshot) }))).toBe(invalid);
+      expect(await codeOf(() => snapshot.view(like(space), 'k'))).toBe(invalid);
+    }
+    for (const each of [0, -8, 0.5]) {
+      const type = class extends Float64Array {
+        static override readonly BYTES_PER_ELEMENT = each as never;
+      };
+      expect(await codeOf(() => region.typed(type as never, 0, 1))).toBe(invalid);
+    }
+    snapshot.close();
+    region.dropSync();
+  });
+
   test('natives refuse a receiver that is not theirs', () => {
     const { native } =
       require('../../dist/native-binding.js') as typeof import('../../lib/native-binding');

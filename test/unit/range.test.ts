@@ -281,4 +281,18 @@ onEachMedium('range', (place) => {
       expect(filled().count({ gt: 'b', lt: 'a' })).toBe(0);
     });
   });
+
+  test('ranges that nobody goes on with are small', async () => {
+    const space = the().keyspace<number, string>('idle', { key: 'uint64', value: 'utf8' });
+    for (let i = 0; i < 100; ++i) space.putSync(i, `${i}`, { durability: 'eventual' });
+    const held: IterableIterator<[number, string]>[] = [];
+    const before = process.memoryUsage().arrayBuffers;
+    const each = (): number => (process.memoryUsage().arrayBuffers - before) / held.length;
+    for (let i = 0; i < 2000; ++i) held.push(space.range());
+    expect(each()).toBeLessThan(1000);
+    for (const range of held) expect(range.next().value).toEqual([0, '0']);
+    expect(each()).toBeLessThan(16_000);
+    for (const range of held.splice(100)) expect([...range]).toHaveLength(99);
+    for (const range of held) expect(range.return!().done).toBe(true);
+  });
 });
