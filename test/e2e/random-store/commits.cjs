@@ -143,6 +143,8 @@ function commit({ sync, changes, conditions = [] }) {
 function settle(one, receipt, error) {
   one.outcome = error === undefined ? 'made' : (error.code ?? String(error.stack));
   one.message = error?.message;
+  // What is seen from a snapshot, or by a reader, keeps its space: then deletions may not find any.
+  one.pinned = error !== undefined && !here.pool.closed && here.pool.stats().openSnapshots > 0;
   one.epoch = receipt?.epoch;
   if (receipt !== undefined) note({ made: one.number, epoch: receipt.epoch });
   else note({ refused: one.number });
@@ -159,7 +161,7 @@ async function drain() {
       assert(one.promise, 'a commit without a signal was aborted');
       continue;
     }
-    if (full.includes(outcome) && tight && !(deletes && conditions.length === 0)) {
+    if (full.includes(outcome) && tight && !(deletes && conditions.length === 0 && !one.pinned)) {
       say(one.number, outcome);
       continue;
     }
