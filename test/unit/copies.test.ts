@@ -81,17 +81,22 @@ test('in a context of its own, with the Date, Map and Error of that', async () =
   expect(JSON.parse(stdout)).toEqual([true, expected('t')]);
 });
 
+/** Installs the package once more; returns its module. */
+function install(name: string): string {
+  const other = join(folder, name);
+  const root = join(import.meta.dirname, '../..');
+  for (const part of ['dist', 'build/Release', 'package.json']) {
+    cpSync(join(root, part), join(other, part), {
+      recursive: true,
+      filter: (file) => !file.includes('obj.target'),
+    });
+  }
+  symlinkSync(join(root, 'node_modules'), join(other, 'node_modules'));
+  return join(other, 'dist/index.js');
+}
+
 onEachMedium('installed twice', (place) => {
   test('pools of both are open at once, and close in any order', async () => {
-    const other = join(folder, `installed-${place.medium}`);
-    const root = join(import.meta.dirname, '../..');
-    for (const part of ['dist', 'build/Release', 'package.json']) {
-      cpSync(join(root, part), join(other, part), {
-        recursive: true,
-        filter: (file) => !file.includes('obj.target'),
-      });
-    }
-    symlinkSync(join(root, 'node_modules'), join(other, 'node_modules'));
     const source = `
       const other = require(process.argv[2]);
       const open = (copy, name) => copy.openSync(process.argv[3] + name, ${JSON.stringify(place.options)});
@@ -105,9 +110,45 @@ onEachMedium('installed twice', (place) => {
       third.closeSync();
       again.closeSync();`;
     const { code, stdout, stderr } = await runChild(source, {
-      args: [join(other, 'dist/index.js'), place.path()],
+      args: [install(`installed-${place.medium}`), place.path()],
     });
     expect([code, stderr]).toEqual([0, '']);
     expect(JSON.parse(stdout)).toEqual([true, null, 1]);
+  });
+
+  test('each used by threads that end: the first copy is gone, and libpmemobj is still there', async () => {
+    const source = `
+      const { Worker } = require('node:worker_threads');
+      const copies = process.argv.slice(2, 4), pools = process.argv[4];
+      const used = \`
+        const { workerData, parentPort } = require('node:worker_threads');
+        const pool = require(workerData.copy).openSync(workerData.path, workerData.options);
+        const notes = pool.keyspace('notes');
+        for (let i = 0; i < 100; ++i) notes.putSync('n' + i, i);
+        parentPort.once('message', () => { pool.closeSync(); parentPort.close(); });
+        parentPort.postMessage(notes.count());\`;
+      let named = 0;
+      const begin = (copy) => new Promise((resolve) => {
+        const workerData = { copy, path: pools + ++named, options: ${JSON.stringify(place.options)} };
+        const worker = new Worker(used, { eval: true, workerData });
+        worker.once('message', (count) => resolve({ worker, count }));
+      });
+      const end = ({ worker }) => new Promise((resolve) => {
+        worker.once('exit', resolve);
+        worker.postMessage('end');
+      });
+      (async () => {
+        const told = [];
+        const first = await begin(copies[0]);
+        const second = await begin(copies[1]);
+        told.push(first.count, second.count, await end(first), await end(second));
+        const third = await begin(copies[1]);
+        told.push(third.count, await end(third));
+        console.log(JSON.stringify(told));
+      })();`;
+    const copies = ['one', 'two'].map((name) => install(`${name}-${place.medium}`));
+    const { code, stdout, stderr } = await runChild(source, { args: [...copies, place.path()] });
+    expect([code, stderr]).toEqual([0, '']);
+    expect(JSON.parse(stdout)).toEqual([100, 100, 0, 0, 100, 0]);
   });
 });

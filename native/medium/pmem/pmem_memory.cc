@@ -139,12 +139,21 @@ std::atomic<bool>& gave_in_this_process() {
   return holdfast_gave_libpmemobj_memory;
 }
 
+// libpmemobj may outlive the copy that gave it these functions, if another copy uses it too; it then
+// calls them as its threads end.
+void stay_loaded() {
+  Dl_info self;
+  if (dladdr(reinterpret_cast<void*>(&give_libpmemobj_memory), &self) != 0)
+    dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
 }  // namespace
 
 void give_libpmemobj_memory() {
   static std::once_flag once;
   std::call_once(once, [] {
     if (gave_in_this_process().exchange(true)) return;
+    stay_loaded();
     piece.map();
     pmemobj_set_funcs(take, give_back, take_anew, copy_text);
   });
