@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 
 import type { Batch, Keyspace, PoolCore } from '../types';
-import type { Candidates } from './candidates';
 import type { Wait } from './types';
 import type {
   DriverRecord,
@@ -60,8 +59,6 @@ export class Journals {
   readonly operations: Keyspace<string, Operation>;
   /** The epochs a writer of this thread knows and has not written down yet, by run. */
   readonly fresh = new Map<string, Epochs>();
-  /** What the last claim did not come to, so that the next one goes on there. */
-  round: { readonly candidates: Candidates; readonly after: string } | undefined;
   /** Runs for which something lay ready before this handle came, and that may wait for it. */
   calledBefore: Set<string> | undefined;
   #knowsAwake = false;

@@ -85,6 +85,9 @@ export function runInfo(pool: PoolCore, id: string): RunInfo | undefined {
   return header && infoOf(journals, id, header);
 }
 
+/** What the last claim of a pool did not come to, so that the next one goes on there. */
+const rounds = new WeakMap<Journals, { readonly candidates: Candidates; readonly after: string }>();
+
 /**
  * Begins to drive one runnable run; undefined when there is none. One that cannot be read does not
  * keep the others from being handed out: its error is thrown when there is no other.
@@ -108,7 +111,7 @@ export async function claimRun(
   let unreadable: unknown;
   // What is left of the last round first, so that claiming many runs looks at each of them once;
   // then all there are now.
-  const left = journals.round ?? { candidates: new Candidates(journals), after: undefined };
+  const left = rounds.get(journals) ?? { candidates: new Candidates(journals), after: undefined };
   for (const round of [left, undefined]) {
     const { candidates, after } = round ?? { candidates: new Candidates(journals) };
     const range = {
@@ -125,7 +128,7 @@ export async function claimRun(
         }
         const run = await openRun(pool, id, driving);
         if (run.status === 'finished') continue; // by another thread, since we looked
-        journals.round = { candidates, after: id };
+        rounds.set(journals, { candidates, after: id });
         return run;
       } catch (error) {
         if (isOfOneRun(error)) unreadable ??= error;
@@ -135,7 +138,7 @@ export async function claimRun(
     }
     if (after === undefined) break;
   }
-  journals.round = undefined;
+  rounds.delete(journals);
   if (unreadable !== undefined) throw unreadable;
   return undefined;
 }

@@ -139,8 +139,8 @@ std::atomic<bool>& gave_in_this_process() {
   return holdfast_gave_libpmemobj_memory;
 }
 
-// libpmemobj may outlive the copy that gave it these functions, if another copy uses it too; it then
-// calls them as its threads end.
+// libpmemobj may outlive the copy that gave it these functions, if another copy uses it too; then
+// it calls them as its threads end.
 void stay_loaded() {
   Dl_info self;
   if (dladdr(reinterpret_cast<void*>(&give_libpmemobj_memory), &self) != 0)
