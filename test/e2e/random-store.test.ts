@@ -19,7 +19,7 @@ const { random } = require('./random-store/model.cjs') as {
 
 const MiB = 2 ** 20;
 const dist = path.join(import.meta.dirname, '../../dist');
-const first = Number(process.env.HOLDFAST_SEED ?? Math.floor(Math.random() * 1e9));
+const first = Number(process.env.HOLDFAST_SEED ?? 1);
 const STORES = Number(process.env.HOLDFAST_STORES ?? 2);
 const LIVES = Number(process.env.HOLDFAST_LIVES ?? 3);
 const STEPS = Number(process.env.HOLDFAST_STEPS ?? 150);
