@@ -116,7 +116,8 @@ function commit({ sync, changes, conditions = [] }) {
     'if',
     brief(conditions),
   );
-  const one = { number, durable, changes, conditions, outcome: undefined, aborted: false };
+  const pinned = isPinned();
+  const one = { number, durable, changes, conditions, pinned, outcome: undefined, aborted: false };
   here.pending.push(one);
   if (sync) {
     try {
@@ -140,11 +141,15 @@ function commit({ sync, changes, conditions = [] }) {
   }
 }
 
+/** What is seen from a snapshot, or by a reader, keeps its space: deletions may not find any then. */
+function isPinned() {
+  return here.pool.stats().openSnapshots > 0;
+}
+
 function settle(one, receipt, error) {
   one.outcome = error === undefined ? 'made' : (error.code ?? String(error.stack));
   one.message = error?.message;
-  // What is seen from a snapshot, or by a reader, keeps its space: then deletions may not find any.
-  one.pinned = error !== undefined && !here.pool.closed && here.pool.stats().openSnapshots > 0;
+  one.pinned ||= error !== undefined && !here.pool.closed && isPinned();
   one.epoch = receipt?.epoch;
   if (receipt !== undefined) note({ made: one.number, epoch: receipt.epoch });
   else note({ refused: one.number });

@@ -55,11 +55,7 @@ const brief = (list) =>
     .join('; ') + (list.length > 3 ? ` and ${list.length - 3} more` : '');
 function open() {
   const { size, ...options } = settings.options;
-  const { eventualWithin } = options;
-  return holdfast.openSync(
-    path,
-    !isMainThread ? { eventualWithin } : fs.existsSync(path) ? options : settings.options,
-  );
+  return holdfast.openSync(path, fs.existsSync(path) ? options : settings.options);
 }
 const space = (from, { name, key, value }) => from.keyspace(name, { key, value });
 

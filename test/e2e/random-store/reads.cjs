@@ -180,7 +180,8 @@ const reads = {
           `${name} ${value}`,
         );
     assert(stats.openSnapshots >= 0);
-    assert.deepEqual(here.pool.keyspaces(), [...here.pool.keyspaces()].sort());
+    const keyspaces = here.pool.keyspaces();
+    assert.deepEqual(keyspaces, [...keyspaces].sort());
   },
 };
 
