@@ -12,7 +12,7 @@ const page = readFileSync(join(__dirname, '..', '..', 'docs', 'api.md'), 'utf8')
 /** What the library's own layers call, and no type tells users of. */
 const BETWEEN_LAYERS = [
   'constructor',
-  ...['begun', 'waitCall', 'next'],
+  ...['begun', 'waitCall', 'next', 'whySuspended'],
   ...['belongsTo', 'toWrite', 'nativeView', 'existing', 'decoding', 'encodeKey', 'encodeEntry'],
 ];
 
