@@ -141,7 +141,7 @@ function commit({ sync, changes, conditions = [] }) {
   }
 }
 
-/** What is seen from a snapshot, or by a reader, keeps its space: deletions may not find any then. */
+/** What is seen from a snapshot, or by a reader, keeps its space: deletions may find none then. */
 function isPinned() {
   return here.pool.stats().openSnapshots > 0;
 }
