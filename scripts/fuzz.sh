@@ -32,6 +32,9 @@ if [ -z "$clang" ]; then
   exit 0
 fi
 mkdir -p build-fuzz/corpus
+# One at a time: an ordinary run has this layer beside the sample of the long mode, which has it too.
+exec 9>build-fuzz/lock
+flock 9
 if ! { cmake -S . -B build-fuzz -DCMAKE_CXX_COMPILER="$clang" -DHOLDFAST_WITH_PMEM=OFF \
   && cmake --build build-fuzz -j "$(nproc 2>/dev/null || echo 1)" --target pool_fuzz; } >build-fuzz/log 2>&1; then
   tail -n 40 build-fuzz/log
