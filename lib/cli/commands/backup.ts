@@ -1,13 +1,14 @@
 /** `holdfast backup` and `holdfast restore`. */
 import { statSync } from 'node:fs';
 
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import pc from 'picocolors';
 
 import { backupEnd } from '../../backup';
 import { restore } from '../../index';
 import type { RestoreOptions } from '../../types';
-import { byteSizeFromOne, wholeNumber } from '../numbers';
+import { newMediumOption, type NewPoolOptions, newSizeOption } from '../new-pool';
+import { wholeNumber } from '../numbers';
 import { bytesText, Output, timeText } from '../output';
 import { bytesToStdout, outputBeside, sourcesOf, STREAM } from '../streams';
 import { placeOf, tellPlace, withPool } from '../with-pool';
@@ -75,12 +76,8 @@ export function addRestore(program: Command): void {
       'the state after this commit, or at this time (2026-01-31T12:00:00)',
       pointInTime,
     )
-    .addOption(
-      new Option('--medium <medium>', 'what the new pool lives on')
-        .choices(['auto', 'pmem', 'file'])
-        .default('auto'),
-    )
-    .option('--size <size>', 'size of the new pool, such as 8G', byteSizeFromOne)
+    .addOption(newMediumOption())
+    .addOption(newSizeOption())
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -103,12 +100,6 @@ export function addRestore(program: Command): void {
         });
       },
     );
-}
-
-export interface NewPoolOptions {
-  readonly medium: 'auto' | 'pmem' | 'file';
-  readonly size?: number;
-  readonly json?: boolean;
 }
 
 export async function restoreFiles(

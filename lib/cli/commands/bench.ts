@@ -15,6 +15,7 @@ import { straceMissing } from '../../bench/counted';
 import { rowsOf, TABLE_HEAD, tableCells } from '../../bench/summary';
 import { headline, verdict } from '../../bench/verdict';
 import type { DriverAt, Group, Line, Workload } from '../../bench/line';
+import { mediumOption } from '../new-pool';
 import { countFromOne } from '../numbers';
 import { Output } from '../output';
 
@@ -44,9 +45,6 @@ Examples:
 const APART = new Set(['langgraph', 'replay']);
 const FLOOR = 'raw write + fdatasync';
 
-const mediumOption = (flag: string, words: string): Option =>
-  new Option(`${flag} <medium>`, words).choices(['auto', 'pmem', 'file']).default('auto');
-
 export function addBench(program: Command): void {
   program
     .command('bench')
@@ -56,8 +54,8 @@ export function addBench(program: Command): void {
       '--against <folder>',
       'the place to compare it with (default: the same place without Holdfast)',
     )
-    .addOption(mediumOption('--medium', 'medium of the pool in --on'))
-    .addOption(mediumOption('--against-medium', 'medium of the pool in --against'))
+    .addOption(mediumOption('medium of the pool in --on'))
+    .addOption(mediumOption('medium of the pool in --against', '--against-medium'))
     .addOption(
       new Option('--extent <extent>', 'how much')
         .choices(['quick', 'usual', 'full'])

@@ -5,10 +5,11 @@ import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import pc from 'picocolors';
 
 import { demoSample } from '../demo-sample';
+import { mediumOption } from '../new-pool';
 import { wholeNumber } from '../numbers';
 import { EXIT, type Finish, Output } from '../output';
 import type { KillKind } from '../replay/kill-plan';
@@ -39,11 +40,7 @@ export function addDemo(program: Command, finish: Finish): void {
       'kill an agent 20 times and see it lose nothing and repeat nothing (about ten seconds)',
     )
     .option('--folder <path>', 'where the temporary pool is made', tmpdir())
-    .addOption(
-      new Option('--medium <medium>', 'what the pool lives on')
-        .choices(['auto', 'pmem', 'file'])
-        .default('auto'),
-    )
+    .addOption(mediumOption('what the pool lives on'))
     .option('--kills <n>', 'how often to kill', wholeNumber, 20)
     .option('--seed <n>', 'where the kills fall', wholeNumber, 7)
     .option('--keep', 'keep the pool and say where it is')

@@ -1,6 +1,7 @@
 /** `holdfast replay`: the main job, on recorded conversations of your own. */
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 
+import { mediumOption } from '../new-pool';
 import { countFromOne, wholeNumber } from '../numbers';
 import { EXIT, type Finish, Output, type Progress } from '../output';
 import { printReport } from '../replay/report';
@@ -38,11 +39,7 @@ export function addReplay(program: Command, finish: Finish): void {
     .command('replay <trajectories>')
     .description('the same with recorded conversations of your own, verified byte for byte')
     .requiredOption('--pool <path>', 'required: the pool to fill (made if missing)')
-    .addOption(
-      new Option('--medium <medium>', 'what the pool lives on')
-        .choices(['auto', 'pmem', 'file'])
-        .default('auto'),
-    )
+    .addOption(mediumOption('what the pool lives on'))
     .option('--kills <n>', 'how often to kill', wholeNumber, 20)
     .option('--seed <n>', 'where the kills fall', wholeNumber, 1)
     .option('--parallel <n>', 'conversations under way at once', countFromOne, 8)

@@ -1,12 +1,11 @@
 /** `holdfast salvage`: saves what is still valid in a damaged pool into a new one. */
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import pc from 'picocolors';
 
 import { salvage } from '../../index';
-import { byteSizeFromOne } from '../numbers';
+import { newMediumOption, type NewPoolOptions, newSizeOption } from '../new-pool';
 import { bytesText, EXIT, type Finish, Output } from '../output';
 import { tellPlace } from '../with-pool';
-import type { NewPoolOptions } from './backup';
 
 const TRUSTED = {
   index: 'the index is there: it says which versions are the newest',
@@ -20,12 +19,8 @@ export function addSalvage(program: Command, finish: Finish): void {
     .description(
       'save what is still valid of a damaged pool into a new one; exit code 1 if anything is lost',
     )
-    .addOption(
-      new Option('--medium <medium>', 'what the new pool lives on')
-        .choices(['auto', 'pmem', 'file'])
-        .default('auto'),
-    )
-    .option('--size <size>', 'size of the new pool, such as 8G', byteSizeFromOne)
+    .addOption(newMediumOption())
+    .addOption(newSizeOption())
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

@@ -16,11 +16,11 @@ import { open } from '../../index';
 import { intoNewPool } from '../../restore';
 import { exportLines, LineImport } from '../../transfer';
 import type { PoolCore } from '../../types';
-import { byteSizeFromOne } from '../numbers';
+import { newMediumOption, type NewPoolOptions, newSizeOption } from '../new-pool';
 import { Output } from '../output';
 import { bytesToStdout, linesOf, peek, STREAM } from '../streams';
 import { openToRead, placeOf, tellPlace, withPool, withReader } from '../with-pool';
-import { restoreFiles, type NewPoolOptions } from './backup';
+import { restoreFiles } from './backup';
 
 type Format = 'jsonl' | 'binary';
 
@@ -87,12 +87,8 @@ export function addImport(program: Command): void {
   program
     .command('import <pool> <file>')
     .description('make a new pool of what export or backup wrote; - for stdin')
-    .addOption(
-      new Option('--medium <medium>', 'what the new pool lives on')
-        .choices(['auto', 'pmem', 'file'])
-        .default('auto'),
-    )
-    .option('--size <size>', 'size of the new pool, such as 8G', byteSizeFromOne)
+    .addOption(newMediumOption())
+    .addOption(newSizeOption())
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

@@ -1,0 +1,20 @@
+/** The options of commands that make a pool. */
+import { Option } from 'commander';
+
+import { byteSizeFromOne } from './numbers';
+
+export interface NewPoolOptions {
+  readonly medium: 'auto' | 'pmem' | 'file';
+  readonly size?: number;
+  readonly json?: boolean;
+}
+
+/** `words`: of which pool it is the medium. */
+export function mediumOption(words: string, flag = '--medium'): Option {
+  return new Option(`${flag} <medium>`, words).choices(['auto', 'pmem', 'file']).default('auto');
+}
+
+export const newMediumOption = (): Option => mediumOption('what the new pool lives on');
+
+export const newSizeOption = (): Option =>
+  new Option('--size <size>', 'size of the new pool, such as 8G').argParser(byteSizeFromOne);
