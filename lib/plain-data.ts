@@ -9,6 +9,7 @@
 import { types } from 'node:util';
 
 import { HoldfastError } from './errors';
+import { isWellFormed } from './texts';
 
 /**
  * Deeper, and behind so many objects, those seen before are remembered, so that cycles and shared
@@ -150,10 +151,6 @@ export function isDense(array: readonly unknown[]): boolean {
   if (countOwn(array) !== length) return false;
   for (let at = 0; at < length; ++at) if (array[at] === undefined && !(at in array)) return false;
   return true;
-}
-
-export function isWellFormed(text: string): boolean {
-  return (text as unknown as { isWellFormed(): boolean }).isWellFormed();
 }
 
 /** Is it an instance of a class that shows nothing of what it is? */

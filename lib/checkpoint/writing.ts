@@ -1,4 +1,5 @@
 /** Writing nodes and items as `wire.ts` says: into memory that is used again and again. */
+import { isWellFormed } from '../texts';
 import {
   type Back,
   type Blob,
@@ -238,8 +239,4 @@ export function encodePiece(writer: Writer, data: string | Uint8Array): void {
 
 function isPart(node: Node): node is Piece {
   return node.kind === 'piece' && node.from >= 0;
-}
-
-function isWellFormed(text: string): boolean {
-  return (text as unknown as { isWellFormed(): boolean }).isWellFormed();
 }

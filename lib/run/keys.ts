@@ -6,6 +6,7 @@
  * committed, and no run's keys begin with another's.
  */
 import { rangeError, typeError } from '../errors';
+import { isKeyText } from '../texts';
 import type { Codec, RangeOptions } from '../types';
 
 export const HEADERS_KEYSPACE = 'holdfast.runs';
@@ -144,16 +145,9 @@ function checkName(value: unknown, what: string, maxBytes: number): void {
 
 function checkText(value: unknown, what: string): void {
   if (typeof value !== 'string') throw typeError(`${what} is a string; got ${typeof value}`);
-  if (!isPlain(value)) {
+  if (!isKeyText(value)) {
     throw typeError(
       `${what} is well-formed text without a zero character; got ${JSON.stringify(value)}`,
     );
   }
-}
-
-/**
- * No zero byte, and no lone half of a surrogate pair: two such names would become the same bytes.
- */
-function isPlain(text: string): boolean {
-  return !text.includes('\0') && Buffer.from(text, 'utf8').toString('utf8') === text;
 }

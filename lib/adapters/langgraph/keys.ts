@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 
 import { typeError } from '../../errors';
+import { isKeyText } from '../../texts';
 import type { Codec } from '../../types';
 
 export type Texts = readonly string[];
@@ -40,8 +41,6 @@ export function indexText(index: number): string {
   return String(index + 1_000_000).padStart(9, '0');
 }
 
-const noId = /[\0\p{Surrogate}]/u;
-
 export function requiredText(
   configurable: Record<string, unknown> | undefined,
   field: string,
@@ -62,7 +61,7 @@ export function optionalText(
     throw typeError(`"${field}" in a config's "configurable" is a string; got ${typeof value}`);
   }
   const text = String(value);
-  if (noId.test(text))
+  if (!isKeyText(text))
     throw typeError(
       `"${field}" in a config's "configurable" holds a zero character or a lone surrogate; take a hash of it`,
     );
