@@ -122,7 +122,7 @@ export async function claimRun(
       try {
         if (holder.holds(id) || isDriven(journals, id)) continue;
         const header = journals.headers.get(id);
-        if (header === undefined || !has(journals, id, header, 'runnable')) {
+        if (header === undefined || !isReady(journals, id, header)) {
           candidates.strikeOff(id, header);
           continue;
         }
@@ -149,10 +149,15 @@ function has(
   header: RunHeader,
   status: (typeof STATUSES)[number],
 ): boolean {
+  if (status === 'runnable') return isReady(journals, id, header) && !isDriven(journals, id);
   if (header.format !== 1) checkFormat(id, header);
-  if (status !== 'runnable') return header.status === status;
-  if (header.status === 'finished' || header.owner !== undefined || isDriven(journals, id))
-    return false;
+  return header.status === status;
+}
+
+/** May it be claimed, if nobody drives it? */
+function isReady(journals: Journals, id: string, header: RunHeader): boolean {
+  if (header.format !== 1) checkFormat(id, header);
+  if (header.status === 'finished' || header.owner !== undefined) return false;
   return header.status === 'running' || isDue(journals, id, header.waits ?? []);
 }
 
