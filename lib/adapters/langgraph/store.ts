@@ -10,13 +10,13 @@
  * had before.
  */
 import { structured } from '../../codecs';
-import { isConflict, typeError } from '../../errors';
+import { typeError } from '../../errors';
 import { booleanOption, optionsObject } from '../../options';
 import type { Keyspace, PoolCore } from '../../types';
 import { matchesFilter } from './filter';
 import { mustBePool } from './given';
 import { textsCodec, type Texts } from './keys';
-import { isOver, type Mortal, type Stored, sweep } from './sweep';
+import { isOver, type Mortal, sweep } from './sweep';
 import type {
   GetOperation,
   Item,
@@ -29,6 +29,7 @@ import type {
   Store,
   StoreOperation,
 } from './types';
+import { changeUnchanged, type Stored } from './unchanged';
 import { plain } from './values';
 
 export interface StoreOptions {
@@ -124,22 +125,16 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       return sweep(this.#pool, this.#stored);
     }
 
-    /** All of them in one commit; where some have changed since, each that has not in its own. */
     async #giveTime(reads: readonly Read[]): Promise<void> {
-      if (!this.#refresh || reads.length === 0) return;
+      if (!this.#refresh) return;
       const expiresAt = Date.now() + this.#livesMs;
-      const batch = this.#pool.batch();
-      for (const { texts, bytes, item } of reads) {
-        batch
-          .requireEqual(this.#stored, texts, bytes)
-          .put(this.#items, texts, { ...item, expiresAt });
-      }
-      try {
-        await this.#pool.commit(batch, { durability: 'eventual' });
-      } catch (error) {
-        if (!isConflict(error)) throw error;
-        if (reads.length > 1) for (const read of reads) await this.#giveTime([read]);
-      }
+      await changeUnchanged(
+        this.#pool,
+        this.#stored,
+        reads,
+        (batch, { texts, item }) => batch.put(this.#items, texts, { ...item, expiresAt }),
+        { durability: 'eventual' },
+      );
     }
 
     async #put(puts: readonly PutOperation[]): Promise<void> {

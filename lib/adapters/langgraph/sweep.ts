@@ -3,19 +3,13 @@
  * over, and removed when somebody sweeps.
  */
 import { structured } from '../../codecs';
-import { isConflict } from '../../errors';
 import type { Keyspace, PoolCore } from '../../types';
 import type { Texts } from './keys';
+import { changeUnchanged, type Stored } from './unchanged';
 
 export interface Mortal {
   /** Milliseconds since 1970, by the system's clock. */
   readonly expiresAt?: number;
-}
-
-/** As it is stored. */
-export interface Stored {
-  readonly texts: Texts;
-  readonly bytes: Uint8Array;
 }
 
 const sweptTogether = 256;
@@ -30,37 +24,15 @@ export function isOver({ expiresAt }: Mortal, now: number): boolean {
  */
 export async function sweep(pool: PoolCore, stored: Keyspace<Texts, Uint8Array>): Promise<number> {
   const now = Date.now();
+  const remove = (items: readonly Stored[]): Promise<number> =>
+    changeUnchanged(pool, stored, items, (batch, { texts }) => batch.delete(stored, texts));
   let swept = 0;
   let over: Stored[] = [];
   for (const [texts, bytes] of stored.range()) {
     if (!isOver(structured.decode(bytes) as Mortal, now)) continue;
     if (over.push({ texts, bytes }) < sweptTogether) continue;
-    swept += await remove(pool, stored, over);
+    swept += await remove(over);
     over = [];
   }
-  return swept + (await remove(pool, stored, over));
-}
-
-/**
- * In one commit, or one by one where some have changed: one that was put again, or deleted,
- * meanwhile stays as it is.
- */
-async function remove(
-  pool: PoolCore,
-  stored: Keyspace<Texts, Uint8Array>,
-  over: readonly Stored[],
-): Promise<number> {
-  if (over.length === 0) return 0;
-  const batch = pool.batch();
-  for (const { texts, bytes } of over)
-    batch.requireEqual(stored, texts, bytes).delete(stored, texts);
-  try {
-    await pool.commit(batch);
-    return over.length;
-  } catch (error) {
-    if (!isConflict(error)) throw error;
-  }
-  let swept = 0;
-  if (over.length > 1) for (const one of over) swept += await remove(pool, stored, [one]);
-  return swept;
+  return swept + (await remove(over));
 }
