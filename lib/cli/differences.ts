@@ -3,12 +3,12 @@
  * what is below each other. Of a long text, of bytes and of a Set only what differs is shown, and
  * where.
  */
-import { isDeepStrictEqual, stripVTControlCharacters, types } from 'node:util';
+import { isDeepStrictEqual, types } from 'node:util';
 
 import pc from 'picocolors';
 
 import type { Difference } from '../index';
-import { brief, wrapped } from './output';
+import { brief, widthOf, wrapped } from './output';
 
 /** Values that are as short as this are shown whole. */
 const SHORT = 60;
@@ -46,7 +46,7 @@ function fitted(
   columns: number,
 ): string[] {
   const line = `${colour(sign)} ${place}: ${values.map(([, text]) => text).join(' → ')}`;
-  if (stripVTControlCharacters(line).length <= columns) return [line];
+  if (widthOf(line) <= columns) return [line];
   const lines = wrapped(`${place}:`, columns - 2).map(
     (part, at) => `${at === 0 ? colour(sign) : ' '} ${part}`,
   );

@@ -48,7 +48,7 @@ export class Output {
   pairs(rows: readonly (readonly [name: string, value: string | number])[]): void {
     const table = new Table({ style: { head: [], border: [] }, chars: QUIET_BORDERS });
     // A cell has one character of room on both sides.
-    const names = widest(rows as readonly (readonly string[])[], 0, (name) => name.length);
+    const names = Math.max(0, ...rows.map(([name]) => widthOf(name)));
     const room = Math.max(LEAST_COLUMN, this.columns - names - BETWEEN - 4);
     for (const [name, value] of rows) {
       const text = cellText(String(value), this.to.isTTY);
@@ -66,11 +66,11 @@ export class Output {
     rows: readonly (readonly (string | number)[])[],
     mayCut: readonly string[] = [],
   ): void {
-    const { isTTY, columns } = this.to;
-    const cells = rows.map((row) => row.map((cell) => cellText(String(cell), isTTY)));
+    const { columns } = this;
+    const cells = rows.map((row) => row.map((cell) => cellText(String(cell), this.to.isTTY)));
     const cut = head.map((name) => mayCut.includes(name));
     const { widths, side } =
-      isTTY && columns > 0
+      columns < Infinity
         ? within(columns, [[...head], ...cells], cut)
         : { widths: undefined, side: 1 };
     const fitting = (cell: string, at: number): string =>
@@ -253,7 +253,7 @@ export function wrapped(text: string, characters: number): string[] {
 }
 
 /** Characters that may be two wide are counted as that. */
-function widthOf(text: string): number {
+export function widthOf(text: string): number {
   const plain = stripVTControlCharacters(text);
   return plain.length + (plain.match(/[\u1100-\ud7ff\ue000-\uffff]/g)?.length ?? 0);
 }
