@@ -1,6 +1,7 @@
 #include "engine/cleaner.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"

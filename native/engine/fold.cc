@@ -1,5 +1,6 @@
 // The fold itself, but for what it does with the regions: see folder.h.
 
+#include <unordered_map>
 #include <unordered_set>
 
 #include "base/test_hooks.h"

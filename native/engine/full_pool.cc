@@ -3,6 +3,8 @@
 //
 // Not under the append lock. A crash leaves nothing of it.
 
+#include <thread>
+
 #include "engine/pool_impl.h"
 
 namespace holdfast {

@@ -9,6 +9,7 @@
 // order, as far as their bytes landed; and none is completed before the one barrier behind all of
 // them.
 
+#include <map>
 #include <unordered_set>
 
 #include "base/test_hooks.h"

@@ -2,6 +2,7 @@
 // otherwise looks round a few times a second while there is something left to tidy.
 
 #include <algorithm>
+#include <thread>
 
 #include "base/test_hooks.h"
 #include "engine/pool_impl.h"

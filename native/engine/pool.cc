@@ -3,6 +3,7 @@
 #include "engine/pool.h"
 
 #include <cstdlib>
+#include <thread>
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"

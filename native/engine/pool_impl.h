@@ -48,12 +48,8 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
-#include <map>
 #include <mutex>
 #include <set>
-#include <thread>
-#include <unordered_map>
 
 #include "base/short_lock.h"
 #include "engine/appender.h"

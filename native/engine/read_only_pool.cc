@@ -1,6 +1,7 @@
 #include "engine/read_only_pool.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "base/test_hooks.h"
