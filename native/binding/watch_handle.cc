@@ -116,7 +116,7 @@ napi_value Watch::next(napi_env env, Pool& pool) {
   napi_value promise = nullptr;
   if (napi_create_promise(env, &waiting_, &promise) != napi_ok) return nullptr;  // being terminated
   environment_->hold();
-  Status added = pool.tail().add(shared_from_this());
+  Status added = pool.watch(shared_from_this());
   if (!added.is_ok()) answer(nullptr, std::move(added));
   return promise;
 }

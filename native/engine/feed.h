@@ -25,6 +25,14 @@
 
 namespace holdfast {
 
+// How much of the log is kept for readers of the feed who are yet to come.
+struct RetainWish {
+  uint64_t ms = 0;     // 0: no wish as to time
+  uint64_t bytes = 0;  // 0: no wish as to bytes; with both, a segment stays only while both want it
+  bool any() const { return ms > 0 || bytes > 0; }
+  bool operator==(const RetainWish& other) const { return ms == other.ms && bytes == other.bytes; }
+};
+
 struct FeedOptions {
   static constexpr uint64_t kNow = UINT64_MAX;
   uint64_t after = kNow;  // commits above this epoch; kNow: those made from now on
@@ -69,6 +77,15 @@ class FeedCursor {
   // kForgotten: they have been given back since (only where nothing asked to keep them).
   using EachChunk = std::function<Status(const uint8_t* bytes, size_t size)>;
   virtual Status read_large(const FeedChange& change, const EachChunk& each) = 0;
+};
+
+// Whoever waits for the next durable commit.
+class FeedWaiter {
+ public:
+  virtual ~FeedWaiter() = default;
+  // Something may have become durable, or the pool is `closing`. True: call again; false: done
+  // (handed over again it waits anew).
+  virtual bool wake(bool closing) = 0;
 };
 
 }  // namespace holdfast

@@ -20,16 +20,9 @@
 
 #include "base/status.h"
 #include "base/thread.h"
+#include "engine/feed.h"
 
 namespace holdfast {
-
-class FeedWaiter {
- public:
-  virtual ~FeedWaiter() = default;
-  // Something may have become durable, or the pool is `closing`. True: call again; false: done
-  // (add() it again to wait anew).
-  virtual bool wake(bool closing) = 0;
-};
 
 class FeedTail {
  public:

@@ -19,8 +19,6 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "engine/feed.h"
-#include "engine/feed_tail.h"
-#include "engine/retention.h"
 #include "format/place.h"
 #include "medium/open_medium.h"
 
@@ -313,7 +311,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   // The change feed; see feed.h. kForgotten: the log does not reach back to there. kOutOfRange:
   // that epoch is yet to come.
   virtual Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions& options) = 0;
-  virtual FeedTail& tail() = 0;  // where to wait for the next durable commit
+  // Wakes the waiter once soon, and again with each durable commit, until it says that it is done;
+  // from the time the pool closes on: at once, as closing. kNoMemory: there is no thread to do so.
+  virtual Status watch(std::shared_ptr<FeedWaiter> waiter) = 0;
 
   virtual Status fold() = 0;     // make the index durable as of now; returns when done
   virtual Status compact() = 0;  // fold, merge all runs into one, clean what is mostly dead

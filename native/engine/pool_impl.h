@@ -58,6 +58,7 @@
 #include "engine/cleaner.h"
 #include "engine/clock.h"
 #include "engine/commit_queue.h"
+#include "engine/feed_tail.h"
 #include "engine/fold_root.h"
 #include "engine/folder.h"
 #include "engine/health.h"
@@ -132,7 +133,9 @@ class PoolImpl final : public Pool {
   Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size,
                                                   const SnapshotPtr& snapshot) override;
   Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions& options) override;
-  FeedTail& tail() override { return feed_tail_; }
+  Status watch(std::shared_ptr<FeedWaiter> waiter) override {
+    return feed_tail_.add(std::move(waiter));
+  }
   Status fold() override;
   Status compact() override;
   Status resize(uint64_t bytes) override;

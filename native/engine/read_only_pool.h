@@ -72,7 +72,9 @@ class ReadOnlyPool final : public Pool {
   Status resize(uint64_t) override { return refusal(); }
   // The log is the writer's to keep: its feed is read, and it is backed up, where it is written.
   Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions&) override { return refusal(); }
-  FeedTail& tail() override { return feed_tail_; }
+  Status watch(std::shared_ptr<FeedWaiter> waiter) override {
+    return feed_tail_.add(std::move(waiter));
+  }
   void maintain(bool) override {}
 
  private:

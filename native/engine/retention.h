@@ -19,16 +19,10 @@
 #include <map>
 #include <vector>
 
+#include "engine/feed.h"
 #include "log/segment_table.h"
 
 namespace holdfast {
-
-struct RetainWish {
-  uint64_t ms = 0;     // 0: no wish as to time
-  uint64_t bytes = 0;  // 0: no wish as to bytes; with both, a segment stays only while both want it
-  bool any() const { return ms > 0 || bytes > 0; }
-  bool operator==(const RetainWish& other) const { return ms == other.ms && bytes == other.bytes; }
-};
 
 struct FeedHold {
   uint64_t sequence = 0;  // of the segment to be read next

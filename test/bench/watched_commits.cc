@@ -44,7 +44,7 @@ int run(bool pmem, const std::string& folder, int commits, bool watched) {
     if (!cursor.is_ok()) return 1;
     auto watcher = std::make_shared<IdleWatcher>();
     watcher->cursor = std::move(*cursor);
-    if (!(*pool)->tail().add(watcher).is_ok()) return 1;
+    if (!(*pool)->watch(watcher).is_ok()) return 1;
   }
   Batch batch;
   const std::string value(256, 'x');

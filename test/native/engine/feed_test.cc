@@ -166,7 +166,7 @@ TEST_CASE("one that waits is woken by the next durable commit, and by the pool's
   };
   auto waiter = std::make_shared<Waiter>();
   waiter->cursor = feed_from(*pool, FeedOptions::kNow);
-  CHECK(pool->tail().add(waiter).is_ok());
+  CHECK(pool->watch(waiter).is_ok());
   for (int i = 0; i < 50; i++) {
     const uint64_t epoch = commit(*pool, {{key_in(1, "k"), std::to_string(i)}},
                                   i % 2 ? CommitMode::kDurable : CommitMode::kEventual);
@@ -178,7 +178,7 @@ TEST_CASE("one that waits is woken by the next durable commit, and by the pool's
   REQUIRE(pool->close().is_ok());
   CHECK(waiter->closed);
   waiter->closed = false;
-  CHECK(pool->tail().add(waiter).is_ok());
+  CHECK(pool->watch(waiter).is_ok());
   CHECK(waiter->closed);
 }
 

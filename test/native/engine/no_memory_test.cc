@@ -8,6 +8,7 @@
 #include <new>
 
 #include "engine/backup.h"
+#include "engine/feed_tail.h"
 #include "native/pool_fixture.h"
 #include "native/system_faults.h"
 
