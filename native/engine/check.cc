@@ -3,7 +3,6 @@
 #include "base/test_hooks.h"
 #include "engine/checker.h"
 #include "engine/large_chunks.h"
-#include "engine/pool_impl.h"
 
 namespace holdfast {
 
@@ -17,7 +16,7 @@ constexpr uint64_t kBytesAtOnce = kMiB;
 Status Checker::check_entries(EntriesChecked* done) {
   auto reader = pool_.read(pinned_);
   if (!reader.is_ok()) return std::move(reader.status());
-  auto cursor = pinned_->view.cursor(pinned_->pin.epoch, true);
+  auto cursor = view_.cursor(epoch_, true);
   cursor->seek(done->last.value_or(""));
   if (cursor->valid() && done->last && cursor->key() == *done->last) cursor->next();
   done->large.clear();
@@ -58,7 +57,7 @@ Status Checker::ended() const {
 }
 
 Status Checker::check_runs() {
-  for (const RunPtr& run : pinned_->view.runs) {
+  for (const RunPtr& run : view_.runs) {
     HOLDFAST_TRY(run->check([&](const std::string& damage) {
       report_.damages.push_back(damage);
       return !aborted();
@@ -71,7 +70,7 @@ Status Checker::check_runs() {
 
 Status Checker::check_all_entries(const std::function<void(double)>& progress) {
   uint64_t total = 1;
-  for (const RunPtr& run : pinned_->view.runs) total += run->entries();
+  for (const RunPtr& run : view_.runs) total += run->entries();
   EntriesChecked done;
   while (done.more) {
     if (aborted()) return ended();
@@ -94,16 +93,6 @@ Result<CheckReport> Checker::run(const std::function<void(double)>& progress) {
   HOLDFAST_TRY(parts_.health.sound());
   if (progress) progress(1.0);
   return std::move(report_);
-}
-
-Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled,
-                                    const std::function<void(double)>& progress) {
-  Visit visit(visits_);
-  HOLDFAST_TRY(visit.begin());
-  auto pinned = snapshot();
-  if (!pinned.is_ok()) return std::move(pinned.status());
-  const Checker::Parts parts{*medium_, health_, log_, fold_, region_reader_, secret_};
-  return Checker(*this, parts, std::move(*pinned), cancelled).run(progress);
 }
 
 }  // namespace holdfast

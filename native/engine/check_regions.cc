@@ -3,12 +3,11 @@
 // place the snapshot's overlays have.
 
 #include "engine/checker.h"
-#include "engine/pool_impl.h"
 
 namespace holdfast {
 
 void Checker::check_regions() {
-  for (const auto& [region, extents] : pinned_->view.regions->regions) {
+  for (const auto& [region, extents] : view_.regions->regions) {
     auto info = pool_.region_info(region, pinned_);
     if (!info.is_ok())
       continue;  // dropped by then; or nothing can be read any more, which check() says
@@ -34,8 +33,7 @@ void Checker::check_extents(uint32_t region, const RegionExtents& extents, uint6
       const uint64_t block = extent.number * kExtentBlocks + index;
       if (block * kRegionBlockBytes >= size) break;
       report_.bytes_read += kRegionBlockBytes;
-      if (parts_.regions.read_block(pinned_->view, pinned_->pin.epoch, region, block, bytes))
-        continue;
+      if (parts_.regions.read_block(view_, epoch_, region, block, bytes)) continue;
       if (damaged_to != block * kRegionBlockBytes) say();
       if (damaged_to == 0) damaged_from = block * kRegionBlockBytes;
       damaged_to = (block + 1) * kRegionBlockBytes;

@@ -30,9 +30,15 @@ class Checker {
     const RegionReader& regions;
     const uint64_t secret;
   };
-  // `pool`: whose snapshot it is, to read by.
-  Checker(Pool& pool, const Parts& parts, SnapshotPtr pinned, const std::atomic<bool>* cancelled)
-      : pool_(pool), parts_(parts), pinned_(std::move(pinned)), cancelled_(cancelled) {}
+  // `pool`: whose snapshot it is, to read by. `view`: what the snapshot pins.
+  Checker(Pool& pool, const Parts& parts, SnapshotPtr pinned, const IndexView& view,
+          const std::atomic<bool>* cancelled)
+      : pool_(pool),
+        parts_(parts),
+        pinned_(std::move(pinned)),
+        view_(view),
+        epoch_(pool.epoch_of(pinned_)),
+        cancelled_(cancelled) {}
 
   Result<CheckReport> run(const std::function<void(double)>& progress);
 
@@ -56,6 +62,8 @@ class Checker {
   Pool& pool_;
   const Parts parts_;
   const SnapshotPtr pinned_;
+  const IndexView& view_;
+  const uint64_t epoch_;
   const std::atomic<bool>* const cancelled_;
   CheckReport report_;
 };

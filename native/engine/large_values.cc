@@ -127,4 +127,24 @@ Result<bool> PoolImpl::large_equals(Bytes description, Bytes expected) const {
   }
 }
 
+// ── for who brings the bytes himself (large_writer.h)
+
+Status PoolImpl::append_large(uint64_t offset, const char* bytes, size_t size) {
+  Status placed = medium_->append(offset, bytes, size);
+  return placed.is_ok() ? Status() : health_.fail(std::move(placed));
+}
+
+// The value's bytes have been placed: a barrier, and then the record that names them.
+Status PoolImpl::commit_placed(Bytes key, const LargeValue& value) {
+  Status done = medium_->barrier();
+  if (!done.is_ok()) return health_.fail(std::move(done));
+  const Batch::Impl none;
+  RecordBuffer record;
+  record.add(OperationType::kPutLarge, key, value.encode());
+  throttle(record);
+  return std::move(with_space(none, false, [&] {
+                     return commit_once(none, &record, CommitMode::kEventual);
+                   }).status());
+}
+
 }  // namespace holdfast

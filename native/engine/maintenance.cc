@@ -136,4 +136,22 @@ Status PoolImpl::compact() {
   return tidier_.compact();
 }
 
+Status PoolImpl::resize(uint64_t bytes) {
+  Visit visit(visits_);
+  HOLDFAST_TRY(visit.begin());
+  const uint64_t capacity = medium_->space().capacity;
+  const bool smaller = bytes != 0 && bytes < capacity;
+  if (smaller) {
+    medium_->prefer_below(bytes);
+    Status compacted = compact();
+    medium_->prefer_below(0);
+    HOLDFAST_TRY(std::move(compacted));
+  }
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(health_.usable());
+  if (smaller) room_.give_back_spares();
+  Status resized = medium_->resize(bytes);
+  return resized.code() == Code::kIo ? health_.fail(std::move(resized)) : std::move(resized);
+}
+
 }  // namespace holdfast

@@ -181,4 +181,29 @@ Status PoolImpl::replay() {
   return set.is_ok() ? Status() : health_.fail(std::move(set));
 }
 
+// The log goes on in a segment of its own, so that the feed meets no jump inside one; then the
+// numbers jump and a fold says so.
+Status PoolImpl::continue_from(uint64_t epoch) {
+  HOLDFAST_TRY(settle());
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(folder_.fold_all());
+  {
+    std::lock_guard append(log_.lock);
+    HOLDFAST_TRY(health_.usable());
+    std::vector<Segment> fresh;
+    HOLDFAST_TRY(room_.take_log_segment(Purpose::kUser, kKiB, &fresh));
+    log_.segments.add(fresh[0], log_.writer.next_sequence());
+    Status linked =
+        log_.writer.link_to(fresh[0], log_.epoch, std::min(barriers_.durable(), log_.epoch));
+    if (linked.is_ok() && fence_at_once_)
+      linked = medium_->barrier();  // before another thread can go on behind it
+    if (!linked.is_ok()) return health_.fail(std::move(linked));
+    log_.epoch = std::max(log_.epoch, epoch);
+    log_.history = log_.epoch;
+    index_.visible_epoch = log_.epoch;
+    barriers_.begin_at(log_.epoch);
+  }
+  return folder_.run_fold(true);
+}
+
 }  // namespace holdfast

@@ -1,6 +1,7 @@
-// What a pool says of itself: facts that stand while it is open, and counts of one moment. Any
-// thread; reads nothing of the medium but its books.
+// What a pool says of itself: facts that stand while it is open, counts of one moment, which are
+// taken from its books alone, and what is damaged (checker.h). Any thread.
 
+#include "engine/checker.h"
 #include "engine/pool_impl.h"
 
 namespace holdfast {
@@ -78,6 +79,17 @@ PoolStats PoolImpl::stats() const {
   s.replayed_operations = replayed_operations_, s.replayed_bytes = replayed_bytes_,
   s.open_us = open_us_;
   return s;
+}
+
+Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled,
+                                    const std::function<void(double)>& progress) {
+  Visit visit(visits_);
+  HOLDFAST_TRY(visit.begin());
+  auto pinned = snapshot();
+  if (!pinned.is_ok()) return std::move(pinned.status());
+  const Checker::Parts parts{*medium_, health_, log_, fold_, region_reader_, secret_};
+  const IndexView& view = (*pinned)->view;
+  return Checker(*this, parts, std::move(*pinned), view, cancelled).run(progress);
 }
 
 }  // namespace holdfast

@@ -90,7 +90,7 @@ export default [
   ['settle does not wait', 'engine/group_commit.cc', 'return «barriers_.wait_durable(barriers_.appended())»;\n}\n\n}', 'Status()'],
   ['a long value shares its record\'s barrier', 'format/large_value.h', '!info.barrier_is_per_thread && «bytes <= 4 * kMiB»;', 'true'],
   ['no barrier behind a large value', 'engine/large_values.cc', 'kLargeBarrierLeftOut) ? Status() : «medium_->barrier()»;', 'Status()'],
-  ['no barrier behind a large value that is restored', 'engine/restore.cc',
+  ['no barrier behind a large value that is restored', 'engine/large_values.cc',
     'Status done = «medium_->barrier()»;\n  if (!done.is_ok()) return health_.fail(std::move(done));\n  const Batch::Impl none;', 'Status()'],
   ['a large value is placed beyond the reserve', 'engine/room.cc', 'needed = «reserve_bytes() + bytes»;', 'bytes'],
   ['the last chunk of a large value is not summed', 'engine/large_values.cc',

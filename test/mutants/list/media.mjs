@@ -109,7 +109,7 @@ export default [
   ['holes that have blocks are not asked for on a full disk', 'medium/file_space.cc', 'if («!is_disk_full(error)») return error;', 'true', 'pool'],
   ['an idle pool keeps nothing for a full disk', 'engine/tidier.cc',
     'kept = «ahead + room_.reserve_bytes() - std::min(room_.reserve_bytes(), room_.spare_bytes())»;', '0', 'pool'],
-  ['a pool that is closed gives nothing back', 'engine/pool.cc', '«give_back_free(false);»', '', 'pool'],
+  ['a pool that is closed gives nothing back', 'engine/pool_impl.cc', '«give_back_free(false);»', '', 'pool'],
   ['an idle pool gives nothing back', 'engine/maintenance.cc', '}\n  «tidier_.give_back_free(false, tidier_.kept_for_large(few_large_bytes));»', '', 'pool'],
   ['holes are not looked for at opening', 'medium/file_space.cc', 'if («!held.empty()») find_holes();', 'false', 'media'],
   ['a piece reaches over a hole', 'medium/file_space.cc', 'const uint64_t stop = «hole ? hole->offset : free->end()»;', 'free->end()', 'media'],
