@@ -2,10 +2,10 @@
  * Live backup: what a pool holds at one epoch, or the commits since one, to a file or a stream,
  * while commits go on.
  *
- * The blocks are made by native/engine/backup.cc; here they are written. To a file they go under
- * `<target>.partial` until the last one is there and synced. An interruption of any kind leaves
- * that file, and the next backup to the same target goes on from there; under its own name the
- * target is never half. What a power cut leaves at each step, and each failing call:
+ * The blocks are made by native/engine/copies/backup.cc; here they are written. To a file they go
+ * under `<target>.partial` until the last one is there and synced. An interruption of any kind
+ * leaves that file, and the next backup to the same target goes on from there; under its own name
+ * the target is never half. What a power cut leaves at each step, and each failing call:
  * test/unit/backup-faults.test.ts.
  *
  * Three things that are not to be gone on with: a file whose sync has failed (the system may have

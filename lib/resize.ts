@@ -1,6 +1,6 @@
 /**
- * Another size for a pool that nobody has open, by copying it; see native/engine/resize.h for what
- * a crash leaves.
+ * Another size for a pool that nobody has open, by copying it; see native/engine/copies/resize.h
+ * for what a crash leaves.
  */
 import { native } from './native-binding';
 import { checkPath, directoriesOption, optionsObject, sizeOption } from './options';

@@ -1,6 +1,6 @@
 /**
- * Saves what is still valid in a damaged pool into a new one; see native/engine/salvage.h for what
- * is trusted when.
+ * Saves what is still valid in a damaged pool into a new one; see native/engine/damage/salvage.h
+ * for what is trusted when.
  */
 import { resolve } from 'node:path';
 

@@ -5,7 +5,7 @@
 //   gyp.js pmem            sources of the pmem medium
 //   gyp.js have pmem|xxhash   1 or 0: can this machine compile (and link) against it
 //   gyp.js include         node-addon-api's headers
-// Most files of a folder are compiled ten at a time, through files of includes that this writes to
+// Most files of a layer are compiled ten at a time, through files of includes that this writes to
 // build/unity: reading the same headers again and again was most of a build. HOLDFAST_UNITY=0 in
 // the environment: each by itself.
 // HOLDFAST_PMEM=0 and HOLDFAST_XXHASH=0 in the environment build as if the library were not
@@ -32,17 +32,17 @@ function list(name) {
 }
 
 /**
- * Ten files of one folder as one that includes them; native/base has files that need flags or
+ * Ten files of one layer as one that includes them; native/base has files that need flags or
  * macros of their own. As CMakeLists.txt does it.
  */
 function united(files) {
   if (process.env.HOLDFAST_UNITY === '0') return files;
-  const folders = [...new Set(files.map((file) => path.dirname(file)))];
-  return folders.flatMap((folder) => {
-    const members = files.filter((file) => path.dirname(file) === folder);
-    if (folder === 'native/base') return members;
+  const layerOf = (file) => file.split('/')[1];
+  return [...new Set(files.map(layerOf))].flatMap((layer) => {
+    const members = files.filter((file) => layerOf(file) === layer);
+    if (layer === 'base') return members;
     return Array.from({ length: Math.ceil(members.length / UNITED) }, (_, i) => {
-      const name = `build/unity/${folder.slice('native/'.length)}/${path.basename(members[0], '.cc')}-${i + 1}.cc`;
+      const name = `build/unity/${layer}/${path.basename(members[0], '.cc')}-${i + 1}.cc`;
       writeIfNew(
         path.join(root, name),
         members

@@ -9,9 +9,9 @@
 #include "binding/task.h"
 #include "binding/watch_handle.h"
 #include "binding/watched_work.h"
-#include "engine/backup.h"
-#include "engine/resize.h"
-#include "engine/salvage.h"
+#include "engine/copies/backup.h"
+#include "engine/copies/resize.h"
+#include "engine/damage/salvage.h"
 
 namespace holdfast::binding {
 

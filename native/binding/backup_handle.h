@@ -10,8 +10,8 @@
 #include "binding/connection.h"
 #include "binding/handle.h"
 #include "binding/node_api.h"
-#include "engine/backup.h"
-#include "engine/restore.h"
+#include "engine/copies/backup.h"
+#include "engine/copies/restore.h"
 
 namespace holdfast::binding {
 

@@ -1,8 +1,9 @@
 // The change feed, held by JavaScript: one cursor, and at most one batch of commits on its way.
 //
 // next() on the JavaScript thread; the batch is read and packed on the feed's own thread
-// (engine/feed_tail.h) and handed back as one ArrayBuffer. Nothing is read ahead: while JavaScript
-// does not ask, the commits stay in the log. Layout of a batch, all numbers little-endian:
+// (engine/state/feed_tail.h) and handed back as one ArrayBuffer. Nothing is read ahead: while
+// JavaScript does not ask, the commits stay in the log. Layout of a batch, all numbers
+// little-endian:
 //
 //   the batch: [epoch up to which all is given f64] commits
 //   a commit:  [epoch f64][time f64][changes u32][zero u32] changes

@@ -4,9 +4,9 @@
 // A cursor gives every commit with an epoch above the one it began behind, once and whole, as soon
 // as it is behind its barrier; the cleaner's moves are no commits and are passed over. Nothing is
 // queued anywhere: what is not read yet lies in the log, and the cursor's place is kept there for
-// as long as it is not more than `lag_bytes` behind (engine/retention.h). After that its segments
-// may go like any other's, and a cursor that then finds its place gone says kForgotten, and from
-// where the log is held.
+// as long as it is not more than `lag_bytes` behind (engine/state/retention.h). After that its
+// segments may go like any other's, and a cursor that then finds its place gone says kForgotten,
+// and from where the log is held.
 //
 // Threads: one at a time per cursor; any. A cursor outlives its pool's closing (it then says
 // kClosed). A crash loses cursors and nothing else: a reader remembers the last epoch it was done

@@ -2,8 +2,8 @@
 
 #include "engine/pool.h"
 
-#include "engine/pool_impl.h"
-#include "engine/read_only_pool.h"
+#include "engine/pool/pool_impl.h"
+#include "engine/read_only/read_only_pool.h"
 #include "medium/pool_file.h"
 
 namespace holdfast {

@@ -95,8 +95,8 @@ struct PoolOptions {
   std::optional<RetainWish> retain;  // how much of the log is kept for the change feed; absent: as
                                      // the pool was opened last
 
-  // Opens for reading only, also while another process writes (engine/read_only_pool.h). Nothing is
-  // created or recovered.
+  // Opens for reading only, also while another process writes (engine/read_only/read_only_pool.h).
+  // Nothing is created or recovered.
   bool read_only = false;
   uint32_t wait_for_writer_ms =
       5000;  // how long such a reader waits for a busy writer to take notice of it

@@ -61,7 +61,7 @@ struct FoldedRegion {
 };
 
 // A large value's segment that nothing current refers to any more, kept for readers of the log
-// (engine/retention.h).
+// (engine/state/retention.h).
 struct KeptSegment {
   Segment segment;
   uint64_t sequence = 0;  // of the log segment whose record names it: it goes when that one does

@@ -9,7 +9,7 @@
 // The segments are behind a barrier of their own before the operation is appended, so that a valid
 // operation's value is there; or, where a barrier is a sync and they are short, behind the
 // record's: of a record that was not durable when the machine died they may be torn, as the record
-// may be, and replay looks whether they are (engine/tail.h).
+// may be, and replay looks whether they are (log/tail.h).
 #pragma once
 
 #include <cstdint>

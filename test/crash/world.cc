@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <utility>
 
-#include "engine/batch.h"
+#include "engine/commit/batch.h"
 
 namespace holdfast::crash {
 

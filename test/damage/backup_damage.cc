@@ -5,9 +5,9 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "engine/backup.h"
+#include "engine/copies/backup.h"
+#include "engine/copies/restore.h"
 #include "engine/pool.h"
-#include "engine/restore.h"
 
 namespace holdfast::crash {
 

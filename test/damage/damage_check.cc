@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "engine/damage/salvage.h"
 #include "engine/pool.h"
-#include "engine/salvage.h"
 #include "judge.h"
 #if __has_include("base/test_hooks.h")
 #include "base/test_hooks.h"

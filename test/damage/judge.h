@@ -6,8 +6,8 @@
 #include <string>
 
 #include "damage_check.h"
+#include "engine/damage/salvage.h"
 #include "engine/pool.h"
-#include "engine/salvage.h"
 
 namespace holdfast::crash {
 

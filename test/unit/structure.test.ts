@@ -39,6 +39,44 @@ const ladder: Record<string, string[]> = {
 // contract; binding/ hands on what may be asked of a medium.
 const seams = new Set(['format medium/medium.h', 'binding medium/open_medium.h']);
 
+// The folders inside native/engine, lowest first; ARCHITECTURE.md draws them. Each may include
+// itself, what is named here, and the door: the headers beside the folders, which know none of
+// them.
+const engineFolders: Record<string, string[]> = {
+  state: [],
+  space: ['state'],
+  read: ['state'],
+  commit: ['state', 'space', 'read'],
+  fold: ['state', 'space', 'read', 'commit'],
+  clean: ['state', 'space', 'commit', 'fold'],
+  damage: ['state', 'read'],
+  pool: ['state', 'space', 'read', 'commit', 'fold', 'clean', 'damage'],
+  read_only: ['state', 'pool'],
+  copies: ['state', 'read', 'pool'],
+};
+const opens = ['pool', 'read_only']; // engine/pool.cc
+// What leaves the engine beside the door.
+const leaves = /^engine\/(\w+\.h|copies\/(backup|restore|resize)\.h|damage\/salvage\.h)$/;
+
+function engineBreaches(files: Source[]): string[] {
+  const folderIn = (file: string): string | undefined =>
+    /^(?:native\/)?engine\/(\w+)\//.exec(file)?.[1];
+  return files.flatMap(({ file, text }) => {
+    const folder = folderIn(file);
+    const inside = file.startsWith('native/engine/');
+    const allowed = (included: string): boolean => {
+      if (!inside) return leaves.test(included);
+      const target = folderIn(included);
+      if (target === undefined || target === folder) return true;
+      if (folder === undefined) return file.endsWith('.cc') && opens.includes(target);
+      return engineFolders[folder]?.includes(target) ?? false;
+    };
+    return [...text.matchAll(/^#include "(engine\/[^"]+)"/gm)]
+      .filter(([, included]) => !allowed(included!))
+      .map(([, included]) => `${file} includes ${included}`);
+  });
+}
+
 function nativeBreaches(files: Source[]): string[] {
   const breaches: string[] = [];
   for (const { file, text } of files) {
@@ -146,6 +184,37 @@ describe('structure', () => {
       expect(
         nativeBreaches([{ file: `native/${file}`, text: `#include "${included}"` }]),
       ).toHaveLength(1);
+    }
+  });
+
+  it('so they do between the folders of the engine, which are all drawn', () => {
+    expect(engineBreaches(sources(native))).toEqual([]);
+    for (const [file, included] of [
+      ['engine/pool.h', 'engine/state/feed_tail.h'],
+      ['engine/pool.cc', 'engine/copies/backup.h'],
+      ['engine/state/x.h', 'engine/commit/batch.h'],
+      ['engine/space/x.cc', 'engine/read/region_reader.h'],
+      ['engine/damage/x.cc', 'engine/pool/pool_impl.h'],
+      ['engine/pool/x.cc', 'engine/read_only/read_only_pool.h'],
+      ['engine/new/x.h', 'engine/state/health.h'],
+      ['binding/x.cc', 'engine/pool/pool_impl.h'],
+    ])
+      expect(
+        engineBreaches([{ file: `native/${file}`, text: `#include "${included}"` }]),
+      ).toHaveLength(1);
+    const folders = native.flatMap((file) => /^native\/engine\/(\w+)\//.exec(file)?.[1] ?? []);
+    expect([...new Set(folders)].sort()).toEqual(Object.keys(engineFolders).sort());
+    const picture = /```\n(.*the door[^`]*)```/.exec(read('ARCHITECTURE.md'))![1]!.split('\n');
+    const drawn = (folder: string): number =>
+      picture.findIndex((line) =>
+        line
+          .slice(0, 37)
+          .split(/[^\w.]+/)
+          .includes(folder),
+      );
+    for (const [folder, below] of Object.entries(engineFolders)) {
+      expect(drawn(folder)).toBeGreaterThan(0);
+      for (const one of below) expect(drawn(one)).toBeGreaterThan(drawn(folder));
     }
   });
 

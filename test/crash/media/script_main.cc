@@ -14,7 +14,7 @@
 
 #include "crash/media/script.h"
 #include "crash/media/trace_format.h"
-#include "engine/backup.h"
+#include "engine/copies/backup.h"
 
 namespace holdfast::crash {
 namespace {

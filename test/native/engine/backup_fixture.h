@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/backup.h"
-#include "engine/restore.h"
+#include "engine/copies/backup.h"
+#include "engine/copies/restore.h"
 #include "native/pool_fixture.h"
 
 namespace holdfast::test {

@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <random>
 
-#include "engine/salvage.h"
+#include "engine/damage/salvage.h"
 #include "index/node.h"
 #include "index/table_reader.h"
 #include "native/pool_fixture.h"

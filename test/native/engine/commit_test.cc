@@ -7,7 +7,7 @@
 #include <functional>
 #include <thread>
 
-#include "engine/salvage.h"
+#include "engine/damage/salvage.h"
 #include "native/at_point.h"
 #include "native/engine/backup_fixture.h"
 #include "native/system_faults.h"

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/backup.h"
+#include "engine/copies/backup.h"
 #include "native/pool_fixture.h"
 
 using namespace holdfast;

@@ -10,7 +10,7 @@
 #include <random>
 #include <thread>
 
-#include "engine/feed_tail.h"
+#include "engine/state/feed_tail.h"
 #include "native/at_point.h"
 #include "native/engine/feed_fixture.h"
 

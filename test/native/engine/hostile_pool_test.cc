@@ -3,7 +3,7 @@
 // pool.
 #include <doctest/doctest.h>
 
-#include "engine/salvage.h"
+#include "engine/damage/salvage.h"
 #include "index/table.h"
 #include "native/forged_pool.h"
 #include "native/index/memory_medium.h"

@@ -1,4 +1,4 @@
-// Groups committed by the thread that flushes (native/engine/group_commit.cc): one barrier,
+// Groups committed by the thread that flushes (native/engine/pool/group_commit.cc): one barrier,
 // completed before flush() returns, and never behind the last fold of a pool that closes: a tail
 // behind the mark of a clean end would not be replayed.
 #include <doctest/doctest.h>

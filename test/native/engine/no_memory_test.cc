@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <new>
 
-#include "engine/backup.h"
-#include "engine/feed_tail.h"
+#include "engine/copies/backup.h"
+#include "engine/state/feed_tail.h"
 #include "native/pool_fixture.h"
 #include "native/system_faults.h"
 

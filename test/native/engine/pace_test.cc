@@ -1,6 +1,6 @@
 // How quickly commits may go in a nearly full pool. Times only from below: a busy machine makes any
 // wait longer.
-#include "engine/pace.h"
+#include "engine/space/pace.h"
 
 #include <doctest/doctest.h>
 

@@ -8,7 +8,7 @@
 #include <random>
 #include <thread>
 
-#include "engine/salvage.h"
+#include "engine/damage/salvage.h"
 #include "format/region.h"
 #include "native/pool_fixture.h"
 

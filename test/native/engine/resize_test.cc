@@ -1,5 +1,5 @@
 // Another size for a pool: in place and by copying, and a kill at every step of both.
-#include "engine/resize.h"
+#include "engine/copies/resize.h"
 
 #include <doctest/doctest.h>
 #include <signal.h>

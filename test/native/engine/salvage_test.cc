@@ -1,6 +1,6 @@
 // What salvage takes from where the index cannot say: the newest version of each key, no deleted
 // one, no damaged bytes, and nothing older than what a fold has placed.
-#include "engine/salvage.h"
+#include "engine/damage/salvage.h"
 
 #include <doctest/doctest.h>
 

@@ -3,10 +3,10 @@
 // too early loses bytes that somebody reads, one too late loses space.
 #include <doctest/doctest.h>
 
-#include "engine/extent_reserve.h"
-#include "engine/graveyard.h"
-#include "engine/index_state.h"
-#include "engine/retention.h"
+#include "engine/space/extent_reserve.h"
+#include "engine/state/graveyard.h"
+#include "engine/state/index_state.h"
+#include "engine/state/retention.h"
 #include "log/segment_table.h"
 #include "native/index/memory_medium.h"
 

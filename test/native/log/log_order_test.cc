@@ -3,9 +3,9 @@
 // mistakes show in a crash only where two others come together.
 #include <doctest/doctest.h>
 
-#include "engine/tail.h"
 #include "log/log_reader.h"
 #include "log/log_writer.h"
+#include "log/tail.h"
 #include "native/index/memory_medium.h"
 
 namespace holdfast {

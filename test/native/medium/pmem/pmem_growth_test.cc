@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 
-#include "engine/resize.h"
+#include "engine/copies/resize.h"
 #include "format/pmem_layout.h"
 #include "native/killed_child.h"
 #include "native/pool_fixture.h"

@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "engine/resize.h"
+#include "engine/copies/resize.h"
 #include "native/killed_child.h"
 #include "native/medium/pmem/pmem_parts_fixture.h"
 

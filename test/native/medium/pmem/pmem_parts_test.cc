@@ -12,8 +12,8 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "engine/resize.h"
-#include "engine/salvage.h"
+#include "engine/copies/resize.h"
+#include "engine/damage/salvage.h"
 #include "medium/pool_set.h"
 #include "native/medium/pmem/pmem_parts_fixture.h"
 #include "native/own_mounts.h"

@@ -1,0 +1,218 @@
+#include "engine/fold/merger.h"
+
+#include <algorithm>
+
+#include "base/test_hooks.h"
+#include "base/test_points.h"
+
+namespace holdfast {
+
+namespace {
+constexpr size_t kMaxRuns = 8;
+constexpr size_t kTier = 4;           // so many runs of about one size become one
+constexpr uint64_t kOldestShare = 2;  // all newer runs together may have one in so many entries of
+                                      // the oldest before it is merged too
+constexpr uint64_t kSwitches = 16;  // a merge switches about so often: each time costs a fold block
+
+uint64_t node_bytes(const RunPtr& run) {
+  uint64_t bytes = 0;
+  for (const TableRef& table : run->tables()) bytes += uint64_t{table.nodes} * kNodeBytes;
+  return bytes;
+}
+}  // namespace
+
+// One under way.
+struct Merger::Work {
+  Work(Medium& medium, uint64_t table_bytes) : builder(medium, table_bytes) {}
+  std::vector<RunPtr> inputs;  // newest first
+  bool keep_deleted = false;   // there are older runs
+  uint64_t bytes = 0;          // of the inputs' nodes
+  uint64_t stretch = 0;        // bytes of merged tables that are switched in together
+  RunPtr standing;  // what stands in the index for the oldest input: merged tables, then those of
+                    // its own that are left
+  std::vector<TableRef> merged;  // the first of these two
+  size_t passed = 0;             // tables of the oldest input that the cursor is past
+  size_t replaced = 0;           // of those, given back already
+  std::unique_ptr<Cursor> cursor;
+  RunBuilder builder;
+
+  uint64_t unswitched_bytes() const {
+    uint64_t sum = 0;
+    for (const TableRef& table : builder.finished()) sum += table.segment.bytes;
+    return sum;
+  }
+};
+
+Merger::Merger(Medium& medium, LogState& log, IndexState& index, FoldRoot& fold, Returns& returns)
+    : medium_(medium), log_(log), index_(index), fold_(fold), returns_(returns) {}
+
+Merger::~Merger() = default;
+
+// Which neighbouring runs to merge: all, once the newer ones are a good part of the oldest; else
+// the newest ones of about one size.
+std::pair<size_t, size_t> Merger::choose() const {
+  const auto& runs = index_.view.runs;
+  if (runs.size() < 3) return {0, 0};
+  uint64_t newer = 0;
+  for (size_t i = 0; i + 1 < runs.size(); i++) newer += runs[i]->entries();
+  if (newer * kOldestShare >= runs.back()->entries()) return {0, runs.size()};
+  uint64_t sum = runs[0]->entries();
+  size_t count = 1;
+  while (count + 1 < runs.size() && runs[count]->entries() * count <= 2 * sum)
+    sum += runs[count++]->entries();
+  if (count >= kTier) return {0, count};
+  return runs.size() > kMaxRuns ? std::pair<size_t, size_t>{0, runs.size() - kMaxRuns + 2}
+                                : std::pair<size_t, size_t>{0, 0};
+}
+
+// How many of these runs there is room to merge: tables for two switches and the fold blocks. One
+// that found no room is begun anew only where all of its result has room. Merging gives space back,
+// so it may use what is otherwise kept for folds.
+size_t Merger::mergeable(size_t first, size_t count) {
+  const auto& runs = index_.view.runs;
+  const uint64_t unit = medium_.info().segment_unit;
+  uint64_t all = 0;
+  for (size_t fits = 0; fits < count; fits++) {
+    all += node_bytes(runs[first + fits]);
+    const uint64_t tables = 2 * std::max(index_.table_bytes, all / kSwitches) + index_.table_bytes;
+    const uint64_t needed =
+        round_up((all >= lacked_room_ ? all : std::min(all, tables)) + 2 * unit, unit);
+    if (!medium_.make_ready(needed).is_ok()) return fits;  // the others later, when there is room
+  }
+  return count;
+}
+
+void Merger::begin(size_t first, size_t count) {
+  count = mergeable(first, count);
+  if (count < 2 || index_.damaged.load()) return;
+  const auto& runs = index_.view.runs;
+  work_ = std::make_unique<Work>(medium_, index_.table_bytes);
+  Work& m = *work_;
+  m.inputs.assign(runs.begin() + static_cast<long>(first),
+                  runs.begin() + static_cast<long>(first + count));
+  m.keep_deleted = first + count < runs.size();
+  m.standing = m.inputs.back();
+  std::vector<std::unique_ptr<Cursor>> sources;
+  for (const RunPtr& run : m.inputs) {
+    m.bytes += node_bytes(run);
+    sources.push_back(run->cursor());
+  }
+  m.stretch = std::max(index_.table_bytes, m.bytes / kSwitches);
+  m.cursor = merge_cursors(std::move(sources), m.keep_deleted);
+  m.cursor->seek(Bytes());
+}
+
+// Goes on with the merge that was begun, for so many entries. What it says it could not do is
+// undone but for what was switched.
+Status Merger::step(uint64_t entries) {
+  Work& m = *work_;
+  const auto& old = m.inputs.back()->tables();
+  Status built;
+  for (; m.cursor->valid() && entries > 0 && built.is_ok(); entries--, m.cursor->next()) {
+    bool past_one = false;
+    while (m.passed < old.size() && m.cursor->key() > Bytes(old[m.passed].last_key))
+      past_one = true, m.passed++;
+    if (past_one) built = switch_when_due();
+    if (built.is_ok()) built = m.builder.add(m.cursor->key(), m.cursor->place());
+  }
+  if (built.is_ok() && m.cursor->valid()) {
+    unswitched_bytes_ = m.unswitched_bytes();
+    return {};
+  }
+  if (built.is_ok()) built = m.cursor->take_status();
+  if (built.is_ok()) built = m.builder.cut();
+  if (built.is_ok()) {
+    m.passed = old.size();
+    built = switch_merged(true);
+  }
+  if (built.is_full()) {
+    lacked_room_ = m.bytes;
+  } else if (m.bytes >= lacked_room_) {
+    lacked_room_ = UINT64_MAX;
+  }
+  if (built.code() == Code::kCorrupt) index_.damaged.store(true);
+  drop();
+  return built;
+}
+
+void Merger::drop() {
+  work_.reset();
+  unswitched_bytes_ = 0;
+}
+
+// At a place where a table of the oldest input ends: new tables should not become much smaller than
+// they may be.
+Status Merger::switch_when_due() {
+  Work& m = *work_;
+  const uint64_t making = m.builder.bytes_in_the_making();
+  if (making > 0 && 2 * making < index_.table_bytes) return {};
+  if (making + m.unswitched_bytes() < m.stretch) return {};
+  HOLDFAST_TRY(m.builder.cut());
+  return switch_merged(false);
+}
+
+// The merged tables so far take the place of the oldest input's that are passed; at the end (`all`)
+// of all inputs.
+Status Merger::switch_merged(bool all) {
+  Work& m = *work_;
+  const auto& old = m.inputs.back()->tables();
+  std::vector<TableRef> merged = m.merged;
+  merged.insert(merged.end(), m.builder.finished().begin(), m.builder.finished().end());
+  std::vector<TableRef> tables = merged;
+  tables.insert(tables.end(), old.begin() + static_cast<long>(m.passed), old.end());
+  const RunPtr next = tables.empty() ? nullptr : index_.make_run(medium_, std::move(tables));
+  HOLDFAST_POINT("merge.before_block");
+  std::vector<RunPtr> runs;
+  for (const RunPtr& run : index_.view.runs) {
+    const bool newer_input =
+        std::find(m.inputs.begin(), m.inputs.end() - 1, run) != m.inputs.end() - 1;
+    if (run != m.standing && !(all && newer_input)) runs.push_back(run);
+    if (run == m.standing && next) runs.push_back(next);
+  }
+  FoldBlock block = fold_.block;
+  block.runs = folded_runs(runs);
+  reach(TestPoint::kMergeRead);
+  HOLDFAST_TRY(fold_.set(std::move(block), false));
+  {
+    std::lock_guard append(log_.lock);
+    std::unique_lock guard(index_.lock);
+    index_.view.runs = std::move(runs);
+    const auto bury = [&](const TableRef& table) {
+      log_.graveyard.bury(table.segment, 0, index_.next_serial());
+    };
+    std::for_each(old.begin() + static_cast<long>(m.replaced),
+                  old.begin() + static_cast<long>(m.passed), bury);
+    for (size_t i = 0; all && i + 1 < m.inputs.size(); i++)
+      std::for_each(m.inputs[i]->tables().begin(), m.inputs[i]->tables().end(), bury);
+  }
+  (void)m.builder.hand_over();
+  m.replaced = m.passed;
+  m.merged = std::move(merged);
+  m.standing = next;
+  if (all) ended_.fetch_add(1, std::memory_order_relaxed);
+  returns_.give_back();
+  reach(TestPoint::kMergeDone);
+  return {};
+}
+
+void Merger::go_on(uint64_t entries) {
+  if (!work_) {
+    const auto [first, count] = choose();
+    if (count > 0) begin(first, count);
+  }
+  due_ = work_ ? due_ - std::min(due_, entries) : 0;
+  if (work_) (void)step(entries).is_ok();
+}
+
+void Merger::begin_all() {
+  if (index_.view.runs.size() > 1) begin(0, index_.view.runs.size());
+}
+
+// All runs become one, or as many as there is room for.
+Status Merger::merge_all() {
+  drop();
+  begin_all();
+  return work_ ? step(UINT64_MAX) : Status();
+}
+
+}  // namespace holdfast

@@ -1,0 +1,157 @@
+// The thread that decides when to fold, merge, clean, and give back. It is woken by commits and
+// otherwise looks round a few times a second while there is something left to tidy.
+
+#include <algorithm>
+#include <thread>
+
+#include "base/test_hooks.h"
+#include "engine/pool/pool_impl.h"
+
+namespace holdfast {
+
+namespace {
+constexpr auto kLookRound = std::chrono::milliseconds(200);
+constexpr uint64_t kIdleMs = 100;           // no commit for so long: time to tidy up
+constexpr uint64_t kMergeStep = 16 * 1024;  // entries merged between two looks at who waits
+constexpr uint64_t kIdleTail = kMiB;  // a tail so long is folded when there is nothing else to do
+constexpr uint64_t kIdleLarge =
+    4 * kMiB;  // the same of large values that it names, where not less make a fold due at any time
+constexpr uint64_t kRoundsAhead =
+    32 * kMiB;  // but not what the next rounds of tidying up will take
+constexpr uint64_t kThrottleFactor =
+    2;  // overlay beyond so many times its limit: commits wait for the fold
+}  // namespace
+
+void PoolImpl::maintenance_main() {
+  uint64_t commits = 0, last_commit_ms = monotonic_ms();
+  Clock::time_point readers_looked_for = {};
+  Clock::duration wait = kLookRound;
+  while (maintenance_.sleep(wait)) {
+    if (health_.has_failed()) {
+      space_requests_.refuse_all();
+      std::lock_guard guard(maintenance_mutex_);
+      look_for_readers();  // what is durable they may go on reading
+    } else {
+      std::lock_guard guard(maintenance_mutex_);
+      if (const auto now = Clock::now(); now - readers_looked_for >= kLookRound) {
+        look_for_readers();
+        if (Status there = medium_->still_there(); !there.is_ok())
+          (void)health_.fail(std::move(there));
+        readers_looked_for = now;
+      }
+      if (std::exchange(commits, log_.commits.load(std::memory_order_relaxed)) != commits)
+        last_commit_ms = monotonic_ms();
+      const bool idle = monotonic_ms() - last_commit_ms > kIdleMs;
+      maintenance_turn(idle);
+      wait = idle ? widening_.pause(kLookRound) : kLookRound;
+    }
+  }
+}
+
+void PoolImpl::maintain(bool idle) {
+  if (health_.usable().is_ok()) commit_queue_.work_off(true);
+  std::lock_guard guard(maintenance_mutex_);
+  if (health_.usable().is_ok()) look_for_readers();
+  if (health_.usable().is_ok()) maintenance_turn(idle);
+}
+
+void PoolImpl::maintenance_turn(bool idle) {
+  // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered
+  // in the index), or have already failed the pool: the next commit reports them.
+  const uint64_t few_large_bytes = std::min(folder_.most_large_bytes(), kIdleLarge);
+  bool fold_due = false;
+  {
+    std::lock_guard append(log_.lock);
+    fold_asked_for_ = false;
+    const bool idly_due = log_.tail.bytes >= kIdleTail || log_.tail.large_bytes >= few_large_bytes;
+    fold_due = folder_.fold_is_due() || index_.view.frozen != nullptr ||
+               (idle && (idly_due || fold_.refresh_retention()));
+  }
+  room_.prepare_spare();  // first: a fold takes long enough for commits to fill a segment
+  if (fold_due) (void)folder_.run_fold(false).is_ok();
+  returns_.give_back();
+  const auto [asked, wanted] = space_requests_.asked();
+  if (wanted > 0) space_requests_.answer(asked, cleaner_.reclaim_even_from_readers(wanted));
+  work_off_merges();
+  const bool gained = tidier_.clean_ahead(idle);
+  room_.prepare_spare();
+  if (gained) {
+    if (idle) tidier_.give_back_free(false, kRoundsAhead);
+    return maintenance_.wake();  // more of the same, after a look at who waits
+  }
+  if (!idle) return;
+  // Cleaning adds runs: all are merged behind it.
+  if (!merger_.under_way() && index_.view.runs.size() > 1) {
+    merger_.begin_all();
+    work_off_merges();
+  }
+  tidier_.give_back_free(false, tidier_.kept_for_large(few_large_bytes));
+  widening_.go_on();
+}
+
+// As much merging as folds have made necessary, in steps: folds that become due meanwhile, and who
+// waits for room, come first.
+void PoolImpl::work_off_merges() {
+  while (true) {
+    merger_.go_on(kMergeStep);
+    if (!merger_.under_way() || merger_.due() == 0 || health_.closing() ||
+        space_requests_.asked().bytes > 0 || pace_.is_short())
+      break;
+    bool due = false;
+    {
+      std::lock_guard append(log_.lock);
+      due = folder_.fold_is_due();
+    }
+    if (due && !folder_.run_fold(false).is_ok()) break;
+  }
+  if (merger_.under_way()) maintenance_.wake();
+}
+
+// When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays
+// bounded.
+void PoolImpl::throttle(const RecordBuffer& record) {
+  if (pace_.is_on() && !only_deletes(record)) pace_.wait(record.bytes());
+  for (int i = 0; i < 2000; i++) {
+    const uint64_t tail = log_.tail.operations.load(std::memory_order_relaxed);
+    if (tail < kThrottleFactor * options_.fold_operations || health_.closing()) return;
+    if (!options_.background) {
+      const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);
+      if (turn && health_.usable().is_ok()) maintenance_turn(false);
+      return;
+    }
+    maintenance_.wake();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+Status PoolImpl::fold() {
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(health_.usable());
+  return folder_.fold_all();
+}
+
+Status PoolImpl::compact() {
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(health_.usable());
+  return tidier_.compact();
+}
+
+Status PoolImpl::resize(uint64_t bytes) {
+  Visit visit(visits_);
+  HOLDFAST_TRY(visit.begin());
+  const uint64_t capacity = medium_->space().capacity;
+  const bool smaller = bytes != 0 && bytes < capacity;
+  if (smaller) {
+    medium_->prefer_below(bytes);
+    Status compacted = compact();
+    medium_->prefer_below(0);
+    HOLDFAST_TRY(std::move(compacted));
+  }
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(health_.usable());
+  if (smaller) room_.give_back_spares();
+  Status resized = medium_->resize(bytes);
+  return resized.code() == Code::kIo ? health_.fail(std::move(resized)) : std::move(resized);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,139 @@
+// Opening and closing: threads begin after recovery and end before the last fold.
+
+#include "engine/pool/pool_impl.h"
+
+#include <cstdlib>
+#include <thread>
+
+#include "base/test_hooks.h"
+#include "base/test_points.h"
+
+namespace holdfast {
+
+PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& options)
+    : medium_(std::move(opened.medium)),
+      name_(std::move(name)),
+      options_(options),
+      secret_(opened.secret),
+      format_version_(opened.format_version),
+      fence_at_once_(medium_->info().barrier_is_per_thread),
+      health_(*medium_, name_,
+              [this] {
+                readers_.failed();
+                barriers_.wake_all();
+              }),
+      operations_(*medium_, health_, name_),
+      region_reader_(*medium_, health_, secret_, options.read_only),
+      log_(*medium_, opened.secret, operations_, index_),
+      fold_(*medium_, health_, log_, readers_, secret_),
+      room_(*medium_, health_, name_, options_, index_, log_, pace_),
+      region_commits_(*medium_, name_, region_reader_, index_, room_),
+      returns_(*medium_, log_, index_, fold_, readers_, options.reader_bytes),
+      merger_(*medium_, log_, index_, fold_, returns_),
+      visits_(log_.lock, health_),
+      barriers_(*medium_, health_, readers_, feed_tail_),
+      appender_({health_, index_, log_, fold_, room_, barriers_, region_commits_, fence_at_once_}),
+      folder_({*medium_, health_, index_, log_, fold_, readers_, barriers_, room_, region_commits_,
+               returns_, merger_, options_, secret_}),
+      cleaner_({*medium_, health_, index_, log_, fold_, room_, appender_, folder_, merger_,
+                returns_, pace_, secret_}),
+      tidier_({*medium_, log_, fold_, room_, folder_, merger_, returns_, cleaner_}),
+      commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
+                     [this] { raise_eventual_barrier(); }},
+                    options.eventual_within_ms),
+      widening_(*medium_, log_) {
+  std::memcpy(uuid_, opened.uuid, sizeof uuid_);
+}
+
+PoolImpl::~PoolImpl() { (void)close().is_ok(); }
+
+namespace {
+// What a pool that is opened and closed must not leave behind; the test of that is tested with it.
+void leak_if_planted() {
+  if (planted(PlantedBug::kMemoryLeaked)) static_cast<volatile char*>(std::malloc(4096))[0] = 1;
+  if (planted(PlantedBug::kThreadLeaked)) {
+    std::thread([] {
+      while (true) std::this_thread::sleep_for(std::chrono::hours(1));
+    }).detach();
+  }
+}
+}  // namespace
+
+Status PoolImpl::start_threads() {
+  leak_if_planted();
+  HOLDFAST_TRY(commit_queue_.start());
+  return maintenance_.start([this] { maintenance_main(); });
+}
+
+void PoolImpl::abandon() {
+  std::lock_guard closing(close_mutex_);
+  health_.begin_closing();
+  health_.close();
+  medium_->close();
+  readers_.detach();
+}
+
+Status PoolImpl::close() {
+  std::lock_guard closing(close_mutex_);
+  if (health_.closed()) return {};
+  {
+    // Whoever holds the append lock finishes; whoever comes after is refused.
+    std::lock_guard append(log_.lock);
+    health_.begin_closing();
+  }
+  space_requests_.refuse_all();
+  feed_tail_.stop();
+  commit_queue_.stop();
+  maintenance_.stop();
+  Status ended;
+  {
+    // Whoever waits to fold, compact or resize has it after us, and finds the pool closed: the last
+    // fold stays the last.
+    std::lock_guard guard(maintenance_mutex_);
+    merger_.drop();
+    if (!options_.read_only && !health_.has_failed() && !medium_->failed()) {
+      ended = finish();
+      // Behind the last root: what is free now nothing refers to, nor may a reader still need it.
+      room_.give_back_spares();
+      tidier_.give_back_free(false);
+    }
+    std::unique_lock index(index_.lock);
+    health_.close();
+  }
+  space_requests_.refuse_all();
+  {
+    std::unique_lock append(log_.lock);
+    feed_idle_.wait(append, [&] { return !log_.retention.any_reading(); });
+    visits_.wait_for_all(append);
+  }
+  barriers_.wait_for_the_last();
+  HOLDFAST_POINT("close.before_medium");
+  medium_->close();
+  readers_.detach();
+  return ended;
+}
+
+// Each close leaves a run, and a pool that is opened for a moment only never comes to the
+// maintenance thread's merging: its runs would pile up, one for each time. A merge that fails
+// leaves all as it was.
+void PoolImpl::merge_before_closing() {
+  constexpr size_t kMostLeft = 4;
+  if (index_.view.runs.size() > kMostLeft) merger_.go_on(UINT64_MAX);
+}
+
+// Under maintenance_mutex_: the last fold, and the mark that the log has no tail. If there is no
+// room for it the tail stays, which a reopen replays.
+Status PoolImpl::finish() {
+  HOLDFAST_TRY(barriers_.wait_durable(barriers_.appended()));
+  Status folded = planted(PlantedBug::kCleanMarkWithTail) ? Status() : folder_.run_fold(false);
+  if (!folded.is_ok()) return folded.is_full() ? Status() : std::move(folded);
+  if (!planted(PlantedBug::kCleanMarkWithTail) &&
+      (index_.view.frozen || !index_.view.active->empty()))
+    folded = folder_.run_fold(false);
+  const bool tail = index_.view.frozen || !index_.view.active->empty();
+  if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};
+  merge_before_closing();
+  return fold_.mark_clean();
+}
+
+}  // namespace holdfast

@@ -1,0 +1,140 @@
+// A pool opened for reading only, also while another process writes to it: the newest durable
+// state, followed by refresh().
+//
+// What it promises. Every read sees the state after one commit, whole; that commit was behind its
+// barrier when it was first seen (or, where no writer lives, is one that the next writer will
+// find). Epochs never go back. The writer is never waited for but once, in open(), when it has to
+// take notice of the first reader; it never waits for a reader. Bytes that may have been given away
+// are never handed out: kReaderExpired instead. Nothing of the pool is written.
+//
+// How. One generation for each fold: a PoolImpl without threads whose medium maps the file
+// read-only, whose overlay is the tail as far as it is durable, and whose slot in the readers'
+// table (medium/readers_table.h) keeps in place what that fold and tail refer to. refresh() walks
+// on in the tail, or, when the writer has folded, makes a new generation; the old one goes, and its
+// slot with it, when the last snapshot of it does. Why that is safe:
+// docs/decisions/0008-readers-in-other-processes.md.
+//
+// Threads: as pool.h says. Locks: refresh_mutex_ > current_lock_ > those of a generation's
+// PoolImpl.
+#pragma once
+
+#include "engine/pool/pool_impl.h"
+#include "log/tail.h"
+#include "medium/reading_medium.h"
+
+namespace holdfast {
+
+class ReadOnlyPool final : public Pool {
+ public:
+  // As open_medium(), and kLocked: a writer lives and can't be followed from here (says why).
+  static Result<std::shared_ptr<Pool>> open(const std::string& path, const PoolOptions& options);
+  ReadOnlyPool(std::string path, const PoolOptions& options)
+      : path_(std::move(path)), options_(options) {}
+  ~ReadOnlyPool() override { (void)close().is_ok(); }
+
+  Result<uint64_t> refresh() override;
+  bool read_only() const override { return true; }
+
+  Result<Reader> read(const SnapshotPtr& snapshot) override;
+  Result<SnapshotPtr> snapshot() override;
+  uint64_t epoch_of(const SnapshotPtr& snapshot) const override { return snapshot->pin.epoch; }
+  Result<std::unique_ptr<RangeIterator>> range(const RangeOptions& options,
+                                               const SnapshotPtr& snapshot) override;
+  Result<uint64_t> count(const RangeOptions& options, const SnapshotPtr& snapshot,
+                         const std::atomic<bool>* cancelled) override;
+  Status region_read(uint32_t region, uint64_t offset, uint64_t size, uint8_t* to,
+                     const SnapshotPtr& snapshot) override;
+  Result<uint64_t> region_data_from(uint32_t region, uint64_t offset,
+                                    const SnapshotPtr& snapshot) override;
+  Result<RegionInfo> region_info(uint32_t region, const SnapshotPtr& snapshot) override;
+  Result<std::vector<RegionInfo>> regions(const SnapshotPtr& snapshot) override;
+  // Copies: a mapping would go on showing what is there after the pin was taken away.
+  Result<std::unique_ptr<MappedView>> view_value(Bytes key, const SnapshotPtr& snapshot) override;
+  Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size,
+                                                  const SnapshotPtr& snapshot) override;
+  PoolFacts facts() const override;
+  PoolStats stats() const override;
+  Result<CheckReport> check(const std::atomic<bool>* cancelled,
+                            const std::function<void(double)>& progress) override;
+  Status close() override;
+
+  // What changes a pool is refused with kReadOnly; there is nothing to settle and nothing to
+  // maintain.
+  Result<Receipt> commit(Batch&, CommitMode) override { return refusal(); }
+  std::shared_ptr<void> attach(OnCompleted on_completed) override {
+    return std::make_shared<Client>(std::move(on_completed));
+  }
+  uint64_t submit(const std::shared_ptr<void>& client, Batch&& batch, CommitMode mode) override;
+  void flush(const std::shared_ptr<void>& client) override;
+  Status settle() override { return {}; }
+  Status fold() override { return refusal(); }
+  Status compact() override { return refusal(); }
+  Status resize(uint64_t) override { return refusal(); }
+  // The log is the writer's to keep: its feed is read, and it is backed up, where it is written.
+  Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions&) override { return refusal(); }
+  Status watch(std::shared_ptr<FeedWaiter> waiter) override {
+    return feed_tail_.add(std::move(waiter));
+  }
+  void maintain(bool) override {}
+
+ private:
+  struct Generation {
+    std::shared_ptr<PoolImpl> pool;
+    const ReadingMedium* medium = nullptr;
+    std::unique_ptr<LogReader> reader;
+    std::unique_ptr<Tail> tail;
+    RootWords root;
+    // A writer died (or its fold failed) while it placed regions: the first walk makes them whole,
+    // as recovery does.
+    bool torn = false;
+  };
+  // What there is to know about the writer, at one moment.
+  struct Writer {
+    uint64_t attachments = 0, durable = 0;
+    bool lives = false, failed = false;
+    bool operator==(const Writer&) const = default;
+  };
+
+  Status refusal() const;
+  Status begin();
+  Status meet_writer();
+  Status meet_without_table();
+  Writer look() const;
+  Result<RootWords> read_root() const;
+  Status wait_while_placing() const;
+  Status wait_for_recovery() const;
+  Result<uint64_t> refresh_locked();
+  Status step(const Writer& writer, bool* done);
+  Status next_generation(const RootWords& root);
+  Result<std::shared_ptr<Generation>> make_generation(const RootWords& root);
+  struct TailChanges;
+  Status catch_up(Generation* generation, const Writer& writer, bool* done);
+  static Status apply_tail(Generation* generation, const TailChanges& found,
+                           std::unique_ptr<Tail> tail);
+  std::shared_ptr<Generation> current() const;
+  // The engine that answers for the snapshot, or for now; held as long as it is asked.
+  Result<std::shared_ptr<PoolImpl>> reading(const SnapshotPtr& snapshot) const;
+  void end(const std::shared_ptr<PoolImpl>& pool);
+
+  const std::string path_;
+  const PoolOptions options_;
+  std::shared_ptr<PoolBytes> bytes_;
+  std::shared_ptr<ReadersTable> table_;  // null where none can be made
+  uint64_t incarnation_ = 0;             // without a table: of the root as it was when nobody wrote
+
+  std::mutex refresh_mutex_;
+  Writer seen_;  // guarded by refresh_mutex_, as the next four: when the last refresh ended
+  uint64_t epoch_ = 0;
+  bool up_to_date_ = false;
+  std::vector<std::weak_ptr<PoolImpl>> generations_;
+  bool closed_ = false;
+
+  FeedTail feed_tail_;  // nobody rings it
+
+  mutable SharedLock current_lock_;
+  std::shared_ptr<Generation> current_;  // guarded by current_lock_
+
+  std::atomic<uint64_t> refreshes_{0}, replayed_operations_{0}, replayed_bytes_{0};
+};
+
+}  // namespace holdfast
