@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "format/large_value.h"
-#include "native/engine/backup_fixture.h"
+#include "native/engine/copies/backup_fixture.h"
 
 using namespace holdfast;
 using namespace holdfast::test;

@@ -9,7 +9,7 @@
 
 #include "engine/damage/salvage.h"
 #include "native/at_point.h"
-#include "native/engine/backup_fixture.h"
+#include "native/engine/copies/backup_fixture.h"
 #include "native/system_faults.h"
 
 namespace holdfast::test {

@@ -1,5 +1,5 @@
 // Little room: who may use it for what, and what is given back first.
-// test/native/engine/space_test.cc fills pools; here each step is looked at.
+// test/native/engine/space/space_test.cc fills pools; here each step is looked at.
 #include <doctest/doctest.h>
 
 #include "format/region.h"

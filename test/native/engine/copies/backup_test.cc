@@ -5,7 +5,7 @@
 #include <random>
 #include <thread>
 
-#include "native/engine/backup_fixture.h"
+#include "native/engine/copies/backup_fixture.h"
 
 using namespace holdfast;
 using namespace holdfast::test;

@@ -2,7 +2,7 @@
 // reads as far as its lag allows, and never at the price of a commit.
 #include <doctest/doctest.h>
 
-#include "native/engine/feed_fixture.h"
+#include "native/engine/pool/feed_fixture.h"
 
 using namespace holdfast;
 using namespace holdfast::test;

@@ -9,7 +9,7 @@
 #include "format/region.h"
 #include "index/table.h"
 #include "medium/readers_table.h"
-#include "native/engine/feed_fixture.h"
+#include "native/engine/pool/feed_fixture.h"
 #include "native/forged_pool.h"
 #include "native/index/memory_medium.h"
 

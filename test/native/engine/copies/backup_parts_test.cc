@@ -7,7 +7,7 @@
 
 #include "format/backup.h"
 #include "native/at_point.h"
-#include "native/engine/backup_fixture.h"
+#include "native/engine/copies/backup_fixture.h"
 
 using namespace holdfast;
 using namespace holdfast::test;

@@ -12,7 +12,7 @@
 
 #include "engine/state/feed_tail.h"
 #include "native/at_point.h"
-#include "native/engine/feed_fixture.h"
+#include "native/engine/pool/feed_fixture.h"
 
 using namespace holdfast;
 using namespace holdfast::test;
