@@ -48,6 +48,13 @@ void PoolImpl::maintenance_main() {
   }
 }
 
+// A first reader may have come since the last look.
+void PoolImpl::look_for_readers() {
+  std::lock_guard append(log_.lock);
+  readers_.look(fold_.root.incarnation, barriers_.durable_word());
+  if (health_.has_failed()) readers_.failed();  // a table that was made since has not heard of it
+}
+
 void PoolImpl::maintain(bool idle) {
   if (health_.usable().is_ok()) commit_queue_.work_off(true);
   std::lock_guard guard(maintenance_mutex_);

@@ -7,6 +7,7 @@
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
+#include "engine/recover/recovery.h"
 
 namespace holdfast {
 
@@ -58,6 +59,45 @@ void leak_if_planted() {
   }
 }
 }  // namespace
+
+Status PoolImpl::recover() {
+  const auto begun = Clock::now();
+  Recovery recovery({*medium_, health_, index_, log_, fold_, readers_, room_, barriers_,
+                     region_commits_, appender_, options_, secret_});
+  HOLDFAST_TRY(recovery.run());
+  folder_.set_limits();
+  readers_.durable(barriers_.durable());
+  replayed_operations_ = recovery.replayed_operations();
+  replayed_bytes_ = recovery.replayed_bytes();
+  open_us_ = static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count());
+  return {};
+}
+
+// The log goes on in a segment of its own, so that the feed meets no jump inside one; then the
+// numbers jump and a fold says so.
+Status PoolImpl::continue_from(uint64_t epoch) {
+  HOLDFAST_TRY(settle());
+  std::lock_guard guard(maintenance_mutex_);
+  HOLDFAST_TRY(folder_.fold_all());
+  {
+    std::lock_guard append(log_.lock);
+    HOLDFAST_TRY(health_.usable());
+    std::vector<Segment> fresh;
+    HOLDFAST_TRY(room_.take_log_segment(Purpose::kUser, kKiB, &fresh));
+    log_.segments.add(fresh[0], log_.writer.next_sequence());
+    Status linked =
+        log_.writer.link_to(fresh[0], log_.epoch, std::min(barriers_.durable(), log_.epoch));
+    if (linked.is_ok() && fence_at_once_)
+      linked = medium_->barrier();  // before another thread can go on behind it
+    if (!linked.is_ok()) return health_.fail(std::move(linked));
+    log_.epoch = std::max(log_.epoch, epoch);
+    log_.history = log_.epoch;
+    index_.visible_epoch = log_.epoch;
+    barriers_.begin_at(log_.epoch);
+  }
+  return folder_.run_fold(true);
+}
 
 Status PoolImpl::start_threads() {
   leak_if_planted();

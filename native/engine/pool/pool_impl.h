@@ -19,12 +19,11 @@
 //
 // Beside them: state/readers.h (in other processes), state/visits.h (what closing waits for),
 // state/feed_tail.h, commit/commit_queue.h, space/space_requests.h, maintenance_thread.h,
-// page_widening.h; damage/checker.h for one check.
+// page_widening.h; recover/recovery.h for opening, damage/checker.h for one check.
 //
 // What this class does itself, in files by idea:
 //
 //   pool_impl.cc     begins its threads, and closes
-//   recovery.cc      open: newest fold, then the tail
 //   commit.cc        one record, one barrier; conditions
 //   full_pool.cc     what a commit does that finds too little room
 //   group_commit.cc  asynchronous commits, in groups
@@ -35,7 +34,6 @@
 //   written_at.cc    which commit wrote a key
 //   feed.cc          the change feed: cursors over the log
 //   maintenance.cc   when to fold, merge, clean and give back
-//   readers_space.cc what is kept for readers who were there before a writer opened
 //   stats.cc         what it says of itself
 //
 // Locks, in the order they are taken: maintenance_mutex_ > log_.lock (the append lock) >
@@ -176,13 +174,6 @@ class PoolImpl final : public Pool {
   Status finish();
   void merge_before_closing();
 
-  // recovery.cc
-  Status begin_new_pool();
-  Status replay();
-  void note_lost_header(const LogReader& reader, const FrameView& frame,
-                        std::vector<SegmentHeader>* lost);
-  Status write_headers(const std::vector<SegmentHeader>& headers);
-
   // commit.cc — under log_.lock unless said otherwise
   Status check_conditions(const Batch::Impl& batch);
   Result<Receipt> commit_at_once(Batch::Impl& batch, CommitMode mode,
@@ -239,13 +230,10 @@ class PoolImpl final : public Pool {
   Status forgotten(uint64_t after) const;
   void end_feed(FeedHold* hold);  // takes log_.lock
 
-  // readers_space.cc — under maintenance_mutex_
-  void keep_for_readers(std::vector<Segment>* held);
-  void look_for_readers();
-
   // maintenance.cc
   void maintenance_main();
   void maintenance_turn(bool idle);  // under maintenance_mutex_
+  void look_for_readers();           // under maintenance_mutex_
   void work_off_merges();
 
   std::unique_ptr<Medium> medium_;

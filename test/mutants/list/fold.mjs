@@ -50,7 +50,7 @@ export default [
   ['readers in other processes pin one tick too little', 'engine/state/graveyard.h',
     'if (dead_here && «dead.clock <= oldest_pin») {', 'dead.clock <= oldest_pin + 1'],
   ['the clock of the readers does not move', 'medium/readers_table.cc', 'return header_->clock.fetch_add(«1») + 1;', '0'],
-  ['a new writer keeps nothing for readers', 'engine/pool/readers_space.cc', '«held->push_back(segment);»\n      log_.graveyard', ''],
+  ['a new writer keeps nothing for readers', 'engine/recover/earlier_readers.cc', '«held_.push_back(segment);»\n      log_.graveyard', ''],
   ['no barrier between a fold and its root', 'engine/state/fold_root.cc',
     '«if (placed.is_ok() && !planted(PlantedBug::kRootBeforeFold)) placed = medium_.barrier();»', ''],
   ['the checksum of a fold is of its first megabyte', 'engine/state/fold_root.cc',

@@ -78,7 +78,7 @@ export default [
   ['of a torn value only the last piece is looked at', 'log/log_reader.cc',
     'stand = «stand && piece.segment.end() <= medium_.view_end()» && piece.used', 'piece.segment.end() <= medium_.view_end()'],
   ['where a tail begins anew is not where it ended', 'log/tail.h', '«position_ = good_position_;»', ''],
-  ['a segment that was begun is not taken for fresh', 'engine/pool/recovery.cc',
+  ['a segment that was begun is not taken for fresh', 'engine/recover/recovery.cc',
     'tail.position(), «tail.position() == tail.head().offset», fold_.root', 'false'],
   ['the header of a segment is not written', 'log/log_writer.cc', 'if («header_due_») {\n    const SegmentHeader header', 'false'],
   ['a segment header names the epoch before', 'log/log_writer.cc',

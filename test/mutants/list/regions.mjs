@@ -13,7 +13,7 @@ export default [
   ['a dead extent is given back one fold early', 'engine/fold/region_fold.cc', 'log_.graveyard.bury(segment, «number», index_.next_serial());', 'uint64_t{0}'],
   ['a block is not verified', 'engine/read/region_reader.cc',
     'return torn_allowed || planted(PlantedBug::kChecksumNotChecked) || «block_sum(to, secret_, region, block) == sum»;', 'true'],
-  ['a placing that was interrupted is taken for damage', 'engine/pool/recovery.cc', 'const bool torn_allowed = «fold_.root.placing != 0»;', 'false'],
+  ['a placing that was interrupted is taken for damage', 'engine/recover/recovery.cc', 'const bool torn_allowed = «fold_.root.placing != 0»;', 'false'],
   ['the rest of a block that is cut stays', 'index/region_overlay.cc', '«std::memset(image.bytes + within, 0, sizeof image.bytes - within);»', ''],
   ['a snapshot of a region keeps no image', 'index/region_overlay.cc', 'newest->epoch < epoch && «newest->epoch <= needed.newest»;', 'false'],
   ['an image is seen one epoch early', 'index/region_overlay.cc', 'while (image && «image->epoch > at») image', 'image->epoch > at + 1'],

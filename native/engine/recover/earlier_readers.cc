@@ -1,5 +1,4 @@
-// Space and readers in other processes: what a writer that has just opened keeps for those who were
-// reading before, and what becomes of a reader that holds back too much.
+// What a writer that opens keeps for readers in other processes who were reading before.
 //
 // A writer that opens knows of the newest fold and its tail only. A reader may still read by an
 // older fold; its slot names it, and nothing that fold refers to was given away while the pin
@@ -11,7 +10,8 @@
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
-#include "engine/pool/pool_impl.h"
+#include "engine/recover/recovery.h"
+#include "format/large_value.h"
 #include "log/tail.h"
 
 namespace holdfast {
@@ -53,9 +53,9 @@ Status needed_by(const FoldBlock& block, const Segment& at, const Medium& medium
 
 }  // namespace
 
-// Adds to `held` what readers of earlier writers need and this writer does not; it is dead from the
-// beginning. Before adopt().
-void PoolImpl::keep_for_readers(std::vector<Segment>* held) {
+// Adds to what is held what readers of earlier writers need and this writer does not; it is dead
+// from the beginning.
+void Recovery::keep_for_readers() {
   const auto by_offset = [](const Segment& a, const Segment& b) { return a.offset < b.offset; };
   for (const ReaderSeen& seen : readers_.list()) {
     if (seen.consistent && seen.fold_bytes == 0)
@@ -66,23 +66,23 @@ void PoolImpl::keep_for_readers(std::vector<Segment>* held) {
     theirs.fold_checksum = seen.fold_checksum;
     FoldBlock block;
     std::vector<Segment> needed;
-    Status status = seen.consistent ? FoldRoot::read_block(*medium_, theirs, &block)
+    Status status = seen.consistent ? FoldRoot::read_block(medium_, theirs, &block)
                                     : Status(Code::kCorrupt,
                                              "the reader was stopped while it changed its slot");
     if (status.is_ok())
-      status = needed_by(block, seen.fold, *medium_, secret_, fold_.block, &needed);
-    std::sort(held->begin(), held->end(), by_offset);
+      status = needed_by(block, seen.fold, medium_, secret_, fold_.block, &needed);
+    std::sort(held_.begin(), held_.end(), by_offset);
     std::vector<Segment> fresh;
     for (const Segment& segment : needed) {
-      const auto at = std::lower_bound(held->begin(), held->end(), segment, by_offset);
+      const auto at = std::lower_bound(held_.begin(), held_.end(), segment, by_offset);
       const bool same =
-          at != held->end() && at->offset == segment.offset && at->bytes == segment.bytes;
-      const bool clear = (at == held->end() || segment.end() <= at->offset) &&
-                         (at == held->begin() || std::prev(at)->end() <= segment.offset);
+          at != held_.end() && at->offset == segment.offset && at->bytes == segment.bytes;
+      const bool clear = (at == held_.end() || segment.end() <= at->offset) &&
+                         (at == held_.begin() || std::prev(at)->end() <= segment.offset);
       const bool known = std::any_of(fresh.begin(), fresh.end(),
                                      [&](const Segment& s) { return s.offset == segment.offset; });
       if (same || known) continue;
-      if (!clear || segment.end() > medium_->view_end())
+      if (!clear || segment.end() > medium_.view_end())
         status = Status(Code::kCorrupt, "what a reader reads is held by something else");
       fresh.push_back(segment);
     }
@@ -91,17 +91,10 @@ void PoolImpl::keep_for_readers(std::vector<Segment>* held) {
       continue;
     }
     for (const Segment& segment : fresh) {
-      held->push_back(segment);
+      held_.push_back(segment);
       log_.graveyard.bury(segment, 0, 0);
     }
   }
-}
-
-// A first reader may have come since the last look.
-void PoolImpl::look_for_readers() {
-  std::lock_guard append(log_.lock);
-  readers_.look(fold_.root.incarnation, barriers_.durable_word());
-  if (health_.has_failed()) readers_.failed();  // a table that was made since has not heard of it
 }
 
 }  // namespace holdfast
