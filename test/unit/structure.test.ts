@@ -50,7 +50,9 @@ const engineFolders: Record<string, string[]> = {
   fold: ['state', 'space', 'read', 'commit'],
   clean: ['state', 'space', 'commit', 'fold'],
   damage: ['state', 'read'],
-  pool: ['state', 'space', 'read', 'commit', 'fold', 'clean', 'damage'],
+  recover: ['state', 'space', 'commit'],
+  feed: ['state', 'read', 'commit'],
+  pool: ['state', 'space', 'read', 'commit', 'fold', 'clean', 'damage', 'recover', 'feed'],
   read_only: ['state', 'pool'],
   copies: ['state', 'read', 'pool'],
 };

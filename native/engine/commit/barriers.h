@@ -31,6 +31,8 @@ class Barriers {
         feed_tail_(feed_tail),
         at_once_(medium.info().barrier_is_per_thread) {}
 
+  bool at_once() const { return at_once_; }  // barriers are per thread
+
   // As the pool was found, or was made.
   void begin_at(uint64_t epoch) {
     appended_ = epoch;

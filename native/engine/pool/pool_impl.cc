@@ -33,6 +33,7 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       merger_(*medium_, log_, index_, fold_, returns_),
       visits_(log_.lock, health_),
       barriers_(*medium_, health_, readers_, feed_tail_),
+      feed_({*medium_, name_, health_, operations_, index_, log_, barriers_, secret_}),
       appender_({health_, index_, log_, fold_, room_, barriers_, region_commits_, fence_at_once_}),
       folder_({*medium_, health_, index_, log_, fold_, readers_, barriers_, room_, region_commits_,
                returns_, merger_, options_, secret_}),
@@ -143,7 +144,7 @@ Status PoolImpl::close() {
   space_requests_.refuse_all();
   {
     std::unique_lock append(log_.lock);
-    feed_idle_.wait(append, [&] { return !log_.retention.any_reading(); });
+    feed_.wait_until_idle(append);
     visits_.wait_for_all(append);
   }
   barriers_.wait_for_the_last();

@@ -32,7 +32,6 @@
 //   regions.cc       reading ranges of bytes that are changed in place
 //   views.cc         values and regions shown without a copy
 //   written_at.cc    which commit wrote a key
-//   feed.cc          the change feed: cursors over the log
 //   maintenance.cc   when to fold, merge, clean and give back
 //   stats.cc         what it says of itself
 //
@@ -57,6 +56,7 @@
 #include "engine/commit/batch.h"
 #include "engine/commit/commit_queue.h"
 #include "engine/commit/region_commits.h"
+#include "engine/feed/feed_source.h"
 #include "engine/fold/folder.h"
 #include "engine/fold/merger.h"
 #include "engine/pool.h"
@@ -130,7 +130,9 @@ class PoolImpl final : public Pool {
   Result<std::unique_ptr<MappedView>> view_value(Bytes key, const SnapshotPtr& snapshot) override;
   Result<std::unique_ptr<MappedView>> view_region(uint32_t region, uint64_t offset, uint64_t size,
                                                   const SnapshotPtr& snapshot) override;
-  Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions& options) override;
+  Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions& options) override {
+    return feed_.open(shared_from_this(), options);
+  }
   Status watch(std::shared_ptr<FeedWaiter> waiter) override {
     return feed_tail_.add(std::move(waiter));
   }
@@ -146,7 +148,9 @@ class PoolImpl final : public Pool {
 
   // ── for backups and restores
   const uint8_t* uuid() const { return uuid_; }
-  bool large_is_held(Bytes key, Bytes description) const;
+  bool large_is_held(Bytes key, Bytes description) const {
+    return feed_.large_is_held(key, description);
+  }
   Result<Segment> take_large_segment(uint64_t want);
   Status append_large(uint64_t offset, const char* bytes, size_t size);
   Status commit_placed(Bytes key, const LargeValue& value);
@@ -165,7 +169,6 @@ class PoolImpl final : public Pool {
 
  private:
   friend class ReadOnlyPool;  // makes one of these, without threads, for each fold it reads by
-  friend class LogCursor;
   using Clock = std::chrono::steady_clock;
   struct Group;
   class GroupAppend;
@@ -219,17 +222,6 @@ class PoolImpl final : public Pool {
                      const RegionExtent& extent, uint64_t first_page, uint64_t limit,
                      const std::set<uint64_t>& on_their_way, bool* mapped);
 
-  // feed.cc — under log_.lock
-  struct FeedStart {
-    Segment segment;
-    uint64_t sequence = 0, position = 0;
-    uint64_t reached = 0;  // the epoch before the first whole record there
-  };
-  Status find_feed_start(uint64_t after, FeedStart* start) const;
-  uint64_t oldest_change() const;
-  Status forgotten(uint64_t after) const;
-  void end_feed(FeedHold* hold);  // takes log_.lock
-
   // maintenance.cc
   void maintenance_main();
   void maintenance_turn(bool idle);  // under maintenance_mutex_
@@ -260,6 +252,7 @@ class PoolImpl final : public Pool {
   Visits visits_;
   FeedTail feed_tail_;
   Barriers barriers_;
+  FeedSource feed_;
   Appender appender_;
   Folder folder_;
   Cleaner cleaner_;
@@ -268,7 +261,6 @@ class PoolImpl final : public Pool {
   // guarded by log_.lock
   bool fold_asked_for_ = false;   // since the maintenance thread last looked whether one is due
   uint64_t spare_asked_for_ = 0;  // sequence of the segment for whose end a spare was last asked
-  std::condition_variable_any feed_idle_;  // with log_.lock: a cursor has stopped reading
 
   CommitQueue commit_queue_;
 

@@ -44,7 +44,7 @@ PoolStats PoolImpl::stats() const {
     s.retain_bytes = log_.retention.wish.bytes;
     s.retained_given_way = log_.retention.times_given_way();
     s.feed_cursors = log_.retention.holds();
-    s.oldest_change = health_.closed() ? 0 : oldest_change();
+    s.oldest_change = health_.closed() ? 0 : feed_.oldest_change();
     log_.graveyard.for_each([&](const Segment& segment) {
       if (!log_.segments.all().contains(segment.offset)) s.other_bytes += segment.bytes;
     });

@@ -45,7 +45,7 @@ export default [
   ['the medium is closed before large values are placed', 'engine/pool/pool_impl.cc', '«visits_.wait_for_all(append);»', ''],
   ['the medium is closed before a check has ended', 'engine/pool/stats.cc', '«HOLDFAST_TRY(visit.begin());»', ''],
   ['the medium is closed under a reader of the feed', 'engine/pool/pool_impl.cc',
-    '«feed_idle_.wait(append, [&] { return !log_.retention.any_reading(); });»', ''],
+    '«feed_.wait_until_idle(append);»', ''],
   ['commits are taken while the pool closes', 'engine/pool/commit.cc',
     'if («health_.refuses_new(queued)») return health_.closed_status();\n'
       + '  HOLDFAST_TRY(health_.usable());\n  HOLDFAST_TRY(check',
