@@ -168,7 +168,7 @@ class PoolImpl final : public Pool {
                     uint8_t* to) const;  // of `expected` bytes
 
  private:
-  friend class ReadOnlyPool;  // makes one of these, without threads, for each fold it reads by
+  friend class Generation;  // makes one of these, without threads, and fills its books
   using Clock = std::chrono::steady_clock;
   struct Group;
   class GroupAppend;

@@ -7,11 +7,10 @@
 // take notice of the first reader; it never waits for a reader. Bytes that may have been given away
 // are never handed out: kReaderExpired instead. Nothing of the pool is written.
 //
-// How. One generation for each fold: a PoolImpl without threads whose medium maps the file
-// read-only, whose overlay is the tail as far as it is durable, and whose slot in the readers'
-// table (medium/readers_table.h) keeps in place what that fold and tail refer to. refresh() walks
-// on in the tail, or, when the writer has folded, makes a new generation; the old one goes, and its
-// slot with it, when the last snapshot of it does. Why that is safe:
+// How. One generation (generation.h) for each fold, which shows the tail as far as it is durable
+// and keeps in place what it shows. refresh() walks on in the tail, or, when the writer
+// (writer_seen.h) has folded, makes a new generation; the old one goes, and its slot with it, when
+// the last snapshot of it does. Why that is safe:
 // docs/decisions/0008-readers-in-other-processes.md.
 //
 // Threads: as pool.h says. Locks: refresh_mutex_ > current_lock_ > those of a generation's
@@ -19,8 +18,8 @@
 #pragma once
 
 #include "engine/pool/pool_impl.h"
-#include "log/tail.h"
-#include "medium/reading_medium.h"
+#include "engine/read_only/generation.h"
+#include "engine/read_only/writer_seen.h"
 
 namespace holdfast {
 
@@ -29,7 +28,7 @@ class ReadOnlyPool final : public Pool {
   // As open_medium(), and kLocked: a writer lives and can't be followed from here (says why).
   static Result<std::shared_ptr<Pool>> open(const std::string& path, const PoolOptions& options);
   ReadOnlyPool(std::string path, const PoolOptions& options)
-      : path_(std::move(path)), options_(options) {}
+      : path_(std::move(path)), options_(options), writer_(path_, options_) {}
   ~ReadOnlyPool() override { (void)close().is_ok(); }
 
   Result<uint64_t> refresh() override;
@@ -78,52 +77,24 @@ class ReadOnlyPool final : public Pool {
   void maintain(bool) override {}
 
  private:
-  struct Generation {
-    std::shared_ptr<PoolImpl> pool;
-    const ReadingMedium* medium = nullptr;
-    std::unique_ptr<LogReader> reader;
-    std::unique_ptr<Tail> tail;
-    RootWords root;
-    // A writer died (or its fold failed) while it placed regions: the first walk makes them whole,
-    // as recovery does.
-    bool torn = false;
-  };
-  // What there is to know about the writer, at one moment.
-  struct Writer {
-    uint64_t attachments = 0, durable = 0;
-    bool lives = false, failed = false;
-    bool operator==(const Writer&) const = default;
-  };
-
   Status refusal() const;
   Status begin();
-  Status meet_writer();
-  Status meet_without_table();
-  Writer look() const;
-  Result<RootWords> read_root() const;
-  Status wait_while_placing() const;
-  Status wait_for_recovery() const;
   Result<uint64_t> refresh_locked();
-  Status step(const Writer& writer, bool* done);
+  Status step(const WriterSeen::Moment& writer, bool* done);
   Status next_generation(const RootWords& root);
-  Result<std::shared_ptr<Generation>> make_generation(const RootWords& root);
-  struct TailChanges;
-  Status catch_up(Generation* generation, const Writer& writer, bool* done);
-  static Status apply_tail(Generation* generation, const TailChanges& found,
-                           std::unique_ptr<Tail> tail);
+  Result<std::shared_ptr<Generation>> pinned_generation(const RootWords& seen);
+  Status catch_up(Generation* generation, const WriterSeen::Moment& writer, bool* done);
   std::shared_ptr<Generation> current() const;
   // The engine that answers for the snapshot, or for now; held as long as it is asked.
   Result<std::shared_ptr<PoolImpl>> reading(const SnapshotPtr& snapshot) const;
-  void end(const std::shared_ptr<PoolImpl>& pool);
 
   const std::string path_;
   const PoolOptions options_;
-  std::shared_ptr<PoolBytes> bytes_;
-  std::shared_ptr<ReadersTable> table_;  // null where none can be made
-  uint64_t incarnation_ = 0;             // without a table: of the root as it was when nobody wrote
+  WriterSeen writer_;
 
   std::mutex refresh_mutex_;
-  Writer seen_;  // guarded by refresh_mutex_, as the next four: when the last refresh ended
+  // Guarded by refresh_mutex_, as the next four: when the last refresh ended.
+  WriterSeen::Moment seen_;
   uint64_t epoch_ = 0;
   bool up_to_date_ = false;
   std::vector<std::weak_ptr<PoolImpl>> generations_;
