@@ -13,7 +13,7 @@
 // earlier than it must be: the longer a segment waits, the less in it is live. Commits that wait
 // for room wait for a round, never for all there is to clean.
 //
-// Under maintenance_mutex_.
+// Under the maintenance lock.
 #pragma once
 
 #include <atomic>

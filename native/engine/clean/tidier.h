@@ -2,7 +2,7 @@
 // little can be gained by another; compacting, which is all of them at once; and how much of what
 // is free goes back to the disk.
 //
-// Under maintenance_mutex_. What a crash leaves: cleaner.h.
+// Under the maintenance lock. What a crash leaves: cleaner.h.
 #pragma once
 
 #include "engine/clean/cleaner.h"

@@ -11,7 +11,7 @@
 //   folder.cc       the fold
 //   region_fold.cc  what it does with the regions
 //
-// Under maintenance_mutex_ unless said otherwise.
+// Under the maintenance lock unless said otherwise.
 #pragma once
 
 #include <memory>

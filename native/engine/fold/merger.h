@@ -7,7 +7,7 @@
 // tables, never for their whole size. It goes on in steps, folds and cleaning in between: they only
 // add newer runs in front.
 //
-// Under maintenance_mutex_, but what is atomic. What a reopen sees: the tables as of the last
+// Under the maintenance lock, but what is atomic. What a reopen sees: the tables as of the last
 // switch. A merge that was cut short, by a crash or for want of room, keeps what was switched; what
 // it had not yet switched is free again.
 #pragma once

@@ -18,7 +18,7 @@
 //   5. A barrier, and the root names the new fold, no longer `placing`: the new fold (folder.cc).
 // Without `placing` a block whose sum is wrong is damage, whatever the tail says of it.
 //
-// Under maintenance_mutex_. Commits and reads go on: the frozen overlay has every block that is
+// Under the maintenance lock. Commits and reads go on: the frozen overlay has every block that is
 // touched, so nobody reads those below it.
 
 #include "engine/fold/region_fold.h"

@@ -45,27 +45,6 @@ Status PoolImpl::check_conditions(const Batch::Impl& batch) {
   return {};
 }
 
-bool only_deletes(const RecordBuffer& record) {
-  for (uint64_t at = 0; at < record.bytes();) {
-    const auto header = load<OperationHeader>(record.operations() + at);
-    const uint8_t* key = record.operations() + at + sizeof header;
-    const bool drops = header.type == static_cast<uint8_t>(OperationType::kRegionSize) &&
-                       decode_region_key(bytes_of(key, header.key_bytes)).word == 0;
-    if (header.type != static_cast<uint8_t>(OperationType::kDelete) && !drops) return false;
-    at += operation_bytes(header.key_bytes, header.value_bytes);
-  }
-  return true;
-}
-
-// Is there something the maintenance thread should not wait with, and has not been told of? A spare
-// is asked for once a segment, a fold once for each look of its.
-bool PoolImpl::work_is_due() {
-  if (folder_.fold_is_due() && !std::exchange(fold_asked_for_, true)) return true;
-  if (!room_.spare_is_due() || spare_asked_for_ == log_.writer.sequence()) return false;
-  spare_asked_for_ = log_.writer.sequence();
-  return true;
-}
-
 // `queued`: handed over before the pool began to close, which waits for it.
 Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* record,
                                       CommitMode mode, bool queued) {
@@ -92,7 +71,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
   }
   const uint64_t epoch = log_.epoch;
   log_.count_commit(record->bytes());
-  const bool due = work_is_due();
+  const bool due = maintenance_.work_is_due();
   if (early) {
     commit_queue_.arm_eventual();
     return Receipt{epoch};
@@ -110,7 +89,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
 }
 
 Result<Receipt> PoolImpl::commit(Batch& batch, CommitMode mode) {
-  throttle(batch.impl().record);
+  maintenance_.throttle(batch.impl().record);
   return commit_at_once(batch.impl(), mode);
 }
 

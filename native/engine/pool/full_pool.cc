@@ -29,8 +29,9 @@ Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued,
       continue;
     }
     const bool deletes = batch.large.empty() && only_deletes(batch.record);
-    if (wait_for_space(space_for(batch.record) + batch.large_bytes,
-                       deletes ? Purpose::kDelete : Purpose::kUser)
+    if (maintenance_
+            .wait_for_space(space_for(batch.record) + batch.large_bytes,
+                            deletes ? Purpose::kDelete : Purpose::kUser)
             .is_ok())
       continue;
     auto last = attempt();  // what was found may do, though it is less than was hoped for
@@ -41,27 +42,6 @@ Result<Receipt> PoolImpl::with_space(const Batch::Impl& batch, bool queued,
 uint64_t PoolImpl::space_for(const RecordBuffer& record) {
   std::lock_guard append(log_.lock);
   return room_.space_for(record);
-}
-
-// Called by a commit that found no room for `bytes`; returns when the maintenance thread has
-// looked: ok when it found some.
-Status PoolImpl::wait_for_space(uint64_t bytes, Purpose purpose) {
-  uint64_t wanted = 0;
-  {
-    std::lock_guard append(log_.lock);
-    wanted = purpose == Purpose::kDelete ? room_.cleaner_reserve() : room_.reserve_bytes();
-    wanted += bytes + region_commits_.take_refused();
-  }
-  if (!options_.background) {
-    const std::unique_lock turn(maintenance_mutex_,
-                                std::try_to_lock);  // held: a test commits in the middle of a turn
-    if (!turn || !health_.usable().is_ok()) return Status(Code::kPoolFull, "");
-    return cleaner_.reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
-  }
-  const bool found = space_requests_.wait(
-      wanted, [&] { maintenance_.wake(); },
-      [&] { return health_.closing() || health_.has_failed(); });
-  return found ? Status() : Status(Code::kPoolFull, "");
 }
 
 }  // namespace holdfast

@@ -67,7 +67,7 @@ class PoolImpl::GroupAppend {
     if (trouble_.is_ok() && pool_.fence_at_once_ && done > 0)
       (void)pool_.barriers_.raise(pool_.log_.epoch).is_ok();
     pool_.barriers_.note_appended(pool_.log_.epoch);
-    if (pool_.work_is_due()) pool_.maintenance_.wake();
+    if (pool_.maintenance_.work_is_due()) pool_.maintenance_.wake();
     return done;
   }
 
@@ -202,7 +202,7 @@ void PoolImpl::commit_group_inline(const std::shared_ptr<Client>& client,
 }
 
 void PoolImpl::commit_group(Waiting&& waiting, bool inline_commit) {
-  for (const auto& [client, queued] : waiting) throttle(queued.batch.impl().record);
+  for (const auto& [client, queued] : waiting) maintenance_.throttle(queued.batch.impl().record);
   groups_.fetch_add(1, std::memory_order_relaxed);
   Group group{inline_commit};
   while (!waiting.empty()) {

@@ -141,7 +141,7 @@ Status PoolImpl::commit_placed(Bytes key, const LargeValue& value) {
   const Batch::Impl none;
   RecordBuffer record;
   record.add(OperationType::kPutLarge, key, value.encode());
-  throttle(record);
+  maintenance_.throttle(record);
   return std::move(with_space(none, false, [&] {
                      return commit_once(none, &record, CommitMode::kEventual);
                    }).status());

@@ -1,4 +1,5 @@
-// Opening and closing: threads begin after recovery and end before the last fold.
+// Opening and closing: threads begin after recovery and end before the last fold. And what users
+// ask for beside commits and reads.
 
 #include "engine/pool/pool_impl.h"
 
@@ -40,10 +41,11 @@ PoolImpl::PoolImpl(OpenedMedium opened, std::string name, const PoolOptions& opt
       cleaner_({*medium_, health_, index_, log_, fold_, room_, appender_, folder_, merger_,
                 returns_, pace_, secret_}),
       tidier_({*medium_, log_, fold_, room_, folder_, merger_, returns_, cleaner_}),
+      maintenance_({*medium_, health_, index_, log_, fold_, readers_, barriers_, room_, pace_,
+                    region_commits_, returns_, merger_, folder_, cleaner_, tidier_, options_}),
       commit_queue_({[this](Waiting&& group) { commit_group(std::move(group), false); },
                      [this] { raise_eventual_barrier(); }},
-                    options.eventual_within_ms),
-      widening_(*medium_, log_) {
+                    options.eventual_within_ms) {
   std::memcpy(uuid_, opened.uuid, sizeof uuid_);
 }
 
@@ -79,7 +81,7 @@ Status PoolImpl::recover() {
 // numbers jump and a fold says so.
 Status PoolImpl::continue_from(uint64_t epoch) {
   HOLDFAST_TRY(settle());
-  std::lock_guard guard(maintenance_mutex_);
+  std::lock_guard guard(maintenance_.lock);
   HOLDFAST_TRY(folder_.fold_all());
   {
     std::lock_guard append(log_.lock);
@@ -103,7 +105,7 @@ Status PoolImpl::continue_from(uint64_t epoch) {
 Status PoolImpl::start_threads() {
   leak_if_planted();
   HOLDFAST_TRY(commit_queue_.start());
-  return maintenance_.start([this] { maintenance_main(); });
+  return maintenance_.start();
 }
 
 void PoolImpl::abandon() {
@@ -122,7 +124,7 @@ Status PoolImpl::close() {
     std::lock_guard append(log_.lock);
     health_.begin_closing();
   }
-  space_requests_.refuse_all();
+  maintenance_.refuse_requests();
   feed_tail_.stop();
   commit_queue_.stop();
   maintenance_.stop();
@@ -130,7 +132,7 @@ Status PoolImpl::close() {
   {
     // Whoever waits to fold, compact or resize has it after us, and finds the pool closed: the last
     // fold stays the last.
-    std::lock_guard guard(maintenance_mutex_);
+    std::lock_guard guard(maintenance_.lock);
     merger_.drop();
     if (!options_.read_only && !health_.has_failed() && !medium_->failed()) {
       ended = finish();
@@ -141,7 +143,7 @@ Status PoolImpl::close() {
     std::unique_lock index(index_.lock);
     health_.close();
   }
-  space_requests_.refuse_all();
+  maintenance_.refuse_requests();
   {
     std::unique_lock append(log_.lock);
     feed_.wait_until_idle(append);
@@ -162,7 +164,7 @@ void PoolImpl::merge_before_closing() {
   if (index_.view.runs.size() > kMostLeft) merger_.go_on(UINT64_MAX);
 }
 
-// Under maintenance_mutex_: the last fold, and the mark that the log has no tail. If there is no
+// Under the maintenance lock: the last fold, and the mark that the log has no tail. If there is no
 // room for it the tail stays, which a reopen replays.
 Status PoolImpl::finish() {
   HOLDFAST_TRY(barriers_.wait_durable(barriers_.appended()));
@@ -175,6 +177,45 @@ Status PoolImpl::finish() {
   if ((!folded.is_ok() || tail) && !planted(PlantedBug::kCleanMarkWithTail)) return {};
   merge_before_closing();
   return fold_.mark_clean();
+}
+
+// ── what is asked for beside commits and reads
+
+void PoolImpl::maintain(bool idle) {
+  if (health_.usable().is_ok()) commit_queue_.work_off(true);
+  std::lock_guard guard(maintenance_.lock);
+  if (health_.usable().is_ok()) maintenance_.look_for_readers();
+  if (health_.usable().is_ok()) maintenance_.turn(idle);
+}
+
+Status PoolImpl::fold() {
+  std::lock_guard guard(maintenance_.lock);
+  HOLDFAST_TRY(health_.usable());
+  return folder_.fold_all();
+}
+
+Status PoolImpl::compact() {
+  std::lock_guard guard(maintenance_.lock);
+  HOLDFAST_TRY(health_.usable());
+  return tidier_.compact();
+}
+
+Status PoolImpl::resize(uint64_t bytes) {
+  Visit visit(visits_);
+  HOLDFAST_TRY(visit.begin());
+  const uint64_t capacity = medium_->space().capacity;
+  const bool smaller = bytes != 0 && bytes < capacity;
+  if (smaller) {
+    medium_->prefer_below(bytes);
+    Status compacted = compact();
+    medium_->prefer_below(0);
+    HOLDFAST_TRY(std::move(compacted));
+  }
+  std::lock_guard guard(maintenance_.lock);
+  HOLDFAST_TRY(health_.usable());
+  if (smaller) room_.give_back_spares();
+  Status resized = medium_->resize(bytes);
+  return resized.code() == Code::kIo ? health_.fail(std::move(resized)) : std::move(resized);
 }
 
 }  // namespace holdfast

@@ -2,6 +2,7 @@
 // work. Each part has its own state and is handed, as it is made, what it needs of those below it;
 // none knows this class. Of the members here each stands above those that are handed to it.
 //
+//   maintain/maintenance.h   when to fold, merge, clean and give back; who waits for room
 //   clean/tidier.h           cleaning ahead of need, compacting, what goes back to the disk
 //   clean/cleaner.h          space comes back by segment
 //   fold/folder.h            the overlay becomes a run, a new root is set; regions' bytes are
@@ -18,12 +19,12 @@
 //   state/health.h           may the pool still be used, and if not, why
 //
 // Beside them: state/readers.h (in other processes), state/visits.h (what closing waits for),
-// state/feed_tail.h, commit/commit_queue.h, space/space_requests.h, maintenance_thread.h,
-// page_widening.h; recover/recovery.h for opening, damage/checker.h for one check.
+// state/feed_tail.h, commit/commit_queue.h; recover/recovery.h for opening, damage/checker.h for
+// one check.
 //
 // What this class does itself, in files by idea:
 //
-//   pool_impl.cc     begins its threads, and closes
+//   pool_impl.cc     begins its threads, and closes; what is asked for beside commits and reads
 //   commit.cc        one record, one barrier; conditions
 //   full_pool.cc     what a commit does that finds too little room
 //   group_commit.cc  asynchronous commits, in groups
@@ -32,10 +33,9 @@
 //   regions.cc       reading ranges of bytes that are changed in place
 //   views.cc         values and regions shown without a copy
 //   written_at.cc    which commit wrote a key
-//   maintenance.cc   when to fold, merge, clean and give back
 //   stats.cc         what it says of itself
 //
-// Locks, in the order they are taken: maintenance_mutex_ > log_.lock (the append lock) >
+// Locks, in the order they are taken: maintenance_.lock > log_.lock (the append lock) >
 // index_.lock > the pins' mutex. Those of the barriers, of the commit queue and of the requests for
 // space are leaves, but that health's is taken under the first and the maintenance thread's under
 // the last. No lock is held while user code runs, except index_.lock shared inside RangeIterator's
@@ -49,8 +49,6 @@
 #include <set>
 
 #include "base/short_lock.h"
-#include "engine/clean/cleaner.h"
-#include "engine/clean/tidier.h"
 #include "engine/commit/appender.h"
 #include "engine/commit/barriers.h"
 #include "engine/commit/batch.h"
@@ -59,14 +57,12 @@
 #include "engine/feed/feed_source.h"
 #include "engine/fold/folder.h"
 #include "engine/fold/merger.h"
+#include "engine/maintain/maintenance.h"
 #include "engine/pool.h"
-#include "engine/pool/maintenance_thread.h"
-#include "engine/pool/page_widening.h"
 #include "engine/read/region_reader.h"
 #include "engine/space/pace.h"
 #include "engine/space/returns.h"
 #include "engine/space/room.h"
-#include "engine/space/space_requests.h"
 #include "engine/state/clock.h"
 #include "engine/state/feed_tail.h"
 #include "engine/state/fold_root.h"
@@ -83,7 +79,6 @@
 namespace holdfast {
 
 class PoolImpl;
-bool only_deletes(const RecordBuffer& record);
 
 // What a snapshot pins. Ends with its pool: afterwards reads through it say kClosed.
 class Snapshot {
@@ -184,14 +179,11 @@ class PoolImpl final : public Pool {
   Result<Receipt> commit_with_space(Batch::Impl& batch, CommitMode mode, bool queued);
   Result<Receipt> commit_once(const Batch::Impl& batch, RecordBuffer* record, CommitMode mode,
                               bool queued = false);
-  bool work_is_due();
-  void throttle(const RecordBuffer& record);  // not under log_.lock
 
   // full_pool.cc
   Result<Receipt> with_space(const Batch::Impl& batch, bool queued,
                              const std::function<Result<Receipt>()>& attempt);
   uint64_t space_for(const RecordBuffer& record);
-  Status wait_for_space(uint64_t bytes, Purpose purpose);
 
   // group_commit.cc
   bool commits_inline(
@@ -222,12 +214,6 @@ class PoolImpl final : public Pool {
                      const RegionExtent& extent, uint64_t first_page, uint64_t limit,
                      const std::set<uint64_t>& on_their_way, bool* mapped);
 
-  // maintenance.cc
-  void maintenance_main();
-  void maintenance_turn(bool idle);  // under maintenance_mutex_
-  void look_for_readers();           // under maintenance_mutex_
-  void work_off_merges();
-
   std::unique_ptr<Medium> medium_;
   const std::string name_;
   const PoolOptions options_;
@@ -257,18 +243,9 @@ class PoolImpl final : public Pool {
   Folder folder_;
   Cleaner cleaner_;
   Tidier tidier_;
-
-  // guarded by log_.lock
-  bool fold_asked_for_ = false;   // since the maintenance thread last looked whether one is due
-  uint64_t spare_asked_for_ = 0;  // sequence of the segment for whose end a spare was last asked
+  Maintenance maintenance_;
 
   CommitQueue commit_queue_;
-
-  // maintenance
-  mutable std::mutex maintenance_mutex_;  // held while folding, compacting, cleaning
-  SpaceRequests space_requests_;
-  MaintenanceThread maintenance_;
-  PageWidening widening_;
 
   // counters
   std::atomic<uint64_t> groups_{0};

@@ -75,7 +75,7 @@ Result<std::vector<RegionInfo>> PoolImpl::regions(const SnapshotPtr& snapshot) {
 
 Status PoolImpl::announce_regions() {
   if (fold_.regions_announced()) return {};
-  std::lock_guard maintenance(maintenance_mutex_);
+  std::lock_guard maintenance(maintenance_.lock);
   HOLDFAST_TRY(health_.usable());
   return fold_.announce_regions();
 }

@@ -2,7 +2,7 @@
 // snapshot nor by a reader in another process. A reader that holds back more than its allowance
 // expires.
 //
-// Under maintenance_mutex_: nobody else gives back. What a crash leaves of it is free at the next
+// Under the maintenance lock: nobody else gives back. What a crash leaves of it is free at the next
 // open.
 #pragma once
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "format/layout.h"
+#include "format/region.h"
 
 namespace holdfast {
 
@@ -11,6 +12,18 @@ constexpr uint64_t kShortestLogSegment = 128 * kKiB;
 constexpr uint64_t kPacedSegments = 4;
 constexpr uint64_t kExpected = 64 * kKiB;  // of a segment that will be written next
 }  // namespace
+
+bool only_deletes(const RecordBuffer& record) {
+  for (uint64_t at = 0; at < record.bytes();) {
+    const auto header = load<OperationHeader>(record.operations() + at);
+    const uint8_t* key = record.operations() + at + sizeof header;
+    const bool drops = header.type == static_cast<uint8_t>(OperationType::kRegionSize) &&
+                       decode_region_key(bytes_of(key, header.key_bytes)).word == 0;
+    if (header.type != static_cast<uint8_t>(OperationType::kDelete) && !drops) return false;
+    at += operation_bytes(header.key_bytes, header.value_bytes);
+  }
+  return true;
+}
 
 Room::Room(Medium& medium, const Health& health, const std::string& name,
            const PoolOptions& options, const IndexState& index, LogState& log, Pace& pace)

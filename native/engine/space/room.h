@@ -25,6 +25,7 @@
 namespace holdfast {
 
 enum class Purpose { kUser, kDelete, kCleaner };
+bool only_deletes(const RecordBuffer& record);  // keys or regions
 
 class Room {
  public:
@@ -67,7 +68,7 @@ class Room {
   // By the cleaner; it comes back with the next fold.
   void note_carried(uint64_t bytes) { round_carried_ += bytes; }
   void forget_carried() { round_carried_ = 0; }
-  bool desperate() const { return desperate_; }  // under maintenance_mutex_ too
+  bool desperate() const { return desperate_; }  // under the maintenance lock too
 
   // ── not under the append lock
   Status make_ready_beside_reserve(uint64_t bytes, const std::string& what);

@@ -3,7 +3,7 @@
 // What a reopen sees: until the root is set, the old fold; afterwards the new one. The block is
 // behind a barrier before the root names it.
 //
-// Threads: changed under maintenance_mutex_ and the append lock, read under either. That regions
+// Threads: changed under the maintenance lock and the append lock, read under either. That regions
 // were announced any thread may ask.
 #pragma once
 

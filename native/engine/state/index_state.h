@@ -42,7 +42,7 @@ class IndexState {
   std::atomic<uint64_t> visible_epoch{0};  // written under the exclusive lock
   std::atomic<bool> damaged{false};        // no more merging: the runs are kept for salvage
   // Of a table at most: smaller in a small pool, where free space is in small pieces. Under
-  // maintenance_mutex_.
+  // the maintenance lock.
   uint64_t table_bytes = 0;
 
   RunPtr make_run(const Medium& medium, std::vector<TableRef>&& tables) {

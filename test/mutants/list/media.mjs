@@ -110,7 +110,7 @@ export default [
   ['an idle pool keeps nothing for a full disk', 'engine/clean/tidier.cc',
     'kept = «ahead + room_.reserve_bytes() - std::min(room_.reserve_bytes(), room_.spare_bytes())»;', '0', 'pool'],
   ['a pool that is closed gives nothing back', 'engine/pool/pool_impl.cc', '«give_back_free(false);»', '', 'pool'],
-  ['an idle pool gives nothing back', 'engine/pool/maintenance.cc',
+  ['an idle pool gives nothing back', 'engine/maintain/maintenance.cc',
     '}\n  «tidier_.give_back_free(false, tidier_.kept_for_large(few_large_bytes));»', '', 'pool'],
   ['holes are not looked for at opening', 'medium/file_space.cc', 'if («!held.empty()») find_holes();', 'false', 'media'],
   ['a piece reaches over a hole', 'medium/file_space.cc', 'const uint64_t stop = «hole ? hole->offset : free->end()»;', 'free->end()', 'media'],

@@ -67,6 +67,6 @@ export default [
     'slot_ = -1;\n  «slots[slot].begin.store(0, std::memory_order_release);»', '', 'readers'],
   ['a view does not keep its snapshot', 'engine/pool/views.cc', '«if (!memory->shows_pool()) pins.clear();»', 'pins.clear();', 'readers'],
   ['what a view copied need not stand', 'engine/pool/views.cc', '«HOLDFAST_TRY(health_.sound());»\n  if (!memory', '', 'readers'],
-  ['readers are looked for each time the maintenance thread is woken', 'engine/pool/maintenance.cc',
+  ['readers are looked for each time the maintenance thread is woken', 'engine/maintain/maintenance.cc',
     'if (const auto now = Clock::now(); «now - readers_looked_for >= kLookRound») {', 'true', 'readers'],
 ];

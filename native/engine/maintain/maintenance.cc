@@ -1,11 +1,10 @@
-// The thread that decides when to fold, merge, clean, and give back. It is woken by commits and
-// otherwise looks round a few times a second while there is something left to tidy.
+#include "engine/maintain/maintenance.h"
 
 #include <algorithm>
 #include <thread>
 
 #include "base/test_hooks.h"
-#include "engine/pool/pool_impl.h"
+#include "engine/state/clock.h"
 
 namespace holdfast {
 
@@ -22,47 +21,58 @@ constexpr uint64_t kThrottleFactor =
     2;  // overlay beyond so many times its limit: commits wait for the fold
 }  // namespace
 
-void PoolImpl::maintenance_main() {
+Maintenance::Maintenance(const Parts& parts)
+    : medium_(parts.medium),
+      health_(parts.health),
+      index_(parts.index),
+      log_(parts.log),
+      fold_(parts.fold),
+      readers_(parts.readers),
+      barriers_(parts.barriers),
+      room_(parts.room),
+      pace_(parts.pace),
+      region_commits_(parts.regions),
+      returns_(parts.returns),
+      merger_(parts.merger),
+      folder_(parts.folder),
+      cleaner_(parts.cleaner),
+      tidier_(parts.tidier),
+      options_(parts.options),
+      widening_(parts.medium, parts.log) {}
+
+void Maintenance::main() {
   uint64_t commits = 0, last_commit_ms = monotonic_ms();
   Clock::time_point readers_looked_for = {};
   Clock::duration wait = kLookRound;
-  while (maintenance_.sleep(wait)) {
+  while (thread_.sleep(wait)) {
     if (health_.has_failed()) {
-      space_requests_.refuse_all();
-      std::lock_guard guard(maintenance_mutex_);
+      requests_.refuse_all();
+      std::lock_guard guard(lock);
       look_for_readers();  // what is durable they may go on reading
     } else {
-      std::lock_guard guard(maintenance_mutex_);
+      std::lock_guard guard(lock);
       if (const auto now = Clock::now(); now - readers_looked_for >= kLookRound) {
         look_for_readers();
-        if (Status there = medium_->still_there(); !there.is_ok())
+        if (Status there = medium_.still_there(); !there.is_ok())
           (void)health_.fail(std::move(there));
         readers_looked_for = now;
       }
       if (std::exchange(commits, log_.commits.load(std::memory_order_relaxed)) != commits)
         last_commit_ms = monotonic_ms();
       const bool idle = monotonic_ms() - last_commit_ms > kIdleMs;
-      maintenance_turn(idle);
+      turn(idle);
       wait = idle ? widening_.pause(kLookRound) : kLookRound;
     }
   }
 }
 
-// A first reader may have come since the last look.
-void PoolImpl::look_for_readers() {
+void Maintenance::look_for_readers() {
   std::lock_guard append(log_.lock);
   readers_.look(fold_.root.incarnation, barriers_.durable_word());
   if (health_.has_failed()) readers_.failed();  // a table that was made since has not heard of it
 }
 
-void PoolImpl::maintain(bool idle) {
-  if (health_.usable().is_ok()) commit_queue_.work_off(true);
-  std::lock_guard guard(maintenance_mutex_);
-  if (health_.usable().is_ok()) look_for_readers();
-  if (health_.usable().is_ok()) maintenance_turn(idle);
-}
-
-void PoolImpl::maintenance_turn(bool idle) {
+void Maintenance::turn(bool idle) {
   // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered
   // in the index), or have already failed the pool: the next commit reports them.
   const uint64_t few_large_bytes = std::min(folder_.most_large_bytes(), kIdleLarge);
@@ -77,14 +87,14 @@ void PoolImpl::maintenance_turn(bool idle) {
   room_.prepare_spare();  // first: a fold takes long enough for commits to fill a segment
   if (fold_due) (void)folder_.run_fold(false).is_ok();
   returns_.give_back();
-  const auto [asked, wanted] = space_requests_.asked();
-  if (wanted > 0) space_requests_.answer(asked, cleaner_.reclaim_even_from_readers(wanted));
+  const auto [asked, wanted] = requests_.asked();
+  if (wanted > 0) requests_.answer(asked, cleaner_.reclaim_even_from_readers(wanted));
   work_off_merges();
   const bool gained = tidier_.clean_ahead(idle);
   room_.prepare_spare();
   if (gained) {
     if (idle) tidier_.give_back_free(false, kRoundsAhead);
-    return maintenance_.wake();  // more of the same, after a look at who waits
+    return thread_.wake();  // more of the same, after a look at who waits
   }
   if (!idle) return;
   // Cleaning adds runs: all are merged behind it.
@@ -98,11 +108,11 @@ void PoolImpl::maintenance_turn(bool idle) {
 
 // As much merging as folds have made necessary, in steps: folds that become due meanwhile, and who
 // waits for room, come first.
-void PoolImpl::work_off_merges() {
+void Maintenance::work_off_merges() {
   while (true) {
     merger_.go_on(kMergeStep);
     if (!merger_.under_way() || merger_.due() == 0 || health_.closing() ||
-        space_requests_.asked().bytes > 0 || pace_.is_short())
+        requests_.asked().bytes > 0 || pace_.is_short())
       break;
     bool due = false;
     {
@@ -111,54 +121,42 @@ void PoolImpl::work_off_merges() {
     }
     if (due && !folder_.run_fold(false).is_ok()) break;
   }
-  if (merger_.under_way()) maintenance_.wake();
+  if (merger_.under_way()) thread_.wake();
 }
 
 // When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays
 // bounded.
-void PoolImpl::throttle(const RecordBuffer& record) {
+void Maintenance::throttle(const RecordBuffer& record) {
   if (pace_.is_on() && !only_deletes(record)) pace_.wait(record.bytes());
   for (int i = 0; i < 2000; i++) {
     const uint64_t tail = log_.tail.operations.load(std::memory_order_relaxed);
     if (tail < kThrottleFactor * options_.fold_operations || health_.closing()) return;
     if (!options_.background) {
-      const std::unique_lock turn(maintenance_mutex_, std::try_to_lock);
-      if (turn && health_.usable().is_ok()) maintenance_turn(false);
+      const std::unique_lock mine(lock, std::try_to_lock);
+      if (mine && health_.usable().is_ok()) turn(false);
       return;
     }
-    maintenance_.wake();
+    thread_.wake();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 
-Status PoolImpl::fold() {
-  std::lock_guard guard(maintenance_mutex_);
-  HOLDFAST_TRY(health_.usable());
-  return folder_.fold_all();
-}
-
-Status PoolImpl::compact() {
-  std::lock_guard guard(maintenance_mutex_);
-  HOLDFAST_TRY(health_.usable());
-  return tidier_.compact();
-}
-
-Status PoolImpl::resize(uint64_t bytes) {
-  Visit visit(visits_);
-  HOLDFAST_TRY(visit.begin());
-  const uint64_t capacity = medium_->space().capacity;
-  const bool smaller = bytes != 0 && bytes < capacity;
-  if (smaller) {
-    medium_->prefer_below(bytes);
-    Status compacted = compact();
-    medium_->prefer_below(0);
-    HOLDFAST_TRY(std::move(compacted));
+Status Maintenance::wait_for_space(uint64_t bytes, Purpose purpose) {
+  uint64_t wanted = 0;
+  {
+    std::lock_guard append(log_.lock);
+    wanted = purpose == Purpose::kDelete ? room_.cleaner_reserve() : room_.reserve_bytes();
+    wanted += bytes + region_commits_.take_refused();
   }
-  std::lock_guard guard(maintenance_mutex_);
-  HOLDFAST_TRY(health_.usable());
-  if (smaller) room_.give_back_spares();
-  Status resized = medium_->resize(bytes);
-  return resized.code() == Code::kIo ? health_.fail(std::move(resized)) : std::move(resized);
+  if (!options_.background) {
+    const std::unique_lock mine(lock,
+                                std::try_to_lock);  // held: a test commits in the middle of a turn
+    if (!mine || !health_.usable().is_ok()) return Status(Code::kPoolFull, "");
+    return cleaner_.reclaim_even_from_readers(wanted) ? Status() : Status(Code::kPoolFull, "");
+  }
+  const bool found = requests_.wait(
+      wanted, [&] { thread_.wake(); }, [&] { return health_.closing() || health_.has_failed(); });
+  return found ? Status() : Status(Code::kPoolFull, "");
 }
 
 }  // namespace holdfast

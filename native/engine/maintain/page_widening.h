@@ -2,7 +2,7 @@
 // is nothing else to do: one, then a pause. Whoever reads just there waits for it, on a busy
 // machine for long, so it takes a small part of the time.
 //
-// Under maintenance_mutex_. Nothing of it is on the medium.
+// Under the maintenance lock. Nothing of it is on the medium.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "engine/pool/page_widening.h"
+#include "engine/maintain/page_widening.h"
 
 #include <algorithm>
 #include <vector>
