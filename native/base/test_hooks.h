@@ -68,7 +68,7 @@ enum class PlantedBug : uint8_t {
 };
 
 // Points in work that takes long, where commits of other threads come in between. No lock is held
-// there but the maintenance lock (kLargePlaced, kBarrierRaised: none), so another thread may commit,
+// there but that of maintenance (kLargePlaced, kBarrierRaised: none), so another thread may commit,
 // read and take snapshots. At kBarrierRaised the barrier's success is not yet announced, and
 // whoever waits for a barrier there waits for ever; at kReadersTold only readers know of it, and
 // who concludes a barrier there waits for ever. kRegionsInPlace, kRegionsPlaced: before and after a
