@@ -8,7 +8,7 @@ import { align } from './align';
 import { bytesOf, bytesType } from './bytes';
 import { Editor } from './editor';
 import { Flat } from './flat';
-import { buildOther, flatten, isInstance, OTHER } from './kinds';
+import { buildOther, buildWhole, flatten, isInstance, OTHER } from './kinds';
 import { Mirror } from './mirror';
 import { blobOf } from './pieces';
 import { isGuarded, isSame, isZero, Sameness, type SameOptions } from './same';
@@ -40,7 +40,7 @@ export interface CompareOptions extends SameOptions {
  * Thrown for a value that reaches the same objects so often that walking all ways to them would not
  * end soon, or that is too deep.
  */
-export class Tangled extends Error {}
+class Tangled extends Error {}
 
 const longList = 64;
 /** Parts with no more fields are mostly what they were: that is found out before anything else. */
@@ -55,7 +55,29 @@ const deepest = 400;
 /** So far away, items are looked for that are no longer where they were. */
 const lookAround = 64;
 
-export class Comparer extends Sameness {
+/** The shadow of `value`, sharing with `old` what is unchanged. */
+export function compare(
+  old: Shadow,
+  hasOld: boolean,
+  value: unknown,
+  options: CompareOptions = {},
+): Shadow {
+  try {
+    const comparer = new Comparer(options);
+    return hasOld ? comparer.update(old, value) : comparer.build(value);
+  } catch (error) {
+    if (error instanceof Tangled) return buildWhole(old, value);
+    if (error instanceof HoldfastError) throw error;
+    // A getter or a proxy of the caller's threw.
+    throw new HoldfastError(
+      'ERR_HOLDFAST_CODEC',
+      'The value cannot be stored: something in it cannot be read',
+      { cause: error },
+    );
+  }
+}
+
+class Comparer extends Sameness {
   /** What has instances is made anew each time, and would only be kept from being collected. */
   private readonly marks: boolean;
   private readonly known: CompareOptions['known'];

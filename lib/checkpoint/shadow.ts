@@ -34,10 +34,10 @@ export const SET = 3;
 export const strides = [1, 2, 2, 1] as const;
 
 /** Bytes a tree may take to be written into its holder. */
-export const inlineBytes = 160;
+const inlineBytes = 160;
 const leafBytes = 224;
 const refBytes = 12;
-export const fanOut = 16;
+const fanOut = 16;
 /** Texts and bytes from here on are cut into pieces. */
 export const blobLength = 1024;
 export const pieceLength = 256;

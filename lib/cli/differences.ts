@@ -66,7 +66,7 @@ function placeText(path: Difference['path']): string {
   return where.join('') || '(all)';
 }
 
-export function onlyDifferent(before: unknown, after: unknown): Shown {
+function onlyDifferent(before: unknown, after: unknown): Shown {
   const whole = { before: brief(before), after: brief(after) };
   if (whole.before.length <= SHORT && whole.after.length <= SHORT) return whole;
   if (typeof before === 'string' && typeof after === 'string')
