@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "format/layout.h"
+#include "format/pmem_layout.h"
 #include "medium/place_facts.h"
 #include "medium/pool_file.h"
 #include "medium/pool_set.h"
@@ -11,8 +12,6 @@
 
 namespace holdfast {
 namespace {
-
-constexpr char kPmemobjSignature[8] = {'P', 'M', 'E', 'M', 'O', 'B', 'J', '\0'};
 
 bool has_at(Bytes head, uint64_t offset, const char (&magic)[8]) {
   return head.size() >= offset + sizeof magic &&
