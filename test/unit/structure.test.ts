@@ -310,6 +310,25 @@ describe('structure', () => {
     );
   });
 
+  it('a source file that a comment or a document names is there', () => {
+    const named =
+      /(?<![\w/.-])((?:native|lib|engine|medium|log|index|format)\/[\w/-]+\.(?:h|cc|ts))\b/g;
+    const there = new Set([
+      ...native.map((file) => file.slice('native/'.length)),
+      ...native,
+      ...typescript,
+    ]);
+    const missing = (text: string): string[] =>
+      [...text.matchAll(named)].map(([, name]) => name!).filter((name) => !there.has(name));
+    const wrong = sources(
+      tracked.filter((file) =>
+        /^(native|lib)\/.*\.(h|cc|ts)$|^[^/]+\.md$|^docs\/.*\.md$/.test(file),
+      ),
+    ).flatMap(({ file, text }) => missing(text).map((name) => `${file} names ${name}`));
+    expect(wrong).toEqual([]);
+    expect(missing('see `native/engine/pool_impl.h`')).toHaveLength(1);
+  });
+
   it('no TODO without an issue, no machine path, no registry host', () => {
     const wrong = sources(
       tracked.filter(
