@@ -29,6 +29,11 @@ class RawPool final : public Medium {
   // The next page at or behind this one (both multiples of 4 KiB) that is not in a hole: reading
   // one there would make it a real page.
   uint64_t past_hole(uint64_t page) const;
+  // May a segment lie there? Its end may be cut off.
+  bool could_hold(const Segment& s) const {
+    return s.offset % kPageBytes == 0 && s.bytes >= kPageBytes && s.end() > s.offset &&
+           s.offset < bytes_;
+  }
 
   Result<Segment> allocate(SegmentKind, uint64_t, uint64_t) override { return refusal(); }
   void release(const Segment&) override {}
