@@ -17,12 +17,12 @@
 
 namespace holdfast {
 
-constexpr uint32_t kRootVersion = 2;  // the newest that this build reads
-constexpr uint32_t kRootVersionOfRegions =
-    2;  // a pool that has or had regions: an older build would take their records for a torn tail
+// The newest that this build reads; a pool that it opens for writing has it from then on. 1: no
+// regions, whose records such builds would take for a torn tail. 2: no packed leaves.
+constexpr uint32_t kRootVersion = 3;
 
 struct RootWords {
-  uint32_t version = 1;
+  uint32_t version = kRootVersion;
   uint32_t incarnation = 0;  // 0: the pool has never been opened
   Segment fold;              // where the block is
   uint64_t fold_bytes = 0;

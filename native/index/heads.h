@@ -29,8 +29,9 @@ inline uint64_t head_after(Bytes key, size_t prefix_bytes) {
 }
 
 // How many of the `count` rising heads are less than `head`. Without branches on what is compared.
-inline uint32_t heads_below(const uint64_t* heads, uint32_t count, uint64_t head) {
-  const uint64_t* base = heads;
+template <typename Head>
+uint32_t heads_below(const Head* heads, uint32_t count, uint64_t head) {
+  const Head* base = heads;
   while (count > 1) {
     const uint32_t half = count / 2;
     base += (base[half - 1] < head) * half;

@@ -9,9 +9,9 @@ namespace holdfast {
 namespace {
 
 constexpr uint32_t kHasTail = 9;
+constexpr size_t kShortHeadBytes = sizeof(uint32_t);
 // Heads are looked at in steps of this many bytes first, one cache line each, then within one step.
 constexpr size_t kStrideBytes = 128;
-constexpr uint32_t kStride = kStrideBytes / sizeof(uint64_t);
 
 size_t tail_bytes(size_t key_bytes, size_t prefix_bytes) {
   const size_t rest = key_bytes - prefix_bytes;
@@ -32,30 +32,55 @@ bool NodeView::open(const uint8_t* node) {
   prefix_bytes_ = header.prefix_bytes;
   heap_bytes_ = header.heap_bytes;
   level_ = header.level;
-  const size_t word_bytes = level_ == 0 ? sizeof(uint64_t) : sizeof(uint32_t);
-  const size_t heads_at = sizeof(NodeHeader) + round_up(prefix_bytes_, 8);
-  const size_t words_at = heads_at + count_ * sizeof(uint64_t);
-  const size_t slots_at = words_at + count_ * word_bytes;
-  const size_t heap_at = slots_at + count_ * sizeof(uint16_t);
+  prefix_ = node + sizeof header;
+  head_bytes_ = kHeadBytes;
+  word_bytes_ = level_ == 0 ? sizeof(uint64_t) : sizeof(uint32_t);
+  ends_ = kEndsDiffer;
+  packing_.code_bytes = PlacePacking::kWholeWord;
+  if (header.packed != 0 && !(header.packed == 1 && open_packed())) return false;
+  const size_t heads_at = static_cast<size_t>(prefix_ - node) + round_up(prefix_bytes_, 8);
+  const size_t words_at = heads_at + count_ * head_bytes_;
+  const size_t slots_at = words_at + count_ * word_bytes_;
+  const size_t heap_at = slots_at + (ends_ == kEndsDiffer ? count_ * sizeof(uint16_t) : 0);
   heads_ = node + heads_at;
   words_ = node + words_at;
   slots_ = node + slots_at;
   heap_ = node + heap_at;
-  return count_ > 0 && heap_at + heap_bytes_ <= kNodeBytes;
+  return count_ > 0 && heap_at + heap_bytes_ <= kNodeBytes &&
+         slots_at + sizeof(uint64_t) <= kNodeBytes + word_bytes_;
+}
+
+bool NodeView::open_packed() {
+  const auto packed = load<PackedHeader>(prefix_);
+  prefix_ += sizeof packed;
+  head_bytes_ = packed.head_bytes;
+  word_bytes_ = packed.code_bytes;
+  ends_ = packed.ends;
+  packing_ = {packed.least_offset, packed.least_length, packed.code_bytes, packed.length_bits};
+  return level_ == 0 && (head_bytes_ == kHeadBytes || head_bytes_ == kShortHeadBytes) &&
+         word_bytes_ >= 1 && word_bytes_ <= sizeof(uint64_t) &&
+         packed.length_bits <= PlacePacking::kLengthBits &&
+         (ends_ <= kHasTail || ends_ == kEndsDiffer);
 }
 
 bool NodeView::suffix(uint32_t index, Suffix* suffix) const {
+  const auto* const heap = reinterpret_cast<const char*>(heap_);
+  if (ends_ != kEndsDiffer) {
+    const uint32_t tail = ends_ == kHasTail ? heap_bytes_ / count_ : 0;
+    *suffix = tail > 0 ? Suffix{kHeadBytes + tail, heap + index * tail} : Suffix{ends_, heap};
+    return ends_ != kHasTail || tail > 0;
+  }
   const uint32_t slot = load<uint16_t>(slots_ + index * sizeof(uint16_t));
   const uint32_t size = slot & 15;
   const uint32_t begin = slot >> 4;
   if (size <= kHeadBytes) {
-    *suffix = Suffix{size, reinterpret_cast<const char*>(heap_)};
+    *suffix = Suffix{size, heap};
     return true;
   }
   uint32_t end = heap_bytes_;
   if (index + 1 < count_) end = load<uint16_t>(slots_ + (index + 1) * sizeof(uint16_t)) >> 4;
   if (size != kHasTail || begin >= end || end > heap_bytes_) return false;
-  *suffix = Suffix{kHeadBytes + end - begin, reinterpret_cast<const char*>(heap_) + begin};
+  *suffix = Suffix{kHeadBytes + end - begin, heap + begin};
   return true;
 }
 
@@ -78,28 +103,31 @@ bool NodeView::compare(uint32_t index, Bytes rest, int* order) const {
 // fetched together with what belongs to it: slots, words, and the tails if keys are about as long
 // as each other. So a node that is not in the cache costs two or three waits for memory (70 ns
 // each), not nine.
-uint32_t NodeView::heads_below_here(uint64_t head) const {
+template <typename Head>
+uint32_t NodeView::heads_below_here(uint64_t bound) const {
+  constexpr uint32_t kStride = kStrideBytes / sizeof(Head);
+  const auto* const heads = reinterpret_cast<const Head*>(heads_);
   const size_t heads_at = static_cast<size_t>(heads_ - node_);
   const uint32_t first =
-      static_cast<uint32_t>((round_up(heads_at, kStrideBytes) - heads_at) / sizeof(uint64_t));
+      static_cast<uint32_t>((round_up(heads_at, kStrideBytes) - heads_at) / sizeof(Head));
   uint32_t low = 0;
   uint32_t size = first;
   for (uint32_t sample = first; sample < count_; sample += kStride) {
-    const bool below = load<uint64_t>(heads_ + sample * sizeof(uint64_t)) < head;
+    const bool below = heads[sample] < bound;
     low = below ? sample + 1 : low;
     size = below ? kStride - 1 : size;
   }
   size = std::min(size, count_ - low);
-  const auto* const from = reinterpret_cast<const uint64_t*>(heads_) + low;
+  const Head* const from = heads + low;
   const uint8_t* const tails = heap_ + heap_bytes_ * low / count_;
   __builtin_prefetch(from);
-  __builtin_prefetch(from + 8);
-  __builtin_prefetch(slots_ + low * sizeof(uint16_t));
+  __builtin_prefetch(from + 64 / sizeof(Head));
+  if (ends_ == kEndsDiffer) __builtin_prefetch(slots_ + low * sizeof(uint16_t));
   __builtin_prefetch(tails);
   __builtin_prefetch(tails + 64);
-  __builtin_prefetch(words_ + low * sizeof(uint64_t));
-  __builtin_prefetch(words_ + low * sizeof(uint64_t) + 64);
-  return low + heads_below(from, size, head);
+  __builtin_prefetch(words_ + low * word_bytes_);
+  __builtin_prefetch(words_ + low * word_bytes_ + 64);
+  return low + heads_below(from, size, bound);
 }
 
 bool NodeView::lower_bound(Bytes key, uint32_t* index, bool* equal) const {
@@ -111,7 +139,9 @@ bool NodeView::lower_bound(Bytes key, uint32_t* index, bool* equal) const {
   }
   const Bytes rest = key.substr(prefix_bytes_);
   const uint64_t wanted = head_after(key, prefix_bytes_);
-  uint32_t low = heads_below_here(wanted);
+  uint32_t low = head_bytes_ == kHeadBytes
+                     ? heads_below_here<uint64_t>(wanted)
+                     : heads_below_here<uint32_t>((wanted >> 32) + ((wanted << 32) != 0));
   uint32_t high = count_;
   while (low < high && head(low) == wanted) {  // a tie: look at the first, then halve what is left
     int tie;
@@ -146,7 +176,7 @@ size_t NodeView::copy_key(uint32_t index, char* to) const {
   if (!suffix(index, &mine)) return 0;
   const size_t size = prefix_bytes_ + mine.bytes;
   if (size > kMaxKeyBytes) return 0;
-  std::memcpy(to, node_ + sizeof(NodeHeader), prefix_bytes_);
+  std::memcpy(to, prefix_, prefix_bytes_);
   store(to + prefix_bytes_, __builtin_bswap64(head(index)));  // 8 bytes always: the buffer has room
   std::memcpy(to + prefix_bytes_ + kHeadBytes, mine.tail, mine.tail_bytes());
   return size;
@@ -162,7 +192,7 @@ const char* NodeView::verify(const uint8_t* node, uint32_t number, uint32_t leve
   if (header.number != number) return "it is another node of that table";
   if (header.tag != tag) return "it belongs to another table";
   if (header.level != level) return "it is of another level";
-  if (header.reserved != 0) return "its reserved byte is not zero";
+  if (header.packed > 1) return "it is packed in an unknown way";
   NodeView view;
   if (!view.open(node)) return "its lengths do not fit";
   return view.verify_entries();
@@ -172,10 +202,11 @@ const char* NodeView::verify_entries() const {
   if (prefix_bytes_ > kMaxKeyBytes) return "its prefix is too long";
   uint32_t tails = 0;
   for (uint32_t i = 0; i < count_; i++) {
-    const uint32_t slot = load<uint16_t>(slots_ + i * sizeof(uint16_t));
-    if ((slot >> 4) != tails) return "its keys' tails are out of order";
+    if (ends_ == kEndsDiffer && load<uint16_t>(slots_ + i * sizeof(uint16_t)) >> 4 != tails)
+      return "its keys' tails are out of order";
     Suffix mine;
-    if (!suffix(i, &mine)) return "a key's length does not fit";
+    if (!suffix(i, &mine) || (head_bytes_ < kHeadBytes && mine.bytes > head_bytes_))
+      return "a key's length does not fit";
     tails += static_cast<uint32_t>(mine.tail_bytes());
     const size_t size = prefix_bytes_ + mine.bytes;
     if (size == 0 || size > kMaxKeyBytes) return "a key has an impossible length";
@@ -197,52 +228,91 @@ const char* NodeView::verify_entries() const {
   return tails == heap_bytes_ ? nullptr : "its keys' tails have another length";
 }
 
-bool NodeWriter::add(Bytes key, uint64_t word) {
-  size_t prefix = key.size();
-  size_t heap = 0;
-  if (count() > 0) {
-    prefix = common_prefix_bytes(key, first_key().substr(0, prefix_bytes_));
-    heap = heap_bytes_;
-    if (prefix < prefix_bytes_) {
-      heap = 0;
-      for (const uint32_t size : sizes_) heap += tail_bytes(size, prefix);
+// Where a node of this shape has what.
+struct NodeWriter::Layout {
+  PlacePacking packing;
+  size_t head_bytes = kHeadBytes, word_bytes = sizeof(uint32_t);
+  uint8_t ends = kEndsDiffer;
+  size_t prefix, heads, words, slots, heap, end;
+
+  Layout(const Shape& shape, uint32_t level) {
+    prefix = sizeof(NodeHeader);
+    if (level == 0) {
+      prefix += sizeof(PackedHeader);
+      packing = shape.places.packing();
+      word_bytes = packing.code_bytes;
+      const size_t most = shape.longest - shape.prefix_bytes;
+      if (most <= kShortHeadBytes) head_bytes = kShortHeadBytes;
+      if (shape.shortest == shape.longest)
+        ends = static_cast<uint8_t>(most > kHeadBytes ? kHasTail : most);
     }
-    heap += tail_bytes(key.size(), prefix);
+    heads = prefix + round_up(shape.prefix_bytes, 8);
+    words = heads + shape.count * head_bytes;
+    slots = words + shape.count * word_bytes;
+    heap = slots + (ends == kEndsDiffer ? shape.count * sizeof(uint16_t) : 0);
+    // The last word is read in eight bytes.
+    end = std::max(heap + shape.heap_bytes, slots + sizeof(uint64_t) - word_bytes);
   }
-  if (round_up(prefix, 8) + (count() + 1) * entry_bytes() + heap > kNodeSpace) return false;
+};
+
+bool NodeWriter::add(Bytes key, uint64_t word) {
+  Shape shape = shape_;
+  shape.count++;
+  shape.shortest = std::min(shape.shortest, key.size());
+  shape.longest = std::max(shape.longest, key.size());
+  if (level_ == 0) shape.places.add(word);
+  shape.prefix_bytes = key.size();
+  if (count() > 0) {
+    shape.prefix_bytes = common_prefix_bytes(key, first_key().substr(0, shape_.prefix_bytes));
+    if (shape.prefix_bytes < shape_.prefix_bytes) {
+      shape.heap_bytes = 0;
+      for (const uint32_t size : sizes_) shape.heap_bytes += tail_bytes(size, shape.prefix_bytes);
+    }
+    shape.heap_bytes += tail_bytes(key.size(), shape.prefix_bytes);
+  }
+  if (Layout(shape, level_).end > kNodeBytes) return false;
   keys_.append(key);
   ends_.push_back(static_cast<uint32_t>(keys_.size()));
   sizes_.push_back(static_cast<uint32_t>(key.size()));
   words_.push_back(word);
-  prefix_bytes_ = prefix;
-  heap_bytes_ = heap;
+  shape_ = shape;
   return true;
 }
 
 void NodeWriter::encode(uint32_t number, uint8_t* node) {
+  const Layout layout(shape_, level_);
   std::memset(node, 0, kNodeBytes);
   NodeHeader header = {};
   header.number = number;
   header.count = static_cast<uint16_t>(count());
-  header.prefix_bytes = static_cast<uint16_t>(prefix_bytes_);
-  header.heap_bytes = static_cast<uint16_t>(heap_bytes_);
+  header.prefix_bytes = static_cast<uint16_t>(shape_.prefix_bytes);
+  header.heap_bytes = static_cast<uint16_t>(shape_.heap_bytes);
   header.level = static_cast<uint8_t>(level_);
+  header.packed = level_ == 0;
   store(node, header);
-  uint8_t* const prefix = node + sizeof header;
-  std::memcpy(prefix, keys_.data(), prefix_bytes_);
-  const size_t word_bytes = level_ == 0 ? sizeof(uint64_t) : sizeof(uint32_t);
-  uint8_t* const heads = prefix + round_up(prefix_bytes_, 8);
-  uint8_t* const words = heads + count() * sizeof(uint64_t);
-  uint8_t* const slots = words + count() * word_bytes;
-  uint8_t* const heap = slots + count() * sizeof(uint16_t);
+  if (header.packed) {
+    const PlacePacking& packing = layout.packing;
+    store(node + sizeof header,
+          PackedHeader{packing.least_offset, packing.least_length,
+                       static_cast<uint8_t>(layout.head_bytes),
+                       static_cast<uint8_t>(layout.word_bytes),
+                       static_cast<uint8_t>(packing.length_bits), layout.ends});
+  }
+  std::memcpy(node + layout.prefix, keys_.data(), shape_.prefix_bytes);
+  uint8_t* const heap = node + layout.heap;
   size_t tails = 0;
   for (size_t i = 0; i < count(); i++) {
-    const Bytes rest = key(i).substr(prefix_bytes_);
-    const size_t tail = tail_bytes(key(i).size(), prefix_bytes_);
-    store(heads + i * sizeof(uint64_t), head_after(rest, 0));
-    std::memcpy(words + i * word_bytes, &words_[i], word_bytes);
-    const size_t size = tail > 0 ? kHasTail : rest.size();
-    store(slots + i * sizeof(uint16_t), static_cast<uint16_t>(tails << 4 | size));
+    const Bytes rest = key(i).substr(shape_.prefix_bytes);
+    const size_t tail = tail_bytes(rest.size(), 0);
+    // The high bytes of a number are its last ones: a short head is those.
+    const uint64_t head = head_after(rest, 0) >> (8 * (kHeadBytes - layout.head_bytes));
+    std::memcpy(node + layout.heads + i * layout.head_bytes, &head, layout.head_bytes);
+    const uint64_t word = header.packed ? layout.packing.pack(words_[i]) : words_[i];
+    std::memcpy(node + layout.words + i * layout.word_bytes, &word, layout.word_bytes);
+    if (layout.ends == kEndsDiffer) {
+      const size_t size = tail > 0 ? kHasTail : rest.size();
+      store(node + layout.slots + i * sizeof(uint16_t), static_cast<uint16_t>(tails << 4 | size));
+    }
     std::memcpy(heap + tails, rest.data() + rest.size() - tail, tail);
     tails += tail;
   }
@@ -250,7 +320,7 @@ void NodeWriter::encode(uint32_t number, uint8_t* node) {
   ends_.clear();
   sizes_.clear();
   words_.clear();
-  prefix_bytes_ = heap_bytes_ = 0;
+  shape_ = {};
 }
 
 void seal_node(uint8_t* node, uint32_t tag) {

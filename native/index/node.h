@@ -2,15 +2,20 @@
 // NodeView.
 //
 //   0      header (24 bytes)
-//   24     the common prefix of the node's keys, padded to 8 bytes
-//          heads     u64 x count   the next 8 key bytes, big-endian order, zero-padded
-//          words     u64 x count   places (level 0)
+//   24     of a packed leaf: how it is packed (16 bytes)
+//          the common prefix of the node's keys, padded to 8 bytes
+//          heads     u64 x count   the next 8 key bytes, big-endian order, zero-padded; u32 where
+//                                  no key of a packed leaf has more than 4
+//          words     places (level 0): u64 x count, or packed (packed_places.h)
 //                    u32 x count   child node numbers (level > 0)
 //          slots     u16 x count   bits 0..3: 0..8 = the key ends so many bytes after the prefix,
 //                                  9 = it has a tail
 //                                  bits 4..15: where its tail begins in the heap (ends where the
 //                                  next one's begins)
+//                    none in a packed leaf whose keys are equally long
 //          heap      the tails: what of each key comes after its head
+//
+// Leaves are written packed. Those of pools before root version 3 are not, and inner nodes are not.
 //
 // An entry of an inner node is (separator, child): every key below that child is >= the separator,
 // every key below the child before it is less. Children have lower numbers than their parent, so a
@@ -29,6 +34,7 @@
 
 #include "base/bytes.h"
 #include "format/place.h"
+#include "index/packed_places.h"
 #include "index/table.h"
 
 namespace holdfast {
@@ -40,12 +46,22 @@ struct NodeHeader {
   uint16_t count;     // entries, at least 1
   uint16_t prefix_bytes;
   uint16_t heap_bytes;
-  uint8_t level;     // 0: a leaf
-  uint8_t reserved;  // 0
+  uint8_t level;   // 0: a leaf
+  uint8_t packed;  // 1: a PackedHeader follows; else 0
 };
 static_assert(sizeof(NodeHeader) == 24 && alignof(NodeHeader) == 8);
 
-constexpr size_t kNodeSpace = kNodeBytes - sizeof(NodeHeader);
+struct PackedHeader {
+  uint64_t least_offset;  // of its places, as PlacePacking has them
+  uint32_t least_length;
+  uint8_t head_bytes;   // 4 or 8
+  uint8_t code_bytes;   // of a place
+  uint8_t length_bits;  // in it
+  uint8_t ends;         // as a slot's bits 0..3, if that is how all keys end; else kEndsDiffer
+};
+static_assert(sizeof(PackedHeader) == 16 && alignof(PackedHeader) == 8);
+constexpr uint8_t kEndsDiffer = 255;
+
 constexpr uint32_t kMaxDepth = 24;  // a node has at least 3 children but for the last of its level
 // A whole head is stored wherever the prefix ends.
 constexpr size_t kKeyBufferBytes = kMaxKeyBytes + 8;
@@ -58,12 +74,18 @@ class NodeView {
   uint32_t number() const { return number_; }
   uint32_t count() const { return count_; }
   uint32_t level() const { return level_; }
-  Bytes prefix() const { return bytes_of(node_ + sizeof(NodeHeader), prefix_bytes_); }
+  Bytes prefix() const { return bytes_of(prefix_, prefix_bytes_); }
 
   // `index` < count() in all of these.
-  uint64_t head(uint32_t index) const { return load<uint64_t>(heads_ + index * sizeof(uint64_t)); }
+  uint64_t head(uint32_t index) const {
+    return head_bytes_ == sizeof(uint64_t)
+               ? load<uint64_t>(heads_ + index * sizeof(uint64_t))
+               : uint64_t{load<uint32_t>(heads_ + index * sizeof(uint32_t))} << 32;
+  }
+  // Of a leaf.
   Place place(uint32_t index) const {
-    return Place::from_word(load<uint64_t>(words_ + index * sizeof(uint64_t)));
+    const uint64_t eight = load<uint64_t>(words_ + index * word_bytes_);
+    return Place::from_word(packing_.unpack(eight & (UINT64_MAX >> (64 - 8 * word_bytes_))));
   }
   uint32_t child(uint32_t index) const { return load<uint32_t>(words_ + index * sizeof(uint32_t)); }
 
@@ -90,10 +112,13 @@ class NodeView {
   };
   bool suffix(uint32_t index, Suffix* suffix) const;
   bool compare(uint32_t index, Bytes rest, int* order) const;
-  uint32_t heads_below_here(uint64_t head) const;
+  bool open_packed();
+  template <typename Head>
+  uint32_t heads_below_here(uint64_t bound) const;
   const char* verify_entries() const;
 
   const uint8_t* node_;
+  const uint8_t* prefix_;
   const uint8_t* heads_;
   const uint8_t* words_;
   const uint8_t* slots_;
@@ -103,6 +128,10 @@ class NodeView {
   uint32_t prefix_bytes_;
   uint32_t heap_bytes_;
   uint32_t level_;
+  uint32_t head_bytes_;
+  uint32_t word_bytes_;
+  uint32_t ends_;         // kEndsDiffer: slots tell
+  PlacePacking packing_;  // of a leaf's places
 };
 
 // Collects rising keys until they fill a node, then encodes it. At least three keys of kMaxKeyBytes
@@ -121,7 +150,14 @@ class NodeWriter {
   Bytes last_key() const { return key(count() - 1); }
 
  private:
-  size_t entry_bytes() const { return level_ == 0 ? 18 : 14; }
+  // What the size of a node comes from, all but its keys' order.
+  struct Shape {
+    size_t count = 0, prefix_bytes = 0, heap_bytes = 0;
+    size_t shortest = SIZE_MAX, longest = 0;  // key
+    PlaceSpan places;                         // of a leaf
+  };
+  struct Layout;
+
   Bytes key(size_t index) const {
     return Bytes(keys_).substr(ends_[index] - sizes_[index], sizes_[index]);
   }
@@ -131,8 +167,7 @@ class NodeWriter {
   std::vector<uint32_t> ends_;  // in keys_
   std::vector<uint32_t> sizes_;
   std::vector<uint64_t> words_;
-  size_t prefix_bytes_ = 0;
-  size_t heap_bytes_ = 0;
+  Shape shape_;
 };
 
 // Puts in the tag and the checksum.

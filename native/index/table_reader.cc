@@ -51,7 +51,8 @@ const char* TableReader::verify_header() const {
   if (header.checksum != checksum(base_ + sizeof(uint64_t), kNodeBytes - sizeof(uint64_t))) {
     return "its checksum is wrong";
   }
-  if (header.version != TableHeader::kVersion) return "the table is of an unknown version";
+  if (header.version < 1 || header.version > TableHeader::kVersion)
+    return "the table is of an unknown version";
   if (header.offset != ref_->segment.offset) return "the table belongs elsewhere";
   if (header.nodes != nodes_ || header.root != root_ || header.depth != depth_ ||
       header.entries != ref_->entries) {

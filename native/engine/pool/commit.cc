@@ -101,7 +101,6 @@ Result<Receipt> PoolImpl::commit_at_once(Batch::Impl& impl, CommitMode mode, boo
   HOLDFAST_TRY(visit.begin(queued));
   HOLDFAST_TRY(health_.usable());
   HOLDFAST_TRY(room_.fits_at_all(impl.record.bytes() + impl.large_bytes));
-  if (impl.region_sizes > 0) HOLDFAST_TRY(announce_regions());
   if (impl.large.empty()) return commit_with_space(impl, mode, queued);
   impl.record.seal();
   return commit_large(impl, mode, queued);

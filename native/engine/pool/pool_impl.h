@@ -203,7 +203,6 @@ class PoolImpl final : public Pool {
 
   // regions.cc — under log_.lock unless said otherwise
   std::pair<const IndexView*, uint64_t> seen_by(const SnapshotPtr& snapshot) const;
-  Status announce_regions();  // not under log_.lock
 
   // views.cc
   Result<std::unique_ptr<MappedView>> shown(std::unique_ptr<PrivateView> memory, uint64_t skipped,

@@ -73,11 +73,4 @@ Result<std::vector<RegionInfo>> PoolImpl::regions(const SnapshotPtr& snapshot) {
   return region_reader_.all(*view, at);
 }
 
-Status PoolImpl::announce_regions() {
-  if (fold_.regions_announced()) return {};
-  std::lock_guard maintenance(maintenance_.lock);
-  HOLDFAST_TRY(health_.usable());
-  return fold_.announce_regions();
-}
-
 }  // namespace holdfast

@@ -32,6 +32,7 @@ Status Recovery::begin_new_pool() {
   block.retain_ms = log_.retention.wish.ms;
   block.retain_bytes = log_.retention.wish.bytes;
   block.log.push_back({segment, 1, 0});
+  fold_.root.version = kRootVersion;
   fold_.root.incarnation = 1;
   return fold_.set(std::move(block), true);
 }
@@ -131,7 +132,6 @@ void Recovery::take_fold() {
     index_.view.runs.push_back(index_.make_run(medium_, std::move(refs)));
   }
   region_commits_.adopt(fold_.block.regions, &held_);
-  fold_.note_announced();
 }
 
 Status Recovery::walk_tail(Tail* tail, const LogReader& reader) {
@@ -167,6 +167,7 @@ void Recovery::replay_frame(const FrameView& frame) {
 
 // Frames of an incarnation that none before had.
 Status Recovery::go_on_behind(const Tail& tail) {
+  fold_.root.version = kRootVersion;
   fold_.root.incarnation++;
   fold_.root.clean = 0;
   log_.writer.resume(tail.head(), tail.sequence(), tail.position(),

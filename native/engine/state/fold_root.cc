@@ -84,17 +84,6 @@ Status FoldRoot::mark_clean() {
   return medium_.set_root(words.to_root());
 }
 
-Status FoldRoot::announce_regions() {
-  RootWords words = root;
-  words.version = kRootVersionOfRegions;
-  Status set = medium_.set_root(words.to_root());
-  if (!set.is_ok()) return health_.fail(std::move(set));
-  std::lock_guard append(log_.lock);
-  root = words;
-  regions_announced_.store(true, std::memory_order_release);
-  return {};
-}
-
 bool FoldRoot::refresh_retention() {
   const LogReader reader(medium_, secret_);
   log_.retention.refresh(log_.segments, log_.writer.sequence(), now_ms(), [&](const LogSegment& s) {

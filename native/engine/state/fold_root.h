@@ -3,11 +3,8 @@
 // What a reopen sees: until the root is set, the old fold; afterwards the new one. The block is
 // behind a barrier before the root names it.
 //
-// Threads: changed under the maintenance lock and the append lock, read under either. That regions
-// were announced any thread may ask.
+// Threads: changed under the maintenance lock and the append lock, read under either.
 #pragma once
-
-#include <atomic>
 
 #include "engine/state/log_state.h"
 #include "engine/state/readers.h"
@@ -42,12 +39,6 @@ class FoldRoot {
   // something. Under the append lock.
   bool refresh_retention();
 
-  // A build that knows no regions would take their records for a torn tail: before the first one
-  // the root says that it must not open the pool.
-  Status announce_regions();
-  bool regions_announced() const { return regions_announced_.load(std::memory_order_acquire); }
-  void note_announced() { regions_announced_ = root.version >= kRootVersionOfRegions; }
-
  private:
   void retire(const Segment& segment);
 
@@ -56,7 +47,6 @@ class FoldRoot {
   LogState& log_;
   const Readers& readers_;
   const uint64_t secret_;
-  std::atomic<bool> regions_announced_{false};
 };
 
 }  // namespace holdfast

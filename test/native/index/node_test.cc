@@ -4,7 +4,10 @@
 
 #include "index/node.h"
 
+#include <functional>
+
 #include "base/checksum.h"
+#include "index/heads.h"
 #include "native/index/index_model.h"
 
 namespace holdfast {
@@ -26,12 +29,88 @@ void write_node(uint32_t level, Model* model, uint8_t* node) {
   seal_node(node, 77);
 }
 
+// The places of one leaf: of operations here and there or close to each other, as long as each
+// other or not, large or not, deleted keys, and words that nobody would write.
+class PlaceMaker {
+ public:
+  explicit PlaceMaker(Random& random)
+      : random_(random),
+        offset_(random.below(uint64_t{1} << (10 + random.below(34)))),
+        offsets_(uint64_t{1} << random.below(44)),
+        lengths_(uint64_t{1} << random.below(21)) {}
+
+  uint64_t make() {
+    if (random_.one_in(50)) return 0;
+    if (wild_) return random_.next();
+    return Place::of((offset_ + random_.below(offsets_)) * 8, random_.below(lengths_) * 8,
+                     large_ && random_.one_in(3))
+        .word();
+  }
+
+ private:
+  Random& random_;
+  const uint64_t offset_, offsets_, lengths_;
+  const bool wild_ = random_.one_in(8), large_ = random_.one_in(3);
+};
+
 Model random_model(Random& random, KeyMaker& keys, uint32_t level) {
   Model model;
-  for (uint64_t i = 1 + random.below(400); i > 0; i--) {
-    model[keys.make()] = level == 0 ? random.next() : 1 + random.below(899);
+  PlaceMaker places(random);
+  for (uint64_t i = 1 + random.below(800); i > 0; i--) {
+    model[keys.make()] = level == 0 ? places.make() : 1 + random.below(899);
   }
   return model;
+}
+
+// A leaf as builds wrote it that knew no packed ones; cuts the model down to what fits.
+void write_unpacked(Model* model, uint8_t* node) {
+  constexpr size_t kHead = 8, kEntry = 18;
+  std::memset(node, 0, kNodeBytes);
+  size_t prefix = model->begin()->first.size(), count = 0, heap_bytes = 0;
+  const auto tails = [&](size_t at_prefix, size_t of) {
+    size_t sum = 0;
+    auto it = model->begin();
+    for (size_t i = 0; i < of; i++, ++it)
+      sum += std::max(it->first.size(), at_prefix + kHead) - at_prefix - kHead;
+    return sum;
+  };
+  auto it = model->begin();
+  for (; it != model->end(); ++it, count++) {
+    const size_t shared =
+        std::min(prefix, common_prefix_bytes(it->first, model->begin()->first));
+    const size_t heap = tails(shared, count + 1);
+    if (sizeof(NodeHeader) + round_up(shared, 8) + (count + 1) * kEntry + heap > kNodeBytes) break;
+    prefix = shared;
+    heap_bytes = heap;
+  }
+  model->erase(it, model->end());
+  NodeHeader header = {};
+  header.number = 900;
+  header.count = static_cast<uint16_t>(count);
+  header.prefix_bytes = static_cast<uint16_t>(prefix);
+  header.heap_bytes = static_cast<uint16_t>(heap_bytes);
+  store(node, header);
+  std::memcpy(node + sizeof header, model->begin()->first.data(), prefix);
+  uint8_t* const heads = node + sizeof header + round_up(prefix, 8);
+  uint8_t* const words = heads + count * kHead;
+  uint8_t* const slots = words + count * sizeof(uint64_t);
+  uint8_t* heap = slots + count * sizeof(uint16_t);
+  uint16_t tail = 0;
+  size_t i = 0;
+  for (const auto& [key, word] : *model) {
+    const std::string rest = key.substr(prefix);
+    store(heads + i * kHead, head_after(rest, 0));
+    store(words + i * sizeof(uint64_t), word);
+    const bool ends = rest.size() <= kHead;
+    store(slots + i * sizeof(uint16_t),
+          static_cast<uint16_t>(tail << 4 | (ends ? rest.size() : 9)));
+    if (!ends) {
+      std::memcpy(heap + tail, rest.data() + kHead, rest.size() - kHead);
+      tail = static_cast<uint16_t>(tail + rest.size() - kHead);
+    }
+    i++;
+  }
+  seal_node(node, 77);
 }
 
 // Every access there is, bounded by what the node says of itself. The results mean nothing; the
@@ -67,7 +146,11 @@ TEST_CASE("node: keys and words come back, and are found") {
     Model model = random_model(random, keys, level);
     const size_t wanted = model.size();
     NodeCopy node;
-    write_node(level, &model, node.bytes);
+    if (level == 0 && random.one_in(4)) {
+      write_unpacked(&model, node.bytes);
+    } else {
+      write_node(level, &model, node.bytes);
+    }
     CHECK(model.size() >= std::min<size_t>(wanted, 3));
     CHECK(NodeView::verify(node.bytes, 900, level, 77) == nullptr);
     NodeView view;
@@ -113,6 +196,38 @@ TEST_CASE("node: three of the largest keys fit") {
     seal_node(node.bytes, 1);
     CHECK(NodeView::verify(node.bytes, 5, level, 1) == nullptr);
   }
+}
+
+size_t entries_that_fit(const std::function<std::pair<std::string, uint64_t>(uint64_t)>& entry) {
+  NodeWriter writer(0);
+  uint64_t i = 0;
+  for (;; i++) {
+    const auto [key, word] = entry(i);
+    if (!writer.add(key, word)) return i;
+  }
+}
+
+TEST_CASE("node: what the entries of a leaf have in common is in it once") {
+  const auto key = [](uint64_t i) {
+    char text[32];
+    std::snprintf(text, sizeof text, "user:%010llu", static_cast<unsigned long long>(i));
+    return std::string("\0\0\0\1", 4) + text;
+  };
+  // Four bytes of key and two of place.
+  CHECK(entries_that_fit([&](uint64_t i) {
+          return std::pair(key(i), Place::of((4096 + i) * 288, 288, false).word());
+        }) > 660);
+  // Of operations here and there in 256 MiB, of all lengths up to 1 KiB: four and five.
+  Random random(1);
+  CHECK(entries_that_fit([&](uint64_t i) {
+          const uint64_t offset = random.below(32 * kMiB) * 8, bytes = random.below(128) * 8;
+          return std::pair(key(i), Place::of(offset, bytes, false).word());
+        }) > 440);
+  // Keys of all lengths up to eight bytes behind the prefix: heads, places and slots.
+  CHECK(entries_that_fit([&](uint64_t i) {
+          return std::pair(key(i) + std::string(i % 2, 'x') + std::string(4, 'y'),
+                           Place::of((4096 + i) * 288, 288, false).word());
+        }) > 330);
 }
 
 TEST_CASE("node: any changed byte is noticed") {
@@ -162,8 +277,11 @@ TEST_CASE("node: nonsense under a right checksum does no harm") {
     Model model = random_model(random, keys, level);
     NodeCopy node;
     write_node(level, &model, node.bytes);
-    const uint64_t kind = random.below(4);
-    if (kind == 0) {  // the header's lengths
+    const uint64_t kind = random.below(5);
+    if (kind == 4) {  // how a leaf is packed
+      node.bytes[sizeof(NodeHeader) + random.below(sizeof(PackedHeader))] =
+          static_cast<uint8_t>(random.next() >> random.below(8));
+    } else if (kind == 0) {  // the header's lengths
       node.bytes[16 + random.below(8)] = static_cast<uint8_t>(random.next());
     } else if (kind == 1) {  // single bytes anywhere
       for (uint64_t n = 1 + random.below(4); n > 0; n--) {
