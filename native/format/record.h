@@ -5,13 +5,17 @@
 //   segment:   | segment header 64 | frame | frame | … | link frame | (rest never read) |
 //                copy of the link frame |
 //   frame:     | frame header 64 | operation | operation | … | zeros up to a multiple of 64 |
-//   operation: | operation header 16 | key | value | zeros up to a multiple of 8 |
+//   operation: | operation header 8, or 16 where the value is long | key | value |
+//                zeros up to a multiple of 8 |
 //
 // A frame is valid if its magic, its length, its epoch (the one that must follow), its incarnation
 // (not older than that of the frame before) and its checksum agree, and every operation's own
 // checksum does. The checksum is seeded with the pool's secret, the segment's sequence number and
 // the frame's offset: bytes that lay elsewhere, in an earlier life of the segment or inside
 // somebody's value never pass for a frame here.
+//
+// Frames of builds before root version 3 say so by their magic; the headers of their operations
+// have 16 bytes. They are read, and what lives in them is carried on in today's form.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +38,8 @@ enum class FrameKind : uint16_t {
 };
 
 struct FrameHeader {
-  static constexpr uint32_t kMagic = 0x31524648;  // "HFR1"
+  static constexpr uint32_t kMagic = 0x32524648;       // "HFR2"
+  static constexpr uint32_t kOlderMagic = 0x31524648;  // "HFR1"
   static constexpr uint16_t kLastPart = 1;        // flag: with this frame the record is complete
 
   uint32_t magic = kMagic;
@@ -68,14 +73,30 @@ enum class OperationType : uint8_t {
 // Of a key: its keyspace's number and at least one byte of the user's.
 constexpr size_t kLeastKeyBytes = 5, kMostKeyBytes = 1028;
 
-struct OperationHeader {
-  uint64_t checksum = 0;  // of everything behind this field up to the end of the value
-  uint32_t value_bytes = 0;
-  uint16_t key_bytes = 0;
+// How an operation begins: a checksum u32 of everything behind it up to the end of the value, and a
+// word u32:
+//
+//   bits 0..2    type
+//   bits 3..12   key length, less kLeastKeyBytes
+//   bits 13..31  value length; kLongValue: it stands in the 8 bytes behind the header
+//
+// In frames with kOlderMagic: checksum u64, value length u32, key length u16, type u8, zero u8.
+enum class OperationForm { kShort, kOlder };
+
+struct OperationHead {
+  static constexpr uint32_t kLongValue = (1u << 19) - 1;
+  static constexpr uint64_t kBytes = 8, kLongBytes = 16;  // of an older one too
+
   uint8_t type = 0;
-  uint8_t reserved = 0;
+  uint32_t key_bytes = 0;
+  uint32_t value_bytes = 0;
+  uint32_t head_bytes = 0;
+
+  uint64_t used() const { return head_bytes + uint64_t{key_bytes} + value_bytes; }
+  uint64_t bytes() const { return round_up(used(), kOperationAlign); }
 };
-static_assert(sizeof(OperationHeader) == 16);
+constexpr uint64_t kLeastOperationBytes =
+    round_up(OperationHead::kBytes + kLeastKeyBytes, kOperationAlign);
 
 // The payload of a link frame.
 struct LinkTarget {
@@ -137,30 +158,70 @@ inline SegmentHeader make_segment_header(uint64_t offset, uint64_t bytes, uint64
 
 // ── operations ───────────────────────────────────────────────────────────────
 
+inline bool is_frame_magic(uint32_t magic) {
+  return magic == FrameHeader::kMagic || magic == FrameHeader::kOlderMagic;
+}
+inline OperationForm form_of(const FrameHeader& header) {
+  return header.magic == FrameHeader::kOlderMagic ? OperationForm::kOlder : OperationForm::kShort;
+}
+
+inline uint64_t head_bytes_for(size_t value_bytes) {
+  return value_bytes < OperationHead::kLongValue ? OperationHead::kBytes
+                                                 : OperationHead::kLongBytes;
+}
 inline uint64_t operation_bytes(size_t key_bytes, size_t value_bytes) {
-  return round_up(sizeof(OperationHeader) + key_bytes + value_bytes, kOperationAlign);
+  return round_up(head_bytes_for(value_bytes) + key_bytes + value_bytes, kOperationAlign);
 }
 
-// All of an operation but its checksum. The header's second word in one piece, as the checksum
-// reads it; the padding as part of the last word.
+// Whatever the bytes there are; `at` has kLongBytes. Looks once: in a reader's mapping they may
+// change between two looks when the reader has expired.
+inline OperationHead operation_head(const uint8_t* at,
+                                    OperationForm form = OperationForm::kShort) {
+  const auto first = load<uint64_t>(at), second = load<uint64_t>(at + sizeof first);
+  OperationHead head;
+  if (form == OperationForm::kOlder) {
+    head.value_bytes = static_cast<uint32_t>(second);
+    head.key_bytes = static_cast<uint16_t>(second >> 32);
+    head.type = static_cast<uint8_t>(second >> 48);
+    if (second >> 56 != 0) head.type = 0;
+    head.head_bytes = OperationHead::kLongBytes;
+    return head;
+  }
+  head.type = first >> 32 & 7;
+  head.key_bytes = static_cast<uint32_t>(first >> 35 & 1023) + kLeastKeyBytes;
+  head.value_bytes = static_cast<uint32_t>(first >> 45);
+  head.head_bytes = OperationHead::kBytes;
+  if (head.value_bytes == OperationHead::kLongValue) {
+    head.value_bytes = static_cast<uint32_t>(second);
+    head.head_bytes = OperationHead::kLongBytes;
+    if (second >> 32 != 0) head.type = 0;
+  }
+  return head;
+}
+
+// All of an operation but its checksum; the padding as part of the last word.
 inline void encode_operation(uint8_t* at, OperationType type, Bytes key, Bytes value) {
-  static_assert(offsetof(OperationHeader, value_bytes) == 8 &&
-                offsetof(OperationHeader, key_bytes) == 12 &&
-                offsetof(OperationHeader, type) == 14);
   store(at + operation_bytes(key.size(), value.size()) - kOperationAlign, uint64_t{0});
-  store(at + 8, uint64_t{static_cast<uint32_t>(value.size())} |
-                    uint64_t{static_cast<uint16_t>(key.size())} << 32 |
-                    uint64_t{static_cast<uint8_t>(type)} << 48);
-  std::memcpy(at + sizeof(OperationHeader), key.data(), key.size());
+  const uint64_t head = head_bytes_for(value.size());
+  const bool is_long = head == OperationHead::kLongBytes;
+  store(at + sizeof(uint32_t),
+        static_cast<uint32_t>(static_cast<uint32_t>(type) |
+                              static_cast<uint32_t>(key.size() - kLeastKeyBytes) << 3 |
+                              (is_long ? OperationHead::kLongValue
+                                       : static_cast<uint32_t>(value.size()))
+                                  << 13));
+  if (is_long) store(at + OperationHead::kBytes, uint64_t{value.size()});
+  std::memcpy(at + head, key.data(), key.size());
   // An empty value may have no address, which memcpy must not be given.
-  if (!value.empty())
-    std::memcpy(at + sizeof(OperationHeader) + key.size(), value.data(), value.size());
+  if (!value.empty()) std::memcpy(at + head + key.size(), value.data(), value.size());
 }
 
-// Of an operation that stands at `at`, but for this.
-inline uint64_t operation_checksum(const uint8_t* at) {
-  const auto header = load<OperationHeader>(at);
-  return checksum(at + 8, sizeof header - 8 + header.key_bytes + header.value_bytes);
+// Of an operation of the short form that stands at `at`, but for this.
+inline uint32_t operation_checksum(const uint8_t* at, const OperationHead& head) {
+  return static_cast<uint32_t>(checksum(at + sizeof(uint32_t), head.used() - sizeof(uint32_t)));
+}
+inline uint32_t operation_checksum(const uint8_t* at) {
+  return operation_checksum(at, operation_head(at));
 }
 
 // A look at an operation whose bounds and checksum were found right.
@@ -170,35 +231,57 @@ struct OperationView {
   Bytes value;
   uint64_t bytes = 0;  // with padding
   uint64_t checksum = 0;
+  OperationForm form = OperationForm::kShort;
 };
 
-inline OperationView view_operation(const uint8_t* at, const OperationHeader& header) {
+inline OperationView view_operation(const uint8_t* at, const OperationHead& head,
+                                    OperationForm form) {
   OperationView out;
-  out.type = static_cast<OperationType>(header.type);
-  out.key = bytes_of(at + sizeof header, header.key_bytes);
-  out.value = bytes_of(at + sizeof header + header.key_bytes, header.value_bytes);
-  out.bytes = operation_bytes(header.key_bytes, header.value_bytes);
-  out.checksum = header.checksum;
+  out.type = static_cast<OperationType>(head.type);
+  out.key = bytes_of(at + head.head_bytes, head.key_bytes);
+  out.value = bytes_of(at + head.head_bytes + head.key_bytes, head.value_bytes);
+  out.bytes = head.bytes();
+  out.checksum = form == OperationForm::kShort ? load<uint32_t>(at) : load<uint64_t>(at);
+  out.form = form;
   return out;
 }
 
 // An operation whose bounds and checksum are known to be right.
-inline OperationView view_operation(const uint8_t* at) {
-  return view_operation(at, load<OperationHeader>(at));
+inline OperationView view_operation(const uint8_t* at, OperationForm form = OperationForm::kShort) {
+  return view_operation(at, operation_head(at, form), form);
 }
 
-// Looks at the header once: in a reader's mapping it may change between two looks when the reader
-// has expired. false: does not fit into `available`, is of no known type, or its checksum is wrong.
+// false: does not fit into `available`, is of no known type, or its checksum is wrong.
+inline bool read_operation(const uint8_t* at, uint64_t available, OperationForm form,
+                           OperationView* out) {
+  if (available < kLeastOperationBytes) return false;
+  const OperationHead head = operation_head(at, form);
+  if (head.used() > available || head.type < 1 || head.type > 5) return false;
+  if (head.type > 3 && head.key_bytes != 12) return false;  // a region's key (format/region.h)
+  *out = view_operation(at, head, form);
+  if (planted(PlantedBug::kChecksumNotChecked)) return true;
+  return out->checksum == (form == OperationForm::kShort
+                               ? operation_checksum(at, head)
+                               : checksum(at + sizeof(uint64_t), head.used() - sizeof(uint64_t)));
+}
+
+// Where it is not known of which form it is. That one passes for the other takes a checksum that is
+// right by chance.
 inline bool read_operation(const uint8_t* at, uint64_t available, OperationView* out) {
-  if (available < sizeof(OperationHeader)) return false;
-  const auto header = load<OperationHeader>(at);
-  const uint64_t used = sizeof header + uint64_t{header.key_bytes} + header.value_bytes;
-  if (used > available || header.type < 1 || header.type > 5 || header.reserved != 0) return false;
-  if (header.type > 3 && header.key_bytes != 12) return false;  // a region's key (format/region.h)
-  if (!planted(PlantedBug::kChecksumNotChecked) && checksum(at + 8, used - 8) != header.checksum)
-    return false;
-  *out = view_operation(at, header);
-  return true;
+  return read_operation(at, available, OperationForm::kShort, out) ||
+         read_operation(at, available, OperationForm::kOlder, out);
+}
+
+// The same of an operation with this key.
+inline bool read_operation_of(Bytes key, const uint8_t* at, uint64_t available,
+                              OperationView* out) {
+  if (available < kLeastOperationBytes) return false;
+  for (const OperationForm form : {OperationForm::kShort, OperationForm::kOlder}) {
+    if (operation_head(at, form).key_bytes == key.size() &&
+        read_operation(at, available, form, out) && out->key == key)
+      return true;
+  }
+  return false;
 }
 
 }  // namespace holdfast

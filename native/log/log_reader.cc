@@ -19,12 +19,12 @@ bool LogReader::read_frame(const Segment& segment, uint64_t sequence, uint64_t o
   }
   const uint8_t* at = bytes_at(offset, sizeof(FrameHeader), end);
   auto header = load<FrameHeader>(at);
-  if (header.magic != FrameHeader::kMagic || header.bytes % kFrameAlign != 0) return false;
+  if (!is_frame_magic(header.magic) || header.bytes % kFrameAlign != 0) return false;
   if (header.bytes < sizeof header || header.bytes > end - offset) return false;
   if (header.kind < 1 || header.kind > 3) return false;
   at = bytes_at(offset, header.bytes, end);
   const uint64_t room = header.bytes - sizeof header;
-  if (header.operations > room / sizeof(OperationHeader)) return false;
+  if (header.operations > room / kLeastOperationBytes) return false;
 
   uint64_t rolled = 0;
   if (header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
@@ -38,7 +38,7 @@ bool LogReader::read_frame(const Segment& segment, uint64_t sequence, uint64_t o
     uint64_t used = 0;
     for (uint32_t i = 0; i < header.operations; i++) {
       OperationView view;
-      if (!read_operation(at + sizeof header + used, room - used, &view)) {
+      if (!read_operation(at + sizeof header + used, room - used, form_of(header), &view)) {
         if (!planted(PlantedBug::kTornRecordAccepted)) return false;
         header.operations = i;
         break;
@@ -65,7 +65,7 @@ bool LogReader::peek_frame(const Segment& segment, uint64_t offset, FrameHeader*
   const uint64_t end = segment.end() < medium_.view_end() ? segment.end() : medium_.view_end();
   if (offset >= end || end - offset < sizeof(FrameHeader)) return false;
   *out = load<FrameHeader>(medium_.view() + offset);
-  return out->magic == FrameHeader::kMagic;
+  return is_frame_magic(out->magic);
 }
 
 bool LogReader::read_segment_header(const Segment& segment, SegmentHeader* out) const {
@@ -155,7 +155,7 @@ bool LogReader::any_frame_mark(uint64_t from, uint64_t end, Each&& each) const {
     const uint64_t bytes = std::min(kPiece, end - at);
     medium_.copy_out(at, piece.get(), bytes);
     for (uint64_t i = 0; i + kFrameAlign <= bytes; i += kFrameAlign) {
-      if (load<uint32_t>(piece.get() + i + offsetof(FrameHeader, magic)) != FrameHeader::kMagic)
+      if (!is_frame_magic(load<uint32_t>(piece.get() + i + offsetof(FrameHeader, magic))))
         continue;
       if (each(at + i, load<FrameHeader>(piece.get() + i))) return true;
     }

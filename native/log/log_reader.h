@@ -90,7 +90,7 @@ template <typename Each>
 void for_each_operation(const FrameView& frame, Each&& each) {
   const uint8_t* at = frame.operations;
   for (uint32_t i = 0; i < frame.header.operations; i++) {
-    const OperationView view = view_operation(at);
+    const OperationView view = view_operation(at, form_of(frame.header));
     if (!each(view,
               frame.offset + sizeof(FrameHeader) + static_cast<uint64_t>(at - frame.operations)))
       return;

@@ -153,11 +153,10 @@ Status LogWriter::write_parts(const RecordBuffer& record, const RecordStamp& sta
     const uint64_t limit = room();
     while (done + bytes < record.bytes()) {
       const uint8_t* operation = record.operations() + done + bytes;
-      const auto header = load<OperationHeader>(operation);
-      const uint64_t size = operation_bytes(header.key_bytes, header.value_bytes);
+      const uint64_t size = operation_head(operation).bytes();
       if (bytes + size > limit) break;
       bytes += size;
-      rolled = roll(rolled, header.checksum);
+      rolled = roll(rolled, load<uint32_t>(operation));
       count++;
     }
     if (count == 0) {

@@ -41,7 +41,7 @@ class RecordBuffer {
   void add_encoded(const uint8_t* operation, uint64_t bytes) {
     seal();
     std::memcpy(grow(bytes), operation, bytes);
-    rolled_ = roll(rolled_, load<uint64_t>(operation));
+    rolled_ = roll(rolled_, load<uint32_t>(operation));
     sealed_ = used_;
     count_++;
   }
@@ -49,7 +49,7 @@ class RecordBuffer {
   void seal() {
     if (sealed_ == used_) return;
     uint8_t* const at = operations() + sealed_;
-    const uint64_t sum = operation_checksum(at);
+    const uint32_t sum = operation_checksum(at);
     store(at, sum);
     rolled_ = roll(rolled_, sum);
     sealed_ = used_;
@@ -59,23 +59,22 @@ class RecordBuffer {
   uint64_t open_bytes() const {
     return sealed_ == used_
                ? frame_bytes(used_)
-               : round_up(sizeof(FrameHeader) + sealed_ + sizeof(OperationHeader), kFrameAlign);
+               : round_up(sizeof(FrameHeader) + sealed_ + sizeof(uint32_t), kFrameAlign);
   }
   // Other bytes of the same length in the value of the operation at `offset`; reroll() once all are
   // in.
   void patch_value(uint64_t offset, const void* bytes, size_t size) {
     uint8_t* at = operations() + offset;
-    const auto header = load<OperationHeader>(at);
-    std::memcpy(at + sizeof header + header.key_bytes, bytes, size);
+    const OperationHead head = operation_head(at);
+    std::memcpy(at + head.head_bytes + head.key_bytes, bytes, size);
     store(at, operation_checksum(at));
   }
   void reroll() {
     seal();
     rolled_ = 0;
     for (uint64_t at = 0; at < used_;) {
-      const auto header = load<OperationHeader>(operations() + at);
-      rolled_ = roll(rolled_, header.checksum);
-      at += operation_bytes(header.key_bytes, header.value_bytes);
+      rolled_ = roll(rolled_, load<uint32_t>(operations() + at));
+      at += operation_head(operations() + at).bytes();
     }
   }
   void clear() {
@@ -93,8 +92,7 @@ class RecordBuffer {
   uint64_t longest() const {
     uint64_t most = 0;
     for (uint64_t at = 0; at < used_;) {
-      const auto header = load<OperationHeader>(operations() + at);
-      const uint64_t bytes = operation_bytes(header.key_bytes, header.value_bytes);
+      const uint64_t bytes = operation_head(operations() + at).bytes();
       most = bytes > most ? bytes : most;
       at += bytes;
     }

@@ -40,20 +40,23 @@ void seal_frames(uint8_t* image, const FoldedSegment& s) {
   uint64_t at = s.segment.offset + sizeof(SegmentHeader);
   while (at + sizeof(FrameHeader) <= s.segment.end()) {
     auto header = load<FrameHeader>(image + at);
-    if (header.magic != FrameHeader::kMagic || header.bytes < sizeof header ||
+    if (!is_frame_magic(header.magic) || header.bytes < sizeof header ||
         header.bytes % kFrameAlign != 0)
       return;
     if (header.bytes > s.segment.end() - at) return;
     uint64_t rolled = 0, used = sizeof header;
-    for (uint32_t i = 0; i < header.operations && used + sizeof(OperationHeader) <= header.bytes;
+    const OperationForm form = form_of(header);
+    for (uint32_t i = 0; i < header.operations && used + kLeastOperationBytes <= header.bytes;
          i++) {
       uint8_t* operation = image + at + used;
-      const auto head = load<OperationHeader>(operation);
-      const uint64_t bytes = sizeof head + uint64_t{head.key_bytes} + head.value_bytes;
-      if (bytes > header.bytes - used) break;
-      store(operation, checksum(operation + 8, bytes - 8));
-      rolled = roll(rolled, load<uint64_t>(operation));
-      used += round_up(bytes, kOperationAlign);
+      const OperationHead head = operation_head(operation, form);
+      if (head.used() > header.bytes - used) break;
+      if (form == OperationForm::kShort)
+        store(operation, operation_checksum(operation, head));
+      else
+        store(operation, checksum(operation + 8, head.used() - 8));
+      rolled = roll(rolled, view_operation(operation, head, form).checksum);
+      used += head.bytes();
     }
     if (header.kind == static_cast<uint16_t>(FrameKind::kLink) &&
         header.bytes >= sizeof header + sizeof(LinkTarget)) {

@@ -1,7 +1,7 @@
 /**
  * Makes the golden pools: one of each medium, with every kind of operation, a fold, and a tail that
- * was never folded (the process ends with SIGKILL). They are made once per format version and then
- * kept for ever; golden.test.ts opens them.
+ * was never folded (the process ends with SIGKILL). They are made once per version of the format
+ * and of the root, and then kept for ever; golden.test.ts opens them.
  *
  *   node test/golden/make.mjs        after npm run build; needs /dev/shm and PMEM_IS_PMEM_FORCE=1
  *                                    for the pmem pool
@@ -55,7 +55,7 @@ if (process.argv[2]) {
     });
     if (made.signal !== 'SIGKILL')
       throw new Error(`making the ${medium} pool ended with ${made.status ?? made.signal}`);
-    const target = path.join(here, `${medium}-v1.pool.gz`);
+    const target = path.join(here, `${medium}-v1.3.pool.gz`);
     writeFileSync(target, gzipSync(readFileSync(file), { level: 9 }));
     console.log(`${target}: ${readFileSync(target).length} bytes`);
     rmSync(folder, { recursive: true });

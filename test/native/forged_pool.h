@@ -62,9 +62,10 @@ class Forged {
   void record(const std::string& operations, uint32_t count, uint32_t part = 0, bool last = true) {
     uint64_t rolled = 0;
     for (uint64_t at = 0, i = 0; i < count; i++) {
-      const auto header = load<OperationHeader>(operations.data() + at);
-      rolled = roll(rolled, header.checksum);
-      at += operation_bytes(header.key_bytes, header.value_bytes);
+      const auto* const one = reinterpret_cast<const uint8_t*>(operations.data()) + at;
+      const OperationView view = view_operation(one, form);
+      rolled = roll(rolled, view.checksum);
+      at += view.bytes;
     }
     if (part == 0) epoch++;
     frame(FrameKind::kCommit, operations, count, rolled, part, last);
@@ -126,11 +127,13 @@ class Forged {
 
   Segment segment;
   uint64_t sequence = 0, position = 0, epoch = 0;
+  OperationForm form = OperationForm::kShort;  // of records to come
 
  private:
   void frame(FrameKind kind, const std::string& payload, uint32_t count, uint64_t rolled,
              uint32_t part, bool last) {
     FrameHeader header;
+    if (form == OperationForm::kOlder) header.magic = FrameHeader::kOlderMagic;
     header.bytes = static_cast<uint32_t>(round_up(sizeof header + payload.size(), kFrameAlign));
     header.epoch = epoch;
     header.incarnation = incarnation_;
@@ -161,6 +164,21 @@ inline std::string operation(OperationType type, const std::string& key, const s
   auto* const at = reinterpret_cast<uint8_t*>(out.data());
   encode_operation(at, type, key, value);
   store(at, operation_checksum(at));
+  return out;
+}
+
+// As builds before root version 3 wrote it. Its key may have any length.
+inline std::string older_operation(OperationType type, const std::string& key,
+                                   const std::string& value) {
+  const size_t used = OperationHead::kLongBytes + key.size() + value.size();
+  std::string out(round_up(used, kOperationAlign), '\0');
+  auto* const at = reinterpret_cast<uint8_t*>(out.data());
+  store(at + 8, static_cast<uint32_t>(value.size()));
+  store(at + 12, static_cast<uint16_t>(key.size()));
+  store(at + 14, static_cast<uint8_t>(type));
+  std::memcpy(at + 16, key.data(), key.size());
+  std::memcpy(at + 16 + key.size(), value.data(), value.size());
+  store(at, checksum(at + 8, used - 8));
   return out;
 }
 

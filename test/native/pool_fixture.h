@@ -88,6 +88,15 @@ inline uint64_t blocks_of(const std::string& path) {
 }
 
 // What check finds, or that it could not look.
+// Where these bytes are in the file, once.
+inline uint64_t only_place_of(const std::string& path, const std::string& what) {
+  const std::string bytes = bytes_of_file(path);
+  const size_t at = bytes.find(what);
+  REQUIRE(at != std::string::npos);
+  REQUIRE(bytes.find(what, at + 1) == std::string::npos);
+  return at;
+}
+
 inline std::vector<std::string> damages(Pool& pool) {
   auto checked = pool.check(nullptr, nullptr);
   return checked.is_ok() ? checked->damages : std::vector<std::string>{checked.status().message()};

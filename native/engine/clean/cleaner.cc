@@ -82,6 +82,7 @@ std::vector<LogSegment> Cleaner::choose_victims(uint64_t may_move, uint64_t want
 struct Cleaner::Carried {
   Bytes key;
   Place place;
+  OperationForm form;
   bool live;
 };
 
@@ -98,7 +99,8 @@ bool Cleaner::read_victim(const LogSegment& victim, std::vector<Carried>* out) c
         return true;
       out->push_back(
           {operation.key,
-           Place::of(offset, operation.bytes, operation.type == OperationType::kPutLarge), false});
+           Place::of(offset, operation.bytes, operation.type == OperationType::kPutLarge),
+           operation.form, false});
       return true;
     });
     at += frame.header.bytes;
@@ -146,13 +148,22 @@ Status Cleaner::clean_segments(const std::vector<LogSegment>& victims) {
   return {};
 }
 
+static void add_in_todays_form(const uint8_t* at, OperationForm form, RecordBuffer* moves) {
+  const OperationView operation = view_operation(at, form);
+  if (form == OperationForm::kShort) {
+    moves->add_encoded(at, operation.bytes);
+  } else {
+    moves->add(operation.type, operation.key, operation.value);
+  }
+}
+
 Status Cleaner::clean_segment(const LogSegment& victim, bool readable, const Carried* begin,
                               const Carried* end) {
   RecordBuffer moves;
   std::vector<Place> origins;
   for (const Carried* one = begin; one < end; one++) {
     if (!one->live) continue;
-    moves.add_encoded(medium_.view() + one->place.offset(), one->place.bytes());
+    add_in_todays_form(medium_.view() + one->place.offset(), one->form, &moves);
     origins.push_back(one->place);
     if (moves.bytes() < kMoveBytes) continue;
     HOLDFAST_TRY(move_live(&moves, &origins));
@@ -211,6 +222,7 @@ Status Cleaner::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   reach(TestPoint::kMovesGathered);
   std::lock_guard append(log_.lock);
   HOLDFAST_TRY(health_.usable());
+  moves->seal();
   RecordBuffer still;
   std::vector<Place> still_from;
   const auto append_still = [&]() -> Status {
@@ -227,14 +239,14 @@ Status Cleaner::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   uint64_t at = 0;
   for (const Place& origin : *origins) {
     const uint8_t* raw = moves->operations() + at;
-    const auto header = load<OperationHeader>(raw);
-    at += origin.bytes();
-    const bool same = not_replaced(bytes_of(raw + sizeof header, header.key_bytes), origin);
+    const OperationView operation = view_operation(raw);
+    at += operation.bytes;
+    const bool same = not_replaced(operation.key, origin);
     if (!same && !planted(PlantedBug::kMoveNotCompared)) continue;
     if (still.count() > 0 && still.bytes() <= log_.writer.room() &&
-        still.bytes() + origin.bytes() > log_.writer.room())
+        still.bytes() + operation.bytes > log_.writer.room())
       HOLDFAST_TRY(append_still());
-    still.add_encoded(raw, origin.bytes());
+    still.add_encoded(raw, operation.bytes);
     still_from.push_back(origin);
   }
   HOLDFAST_TRY(append_still());

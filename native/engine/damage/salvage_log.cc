@@ -116,11 +116,11 @@ void SalvagedLog::report_gap(uint64_t begin, uint64_t end) {
 // only where nothing else is known of its key.
 void SalvagedLog::scan_gap(uint64_t begin, uint64_t end, uint64_t last_epoch) {
   uint64_t epoch = 0, frame_end = 0;  // 0: no longer in a row with a frame's header
-  for (uint64_t at = begin; at + sizeof(OperationHeader) <= end;) {
+  for (uint64_t at = begin; at + kLeastOperationBytes <= end;) {
     if (at >= frame_end) epoch = 0;
     if (epoch == 0 && at % kFrameAlign == 0 && at + sizeof(FrameHeader) <= end) {
       const auto header = load<FrameHeader>(raw_.view() + at);
-      if (header.magic == FrameHeader::kMagic && header.bytes > sizeof header &&
+      if (is_frame_magic(header.magic) && header.bytes > sizeof header &&
           header.bytes <= end - at) {
         if (header.epoch >= std::max<uint64_t>(epoch_, 1) && header.epoch <= last_epoch)
           epoch = header.epoch;
@@ -130,7 +130,9 @@ void SalvagedLog::scan_gap(uint64_t begin, uint64_t end, uint64_t last_epoch) {
       }
     }
     OperationView operation;
-    const bool whole = plausible(at, end, &operation);
+    const uint64_t stop = at < frame_end ? frame_end : end;
+    const bool whole = plausible(at, stop, OperationForm::kShort, &operation) ||
+                       plausible(at, stop, OperationForm::kOlder, &operation);
     if (!whole) epoch = 0;
     at += whole ? take(operation, at, epoch) : kOperationAlign;
   }
@@ -139,7 +141,7 @@ void SalvagedLog::scan_gap(uint64_t begin, uint64_t end, uint64_t last_epoch) {
 void SalvagedLog::scan_claimed(uint64_t begin, uint64_t end, uint32_t incarnation) {
   for (uint64_t at = begin; at + sizeof(FrameHeader) <= end; at += kFrameAlign) {
     const auto header = load<FrameHeader>(raw_.view() + at);
-    if (header.magic != FrameHeader::kMagic || header.epoch <= epoch_ ||
+    if (!is_frame_magic(header.magic) || header.epoch <= epoch_ ||
         header.incarnation < incarnation || header.bytes > end - at)
       continue;
     if (header.epoch > epoch_ + kMostEpochsAhead) continue;
@@ -148,11 +150,17 @@ void SalvagedLog::scan_claimed(uint64_t begin, uint64_t end, uint32_t incarnatio
   }
 }
 
-bool SalvagedLog::plausible(uint64_t at, uint64_t end, OperationView* out) const {
-  const auto header = load<OperationHeader>(raw_.view() + at);
-  if (header.type < 1 || header.type > 5 || header.key_bytes <= kKeyspacePrefixBytes) return false;
-  if (header.key_bytes > kKeyspacePrefixBytes + kMaxUserKeyBytes) return false;
-  return read_operation(raw_.view() + at, end - at, out);
+bool SalvagedLog::plausible(uint64_t at, uint64_t end, OperationForm form,
+                            OperationView* out) const {
+  if (end - at < kLeastOperationBytes) return false;
+  const uint8_t* const bytes = raw_.view() + at;
+  const OperationHead head = operation_head(bytes, form);
+  if (head.key_bytes < kLeastKeyBytes || head.key_bytes > kMostKeyBytes) return false;
+  if (head.bytes() > end - at) return false;
+  // Its padding is looked at first: that is quick, and most bytes that are no operation fail it.
+  for (uint64_t i = head.used(); i < head.bytes(); i++)
+    if (bytes[i] != 0) return false;
+  return read_operation(bytes, end - at, form, out);
 }
 
 uint64_t SalvagedLog::take(const OperationView& operation, uint64_t at, uint64_t epoch) {
@@ -186,7 +194,7 @@ Status SalvagedLog::scan_everything() {
     if (at % (16 * kMiB) == 0)
       steps_.tell(0.5 * static_cast<double>(at) / static_cast<double>(end));
     const uint64_t whole =
-        load<uint32_t>(raw_.view() + at) == FrameHeader::kMagic ? take_frame(at, end) : 0;
+        is_frame_magic(load<uint32_t>(raw_.view() + at)) ? take_frame(at, end) : 0;
     at += whole > 0 ? whole : kFrameAlign;
   }
   return {};
@@ -202,7 +210,7 @@ uint64_t SalvagedLog::take_frame(uint64_t at, uint64_t end) {
   uint64_t from = at + sizeof header;
   for (uint32_t i = 0; i < header.operations; i++) {
     OperationView operation;
-    if (from + sizeof(OperationHeader) > stop || !plausible(from, stop, &operation)) return 0;
+    if (!plausible(from, stop, form_of(header), &operation)) return 0;
     operations.emplace_back(operation, from);
     from += operation.bytes;
   }

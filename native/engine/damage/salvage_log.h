@@ -75,7 +75,7 @@ class SalvagedLog {
   void report_gap(uint64_t begin, uint64_t end);
   void scan_gap(uint64_t begin, uint64_t end, uint64_t last_epoch);
   void scan_claimed(uint64_t begin, uint64_t end, uint32_t incarnation);
-  bool plausible(uint64_t at, uint64_t end, OperationView* out) const;
+  bool plausible(uint64_t at, uint64_t end, OperationForm form, OperationView* out) const;
   uint64_t take(const OperationView& operation, uint64_t at, uint64_t epoch);
   void note(const OperationView& operation, uint64_t offset, uint64_t epoch, bool certain);
   Status scan_everything();

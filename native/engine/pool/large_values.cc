@@ -54,8 +54,7 @@ Status PoolImpl::place_large(const Batch::Impl& batch, RecordBuffer* record,
     }
     if (i == batch.record.count()) break;
     const uint8_t* operation = batch.record.operations() + at;
-    const auto header = load<OperationHeader>(operation);
-    const uint64_t bytes = operation_bytes(header.key_bytes, header.value_bytes);
+    const uint64_t bytes = operation_head(operation).bytes();
     record->add_encoded(operation, bytes);
     at += bytes;
   }

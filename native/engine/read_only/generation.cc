@@ -11,12 +11,13 @@ void TailStretch::gather(const FrameView& frame) {
   for (uint64_t i = 0, at = 0; whole && i < frame.header.operations; i++) {
     OperationView operation;
     whole = at <= frame.operations_bytes &&
-            read_operation(frame.operations + at, frame.operations_bytes - at, &operation);
+            read_operation(frame.operations + at, frame.operations_bytes - at,
+                           form_of(frame.header), &operation);
     if (!whole) return;
     if (is_region_operation(operation.type)) {
       region_operations.push_back(
           {std::string(reinterpret_cast<const char*>(frame.operations + at), operation.bytes),
-           frame.header.epoch});
+           operation.form, frame.header.epoch});
     } else {
       const uint64_t offset = frame.offset + sizeof(FrameHeader) + at;
       const bool large = operation.type == OperationType::kPutLarge;
@@ -98,8 +99,8 @@ Status Generation::show(TailStretch* found) {
   }
   pool->region_commits_.allow_torn(std::exchange(torn, false));
   for (const auto& one : found->region_operations) {
-    pool->region_commits_.apply(view_operation(reinterpret_cast<const uint8_t*>(one.bytes.data())),
-                                one.epoch);
+    const auto* const at = reinterpret_cast<const uint8_t*>(one.bytes.data());
+    pool->region_commits_.apply(view_operation(at, one.form), one.epoch);
   }
   pool->region_commits_.allow_torn(false);
   HOLDFAST_TRY(pool->health_.sound());  // what lay below them was read just now

@@ -27,6 +27,7 @@ struct TailStretch {
   };
   struct RegionOperation {
     std::string bytes;
+    OperationForm form;
     uint64_t epoch;
   };
   std::vector<Change> changes;

@@ -15,12 +15,11 @@ constexpr uint64_t kExpected = 64 * kKiB;  // of a segment that will be written 
 
 bool only_deletes(const RecordBuffer& record) {
   for (uint64_t at = 0; at < record.bytes();) {
-    const auto header = load<OperationHeader>(record.operations() + at);
-    const uint8_t* key = record.operations() + at + sizeof header;
-    const bool drops = header.type == static_cast<uint8_t>(OperationType::kRegionSize) &&
-                       decode_region_key(bytes_of(key, header.key_bytes)).word == 0;
-    if (header.type != static_cast<uint8_t>(OperationType::kDelete) && !drops) return false;
-    at += operation_bytes(header.key_bytes, header.value_bytes);
+    const OperationView operation = view_operation(record.operations() + at);
+    const bool drops = operation.type == OperationType::kRegionSize &&
+                       decode_region_key(operation.key).word == 0;
+    if (operation.type != OperationType::kDelete && !drops) return false;
+    at += operation.bytes;
   }
   return true;
 }

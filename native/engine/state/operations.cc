@@ -3,14 +3,21 @@
 namespace holdfast {
 
 // A damaged index may name any place: one beyond the pool's end is no operation.
-bool Operations::read_in_pool(Place place, OperationView* out) const {
+bool Operations::is_in_pool(Place place) const {
   const uint64_t end = medium_.view_end();
-  const bool inside = place.offset() < end && place.bytes() <= end - place.offset();
-  return inside && read_operation(medium_.view() + place.offset(), place.bytes(), out);
+  return place.offset() < end && place.bytes() <= end - place.offset();
+}
+
+bool Operations::read_in_pool(Place place, OperationView* out) const {
+  return is_in_pool(place) &&
+         read_operation(medium_.view() + place.offset(), place.bytes(), out);
 }
 
 Status Operations::read_at(Place place, Bytes key, OperationView* out) const {
-  if (read_in_pool(place, out) && out->key == key) return {};
+  if (is_in_pool(place) &&
+      read_operation_of(key, medium_.view() + place.offset(), place.bytes(), out) &&
+      out->bytes == place.bytes())
+    return {};
   if (medium_.failed()) return health_.usable();
   return Status(Code::kCorrupt, "the value at offset " + std::to_string(place.offset()) + " of " +
                                     name_ + " is damaged; holdfast check lists all damage");
@@ -23,8 +30,8 @@ bool Operations::read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundV
   expect(guess.offset, uint64_t{guess.lines} * kCacheLineBytes);
   OperationView operation;
   const uint64_t available = std::min(end - guess.offset, Place::kMaxOperationBytes);
-  return read_operation(medium_.view() + guess.offset, available, &operation) &&
-         operation.key == key && found->set(operation, guess.offset);
+  return read_operation_of(key, medium_.view() + guess.offset, available, &operation) &&
+         found->set(operation, guess.offset);
 }
 
 }  // namespace holdfast

@@ -32,6 +32,8 @@ class Operations {
   }
 
  private:
+  bool is_in_pool(Place place) const;
+
   const Medium& medium_;
   const Health& health_;
   const std::string& name_;

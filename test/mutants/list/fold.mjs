@@ -111,7 +111,7 @@ export default [
     'if («operation.type == OperationType::kDelete || is_region_operation(operation.type)») return true;',
     'operation.type == OperationType::kDelete || is_region_operation(operation.type) || operation.type == OperationType::kPutLarge'],
   ['moves are not compared again', 'engine/clean/cleaner.cc',
-    'const bool same = «not_replaced(bytes_of(raw + sizeof header, header.key_bytes), origin)»;', 'true'],
+    'const bool same = «not_replaced(operation.key, origin)»;', 'true'],
   ['the frozen overlay does not say that a key was replaced', 'engine/clean/cleaner.cc',
     '«if (!newest && index_.view.frozen) newest = index_.view.frozen->find(key);»', ''],
   ['the last moves of a segment are not made', 'engine/clean/cleaner.cc',

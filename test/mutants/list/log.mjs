@@ -14,7 +14,7 @@ export default [
   ['a frame may reach beyond its segment', 'log/log_reader.cc',
     'if (header.bytes < sizeof header || «header.bytes > end - offset») return false;', 'false'],
   ['a frame may count more operations than fit', 'log/log_reader.cc',
-    'if («header.operations > room / sizeof(OperationHeader)») return false;', 'false'],
+    'if («header.operations > room / kLeastOperationBytes») return false;', 'false'],
   ['operations may reach beyond their frame', 'log/log_reader.cc', 'if («used > room») return false;', 'false'],
   ['a link target is not checked', 'log/log_reader.cc',
     'if («target.checksum != checksum(&target, offsetof(LinkTarget, checksum))») return false;\n    rolled', 'false'],
@@ -26,6 +26,14 @@ export default [
   ['a tail may begin anywhere', 'log/tail.h',
     'if («position_ >= segment_.offset && position_ <= segment_.end() && position_ % kFrameAlign == 0») return {};', 'true'],
   ['a second walk begins where the first one did', 'log/tail.h', 'reader_.release();\n      «mark();»', ''],
+  // ── the two forms of operations
+  ['older frames are not read', 'format/record.h', 'return magic == FrameHeader::kMagic || «magic == FrameHeader::kOlderMagic»;', 'false'],
+  ['an operation of the older form is not looked for', 'format/record.h',
+    'return read_operation(at, available, OperationForm::kShort, out) ||\n         «read_operation(at, available, OperationForm::kOlder, out)»;', 'false'],
+  ['a value of the longest short length has no length of its own', 'format/record.h',
+    'return «value_bytes < OperationHead::kLongValue» ? OperationHead::kBytes', 'value_bytes <= OperationHead::kLongValue'],
+  ['the cleaner carries an older operation as it is', 'engine/clean/cleaner.cc', 'if («form == OperationForm::kShort») {\n    moves', 'true'],
+  ['an operation that is shorter than its place passes', 'engine/state/operations.cc', '«out->bytes == place.bytes()»)', 'true'],
   // ── what is written
   ['a frame says that all before it is durable', 'log/log_writer.cc',
     'std::min<uint64_t>(«stamp.epoch - stamp.durable_epoch», UINT32_MAX)', 'uint64_t{0}'],

@@ -80,7 +80,7 @@ export default [
   ['what is streamed ahead lies a line off', 'log/log_writer.cc', 'append_ahead(«position_ + open», record', 'position_ + open + kFrameAlign'],
   ['the last line is not streamed ahead', 'log/log_writer.cc', 'record->frame() + open, «bytes - open»));', 'bytes - open - kFrameAlign'],
   ['the line that a checksum is still to come into is streamed ahead', 'log/record_buffer.h',
-    'round_up(sizeof(FrameHeader) + sealed_ + «sizeof(OperationHeader)», kFrameAlign)', '0'],
+    'round_up(sizeof(FrameHeader) + sealed_ + «sizeof(uint32_t)», kFrameAlign)', '0'],
   ['what is sealed counts as open', 'log/record_buffer.h', 'return «sealed_ == used_» ? frame_bytes(used_)', 'false'],
   ['a record is not sealed before it is fenced', 'log/log_writer.cc',
     'bytes - open));\n  «record->seal();»\n  seal_frame', ''],

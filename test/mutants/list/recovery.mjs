@@ -34,6 +34,7 @@ export default [
   ['a torn block is allowed for ever', 'engine/recover/recovery.cc', '«region_commits_.allow_torn(false);»\n  log_.tail.operations', ''],
   ['the history that a restore left out is forgotten', 'engine/recover/recovery.cc', '«log_.history = fold_.block.history;»', ''],
   ['the tail does not count for the next fold', 'engine/recover/recovery.cc', '«log_.tail.operations = replayed_operations_;»', ''],
+  ['an older pool stays one for older builds', 'engine/recover/recovery.cc', '«fold_.root.version = kRootVersion;»\n  fold_.root.incarnation++;', ''],
   ['a version of the root that is not known is opened', 'engine/recover/recovery.cc', 'if («fold_.root.version > kRootVersion») {', 'false'],
   ['retention of the fold is forgotten', 'engine/recover/recovery.cc', '«RetainWish{fold_.block.retain_ms, fold_.block.retain_bytes}»', 'RetainWish()'],
   ['a pool is marked clean though its tail is not folded', 'engine/pool/pool_impl.cc', 'if ((!folded.is_ok() || «tail») && !planted', 'false'],

@@ -71,7 +71,6 @@ export default [
   ['data begins behind what only the overlay has', 'engine/read/region_reader.cc',
     'if («block != of->second.blocks.end()») found = std::min', 'false', 'pool'],
   ['a region that shrinks is not cut', 'engine/commit/region_commits.cc', 'overlay.resize(key.region, key.word, operation.value, «shrinks», epoch', 'false'],
-  ['the root does not say that the pool has regions', 'engine/state/fold_root.cc', '«words.version = kRootVersionOfRegions;»', '', 'pool'],
   ['a sector of sums is not verified', 'engine/read/region_reader.cc',
     'return «region_sector_is_sound(load<SumSector>(sums), on_its_way, secret_, region, number, sector)»;', 'true', 'damage'],
   ['of sums that may be on their way nothing is looked at', 'engine/read/region_reader.cc',

@@ -128,7 +128,7 @@ TEST_CASE("run: the builder refuses keys out of order and of impossible size") {
 }
 
 TEST_CASE("run: whatever fails, abandoning gives all segments back") {
-  const Model model = numbered(20000);
+  const Model model = numbered(60000);
   for (uint64_t appends = 0; appends < 12; appends++) {
     MemoryMedium medium(8 * kMiB);
     medium.appends_until_failure = appends;
@@ -251,7 +251,7 @@ TEST_CASE("run: an impossible reference is an error, not a read") {
 }
 
 TEST_CASE("run: a sound node in a wrong place of the tree is not taken for another") {
-  const Model model = numbered(100000);
+  const Model model = numbered(300000);
   MemoryMedium medium(16 * kMiB);
   const std::vector<TableRef> tables = build(medium, model, 8 * kMiB);
   const TableRef& table = tables.front();

@@ -141,7 +141,7 @@ TEST_CASE("log order: a link is of the record it stands behind or in") {
 
 TEST_CASE("a frame is read at its place in its segment, and nowhere else") {
   TwoSegments log;
-  const uint64_t at = log.write(1, 0, 40);  // its operation fills the frame to the last byte
+  const uint64_t at = log.write(1, 0, 48);  // its operation fills the frame to the last byte
   FrameView view;
   REQUIRE(log.reader.read_frame(log.first, 1, at, &view));
   CHECK(view.header.bytes == 128);

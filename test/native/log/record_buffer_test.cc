@@ -25,7 +25,7 @@ void check_sealed(const RecordBuffer& record, const std::vector<size_t>& values)
     REQUIRE(read_operation(record.operations() + at, record.bytes() - at, &operation));
     CHECK(operation.key == kKey);
     CHECK(operation.value == value_of(bytes));
-    for (size_t i = 16 + kKey.size() + bytes; i < operation.bytes; i++)
+    for (size_t i = 8 + kKey.size() + bytes; i < operation.bytes; i++)
       CHECK(record.operations()[at + i] == 0);
     rolled = roll(rolled, operation.checksum);
     at += operation.bytes;

@@ -37,7 +37,7 @@ void fill(Pool& pool, Model* model) {
   std::mt19937_64 random(5);
   for (int run = 0; run < 5; run++) {
     Batch batch;
-    for (uint64_t i = 0; i < 40'000; i += run == 0 ? 1 : 1 + random() % 9) {
+    for (uint64_t i = 0; i < 90'000; i += run == 0 ? 1 : 1 + random() % 9) {
       const std::string key = numbered_key(i),
                         value = std::to_string(run) + "." + std::to_string(i);
       const bool removed = run > 0 && random() % 3 == 0;
@@ -58,7 +58,7 @@ void fill(Pool& pool, Model* model) {
 bool looks_up_all(Pool& pool, const Model& model) {
   auto reader = pool.read(nullptr);
   if (!reader.is_ok()) return false;
-  for (uint64_t i = 0; i < 40'000; i++) {
+  for (uint64_t i = 0; i < 90'000; i++) {
     const std::string key = numbered_key(i);
     auto found = reader->find(key);
     if (!found.is_ok() || found->has_value() != model.contains(key)) return false;

@@ -50,15 +50,6 @@ struct Beside {
   std::shared_ptr<Pool> writer, reader;
 };
 
-// Where these bytes are in the file, once.
-uint64_t only_place_of(const std::string& path, const std::string& what) {
-  const std::string bytes = bytes_of_file(path);
-  const size_t at = bytes.find(what);
-  REQUIRE(at != std::string::npos);
-  REQUIRE(bytes.find(what, at + 1) == std::string::npos);
-  return at;
-}
-
 void cut(const std::string& path, uint64_t bytes) {
   REQUIRE(::truncate(path.c_str(), static_cast<off_t>(bytes)) == 0);
 }
@@ -170,7 +161,7 @@ TEST_CASE("the key of an operation is compared: another key's value in its place
     put(*pool, "two", "the other value.");
     REQUIRE(pool->close().is_ok());
   }
-  const uint64_t before = sizeof(OperationHeader) + key_in(1, "one").size();
+  const uint64_t before = OperationHead::kBytes + key_in(1, "one").size();
   const uint64_t bytes = operation_bytes(key_in(1, "one").size(), 16);
   const uint64_t one = only_place_of(path, "the first value.") - before,
                  two = only_place_of(path, "the other value.") - before;
