@@ -40,7 +40,7 @@ enum class FrameKind : uint16_t {
 struct FrameHeader {
   static constexpr uint32_t kMagic = 0x32524648;       // "HFR2"
   static constexpr uint32_t kOlderMagic = 0x31524648;  // "HFR1"
-  static constexpr uint16_t kLastPart = 1;        // flag: with this frame the record is complete
+  static constexpr uint16_t kLastPart = 1;  // flag: with this frame the record is complete
 
   uint32_t magic = kMagic;
   uint32_t bytes = 0;  // of the whole frame, a multiple of kFrameAlign
@@ -175,8 +175,7 @@ inline uint64_t operation_bytes(size_t key_bytes, size_t value_bytes) {
 
 // Whatever the bytes there are; `at` has kLongBytes. Looks once: in a reader's mapping they may
 // change between two looks when the reader has expired.
-inline OperationHead operation_head(const uint8_t* at,
-                                    OperationForm form = OperationForm::kShort) {
+inline OperationHead operation_head(const uint8_t* at, OperationForm form = OperationForm::kShort) {
   const auto first = load<uint64_t>(at), second = load<uint64_t>(at + sizeof first);
   OperationHead head;
   if (form == OperationForm::kOlder) {
@@ -205,11 +204,9 @@ inline void encode_operation(uint8_t* at, OperationType type, Bytes key, Bytes v
   const uint64_t head = head_bytes_for(value.size());
   const bool is_long = head == OperationHead::kLongBytes;
   store(at + sizeof(uint32_t),
-        static_cast<uint32_t>(static_cast<uint32_t>(type) |
-                              static_cast<uint32_t>(key.size() - kLeastKeyBytes) << 3 |
-                              (is_long ? OperationHead::kLongValue
-                                       : static_cast<uint32_t>(value.size()))
-                                  << 13));
+        static_cast<uint32_t>(
+            static_cast<uint32_t>(type) | static_cast<uint32_t>(key.size() - kLeastKeyBytes) << 3 |
+            (is_long ? OperationHead::kLongValue : static_cast<uint32_t>(value.size())) << 13));
   if (is_long) store(at + OperationHead::kBytes, uint64_t{value.size()});
   std::memcpy(at + head, key.data(), key.size());
   // An empty value may have no address, which memcpy must not be given.

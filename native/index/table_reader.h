@@ -19,7 +19,7 @@ namespace holdfast {
 // Page 0 of a table's segment; zeros to the end of the page. Written last.
 struct TableHeader {
   static constexpr uint64_t kMagic = 0x31454c4241544648;  // "HFTABLE1"
-  static constexpr uint32_t kVersion = 2;  // 1: none of its leaves is packed
+  static constexpr uint32_t kVersion = 2;                 // 1: none of its leaves is packed
 
   uint64_t checksum;  // of the page's other bytes
   uint64_t magic;

@@ -155,8 +155,7 @@ bool LogReader::any_frame_mark(uint64_t from, uint64_t end, Each&& each) const {
     const uint64_t bytes = std::min(kPiece, end - at);
     medium_.copy_out(at, piece.get(), bytes);
     for (uint64_t i = 0; i + kFrameAlign <= bytes; i += kFrameAlign) {
-      if (!is_frame_magic(load<uint32_t>(piece.get() + i + offsetof(FrameHeader, magic))))
-        continue;
+      if (!is_frame_magic(load<uint32_t>(piece.get() + i + offsetof(FrameHeader, magic)))) continue;
       if (each(at + i, load<FrameHeader>(piece.get() + i))) return true;
     }
   }

@@ -40,7 +40,7 @@ uint64_t Room::log_segment_bytes() const {
   if (given_segment_bytes_ > 0) return round_up(given_segment_bytes_, medium_.info().segment_unit);
   const MediumSpace space = medium_.space();
   const uint64_t unit = medium_.info().segment_unit;
-  const uint64_t part = medium_.info().grows ? log_.segments.bytes() / 128 : space.capacity / 256;
+  const uint64_t part = (medium_.info().grows ? log_.segments.bytes() : space.capacity) / 256;
   // A small pool has small ones: what is left for cleaning and deletions is counted in them, and
   // must be far less than the pool.
   const uint64_t low = medium_.info().grows ? 4 * unit : std::min(512 * kKiB, space.capacity / 16);

@@ -9,8 +9,7 @@ bool Operations::is_in_pool(Place place) const {
 }
 
 bool Operations::read_in_pool(Place place, OperationView* out) const {
-  return is_in_pool(place) &&
-         read_operation(medium_.view() + place.offset(), place.bytes(), out);
+  return is_in_pool(place) && read_operation(medium_.view() + place.offset(), place.bytes(), out);
 }
 
 Status Operations::read_at(Place place, Bytes key, OperationView* out) const {

@@ -76,8 +76,7 @@ void write_unpacked(Model* model, uint8_t* node) {
   };
   auto it = model->begin();
   for (; it != model->end(); ++it, count++) {
-    const size_t shared =
-        std::min(prefix, common_prefix_bytes(it->first, model->begin()->first));
+    const size_t shared = std::min(prefix, common_prefix_bytes(it->first, model->begin()->first));
     const size_t heap = tails(shared, count + 1);
     if (sizeof(NodeHeader) + round_up(shared, 8) + (count + 1) * kEntry + heap > kNodeBytes) break;
     prefix = shared;

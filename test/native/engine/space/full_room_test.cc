@@ -70,7 +70,7 @@ TEST_CASE("a fold that finds no room for its run merges those there are, and the
   REQUIRE(on.pool->stats().runs == 9);
   on.put_many(
       1000,
-      150'000);  // a run that is longer than what is free now, and shorter than what the nine take
+      70'000);  // a run that is longer than what is free now, and shorter than what the nine take
   on.leave_free(4 * kUnit);
   CHECK(on.pool->fold().is_ok());
   CHECK(on.pool->stats().overlay_entries == 0);
