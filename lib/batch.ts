@@ -144,6 +144,11 @@ export class PoolBatch implements Batch {
     return PoolBatch.#of(batch).#native.digest().toString(16).padStart(16, '0');
   }
 
+  /** Throws for what is no batch. */
+  static check(batch: Batch): void {
+    PoolBatch.#of(batch);
+  }
+
   /** Not what only looks like one: a proxy, or an object that was made of one. */
   static #is(batch: Batch): batch is PoolBatch {
     return batch instanceof PoolBatch && #host in batch;

@@ -9,7 +9,9 @@ import { checkPath, openOptions, signalOption } from './options';
 import { Pool } from './pool';
 import {
   applyOnce,
+  beginRun,
   claimRun,
+  endClaims,
   endLeases,
   forgetOperations,
   forkRun,
@@ -22,10 +24,13 @@ import {
   runInfo,
   sendSignal,
   setLease,
+  unparkRun,
   unknownOutcomes,
 } from './run/index';
 import type {
   AppliedOnce,
+  BeginOptions,
+  Begun,
   CheckpointInfo,
   ClaimOptions,
   Difference,
@@ -57,9 +62,24 @@ export class Holdfast extends Pool {
   }
 
   /**
-   * Begins to drive a run that nobody drives and that has something to do; undefined when there is
-   * none.
+   * Begins a run that nobody drives yet, durably: whoever claims it does, in this thread, another
+   * or a later process. Is there such a run: `{ begun: false }`, and nothing is changed; with
+   * another input than it began with it is `ERR_HOLDFAST_DIVERGED`.
    */
+  begin<Input = unknown>(id: string, options?: BeginOptions<Input>): Promise<Begun> {
+    return beginRun(this, id, options);
+  }
+
+  /**
+   * Begins to drive a run that nobody drives and that has something to do; undefined when there is
+   * none, or, with `wait`, once there is one.
+   */
+  claim<Input = unknown, State = unknown, Result = unknown>(
+    options: ClaimOptions & { wait: true },
+  ): Promise<Run<Input, State, Result>>;
+  claim<Input = unknown, State = unknown, Result = unknown>(
+    options?: ClaimOptions,
+  ): Promise<Run<Input, State, Result> | undefined>;
   claim<Input = unknown, State = unknown, Result = unknown>(
     options?: ClaimOptions,
   ): Promise<Run<Input, State, Result> | undefined> {
@@ -90,6 +110,14 @@ export class Holdfast extends Pool {
    */
   signal(run: string, name: string, value?: unknown): Promise<CommitReceipt> {
     return sendSignal(this, run, name, value);
+  }
+
+  /**
+   * Makes a parked run runnable, with nothing that failed counted any more; undefined: it was not
+   * parked. No such run: `ERR_HOLDFAST_NOT_FOUND`.
+   */
+  unpark(run: string): Promise<CommitReceipt | undefined> {
+    return unparkRun(this, run);
   }
 
   /**
@@ -159,13 +187,15 @@ export class Holdfast extends Pool {
     return forgetOperations(this, options);
   }
 
-  /** Runs this handle drives are free at once. */
+  /** Runs this handle drives are free at once, and claims that wait are told. */
   override close(): Promise<void> {
+    endClaims(this);
     endLeases(this);
     return super.close();
   }
 
   override closeSync(): void {
+    endClaims(this);
     endLeases(this);
     super.closeSync();
   }

@@ -191,6 +191,23 @@ export function olderThanOption(given: unknown): number {
   return before;
 }
 
+/** Of a Date, in milliseconds. */
+const LAST_MOMENT = 8.64e15;
+
+/** The moment to come that is meant: a Date, or so many milliseconds from now. */
+export function momentOption(what: string, given: unknown): number {
+  const moment = types.isDate(given)
+    ? given.getTime()
+    : typeof given === 'number'
+      ? Date.now() + given
+      : NaN;
+  if (!Number.isFinite(moment))
+    throw typeError(`${what} is a Date, or a number of milliseconds, not ${shown(given)}`);
+  if (Math.abs(moment) > LAST_MOMENT)
+    throw rangeError(`${what} is a moment that a Date can name, not ${shown(given)}`);
+  return moment;
+}
+
 export function limitOption(limit: unknown): number {
   if (limit === undefined || limit === Infinity) return Infinity;
   return wholeNumber('limit', limit, 0, Number.MAX_SAFE_INTEGER);

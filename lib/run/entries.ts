@@ -29,6 +29,13 @@ export interface RunHeader {
   /** An adapter that alone drives it: nobody can claim it. */
   readonly owner?: string;
   readonly waits?: readonly Wait[];
+  /**
+   * Since its last result it was parked, or its driver died, so often in a row; `at` is the last
+   * time. Releases that know nothing of it keep it.
+   */
+  readonly failed?: { readonly times: number; readonly at: number; readonly error?: string };
+  /** It waits because it was parked. */
+  readonly parked?: true;
   /** Of the entries behind which no other came. */
   readonly epochs?: Epochs;
 }

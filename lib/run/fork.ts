@@ -6,23 +6,15 @@
  * What children had done by then is shared too: when the fork asks for such a child it gets a fork
  * of it, which stands where the child stood when the checkpoint was made, finished if it was.
  */
-import { randomBytes } from 'node:crypto';
-
 import { CheckpointStore } from '../checkpoint/index';
 import { HoldfastError } from '../errors';
 import type { Batch, CommitReceipt, PoolCore } from '../types';
 import { ownerOf, placeOf } from './checkpoints';
-import {
-  RUN_FORMAT,
-  type ChildEntry,
-  type EndEntry,
-  type Entry,
-  type RunHeader,
-  type StartEntry,
-} from './entries';
+import type { ChildEntry, EndEntry, Entry, StartEntry } from './entries';
 import { EpochsOf, LOOK_AHEAD } from './epochs';
 import { Journals } from './journals';
 import { checkRunId } from './keys';
+import { NOBODY, putNewRun } from './new-run';
 import { noRunError } from './signals';
 
 interface Fork {
@@ -90,33 +82,9 @@ export function forkOfChild(
   return (batch) => addFork(journals, batch, fork);
 }
 
-function addFork(
-  journals: Journals,
-  batch: Batch,
-  { id, input, from, state, parent, end }: Fork,
-): void {
-  const { pool, headers, entries, drivers } = journals;
-  if (state !== undefined) CheckpointStore.of(pool).fork(state, ownerOf(id), batch);
-  const at = Date.now();
-  const header: RunHeader = {
-    format: RUN_FORMAT,
-    status: end ? 'finished' : 'running',
-    began: at,
-    ...(end && { ended: at }),
-    ...(parent !== undefined && { parent }),
-  };
-  const start: StartEntry = {
-    kind: 'start',
-    at,
-    uid: randomBytes(16).toString('hex'),
-    input,
-    from,
-  };
-  batch.requireAbsent(headers, id).put(headers, id, header);
-  batch.put(entries, { run: id, sequence: 0 }, start).put(drivers, id, { token: 0, holder: '' });
-  if (end)
-    batch.put(entries, { run: id, sequence: 1 }, { kind: 'end', at, ms: 0, result: end.result });
-  else journals.begins(batch, id);
+function addFork(journals: Journals, batch: Batch, { id, state, ...run }: Fork): void {
+  if (state !== undefined) CheckpointStore.of(journals.pool).fork(state, ownerOf(id), batch);
+  putNewRun(batch, journals, id, { ...run, driver: NOBODY });
 }
 
 /**

@@ -66,9 +66,13 @@ export class Holder {
     return this.#lives(this.#records.get(driver.holder));
   }
 
-  /** As isAlive, of what this handle drives while its lease is good, without reading anything. */
+  /**
+   * Of what this handle is about to drive, or drives while its lease is good: says so without
+   * reading anything.
+   */
   holds(run: string): boolean {
-    return (this.#driving.has(run) || this.#beginning.has(run)) && this.#until > monotonicMs();
+    if (this.#beginning.has(run)) return true;
+    return this.#driving.has(run) && this.#until > monotonicMs();
   }
 
   /** Adds to a commit that begins to drive what makes the lease good. */

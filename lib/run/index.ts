@@ -4,9 +4,13 @@ import type { Entry } from './entries';
 import { Journals } from './journals';
 import { checkRunId } from './keys';
 import { noRunError } from './signals';
+import type { Wait } from './types';
+import { isDue as isDueIn } from './waits';
 
 export type { Entry } from './entries';
+export { beginRun } from './begin';
 export { ownerOf } from './checkpoints';
+export { claimRun } from './claims';
 export { divergedError, isSame, show } from './diverged';
 export { journalOf } from './follow';
 export { checkStepName } from './keys';
@@ -14,13 +18,20 @@ export { forgetRuns } from './forget';
 export { forkRun } from './fork';
 export { hashOf } from './hash';
 export { endLeases, setLease } from './holder';
-export { claimRun, listRuns, runInfo } from './list';
+export { listRuns, runInfo } from './list';
 export { applyOnce, forgetOperations } from './once';
 export { openRun } from './open';
 export { ownCopy } from './own-copy';
+export { unparkRun } from './park';
 export { limitsOf } from './retry';
 export { resolveOutcome, unknownOutcomes } from './outcomes';
 export { sendSignal } from './signals';
+export { endClaims } from './waiting-claims';
+
+/** Has one of these come? */
+export function isDue(pool: PoolCore, run: string, waits: readonly Wait[]): boolean {
+  return isDueIn(Journals.of(pool), run, waits);
+}
 
 /** The id, when there is such a run; else the error that says so. */
 export function mustBeThere(pool: PoolCore, id: string): string {

@@ -113,10 +113,11 @@ export class Journals {
   }
 
   /** For the commit that begins a run. */
-  begins(batch: Batch, run: string): void {
+  begins(batch: Batch, run: string, waits?: readonly Wait[]): void {
     if (!this.knowsAwake && isEmpty(this.open.keys({ limit: 1 })))
       batch.put(this.#marks, 'asleep', 'all');
-    batch.put(this.open, run, new Uint8Array()).put(this.awake, run, 0);
+    batch.put(this.open, run, new Uint8Array());
+    this.waits(batch, run, undefined, waits);
   }
 
   /** For every commit that changes what a run waits for. */

@@ -6,20 +6,12 @@
  * driver, should it still be alive somewhere, can record nothing any more. A process that opens a
  * pool after a crash need not wait: the leases of before ended with it.
  */
-import { randomBytes } from 'node:crypto';
-
 import { HoldfastError, isConflict } from '../errors';
 import { optionsObject } from '../options';
 import type { Run, RunOptions } from './types';
 import type { Batch, CommitReceipt, PoolCore } from '../types';
 import { divergedError, isSame, show } from './diverged';
-import {
-  RUN_FORMAT,
-  type DriverRecord,
-  type FirstHeader,
-  type RunHeader,
-  type StartEntry,
-} from './entries';
+import { RUN_FORMAT, type DriverRecord, type FirstHeader, type RunHeader } from './entries';
 import { unwrittenEpochs } from './epochs';
 import { forkOfChild } from './fork';
 import { Holder } from './holder';
@@ -27,6 +19,7 @@ import { checkHooks } from './hooks';
 import { Journals } from './journals';
 import { gatherAll, nothingKept } from './kept';
 import { checkRunId } from './keys';
+import { putNewRun } from './new-run';
 import { checkMs } from './retry';
 import { checkCompensations } from './rollback';
 import { DurableRun, type OpenChild, type RunParts } from './run';
@@ -127,7 +120,7 @@ export function firstForm(journals: Journals, id: string, header: RunHeader): Fo
   return { header: now, before: { token: driver, holder: '' }, stored: header };
 }
 
-function checkOptions(given: RunOptions | undefined): RunOptions {
+export function checkOptions(given: RunOptions | undefined): RunOptions {
   const options = optionsObject(given, 'a run', [
     'input',
     'hooks',
@@ -147,34 +140,19 @@ async function begin(
   commit: Commit,
   belongs: Pick<RunHeader, 'parent' | 'owner'>,
 ): Promise<DurableRun> {
-  const { pool, headers, entries, drivers } = journals;
-  const holder = Holder.of(pool);
+  const holder = Holder.of(journals.pool);
+  const { input } = options;
   const driver: DriverRecord = { token: 1, holder: holder.id };
-  const at = Date.now();
-  const header: RunHeader = {
-    format: RUN_FORMAT,
-    status: 'running',
-    began: at,
-    ...belongs,
-  };
-  const start: StartEntry = {
-    kind: 'start',
-    at,
-    uid: randomBytes(16).toString('hex'),
-    input: options.input,
-  };
+  let made!: ReturnType<typeof putNewRun>;
   const receipt = await taking(holder, id, driver, () =>
     commit((batch) => {
-      batch.requireAbsent(headers, id).put(headers, id, header);
-      batch.put(entries, { run: id, sequence: 0 }, start);
-      batch.put(drivers, id, driver);
-      journals.begins(batch, id);
+      made = putNewRun(batch, journals, id, { input, driver, ...belongs });
       holder.vouch(batch);
     }),
   );
+  const { header, start } = made;
   const writer = new JournalWriter(journals, id, driver, header, 1);
   writer.begun(receipt, 0);
-  const { input } = options;
   const run = { id, input, continued: false, uid: start.uid, kept: nothingKept(1) };
   return new DurableRun({ ...run, ...ofDriver(journals, options, driver), writer });
 }
@@ -190,7 +168,8 @@ async function goOn(
   if (options.input !== undefined && !isSame(start.input, options.input)) {
     throw divergedError(id, 'its input', show(start.input), show(options.input));
   }
-  const run = { id, input: start.input, continued: true, uid: start.uid };
+  const continued = before.token > 0 || start.from !== undefined;
+  const run = { id, input: start.input, continued, uid: start.uid };
   if (header.status === 'finished') {
     const end = journals.last(id)?.[1];
     if (end?.kind !== 'end') throw brokenError(id, 'no end in its journal');
@@ -201,14 +180,12 @@ async function goOn(
   try {
     // Read only now: since that commit nobody else can add to the journal.
     const kept = gatherAll((run) => journals.read(run), id);
-    const { waits: _waits, ...rest } = header;
-    const now: RunHeader = { ...rest, status: 'running' };
     const unwritten = unwrittenEpochs(journals, id, kept.nextSequence);
     const writer = new JournalWriter(
       journals,
       id,
       driver.record,
-      now,
+      driver.header,
       kept.nextSequence,
       unwritten,
     );
@@ -225,22 +202,28 @@ async function takeOver(journals: Journals, id: string, { header, before, stored
   const holder = Holder.of(pool);
   if (holder.isAlive(before, id)) throw activeError(id);
   const record: DriverRecord = { token: before.token + 1, holder: holder.id };
-  const { waits: _waits, ...rest } = header;
+  const now = drivenAgain(header, before);
   const batch = pool.batch();
   if (stored) {
     batch.requireEqual(headers, id, stored).requireAbsent(drivers, id);
-    batch.put(headers, id, header);
+    batch.put(headers, id, now);
     journals.begins(batch, id);
   } else batch.requireEqual(drivers, id, before);
   batch.put(drivers, id, record);
-  // What a run waits for is said again when its code asks again.
-  if (header.status === 'waiting') {
-    batch.put(headers, id, { ...rest, status: 'running' });
-    journals.takes(batch, id, header.waits);
-  }
+  if (header.status === 'waiting') journals.takes(batch, id, header.waits);
+  if (header.status === 'waiting' || now.failed !== header.failed) batch.put(headers, id, now);
   holder.vouch(batch);
   const receipt = await taking(holder, id, record, () => pool.commit(batch));
-  return { record, receipt };
+  return { record, receipt, header: now };
+}
+
+/** What a run waits for is said again when its code asks again. */
+function drivenAgain(header: RunHeader, before: DriverRecord): RunHeader {
+  const { waits: _waits, parked: _parked, failed, ...rest } = header;
+  const now: RunHeader = { ...rest, status: 'running', ...(failed && { failed }) };
+  // It was neither closed nor finished. One that only waited did nothing that could have failed.
+  const died = before.holder !== '' && header.status === 'running';
+  return died ? { ...now, failed: { times: (failed?.times ?? 0) + 1, at: Date.now() } } : now;
 }
 
 /** A conflict says that somebody else began to drive at the same time. */

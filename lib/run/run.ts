@@ -3,13 +3,12 @@
  * which they are *made* within a step numbers them, so code that makes them in the same order per
  * name gets the same ones on every continuation.
  */
-import { types } from 'node:util';
-
-import { HoldfastError, rangeError, typeError } from '../errors';
-import { eventualOption, optionsObject, signalOption } from '../options';
+import { HoldfastError, typeError } from '../errors';
+import { eventualOption, momentOption, optionsObject, signalOption } from '../options';
 import type {
   CheckpointOptions,
   CheckpointReceipt,
+  ParkOptions,
   Run,
   RunOptions,
   RunStatus,
@@ -28,7 +27,7 @@ import {
 } from '../checkpoint/index';
 import type { CommitReceipt, PoolCore } from '../types';
 import { Checkpoints, ownerOf } from './checkpoints';
-import { divergedError, show } from './diverged';
+import { divergedError, show, textOf } from './diverged';
 import type { ChildEntry } from './entries';
 import { forkRun } from './fork';
 import { Hooks } from './hooks';
@@ -90,9 +89,6 @@ interface Call<K extends Kept> {
   readonly kept: K | undefined;
 }
 
-/** Of a Date, in milliseconds. */
-const LAST_MOMENT = 8.64e15;
-
 const TOOL_OPTIONS = ['safety', 'probe', 'retry', 'timeout', 'signal', 'compensate'] as const;
 
 const SAFETIES: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
@@ -132,6 +128,10 @@ export class DurableRun implements Run {
 
   get status(): RunStatus {
     return this.#status;
+  }
+
+  get attempt(): number {
+    return this.#writer?.attempt ?? 1;
   }
 
   get state(): unknown {
@@ -254,15 +254,7 @@ export class DurableRun implements Run {
 
   async sleep(until: Date | number, options?: WaitOptions): Promise<void> {
     const writer = this.driving('sleep');
-    const moment = types.isDate(until)
-      ? until.getTime()
-      : typeof until === 'number'
-        ? Date.now() + until
-        : NaN;
-    if (!Number.isFinite(moment))
-      throw typeError('sleep takes a Date, or a number of milliseconds');
-    if (Math.abs(moment) > LAST_MOMENT)
-      throw rangeError(`a sleep ends at a moment that a Date can name; got ${show(until)}`);
+    const moment = momentOption('the end of a sleep', until);
     const most = typeof until === 'number' ? until : Infinity;
     await sleepUntil(writer, this.waitCall('sleep', 'sleep', options), moment, most);
   }
@@ -324,6 +316,15 @@ export class DurableRun implements Run {
     } finally {
       this.#ending = false;
     }
+  }
+
+  async park(why?: unknown, given?: ParkOptions): Promise<CommitReceipt> {
+    const writer = this.driving('park');
+    const { until } = optionsObject(given, 'park', ['until']);
+    const moment = until === undefined ? undefined : momentOption('until', until);
+    const receipt = await writer.park(why === undefined ? undefined : textOf(why), moment);
+    this.#closed = true;
+    return receipt;
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /** The public vocabulary of durable runs: shapes only, no code. */
 import type { CheckpointInfo, Difference, PruneOptions, PruneReport } from '../checkpoint/index';
-import type { CommitDurability, CommitReceipt, DurabilityClass } from '../types';
+import type { Batch, CommitDurability, CommitReceipt, DurabilityClass } from '../types';
 
 export type ToolSafety = 'readOnly' | 'idempotent' | 'effect';
 
@@ -152,6 +152,33 @@ export interface RunOptions<Input = unknown> {
   compensations?: Compensations | undefined;
 }
 
+export interface BeginOptions<Input = unknown> {
+  /** What the run gets as `run.input`, however often it is continued. */
+  input?: Input | undefined;
+  /** `claim` does not hand it out before: a Date, or so many milliseconds from now. */
+  notBefore?: Date | number | undefined;
+  /**
+   * Committed together with the run, or not at all. Taken, as by `commit`: empty afterwards,
+   * whatever comes of it.
+   */
+  batch?: Batch | undefined;
+}
+
+export interface Begun {
+  /** False: it was there, and nothing was changed. */
+  readonly begun: boolean;
+  readonly epoch?: number;
+  readonly class: DurabilityClass;
+}
+
+export interface ParkOptions {
+  /**
+   * From when on `claim` hands it out again: a Date, or so many milliseconds from now. Default: not
+   * before somebody calls `pool.unpark(id)`.
+   */
+  until?: Date | number | undefined;
+}
+
 export interface CheckpointOptions {
   /** At most 512 bytes. Checkpoints with a label are kept by `prune` unless told otherwise. */
   label?: string | undefined;
@@ -181,6 +208,12 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
   readonly result: Result | undefined;
   /** Rises by one whenever somebody begins to drive the run. */
   readonly fencingToken: number;
+  /**
+   * 1, and one more for each time in a row that the run was parked, or that its driver died while
+   * it did more than wait. A result (of a step, a decision, a tool, a child, a checkpoint, a
+   * signal) makes it 1 again.
+   */
+  readonly attempt: number;
   /** Of the last commit this object made: its epoch, and what it survives. */
   readonly receipt: CommitReceipt | undefined;
   /**
@@ -268,6 +301,11 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
   ): Promise<CommitReceipt>;
   /** Stops driving an unfinished run, so that it may be opened again at once. */
   close(): void;
+  /**
+   * Stops driving a run that failed, durably: `claim` does not hand it out before `until`. `why`,
+   * an error for instance, is what `pool.runInfo(id)` and the command line tell of it.
+   */
+  park(why?: unknown, options?: ParkOptions): Promise<CommitReceipt>;
 }
 
 /** What a waiting run waits for. */
@@ -294,6 +332,12 @@ export interface RunInfo {
   readonly ended?: number;
   readonly parent?: string;
   readonly waits: readonly Wait[];
+  /** Would `claim` hand it out now? */
+  readonly runnable: boolean;
+  /** It waits because it was parked: until the moment in `waits`, or else for `pool.unpark`. */
+  readonly parked: boolean;
+  /** How often in a row it failed since its last result, when last, and why if it was parked. */
+  readonly failed?: { readonly times: number; readonly at: number; readonly error?: string };
 }
 
 export interface RunsOptions {
@@ -303,7 +347,7 @@ export interface RunsOptions {
   limit?: number | undefined;
   reverse?: boolean | undefined;
   /** `runnable`: unfinished, driven by nobody, and not waiting for something that has not come. */
-  status?: RunInfo['status'] | 'runnable' | undefined;
+  status?: RunInfo['status'] | 'runnable' | 'parked' | undefined;
 }
 
 export interface ClaimOptions {
@@ -314,6 +358,14 @@ export interface ClaimOptions {
   hooks?: RunHooks | undefined;
   suspendAfter?: number | undefined;
   compensations?: Compensations | undefined;
+  /**
+   * Wait until there is one, in this process: that somebody begins a run or gives it what it waits
+   * for, or that a moment comes, is noticed at once; within a second, that a thread which drove it
+   * ended, or its lease. The pool's being closed ends it with `ERR_HOLDFAST_CLOSED`.
+   */
+  wait?: boolean | undefined;
+  /** Ends the waiting with `ERR_HOLDFAST_ABORTED`; then no run was claimed. */
+  signal?: AbortSignal | undefined;
 }
 
 export interface JournalOptions {

@@ -22,6 +22,11 @@ import { entriesOf, entryKeyCodec, numbered } from './keys';
 type Unwritten<E> = E extends Entry ? Omit<E, 'at' | 'epochs'> : never;
 export type NewEntry = Unwritten<Entry>;
 
+/** The kinds of entries that say that the run got on. */
+const RESULTS: readonly Entry['kind'][] = [
+  ...(['step', 'decision', 'receipt', 'checkpoint', 'signal', 'child'] as const),
+];
+
 export interface AppendOptions {
   readonly sequence?: number;
   readonly durability?: CommitDurability;
@@ -71,6 +76,10 @@ export class JournalWriter {
 
   get began(): number {
     return this.#header.began;
+  }
+
+  get attempt(): number {
+    return attemptOf(this.#header);
   }
 
   /** Throws when this driver or the pool was closed. */
@@ -190,7 +199,7 @@ export class JournalWriter {
   async end(result: unknown, also: (batch: Batch) => void): Promise<CommitReceipt> {
     const ended = Date.now();
     const { journals, run } = this;
-    const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
+    const { waits: _waits, epochs: _epochs, failed: _failed, ...rest } = this.#header;
     const header: RunHeader = { ...rest, status: 'finished', ended };
     const sequence = this.reserve();
     const receipt = await this.commit((batch) => {
@@ -234,6 +243,29 @@ export class JournalWriter {
     }
   }
 
+  /** Stops driving: who claims does not get it before that moment, if there is one. */
+  async park(error: string | undefined, until: number | undefined): Promise<CommitReceipt> {
+    const { journals, run } = this;
+    const { waits: before, epochs: _epochs, failed, ...rest } = this.#header;
+    const times = (failed?.times ?? 0) + 1;
+    const waits = until === undefined ? [] : [{ until }];
+    const receipt = await this.commit((batch) => {
+      batch.put(journals.headers, run, {
+        ...rest,
+        status: 'waiting',
+        waits,
+        failed: { times, at: Date.now(), ...(error !== undefined && { error }) },
+        parked: true,
+        ...(this.#epochs.length > 0 && { epochs: this.#epochs }),
+      });
+      batch.put(journals.drivers, run, this.nobody());
+      journals.waits(batch, run, before, waits);
+    });
+    journals.fresh.delete(run);
+    this.leave(closedError(run));
+    return receipt;
+  }
+
   private nobody(): DriverRecord {
     return { token: this.driver.token, holder: '' };
   }
@@ -254,6 +286,14 @@ export class JournalWriter {
     // the value was refused above, before this line.
     this.#epochs = [];
     this.journals.fresh.delete(this.run);
+    if (this.#header.failed !== undefined && RESULTS.includes(entry.kind)) this.gotOn(batch);
+  }
+
+  /** What failed before is not counted any more. */
+  private gotOn(batch: Batch): void {
+    const { failed: _failed, ...rest } = this.#header;
+    this.#header = rest;
+    this.putHeader(batch);
   }
 
   private putHeader(batch: Batch, epochs: RunHeader['epochs'] = undefined): void {
@@ -332,6 +372,11 @@ export class JournalWriter {
     this.leave(fenced);
     return fenced;
   }
+}
+
+/** 1, and one more for each failure in a row. */
+export function attemptOf({ failed }: RunHeader): number {
+  return (failed?.times ?? 0) + 1;
 }
 
 /** Behind the last signal of the run: a name never begins with this. */

@@ -97,6 +97,18 @@ export async function runs(
     else if ('until' in wait) console.log(wait.until);
     else console.log(wait.outcome);
   }
+  const { begun } = await pool.begin('job', {
+    input: label,
+    notBefore: new Date(),
+    batch: pool.batch(),
+  });
+  same<typeof begun, boolean>(true);
+  const job = await pool.claim<string>({ wait: true, signal: new AbortController().signal });
+  same<typeof job.input, string>(true);
+  await job.park(new Error(label), { until: 2 ** job.attempt });
+  for (const { failed } of pool.runs({ status: 'parked' }))
+    console.log(failed?.times, failed?.error);
+  await pool.unpark('job');
   const typed = await pool.run<string, { n: number }, boolean>('typed', { input: 'a' });
   same<typeof typed.state, { n: number } | undefined>(true);
   // @ts-expect-error a result of another type
