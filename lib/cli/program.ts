@@ -13,7 +13,7 @@ import { addDoctor } from './commands/doctor';
 import { addGet } from './commands/get';
 import { addInfo } from './commands/info';
 import { addLs } from './commands/ls';
-import { addResolve, addSignal } from './commands/outside';
+import { addResolve, addSignal, addUnpark } from './commands/outside';
 import { addRegions } from './commands/regions';
 import { addReplay } from './commands/replay';
 import { addResize } from './commands/resize';
@@ -41,7 +41,7 @@ const COMMANDS = {
     addRegions,
     addCheck,
   ],
-  'Durable runs:': [addRuns, addShow, addTimeline, addSignal, addResolve],
+  'Durable runs:': [addRuns, addShow, addTimeline, addSignal, addResolve, addUnpark],
   'Checkpoints of a run:': [addHistory, addDiff, addFork, addPrune],
   'Copies, other sizes, repair:': [
     addBackup,

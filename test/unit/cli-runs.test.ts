@@ -43,7 +43,7 @@ const json = async (...args: string[]) => {
 
 test('runs', async () => {
   expect(await text('runs', path)).toMatch(
-    /done +finished.*\n.*lost +running.*\n.*trip +waiting.*signal approve/,
+    /done +finished.*\n.*lost +runnable.*\n.*trip +waiting.*signal approve\n/,
   );
   expect(await json('runs', path, '--status', 'waiting')).toMatchObject({
     runs: [{ id: 'trip', status: 'waiting', waits: [{ signal: 'approve' }] }],
@@ -59,6 +59,42 @@ test('runs', async () => {
   );
   for (const no of ['', ' ', '1e3', '0x10', '-1', '1.5'])
     expect((await cli(['prune', path, 'trip', '--keep-last', no])).code).toBe(2);
+});
+
+test('what has come, and what was parked, unparked and failed', async () => {
+  const parked = join(folder, 'parked.holdfast');
+  {
+    await using pool = await open(parked, { medium: 'file' });
+    await pool.begin('begun', { input: 1 });
+    await pool.begin('later', { notBefore: new Date('2300-01-01T12:00:00Z') });
+    const two = await pool.run('two', { suspendAfter: 0 });
+    await Promise.allSettled([two.signal('a'), two.signal('b')]);
+    await pool.signal('two', 'b');
+    await (await pool.run('poison')).park(new Error('no\nway'));
+    await (await pool.run('soon')).park('busy', { until: new Date('2300-01-01T12:00:00Z') });
+  }
+  const listed = await text('runs', parked);
+  for (const row of [
+    / begun +runnable /,
+    / later +waiting .* 2300-01-01 \d\d:00:00\n/,
+    / poison +parked .* `holdfast unpark`; failed once, last .*: Error: no\\nway\n/,
+    / soon +parked .* 2300-01-01 \d\d:00:00; failed once, last .*: busy\n/,
+    / two +runnable .* signal a; signal b, which has come\n/,
+  ])
+    expect(listed).toMatch(row);
+  const ids = async (status: string) =>
+    ((await json('runs', parked, '--status', status)) as { runs: { id: string }[] }).runs.map(
+      ({ id }) => id,
+    );
+  expect(await ids('parked')).toEqual(['poison', 'soon']);
+  expect(await ids('runnable')).toEqual(['begun', 'two']);
+  expect(await text('show', parked, 'poison')).toMatch(
+    /status +parked[^]*failed +once, last .*: Error: no[^]*waits for +`holdfast unpark`/,
+  );
+  expect(await text('unpark', parked, 'poison')).toContain('poison is runnable');
+  expect(await json('unpark', parked, 'poison')).toMatchObject({ run: 'poison', unparked: false });
+  expect(await ids('runnable')).toEqual(['begun', 'poison', 'two']);
+  expect((await cli(['unpark', parked, 'nobody'])).stderr).toContain('ERR_HOLDFAST_NOT_FOUND');
 });
 
 test('a number that can mean nothing is wrong usage, which says what is right', async () => {
@@ -126,7 +162,7 @@ test('a run of a newer release is listed as that, and shown as an error', async 
       .put('a', { format: 99, status: 'resting' });
   }
   expect(await text('runs', newer)).toMatch(
-    /a +unreadable +run "a" has journal format 99.*\n b +running/,
+    /a +unreadable +run "a" has journal format 99.*\n b +runnable/,
   );
   const problem = expect.stringContaining('format 99') as string;
   expect(await json('runs', newer)).toMatchObject({

@@ -1,4 +1,4 @@
-/** `holdfast signal`, `resolve`: what somebody outside says to a run. */
+/** `holdfast signal`, `unpark`, `resolve`: what somebody outside says to a run. */
 import { InvalidArgumentError, type Command } from 'commander';
 
 import type { Holdfast, Resolution } from '../../index';
@@ -32,6 +32,27 @@ export function addSignal(program: Command): void {
         });
       },
     );
+}
+
+export function addUnpark(program: Command): void {
+  program
+    .command('unpark <pool> <run>')
+    .description('let a run that failed and was parked go on')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ holdfast runs ./agent.holdfast --status parked\n' +
+        '  $ holdfast unpark ./agent.holdfast trip-42',
+    )
+    .action(async (path: string, run: string, options: { json?: boolean }) => {
+      const output = new Output(options.json ?? false);
+      await withPool(output, path, async (pool) => {
+        const receipt = await pool.unpark(run);
+        output.value({ ...placeOf(pool), run, unparked: receipt !== undefined, receipt });
+        if (receipt) output.line(`${run} is runnable (epoch ${receipt.epoch})`);
+        else output.line(`${run} was not parked`);
+      });
+    });
 }
 
 interface ResolveOptions {

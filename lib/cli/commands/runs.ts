@@ -6,7 +6,7 @@ import { Option, type Command } from 'commander';
 import pc from 'picocolors';
 
 import type { Holdfast, JournalEntry, RunInfo, RunsOptions, Wait } from '../../index';
-import { mustBeThere } from '../../run/index';
+import { isDue, mustBeThere } from '../../run/index';
 import { countFromOne, wholeNumber } from '../numbers';
 import { brief, msText, Output, timeText } from '../output';
 import { placeOf, withReader } from '../with-pool';
@@ -25,7 +25,7 @@ export function addRuns(program: Command): void {
     .description('list the runs: what they do, since when, and what they wait for')
     .addOption(
       new Option('--status <status>', 'only such runs').choices([
-        ...['running', 'waiting', 'finished', 'unreadable', 'runnable'],
+        ...['running', 'waiting', 'finished', 'unreadable', 'runnable', 'parked'],
       ]),
     )
     .option('--prefix <text>', 'only runs whose id begins with this text')
@@ -47,9 +47,11 @@ export function addRuns(program: Command): void {
         output.value({ ...placeOf(pool), runs, more });
         if (runs.length === 0) output.line('no such runs');
         else
-          output.table(['run', 'status', 'began', 'took', 'waits for'], runs.map(rowOf), [
-            'waits for',
-          ]);
+          output.table(
+            ['run', 'status', 'began', 'took', 'waits for'],
+            runs.map((info) => rowOf(pool, info)),
+            ['waits for'],
+          );
         const last = runs.at(-1);
         if (more && last) output.line(`… more: --after ${JSON.stringify(last.id)}`);
       });
@@ -76,9 +78,8 @@ export function addShow(program: Command): void {
           ...(info.parent === undefined ? [] : [['child of', info.parent] as const]),
           ['entries', kindsText(summary.kinds)],
           ['driven', drivenText(info)],
-          ...(info.waits.length === 0
-            ? []
-            : [['waits for', info.waits.map(waitText).join(', ')] as const]),
+          ...(info.failed ? [['failed', failedText(info.failed)] as const] : []),
+          ...(info.status === 'waiting' ? [['waits for', waitsText(pool, info)] as const] : []),
           ['input', brief(summary.input)],
           ['state', brief(summary.state)],
           ...(info.status === 'finished' ? [['result', brief(summary.result)] as const] : []),
@@ -138,27 +139,37 @@ function kindsText(kinds: Record<string, number>): string {
     .join(', ');
 }
 
-function rowOf(info: RunInfo): (string | number)[] {
+function rowOf(pool: Holdfast, info: RunInfo): (string | number)[] {
   if (info.status === 'unreadable') return [info.id, statusText(info), '', '', info.problem ?? ''];
   const took = info.ended === undefined ? '' : msText(Math.max(0, info.ended - info.began));
-  return [
-    info.id,
-    statusText(info),
-    timeText(info.began),
-    took,
-    info.waits.map(waitText).join(', '),
-  ];
+  const why = info.parked && info.failed ? `; failed ${failedText(info.failed)}` : '';
+  return [info.id, statusText(info), timeText(info.began), took, waitsText(pool, info) + why];
+}
+
+function failedText({ times, at, error }: NonNullable<RunInfo['failed']>): string {
+  const often = times === 1 ? 'once' : `${times} times in a row`;
+  return `${often}, last ${timeText(at)}${error === undefined ? '' : `: ${error}`}`;
 }
 
 function drivenText({ driven, fencingToken }: RunInfo): string {
   return `begun or continued ${fencingToken} ${fencingToken === 1 ? 'time' : 'times'}${driven ? ', and driven now' : ''}`;
 }
 
-function statusText({ status }: RunInfo): string {
+/** What somebody who looks wants to know: also whether anything is to be done for it. */
+function statusText({ status, runnable, parked }: RunInfo): string {
+  if (runnable) return pc.cyan('runnable');
+  if (parked) return pc.magenta('parked');
   const colour = { running: pc.cyan, waiting: pc.yellow, finished: pc.green, unreadable: pc.red }[
     status
   ];
   return colour(status);
+}
+
+function waitsText(pool: Holdfast, { id, waits, parked }: RunInfo): string {
+  if (parked && waits.length === 0) return '`holdfast unpark`';
+  return waits
+    .map((wait) => waitText(wait) + (isDue(pool, id, [wait]) ? ', which has come' : ''))
+    .join('; ');
 }
 
 function waitText(wait: Wait): string {
