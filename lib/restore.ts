@@ -24,7 +24,16 @@ import type { RestoreOptions, RestoreReport } from './types';
 
 export type BackupSource = string | Readable | ReadableStream<Uint8Array>;
 
-const names = ['medium', 'size', 'atLeast', 'retain', 'at', 'signal', 'onProgress'] as const;
+const names = [
+  'medium',
+  'size',
+  'grow',
+  'atLeast',
+  'retain',
+  'at',
+  'signal',
+  'onProgress',
+] as const;
 
 /** `parts`: the full backup, then its increments in their order. */
 export async function restore(

@@ -6,6 +6,7 @@ import { byteSizeFromOne } from './numbers';
 export interface NewPoolOptions {
   readonly medium: 'auto' | 'pmem' | 'file';
   readonly size?: number;
+  readonly grow?: boolean;
   readonly json?: boolean;
 }
 
@@ -15,6 +16,9 @@ export function mediumOption(words: string, flag = '--medium'): Option {
 }
 
 export const newMediumOption = (): Option => mediumOption('what the new pool lives on');
+
+export const newGrowOption = (): Option =>
+  new Option('--grow', 'on persistent memory: take space as it is needed, at most --size');
 
 export const newSizeOption = (): Option =>
   new Option('--size <size>', 'size of the new pool, such as 8G').argParser(byteSizeFromOne);

@@ -28,7 +28,7 @@ export interface BackupReport {
 
 export interface RestoreOptions extends Pick<
   OpenOptions,
-  'medium' | 'size' | 'atLeast' | 'retain'
+  'medium' | 'size' | 'grow' | 'atLeast' | 'retain'
 > {
   /** The state after the commit of this epoch, or at this time. Default: the newest there is. */
   at?: number | Date | undefined;

@@ -4,8 +4,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 
-import { openSync } from '../../lib/index';
+import { open, openSync } from '../../lib/index';
 import type { Holdfast } from '../../lib/index';
+import { cli } from '../helpers/cli';
 import { runChild } from './support/child';
 import { codeOf, onEachMedium } from './support/media';
 
@@ -54,6 +55,29 @@ onEachMedium('space', (place) => {
       ).toEqual(new Uint8Array(100_000));
     },
   );
+
+  test.skipIf(place.medium === 'file')('restore and import make pools that grow', async () => {
+    const where = place.path();
+    const backup = `${where}.backup`;
+    const lines = `${where}.jsonl`;
+    await using from = await open(where, { medium: 'pmem' });
+    await from.keyspace<string, number>('a').put('k', 1);
+    await from.backup(backup);
+    await from.close();
+    const done = async (...args: string[]) =>
+      expect(await cli(args)).toMatchObject({ code: 0, stderr: '' });
+    await done('export', where, lines);
+    await done('restore', `${where}.1`, backup, '--medium', 'pmem', '--grow', '--size', '256M');
+    await done('import', `${where}.2`, lines, '--medium', 'pmem', '--grow', '--size', '256M');
+    await done('import', `${where}.3`, backup, '--medium', 'pmem', '--grow', '--size', '256M');
+    for (const n of [1, 2, 3]) {
+      const made = `${where}.${n}`;
+      expect(fs.statSync(made).size).toBe(256 * MiB);
+      expect(fs.statSync(made).blocks * 512).toBeLessThan(24 * MiB);
+      await using pool = await open(made);
+      expect(pool.keyspace<string, number>('a').get('k')).toBe(1);
+    }
+  });
 
   test('a full pool loses nothing, reads, deletes, and takes more afterwards', async () => {
     const where = place.path();

@@ -7,7 +7,7 @@ import pc from 'picocolors';
 import { backupEnd } from '../../backup';
 import { restore } from '../../index';
 import type { RestoreOptions } from '../../types';
-import { newMediumOption, type NewPoolOptions, newSizeOption } from '../new-pool';
+import { newGrowOption, newMediumOption, type NewPoolOptions, newSizeOption } from '../new-pool';
 import { wholeNumber } from '../numbers';
 import { bytesText, Output, timeText } from '../output';
 import { bytesToStdout, outputBeside, sourcesOf, STREAM } from '../streams';
@@ -78,6 +78,7 @@ export function addRestore(program: Command): void {
     )
     .addOption(newMediumOption())
     .addOption(newSizeOption())
+    .addOption(newGrowOption())
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -97,6 +98,7 @@ export function addRestore(program: Command): void {
           at: options.at,
           medium: options.medium,
           size: options.size,
+          grow: options.grow,
         });
       },
     );

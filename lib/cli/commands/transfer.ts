@@ -16,7 +16,7 @@ import { open } from '../../index';
 import { intoNewPool } from '../../restore';
 import { exportLines, LineImport } from '../../transfer';
 import type { PoolCore } from '../../types';
-import { newMediumOption, type NewPoolOptions, newSizeOption } from '../new-pool';
+import { newGrowOption, newMediumOption, type NewPoolOptions, newSizeOption } from '../new-pool';
 import { Output } from '../output';
 import { bytesToStdout, linesOf, peek, STREAM } from '../streams';
 import { openToRead, placeOf, tellPlace, withPool, withReader } from '../with-pool';
@@ -89,6 +89,7 @@ export function addImport(program: Command): void {
     .description('make a new pool of what export or backup wrote; - for stdin')
     .addOption(newMediumOption())
     .addOption(newSizeOption())
+    .addOption(newGrowOption())
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -100,7 +101,8 @@ export function addImport(program: Command): void {
       const { stream, binary, bytes } = await openSource(file);
       if (binary) {
         if (file !== STREAM) stream.destroy();
-        return restoreFiles(output, path, [file], { medium: options.medium, size: options.size });
+        const { medium, size, grow } = options;
+        return restoreFiles(output, path, [file], { medium, size, grow });
       }
       const entries = await importLines(output, path, stream, bytes, options);
       output.value({ path, entries });
@@ -179,6 +181,7 @@ async function importLines(
       create: 'exclusive',
       medium: options.medium,
       size: options.size,
+      grow: options.grow,
     });
     try {
       const lines = new LineImport(pool);
