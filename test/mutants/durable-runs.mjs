@@ -73,8 +73,8 @@ const mutants = [
   ],
   [
     'a run is begun over another',
-    'open.ts',
-    '«batch.requireAbsent(headers, id).put(headers, id, header);»',
+    'new-run.ts',
+    '«PoolBatch.putNew(batch, headers, id, header);»',
     'batch.put(headers, id, header);',
   ],
   [
@@ -86,8 +86,8 @@ const mutants = [
   [
     'a driver that was replaced goes on',
     'writer.ts',
-    'return pool.batch()«.requireEqual(driverTexts, this.run, this.#driverText)»;',
-    '',
+    'return «pool.batch().requireEqual(driverTexts, this.run, this.#driverText)»;',
+    'pool.batch()',
   ],
   [
     'an entry is written over',
@@ -360,6 +360,54 @@ const mutants = [
     "«batch.delete(this.#marks, 'awake')»",
     'batch',
   ],
+  [
+    'a condition of the batch that a run is begun with is taken for a run that is there',
+    'begin.ts',
+    'if («!isConflict(error) || !journals.headers.has(id)») throw',
+    'false',
+  ],
+  [
+    'a claim that waits misses what no commit tells',
+    'waiting-claims.ts',
+    '«this.#allAgainAt = performance.now() + LOOK_AGAIN_MS;»',
+    'this.#allAgainAt = 1e9;',
+  ],
+  [
+    'a run that was opened for an aborted claim is kept',
+    'waiting-claims.ts',
+    'else «run.close();»',
+    ';',
+  ],
+  [
+    'a claim that waits tries a broken run again and again',
+    'waiting-claims.ts',
+    'if («problems.length > 0») this.#broken',
+    'false',
+  ],
+  [
+    'a claim that waits looks at all runs whenever one is begun',
+    'waiting-claims.ts',
+    '«this.#exhausted.add(prefix);»',
+    '',
+  ],
+  [
+    'a run that got on counts what failed before',
+    'writer.ts',
+    'if («this.#header.failed !== undefined && RESULTS.includes(entry.kind)») this',
+    'false',
+  ],
+  [
+    'the death of a driver that only waited counts as a failure',
+    'open.ts',
+    "before.holder !== '' && «header.status === 'running'»;",
+    'true',
+  ],
+  [
+    'a parked run is claimed',
+    'writer.ts',
+    'const waits = «until === undefined ? [] : [{ until }]»;',
+    '[{ until: until ?? 0 }]',
+  ],
 ];
 
 function changed(name) {
@@ -394,6 +442,7 @@ const TESTS = [
   'run-arguments',
   'run-edges',
   'run-waiting',
+  'run-workers',
 ].map((name) => `test/unit/${name}`);
 
 function test(number) {
