@@ -48,7 +48,8 @@ async function drive(run, ledger) {
 
 async function thread({ dist, path, ledger }) {
   const { open } = require(`${dist}/index.js`);
-  const pool = await open(path);
+  // So that a machine that is busy for long takes no run from a thread that lives.
+  const pool = await open(path, { lease: 120_000 });
   const stop = new AbortController();
   parentPort.on('message', () => stop.abort());
   const options = { prefix: 'job/', suspendAfter: 0, wait: true, signal: stop.signal };
