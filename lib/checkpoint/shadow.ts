@@ -139,8 +139,8 @@ export class Tree {
 
   constructor(shape: number, leaves: readonly Leaf[], old?: Tree, levels?: Levels) {
     this.shape = shape;
-    this.leaves = leaves;
-    this.levels = levels ?? spinesOver(leaves, old?.levels);
+    this.leaves = old?.inline === true && leaves.length > 1 ? withOwn(leaves, old) : leaves;
+    this.levels = levels ?? spinesOver(this.leaves, old?.levels);
     let weight = 0;
     for (let l = 0; l < leaves.length; ++l) weight += leaves[l]!.weight;
     this.weight = weight;
@@ -152,6 +152,16 @@ export class Tree {
   get items(): readonly Shadow[] {
     return (this.all ??= itemsOf(this.leaves));
   }
+}
+
+/**
+ * What was written into its holder is not stored for itself, or is no longer. The leaf that is will
+ * be this tree's alone: others that grow out of `old` do not know whether this one is committed.
+ */
+function withOwn(leaves: readonly Leaf[], old: Tree): Leaf[] {
+  return leaves.map((leaf) =>
+    leaf === old.leaves[0] ? new Leaf(leaf.items, leaf.size, leaf.weight) : leaf,
+  );
 }
 
 function itemsOf(leaves: readonly Leaf[]): Shadow[] {

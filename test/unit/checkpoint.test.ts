@@ -331,6 +331,17 @@ onEachMedium('checkpoints', (place) => {
     });
   });
 
+  it('hold what had become small and grew again, whatever was pruned meanwhile', () =>
+    withPool(place, async (pool, store) => {
+      const [small, large] = [{ a: textOf(140, 1) }, { b: textOf(120, 2) }];
+      save(pool, 'run', { notes: { ...small, ...large } });
+      save(pool, 'run', { notes: small });
+      await store.prune('run');
+      const id = save(pool, 'run', { notes: { c: textOf(200, 3), ...small } });
+      const expected = { notes: { c: textOf(200, 3), ...small } };
+      expect(new CheckpointStore(pool).load(id)).toEqual(expected);
+    }));
+
   it('differ where they do, cycles and keys that are objects included', () =>
     withPool(place, (pool, store) => {
       const inner: State = { up: undefined, n: 1 };
