@@ -111,9 +111,11 @@ const agent = graph.compile({ checkpointer: new HoldfastSaver(pool) });
 const config = { configurable: { thread_id: 'trip' }, durability: 'sync', recursionLimit: 100 };
 const before = await agent.getState(config);
 const begun = Object.keys(before.values).length > 0;
-if (begun) console.log(`continuing at ${before.next.join(', ') || 'the end'}`);
+// Not `next`: a task that wrote, and died before the next checkpoint, is no longer in that.
+const left = before.tasks.map(({ name }) => name);
+if (begun) console.log(`continuing at ${left.join(', ') || 'the end'}`);
 const { messages } =
-  begun && before.next.length === 0
+  begun && left.length === 0
     ? before.values
     : await agent.invoke(begun ? null : { messages: [] }, config);
 for (const message of messages)

@@ -5,6 +5,7 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 import { beforeAll, expect, it } from 'vitest';
 
@@ -25,12 +26,12 @@ interface Ended {
   readonly stderr: string;
 }
 
-function agent(name: string, kill = ''): Promise<Ended> {
+function agent(name: string, kill = '', env: NodeJS.ProcessEnv = process.env): Promise<Ended> {
   const script = join(root, 'examples/langgraph-agent/agent.mjs');
-  const env = { ...process.env, HOLDFAST_EXAMPLE_KILL: kill };
   return new Promise((resolve) => {
     const args = [script, join(folder, `${name}.holdfast`), join(folder, `${name}.ledger`)];
-    execFile(process.execPath, args, { env }, (error, stdout, stderr) => {
+    const killed = { ...env, HOLDFAST_EXAMPLE_KILL: kill };
+    execFile(process.execPath, args, { env: killed }, (error, stdout, stderr) => {
       resolve({ signal: (error?.signal as string | undefined) ?? null, stdout, stderr });
     });
   });
@@ -70,5 +71,25 @@ it('killed twice in the middle of each effect, it performs each once and says wh
       expect(last.stdout.replace(/^continuing.*\n/, '')).toBe(whole.replace(/^continuing.*\n/, ''));
       expect(effects(name)).toEqual(all);
     }
+  }
+});
+
+it('killed between what a node wrote and the checkpoint that takes it up, it goes on there', async () => {
+  const { stdout: whole } = await agent('whole');
+  for (const [n, name] of ['user', 'model', 'tools'].entries()) {
+    // Of the first turn: the input's checkpoint and that of the beginning come before it.
+    const killing = `
+      import { HoldfastSaver } from ${JSON.stringify(pathToFileURL(join(root, 'dist/langgraph.mjs')))};
+      const { put } = HoldfastSaver.prototype;
+      HoldfastSaver.prototype.put = function (config, checkpoint, metadata, versions) {
+        if (metadata.step === ${n + 1}) process.kill(process.pid, 'SIGKILL');
+        return put.call(this, config, checkpoint, metadata, versions);
+      };`;
+    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(killing)}`;
+    const at = `behind-${name}`;
+    expect((await agent(at, '', { ...process.env, NODE_OPTIONS })).signal).toBe('SIGKILL');
+    const { stdout } = await agent(at);
+    expect(stdout).toBe(whole.replace(/^(continuing.*\n)?/, `continuing at ${name}\n`));
+    expect(effects(at)).toEqual(all);
   }
 });
