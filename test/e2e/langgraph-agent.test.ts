@@ -80,10 +80,16 @@ it('killed between what a node wrote and the checkpoint that takes it up, it goe
     // Of the first turn: the input's checkpoint and that of the beginning come before it.
     const killing = `
       import { HoldfastSaver } from ${JSON.stringify(pathToFileURL(join(root, 'dist/langgraph.mjs')))};
-      const { put } = HoldfastSaver.prototype;
-      HoldfastSaver.prototype.put = function (config, checkpoint, metadata, versions) {
-        if (metadata.step === ${n + 1}) process.kill(process.pid, 'SIGKILL');
-        return put.call(this, config, checkpoint, metadata, versions);
+      const { put, putWrites } = HoldfastSaver.prototype;
+      const written = [];
+      HoldfastSaver.prototype.putWrites = function (...given) {
+        written.push(putWrites.apply(this, given));
+        return written.at(-1);
+      };
+      HoldfastSaver.prototype.put = async function (...given) {
+        if (given[2].step !== ${n + 1}) return put.apply(this, given);
+        await Promise.all(written);
+        process.kill(process.pid, 'SIGKILL');
       };`;
     const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(killing)}`;
     const at = `behind-${name}`;
