@@ -1,8 +1,18 @@
+import path from 'node:path';
+
 import { defineConfig } from 'vitest/config';
+
+// Another set of LangGraph's packages than the one that is installed here: a folder that they are
+// installed in (scripts/langgraph-newest.sh).
+const others = process.env.HOLDFAST_LANGGRAPH;
+const from = others && path.resolve(others, 'node_modules', '@langchain');
 
 // Forks, because a pool belongs to one process and tests end processes; one at a time, because
 // tests count barriers.
 export default defineConfig({
+  resolve: {
+    alias: from ? [{ find: /^@langchain\/(.*)$/, replacement: `${from}/$1` }] : [],
+  },
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/unit/support/build-dist.ts'],
