@@ -22,6 +22,7 @@ import {
   revive,
   type Shadow,
 } from '../../checkpoint/index';
+import { OBJECT, Tree } from '../../checkpoint/shadow';
 import { structured } from '../../codecs';
 import { isConflict } from '../../errors';
 import { forgetRuns } from '../../run/index';
@@ -69,6 +70,8 @@ interface Line {
   readonly family: number;
   readonly root: Uint8Array;
   readonly shadow: Shadow;
+  /** What its channels were made of, where it was saved here. */
+  readonly lives?: ReadonlyMap<string, WeakRef<object>>;
 }
 
 interface Family {
@@ -166,7 +169,7 @@ export class Threads {
       return this.#save(key, parent, metadata, revive(shadow));
     }
     this.#issued.delete(thread);
-    this.#remember(thread, namespace, { id, record, family, root, shadow });
+    this.#remember(thread, namespace, { id, record, family, root, shadow, lives: livesOf(state) });
   }
 
   /** Was a commit refused because what it was laid on is gone? Then that is forgotten. */
@@ -192,8 +195,13 @@ export class Threads {
     return this.write(key, task, now);
   }
 
-  async #write(key: Key, task: Task, writes: readonly NewWrite[]): Promise<void> {
-    const [thread] = key;
+  async #write(key: Key, task: Task, writes: readonly NewWrite[], shares = true): Promise<void> {
+    const [thread, namespace, id] = key;
+    const line = this.#lines.get(lineName(thread, namespace));
+    // A `Send` passes on most of the state that the task was given.
+    const passes = shares && line?.id === id && writes.some(({ value }) => isSend(value));
+    const stored = passes ? storedBy(line) : undefined;
+    let isShared = false;
     const placed = task.path === undefined ? {} : { path: task.path };
     const batch = this.pool.batch();
     let its: Family | undefined;
@@ -209,7 +217,13 @@ export class Threads {
         again.push(write);
         continue;
       }
-      const shadow = compare(undefined, false, value, comparing);
+      const known = (live: object): Tree | undefined => {
+        const tree = stored?.get(live);
+        if (tree !== undefined) isShared = true;
+        return tree;
+      };
+      const options = stored !== undefined && isSend(value) ? { ...comparing, known } : comparing;
+      const shadow = compare(undefined, false, value, options);
       const shared = sharedOf(value, shadow);
       again.push({ ...write, value: shadow });
       if (index < 0 || shared.size === 0) {
@@ -222,16 +236,24 @@ export class Threads {
       this.#written.add(batch, at, { channel, family, root, ...placed }, shared);
     }
     if (batch.length === 0) return;
+    // What it shares with the checkpoint is swept away when that goes.
+    if (isShared) {
+      if (its === undefined || its.family !== line!.family)
+        return this.#write(key, task, writes, false);
+      batch.requireEqual(this.#stored, key, line!.record);
+    }
     try {
       await this.pool.commit(batch);
     } catch (error) {
-      if (its === undefined || !this.#isOver(thread, its, error)) throw error;
+      const isGone = isShared && this.#isPruned(thread, namespace, line!, error);
+      if (its === undefined || !(this.#isOver(thread, its, error) || isGone)) throw error;
       return this.#write(
         key,
         task,
         again.map((write) =>
           write.encoded ? write : { ...write, value: revive(write.value as Shadow) },
         ),
+        false,
       );
     }
     if (its !== undefined) this.#issued.delete(thread);
@@ -486,6 +508,36 @@ export class Threads {
     this.#lines.set(name, line);
     if (this.#lines.size > rememberedLines) this.#lines.delete(this.#lines.keys().next().value!);
   }
+}
+
+function livesOf(state: unknown): Map<string, WeakRef<object>> {
+  const lives = new Map<string, WeakRef<object>>();
+  for (const [channel, value] of Object.entries((state as Checkpoint).channel_values))
+    if (typeof value === 'object' && value !== null) lives.set(channel, new WeakRef(value));
+  return lives;
+}
+
+/** Where the channels of a checkpoint, and the elements of its lists, are stored. */
+function storedBy({ shadow, lives }: Line): Map<object, Tree> {
+  const stored = new Map<object, Tree>();
+  const channels = fieldOf(shadow, 'channel_values');
+  for (const [channel, weak] of lives ?? []) {
+    const live = weak.deref();
+    const tree = fieldOf(channels, channel);
+    if (live !== undefined) for (const [part, its] of sharedOf(live, tree)) stored.set(part, its);
+  }
+  return stored;
+}
+
+function fieldOf(shadow: Shadow, name: string): Shadow {
+  if (!(shadow instanceof Tree) || shadow.shape !== OBJECT) return undefined;
+  const { items } = shadow;
+  for (let at = 0; at < items.length; at += 2) if (items[at] === name) return items[at + 1];
+  return undefined;
+}
+
+function isSend(value: unknown): boolean {
+  return (value as { lg_name?: unknown } | null | undefined)?.lg_name === 'Send';
 }
 
 /** By their characters' numbers, as keys are. */
