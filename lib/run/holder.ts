@@ -138,14 +138,19 @@ export class Holder {
   }
 
   #lives(record: HolderRecord | undefined): boolean {
-    if (record?.incarnation !== this.#incarnation || record.until <= monotonicMs()) return false;
-    // A reader in another process knows nothing of the writer's handles.
-    return record.handle === undefined || this.pool.readOnly || this.pool.isOpen(record.handle);
+    return record !== undefined && record.until > monotonicMs() && this.#mayRenew(record);
   }
 
+  #mayRenew({ incarnation, handle }: HolderRecord): boolean {
+    if (incarnation !== this.#incarnation) return false;
+    // A reader in another process knows nothing of the writer's handles.
+    return handle === undefined || this.pool.readOnly || this.pool.isOpen(handle);
+  }
+
+  /** Of earlier processes, and of threads of this one that were terminated. */
   #forgetTheDead(batch: Batch): void {
     for (const [id, record] of this.#records.range())
-      if (record.incarnation !== this.#incarnation) batch.delete(this.#records, id);
+      if (!this.#mayRenew(record)) batch.delete(this.#records, id);
   }
 }
 

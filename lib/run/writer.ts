@@ -235,11 +235,12 @@ export class JournalWriter {
       batch.put(this.journals.drivers, this.run, this.nobody());
       this.putHeader(batch, this.#epochs);
       this.journals.pool.commitSync(batch, { durability: 'eventual' });
-      this.journals.fresh.delete(this.run);
     } catch (error) {
       // Somebody else drives already, or the pool can't commit any more; in both cases there is
       // nothing to give back.
       if (!(error instanceof HoldfastError)) throw error;
+    } finally {
+      this.forgetEpochs();
     }
   }
 
@@ -261,9 +262,15 @@ export class JournalWriter {
       batch.put(journals.drivers, run, this.nobody());
       journals.waits(batch, run, before, waits);
     });
-    journals.fresh.delete(run);
+    this.forgetEpochs();
     this.leave(closedError(run));
     return receipt;
+  }
+
+  /** They are written down, or never will be by this driver: then the log tells them. */
+  private forgetEpochs(): void {
+    const { fresh } = this.journals;
+    if (fresh.get(this.run) === this.#epochs) fresh.delete(this.run);
   }
 
   private nobody(): DriverRecord {
@@ -311,7 +318,8 @@ export class JournalWriter {
 
   private learn(sequence: number, epoch: number): void {
     this.#epochs.push([sequence, epoch]);
-    this.journals.fresh.set(this.run, this.#epochs);
+    // Not of a commit that was on its way when this driver was closed.
+    if (!this.#ended) this.journals.fresh.set(this.run, this.#epochs);
     ring(this.run);
   }
 
@@ -324,8 +332,8 @@ export class JournalWriter {
     const header = { ...this.#header, epochs: this.#epochs };
     const batch = pool.batch().requireEqual(headers, this.run, this.#header);
     pool.commit(batch.put(headers, this.run, header), { durability: 'eventual' }).then(
-      () => this.journals.fresh.delete(this.run),
-      () => {},
+      () => this.forgetEpochs(),
+      () => this.forgetEpochs(),
     );
   }
 
@@ -370,6 +378,7 @@ export class JournalWriter {
     if (now?.token === this.driver.token) return closedError(this.run);
     const fenced = fencedError(this.run, this.driver.token, now?.token, error);
     this.leave(fenced);
+    this.forgetEpochs();
     return fenced;
   }
 }

@@ -1,0 +1,75 @@
+/** What a process that runs for months must not gather: counts of what is held, not times. */
+import { describe, expect, test } from 'vitest';
+
+import { open } from '../../lib/index';
+import { HOLDERS_KEYSPACE } from '../../lib/run/keys';
+import { Journals } from '../../lib/run/journals';
+import { messageOf, startWorker } from './support/child';
+import { rejects, runsBench } from './support/runs';
+
+const bench = runsBench('long-life');
+
+describe('leases', () => {
+  test('of threads that were terminated are forgotten by the next handle that drives', async () => {
+    const { pool } = bench;
+    await (await pool.run('here')).step('a', () => 1);
+    const holders = pool.keyspace(HOLDERS_KEYSPACE, { key: 'bytes', value: 'bytes' });
+    for (let life = 0; life < 5; ++life) {
+      const worker = startWorker(
+        `holdfast.openSync(workerData.path).run(workerData.run).then(() => {
+           parentPort.postMessage('drives');
+           setInterval(() => {}, 1000);
+         });`,
+        { path: bench.path, run: `of life ${life}` },
+      );
+      await messageOf(worker);
+      // This handle's own, and that of the thread that lives.
+      expect(holders.count()).toBe(2);
+      await rejects(pool.run(`of life ${life}`), 'ERR_HOLDFAST_RUN_ACTIVE');
+      await worker.terminate();
+    }
+    const other = await open(bench.path);
+    await rejects(other.run('here'), 'ERR_HOLDFAST_RUN_ACTIVE');
+    await other.close();
+  });
+});
+
+describe('the epochs that are still to be written down', () => {
+  test('go with a run that is closed, also while a commit of it is on its way', async () => {
+    const { fresh } = Journals.of(bench.pool);
+    for (let i = 0; i < 5; ++i) {
+      const run = await bench.pool.run(`r${i}`);
+      const waits = run.sleep(1e9);
+      const steps = run.step('a', () => i, { durability: 'eventual' });
+      run.close();
+      await Promise.allSettled([waits, steps]);
+      expect([...fresh.keys()]).toEqual([]);
+    }
+  });
+
+  test('go with a run that somebody else has taken over', async () => {
+    const pool = await bench.again({ lease: 1 });
+    const { fresh } = Journals.of(pool);
+    const other = await open(bench.path);
+    for (const end of ['step', 'close'] as const) {
+      const run = await pool.run(end);
+      await expect.poll(() => other.runInfo(end)).toMatchObject({ driven: false });
+      await (await other.run(end)).finish();
+      if (end === 'close') run.close();
+      else
+        await rejects(
+          run.step('b', () => 1),
+          'ERR_HOLDFAST_FENCED',
+        );
+      expect([...fresh.keys()]).toEqual([]);
+    }
+    await other.close();
+  });
+
+  test('go with a run that is finished', async () => {
+    const run = await bench.pool.run('r');
+    await run.finish('done');
+    const { fresh } = Journals.of(bench.pool);
+    await expect.poll(() => [...fresh.keys()]).toEqual([]);
+  });
+});
