@@ -45,6 +45,13 @@ interface Item<C> {
 const defaultLag = 64 * 1024 * 1024;
 
 /**
+ * Watches that nobody holds any more and nobody ended. Their signal, which may be the process's
+ * own, must not hold them, and with them their place in the log. (One whose `next()` waits is held
+ * by that.)
+ */
+const dropped = new FinalizationRegistry<() => void>((forgetSignal) => forgetSignal());
+
+/**
  * A watch that was asked for: its place in the log is taken at once, so nothing committed from here
  * on is missed.
  */
@@ -53,7 +60,7 @@ class PoolFeed<C> implements AsyncIterableIterator<Item<C>, undefined>, AsyncDis
   readonly #native: NativeWatch;
   readonly #pick: Pick<C>;
   readonly #signal: AbortSignal | undefined;
-  readonly #onAbort = (): void => this.#end();
+  readonly #forgetSignal: (() => void) | undefined;
   #batch: Buffer | undefined;
   #position = 0;
   #batchEnd = 0;
@@ -72,7 +79,15 @@ class PoolFeed<C> implements AsyncIterableIterator<Item<C>, undefined>, AsyncDis
     this.#signal = signal;
     this.#pick = pick;
     this.#epoch = native.epoch;
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    if (signal === undefined) return;
+    const self = new WeakRef(this);
+    const onAbort = (): void => {
+      const watch = self.deref();
+      if (watch !== undefined) watch.#end();
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.#forgetSignal = (): void => signal.removeEventListener('abort', onAbort);
+    dropped.register(this, this.#forgetSignal, this);
   }
 
   get epoch(): number {
@@ -162,7 +177,8 @@ class PoolFeed<C> implements AsyncIterableIterator<Item<C>, undefined>, AsyncDis
   #end(): void {
     this.#ended = true;
     this.#batch = undefined;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#forgetSignal?.();
+    dropped.unregister(this);
     this.#native.close();
   }
 }

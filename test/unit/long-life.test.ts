@@ -1,13 +1,47 @@
 /** What a process that runs for months must not gather: counts of what is held, not times. */
+import { getEventListeners, setMaxListeners } from 'node:events';
+
 import { describe, expect, test } from 'vitest';
 
 import { open } from '../../lib/index';
 import { HOLDERS_KEYSPACE } from '../../lib/run/keys';
 import { Journals } from '../../lib/run/journals';
+import { residentBytes } from '../helpers/memory';
 import { messageOf, startWorker } from './support/child';
 import { rejects, runsBench } from './support/runs';
 
 const bench = runsBench('long-life');
+
+describe('watches with the signal of a whole process', () => {
+  const collected = async (left: () => number): Promise<number> => {
+    await residentBytes();
+    return left();
+  };
+
+  test('are gone when nobody holds them, ended or not', async () => {
+    const { signal } = new AbortController();
+    setMaxListeners(0, signal);
+    const { pool } = bench;
+    const listeners = (): number => getEventListeners(signal, 'abort').length;
+    for (let i = 0; i < 50; ++i) pool.watch({ signal });
+    expect([pool.stats().watchers, listeners()]).toEqual([50, 50]);
+    await expect.poll(() => collected(() => pool.stats().watchers)).toBe(0);
+    await expect.poll(() => collected(listeners)).toBe(0);
+    const ended = pool.watch({ signal });
+    await ended.return!();
+    expect(listeners()).toBe(0);
+  });
+
+  test('hear of it while a next() waits, whoever holds them', async () => {
+    const stop = new AbortController();
+    const waits = bench.pool.watch({ signal: stop.signal }).next();
+    await collected(() => 0);
+    expect(bench.pool.stats().watchers).toBe(1);
+    stop.abort();
+    await rejects(waits, 'ERR_HOLDFAST_ABORTED');
+    expect(bench.pool.stats().watchers).toBe(0);
+  });
+});
 
 describe('leases', () => {
   test('of threads that were terminated are forgotten by the next handle that drives', async () => {
