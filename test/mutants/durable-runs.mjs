@@ -25,20 +25,32 @@ const mutants = [
   [
     'a driver whose lease has run out counts as alive',
     'holder.ts',
-    '|| «record.until <= monotonicMs()») return false',
-    'false',
+    '&& «record.until > monotonicMs()» && this.#mayRenew(record)',
+    'true',
   ],
   [
     'a lease of before the pool was opened counts',
     'holder.ts',
-    'if («record?.incarnation !== this.#incarnation» || rec',
-    'record === undefined',
+    'if («incarnation !== this.#incarnation») return false;',
+    'false',
   ],
   [
     'a lease outlives its handle',
     'holder.ts',
-    'return «record.handle === undefined || this.pool.readOnly || this.pool.isOpen(record.handle)»;',
+    'return «handle === undefined || this.pool.readOnly || this.pool.isOpen(handle)»;',
     'true',
+  ],
+  [
+    'a lease of a thread that was terminated is kept for ever',
+    'holder.ts',
+    'if («!this.#mayRenew(record)») batch.delete',
+    'record.incarnation !== this.#incarnation',
+  ],
+  [
+    "another handle's lease is forgotten",
+    'holder.ts',
+    'if («!this.#mayRenew(record)») batch.delete',
+    'id !== this.id',
   ],
   [
     'a handle drives a run twice',
@@ -105,6 +117,24 @@ const mutants = [
     'a run that is closed keeps its driver',
     'writer.ts',
     'batch.put(this.journals.drivers, this.run, this.nobody());\n      «this.putHeader(batch, this.#epochs);»',
+    '',
+  ],
+  [
+    'epochs are remembered behind the end',
+    'writer.ts',
+    'if («!this.#ended») this.journals.fresh.set',
+    'true',
+  ],
+  [
+    'who closes a run keeps its epochs',
+    'writer.ts',
+    '} finally {\n      «this.forgetEpochs();»',
+    '',
+  ],
+  [
+    'who is fenced keeps its epochs',
+    'writer.ts',
+    'this.leave(fenced);\n    «this.forgetEpochs();»',
     '',
   ],
   [
@@ -443,6 +473,7 @@ const TESTS = [
   'run-edges',
   'run-waiting',
   'run-workers',
+  'long-life',
 ].map((name) => `test/unit/${name}`);
 
 function test(number) {

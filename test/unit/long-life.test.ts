@@ -82,21 +82,34 @@ describe('the epochs that are still to be written down', () => {
   });
 
   test('go with a run that somebody else has taken over', async () => {
-    const pool = await bench.again({ lease: 1 });
+    const pool = await bench.again({ lease: 30 });
     const { fresh } = Journals.of(pool);
     const other = await open(bench.path);
-    for (const end of ['step', 'close'] as const) {
-      const run = await pool.run(end);
-      await expect.poll(() => other.runInfo(end)).toMatchObject({ driven: false });
-      await (await other.run(end)).finish();
-      if (end === 'close') run.close();
-      else
-        await rejects(
-          run.step('b', () => 1),
-          'ERR_HOLDFAST_FENCED',
-        );
-      expect([...fresh.keys()]).toEqual([]);
-    }
+    const finishThere = async (id: string): Promise<void> => {
+      // This thread sleeps through its lease.
+      for (let taken = false; !taken;) {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+        const run = await other.run(id).catch(() => undefined);
+        taken = run !== undefined;
+        await run?.finish();
+      }
+    };
+    const closed = await pool.run('closed');
+    await finishThere('closed');
+    closed.close();
+    const step = await pool.run('at a step');
+    await finishThere('at a step');
+    await rejects(
+      step.step('b', () => 1),
+      'ERR_HOLDFAST_FENCED',
+    );
+    const stop = new AbortController();
+    const waits = (await pool.run('at a wait')).signal('x', { signal: stop.signal });
+    await expect.poll(() => fresh.get('at a wait')?.[0]?.[0]).toBe(1);
+    await finishThere('at a wait');
+    stop.abort();
+    await rejects(waits, 'ERR_HOLDFAST_ABORTED');
+    expect([...fresh.keys()]).toEqual([]);
     await other.close();
   });
 
