@@ -42,6 +42,8 @@ type MakeReceipt = (epoch: number, eventual: boolean) => CommitReceipt;
  */
 type Outcome = CommitReceipt | Promise<CommitReceipt>;
 
+const { nextTick, setImmediate } = addon;
+
 /** Pairs of ticket and epoch; filled and emptied within one call. */
 const completions = new Float64Array(2 * 512);
 
@@ -69,7 +71,7 @@ export class Committer {
   readonly #receipt: MakeReceipt;
   readonly #listener = (): void => this.drain();
   readonly #endTurn = (): void => this.flush();
-  readonly #endMicrotasks = (): void => process.nextTick(this.#endTurn);
+  readonly #endMicrotasks = (): void => nextTick(this.#endTurn);
   readonly #endLook = (): void => {
     this.#looking = false;
   };

@@ -260,6 +260,12 @@ interface NativeAddon {
   wakeListeners?: Set<() => void>;
   landing?: Landing;
   readonly NativeBatch: new () => NativeBatch;
+  /**
+   * The event loop's own, as they were when the addon was loaded: a test's fake timers replace
+   * those that `process` and the global object have.
+   */
+  readonly nextTick: (callback: () => void) => void;
+  readonly setImmediate: (callback: () => void) => unknown;
   configure(makeError: typeof errorFromNative, onWake: () => void): void;
   /**
    * 0: where `getToSlab` reads to from now on, 1: where `getToScratch` does. Kept from collection.

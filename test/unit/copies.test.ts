@@ -2,7 +2,7 @@
  * Copies of the package in one thread share the addon: a test runner loads it anew for each file,
  * or in a context of its own. Two that were installed each have their own, and share libpmemobj.
  */
-import { cpSync, symlinkSync } from 'node:fs';
+import { cpSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
@@ -51,25 +51,12 @@ test('one loaded after the other: both go on', async () => {
   expect(JSON.parse(stdout)).toEqual([true, expected('0'), expected('1'), expected('2')]);
 });
 
+const loader = readFileSync(join(import.meta.dirname, 'support', 'load-in-context.cjs'), 'utf8');
+
 test('in a context of its own, with the Date, Map and Error of that', async () => {
-  const source = `
-    const { readFileSync } = require('node:fs');
-    const { createRequire, isBuiltin } = require('node:module');
-    const { createContext, runInContext } = require('node:vm');
-    const given = { process, Buffer, Uint8Array, ArrayBuffer, TextDecoder, AbortSignal, AbortController, performance, queueMicrotask };
-    const context = createContext({ ...given, setTimeout, clearTimeout, setInterval, clearInterval, setImmediate });
-    const loaded = new Map();
-    function load(file) {
-      if (!file.includes('/dist/')) return require(file);
-      const before = loaded.get(file);
-      if (before) return before.exports;
-      const module = { exports: {} };
-      loaded.set(file, module);
-      const resolve = createRequire(file).resolve;
-      const wrapped = runInContext('(function (exports, require, module, __dirname) {' + readFileSync(file, 'utf8') + '\\n})', context, { filename: file });
-      wrapped(module.exports, (name) => (isBuiltin(name) ? require(name) : load(resolve(name))), module, require('node:path').dirname(file));
-      return module.exports;
-    }
+  const source = `${loader}
+    const { runInContext } = require('node:vm');
+    const { context, load } = contextWith({});
     const copy = load(holdfastPath);
     const work = runInContext(${JSON.stringify(`(${work.trim()})`)}, context);
     work(copy, process.argv[2]).then(({ pool, tell }) => {
