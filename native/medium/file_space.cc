@@ -136,6 +136,13 @@ Status FileMedium::make_ready(uint64_t bytes) {
   const std::lock_guard<std::mutex> lock(space_mutex_);
   while (ready_bytes() < bytes) {
     const int error = take_more(bytes - ready_bytes());
+    if (error == ERANGE) {
+      return Status(Code::kPoolFull, "the pool " + path_ + " has reached the " +
+                                         std::to_string(limit_) +
+                                         " bytes that it may have while it is open, or the " +
+                                         "addresses of this process (ulimit -v): delete " +
+                                         "something, or close it and open it again");
+    }
     if (is_disk_full(error)) return disk_full(bytes - ready_bytes(), error);
     if (error != 0) return fail("growing the file", error);
   }
@@ -143,7 +150,8 @@ Status FileMedium::make_ready(uint64_t bytes) {
 }
 
 // Holes, or where there are none more at the end. On a full disk only those holes can be had that
-// have blocks already (find_holes), be it of a part: so all are asked for.
+// have blocks already (find_holes), be it of a part: so all are asked for. ERANGE: it may not
+// become longer.
 int FileMedium::take_more(uint64_t bytes) {
   const uint64_t end = end_.load(), more = round_up(bytes, kFileSegmentUnit);
   int error = 0;
@@ -157,7 +165,7 @@ int FileMedium::take_more(uint64_t bytes) {
   }
   const uint64_t longest = round_down(limit_, kFileSegmentUnit);
   if (error != 0) return error;
-  return end < longest ? grow_to(std::min(end + more, longest)) : ENOSPC;
+  return end < longest ? grow_to(std::min(end + more, longest)) : ERANGE;
 }
 
 // At open. Blocks that were taken and never written look like holes; they are taken once more, and

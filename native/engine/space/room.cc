@@ -137,17 +137,21 @@ Status Room::take_from_disk(uint64_t needed, uint64_t spares, const std::string&
   Status made = medium_.make_ready(needed - std::min(needed, spares));
   if (!made.is_full()) return made;
   const uint64_t free = medium_.space().free + spares;
-  if (free >= needed) {
-    return Status(
-        Code::kDiskFull,
-        "no room on the disk of the pool " + name_ + ": " + std::to_string(needed) +
-            " free bytes are needed " + what +
-            " (nothing is lost: free some space there, or delete something from the pool)");
+  if (free < needed) {
+    return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) +
+                                       " bytes are free and " + std::to_string(needed) +
+                                       " are needed " + what +
+                                       "; delete something, close snapshots, or give it more room");
   }
-  return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) +
-                                     " bytes are free and " + std::to_string(needed) +
-                                     " are needed " + what +
-                                     "; delete something, close snapshots, or give it more room");
+  if (made.code() == Code::kPoolFull) return made;
+  const std::string told = "no room on the disk of the pool " + name_ + ": " +
+                           std::to_string(needed) + " free bytes are needed " + what +
+                           " (nothing is lost: free some space there, or delete something from " +
+                           "the pool)";
+  // A quota, or a limit on the length of files, is no lack of space: the system's reason says so.
+  const int reason = made.system_errno();
+  return reason == 0 ? Status(Code::kDiskFull, told)
+                     : Status::system(Code::kDiskFull, told, reason);
 }
 
 // Of operations in the log's head. Where the cleaner took the head from what is kept for it, it is
