@@ -77,6 +77,29 @@ function missing() {
   ];
 }
 
+/**
+ * npm and pnpm tell where theirs is. Yarn does not, and has a node-gyp among its commands that only
+ * looks for one in the project; there it is npm's, which comes with Node.js.
+ */
+function nodeGyp() {
+  const { npm_config_node_gyp: told, npm_execpath: manager = '' } = process.env;
+  const npms = [
+    path.join(path.dirname(process.execPath), '..', 'lib', 'node_modules', 'npm'),
+    path.join(path.dirname(manager), '..'),
+  ].map((npm) => path.join(npm, 'node_modules', 'node-gyp', 'bin', 'node-gyp.js'));
+  const project = () => {
+    try {
+      return require.resolve('node-gyp/bin/node-gyp.js', {
+        paths: [process.env.PROJECT_CWD || process.env.INIT_CWD || root],
+      });
+    } catch {
+      return undefined;
+    }
+  };
+  const script = [told, project(), ...npms].find((file) => file && fs.existsSync(file));
+  return script === undefined ? ['node-gyp'] : [process.execPath, script];
+}
+
 process.chdir(root);
 const from = inputs();
 if (process.argv.includes('--if-needed') && isBuilt(from)) process.exit(0);
@@ -91,10 +114,13 @@ if (lacking.length > 0) {
   process.exit(1);
 }
 fs.rmSync(note, { force: true });
-const { status, error } = spawnSync('node-gyp', ['configure', 'build'], { stdio: 'inherit' });
+const [command, ...first] = nodeGyp();
+const { status, error } = spawnSync(command, [...first, 'configure', 'build'], {
+  stdio: 'inherit',
+});
 if (error)
   console.error(
-    `addon.js: node-gyp cannot be run (${error.message}): run this through npm, which brings it along`,
+    `holdfast: there is no node-gyp (${error.message}): run this through npm, which brings it along, or install node-gyp in the project`,
   );
 if (status === 0) {
   fs.writeFileSync(note, JSON.stringify(from));

@@ -2,7 +2,7 @@
  * What a user installs: what is in the package, and what is said where its native part is missing.
  */
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -48,7 +48,7 @@ test('installed without its install script: says how to build it, the command li
   const { code, stderr } = await requiring(at);
   expect(code).not.toBe(0);
   expect(stderr).toMatch(
-    /not built .*"npm rebuild holdfast" .*approve-builds.*apt-get install g\+\+ make python3/,
+    /not built .*"npm rebuild holdfast" .*approve-builds.*dependenciesMeta.*apt-get install g\+\+ make python3/,
   );
   const command = join(at, 'dist', 'cli', 'main.js');
   expect(await run(command, 'doctor')).toMatchObject({
@@ -72,6 +72,55 @@ test('installed without a compiler: says what to install, and no more', async ()
   expect([code, stderr.trim().split('\n').length]).toEqual([1, 2]);
   expect(stderr).toContain('apt-get install g++ make python3');
 });
+
+/**
+ * Yarn does not tell where a node-gyp is, and the one among its commands only looks for one in the
+ * project.
+ */
+test.each(['npm_config_node_gyp', 'PROJECT_CWD', 'npm_execpath'])(
+  'built by the node-gyp that %s leads to, whatever is in PATH',
+  async (told) => {
+    const at = installed(told);
+    for (const part of ['native', 'scripts', 'binding.gyp'])
+      cpSync(join(root, part), join(at, part), { recursive: true });
+    const manager = join(folder, `manager-of-${told}`);
+    const gyp = join(manager, 'node_modules', 'node-gyp');
+    mkdirSync(join(gyp, 'bin'), { recursive: true });
+    writeFileSync(join(gyp, 'package.json'), '{ "name": "node-gyp" }');
+    const script = join(gyp, 'bin', 'node-gyp.js');
+    writeFileSync(script, "console.log('built by', __filename, ...process.argv.slice(2))");
+    const yarns = join(manager, 'commands');
+    mkdirSync(yarns);
+    writeFileSync(join(yarns, 'node-gyp'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+    const { npm_config_node_gyp, npm_execpath, PROJECT_CWD, INIT_CWD, ...env } = process.env;
+    const { stdout } = await promisify(execFile)(
+      join(noNpmBeside(), 'node'),
+      [join(at, 'scripts', 'addon.js')],
+      {
+        env: {
+          ...env,
+          PATH: `${yarns}:${env.PATH}`,
+          [told]: {
+            npm_config_node_gyp: script,
+            PROJECT_CWD: manager,
+            npm_execpath: join(manager, 'bin', 'cli.js'),
+          }[told],
+        },
+      },
+    );
+    expect(stdout).toContain(`built by ${script} configure build`);
+  },
+);
+
+/** A folder with this Node.js, beside which no npm lies. */
+function noNpmBeside(): string {
+  const bin = join(folder, 'bin');
+  if (!existsSync(bin)) {
+    mkdirSync(bin);
+    cpSync(process.execPath, join(bin, 'node'));
+  }
+  return bin;
+}
 
 test('built elsewhere: says what the system said', async () => {
   expect((await requiring(installed('foreign', 'of another machine'))).stderr).toMatch(
