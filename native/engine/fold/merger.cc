@@ -9,9 +9,11 @@ namespace holdfast {
 
 namespace {
 constexpr size_t kMaxRuns = 8;
+constexpr size_t kCrowd = 24;
 constexpr size_t kTier = 4;           // so many runs of about one size become one
 constexpr uint64_t kOldestShare = 2;  // all newer runs together may have one in so many entries of
                                       // the oldest before it is merged too
+constexpr uint64_t kIdleShare = 32;   // the same of the next older run, when there is time
 constexpr uint64_t kSwitches = 16;  // a merge switches about so often: each time costs a fold block
 
 uint64_t node_bytes(const RunPtr& run) {
@@ -48,32 +50,43 @@ Merger::Merger(Medium& medium, LogState& log, IndexState& index, FoldRoot& fold,
 
 Merger::~Merger() = default;
 
-// Which neighbouring runs to merge: all, once the newer ones are a good part of the oldest; else
-// the newest ones of about one size.
-std::pair<size_t, size_t> Merger::choose() const {
+size_t Merger::newest_free() const {
   const auto& runs = index_.view.runs;
-  if (runs.size() < 3) return {0, 0};
-  uint64_t newer = 0;
-  for (size_t i = 0; i + 1 < runs.size(); i++) newer += runs[i]->entries();
-  if (newer * kOldestShare >= runs.back()->entries()) return {0, runs.size()};
+  if (works_.empty()) return runs.size();
+  return static_cast<size_t>(std::find(runs.begin(), runs.end(), works_.back()->inputs.front()) -
+                             runs.begin());
+}
+
+bool Merger::crowded() const { return under_way() && index_.view.runs.size() > kCrowd; }
+
+// How many of the newest runs to merge: all, once the newer ones are a good part of the oldest;
+// else those of about one size.
+size_t Merger::choose() const {
+  const auto& runs = index_.view.runs;
+  const size_t most = newest_free();
+  if (most < 3) return 0;
+  if (!under_way()) {
+    uint64_t newer = 0;
+    for (size_t i = 0; i + 1 < runs.size(); i++) newer += runs[i]->entries();
+    if (newer * kOldestShare >= runs.back()->entries()) return runs.size();
+  }
   uint64_t sum = runs[0]->entries();
   size_t count = 1;
-  while (count + 1 < runs.size() && runs[count]->entries() * count <= 2 * sum)
+  while (count < most && count + 1 < runs.size() && runs[count]->entries() * count <= 2 * sum)
     sum += runs[count++]->entries();
-  if (count >= kTier) return {0, count};
-  return runs.size() > kMaxRuns ? std::pair<size_t, size_t>{0, runs.size() - kMaxRuns + 2}
-                                : std::pair<size_t, size_t>{0, 0};
+  if (count >= kTier) return count;
+  return most > kMaxRuns ? most - kMaxRuns + 2 : 0;
 }
 
 // How many of these runs there is room to merge: tables for two switches and the fold blocks. One
 // that found no room is begun anew only where all of its result has room. Merging gives space back,
 // so it may use what is otherwise kept for folds.
-size_t Merger::mergeable(size_t first, size_t count) {
+size_t Merger::mergeable(size_t count) {
   const auto& runs = index_.view.runs;
   const uint64_t unit = medium_.info().segment_unit;
   uint64_t all = 0;
   for (size_t fits = 0; fits < count; fits++) {
-    all += node_bytes(runs[first + fits]);
+    all += node_bytes(runs[fits]);
     const uint64_t tables = 2 * std::max(index_.table_bytes, all / kSwitches) + index_.table_bytes;
     const uint64_t needed =
         round_up((all >= lacked_room_ ? all : std::min(all, tables)) + 2 * unit, unit);
@@ -82,15 +95,14 @@ size_t Merger::mergeable(size_t first, size_t count) {
   return count;
 }
 
-void Merger::begin(size_t first, size_t count) {
-  count = mergeable(first, count);
+void Merger::begin(size_t count) {
+  count = mergeable(count);
   if (count < 2 || index_.damaged.load()) return;
   const auto& runs = index_.view.runs;
-  work_ = std::make_unique<Work>(medium_, index_.table_bytes);
-  Work& m = *work_;
-  m.inputs.assign(runs.begin() + static_cast<long>(first),
-                  runs.begin() + static_cast<long>(first + count));
-  m.keep_deleted = first + count < runs.size();
+  works_.push_back(std::make_unique<Work>(medium_, index_.table_bytes));
+  Work& m = *works_.back();
+  m.inputs.assign(runs.begin(), runs.begin() + static_cast<long>(count));
+  m.keep_deleted = count < runs.size();
   m.standing = m.inputs.back();
   std::vector<std::unique_ptr<Cursor>> sources;
   for (const RunPtr& run : m.inputs) {
@@ -102,13 +114,13 @@ void Merger::begin(size_t first, size_t count) {
   m.cursor->seek(Bytes());
 }
 
-// Goes on with the merge that was begun, for so many entries. What it says it could not do is
-// undone but for what was switched.
-Status Merger::step(uint64_t entries) {
-  Work& m = *work_;
+// Goes on with the newest merge, for so many entries, and says what is left of them. What it says
+// it could not do is undone but for what was switched.
+Status Merger::step(uint64_t* entries) {
+  Work& m = *works_.back();
   const auto& old = m.inputs.back()->tables();
   Status built;
-  for (; m.cursor->valid() && entries > 0 && built.is_ok(); entries--, m.cursor->next()) {
+  for (; m.cursor->valid() && *entries > 0 && built.is_ok(); --*entries, m.cursor->next()) {
     bool past_one = false;
     while (m.passed < old.size() && m.cursor->key() > Bytes(old[m.passed].last_key))
       past_one = true, m.passed++;
@@ -116,7 +128,7 @@ Status Merger::step(uint64_t entries) {
     if (built.is_ok()) built = m.builder.add(m.cursor->key(), m.cursor->place());
   }
   if (built.is_ok() && m.cursor->valid()) {
-    unswitched_bytes_ = m.unswitched_bytes();
+    note_unswitched();
     return {};
   }
   if (built.is_ok()) built = m.cursor->take_status();
@@ -131,19 +143,26 @@ Status Merger::step(uint64_t entries) {
     lacked_room_ = UINT64_MAX;
   }
   if (built.code() == Code::kCorrupt) index_.damaged.store(true);
-  drop();
+  works_.pop_back();
+  note_unswitched();
   return built;
 }
 
 void Merger::drop() {
-  work_.reset();
-  unswitched_bytes_ = 0;
+  works_.clear();
+  note_unswitched();
+}
+
+void Merger::note_unswitched() {
+  uint64_t sum = 0;
+  for (const auto& work : works_) sum += work->unswitched_bytes();
+  unswitched_bytes_ = sum;
 }
 
 // At a place where a table of the oldest input ends: new tables should not become much smaller than
 // they may be.
 Status Merger::switch_when_due() {
-  Work& m = *work_;
+  Work& m = *works_.back();
   const uint64_t making = m.builder.bytes_in_the_making();
   if (making > 0 && 2 * making < index_.table_bytes) return {};
   if (making + m.unswitched_bytes() < m.stretch) return {};
@@ -154,7 +173,7 @@ Status Merger::switch_when_due() {
 // The merged tables so far take the place of the oldest input's that are passed; at the end (`all`)
 // of all inputs.
 Status Merger::switch_merged(bool all) {
-  Work& m = *work_;
+  Work& m = *works_.back();
   const auto& old = m.inputs.back()->tables();
   std::vector<TableRef> merged = m.merged;
   merged.insert(merged.end(), m.builder.finished().begin(), m.builder.finished().end());
@@ -196,23 +215,27 @@ Status Merger::switch_merged(bool all) {
 }
 
 void Merger::go_on(uint64_t entries) {
-  if (!work_) {
-    const auto [first, count] = choose();
-    if (count > 0) begin(first, count);
-  }
-  due_ = work_ ? due_ - std::min(due_, entries) : 0;
-  if (work_) (void)step(entries).is_ok();
+  if (const size_t count = choose(); count > 0) begin(count);
+  due_ = under_way() ? due_ - std::min(due_, entries) : 0;
+  while (under_way() && entries > 0) (void)step(&entries).is_ok();
 }
 
-void Merger::begin_all() {
-  if (index_.view.runs.size() > 1) begin(0, index_.view.runs.size());
+void Merger::begin_idly() {
+  const auto& runs = index_.view.runs;
+  if (under_way() || runs.size() < 2) return;
+  uint64_t newer = runs[0]->entries();
+  size_t count = 1;
+  for (size_t i = 1; i < runs.size(); newer += runs[i++]->entries())
+    if (newer * kIdleShare >= runs[i]->entries()) count = i + 1;
+  if (count > 1) begin(count);
 }
 
 // All runs become one, or as many as there is room for.
 Status Merger::merge_all() {
   drop();
-  begin_all();
-  return work_ ? step(UINT64_MAX) : Status();
+  begin(index_.view.runs.size());
+  uint64_t entries = UINT64_MAX;
+  return under_way() ? step(&entries) : Status();
 }
 
 }  // namespace holdfast

@@ -10,11 +10,16 @@
 // Under the maintenance lock, but what is atomic. What a reopen sees: the tables as of the last
 // switch. A merge that was cut short, by a crash or for want of room, keeps what was switched; what
 // it had not yet switched is free again.
+//
+// A merge of many entries takes longer than folds need for many runs. So it does not keep those
+// from being merged that came in front of it since: merges under way lie in front of one another,
+// the newest is the shortest and comes first.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "engine/space/returns.h"
 #include "engine/state/fold_root.h"
@@ -28,15 +33,19 @@ class Merger {
   Merger(Medium& medium, LogState& log, IndexState& index, FoldRoot& fold, Returns& returns);
   ~Merger();
 
-  // Goes on with the merge under way, or begins the next one that is worth it, for so many entries.
-  // Every fold adds a run: without this they take what cleaning has won, and the fold block, which
-  // lists them, outgrows the pieces that are free.
+  // Goes on with the merges under way, and begins the next one that is worth it, for so many
+  // entries. Every fold adds a run: without this they take what cleaning has won, and the fold
+  // block, which lists them, outgrows the pieces that are free.
   void go_on(uint64_t entries);
-  void begin_all();  // of all runs, as far as there is room
+  // When there is nothing else to do: of the newest runs as many as are a good part of the next
+  // older one. So a little that comes now and then does not write a large run anew each time.
+  void begin_idly();
   Status merge_all();
-  void drop();  // what it has not switched in is free again
+  void drop();  // what is not switched in is free again
 
-  bool under_way() const { return work_ != nullptr; }
+  bool under_way() const { return !works_.empty(); }
+  // So many runs that the next fold, which looks through all of them, should wait for a merge.
+  bool crowded() const;
   void note_due(uint64_t entries) { due_ += entries; }
   uint64_t due() const { return due_; }  // entries that merging is behind by
 
@@ -46,19 +55,21 @@ class Merger {
 
  private:
   struct Work;
-  std::pair<size_t, size_t> choose() const;
-  size_t mergeable(size_t first, size_t count);
-  void begin(size_t first, size_t count);
-  Status step(uint64_t entries);
+  size_t newest_free() const;  // so many of the newest runs no merge under way has
+  size_t choose() const;
+  size_t mergeable(size_t count);
+  void begin(size_t count);
+  Status step(uint64_t* entries);
   Status switch_when_due();
   Status switch_merged(bool all);
+  void note_unswitched();
 
   Medium& medium_;
   LogState& log_;
   IndexState& index_;
   FoldRoot& fold_;
   Returns& returns_;
-  std::unique_ptr<Work> work_;
+  std::vector<std::unique_ptr<Work>> works_;  // oldest first; only the last goes on
   uint64_t due_ = 0;
   uint64_t lacked_room_ = UINT64_MAX;  // inputs of so many bytes did not find room for their tables
   // Of tables merged and not yet switched in, as of the last step; merges that came to their end.

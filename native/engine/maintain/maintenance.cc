@@ -85,7 +85,7 @@ void Maintenance::turn(bool idle) {
                (idle && (idly_due || fold_.refresh_retention()));
   }
   room_.prepare_spare();  // first: a fold takes long enough for commits to fill a segment
-  if (fold_due) (void)folder_.run_fold(false).is_ok();
+  if (fold_due && !merger_.crowded()) (void)folder_.run_fold(false).is_ok();
   returns_.give_back();
   const auto [asked, wanted] = requests_.asked();
   if (wanted > 0) requests_.answer(asked, cleaner_.reclaim_even_from_readers(wanted));
@@ -97,27 +97,26 @@ void Maintenance::turn(bool idle) {
     return thread_.wake();  // more of the same, after a look at who waits
   }
   if (!idle) return;
-  // Cleaning adds runs: all are merged behind it.
-  if (!merger_.under_way() && index_.view.runs.size() > 1) {
-    merger_.begin_all();
-    work_off_merges();
-  }
+  // Cleaning adds runs: they are merged behind it.
+  merger_.begin_idly();
+  work_off_merges();
   tidier_.give_back_free(false, tidier_.kept_for_large(few_large_bytes));
   widening_.go_on();
 }
 
 // As much merging as folds have made necessary, in steps: folds that become due meanwhile, and who
-// waits for room, come first.
+// waits for room, come first. Where merging is so far behind that folds would suffer, they wait for
+// it, and commits in the end for them.
 void Maintenance::work_off_merges() {
   while (true) {
     merger_.go_on(kMergeStep);
-    if (!merger_.under_way() || merger_.due() == 0 || health_.closing() ||
+    if (!merger_.under_way() || (merger_.due() == 0 && !merger_.crowded()) || health_.closing() ||
         requests_.asked().bytes > 0 || pace_.is_short())
       break;
     bool due = false;
     {
       std::lock_guard append(log_.lock);
-      due = folder_.fold_is_due();
+      due = folder_.fold_is_due() && !merger_.crowded();
     }
     if (due && !folder_.run_fold(false).is_ok()) break;
   }

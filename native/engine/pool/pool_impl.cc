@@ -157,11 +157,13 @@ Status PoolImpl::close() {
 }
 
 // Each close leaves a run, and a pool that is opened for a moment only never comes to the
-// maintenance thread's merging: its runs would pile up, one for each time. A merge that fails
-// leaves all as it was.
+// maintenance thread's merging: its runs would pile up, one for each time. A long merge is not
+// waited for. One that fails leaves all as it was.
 void PoolImpl::merge_before_closing() {
   constexpr size_t kMostLeft = 4;
-  if (index_.view.runs.size() > kMostLeft) merger_.go_on(UINT64_MAX);
+  constexpr uint64_t kMostEntries = 200'000;
+  if (index_.view.runs.size() > kMostLeft) merger_.go_on(kMostEntries);
+  merger_.drop();
 }
 
 // Under the maintenance lock: the last fold, and the mark that the log has no tail. If there is no

@@ -2,6 +2,7 @@
 // has done enough.
 #include <doctest/doctest.h>
 
+#include "base/test_hooks.h"
 #include "medium/simulated_medium.h"
 #include "native/pool_fixture.h"
 
@@ -85,6 +86,108 @@ TEST_CASE("runs that pile up are merged while commits go on") {
   CHECK(pool->stats().folds == 40);
   CHECK(contents(*pool).size() == 2000);
 }
+
+// So many keys, of which the numbers are `step` apart, in commits of 500.
+static void put_in_batches(Pool& pool, uint64_t from, uint64_t count, uint64_t step,
+                           size_t bytes = 1) {
+  const std::string value(bytes, 'v');
+  Batch batch;
+  for (uint64_t i = 0; i < count; i++) {
+    REQUIRE(batch.put(numbered_key(from + i * step), value).is_ok());
+    if (batch.operations() < 500 && i + 1 < count) continue;
+    REQUIRE(pool.commit(batch, CommitMode::kEventual).is_ok());
+    batch.clear();
+  }
+}
+
+constexpr uint64_t kLongRuns = 500'000;  // keys, in two runs
+
+static void make_two_long_runs(const std::string& path) {
+  auto pool = open_pool(path, quiet(1'000'000));
+  for (const uint64_t first : {0, 1}) {
+    put_in_batches(*pool, first, kLongRuns / 2, 2);
+    REQUIRE(pool->fold().is_ok());
+  }
+  REQUIRE(pool->stats().runs == 2);
+  REQUIRE(pool->close().is_ok());
+}
+
+TEST_CASE("while a long merge goes on those runs are merged that came since") {
+  const Scratch scratch = Scratch::quick();
+  make_two_long_runs(scratch.path("p"));
+  auto pool = open_pool(scratch.path("p"), quiet(1000));
+  uint64_t most = 0;
+  for (uint64_t round = 0; round < 60; round++) {
+    put_in_batches(*pool, round, 1000, 499);
+    pool->maintain(false);
+    most = std::max(most, pool->stats().runs);
+  }
+  CHECK(most <= 12);
+  CHECK(pool->stats().compactions > 10);
+  CHECK(damages(*pool) == std::vector<std::string>());
+}
+
+TEST_CASE("an idle pool does not write its whole index anew for a little that came") {
+  const Scratch scratch = Scratch::quick();
+  auto pool = open_pool(scratch.path("p"), quiet(1'000'000));
+  constexpr uint64_t kKeys = 400'000;
+  put_in_batches(*pool, 0, kKeys, 1);
+  REQUIRE(pool->compact().is_ok());
+  const auto idle = [&] {
+    for (int turn = 0; turn < 40; turn++) pool->maintain(true);
+  };
+  idle();
+  const PoolStats before = pool->stats();
+  REQUIRE(before.runs == 1);
+  REQUIRE(before.index_bytes > 5'000'000);
+  constexpr uint64_t kBursts = 8, kEach = 1200, kBytes = 1000;
+  for (uint64_t burst = 0; burst < kBursts; burst++) {
+    put_in_batches(*pool, burst, kEach, 331, kBytes);
+    idle();
+  }
+  const PoolStats after = pool->stats();
+  CHECK(after.folds == before.folds + kBursts);
+  CHECK(after.bytes_appended - before.bytes_appended < 2 * kBursts * kEach * kBytes);
+  CHECK(after.runs == 2);                    // what came, as one
+  put_in_batches(*pool, 0, kKeys / 16, 16);  // a good part
+  REQUIRE(pool->fold().is_ok());
+  idle();
+  CHECK(pool->stats().runs == 1);
+}
+
+#ifdef HOLDFAST_PLANTED_BUGS
+
+TEST_CASE("a fold waits for merges where it would have to look through many runs") {
+  const Scratch scratch = Scratch::quick();
+  make_two_long_runs(scratch.path("p"));
+  std::shared_ptr<Pool> pool;
+  uint64_t at_fold = 0;
+  struct Hook {
+    explicit Hook(std::function<void(TestPoint)> look) { at_test_point = std::move(look); }
+    ~Hook() { at_test_point = nullptr; }
+  } const hook([&](TestPoint here) {
+    if (here == TestPoint::kFoldFrozen && pool) at_fold = pool->stats().runs;
+  });
+  pool = open_pool(scratch.path("p"), quiet(1000));
+  const auto fold_some = [&](uint64_t times) {
+    for (uint64_t round = 0; round < times; round++) {
+      put_in_batches(*pool, round, 1000, 499);
+      REQUIRE(pool->fold().is_ok());
+    }
+  };
+  fold_some(20);
+  pool->maintain(false);  // a merge is begun, and goes on for as much as those folds made due
+  fold_some(5);
+  REQUIRE(pool->stats().runs == 27);
+  put_in_batches(*pool, 0, 1000, 499);
+  const uint64_t folds = pool->stats().folds;
+  pool->maintain(false);
+  CHECK(pool->stats().folds == folds + 1);
+  CHECK(at_fold <= 24);
+  pool = nullptr;
+}
+
+#endif
 
 TEST_CASE("fold() behind a fold that found no room takes what came since too") {
   PoolOptions options = quiet(1'000'000);
