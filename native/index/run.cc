@@ -4,6 +4,7 @@
 
 #include "index/heads.h"
 #include "index/run_impl.h"
+#include "medium/read_ahead.h"
 
 namespace holdfast {
 namespace {
@@ -12,8 +13,8 @@ constexpr uint64_t kLeastEntriesRemembered = 64;
 
 class RunCursor final : public Cursor {
  public:
-  RunCursor(const std::vector<TableReader>& tables, const TableFinder& finder)
-      : tables_(tables), finder_(finder) {}
+  RunCursor(const Medium& medium, const std::vector<TableReader>& tables, const TableFinder& finder)
+      : tables_(tables), finder_(finder), ahead_(medium) {}
 
   void seek(Bytes key) override {
     there_ = false;
@@ -83,7 +84,8 @@ class RunCursor final : public Cursor {
   void to_next_leaf() {
     index_ = 0;
     if (leaf_ < tables_[table_].leaves()) {
-      on(tables_[table_].open_leaf(++leaf_, &view_));
+      ahead_.comes_to(tables_[table_].offset_of(++leaf_), kNodeBytes);
+      on(tables_[table_].open_leaf(leaf_, &view_));
     } else if (tables_[table_].ref().last_key != key()) {
       on(wrong_end());
     } else if (++table_ < tables_.size()) {
@@ -121,6 +123,7 @@ class RunCursor final : public Cursor {
 
   const std::vector<TableReader>& tables_;
   const TableFinder& finder_;
+  ReadAhead ahead_;
   size_t table_ = 0;
   uint32_t leaf_ = 0;
   uint32_t index_ = 0;
@@ -160,8 +163,9 @@ size_t TableFinder::first_ending_at_or_after(Bytes key) const {
   return static_cast<size_t>(found - tables_->begin());
 }
 
-Run::Impl::Impl(const Medium& medium, std::vector<TableRef> the_tables, PlaceMemories* its_memories)
-    : tables(std::move(the_tables)), finder(tables), memories(its_memories) {
+Run::Impl::Impl(const Medium& the_medium, std::vector<TableRef> the_tables,
+                PlaceMemories* its_memories)
+    : medium(the_medium), tables(std::move(the_tables)), finder(tables), memories(its_memories) {
   readers.reserve(tables.size());
   for (const TableRef& table : tables) {
     readers.emplace_back(medium, table);
@@ -206,7 +210,7 @@ void Run::remember(uint64_t hash, Place place) const {
 }
 
 std::unique_ptr<Cursor> Run::cursor() const {
-  return std::make_unique<RunCursor>(impl_->readers, impl_->finder);
+  return std::make_unique<RunCursor>(impl_->medium, impl_->readers, impl_->finder);
 }
 const std::vector<TableRef>& Run::tables() const { return impl_->tables; }
 uint64_t Run::entries() const { return impl_->entries; }

@@ -147,6 +147,7 @@ Status Run::check(const Report& report) const {
     if (!rising &&
         !report(table.describe(0, "the table's keys do not come after those of the table before")))
       break;
+    impl_->medium.expect_reads(table.ref().segment.offset, table.ref().segment.bytes);
     if (!TableCheck(table, report).run()) break;
     before = &table;
   }

@@ -29,6 +29,7 @@ struct Run::Impl {
   Impl(const Medium& medium, std::vector<TableRef> the_tables, PlaceMemories* its_memories);
   ~Impl();
 
+  const Medium& medium;
   const std::vector<TableRef> tables;
   const TableFinder finder;
   std::vector<TableReader> readers;  // one per table

@@ -46,6 +46,9 @@ class TableReader {
   Status last_leaf(uint32_t* leaf, NodeView* view) const;
   // 1 <= `number` <= leaves().
   Status open_leaf(uint32_t number, NodeView* view) const;
+  uint64_t offset_of(uint32_t number) const {
+    return ref_->segment.offset + uint64_t{number} * kNodeBytes;
+  }
   // As page 0 says; only after a node was opened or verify_header() said yes.
   uint32_t leaves() const { return std::min(header().leaves, nodes_ - 1); }
 

@@ -78,6 +78,7 @@ Status FileMedium::map() {
     return file_error(error, "cannot map the pool " + path_ + " (" + std::to_string(window) +
                                  " bytes of address space)");
   }
+  PosixFile::expect_random_reads(view_, window);
   window_ = window;
   limit_ = limit_for(fixed);
   guard_.watch(view_, window_);
@@ -304,6 +305,11 @@ void FileMedium::check(const std::function<void(const std::string& damage)>& rep
 void FileMedium::copy_out(uint64_t offset, void* to, size_t size) const {
   size_t got = 0;
   if (file_.read_at(offset, to, size, &got) != 0 || got != size) Medium::copy_out(offset, to, size);
+}
+
+void FileMedium::expect_reads(uint64_t offset, uint64_t bytes) const {
+  const uint64_t end = view_end();
+  if (offset < end) PosixFile::expect_reads(view_ + offset, std::min(bytes, end - offset));
 }
 
 }  // namespace holdfast

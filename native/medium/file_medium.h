@@ -59,6 +59,7 @@ class FileMedium final : public Medium {
   Status resize(uint64_t bytes) override;
   const uint8_t* view() const override { return view_; }
   void copy_out(uint64_t offset, void* to, size_t size) const override;
+  void expect_reads(uint64_t offset, uint64_t bytes) const override;
   uint64_t view_end() const override { return end_.load(std::memory_order_acquire); }
   bool map_privately(uint64_t offset, uint64_t bytes, void* at) const override;
   bool failed() const override {

@@ -152,6 +152,11 @@ class Medium {
   // time for the memory's sake is done now. Changes no byte.
   virtual void expect_appends(uint64_t /*offset*/, uint64_t /*bytes*/) const {}
 
+  // Bytes will be read soon, from one end to the other: what of them only a disk has is fetched
+  // meanwhile. A mapping of a file fetches no more than the pages that are touched otherwise.
+  // Changes no byte; what lies beyond the view's end is passed over.
+  virtual void expect_reads(uint64_t /*offset*/, uint64_t /*bytes*/) const {}
+
   // Where the first of the front's two pages for log marks is (format/log_mark.h); append() takes
   // them besides segments. 0: there are none.
   virtual uint64_t log_marks() const { return 0; }

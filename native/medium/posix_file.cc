@@ -290,6 +290,16 @@ int PosixFile::map_writable(uint64_t bytes, uint8_t** at) const {
   return 0;
 }
 
+void PosixFile::expect_random_reads(const uint8_t* at, uint64_t bytes) {
+  (void)::madvise(const_cast<uint8_t*>(at), bytes, MADV_RANDOM);
+}
+
+void PosixFile::expect_reads(const uint8_t* at, uint64_t bytes) {
+  constexpr uintptr_t kPage = 4096;
+  const uint64_t before = reinterpret_cast<uintptr_t>(at) % kPage;
+  (void)::madvise(const_cast<uint8_t*>(at) - before, before + bytes, MADV_WILLNEED);
+}
+
 void PosixFile::unmap(const uint8_t* at, uint64_t bytes) {
   ::munmap(const_cast<uint8_t*>(at), bytes);
 }

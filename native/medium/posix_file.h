@@ -100,6 +100,10 @@ class PosixFile {
   int map_writable(uint64_t bytes,
                    uint8_t** at) const;  // shared; for what need not be durable only
   static void unmap(const uint8_t* at, uint64_t bytes);
+  // Of a mapping: a page that is touched is read alone, not with those around it; bytes that will
+  // be touched soon are read meanwhile. Advice: nothing is said where it is not taken.
+  static void expect_random_reads(const uint8_t* at, uint64_t bytes);
+  static void expect_reads(const uint8_t* at, uint64_t bytes);
   static int map_zeros(
       uint64_t bytes,
       const uint8_t** at);  // read-only, no memory taken: addresses to map files over

@@ -124,6 +124,7 @@ Status PoolBytes::map(const MediumOptions& options) {
     error = file_.map_shared(window_, &view_);
   }
   if (error != 0) return file_error(error, "cannot map the pool " + path_);
+  PosixFile::expect_random_reads(view_, window_);
   guard_.watch(view_, window_);
   return {};
 }
@@ -206,6 +207,11 @@ Status ReadingMedium::refused() const {
                     (pin_->stands() ? "a writer that does not look at its table has had the pool"
                                     : "the writer needed the space: refresh() more often") +
                     "; refresh() goes on with the newest state, snapshots taken before are lost");
+}
+
+void ReadingMedium::expect_reads(uint64_t offset, uint64_t bytes) const {
+  const uint64_t end = view_end();
+  if (offset < end) PosixFile::expect_reads(view() + offset, std::min(bytes, end - offset));
 }
 
 MediumSpace ReadingMedium::space() const {

@@ -6,6 +6,7 @@
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "index/rising_finder.h"
+#include "medium/read_ahead.h"
 
 namespace holdfast {
 
@@ -89,6 +90,7 @@ struct Cleaner::Carried {
 // Adds what may be live in a victim. False: it cannot be read to its end.
 bool Cleaner::read_victim(const LogSegment& victim, std::vector<Carried>* out) const {
   const LogReader reader(medium_, secret_);
+  ReadAhead ahead(medium_);
   uint64_t at = victim.segment.offset + sizeof(SegmentHeader);
   FrameView frame;
   while (reader.read_frame(victim.segment, victim.sequence, at, &frame)) {
@@ -104,6 +106,7 @@ bool Cleaner::read_victim(const LogSegment& victim, std::vector<Carried>* out) c
       return true;
     });
     at += frame.header.bytes;
+    ahead.comes_to(at, frame.header.bytes);
   }
   return false;
 }

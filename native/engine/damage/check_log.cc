@@ -17,7 +17,7 @@ std::string named(const LogSegment& s) {
 }
 
 // Walks a segment up to its link, or to `end`. Returns how far it came.
-uint64_t check_frames(const LogReader& reader, const LogSegment& s, uint64_t end,
+uint64_t check_frames(const LogReader& reader, ReadAhead ahead, const LogSegment& s, uint64_t end,
                       std::vector<std::string>* damages) {
   uint64_t at = s.segment.offset + sizeof(SegmentHeader);
   uint64_t damaged_from = 0;
@@ -36,6 +36,7 @@ uint64_t check_frames(const LogReader& reader, const LogSegment& s, uint64_t end
     }
     say(at);
     at += frame.header.bytes;
+    ahead.comes_to(at, frame.header.bytes);
     if (frame.header.kind == static_cast<uint16_t>(FrameKind::kLink)) break;
   }
   say(at);
@@ -68,8 +69,8 @@ void Checker::check_log() {
     if (!reader.read_segment_header(s.segment, &header) || header.sequence != s.sequence) {
       report_.damages.push_back("the header of " + named(s) + " is damaged");
     }
-    report_.bytes_read +=
-        check_frames(reader, s, is_head ? head_end : s.segment.end(), &report_.damages);
+    report_.bytes_read += check_frames(reader, ReadAhead(parts_.medium), s,
+                                       is_head ? head_end : s.segment.end(), &report_.damages);
   }
   parts_.medium.check([&](const std::string& damage) { report_.damages.push_back(damage); });
 }

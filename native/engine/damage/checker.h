@@ -17,6 +17,7 @@
 #include "engine/read/region_reader.h"
 #include "engine/state/fold_root.h"
 #include "engine/state/log_state.h"
+#include "medium/read_ahead.h"
 
 namespace holdfast {
 
@@ -38,7 +39,8 @@ class Checker {
         pinned_(std::move(pinned)),
         view_(view),
         epoch_(pool.epoch_of(pinned_)),
-        cancelled_(cancelled) {}
+        cancelled_(cancelled),
+        ahead_(parts.medium) {}
 
   Result<CheckReport> run(const std::function<void(double)>& progress);
 
@@ -65,6 +67,7 @@ class Checker {
   const IndexView& view_;
   const uint64_t epoch_;
   const std::atomic<bool>* const cancelled_;
+  ReadAhead ahead_;  // of entries' values
   CheckReport report_;
 };
 

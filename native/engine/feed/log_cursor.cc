@@ -13,7 +13,8 @@ LogCursor::LogCursor(std::shared_ptr<const void> pool, FeedSource& source,
       health_(source.health_),
       log_(source.log_),
       options_(options),
-      reader_(source.medium_, source.secret_) {
+      reader_(source.medium_, source.secret_),
+      ahead_(source.medium_) {
   hold_.lag_bytes = options.lag_bytes;
 }
 
@@ -119,6 +120,7 @@ Result<uint64_t> LogCursor::walk(uint64_t at_most_bytes, const Each& each) {
       const uint64_t at = position == segment.offset ? position + sizeof(SegmentHeader) : position;
       if (!reader_.read_frame(segment, sequence, at, &frame)) return damaged(at);
       position = at + frame.header.bytes;
+      ahead_.comes_to(position, frame.header.bytes);
       if (frame.header.kind == static_cast<uint16_t>(FrameKind::kLink)) {
         LinkTarget target;
         if (!reader_.read_link(frame, &target) || target.sequence != sequence + 1)

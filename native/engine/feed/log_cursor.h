@@ -10,6 +10,7 @@
 
 #include "engine/feed/feed_source.h"
 #include "log/log_reader.h"
+#include "medium/read_ahead.h"
 
 namespace holdfast {
 
@@ -40,6 +41,7 @@ class LogCursor final : public FeedCursor {
   LogState& log_;
   FeedOptions options_;
   const LogReader reader_;
+  ReadAhead ahead_;
   FeedHold hold_;  // guarded by the append lock
   Segment segment_;
   uint64_t sequence_ = 0, position_ = 0;

@@ -97,6 +97,7 @@ Status PoolImpl::copy_large(Bytes description, uint64_t expected, uint8_t* to) c
     uint64_t rolled = 0;
     for (uint64_t at = 0; at < piece.used; at += LargeValue::kChunk) {
       const uint64_t size = std::min(LargeValue::kChunk, piece.used - at);
+      medium_->expect_reads(piece.segment.offset + at, 2 * LargeValue::kChunk);
       std::memcpy(to, medium_->view() + piece.segment.offset + at, size);
       rolled = roll(rolled, checksum(to, size));
       to += size;

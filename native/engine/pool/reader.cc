@@ -7,6 +7,7 @@
 
 #include "base/test_hooks.h"
 #include "engine/pool/pool_impl.h"
+#include "medium/read_ahead.h"
 
 namespace holdfast {
 
@@ -142,7 +143,10 @@ constexpr uint64_t kWalkedAtOnce =
 class RangeOver final : public RangeIterator {
  public:
   RangeOver(SnapshotPtr snapshot, const RangeOptions& options)
-      : snapshot_(std::move(snapshot)), options_(options), left_(options.limit) {}
+      : snapshot_(std::move(snapshot)),
+        options_(options),
+        ahead_(snapshot_->pool->medium()),
+        left_(options.limit) {}
 
   // What comes before a damaged entry is given; the next call says what is wrong.
   Result<uint64_t> next(uint64_t at_most, const Each& each) override {
@@ -204,7 +208,8 @@ class RangeOver final : public RangeIterator {
     begun_ = true;
   }
   void step(Cursor* cursor) const { options_.reverse ? cursor->prev() : cursor->next(); }
-  Status value_under(const Cursor& cursor, Reader& reader, FoundValue* value) const {
+  Status value_under(const Cursor& cursor, Reader& reader, FoundValue* value) {
+    ahead_.comes_to(cursor.place().offset(), cursor.place().bytes());
     const Place soon = cursor.ahead(options_.reverse ? -kAhead : kAhead);
     if (!soon.is_deleted())
       snapshot_->pool->operations().expect(soon.offset(), std::min(soon.bytes(), kAheadBytes));
@@ -229,6 +234,7 @@ class RangeOver final : public RangeIterator {
 
   SnapshotPtr snapshot_;
   const RangeOptions options_;
+  ReadAhead ahead_;  // of values: they lie in the order of their keys where they were put so
   uint64_t left_;
   bool begun_ = false;
   std::string last_;

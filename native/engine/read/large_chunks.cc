@@ -24,6 +24,7 @@ Result<bool> LargeChunks::next(const Take& take) {
                                       " lies beyond the pool's end");
   }
   chunk_.resize(std::min(LargeValue::kChunk, piece.used - at_));
+  medium_.expect_reads(piece.segment.offset + at_, 2 * LargeValue::kChunk);
   std::memcpy(chunk_.data(), medium_.view() + piece.segment.offset + at_, chunk_.size());
   rolled_ = roll(rolled_, checksum(chunk_.data(), chunk_.size()));
   at_ += chunk_.size();

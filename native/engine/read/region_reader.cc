@@ -125,11 +125,25 @@ Status RegionReader::damaged_block(const IndexView& view, uint64_t at, uint32_t 
   return health_.blame(damaged(info(view, at, region).name, block * kRegionBlockBytes));
 }
 
+// Of the extent at `offset` what will be read of so many bytes. Returns where the next one begins.
+uint64_t RegionReader::expect_extent(const IndexView& view, uint32_t region, uint64_t offset,
+                                     uint64_t size) const {
+  const uint64_t number = offset / kExtentDataBytes, within = offset % kExtentDataBytes;
+  const RegionExtents* of = view.regions ? view.regions->find(region) : nullptr;
+  const RegionExtent* extent = of && size > kRegionBlockBytes ? of->find(number) : nullptr;
+  if (extent)
+    medium_.expect_reads(extent->segment.offset + kSumPageBytes + within,
+                         std::min(size, kExtentDataBytes - within));
+  return offset + kExtentDataBytes - within;
+}
+
 Status RegionReader::read(const IndexView& view, uint64_t at, uint32_t region, uint64_t offset,
                           uint64_t size, uint8_t* to) const {
   HOLDFAST_TRY(check_range(view, at, region, offset, size));
   uint8_t block[kRegionBlockBytes];
+  uint64_t expected = offset;
   while (size > 0) {
+    if (offset >= expected) expected = expect_extent(view, region, offset, size);
     const uint64_t within = offset % kRegionBlockBytes;
     const uint64_t take = std::min(kRegionBlockBytes - within, size);
     uint8_t* into = take == kRegionBlockBytes ? to : block;

@@ -46,6 +46,8 @@ class RegionReader {
   // A block as the newest fold left it. `torn_allowed`: a fold may have been placing it when the
   // machine stopped; whatever the tail does not say of it was the same before and after, so any
   // mixture is as good.
+  uint64_t expect_extent(const IndexView& view, uint32_t region, uint64_t offset,
+                         uint64_t size) const;
   bool read_placed_block(const IndexView& view, uint32_t region, uint64_t block, uint8_t* to,
                          bool torn_allowed) const;
   Status damaged_block(const IndexView& view, uint64_t at, uint32_t region, uint64_t block) const;

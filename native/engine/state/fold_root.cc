@@ -24,6 +24,7 @@ Status FoldRoot::read_block(const Medium& medium, const RootWords& root, FoldBlo
       root.fold_bytes > at.bytes) {
     return Status(Code::kCorrupt, place + " lies beyond the pool's end");
   }
+  medium.expect_reads(at.offset, root.fold_bytes);
   const Bytes bytes = bytes_of(medium.view() + at.offset, root.fold_bytes);
   if (checksum(bytes.data(), bytes.size()) != root.fold_checksum)
     return Status(Code::kCorrupt, place + " is damaged");

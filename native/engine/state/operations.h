@@ -24,16 +24,18 @@ class Operations {
   // False: it must be searched for.
   bool read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundValue* found) const;
   // Fetches its first lines into the cache all at once; what follows them the processor foresees by
-  // itself.
+  // itself. A long one is had from the disk meanwhile.
   void expect(uint64_t offset, uint64_t bytes) const {
     const uint8_t* const from = medium_.view() + offset;
     const uint64_t most = std::min<uint64_t>(bytes, PlaceMemory::kMostLines * kCacheLineBytes);
     for (uint64_t at = 0; at < most; at += kCacheLineBytes) __builtin_prefetch(from + at);
+    if (bytes >= kLong) medium_.expect_reads(offset, bytes);
   }
 
  private:
   bool is_in_pool(Place place) const;
 
+  static constexpr uint64_t kLong = 32 * kKiB;  // many pages, which a disk reads at once
   const Medium& medium_;
   const Health& health_;
   const std::string& name_;

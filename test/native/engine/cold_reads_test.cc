@@ -1,0 +1,104 @@
+// What is read of a file that is not in memory: of a key the pages it lies in, not those around it;
+// of a walk many pages at once. Counted: pages that came into the cache, and faults that waited for
+// the disk. Where no file leaves the cache (a tmpfs, an overlay) there is nothing to count.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "native/pool_fixture.h"
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+constexpr uint64_t kKeys = 40'000, kPage = 4096;
+
+class Cached {
+ public:
+  explicit Cached(const std::string& path) : fd_(::open(path.c_str(), O_RDWR)) {
+    REQUIRE(fd_ >= 0);
+    bytes_ = static_cast<uint64_t>(::lseek(fd_, 0, SEEK_END));
+    at_ = ::mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, fd_, 0);
+    REQUIRE(at_ != MAP_FAILED);
+  }
+  ~Cached() {
+    ::munmap(at_, bytes_);
+    ::close(fd_);
+  }
+  void forget() const {
+    REQUIRE(::fsync(fd_) == 0);
+    REQUIRE(::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED) == 0);
+  }
+  uint64_t pages() const {
+    std::vector<unsigned char> there((bytes_ + kPage - 1) / kPage);
+    REQUIRE(::mincore(at_, bytes_, there.data()) == 0);
+    return static_cast<uint64_t>(
+        std::count_if(there.begin(), there.end(), [](unsigned char page) { return page & 1; }));
+  }
+  uint64_t all() const { return bytes_ / kPage; }
+
+ private:
+  const int fd_;
+  uint64_t bytes_ = 0;
+  void* at_ = nullptr;
+};
+
+uint64_t waited_faults() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_majflt);
+}
+
+PoolOptions quiet() {
+  PoolOptions options = file_options();
+  options.background = false;
+  return options;
+}
+
+void fill(const std::string& path) {
+  auto pool = open_pool(path, quiet());
+  const std::string value(1000, 'v');
+  Batch batch;
+  for (uint64_t i = 0; i < kKeys; i++) {
+    REQUIRE(batch.put(numbered_key(i), value).is_ok());
+    if (batch.operations() < 50) continue;
+    REQUIRE(pool->commit(batch, CommitMode::kEventual).is_ok());
+    batch.clear();
+  }
+  REQUIRE(pool->close().is_ok());
+}
+
+}  // namespace
+
+TEST_CASE("a key that is read brings its own pages into memory; a walk is read in stretches") {
+  const Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("p");
+  fill(path);
+  const Cached cached(path);
+  cached.forget();
+  if (cached.pages() > cached.all() / 10) {
+    MESSAGE("not counted: this file system keeps files in memory");
+    return;
+  }
+  auto pool = open_pool(path, quiet());
+  const uint64_t opened = cached.pages();
+  constexpr uint64_t kReads = 50;
+  {
+    auto reader = pool->read(nullptr);
+    REQUIRE(reader.is_ok());
+    for (uint64_t i = 0; i < kReads; i++) {
+      auto found = reader->find(numbered_key(i * 7919 % kKeys));
+      REQUIRE(found.is_ok());
+      REQUIRE(found->has_value());
+    }
+  }
+  CHECK(cached.pages() - opened <= 6 * kReads);
+  const uint64_t before = waited_faults();
+  CHECK(contents(*pool).size() == kKeys);
+  CHECK(cached.pages() > kKeys * 1000 / kPage);
+  CHECK(waited_faults() - before < cached.all() / 16);
+}
