@@ -220,6 +220,10 @@ void Merger::go_on(uint64_t entries) {
   while (under_way() && entries > 0) (void)step(&entries).is_ok();
 }
 
+void Merger::begin_all() {
+  if (!under_way() && index_.view.runs.size() > 1) begin(index_.view.runs.size());
+}
+
 void Merger::begin_idly() {
   const auto& runs = index_.view.runs;
   if (under_way() || runs.size() < 2) return;

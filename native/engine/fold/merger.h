@@ -37,6 +37,7 @@ class Merger {
   // entries. Every fold adds a run: without this they take what cleaning has won, and the fold
   // block, which lists them, outgrows the pieces that are free.
   void go_on(uint64_t entries);
+  void begin_all();  // of all runs, as far as there is room, unless others are under way
   // When there is nothing else to do: of the newest runs as many as are a good part of the next
   // older one. So a little that comes now and then does not write a large run anew each time.
   void begin_idly();

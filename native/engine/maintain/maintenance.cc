@@ -84,8 +84,14 @@ void Maintenance::turn(bool idle) {
     fold_due = folder_.fold_is_due() || index_.view.frozen != nullptr ||
                (idle && (idly_due || fold_.refresh_retention()));
   }
+  const bool dead_due = dead_walks_.worth_merging(index_.entries_at_most());
+  fold_due = fold_due || dead_due;
   room_.prepare_spare();  // first: a fold takes long enough for commits to fill a segment
   if (fold_due && !merger_.crowded()) (void)folder_.run_fold(false).is_ok();
+  if (dead_due && !merger_.under_way()) {
+    merger_.begin_all();
+    dead_walks_.merged();
+  }
   returns_.give_back();
   const auto [asked, wanted] = requests_.asked();
   if (wanted > 0) requests_.answer(asked, cleaner_.reclaim_even_from_readers(wanted));
@@ -121,6 +127,14 @@ void Maintenance::work_off_merges() {
     if (due && !folder_.run_fold(false).is_ok()) break;
   }
   if (merger_.under_way()) thread_.wake();
+}
+
+// Of a state that is not the newest nothing is merged away for the range's sake.
+void Maintenance::walked_over(uint64_t dead, const IndexView& of) {
+  if (dead == 0 || options_.read_only || of.active != index_.view.active) return;
+  uint64_t entries = index_.view.active->entries();
+  for (const RunPtr& run : index_.view.runs) entries += run->entries();
+  if (dead_walks_.passed(dead, entries)) thread_.wake();
 }
 
 // When the folding falls far behind, commits wait for it: the tail that a reopen must replay stays

@@ -16,6 +16,7 @@
 
 #include "engine/clean/cleaner.h"
 #include "engine/clean/tidier.h"
+#include "engine/maintain/dead_walks.h"
 #include "engine/maintain/maintenance_thread.h"
 #include "engine/maintain/page_widening.h"
 #include "engine/maintain/space_requests.h"
@@ -73,6 +74,10 @@ class Maintenance {
   // was some, else kPoolFull. With no lock held.
   Status wait_for_space(uint64_t bytes, Purpose purpose);
 
+  // ── for ranges
+  // One passed over so many deleted keys, under a reader's hold of the index lock.
+  void walked_over(uint64_t dead, const IndexView& of);
+
  private:
   using Clock = std::chrono::steady_clock;
   void main();
@@ -102,6 +107,7 @@ class Maintenance {
   SpaceRequests requests_;
   MaintenanceThread thread_;
   PageWidening widening_;
+  DeadWalks dead_walks_;
 };
 
 }  // namespace holdfast

@@ -158,6 +158,7 @@ class PoolImpl final : public Pool {
   const Operations& operations() const { return operations_; }
   IndexState& index() { return index_; }
   const Medium& medium() const { return *medium_; }
+  Maintenance& maintenance() { return maintenance_; }
   Result<SnapshotPtr> pin_locked();  // under index_.lock, shared or exclusive
   Status copy_large(Bytes description, uint64_t expected,
                     uint8_t* to) const;  // of `expected` bytes

@@ -195,6 +195,7 @@ class RangeOver final : public RangeIterator {
       step(cursor.get());
       more = each(last_, value, *reader);
     }
+    snapshot_->pool->maintenance().walked_over(passed, snapshot_->view);
     HOLDFAST_TRY(snapshot_->pool->health().sound());  // else none of it may be given
     if (wrong.is_ok()) wrong = cursor->take_status();
     if (!wrong.is_ok()) return given > 0 ? Result<uint64_t>(given) : std::move(wrong);

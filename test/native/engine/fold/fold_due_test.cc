@@ -189,6 +189,42 @@ TEST_CASE("a fold waits for merges where it would have to look through many runs
 
 #endif
 
+TEST_CASE("deleted keys that ranges walk over again and again are merged away") {
+  const Scratch scratch = Scratch::quick();
+  auto pool = open_pool(scratch.path("p"), quiet(1'000'000));
+  constexpr uint64_t kKeys = 20'000, kDeleted = 4000;
+  put_in_batches(*pool, 0, kKeys, 1);
+  REQUIRE(pool->compact().is_ok());
+  const uint64_t compactions = pool->stats().compactions;
+  Batch front;
+  for (uint64_t i = 0; i < kDeleted; i++) REQUIRE(front.remove(numbered_key(i)).is_ok());
+  REQUIRE(pool->commit(front, CommitMode::kEventual).is_ok());
+  const auto first = [&] {
+    RangeOptions options;
+    options.high = std::string(8, '\xff');
+    options.limit = 1;
+    auto range = pool->range(options, nullptr);
+    REQUIRE(range.is_ok());
+    auto given = (*range)->next(1, [](Bytes key, const FoundValue&, Reader&) {
+      CHECK(key == numbered_key(kDeleted));
+      return true;
+    });
+    REQUIRE(given.is_ok());
+    CHECK(*given == 1);
+  };
+  for (int times = 0; times < 50; times++) first();
+  pool->maintain(false);
+  CHECK(pool->stats().overlay_entries == kDeleted);  // not worth it yet
+  for (int times = 0; times < 50; times++) first();
+  pool->maintain(false);
+  CHECK(pool->stats().overlay_entries == 0);
+  CHECK(pool->stats().compactions == compactions + 1);
+  CHECK(pool->stats().runs == 1);
+  for (int times = 0; times < 100; times++) first();
+  pool->maintain(false);
+  CHECK(pool->stats().compactions == compactions + 1);
+}
+
 TEST_CASE("fold() behind a fold that found no room takes what came since too") {
   PoolOptions options = quiet(1'000'000);
   options.log_segment_bytes = 256 * kKiB;
