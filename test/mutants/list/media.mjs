@@ -111,7 +111,7 @@ export default [
     'kept = «ahead + room_.reserve_bytes() - std::min(room_.reserve_bytes(), room_.spare_bytes())»;', '0', 'pool'],
   ['a pool that is closed gives nothing back', 'engine/pool/pool_impl.cc', '«give_back_free(false);»', '', 'pool'],
   ['an idle pool gives nothing back', 'engine/maintain/maintenance.cc',
-    '}\n  «tidier_.give_back_free(false, tidier_.kept_for_large(few_large_bytes));»', '', 'pool'],
+    'work_off_merges();\n  «tidier_.give_back_free(false, tidier_.kept_for_large(few_large_bytes));»', '', 'pool'],
   ['holes are not looked for at opening', 'medium/file_space.cc', 'if («!held.empty()») find_holes();', 'false', 'media'],
   ['a piece reaches over a hole', 'medium/file_space.cc', 'const uint64_t stop = «hole ? hole->offset : free->end()»;', 'free->end()', 'media'],
   ['what a disk must first give counts as there', 'engine/space/room.cc',
