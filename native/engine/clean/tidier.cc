@@ -103,7 +103,8 @@ void Tidier::give_back_free(bool however_little, uint64_t ahead) {
   uint64_t kept = 0;
   {
     std::lock_guard append(log_.lock);
-    kept = ahead + room_.reserve_bytes() - std::min(room_.reserve_bytes(), room_.spare_bytes());
+    const uint64_t needed = room_.deletion_reserve();
+    kept = ahead + needed - std::min(needed, room_.spare_bytes());
   }
   medium_.give_back_free(however_little ? 0 : std::max(kFree, medium_.space().taken / kFreeShare),
                          kept);

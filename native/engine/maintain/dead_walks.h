@@ -16,11 +16,10 @@ class DeadWalks {
   // Of an index with so many entries. True: a merge is worth its price.
   bool passed(uint64_t dead, uint64_t entries) {
     return dead >= kMany &&
-           passed_.fetch_add(dead, std::memory_order_relaxed) + dead >= kMerge * entries;
+           passed_.fetch_add(dead, std::memory_order_relaxed) + dead >= price(entries);
   }
   bool worth_merging(uint64_t entries) const {
-    const uint64_t passed = passed_.load(std::memory_order_relaxed);
-    return passed > 0 && passed >= kMerge * entries;
+    return passed_.load(std::memory_order_relaxed) >= price(entries);
   }
   void merged() { passed_.store(0, std::memory_order_relaxed); }
 
@@ -29,6 +28,9 @@ class DeadWalks {
   // To merge an entry, with its write, takes about four times what it takes to walk over a deleted
   // one; and four times that, so that merges take no more than a fifth of what walks do.
   static constexpr uint64_t kMerge = 16;
+  static constexpr uint64_t kFold = 2000;  // what the fold before it takes, in entries merged
+  static uint64_t price(uint64_t entries) { return kMerge * (entries + kFold); }
+
   std::atomic<uint64_t> passed_{0};
 };
 

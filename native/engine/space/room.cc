@@ -16,8 +16,8 @@ constexpr uint64_t kExpected = 64 * kKiB;  // of a segment that will be written 
 bool only_deletes(const RecordBuffer& record) {
   for (uint64_t at = 0; at < record.bytes();) {
     const OperationView operation = view_operation(record.operations() + at);
-    const bool drops = operation.type == OperationType::kRegionSize &&
-                       decode_region_key(operation.key).word == 0;
+    const bool drops =
+        operation.type == OperationType::kRegionSize && decode_region_key(operation.key).word == 0;
     if (operation.type != OperationType::kDelete && !drops) return false;
     at += operation.bytes;
   }
@@ -40,7 +40,7 @@ uint64_t Room::log_segment_bytes() const {
   if (given_segment_bytes_ > 0) return round_up(given_segment_bytes_, medium_.info().segment_unit);
   const MediumSpace space = medium_.space();
   const uint64_t unit = medium_.info().segment_unit;
-  const uint64_t part = (medium_.info().grows ? log_.segments.bytes() : space.capacity) / 256;
+  const uint64_t part = medium_.info().grows ? log_.segments.bytes() / 128 : space.capacity / 256;
   // A small pool has small ones: what is left for cleaning and deletions is counted in them, and
   // must be far less than the pool.
   const uint64_t low = medium_.info().grows ? 4 * unit : std::min(512 * kKiB, space.capacity / 16);
@@ -66,6 +66,10 @@ uint64_t Room::fold_reserve(bool merged) const {
 
 // Room to carry a segment's live operations: a deletion leaves this too.
 uint64_t Room::cleaner_reserve() const { return log_segment_bytes() + fold_reserve(); }
+
+uint64_t Room::deletion_reserve() const {
+  return cleaner_reserve() + std::min(kShortestLogSegment, log_segment_bytes());
+}
 
 // Live bytes that a round of cleaning may carry while commits go on. What it has carried comes back
 // with its fold.

@@ -36,6 +36,8 @@ class Room {
   uint64_t zeroed_at_once() const;
   uint64_t fold_reserve(bool merged = false) const;
   uint64_t cleaner_reserve() const;
+  // What a file must have, blocks taken, so that a deletion goes through on a full disk.
+  uint64_t deletion_reserve() const;
   uint64_t round_bytes() const;
   uint64_t reserve_bytes() const;
   uint64_t enough_free() const;  // beside what users leave: no cleaning, no pace

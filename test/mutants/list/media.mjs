@@ -108,7 +108,7 @@ export default [
     'const uint64_t ready = ready_bytes(), most = «ready > kept» ?', 'ready > 0', 'media'],
   ['holes that have blocks are not asked for on a full disk', 'medium/file_space.cc', 'if («!is_disk_full(error)») return error;', 'true', 'pool'],
   ['an idle pool keeps nothing for a full disk', 'engine/clean/tidier.cc',
-    'kept = «ahead + room_.reserve_bytes() - std::min(room_.reserve_bytes(), room_.spare_bytes())»;', '0', 'pool'],
+    'kept = «ahead + needed - std::min(needed, room_.spare_bytes())»;', '0', 'pool'],
   ['a pool that is closed gives nothing back', 'engine/pool/pool_impl.cc', '«give_back_free(false);»', '', 'pool'],
   ['an idle pool gives nothing back', 'engine/maintain/maintenance.cc',
     'work_off_merges();\n  «tidier_.give_back_free(false, tidier_.kept_for_large(few_large_bytes));»', '', 'pool'],

@@ -130,7 +130,7 @@ TEST_CASE("while a long merge goes on those runs are merged that came since") {
 TEST_CASE("an idle pool does not write its whole index anew for a little that came") {
   const Scratch scratch = Scratch::quick();
   auto pool = open_pool(scratch.path("p"), quiet(1'000'000));
-  constexpr uint64_t kKeys = 400'000;
+  constexpr uint64_t kKeys = 800'000;
   put_in_batches(*pool, 0, kKeys, 1);
   REQUIRE(pool->compact().is_ok());
   const auto idle = [&] {
@@ -215,7 +215,7 @@ TEST_CASE("deleted keys that ranges walk over again and again are merged away") 
   for (int times = 0; times < 50; times++) first();
   pool->maintain(false);
   CHECK(pool->stats().overlay_entries == kDeleted);  // not worth it yet
-  for (int times = 0; times < 50; times++) first();
+  for (int times = 0; times < 60; times++) first();
   pool->maintain(false);
   CHECK(pool->stats().overlay_entries == 0);
   CHECK(pool->stats().compactions == compactions + 1);
