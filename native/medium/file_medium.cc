@@ -309,7 +309,10 @@ void FileMedium::copy_out(uint64_t offset, void* to, size_t size) const {
 
 void FileMedium::expect_reads(uint64_t offset, uint64_t bytes) const {
   const uint64_t end = view_end();
-  if (offset < end) PosixFile::expect_reads(view_ + offset, std::min(bytes, end - offset));
+  if (offset >= end || bytes == 0) return;
+  const uint64_t inside = std::min(bytes, end - offset);
+  if (!PosixFile::seem_in_memory(view_ + offset, inside))
+    PosixFile::expect_reads(view_ + offset, inside);
 }
 
 }  // namespace holdfast

@@ -300,6 +300,20 @@ void PosixFile::expect_reads(const uint8_t* at, uint64_t bytes) {
   (void)::madvise(const_cast<uint8_t*>(at) - before, before + bytes, MADV_WILLNEED);
 }
 
+bool PosixFile::seem_in_memory(const uint8_t* at, uint64_t bytes) {
+  constexpr uintptr_t kPage = 4096;
+  constexpr uint64_t kLooks = 4;
+  const auto first = reinterpret_cast<uintptr_t>(at) / kPage;
+  const uint64_t pages = (reinterpret_cast<uintptr_t>(at) + bytes - 1) / kPage - first + 1;
+  const uint64_t looks = std::min(kLooks, pages / 8 + 1);
+  for (uint64_t look = looks; look > 0; look--) {
+    auto* const page = reinterpret_cast<void*>((first + pages * look / looks - 1) * kPage);
+    unsigned char there = 0;
+    if (::mincore(page, kPage, &there) != 0 || (there & 1) == 0) return false;
+  }
+  return true;
+}
+
 void PosixFile::unmap(const uint8_t* at, uint64_t bytes) {
   ::munmap(const_cast<uint8_t*>(at), bytes);
 }

@@ -104,6 +104,10 @@ class PosixFile {
   // be touched soon are read meanwhile. Advice: nothing is said where it is not taken.
   static void expect_random_reads(const uint8_t* at, uint64_t bytes);
   static void expect_reads(const uint8_t* at, uint64_t bytes);
+  // Of a mapping of a file that this process may write to (of others the kernel does not say): up
+  // to four of its pages are looked at, the last one first. Far quicker than to fetch what is
+  // there.
+  static bool seem_in_memory(const uint8_t* at, uint64_t bytes);
   static int map_zeros(
       uint64_t bytes,
       const uint8_t** at);  // read-only, no memory taken: addresses to map files over

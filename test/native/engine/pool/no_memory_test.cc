@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <new>
 
 #include "engine/copies/backup.h"
@@ -18,7 +17,12 @@ std::atomic<size_t> refused_from{SIZE_MAX};  // requests that may fail, and are 
 
 // The binary's own: only requests that say they can do without are refused.
 void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
-  return bytes >= refused_from ? nullptr : std::malloc(bytes);
+  if (bytes >= refused_from) return nullptr;
+  try {
+    return ::operator new(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
 }
 
 namespace holdfast::test {
