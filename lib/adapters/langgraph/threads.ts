@@ -22,7 +22,7 @@ import {
   revive,
   type Shadow,
 } from '../../checkpoint/index';
-import { OBJECT, Tree } from '../../checkpoint/shadow';
+import type { Tree } from '../../checkpoint/shadow';
 import { structured } from '../../codecs';
 import { isConflict } from '../../errors';
 import { forgetRuns } from '../../run/index';
@@ -30,6 +30,7 @@ import { Slices } from '../../slices';
 import type { Batch, Keyspace, PoolCore } from '../../types';
 import { indexText, runsOf, textsCodec, type Texts } from './keys';
 import { type Candidate, keptOf, type PruneRule } from './prune';
+import { isSend, livesOf, type Lives, storedBy } from './sends';
 import type { Checkpoint } from './types';
 import { Turns } from './turns';
 import { comparing, plain } from './values';
@@ -71,7 +72,7 @@ interface Line {
   readonly root: Uint8Array;
   readonly shadow: Shadow;
   /** What its channels were made of, where it was saved here. */
-  readonly lives?: ReadonlyMap<string, WeakRef<object>>;
+  readonly lives?: Lives;
 }
 
 interface Family {
@@ -149,6 +150,7 @@ export class Threads {
       ...comparing,
       known: written.known,
     });
+    const lives = livesOf(state);
     const root = Buffer.from(this.#parts.write(batch, family, shadow).root);
     const record = new Uint8Array(
       structured.encode({ family, parent, metadata, root }) as Uint8Array,
@@ -169,7 +171,7 @@ export class Threads {
       return this.#save(key, parent, metadata, revive(shadow));
     }
     this.#issued.delete(thread);
-    this.#remember(thread, namespace, { id, record, family, root, shadow, lives: livesOf(state) });
+    this.#remember(thread, namespace, { id, record, family, root, shadow, lives });
   }
 
   /** Was a commit refused because what it was laid on is gone? Then that is forgotten. */
@@ -200,7 +202,7 @@ export class Threads {
     const line = this.#lines.get(lineName(thread, namespace));
     // A `Send` passes on most of the state that the task was given.
     const passes = shares && line?.id === id && writes.some(({ value }) => isSend(value));
-    const stored = passes ? storedBy(line) : undefined;
+    const stored = passes ? storedBy(line.shadow, line.lives) : undefined;
     let isShared = false;
     const placed = task.path === undefined ? {} : { path: task.path };
     const batch = this.pool.batch();
@@ -508,36 +510,6 @@ export class Threads {
     this.#lines.set(name, line);
     if (this.#lines.size > rememberedLines) this.#lines.delete(this.#lines.keys().next().value!);
   }
-}
-
-function livesOf(state: unknown): Map<string, WeakRef<object>> {
-  const lives = new Map<string, WeakRef<object>>();
-  for (const [channel, value] of Object.entries((state as Checkpoint).channel_values))
-    if (typeof value === 'object' && value !== null) lives.set(channel, new WeakRef(value));
-  return lives;
-}
-
-/** Where the channels of a checkpoint, and the elements of its lists, are stored. */
-function storedBy({ shadow, lives }: Line): Map<object, Tree> {
-  const stored = new Map<object, Tree>();
-  const channels = fieldOf(shadow, 'channel_values');
-  for (const [channel, weak] of lives ?? []) {
-    const live = weak.deref();
-    const tree = fieldOf(channels, channel);
-    if (live !== undefined) for (const [part, its] of sharedOf(live, tree)) stored.set(part, its);
-  }
-  return stored;
-}
-
-function fieldOf(shadow: Shadow, name: string): Shadow {
-  if (!(shadow instanceof Tree) || shadow.shape !== OBJECT) return undefined;
-  const { items } = shadow;
-  for (let at = 0; at < items.length; at += 2) if (items[at] === name) return items[at + 1];
-  return undefined;
-}
-
-function isSend(value: unknown): boolean {
-  return (value as { lg_name?: unknown } | null | undefined)?.lg_name === 'Send';
 }
 
 /** By their characters' numbers, as keys are. */
