@@ -22,8 +22,7 @@ using namespace holdfast;
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr uint64_t kIndexEntry =
-    22;  // of keys like these: 2 bytes of slot, 8 of place, what differs of the key
+constexpr uint64_t kIndexEntry = 8;  // of keys like these, packed
 
 std::string numbered(uint64_t n) {
   char text[32];

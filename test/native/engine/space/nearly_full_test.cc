@@ -13,7 +13,7 @@ using namespace holdfast::test;
 
 namespace {
 
-constexpr uint64_t kIndexEntry = 22;  // of keys like these
+constexpr uint64_t kIndexEntry = 8;  // of keys like these, at most
 
 struct Overwriting {
   Overwriting(uint64_t pool_bytes, double live, uint64_t value_bytes) : value(value_bytes, 'v') {

@@ -45,7 +45,7 @@ TEST_CASE("a pool at 70 % live never fills up under random overwriting, one key 
   const Scratch scratch = Scratch::quick();
   auto pool = open_pool(scratch.path("p"), file_options(32 * kMiB));
   const uint64_t keys =
-      32 * kMiB * 7 / 10 / 1064;  // a record of 1,024 bytes and its key takes 1,064
+      32 * kMiB * 7 / 10 / 1056;  // an operation of 1,024 bytes and its key takes 1,056
   std::mt19937_64 random(7);
   std::string value(1024, 'v');
   Batch batch;
