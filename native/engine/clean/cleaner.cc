@@ -222,10 +222,10 @@ void Cleaner::prepare_move(uint64_t bytes) {
 // is lost.
 Status Cleaner::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   prepare_move(moves->bytes());
+  moves->seal();
   reach(TestPoint::kMovesGathered);
   std::lock_guard append(log_.lock);
   HOLDFAST_TRY(health_.usable());
-  moves->seal();
   RecordBuffer still;
   std::vector<Place> still_from;
   const auto append_still = [&]() -> Status {

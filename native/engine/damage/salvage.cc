@@ -105,8 +105,8 @@ class Salvage {
   bool operation_at(uint64_t offset, uint64_t most, const std::string& key,
                     OperationView* out) const {
     if (offset >= raw_.view_end()) return false;
-    return read_operation(raw_.view() + offset, std::min(most, raw_.view_end() - offset), out) &&
-           out->key == key;
+    return read_operation_of(key, raw_.view() + offset, std::min(most, raw_.view_end() - offset),
+                             out);
   }
 
   void lose(const std::string& key, const std::string& why) {
@@ -171,7 +171,7 @@ class Salvage {
     Batch batch;
     std::string large;
     for (size_t i = 0; i < keys.size(); i++) {
-      if (steps_.stopped()) return Status(Code::kAborted, "the salvage was aborted");
+      HOLDFAST_TRY(steps_.aborted());
       OperationView operation;
       bool unconfirmed = false;
       if (!choose(keys[i], &operation, &unconfirmed)) continue;

@@ -53,7 +53,7 @@ void SalvagedLog::find_segments() {
 Status SalvagedLog::scan_segments() {
   size_t done = 0;
   for (const auto& [sequence, found] : segments_) {
-    if (steps_.stopped()) return Status(Code::kAborted, "the salvage was aborted");
+    HOLDFAST_TRY(steps_.aborted());
     scan_segment(found, std::next(segments_.find(sequence)) == segments_.end());
     steps_.tell(0.5 * static_cast<double>(++done) / static_cast<double>(segments_.size()));
   }
@@ -184,7 +184,7 @@ Status SalvagedLog::scan_everything() {
   const uint64_t end = raw_.view_end();
   for (uint64_t at = 0; at + sizeof(FrameHeader) <= end;) {
     if (at % kMiB == 0) {
-      if (steps_.stopped()) return Status(Code::kAborted, "the salvage was aborted");
+      HOLDFAST_TRY(steps_.aborted());
       const uint64_t data = raw_.past_hole(at);
       if (data > at) {
         at = data;

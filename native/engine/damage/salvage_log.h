@@ -27,7 +27,11 @@ constexpr size_t kMostLosses = 1000;  // of one kind that a report lists
 struct SalvageSteps {
   const std::atomic<bool>* cancelled;
   const std::function<void(double)>& progress;
-  bool stopped() const { return cancelled && cancelled->load(); }
+  // kAborted where it is not to go on.
+  Status aborted() const {
+    return cancelled && cancelled->load() ? Status(Code::kAborted, "the salvage was aborted")
+                                          : Status();
+  }
   void tell(double fraction) const {
     if (progress) progress(fraction < 1.0 ? fraction : 1.0);
   }

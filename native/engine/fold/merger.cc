@@ -237,7 +237,7 @@ void Merger::begin_idly() {
 // All runs become one, or as many as there is room for.
 Status Merger::merge_all() {
   drop();
-  begin(index_.view.runs.size());
+  begin_all();
   uint64_t entries = UINT64_MAX;
   return under_way() ? step(&entries) : Status();
 }

@@ -5,10 +5,11 @@
 //   maintain/maintenance.h   when to fold, merge, clean and give back; who waits for room
 //   clean/tidier.h           cleaning ahead of need, compacting, what goes back to the disk
 //   clean/cleaner.h          space comes back by segment
-//   fold/folder.h            the overlay becomes a run, a new root is set; regions' bytes are
-//   placed commit/appender.h        places records and applies them commit/barriers.h        how
-//   far the pool is durable, and who waits for it fold/merger.h            runs become one, a few
-//   tables at a time space/returns.h          what nobody needs any more is given back
+//   fold/folder.h            the overlay becomes a run, a root is set; regions' bytes are placed
+//   commit/appender.h        places records and applies them
+//   commit/barriers.h        how far the pool is durable, and who waits for it
+//   fold/merger.h            runs become one, a few tables at a time
+//   space/returns.h          what nobody needs any more is given back
 //   commit/region_commits.h  what a commit asks of regions, and does to them
 //   space/room.h             who may take how much of the pool; space/pace.h: how quickly
 //   state/fold_root.h        the newest durable fold, and how another takes its place
