@@ -47,6 +47,7 @@ namespace holdfast {
   X(kRetainedGivenBack, "retained-given-back")                 \
   X(kKeptLargeForgotten, "kept-large-forgotten")               \
   X(kMovesInFeed, "moves-in-feed")                             \
+  X(kGapOutlivesPut, "gap-outlives-put")                       \
   X(kLineNotFlushed, "line-not-flushed")                       \
   X(kBarrierCoversTooMuch, "barrier-covers-too-much")          \
   X(kIndexLockLeftOut, "index-lock-left-out")                  \

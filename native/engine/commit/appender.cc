@@ -148,8 +148,7 @@ void Appender::apply_operation(const OperationView& operation, uint64_t pool_off
     }
   }
   const bool carried = moved && carried_from_ != nullptr;
-  const auto before =
-      index_.view.active->put(operation.key, place, epoch, index_.oldest_needed(), carried);
+  const auto before = index_.put(operation.key, place, epoch, carried);
   if (carried) log_.note_dead(*carried_from_++, place, true, fold_.begun + 1);
   if (before) {
     log_.note_dead(*before, place, moved, fold_.begun + 1);

@@ -167,7 +167,8 @@ class RangeOver final : public RangeIterator {
     auto reader = snapshot_->pool->read(snapshot_);
     if (!reader.is_ok()) return std::move(reader.status());
     auto cursor = snapshot_->view.cursor(snapshot_->pin.epoch, true);
-    seek(cursor.get());
+    const uint64_t worth_knowing = seek(cursor.get()) ? 1 : KnownGaps::kWorthKnowing;
+    std::optional<Gap> gap;  // before the first that is given
     FoundValue value;
     Status wrong;
     bool more = true;
@@ -180,12 +181,15 @@ class RangeOver final : public RangeIterator {
       if (!wrong.is_ok()) break;
       if (deleted) {
         if (*let_go = ++passed == kWalkedAtOnce; *let_go) {
+          if (given == 0) gap = gap_to(options_.reverse ? cursor->key() : behind(cursor->key()));
           stands_at(cursor->key());
           break;
         }
         step(cursor.get());
         continue;
       }
+      if (given == 0 && passed >= worth_knowing)
+        gap = gap_to(options_.reverse ? behind(cursor->key()) : cursor->key());
       stands_at(cursor->key());
       given++;
       left_--;
@@ -199,9 +203,28 @@ class RangeOver final : public RangeIterator {
     HOLDFAST_TRY(snapshot_->pool->health().sound());  // else none of it may be given
     if (wrong.is_ok()) wrong = cursor->take_status();
     if (!wrong.is_ok()) return given > 0 ? Result<uint64_t>(given) : std::move(wrong);
-    if (left_ == 0 || !cursor->valid() || !inside(cursor->key()))
-      snapshot_ = nullptr;  // the end: let go
+    const bool ended = !cursor->valid() || !inside(cursor->key());
+    if (ended && given == 0 && passed >= worth_knowing)
+      gap = gap_to(options_.reverse ? options_.low : options_.high);
+    if (gap) learn(*gap);
+    if (left_ == 0 || ended) snapshot_ = nullptr;  // the end: let go
     return given;
+  }
+
+  // Keys from `low` to below `high` of which none lives.
+  struct Gap {
+    std::string low, high;
+  };
+  Gap gap_to(Bytes edge) const {
+    if (options_.reverse) return {std::string(edge), begun_ ? last_ : options_.high};
+    return {begun_ ? behind(last_) : options_.low, std::string(edge)};
+  }
+  static std::string behind(Bytes key) { return std::string(key) + '\0'; }
+  // Only of the newest state can it be told that nothing was put there since.
+  void learn(const Gap& gap) {
+    IndexState& index = snapshot_->pool->index();
+    if (index.visible_epoch.load(std::memory_order_relaxed) == snapshot_->pin.epoch)
+      index.gaps.learn(gap.low, gap.high, snapshot_->pin.epoch);
   }
 
   void stands_at(Bytes key) {
@@ -216,13 +239,21 @@ class RangeOver final : public RangeIterator {
       snapshot_->pool->operations().expect(soon.offset(), std::min(soon.bytes(), kAheadBytes));
     return reader.value_at(cursor.place(), cursor.key(), value);
   }
-  void seek(Cursor* cursor) const {
+  // True: across a gap that is known.
+  bool seek(Cursor* cursor) const {
+    KnownGaps& gaps = snapshot_->pool->index().gaps;
+    const uint64_t epoch = snapshot_->pin.epoch;
     if (options_.reverse) {
-      cursor->seek_before(begun_ ? last_ : options_.high);
-      return;
+      const std::string& bound = begun_ ? last_ : options_.high;
+      const auto begin = gaps.begin_of(bound, epoch);
+      cursor->seek_before(begin ? *begin : bound);
+      return begin.has_value();
     }
-    cursor->seek(begun_ ? last_ : options_.low);
-    if (begun_ && cursor->valid() && cursor->key() == last_) cursor->next();
+    const std::string& from = begun_ ? last_ : options_.low;
+    const auto end = gaps.end_of(begun_ ? behind(last_) : from, epoch);
+    cursor->seek(end ? *end : from);
+    if (!end && begun_ && cursor->valid() && cursor->key() == last_) cursor->next();
+    return end.has_value();
   }
   bool inside(Bytes key) const {
     return options_.reverse ? key >= options_.low : key < options_.high;

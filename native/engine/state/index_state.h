@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/shared_lock.h"
+#include "engine/state/known_gaps.h"
 #include "engine/state/region_map.h"
 #include "index/overlay.h"
 #include "index/table.h"
@@ -39,6 +40,7 @@ class IndexState {
   mutable SharedLock lock;
   PlaceMemories memories;                  // of the runs, and outlives them
   IndexView view;                          // guarded by lock
+  KnownGaps gaps;                          // guarded by lock
   std::atomic<uint64_t> visible_epoch{0};  // written under the exclusive lock
   std::atomic<bool> damaged{false};        // no more merging: the runs are kept for salvage
   // Of a table at most: smaller in a small pool, where free space is in small pieces. Under
@@ -47,6 +49,12 @@ class IndexState {
 
   RunPtr make_run(const Medium& medium, std::vector<TableRef>&& tables) {
     return std::make_shared<Run>(medium, std::move(tables), &memories);
+  }
+
+  // Into the active overlay, as Overlay::put() has it. Under the exclusive lock.
+  std::optional<Place> put(Bytes key, Place place, uint64_t epoch, bool older_counted = false) {
+    if (!place.is_deleted()) gaps.put(key);
+    return view.active->put(key, place, epoch, oldest_needed(), older_counted);
   }
 
   // Newer versions and deletions count too. Takes the lock.
