@@ -2,15 +2,19 @@
  * Waiting for news of a run without asking all the time.
  *
  * What this thread commits rings at once. Other threads of the process share the pool but not this
- * memory, so whoever waits also looks every `LOOK_EVERY_MS`. A ring is a hint: who is woken reads
- * the pool, so a run of the same id in another pool does no harm. Nothing here outlives the
- * process.
+ * memory: who waits is woken too where the pool's epoch is another than when it last looked, which
+ * is seen every `LOOK_EVERY_MS` by one timer for all that wait in a pool (lib/run/looks.ts). A ring
+ * is a hint: who is woken reads the pool, so a run of the same id in another pool does no harm.
+ * Nothing here outlives the process.
  */
 import { abortedError } from '../errors';
+import type { PoolCore } from '../types';
+import { Looks, type Wake } from './looks';
 
-const LOOK_EVERY_MS = 50;
+/** What a timer can wait for. */
+const LONGEST_MS = 2 ** 31 - 1;
 
-const waiting = new Map<string, Set<() => void>>();
+const waiting = new Map<string, Set<Wake>>();
 
 export function ring(run: string): void {
   const wakes = waiting.get(run);
@@ -18,12 +22,14 @@ export function ring(run: string): void {
 }
 
 /** Resolves when there may be news, after `ms` at the latest; rejects when `signal` is aborted. */
-export function news(run: string, ms: number, signal?: AbortSignal): Promise<void> {
+export function news(pool: PoolCore, run: string, ms: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted) return Promise.reject(abortedError(signal, `Waiting for run ${run}`));
   return new Promise((resolve, reject) => {
+    const looks = Looks.of(pool);
     const end = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
+      looks.delete(wake);
       const wakes = waiting.get(run);
       wakes?.delete(wake);
       if (wakes?.size === 0) waiting.delete(run);
@@ -36,9 +42,11 @@ export function news(run: string, ms: number, signal?: AbortSignal): Promise<voi
       end();
       reject(abortedError(signal!, `Waiting for run ${run}`));
     };
-    const timer = setTimeout(wake, Math.max(0, Math.min(ms, LOOK_EVERY_MS)));
+    const timer =
+      ms === Infinity ? undefined : setTimeout(wake, Math.min(Math.max(0, ms), LONGEST_MS));
     signal?.addEventListener('abort', onAbort, { once: true });
     const wakes = waiting.get(run) ?? new Set();
     waiting.set(run, wakes.add(wake));
+    looks.add(wake);
   });
 }

@@ -48,7 +48,7 @@ export async function* journalOf(
     if (page.entries.length > 0) continue;
     if (!follow || over) return;
     if (pool.readOnly) await refreshed(pool, signal);
-    else await news(id, Infinity, signal);
+    else await news(pool, id, Infinity, signal);
   }
 }
 

@@ -129,7 +129,7 @@ async function untilNews(writer: JournalWriter, call: WaitCall, ms: number): Pro
     );
   }
   try {
-    await news(writer.run, Math.min(ms, left), call.signal);
+    await news(writer.journals.pool, writer.run, Math.min(ms, left), call.signal);
   } catch (error) {
     await waitNoLonger(writer, call);
     throw error;
