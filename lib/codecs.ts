@@ -176,7 +176,14 @@ export const uint64: Codec<number | bigint> = {
   },
 };
 
-export const codecs = { bytes, utf8, json, structured, uint64 } as const;
+// Named, so that compilers before TypeScript 5.7 can read what it is.
+export const codecs: {
+  readonly bytes: Codec<Uint8Array>;
+  readonly utf8: Codec<string>;
+  readonly json: Codec<unknown>;
+  readonly structured: Codec<unknown>;
+  readonly uint64: Codec<number | bigint>;
+} = { bytes, utf8, json, structured, uint64 };
 
 /**
  * Decodes what lies between `start` and `end`, without a view on it; keeps nothing of it, runs no

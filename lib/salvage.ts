@@ -11,12 +11,12 @@ import { checkProgress, watched } from './progress';
 import { intoNewPool } from './restore';
 import type { OpenOptions, SalvageReport } from './types';
 
-export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'atLeast'> {
+export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'grow' | 'atLeast'> {
   signal?: AbortSignal | undefined;
   onProgress?: ((fraction: number) => void) | undefined;
 }
 
-const names = ['medium', 'size', 'atLeast', 'signal', 'onProgress'] as const;
+const names = ['medium', 'size', 'grow', 'atLeast', 'signal', 'onProgress'] as const;
 
 /**
  * The pool at `from` is only read, and must not be open. `to` must not exist; it has its name when

@@ -27,7 +27,7 @@ export type ReadInto = (into: Uint8Array, offset: number) => number;
 const landing = (native.landing ??= makeLanding());
 
 /** Scratch memory; whoever borrows it runs no foreign code before it is done with the bytes. */
-export const { scratch } = landing;
+export const scratch: Buffer = landing.scratch;
 
 /** A view on the slab that holds a copy of what is in `from`. */
 export function copyToSlab(from: Uint8Array, start: number, end: number): Uint8Array {

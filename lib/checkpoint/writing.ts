@@ -15,7 +15,7 @@ import {
 import { inRuns, lowTexts, lowTrees, tags } from './wire';
 
 export class Writer {
-  buffer = Buffer.allocUnsafeSlow(8192);
+  buffer: Buffer = Buffer.allocUnsafeSlow(8192);
   at = 0;
   #written = this.buffer.subarray(0, 0);
 

@@ -59,7 +59,9 @@ export interface CommittedRegionChanges {
   readonly changes: readonly RegionChange[];
 }
 
-interface Feed<C> extends AsyncIterableIterator<C, undefined>, AsyncDisposable {
+interface Feed<C> extends AsyncIterableIterator<C>, AsyncDisposable {
+  next(): Promise<IteratorResult<C, undefined>>;
+  return(): Promise<IteratorResult<C, undefined>>;
   /** Everything up to here has been given: what to watch from to go on later. */
   readonly epoch: number;
 }

@@ -33,20 +33,27 @@ std::vector<std::string> strings_of(const Napi::Value& value) {
   return found;
 }
 
-// open(path, { medium, create, size, grow, directories, atLeast, foldOperations, eventualWithin,
-// retainMs, retainBytes }), all numbers; see lib/options.ts.
+// Where a pool is to lie: { medium, create, size, grow, directories, atLeast }.
+MediumOptions medium_options(const Napi::Object& options) {
+  MediumOptions medium;
+  medium.choice = static_cast<MediumChoice>(option(options, "medium").value_or(0));
+  medium.create = static_cast<CreateMode>(option(options, "create").value_or(0));
+  medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
+  medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
+  medium.grow = options.Get("grow").ToBoolean().Value();
+  medium.directories = strings_of(options.Get("directories"));
+  return medium;
+}
+
 }  // namespace
 
+// open(path, { of medium_options(), readOnly, foldOperations, eventualWithin, retainMs,
+// retainBytes }), all numbers; see lib/options.ts.
 OpenRequest open_request(const Napi::CallbackInfo& info) {
   OpenRequest request;
   request.path = info[0].As<Napi::String>().Utf8Value();
   const Napi::Object options = info[1].As<Napi::Object>();
-  request.medium.choice = static_cast<MediumChoice>(option(options, "medium").value_or(0));
-  request.medium.create = static_cast<CreateMode>(option(options, "create").value_or(0));
-  request.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
-  request.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
-  request.medium.grow = options.Get("grow").ToBoolean().Value();
-  request.medium.directories = strings_of(options.Get("directories"));
+  request.medium = medium_options(options);
   request.read_only = options.Get("readOnly").ToBoolean().Value();
   const auto operations = option(options, "foldOperations");
   if (operations) request.fold_operations = static_cast<uint64_t>(*operations);
@@ -145,11 +152,8 @@ napi_value salvage_report(napi_env env_in, const SalvageReport& report) {
 Napi::Value salvage_pool(const Napi::CallbackInfo& info) {
   const std::string from = info[0].ToString().Utf8Value();
   const std::string to = info[1].ToString().Utf8Value();
-  const Napi::Object options = info[2].ToObject();
   PoolOptions target;
-  target.medium.choice = static_cast<MediumChoice>(option(options, "medium").value_or(0));
-  target.medium.size = static_cast<uint64_t>(option(options, "size").value_or(0));
-  target.medium.at_least = static_cast<DurabilityClass>(option(options, "atLeast").value_or(1));
+  target.medium = medium_options(info[2].ToObject());
   const auto work = std::make_shared<WatchedWork>(info.Env(), info[3]);
   const auto report = std::make_shared<SalvageReport>();
   napi_value promise = Task::start(

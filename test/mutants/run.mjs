@@ -205,6 +205,8 @@ function mutate(file, text) {
       throw new Error(`mutants overlap in ${file}: ${text.slice(begin, end)}`);
     const original = text.slice(begin, end + within.reduce((sum, edit) => sum + edit.more, 0));
     const statement = list.some(([, instead]) => instead === '' || /;[ }]*$/.test(instead));
+    if (statement && /(\.|->|[=(,&|!?] *)$/.test(text.slice(0, begin)))
+      throw new Error(`a mutant's place in ${file} is not a whole statement: ${original}`);
     let changed = statement ? `{ ${original} }` : `(${original})`;
     for (const [number, instead] of list) {
       changed = statement

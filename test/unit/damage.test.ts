@@ -7,6 +7,8 @@ import {
   openSync as openFile,
   readFileSync,
   readdirSync,
+  rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -18,6 +20,7 @@ import { open, openSync, salvage } from '../../lib/index';
 import { cli } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
 import { runChild } from './support/child';
+import { pmemMissing } from './support/media';
 
 const root = scratchFolder('damage');
 let made = 0;
@@ -100,6 +103,29 @@ describe('damage', () => {
     expect((await saved.check()).ok).toBe(true);
     await saved.close();
   });
+
+  const noPmem = pmemMissing();
+  test.skipIf(noPmem !== undefined)(
+    `a pool that grows on persistent memory takes what is saved${noPmem ? ` (skipped: ${noPmem})` : ''}`,
+    async () => {
+      const path = folder.file('hurt');
+      await makePool(path);
+      damageValue(path, 77);
+      const to = `/dev/shm/holdfast-saved-${process.pid}`;
+      try {
+        const size = 64 * 2 ** 20;
+        const args = ['--medium', 'pmem', '--grow', '--size', String(size)];
+        const ended = await cli(['salvage', path, to, ...args, '--json']);
+        expect(JSON.parse(ended.stdout)).toMatchObject({ lost: 1 });
+        const saved = openSync(to);
+        expect(saved.keyspace('notes').count()).toBe(299);
+        expect(statSync(to).blocks * 512).toBeLessThan(size / 2); // one sparse file
+        await saved.close();
+      } finally {
+        rmSync(to, { force: true });
+      }
+    },
+  );
 
   test.each([
     ['both root slots', 8192, 8192, 'log'],

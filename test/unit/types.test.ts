@@ -2,6 +2,7 @@
  * The types that a user sees, as they are built: compiled with TypeScript's strictest rules, for
  * each way of finding modules.
  */
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { expect, it } from 'vitest';
@@ -17,3 +18,18 @@ it.each(['node16', 'nodenext', 'bundler'])(
     expect(saidOf(path.join(import.meta.dirname, 'support', 'consumer.ts'), options)).toBe('');
   },
 );
+
+// What older compilers know without type arguments, or with one: buffers before 5.7, iterators
+// before 5.6. (`NoInfer` is there since 5.4.)
+it('what is emitted can be read by TypeScript 5.4', () => {
+  const dist = path.join(import.meta.dirname, '../../dist');
+  const newer = /\b(?:Uint8Array|Buffer|DataView)<|\b(?:Async)?IterableIterator<[^<>[\]]+, /g;
+  const found = readdirSync(dist, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.d.ts'))
+    .flatMap((file) =>
+      [...readFileSync(path.join(dist, file), 'utf8').matchAll(newer)].map(
+        ([s]) => `${file}: ${s}`,
+      ),
+    );
+  expect(found).toEqual([]);
+});

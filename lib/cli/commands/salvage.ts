@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import pc from 'picocolors';
 
 import { salvage } from '../../index';
-import { newMediumOption, type NewPoolOptions, newSizeOption } from '../new-pool';
+import { newGrowOption, newMediumOption, type NewPoolOptions, newSizeOption } from '../new-pool';
 import { bytesText, EXIT, type Finish, Output } from '../output';
 import { tellPlace } from '../with-pool';
 
@@ -21,6 +21,7 @@ export function addSalvage(program: Command, finish: Finish): void {
     )
     .addOption(newMediumOption())
     .addOption(newSizeOption())
+    .addOption(newGrowOption())
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -33,6 +34,7 @@ export function addSalvage(program: Command, finish: Finish): void {
       const report = await salvage(from, to, {
         medium: options.medium,
         size: options.size,
+        grow: options.grow,
         onProgress: (fraction) => bar.update(Math.floor(fraction * 100)),
       }).finally(() => bar.stop());
       const whole = report.lost === 0 && report.gaps.length === 0 && report.unconfirmed === 0;

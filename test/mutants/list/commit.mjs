@@ -54,7 +54,7 @@ export default [
     'taken.status().is_full() && «for_record < least»', 'false'],
   ['on a full disk no shorter segment is taken', 'engine/space/room.cc',
     'if («taken.status().is_full()» && for_record', 'taken.status().code() == Code::kPoolFull'],
-  ['segments taken and not used are forgotten', 'engine/commit/appender.cc', '«stow(fresh, taken);»', ''],
+  ['segments taken and not used are forgotten', 'engine/commit/appender.cc', '«room_.stow(fresh, taken);»', ''],
   ['a second spare is forgotten', 'engine/space/room.cc', '} else {\n      «medium_.release(fresh[i]);»', ''],
   ['spares that do not fit are forgotten', 'engine/space/room.cc', '«medium_.release(spare);»\n  }\n  return std::nullopt;', ''],
   ['a record of several parts does not know of its segments', 'engine/commit/appender.cc',

@@ -109,7 +109,7 @@ export default [
   ['holes that have blocks are not asked for on a full disk', 'medium/file_space.cc', 'if («!is_disk_full(error)») return error;', 'true', 'pool'],
   ['an idle pool keeps nothing for a full disk', 'engine/clean/tidier.cc',
     'kept = «ahead + needed - std::min(needed, room_.spare_bytes())»;', '0', 'pool'],
-  ['a pool that is closed gives nothing back', 'engine/pool/pool_impl.cc', '«give_back_free(false);»', '', 'pool'],
+  ['a pool that is closed gives nothing back', 'engine/pool/pool_impl.cc', '«tidier_.give_back_free(false);»', '', 'pool'],
   ['an idle pool gives nothing back', 'engine/maintain/maintenance.cc',
     'work_off_merges();\n  «tidier_.give_back_free(false, tidier_.kept_for_large(few_large_bytes));»', '', 'pool'],
   ['holes are not looked for at opening', 'medium/file_space.cc', 'if («!held.empty()») find_holes();', 'false', 'media'],

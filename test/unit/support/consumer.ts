@@ -39,6 +39,18 @@ export async function keyspaces(): Promise<void> {
   pool.batch().put(bytes, 5, 'text');
 }
 
+export async function feeds(): Promise<void> {
+  await using pool = await open('./a.holdfast');
+  const jobs = pool.keyspace<string, { n: number }>('jobs');
+  for await (const { changes } of pool.watch({ keyspace: jobs })) {
+    const [change] = changes;
+    same<typeof change, (typeof changes)[number] | undefined>(true);
+    if (change?.deleted === false) same<typeof change.value, { n: number }>(true);
+  }
+  const given = await pool.watch({ keyspace: jobs }).next();
+  if (given.done) same<typeof given.value, undefined>(true);
+}
+
 /** What may be left out may be undefined too. */
 export async function undefinedOptions(
   limit: number | undefined,

@@ -23,7 +23,7 @@ function folderIn(base: string): string {
 }
 
 /** Why pmem cannot be tried here. Emulated persistent memory is tmpfs, forced. */
-function pmemMissing(): string | undefined {
+export function pmemMissing(): string | undefined {
   if (!fs.existsSync('/dev/shm')) return 'there is no tmpfs at /dev/shm';
   process.env.PMEM_IS_PMEM_FORCE = '1';
   if (!probe('/dev/shm/holdfast-probe').builtWithPmem) return 'libpmemobj is not installed';
