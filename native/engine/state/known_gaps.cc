@@ -7,7 +7,7 @@
 namespace holdfast {
 
 std::optional<std::string> KnownGaps::end_of(Bytes key, uint64_t epoch) {
-  if (!any_.load(std::memory_order_relaxed)) return std::nullopt;
+  if (!any()) return std::nullopt;
   std::lock_guard guard(mutex_);
   auto it = gaps_.upper_bound(key);
   if (it == gaps_.begin()) return std::nullopt;
@@ -18,7 +18,7 @@ std::optional<std::string> KnownGaps::end_of(Bytes key, uint64_t epoch) {
 }
 
 std::optional<std::string> KnownGaps::begin_of(Bytes bound, uint64_t epoch) {
-  if (!any_.load(std::memory_order_relaxed)) return std::nullopt;
+  if (!any()) return std::nullopt;
   std::lock_guard guard(mutex_);
   auto it = gaps_.lower_bound(bound);
   if (it == gaps_.begin()) return std::nullopt;
@@ -43,7 +43,27 @@ void KnownGaps::learn(Bytes low, Bytes high, uint64_t epoch) {
   }
   if (gaps_.size() == kMost) drop_least_used();
   gaps_.emplace(std::move(begin), Gap{std::move(end), epoch, ++uses_});
-  any_.store(true, std::memory_order_relaxed);
+  note_keyspaces();
+}
+
+// Of a gap within one keyspace, or up to the next one's first key, that one's.
+uint64_t KnownGaps::bits_of(Bytes low, Bytes high) {
+  if (low.size() < kKeyspacePrefixBytes || high.size() < kKeyspacePrefixBytes) return UINT64_MAX;
+  const auto keyspace = [](Bytes key) {
+    uint32_t number = 0;
+    for (size_t i = 0; i < kKeyspacePrefixBytes; i++)
+      number = number << 8 | static_cast<uint8_t>(key[i]);
+    return number;
+  };
+  const bool ends_there = keyspace(high) == keyspace(low) || (high.size() == kKeyspacePrefixBytes &&
+                                                              keyspace(high) == keyspace(low) + 1);
+  return ends_there ? bit_of(low) : UINT64_MAX;
+}
+
+void KnownGaps::note_keyspaces() {
+  uint64_t bits = 0;
+  for (const auto& [low, gap] : gaps_) bits |= bits_of(low, gap.end);
+  keyspaces_.store(bits, std::memory_order_relaxed);
 }
 
 void KnownGaps::drop_least_used() {
@@ -58,7 +78,7 @@ void KnownGaps::cut(Bytes key) {
   if (it == gaps_.begin() || key >= (--it)->second.end) return;
   if (it->first == key) {
     gaps_.erase(it);
-    any_.store(!gaps_.empty(), std::memory_order_relaxed);
+    note_keyspaces();
   } else {
     it->second.end.assign(key.data(), key.size());
   }

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "engine/pool.h"
 
 namespace holdfast {
 
@@ -32,8 +33,9 @@ class KnownGaps {
   // Of the keys from `low` to below `high` none lives as of `epoch`, which is the newest state.
   void learn(Bytes low, Bytes high, uint64_t epoch);
 
+  // Costs a look at a word where no gap of the key's keyspace is known.
   void put(Bytes key) {
-    if (any_.load(std::memory_order_relaxed)) cut(key);
+    if (keyspaces_.load(std::memory_order_relaxed) & bit_of(key)) cut(key);
   }
 
  private:
@@ -44,11 +46,20 @@ class KnownGaps {
   };
   using Gaps = std::map<std::string, Gap, std::less<>>;  // by their first key; apart
 
+  // By the last six bits of the keyspace's number, with which a key begins.
+  static uint64_t bit_of(Bytes key) {
+    return key.size() < kKeyspacePrefixBytes
+               ? UINT64_MAX
+               : uint64_t{1} << (static_cast<uint8_t>(key[kKeyspacePrefixBytes - 1]) & 63);
+  }
+  static uint64_t bits_of(Bytes low, Bytes high);
+  bool any() const { return keyspaces_.load(std::memory_order_relaxed) != 0; }
+  void note_keyspaces();
   void cut(Bytes key);
   void drop_least_used();
 
-  std::atomic<bool> any_{false};
-  std::mutex mutex_;  // among readers
+  std::atomic<uint64_t> keyspaces_{0};  // bits_of() all gaps
+  std::mutex mutex_;                    // among readers
   Gaps gaps_;
   uint64_t uses_ = 0;
 };

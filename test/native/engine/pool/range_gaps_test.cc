@@ -265,3 +265,24 @@ TEST_CASE("gaps: those that touch become one, a put cuts one, the one of no use 
   CHECK(!gaps.end_of(numbered_key(10), 9));
   CHECK(gaps.end_of(numbered_key(20), 9));
 }
+
+TEST_CASE("gaps: a put into any keyspace that one reaches into cuts it") {
+  struct Case {
+    std::string low, high, put, end;
+  };
+  const std::string next(key_in(8, ""));
+  for (const Case& one : {
+           Case{key_in(7, "a"), key_in(7, "m"), key_in(7, "c"), key_in(7, "c")},
+           Case{key_in(7, "a"), next, key_in(7, "zz"), key_in(7, "zz")},
+           Case{key_in(7, "a"), next, key_in(8, "a"), next},
+           Case{key_in(7, "a"), key_in(8, "m"), key_in(8, "c"), key_in(8, "c")},
+           Case{key_in(7, "a"), key_in(9, "m"), key_in(8, "c"), key_in(8, "c")},
+           Case{key_in(7, "a"), "\xff", key_in(0x12345678, "c"), key_in(0x12345678, "c")},
+           Case{"", key_in(9, "m"), key_in(3, "c"), key_in(3, "c")},
+       }) {
+    KnownGaps gaps;
+    gaps.learn(one.low, one.high, 1);
+    gaps.put(one.put);
+    CHECK(gaps.end_of(one.low, 1) == one.end);
+  }
+}
