@@ -472,6 +472,8 @@ const TESTS = [
   'run-arguments',
   'run-edges',
   'run-waiting',
+  'run-leases',
+  'run-hooks',
   'run-workers',
   'long-life',
 ].map((name) => `test/unit/${name}`);
