@@ -1,0 +1,536 @@
+/** Runs that have ended and are forgotten: what goes, what stays, and what a crash leaves. */
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { describe, expect, test } from 'vitest';
+
+import { open, type CommitReceipt, type Holdfast, type Run } from '../../lib/index';
+import { Journals } from '../../lib/run/journals';
+import { entryKeyCodec } from '../../lib/run/keys';
+import { messageOf, startWorker } from './support/child';
+import { countLooks, never, rejects, runsBench } from './support/runs';
+
+const bench = runsBench('forget');
+/** So that whatever has ended by now is old enough. */
+const now = () => ({ olderThan: -1000 });
+const none = { unknownOutcomes: 0, forks: 0, children: 0 };
+
+/** What there is in the pool of runs, by keyspace: counts, without those that are empty. */
+function left(pool = bench.pool): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const name of pool.keyspaces()) {
+    // A mark, a number and a lease a pool: they belong to no run.
+    if (['holdfast.run-marks', 'holdfast.numbers', 'holdfast.holders'].includes(name)) continue;
+    const count = pool.keyspace(name, { key: 'bytes', value: 'bytes' }).count();
+    if (count > 0) counts[name] = count;
+  }
+  return counts;
+}
+
+const ids = (pool = bench.pool) => [...pool.runs()].map(({ id }) => id);
+
+/** One with something of everything. */
+async function live(pool: Holdfast, id: string, size = 100): Promise<string> {
+  const run = await pool.run(id, { input: { id } });
+  await run.decision('plan', () => 'x'.repeat(size));
+  await pool.signal(id, 'go', 1);
+  await run.signal('go');
+  await run.sleep(0);
+  const key = await run.tool('pay', { cents: 5 }, (_args, { idempotencyKey }) => idempotencyKey);
+  await run.checkpoint({ key, list: Array.from({ length: 40 }, (_, i) => `${id} item ${i}`) });
+  await run.checkpoint({ key, list: Array.from({ length: 41 }, (_, i) => `${id} item ${i}`) });
+  await pool.signal(id, 'never asked for', 1);
+  await run.finish(key);
+  return key;
+}
+
+describe('forgetting', () => {
+  test('leaves nothing of a run that has ended, and gives its space back', async () => {
+    await live(bench.pool, 'first');
+    expect(await bench.pool.forgetRuns(now())).toEqual({ removed: 1, kept: none });
+    await bench.pool.compact();
+    const before = bench.pool.stats();
+    for (let i = 0; i < 40; ++i) await live(bench.pool, `r${i}`, 20_000);
+    await bench.pool.compact();
+    expect(bench.pool.stats().liveBytes - before.liveBytes).toBeGreaterThan(40 * 20_000);
+    expect(await bench.pool.forgetRuns(now())).toEqual({ removed: 40, kept: none });
+    expect([left(), ids()]).toEqual([{}, []]);
+    await bench.pool.compact();
+    const after = bench.pool.stats();
+    expect(after.liveBytes).toBeLessThan(before.liveBytes + 2000);
+    expect(after.takenBytes).toBeLessThan(before.takenBytes + 300_000);
+    expect((await bench.pool.check()).damages).toEqual([]);
+  });
+
+  test('touches none that has not ended, however old it is', async () => {
+    const { pool } = bench;
+    const driven = await pool.run('driven');
+    (await pool.run('closed')).close();
+    const waiting = await pool.run('waiting', { suspendAfter: 0 });
+    await rejects(waiting.signal('x'), 'ERR_HOLDFAST_SUSPENDED');
+    await (await pool.run('parked')).park(new Error('no'));
+    await (await pool.run('later')).park(new Error('no'), { until: 1 });
+    await pool.begin('begun', { input: 1 });
+    await pool.begin('not yet', { notBefore: 1e9 });
+    const undone = await pool.run('rolled back');
+    await undone.tool('book', 1, () => 1, { compensate: () => 1 });
+    await undone.rollback();
+    undone.close();
+    await live(pool, 'done');
+    const before = left();
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 1, kept: none });
+    expect(ids()).toHaveLength(8);
+    await driven.step('goes on', () => 1);
+    await driven.finish();
+    expect(left()['holdfast.open-runs']).toBe(before['holdfast.open-runs']! - 1);
+    await (await pool.run('rolled back')).finish('as any other');
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 2, kept: none });
+  });
+
+  test('looks at the end, and takes a Date or milliseconds, and nothing else', async () => {
+    const { pool } = bench;
+    await live(pool, 'old');
+    await pause(30);
+    const between = new Date();
+    await pause(5);
+    await live(pool, 'young');
+    expect(await pool.forgetRuns({ olderThan: 3_600_000 })).toEqual({ removed: 0, kept: none });
+    expect(await pool.forgetRuns({ olderThan: Infinity })).toEqual({ removed: 0, kept: none });
+    expect(await pool.forgetRuns({ olderThan: between })).toEqual({ removed: 1, kept: none });
+    expect(ids()).toEqual(['young']);
+    for (const wrong of [undefined, {}, { olderThan: '30d' }, { olderThan: null }, { prefix: 'a' }])
+      await rejects(pool.forgetRuns(wrong as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
+    for (const wrong of [{ prefix: 5 }, { dryRun: 1 }, { signal: 1 }])
+      await rejects(
+        pool.forgetRuns({ olderThan: 1, ...wrong } as never),
+        'ERR_HOLDFAST_INVALID_ARGUMENT',
+      );
+    expect(ids()).toEqual(['young']);
+  });
+
+  test('of some, or only counted, also beside the process that writes', async () => {
+    const { pool } = bench;
+    for (const id of ['a/1', 'a/2', 'b/1']) await live(pool, id);
+    await rejects(
+      pool.forgetRuns({ ...now(), signal: AbortSignal.abort() }),
+      'ERR_HOLDFAST_ABORTED',
+    );
+    const all = left();
+    expect(await pool.forgetRuns({ ...now(), dryRun: true })).toEqual({ removed: 3, kept: none });
+    const reader = await open(bench.path, { readOnly: true });
+    expect(await reader.forgetRuns({ ...now(), dryRun: true, prefix: 'a/' })).toMatchObject({
+      removed: 2,
+    });
+    await rejects(reader.forgetRuns(now()), 'ERR_HOLDFAST_READ_ONLY');
+    await reader.close();
+    expect(left()).toEqual(all);
+    expect(await pool.forgetRuns({ ...now(), prefix: 'a/' })).toEqual({ removed: 2, kept: none });
+    expect(ids()).toEqual(['b/1']);
+  });
+
+  test('lets the same id be another run, whose effects have keys of their own', async () => {
+    const { pool } = bench;
+    const first = await live(pool, 'r');
+    await pool.forgetRuns(now());
+    expect(pool.runInfo('r')).toBeUndefined();
+    expect(await pool.begin('r', { input: { other: 1 } })).toMatchObject({ begun: true });
+    await pool.forgetRuns(now());
+    const run = (await pool.claim())!;
+    expect([run.input, run.state, run.attempt, run.continued]).toEqual([
+      { other: 1 },
+      undefined,
+      1,
+      false,
+    ]);
+    const second = await run.tool('pay', { cents: 5 }, (_a, { idempotencyKey }) => idempotencyKey);
+    expect([typeof second, second === first]).toEqual(['string', false]);
+    const { checkpoint } = await run.checkpoint({ again: 1 });
+    expect(run.at(checkpoint)).toEqual({ again: 1 });
+    await run.finish();
+    await pool.forgetRuns(now());
+    expect(left()).toEqual({});
+  });
+
+  test('keeps what has an unknown outcome until somebody says what it was', async () => {
+    const { pool } = bench;
+    for (const id of ['a', 'b']) {
+      const run = await pool.run(id);
+      const call = run.tool('pay', 1, () => Promise.reject(new Error('gone silent')));
+      await call.catch(() => {});
+      await run.finish('all the same');
+    }
+    const [first, second] = pool.unknownOutcomes();
+    const kept = { ...none, unknownOutcomes: 2 };
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 0, kept });
+    await pool.resolve(first!.id, 'happened');
+    expect(await pool.forgetRuns(now())).toEqual({
+      removed: 1,
+      kept: { ...none, unknownOutcomes: 1 },
+    });
+    // One that cannot be read may be of any run of its key's.
+    const intents = pool.keyspace('holdfast.intents', { value: 'bytes' });
+    await intents.put(second!.id, Buffer.from('{'));
+    await live(pool, 'c');
+    expect(await pool.forgetRuns(now())).toEqual({
+      removed: 1,
+      kept: { ...none, unknownOutcomes: 1 },
+    });
+    await intents.delete(second!.id);
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 1, kept: none });
+    expect(left()).toEqual({});
+  });
+
+  test('looks at none that ended since, and at none that goes on', async () => {
+    const { pool } = bench;
+    for (let i = 0; i < 5; ++i) await live(pool, `old ${i}`);
+    await pause(5);
+    const between = new Date();
+    await pause(5);
+    for (let i = 0; i < 200; ++i) await (await pool.run(`young ${i}`)).finish();
+    for (let i = 0; i < 200; ++i) await pool.begin(`open ${i}`);
+    const looks = countLooks(pool);
+    expect(await pool.forgetRuns({ olderThan: between })).toMatchObject({ removed: 5 });
+    expect(looks()).toBeLessThan(40);
+  });
+
+  test('finds what earlier builds have ended', async () => {
+    const { pool } = bench;
+    for (let i = 0; i < 3; ++i) await live(pool, `r${i}`);
+    (await pool.run('open')).close();
+    // As they left it: without the list; and a run of format 1.
+    const { ended } = Journals.of(pool);
+    for (const key of [...ended.keys()]) await ended.delete(key);
+    await pool.keyspace<string, string>('holdfast.run-marks').delete('ended');
+    const entries = pool.keyspace('holdfast.journal', { key: entryKeyCodec });
+    const first = (sequence: number, entry: object) =>
+      entries.put({ run: 'first', sequence }, { at: 5, ...entry });
+    await first(0, { kind: 'start', uid: 'f'.repeat(32), input: 1 });
+    await first(1, { kind: 'end', ms: 1, result: 2 });
+    await pool.keyspace('holdfast.states').put('first', { old: 1 });
+    await pool
+      .keyspace('holdfast.runs', { value: 'json' })
+      .put('first', { format: 1, status: 'finished', driver: 1 });
+    const again = await bench.again();
+    const counted = await again.forgetRuns({ ...now(), dryRun: true });
+    expect(counted).toEqual({ removed: 4, kept: none });
+    expect(await again.forgetRuns({ olderThan: 3_600_000 })).toEqual({ removed: 1, kept: none });
+    const looks = countLooks(again);
+    expect(await again.forgetRuns({ olderThan: 3_600_000 })).toEqual({ removed: 0, kept: none });
+    expect(looks()).toBe(0);
+    expect(await again.forgetRuns(now())).toEqual({ removed: 3, kept: none });
+    expect(ids(again)).toEqual(['open']);
+  });
+
+  test('goes past what the list says of runs that are gone, or are others', async () => {
+    const { pool } = bench;
+    await live(pool, 'r');
+    const journals = Journals.of(pool);
+    const batch = pool.batch();
+    journals.hasEnded(batch, 'gone', 5);
+    journals.hasEnded(batch, 'r', 6);
+    await pool.commit(batch);
+    expect(await pool.forgetRuns({ olderThan: new Date(1000) })).toEqual({
+      removed: 0,
+      kept: none,
+    });
+    expect([...journals.ended.keys()].map(({ run }) => run)).toEqual(['r', 'r']);
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 1, kept: none });
+  });
+});
+
+describe('a run and its children', () => {
+  const child = async (parent: Run, id: string): Promise<string> => {
+    const run = await parent.child<unknown, unknown, string>(id);
+    if (run.status === 'finished') return run.result!;
+    const key = await run.tool('ship', 1, (_args, { idempotencyKey }) => idempotencyKey);
+    await run.checkpoint({ shipped: key });
+    await run.finish(key);
+    return key;
+  };
+
+  test('go together: a parent that goes on recalls what its children did', async () => {
+    let { pool } = bench;
+    const parent = await pool.run('order');
+    const key = await child(parent, 'shipping');
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 0, kept: { ...none, children: 1 } });
+    pool = await bench.again();
+    const later = await pool.run('order');
+    expect(await child(later, 'shipping')).toBe(key);
+    await later.finish();
+    // of that name, and nobody's child
+    (await pool.run('order/of somebody else')).close();
+    expect(await pool.forgetRuns({ ...now(), prefix: 'order/' })).toEqual({
+      removed: 0,
+      kept: { ...none, children: 1 },
+    });
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 2, kept: none });
+    expect(ids(pool)).toEqual(['order/of somebody else']);
+    // A new run of that id finds none of them.
+    const other = await child(await pool.run('order'), 'shipping');
+    expect([typeof other, other === key]).toEqual(['string', false]);
+  });
+
+  test('stay while a child, or a child of one, goes on', async () => {
+    const { pool } = bench;
+    const parent = await pool.run('a');
+    const middle = await parent.child('b');
+    const inner = await middle.child('c');
+    await middle.finish();
+    await parent.finish();
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 0, kept: { ...none, children: 2 } });
+    const call = inner.tool('pay', 1, () => Promise.reject(new Error('gone silent')));
+    await call.catch(() => {});
+    await inner.finish();
+    expect(await pool.forgetRuns(now())).toEqual({
+      removed: 0,
+      kept: { ...none, unknownOutcomes: 3 },
+    });
+    await pool.resolve(pool.unknownOutcomes()[0]!.id, 'never-happened');
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 3, kept: none });
+    expect(left()).toEqual({});
+  });
+});
+
+describe('forks', () => {
+  /** A run with a child, and a checkpoint behind both. */
+  const origin = async (id: string) => {
+    const run = await bench.pool.run(id);
+    const key = await run.tool('pay', 1, (_args, { idempotencyKey }) => idempotencyKey);
+    const child = await run.child('child');
+    const shipped = await child.tool('ship', 1, (_args, { idempotencyKey }) => idempotencyKey);
+    await child.finish(shipped);
+    const list = Array.from({ length: 200 }, (_, i) => `${id} item ${i}`);
+    const { checkpoint } = await run.checkpoint({ key, list });
+    return { run, key, shipped, checkpoint, list };
+  };
+  const recalls = async (id: string, from: Awaited<ReturnType<typeof origin>>) => {
+    const run = await bench.pool.run(id);
+    expect(await run.tool('pay', 1, never)).toBe(from.key);
+    expect((await run.child('child')).result).toBe(from.shipped);
+    expect(run.state).toEqual({ key: from.key, list: from.list });
+    return run;
+  };
+
+  test('keep the run they were forked from, and its children; they go before it', async () => {
+    const { pool } = bench;
+    const from = await origin('r');
+    await from.run.finish();
+    await pool.fork(from.checkpoint, 'f');
+    const ofFork = await pool.fork('run/f@0', 'g').then(() => pool.run('g'));
+    await ofFork.finish();
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 1, kept: { ...none, forks: 2 } });
+    const fork = await recalls('f', from);
+    await fork.finish();
+    expect(await pool.forgetRuns({ ...now(), prefix: 'r' })).toEqual({
+      removed: 0,
+      kept: { ...none, forks: 2 },
+    });
+    expect(await pool.forgetRuns({ ...now(), dryRun: true })).toEqual({ removed: 4, kept: none });
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 4, kept: none });
+    expect([left(), ids()]).toEqual([{}, []]);
+  });
+
+  test('go without the run they were forked from, and give back what only they held', async () => {
+    const { pool } = bench;
+    const from = await origin('r');
+    await pool.compact();
+    const before = pool.stats().liveBytes;
+    for (let i = 0; i < 5; ++i) {
+      await pool.fork(from.checkpoint, `f${i}`);
+      const fork = await recalls(`f${i}`, from);
+      await fork.checkpoint({ more: Array.from({ length: 2000 }, (_, n) => `${i} of ${n}`) });
+      await fork.finish();
+    }
+    // of each fork it and its fork of the child
+    const kept = { ...none, children: 1 };
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 10, kept });
+    await pool.compact();
+    expect(pool.stats().liveBytes).toBeLessThan(before + 4000);
+    expect(ids()).toEqual(['r', 'r/child']);
+    from.run.close();
+    const again = await recalls('r', from);
+    await again.checkpoint({ last: 1 });
+    await again.finish();
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 2, kept: none });
+    expect(left()).toEqual({});
+    expect((await pool.check()).damages).toEqual([]);
+  });
+
+  test('made while their origin is about to go: both are there, or neither', async () => {
+    const { pool } = bench;
+    let forked = 0;
+    for (let i = 0; i < 30; ++i) {
+      const from = await origin(`r${i}`);
+      await from.run.finish();
+      const forking = async (): Promise<CommitReceipt | undefined> => {
+        for (let turns = i; turns > 0; --turns) await Promise.resolve();
+        return pool.fork(from.checkpoint, `f${i}`).catch((error: { code: string }) => {
+          expect(error.code).toBe('ERR_HOLDFAST_NOT_FOUND');
+          return undefined;
+        });
+      };
+      const [receipt] = await Promise.all([forking(), pool.forgetRuns(now())]);
+      if (receipt !== undefined) {
+        forked += 1;
+        await (await recalls(`f${i}`, from)).finish();
+      } else expect([pool.runInfo(`r${i}`), pool.runInfo(`f${i}`)]).toEqual([undefined, undefined]);
+    }
+    expect(forked).toBeGreaterThan(0);
+    await pool.forgetRuns(now());
+    expect(left()).toEqual({});
+  });
+});
+
+describe('very much of it', () => {
+  /** Runs that have finished, in commits of many. */
+  const finished = async (pool: Holdfast, count: number): Promise<void> => {
+    const journals = Journals.of(pool);
+    const at = Date.now();
+    for (let i = 0; i < count;) {
+      const batch = pool.batch();
+      for (const end = Math.min(count, i + 200); i < end; ++i) {
+        const id = `r${i}`;
+        const entry = (sequence: number, rest: object) =>
+          batch.put(journals.entries, { run: id, sequence }, { at, ...rest } as never);
+        entry(0, { kind: 'start', uid: String(i).padStart(32, '0'), input: i });
+        entry(1, { kind: 'step', name: 'a', occurrence: 1, ms: 1, result: 'x'.repeat(100) });
+        entry(2, { kind: 'end', ms: 1, result: i });
+        batch.put(journals.drivers, id, { token: 1, holder: '' });
+        batch.put(journals.headers, id, { format: 2, status: 'finished', began: at, ended: at });
+        journals.hasEnded(batch, id, at);
+      }
+      if (i <= 200) journals.marksEnded(batch);
+      await pool.commit(batch);
+    }
+  };
+
+  test('leaves the event loop its turns, and makes few commits', async () => {
+    const { pool } = bench;
+    const count = Number(process.env.HOLDFAST_FORGET_RUNS ?? 5000);
+    await finished(pool, count);
+    let turns = 0;
+    let most = 0;
+    let last = performance.now();
+    let going = true;
+    const turn = (): void => {
+      turns += 1;
+      most = Math.max(most, performance.now() - last);
+      last = performance.now();
+      if (going) setImmediate(turn);
+    };
+    turn();
+    const begun = performance.now();
+    const before = pool.stats().commits;
+    expect(await pool.forgetRuns(now())).toEqual({ removed: count, kept: none });
+    going = false;
+    if (process.env.HOLDFAST_FORGET_RUNS !== undefined)
+      console.log(
+        `${count} runs: ${Math.round(performance.now() - begun)} ms, ${turns} turns, the longest ${most.toFixed(1)} ms`,
+      );
+    expect(turns).toBeGreaterThan(count / 256);
+    expect(pool.stats().commits - before).toBeLessThan(count / 50);
+    expect([left(), ids()]).toEqual([{}, []]);
+  });
+
+  test('is forgotten by threads side by side, each run by one', async () => {
+    const { pool } = bench;
+    await finished(pool, 4000);
+    const other = await open(bench.path);
+    const worker = startWorker(
+      `const pool = holdfast.openSync(workerData);
+       pool.forgetRuns({ olderThan: -1000 }).then(async ({ removed }) => {
+         await pool.close();
+         parentPort.postMessage(removed);
+       });`,
+      bench.path,
+    );
+    const counts = await Promise.all([
+      messageOf<number>(worker),
+      ...[pool, pool, other].map((each) => each.forgetRuns(now()).then(({ removed }) => removed)),
+    ]);
+    await other.close();
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(4000);
+    expect([left(), ids()]).toEqual([{}, []]);
+  });
+
+  /** Makes the pool's commits end, as a crash would, after so many. */
+  const crashAfter = (pool: Holdfast, commits: number): void => {
+    const commit = pool.commit.bind(pool);
+    let made = 0;
+    pool.commit = (...given) => {
+      if (made++ >= commits) return Promise.reject(new Error('crash'));
+      return commit(...given);
+    };
+  };
+
+  test('of one run goes in several commits; after each that is the last it is whole or not driven', async () => {
+    const long = async (pool: Holdfast, id: string): Promise<void> => {
+      const run = await pool.run(id);
+      const child = await run.child('child');
+      await child.checkpoint(1);
+      for (let i = 0; i < 1500; ++i) await child.step('s', () => i, { durability: 'eventual' });
+      await child.finish('of the child');
+      for (let i = 0; i < 1500; ++i) await run.step('s', () => i, { durability: 'eventual' });
+      for (let i = 0; i < 1200; ++i) await run.checkpoint({ i });
+      await run.finish('of the run');
+    };
+    await long(bench.pool, 'r');
+    let crashes = 0;
+    for (let pool = bench.pool; ; ++crashes, pool = await bench.again()) {
+      crashAfter(pool, 1);
+      const forgetting = pool.forgetRuns(now()).catch((error: Error) => error.message);
+      if ((await forgetting) !== 'crash') break;
+      const again = await bench.again();
+      expect((await again.check()).damages).toEqual([]);
+      expect([...again.runs({ status: 'runnable' })]).toEqual([]);
+      expect(await again.claim()).toBeUndefined();
+      // A parent is there as long as a child of it.
+      expect(again.runInfo('r')?.status).toBe('finished');
+      expect((await again.run('r')).result).toBe('of the run');
+      if (again.runInfo('r/child'))
+        expect((await again.run('r/child')).result).toBe('of the child');
+      // What can be forked recalls all.
+      for (const { id } of [...again.history('r')].slice(0, 1)) {
+        expect([...(await all(again, 'r'))]).toHaveLength(1500 + 1200 + 3);
+        expect(again.at(id)).toEqual({ i: expect.any(Number) });
+      }
+    }
+    expect(crashes).toBeGreaterThan(2);
+    expect([left(), ids()]).toEqual([{}, []]);
+  });
+
+  test('of runs that share checkpoints, cut off after each commit', async () => {
+    const { pool } = bench;
+    const run = await pool.run('r');
+    const { checkpoint } = await run.checkpoint({ list: Array.from({ length: 300 }, String) });
+    for (const id of ['f', 'g']) await (await forked(pool, checkpoint, id)).finish();
+    let crashes = 0;
+    for (let pool = bench.pool; ; ++crashes, pool = await bench.again()) {
+      crashAfter(pool, 1);
+      const forgetting = pool.forgetRuns(now()).catch((error: Error) => error.message);
+      if ((await forgetting) !== 'crash') break;
+      const again = await bench.again();
+      expect(again.at(checkpoint)).toMatchObject({ list: { length: 300 } });
+      expect(again.runInfo('r')?.status).toBe('running');
+    }
+    expect(crashes).toBeGreaterThan(1);
+    const again = await bench.again();
+    expect(ids(again)).toEqual(['r']);
+    expect(left(again)['holdfast.checkpoint-members']).toBe(1);
+    await (await again.run('r')).finish();
+    await again.forgetRuns(now());
+    expect(left(again)).toEqual({});
+  });
+});
+
+async function forked(pool: Holdfast, checkpoint: string, id: string): Promise<Run> {
+  await pool.fork(checkpoint, id);
+  const run = await pool.run(id);
+  await run.checkpoint({ of: id });
+  return run;
+}
+
+async function all(pool: Holdfast, id: string): Promise<unknown[]> {
+  const entries: unknown[] = [];
+  for await (const entry of pool.journal(id)) entries.push(entry);
+  return entries;
+}
