@@ -1,4 +1,4 @@
-/** Numbers, sizes and times on the command line. A wrong one is wrong usage, and what is right is said. */
+/** Numbers and times on the command line. A wrong one is wrong usage, and what is right is said. */
 import { InvalidArgumentError } from 'commander';
 
 /** One more than a number is still one that is exact. */

@@ -12,6 +12,7 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
+import forgetting from './forgetting.mjs';
 import { numbersIn, placeOf } from './places.mjs';
 
 const project = path.join(import.meta.dirname, '../..');
@@ -22,6 +23,7 @@ const { values: options } = parseArgs({
 
 // what is wrong then, file under lib/run/, where, instead: as in list.mjs.
 const mutants = [
+  ...forgetting,
   [
     'a driver whose lease has run out counts as alive',
     'holder.ts',
@@ -178,79 +180,6 @@ const mutants = [
     'tool.ts',
     'await «attemptWithin(limits, new AttemptContext(key, 0, writer.driver.token), what, () => probe(key))»;',
     'probe(key)',
-  ],
-  [
-    'a run is deleted under its driver',
-    'forget.ts',
-    'if («readable(() => isDriven(journals, id))») continue;',
-    'false',
-  ],
-  [
-    'a run that ended later is forgotten',
-    'belonging.ts',
-    'if (end === undefined || «end >= this.before» ||',
-    'false',
-  ],
-  [
-    'a run with an unknown outcome is forgotten',
-    'belonging.ts',
-    "if («effects?.unknown») return 'unknownOutcomes';",
-    'false',
-  ],
-  [
-    'an effect that cannot be read keeps no run',
-    'belonging.ts',
-    'if («this.#unreadable.length > 0») {',
-    'false',
-  ],
-  [
-    'a run is forgotten under its forks',
-    'belonging.ts',
-    "if («typeof verdict === 'string'») return true;",
-    'false',
-  ],
-  [
-    'a run is forgotten without its children',
-    'belonging.ts',
-    "if («header !== undefined && !ids.has(header.parent ?? '')») continue;",
-    'true',
-  ],
-  [
-    'a child is forgotten without its parent',
-    'belonging.ts',
-    'if («parent === undefined || !this.#journals.headers.has(parent)») return top;',
-    'true',
-  ],
-  [
-    'who forks while a run is forgotten has half of it',
-    'forget.ts',
-    'const guards = «[unchanged, family.unchanged]»;',
-    '[unchanged]',
-  ],
-  [
-    'a run that somebody else has forgotten is counted again',
-    'belonging.ts',
-    'unchanged: (batch) => «batch.requireEqual(headers, id, header!)»,',
-    'batch',
-  ],
-  [
-    'children go before what their parent can be forked from',
-    'forget.ts',
-    '«[...runs].reverse()»',
-    'runs',
-  ],
-  ['a run that has ended is not listed', 'writer.ts', 'if («header.owner === undefined»)', 'false'],
-  [
-    'what earlier builds have ended is not found',
-    'ended.ts',
-    'if («journals.knowsEnded || !hasAny(journals.headers.keys({ limit: 1 }))») return;',
-    'true',
-  ],
-  [
-    'the list of the ended is taken for whole',
-    'ended.ts',
-    'if («journals.knowsEnded») yield*',
-    'true',
   ],
   [
     'an attempt is called with what the one before changed',
