@@ -4,7 +4,8 @@
  * - A run and its children, and theirs, are one: a parent that goes on, or from which somebody
  *   forks, recalls what its children did; and a new run of the same id must find none of them.
  * - A run stays as long as one that was forked from it: that has a part of its journal there.
- * - A run stays as long as nobody has said what became of an effect of it.
+ * - A run stays as long as nobody has said what became of an effect of it, and where something of
+ *   it cannot be read: nobody knows then what it belongs to.
  *
  * Reading; changes nothing. What was found holds as long as the conditions that come with it.
  */
@@ -17,7 +18,7 @@ import type { RunHeader } from './entries';
 import { endedKey, Journals } from './journals';
 import { keyPrefix, type MomentKey } from './keys';
 import type { ForgottenRuns } from './types';
-import { readable } from './unreadable';
+import { isOfOneRun, readable } from './unreadable';
 
 export type Reason = keyof ForgottenRuns['kept'];
 
@@ -52,8 +53,6 @@ interface Effects {
 interface Forks {
   readonly family: Family;
   readonly of: ReadonlyMap<string, readonly string[]>;
-  /** It has a member that does not say. */
-  readonly unsaid: boolean;
 }
 
 const LOOKS_A_TURN = 256;
@@ -61,7 +60,7 @@ const LOOKS_A_TURN = 256;
 export class Belonging {
   readonly #journals: Journals;
   readonly #store: CheckpointStore;
-  /** Of runs that have relatives, by the one at the top. */
+  /** Of runs that stay, and of those that have relatives, by the one at the top. */
   readonly #verdicts = new Map<string, Verdict>();
   readonly #forks = new Map<number, Forks>();
   #effects: Map<string, Effects> | undefined;
@@ -84,10 +83,15 @@ export class Belonging {
    * that go together. Undefined: it is not there any more, or is another of the same id.
    */
   async verdictOn({ run, at }: MomentKey): Promise<Verdict | undefined> {
-    const header = this.#header(run);
-    const end = header && endOf(this.#journals, run, header);
-    if (end === undefined || endedKey(run, end).at !== at) return undefined;
-    return this.#verdictOnTree(this.#topOf(run));
+    try {
+      const header = this.#header(run);
+      const end = header && endOf(this.#journals, run, header);
+      if (end === undefined || endedKey(run, end).at !== at) return undefined;
+      return await this.#verdictOnTree(this.#topOf(run));
+    } catch (error) {
+      if (!isOfOneRun(error)) throw error;
+      return 'unreadable';
+    }
   }
 
   /** Something has changed: all is to be looked at again. */
@@ -110,7 +114,10 @@ export class Belonging {
     if (known !== undefined) return known;
     // Should a fork, against all order, lead back to here.
     this.#verdicts.set(top, 'forks');
-    const verdict = await this.#judge(top);
+    const verdict = await this.#judge(top).catch((error: unknown): Reason => {
+      if (!isOfOneRun(error)) throw error;
+      return 'unreadable';
+    });
     const alone = typeof verdict === 'object' && verdict.runs.length === 1 && !verdict.shares;
     if (alone) this.#verdicts.delete(top);
     else this.#verdicts.set(top, verdict);
@@ -125,8 +132,7 @@ export class Belonging {
     for (const id of this.#journals.headers.keys({ prefix: `${top}/` })) {
       await this.#breathe();
       const header = this.#header(id);
-      // Of one that cannot be read nobody knows whose child it is.
-      if (header !== undefined && !ids.has(header.parent ?? '')) continue;
+      if (!ids.has(header?.parent ?? '')) continue;
       const run = this.#look(id, header);
       if (typeof run === 'string') return run;
       ids.add(id);
@@ -157,8 +163,7 @@ export class Belonging {
   async #isForked(runs: readonly EndedRun[]): Promise<boolean> {
     for (const { id, family } of runs) {
       if (family === undefined || family.owners.length === 1) continue;
-      const { of, unsaid } = this.#forksIn(family);
-      if (unsaid) return true;
+      const { of } = await this.#forksIn(family);
       for (const fork of of.get(id) ?? []) {
         await this.#breathe();
         const verdict = await this.#verdictOnTree(this.#topOf(fork));
@@ -172,19 +177,20 @@ export class Belonging {
     return this.#forks.get(number)?.family ?? this.#store.family(number);
   }
 
-  #forksIn(family: Family): Forks {
+  async #forksIn(family: Family): Promise<Forks> {
     const known = this.#forks.get(family.number);
     if (known !== undefined) return known;
     const of = new Map<string, string[]>();
-    let unsaid = false;
     for (const owner of family.owners) {
+      await this.#breathe();
       const id = runOf(owner);
       if (id === undefined || !this.#journals.headers.has(id)) continue;
-      const first = readable(() => this.#journals.first(id));
-      if (first?.kind !== 'start') unsaid = true;
-      else if (first.from) of.set(first.from.run, [...(of.get(first.from.run) ?? []), id]);
+      const first = this.#journals.first(id);
+      if (first?.kind !== 'start' || !first.from) continue;
+      const { run } = first.from;
+      of.set(run, [...(of.get(run) ?? []), id]);
     }
-    const forks = { family, of, unsaid };
+    const forks = { family, of };
     this.#forks.set(family.number, forks);
     return forks;
   }
@@ -220,7 +226,7 @@ export class Belonging {
   }
 
   #header(id: string): RunHeader | undefined {
-    return readable(() => this.#journals.headers.get(id));
+    return this.#journals.headers.get(id);
   }
 
   async #breathe(): Promise<void> {

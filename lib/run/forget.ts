@@ -86,7 +86,12 @@ interface Step {
 /** Looks once at all runs that ended before a moment. */
 class Forgetting {
   #removed = 0;
-  readonly #kept: Record<Reason, number> = { unknownOutcomes: 0, forks: 0, children: 0 };
+  readonly #kept: Record<Reason, number> = {
+    unknownOutcomes: 0,
+    forks: 0,
+    children: 0,
+    unreadable: 0,
+  };
   readonly #journals: Journals;
   readonly #store: CheckpointStore;
   readonly #belonging: Belonging;

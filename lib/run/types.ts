@@ -451,6 +451,8 @@ export interface ForgottenRuns {
     readonly forks: number;
     /** Its parent, or a child, goes on or ended since. They go together. */
     readonly children: number;
+    /** Something of it, or of one that it belongs to, cannot be read: see `check`. */
+    readonly unreadable: number;
   };
 }
 

@@ -33,7 +33,7 @@ export default [
   [
     'a run is forgotten without its children',
     'belonging.ts',
-    "if («header !== undefined && !ids.has(header.parent ?? '')») continue;",
+    "if («!ids.has(header?.parent ?? '')») continue;",
     'true',
   ],
   [
@@ -54,12 +54,7 @@ export default [
     'unchanged: (batch) => «batch.requireEqual(headers, id, header!)»,',
     'batch',
   ],
-  [
-    'children go before what their parent can be forked from',
-    'forget.ts',
-    '«[...runs].reverse()»',
-    'runs',
-  ],
+  ['a parent goes before its children', 'forget.ts', '«[...runs].reverse()»', 'runs'],
   ['a run that has ended is not listed', 'writer.ts', 'if («header.owner === undefined»)', 'false'],
   [
     'what earlier builds have ended is not found',

@@ -12,7 +12,7 @@ import { countLooks, never, rejects, runsBench } from './support/runs';
 const bench = runsBench('forget');
 /** So that whatever has ended by now is old enough. */
 const now = () => ({ olderThan: -1000 });
-const none = { unknownOutcomes: 0, forks: 0, children: 0 };
+const none = { unknownOutcomes: 0, forks: 0, children: 0, unreadable: 0 };
 
 /** What there is in the pool of runs, by keyspace: counts, without those that are empty. */
 function left(pool = bench.pool): Record<string, number> {
@@ -220,6 +220,27 @@ describe('forgetting', () => {
     expect(ids(again)).toEqual(['open']);
   });
 
+  test('leaves what cannot be read, and goes on behind it', async () => {
+    const { pool } = bench;
+    for (const id of ['a', 'b', 'b/child', 'c', 'd']) await live(pool, id);
+    const { checkpoint } = await (await pool.run('origin')).checkpoint(1);
+    await pool.fork(checkpoint, 'fork');
+    await (await pool.run('fork')).finish();
+    const spoil = (space: string, key: string) =>
+      pool.keyspace(space, { value: 'bytes' }).put(key, Buffer.from('{'));
+    await spoil('holdfast.runs', 'a');
+    // Nobody knows whose child it is, nor from what it was forked.
+    await spoil('holdfast.runs', 'b/child');
+    await pool
+      .keyspace('holdfast.journal', { key: entryKeyCodec, value: 'bytes' })
+      .put({ run: 'origin', sequence: 0 }, Buffer.from([0xc1]));
+    expect(await pool.forgetRuns(now())).toEqual({
+      removed: 2,
+      kept: { ...none, unreadable: 4 },
+    });
+    expect(ids()).toEqual(['a', 'b', 'b/child', 'fork', 'origin']);
+  });
+
   test('goes past what the list says of runs that are gone, or are others', async () => {
     const { pool } = bench;
     await live(pool, 'r');
@@ -288,6 +309,27 @@ describe('a run and its children', () => {
     expect(await pool.forgetRuns(now())).toEqual({ removed: 3, kept: none });
     expect(left()).toEqual({});
   });
+});
+
+test('a child, or a fork, that ended later keeps what it belongs to', async () => {
+  const { pool } = bench;
+  const parent = await pool.run('parent');
+  const child = await parent.child('child');
+  await parent.finish();
+  const origin = await pool.run('origin');
+  const { checkpoint } = await origin.checkpoint(1);
+  await origin.finish();
+  await pool.fork(checkpoint, 'fork');
+  await pause(5);
+  const between = new Date();
+  await pause(5);
+  await child.finish();
+  await (await pool.run('fork')).finish();
+  expect(await pool.forgetRuns({ olderThan: between })).toEqual({
+    removed: 0,
+    kept: { ...none, forks: 1, children: 1 },
+  });
+  expect(await pool.forgetRuns(now())).toEqual({ removed: 4, kept: none });
 });
 
 describe('forks', () => {
@@ -378,6 +420,28 @@ describe('forks', () => {
     await pool.forgetRuns(now());
     expect(left()).toEqual({});
   });
+});
+
+test('a run from which somebody forks after it was looked at stays', async () => {
+  const { pool } = bench;
+  await live(pool, 'a');
+  const run = await pool.run('b');
+  const key = await run.tool('pay', 1, (_args, { idempotencyKey }) => idempotencyKey);
+  const { checkpoint } = await run.checkpoint({ paid: key });
+  for (let i = 0; i < 1100; ++i) await run.step('s', () => i, { durability: 'eventual' });
+  await run.finish();
+  const commit = pool.commit.bind(pool);
+  let commits = 0;
+  pool.commit = async (...given) => {
+    // What has gathered goes before the long run begins to.
+    if (++commits === 1) await pool.fork(checkpoint, 'f');
+    return commit(...given);
+  };
+  expect(await pool.forgetRuns(now())).toEqual({ removed: 1, kept: { ...none, forks: 1 } });
+  const fork = await pool.run('f');
+  expect([await fork.tool('pay', 1, never), fork.state]).toEqual([key, { paid: key }]);
+  await fork.finish();
+  expect(await pool.forgetRuns(now())).toEqual({ removed: 2, kept: none });
 });
 
 describe('very much of it', () => {

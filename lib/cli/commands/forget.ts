@@ -46,11 +46,17 @@ export function addForget(program: Command): void {
     });
 }
 
-function linesOf({ unknownOutcomes, forks, children }: ForgottenRuns['kept']): string[] {
+function linesOf({
+  unknownOutcomes,
+  forks,
+  children,
+  unreadable,
+}: ForgottenRuns['kept']): string[] {
   const why: [number, string][] = [
     [unknownOutcomes, 'have effects of unknown outcome: `holdfast resolve` lists them'],
     [forks, 'have forks that stay'],
     [children, 'have a parent or a child that has not ended, or not so long ago'],
+    [unreadable, 'cannot be read, or what they belong to: `holdfast check` says where'],
   ];
   return why.filter(([count]) => count > 0).map(([count, text]) => `${count} kept: ${text}`);
 }
