@@ -3,9 +3,10 @@
  * decisions, nested and side by side, effects with and without probes, tools that are tried again
  * and call others, signals, sleeps, checkpoints, children, rollbacks. Threads are terminated, sleep
  * through their leases, and the process ends itself in the middle of effects, or is killed. A
- * program follows from its run's id and the seed. Some runs, the brief ones, are forgotten when they
- * have ended, beside all that, and begun again under the same id by the next life. Arguments: dist folder, pool, notes, number of
- * runs, seed, chance of ending itself in an effect, seed of this life.
+ * program follows from its run's id and the seed. Some runs, the brief ones, are forgotten when
+ * they have ended, beside all that, and begun again under the same id by the next life. Arguments:
+ * dist folder, pool, notes, number of runs, seed, chance of ending itself in an effect, seed of
+ * this life.
  *
  * The notes are lines [kind, run, …] that outlive the process: what was acknowledged (a value that
  * no two calls share), and the outside world, which the main thread is: it knows what happened by

@@ -144,7 +144,7 @@ async function judge(pool: Holdfast, id: string, notes: readonly string[][]): Pr
   }
 }
 
-/** Those that were forgotten and begun again: in each life of such a run each effect happened once. */
+/** Those that were forgotten and begun again: in each life of one each effect happened once. */
 function judgeBrief(notes: readonly string[][]): void {
   const effects = notes.filter(([kind, run]) => kind === 'effect' && run!.startsWith('brief'));
   const lives = grouped(effects, ([, run, , key]) => `${run} ${key!.split('-')[1]}`);

@@ -1,48 +1,15 @@
-/** Runs that have ended and are forgotten: what goes, what stays, and what a crash leaves. */
+/** Runs that have ended and are forgotten: what goes, and what stays. */
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
-import { open, type CommitReceipt, type Holdfast, type Run } from '../../lib/index';
+import { open, type CommitReceipt, type Run } from '../../lib/index';
 import { Journals } from '../../lib/run/journals';
 import { entryKeyCodec } from '../../lib/run/keys';
-import { messageOf, startWorker } from './support/child';
+import { ids, left, live, none, now } from './support/forgetting';
 import { countLooks, never, rejects, runsBench } from './support/runs';
 
 const bench = runsBench('forget');
-/** So that whatever has ended by now is old enough. */
-const now = () => ({ olderThan: -1000 });
-const none = { unknownOutcomes: 0, forks: 0, children: 0, unreadable: 0 };
-
-/** What there is in the pool of runs, by keyspace: counts, without those that are empty. */
-function left(pool = bench.pool): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const name of pool.keyspaces()) {
-    // A mark, a number and a lease a pool: they belong to no run.
-    if (['holdfast.run-marks', 'holdfast.numbers', 'holdfast.holders'].includes(name)) continue;
-    const count = pool.keyspace(name, { key: 'bytes', value: 'bytes' }).count();
-    if (count > 0) counts[name] = count;
-  }
-  return counts;
-}
-
-const ids = (pool = bench.pool) => [...pool.runs()].map(({ id }) => id);
-
-/** One with something of everything. */
-async function live(pool: Holdfast, id: string, size = 100): Promise<string> {
-  const run = await pool.run(id, { input: { id } });
-  await run.decision('plan', () => 'x'.repeat(size));
-  await pool.signal(id, 'go', 1);
-  await run.signal('go');
-  await run.sleep(0);
-  const key = await run.tool('pay', { cents: 5 }, (_args, { idempotencyKey }) => idempotencyKey);
-  await run.checkpoint({ key, list: Array.from({ length: 40 }, (_, i) => `${id} item ${i}`) });
-  await run.checkpoint({ key, list: Array.from({ length: 41 }, (_, i) => `${id} item ${i}`) });
-  await pool.signal(id, 'never asked for', 1);
-  await run.finish(key);
-  return key;
-}
-
 describe('forgetting', () => {
   test('leaves nothing of a run that has ended, and gives its space back', async () => {
     await live(bench.pool, 'first');
@@ -53,7 +20,7 @@ describe('forgetting', () => {
     await bench.pool.compact();
     expect(bench.pool.stats().liveBytes - before.liveBytes).toBeGreaterThan(40 * 20_000);
     expect(await bench.pool.forgetRuns(now())).toEqual({ removed: 40, kept: none });
-    expect([left(), ids()]).toEqual([{}, []]);
+    expect([left(bench.pool), ids(bench.pool)]).toEqual([{}, []]);
     await bench.pool.compact();
     const after = bench.pool.stats();
     expect(after.liveBytes).toBeLessThan(before.liveBytes + 2000);
@@ -76,12 +43,12 @@ describe('forgetting', () => {
     await undone.rollback();
     undone.close();
     await live(pool, 'done');
-    const before = left();
+    const before = left(bench.pool);
     expect(await pool.forgetRuns(now())).toEqual({ removed: 1, kept: none });
-    expect(ids()).toHaveLength(8);
+    expect(ids(bench.pool)).toHaveLength(8);
     await driven.step('goes on', () => 1);
     await driven.finish();
-    expect(left()['holdfast.open-runs']).toBe(before['holdfast.open-runs']! - 1);
+    expect(left(bench.pool)['holdfast.open-runs']).toBe(before['holdfast.open-runs']! - 1);
     await (await pool.run('rolled back')).finish('as any other');
     expect(await pool.forgetRuns(now())).toEqual({ removed: 2, kept: none });
   });
@@ -96,7 +63,7 @@ describe('forgetting', () => {
     expect(await pool.forgetRuns({ olderThan: 3_600_000 })).toEqual({ removed: 0, kept: none });
     expect(await pool.forgetRuns({ olderThan: Infinity })).toEqual({ removed: 0, kept: none });
     expect(await pool.forgetRuns({ olderThan: between })).toEqual({ removed: 1, kept: none });
-    expect(ids()).toEqual(['young']);
+    expect(ids(bench.pool)).toEqual(['young']);
     for (const wrong of [undefined, {}, { olderThan: '30d' }, { olderThan: null }, { prefix: 'a' }])
       await rejects(pool.forgetRuns(wrong as never), 'ERR_HOLDFAST_INVALID_ARGUMENT');
     for (const wrong of [{ prefix: 5 }, { dryRun: 1 }, { signal: 1 }])
@@ -104,7 +71,7 @@ describe('forgetting', () => {
         pool.forgetRuns({ olderThan: 1, ...wrong } as never),
         'ERR_HOLDFAST_INVALID_ARGUMENT',
       );
-    expect(ids()).toEqual(['young']);
+    expect(ids(bench.pool)).toEqual(['young']);
   });
 
   test('of some, or only counted, also beside the process that writes', async () => {
@@ -114,7 +81,7 @@ describe('forgetting', () => {
       pool.forgetRuns({ ...now(), signal: AbortSignal.abort() }),
       'ERR_HOLDFAST_ABORTED',
     );
-    const all = left();
+    const all = left(bench.pool);
     expect(await pool.forgetRuns({ ...now(), dryRun: true })).toEqual({ removed: 3, kept: none });
     const reader = await open(bench.path, { readOnly: true });
     expect(await reader.forgetRuns({ ...now(), dryRun: true, prefix: 'a/' })).toMatchObject({
@@ -122,9 +89,9 @@ describe('forgetting', () => {
     });
     await rejects(reader.forgetRuns(now()), 'ERR_HOLDFAST_READ_ONLY');
     await reader.close();
-    expect(left()).toEqual(all);
+    expect(left(bench.pool)).toEqual(all);
     expect(await pool.forgetRuns({ ...now(), prefix: 'a/' })).toEqual({ removed: 2, kept: none });
-    expect(ids()).toEqual(['b/1']);
+    expect(ids(bench.pool)).toEqual(['b/1']);
   });
 
   test('lets the same id be another run, whose effects have keys of their own', async () => {
@@ -147,7 +114,7 @@ describe('forgetting', () => {
     expect(run.at(checkpoint)).toEqual({ again: 1 });
     await run.finish();
     await pool.forgetRuns(now());
-    expect(left()).toEqual({});
+    expect(left(bench.pool)).toEqual({});
   });
 
   test('keeps what has an unknown outcome until somebody says what it was', async () => {
@@ -176,7 +143,7 @@ describe('forgetting', () => {
     });
     await intents.delete(second!.id);
     expect(await pool.forgetRuns(now())).toEqual({ removed: 1, kept: none });
-    expect(left()).toEqual({});
+    expect(left(bench.pool)).toEqual({});
   });
 
   test('looks at none that ended since, and at none that goes on', async () => {
@@ -238,7 +205,7 @@ describe('forgetting', () => {
       removed: 2,
       kept: { ...none, unreadable: 4 },
     });
-    expect(ids()).toEqual(['a', 'b', 'b/child', 'fork', 'origin']);
+    expect(ids(bench.pool)).toEqual(['a', 'b', 'b/child', 'fork', 'origin']);
   });
 
   test('goes past what the list says of runs that are gone, or are others', async () => {
@@ -307,7 +274,7 @@ describe('a run and its children', () => {
     });
     await pool.resolve(pool.unknownOutcomes()[0]!.id, 'never-happened');
     expect(await pool.forgetRuns(now())).toEqual({ removed: 3, kept: none });
-    expect(left()).toEqual({});
+    expect(left(bench.pool)).toEqual({});
   });
 });
 
@@ -368,7 +335,7 @@ describe('forks', () => {
     });
     expect(await pool.forgetRuns({ ...now(), dryRun: true })).toEqual({ removed: 4, kept: none });
     expect(await pool.forgetRuns(now())).toEqual({ removed: 4, kept: none });
-    expect([left(), ids()]).toEqual([{}, []]);
+    expect([left(bench.pool), ids(bench.pool)]).toEqual([{}, []]);
   });
 
   test('go without the run they were forked from, and give back what only they held', async () => {
@@ -387,13 +354,13 @@ describe('forks', () => {
     expect(await pool.forgetRuns(now())).toEqual({ removed: 10, kept });
     await pool.compact();
     expect(pool.stats().liveBytes).toBeLessThan(before + 4000);
-    expect(ids()).toEqual(['r', 'r/child']);
+    expect(ids(bench.pool)).toEqual(['r', 'r/child']);
     from.run.close();
     const again = await recalls('r', from);
     await again.checkpoint({ last: 1 });
     await again.finish();
     expect(await pool.forgetRuns(now())).toEqual({ removed: 2, kept: none });
-    expect(left()).toEqual({});
+    expect(left(bench.pool)).toEqual({});
     expect((await pool.check()).damages).toEqual([]);
   });
 
@@ -418,7 +385,7 @@ describe('forks', () => {
     }
     expect(forked).toBeGreaterThan(0);
     await pool.forgetRuns(now());
-    expect(left()).toEqual({});
+    expect(left(bench.pool)).toEqual({});
   });
 });
 
@@ -430,6 +397,7 @@ test('a run from which somebody forks after it was looked at stays', async () =>
   const { checkpoint } = await run.checkpoint({ paid: key });
   for (let i = 0; i < 1100; ++i) await run.step('s', () => i, { durability: 'eventual' });
   await run.finish();
+  await pool.settled(); // the epoch of its end is written down behind it
   const commit = pool.commit.bind(pool);
   let commits = 0;
   pool.commit = async (...given) => {
@@ -443,158 +411,3 @@ test('a run from which somebody forks after it was looked at stays', async () =>
   await fork.finish();
   expect(await pool.forgetRuns(now())).toEqual({ removed: 2, kept: none });
 });
-
-describe('very much of it', () => {
-  /** Runs that have finished, in commits of many. */
-  const finished = async (pool: Holdfast, count: number): Promise<void> => {
-    const journals = Journals.of(pool);
-    const at = Date.now();
-    for (let i = 0; i < count;) {
-      const batch = pool.batch();
-      for (const end = Math.min(count, i + 200); i < end; ++i) {
-        const id = `r${i}`;
-        const entry = (sequence: number, rest: object) =>
-          batch.put(journals.entries, { run: id, sequence }, { at, ...rest } as never);
-        entry(0, { kind: 'start', uid: String(i).padStart(32, '0'), input: i });
-        entry(1, { kind: 'step', name: 'a', occurrence: 1, ms: 1, result: 'x'.repeat(100) });
-        entry(2, { kind: 'end', ms: 1, result: i });
-        batch.put(journals.drivers, id, { token: 1, holder: '' });
-        batch.put(journals.headers, id, { format: 2, status: 'finished', began: at, ended: at });
-        journals.hasEnded(batch, id, at);
-      }
-      if (i <= 200) journals.marksEnded(batch);
-      await pool.commit(batch);
-    }
-  };
-
-  test('leaves the event loop its turns, and makes few commits', async () => {
-    const { pool } = bench;
-    const count = Number(process.env.HOLDFAST_FORGET_RUNS ?? 5000);
-    await finished(pool, count);
-    let turns = 0;
-    let most = 0;
-    let last = performance.now();
-    let going = true;
-    const turn = (): void => {
-      turns += 1;
-      most = Math.max(most, performance.now() - last);
-      last = performance.now();
-      if (going) setImmediate(turn);
-    };
-    turn();
-    const begun = performance.now();
-    const before = pool.stats().commits;
-    expect(await pool.forgetRuns(now())).toEqual({ removed: count, kept: none });
-    going = false;
-    if (process.env.HOLDFAST_FORGET_RUNS !== undefined)
-      console.log(
-        `${count} runs: ${Math.round(performance.now() - begun)} ms, ${turns} turns, the longest ${most.toFixed(1)} ms`,
-      );
-    expect(turns).toBeGreaterThan(count / 256);
-    expect(pool.stats().commits - before).toBeLessThan(count / 50);
-    expect([left(), ids()]).toEqual([{}, []]);
-  });
-
-  test('is forgotten by threads side by side, each run by one', async () => {
-    const { pool } = bench;
-    await finished(pool, 4000);
-    const other = await open(bench.path);
-    const worker = startWorker(
-      `const pool = holdfast.openSync(workerData);
-       pool.forgetRuns({ olderThan: -1000 }).then(async ({ removed }) => {
-         await pool.close();
-         parentPort.postMessage(removed);
-       });`,
-      bench.path,
-    );
-    const counts = await Promise.all([
-      messageOf<number>(worker),
-      ...[pool, pool, other].map((each) => each.forgetRuns(now()).then(({ removed }) => removed)),
-    ]);
-    await other.close();
-    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(4000);
-    expect([left(), ids()]).toEqual([{}, []]);
-  });
-
-  /** Makes the pool's commits end, as a crash would, after so many. */
-  const crashAfter = (pool: Holdfast, commits: number): void => {
-    const commit = pool.commit.bind(pool);
-    let made = 0;
-    pool.commit = (...given) => {
-      if (made++ >= commits) return Promise.reject(new Error('crash'));
-      return commit(...given);
-    };
-  };
-
-  test('of one run goes in several commits; after each that is the last it is whole or not driven', async () => {
-    const long = async (pool: Holdfast, id: string): Promise<void> => {
-      const run = await pool.run(id);
-      const child = await run.child('child');
-      await child.checkpoint(1);
-      for (let i = 0; i < 1500; ++i) await child.step('s', () => i, { durability: 'eventual' });
-      await child.finish('of the child');
-      for (let i = 0; i < 1500; ++i) await run.step('s', () => i, { durability: 'eventual' });
-      for (let i = 0; i < 1200; ++i) await run.checkpoint({ i });
-      await run.finish('of the run');
-    };
-    await long(bench.pool, 'r');
-    let crashes = 0;
-    for (let pool = bench.pool; ; ++crashes, pool = await bench.again()) {
-      crashAfter(pool, 1);
-      const forgetting = pool.forgetRuns(now()).catch((error: Error) => error.message);
-      if ((await forgetting) !== 'crash') break;
-      const again = await bench.again();
-      expect((await again.check()).damages).toEqual([]);
-      expect([...again.runs({ status: 'runnable' })]).toEqual([]);
-      expect(await again.claim()).toBeUndefined();
-      // A parent is there as long as a child of it.
-      expect(again.runInfo('r')?.status).toBe('finished');
-      expect((await again.run('r')).result).toBe('of the run');
-      if (again.runInfo('r/child'))
-        expect((await again.run('r/child')).result).toBe('of the child');
-      // What can be forked recalls all.
-      for (const { id } of [...again.history('r')].slice(0, 1)) {
-        expect([...(await all(again, 'r'))]).toHaveLength(1500 + 1200 + 3);
-        expect(again.at(id)).toEqual({ i: expect.any(Number) });
-      }
-    }
-    expect(crashes).toBeGreaterThan(2);
-    expect([left(), ids()]).toEqual([{}, []]);
-  });
-
-  test('of runs that share checkpoints, cut off after each commit', async () => {
-    const { pool } = bench;
-    const run = await pool.run('r');
-    const { checkpoint } = await run.checkpoint({ list: Array.from({ length: 300 }, String) });
-    for (const id of ['f', 'g']) await (await forked(pool, checkpoint, id)).finish();
-    let crashes = 0;
-    for (let pool = bench.pool; ; ++crashes, pool = await bench.again()) {
-      crashAfter(pool, 1);
-      const forgetting = pool.forgetRuns(now()).catch((error: Error) => error.message);
-      if ((await forgetting) !== 'crash') break;
-      const again = await bench.again();
-      expect(again.at(checkpoint)).toMatchObject({ list: { length: 300 } });
-      expect(again.runInfo('r')?.status).toBe('running');
-    }
-    expect(crashes).toBeGreaterThan(1);
-    const again = await bench.again();
-    expect(ids(again)).toEqual(['r']);
-    expect(left(again)['holdfast.checkpoint-members']).toBe(1);
-    await (await again.run('r')).finish();
-    await again.forgetRuns(now());
-    expect(left(again)).toEqual({});
-  });
-});
-
-async function forked(pool: Holdfast, checkpoint: string, id: string): Promise<Run> {
-  await pool.fork(checkpoint, id);
-  const run = await pool.run(id);
-  await run.checkpoint({ of: id });
-  return run;
-}
-
-async function all(pool: Holdfast, id: string): Promise<unknown[]> {
-  const entries: unknown[] = [];
-  for await (const entry of pool.journal(id)) entries.push(entry);
-  return entries;
-}
