@@ -3,9 +3,9 @@ import { describe, expect, test } from 'vitest';
 
 import { open, type Holdfast, type Run } from '../../lib/index';
 import { Journals } from '../../lib/run/journals';
-import { messageOf, startWorker } from './support/child';
+import { messageOf, runChild, startWorker } from './support/child';
 import { ids, left, none, now } from './support/forgetting';
-import { all, runsBench } from './support/runs';
+import { all, never, runsBench } from './support/runs';
 
 const bench = runsBench('forget-many');
 
@@ -125,6 +125,60 @@ describe('very much of it', () => {
     }
     expect(crashes).toBeGreaterThan(2);
     expect([left(bench.pool), ids(bench.pool)]).toEqual([{}, []]);
+  });
+
+  test('is forgotten by processes that are killed in the middle of their commits', async () => {
+    let { pool } = bench;
+    await finished(pool, 600);
+    const alive = await pool.run('alive');
+    const key = await alive.tool('pay', 1, (_args, { idempotencyKey }) => idempotencyKey);
+    const { checkpoint } = await alive.checkpoint({ list: Array.from({ length: 300 }, String) });
+    await alive.finish();
+    for (const id of ['f', 'g', 'h']) {
+      const fork = await forked(pool, checkpoint, id);
+      if (id !== 'h') await fork.finish();
+    }
+    const long = await pool.run('long');
+    for (let i = 0; i < 1500; ++i) await long.step('s', () => i, { durability: 'eventual' });
+    for (let i = 0; i < 1200; ++i) await long.checkpoint({ i });
+    await long.finish('of the long one');
+    let removed = 0;
+    let kills = 0;
+    for (let last = false; !last; ++kills) {
+      await bench.pool.close();
+      const { signal, stdout, stderr } = await runChild(
+        `const pool = holdfast.openSync(process.argv[2]);
+         const commit = pool.commit.bind(pool);
+         let left = Number(process.argv[3]);
+         pool.commit = (...given) => {
+           const made = commit(...given);
+           if (left-- === 0) process.kill(process.pid, 'SIGKILL');
+           return made;
+         };
+         pool.forgetRuns({ olderThan: -1000 }).then(async ({ removed }) => {
+           await pool.close();
+           console.log(removed);
+         });`,
+        { args: [bench.path, String(kills % 3)] },
+      );
+      expect(stderr).toBe('');
+      last = signal === null;
+      removed += Number(stdout);
+      pool = await bench.again();
+      expect((await pool.check()).damages).toEqual([]);
+      for (const { id, status } of pool.runs()) {
+        if (id === 'long') expect((await pool.run(id)).result).toBe('of the long one');
+        else if (status === 'finished') expect(await pool.run(id)).toMatchObject({ status });
+      }
+    }
+    expect(kills).toBeGreaterThan(4);
+    expect(removed).toBeLessThan(604);
+    expect(ids(pool)).toEqual(['alive', 'h']);
+    const fork = await pool.run('h');
+    expect([await fork.tool('pay', 1, never), fork.state]).toEqual([key, { of: 'h' }]);
+    await fork.finish();
+    expect(await pool.forgetRuns(now())).toEqual({ removed: 2, kept: none });
+    expect(left(pool)).toEqual({});
   });
 
   test('of runs that share checkpoints, cut off after each commit', async () => {
