@@ -16,7 +16,8 @@ import { ownerOf, runOf } from './checkpoints';
 import { endOf } from './ended';
 import type { RunHeader } from './entries';
 import { endedKey, Journals } from './journals';
-import { keyPrefix, type MomentKey } from './keys';
+import type { MomentKey } from './keys';
+import { effectsOf } from './removal';
 import type { ForgottenRuns } from './types';
 import { isOfOneRun, readable } from './unreadable';
 
@@ -44,11 +45,6 @@ export interface Going {
 
 type Verdict = Going | Reason;
 
-interface Effects {
-  readonly keys: string[];
-  unknown: boolean;
-}
-
 /** Of one family: who was forked from whom. */
 interface Forks {
   readonly family: Family;
@@ -63,9 +59,6 @@ export class Belonging {
   /** Of runs that stay, and of those that have relatives, by the one at the top. */
   readonly #verdicts = new Map<string, Verdict>();
   readonly #forks = new Map<number, Forks>();
-  #effects: Map<string, Effects> | undefined;
-  /** Of effects that cannot be read. */
-  readonly #unreadable: string[] = [];
   #looks = 0;
 
   /** Those that ended before a moment, and whose id begins with `prefix`. */
@@ -79,8 +72,8 @@ export class Belonging {
   }
 
   /**
-   * What becomes of a run that had ended when this was asked for the first time; the same for all
-   * that go together. Undefined: it is not there any more, or is another of the same id.
+   * What becomes of a run that has ended; the same for all that go together. Undefined: it is not
+   * there any more, or is another of the same id.
    */
   async verdictOn({ run, at }: MomentKey): Promise<Verdict | undefined> {
     try {
@@ -145,15 +138,15 @@ export class Belonging {
   #look(id: string, header = this.#header(id)): EndedRun | Reason {
     const end = header && endOf(this.#journals, id, header);
     if (end === undefined || end >= this.before || !id.startsWith(this.prefix)) return 'children';
-    const effects = this.#effectsOf(id);
-    if (effects?.unknown) return 'unknownOutcomes';
+    const effects = effectsOf(this.#journals, id);
+    if (effects.some((key) => this.#isUnknown(key))) return 'unknownOutcomes';
     const number = this.#store.familyOf(ownerOf(id));
     const { headers } = this.#journals;
     return {
       id,
       place: endedKey(id, end),
       header: header!,
-      effects: effects?.keys ?? [],
+      effects,
       family: number === undefined ? undefined : this.#familyOf(number),
       unchanged: (batch) => batch.requireEqual(headers, id, header!),
     };
@@ -195,34 +188,11 @@ export class Belonging {
     return forks;
   }
 
-  #effectsOf(id: string): Effects | undefined {
-    // All at once, and after somebody has seen that the runs had ended: theirs only become fewer.
-    const all = (this.#effects ??= this.#allEffects());
-    if (this.#unreadable.length > 0) {
-      const first = readable(() => this.#journals.first(id));
-      const mayBeIts =
-        first?.kind !== 'start' ||
-        this.#unreadable.some((key) => key.startsWith(keyPrefix(first.uid)));
-      if (mayBeIts) return { keys: [], unknown: true };
-    }
-    return all.get(id);
-  }
-
-  #allEffects(): Map<string, Effects> {
+  /** Asked for after the run was seen to have ended: its effects only become fewer then. */
+  #isUnknown(key: string): boolean {
     const { intents, resolutions } = this.#journals;
-    const all = new Map<string, Effects>();
-    for (const key of intents.keys()) {
-      const intent = readable(() => intents.get(key));
-      if (intent === undefined) {
-        if (intents.has(key)) this.#unreadable.push(key);
-        continue;
-      }
-      const its = all.get(intent.run) ?? { keys: [], unknown: false };
-      all.set(intent.run, its);
-      its.keys.push(key);
-      if (intent.state !== 'never' && !resolutions.has(key)) its.unknown = true;
-    }
-    return all;
+    if (!intents.has(key) || resolutions.has(key)) return false;
+    return readable(() => intents.get(key))?.state !== 'never';
   }
 
   #header(id: string): RunHeader | undefined {

@@ -8,9 +8,11 @@
  */
 import { Slices } from '../slices';
 import { RUN_FORMAT, type RunHeader } from './entries';
-import { endedKey, type Journals } from './journals';
+import { endedKey, isEmpty, type Journals } from './journals';
 import type { MomentKey } from './keys';
 import { readable } from './unreadable';
+
+const PAGE = 1024;
 
 /** When it ended; undefined for one that has not, or that is not to be forgotten here. */
 export function endOf(journals: Journals, id: string, header: RunHeader): number | undefined {
@@ -22,16 +24,23 @@ export function endOf(journals: Journals, id: string, header: RunHeader): number
   return last?.kind === 'end' ? last.at : undefined;
 }
 
-/** As of the moment in which the first is asked for. */
 export function* endedBefore(journals: Journals, moment: number): IterableIterator<MomentKey> {
   const most = Math.min(Math.max(0, Math.ceil(moment)), Number.MAX_SAFE_INTEGER);
-  if (journals.knowsEnded) yield* journals.ended.keys({ lt: { at: most, run: '' } });
-  else for (const key of ofAllRuns(journals)) if (key.at < most) yield key;
+  if (!journals.knowsEnded) {
+    for (const key of ofAllRuns(journals)) if (key.at < most) yield key;
+    return;
+  }
+  // In pages, each as of its own moment: what goes meanwhile need not be held back for the rest.
+  const range = { lt: { at: most, run: '' }, limit: PAGE };
+  for (let page = [...journals.ended.keys(range)]; page.length > 0;) {
+    yield* page;
+    page = [...journals.ended.keys({ ...range, gt: page.at(-1) })];
+  }
 }
 
 /** Afterwards all that have ended are in the list. */
 export async function listEnded(journals: Journals, mayGoOn: () => Promise<void>): Promise<void> {
-  if (journals.knowsEnded || !hasAny(journals.headers.keys({ limit: 1 }))) return;
+  if (journals.knowsEnded || isEmpty(journals.headers.keys({ limit: 1 }))) return;
   const slices = new Slices(journals.pool);
   for (const key of ofAllRuns(journals)) {
     // Where a run was deleted meanwhile this leads to nothing, and is taken away by who finds that.
@@ -41,11 +50,6 @@ export async function listEnded(journals: Journals, mayGoOn: () => Promise<void>
   }
   journals.marksEnded(slices.batch);
   await slices.end();
-}
-
-function hasAny(some: Iterable<unknown>): boolean {
-  for (const _one of some) return true;
-  return false;
 }
 
 function* ofAllRuns(journals: Journals): IterableIterator<MomentKey> {

@@ -19,8 +19,8 @@ import { ownerOf } from './checkpoints';
 import { endedBefore, listEnded } from './ended';
 import { isDriven } from './list';
 import { Journals } from './journals';
-import { checkIdText, keyPrefix, type MomentKey } from './keys';
-import { type Change, removalOf } from './removal';
+import { checkIdText, type MomentKey } from './keys';
+import { type Change, effectsOf, removalOf } from './removal';
 import { readable } from './unreadable';
 
 /** What more a run takes in a commit than its steps: conditions, and what its last one changes. */
@@ -61,7 +61,7 @@ export async function forgetOwned(pool: PoolCore, prefix: string): Promise<void>
 
 async function forgetOwnedOnce(pool: PoolCore, prefix: string): Promise<void> {
   const journals = Journals.of(pool);
-  const { driverTexts, headers, intents } = journals;
+  const { driverTexts, headers } = journals;
   const slices = new Slices(pool);
   for (const id of headers.keys({ prefix })) {
     const driver = driverTexts.get(id);
@@ -69,8 +69,7 @@ async function forgetOwnedOnce(pool: PoolCore, prefix: string): Promise<void> {
     if (readable(() => isDriven(journals, id))) continue;
     if (driver === undefined) slices.batch.requireAbsent(driverTexts, id);
     else slices.batch.requireEqual(driverTexts, id, driver);
-    const first = readable(() => journals.first(id));
-    const effects = first?.kind === 'start' ? intents.keys({ prefix: keyPrefix(first.uid) }) : [];
+    const effects = readable(() => effectsOf(journals, id)) ?? [];
     const header = readable(() => headers.get(id));
     for (const change of removalOf(journals, id, header, effects)) change(slices.batch);
     await slices.cut();

@@ -221,7 +221,7 @@ export function momentOf(waits: readonly Wait[] = []): number | undefined {
   return until === Infinity ? undefined : Math.max(0, Math.ceil(until));
 }
 
-function isEmpty(some: Iterable<unknown>): boolean {
+export function isEmpty(some: Iterable<unknown>): boolean {
   for (const _one of some) return false;
   return true;
 }

@@ -9,20 +9,26 @@
 import type { Batch } from '../types';
 import { endOf } from './ended';
 import type { RunHeader } from './entries';
-import { endedKey, type Journals } from './journals';
-import { entriesOf, signalsFor } from './keys';
+import { endedKey, isEmpty, type Journals } from './journals';
+import { entriesOf, keyPrefix, signalsFor } from './keys';
 
 export type Change = (batch: Batch) => void;
 
-/**
- * `effects`: the idempotency keys of those without a receipt. No header: it cannot be read, or is
- * not there.
- */
+/** The idempotency keys of the run's effects without a receipt. */
+export function effectsOf(journals: Journals, id: string): string[] {
+  const { intents } = journals;
+  // Of a pool in which there are none no run's input need be read.
+  if (isEmpty(intents.keys({ limit: 1 }))) return [];
+  const first = journals.first(id);
+  return first?.kind === 'start' ? [...intents.keys({ prefix: keyPrefix(first.uid) })] : [];
+}
+
+/** `effects`: see `effectsOf`. No header: it cannot be read, or is not there. */
 export function* removalOf(
   journals: Journals,
   id: string,
   header: RunHeader | undefined,
-  effects: Iterable<string>,
+  effects: readonly string[],
 ): IterableIterator<Change> {
   const { entries, signals, states } = journals;
   const ends: Change[] = [];

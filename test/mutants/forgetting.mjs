@@ -15,13 +15,13 @@ export default [
   [
     'a run with an unknown outcome is forgotten',
     'belonging.ts',
-    "if («effects?.unknown») return 'unknownOutcomes';",
+    "if («effects.some((key) => this.#isUnknown(key))») return 'unknownOutcomes';",
     'false',
   ],
   [
     'an effect that cannot be read keeps no run',
     'belonging.ts',
-    'if («this.#unreadable.length > 0») {',
+    "return «readable(() => intents.get(key))?.state !== 'never'»;",
     'false',
   ],
   [
@@ -59,13 +59,13 @@ export default [
   [
     'what earlier builds have ended is not found',
     'ended.ts',
-    'if («journals.knowsEnded || !hasAny(journals.headers.keys({ limit: 1 }))») return;',
+    'if («journals.knowsEnded || isEmpty(journals.headers.keys({ limit: 1 }))») return;',
     'true',
   ],
   [
     'the list of the ended is taken for whole',
     'ended.ts',
-    'if («journals.knowsEnded») yield*',
-    'true',
+    'if («!journals.knowsEnded») {',
+    'false',
   ],
 ];
