@@ -14,6 +14,7 @@ import {
   endClaims,
   endLeases,
   forgetOperations,
+  forgetRuns,
   forkRun,
   journalOf,
   listRuns,
@@ -34,7 +35,9 @@ import type {
   CheckpointInfo,
   ClaimOptions,
   Difference,
+  ForgetRunsOptions,
   ForgottenOperations,
+  ForgottenRuns,
   JournalEntry,
   JournalOptions,
   PruneOptions,
@@ -155,6 +158,15 @@ export class Holdfast extends Pool {
   /** Removes checkpoints of a run, and what only they held. The newest stays. */
   async prune(run: string, options?: PruneOptions): Promise<PruneReport> {
     return CheckpointStore.of(this).prune(ownerOf(mustBeThere(this, run)), options);
+  }
+
+  /**
+   * Removes runs that ended before a moment, or longer ago than so many milliseconds, with all that
+   * is kept of them, and tells how many stay all the same and why. Runs that have not ended are
+   * never touched. Begun again, such an id is a new run.
+   */
+  forgetRuns(options: ForgetRunsOptions): Promise<ForgottenRuns> {
+    return forgetRuns(this, options);
   }
 
   /** Effects that were begun and have no receipt, and that nobody is calling now. */

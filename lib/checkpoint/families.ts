@@ -3,7 +3,16 @@
  * other. A node of a family goes when no checkpoint of any member needs it; the version rises
  * whenever a member comes or goes, so that who has looked can tell whether it still holds.
  */
+import type { Guard } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
+
+/** One family as it was when it was asked for. */
+export interface Family {
+  readonly number: number;
+  readonly owners: readonly string[];
+  /** The commit is refused if a member has come or gone since. */
+  readonly unchanged: Guard;
+}
 
 export class Families {
   readonly #families: Keyspace<string, number | bigint>;
@@ -32,11 +41,25 @@ export class Families {
       .put(this.#versions, family, this.#version(family) + 1);
   }
 
-  leave(batch: Batch, owner: string, family: number): void {
-    batch
-      .delete(this.#families, owner)
-      .delete(this.#members, memberKey(family, owner))
-      .put(this.#versions, family, this.#version(family) + 1);
+  /** Whoever leaves with the last member leaves nothing behind. */
+  leave(batch: Batch, owners: ReadonlySet<string>, family: number): void {
+    this.unchanged(family)(batch);
+    for (const owner of owners)
+      batch.delete(this.#families, owner).delete(this.#members, memberKey(family, owner));
+    if (this.isOf(family, owners)) batch.delete(this.#versions, family);
+    else batch.put(this.#versions, family, this.#version(family) + 1);
+  }
+
+  /** Has the family no others? */
+  isOf(family: number, owners: ReadonlySet<string>): boolean {
+    for (const member of this.members(family)) if (!owners.has(member)) return false;
+    return true;
+  }
+
+  family(number: number): Family {
+    // In this order: who comes in between is noticed by the commit.
+    const unchanged = this.unchanged(number);
+    return { number, owners: [...this.members(number)], unchanged };
   }
 
   /** The commit is refused if the owner has a family by then. */
@@ -46,11 +69,14 @@ export class Families {
 
   /** For batches that are committed later: refused if a member has come or gone since now. */
   unchanged(family: number): (batch: Batch) => Batch {
-    const version = this.#version(family);
-    return (batch) => batch.requireEqual(this.#versions, family, version);
+    const version = this.#versions.get(family);
+    return (batch) =>
+      version === undefined
+        ? batch.requireAbsent(this.#versions, family)
+        : batch.requireEqual(this.#versions, family, version);
   }
 
-  *members(family: number, snapshot: Snapshot): IterableIterator<string> {
+  *members(family: number, snapshot?: Snapshot): IterableIterator<string> {
     const prefix = memberKey(family, '');
     for (const member of this.#members.keys({ prefix, snapshot }))
       yield member.slice(prefix.length);

@@ -2,6 +2,7 @@
 export type { Making } from './alike';
 export { compare } from './compare';
 export type { Difference } from './diff';
+export type { Family } from './families';
 export { PartStore } from './parts';
 export type { PruneOptions, PruneReport } from './pruning';
 export { revive } from './revive';

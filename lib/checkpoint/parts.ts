@@ -136,11 +136,17 @@ export class PartStore {
   /** Deletes all of a family's pages, in slices. */
   async drop(family: number): Promise<void> {
     const slices = new Slices(this.pool);
-    for (const key of this.#pages.keys({ prefix: pageKey(family) })) {
-      slices.batch.delete(this.#pages, key);
+    for (const remove of this.dropping(family)) {
+      remove(slices.batch);
       await slices.cut();
     }
     await slices.end();
+  }
+
+  /** For commits of the caller's own: each deletes one of a family's pages. */
+  *dropping(family: number): IterableIterator<(batch: Batch) => void> {
+    for (const key of this.#pages.keys({ prefix: pageKey(family) }))
+      yield (batch) => void batch.delete(this.#pages, key);
   }
 }
 

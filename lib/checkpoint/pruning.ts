@@ -6,9 +6,9 @@
  */
 import { isConflict, rangeError, typeError } from '../errors';
 import { olderThanOption, optionsObject } from '../options';
-import { Slices } from '../slices';
-import type { Keyspace, PoolCore, Snapshot } from '../types';
-import type { Families } from './families';
+import { type Guard, Slices } from '../slices';
+import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
+import type { Families, Family } from './families';
 import type { PartStore } from './parts';
 import { checkOwner, type CheckpointRecord, type RecordKey, recordsOf } from './records';
 
@@ -19,6 +19,13 @@ export interface PruneOptions {
   keepLabels?: boolean | readonly string[] | undefined;
   /** Only those saved before this time, or longer ago than so many milliseconds, are removed. */
   olderThan?: Date | number | undefined;
+}
+
+/** Whose checkpoints are removed; `guards` are conditions for that. */
+export interface Dropped {
+  readonly owner: string;
+  readonly family: Family;
+  readonly guards: readonly Guard[];
 }
 
 export interface PruneReport {
@@ -66,23 +73,43 @@ export class Pruning {
   }
 
   /**
-   * Removes an owner with all its checkpoints. Its forks keep theirs. `gone` is called as soon as
-   * it has none.
+   * Removes owners with all their checkpoints. Their forks keep theirs. `gone` is called as soon as
+   * one has none. Refused if somebody forked meanwhile: then it is to be asked for again.
    */
-  async drop(owner: string, gone: () => void): Promise<void> {
-    checkOwner(owner);
-    const family = this.#families.of(owner);
-    if (family === undefined) return;
+  async drop(owners: readonly Dropped[], gone: (owner: string) => void): Promise<void> {
     const slices = new Slices(this.#pool);
-    // Last, so that a crash leaves an owner that can be dropped again.
-    for (const key of [...this.#records.keys(recordsOf(owner))]) {
-      slices.batch.delete(this.#records, key);
-      await slices.cut();
+    const families = new Map<number, Map<string, Guard>>();
+    for (const { owner, family, guards } of owners) {
+      for (const key of this.#records.keys(recordsOf(owner))) {
+        slices.under(family.unchanged, ...guards).delete(this.#records, key);
+        await slices.cut();
+      }
+      const leaving = families.get(family.number) ?? new Map<string, Guard>();
+      families.set(family.number, leaving);
+      leaving.set(owner, (batch) => guards.forEach((guard) => guard(batch)));
     }
-    this.#families.leave(slices.batch, owner, family);
     await slices.end();
-    gone();
-    await this.#sweep(family);
+    for (const { owner } of owners) gone(owner);
+    for (const [family, leaving] of families) {
+      const all = new Set(leaving.keys());
+      if (this.#families.isOf(family, all)) await this.#parts.drop(family);
+      else await this.#sweep(family);
+      // Last, so that a crash leaves owners that can be dropped again.
+      this.#families.leave(slices.under(...leaving.values()), all, family);
+      await slices.end();
+    }
+  }
+
+  /**
+   * Of an owner that alone is its family: what removes it with all its checkpoints, to be put into
+   * commits of the caller's own in this order. Whichever of these a crash leaves undone can be
+   * asked for again.
+   */
+  *dropping(owner: string, family: number): IterableIterator<(batch: Batch) => void> {
+    for (const key of this.#records.keys(recordsOf(owner)))
+      yield (batch) => void batch.delete(this.#records, key);
+    yield* this.#parts.dropping(family);
+    yield (batch) => this.#families.leave(batch, new Set([owner]), family);
   }
 
   async #prune(

@@ -15,9 +15,9 @@ import { optionsObject } from '../options';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
 import { compare } from './compare';
 import { differences, type Difference } from './diff';
-import { Families } from './families';
+import { Families, type Family } from './families';
 import { PartStore } from './parts';
-import { type PruneOptions, type PruneReport, Pruning } from './pruning';
+import { type Dropped, type PruneOptions, type PruneReport, Pruning } from './pruning';
 import {
   checkLabel,
   checkOwner,
@@ -229,9 +229,25 @@ export class CheckpointStore {
     return this.#pruning.prune(owner, options);
   }
 
-  /** Removes an owner with all its checkpoints. Its forks keep theirs. */
-  drop(owner: string): Promise<void> {
-    return this.#pruning.drop(owner, () => this.#lines.delete(owner));
+  /** Of an owner's family the number; undefined: it has no checkpoint. */
+  familyOf(owner: string): number | undefined {
+    checkOwner(owner);
+    return this.#families.of(owner);
+  }
+
+  /** The owners that were forked from each other. */
+  family(number: number): Family {
+    return this.#families.family(number);
+  }
+
+  /** Removes owners with all their checkpoints. Their forks keep theirs. See `Pruning.drop`. */
+  drop(owners: readonly Dropped[]): Promise<void> {
+    return this.#pruning.drop(owners, (owner) => this.#lines.delete(owner));
+  }
+
+  /** The same of an owner that alone is its family, for the caller's commits. */
+  dropping(owner: string, family: number): IterableIterator<(batch: Batch) => void> {
+    return this.#pruning.dropping(owner, family);
   }
 
   /** Adds a checkpoint whose nodes are stored, or in the batch. */

@@ -10,6 +10,7 @@ import { addCheck } from './commands/check';
 import { addDiff, addFork, addHistory, addPrune } from './commands/checkpoints';
 import { addDemo } from './commands/demo';
 import { addDoctor } from './commands/doctor';
+import { addForget } from './commands/forget';
 import { addGet } from './commands/get';
 import { addInfo } from './commands/info';
 import { addLs } from './commands/ls';
@@ -41,7 +42,7 @@ const COMMANDS = {
     addRegions,
     addCheck,
   ],
-  'Durable runs:': [addRuns, addShow, addTimeline, addSignal, addResolve, addUnpark],
+  'Durable runs:': [addRuns, addShow, addTimeline, addSignal, addResolve, addUnpark, addForget],
   'Checkpoints of a run:': [addHistory, addDiff, addFork, addPrune],
   'Copies, other sizes, repair:': [
     addBackup,

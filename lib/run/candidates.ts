@@ -29,8 +29,8 @@ export class Candidates {
     if (!journals.knowsAwake) return;
     for (const run of lyingReady(journals)) this.#called.set(run, undefined);
     for (const [run, said] of journals.called.range()) this.#called.set(run, said);
-    for (const { until, run } of journals.asleep.keys({ lt: { until: this.#now + 1, run: '' } }))
-      this.#over.set(run, [...(this.#over.get(run) ?? []), until]);
+    for (const { at, run } of journals.asleep.keys({ lt: { at: this.#now + 1, run: '' } }))
+      this.#over.set(run, [...(this.#over.get(run) ?? []), at]);
     this.#others = [...new Set([...this.#called.keys(), ...this.#over.keys()])]
       .map(placed)
       .sort(compare);
@@ -73,7 +73,7 @@ export class Candidates {
     if (header) batch.requireEqual(headers, id, header);
     else batch.requireAbsent(headers, id);
     if (said) batch.requireEqual(called, id, said).delete(called, id);
-    for (const until of over) batch.delete(asleep, { until, run: id });
+    for (const until of over) batch.delete(asleep, { at: until, run: id });
     try {
       pool.commitSync(batch, { durability: 'eventual' });
     } catch (error) {

@@ -14,6 +14,11 @@ export function ownerOf(run: string): string {
   return `${OWNER_PREFIX}${run}`;
 }
 
+/** Undefined: it is none of a run. */
+export function runOf(owner: string): string | undefined {
+  return owner.startsWith(OWNER_PREFIX) ? owner.slice(OWNER_PREFIX.length) : undefined;
+}
+
 /** The run of a checkpoint and its number there. */
 export function placeOf(checkpoint: string): { run: string; number: number } {
   const end = typeof checkpoint === 'string' ? checkpoint.lastIndexOf('@') : -1;

@@ -7,7 +7,7 @@
  * of it, which stands where the child stood when the checkpoint was made, finished if it was.
  */
 import { CheckpointStore } from '../checkpoint/index';
-import { HoldfastError } from '../errors';
+import { HoldfastError, isConflict } from '../errors';
 import type { Batch, CommitReceipt, PoolCore } from '../types';
 import { ownerOf, placeOf } from './checkpoints';
 import type { ChildEntry, EndEntry, Entry, StartEntry } from './entries';
@@ -52,6 +52,9 @@ export async function forkRun(
     return await pool.commit(batch);
   } catch (error) {
     if (journals.headers.has(id)) throw existsError(id, error);
+    // It was pruned, or its run was forgotten, meanwhile: that is said.
+    if (isConflict(error) && CheckpointStore.of(pool).info(checkpoint) === undefined)
+      return forkRun(pool, checkpoint, id);
     throw error;
   }
 }

@@ -14,7 +14,7 @@ export { claimRun } from './claims';
 export { divergedError, isSame, show } from './diverged';
 export { journalOf } from './follow';
 export { checkStepName } from './keys';
-export { forgetRuns } from './forget';
+export { forgetOwned, forgetRuns } from './forget';
 export { forkRun } from './fork';
 export { hashOf } from './hash';
 export { endLeases, setLease } from './holder';

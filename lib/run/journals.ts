@@ -17,6 +17,7 @@ import {
   AWAKE_KEYSPACE,
   CALLED_KEYSPACE,
   DRIVERS_KEYSPACE,
+  ENDED_KEYSPACE,
   entriesOf,
   entryKeyCodec,
   HEADERS_KEYSPACE,
@@ -27,10 +28,10 @@ import {
   OPERATIONS_KEYSPACE,
   RESOLUTIONS_KEYSPACE,
   SIGNALS_KEYSPACE,
-  sleepKeyCodec,
+  momentKeyCodec,
   STATES_KEYSPACE,
   type EntryKey,
-  type SleepKey,
+  type MomentKey,
 } from './keys';
 
 export interface Operation {
@@ -50,8 +51,9 @@ export class Journals {
   readonly driverTexts: Keyspace<string, string>;
   readonly open: Keyspace<string, Uint8Array>;
   readonly awake: Keyspace<string, number | bigint>;
-  readonly asleep: Keyspace<SleepKey, Uint8Array>;
+  readonly asleep: Keyspace<MomentKey, Uint8Array>;
   readonly called: Keyspace<string, Uint8Array>;
+  readonly ended: Keyspace<MomentKey, Uint8Array>;
   readonly #marks: Keyspace<string, string>;
   readonly signals: Keyspace<EntryKey, unknown>;
   readonly intents: Keyspace<string, OpenIntent>;
@@ -63,6 +65,7 @@ export class Journals {
   calledBefore: Set<string> | undefined;
   #knowsAwake = false;
   #keepsSleepersApart = false;
+  #knowsEnded = false;
 
   private constructor(readonly pool: PoolCore) {
     // JSON where records are compared byte for byte: the text of the same fields in the same order
@@ -83,8 +86,12 @@ export class Journals {
     this.states = pool.keyspace<string, unknown>(STATES_KEYSPACE);
     this.open = pool.keyspace<string, Uint8Array>(OPEN_KEYSPACE, { value: 'bytes' });
     this.awake = pool.keyspace<string, number | bigint>(AWAKE_KEYSPACE, { value: 'uint64' });
-    this.asleep = pool.keyspace<SleepKey, Uint8Array>(ASLEEP_KEYSPACE, {
-      key: sleepKeyCodec,
+    this.asleep = pool.keyspace<MomentKey, Uint8Array>(ASLEEP_KEYSPACE, {
+      key: momentKeyCodec,
+      value: 'bytes',
+    });
+    this.ended = pool.keyspace<MomentKey, Uint8Array>(ENDED_KEYSPACE, {
+      key: momentKeyCodec,
       value: 'bytes',
     });
     this.called = pool.keyspace<string, Uint8Array>(CALLED_KEYSPACE, { value: 'bytes' });
@@ -112,8 +119,19 @@ export class Journals {
     return (this.#knowsAwake ||= this.#marks.has('asleep') || this.#marks.has('awake'));
   }
 
+  /** Are all runs that have ended among the ended? Not where runs are older than that list. */
+  get knowsEnded(): boolean {
+    return (this.#knowsEnded ||= this.#marks.has('ended'));
+  }
+
+  /** For a commit by which all that have ended are in the list. */
+  marksEnded(batch: Batch): Batch {
+    return batch.put(this.#marks, 'ended', 'all');
+  }
+
   /** For the commit that begins a run. */
   begins(batch: Batch, run: string, waits?: readonly Wait[]): void {
+    if (!this.knowsEnded && isEmpty(this.headers.keys({ limit: 1 }))) this.marksEnded(batch);
     if (!this.knowsAwake && isEmpty(this.open.keys({ limit: 1 })))
       batch.put(this.#marks, 'asleep', 'all');
     batch.put(this.open, run, new Uint8Array());
@@ -132,7 +150,7 @@ export class Journals {
     if (now === undefined) batch.put(this.awake, run, 0);
     else batch.delete(this.awake, run);
     if (until === undefined) return;
-    batch.put(this.asleep, { until, run }, new Uint8Array());
+    batch.put(this.asleep, { at: until, run }, new Uint8Array());
     this.keepSleepersApart(batch);
   }
 
@@ -147,19 +165,25 @@ export class Journals {
     this.isCalledNoMore(batch, run);
   }
 
+  /** For the commit that ends a run, or deletes it. */
   ends(batch: Batch, run: string, before: readonly Wait[] | undefined): void {
     this.wakes(batch, run, before);
     batch.delete(this.open, run).delete(this.awake, run);
     this.isCalledNoMore(batch, run);
   }
 
-  private isCalledNoMore(batch: Batch, run: string): void {
+  /** For the commit by which a run has ended, and is forgotten one day; not an adapter's. */
+  hasEnded(batch: Batch, run: string, at: number): void {
+    batch.put(this.ended, endedKey(run, at), new Uint8Array());
+  }
+
+  isCalledNoMore(batch: Batch, run: string): void {
     if (this.called.has(run)) batch.delete(this.called, run);
   }
 
   private wakes(batch: Batch, run: string, before: readonly Wait[] | undefined): void {
     const until = momentOf(before);
-    if (until !== undefined) batch.delete(this.asleep, { until, run });
+    if (until !== undefined) batch.delete(this.asleep, { at: until, run });
   }
 
   /** An older release must not take the list of the awake for whole any more. */
@@ -187,13 +211,17 @@ export class Journals {
   }
 }
 
+export function endedKey(run: string, at: number): MomentKey {
+  return { at: Math.max(0, at), run };
+}
+
 /** The first of those that it sleeps until. */
 export function momentOf(waits: readonly Wait[] = []): number | undefined {
   const until = Math.min(...waits.map((wait) => ('until' in wait ? wait.until : Infinity)));
   return until === Infinity ? undefined : Math.max(0, Math.ceil(until));
 }
 
-function isEmpty(some: Iterable<unknown>): boolean {
+export function isEmpty(some: Iterable<unknown>): boolean {
   for (const _one of some) return false;
   return true;
 }

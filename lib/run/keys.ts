@@ -28,6 +28,8 @@ export const AWAKE_KEYSPACE = 'holdfast.awake-runs';
 export const ASLEEP_KEYSPACE = 'holdfast.asleep-runs';
 /** Runs for which a signal or the resolution of an outcome has come, since somebody last looked. */
 export const CALLED_KEYSPACE = 'holdfast.called-runs';
+/** Those that have ended, in the order in which they did; not those of an adapter. */
+export const ENDED_KEYSPACE = 'holdfast.ended-runs';
 /** What is known of these keyspaces as a whole. */
 export const MARKS_KEYSPACE = 'holdfast.run-marks';
 /** Signals that wait to be taken. */
@@ -77,26 +79,26 @@ export function numbered(key: Buffer, sequence: number): Buffer {
   return key;
 }
 
-export interface SleepKey {
+export interface MomentKey {
   /** Milliseconds since 1970. */
-  readonly until: number;
+  readonly at: number;
   readonly run: string;
 }
 
 /** By the moment, big-endian, then by the run's id. */
-export const sleepKeyCodec = {
-  name: 'holdfast.sleep-key',
-  encode({ until, run }: SleepKey): Buffer {
+export const momentKeyCodec = {
+  name: 'holdfast.moment-key',
+  encode({ at, run }: MomentKey): Buffer {
     const bytes = Buffer.allocUnsafe(MOMENT_BYTES + Buffer.byteLength(run));
-    bytes.writeBigUInt64BE(BigInt(until));
+    bytes.writeBigUInt64BE(BigInt(at));
     bytes.write(run, MOMENT_BYTES, 'utf8');
     return bytes;
   },
-  decode(bytes: Uint8Array): SleepKey {
+  decode(bytes: Uint8Array): MomentKey {
     const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    return { until: Number(view.readBigUInt64BE()), run: view.toString('utf8', MOMENT_BYTES) };
+    return { at: Number(view.readBigUInt64BE()), run: view.toString('utf8', MOMENT_BYTES) };
   },
-} satisfies Codec<SleepKey>;
+} satisfies Codec<MomentKey>;
 
 /** All entries of one run. */
 export function entriesOf(run: string): RangeOptions<EntryKey> {
@@ -122,6 +124,11 @@ export function checkOperationId(id: unknown): asserts id is string {
 /** Of the idempotency keys of a run's effects. */
 export function keyPrefix(uid: string): string {
   return `hf-${uid}-`;
+}
+
+/** All signals that wait for one run: a name never begins with this. */
+export function signalsFor(run: string): RangeOptions<EntryKey> {
+  return { gte: { run, sequence: 0 }, lt: { run: `${run}\u0001`, sequence: 0 } };
 }
 
 /** Signals of one name lie together under this, in the order they came. */

@@ -47,8 +47,9 @@ export function putNewRun(
   batch.put(entries, { run: id, sequence: 0 }, start);
   PoolBatch.putNew(batch, headers, id, header);
   batch.put(drivers, id, driver);
-  if (end)
+  if (end) {
     batch.put(entries, { run: id, sequence: 1 }, { kind: 'end', at, ms: 0, result: end.result });
-  else journals.begins(batch, id, waits);
+    journals.hasEnded(batch, id, at);
+  } else journals.begins(batch, id, waits);
   return { header, start };
 }

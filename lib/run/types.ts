@@ -429,6 +429,33 @@ export interface AppliedOnce {
   readonly class: DurabilityClass;
 }
 
+export interface ForgetRunsOptions {
+  /** Only runs that ended before this time, or longer ago than so many milliseconds. */
+  olderThan: Date | number;
+  /** Only runs whose id begins so. */
+  prefix?: string | undefined;
+  /** Nothing is forgotten, only counted; also in a pool that is open for reading. */
+  dryRun?: boolean | undefined;
+  /** Ends it with `ERR_HOLDFAST_ABORTED`; what is forgotten by then is gone. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface ForgottenRuns {
+  /** Runs that are gone, children included; with `dryRun`: that would go. */
+  readonly removed: number;
+  /** Runs that ended as long ago and stay, by the reason. */
+  readonly kept: {
+    /** An effect of it, or of a run that goes with it, may have happened: see `resolve`. */
+    readonly unknownOutcomes: number;
+    /** One that was forked from it, or from a run that goes with it, stays. */
+    readonly forks: number;
+    /** Its parent, or a child, goes on or ended since. They go together. */
+    readonly children: number;
+    /** Something of it, or of one that it belongs to, cannot be read: see `check`. */
+    readonly unreadable: number;
+  };
+}
+
 export interface ForgottenOperations {
   readonly removed: number;
   readonly kept: number;

@@ -13,7 +13,7 @@ import type { PoolCore, Watcher } from '../types';
 import { type Claim, ClaimQueue } from './claim-queue';
 import { isFree, openUnlessTaken, runnableIds } from './claimable';
 import { Journals } from './journals';
-import { ASLEEP_KEYSPACE, AWAKE_KEYSPACE, CALLED_KEYSPACE, sleepKeyCodec } from './keys';
+import { ASLEEP_KEYSPACE, AWAKE_KEYSPACE, CALLED_KEYSPACE, momentKeyCodec } from './keys';
 import type { DurableRun } from './run';
 import type { RunOptions } from './types';
 
@@ -133,7 +133,7 @@ export class WaitingClaims {
     const runOf = (key: Uint8Array): string => Buffer.from(key).toString('utf8');
     this.#hear(AWAKE_KEYSPACE, runOf);
     this.#hear(CALLED_KEYSPACE, runOf);
-    this.#hear(ASLEEP_KEYSPACE, (key) => sleepKeyCodec.decode(key).run);
+    this.#hear(ASLEEP_KEYSPACE, (key) => momentKeyCodec.decode(key).run);
   }
 
   /** All are looked at again, so nothing that was heard is needed. */
@@ -172,7 +172,7 @@ export class WaitingClaims {
   #hearSleepers(): void {
     const now = Date.now();
     const { asleep } = this.#journals;
-    const since = { gte: { until: this.#lookedUntil, run: '' }, lt: { until: now + 1, run: '' } };
+    const since = { gte: { at: this.#lookedUntil, run: '' }, lt: { at: now + 1, run: '' } };
     for (const { run } of asleep.keys(since)) this.#heard.add(run);
     this.#lookedUntil = now;
   }
@@ -180,9 +180,9 @@ export class WaitingClaims {
   #setTimer(): void {
     clearTimeout(this.#timer);
     let ms = this.#allAgainAt - performance.now();
-    const next = { gt: { until: this.#lookedUntil + 1, run: '' }, limit: 1 };
-    for (const { until } of this.#journals.asleep.keys(next))
-      ms = Math.min(ms, until - this.#lookedUntil);
+    const next = { gt: { at: this.#lookedUntil + 1, run: '' }, limit: 1 };
+    for (const { at } of this.#journals.asleep.keys(next))
+      ms = Math.min(ms, at - this.#lookedUntil);
     this.#timer = setTimeout(() => this.#look(), ms);
   }
 

@@ -16,7 +16,7 @@ import type { DriverRecord, Entry, Epochs, RunHeader } from './entries';
 import { Holder } from './holder';
 import { outerOf } from './identity';
 import type { Journals } from './journals';
-import { entriesOf, entryKeyCodec, numbered } from './keys';
+import { entryKeyCodec, numbered, signalsFor } from './keys';
 
 /** Leaves out what the writer adds. */
 type Unwritten<E> = E extends Entry ? Omit<E, 'at' | 'epochs'> : never;
@@ -210,10 +210,10 @@ export class JournalWriter {
       });
       batch.put(journals.headers, run, header);
       journals.ends(batch, run, this.#header.waits);
+      if (header.owner === undefined) journals.hasEnded(batch, run, ended);
       batch.put(journals.drivers, run, this.nobody());
       // What was signalled and never asked for goes with the run.
-      for (const key of journals.signals.keys({ gte: { run, sequence: 0 }, lt: afterSignals(run) }))
-        batch.delete(journals.signals, key);
+      for (const key of journals.signals.keys(signalsFor(run))) batch.delete(journals.signals, key);
       also(batch);
     });
     this.#header = header;
@@ -386,11 +386,6 @@ export class JournalWriter {
 /** 1, and one more for each failure in a row. */
 export function attemptOf({ failed }: RunHeader): number {
   return (failed?.times ?? 0) + 1;
-}
-
-/** Behind the last signal of the run: a name never begins with this. */
-function afterSignals(run: string) {
-  return { ...entriesOf(run).gte!, run: `${run}\u0001` };
 }
 
 function closedError(run: string): HoldfastError {

@@ -3,8 +3,10 @@
  * decisions, nested and side by side, effects with and without probes, tools that are tried again
  * and call others, signals, sleeps, checkpoints, children, rollbacks. Threads are terminated, sleep
  * through their leases, and the process ends itself in the middle of effects, or is killed. A
- * program follows from its run's id and the seed. Arguments: dist folder, pool, notes, number of
- * runs, seed, chance of ending itself in an effect, seed of this life.
+ * program follows from its run's id and the seed. Some runs, the brief ones, are forgotten when
+ * they have ended, beside all that, and begun again under the same id by the next life. Arguments:
+ * dist folder, pool, notes, number of runs, seed, chance of ending itself in an effect, seed of
+ * this life.
  *
  * The notes are lines [kind, run, …] that outlive the process: what was acknowledged (a value that
  * no two calls share), and the outside world, which the main thread is: it knows what happened by
@@ -168,6 +170,17 @@ async function rule() {
     return {};
   }
 
+  // It may be under way when the next one begins.
+  const forget = async (pool) => {
+    const { removed } = await pool
+      .forgetRuns({ olderThan: dice(20), prefix: 'brief' })
+      .catch((error) => {
+        if (error.code === 'ERR_HOLDFAST_CLOSED') return { removed: 0 };
+        throw error;
+      });
+    if (removed > 0) note('forgotten', removed);
+  };
+
   let started = 0;
   const start = () => {
     const worker = new Worker(__filename, { workerData: { settings, number: ++started } });
@@ -184,6 +197,14 @@ async function rule() {
   const pool = open();
   for (let n = 0; n < Number(count); ++n)
     if (!pool.runInfo(`agent ${n}`)) (await pool.run(`agent ${n}`)).close();
+  for (let n = 0; n < Number(count) / 2; ++n) {
+    const id = `brief ${n}`;
+    if (pool.runInfo(id)) continue;
+    // What drove earlier runs of that name is of no account.
+    for (const run of tokens.keys())
+      if (run === id || run.startsWith(`${id}/`)) (tokens.set(run, 0), note('begin', run, 0));
+    (await pool.run(id)).close();
+  }
   const threads = [start(), start(), start()];
   process.stdout.write('BEGUN\n');
   for (;;) {
@@ -196,7 +217,8 @@ async function rule() {
           const value = fresh();
           note('sending', id, signal, value);
           await pool.signal(id, signal, value).catch((error) => {
-            if (error.code !== 'ERR_HOLDFAST_RUN_FINISHED') throw error;
+            if (!['ERR_HOLDFAST_RUN_FINISHED', 'ERR_HOLDFAST_NOT_FOUND'].includes(error.code))
+              throw error;
           });
         }
     // Only of runs that nobody drives. A driver whose lease ran out may still be on its way: from
@@ -211,6 +233,7 @@ async function rule() {
         if (!['ERR_HOLDFAST_CONFLICT', 'ERR_HOLDFAST_NOT_FOUND'].includes(error.code)) throw error;
       });
     }
+    if (dice(3) === 0) void forget(pool);
     if (dice(20) === 0) {
       const which = dice(threads.length);
       await threads[which].terminate();

@@ -144,6 +144,19 @@ async function judge(pool: Holdfast, id: string, notes: readonly string[][]): Pr
   }
 }
 
+/** Those that were forgotten and begun again: in each life of one each effect happened once. */
+function judgeBrief(notes: readonly string[][]): void {
+  const effects = notes.filter(([kind, run]) => kind === 'effect' && run!.startsWith('brief'));
+  const lives = grouped(effects, ([, run, , key]) => `${run} ${key!.split('-')[1]}`);
+  for (const [life, happened] of lives) {
+    const run = happened[0]![1]!;
+    const tools = [...operationsOf(programOf(seed, run).ops)].filter(({ kind }) => kind === 'tool');
+    const expected = tools.map(({ at }) => at).sort();
+    expect([life, happened.map(([, , at]) => at).sort()]).toEqual([life, expected]);
+  }
+  console.log(`${lives.size} lives of runs that were forgotten`);
+}
+
 it(`random agents survive a storm of kills (HOLDFAST_SEED=${seed})`, async () => {
   console.log(`HOLDFAST_SEED=${seed}`);
   const path = `${folder}/pool`;
@@ -173,7 +186,12 @@ it(`random agents survive a storm of kills (HOLDFAST_SEED=${seed})`, async () =>
   await using pool = await open(path);
   expect(pool.unknownOutcomes()).toEqual([]);
   expect([...pool.runs({ status: 'runnable' })]).toEqual([]);
+  judgeBrief(notes);
+  expect(await pool.forgetRuns({ olderThan: -1000, prefix: 'brief' })).toMatchObject({
+    kept: { unknownOutcomes: 0, forks: 0, children: 0, unreadable: 0 },
+  });
   const ids = [...pool.runs()].map(({ id }) => id);
+  expect(ids.filter((id) => id.startsWith('brief'))).toEqual([]);
   expect(ids.length).toBeGreaterThanOrEqual(RUNS);
   for (const id of ids) await judge(pool, id, notes);
   expect((await pool.check()).damages).toEqual([]);

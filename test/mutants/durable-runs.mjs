@@ -12,6 +12,7 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
+import forgetting from './forgetting.mjs';
 import { numbersIn, placeOf } from './places.mjs';
 
 const project = path.join(import.meta.dirname, '../..');
@@ -22,6 +23,7 @@ const { values: options } = parseArgs({
 
 // what is wrong then, file under lib/run/, where, instead: as in list.mjs.
 const mutants = [
+  ...forgetting,
   [
     'a driver whose lease has run out counts as alive',
     'holder.ts',
@@ -178,12 +180,6 @@ const mutants = [
     'tool.ts',
     'await «attemptWithin(limits, new AttemptContext(key, 0, writer.driver.token), what, () => probe(key))»;',
     'probe(key)',
-  ],
-  [
-    'a run is deleted under its driver',
-    'forget.ts',
-    'if («isDriven(journals, id)») return;',
-    'false',
   ],
   [
     'an attempt is called with what the one before changed',
@@ -472,6 +468,9 @@ const TESTS = [
   'run-arguments',
   'run-edges',
   'run-waiting',
+  'run-leases',
+  'run-hooks',
+  'run-forget',
   'run-workers',
   'long-life',
 ].map((name) => `test/unit/${name}`);

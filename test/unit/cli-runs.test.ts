@@ -217,6 +217,38 @@ test('history, diff, fork, prune', async () => {
   expect(await json('show', path, 'trip-b')).toMatchObject({ run: { state: { total: 5 } } });
 });
 
+test('forget', async () => {
+  const old = join(folder, 'old.holdfast');
+  {
+    await using pool = await open(old, { medium: 'file' });
+    for (const id of ['job/1', 'job/2', 'other']) {
+      const run = await pool.run(id);
+      await run.step('a', () => 'x'.repeat(2_000_000));
+      await run.finish();
+    }
+    const lost = await pool.run('lost');
+    await lost.tool('pay', 1, () => Promise.reject(new Error('silent'))).catch(() => {});
+    await lost.finish();
+    (await pool.run('goes on')).close();
+  }
+  const wrong = async (...args: string[]) => expect((await cli(['forget', ...args])).code).toBe(2);
+  await wrong(old);
+  await wrong(old, '--older-than', 'soon');
+  await wrong(old, '--older-than');
+  const counted = await text('forget', old, '--older-than', '0s', '--dry-run');
+  expect(counted).toMatch(/\n3 runs would be forgotten, none was\n1 kept: .*holdfast resolve/);
+  expect(await json('forget', old, '--older-than', '1d')).toMatchObject({
+    removed: 0,
+    dryRun: false,
+    durability: { class: expect.any(String) as string },
+  });
+  const done = await json('forget', old, '--older-than', '0s', '--prefix', 'job/');
+  expect(done).toMatchObject({ removed: 2, kept: { unknownOutcomes: 0, forks: 0, unreadable: 0 } });
+  expect(done.freedBytes).toBeGreaterThan(3_000_000);
+  expect(await text('forget', old, '--older-than', '0s')).toMatch(/\n1 runs forgotten, .* freed\n/);
+  expect(await json('runs', old)).toMatchObject({ runs: [{ id: 'goes on' }, { id: 'lost' }] });
+});
+
 test('a state that leads back to itself', async () => {
   const map = new Map<string, unknown>([['n', 1n]]);
   const state = { map, twice: [map, map] as unknown[], me: undefined as unknown };

@@ -25,7 +25,19 @@ const commands = [
     'show',
     'timeline',
   ],
-  ...['signal', 'resolve', 'history', 'diff', 'fork', 'prune', 'salvage', 'resize', 'bench'],
+  ...[
+    'signal',
+    'resolve',
+    'history',
+    'diff',
+    'fork',
+    'prune',
+    'unpark',
+    'forget',
+    'salvage',
+    'resize',
+    'bench',
+  ],
 ];
 
 beforeAll(async () => {

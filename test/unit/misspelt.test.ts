@@ -55,6 +55,7 @@ test('each is refused, by a message that names it and those there are', async ()
     claim: () => pool.claim(other),
     journal: () => all(pool.journal('r', other)),
     forgetOperations: () => pool.forgetOperations({ olderThan: 1, ...(other as object) }),
+    forgetRuns: () => pool.forgetRuns({ olderThan: 1, ...(other as object) }),
     durableTool: () => durableTool(async () => 1, { name: 't', ...(other as object) }),
     HoldfastStore: () => new HoldfastStore(pool, other),
     ttl: () => new HoldfastStore(pool, { ttl: other }),

@@ -43,10 +43,21 @@ const action = fc.record({
     'claim',
     'reopen',
     'older',
+    'forget',
   ),
   run: fc.nat(9),
   name: fc.constantFrom('a', 'b'),
 });
+
+/** Only of those that have ended and of which all is known, nothing is left. */
+async function forget(pool: Holdfast): Promise<void> {
+  const unknown = pool.unknownOutcomes().map(({ run }) => run);
+  const stays = [...pool.runs()].filter(
+    ({ id, status }) => status !== 'finished' || unknown.includes(id),
+  );
+  await pool.forgetRuns({ olderThan: -1000 });
+  expect([...pool.runs()]).toEqual(stays);
+}
 
 async function perform(pool: Holdfast, what: string, id: string, name: string): Promise<void> {
   if (what === 'signal') return void (await pool.signal(id, name, 1).catch(() => {}));
@@ -54,6 +65,7 @@ async function perform(pool: Holdfast, what: string, id: string, name: string): 
     const [outcome] = pool.unknownOutcomes();
     return void (outcome && (await pool.resolve(outcome.id, 'happened')));
   }
+  if (what === 'forget') return forget(pool);
   if (what === 'claim') return void (await pool.claim({ suspendAfter: 0 }))?.close();
   const run = await pool.run(id, { suspendAfter: 0 });
   if (run.status === 'finished') return;
@@ -79,14 +91,15 @@ async function perform(pool: Holdfast, what: string, id: string, name: string): 
 
 /** As they kept what was written until now. */
 function asOlderReleases(pool: Holdfast): void {
-  const { asleep, awake, called } = Journals.of(pool);
+  const { asleep, awake, called, ended } = Journals.of(pool);
   const marks = pool.keyspace('holdfast.run-marks', { value: 'utf8' });
   const batch = pool.batch();
-  for (const { until, run } of asleep.keys())
-    batch.put(awake, run, until).delete(asleep, { until, run });
+  for (const { at, run } of asleep.keys()) batch.put(awake, run, at).delete(asleep, { at, run });
+  for (const key of ended.keys()) batch.delete(ended, key);
   for (const run of called.keys()) batch.delete(called, run);
+  batch.delete(marks, 'ended');
   if (marks.has('asleep')) batch.delete(marks, 'asleep').put(marks, 'awake', 'all');
-  if (batch.length > 0) pool.commitSync(batch);
+  pool.commitSync(batch);
 }
 
 test('listing and claiming agree with a look at every run', async () => {
@@ -210,7 +223,7 @@ test('an older release finds what sleeps, and is found by a newer one', async ()
   await sleep('by this one', 1);
   const marks = (): unknown[] => [...pool.keyspace('holdfast.run-marks', { value: 'utf8' }).keys()];
   // Without the mark of the awake it looks at all that are open.
-  expect(marks()).toEqual(['asleep']);
+  expect(marks()).toEqual(['asleep', 'ended']);
   asOlderReleases(pool);
   await pool.close();
   pool = await open(path);

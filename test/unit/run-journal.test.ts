@@ -10,7 +10,7 @@ import { describe, expect, test, vi } from 'vitest';
 import type { JournalEntry, Run } from '../../lib/index';
 import { structured } from '../../lib/codecs';
 import { encodeBriefly } from '../../lib/run/entry-codec';
-import { forgetRuns } from '../../lib/run/forget';
+import { forgetOwned } from '../../lib/run/forget';
 import { formerHashOf, hashOf } from '../../lib/run/hash';
 import { runChild } from './support/child';
 import { all, never, rejects, runsBench } from './support/runs';
@@ -179,11 +179,11 @@ describe('the journal', () => {
     const driven = await bench.pool.run('gone');
     const following = all(bench.pool.journal('gone', { follow: true }));
     await pause(5);
-    await forgetRuns(bench.pool, 'gone');
+    await forgetOwned(bench.pool, 'gone');
     // it stays while it is driven
     expect(bench.pool.runInfo('gone')).toMatchObject({ driven: true });
     driven.close();
-    await forgetRuns(bench.pool, 'gone');
+    await forgetOwned(bench.pool, 'gone');
     expect((await following).map(({ kind }) => kind)).toEqual(['start']);
   });
 

@@ -90,6 +90,7 @@ test('beside the process that has the pool open the command line looks, and chan
     ['timeline', bench.path, 'r'],
     ['history', bench.path, 'r'],
     ['diff', bench.path, 'run/r@0', 'run/r@1'],
+    ['forget', bench.path, '--older-than', '0s', '--dry-run'],
   ])
     expect(await cli(args)).toMatchObject({ code: 0, stderr: '' });
   for (const args of [
@@ -97,6 +98,7 @@ test('beside the process that has the pool open the command line looks, and chan
     ['resolve', bench.path, key, '--happened'],
     ['fork', bench.path, checkpoint, 'f'],
     ['prune', bench.path, 'r'],
+    ['forget', bench.path, '--older-than', '0s'],
   ]) {
     const { code, stderr } = await cli(args);
     expect([code, stderr]).toEqual([

@@ -478,7 +478,9 @@ describe('the life of a run', () => {
     const state = { list: Array.from({ length: 50 }, (_, i) => `item ${i} `.repeat(50)), n: 0 };
     await run.checkpoint(state);
     await run.checkpoint({ ...state, n: 1 });
-    await new CheckpointStore(pool).drop('run/r');
+    const store = new CheckpointStore(pool);
+    const family = store.family(store.familyOf('run/r')!);
+    await store.drop([{ owner: 'run/r', family, guards: [] }]);
     const { checkpoint } = await run.checkpoint({ ...state, n: 2 });
     expect(run.at(checkpoint)).toEqual({ ...state, n: 2 });
     expect([...run.history()].map(({ id }) => id)).toEqual([checkpoint]);

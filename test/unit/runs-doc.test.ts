@@ -23,6 +23,7 @@ const printed = {
     /^ERR_HOLDFAST_SUSPENDED\noffer-1 \{ by: 'ada' \}\n$/,
     /^nobody answered\n$/,
     /^\{ begun: true, epoch: \d+, class: '(power|process)' \}\norder\/7 \{ number: 7 \} 2\n1\n$/,
+    /^0\n3\n\{\n {2}removed: 3,\n {2}kept: \{.*\}\n\}\n\[ 'trip-8' \]\n$/,
     /^remembers undefined\nends with done\n$/,
   ],
   'recipes.md': [

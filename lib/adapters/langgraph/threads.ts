@@ -25,7 +25,7 @@ import {
 import type { Tree } from '../../checkpoint/shadow';
 import { structured } from '../../codecs';
 import { isConflict } from '../../errors';
-import { forgetRuns } from '../../run/index';
+import { forgetOwned } from '../../run/index';
 import { Slices } from '../../slices';
 import type { Batch, Keyspace, PoolCore } from '../../types';
 import { indexText, runsOf, textsCodec, type Texts } from './keys';
@@ -367,7 +367,7 @@ export class Threads {
     } finally {
       snapshot.close();
     }
-    await forgetRuns(this.pool, runsOf(thread));
+    await forgetOwned(this.pool, runsOf(thread));
     for (const each of families) await this.#parts.drop(each);
     const batch = this.pool.batch();
     for (const each of families) batch.delete(this.#families, givenUp(thread, each));

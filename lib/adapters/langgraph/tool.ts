@@ -18,7 +18,7 @@ import { optionsObject } from '../../options';
 import {
   checkStepName,
   divergedError,
-  forgetRuns,
+  forgetOwned,
   hashOf,
   isSame,
   limitsOf,
@@ -122,7 +122,7 @@ export function durableTool<A, R>(
     } finally {
       run.close();
       // The thread was deleted meanwhile, which left what is being called to whoever calls it.
-      if (family !== undefined && threads.familyOf(thread) !== family) await forgetRuns(pool, id);
+      if (family !== undefined && threads.familyOf(thread) !== family) await forgetOwned(pool, id);
     }
   };
 }

@@ -1,8 +1,8 @@
 /** `holdfast history`, `diff`, `fork`, `prune`: the checkpoints of a run. */
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 
 import { linesOf } from '../differences';
-import { countFromOne } from '../numbers';
+import { countFromOne, duration } from '../numbers';
 import { bytesText, Output, timeText } from '../output';
 import { placeOf, withPool, withReader } from '../with-pool';
 
@@ -106,12 +106,4 @@ export function addPrune(program: Command): void {
         output.line(`${removed} checkpoints removed, ${kept} kept, ${bytesText(freedBytes)} freed`);
       });
     });
-}
-
-const UNIT_MS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-function duration(text: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text) ?? [];
-  if (number === undefined) throw new InvalidArgumentError('expected a time such as 15m or 30d.');
-  return Number(number) * UNIT_MS[unit as keyof typeof UNIT_MS];
 }
