@@ -59,6 +59,7 @@ class FileMedium final : public Medium {
   Status resize(uint64_t bytes) override;
   const uint8_t* view() const override { return view_; }
   void copy_out(uint64_t offset, void* to, size_t size) const override;
+  Status write_out(const Segment& begun, const Segment& earlier) override;
   void expect_reads(uint64_t offset, uint64_t bytes) const override;
   uint64_t view_end() const override { return end_.load(std::memory_order_acquire); }
   bool map_privately(uint64_t offset, uint64_t bytes, void* at) const override;
@@ -109,6 +110,8 @@ class FileMedium final : public Medium {
   const uint64_t secret_;
   MediumInfo info_;
   PosixFile file_;
+  std::once_flag awaited_once_;
+  PosixFile awaited_;  // the file once more, opened when something is waited for: see write_out
   const uint8_t* view_ = nullptr;
   MappingGuard guard_;              // over the window
   uint64_t window_ = 0;             // bytes mapped; the file never becomes larger

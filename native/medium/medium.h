@@ -152,6 +152,12 @@ class Medium {
   // time for the memory's sake is done now. Changes no byte.
   virtual void expect_appends(uint64_t /*offset*/, uint64_t /*bytes*/) const {}
 
+  // What was appended at `begun` begins to be written to the device now, and what began `earlier`
+  // is waited for: who appends much has it leave memory before the next commit's barrier, which
+  // would have to wait for all of it. Promises nothing: what is durable is barrier()'s affair.
+  // Fails as append() does.
+  virtual Status write_out(const Segment& /*begun*/, const Segment& /*earlier*/) { return {}; }
+
   // Bytes will be read soon, from one end to the other: what of them only a disk has is fetched
   // meanwhile. A mapping of a file fetches no more than the pages that are touched otherwise.
   // Changes no byte; what lies beyond the view's end is passed over.

@@ -70,6 +70,12 @@ int PosixFile::open_existing(const std::string& path, bool writable) {
   return descriptor_of([&] { return ::open(path.c_str(), flags); }, &fd_);
 }
 
+int PosixFile::open_again(const PosixFile& other) {
+  close();
+  const std::string path = "/proc/self/fd/" + std::to_string(other.fd_);
+  return descriptor_of([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }, &fd_);
+}
+
 int PosixFile::create_new(const std::string& path) {
   close();
   return descriptor_of(
@@ -137,6 +143,20 @@ int PosixFile::read_at(uint64_t offset, void* to, size_t size, size_t* got) cons
     *got += static_cast<size_t>(n);
   }
   return 0;
+}
+
+void PosixFile::begin_writing(uint64_t offset, uint64_t bytes) {
+  (void)::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                          SYNC_FILE_RANGE_WRITE);
+}
+
+int PosixFile::wait_for_writing(uint64_t offset, uint64_t bytes) {
+  const int error = status_of([&] {
+    return ::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                             SYNC_FILE_RANGE_WAIT_BEFORE);
+  });
+  const bool lost = error == EIO || error == ENOSPC || error == EDQUOT;
+  return lost ? error : 0;
 }
 
 // Repeated when a signal interrupts it: an interrupted sync has not reported (and so not forgotten)

@@ -43,6 +43,7 @@ class PosixFile {
   }
 
   int open_existing(const std::string& path, bool writable);
+  int open_again(const PosixFile& other);  // the same file, for reading; not where there is no /proc
   int create_new(const std::string& path);  // EEXIST if the name is taken
   int open_or_create(const std::string& path, uint32_t mode);
   int give_to(uint32_t user, uint32_t group, uint32_t mode);  // fchown and fchmod
@@ -55,6 +56,11 @@ class PosixFile {
   int write_zeros(uint64_t offset, uint64_t size, uint64_t* writes);
   int read_at(uint64_t offset, void* to, size_t size,
               size_t* got) const;  // *got < size: the file ends there
+  // Of a range: what of it waits in memory is handed to the device; all of that has been written,
+  // or failed (of any other range too, since this open file was last told). Neither makes anything
+  // durable, and both do nothing where the system cannot.
+  void begin_writing(uint64_t offset, uint64_t bytes);
+  int wait_for_writing(uint64_t offset, uint64_t bytes);
   int sync_data();                 // fdatasync
   int sync_all();                  // fsync
   int reserve(

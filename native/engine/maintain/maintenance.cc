@@ -124,6 +124,7 @@ void Maintenance::work_off_merges() {
       std::lock_guard append(log_.lock);
       due = folder_.fold_is_due() && !merger_.crowded();
     }
+    room_.prepare_spare();
     if (due && !folder_.run_fold(false).is_ok()) break;
   }
   if (merger_.under_way()) thread_.wake();
