@@ -321,12 +321,13 @@ void FileMedium::copy_out(uint64_t offset, void* to, size_t size) const {
   if (file_.read_at(offset, to, size, &got) != 0 || got != size) Medium::copy_out(offset, to, size);
 }
 
-void FileMedium::expect_reads(uint64_t offset, uint64_t bytes) const {
+bool FileMedium::expect_reads(uint64_t offset, uint64_t bytes) const {
   const uint64_t end = view_end();
-  if (offset >= end || bytes == 0) return;
+  if (offset >= end || bytes == 0) return false;
   const uint64_t inside = std::min(bytes, end - offset);
-  if (!PosixFile::seem_in_memory(view_ + offset, inside))
-    PosixFile::expect_reads(view_ + offset, inside);
+  if (PosixFile::seem_in_memory(view_ + offset, inside)) return false;
+  PosixFile::expect_reads(view_ + offset, inside);
+  return true;
 }
 
 }  // namespace holdfast

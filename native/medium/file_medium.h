@@ -24,6 +24,7 @@
 #include "format/layout.h"
 #include "medium/extent_allocator.h"
 #include "medium/mapping_guard.h"
+#include "medium/memory_facts.h"
 #include "medium/open_medium.h"
 #include "medium/place_facts.h"
 #include "medium/posix_file.h"
@@ -60,7 +61,9 @@ class FileMedium final : public Medium {
   const uint8_t* view() const override { return view_; }
   void copy_out(uint64_t offset, void* to, size_t size) const override;
   Status write_out(const Segment& begun, const Segment& earlier) override;
-  void expect_reads(uint64_t offset, uint64_t bytes) const override;
+  bool expect_reads(uint64_t offset, uint64_t bytes) const override;
+  uint64_t reads_that_waited() const override { return PosixFile::reads_that_waited(); }
+  uint64_t memory_for_reads() const override { return memory_for_files(); }
   uint64_t view_end() const override { return end_.load(std::memory_order_acquire); }
   bool map_privately(uint64_t offset, uint64_t bytes, void* at) const override;
   bool failed() const override {

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -332,6 +333,12 @@ bool PosixFile::seem_in_memory(const uint8_t* at, uint64_t bytes) {
     if (::mincore(page, kPage, &there) != 0 || (there & 1) == 0) return false;
   }
   return true;
+}
+
+uint64_t PosixFile::reads_that_waited() {
+  struct rusage usage = {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_majflt);
 }
 
 void PosixFile::unmap(const uint8_t* at, uint64_t bytes) {

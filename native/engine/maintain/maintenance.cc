@@ -39,7 +39,8 @@ Maintenance::Maintenance(const Parts& parts)
       cleaner_(parts.cleaner),
       tidier_(parts.tidier),
       options_(parts.options),
-      widening_(parts.medium, parts.log) {}
+      widening_(parts.medium, parts.log),
+      warming_(parts.medium, parts.index, parts.log) {}
 
 void Maintenance::main() {
   uint64_t commits = 0, last_commit_ms = monotonic_ms();
@@ -76,6 +77,7 @@ void Maintenance::look_for_readers() {
 void Maintenance::turn(bool idle) {
   // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered
   // in the index), or have already failed the pool: the next commit reports them.
+  warming_.go_on();
   const uint64_t few_large_bytes = std::min(folder_.most_large_bytes(), kIdleLarge);
   bool fold_due = false;
   {

@@ -21,6 +21,7 @@
 #include "engine/maintain/maintenance_thread.h"
 #include "engine/maintain/page_widening.h"
 #include "engine/maintain/space_requests.h"
+#include "engine/maintain/warming.h"
 
 namespace holdfast {
 
@@ -111,6 +112,7 @@ class Maintenance {
   SpaceRequests requests_;
   MaintenanceThread thread_;
   PageWidening widening_;
+  Warming warming_;
   DeadWalks dead_walks_;
   FoldPace fold_pace_;
   uint64_t soon_ = 0;  // bytes that may be committed during a fold; under the maintenance lock
