@@ -284,18 +284,20 @@ Status Room::make_room(const RecordBuffer& record, Purpose purpose, std::vector<
 // faulted in, which no commit should wait for. Several where commits come that quickly, and where a
 // file may become longer for a while.
 void Room::prepare_spare(uint64_t soon) {
-  uint64_t each = 0, want = 0;
+  uint64_t each = 0, more = 0;
+  bool due = false;
   {
     std::lock_guard append(log_.lock);
     if (health_.closing()) return;
+    due = spare_is_due();
+    each = log_segment_bytes();
     const uint64_t have = log_.writer.room() + spare_bytes();
     if (medium_.info().grows && !fence_at_once_ && have < soon)
-      want = std::min(soon - have, kMostAhead);
-    if (want == 0 && !spare_is_due()) return;
-    each = log_segment_bytes();
-    want = round_up(std::max(want, each), round_up(each, medium_.info().segment_unit));
+      more =
+          round_up(std::min(soon - have, kMostAhead), round_up(each, medium_.info().segment_unit));
   }
-  if (make_ready_beside_reserve(want, "").is_ok()) take_spare_ahead(each, want);
+  if (more > 0 && make_ready_beside_reserve(more, "").is_ok()) return take_spare_ahead(each, more);
+  if (due && make_ready_beside_reserve(each, "").is_ok()) take_spare_ahead(each);
 }
 
 // What goes on here is not under the lock for which commits wait; until it is at an end the segment
