@@ -4,7 +4,12 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
+#include <thread>
+
+#include "base/test_hooks.h"
+#include "native/pool_fixture.h"
 
 using namespace holdfast;
 
@@ -99,3 +104,46 @@ TEST_CASE("fold pace: who waits has its turn behind those before it, or when the
   other.wait(ms(29), [&] { return ++looks < 3; });
   CHECK(looks == 0);
 }
+
+#ifdef HOLDFAST_PLANTED_BUGS
+
+TEST_CASE("fold pace: commits of a pool whose folds are late wait for their turns") {
+  using namespace holdfast::test;
+  using Clock = std::chrono::steady_clock;
+  const Scratch scratch = Scratch::quick();
+  std::atomic<int> begun{0}, allowed{0};
+  at_test_point = [&](TestPoint here) {
+    if (here != TestPoint::kFoldFrozen) return;
+    const int mine = ++begun;
+    while (allowed < mine) std::this_thread::sleep_for(ms(1));
+  };
+  PoolOptions options = file_options();
+  options.fold_operations = kDue;
+  auto pool = open_pool(scratch.path("p"), options);
+  uint64_t key = 0;
+  const auto put_many = [&](uint64_t operations) {
+    Batch batch;
+    for (uint64_t i = 0; i < operations; i++) REQUIRE(batch.put(numbered_key(key++), "v").is_ok());
+    REQUIRE(pool->commit(batch, CommitMode::kEventual).is_ok());
+  };
+  const auto wait_for_fold = [&](int number) {
+    while (begun < number) std::this_thread::sleep_for(ms(1));
+  };
+  put_many(kDue);
+  for (int fold = 1; fold <= 3; fold++) {
+    wait_for_fold(fold);
+    if (fold == 3) break;
+    put_many(kMost - 100);
+    std::this_thread::sleep_for(ms(200));
+    allowed = fold;
+  }
+  // The second took 200 ms of 1,900 operations; 30 ms are made up for.
+  const auto start = Clock::now();
+  for (int i = 0; i < 10; i++) put_many(100);
+  CHECK(Clock::now() - start >= ms(60));
+  allowed = 1000;
+  CHECK(pool->close().is_ok());
+  at_test_point = nullptr;
+}
+
+#endif
