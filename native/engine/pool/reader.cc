@@ -217,6 +217,18 @@ class RangeOver final : public RangeIterator {
       snapshot_->pool->operations().expect(soon.offset(), std::min(soon.bytes(), kAheadBytes));
     return reader.value_at(cursor.place(), cursor.key(), value);
   }
+  void seek(Cursor* cursor) const {
+    if (options_.reverse) {
+      cursor->seek_before(begun_ ? last_ : options_.high);
+      return;
+    }
+    cursor->seek(begun_ ? last_ : options_.low);
+    if (begun_ && cursor->valid() && cursor->key() == last_) cursor->next();
+  }
+  bool inside(Bytes key) const {
+    return options_.reverse ? key >= options_.low : key < options_.high;
+  }
+
   // Values that lie anywhere are fetched many together: a disk has them in the time of one. Where
   // one is in memory those behind it are believed to be, more of them each time.
   void expect_scattered(const Cursor& cursor) {
@@ -231,17 +243,6 @@ class RangeOver final : public RangeIterator {
       if (place.is_deleted()) break;
       medium.expect_reads(place.offset(), place.bytes());
     }
-  }
-  void seek(Cursor* cursor) const {
-    if (options_.reverse) {
-      cursor->seek_before(begun_ ? last_ : options_.high);
-      return;
-    }
-    cursor->seek(begun_ ? last_ : options_.low);
-    if (begun_ && cursor->valid() && cursor->key() == last_) cursor->next();
-  }
-  bool inside(Bytes key) const {
-    return options_.reverse ? key >= options_.low : key < options_.high;
   }
 
   // The operation of the entry so many steps on is fetched while this one is read, and of it the
