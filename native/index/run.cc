@@ -97,7 +97,8 @@ class RunCursor final : public Cursor {
 
   void to_previous_leaf() {
     if (leaf_ > 1) {
-      if (on(tables_[table_].open_leaf(--leaf_, &view_))) index_ = view_.count() - 1;
+      ahead_.comes_to(tables_[table_].offset_of(--leaf_), kNodeBytes);
+      if (on(tables_[table_].open_leaf(leaf_, &view_))) index_ = view_.count() - 1;
     } else {
       to_previous_table();
     }

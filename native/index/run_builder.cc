@@ -8,6 +8,7 @@
 #include "base/checksum.h"
 #include "index/heads.h"
 #include "index/table_reader.h"
+#include "medium/write_behind.h"
 
 namespace holdfast {
 namespace {
@@ -33,6 +34,7 @@ struct Level {
 
 struct RunBuilder::Impl {
   Medium& medium;
+  WriteBehind behind{medium};
   uint64_t table_bytes;
   std::vector<TableRef> tables;   // written
   std::vector<Segment> segments;  // taken from the medium; outlives finish(), for abandon()
@@ -176,6 +178,7 @@ struct RunBuilder::Impl {
     for (size_t at = kNodeBytes; at < pages.size(); at += kAppendBytes) {
       const size_t size = std::min(kAppendBytes, pages.size() - at);
       HOLDFAST_TRY(medium.append(segment.offset + at, pages.data() + at, size));
+      HOLDFAST_TRY(behind.comes_behind(segment.offset + at, size));
     }
     HOLDFAST_TRY(medium.append(segment.offset, pages.data(), kNodeBytes));
     bytes_written += pages.size();

@@ -101,6 +101,7 @@ void FileMedium::close() {
   // descriptor too.
   file_.unlock();
   file_.close();
+  awaited_.close();
 }
 
 Status FileMedium::refusal() const {
@@ -165,6 +166,19 @@ Status FileMedium::append(uint64_t offset, const void* data, size_t size) {
     return fail("a write", error);
   counters_.bytes_appended += size;
   return {};
+}
+
+// A write that has failed is told once to each open file that asks. So it is asked of another than
+// the one that is synced: else a commit whose sync comes between could be told success before the
+// pool is marked failed. Without another nothing is waited for.
+Status FileMedium::write_out(const Segment& begun, const Segment& earlier) {
+  if (!usable()) return refusal();
+  file_.begin_writing(begun.offset, begun.bytes);
+  if (earlier.bytes == 0) return {};
+  std::call_once(awaited_once_, [this] { (void)awaited_.open_again(file_); });
+  if (!awaited_.is_open()) return {};
+  const int error = awaited_.wait_for_writing(earlier.offset, earlier.bytes);
+  return error == 0 ? Status() : fail("a write", error);
 }
 
 Status FileMedium::sync() {
@@ -307,12 +321,13 @@ void FileMedium::copy_out(uint64_t offset, void* to, size_t size) const {
   if (file_.read_at(offset, to, size, &got) != 0 || got != size) Medium::copy_out(offset, to, size);
 }
 
-void FileMedium::expect_reads(uint64_t offset, uint64_t bytes) const {
+bool FileMedium::expect_reads(uint64_t offset, uint64_t bytes) const {
   const uint64_t end = view_end();
-  if (offset >= end || bytes == 0) return;
+  if (offset >= end || bytes == 0) return false;
   const uint64_t inside = std::min(bytes, end - offset);
-  if (!PosixFile::seem_in_memory(view_ + offset, inside))
-    PosixFile::expect_reads(view_ + offset, inside);
+  if (PosixFile::seem_in_memory(view_ + offset, inside)) return false;
+  PosixFile::expect_reads(view_ + offset, inside);
+  return true;
 }
 
 }  // namespace holdfast

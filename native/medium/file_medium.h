@@ -24,6 +24,7 @@
 #include "format/layout.h"
 #include "medium/extent_allocator.h"
 #include "medium/mapping_guard.h"
+#include "medium/memory_facts.h"
 #include "medium/open_medium.h"
 #include "medium/place_facts.h"
 #include "medium/posix_file.h"
@@ -59,7 +60,10 @@ class FileMedium final : public Medium {
   Status resize(uint64_t bytes) override;
   const uint8_t* view() const override { return view_; }
   void copy_out(uint64_t offset, void* to, size_t size) const override;
-  void expect_reads(uint64_t offset, uint64_t bytes) const override;
+  Status write_out(const Segment& begun, const Segment& earlier) override;
+  bool expect_reads(uint64_t offset, uint64_t bytes) const override;
+  uint64_t reads_that_waited() const override { return PosixFile::reads_that_waited(); }
+  uint64_t memory_for_reads() const override { return memory_for_files(); }
   uint64_t view_end() const override { return end_.load(std::memory_order_acquire); }
   bool map_privately(uint64_t offset, uint64_t bytes, void* at) const override;
   bool failed() const override {
@@ -109,6 +113,8 @@ class FileMedium final : public Medium {
   const uint64_t secret_;
   MediumInfo info_;
   PosixFile file_;
+  std::once_flag awaited_once_;
+  PosixFile awaited_;  // the file once more, opened when something is waited for: see write_out
   const uint8_t* view_ = nullptr;
   MappingGuard guard_;              // over the window
   uint64_t window_ = 0;             // bytes mapped; the file never becomes larger

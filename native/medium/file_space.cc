@@ -8,6 +8,7 @@
 #include "base/test_points.h"
 #include "medium/file_medium.h"
 #include "medium/pool_file.h"
+#include "medium/write_behind.h"
 
 namespace holdfast {
 namespace {
@@ -257,11 +258,17 @@ Status FileMedium::write_unwritten(const Segment& segment) {
   if (file_.next_unwritten(segment.offset, &from) != 0)
     from = segment.offset;  // cannot be asked: all of it
   if (from >= segment.end()) return {};
-  uint64_t writes = 0;
-  const int error = file_.write_zeros(from, segment.end() - from, &writes);
-  counters_.writes += writes;
-  if (is_disk_full(error)) return disk_full(segment.bytes, error);
-  if (error != 0) return fail("zeroing a segment", error);
+  WriteBehind behind(*this);
+  while (from < segment.end()) {
+    const uint64_t piece = std::min(kMiB, segment.end() - from);
+    uint64_t writes = 0;
+    const int error = file_.write_zeros(from, piece, &writes);
+    counters_.writes += writes;
+    if (is_disk_full(error)) return disk_full(segment.bytes, error);
+    if (error != 0) return fail("zeroing a segment", error);
+    HOLDFAST_TRY(behind.comes_behind(from, piece));
+    from += piece;
+  }
   return sync();
 }
 

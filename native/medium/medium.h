@@ -152,10 +152,21 @@ class Medium {
   // time for the memory's sake is done now. Changes no byte.
   virtual void expect_appends(uint64_t /*offset*/, uint64_t /*bytes*/) const {}
 
+  // What was appended at `begun` begins to be written to the device now, and what began `earlier`
+  // is waited for: who appends much has it leave memory before the next commit's barrier, which
+  // would have to wait for all of it. Promises nothing: what is durable is barrier()'s affair.
+  // Fails as append() does.
+  virtual Status write_out(const Segment& /*begun*/, const Segment& /*earlier*/) { return {}; }
+
   // Bytes will be read soon, from one end to the other: what of them only a disk has is fetched
   // meanwhile. A mapping of a file fetches no more than the pages that are touched otherwise.
-  // Changes no byte; what lies beyond the view's end is passed over.
-  virtual void expect_reads(uint64_t /*offset*/, uint64_t /*bytes*/) const {}
+  // Changes no byte; what lies beyond the view's end is passed over. True: some of it is not in
+  // memory yet.
+  virtual bool expect_reads(uint64_t /*offset*/, uint64_t /*bytes*/) const { return false; }
+  // Reads that have waited for a disk so far, be it of other files, and the memory there is for
+  // what is read of it; 0 where no read waits.
+  virtual uint64_t reads_that_waited() const { return 0; }
+  virtual uint64_t memory_for_reads() const { return 0; }
 
   // Where the first of the front's two pages for log marks is (format/log_mark.h); append() takes
   // them besides segments. 0: there are none.

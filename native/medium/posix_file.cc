@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -68,6 +69,12 @@ int PosixFile::open_existing(const std::string& path, bool writable) {
   const int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC |
                     O_NONBLOCK;  // never waits for a FIFO's other end
   return descriptor_of([&] { return ::open(path.c_str(), flags); }, &fd_);
+}
+
+int PosixFile::open_again(const PosixFile& other) {
+  close();
+  const std::string path = "/proc/self/fd/" + std::to_string(other.fd_);
+  return descriptor_of([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }, &fd_);
 }
 
 int PosixFile::create_new(const std::string& path) {
@@ -137,6 +144,20 @@ int PosixFile::read_at(uint64_t offset, void* to, size_t size, size_t* got) cons
     *got += static_cast<size_t>(n);
   }
   return 0;
+}
+
+void PosixFile::begin_writing(uint64_t offset, uint64_t bytes) {
+  (void)::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                          SYNC_FILE_RANGE_WRITE);
+}
+
+int PosixFile::wait_for_writing(uint64_t offset, uint64_t bytes) {
+  const int error = status_of([&] {
+    return ::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                             SYNC_FILE_RANGE_WAIT_BEFORE);
+  });
+  const bool lost = error == EIO || error == ENOSPC || error == EDQUOT;
+  return lost ? error : 0;
 }
 
 // Repeated when a signal interrupts it: an interrupted sync has not reported (and so not forgotten)
@@ -312,6 +333,12 @@ bool PosixFile::seem_in_memory(const uint8_t* at, uint64_t bytes) {
     if (::mincore(page, kPage, &there) != 0 || (there & 1) == 0) return false;
   }
   return true;
+}
+
+uint64_t PosixFile::reads_that_waited() {
+  struct rusage usage = {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_majflt);
 }
 
 void PosixFile::unmap(const uint8_t* at, uint64_t bytes) {

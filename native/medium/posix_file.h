@@ -43,6 +43,8 @@ class PosixFile {
   }
 
   int open_existing(const std::string& path, bool writable);
+  int open_again(
+      const PosixFile& other);  // the same file, for reading; not where there is no /proc
   int create_new(const std::string& path);  // EEXIST if the name is taken
   int open_or_create(const std::string& path, uint32_t mode);
   int give_to(uint32_t user, uint32_t group, uint32_t mode);  // fchown and fchmod
@@ -55,8 +57,13 @@ class PosixFile {
   int write_zeros(uint64_t offset, uint64_t size, uint64_t* writes);
   int read_at(uint64_t offset, void* to, size_t size,
               size_t* got) const;  // *got < size: the file ends there
-  int sync_data();                 // fdatasync
-  int sync_all();                  // fsync
+  // Of a range: what of it waits in memory is handed to the device; all of that has been written,
+  // or failed (of any other range too, since this open file was last told). Neither makes anything
+  // durable, and both do nothing where the system cannot.
+  void begin_writing(uint64_t offset, uint64_t bytes);
+  int wait_for_writing(uint64_t offset, uint64_t bytes);
+  int sync_data();  // fdatasync
+  int sync_all();   // fsync
   int reserve(
       uint64_t offset,
       uint64_t bytes);  // fallocate: real blocks, file made longer; EOPNOTSUPP where there is none
@@ -108,6 +115,8 @@ class PosixFile {
   // to four of its pages are looked at, the last one first. Far quicker than to fetch what is
   // there.
   static bool seem_in_memory(const uint8_t* at, uint64_t bytes);
+  // Touches of any mapping by this process that had to wait for a disk.
+  static uint64_t reads_that_waited();
   static int map_zeros(
       uint64_t bytes,
       const uint8_t** at);  // read-only, no memory taken: addresses to map files over

@@ -2,7 +2,7 @@
 // most reads are of single keys, anywhere (Medium::expect_reads).
 //
 // A walk is believed to be one when it has gone on for a few pages, each place near behind the one
-// before. One thread; a few words of memory.
+// before, or each near in front of it. One thread; a few words of memory.
 #pragma once
 
 #include <algorithm>
@@ -18,19 +18,42 @@ class ReadAhead {
 
   // So many bytes are about to be read there.
   void comes_to(uint64_t offset, uint64_t bytes) {
-    if (offset < last_ || offset - last_ > kNear) begun_ = told_ = offset;
-    last_ = offset + bytes;
-    if (last_ - begun_ < kSure || told_ >= last_ + kStretch / 2) return;
-    const uint64_t from = std::max(told_, offset);
-    told_ = last_ + kStretch;
-    medium_->expect_reads(from, told_ - from);
+    const uint64_t end = offset + bytes;
+    const bool up = offset >= end_ && offset - end_ <= kNear;
+    const bool down = end <= from_ && from_ - end <= kNear;
+    if (!(down_ ? down : up)) {
+      down_ = down;
+      begun_ = down ? end_ : offset;
+      told_ = down ? from_ : offset;
+    }
+    from_ = offset;
+    end_ = end;
+    if (walks()) down_ ? tell_down() : tell_up();
   }
+
+  bool walks() const { return (down_ ? begun_ - from_ : end_ - begun_) >= kSure; }
 
  private:
   static constexpr uint64_t kNear = 16 * kKiB, kSure = 16 * kKiB, kStretch = 256 * kKiB;
 
+  void tell_up() {
+    if (told_ >= end_ + kStretch / 2) return;
+    const uint64_t from = std::max(told_, from_);
+    told_ = end_ + kStretch;
+    medium_->expect_reads(from, told_ - from);
+  }
+
+  void tell_down() {
+    if (told_ + kStretch / 2 <= from_) return;
+    const uint64_t to = std::min(told_, end_);
+    told_ = from_ - std::min(from_, kStretch);
+    medium_->expect_reads(told_, to - told_);
+  }
+
   const Medium* medium_;
-  uint64_t begun_ = 0, last_ = 0, told_ = 0;  // offsets
+  bool down_ = false;
+  // Offsets: where the walk began, up to where the medium was told, the last place.
+  uint64_t begun_ = 0, told_ = 0, from_ = 0, end_ = 0;
 };
 
 }  // namespace holdfast

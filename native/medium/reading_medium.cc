@@ -209,9 +209,11 @@ Status ReadingMedium::refused() const {
                     "; refresh() goes on with the newest state, snapshots taken before are lost");
 }
 
-void ReadingMedium::expect_reads(uint64_t offset, uint64_t bytes) const {
+// What is in memory the kernel does not say to who may not write.
+bool ReadingMedium::expect_reads(uint64_t offset, uint64_t bytes) const {
   const uint64_t end = view_end();
   if (offset < end) PosixFile::expect_reads(view() + offset, std::min(bytes, end - offset));
+  return false;
 }
 
 MediumSpace ReadingMedium::space() const {

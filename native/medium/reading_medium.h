@@ -78,7 +78,7 @@ class ReadingMedium final : public Medium {
   Status set_root(const Root&) override { return refusal(); }
   const uint8_t* view() const override { return bytes_->view(); }
   uint64_t view_end() const override { return bytes_->end(); }
-  void expect_reads(uint64_t offset, uint64_t bytes) const override;
+  bool expect_reads(uint64_t offset, uint64_t bytes) const override;
   bool failed() const override { return bytes_->failed() || expired(); }
   Status refused() const override;
   const MediumInfo& info() const override { return bytes_->info(); }

@@ -138,6 +138,18 @@ void SimulatedDisk::disarm() {
   crash_in_ = 0;
 }
 
+void SimulatedDisk::set_reads(uint64_t waited, uint64_t memory) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  reads_waited_ = waited;
+  memory_for_reads_ = memory;
+  expected_reads_.clear();
+}
+
+std::vector<Segment> SimulatedDisk::expected_reads() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return expected_reads_;
+}
+
 void SimulatedDisk::set_disk_bytes(uint64_t bytes) {
   const std::lock_guard<std::mutex> lock(mutex_);
   disk_bytes_ = std::min(bytes, options_.capacity);
@@ -453,6 +465,22 @@ MediumSpace SimulatedMedium::space() const {
   for (auto free = space_.first_within(0, end); free; free = space_.first_within(free->end(), end))
     space.ready += free->bytes;
   return space;
+}
+
+bool SimulatedMedium::expect_reads(uint64_t offset, uint64_t bytes) const {
+  const std::lock_guard<std::mutex> lock(disk_->mutex_);
+  if (disk_->memory_for_reads_ > 0) disk_->expected_reads_.push_back({offset, bytes});
+  return false;
+}
+
+uint64_t SimulatedMedium::reads_that_waited() const {
+  const std::lock_guard<std::mutex> lock(disk_->mutex_);
+  return disk_->reads_waited_;
+}
+
+uint64_t SimulatedMedium::memory_for_reads() const {
+  const std::lock_guard<std::mutex> lock(disk_->mutex_);
+  return disk_->memory_for_reads_;
 }
 
 uint64_t SimulatedMedium::largest_free() const {

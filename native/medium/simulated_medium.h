@@ -62,6 +62,11 @@ class SimulatedDisk : public std::enable_shared_from_this<SimulatedDisk> {
   // A file system's limit: segments end below it, kDiskFull beyond. Starts at the capacity.
   void set_disk_bytes(uint64_t bytes);
 
+  // From now on it is as if so many reads had waited for the disk, and there were so much memory
+  // for what is read; and what the medium was told to expect since is remembered.
+  void set_reads(uint64_t waited, uint64_t memory);
+  std::vector<Segment> expected_reads() const;
+
   uint64_t calls() const;  // append, barrier, set_root and allocate, since the disk was made
   bool crashed() const;    // crash_at has struck
 
@@ -116,6 +121,8 @@ class SimulatedDisk : public std::enable_shared_from_this<SimulatedDisk> {
   Root root_;                      // live and durable
   std::optional<Root> interrupted_root_;
   uint64_t disk_bytes_;
+  uint64_t reads_waited_ = 0, memory_for_reads_ = 0;
+  std::vector<Segment> expected_reads_;
   uint64_t calls_ = 0;
   uint64_t crash_in_ = 0;  // 0: not armed
   bool crashed_ = false;
@@ -137,6 +144,9 @@ class SimulatedMedium final : public Medium {
   void give_back_free(uint64_t at_least, uint64_t kept) override;
   Status adopt(const std::vector<Segment>& held) override;
   Status append(uint64_t offset, const void* data, size_t size) override;
+  bool expect_reads(uint64_t offset, uint64_t bytes) const override;
+  uint64_t reads_that_waited() const override;
+  uint64_t memory_for_reads() const override;
   uint64_t log_marks() const override { return kLogMarksOffset; }
   Status barrier() override;
   const Root& root() const override { return root_; }

@@ -23,7 +23,7 @@
 namespace holdfast::test {
 namespace {
 
-constexpr int kCalls = static_cast<int>(SystemCall::kThread) + 1;
+constexpr int kCalls = static_cast<int>(SystemCall::kSyncRange) + 1;
 
 struct Armed {
   std::atomic<uint64_t> in{0};  // 0: not armed
@@ -259,6 +259,15 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
 int posix_fadvise(int fd, off_t offset, off_t size, int advice) noexcept {
   holdfast::test::struck(SystemCall::kFadvise);
   return ::syscall(SYS_fadvise64, fd, offset, size, advice) == 0 ? 0 : errno;
+}
+
+int sync_file_range(int fd, off_t offset, off_t size, unsigned flags) {
+  return static_cast<int>(holdfast::test::answer(
+      SystemCall::kSyncRange,
+      [](long a, long b, long c, long d, long) {
+        return ::syscall(SYS_sync_file_range, a, b, c, d);
+      },
+      fd, offset, size, flags, 0));
 }
 
 int ftruncate(int fd, off_t size) noexcept {

@@ -49,8 +49,8 @@ void Folder::set_table_bytes() {
       std::max(round_up(std::min(kTableBytes, most), medium_.info().segment_unit), 4 * kNodeBytes);
 }
 
-bool Folder::fold_is_due() const {
-  return log_.tail.operations.load(std::memory_order_relaxed) >= options_.fold_operations ||
+bool Folder::fold_is_due(uint64_t operations) const {
+  return log_.tail.operations.load(std::memory_order_relaxed) >= operations ||
          log_.tail.bytes >= fold_bytes_ || log_.tail.large_bytes >= fold_large_bytes_ ||
          index_.view.active->regions.bytes() >= fold_bytes_;
 }

@@ -56,7 +56,8 @@ class Folder {
 
   // Once the medium knows what is held: before, its capacity is not known.
   void set_limits();
-  bool fold_is_due() const;  // under the append lock
+  // By so many operations of the tail, or by its bytes. Under the append lock.
+  bool fold_is_due(uint64_t operations) const;
   // Of large values that the tail names: so many make a fold due. What they replace waits for it.
   uint64_t most_large_bytes() const { return fold_large_bytes_; }
 

@@ -10,7 +10,9 @@ namespace holdfast {
 namespace {
 constexpr size_t kMaxRuns = 8;
 constexpr size_t kCrowd = 24;
-constexpr size_t kTier = 4;           // so many runs of about one size become one
+constexpr uint64_t kMostDue = 2'000'000;  // entries: what about six folds make necessary
+constexpr size_t kTier = 4;               // so many runs of about one size become one
+constexpr size_t kHurriedShare = 2;   // so many times as many of both while commits wait for folds
 constexpr uint64_t kOldestShare = 2;  // all newer runs together may have one in so many entries of
                                       // the oldest before it is merged too
 constexpr uint64_t kIdleShare = 32;   // the same of the next older run, when there is time
@@ -57,7 +59,9 @@ size_t Merger::newest_free() const {
                              runs.begin());
 }
 
-bool Merger::crowded() const { return under_way() && index_.view.runs.size() > kCrowd; }
+bool Merger::crowded() const {
+  return under_way() && (index_.view.runs.size() > kCrowd || due_ > kMostDue);
+}
 
 // How many of the newest runs to merge: all, once the newer ones are a good part of the oldest;
 // else those of about one size.
@@ -74,8 +78,9 @@ size_t Merger::choose() const {
   size_t count = 1;
   while (count < most && count + 1 < runs.size() && runs[count]->entries() * count <= 2 * sum)
     sum += runs[count++]->entries();
-  if (count >= kTier) return count;
-  return most > kMaxRuns ? most - kMaxRuns + 2 : 0;
+  const size_t more = hurried_ ? kHurriedShare : 1;
+  if (count >= kTier * more) return count;
+  return most > kMaxRuns * more ? most - kMaxRuns * more + 2 : 0;
 }
 
 // How many of these runs there is room to merge: tables for two switches and the fold blocks. One

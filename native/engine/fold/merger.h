@@ -44,8 +44,11 @@ class Merger {
   Status merge_all();
   void drop();  // what is not switched in is free again
 
+  // Commits wait for folds and merges: more runs are merged at once, each less often.
+  void hurry(bool hurried) { hurried_ = hurried; }
   bool under_way() const { return !works_.empty(); }
-  // So many runs that the next fold, which looks through all of them, should wait for a merge.
+  // So many runs that the next fold, which looks through all of them, should wait for a merge; or
+  // so much to merge that there would be so many soon, and folds then wait for long.
   bool crowded() const;
   void note_due(uint64_t entries) { due_ += entries; }
   uint64_t due() const { return due_; }  // entries that merging is behind by
@@ -72,6 +75,7 @@ class Merger {
   Returns& returns_;
   std::vector<std::unique_ptr<Work>> works_;  // oldest first; only the last goes on
   uint64_t due_ = 0;
+  bool hurried_ = false;
   uint64_t lacked_room_ = UINT64_MAX;  // inputs of so many bytes did not find room for their tables
   // Of tables merged and not yet switched in, as of the last step; merges that came to their end.
   std::atomic<uint64_t> unswitched_bytes_{0}, ended_{0};

@@ -10,6 +10,7 @@ namespace holdfast {
 
 namespace {
 constexpr auto kLookRound = std::chrono::milliseconds(200);
+constexpr std::chrono::nanoseconds kFoldTime = std::chrono::milliseconds(300);  // a long fold's
 constexpr uint64_t kIdleMs = 100;           // no commit for so long: time to tidy up
 constexpr uint64_t kMergeStep = 16 * 1024;  // entries merged between two looks at who waits
 constexpr uint64_t kIdleTail = kMiB;  // a tail so long is folded when there is nothing else to do
@@ -38,7 +39,8 @@ Maintenance::Maintenance(const Parts& parts)
       cleaner_(parts.cleaner),
       tidier_(parts.tidier),
       options_(parts.options),
-      widening_(parts.medium, parts.log) {}
+      widening_(parts.medium, parts.log),
+      warming_(parts.medium, parts.index, parts.log) {}
 
 void Maintenance::main() {
   uint64_t commits = 0, last_commit_ms = monotonic_ms();
@@ -75,19 +77,19 @@ void Maintenance::look_for_readers() {
 void Maintenance::turn(bool idle) {
   // Errors here are kPoolFull or kDiskFull (tried again when there is room), kCorrupt (remembered
   // in the index), or have already failed the pool: the next commit reports them.
+  warming_.go_on();
   const uint64_t few_large_bytes = std::min(folder_.most_large_bytes(), kIdleLarge);
   bool fold_due = false;
   {
     std::lock_guard append(log_.lock);
     fold_asked_for_ = false;
     const bool idly_due = log_.tail.bytes >= kIdleTail || log_.tail.large_bytes >= few_large_bytes;
-    fold_due = folder_.fold_is_due() || index_.view.frozen != nullptr ||
+    fold_due = folder_.fold_is_due(worth_folding()) || index_.view.frozen != nullptr ||
                (idle && (idly_due || fold_.refresh_retention()));
   }
   const bool dead_due = dead_walks_.worth_merging(index_.entries_at_most());
   fold_due = fold_due || dead_due;
-  room_.prepare_spare();  // first: a fold takes long enough for commits to fill a segment
-  if (fold_due && !merger_.crowded()) (void)folder_.run_fold(false).is_ok();
+  if (fold_due && !merger_.crowded()) (void)fold_in_turn().is_ok();
   if (dead_due && !merger_.under_way()) {
     merger_.begin_all();
     dead_walks_.merged();
@@ -106,6 +108,7 @@ void Maintenance::turn(bool idle) {
   // Cleaning adds runs: they are merged behind it.
   merger_.begin_idly();
   work_off_merges();
+  room_.trim_spares();
   tidier_.give_back_free(false, tidier_.kept_for_large(few_large_bytes));
   widening_.go_on();
 }
@@ -115,6 +118,7 @@ void Maintenance::turn(bool idle) {
 // it, and commits in the end for them.
 void Maintenance::work_off_merges() {
   while (true) {
+    merger_.hurry(options_.background && fold_pace_.is_on());
     merger_.go_on(kMergeStep);
     if (!merger_.under_way() || (merger_.due() == 0 && !merger_.crowded()) || health_.closing() ||
         requests_.asked().bytes > 0 || pace_.is_short())
@@ -122,11 +126,34 @@ void Maintenance::work_off_merges() {
     bool due = false;
     {
       std::lock_guard append(log_.lock);
-      due = folder_.fold_is_due() && !merger_.crowded();
+      due = folder_.fold_is_due(worth_folding()) && !merger_.crowded();
     }
-    if (due && !folder_.run_fold(false).is_ok()) break;
+    room_.prepare_spare(soon_ / 2);
+    if (due && !fold_in_turn().is_ok()) break;
   }
-  if (merger_.under_way()) thread_.wake();
+  if (merger_.under_way()) return thread_.wake();
+  if (log_.tail.operations.load(std::memory_order_relaxed) < options_.fold_operations)
+    fold_pace_.caught_up();
+}
+
+// It takes long enough for commits to fill segments: those are made ready before that will be
+// filled if as much is committed as since the last one.
+Status Maintenance::fold_in_turn() {
+  const uint64_t tail = log_.tail.operations.load(std::memory_order_relaxed);
+  const auto took = fold_pace_.fold_begins(tail, options_.fold_operations, most_tail(),
+                                           Clock::now().time_since_epoch());
+  {
+    std::lock_guard append(log_.lock);
+    soon_ = log_.tail.bytes * kFoldTime.count() / std::max(kFoldTime, took).count();
+  }
+  room_.prepare_spare(soon_);
+  return folder_.run_fold(false);
+}
+
+uint64_t Maintenance::most_tail() const { return kThrottleFactor * options_.fold_operations; }
+uint64_t Maintenance::worth_folding() const {
+  return options_.background ? fold_pace_.worth_folding(options_.fold_operations, most_tail())
+                             : options_.fold_operations;
 }
 
 // Of a state that is not the newest nothing is merged away for the range's sake.
@@ -141,9 +168,16 @@ void Maintenance::walked_over(uint64_t dead, const IndexView& of) {
 // bounded.
 void Maintenance::throttle(const RecordBuffer& record) {
   if (pace_.is_on() && !only_deletes(record)) pace_.wait(record.bytes());
+  if (fold_pace_.is_on() && options_.background) {
+    const uint64_t tail = log_.tail.operations.load(std::memory_order_relaxed);
+    fold_pace_.wait(
+        fold_pace_.time_for(record.count(), tail, options_.fold_operations, most_tail()), [&] {
+          return log_.tail.operations.load(std::memory_order_relaxed) >= tail && !health_.closing();
+        });
+  }
   for (int i = 0; i < 2000; i++) {
     const uint64_t tail = log_.tail.operations.load(std::memory_order_relaxed);
-    if (tail < kThrottleFactor * options_.fold_operations || health_.closing()) return;
+    if (tail < most_tail() || health_.closing()) return;
     if (!options_.background) {
       const std::unique_lock mine(lock, std::try_to_lock);
       if (mine && health_.usable().is_ok()) turn(false);

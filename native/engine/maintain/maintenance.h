@@ -17,9 +17,11 @@
 #include "engine/clean/cleaner.h"
 #include "engine/clean/tidier.h"
 #include "engine/maintain/dead_walks.h"
+#include "engine/maintain/fold_pace.h"
 #include "engine/maintain/maintenance_thread.h"
 #include "engine/maintain/page_widening.h"
 #include "engine/maintain/space_requests.h"
+#include "engine/maintain/warming.h"
 
 namespace holdfast {
 
@@ -63,7 +65,7 @@ class Maintenance {
   // Is there something the thread should not wait with, and has not been told of? A spare is asked
   // for once a segment, a fold once for each look of its. Under the append lock.
   bool work_is_due() {
-    if (folder_.fold_is_due() && !std::exchange(fold_asked_for_, true)) return true;
+    if (folder_.fold_is_due(worth_folding()) && !std::exchange(fold_asked_for_, true)) return true;
     if (!room_.spare_is_due() || spare_asked_for_ == log_.writer.sequence()) return false;
     spare_asked_for_ = log_.writer.sequence();
     return true;
@@ -81,7 +83,10 @@ class Maintenance {
  private:
   using Clock = std::chrono::steady_clock;
   void main();
+  Status fold_in_turn();
   void work_off_merges();
+  uint64_t worth_folding() const;  // operations of the tail that make a fold due
+  uint64_t most_tail() const;      // commits wait at so many
 
   Medium& medium_;
   Health& health_;
@@ -107,7 +112,10 @@ class Maintenance {
   SpaceRequests requests_;
   MaintenanceThread thread_;
   PageWidening widening_;
+  Warming warming_;
   DeadWalks dead_walks_;
+  FoldPace fold_pace_;
+  uint64_t soon_ = 0;  // bytes that may be committed during a fold; under the maintenance lock
 };
 
 }  // namespace holdfast

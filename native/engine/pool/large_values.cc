@@ -10,6 +10,7 @@
 #include "base/test_points.h"
 #include "engine/pool/pool_impl.h"
 #include "engine/read/large_chunks.h"
+#include "medium/write_behind.h"
 
 namespace holdfast {
 
@@ -22,6 +23,8 @@ Result<Segment> PoolImpl::take_large_segment(uint64_t want) {
 Result<LargeValue> PoolImpl::write_large(Bytes bytes, std::vector<Segment>* taken) {
   LargeValue value;
   value.size = bytes.size();
+  WriteBehind behind(*medium_);
+  const bool own_barrier = !LargeValue::share_barrier(medium_->info(), bytes.size());
   uint64_t done = 0;
   while (done < bytes.size()) {
     const uint64_t want = bytes.size() - done;
@@ -34,6 +37,7 @@ Result<LargeValue> PoolImpl::write_large(Bytes bytes, std::vector<Segment>* take
       const char* chunk = bytes.data() + done + at;
       piece.checksum = roll(piece.checksum, checksum(chunk, size));
       Status placed = medium_->append(segment->offset + at, chunk, size);
+      if (placed.is_ok() && own_barrier) placed = behind.comes_behind(segment->offset + at, size);
       if (!placed.is_ok()) return health_.fail(std::move(placed));
     }
     done += piece.used;

@@ -10,7 +10,8 @@ namespace holdfast {
 namespace {
 constexpr uint64_t kShortestLogSegment = 128 * kKiB;
 constexpr uint64_t kPacedSegments = 4;
-constexpr uint64_t kExpected = 64 * kKiB;  // of a segment that will be written next
+constexpr uint64_t kMostAhead = 16 * kMiB;  // of segments kept ready
+constexpr uint64_t kExpected = 64 * kKiB;   // of a segment that will be written next
 }  // namespace
 
 bool only_deletes(const RecordBuffer& record) {
@@ -280,26 +281,44 @@ Status Room::make_room(const RecordBuffer& record, Purpose purpose, std::vector<
 }
 
 // A log segment ready before it is needed: on a disk it must be zeroed first, on persistent memory
-// faulted in, which no commit should wait for.
-void Room::prepare_spare() {
-  uint64_t want = 0;
+// faulted in, which no commit should wait for. Several where commits come that quickly, and where a
+// file may become longer for a while.
+void Room::prepare_spare(uint64_t soon) {
+  uint64_t each = 0, more = 0;
+  bool due = false;
   {
     std::lock_guard append(log_.lock);
-    if (!spare_is_due() || health_.closing()) return;
-    want = log_segment_bytes();
+    if (health_.closing()) return;
+    due = spare_is_due();
+    each = log_segment_bytes();
+    const uint64_t have = log_.writer.room() + spare_bytes();
+    if (medium_.info().grows && !fence_at_once_ && have < soon)
+      more =
+          round_up(std::min(soon - have, kMostAhead), round_up(each, medium_.info().segment_unit));
   }
-  if (make_ready_beside_reserve(want, "").is_ok()) take_spare_ahead(want);
+  if (more > 0 && make_ready_beside_reserve(more, "").is_ok()) return take_spare_ahead(each, more);
+  if (due && make_ready_beside_reserve(each, "").is_ok()) take_spare_ahead(each);
 }
 
 // What goes on here is not under the lock for which commits wait; until it is at an end the segment
-// is counted nowhere.
-void Room::take_spare_ahead(uint64_t bytes) {
+// is counted nowhere. As many as `want` bytes hold, where there is such a piece.
+void Room::take_spare_ahead(uint64_t bytes, uint64_t want) {
   spare_on_its_way_.store(true);
-  auto segment = medium_.allocate(SegmentKind::kLog, bytes, std::max(bytes, zeroed_at_once()));
+  auto segment =
+      medium_.allocate(SegmentKind::kLog, bytes, std::max({bytes, want, zeroed_at_once()}));
   if (segment.is_ok()) medium_.expect_appends(segment->offset, std::min(segment->bytes, kExpected));
   std::lock_guard append(log_.lock);
   spare_on_its_way_.store(false);
   if (segment.is_ok()) spares_.push_back(cut(*segment, bytes));  // else who needs it will say so
+}
+
+void Room::trim_spares() {
+  std::lock_guard append(log_.lock);
+  const uint64_t usual = std::max(log_segment_bytes(), zeroed_at_once());
+  while (!spares_.empty() && spare_bytes() - spares_.back().bytes >= usual) {
+    medium_.release(spares_.back());
+    spares_.pop_back();
+  }
 }
 
 // Segments kept ready may lie anywhere: they go back before it is looked where the pool ends.

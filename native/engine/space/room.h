@@ -74,8 +74,9 @@ class Room {
 
   // ── not under the append lock
   Status make_ready_beside_reserve(uint64_t bytes, const std::string& what);
-  void prepare_spare();
-  void take_spare_ahead(uint64_t bytes);
+  void prepare_spare(uint64_t soon = 0);  // so many bytes will be committed before the next look
+  void take_spare_ahead(uint64_t bytes, uint64_t want = 0);
+  void trim_spares();  // to what is usual
   bool spare_on_its_way() const { return spare_on_its_way_.load(); }
   void give_back_spares();
   uint64_t free_now();                       // growth included

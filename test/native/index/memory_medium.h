@@ -52,6 +52,14 @@ class MemoryMedium final : public Medium {
     root_ = root;
     return Status::ok();
   }
+  Status write_out(const Segment& begun, const Segment& earlier) override {
+    written_out.emplace_back(begun, earlier);
+    return Status::ok();
+  }
+  bool expect_reads(uint64_t offset, uint64_t bytes) const override {
+    expected.push_back({offset, bytes});
+    return false;
+  }
   const uint8_t* view() const override { return bytes_; }
   uint64_t view_end() const override { return capacity_; }
   bool failed() const override { return false; }
@@ -62,6 +70,8 @@ class MemoryMedium final : public Medium {
   uint8_t* writable() { return bytes_; }
   size_t segments_held() const { return held_.size(); }
   uint64_t appends_until_failure = UINT64_MAX;
+  mutable std::vector<Segment> expected;
+  std::vector<std::pair<Segment, Segment>> written_out;
 
  private:
   uint64_t capacity_;

@@ -57,6 +57,34 @@ Model numbered(int n) {
   return model;
 }
 
+// All but the first pages, which are written last, and what does not fill a stretch at the end.
+TEST_CASE("run: a long one is on its way to the device while it is written") {
+  MemoryMedium medium(64 << 20);
+  const auto tables = build(medium, numbered(400'000), 3 * kMiB / 2);
+  REQUIRE(tables.size() > 1);
+  uint64_t bytes = 0, pages = 0, told = 0;
+  for (const TableRef& table : tables) bytes += uint64_t{table.nodes} * kNodeBytes;
+  Segment before;
+  for (const auto& [begun, earlier] : medium.written_out) {
+    CHECK(begun.bytes <= kMiB + 256 * kKiB);
+    CHECK(earlier.offset == before.offset);
+    CHECK(earlier.bytes == before.bytes);
+    const bool in_one = std::any_of(tables.begin(), tables.end(), [&](const TableRef& table) {
+      return begun.offset > table.segment.offset && begun.end() <= table.segment.end();
+    });
+    CHECK(in_one);
+    pages += begun.bytes % kNodeBytes;
+    told += begun.bytes;
+    before = begun;
+  }
+  CHECK(pages == 0);
+  CHECK(told <= bytes - tables.size() * kNodeBytes);
+  CHECK(told + kMiB + tables.size() * kNodeBytes > bytes);
+  MemoryMedium little(64 << 20);
+  (void)build(little, numbered(10'000), 4 * kMiB);
+  CHECK(little.written_out.empty());
+}
+
 TEST_CASE("run: agrees with the model, over one table and many") {
   for (const uint64_t seed : seeds(100)) {
     CAPTURE(seed);

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "medium/write_behind.h"
 #include "native/medium/file_medium_fixture.h"
 #include "native/scratch.h"
 #include "native/system_faults.h"
@@ -105,6 +106,70 @@ TEST_CASE("file: a write that fails while a barrier is on its way fails the barr
     CHECK(medium.append(log.offset, "bytes", 5).code() == Code::kIo);
   });
   CHECK(medium.barrier().code() == Code::kFailed);
+}
+
+// What is written out is told of by itself: a barrier between the kernel's telling of it and the
+// medium's failing must not be told success. So it is asked through another descriptor, and the
+// one that is synced has yet to be told.
+TEST_CASE("file: what could not be written out fails the medium for good") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  const std::string path = scratch.path("p");
+  {
+    OpenedMedium opened = must_open(path);
+    Medium& medium = *opened.medium;
+    const Segment table = *medium.allocate(SegmentKind::kIndex, 4 * kMiB, 4 * kMiB);
+    WriteBehind behind(medium);
+    const std::string piece(kMiB, 'x');
+    const auto write = [&](uint64_t at) {
+      REQUIRE(medium.append(table.offset + at, piece.data(), piece.size()).is_ok());
+      return behind.comes_behind(table.offset + at, piece.size());
+    };
+    const uint64_t calls = SystemFaults::count(SystemCall::kSyncRange),
+                   opens = SystemFaults::count(SystemCall::kOpen);
+    CHECK(write(0).is_ok());
+    CHECK(SystemFaults::count(SystemCall::kSyncRange) == calls + 1);
+    // One that cannot begin is left to the barrier.
+    SystemFaults::fail(SystemCall::kSyncRange, 1, ENOSYS);
+    CHECK(write(kMiB).is_ok());
+    CHECK(SystemFaults::count(SystemCall::kSyncRange) == calls + 3);
+    CHECK(SystemFaults::count(SystemCall::kOpen) == opens + 1);
+    SystemFaults::fail(SystemCall::kSyncRange, 2, EIO);
+    Status lost = write(2 * kMiB);
+    CHECK(lost.code() == Code::kIo);
+    CHECK(lost.system_errno() == EIO);
+    CHECK(medium.failed());
+    CHECK(medium.barrier().code() == Code::kFailed);
+    CHECK(medium.write_out(table, {}).code() == Code::kFailed);
+    CHECK(SystemFaults::count(SystemCall::kOpen) == opens + 1);
+  }
+}
+
+TEST_CASE("file: where the file cannot be opened once more nothing is waited for") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  OpenedMedium opened = must_open(scratch.path("p"));
+  Medium& medium = *opened.medium;
+  const Segment table = *medium.allocate(SegmentKind::kIndex, 4 * kMiB, 4 * kMiB);
+  SystemFaults::fail(SystemCall::kOpen, 1, ENOENT);
+  const uint64_t calls = SystemFaults::count(SystemCall::kSyncRange);
+  const Segment first{table.offset, kMiB}, second{first.end(), kMiB}, third{second.end(), kMiB};
+  CHECK(medium.write_out(second, first).is_ok());
+  CHECK(medium.write_out(third, second).is_ok());
+  CHECK(SystemFaults::count(SystemCall::kSyncRange) == calls + 2);
+  CHECK(medium.barrier().is_ok());
+}
+
+TEST_CASE("file: a long log segment is on its way to the device while it is zeroed") {
+  const Scratch scratch = Scratch::on_disk();
+  OpenedMedium opened = must_open(scratch.path("p"));
+  const uint64_t calls = SystemFaults::count(SystemCall::kSyncRange),
+                 syncs = SystemFaults::count(SystemCall::kFdatasync);
+  REQUIRE(opened.medium->allocate(SegmentKind::kLog, 4 * kMiB, 4 * kMiB).is_ok());
+  CHECK(SystemFaults::count(SystemCall::kSyncRange) - calls == 4 + 3);
+  CHECK(SystemFaults::count(SystemCall::kFdatasync) - syncs == 1);
+  REQUIRE(opened.medium->allocate(SegmentKind::kLog, 512 * kKiB, 512 * kKiB).is_ok());
+  CHECK(SystemFaults::count(SystemCall::kSyncRange) - calls == 4 + 3);
 }
 
 // From its sync on it counts, whichever slot it is in: what the one before it refers to may be

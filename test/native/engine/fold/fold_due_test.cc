@@ -187,6 +187,26 @@ TEST_CASE("a fold waits for merges where it would have to look through many runs
   pool = nullptr;
 }
 
+TEST_CASE("a fold waits where there is much to merge, before there are many runs") {
+  const Scratch scratch = Scratch::quick();
+  make_two_long_runs(scratch.path("p"));
+  constexpr uint64_t kOperations = 50'000;
+  auto pool = open_pool(scratch.path("p"), quiet(kOperations));
+  for (uint64_t round = 0; round < 8; round++) {
+    put_in_batches(*pool, round, kOperations - 5'000, 11);
+    REQUIRE(pool->fold().is_ok());
+  }
+  uint64_t switches = 0, at_fold = 0;
+  at_test_point = [&](TestPoint here) {
+    if (here == TestPoint::kFoldFrozen) at_fold = switches;
+    if (here != TestPoint::kMergeDone || switches++ > 0) return;
+    put_in_batches(*pool, 0, kOperations, 11);
+  };
+  pool->maintain(false);
+  at_test_point = nullptr;
+  CHECK(at_fold > 1);  // the first is when it became due
+}
+
 #endif
 
 TEST_CASE("deleted keys that ranges walk over again and again are merged away") {

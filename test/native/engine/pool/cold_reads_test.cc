@@ -59,12 +59,13 @@ PoolOptions quiet() {
   return options;
 }
 
-void fill(const std::string& path) {
+// `scattered`: the values do not lie in the order of their keys.
+void fill(const std::string& path, bool scattered = false) {
   auto pool = open_pool(path, quiet());
   const std::string value(1000, 'v');
   Batch batch;
   for (uint64_t i = 0; i < kKeys; i++) {
-    REQUIRE(batch.put(numbered_key(i), value).is_ok());
+    REQUIRE(batch.put(numbered_key(scattered ? i * 7919 % kKeys : i), value).is_ok());
     if (batch.operations() < 50) continue;
     REQUIRE(pool->commit(batch, CommitMode::kEventual).is_ok());
     batch.clear();
@@ -101,4 +102,41 @@ TEST_CASE("a key that is read brings its own pages into memory; a walk is read i
   CHECK(contents(*pool).size() == kKeys);
   CHECK(cached.pages() > kKeys * 1000 / kPage);
   CHECK(waited_faults() - before < cached.all() / 16);
+}
+
+TEST_CASE(
+    "a walk is read in stretches backwards too, and where values lie anywhere many together") {
+  for (const bool scattered : {false, true}) {
+    for (const bool reverse : {false, true}) {
+      CAPTURE(scattered);
+      CAPTURE(reverse);
+      const Scratch scratch = Scratch::on_disk();
+      const std::string path = scratch.path("p");
+      fill(path, scattered);
+      const Cached cached(path);
+      cached.forget();
+      if (cached.pages() > cached.all() / 10) {
+        MESSAGE("not counted: this file system keeps files in memory");
+        return;
+      }
+      auto pool = open_pool(path, quiet());
+      RangeOptions options;
+      options.high = std::string(4, '\xff');
+      options.reverse = reverse;
+      options.limit = kKeys / 8;
+      auto range = pool->range(options, nullptr);
+      REQUIRE(range.is_ok());
+      const uint64_t before = waited_faults();
+      uint64_t given = 0;
+      while (true) {
+        auto some = (*range)->next(100, [](Bytes, const FoundValue&, Reader&) { return true; });
+        REQUIRE(some.is_ok());
+        if (*some == 0) break;
+        given += *some;
+      }
+      CHECK(given == kKeys / 8);
+      // Each value by itself: one for four of them, or for each where they lie anywhere.
+      CHECK(waited_faults() - before < kKeys / 8 / (scattered ? 3 : 16));
+    }
+  }
 }

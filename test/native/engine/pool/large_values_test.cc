@@ -6,6 +6,7 @@
 
 #include "format/large_value.h"
 #include "native/engine/copies/backup_fixture.h"
+#include "native/system_faults.h"
 
 using namespace holdfast;
 using namespace holdfast::test;
@@ -217,4 +218,18 @@ TEST_CASE(
   CHECK(cells[1] == 0);
   CHECK(cells[2] == 9);
   CHECK(get(*pool, key_in(1, "large")) == std::nullopt);
+}
+
+// Else whoever commits meanwhile finds all of it before its own barrier. A shorter one shares its
+// record's.
+TEST_CASE("large values: a long one is on its way to the device while it is written") {
+  const Scratch scratch = Scratch::on_disk();
+  auto pool = open_pool(scratch.path("p"), quiet_options());
+  const auto calls = [] { return SystemFaults::count(SystemCall::kSyncRange); };
+  const uint64_t before = calls();
+  put(*pool, "shares", counted(4 * kMiB));
+  CHECK(calls() == before);
+  put(*pool, "long", counted(8 * kMiB));
+  CHECK(calls() - before == 8 + 7);
+  CHECK(get(*pool, key_in(1, "long")) == counted(8 * kMiB));
 }
