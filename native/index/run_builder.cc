@@ -51,10 +51,7 @@ struct RunBuilder::Impl {
   std::string last_key;
 
   Impl(Medium& the_medium, uint64_t bytes)
-      : medium(the_medium),
-        table_bytes(
-            std::max(round_up(bytes, std::max<uint64_t>(medium.info().segment_unit, kNodeBytes)),
-                     4 * uint64_t{kNodeBytes})) {}
+      : medium(the_medium), table_bytes(std::max(bytes, 4 * uint64_t{kNodeBytes})) {}
 
   uint32_t node_count() const { return static_cast<uint32_t>(pages.size() / kNodeBytes); }
 

@@ -8,6 +8,7 @@
 #include "base/test_hooks.h"
 #include "base/test_points.h"
 #include "engine/state/clock.h"
+#include "format/layout.h"
 #include "index/rising_finder.h"
 
 namespace holdfast {
@@ -45,8 +46,10 @@ void Folder::set_table_bytes() {
   constexpr uint64_t kTableBytes = 4 * kMiB;
   const uint64_t most =
       medium_.info().grows ? room_.log_segment_bytes() : medium_.space().capacity / 512;
+  // On persistent memory each segment loses a page.
   index_.table_bytes =
-      std::max(round_up(std::min(kTableBytes, most), medium_.info().segment_unit), 4 * kNodeBytes);
+      std::max(round_up(std::min(kTableBytes, most), medium_.info().segment_unit) - kPageBytes,
+               4 * kNodeBytes);
 }
 
 bool Folder::fold_is_due(uint64_t operations) const {
