@@ -26,12 +26,21 @@ import {
   type PruneReport,
 } from '../checkpoint/index';
 import type { CommitReceipt, PoolCore } from '../types';
+import { Attempts } from './attempts';
 import { Checkpoints, ownerOf } from './checkpoints';
 import { divergedError, show, textOf } from './diverged';
 import type { ChildEntry } from './entries';
 import { forkRun } from './fork';
 import { Hooks } from './hooks';
-import { identityOf, inside, nextOccurrence, scopeOf, type Category, type Scope } from './identity';
+import {
+  identityOf,
+  inside,
+  nextOccurrence,
+  scopeOf,
+  scopeWithin,
+  type Category,
+  type Scope,
+} from './identity';
 import {
   forgetWithin,
   gatherWithin,
@@ -122,7 +131,8 @@ export class DurableRun implements Run {
     this.#writer = parts.writer;
     this.#result = parts.result;
     this.#status = parts.writer ? 'running' : 'finished';
-    this.#root = { run: this, within: '', calls: new Map() };
+    const driver = parts.writer ?? { ended: true };
+    this.#root = { driver, within: '', calls: new Map(), outer: undefined };
     if (parts.writer) this.#hooks = new Hooks(this, parts.options.hooks, parts.writer, parts.kept);
   }
 
@@ -189,8 +199,13 @@ export class DurableRun implements Run {
     if (compensate !== undefined) checkFunction(compensate, `compensate of tool ${show(name)}`);
     const limits = limitsOf(options);
     const { identity, kept, ...named } = this.next<KeptTool>('step', name, 'tool');
+    const attempts = new Attempts(writer, identity);
     const within = (given: A, context: ToolContext): R | Promise<R> =>
-      inside(this, identity, () => fn(given, context));
+      attempts.make(() => fn(given, context));
+    const leave = (): void => {
+      attempts.leave();
+      writer.forgetWithin(identity);
+    };
     const compensable = compensate !== undefined;
     const own = kept?.receipt ? args : ownCopy(args);
     let recalled = false;
@@ -205,6 +220,7 @@ export class DurableRun implements Run {
       ...named,
       args: own,
       fn: within,
+      leave,
       again,
       safety,
       probe,
@@ -214,6 +230,7 @@ export class DurableRun implements Run {
     const calling = (): Promise<Called<R>> => callTool(writer, this.#parts.uid, call, kept);
     const called = await (kept?.receipt ? calling() : writer.working(identity, calling)).finally(
       () => {
+        attempts.end();
         if (recalled) forgetWithin(this.#kept.calls, identity);
       },
     );
@@ -365,7 +382,7 @@ export class DurableRun implements Run {
       ...named,
       args: own,
       durability: eventual ? ('eventual' as const) : undefined,
-      fn: () => inside(this, identity, () => (own ? work(own[0]) : work())),
+      fn: () => inside(scopeWithin(writer, identity), () => (own ? work(own[0]) : work())),
     };
     const calling = (): Promise<R> => callStep<R>(writer, call, kept);
     const result = await (kept ? calling() : writer.working(identity, calling));
@@ -385,7 +402,10 @@ export class DurableRun implements Run {
   }
 
   private driving(what: string): JournalWriter {
-    if (this.#writer && this.#status === 'running' && !this.#closed) return this.#writer;
+    if (this.#writer && this.#status === 'running' && !this.#closed) {
+      this.#writer.mustBeCurrent(what);
+      return this.#writer;
+    }
     if (this.#status === 'finished') {
       throw finishedError(this.id, what, 'is finished');
     }

@@ -12,6 +12,7 @@
 import { abortedError, HoldfastError, typeError } from '../errors';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from './types';
 import type { Batch } from '../types';
+import { isOver, overError } from './attempts';
 import { divergedError, isSame, show, textOf } from './diverged';
 import type { OpenIntent, ReceiptEntry } from './entries';
 import { hashOf } from './hash';
@@ -29,6 +30,8 @@ export interface ToolCall<A, R> {
   readonly within: string;
   readonly args: A;
   readonly fn: (args: A, context: ToolContext) => R | Promise<R>;
+  /** Before a further attempt is begun: what goes on within the last one is to record no more. */
+  readonly leave?: () => void;
   /**
    * Before `fn` is called once more here: what was called within it since its intent, `intent`, is
    * kept.
@@ -140,6 +143,7 @@ function outcomeOf<A, R>({ call, key }: Way<A, R>): string {
 async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
   const { call } = way;
   for (let attempt = first; ; attempt += 1) {
+    if (attempt > first) call.leave?.();
     if (attempt > 1) await mark(way, attempt);
     if (attempt > first) call.again?.(way.intent);
     const begun = performance.now();
@@ -208,19 +212,29 @@ async function receipt<A, R>(
   const { key } = way;
   const notWaiting = way.writer.stopWaiting(outcomeOf(way));
   const also = (batch: Batch): void => {
+    requireUnsettled(way, attempt, batch);
     if (isListed(way)) batch.delete(intents, key);
     if (from === 'resolution') batch.delete(resolutions, key);
     notWaiting(batch);
   };
   const entry = { kind: 'receipt' as const, intent: way.intent, attempt, ms, from, result };
   try {
-    await way.writer.append(entry, { also });
+    await way.writer.append(entry, { also, late: isListed(way) });
   } catch (error) {
     // The effect happened, but its result can't be kept: it can't be stored, or there is no room
     // for it. That is said where unknown outcomes are looked for.
     await recordFailure(way, attempt, ms, false, textOf(error));
     throw error;
   }
+}
+
+/** Of what comes late: nothing else became known of that attempt meanwhile. */
+function requireUnsettled<A, R>({ call, writer, key }: Way<A, R>, attempt: number, batch: Batch) {
+  if (!isOver(writer)) return;
+  const { intents, resolutions } = writer.journals;
+  const open = intents.get(key);
+  if (open?.attempt !== attempt) throw overError(call.run, `the end of tool ${show(call.name)}`);
+  batch.requireEqual(intents, key, open).requireAbsent(resolutions, key);
 }
 
 /** For a commit of this call: its record in the list of effects without a receipt. */
@@ -280,13 +294,16 @@ async function recordFailure<A, R>(
   error: string,
 ): Promise<void> {
   const { intents } = way.writer.journals;
-  const also = neverHappened
-    ? (batch: Batch) => void batch.delete(intents, way.key)
-    : openIntent(way, attempt, 'failed', error);
+  const open = openIntent(way, attempt, 'failed', error);
+  const also = (batch: Batch): void => {
+    requireUnsettled(way, attempt, batch);
+    if (neverHappened) batch.delete(intents, way.key);
+    else open(batch);
+  };
   try {
     await way.writer.append(
       { kind: 'failure', intent: way.intent, attempt, ms, neverHappened, error },
-      { also },
+      { also, late: isListed(way) },
     );
   } catch (commitError) {
     // The tool's error is what the caller must see. Without this entry the outcome counts as

@@ -110,8 +110,20 @@ const mutants = [
   [
     'entries are eventual',
     'writer.ts',
-    'this.commit(fill, «options.durability», sequence);',
+    'this.commit(fill, «options.durability», sequence, options.late);',
     "'eventual'",
+  ],
+  [
+    'an attempt that is over goes on recording',
+    'writer.ts',
+    "if («!late») this.mustBeCurrent('what was called');",
+    'false',
+  ],
+  [
+    'how an effect ended is told over what was found out',
+    'tool.ts',
+    'if («!isOver(writer)») return;',
+    'true',
   ],
   [
     'a run that is closed keeps its driver',
