@@ -256,7 +256,7 @@ export class JournalWriter {
     });
     this.#header = header;
     this.learn(sequence, receipt.epoch);
-    this.leave(closedError(run));
+    this.leave(finishedError(run));
     this.writeEpochs();
     return receipt;
   }
@@ -414,7 +414,10 @@ export class JournalWriter {
     if (now?.token === this.driver.token && now.holder === this.driver.holder) return error;
     if (this.#ended) return this.#ended;
     // Ended by this object's own last commit, while this one was on its way.
-    if (now?.token === this.driver.token) return closedError(this.run);
+    if (now?.token === this.driver.token)
+      return this.journals.headers.get(this.run)?.status === 'finished'
+        ? finishedError(this.run)
+        : closedError(this.run);
     const fenced = fencedError(this.run, this.driver.token, now?.token, error);
     this.leave(fenced);
     this.forgetEpochs();
@@ -436,6 +439,15 @@ function closedError(run: string): HoldfastError {
   return new HoldfastError(
     'ERR_HOLDFAST_CLOSED',
     `this object no longer drives run ${JSON.stringify(run)}. Open the run again`,
+  );
+}
+
+/** For a call that nobody awaited, most often. */
+function finishedError(run: string): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_RUN_FINISHED',
+    `run ${JSON.stringify(run)} was finished while this call was under way, so nothing of it was recorded. ` +
+      'Await every call of a run before its finish()',
   );
 }
 

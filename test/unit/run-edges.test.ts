@@ -412,6 +412,17 @@ describe('the end', () => {
     expect((await bench.pool.run('r')).result).toBe('outer');
   });
 
+  test('that comes while a call is under way tells that call so, and leaves nothing of it', async () => {
+    const run = await bench.pool.run('r');
+    const told = rejects(
+      run.step('slow', () => pause(20)),
+      'ERR_HOLDFAST_RUN_FINISHED',
+    );
+    await run.finish('end');
+    expect((await told).message).toMatch(/Await every call/);
+    expect(await bench.kinds()).toEqual(['start', 'end']);
+  });
+
   test('that cannot be kept is told to no hook, and may be asked for again', async () => {
     const ends: unknown[] = [];
     const hooks = { onEnd: ({ value }: { value?: unknown }) => void ends.push(value) };
