@@ -76,12 +76,19 @@ export function gatherAll(
   return kept;
 }
 
-/** What a journal says of the calls that were made within one. */
+/** What is kept of the calls that were made within one, whose intent is `intent`. */
 export function gatherWithin(
-  journal: Iterable<[sequence: number, entry: Entry]>,
+  read: (run: string, from?: number) => Iterable<[sequence: number, entry: Entry]>,
+  run: string,
+  intent: number,
   identity: string,
 ): Map<string, Kept> {
-  const { calls } = gather(journal);
+  const own = gather(read(run, intent));
+  for (const [, start] of read(run)) {
+    if (start.kind === 'start') share(own, start.from, read);
+    break;
+  }
+  const { calls } = own;
   for (const inner of calls.keys()) if (!isWithin(inner, identity)) calls.delete(inner);
   dropWithin(calls);
   return calls;
@@ -107,8 +114,18 @@ function gatherFrom(
   forksAgo = 0,
 ): KeptRun {
   const own = gather(until(read(run), upTo), forksAgo);
-  const { from } = own;
-  if (!from) return own;
+  share(own, own.from, read, forksAgo);
+  return own;
+}
+
+/** Adds what a fork shares with the run it was forked from. */
+function share(
+  own: KeptRun,
+  from: StartEntry['from'],
+  read: (run: string) => Iterable<[sequence: number, entry: Entry]>,
+  forksAgo = 0,
+): void {
+  if (!from) return;
   const origin = gatherFrom(read, from.run, from.upTo, forksAgo + 1);
   for (const [identity, kept] of origin.calls) {
     // An effect that was under way there is that run's affair; here it is a call of its own.
@@ -117,7 +134,6 @@ function gatherFrom(
   }
   for (const point of origin.hooked) own.hooked.add(point);
   for (const tool of origin.undoable) if (toUndo(own, tool)) own.undoable.push(tool);
-  return own;
 }
 
 /**

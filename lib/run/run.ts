@@ -26,7 +26,7 @@ import {
   type PruneReport,
 } from '../checkpoint/index';
 import type { CommitReceipt, PoolCore } from '../types';
-import { Attempts } from './attempts';
+import { Attempts, isOver } from './attempts';
 import { Checkpoints, ownerOf } from './checkpoints';
 import { divergedError, show, textOf } from './diverged';
 import type { ChildEntry } from './entries';
@@ -212,7 +212,8 @@ export class DurableRun implements Run {
     // As in another life: what was called within an earlier attempt is kept, and not called again.
     const again = (intent: number): void => {
       recalled = true;
-      for (const [inner, kept] of gatherWithin(writer.journals.read(this.id, intent), identity))
+      const read = (run: string, from?: number) => writer.journals.read(run, from);
+      for (const [inner, kept] of gatherWithin(read, this.id, intent, identity))
         this.#kept.calls.set(inner, kept);
     };
     const call = {
@@ -231,7 +232,8 @@ export class DurableRun implements Run {
     const called = await (kept?.receipt ? calling() : writer.working(identity, calling)).finally(
       () => {
         attempts.end();
-        if (recalled) forgetWithin(this.#kept.calls, identity);
+        // Else another attempt asks for these.
+        if (recalled && !isOver(writer)) forgetWithin(this.#kept.calls, identity);
       },
     );
     this.#compensations.add(name, called, compensate);

@@ -176,6 +176,9 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
 async function attemptOnce<A, R>(way: Way<A, R>, attempt: number): Promise<R> {
   const { call, key, writer } = way;
   const { signal } = call.limits;
+  // Its intent or its mark was still on its way when another attempt around it was begun.
+  if (isOver(writer))
+    throw Object.assign(overError(call.run, `tool ${show(call.name)}`), { neverHappened: true });
   if (signal?.aborted)
     throw Object.assign(abortedError(signal, whatOf(call)), { neverHappened: true });
   const context = new AttemptContext(key, attempt, writer.driver.token);

@@ -74,6 +74,25 @@ describe('what was called within an attempt', () => {
     }
   });
 
+  test('and is shared by a fork is kept for each of its attempts', async () => {
+    const run = await bench.pool.run('r');
+    const cut = run.tool('outer', 1, async () => {
+      await run.tool('pay', 1, () => 'paid');
+      await run.checkpoint(1);
+      throw new Error('cut off');
+    });
+    await expect(cut).rejects.toThrow('cut off');
+    await run.fork([...run.history()][0]!.id, 'f');
+    const fork = await bench.pool.run('f');
+    const outer = async (_args: unknown, { attempt }: ToolContext) => {
+      const paid = await fork.tool('pay', 1, never);
+      if (attempt < 3) throw busy();
+      return paid;
+    };
+    const retry = { attempts: 3, delay: 1 };
+    expect(await fork.tool('outer', 1, outer, { retry })).toBe('paid');
+  });
+
   test('and goes on behind an attempt that was cut off is not called beside itself', async () => {
     const run = await bench.pool.run('r');
     let called = 0;
@@ -190,6 +209,35 @@ describe('what goes on within an attempt behind which another was begun', () => 
     await expect.poll(calls).toContainEqual(['receipt', 2, 'paid']);
     await run.finish();
     expect(bench.pool.unknownOutcomes()).toEqual([]);
+  });
+
+  test('forgets nothing that the next attempt asks for', async () => {
+    const run = await bench.pool.run('r');
+    const [hanging, over] = [gate(), gate()];
+    const keys: string[] = [];
+    let left: Promise<unknown> | undefined;
+    const mid = async (_args: unknown, { attempt }: ToolContext) => {
+      if (attempt === 2) {
+        hanging.open();
+        await over.passed;
+      }
+      if (attempt === 3) {
+        over.open();
+        await left;
+      }
+      await run.tool('pay', 1, (_args, { idempotencyKey: key }) => keys.push(key));
+      if (attempt === 1) throw busy();
+      return 'paid';
+    };
+    const outer = async (_args: unknown, { attempt }: ToolContext) => {
+      const call = run.tool('mid', 1, mid, twice);
+      if (attempt === 2) return call;
+      left = rejects(call, 'ERR_HOLDFAST_ABORTED');
+      await hanging.passed;
+      throw busy();
+    };
+    expect(await run.tool('outer', 1, outer, twice)).toBe('paid');
+    expect(keys).toHaveLength(1);
   });
 
   test.each([
