@@ -46,6 +46,8 @@ export type Kept = KeptStep | KeptTool | KeptWait | KeptMark;
 
 export interface KeptRun {
   readonly calls: Map<string, Kept>;
+  /** Calls that are not complete, within which some of these were made. */
+  readonly begun: Set<string>;
   /**
    * Effects that a rollback has to undo and none has: within completed steps too, and those that a
    * fork shares.
@@ -59,7 +61,7 @@ export interface KeptRun {
 }
 
 export function nothingKept(nextSequence: number): KeptRun {
-  return { calls: new Map(), undoable: [], hooked: new Set(), nextSequence };
+  return { calls: new Map(), begun: new Set(), undoable: [], hooked: new Set(), nextSequence };
 }
 
 export function pointOf(entry: Pick<HookEntry, 'name' | 'point'>): string {
@@ -73,7 +75,20 @@ export function gatherAll(
 ): KeptRun {
   const kept = gatherFrom(read, run, Infinity);
   dropWithin(kept.calls);
+  for (const identity of kept.calls.keys()) addBegun(kept, identity);
   return kept;
+}
+
+function addBegun({ begun }: KeptRun, identity: string): void {
+  for (const outer of outerOf(identity)) begun.add(outer);
+}
+
+/** Keeps what was called within a call once more. */
+export function keepWithin(kept: KeptRun, within: ReadonlyMap<string, Kept>): void {
+  for (const [identity, call] of within) {
+    kept.calls.set(identity, call);
+    addBegun(kept, identity);
+  }
 }
 
 /** What is kept of the calls that were made within one, whose intent is `intent`. */
@@ -102,8 +117,9 @@ export function gatherUndo(
   return gather(journal).calls.get(identityOfUndo(key)) as KeptTool | undefined;
 }
 
-/** Nobody asks for these again. */
-export function forgetWithin(calls: Map<string, Kept>, identity: string): void {
+/** That call has ended, so nobody asks again for what was made within it. */
+export function forgetWithin({ calls, begun }: KeptRun, identity: string): void {
+  if (!begun.delete(identity)) return;
   for (const inner of calls.keys()) if (isWithin(inner, identity)) calls.delete(inner);
 }
 

@@ -44,6 +44,7 @@ import {
 import {
   forgetWithin,
   gatherWithin,
+  keepWithin,
   type Kept,
   type KeptMark,
   type KeptRun,
@@ -208,13 +209,10 @@ export class DurableRun implements Run {
     };
     const compensable = compensate !== undefined;
     const own = kept?.receipt ? args : ownCopy(args);
-    let recalled = false;
     // As in another life: what was called within an earlier attempt is kept, and not called again.
     const again = (intent: number): void => {
-      recalled = true;
       const read = (run: string, from?: number) => writer.journals.read(run, from);
-      for (const [inner, kept] of gatherWithin(read, this.id, intent, identity))
-        this.#kept.calls.set(inner, kept);
+      keepWithin(this.#kept, gatherWithin(read, this.id, intent, identity));
     };
     const call = {
       run: this.id,
@@ -232,8 +230,7 @@ export class DurableRun implements Run {
     const called = await (kept?.receipt ? calling() : writer.working(identity, calling)).finally(
       () => {
         attempts.end();
-        // Else another attempt asks for these.
-        if (recalled && !isOver(writer)) forgetWithin(this.#kept.calls, identity);
+        this.leave(identity);
       },
     );
     this.#compensations.add(name, called, compensate);
@@ -387,10 +384,17 @@ export class DurableRun implements Run {
       fn: () => inside(scopeWithin(writer, identity), () => (own ? work(own[0]) : work())),
     };
     const calling = (): Promise<R> => callStep<R>(writer, call, kept);
-    const result = await (kept ? calling() : writer.working(identity, calling));
+    const made = kept ? calling() : writer.working(identity, calling);
+    const holds = this.#kept.begun.has(identity);
+    const result = await (holds ? made.finally(() => this.leave(identity)) : made);
     if (kind === 'decision') await this.#hooks?.decided(identity, name, named.occurrence, result);
     await this.#hooks?.completed();
     return result;
+  }
+
+  /** A call has ended, which an attempt around it may make again: then that one asks for these. */
+  private leave(identity: string): void {
+    if (!isOver(this.#root.driver)) forgetWithin(this.#kept, identity);
   }
 
   private waitCall(category: 'signal' | 'sleep', name: string, given?: WaitOptions): WaitCall {
