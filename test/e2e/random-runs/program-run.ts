@@ -229,7 +229,7 @@ export class Program {
     const came = run.signal<Value>(name, { signal }).then(({ id }) => id);
     came.catch(() => {});
     const first = await Promise.race([came, late]).finally(() => end.abort());
-    return run.step(`race ${name}`, at, () => ({ id: first, more: undefined }));
+    return run.step(`race ${at}`, at, () => ({ id: first, more: undefined }));
   }
 
   private async once(op: Operation): Promise<unknown> {
@@ -261,7 +261,7 @@ export class Program {
     const told = world.of(run.id);
     const passed = [...told.values.keys(), ...told.shared].some((at) => topOf(at) > place);
     const version = await this.living(run.version(op.at, 1));
-    if (!told.values.has(op.at)) {
+    if (!told.values.has(op.at) && !told.shared.has(op.at)) {
       if (passed && version !== 0)
         world.problem('passed before there was a version', run.id, op.at);
       if (!passed && told.furthest <= place && !told.origin && version !== 1)
