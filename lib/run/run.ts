@@ -230,7 +230,7 @@ export class DurableRun implements Run {
     const called = await (kept?.receipt ? calling() : writer.working(identity, calling)).finally(
       () => {
         attempts.end();
-        this.leave(identity);
+        this.#leave(identity);
       },
     );
     this.#compensations.add(name, called, compensate);
@@ -386,14 +386,14 @@ export class DurableRun implements Run {
     const calling = (): Promise<R> => callStep<R>(writer, call, kept);
     const made = kept ? calling() : writer.working(identity, calling);
     const holds = this.#kept.begun.has(identity);
-    const result = await (holds ? made.finally(() => this.leave(identity)) : made);
+    const result = await (holds ? made.finally(() => this.#leave(identity)) : made);
     if (kind === 'decision') await this.#hooks?.decided(identity, name, named.occurrence, result);
     await this.#hooks?.completed();
     return result;
   }
 
   /** A call has ended, which an attempt around it may make again: then that one asks for these. */
-  private leave(identity: string): void {
+  #leave(identity: string): void {
     if (!isOver(this.#root.driver)) forgetWithin(this.#kept, identity);
   }
 
