@@ -9,7 +9,7 @@
  * and receipt also has a record in the pool's list of open intents, made and deleted by the same
  * commits, so that unknown outcomes are found without reading journals.
  */
-import { abortedError, HoldfastError, typeError } from '../errors';
+import { abortedError, HoldfastError, isConflict, typeError } from '../errors';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from './types';
 import type { Batch } from '../types';
 import { isOver, overError } from './attempts';
@@ -111,7 +111,10 @@ async function begin<A, R>(
 }
 
 /** Continues an intent that has no receipt. */
-async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
+async function goOn<A, R>(
+  way: Way<A, R>,
+  kept: Pick<KeptTool, 'attempt' | 'neverHappened'>,
+): Promise<R> {
   const { call, writer, key } = way;
   const resolution = writer.journals.resolutions.get(key);
   if (resolution?.happened) {
@@ -144,7 +147,11 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
   const { call } = way;
   for (let attempt = first; ; attempt += 1) {
     if (attempt > first) call.leave?.();
-    if (attempt > 1) await mark(way, attempt);
+    if (attempt > 1 && !(await mark(way, attempt))) {
+      // What became of the last attempt was said beside the probe: that stands.
+      await way.writer.journals.pool.settled();
+      return goOn(way, { attempt: attempt - 1, neverHappened: false });
+    }
     if (attempt > first) call.again?.(way.intent);
     const begun = performance.now();
     let result: R;
@@ -187,21 +194,28 @@ async function attemptOnce<A, R>(way: Way<A, R>, attempt: number): Promise<R> {
   );
 }
 
-async function mark<A, R>(way: Way<A, R>, attempt: number): Promise<void> {
+/**
+ * False: somebody has just resolved the attempt before. That must not be left behind, or it would
+ * be taken for this one's.
+ */
+async function mark<A, R>(way: Way<A, R>, attempt: number): Promise<boolean> {
   const open = openIntent(way, attempt, 'calling');
   const { resolutions } = way.writer.journals;
   const resolved = resolutions.has(way.key);
   const notWaiting = way.writer.stopWaiting(outcomeOf(way));
-  await way.writer.append(
-    { kind: 'attempt', intent: way.intent, attempt },
-    {
-      also: (batch) => {
-        open(batch);
-        notWaiting(batch);
-        if (resolved) batch.delete(resolutions, way.key);
-      },
-    },
-  );
+  const also = (batch: Batch): void => {
+    open(batch);
+    notWaiting(batch);
+    if (resolved) batch.delete(resolutions, way.key);
+    else if (isListed(way)) batch.requireAbsent(resolutions, way.key);
+  };
+  try {
+    await way.writer.append({ kind: 'attempt', intent: way.intent, attempt }, { also });
+    return true;
+  } catch (error) {
+    if (!isConflict(error)) throw error;
+    return false;
+  }
 }
 
 async function receipt<A, R>(
@@ -217,7 +231,8 @@ async function receipt<A, R>(
   const also = (batch: Batch): void => {
     requireUnsettled(way, attempt, batch);
     if (isListed(way)) batch.delete(intents, key);
-    if (from === 'resolution') batch.delete(resolutions, key);
+    // Somebody may have resolved it beside the probe.
+    if (from !== 'tool') batch.delete(resolutions, key);
     notWaiting(batch);
   };
   const entry = { kind: 'receipt' as const, intent: way.intent, attempt, ms, from, result };

@@ -55,6 +55,46 @@ describe('unknown outcomes', () => {
     expect(resolutions.count()).toBe(0);
   });
 
+  test.each(['never-happened', { value: 'said' }] as const)(
+    'what is said (%j) while the probe answers is of that attempt alone',
+    async (resolution) => {
+      const key = await cutOff();
+      const run = await bench.pool.run('r');
+      const { intents, resolutions } = Journals.of(bench.pool);
+      let said: Promise<unknown> | undefined;
+      const probe = () => {
+        // On its way when the next attempt is begun.
+        said = bench.pool.commit(
+          bench.pool
+            .batch()
+            .requirePresent(intents, key)
+            .put(resolutions, key, {
+              at: Date.now(),
+              happened: resolution !== 'never-happened',
+              ...(resolution !== 'never-happened' && resolution),
+            }),
+        );
+        return { happened: false as const };
+      };
+      let called = 0;
+      const pay = () => {
+        called += 1;
+        throw new Error('it happened, and then the line was cut');
+      };
+      const result = await run.tool('pay', { cents: 5 }, pay, { probe }).catch(() => 'failed');
+      await said;
+      if (resolution !== 'never-happened') expect([result, called]).toEqual(['said', 0]);
+      else {
+        expect([result, called]).toEqual(['failed', 1]);
+        expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: key, attempt: 2 }]);
+        const later = await (await bench.again()).run('r');
+        const happened = () => ({ happened: true as const, result: 'paid' });
+        expect(await later.tool('pay', { cents: 5 }, never, { probe: happened })).toBe('paid');
+      }
+      expect(Journals.of(bench.pool).resolutions.count()).toBe(0);
+    },
+  );
+
   test('it is listed and can be resolved while its probe fails', async () => {
     const key = await cutOff();
     const run = await bench.pool.run('r');
