@@ -240,16 +240,17 @@ const mutants = [
     ': «`${call.undoes.key}-undo`»',
     '`hf-${uid}-${intent}-undo`',
   ],
+  ['a resolution stays', 'tool.ts', "«if (from !== 'tool') batch.delete(resolutions, key);»", ''],
   [
-    'a resolution stays',
+    'what is said beside a probe is taken for the next attempt',
     'tool.ts',
-    "«if (from === 'resolution') batch.delete(resolutions, key);»",
+    '«else if (isListed(way)) batch.requireAbsent(resolutions, way.key);»',
     '',
   ],
   [
     'an attempt is not written down before it is made',
     'tool.ts',
-    'if («attempt > 1») await mark',
+    'if («attempt > 1» && !(await mark(way, attempt)))',
     'false',
   ],
   [

@@ -163,7 +163,7 @@ export class Life {
       // Else somebody has driven it since, perhaps without being told.
       if (run.fencingToken === token + 1 && latestNow() < until && !told.unparked.has(token))
         world.problem('claimed too early', run.id, told.aside);
-      const options = { hooks, compensations };
+      const options = { hooks, compensations, suspendAfter: dice(10) };
       world.note('claimed', run.id, run.fencingToken, mortal.pool.handle, this.options.life);
       const driving: Driving = { world, mortal, dice, seed: this.options.seed, options };
       try {
