@@ -61,6 +61,8 @@ interface Way<A, R> {
   readonly call: ToolCall<A, R>;
   readonly intent: number;
   readonly key: string;
+  /** An attempt was made in this life. */
+  called: boolean;
 }
 
 export async function callTool<A, R>(
@@ -77,7 +79,7 @@ export async function callTool<A, R>(
     throw divergedError(call.run, what, show(kept.entry.args), show(call.args));
   }
   const { key } = kept.entry;
-  const way = { writer, call, intent: kept.sequence, key };
+  const way = { writer, call, intent: kept.sequence, key, called: false };
   const result = kept.receipt ? (kept.receipt.result as R) : await goOn(way, kept);
   return { result, intent: way.intent, key, forksAgo: kept.forksAgo };
 }
@@ -91,7 +93,7 @@ async function begin<A, R>(
   if (call.limits.signal?.aborted) throw abortedError(call.limits.signal, whatOf(call));
   const intent = writer.reserve();
   const key = call.undoes === undefined ? `${keyPrefix(uid)}${intent}` : `${call.undoes.key}-undo`;
-  const way = { writer, call, intent, key };
+  const way = { writer, call, intent, key, called: false };
   await writer.append(
     {
       kind: 'intent',
@@ -146,13 +148,14 @@ function outcomeOf<A, R>({ call, key }: Way<A, R>): string {
 async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
   const { call } = way;
   for (let attempt = first; ; attempt += 1) {
-    if (attempt > first) call.leave?.();
+    if (way.called) call.leave?.();
     if (attempt > 1 && !(await mark(way, attempt))) {
       // What became of the last attempt was said beside the probe: that stands.
       await way.writer.journals.pool.settled();
       return goOn(way, { attempt: attempt - 1, neverHappened: false });
     }
-    if (attempt > first) call.again?.(way.intent);
+    if (way.called) call.again?.(way.intent);
+    way.called = true;
     const begun = performance.now();
     let result: R;
     try {

@@ -95,6 +95,28 @@ describe('unknown outcomes', () => {
     },
   );
 
+  test('what is said between two attempts takes nothing from the second', async () => {
+    const run = await bench.pool.run('r');
+    const { resolutions } = Journals.of(bench.pool);
+    let key = '';
+    let said: Promise<unknown> | undefined;
+    const probe = () => {
+      said ??= resolutions.put(key, { at: Date.now(), happened: false });
+      return { happened: false as const };
+    };
+    let inner = 0;
+    const outer = async (_args: unknown, context: ToolContext) => {
+      key = context.idempotencyKey;
+      await run.step('inner', () => (inner += 1));
+      if (context.attempt === 1) throw busy();
+      return context.attempt;
+    };
+    const retry = { attempts: 2, delay: 0 };
+    expect(await run.tool('outer', 1, outer, { probe, retry })).toBe(2);
+    expect(said).toBeDefined();
+    expect([inner, resolutions.count()]).toEqual([1, 0]);
+  });
+
   test('it is listed and can be resolved while its probe fails', async () => {
     const key = await cutOff();
     const run = await bench.pool.run('r');
