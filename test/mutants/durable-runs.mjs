@@ -170,7 +170,7 @@ const mutants = [
   [
     'what was called within an attempt is called again',
     'tool.ts',
-    'if («attempt > first») call.again',
+    'if («way.called») call.again',
     'false',
   ],
   [
