@@ -1,7 +1,8 @@
 /**
  * Which call is which: a name and its occurrence, counted apart for each step the calls are made
  * in, so that steps that run side by side and nest keep their numbers whatever the order in which
- * they get on.
+ * they get on. A step of one run may drive another run, whose steps call the first one again: each
+ * run's calls are counted in the innermost of its own steps.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 
@@ -9,23 +10,45 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 export type Category = 'step' | 'signal' | 'sleep' | 'child' | 'version';
 
 export interface Scope {
-  /** Only this run's calls are numbered here. */
-  readonly run: object;
+  /** Only calls of this driver's run are numbered here. */
+  readonly driver: Driver;
   /** The identity of the step the calls are made in; empty for the run itself. */
   readonly within: string;
   readonly calls: Map<string, number>;
+  /** In what this step was called, of this run or another. */
+  readonly outer: Scope | undefined;
+  /** Of an attempt of a tool behind which another was begun: resolves when the call has ended. */
+  over?: Promise<void>;
+}
+
+export interface Driver {
+  /** It drives no more. */
+  readonly ended: boolean;
 }
 
 const scopes = new AsyncLocalStorage<Scope>();
 
 export function scopeOf(root: Scope): Scope {
-  const scope = scopes.getStore();
-  return scope?.run === root.run ? scope : root;
+  let scope = innermost();
+  while (scope && scope.driver !== root.driver) scope = scope.outer;
+  return scope ?? root;
 }
 
-/** Calls `fn`; what it calls of the run is numbered within `identity`. */
-export function inside<R>(run: object, identity: string, fn: () => R): R {
-  return scopes.run({ run, within: identity, calls: new Map() }, fn);
+export function scopeWithin(driver: Driver, identity: string): Scope {
+  let outer = innermost();
+  // Who drives one run from within another, and so on, keeps none that has ended.
+  while (outer?.driver.ended) outer = outer.outer;
+  return { driver, within: identity, calls: new Map(), outer };
+}
+
+/** Calls `fn`; what it calls of the run is numbered in `scope`. */
+export function inside<R>(scope: Scope, fn: () => R): R {
+  return scopes.run(scope, fn);
+}
+
+/** In which this is called. */
+export function innermost(): Scope | undefined {
+  return scopes.getStore();
 }
 
 export function nextOccurrence(scope: Scope, category: Category, name: string): number {

@@ -46,6 +46,8 @@ export type Kept = KeptStep | KeptTool | KeptWait | KeptMark;
 
 export interface KeptRun {
   readonly calls: Map<string, Kept>;
+  /** Calls that are not complete, within which some of these were made. */
+  readonly begun: Set<string>;
   /**
    * Effects that a rollback has to undo and none has: within completed steps too, and those that a
    * fork shares.
@@ -59,7 +61,7 @@ export interface KeptRun {
 }
 
 export function nothingKept(nextSequence: number): KeptRun {
-  return { calls: new Map(), undoable: [], hooked: new Set(), nextSequence };
+  return { calls: new Map(), begun: new Set(), undoable: [], hooked: new Set(), nextSequence };
 }
 
 export function pointOf(entry: Pick<HookEntry, 'name' | 'point'>): string {
@@ -73,15 +75,35 @@ export function gatherAll(
 ): KeptRun {
   const kept = gatherFrom(read, run, Infinity);
   dropWithin(kept.calls);
+  for (const identity of kept.calls.keys()) addBegun(kept, identity);
   return kept;
 }
 
-/** What a journal says of the calls that were made within one. */
+function addBegun({ begun }: KeptRun, identity: string): void {
+  for (const outer of outerOf(identity)) begun.add(outer);
+}
+
+/** Keeps what was called within a call once more. */
+export function keepWithin(kept: KeptRun, within: ReadonlyMap<string, Kept>): void {
+  for (const [identity, call] of within) {
+    kept.calls.set(identity, call);
+    addBegun(kept, identity);
+  }
+}
+
+/** What is kept of the calls that were made within one, whose intent is `intent`. */
 export function gatherWithin(
-  journal: Iterable<[sequence: number, entry: Entry]>,
+  read: (run: string, from?: number) => Iterable<[sequence: number, entry: Entry]>,
+  run: string,
+  intent: number,
   identity: string,
 ): Map<string, Kept> {
-  const { calls } = gather(journal);
+  const own = gather(read(run, intent));
+  for (const [, start] of read(run)) {
+    if (start.kind === 'start') share(own, start.from, read);
+    break;
+  }
+  const { calls } = own;
   for (const inner of calls.keys()) if (!isWithin(inner, identity)) calls.delete(inner);
   dropWithin(calls);
   return calls;
@@ -95,8 +117,9 @@ export function gatherUndo(
   return gather(journal).calls.get(identityOfUndo(key)) as KeptTool | undefined;
 }
 
-/** Nobody asks for these again. */
-export function forgetWithin(calls: Map<string, Kept>, identity: string): void {
+/** That call has ended, so nobody asks again for what was made within it. */
+export function forgetWithin({ calls, begun }: KeptRun, identity: string): void {
+  if (!begun.delete(identity)) return;
   for (const inner of calls.keys()) if (isWithin(inner, identity)) calls.delete(inner);
 }
 
@@ -107,8 +130,18 @@ function gatherFrom(
   forksAgo = 0,
 ): KeptRun {
   const own = gather(until(read(run), upTo), forksAgo);
-  const { from } = own;
-  if (!from) return own;
+  share(own, own.from, read, forksAgo);
+  return own;
+}
+
+/** Adds what a fork shares with the run it was forked from. */
+function share(
+  own: KeptRun,
+  from: StartEntry['from'],
+  read: (run: string) => Iterable<[sequence: number, entry: Entry]>,
+  forksAgo = 0,
+): void {
+  if (!from) return;
   const origin = gatherFrom(read, from.run, from.upTo, forksAgo + 1);
   for (const [identity, kept] of origin.calls) {
     // An effect that was under way there is that run's affair; here it is a call of its own.
@@ -117,7 +150,6 @@ function gatherFrom(
   }
   for (const point of origin.hooked) own.hooked.add(point);
   for (const tool of origin.undoable) if (toUndo(own, tool)) own.undoable.push(tool);
-  return own;
 }
 
 /**

@@ -26,15 +26,25 @@ import {
   type PruneReport,
 } from '../checkpoint/index';
 import type { CommitReceipt, PoolCore } from '../types';
+import { Attempts, isOver } from './attempts';
 import { Checkpoints, ownerOf } from './checkpoints';
 import { divergedError, show, textOf } from './diverged';
 import type { ChildEntry } from './entries';
 import { forkRun } from './fork';
 import { Hooks } from './hooks';
-import { identityOf, inside, nextOccurrence, scopeOf, type Category, type Scope } from './identity';
+import {
+  identityOf,
+  inside,
+  nextOccurrence,
+  scopeOf,
+  scopeWithin,
+  type Category,
+  type Scope,
+} from './identity';
 import {
   forgetWithin,
   gatherWithin,
+  keepWithin,
   type Kept,
   type KeptMark,
   type KeptRun,
@@ -122,7 +132,8 @@ export class DurableRun implements Run {
     this.#writer = parts.writer;
     this.#result = parts.result;
     this.#status = parts.writer ? 'running' : 'finished';
-    this.#root = { run: this, within: '', calls: new Map() };
+    const driver = parts.writer ?? { ended: true };
+    this.#root = { driver, within: '', calls: new Map(), outer: undefined };
     if (parts.writer) this.#hooks = new Hooks(this, parts.options.hooks, parts.writer, parts.kept);
   }
 
@@ -189,22 +200,26 @@ export class DurableRun implements Run {
     if (compensate !== undefined) checkFunction(compensate, `compensate of tool ${show(name)}`);
     const limits = limitsOf(options);
     const { identity, kept, ...named } = this.next<KeptTool>('step', name, 'tool');
+    const attempts = new Attempts(writer, identity);
     const within = (given: A, context: ToolContext): R | Promise<R> =>
-      inside(this, identity, () => fn(given, context));
+      attempts.make(() => fn(given, context));
+    const leave = (): void => {
+      attempts.leave();
+      writer.forgetWithin(identity);
+    };
     const compensable = compensate !== undefined;
     const own = kept?.receipt ? args : ownCopy(args);
-    let recalled = false;
     // As in another life: what was called within an earlier attempt is kept, and not called again.
     const again = (intent: number): void => {
-      recalled = true;
-      for (const [inner, kept] of gatherWithin(writer.journals.read(this.id, intent), identity))
-        this.#kept.calls.set(inner, kept);
+      const read = (run: string, from?: number) => writer.journals.read(run, from);
+      keepWithin(this.#kept, gatherWithin(read, this.id, intent, identity));
     };
     const call = {
       run: this.id,
       ...named,
       args: own,
       fn: within,
+      leave,
       again,
       safety,
       probe,
@@ -214,7 +229,8 @@ export class DurableRun implements Run {
     const calling = (): Promise<Called<R>> => callTool(writer, this.#parts.uid, call, kept);
     const called = await (kept?.receipt ? calling() : writer.working(identity, calling)).finally(
       () => {
-        if (recalled) forgetWithin(this.#kept.calls, identity);
+        attempts.end();
+        this.#leave(identity);
       },
     );
     this.#compensations.add(name, called, compensate);
@@ -365,13 +381,20 @@ export class DurableRun implements Run {
       ...named,
       args: own,
       durability: eventual ? ('eventual' as const) : undefined,
-      fn: () => inside(this, identity, () => (own ? work(own[0]) : work())),
+      fn: () => inside(scopeWithin(writer, identity), () => (own ? work(own[0]) : work())),
     };
     const calling = (): Promise<R> => callStep<R>(writer, call, kept);
-    const result = await (kept ? calling() : writer.working(identity, calling));
+    const made = kept ? calling() : writer.working(identity, calling);
+    const holds = this.#kept.begun.has(identity);
+    const result = await (holds ? made.finally(() => this.#leave(identity)) : made);
     if (kind === 'decision') await this.#hooks?.decided(identity, name, named.occurrence, result);
     await this.#hooks?.completed();
     return result;
+  }
+
+  /** A call has ended, which an attempt around it may make again: then that one asks for these. */
+  #leave(identity: string): void {
+    if (!isOver(this.#root.driver)) forgetWithin(this.#kept, identity);
   }
 
   private waitCall(category: 'signal' | 'sleep', name: string, given?: WaitOptions): WaitCall {
@@ -385,7 +408,10 @@ export class DurableRun implements Run {
   }
 
   private driving(what: string): JournalWriter {
-    if (this.#writer && this.#status === 'running' && !this.#closed) return this.#writer;
+    if (this.#writer && this.#status === 'running' && !this.#closed) {
+      this.#writer.mustBeCurrent(what);
+      return this.#writer;
+    }
     if (this.#status === 'finished') {
       throw finishedError(this.id, what, 'is finished');
     }

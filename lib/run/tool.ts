@@ -9,9 +9,10 @@
  * and receipt also has a record in the pool's list of open intents, made and deleted by the same
  * commits, so that unknown outcomes are found without reading journals.
  */
-import { abortedError, HoldfastError, typeError } from '../errors';
+import { abortedError, HoldfastError, isConflict, typeError } from '../errors';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from './types';
 import type { Batch } from '../types';
+import { isOver, overError } from './attempts';
 import { divergedError, isSame, show, textOf } from './diverged';
 import type { OpenIntent, ReceiptEntry } from './entries';
 import { hashOf } from './hash';
@@ -29,6 +30,8 @@ export interface ToolCall<A, R> {
   readonly within: string;
   readonly args: A;
   readonly fn: (args: A, context: ToolContext) => R | Promise<R>;
+  /** Before a further attempt is begun: what goes on within the last one is to record no more. */
+  readonly leave?: () => void;
   /**
    * Before `fn` is called once more here: what was called within it since its intent, `intent`, is
    * kept.
@@ -58,6 +61,8 @@ interface Way<A, R> {
   readonly call: ToolCall<A, R>;
   readonly intent: number;
   readonly key: string;
+  /** An attempt was made in this life. */
+  called: boolean;
 }
 
 export async function callTool<A, R>(
@@ -74,7 +79,7 @@ export async function callTool<A, R>(
     throw divergedError(call.run, what, show(kept.entry.args), show(call.args));
   }
   const { key } = kept.entry;
-  const way = { writer, call, intent: kept.sequence, key };
+  const way = { writer, call, intent: kept.sequence, key, called: false };
   const result = kept.receipt ? (kept.receipt.result as R) : await goOn(way, kept);
   return { result, intent: way.intent, key, forksAgo: kept.forksAgo };
 }
@@ -88,7 +93,7 @@ async function begin<A, R>(
   if (call.limits.signal?.aborted) throw abortedError(call.limits.signal, whatOf(call));
   const intent = writer.reserve();
   const key = call.undoes === undefined ? `${keyPrefix(uid)}${intent}` : `${call.undoes.key}-undo`;
-  const way = { writer, call, intent, key };
+  const way = { writer, call, intent, key, called: false };
   await writer.append(
     {
       kind: 'intent',
@@ -108,7 +113,10 @@ async function begin<A, R>(
 }
 
 /** Continues an intent that has no receipt. */
-async function goOn<A, R>(way: Way<A, R>, kept: KeptTool): Promise<R> {
+async function goOn<A, R>(
+  way: Way<A, R>,
+  kept: Pick<KeptTool, 'attempt' | 'neverHappened'>,
+): Promise<R> {
   const { call, writer, key } = way;
   const resolution = writer.journals.resolutions.get(key);
   if (resolution?.happened) {
@@ -140,8 +148,14 @@ function outcomeOf<A, R>({ call, key }: Way<A, R>): string {
 async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
   const { call } = way;
   for (let attempt = first; ; attempt += 1) {
-    if (attempt > 1) await mark(way, attempt);
-    if (attempt > first) call.again?.(way.intent);
+    if (way.called) call.leave?.();
+    if (attempt > 1 && !(await mark(way, attempt))) {
+      // What became of the last attempt was said beside the probe: that stands.
+      await way.writer.journals.pool.settled();
+      return goOn(way, { attempt: attempt - 1, neverHappened: false });
+    }
+    if (way.called) call.again?.(way.intent);
+    way.called = true;
     const begun = performance.now();
     let result: R;
     try {
@@ -172,6 +186,9 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
 async function attemptOnce<A, R>(way: Way<A, R>, attempt: number): Promise<R> {
   const { call, key, writer } = way;
   const { signal } = call.limits;
+  // Its intent or its mark was still on its way when another attempt around it was begun.
+  if (isOver(writer))
+    throw Object.assign(overError(call.run, `tool ${show(call.name)}`), { neverHappened: true });
   if (signal?.aborted)
     throw Object.assign(abortedError(signal, whatOf(call)), { neverHappened: true });
   const context = new AttemptContext(key, attempt, writer.driver.token);
@@ -180,21 +197,28 @@ async function attemptOnce<A, R>(way: Way<A, R>, attempt: number): Promise<R> {
   );
 }
 
-async function mark<A, R>(way: Way<A, R>, attempt: number): Promise<void> {
+/**
+ * False: somebody has just resolved the attempt before. That must not be left behind, or it would
+ * be taken for this one's.
+ */
+async function mark<A, R>(way: Way<A, R>, attempt: number): Promise<boolean> {
   const open = openIntent(way, attempt, 'calling');
   const { resolutions } = way.writer.journals;
   const resolved = resolutions.has(way.key);
   const notWaiting = way.writer.stopWaiting(outcomeOf(way));
-  await way.writer.append(
-    { kind: 'attempt', intent: way.intent, attempt },
-    {
-      also: (batch) => {
-        open(batch);
-        notWaiting(batch);
-        if (resolved) batch.delete(resolutions, way.key);
-      },
-    },
-  );
+  const also = (batch: Batch): void => {
+    open(batch);
+    notWaiting(batch);
+    if (resolved) batch.delete(resolutions, way.key);
+    else if (isListed(way)) batch.requireAbsent(resolutions, way.key);
+  };
+  try {
+    await way.writer.append({ kind: 'attempt', intent: way.intent, attempt }, { also });
+    return true;
+  } catch (error) {
+    if (!isConflict(error)) throw error;
+    return false;
+  }
 }
 
 async function receipt<A, R>(
@@ -208,19 +232,30 @@ async function receipt<A, R>(
   const { key } = way;
   const notWaiting = way.writer.stopWaiting(outcomeOf(way));
   const also = (batch: Batch): void => {
+    requireUnsettled(way, attempt, batch);
     if (isListed(way)) batch.delete(intents, key);
-    if (from === 'resolution') batch.delete(resolutions, key);
+    // Somebody may have resolved it beside the probe.
+    if (from !== 'tool') batch.delete(resolutions, key);
     notWaiting(batch);
   };
   const entry = { kind: 'receipt' as const, intent: way.intent, attempt, ms, from, result };
   try {
-    await way.writer.append(entry, { also });
+    await way.writer.append(entry, { also, late: isListed(way) });
   } catch (error) {
     // The effect happened, but its result can't be kept: it can't be stored, or there is no room
     // for it. That is said where unknown outcomes are looked for.
     await recordFailure(way, attempt, ms, false, textOf(error));
     throw error;
   }
+}
+
+/** Of what comes late: nothing else became known of that attempt meanwhile. */
+function requireUnsettled<A, R>({ call, writer, key }: Way<A, R>, attempt: number, batch: Batch) {
+  if (!isOver(writer)) return;
+  const { intents, resolutions } = writer.journals;
+  const open = intents.get(key);
+  if (open?.attempt !== attempt) throw overError(call.run, `the end of tool ${show(call.name)}`);
+  batch.requireEqual(intents, key, open).requireAbsent(resolutions, key);
 }
 
 /** For a commit of this call: its record in the list of effects without a receipt. */
@@ -280,13 +315,16 @@ async function recordFailure<A, R>(
   error: string,
 ): Promise<void> {
   const { intents } = way.writer.journals;
-  const also = neverHappened
-    ? (batch: Batch) => void batch.delete(intents, way.key)
-    : openIntent(way, attempt, 'failed', error);
+  const open = openIntent(way, attempt, 'failed', error);
+  const also = (batch: Batch): void => {
+    requireUnsettled(way, attempt, batch);
+    if (neverHappened) batch.delete(intents, way.key);
+    else open(batch);
+  };
   try {
     await way.writer.append(
       { kind: 'failure', intent: way.intent, attempt, ms, neverHappened, error },
-      { also },
+      { also, late: isListed(way) },
     );
   } catch (commitError) {
     // The tool's error is what the caller must see. Without this entry the outcome counts as

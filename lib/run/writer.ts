@@ -11,10 +11,11 @@ import { json } from '../codecs';
 import { closedError as poolClosedError, HoldfastError, isConflict } from '../errors';
 import type { Wait } from './types';
 import type { Batch, CommitDurability, CommitReceipt } from '../types';
+import { allOver, isOver, overError } from './attempts';
 import { ring } from './bell';
 import type { DriverRecord, Entry, Epochs, RunHeader } from './entries';
 import { Holder } from './holder';
-import { outerOf } from './identity';
+import { isWithin, outerOf } from './identity';
 import type { Journals } from './journals';
 import { entryKeyCodec, numbered, signalsFor } from './keys';
 
@@ -30,6 +31,8 @@ const RESULTS: readonly Entry['kind'][] = [
 export interface AppendOptions {
   readonly sequence?: number;
   readonly durability?: CommitDurability;
+  /** How an effect ended, of which this is all that is known: see attempts.ts. */
+  readonly late?: boolean;
   /** More changes and conditions for the same commit. */
   readonly also?: (batch: Batch) => void;
 }
@@ -40,7 +43,7 @@ export class JournalWriter {
   #ended: HoldfastError | undefined;
   readonly #waits = new Map<string, Wait>();
   /** The calls under way that are no waits. */
-  readonly #working = new Set<string>();
+  readonly #working = new Set<{ readonly call: string }>();
   /**
    * Since the last wait began something else has come of the run: who continues it has more to do
    * than to wait.
@@ -82,10 +85,29 @@ export class JournalWriter {
     return attemptOf(this.#header);
   }
 
+  get ended(): boolean {
+    return this.#ended !== undefined;
+  }
+
   /** Throws when this driver or the pool was closed. */
   mustDrive(): void {
     if (this.#ended) throw this.#ended;
     if (this.journals.pool.closed) throw poolClosedError();
+    this.mustBeCurrent('a wait');
+  }
+
+  /**
+   * Throws where it is asked within an attempt of a tool behind which another was begun: that one
+   * does the same calls, so of each only one may be recorded.
+   */
+  mustBeCurrent(what: string): void {
+    if (isOver(this)) throw overError(this.run, what);
+  }
+
+  /** What was under way within an attempt that is over keeps nothing waiting or busy. */
+  forgetWithin(identity: string): void {
+    for (const call of this.#waits.keys()) if (isWithin(call, identity)) this.#waits.delete(call);
+    for (const one of this.#working) if (isWithin(one.call, identity)) this.#working.delete(one);
   }
 
   /**
@@ -102,18 +124,32 @@ export class JournalWriter {
   }
 
   append(entry: NewEntry, options: AppendOptions = {}): Promise<CommitReceipt> {
+    if (!options.late || !isOver(this)) return this.write(entry, options);
+    const settled = (): Promise<CommitReceipt> => this.write(entry, options);
+    allOver(this)
+      .then(settled)
+      .catch((error: unknown) => {
+        // It was settled otherwise, or this driver has ended: then it stays unknown.
+        if (!(error instanceof HoldfastError)) throw error;
+      });
+    // An attempt may wait for who asked, and is not to wait for its own end.
+    return Promise.reject(overError(this.run, `the end of an effect`));
+  }
+
+  private write(entry: NewEntry, options: AppendOptions): Promise<CommitReceipt> {
     const sequence = options.sequence ?? this.reserve();
     const fill = (batch: Batch): void => {
       this.put(batch, sequence, entry);
       options.also?.(batch);
       if (this.#header.status === 'waiting') this.putHeader(batch);
     };
-    return this.commit(fill, options.durability, sequence);
+    return this.commit(fill, options.durability, sequence, options.late);
   }
 
-  /** A batch that is committed only while this driver drives. */
-  begin(): Batch {
+  /** A batch that is committed only while this driver drives. `late`: see `AppendOptions`. */
+  begin(late = false): Batch {
     if (this.#ended) throw this.#ended;
+    if (!late) this.mustBeCurrent('what was called');
     const { pool, driverTexts } = this.journals;
     return pool.batch().requireEqual(driverTexts, this.run, this.#driverText);
   }
@@ -138,6 +174,7 @@ export class JournalWriter {
     entry?: NewEntry,
     also?: (batch: Batch) => void,
   ): Promise<void> {
+    this.mustBeCurrent('a wait');
     this.#waits.set(call, wait);
     const sequence = entry && this.reserve();
     const fill = (batch: Batch): void => {
@@ -164,13 +201,14 @@ export class JournalWriter {
    * That may be lost in a power cut, not with the process.
    */
   async working<R>(call: string, work: () => Promise<R>): Promise<R> {
-    this.#working.add(call);
+    const one = { call };
+    this.#working.add(one);
     try {
       if (this.#header.status === 'waiting' && this.isBusyBeside())
         await this.commit((batch) => this.putHeader(batch), 'eventual');
       return await work();
     } finally {
-      this.#working.delete(call);
+      this.#working.delete(one);
     }
   }
 
@@ -178,7 +216,7 @@ export class JournalWriter {
   isBusyBeside(): boolean {
     const outer = new Set<string>();
     for (const call of this.#waits.keys()) for (const each of outerOf(call)) outer.add(each);
-    for (const call of this.#working) if (!outer.has(call)) return true;
+    for (const { call } of this.#working) if (!outer.has(call)) return true;
     return false;
   }
 
@@ -218,7 +256,7 @@ export class JournalWriter {
     });
     this.#header = header;
     this.learn(sequence, receipt.epoch);
-    this.leave(closedError(run));
+    this.leave(finishedError(run));
     this.writeEpochs();
     return receipt;
   }
@@ -342,8 +380,9 @@ export class JournalWriter {
     fill: (batch: Batch) => void,
     durability: CommitDurability = 'durable',
     sequence?: number,
+    late?: boolean,
   ): Promise<CommitReceipt> {
-    const batch = this.begin();
+    const batch = this.begin(late);
     fill(batch);
     return this.commitBatch(batch, durability, sequence);
   }
@@ -375,7 +414,10 @@ export class JournalWriter {
     if (now?.token === this.driver.token && now.holder === this.driver.holder) return error;
     if (this.#ended) return this.#ended;
     // Ended by this object's own last commit, while this one was on its way.
-    if (now?.token === this.driver.token) return closedError(this.run);
+    if (now?.token === this.driver.token)
+      return this.journals.headers.get(this.run)?.status === 'finished'
+        ? finishedError(this.run)
+        : closedError(this.run);
     const fenced = fencedError(this.run, this.driver.token, now?.token, error);
     this.leave(fenced);
     this.forgetEpochs();
@@ -392,6 +434,15 @@ function closedError(run: string): HoldfastError {
   return new HoldfastError(
     'ERR_HOLDFAST_CLOSED',
     `this object no longer drives run ${JSON.stringify(run)}. Open the run again`,
+  );
+}
+
+/** For a call that nobody awaited, most often. */
+function finishedError(run: string): HoldfastError {
+  return new HoldfastError(
+    'ERR_HOLDFAST_RUN_FINISHED',
+    `run ${JSON.stringify(run)} was finished while this call was under way, so nothing of it was recorded. ` +
+      'Await every call of a run before its finish()',
   );
 }
 

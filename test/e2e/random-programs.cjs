@@ -1,7 +1,7 @@
 /**
  * Random programs of agents: the same for the same seed and run. An operation is { kind, name, at
  * }, where `at` is its place in the program, different for each; what is called within it stands in
- * `inner`, what is called at once in `beside`.
+ * `inner`, what is called at once in `beside`. Forks have the program of the run they come from.
  */
 function random(text) {
   let state = 2166136261;
@@ -32,17 +32,24 @@ const KINDS = [
   'child',
 ];
 
-function programOf(seed, run) {
-  const dice = random(`${seed} ${run}`);
+/** More of what runs can do: for who asks for it. */
+const ALL_KINDS = [
+  ...KINDS.filter((kind) => kind !== 'stall'),
+  ...['eventual', 'once', 'version', 'checkpoint', 'restore', 'prune'],
+  ...['park', 'race', 'fork', 'torn', 'tool'],
+];
+
+function programOf(seed, run, kinds = KINDS) {
+  const dice = random(`${seed} ${run.replaceAll(/~\d+/g, '')}`);
   const depthOfRun = run.split('/').length;
   let children = 0;
   const operation = (at, depth) => {
     const name = dice(2) === 0 ? 'a' : 'b';
-    const kind = KINDS[dice(KINDS.length)];
+    const kind = kinds[dice(kinds.length)];
     const inner = () => list(1 + dice(3), at, depth + 1);
     switch (kind) {
       case 'tool':
-        return { kind, name, at, ...toolOf() };
+        return { kind, name, at, ...toolOf(), ...(kinds === ALL_KINDS && moreOf()) };
       case 'outer':
         // What is called within is kept when it is tried again.
         if (depth > 1) break;
@@ -56,6 +63,15 @@ function programOf(seed, run) {
           breaks: dice(2) === 0,
           inner: inner(),
         };
+      case 'torn':
+        // What goes on within an attempt beside what failed.
+        if (depth > 1) break;
+        return { kind, name, at, inner: inner() };
+      case 'version':
+      case 'park':
+      case 'fork':
+        if (depth > 0) break;
+        return { kind, name, at, since: dice(3) };
       case 'nested':
         if (depth > 1) break;
         return { kind: 'step', name, at, inner: inner() };
@@ -81,6 +97,10 @@ function programOf(seed, run) {
       throws: dice(3) === 0,
     };
   };
+  const moreOf = () => ({
+    ...(dice(5) === 0 && { safety: 'readOnly' }),
+    ...(dice(4) === 0 && { timeout: 3 + dice(5) }),
+  });
   const list = (length, at, depth) =>
     Array.from({ length }, (_, n) => operation(`${at}.${n}`, depth));
   return { ops: list(5 + dice(6), '', 0), undone: dice(3) === 0 };
@@ -94,4 +114,4 @@ function* operationsOf(ops) {
   }
 }
 
-module.exports = { operationsOf, programOf, random };
+module.exports = { ALL_KINDS, operationsOf, programOf, random };

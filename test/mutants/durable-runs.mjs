@@ -112,8 +112,20 @@ const mutants = [
   [
     'entries are eventual',
     'writer.ts',
-    'this.commit(fill, «options.durability», sequence);',
+    'this.commit(fill, «options.durability», sequence, options.late);',
     "'eventual'",
+  ],
+  [
+    'an attempt that is over goes on recording',
+    'writer.ts',
+    "if («!late») this.mustBeCurrent('what was called');",
+    'false',
+  ],
+  [
+    'how an effect ended is told over what was found out',
+    'tool.ts',
+    'if («!isOver(writer)») return;',
+    'true',
   ],
   [
     'a run that is closed keeps its driver',
@@ -160,7 +172,7 @@ const mutants = [
   [
     'what was called within an attempt is called again',
     'tool.ts',
-    'if («attempt > first») call.again',
+    'if («way.called») call.again',
     'false',
   ],
   [
@@ -224,16 +236,17 @@ const mutants = [
     ': «`${call.undoes.key}-undo`»',
     '`hf-${uid}-${intent}-undo`',
   ],
+  ['a resolution stays', 'tool.ts', "«if (from !== 'tool') batch.delete(resolutions, key);»", ''],
   [
-    'a resolution stays',
+    'what is said beside a probe is taken for the next attempt',
     'tool.ts',
-    "«if (from === 'resolution') batch.delete(resolutions, key);»",
+    '«else if (isListed(way)) batch.requireAbsent(resolutions, way.key);»',
     '',
   ],
   [
     'an attempt is not written down before it is made',
     'tool.ts',
-    'if («attempt > 1») await mark',
+    'if («attempt > 1» && !(await mark(way, attempt)))',
     'false',
   ],
   [

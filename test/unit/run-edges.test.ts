@@ -74,6 +74,25 @@ describe('what was called within an attempt', () => {
     }
   });
 
+  test('and is shared by a fork is kept for each of its attempts', async () => {
+    const run = await bench.pool.run('r');
+    const cut = run.tool('outer', 1, async () => {
+      await run.tool('pay', 1, () => 'paid');
+      await run.checkpoint(1);
+      throw new Error('cut off');
+    });
+    await expect(cut).rejects.toThrow('cut off');
+    await run.fork([...run.history()][0]!.id, 'f');
+    const fork = await bench.pool.run('f');
+    const outer = async (_args: unknown, { attempt }: ToolContext) => {
+      const paid = await fork.tool('pay', 1, never);
+      if (attempt < 3) throw busy();
+      return paid;
+    };
+    const retry = { attempts: 3, delay: 1 };
+    expect(await fork.tool('outer', 1, outer, { retry })).toBe('paid');
+  });
+
   test('and goes on behind an attempt that was cut off is not called beside itself', async () => {
     const run = await bench.pool.run('r');
     let called = 0;
@@ -96,6 +115,172 @@ describe('what was called within an attempt', () => {
     expect(
       await later.tool('outer', 1, () => later.tool('pay', 1, never), { safety: 'idempotent' }),
     ).toBe('late');
+  });
+});
+
+describe('what goes on within an attempt behind which another was begun', () => {
+  const twice = { safety: 'idempotent', retry: { attempts: 2, delay: 1 } } as const;
+  const gate = () => {
+    let open!: (value?: unknown) => void;
+    const passed = new Promise((resolve) => (open = resolve));
+    return { open, passed };
+  };
+  const calls = async () =>
+    (await bench.journal()).flatMap(({ kind, name, result, intent }) =>
+      ['step', 'intent', 'receipt', 'signal'].includes(kind)
+        ? [[kind, name ?? intent, result]]
+        : [],
+    );
+
+  test('calls nothing more', async () => {
+    const run = await bench.pool.run('r');
+    const keys: string[] = [];
+    const second = gate();
+    let refused: Promise<unknown> | undefined;
+    const pay = () => run.tool('pay', 1, (_args, { idempotencyKey: key }) => keys.push(key));
+    const outer = async (_args: unknown, { attempt }: ToolContext) => {
+      if (attempt === 1) {
+        refused = second.passed.then(async () => {
+          await rejects(pay(), 'ERR_HOLDFAST_ABORTED');
+          await rejects(run.step('nested', never), 'ERR_HOLDFAST_ABORTED');
+          await rejects(run.checkpoint(1), 'ERR_HOLDFAST_ABORTED');
+          await rejects(run.finish(), 'ERR_HOLDFAST_ABORTED');
+        });
+        throw busy();
+      }
+      const paid = await pay();
+      second.open();
+      await refused;
+      return paid;
+    };
+    expect(await run.tool('outer', 1, outer, twice)).toBe(1);
+    expect(keys).toHaveLength(1);
+    expect(await run.step('behind', () => 2)).toBe(2);
+    expect(await calls()).toHaveLength(5);
+  });
+
+  test('records nothing of a step, takes no signal, and keeps nothing busy', async () => {
+    const run = await bench.pool.run('r', { suspendAfter: 0 });
+    const first = gate();
+    const ended: Promise<unknown>[] = [];
+    const outer = async (_args: unknown, { attempt }: ToolContext) => {
+      const both = [
+        run.step('slow', () => (attempt === 1 ? first.passed : 'second')),
+        run.signal('go', { suspendAfter: 60_000 }),
+      ] as const;
+      if (attempt === 1) {
+        ended.push(...both.map((one) => rejects(one, 'ERR_HOLDFAST_ABORTED')));
+        await pause(20);
+        throw busy();
+      }
+      await both[0];
+      first.open('first');
+      await bench.pool.signal('r', 'go', 'went');
+      return Promise.all(both);
+    };
+    expect(await run.tool('outer', 1, outer, twice)).toEqual(['second', 'went']);
+    await Promise.all(ended);
+    const whole = [
+      ['intent', 'outer', undefined],
+      ['step', 'slow', 'second'],
+      ['signal', 'go', 'went'],
+      ['receipt', 1, ['second', 'went']],
+    ];
+    expect(await calls()).toEqual(whole);
+    await rejects(run.sleep(60_000), 'ERR_HOLDFAST_SUSPENDED');
+  });
+
+  test('tells how an effect ended, once nobody can ask for it any more', async () => {
+    const run = await bench.pool.run('r');
+    const landed = gate();
+    let effect: Promise<unknown> | undefined;
+    const outer = async (_args: unknown, { attempt }: ToolContext) => {
+      effect ??= run.tool('pay', 1, () => landed.passed);
+      if (attempt === 1) {
+        await pause(20);
+        throw busy();
+      }
+      landed.open('paid');
+      // Not a wait for its own end.
+      await rejects(effect, 'ERR_HOLDFAST_ABORTED');
+      return 'done';
+    };
+    expect(await run.tool('outer', 1, outer, twice)).toBe('done');
+    await expect.poll(calls).toContainEqual(['receipt', 2, 'paid']);
+    await run.finish();
+    expect(bench.pool.unknownOutcomes()).toEqual([]);
+  });
+
+  test('forgets nothing that the next attempt asks for', async () => {
+    const run = await bench.pool.run('r');
+    const [hanging, over] = [gate(), gate()];
+    const keys: string[] = [];
+    let left: Promise<unknown> | undefined;
+    const mid = async (_args: unknown, { attempt }: ToolContext) => {
+      if (attempt === 2) {
+        hanging.open();
+        await over.passed;
+      }
+      if (attempt === 3) {
+        over.open();
+        await left;
+      }
+      await run.tool('pay', 1, (_args, { idempotencyKey: key }) => keys.push(key));
+      if (attempt === 1) throw busy();
+      return 'paid';
+    };
+    const outer = async (_args: unknown, { attempt }: ToolContext) => {
+      const call = run.tool('mid', 1, mid, twice);
+      if (attempt === 2) return call;
+      left = rejects(call, 'ERR_HOLDFAST_ABORTED');
+      await hanging.passed;
+      throw busy();
+    };
+    expect(await run.tool('outer', 1, outer, twice)).toBe('paid');
+    expect(keys).toHaveLength(1);
+  });
+
+  test.each([
+    ['what a probe found out stands', { happened: true, result: 'found' }, ['found']],
+    ['what was called again stands', { happened: false }, ['again']],
+  ] as const)('%s', async (_, answer, stands) => {
+    const run = await bench.pool.run('r');
+    const landed = gate();
+    let late: Promise<unknown> | undefined;
+    const outer = async (_args: unknown, { attempt }: ToolContext) => {
+      const pay = (_: unknown, context: ToolContext) =>
+        context.attempt === 1 ? landed.passed : 'again';
+      const effect = run.tool('pay', 1, pay, { probe: () => answer });
+      if (attempt === 2) return [await effect];
+      late = rejects(effect, 'ERR_HOLDFAST_ABORTED');
+      await pause(20);
+      throw busy();
+    };
+    expect(await run.tool('outer', 1, outer, twice)).toEqual(stands);
+    landed.open('late');
+    await late;
+    await run.step('behind', () => 1);
+    const receipts = (await calls()).filter(([kind]) => kind === 'receipt');
+    expect(receipts).toEqual([
+      ['receipt', 2, stands[0]],
+      ['receipt', 1, stands],
+    ]);
+  });
+});
+
+describe('runs that drive each other', () => {
+  test("a run's calls are numbered in its own step, through another run's", async () => {
+    const both = async (run: Run) => {
+      await run.step('outer', async () => {
+        const child = await run.child('c');
+        if (child.status === 'finished') return;
+        await child.step('x', () => run.step('y', () => 'inner'));
+        await child.finish();
+      });
+      return run.step('y', () => 'outer');
+    };
+    expect(await both(await bench.pool.run('r'))).toBe('outer');
+    expect(await both(await (await bench.again()).run('r'))).toBe('outer');
   });
 });
 
@@ -251,7 +436,9 @@ test.each(['finish', 'close'] as const)(
     await new Promise(setImmediate);
     await run[end](1);
     answer(1);
-    await rejects(settled, 'ERR_HOLDFAST_CLOSED');
+    const code = end === 'finish' ? 'ERR_HOLDFAST_RUN_FINISHED' : 'ERR_HOLDFAST_CLOSED';
+    const why = end === 'finish' ? 'Await every call' : 'no longer drives';
+    expect((await rejects(settled, code)).message).toContain(why);
     expect(bench.pool.unknownOutcomes()).toMatchObject([{ run: 'r', tool: 'pay', attempt: 1 }]);
     expect(await bench.kinds()).not.toContain('receipt');
   },

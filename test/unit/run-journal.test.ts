@@ -331,6 +331,23 @@ describe('identity', () => {
     expect(await passed.version('behind', 2, 1)).toBe(2);
   });
 
+  test('what was called within a call that others completed does not lie ahead', async () => {
+    const run = await bench.pool.run('r');
+    const cut = (call: Promise<unknown>) => expect(call).rejects.toThrow('cut off');
+    const inner = async (): Promise<never> => {
+      await run.step('inner', () => 1);
+      throw new Error('cut off');
+    };
+    await cut(run.tool('asked', 1, inner));
+    await cut(run.step('left', inner));
+    const later = await (await bench.again()).run('r');
+    const probe = () => ({ happened: true as const, result: 2 });
+    expect(await later.tool('asked', 1, never, { probe })).toBe(2);
+    expect(await later.version('before', 2, 1)).toBe(1);
+    await later.step('left', () => 'without it');
+    expect(await later.version('behind', 2, 1)).toBe(2);
+  });
+
   test('what was called within a step that is not complete is kept', async () => {
     const run = await bench.pool.run('r');
     const failing = run.step('outer', async () => {

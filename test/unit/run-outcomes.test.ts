@@ -55,6 +55,68 @@ describe('unknown outcomes', () => {
     expect(resolutions.count()).toBe(0);
   });
 
+  test.each(['never-happened', { value: 'said' }] as const)(
+    'what is said (%j) while the probe answers is of that attempt alone',
+    async (resolution) => {
+      const key = await cutOff();
+      const run = await bench.pool.run('r');
+      const { intents, resolutions } = Journals.of(bench.pool);
+      let said: Promise<unknown> | undefined;
+      const probe = () => {
+        // On its way when the next attempt is begun.
+        said = bench.pool.commit(
+          bench.pool
+            .batch()
+            .requirePresent(intents, key)
+            .put(resolutions, key, {
+              at: Date.now(),
+              happened: resolution !== 'never-happened',
+              ...(resolution !== 'never-happened' && resolution),
+            }),
+        );
+        return { happened: false as const };
+      };
+      let called = 0;
+      const pay = () => {
+        called += 1;
+        throw new Error('it happened, and then the line was cut');
+      };
+      const result = await run.tool('pay', { cents: 5 }, pay, { probe }).catch(() => 'failed');
+      await said;
+      if (resolution !== 'never-happened') expect([result, called]).toEqual(['said', 0]);
+      else {
+        expect([result, called]).toEqual(['failed', 1]);
+        expect(bench.pool.unknownOutcomes()).toMatchObject([{ id: key, attempt: 2 }]);
+        const later = await (await bench.again()).run('r');
+        const happened = () => ({ happened: true as const, result: 'paid' });
+        expect(await later.tool('pay', { cents: 5 }, never, { probe: happened })).toBe('paid');
+      }
+      expect(Journals.of(bench.pool).resolutions.count()).toBe(0);
+    },
+  );
+
+  test('what is said between two attempts takes nothing from the second', async () => {
+    const run = await bench.pool.run('r');
+    const { resolutions } = Journals.of(bench.pool);
+    let key = '';
+    let said: Promise<unknown> | undefined;
+    const probe = () => {
+      said ??= resolutions.put(key, { at: Date.now(), happened: false });
+      return { happened: false as const };
+    };
+    let inner = 0;
+    const outer = async (_args: unknown, context: ToolContext) => {
+      key = context.idempotencyKey;
+      await run.step('inner', () => (inner += 1));
+      if (context.attempt === 1) throw busy();
+      return context.attempt;
+    };
+    const retry = { attempts: 2, delay: 0 };
+    expect(await run.tool('outer', 1, outer, { probe, retry })).toBe(2);
+    expect(said).toBeDefined();
+    expect([inner, resolutions.count()]).toEqual([1, 0]);
+  });
+
   test('it is listed and can be resolved while its probe fails', async () => {
     const key = await cutOff();
     const run = await bench.pool.run('r');

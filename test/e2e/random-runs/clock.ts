@@ -1,0 +1,26 @@
+/**
+ * The system's clock, that somebody sets: sleeps may end early, or be over in another life only.
+ */
+const HOURS = 6;
+const { now } = Date;
+
+let latest = 0;
+
+/** So many hours before the right time at most, which lies in the middle. */
+export function setClock(hours: number): void {
+  const ahead = (hours - HOURS / 2) * 3_600_000;
+  latest = Math.max(latest, ahead);
+  Date.now = () => now() + ahead;
+}
+
+/** So late it has been at most. */
+export function latestNow(): number {
+  return now() + latest;
+}
+
+export function rightClock(): void {
+  Date.now = now;
+  latest = 0;
+}
+
+export const CLOCK_HOURS = HOURS;

@@ -1,0 +1,70 @@
+/** What is left when all runs are finished: their journals, and what became of each call. */
+import { inspect } from 'node:util';
+
+import { expect } from 'vitest';
+
+import type { Holdfast, JournalEntry } from '../../../lib/index';
+import { all } from '../../unit/support/runs';
+import { operationsOf, programOf } from './programs';
+import type { World } from './world';
+
+const CALLS = ['step', 'decision', 'intent', 'signal', 'wait', 'child', 'version', 'start', 'end'];
+
+const callOf = ({ kind, within, name, occurrence, until, undoes, key }: JournalEntry): string =>
+  JSON.stringify([kind, within, name, occurrence, until === undefined, undoes && key]);
+
+export async function judge(pool: Holdfast, id: string, world: World, seed: string): Promise<void> {
+  const journal = await all(pool.journal(id));
+  expect([id, journal[0]?.kind, journal.at(-1)?.kind]).toEqual([id, 'start', 'end']);
+  const sequences = journal.map(({ sequence }) => sequence);
+  expect([id, sequences]).toEqual([id, [...new Set(sequences)].sort((a, b) => a - b)]);
+  const epochs = journal.flatMap(({ epoch }) => (epoch === undefined ? [] : [epoch]));
+  expect([id, epochs]).toEqual([id, [...epochs].sort((a, b) => a - b)]);
+
+  // Each call has one entry, each intent one receipt, and its attempts rise.
+  const seen = new Set<string>();
+  for (const entry of journal) {
+    if (!CALLS.includes(entry.kind)) continue;
+    if (seen.has(callOf(entry)))
+      console.log(inspect(journal, { depth: 4, maxArrayLength: 1000, breakLength: 200 }));
+    expect([id, 'twice', seen.has(callOf(entry)) && entry]).toEqual([id, 'twice', false]);
+    seen.add(callOf(entry));
+  }
+  for (const { kind, sequence, name } of journal) {
+    if (kind !== 'intent') continue;
+    const of = journal.filter(({ intent }) => intent === sequence);
+    const receipts = of.filter((entry) => entry.kind === 'receipt');
+    const attempts = of.filter((entry) => entry.kind === 'attempt').map(({ attempt }) => attempt);
+    expect([id, name, 'receipts', receipts.length > 1]).toEqual([id, name, 'receipts', false]);
+    expect([id, attempts]).toEqual([id, [...new Set(attempts)].sort((a, b) => a! - b!)]);
+  }
+
+  // A signal is taken once, and in the order in which they came.
+  for (const [name, sent] of world.of(id).sent) {
+    const taken = journal
+      .filter((entry) => entry.kind === 'signal' && entry.name === name)
+      .map(({ result }) => sent.findIndex((value) => value.id === (result as { id: string }).id));
+    expect([id, name, taken]).toEqual([id, name, [...new Set(taken)].sort((a, b) => a - b)]);
+    expect(taken).not.toContain(-1);
+  }
+
+  // What was told is what is recorded.
+  const kept = new Map(
+    journal
+      .filter(({ kind }) => ['step', 'decision', 'signal', 'receipt'].includes(kind))
+      .map(({ result }) => [(result as { id?: string } | undefined)?.id, result]),
+  );
+  const { ops, undone } = programOf(seed, id);
+  const told = world.of(id);
+  for (const { kind, at, inner } of operationsOf(ops)) {
+    const value = told.values.get(at) as { id: string } | undefined;
+    if (['child', 'version'].includes(kind) || value === undefined) continue;
+    if (!told.shared.has(at) && !id.includes('~')) expect(kept.get(value.id)).toEqual(value);
+    for (const key of told.keys.get(at) ?? []) {
+      if (kind !== 'tool' || inner) continue;
+      expect([id, at, world.effects.has(key)]).toEqual([id, at, true]);
+      if (undone)
+        expect([id, at, key, world.undone.has(`${key}-undo`)]).toEqual([id, at, key, true]);
+    }
+  }
+}

@@ -1,0 +1,338 @@
+/** Drives one run through its program, and tells the world what it was told. */
+import { setTimeout as pause } from 'node:timers/promises';
+
+import type { Holdfast, Run, RunOptions, ToolContext } from '../../../lib/index';
+import type { Mortal } from './deaths';
+import { type Dice, operationsOf, type Operation, programOf } from './programs';
+import type { Value, World } from './world';
+
+export interface Driving {
+  readonly world: World;
+  readonly mortal: Mortal;
+  readonly dice: Dice;
+  readonly seed: string;
+  /** For children too. */
+  readonly options: RunOptions;
+}
+
+const busy = (why: string) => Object.assign(new Error(`busy: ${why}`), { neverHappened: true });
+
+/** Its code puts the run aside. */
+export class Parks extends Error {
+  constructor(readonly until: number | undefined) {
+    super('busy: parks');
+  }
+}
+
+export class Program {
+  readonly #pool: Holdfast;
+  readonly #values: Record<string, unknown> = {};
+
+  constructor(
+    private readonly driving: Driving,
+    private readonly run: Run,
+  ) {
+    this.#pool = driving.mortal.pool;
+  }
+
+  async drive(): Promise<unknown> {
+    const { driving, run } = this;
+    const { world, mortal } = driving;
+    const told = world.of(run.id);
+    if (run.status === 'finished') {
+      if (told.finished && told.finished.result !== (run.result as Value).id)
+        world.problem('another result', run.id, told.finished, run.result);
+      return run.result;
+    }
+    if (told.finished) world.problem('driven although finished', run.id);
+    this.checkState();
+    const { ops, undone } = programOf(driving.seed, run.id);
+    for (const [place, op] of ops.entries()) {
+      told.furthest = Math.max(told.furthest, place);
+      await this.one(op, place);
+    }
+    told.furthest = ops.length;
+    if (undone) await this.living(run.rollback());
+    const made = world.fresh(run.id, ' end');
+    world.note('ends', run.id, run.fencingToken, mortal.pool.handle);
+    await this.living(run.finish(made));
+    told.finished = { result: made.id };
+    world.note('ended', run.id, run.fencingToken);
+    mortal.at('outside');
+    return made;
+  }
+
+  private checkState(): void {
+    const { world } = this.driving;
+    const told = world.of(this.run.id);
+    const state = this.run.state as { number: string } | undefined;
+    const number = state?.number;
+    // A fork of a child has its state.
+    const isAny =
+      this.run.id.includes('~') &&
+      this.run.id.includes('/') &&
+      told.states.length === 1 &&
+      told.states[0] === undefined;
+    if (!isAny && !told.states.includes(number))
+      world.problem('another state', this.run.id, told.states, number);
+    told.states = [number];
+  }
+
+  private living<T>(value: Promise<T>): Promise<T> {
+    return this.driving.mortal.living(value);
+  }
+
+  private async all(ops: readonly Operation[]): Promise<void> {
+    for (const op of ops) await this.one(op);
+  }
+
+  private async beside(ops: readonly Operation[]): Promise<void> {
+    const ended = await Promise.allSettled(ops.map((op) => this.one(op)));
+    for (const one of ended) if (one.status === 'rejected') throw one.reason;
+  }
+
+  private async one(op: Operation, place?: number): Promise<void> {
+    if (op.beside) return this.beside(op.beside);
+    const value = await this.living(this.call(op, place));
+    if (value === undefined) return;
+    const { world } = this.driving;
+    const told = world.of(this.run.id);
+    world.ack(this.run.id, op, value);
+    this.#values[op.at] = value;
+    if (op.kind === 'decision' && !this.run.id.includes('~') && !told.hooked.has(op.name))
+      world.problem('a decision without its hook', this.run.id, op.at);
+  }
+
+  private async call(op: Operation, place = -1): Promise<unknown> {
+    const { run } = this;
+    const { world, dice } = this.driving;
+    const { kind, name, at } = op;
+    switch (kind) {
+      case 'tool':
+        return run.tool(
+          name,
+          at,
+          (args, context) => this.effect(op, args, context),
+          this.toolOptions(op),
+        );
+      case 'torn':
+        return run.tool(name, at, (_args, context) => this.torn(op, context), {
+          safety: 'idempotent',
+          retry: { attempts: 3, delay: 1 },
+        });
+      case 'signal':
+        return run.signal(name);
+      case 'sleep':
+        return void (await run.sleep(op.ms));
+      case 'race':
+        return this.race(op);
+      case 'checkpoint':
+        return this.saves(world.fresh(run.id, at).id, (number) =>
+          run.checkpoint({ number, values: { ...this.#values } }),
+        );
+      case 'restore':
+        return this.restore();
+      case 'prune':
+        return void (await run.prune({ keepLast: 1 + dice(3) }));
+      case 'child':
+        return this.child(op);
+      case 'version':
+        return this.version(op, place);
+      case 'park':
+        return this.park(op);
+      case 'fork':
+        return this.fork(op);
+      case 'once':
+        return run.step(name, at, () => this.once(op));
+      case 'eventual':
+        return run.step(name, at, () => this.work(op), { durability: 'eventual' });
+      case 'decision':
+        return run.decision(name, at, () => this.work(op));
+      default:
+        return run.step(name, at, () => this.work(op));
+    }
+  }
+
+  private async work(op: Operation): Promise<unknown> {
+    const { world, mortal, dice } = this.driving;
+    await mortal.outside();
+    world.called(this.run.id, op);
+    if (op.inner) await this.all(op.inner);
+    else await pause(dice(3));
+    await mortal.outside();
+    return world.fresh(this.run.id, op.at);
+  }
+
+  private toolOptions(op: Operation) {
+    const { world, dice } = this.driving;
+    return {
+      safety: op.safety,
+      retry: { attempts: 3, delay: 1 },
+      timeout: op.timeout,
+      ...(op.probe && {
+        probe: async (key: string) => {
+          await pause(dice(2));
+          if (dice(8) === 0) return 'unknown' as const;
+          if (dice(8) === 0) throw new Error('busy: the probe');
+          await this.driving.mortal.outside();
+          return world.asked(key);
+        },
+      }),
+    };
+  }
+
+  private async effect(op: Operation, args: unknown, context: ToolContext): Promise<unknown> {
+    const { world, mortal, dice } = this.driving;
+    const { idempotencyKey: key, attempt } = context;
+    await mortal.outside();
+    if (args !== op.at) world.problem('other arguments', this.run.id, op.at, args);
+    world.called(this.run.id, op);
+    world.attempt(this.run.id, op.at, key, attempt);
+    if (attempt <= op.refuses) throw busy('refused');
+    if (op.inner) await this.all(op.inner);
+    if (op.breaks && attempt % 2 === 1) throw busy('breaks');
+    await pause(dice(op.timeout === undefined ? 3 : 10));
+    await mortal.outside();
+    const value = world.happen(this.run.id, op, key, attempt);
+    if (value === undefined) throw busy('stale');
+    await mortal.outside();
+    if (op.throws && attempt === 1) throw new Error('busy: timed out, though it happened');
+    await pause(dice(2));
+    return value;
+  }
+
+  /** All at once, one of which fails in the first attempt while the others go on. */
+  private async torn(
+    op: Operation,
+    { attempt, idempotencyKey: key }: ToolContext,
+  ): Promise<unknown> {
+    const { world, mortal, dice } = this.driving;
+    await mortal.outside();
+    world.called(this.run.id, op);
+    world.attempt(this.run.id, op.at, key, attempt);
+    const inner = op.inner!.map((one) => this.one(one));
+    // Nobody waits for those behind an attempt that failed.
+    for (const one of inner) one.catch(() => {});
+    if (attempt % 3 !== 0) {
+      await pause(dice(4));
+      if (dice(3) > 0) throw busy('torn');
+    }
+    await Promise.all(inner);
+    return world.fresh(this.run.id, op.at);
+  }
+
+  private async race({ name, at }: Operation): Promise<unknown> {
+    const { run } = this;
+    const end = new AbortController();
+    const { signal } = end;
+    const late = run.sleep(this.driving.dice(10), { signal }).then(() => 'late');
+    const came = run.signal<Value>(name, { signal }).then(({ id }) => id);
+    came.catch(() => {});
+    const first = await Promise.race([came, late]).finally(() => end.abort());
+    return run.step(`race ${at}`, at, () => ({ id: first, more: undefined }));
+  }
+
+  private async once(op: Operation): Promise<unknown> {
+    const { world, mortal } = this.driving;
+    await mortal.outside();
+    world.called(this.run.id, op);
+    const counts = this.#pool.keyspace('counts');
+    const id = `${this.run.id} ${op.at}`;
+    // A second time would be refused.
+    const batch = this.#pool.batch().requireAbsent(counts, id).put(counts, id, 1);
+    await this.living(this.#pool.applyOnce(id, batch));
+    return world.fresh(this.run.id, op.at);
+  }
+
+  private async child({ name }: Operation): Promise<unknown> {
+    const child = await this.living(this.run.child(name, this.driving.options));
+    try {
+      return await new Program(this.driving, child).drive();
+    } finally {
+      child.close();
+    }
+  }
+
+  /** A line that came later, with the question whether the run began with it. */
+  private async version(op: Operation, place: number): Promise<unknown> {
+    const { world } = this.driving;
+    if (world.generation < op.since) return undefined;
+    const { run } = this;
+    const told = world.of(run.id);
+    const passed = [...told.values.keys(), ...told.shared].some((at) => topOf(at) > place);
+    const version = await this.living(run.version(op.at, 1));
+    if (!told.values.has(op.at) && !told.shared.has(op.at)) {
+      if (passed && version !== 0)
+        world.problem('passed before there was a version', run.id, op.at);
+      if (!passed && told.furthest <= place && !told.origin && version !== 1)
+        world.problem('came here first with the new code', run.id, op.at);
+    }
+    world.ack(run.id, op, version);
+    if (version > 0) await this.living(run.step(`new ${op.at}`, () => 1));
+    return version;
+  }
+
+  private park(op: Operation): undefined {
+    const { world, dice } = this.driving;
+    const told = world.of(this.run.id);
+    if (world.generation < op.since || told.parks > 2) return;
+    told.parks += 1;
+    throw new Parks(dice(2) === 0 ? undefined : dice(15));
+  }
+
+  private async fork({ since }: Operation): Promise<undefined> {
+    const { run } = this;
+    const { world } = this.driving;
+    const id = `${run.id}~${since}`;
+    if (run.id.split('~').length > 2 || run.id.includes('/') || world.told.has(id)) return;
+    const [newest] = run.history({ reverse: true, limit: 1 });
+    if (!newest) return;
+    const told = world.of(id);
+    const { ops } = programOf(this.driving.seed, run.id);
+    const kinds = new Map([...operationsOf(ops)].map((op) => [op.at, op.kind]));
+    const before = world.savedBefore.get(newest.id);
+    // What had not been told by then may or may not be shared.
+    told.shared = new Set(
+      [...(before ?? [])].filter((at) => !['child', 'eventual'].includes(kinds.get(at) ?? '')),
+    );
+    const number = (run.at(newest.id) as { number: string }).number;
+    told.states = [number];
+    try {
+      await this.living(run.fork(newest.id, id));
+    } catch (error) {
+      world.told.delete(id);
+      if ((error as { code?: string }).code !== 'ERR_HOLDFAST_NOT_FOUND') throw error;
+    }
+  }
+
+  private async restore(): Promise<undefined> {
+    const { run } = this;
+    const [first] = run.history({ limit: 1 });
+    if (!first) return;
+    const { number } = run.at(first.id) as { number: string };
+    try {
+      await this.saves(number, () => run.restore(first.id));
+    } catch (error) {
+      // Pruned by a call beside this one.
+      if ((error as { code?: string }).code !== 'ERR_HOLDFAST_NOT_FOUND') throw error;
+    }
+  }
+
+  private async saves(
+    number: string,
+    save: (number: string) => Promise<{ checkpoint: string }>,
+  ): Promise<undefined> {
+    const { world } = this.driving;
+    const told = world.of(this.run.id);
+    const before = new Set([...told.values.keys(), ...told.shared]);
+    told.states.push(number);
+    const { checkpoint } = await this.living(save(number));
+    world.savedBefore.set(checkpoint, before);
+    // Those beside it may be on their way.
+    told.states = told.states.slice(told.states.indexOf(number));
+  }
+}
+
+function topOf(at: string): number {
+  return Number(at.split('.')[1]);
+}
