@@ -65,7 +65,9 @@ class Maintenance {
   // Is there something the thread should not wait with, and has not been told of? A spare is asked
   // for once a segment, a fold once for each look of its. Under the append lock.
   bool work_is_due() {
-    if (folder_.fold_is_due(worth_folding()) && !std::exchange(fold_asked_for_, true)) return true;
+    if (folder_.fold_is_due(options_.fold_operations) && folder_.fold_is_due(worth_folding()) &&
+        !std::exchange(fold_asked_for_, true))
+      return true;
     if (!room_.spare_is_due() || spare_asked_for_ == log_.writer.sequence()) return false;
     spare_asked_for_ = log_.writer.sequence();
     return true;

@@ -40,12 +40,12 @@ class IndexState {
   mutable SharedLock lock;
   PlaceMemories memories;                  // of the runs, and outlives them
   IndexView view;                          // guarded by lock
-  KnownGaps gaps;                          // guarded by lock
   std::atomic<uint64_t> visible_epoch{0};  // written under the exclusive lock
   std::atomic<bool> damaged{false};        // no more merging: the runs are kept for salvage
   // Of a table at most: smaller in a small pool, where free space is in small pieces. Under
   // the maintenance lock.
   uint64_t table_bytes = 0;
+  KnownGaps gaps;  // guarded by lock
 
   RunPtr make_run(const Medium& medium, std::vector<TableRef>&& tables) {
     return std::make_shared<Run>(medium, std::move(tables), &memories);
