@@ -39,6 +39,7 @@ Maintenance::Maintenance(const Parts& parts)
       cleaner_(parts.cleaner),
       tidier_(parts.tidier),
       options_(parts.options),
+      paces_folds_(parts.options.background && !parts.medium.info().barrier_is_per_thread),
       widening_(parts.medium, parts.log),
       warming_(parts.medium, parts.index, parts.log) {}
 
@@ -118,7 +119,7 @@ void Maintenance::turn(bool idle) {
 // it, and commits in the end for them.
 void Maintenance::work_off_merges() {
   while (true) {
-    merger_.hurry(options_.background && fold_pace_.is_on());
+    merger_.hurry(paces_folds_ && fold_pace_.is_on());
     merger_.go_on(kMergeStep);
     if (!merger_.under_way() || (merger_.due() == 0 && !merger_.crowded()) || health_.closing() ||
         requests_.asked().bytes > 0 || pace_.is_short())
@@ -152,8 +153,8 @@ Status Maintenance::fold_in_turn() {
 
 uint64_t Maintenance::most_tail() const { return kThrottleFactor * options_.fold_operations; }
 uint64_t Maintenance::worth_folding() const {
-  return options_.background ? fold_pace_.worth_folding(options_.fold_operations, most_tail())
-                             : options_.fold_operations;
+  return paces_folds_ ? fold_pace_.worth_folding(options_.fold_operations, most_tail())
+                      : options_.fold_operations;
 }
 
 // Of a state that is not the newest nothing is merged away for the range's sake.
@@ -168,7 +169,7 @@ void Maintenance::walked_over(uint64_t dead, const IndexView& of) {
 // bounded.
 void Maintenance::throttle(const RecordBuffer& record) {
   if (pace_.is_on() && !only_deletes(record)) pace_.wait(record.bytes());
-  if (fold_pace_.is_on() && options_.background) {
+  if (paces_folds_ && fold_pace_.is_on()) {
     const uint64_t tail = log_.tail.operations.load(std::memory_order_relaxed);
     fold_pace_.wait(
         fold_pace_.time_for(record.count(), tail, options_.fold_operations, most_tail()), [&] {

@@ -106,6 +106,7 @@ class Maintenance {
   Cleaner& cleaner_;
   Tidier& tidier_;
   const PoolOptions& options_;
+  const bool paces_folds_;  // not on persistent memory: there it costs commits a twelfth
 
   // guarded by the append lock
   bool fold_asked_for_ = false;   // since the thread last looked whether one is due
