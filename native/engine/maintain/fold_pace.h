@@ -21,22 +21,28 @@ class FoldPace {
  public:
   using Nanoseconds = std::chrono::nanoseconds;
 
-  // A fold of a tail of so many operations begins, which `due` make due, and commits wait at
-  // `most`. Gives the time since the last one began.
-  Nanoseconds fold_begins(uint64_t tail, uint64_t due, uint64_t most, Nanoseconds now);
+  // `due` operations of the tail make a fold due, and commits wait at `most`. Not `paces`: it is
+  // never on.
+  FoldPace(uint64_t due, uint64_t most, bool paces) : due_(due), most_(most), paces_(paces) {}
+
+  // A fold of a tail of so many operations begins. Gives the time since the last one began.
+  Nanoseconds fold_begins(uint64_t tail, Nanoseconds now);
   // There is nothing left to fold or to merge.
   void caught_up() { caught_up_ = true; }
   bool is_on() const { return on_.load(std::memory_order_relaxed); }
   // Where commits wait for folds anyway, each takes what it can: fewer of them write less.
-  uint64_t worth_folding(uint64_t due, uint64_t most) const {
-    return is_on() ? due + (most - due) / 2 : due;
-  }
+  uint64_t worth_folding() const { return is_on() ? due_ + (most_ - due_) / 2 : due_; }
+  uint64_t most() const { return most_; }
   // How long a commit of so many operations may take, all in all, behind a tail of that length.
-  Nanoseconds time_for(uint64_t operations, uint64_t tail, uint64_t due, uint64_t most) const;
+  Nanoseconds time_for(uint64_t operations, uint64_t tail) const;
   // Before a commit, with no lock held: waits for its turn, or until `goes_on` is false.
   void wait(Nanoseconds time, const std::function<bool()>& goes_on);
 
  private:
+  uint64_t late_from() const;
+
+  const uint64_t due_, most_;  // operations of the tail
+  const bool paces_;
   std::atomic<bool> on_{false}, waited_{false};  // waited: a commit, since the last fold began
   std::atomic<uint64_t> ns_per_operation_{0};    // 0: not known
   std::atomic<uint64_t> next_ns_{0};             // when the next commit may begin

@@ -39,9 +39,11 @@ Maintenance::Maintenance(const Parts& parts)
       cleaner_(parts.cleaner),
       tidier_(parts.tidier),
       options_(parts.options),
-      paces_folds_(parts.options.background && !parts.medium.info().barrier_is_per_thread),
       widening_(parts.medium, parts.log),
-      warming_(parts.medium, parts.index, parts.log) {}
+      warming_(parts.medium, parts.index, parts.log),
+      // On persistent memory it would cost commits a twelfth.
+      fold_pace_(parts.options.fold_operations, kThrottleFactor * parts.options.fold_operations,
+                 parts.options.background && !parts.medium.info().barrier_is_per_thread) {}
 
 void Maintenance::main() {
   uint64_t commits = 0, last_commit_ms = monotonic_ms();
@@ -85,7 +87,7 @@ void Maintenance::turn(bool idle) {
     std::lock_guard append(log_.lock);
     fold_asked_for_ = false;
     const bool idly_due = log_.tail.bytes >= kIdleTail || log_.tail.large_bytes >= few_large_bytes;
-    fold_due = folder_.fold_is_due(worth_folding()) || index_.view.frozen != nullptr ||
+    fold_due = folder_.fold_is_due(fold_pace_.worth_folding()) || index_.view.frozen != nullptr ||
                (idle && (idly_due || fold_.refresh_retention()));
   }
   const bool dead_due = dead_walks_.worth_merging(index_.entries_at_most());
@@ -119,7 +121,7 @@ void Maintenance::turn(bool idle) {
 // it, and commits in the end for them.
 void Maintenance::work_off_merges() {
   while (true) {
-    merger_.hurry(paces_folds_ && fold_pace_.is_on());
+    merger_.hurry(fold_pace_.is_on());
     merger_.go_on(kMergeStep);
     if (!merger_.under_way() || (merger_.due() == 0 && !merger_.crowded()) || health_.closing() ||
         requests_.asked().bytes > 0 || pace_.is_short())
@@ -127,7 +129,7 @@ void Maintenance::work_off_merges() {
     bool due = false;
     {
       std::lock_guard append(log_.lock);
-      due = folder_.fold_is_due(worth_folding()) && !merger_.crowded();
+      due = folder_.fold_is_due(fold_pace_.worth_folding()) && !merger_.crowded();
     }
     room_.prepare_spare(soon_ / 2);
     if (due && !fold_in_turn().is_ok()) break;
@@ -141,20 +143,13 @@ void Maintenance::work_off_merges() {
 // filled if as much is committed as since the last one.
 Status Maintenance::fold_in_turn() {
   const uint64_t tail = log_.tail.operations.load(std::memory_order_relaxed);
-  const auto took = fold_pace_.fold_begins(tail, options_.fold_operations, most_tail(),
-                                           Clock::now().time_since_epoch());
+  const auto took = fold_pace_.fold_begins(tail, Clock::now().time_since_epoch());
   {
     std::lock_guard append(log_.lock);
     soon_ = log_.tail.bytes * kFoldTime.count() / std::max(kFoldTime, took).count();
   }
   room_.prepare_spare(soon_);
   return folder_.run_fold(false);
-}
-
-uint64_t Maintenance::most_tail() const { return kThrottleFactor * options_.fold_operations; }
-uint64_t Maintenance::worth_folding() const {
-  return paces_folds_ ? fold_pace_.worth_folding(options_.fold_operations, most_tail())
-                      : options_.fold_operations;
 }
 
 // Of a state that is not the newest nothing is merged away for the range's sake.
@@ -169,16 +164,15 @@ void Maintenance::walked_over(uint64_t dead, const IndexView& of) {
 // bounded.
 void Maintenance::throttle(const RecordBuffer& record) {
   if (pace_.is_on() && !only_deletes(record)) pace_.wait(record.bytes());
-  if (paces_folds_ && fold_pace_.is_on()) {
+  if (fold_pace_.is_on()) {
     const uint64_t tail = log_.tail.operations.load(std::memory_order_relaxed);
-    fold_pace_.wait(
-        fold_pace_.time_for(record.count(), tail, options_.fold_operations, most_tail()), [&] {
-          return log_.tail.operations.load(std::memory_order_relaxed) >= tail && !health_.closing();
-        });
+    fold_pace_.wait(fold_pace_.time_for(record.count(), tail), [&] {
+      return log_.tail.operations.load(std::memory_order_relaxed) >= tail && !health_.closing();
+    });
   }
   for (int i = 0; i < 2000; i++) {
     const uint64_t tail = log_.tail.operations.load(std::memory_order_relaxed);
-    if (tail < most_tail() || health_.closing()) return;
+    if (tail < fold_pace_.most() || health_.closing()) return;
     if (!options_.background) {
       const std::unique_lock mine(lock, std::try_to_lock);
       if (mine && health_.usable().is_ok()) turn(false);

@@ -65,8 +65,7 @@ class Maintenance {
   // Is there something the thread should not wait with, and has not been told of? A spare is asked
   // for once a segment, a fold once for each look of its. Under the append lock.
   bool work_is_due() {
-    if (folder_.fold_is_due(options_.fold_operations) && folder_.fold_is_due(worth_folding()) &&
-        !std::exchange(fold_asked_for_, true))
+    if (folder_.fold_is_due(fold_pace_.worth_folding()) && !std::exchange(fold_asked_for_, true))
       return true;
     if (!room_.spare_is_due() || spare_asked_for_ == log_.writer.sequence()) return false;
     spare_asked_for_ = log_.writer.sequence();
@@ -87,8 +86,6 @@ class Maintenance {
   void main();
   Status fold_in_turn();
   void work_off_merges();
-  uint64_t worth_folding() const;  // operations of the tail that make a fold due
-  uint64_t most_tail() const;      // commits wait at so many
 
   Medium& medium_;
   Health& health_;
@@ -106,7 +103,6 @@ class Maintenance {
   Cleaner& cleaner_;
   Tidier& tidier_;
   const PoolOptions& options_;
-  const bool paces_folds_;  // not on persistent memory: there it costs commits a twelfth
 
   // guarded by the append lock
   bool fold_asked_for_ = false;   // since the thread last looked whether one is due

@@ -242,19 +242,21 @@ class RangeOver final : public RangeIterator {
   }
   // True: across a gap that is known.
   bool seek(Cursor* cursor) const {
-    KnownGaps& gaps = snapshot_->pool->index().gaps;
-    const uint64_t epoch = snapshot_->pin.epoch;
+    const auto across = across_gap();
     if (options_.reverse) {
-      const std::string& bound = begun_ ? last_ : options_.high;
-      const auto begin = gaps.begin_of(bound, epoch);
-      cursor->seek_before(begin ? *begin : bound);
-      return begin.has_value();
+      cursor->seek_before(across ? *across : begun_ ? last_ : options_.high);
+    } else {
+      cursor->seek(across ? *across : begun_ ? last_ : options_.low);
+      if (!across && begun_ && cursor->valid() && cursor->key() == last_) cursor->next();
     }
-    const std::string& from = begun_ ? last_ : options_.low;
-    const auto end = gaps.end_of(begun_ ? behind(last_) : from, epoch);
-    cursor->seek(end ? *end : from);
-    if (!end && begun_ && cursor->valid() && cursor->key() == last_) cursor->next();
-    return end.has_value();
+    return across.has_value();
+  }
+  std::optional<std::string> across_gap() const {
+    KnownGaps& gaps = snapshot_->pool->index().gaps;
+    if (!gaps.any()) return std::nullopt;
+    const uint64_t epoch = snapshot_->pin.epoch;
+    return options_.reverse ? gaps.begin_of(begun_ ? last_ : options_.high, epoch)
+                            : gaps.end_of(begun_ ? behind(last_) : options_.low, epoch);
   }
   bool inside(Bytes key) const {
     return options_.reverse ? key >= options_.low : key < options_.high;

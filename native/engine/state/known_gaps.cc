@@ -6,25 +6,25 @@
 
 namespace holdfast {
 
+// The last one in front of `behind`, where it is known as of `epoch`.
+KnownGaps::Gaps::iterator KnownGaps::last_before(Gaps::iterator behind, uint64_t epoch) {
+  if (behind == gaps_.begin() || epoch < std::prev(behind)->second.epoch) return gaps_.end();
+  return std::prev(behind);
+}
+
 std::optional<std::string> KnownGaps::end_of(Bytes key, uint64_t epoch) {
-  if (!any()) return std::nullopt;
   std::lock_guard guard(mutex_);
-  auto it = gaps_.upper_bound(key);
-  if (it == gaps_.begin()) return std::nullopt;
-  Gap& gap = (--it)->second;
-  if (key >= gap.end || epoch < gap.epoch) return std::nullopt;
-  gap.used = ++uses_;
-  return gap.end;
+  const auto it = last_before(gaps_.upper_bound(key), epoch);
+  if (it == gaps_.end() || key >= it->second.end) return std::nullopt;
+  it->second.used = ++uses_;
+  return it->second.end;
 }
 
 std::optional<std::string> KnownGaps::begin_of(Bytes bound, uint64_t epoch) {
-  if (!any()) return std::nullopt;
   std::lock_guard guard(mutex_);
-  auto it = gaps_.lower_bound(bound);
-  if (it == gaps_.begin()) return std::nullopt;
-  Gap& gap = (--it)->second;
-  if (bound > gap.end || epoch < gap.epoch) return std::nullopt;
-  gap.used = ++uses_;
+  const auto it = last_before(gaps_.lower_bound(bound), epoch);
+  if (it == gaps_.end() || bound > it->second.end) return std::nullopt;
+  it->second.used = ++uses_;
   return it->first;
 }
 

@@ -26,6 +26,7 @@ class KnownGaps {
   static constexpr uint64_t kWorthKnowing = 16;  // fewer deleted keys in a row are walked over
   static constexpr size_t kMost = 64;            // then the one that was of no use for longest goes
 
+  bool any() const { return keyspaces_.load(std::memory_order_relaxed) != 0; }
   // The least key from `key` on that may live as of `epoch`, where that is not `key` itself.
   std::optional<std::string> end_of(Bytes key, uint64_t epoch);
   // The same downwards: what lives below `bound` lives below this.
@@ -53,7 +54,7 @@ class KnownGaps {
                : uint64_t{1} << (static_cast<uint8_t>(key[kKeyspacePrefixBytes - 1]) & 63);
   }
   static uint64_t bits_of(Bytes low, Bytes high);
-  bool any() const { return keyspaces_.load(std::memory_order_relaxed) != 0; }
+  Gaps::iterator last_before(Gaps::iterator behind, uint64_t epoch);
   void note_keyspaces();
   void cut(Bytes key);
   void drop_least_used();
