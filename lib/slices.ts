@@ -7,6 +7,9 @@ import type { Batch, PoolCore } from './types';
 
 const operations = 2048;
 
+/** Adds something to a commit. */
+export type Change = (batch: Batch) => void;
+/** Adds conditions to a commit. */
 export type Guard = (batch: Batch) => unknown;
 
 export class Slices {

@@ -68,7 +68,7 @@ export class Families {
   }
 
   /** For batches that are committed later: refused if a member has come or gone since now. */
-  unchanged(family: number): (batch: Batch) => Batch {
+  unchanged(family: number): Guard {
     const version = this.#versions.get(family);
     return (batch) =>
       version === undefined

@@ -7,7 +7,7 @@
  * refers to. Page numbers are handed out in blocks, so two writers never take the same.
  */
 import { isConflict } from '../errors';
-import { Slices } from '../slices';
+import { type Change, Slices } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
 import { Held } from './held';
 import { type Child, decodePiece, Reader, type Resolver } from './reading';
@@ -144,7 +144,7 @@ export class PartStore {
   }
 
   /** For commits of the caller's own: each deletes one of a family's pages. */
-  *dropping(family: number): IterableIterator<(batch: Batch) => void> {
+  *dropping(family: number): IterableIterator<Change> {
     for (const key of this.#pages.keys({ prefix: pageKey(family) }))
       yield (batch) => void batch.delete(this.#pages, key);
   }

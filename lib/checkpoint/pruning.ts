@@ -6,8 +6,8 @@
  */
 import { isConflict, rangeError, typeError } from '../errors';
 import { olderThanOption, optionsObject } from '../options';
-import { type Guard, Slices } from '../slices';
-import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
+import { type Change, type Guard, Slices } from '../slices';
+import type { Keyspace, PoolCore, Snapshot } from '../types';
 import type { Families, Family } from './families';
 import type { PartStore } from './parts';
 import { checkOwner, type CheckpointRecord, type RecordKey, recordsOf } from './records';
@@ -105,7 +105,7 @@ export class Pruning {
    * commits of the caller's own in this order. Whichever of these a crash leaves undone can be
    * asked for again.
    */
-  *dropping(owner: string, family: number): IterableIterator<(batch: Batch) => void> {
+  *dropping(owner: string, family: number): IterableIterator<Change> {
     for (const key of this.#records.keys(recordsOf(owner)))
       yield (batch) => void batch.delete(this.#records, key);
     yield* this.#parts.dropping(family);

@@ -12,6 +12,7 @@
 import { PoolBatch } from '../batch';
 import { HoldfastError } from '../errors';
 import { optionsObject } from '../options';
+import type { Change } from '../slices';
 import type { Batch, Keyspace, PoolCore, Snapshot } from '../types';
 import { compare } from './compare';
 import { differences, type Difference } from './diff';
@@ -246,7 +247,7 @@ export class CheckpointStore {
   }
 
   /** The same of an owner that alone is its family, for the caller's commits. */
-  dropping(owner: string, family: number): IterableIterator<(batch: Batch) => void> {
+  dropping(owner: string, family: number): IterableIterator<Change> {
     return this.#pruning.dropping(owner, family);
   }
 

@@ -11,7 +11,7 @@
 import { CheckpointStore } from '../checkpoint/index';
 import { abortedError, isConflict } from '../errors';
 import { booleanOption, olderThanOption, optionsObject, signalOption } from '../options';
-import { type Guard, Slices, turn } from '../slices';
+import { type Change, type Guard, Slices, turn } from '../slices';
 import type { ForgetRunsOptions, ForgottenRuns } from './types';
 import type { PoolCore } from '../types';
 import { Belonging, type Going, type Reason } from './belonging';
@@ -20,7 +20,7 @@ import { endedBefore, listEnded } from './ended';
 import { isDriven } from './list';
 import { Journals } from './journals';
 import { checkIdText, type MomentKey } from './keys';
-import { type Change, effectsOf, removalOf } from './removal';
+import { effectsOf, removalOf } from './removal';
 import { readable } from './unreadable';
 
 /** What more a run takes in a commit than its steps: conditions, and what its last one changes. */

@@ -6,13 +6,11 @@
  * is there and finished until the last of these changes: nobody can drive it, nor begin another
  * under its id, and deleting it again deletes the rest.
  */
-import type { Batch } from '../types';
+import type { Change } from '../slices';
 import { endOf } from './ended';
 import type { RunHeader } from './entries';
 import { endedKey, isEmpty, type Journals } from './journals';
 import { entriesOf, keyPrefix, signalsFor } from './keys';
-
-export type Change = (batch: Batch) => void;
 
 /** The idempotency keys of the run's effects without a receipt. */
 export function effectsOf(journals: Journals, id: string): string[] {

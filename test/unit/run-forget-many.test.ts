@@ -81,14 +81,26 @@ describe('very much of it', () => {
     expect([left(bench.pool), ids(bench.pool)]).toEqual([{}, []]);
   });
 
-  /** Makes the pool's commits end, as a crash would, after so many. */
-  const crashAfter = (pool: Holdfast, commits: number): void => {
+  /** Makes the pool's commits end, as a crash would, after the first. */
+  const crashAfterOne = (pool: Holdfast): void => {
     const commit = pool.commit.bind(pool);
     let made = 0;
     pool.commit = (...given) => {
-      if (made++ >= commits) return Promise.reject(new Error('crash'));
+      if (made++ >= 1) return Promise.reject(new Error('crash'));
       return commit(...given);
     };
+  };
+
+  /** Forgets all that have ended, one commit a life, and looks at what each crash left. */
+  const forgetThroughCrashes = async (
+    look: (left: Holdfast) => Promise<void> | void,
+  ): Promise<number> => {
+    for (let crashes = 0, pool = bench.pool; ; ++crashes, pool = await bench.again()) {
+      crashAfterOne(pool);
+      const forgetting = pool.forgetRuns(now()).catch((error: Error) => error.message);
+      if ((await forgetting) !== 'crash') return crashes;
+      await look(await bench.again());
+    }
   };
 
   test('of one run goes in several commits; after each that is the last it is whole or not driven', async () => {
@@ -103,12 +115,7 @@ describe('very much of it', () => {
       await run.finish('of the run');
     };
     await long(bench.pool, 'r');
-    let crashes = 0;
-    for (let pool = bench.pool; ; ++crashes, pool = await bench.again()) {
-      crashAfter(pool, 1);
-      const forgetting = pool.forgetRuns(now()).catch((error: Error) => error.message);
-      if ((await forgetting) !== 'crash') break;
-      const again = await bench.again();
+    const crashes = await forgetThroughCrashes(async (again) => {
       expect((await again.check()).damages).toEqual([]);
       expect([...again.runs({ status: 'runnable' })]).toEqual([]);
       expect(await again.claim()).toBeUndefined();
@@ -122,7 +129,7 @@ describe('very much of it', () => {
         expect(await all(again.journal('r'))).toHaveLength(1500 + 1200 + 3);
         expect(again.at(id)).toEqual({ i: expect.any(Number) });
       }
-    }
+    });
     expect(crashes).toBeGreaterThan(2);
     expect([left(bench.pool), ids(bench.pool)]).toEqual([{}, []]);
   });
@@ -186,15 +193,10 @@ describe('very much of it', () => {
     const run = await pool.run('r');
     const { checkpoint } = await run.checkpoint({ list: Array.from({ length: 300 }, String) });
     for (const id of ['f', 'g']) await (await forked(pool, checkpoint, id)).finish();
-    let crashes = 0;
-    for (let pool = bench.pool; ; ++crashes, pool = await bench.again()) {
-      crashAfter(pool, 1);
-      const forgetting = pool.forgetRuns(now()).catch((error: Error) => error.message);
-      if ((await forgetting) !== 'crash') break;
-      const again = await bench.again();
+    const crashes = await forgetThroughCrashes((again) => {
       expect(again.at(checkpoint)).toMatchObject({ list: { length: 300 } });
       expect(again.runInfo('r')?.status).toBe('running');
-    }
+    });
     expect(crashes).toBeGreaterThan(1);
     const again = await bench.again();
     expect(ids(again)).toEqual(['r']);
