@@ -479,6 +479,7 @@ const TESTS = [
   'run-effects',
   'run-outcomes',
   'run-arguments',
+  'run-attempts',
   'run-edges',
   'run-waiting',
   'run-leases',
