@@ -10,8 +10,8 @@ import { deserialize, serialize } from 'node:v8';
 import { Packr } from 'msgpackr';
 
 import { HoldfastError, typeError } from './errors';
-import { mustHaveBytes } from './options';
-import { isPlainData, refuseUnreadable } from './plain-data';
+import { mustHaveBytes, shown } from './options';
+import { functionError, isPlainData, refuseUnreadable } from './plain-data';
 import type { BuiltinCodecName, Codec } from './types';
 
 const utf8Decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
@@ -29,7 +29,8 @@ function codecError(doing: string, cause: unknown): HoldfastError {
 export const bytes: Codec<Uint8Array> = {
   name: 'bytes',
   encode(value) {
-    if (!types.isUint8Array(value)) throw typeError('The codec "bytes" takes a Uint8Array');
+    if (!types.isUint8Array(value))
+      throw typeError(`The codec "bytes" takes a Uint8Array, not ${shown(value)}`);
     if (value.length === 0) mustHaveBytes(value);
     return value;
   },
@@ -40,7 +41,11 @@ export const bytes: Codec<Uint8Array> = {
 export const utf8: Codec<string> = {
   name: 'utf8',
   encode(value) {
-    if (typeof value !== 'string') throw typeError('The codec "utf8" takes a string');
+    if (typeof value !== 'string') {
+      throw typeError(
+        `The codec "utf8" takes a string, not ${shown(value)}; a keyspace may have another: { key: 'uint64' }`,
+      );
+    }
     return value;
   },
   decode(borrowed) {
@@ -114,7 +119,7 @@ export const structured: Codec<unknown> = {
       return isPlainData(value) ? packr.pack(value) : packByV8(value);
     } catch (cause) {
       if (cause instanceof HoldfastError) throw cause;
-      throw codecError('The value cannot be encoded', cause);
+      throw functionError(value, cause) ?? codecError('The value cannot be stored', cause);
     }
   },
   decode(borrowed) {
@@ -152,11 +157,13 @@ export const uint64: Codec<number | bigint> = {
         ? !Number.isSafeInteger(value) || value < 0
         : typeof value !== 'bigint'
     ) {
-      throw typeError('The codec "uint64" takes a safe integer from 0 up, or a bigint');
+      throw typeError(
+        `The codec "uint64" takes a safe integer from 0 up, or a bigint, not ${shown(value)}`,
+      );
     }
     const whole = BigInt(value);
     if (whole < 0n || whole > 0xffff_ffff_ffff_ffffn) {
-      throw typeError('The codec "uint64" takes numbers from 0 to 2^64 - 1');
+      throw typeError(`The codec "uint64" takes numbers from 0 to 2^64 - 1, not ${whole}`);
     }
     const encoded = Buffer.allocUnsafe(8);
     encoded.writeBigUInt64BE(whole);

@@ -179,12 +179,64 @@ function isKnown(value: object): boolean {
   );
 }
 
-export function opaqueError(value: object): HoldfastError {
+export function opaqueError(value: object, root: unknown = value): HoldfastError {
   const what = Object.prototype.toString.call(value).slice('[object '.length, -1);
+  const where = placeIn(root, (part) => part === value);
   return new HoldfastError(
     'ERR_HOLDFAST_CODEC',
-    `The value cannot be stored: there is a ${what} in it, of which nothing could be read back`,
+    `The value cannot be stored: there is a ${what} ${where ?? 'in it'}, of which nothing could be read back` +
+      (what === 'Promise' ? '; await it first' : '; store plain data'),
   );
+}
+
+/** Undefined where there is no function and no symbol in it. */
+export function functionError(root: unknown, cause?: unknown): HoldfastError | undefined {
+  let what = '';
+  const where = placeIn(root, (part) => {
+    what = typeof part;
+    return what === 'function' || what === 'symbol';
+  });
+  if (where === undefined) return undefined;
+  return new HoldfastError(
+    'ERR_HOLDFAST_CODEC',
+    `The value cannot be stored: there is a ${what} ${where}; store plain data, without functions and symbols`,
+    cause === undefined ? {} : { cause },
+  );
+}
+
+/**
+ * For a message: where in `root` the first part is that `wanted` takes, as "at .tools[0].run".
+ * Undefined where there is none, or something on the way cannot be read.
+ */
+function placeIn(root: unknown, wanted: (part: unknown) => boolean): string | undefined {
+  const seen = new Set<object>();
+  const waiting: [part: unknown, place: string][] = [[root, '']];
+  try {
+    for (let next; (next = waiting.pop()) !== undefined;) {
+      const [part, place] = next;
+      if (wanted(part)) return place === '' ? 'in it' : `at ${place}`;
+      if (typeof part !== 'object' || part === null || seen.has(part)) continue;
+      seen.add(part);
+      waiting.push(...namedParts(part, place).reverse());
+    }
+  } catch {
+    // A getter or a proxy of the caller's threw.
+  }
+  return undefined;
+}
+
+function namedParts(value: object, place: string): [part: unknown, place: string][] {
+  if (Array.isArray(value)) return value.map((item: unknown, at) => [item, `${place}[${at}]`]);
+  if (types.isMap(value) || types.isSet(value))
+    return partsOf(value).map((item) => [
+      item,
+      `${place}.(a ${types.isMap(value) ? 'Map' : 'Set'})`,
+    ]);
+  if (ArrayBuffer.isView(value)) return [];
+  return Object.keys(value).map((key) => [
+    (value as Record<string, unknown>)[key],
+    /^[\w$]+$/.test(key) ? `${place}.${key}` : `${place}[${JSON.stringify(key)}]`,
+  ]);
 }
 
 /**
@@ -202,7 +254,7 @@ export function refuseUnreadable(root: unknown): void {
     if (typeof value !== 'object' || value === null || seen.has(value)) continue;
     seen.add(value);
     if (depth > deepestRead) throw depthError();
-    if (isOpaque(value)) throw opaqueError(value);
+    if (isOpaque(value)) throw opaqueError(value, root);
     const inside = partsOf(value);
     for (let at = inside.length - 1; at >= 0; --at) {
       waiting.push(inside[at]);

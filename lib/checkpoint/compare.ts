@@ -3,7 +3,7 @@
  * shadow of now, which shares every node that did not change. Nothing is encoded here.
  */
 import { HoldfastError } from '../errors';
-import { isPlain } from '../plain-data';
+import { functionError, isPlain } from '../plain-data';
 import { align } from './align';
 import { bytesOf, bytesType } from './bytes';
 import { Editor } from './editor';
@@ -67,7 +67,8 @@ export function compare(
     return hasOld ? comparer.update(old, value) : comparer.build(value);
   } catch (error) {
     if (error instanceof Tangled) return buildWhole(old, value);
-    if (error instanceof HoldfastError) throw error;
+    if (error instanceof HoldfastError)
+      throw (options.lenient ? undefined : functionError(value)) ?? error;
     // A getter or a proxy of the caller's threw.
     throw new HoldfastError(
       'ERR_HOLDFAST_CODEC',

@@ -27,8 +27,15 @@ export function divergedError(
   return new HoldfastError(
     'ERR_HOLDFAST_DIVERGED',
     `run ${JSON.stringify(run)}, ${what}: recorded was ${recorded}, asked for is ${asked}. ` +
-      'Continue it with the code and input that began it, or begin a run under another id',
+      'Continue it with the code and input that began it, or begin a run under another id; run.version lets code change under a run',
   );
+}
+
+/** Where the result of a call cannot be stored: the error that names the call. Others stay. */
+export function resultError(error: unknown, kind: string, name: string): unknown {
+  if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CODEC') return error;
+  const what = `the result of ${kind} ${JSON.stringify(name)}`;
+  return new HoldfastError(error.code, `${what}: ${error.message}`, { cause: error.cause });
 }
 
 /**

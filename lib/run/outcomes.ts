@@ -100,8 +100,8 @@ function unknownIntent(journals: Journals, id: string): OpenIntent {
   if (!intent) {
     throw new HoldfastError(
       'ERR_HOLDFAST_NOT_FOUND',
-      `no effect with key ${JSON.stringify(id)} is without a receipt: its run made use of what was said of it, or it never happened, or there never was one. ` +
-        'pool.unknownOutcomes() and `holdfast resolve` list those that are',
+      `there is no unknown outcome ${JSON.stringify(id)}: it was resolved and its run has used the answer, or there never was one. ` +
+        'pool.unknownOutcomes() and `holdfast resolve` list those there are',
     );
   }
   if (isUnknown(journals, intent)) return intent;

@@ -6,7 +6,7 @@
  * nothing is recorded.
  */
 import type { CommitDurability } from '../types';
-import { divergedError, show } from './diverged';
+import { divergedError, resultError, show } from './diverged';
 import { formerHashOf, hashOf } from './hash';
 import type { KeptStep } from './kept';
 import type { JournalWriter } from './writer';
@@ -36,18 +36,20 @@ export async function callStep<R>(
   const asked = call.args && { hash, shown: show(call.args[0]) };
   const begun = performance.now();
   const result = await call.fn();
-  await writer.append(
-    {
-      kind: call.kind,
-      name: call.name,
-      occurrence: call.occurrence,
-      ...(call.within && { within: call.within }),
-      ...asked,
-      ms: performance.now() - begun,
-      result,
-    },
-    { durability: call.durability },
-  );
+  const entry = {
+    kind: call.kind,
+    name: call.name,
+    occurrence: call.occurrence,
+    ...(call.within && { within: call.within }),
+    ...asked,
+    ms: performance.now() - begun,
+    result,
+  };
+  try {
+    await writer.append(entry, { durability: call.durability });
+  } catch (error) {
+    throw resultError(error, call.kind, call.name);
+  }
   return result;
 }
 

@@ -13,7 +13,7 @@ import { abortedError, HoldfastError, isConflict, typeError } from '../errors';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from './types';
 import type { Batch } from '../types';
 import { isOver, overError } from './attempts';
-import { divergedError, isSame, show, textOf } from './diverged';
+import { divergedError, isSame, resultError, show, textOf } from './diverged';
 import type { OpenIntent, ReceiptEntry } from './entries';
 import { hashOf } from './hash';
 import { identityOf } from './identity';
@@ -241,9 +241,10 @@ async function receipt<A, R>(
   const entry = { kind: 'receipt' as const, intent: way.intent, attempt, ms, from, result };
   try {
     await way.writer.append(entry, { also, late: isListed(way) });
-  } catch (error) {
+  } catch (cause) {
     // The effect happened, but its result can't be kept: it can't be stored, or there is no room
     // for it. That is said where unknown outcomes are looked for.
+    const error = resultError(cause, 'tool', way.call.name);
     await recordFailure(way, attempt, ms, false, textOf(error));
     throw error;
   }

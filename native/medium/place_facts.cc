@@ -190,7 +190,8 @@ Status accept_place(const FilePlace& place, DurabilityClass at_least, const std:
   if (place.durability < at_least) {
     return Status(Code::kDurability, "durability '" + std::string(durability_name(at_least)) +
                                          "' was asked for, but " + path + " gives only '" +
-                                         durability_name(place.durability) + "': " + place.reason);
+                                         durability_name(place.durability) + "': " + place.reason +
+                                         "; take another place, or ask for less");
   }
   return {};
 }

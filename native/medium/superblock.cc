@@ -101,7 +101,8 @@ Result<Superblock> choose_superblock(Bytes head, const std::string& where) {
     if (was_a_pool) {
       return Status(Code::kCorrupt, "both superblocks of " + where + " are damaged " +
                                         pages(kSuperblockOffsets) +
-                                        ": restore the pool from a backup");
+                                        ": restore the pool from a backup, or save what is "
+                                        "left of it with holdfast salvage");
     }
     return Status(Code::kNotAPool,
                   where + " is not a Holdfast pool: " +
@@ -158,7 +159,9 @@ Result<ChosenRoot> choose_root(Bytes head, uint64_t secret, const std::string& w
   }
   if (!found) {
     return Status(Code::kCorrupt, "both root slots of " + where + " are damaged " +
-                                      pages(kRootSlotOffsets) + ": restore the pool from a backup");
+                                      pages(kRootSlotOffsets) +
+                                      ": restore the pool from a backup, or save what is "
+                                      "left of it with holdfast salvage");
   }
   return chosen;
 }

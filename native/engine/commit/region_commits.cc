@@ -136,7 +136,7 @@ Status RegionCommits::set_aside(const WantedExtents& fresh) {
   if (taken.code() != Code::kPoolFull) return taken;
   return Status(Code::kPoolFull,
                 "the pool " + name_ + " is full: what is free is in pieces that are too short " +
-                    what + "; delete something, close snapshots, or give it more room");
+                    what + "; delete something, close snapshots, or make it larger");
 }
 
 // The cell as the operations of the record before `end` leave it, in order.

@@ -12,6 +12,23 @@
 
 namespace holdfast {
 
+namespace {
+
+// For a message: text in quotes, other bytes as 0x….
+std::string shown_key(Bytes key) {
+  const auto is_text = [](char byte) { return static_cast<unsigned char>(byte) >= 0x20; };
+  if (std::all_of(key.begin(), key.end(), is_text)) return "'" + std::string(key) + "'";
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string hexadecimal = "0x";
+  for (const char byte : key) {
+    hexadecimal += kDigits[static_cast<unsigned char>(byte) >> 4];
+    hexadecimal += kDigits[static_cast<unsigned char>(byte) & 15];
+  }
+  return hexadecimal;
+}
+
+}  // namespace
+
 Status PoolImpl::check_conditions(const Batch::Impl& batch) {
   if (batch.conditions.empty()) return {};
   std::shared_lock guard(index_.lock);
@@ -37,10 +54,9 @@ Status PoolImpl::check_conditions(const Batch::Impl& batch) {
                              ? "to be there, but it is absent"
                              : "to have a certain value, but it has not";
     const Bytes user_key = Bytes(condition.key).substr(kKeyspacePrefixBytes);
-    return Status(Code::kConflict,
-                  "a condition of the commit does not hold: it requires the key '" +
-                      std::string(user_key.substr(0, 100)) + "' " + wanted +
-                      "; nothing was changed");
+    return Status(Code::kConflict, "a condition of the commit does not hold: it requires the key " +
+                                       shown_key(user_key.substr(0, 100)) + " " + wanted +
+                                       "; nothing was changed");
   }
   return {};
 }

@@ -146,7 +146,7 @@ Status Room::take_from_disk(uint64_t needed, uint64_t spares, const std::string&
     return Status(Code::kPoolFull, "the pool " + name_ + " is full: " + std::to_string(free) +
                                        " bytes are free and " + std::to_string(needed) +
                                        " are needed " + what +
-                                       "; delete something, close snapshots, or give it more room");
+                                       "; delete something, close snapshots, or make it larger");
   }
   if (made.code() == Code::kPoolFull) return made;
   const std::string told = "no room on the disk of the pool " + name_ + ": " +

@@ -22,7 +22,7 @@ Status FoldRoot::read_block(const Medium& medium, const RootWords& root, FoldBlo
   const std::string place = "the fold at offset " + std::to_string(at.offset);
   if (at.offset % 4096 != 0 || at.end() < at.offset || at.end() > medium.view_end() ||
       root.fold_bytes > at.bytes) {
-    return Status(Code::kCorrupt, place + " lies beyond the pool's end");
+    return Status(Code::kCorrupt, place + " lies beyond the pool's end; was the file truncated?");
   }
   medium.expect_reads(at.offset, root.fold_bytes);
   const Bytes bytes = bytes_of(medium.view() + at.offset, root.fold_bytes);
