@@ -11,15 +11,15 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
     '`holdfast check` lists all damage of a pool, `holdfast salvage` saves what is valid, `holdfast restore` brings a backup back',
   ERR_HOLDFAST_NEWER_FORMAT: 'It was not touched. Update holdfast',
   ERR_HOLDFAST_LOCKED:
-    'Beside that process work: info, ls, get, regions, check, export, runs, show, timeline, history, diff. ' +
-    'All else is done in it (pool.backup, pool.signal, …), or has to wait for it',
+    'These work beside that process: info, ls, get, regions, check, export, runs, show, timeline, history, diff. ' +
+    'Everything else is done by that process itself (pool.backup, pool.signal, …), or when it has closed the pool',
   ERR_HOLDFAST_PERMISSION:
-    'Run this as the owner of the file (`ls -l` shows who that is), or have its mode changed, and that of its folder',
+    'Run this as the owner of the file (`ls -l` shows who that is), or change the mode of the file and its folder',
   ERR_HOLDFAST_MEDIUM_UNAVAILABLE: '`holdfast doctor <place>` says what a place offers',
   ERR_HOLDFAST_DURABILITY: '`holdfast doctor <place>` says what a place offers',
   ERR_HOLDFAST_POOL_FULL: 'Delete something, or `holdfast resize <pool> <size>`',
   ERR_HOLDFAST_IO:
-    "Look into the kernel's log (dmesg). Opened again, the pool has all that was acknowledged as durable",
+    "Look at the kernel's log (dmesg). Opened again, the pool has all that was acknowledged as durable",
 };
 
 export function hintFor(code: string): string | undefined {

@@ -15,7 +15,7 @@ export function mediumOption(words: string, flag = '--medium'): Option {
   return new Option(`${flag} <medium>`, words).choices(['auto', 'pmem', 'file']).default('auto');
 }
 
-export const newMediumOption = (): Option => mediumOption('what the new pool lives on');
+export const newMediumOption = (): Option => mediumOption('medium of the new pool');
 
 export const newGrowOption = (): Option =>
   new Option('--grow', 'on persistent memory: take space as it is needed, at most --size');

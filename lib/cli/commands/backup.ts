@@ -69,7 +69,7 @@ export function addRestore(program: Command): void {
   program
     .command('restore <pool> <backup> [increments...]')
     .description(
-      'make a new pool of a backup and its increments, as of any commit or time inside them; - for stdin',
+      'make a new pool from a backup and its increments, as of any commit or time in them; - for stdin',
     )
     .option(
       '--at <epoch-or-time>',

@@ -57,11 +57,11 @@ export function addBench(program: Command): void {
     .addOption(mediumOption('medium of the pool in --on'))
     .addOption(mediumOption('medium of the pool in --against', '--against-medium'))
     .addOption(
-      new Option('--extent <extent>', 'how much')
+      new Option('--extent <extent>', 'how much is measured')
         .choices(['quick', 'usual', 'full'])
         .default('quick'),
     )
-    .option('--rounds <n>', 'trials of each', countFromOne, 3)
+    .option('--rounds <n>', 'trials of each workload', countFromOne, 3)
     .option(
       '--only <workloads>',
       'some workloads: commit, batch, inFlight, getHot, getRandom, range, open, space, agent, state',

@@ -14,7 +14,7 @@ export function addHistory(program: Command): void {
   program
     .command('history <pool> <run>')
     .description("list a run's checkpoints, the newest last")
-    .option('--limit <n>', 'only the newest so many', countFromOne, 100)
+    .option('--limit <n>', 'only the newest n', countFromOne, 100)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast history ./agent.holdfast trip-42')
     .action(async (path: string, id: string, options: JsonOption & { limit: number }) => {
@@ -58,7 +58,7 @@ export function addFork(program: Command): void {
   program
     .command('fork <pool> <checkpoint> <run>')
     .description(
-      'begin a new run from a checkpoint of another; whoever drives runs goes on with it',
+      'begin a new run from a checkpoint of another; whoever claims runs goes on with it',
     )
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast fork ./agent.holdfast run/trip-42@3 trip-42-b')
@@ -82,10 +82,10 @@ interface PruneCliOptions extends JsonOption {
 export function addPrune(program: Command): void {
   program
     .command('prune <pool> <run>')
-    .description("remove a run's older checkpoints, and give back what only they held")
-    .option('--keep-last <n>', 'so many of the newest stay', countFromOne, 1)
-    .option('--keep-label <label...>', 'of those with a label only these stay')
-    .option('--drop-labels', 'a label keeps nothing')
+    .description("remove a run's older checkpoints, and what only they held")
+    .option('--keep-last <n>', 'how many of the newest stay', countFromOne, 1)
+    .option('--keep-label <label...>', 'of checkpoints with a label, only these stay')
+    .option('--drop-labels', 'labels keep nothing')
     .option('--older-than <time>', 'only those saved longer ago: 90s, 15m, 12h, 30d', duration)
     .option('--json', 'print JSON')
     .addHelpText(

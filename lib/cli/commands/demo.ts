@@ -40,7 +40,7 @@ export function addDemo(program: Command, finish: Finish): void {
       'kill an agent 20 times and see it lose nothing and repeat nothing (about ten seconds)',
     )
     .option('--folder <path>', 'where the temporary pool is made', tmpdir())
-    .addOption(mediumOption('what the pool lives on'))
+    .addOption(mediumOption('medium of the pool'))
     .option('--kills <n>', 'how often to kill', wholeNumber, 20)
     .option('--seed <n>', 'where the kills fall', wholeNumber, 7)
     .option('--keep', 'keep the pool and say where it is')

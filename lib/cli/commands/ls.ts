@@ -37,10 +37,12 @@ export function addLs(program: Command): void {
 /** A keyspace as bytes, if there is one of that name; looking must not make one. */
 export function rawKeyspace(pool: PoolCore, name: string): Keyspace<Uint8Array, Uint8Array> {
   if (!pool.keyspaces().includes(name)) {
-    const there = pool.keyspaces().join(', ') || 'none';
+    const names = pool.keyspaces();
+    const users = names.filter((one) => !one.startsWith('holdfast.'));
+    const there = users.length > 0 ? users : names;
     throw new HoldfastError(
       'ERR_HOLDFAST_NOT_FOUND',
-      `no keyspace ${name} in ${pool.path}; there is: ${there}`,
+      `no keyspace ${name} in ${pool.path}; there is: ${there.join(', ') || 'none'}`,
     );
   }
   return pool.keyspace<Uint8Array, Uint8Array>(name, { key: 'bytes', value: 'bytes' });

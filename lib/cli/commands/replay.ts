@@ -39,7 +39,7 @@ export function addReplay(program: Command, finish: Finish): void {
     .command('replay <trajectories>')
     .description('the same with recorded conversations of your own, verified byte for byte')
     .requiredOption('--pool <path>', 'required: the pool to fill (made if missing)')
-    .addOption(mediumOption('what the pool lives on'))
+    .addOption(mediumOption('medium of the pool'))
     .option('--kills <n>', 'how often to kill', wholeNumber, 20)
     .option('--seed <n>', 'where the kills fall', wholeNumber, 1)
     .option('--parallel <n>', 'conversations under way at once', countFromOne, 8)

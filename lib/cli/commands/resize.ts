@@ -17,7 +17,7 @@ export function addResize(program: Command): void {
     .description('give a pool another size: bytes, or with K, M, G or T; 0: grows by itself')
     .option(
       '--directory <directory>',
-      'copy it into parts, one in each of these (again for each)',
+      'copy it into parts, one in each of these (repeat the option)',
       (one: string, before: string[] = []) => [...before, one],
     )
     .addOption(

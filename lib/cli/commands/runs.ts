@@ -29,7 +29,7 @@ export function addRuns(program: Command): void {
       ]),
     )
     .option('--prefix <text>', 'only runs whose id begins with this text')
-    .option('--after <id>', 'only runs behind this id: the last of the page before')
+    .option('--after <id>', 'only runs after this id: the last one of the page before')
     .option('--limit <n>', 'at most this many runs', countFromOne, 100)
     .option('--json', 'print JSON')
     .addHelpText(
@@ -61,7 +61,7 @@ export function addRuns(program: Command): void {
 export function addShow(program: Command): void {
   program
     .command('show <pool> <run>')
-    .description('show one run: its input, state, result, and how far it is')
+    .description('show one run: its input, state, result and progress')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ holdfast show ./agent.holdfast trip-42')
     .action(async (path: string, id: string, options: { json?: boolean }) => {

@@ -86,7 +86,7 @@ export function addExport(program: Command): void {
 export function addImport(program: Command): void {
   program
     .command('import <pool> <file>')
-    .description('make a new pool of what export or backup wrote; - for stdin')
+    .description('make a new pool from what export or backup wrote; - for stdin')
     .addOption(newMediumOption())
     .addOption(newSizeOption())
     .addOption(newGrowOption())
