@@ -184,6 +184,10 @@ export const uint64: Codec<number | bigint> = {
 };
 
 // Named, so that compilers before TypeScript 5.7 can read what it is.
+/**
+ * The built-in codecs, to use by value or to build your own upon: `{ name, encode, decode }`. A
+ * keyspace takes their names too.
+ */
 export const codecs: {
   readonly bytes: Codec<Uint8Array>;
   readonly utf8: Codec<string>;

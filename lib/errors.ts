@@ -7,6 +7,7 @@
 
 import { types } from 'node:util';
 
+/** All codes. What each means, and what to do: docs/errors.md. */
 export const errorCodes = [
   'ERR_HOLDFAST_INVALID_ARGUMENT',
   'ERR_HOLDFAST_OUT_OF_RANGE',
@@ -46,12 +47,15 @@ export const errorCodes = [
   'ERR_HOLDFAST_NO_MEMORY',
 ] as const;
 
+/** One of the codes in docs/errors.md. */
 export type ErrorCode = (typeof errorCodes)[number];
 
 /**
- * Every failure that is not a wrong argument. An instance of it is one of any copy of this package
- * (a test runner loads it anew for each file): copies share the addon, and it makes errors of the
- * class of the last one.
+ * Every failure that is not a wrong argument: `if (error instanceof HoldfastError && error.code ===
+ * 'ERR_HOLDFAST_LOCKED')`. Wrong arguments are a `TypeError` or a `RangeError` with a `code`.
+ *
+ * `instanceof` is true for errors of any copy of this package (a test runner loads it anew for each
+ * file): copies share the addon, which makes errors of the class of the last one.
  */
 export class HoldfastError extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {
@@ -60,8 +64,9 @@ export class HoldfastError extends Error {
   }
 
   override readonly name = 'HoldfastError';
+  /** What happened, from a closed list: decide by it, never by `message`. */
   readonly code: ErrorCode;
-  /** The operating system's number, where it was the one to refuse. */
+  /** The operating system's error number, if it refused. */
   readonly errno?: number;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown; errno?: number }) {

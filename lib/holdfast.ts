@@ -51,11 +51,15 @@ import type {
 } from './run/types';
 import type { Batch, CommitReceipt, OpenOptions } from './types';
 
+/**
+ * An open pool with everything: keyspaces, batches, snapshots, regions, backups (see `Pool`), and
+ * durable runs. Made by `open`.
+ */
 export class Holdfast extends Pool {
   /**
-   * Creates the run, or continues it where it was left. While somebody else drives it:
+   * Begins a run, or continues it where it was left, and drives it. While somebody else drives it:
    * `ERR_HOLDFAST_RUN_ACTIVE`; with another input than it began with: `ERR_HOLDFAST_DIVERGED`. A
-   * finished run is opened to read its result.
+   * finished run is opened to read its `result`. Ids have 1 to 512 bytes.
    */
   run<Input = unknown, State = unknown, Result = unknown>(
     id: string,
@@ -65,17 +69,17 @@ export class Holdfast extends Pool {
   }
 
   /**
-   * Begins a run that nobody drives yet, durably: whoever claims it does, in this thread, another
-   * or a later process. Is there such a run: `{ begun: false }`, and nothing is changed; with
-   * another input than it began with it is `ERR_HOLDFAST_DIVERGED`.
+   * Enqueues a run, durably, without driving it: whoever claims it will, in this thread, another or
+   * a later process. If the run exists nothing is changed: `{ begun: false }`; with another input
+   * than it began with: `ERR_HOLDFAST_DIVERGED`.
    */
   begin<Input = unknown>(id: string, options?: BeginOptions<Input>): Promise<Begun> {
     return beginRun(this, id, options);
   }
 
   /**
-   * Begins to drive a run that nobody drives and that has something to do; undefined when there is
-   * none, or, with `wait`, once there is one.
+   * Takes a run that nobody drives and that has something to do, and drives it. Undefined if there
+   * is none; with `wait: true` it waits until there is one.
    */
   claim<Input = unknown, State = unknown, Result = unknown>(
     options: ClaimOptions & { wait: true },
@@ -89,42 +93,42 @@ export class Holdfast extends Pool {
     return claimRun(this, options) as Promise<Run<Input, State, Result> | undefined>;
   }
 
-  /** The runs of the pool in the order of their ids, without driving them. */
+  /** Lists the runs of the pool in the order of their ids, without driving them. */
   runs(options?: RunsOptions): IterableIterator<RunInfo> {
     return listRuns(this, options);
   }
 
-  /** One run seen from outside; undefined when there is none. */
+  /** What a run does now, without driving it; undefined if there is no such run. */
   runInfo(id: string): RunInfo | undefined {
     return runInfo(this, id);
   }
 
   /**
-   * A run's entries: those there are, or, with `follow`, those that come too, until the run's end.
-   * No such run: `ERR_HOLDFAST_NOT_FOUND`.
+   * The recorded entries of a run; with `follow` also those to come, until the run ends. No such
+   * run: `ERR_HOLDFAST_NOT_FOUND`, at the first `next()`.
    */
   journal(id: string, options?: JournalOptions): AsyncIterableIterator<JournalEntry> {
     return journalOf(this, id, options);
   }
 
   /**
-   * Gives a run what its `run.signal(name)` waits for, now or later, durably. No such run:
-   * `ERR_HOLDFAST_NOT_FOUND`; a finished one: `ERR_HOLDFAST_RUN_FINISHED`.
+   * Gives a run, durably, the value that its `run.signal(name)` waits for, now or later. No such
+   * run: `ERR_HOLDFAST_NOT_FOUND`; a finished one: `ERR_HOLDFAST_RUN_FINISHED`.
    */
   signal(run: string, name: string, value?: unknown): Promise<CommitReceipt> {
     return sendSignal(this, run, name, value);
   }
 
   /**
-   * Makes a parked run runnable, with nothing that failed counted any more; undefined: it was not
-   * parked. No such run: `ERR_HOLDFAST_NOT_FOUND`.
+   * Lets a parked run go on, and forgets how often it failed. Undefined: it was not parked. No such
+   * run: `ERR_HOLDFAST_NOT_FOUND`.
    */
   unpark(run: string): Promise<CommitReceipt | undefined> {
     return unparkRun(this, run);
   }
 
   /**
-   * The checkpoints of a run in the order they were made. No such run: `ERR_HOLDFAST_NOT_FOUND`.
+   * The checkpoints of a run, the oldest first. No such run: `ERR_HOLDFAST_NOT_FOUND`.
    */
   history(
     run: string,
@@ -134,7 +138,7 @@ export class Holdfast extends Pool {
   }
 
   /**
-   * The state at a checkpoint, as a value of its own. One that was pruned:
+   * The state at a checkpoint (such as 'run/trip-42@3'), as a copy. If it was pruned:
    * `ERR_HOLDFAST_NOT_FOUND`.
    */
   at(checkpoint: string): unknown {
@@ -147,59 +151,63 @@ export class Holdfast extends Pool {
   }
 
   /**
-   * Begins run `id` from a checkpoint of another, in one small commit. It shares everything up to
-   * there; nobody drives it yet. Is there such a run: `ERR_HOLDFAST_EXISTS`; was the checkpoint
-   * pruned: `ERR_HOLDFAST_NOT_FOUND`.
+   * Begins run `id` from a checkpoint of another run, in one small commit. It shares the state and
+   * the steps up to there; nobody drives it yet. If run `id` exists: `ERR_HOLDFAST_EXISTS`; if the
+   * checkpoint was pruned: `ERR_HOLDFAST_NOT_FOUND`.
    */
   fork(checkpoint: string, id: string): Promise<CommitReceipt> {
     return forkRun(this, checkpoint, id);
   }
 
-  /** Removes checkpoints of a run, and what only they held. The newest stays. */
+  /** Removes older checkpoints of a run, and what only they held. The newest stays. */
   async prune(run: string, options?: PruneOptions): Promise<PruneReport> {
     return CheckpointStore.of(this).prune(ownerOf(mustBeThere(this, run)), options);
   }
 
   /**
-   * Removes runs that ended before a moment, or longer ago than so many milliseconds, with all that
-   * is kept of them, and tells how many stay all the same and why. Runs that have not ended are
-   * never touched. Begun again, such an id is a new run.
+   * Removes runs that ended before a Date, or longer ago than so many milliseconds, with all that
+   * is kept of them. Tells how many stay all the same, and why. Runs that have not ended are never
+   * touched. Begun again, such an id is a new run.
    */
   forgetRuns(options: ForgetRunsOptions): Promise<ForgottenRuns> {
     return forgetRuns(this, options);
   }
 
-  /** Effects that were begun and have no receipt, and that nobody is calling now. */
+  /** Effects that may or may not have happened: begun, without a receipt, not being called now. */
   unknownOutcomes(): UnknownOutcome[] {
     return unknownOutcomes(this);
   }
 
   /**
-   * Says what became of an effect. The run makes use of it when it is driven again. The first
-   * answer stands: the same again is a success, another is `ERR_HOLDFAST_CONFLICT`.
+   * Says what became of an effect; `id` is that of an unknown outcome. The run uses the answer when
+   * it is driven again. The first answer stands: the same again succeeds, another is
+   * `ERR_HOLDFAST_CONFLICT`.
    */
   resolve(id: string, resolution: Resolution): Promise<CommitReceipt> {
     return resolveOutcome(this, id, resolution);
   }
 
   /**
-   * Commits the batch unless an operation of this id was; with other changes it is
-   * `ERR_HOLDFAST_OPERATION_MISMATCH`.
+   * Commits the batch unless an operation of this id was committed before; then nothing changes:
+   * `{ applied: false }`. With other changes than then: `ERR_HOLDFAST_OPERATION_MISMATCH`.
    */
   applyOnce(operationId: string, batch: Batch): Promise<AppliedOnce> {
     return applyOnce(this, operationId, batch);
   }
 
   /**
-   * Removes the records of operations applied before a moment, or longer ago than so many
-   * milliseconds. Asked for again, such an operation is applied again: take a time after which
+   * Forgets operations of `applyOnce` that were applied before a Date, or longer ago than so many
+   * milliseconds. Asked for again, such an operation is applied again: choose a time after which
    * nobody asks.
    */
   forgetOperations(options: { olderThan: Date | number }): Promise<ForgottenOperations> {
     return forgetOperations(this, options);
   }
 
-  /** Runs this handle drives are free at once, and claims that wait are told. */
+  /**
+   * Closes this handle: waits for commits under way, gives back the runs it drives at once, and
+   * ends claims that wait with `ERR_HOLDFAST_CLOSED`.
+   */
   override close(): Promise<void> {
     endClaims(this);
     endLeases(this);
@@ -214,8 +222,12 @@ export class Holdfast extends Pool {
 }
 
 /**
- * Opens the pool at `path`, creating it where that is allowed. The work is done on another thread.
- * While another process has it open: `ERR_HOLDFAST_LOCKED`, unless `readOnly` is set.
+ * Opens the pool at `path` (a file in a folder that exists), and creates it if it is missing unless
+ * `create` says otherwise. The work is done on another thread. While another process has the pool
+ * open: `ERR_HOLDFAST_LOCKED`, unless `readOnly` is set. Opened again in this process it is one
+ * more handle to the same pool.
+ *
+ * `const pool = await open('./agent.holdfast');` and at the end `await pool.close();`
  */
 export async function open(path: string, options?: OpenOptions): Promise<Holdfast> {
   const signal = signalOption(options?.signal);
@@ -233,7 +245,7 @@ export async function open(path: string, options?: OpenOptions): Promise<Holdfas
   return opened;
 }
 
-/** As `open`, on this thread: nothing else runs until the pool is open. */
+/** As `open`, on this thread: nothing else runs until the pool is open. Ignores `signal`. */
 export function openSync(path: string, options?: OpenOptions): Holdfast {
   const request = openOptions(options);
   return withLease(
@@ -247,7 +259,10 @@ function withLease(pool: Holdfast, options: OpenOptions | undefined): Holdfast {
   return pool;
 }
 
-/** What a place offers: medium, durability class, and why. Leaves nothing behind. */
+/**
+ * What a place (a folder, a pool, a device) offers: medium, durability class, and why. Changes
+ * nothing.
+ */
 export function probe(path: string): PlaceReport {
   return native.probe(checkPath(path));
 }

@@ -227,20 +227,29 @@ export interface NativeOpenOptions {
   retainBytes?: number;
 }
 
-/** What a place offers, and what `auto` would take there. */
+/** What a place offers, and what `medium: 'auto'` would take there. */
 export interface PlaceReport {
+  /** Is there a pool? */
   readonly exists: boolean;
+  /** The medium of that pool. */
   readonly poolMedium: '' | 'pmem' | 'file';
   readonly fileSystem: string;
+  /** Does mapping with MAP_SYNC succeed? That proves persistent memory. */
   readonly mapSync: boolean;
+  /** The file system's DAX attribute, which proves nothing. */
   readonly dax: boolean;
   readonly deviceDax: boolean;
+  /** Is `PMEM_IS_PMEM_FORCE` set? */
   readonly pmemForced: boolean;
   readonly writable: boolean;
+  /** Was this package built with libpmemobj? */
   readonly builtWithPmem: boolean;
   readonly libpmemobjVersion: string;
+  /** What `auto` takes; empty where no pool can be. */
   readonly choice: '' | 'pmem' | 'file';
+  /** What an acknowledged commit would survive there. */
   readonly durability: DurabilityClass;
+  /** Why, in words. */
   readonly reason: string;
 }
 

@@ -1,5 +1,6 @@
 /**
- * An open pool: commits, reads, snapshots, check, stats.
+ * An open pool: commits, reads, snapshots, backups, check, stats. `open` gives a `Holdfast`, which
+ * is this and durable runs.
  *
  * It lives until it is closed or its environment ends. When the process exits, an exit hook
  * completes what waits and closes it; when it is killed, everything acknowledged as durable is
@@ -54,6 +55,7 @@ function closeAll(): void {
   for (const pool of openPools) pool.closeSync();
 }
 
+/** An open pool, without durable runs: `open` gives a `Holdfast`, which has those too. */
 export class Pool implements PoolCore {
   readonly path: string;
   readonly medium: Medium;

@@ -7,9 +7,10 @@ import { checkPath, directoriesOption, optionsObject, sizeOption } from './optio
 import type { CopyOptions, CopyReport } from './types';
 
 /**
- * Puts everything into a new pool of `bytes` (0: grows by itself) and that in the place of the old
- * one, on any medium. Needs room for both. Commits are numbered on; backups begin anew. With
- * `directories` the new pool lies there, or (an empty list) in one file at `path`.
+ * Gives a pool that nobody has open another size: copies everything into a new pool of `bytes` (0:
+ * grows by itself), which then takes the place of the old one. On any medium; needs room for both.
+ * A kill leaves the old pool or the new one. Epochs go on; backups begin anew. With `directories`
+ * the new pool lies there, or (an empty list) in one file at `path`.
  */
 export async function resizeByCopy(
   path: string,

@@ -22,6 +22,7 @@ import { checkPath, openOptions, optionsObject, signalOption, wholeNumber } from
 import { checkProgress } from './progress';
 import type { RestoreOptions, RestoreReport } from './types';
 
+/** One part of a backup: its path, or a stream of its bytes. */
 export type BackupSource = string | Readable | ReadableStream<Uint8Array>;
 
 const names = [
@@ -35,13 +36,22 @@ const names = [
   'onProgress',
 ] as const;
 
-/** `parts`: the full backup, then its increments in their order. */
+/**
+ * Makes a new pool at `to` from backups. `parts`: the full backup, then its increments in their
+ * order; paths or streams. `to` must not exist (`ERR_HOLDFAST_EXISTS`), and has its name only when
+ * the pool is whole. Parts that do not follow each other: `ERR_HOLDFAST_BACKUP_MISMATCH`.
+ */
 export async function restore(
   parts: BackupSource | readonly BackupSource[],
   to: string,
-  given?: RestoreOptions,
+  options?: RestoreOptions,
 ): Promise<RestoreReport> {
-  const { at, signal: givenSignal, onProgress, ...target } = optionsObject(given, 'restore', names);
+  const {
+    at,
+    signal: givenSignal,
+    onProgress,
+    ...target
+  } = optionsObject(options, 'restore', names);
   const signal = signalOption(givenSignal);
   checkProgress(onProgress);
   const named = Array.isArray(parts) ? (parts as readonly BackupSource[]) : [parts as BackupSource];

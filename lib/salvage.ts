@@ -11,23 +11,27 @@ import { checkProgress, watched } from './progress';
 import { intoNewPool } from './restore';
 import type { OpenOptions, SalvageReport } from './types';
 
+/** Into what kind of pool is saved: as of `OpenOptions`. */
 export interface SalvageOptions extends Pick<OpenOptions, 'medium' | 'size' | 'grow' | 'atLeast'> {
+  /** Ends it with `ERR_HOLDFAST_ABORTED`; then there is no new pool. */
   signal?: AbortSignal | undefined;
+  /** Is given 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined;
 }
 
 const names = ['medium', 'size', 'grow', 'atLeast', 'signal', 'onProgress'] as const;
 
 /**
- * The pool at `from` is only read, and must not be open. `to` must not exist; it has its name when
- * all that could be saved is in it.
+ * Saves what is still valid of a damaged pool into a new one. The pool at `from` is only read, and
+ * must not be open. `to` must not exist, and has its name only when all that could be saved is in
+ * it. See the report for what is lost.
  */
 export async function salvage(
   from: string,
   to: string,
-  given?: SalvageOptions,
+  options?: SalvageOptions,
 ): Promise<SalvageReport> {
-  const { signal: givenSignal, onProgress, ...target } = optionsObject(given, 'salvage', names);
+  const { signal: givenSignal, onProgress, ...target } = optionsObject(options, 'salvage', names);
   const signal = signalOption(givenSignal);
   checkProgress(onProgress);
   const request = openOptions(target);

@@ -5,8 +5,9 @@ import { structured } from '../codecs';
 import { revive } from './revive';
 import { ARRAY, Back, MAP, OBJECT, type Ref, type Shadow, Tree } from './shadow';
 
+/** One difference between two states. */
 export interface Difference {
-  /** Keys and indices from the root; what is in a Set is told as a change of the whole Set. */
+  /** Keys and indices from the root. A change in a Set is a change of the whole Set. */
   readonly path: readonly unknown[];
   readonly kind: 'added' | 'removed' | 'changed';
   readonly before?: unknown;

@@ -12,12 +12,13 @@ import type { Families, Family } from './families';
 import type { PartStore } from './parts';
 import { checkOwner, type CheckpointRecord, type RecordKey, recordsOf } from './records';
 
+/** Which checkpoints are removed. */
 export interface PruneOptions {
-  /** So many of the newest stay. Default and least: 1. */
+  /** How many of the newest stay. Default and minimum: 1. */
   keepLast?: number | undefined;
-  /** Checkpoints with a label stay (`true`, the default), or only those with these labels. */
+  /** `true` (default): all with a label stay. A list: those with these labels. `false`: none. */
   keepLabels?: boolean | readonly string[] | undefined;
-  /** Only those saved before this time, or longer ago than so many milliseconds, are removed. */
+  /** Only those saved before this Date, or longer ago than so many milliseconds, are removed. */
   olderThan?: Date | number | undefined;
 }
 
@@ -28,10 +29,11 @@ export interface Dropped {
   readonly guards: readonly Guard[];
 }
 
+/** What pruning did. */
 export interface PruneReport {
   readonly removed: number;
   readonly kept: number;
-  /** What only the removed states held, counted as `CheckpointInfo.bytes` counts it. */
+  /** Bytes that only the removed states held, counted as in `CheckpointInfo.bytes`. */
   readonly freedBytes: number;
 }
 

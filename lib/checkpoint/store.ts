@@ -35,8 +35,11 @@ import {
 import { revive } from './revive';
 import type { Shadow } from './shadow';
 
+/** A checkpoint in a run's history. */
 export interface CheckpointInfo {
+  /** Such as 'run/trip-42@3': for `at`, `diff`, `fork` and `restore`. */
   readonly id: string;
+  /** Whose it is: 'run/' and the run's id. */
   readonly owner: string;
   /** Rises with each checkpoint of the owner; not always by one. */
   readonly sequence: number;
@@ -46,8 +49,8 @@ export interface CheckpointInfo {
   /** Milliseconds since 1970. */
   readonly at: number;
   /**
-   * What saving it wrote of the state, in bytes: all of a small one, else what changed and a
-   * reference to it.
+   * Bytes of the state that saving it wrote: all of a small one, otherwise what changed and
+   * references to the rest.
    */
   readonly bytes: number;
 }

@@ -2,15 +2,19 @@
 import type { DurabilityClass } from './opening';
 
 /**
- * `durable`: acknowledged after its barrier. `eventual`: acknowledged at once, behind a barrier a
- * little later.
+ * `durable`: acknowledged after its barrier. `eventual`: acknowledged at once, and behind a barrier
+ * within `eventualWithin` (10 ms): a crash may lose the last ones.
  */
 export type CommitDurability = 'durable' | 'eventual';
 
+/** How one commit is made. */
 export interface CommitOptions {
-  /** Default `durable`. */
+  /** Default `durable`: wait for the barrier. `eventual` does not wait. */
   durability?: CommitDurability | undefined;
-  /** Aborted before the commit is under way: `ERR_HOLDFAST_ABORTED`. No part of `…Sync` forms. */
+  /**
+   * Aborted before the commit is under way: `ERR_HOLDFAST_ABORTED`, and nothing was committed.
+   * Later it has no effect. `…Sync` forms ignore it.
+   */
   signal?: AbortSignal | undefined;
 }
 

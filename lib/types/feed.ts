@@ -2,22 +2,27 @@
 import type { Keyspace } from './keyspaces';
 import type { Region } from './regions';
 
+/** Which commits a watcher gives. Without options: all of them, from now on. */
 export interface WatchOptions<K = Uint8Array, V = Uint8Array> {
   /** Only this keyspace, decoded with its codecs. Default: all of them, as bytes. */
   keyspace?: Keyspace<K, V> | undefined;
   /** Only keys that begin with these bytes (or this text). */
   prefix?: K | undefined;
   /**
-   * Commits above this epoch, a past one too as long as the pool holds them. Default: those made
-   * from now on.
+   * Commits above this epoch. A past one is possible while the pool still holds them, else
+   * `ERR_HOLDFAST_FORGOTTEN`. Default: the commits after this call.
    */
   from?: number | undefined;
-  /** Bytes of log that are kept for this watcher when it falls behind. Default 64 MiB. */
+  /**
+   * Bytes of log that are kept for this watcher when it falls behind. Default 64 MiB. Further
+   * behind its `next()` may reject with `ERR_HOLDFAST_FORGOTTEN`.
+   */
   lag?: number | undefined;
+  /** Ends the watcher with `ERR_HOLDFAST_ABORTED`. */
   signal?: AbortSignal | undefined;
 }
 
-/** One change of a commit. */
+/** One change of a commit: a new value, or a deletion. */
 export type Change<K, V> =
   | { readonly keyspace: string; readonly key: K; readonly value: V; readonly deleted: false }
   | {
@@ -35,6 +40,7 @@ export interface CommittedChanges<K, V> {
   readonly changes: readonly Change<K, V>[];
 }
 
+/** Which commits a watcher of a region gives. */
 export interface RegionWatchOptions extends Pick<WatchOptions, 'from' | 'lag' | 'signal'> {
   /** Only what was done to this region. */
   region: Region;
@@ -62,7 +68,7 @@ export interface CommittedRegionChanges {
 interface Feed<C> extends AsyncIterableIterator<C>, AsyncDisposable {
   next(): Promise<IteratorResult<C, undefined>>;
   return(): Promise<IteratorResult<C, undefined>>;
-  /** Everything up to here has been given: what to watch from to go on later. */
+  /** Everything up to this epoch was given. Watch `from` it to go on later. */
   readonly epoch: number;
 }
 

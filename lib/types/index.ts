@@ -31,54 +31,64 @@ export type * from './stats';
 
 /** Changes that are committed together or not at all, with the conditions under which they may. */
 export interface Batch {
+  /** Changes and conditions so far. */
   readonly length: number;
+  /** Sets a key. Later changes of one key win. */
   put<K, V>(keyspace: Keyspace<K, V>, key: K, value: V): this;
+  /** Removes a key; an absent one is not an error. */
   delete<K, V>(keyspace: Keyspace<K, V>, key: K): this;
-  /** Refuse the whole commit (`ERR_HOLDFAST_CONFLICT`) unless the key is absent. */
+  /** The whole commit is refused (`ERR_HOLDFAST_CONFLICT`) unless the key is absent before it. */
   requireAbsent<K, V>(keyspace: Keyspace<K, V>, key: K): this;
-  /** … unless the key is there. */
+  /** … unless the key is there before it. */
   requirePresent<K, V>(keyspace: Keyspace<K, V>, key: K): this;
-  /** … unless the key's value is, byte for byte, what `value` encodes to. */
+  /** … unless the key's value before it is, byte for byte, what `value` encodes to. */
   requireEqual<K, V>(keyspace: Keyspace<K, V>, key: K, value: V): this;
   /**
-   * `bytes` stand at `offset` of the region when the batch is committed; with the keys, or not at
-   * all.
+   * Writes `bytes` at `offset` of the region (in bytes), together with the keys or not at all.
    */
   regionWrite(region: Region, offset: number, bytes: ArrayBufferView): this;
   /**
-   * Adds to the 64-bit cell at `offset` (a multiple of 8), modulo 2^64, after what the batch did
-   * before.
+   * Adds to the 64-bit cell at `offset` (a multiple of 8), modulo 2^64, after the batch's earlier
+   * changes.
    */
   regionAdd(region: Region, offset: number, delta: bigint): this;
   /**
-   * Refuse the whole commit (`ERR_HOLDFAST_CONFLICT`) unless the 64-bit cell is `value` before it.
+   * The whole commit is refused (`ERR_HOLDFAST_CONFLICT`) unless the 64-bit cell is `value` before
+   * it.
    */
   requireCell(region: Region, offset: number, value: bigint): this;
+  /** Empties it. */
   clear(): this;
 }
 
 /** What every layer above needs of a pool. */
 export interface PoolCore extends AsyncDisposable, Disposable {
+  /** As it was given to `open`. */
   readonly path: string;
+  /** What the pool's bytes live on. */
   readonly medium: Medium;
+  /** What an acknowledged durable commit survives, and why. */
   readonly durability: { readonly class: DurabilityClass; readonly reason: string };
+  /** Has this handle been closed? Then every call is `ERR_HOLDFAST_CLOSED`. */
   readonly closed: boolean;
+  /** Was it opened with `readOnly`? */
   readonly readOnly: boolean;
   /** Names this handle among all that this process, worker threads included, ever opens. */
   readonly handle: number;
-  /** Is that handle still open? One whose worker thread ended or was terminated is not. */
+  /** Is the handle of that number still open? Not if its worker thread ended or was terminated. */
   isOpen(handle: number): boolean;
   /**
-   * Goes on to the newest durable state, where the pool was opened with `readOnly`; gives the epoch
-   * it is at. Without a change it costs about as much as a read. Snapshots taken before keep what
-   * they see.
+   * Of a pool opened with `readOnly`: moves to the newest durable state and returns its epoch.
+   * Without news it costs about as much as a read. Earlier snapshots keep what they see.
    */
   refresh(): Promise<number>;
+  /** As `refresh`, on this thread. */
   refreshSync(): number;
   /**
-   * Its types are those of its codecs where these say so, else those that the caller names. The
-   * first commit to it makes it. Names (1 to 255 bytes) that begin with `holdfast.` are the
-   * library's own.
+   * The keyspace of that name: a named ordered map. It need not exist; the first commit to it makes
+   * it. By default keys are strings and values whatever `structuredClone` takes: `keyspace<string,
+   * User>('users')`, or `keyspace('log', { key: 'uint64', value: 'json' })`. Give the same codecs
+   * each time. Names have 1 to 255 bytes; those that begin with `holdfast.` are the library's own.
    */
   keyspace<KN extends SaidCodecName = 'utf8', VN extends SaidCodecName = SaidCodecName>(
     name: string,
@@ -96,62 +106,70 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   /** Names of all keyspaces, sorted. */
   keyspaces(): string[];
   /**
-   * The region of that name; made when it is not there and a size is given. Another size than it
-   * has is an error.
+   * The region of that name. If it does not exist it is made with `size` bytes (1 to 2^40); without
+   * a size that is `ERR_HOLDFAST_NOT_FOUND`. Another size than it has is
+   * `ERR_HOLDFAST_INVALID_ARGUMENT`.
    */
   region(name: string, options?: { size?: number | undefined }): Region;
   /** All regions, in the order they were made. */
   regions(options?: { snapshot?: Snapshot | undefined }): RegionInfo[];
-  /** An empty batch. It may be built over time; nothing happens until it is committed. */
+  /** An empty batch, to fill and `commit`. Nothing happens until then. */
   batch(): Batch;
   /**
-   * All of it or nothing; `ERR_HOLDFAST_CONFLICT` where a condition does not hold. The batch is
-   * empty afterwards, whatever came of it.
+   * Commits a batch: all of it or nothing. If one of its conditions does not hold:
+   * `ERR_HOLDFAST_CONFLICT`. The batch is empty afterwards, whatever happened.
    */
   commit(batch: Batch, options?: CommitOptions): Promise<CommitReceipt>;
+  /** As `commit`, on this thread. */
   commitSync(batch: Batch, options?: CommitOptions): CommitReceipt;
   /**
-   * Of the newest state. Costs nothing by itself; while it is open, what it sees keeps its space.
+   * Pins the newest state for reading. It costs nothing by itself, but keeps the space of what it
+   * sees: close it soon.
    */
   snapshot(): Snapshot;
   /**
-   * The change feed. Throws `ERR_HOLDFAST_FORGOTTEN` where the log no longer reaches back to
-   * `from`.
+   * The change feed: an async iterator of durable commits, in order. Throws
+   * `ERR_HOLDFAST_FORGOTTEN` if the log no longer reaches back to `from`.
    */
   watch(options: RegionWatchOptions): RegionWatcher;
   watch<K = Uint8Array, V = Uint8Array>(options?: WatchOptions<K, V>): Watcher<K, V>;
-  /** A consistent backup while commits go on. A path gets its file when the backup is whole. */
+  /**
+   * Makes a consistent backup while commits go on. A path must be free, and gets its file when the
+   * backup is whole; a stream is ended. Called again after an interruption it goes on.
+   */
   backup(
     target: string | Writable | WritableStream<Uint8Array>,
     options?: BackupOptions,
   ): Promise<BackupReport>;
-  /** Resolves when everything committed before, eventual commits too, is behind a barrier. */
+  /** Resolves when everything committed so far, eventual commits too, is durable. */
   settled(): Promise<void>;
+  /** Counts, bytes and epochs, as of now. Cheap. */
   stats(): PoolStats;
   /**
-   * Reads everything and verifies all checksums; `onProgress` is given 0 to 1. Damage is reported,
-   * not thrown.
+   * Reads everything and verifies all checksums. Damage is reported, not thrown. `onProgress` is
+   * given 0 to 1.
    */
   check(options?: {
     signal?: AbortSignal | undefined;
     onProgress?: ((fraction: number) => void) | undefined;
   }): Promise<CheckReport>;
-  /** Makes the index durable as of now. */
+  /** Makes the index durable as of now, so that the next opening replays little. */
   fold(): Promise<void>;
   /**
-   * Another size, while the pool is open: larger, or smaller where nothing is held beyond it once
-   * the pool is compacted; 0: it grows by itself. Files only; else see `resizeByCopy`.
+   * Another size in bytes, while the pool is open; 0: it grows by itself. Smaller only if, once
+   * compacted, nothing lies beyond it. Files only; otherwise use `resizeByCopy`.
    */
   resize(bytes: number): Promise<void>;
   /**
-   * Folds, merges the index and gives back what dead data still holds; a pool's file gives what is
-   * free then to its file system.
+   * Gives back what dead data still holds: folds, merges the index, cleans the log, and returns
+   * free space of a file to its file system. An idle pool does most of that by itself.
    */
   compact(): Promise<void>;
   /**
-   * Waits for what is under way and makes it durable; the last handle in this process lets go of
-   * the pool. A second time it does nothing.
+   * Waits for what is under way and makes it durable. The pool is closed with its last handle in
+   * this process. A second time it does nothing.
    */
   close(): Promise<void>;
+  /** As `close`, on this thread. */
   closeSync(): void;
 }

@@ -11,6 +11,7 @@ import { rangeError, typeError } from '../../errors';
 import { olderThanOption } from '../../options';
 import type { Checkpoint, CheckpointMetadata } from './types';
 
+/** Which checkpoints of a thread are removed. */
 export interface ThreadPruneOptions {
   /** So many of the newest stay, in each namespace. Default and least: 1. */
   keepLast?: number | undefined;

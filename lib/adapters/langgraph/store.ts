@@ -32,7 +32,9 @@ import type {
 import { changeUnchanged, type Stored } from './unchanged';
 import { plain } from './values';
 
+/** How items of a store expire. */
 export interface StoreOptions {
+  /** Default: items stay for ever. */
   ttl?:
     | {
         /** Minutes an item lives after it was put. Default: for ever. */

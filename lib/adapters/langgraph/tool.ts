@@ -36,6 +36,7 @@ import { Threads } from './threads';
 import type { Config } from './types';
 import { plain } from './values';
 
+/** As of `run.tool`, and which pool and name the tool has. */
 export interface DurableToolOptions<R> extends Pick<
   ToolOptions<R>,
   'safety' | 'probe' | 'retry' | 'timeout' | 'signal'
