@@ -366,7 +366,7 @@ export interface RunInfo {
   readonly ended?: number;
   /** The run whose child it is. */
   readonly parent?: string;
-  /** What it waits for; empty if it does not wait. */
+  /** What it waits for. Empty if it does not wait, or is parked until `pool.unpark`. */
   readonly waits: readonly Wait[];
   /** Would `claim` hand it out now? */
   readonly runnable: boolean;
