@@ -1,6 +1,6 @@
 /**
  * Every block of JavaScript and TypeScript in README.md and docs/ is of the API there is: all are
- * compiled, as files, in one go.
+ * compiled, as files, in one go. Those that a user of TypeScript copies first are strict TypeScript.
  */
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -51,6 +51,24 @@ function filesOf(page: string): string[] {
   });
 }
 
+/** Whole programs of README.md and docs/runs.md, and what is TypeScript in docs/recipes.md. */
+function strictFiles(): string[] {
+  const from: [page: string, languages: string][] = [
+    ['README.md', 'js'],
+    ['docs/runs.md', 'js'],
+    ['docs/recipes.md', 'ts'],
+  ];
+  return from.flatMap(([page, language]) => {
+    const text = readFileSync(join(root, page), 'utf8');
+    const blocks = text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'));
+    return [...blocks].map(([, code], i) => {
+      const file = join(folder, `strict-${page.replace(/\W/g, '-')}-${i}.mts`);
+      writeFileSync(file, code!);
+      return file;
+    });
+  });
+}
+
 function compiled(files: readonly string[]): string {
   const around = join(folder, 'around.d.ts');
   writeFileSync(around, AROUND);
@@ -63,6 +81,14 @@ test('they compile', () => {
   const files = pages.flatMap(filesOf);
   expect(files.length).toBeGreaterThan(12);
   expect(compiled(files)).toBe('');
+});
+
+test('those that are copied first are strict TypeScript', () => {
+  const files = strictFiles();
+  expect(files.length).toBeGreaterThan(12);
+  const options =
+    '--strict --target es2023 --lib es2023,esnext.disposable --types node --module nodenext --moduleResolution nodenext';
+  expect(saidOf(files, options)).toBe('');
 });
 
 test('a name that there is not would be noticed', () => {

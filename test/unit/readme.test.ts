@@ -47,7 +47,7 @@ test('runs', async () => {
 });
 
 test('errors', async () => {
-  expect(await run(blocks[3] ?? '')).toBe('true ERR_HOLDFAST_NOT_FOUND\n');
+  expect(await run(blocks[3] ?? '')).toBe('ERR_HOLDFAST_NOT_FOUND\n');
 });
 
 test('there is no block without a test', () => {
