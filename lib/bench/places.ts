@@ -2,10 +2,15 @@
  * How Holdfast and the raw floor are put on a place, for `holdfast bench` and for the repository's
  * own benchmark.
  */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { probe } from '../index';
 import type { DriverAt } from './line';
+
+/** For sentences: the folder as it was given, but `.` and the like by their whole path. */
+export function nameOfPlace(folder: string): string {
+  return /^[./]+$/.test(folder) ? resolve(folder) : folder;
+}
 
 /** Holdfast on a place, on the medium that it would take there by itself or the one asked for. */
 export function holdfastAt(

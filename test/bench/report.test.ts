@@ -10,6 +10,7 @@ import { describe, expect, test } from 'vitest';
 import type { Line } from '../../lib/bench/line';
 import { latencyOf, quantile, spread } from '../../lib/bench/statistics';
 import { goalCells, goalsOf } from '../../lib/bench/goals';
+import { nameOfPlace } from '../../lib/bench/places';
 import { ratioText, rowsOf, tableCells } from '../../lib/bench/summary';
 import { errorLine } from '../../lib/bench/trial';
 import { verdict } from '../../lib/bench/verdict';
@@ -224,6 +225,15 @@ describe.skipIf(chromium === undefined)(
     });
   },
 );
+
+test('a place that is a dot has a name in sentences', () => {
+  expect(['.', './', '/mnt/pmem', './x'].map(nameOfPlace)).toEqual([
+    process.cwd(),
+    process.cwd(),
+    '/mnt/pmem',
+    './x',
+  ]);
+});
 
 test('holdfast bench leaves a report and nothing else', async () => {
   const folder = scratchFolder('bench');

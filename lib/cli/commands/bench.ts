@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 
 import { commitOf } from '../../bench/machine';
-import { floorAt, holdfastAt, placeWords } from '../../bench/places';
+import { floorAt, holdfastAt, nameOfPlace, placeWords } from '../../bench/places';
 import { guessedSeconds, workloadsOf, type Extent } from '../../bench/plan';
 import { writeReport } from '../../bench/report';
 import { runPlan, trialsDue } from '../../bench/runner';
@@ -74,12 +74,13 @@ export function addBench(program: Command): void {
 
 function driversOf(flags: BenchFlags): DriverAt[] {
   const on = resolve(flags.on);
+  const onName = nameOfPlace(flags.on);
   if (flags.against === undefined)
-    return [holdfastAt(on, flags.on, flags.medium), floorAt(on, FLOOR)];
+    return [holdfastAt(on, onName, flags.medium), floorAt(on, FLOOR)];
   const against = resolve(flags.against);
-  const shown =
-    flags.against === flags.on ? `${flags.against} (${flags.againstMedium})` : flags.against;
-  return [holdfastAt(on, flags.on, flags.medium), holdfastAt(against, shown, flags.againstMedium)];
+  const name = nameOfPlace(flags.against);
+  const shown = name === onName ? `${name} (${flags.againstMedium})` : name;
+  return [holdfastAt(on, onName, flags.medium), holdfastAt(against, shown, flags.againstMedium)];
 }
 
 /**
