@@ -1,6 +1,7 @@
 /**
  * Every block of JavaScript and TypeScript in README.md and docs/ is of the API there is: all are
- * compiled, as files, in one go. Those that a user of TypeScript copies first are strict TypeScript.
+ * compiled, as files, in one go. Those that a user of TypeScript copies first are strict
+ * TypeScript.
  */
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
