@@ -180,6 +180,7 @@ const LAYERS = [
 const PATIENCE = 10; // a busy machine is given so many times the seconds of a layer
 const MOST_SAID = 4 << 20;
 const NOT_RUN = 'NOT RUN';
+const WRITTEN_MS = 30_000;
 
 const REACH_BYTES = 1 << 22;
 const REACH = path.join(root, 'reach.json');
@@ -405,9 +406,15 @@ async function writeReach() {
   const before = existsSync(REACH) ? JSON.parse(readFileSync(REACH, 'utf8')) : {};
   const names = mutants.map(([what]) => what).join('\n');
   const found = before.mutants === names ? before : { mutants: names, cases: {}, layers: {} };
-  for (const name of cases)
+  let written = Date.now();
+  const write = () => {
+    writeFileSync(REACH, JSON.stringify(found, undefined, 1));
+    written = Date.now();
+  };
+  for (const name of cases) {
     found.cases[name] ??= await comesTo('native_tests', [`--test-case=${exact(name)}`], 60);
-  const write = () => writeFileSync(REACH, JSON.stringify(found, undefined, 1));
+    if (Date.now() - written > WRITTEN_MS) write(); // who is ended goes on from there
+  }
   write();
   for (const [key, , program, args, seconds] of layers) {
     if (program === 'native_tests' || key === 'more') continue;

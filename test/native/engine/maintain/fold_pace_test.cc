@@ -3,6 +3,7 @@
 #include "engine/maintain/fold_pace.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
@@ -210,6 +211,27 @@ TEST_CASE("fold pace: commits of a pool whose folds are late wait for their turn
   const auto start = Clock::now();
   for (int i = 0; i < 10; i++) put_many(*folds.pool, 100, &key);
   CHECK(Clock::now() - start >= ms(60));
+}
+
+TEST_CASE("fold pace: how long a pool has rested is not how long its folds take") {
+  const Scratch scratch = Scratch::quick();
+  HeldFolds folds(scratch.path("p"), file_options());
+  uint64_t key = 0;
+  put_many(*folds.pool, kLate, &key);
+  folds.wait_for_fold(1);
+  folds.let_go(1);
+  folds.pool->maintain(false);  // behind the turn that folded
+  std::this_thread::sleep_for(ms(1000));
+  put_many(*folds.pool, kLate, &key);
+  folds.wait_for_fold(2);
+  const auto sleeps = [] {
+    rusage used{};
+    ::getrusage(RUSAGE_THREAD, &used);
+    return used.ru_nvcsw;
+  };
+  const long before = sleeps();
+  for (int i = 0; i < 10; i++) put_many(*folds.pool, 100, &key);
+  CHECK(sleeps() - before < 30);  // each would take 47 ms, looking up every 5
 }
 
 TEST_CASE("fold pace: where commits wait for folds twice as many runs become one, half as often") {
