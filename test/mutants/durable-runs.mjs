@@ -8,10 +8,10 @@
 // Not part of npm test. The sources and the tests are copied into build-mutants-lib/, each mutant
 // behind a switch there.
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { runGroup } from '../../scripts/run-layer.mjs';
 import forgetting from './forgetting.mjs';
 import { numbersIn, placeOf } from './places.mjs';
 
@@ -489,26 +489,17 @@ const TESTS = [
   'long-life',
 ].map((name) => `test/unit/${name}`);
 
-function test(number) {
-  const env = { ...process.env, HOLDFAST_MUTANT: String(number) };
-  const args = [
-    'vitest',
-    'run',
-    '--bail',
-    '1',
-    '--testTimeout',
-    '20000',
-    '-t',
-    '^((?!1,000 times).)*$',
-    ...TESTS,
-  ];
-  return spawnSync('npx', args, {
+async function test(number) {
+  const args = ['--bail', '1', '--testTimeout', '20000', '-t', '^((?!1,000 times).)*$', ...TESTS];
+  const log = path.join(root, 'log');
+  const { code, hung, starved } = await runGroup(['npx', 'vitest', 'run', ...args], {
+    log,
+    limit: 180,
     cwd: root,
-    env,
-    encoding: 'utf8',
-    timeout: 180_000,
-    killSignal: 'SIGKILL',
+    env: { HOLDFAST_MUTANT: String(number) },
   });
+  const out = readFileSync(log, 'utf8');
+  return { holds: code === 0, starved, out: hung ? `${out}\nhung: ${hung}` : out };
 }
 
 const files = new Map(
@@ -534,22 +525,21 @@ if (options.check) {
     symlinkSync(path.join(project, part), path.join(root, part));
   for (const [name, text] of files)
     writeFileSync(path.join(root, 'lib/run', name), `// @ts-nocheck\n${text}`);
-  const { status, stdout, stderr } = test(0);
-  if (status !== 0) throw new Error(`the tests do not hold without a mutant: ${stdout}${stderr}`);
+  const without = await test(0);
+  if (!without.holds) throw new Error(`the tests do not hold without a mutant: ${without.out}`);
   // it is built by now
   writeFileSync(path.join(root, 'test/unit/support/build-dist.ts'), 'export default () => {};\n');
-  let survived = 0;
+  let passed = true;
   for (const number of options.only ? numbersIn(options.only) : mutants.map((_, i) => i + 1)) {
-    const noticed = test(number);
-    if (noticed.status === 0) survived += 1;
-    const said =
-      `${noticed.stdout}${noticed.stderr}`
-        .match(/^.*FAIL.*$/m)?.[0]
+    const { holds, starved, out } = await test(number);
+    passed &&= !holds && !starved;
+    const failed =
+      out
+        .match(/^.*(FAIL|hung: ).*$/m)?.[0]
         .replace(/\x1b\[[0-9;]*m/g, '')
-        .trim() ?? '';
-    console.log(
-      `${number} | ${mutants[number - 1][0]} | ${noticed.status === 0 ? 'SURVIVED' : said.slice(0, 150) || 'hung, or does not build'}`,
-    );
+        .trim() ?? 'does not build';
+    const said = starved ? `NOT RUN: ${starved}` : holds ? 'SURVIVED' : failed.slice(0, 150);
+    console.log(`${number} | ${mutants[number - 1][0]} | ${said}`);
   }
-  process.exitCode = survived === 0 ? 0 : 1;
+  process.exitCode = passed ? 0 : 1;
 }

@@ -18,19 +18,22 @@
 // Not part of npm test. All mutants of list/ are built into a copy of the sources, build-mutants/,
 // each behind a switch, so there is one build for all; HOLDFAST_MUTANT=N turns one on. The layers
 // are tried from the cheapest to the dearest, and the first that fails has noticed. What no layer
-// notices is printed as SURVIVED; exit code 1 if there is one that list/ does not explain.
-import { execFileSync, spawn } from 'node:child_process';
+// notices is printed as SURVIVED; exit code 1 if there is one that list/ does not explain. One that
+// hangs has been noticed; what a busy machine gave no time to is printed as NOT RUN (exit code 1).
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
   closeSync,
   cpSync,
   existsSync,
+  fstatSync,
   ftruncateSync,
   mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
+  readSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -38,6 +41,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { runGroup } from '../../scripts/run-layer.mjs';
 import { equivalent, mutants } from './list.mjs';
 import { numbersIn, placeOf } from './places.mjs';
 import { unnoticed } from './unnoticed.mjs';
@@ -57,7 +61,8 @@ const { values: options } = parseArgs({
   },
 });
 
-// name, what it runs, seconds after which it counts as hung. In the order in which they are tried.
+// name, what it runs, seconds of its own (scripts/own-time.mjs) after which it counts as hung. In
+// the order in which they are tried.
 const SLOW = [
   '*1,000 times*',
   '*many threads*',
@@ -171,6 +176,11 @@ const LAYERS = [
     900,
   ],
 ];
+
+const PATIENCE = 10; // a busy machine is given so many times the seconds of a layer
+const MOST_SAID = 4 << 20;
+const NOT_RUN = 'NOT RUN';
+const WRITTEN_MS = 30_000;
 
 const REACH_BYTES = 1 << 22;
 const REACH = path.join(root, 'reach.json');
@@ -306,54 +316,47 @@ function build() {
   );
 }
 
+/** The end of what a layer has said. */
+function endOf(log) {
+  const fd = openSync(log, 'r');
+  const bytes = Buffer.alloc(MOST_SAID);
+  const size = readSync(fd, bytes, 0, MOST_SAID, Math.max(0, fstatSync(fd).size - MOST_SAID));
+  closeSync(fd);
+  return bytes.toString('utf8', 0, size);
+}
+
 /** Runs a layer; what it leaves in the temporary folder and what it started go with it. */
-function run(program, args, seconds, number, more = {}) {
-  return new Promise((resolve) => {
-    const tmp = mkdtempSync(
-      path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'holdfast-mutant-'),
-    );
-    chmodSync(tmp, 0o755); // a test gives up its rights
-    const child = spawn(path.join(root, 'build-native', program), args, {
+async function run(program, args, limit, number, more = {}) {
+  const tmp = mkdtempSync(
+    path.join(existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(), 'holdfast-mutant-'),
+  );
+  chmodSync(tmp, 0o755); // a test gives up its rights
+  const log = path.join(root, `layer-${process.pid}.log`);
+  const { code, signal, hung, starved, seconds } = await runGroup(
+    [path.join(root, 'build-native', program), ...args],
+    {
+      log,
+      limit,
+      patience: PATIENCE,
       cwd: root,
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
       env: {
-        ...process.env,
         HOLDFAST_MUTANT: String(number === 0 ? 0 : switchOf(mutants[number - 1][0])),
         TMPDIR: tmp,
         HOLDFAST_TEST_MEMORY: tmp,
         ...more,
       },
-    });
-    let out = '';
-    const take = (piece) => {
-      out = (out + piece).slice(-(4 << 20));
-    };
-    child.stdout.on('data', take);
-    child.stderr.on('data', take);
-    const end = () => {
-      try {
-        process.kill(-child.pid, 'SIGKILL');
-      } catch {
-        /* none is left */
-      }
-    };
-    let hung = false;
-    const timer = setTimeout(() => {
-      hung = true;
-      end();
-    }, seconds * 1000);
-    child.on('close', (status, signal) => {
-      clearTimeout(timer);
-      end();
-      rmSync(tmp, { recursive: true, force: true });
-      resolve({
-        held: status === 0 && !hung,
-        said: hung ? `hung for ${seconds} s` : `ended with ${signal ?? status}`,
-        out,
-      });
-    });
-  });
+    },
+  );
+  const out = endOf(log);
+  rmSync(log);
+  rmSync(tmp, { recursive: true, force: true, maxRetries: 5 }); // what was ended may not be gone yet
+  return {
+    held: code === 0 && !hung && !starved,
+    starved,
+    seconds,
+    said: hung ? `hung: ${hung}` : (starved ?? `ended with ${signal ?? code}`),
+    out,
+  };
 }
 
 const wanted = options.layers?.split(',');
@@ -370,20 +373,20 @@ async function holdsWithout() {
   return true;
 }
 
-/** Which mutants a program comes to, by name. */
-async function comesTo(program, args, seconds) {
+/** Which mutants a program comes to, by name; undefined: it does not hold without any. */
+async function comesTo(program, args, limit) {
   const file = path.join(root, 'reached');
   const fd = openSync(file, 'w');
   ftruncateSync(fd, REACH_BYTES);
   closeSync(fd);
-  const begun = Date.now();
-  const { held } = await run(program, args, seconds * 4, 0, { HOLDFAST_MUTANTS_REACHED: file });
-  const took = (Date.now() - begun) / 1000;
+  const more = { HOLDFAST_MUTANTS_REACHED: file };
+  const { held, said, seconds } = await run(program, args, limit * 4, 0, more);
   const bytes = readFileSync(file);
   rmSync(file);
+  if (!held) console.error(`without any mutant: ${program} ${args.join(' ')}: ${said}`);
+  if (!held) return undefined;
   return {
-    held,
-    took,
+    took: seconds,
     to: mutants.map(([what]) => what).filter((what) => bytes[switchOf(what) % REACH_BYTES] !== 0),
   };
 }
@@ -403,9 +406,15 @@ async function writeReach() {
   const before = existsSync(REACH) ? JSON.parse(readFileSync(REACH, 'utf8')) : {};
   const names = mutants.map(([what]) => what).join('\n');
   const found = before.mutants === names ? before : { mutants: names, cases: {}, layers: {} };
-  for (const name of cases)
+  let written = Date.now();
+  const write = () => {
+    writeFileSync(REACH, JSON.stringify(found, undefined, 1));
+    written = Date.now();
+  };
+  for (const name of cases) {
     found.cases[name] ??= await comesTo('native_tests', [`--test-case=${exact(name)}`], 60);
-  const write = () => writeFileSync(REACH, JSON.stringify(found, undefined, 1));
+    if (Date.now() - written > WRITTEN_MS) write(); // who is ended goes on from there
+  }
   write();
   for (const [key, , program, args, seconds] of layers) {
     if (program === 'native_tests' || key === 'more') continue;
@@ -420,7 +429,7 @@ async function writeReach() {
  */
 function casesOf(what, reach) {
   const found = Object.entries(reach.cases)
-    .filter(([, { to, held }]) => held && to.includes(what))
+    .filter(([, { to }]) => to.includes(what))
     .sort((a, b) => a[1].took - b[1].took);
   const batches = [
     ['quick', 3],
@@ -475,10 +484,12 @@ function layersFor(number) {
 /** Which layer notices, and what it says; undefined: none does. */
 async function noticed(number) {
   const [what] = mutants[number - 1];
+  let notRun;
   for (const [key, layer, program, args, seconds] of layersFor(number)) {
     if (key === 'more' && !wanted && equivalent[what]) continue;
-    const { held, said, out } = await run(program, args, seconds, number);
-    if (held) continue;
+    const { held, starved, said, out } = await run(program, args, seconds, number);
+    if (starved) notRun = [NOT_RUN, `${layer}: ${said}`];
+    if (held || starved) continue;
     const line =
       out.match(/^.*(seed \d+:|script '|ERROR: |TEST CASE: |FAILED|VIOLATED|terminate).*$/m)?.[0] ??
       said;
@@ -489,7 +500,7 @@ async function noticed(number) {
       ?.at(-1);
     return [layer, (test ?? line).trim().slice(0, 150)];
   }
-  return undefined;
+  return notRun;
 }
 
 function chosen() {
@@ -522,6 +533,7 @@ async function main() {
   else if (!(await holdsWithout())) return 1;
   let explained = 0;
   let unexplained = 0;
+  let notRun = 0;
   for (const number of chosen()) {
     const [what, file] = mutants[number - 1];
     const begun = Date.now();
@@ -529,15 +541,16 @@ async function main() {
       'SURVIVED',
       equivalent[what] ? `equivalent: ${equivalent[what]}` : '',
     ];
+    if (layer === NOT_RUN) notRun += 1;
     if (layer === 'SURVIVED') said ? (explained += 1) : (unexplained += 1);
     const line = `${number} | ${what} (${file}) | ${layer} | ${Math.round((Date.now() - begun) / 1000)} s | ${said}`;
     console.log(line);
     appendFileSync(path.join(root, 'results.txt'), `${line}\n`);
   }
   console.log(
-    `mutants: ${chosen().length - unexplained} passed, ${unexplained} failed (${explained} equivalent)`,
+    `mutants: ${chosen().length - unexplained - notRun} passed, ${unexplained} failed, ${notRun} not run (${explained} equivalent)`,
   );
-  return unexplained === 0 ? 0 : 1;
+  return unexplained + notRun === 0 ? 0 : 1;
 }
 
 process.exitCode = await main();

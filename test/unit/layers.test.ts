@@ -2,7 +2,7 @@
  * The runner of all layers: one that hangs, dies or prints no result is a failure that is named,
  * and its results are counted right.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -32,6 +32,13 @@ const counter = (await import(path.join(scripts, 'count-tests.mjs'))) as {
 const failures = (await import(path.join(scripts, 'failed-tests.mjs'))) as {
   failedTests(runner: string, text: string, report?: string): string[];
 };
+const times = (await import(path.join(scripts, 'own-time.mjs'))) as {
+  OwnTime: new (
+    look: () => { seconds: number; asks: boolean },
+    now: () => number,
+  ) => { count(): void; readonly seconds: number; readonly passed: number };
+  lookAt(group: number): { seconds: number; asks: boolean };
+};
 interface Budget {
   readonly slowness: number;
   readonly share: number;
@@ -60,11 +67,61 @@ test('a layer that hangs is ended with all that it started', async () => {
   const script = `sleep 600 & echo $! >${started}; wait`;
   // On a busy machine it may be ended before it has started anything: then it is given longer.
   for (let limit = 1; !existsSync(started) || readFileSync(started, 'utf8') === ''; limit *= 4) {
-    expect(await runner.runLayer({ command: ['bash', '-c', script], limit }, log)).toBe(
-      `hung: not done after ${limit} s`,
+    expect(await runner.runLayer({ command: ['bash', '-c', script], limit }, log)).toMatch(
+      new RegExp(`^(hung: not done after ${limit} s|starved: .* the machine was busy)$`),
     );
   }
   await expect.poll(() => lives(Number(readFileSync(started, 'utf8')))).toBe(false);
+});
+
+test('a layer that computes for ever is ended too, and what one leaves behind', async () => {
+  const command = ['bash', '-c', 'while :; do :; done'];
+  expect(await runner.runLayer({ command, limit: 1 }, log)).toMatch(/^(hung|starved): /);
+  const started = path.join(folder, 'left');
+  await runner.runLayer({ command: ['bash', '-c', `sleep 600 & echo $! >${started}`] }, log);
+  await expect.poll(() => lives(Number(readFileSync(started, 'utf8')))).toBe(false);
+});
+
+test('what a layer waits for a processor that others have is not its own time', () => {
+  let now = 0;
+  let processor = 0;
+  let asks = false;
+  const own = new times.OwnTime(
+    () => ({ seconds: processor, asks }),
+    () => now,
+  );
+  const after = (seconds: number, got: number, isAsking: boolean) => {
+    now += seconds;
+    processor += got;
+    asks = isAsking;
+    own.count();
+    return own.seconds;
+  };
+  expect(after(0.5, 0, false)).toBe(0.5); // asleep
+  expect(after(0.5, 0.25, true)).toBe(0.75); // it got half of what it asked for
+  expect(after(0.5, 1, true)).toBe(1.25); // two at once
+  expect(after(100, 0.25, true)).toBe(1.5);
+  expect(after(100, 0, false)).toBe(2.5); // who looks so late cannot know
+  processor = 0; // a process that had ended, and nobody had waited for it
+  expect(after(0.5, 0, true)).toBe(2.5);
+  expect(own.passed).toBe(202);
+});
+
+test('what a process group has of a processor, and that it asks for one', async () => {
+  const child = spawn('bash', ['-c', 'read -r; while :; do :; done'], { detached: true });
+  const group = child.pid ?? 0;
+  try {
+    await expect.poll(() => times.lookAt(group).asks).toBe(false);
+    const before = times.lookAt(group).seconds;
+    child.stdin.write('\n');
+    await expect.poll(() => times.lookAt(group), { timeout: 60_000 }).toMatchObject({ asks: true });
+    await expect
+      .poll(() => times.lookAt(group).seconds, { timeout: 60_000 })
+      .toBeGreaterThan(before + 0.1);
+  } finally {
+    child.kill('SIGKILL');
+  }
+  expect(times.lookAt(0x7fffffff)).toEqual({ seconds: 0, asks: false });
 });
 
 test('what takes long is begun only where there is time for it on a machine so slow, and what always runs then tries less', () => {

@@ -28,7 +28,7 @@ std::optional<std::string> KnownGaps::begin_of(Bytes bound, uint64_t epoch) {
   return it->first;
 }
 
-// Those that touch it become one with it, which holds since the newest of their epochs.
+// Those that touch it become one with it, which holds since its epoch: theirs are not newer.
 void KnownGaps::learn(Bytes low, Bytes high, uint64_t epoch) {
   if (low >= high) return;
   std::lock_guard guard(mutex_);
@@ -38,7 +38,6 @@ void KnownGaps::learn(Bytes low, Bytes high, uint64_t epoch) {
   while (it != gaps_.end() && it->first <= end) {
     begin = std::min(begin, it->first);
     end = std::max(end, it->second.end);
-    epoch = std::max(epoch, it->second.epoch);
     it = gaps_.erase(it);
   }
   if (gaps_.size() == kMost) drop_least_used();

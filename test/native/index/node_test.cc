@@ -182,6 +182,33 @@ TEST_CASE("node: keys and words come back, and are found") {
   }
 }
 
+// In a leaf whose keys end within four bytes of their prefix a longer key may begin with all that
+// one of them has.
+TEST_CASE("node: a key that goes on where a short head ends lies behind it") {
+  NodeWriter writer(0);
+  const std::string prefix("\0\0\0\1key", 7);
+  for (const char* const rest : {"abcd", "abce", "b", "bcd"})
+    REQUIRE(writer.add(prefix + rest, Place::of(4096, 64, false).word()));
+  NodeCopy node;
+  writer.encode(5, node.bytes);
+  NodeView view;
+  REQUIRE(view.open(node.bytes));
+  const auto lower_bound = [&](const std::string& rest) {
+    uint32_t index = 0;
+    bool equal = false;
+    CHECK(view.lower_bound(prefix + rest, &index, &equal));
+    CHECK(!equal);
+    return index;
+  };
+  CHECK(lower_bound("abcc~") == 0);
+  CHECK(lower_bound(std::string("abcd\0", 5)) == 1);
+  CHECK(lower_bound("abcdefgh") == 1);
+  CHECK(lower_bound("abcdefghi") == 1);
+  CHECK(lower_bound("abce~") == 2);
+  CHECK(lower_bound(std::string("b\0\0\0\0", 5)) == 3);
+  CHECK(lower_bound("bcd~~") == 4);
+}
+
 TEST_CASE("node: three of the largest keys fit") {
   for (const uint32_t level : {0u, 1u}) {
     NodeWriter writer(level);
@@ -263,6 +290,43 @@ void check_self_consistent(const uint8_t* node) {
     before = key;
   }
   CHECK(sound);
+}
+
+// A leaf without a tail or a slot, that is packed as `packed` says, and has `count` entries.
+bool is_taken(uint32_t level, const PackedHeader& packed, size_t count) {
+  NodeCopy node;
+  std::memset(node.bytes, 0, kNodeBytes);
+  NodeHeader header = {};
+  header.number = 5;
+  header.count = static_cast<uint16_t>(count);
+  header.level = static_cast<uint8_t>(level);
+  header.packed = 1;
+  store(node.bytes, header);
+  store(node.bytes + sizeof header, packed);
+  NodeView view;
+  return view.open(node.bytes);
+}
+
+TEST_CASE("node: one that is packed as none can be is refused") {
+  constexpr size_t kRoom = kNodeBytes - sizeof(NodeHeader) - sizeof(PackedHeader);
+  const PackedHeader sound{4096, 64, 4, 2, 0, 4};
+  const auto with = [&](auto&& change) {
+    PackedHeader packed = sound;
+    change(packed);
+    return is_taken(0, packed, 3);
+  };
+  CHECK(is_taken(0, sound, 3));
+  CHECK(!is_taken(1, sound, 3));
+  for (const uint8_t head_bytes : {0, 3, 5, 7, 9, 16})
+    CHECK(!with([&](PackedHeader& packed) { packed.head_bytes = head_bytes; }));
+  for (const uint8_t code_bytes : {0, 9, 16, 255})
+    CHECK(!with([&](PackedHeader& packed) { packed.code_bytes = code_bytes; }));
+  CHECK(!with([&](PackedHeader& packed) { packed.length_bits = PlacePacking::kLengthBits + 1; }));
+  for (const uint8_t ends : {10, 254})
+    CHECK(!with([&](PackedHeader& packed) { packed.ends = ends; }));
+  // The last place is read in eight bytes.
+  CHECK(is_taken(0, sound, (kRoom - 6) / 6));
+  CHECK(!is_taken(0, sound, kRoom / 6));
 }
 
 TEST_CASE("node: nonsense under a right checksum does no harm") {

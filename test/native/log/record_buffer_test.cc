@@ -65,6 +65,21 @@ TEST_CASE("a record is whole once it is sealed, whatever came before and behind"
   }
 }
 
+TEST_CASE("a value that is too long for its operation's head has a length of its own") {
+  constexpr size_t kLong = OperationHead::kLongValue;
+  for (const size_t bytes : {kLong - 1, kLong, kLong + 1}) {
+    CAPTURE(bytes);
+    RecordBuffer record;
+    record.add(OperationType::kPut, kKey, value_of(bytes));
+    record.seal();
+    OperationView operation;
+    REQUIRE(read_operation(record.operations(), record.bytes(), &operation));
+    CHECK(operation.key == kKey);
+    CHECK((operation.value == value_of(bytes)));
+    CHECK(operation.bytes == record.bytes());
+  }
+}
+
 TEST_CASE("what is open is all that sealing and the frame's header still change") {
   for (const size_t before : {size_t{0}, size_t{37}, size_t{5000}}) {
     for (const size_t bytes : kLengths) {

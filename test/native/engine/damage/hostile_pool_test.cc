@@ -106,26 +106,22 @@ TEST_CASE("hostile: a superblock of a size that no pool has") {
   }
 }
 
-// Of keys that are too short for a keyspace; its place in the pool is `offset`.
-TEST_CASE("hostile: an index of keys that no pool has") {
-  Scratch scratch;
-  Forged forged(scratch.path("p"));
-  const uint64_t offset = forged.end() - 64 * kKiB;
+// The index has a run of these entries too; its table and the fold block take the last two segments
+// of the file.
+static void add_run(Forged* forged, const std::vector<std::pair<std::string, Place>>& entries) {
+  const uint64_t offset = forged->end() - 64 * kKiB;
   MemoryMedium medium(2 * offset + kMiB, offset);
   RunBuilder builder(medium, 64 * kKiB);
-  const std::string last_keyspace("\0\0\0\xff", 4),
-      short_key("\0\0\1", 3);  // which lies behind all keys of that keyspace
-  for (const std::string& key : {last_keyspace + "a", short_key})
-    REQUIRE(builder.add(key, Place::of(forged.segment.offset, 64, false)).is_ok());
+  for (const auto& [key, place] : entries) REQUIRE(builder.add(key, place).is_ok());
   auto tables = builder.finish();
   REQUIRE(tables.is_ok());
   REQUIRE(tables->size() == 1);
   const TableRef& made = tables->front();
   REQUIRE(made.segment.offset == offset);
-  forged.bytes().replace(offset, made.nodes * kNodeBytes,
-                         reinterpret_cast<const char*>(medium.view() + offset),
-                         made.nodes * kNodeBytes);
-  forged.fold(offset - 64 * kKiB, [&](FoldBlock& fold) {
+  forged->bytes().replace(offset, made.nodes * kNodeBytes,
+                          reinterpret_cast<const char*>(medium.view() + offset),
+                          made.nodes * kNodeBytes);
+  forged->fold(offset - 64 * kKiB, [&](FoldBlock& fold) {
     fold.runs.push_back({{{offset, 64 * kKiB},
                           made.entries,
                           made.nodes,
@@ -134,6 +130,15 @@ TEST_CASE("hostile: an index of keys that no pool has") {
                           made.first_key,
                           made.last_key}});
   });
+}
+
+TEST_CASE("hostile: an index of keys that no pool has") {
+  Scratch scratch;
+  Forged forged(scratch.path("p"));
+  const std::string last_keyspace("\0\0\0\xff", 4),
+      short_key("\0\0\1", 3);  // which lies behind all keys of that keyspace
+  const Place place = Place::of(forged.segment.offset, 64, false);
+  add_run(&forged, {{last_keyspace + "a", place}, {short_key, place}});
   forged.write();
   auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
   RangeOptions options;
@@ -153,6 +158,33 @@ TEST_CASE("hostile: an index of keys that no pool has") {
   auto saved = salvage(scratch.path("p"), scratch.path("saved"), PoolOptions(), nullptr, nullptr);
   REQUIRE_MESSAGE(saved.is_ok(), saved.status().message());
   CHECK(saved->entries == 20);
+}
+
+TEST_CASE("hostile: an index whose places are not those of its keys") {
+  Scratch scratch;
+  Forged forged(scratch.path("p"));
+  const uint64_t at = forged.end() - 192 * kKiB, far = forged.end() + 64 * kKiB;
+  const std::string whole = operation(OperationType::kPut, key_in(1, "c whole"), "whole");
+  const std::string longer = operation(OperationType::kPut, key_in(1, "d longer"), "as it is");
+  forged.bytes().replace(at, whole.size(), whole);
+  forged.bytes().replace(at + kKiB, longer.size(), longer);
+  add_run(&forged, {{key_in(1, "a far"), Place::of(far, 64, false)},
+                    {key_in(1, "b over the end"), Place::of(forged.bytes().size() - 8, 64, false)},
+                    {key_in(1, "c whole"), Place::of(at, whole.size(), false)},
+                    {key_in(1, "d longer"), Place::of(at + kKiB, longer.size() + 64, false)}});
+  forged.write();
+  auto pool = open_pool(scratch.path("p"), without_threads_of_its_own());
+  const auto look_for = [&](const char* key) {
+    auto reader = pool->read(nullptr);
+    REQUIRE(reader.is_ok());
+    return reader->find(key_in(1, key)).status().code();
+  };
+  CHECK(get(*pool, key_in(1, "c whole")) == "whole");
+  CHECK(look_for("a far") == Code::kCorrupt);
+  CHECK(look_for("b over the end") == Code::kCorrupt);
+  CHECK(look_for("d longer") == Code::kCorrupt);
+  CHECK(damages(*pool).size() == 3);
+  CHECK(get(*pool, key_in(1, "k7")) == std::string(100, 'v'));
 }
 
 TEST_CASE("hostile: salvage of tables that reach around the end of all addresses") {

@@ -69,6 +69,28 @@ TEST_CASE("older form: a reader beside nobody sees the same") {
   CHECK((contents(*open_pool(path, options)) == model));
 }
 
+TEST_CASE("older form: what a large value had is given back when it is deleted") {
+  const Scratch scratch;
+  const std::string path = scratch.path("p");
+  Forged forged(path);
+  const std::string content(50'000, 'L');
+  LargeValue value;
+  value.size = content.size();
+  value.pieces.push_back(forged.piece(forged.end() - 64 * kKiB, content, content));
+  forged.form = OperationForm::kOlder;
+  forged.record(older_operation(OperationType::kPutLarge, key_in(1, "large"), value.encode()), 1);
+  forged.write();
+  auto pool = open_pool(path, without_threads_of_its_own());
+  CHECK((get(*pool, key_in(1, "large")) == content));
+  CHECK(pool->stats().large_bytes == 64 * kKiB);
+  Batch batch;
+  REQUIRE(batch.remove(key_in(1, "large")).is_ok());
+  REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
+  REQUIRE(pool->fold().is_ok());
+  CHECK(pool->stats().large_bytes == 0);
+  CHECK(damages(*pool) == std::vector<std::string>());
+}
+
 TEST_CASE("older form: a damaged value is an error, and what is torn ends the log") {
   const Scratch scratch;
   const std::string path = scratch.path("p");

@@ -41,20 +41,21 @@ uint64_t spare_bytes(Pool& pool) { return pool.stats().spare_bytes; }
 
 TEST_CASE("spares: what commits fill during a fold is ready when it begins") {
   const Scratch scratch = Scratch::on_disk();
-  auto pool = open_pool(scratch.path("p"), quiet(kOperations));
-  put_many(*pool, 0, kOperations, 1000);
+  constexpr uint64_t kMany = 6 * kOperations;  // so that it tells on a busy machine too
+  auto pool = open_pool(scratch.path("p"), quiet(kMany));
+  put_many(*pool, 0, kMany, 1000);
   const auto begun = Clock::now();
   pool->maintain(false);
   CHECK(pool->stats().folds == 1);
   CHECK(spare_bytes(*pool) <= kMiB);  // nothing says yet how quickly they come
-  put_many(*pool, kOperations, 2 * kOperations, 1000);
+  put_many(*pool, kMany, 2 * kMany, 1000);
   uint64_t spares = 0, syncs = 0, due = 0;
   {
     const AtPoint at(TestPoint::kFoldFrozen, [&] {
       spares = spare_bytes(*pool);
       // On a busy machine it has been longer, and less is expected.
       const double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
-      due = static_cast<uint64_t>(kOperations * 1000 * std::min(1.0, 0.3 / seconds));
+      due = static_cast<uint64_t>(kMany * 1000 * std::min(1.0, 0.3 / seconds));
       const uint64_t before = SystemFaults::count(SystemCall::kFdatasync);
       put_many(*pool, 0, std::min(spares, due) / 1100, 1000);
       syncs = SystemFaults::count(SystemCall::kFdatasync) - before;
