@@ -6,6 +6,8 @@ namespace holdfast {
 inline void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");  // as long as a pause takes; a yield takes none
 #endif
 }
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "base/fresh_pages.h"
+#include "base/system_page.h"
 
 namespace holdfast {
 
@@ -23,8 +24,8 @@ inline bool take_large_page(uint8_t* at) {
 #endif
   unsigned char there[kHugePageBytes / 4096];
   if (mincore(at, kHugePageBytes, there) != 0) return false;
-  for (const unsigned char page : there) {
-    if ((page & 1) == 0) return true;
+  for (uint64_t page = 0; page < kHugePageBytes / system_page_bytes(); page++) {
+    if ((there[page] & 1) == 0) return true;
   }
   return madvise(at, kHugePageBytes, MADV_COLLAPSE) == 0 || errno != EINVAL;
 }

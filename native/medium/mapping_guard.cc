@@ -10,13 +10,13 @@
 #include <atomic>
 #include <mutex>
 
+#include "base/system_page.h"
 #include "base/test_hooks.h"
 
 namespace holdfast {
 namespace {
 
 constexpr int kSlots = 1024;
-constexpr uintptr_t kGuardedPage = 4096;
 
 // A slot is free while `begin` is 0. `end` is set before `begin` and outlives it, so the handler
 // never sees half a range.
@@ -29,6 +29,7 @@ struct Slot {
 Slot slots[kSlots];
 std::mutex slots_mutex;
 struct sigaction handler_before;
+uintptr_t page_bytes = 0;  // the kernel's; set before there is a handler
 
 // Reached from the handler: must not be allocated lazily, as a loaded library's thread-locals are
 // by default.
@@ -42,9 +43,8 @@ void die_of_it(int signal) {
 }
 
 bool put_zeros_over(uintptr_t at) {
-  const long mapped =
-      syscall(SYS_mmap, at & ~(kGuardedPage - 1), kGuardedPage, PROT_READ | PROT_WRITE,
-              MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const long mapped = syscall(SYS_mmap, at & ~(page_bytes - 1), page_bytes, PROT_READ | PROT_WRITE,
+                              MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return mapped != -1;
 }
 
@@ -82,6 +82,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 }
 
 void install() {
+  page_bytes = system_page_bytes();
   struct sigaction ours = {};
   ours.sa_sigaction = on_fault;
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK |

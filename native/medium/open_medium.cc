@@ -1,5 +1,6 @@
 #include "medium/open_medium.h"
 
+#include "base/system_page.h"
 #include "medium/file_medium.h"
 #include "medium/place_facts.h"
 #include "medium/pool_file.h"
@@ -12,9 +13,21 @@
 namespace holdfast {
 namespace {
 
+// libpmemobj lays its pools out by the kernel's page, and what we know of that layout
+// (pmem_library_layout.h) is of this one.
+bool pages_fit_pmem() { return system_page_bytes() == 4 * kKiB; }
+
 #ifdef HOLDFAST_WITH_PMEM
 constexpr bool kBuiltWithPmem = true;
 Result<OpenedMedium> open_on_pmem(const std::string& path, const MediumOptions& options) {
+  if (!pages_fit_pmem()) {
+    return Status(Code::kMediumUnavailable,
+                  "the pool " + path +
+                      " needs persistent memory, which takes a kernel with pages "
+                      "of 4 KiB; this one's have " +
+                      std::to_string(system_page_bytes() / kKiB) +
+                      " KiB: take the medium 'file' (a backup restores into it)");
+  }
   return open_pmem_medium(path, options);
 }
 std::string pmem_version() { return libpmemobj_version(); }
@@ -34,7 +47,7 @@ std::string pmem_version() { return ""; }
 // Where a new pool would go by itself: persistent memory only where a mapping proves it.
 // PMEM_IS_PMEM_FORCE alone decides nothing: it makes libpmem believe, not the memory persistent.
 bool auto_takes_pmem(const std::string& folder) {
-  if (!kBuiltWithPmem) return false;
+  if (!kBuiltWithPmem || !pages_fit_pmem()) return false;
   Result<bool> works = map_sync_works(folder);
   return works.is_ok() && *works;  // an error will be met again, and worded, by the creation itself
 }
@@ -81,7 +94,8 @@ void choose(PlaceReport* report, const FilePlace& place, bool persistent_device)
     report->reason = "a device dax, but not of persistent memory: no pool can be kept on it";
     return;
   }
-  if (report->exists ? report->pool_medium == std::string("pmem") : pmem && kBuiltWithPmem) {
+  if (report->exists ? report->pool_medium == std::string("pmem")
+                     : pmem && kBuiltWithPmem && pages_fit_pmem()) {
     report->choice = "pmem";
     report->durability = pmem ? DurabilityClass::kPower : DurabilityClass::kProcess;
     report->reason =
@@ -100,8 +114,10 @@ void choose(PlaceReport* report, const FilePlace& place, bool persistent_device)
   report->reason = place.reason;
   if (pmem && !report->exists)
     report->reason +=
-        "; this is persistent memory, but this build is without libpmemobj (install libpmemobj-dev "
-        "and rebuild)";
+        pages_fit_pmem()
+            ? "; this is persistent memory, but this build is without libpmemobj (install "
+              "libpmemobj-dev and rebuild)"
+            : "; this is persistent memory, but for that the kernel's pages must be of 4 KiB";
 }
 
 // What is asked about a pool that lies in several directories: the first place that is no

@@ -18,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/system_page.h"
 #include "base/test_hooks.h"
 
 namespace holdfast {
@@ -316,21 +317,20 @@ void PosixFile::expect_random_reads(const uint8_t* at, uint64_t bytes) {
 }
 
 void PosixFile::expect_reads(const uint8_t* at, uint64_t bytes) {
-  constexpr uintptr_t kPage = 4096;
-  const uint64_t before = reinterpret_cast<uintptr_t>(at) % kPage;
+  const uint64_t before = reinterpret_cast<uintptr_t>(at) % system_page_bytes();
   (void)::madvise(const_cast<uint8_t*>(at) - before, before + bytes, MADV_WILLNEED);
 }
 
 bool PosixFile::seem_in_memory(const uint8_t* at, uint64_t bytes) {
-  constexpr uintptr_t kPage = 4096;
   constexpr uint64_t kLooks = 4;
-  const auto first = reinterpret_cast<uintptr_t>(at) / kPage;
-  const uint64_t pages = (reinterpret_cast<uintptr_t>(at) + bytes - 1) / kPage - first + 1;
+  const uint64_t page_bytes = system_page_bytes();
+  const auto first = reinterpret_cast<uintptr_t>(at) / page_bytes;
+  const uint64_t pages = (reinterpret_cast<uintptr_t>(at) + bytes - 1) / page_bytes - first + 1;
   const uint64_t looks = std::min(kLooks, pages / 8 + 1);
   for (uint64_t look = looks; look > 0; look--) {
-    auto* const page = reinterpret_cast<void*>((first + pages * look / looks - 1) * kPage);
+    auto* const page = reinterpret_cast<void*>((first + pages * look / looks - 1) * page_bytes);
     unsigned char there = 0;
-    if (::mincore(page, kPage, &there) != 0 || (there & 1) == 0) return false;
+    if (::mincore(page, page_bytes, &there) != 0 || (there & 1) == 0) return false;
   }
   return true;
 }

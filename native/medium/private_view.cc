@@ -3,11 +3,12 @@
 #include <sys/mman.h>
 
 #include "base/bytes.h"
+#include "base/system_page.h"
 
 namespace holdfast {
 
 Result<std::unique_ptr<PrivateView>> PrivateView::reserve(uint64_t bytes) {
-  const uint64_t whole = round_up(bytes == 0 ? 1 : bytes, 4 * kKiB);
+  const uint64_t whole = round_up(bytes == 0 ? 1 : bytes, system_page_bytes());
   void* at = ::mmap(nullptr, whole, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED)
@@ -21,11 +22,13 @@ PrivateView::~PrivateView() {
   ::munmap(data_, bytes_);
 }
 
-bool PrivateView::map(const Medium& medium, uint64_t offset, uint64_t bytes, uint64_t at) {
+uint64_t PrivateView::map(const Medium& medium, uint64_t offset, uint64_t bytes, uint64_t at) {
+  const uint64_t whole = round_down(bytes, system_page_bytes());
+  if (whole == 0 || !is_at_system_page(offset) || !is_at_system_page(at)) return 0;
   if (!watched_) watched_ = guard_.watch(data_, bytes_);
-  if (!watched_ || !medium.map_privately(offset, bytes, data_ + at)) return false;
+  if (!watched_ || !medium.map_privately(offset, whole, data_ + at)) return 0;
   shows_pool_ = true;
-  return true;
+  return whole;
 }
 
 void PrivateView::blank() {

@@ -22,10 +22,11 @@ class PrivateView {
   ~PrivateView();
   PrivateView(const PrivateView&) = delete;
 
-  // Shows `bytes` of the pool from `offset` on at `at`; all three multiples of 4 KiB. False: not to
-  // be had as a mapping here (device DAX, too many mappings, a pool that another process writes);
-  // copy instead.
-  bool map(const Medium& medium, uint64_t offset, uint64_t bytes, uint64_t at);
+  // Shows `bytes` of the pool from `offset` on at `at`; all three multiples of 4 KiB. Says how many
+  // it shows; the rest is to be copied there: what makes no whole page of a kernel with larger
+  // ones, or all of it where no mapping is to be had (device DAX, too many mappings, a pool that
+  // another process writes).
+  uint64_t map(const Medium& medium, uint64_t offset, uint64_t bytes, uint64_t at);
   bool shows_pool() const { return shows_pool_; }  // false: all that is in it is a copy
   // Zeros again, all of it; the addresses stay taken.
   void blank();

@@ -20,6 +20,8 @@
 #include <utility>
 #include <vector>
 
+#include "native/kernel_pages.h"
+
 namespace holdfast::test {
 namespace {
 
@@ -227,7 +229,7 @@ void* mmap(void* at, size_t size, int protection, int flags, int fd, off_t offse
     errno = error;
     return MAP_FAILED;
   }
-  return reinterpret_cast<void*>(::syscall(SYS_mmap, at, size, protection, flags, fd, offset));
+  return holdfast::test::map_pages(at, size, protection, flags, fd, offset);
 }
 
 int fallocate(int fd, int mode, off_t offset, off_t size) {

@@ -236,7 +236,7 @@ class RangeOver final : public RangeIterator {
     ahead_.comes_to(cursor.place().offset(), cursor.place().bytes());
     if (!ahead_.walks() && known_-- == 0) expect_scattered(cursor);
     const Place soon = cursor.ahead(options_.reverse ? -kAhead : kAhead);
-    if (!soon.is_deleted())
+    if (!soon.is_deleted() && !(ahead_.walks() && soon.bytes() > 2 * kAheadBytes))
       snapshot_->pool->operations().expect(soon.offset(), std::min(soon.bytes(), kAheadBytes));
     return reader.value_at(cursor.place(), cursor.key(), value);
   }

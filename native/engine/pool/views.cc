@@ -50,9 +50,10 @@ void MappedView::blank() {
 // Shows pool bytes at `at`, or copies them there.
 void PoolImpl::show(PrivateView* memory, uint64_t offset, uint64_t bytes, uint64_t at,
                     bool* mapped) const {
-  if (memory->map(*medium_, offset, bytes, at)) return;
+  const uint64_t shown = memory->map(*medium_, offset, bytes, at);
+  if (shown == bytes) return;
   *mapped = false;
-  std::memcpy(memory->data() + at, medium_->view() + offset, bytes);
+  std::memcpy(memory->data() + at + shown, medium_->view() + offset + shown, bytes - shown);
 }
 
 // What was copied is believed only if it still stood afterwards; and what was only copied needs

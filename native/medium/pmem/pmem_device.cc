@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/system_page.h"
 #include "base/test_points.h"
 #include "medium/large_pages.h"
 #include "medium/pmem/pmem_library_layout.h"
@@ -80,7 +81,7 @@ void PmemMedium::fault_in(const Segment& segment) {
 // Changes no byte.
 void PmemMedium::fault_in(uint64_t from, uint64_t to) {
 #ifdef MADV_POPULATE_WRITE
-  const uint64_t page = from / 4096 * 4096;
+  const uint64_t page = round_down(from, system_page_bytes());
   (void)madvise(base_ + page, to - page, MADV_POPULATE_WRITE);
 #endif
   for (uint64_t at = from; at < to; at += 4096) __atomic_fetch_or(base_ + at, 0, __ATOMIC_RELAXED);
