@@ -83,15 +83,21 @@ int PosixFile::create_new(const std::string& path) {
       [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644); }, &fd_);
 }
 
+// What is there is not opened with O_CREAT: in a folder like /tmp the kernel refuses that for what
+// is somebody else's, whatever its mode (fs.protected_regular).
 int PosixFile::open_or_create(const std::string& path, uint32_t mode) {
-  close();
+  const int error = open_existing(path, true);
+  if (error != ENOENT) return error;
   return descriptor_of([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, mode); },
                        &fd_);
 }
 
 int PosixFile::give_to(uint32_t user, uint32_t group, uint32_t mode) {
-  if (::fchown(fd_, user, group) != 0) return errno;
-  return ::fchmod(fd_, mode) == 0 ? 0 : errno;
+  int error = status_of([&] { return ::fchown(fd_, user, group); });
+  // Not to another user, but perhaps to a group that this one is in.
+  if (error != 0) (void)!::fchown(fd_, static_cast<uid_t>(-1), group);
+  if (::fchmod(fd_, mode) != 0) error = errno;
+  return error;
 }
 
 int PosixFile::create_unnamed(const std::string& folder) {
@@ -420,8 +426,7 @@ int exchange_names(const std::string& one, const std::string& other) {
       [&] { return ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE); });
 }
 
-int rename_replacing(const std::string& from, const std::string& to, uint32_t mode) {
-  if (const int error = set_mode(from, mode)) return error;
+int rename_replacing(const std::string& from, const std::string& to) {
   return status_of([&] { return ::rename(from.c_str(), to.c_str()); });
 }
 
