@@ -33,6 +33,8 @@ Code code_of(int error) {
       return Code::kExists;
     case ENOMEM:
       return Code::kNoMemory;
+    case ENODEV:
+      return Code::kMediumUnavailable;
     default:
       return is_disk_full(error) ? Code::kDiskFull : Code::kIo;
   }
@@ -80,6 +82,12 @@ Status file_error(int error, const std::string& what) {
   if (error == ENAMETOOLONG)
     return Status::system(code_of(error),
                           what + " (give it a shorter name: 220 bytes are always short enough)",
+                          error);
+  if (error == ENODEV)
+    return Status::system(code_of(error),
+                          what +
+                              " (its file system does not let files be mapped, as FUSE with "
+                              "direct_io: mount it otherwise, or put the pool on another)",
                           error);
   return Status::system(code_of(error), what, error);
 }

@@ -409,12 +409,31 @@ std::string resolved_path(const std::string& path) {
   return ::realpath(path.c_str(), resolved) != nullptr ? std::string(resolved) : path;
 }
 
+namespace {
+
+// Where neither can be asked for (exFAT in user space): one after the other of those who do this.
+int rename_where_nothing_is(const std::string& from, const std::string& to) {
+  int folder = -1;
+  int error = descriptor_of(
+      [&] { return ::open(folder_of(to).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }, &folder);
+  if (error != 0) return error;
+  error = status_of([&] { return ::flock(folder, LOCK_EX); });
+  if (error == 0 && path_exists_unfollowed(to) == 0) error = EEXIST;
+  if (error == 0) error = rename_replacing(from, to);
+  ::close(folder);
+  return error;
+}
+
+}  // namespace
+
 int rename_without_replacing(const std::string& from, const std::string& to) {
   const int error = status_of(
       [&] { return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE); });
   if (error != EINVAL && error != ENOSYS) return error;
-  if (const int failed = status_of([&] { return ::link(from.c_str(), to.c_str()); })) return failed;
-  return remove_file(from);
+  const int failed = status_of([&] { return ::link(from.c_str(), to.c_str()); });
+  if (failed == 0) return remove_file(from);
+  const bool no_links = failed == EPERM || failed == EOPNOTSUPP || failed == ENOSYS;
+  return no_links ? rename_where_nothing_is(from, to) : failed;
 }
 
 int set_mode(const std::string& path, uint32_t mode) {

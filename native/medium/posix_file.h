@@ -138,7 +138,7 @@ std::string resolved_path(
     const std::string& path);  // symbolic links followed; `path` itself where that fails
 int link_target(const std::string& path, std::string* target);
 // Gives `from` the name `to` unless that is taken (EEXIST); never replaces. Renames, or links and
-// unlinks where the file system cannot rename so.
+// unlinks where the file system cannot rename so, or looks and renames where it can do neither.
 int rename_without_replacing(const std::string& from, const std::string& to);
 int rename_replacing(const std::string& from, const std::string& to);
 int exchange_names(const std::string& one,
