@@ -179,7 +179,9 @@ int PosixFile::sync_all() {
 int PosixFile::reserve(uint64_t offset, uint64_t bytes) {
   const int error = status_of(
       [&] { return ::fallocate(fd_, 0, static_cast<off_t>(offset), static_cast<off_t>(bytes)); });
-  return error == ENOSYS ? EOPNOTSUPP : error;  // a kernel, or a sandbox, without the call
+  // A kernel, or a sandbox, without the call. What is refused for the file's sake, its writes are
+  // too.
+  return error == ENOSYS || error == EPERM ? EOPNOTSUPP : error;
 }
 
 int PosixFile::give_back(uint64_t offset, uint64_t bytes) {

@@ -99,6 +99,16 @@ TEST_CASE("file: where a name can be neither linked nor given without replacing,
   CHECK_FALSE(must_open(path).created);
 }
 
+TEST_CASE("file: a sandbox that refuses fallocate leaves a pool that grows by zeros") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  for (const int error : {EPERM, ENOSYS, EOPNOTSUPP}) {
+    SystemFaults::fail(SystemCall::kFallocate, 1, error, UINT64_MAX);
+    OpenedMedium made = must_open(scratch.path(std::to_string(error)));
+    CHECK(made.medium->allocate(SegmentKind::kLog, kMiB, kMiB).is_ok());
+  }
+}
+
 TEST_CASE("file: where files cannot be mapped no pool is made, and it is said why") {
   const Scratch scratch = Scratch::on_disk();
   const SystemFaults::Disarm disarm;
