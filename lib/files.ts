@@ -12,9 +12,11 @@ import path from 'node:path';
 import { HoldfastError, typeError } from './errors';
 import type { ErrorCode } from './errors';
 
+/** Has no name in Node.js. */
+const EDQUOT = 122;
+
 const codeOf: Record<string, ErrorCode> = {
   ENOSPC: 'ERR_HOLDFAST_DISK_FULL',
-  EDQUOT: 'ERR_HOLDFAST_DISK_FULL',
   EFBIG: 'ERR_HOLDFAST_DISK_FULL',
   EACCES: 'ERR_HOLDFAST_PERMISSION',
   EPERM: 'ERR_HOLDFAST_PERMISSION',
@@ -30,8 +32,9 @@ const codeOf: Record<string, ErrorCode> = {
 export function fileError(cause: unknown, what: string): Error {
   const { code, errno, message } = cause as { code?: string; errno?: number; message?: string };
   if (code?.startsWith('ERR_HOLDFAST_')) return cause as Error;
-  const known = codeOf[code ?? ''] ?? 'ERR_HOLDFAST_IO';
-  const text = `${what}: ${message ?? String(cause)}`;
+  const overQuota = errno === -EDQUOT;
+  const known = overQuota ? codeOf['ENOSPC']! : (codeOf[code ?? ''] ?? 'ERR_HOLDFAST_IO');
+  const text = `${what}: ${overQuota ? 'Disk quota exceeded' : (message ?? String(cause))}`;
   if (known === 'ERR_HOLDFAST_INVALID_ARGUMENT') return Object.assign(typeError(text), { cause });
   return new HoldfastError(known, text, {
     cause,

@@ -68,10 +68,11 @@ Result<OpenedMedium> create(const std::string& path, const MediumOptions& option
   if (!made) return std::move(made.status());
   HOLDFAST_TRY(write_front(made->file(), *superblock, path));
   const ChosenRoot root = {Root{}, 2, 1};
-  HOLDFAST_TRY(made->publish());
+  // Before it has its name: what cannot be opened here is not made.
   Result<std::unique_ptr<FileMedium>> medium =
       FileMedium::start(std::move(made->file()), path, *superblock, root, *place);
   if (!medium) return std::move(medium.status());
+  HOLDFAST_TRY(made->publish());
   return opened(std::move(*medium), *superblock, true);
 }
 

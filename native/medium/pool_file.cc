@@ -33,6 +33,8 @@ Code code_of(int error) {
       return Code::kExists;
     case ENOMEM:
       return Code::kNoMemory;
+    case ENODEV:
+      return Code::kMediumUnavailable;
     default:
       return is_disk_full(error) ? Code::kDiskFull : Code::kIo;
   }
@@ -80,6 +82,12 @@ Status file_error(int error, const std::string& what) {
   if (error == ENAMETOOLONG)
     return Status::system(code_of(error),
                           what + " (give it a shorter name: 220 bytes are always short enough)",
+                          error);
+  if (error == ENODEV)
+    return Status::system(code_of(error),
+                          what +
+                              " (its file system does not let files be mapped, as FUSE with "
+                              "direct_io: mount it otherwise, or put the pool on another)",
                           error);
   return Status::system(code_of(error), what, error);
 }
@@ -164,22 +172,49 @@ void sweep_stale_temporaries(const std::string& path) {
   }
 }
 
-Status replace_pool_file(const std::string& temporary, const std::string& path, uint32_t mode) {
+// Who used the old file must not be shut out of the new one, as its user was where root had made
+// it. Of the group as much as is allowed.
+Status may_replace(const std::string& temporary, const std::string& path, const FileFacts& old) {
+  FileFacts made;
+  if (const int error = path_facts(temporary, &made))
+    return file_error(error, "cannot look at " + temporary);
+  if (made.user == old.user || own_user() == 0) return {};
+  return Status(Code::kPermission,
+                "the pool " + path + " is user " + std::to_string(old.user) +
+                    "'s, a copy in its place would be user " + std::to_string(made.user) +
+                    "'s: let its user, or root, resize it",
+                EPERM);
+}
+
+namespace {
+
+int make_alike(const std::string& made_path, const FileFacts& old) {
+  PosixFile made;
+  FileFacts facts;
+  int error = made.open_existing(made_path, true);
+  if (error == 0) {
+    (void)made.give_to(old.user, old.group, old.mode);
+    error = made.facts(&facts);
+  }
+  return error == 0 && (facts.user != old.user || facts.mode != old.mode) ? EPERM : error;
+}
+
+}  // namespace
+
+Status replace_pool_file(const std::string& temporary, const std::string& path,
+                         const FileFacts& old) {
   HOLDFAST_POINT("resize.before_rename");
   const std::string what = "cannot put the new pool in the place of " + path;
   std::vector<std::string> old_parts, new_parts;
   HOLDFAST_TRY(list_parts(path, &old_parts));
   HOLDFAST_TRY(list_parts(temporary, &new_parts));
   for (const std::string& part : new_parts) {
-    if (const int error = set_mode(part, mode)) return file_error(error, what);
+    if (const int error = make_alike(part, old)) return file_error(error, what);
   }
-  int error = EINVAL;
-  if (!old_parts.empty()) {
-    error = set_mode(temporary, mode);
-    if (error == 0) error = exchange_names(temporary, path);
-  }
+  if (const int error = make_alike(temporary, old)) return file_error(error, what);
+  int error = old_parts.empty() ? EINVAL : exchange_names(temporary, path);
   const bool exchanged = error == 0;
-  if (error == EINVAL || error == ENOSYS) error = rename_replacing(temporary, path, mode);
+  if (error == EINVAL || error == ENOSYS) error = rename_replacing(temporary, path);
   if (error != 0) return file_error(error, what);
   if (const int failed = sync_folder(folder_of(path)))
     return file_error(failed, "cannot make the new pool's name durable");

@@ -60,10 +60,13 @@ std::string pool_name_of(const std::string& path);
 // Removes what creations in this place have left that died: temporary files, and the parts that
 // they name.
 void sweep_stale_temporaries(const std::string& path);
-// Gives the new pool the old one's mode and name, and makes that durable. Crash: the old pool or
-// the new one. Parts of the old one are removed last: it has the temporary name until then, so that
-// they are swept after a crash (not where the file system cannot exchange names).
-Status replace_pool_file(const std::string& temporary, const std::string& path, uint32_t mode);
+// kPermission where the old pool's user could not have the new one.
+Status may_replace(const std::string& temporary, const std::string& path, const FileFacts& old);
+// Gives the new pool the old one's user, mode and name, and makes that durable. Crash: the old pool
+// or the new one. Parts of the old one are removed last: it has the temporary name until then, so
+// that they are swept after a crash (not where the file system cannot exchange names).
+Status replace_pool_file(const std::string& temporary, const std::string& path,
+                         const FileFacts& old);
 Status publish_file(const std::string& temporary, const std::string& path);
 
 }  // namespace holdfast

@@ -84,15 +84,21 @@ int PosixFile::create_new(const std::string& path) {
       [&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644); }, &fd_);
 }
 
+// What is there is not opened with O_CREAT: in a folder like /tmp the kernel refuses that for what
+// is somebody else's, whatever its mode (fs.protected_regular).
 int PosixFile::open_or_create(const std::string& path, uint32_t mode) {
-  close();
+  const int error = open_existing(path, true);
+  if (error != ENOENT) return error;
   return descriptor_of([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, mode); },
                        &fd_);
 }
 
 int PosixFile::give_to(uint32_t user, uint32_t group, uint32_t mode) {
-  if (::fchown(fd_, user, group) != 0) return errno;
-  return ::fchmod(fd_, mode) == 0 ? 0 : errno;
+  int error = status_of([&] { return ::fchown(fd_, user, group); });
+  // Not to another user, but perhaps to a group that this one is in.
+  if (error != 0) (void)!::fchown(fd_, static_cast<uid_t>(-1), group);
+  if (::fchmod(fd_, mode) != 0) error = errno;
+  return error;
 }
 
 int PosixFile::create_unnamed(const std::string& folder) {
@@ -174,7 +180,9 @@ int PosixFile::sync_all() {
 int PosixFile::reserve(uint64_t offset, uint64_t bytes) {
   const int error = status_of(
       [&] { return ::fallocate(fd_, 0, static_cast<off_t>(offset), static_cast<off_t>(bytes)); });
-  return error == ENOSYS ? EOPNOTSUPP : error;  // a kernel, or a sandbox, without the call
+  // A kernel, or a sandbox, without the call. What is refused for the file's sake, its writes are
+  // too.
+  return error == ENOSYS || error == EPERM ? EOPNOTSUPP : error;
 }
 
 int PosixFile::give_back(uint64_t offset, uint64_t bytes) {
@@ -403,12 +411,31 @@ std::string resolved_path(const std::string& path) {
   return ::realpath(path.c_str(), resolved) != nullptr ? std::string(resolved) : path;
 }
 
+namespace {
+
+// Where neither can be asked for (exFAT in user space): one after the other of those who do this.
+int rename_where_nothing_is(const std::string& from, const std::string& to) {
+  int folder = -1;
+  int error = descriptor_of(
+      [&] { return ::open(folder_of(to).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }, &folder);
+  if (error != 0) return error;
+  error = status_of([&] { return ::flock(folder, LOCK_EX); });
+  if (error == 0 && path_exists_unfollowed(to) == 0) error = EEXIST;
+  if (error == 0) error = rename_replacing(from, to);
+  ::close(folder);
+  return error;
+}
+
+}  // namespace
+
 int rename_without_replacing(const std::string& from, const std::string& to) {
   const int error = status_of(
       [&] { return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE); });
   if (error != EINVAL && error != ENOSYS) return error;
-  if (const int failed = status_of([&] { return ::link(from.c_str(), to.c_str()); })) return failed;
-  return remove_file(from);
+  const int failed = status_of([&] { return ::link(from.c_str(), to.c_str()); });
+  if (failed == 0) return remove_file(from);
+  const bool no_links = failed == EPERM || failed == EOPNOTSUPP || failed == ENOSYS;
+  return no_links ? rename_where_nothing_is(from, to) : failed;
 }
 
 int set_mode(const std::string& path, uint32_t mode) {
@@ -420,8 +447,7 @@ int exchange_names(const std::string& one, const std::string& other) {
       [&] { return ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE); });
 }
 
-int rename_replacing(const std::string& from, const std::string& to, uint32_t mode) {
-  if (const int error = set_mode(from, mode)) return error;
+int rename_replacing(const std::string& from, const std::string& to) {
   return status_of([&] { return ::rename(from.c_str(), to.c_str()); });
 }
 

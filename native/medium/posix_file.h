@@ -47,7 +47,8 @@ class PosixFile {
       const PosixFile& other);  // the same file, for reading; not where there is no /proc
   int create_new(const std::string& path);  // EEXIST if the name is taken
   int open_or_create(const std::string& path, uint32_t mode);
-  int give_to(uint32_t user, uint32_t group, uint32_t mode);  // fchown and fchmod
+  // As far as this user may: each by itself. 0: all of it.
+  int give_to(uint32_t user, uint32_t group, uint32_t mode);
   int create_unnamed(const std::string& folder);  // a file without a name, gone when closed
   void close();
   bool is_open() const { return fd_ >= 0; }
@@ -137,9 +138,9 @@ std::string resolved_path(
     const std::string& path);  // symbolic links followed; `path` itself where that fails
 int link_target(const std::string& path, std::string* target);
 // Gives `from` the name `to` unless that is taken (EEXIST); never replaces. Renames, or links and
-// unlinks where the file system cannot rename so.
+// unlinks where the file system cannot rename so, or looks and renames where it can do neither.
 int rename_without_replacing(const std::string& from, const std::string& to);
-int rename_replacing(const std::string& from, const std::string& to, uint32_t mode);
+int rename_replacing(const std::string& from, const std::string& to);
 int exchange_names(const std::string& one,
                    const std::string& other);  // both at once; EINVAL where the file system cannot
 int set_mode(const std::string& path, uint32_t mode);

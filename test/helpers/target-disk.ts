@@ -20,7 +20,7 @@ export type Call =
   'create' | 'truncate' | 'write' | 'sync' | 'link' | 'unlink' | 'rename' | 'syncFolder';
 
 /** `short`: a write writes a part and says so. */
-export type Failure = 'ENOSPC' | 'EIO' | 'short';
+export type Failure = 'ENOSPC' | 'EDQUOT' | 'EIO' | 'short';
 
 interface Event {
   readonly call: Call;
@@ -149,11 +149,15 @@ export class TargetDisk {
     }
     this.#failAt = -1;
     if (event.call === 'sync') this.#events.push({ ...event, failed: true });
-    const code = this.#failure;
-    const said = code === 'ENOSPC' ? 'no space left on device' : 'i/o error';
+    // As Node.js says it: of a quota it knows no more than the number.
+    const [code, said, errno] = {
+      ENOSPC: ['ENOSPC', 'no space left on device', -28],
+      EDQUOT: ['Unknown system error -122', 'Unknown system error -122', -122],
+      EIO: ['EIO', 'i/o error', -5],
+    }[this.#failure as Exclude<Failure, 'short'>] as [string, string, number];
     throw Object.assign(new Error(`${code}: ${said}, ${event.call}`), {
       code,
-      errno: code === 'ENOSPC' ? -28 : -5,
+      errno,
       syscall: event.call,
     });
   }

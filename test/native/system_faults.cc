@@ -25,7 +25,7 @@
 namespace holdfast::test {
 namespace {
 
-constexpr int kCalls = static_cast<int>(SystemCall::kSyncRange) + 1;
+constexpr int kCalls = static_cast<int>(SystemCall::kLink) + 1;
 
 struct Armed {
   std::atomic<uint64_t> in{0};  // 0: not armed
@@ -280,6 +280,12 @@ int ftruncate(int fd, off_t size) noexcept {
         return static_cast<long>(next(static_cast<int>(a), b));
       },
       fd, size, 0, 0, 0));
+}
+
+int link(const char* from, const char* to) noexcept {
+  return static_cast<int>(holdfast::test::answer(
+      SystemCall::kLink, [](long a, long b, long, long, long) { return ::syscall(SYS_link, a, b); },
+      reinterpret_cast<long>(from), reinterpret_cast<long>(to), 0, 0, 0));
 }
 
 int renameat2(int from_fd, const char* from, int to_fd, const char* to, unsigned flags) noexcept {

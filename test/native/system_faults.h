@@ -1,7 +1,7 @@
 // Failing system calls, inside the test process: this binary's own pwrite, pread, fdatasync, fsync,
-// fallocate, ftruncate and renameat2, open, mmap, posix_fadvise, pthread_create and sync_file_range
-// stand before libc's. Unarmed they only count (but for pread) and pass on. Armed and counted for
-// all threads together.
+// fallocate, ftruncate and renameat2, open, mmap, posix_fadvise, pthread_create, sync_file_range
+// and link stand before libc's. Unarmed they only count (but for pread) and pass on. Armed and
+// counted for all threads together.
 #pragma once
 
 #include <atomic>
@@ -24,7 +24,8 @@ enum class SystemCall {
   kMmap,
   kFadvise,
   kThread,
-  kSyncRange
+  kSyncRange,
+  kLink
 };
 
 struct SystemFaults {

@@ -165,11 +165,12 @@ describe('a power cut', () => {
 describe('a call that fails', () => {
   const codeOf: Record<Failure, string> = {
     ENOSPC: 'ERR_HOLDFAST_DISK_FULL',
+    EDQUOT: 'ERR_HOLDFAST_DISK_FULL',
     EIO: 'ERR_HOLDFAST_IO',
     short: '',
   };
 
-  test.each(['ENOSPC', 'EIO', 'short'] as const)(
+  test.each(['ENOSPC', 'EDQUOT', 'EIO', 'short'] as const)(
     '%s at every call: said clearly, the pool goes on, and so does the backup',
     async (failure) => {
       clear();
@@ -191,6 +192,7 @@ describe('a call that fails', () => {
             code: codeOf[failure],
             message: expect.stringContaining(target) as string,
           });
+          if (failure === 'EDQUOT') expect(outcome!.message).toContain('Disk quota exceeded');
           failed++;
         }
         // Whatever it left: a target with its name is whole, and one without is made by the next

@@ -126,12 +126,13 @@ Result<CopyReport> resize_by_copy(const std::string& given_path, uint64_t bytes,
   }
   CopyReport report;
   HOLDFAST_POINT("resize.before_copy");
-  Status status = copy_all(**from, **to, &report, cancelled, progress);
+  Status status = may_replace(temporary, path, facts);
+  if (status.is_ok()) status = copy_all(**from, **to, &report, cancelled, progress);
   if (status.is_ok()) status = copy_regions(**from, **to, &report, cancelled);
   HOLDFAST_POINT("resize.after_copy");
   const Status closed = (*to)->close();
   if (status.is_ok() && !closed.is_ok()) status = closed.clone();
-  if (status.is_ok()) status = replace_pool_file(temporary, path, facts.mode);
+  if (status.is_ok()) status = replace_pool_file(temporary, path, facts);
   if (!status.is_ok()) {
     if (path_exists_unfollowed(temporary) == 0) remove_pool(temporary, true);
     return status;

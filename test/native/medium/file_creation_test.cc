@@ -82,6 +82,43 @@ TEST_CASE("file: each system call of creation failing gives an error and leaves 
   CHECK(failures == 2 * (5 + 3 + 1));
 }
 
+// exFAT and the like in user space: no links, and no rename that refuses.
+TEST_CASE("file: where a name can be neither linked nor given without replacing, a pool is made") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  const std::string path = scratch.path("p");
+  SystemFaults::fail(SystemCall::kRename, 1, EINVAL, 2);
+  SystemFaults::fail(SystemCall::kLink, 1, EPERM, 2);
+  OpenedMedium made = must_open(path);
+  CHECK(made.created);
+  CHECK(scratch.entries() == 1);
+  std::ofstream(scratch.path("other")) << "x";
+  CHECK(rename_without_replacing(scratch.path("other"), path) == EEXIST);
+  CHECK(scratch.entries() == 2);
+  made.medium->close();
+  CHECK_FALSE(must_open(path).created);
+}
+
+TEST_CASE("file: a sandbox that refuses fallocate leaves a pool that grows by zeros") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  for (const int error : {EPERM, ENOSYS, EOPNOTSUPP}) {
+    SystemFaults::fail(SystemCall::kFallocate, 1, error, UINT64_MAX);
+    OpenedMedium made = must_open(scratch.path(std::to_string(error)));
+    CHECK(made.medium->allocate(SegmentKind::kLog, kMiB, kMiB).is_ok());
+  }
+}
+
+TEST_CASE("file: where files cannot be mapped no pool is made, and it is said why") {
+  const Scratch scratch = Scratch::on_disk();
+  const SystemFaults::Disarm disarm;
+  SystemFaults::fail(SystemCall::kMmap, 1, ENODEV, UINT64_MAX);
+  const Status refused = std::move(open_file_medium(scratch.path("p"), {}).status());
+  CHECK(refused.code() == Code::kMediumUnavailable);
+  CHECK(refused.message().find("mapped") != std::string::npos);
+  CHECK(scratch.entries() == 0);
+}
+
 TEST_CASE("file: what a dead creator left is swept, what a living one makes is not") {
   const Scratch scratch = Scratch::on_disk();
   const pid_t dead = ::fork();

@@ -205,6 +205,31 @@ TEST_CASE(
   CHECK(read(path) == before);
 }
 
+TEST_CASE("readers' table: whoever makes it, all who may read the pool may use it") {
+  if (::geteuid() != 0) {
+    MESSAGE("skipped: needs root");
+    return;
+  }
+  Scratch scratch;
+  const std::string pool = scratch.path("pool"), path = readers_table_path(pool);
+  std::ofstream(pool).put('x');
+  REQUIRE(::chmod(pool.c_str(), 0644) == 0);
+  REQUIRE(::chmod(scratch.folder().c_str(), 01777) == 0);
+  const auto as_user = [](uid_t user, const auto& does) {
+    REQUIRE(::seteuid(user) == 0);
+    does();
+    REQUIRE(::seteuid(0) == 0);
+  };
+  as_user(65534, [&] { CHECK(ReadersTable::open_or_make(pool).is_ok()); });
+  struct stat found;
+  REQUIRE(::stat(path.c_str(), &found) == 0);
+  CHECK(found.st_uid == 65534);
+  CHECK((found.st_mode & 0777) == 0666);
+  // Which takes an open without O_CREAT where fs.protected_regular is set.
+  as_user(65533, [&] { CHECK(ReadersTable::open_or_make(pool).is_ok()); });
+  CHECK(ReadersTable::open_or_make(pool).is_ok());
+}
+
 TEST_CASE("readers' table: who may write is one, and placing counts while that one lives") {
   Table table;
   CHECK_FALSE(table.first->lock_as_writer());

@@ -231,6 +231,36 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a pool's copy is its user's, whoever makes it, or it is not made") {
+  if (::geteuid() != 0) {
+    MESSAGE("skipped: needs root");
+    return;
+  }
+  constexpr uid_t kOther = 65534, kStranger = 65533;
+  Scratch scratch;
+  REQUIRE(::chmod(scratch.folder().c_str(), 0777) == 0);
+  const std::string path = scratch.path("pool");
+  REQUIRE(must(Pool::open(path, sized(0)))->close().is_ok());
+  REQUIRE(::chown(path.c_str(), kOther, kOther) == 0);
+  REQUIRE(::chmod(path.c_str(), 0666) == 0);
+  const auto is_as_it_was = [&] {
+    struct stat found;
+    REQUIRE(::stat(path.c_str(), &found) == 0);
+    CHECK(found.st_uid == kOther);
+    CHECK(found.st_gid == kOther);
+    CHECK((found.st_mode & 07777) == 0666);
+    CHECK(scratch.entries() == 1);
+  };
+  CHECK(resize_by_copy(path, 16 * kMiB, nullptr, nullptr).is_ok());
+  CHECK(file_bytes(path) < 16 * kMiB + 1);
+  is_as_it_was();
+  REQUIRE(::seteuid(kStranger) == 0);
+  const auto refused = resize_by_copy(path, 32 * kMiB, nullptr, nullptr);
+  REQUIRE(::seteuid(0) == 0);
+  CHECK(refused.status().code() == Code::kPermission);
+  is_as_it_was();
+}
+
 TEST_CASE("a pool is told to be copied only when the copy and its name are durable") {
   const SystemFaults::Disarm disarm;
   Scratch scratch = Scratch::on_disk();
