@@ -58,7 +58,8 @@ export function explainedItem(
   { namespace, key }: { readonly namespace: readonly string[]; readonly key: string },
 ): unknown {
   const { code, message } = error as HoldfastError | ArgumentError;
-  const item = `Item ${shown(key?.length > 100 ? `${key.slice(0, 100)}…` : key)} in ${shown(namespace)}`;
+  const short = typeof key === 'string' && key.length > 100 ? `${key.slice(0, 100)}…` : key;
+  const item = `Item ${shown(short)} in ${shown(namespace)}`;
   switch (code) {
     case 'ERR_HOLDFAST_KEY_SIZE':
       return rangeError(
