@@ -11,7 +11,16 @@ const from = others && path.resolve(others, 'node_modules', '@langchain');
 // tests count barriers.
 export default defineConfig({
   resolve: {
-    alias: from ? [{ find: /^@langchain\/(.*)$/, replacement: `${from}/$1` }] : [],
+    alias: from
+      ? [
+          // No file of that name lies in the package.
+          {
+            find: '@langchain/langgraph/prebuilt',
+            replacement: `${from}/langgraph/dist/prebuilt/index.js`,
+          },
+          { find: /^@langchain\/(.*)$/, replacement: `${from}/$1` },
+        ]
+      : [],
   },
   test: {
     include: ['test/**/*.test.ts'],

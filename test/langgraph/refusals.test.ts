@@ -92,6 +92,46 @@ it('what is deep, or reaches the same on very many ways, is stored everywhere', 
   }
 });
 
+it('an item that cannot be stored is told by its key and namespace', async () => {
+  using pool = openPool();
+  const store = new HoldfastStore(pool);
+  const put = (namespace: unknown, key: unknown, value: unknown) =>
+    store.batch([
+      { namespace: ['fine'], key: 'fine', value: {} },
+      { namespace: namespace as string[], key: key as string, value: value as object },
+    ]);
+  const invalid = 'ERR_HOLDFAST_INVALID_ARGUMENT';
+  for (const [namespace, key, value, code, message] of [
+    [['a', 'b'], 'k', { p: Promise.resolve(1) }, 'ERR_HOLDFAST_CODEC', 'there is a Promise in it'],
+    [['a', 'b'], 'k\0', {}, invalid, 'text without a zero character'],
+    [['a', 'b'], 'k\ud800', {}, invalid, 'lone surrogate'],
+    [['a', 'b'], 5, {}, invalid, 'must be text'],
+    [['a', 'b'], 'k'.repeat(2000), {}, 'ERR_HOLDFAST_KEY_SIZE', 'take a hash'],
+  ] as const) {
+    const shown = typeof key === 'string' ? `"${key.slice(0, 100)}` : '5';
+    const refused = { code, message: expect.stringContaining(message) as string };
+    await expect(put(namespace, key, value)).rejects.toMatchObject(refused);
+    await expect(put(namespace, key, value)).rejects.toThrow(`Item ${shown}`);
+    await expect(put(namespace, key, value)).rejects.toThrow("in [ 'a', 'b' ]: ");
+  }
+  await expect(put('ab', 'k', {})).rejects.toMatchObject({
+    code: invalid,
+    message: expect.stringContaining('a namespace is a list of texts, not "ab"') as string,
+  });
+  for (const [operation, message] of [
+    [{ namespacePrefix: 'ab' }, 'a namespacePrefix is a list of texts, not "ab"'],
+    [{ namespace: undefined, key: 'k' }, 'a namespace is a list of texts, not undefined'],
+    [{ matchConditions: [{ matchType: 'infix', path: ['a'] }] }, 'prefix or suffix, not "infix"'],
+    [{ matchConditions: [{ matchType: 'suffix', path: 'a' }] }, 'the path of a "suffix" condition'],
+  ] as const)
+    await expect(store.batch([operation as never])).rejects.toMatchObject({
+      code: invalid,
+      message: expect.stringContaining(message) as string,
+    });
+  expect(await store.search([])).toEqual([]);
+  expect(await store.batch([{ namespacePrefix: [], limit: null as never }])).toEqual([[]]);
+});
+
 it('ids that cannot be keys are told by their names', async () => {
   using pool = openPool();
   const saver = new HoldfastSaver(pool) as unknown as BaseCheckpointSaver;

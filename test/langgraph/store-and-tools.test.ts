@@ -97,7 +97,7 @@ describe('HoldfastStore', () => {
       { namespace: ['a'], key: 'k', value: { n: 2 } },
       { namespace: ['b'], key: 'k', value: { n: 3 } },
     ]);
-    expect(results).toEqual([undefined, null, undefined, undefined]);
+    expect(results).toEqual([null, null, null, null]);
     expect(pool.stats().commits - before).toBeLessThanOrEqual(2);
     expect((await store.get(['a'], 'k'))!.value).toEqual({ n: 2 });
   });

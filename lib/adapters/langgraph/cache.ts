@@ -62,16 +62,18 @@ export function makeCache({ checkpoint }: LangGraphModules): HoldfastCacheClass 
     }
 
     async clear(namespaces: string[][]): Promise<void> {
-      const ranges =
-        namespaces.length === 0
-          ? [{}]
-          : namespaces.map((namespace) => ({ prefix: [...namespace, ''] }));
       const slices = new Slices(this.#pool);
-      for (const range of ranges)
+      const remove = async (range: { prefix?: Texts }, length?: number): Promise<void> => {
         for (const key of this.#entries.keys(range)) {
+          // Behind the same texts also lie namespaces that go on with an empty label.
+          if (length !== undefined && key.length !== length) continue;
           slices.batch.delete(this.#entries, key);
           await slices.cut();
         }
+      };
+      if (namespaces.length === 0) await remove({});
+      for (const namespace of namespaces)
+        await remove({ prefix: [...namespace, ''] }, namespace.length + 2);
       await slices.end();
     }
 

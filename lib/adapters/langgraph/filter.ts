@@ -4,15 +4,24 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
+/** Objects and lists are equal if what is in them is; all else as `===` says. */
+function isSame(value: unknown, than: unknown): boolean {
+  return value === than || (typeof than === 'object' && isDeepStrictEqual(value, than));
+}
+
+function isAmong(value: unknown, than: unknown): boolean {
+  return Array.isArray(than) && (than.includes(value) || than.some((one) => isSame(value, one)));
+}
+
 const operators: Record<string, (value: unknown, than: unknown) => boolean> = {
-  $eq: (value, than) => isDeepStrictEqual(value, than),
-  $ne: (value, than) => !isDeepStrictEqual(value, than),
+  $eq: isSame,
+  $ne: (value, than) => !isSame(value, than),
   $gt: (value, than) => Number(value) > Number(than),
   $gte: (value, than) => Number(value) >= Number(than),
   $lt: (value, than) => Number(value) < Number(than),
   $lte: (value, than) => Number(value) <= Number(than),
-  $in: (value, than) => Array.isArray(than) && than.some((one) => isDeepStrictEqual(value, one)),
-  $nin: (value, than) => !Array.isArray(than) || !than.some((one) => isDeepStrictEqual(value, one)),
+  $in: isAmong,
+  $nin: (value, than) => !isAmong(value, than),
 };
 
 export function matchesFilter(
@@ -23,12 +32,17 @@ export function matchesFilter(
 }
 
 function matchesOne(value: unknown, wanted: unknown): boolean {
-  if (typeof wanted === 'object' && wanted !== null && !Array.isArray(wanted)) {
+  if (isRecord(wanted)) {
     const asked = Object.entries(wanted);
-    // An object without operators asks for nothing, as with LangGraph's own store.
+    // An object without anything asks for nothing, as with LangGraph's own store.
     if (asked.every(([name]) => Object.hasOwn(operators, name))) {
       return asked.every(([name, than]) => operators[name]!(value, than));
     }
   }
-  return isDeepStrictEqual(value, wanted);
+  return isSame(value, wanted);
+}
+
+/** No list, Date, Map or the like, which may have nothing of their own by name. */
+function isRecord(wanted: unknown): wanted is object {
+  return Object.prototype.toString.call(wanted) === '[object Object]';
 }

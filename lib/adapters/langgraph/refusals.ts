@@ -1,9 +1,11 @@
 /**
  * What a user is told when LangGraph's own data cannot be stored. LangGraph saves a whole state at
- * once, under ids of its caller's: an error says which channel it is, and which ids.
+ * once, under ids of its caller's: an error says which channel it is, and which ids. It puts the
+ * items of a whole turn at once, so an error says which item it is.
  */
 import { compare } from '../../checkpoint/index';
-import { type ArgumentError, HoldfastError, rangeError } from '../../errors';
+import { type ArgumentError, HoldfastError, rangeError, typeError } from '../../errors';
+import { shown } from '../../options';
 import { comparing } from './values';
 
 /** What was to be stored. */
@@ -48,6 +50,29 @@ function explained(error: unknown, { doing, ids, values }: Refused): unknown {
     );
   }
   return error;
+}
+
+/** Of an item of the store. */
+export function explainedItem(
+  error: unknown,
+  { namespace, key }: { readonly namespace: readonly string[]; readonly key: string },
+): unknown {
+  const { code, message } = error as HoldfastError | ArgumentError;
+  const short = typeof key === 'string' && key.length > 100 ? `${key.slice(0, 100)}…` : key;
+  const item = `Item ${shown(short)} in ${shown(namespace)}`;
+  switch (code) {
+    case 'ERR_HOLDFAST_KEY_SIZE':
+      return rangeError(
+        `${item}: its key and namespace have more than 1,000 bytes together; take a hash`,
+        code,
+      );
+    case 'ERR_HOLDFAST_INVALID_ARGUMENT':
+      return Object.assign(typeError(`${item}: ${message}`), { cause: error });
+    case 'ERR_HOLDFAST_CODEC':
+      return new HoldfastError(code, `${item}: ${message}`, { cause: error });
+    default:
+      return error;
+  }
 }
 
 function refusalOf(value: unknown): HoldfastError | ArgumentError | undefined {

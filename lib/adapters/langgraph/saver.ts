@@ -92,8 +92,19 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       metadata: CheckpointMetadata,
       newVersions: ChannelVersions = {},
     ): Promise<Config> {
+      const thread = requiredText(config.configurable, 'thread_id', 'Saving a checkpoint');
+      const putting = this.#put(thread, config, checkpoint, metadata, newVersions);
+      return this.#threads.arrivals.add(thread, putting);
+    }
+
+    async #put(
+      thread: string,
+      config: Config,
+      checkpoint: Checkpoint,
+      metadata: CheckpointMetadata,
+      newVersions: ChannelVersions,
+    ): Promise<Config> {
       const doing = 'Saving a checkpoint';
-      const thread = requiredText(config.configurable, 'thread_id', doing);
       const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
       const parent = optionalText(config.configurable, 'checkpoint_id');
       // One without a parent, but a copy, has no channels but those that are new.
@@ -129,8 +140,19 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       taskId: string,
       taskPath?: string,
     ): Promise<void> {
+      const thread = requiredText(config.configurable, 'thread_id', 'Saving the writes of a task');
+      const putting = this.#putWrites(thread, config, writes, taskId, taskPath);
+      return this.#threads.arrivals.add(thread, putting);
+    }
+
+    async #putWrites(
+      thread: string,
+      config: Config,
+      writes: PendingWrite[],
+      taskId: string,
+      taskPath: string | undefined,
+    ): Promise<void> {
       const doing = 'Saving the writes of a task';
-      const thread = requiredText(config.configurable, 'thread_id', doing);
       const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
       const id = requiredText(config.configurable, 'checkpoint_id', doing);
       const values: unknown[] = writes.map(([, value]) => this.#values.into(value));

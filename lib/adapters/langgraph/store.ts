@@ -11,11 +11,12 @@
  */
 import { structured } from '../../codecs';
 import { typeError } from '../../errors';
-import { booleanOption, optionsObject } from '../../options';
-import type { Keyspace, PoolCore } from '../../types';
+import { booleanOption, optionsObject, shown } from '../../options';
+import type { Batch, Keyspace, PoolCore } from '../../types';
 import { matchesFilter } from './filter';
 import { mustBePool } from './given';
 import { textsCodec, type Texts } from './keys';
+import { explainedItem } from './refusals';
 import { isOver, type Mortal, sweep } from './sweep';
 import type {
   GetOperation,
@@ -69,8 +70,14 @@ export type HoldfastStoreClass = new (pool: PoolCore, options?: StoreOptions) =>
 // items are told from those of namespaces below it, and all of them lie together.
 const end = '';
 
-function keyOf(namespace: readonly string[], key: string): Texts {
-  return [...namespace, end, key];
+function keyOf({ namespace, key }: GetOperation): Texts {
+  return [...labelsOf('a namespace', namespace), end, key];
+}
+
+/** A text would be taken for a list of its characters. */
+function labelsOf(what: string, labels: readonly string[]): readonly string[] {
+  if (Array.isArray(labels)) return labels;
+  throw typeError(`HoldfastStore: ${what} is a list of texts, not ${shown(labels)}`);
 }
 
 function splitKey(texts: Texts): { namespace: string[]; key: string } {
@@ -86,6 +93,8 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
     readonly #stored: Keyspace<Texts, Uint8Array>;
     readonly #livesMs: number;
     readonly #refresh: boolean;
+    /** Of items whose puts and deletes are under way, which no read sees yet. */
+    readonly #created = new Map<string, { at: number | undefined }>();
 
     constructor(pool: PoolCore, options?: StoreOptions) {
       super();
@@ -112,12 +121,12 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
         if ('namespacePrefix' in operation) results.push(this.#search(operation, reads));
         else if ('value' in operation) {
           // Of several puts to one item the last counts.
-          puts.set(keyOf(operation.namespace, operation.key).join('\0'), operation);
-          results.push(undefined);
-        } else if ('key' in operation) results.push(this.#get(operation, reads));
+          puts.set(keyOf(operation).join('\0'), operation);
+          results.push(null);
+        } else if ('namespace' in operation) results.push(this.#get(operation, reads));
         else results.push(this.#listNamespaces(operation));
       }
-      const putting = this.#put([...puts.values()]);
+      const putting = this.#put(puts);
       for (const name of puts.keys()) reads.delete(name);
       await Promise.all([putting, this.#giveTime([...reads.values()])]);
       return results;
@@ -139,29 +148,53 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
       );
     }
 
-    async #put(puts: readonly PutOperation[]): Promise<void> {
+    async #put(puts: ReadonlyMap<string, PutOperation>): Promise<void> {
       const now = Date.now();
-      const expiresAt = this.#livesMs === Infinity ? undefined : now + this.#livesMs;
       const batch = this.#pool.batch();
-      for (const { namespace, key, value } of puts) {
-        const texts = keyOf(namespace, key);
-        if (value === null) batch.delete(this.#items, texts);
-        else {
-          const old = this.#items.get(texts);
-          const createdAt = old === undefined || isOver(old, now) ? now : old.createdAt;
-          batch.put(this.#items, texts, {
-            value: plain(value) as Record<string, unknown>,
-            createdAt,
-            updatedAt: now,
-            ...(expiresAt === undefined ? {} : { expiresAt }),
-          });
+      const created = new Map<string, { at: number | undefined }>();
+      for (const [name, operation] of puts) {
+        try {
+          created.set(name, { at: this.#add(batch, name, operation, now) });
+        } catch (error) {
+          throw explainedItem(error, operation);
         }
       }
-      if (batch.length > 0) await this.#pool.commit(batch);
+      if (batch.length === 0) return;
+      for (const [name, its] of created) this.#created.set(name, its);
+      try {
+        await this.#pool.commit(batch);
+      } finally {
+        for (const [name, its] of created)
+          if (this.#created.get(name) === its) this.#created.delete(name);
+      }
     }
 
-    #get({ namespace, key }: GetOperation, reads: Reads): Item | null {
-      const texts = keyOf(namespace, key);
+    /** Gives when the item was made; undefined where there is none from now on. */
+    #add(batch: Batch, name: string, operation: PutOperation, now: number): number | undefined {
+      const texts = keyOf(operation);
+      if (operation.value === null) {
+        batch.delete(this.#items, texts);
+        return undefined;
+      }
+      const createdAt = this.#createdAt(name, texts, now) ?? now;
+      batch.put(this.#items, texts, {
+        value: plain(operation.value) as Record<string, unknown>,
+        createdAt,
+        updatedAt: now,
+        ...(this.#livesMs === Infinity ? {} : { expiresAt: now + this.#livesMs }),
+      });
+      return createdAt;
+    }
+
+    #createdAt(name: string, texts: Texts, now: number): number | undefined {
+      const underWay = this.#created.get(name);
+      if (underWay !== undefined) return underWay.at;
+      const old = this.#items.get(texts);
+      return old === undefined || isOver(old, now) ? undefined : old.createdAt;
+    }
+
+    #get(operation: GetOperation, reads: Reads): Item | null {
+      const texts = keyOf(operation);
       const bytes = this.#stored.get(texts);
       if (bytes === undefined) return null;
       const item = structured.decode(bytes) as StoredItem;
@@ -171,14 +204,13 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
     }
 
     #search(operation: SearchOperation, reads: Reads): SearchItem[] {
-      const { namespacePrefix, filter, limit = 10, offset = 0 } = operation;
+      const { filter, limit, offset } = operation;
+      const prefix = labelsOf('a namespacePrefix', operation.namespacePrefix);
       const now = Date.now();
       const found: SearchItem[] = [];
-      let skip = offset;
-      for (const [texts, bytes] of this.#stored.range(
-        namespacePrefix.length > 0 ? { prefix: namespacePrefix } : {},
-      )) {
-        if (found.length >= limit) break;
+      let skip = offset ?? 0;
+      for (const [texts, bytes] of this.#stored.range(prefix.length > 0 ? { prefix } : {})) {
+        if (found.length >= (limit ?? 10)) break;
         const item = structured.decode(bytes) as StoredItem;
         if (isOver(item, now) || (filter && !matchesFilter(item.value, filter))) continue;
         if (skip-- > 0) continue;
@@ -189,16 +221,22 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
     }
 
     #listNamespaces({
-      matchConditions = [],
+      matchConditions,
       maxDepth,
       limit,
       offset,
     }: ListNamespacesOperation): string[][] {
       const now = Date.now();
+      const conditions = matchConditions ?? [];
+      for (const { matchType, path } of conditions) {
+        labelsOf(`the path of a ${shown(matchType)} condition`, path);
+        if (matchType !== 'prefix' && matchType !== 'suffix')
+          throw typeError(`HoldfastStore: matchType is prefix or suffix, not ${shown(matchType)}`);
+      }
       const found = new Map<string, string[]>();
       for (const [texts, bytes] of this.#stored.range()) {
         const { namespace } = splitKey(texts);
-        if (!matchConditions.every((condition) => fits(condition, namespace))) continue;
+        if (!conditions.every((condition) => fits(condition, namespace))) continue;
         const cut = maxDepth === undefined ? namespace : namespace.slice(0, maxDepth);
         const name = cut.join('\0');
         if (!found.has(name) && !isOver(structured.decode(bytes) as Mortal, now))

@@ -15,7 +15,8 @@ export interface Mortal {
 const sweptTogether = 256;
 
 export function isOver({ expiresAt }: Mortal, now: number): boolean {
-  return expiresAt !== undefined && expiresAt <= now;
+  // A time that is no number is over.
+  return expiresAt !== undefined && !(now < expiresAt);
 }
 
 /**

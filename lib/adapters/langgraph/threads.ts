@@ -28,6 +28,7 @@ import { isConflict } from '../../errors';
 import { forgetOwned } from '../../run/index';
 import { Slices } from '../../slices';
 import type { Batch, Keyspace, PoolCore } from '../../types';
+import { Arrivals } from './arrivals';
 import { indexText, runsOf, textsCodec, type Texts } from './keys';
 import { type Candidate, keptOf, type PruneRule } from './prune';
 import { isSend, livesOf, type Lives, storedBy } from './sends';
@@ -88,6 +89,7 @@ const rememberedLines = 128;
 export class Threads {
   readonly records: Keyspace<Texts, StoredCheckpoint>;
   readonly writes: Keyspace<Texts, StoredWrite>;
+  readonly arrivals = new Arrivals();
   /** The records as they are stored. */
   readonly #stored: Keyspace<Texts, Uint8Array>;
   readonly #families: Keyspace<string, number | bigint>;

@@ -7,9 +7,9 @@
  * A crash leaves nothing (it was never called), an intent (it may have been: what its safety allows
  * is done) or a receipt (it was, and never will be again). A call is known by its thread, namespace
  * and task, and within the task by the tool's name, the id of the model's tool call if there is
- * one, and which call of that it is. LangGraph gives a task its id by the checkpoint it runs on, so
- * that checkpoint must be there when the process dies: use `durability: "sync"`, as for every
- * effect.
+ * one, and which call of that it is. LangGraph gives a task its id by the checkpoint it runs on,
+ * and goes on while it saves that: a call waits until it is stored. With `durability: "exit"` it
+ * never is, so what a crash leaves is not found again.
  */
 import { createHash } from 'node:crypto';
 
@@ -58,6 +58,7 @@ const NAMES = ['safety', 'probe', 'retry', 'timeout', 'signal', 'name', 'pool'] 
 interface TaskConfig extends Config {
   readonly executionInfo?: { readonly nodeAttempt?: number };
   readonly toolCall?: { readonly id?: string };
+  readonly durability?: string;
 }
 
 /** Calls of each tool so far, within one attempt at one task. */
@@ -69,7 +70,7 @@ const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
  * intent is committed before `fn` is called, its receipt after it; a node that is run again, by
  * another process too, gets the receipt's result. An effect of which neither a receipt nor the
  * probe tells is `ERR_HOLDFAST_OUTCOME_UNKNOWN`; a call with other arguments than recorded is
- * `ERR_HOLDFAST_DIVERGED`. Use it with `durability: 'sync'`.
+ * `ERR_HOLDFAST_DIVERGED`. Not with `durability: 'exit'`.
  */
 export function durableTool<A, R>(
   fn: (args: A, context: ToolContext) => R | Promise<R>,
@@ -93,10 +94,11 @@ export function durableTool<A, R>(
   return async (args, config) => {
     const pool = options.pool ?? poolOf(config, name);
     const { thread, id } = callOf(config, name);
-    const threads = Threads.of(pool);
-    const family = threads.familyOf(thread);
     const asked = plain(args);
     const own = ownCopy(args);
+    await untilKnown(config, thread);
+    const threads = Threads.of(pool);
+    const family = threads.familyOf(thread);
     let run = await openRun(pool, id, {}, OWNER);
     for (; run.status === 'finished'; run = await openRun(pool, id, {}, OWNER)) {
       const receipt = receiptOf(pool, id, name, asked);
@@ -157,9 +159,28 @@ function receiptOf(
   );
 }
 
-function poolOf(config: Config, name: string): PoolCore {
+/** Waits until the checkpoints are stored that name the task, unless none is to be. */
+async function untilKnown({ configurable, durability }: TaskConfig, thread: string): Promise<void> {
+  const pool = saversPool({ configurable });
+  if (pool === undefined || durability === 'exit') return;
+  const { arrivals, records } = Threads.of(pool);
+  const named = (configurable?.['checkpoint_map'] ?? {}) as Record<string, string>;
+  const namespaces = Object.keys(named);
+  // A task of the functional API is named twice by one, which is in one of the namespaces.
+  const isStored = (id: string): boolean =>
+    namespaces.some((namespace) => records.has([thread, namespace, id]));
+  await arrivals.until(thread, () => Object.values(named).every(isStored));
+}
+
+/** Undefined where the graph has another saver. */
+function saversPool(config: Config | undefined): PoolCore | undefined {
   const saver = config?.configurable?.['__pregel_checkpointer'] as { pool?: PoolCore } | undefined;
-  if (typeof saver?.pool?.keyspace === 'function') return saver.pool;
+  return typeof saver?.pool?.keyspace === 'function' ? saver.pool : undefined;
+}
+
+function poolOf(config: Config | undefined, name: string): PoolCore {
+  const pool = saversPool(config);
+  if (pool !== undefined) return pool;
   throw typeError(
     `tool ${name}: pass the node's config, of a graph compiled with a HoldfastSaver, or give the tool its pool in the options`,
   );
@@ -167,7 +188,7 @@ function poolOf(config: Config, name: string): PoolCore {
 
 /** The thread of a call, and the id of the run that is the call. */
 function callOf(config: TaskConfig, name: string): { thread: string; id: string } {
-  const { configurable } = config;
+  const configurable = config?.configurable;
   const doing = `Calling tool ${name}`;
   const thread = requiredText(configurable, 'thread_id', doing);
   const task = requiredText(configurable, '__pregel_task_id', doing);
