@@ -215,6 +215,11 @@ export function endedKey(run: string, at: number): MomentKey {
   return { at: Math.max(0, at), run };
 }
 
+/** What must come before somebody claims the run: of one that does more than wait, nothing. */
+export function waitedFor({ status, waits }: RunHeader): readonly Wait[] | undefined {
+  return status === 'waiting' ? waits : undefined;
+}
+
 /** The first of those that it sleeps until. */
 export function momentOf(waits: readonly Wait[] = []): number | undefined {
   const until = Math.min(...waits.map((wait) => ('until' in wait ? wait.until : Infinity)));

@@ -331,6 +331,7 @@ export interface RunInfo {
   readonly began: number;
   readonly ended?: number;
   readonly parent?: string;
+  /** What it waits for. One that is `running` does something else beside that. */
   readonly waits: readonly Wait[];
   /** Would `claim` hand it out now? */
   readonly runnable: boolean;

@@ -16,7 +16,7 @@ import { ring } from './bell';
 import type { DriverRecord, Entry, Epochs, RunHeader } from './entries';
 import { Holder } from './holder';
 import { isWithin, outerOf } from './identity';
-import type { Journals } from './journals';
+import { type Journals, waitedFor } from './journals';
 import { entryKeyCodec, numbered, signalsFor } from './keys';
 
 /** Leaves out what the writer adds. */
@@ -141,7 +141,7 @@ export class JournalWriter {
     const fill = (batch: Batch): void => {
       this.put(batch, sequence, entry);
       options.also?.(batch);
-      if (this.#header.status === 'waiting') this.putHeader(batch);
+      if (this.#header.status === 'waiting' || this.waitsOtherwise()) this.putHeader(batch);
     };
     return this.commit(fill, options.durability, sequence, options.late);
   }
@@ -247,7 +247,7 @@ export class JournalWriter {
         result,
       });
       batch.put(journals.headers, run, header);
-      journals.ends(batch, run, this.#header.waits);
+      journals.ends(batch, run, waitedFor(this.#header));
       if (header.owner === undefined) journals.hasEnded(batch, run, ended);
       batch.put(journals.drivers, run, this.nobody());
       // What was signalled and never asked for goes with the run.
@@ -285,7 +285,8 @@ export class JournalWriter {
   /** Stops driving: who claims does not get it before that moment, if there is one. */
   async park(error: string | undefined, until: number | undefined): Promise<CommitReceipt> {
     const { journals, run } = this;
-    const { waits: before, epochs: _epochs, failed, ...rest } = this.#header;
+    const { waits: _waits, epochs: _epochs, failed, ...rest } = this.#header;
+    const before = waitedFor(this.#header);
     const times = (failed?.times ?? 0) + 1;
     const waits = until === undefined ? [] : [{ until }];
     const receipt = await this.commit((batch) => {
@@ -341,17 +342,25 @@ export class JournalWriter {
     this.putHeader(batch);
   }
 
+  /** What it waits for is there to be read beside other work too, but then nobody waits for it. */
   private putHeader(batch: Batch, epochs: RunHeader['epochs'] = undefined): void {
-    const waits = this.#moved || this.isBusyBeside() ? [] : [...this.#waits.values()];
-    const { waits: before, epochs: _epochs, ...rest } = this.#header;
+    const waits = [...this.#waits.values()];
+    const merely = waits.length > 0 && !this.#moved && !this.isBusyBeside();
+    const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
+    const before = waitedFor(this.#header);
     this.#header = {
       ...rest,
-      status: waits.length > 0 ? 'waiting' : 'running',
+      status: merely ? 'waiting' : 'running',
       ...(waits.length > 0 ? { waits } : undefined),
       ...(epochs && epochs.length > 0 ? { epochs } : undefined),
     };
     batch.put(this.journals.headers, this.run, this.#header);
-    this.journals.waits(batch, this.run, before, this.#header.waits);
+    this.journals.waits(batch, this.run, before, waitedFor(this.#header));
+  }
+
+  /** Does the header name other waits than there are? */
+  private waitsOtherwise(): boolean {
+    return (this.#header.waits?.length ?? 0) !== this.#waits.size;
   }
 
   private learn(sequence: number, epoch: number): void {
