@@ -236,7 +236,36 @@ const mutants = [
     ': «`${call.undoes.key}-undo`»',
     '`hf-${uid}-${intent}-undo`',
   ],
-  ['a resolution stays', 'tool.ts', "«if (from !== 'tool') batch.delete(resolutions, key);»", ''],
+  [
+    'a resolution stays',
+    'tool.ts',
+    "«if (from !== 'tool' || resolutions.has(key)) batch.delete(resolutions, key);»",
+    '',
+  ],
+  [
+    'what was said of an attempt that gave a result stays',
+    'tool.ts',
+    "if («from !== 'tool' || resolutions.has(key)») batch",
+    "from !== 'tool'",
+  ],
+  [
+    'what is said to have happened meanwhile is tried again',
+    'tool.ts',
+    'if («resolved?.happened») return false;',
+    'false',
+  ],
+  [
+    'what is said never to have happened while it went on stands',
+    'tool.ts',
+    'if («way.called && resolutions.get(way.key)?.happened === false»)',
+    'false',
+  ],
+  [
+    'what was said of an effect that never happened outlives its run',
+    'outcomes.ts',
+    '«for (const key of resolutions.keys({ prefix })) batch.delete(resolutions, key);»',
+    '',
+  ],
   [
     'what is said beside a probe is taken for the next attempt',
     'tool.ts',
