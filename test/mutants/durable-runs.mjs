@@ -237,12 +237,6 @@ const mutants = [
     '`hf-${uid}-${intent}-undo`',
   ],
   [
-    'a resolution stays',
-    'tool.ts',
-    "«if (from !== 'tool' || resolutions.has(key)) batch.delete(resolutions, key);»",
-    '',
-  ],
-  [
     'what was said of an attempt that gave a result stays',
     'tool.ts',
     "if («from !== 'tool' || resolutions.has(key)») batch",
@@ -269,8 +263,8 @@ const mutants = [
   [
     'what is said beside a probe is taken for the next attempt',
     'tool.ts',
-    '«else if (isListed(way)) batch.requireAbsent(resolutions, way.key);»',
-    '',
+    'else if («isListed(way)») batch.requireAbsent(resolutions, way.key);',
+    'false',
   ],
   [
     'an attempt is not written down before it is made',
@@ -425,7 +419,7 @@ const mutants = [
   [
     'an older release takes the list of the awake for whole',
     'journals.ts',
-    "«batch.delete(this.#marks, 'awake')»",
+    "«batch.delete(this.marks, 'awake')»",
     'batch',
   ],
   [
