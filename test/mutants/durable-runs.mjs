@@ -317,8 +317,30 @@ const mutants = [
     'true',
   ],
   ['the last attempt is not counted', 'kept.ts', '«tool.attempt = entry.attempt;»', ''],
-  ['what was undone is undone again', 'kept.ts', 'return «!undo?.receipt»;', 'true'],
-  ['a fork goes on with an effect of its origin', 'kept.ts', 'if («!underWay» && !own', 'true'],
+  [
+    'what was undone of a completed step lies ahead for ever',
+    'rollback.ts',
+    '«forgetUndone(run);»',
+    '',
+  ],
+  [
+    'all that was undone lies behind the first rollback',
+    'kept.ts',
+    'if («outer.some((call) => calls.has(call))») continue;',
+    'false',
+  ],
+  [
+    'what was undone is undone again',
+    'kept.ts',
+    'if («undos.get(entry.key)?.receipt») undone.set',
+    'false',
+  ],
+  [
+    'a fork goes on with an effect of its origin',
+    'kept.ts',
+    'if («!isUnderWay(kept)» && !own.calls',
+    'true',
+  ],
   [
     'the entry at which a run was forked is not part of it',
     'kept.ts',
