@@ -149,6 +149,7 @@ export class JournalWriter {
   /** A batch that is committed only while this driver drives. `late`: see `AppendOptions`. */
   begin(late = false): Batch {
     if (this.#ended) throw this.#ended;
+    if (this.isReplaced()) throw this.fenced(this.journals.drivers.get(this.run)?.token);
     if (!late) this.mustBeCurrent('what was called');
     const { pool, driverTexts } = this.journals;
     return pool.batch().requireEqual(driverTexts, this.run, this.#driverText);
@@ -266,7 +267,7 @@ export class JournalWriter {
     if (this.#ended) return;
     if (suspended) this.#moved = false;
     this.leave(closedError(this.run));
-    if (this.journals.pool.closed) return;
+    if (this.journals.pool.closed || this.isReplaced()) return;
     try {
       const batch = this.journals.pool.batch();
       batch.requireEqual(this.journals.driverTexts, this.run, this.#driverText);
@@ -427,7 +428,16 @@ export class JournalWriter {
       return this.journals.headers.get(this.run)?.status === 'finished'
         ? finishedError(this.run)
         : closedError(this.run);
-    const fenced = fencedError(this.run, this.driver.token, now?.token, error);
+    return this.fenced(now?.token, error);
+  }
+
+  /** This handle drives the run anew, or a later one of its id, perhaps with an equal record. */
+  private isReplaced(): boolean {
+    return Holder.of(this.journals.pool).isReplaced(this.driver);
+  }
+
+  private fenced(now: number | undefined, cause?: unknown): HoldfastError {
+    const fenced = fencedError(this.run, this.driver.token, now, cause);
     this.leave(fenced);
     this.forgetEpochs();
     return fenced;
@@ -459,12 +469,14 @@ function fencedError(
   run: string,
   mine: number,
   now: number | undefined,
-  cause: unknown,
+  cause?: unknown,
 ): HoldfastError {
   const since =
     now === undefined
       ? 'was deleted, or its driver record was, while this driver had not renewed its lease in time'
-      : `is driven by somebody else since: this driver's token is ${mine}, the run's is ${now}`;
+      : now <= mine
+        ? 'was deleted, and begun anew, while this driver had not renewed its lease in time'
+        : `is driven by somebody else since: this driver's token is ${mine}, the run's is ${now}`;
   return new HoldfastError(
     'ERR_HOLDFAST_FENCED',
     `run ${JSON.stringify(run)} ${since}. Nothing was recorded. Stop what this driver does outside, and open the run again`,

@@ -13,6 +13,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import forgetting from './forgetting.mjs';
+import leases from './leases.mjs';
 import { numbersIn, placeOf } from './places.mjs';
 
 const project = path.join(import.meta.dirname, '../..');
@@ -24,60 +25,7 @@ const { values: options } = parseArgs({
 // what is wrong then, file under lib/run/, where, instead: as in list.mjs.
 const mutants = [
   ...forgetting,
-  [
-    'a driver whose lease has run out counts as alive',
-    'holder.ts',
-    '&& «record.until > monotonicMs()» && this.#mayRenew(record)',
-    'true',
-  ],
-  [
-    'a lease of before the pool was opened counts',
-    'holder.ts',
-    'if («incarnation !== this.#incarnation») return false;',
-    'false',
-  ],
-  [
-    'a lease outlives its handle',
-    'holder.ts',
-    'return «handle === undefined || this.pool.readOnly || this.pool.isOpen(handle)»;',
-    'true',
-  ],
-  [
-    'a lease of a thread that was terminated is kept for ever',
-    'holder.ts',
-    'if («!this.#mayRenew(record)») batch.delete',
-    'record.incarnation !== this.#incarnation',
-  ],
-  [
-    "another handle's lease is forgotten",
-    'holder.ts',
-    'if («!this.#mayRenew(record)») batch.delete',
-    'id !== this.id',
-  ],
-  [
-    'a handle drives a run twice',
-    'holder.ts',
-    'return «this.#driving.has(run) || this.#beginning.has(run)»;',
-    'false',
-  ],
-  [
-    'a lease is renewed when it has run out',
-    'holder.ts',
-    'if («this.#until - now > this.leaseMs / 2») return;',
-    'this.#until > now',
-  ],
-  [
-    'a commit that failed has vouched for the lease',
-    'holder.ts',
-    '«this.#vouched = now + this.leaseMs;»',
-    'this.#until = this.#vouched = now + this.leaseMs;',
-  ],
-  [
-    'a lease that ends stays',
-    'holder.ts',
-    "«this.#records.deleteSync(this.id, { durability: 'eventual' });»",
-    '',
-  ],
+  ...leases,
   ['the fencing token does not rise', 'open.ts', 'token: «before.token + 1»', 'before.token'],
   [
     'beginning to drive is not conditional',
