@@ -329,7 +329,7 @@ describe('a run that does more than wait', () => {
     expect(await again.signal('approve')).toBe('yes');
     const asleep = pool.keyspace('holdfast.asleep-runs', { key: 'bytes', value: 'bytes' });
     expect(asleep.count()).toBe(0);
-    const sleeping = again.sleep(1, { suspendAfter: 0 });
+    const sleeping = again.sleep(3_600_000, { suspendAfter: 0 });
     await rejects(sleeping, 'ERR_HOLDFAST_SUSPENDED');
     expect(pool.runInfo('r')).toMatchObject({ status: 'waiting', waits: [{ until }] });
     expect(asleep.count()).toBe(1);
