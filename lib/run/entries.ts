@@ -28,6 +28,7 @@ export interface RunHeader {
   readonly parent?: string;
   /** An adapter that alone drives it: nobody can claim it. */
   readonly owner?: string;
+  /** While it is `running` too: then it does something else beside these. */
   readonly waits?: readonly Wait[];
   /**
    * Since its last result it was parked, or its driver died, so often in a row; `at` is the last

@@ -16,7 +16,7 @@ import type { ForgetRunsOptions, ForgottenRuns } from './types';
 import type { PoolCore } from '../types';
 import { Belonging, type Going, type Reason } from './belonging';
 import { ownerOf } from './checkpoints';
-import { endedBefore, listEnded } from './ended';
+import { endedBefore, listEnded, listMissed } from './ended';
 import { isDriven } from './list';
 import { Journals } from './journals';
 import { checkIdText, type MomentKey } from './keys';
@@ -118,7 +118,7 @@ class Forgetting {
   }
 
   async run(): Promise<ForgottenRuns> {
-    if (!this.dryRun) await listEnded(this.#journals, () => this.#mayGoOn());
+    const noted = await this.#list();
     for (const key of endedBefore(this.#journals, this.before)) {
       if (key.run.startsWith(this.prefix)) await this.#forget(key);
       await this.#mayGoOn();
@@ -126,7 +126,25 @@ class Forgetting {
     await this.#commit();
     await this.#removeSharing(this.#sharing);
     while (this.#again.length > 0) await this.#tryAgain();
+    await this.#note(noted);
     return { removed: this.#removed, kept: this.#kept };
+  }
+
+  /** Gives what is to be noted when all that was found is gone. */
+  async #list(): Promise<Change | undefined> {
+    const mayGoOn = (): Promise<void> => this.#mayGoOn();
+    if (this.dryRun) return undefined;
+    await listEnded(this.#journals, mayGoOn);
+    return this.#journals.knowsEnded ? listMissed(this.#journals, mayGoOn) : undefined;
+  }
+
+  /** Nothing depends on it, and all that was to be done is done. */
+  async #note(noted: Change | undefined): Promise<void> {
+    if (noted === undefined) return;
+    const { pool } = this.#journals;
+    const batch = pool.batch();
+    noted(batch);
+    await pool.commit(batch, { durability: 'eventual' }).catch(() => {});
   }
 
   async #forget(key: MomentKey): Promise<void> {

@@ -31,6 +31,8 @@ export class Holder {
   readonly #records: Keyspace<string, HolderRecord>;
   readonly #incarnation: number;
   readonly #driving = new Map<string, DriverRecord>();
+  /** Whose runs this handle began to drive anew: the new records may be equal to these. */
+  readonly #replaced = new WeakSet<DriverRecord>();
   /** Calls that are about to drive: their commits are seen before they are acknowledged. */
   readonly #beginning = new Map<string, number>();
   /** As it is stored. */
@@ -75,6 +77,10 @@ export class Holder {
     return this.#driving.has(run) && this.#until > monotonicMs();
   }
 
+  isReplaced(driver: DriverRecord): boolean {
+    return this.#replaced.has(driver);
+  }
+
   /** Adds to a commit that begins to drive what makes the lease good. */
   vouch(batch: Batch): void {
     const now = monotonicMs();
@@ -86,6 +92,9 @@ export class Holder {
 
   /** `commit` makes `driver` the run's. */
   async begin<T>(run: string, driver: DriverRecord, commit: () => Promise<T>): Promise<T> {
+    // Else nobody would begin here: somebody drove it since, or it was deleted.
+    const former = this.#driving.get(run);
+    if (former) this.#replaced.add(former);
     this.#beginning.set(run, (this.#beginning.get(run) ?? 0) + 1);
     try {
       const result = await commit();

@@ -78,11 +78,3 @@ export function* outerOf(identity: string): Iterable<string> {
   for (let end = identity.indexOf('\0', 1); end > 0; end = identity.indexOf('\0', end + 1))
     yield identity.slice(0, end);
 }
-
-/**
- * `key`: of the effect. Its number would not do: a fork's own effects have the numbers of those it
- * shares.
- */
-export function identityOfUndo(key: string): string {
-  return `\0undo ${key}`;
-}

@@ -54,7 +54,7 @@ export class Journals {
   readonly asleep: Keyspace<MomentKey, Uint8Array>;
   readonly called: Keyspace<string, Uint8Array>;
   readonly ended: Keyspace<MomentKey, Uint8Array>;
-  readonly #marks: Keyspace<string, string>;
+  readonly marks: Keyspace<string, string>;
   readonly signals: Keyspace<EntryKey, unknown>;
   readonly intents: Keyspace<string, OpenIntent>;
   readonly resolutions: Keyspace<string, ResolutionRecord>;
@@ -66,6 +66,7 @@ export class Journals {
   #knowsAwake = false;
   #keepsSleepersApart = false;
   #knowsEnded = false;
+  #incarnation: number | undefined;
 
   private constructor(readonly pool: PoolCore) {
     // JSON where records are compared byte for byte: the text of the same fields in the same order
@@ -95,7 +96,7 @@ export class Journals {
       value: 'bytes',
     });
     this.called = pool.keyspace<string, Uint8Array>(CALLED_KEYSPACE, { value: 'bytes' });
-    this.#marks = pool.keyspace<string, string>(MARKS_KEYSPACE, { value: 'utf8' });
+    this.marks = pool.keyspace<string, string>(MARKS_KEYSPACE, { value: 'utf8' });
     this.resolutions = pool.keyspace<string, ResolutionRecord>(RESOLUTIONS_KEYSPACE);
     this.operations = pool.keyspace<string, Operation>(OPERATIONS_KEYSPACE, { value: 'json' });
   }
@@ -116,24 +117,42 @@ export class Journals {
    * are older than those lists.
    */
   get knowsAwake(): boolean {
-    return (this.#knowsAwake ||= this.#marks.has('asleep') || this.#marks.has('awake'));
+    return (this.#knowsAwake ||= this.marks.has('asleep') || this.marks.has('awake'));
   }
 
-  /** Are all runs that have ended among the ended? Not where runs are older than that list. */
+  /**
+   * Are all runs that have ended among the ended? Not where runs are older than that list; and
+   * where an older build has had the pool since, all but those that it ended.
+   */
   get knowsEnded(): boolean {
-    return (this.#knowsEnded ||= this.#marks.has('ended'));
+    return (this.#knowsEnded ||= this.marks.has('ended'));
   }
 
-  /** For a commit by which all that have ended are in the list. */
-  marksEnded(batch: Batch): Batch {
-    return batch.put(this.#marks, 'ended', 'all');
+  /**
+   * For a commit by which all that have ended are in the list; with `after`, those up to that id.
+   * No older build can end one before the pool is opened again, which is another incarnation.
+   */
+  marksEnded(batch: Batch, incarnation = this.incarnation, after?: string): Batch {
+    const text = after === undefined ? String(incarnation) : `${incarnation} ${after}`;
+    return batch.put(this.marks, 'ended', text);
+  }
+
+  /** What was marked so. Earlier marks only say that there is such a list. */
+  get endedAsOf(): { readonly incarnation: number; readonly after: string | undefined } {
+    const [, incarnation = -1, after] =
+      /^(\d+)(?: ([^]*))?$/.exec(this.marks.get('ended') ?? '') ?? [];
+    return { incarnation: Number(incarnation), after };
+  }
+
+  get incarnation(): number {
+    return (this.#incarnation ??= this.pool.stats().incarnation);
   }
 
   /** For the commit that begins a run. */
   begins(batch: Batch, run: string, waits?: readonly Wait[]): void {
     if (!this.knowsEnded && isEmpty(this.headers.keys({ limit: 1 }))) this.marksEnded(batch);
     if (!this.knowsAwake && isEmpty(this.open.keys({ limit: 1 })))
-      batch.put(this.#marks, 'asleep', 'all');
+      batch.put(this.marks, 'asleep', 'all');
     batch.put(this.open, run, new Uint8Array());
     this.waits(batch, run, undefined, waits);
   }
@@ -189,8 +208,8 @@ export class Journals {
   /** An older release must not take the list of the awake for whole any more. */
   private keepSleepersApart(batch: Batch): void {
     if (this.#keepsSleepersApart || !this.knowsAwake) return;
-    if (this.#marks.has('awake') || !this.#marks.has('asleep'))
-      batch.delete(this.#marks, 'awake').put(this.#marks, 'asleep', 'all');
+    if (this.marks.has('awake') || !this.marks.has('asleep'))
+      batch.delete(this.marks, 'awake').put(this.marks, 'asleep', 'all');
     else this.#keepsSleepersApart = true;
   }
 
@@ -213,6 +232,11 @@ export class Journals {
 
 export function endedKey(run: string, at: number): MomentKey {
   return { at: Math.max(0, at), run };
+}
+
+/** What must come before somebody claims the run: of one that does more than wait, nothing. */
+export function waitedFor({ status, waits }: RunHeader): readonly Wait[] | undefined {
+  return status === 'waiting' ? waits : undefined;
 }
 
 /** The first of those that it sleeps until. */

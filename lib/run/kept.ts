@@ -11,7 +11,7 @@ import type {
   VersionEntry,
   WaitEntry,
 } from './entries';
-import { identityOf, identityOfUndo, isWithin, outerOf } from './identity';
+import { identityOf, isWithin, outerOf } from './identity';
 
 export interface KeptStep {
   readonly kind: 'step' | 'decision';
@@ -46,6 +46,10 @@ export type Kept = KeptStep | KeptTool | KeptWait | KeptMark;
 
 export interface KeptRun {
   readonly calls: Map<string, Kept>;
+  /** Compensations, by the keys of the effects they undo. */
+  readonly undos: Map<string, KeptTool>;
+  /** Of those that are complete: the identities of the effects' calls. */
+  readonly undone: Map<string, string>;
   /** Calls that are not complete, within which some of these were made. */
   readonly begun: Set<string>;
   /**
@@ -61,7 +65,15 @@ export interface KeptRun {
 }
 
 export function nothingKept(nextSequence: number): KeptRun {
-  return { calls: new Map(), begun: new Set(), undoable: [], hooked: new Set(), nextSequence };
+  return {
+    calls: new Map(),
+    undos: new Map(),
+    undone: new Map(),
+    begun: new Set(),
+    undoable: [],
+    hooked: new Set(),
+    nextSequence,
+  };
 }
 
 export function pointOf(entry: Pick<HookEntry, 'name' | 'point'>): string {
@@ -114,7 +126,7 @@ export function gatherUndo(
   journal: Iterable<[sequence: number, entry: Entry]>,
   key: string,
 ): KeptTool | undefined {
-  return gather(journal).calls.get(identityOfUndo(key)) as KeptTool | undefined;
+  return gather(journal).undos.get(key);
 }
 
 /** That call has ended, so nobody asks again for what was made within it. */
@@ -143,13 +155,18 @@ function share(
 ): void {
   if (!from) return;
   const origin = gatherFrom(read, from.run, from.upTo, forksAgo + 1);
-  for (const [identity, kept] of origin.calls) {
-    // An effect that was under way there is that run's affair; here it is a call of its own.
-    const underWay = kept.kind === 'tool' && kept.receipt === undefined;
-    if (!underWay && !own.calls.has(identity)) own.calls.set(identity, kept);
-  }
+  for (const [identity, kept] of origin.calls)
+    if (!isUnderWay(kept) && !own.calls.has(identity)) own.calls.set(identity, kept);
+  for (const [key, kept] of origin.undos)
+    if (!isUnderWay(kept) && !own.undos.has(key)) own.undos.set(key, kept);
   for (const point of origin.hooked) own.hooked.add(point);
-  for (const tool of origin.undoable) if (toUndo(own, tool)) own.undoable.push(tool);
+  for (const [key, identity] of origin.undone) own.undone.set(key, identity);
+  for (const tool of origin.undoable) addCompensable(own, tool);
+}
+
+/** An effect that was under way there is that run's affair; here it is a call of its own. */
+function isUnderWay(kept: Kept): boolean {
+  return kept.kind === 'tool' && kept.receipt === undefined;
 }
 
 /**
@@ -185,14 +202,30 @@ function gather(journal: Iterable<[sequence: number, entry: Entry]>, forksAgo = 
     run.nextSequence = sequence + 1;
     take(run, tools, sequence, entry, forksAgo);
   }
-  for (const tool of tools.values()) if (toUndo(run, tool)) run.undoable.push(tool);
+  for (const tool of tools.values())
+    if (tool.entry.compensable && tool.receipt) addCompensable(run, tool);
   return run;
 }
 
-function toUndo(run: KeptRun, tool: KeptTool): boolean {
-  if (!tool.entry.compensable || !tool.receipt) return false;
-  const undo = run.calls.get(identityOfUndo(tool.entry.key)) as KeptTool | undefined;
-  return !undo?.receipt;
+function addCompensable({ undos, undone, undoable }: KeptRun, tool: KeptTool): void {
+  const { entry } = tool;
+  if (undos.get(entry.key)?.receipt) undone.set(entry.key, callOf('step', entry));
+  else undoable.push(tool);
+}
+
+/** Do calls lie ahead that an earlier life has made, or a rollback? */
+export function liesAhead({ calls, undos }: KeptRun): boolean {
+  return calls.size > 0 || undos.size > 0;
+}
+
+/** A rollback is complete: what was undone of the calls that the code has come to is behind it. */
+export function forgetUndone({ calls, undos, undone }: KeptRun): void {
+  for (const [key, identity] of undone) {
+    const outer = [...outerOf(identity), identity];
+    if (outer.some((call) => calls.has(call))) continue;
+    undone.delete(key);
+    undos.delete(key);
+  }
 }
 
 function take(
@@ -221,10 +254,8 @@ function take(
         forksAgo,
       };
       tools.set(sequence, tool);
-      run.calls.set(
-        entry.undoes === undefined ? callOf('step', entry) : identityOfUndo(String(entry.args)),
-        tool,
-      );
+      if (entry.undoes === undefined) run.calls.set(callOf('step', entry), tool);
+      else run.undos.set(String(entry.args), tool);
       return;
     }
     case 'attempt':

@@ -5,7 +5,7 @@ import type { RunInfo, RunsOptions } from './types';
 import type { PoolCore } from '../types';
 import type { RunHeader } from './entries';
 import { Holder } from './holder';
-import { Journals } from './journals';
+import { Journals, waitedFor } from './journals';
 import { Candidates } from './candidates';
 import { checkIdText, checkRunId } from './keys';
 import { checkFormat, firstForm } from './open';
@@ -122,7 +122,8 @@ function infoOf(journals: Journals, id: string, header: RunHeader): RunInfo {
     began: header.began,
     ...(header.ended !== undefined && { ended: header.ended }),
     ...(header.parent !== undefined && { parent: header.parent }),
-    waits: header.waits ?? [],
+    // Of one that does more than wait, and that nobody drives any more, nobody waits.
+    waits: (driven ? header.waits : waitedFor(header)) ?? [],
     runnable: ready && !driven,
     parked: isParked(header),
     ...(header.failed && { failed: header.failed }),

@@ -211,7 +211,8 @@ async function takeOver(journals: Journals, id: string, { header, before, stored
   } else batch.requireEqual(drivers, id, before);
   batch.put(drivers, id, record);
   if (header.status === 'waiting') journals.takes(batch, id, header.waits);
-  if (header.status === 'waiting' || now.failed !== header.failed) batch.put(headers, id, now);
+  if (header.status === 'waiting' || header.waits || now.failed !== header.failed)
+    batch.put(headers, id, now);
   holder.vouch(batch);
   const receipt = await taking(holder, id, record, () => pool.commit(batch));
   return { record, receipt, header: now };

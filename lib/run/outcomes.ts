@@ -90,9 +90,11 @@ export async function resolveOutcome(
  */
 export function forgetKnown(journals: Journals, uid: string, batch: Batch): void {
   const { intents, resolutions } = journals;
-  for (const [key, { state }] of intents.range({ prefix: keyPrefix(uid) }))
-    if (state === 'never' || resolutions.has(key))
-      batch.delete(intents, key).delete(resolutions, key);
+  const prefix = keyPrefix(uid);
+  for (const [key, { state }] of intents.range({ prefix }))
+    if (state === 'never' || resolutions.has(key)) batch.delete(intents, key);
+  // Some are of effects that came to their end all the same.
+  for (const key of resolutions.keys({ prefix })) batch.delete(resolutions, key);
 }
 
 function unknownIntent(journals: Journals, id: string): OpenIntent {

@@ -9,7 +9,7 @@
 import type { Change } from '../slices';
 import { endOf } from './ended';
 import type { RunHeader } from './entries';
-import { endedKey, isEmpty, type Journals } from './journals';
+import { endedKey, isEmpty, type Journals, waitedFor } from './journals';
 import { entriesOf, keyPrefix, signalsFor } from './keys';
 
 /** The idempotency keys of the run's effects without a receipt. */
@@ -46,7 +46,7 @@ export function* removalOf(
     for (const key of effects)
       batch.delete(journals.intents, key).delete(journals.resolutions, key);
     batch.delete(journals.drivers, id).delete(journals.headers, id);
-    if (header?.status !== 'finished') journals.ends(batch, id, header?.waits);
+    if (header?.status !== 'finished') journals.ends(batch, id, header && waitedFor(header));
     else journals.isCalledNoMore(batch, id);
     const ended = header && endOf(journals, id, header);
     if (ended !== undefined) batch.delete(journals.ended, endedKey(id, ended));

@@ -12,8 +12,7 @@
  */
 import type { RunOptions, ToolOptions } from './types';
 import { HoldfastError, typeError } from '../errors';
-import { identityOfUndo } from './identity';
-import { gatherUndo, type Kept, type KeptRun, type KeptTool } from './kept';
+import { forgetUndone, gatherUndo, type KeptRun, type KeptTool } from './kept';
 import { ownCopy } from './own-copy';
 import { limitsOf } from './retry';
 import { callTool, type Called } from './tool';
@@ -82,17 +81,18 @@ export class Compensations {
     named: RunOptions['compensations'],
   ): Promise<string[]> {
     const names: string[] = [];
-    const kept = run.calls;
+    const { undos } = run;
     this.addKept(writer.run, run, named);
     this.#undoable.sort((a, b) => b.forksAgo - a.forksAgo || a.intent - b.intent);
-    const toDo = this.#undoable.some(({ key }) => !undoOf(kept, key)?.receipt);
+    const toDo = this.#undoable.some(({ key }) => !undos.get(key)?.receipt);
     if (toDo) await writer.append({ kind: 'rollback' });
     for (let last = this.#undoable.at(-1); last; last = this.#undoable.at(-1)) {
-      await undo(writer, uid, last, kept);
+      await undo(writer, uid, last, undos);
       // Where it stands: effects that came to their end meanwhile stand behind it.
       this.#undoable.splice(this.#undoable.indexOf(last), 1);
       names.push(last.name);
     }
+    forgetUndone(run);
     return names;
   }
 
@@ -115,7 +115,7 @@ async function undo(
   writer: JournalWriter,
   uid: string,
   effect: Undoable,
-  kept: Map<string, Kept>,
+  undos: Map<string, KeptTool>,
 ): Promise<void> {
   const call = {
     run: writer.run,
@@ -132,16 +132,15 @@ async function undo(
     undoes: effect,
   };
   try {
-    await callTool(writer, uid, call, undoOf(kept, effect.key));
+    await callTool(writer, uid, call, undos.get(effect.key));
   } catch (error) {
     // As in another life: a further rollback goes on with this call.
     const { journals, run } = writer;
     const undone = journals.pool.closed ? undefined : gatherUndo(journals.read(run), effect.key);
-    if (undone) kept.set(identityOfUndo(effect.key), undone);
+    if (undone) undos.set(effect.key, undone);
     throw error;
   }
-  // What is left of what is kept tells whether calls lie ahead.
-  kept.delete(identityOfUndo(effect.key));
+  undos.delete(effect.key);
 }
 
 function nobodySaysHow(run: string, effects: readonly KeptTool[]): HoldfastError {
@@ -153,8 +152,4 @@ function nobodySaysHow(run: string, effects: readonly KeptTool[]): HoldfastError
     `run ${JSON.stringify(run)}: nothing was rolled back, since nobody says how to undo ${calls}. ` +
       'Give the run `compensations: { [tool]: (result, context) => … }`, or call these tools again first',
   );
-}
-
-function undoOf(kept: Map<string, Kept>, key: string): KeptTool | undefined {
-  return kept.get(identityOfUndo(key)) as KeptTool | undefined;
 }

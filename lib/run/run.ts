@@ -45,6 +45,7 @@ import {
   forgetWithin,
   gatherWithin,
   keepWithin,
+  liesAhead,
   type Kept,
   type KeptMark,
   type KeptRun,
@@ -257,7 +258,7 @@ export class DurableRun implements Run {
     if (kept?.entry.kind === 'version') return kept.entry.version;
     // What is kept and not yet asked for again was recorded by code that passed here without this
     // line.
-    const version = this.#kept.calls.size > 0 ? before : current;
+    const version = liesAhead(this.#kept) ? before : current;
     await writer.append({ kind: 'version', ...plain(named), version });
     return version;
   }

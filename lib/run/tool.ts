@@ -198,13 +198,14 @@ async function attemptOnce<A, R>(way: Way<A, R>, attempt: number): Promise<R> {
 }
 
 /**
- * False: somebody has just resolved the attempt before. That must not be left behind, or it would
- * be taken for this one's.
+ * False: somebody has just resolved the attempt before, or said while it went on that it happened.
+ * That must not be left behind, or it would be taken for this one's.
  */
 async function mark<A, R>(way: Way<A, R>, attempt: number): Promise<boolean> {
   const open = openIntent(way, attempt, 'calling');
   const { resolutions } = way.writer.journals;
-  const resolved = resolutions.has(way.key);
+  const resolved = resolutions.get(way.key);
+  if (resolved?.happened) return false;
   const notWaiting = way.writer.stopWaiting(outcomeOf(way));
   const also = (batch: Batch): void => {
     open(batch);
@@ -234,8 +235,8 @@ async function receipt<A, R>(
   const also = (batch: Batch): void => {
     requireUnsettled(way, attempt, batch);
     if (isListed(way)) batch.delete(intents, key);
-    // Somebody may have resolved it beside the probe.
-    if (from !== 'tool') batch.delete(resolutions, key);
+    // Somebody may have resolved it beside the probe, or while the lease had lapsed.
+    if (from !== 'tool' || resolutions.has(key)) batch.delete(resolutions, key);
     notWaiting(batch);
   };
   const entry = { kind: 'receipt' as const, intent: way.intent, attempt, ms, from, result };
@@ -315,10 +316,13 @@ async function recordFailure<A, R>(
   neverHappened: boolean,
   error: string,
 ): Promise<void> {
-  const { intents } = way.writer.journals;
+  const { intents, resolutions } = way.writer.journals;
   const open = openIntent(way, attempt, 'failed', error);
   const also = (batch: Batch): void => {
     requireUnsettled(way, attempt, batch);
+    // Said while it went on, by who took it for dead: it may have happened since.
+    if (way.called && resolutions.get(way.key)?.happened === false)
+      batch.delete(resolutions, way.key);
     if (neverHappened) batch.delete(intents, way.key);
     else open(batch);
   };

@@ -366,7 +366,10 @@ export interface RunInfo {
   readonly ended?: number;
   /** The run whose child it is. */
   readonly parent?: string;
-  /** What it waits for. Empty if it does not wait, or is parked until `pool.unpark`. */
+  /**
+   * What it waits for; one that is `running` does something else beside that. Empty if it does not
+   * wait, or is parked until `pool.unpark`.
+   */
   readonly waits: readonly Wait[];
   /** Would `claim` hand it out now? */
   readonly runnable: boolean;

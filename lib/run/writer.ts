@@ -16,7 +16,7 @@ import { ring } from './bell';
 import type { DriverRecord, Entry, Epochs, RunHeader } from './entries';
 import { Holder } from './holder';
 import { isWithin, outerOf } from './identity';
-import type { Journals } from './journals';
+import { type Journals, waitedFor } from './journals';
 import { entryKeyCodec, numbered, signalsFor } from './keys';
 
 /** Leaves out what the writer adds. */
@@ -141,7 +141,7 @@ export class JournalWriter {
     const fill = (batch: Batch): void => {
       this.put(batch, sequence, entry);
       options.also?.(batch);
-      if (this.#header.status === 'waiting') this.putHeader(batch);
+      if (this.#header.status === 'waiting' || this.waitsOtherwise()) this.putHeader(batch);
     };
     return this.commit(fill, options.durability, sequence, options.late);
   }
@@ -149,6 +149,7 @@ export class JournalWriter {
   /** A batch that is committed only while this driver drives. `late`: see `AppendOptions`. */
   begin(late = false): Batch {
     if (this.#ended) throw this.#ended;
+    if (this.isReplaced()) throw this.fenced(this.journals.drivers.get(this.run)?.token);
     if (!late) this.mustBeCurrent('what was called');
     const { pool, driverTexts } = this.journals;
     return pool.batch().requireEqual(driverTexts, this.run, this.#driverText);
@@ -247,7 +248,7 @@ export class JournalWriter {
         result,
       });
       batch.put(journals.headers, run, header);
-      journals.ends(batch, run, this.#header.waits);
+      journals.ends(batch, run, waitedFor(this.#header));
       if (header.owner === undefined) journals.hasEnded(batch, run, ended);
       batch.put(journals.drivers, run, this.nobody());
       // What was signalled and never asked for goes with the run.
@@ -266,7 +267,7 @@ export class JournalWriter {
     if (this.#ended) return;
     if (suspended) this.#moved = false;
     this.leave(closedError(this.run));
-    if (this.journals.pool.closed) return;
+    if (this.journals.pool.closed || this.isReplaced()) return;
     try {
       const batch = this.journals.pool.batch();
       batch.requireEqual(this.journals.driverTexts, this.run, this.#driverText);
@@ -285,7 +286,8 @@ export class JournalWriter {
   /** Stops driving: who claims does not get it before that moment, if there is one. */
   async park(error: string | undefined, until: number | undefined): Promise<CommitReceipt> {
     const { journals, run } = this;
-    const { waits: before, epochs: _epochs, failed, ...rest } = this.#header;
+    const { waits: _waits, epochs: _epochs, failed, ...rest } = this.#header;
+    const before = waitedFor(this.#header);
     const times = (failed?.times ?? 0) + 1;
     const waits = until === undefined ? [] : [{ until }];
     const receipt = await this.commit((batch) => {
@@ -341,17 +343,25 @@ export class JournalWriter {
     this.putHeader(batch);
   }
 
+  /** What it waits for is there to be read beside other work too, but then nobody waits for it. */
   private putHeader(batch: Batch, epochs: RunHeader['epochs'] = undefined): void {
-    const waits = this.#moved || this.isBusyBeside() ? [] : [...this.#waits.values()];
-    const { waits: before, epochs: _epochs, ...rest } = this.#header;
+    const waits = [...this.#waits.values()];
+    const merely = waits.length > 0 && !this.#moved && !this.isBusyBeside();
+    const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
+    const before = waitedFor(this.#header);
     this.#header = {
       ...rest,
-      status: waits.length > 0 ? 'waiting' : 'running',
+      status: merely ? 'waiting' : 'running',
       ...(waits.length > 0 ? { waits } : undefined),
       ...(epochs && epochs.length > 0 ? { epochs } : undefined),
     };
     batch.put(this.journals.headers, this.run, this.#header);
-    this.journals.waits(batch, this.run, before, this.#header.waits);
+    this.journals.waits(batch, this.run, before, waitedFor(this.#header));
+  }
+
+  /** Does the header name other waits than there are? */
+  private waitsOtherwise(): boolean {
+    return (this.#header.waits?.length ?? 0) !== this.#waits.size;
   }
 
   private learn(sequence: number, epoch: number): void {
@@ -418,7 +428,16 @@ export class JournalWriter {
       return this.journals.headers.get(this.run)?.status === 'finished'
         ? finishedError(this.run)
         : closedError(this.run);
-    const fenced = fencedError(this.run, this.driver.token, now?.token, error);
+    return this.fenced(now?.token, error);
+  }
+
+  /** This handle drives the run anew, or a later one of its id, perhaps with an equal record. */
+  private isReplaced(): boolean {
+    return Holder.of(this.journals.pool).isReplaced(this.driver);
+  }
+
+  private fenced(now: number | undefined, cause?: unknown): HoldfastError {
+    const fenced = fencedError(this.run, this.driver.token, now, cause);
     this.leave(fenced);
     this.forgetEpochs();
     return fenced;
@@ -450,12 +469,14 @@ function fencedError(
   run: string,
   mine: number,
   now: number | undefined,
-  cause: unknown,
+  cause?: unknown,
 ): HoldfastError {
   const since =
     now === undefined
       ? 'was deleted, or its driver record was, while this driver had not renewed its lease in time'
-      : `is driven by somebody else since: this driver's token is ${mine}, the run's is ${now}`;
+      : now <= mine
+        ? 'was deleted, and begun anew, while this driver had not renewed its lease in time'
+        : `is driven by somebody else since: this driver's token is ${mine}, the run's is ${now}`;
   return new HoldfastError(
     'ERR_HOLDFAST_FENCED',
     `run ${JSON.stringify(run)} ${since}. Nothing was recorded. Stop what this driver does outside, and open the run again`,

@@ -100,6 +100,7 @@ function programOf(seed, run, kinds = KINDS) {
   const moreOf = () => ({
     ...(dice(5) === 0 && { safety: 'readOnly' }),
     ...(dice(4) === 0 && { timeout: 3 + dice(5) }),
+    ...(dice(6) === 0 && { aborts: 1 + dice(20) }),
   });
   const list = (length, at, depth) =>
     Array.from({ length }, (_, n) => operation(`${at}.${n}`, depth));

@@ -20,7 +20,7 @@ import { World } from './random-runs/world';
 const folder = scratchFolder('random-runs');
 afterEach(rightClock);
 const first = Number(process.env.HOLDFAST_SEED ?? 1);
-const POOLS = Number(process.env.HOLDFAST_POOLS ?? 20);
+const POOLS = Number(process.env.HOLDFAST_POOLS ?? 16);
 const LIVES = Number(process.env.HOLDFAST_LIVES ?? 25);
 const RUNS = Number(process.env.HOLDFAST_RUNS ?? 5);
 
@@ -43,7 +43,8 @@ for (let number = first; number < first + POOLS; ++number) {
     const world = new World(random(`${seed} world`));
     for (let life = 0; life <= LIVES; ++life) {
       world.generation = Math.floor((3 * life) / LIVES);
-      const patience = life === LIVES ? 300_000 : undefined;
+      const patience =
+        life === LIVES ? Number(process.env.HOLDFAST_PATIENCE ?? 300_000) : undefined;
       const one = new Life(world, { path, seed, life, runs: RUNS, patience });
       const done = await one.live();
       if (world.problems.length > 0) await tell(path, world);

@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 
 import { runGroup } from '../../scripts/run-layer.mjs';
 import forgetting from './forgetting.mjs';
+import leases from './leases.mjs';
 import { numbersIn, placeOf } from './places.mjs';
 
 const project = path.join(import.meta.dirname, '../..');
@@ -24,60 +25,7 @@ const { values: options } = parseArgs({
 // what is wrong then, file under lib/run/, where, instead: as in list.mjs.
 const mutants = [
   ...forgetting,
-  [
-    'a driver whose lease has run out counts as alive',
-    'holder.ts',
-    '&& «record.until > monotonicMs()» && this.#mayRenew(record)',
-    'true',
-  ],
-  [
-    'a lease of before the pool was opened counts',
-    'holder.ts',
-    'if («incarnation !== this.#incarnation») return false;',
-    'false',
-  ],
-  [
-    'a lease outlives its handle',
-    'holder.ts',
-    'return «handle === undefined || this.pool.readOnly || this.pool.isOpen(handle)»;',
-    'true',
-  ],
-  [
-    'a lease of a thread that was terminated is kept for ever',
-    'holder.ts',
-    'if («!this.#mayRenew(record)») batch.delete',
-    'record.incarnation !== this.#incarnation',
-  ],
-  [
-    "another handle's lease is forgotten",
-    'holder.ts',
-    'if («!this.#mayRenew(record)») batch.delete',
-    'id !== this.id',
-  ],
-  [
-    'a handle drives a run twice',
-    'holder.ts',
-    'return «this.#driving.has(run) || this.#beginning.has(run)»;',
-    'false',
-  ],
-  [
-    'a lease is renewed when it has run out',
-    'holder.ts',
-    'if («this.#until - now > this.leaseMs / 2») return;',
-    'this.#until > now',
-  ],
-  [
-    'a commit that failed has vouched for the lease',
-    'holder.ts',
-    '«this.#vouched = now + this.leaseMs;»',
-    'this.#until = this.#vouched = now + this.leaseMs;',
-  ],
-  [
-    'a lease that ends stays',
-    'holder.ts',
-    "«this.#records.deleteSync(this.id, { durability: 'eventual' });»",
-    '',
-  ],
+  ...leases,
   ['the fencing token does not rise', 'open.ts', 'token: «before.token + 1»', 'before.token'],
   [
     'beginning to drive is not conditional',
@@ -236,12 +184,35 @@ const mutants = [
     ': «`${call.undoes.key}-undo`»',
     '`hf-${uid}-${intent}-undo`',
   ],
-  ['a resolution stays', 'tool.ts', "«if (from !== 'tool') batch.delete(resolutions, key);»", ''],
+  [
+    'what was said of an attempt that gave a result stays',
+    'tool.ts',
+    "if («from !== 'tool' || resolutions.has(key)») batch",
+    "from !== 'tool'",
+  ],
+  [
+    'what is said to have happened meanwhile is tried again',
+    'tool.ts',
+    'if («resolved?.happened») return false;',
+    'false',
+  ],
+  [
+    'what is said never to have happened while it went on stands',
+    'tool.ts',
+    'if («way.called && resolutions.get(way.key)?.happened === false»)',
+    'false',
+  ],
+  [
+    'what was said of an effect that never happened outlives its run',
+    'outcomes.ts',
+    '«for (const key of resolutions.keys({ prefix })) batch.delete(resolutions, key);»',
+    '',
+  ],
   [
     'what is said beside a probe is taken for the next attempt',
     'tool.ts',
-    '«else if (isListed(way)) batch.requireAbsent(resolutions, way.key);»',
-    '',
+    'else if («isListed(way)») batch.requireAbsent(resolutions, way.key);',
+    'false',
   ],
   [
     'an attempt is not written down before it is made',
@@ -294,8 +265,30 @@ const mutants = [
     'true',
   ],
   ['the last attempt is not counted', 'kept.ts', '«tool.attempt = entry.attempt;»', ''],
-  ['what was undone is undone again', 'kept.ts', 'return «!undo?.receipt»;', 'true'],
-  ['a fork goes on with an effect of its origin', 'kept.ts', 'if («!underWay» && !own', 'true'],
+  [
+    'what was undone of a completed step lies ahead for ever',
+    'rollback.ts',
+    '«forgetUndone(run);»',
+    '',
+  ],
+  [
+    'all that was undone lies behind the first rollback',
+    'kept.ts',
+    'if («outer.some((call) => calls.has(call))») continue;',
+    'false',
+  ],
+  [
+    'what was undone is undone again',
+    'kept.ts',
+    'if («undos.get(entry.key)?.receipt») undone.set',
+    'false',
+  ],
+  [
+    'a fork goes on with an effect of its origin',
+    'kept.ts',
+    'if («!isUnderWay(kept)» && !own.calls',
+    'true',
+  ],
   [
     'the entry at which a run was forked is not part of it',
     'kept.ts',
@@ -396,7 +389,7 @@ const mutants = [
   [
     'an older release takes the list of the awake for whole',
     'journals.ts',
-    "«batch.delete(this.#marks, 'awake')»",
+    "«batch.delete(this.marks, 'awake')»",
     'batch',
   ],
   [

@@ -63,6 +63,24 @@ export default [
     'true',
   ],
   [
+    'what an earlier build has ended since is not found',
+    'ended.ts',
+    'if («begins && asOf.incarnation === incarnation») return undefined;',
+    'true',
+  ],
+  [
+    'a look at all begins anew each time',
+    'ended.ts',
+    'const begins = «asOf.after === undefined»;',
+    'true',
+  ],
+  [
+    'a look at all counts from when it came to its end',
+    'ended.ts',
+    'const as = «begins ? incarnation : asOf.incarnation»;',
+    'incarnation',
+  ],
+  [
     'the list of the ended is taken for whole',
     'ended.ts',
     'if («!journals.knowsEnded») {',

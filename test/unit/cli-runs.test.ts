@@ -152,6 +152,18 @@ test('show', async () => {
   expect(await cli(['show', path, 'none'])).toMatchObject({ code: 3 });
 });
 
+test('what a run waits for beside other work, while somebody drives it', async () => {
+  const driven = join(folder, 'driven.holdfast');
+  await using pool = await open(driven, { medium: 'file' });
+  const run = await pool.run('both');
+  run.signal('approve').catch(() => {}); // ends with the pool
+  await run.step('beside', () => 1);
+  expect(await text('runs', driven)).toMatch(/ both +running .* signal approve\n/);
+  expect(await text('show', driven, 'both')).toMatch(
+    /status +running[^]*waits for +signal approve/,
+  );
+});
+
 test('a run of a newer release is listed as that, and shown as an error', async () => {
   const newer = join(folder, 'newer.holdfast');
   {

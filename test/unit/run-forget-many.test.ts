@@ -5,7 +5,7 @@ import { open, type Holdfast, type Run } from '../../lib/index';
 import { Journals } from '../../lib/run/journals';
 import { messageOf, runChild, startWorker } from './support/child';
 import { ids, left, none, now } from './support/forgetting';
-import { all, never, runsBench } from './support/runs';
+import { all, countLooks, never, runsBench } from './support/runs';
 
 const bench = runsBench('forget-many');
 
@@ -31,6 +31,34 @@ describe('very much of it', () => {
       await pool.commit(batch);
     }
   };
+
+  test('finds what an earlier build has ended with a part of all runs a call', async () => {
+    await finished(bench.pool, 9000);
+    const unlist = async (...ids: string[]): Promise<void> => {
+      const { ended } = Journals.of(bench.pool);
+      for (const key of [...ended.keys()]) if (ids.includes(key.run)) await ended.delete(key);
+    };
+    const listedAfter = async (calls: number): Promise<number[]> => {
+      const counts: number[] = [];
+      for (let i = 0; i < calls; ++i) {
+        const looks = countLooks(bench.pool);
+        await bench.pool.forgetRuns({ olderThan: 3_600_000 });
+        expect(looks()).toBeLessThanOrEqual(4096);
+        counts.push(Journals.of(bench.pool).ended.count());
+      }
+      return counts;
+    };
+    // One of each part.
+    await unlist('r0', 'r5', 'r8999');
+    await bench.again();
+    expect(await listedAfter(4)).toEqual([8998, 8999, 9000, 9000]);
+    // And one of a part that was looked at already.
+    await bench.again();
+    await listedAfter(1);
+    await unlist('r0');
+    await bench.again();
+    expect(await listedAfter(4)).toEqual([8999, 8999, 9000, 9000]);
+  });
 
   test('leaves the event loop its turns, and makes few commits', async () => {
     const { pool } = bench;

@@ -187,6 +187,25 @@ describe('forgetting', () => {
     expect(ids(again)).toEqual(['open']);
   });
 
+  test('finds what an earlier build has ended in a pool that a later one had before', async () => {
+    const { pool } = bench;
+    await live(pool, 'a');
+    await pool.forgetRuns({ olderThan: 3_600_000 });
+    const earlier = await bench.again();
+    await live(earlier, 'b');
+    const journals = Journals.of(earlier);
+    for (const key of [...journals.ended.keys()])
+      if (key.run === 'b') await journals.ended.delete(key);
+    const later = await bench.again();
+    expect(await later.forgetRuns({ ...now(), prefix: 'b' })).toEqual({ removed: 1, kept: none });
+    // It is asked for once, for nobody else ends one since.
+    const looks = countLooks(later);
+    expect(await later.forgetRuns({ olderThan: 3_600_000 })).toEqual({ removed: 0, kept: none });
+    expect(looks()).toBe(0);
+    expect(await later.forgetRuns(now())).toEqual({ removed: 1, kept: none });
+    expect(left(later)).toEqual({});
+  });
+
   test('leaves what cannot be read, and goes on behind it', async () => {
     const { pool } = bench;
     for (const id of ['a', 'b', 'b/child', 'c', 'd']) await live(pool, id);

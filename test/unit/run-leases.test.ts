@@ -59,6 +59,35 @@ describe('leases', () => {
     expect((await bench.journal()).map(({ result }) => result)).toEqual([undefined, 'theirs']);
   });
 
+  test('a driver that slept through the end of its run records nothing in a later one of that id', async () => {
+    const pool = await bench.again({ lease: 30 });
+    await using other = await open(bench.path);
+    const paused = new Int32Array(new SharedArrayBuffer(4));
+    const first = await pool.run('r');
+    await first.step('a', () => 1);
+    const idle = await pool.run('idle');
+    Atomics.wait(paused, 0, 0, 100);
+    // Both before this handle renews its lease.
+    for (const theirs of ['r', 'idle'].map((id) => other.run(id))) await (await theirs).finish();
+    await other.forgetRuns({ olderThan: -1000 });
+    const second = await pool.run('r');
+    await pool.run('idle');
+    // The same handle, and the first token again.
+    expect([first.fencingToken, second.fencingToken, second.continued]).toEqual([1, 1, false]);
+    const fenced = await rejects(
+      first.step('b', () => 'of the first'),
+      'ERR_HOLDFAST_FENCED',
+    );
+    expect(fenced.message).toContain('was deleted, and begun anew');
+    await rejects(first.checkpoint('of the first'), 'ERR_HOLDFAST_FENCED');
+    first.close();
+    idle.close();
+    expect(await other.claim()).toBeUndefined();
+    expect(await second.step('a', () => 'new')).toBe('new');
+    await second.finish('mine');
+    expect(await bench.kinds()).toEqual(['start', 'step', 'end']);
+  });
+
   test('of a thread that was terminated end with it', async () => {
     const pool = await bench.again({ lease: 3_600_000 });
     const worker = startWorker(

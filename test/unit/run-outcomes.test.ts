@@ -276,3 +276,70 @@ describe('unknown outcomes', () => {
     ]);
   });
 });
+
+describe('what is said while a driver that lost its lease goes on', () => {
+  const listed = () =>
+    ['intents', 'resolutions'].map((name) => bench.pool.keyspace(`holdfast.${name}`).count());
+  const paused = new Int32Array(new SharedArrayBuffer(4));
+  const retry = { attempts: 2, delay: 0 };
+  const said = { value: 'said' };
+
+  /** The first attempt goes on through its lease, and is resolved; the end of it is `ends`. */
+  async function resolvedMeanwhile(resolution: Resolution, ends: () => unknown, options = {}) {
+    const pool = await bench.again({ lease: 30 });
+    await using other = await open(bench.path);
+    const run = await pool.run('r');
+    const pay = async (_args: unknown, { idempotencyKey, attempt }: ToolContext) => {
+      if (attempt > 1) return `attempt ${attempt}`;
+      Atomics.wait(paused, 0, 0, 100);
+      await other.resolve(idempotencyKey, resolution);
+      return ends();
+    };
+    const paying = run.tool('pay', 5, pay, options);
+    return { run, paid: await paying.catch((error: Error) => error.message) };
+  }
+
+  const throws = (make: () => Error) => () => {
+    throw make();
+  };
+
+  test.each<Resolution>(['never-happened', said])(
+    'counts no more than what the call gives (%j)',
+    async (resolution) => {
+      const { paid } = await resolvedMeanwhile(resolution, () => 'paid');
+      expect([paid, listed()]).toEqual(['paid', [0, 0]]);
+    },
+  );
+
+  test('stands where it says that it happened: no other attempt is made', async () => {
+    for (const [ends, options] of [
+      [throws(refused), { retry }],
+      [throws(busy), { retry, probe: () => ({ happened: false }) }],
+    ] as const) {
+      const { run, paid } = await resolvedMeanwhile(said, ends, options);
+      expect([paid, listed()]).toEqual(['said', [0, 0]]);
+      await run.finish();
+      await bench.pool.forgetRuns({ olderThan: -1000 });
+    }
+    const { run } = await resolvedMeanwhile(said, throws(busy));
+    run.close();
+    const later = (await bench.pool.claim())!;
+    expect([await later.tool('pay', 5, never), listed()]).toEqual(['said', [0, 0]]);
+  });
+
+  test('is asked anew where it says that it did not: it may have, since', async () => {
+    const { run, paid } = await resolvedMeanwhile('never-happened', throws(busy), { retry });
+    expect([paid, listed()]).toEqual(['busy', [1, 0]]);
+    expect(bench.pool.unknownOutcomes()).toMatchObject([{ tool: 'pay', error: 'Error: busy' }]);
+    run.close();
+    const later = await bench.pool.run('r');
+    await rejects(later.tool('pay', 5, never), 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
+  });
+
+  test('is not kept behind the end of a run that makes no use of it', async () => {
+    const { run, paid } = await resolvedMeanwhile(said, throws(refused));
+    expect([paid, listed()]).toEqual(['refused', [0, 1]]);
+    await run.finish();
+    expect(listed()).toEqual([0, 0]);
+  });
+});

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
-import { open } from '../../lib/index';
+import { open, type ToolContext } from '../../lib/index';
 import { messageOf, startWorker } from './support/child';
 import { never, rejects, runsBench } from './support/runs';
 
@@ -296,6 +296,57 @@ describe('a run that does more than wait', () => {
     }
     const pool = await bench.again();
     expect([(await pool.claim())?.id, (await pool.claim())?.id].sort()).toEqual(['step', 'tool']);
+  });
+
+  test('tells what it waits for beside that, and behind it, but nobody waits for it', async () => {
+    const run = await bench.pool.run('r');
+    let end!: () => void;
+    const working = run.step('long', () => new Promise<void>((done) => (end = done)));
+    const approve = { signal: 'approve' };
+    const until = Date.now() + 3_600_000;
+    const waits = [run.signal('approve'), run.sleep(new Date(until))];
+    for (const wait of waits) wait.catch(() => {}); // they end with the pool
+    await expect.poll(() => bench.pool.runInfo('r')?.waits).toEqual([approve, { until }]);
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'running', runnable: false });
+    end();
+    await working;
+    expect(bench.pool.runInfo('r')).toMatchObject({
+      status: 'running',
+      waits: [approve, { until }],
+    });
+    expect([...bench.pool.runs({ status: 'running' })]).toMatchObject([
+      { waits: [approve, { until }] },
+    ]);
+    await bench.pool.signal('r', 'approve', 'yes');
+    expect(await waits[0]).toBe('yes');
+    expect(bench.pool.runInfo('r')).toMatchObject({ status: 'running', waits: [{ until }] });
+    run.close();
+    const { pool } = bench;
+    // It has more to do than to wait for what its code, if it ever comes there, asks for again.
+    expect(pool.runInfo('r')).toMatchObject({ status: 'running', waits: [], runnable: true });
+    const again = (await pool.claim())!;
+    expect(pool.runInfo('r')).toMatchObject({ status: 'running', waits: [] });
+    expect(await again.signal('approve')).toBe('yes');
+    const asleep = pool.keyspace('holdfast.asleep-runs', { key: 'bytes', value: 'bytes' });
+    expect(asleep.count()).toBe(0);
+    const sleeping = again.sleep(3_600_000, { suspendAfter: 0 });
+    await rejects(sleeping, 'ERR_HOLDFAST_SUSPENDED');
+    expect(pool.runInfo('r')).toMatchObject({ status: 'waiting', waits: [{ until }] });
+    expect(asleep.count()).toBe(1);
+  });
+
+  test('tells no wait of an attempt that is over', async () => {
+    const run = await bench.pool.run('r');
+    const waited = (): boolean => (bench.pool.runInfo('r')?.waits.length ?? 0) > 0;
+    const call = async (_args: unknown, { attempt }: ToolContext): Promise<unknown> => {
+      if (attempt > 1) return bench.pool.runInfo('r')?.waits;
+      run.signal('x').catch(() => {});
+      await run.step('beside', () => 1);
+      await expect.poll(waited).toBe(true);
+      throw new Error('busy');
+    };
+    const options = { safety: 'idempotent', retry: { attempts: 2, delay: 0 } } as const;
+    expect(await run.tool('t', 1, call, options)).toEqual([]);
   });
 
   test('is suspended only when what goes on beside the wait has ended', async () => {

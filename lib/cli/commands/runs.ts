@@ -69,6 +69,7 @@ export function addShow(program: Command): void {
       await withReader(output, path, async (pool) => {
         const info = pool.runInfo(mustBeThere(pool, id))!;
         const summary = await summaryOf(pool, info);
+        const waits = waitsText(pool, info);
         output.value({ ...placeOf(pool), run: { ...info, ...summary } });
         output.pairs([
           ['run', id],
@@ -79,7 +80,7 @@ export function addShow(program: Command): void {
           ['entries', kindsText(summary.kinds)],
           ['driven', drivenText(info)],
           ...(info.failed ? [['failed', failedText(info.failed)] as const] : []),
-          ...(info.status === 'waiting' ? [['waits for', waitsText(pool, info)] as const] : []),
+          ...(waits === '' ? [] : [['waits for', waits] as const]),
           ['input', brief(summary.input)],
           ['state', brief(summary.state)],
           ...(info.status === 'finished' ? [['result', brief(summary.result)] as const] : []),

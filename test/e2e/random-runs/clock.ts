@@ -1,5 +1,7 @@
 /**
  * The system's clock, that somebody sets: sleeps may end early, or be over in another life only.
+ * And the clock that never jumps, by which leases end: as if all threads had stood still, so that
+ * those who drive go on while others may take their runs.
  */
 const HOURS = 6;
 const { now } = Date;
@@ -24,3 +26,12 @@ export function rightClock(): void {
 }
 
 export const CLOCK_HOURS = HOURS;
+
+const bigint = process.hrtime.bigint.bind(process.hrtime);
+let stoodStill = 0n;
+process.hrtime.bigint = () => bigint() + stoodStill;
+
+/** Every lease of so many milliseconds has run out. */
+export function standStill(ms: number): void {
+  stoodStill += BigInt(ms) * 1_000_000n;
+}

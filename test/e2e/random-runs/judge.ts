@@ -13,6 +13,11 @@ const CALLS = ['step', 'decision', 'intent', 'signal', 'wait', 'child', 'version
 const callOf = ({ kind, within, name, occurrence, until, undoes, key }: JournalEntry): string =>
   JSON.stringify([kind, within, name, occurrence, until === undefined, undoes && key]);
 
+/** What somebody sees of an entry: its epoch may be known later only. */
+export function sightOf({ epoch: _epoch, ...entry }: JournalEntry): string {
+  return inspect(entry, { depth: 6, breakLength: Infinity });
+}
+
 export async function judge(pool: Holdfast, id: string, world: World, seed: string): Promise<void> {
   const journal = await all(pool.journal(id));
   expect([id, journal[0]?.kind, journal.at(-1)?.kind]).toEqual([id, 'start', 'end']);
@@ -43,10 +48,34 @@ export async function judge(pool: Holdfast, id: string, world: World, seed: stri
   for (const [name, sent] of world.of(id).sent) {
     const taken = journal
       .filter((entry) => entry.kind === 'signal' && entry.name === name)
-      .map(({ result }) => sent.findIndex((value) => value.id === (result as { id: string }).id));
+      .map(({ result }) =>
+        sent.findIndex(({ value }) => value.id === (result as { id: string }).id),
+      );
     expect([id, name, taken]).toEqual([id, name, [...new Set(taken)].sort((a, b) => a - b)]);
     expect(taken).not.toContain(-1);
+    // None that was there was passed over.
+    const passed = sent.findIndex(
+      ({ landed }, n) => landed && n < (taken.at(-1) ?? 0) && !taken.includes(n),
+    );
+    expect([id, name, 'passed over', passed]).toEqual([id, name, 'passed over', -1]);
   }
+
+  // Within a rollback the last effect is undone first.
+  let last = Infinity;
+  for (const { kind, undoes } of journal) {
+    if (kind === 'rollback') last = Infinity;
+    if (kind !== 'intent' || undoes === undefined || id.includes('~')) continue;
+    expect([id, 'undone in order', Number(undoes) < last]).toEqual([id, 'undone in order', true]);
+    last = Number(undoes);
+  }
+
+  // Who followed the journal saw what it is.
+  for (const entry of journal) {
+    const seen = world.of(id).followed.get(entry.sequence);
+    if (seen !== undefined) expect([id, seen]).toEqual([id, sightOf(entry)]);
+    world.of(id).followed.delete(entry.sequence);
+  }
+  expect([id, [...world.of(id).followed]]).toEqual([id, []]);
 
   // What was told is what is recorded.
   const kept = new Map(

@@ -3,11 +3,13 @@
  * driving them side by side, until a moment that is diced, when one of them or all die.
  */
 import { setTimeout as pause } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 
 import { HoldfastError, type Run } from '../../../lib/index';
-import { CLOCK_HOURS, latestNow, rightClock, setClock } from './clock';
+import { CLOCK_HOURS, latestNow, rightClock, setClock, standStill } from './clock';
 import { Died, Mortal } from './deaths';
-import { type Driving, Parks, Program } from './program-run';
+import { sightOf } from './judge';
+import { type Driving, forked, Parks, Program } from './program-run';
 import { type Dice, random } from './programs';
 import type { World } from './world';
 
@@ -101,11 +103,14 @@ export class Life {
 
   private async begin(): Promise<void> {
     const { pool } = this.#mortals[0]!;
+    const { gone } = this.world;
     const orders = pool.keyspace('orders');
     for (let n = 0; n < this.options.runs; ++n) {
       const id = `agent ${n}`;
-      if ((pool.runInfo(id) !== undefined) !== orders.has(id))
+      if ((pool.runInfo(id) !== undefined) !== orders.has(id) && !gone.has(id))
         this.world.problem('a run without its batch, or the other way round', id);
+      if (pool.runInfo(id)) gone.delete(id);
+      else if (gone.has(id) && this.#dice(3) > 0) continue;
       if (pool.runInfo(id)) continue;
       const moment = Date.now() + this.#dice(20);
       const later = this.#dice(4) === 0 ? { notBefore: new Date(moment) } : {};
@@ -126,11 +131,21 @@ export class Life {
     const dice = random(`${this.options.seed} ${this.options.life} ${this.#dice(1e9)}`);
     const { world } = this;
     const hooks = {
-      onDecision: ({ run, name }: { run: { id: string }; name?: string }) =>
-        void world.of(run.id).hooked.add(name!),
+      onStart: () => this.mayFail(dice),
+      onDecision: ({ run, name }: { run: { id: string }; name?: string }) => {
+        world.of(run.id).hooked.add(name!);
+        this.mayFail(dice);
+      },
+      onInterval: () => this.mayFail(dice),
+      everySteps: 1 + dice(4),
+      onEnd: () => this.mayFail(dice),
+      onHookError: () => this.mayFail(dice, 'a hook that failed'),
     };
-    const undo = async (_result: unknown, { idempotencyKey: key }: { idempotencyKey: string }) => {
+    const undo = async (result: unknown, { idempotencyKey: key }: { idempotencyKey: string }) => {
       await mortal.outside();
+      const effect = world.effects.get(key.slice(0, -'-undo'.length));
+      if (effect && !isDeepStrictEqual(effect.value, result))
+        world.problem('undone with another result', key, effect, result);
       world.undone.set(key, (world.undone.get(key) ?? 0) + 1);
       await mortal.outside();
       if (dice(6) === 0) throw new Error('busy: undoing');
@@ -165,7 +180,8 @@ export class Life {
         world.problem('claimed too early', run.id, told.aside);
       const options = { hooks, compensations, suspendAfter: dice(10) };
       world.note('claimed', run.id, run.fencingToken, mortal.pool.handle, this.options.life);
-      const driving: Driving = { world, mortal, dice, seed: this.options.seed, options };
+      const patient = this.options.patience !== undefined;
+      const driving: Driving = { world, mortal, dice, seed: this.options.seed, patient, options };
       try {
         await new Program(driving, run).drive();
       } catch (error) {
@@ -177,6 +193,10 @@ export class Life {
         if (!mortal.dead) run.close();
       }
     }
+  }
+
+  private mayFail(dice: Dice, what = 'busy: a hook'): void {
+    if (dice(8) === 0) throw new Error(what);
   }
 
   /** What can be claimed although nothing was: not so again and again. */
@@ -218,6 +238,10 @@ export class Life {
       if (more || this.living() === undefined) this.work(this.open());
       const mortal = this.living();
       if (patience === undefined && this.#dice(30) === 0) setClock(this.#dice(CLOCK_HOURS));
+      if (patience === undefined && this.#dice(40) === 0) {
+        standStill(LEASE + 1);
+        this.world.note('all stood still');
+      }
       try {
         if (mortal && (await this.ruleOnce(mortal))) return true;
       } catch (error) {
@@ -235,18 +259,29 @@ export class Life {
     const { pool } = mortal;
     const all = [...pool.runs()];
     const unfinished = all.filter(isOpen);
-    if (unfinished.length === 0 && all.length >= this.options.runs) return true;
+    const begun = (n: number): boolean =>
+      world.gone.has(`agent ${n}`) || pool.runInfo(`agent ${n}`) !== undefined;
+    if (
+      unfinished.length === 0 &&
+      Array.from({ length: this.options.runs }, (_, n) => n).every(begun)
+    )
+      return true;
     for (const { id, parked, waits, fencingToken } of unfinished) {
       if (!parked)
         for (const wait of waits) 'signal' in wait && (await this.send(mortal, id, wait.signal));
+      // Before anybody asks for it.
+      if (this.#dice(200) === 0) await this.send(mortal, id, this.#dice(2) === 0 ? 'a' : 'b');
       else if (waits.length === 0 && this.#dice(3) === 0) {
         world.of(id).unparked.add(fencingToken);
         await mortal.orDied(pool.unpark(id));
       }
     }
-    for (const { id } of pool.unknownOutcomes()) {
+    const some = all[this.#dice(all.length + 20)];
+    if (some) await this.lookInto(mortal, some.id);
+    if (this.#dice(60) === 0) await this.forget(mortal);
+    for (const { id, attempt } of pool.unknownOutcomes()) {
       if (this.#dice(3) > 0) continue;
-      const answer = world.asked(id);
+      const answer = world.asked(id, { attempt });
       const resolution = answer.happened ? { value: answer.result } : 'never-happened';
       await mortal.orDied(pool.resolve(id, resolution)).catch((error: unknown) => {
         if (!['ERR_HOLDFAST_CONFLICT', 'ERR_HOLDFAST_NOT_FOUND'].includes(codeOf(error)))
@@ -261,9 +296,84 @@ export class Life {
     const value = this.world.fresh(run, ` signal ${name}`);
     const sent = told.sent.get(name) ?? [];
     told.sent.set(name, sent);
-    sent.push(value);
-    await mortal.orDied(mortal.pool.signal(run, name, value)).catch((error: unknown) => {
-      if (codeOf(error) !== 'ERR_HOLDFAST_RUN_FINISHED') throw error;
+    const one = { value, landed: false };
+    sent.push(one);
+    await mortal.orDied(mortal.pool.signal(run, name, value)).then(
+      () => void (one.landed = true),
+      (error: unknown) => {
+        const over = ['ERR_HOLDFAST_RUN_FINISHED', 'ERR_HOLDFAST_NOT_FOUND'];
+        if (!over.includes(codeOf(error))) throw error;
+      },
+    );
+  }
+
+  /** What somebody does with a run who does not drive it. */
+  private async lookInto(mortal: Mortal, id: string): Promise<void> {
+    const { pool } = mortal;
+    const { world } = this;
+    switch (this.#dice(6)) {
+      case 0:
+        return this.follow(mortal, id);
+      case 1: {
+        const all = [...pool.history(id)];
+        const states = all.map((one) => pool.at(one.id));
+        for (const state of states) world.checkState(id, state);
+        const [first, last] = [all[0], all.at(-1)];
+        if (!first || !last) return;
+        const changed = pool.diff(first.id, last.id).length > 0;
+        if (changed !== !isDeepStrictEqual(states[0], states.at(-1)))
+          world.problem('another difference than there is', id, states[0], states.at(-1));
+        return;
+      }
+      case 2:
+        if (this.#dice(3) === 0)
+          await mortal.orDied(pool.prune(id, { keepLast: 1 + this.#dice(3) }));
+        return;
+      case 3: {
+        const all = [...pool.history(id)];
+        const one = all[this.#dice(all.length)];
+        if (!one || id.includes('~') || this.#dice(4) > 0) return;
+        const fork = (as: string) => mortal.orDied(pool.fork(one.id, as));
+        await forked(world, this.options.seed, id, one.id, pool.at(one.id), '~9', fork);
+        return;
+      }
+      case 4:
+        // It is driven, or else it is driven here for no more than a moment.
+        if (pool.runInfo(id) === undefined) return;
+        await mortal
+          .orDied(pool.run(id))
+          .then((run) => run.close())
+          .catch((error: unknown) => {
+            if (!mayEnd(error)) throw error;
+          });
+        return;
+      default:
+    }
+  }
+
+  private follow({ pool }: Mortal, id: string): void {
+    const { followed } = this.world.of(id);
+    const follow = async (): Promise<void> => {
+      for await (const entry of pool.journal(id, { follow: true })) {
+        const seen = followed.get(entry.sequence);
+        if (seen !== undefined && seen !== sightOf(entry))
+          this.world.problem('followed another journal', id, seen, entry);
+        followed.set(entry.sequence, sightOf(entry));
+      }
+    };
+    follow().catch((error: unknown) => {
+      if (!pool.closed && !this.#over) this.world.problem('a follower failed', id, error);
+    });
+  }
+
+  private async forget(mortal: Mortal): Promise<void> {
+    const { pool } = mortal;
+    this.world.forgets = true;
+    // Whatever has ended, by whatever clock.
+    const olderThan = new Date(4e14);
+    const isThere = (id: string): boolean => pool.runInfo(id) !== undefined;
+    await mortal.orDied(pool.forgetRuns({ olderThan })).finally(() => {
+      if (!mortal.dead) this.world.forgotten(isThere);
     });
   }
 
@@ -271,6 +381,7 @@ export class Life {
   private checkAtRest(): void {
     const { pool } = this.#mortals[0]!;
     const { world } = this;
+    world.forgotten((id) => pool.runInfo(id) !== undefined);
     const infos = [...world.told.values()].map((told) => ({ told, info: pool.runInfo(told.id) }));
     const runnable = new Set([...pool.runs({ status: 'runnable' })].map(({ id }) => id));
     for (const { told, info } of infos) {

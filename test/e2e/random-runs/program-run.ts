@@ -4,13 +4,15 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Holdfast, Run, RunOptions, ToolContext } from '../../../lib/index';
 import type { Mortal } from './deaths';
 import { type Dice, operationsOf, type Operation, programOf } from './programs';
-import type { Value, World } from './world';
+import type { Saved, Told, Value, World } from './world';
 
 export interface Driving {
   readonly world: World;
   readonly mortal: Mortal;
   readonly dice: Dice;
   readonly seed: string;
+  /** Nothing is cut off any more. */
+  readonly patient: boolean;
   /** For children too. */
   readonly options: RunOptions;
 }
@@ -27,19 +29,24 @@ export class Parks extends Error {
 export class Program {
   readonly #pool: Holdfast;
   readonly #values: Record<string, unknown> = {};
+  /** Of this run, not of a later one of the same id. */
+  readonly #told: Told;
 
   constructor(
     private readonly driving: Driving,
     private readonly run: Run,
   ) {
     this.#pool = driving.mortal.pool;
+    this.#told = driving.world.of(run.id);
+    this.#told.newest = Math.max(this.#told.newest, run.fencingToken);
   }
 
   async drive(): Promise<unknown> {
     const { driving, run } = this;
     const { world, mortal } = driving;
-    const told = world.of(run.id);
+    const told = this.#told;
     if (run.status === 'finished') {
+      told.ending = true;
       if (told.finished && told.finished.result !== (run.result as Value).id)
         world.problem('another result', run.id, told.finished, run.result);
       return run.result;
@@ -54,6 +61,7 @@ export class Program {
     told.furthest = ops.length;
     if (undone) await this.living(run.rollback());
     const made = world.fresh(run.id, ' end');
+    told.ending = true;
     world.note('ends', run.id, run.fencingToken, mortal.pool.handle);
     await this.living(run.finish(made));
     told.finished = { result: made.id };
@@ -64,8 +72,8 @@ export class Program {
 
   private checkState(): void {
     const { world } = this.driving;
-    const told = world.of(this.run.id);
-    const state = this.run.state as { number: string } | undefined;
+    const told = this.#told;
+    const state = this.run.state as Saved | undefined;
     const number = state?.number;
     // A fork of a child has its state.
     const isAny =
@@ -75,7 +83,8 @@ export class Program {
       told.states[0] === undefined;
     if (!isAny && !told.states.includes(number))
       world.problem('another state', this.run.id, told.states, number);
-    told.states = [number];
+    world.checkState(this.run.id, state);
+    if (this.run.fencingToken === told.newest) told.states = [number];
   }
 
   private living<T>(value: Promise<T>): Promise<T> {
@@ -95,12 +104,14 @@ export class Program {
     if (op.beside) return this.beside(op.beside);
     const value = await this.living(this.call(op, place));
     if (value === undefined) return;
-    const { world } = this.driving;
-    const told = world.of(this.run.id);
-    world.ack(this.run.id, op, value);
+    const { world, dice } = this.driving;
+    const told = this.#told;
+    world.ack(told, op, value);
     this.#values[op.at] = value;
     if (op.kind === 'decision' && !this.run.id.includes('~') && !told.hooked.has(op.name))
       world.problem('a decision without its hook', this.run.id, op.at);
+    // It is the code's from now on.
+    if (typeof value === 'object' && dice(3) === 0) (value as { mine?: number }).mine = 1;
   }
 
   private async call(op: Operation, place = -1): Promise<unknown> {
@@ -123,13 +134,11 @@ export class Program {
       case 'signal':
         return run.signal(name);
       case 'sleep':
-        return void (await run.sleep(op.ms));
+        return void (await run.sleep(dice(2) === 0 ? op.ms : new Date(Date.now() + op.ms)));
       case 'race':
         return this.race(op);
       case 'checkpoint':
-        return this.saves(world.fresh(run.id, at).id, (number) =>
-          run.checkpoint({ number, values: { ...this.#values } }),
-        );
+        return this.checkpoint(at);
       case 'restore':
         return this.restore();
       case 'prune':
@@ -156,7 +165,7 @@ export class Program {
   private async work(op: Operation): Promise<unknown> {
     const { world, mortal, dice } = this.driving;
     await mortal.outside();
-    world.called(this.run.id, op);
+    world.called(this.#told, op, this.run.fencingToken);
     if (op.inner) await this.all(op.inner);
     else await pause(dice(3));
     await mortal.outside();
@@ -164,18 +173,21 @@ export class Program {
   }
 
   private toolOptions(op: Operation) {
-    const { world, dice } = this.driving;
+    const { world, dice, patient } = this.driving;
+    // However busy the machine is, all comes to its end.
+    const hurried = !patient && dice(3) === 0;
     return {
       safety: op.safety,
       retry: { attempts: 3, delay: 1 },
-      timeout: op.timeout,
+      ...(hurried && op.timeout !== undefined && { timeout: op.timeout }),
+      ...(hurried && op.aborts !== undefined && { signal: AbortSignal.timeout(op.aborts) }),
       ...(op.probe && {
         probe: async (key: string) => {
           await pause(dice(2));
           if (dice(8) === 0) return 'unknown' as const;
           if (dice(8) === 0) throw new Error('busy: the probe');
           await this.driving.mortal.outside();
-          return world.asked(key);
+          return world.asked(key, { token: this.run.fencingToken });
         },
       }),
     };
@@ -186,14 +198,14 @@ export class Program {
     const { idempotencyKey: key, attempt } = context;
     await mortal.outside();
     if (args !== op.at) world.problem('other arguments', this.run.id, op.at, args);
-    world.called(this.run.id, op);
-    world.attempt(this.run.id, op.at, key, attempt);
+    world.called(this.#told, op, this.run.fencingToken);
+    world.attempt(this.#told, op.at, key, attempt);
     if (attempt <= op.refuses) throw busy('refused');
     if (op.inner) await this.all(op.inner);
     if (op.breaks && attempt % 2 === 1) throw busy('breaks');
     await pause(dice(op.timeout === undefined ? 3 : 10));
     await mortal.outside();
-    const value = world.happen(this.run.id, op, key, attempt);
+    const value = world.happen(this.#told, op, context);
     if (value === undefined) throw busy('stale');
     await mortal.outside();
     if (op.throws && attempt === 1) throw new Error('busy: timed out, though it happened');
@@ -208,8 +220,8 @@ export class Program {
   ): Promise<unknown> {
     const { world, mortal, dice } = this.driving;
     await mortal.outside();
-    world.called(this.run.id, op);
-    world.attempt(this.run.id, op.at, key, attempt);
+    world.called(this.#told, op, this.run.fencingToken);
+    world.attempt(this.#told, op.at, key, attempt);
     const inner = op.inner!.map((one) => this.one(one));
     // Nobody waits for those behind an attempt that failed.
     for (const one of inner) one.catch(() => {});
@@ -235,7 +247,7 @@ export class Program {
   private async once(op: Operation): Promise<unknown> {
     const { world, mortal } = this.driving;
     await mortal.outside();
-    world.called(this.run.id, op);
+    world.called(this.#told, op, this.run.fencingToken);
     const counts = this.#pool.keyspace('counts');
     const id = `${this.run.id} ${op.at}`;
     // A second time would be refused.
@@ -258,23 +270,23 @@ export class Program {
     const { world } = this.driving;
     if (world.generation < op.since) return undefined;
     const { run } = this;
-    const told = world.of(run.id);
+    const told = this.#told;
     const passed = [...told.values.keys(), ...told.shared].some((at) => topOf(at) > place);
     const version = await this.living(run.version(op.at, 1));
     if (!told.values.has(op.at) && !told.shared.has(op.at)) {
       if (passed && version !== 0)
         world.problem('passed before there was a version', run.id, op.at);
-      if (!passed && told.furthest <= place && !told.origin && version !== 1)
+      if (!passed && told.furthest <= place && !run.id.includes('~') && version !== 1)
         world.problem('came here first with the new code', run.id, op.at);
     }
-    world.ack(run.id, op, version);
+    world.ack(told, op, version);
     if (version > 0) await this.living(run.step(`new ${op.at}`, () => 1));
     return version;
   }
 
   private park(op: Operation): undefined {
     const { world, dice } = this.driving;
-    const told = world.of(this.run.id);
+    const told = this.#told;
     if (world.generation < op.since || told.parks > 2) return;
     told.parks += 1;
     throw new Parks(dice(2) === 0 ? undefined : dice(15));
@@ -282,34 +294,28 @@ export class Program {
 
   private async fork({ since }: Operation): Promise<undefined> {
     const { run } = this;
+    const { dice, seed, world } = this.driving;
+    const all = [...run.history()];
+    const checkpoint = all[dice(2) === 0 ? all.length - 1 : dice(all.length)];
+    if (!checkpoint) return;
+    const fork = (id: string) => this.living(run.fork(checkpoint.id, id));
+    await forked(world, seed, run.id, checkpoint.id, run.at(checkpoint.id), `~${since}`, fork);
+  }
+
+  private async checkpoint(at: string): Promise<undefined> {
+    const { run } = this;
     const { world } = this.driving;
-    const id = `${run.id}~${since}`;
-    if (run.id.split('~').length > 2 || run.id.includes('/') || world.told.has(id)) return;
-    const [newest] = run.history({ reverse: true, limit: 1 });
-    if (!newest) return;
-    const told = world.of(id);
-    const { ops } = programOf(this.driving.seed, run.id);
-    const kinds = new Map([...operationsOf(ops)].map((op) => [op.at, op.kind]));
-    const before = world.savedBefore.get(newest.id);
-    // What had not been told by then may or may not be shared.
-    told.shared = new Set(
-      [...(before ?? [])].filter((at) => !['child', 'eventual'].includes(kinds.get(at) ?? '')),
-    );
-    const number = (run.at(newest.id) as { number: string }).number;
-    told.states = [number];
-    try {
-      await this.living(run.fork(newest.id, id));
-    } catch (error) {
-      world.told.delete(id);
-      if ((error as { code?: string }).code !== 'ERR_HOLDFAST_NOT_FOUND') throw error;
-    }
+    const number = world.fresh(run.id, at).id;
+    const state = { number, values: { ...this.#values } };
+    world.states.set(number, structuredClone(state));
+    return this.saves(number, () => run.checkpoint(state));
   }
 
   private async restore(): Promise<undefined> {
     const { run } = this;
     const [first] = run.history({ limit: 1 });
     if (!first) return;
-    const { number } = run.at(first.id) as { number: string };
+    const { number } = run.at(first.id) as Saved;
     try {
       await this.saves(number, () => run.restore(first.id));
     } catch (error) {
@@ -320,16 +326,45 @@ export class Program {
 
   private async saves(
     number: string,
-    save: (number: string) => Promise<{ checkpoint: string }>,
+    save: () => Promise<{ checkpoint: string }>,
   ): Promise<undefined> {
     const { world } = this.driving;
-    const told = world.of(this.run.id);
+    const told = this.#told;
     const before = new Set([...told.values.keys(), ...told.shared]);
     told.states.push(number);
-    const { checkpoint } = await this.living(save(number));
+    const { checkpoint } = await this.living(save());
     world.savedBefore.set(checkpoint, before);
     // Those beside it may be on their way.
     told.states = told.states.slice(told.states.indexOf(number));
+  }
+}
+
+/** A run is forked, by its own code or from outside, unless it has such a fork. */
+export async function forked(
+  world: World,
+  seed: string,
+  run: string,
+  checkpoint: string,
+  state: unknown,
+  suffix: string,
+  fork: (id: string) => Promise<unknown>,
+): Promise<undefined> {
+  const id = `${run}${suffix}`;
+  if (run.split('~').length > 2 || run.includes('/') || world.told.has(id)) return;
+  const told = world.of(id);
+  const { ops } = programOf(seed, run);
+  const kinds = new Map([...operationsOf(ops)].map((op) => [op.at, op.kind]));
+  const before = world.savedBefore.get(checkpoint);
+  // What had not been told by then may or may not be shared.
+  told.shared = new Set(
+    [...(before ?? [])].filter((at) => !['child', 'eventual'].includes(kinds.get(at) ?? '')),
+  );
+  told.states = [(state as Saved).number];
+  try {
+    await fork(id);
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ERR_HOLDFAST_NOT_FOUND') throw error;
+    world.told.delete(id);
   }
 }
 

@@ -13,6 +13,8 @@ export interface Operation {
   /** Every other attempt fails once what is within it is done. */
   readonly breaks: boolean;
   readonly timeout?: number;
+  /** Its signal aborts behind so many milliseconds. */
+  readonly aborts?: number;
   readonly ms: number;
   /** From which generation of the code on it is there. */
   readonly since: number;

@@ -4,6 +4,7 @@
  */
 import { inspect, isDeepStrictEqual } from 'node:util';
 
+import type { ToolContext } from '../../../lib/index';
 import type { Dice, Operation } from './programs';
 
 export interface Value {
@@ -24,18 +25,36 @@ export class Told {
   /** States that may be the newest: the last one acknowledged, and what was on its way since. */
   states: unknown[] = [undefined];
   finished: { readonly result: unknown } | undefined;
+  /** It has finished, or may have. */
+  ending = false;
   parks = 0;
   /** Its driver of that token put it aside until then. */
   aside = { token: 0, until: 0 };
   /** Somebody said that it goes on: after drivers of these tokens. */
   readonly unparked = new Set<number>();
   readonly hooked = new Set<string>();
-  readonly sent = new Map<string, Value[]>();
+  readonly sent = new Map<string, Sent[]>();
+  /** Of its newest driver. One with a lower token goes on for a while, and records nothing. */
+  newest = 0;
+  /** What somebody who followed its journal saw, by sequence number. */
+  readonly followed = new Map<number, string>();
 
   constructor(
     readonly id: string,
     readonly origin?: Told,
   ) {}
+}
+
+export interface Sent {
+  readonly value: Value;
+  /** It is there for certain. */
+  landed: boolean;
+}
+
+/** A state as it was saved. */
+export interface Saved {
+  readonly number: string;
+  readonly values: unknown;
 }
 
 export class World {
@@ -46,13 +65,18 @@ export class World {
   readonly effects = new Map<string, { run: string; at: string; value: Value }>();
   /** By checkpoint: the places of what had been told for certain before it was made. */
   readonly savedBefore = new Map<string, ReadonlySet<string>>();
+  /** By their numbers. */
+  readonly states = new Map<string, Saved>();
   readonly undone = new Map<string, number>();
+  /** Runs that were finished and are forgotten. */
+  readonly gone = new Set<string>();
+  /** Somebody has begun to forget. */
+  forgets = false;
   /** Rises: newer code. */
   generation = 0;
-  /** By key: the last attempt that was begun, and the last one that nothing comes of any more. */
-  readonly #begun = new Map<string, number>();
-  readonly #over = new Map<string, number>();
-  readonly #made = new Map<string, string>();
+  /** By key: the attempts that were begun, and the last one that nothing comes of any more. */
+  readonly #begun = new Map<string, Set<number>>();
+  readonly #over = new Map<string, { attempt: number; token: number }>();
   #number = 0;
 
   constructor(readonly dice: Dice) {}
@@ -75,21 +99,23 @@ export class World {
   /** What no two calls share. */
   fresh(run: string, at: string): Value {
     const id = `${run}${at}#${++this.#number}`;
-    this.#made.set(id, `${run}${at}`);
     return { id, more: this.more() };
   }
 
-  /** The code within a step, a decision or a tool is called. */
-  called(run: string, { at, kind }: Operation): void {
-    const told = this.of(run);
+  /** The code within a step, a decision or a tool is called, by the driver of that token. */
+  called(told: Told, { at, kind }: Operation, token: number): void {
+    // Who was replaced does not know what the others got done.
+    if (token < told.newest) return;
     // What is eventual may be done again.
-    if (kind !== 'eventual' && told.values.has(at)) this.problem('called although told', run, at);
-    if (told.shared.has(at)) this.problem('called in a fork although shared', run, at);
+    if (kind !== 'eventual' && told.values.has(at))
+      this.problem('called although told', told.id, at);
+    if (told.shared.has(at)) this.problem('called in a fork although shared', told.id, at);
   }
 
   /** The call at that place gave this to the code. */
-  ack(run: string, { at, kind }: Operation, value: unknown): void {
-    const told = this.of(run);
+  ack(told: Told, { at, kind }: Operation, given: unknown): void {
+    // Its code may change what it is given.
+    const value = structuredClone(given);
     if (kind === 'eventual' && !this.isNew(told, at, value)) told.values.delete(at);
     for (
       let one: Told | undefined = told;
@@ -97,43 +123,85 @@ export class World {
       one = one === told && told.shared.has(at) ? told.origin : undefined
     ) {
       if (one.values.has(at) && !isDeepStrictEqual(one.values.get(at), value))
-        this.problem('told otherwise before', run, one.id, at, one.values.get(at), value);
+        this.problem('told otherwise before', told.id, one.id, at, one.values.get(at), value);
     }
-    this.note('told', run, at, value);
+    this.note('told', told.id, at, value);
     told.values.set(at, value);
   }
 
   /** An attempt of a tool begins. */
-  attempt(run: string, at: string, key: string, attempt: number): void {
-    const keys = this.of(run).keys;
+  attempt(told: Told, at: string, key: string, attempt: number): void {
+    const { keys } = told;
     const all = keys.get(at) ?? new Set();
     keys.set(at, all.add(key));
-    if (all.size > 1) this.problem('one call, two keys', run, at, [...all]);
-    if (attempt <= (this.#begun.get(key) ?? 0))
-      this.problem('an attempt twice', run, at, key, attempt);
-    this.#begun.set(key, attempt);
-    this.note('attempt', run, at, key, attempt);
+    if (all.size > 1) this.problem('one call, two keys', told.id, at, [...all]);
+    const begun = this.#begun.get(key) ?? new Set();
+    // The last one of a driver that was replaced may begin behind the first of the next.
+    if (begun.has(attempt)) this.problem('an attempt twice', told.id, at, key, attempt);
+    this.#begun.set(key, begun.add(attempt));
+    this.note('attempt', told.id, at, key, attempt);
   }
 
   /** It happens, unless it was said that it never will: then undefined. */
-  happen(run: string, { at, safety }: Operation, key: string, attempt: number): Value | undefined {
-    if (attempt <= (this.#over.get(key) ?? 0)) return undefined;
+  happen(
+    told: Told,
+    { at, safety }: Operation,
+    { idempotencyKey: key, attempt, fencingToken }: ToolContext,
+  ): Value | undefined {
+    const run = told.id;
+    const over = this.#over.get(key);
+    if (over && (attempt <= over.attempt || fencingToken < over.token)) return undefined;
     const before = this.effects.get(key);
-    if (before && safety === 'idempotent') return before.value;
+    if (before && safety === 'idempotent') return structuredClone(before.value);
     if (before && safety === 'effect') this.problem('an effect twice', run, at, key);
     const value = this.fresh(run, at);
     this.note('happens', run, at, key, attempt, safety);
     this.effects.set(key, { run, at, value });
-    return value;
+    return structuredClone(value);
   }
 
-  /** A final answer. */
-  asked(key: string): { happened: true; result: Value } | { happened: false } {
+  /**
+   * A final answer: nothing comes any more of the attempts that were begun, of the one that is
+   * asked about, nor of any by a driver with a lower token than who asks.
+   */
+  asked(
+    key: string,
+    { attempt = 0, token = 0 }: { attempt?: number; token?: number },
+  ): { happened: true; result: Value } | { happened: false } {
     const before = this.effects.get(key);
-    if (before) return { happened: true, result: before.value };
-    this.#over.set(key, this.#begun.get(key) ?? 0);
+    if (before) return { happened: true, result: structuredClone(before.value) };
+    this.#over.set(key, {
+      attempt: Math.max(attempt, ...(this.#begun.get(key) ?? [])),
+      token: Math.max(token, this.#over.get(key)?.token ?? 0),
+    });
     this.note('asked', key);
     return { happened: false };
+  }
+
+  /** What a checkpoint gives is what was saved under that number. */
+  checkState(run: string, state: unknown): void {
+    const { number } = (state ?? {}) as Partial<Saved>;
+    if (number !== undefined && !isDeepStrictEqual(state, this.states.get(number)))
+      this.problem('not the state that was saved', run, state, this.states.get(number));
+  }
+
+  /** Of runs that have finished: those that are not there any more were forgotten. */
+  forgotten(isThere: (run: string) => boolean): void {
+    if (!this.forgets) return;
+    for (const { id, ending } of [...this.told.values()]) {
+      if (!ending || isThere(id)) continue;
+      this.note('forgotten', id);
+      this.told.delete(id);
+      this.gone.add(id);
+      for (const checkpoint of this.savedBefore.keys())
+        if (checkpoint.startsWith(`run/${id}@`)) this.savedBefore.delete(checkpoint);
+    }
+    for (const { id, origin } of this.told.values()) {
+      if (!isThere(id)) continue;
+      if (origin && this.told.get(origin.id) !== origin) this.problem('without its origin', id);
+      const parent = id.slice(0, Math.max(0, id.lastIndexOf('/')));
+      if (parent && !this.told.has(parent)) this.problem('without its parent', id);
+    }
   }
 
   private isNew(told: Told, at: string, value: unknown): boolean {
