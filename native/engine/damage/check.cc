@@ -27,7 +27,7 @@ Status Checker::check_entries(EntriesChecked* done) {
     done->last = std::string(cursor->key());
     if (cursor->place().is_deleted()) continue;
     FoundValue value;
-    ahead_.comes_to(cursor->place().offset(), cursor->place().bytes());
+    ahead_.comes_to(*cursor);
     Status sound = reader->value_at(cursor->place(), *done->last, &value);
     if (sound.is_ok() && value.large) done->large = std::string(value.description);
     if (!sound.is_ok()) report_.damages.push_back(sound.message());

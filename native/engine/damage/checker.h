@@ -15,9 +15,9 @@
 
 #include "engine/pool.h"
 #include "engine/read/region_reader.h"
+#include "engine/read/value_ahead.h"
 #include "engine/state/fold_root.h"
 #include "engine/state/log_state.h"
-#include "medium/read_ahead.h"
 
 namespace holdfast {
 
@@ -25,6 +25,7 @@ class Checker {
  public:
   struct Parts {
     Medium& medium;
+    const Operations& operations;
     const Health& health;
     const LogState& log;
     const FoldRoot& fold;
@@ -40,7 +41,7 @@ class Checker {
         view_(view),
         epoch_(pool.epoch_of(pinned_)),
         cancelled_(cancelled),
-        ahead_(parts.medium) {}
+        ahead_(parts.medium, parts.operations, false) {}
 
   Result<CheckReport> run(const std::function<void(double)>& progress);
 
@@ -67,7 +68,7 @@ class Checker {
   const IndexView& view_;
   const uint64_t epoch_;
   const std::atomic<bool>* const cancelled_;
-  ReadAhead ahead_;  // of entries' values
+  ValueAhead ahead_;
   CheckReport report_;
 };
 

@@ -7,7 +7,7 @@
 
 #include "base/test_hooks.h"
 #include "engine/pool/pool_impl.h"
-#include "medium/read_ahead.h"
+#include "engine/read/value_ahead.h"
 
 namespace holdfast {
 
@@ -145,7 +145,7 @@ class RangeOver final : public RangeIterator {
   RangeOver(SnapshotPtr snapshot, const RangeOptions& options)
       : snapshot_(std::move(snapshot)),
         options_(options),
-        ahead_(snapshot_->pool->medium()),
+        ahead_(snapshot_->pool->medium(), snapshot_->pool->operations(), options.reverse),
         left_(options.limit) {}
 
   // What comes before a damaged entry is given; the next call says what is wrong.
@@ -233,11 +233,7 @@ class RangeOver final : public RangeIterator {
   }
   void step(Cursor* cursor) const { options_.reverse ? cursor->prev() : cursor->next(); }
   Status value_under(const Cursor& cursor, Reader& reader, FoundValue* value) {
-    ahead_.comes_to(cursor.place().offset(), cursor.place().bytes());
-    if (!ahead_.walks() && known_-- == 0) expect_scattered(cursor);
-    const Place soon = cursor.ahead(options_.reverse ? -kAhead : kAhead);
-    if (!soon.is_deleted() && !(ahead_.walks() && soon.bytes() > 2 * kAheadBytes))
-      snapshot_->pool->operations().expect(soon.offset(), std::min(soon.bytes(), kAheadBytes));
+    ahead_.comes_to(cursor);
     return reader.value_at(cursor.place(), cursor.key(), value);
   }
   // True: across a gap that is known.
@@ -262,34 +258,9 @@ class RangeOver final : public RangeIterator {
     return options_.reverse ? key >= options_.low : key < options_.high;
   }
 
-  // Values that lie anywhere are fetched many together: a disk has them in the time of one. Where
-  // one is in memory those behind it are believed to be, more of them each time.
-  void expect_scattered(const Cursor& cursor) {
-    const Medium& medium = snapshot_->pool->medium();
-    known_ = believed_;
-    believed_ = std::min(2 * believed_, kMostBelieved);
-    if (!medium.expect_reads(cursor.place().offset(), cursor.place().bytes())) return;
-    believed_ = kTogether;
-    for (known_ = 0; known_ < kTogether; known_++) {
-      const int steps = static_cast<int>(known_) + 1;
-      const Place place = cursor.ahead(options_.reverse ? -steps : steps);
-      if (place.is_deleted()) break;
-      medium.expect_reads(place.offset(), place.bytes());
-    }
-  }
-
-  // The operation of the entry so many steps on is fetched while this one is read, and of it the
-  // first lines: the rest of a long one the processor foresees by itself.
-  static constexpr int kAhead = 3;
-  static constexpr uint64_t kAheadBytes = 512;
-  static constexpr uint64_t kTogether = 64, kMostBelieved = 1024;
-
   SnapshotPtr snapshot_;
   const RangeOptions options_;
-  ReadAhead ahead_;  // of values: they lie in the order of their keys where they were put so
-  // Entries that are in memory, or on their way there, as far as is known; how many behind the next
-  // that is found there. A short range is not looked at.
-  uint64_t known_ = 8, believed_ = kTogether;
+  ValueAhead ahead_;
   uint64_t left_;
   bool begun_ = false;
   std::string last_;

@@ -87,7 +87,7 @@ Result<CheckReport> PoolImpl::check(const std::atomic<bool>* cancelled,
   HOLDFAST_TRY(visit.begin());
   auto pinned = snapshot();
   if (!pinned.is_ok()) return std::move(pinned.status());
-  const Checker::Parts parts{*medium_, health_, log_, fold_, region_reader_, secret_};
+  const Checker::Parts parts{*medium_, operations_, health_, log_, fold_, region_reader_, secret_};
   const IndexView& view = (*pinned)->view;
   return Checker(*this, parts, std::move(*pinned), view, cancelled).run(progress);
 }
