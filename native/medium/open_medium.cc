@@ -195,6 +195,11 @@ Result<PlaceReport> probe_place(const std::string& path) {
     report.map_sync = works.is_ok() && *works;
   }
   choose(&report, *place, device_dax_is_persistent(facts));
+  if (!report.writable) {
+    report.reason += report.exists
+                         ? "; but nothing can be written here: open the pool with readOnly"
+                         : "; but nothing can be written here: no pool can be made";
+  }
   return report;
 }
 

@@ -267,6 +267,10 @@ TEST_CASE("open: without permission") {
   CHECK(answer == 0);
 }
 
+static bool says(const PlaceReport& report, const char* what) {
+  return report.reason.find(what) != std::string::npos;
+}
+
 TEST_CASE("open: on a read-only file system, and on a full one") {
   const Scratch scratch = Scratch::on_disk();
   const std::string mounted = scratch.path("mounted");
@@ -305,7 +309,9 @@ TEST_CASE("open: on a read-only file system, and on a full one") {
     if (code_of_opening(pool) != Code::kReadOnly) return 9;
     if (code_of_opening(mounted + "/new", with(MediumChoice::kFile)) != Code::kReadOnly) return 10;
     Result<PlaceReport> report = probe_place(mounted);
-    if (!report.is_ok() || report->writable) return 11;
+    if (!report.is_ok() || report->writable || !says(*report, "no pool can be made")) return 11;
+    report = probe_place(pool);
+    if (!report.is_ok() || !says(*report, "open the pool with readOnly")) return 12;
     return 0;
   });
   if (answer == kMayNotMount) {

@@ -135,7 +135,7 @@ TEST_CASE("a commit that becomes durable just behind the last look of one that w
   const auto waiter = std::make_shared<Waiter>();
   FeedTail tail;
   waiter->tail = &tail;
-  tail.add(waiter);
+  REQUIRE(tail.add(waiter).is_ok());
   std::unique_lock guard(waiter->mutex);
   CHECK(waiter->changed.wait_for(guard, std::chrono::seconds(20),
                                  [&] { return waiter->looks >= 3; }));
