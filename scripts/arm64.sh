@@ -14,7 +14,8 @@ apt-get install -y -qq g++-aarch64-linux-gnu qemu-user-static cmake doctest-dev 
 if [ ! -e "$here/ready" ]; then
   mkdir -p "$here/debs/partial" "$here/lists/partial" "$here/root" "$here/include"
   # Lists and packages of arm64 in folders of their own: nothing of this system changes.
-  arm64=(-qq -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o "Dir::State::Lists=$here/lists" -o Dir::State::status=/dev/null -o APT::Sandbox::User=root)
+  arm64=(-qq -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User=root
+    -o "Dir::State::Lists=$here/lists" -o Dir::State::status=/dev/null)
   apt-get "${arm64[@]}" update
   (cd "$here/debs" && apt-get "${arm64[@]}" download libpmemobj-dev libpmemobj1 libpmem-dev libpmem1 libxxhash-dev libndctl6 libdaxctl1 \
     libkmod2 libuuid1 libzstd1 liblzma5 libssl3 libudev1 libcap2)
@@ -28,8 +29,9 @@ fi
 
 # Tests start children: the kernel has to know whom to ask for arm64's programs.
 if [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then
-  printf '%s' ':qemu-aarch64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/usr/bin/qemu-aarch64-static:F' \
-    >/proc/sys/fs/binfmt_misc/register
+  magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+  mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+  printf '%s' ":qemu-aarch64:M::$magic:$mask:/usr/bin/qemu-aarch64-static:F" >/proc/sys/fs/binfmt_misc/register
 fi
 
 rpath="-Wl,-rpath-link,$lib -Wl,-rpath-link,$here/root/lib/aarch64-linux-gnu"

@@ -166,9 +166,10 @@ export interface VersionEntry extends Named {
   readonly version: number;
 }
 
-/** Committed before the first compensation. */
+/** Committed before the first compensation, and, with what was undone, when a rollback ended. */
 export interface RollbackEntry extends Common {
   readonly kind: 'rollback';
+  readonly undone?: readonly string[];
 }
 
 /** How a hook ended. `point` says where it was called. */

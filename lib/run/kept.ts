@@ -5,6 +5,7 @@ import type {
   HookEntry,
   IntentEntry,
   ReceiptEntry,
+  RollbackEntry,
   SignalEntry,
   StartEntry,
   StepEntry,
@@ -44,6 +45,15 @@ export interface KeptMark {
 
 export type Kept = KeptStep | KeptTool | KeptWait | KeptMark;
 
+/** One that came to its end. */
+export interface KeptRollback {
+  /** Identities of the calls that had been recorded when it began. */
+  readonly before: ReadonlySet<string>;
+  readonly sequence: number;
+  readonly forksAgo: number;
+  readonly undone: readonly string[];
+}
+
 export interface KeptRun {
   readonly calls: Map<string, Kept>;
   /** Compensations, by the keys of the effects they undo. */
@@ -57,6 +67,10 @@ export interface KeptRun {
    * fork shares.
    */
   readonly undoable: KeptTool[];
+  /** The earliest first. */
+  readonly rollbacks: KeptRollback[];
+  /** The calls that had been recorded when a rollback began that has not ended. */
+  rolling?: ReadonlySet<string> | undefined;
   /** Points whose hook came to its end. */
   readonly hooked: Set<string>;
   /** The number the next entry gets. */
@@ -71,6 +85,7 @@ export function nothingKept(nextSequence: number): KeptRun {
     undone: new Map(),
     begun: new Set(),
     undoable: [],
+    rollbacks: [],
     hooked: new Set(),
     nextSequence,
   };
@@ -160,6 +175,7 @@ function share(
   for (const [key, kept] of origin.undos)
     if (!isUnderWay(kept) && !own.undos.has(key)) own.undos.set(key, kept);
   for (const point of origin.hooked) own.hooked.add(point);
+  own.rollbacks.unshift(...origin.rollbacks);
   for (const [key, identity] of origin.undone) own.undone.set(key, identity);
   for (const tool of origin.undoable) addCompensable(own, tool);
 }
@@ -216,6 +232,24 @@ function addCompensable({ undos, undone, undoable }: KeptRun, tool: KeptTool): v
 /** Do calls lie ahead that an earlier life has made, or a rollback? */
 export function liesAhead({ calls, undos }: KeptRun): boolean {
   return calls.size > 0 || undos.size > 0;
+}
+
+/**
+ * The rollback that is come to, if an earlier life has ended it: all calls that were recorded
+ * before it have been come to again, and none of the effects `come` that is behind it. Takes it
+ * away, and those that somebody else made who did not come there through these calls.
+ */
+export function takeEnded(
+  { rollbacks, calls }: KeptRun,
+  come: readonly { readonly intent: number; readonly forksAgo: number }[],
+): KeptRollback | undefined {
+  const isPassed = ({ sequence, forksAgo }: KeptRollback): boolean =>
+    come.some((effect) =>
+      effect.forksAgo === forksAgo ? effect.intent > sequence : effect.forksAgo < forksAgo,
+    );
+  while (rollbacks[0] && isPassed(rollbacks[0])) rollbacks.shift();
+  const liesAhead = (identity: string): boolean => calls.has(identity);
+  return rollbacks[0] && ![...rollbacks[0].before].some(liesAhead) ? rollbacks.shift() : undefined;
 }
 
 /** A rollback is complete: what was undone of the calls that the code has come to is behind it. */
@@ -289,11 +323,30 @@ function take(
     case 'version':
       run.calls.set(callOf(entry.kind, entry), { kind: entry.kind, entry });
       return;
+    case 'rollback':
+      takeRollback(run, sequence, entry, forksAgo);
+      return;
     case 'hook':
       if (entry.error === undefined) run.hooked.add(pointOf(entry));
       return;
     default:
   }
+}
+
+/** One that was cut off is not kept: whoever comes to it again goes on with it. */
+function takeRollback(
+  run: KeptRun,
+  sequence: number,
+  { undone }: RollbackEntry,
+  forksAgo: number,
+): void {
+  if (undone === undefined) {
+    run.rolling = new Set(run.calls.keys());
+    return;
+  }
+  const before = run.rolling ?? new Set(run.calls.keys());
+  run.rollbacks.push({ before, sequence, forksAgo, undone });
+  run.rolling = undefined;
 }
 
 function callOf(

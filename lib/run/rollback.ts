@@ -6,13 +6,21 @@
  * called again with the same key. How to undo an effect this process is told by the call itself,
  * which on continuation costs nothing; where the code does not come to it again (it was made in a
  * step that is complete, or the run is rolled back at once), by the run's option `compensations`.
- * An effect that nobody says how to undo stops the rollback before it has undone anything. A fork
- * undoes what it shares with the key that the run it was forked from uses, so an outside that knows
- * keys undoes it once, whoever rolls back.
+ * An effect that nobody says how to undo stops the rollback before it has undone anything. A
+ * rollback that came to its end is recorded: code that comes to it again goes on, and what it made
+ * behind it stays. A fork undoes what it shares with the key that the run it was forked from uses,
+ * so an outside that knows keys undoes it once, whoever rolls back.
  */
 import type { RunOptions, ToolOptions } from './types';
 import { HoldfastError, typeError } from '../errors';
-import { forgetUndone, gatherUndo, type KeptRun, type KeptTool } from './kept';
+import {
+  forgetUndone,
+  gatherUndo,
+  type KeptRollback,
+  type KeptRun,
+  type KeptTool,
+  takeEnded,
+} from './kept';
 import { ownCopy } from './own-copy';
 import { limitsOf } from './retry';
 import { callTool, type Called } from './tool';
@@ -80,6 +88,8 @@ export class Compensations {
     run: KeptRun,
     named: RunOptions['compensations'],
   ): Promise<string[]> {
+    const ended = takeEnded(run, this.#undoable);
+    if (ended) return this.passOver(ended, run);
     const names: string[] = [];
     const { undos } = run;
     this.addKept(writer.run, run, named);
@@ -93,7 +103,18 @@ export class Compensations {
       names.push(last.name);
     }
     forgetUndone(run);
+    await writer.append({ kind: 'rollback', undone: names });
     return names;
+  }
+
+  /** It has undone what was to be undone there; what was made behind it stays. */
+  private passOver({ undone }: KeptRollback, run: KeptRun): string[] {
+    const { undos } = run;
+    const left = this.#undoable.filter(({ key }) => !undos.get(key)?.receipt);
+    for (const { key } of this.#undoable) if (undos.get(key)?.receipt) undos.delete(key);
+    this.#undoable.splice(0, Infinity, ...left);
+    forgetUndone(run);
+    return [...undone];
   }
 
   /** Those whose call the code did not come to again. */

@@ -36,7 +36,7 @@ const KINDS = [
 const ALL_KINDS = [
   ...KINDS.filter((kind) => kind !== 'stall'),
   ...['eventual', 'once', 'version', 'checkpoint', 'restore', 'prune'],
-  ...['park', 'race', 'fork', 'torn', 'tool'],
+  ...['park', 'race', 'fork', 'torn', 'tool', 'rollback'],
 ];
 
 function programOf(seed, run, kinds = KINDS) {
@@ -70,6 +70,7 @@ function programOf(seed, run, kinds = KINDS) {
       case 'version':
       case 'park':
       case 'fork':
+      case 'rollback':
         if (depth > 0) break;
         return { kind, name, at, since: dice(3) };
       case 'nested':

@@ -282,6 +282,74 @@ describe('rollback', () => {
     expect(undone.at(-1)).toBe(flight); // with the key that the fork used
   });
 
+  test('what is made behind a rollback stays, whenever the code comes to that rollback again', async () => {
+    undone.length = 0;
+    const told: string[][] = [];
+    const trip = async (run: Run, lives: number) => {
+      await book(run, 'flight');
+      await run.step('hotel', () => run.tool('room', 1, () => 2, { compensate: () => {} }));
+      told.push(await run.rollback());
+      await book(run, 'train');
+      told.push(await run.rollback(), await run.rollback());
+      await book(run, 'bus');
+      if (lives > 1) await run.step('inner', () => book(run, 'boat'));
+    };
+    await trip(await bench.pool.run('r', { compensations: { room: () => {} } }), 1);
+    for (const lives of [2, 3]) await trip(await (await bench.again()).run('r'), lives);
+    const names = undone.map((text) => text.split(' ')[0]);
+    expect(names).toEqual(['flight', 'train']);
+    expect(new Set(told.map((names) => names.join()))).toEqual(
+      new Set(['room,flight', 'train', '']),
+    );
+    expect(told.slice(3)).toEqual([...told.slice(0, 3), ...told.slice(0, 3)]);
+    // Whoever comes there without these calls means all that is left.
+    const compensations = { boat: () => {}, bus: () => {} };
+    const last = await (await bench.again()).run('r', { compensations });
+    expect(await last.rollback()).toEqual(['boat', 'bus']);
+  });
+
+  test('one with nothing to undo is a rollback too; one of somebody else is not the code’s own', async () => {
+    undone.length = 0;
+    const first = await bench.pool.run('r');
+    await first.step('think', () => 'train');
+    expect(await first.rollback()).toEqual([]);
+    await book(first, 'train');
+    const again = await (await bench.again()).run('r');
+    await again.step('think', never);
+    expect(await again.rollback()).toEqual([]);
+    await book(again, 'train');
+    expect(undone).toEqual([]);
+    again.close();
+    const claimed = await bench.pool.claim({
+      compensations: { train: (what) => void undone.push(String(what)) },
+    });
+    expect(await claimed!.rollback()).toEqual(['train']);
+    const last = await (await bench.again()).run('r');
+    await last.step('think', never);
+    expect(await last.rollback()).toEqual([]);
+    await book(last, 'train');
+    await book(last, 'car');
+    expect(await last.rollback()).toEqual(['car', 'train']);
+    expect(undone.map((text) => text.split(' ')[0])).toEqual(['train', 'car']);
+  });
+
+  test('a fork that comes to a rollback it shares goes on behind it', async () => {
+    undone.length = 0;
+    const origin = await bench.pool.run('origin');
+    await book(origin, 'flight');
+    await origin.rollback();
+    await book(origin, 'train');
+    const { checkpoint } = await origin.checkpoint('there');
+    await origin.fork(checkpoint, 'fork');
+    const fork = await bench.pool.run('fork');
+    await book(fork, 'flight');
+    expect(await fork.rollback()).toEqual(['flight']);
+    await book(fork, 'train');
+    expect(undone).toHaveLength(1);
+    expect(await fork.rollback()).toEqual(['train']);
+    expect(undone).toHaveLength(2);
+  });
+
   test("a compensation in the run's options is one for each call of the tool", async () => {
     const cancelled: unknown[] = [];
     const run = await bench.pool.run('r', {

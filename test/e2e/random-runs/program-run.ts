@@ -149,6 +149,8 @@ export class Program {
         return this.version(op, place);
       case 'park':
         return this.park(op);
+      case 'rollback':
+        return void (await run.rollback());
       case 'fork':
         return this.fork(op);
       case 'once':
