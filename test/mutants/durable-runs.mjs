@@ -268,7 +268,31 @@ const mutants = [
   [
     'what was undone of a completed step lies ahead for ever',
     'rollback.ts',
-    '«forgetUndone(run);»',
+    '«forgetUndone(run);»\n    await writer',
+    '',
+  ],
+  [
+    'a rollback that has ended is not known again',
+    'rollback.ts',
+    '«if (ended) return this.passOver(ended, run);»',
+    '',
+  ],
+  [
+    'a rollback is known again wherever it is asked for',
+    'kept.ts',
+    '«![...rollbacks[0].before].some(liesAhead)» ?',
+    'true',
+  ],
+  [
+    'a rollback that the code has passed is taken for its next one',
+    'kept.ts',
+    'while («rollbacks[0] && isPassed(rollbacks[0])»)',
+    'false',
+  ],
+  [
+    'the end of a rollback is not recorded',
+    'rollback.ts',
+    "«await writer.append({ kind: 'rollback', undone: names });»",
     '',
   ],
   [
