@@ -1,6 +1,5 @@
 #include "native/kernel_pages.h"
 
-#include <dlfcn.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "native/next_call.h"
 
 namespace holdfast::test {
 namespace {
@@ -72,14 +72,8 @@ void* map_pages(void* at, size_t size, int protection, int flags, int fd, off_t 
 
 using holdfast::test::is_refused;
 using holdfast::test::larger_page;
+using holdfast::test::next_of;
 using holdfast::test::whole_pages;
-
-// The same call as the one that stands here: a preloaded tracer's (test/crash/media), which must
-// see it, else libc's.
-template <typename F>
-static F next_of(const char* name) {
-  return reinterpret_cast<F>(::dlsym(RTLD_NEXT, name));
-}
 
 extern "C" {
 

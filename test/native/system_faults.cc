@@ -1,6 +1,5 @@
 #include "native/system_faults.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
@@ -21,6 +20,7 @@
 #include <vector>
 
 #include "native/kernel_pages.h"
+#include "native/next_call.h"
 
 namespace holdfast::test {
 namespace {
@@ -93,13 +93,6 @@ int struck(SystemCall call) {
   }
   if (--fault.times == 0) fault.in = 0;
   return fault.error;
-}
-
-// The same call as the one that stands here: a preloaded tracer's (test/crash/media), which must
-// see it, else libc's.
-template <typename F>
-F next_of(const char* name) {
-  return reinterpret_cast<F>(::dlsym(RTLD_NEXT, name));
 }
 
 long answer(SystemCall call, long (*make)(long, long, long, long, long), long a, long b, long c,
