@@ -217,7 +217,8 @@ function placeIn(root: unknown, wanted: (part: unknown) => boolean): string | un
       if (wanted(part)) return place === '' ? 'in it' : `at ${place}`;
       if (typeof part !== 'object' || part === null || seen.has(part)) continue;
       seen.add(part);
-      waiting.push(...namedParts(part, place).reverse());
+      // One by one: of a long list there would be too many arguments.
+      for (const inner of namedParts(part, place).reverse()) waiting.push(inner);
     }
   } catch {
     // A getter or a proxy of the caller's threw.

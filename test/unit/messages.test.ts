@@ -32,6 +32,7 @@ test('what cannot be stored is named, with its place', async () => {
     [{ tools: [{ run() {} }] }, 'there is a function at .tools[0].run; store plain data'],
     [{ shared, again: shared, 'a-b': Symbol('s') }, 'there is a symbol at ["a-b"]; store plain'],
     [{ at: new Map([['f', () => 1]]) }, 'there is a function at .at.(a Map); store plain data'],
+    [[...Array(200_000).keys(), () => 1], 'there is a function at [200000]; store plain data'],
     [{ page: Promise.resolve(1) }, 'there is a Promise at .page, of which nothing could be read'],
     [
       [new WeakRef(shared)],
