@@ -33,7 +33,7 @@ export function fileError(cause: unknown, what: string): Error {
   const { code, errno, message } = cause as { code?: string; errno?: number; message?: string };
   if (code?.startsWith('ERR_HOLDFAST_')) return cause as Error;
   const overQuota = errno === -EDQUOT;
-  const known = overQuota ? codeOf['ENOSPC']! : (codeOf[code ?? ''] ?? 'ERR_HOLDFAST_IO');
+  const known = overQuota ? 'ERR_HOLDFAST_DISK_FULL' : (codeOf[code ?? ''] ?? 'ERR_HOLDFAST_IO');
   const text = `${what}: ${overQuota ? 'Disk quota exceeded' : (message ?? String(cause))}`;
   if (known === 'ERR_HOLDFAST_INVALID_ARGUMENT') return Object.assign(typeError(text), { cause });
   return new HoldfastError(known, text, {

@@ -69,8 +69,6 @@ export interface KeptRun {
   readonly undoable: KeptTool[];
   /** The earliest first. */
   readonly rollbacks: KeptRollback[];
-  /** The calls that had been recorded when a rollback began that has not ended. */
-  rolling?: ReadonlySet<string> | undefined;
   /** Points whose hook came to its end. */
   readonly hooked: Set<string>;
   /** The number the next entry gets. */
@@ -211,12 +209,23 @@ function* until(journal: Iterable<[number, Entry]>, upTo: number): Iterable<[num
   }
 }
 
+/** A journal that is being read. */
+interface Gathering {
+  readonly run: KeptRun;
+  readonly forksAgo: number;
+  /** By the sequence of their intents. */
+  readonly tools: Map<number, KeptTool>;
+  /** The calls that had been recorded when a rollback began that has not ended. */
+  rolling: ReadonlySet<string> | undefined;
+}
+
 function gather(journal: Iterable<[sequence: number, entry: Entry]>, forksAgo = 0): KeptRun {
   const run = nothingKept(0);
   const tools = new Map<number, KeptTool>();
+  const gathering: Gathering = { run, forksAgo, tools, rolling: undefined };
   for (const [sequence, entry] of journal) {
     run.nextSequence = sequence + 1;
-    take(run, tools, sequence, entry, forksAgo);
+    take(gathering, sequence, entry);
   }
   for (const tool of tools.values())
     if (tool.entry.compensable && tool.receipt) addCompensable(run, tool);
@@ -262,13 +271,8 @@ export function forgetUndone({ calls, undos, undone }: KeptRun): void {
   }
 }
 
-function take(
-  run: KeptRun,
-  tools: Map<number, KeptTool>,
-  sequence: number,
-  entry: Entry,
-  forksAgo: number,
-): void {
+function take(gathering: Gathering, sequence: number, entry: Entry): void {
+  const { run, tools, forksAgo } = gathering;
   switch (entry.kind) {
     case 'start':
       run.from = entry.from;
@@ -324,7 +328,7 @@ function take(
       run.calls.set(callOf(entry.kind, entry), { kind: entry.kind, entry });
       return;
     case 'rollback':
-      takeRollback(run, sequence, entry, forksAgo);
+      takeRollback(gathering, sequence, entry);
       return;
     case 'hook':
       if (entry.error === undefined) run.hooked.add(pointOf(entry));
@@ -334,19 +338,11 @@ function take(
 }
 
 /** One that was cut off is not kept: whoever comes to it again goes on with it. */
-function takeRollback(
-  run: KeptRun,
-  sequence: number,
-  { undone }: RollbackEntry,
-  forksAgo: number,
-): void {
-  if (undone === undefined) {
-    run.rolling = new Set(run.calls.keys());
-    return;
-  }
-  const before = run.rolling ?? new Set(run.calls.keys());
-  run.rollbacks.push({ before, sequence, forksAgo, undone });
-  run.rolling = undefined;
+function takeRollback(gathering: Gathering, sequence: number, { undone }: RollbackEntry): void {
+  const { run, forksAgo } = gathering;
+  const before = (undone && gathering.rolling) ?? new Set(run.calls.keys());
+  gathering.rolling = undone ? undefined : before;
+  if (undone) run.rollbacks.push({ before, sequence, forksAgo, undone });
 }
 
 function callOf(

@@ -110,9 +110,10 @@ export class Compensations {
   /** It has undone what was to be undone there; what was made behind it stays. */
   private passOver({ undone }: KeptRollback, run: KeptRun): string[] {
     const { undos } = run;
-    const left = this.#undoable.filter(({ key }) => !undos.get(key)?.receipt);
-    for (const { key } of this.#undoable) if (undos.get(key)?.receipt) undos.delete(key);
-    this.#undoable.splice(0, Infinity, ...left);
+    for (const effect of this.#undoable.filter(({ key }) => undos.get(key)?.receipt)) {
+      undos.delete(effect.key);
+      this.#undoable.splice(this.#undoable.indexOf(effect), 1);
+    }
     forgetUndone(run);
     return [...undone];
   }

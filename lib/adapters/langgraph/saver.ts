@@ -92,46 +92,35 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       metadata: CheckpointMetadata,
       newVersions: ChannelVersions = {},
     ): Promise<Config> {
-      const thread = requiredText(config.configurable, 'thread_id', 'Saving a checkpoint');
-      const putting = this.#put(thread, config, checkpoint, metadata, newVersions);
-      return this.#threads.arrivals.add(thread, putting);
-    }
-
-    async #put(
-      thread: string,
-      config: Config,
-      checkpoint: Checkpoint,
-      metadata: CheckpointMetadata,
-      newVersions: ChannelVersions,
-    ): Promise<Config> {
-      const doing = 'Saving a checkpoint';
-      const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
-      const parent = optionalText(config.configurable, 'checkpoint_id');
-      // One without a parent, but a copy, has no channels but those that are new.
-      const whole = parent !== undefined || metadata?.source === 'fork';
-      let channels: Record<string, unknown> = {};
-      for (const [channel, value] of Object.entries(checkpoint.channel_values ?? {})) {
-        if (whole || Object.hasOwn(newVersions, channel))
-          channels[channel] = this.#values.into(value);
-      }
-      if (this.#encodes) channels = await settledValues(channels);
-      const state = {
-        v: checkpoint.v,
-        id: checkpoint.id,
-        ts: checkpoint.ts,
-        channel_values: channels,
-        channel_versions: checkpoint.channel_versions,
-        versions_seen: checkpoint.versions_seen,
-      };
-      const key: Key = [thread, namespace, checkpoint.id];
-      const values = () => [
-        ['The metadata', metadata] as const,
-        ...Object.entries(channels).map(named),
-      ];
-      await explaining({ doing, ids: key, values }, async () =>
-        this.#threads.save(key, parent, plain(metadata), state),
-      );
-      return configOf(key);
+      return this.#arriving(config, 'Saving a checkpoint', async (thread, doing) => {
+        const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
+        const parent = optionalText(config.configurable, 'checkpoint_id');
+        // One without a parent, but a copy, has no channels but those that are new.
+        const whole = parent !== undefined || metadata?.source === 'fork';
+        let channels: Record<string, unknown> = {};
+        for (const [channel, value] of Object.entries(checkpoint.channel_values ?? {})) {
+          if (whole || Object.hasOwn(newVersions, channel))
+            channels[channel] = this.#values.into(value);
+        }
+        if (this.#encodes) channels = await settledValues(channels);
+        const state = {
+          v: checkpoint.v,
+          id: checkpoint.id,
+          ts: checkpoint.ts,
+          channel_values: channels,
+          channel_versions: checkpoint.channel_versions,
+          versions_seen: checkpoint.versions_seen,
+        };
+        const key: Key = [thread, namespace, checkpoint.id];
+        const values = () => [
+          ['The metadata', metadata] as const,
+          ...Object.entries(channels).map(named),
+        ];
+        await explaining({ doing, ids: key, values }, async () =>
+          this.#threads.save(key, parent, plain(metadata), state),
+        );
+        return configOf(key);
+      });
     }
 
     async putWrites(
@@ -140,37 +129,36 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       taskId: string,
       taskPath?: string,
     ): Promise<void> {
-      const thread = requiredText(config.configurable, 'thread_id', 'Saving the writes of a task');
-      const putting = this.#putWrites(thread, config, writes, taskId, taskPath);
-      return this.#threads.arrivals.add(thread, putting);
+      return this.#arriving(config, 'Saving the writes of a task', async (thread, doing) => {
+        const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
+        const id = requiredText(config.configurable, 'checkpoint_id', doing);
+        const values: unknown[] = writes.map(([, value]) => this.#values.into(value));
+        // Without a serializer nothing is waited for: the values must be looked at before they can
+        // change.
+        const encoded = this.#encodes;
+        const settled = encoded ? await Promise.all(values) : values;
+        const made = writes.map(([channel], at) => ({
+          index: WRITES_IDX_MAP[channel] ?? at,
+          channel,
+          value: settled[at],
+          encoded,
+        }));
+        const task = { id: taskId, path: taskPath || undefined };
+        const key: Key = [thread, namespace, id];
+        await explaining({ doing, ids: [...key, taskId], values: () => writes.map(named) }, () =>
+          this.#threads.write(key, task, made),
+        );
+      });
     }
 
-    async #putWrites(
-      thread: string,
+    /** Whoever waits for what is on its way to the thread waits for this too. */
+    #arriving<R>(
       config: Config,
-      writes: PendingWrite[],
-      taskId: string,
-      taskPath: string | undefined,
-    ): Promise<void> {
-      const doing = 'Saving the writes of a task';
-      const namespace = optionalText(config.configurable, 'checkpoint_ns') ?? '';
-      const id = requiredText(config.configurable, 'checkpoint_id', doing);
-      const values: unknown[] = writes.map(([, value]) => this.#values.into(value));
-      // Without a serializer nothing is waited for: the values must be looked at before they can
-      // change.
-      const encoded = this.#encodes;
-      const settled = encoded ? await Promise.all(values) : values;
-      const made = writes.map(([channel], at) => ({
-        index: WRITES_IDX_MAP[channel] ?? at,
-        channel,
-        value: settled[at],
-        encoded,
-      }));
-      const task = { id: taskId, path: taskPath || undefined };
-      const key: Key = [thread, namespace, id];
-      await explaining({ doing, ids: [...key, taskId], values: () => writes.map(named) }, () =>
-        this.#threads.write(key, task, made),
-      );
+      doing: string,
+      put: (thread: string, doing: string) => Promise<R>,
+    ): Promise<R> {
+      const thread = requiredText(config.configurable, 'thread_id', doing);
+      return this.#threads.arrivals.add(thread, put(thread, doing));
     }
 
     async deleteThread(threadId: string): Promise<void> {
