@@ -10,6 +10,9 @@ namespace holdfast {
 
 // Of `size` bytes.
 uint64_t checksum(const void* data, size_t size);
+// The same sum, while what is behind the first `skipped` bytes is copied to `to`. What is there
+// then counts only where the sum is the right one.
+uint64_t checksum_copying(const void* data, size_t size, size_t skipped, uint8_t* to);
 // Of `size` bytes, at most 240 of them, bound to a place by `seed`.
 uint64_t checksum_seeded(const void* data, size_t size, uint64_t seed);
 

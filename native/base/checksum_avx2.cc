@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cstring>
+
+#include "base/bytes.h"
+
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
 #else
@@ -16,8 +20,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/checksum_copying.h"
+
 namespace holdfast {
 uint64_t checksum_avx2(const void* data, size_t size) { return XXH3_64bits(data, size); }
+uint64_t checksum_copying_avx2(const void* data, size_t size, size_t skipped, uint8_t* to) {
+  return xxh3_copying(data, size, skipped, to);
+}
 }  // namespace holdfast
 #ifdef __clang__
 #pragma clang attribute pop

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cstring>
+
+#include "base/bytes.h"
+
 // GCC 12 warns about the intrinsics' own deliberately undefined operands.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -20,8 +24,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/checksum_copying.h"
+
 namespace holdfast {
 uint64_t checksum_avx512(const void* data, size_t size) { return XXH3_64bits(data, size); }
+uint64_t checksum_copying_avx512(const void* data, size_t size, size_t skipped, uint8_t* to) {
+  return xxh3_copying(data, size, skipped, to);
+}
 }  // namespace holdfast
 #ifdef __clang__
 #pragma clang attribute pop

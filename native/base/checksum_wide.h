@@ -10,5 +10,7 @@
 namespace holdfast {
 uint64_t checksum_avx2(const void* data, size_t size);
 uint64_t checksum_avx512(const void* data, size_t size);
+uint64_t checksum_copying_avx2(const void* data, size_t size, size_t skipped, uint8_t* to);
+uint64_t checksum_copying_avx512(const void* data, size_t size, size_t skipped, uint8_t* to);
 }  // namespace holdfast
 #endif

@@ -36,7 +36,7 @@ napi_value read_into(napi_env env, Connection& connection, const SnapshotPtr& sn
                      uint8_t* to, size_t room, Next next) {
   Result<Reader> reader = connection.pool().read(snapshot);
   if (!reader.is_ok()) return throw_status(env, reader.status());
-  Result<std::optional<FoundValue>> found = reader->find(key);
+  Result<std::optional<FoundValue>> found = reader->find(key, {to, room});
   if (!found.is_ok()) return throw_status(env, found.status());
   if (!found->has_value()) return number(env, -1);
   const FoundValue& value = **found;

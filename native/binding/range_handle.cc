@@ -43,7 +43,8 @@ bool is_ascii(Bytes bytes) {
 // Writes entries and says when there is no certain room for another.
 class Packer {
  public:
-  Packer(const PackingRoom& room, bool with_values) : room_(room), with_values_(with_values) {}
+  Packer(const PackingRoom& room, bool with_values)
+      : room_(room), with_values_(with_values), value_room_(room_left()) {}
 
   bool has_room() const {
     return room_.keys_size - keys_used_ >= kMaxUserKeyBytes &&
@@ -51,6 +52,9 @@ class Packer {
            (!with_values_ ||
             room_.values_size - values_used_ >= std::min(longest_, room_.values_size / 4));
   }
+
+  // Of the next value.
+  const ValueRoom& room() const { return value_room_; }
 
   Status add(Bytes key, const FoundValue& value, Reader& reader) {
     key.remove_prefix(kKeyspacePrefixBytes);
@@ -62,16 +66,16 @@ class Packer {
     lengths[0] = static_cast<uint32_t>(key.size());
     lengths[1] = 0;
     if (!with_values_) return Status::ok();
-    const bool fits =
-        value.size <= room_.longest_value && value.size <= room_.values_size - values_used_;
+    const bool fits = value.size <= value_room_.bytes;
     lengths[1] = !fits
                      ? kElsewhere | static_cast<uint32_t>(value.size < kElsewhere ? value.size : 0)
                      : static_cast<uint32_t>(value.size);
     if (!fits) return Status::ok();
     longest_ = std::max<size_t>(longest_, value.size);
-    Status copied = reader.copy(value, room_.values + values_used_);
+    Status copied = reader.copy(value, value_room_.to);
     values_used_ =
         std::min<size_t>(round_up(values_used_ + value.size, kValueAlign), room_.values_size);
+    value_room_ = room_left();
     return copied;
   }
 
@@ -81,11 +85,17 @@ class Packer {
   }
 
  private:
+  ValueRoom room_left() const {
+    return {room_.values + values_used_,
+            std::min(room_.longest_value, room_.values_size - values_used_)};
+  }
+
   const PackingRoom room_;
   const bool with_values_;
   bool ascii_ = true;
   size_t keys_used_ = 0;
   size_t values_used_ = 0;
+  ValueRoom value_room_;
   size_t lengths_used_ = kLengthsBefore;
   size_t longest_ = 0;
 };
@@ -159,7 +169,7 @@ napi_value RangeHandle::next(napi_env env, RangeHandle& self, const napi_value* 
     status = packer.add(key, value, reader);
     return status.is_ok() && packer.has_room();
   };
-  Result<uint64_t> given = self.iterator_->next(uint32_of(env, arguments[5]), each);
+  Result<uint64_t> given = self.iterator_->next(uint32_of(env, arguments[5]), each, packer.room());
   if (!given.is_ok()) return throw_status(env, given.status());
   if (!status.is_ok()) return throw_status(env, status);
   packer.finish();

@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "engine/feed.h"
 #include "format/place.h"
+#include "format/value_room.h"
 #include "medium/open_medium.h"
 
 namespace holdfast {
@@ -214,15 +215,19 @@ class Reader {
   Reader(Reader&&) noexcept;
   ~Reader();
   // nullopt: absent. kCorrupt when the bytes are damaged (checked on every read).
-  Result<std::optional<FoundValue>> find(Bytes key);
-  Status value_at(Place place, Bytes key, FoundValue* found);
+  // Who will copy() the value says in `room` where to: a long one is copied there while it is
+  // verified, and `inline_bytes` is the copy. Whatever is found, the bytes there may be used only
+  // once copy() has succeeded.
+  Result<std::optional<FoundValue>> find(Bytes key, ValueRoom room = {});
+  Status value_at(Place place, Bytes key, FoundValue* found, ValueRoom room = {});
   // Copies `size` bytes of the value into `to`, verifying a large value as it is copied.
   Status copy(const FoundValue& value, uint8_t* to);
 
  private:
   friend class PoolImpl;
   Reader(PoolImpl* pool, SnapshotPtr snapshot);
-  Result<std::optional<FoundValue>> find_in_runs(const IndexView& view, Bytes key, uint64_t hash);
+  Result<std::optional<FoundValue>> find_in_runs(const IndexView& view, Bytes key, uint64_t hash,
+                                                 ValueRoom room);
   Result<std::optional<FoundValue>> absent() const;
   PoolImpl* pool_;
   SnapshotPtr snapshot_;
@@ -242,8 +247,13 @@ class RangeIterator {
   virtual ~RangeIterator() = default;
   // Calls `each(key, size, value bytes or null when large)` for the next entries until it returns
   // false (that entry was taken) or `at_most` were given. Returns how many were given; 0: the end.
+  // `room` is looked at before each: where `each` will copy its value to, as in Reader::find().
   using Each = std::function<bool(Bytes key, const FoundValue& value, Reader& reader)>;
-  virtual Result<uint64_t> next(uint64_t at_most, const Each& each) = 0;
+  virtual Result<uint64_t> next(uint64_t at_most, const Each& each,
+                                const ValueRoom& room = kNoRoom) = 0;
+
+ protected:
+  static constexpr ValueRoom kNoRoom = {};
 };
 
 class Pool : public std::enable_shared_from_this<Pool> {

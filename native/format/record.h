@@ -24,6 +24,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/test_hooks.h"
+#include "format/value_room.h"
 
 namespace holdfast {
 
@@ -248,18 +249,26 @@ inline OperationView view_operation(const uint8_t* at, OperationForm form = Oper
   return view_operation(at, operation_head(at, form), form);
 }
 
-// false: does not fit into `available`, is of no known type, or its checksum is wrong.
+// false: does not fit into `available`, is of no known type, or its checksum is wrong. A long value
+// is copied into `room` while it is summed, and `out` has the copy; if false, it is nothing.
 inline bool read_operation(const uint8_t* at, uint64_t available, OperationForm form,
-                           OperationView* out) {
+                           OperationView* out, ValueRoom room = {}) {
   if (available < kLeastOperationBytes) return false;
   const OperationHead head = operation_head(at, form);
   if (head.used() > available || head.type < 1 || head.type > 5) return false;
   if (head.type > 3 && head.key_bytes != 12) return false;  // a region's key (format/region.h)
   *out = view_operation(at, head, form);
   if (planted(PlantedBug::kChecksumNotChecked)) return true;
-  return out->checksum == (form == OperationForm::kShort
-                               ? operation_checksum(at, head)
-                               : checksum(at + sizeof(uint64_t), head.used() - sizeof(uint64_t)));
+  const size_t before = form == OperationForm::kShort ? sizeof(uint32_t) : sizeof(uint64_t);
+  uint64_t sum = 0;
+  if (out->type == OperationType::kPut && room.suits(out->value.size())) {
+    const size_t skipped = head.head_bytes + head.key_bytes - before;
+    sum = checksum_copying(at + before, head.used() - before, skipped, room.to);
+    out->value = bytes_of(room.to, head.value_bytes);
+  } else {
+    sum = checksum(at + before, head.used() - before);
+  }
+  return out->checksum == (form == OperationForm::kShort ? static_cast<uint32_t>(sum) : sum);
 }
 
 // Where it is not known of which form it is. That one passes for the other takes a checksum that is
@@ -270,12 +279,12 @@ inline bool read_operation(const uint8_t* at, uint64_t available, OperationView*
 }
 
 // The same of an operation with this key.
-inline bool read_operation_of(Bytes key, const uint8_t* at, uint64_t available,
-                              OperationView* out) {
+inline bool read_operation_of(Bytes key, const uint8_t* at, uint64_t available, OperationView* out,
+                              ValueRoom room = {}) {
   if (available < kLeastOperationBytes) return false;
   for (const OperationForm form : {OperationForm::kShort, OperationForm::kOlder}) {
     if (operation_head(at, form).key_bytes == key.size() &&
-        read_operation(at, available, form, out) && out->key == key)
+        read_operation(at, available, form, out, room) && out->key == key)
       return true;
   }
   return false;

@@ -49,33 +49,33 @@ Result<Reader> PoolImpl::read(const SnapshotPtr& snapshot) {
   return Reader(this, snapshot);
 }
 
-Result<std::optional<FoundValue>> Reader::find(Bytes key) {
+Result<std::optional<FoundValue>> Reader::find(Bytes key, ValueRoom room) {
   const IndexView& view = snapshot_ ? snapshot_->view : pool_->index().view;
   const uint64_t hash = PlaceMemory::hash_of(key);
   if (!view.runs.empty()) view.runs.back()->expect_guess(hash);
   const auto place =
       view.find_in_overlays(key, snapshot_ ? snapshot_->pin.epoch : Overlay::kLatest);
-  if (!place) return find_in_runs(view, key, hash);
+  if (!place) return find_in_runs(view, key, hash, room);
   if (place->is_deleted()) return absent();
   pool_->operations().expect(place->offset(), place->bytes());
   FoundValue found;
-  HOLDFAST_TRY(value_at(*place, key, &found));
+  HOLDFAST_TRY(value_at(*place, key, &found, room));
   return std::optional<FoundValue>(found);
 }
 
 Result<std::optional<FoundValue>> Reader::find_in_runs(const IndexView& view, Bytes key,
-                                                       uint64_t hash) {
+                                                       uint64_t hash, ValueRoom room) {
   FoundValue found;
   for (const RunPtr& run : view.runs) {
     const PlaceMemory::Guess guess = run->guess(hash);
-    if (guess.offset != 0 && pool_->operations().read_guessed(guess, key, &found))
+    if (guess.offset != 0 && pool_->operations().read_guessed(guess, key, &found, room))
       return std::optional<FoundValue>(found);
     auto place = run->find(key);
     if (!place.is_ok()) return pool_->health().blame(std::move(place.status()));
     if (!place->has_value()) continue;
     if ((*place)->is_deleted()) return absent();
     pool_->operations().expect((*place)->offset(), (*place)->bytes());
-    HOLDFAST_TRY(value_at(**place, key, &found));
+    HOLDFAST_TRY(value_at(**place, key, &found, room));
     run->remember(hash, **place);
     return std::optional<FoundValue>(found);
   }
@@ -88,9 +88,9 @@ Result<std::optional<FoundValue>> Reader::absent() const {
   return std::optional<FoundValue>();
 }
 
-Status Reader::value_at(Place place, Bytes key, FoundValue* found) {
+Status Reader::value_at(Place place, Bytes key, FoundValue* found, ValueRoom room) {
   OperationView operation;
-  HOLDFAST_TRY(pool_->operations().read_at(place, key, &operation));
+  HOLDFAST_TRY(pool_->operations().read_at(place, key, &operation, room));
   if (found->set(operation, place.offset())) return {};
   return Status(Code::kCorrupt, "the description of a large value at offset " +
                                     std::to_string(place.offset()) + " is damaged");
@@ -113,7 +113,7 @@ bool FoundValue::set(const OperationView& operation, uint64_t offset) {
 
 Status Reader::copy(const FoundValue& value, uint8_t* to) {
   if (!value.large) {
-    std::memcpy(to, value.inline_bytes, value.size);
+    if (value.inline_bytes != to) std::memcpy(to, value.inline_bytes, value.size);
     return pool_->health().sound();
   }
   if (snapshot_) return pool_->health().blame(pool_->copy_large(value.description, value.size, to));
@@ -149,10 +149,10 @@ class RangeOver final : public RangeIterator {
         left_(options.limit) {}
 
   // What comes before a damaged entry is given; the next call says what is wrong.
-  Result<uint64_t> next(uint64_t at_most, const Each& each) override {
+  Result<uint64_t> next(uint64_t at_most, const Each& each, const ValueRoom& room) override {
     while (true) {
       bool let_go = false;
-      auto given = next_of_stretch(at_most, each, &let_go);
+      auto given = next_of_stretch(at_most, each, room, &let_go);
       if (!let_go || !given.is_ok() || *given > 0) return given;
       reach(TestPoint::kWalkLetGo);
     }
@@ -161,7 +161,8 @@ class RangeOver final : public RangeIterator {
  private:
   // Under one hold of the index lock. `let_go`: it ended at a deleted key, behind as many as may be
   // passed over in one hold.
-  Result<uint64_t> next_of_stretch(uint64_t at_most, const Each& each, bool* let_go) {
+  Result<uint64_t> next_of_stretch(uint64_t at_most, const Each& each, const ValueRoom& room,
+                                   bool* let_go) {
     uint64_t given = 0, passed = 0;
     if (!snapshot_) return given;
     auto reader = snapshot_->pool->read(snapshot_);
@@ -173,13 +174,12 @@ class RangeOver final : public RangeIterator {
     Status wrong;
     bool more = true;
     while (more && given < at_most && left_ > 0 && cursor->valid() && inside(cursor->key())) {
-      const bool deleted = cursor->place().is_deleted();
-      if (cursor->key().size() < kLeastKeyBytes)
+      if (cursor->key().size() < kLeastKeyBytes) {
         wrong = Status(Code::kCorrupt, "the index has a key that is too short for any keyspace");
-      else if (!options_.keys_only && !deleted)
-        wrong = value_under(*cursor, *reader, &value);
-      if (!wrong.is_ok()) break;
-      if (deleted) {
+        break;
+      }
+      const Place place = cursor->place();
+      if (place.is_deleted()) {
         if (*let_go = ++passed == kWalkedAtOnce; *let_go) {
           if (given == 0) gap = gap_to(options_.reverse ? cursor->key() : behind(cursor->key()));
           stands_at(cursor->key());
@@ -188,16 +188,20 @@ class RangeOver final : public RangeIterator {
         step(cursor.get());
         continue;
       }
+      // Keys are written before the value is copied, into memory that no cache has: to read one
+      // that was written behind it would wait for it.
+      key_.assign(cursor->key());
+      if (!options_.keys_only) ahead_.comes_to(*cursor);
+      step(cursor.get());
+      if (!options_.keys_only) wrong = reader->value_at(place, key_, &value, room);
+      if (!wrong.is_ok()) break;
       if (given == 0 && passed >= worth_knowing)
-        gap = gap_to(options_.reverse ? behind(cursor->key()) : cursor->key());
-      stands_at(cursor->key());
+        gap = gap_to(options_.reverse ? behind(key_) : Bytes(key_));
       given++;
       left_--;
-      // Then the entry is handed over: a long value is copied into memory that no cache has, which
-      // may go on while the next is verified. To read a key that was written behind it would wait
-      // for it.
-      step(cursor.get());
-      more = each(last_, value, *reader);
+      more = each(key_, value, *reader);
+      key_.swap(last_);
+      begun_ = true;
     }
     snapshot_->pool->maintenance().walked_over(passed, snapshot_->view);
     HOLDFAST_TRY(snapshot_->pool->health().sound());  // else none of it may be given
@@ -232,10 +236,6 @@ class RangeOver final : public RangeIterator {
     begun_ = true;
   }
   void step(Cursor* cursor) const { options_.reverse ? cursor->prev() : cursor->next(); }
-  Status value_under(const Cursor& cursor, Reader& reader, FoundValue* value) {
-    ahead_.comes_to(cursor);
-    return reader.value_at(cursor.place(), cursor.key(), value);
-  }
   // True: across a gap that is known.
   bool seek(Cursor* cursor) const {
     const auto across = across_gap();
@@ -263,7 +263,8 @@ class RangeOver final : public RangeIterator {
   ValueAhead ahead_;
   uint64_t left_;
   bool begun_ = false;
-  std::string last_;
+  std::string last_;  // that was passed
+  std::string key_;   // of the entry that is being given
 };
 
 }  // namespace

@@ -20,9 +20,10 @@ class Operations {
       : medium_(medium), health_(health), name_(name) {}
 
   bool read_in_pool(Place place, OperationView* out) const;
-  Status read_at(Place place, Bytes key, OperationView* out) const;
+  Status read_at(Place place, Bytes key, OperationView* out, ValueRoom room = {}) const;
   // False: it must be searched for.
-  bool read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundValue* found) const;
+  bool read_guessed(const PlaceMemory::Guess& guess, Bytes key, FoundValue* found,
+                    ValueRoom room) const;
   // Fetches its first lines into the cache all at once; what follows them the processor foresees by
   // itself. A long one is had from the disk meanwhile.
   void expect(uint64_t offset, uint64_t bytes) const {

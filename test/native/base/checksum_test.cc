@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "base/xxh3_portable.h"
@@ -87,7 +88,43 @@ TEST_CASE("checksum: what is built in and the portable implementation agree") {
   }
 }
 
+using Copying = uint64_t (*)(const void*, size_t, size_t, uint8_t*);
+
+// The sum is the plain one; what is behind the first bytes is at its place, and nothing beside it.
+void check_copying(Copying copying, const uint8_t* from, size_t size, size_t skipped) {
+  CAPTURE(size);
+  CAPTURE(skipped);
+  constexpr size_t kAround = 80;
+  std::vector<uint8_t> to(kAround + size - skipped + kAround, 0xEE);
+  REQUIRE(copying(from, size, skipped, to.data() + kAround) == xxh3_portable(from, size));
+  std::vector<uint8_t> expected(to.size(), 0xEE);
+  std::copy(from + skipped, from + size, expected.begin() + kAround);
+  REQUIRE(to == expected);
+}
+
+void check_copying(Copying copying, size_t least) {
+  const auto bytes = reference_bytes(70000 + 64);
+  for (size_t size = least; size <= 2304; size += 1 + size / 240) {
+    const uint8_t* unaligned = bytes.data() + size % 61;
+    for (size_t skipped = 0; skipped <= size; skipped += 1 + skipped / 24)
+      check_copying(copying, unaligned, size, skipped);
+    check_copying(copying, unaligned, size, size);
+  }
+  for (size_t size : {4095, 4096, 4097, 4120, 65537, 70000})
+    for (size_t skipped : {0, 12, 26, 63, 64, 65, 1038})
+      check_copying(copying, bytes.data() + size % 61, size, skipped);
+}
+
+TEST_CASE("checksum: while it is copied it is the same, and so are the bytes") {
+  check_copying(checksum_copying, 0);
+}
+
 #ifdef HOLDFAST_WIDE_CHECKSUM
+TEST_CASE("checksum: ... in every vector width this CPU has") {
+  if (__builtin_cpu_supports("avx2")) check_copying(checksum_copying_avx2, 241);
+  if (__builtin_cpu_supports("avx512f")) check_copying(checksum_copying_avx512, 241);
+}
+
 TEST_CASE("checksum: every vector width this CPU has gives the same numbers") {
   const auto bytes = reference_bytes(70000);
   for (size_t size = 0; size <= 70000; size += size < 2304 ? 1 : 997) {

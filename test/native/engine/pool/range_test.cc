@@ -86,6 +86,79 @@ TEST_CASE("range: wherever it stops, each entry is given once, its key with its 
   }
 }
 
+// Long values, and room for each that says where it will be copied to.
+TEST_CASE("range: values are copied while they are verified, where there is room for them") {
+  Scratch scratch;
+  const std::string path = scratch.path("p");
+  auto pool = open_pool(path);
+  const auto long_value = [](uint64_t n) {
+    std::string value;
+    while (value.size() < 1000 + 37 * n) value += std::to_string(n * value.size()) + ' ';
+    return value;
+  };
+  constexpr uint64_t kLong = 80, kRoom = 3000, kDamaged = 40;
+  Batch batch;
+  for (uint64_t n = 0; n < kLong; n++)
+    REQUIRE(batch.put(numbered_key(n), long_value(n)).is_ok());
+  REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
+  std::string values;
+  ValueRoom room;
+  const auto walk_copying = [&](bool reverse, std::vector<Entry>* out) {
+    auto range = all_of(*pool, reverse);
+    while (true) {
+      values.assign(kRoom + 1, '!');
+      room = {reinterpret_cast<uint8_t*>(values.data()), kRoom};
+      const auto each = [&](Bytes key, const FoundValue& value, Reader& reader) {
+        // Shorter ones are copied afterwards; what does not fit is not copied to there.
+        CHECK((value.inline_bytes == room.to) == (value.size >= 1024 && value.size <= kRoom));
+        CHECK(values.back() == '!');
+        std::string elsewhere(value.size, '\0');
+        REQUIRE(reader.copy(value, reinterpret_cast<uint8_t*>(elsewhere.data())).is_ok());
+        if (value.size <= kRoom) {
+          REQUIRE(reader.copy(value, room.to).is_ok());
+          CHECK(values.substr(0, value.size) == elsewhere);
+        }
+        out->push_back({std::string(key), elsewhere});
+        return out->size() % 7 != 0;
+      };
+      auto given = range->next(UINT64_MAX, each, room);
+      if (!given.is_ok()) return std::move(given.status());
+      if (*given == 0) return Status();
+    }
+  };
+  for (const bool damaged : {false, true}) {
+    if (damaged) {
+      const int file = ::open(path.c_str(), O_RDWR);
+      REQUIRE(::pwrite(file, "!!", 2, static_cast<off_t>(place_of(*pool, kDamaged) + 2000)) == 2);
+      ::close(file);
+    }
+    for (const bool reverse : {false, true}) {
+      std::vector<Entry> entries;
+      CHECK(walk_copying(reverse, &entries).code() == (damaged ? Code::kCorrupt : Code::kOk));
+      const uint64_t expected = !damaged ? kLong : reverse ? kLong - 1 - kDamaged : kDamaged;
+      REQUIRE(entries.size() == expected);
+      for (uint64_t i = 0; i < expected; i++) {
+        const uint64_t n = reverse ? kLong - 1 - i : i;
+        CHECK(entries[i].key == numbered_key(n));
+        CHECK(entries[i].value == long_value(n));
+      }
+    }
+  }
+  // The same of a single read.
+  for (const bool folded : {false, true}) {
+    if (folded) REQUIRE(pool->fold().is_ok());
+    for (int times = 0; times < 2; times++) {  // the second time its place is remembered
+      auto reader = pool->read(nullptr);
+      REQUIRE(reader.is_ok());
+      auto found = reader->find(numbered_key(20), room);
+      REQUIRE((found.is_ok() && found->has_value()));
+      CHECK((*found)->inline_bytes == room.to);
+      CHECK(values.substr(0, (*found)->size) == long_value(20));
+      CHECK(reader->find(numbered_key(kDamaged), room).status().code() == Code::kCorrupt);
+    }
+  }
+}
+
 TEST_CASE("range: what comes before a damaged value is given, and then what is wrong") {
   Scratch scratch;
   const std::string path = scratch.path("p");
