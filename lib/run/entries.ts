@@ -166,10 +166,22 @@ export interface VersionEntry extends Named {
   readonly version: number;
 }
 
-/** Committed before the first compensation, and, with what was undone, when a rollback ended. */
+/**
+ * Committed before the first compensation; with what was undone, when a rollback ended; and with
+ * the error, when it failed.
+ */
 export interface RollbackEntry extends Common {
   readonly kind: 'rollback';
   readonly undone?: readonly string[];
+  readonly error?: string;
+  /** The entry of the one that failed with which this one went on, in another life. */
+  readonly resumes?: Place;
+}
+
+/** An entry of this run, or of one that it was forked from, so many forks ago. */
+export interface Place {
+  readonly sequence: number;
+  readonly forksAgo: number;
 }
 
 /** How a hook ended. `point` says where it was called. */

@@ -4,6 +4,7 @@ import type {
   Entry,
   HookEntry,
   IntentEntry,
+  Place,
   ReceiptEntry,
   RollbackEntry,
   SignalEntry,
@@ -45,13 +46,13 @@ export interface KeptMark {
 
 export type Kept = KeptStep | KeptTool | KeptWait | KeptMark;
 
-/** One that came to its end. */
-export interface KeptRollback {
+/** One that came to its end, or failed. */
+export interface KeptRollback extends Place {
   /** Identities of the calls that had been recorded when it began. */
   readonly before: ReadonlySet<string>;
-  readonly sequence: number;
-  readonly forksAgo: number;
-  readonly undone: readonly string[];
+  /** Absent: it failed. */
+  readonly undone?: readonly string[];
+  readonly resumes?: Place;
 }
 
 export interface KeptRun {
@@ -71,6 +72,8 @@ export interface KeptRun {
   readonly rollbacks: KeptRollback[];
   /** Points whose hook came to its end. */
   readonly hooked: Set<string>;
+  /** How many calls the code has come to in this life. */
+  come: number;
   /** The number the next entry gets. */
   nextSequence: number;
   from?: StartEntry['from'];
@@ -85,6 +88,7 @@ export function nothingKept(nextSequence: number): KeptRun {
     undoable: [],
     rollbacks: [],
     hooked: new Set(),
+    come: 0,
     nextSequence,
   };
 }
@@ -156,7 +160,22 @@ function gatherFrom(
 ): KeptRun {
   const own = gather(until(read(run), upTo), forksAgo);
   share(own, own.from, read, forksAgo);
+  settleResumed(own);
   return own;
+}
+
+/** One that failed stands where it was made, whoever went on with it later. */
+function settleResumed({ rollbacks }: KeptRun): void {
+  const own = rollbacks.splice(0);
+  for (const rollback of own) {
+    const { resumes, undone } = rollback;
+    const index = rollbacks.findIndex(
+      ({ sequence, forksAgo }) => sequence === resumes?.sequence && forksAgo === resumes.forksAgo,
+    );
+    const resumed = rollbacks[index];
+    if (!resumed) rollbacks.push(rollback);
+    else if (undone) rollbacks[index] = { ...resumed, undone };
+  }
 }
 
 /** Adds what a fork shares with the run it was forked from. */
@@ -215,7 +234,7 @@ interface Gathering {
   readonly forksAgo: number;
   /** By the sequence of their intents. */
   readonly tools: Map<number, KeptTool>;
-  /** The calls that had been recorded when a rollback began that has not ended. */
+  /** The calls that had been recorded when a rollback began that is not over. */
   rolling: ReadonlySet<string> | undefined;
 }
 
@@ -243,19 +262,28 @@ export function liesAhead({ calls, undos }: KeptRun): boolean {
   return calls.size > 0 || undos.size > 0;
 }
 
+interface Effect {
+  readonly intent: number;
+  readonly forksAgo: number;
+}
+
+/** Was that effect begun after this rollback came to its end? */
+export function isBehind(effect: Effect, { sequence, forksAgo }: Place): boolean {
+  return effect.forksAgo === forksAgo ? effect.intent > sequence : effect.forksAgo < forksAgo;
+}
+
 /**
- * The rollback that is come to, if an earlier life has ended it: all calls that were recorded
- * before it have been come to again, and none of the effects `come` that is behind it. Takes it
- * away, and those that somebody else made who did not come there through these calls.
+ * The rollback that is come to, if an earlier life has ended it, or has made it in vain: all calls
+ * that were recorded before it have been come to again, and none of the effects `come` that is
+ * behind it. Takes it away, and those that somebody else made who did not come there through these
+ * calls.
  */
-export function takeEnded(
+export function takeRecorded(
   { rollbacks, calls }: KeptRun,
-  come: readonly { readonly intent: number; readonly forksAgo: number }[],
+  come: readonly Effect[],
 ): KeptRollback | undefined {
-  const isPassed = ({ sequence, forksAgo }: KeptRollback): boolean =>
-    come.some((effect) =>
-      effect.forksAgo === forksAgo ? effect.intent > sequence : effect.forksAgo < forksAgo,
-    );
+  const isPassed = (rollback: KeptRollback): boolean =>
+    come.some((effect) => isBehind(effect, rollback));
   while (rollbacks[0] && isPassed(rollbacks[0])) rollbacks.shift();
   const liesAhead = (identity: string): boolean => calls.has(identity);
   return rollbacks[0] && ![...rollbacks[0].before].some(liesAhead) ? rollbacks.shift() : undefined;
@@ -338,11 +366,18 @@ function take(gathering: Gathering, sequence: number, entry: Entry): void {
 }
 
 /** One that was cut off is not kept: whoever comes to it again goes on with it. */
-function takeRollback(gathering: Gathering, sequence: number, { undone }: RollbackEntry): void {
+function takeRollback(gathering: Gathering, sequence: number, entry: RollbackEntry): void {
   const { run, forksAgo } = gathering;
-  const before = (undone && gathering.rolling) ?? new Set(run.calls.keys());
-  gathering.rolling = undone ? undefined : before;
-  if (undone) run.rollbacks.push({ before, sequence, forksAgo, undone });
+  const { undone, error, resumes: place } = entry;
+  const isOver = undone !== undefined || error !== undefined;
+  const before = (isOver ? gathering.rolling : undefined) ?? new Set(run.calls.keys());
+  gathering.rolling = isOver ? undefined : before;
+  if (!isOver) return;
+  const resumes = place && { ...place, forksAgo: place.forksAgo + forksAgo };
+  const last = run.rollbacks.at(-1);
+  // Asked for again at once, with no call between: that is the same one.
+  if (!resumes && last && !last.undone && last.before.size === before.size) run.rollbacks.pop();
+  run.rollbacks.push({ before, sequence, forksAgo, undone, resumes });
 }
 
 function callOf(

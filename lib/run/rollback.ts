@@ -8,18 +8,23 @@
  * step that is complete, or the run is rolled back at once), by the run's option `compensations`.
  * An effect that nobody says how to undo stops the rollback before it has undone anything. A
  * rollback that came to its end is recorded: code that comes to it again goes on, and what it made
- * behind it stays. A fork undoes what it shares with the key that the run it was forked from uses,
- * so an outside that knows keys undoes it once, whoever rolls back.
+ * behind it stays. So is one that failed, since the code may go on all the same: another life that
+ * comes to it again tries what failed once more, and lets stay what was made behind it. A fork
+ * undoes what it shares with the key that the run it was forked from uses, so an outside that knows
+ * keys undoes it once, whoever rolls back.
  */
 import type { RunOptions, ToolOptions } from './types';
 import { HoldfastError, typeError } from '../errors';
+import { textOf } from './diverged';
+import type { Place } from './entries';
 import {
   forgetUndone,
   gatherUndo,
+  isBehind,
   type KeptRollback,
   type KeptRun,
   type KeptTool,
-  takeEnded,
+  takeRecorded,
 } from './kept';
 import { ownCopy } from './own-copy';
 import { limitsOf } from './retry';
@@ -53,6 +58,8 @@ export class Compensations {
   /** The keys of these and of what was undone: a call that is come to again is the same effect. */
   readonly #known = new Set<string>();
   #running: Promise<string[]> | undefined;
+  /** How many calls had been come to at the last rollback, if it was one of an earlier life. */
+  #cameBy: number | undefined;
 
   add<R>(name: string, called: Called<R>, compensate: ToolOptions<R>['compensate']): void {
     if (!compensate || this.#known.has(called.key)) return;
@@ -88,27 +95,62 @@ export class Compensations {
     run: KeptRun,
     named: RunOptions['compensations'],
   ): Promise<string[]> {
-    const ended = takeEnded(run, this.#undoable);
-    if (ended) return this.passOver(ended, run);
+    const recorded = takeRecorded(run, this.#undoable);
+    // Nothing lies between: what lies ahead was made behind that one, so it is behind this one too.
+    if (!recorded && this.#cameBy === run.come && this.#undoable.length === 0) return [];
+    const names = recorded?.undone
+      ? this.passOver(recorded.undone, run)
+      : await this.undoUpTo(writer, uid, run, named, recorded);
+    this.#cameBy = recorded && run.come;
+    return names;
+  }
+
+  /** All of them, or, where one that failed in another life is gone on with, those before that. */
+  private async undoUpTo(
+    writer: JournalWriter,
+    uid: string,
+    run: KeptRun,
+    named: RunOptions['compensations'],
+    recorded: KeptRollback | undefined,
+  ): Promise<string[]> {
+    const resumes = recorded && { sequence: recorded.sequence, forksAgo: recorded.forksAgo };
+    try {
+      this.addKept(writer.run, run, named, resumes);
+      const names = await this.undoEach(writer, uid, run, resumes);
+      forgetUndone(run);
+      await writer.append({ kind: 'rollback', undone: names, ...(resumes && { resumes }) });
+      return names;
+    } catch (error) {
+      // A further call in this life, before the code goes on, is this one too.
+      if (recorded) run.rollbacks.unshift(recorded);
+      await recordFailure(writer, textOf(error), resumes);
+      throw error;
+    }
+  }
+
+  private async undoEach(
+    writer: JournalWriter,
+    uid: string,
+    { undos }: KeptRun,
+    upTo: Place | undefined,
+  ): Promise<string[]> {
     const names: string[] = [];
-    const { undos } = run;
-    this.addKept(writer.run, run, named);
     this.#undoable.sort((a, b) => b.forksAgo - a.forksAgo || a.intent - b.intent);
     const toDo = this.#undoable.some(({ key }) => !undos.get(key)?.receipt);
     if (toDo) await writer.append({ kind: 'rollback' });
-    for (let last = this.#undoable.at(-1); last; last = this.#undoable.at(-1)) {
+    const next = (): Undoable | undefined =>
+      this.#undoable.filter((effect) => !upTo || !isBehind(effect, upTo)).at(-1);
+    for (let last = next(); last; last = next()) {
       await undo(writer, uid, last, undos);
       // Where it stands: effects that came to their end meanwhile stand behind it.
       this.#undoable.splice(this.#undoable.indexOf(last), 1);
       names.push(last.name);
     }
-    forgetUndone(run);
-    await writer.append({ kind: 'rollback', undone: names });
     return names;
   }
 
   /** It has undone what was to be undone there; what was made behind it stays. */
-  private passOver({ undone }: KeptRollback, run: KeptRun): string[] {
+  private passOver(undone: readonly string[], run: KeptRun): string[] {
     const { undos } = run;
     for (const effect of this.#undoable.filter(({ key }) => undos.get(key)?.receipt)) {
       undos.delete(effect.key);
@@ -118,9 +160,16 @@ export class Compensations {
     return [...undone];
   }
 
-  /** Those whose call the code did not come to again. */
-  private addKept(id: string, { undoable }: KeptRun, named: RunOptions['compensations']): void {
-    const others = undoable.filter(({ entry }) => !this.#known.has(entry.key));
+  /** Those whose call the code did not come to again, as far as they are not behind `upTo`. */
+  private addKept(
+    id: string,
+    { undoable }: KeptRun,
+    named: RunOptions['compensations'],
+    upTo: Place | undefined,
+  ): void {
+    const stays = ({ sequence, forksAgo }: KeptTool): boolean =>
+      upTo !== undefined && isBehind({ intent: sequence, forksAgo }, upTo);
+    const others = undoable.filter((tool) => !this.#known.has(tool.entry.key) && !stays(tool));
     const unknown = others.filter(({ entry }) => compensationOf(named, entry.name) === undefined);
     if (unknown.length > 0) throw nobodySaysHow(id, unknown);
     for (const { entry, sequence, receipt, forksAgo } of others)
@@ -129,7 +178,21 @@ export class Compensations {
         { result: receipt?.result, intent: sequence, key: entry.key, forksAgo },
         compensationOf(named, entry.name),
       );
-    undoable.length = 0;
+    undoable.splice(0, Infinity, ...undoable.filter(stays));
+  }
+}
+
+/** Where the code goes on all the same, what it makes from now on is behind it. */
+async function recordFailure(
+  writer: JournalWriter,
+  error: string,
+  resumes: Place | undefined,
+): Promise<void> {
+  try {
+    await writer.append({ kind: 'rollback', error, ...(resumes && { resumes }) });
+  } catch (commitError) {
+    // Who cannot record this can make no effect either. The caller must see why it failed.
+    if (!(commitError instanceof HoldfastError)) throw commitError;
   }
 }
 

@@ -446,6 +446,7 @@ export class DurableRun implements Run {
       throw divergedError(this.id, what, `a ${kept.kind}`, `a ${kind}`);
     }
     this.#kept.calls.delete(identity);
+    this.#kept.come += 1;
     return { identity, name, occurrence, within, kept: kept as K | undefined };
   }
 }

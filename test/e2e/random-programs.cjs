@@ -72,7 +72,7 @@ function programOf(seed, run, kinds = KINDS) {
       case 'fork':
       case 'rollback':
         if (depth > 0) break;
-        return { kind, name, at, since: dice(3) };
+        return { kind, name, at, since: dice(3), caught: dice(2) === 0 };
       case 'nested':
         if (depth > 1) break;
         return { kind: 'step', name, at, inner: inner() };

@@ -268,14 +268,14 @@ const mutants = [
   [
     'what was undone of a completed step lies ahead for ever',
     'rollback.ts',
-    '«forgetUndone(run);»\n    await writer',
+    '«forgetUndone(run);»\n      await writer',
     '',
   ],
   [
     'a rollback that has ended is not known again',
     'rollback.ts',
-    '«if (ended) return this.passOver(ended, run);»',
-    '',
+    'const names = «recorded?.undone»\n',
+    'false',
   ],
   [
     'a rollback is known again wherever it is asked for',
@@ -292,8 +292,44 @@ const mutants = [
   [
     'the end of a rollback is not recorded',
     'rollback.ts',
-    "«await writer.append({ kind: 'rollback', undone: names });»",
+    "«await writer.append({ kind: 'rollback', undone: names, ...(resumes && { resumes }) });»",
     '',
+  ],
+  [
+    'the failure of a rollback is not recorded',
+    'rollback.ts',
+    '«await recordFailure(writer, textOf(error), resumes);»',
+    '',
+  ],
+  [
+    'a rollback that is gone on with undoes what lies ahead of it',
+    'rollback.ts',
+    'const stays = ({ sequence, forksAgo }: KeptTool): boolean =>\n      «upTo !== undefined» &&',
+    'false',
+  ],
+  [
+    'a rollback that failed in two lives is taken for another when it is asked for again',
+    'rollback.ts',
+    'if (recorded) «run.rollbacks.unshift(recorded);»',
+    ';',
+  ],
+  [
+    'a rollback that is asked for twice undoes what lies ahead of it',
+    'rollback.ts',
+    'if («!recorded && this.#cameBy === run.come && this.#undoable.length === 0») return',
+    'false',
+  ],
+  [
+    'a rollback that was gone on with stands where it ended',
+    'kept.ts',
+    'else if («undone») rollbacks[index]',
+    'false',
+  ],
+  [
+    'a rollback that failed and was asked for again at once is two',
+    'kept.ts',
+    'last.before.size === before.size) «run.rollbacks.pop();»',
+    ';',
   ],
   [
     'all that was undone lies behind the first rollback',

@@ -308,6 +308,69 @@ describe('rollback', () => {
     expect(await last.rollback()).toEqual(['boat', 'bus']);
   });
 
+  /** A compensation that throws so often. */
+  const inVain = (times: number): ToolOptions<string>['compensate'] => {
+    return (result) => {
+      if (times-- > 0) throw new Error('closed on Sundays');
+      undone.push(result);
+    };
+  };
+
+  test('what is made behind a rollback that failed stays, whenever the code comes to that rollback again', async () => {
+    undone.length = 0;
+    const told: unknown[] = [];
+    const undo = inVain(5);
+    const train = (result: unknown) => void undone.push(String(result));
+    const trip = async (life: number) => {
+      const pool = life === 1 ? bench.pool : await bench.again();
+      const run = await pool.run('r', { compensations: { train } });
+      await book(run, 'flight', undo);
+      // It is asked for twice, and fails in two lives.
+      for (const _time of [1, 2]) told.push(await run.rollback().catch(() => 'failed'));
+      await run.step('trip', () => book(run, 'train', train));
+      if (life === 1) return;
+      await book(run, 'car', train);
+      if (life > 3) told.push(await run.rollback());
+    };
+    for (const life of [1, 2, 3, 4, 5]) await trip(life);
+    const failed = ['failed', 'failed'];
+    const passed = [['flight'], []];
+    expect(told.slice(0, 6)).toEqual([...failed, ...failed, 'failed', ['flight']]);
+    const last = ['car', 'train'];
+    expect(told.slice(6)).toEqual([...passed, last, ...passed, last]);
+    expect(undone).toEqual(['flight booked', 'car booked', 'train booked']);
+  });
+
+  test('one that nobody knew how to do is passed too; a fork goes on with what failed before it', async () => {
+    undone.length = 0;
+    const first = await bench.pool.run('r');
+    await first.step('trip', () => book(first, 'flight'));
+    const second = await (await bench.again()).run('r');
+    await second.step('trip', never);
+    await rejects(second.rollback(), 'ERR_HOLDFAST_DIVERGED');
+    await second.step('other trip', () => book(second, 'train'));
+    const { checkpoint } = await second.checkpoint('there');
+    await second.fork(checkpoint, 'fork');
+    second.close();
+    const undo = (result: unknown, { idempotencyKey }: ToolContext) =>
+      void undone.push(`${String(result)} ${idempotencyKey}`);
+    const compensations = { flight: undo, train: undo };
+    for (const life of [1, 2])
+      for (const id of ['fork', 'r']) {
+        const run = await bench.pool.run(id, { compensations });
+        await run.step('trip', never);
+        expect(await run.rollback()).toEqual(['flight']);
+        await run.step('other trip', never);
+        if (life === 2) expect(await run.rollback()).toEqual(['train']);
+        run.close();
+      }
+    const keys = undone.map((text) => text.split(' ')[2]);
+    expect(undone.map((text) => text.split(' ')[0])).toEqual(
+      ['flight', 'flight', 'train', 'train'], // by each of the two
+    );
+    expect(new Set(keys).size).toBe(2);
+  });
+
   test('one with nothing to undo is a rollback too; one of somebody else is not the code’s own', async () => {
     undone.length = 0;
     const first = await bench.pool.run('r');

@@ -150,7 +150,7 @@ export class Program {
       case 'park':
         return this.park(op);
       case 'rollback':
-        return void (await run.rollback());
+        return this.rollback(op);
       case 'fork':
         return this.fork(op);
       case 'once':
@@ -161,6 +161,15 @@ export class Program {
         return run.decision(name, at, () => this.work(op));
       default:
         return run.step(name, at, () => this.work(op));
+    }
+  }
+
+  /** Some code goes on behind one that failed. */
+  private async rollback({ caught }: Operation): Promise<undefined> {
+    try {
+      await this.run.rollback();
+    } catch (error) {
+      if (!caught || !String(error).includes('busy: undoing')) throw error;
     }
   }
 

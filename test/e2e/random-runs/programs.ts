@@ -18,6 +18,8 @@ export interface Operation {
   readonly ms: number;
   /** From which generation of the code on it is there. */
   readonly since: number;
+  /** A rollback: the code goes on when it fails. */
+  readonly caught?: boolean;
   readonly inner?: readonly Operation[];
   readonly beside?: readonly Operation[];
 }
