@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { beforeAll, describe, expect, test } from 'vitest';
 
+import { jsonOrText } from '../../lib/cli/values';
 import { open } from '../../lib/index';
 import { cli } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
@@ -301,6 +302,27 @@ test('signal', async () => {
   expect(await claimed!.signal('approve')).toEqual({ by: 'ada' });
 });
 
+test('a signal whose value was mistyped as JSON is refused; what is text stays text', async () => {
+  const give = (...value: string[]) => cli(['signal', path, 'trip', 'approve', ...value]);
+  expect(await give('{approved: true}')).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/JSON and is none: .*'{"approved": true}'.*--text/) as string,
+  });
+  expect(await json('signal', path, 'trip', 'approve', '{"a":1', '--text')).toMatchObject({
+    value: '{"a":1',
+  });
+  const refuse = (message: string): never => {
+    throw new Error(message);
+  };
+  const wrong = ['{"a":1', "['a']", '"a', ' {', 'True', 'NULL', '007', '1,5', '+3', '.5', '1_000'];
+  for (const value of [...wrong, '12345678901234567890', '1e999'])
+    expect(() => jsonOrText(value, refuse)).toThrow('looks like JSON and is none: ');
+  const texts = ['', 'Oslo', 'true enough', '2026-11-30', '1.2.3', "12 o'clock", 'nullable', '-'];
+  for (const value of texts) expect(jsonOrText(value, refuse)).toBe(value);
+  for (const value of [12.5, [1], null, 'a', { by: 'ada' }])
+    expect(jsonOrText(` ${JSON.stringify(value)}\n`, refuse)).toEqual(value);
+});
+
 test('resolve', async () => {
   expect(await text('resolve', path)).toContain(outcome);
   expect(await json('resolve', path)).toMatchObject({
@@ -313,8 +335,11 @@ test('resolve', async () => {
   });
   expect((await cli(['resolve', path, outcome, '--happened', '--never-happened'])).code).toBe(2);
   expect((await cli(['resolve', path, 'odd', '--happened'])).stderr).toMatch(/NOT_FOUND/);
-  for (const wrong of ['{"paid":5', 'paid', ''])
-    expect((await cli(['resolve', path, outcome, '--value', wrong])).code).toBe(2);
+  for (const wrong of ['{"paid":5', 'paid', '', '1e999'])
+    expect(await cli(['resolve', path, outcome, '--value', wrong])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/expected JSON .*'{"approved": true}', '"text"'/) as string,
+    });
   for (const _same of [1, 2]) await text('resolve', path, outcome, '--value', '{"paid":5}');
   expect(await cli(['resolve', path, outcome, '--never-happened'])).toMatchObject({
     code: 3,

@@ -1,8 +1,9 @@
 /** `holdfast signal`, `unpark`, `resolve`: what somebody outside says to a run. */
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 
 import type { Holdfast, Resolution } from '../../index';
 import { brief, Output, timeText } from '../output';
+import { jsonOrText, jsonValue } from '../values';
 import { placeOf, withPool } from '../with-pool';
 
 interface SignalOptions {
@@ -13,19 +14,28 @@ interface SignalOptions {
 export function addSignal(program: Command): void {
   program
     .command('signal <pool> <run> <name> [value]')
-    .description('give a run what it waits for; the value is JSON, or else text')
+    .description('give a run what it waits for; the value is JSON, or plain text')
     .option('--text', 'the value is text, whatever it looks like')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
       '\nExamples:\n  $ holdfast signal ./agent.holdfast trip-42 approve true\n' +
+        '  $ holdfast signal ./agent.holdfast trip-42 approve \'{"by": "ada"}\'\n' +
         '  $ holdfast signal ./agent.holdfast trip-42 answer "Oslo, please"',
     )
     .action(
-      async (path: string, run: string, name: string, text?: string, options?: SignalOptions) => {
-        const output = new Output(options?.json ?? false);
+      async (
+        path: string,
+        run: string,
+        name: string,
+        text: string | undefined,
+        options: SignalOptions,
+        command: Command,
+      ) => {
+        const output = new Output(options.json ?? false);
+        const refuse = (message: string): never => command.error(`error: ${message}`);
+        const value = text === undefined || options.text ? text : jsonOrText(text, refuse);
         await withPool(output, path, async (pool) => {
-          const value = text === undefined || options?.text ? text : valueOf(text);
           const receipt = await pool.signal(run, name, value);
           output.value({ ...placeOf(pool), run, name, value, receipt });
           output.line(`${name} given to ${run}: ${brief(value)} (epoch ${receipt.epoch})`);
@@ -123,22 +133,5 @@ function list(output: Output, pool: Holdfast): void {
       ...(args === undefined && problem !== undefined ? [] : [['arguments', brief(args)] as const]),
       ...(error === undefined ? [] : [['error', error] as const]),
     ]);
-  }
-}
-
-/** A result that was mistyped would be the tool's for ever. */
-function jsonValue(text: string): { json: unknown } {
-  try {
-    return { json: JSON.parse(text) as unknown };
-  } catch {
-    throw new InvalidArgumentError('expected JSON; text is JSON in double quotes.');
-  }
-}
-
-function valueOf(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return text;
   }
 }
