@@ -36,7 +36,7 @@ const KINDS = [
 const ALL_KINDS = [
   ...KINDS.filter((kind) => kind !== 'stall'),
   ...['eventual', 'once', 'version', 'checkpoint', 'restore', 'prune'],
-  ...['park', 'race', 'fork', 'torn', 'tool', 'rollback'],
+  ...['park', 'race', 'fork', 'torn', 'tool', 'rollback', 'rollback'],
 ];
 
 function programOf(seed, run, kinds = KINDS) {

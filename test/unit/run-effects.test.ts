@@ -341,6 +341,23 @@ describe('rollback', () => {
     expect(undone).toEqual(['flight booked', 'car booked', 'train booked']);
   });
 
+  test('one that is asked for until it succeeds is one rollback', async () => {
+    undone.length = 0;
+    const undo = inVain(1);
+    const told: string[][] = [];
+    for (const life of [1, 2]) {
+      const pool = life === 1 ? bench.pool : await bench.again();
+      const train = (result: unknown) => void undone.push(String(result));
+      const run = await pool.run('r', { compensations: { train } });
+      await book(run, 'flight', undo);
+      while (told.length < life) await run.rollback().then((names) => told.push(names), busy);
+      await run.step('trip', () => book(run, 'train'));
+      if (life === 2) expect(await run.rollback()).toEqual(['train']);
+    }
+    expect(told).toEqual([['flight'], ['flight']]);
+    expect(undone).toEqual(['flight booked', 'train booked']);
+  });
+
   test('one that nobody knew how to do is passed too; a fork goes on with what failed before it', async () => {
     undone.length = 0;
     const first = await bench.pool.run('r');

@@ -352,6 +352,24 @@ describe('identity', () => {
     }
   });
 
+  test('versions: what was undone of a completed step before a rollback was cut off lies behind its end', async () => {
+    let failures = 1;
+    const compensations = {
+      first: () => {
+        if (failures-- > 0) throw new Error('cut off');
+      },
+      t: () => undefined,
+    };
+    for (const life of [1, 2]) {
+      const run = await (await bench.again()).run('r', { compensations });
+      await run.tool('first', 1, () => 1);
+      await run.step('outer', () => run.tool('t', 1, () => 1));
+      const undone = run.rollback();
+      if (life === 1) await expect(undone).rejects.toThrow('cut off');
+      else expect([await undone, await run.version('behind', 2, 1)]).toEqual([['first'], 2]);
+    }
+  });
+
   test('what was called within a call that others completed does not lie ahead', async () => {
     const run = await bench.pool.run('r');
     const cut = (call: Promise<unknown>) => expect(call).rejects.toThrow('cut off');

@@ -148,7 +148,7 @@ export class Life {
         world.problem('undone with another result', key, effect, result);
       world.undone.set(key, (world.undone.get(key) ?? 0) + 1);
       await mortal.outside();
-      if (dice(6) === 0) throw new Error('busy: undoing');
+      if (dice(2) === 0) throw new Error('busy: undoing');
     };
     const compensations = { a: undo, b: undo };
     let overlooked: Overlooked = new Map();
