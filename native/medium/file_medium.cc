@@ -117,9 +117,7 @@ Status FileMedium::refusal() const {
   const std::lock_guard<std::mutex> lock(failure_mutex_);
   return Status(
       Code::kFailed,
-      "the pool " + path_ +
-          " has failed and refuses work until it is closed and opened again; first error: " +
-          failure_.message());
+      "the pool " + path_ + " has failed and refuses all work; first error: " + failure_.message());
 }
 
 Status FileMedium::refused() const {
@@ -132,11 +130,14 @@ Status FileMedium::refused() const {
 Status FileMedium::fail(const std::string& what, int error) {
   // A file system that writes every change to a new place has none for what is in the file already.
   const std::string first = is_disk_full(error) ? "make room on the disk, then " : "";
-  Status failure =
-      Status::system(Code::kIo,
-                     what + " of the pool " + path_ + " failed, its outcome is unknown: " + first +
-                         "close the pool and open it again",
-                     error);
+  return fail(Status::system(Code::kIo,
+                             what + " of the pool " + path_ +
+                                 " failed, its outcome is unknown: " + first +
+                                 "close the pool and open it again",
+                             error));
+}
+
+Status FileMedium::fail(Status failure) {
   {
     const std::lock_guard<std::mutex> lock(failure_mutex_);
     if (failure_.is_ok()) failure_ = failure.clone();
@@ -205,7 +206,7 @@ Status FileMedium::must_be_there() {
   FileFacts facts;
   if (file_.facts(&facts) != 0) return {};
   if (names_are_counted_ && facts.names == 0)
-    return fail("a sync of the file, which somebody has removed,", ENOENT);
+    return fail(removed_error("the pool " + path_));
   // Not a resize, which lowers the end first.
   if (facts.size < end && end_.load() == end)
     return fail("a sync of the file, which somebody has cut to " + std::to_string(facts.size) +

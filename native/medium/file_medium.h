@@ -89,6 +89,7 @@ class FileMedium final : public Medium {
   }
   Status refusal() const;
   Status fail(const std::string& what, int error);
+  Status fail(Status failure);
   Status sync();
   Status must_be_there();
   Result<Segment> reserve(uint64_t min, uint64_t want);

@@ -99,11 +99,23 @@ Status lock_pool_file(PosixFile& file, const std::string& path) {
   const int64_t pid = lock_owner(file);
   std::string owner = "another process";
   if (pid > 0)
-    owner = (pid == own_pid() ? "this process (pid " : "process ") + std::to_string(pid) +
-            (pid == own_pid() ? ")" : "");
+    owner = pid == own_pid()
+                ? "this process (pid " + std::to_string(pid) +
+                      ", perhaps through another copy of the package: `npm ls holdfast`)"
+                : "process " + std::to_string(pid);
   return Status(Code::kLocked,
                 "the pool " + path + " is open in " + owner +
                     ": one process owns a pool; close it there, or read beside it with readOnly");
+}
+
+Status removed_error(const std::string& pool) {
+  return Status::system(
+      Code::kIo,
+      "the file of " + pool +
+          ", or a part of it, was removed while it was open, and is gone once it is closed. "
+          "Restore a backup, or, without one, first copy it from /proc/" +
+          std::to_string(own_pid()) + "/fd, where `ls -l` shows it as deleted",
+      ENOENT);
 }
 
 bool is_locked_by_writer(const std::string& path) {

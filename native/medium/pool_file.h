@@ -24,6 +24,8 @@ Status lock_pool_file(PosixFile& file, const std::string& path);
 // Of a pool whose lock could not be had: is it a writer's? Not that of a reader which asks the same
 // thing just now (PoolBytes::writer_holds_lock).
 bool is_locked_by_writer(const std::string& path);
+// `pool`: as the message is to name it. It was removed while it was open.
+Status removed_error(const std::string& pool);
 
 // A pool being created. Removed again unless published.
 class NewPoolFile {

@@ -103,6 +103,22 @@ onEachMedium('installed twice', (place) => {
     expect(JSON.parse(stdout)).toEqual([true, null, 1]);
   });
 
+  test('a pool that the other has open is refused, and says that it may be the other', async () => {
+    const source = `
+      const other = require(process.argv[2]);
+      const first = holdfast.openSync(process.argv[3], ${JSON.stringify(place.options)});
+      try {
+        other.openSync(process.argv[3], ${JSON.stringify(place.options)});
+      } catch (error) {
+        console.log(error.message);
+      }
+      first.closeSync();`;
+    const { stdout } = await runChild(source, {
+      args: [install(`refused-${place.medium}`), place.path()],
+    });
+    expect(stdout).toMatch(/ is open in this process \(pid \d+, .* copy .*`npm ls holdfast`\): /);
+  });
+
   test('each used by threads that end: the first copy is gone, and libpmemobj is still there', async () => {
     const source = `
       const { Worker } = require('node:worker_threads');

@@ -10,7 +10,7 @@ Status Health::refusal() const {
     return Status(
         Code::kFailed,
         "the pool " + name_ +
-            " has failed and refuses work until it is closed and opened again; first error: " +
+            " has failed and refuses all work; first error: " +
             (failure_.is_ok() ? std::string("its mapping is damaged") : failure_.message()));
   }
   return {};

@@ -10,6 +10,7 @@
 #include "medium/large_pages.h"
 #include "medium/pmem/pmem_library_layout.h"
 #include "medium/pmem/pmem_wrap.h"
+#include "medium/pool_file.h"
 
 namespace holdfast {
 
@@ -175,8 +176,8 @@ bool PmemMedium::use_file(const std::string& path) {
 // What a commit fences is durable in the memory of a file that is gone as soon as nobody maps it.
 Status PmemMedium::still_there() {
   if (!names_are_counted_ || failed() || file_.all_have_names()) return {};
-  return fail(
-      "somebody has removed the pool, or a part of it: what is in it is gone once it is closed");
+  failed_.store(true, std::memory_order_relaxed);
+  return removed_error("the pool");
 }
 
 void PmemMedium::copy_out(uint64_t offset, void* to, size_t size) const {

@@ -34,7 +34,9 @@ void fails_when_removed(bool pmem) {
   REQUIRE(::unlink(scratch.path("pool").c_str()) == 0);
   const Status last = commit_until_refused(**pool);
   CHECK((last.code() == Code::kIo || last.code() == Code::kFailed));
-  CHECK(last.message().find("removed") != std::string::npos);
+  CHECK(last.message().find("removed while it was open") != std::string::npos);
+  CHECK(last.message().find("Restore a backup") != std::string::npos);
+  CHECK(last.message().find("open it again") == std::string::npos);
   (void)(*pool)->close();
 }
 
