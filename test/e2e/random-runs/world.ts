@@ -63,6 +63,8 @@ export class World {
   readonly log: string[] = [];
   readonly told = new Map<string, Told>();
   readonly effects = new Map<string, { run: string; at: string; value: Value }>();
+  /** By key: those that give what there is now, each time. */
+  readonly readings = new Set<string>();
   /** By checkpoint: the places of what had been told for certain before it was made. */
   readonly savedBefore = new Map<string, ReadonlySet<string>>();
   /** By their numbers. */
@@ -157,6 +159,7 @@ export class World {
     const value = this.fresh(run, at);
     this.note('happens', run, at, key, attempt, safety);
     this.effects.set(key, { run, at, value });
+    if (safety === 'readOnly') this.readings.add(key);
     return structuredClone(value);
   }
 
