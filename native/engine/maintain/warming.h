@@ -2,7 +2,8 @@
 // for the disk a stretch of what nobody has asked for yet is fetched besides, the index first,
 // which every read needs. So as much is read as the kernel reads around each fault of a usual
 // mapping, but of use whatever is read next, and at most once all of it. Of a pool that does not
-// fit nothing is.
+// fit nothing is. Nor of a pool that is open for reading only: it has no threads, and the kernel
+// does not tell it which of its reads waited.
 //
 // Under the maintenance lock. Nothing of it is on the medium.
 #pragma once
