@@ -57,6 +57,8 @@ export class Compensations {
   readonly #undoable: Undoable[] = [];
   /** The keys of these and of what was undone: a call that is come to again is the same effect. */
   readonly #known = new Set<string>();
+  /** Of rollbacks that failed here: what is kept of undoing these. It no longer lies ahead. */
+  readonly #tried = new Map<string, KeptTool>();
   #running: Promise<string[]> | undefined;
   /** How many calls had been come to at the last rollback, if it was one of an earlier life. */
   #cameBy: number | undefined;
@@ -123,6 +125,7 @@ export class Compensations {
     } catch (error) {
       // A further call in this life, before the code goes on, is this one too.
       if (recorded) run.rollbacks.unshift(recorded);
+      this.leaveBehind(run, resumes);
       await recordFailure(writer, textOf(error), resumes);
       throw error;
     }
@@ -131,22 +134,38 @@ export class Compensations {
   private async undoEach(
     writer: JournalWriter,
     uid: string,
-    { undos }: KeptRun,
+    run: KeptRun,
     upTo: Place | undefined,
   ): Promise<string[]> {
     const names: string[] = [];
+    for (const [key, kept] of this.#tried) run.undos.set(key, kept);
+    this.#tried.clear();
     this.#undoable.sort((a, b) => b.forksAgo - a.forksAgo || a.intent - b.intent);
-    const toDo = this.#undoable.some(({ key }) => !undos.get(key)?.receipt);
+    const toDo = this.#undoable.some(({ key }) => !run.undos.get(key)?.receipt);
     if (toDo) await writer.append({ kind: 'rollback' });
     const next = (): Undoable | undefined =>
-      this.#undoable.filter((effect) => !upTo || !isBehind(effect, upTo)).at(-1);
+      this.#undoable.filter((effect) => isUpTo(effect, upTo)).at(-1);
     for (let last = next(); last; last = next()) {
-      await undo(writer, uid, last, undos);
+      await undo(writer, uid, last, run.undos);
       // Where it stands: effects that came to their end meanwhile stand behind it.
       this.#undoable.splice(this.#undoable.indexOf(last), 1);
       names.push(last.name);
     }
     return names;
+  }
+
+  /** What is kept of undoing what is up to there: the code may go on, and has come past it. */
+  private leaveBehind(run: KeptRun, upTo: Place | undefined): void {
+    const kept = run.undoable.map(({ entry, sequence, forksAgo }) => {
+      return { key: entry.key, intent: sequence, forksAgo };
+    });
+    for (const effect of [...this.#undoable, ...kept]) {
+      const undone = isUpTo(effect, upTo) && run.undos.get(effect.key);
+      if (!undone) continue;
+      run.undos.delete(effect.key);
+      this.#tried.set(effect.key, undone);
+    }
+    forgetUndone(run);
   }
 
   /** It has undone what was to be undone there; what was made behind it stays. */
@@ -168,7 +187,7 @@ export class Compensations {
     upTo: Place | undefined,
   ): void {
     const stays = ({ sequence, forksAgo }: KeptTool): boolean =>
-      upTo !== undefined && isBehind({ intent: sequence, forksAgo }, upTo);
+      !isUpTo({ intent: sequence, forksAgo }, upTo);
     const others = undoable.filter((tool) => !this.#known.has(tool.entry.key) && !stays(tool));
     const unknown = others.filter(({ entry }) => compensationOf(named, entry.name) === undefined);
     if (unknown.length > 0) throw nobodySaysHow(id, unknown);
@@ -180,6 +199,10 @@ export class Compensations {
       );
     undoable.splice(0, Infinity, ...undoable.filter(stays));
   }
+}
+
+function isUpTo(effect: Parameters<typeof isBehind>[0], upTo: Place | undefined): boolean {
+  return upTo === undefined || !isBehind(effect, upTo);
 }
 
 /** Where the code goes on all the same, what it makes from now on is behind it. */

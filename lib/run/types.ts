@@ -277,8 +277,8 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
    * Undoes the effects that have a `compensate`, or one in the run's `compensations`, the last one
    * first, durably. Returns the names of the tools it undid. One that an earlier process ended
    * returns the same names and undoes nothing: what was made after it stays. If a `compensate`
-   * throws, that error is thrown; a further call, also in a later process, goes on there. If it does
-   * not know how to undo one: `ERR_HOLDFAST_DIVERGED`, and nothing is undone.
+   * throws, that error is thrown, and a further call goes on there, in a later process too. If it
+   * does not know how to undo one: `ERR_HOLDFAST_DIVERGED`, and nothing is undone.
    */
   rollback(): Promise<string[]>;
   /**

@@ -15,6 +15,7 @@ import { runGroup } from '../../scripts/run-layer.mjs';
 import forgetting from './forgetting.mjs';
 import leases from './leases.mjs';
 import { numbersIn, placeOf } from './places.mjs';
+import rollbacks from './rollbacks.mjs';
 
 const project = path.join(import.meta.dirname, '../..');
 const root = path.join(project, 'build-mutants-lib');
@@ -26,6 +27,7 @@ const { values: options } = parseArgs({
 const mutants = [
   ...forgetting,
   ...leases,
+  ...rollbacks,
   ['the fencing token does not rise', 'open.ts', 'token: «before.token + 1»', 'before.token'],
   [
     'beginning to drive is not conditional',
@@ -266,84 +268,6 @@ const mutants = [
   ],
   ['the last attempt is not counted', 'kept.ts', '«tool.attempt = entry.attempt;»', ''],
   [
-    'what was undone of a completed step lies ahead for ever',
-    'rollback.ts',
-    '«forgetUndone(run);»\n      await writer',
-    '',
-  ],
-  [
-    'a rollback that has ended is not known again',
-    'rollback.ts',
-    'const names = «recorded?.undone»\n',
-    'false',
-  ],
-  [
-    'a rollback is known again wherever it is asked for',
-    'kept.ts',
-    '«![...rollbacks[0].before].some(liesAhead)» ?',
-    'true',
-  ],
-  [
-    'a rollback that the code has passed is taken for its next one',
-    'kept.ts',
-    'while («rollbacks[0] && isPassed(rollbacks[0])»)',
-    'false',
-  ],
-  [
-    'the end of a rollback is not recorded',
-    'rollback.ts',
-    "«await writer.append({ kind: 'rollback', undone: names, ...(resumes && { resumes }) });»",
-    '',
-  ],
-  [
-    'the failure of a rollback is not recorded',
-    'rollback.ts',
-    '«await recordFailure(writer, textOf(error), resumes);»',
-    '',
-  ],
-  [
-    'a rollback that is gone on with undoes what lies ahead of it',
-    'rollback.ts',
-    'const stays = ({ sequence, forksAgo }: KeptTool): boolean =>\n      «upTo !== undefined» &&',
-    'false',
-  ],
-  [
-    'a rollback that failed in two lives is taken for another when it is asked for again',
-    'rollback.ts',
-    'if (recorded) «run.rollbacks.unshift(recorded);»',
-    ';',
-  ],
-  [
-    'a rollback that is asked for twice undoes what lies ahead of it',
-    'rollback.ts',
-    'if («!recorded && this.#cameBy === run.come && this.#undoable.length === 0») return',
-    'false',
-  ],
-  [
-    'a rollback that was gone on with stands where it ended',
-    'kept.ts',
-    'else if («undone») rollbacks[index]',
-    'false',
-  ],
-  [
-    'a rollback that failed and was asked for again at once is two',
-    'kept.ts',
-    'last.before.size === before.size) «run.rollbacks.pop();»',
-    ';',
-  ],
-  [
-    'all that was undone lies behind the first rollback',
-    'kept.ts',
-    'if («outer.some((call) => calls.has(call))») continue;',
-    'false',
-  ],
-  [
-    'what was undone is undone again',
-    'kept.ts',
-    'if («undos.get(entry.key)?.receipt») undone.set',
-    'false',
-  ],
-  [
     'a fork goes on with an effect of its origin',
     'kept.ts',
     'if («!isUnderWay(kept)» && !own.calls',
@@ -530,6 +454,7 @@ const TESTS = [
   'run-journal',
   'run-claims',
   'run-effects',
+  'run-rollback',
   'run-outcomes',
   'run-arguments',
   'run-attempts',

@@ -331,45 +331,6 @@ describe('identity', () => {
     expect(await passed.version('behind', 2, 1)).toBe(2);
   });
 
-  test('versions: what was undone of a completed step lies behind its rollback, not behind an earlier one', async () => {
-    const options = { compensations: { t: () => undefined } };
-    const program = async (run: Run, call: () => number): Promise<void> => {
-      await run.step('outer', () => run.tool('t', 1, call));
-      await run.rollback();
-      if (run.id.includes('new')) expect(await run.version('between', 2, 1)).toBe(1);
-      await run.step('outer', () => run.tool('t', 2, call));
-      await run.rollback();
-    };
-    const first = await bench.pool.run('r', options);
-    await program(first, () => 1);
-    const { checkpoint } = await first.checkpoint(1);
-    for (const id of ['fork', 'new fork']) await first.fork(checkpoint, id);
-    const pool = await bench.again();
-    for (const id of ['r', 'fork', 'new fork']) {
-      const run = await pool.run(id, options);
-      await program(run, never);
-      expect(await run.version('behind', 2, 1)).toBe(2);
-    }
-  });
-
-  test('versions: what was undone of a completed step before a rollback was cut off lies behind its end', async () => {
-    let failures = 1;
-    const compensations = {
-      first: () => {
-        if (failures-- > 0) throw new Error('cut off');
-      },
-      t: () => undefined,
-    };
-    for (const life of [1, 2]) {
-      const run = await (await bench.again()).run('r', { compensations });
-      await run.tool('first', 1, () => 1);
-      await run.step('outer', () => run.tool('t', 1, () => 1));
-      const undone = run.rollback();
-      if (life === 1) await expect(undone).rejects.toThrow('cut off');
-      else expect([await undone, await run.version('behind', 2, 1)]).toEqual([['first'], 2]);
-    }
-  });
-
   test('what was called within a call that others completed does not lie ahead', async () => {
     const run = await bench.pool.run('r');
     const cut = (call: Promise<unknown>) => expect(call).rejects.toThrow('cut off');
