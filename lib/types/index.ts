@@ -157,12 +157,14 @@ export interface PoolCore extends AsyncDisposable, Disposable {
   fold(): Promise<void>;
   /**
    * Another size in bytes, while the pool is open; 0: it grows by itself. Smaller only if, once
-   * compacted, nothing lies beyond it. Files only; otherwise use `resizeByCopy`.
+   * compacted, nothing lies beyond it. Files only; otherwise use `resizeByCopy`. Closing the pool
+   * ends it, as it ends `compact`.
    */
   resize(bytes: number): Promise<void>;
   /**
    * Gives back what dead data still holds: folds, merges the index, cleans the log, and returns
-   * free space of a file to its file system. An idle pool does most of that by itself.
+   * free space of a file to its file system. An idle pool does most of that by itself. Closing the
+   * pool ends it with `ERR_HOLDFAST_CLOSED`; what it has done by then stays done.
    */
   compact(): Promise<void>;
   /**

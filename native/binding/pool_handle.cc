@@ -273,14 +273,32 @@ napi_value pool_work(napi_env env, PoolHandle& self, const napi_value*) {
                     [connection] { return (connection->pool().*Method)(); });
 }
 
+// A worker that is terminated waits for what it began. That it ends shows only when mail is
+// brought.
+Pool::Abandoned when_ended(napi_env env) {
+  return [mailbox = Environment::of(env)->mailbox()] {
+    mailbox->wake();
+    return mailbox->ended();
+  };
+}
+
+// compact(): a promise.
+napi_value compact(napi_env env, PoolHandle& self, const napi_value*) {
+  const std::shared_ptr<Connection>& connection = self.connection;
+  return start_work(env, connection, "holdfast compact", [connection, abandoned = when_ended(env)] {
+    return connection->pool().compact(abandoned);
+  });
+}
+
 // resize(bytes): a promise.
 napi_value resize(napi_env env, PoolHandle& self, const napi_value* arguments) {
   const std::shared_ptr<Connection>& connection = self.connection;
   double bytes = 0;
   napi_get_value_double(env, arguments[0], &bytes);
-  return start_work(env, connection, "holdfast resize", [connection, bytes] {
-    return connection->pool().resize(static_cast<uint64_t>(bytes));
-  });
+  return start_work(env, connection, "holdfast resize",
+                    [connection, bytes, abandoned = when_ended(env)] {
+                      return connection->pool().resize(static_cast<uint64_t>(bytes), abandoned);
+                    });
 }
 
 // refresh(): a promise of the epoch. refreshSync(): the epoch.
@@ -516,7 +534,7 @@ void PoolHandle::define(napi_env env, Environment& environment) {
       raw_method("settle", method<PoolHandle, pool_work<&Pool::settle>>),
       raw_method("settleSync", method<PoolHandle, settle_sync>),
       raw_method("fold", method<PoolHandle, pool_work<&Pool::fold>>),
-      raw_method("compact", method<PoolHandle, pool_work<&Pool::compact>>),
+      raw_method("compact", method<PoolHandle, compact>),
       raw_method("resize", method<PoolHandle, resize>),
       raw_method("refresh", method<PoolHandle, refresh>),
       raw_method("refreshSync", method<PoolHandle, refresh_sync>),

@@ -325,11 +325,16 @@ class Pool : public std::enable_shared_from_this<Pool> {
   // from the time the pool closes on: at once, as closing. kNoMemory: there is no thread to do so.
   virtual Status watch(std::shared_ptr<FeedWaiter> waiter) = 0;
 
-  virtual Status fold() = 0;     // make the index durable as of now; returns when done
-  virtual Status compact() = 0;  // fold, merge all runs into one, clean what is mostly dead
+  virtual Status fold() = 0;  // make the index durable as of now; returns when done
+  // Of long work, asked between its steps: need it go on no more? Then it ends with kAborted; what
+  // it has done by then stays done.
+  using Abandoned = std::function<bool()>;
+  // Fold, merge all runs into one, clean what is mostly dead. kClosed: the pool was closed
+  // meanwhile.
+  virtual Status compact(const Abandoned& abandoned = nullptr) = 0;
   // Makes the capacity `bytes` (0: grows by itself); smaller: compacts first. Errors as
-  // Medium::resize.
-  virtual Status resize(uint64_t bytes) = 0;
+  // Medium::resize, and those of compact().
+  virtual Status resize(uint64_t bytes, const Abandoned& abandoned = nullptr) = 0;
   virtual PoolFacts facts() const = 0;
   virtual PoolStats stats() const = 0;
   virtual Result<CheckReport> check(const std::atomic<bool>* cancelled,

@@ -288,6 +288,36 @@ onEachMedium('lifetime', (place) => {
     expect(stdout.trim()).toBe('true true');
   });
 
+  test('the compaction of a worker that is terminated ends early, and can be gone on with', async () => {
+    const source = `
+      const { Worker } = require('node:worker_threads');
+      const [where] = process.argv.slice(2);
+      const pool = holdfast.openSync(where, { medium: 'file' });
+      const space = pool.keyspace('a', { value: 'bytes' });
+      const body = \`
+        const holdfast = require(\${JSON.stringify(require.resolve(holdfastPath))});
+        holdfast.openSync(require('node:worker_threads').workerData).compact();\`;
+      const moved = () => pool.stats().bytesMoved;
+      (async () => {
+        for (let round = 0; round < 2; ++round)
+          for (let i = 0; i < 60; ++i) {
+            const batch = pool.batch();
+            for (let j = 0; j < 400; ++j)
+              if (round === 0 || j % 2 === 0) batch.put(space, String(i * 400 + j), Buffer.alloc(4000, round));
+            pool.commitSync(batch);
+          }
+        const worker = new Worker(body, { eval: true, workerData: where });
+        while (moved() === 0) await new Promise(setImmediate);
+        await worker.terminate();
+        const before = moved();
+        await pool.compact();
+        console.log(moved() - before > 4_000_000, (await pool.check()).ok, space.count());
+        await pool.close();
+      })();`;
+    const { stdout, stderr } = await runChild(source, { args: [place.path()] });
+    expect([stdout.trim(), stderr]).toEqual(['true true 24000', '']);
+  });
+
   test('process.exit in a worker, and workers that never close', async () => {
     const where = place.path();
     const ends = ['process.exit(0)', 'parentPort.postMessage(1)', 'throw new Error("on purpose")'];

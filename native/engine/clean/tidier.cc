@@ -120,14 +120,16 @@ uint64_t Tidier::kept_for_large(uint64_t most) {
   return std::min(living, most);
 }
 
-Status Tidier::compact() {
+Status Tidier::compact(const std::function<Status()>& go_on) {
+  HOLDFAST_TRY(go_on());
   HOLDFAST_TRY(folder_.fold_all());
-  HOLDFAST_TRY(unless_full(merger_.merge_all()));
+  HOLDFAST_TRY(unless_full(merger_.merge_all(go_on)));
   constexpr int kFruitlessRounds =
       8;  // what little is dead in a small pool can be carried round for ever
   uint64_t least_dead = UINT64_MAX;
   int fruitless = 0;
   while (fruitless < kFruitlessRounds) {
+    HOLDFAST_TRY(go_on());
     const uint64_t before = cleaner_.segments_cleaned();
     Status cleaned = cleaner_.clean_one_in(kTidy);
     // No room to carry a segment's live operations is not a failure: what was carried comes back
@@ -141,7 +143,7 @@ Status Tidier::compact() {
     fruitless = dead < least_dead ? 0 : fruitless + 1;
     least_dead = std::min(least_dead, dead);
   }
-  HOLDFAST_TRY(unless_full(merger_.merge_all()));
+  HOLDFAST_TRY(unless_full(merger_.merge_all(go_on)));
   HOLDFAST_TRY(
       folder_.fold_making_room(false));  // for what the last fold found dead and still referred to
   returns_.give_back();

@@ -5,6 +5,8 @@
 // Under the maintenance lock. What a crash leaves: cleaner.h.
 #pragma once
 
+#include <functional>
+
 #include "engine/clean/cleaner.h"
 
 namespace holdfast {
@@ -34,7 +36,8 @@ class Tidier {
   // One round of cleaning before anybody waits for it. True: it gained something, so it is worth
   // another. `idle`: nothing is being committed.
   bool clean_ahead(bool idle);
-  Status compact();
+  // `go_on`: asked between steps of a few MiB; what it says ends it, where that is no success.
+  Status compact(const std::function<Status()>& go_on);
 
   // All but what deletions, folds and a round of cleaning need on a full disk, and `ahead`. So much
   // is there too when a commit has just been refused.

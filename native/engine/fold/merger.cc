@@ -16,6 +16,7 @@ constexpr size_t kHurriedShare = 2;   // so many times as many of both while com
 constexpr uint64_t kOldestShare = 2;  // all newer runs together may have one in so many entries of
                                       // the oldest before it is merged too
 constexpr uint64_t kIdleShare = 32;   // the same of the next older run, when there is time
+constexpr uint64_t kAskAgain = 100'000;  // entries: some ten milliseconds
 constexpr uint64_t kSwitches = 16;  // a merge switches about so often: each time costs a fold block
 
 uint64_t node_bytes(const RunPtr& run) {
@@ -240,11 +241,15 @@ void Merger::begin_idly() {
 }
 
 // All runs become one, or as many as there is room for.
-Status Merger::merge_all() {
+Status Merger::merge_all(const std::function<Status()>& go_on) {
   drop();
   begin_all();
-  uint64_t entries = UINT64_MAX;
-  return under_way() ? step(&entries) : Status();
+  while (under_way()) {
+    uint64_t entries = kAskAgain;
+    HOLDFAST_TRY(step(&entries));
+    if (go_on && under_way()) HOLDFAST_TRY(go_on());
+  }
+  return {};
 }
 
 }  // namespace holdfast

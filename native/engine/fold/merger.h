@@ -17,6 +17,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -41,7 +42,9 @@ class Merger {
   // When there is nothing else to do: of the newest runs as many as are a good part of the next
   // older one. So a little that comes now and then does not write a large run anew each time.
   void begin_idly();
-  Status merge_all();
+  // `go_on`: asked now and then. Where it says an error the merge ends there, and may be gone on
+  // with.
+  Status merge_all(const std::function<Status()>& go_on = nullptr);
   void drop();  // what is not switched in is free again
 
   // Commits wait for folds and merges: more runs are merged at once, each less often.

@@ -196,20 +196,25 @@ Status PoolImpl::fold() {
   return folder_.fold_all();
 }
 
-Status PoolImpl::compact() {
+Status PoolImpl::compact(const Abandoned& abandoned) {
   std::lock_guard guard(maintenance_.lock);
   HOLDFAST_TRY(health_.usable());
-  return tidier_.compact();
+  return tidier_.compact([&]() -> Status {
+    // Who closes waits for the maintenance lock.
+    if (health_.closing()) return health_.closed_status();
+    if (abandoned && abandoned()) return Status(Code::kAborted, "the compaction was aborted");
+    return {};
+  });
 }
 
-Status PoolImpl::resize(uint64_t bytes) {
+Status PoolImpl::resize(uint64_t bytes, const Abandoned& abandoned) {
   Visit visit(visits_);
   HOLDFAST_TRY(visit.begin());
   const uint64_t capacity = medium_->space().capacity;
   const bool smaller = bytes != 0 && bytes < capacity;
   if (smaller) {
     medium_->prefer_below(bytes);
-    Status compacted = compact();
+    Status compacted = compact(abandoned);
     medium_->prefer_below(0);
     HOLDFAST_TRY(std::move(compacted));
   }

@@ -133,8 +133,8 @@ class PoolImpl final : public Pool {
     return feed_tail_.add(std::move(waiter));
   }
   Status fold() override;
-  Status compact() override;
-  Status resize(uint64_t bytes) override;
+  Status compact(const Abandoned& abandoned) override;
+  Status resize(uint64_t bytes, const Abandoned& abandoned) override;
   PoolFacts facts() const override;
   PoolStats stats() const override;
   Result<CheckReport> check(const std::atomic<bool>* cancelled,

@@ -67,8 +67,8 @@ class ReadOnlyPool final : public Pool {
   void flush(const std::shared_ptr<void>& client) override;
   Status settle() override { return {}; }
   Status fold() override { return refusal(); }
-  Status compact() override { return refusal(); }
-  Status resize(uint64_t) override { return refusal(); }
+  Status compact(const Abandoned&) override { return refusal(); }
+  Status resize(uint64_t, const Abandoned&) override { return refusal(); }
   // The log is the writer's to keep: its feed is read, and it is backed up, where it is written.
   Result<std::unique_ptr<FeedCursor>> feed(const FeedOptions&) override { return refusal(); }
   Status watch(std::shared_ptr<FeedWaiter> waiter) override {

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <random>
+#include <thread>
 
 #include "engine/damage/salvage.h"
 #include "index/node.h"
@@ -127,6 +128,53 @@ TEST_CASE("cleaner: what a damaged node of the index cannot say is not taken for
     REQUIRE(one != found.end());
     REQUIRE(one->second == value);
   }
+}
+
+// A worker thread that ends, and a close, wait for what is under way.
+TEST_CASE("compacting ends at its next step when nobody waits for it, and is gone on with later") {
+  const Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("p");
+  Model model;
+  auto pool = open_pool(path, quiet_options());
+  fill(*pool, 60'000, &model);
+  uint64_t moved = 0;
+  int ended = 0;
+  for (int most = 0; most < 100; most += 1 + most / 4) {
+    int asked = 0;
+    const Status compacted = pool->compact([&] { return ++asked > most; });
+    CHECK(asked <= most + 1);
+    CHECK(pool->stats().bytes_moved >= moved);
+    if (compacted.is_ok()) break;
+    REQUIRE(compacted.code() == Code::kAborted);
+    moved = pool->stats().bytes_moved;
+    ended++;
+  }
+  CHECK(ended >= 4);
+  CHECK(moved > 0);
+  CHECK((contents(*pool) == model));
+  CHECK(damages(*pool).empty());
+}
+
+TEST_CASE("a close does not wait until all is compacted") {
+  const Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("p");
+  Model model;
+  auto pool = open_pool(path, quiet_options());
+  fill(*pool, 20'000, &model);
+  std::thread closer;
+  const Status compacted = pool->compact([&] {
+    if (closer.joinable()) return false;
+    closer = std::thread([&] { CHECK(pool->close().is_ok()); });
+    // Until it is refused the close has not come yet.
+    for (Status put; put.code() != Code::kClosed;) put = try_put(*pool, "a", "1").status().clone();
+    return false;
+  });
+  CHECK(compacted.code() == Code::kClosed);
+  closer.join();
+  pool = open_pool(path, quiet_options());
+  std::map<std::string, std::string> now = contents(*pool);
+  now.erase(key_in(1, "a"));
+  CHECK((now == model));
 }
 
 }  // namespace holdfast::test
