@@ -13,6 +13,8 @@
  * undoes what it shares with the key that the run it was forked from uses, so an outside that knows
  * keys undoes it once, whoever rolls back.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 import type { RunOptions, ToolOptions } from './types';
 import { HoldfastError, typeError } from '../errors';
 import { textOf } from './diverged';
@@ -35,6 +37,9 @@ interface Undoable extends Called<unknown> {
   readonly name: string;
   readonly compensate: NonNullable<ToolOptions<unknown>['compensate']>;
 }
+
+/** Those in whose compensations this is called. */
+const undoing = new AsyncLocalStorage<readonly Compensations[]>();
 
 export function checkCompensations(named: RunOptions['compensations']): void {
   if (named === undefined) return;
@@ -77,7 +82,8 @@ export class Compensations {
 
   /**
    * The names of what was undone. When a compensation throws, those before it stay undone, and a
-   * further call goes on. A call while another is under way is that one.
+   * further call goes on. A call while another is under way is that one, but in a compensation,
+   * which would wait for its own end.
    */
   run(
     writer: JournalWriter,
@@ -85,8 +91,16 @@ export class Compensations {
     run: KeptRun,
     named: RunOptions['compensations'],
   ): Promise<string[]> {
-    this.#running ??= this.undoAll(writer, uid, run, named).finally(
-      () => (this.#running = undefined),
+    const around = undoing.getStore() ?? [];
+    if (this.#running && around.includes(this))
+      return Promise.reject(
+        typeError(
+          `run ${JSON.stringify(writer.run)}: rollback() is called within a compensation, and would wait for itself. ` +
+            'What the compensation makes is undone by this rollback anyway',
+        ),
+      );
+    this.#running ??= undoing.run([...around, this], () =>
+      this.undoAll(writer, uid, run, named).finally(() => (this.#running = undefined)),
     );
     return this.#running;
   }

@@ -108,6 +108,23 @@ test('asked for twice at once it undoes once, and what comes to its end meanwhil
   expect(await run.rollback()).toEqual([]);
 });
 
+test('within a compensation it is refused, and does not wait for itself', async () => {
+  const run = await bench.pool.run('r');
+  const other = await bench.pool.run('other');
+  const said: string[] = [];
+  const compensate = async () => {
+    for (const one of [run, other]) said.push((await one.rollback().catch(String)).toString());
+  };
+  await run.tool('t', 1, () => 1, { compensate });
+  await other.tool('t', 1, () => 1, { compensate: () => void run.rollback().catch(() => {}) });
+  expect(await run.rollback()).toEqual(['t']);
+  expect(said).toEqual([
+    expect.stringContaining('rollback() is called within a compensation'),
+    't',
+  ]);
+  expect(await run.rollback()).toEqual([]);
+});
+
 test('a fork undoes its own effects and then what it shares, each with its own key', async () => {
   undone.length = 0;
   const origin = await bench.pool.run('origin');
