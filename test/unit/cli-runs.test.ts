@@ -200,6 +200,24 @@ test('timeline', async () => {
   ]);
 });
 
+test('a timeline tells what a rollback undid, and why one failed', async () => {
+  const own = join(folder, 'undone.holdfast');
+  {
+    await using pool = await open(own, { medium: 'file' });
+    const run = await pool.run('r');
+    let failures = 1;
+    const compensate = (): void => {
+      if (failures-- > 0) throw new Error('closed on Sundays');
+    };
+    await run.tool('book', 1, () => 2, { compensate });
+    await expect(run.rollback()).rejects.toThrow('closed');
+    await run.rollback();
+  }
+  expect(await text('timeline', own, 'r')).toMatch(
+    / rollback +"Error: closed on Sundays" [^]* rollback +\[ 'book' \]/,
+  );
+});
+
 test('a sleep until the last moment there is', async () => {
   const far = join(folder, 'far.holdfast');
   const pool = await open(far, { medium: 'file' });

@@ -181,7 +181,8 @@ function waitText(wait: Wait): string {
 
 function timelineRow(entry: JournalEntry, began: number): (string | number)[] {
   const name = entry.name === undefined ? '' : `${entry.name} `;
-  const about = [entry.args, entry.result, entry.input, entry.error, entry.label, entry.child];
+  const { args, result, input, error, label, child, undone } = entry;
+  const about = [args, result, input, error, label, child, undone];
   const said = about.find((value) => value !== undefined);
   const of = entry.intent === undefined ? '' : `of #${String(entry.intent)} `;
   return [
