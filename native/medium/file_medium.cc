@@ -131,9 +131,8 @@ Status FileMedium::fail(const std::string& what, int error) {
   // A file system that writes every change to a new place has none for what is in the file already.
   const std::string first = is_disk_full(error) ? "make room on the disk, then " : "";
   return fail(Status::system(Code::kIo,
-                             what + " of the pool " + path_ +
-                                 " failed, its outcome is unknown: " + first +
-                                 "close the pool and open it again",
+                             what + " of the pool " + path_ + " failed, its outcome is unknown: " +
+                                 first + "close the pool and open it again",
                              error));
 }
 
@@ -205,8 +204,7 @@ Status FileMedium::must_be_there() {
   const uint64_t end = end_.load();
   FileFacts facts;
   if (file_.facts(&facts) != 0) return {};
-  if (names_are_counted_ && facts.names == 0)
-    return fail(removed_error("the pool " + path_));
+  if (names_are_counted_ && facts.names == 0) return fail(removed_error("the pool " + path_));
   // Not a resize, which lowers the end first.
   if (facts.size < end && end_.load() == end)
     return fail("a sync of the file, which somebody has cut to " + std::to_string(facts.size) +

@@ -9,8 +9,7 @@ Status Health::refusal() const {
     std::lock_guard guard(mutex_);
     return Status(
         Code::kFailed,
-        "the pool " + name_ +
-            " has failed and refuses all work; first error: " +
+        "the pool " + name_ + " has failed and refuses all work; first error: " +
             (failure_.is_ok() ? std::string("its mapping is damaged") : failure_.message()));
   }
   return {};
