@@ -279,22 +279,13 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       const limit = optionalText(before?.configurable, 'checkpoint_id');
       if (thread !== undefined && namespace !== undefined && only === undefined)
         return this.#threads.newestFirst(thread, namespace, limit);
-      const prefix = thread === undefined ? undefined : [thread];
-      const found: Key[] = [];
-      for (const texts of this.#threads.records.keys(prefix && { prefix })) {
-        const key = texts as unknown as Key;
-        if (namespace !== undefined && key[1] !== namespace) continue;
-        if (only !== undefined && key[2] !== only) continue;
-        if (limit !== undefined && key[2] >= limit) continue;
-        found.push(key);
-      }
-      return found.sort((a, b) => compareText(a[0], b[0]) || compareText(b[2], a[2]));
+      const isAsked = ([, its, id]: Key): boolean =>
+        (namespace === undefined || its === namespace) &&
+        (only === undefined || id === only) &&
+        (limit === undefined || id < limit);
+      return this.#threads.newestOfEach(thread, isAsked);
     }
   };
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function configOf([thread, namespace, id]: Key): Config {

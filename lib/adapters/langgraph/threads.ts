@@ -331,6 +331,34 @@ export class Threads {
     }
   }
 
+  /**
+   * Of one thread, or of all, one after the other: those that are asked for, of all its namespaces
+   * together. No more keys are held than a thread has.
+   */
+  *newestOfEach(
+    thread: string | undefined,
+    isAsked: (key: Key) => boolean,
+  ): Generator<Key, void, undefined> {
+    let its: Key[] = [];
+    let of: string | undefined;
+    let after: Key | undefined;
+    for (let limit = 32; ; limit = Math.min(2 * limit, 1024)) {
+      const range = { prefix: thread === undefined ? undefined : [thread], limit, gt: after };
+      const keys = [...this.records.keys(range)] as unknown as Key[];
+      for (const key of keys) {
+        if (key[0] !== of) {
+          yield* newestFirst(its);
+          its = [];
+          of = key[0];
+        }
+        if (isAsked(key)) its.push(key);
+      }
+      if (keys.length < limit) break;
+      after = keys.at(-1);
+    }
+    yield* newestFirst(its);
+  }
+
   delete(thread: string): Promise<void> {
     return this.#turns.alone(thread, () => this.#delete(thread));
   }
@@ -512,6 +540,10 @@ export class Threads {
     this.#lines.set(name, line);
     if (this.#lines.size > rememberedLines) this.#lines.delete(this.#lines.keys().next().value!);
   }
+}
+
+function newestFirst(keys: Key[]): Key[] {
+  return keys.sort(([, , a], [, , b]) => (a < b ? 1 : a > b ? -1 : 0));
 }
 
 /** By their characters' numbers, as keys are. */
