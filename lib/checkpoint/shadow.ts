@@ -50,6 +50,8 @@ export class Leaf {
   readonly size: number;
   /** So many fields and elements, with all below them. */
   readonly weight: number;
+  /** See `heldBy`; 0 until somebody asks. */
+  held = 0;
   /** `size` and `weight` where they are known: else all items are looked at. */
   constructor(
     readonly items: readonly Shadow[],
@@ -240,6 +242,28 @@ export function sizeOf(shadow: Shadow): number {
     default:
       return 1;
   }
+}
+
+/** Bytes of memory that a tree takes without its items, and an item without what it is, about. */
+const treeBytes = 400;
+const itemBytes = 16;
+
+/**
+ * Bytes of memory it keeps, about. Of a later version only what is new is looked at, and the list
+ * of leaves.
+ */
+export function heldBy(shadow: Shadow): number {
+  if (typeof shadow === 'string') return itemBytes + shadow.length;
+  if (typeof shadow !== 'object' || shadow === null) return itemBytes;
+  if (shadow.kind === 'blob') return treeBytes + shadow.length;
+  if (shadow.kind === 'opaque') return itemBytes + shadow.bytes.length;
+  if (shadow.kind !== 'tree') return itemBytes;
+  let held = treeBytes;
+  for (const leaf of shadow.leaves) {
+    if (leaf.held === 0) for (const item of leaf.items) leaf.held += heldBy(item);
+    held += leaf.held;
+  }
+  return held;
 }
 
 /** Fields and elements below it. */

@@ -1,11 +1,15 @@
 /** What very many threads, and large states, cost: counted, never timed. */
 import { join } from 'node:path';
 
-import { type BaseCheckpointSaver } from '@langchain/langgraph';
+import type { RunnableConfig } from '@langchain/core/runnables';
+import type { BaseCheckpointSaver } from '@langchain/langgraph';
 import { emptyCheckpoint } from '@langchain/langgraph-checkpoint';
 import { expect, it, vi } from 'vitest';
 
 import { textsCodec } from '../../lib/adapters/langgraph/keys';
+import { Lines } from '../../lib/adapters/langgraph/lines';
+import { compare, PartStore } from '../../lib/checkpoint/index';
+import { heldBy, type Tree } from '../../lib/checkpoint/shadow';
 import { openSync, type Holdfast } from '../../lib/index';
 import { scratchFolder } from '../helpers/scratch';
 import { HoldfastSaver } from './modules';
@@ -68,4 +72,76 @@ it('the first checkpoints of all threads are listed without looking at the other
       [thread, '1'],
     ]),
   );
+});
+
+it('hundreds of threads that are driven side by side are not read again at each step', async () => {
+  using pool = openPool();
+  const saver = saverOn(pool);
+  const threads = Array.from({ length: 300 }, (_, at) => `t${at}`);
+  const read = vi.spyOn(PartStore.prototype, 'read');
+  try {
+    let configs: RunnableConfig[] = threads.map((thread_id) => ({
+      configurable: { thread_id, checkpoint_ns: '' },
+    }));
+    for (let step = 0; step < 3; ++step) {
+      const checkpoint = { ...emptyCheckpoint(), channel_values: { step } };
+      configs = await Promise.all(
+        configs.map((config) => saver.put(config, { ...checkpoint, id: `${step}` }, meta, {})),
+      );
+    }
+    expect(read).not.toHaveBeenCalled();
+  } finally {
+    read.mockRestore();
+  }
+});
+
+it('what is remembered of threads is bounded by its bytes, and the oldest goes first', () => {
+  const line = (length: number) => {
+    const shadow = compare(undefined, false, { text: 'x'.repeat(length) });
+    const none = new Uint8Array();
+    return { id: '1', record: none, family: 1, root: none, shadow };
+  };
+  const lines = new Lines(1_000_000);
+  const have = () =>
+    ['a', 'b', 'c', 'd'].flatMap((thread) =>
+      ['', 'n'].filter((namespace) => lines.get(thread, namespace)).map((n) => thread + n),
+    );
+  lines.set('a', '', line(300_000));
+  lines.set('a', 'n', line(300_000));
+  lines.set('b', '', line(300_000));
+  expect(have()).toEqual(['a', 'an', 'b']);
+  lines.set('a', '', line(300_000));
+  lines.set('c', '', line(300_000));
+  expect(have()).toEqual(['a', 'an', 'c']);
+  lines.set('c', 'n', line(300_000));
+  expect(have()).toEqual(['a', 'c', 'cn']);
+  // Nothing but the newest, which is larger than all that may be kept.
+  lines.set('d', 'n', line(100_000));
+  lines.set('d', '', line(2_000_000));
+  expect(have()).toEqual(['d']);
+  lines.delete('d', '');
+  lines.set('a', '', line(900_000));
+  lines.set('a', 'n', line(1));
+  expect(have()).toEqual(['a', 'an']);
+  lines.deleteThread('a');
+  lines.set('b', '', line(900_000));
+  expect(have()).toEqual(['b']);
+});
+
+it('what a state keeps in memory is known, and of a later version only what is new is looked at', () => {
+  const messages = Array.from({ length: 1000 }, (_, at) => ({ id: at, text: 'x'.repeat(500) }));
+  const before = compare(undefined, false, { messages, image: new Uint8Array(100_000) });
+  const held = heldBy(before);
+  expect(held).toBeGreaterThan(1000 * 500 + 100_000);
+  expect(held).toBeLessThan(3 * (1000 * 500 + 100_000));
+  const after = compare(before, true, {
+    messages: [...messages, { id: 1000, text: 'y'.repeat(1_000) }],
+    image: new Uint8Array(100_000),
+  });
+  expect(heldBy(after) - held).toBeGreaterThan(1_000);
+  expect(heldBy(after) - held).toBeLessThan(3_000);
+  const list = (after as Tree).items[1] as Tree;
+  const old = (before as Tree).items[1] as Tree;
+  expect(list.leaves[0]).toBe(old.leaves[0]);
+  expect(list.leaves[0]!.held).toBeGreaterThan(500);
 });

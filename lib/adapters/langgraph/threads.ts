@@ -30,8 +30,9 @@ import { Slices } from '../../slices';
 import type { Batch, Keyspace, PoolCore } from '../../types';
 import { Arrivals } from './arrivals';
 import { indexText, runsOf, textsCodec, type Texts } from './keys';
+import { type Line, Lines } from './lines';
 import { type Candidate, keptOf, type PruneRule } from './prune';
-import { isSend, livesOf, type Lives, storedBy } from './sends';
+import { isSend, livesOf, storedBy } from './sends';
 import type { Checkpoint } from './types';
 import { Turns } from './turns';
 import { comparing, plain } from './values';
@@ -61,21 +62,6 @@ export interface NewWrite {
   readonly encoded: boolean;
 }
 
-/**
- * The checkpoint of a thread's namespace that was last saved or loaded here: the next is laid on
- * it.
- */
-interface Line {
-  readonly id: string;
-  /** As it is stored. */
-  readonly record: Uint8Array;
-  readonly family: number;
-  readonly root: Uint8Array;
-  readonly shadow: Shadow;
-  /** What its channels were made of, where it was saved here. */
-  readonly lives?: Lives;
-}
-
 interface Family {
   readonly family: number;
   /** The commit makes it the thread's. */
@@ -83,8 +69,6 @@ interface Family {
 }
 
 type Key = readonly [thread: string, namespace: string, id: string];
-
-const rememberedLines = 128;
 
 export class Threads {
   readonly records: Keyspace<Texts, StoredCheckpoint>;
@@ -94,7 +78,7 @@ export class Threads {
   readonly #stored: Keyspace<Texts, Uint8Array>;
   readonly #families: Keyspace<string, number | bigint>;
   readonly #parts: PartStore;
-  readonly #lines = new Map<string, Line>();
+  readonly #lines = new Lines();
   readonly #written: Written;
   readonly #turns = new Turns();
   /** Of threads whose first checkpoint is on its way. */
@@ -173,7 +157,7 @@ export class Threads {
       return this.#save(key, parent, metadata, revive(shadow));
     }
     this.#issued.delete(thread);
-    this.#remember(thread, namespace, { id, record, family, root, shadow, lives });
+    this.#lines.set(thread, namespace, { id, record, family, root, shadow, lives });
   }
 
   /** Was a commit refused because what it was laid on is gone? Then that is forgotten. */
@@ -181,8 +165,8 @@ export class Threads {
     if (!isConflict(error)) return false;
     const stored = this.#stored.get([thread, namespace, id]);
     if (stored !== undefined && Buffer.compare(stored, record) === 0) return false;
-    const name = lineName(thread, namespace);
-    if (this.#lines.get(name)?.record === record) this.#lines.delete(name);
+    if (this.#lines.get(thread, namespace)?.record === record)
+      this.#lines.delete(thread, namespace);
     return true;
   }
 
@@ -201,7 +185,7 @@ export class Threads {
 
   async #write(key: Key, task: Task, writes: readonly NewWrite[], shares = true): Promise<void> {
     const [thread, namespace, id] = key;
-    const line = this.#lines.get(lineName(thread, namespace));
+    const line = this.#lines.get(thread, namespace);
     // A `Send` passes on most of the state that the task was given.
     const passes = shares && line?.id === id && writes.some(({ value }) => isSend(value));
     const stored = passes ? storedBy(line.shadow, line.lives) : undefined;
@@ -283,7 +267,7 @@ export class Threads {
   load(key: Key, record: StoredCheckpoint, making: Making): unknown {
     const [thread, namespace, id] = key;
     const { family, root } = record;
-    const line = this.#lines.get(lineName(thread, namespace));
+    const line = this.#lines.get(thread, namespace);
     // What was saved here last need not be read again: only what the pool says of it.
     if (line?.id === id && line.family === family && Buffer.compare(line.root, root) === 0)
       return revive(line.shadow, making);
@@ -293,7 +277,7 @@ export class Threads {
       const isIt =
         stored !== undefined &&
         Buffer.compare((structured.decode(stored) as StoredCheckpoint).root, root) === 0;
-      if (isIt) this.#remember(thread, namespace, { id, record: stored, family, root, shadow });
+      if (isIt) this.#lines.set(thread, namespace, { id, record: stored, family, root, shadow });
     }
     return revive(shadow, making);
   }
@@ -368,8 +352,7 @@ export class Threads {
     const families = new Set<number>();
     for (const name of this.#families.keys({ prefix: `${thread}\0` }))
       families.add(Number(name.slice(thread.length + 1)));
-    for (const name of [...this.#lines.keys()])
-      if (name.startsWith(`${thread}\0`)) this.#lines.delete(name);
+    this.#lines.deleteThread(thread);
     this.#issued.delete(thread);
     const snapshot = this.pool.snapshot();
     try {
@@ -464,8 +447,8 @@ export class Threads {
       if (kept.has(each)) continue;
       rootBytes += each.rootBytes;
       const key = [thread, each.namespace, each.id];
-      const name = lineName(thread, each.namespace);
-      if (this.#lines.get(name)?.id === each.id) this.#lines.delete(name);
+      if (this.#lines.get(thread, each.namespace)?.id === each.id)
+        this.#lines.delete(thread, each.namespace);
       slices.batch.delete(this.records, key);
       for (const write of this.writes.keys({ prefix: key }))
         slices.batch.delete(this.writes, write);
@@ -524,7 +507,7 @@ export class Threads {
     parent: string | undefined,
     family: number,
   ): Line | undefined {
-    const line = this.#lines.get(lineName(thread, namespace));
+    const line = this.#lines.get(thread, namespace);
     const usable = line !== undefined && line.family === family;
     if (usable && (parent === undefined || parent === line.id)) return line;
     const stored = parent === undefined ? undefined : this.#stored.get([thread, namespace, parent]);
@@ -532,13 +515,6 @@ export class Threads {
     const { family: itsFamily, root } = structured.decode(stored) as StoredCheckpoint;
     if (itsFamily !== family) return usable ? line : undefined;
     return { id: parent!, record: stored, family, root, shadow: this.#parts.read(family, root) };
-  }
-
-  #remember(thread: string, namespace: string, line: Line): void {
-    const name = lineName(thread, namespace);
-    this.#lines.delete(name);
-    this.#lines.set(name, line);
-    if (this.#lines.size > rememberedLines) this.#lines.delete(this.#lines.keys().next().value!);
   }
 }
 
@@ -549,10 +525,6 @@ function newestFirst(keys: Key[]): Key[] {
 /** By their characters' numbers, as keys are. */
 function compareText(a: string, b: string): number {
   return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
-}
-
-function lineName(thread: string, namespace: string): string {
-  return `${thread}\0${namespace}`;
 }
 
 /** Where a family stands that is being deleted: no thread's name holds a zero character. */
