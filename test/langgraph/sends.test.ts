@@ -54,3 +54,47 @@ it('it costs what is new in it, notices what was changed in place, and outlives 
   expect(send.args.messages).toHaveLength(51);
   expect([7, 8].map((n) => send.args.messages[n]!.content)).toEqual(sent);
 });
+
+it('many Sends of one list, of one task or of many, store it once', async () => {
+  const path = join(folder, 'many.holdfast');
+  // Short ones, each of which is written into the list that holds it.
+  const messages = Array.from(
+    { length: 100 },
+    (_, i) => new HumanMessage({ id: `m${i}`, content: `message ${i}` }),
+  );
+  const plan = new HumanMessage({ id: 'p', content: 'the plan' });
+  const other = messages.with(50, new HumanMessage({ id: 'o', content: 'another' }));
+  const lists = [messages, [...messages, plan], messages, other, [...messages, plan], other];
+  const sends = Array.from(
+    { length: 60 },
+    (_, i) => new Send('work', { i, messages: lists[i % lists.length] }),
+  );
+  {
+    using pool = openSync(path, { medium: 'file' });
+    const saver = new HoldfastSaver(pool) as unknown as BaseCheckpointSaver;
+    const first = checkpointOf(1, { messages });
+    const start = { configurable: { thread_id: 't', checkpoint_ns: '' } };
+    const at = await saver.put(start, first, meta, first.channel_versions);
+    const before = pool.stats().bytesAppended;
+    const writes = sends.map((send) => ['__pregel_tasks', send] as [string, Send]);
+    await saver.putWrites(at, writes, 'all');
+    // Three lists of the six are new.
+    expect(pool.stats().bytesAppended - before).toBeLessThan(64 * 1024);
+    const then = pool.stats().bytesAppended;
+    for (let i = 0; i < sends.length; i += lists.length)
+      await saver.putWrites(at, [['__pregel_tasks', sends[i]]], `task ${i}`);
+    expect(pool.stats().bytesAppended - then).toBeLessThan(16 * 1024);
+    const next = checkpointOf(2, { __pregel_tasks: sends });
+    await saver.put(at, next, meta, next.channel_versions);
+    expect(pool.stats().bytesAppended - then).toBeLessThan(32 * 1024);
+    await new HoldfastSaver(pool).prune('t');
+  }
+  using pool = openSync(path);
+  const saver = new HoldfastSaver(pool) as unknown as BaseCheckpointSaver;
+  const { channel_values } = (await saver.getTuple({ configurable: { thread_id: 't' } }))!
+    .checkpoint;
+  const read = channel_values.__pregel_tasks as { args: { i: number; messages: HumanMessage[] } }[];
+  expect(read.map(({ args }) => [args.i, args.messages.map(({ id }) => id)])).toEqual(
+    sends.map((_, i) => [i, lists[i % lists.length]!.map(({ id }) => id)]),
+  );
+});

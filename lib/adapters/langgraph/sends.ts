@@ -6,7 +6,7 @@
  * in the pool, and a process that did not save the checkpoint stores what is sent anew.
  */
 import type { Shadow } from '../../checkpoint/index';
-import { OBJECT, Tree } from '../../checkpoint/shadow';
+import { hasNodes, OBJECT, Tree } from '../../checkpoint/shadow';
 import type { Checkpoint } from './types';
 import { sharedOf } from './written';
 
@@ -21,16 +21,65 @@ export function livesOf(state: unknown): Lives {
   return lives;
 }
 
-/** Where the channels of a checkpoint, and the elements of its lists, are stored. */
-export function storedBy(shadow: Shadow, lives: Lives | undefined): Map<object, Tree> {
-  const stored = new Map<object, Tree>();
-  const channels = fieldOf(shadow, 'channel_values');
-  for (const [channel, weak] of lives ?? []) {
-    const live = weak.deref();
-    const tree = fieldOf(channels, channel);
-    if (live !== undefined) for (const [part, its] of sharedOf(live, tree)) stored.set(part, its);
+interface List {
+  readonly live: readonly unknown[];
+  readonly tree: Tree;
+}
+
+/** Where what the Sends of a task hold is stored already, or will be with those before them. */
+export class Passed {
+  /** Is any of it stored with the checkpoint? */
+  isShared = false;
+  /** The channels of the checkpoint, and the elements of its lists. */
+  readonly #stored = new Map<object, Tree>();
+  /**
+   * By their first elements and lengths. A Send makes lists of its own of what it is given: one is
+   * known by its ends and its length, and who compares it sees whether all of it is the same.
+   */
+  readonly #lists = new Map<unknown, Map<number, List>>();
+  /** Lists of Sends only: nothing of the checkpoint's. */
+  readonly #own = new Set<Tree>();
+
+  constructor(shadow?: Shadow, lives?: Lives) {
+    const channels = fieldOf(shadow, 'channel_values');
+    for (const [channel, weak] of lives ?? []) {
+      const live = weak.deref();
+      if (live === undefined) continue;
+      const tree = fieldOf(channels, channel);
+      for (const [part, its] of sharedOf(live, tree)) this.#stored.set(part, its);
+      this.#addList(live, tree);
+    }
   }
-  return stored;
+
+  readonly find = (live: object): Tree | undefined => {
+    const tree = this.#stored.get(live) ?? this.#listLike(live);
+    if (tree !== undefined && !this.#own.has(tree)) this.isShared = true;
+    return tree;
+  };
+
+  /** The next may hold the same lists. */
+  add(send: unknown, shadow: Shadow): void {
+    const args = fieldOf(shadow, 'args');
+    for (const [name, live] of Object.entries((send as { args?: object }).args ?? {})) {
+      const tree = fieldOf(args, name);
+      if (this.#addList(live, tree)) this.#own.add(tree as Tree);
+    }
+  }
+
+  #listLike(live: object): Tree | undefined {
+    if (!Array.isArray(live) || live.length === 0) return undefined;
+    const list = this.#lists.get(live[0])?.get(live.length);
+    return list !== undefined && list.live.at(-1) === live.at(-1) ? list.tree : undefined;
+  }
+
+  /** Is it one that was not known? */
+  #addList(live: unknown, tree: Shadow): boolean {
+    if (!Array.isArray(live) || !(tree instanceof Tree) || !hasNodes(tree)) return false;
+    const lists = this.#lists.get(live[0]) ?? new Map<number, List>();
+    if (lists.get(live.length)?.tree === tree) return false;
+    this.#lists.set(live[0], lists.set(live.length, { live, tree }));
+    return true;
+  }
 }
 
 function fieldOf(shadow: Shadow, name: string): Shadow {

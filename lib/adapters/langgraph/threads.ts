@@ -22,7 +22,6 @@ import {
   revive,
   type Shadow,
 } from '../../checkpoint/index';
-import type { Tree } from '../../checkpoint/shadow';
 import { structured } from '../../codecs';
 import { isConflict } from '../../errors';
 import { forgetOwned } from '../../run/index';
@@ -32,7 +31,7 @@ import { Arrivals } from './arrivals';
 import { indexText, runsOf, textsCodec, type Texts } from './keys';
 import { type Line, Lines } from './lines';
 import { type Candidate, keptOf, type PruneRule } from './prune';
-import { isSend, livesOf, storedBy } from './sends';
+import { isSend, livesOf, Passed } from './sends';
 import type { Checkpoint } from './types';
 import { Turns } from './turns';
 import { comparing, plain } from './values';
@@ -187,9 +186,10 @@ export class Threads {
     const [thread, namespace, id] = key;
     const line = this.#lines.get(thread, namespace);
     // A `Send` passes on most of the state that the task was given.
-    const passes = shares && line?.id === id && writes.some(({ value }) => isSend(value));
-    const stored = passes ? storedBy(line.shadow, line.lives) : undefined;
-    let isShared = false;
+    const passed =
+      shares && line?.id === id && writes.some(({ value }) => isSend(value))
+        ? new Passed(line.shadow, line.lives)
+        : new Passed();
     const placed = task.path === undefined ? {} : { path: task.path };
     const batch = this.pool.batch();
     let its: Family | undefined;
@@ -205,13 +205,10 @@ export class Threads {
         again.push(write);
         continue;
       }
-      const known = (live: object): Tree | undefined => {
-        const tree = stored?.get(live);
-        if (tree !== undefined) isShared = true;
-        return tree;
-      };
-      const options = stored !== undefined && isSend(value) ? { ...comparing, known } : comparing;
+      const isOne = isSend(value);
+      const options = isOne ? { ...comparing, known: passed.find } : comparing;
       const shadow = compare(undefined, false, value, options);
+      if (isOne) passed.add(value, shadow);
       const shared = sharedOf(value, shadow);
       again.push({ ...write, value: shadow });
       if (index < 0 || shared.size === 0) {
@@ -225,7 +222,7 @@ export class Threads {
     }
     if (batch.length === 0) return;
     // What it shares with the checkpoint is swept away when that goes.
-    if (isShared) {
+    if (passed.isShared) {
       if (its === undefined || its.family !== line!.family)
         return this.#write(key, task, writes, false);
       batch.requireEqual(this.#stored, key, line!.record);
@@ -233,7 +230,7 @@ export class Threads {
     try {
       await this.pool.commit(batch);
     } catch (error) {
-      const isGone = isShared && this.#isPruned(thread, namespace, line!, error);
+      const isGone = passed.isShared && this.#isPruned(thread, namespace, line!, error);
       if (its === undefined || !(this.#isOver(thread, its, error) || isGone)) throw error;
       return this.#write(
         key,
