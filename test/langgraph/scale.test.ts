@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 
 import type { RunnableConfig } from '@langchain/core/runnables';
-import type { BaseCheckpointSaver } from '@langchain/langgraph';
+import type { BaseCheckpointSaver, BaseStore } from '@langchain/langgraph';
 import { emptyCheckpoint } from '@langchain/langgraph-checkpoint';
 import { expect, it, vi } from 'vitest';
 
@@ -12,7 +12,7 @@ import { compare, PartStore } from '../../lib/checkpoint/index';
 import { heldBy, type Tree } from '../../lib/checkpoint/shadow';
 import { openSync, type Holdfast } from '../../lib/index';
 import { scratchFolder } from '../helpers/scratch';
-import { HoldfastSaver } from './modules';
+import { HoldfastSaver, HoldfastStore } from './modules';
 
 const folder = scratchFolder('langgraph-scale');
 let number = 0;
@@ -144,4 +144,29 @@ it('what a state keeps in memory is known, and of a later version only what is n
   const old = (before as Tree).items[1] as Tree;
   expect(list.leaves[0]).toBe(old.leaves[0]);
   expect(list.leaves[0]!.held).toBeGreaterThan(500);
+});
+
+it('namespaces below a prefix are listed without looking at the others', async () => {
+  using pool = openPool();
+  const store = new HoldfastStore(pool) as unknown as BaseStore;
+  await store.batch(
+    Array.from({ length: 500 }, (_, i) => ({
+      namespace: ['user', `${i % 100}`, `n${i % 2}`],
+      key: `${i}`,
+      value: { i },
+    })),
+  );
+  const decode = vi.spyOn(textsCodec, 'decode');
+  try {
+    const all = (prefix: string[], more = {}) => store.listNamespaces({ prefix, ...more });
+    expect(await all(['user', '7'])).toEqual([['user', '7', 'n1']]);
+    expect(await all(['user', '8', '*'], { suffix: ['n0'] })).toEqual([['user', '8', 'n0']]);
+    expect(await all(['user', '8'], { suffix: ['n1'] })).toEqual([]);
+    expect(await all(['use'])).toEqual([]);
+    expect(decode.mock.calls.length).toBeLessThan(30);
+    expect(await all(['*', '8'])).toEqual([['user', '8', 'n0']]);
+    expect(await all([])).toHaveLength(100);
+  } finally {
+    decode.mockRestore();
+  }
 });

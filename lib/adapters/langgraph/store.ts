@@ -234,7 +234,8 @@ export function makeStore({ checkpoint }: LangGraphModules): HoldfastStoreClass 
           throw typeError(`HoldfastStore: matchType is prefix or suffix, not ${shown(matchType)}`);
       }
       const found = new Map<string, string[]>();
-      for (const [texts, bytes] of this.#stored.range()) {
+      const prefix = prefixOf(conditions);
+      for (const [texts, bytes] of this.#stored.range(prefix.length > 0 ? { prefix } : {})) {
         const { namespace } = splitKey(texts);
         if (!conditions.every((condition) => fits(condition, namespace))) continue;
         const cut = maxDepth === undefined ? namespace : namespace.slice(0, maxDepth);
@@ -257,6 +258,18 @@ function itemOf(texts: Texts, item: StoredItem): Item {
     createdAt: new Date(item.createdAt),
     updatedAt: new Date(item.updatedAt),
   };
+}
+
+/** The labels that all namespaces that fit begin with, as far as they are known. */
+function prefixOf(conditions: readonly MatchCondition[]): readonly string[] {
+  let longest: readonly string[] = [];
+  for (const { matchType, path } of conditions) {
+    if (matchType !== 'prefix') continue;
+    const any = path.indexOf('*');
+    const labels = any < 0 ? path : path.slice(0, any);
+    if (labels.length > longest.length) longest = labels;
+  }
+  return longest;
 }
 
 function fits({ matchType, path }: MatchCondition, namespace: readonly string[]): boolean {
