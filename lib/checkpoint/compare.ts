@@ -25,6 +25,7 @@ import {
   TEXT,
   Tree,
 } from './shadow';
+import { withStandIns } from './stand-ins';
 import { mirrorOf, mirrorOfTree } from './taking';
 import { isUnchanged } from './unchanged';
 
@@ -66,7 +67,7 @@ export function compare(
     const comparer = new Comparer(options);
     return hasOld ? comparer.update(old, value) : comparer.build(value);
   } catch (error) {
-    if (error instanceof Tangled) return buildWhole(old, value);
+    if (error instanceof Tangled) return whole(old, value, options);
     if (error instanceof HoldfastError)
       throw (options.lenient ? undefined : functionError(value)) ?? error;
     // A getter or a proxy of the caller's threw.
@@ -76,6 +77,11 @@ export function compare(
       { cause: error },
     );
   }
+}
+
+function whole(old: Shadow, value: unknown, options: CompareOptions): Shadow {
+  const { view } = options;
+  return buildWhole(old, view === undefined ? value : withStandIns(value, view, options));
 }
 
 class Comparer extends Sameness {

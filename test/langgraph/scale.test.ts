@@ -1,6 +1,7 @@
 /** What very many threads, and large states, cost: counted, never timed. */
 import { join } from 'node:path';
 
+import { HumanMessage } from '@langchain/core/messages';
 import type { RunnableConfig } from '@langchain/core/runnables';
 import type { BaseCheckpointSaver, BaseStore } from '@langchain/langgraph';
 import { emptyCheckpoint } from '@langchain/langgraph-checkpoint';
@@ -168,5 +169,54 @@ it('namespaces below a prefix are listed without looking at the others', async (
     expect(await all([])).toHaveLength(100);
   } finally {
     decode.mockRestore();
+  }
+});
+
+it('messages stay messages in a state that reaches one document on very many ways, or is very deep', async () => {
+  using pool = openPool();
+  const saver = saverOn(pool);
+  const said = new HumanMessage({ content: 'hello', id: 'h' });
+  const document = { by: said, parts: Array.from({ length: 12 }, (_, at) => ({ at })) };
+  const found = Array.from({ length: 2000 }, (_, at) => ({ at, document, score: () => at }));
+  let deep: unknown = said;
+  for (let level = 0; level < 450; ++level) deep = { next: [deep] };
+  const states: Record<string, unknown>[] = [
+    { messages: [said], found, seen: new Map([['it', new Set([said])]]) },
+    { messages: [said], deep },
+  ];
+  for (const [at, channel_values] of states.entries()) {
+    const config = { configurable: { thread_id: `t${at}`, checkpoint_ns: '' } };
+    const checkpoint = { ...emptyCheckpoint(), channel_values };
+    const put = await saver.put(config, checkpoint, meta, {
+      messages: 1,
+      found: 1,
+      deep: 1,
+      seen: 1,
+    });
+    await saver.putWrites(put, Object.entries(channel_values) as [string, unknown][], 'task');
+    const tuple = (await new HoldfastSaver(pool).getTuple(config))!;
+    const written = Object.fromEntries(
+      tuple.pendingWrites!.map(([, channel, value]) => [channel, value]),
+    );
+    for (const values of [tuple.checkpoint.channel_values, written]) {
+      const { messages, found, seen, deep } = values as {
+        messages: unknown[];
+        found?: { at: number; document: typeof document; score: unknown }[];
+        seen?: Map<string, Set<unknown>>;
+        deep?: unknown;
+      };
+      expect(messages[0]).toBeInstanceOf(HumanMessage);
+      expect(messages).toEqual([said]);
+      if (at === 0) {
+        expect(found).toHaveLength(2000);
+        expect(found![1999]).toEqual({ at: 1999, document, score: undefined });
+        expect(found![1999]!.document.by).toBeInstanceOf(HumanMessage);
+        if (seen !== undefined) expect([...seen.get('it')!]).toEqual([said]);
+      } else {
+        let inner = deep as { next: unknown[] };
+        for (let level = 0; level < 450; ++level) inner = inner.next[0] as typeof inner;
+        expect(inner).toBeInstanceOf(HumanMessage);
+      }
+    }
   }
 });
