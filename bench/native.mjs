@@ -131,8 +131,8 @@ export function nativeAt(place, name, shown, missing, counters) {
     if (missing !== undefined) throw new Error(missing);
     const args = [name, folder, String(workload.bytes), String(commitsOf(workload))];
     const { stdout } = await run(program, args, { env: forced, maxBuffer: 64 << 20 });
-    const { samplesNs, before, after, commits: each, backToBackNs } = JSON.parse(stdout);
-    const latency = latencyOf(Float64Array.from(samplesNs), 1);
+    const { samplesNs, before, after, commits: each, backToBackNs, processor } = JSON.parse(stdout);
+    const latency = { ...latencyOf(Float64Array.from(samplesNs), 1), processor };
     const counts = { backToBackNs };
     for (const [key, value] of Object.entries(after))
       counts[key] = (value - before[key]) / (2 * each);

@@ -100,6 +100,16 @@ export interface TrialOrder {
   readonly phase: Phase;
 }
 
+/** What a loop that touches no memory took while a trial was timed (processor.ts). */
+export interface ProcessorSpeed {
+  /** Which loop: only the same one is comparable. */
+  readonly loop: 'JavaScript' | 'C++';
+  /** Nanoseconds in the mean; more where the processor was slowed by others. */
+  readonly ns: number;
+  /** The 5 % quantile. */
+  readonly least: number;
+}
+
 /** Nanoseconds an operation took. */
 export interface Latency {
   readonly p50: number;
@@ -112,6 +122,7 @@ export interface Latency {
   readonly perSample: number;
   /** [share, nanoseconds] pairs for drawing. */
   readonly curve: readonly (readonly [number, number])[];
+  readonly processor?: ProcessorSpeed;
 }
 
 export interface Measured {

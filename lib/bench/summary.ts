@@ -3,6 +3,7 @@
  * apart, and the ratio to the group's reference. A row that is behind the reference, or could not
  * be measured, stays and says so.
  */
+import { quickestOf, SLOWED, slowedIn } from './processor';
 import { median, spread } from './statistics';
 import type { Line } from './line';
 
@@ -55,6 +56,8 @@ export interface Row {
   readonly value: number;
   readonly spread: number;
   readonly p99?: number;
+  /** How many times slower the processor itself was, in the median of the trials. */
+  readonly slowed?: number;
   readonly medium: string;
   readonly class: string;
   readonly how: string;
@@ -68,6 +71,7 @@ export interface Row {
 
 export function rowsOf(lines: readonly Line[], isReference: (driver: string) => boolean): Row[] {
   const rows: Row[] = [];
+  const quickest = quickestOf(lines);
   for (const label of new Set(lines.map((line) => line.label))) {
     const group = lines.filter((line) => line.label === label);
     const judged = judgedBy[group[0]!.workload] ?? nanoseconds;
@@ -89,6 +93,7 @@ export function rowsOf(lines: readonly Line[], isReference: (driver: string) => 
           judged,
           value,
           driver === reference,
+          quickest,
         ),
       );
     }
@@ -102,6 +107,7 @@ function rowOf(
   judged: Judged,
   { own: value, reference }: { own: number; reference: number },
   isReference: boolean,
+  quickest: ReadonlyMap<string, number>,
 ): Row {
   const first = trials.find((line) => line.result !== undefined) ?? trials[0] ?? counted!;
   const p99s = trials.flatMap((line) => line.result?.latency?.p99 ?? []);
@@ -115,6 +121,7 @@ function rowOf(
     value,
     spread: spread(trials.flatMap((line) => judged.of(line) ?? [])),
     p99: p99s.length > 0 ? median(p99s) : undefined,
+    slowed: slowedIn(trials, quickest),
     medium: first.result?.facts.medium ?? '',
     class: first.result?.facts.class ?? '',
     how: first.result?.facts.how ?? '',
@@ -247,6 +254,8 @@ function countsText(row: Row): string {
       count >= 100 ? Math.round(count).toLocaleString('en') : String(Number(count.toPrecision(2)));
     shown.push(`${number} ${number === '1' ? words.replace(/s$/, '') : words}`);
   }
+  if (row.slowed !== undefined && row.slowed > SLOWED)
+    shown.push(`processor slowed ${row.slowed.toFixed(2)} x by others`);
   const doubted = doubt(row);
   return [...(doubted === undefined ? [] : [doubted]), ...shown].join(', ');
 }

@@ -5,6 +5,7 @@
  * the time costs 50 ns; `perSample` says how many.
  */
 import { deviceBytes } from './machine';
+import { ProcessorProbe } from './processor';
 import { latencyOf } from './statistics';
 import type { Latency, Measured, OpenWish, Store } from './line';
 
@@ -27,6 +28,7 @@ export function timed(operation: () => void, budgetMs: number): Latency {
   } while (nowNs() < warmUntil);
   if (quickest < AIMED_SAMPLE_NS) perSample = Math.ceil(AIMED_SAMPLE_NS / quickest);
   const samples = new Float64Array(MOST_SAMPLES);
+  const probe = new ProcessorProbe();
   const until = nowNs() + budgetMs * 1e6;
   let taken = 0;
   while (taken < MOST_SAMPLES) {
@@ -34,9 +36,10 @@ export function timed(operation: () => void, budgetMs: number): Latency {
     for (let i = 0; i < perSample; ++i) operation();
     const ended = nowNs();
     samples[taken++] = (ended - begun) / perSample;
+    probe.beside();
     if (ended > until && taken >= 5) break;
   }
-  return latencyOf(samples.subarray(0, taken), perSample);
+  return { ...latencyOf(samples.subarray(0, taken), perSample), processor: probe.speed() };
 }
 
 /** The same for what returns a promise; one after the other. */
@@ -44,6 +47,7 @@ export async function timedAsync(operation: () => unknown, budgetMs: number): Pr
   const warmUntil = nowNs() + budgetMs * 2e5;
   for (let i = 0; i < 10 || nowNs() < warmUntil; ++i) await operation();
   const samples = new Float64Array(MOST_SAMPLES);
+  const probe = new ProcessorProbe();
   const until = nowNs() + budgetMs * 1e6;
   let taken = 0;
   while (taken < MOST_SAMPLES) {
@@ -51,9 +55,10 @@ export async function timedAsync(operation: () => unknown, budgetMs: number): Pr
     await operation();
     const ended = nowNs();
     samples[taken++] = ended - begun;
+    probe.beside();
     if (ended > until && taken >= 5) break;
   }
-  return latencyOf(samples.subarray(0, taken), 1);
+  return { ...latencyOf(samples.subarray(0, taken), 1), processor: probe.speed() };
 }
 
 interface Worked {

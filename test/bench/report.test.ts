@@ -59,6 +59,23 @@ test('the ratio is of medians over the trials, and a row that is ahead stays and
   expect(tableCells(theirs!).join()).toContain('0.30 x (ahead)');
 });
 
+test('a row says when others slowed the processor while its trials were timed', () => {
+  const withProcessor = (driver: string, ns: number, loop: 'JavaScript' | 'C++'): Line => {
+    const one = line(driver, 1);
+    const latency = { ...one.result!.latency!, processor: { loop, ns, least: ns } };
+    return { ...one, result: { ...one.result!, latency } };
+  };
+  const lines = [
+    withProcessor('quick', 100, 'JavaScript'),
+    withProcessor('slowed', 150, 'JavaScript'),
+    withProcessor('another loop', 150, 'C++'),
+  ];
+  const cells = rowsOf(lines, () => false).map((row) => tableCells(row).join());
+  expect(cells[0]).not.toContain('slowed');
+  expect(cells[1]).toContain('processor slowed 1.50 x by others');
+  expect(cells[2]).not.toContain('processor slowed');
+});
+
 test('a driver that could not run keeps its row', () => {
   const lines = [
     line('ours', 10),

@@ -8,6 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { callsIn, MARK } from '../../lib/bench/counted';
 import type { DriverAt, Group } from '../../lib/bench/line';
 import { workloadsOf } from '../../lib/bench/plan';
+import { latencyOf } from '../../lib/bench/statistics';
 import { dist } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
 
@@ -75,6 +76,32 @@ describe('a plan', () => {
         ({ driver, skipped }) => driver === 'broken' && skipped === 'failed: it does not run here',
       ),
     ).toHaveLength(3);
+  });
+
+  test('makes a trial again in which others slowed the processor, and keeps the quieter one', async () => {
+    const place = scratchFolder('runner-slowed');
+    const speeds: Record<string, number[]> = { quiet: [100, 100], busy: [180, 150, 104] };
+    const driverOf = (shown: string): DriverAt => ({
+      name: shown,
+      shown,
+      module: '',
+      place,
+      custom: async () => {
+        const ns = speeds[shown]!.shift()!;
+        const processor = { loop: 'C++', ns, least: ns } as const;
+        const latency = { ...latencyOf(Float64Array.of(ns), 1), processor };
+        return { latency, counts: {}, facts: { medium: 'file', class: 'power', how: '' } };
+      },
+    });
+    const drivers = ['quiet', 'busy'].map(driverOf);
+    const { lines } = await runPlan({ groups: [{ workload, drivers }], rounds: 2, commit: 'x' });
+    const kept = lines.map(({ driver, result }) => [driver, result!.latency!.processor!.ns]);
+    expect(kept).toEqual([
+      ['quiet', 100],
+      ['busy', 150], // the quieter of two
+      ['busy', 104], // quiet enough at once
+      ['quiet', 100],
+    ]);
   });
 
   test('leaves nothing on the place', async () => {
