@@ -343,9 +343,11 @@ void Overlay::clear() {
   impl_->tree.clear();
 }
 
-std::optional<Place> Overlay::put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed,
-                                  bool older_counted) {
-  const uint64_t hash = overlay::hash_of(key);
+uint64_t HashedKey::hash_of(Bytes key) { return overlay::hash_of(key); }
+
+std::optional<Place> Overlay::put(const HashedKey& hashed, Place place, uint64_t epoch,
+                                  uint64_t oldest_needed, bool older_counted) {
+  const auto& [key, hash] = hashed;
   if (overlay::Entry* const entry = impl_->table.find(key, hash)) {
     return impl_->overwrite(&entry->newest, place, epoch, oldest_needed);
   }
@@ -353,7 +355,7 @@ std::optional<Place> Overlay::put(Bytes key, Place place, uint64_t epoch, uint64
   return std::nullopt;
 }
 
-void Overlay::expect(Bytes key) const { impl_->table.prefetch(overlay::hash_of(key)); }
+void Overlay::expect(const HashedKey& key) const { impl_->table.prefetch(key.hash); }
 
 std::optional<Place> Overlay::find(Bytes key, uint64_t at) const {
   const overlay::Entry* const entry = impl_->table.find(key, overlay::hash_of(key));

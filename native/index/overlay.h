@@ -12,6 +12,7 @@
 // log's tail.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -22,6 +23,16 @@
 #include "index/source.h"
 
 namespace holdfast {
+
+// A key as the overlay's table looks for it. Made once by whoever needs it twice.
+struct HashedKey {
+  template <std::convertible_to<Bytes> T>
+  HashedKey(const T& bytes) : HashedKey(bytes, hash_of(bytes)) {}
+  HashedKey(Bytes bytes, uint64_t its_hash) : key(bytes), hash(its_hash) {}  // made before
+  static uint64_t hash_of(Bytes key);
+  const Bytes key;
+  const uint64_t hash;
+};
 
 class Overlay {
  public:
@@ -38,11 +49,11 @@ class Overlay {
   // before, if the key was here.
   // `older_counted`: what the key was in runs has been counted as dead already. It is remembered
   // while the key is here.
-  std::optional<Place> put(Bytes key, Place place, uint64_t epoch, uint64_t oldest_needed,
-                           bool older_counted = false);
+  std::optional<Place> put(const HashedKey& key, Place place, uint64_t epoch,
+                           uint64_t oldest_needed, bool older_counted = false);
 
   // Has what put() of this key will look at first on its way here.
-  void expect(Bytes key) const;
+  void expect(const HashedKey& key) const;
 
   // The newest version with epoch <= `at`; nothing if the overlay says nothing about the key as of
   // then.

@@ -113,6 +113,9 @@ Status LogWriter::write(RecordBuffer* record, const RecordStamp& stamp,
   return {};
 }
 
+// Fewer are with the others sooner than on their own: a call more takes 20 ns.
+constexpr uint64_t kWorthAhead = 768;
+
 // The lines that are as they will stay are on their way to the medium while the checksums of the
 // others are made. In which order they land is all the same: until the header has, with its
 // checksum over the operations', there is no frame.
@@ -120,7 +123,8 @@ Status LogWriter::write_fenced(RecordBuffer* record, const RecordStamp& stamp,
                                uint64_t* pool_offset, Medium::Meanwhile& meanwhile) {
   const uint64_t bytes = RecordBuffer::frame_bytes(record->bytes());
   record->pad();
-  const uint64_t open = header_due_ ? bytes : record->open_bytes();
+  const uint64_t closed = header_due_ ? 0 : bytes - record->open_bytes();
+  const uint64_t open = closed < kWorthAhead ? bytes : bytes - closed;
   if (open < bytes)
     HOLDFAST_TRY(medium_.append_ahead(position_ + open, record->frame() + open, bytes - open));
   record->seal();

@@ -61,7 +61,8 @@ Status Appender::append_fenced(RecordBuffer* record, FrameKind kind) {
     bool ran = false;
     void run() override {
       ran = true;
-      appender->apply_stretch(*record, placement, kind, ++appender->log_.epoch);
+      appender->apply_stretch(*record, placement, kind, ++appender->log_.epoch,
+                              &appender->hashes_);
       HOLDFAST_POINT("commit.before_barrier");
     }
   } apply;
@@ -70,7 +71,12 @@ Status Appender::append_fenced(RecordBuffer* record, FrameKind kind) {
   apply.kind = kind;
   apply.placement.count = record->count();
   apply.placement.bytes = record->bytes();
-  for_each_key(*record, [&](Bytes key) { index_.view.active->expect(key); });
+  hashes_.clear();
+  for_each_key(*record, [&](Bytes bytes) {
+    const HashedKey key = bytes;
+    index_.view.active->expect(key);
+    hashes_.push_back(key.hash);
+  });
   const RecordStamp stamp{kind, log_.epoch + 1, barriers_.durable(std::memory_order_relaxed),
                           now_ms()};
   std::unique_lock guard(index_.lock);
@@ -111,11 +117,12 @@ void Appender::apply(const RecordBuffer& record, const std::vector<Placement>& p
                      FrameKind kind, uint64_t epoch) {
   std::unique_lock guard(index_.lock, std::defer_lock);
   if (!planted(PlantedBug::kIndexLockLeftOut)) guard.lock();
-  for (const Placement& placement : placements) apply_stretch(record, placement, kind, epoch);
+  for (const Placement& placement : placements)
+    apply_stretch(record, placement, kind, epoch, nullptr);
 }
 
 void Appender::apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind,
-                             uint64_t epoch) {
+                             uint64_t epoch, const std::vector<uint64_t>* hashes) {
   const uint64_t operations =
       log_.tail.operations.load(std::memory_order_relaxed) + placement.count;
   log_.tail.operations.store(operations, std::memory_order_relaxed);
@@ -123,14 +130,15 @@ void Appender::apply_stretch(const RecordBuffer& record, const Placement& placem
   uint64_t at = 0;
   for (uint32_t i = 0; i < placement.count; i++) {
     const OperationView view = view_operation(record.operations() + placement.buffer_offset + at);
-    apply_operation(view, placement.pool_offset + at, kind, epoch);
+    const HashedKey key = hashes == nullptr ? view.key : HashedKey(view.key, (*hashes)[i]);
+    apply_operation(view, key, placement.pool_offset + at, kind, epoch);
     at += view.bytes;
   }
   index_.visible_epoch.store(epoch, std::memory_order_release);
 }
 
-void Appender::apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind,
-                               uint64_t epoch) {
+void Appender::apply_operation(const OperationView& operation, const HashedKey& key,
+                               uint64_t pool_offset, FrameKind kind, uint64_t epoch) {
   if (is_region_operation(operation.type)) return region_commits_.apply(operation, epoch);
   const bool large = operation.type == OperationType::kPutLarge;
   const bool moved = kind == FrameKind::kMove;
@@ -148,7 +156,7 @@ void Appender::apply_operation(const OperationView& operation, uint64_t pool_off
     }
   }
   const bool carried = moved && carried_from_ != nullptr;
-  const auto before = index_.put(operation.key, place, epoch, carried);
+  const auto before = index_.put(key, place, epoch, carried);
   if (carried) log_.note_dead(*carried_from_++, place, true, fold_.begun + 1);
   if (before) {
     log_.note_dead(*before, place, moved, fold_.begun + 1);

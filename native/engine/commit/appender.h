@@ -56,12 +56,17 @@ class Appender {
   void apply(const RecordBuffer& record, const std::vector<Placement>& placements, FrameKind kind,
              uint64_t epoch);
   void apply_operation(const OperationView& operation, uint64_t pool_offset, FrameKind kind,
-                       uint64_t epoch);
+                       uint64_t epoch) {
+    apply_operation(operation, operation.key, pool_offset, kind, epoch);
+  }
 
  private:
   Status append_fenced(RecordBuffer* record, FrameKind kind);
+  // `hashes`: of its keys, in order; null where nobody has made them yet.
   void apply_stretch(const RecordBuffer& record, const Placement& placement, FrameKind kind,
-                     uint64_t epoch);
+                     uint64_t epoch, const std::vector<uint64_t>* hashes);
+  void apply_operation(const OperationView& operation, const HashedKey& key, uint64_t pool_offset,
+                       FrameKind kind, uint64_t epoch);
 
   Health& health_;
   IndexState& index_;
@@ -72,6 +77,7 @@ class Appender {
   RegionCommits& region_commits_;
   const bool fence_at_once_;
   std::vector<Placement> placements_;    // scratch
+  std::vector<uint64_t> hashes_;         // scratch
   const Place* carried_from_ = nullptr;  // of the next operation of append_moves(); in a replayed
                                          // move nobody knows
 };
