@@ -14,6 +14,10 @@
     'cflags': ['-O2', '-fPIC', '-fvisibility=hidden', '-pthread'],
     'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti', '-Wall', '-Wextra', '-Wno-unused-parameter'],
     'ldflags': ['-pthread'],
+    'configurations': {
+      # Node's own settings keep a register for frame pointers; a commit is too short for that.
+      'Release': {'cflags!': ['-fno-omit-frame-pointer']},
+    },
     'conditions': [
       ['have_xxhash==1', {'defines': ['HOLDFAST_HAVE_XXHASH']}],
     ],
