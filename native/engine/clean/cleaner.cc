@@ -211,7 +211,7 @@ void Cleaner::prepare_move(uint64_t bytes) {
   {
     std::lock_guard append(log_.lock);
     if (log_.writer.room() >= needed || room_.has_spare()) return;
-    want = room_.log_segment_bytes();
+    want = room_.wanted_segment_bytes();
     if (!room_.make_ready(room_.fold_reserve(room_.desperate()) + want, "").is_ok())
       return;  // a shorter one may do: take_log_segment()
   }

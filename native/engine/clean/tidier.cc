@@ -46,8 +46,8 @@ bool Tidier::clean_ahead(bool idle) {
 
 // Where there is room enough. When idle it goes on once it was begun, until the log is as tidy as
 // it may become: a round counts if it left fewer dead bytes, a good part of what it carried. So it
-// ends, and begins again only when as much has died as made it begin. What is mostly dead costs
-// little at any time.
+// ends, and begins again only when as much has died as made it begin: where a round carries all and
+// gains nothing, what is dead then counts as lost. What is mostly dead costs little at any time.
 bool Tidier::tidy_round(bool idle) {
   const uint64_t dead = waste().dead, cleaned = cleaner_.segments_cleaned(),
                  moved = cleaner_.bytes_moved();
@@ -59,7 +59,9 @@ bool Tidier::tidy_round(bool idle) {
                                 : Cleaner::kUsualVictim);
   if (cleaner_.segments_cleaned() > cleaned && folder_.fold_making_room(false).is_ok())
     returns_.give_back();
-  const bool gained = waste().dead + (cleaner_.bytes_moved() - moved) / (2 * kTidy) < dead;
+  const uint64_t left = waste().dead;
+  const bool gained = left + (cleaner_.bytes_moved() - moved) / (2 * kTidy) < dead;
+  if (!gained && cleaner_.segments_cleaned() > cleaned) lost_ = left;
   tidying_ = tidying_ && gained;
   return gained;
 }
@@ -83,18 +85,25 @@ Tidier::Waste Tidier::waste() {
 // log may be dead. A short log is left alone.
 bool Tidier::wasteful(uint64_t one_in) {
   const Waste now = waste();
-  return now.log >= least_tidied() && now.dead * one_in > now.log;
+  return now.log >= least_tidied() && gainable(now) * one_in > now.log;
 }
 
 bool Tidier::mostly_dead() {
   const Waste now = waste();
-  return now.log >= least_tidied() && now.mostly;
+  return now.log >= least_tidied() && now.mostly && gainable(now) * kMostly >= segment_bytes();
 }
 
-uint64_t Tidier::least_tidied() {
-  std::lock_guard append(log_.lock);
-  return std::min(4 * kMiB, 8 * room_.log_segment_bytes());
+uint64_t Tidier::gainable(const Waste& now) {
+  lost_ = std::min(lost_, now.dead);
+  return now.dead - lost_;
 }
+
+uint64_t Tidier::segment_bytes() {
+  std::lock_guard append(log_.lock);
+  return room_.log_segment_bytes();
+}
+
+uint64_t Tidier::least_tidied() { return std::min(4 * kMiB, 8 * segment_bytes()); }
 
 // Work that found no room and left all as it was; what follows may make some.
 static Status unless_full(Status status) { return status.is_full() ? Status() : std::move(status); }

@@ -53,6 +53,8 @@ class Tidier {
   Waste waste();
   bool wasteful(uint64_t one_in);
   bool mostly_dead();
+  uint64_t gainable(const Waste& now);  // of what is dead
+  uint64_t segment_bytes();
   uint64_t least_tidied();
   bool tidy_round(bool idle);
 
@@ -69,6 +71,9 @@ class Tidier {
   // when there is nothing else to do.
   uint64_t tidied_at_ = UINT64_MAX, idly_tidied_at_ = UINT64_MAX;
   bool tidying_ = false;  // that was begun, and is not yet as tidy as it may become
+  // What was dead when a round had carried segments and gained nothing: the ends into which no
+  // operation fits, and which have the same ends elsewhere. It is not carried round again.
+  uint64_t lost_ = 0;
 };
 
 }  // namespace holdfast

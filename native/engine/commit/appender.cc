@@ -61,8 +61,7 @@ Status Appender::append_fenced(RecordBuffer* record, FrameKind kind) {
     bool ran = false;
     void run() override {
       ran = true;
-      appender->apply_stretch(*record, placement, kind, ++appender->log_.epoch,
-                              &appender->hashes_);
+      appender->apply_stretch(*record, placement, kind, ++appender->log_.epoch, &appender->hashes_);
       HOLDFAST_POINT("commit.before_barrier");
     }
   } apply;

@@ -12,6 +12,8 @@ constexpr uint64_t kShortestLogSegment = 128 * kKiB;
 constexpr uint64_t kPacedSegments = 4;
 constexpr uint64_t kMostAhead = 16 * kMiB;  // of segments kept ready
 constexpr uint64_t kExpected = 64 * kKiB;   // of a segment that will be written next
+constexpr uint64_t kLongOnes = 16;          // operations of the longest kind that a segment holds
+constexpr uint64_t kMostForLong = 2 * kMiB;
 }  // namespace
 
 bool only_deletes(const RecordBuffer& record) {
@@ -47,6 +49,14 @@ uint64_t Room::log_segment_bytes() const {
   const uint64_t low = medium_.info().grows ? 4 * unit : std::min(512 * kKiB, space.capacity / 16);
   return round_up(std::min(std::max(part, low), 8 * kMiB), unit) -
          kPageBytes;  // on persistent memory each segment loses a page
+}
+
+// At each end there may be no room for one more operation. Where a pool grows, segments of long
+// ones are longer, if there is room for that.
+uint64_t Room::wanted_segment_bytes() const {
+  const uint64_t usual = log_segment_bytes(), longer = std::min(kLongOnes * longest_, kMostForLong);
+  if (!medium_.info().grows || given_segment_bytes_ > 0 || longer <= usual) return usual;
+  return round_up(longer, medium_.info().segment_unit) - kPageBytes;
 }
 
 // Where a pool grows, several short segments are zeroed in one go: each time costs a sync.
@@ -184,12 +194,15 @@ std::optional<Segment> Room::take_spare(uint64_t room, uint64_t most) {
 // At least `room` bytes of operations will fit into the segment; it is shorter than usual where
 // free space is in small pieces, or where a longer one would take what is to be left.
 Status Room::take_log_segment(Purpose purpose, uint64_t room, std::vector<Segment>* fresh) {
-  const uint64_t want = log_segment_bytes(), for_record = LogWriter::segment_for(room);
+  uint64_t want = log_segment_bytes();
+  const uint64_t for_record = LogWriter::segment_for(room);
   uint64_t least = std::max(for_record, std::min(kShortestLogSegment, want));
   // Users leave room for the cleaner, deletions less, the cleaner only what the next fold needs.
   const uint64_t left = purpose == Purpose::kUser     ? reserve_bytes()
                         : purpose == Purpose::kDelete ? cleaner_reserve()
                                                       : fold_reserve(desperate_);
+  const uint64_t longer = purpose == Purpose::kDelete ? want : wanted_segment_bytes();
+  if (longer > want && make_ready(left + longer, "").is_ok()) want = longer;
   // Without what a deletion appends, and the cleaner, nothing ever makes room: for them a short one
   // will do.
   if (purpose != Purpose::kUser && !make_ready(left + least, "").is_ok()) least = for_record;
@@ -263,6 +276,7 @@ Status Room::make_room(const RecordBuffer& record, Purpose purpose, std::vector<
   // A record of several frames loses at most one operation's length at each segment's end.
   uint64_t have = 0;
   const uint64_t slack = record.longest();
+  longest_ = std::max(slack, longest_ - longest_ / 8);  // of late
   const uint64_t in_head = goes_on_in_head(record, head) ? head - slack : 0;
   const bool one_frame = *whole =
       in_head == 0 && operations_bytes <= LogWriter::room_of(log_segment_bytes());
@@ -290,7 +304,7 @@ void Room::prepare_spare(uint64_t soon) {
     std::lock_guard append(log_.lock);
     if (health_.closing()) return;
     due = spare_is_due();
-    each = log_segment_bytes();
+    each = wanted_segment_bytes();
     const uint64_t have = log_.writer.room() + spare_bytes();
     if (medium_.info().grows && !fence_at_once_ && have < soon)
       more =

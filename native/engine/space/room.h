@@ -33,6 +33,7 @@ class Room {
        const IndexState& index, LogState& log, Pace& pace);
 
   uint64_t log_segment_bytes() const;
+  uint64_t wanted_segment_bytes() const;
   uint64_t zeroed_at_once() const;
   uint64_t fold_reserve(bool merged = false) const;
   uint64_t cleaner_reserve() const;
@@ -106,6 +107,7 @@ class Room {
   bool desperate_ = false;         // the cleaner leaves less than folds usually need
   uint64_t active_key_bytes_ = 0, frozen_key_bytes_ = 0;  // of the overlays' keys
   uint64_t round_carried_ = 0;
+  uint64_t longest_ = 0;  // operation of the records of late that began a segment
 };
 
 }  // namespace holdfast

@@ -98,8 +98,7 @@ TEST_CASE("range: values are copied while they are verified, where there is room
   };
   constexpr uint64_t kLong = 80, kRoom = 3000, kDamaged = 40;
   Batch batch;
-  for (uint64_t n = 0; n < kLong; n++)
-    REQUIRE(batch.put(numbered_key(n), long_value(n)).is_ok());
+  for (uint64_t n = 0; n < kLong; n++) REQUIRE(batch.put(numbered_key(n), long_value(n)).is_ok());
   REQUIRE(pool->commit(batch, CommitMode::kDurable).is_ok());
   std::string values;
   ValueRoom room;
