@@ -11,6 +11,7 @@ import type { Line, ProcessorSpeed } from './line';
 
 const ROUNDS = 2000;
 const EVERY_SAMPLES = 64;
+const SHORT_SAMPLE_NS = 15_000;
 
 /** A trial whose processor was slowed by more than this does not tell what the driver takes. */
 export const SLOWED = 1.2;
@@ -49,15 +50,20 @@ export class ProcessorProbe {
   }
 
   look(): void {
-    this.#sum ^= addUp(ROUNDS / 4); // what was timed may have pushed the loop out of the caches
+    // What was timed may have pushed the clock and the loop out of the caches.
+    process.hrtime.bigint();
+    this.#sum ^= addUp(ROUNDS);
     const begun = process.hrtime.bigint();
     this.#sum ^= addUp(ROUNDS);
     this.#took.push(Number(process.hrtime.bigint() - begun));
   }
 
-  /** Without the longest twentieth of the looks: those were interrupted. */
-  speed(): ProcessorSpeed | undefined {
-    if (this.#took.length === 0) return undefined;
+  /**
+   * Without the longest twentieth of the looks: those were interrupted. Beside longer samples, of
+   * which `sampleNs` is the median, there are few looks, and each begins in cold caches: undefined.
+   */
+  speed(sampleNs: number): ProcessorSpeed | undefined {
+    if (this.#took.length === 0 || sampleNs > SHORT_SAMPLE_NS) return undefined;
     const sorted = this.#took.sort((a, b) => a - b);
     const counted = sorted.slice(0, Math.ceil(sorted.length * 0.95));
     const ns = counted.reduce((sum, took) => sum + took, 0) / counted.length;

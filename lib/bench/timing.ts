@@ -39,7 +39,8 @@ export function timed(operation: () => void, budgetMs: number): Latency {
     probe.beside();
     if (ended > until && taken >= 5) break;
   }
-  return { ...latencyOf(samples.subarray(0, taken), perSample), processor: probe.speed() };
+  const latency = latencyOf(samples.subarray(0, taken), perSample);
+  return { ...latency, processor: probe.speed(latency.p50 * perSample) };
 }
 
 /** The same for what returns a promise; one after the other. */
@@ -58,7 +59,8 @@ export async function timedAsync(operation: () => unknown, budgetMs: number): Pr
     probe.beside();
     if (ended > until && taken >= 5) break;
   }
-  return { ...latencyOf(samples.subarray(0, taken), 1), processor: probe.speed() };
+  const latency = latencyOf(samples.subarray(0, taken), 1);
+  return { ...latency, processor: probe.speed(latency.p50) };
 }
 
 interface Worked {
