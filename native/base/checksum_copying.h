@@ -25,7 +25,7 @@ constexpr size_t kReadAheadBytes = 1024, kWriteAheadBytes = 512;
 uint64_t xxh3_copying(const void* data, size_t size, size_t skipped, uint8_t* to) {
   constexpr size_t kStripe = 64, kSecretStep = 8, kLastStripe = 7, kMerge = 11;
   constexpr size_t kScramble = sizeof XXH3_kSecret - kStripe;  // where the secret has its last
-  constexpr size_t kStripesOfBlock = kScramble / kSecretStep, kBlock = kStripe * kStripesOfBlock;
+  constexpr size_t kStripesOfBlock = kScramble / kSecretStep;
   const auto* const from = static_cast<const uint8_t*>(data);
   alignas(64) xxh_u64 lanes[] = XXH3_INIT_ACC;
   const size_t first = round_up(skipped, kStripe);  // whole stripes from here on are copied at once
