@@ -26,7 +26,7 @@ import { structured } from '../../codecs';
 import { isConflict } from '../../errors';
 import { forgetOwned } from '../../run/index';
 import { Slices } from '../../slices';
-import type { Batch, Keyspace, PoolCore } from '../../types';
+import type { Batch, Keyspace, PoolCore, RangeOptions } from '../../types';
 import { Arrivals } from './arrivals';
 import { indexText, runsOf, textsCodec, type Texts } from './keys';
 import { type Line, Lines } from './lines';
@@ -296,19 +296,23 @@ export class Threads {
     return undefined;
   }
 
+  /** All checkpoints of a namespace, or those before one of that id. */
+  newestFirst(thread: string, namespace: string, before: string | undefined): Generator<Key> {
+    const lt = before === undefined ? undefined : [thread, namespace, before];
+    return this.#keys({ prefix: [thread, namespace], reverse: true, lt });
+  }
+
   /**
-   * All checkpoints of a namespace, or those before one of that id. A few at a time: mostly no more
-   * are asked for, and whoever takes long over them holds nothing.
+   * A few at a time: mostly no more are asked for, and whoever takes long over them holds nothing.
    */
-  *newestFirst(thread: string, namespace: string, before: string | undefined): Generator<Key> {
-    let end = before;
+  *#keys(range: RangeOptions<Texts>): Generator<Key> {
+    let behind: RangeOptions<Texts> = {};
     for (let limit = 32; ; limit = Math.min(2 * limit, 1024)) {
-      const bound = end === undefined ? {} : { lt: [thread, namespace, end] };
-      const range = { prefix: [thread, namespace], reverse: true, limit, ...bound };
-      const keys = [...this.records.keys(range)] as unknown as Key[];
+      const keys = [...this.records.keys({ ...range, ...behind, limit })] as unknown as Key[];
       yield* keys;
-      if (keys.length < limit) return;
-      end = keys.at(-1)![2];
+      const last = keys.at(-1);
+      if (keys.length < limit || last === undefined) return;
+      behind = range.reverse ? { lt: last } : { gt: last };
     }
   }
 
@@ -322,22 +326,15 @@ export class Threads {
   ): Generator<Key, void, undefined> {
     let its: Key[] = [];
     let of: string | undefined;
-    let after: Key | undefined;
-    for (let limit = 32; ; limit = Math.min(2 * limit, 1024)) {
-      const range = { prefix: thread === undefined ? undefined : [thread], limit, gt: after };
-      const keys = [...this.records.keys(range)] as unknown as Key[];
-      for (const key of keys) {
-        if (key[0] !== of) {
-          yield* newestFirst(its);
-          its = [];
-          of = key[0];
-        }
-        if (isAsked(key)) its.push(key);
+    for (const key of this.#keys({ prefix: thread === undefined ? undefined : [thread] })) {
+      if (key[0] !== of) {
+        yield* byNewest(its);
+        its = [];
+        of = key[0];
       }
-      if (keys.length < limit) break;
-      after = keys.at(-1);
+      if (isAsked(key)) its.push(key);
     }
-    yield* newestFirst(its);
+    yield* byNewest(its);
   }
 
   delete(thread: string): Promise<void> {
@@ -515,7 +512,7 @@ export class Threads {
   }
 }
 
-function newestFirst(keys: Key[]): Key[] {
+function byNewest(keys: Key[]): Key[] {
   return keys.sort(([, , a], [, , b]) => (a < b ? 1 : a > b ? -1 : 0));
 }
 
