@@ -15,7 +15,6 @@ namespace {
 
 // The inner loop has no promised interface: with a header that is not known it is not used.
 #if XXH_VERSION_NUMBER >= 801 && XXH_VERSION_NUMBER <= 803
-#define HOLDFAST_CHECKSUM_COPYING 1
 
 // How far ahead what is read, and what is written, is fetched. The processor foresees the former,
 // but not beyond a page, and the latter only where it is written in one stretch.
