@@ -15,6 +15,7 @@ const build = path.join(root, 'build-bench');
 const program = path.join(build, 'floor_bench');
 export const addonPath = path.join(build, 'floor_addon.node');
 export const fenceCounter = path.join(build, 'libholdfast_fence_counter.so');
+const { speedOf } = require('../dist/bench/processor.js');
 const { latencyOf } = require('../dist/bench/statistics.js');
 const { fileSystemOf } = require('../dist/bench/machine.js');
 const { readCounts, underStrace } = require('../dist/bench/trial.js');
@@ -131,7 +132,9 @@ export function nativeAt(place, name, shown, missing, counters) {
     if (missing !== undefined) throw new Error(missing);
     const args = [name, folder, String(workload.bytes), String(commitsOf(workload))];
     const { stdout } = await run(program, args, { env: forced, maxBuffer: 64 << 20 });
-    const { samplesNs, before, after, commits: each, backToBackNs, processor } = JSON.parse(stdout);
+    const printed = JSON.parse(stdout);
+    const { samplesNs, before, after, commits: each, backToBackNs } = printed;
+    const processor = speedOf('C++', printed.processorNs);
     const latency = { ...latencyOf(Float64Array.from(samplesNs), 1), processor };
     const counts = { backToBackNs };
     for (const [key, value] of Object.entries(after))

@@ -179,15 +179,11 @@ uint64_t time_of_additions() {
   return now_ns() - begun;
 }
 
-// Without the longest twentieth, which were interrupted.
-std::string processor_of(std::vector<uint64_t> looks) {
-  std::sort(looks.begin(), looks.end());
-  const size_t counted = (looks.size() * 95 + 99) / 100;
-  uint64_t sum = 0;
-  for (size_t i = 0; i < counted; i++) sum += looks[i];
-  return "{\"loop\":\"C++\",\"ns\":" +
-         std::to_string(static_cast<double>(sum) / static_cast<double>(counted)) +
-         ",\"least\":" + std::to_string(looks[looks.size() / 20]) + "}";
+void print_list(const char* name, const std::vector<uint64_t>& numbers) {
+  std::printf(",\"%s\":[", name);
+  for (size_t i = 0; i < numbers.size(); i++)
+    std::printf("%s%llu", i == 0 ? "" : ",", static_cast<unsigned long long>(numbers[i]));
+  std::printf("]");
 }
 
 void print_samples(const Driver& driver, uint64_t commits) {
@@ -205,15 +201,12 @@ void print_samples(const Driver& driver, uint64_t commits) {
     samples[i] = took > overhead ? took - overhead : 0;
     if (i % 64 == 0) looks.push_back(time_of_additions());
   }
-  std::printf(
-      "{\"commits\":%llu,\"backToBackNs\":%.1f,\"before\":%s,\"after\":%s,\"processor\":%s,"
-      "\"samplesNs\":[",
-      static_cast<unsigned long long>(commits), b2b, before.c_str(), driver.counts().c_str(),
-      processor_of(std::move(looks)).c_str());
-  for (size_t i = 0; i < samples.size(); i++) {
-    std::printf("%s%llu", i == 0 ? "" : ",", static_cast<unsigned long long>(samples[i]));
-  }
-  std::printf("]}\n");
+  std::printf("{\"commits\":%llu,\"backToBackNs\":%.1f,\"before\":%s,\"after\":%s",
+              static_cast<unsigned long long>(commits), b2b, before.c_str(),
+              driver.counts().c_str());
+  print_list("processorNs", looks);
+  print_list("samplesNs", samples);
+  std::printf("}\n");
 }
 
 }  // namespace

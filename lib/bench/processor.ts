@@ -16,9 +16,12 @@ const SHORT_SAMPLE_NS = 15_000;
 /** A trial whose processor was slowed by more than this does not tell what the driver takes. */
 export const SLOWED = 1.2;
 
-/** Six rows of additions that do not wait for one another: as many a cycle as the core can. */
-function addUp(rounds: number): number {
-  let a = 1;
+/**
+ * Six rows of additions that do not wait for one another: as many a cycle as the core can. What it
+ * gives is where the next begins, so that none can be left out.
+ */
+function addUp(rounds: number, from: number): number {
+  let a = from | 0;
   let b = 2;
   let c = 3;
   let d = 4;
@@ -37,11 +40,11 @@ function addUp(rounds: number): number {
 
 export class ProcessorProbe {
   readonly #took: number[] = [];
-  #sum = 0;
+  #sum = 1;
   #samples = 0;
 
   constructor() {
-    for (let i = 0; i < 200; ++i) this.#sum ^= addUp(ROUNDS); // compiled by then
+    for (let i = 0; i < 200; ++i) this.#sum = addUp(ROUNDS, this.#sum); // compiled by then
   }
 
   /** Call it between any two samples: now and then it looks. */
@@ -52,24 +55,28 @@ export class ProcessorProbe {
   look(): void {
     // What was timed may have pushed the clock and the loop out of the caches.
     process.hrtime.bigint();
-    this.#sum ^= addUp(ROUNDS);
+    this.#sum = addUp(ROUNDS, this.#sum);
     const begun = process.hrtime.bigint();
-    this.#sum ^= addUp(ROUNDS);
+    this.#sum = addUp(ROUNDS, this.#sum);
     this.#took.push(Number(process.hrtime.bigint() - begun));
   }
 
   /**
-   * Without the longest twentieth of the looks: those were interrupted. Beside longer samples, of
-   * which `sampleNs` is the median, there are few looks, and each begins in cold caches: undefined.
+   * Beside longer samples, of which `sampleNs` is the median, there are few looks, and each begins
+   * in cold caches: undefined.
    */
   speed(sampleNs: number): ProcessorSpeed | undefined {
     if (this.#took.length === 0 || sampleNs > SHORT_SAMPLE_NS) return undefined;
-    const sorted = this.#took.sort((a, b) => a - b);
-    const counted = sorted.slice(0, Math.ceil(sorted.length * 0.95));
-    const ns = counted.reduce((sum, took) => sum + took, 0) / counted.length;
-    // What is added up is looked at, so it cannot be left out.
-    return { loop: 'JavaScript', ns, least: Number.isNaN(this.#sum) ? 0 : quantile(sorted, 0.05) };
+    return speedOf('JavaScript', this.#took);
   }
+}
+
+/** `took`: nanoseconds of each look. The longest twentieth were interrupted, and do not count. */
+export function speedOf(loop: ProcessorSpeed['loop'], took: readonly number[]): ProcessorSpeed {
+  const sorted = [...took].sort((a, b) => a - b);
+  const counted = sorted.slice(0, Math.ceil(sorted.length * 0.95));
+  const ns = counted.reduce((sum, one) => sum + one, 0) / counted.length;
+  return { loop, ns, least: quantile(sorted, 0.05) };
 }
 
 /** What the loops take where nobody slows the processor: the least of all trials. */

@@ -103,7 +103,7 @@ export async function runPlan(options: PlanOptions): Promise<Ran> {
         if (line.skipped !== undefined && !counted)
           impossible.set(workload.label + driver.shown, line.skipped);
         lines.push(line);
-        onLine?.(lines.at(-1)!, done(), of);
+        onLine?.(line, done(), of);
       }
       stores.keepOnly(groups.slice(at + 1));
     }
@@ -114,18 +114,18 @@ export async function runPlan(options: PlanOptions): Promise<Ran> {
   }
 }
 
-const MOST_TRIES = 2;
-
 /**
- * A trial in which others slowed the processor is made again, for every driver alike; the one that
- * was slowed less counts. Which it is does not depend on what was measured.
+ * A trial in which others slowed the processor is made once more, for every driver alike; the one
+ * that was slowed less counts. Which it is does not depend on what was measured.
  */
 async function lessSlowed(lines: readonly Line[], make: () => Promise<Line>): Promise<Line> {
-  const tries: Line[] = [];
-  const slowed = (line: Line): number => slowedIn([line], quickestOf([...lines, ...tries])) ?? 1;
-  do tries.push(await make());
-  while (tries.length < MOST_TRIES && slowed(tries.at(-1)!) > SLOWED);
-  return tries.reduce((best, line) => (slowed(line) < slowed(best) ? line : best));
+  const first = await make();
+  const slowed = slowedIn([first], quickestOf([...lines, first]));
+  if (slowed === undefined || slowed <= SLOWED) return first;
+  const second = await make();
+  const quickest = quickestOf([...lines, first, second]);
+  const [before, now = Infinity] = [first, second].map((line) => slowedIn([line], quickest));
+  return now < before! ? second : first;
 }
 
 async function timedLine(due: Due, stores: FilledStores, options: PlanOptions): Promise<Line> {

@@ -8,6 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { callsIn, MARK } from '../../lib/bench/counted';
 import type { DriverAt, Group } from '../../lib/bench/line';
 import { workloadsOf } from '../../lib/bench/plan';
+import { ProcessorProbe, speedOf } from '../../lib/bench/processor';
 import { latencyOf } from '../../lib/bench/statistics';
 import { dist } from '../helpers/cli';
 import { scratchFolder } from '../helpers/scratch';
@@ -104,6 +105,31 @@ describe('a plan', () => {
     ]);
   });
 
+  test('keeps a trial that others slowed where making it again fails', async () => {
+    const group = groupWith([], ['quiet', 'busy']);
+    let tries = 0;
+    const withProcessor = (driver: DriverAt, custom: () => number): DriverAt => ({
+      ...driver,
+      custom: async () => {
+        const processor = speedOf('C++', [custom()]);
+        const latency = { ...latencyOf(Float64Array.of(1), 1), processor };
+        return { latency, counts: {}, facts: { medium: 'file', class: 'power', how: '' } };
+      },
+    });
+    const [quiet, busy] = group.drivers as [DriverAt, DriverAt];
+    const drivers = [
+      withProcessor(quiet, () => 100),
+      withProcessor(busy, () => {
+        if (++tries > 1) throw new Error('it does not run twice');
+        return 180;
+      }),
+    ];
+    const { lines } = await runPlan({ groups: [{ ...group, drivers }], rounds: 1, commit: 'x' });
+    expect(tries).toBe(2);
+    expect(lines.map(({ skipped }) => skipped)).toEqual([undefined, undefined]);
+    expect(lines[1]!.result!.latency!.processor!.ns).toBe(180);
+  });
+
   test('leaves nothing on the place', async () => {
     const group = groupWith([]);
     const place = group.drivers[0]!.place;
@@ -134,6 +160,19 @@ describe('a plan', () => {
     expect(lines[3]!.result!.counts.toFirstReadMs).toBeGreaterThan(0);
     expect(existsSync(place) ? readdirSync(place) : []).toEqual([]);
   });
+});
+
+test('the processor is told beside short samples, without the longest of its looks', () => {
+  const probe = new ProcessorProbe();
+  expect(probe.speed(1000)).toBeUndefined(); // nobody has looked
+  for (let sample = 0; sample < 65; ++sample) probe.beside();
+  const speed = probe.speed(1000)!;
+  expect(speed).toMatchObject({ loop: 'JavaScript' });
+  expect(speed.least).toBeGreaterThan(0);
+  expect(speed.ns).toBeGreaterThanOrEqual(speed.least);
+  expect(probe.speed(100_000)).toBeUndefined();
+  const took = [...Array.from({ length: 19 }, () => 10), 1000];
+  expect(speedOf('C++', took)).toEqual({ loop: 'C++', ns: 10, least: 10 });
 });
 
 describe('a log of strace', () => {
