@@ -199,15 +199,15 @@ inline OperationHead operation_head(const uint8_t* at, OperationForm form = Oper
   return head;
 }
 
-// All of an operation but its checksum; the padding as part of the last word.
+// All of an operation but its checksum, which is 0; the padding as part of the last word. The head
+// is stored as it is read, in one word: what is stored narrow and read wide at once waits.
 inline void encode_operation(uint8_t* at, OperationType type, Bytes key, Bytes value) {
   store(at + operation_bytes(key.size(), value.size()) - kOperationAlign, uint64_t{0});
   const uint64_t head = head_bytes_for(value.size());
   const bool is_long = head == OperationHead::kLongBytes;
-  store(at + sizeof(uint32_t),
-        static_cast<uint32_t>(
-            static_cast<uint32_t>(type) | static_cast<uint32_t>(key.size() - kLeastKeyBytes) << 3 |
-            (is_long ? OperationHead::kLongValue : static_cast<uint32_t>(value.size())) << 13));
+  const uint64_t length = is_long ? OperationHead::kLongValue : value.size();
+  store(at, static_cast<uint64_t>(type) << 32 | uint64_t{key.size() - kLeastKeyBytes} << 35 |
+                length << 45);
   if (is_long) store(at + OperationHead::kBytes, uint64_t{value.size()});
   std::memcpy(at + head, key.data(), key.size());
   // An empty value may have no address, which memcpy must not be given.

@@ -242,7 +242,7 @@ class TreeCursor final : public Cursor {
 }  // namespace overlay
 
 struct Overlay::Impl {
-  explicit Impl(Pages pages) : arena(pages) {}
+  explicit Impl(Pages pages) : arena(pages), table(pages) {}
 
   overlay::Entry* make_entry(Bytes key, Place place, uint64_t epoch, uint64_t hash,
                              bool older_counted) {
@@ -323,8 +323,8 @@ struct Overlay::Impl {
     for (const Keyed& each : keyed) tree.insert(each.entry);
   }
 
-  overlay::Arena arena;  // entries, versions and the table
-  overlay::EntryTable table{arena};
+  overlay::Arena arena;  // entries and versions
+  overlay::EntryTable table;
   overlay::Version* spare_versions = nullptr;
   std::atomic<overlay::Entry*> unordered{nullptr};  // the newest of them
   std::mutex order_mutex;                           // guards the tree while it is made
@@ -345,17 +345,18 @@ void Overlay::clear() {
 
 uint64_t HashedKey::hash_of(Bytes key) { return overlay::hash_of(key); }
 
-std::optional<Place> Overlay::put(const HashedKey& hashed, Place place, uint64_t epoch,
-                                  uint64_t oldest_needed, bool older_counted) {
+bool Overlay::put(const HashedKey& hashed, Place place, uint64_t epoch, uint64_t oldest_needed,
+                  bool older_counted, Place* before) {
   const auto& [key, hash] = hashed;
   if (overlay::Entry* const entry = impl_->table.find(key, hash)) {
-    return impl_->overwrite(&entry->newest, place, epoch, oldest_needed);
+    *before = impl_->overwrite(&entry->newest, place, epoch, oldest_needed);
+    return true;
   }
   impl_->table.insert(impl_->make_entry(key, place, epoch, hash, older_counted), hash);
-  return std::nullopt;
+  return false;
 }
 
-void Overlay::expect(const HashedKey& key) const { impl_->table.prefetch(key.hash); }
+void Overlay::expect(uint64_t hash) const { impl_->table.prefetch(hash); }
 
 std::optional<Place> Overlay::find(Bytes key, uint64_t at) const {
   const overlay::Entry* const entry = impl_->table.find(key, overlay::hash_of(key));
@@ -390,7 +391,7 @@ void OverlayStock::give_back(std::unique_ptr<Overlay> done) {
 size_t Overlay::entries() const { return impl_->table.count(); }
 size_t Overlay::bytes() const {
   std::lock_guard guard(impl_->order_mutex);
-  return impl_->arena.bytes() + impl_->tree.bytes();
+  return impl_->arena.bytes() + impl_->table.bytes() + impl_->tree.bytes();
 }
 
 }  // namespace holdfast

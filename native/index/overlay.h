@@ -45,15 +45,19 @@ class Overlay {
 
   // Sets `key` as of `epoch` (>= every epoch put before). `oldest_needed`: the oldest epoch that an
   // open snapshot of this overlay may ask for (kLatest: no snapshot). A version is kept only if
-  // some epoch in [oldest_needed, epoch) still sees it. Returns the place that was the newest
-  // before, if the key was here.
-  // `older_counted`: what the key was in runs has been counted as dead already. It is remembered
-  // while the key is here.
-  std::optional<Place> put(const HashedKey& key, Place place, uint64_t epoch,
-                           uint64_t oldest_needed, bool older_counted = false);
+  // some epoch in [oldest_needed, epoch) still sees it. True: the key was here, and `before` is
+  // what was its newest place (no optional: it would be put together in memory, in narrow pieces,
+  // and read back in a wide one). `older_counted`: what the key was in runs has been counted as
+  // dead already. It is remembered while the key is here.
+  bool put(const HashedKey& key, Place place, uint64_t epoch, uint64_t oldest_needed,
+           bool older_counted, Place* before);
+  void put(const HashedKey& key, Place place, uint64_t epoch, uint64_t oldest_needed) {
+    Place before;
+    (void)put(key, place, epoch, oldest_needed, false, &before);
+  }
 
-  // Has what put() of this key will look at first on its way here.
-  void expect(const HashedKey& key) const;
+  // Has what put() of the key with this hash will look at first on its way here.
+  void expect(uint64_t hash) const;
 
   // The newest version with epoch <= `at`; nothing if the overlay says nothing about the key as of
   // then.

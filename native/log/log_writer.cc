@@ -27,26 +27,25 @@ uint64_t LogWriter::room_of(uint64_t segment_bytes) {
   return segment_bytes - sizeof(SegmentHeader) - kLinkRoomBytes - sizeof(FrameHeader);
 }
 
-// Word by word: what is stored in narrow pieces and read back at once in wide ones, by the checksum
-// or by the copy to the medium, waits until the pieces have left the store buffer. On the way of a
-// commit that was 40 ns.
+// Word by word, as the checksum reads it: what is stored in narrow pieces and read back at once in
+// wide ones waits until the pieces have left the store buffer. So it is not put together in an
+// array first either, which the compiler copies in pieces of two words.
 static void store_sealed(uint8_t* to, const FrameHeader& header, uint64_t rolled, uint64_t seed) {
-  const uint64_t words[8] = {
-      header.magic | uint64_t{header.bytes} << 32,
-      header.epoch,
-      header.incarnation | uint64_t{header.operations} << 32,
-      header.kind | uint64_t{header.flags} << 16 | uint64_t{header.part} << 32,
-      header.behind | uint64_t{header.reserved0} << 32,
-      header.time_ms,
-      header.reserved1,
-      rolled};
-  static_assert(sizeof words == sizeof header && offsetof(FrameHeader, bytes) == 4 &&
+  const auto word = [to](size_t at, uint64_t value) { store(to + 8 * at, value); };
+  word(0, header.magic | uint64_t{header.bytes} << 32);
+  word(1, header.epoch);
+  word(2, header.incarnation | uint64_t{header.operations} << 32);
+  word(3, header.kind | uint64_t{header.flags} << 16 | uint64_t{header.part} << 32);
+  word(4, header.behind | uint64_t{header.reserved0} << 32);
+  word(5, header.time_ms);
+  word(6, header.reserved1);
+  word(7, rolled);
+  static_assert(sizeof header == 64 && offsetof(FrameHeader, bytes) == 4 &&
                 offsetof(FrameHeader, incarnation) == 16 &&
                 offsetof(FrameHeader, operations) == 20 && offsetof(FrameHeader, flags) == 26 &&
                 offsetof(FrameHeader, part) == 28 && offsetof(FrameHeader, behind) == 32 &&
                 offsetof(FrameHeader, reserved1) == 48);
-  std::memcpy(to, words, sizeof words);
-  store(to + offsetof(FrameHeader, checksum), checksum_seeded(to, sizeof words, seed));
+  store(to + offsetof(FrameHeader, checksum), checksum_seeded(to, sizeof header, seed));
 }
 
 void LogWriter::seal_frame(uint8_t* frame, uint64_t frame_bytes, uint32_t operations,

@@ -25,22 +25,27 @@ class RecordBuffer {
     return *this;
   }
 
-  // Is there memory for one more operation? Asked before add() of what users give: it may be as
-  // long as they like.
-  bool has_room_for(Bytes key, Bytes value) {
-    return make_room(operation_bytes(key.size(), value.size()));
-  }
-  void add(OperationType type, Bytes key, Bytes value) {
-    seal();
+  // False: there is no memory for one more operation, and nothing has changed. For what users give,
+  // which may be as long as they like.
+  bool try_add(OperationType type, Bytes key, Bytes value) {
     const uint64_t bytes = operation_bytes(key.size(), value.size());
-    encode_operation(grow(bytes), type, key, value);
+    if (!make_room(bytes)) return false;
+    seal();
+    encode_operation(operations() + used_, type, key, value);
+    used_ += bytes;
     count_++;
     if (bytes < kSealedLate) seal();
+    return true;
+  }
+  void add(OperationType type, Bytes key, Bytes value) {
+    if (!try_add(type, key, value)) std::abort();  // nothing durable was touched
   }
   // An operation that is already in its final form (the cleaner's).
   void add_encoded(const uint8_t* operation, uint64_t bytes) {
+    if (!make_room(bytes)) std::abort();
     seal();
-    std::memcpy(grow(bytes), operation, bytes);
+    std::memcpy(operations() + used_, operation, bytes);
+    used_ += bytes;
     rolled_ = roll(rolled_, load<uint32_t>(operation));
     sealed_ = used_;
     count_++;
@@ -112,7 +117,7 @@ class RecordBuffer {
     return round_up(sizeof(FrameHeader) + operations_bytes, kFrameAlign);
   }
   // Zeros the tail up to the frame's full length, and a little beyond: so many bytes at any time
-  // are no call (grow() leaves room for them).
+  // are no call (make_room() leaves room for them).
   void pad() { std::memset(data_ + sizeof(FrameHeader) + used_, 0, kFrameAlign); }
 
  private:
@@ -128,12 +133,6 @@ class RecordBuffer {
     data_ = static_cast<uint8_t*>(data);
     capacity_ = capacity;
     return true;
-  }
-  uint8_t* grow(uint64_t bytes) {
-    if (!make_room(bytes)) std::abort();  // nothing durable was touched
-    uint8_t* at = data_ + sizeof(FrameHeader) + used_;
-    used_ += bytes;
-    return at;
   }
   void swap(RecordBuffer& other) {
     std::swap(data_, other.data_);
@@ -154,9 +153,10 @@ class RecordBuffer {
 template <typename Each>
 void for_each_key(const RecordBuffer& record, Each&& each) {
   for (uint64_t at = 0; at < record.bytes();) {
-    const OperationView operation = view_operation(record.operations() + at);
-    each(operation.key);
-    at += operation.bytes;
+    const uint8_t* const operation = record.operations() + at;
+    const OperationHead head = operation_head(operation);
+    each(bytes_of(operation + head.head_bytes, head.key_bytes));
+    at += head.bytes();
   }
 }
 

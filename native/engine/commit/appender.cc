@@ -70,11 +70,11 @@ Status Appender::append_fenced(RecordBuffer* record, FrameKind kind) {
   apply.kind = kind;
   apply.placement.count = record->count();
   apply.placement.bytes = record->bytes();
-  hashes_.clear();
-  for_each_key(*record, [&](Bytes bytes) {
-    const HashedKey key = bytes;
-    index_.view.active->expect(key);
-    hashes_.push_back(key.hash);
+  hashes_.resize(record->count());
+  size_t hashed = 0;
+  for_each_key(*record, [&](Bytes key) {
+    const uint64_t hash = hashes_[hashed++] = HashedKey::hash_of(key);
+    index_.view.active->expect(hash);
   });
   const RecordStamp stamp{kind, log_.epoch + 1, barriers_.durable(std::memory_order_relaxed),
                           now_ms()};
@@ -155,10 +155,11 @@ void Appender::apply_operation(const OperationView& operation, const HashedKey& 
     }
   }
   const bool carried = moved && carried_from_ != nullptr;
-  const auto before = index_.put(key, place, epoch, carried);
+  Place before;
+  const bool was_here = index_.put(key, place, epoch, carried, &before);
   if (carried) log_.note_dead(*carried_from_++, place, true, fold_.begun + 1);
-  if (before) {
-    log_.note_dead(*before, place, moved, fold_.begun + 1);
+  if (was_here) {
+    log_.note_dead(before, place, moved, fold_.begun + 1);
   } else {
     room_.note_key(operation.key.size());
   }

@@ -30,9 +30,7 @@ Status no_memory(uint64_t bytes) {
 }
 
 Status add(RecordBuffer* record, OperationType type, Bytes key, Bytes value) {
-  if (!record->has_room_for(key, value)) return no_memory(value.size());
-  record->add(type, key, value);
-  return {};
+  return record->try_add(type, key, value) ? Status() : no_memory(value.size());
 }
 
 Status check_cell(uint64_t offset) {
@@ -151,6 +149,7 @@ std::shared_ptr<const std::vector<uint64_t>> Batch::sums() const { return impl_-
 
 void Batch::clear() {
   impl_->record.clear();
+  if (impl_->is_plain()) return;
   empty(&impl_->conditions);
   empty(&impl_->large);
   impl_->large_bytes = 0;

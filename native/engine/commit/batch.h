@@ -67,6 +67,8 @@ struct Batch::Impl {
   std::vector<RegionAdd> adds;                  // in order
   std::shared_ptr<std::vector<uint64_t>> sums;  // of the additions, once committed
 
+  // Nothing but what is in the record, and no region.
+  bool is_plain() const { return conditions.empty() && large.empty() && !has_regions(); }
   bool has_regions() const {
     return region_writes > 0 || region_sizes > 0 || !region_conditions.empty();
   }

@@ -93,8 +93,9 @@ Status Generation::show(TailStretch* found) {
   std::lock_guard append(pool->log_.lock);
   std::unique_lock guard(pool->index_.lock);
   for (const auto& [segment, sequence] : found->linked) pool->log_.segments.add(segment, sequence);
+  Place before;
   for (const auto& change : found->changes)
-    (void)pool->index_.put(change.key, change.place, change.epoch);
+    (void)pool->index_.put(change.key, change.place, change.epoch, false, &before);
   pool->region_commits_.allow_torn(std::exchange(torn, false));
   for (const auto& one : found->region_operations) {
     const auto* const at = reinterpret_cast<const uint8_t*>(one.bytes.data());

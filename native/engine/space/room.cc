@@ -18,11 +18,13 @@ constexpr uint64_t kMostForLong = 2 * kMiB;
 
 bool only_deletes(const RecordBuffer& record) {
   for (uint64_t at = 0; at < record.bytes();) {
-    const OperationView operation = view_operation(record.operations() + at);
-    const bool drops =
-        operation.type == OperationType::kRegionSize && decode_region_key(operation.key).word == 0;
-    if (operation.type != OperationType::kDelete && !drops) return false;
-    at += operation.bytes;
+    const uint8_t* const operation = record.operations() + at;
+    const OperationHead head = operation_head(operation);
+    const auto type = static_cast<OperationType>(head.type);
+    const bool drops = type == OperationType::kRegionSize &&
+                       decode_region_key(view_operation(operation).key).word == 0;
+    if (type != OperationType::kDelete && !drops) return false;
+    at += head.bytes();
   }
   return true;
 }

@@ -52,10 +52,9 @@ class IndexState {
   }
 
   // Into the active overlay, as Overlay::put() has it. Under the exclusive lock.
-  std::optional<Place> put(const HashedKey& key, Place place, uint64_t epoch,
-                           bool older_counted = false) {
+  bool put(const HashedKey& key, Place place, uint64_t epoch, bool older_counted, Place* before) {
     if (!place.is_deleted()) gaps.put(key.key);
-    return view.active->put(key, place, epoch, oldest_needed(), older_counted);
+    return view.active->put(key, place, epoch, oldest_needed(), older_counted, before);
   }
 
   // Newer versions and deletions count too. Takes the lock.

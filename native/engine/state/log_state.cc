@@ -14,8 +14,7 @@ std::unique_lock<ShortLock> LogState::lock_to_commit() {
   return guard;
 }
 
-void LogState::note_dead(Place place, std::optional<Place> successor, bool moved,
-                         uint64_t fold_needed) {
+void LogState::note_dead(Place place, Place successor, bool moved, uint64_t fold_needed) {
   if (place.is_deleted()) return;
   if (!planted(PlantedBug::kDeathNotCounted)) segments.died(place);
   if (!place.is_large() || moved) return;
@@ -23,9 +22,9 @@ void LogState::note_dead(Place place, std::optional<Place> successor, bool moved
   if (!operations_.read_in_pool(place, &operation)) return;  // damaged: check() will say so
   const auto value = LargeValue::decode(operation.value);
   if (!value) return;
-  if (successor && successor->is_large()) {
+  if (successor.is_large()) {
     OperationView next;
-    if (operations_.read_in_pool(*successor, &next) && next.value == operation.value) {
+    if (operations_.read_in_pool(successor, &next) && next.value == operation.value) {
       return;  // the same value, carried elsewhere by the cleaner
     }
   }

@@ -56,10 +56,10 @@ class LogState {
   };
   Tail tail;
 
-  // `place` is no longer the newest of its key. Its bytes are dead; a large value's segments too,
-  // unless the operation was only moved. `fold_needed`: the first fold that will lead to the
-  // successor and not to `place`.
-  void note_dead(Place place, std::optional<Place> successor, bool moved, uint64_t fold_needed);
+  // `place` is no longer the newest of its key; `successor` is, where the key was not deleted. Its
+  // bytes are dead; a large value's segments too, unless the operation was only moved.
+  // `fold_needed`: the first fold that will lead to the successor and not to `place`.
+  void note_dead(Place place, Place successor, bool moved, uint64_t fold_needed);
 
  private:
   const Operations& operations_;

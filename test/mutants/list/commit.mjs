@@ -37,7 +37,7 @@ export default [
   ['segments of a large value of several pieces are kept but for the first', 'engine/commit/appender.cc',
     'log_.large[piece.segment.offset] = piece.segment;\n        «log_.tail.large_bytes += piece.segment.bytes;»', 'break;'],
   ['a large value that the cleaner carried counts as dead', 'engine/state/log_state.cc',
-    'if («operations_.read_in_pool(*successor, &next) && next.value == operation.value») {', 'false'],
+    'if («operations_.read_in_pool(successor, &next) && next.value == operation.value») {', 'false'],
   ['births are not counted', 'engine/commit/appender.cc', '«log_.segments.born(place);»', ''],
   ['readers of the overlay see a commit before it is applied', 'engine/commit/appender.cc',
     '«index_.visible_epoch.store(epoch, std::memory_order_release);»', ''],

@@ -66,10 +66,11 @@ TEST_CASE("overlay: keys, versions and cursors agree with the model") {
       }
       const uint64_t oldest = snapshots.empty() ? Overlay::kLatest : snapshots.front();
       const Place place = random.one_in(6) ? Place::deleted() : place_of(random.next());
-      const std::optional<Place> before = overlay.put(key, place, epoch, oldest);
+      Place before;
+      const bool was_here = overlay.put(key, place, epoch, oldest, false, &before);
       auto& by_epoch = versions[key];
-      sound = sound && before.has_value() == !by_epoch.empty();
-      sound = sound && (!before || before->word() == by_epoch.rbegin()->second);
+      sound = sound && was_here == !by_epoch.empty();
+      sound = sound && (!was_here || before.word() == by_epoch.rbegin()->second);
       by_epoch[epoch] = place.word();
       if (i % between_looks == 0)
         sound = sound &&
@@ -155,8 +156,9 @@ TEST_CASE(
       if (one_by_one) (void)in_order.cursor(), (void)interleaved.cursor();
     }
     // An entry and its key take 64 bytes, its slots in the table 16 to 32 and half of that in the
-    // one that was outgrown; its share of a full leaf is about 18.
-    const size_t most = 50000 * (64 + 48) + 2 * kMiB;
+    // one that was outgrown; its share of a full leaf is about 18. The last piece of memory that
+    // each part took may be empty.
+    const size_t most = 50000 * (64 + 48) + 2 * kMiB + 128 * kKiB;
     if (!one_by_one) CHECK(in_order.bytes() < most);
     (void)in_order.cursor();
     (void)interleaved.cursor();
@@ -206,6 +208,35 @@ TEST_CASE("overlay: one that takes another's place has its memory and nothing of
   (void)fourth->cursor();
   CHECK(fourth->bytes() == before);
   CHECK(fourth->find("other-19999")->word() == 2);
+}
+
+// A cleared table is not filled with zeros: what stands in it is of another generation, and the
+// numbers of generations come round.
+TEST_CASE("overlay: cleared again and again, it never knows what it knew before") {
+  const auto stock = std::make_shared<OverlayStock>();
+  const auto key_of = [](int round, int i) {
+    return "key-" + std::to_string(round) + "-" + std::to_string(i);
+  };
+  const auto count_in = [](int round) { return round % 7 == 6 ? 3000 : 100 + 10 * round; };
+  for (int round = 0; round < 50; round++) {
+    CAPTURE(round);
+    const std::shared_ptr<Overlay> overlay = stock->take();
+    CHECK(overlay->empty());
+    const int count = count_in(round);
+    int found = 0, remembered = 0;
+    for (int i = 0; i < count; i++) {
+      for (int earlier = std::max(0, round - 20); earlier < round; earlier++)
+        if (i < count_in(earlier)) remembered += overlay->find(key_of(earlier, i)).has_value();
+      overlay->put(key_of(round, i), place_of(static_cast<uint64_t>(i)), 1, Overlay::kLatest);
+    }
+    for (int i = 0; i < count; i++) {
+      const std::optional<Place> place = overlay->find(key_of(round, i));
+      found += place && *place == place_of(static_cast<uint64_t>(i));
+    }
+    CHECK(found == count);
+    CHECK(remembered == 0);
+    CHECK(overlay->entries() == static_cast<size_t>(count));
+  }
 }
 
 }  // namespace
