@@ -14,8 +14,8 @@ napi_value check_report(napi_env env, const CheckReport& report) {
   Napi::Array damages = Napi::Array::New(env, report.damages.size());
   for (uint32_t i = 0; i < report.damages.size(); ++i) damages.Set(i, report.damages[i]);
   object.Set("ok", report.damages.empty());
-  object.Set("entries", number(env, static_cast<double>(report.entries)));
-  object.Set("bytesRead", number(env, static_cast<double>(report.bytes_read)));
+  object.Set("entries", number(env, report.entries));
+  object.Set("bytesRead", number(env, report.bytes_read));
   object.Set("damages", damages);
   return object;
 }

@@ -52,7 +52,7 @@ napi_value common_bytes(napi_env env, napi_callback_info info) {
   if (size == 0) return number(env, 0);
   const size_t common = bool_of(env, arguments[2]) ? common_back(a + a_size, b + b_size, size)
                                                    : common_front(a, b, size);
-  return number(env, static_cast<double>(common));
+  return number(env, common);
 }
 
 }  // namespace holdfast::binding

@@ -144,22 +144,22 @@ Status KeyBytes::add_utf8(std::u16string_view units) {
 }
 
 Status ValueBytes::set(napi_env env, napi_value value) {
-  size_t size = 0;
-  const napi_status status = napi_get_value_string_utf8(env, value, buffer_, sizeof buffer_, &size);
-  if (status == napi_ok) {
-    // A string is cut at a whole character: if four more bytes would have fitted, nothing was cut.
-    if (size + 4 >= sizeof buffer_) return set_long_string(env, value);
-    bytes_ = Bytes(buffer_, size);
-    return check_well_formed(env, value, bytes_, "value");
-  }
   uint8_t* data = nullptr;
-  if (status != napi_string_expected || !uint8_array(env, value, &data, &size)) {
+  size_t size = 0;
+  if (uint8_array(env, value, &data, &size)) {
+    bytes_ = bytes_of(data, size);
+    return Status::ok();
+  }
+  const napi_status status = napi_get_value_string_utf8(env, value, buffer_, sizeof buffer_, &size);
+  if (status != napi_ok) {
     return Status(
         Code::kInvalidArgument,
         "The value must be what the keyspace's value codec encodes to: a string or a Uint8Array");
   }
-  bytes_ = bytes_of(data, size);
-  return Status::ok();
+  // A string is cut at a whole character: if four more bytes would have fitted, nothing was cut.
+  if (size + 4 >= sizeof buffer_) return set_long_string(env, value);
+  bytes_ = Bytes(buffer_, size);
+  return check_well_formed(env, value, bytes_, "value");
 }
 
 Status ValueBytes::set_long_string(napi_env env, napi_value value) {

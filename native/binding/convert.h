@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string_view>
+#include <type_traits>
 
 #include "base/bytes.h"
 #include "base/status.h"
@@ -68,9 +69,14 @@ inline bool bool_of(napi_env env, napi_value value) {
   napi_get_value_bool(env, value, &truth);
   return truth;
 }
-inline napi_value number(napi_env env, double value) {
+// A small whole one is made in its place; of any other V8 first asks whether it is one.
+template <typename T>
+napi_value number(napi_env env, T value) {
   napi_value result = nullptr;
-  napi_create_double(env, value, &result);
+  if (std::is_integral_v<T> && static_cast<uint64_t>(value) <= INT32_MAX)
+    napi_create_uint32(env, static_cast<uint32_t>(value), &result);
+  else
+    napi_create_double(env, static_cast<double>(value), &result);
   return result;
 }
 

@@ -45,7 +45,7 @@ napi_value read_into(napi_env env, Connection& connection, const SnapshotPtr& sn
   if (!copied.is_ok()) return throw_status(env, copied);
   if (next == Next::kBehind)
     expect_landing(to + value.size, std::min(value.size, room - value.size));
-  return number(env, static_cast<double>(value.size));
+  return number(env, value.size);
 }
 
 napi_value no_room_there(napi_env env) {
@@ -139,7 +139,7 @@ napi_value written_at(napi_env env, PoolHandle& self, const napi_value* argument
   if (!status.is_ok()) return throw_status(env, status);
   Result<std::optional<uint64_t>> epoch = connection.pool().written_at(key.bytes());
   if (!epoch.is_ok()) return throw_status(env, epoch.status());
-  return epoch->has_value() ? number(env, static_cast<double>(**epoch)) : nullptr;
+  return epoch->has_value() ? number(env, **epoch) : nullptr;
 }
 
 // The single-operation batch of putSync and put, or deleteSync and delete.
@@ -168,7 +168,7 @@ napi_value commit_one(napi_env env, napi_callback_info info) {
   if (!filled.is_ok()) return throw_status(env, filled);
   Result<Receipt> receipt = connection.commit(batch, mode_of(env, call[3]));
   if (!receipt.is_ok()) return throw_status(env, receipt.status());
-  return number(env, static_cast<double>(receipt->epoch));
+  return number(env, receipt->epoch);
 }
 
 // put(keyspace, key, value, eventual), delete(keyspace, key, _, eventual): queues; the ticket.
@@ -197,7 +197,7 @@ napi_value commit_sync(napi_env env, PoolHandle& self, const napi_value* argumen
   Result<Receipt> receipt = self.connection->commit(handle->batch, mode_of(env, arguments[1]));
   handle->batch.clear();
   if (!receipt.is_ok()) return throw_status(env, receipt.status());
-  return number(env, static_cast<double>(receipt->epoch));
+  return number(env, receipt->epoch);
 }
 
 // submit(batch, eventual): queues and empties it; the ticket.
@@ -208,7 +208,7 @@ napi_value submit(napi_env env, PoolHandle& self, const napi_value* arguments) {
   if (connection.closed()) return throw_status(env, connection.closed_status());
   const uint64_t ticket = connection.submit(std::move(handle->batch), mode_of(env, arguments[1]));
   handle->batch = Batch();
-  return number(env, static_cast<double>(ticket));
+  return number(env, ticket);
 }
 
 // One completion as JavaScript takes it: [ticket, epoch] into the array, or [ticket, -1] and its
@@ -237,7 +237,7 @@ napi_value drain_into(napi_env env, Connection& connection, napi_value into, nap
     hand_over(env, completions[i], static_cast<double*>(data) + 2 * i, Napi::Array(env, failures));
   }
   connection.hold_while_pending();
-  return number(env, static_cast<double>(completions.size()));
+  return number(env, completions.size());
 }
 
 napi_value drain(napi_env env, PoolHandle& self, const napi_value* arguments) {
@@ -319,8 +319,7 @@ napi_value refresh_sync(napi_env env, PoolHandle& self, const napi_value*) {
   Connection& connection = *self.connection;
   if (connection.closed()) return throw_status(env, connection.closed_status());
   const Result<uint64_t> refreshed = connection.pool().refresh();
-  return refreshed.is_ok() ? number(env, static_cast<double>(refreshed.value()))
-                           : throw_status(env, refreshed.status());
+  return refreshed.is_ok() ? number(env, refreshed.value()) : throw_status(env, refreshed.status());
 }
 
 napi_value snapshot(napi_env env, PoolHandle& self, const napi_value*) {
@@ -332,7 +331,7 @@ napi_value snapshot(napi_env env, PoolHandle& self, const napi_value*) {
   auto* handle = new SnapshotHandle(connection, std::move(*made));
   napi_value object = make_wrapped(env, Environment::of(env)->snapshot_class, handle);
   if (object == nullptr) return nullptr;
-  napi_set_named_property(env, object, "epoch", number(env, static_cast<double>(epoch)));
+  napi_set_named_property(env, object, "epoch", number(env, epoch));
   return object;
 }
 
@@ -395,7 +394,7 @@ napi_value count(napi_env env, PoolHandle& self, const napi_value* arguments) {
   Result<uint64_t> counted = connection.pool().count(
       bounds(env, arguments[0], arguments[1], arguments[2]), snapshot, nullptr);
   if (!counted.is_ok()) return throw_status(env, counted.status());
-  return number(env, static_cast<double>(*counted));
+  return number(env, *counted);
 }
 
 // range(keyspace, low, high, reverse, limit, withValues, snapshot)
@@ -494,8 +493,7 @@ napi_value PoolHandle::make(napi_env env, const std::shared_ptr<Connection>& con
   environment->add(connection);
   napi_value object = make_wrapped(env, environment->pool_class, new PoolHandle(connection));
   if (object == nullptr) return nullptr;
-  napi_set_named_property(env, object, "connection",
-                          number(env, static_cast<double>(connection->number)));
+  napi_set_named_property(env, object, "connection", number(env, connection->number));
   bind_function(env, object, "get", get, connection);
   bind_function(env, object, "getToSlab", get_newest<Environment::kSlab>, connection);
   bind_function(env, object, "getToScratch", get_newest<Environment::kScratch>, connection);

@@ -173,7 +173,7 @@ napi_value RangeHandle::next(napi_env env, RangeHandle& self, const napi_value* 
   if (!given.is_ok()) return throw_status(env, given.status());
   if (!status.is_ok()) return throw_status(env, status);
   packer.finish();
-  return number(env, static_cast<double>(*given));
+  return number(env, *given);
 }
 
 // value(keyspace, key, into, offset): as Pool.get, in the state the range iterates.

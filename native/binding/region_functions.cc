@@ -45,7 +45,7 @@ napi_value region_size(napi_env env, PoolHandle& self, const napi_value* argumen
   Result<RegionInfo> info =
       self.connection->pool().region_info(uint32_of(env, arguments[0]), snapshot);
   if (!info.is_ok()) return throw_status(env, info.status());
-  return number(env, static_cast<double>(info->size));
+  return number(env, info->size);
 }
 
 // regionDataFrom(number, offset, snapshot): the first offset from there on that may hold anything
@@ -57,7 +57,7 @@ napi_value region_data_from(napi_env env, PoolHandle& self, const napi_value* ar
   Result<uint64_t> data = self.connection->pool().region_data_from(
       uint32_of(env, arguments[0]), uint64_of(env, arguments[1]), snapshot);
   if (!data.is_ok()) return throw_status(env, data.status());
-  return number(env, static_cast<double>(*data));
+  return number(env, *data);
 }
 
 // regionRead(number, offset, into: Uint8Array, snapshot): fills all of `into`.
@@ -89,8 +89,8 @@ napi_value regions(napi_env env, PoolHandle& self, const napi_value* arguments) 
     const RegionInfo& info = (*all)[i];
     Napi::Object object = Napi::Object::New(env);
     object.Set("name", info.name);
-    object.Set("size", number(env, static_cast<double>(info.size)));
-    object.Set("placedBytes", number(env, static_cast<double>(info.placed_bytes)));
+    object.Set("size", number(env, info.size));
+    object.Set("placedBytes", number(env, info.placed_bytes));
     array.Set(i, object);
   }
   return array;

@@ -65,8 +65,7 @@ napi_value facts_object(napi_env env, const PoolFacts& facts) {
 
 napi_value stats_object(napi_env env, const PoolStats& stats) {
   Napi::Object object(env, facts_object(env, stats));
-#define HOLDFAST_STATS_SET(field, property) \
-  object.Set(#property, number(env, static_cast<double>(stats.field)));
+#define HOLDFAST_STATS_SET(field, property) object.Set(#property, number(env, stats.field));
   HOLDFAST_STATS(HOLDFAST_STATS_SET)
 #undef HOLDFAST_STATS_SET
   Napi::Array parts = Napi::Array::New(env, stats.parts.size());
