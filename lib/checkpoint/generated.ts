@@ -3,6 +3,7 @@
  * where it lies, so that the engine knows every access beforehand. Nothing but the names of fields
  * gets into the code, as texts of JSON.
  */
+import { fewElements } from '../plain-data';
 import { isMoment, type Step, steps } from './steps';
 
 /** See `Outline.compare`. */
@@ -18,6 +19,7 @@ type Tools = readonly [
   plain: object,
   prototypeOf: (of: object) => unknown,
   isList: (value: unknown) => boolean,
+  keysOf: (of: object) => unknown[],
   valuesOf: (of: object) => unknown[],
   is: (a: unknown, b: unknown) => boolean,
   isMoment: (now: unknown, ms: number) => boolean,
@@ -34,6 +36,7 @@ export function generate(outline: readonly Step[]): Comparison {
     'plain',
     'prototypeOf',
     'isList',
+    'keysOf',
     'valuesOf',
     'is',
     'isMoment',
@@ -44,6 +47,7 @@ export function generate(outline: readonly Step[]): Comparison {
     Object.prototype,
     Object.getPrototypeOf as (of: object) => unknown,
     Array.isArray,
+    Object.keys,
     Object.values,
     Object.is,
     isMoment,
@@ -79,19 +83,19 @@ class Writer {
     }
     ++this.at;
     const { length } = names;
-    if (length === 0) return `for (const name in ${id}) return false;${isOther}`;
+    // Of what a field was read, the engine knows the prototype; also of one that there is not.
+    const read = isOther === '' ? '' : `${id}[${JSON.stringify(names[0] ?? '')}];`;
+    if (length === 0) return `for (const name in ${id}) return false;${read}${isOther}`;
     const all = `names${this.names.push([...names, null]) - 1}`;
     const i = `i${this.names.length}`;
     const keys = `let ${i} = 0;for (const name in ${id}) {if (name !== ${all}[${i}]) return false;++${i};}if (${i} !== ${length}) return false;`;
-    // Of what a field was read, the engine knows the prototype.
-    return isOther === ''
-      ? keys + fields
-      : `${keys}${id}[${JSON.stringify(names[0])}];${isOther}${fields}`;
+    return keys + read + isOther + fields;
   }
 
   private list(id: string): string {
     const length = this.outline[this.at++] as number;
-    let code = `if (!isList(${id}) || ${id}.length !== ${length} || (!lenient && valuesOf(${id}).length !== ${length})) return false;`;
+    const own = `${length <= fewElements ? 'keysOf' : 'valuesOf'}(${id})`; // as `countOwn`
+    let code = `if (!isList(${id}) || ${id}.length !== ${length} || (!lenient && ${own}.length !== ${length})) return false;`;
     for (let i = 0; i < length; ++i) code += this.value(`${id}[${i}]`);
     return code;
   }

@@ -1,7 +1,7 @@
 /** An outline step by step: what the steps are, and comparing by following them. */
 import { types } from 'node:util';
 
-import { isPlain } from '../plain-data';
+import { countOwn, isPlain } from '../plain-data';
 
 /** Steps of an outline, beside the names of fields and the lengths of lists. */
 export const steps = {
@@ -68,7 +68,7 @@ class Walk {
     }
     const length = outline[this.at++];
     if (!Array.isArray(live) || live.length !== length) return false;
-    if (!this.lenient && Object.values(live).length !== length) return false;
+    if (!this.lenient && countOwn(live) !== length) return false;
     for (let i = 0; i < length; ++i) if (!this.value(live[i])) return false;
     return true;
   }
