@@ -370,7 +370,8 @@ class Comparer extends Sameness {
     if (this.view !== undefined && guard !== undefined) {
       if (flat.knows(at) || !isGuarded(guard, live)) return this.updateTree(before, live, true);
     } else if (before.shape !== OBJECT || before.mirror === null) return this.update(before, live);
-    else if (!isUnchanged(before, live, this.lenient)) return this.updateTree(before, live, true);
+    else if (flat.knows(at) || !isUnchanged(before, live, this.lenient))
+      return this.updateTree(before, live, true);
     // A getter may have saved the list meanwhile, which then has it.
     if (list.flat === flat) this.learn(flat, at, before);
     return before;
