@@ -33,13 +33,17 @@ Status PoolImpl::check_conditions(const Batch::Impl& batch) {
   if (batch.conditions.empty()) return {};
   std::shared_lock guard(index_.lock);
   for (const Condition& condition : batch.conditions) {
-    auto found = index_.view.find(condition.key, Overlay::kLatest);
-    if (!found.is_ok()) return std::move(found.status());
-    const bool present = found->has_value() && !(*found)->is_deleted();
+    std::optional<Place> found = index_.view.find_in_overlays(condition.key, Overlay::kLatest);
+    if (!found) {
+      auto in_runs = asked_runs_.find(condition.key, index_.view);
+      if (!in_runs.is_ok()) return std::move(in_runs.status());
+      found = *in_runs;
+    }
+    const bool present = found.has_value() && !found->is_deleted();
     bool holds = present == (condition.kind != ConditionKind::kAbsent);
     if (holds && condition.kind == ConditionKind::kEqual) {
       OperationView operation;
-      HOLDFAST_TRY(operations_.read_at(**found, condition.key, &operation));
+      HOLDFAST_TRY(operations_.read_at(*found, condition.key, &operation));
       if (operation.type == OperationType::kPutLarge) {
         auto same = large_equals(operation.value, condition.value.bytes());
         if (!same.is_ok()) return std::move(same.status());

@@ -15,6 +15,7 @@
 //   state/fold_root.h        the newest durable fold, and how another takes its place
 //   state/log_state.h        the log's books, and the append lock
 //   state/index_state.h      the index and its lock
+//   state/asked_runs.h       what conditions have asked the runs
 //   read/region_reader.h     regions' bytes as a view of the index sees them
 //   state/operations.h       operations read where they lie
 //   state/health.h           may the pool still be used, and if not, why
@@ -64,6 +65,7 @@
 #include "engine/space/pace.h"
 #include "engine/space/returns.h"
 #include "engine/space/room.h"
+#include "engine/state/asked_runs.h"
 #include "engine/state/clock.h"
 #include "engine/state/feed_tail.h"
 #include "engine/state/fold_root.h"
@@ -227,6 +229,7 @@ class PoolImpl final : public Pool {
   const RegionReader region_reader_;
 
   IndexState index_;
+  AskedRuns asked_runs_;
   Readers readers_;  // in other processes
 
   LogState log_;
