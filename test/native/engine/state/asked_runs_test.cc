@@ -99,11 +99,11 @@ TEST_CASE("asked runs: keys in no order are not learnt each time") {
   }
 }
 
-// With folds and merges beside them, as a pool makes them.
-TEST_CASE("asked runs: conditions of commits hold or not as in a model") {
+// With folds and merges beside them, and the pool of another size, which moves what is in it.
+void compare_with_model(uint64_t seed) {
   const test::Scratch scratch = test::Scratch::in_memory();
-  auto pool = test::open_pool(scratch.path("p"));
-  std::mt19937_64 random(7);
+  auto pool = test::open_pool(scratch.path("p"), test::file_options(64 * kMiB));
+  std::mt19937_64 random(seed);
   std::map<std::string, std::string> model;
   uint64_t next = 0;
   for (int i = 0; i < 8000; i++) {
@@ -137,7 +137,12 @@ TEST_CASE("asked runs: conditions of commits hold or not as in a model") {
     if (holds && !removes) model[key] = value;
     if (random() % 100 == 0) REQUIRE(pool->fold().is_ok());
     if (random() % 1500 == 0) REQUIRE(pool->compact().is_ok());
+    if (random() % 800 == 0) REQUIRE(pool->resize((16 + random() % 64) * kMiB).is_ok());
   }
+}
+
+TEST_CASE("asked runs: conditions of commits hold or not as in a model") {
+  for (uint64_t seed = 1; seed <= 5; seed++) compare_with_model(seed);
 }
 
 }  // namespace
