@@ -72,6 +72,7 @@ it('code is generated for what is compared often, and notices every change', () 
     'a "key"\n': 1n,
     inner: { a: 1, b: { c: null, d: true } },
     list: [1, { e: 'e' }, []],
+    longer: ['a', 'b', 'c', 'd', 'e'],
     empty: {},
     '7': 'seven',
   });
@@ -105,6 +106,8 @@ it('code is generated for what is compared often, and notices every change', () 
     (of) => (of.inner = Object.assign(new Map(), of.inner)),
     (of) => ((of.inner as { b: Entries }).b.d = 1),
     (of) => list(of).push(2),
+    (of) => Object.assign(of.longer as object, { name: 1 }),
+    (of) => delete (of.longer as unknown[])[2],
     (of) => list(of).pop(),
     (of) => delete list(of)[0],
     (of) => Object.assign(list(of), { beside: 1 }),
