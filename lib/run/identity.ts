@@ -2,12 +2,18 @@
  * Which call is which: a name and its occurrence, counted apart for each step the calls are made
  * in, so that steps that run side by side and nest keep their numbers whatever the order in which
  * they get on. A step of one run may drive another run, whose steps call the first one again: each
- * run's calls are counted in the innermost of its own steps.
+ * run's calls are counted in the innermost of its own steps. What the library calls of the user's
+ * (hooks, probes, compensations) it does not call in every life, so what these call is counted
+ * apart too: else the same call of the run would have another number where they are not called.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 /** Calls of different categories may have the same name. `step`: steps, decisions and tools. */
 export type Category = 'step' | 'signal' | 'sleep' | 'child' | 'version';
+
+/** Of what is called in some lives and not in others. */
+const ASIDES = ['hook', 'probe', 'undo'] as const;
+type Aside = (typeof ASIDES)[number];
 
 export interface Scope {
   /** Only calls of this driver's run are numbered here. */
@@ -61,11 +67,28 @@ export function nextOccurrence(scope: Scope, category: Category, name: string): 
 /** Names hold no zero character, so no two calls share an identity. */
 export function identityOf(
   within: string | undefined,
-  category: Category,
+  category: Category | Aside,
   name: string,
   occurrence: number,
 ): string {
   return `${within ?? ''}\0${category} ${occurrence} ${name}`;
+}
+
+/** What is called within a hook, a probe or a compensation; each needs a name of its own. */
+export function asideOf(within: string, kind: Aside, name: string): string {
+  return identityOf(within, kind, name, 1);
+}
+
+/** Of the innermost part of an identity: is it of such a kind, and of which name? */
+export function nameAside(identity: string, kind: Aside): string | undefined {
+  const last = identity.slice(identity.lastIndexOf('\0') + 1);
+  const before = `${kind} 1 `;
+  return last.startsWith(before) ? last.slice(before.length) : undefined;
+}
+
+/** Was that call made within a hook, a probe or a compensation, or one of this kind? */
+export function isAside(identity: string, kind?: Aside): boolean {
+  return (kind ? [kind] : ASIDES).some((each) => identity.includes(`\0${each} `));
 }
 
 /** Was that call made in the one of this identity, at whatever depth? */

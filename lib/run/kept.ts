@@ -13,7 +13,7 @@ import type {
   VersionEntry,
   WaitEntry,
 } from './entries';
-import { identityOf, isWithin, outerOf } from './identity';
+import { identityOf, isAside, isWithin, nameAside, outerOf } from './identity';
 
 export interface KeptStep {
   readonly kind: 'step' | 'decision';
@@ -103,7 +103,7 @@ export function gatherAll(
   run: string,
 ): KeptRun {
   const kept = gatherFrom(read, run, Infinity);
-  dropWithin(kept.calls);
+  dropWithin(kept);
   for (const identity of kept.calls.keys()) addBegun(kept, identity);
   return kept;
 }
@@ -120,7 +120,10 @@ export function keepWithin(kept: KeptRun, within: ReadonlyMap<string, Kept>): vo
   }
 }
 
-/** What is kept of the calls that were made within one, whose intent is `intent`. */
+/**
+ * What is kept of the calls that were made within a tool or a compensation, whose intent is
+ * `intent`.
+ */
 export function gatherWithin(
   read: (run: string, from?: number) => Iterable<[sequence: number, entry: Entry]>,
   run: string,
@@ -134,7 +137,7 @@ export function gatherWithin(
   }
   const { calls } = own;
   for (const inner of calls.keys()) if (!isWithin(inner, identity)) calls.delete(inner);
-  dropWithin(calls);
+  dropWithin(own, identity);
   return calls;
 }
 
@@ -204,21 +207,37 @@ function isUnderWay(kept: Kept): boolean {
 
 /**
  * What was called within a call that is complete: that one gives its result, and nobody asks for
- * these again.
+ * these again. So it is of a hook that has ended, and of a probe, since another asking is another
+ * scope. What is kept of a compensation is read when it is called once more. `base`: only what lies
+ * below it is looked at.
  */
-function dropWithin(calls: Map<string, Kept>): void {
+function dropWithin({ calls, hooked }: KeptRun, base = ''): void {
+  const isOver = (outer: string): boolean => {
+    const kept = calls.get(outer);
+    if (kept?.kind === 'tool') return kept.receipt !== undefined;
+    if (kept) return kept.kind === 'step' || kept.kind === 'decision';
+    const hook = nameAside(outer, 'hook');
+    if (hook !== undefined) return isOverHook(hook, hooked);
+    return (nameAside(outer, 'probe') ?? nameAside(outer, 'undo')) !== undefined;
+  };
   for (const identity of calls.keys()) {
     for (const outer of outerOf(identity)) {
-      const kept = calls.get(outer);
-      const complete =
-        kept?.kind === 'step' ||
-        kept?.kind === 'decision' ||
-        (kept?.kind === 'tool' && kept.receipt !== undefined);
-      if (!complete) continue;
+      if (outer.length <= base.length || !isOver(outer)) continue;
       calls.delete(identity);
       break;
     }
   }
+}
+
+/** Each life has its own `onStart`. */
+function isOverHook(name: string, hooked: ReadonlySet<string>): boolean {
+  const point = JSON.parse(name) as string;
+  return hooked.has(point) || point.startsWith('onStart ');
+}
+
+/** Its points hold identities, and with them zero characters. */
+export function hookName(point: string): string {
+  return JSON.stringify(point);
 }
 
 function* until(journal: Iterable<[number, Entry]>, upTo: number): Iterable<[number, Entry]> {
@@ -370,7 +389,10 @@ function takeRollback(gathering: Gathering, sequence: number, entry: RollbackEnt
   const { run, forksAgo } = gathering;
   const { undone, error, resumes: place } = entry;
   const isOver = undone !== undefined || error !== undefined;
-  const before = (isOver ? gathering.rolling : undefined) ?? new Set(run.calls.keys());
+  // Not what was called aside: nobody may come to that again.
+  const before =
+    (isOver ? gathering.rolling : undefined) ??
+    new Set([...run.calls.keys()].filter((call) => !isAside(call)));
   gathering.rolling = isOver ? undefined : before;
   if (!isOver) return;
   const resumes = place && { ...place, forksAgo: place.forksAgo + forksAgo };

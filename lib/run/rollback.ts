@@ -19,10 +19,14 @@ import type { RunOptions, ToolOptions } from './types';
 import { HoldfastError, typeError } from '../errors';
 import { textOf } from './diverged';
 import type { Place } from './entries';
+import { asideOf, inside, scopeWithin } from './identity';
 import {
   forgetUndone,
+  forgetWithin,
   gatherUndo,
+  gatherWithin,
   isBehind,
+  keepWithin,
   type KeptRollback,
   type KeptRun,
   type KeptTool,
@@ -160,7 +164,7 @@ export class Compensations {
     const next = (): Undoable | undefined =>
       this.#undoable.filter((effect) => isUpTo(effect, upTo)).at(-1);
     for (let last = next(); last; last = next()) {
-      await undo(writer, uid, last, run.undos);
+      await undo(writer, uid, last, run);
       // Where it stands: effects that came to their end meanwhile stand behind it.
       this.#undoable.splice(this.#undoable.indexOf(last), 1);
       names.push(last.name);
@@ -233,34 +237,48 @@ async function recordFailure(
   }
 }
 
+/**
+ * What the compensation calls of its run is counted by itself, by the effect it undoes: one that is
+ * complete is not called again, and one that is called again comes to the same calls.
+ */
 async function undo(
   writer: JournalWriter,
   uid: string,
   effect: Undoable,
-  undos: Map<string, KeptTool>,
+  kept: KeptRun,
 ): Promise<void> {
+  const { journals, run } = writer;
+  const { undos } = kept;
+  const aside = asideOf('', 'undo', effect.key);
   const call = {
-    run: writer.run,
+    run,
     name: effect.name,
     occurrence: 1,
     within: '',
     args: effect.key,
     fn: async (_key: string, context: Parameters<Undoable['compensate']>[1]) => {
-      await effect.compensate(ownCopy(effect.result), context);
+      const undone = (): unknown => effect.compensate(ownCopy(effect.result), context);
+      await inside(scopeWithin(writer, aside), undone);
     },
     safety: 'idempotent' as const,
     probe: undefined,
     limits: limitsOf({}),
     undoes: effect,
   };
+  const before = undos.get(effect.key);
+  if (before && !before.receipt) {
+    const read = (id: string, from?: number) => journals.read(id, from);
+    keepWithin(kept, gatherWithin(read, run, before.sequence, aside));
+  }
   try {
-    await callTool(writer, uid, call, undos.get(effect.key));
+    await callTool(writer, uid, call, before);
   } catch (error) {
     // As in another life: a further rollback goes on with this call.
-    const { journals, run } = writer;
     const undone = journals.pool.closed ? undefined : gatherUndo(journals.read(run), effect.key);
     if (undone) undos.set(effect.key, undone);
     throw error;
+  } finally {
+    forgetWithin(kept, aside);
   }
   undos.delete(effect.key);
 }

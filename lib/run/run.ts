@@ -135,7 +135,8 @@ export class DurableRun implements Run {
     this.#status = parts.writer ? 'running' : 'finished';
     const driver = parts.writer ?? { ended: true };
     this.#root = { driver, within: '', calls: new Map(), outer: undefined };
-    if (parts.writer) this.#hooks = new Hooks(this, parts.options.hooks, parts.writer, parts.kept);
+    if (parts.writer)
+      this.#hooks = new Hooks(this, parts.options.hooks, parts.writer, parts.kept, this.#root);
   }
 
   get status(): RunStatus {

@@ -16,7 +16,7 @@ import { isOver, overError } from './attempts';
 import { divergedError, isSame, resultError, show, textOf } from './diverged';
 import type { OpenIntent, ReceiptEntry } from './entries';
 import { hashOf } from './hash';
-import { identityOf } from './identity';
+import { asideOf, identityOf, inside, scopeWithin } from './identity';
 import type { KeptTool } from './kept';
 import { keyPrefix } from './keys';
 import { ownCopy } from './own-copy';
@@ -141,7 +141,11 @@ async function goOn<A, R>(
 
 /** The wait for somebody to say what became of the effect; it is made in the call itself. */
 function outcomeOf<A, R>({ call, key }: Way<A, R>): string {
-  return `${identityOf(call.within, 'step', call.name, call.occurrence)}\0outcome ${key}`;
+  return `${identityOfCall(call)}\0outcome ${key}`;
+}
+
+function identityOfCall(call: { within: string; name: string; occurrence: number }): string {
+  return identityOf(call.within, 'step', call.name, call.occurrence);
 }
 
 /** The first attempt of all was committed with the intent; each other is before it is made. */
@@ -168,7 +172,7 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
       const { signal } = call.limits;
       if (signal?.aborted) throw isAborted(error) ? error : abortedError(signal, whatOf(call));
       if (call.safety === 'effect' && !never) {
-        const answer = await ask(way);
+        const answer = await ask(way, attempt);
         if (answer === 'unknown') throw error;
         if (answer.happened) {
           await receipt(way, attempt, 0, 'probe', answer.result);
@@ -358,7 +362,7 @@ function saysNeverHappened(error: unknown): boolean {
  */
 async function askAgain<A, R>(way: Way<A, R>, attempt: number): Promise<ProbeAnswer<R>> {
   try {
-    return await ask(way);
+    return await ask(way, attempt);
   } catch (error) {
     // Once: who asks a probe again and again does not fill the journal with that.
     const said = way.writer.journals.intents.get(way.key)?.state === 'failed';
@@ -367,17 +371,22 @@ async function askAgain<A, R>(way: Way<A, R>, attempt: number): Promise<ProbeAns
   }
 }
 
-/** Under the limits of an attempt: a probe that never answers keeps nobody for ever. */
-async function ask<A, R>({ call, key, writer }: Way<A, R>): Promise<ProbeAnswer<R>> {
+/**
+ * What became of `attempt`. Under the limits of an attempt: a probe that never answers keeps nobody
+ * for ever. Each asking does what it does anew.
+ */
+async function ask<A, R>(
+  { call, key, writer }: Way<A, R>,
+  attempt: number,
+): Promise<ProbeAnswer<R>> {
   const { probe, limits } = call;
   if (!probe) return 'unknown';
   const what = `${whatOf(call)}: its probe`;
   if (limits.signal?.aborted) throw abortedError(limits.signal, what);
-  const answer = await attemptWithin(
-    limits,
-    new AttemptContext(key, 0, writer.driver.token),
-    what,
-    () => probe(key),
+  const { token } = writer.driver;
+  const asking = asideOf(identityOfCall(call), 'probe', `${token} ${attempt}`);
+  const answer = await attemptWithin(limits, new AttemptContext(key, 0, token), what, () =>
+    inside(scopeWithin(writer, asking), () => probe(key)),
   );
   if (answer === 'unknown') return answer;
   const happened = (answer as { happened?: unknown } | null | undefined)?.happened;

@@ -12,6 +12,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { runGroup } from '../../scripts/run-layer.mjs';
+import aside from './aside.mjs';
 import forgetting from './forgetting.mjs';
 import leases from './leases.mjs';
 import { numbersIn, placeOf } from './places.mjs';
@@ -25,6 +26,7 @@ const { values: options } = parseArgs({
 
 // what is wrong then, file under lib/run/, where, instead: as in list.mjs.
 const mutants = [
+  ...aside,
   ...forgetting,
   ...leases,
   ...rollbacks,
@@ -140,7 +142,7 @@ const mutants = [
   [
     'a probe has no end',
     'tool.ts',
-    'await «attemptWithin(limits, new AttemptContext(key, 0, writer.driver.token), what, () => probe(key))»;',
+    'await «attemptWithin(limits, new AttemptContext(key, 0, token), what, () => inside(scopeWithin(writer, asking), () => probe(key)))»;',
     'probe(key)',
   ],
   [
@@ -462,6 +464,7 @@ const TESTS = [
   'run-waiting',
   'run-leases',
   'run-hooks',
+  'run-aside',
   'run-forget',
   'run-workers',
   'long-life',
