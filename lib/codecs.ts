@@ -11,7 +11,7 @@ import { Packr } from 'msgpackr';
 
 import { HoldfastError, typeError } from './errors';
 import { mustHaveBytes, shown } from './options';
-import { functionError, isPlainData, refuseUnreadable } from './plain-data';
+import { foreignError, functionError, isPlainData, refuseUnreadable } from './plain-data';
 import type { BuiltinCodecName, Codec } from './types';
 
 const utf8Decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
@@ -119,7 +119,11 @@ export const structured: Codec<unknown> = {
       return isPlainData(value) ? packr.pack(value) : packByV8(value);
     } catch (cause) {
       if (cause instanceof HoldfastError) throw cause;
-      throw functionError(value, cause) ?? codecError('The value cannot be stored', cause);
+      throw (
+        functionError(value, cause) ??
+        foreignError(value, cause) ??
+        codecError('The value cannot be stored', cause)
+      );
     }
   },
   decode(borrowed) {

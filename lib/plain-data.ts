@@ -7,6 +7,7 @@
  * classes whose contents nobody can see, a URL or a WeakRef for instance) or could not read again.
  */
 import { types } from 'node:util';
+import { serialize } from 'node:v8';
 
 import { HoldfastError } from './errors';
 import { isWellFormed } from './texts';
@@ -204,6 +205,39 @@ export function functionError(root: unknown, cause?: unknown): HoldfastError | u
     `The value cannot be stored: there is a ${what} ${where}; store plain data, without functions and symbols`,
     cause === undefined ? {} : { cause },
   );
+}
+
+/**
+ * Of an object that is Node's own inside (`process.env`): V8's message shows all that is in it,
+ * secrets too, so neither that nor `cause` is passed on. Undefined of any other failure.
+ */
+export function foreignError(root: unknown, cause: unknown): HoldfastError | undefined {
+  if (!isForeign(cause)) return undefined;
+  const fails = (part: unknown): boolean => {
+    try {
+      serialize(part);
+      return false;
+    } catch (error) {
+      return isForeign(error);
+    }
+  };
+  let where = '';
+  const seen = new Set<unknown>();
+  for (let at: unknown = root; typeof at === 'object' && at !== null && !seen.has(at);) {
+    seen.add(at);
+    const inner = namedParts(at, where).find(([part]) => fails(part));
+    if (!inner) break;
+    [at, where] = inner;
+  }
+  return new HoldfastError(
+    'ERR_HOLDFAST_CODEC',
+    `The value cannot be stored: there is an object of the system's ${where === '' ? 'in it' : `at ${where}`}; ` +
+      'store plain data, for instance a copy of what you need of it',
+  );
+}
+
+function isForeign(cause: unknown): boolean {
+  return types.isNativeError(cause) && cause.message.startsWith('Unserializable host object');
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 
 import { expect, test } from 'vitest';
 
@@ -48,6 +49,25 @@ test('what cannot be stored is named, with its place', async () => {
   expect(await messageOf(() => run.checkpoint({ tools: [{ run() {} }] }))).toContain(
     'a function at .tools[0].run',
   );
+});
+
+test("of the environment's variables a message shows none", async () => {
+  await using pool = await open(join(folder, 'environment'), { medium: 'file' });
+  const memory = pool.keyspace('memory');
+  process.env['HOLDFAST_SECRET'] = 'swordfish';
+  try {
+    for (const [value, where] of [
+      [process.env, 'in it'],
+      [{ seen: [{ env: process.env }] }, 'at .seen[0].env'],
+    ] as const) {
+      const error = (await memory.put('a', value).catch((error: unknown) => error)) as Error;
+      expect(error).toMatchObject({ code: 'ERR_HOLDFAST_CODEC' });
+      expect(error.message).toContain(`there is an object of the system's ${where}; store plain`);
+      expect(inspect(error)).not.toContain('swordfish');
+    }
+  } finally {
+    delete process.env['HOLDFAST_SECRET'];
+  }
 });
 
 test('a result that cannot be stored is told with its call', async () => {
