@@ -1,10 +1,11 @@
 /** Telling what a run recorded from what its code asks for now, and telling it to people. */
-import { inspect, isDeepStrictEqual } from 'node:util';
+import { inspect, isDeepStrictEqual, types } from 'node:util';
 
 import { structured } from '../codecs';
 import { HoldfastError } from '../errors';
 
 const MAX_ERROR_CHARACTERS = 1000;
+const MAX_GATHERED = 3;
 
 /** Is `value` what `kept` was before it was encoded? */
 export function isSame(kept: unknown, value: unknown): boolean {
@@ -39,13 +40,39 @@ export function resultError(error: unknown, kind: string, name: string): unknown
 }
 
 /**
- * What was thrown, as a text. Whatever it is: some objects have none, and some throw when they are
- * asked for it.
+ * What was thrown, as a text, with what led to it: of `fetch failed` that alone says why. Whatever
+ * it is: some objects have no text, and some throw when they are asked for it.
  */
 export function textOf(thrown: unknown): string {
+  let text = ownText(thrown);
+  const seen = new Set<unknown>([thrown]);
+  for (let at = thrown; text.length < MAX_ERROR_CHARACTERS;) {
+    const inner = innerOf(at);
+    if (inner === undefined || inner.some((one) => seen.has(one))) break;
+    text += ` (${inner.map(ownText).join('; ')})`;
+    for (const one of inner) seen.add(one);
+    [at] = inner;
+  }
+  return text.slice(0, MAX_ERROR_CHARACTERS);
+}
+
+/** An error's cause, or the first of those that it gathers. */
+function innerOf(error: unknown): unknown[] | undefined {
+  try {
+    if (!types.isNativeError(error)) return undefined;
+    const { errors, cause } = error as { errors?: unknown; cause?: unknown };
+    if (Array.isArray(errors) && errors.length > 0) return errors.slice(0, MAX_GATHERED);
+    return cause === undefined ? undefined : [cause];
+  } catch {
+    return undefined;
+  }
+}
+
+function ownText(thrown: unknown): string {
   for (const text of [String, show]) {
     try {
-      return text(thrown).slice(0, MAX_ERROR_CHARACTERS);
+      const said = text(thrown);
+      if (said !== '[object Object]') return said;
     } catch {
       // The other way.
     }

@@ -30,6 +30,32 @@ describe('unknown outcomes', () => {
     return key;
   }
 
+  test.each([
+    [
+      new TypeError('fetch failed', {
+        cause: new AggregateError([new Error('refused ::1'), new Error('refused 127.0.0.1')]),
+      }),
+      'TypeError: fetch failed (AggregateError) (Error: refused ::1; Error: refused 127.0.0.1)',
+    ],
+    [new Error('a', { cause: new Error('b', { cause: 'c' }) }), 'Error: a (Error: b) (c)'],
+    [Object.assign(new Error('a'), { cause: new Error('b'.repeat(2000)) }), /^Error: a \(.{990}$/],
+    [{ status: 429, message: 'slow down' }, "{ status: 429, message: 'slow down' }"],
+  ])('are told with what led to the error', async (thrown, told) => {
+    const run = await bench.pool.run('r');
+    await run.tool('pay', 1, () => Promise.reject(thrown)).catch(() => {});
+    const [{ error }] = bench.pool.unknownOutcomes() as [{ error: string }];
+    if (typeof told === 'string') expect(error).toBe(told);
+    else expect(error).toMatch(told);
+  });
+
+  test('an error that is its own cause is told once', async () => {
+    const run = await bench.pool.run('r');
+    const error = new Error('round');
+    error.cause = new Error('and round', { cause: error });
+    await run.park(error);
+    expect(bench.pool.runInfo('r')?.failed?.error).toBe('Error: round (Error: and round)');
+  });
+
   test('what was cut off is listed and can be resolved while the run is driven', async () => {
     const key = await cutOff();
     const run = await bench.pool.run('r');
