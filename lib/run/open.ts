@@ -20,6 +20,7 @@ import { Journals } from './journals';
 import { gatherAll, nothingKept } from './kept';
 import { checkRunId } from './keys';
 import { putNewRun } from './new-run';
+import { ownCopy } from './own-copy';
 import { checkMs } from './retry';
 import { checkCompensations } from './rollback';
 import { DurableRun, type OpenChild, type RunParts } from './run';
@@ -141,12 +142,15 @@ async function begin(
   belongs: Pick<RunHeader, 'parent' | 'owner'>,
 ): Promise<DurableRun> {
   const holder = Holder.of(journals.pool);
-  const { input } = options;
+  const { input: given } = options;
   const driver: DriverRecord = { token: 1, holder: holder.id };
   let made!: ReturnType<typeof putNewRun>;
+  let input: unknown;
   const receipt = await taking(holder, id, driver, () =>
     commit((batch) => {
-      made = putNewRun(batch, journals, id, { input, driver, ...belongs });
+      made = putNewRun(batch, journals, id, { input: given, driver, ...belongs });
+      // As it is recorded, whatever the caller does to it: another life is given that.
+      input = ownCopy(given);
       holder.vouch(batch);
     }),
   );

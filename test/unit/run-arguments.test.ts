@@ -115,3 +115,13 @@ describe('arguments', () => {
     expect(await bench.kinds()).toEqual(['start']);
   });
 });
+
+test('the input of a run is the same in its first life, whatever is done to it meanwhile', async () => {
+  const input = { cents: [5] };
+  const opening = bench.pool.run('r', { input });
+  const run = await opening;
+  const child = await run.child('c', { input });
+  input.cents.push(7);
+  expect([run.input, child.input]).toEqual([{ cents: [5] }, { cents: [5] }]);
+  expect((await (await bench.again()).run('r')).input).toEqual({ cents: [5] });
+});
