@@ -6,7 +6,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { abortedError, rangeError, typeError } from '../errors';
 import { optionsObject, signalOption } from '../options';
+import { news } from './bell';
 import type { RetryOptions, ToolContext, ToolOptions } from './types';
+import type { JournalWriter } from './writer';
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -46,14 +48,40 @@ export function checkMs(name: string, value: unknown, least: number): asserts va
     throw rangeError(`${name} is ${least} to ${MAX_TIMER_MS} milliseconds; got ${String(value)}`);
 }
 
-/** Before the attempt after `failed` failed ones. */
-export async function backOff(limits: Limits, failed: number, what: string): Promise<void> {
+/**
+ * Before the attempt after `failed` failed ones. Ends with its error once `writer` drives no more:
+ * nobody waits for an attempt that cannot be made.
+ */
+export async function backOff(
+  limits: Limits,
+  failed: number,
+  what: string,
+  writer: JournalWriter,
+): Promise<void> {
+  const { signal } = limits;
   const ms = Math.min(limits.maxDelay, limits.delay * limits.factor ** (failed - 1));
+  const over = new AbortController();
+  const end = (): void => over.abort();
+  signal?.addEventListener('abort', end, { once: true });
   try {
-    await pause(ms, undefined, { signal: limits.signal });
-  } catch {
-    // A pause is only ended by the signal.
-    throw abortedError(limits.signal!, what);
+    if (signal?.aborted) throw abortedError(signal, what);
+    await Promise.race([
+      pause(ms, undefined, { signal: over.signal }),
+      untilEnded(writer, over.signal),
+    ]);
+  } catch (error) {
+    throw signal?.aborted ? abortedError(signal, what) : error;
+  } finally {
+    signal?.removeEventListener('abort', end);
+    end();
+  }
+}
+
+/** Rejects when that driver has ended. */
+async function untilEnded(writer: JournalWriter, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    await news(writer.journals.pool, writer.run, Infinity, signal);
+    writer.mustDrive();
   }
 }
 

@@ -179,7 +179,7 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
           return answer.result as R;
         }
       }
-      await backOff(call.limits, failed, whatOf(call));
+      await backOff(call.limits, failed, whatOf(call), way.writer);
       continue;
     }
     await receipt(way, attempt, performance.now() - begun, 'tool', result);

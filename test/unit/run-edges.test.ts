@@ -188,6 +188,26 @@ test.each(['finish', 'close'] as const)(
   },
 );
 
+test.each(['finish', 'close', 'park', 'the pool is closed'] as const)(
+  '%s before the next attempt of a tool: nobody waits for that',
+  async (end) => {
+    const run = await bench.pool.run('r');
+    let failed = (): void => {};
+    const called = new Promise<void>((go) => (failed = go));
+    const fails = () => (failed(), Promise.reject(new Error('busy')));
+    const retry = { attempts: 2, delay: 600_000, maxDelay: 600_000 };
+    const call = run.tool('ask', 1, fails, { safety: 'readOnly', retry });
+    const ended = rejects(
+      call,
+      end === 'finish' ? 'ERR_HOLDFAST_RUN_FINISHED' : 'ERR_HOLDFAST_CLOSED',
+    );
+    await called;
+    if (end === 'the pool is closed') await bench.again();
+    else await run[end](1);
+    await ended;
+  },
+);
+
 describe('the end', () => {
   test('asked for in a hook before the end, or twice at once, is refused the second time', async () => {
     const errors: unknown[] = [];
