@@ -11,7 +11,7 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
     '`holdfast check` lists all damage of a pool, `holdfast salvage` saves what is valid, `holdfast restore` brings a backup back',
   ERR_HOLDFAST_NEWER_FORMAT: 'It was not touched. Update holdfast',
   ERR_HOLDFAST_LOCKED:
-    'These work beside that process: info, ls, get, regions, check, export, runs, show, timeline, history, diff. ' +
+    'These work beside that process: info, ls, get, regions, check, export, runs, show, timeline, history, diff, and resolve without an id. ' +
     'Everything else is done by that process itself (pool.backup, pool.signal, …), or when it has closed the pool',
   ERR_HOLDFAST_PERMISSION:
     'Run this as the owner of the file (`ls -l` shows who that is), or change the mode of the file and its folder',

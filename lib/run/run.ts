@@ -3,6 +3,8 @@
  * which they are *made* within a step numbers them, so code that makes them in the same order per
  * name gets the same ones on every continuation.
  */
+import { types } from 'node:util';
+
 import { HoldfastError, typeError } from '../errors';
 import { eventualOption, momentOption, optionsObject, signalOption } from '../options';
 import type {
@@ -369,7 +371,7 @@ export class DurableRun implements Run {
     const [args, fn, options] = bare
       ? [undefined, ...rest]
       : [[rest[0]] as const, ...rest.slice(1)];
-    checkCalled(fn, kind, name);
+    checkCalled(rest.length > 1 ? fn : rest[0], kind, name);
     const { durability } = optionsObject(options as StepOptions | undefined, `a ${kind}`, [
       'durability',
     ]);
@@ -472,10 +474,11 @@ const FORMS = {
 } as const;
 
 function checkCalled(fn: unknown, kind: keyof typeof FORMS, name: string): void {
-  if (typeof fn !== 'function')
-    throw typeError(
-      `${kind} ${show(name)} is called as ${FORMS[kind]}, where fn is a function; got ${show(fn)}`,
-    );
+  if (typeof fn === 'function') return;
+  const got = types.isPromise(fn) ? 'a promise, whose work is under way already' : show(fn);
+  throw typeError(
+    `${kind} ${show(name)} is called as ${FORMS[kind]}, where fn is a function; got ${got}`,
+  );
 }
 
 function checkFunction(fn: unknown, what: string): void {

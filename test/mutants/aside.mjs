@@ -37,12 +37,7 @@ export default [
     'return «hooked.has(point)» ||',
     'false',
   ],
-  [
-    'what a start called lies ahead',
-    'kept.ts',
-    "|| «point.startsWith('onStart ')»;",
-    'false',
-  ],
+  ['what a start called lies ahead', 'kept.ts', "|| «point.startsWith('onStart ')»;", 'false'],
   [
     'what a probe called lies ahead',
     'kept.ts',

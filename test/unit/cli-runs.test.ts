@@ -341,6 +341,12 @@ test('a signal whose value was mistyped as JSON is refused; what is text stays t
     expect(jsonOrText(` ${JSON.stringify(value)}\n`, refuse)).toEqual(value);
 });
 
+test('unknown outcomes are listed beside the process that has the pool', async () => {
+  await using _pool = await open(path);
+  expect(await text('resolve', path)).toContain(outcome);
+  expect((await cli(['resolve', path, outcome, '--happened'])).stderr).toMatch(/LOCKED/);
+});
+
 test('resolve', async () => {
   expect(await text('resolve', path)).toContain(outcome);
   expect(await json('resolve', path)).toMatchObject({

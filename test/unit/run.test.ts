@@ -534,6 +534,10 @@ describe('wrong arguments', () => {
       ...invalid,
       message: expect.stringMatching(form) as string,
     });
+    await expect(run.step('a', Promise.resolve(1) as never)).rejects.toMatchObject({
+      ...invalid,
+      message: expect.stringMatching(/run\.step\(name, fn.* got a promise, whose work/) as string,
+    });
     await expect(run.tool('a', 1, never, { safety: 'safe' as never })).rejects.toMatchObject(
       invalid,
     );

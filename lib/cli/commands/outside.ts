@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { Holdfast, Resolution } from '../../index';
 import { brief, Output, timeText } from '../output';
 import { jsonOrText, jsonValue } from '../values';
-import { placeOf, withPool } from '../with-pool';
+import { placeOf, withPool, withReader } from '../with-pool';
 
 interface SignalOptions {
   readonly json?: boolean;
@@ -93,9 +93,9 @@ export function addResolve(program: Command): void {
         const said = options.happened || options.neverHappened || options.value !== undefined;
         if (id === undefined && said)
           command.error('error: of which outcome? `holdfast resolve <pool>` lists their ids');
-        const resolution = id === undefined ? undefined : resolutionOf(options, command);
+        if (id === undefined) return withReader(output, path, (pool) => list(output, pool));
+        const resolution = resolutionOf(options, command);
         await withPool(output, path, async (pool) => {
-          if (id === undefined || resolution === undefined) return list(output, pool);
           const receipt = await pool.resolve(id, resolution);
           output.value({ ...placeOf(pool), id, resolution, receipt });
           output.line(
