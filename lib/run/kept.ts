@@ -207,9 +207,9 @@ function isUnderWay(kept: Kept): boolean {
 
 /**
  * What was called within a call that is complete: that one gives its result, and nobody asks for
- * these again. So it is of a hook that has ended, and of a probe, since another asking is another
- * scope. What is kept of a compensation is read when it is called once more. `base`: only what lies
- * below it is looked at.
+ * these again. So it is of a hook that has ended, and of a probe, which does all anew. What is kept
+ * of a compensation is read when it is called once more. `base`: only what lies below it is looked
+ * at.
  */
 function dropWithin({ calls, hooked }: KeptRun, base = ''): void {
   const isOver = (outer: string): boolean => {
@@ -276,9 +276,16 @@ function addCompensable({ undos, undone, undoable }: KeptRun, tool: KeptTool): v
   else undoable.push(tool);
 }
 
-/** Do calls lie ahead that an earlier life has made, or a rollback? */
-export function liesAhead({ calls, undos }: KeptRun): boolean {
-  return calls.size > 0 || undos.size > 0;
+/**
+ * Do calls lie ahead that an earlier life has made, or a rollback? Asked within a step, only what
+ * was called within that does: it has not ended, and what was called beside it says nothing of how
+ * far it came.
+ */
+export function liesAhead({ calls, undos }: KeptRun, within: string): boolean {
+  if (undos.size > 0 && !isAside(within, 'undo')) return true;
+  if (within === '') return calls.size > 0;
+  for (const call of calls.keys()) if (isWithin(call, within)) return true;
+  return false;
 }
 
 interface Effect {

@@ -261,7 +261,7 @@ export class DurableRun implements Run {
     if (kept?.entry.kind === 'version') return kept.entry.version;
     // What is kept and not yet asked for again was recorded by code that passed here without this
     // line.
-    const version = liesAhead(this.#kept) ? before : current;
+    const version = liesAhead(this.#kept, named.within) ? before : current;
     await writer.append({ kind: 'version', ...plain(named), version });
     return version;
   }

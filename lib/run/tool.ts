@@ -172,7 +172,7 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
       const { signal } = call.limits;
       if (signal?.aborted) throw isAborted(error) ? error : abortedError(signal, whatOf(call));
       if (call.safety === 'effect' && !never) {
-        const answer = await ask(way, attempt);
+        const answer = await ask(way);
         if (answer === 'unknown') throw error;
         if (answer.happened) {
           await receipt(way, attempt, 0, 'probe', answer.result);
@@ -362,7 +362,7 @@ function saysNeverHappened(error: unknown): boolean {
  */
 async function askAgain<A, R>(way: Way<A, R>, attempt: number): Promise<ProbeAnswer<R>> {
   try {
-    return await ask(way, attempt);
+    return await ask(way);
   } catch (error) {
     // Once: who asks a probe again and again does not fill the journal with that.
     const said = way.writer.journals.intents.get(way.key)?.state === 'failed';
@@ -372,22 +372,17 @@ async function askAgain<A, R>(way: Way<A, R>, attempt: number): Promise<ProbeAns
 }
 
 /**
- * What became of `attempt`. Under the limits of an attempt: a probe that never answers keeps nobody
- * for ever. Each asking does what it does anew.
+ * Under the limits of an attempt: a probe that never answers keeps nobody for ever. What it calls
+ * of the run it calls anew whenever it is asked.
  */
-async function ask<A, R>(
-  { call, key, writer }: Way<A, R>,
-  attempt: number,
-): Promise<ProbeAnswer<R>> {
+async function ask<A, R>({ call, key, writer }: Way<A, R>): Promise<ProbeAnswer<R>> {
   const { probe, limits } = call;
   if (!probe) return 'unknown';
   const what = `${whatOf(call)}: its probe`;
   if (limits.signal?.aborted) throw abortedError(limits.signal, what);
-  const { token } = writer.driver;
-  const asking = asideOf(identityOfCall(call), 'probe', `${token} ${attempt}`);
-  const answer = await attemptWithin(limits, new AttemptContext(key, 0, token), what, () =>
-    inside(scopeWithin(writer, asking), () => probe(key)),
-  );
+  const scope = scopeWithin(writer, asideOf(identityOfCall(call), 'probe', ''));
+  const context = new AttemptContext(key, 0, writer.driver.token);
+  const answer = await attemptWithin(limits, context, what, () => inside(scope, () => probe(key)));
   if (answer === 'unknown') return answer;
   const happened = (answer as { happened?: unknown } | null | undefined)?.happened;
   if (happened === true || happened === false) return answer;

@@ -7,10 +7,10 @@ export default [
     'hook({ run: this.run, steps: this.#steps, ...about })',
   ],
   [
-    'another asking of a probe comes to the calls of the last one',
+    'what a probe calls is counted with its run',
     'tool.ts',
-    "asideOf(identityOfCall(call), 'probe', «`${token} ${attempt}`»);",
-    "''",
+    "scopeWithin(writer, «asideOf(identityOfCall(call), 'probe', '')»);",
+    'call.within',
   ],
   [
     'what a compensation calls is counted with its run',
@@ -54,6 +54,12 @@ export default [
     'a rollback asks for what was called aside before it',
     'kept.ts',
     'filter((call) => «!isAside(call)»)',
+    'true',
+  ],
+  [
+    'what was called beside a step lies ahead of a version in it',
+    'kept.ts',
+    "if («within === ''») return calls.size > 0;",
     'true',
   ],
 ];

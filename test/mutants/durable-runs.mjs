@@ -142,7 +142,7 @@ const mutants = [
   [
     'a probe has no end',
     'tool.ts',
-    'await «attemptWithin(limits, new AttemptContext(key, 0, token), what, () => inside(scopeWithin(writer, asking), () => probe(key)))»;',
+    'await «attemptWithin(limits, context, what, () => inside(scope, () => probe(key)))»;',
     'probe(key)',
   ],
   [

@@ -21,6 +21,13 @@ async function lives(code: (run: Run) => Promise<unknown>, options = {}): Promis
   return given;
 }
 
+/** Of the code that each life brings with it: nothing that was called aside lies ahead. */
+async function newer(run: Run): Promise<number[]> {
+  const versions: number[] = [];
+  for (let at = 1; at <= life; at += 1) versions.push(await run.version(`of life ${at}`));
+  return versions.slice(-1);
+}
+
 test("what hooks call is no call of the run's own", async () => {
   let made = 0;
   const look = ({ run }: { run: Run }) => run.step('look', () => `hook ${++made}`);
@@ -28,9 +35,8 @@ test("what hooks call is no call of the run's own", async () => {
   const code = async (run: Run) => {
     await run.decision('plan', () => 'go');
     const own = [await run.step('look', () => 'a'), await run.step('look', () => 'b')];
-    return [...own, await run.version('newer', life)];
+    return [...own, ...(await newer(run))];
   };
-  // Nothing of a hook's that has ended counts as recorded ahead of `version`.
   expect(await lives(code, { hooks })).toEqual(Array(3).fill(['a', 'b', 1]));
   expect(made).toBe(3 + 1 + 1); // onStart in each life; what it calls counts for no interval
 });
@@ -64,13 +70,18 @@ test('a hook that failed comes to its own calls again', async () => {
       if (life === 1) throw new Error('life 1 ends here');
       await run.step('look', () => called.push('second'));
     },
+    // Each life has its own.
+    onStart: async ({ run }: { run: Run }) => {
+      await run.step('greet', () => 'hello');
+      throw new Error('not today');
+    },
     onHookError: () => {},
   };
   const code = async (run: Run) => {
     await run.decision('plan', () => 'go');
-    return run.step('look', () => 'own');
+    return [await run.step('look', () => 'own'), ...(await newer(run))];
   };
-  expect(await lives(code, { hooks })).toEqual(['own', 'own', 'own']);
+  expect(await lives(code, { hooks })).toEqual(Array(3).fill(['own', 1]));
   expect(called).toEqual(['first', 'second']);
 });
 
@@ -99,7 +110,7 @@ test('what a probe calls is asked anew each time it is asked', async () => {
         },
       })
       .catch((error: Error & { code?: string }) => error.code ?? error.message);
-    return [paid, await run.step('look', () => 'own'), await run.version('newer', life)];
+    return [paid, await run.step('look', () => 'own'), ...(await newer(run))];
   };
   expect(await lives(code)).toEqual([
     ['cut off', 'own', 1],
@@ -116,14 +127,15 @@ test("what a compensation calls is no call of the run's own, and is made once", 
         compensate: async (result) => {
           await run.step('note', () => called.push(`before ${result}`));
           if (result === 1 && life === 1) throw new Error('life 1 ends here');
+          called.push(await run.version('undoing'));
           await run.step('note', () => called.push(`after ${result}`));
         },
       });
     for (const _time of [1, 2]) await run.rollback().catch(() => {});
-    return [await run.step('note', () => 'own'), await run.version('newer', life)];
+    return [await run.step('note', () => 'own'), ...(await newer(run))];
   };
   expect(await lives(code)).toEqual(Array(3).fill(['own', 1]));
-  expect(called).toEqual(['before 2', 'after 2', 'before 1', 'after 1']);
+  expect(called).toEqual(['before 2', 1, 'after 2', 'before 1', 1, 'after 1']);
 });
 
 test('a rollback is known again, whatever was called aside before it', async () => {

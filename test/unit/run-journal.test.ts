@@ -309,6 +309,23 @@ describe('identity', () => {
     expect(await third.version('refund', 3, 1)).toBe(1);
   });
 
+  test('versions: what was called beside a step does not lie ahead of one within it', async () => {
+    const branch = (run: Run, name: string, ready: boolean) =>
+      run.step(name, async () => {
+        await run.step('look', () => 1);
+        if (!ready) throw new Error('not yet');
+        const version = await run.version('deeper');
+        await run.step('dig', () => 2);
+        return version;
+      });
+    const first = await bench.pool.run('r');
+    expect(await branch(first, 'a', true)).toBe(1);
+    await branch(first, 'b', false).catch(() => {});
+    const later = await (await bench.again()).run('r');
+    expect(await branch(later, 'b', true)).toBe(1);
+    expect(await branch(later, 'a', true)).toBe(1);
+  });
+
   test('versions: what was called within a step, or undone, does not lie ahead', async () => {
     const nested = await bench.pool.run('nested');
     await nested.step('outer', () => nested.step('inner', () => nested.tool('t', 1, () => 1)));
