@@ -21,6 +21,7 @@ import path from 'node:path';
 import { Writable } from 'node:stream';
 import { WritableStream } from 'node:stream/web';
 
+import { onAbort } from './abort';
 import { abortedError, closedError, HoldfastError, typeError } from './errors';
 import { fileError, giveName } from './files';
 import type { KeyspaceHost } from './keyspace';
@@ -112,14 +113,16 @@ async function toFile(
 /** Nobody may be reading at the other end: an abort, or the pool's end, does not wait for that. */
 async function toStream(run: Run, target: Target, cancels: Set<() => void>): Promise<BackupReport> {
   const { signal } = run;
-  const onAbort = (): void => void target.abandon(abortedError(signal!, 'The backup'));
   const onClose = (): void => void target.abandon(closedError());
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const leaveSignal = onAbort(
+    signal,
+    () => void target.abandon(abortedError(signal!, 'The backup')),
+  );
   cancels.add(onClose);
   try {
     return await write(run, { target, scan: null, written: 0 });
   } finally {
-    signal?.removeEventListener('abort', onAbort);
+    leaveSignal();
     cancels.delete(onClose);
   }
 }

@@ -15,6 +15,7 @@
  * A commit with a signal can be taken back only while it is held here; those behind it in the same
  * turn are held too, so that commits happen in the order they were made.
  */
+import { onAbort } from './abort';
 import { abortedError, closedError, HoldfastError } from './errors';
 import { native as addon, offWake, onWake } from './native-binding';
 import type { Encoded, NativeBatch, NativePool } from './native-binding';
@@ -218,16 +219,14 @@ export class Committer {
     signal: AbortSignal | undefined,
   ): Promise<CommitReceipt> {
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
-        held.batch = null;
-        reject(abortedError(signal!, 'The commit'));
-      };
       const held: Held = {
         batch,
         waiting: { ticket: 0, eventual, resolve, reject },
-        release: () => signal?.removeEventListener('abort', onAbort),
+        release: onAbort(signal, () => {
+          held.batch = null;
+          reject(abortedError(signal!, 'The commit'));
+        }),
       };
-      signal?.addEventListener('abort', onAbort, { once: true });
       this.#held.push(held);
       this.#schedule();
     });

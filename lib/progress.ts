@@ -1,4 +1,5 @@
 /** Work of the addon that takes a while and tells how far it has come. */
+import { onAbort } from './abort';
 import { abortedError, typeError } from './errors';
 
 export interface Watching {
@@ -35,12 +36,11 @@ export async function watched<T>(
     }
   };
   const work = begin(onProgress ? tell : null);
-  const cancel = (): void => work.cancel();
-  signal?.addEventListener('abort', cancel, { once: true });
+  const leaveSignal = onAbort(signal, () => work.cancel());
   try {
     return await work.promise;
   } finally {
-    signal?.removeEventListener('abort', cancel);
+    leaveSignal();
     if (thrown) throw (thrown as { error: unknown }).error;
   }
 }

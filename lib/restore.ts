@@ -13,6 +13,7 @@ import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import { types } from 'node:util';
 
+import { onAbort } from './abort';
 import { readInto } from './backup';
 import { abortedError, HoldfastError, typeError } from './errors';
 import { fileError, giveName } from './files';
@@ -184,18 +185,18 @@ async function* chunksOf(
   i: number,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<unknown, void, undefined> {
-  let stop: (() => void) | undefined;
+  let leaveSignal = (): void => {};
   try {
     const stream =
       source instanceof Readable ? source : Readable.fromWeb(source, { objectMode: true });
-    stop = (): void => void stream.destroy(abortedError(signal!, 'The restore'));
-    signal?.addEventListener('abort', stop, { once: true });
+    const stop = (): void => void stream.destroy(abortedError(signal!, 'The restore'));
+    leaveSignal = onAbort(signal, stop);
     if (signal?.aborted) stop();
     yield* stream;
   } catch (error) {
     throw fileError(error, `part ${i + 1} of the backup could not be read`);
   } finally {
-    if (stop) signal?.removeEventListener('abort', stop);
+    leaveSignal();
   }
 }
 

@@ -6,6 +6,7 @@
  * `lag` bytes; beyond that its segments may be given back, and it is then told so
  * (`ERR_HOLDFAST_FORGOTTEN`). The layout of a batch is in native/binding/watch_handle.h.
  */
+import { onAbort } from './abort';
 import { bytes, decodeOwned } from './codecs';
 import { abortedError, typeError } from './errors';
 import { PoolKeyspace } from './keyspace';
@@ -81,12 +82,10 @@ class PoolFeed<C> implements AsyncIterableIterator<Item<C>, undefined>, AsyncDis
     this.#epoch = native.epoch;
     if (signal === undefined) return;
     const self = new WeakRef(this);
-    const onAbort = (): void => {
+    this.#forgetSignal = onAbort(signal, () => {
       const watch = self.deref();
       if (watch !== undefined) watch.#end();
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    this.#forgetSignal = (): void => signal.removeEventListener('abort', onAbort);
+    });
     dropped.register(this, this.#forgetSignal, this);
   }
 

@@ -7,6 +7,7 @@
  * is a hint: who is woken reads the pool, so a run of the same id in another pool does no harm.
  * Nothing here outlives the process.
  */
+import { onAbort } from '../abort';
 import { abortedError } from '../errors';
 import type { PoolCore } from '../types';
 import { Looks, type Wake } from './looks';
@@ -28,7 +29,7 @@ export function news(pool: PoolCore, run: string, ms: number, signal?: AbortSign
     const looks = Looks.of(pool);
     const end = (): void => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
+      leaveSignal();
       looks.delete(wake);
       const wakes = waiting.get(run);
       wakes?.delete(wake);
@@ -38,13 +39,12 @@ export function news(pool: PoolCore, run: string, ms: number, signal?: AbortSign
       end();
       resolve();
     };
-    const onAbort = (): void => {
+    const leaveSignal = onAbort(signal, () => {
       end();
       reject(abortedError(signal!, `Waiting for run ${run}`));
-    };
+    });
     const timer =
       ms === Infinity ? undefined : setTimeout(wake, Math.min(Math.max(0, ms), LONGEST_MS));
-    signal?.addEventListener('abort', onAbort, { once: true });
     const wakes = waiting.get(run) ?? new Set();
     waiting.set(run, wakes.add(wake));
     looks.add(wake);

@@ -4,6 +4,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 
+import { onAbort } from '../abort';
 import { abortedError, rangeError, typeError } from '../errors';
 import { optionsObject, signalOption } from '../options';
 import { news } from './bell';
@@ -62,7 +63,7 @@ export async function backOff(
   const ms = Math.min(limits.maxDelay, limits.delay * limits.factor ** (failed - 1));
   const over = new AbortController();
   const end = (): void => over.abort();
-  signal?.addEventListener('abort', end, { once: true });
+  const leaveSignal = onAbort(signal, end);
   try {
     if (signal?.aborted) throw abortedError(signal, what);
     await Promise.race([
@@ -72,7 +73,7 @@ export async function backOff(
   } catch (error) {
     throw signal?.aborted ? abortedError(signal, what) : error;
   } finally {
-    signal?.removeEventListener('abort', end);
+    leaveSignal();
     end();
   }
 }
@@ -119,15 +120,14 @@ export async function attemptWithin<R>(
       context.abort(error);
       reject(error);
     };
-    const onAbort = (): void => end(abortedError(signal!, what));
-    signal?.addEventListener('abort', onAbort, { once: true });
+    const leaveSignal = onAbort(signal, () => end(abortedError(signal!, what)));
     const timer =
       timeout === undefined
         ? undefined
         : setTimeout(() => end(timeoutError(what, timeout)), timeout);
     stop = () => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
+      leaveSignal();
     };
   });
   try {

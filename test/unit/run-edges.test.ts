@@ -166,18 +166,20 @@ test.each(['finish', 'close'] as const)(
   async (end) => {
     const run = await bench.pool.run('r');
     let answer = (_: number): void => {};
+    let called = (): void => {};
+    const isCalled = new Promise<void>((go) => (called = go));
     const begun = new Promise<Promise<unknown>>((begin) => {
       const call: Promise<unknown> = run.tool(
         'pay',
         1,
         () =>
           new Promise<number>(
-            (resolve) => ((answer = resolve), begin(Promise.resolve().then(() => call))),
+            (resolve) => ((answer = resolve), called(), begin(Promise.resolve().then(() => call))),
           ),
       );
     });
     const settled = begun.then((call) => call);
-    await new Promise(setImmediate);
+    await isCalled;
     await run[end](1);
     answer(1);
     const code = end === 'finish' ? 'ERR_HOLDFAST_RUN_FINISHED' : 'ERR_HOLDFAST_CLOSED';
