@@ -140,10 +140,20 @@ test("what a compensation calls is no call of the run's own, and is made once", 
 
 test('a rollback is known again, whatever was called aside before it', async () => {
   const undone: string[] = [];
-  const hooks = { onStart: ({ run }: { run: Run }) => run.step('look', () => 'hook') };
+  const hooks = {
+    onStart: ({ run }: { run: Run }) => run.step('look', () => 'hook'),
+    // Life 1 makes half of it, and the others know no such hook any more.
+    onDecision: async ({ run }: { run: Run }) => {
+      await run.step('look', () => 'hook');
+      delete (hooks as { onDecision?: unknown }).onDecision;
+      throw new Error('not today');
+    },
+    onHookError: () => {},
+  };
   const pay = (run: Run, what: string) =>
     run.tool('pay', what, () => what, { compensate: (result) => void undone.push(result) });
   const code = async (run: Run) => {
+    await run.decision('plan', () => 'go');
     await pay(run, 'first');
     const names = await run.rollback();
     return [names, await pay(run, 'stays')];

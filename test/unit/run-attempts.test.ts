@@ -105,7 +105,7 @@ describe('what was called within an attempt', () => {
     const call = run.tool('outer', 1, outer, {
       safety: 'idempotent',
       retry: { attempts: 2, delay: 1 },
-      timeout: 50,
+      timeout: 1000,
     });
     await rejects(call, 'ERR_HOLDFAST_OUTCOME_UNKNOWN');
     expect(called).toBe(1);
