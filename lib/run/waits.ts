@@ -10,6 +10,7 @@
  * to do, is not suspended, and is claimed when its driver dies.
  */
 import { HoldfastError, isConflict } from '../errors';
+import { turn } from '../slices';
 import type { Wait } from './types';
 import { news } from './bell';
 import type { SignalEntry, WaitEntry } from './entries';
@@ -102,6 +103,8 @@ async function take(
   const { signals } = writer.journals;
   const notWaiting = writer.stopWaiting(call.identity);
   const entry: Omit<SignalEntry, 'at'> = { kind: 'signal', ...named(call), ms, result: value };
+  // No wait begun meanwhile is all that the run does: the code has not heard of this yet.
+  const leave = writer.occupy(call.identity);
   try {
     await writer.append(entry, {
       also: (batch) => {
@@ -113,11 +116,15 @@ async function take(
   } catch (error) {
     if (isConflict(error)) return false;
     throw error;
+  } finally {
+    leave();
   }
 }
 
 async function untilNews(writer: JournalWriter, call: WaitCall, ms: number): Promise<void> {
   let left = call.suspendAt - performance.now();
+  // What has come in this turn the code hears first: it may be the answer that ends this wait.
+  if (left <= 0) await turn();
   if (left <= 0 && writer.isBusyBeside()) left = LOOK_AGAIN_MS;
   // One that is no longer wanted suspends nobody: `news` says so below.
   if (left <= 0 && !call.signal?.aborted) {

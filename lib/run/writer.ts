@@ -202,15 +202,21 @@ export class JournalWriter {
    * That may be lost in a power cut, not with the process.
    */
   async working<R>(call: string, work: () => Promise<R>): Promise<R> {
-    const one = { call };
-    this.#working.add(one);
+    const leave = this.occupy(call);
     try {
       if (this.#header.status === 'waiting' && this.isBusyBeside())
         await this.commit((batch) => this.putHeader(batch), 'eventual');
       return await work();
     } finally {
-      this.#working.delete(one);
+      leave();
     }
+  }
+
+  /** The run does more than to wait, until what is returned is called. */
+  occupy(call: string): () => void {
+    const one = { call };
+    this.#working.add(one);
+    return () => void this.#working.delete(one);
   }
 
   /** Is a call under way other than the waits and those that they are made in? */

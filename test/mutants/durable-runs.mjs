@@ -261,6 +261,18 @@ const mutants = [
     '«Math.min(moment - Date.now(), end - performance.now())»',
     'moment - Date.now()',
   ],
+  [
+    'a wait suspends before an answer is heard',
+    'waits.ts',
+    'if («left <= 0») await turn();',
+    'false',
+  ],
+  [
+    'what is taken is nothing to do',
+    'waits.ts',
+    'const leave = «writer.occupy(call.identity)»;',
+    '() => {}',
+  ],
   ['a sleep begins anew', 'waits.ts', 'const moment = «call.kept?.wait?.until ?? until»;', 'until'],
   [
     'a failed attempt is taken never to have happened',

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
-import { open, type ToolContext } from '../../lib/index';
+import { open, type Run, type ToolContext } from '../../lib/index';
 import { messageOf, startWorker } from './support/child';
 import { never, rejects, runsBench } from './support/runs';
 
@@ -380,6 +380,37 @@ describe('a run that does more than wait', () => {
     await rejects(run.sleep(1e9, { signal: aborted }), 'ERR_HOLDFAST_ABORTED');
     expect(bench.pool.runInfo('r')).toMatchObject({ status: 'running', driven: true });
     await run.finish();
+  });
+
+  describe('an answer that comes to one of two waits', () => {
+    /** Both have been asked for by an earlier life, and only one has an answer. */
+    async function answered(): Promise<Run> {
+      const first = await bench.pool.run('r', { suspendAfter: 0 });
+      for (const wait of [first.signal('cancel'), first.signal('approve')])
+        await wait.catch(() => {});
+      await bench.pool.signal('r', 'cancel', 'by ada');
+      return (await bench.pool.claim())!;
+    }
+
+    test('is heard before the other suspends the run', async () => {
+      const run = await answered();
+      const race = new AbortController();
+      const answer = run.signal('cancel').then((said) => (race.abort(), said));
+      const other = run.signal('approve', { suspendAfter: 0, signal: race.signal });
+      await rejects(other, 'ERR_HOLDFAST_ABORTED');
+      expect(await answer).toBe('by ada');
+      await run.finish('cancelled');
+    });
+
+    test('gives the run something to do, though the other was begun while it was taken', async () => {
+      const run = await answered();
+      const waits = [run.signal('cancel'), run.signal('approve')] as const;
+      const other = rejects(waits[1], 'ERR_HOLDFAST_CLOSED');
+      expect(await waits[0]).toBe('by ada');
+      const later = await bench.again();
+      await other;
+      expect(later.runInfo('r')).toMatchObject({ status: 'running', runnable: true });
+    });
   });
 
   test('waits also within a step', async () => {
