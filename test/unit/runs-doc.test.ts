@@ -22,6 +22,7 @@ const printed = {
     /^paid\n$/,
     /^ERR_HOLDFAST_SUSPENDED\noffer-1 \{ by: 'ada' \}\n$/,
     /^nobody answered\n$/,
+    /^cancelled by ada\n$/,
     /^\{ begun: true, epoch: \d+, class: '(power|process)' \}\norder\/7 \{ number: 7 \} 2\n1\n$/,
     /^0\n3\n\{\n {2}removed: 3,\n {2}kept: \{.*\}\n\}\n\[ 'trip-8' \]\n$/,
     /^remembers undefined\nends with done\n$/,
