@@ -8,7 +8,7 @@ import { isDriven, isReady } from './list';
 import { openRun } from './open';
 import type { DurableRun } from './run';
 import type { RunOptions } from './types';
-import { isOfOneRun } from './unreadable';
+import { isOfOneRun, readable } from './unreadable';
 
 /** What the last claim of a pool did not come to, so that the next one goes on there. */
 const rounds = new WeakMap<Journals, { readonly candidates: Candidates; readonly after: string }>();
@@ -29,8 +29,10 @@ export function* runnableIds(
     const { candidates, after } = round ?? { candidates: new Candidates(journals) };
     for (const id of candidates.ids({ prefix, ...(after !== undefined && { gt: after }) })) {
       if (!isFree(journals, id, problems, candidates)) continue;
+      const first = whoGoesOn(journals, id, prefix);
+      if (first !== id && !isFree(journals, first, problems)) continue;
       rounds.set(journals, { candidates, after: id });
-      yield id;
+      yield first;
     }
     if (after === undefined) break;
   }
@@ -54,6 +56,22 @@ export function isFree(
     problems.push(error);
   }
   return false;
+}
+
+/**
+ * Who is to go on where a run may: its parent, where that waits for it and nobody drives it, and so
+ * on, of those whose ids begin with `prefix`.
+ */
+export function whoGoesOn(journals: Journals, id: string, prefix: string): string {
+  let first = id;
+  for (;;) {
+    const parent = readable(() => journals.headers.get(first))?.parent;
+    if (parent === undefined || !parent.startsWith(prefix)) return first;
+    const waits = readable(() => journals.headers.get(parent))?.waits ?? [];
+    const isAwaited = waits.some((wait) => 'run' in wait && wait.run === first);
+    if (!isAwaited || isDriven(journals, parent)) return first;
+    first = parent;
+  }
 }
 
 /** Undefined: somebody else was quicker, or it cannot be read. */

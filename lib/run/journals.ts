@@ -33,6 +33,7 @@ import {
   type EntryKey,
   type MomentKey,
 } from './keys';
+import { readable } from './unreadable';
 
 export interface Operation {
   readonly digest: string;
@@ -173,9 +174,18 @@ export class Journals {
     this.keepSleepersApart(batch);
   }
 
-  /** For the commit that gives a run something: other bytes each time, so each is told apart. */
+  /**
+   * For the commit that gives a run something: other bytes each time, so each is told apart. Whose
+   * child it is may wait for that too.
+   */
   calls(batch: Batch, run: string): void {
+    this.callsParent(batch, readable(() => this.headers.get(run))?.parent);
     batch.put(this.called, run, randomBytes(8));
+  }
+
+  /** For the commit after which a child has ended, or may be driven. */
+  callsParent(batch: Batch, parent: string | undefined): void {
+    if (parent !== undefined && this.open.has(parent)) this.calls(batch, parent);
   }
 
   /** For the commit that takes over a run that waits. */

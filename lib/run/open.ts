@@ -73,7 +73,7 @@ const openChild =
   (journals: Journals): OpenChild =>
   async (id, given, parent): Promise<Run> => {
     const options = checkOptions(given);
-    const { writer, name, occurrence, within } = parent;
+    const { writer, name, occurrence, within, driven } = parent;
     const entry = {
       kind: 'child' as const,
       name,
@@ -87,15 +87,16 @@ const openChild =
         if (there.header.parent !== writer.run) throw notItsChildError(writer.run, id);
         await writer.append(entry);
       }
-      return (await goOn(journals, id, there, options)).begun();
+      return (await goOn(journals, id, there, options)).ofParent(driven).begun();
     }
     const forked = parent.recorded && forkOfChild(journals, writer.run, id, parent.recorded);
     if (forked) {
       await writer.append(entry, { also: forked });
-      return (await goOn(journals, id, lookUp(journals, id)!, options)).begun();
+      return (await goOn(journals, id, lookUp(journals, id)!, options)).ofParent(driven).begun();
     }
     const commit: Commit = (fill) => writer.append(entry, { also: fill });
-    return (await begin(journals, id, options, commit, { parent: writer.run })).begun();
+    const made = await begin(journals, id, options, commit, { parent: writer.run });
+    return made.ofParent(driven).begun();
   };
 
 function lookUp(journals: Journals, id: string): Found | undefined {

@@ -23,6 +23,7 @@ export async function unparkRun(pool: PoolCore, id: string): Promise<CommitRecei
     const batch = pool.batch().requireEqual(journals.headers, id, header);
     batch.put(journals.headers, id, { ...rest, status: 'running' });
     journals.waits(batch, id, waits, undefined);
+    journals.callsParent(batch, header.parent);
     try {
       return await pool.commit(batch);
     } catch (error) {

@@ -18,6 +18,7 @@ import type {
   ToolContext,
   ToolOptions,
   ToolSafety,
+  Wait,
   WaitOptions,
 } from './types';
 import {
@@ -75,8 +76,12 @@ export type OpenChild = (
     occurrence: number;
     within: string;
     recorded: ChildEntry | undefined;
+    driven: () => ChildLeft;
   },
 ) => Promise<Run>;
+
+/** A child is no longer driven here; for what it waits, if it does. */
+type ChildLeft = (waits: readonly Wait[] | undefined) => void;
 
 export interface RunParts {
   readonly id: string;
@@ -116,6 +121,9 @@ export class DurableRun implements Run {
   #closed = false;
   #ending = false;
   #waited: string | undefined;
+  /** Children that are driven here. */
+  readonly #children = new Set<string>();
+  #left: ChildLeft | undefined;
   readonly #parts: RunParts;
   readonly #writer: JournalWriter | undefined;
   readonly #kept: KeptRun;
@@ -159,6 +167,12 @@ export class DurableRun implements Run {
 
   get receipt(): CommitReceipt | undefined {
     return this.#writer?.receipt;
+  }
+
+  /** For the door, of a child: its parent is told when it is driven here no more. */
+  ofParent(driven: () => ChildLeft): this {
+    if (this.#writer) this.#left = driven();
+    return this;
   }
 
   /** For the door: what happens before the run is handed out. */
@@ -284,9 +298,16 @@ export class DurableRun implements Run {
     checkRunId(id);
     const childId = `${this.id}/${id}`;
     checkRunId(childId);
-    const { kept, ...named } = this.next<KeptMark>('child', id, 'child');
+    const { identity, kept, ...named } = this.next<KeptMark>('child', id, 'child');
     const recorded = kept?.entry.kind === 'child' ? kept.entry : undefined;
-    const parent = { writer, ...plain(named), within: named.within, recorded };
+    const driven = (): ChildLeft => {
+      this.#children.add(childId);
+      return (waits) => {
+        this.#children.delete(childId);
+        if (waits) writer.waitForChild(identity, childId, waits);
+      };
+    };
+    const parent = { writer, ...plain(named), within: named.within, recorded, driven };
     return (await this.#parts.openChild(childId, options, parent)) as Run<I, S, R>;
   }
 
@@ -332,6 +353,7 @@ export class DurableRun implements Run {
       this.#status = 'finished';
       this.#result = result;
       this.#closed = true;
+      this.#left?.(undefined);
       return receipt;
     } finally {
       this.#ending = false;
@@ -344,6 +366,7 @@ export class DurableRun implements Run {
     const moment = until === undefined ? undefined : momentOption('until', until);
     const receipt = await writer.park(why === undefined ? undefined : textOf(why), moment);
     this.#closed = true;
+    this.#left?.(moment === undefined ? [] : [{ until: moment }]);
     return receipt;
   }
 
@@ -360,7 +383,9 @@ export class DurableRun implements Run {
     if (this.#closed) return;
     this.#closed = true;
     this.#waited = waited;
-    this.#writer?.close(waited !== undefined);
+    const more = this.#children.size > 0 ? 'more' : undefined;
+    this.#writer?.close(waited === undefined ? more : 'waits');
+    this.#left?.(this.#writer?.waitsFor);
   }
 
   /** `rest`: fn and options, with or without arguments before them. */

@@ -342,11 +342,14 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
 }
 
 /**
- * What a waiting run waits for: a signal of that name, a moment (milliseconds since 1970), or an
- * answer about the unknown outcome of that id.
+ * What a waiting run waits for: a signal of that name, a moment (milliseconds since 1970), an
+ * answer about the unknown outcome of that id, or a child of that id, which waits itself.
  */
 export type Wait =
-  { readonly signal: string } | { readonly until: number } | { readonly outcome: string };
+  | { readonly signal: string }
+  | { readonly until: number }
+  | { readonly outcome: string }
+  | { readonly run: string };
 
 /** A run seen from outside. Times are milliseconds since 1970. */
 export interface RunInfo {

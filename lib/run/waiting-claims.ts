@@ -11,7 +11,7 @@ import { closedError, type HoldfastError } from '../errors';
 import { PoolKeyspace } from '../keyspace';
 import type { PoolCore, Watcher } from '../types';
 import { type Claim, ClaimQueue } from './claim-queue';
-import { isFree, openUnlessTaken, runnableIds } from './claimable';
+import { isFree, openUnlessTaken, runnableIds, whoGoesOn } from './claimable';
 import { Journals } from './journals';
 import { ASLEEP_KEYSPACE, AWAKE_KEYSPACE, CALLED_KEYSPACE, momentKeyCodec } from './keys';
 import type { DurableRun } from './run';
@@ -97,7 +97,9 @@ export class WaitingClaims {
       for (const id of this.#heard) {
         if (!id.startsWith(prefix)) continue;
         this.#heard.delete(id);
-        if (!this.#broken.has(id) && isFree(this.#journals, id, problems)) return id;
+        if (this.#broken.has(id) || !isFree(this.#journals, id, problems)) continue;
+        const first = whoGoesOn(this.#journals, id, prefix);
+        if (first === id || isFree(this.#journals, first, problems)) return first;
       }
       if (this.#exhausted.has(prefix)) return undefined;
       for (const id of runnableIds(this.#journals, prefix, problems))

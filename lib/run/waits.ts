@@ -14,6 +14,7 @@ import { turn } from '../slices';
 import type { Wait } from './types';
 import { news } from './bell';
 import type { SignalEntry, WaitEntry } from './entries';
+import { Holder } from './holder';
 import type { Journals } from './journals';
 import type { KeptWait } from './kept';
 import { entriesOf, signalsOf, type EntryKey } from './keys';
@@ -50,8 +51,17 @@ export function isDue(journals: Journals, run: string, waits: readonly Wait[]): 
   return waits.some((wait) => {
     if ('until' in wait) return wait.until <= Date.now();
     if ('outcome' in wait) return journals.resolutions.has(wait.outcome);
+    if ('run' in wait) return hasMore(journals, wait.run);
     return firstPending(journals, run, wait.signal) !== undefined;
   });
+}
+
+/** Is a child there for its parent to go on with: it has ended, or may be driven? */
+function hasMore(journals: Journals, child: string): boolean {
+  const header = journals.headers.get(child);
+  if (header === undefined || header.status === 'finished') return true;
+  if (Holder.of(journals.pool).isAlive(journals.drivers.get(child), child)) return false;
+  return header.status === 'running' || isDue(journals, child, header.waits ?? []);
 }
 
 export async function waitForSignal(writer: JournalWriter, call: WaitCall): Promise<unknown> {

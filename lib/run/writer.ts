@@ -16,7 +16,7 @@ import { ring } from './bell';
 import type { DriverRecord, Entry, Epochs, RunHeader } from './entries';
 import { Holder } from './holder';
 import { isWithin, outerOf } from './identity';
-import { type Journals, waitedFor } from './journals';
+import { type Journals, momentOf, waitedFor } from './journals';
 import { entryKeyCodec, numbered, signalsFor } from './keys';
 
 /** Leaves out what the writer adds. */
@@ -27,6 +27,8 @@ export type NewEntry = Unwritten<Entry>;
 const RESULTS: readonly Entry['kind'][] = [
   ...(['step', 'decision', 'receipt', 'checkpoint', 'signal', 'child'] as const),
 ];
+
+const NO_WAITS: Wait[] = [];
 
 export interface AppendOptions {
   readonly sequence?: number;
@@ -42,6 +44,8 @@ export class JournalWriter {
   #next: number;
   #ended: HoldfastError | undefined;
   readonly #waits = new Map<string, Wait>();
+  /** Of no call that is under way: see `waitForChild`. */
+  readonly #childWaits = new Map<string, readonly Wait[]>();
   /** The calls under way that are no waits. */
   readonly #working = new Set<{ readonly call: string }>();
   /**
@@ -106,7 +110,8 @@ export class JournalWriter {
 
   /** What was under way within an attempt that is over keeps nothing waiting or busy. */
   forgetWithin(identity: string): void {
-    for (const call of this.#waits.keys()) if (isWithin(call, identity)) this.#waits.delete(call);
+    for (const waits of [this.#waits, this.#childWaits])
+      for (const call of waits.keys()) if (isWithin(call, identity)) waits.delete(call);
     for (const one of this.#working) if (isWithin(one.call, identity)) this.#working.delete(one);
   }
 
@@ -187,6 +192,23 @@ export class JournalWriter {
     await this.commit(fill, 'durable', sequence);
   }
 
+  /**
+   * A child, opened in that call, waits and is not driven here any more: if its parent is closed
+   * too, nobody need look at it before the child has something to do.
+   */
+  waitForChild(call: string, child: string, waits: readonly Wait[]): void {
+    if (this.#ended) return;
+    const until = momentOf(waits);
+    const own = [{ run: child }, ...(until === undefined ? [] : [{ until }])];
+    this.#childWaits.set(call, own);
+    this.#moved = false;
+  }
+
+  /** What must come before it has more to do; undefined where it has. */
+  get waitsFor(): readonly Wait[] | undefined {
+    return waitedFor(this.#header);
+  }
+
   /** For `also`: with that commit the run no longer waits for this. */
   stopWaiting(call: string): (batch: Batch) => void {
     return (batch) => {
@@ -255,6 +277,7 @@ export class JournalWriter {
       });
       batch.put(journals.headers, run, header);
       journals.ends(batch, run, waitedFor(this.#header));
+      journals.callsParent(batch, this.#header.parent);
       if (header.owner === undefined) journals.hasEnded(batch, run, ended);
       batch.put(journals.drivers, run, this.nobody());
       // What was signalled and never asked for goes with the run.
@@ -268,10 +291,13 @@ export class JournalWriter {
     return receipt;
   }
 
-  /** Stops driving: anybody may begin at once. `suspended`: nothing is left but to wait. */
-  close(suspended = false): void {
+  /**
+   * Stops driving: anybody may begin at once. `left`: nothing is left but to wait, or there is more
+   * to do whatever this driver knows.
+   */
+  close(left?: 'waits' | 'more'): void {
     if (this.#ended) return;
-    if (suspended) this.#moved = false;
+    if (left !== undefined) this.#moved = left === 'more';
     this.leave(closedError(this.run));
     if (this.journals.pool.closed || this.isReplaced()) return;
     try {
@@ -279,6 +305,7 @@ export class JournalWriter {
       batch.requireEqual(this.journals.driverTexts, this.run, this.#driverText);
       batch.put(this.journals.drivers, this.run, this.nobody());
       this.putHeader(batch, this.#epochs);
+      if (this.#header.status === 'running') this.journals.callsParent(batch, this.#header.parent);
       this.journals.pool.commitSync(batch, { durability: 'eventual' });
     } catch (error) {
       // Somebody else drives already, or the pool can't commit any more; in both cases there is
@@ -351,7 +378,7 @@ export class JournalWriter {
 
   /** What it waits for is there to be read beside other work too, but then nobody waits for it. */
   private putHeader(batch: Batch, epochs: RunHeader['epochs'] = undefined): void {
-    const waits = [...this.#waits.values()];
+    const waits = this.allWaits();
     const merely = waits.length > 0 && !this.#moved && !this.isBusyBeside();
     const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
     const before = waitedFor(this.#header);
@@ -365,9 +392,14 @@ export class JournalWriter {
     this.journals.waits(batch, this.run, before, waitedFor(this.#header));
   }
 
+  private allWaits(): Wait[] {
+    if (this.#waits.size === 0 && this.#childWaits.size === 0) return NO_WAITS;
+    return [...this.#waits.values(), ...[...this.#childWaits.values()].flat()];
+  }
+
   /** Does the header name other waits than there are? */
   private waitsOtherwise(): boolean {
-    return (this.#header.waits?.length ?? 0) !== this.#waits.size;
+    return (this.#header.waits?.length ?? 0) !== this.allWaits().length;
   }
 
   private learn(sequence: number, epoch: number): void {

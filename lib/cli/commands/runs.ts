@@ -176,6 +176,7 @@ function waitsText(pool: Holdfast, { id, waits, parked }: RunInfo): string {
 function waitText(wait: Wait): string {
   if ('signal' in wait) return `signal ${wait.signal}`;
   if ('until' in wait) return timeText(wait.until);
+  if ('run' in wait) return `run ${wait.run}`;
   return `outcome ${wait.outcome}`;
 }
 
