@@ -87,16 +87,16 @@ const openChild =
         if (there.header.parent !== writer.run) throw notItsChildError(writer.run, id);
         await writer.append(entry);
       }
-      return (await goOn(journals, id, there, options)).ofParent(driven).begun();
+      return (await goOn(journals, id, there, options, driven)).begun();
     }
     const forked = parent.recorded && forkOfChild(journals, writer.run, id, parent.recorded);
     if (forked) {
       await writer.append(entry, { also: forked });
-      return (await goOn(journals, id, lookUp(journals, id)!, options)).ofParent(driven).begun();
+      return (await goOn(journals, id, lookUp(journals, id)!, options, driven)).begun();
     }
     const commit: Commit = (fill) => writer.append(entry, { also: fill });
-    const made = await begin(journals, id, options, commit, { parent: writer.run });
-    return made.ofParent(driven).begun();
+    const made = await begin(journals, id, options, commit, { parent: writer.run }, driven);
+    return made.begun();
   };
 
 function lookUp(journals: Journals, id: string): Found | undefined {
@@ -141,6 +141,7 @@ async function begin(
   options: RunOptions,
   commit: Commit,
   belongs: Pick<RunHeader, 'parent' | 'owner'>,
+  driven?: RunParts['driven'],
 ): Promise<DurableRun> {
   const holder = Holder.of(journals.pool);
   const { input: given } = options;
@@ -159,7 +160,7 @@ async function begin(
   const writer = new JournalWriter(journals, id, driver, header, 1);
   writer.begun(receipt, 0);
   const run = { id, input, continued: false, uid: start.uid, kept: nothingKept(1) };
-  return new DurableRun({ ...run, ...ofDriver(journals, options, driver), writer });
+  return new DurableRun({ ...run, ...ofDriver(journals, options, driver), writer, driven });
 }
 
 async function goOn(
@@ -167,6 +168,7 @@ async function goOn(
   id: string,
   { header, before, stored }: Found,
   options: RunOptions,
+  driven?: RunParts['driven'],
 ): Promise<DurableRun> {
   const start = journals.first(id);
   if (start?.kind !== 'start') throw brokenError(id, 'no start');
@@ -195,7 +197,8 @@ async function goOn(
       unwritten,
     );
     writer.begun(driver.receipt);
-    return new DurableRun({ ...run, ...ofDriver(journals, options, driver.record), kept, writer });
+    const parts = ofDriver(journals, options, driver.record);
+    return new DurableRun({ ...run, ...parts, kept, writer, driven });
   } catch (error) {
     Holder.of(journals.pool).remove(id, driver.record);
     throw error;

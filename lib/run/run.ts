@@ -96,6 +96,8 @@ export interface RunParts {
   readonly result: unknown;
   readonly options: RunOptions;
   readonly openChild: OpenChild;
+  /** Of a child: tells its parent that it is driven here, and gives who is told when no more. */
+  readonly driven?: (() => ChildLeft) | undefined;
 }
 
 /** One call, numbered, with what is kept of it. */
@@ -123,7 +125,7 @@ export class DurableRun implements Run {
   #waited: string | undefined;
   /** Children that are driven here. */
   readonly #children = new Set<string>();
-  #left: ChildLeft | undefined;
+  readonly #left: ChildLeft | undefined;
   readonly #parts: RunParts;
   readonly #writer: JournalWriter | undefined;
   readonly #kept: KeptRun;
@@ -145,6 +147,7 @@ export class DurableRun implements Run {
     this.#status = parts.writer ? 'running' : 'finished';
     const driver = parts.writer ?? { ended: true };
     this.#root = { driver, within: '', calls: new Map(), outer: undefined };
+    if (parts.writer) this.#left = parts.driven?.();
     if (parts.writer)
       this.#hooks = new Hooks(this, parts.options.hooks, parts.writer, parts.kept, this.#root);
   }
@@ -167,12 +170,6 @@ export class DurableRun implements Run {
 
   get receipt(): CommitReceipt | undefined {
     return this.#writer?.receipt;
-  }
-
-  /** For the door, of a child: its parent is told when it is driven here no more. */
-  ofParent(driven: () => ChildLeft): this {
-    if (this.#writer) this.#left = driven();
-    return this;
   }
 
   /** For the door: what happens before the run is handed out. */

@@ -57,7 +57,9 @@ async function thread({ dist, path, ledger }) {
     while (!stop.signal.aborted) await drive(await pool.claim(options), ledger);
   };
   const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
-  const wrong = ended.find(({ reason }) => reason?.code !== 'ERR_HOLDFAST_ABORTED');
+  // One that was at a job when it was told to stop has ended without an error.
+  const failed = ended.filter(({ status }) => status === 'rejected');
+  const wrong = failed.find(({ reason }) => reason?.code !== 'ERR_HOLDFAST_ABORTED');
   if (wrong) throw wrong.reason;
   await pool.close();
   parentPort.close();

@@ -107,7 +107,8 @@ export async function runs(
     : pool.runInfo('trip')!.waits) {
     if ('signal' in wait) console.log(wait.signal);
     else if ('until' in wait) console.log(wait.until);
-    else console.log(wait.outcome);
+    else if ('outcome' in wait) console.log(wait.outcome);
+    else console.log(wait.run);
   }
   const { begun } = await pool.begin('job', {
     input: label,
