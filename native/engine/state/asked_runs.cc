@@ -40,7 +40,7 @@ Result<std::optional<Place>> AskedRuns::find(Bytes key, const IndexView& view) {
   const bool learns = is_worth_learning(&known, asked_before);
   known.stem = stem;
   known.is_known = false;
-  if (learns) HOLDFAST_TRY(learn(key, *found, view, &known));
+  if (learns) learn(key, *found, view, &known);
   return found;
 }
 
@@ -56,8 +56,9 @@ bool AskedRuns::is_worth_learning(Known* known, bool asked_before) {
   return known->passed++ >= known->pause;
 }
 
-Status AskedRuns::learn(Bytes key, const std::optional<Place>& place, const IndexView& view,
-                        Known* known) {
+// Of what cannot be read nothing is learnt: the commit does not need it.
+void AskedRuns::learn(Bytes key, const std::optional<Place>& place, const IndexView& view,
+                      Known* known) {
   learnt_++;
   known->was_of_use = false;
   known->low = key;
@@ -67,13 +68,12 @@ Status AskedRuns::learn(Bytes key, const std::optional<Place>& place, const Inde
   for (size_t i = 0; i < view.runs.size() && !place.has_value(); i++) {
     const std::unique_ptr<Cursor> cursor = view.runs[i]->cursor();
     cursor->seek(key);
-    HOLDFAST_TRY(cursor->take_status());
+    if (!cursor->take_status().is_ok()) return;
     if (!cursor->valid() || (known->has_end && cursor->key() >= known->end)) continue;
     known->end = cursor->key();
     known->has_end = true;
   }
   known->is_known = true;
-  return {};
 }
 
 }  // namespace holdfast

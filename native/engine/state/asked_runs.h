@@ -42,7 +42,7 @@ class AskedRuns {
   };
 
   static bool is_worth_learning(Known* known, bool asked_before);
-  Status learn(Bytes key, const std::optional<Place>& place, const IndexView& view, Known* known);
+  void learn(Bytes key, const std::optional<Place>& place, const IndexView& view, Known* known);
 
   std::array<Known, 64> known_;  // by the stem's last bits
   std::weak_ptr<Run> newest_;    // the run in front when they were learnt
