@@ -50,9 +50,17 @@ import { watchKeys, watchRegion } from './watch';
 const openPools = new Set<Pool>();
 
 // Registered once, when the first pool is opened. Nothing asynchronous runs any more, so it closes
-// on this thread.
+// on this thread. One that has failed does not keep the others' commits from being completed.
 function closeAll(): void {
-  for (const pool of openPools) pool.closeSync();
+  const failures: unknown[] = [];
+  for (const pool of openPools) {
+    try {
+      pool.closeSync();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 /** An open pool, without durable runs: `open` gives a `Holdfast`, which has those too. */

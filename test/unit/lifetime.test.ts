@@ -365,6 +365,23 @@ onEachMedium('lifetime', (place) => {
     pool.closeSync();
   });
 
+  test('process.exit with a pool that has failed completes the commits of the others', async () => {
+    const [failed, where] = [place.path(), place.path()];
+    const source = `const first = holdfast.openSync(process.argv[4], { medium: 'file' });
+      ${openThere}
+      first.keyspace('a').putSync('k', 1);
+      require('fs').rmSync(process.argv[4]);
+      const space = pool.keyspace('a');
+      for (let i = 0; i < 500; ++i) space.putSync('e' + i, i, { durability: 'eventual' });
+      for (let i = 0; i < 50; ++i) space.put('d' + i, i);
+      process.exit(3);`;
+    const { stderr } = await runChild(source, { args: [...args(where), failed] });
+    expect(stderr).toContain('ERR_HOLDFAST_IO'); // what became of the first is not passed over
+    const pool = openHere(where);
+    expect(pool.keyspace('a').count()).toBe(550);
+    pool.closeSync();
+  });
+
   test('an uncaught error ends the process, not the data', async () => {
     const where = place.path();
     const source = `${openThere} pool.keyspace('a').putSync('k', 1, { durability: 'eventual' }); throw new Error('on purpose');`;
