@@ -13,6 +13,7 @@ import { closedError, typeError } from './errors';
 import type { Encoded, NativeRange } from './native-binding';
 import { booleanOption, limitOption, optionsObject } from './options';
 import { copyToSlab, passOver, readLarge, slabOffset, slabValueBytes, slabWithRoom } from './slab';
+import { isWellFormed } from './texts';
 import type { Codec, RangeOptions } from './types';
 
 /**
@@ -30,7 +31,11 @@ export interface Bounds {
 const zero = Buffer.alloc(1);
 
 export function bytesOf(encoded: Encoded): Buffer {
-  if (typeof encoded === 'string') return Buffer.from(encoded, 'utf8');
+  if (typeof encoded === 'string') {
+    if (!isWellFormed(encoded))
+      throw typeError('The key has a lone surrogate, which UTF-8 cannot say; pass it as bytes');
+    return Buffer.from(encoded, 'utf8');
+  }
   if (!types.isUint8Array(encoded)) {
     throw typeError('A key codec must encode to a string or a Uint8Array');
   }

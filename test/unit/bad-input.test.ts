@@ -152,6 +152,11 @@ onEachMedium('bad input', (place) => {
     ]) {
       expect(await codeOf(() => space.get(key)), JSON.stringify(key)).toBe(invalid);
     }
+    // A text that was cut in the middle of a character finds nothing: that is said.
+    for (const bound of ['gte', 'gt', 'lte', 'lt', 'prefix'] as const)
+      expect(await codeOf(() => space.count({ [bound]: '\ud83d' })), bound).toBe(invalid);
+    expect(await codeOf(() => pool.watch({ keyspace: space, prefix: '\ud83d' }))).toBe(invalid);
+    expect(space.count({ prefix: '\ufffd', lt: '\uffff' })).toBe(0);
     expect(await codeOf(() => pool.backup(`${pool.path}\ud800`))).toBe(invalid);
     const run = await pool.run('labelled');
     expect(await codeOf(() => run.checkpoint(1, { label: 'x\ud800' }))).toBe(invalid);
