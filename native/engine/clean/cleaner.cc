@@ -19,6 +19,7 @@ constexpr size_t kLookedUpTogether =
     16384;  // operations of victims: less than a megabyte of memory
 constexpr uint64_t kRoundBytes =
     8 * kMiB;  // moved in one round at most: a commit that waits for room waits for one
+constexpr uint64_t kNewerShare = 3;  // newer runs may take a third of what is free
 constexpr int kDesperateRounds = 8;  // after so many fruitless ones what can be merged is merged
 constexpr int kMostFruitless =
     256;  // in all: what is carried round is kept for the feed again, which gives way each time
@@ -331,6 +332,9 @@ bool Cleaner::reclaim(uint64_t wanted_free) {
     } else if (folded) {
       merger_.go_on(fruitless == 0 ? merger_.due() : UINT64_MAX);
     }
+    // What is carried takes new entries in the index, of small values more than is won, and a merge
+    // of very many of them might not find room any more.
+    if (merger_.newer_bytes() * kNewerShare > room_.free_now()) (void)merger_.merge_all().is_ok();
     room_.set_desperate(desperate);
     const bool cleaned =
         clean(room_for_moves(), desperate ? 0 : lacking + 2 * medium_.info().segment_unit);

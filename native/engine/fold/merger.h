@@ -1,11 +1,12 @@
 // Merge: neighbouring runs become one, a few tables at a time.
 //
-// Merged tables take the place of the oldest input's, from the lowest key upward; the newer inputs
-// stay in front of them to the end and say of the keys that are merged already what the merged
-// tables say. So after each switch (a fold block and a root) the index says what it said before,
-// and the tables that were replaced are given back: beyond its inputs a merge needs room for a few
-// tables, never for their whole size. It goes on in steps, folds and cleaning in between: they only
-// add newer runs in front.
+// Merged tables take the place of the oldest input's, from the lowest key upward. The newer inputs
+// lose the tables that are merged whole; what is left of them stays in front and says of the keys
+// that are merged already what the merged tables say. So after each switch (a fold block and a
+// root) the index says what it said before, and the tables that were replaced are given back:
+// beyond its inputs a merge needs room for a few tables (of each newer input the one it is in the
+// middle of), never for their whole size. It goes on in steps, folds and cleaning in between: they
+// only add newer runs in front.
 //
 // Under the maintenance lock, but what is atomic. What a reopen sees: the tables as of the last
 // switch. A merge that was cut short, by a crash or for want of room, keeps what was switched; what
@@ -19,6 +20,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -53,6 +55,7 @@ class Merger {
   // So many runs that the next fold, which looks through all of them, should wait for a merge; or
   // so much to merge that there would be so many soon, and folds then wait for long.
   bool crowded() const;
+  uint64_t newer_bytes() const;  // of all runs but the oldest: what merging them all may give back
   void note_due(uint64_t entries) { due_ += entries; }
   uint64_t due() const { return due_; }  // entries that merging is behind by
 
@@ -64,11 +67,21 @@ class Merger {
   struct Work;
   size_t newest_free() const;  // so many of the newest runs no merge under way has
   size_t choose() const;
-  size_t mergeable(size_t count);
+  struct Plan {
+    size_t count;  // of the newest runs
+    uint64_t table_bytes, stretch;
+    bool tight;
+  };
+  Plan usual_plan(size_t count);
+  Plan tight_plan();
   void begin(size_t count);
   Status step(uint64_t* entries);
-  Status switch_when_due();
-  Status switch_merged(bool all);
+  Status switch_at_end();
+  Status switch_anywhere();
+  void pass_all_before(std::string end);
+  Status leaves_enough();
+  Status switch_merged(bool all, const std::vector<TableRef>& rest);
+  void end_newest();
   void note_unswitched();
 
   Medium& medium_;
@@ -79,7 +92,8 @@ class Merger {
   std::vector<std::unique_ptr<Work>> works_;  // oldest first; only the last goes on
   uint64_t due_ = 0;
   bool hurried_ = false;
-  uint64_t lacked_room_ = UINT64_MAX;  // inputs of so many bytes did not find room for their tables
+  // Inputs of so many bytes did not find room for their tables.
+  uint64_t lacked_room_ = UINT64_MAX, lacked_though_tight_ = UINT64_MAX;
   // Of tables merged and not yet switched in, as of the last step; merges that came to their end.
   std::atomic<uint64_t> unswitched_bytes_{0}, ended_{0};
 };

@@ -66,7 +66,41 @@ bool looks_up_all(Pool& pool, const Model& model) {
   return true;
 }
 
+// A run with every `step`th key from `first` on.
+void add_run(Pool& pool, uint64_t first, uint64_t step, uint64_t entries) {
+  Batch batch;
+  for (uint64_t i = 0; i < entries; i++) {
+    REQUIRE(batch.put(numbered_key(first + i * step), "value").is_ok());
+    if (batch.operations() < 500 && i + 1 < entries) continue;
+    REQUIRE(pool.commit(batch, CommitMode::kEventual).is_ok());
+    batch.clear();
+  }
+  REQUIRE(pool.fold().is_ok());
+}
+
 }  // namespace
+
+TEST_CASE("merge: beside its inputs it takes a few tables, also where the newer inputs are large") {
+  // Keys of the newer runs between those of the oldest; all behind them.
+  for (const bool between : {true, false}) {
+    CAPTURE(between);
+    const Scratch scratch = Scratch::quick();
+    uint64_t most = 0;
+    std::shared_ptr<Pool> pool = open_pool(scratch.path("p"), quiet_options());
+    const AtEachSwitch at([&] { most = std::max(most, pool->stats().index_bytes); });
+    for (uint64_t run = 0; run < 3; run++)
+      add_run(*pool, between ? run : run * 100'000, between ? 3 : 1, 100'000);
+    REQUIRE(pool->stats().runs == 3);
+    const uint64_t before = pool->stats().index_bytes;
+    REQUIRE(pool->compact().is_ok());
+    REQUIRE(pool->stats().runs == 1);
+    MESSAGE(before << " bytes of index before, " << most << " at most");
+    CHECK(most <= before + before / 3);  // two thirds when the newer inputs stayed to the end
+    CHECK(contents(*pool).size() == 300'000);
+    CHECK(damages(*pool) == std::vector<std::string>());
+    REQUIRE(pool->close().is_ok());
+  }
+}
 
 TEST_CASE("merge: at each switch all keys are found, and in what a crash leaves there") {
   const Scratch scratch = Scratch::quick();
