@@ -31,6 +31,9 @@ export class Candidates {
     for (const [run, said] of journals.called.range()) this.#called.set(run, said);
     for (const { at, run } of journals.asleep.keys({ lt: { at: this.#now + 1, run: '' } }))
       this.#over.set(run, [...(this.#over.get(run) ?? []), at]);
+    for (const run of [...this.#over.keys()])
+      for (const parent of parentsOf(journals, run))
+        if (!this.#over.has(parent)) this.#over.set(parent, []);
     this.#others = [...new Set([...this.#called.keys(), ...this.#over.keys()])]
       .map(placed)
       .sort(compare);
@@ -81,6 +84,13 @@ export class Candidates {
       if (!isConflict(error)) throw error;
     }
   }
+}
+
+/** They may wait for it. */
+function* parentsOf({ headers }: Journals, run: string): Iterable<string> {
+  if (!run.includes('/')) return;
+  const parentOf = (id: string) => readable(() => headers.get(id))?.parent;
+  for (let id = parentOf(run); id !== undefined; id = parentOf(id)) yield id;
 }
 
 /** One whose moment cannot be read is to be looked at, and keeps nobody from those behind it. */

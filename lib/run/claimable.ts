@@ -2,9 +2,9 @@
 import { HoldfastError } from '../errors';
 import type { PoolCore } from '../types';
 import { Candidates } from './candidates';
-import { Holder } from './holder';
-import type { Journals } from './journals';
-import { isDriven, isReady } from './list';
+import { Holder, isDriven } from './holder';
+import { hasDrivenChild, type Journals } from './journals';
+import { isReady } from './list';
 import { openRun } from './open';
 import type { DurableRun } from './run';
 import type { RunOptions } from './types';
@@ -30,7 +30,7 @@ export function* runnableIds(
     for (const id of candidates.ids({ prefix, ...(after !== undefined && { gt: after }) })) {
       if (!isFree(journals, id, problems, candidates)) continue;
       const first = whoGoesOn(journals, id, prefix);
-      if (first !== id && !isFree(journals, first, problems)) continue;
+      if (first === undefined || (first !== id && !isFree(journals, first, problems))) continue;
       rounds.set(journals, { candidates, after: id });
       yield first;
     }
@@ -50,7 +50,7 @@ export function isFree(
     if (Holder.of(journals.pool).holds(id) || isDriven(journals, id)) return false;
     const header = journals.headers.get(id);
     if (header !== undefined && isReady(journals, id, header)) return true;
-    candidates?.strikeOff(id, header);
+    if (!hasDrivenChild(journals, header?.waits)) candidates?.strikeOff(id, header);
   } catch (error) {
     if (!isOfOneRun(error)) throw error;
     problems.push(error);
@@ -59,17 +59,22 @@ export function isFree(
 }
 
 /**
- * Who is to go on where a run may: its parent, where that waits for it and nobody drives it, and so
- * on, of those whose ids begin with `prefix`.
+ * Who is to go on where a run may: its parent, where that may go on too and nobody drives it, and
+ * so on, of those whose ids begin with `prefix`. Undefined: its parent is driven, and comes to it.
  */
-export function whoGoesOn(journals: Journals, id: string, prefix: string): string {
+export function whoGoesOn(journals: Journals, id: string, prefix: string): string | undefined {
   let first = id;
   for (;;) {
     const parent = readable(() => journals.headers.get(first))?.parent;
     if (parent === undefined || !parent.startsWith(prefix)) return first;
-    const waits = readable(() => journals.headers.get(parent))?.waits ?? [];
-    const isAwaited = waits.some((wait) => 'run' in wait && wait.run === first);
-    if (!isAwaited || isDriven(journals, parent)) return first;
+    const header = readable(() => journals.headers.get(parent));
+    if (header === undefined || header.status === 'finished') return first;
+    const driver = journals.drivers.get(parent);
+    if (Holder.of(journals.pool).isAlive(driver, parent)) {
+      const openedBy = journals.drivers.get(first)?.parent;
+      return openedBy !== undefined && openedBy < driver!.token ? undefined : first;
+    }
+    if (!isReady(journals, parent, header)) return first;
     first = parent;
   }
 }

@@ -49,6 +49,11 @@ export interface RunHeader {
 export interface DriverRecord {
   readonly token: number;
   readonly holder: string;
+  /**
+   * Its parent opened it last, as the driver of that token, and has not closed it: each later
+   * driver of the parent comes to it again. Older releases leave it out.
+   */
+  readonly parent?: number;
 }
 
 interface Common {

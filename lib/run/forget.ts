@@ -17,7 +17,7 @@ import type { PoolCore } from '../types';
 import { Belonging, type Going, type Reason } from './belonging';
 import { ownerOf } from './checkpoints';
 import { endedBefore, listEnded, listMissed } from './ended';
-import { isDriven } from './list';
+import { isDriven } from './holder';
 import { Journals } from './journals';
 import { checkIdText, type MomentKey } from './keys';
 import { effectsOf, removalOf } from './removal';

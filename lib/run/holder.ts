@@ -163,6 +163,15 @@ export class Holder {
   }
 }
 
+interface Drivers {
+  readonly pool: PoolCore;
+  readonly drivers: Keyspace<string, DriverRecord>;
+}
+
+export function isDriven({ pool, drivers }: Drivers, run: string): boolean {
+  return Holder.of(pool).isAlive(drivers.get(run), run);
+}
+
 function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);
 }

@@ -12,6 +12,7 @@ import type {
   RunHeader,
 } from './entries';
 import { entryCodec } from './entry-codec';
+import { isDriven } from './holder';
 import {
   ASLEEP_KEYSPACE,
   AWAKE_KEYSPACE,
@@ -169,6 +170,8 @@ export class Journals {
     const until = momentOf(now);
     if (now === undefined) batch.put(this.awake, run, 0);
     else batch.delete(this.awake, run);
+    // No commit tells that somebody has died.
+    if (now !== undefined && hasDrivenChild(this, now)) batch.put(this.called, run, randomBytes(8));
     if (until === undefined) return;
     batch.put(this.asleep, { at: until, run }, new Uint8Array());
     this.keepSleepersApart(batch);
@@ -247,6 +250,11 @@ export function endedKey(run: string, at: number): MomentKey {
 /** What must come before somebody claims the run: of one that does more than wait, nothing. */
 export function waitedFor({ status, waits }: RunHeader): readonly Wait[] | undefined {
   return status === 'waiting' ? waits : undefined;
+}
+
+/** Of what it waits for: is a child driven now? */
+export function hasDrivenChild(journals: Journals, waits: readonly Wait[] = []): boolean {
+  return waits.some((wait) => 'run' in wait && isDriven(journals, wait.run));
 }
 
 /** The first of those that it sleeps until. */

@@ -4,7 +4,7 @@ import { booleanOption, limitOption, optionsObject } from '../options';
 import type { RunInfo, RunsOptions } from './types';
 import type { PoolCore } from '../types';
 import type { RunHeader } from './entries';
-import { Holder } from './holder';
+import { Holder, isDriven } from './holder';
 import { Journals, waitedFor } from './journals';
 import { Candidates } from './candidates';
 import { checkIdText, checkRunId } from './keys';
@@ -99,10 +99,6 @@ export function isReady(journals: Journals, id: string, header: RunHeader): bool
   if (header.format !== 1) checkFormat(id, header);
   if (header.status === 'finished' || header.owner !== undefined) return false;
   return header.status === 'running' || isDue(journals, id, header.waits ?? []);
-}
-
-export function isDriven(journals: Journals, id: string): boolean {
-  return Holder.of(journals.pool).isAlive(journals.drivers.get(id), id);
 }
 
 function infoOf(journals: Journals, id: string, header: RunHeader): RunInfo {

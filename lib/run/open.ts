@@ -23,7 +23,7 @@ import { putNewRun } from './new-run';
 import { ownCopy } from './own-copy';
 import { checkMs } from './retry';
 import { checkCompensations } from './rollback';
-import { DurableRun, type OpenChild, type RunParts } from './run';
+import { DurableRun, type OpenChild, type ParentOfChild, type RunParts } from './run';
 import { JournalWriter } from './writer';
 
 /** What is known of a run before it is driven. */
@@ -73,7 +73,7 @@ const openChild =
   (journals: Journals): OpenChild =>
   async (id, given, parent): Promise<Run> => {
     const options = checkOptions(given);
-    const { writer, name, occurrence, within, driven } = parent;
+    const { writer, name, occurrence, within } = parent;
     const entry = {
       kind: 'child' as const,
       name,
@@ -87,17 +87,39 @@ const openChild =
         if (there.header.parent !== writer.run) throw notItsChildError(writer.run, id);
         await writer.append(entry);
       }
-      return (await goOn(journals, id, there, options, driven)).begun();
+      return (await goOnWithChild(journals, id, there, options, parent)).begun();
     }
     const forked = parent.recorded && forkOfChild(journals, writer.run, id, parent.recorded);
     if (forked) {
       await writer.append(entry, { also: forked });
-      return (await goOn(journals, id, lookUp(journals, id)!, options, driven)).begun();
+      return (await goOn(journals, id, lookUp(journals, id)!, options, parent)).begun();
     }
     const commit: Commit = (fill) => writer.append(entry, { also: fill });
-    const made = await begin(journals, id, options, commit, { parent: writer.run }, driven);
+    const made = await begin(journals, id, options, commit, { parent: writer.run }, parent);
     return made.begun();
   };
+
+/** Behind whoever else drives it: what that one leaves is there for the parent. */
+async function goOnWithChild(
+  journals: Journals,
+  id: string,
+  there: Found,
+  options: RunOptions,
+  parent: ParentOfChild,
+): Promise<DurableRun> {
+  for (let found = there; ;) {
+    try {
+      return await goOn(journals, id, found, options, parent);
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_RUN_ACTIVE')
+        throw error;
+      await parent.untilLeft(error);
+    }
+    const now = lookUp(journals, id);
+    if (!now) throw brokenError(id, 'no longer that');
+    found = now;
+  }
+}
 
 function lookUp(journals: Journals, id: string): Found | undefined {
   // In this order: what changes the header in between changes the driver's record too, and is
@@ -141,11 +163,11 @@ async function begin(
   options: RunOptions,
   commit: Commit,
   belongs: Pick<RunHeader, 'parent' | 'owner'>,
-  driven?: RunParts['driven'],
+  parent?: ParentOfChild,
 ): Promise<DurableRun> {
   const holder = Holder.of(journals.pool);
   const { input: given } = options;
-  const driver: DriverRecord = { token: 1, holder: holder.id };
+  const driver: DriverRecord = { token: 1, holder: holder.id, ...drivenBy(parent) };
   let made!: ReturnType<typeof putNewRun>;
   let input: unknown;
   const receipt = await taking(holder, id, driver, () =>
@@ -160,7 +182,7 @@ async function begin(
   const writer = new JournalWriter(journals, id, driver, header, 1);
   writer.begun(receipt, 0);
   const run = { id, input, continued: false, uid: start.uid, kept: nothingKept(1) };
-  return new DurableRun({ ...run, ...ofDriver(journals, options, driver), writer, driven });
+  return new DurableRun({ ...run, ...ofDriver(journals, options, driver), writer, parent });
 }
 
 async function goOn(
@@ -168,7 +190,7 @@ async function goOn(
   id: string,
   { header, before, stored }: Found,
   options: RunOptions,
-  driven?: RunParts['driven'],
+  parent?: ParentOfChild,
 ): Promise<DurableRun> {
   const start = journals.first(id);
   if (start?.kind !== 'start') throw brokenError(id, 'no start');
@@ -183,7 +205,7 @@ async function goOn(
     const parts = { ...ofDriver(journals, options, before), result: end.result };
     return new DurableRun({ ...run, ...parts, kept: nothingKept(0) });
   }
-  const driver = await takeOver(journals, id, { header, before, stored });
+  const driver = await takeOver(journals, id, { header, before, stored }, parent);
   try {
     // Read only now: since that commit nobody else can add to the journal.
     const kept = gatherAll((run) => journals.read(run), id);
@@ -198,18 +220,24 @@ async function goOn(
     );
     writer.begun(driver.receipt);
     const parts = ofDriver(journals, options, driver.record);
-    return new DurableRun({ ...run, ...parts, kept, writer, driven });
+    return new DurableRun({ ...run, ...parts, kept, writer, parent });
   } catch (error) {
     Holder.of(journals.pool).remove(id, driver.record);
     throw error;
   }
 }
 
-async function takeOver(journals: Journals, id: string, { header, before, stored }: Found) {
+async function takeOver(
+  journals: Journals,
+  id: string,
+  { header, before, stored }: Found,
+  parent?: ParentOfChild,
+) {
   const { pool, drivers, headers } = journals;
   const holder = Holder.of(pool);
   if (holder.isAlive(before, id)) throw activeError(id);
-  const record: DriverRecord = { token: before.token + 1, holder: holder.id };
+  const token = before.token + 1;
+  const record: DriverRecord = { token, holder: holder.id, ...drivenBy(parent) };
   const now = drivenAgain(header, before);
   const batch = pool.batch();
   if (stored) {
@@ -219,11 +247,18 @@ async function takeOver(journals: Journals, id: string, { header, before, stored
   } else batch.requireEqual(drivers, id, before);
   batch.put(drivers, id, record);
   if (header.status === 'waiting') journals.takes(batch, id, header.waits);
+  // That waits for it, perhaps, and is looked at while somebody drives it who may die.
+  if (!parent) journals.callsParent(batch, header.parent);
   if (header.status === 'waiting' || header.waits || now.failed !== header.failed)
     batch.put(headers, id, now);
   holder.vouch(batch);
   const receipt = await taking(holder, id, record, () => pool.commit(batch));
   return { record, receipt, header: now };
+}
+
+/** Who drives the parent anew does not come to a child again that was opened in a step. */
+function drivenBy(parent: ParentOfChild | undefined): Pick<DriverRecord, 'parent'> {
+  return parent && parent.within === '' ? { parent: parent.writer.driver.token } : {};
 }
 
 /** What a run waits for is said again when its code asks again. */

@@ -18,7 +18,6 @@ import type {
   ToolContext,
   ToolOptions,
   ToolSafety,
-  Wait,
   WaitOptions,
 } from './types';
 import {
@@ -63,25 +62,24 @@ import { checkMs, limitsOf } from './retry';
 import { compensationOf, Compensations } from './rollback';
 import { callStep } from './step';
 import { callTool, type Called } from './tool';
-import { sleepUntil, waitForSignal, type WaitCall } from './waits';
-import type { JournalWriter } from './writer';
+import { sleepUntil, waitForOther, waitForSignal, type WaitCall } from './waits';
+import type { ChildLeft, JournalWriter } from './writer';
 
 /** Opens a run whose parent's journal says so in the same commit. */
-export type OpenChild = (
-  id: string,
-  options: RunOptions,
-  parent: {
-    writer: JournalWriter;
-    name: string;
-    occurrence: number;
-    within: string;
-    recorded: ChildEntry | undefined;
-    driven: () => ChildLeft;
-  },
-) => Promise<Run>;
+export type OpenChild = (id: string, options: RunOptions, parent: ParentOfChild) => Promise<Run>;
 
-/** A child is no longer driven here; for what it waits, if it does. */
-type ChildLeft = (waits: readonly Wait[] | undefined) => void;
+/** What the door is told of the run that opens a child. */
+export interface ParentOfChild {
+  readonly writer: JournalWriter;
+  readonly name: string;
+  readonly occurrence: number;
+  readonly within: string;
+  readonly recorded: ChildEntry | undefined;
+  /** The child is driven here; gives who is told when it is no more. */
+  readonly driven: () => ChildLeft;
+  /** Until nobody else drives it. Throws `active` where it is driven here. */
+  readonly untilLeft: (active: HoldfastError) => Promise<void>;
+}
 
 export interface RunParts {
   readonly id: string;
@@ -96,8 +94,8 @@ export interface RunParts {
   readonly result: unknown;
   readonly options: RunOptions;
   readonly openChild: OpenChild;
-  /** Of a child: tells its parent that it is driven here, and gives who is told when no more. */
-  readonly driven?: (() => ChildLeft) | undefined;
+  /** Of a child that its parent opened. */
+  readonly parent?: ParentOfChild | undefined;
 }
 
 /** One call, numbered, with what is kept of it. */
@@ -123,8 +121,6 @@ export class DurableRun implements Run {
   #closed = false;
   #ending = false;
   #waited: string | undefined;
-  /** Children that are driven here. */
-  readonly #children = new Set<string>();
   readonly #left: ChildLeft | undefined;
   readonly #parts: RunParts;
   readonly #writer: JournalWriter | undefined;
@@ -147,7 +143,7 @@ export class DurableRun implements Run {
     this.#status = parts.writer ? 'running' : 'finished';
     const driver = parts.writer ?? { ended: true };
     this.#root = { driver, within: '', calls: new Map(), outer: undefined };
-    if (parts.writer) this.#left = parts.driven?.();
+    if (parts.writer) this.#left = parts.parent?.driven();
     if (parts.writer)
       this.#hooks = new Hooks(this, parts.options.hooks, parts.writer, parts.kept, this.#root);
   }
@@ -297,15 +293,17 @@ export class DurableRun implements Run {
     checkRunId(childId);
     const { identity, kept, ...named } = this.next<KeptMark>('child', id, 'child');
     const recorded = kept?.entry.kind === 'child' ? kept.entry : undefined;
-    const driven = (): ChildLeft => {
-      this.#children.add(childId);
-      return (waits) => {
-        this.#children.delete(childId);
-        if (waits) writer.waitForChild(identity, childId, waits);
-      };
+    const driven = (): ChildLeft => writer.drivesChild(identity, childId);
+    const untilLeft = (active: HoldfastError): Promise<void> => {
+      if (writer.isDrivingChild(childId)) throw active;
+      const suspendAt = performance.now() + (this.#parts.options.suspendAfter ?? Infinity);
+      const suspend = (): void => this.end(id);
+      const call = { identity, ...named, kept: undefined, suspendAt, signal: undefined, suspend };
+      return waitForOther(writer, call, childId);
     };
-    const parent = { writer, ...plain(named), within: named.within, recorded, driven };
-    return (await this.#parts.openChild(childId, options, parent)) as Run<I, S, R>;
+    const parent = { writer, ...named, recorded, driven, untilLeft };
+    const opening = (): Promise<Run> => this.#parts.openChild(childId, options, parent);
+    return (await writer.working(identity, opening)) as Run<I, S, R>;
   }
 
   async checkpoint(state: unknown, given?: CheckpointOptions): Promise<CheckpointReceipt> {
@@ -350,7 +348,7 @@ export class DurableRun implements Run {
       this.#status = 'finished';
       this.#result = result;
       this.#closed = true;
-      this.#left?.(undefined);
+      this.#left?.(false);
       return receipt;
     } finally {
       this.#ending = false;
@@ -363,7 +361,7 @@ export class DurableRun implements Run {
     const moment = until === undefined ? undefined : momentOption('until', until);
     const receipt = await writer.park(why === undefined ? undefined : textOf(why), moment);
     this.#closed = true;
-    this.#left?.(moment === undefined ? [] : [{ until: moment }]);
+    this.#left?.(true);
     return receipt;
   }
 
@@ -380,9 +378,9 @@ export class DurableRun implements Run {
     if (this.#closed) return;
     this.#closed = true;
     this.#waited = waited;
-    const more = this.#children.size > 0 ? 'more' : undefined;
+    const more = this.#writer?.isDrivingChild() ? 'more' : undefined;
     this.#writer?.close(waited === undefined ? more : 'waits');
-    this.#left?.(this.#writer?.waitsFor);
+    this.#left?.(this.#writer?.waits ?? false);
   }
 
   /** `rest`: fn and options, with or without arguments before them. */

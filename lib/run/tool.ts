@@ -165,6 +165,8 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
     try {
       result = await attemptOnce(way, attempt);
     } catch (error) {
+      // A child within it waits, and was closed: so will this run be, and nothing has failed.
+      if (isSuspended(error)) throw error;
       const never = saysNeverHappened(error);
       await recordFailure(way, attempt, performance.now() - begun, never, textOf(error));
       const failed = attempt - first + 1;
@@ -345,6 +347,10 @@ async function recordFailure<A, R>(
 
 function isAborted(error: unknown): boolean {
   return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_ABORTED';
+}
+
+function isSuspended(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_SUSPENDED';
 }
 
 function saysNeverHappened(error: unknown): boolean {

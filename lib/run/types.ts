@@ -296,7 +296,8 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
   /**
    * Begins or continues a run of its own that belongs to this one, with the id `<this id>/<id>`. In
    * a fork: a child that existed at the fork's checkpoint shares what it had done by then, and is
-   * finished if that was.
+   * finished if that was. While somebody else drives the child this waits, as for a signal: with
+   * the run's `suspendAfter`, if it has one.
    */
   child<I = unknown, S = unknown, R = unknown>(
     id: string,
@@ -343,7 +344,8 @@ export interface Run<Input = unknown, State = unknown, Result = unknown> extends
 
 /**
  * What a waiting run waits for: a signal of that name, a moment (milliseconds since 1970), an
- * answer about the unknown outcome of that id, or a child of that id, which waits itself.
+ * answer about the unknown outcome of that id, or a child of that id, which waits itself or is
+ * driven.
  */
 export type Wait =
   | { readonly signal: string }

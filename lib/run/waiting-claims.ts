@@ -99,6 +99,7 @@ export class WaitingClaims {
         this.#heard.delete(id);
         if (this.#broken.has(id) || !isFree(this.#journals, id, problems)) continue;
         const first = whoGoesOn(this.#journals, id, prefix);
+        if (first === undefined) continue;
         if (first === id || isFree(this.#journals, first, problems)) return first;
       }
       if (this.#exhausted.has(prefix)) return undefined;

@@ -14,7 +14,7 @@ import { turn } from '../slices';
 import type { Wait } from './types';
 import { news } from './bell';
 import type { SignalEntry, WaitEntry } from './entries';
-import { Holder } from './holder';
+import { isDriven } from './holder';
 import type { Journals } from './journals';
 import type { KeptWait } from './kept';
 import { entriesOf, signalsOf, type EntryKey } from './keys';
@@ -22,6 +22,7 @@ import type { JournalWriter } from './writer';
 
 /** How soon a wait that is to suspend its run looks whether the calls beside it have ended. */
 const LOOK_AGAIN_MS = 20;
+const LOOK_FOR_DEATHS_MS = 1000;
 
 export interface WaitCall {
   readonly identity: string;
@@ -60,7 +61,7 @@ export function isDue(journals: Journals, run: string, waits: readonly Wait[]): 
 function hasMore(journals: Journals, child: string): boolean {
   const header = journals.headers.get(child);
   if (header === undefined || header.status === 'finished') return true;
-  if (Holder.of(journals.pool).isAlive(journals.drivers.get(child), child)) return false;
+  if (isDriven(journals, child)) return false;
   return header.status === 'running' || isDue(journals, child, header.waits ?? []);
 }
 
@@ -81,6 +82,20 @@ export async function waitForSignal(writer: JournalWriter, call: WaitCall): Prom
       // Once more: it may have come in between.
     } else await untilNews(writer, call, Infinity);
   }
+}
+
+/** Until nobody else drives that child. */
+export async function waitForOther(
+  writer: JournalWriter,
+  call: WaitCall,
+  child: string,
+): Promise<void> {
+  while (isDriven(writer.journals, child)) {
+    if (!writer.isWaiting(call.identity)) await writer.wait(call.identity, { run: child });
+    // That its driver's thread or lease ended is told by nothing.
+    else await untilNews(writer, call, LOOK_FOR_DEATHS_MS);
+  }
+  await writer.noteWaits(call.identity);
 }
 
 /**

@@ -16,7 +16,7 @@ import { ring } from './bell';
 import type { DriverRecord, Entry, Epochs, RunHeader } from './entries';
 import { Holder } from './holder';
 import { isWithin, outerOf } from './identity';
-import { type Journals, momentOf, waitedFor } from './journals';
+import { type Journals, waitedFor } from './journals';
 import { entryKeyCodec, numbered, signalsFor } from './keys';
 
 /** Leaves out what the writer adds. */
@@ -29,6 +29,11 @@ const RESULTS: readonly Entry['kind'][] = [
 ];
 
 const NO_WAITS: Wait[] = [];
+
+type ChildWait = Extract<Wait, { run: string }>;
+
+/** A child is no longer driven here; does it wait for something? */
+export type ChildLeft = (waits: boolean) => void;
 
 export interface AppendOptions {
   readonly sequence?: number;
@@ -44,8 +49,10 @@ export class JournalWriter {
   #next: number;
   #ended: HoldfastError | undefined;
   readonly #waits = new Map<string, Wait>();
-  /** Of no call that is under way: see `waitForChild`. */
-  readonly #childWaits = new Map<string, readonly Wait[]>();
+  /** Children that wait, by the calls that opened them, which are under way no more. */
+  readonly #childWaits = new Map<string, ChildWait>();
+  /** Children that are driven here. */
+  readonly #driven = new Map<string, ChildWait>();
   /** The calls under way that are no waits. */
   readonly #working = new Set<{ readonly call: string }>();
   /**
@@ -193,20 +200,30 @@ export class JournalWriter {
   }
 
   /**
-   * A child, opened in that call, waits and is not driven here any more: if its parent is closed
-   * too, nobody need look at it before the child has something to do.
+   * A child, opened in that call, is driven here until what is returned is called. If it waits then
+   * and its parent is closed too, nobody need look at it before the child has something to do.
    */
-  waitForChild(call: string, child: string, waits: readonly Wait[]): void {
-    if (this.#ended) return;
-    const until = momentOf(waits);
-    const own = [{ run: child }, ...(until === undefined ? [] : [{ until }])];
-    this.#childWaits.set(call, own);
-    this.#moved = false;
+  drivesChild(call: string, child: string): ChildLeft {
+    const wait = { run: child };
+    this.#childWaits.delete(call);
+    this.#driven.set(call, wait);
+    return (waits) => {
+      this.#driven.delete(call);
+      if (!waits || this.#ended) return;
+      this.#childWaits.set(call, wait);
+      this.#moved = false;
+    };
   }
 
-  /** What must come before it has more to do; undefined where it has. */
-  get waitsFor(): readonly Wait[] | undefined {
-    return waitedFor(this.#header);
+  /** That one, or any. */
+  isDrivingChild(child?: string): boolean {
+    for (const { run } of this.#driven.values()) if (run === (child ?? run)) return true;
+    return false;
+  }
+
+  /** Must something come before it has more to do? */
+  get waits(): boolean {
+    return waitedFor(this.#header) !== undefined;
   }
 
   /** For `also`: with that commit the run no longer waits for this. */
@@ -238,14 +255,25 @@ export class JournalWriter {
   occupy(call: string): () => void {
     const one = { call };
     this.#working.add(one);
-    return () => void this.#working.delete(one);
+    return () => {
+      // The code has heard of it, and has something to do.
+      if (this.#working.delete(one) && !this.isAroundWait(call)) this.#moved = true;
+    };
   }
 
-  /** Is a call under way other than the waits and those that they are made in? */
+  /** Was a wait made in that call, of this run or of a child of its? */
+  private isAroundWait(call: string): boolean {
+    for (const waits of [this.#waits, this.#childWaits])
+      for (const each of waits.keys()) if (isWithin(each, call)) return true;
+    return false;
+  }
+
+  /** Is a call under way other than those that wait and those that they are made in? */
   isBusyBeside(): boolean {
     const outer = new Set<string>();
     for (const call of this.#waits.keys()) for (const each of outerOf(call)) outer.add(each);
-    for (const { call } of this.#working) if (!outer.has(call)) return true;
+    for (const { call } of this.#working)
+      if (!outer.has(call) && !this.#waits.has(call)) return true;
     return false;
   }
 
@@ -303,9 +331,11 @@ export class JournalWriter {
     try {
       const batch = this.journals.pool.batch();
       batch.requireEqual(this.journals.driverTexts, this.run, this.#driverText);
-      batch.put(this.journals.drivers, this.run, this.nobody());
       this.putHeader(batch, this.#epochs);
-      if (this.#header.status === 'running') this.journals.callsParent(batch, this.#header.parent);
+      const isFree = this.#header.status === 'running';
+      // Of a child that has more to do, and that its parent lets go, anybody may take care.
+      batch.put(this.journals.drivers, this.run, this.nobody(isFree));
+      if (isFree) this.journals.callsParent(batch, this.#header.parent);
       this.journals.pool.commitSync(batch, { durability: 'eventual' });
     } catch (error) {
       // Somebody else drives already, or the pool can't commit any more; in both cases there is
@@ -346,8 +376,9 @@ export class JournalWriter {
     if (fresh.get(this.run) === this.#epochs) fresh.delete(this.run);
   }
 
-  private nobody(): DriverRecord {
-    return { token: this.driver.token, holder: '' };
+  private nobody(isLetGo = false): DriverRecord {
+    const { token, parent } = this.driver;
+    return { token, holder: '', ...(!isLetGo && parent !== undefined && { parent }) };
   }
 
   private leave(why: HoldfastError): void {
@@ -394,7 +425,8 @@ export class JournalWriter {
 
   private allWaits(): Wait[] {
     if (this.#waits.size === 0 && this.#childWaits.size === 0) return NO_WAITS;
-    return [...this.#waits.values(), ...[...this.#childWaits.values()].flat()];
+    // One that is driven beside a wait may end, or wait, before that does.
+    return [...this.#waits.values(), ...this.#childWaits.values(), ...this.#driven.values()];
   }
 
   /** Does the header name other waits than there are? */

@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 
 import { runGroup } from '../../scripts/run-layer.mjs';
 import aside from './aside.mjs';
+import children from './children.mjs';
 import forgetting from './forgetting.mjs';
 import leases from './leases.mjs';
 import { numbersIn, placeOf } from './places.mjs';
@@ -27,10 +28,16 @@ const { values: options } = parseArgs({
 // what is wrong then, file under lib/run/, where, instead: as in list.mjs.
 const mutants = [
   ...aside,
+  ...children,
   ...forgetting,
   ...leases,
   ...rollbacks,
-  ['the fencing token does not rise', 'open.ts', 'token: «before.token + 1»', 'before.token'],
+  [
+    'the fencing token does not rise',
+    'open.ts',
+    'const token = «before.token + 1»;',
+    'before.token',
+  ],
   [
     'beginning to drive is not conditional',
     'open.ts',
@@ -82,7 +89,7 @@ const mutants = [
   [
     'a run that is closed keeps its driver',
     'writer.ts',
-    'batch.put(this.journals.drivers, this.run, this.nobody());\n      «this.putHeader(batch, this.#epochs);»',
+    '«this.putHeader(batch, this.#epochs);»\n      const isFree',
     '',
   ],
   [
@@ -474,6 +481,7 @@ const TESTS = [
   'run-attempts',
   'run-edges',
   'run-waiting',
+  'run-child',
   'run-leases',
   'run-hooks',
   'run-aside',
