@@ -16,8 +16,8 @@ export default [
   [
     'a parent that is suspended forgets the children that are driven',
     'writer.ts',
-    '...this.#childWaits.values(), «...this.#driven.values()»];',
-    '...[]',
+    '...this.#childWaits.values(), ...«this.#driven.values()»];',
+    '[]',
   ],
   [
     'what has ended beside a child that waits is nothing to do',
@@ -28,8 +28,8 @@ export default [
   [
     'a step around a child that waits is something to do',
     'writer.ts',
-    'this.#working.delete(one) && «!this.isAroundWait(call)») this',
-    'true',
+    'if («this.#working.delete(one) && !this.isAroundWait(call)») this',
+    'this.#working.delete(one)',
   ],
   [
     'who waits for a child is busy with it',
@@ -106,8 +106,8 @@ export default [
   [
     'a child is kept for a parent that goes on without it',
     'claimable.ts',
-    'openedBy !== undefined && «openedBy < driver!.token» ?',
-    'true',
+    'return «openedBy !== undefined && openedBy < driver!.token» ?',
+    'openedBy !== undefined',
   ],
   [
     'a child is kept for a parent that waits for something else',

@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { open, type Run } from '../../lib/index';
+import { Journals } from '../../lib/run/journals';
 import { all, rejects, runsBench } from './support/runs';
 
 const bench = runsBench('child-claims');
@@ -106,6 +107,22 @@ describe('a parent whose child somebody else drives', () => {
     expect((await bench.kinds()).filter((kind) => kind === 'child')).toHaveLength(1);
   });
 
+  test('and whoever waits for runs is told at once when the child has ended, or is let go', async () => {
+    await waiting();
+    const { called } = Journals.of(bench.pool);
+    const child = await bench.pool.run('r/c');
+    const run = await bench.pool.run('r', suspended);
+    await rejects(drive(run), 'ERR_HOLDFAST_SUSPENDED');
+    const before = called.get('r');
+    await child.step('more', () => 1);
+    expect(called.get('r')).toEqual(before);
+    child.close();
+    const then = called.get('r');
+    expect(then).not.toEqual(before);
+    await (await bench.pool.run('r/c')).finish(42);
+    expect(called.get('r')).not.toEqual(then);
+  });
+
   test('in its own process too, also for another thread', async () => {
     await waiting();
     const other = await open(bench.path);
@@ -124,6 +141,49 @@ describe('a parent whose child somebody else drives', () => {
     const run = await bench.pool.run('r');
     await run.child('c');
     await rejects(run.child('c'), 'ERR_HOLDFAST_RUN_ACTIVE');
+  });
+});
+
+describe('a parent that may go on since its child may', () => {
+  const listed = () => [...bench.pool.runs({ status: 'runnable' })].map(({ id }) => id);
+
+  test('is listed when the driver of the child has died', async () => {
+    await waiting();
+    await bench.pool.run('r/c');
+    expect(await claim()).toBeUndefined();
+    expect(listed()).toEqual([]);
+    await bench.again();
+    expect(listed()).toEqual(['r', 'r/c']);
+  });
+
+  test('and when its parent was suspended beside it', async () => {
+    const run = await bench.pool.run('r', suspended);
+    await run.child('c');
+    await rejects(run.signal('stop'), 'ERR_HOLDFAST_SUSPENDED');
+    expect(await claim()).toBeUndefined();
+    await bench.again();
+    expect(listed()).toEqual(['r', 'r/c']);
+    expect((await claim())!.id).toBe('r');
+  });
+
+  test('and when the moment of the child has come', async () => {
+    const run = await bench.pool.run('r', suspended);
+    const asleep = (child: Run) => child.sleep(30);
+    await rejects(drive(run, 'c', asleep), 'ERR_HOLDFAST_SUSPENDED');
+    run.close();
+    expect(await claim()).toBeUndefined();
+    await new Promise((go) => setTimeout(go, 40));
+    expect(listed()).toEqual(['r', 'r/c']);
+  });
+
+  test('where both die while the parent waits beside the child, and the child has ended since', async () => {
+    const run = await bench.pool.run('r');
+    const child = await run.child('c');
+    void run.signal('stop').catch(() => {});
+    await child.step('some', () => 1);
+    await bench.again();
+    await (await bench.pool.run('r/c')).finish(42);
+    expect((await claim())?.id).toBe('r');
   });
 });
 
@@ -149,6 +209,14 @@ describe('a parent that is suspended beside a child', () => {
       run.close();
       expect((await claim(`s${n}`))?.id).toBe(`s${n}`);
     }
+  });
+
+  test('or beside a signal', async () => {
+    const run = await bench.pool.run('r');
+    run.signal('stop').catch(() => {});
+    await run.step('fails', () => Promise.reject(new Error('no'))).catch(() => {});
+    run.close();
+    expect((await claim())?.id).toBe('r');
   });
 
   test('and waits where the child was called within a step, or a tool', async () => {
