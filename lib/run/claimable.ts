@@ -68,7 +68,7 @@ export function whoGoesOn(journals: Journals, id: string, prefix: string): strin
     const parent = readable(() => journals.headers.get(first))?.parent;
     if (parent === undefined || !parent.startsWith(prefix)) return first;
     const header = readable(() => journals.headers.get(parent));
-    if (header === undefined || header.status === 'finished') return first;
+    if (header === undefined) return first;
     const driver = journals.drivers.get(parent);
     if (Holder.of(journals.pool).isAlive(driver, parent)) {
       const openedBy = journals.drivers.get(first)?.parent;

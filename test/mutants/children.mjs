@@ -116,12 +116,6 @@ export default [
     'false',
   ],
   [
-    'a child is kept for a parent that has ended',
-    'claimable.ts',
-    "header === undefined || «header.status === 'finished'») return first;",
-    'false',
-  ],
-  [
     'who claims children alone is given their parents',
     'claimable.ts',
     '|| «!parent.startsWith(prefix)») return first;',

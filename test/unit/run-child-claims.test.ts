@@ -83,6 +83,21 @@ describe('a child that may go on', () => {
     expect(given).toEqual(['r/c', 'r/d', undefined]);
   });
 
+  test('also one that its parent let go', async () => {
+    const first = await bench.pool.run('r', suspended);
+    (await first.child('c')).close();
+    await bench.again();
+    const [run, other] = [await claim(), await claim()];
+    expect([run?.id, other?.id]).toEqual(['r', 'r/c']);
+  });
+
+  test('and its parent is told of what it is given', async () => {
+    await waiting();
+    expect(await claim()).toBeUndefined();
+    await bench.pool.signal('r/c', 'answer', 42);
+    expect(Journals.of(bench.pool).called.get('r')).toBeDefined();
+  });
+
   test('also one begun in a step that is complete: its parent does not come to it again', async () => {
     const first = await bench.pool.run('r', suspended);
     await first.step('begin', async () => void (await first.child('c')));
@@ -117,10 +132,11 @@ describe('a parent whose child somebody else drives', () => {
     await child.step('more', () => 1);
     expect(called.get('r')).toEqual(before);
     child.close();
-    const then = called.get('r');
-    expect(then).not.toEqual(before);
-    await (await bench.pool.run('r/c')).finish(42);
-    expect(called.get('r')).not.toEqual(then);
+    expect(called.get('r')).not.toEqual(before);
+    const again = await bench.pool.run('r/c');
+    const last = called.get('r');
+    await again.finish(42);
+    expect(called.get('r')).not.toEqual(last);
   });
 
   test('in its own process too, also for another thread', async () => {
