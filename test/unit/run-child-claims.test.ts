@@ -192,6 +192,15 @@ describe('a parent that may go on since its child may', () => {
     expect(listed()).toEqual(['r', 'r/c']);
   });
 
+  test('and when the child was unparked', async () => {
+    const run = await bench.pool.run('r', suspended);
+    await (await run.child('c')).park('closed on Sundays');
+    run.close();
+    expect(await claim()).toBeUndefined();
+    await bench.pool.unpark('r/c');
+    expect(listed()).toEqual(['r', 'r/c']);
+  });
+
   test('where both die while the parent waits beside the child, and the child has ended since', async () => {
     const run = await bench.pool.run('r');
     const child = await run.child('c');
