@@ -3,7 +3,7 @@ export type { Making } from './alike';
 export { compare } from './compare';
 export type { Difference } from './diff';
 export type { Family } from './families';
-export { PartStore } from './parts';
+export { type Parts, PartStore } from './parts';
 export type { PruneOptions, PruneReport } from './pruning';
 export { revive } from './revive';
 export type { Shadow } from './shadow';

@@ -32,6 +32,8 @@ const headBytes = 128;
 const headSlots = 24;
 const blockOfNumbers = 1024;
 const cachedPages = 8192;
+/** Of pages, until what is remembered between reads is forgotten. */
+const rememberedBytes = 32 * 1024 * 1024;
 
 export interface SweepReport {
   /** Bytes of pages that were given up. */
@@ -39,7 +41,12 @@ export interface SweepReport {
   pages: number;
 }
 
-export class PartStore {
+/** Reads what was saved: shadows, which are never changed. */
+export interface Parts {
+  read(family: number, root: Uint8Array): Shadow;
+}
+
+export class PartStore implements Parts {
   readonly #pages: Keyspace<Uint8Array, Uint8Array>;
   readonly #numbers: Keyspace<string, number | bigint>;
   #nextNumber = 0;
@@ -100,6 +107,25 @@ export class PartStore {
 
   read(family: number, root: Uint8Array, snapshot?: Snapshot): Shadow {
     return new PageReader(this.#pages, family, snapshot).root(root);
+  }
+
+  /**
+   * For reading many values that are alike, one after the other: what one shares with those before
+   * it is decoded once. A node never changes and its place is never used again, so it stays true
+   * whatever is committed meanwhile; it is remembered as long as the reader, of `most` bytes of
+   * pages, about.
+   */
+  reader(most = rememberedBytes): Parts {
+    let of: number | undefined;
+    let pages!: PageReader;
+    return {
+      read: (family, root) => {
+        if (family !== of || pages.bytes > most)
+          pages = new PageReader(this.#pages, family, undefined);
+        of = family;
+        return pages.root(root);
+      },
+    };
   }
 
   /** Gives back what in a family's pages no root leads to, of the pages that `snapshot` shows. */
@@ -242,8 +268,18 @@ function assemble(lengths: readonly number[], slots: Uint8Array): Uint8Array {
   return headWriter.written;
 }
 
+/** What was read of a page, and made of its slots, by their numbers. */
+interface Page {
+  readonly slots: readonly Buffer[];
+  readonly nodes: (Leaf | Spine | undefined)[];
+  /** Trees and blobs, by their tops. */
+  readonly wholes: (Tree | Blob | undefined)[];
+}
+
 class PageReader implements Resolver {
-  readonly #cache = new Map<number, Buffer[]>();
+  /** Of all pages that were read. */
+  bytes = 0;
+  readonly #cache = new Map<number, Page>();
 
   constructor(
     private readonly pages: Keyspace<Uint8Array, Uint8Array>,
@@ -256,37 +292,72 @@ class PageReader implements Resolver {
   }
 
   tree(shape: number, height: number, ref: Ref): Tree {
-    const { nodes, levels } = this.#nodes(height, ref, (at) => this.#leaf(at));
-    return new Tree(shape, nodes, undefined, levels);
+    const { wholes } = this.#page(ref.page);
+    const known = wholes[ref.slot];
+    if (known?.kind === 'tree' && known.shape === shape && known.levels.length === height)
+      return known;
+    let nodes: readonly Node[] = [this.#node(ref, height)];
+    const levels: (readonly Spine[])[] = [];
+    for (let level = height; level > 0; --level) {
+      levels.unshift(nodes as readonly Spine[]);
+      nodes = (nodes as readonly Spine[]).flatMap(({ children }) => children);
+    }
+    const tree = new Tree(shape, nodes as readonly Leaf[], undefined, levels);
+    wholes[ref.slot] = tree;
+    return tree;
+  }
+
+  /** A leaf, or what is over leaves. */
+  #node({ page, slot }: Ref, height: number): Leaf | Spine {
+    const { nodes } = this.#page(page);
+    const known = nodes[slot];
+    if (known?.kind === (height === 0 ? 'leaf' : 'spine')) return known;
+    const ref = { page, slot };
+    const node =
+      height === 0
+        ? new Leaf(this.#reader(this.#slot(ref)).items(this))
+        : new Spine(this.#children(ref).map((child) => this.#node(child, height - 1)));
+    node.ref = ref;
+    nodes[slot] = node;
+    return node;
   }
 
   blob(type: number, height: number, ref: Ref): Blob {
+    const { wholes } = this.#page(ref.page);
+    const known = wholes[ref.slot];
+    if (known?.kind === 'blob' && known.type === type && known.levels.length === height)
+      return known;
     const data: (string | Uint8Array)[] = [];
-    const { nodes, levels } = this.#nodes(height, ref, (at) => {
-      const { page, slot, from, length } = at;
-      const whole = decodePiece(type, this.#slot(at));
-      const part =
-        from < 0
-          ? whole
-          : typeof whole === 'string'
-            ? whole.substring(from, from + length)
-            : whole.subarray(from, from + length);
-      if (from >= 0 && part.length !== length)
-        throw damaged(`slot ${slot} of page ${page} is too short`);
-      data.push(part);
-      return new Piece(part.length, undefined, { page, slot }, from);
-    });
+    const { pieces, levels } = this.#pieces(type, height, ref, data);
     const text = type === TEXT ? data.join('') : '';
     const held = type === TEXT ? undefined : Held.copyOf(Buffer.concat(data as Uint8Array[]));
-    return new Blob(type, text, held, nodes, levels);
+    const blob = new Blob(type, text, held, pieces, levels);
+    wholes[ref.slot] = blob;
+    return blob;
   }
 
-  /** The lowest nodes of a tree or blob, and the spines over them as they are stored. */
-  #nodes<N extends Leaf | Piece>(
+  #piece(type: number, at: Child, data: (string | Uint8Array)[]): Piece {
+    const { page, slot, from, length } = at;
+    const whole = decodePiece(type, this.#slot(at));
+    const part =
+      from < 0
+        ? whole
+        : typeof whole === 'string'
+          ? whole.substring(from, from + length)
+          : whole.subarray(from, from + length);
+    if (from >= 0 && part.length !== length)
+      throw damaged(`slot ${slot} of page ${page} is too short`);
+    data.push(part);
+    return new Piece(part.length, undefined, { page, slot }, from);
+  }
+
+  /** The pieces of a blob, and the spines over them as they are stored. */
+  #pieces(
+    type: number,
     height: number,
     ref: Ref,
-    make: (at: Child) => N,
-  ): { nodes: N[]; levels: Levels } {
+    data: (string | Uint8Array)[],
+  ): { pieces: Piece[]; levels: Levels } {
     const children: Child[][] = [];
     const counts: number[][] = [];
     const refs: Ref[][] = [[ref]];
@@ -297,9 +368,9 @@ class PageReader implements Resolver {
       refs.unshift(children[0]!);
     }
     const lowest = children[0] ?? [{ ...ref, from: -1, length: 0 }];
-    const nodes = lowest.map(make);
+    const pieces = lowest.map((at) => this.#piece(type, at, data));
     const levels: Spine[][] = [];
-    let below: readonly Node[] = nodes;
+    let below: readonly Node[] = pieces;
     for (let level = 0; level < height; ++level) {
       let at = 0;
       const spines = counts[level]!.map((count, i) => {
@@ -310,18 +381,11 @@ class PageReader implements Resolver {
       levels.push(spines);
       below = spines;
     }
-    return { nodes, levels };
+    return { pieces, levels };
   }
 
   #children(ref: Ref): Child[] {
     return this.#reader(this.#slot(ref)).children();
-  }
-
-  #leaf({ page, slot }: Ref): Leaf {
-    const ref = { page, slot };
-    const leaf = new Leaf(this.#reader(this.#slot(ref)).items(this));
-    leaf.ref = ref;
-    return leaf;
   }
 
   #reader(bytes: Uint8Array): Reader {
@@ -329,23 +393,25 @@ class PageReader implements Resolver {
   }
 
   #slot({ page, slot }: Ref): Buffer {
-    const bytes = this.#slots(page)[slot];
+    const bytes = this.#page(page).slots[slot];
     if (bytes === undefined) throw damaged(`page ${page} has no slot ${slot}`);
     return bytes;
   }
 
-  #slots(page: number): Buffer[] {
-    let slots = this.#cache.get(page);
-    if (slots !== undefined) return slots;
+  #page(page: number): Page {
+    const known = this.#cache.get(page);
+    if (known !== undefined) return known;
     if (this.#cache.size >= cachedPages) this.#cache.clear();
     const bytes = this.pages.get(pageKey(this.family, page), { snapshot: this.snapshot });
     if (bytes === undefined) throw damaged(`page ${page} of family ${this.family} is not there`);
     const reader = this.#reader(bytes);
     const lengths: number[] = [];
     for (let left = reader.varint(); left > 0; --left) lengths.push(reader.varint());
-    slots = lengths.map((length) => reader.take(length));
-    this.#cache.set(page, slots);
-    return slots;
+    const slots = lengths.map((length) => reader.take(length));
+    const found: Page = { slots, nodes: [], wholes: [] };
+    this.#cache.set(page, found);
+    this.bytes += bytes.length;
+    return found;
   }
 
   /** Which slots of which pages the roots lead to. */
@@ -371,7 +437,7 @@ class PageReader implements Resolver {
   }
 
   lengthOf(page: number): number {
-    return this.#slots(page).reduce((sum, slot) => sum + slot.length + 2, 2);
+    return this.#page(page).slots.reduce((sum, slot) => sum + slot.length + 2, 2);
   }
 
   /**
@@ -379,7 +445,7 @@ class PageReader implements Resolver {
    * call.
    */
   without(page: number, kept: ReadonlySet<number>): Uint8Array | undefined {
-    const slots = this.#slots(page);
+    const slots = this.#page(page).slots;
     const dead = slots.reduce((sum, slot, at) => (kept.has(at) ? sum : sum + slot.length), 0);
     if (dead < 64 && dead * 4 < this.lengthOf(page)) return undefined;
     const left = slots.map((slot, at) => (kept.has(at) ? slot : slot.subarray(0, 0)));

@@ -9,7 +9,8 @@ import { expect, it, vi } from 'vitest';
 
 import { textsCodec } from '../../lib/adapters/langgraph/keys';
 import { Lines } from '../../lib/adapters/langgraph/lines';
-import { compare, PartStore } from '../../lib/checkpoint/index';
+import { compare, PartStore, revive } from '../../lib/checkpoint/index';
+import { Reader } from '../../lib/checkpoint/reading';
 import { heldBy, type Tree } from '../../lib/checkpoint/shadow';
 import { openSync, type Holdfast } from '../../lib/index';
 import { scratchFolder } from '../helpers/scratch';
@@ -93,6 +94,81 @@ it('hundreds of threads that are driven side by side are not read again at each 
     expect(read).not.toHaveBeenCalled();
   } finally {
     read.mockRestore();
+  }
+});
+
+it('what neighbouring states of a history share is decoded once, and each state is its own', async () => {
+  const path = join(folder, `${++number}.holdfast`);
+  const config = { configurable: { thread_id: 't', checkpoint_ns: '' } };
+  const messages = Array.from(
+    { length: 300 },
+    (_, at) => new HumanMessage({ id: `${at}`, content: `message ${at}`, name: 'somebody' }),
+  );
+  {
+    using pool = openSync(path, { medium: 'file' });
+    const saver = saverOn(pool);
+    let at: RunnableConfig = config;
+    for (let length = 260; length <= 300; ++length) {
+      const channel_values = { messages: messages.slice(0, length) };
+      const checkpoint = { ...emptyCheckpoint(), id: `${length}`, channel_values };
+      at = await saver.put(at, checkpoint, meta, { messages: length });
+      await saver.putWrites(at, [['messages', [messages[length]]]], 'task');
+    }
+  }
+  using pool = openSync(path);
+  const saver = new HoldfastSaver(pool);
+  const item = vi.spyOn(Reader.prototype, 'item');
+  try {
+    await saver.getTuple({ configurable: { ...config.configurable, checkpoint_id: '299' } });
+    const ofOne = item.mock.calls.length;
+    expect(ofOne).toBeGreaterThan(300);
+    item.mockClear();
+    let length = 300;
+    for await (const { checkpoint, pendingWrites } of saver.list(config)) {
+      const read = checkpoint.channel_values.messages as HumanMessage[];
+      expect(read).toEqual(messages.slice(0, length));
+      expect(pendingWrites![0]![2]).toEqual([messages[length]]);
+      // It is the reader's: what is listed next does not have it.
+      for (const message of read) message.content = 'changed';
+      read.length = 0;
+      // What is listed goes on though older checkpoints, and the pages that only they need, go.
+      if (length === 280) await saver.prune('t', { keepLast: 25 });
+      --length;
+    }
+    expect(length).toBe(275);
+    expect(item.mock.calls.length).toBeLessThan(4 * ofOne);
+  } finally {
+    item.mockRestore();
+  }
+});
+
+it('what is remembered while many values are read is bounded', () => {
+  using pool = openPool();
+  const parts = PartStore.of(pool);
+  const values = [0, 1, 2].map((at) => ({
+    text: `${at}`.repeat(200),
+    texts: ['a', 'b'].map((c) => c.repeat(150)),
+  }));
+  let last: ReturnType<typeof compare>;
+  const roots = values.map((value) => {
+    last = compare(last, last !== undefined, value);
+    const batch = pool.batch();
+    const root = Buffer.from(parts.write(batch, 1, last).root);
+    pool.commitSync(batch);
+    return root;
+  });
+  const items = vi.spyOn(Reader.prototype, 'items');
+  try {
+    const countOf = (most?: number): number => {
+      items.mockClear();
+      const reader = parts.reader(most);
+      expect(roots.map((root) => revive(reader.read(1, root)))).toEqual(values);
+      return items.mock.calls.length;
+    };
+    expect(countOf()).toBeLessThan(countOf(0));
+    expect(countOf(100_000)).toBe(countOf());
+  } finally {
+    items.mockRestore();
   }
 });
 

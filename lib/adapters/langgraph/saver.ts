@@ -8,7 +8,7 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { optionsObject } from '../../options';
-import type { PruneReport } from '../../checkpoint/index';
+import type { Parts, PruneReport } from '../../checkpoint/index';
 import type { PoolCore } from '../../types';
 import { mustBePool, serializerOption } from './given';
 import { optionalText, requiredText } from './keys';
@@ -69,17 +69,20 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
         optionalText(config.configurable, 'checkpoint_id') ??
         optionalText(config.configurable, 'thread_ts');
       const id = asked ?? this.#threads.newest(thread, namespace);
-      return id === undefined ? undefined : this.#tuple([thread, namespace, id]);
+      return id === undefined
+        ? undefined
+        : this.#tuple([thread, namespace, id], this.#threads.reader());
     }
 
     async *list(config: Config, options: ListOptions = {}): AsyncGenerator<CheckpointTuple> {
       const { filter } = options;
       let left = options.limit ?? Infinity;
+      const parts = this.#threads.reader();
       for (const key of this.#keys(config, options.before)) {
         if (left <= 0) return;
         if (filter !== undefined && !matches(this.#threads.records.get(key)?.metadata, filter))
           continue;
-        const tuple = await this.#tuple(key);
+        const tuple = await this.#tuple(key, parts);
         if (tuple === undefined) continue;
         --left;
         yield tuple;
@@ -189,19 +192,21 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
         optionalText(config.configurable, 'checkpoint_id') ??
         this.#threads.newest(thread, namespace);
       const open = new Set(channels);
+      const parts = this.#threads.reader();
       let id = target && this.#threads.records.get([thread, namespace, target])?.parent;
       while (id !== undefined && id !== '' && open.size > 0) {
         const key: Key = [thread, namespace, id];
         const record = this.#threads.records.get(key);
         if (record === undefined) break;
         // Newest first here; turned round below.
-        for (const write of (await this.#writesOf(key)).reverse()) {
+        for (const write of (await this.#writesOf(key, parts)).reverse()) {
           if (open.has(write[1])) history[write[1]]!.writes.push(write);
         }
         const { channel_values: values } = this.#threads.load(
           key,
           record,
           this.#values.making,
+          parts,
         ) as Checkpoint;
         for (const channel of [...open]) {
           if (!Object.hasOwn(values, channel) || values[channel] === undefined) continue;
@@ -214,11 +219,11 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       return history;
     }
 
-    async #tuple(key: Key): Promise<CheckpointTuple | undefined> {
+    async #tuple(key: Key, parts: Parts): Promise<CheckpointTuple | undefined> {
       const record = this.#threads.records.get(key);
       if (record === undefined) return undefined;
       try {
-        return await this.#read(key, record);
+        return await this.#read(key, record, parts);
       } catch (error) {
         // Its nodes went with it, if it was deleted meanwhile.
         if (this.#threads.records.get(key)?.family === record.family) throw error;
@@ -226,31 +231,31 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
       }
     }
 
-    async #read(key: Key, record: StoredCheckpoint): Promise<CheckpointTuple> {
+    async #read(key: Key, record: StoredCheckpoint, parts: Parts): Promise<CheckpointTuple> {
       const [thread, namespace] = key;
-      const checkpoint = this.#threads.load(key, record, this.#values.making) as Checkpoint;
+      const checkpoint = this.#threads.load(key, record, this.#values.making, parts) as Checkpoint;
       const { channel_values: values } = checkpoint;
       for (const [channel, value] of Object.entries(values))
         values[channel] = await this.#values.outOf(value);
       const parent: Key | undefined =
         record.parent === undefined ? undefined : [thread, namespace, record.parent];
       if (checkpoint.v < 4 && parent !== undefined)
-        await this.#migratePendingSends(checkpoint, parent);
+        await this.#migratePendingSends(checkpoint, parent, parts);
       const tuple: CheckpointTuple = {
         config: configOf(key),
         checkpoint,
         metadata: (await this.#values.outOf(record.metadata)) as CheckpointMetadata,
-        pendingWrites: await this.#writesOf(key),
+        pendingWrites: await this.#writesOf(key, parts),
       };
       if (parent !== undefined) tuple.parentConfig = configOf(parent);
       return tuple;
     }
 
     /** In the order in which the step applied them. */
-    async #writesOf(key: Key): Promise<CheckpointPendingWrite[]> {
+    async #writesOf(key: Key, parts: Parts): Promise<CheckpointPendingWrite[]> {
       const found: CheckpointPendingWrite[] = [];
       for (const [task, write] of this.#threads.writesOf(key))
-        found.push([task, write.channel, this.#threads.valueOf(write, this.#values.making)]);
+        found.push([task, write.channel, this.#threads.valueOf(write, this.#values.making, parts)]);
       // Only behind all reading: what is read in one turn belongs together.
       for (const write of found) write[2] = await this.#values.outOf(write[2]);
       return found;
@@ -259,8 +264,10 @@ export function makeSaver(modules: LangGraphModules): HoldfastSaverClass {
     /**
      * Checkpoints of former formats keep what was sent to other nodes with their parent's writes.
      */
-    async #migratePendingSends(checkpoint: Checkpoint, parent: Key): Promise<void> {
-      const sends = (await this.#writesOf(parent)).filter(([, channel]) => channel === TASKS);
+    async #migratePendingSends(checkpoint: Checkpoint, parent: Key, parts: Parts): Promise<void> {
+      const sends = (await this.#writesOf(parent, parts)).filter(
+        ([, channel]) => channel === TASKS,
+      );
       checkpoint.channel_values[TASKS] = sends.map(([, , value]) => value);
       const versions = Object.values(checkpoint.channel_versions);
       checkpoint.channel_versions[TASKS] =

@@ -17,6 +17,7 @@
 import {
   compare,
   type Making,
+  type Parts,
   PartStore,
   type PruneReport,
   revive,
@@ -256,19 +257,24 @@ export class Threads {
   }
 
   /** A fresh value of what a task wrote. */
-  valueOf({ value, family, root }: StoredWrite, making: Making): unknown {
-    return root === undefined ? value : revive(this.#parts.read(family!, root), making);
+  valueOf({ value, family, root }: StoredWrite, making: Making, parts: Parts): unknown {
+    return root === undefined ? value : revive(parts.read(family!, root), making);
+  }
+
+  /** For `valueOf` and `load`: of many checkpoints it reads once what they share. */
+  reader(): Parts {
+    return this.#parts.reader();
   }
 
   /** A fresh value of what was saved. */
-  load(key: Key, record: StoredCheckpoint, making: Making): unknown {
+  load(key: Key, record: StoredCheckpoint, making: Making, parts: Parts): unknown {
     const [thread, namespace, id] = key;
     const { family, root } = record;
     const line = this.#lines.get(thread, namespace);
     // What was saved here last need not be read again: only what the pool says of it.
     if (line?.id === id && line.family === family && Buffer.compare(line.root, root) === 0)
       return revive(line.shadow, making);
-    const shadow = this.#parts.read(family, root);
+    const shadow = parts.read(family, root);
     if (line === undefined) {
       const stored = this.#stored.get(key);
       const isIt =
@@ -425,11 +431,12 @@ export class Threads {
     const stored = this.#families.get(thread);
     if (stored === undefined) return { removed: 0, kept: 0, freedBytes: 0 };
     const all: Candidate[] = [];
+    const parts = this.reader();
     for (const [texts, record] of this.records.range({ prefix: [thread] })) {
       const [, namespace, id] = texts as unknown as [string, string, string];
       const { parent, metadata } = record;
       const checkpoint = (): Checkpoint =>
-        revive(this.#parts.read(record.family, record.root)) as Checkpoint;
+        revive(parts.read(record.family, record.root)) as Checkpoint;
       all.push({ namespace, id, parent, metadata, checkpoint, rootBytes: record.root.length });
     }
     const kept = keptOf(all, rule);
