@@ -10,6 +10,9 @@
  * one, and which call of that it is. LangGraph gives a task its id by the checkpoint it runs on,
  * and goes on while it saves that: a call waits until it is stored. With `durability: "exit"` it
  * never is, so what a crash leaves is not found again.
+ *
+ * A node that is interrupted leaves the calls it has made beside to end by themselves. Resumed
+ * meanwhile it makes them again: each waits for the one before, and gets its result.
  */
 import { createHash } from 'node:crypto';
 
@@ -33,6 +36,7 @@ import type { PoolCore } from '../../types';
 import { mustBePool } from './given';
 import { optionalText, requiredText, runsOf } from './keys';
 import { Threads } from './threads';
+import { Turns } from './turns';
 import type { Config } from './types';
 import { plain } from './values';
 
@@ -64,6 +68,8 @@ interface TaskConfig extends Config {
 /** Calls of each tool so far, within one attempt at one task. */
 const counters = new WeakMap<object, { attempt: number; calls: Map<string, number> }>();
 const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
+/** Of each pool's calls, by their runs. */
+const turns = new WeakMap<PoolCore, Turns>();
 
 /**
  * A tool with an outside effect, for use in a node: `await charge({ cents: 5 }, config)`. Its
@@ -97,37 +103,46 @@ export function durableTool<A, R>(
     const asked = plain(args);
     const own = ownCopy(args);
     await untilKnown(config, thread);
-    const threads = Threads.of(pool);
-    const family = threads.familyOf(thread);
-    let run = await openRun(pool, id, {}, OWNER);
-    for (; run.status === 'finished'; run = await openRun(pool, id, {}, OWNER)) {
-      const receipt = receiptOf(pool, id, name, asked);
-      if (receipt !== undefined) return receipt.result as R;
-    }
-    let raw: { result: R } | undefined;
-    const act = async (_asked: unknown, context: ToolContext): Promise<unknown> => {
-      raw = undefined;
-      raw = { result: await fn(ownCopy(own), context) };
-      return plain(raw.result);
-    };
-    const { retry, timeout, signal } = options;
-    try {
-      const result = await run.tool(name, asked, act, {
-        safety,
-        probe: probe && plainProbe(probe),
-        retry,
-        timeout,
-        signal,
-      });
-      // The receipt is there, and a run without an end gives it as well.
-      await run.finish(undefined);
-      return raw === undefined ? (result as R) : raw.result;
-    } finally {
-      run.close();
-      // The thread was deleted meanwhile, which left what is being called to whoever calls it.
-      if (family !== undefined && threads.familyOf(thread) !== family) await forgetOwned(pool, id);
-    }
+    return turnsOf(pool).alone(id, async () => {
+      const threads = Threads.of(pool);
+      const family = threads.familyOf(thread);
+      let run = await openRun(pool, id, {}, OWNER);
+      for (; run.status === 'finished'; run = await openRun(pool, id, {}, OWNER)) {
+        const receipt = receiptOf(pool, id, name, asked);
+        if (receipt !== undefined) return receipt.result as R;
+      }
+      let raw: { result: R } | undefined;
+      const act = async (_asked: unknown, context: ToolContext): Promise<unknown> => {
+        raw = undefined;
+        raw = { result: await fn(ownCopy(own), context) };
+        return plain(raw.result);
+      };
+      const { retry, timeout, signal } = options;
+      try {
+        const result = await run.tool(name, asked, act, {
+          safety,
+          probe: probe && plainProbe(probe),
+          retry,
+          timeout,
+          signal,
+        });
+        // The receipt is there, and a run without an end gives it as well.
+        await run.finish(undefined);
+        return raw === undefined ? (result as R) : raw.result;
+      } finally {
+        run.close();
+        // The thread was deleted meanwhile, which left what is being called to whoever calls it.
+        if (family !== undefined && threads.familyOf(thread) !== family)
+          await forgetOwned(pool, id);
+      }
+    });
   };
+}
+
+function turnsOf(pool: PoolCore): Turns {
+  let its = turns.get(pool);
+  if (its === undefined) turns.set(pool, (its = new Turns()));
+  return its;
 }
 
 function plainProbe<R>(probe: NonNullable<DurableToolOptions<R>['probe']>) {
