@@ -31,10 +31,10 @@ import { isUnchanged } from './unchanged';
 
 export interface CompareOptions extends SameOptions {
   /**
-   * What an object that is new here is stored as elsewhere in the family: its nodes are shared.
-   * Asked once for each object.
+   * What an object or a long text that is new here, or changed, is stored as elsewhere in the
+   * family: its nodes are shared.
    */
-  readonly known?: (live: object) => Tree | undefined;
+  readonly known?: (live: object | string) => Tree | Blob | undefined;
 }
 
 /**
@@ -88,6 +88,7 @@ class Comparer extends Sameness {
   /** What has instances is made anew each time, and would only be kept from being collected. */
   private readonly marks: boolean;
   private readonly known: CompareOptions['known'];
+  private asked: object | undefined;
   private visits = 0;
   private distinct: Set<object> | undefined;
 
@@ -111,7 +112,8 @@ class Comparer extends Sameness {
       bytesType(live) === old.type &&
       bytesOf(live).length >= blobLength
     ) {
-      return blobOf(old.type, bytesOf(live), old);
+      const known = this.known?.(live);
+      return blobOf(old.type, bytesOf(live), known instanceof Blob ? known : old);
     }
     return this.same(old, live) ? old : this.build(live);
   }
@@ -127,6 +129,8 @@ class Comparer extends Sameness {
     } else if (old.weight < worthMirror) {
       if (isUnchanged(old, live, this.lenient)) return old;
     } else if (old.weight <= smallPart && this.isReflected(old, live)) return old;
+    const known = this.known?.(live);
+    if (known !== undefined && known !== old) return this.update(known, live);
     // The commonest cases, made short.
     if (old.shape === OBJECT && (old.seen === live || isPlain(live)))
       return this.updateContainer(old, live, OBJECT, true);
@@ -156,7 +160,7 @@ class Comparer extends Sameness {
   build(live: unknown): Shadow {
     switch (typeof live) {
       case 'string':
-        return live.length < blobLength ? live : blobOf(TEXT, live, undefined);
+        return live.length < blobLength ? live : this.longText(live, undefined);
       case 'function':
       case 'symbol':
         if (this.lenient) return undefined;
@@ -181,20 +185,33 @@ class Comparer extends Sameness {
 
   private text(old: Blob, live: string): Shadow {
     if (old.text === live) return old;
-    return live.length < blobLength ? live : blobOf(TEXT, live, old);
+    return live.length < blobLength ? live : this.longText(live, old);
+  }
+
+  private longText(live: string, old: Blob | undefined): Shadow {
+    return this.known?.(live) ?? blobOf(TEXT, live, old);
   }
 
   private buildObject(live: object): Shadow {
     for (let above = this.depth - 1; above >= 0; --above) {
       if (this.path[above] === live) return new Back(this.depth - above);
     }
-    const known = this.known?.(live);
-    if (known !== undefined) return this.updateTree(known, live);
+    const known = live === this.asked ? undefined : this.known?.(live);
+    if (known !== undefined) return this.updateKnown(known, live);
     const shape = this.shapeOf(live);
     if (shape === OTHER) return buildOther(live);
     if (this.view !== undefined && isInstance(live, shape)) return this.standIn(undefined, live);
     this.count(live);
     return this.buildContainer(live, shape);
+  }
+
+  /** An object may have become of another kind since it was stored: then it is built after all. */
+  private updateKnown(known: Tree | Blob, live: object): Shadow {
+    const { asked } = this;
+    this.asked = live;
+    const now = this.update(known, live);
+    this.asked = asked;
+    return now;
   }
 
   private buildContainer(live: object, shape: number): Tree {

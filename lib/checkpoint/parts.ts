@@ -96,13 +96,17 @@ export class PartStore implements Parts {
 
   /**
    * Adds the nodes of `root` that are not stored yet; gives the bytes that find it again, valid
-   * until the next call, and how much was added.
+   * until the next call, how much was added, and the long texts among that.
    */
-  write(batch: Batch, family: number, root: Shadow): { root: Uint8Array; bytes: number } {
+  write(
+    batch: Batch,
+    family: number,
+    root: Shadow,
+  ): { root: Uint8Array; bytes: number; texts: readonly Blob[] } {
     const pages = new PageWriter(this, batch, this.#pages, family);
     pages.settle(root);
     pages.flush();
-    return { root: encodeRoot(root), bytes: pages.bytes };
+    return { root: encodeRoot(root), bytes: pages.bytes, texts: pages.texts };
   }
 
   read(family: number, root: Uint8Array, snapshot?: Snapshot): Shadow {
@@ -201,6 +205,7 @@ const slotWriter = new Writer();
 
 class PageWriter {
   bytes = 0;
+  readonly texts: Blob[] = [];
   private readonly lengths: number[] = [];
   private current = 0;
 
@@ -216,8 +221,10 @@ class PageWriter {
   /** Stores what `shadow` refers to, deepest first, so that it can be written itself. */
   settle(shadow: Shadow): void {
     if (typeof shadow !== 'object' || shadow === null) return;
-    if (shadow.kind === 'blob') this.node(shadow.top);
-    else if (shadow.kind === 'tree') {
+    if (shadow.kind === 'blob') {
+      if (shadow.type === TEXT && shadow.top.ref === undefined) this.texts.push(shadow);
+      this.node(shadow.top);
+    } else if (shadow.kind === 'tree') {
       if (shadow.inline) for (const item of shadow.leaves[0]!.items) this.settle(item);
       else if (shadow.ref === undefined) {
         this.node(shadow.top);

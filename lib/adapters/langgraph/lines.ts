@@ -9,6 +9,7 @@
 import type { Shadow } from '../../checkpoint/index';
 import { heldBy } from '../../checkpoint/shadow';
 import type { Lives } from './sends';
+import type { LongTexts } from './written';
 
 /** The last checkpoint of a thread's namespace. */
 export interface Line {
@@ -20,6 +21,10 @@ export interface Line {
   readonly shadow: Shadow;
   /** What its channels were made of, where it was saved here. */
   readonly lives?: Lives;
+  /** That it stored, and the writes on it, where these were saved here. */
+  readonly texts?: LongTexts;
+  /** Those of writes on another: with durability `async` writes come before their checkpoint. */
+  other?: { readonly id: string; readonly texts: LongTexts };
 }
 
 interface Kept {
@@ -42,9 +47,17 @@ export class Lines {
     return this.#threads.get(thread)?.get(namespace)?.line;
   }
 
+  /** Of what is stored with a checkpoint of the namespace and its writes, if that is known. */
+  textsOf(thread: string, namespace: string, id: string): LongTexts | undefined {
+    const line = this.get(thread, namespace);
+    return line?.id === id ? line.texts : line?.other?.id === id ? line.other.texts : undefined;
+  }
+
   set(thread: string, namespace: string, line: Line): void {
     this.#forget(thread, namespace);
-    const bytes = lineBytes + line.record.length + heldBy(line.shadow);
+    const { record, shadow, texts, other } = line;
+    const ofTexts = (texts?.bytes ?? 0) + (other?.texts.bytes ?? 0);
+    const bytes = lineBytes + record.length + heldBy(shadow) + ofTexts;
     const its = this.#threads.get(thread) ?? new Map<string, Kept>();
     this.#threads.delete(thread);
     this.#threads.set(thread, its.set(namespace, { line, bytes }));

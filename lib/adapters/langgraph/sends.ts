@@ -1,14 +1,18 @@
 /**
- * What a `Send` passes on is mostly the state that its task was given, so it is not stored again.
+ * What a `Send` passes on is mostly the state that its task was given, and what an input holds is
+ * what the first writes of the graph are, so it is not stored again.
  *
  * Of the checkpoint that was last saved here it is remembered, weakly, which objects its channels
- * were made of: where a Send holds one of them, what is stored of it is shared. Nothing of it is
- * in the pool, and a process that did not save the checkpoint stores what is sent anew.
+ * were made of: where a write holds one of them, what is stored of it is shared. Nothing of it is
+ * in the pool, and a process that did not save the checkpoint stores what is written anew.
  */
 import type { Shadow } from '../../checkpoint/index';
-import { hasNodes, OBJECT, Tree } from '../../checkpoint/shadow';
+import { type Blob, hasNodes, OBJECT, Tree } from '../../checkpoint/shadow';
 import type { Checkpoint } from './types';
 import { sharedOf } from './written';
+
+/** The channel that an input comes in. */
+const INPUT = '__start__';
 
 /** What each channel was made of. */
 export type Lives = ReadonlyMap<string, WeakRef<object>>;
@@ -26,19 +30,25 @@ interface List {
   readonly tree: Tree;
 }
 
-/** Where what the Sends of a task hold is stored already, or will be with those before them. */
+/** Of the input of a graph alone: what the other channels hold is seldom written again. */
+export function inputOf(lives: Lives | undefined): Lives {
+  const input = lives?.get(INPUT);
+  return new Map(input === undefined ? [] : [[INPUT, input]]);
+}
+
+/** Where what a task writes is stored already, or will be with the Sends before it. */
 export class Passed {
   /** Is any of it stored with the checkpoint? */
   isShared = false;
   /** The channels of the checkpoint, and the elements of its lists. */
-  readonly #stored = new Map<object, Tree>();
+  readonly #stored = new Map<object, Tree | Blob>();
   /**
    * By their first elements and lengths. A Send makes lists of its own of what it is given: one is
    * known by its ends and its length, and who compares it sees whether all of it is the same.
    */
   readonly #lists = new Map<unknown, Map<number, List>>();
   /** Lists of Sends only: nothing of the checkpoint's. */
-  readonly #own = new Set<Tree>();
+  readonly #own = new Set<Tree | Blob>();
 
   constructor(shadow?: Shadow, lives?: Lives) {
     const channels = fieldOf(shadow, 'channel_values');
@@ -51,10 +61,10 @@ export class Passed {
     }
   }
 
-  readonly find = (live: object): Tree | undefined => {
-    const tree = this.#stored.get(live) ?? this.#listLike(live);
-    if (tree !== undefined && !this.#own.has(tree)) this.isShared = true;
-    return tree;
+  readonly find = (live: object): Tree | Blob | undefined => {
+    const found = this.#stored.get(live) ?? this.#listLike(live);
+    if (found !== undefined && !this.#own.has(found)) this.isShared = true;
+    return found;
   };
 
   /** The next may hold the same lists. */

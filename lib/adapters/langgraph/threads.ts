@@ -23,6 +23,7 @@ import {
   revive,
   type Shadow,
 } from '../../checkpoint/index';
+import { type Blob, hasNodes, type Tree } from '../../checkpoint/shadow';
 import { structured } from '../../codecs';
 import { isConflict } from '../../errors';
 import { forgetOwned } from '../../run/index';
@@ -32,11 +33,11 @@ import { Arrivals } from './arrivals';
 import { indexText, runsOf, textsCodec, type Texts } from './keys';
 import { type Line, Lines } from './lines';
 import { type Candidate, keptOf, type PruneRule } from './prune';
-import { isSend, livesOf, Passed } from './sends';
+import { inputOf, isSend, livesOf, Passed } from './sends';
 import type { Checkpoint } from './types';
 import { Turns } from './turns';
 import { comparing, plain } from './values';
-import { sharedOf, type StoredWrite, Written } from './written';
+import { LongTexts, sharedOf, type StoredWrite, Written } from './written';
 
 export interface StoredCheckpoint {
   readonly family: number;
@@ -131,13 +132,16 @@ export class Threads {
     const its = this.#family(thread, batch);
     const { family } = its;
     const base = this.#base(thread, namespace, parent, family);
-    const written = this.#written.of(family, batch);
+    const written = this.#written.of(family, batch, base?.texts);
     const shadow = compare(base?.shadow, base !== undefined, state, {
       ...comparing,
       known: written.known,
     });
     const lives = livesOf(state);
-    const root = Buffer.from(this.#parts.write(batch, family, shadow).root);
+    const stored = this.#parts.write(batch, family, shadow);
+    const root = Buffer.from(stored.root);
+    const texts = this.#lines.textsOf(thread, namespace, id) ?? new LongTexts();
+    texts.add(family, stored.texts);
     const record = new Uint8Array(
       structured.encode({ family, parent, metadata, root }) as Uint8Array,
     );
@@ -146,9 +150,17 @@ export class Threads {
     // swept away.
     if (base !== undefined)
       batch.requireEqual(this.#stored, [thread, namespace, base.id], base.record);
+    // What is written on it comes before it is durable, and is laid on it under that condition.
+    const former = this.#lines.get(thread, namespace);
+    this.#lines.set(thread, namespace, { id, record, family, root, shadow, lives, texts });
     try {
       await this.pool.commit(batch);
     } catch (error) {
+      if (this.#lines.get(thread, namespace)?.record === record) {
+        this.#lines.delete(thread, namespace);
+        if (former !== undefined) this.#lines.set(thread, namespace, former);
+      }
+      base?.texts?.clear();
       const isGone =
         written.isGone(error) ||
         (base !== undefined && this.#isPruned(thread, namespace, base, error));
@@ -157,7 +169,6 @@ export class Threads {
       return this.#save(key, parent, metadata, revive(shadow));
     }
     this.#issued.delete(thread);
-    this.#lines.set(thread, namespace, { id, record, family, root, shadow, lives });
   }
 
   /** Was a commit refused because what it was laid on is gone? Then that is forgotten. */
@@ -185,14 +196,26 @@ export class Threads {
 
   async #write(key: Key, task: Task, writes: readonly NewWrite[], shares = true): Promise<void> {
     const [thread, namespace, id] = key;
-    const line = this.#lines.get(thread, namespace);
+    const newest = this.#lines.get(thread, namespace);
+    const line = newest?.id === id ? newest : undefined;
     // A `Send` passes on most of the state that the task was given.
-    const passed =
-      shares && line?.id === id && writes.some(({ value }) => isSend(value))
-        ? new Passed(line.shadow, line.lives)
-        : new Passed();
+    const passed = !shares
+      ? new Passed()
+      : new Passed(
+          line?.shadow,
+          writes.some(({ value }) => isSend(value)) ? line?.lives : inputOf(line?.lives),
+        );
     const placed = task.path === undefined ? {} : { path: task.path };
     const batch = this.pool.batch();
+    const texts = this.#lines.textsOf(thread, namespace, id) ?? new LongTexts();
+    const written = this.#written.of(newest?.family ?? 0, batch, shares ? texts : undefined);
+    const known = (live: object | string): Tree | Blob | undefined => {
+      if (typeof live !== 'string') return passed.find(live);
+      const text = written.known(live);
+      if (text !== undefined) passed.isShared = true;
+      return text;
+    };
+    const added: Parameters<LongTexts['add']>[] = [];
     let its: Family | undefined;
     // As they were when they were looked at.
     const again: NewWrite[] = [];
@@ -206,32 +229,44 @@ export class Threads {
         again.push(write);
         continue;
       }
-      const isOne = isSend(value);
-      const options = isOne ? { ...comparing, known: passed.find } : comparing;
+      const isPlaced = index >= 0;
+      const options = isPlaced ? { ...comparing, known } : comparing;
       const shadow = compare(undefined, false, value, options);
-      if (isOne) passed.add(value, shadow);
-      const shared = sharedOf(value, shadow);
       again.push({ ...write, value: shadow });
-      if (index < 0 || shared.size === 0) {
+      if (!isPlaced || !hasNodes(shadow)) {
         batch.put(this.writes, at, { channel, value: revive(shadow), ...placed });
         continue;
       }
       its ??= this.#family(thread, batch);
       const { family } = its;
-      const { root } = this.#parts.write(batch, family, shadow);
-      this.#written.add(batch, at, { channel, family, root, ...placed }, shared);
+      const stored = this.#parts.write(batch, family, shadow);
+      const made = { channel, family, root: stored.root, ...placed };
+      added.push([
+        family,
+        stored.texts,
+        this.#written.add(batch, at, made, sharedOf(value, shadow)),
+      ]);
+      if (isSend(value)) passed.add(value, shadow);
     }
     if (batch.length === 0) return;
     // What it shares with the checkpoint is swept away when that goes.
     if (passed.isShared) {
-      if (its === undefined || its.family !== line!.family)
+      if (its === undefined || its.family !== newest!.family)
         return this.#write(key, task, writes, false);
-      batch.requireEqual(this.#stored, key, line!.record);
+      if (line !== undefined) batch.requireEqual(this.#stored, key, line.record);
+    }
+    if (newest !== undefined && added.some(([, stored]) => stored.length > 0)) {
+      for (const each of added) texts.add(...each);
+      if (line === undefined) newest.other = { id, texts };
+      this.#lines.set(thread, namespace, newest);
     }
     try {
       await this.pool.commit(batch);
     } catch (error) {
-      const isGone = passed.isShared && this.#isPruned(thread, namespace, line!, error);
+      texts.clear();
+      const isGone =
+        written.isGone(error) ||
+        (passed.isShared && line !== undefined && this.#isPruned(thread, namespace, line, error));
       if (its === undefined || !(this.#isOver(thread, its, error) || isGone)) throw error;
       return this.#write(
         key,
@@ -485,7 +520,12 @@ export class Threads {
       batch.requireEqual(this.#families, thread, stored);
       return { family: Number(stored), isNew: false };
     }
-    const family = this.#issued.get(thread) ?? this.#parts.number();
+    const coming = this.#issued.get(thread);
+    if (coming !== undefined) {
+      batch.requireEqual(this.#families, thread, coming);
+      return { family: coming, isNew: false };
+    }
+    const family = this.#parts.number();
     this.#issued.set(thread, family);
     batch
       .requireAbsent(this.#families, thread)
@@ -515,7 +555,9 @@ export class Threads {
     if (stored === undefined) return usable ? line : undefined;
     const { family: itsFamily, root } = structured.decode(stored) as StoredCheckpoint;
     if (itsFamily !== family) return usable ? line : undefined;
-    return { id: parent!, record: stored, family, root, shadow: this.#parts.read(family, root) };
+    const texts = this.#lines.textsOf(thread, namespace, parent!);
+    const shadow = this.#parts.read(family, root);
+    return { id: parent!, record: stored, family, root, shadow, texts };
   }
 }
 

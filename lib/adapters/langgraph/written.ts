@@ -1,15 +1,18 @@
 /**
  * What tasks wrote, remembered by its objects: the checkpoint that takes them up shares their
- * nodes, so a message is stored once and not once as a task's write and once in the state.
+ * nodes, so a message is stored once and not once as a task's write and once in the state. Long
+ * texts are no objects, and are mostly handed on in other objects than they came in: they are known
+ * by what they say, from the checkpoint or the write that stored them until the next checkpoint.
  *
  * Such a checkpoint is committed under the condition that the write is still there as it was, so
  * its nodes are not swept away.
  */
 import { type Shadow } from '../../checkpoint/index';
-import { hasNodes, Tree } from '../../checkpoint/shadow';
+import { Blob, hasNodes, OBJECT, Tree } from '../../checkpoint/shadow';
 import { structured } from '../../codecs';
 import { isConflict } from '../../errors';
 import type { Batch, Keyspace, PoolCore } from '../../types';
+import { isPlain } from '../../plain-data';
 import { textsCodec, type Texts } from './keys';
 
 /**
@@ -26,29 +29,65 @@ export interface StoredWrite {
 }
 
 interface Place {
-  readonly family: number;
   readonly key: Texts;
   /** The write as it is stored. */
   readonly record: Uint8Array;
 }
 
-interface Known extends Place {
-  readonly tree: Tree;
+interface Known {
+  readonly family: number;
+  readonly stored: Tree | Blob;
+  /** Without one it is stored with the checkpoint itself. */
+  readonly place?: Place;
+}
+
+/** Of a checkpoint, and of what was written on it. */
+export class LongTexts {
+  /** That are kept in memory by being here, about. */
+  bytes = 0;
+  readonly #known = new Map<string, Known>();
+
+  add(family: number, texts: readonly Blob[], place?: Place): void {
+    for (const stored of texts) {
+      this.#known.set(stored.text, { family, stored, place });
+      if (place !== undefined) this.bytes += stored.length;
+    }
+  }
+
+  get(text: string): Known | undefined {
+    return this.#known.get(text);
+  }
+
+  clear(): void {
+    this.#known.clear();
+    this.bytes = 0;
+  }
 }
 
 /**
  * Of a value that is to be stored, its objects that are not written whole into what holds them:
- * itself, or the elements of a list.
+ * itself, the elements of a list, the fields of an object, and those of these.
  */
-export function sharedOf(value: unknown, shadow: Shadow): Map<object, Tree> {
-  const shared = new Map<object, Tree>();
-  const add = (live: unknown, stored: Shadow): void => {
-    if (typeof live === 'object' && live !== null && stored instanceof Tree && hasNodes(stored))
-      shared.set(live, stored);
+export function sharedOf(value: unknown, shadow: Shadow): Map<object, Tree | Blob> {
+  const shared = new Map<object, Tree | Blob>();
+  const add = (live: unknown, stored: Shadow, below: number): void => {
+    if (typeof live !== 'object' || live === null || !hasNodes(stored)) return;
+    if (stored instanceof Blob) shared.set(live, stored);
+    if (!(stored instanceof Tree)) return;
+    shared.set(live, stored);
+    if (below === 0) return;
+    const { items } = stored;
+    if (Array.isArray(live))
+      for (let at = 0; at < items.length; ++at) add(live[at], items[at], below - 1);
+    else if (stored.shape === OBJECT && isPlain(live))
+      for (let at = 0; at < items.length; at += 2)
+        add(
+          Object.getOwnPropertyDescriptor(live, String(items[at]))?.value,
+          items[at + 1],
+          below - 1,
+        );
   };
-  add(value, shadow);
-  if (Array.isArray(value) && shadow instanceof Tree)
-    for (const [at, item] of shadow.items.entries()) add(value[at], item);
+  add(value, shadow, 2);
   return shared;
 }
 
@@ -60,39 +99,46 @@ export class Written {
     this.#writes = pool.keyspace('holdfast.langgraph.writes', { key: textsCodec, value: 'bytes' });
   }
 
-  /** Adds a write whose nodes are in the batch. */
+  /** Adds a write whose nodes are in the batch; gives where it lies. */
   add(
     batch: Batch,
     key: Texts,
     write: StoredWrite & { readonly family: number },
-    shared: ReadonlyMap<object, Tree>,
-  ): void {
+    shared: ReadonlyMap<object, Tree | Blob>,
+  ): Place {
     const record = new Uint8Array(structured.encode(write) as Uint8Array);
     batch.put(this.#writes, key, record);
-    for (const [live, tree] of shared)
-      this.#known.set(live, { family: write.family, key, record, tree });
+    const place = { key, record };
+    const { family } = write;
+    for (const [live, stored] of shared) this.#known.set(live, { family, stored, place });
+    return place;
   }
 
   /**
-   * For a checkpoint of the family: what is known, and whether a commit was refused because some of
-   * that is gone.
+   * For what is laid on a checkpoint of the family: what is known, its `texts` among it, and
+   * whether a commit was refused because some of that is gone. Each object is known once.
    */
   of(
     family: number,
     batch: Batch,
-  ): { known: (live: object) => Tree | undefined; isGone: (error: unknown) => boolean } {
+    texts: LongTexts | undefined,
+  ): {
+    known: (live: object | string) => Tree | Blob | undefined;
+    isGone: (error: unknown) => boolean;
+  } {
     const used = new Set<Uint8Array>();
     const places: Place[] = [];
-    const known = (live: object): Tree | undefined => {
-      const found = this.#known.get(live);
+    const known = (live: object | string): Tree | Blob | undefined => {
+      const found = typeof live === 'string' ? texts?.get(live) : this.#known.get(live);
       if (found?.family !== family) return undefined;
-      this.#known.delete(live);
-      if (!used.has(found.record)) {
-        used.add(found.record);
-        places.push(found);
-        batch.requireEqual(this.#writes, found.key, found.record);
+      if (typeof live !== 'string') this.#known.delete(live);
+      const { place, stored } = found;
+      if (place !== undefined && !used.has(place.record)) {
+        used.add(place.record);
+        places.push(place);
+        batch.requireEqual(this.#writes, place.key, place.record);
       }
-      return found.tree;
+      return stored;
     };
     const isGone = (error: unknown): boolean =>
       isConflict(error) &&
