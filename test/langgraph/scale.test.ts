@@ -9,9 +9,10 @@ import { expect, it, vi } from 'vitest';
 
 import { textsCodec } from '../../lib/adapters/langgraph/keys';
 import { Lines } from '../../lib/adapters/langgraph/lines';
+import { LongTexts } from '../../lib/adapters/langgraph/written';
 import { compare, PartStore, revive } from '../../lib/checkpoint/index';
 import { Reader } from '../../lib/checkpoint/reading';
-import { heldBy, type Tree } from '../../lib/checkpoint/shadow';
+import { type Blob, heldBy, type Tree } from '../../lib/checkpoint/shadow';
 import { openSync, type Holdfast } from '../../lib/index';
 import { scratchFolder } from '../helpers/scratch';
 import { HoldfastSaver, HoldfastStore } from './modules';
@@ -203,6 +204,19 @@ it('what is remembered of threads is bounded by its bytes, and the oldest goes f
   lines.deleteThread('a');
   lines.set('b', '', line(900_000));
   expect(have()).toEqual(['b']);
+  // The long texts of writes count too, whichever checkpoint they are on.
+  const texts = new LongTexts();
+  const place = { key: ['c'], record: new Uint8Array() };
+  texts.add(1, [compare(undefined, false, 'x'.repeat(400_000)) as Blob], place);
+  lines.set('c', '', line(1));
+  expect(have()).toEqual(['b', 'c']);
+  lines.set('c', '', { ...line(1), other: { id: '2', texts } });
+  expect(have()).toEqual(['c']);
+  lines.set('a', '', line(500_000));
+  lines.set('c', '', { ...line(1), texts });
+  expect(have()).toEqual(['a', 'c']);
+  lines.set('c', 'n', { ...line(1), texts });
+  expect(have()).toEqual(['c', 'cn']);
 });
 
 it('what a state keeps in memory is known, and of a later version only what is new is looked at', () => {
