@@ -26,7 +26,7 @@ export default [
   ['a deleted key counts as present', 'engine/pool/commit.cc', 'const bool present = found.has_value() && «!found->is_deleted()»;', 'true'],
   ['what was learnt of runs holds of newer ones', 'engine/state/asked_runs.cc', 'if («!is_same(newest_, view.runs.front())»)', 'newest_.expired()'],
   ['a stretch without keys ends with the next of the oldest run that has one', 'engine/state/asked_runs.cc',
-    'if (!cursor->valid() «|| (known->has_end && cursor->key() >= known->end)»)', ''],
+    'if (!cursor->valid() || («known->has_end && cursor->key() >= known->end»)) continue;', 'false'],
   ['what is known of a key is known of all behind it', 'engine/state/asked_runs.cc', 'known->has_end = «place.has_value()»;', 'false'],
   ['what is asked the runs is learnt each time', 'engine/state/asked_runs.cc', 'return «known->passed++ >= known->pause»;', 'true'],
   ['a barrier covers what is appended under it', 'engine/commit/barriers.cc',
