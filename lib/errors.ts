@@ -110,9 +110,13 @@ export function errorFromNative(code: ErrorCode, message: string, errno: number)
   }
 }
 
+export function hasCode(error: unknown, code: ErrorCode): error is HoldfastError {
+  return error instanceof HoldfastError && error.code === code;
+}
+
 /** Was a commit refused because one of its conditions did not hold? */
 export function isConflict(error: unknown): boolean {
-  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_CONFLICT';
+  return hasCode(error, 'ERR_HOLDFAST_CONFLICT');
 }
 
 export function abortedError(signal: AbortSignal, what: string): HoldfastError {

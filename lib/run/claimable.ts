@@ -1,5 +1,5 @@
 /** Which runs one handle of a pool could begin to drive, and trying to. */
-import { HoldfastError } from '../errors';
+import { hasCode, type HoldfastError } from '../errors';
 import type { PoolCore } from '../types';
 import { Candidates } from './candidates';
 import { Holder, isDriven } from './holder';
@@ -91,8 +91,7 @@ export async function openUnlessTaken(
     return run.status === 'finished' ? undefined : run;
   } catch (error) {
     if (isOfOneRun(error)) problems.push(error);
-    else if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_RUN_ACTIVE')
-      throw error;
+    else if (!hasCode(error, 'ERR_HOLDFAST_RUN_ACTIVE')) throw error;
     return undefined;
   }
 }

@@ -2,7 +2,7 @@
 import { inspect, isDeepStrictEqual, types } from 'node:util';
 
 import { structured } from '../codecs';
-import { HoldfastError } from '../errors';
+import { hasCode, HoldfastError } from '../errors';
 
 const MAX_ERROR_CHARACTERS = 1000;
 const MAX_GATHERED = 3;
@@ -34,7 +34,7 @@ export function divergedError(
 
 /** Where the result of a call cannot be stored: the error that names the call. Others stay. */
 export function resultError(error: unknown, kind: string, name: string): unknown {
-  if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_CODEC') return error;
+  if (!hasCode(error, 'ERR_HOLDFAST_CODEC')) return error;
   const what = `the result of ${kind} ${JSON.stringify(name)}`;
   return new HoldfastError(error.code, `${what}: ${error.message}`, { cause: error.cause });
 }

@@ -6,7 +6,7 @@
  * driver, should it still be alive somewhere, can record nothing any more. A process that opens a
  * pool after a crash need not wait: the leases of before ended with it.
  */
-import { HoldfastError, isConflict } from '../errors';
+import { hasCode, HoldfastError, isConflict } from '../errors';
 import { optionsObject } from '../options';
 import type { Run, RunOptions } from './types';
 import type { Batch, CommitReceipt, PoolCore } from '../types';
@@ -111,8 +111,7 @@ async function goOnWithChild(
     try {
       return await goOn(journals, id, found, options, parent);
     } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_RUN_ACTIVE')
-        throw error;
+      if (!hasCode(error, 'ERR_HOLDFAST_RUN_ACTIVE')) throw error;
       await parent.untilLeft(error);
     }
     const now = lookUp(journals, id);

@@ -9,7 +9,7 @@
  * and receipt also has a record in the pool's list of open intents, made and deleted by the same
  * commits, so that unknown outcomes are found without reading journals.
  */
-import { abortedError, HoldfastError, isConflict, typeError } from '../errors';
+import { abortedError, hasCode, HoldfastError, isConflict, typeError } from '../errors';
 import type { ProbeAnswer, ToolContext, ToolOptions, ToolSafety } from './types';
 import type { Batch } from '../types';
 import { isOver, overError } from './attempts';
@@ -166,13 +166,14 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
       result = await attemptOnce(way, attempt);
     } catch (error) {
       // A child within it waits, and was closed: so will this run be, and nothing has failed.
-      if (isSuspended(error)) throw error;
+      if (hasCode(error, 'ERR_HOLDFAST_SUSPENDED')) throw error;
       const never = saysNeverHappened(error);
       await recordFailure(way, attempt, performance.now() - begun, never, textOf(error));
       const failed = attempt - first + 1;
       if (failed >= call.limits.attempts) throw error;
       const { signal } = call.limits;
-      if (signal?.aborted) throw isAborted(error) ? error : abortedError(signal, whatOf(call));
+      if (signal?.aborted)
+        throw hasCode(error, 'ERR_HOLDFAST_ABORTED') ? error : abortedError(signal, whatOf(call));
       if (call.safety === 'effect' && !never) {
         const answer = await ask(way);
         if (answer === 'unknown') throw error;
@@ -343,14 +344,6 @@ async function recordFailure<A, R>(
     // the next step.
     if (!(commitError instanceof HoldfastError)) throw commitError;
   }
-}
-
-function isAborted(error: unknown): boolean {
-  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_ABORTED';
-}
-
-function isSuspended(error: unknown): boolean {
-  return error instanceof HoldfastError && error.code === 'ERR_HOLDFAST_SUSPENDED';
 }
 
 function saysNeverHappened(error: unknown): boolean {

@@ -8,7 +8,7 @@
  */
 import { setTimeout } from 'node:timers/promises';
 
-import { HoldfastError } from '../../errors';
+import { hasCode, HoldfastError } from '../../errors';
 import { open } from '../../index';
 import type { Run, ToolOptions } from '../../run/types';
 import type { CommitOptions, PoolCore } from '../../types';
@@ -88,8 +88,7 @@ class Driver {
       }
       this.note(index, conversation.messages);
     } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== 'ERR_HOLDFAST_OUTCOME_UNKNOWN')
-        throw error;
+      if (!hasCode(error, 'ERR_HOLDFAST_OUTCOME_UNKNOWN')) throw error;
       this.tell({ kind: 'unknownOutcome', conversation: index, message: error.message });
       run.close();
     }
