@@ -179,8 +179,7 @@ napi_value submit_one(napi_env env, napi_callback_info info) {
   Batch batch;
   const Status filled = connection.closed() ? connection.closed_status() : Fill(env, call, batch);
   if (!filled.is_ok()) return throw_status(env, filled);
-  return number(env,
-                static_cast<double>(connection.submit(std::move(batch), mode_of(env, call[3]))));
+  return number(env, connection.submit(std::move(batch), mode_of(env, call[3])));
 }
 
 BatchHandle* batch_argument(napi_env env, napi_value value) {
