@@ -75,6 +75,8 @@ export class Threads {
   readonly records: Keyspace<Texts, StoredCheckpoint>;
   readonly writes: Keyspace<Texts, StoredWrite>;
   readonly arrivals = new Arrivals();
+  /** Of durable tools, by the id of their runs. */
+  readonly calls = new Turns();
   /** The records as they are stored. */
   readonly #stored: Keyspace<Texts, Uint8Array>;
   readonly #families: Keyspace<string, number | bigint>;

@@ -36,7 +36,6 @@ import type { PoolCore } from '../../types';
 import { mustBePool } from './given';
 import { optionalText, requiredText, runsOf } from './keys';
 import { Threads } from './threads';
-import { Turns } from './turns';
 import type { Config } from './types';
 import { plain } from './values';
 
@@ -68,8 +67,6 @@ interface TaskConfig extends Config {
 /** Calls of each tool so far, within one attempt at one task. */
 const counters = new WeakMap<object, { attempt: number; calls: Map<string, number> }>();
 const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
-/** Of each pool's calls, by their runs. */
-const turns = new WeakMap<PoolCore, Turns>();
 
 /**
  * A tool with an outside effect, for use in a node: `await charge({ cents: 5 }, config)`. Its
@@ -103,8 +100,8 @@ export function durableTool<A, R>(
     const asked = plain(args);
     const own = ownCopy(args);
     await untilKnown(config, thread);
-    return turnsOf(pool).alone(id, async () => {
-      const threads = Threads.of(pool);
+    const threads = Threads.of(pool);
+    return threads.calls.alone(id, async () => {
       const family = threads.familyOf(thread);
       let run = await openRun(pool, id, {}, OWNER);
       for (; run.status === 'finished'; run = await openRun(pool, id, {}, OWNER)) {
@@ -137,12 +134,6 @@ export function durableTool<A, R>(
       }
     });
   };
-}
-
-function turnsOf(pool: PoolCore): Turns {
-  let its = turns.get(pool);
-  if (its === undefined) turns.set(pool, (its = new Turns()));
-  return its;
 }
 
 function plainProbe<R>(probe: NonNullable<DurableToolOptions<R>['probe']>) {

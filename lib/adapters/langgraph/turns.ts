@@ -1,7 +1,8 @@
 /**
  * Who deletes a thread does it alone: what was begun before is waited for, and what begins
  * meanwhile waits. So nothing is saved between two of a deletion's commits, whose nodes it would
- * then lose, and nobody is refused because the thread has gone.
+ * then lose, and nobody is refused because the thread has gone. So it is with the calls of a
+ * durable tool that are one and the same: each waits for the one before.
  */
 export class Turns {
   readonly #underWay = new Map<string, number>();
