@@ -5,8 +5,9 @@
  * killed. The outside world is a file of lines: "effect key run", and "claim run".
  */
 const { appendFileSync, readFileSync } = require('node:fs');
-const { isMainThread, Worker, workerData, parentPort } = require('node:worker_threads');
+const { isMainThread, Worker, workerData } = require('node:worker_threads');
 const { random } = require('./random-programs.cjs');
+const { driveUntilStopped } = require('./threads.cjs');
 
 const THREADS = 3;
 const AT_ONCE = 3;
@@ -75,27 +76,15 @@ async function drive(run, ledger) {
   }
 }
 
-async function thread({ dist, path, ledger, number }) {
-  const { open } = require(`${dist}/index.js`);
-  const pool = await open(path, { lease: 120_000 });
-  const stop = new AbortController();
-  parentPort.on('message', () => stop.abort());
-  const options = { prefix: 'family', suspendAfter: 0 };
-  const worker = async () => {
-    while (!stop.signal.aborted) {
-      const waiting = { ...options, wait: true, signal: stop.signal };
-      const run = await pool.claim(number === 0 ? options : waiting);
+async function thread({ number, ledger, ...place }) {
+  await driveUntilStopped(place, AT_ONCE, async (pool, signal) => {
+    const options = { prefix: 'family', suspendAfter: 0 };
+    while (!signal.aborted) {
+      const run = await pool.claim(number === 0 ? options : { ...options, wait: true, signal });
       if (run) await drive(run, ledger);
       else await soon(10);
     }
-  };
-  const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
-  const wrong = ended.find(
-    ({ status, reason }) => status === 'rejected' && reason?.code !== 'ERR_HOLDFAST_ABORTED',
-  );
-  if (wrong) throw wrong.reason;
-  await pool.close();
-  parentPort.close();
+  });
 }
 
 async function main() {

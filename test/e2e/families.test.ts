@@ -3,44 +3,28 @@
  * process again and again: all come to their end, whoever waited for whom. Each effect happens
  * once, no two drive the same, and nobody is claimed again and again for nothing.
  */
-import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
 
 import { expect, it } from 'vitest';
 
 import { open } from '../../lib/index';
 import { scratchFolder } from '../helpers/scratch';
+import { live } from './lives';
 
 const folder = scratchFolder('families');
-const dist = path.join(import.meta.dirname, '../../dist');
 const FAMILIES = Number(process.env.HOLDFAST_JOBS ?? 24);
 const KILLS = Number(process.env.HOLDFAST_LIVES ?? 5);
 const PATIENCE_MS = 120_000;
 
-/** Until all have ended; killed after so many milliseconds. */
-async function live(pool: string, ledger: string, killAfter: number): Promise<string> {
-  const program = path.join(import.meta.dirname, 'families.cjs');
-  const child = spawn(process.execPath, [program, dist, pool, ledger, String(FAMILIES)]);
-  let out = '';
-  let error = '';
-  child.stdout.on('data', (chunk) => (out += chunk));
-  child.stderr.on('data', (chunk) => (error += chunk));
-  const timer = setTimeout(() => child.kill('SIGKILL'), killAfter);
-  await new Promise((ended) => child.on('close', ended));
-  clearTimeout(timer);
-  expect(error).toBe('');
-  return out || 'KILLED';
-}
-
 it('brings families of runs to their end, though their workers are killed', async () => {
   const pool = `${folder}/pool`;
   const ledger = `${folder}/ledger`;
+  const given = [pool, ledger, String(FAMILIES)];
   writeFileSync(ledger, '');
   let lives = 1;
   for (; lives <= KILLS; ++lives)
-    if ((await live(pool, ledger, 200 + Math.random() * 500)) === 'DONE') break;
-  const last = await live(pool, ledger, PATIENCE_MS);
+    if ((await live('families.cjs', given, 200 + Math.random() * 500)) === 'DONE') break;
+  const last = await live('families.cjs', given, PATIENCE_MS);
   await using opened = await open(pool);
   const left = [...opened.runs()].filter(({ status }) => status !== 'finished');
   expect([last, left]).toEqual(['DONE', []]);

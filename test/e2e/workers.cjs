@@ -7,7 +7,8 @@
  * there, "effect key job" for what it does, "end token job" behind it; and "life".
  */
 const { appendFileSync, readFileSync } = require('node:fs');
-const { isMainThread, Worker, workerData, parentPort } = require('node:worker_threads');
+const { isMainThread, Worker, workerData } = require('node:worker_threads');
+const { driveUntilStopped } = require('./threads.cjs');
 
 const THREADS = 4;
 const AT_ONCE = 8;
@@ -46,23 +47,11 @@ async function drive(run, ledger) {
   }
 }
 
-async function thread({ dist, path, ledger }) {
-  const { open } = require(`${dist}/index.js`);
-  // So that a machine that is busy for long takes no run from a thread that lives.
-  const pool = await open(path, { lease: 120_000 });
-  const stop = new AbortController();
-  parentPort.on('message', () => stop.abort());
-  const options = { prefix: 'job/', suspendAfter: 0, wait: true, signal: stop.signal };
-  const worker = async () => {
-    while (!stop.signal.aborted) await drive(await pool.claim(options), ledger);
-  };
-  const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
-  // One that was at a job when it was told to stop has ended without an error.
-  const failed = ended.filter(({ status }) => status === 'rejected');
-  const wrong = failed.find(({ reason }) => reason?.code !== 'ERR_HOLDFAST_ABORTED');
-  if (wrong) throw wrong.reason;
-  await pool.close();
-  parentPort.close();
+async function thread({ ledger, ...place }) {
+  await driveUntilStopped(place, AT_ONCE, async (pool, signal) => {
+    const options = { prefix: 'job/', suspendAfter: 0, wait: true, signal };
+    while (!signal.aborted) await drive(await pool.claim(options), ledger);
+  });
 }
 
 async function main() {

@@ -3,47 +3,30 @@
  * has the pool goes on where the other was killed. Each effect happens once, no job is lost, and
  * none is driven by two at a time.
  */
-import { spawn } from 'node:child_process';
 import { appendFileSync, readFileSync } from 'node:fs';
-import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { expect, it } from 'vitest';
 
 import { open } from '../../lib/index';
 import { scratchFolder } from '../helpers/scratch';
+import { live } from './lives';
 
 const folder = scratchFolder('workers');
-const dist = path.join(import.meta.dirname, '../../dist');
 const JOBS = Number(process.env.HOLDFAST_JOBS ?? 300);
 const KILLS = Number(process.env.HOLDFAST_LIVES ?? 8);
-
-/** Until all jobs are finished; killed after so many milliseconds, if it has the pool then. */
-async function live(pool: string, ledger: string, killAfter: number | undefined): Promise<string> {
-  const program = path.join(import.meta.dirname, 'workers.cjs');
-  const child = spawn(process.execPath, [program, dist, pool, ledger, String(JOBS)]);
-  let out = '';
-  let error = '';
-  child.stdout.on('data', (chunk) => (out += chunk));
-  child.stderr.on('data', (chunk) => (error += chunk));
-  const timer =
-    killAfter === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfter);
-  await new Promise((ended) => child.on('close', ended));
-  clearTimeout(timer);
-  expect(error).toBe('');
-  return out || 'KILLED';
-}
 
 it('works off a queue, though its workers are killed', async () => {
   const pool = `${folder}/pool`;
   const ledger = `${folder}/ledger`;
+  const given = [pool, ledger, String(JOBS)];
   appendFileSync(ledger, '');
   let killed = 0;
   let done = false;
   const keepAlive = async (): Promise<void> => {
     while (!done) {
       const killAfter = killed < KILLS ? 200 + Math.random() * 800 : undefined;
-      const ended = await live(pool, ledger, killAfter);
+      const ended = await live('workers.cjs', given, killAfter);
       if (ended === 'DONE') done = true;
       else if (ended === 'KILLED') killed += 1;
       else await pause(20); // the other one has the pool
