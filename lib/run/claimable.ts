@@ -4,11 +4,11 @@ import type { PoolCore } from '../types';
 import { Candidates } from './candidates';
 import { Holder, isDriven } from './holder';
 import { hasDrivenChild, type Journals } from './journals';
-import { isReady } from './list';
 import { openRun } from './open';
+import { isReady, whoGoesOn } from './ready';
 import type { DurableRun } from './run';
 import type { RunOptions } from './types';
-import { isOfOneRun, readable } from './unreadable';
+import { isOfOneRun } from './unreadable';
 
 /** What the last claim of a pool did not come to, so that the next one goes on there. */
 const rounds = new WeakMap<Journals, { readonly candidates: Candidates; readonly after: string }>();
@@ -56,27 +56,6 @@ export function isFree(
     problems.push(error);
   }
   return false;
-}
-
-/**
- * Who is to go on where a run may: its parent, where that may go on too and nobody drives it, and
- * so on, of those whose ids begin with `prefix`. Undefined: its parent is driven, and comes to it.
- */
-export function whoGoesOn(journals: Journals, id: string, prefix: string): string | undefined {
-  let first = id;
-  for (;;) {
-    const parent = readable(() => journals.headers.get(first))?.parent;
-    if (parent === undefined || !parent.startsWith(prefix)) return first;
-    const header = readable(() => journals.headers.get(parent));
-    if (header === undefined) return first;
-    const driver = journals.drivers.get(parent);
-    if (Holder.of(journals.pool).isAlive(driver, parent)) {
-      const openedBy = journals.drivers.get(first)?.parent;
-      return openedBy !== undefined && openedBy < driver!.token ? undefined : first;
-    }
-    if (!isReady(journals, parent, header)) return first;
-    first = parent;
-  }
 }
 
 /** Undefined: somebody else was quicker, or it cannot be read. */

@@ -4,14 +4,14 @@ import { booleanOption, limitOption, optionsObject } from '../options';
 import type { RunInfo, RunsOptions } from './types';
 import type { PoolCore } from '../types';
 import type { RunHeader } from './entries';
-import { Holder, isDriven } from './holder';
+import { Holder } from './holder';
 import { Journals, waitedFor } from './journals';
 import { Candidates } from './candidates';
 import { checkIdText, checkRunId } from './keys';
 import { checkFormat, firstForm } from './open';
 import { isParked } from './park';
+import { isRunnable } from './ready';
 import { isOfOneRun } from './unreadable';
-import { isDue } from './waits';
 
 const STATUSES = ['running', 'waiting', 'finished', 'unreadable', 'runnable', 'parked'] as const;
 
@@ -89,24 +89,17 @@ function has(
   header: RunHeader,
   status: (typeof STATUSES)[number],
 ): boolean {
-  if (status === 'runnable') return isReady(journals, id, header) && !isDriven(journals, id);
+  if (status === 'runnable') return isRunnable(journals, id, header);
   if (header.format !== 1) checkFormat(id, header);
   return status === 'parked' ? isParked(header) : header.status === status;
 }
 
-/** May it be claimed, if nobody drives it? */
-export function isReady(journals: Journals, id: string, header: RunHeader): boolean {
-  if (header.format !== 1) checkFormat(id, header);
-  if (header.status === 'finished' || header.owner !== undefined) return false;
-  return header.status === 'running' || isDue(journals, id, header.waits ?? []);
-}
-
 function infoOf(journals: Journals, id: string, header: RunHeader): RunInfo {
-  const ready = isReady(journals, id, header);
+  const runnable = isRunnable(journals, id, header);
   const first = firstForm(journals, id, header);
   if (first) {
     const fencingToken = first.before.token;
-    return { id, ...NOT_DRIVEN, fencingToken, runnable: ready, ...seen(first.header) };
+    return { id, ...NOT_DRIVEN, fencingToken, runnable, ...seen(first.header) };
   }
   const driver = journals.drivers.get(id);
   const driven = Holder.of(journals.pool).isAlive(driver, id);
@@ -120,7 +113,7 @@ function infoOf(journals: Journals, id: string, header: RunHeader): RunInfo {
     ...(header.parent !== undefined && { parent: header.parent }),
     // Of one that does more than wait, and that nobody drives any more, nobody waits.
     waits: (driven ? header.waits : waitedFor(header)) ?? [],
-    runnable: ready && !driven,
+    runnable,
     parked: isParked(header),
     ...(header.failed && { failed: header.failed }),
   };

@@ -378,7 +378,7 @@ export interface RunInfo {
    * wait, or is parked until `pool.unpark`.
    */
   readonly waits: readonly Wait[];
-  /** Would `claim` hand it out now? */
+  /** Would `claim` hand it out now, or its parent, which goes on with it? */
   readonly runnable: boolean;
   /** Was it put aside? Until the moment in `waits`, or else until `pool.unpark`. */
   readonly parked: boolean;
@@ -396,7 +396,10 @@ export interface RunsOptions {
   limit?: number | undefined;
   /** The last id first. */
   reverse?: boolean | undefined;
-  /** `runnable`: unfinished, driven by nobody, and not waiting for something that has not come. */
+  /**
+   * `runnable`: unfinished, driven by nobody, not waiting for something that has not come, and
+   * no child to which its parent, which is driven, comes again.
+   */
   status?: RunInfo['status'] | 'runnable' | 'parked' | undefined;
 }
 

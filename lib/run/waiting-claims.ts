@@ -11,9 +11,10 @@ import { closedError, type HoldfastError } from '../errors';
 import { PoolKeyspace } from '../keyspace';
 import type { PoolCore, Watcher } from '../types';
 import { type Claim, ClaimQueue } from './claim-queue';
-import { isFree, openUnlessTaken, runnableIds, whoGoesOn } from './claimable';
+import { isFree, openUnlessTaken, runnableIds } from './claimable';
 import { Journals } from './journals';
 import { ASLEEP_KEYSPACE, AWAKE_KEYSPACE, CALLED_KEYSPACE, momentKeyCodec } from './keys';
+import { whoGoesOn } from './ready';
 import type { DurableRun } from './run';
 import type { RunOptions } from './types';
 

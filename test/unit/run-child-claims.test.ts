@@ -105,6 +105,21 @@ describe('a child that may go on', () => {
     const [run, other] = [await claim(), await claim()];
     expect([run?.id, other?.id]).toEqual(['r', 'r/c']);
   });
+
+  test('is not runnable while its parent is driven, which comes to it', async () => {
+    await waiting();
+    await bench.pool.signal('r/c', 'answer', 42);
+    const runnable = () => [
+      info('r/c').runnable,
+      [...bench.pool.runs({ status: 'runnable' })].length,
+    ];
+    expect(runnable()).toEqual([true, 2]);
+    const run = await claim();
+    expect(await claim()).toBeUndefined();
+    expect(runnable()).toEqual([false, 0]);
+    await run!.finish();
+    expect(runnable()).toEqual([true, 1]);
+  });
 });
 
 describe('a parent whose child somebody else drives', () => {
