@@ -28,6 +28,7 @@ import {
   type PruneReport,
 } from '../checkpoint/index';
 import type { CommitReceipt, PoolCore } from '../types';
+import type { ChildLeft } from './activity';
 import { Attempts, isOver } from './attempts';
 import { Checkpoints, ownerOf } from './checkpoints';
 import { divergedError, show, textOf } from './diverged';
@@ -63,7 +64,7 @@ import { compensationOf, Compensations } from './rollback';
 import { callStep } from './step';
 import { callTool, type Called } from './tool';
 import { sleepUntil, waitForOther, waitForSignal, type WaitCall } from './waits';
-import type { ChildLeft, JournalWriter } from './writer';
+import type { JournalWriter } from './writer';
 
 /** Opens a run whose parent's journal says so in the same commit. */
 export type OpenChild = (id: string, options: RunOptions, parent: ParentOfChild) => Promise<Run>;
@@ -216,7 +217,7 @@ export class DurableRun implements Run {
       attempts.make(() => fn(given, context));
     const leave = (): void => {
       attempts.leave();
-      writer.forgetWithin(identity);
+      writer.activity.forgetWithin(identity);
     };
     const compensable = compensate !== undefined;
     const own = kept?.receipt ? args : ownCopy(args);
@@ -293,9 +294,9 @@ export class DurableRun implements Run {
     checkRunId(childId);
     const { identity, kept, ...named } = this.next<KeptMark>('child', id, 'child');
     const recorded = kept?.entry.kind === 'child' ? kept.entry : undefined;
-    const driven = (): ChildLeft => writer.drivesChild(identity, childId);
+    const driven = (): ChildLeft => writer.activity.drivesChild(identity, childId);
     const untilLeft = (active: HoldfastError): Promise<void> => {
-      if (writer.isDrivingChild(childId)) throw active;
+      if (writer.activity.isDrivingChild(childId)) throw active;
       const suspendAt = performance.now() + (this.#parts.options.suspendAfter ?? Infinity);
       const suspend = (): void => this.end(id);
       const call = { identity, ...named, kept: undefined, suspendAt, signal: undefined, suspend };
@@ -378,7 +379,7 @@ export class DurableRun implements Run {
     if (this.#closed) return;
     this.#closed = true;
     this.#waited = waited;
-    const more = this.#writer?.isDrivingChild() ? 'more' : undefined;
+    const more = this.#writer?.activity.isDrivingChild() ? 'more' : undefined;
     this.#writer?.close(waited === undefined ? more : 'waits');
     this.#left?.(this.#writer?.waits ?? false);
   }

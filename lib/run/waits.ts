@@ -76,7 +76,7 @@ export async function waitForSignal(writer: JournalWriter, call: WaitCall): Prom
         ? Math.max(0, Date.now() - call.kept.wait.at)
         : performance.now() - begun;
       if (await take(writer, call, pending, ms)) return pending[1];
-    } else if (!writer.isWaiting(call.identity)) {
+    } else if (!writer.activity.isWaiting(call.identity)) {
       await writer.wait(call.identity, { signal: call.name }, said ? undefined : entryOf(call));
       said = true;
       // Once more: it may have come in between.
@@ -91,7 +91,7 @@ export async function waitForOther(
   child: string,
 ): Promise<void> {
   while (isDriven(writer.journals, child)) {
-    if (!writer.isWaiting(call.identity)) await writer.wait(call.identity, { run: child });
+    if (!writer.activity.isWaiting(call.identity)) await writer.wait(call.identity, { run: child });
     // That its driver's thread or lease ended is told by nothing.
     else await untilNews(writer, call, LOOK_FOR_DEATHS_MS);
   }
@@ -129,7 +129,7 @@ async function take(
   const notWaiting = writer.stopWaiting(call.identity);
   const entry: Omit<SignalEntry, 'at'> = { kind: 'signal', ...named(call), ms, result: value };
   // No wait begun meanwhile is all that the run does: the code has not heard of this yet.
-  const leave = writer.occupy(call.identity);
+  const leave = writer.activity.occupy(call.identity);
   try {
     await writer.append(entry, {
       also: (batch) => {
@@ -150,7 +150,7 @@ async function untilNews(writer: JournalWriter, call: WaitCall, ms: number): Pro
   let left = call.suspendAt - performance.now();
   // What has come in this turn the code hears first: it may be the answer that ends this wait.
   if (left <= 0) await turn();
-  if (left <= 0 && writer.isBusyBeside()) left = LOOK_AGAIN_MS;
+  if (left <= 0 && writer.activity.isBusyBeside()) left = LOOK_AGAIN_MS;
   // One that is no longer wanted suspends nobody: `news` says so below.
   if (left <= 0 && !call.signal?.aborted) {
     call.suspend();

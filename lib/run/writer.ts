@@ -11,11 +11,11 @@ import { json } from '../codecs';
 import { closedError as poolClosedError, HoldfastError, isConflict } from '../errors';
 import type { Wait } from './types';
 import type { Batch, CommitDurability, CommitReceipt } from '../types';
+import { Activity } from './activity';
 import { allOver, isOver, overError } from './attempts';
 import { ring } from './bell';
 import type { DriverRecord, Entry, Epochs, RunHeader } from './entries';
 import { Holder } from './holder';
-import { isWithin, outerOf } from './identity';
 import { type Journals, waitedFor } from './journals';
 import { entryKeyCodec, numbered, signalsFor } from './keys';
 
@@ -28,13 +28,6 @@ const RESULTS: readonly Entry['kind'][] = [
   ...(['step', 'decision', 'receipt', 'checkpoint', 'signal', 'child'] as const),
 ];
 
-const NO_WAITS: Wait[] = [];
-
-type ChildWait = Extract<Wait, { run: string }>;
-
-/** A child is no longer driven here; does it wait for something? */
-export type ChildLeft = (waits: boolean) => void;
-
 export interface AppendOptions {
   readonly sequence?: number;
   readonly durability?: CommitDurability;
@@ -45,21 +38,10 @@ export interface AppendOptions {
 }
 
 export class JournalWriter {
+  readonly activity = new Activity();
   #header: RunHeader;
   #next: number;
   #ended: HoldfastError | undefined;
-  readonly #waits = new Map<string, Wait>();
-  /** Children that wait, by the calls that opened them, which are under way no more. */
-  readonly #childWaits = new Map<string, ChildWait>();
-  /** Children that are driven here. */
-  readonly #driven = new Map<string, ChildWait>();
-  /** The calls under way that are no waits. */
-  readonly #working = new Set<{ readonly call: string }>();
-  /**
-   * Since the last wait began something else has come of the run: who continues it has more to do
-   * than to wait.
-   */
-  #moved = false;
   #epochs: (readonly [sequence: number, epoch: number])[] = [];
   #receipt: CommitReceipt | undefined;
   /**
@@ -113,13 +95,6 @@ export class JournalWriter {
    */
   mustBeCurrent(what: string): void {
     if (isOver(this)) throw overError(this.run, what);
-  }
-
-  /** What was under way within an attempt that is over keeps nothing waiting or busy. */
-  forgetWithin(identity: string): void {
-    for (const waits of [this.#waits, this.#childWaits])
-      for (const call of waits.keys()) if (isWithin(call, identity)) waits.delete(call);
-    for (const one of this.#working) if (isWithin(one.call, identity)) this.#working.delete(one);
   }
 
   /**
@@ -188,37 +163,15 @@ export class JournalWriter {
     also?: (batch: Batch) => void,
   ): Promise<void> {
     this.mustBeCurrent('a wait');
-    this.#waits.set(call, wait);
+    this.activity.waitFor(call, wait);
     const sequence = entry && this.reserve();
     const fill = (batch: Batch): void => {
       if (entry && sequence !== undefined) this.put(batch, sequence, entry);
-      this.#moved = false;
+      this.activity.moved = false;
       this.putHeader(batch);
       also?.(batch);
     };
     await this.commit(fill, 'durable', sequence);
-  }
-
-  /**
-   * A child, opened in that call, is driven here until what is returned is called. If it waits then
-   * and its parent is closed too, nobody need look at it before the child has something to do.
-   */
-  drivesChild(call: string, child: string): ChildLeft {
-    const wait = { run: child };
-    this.#childWaits.delete(call);
-    this.#driven.set(call, wait);
-    return (waits) => {
-      this.#driven.delete(call);
-      if (!waits || this.#ended) return;
-      this.#childWaits.set(call, wait);
-      this.#moved = false;
-    };
-  }
-
-  /** That one, or any. */
-  isDrivingChild(child?: string): boolean {
-    for (const { run } of this.#driven.values()) if (run === (child ?? run)) return true;
-    return false;
   }
 
   /** Must something come before it has more to do? */
@@ -229,9 +182,7 @@ export class JournalWriter {
   /** For `also`: with that commit the run no longer waits for this. */
   stopWaiting(call: string): (batch: Batch) => void {
     return (batch) => {
-      if (!this.#waits.delete(call)) return;
-      this.#moved = true;
-      this.putHeader(batch);
+      if (this.activity.stopWaiting(call)) this.putHeader(batch);
     };
   }
 
@@ -241,9 +192,9 @@ export class JournalWriter {
    * That may be lost in a power cut, not with the process.
    */
   async working<R>(call: string, work: () => Promise<R>): Promise<R> {
-    const leave = this.occupy(call);
+    const leave = this.activity.occupy(call);
     try {
-      if (this.#header.status === 'waiting' && this.isBusyBeside())
+      if (this.#header.status === 'waiting' && this.activity.isBusyBeside())
         await this.commit((batch) => this.putHeader(batch), 'eventual');
       return await work();
     } finally {
@@ -251,42 +202,12 @@ export class JournalWriter {
     }
   }
 
-  /** The run does more than to wait, until what is returned is called. */
-  occupy(call: string): () => void {
-    const one = { call };
-    this.#working.add(one);
-    return () => {
-      // The code has heard of it, and has something to do.
-      if (this.#working.delete(one) && !this.isAroundWait(call)) this.#moved = true;
-    };
-  }
-
-  /** Was a wait made in that call, of this run or of a child of its? */
-  private isAroundWait(call: string): boolean {
-    for (const waits of [this.#waits, this.#childWaits])
-      for (const each of waits.keys()) if (isWithin(each, call)) return true;
-    return false;
-  }
-
-  /** Is a call under way other than those that wait and those that they are made in? */
-  isBusyBeside(): boolean {
-    const outer = new Set<string>();
-    for (const call of this.#waits.keys()) for (const each of outerOf(call)) outer.add(each);
-    for (const { call } of this.#working)
-      if (!outer.has(call) && !this.#waits.has(call)) return true;
-    return false;
-  }
-
-  isWaiting(call: string): boolean {
-    return this.#waits.has(call);
-  }
-
   /**
    * Only the header; it may be lost in a crash, which makes the run look busier than it is, and no
    * worse.
    */
   async noteWaits(call: string): Promise<void> {
-    if (!this.#waits.has(call)) return;
+    if (!this.activity.isWaiting(call)) return;
     await this.commit(this.stopWaiting(call), 'eventual');
   }
 
@@ -325,7 +246,7 @@ export class JournalWriter {
    */
   close(left?: 'waits' | 'more'): void {
     if (this.#ended) return;
-    if (left !== undefined) this.#moved = left === 'more';
+    if (left !== undefined) this.activity.moved = left === 'more';
     this.leave(closedError(this.run));
     if (this.journals.pool.closed || this.isReplaced()) return;
     try {
@@ -387,7 +308,7 @@ export class JournalWriter {
   }
 
   private put(batch: Batch, sequence: number, entry: NewEntry, at = Date.now()): void {
-    this.#moved = true;
+    this.activity.moved = true;
     const key = numbered(this.#key, sequence);
     const { entriesByKey } = this.journals;
     const whole = { at, ...entry } as Entry & { epochs?: Epochs };
@@ -409,13 +330,12 @@ export class JournalWriter {
 
   /** What it waits for is there to be read beside other work too, but then nobody waits for it. */
   private putHeader(batch: Batch, epochs: RunHeader['epochs'] = undefined): void {
-    const waits = this.allWaits();
-    const merely = waits.length > 0 && !this.#moved && !this.isBusyBeside();
+    const { waits, merelyWaits } = this.activity;
     const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
     const before = waitedFor(this.#header);
     this.#header = {
       ...rest,
-      status: merely ? 'waiting' : 'running',
+      status: merelyWaits ? 'waiting' : 'running',
       ...(waits.length > 0 ? { waits } : undefined),
       ...(epochs && epochs.length > 0 ? { epochs } : undefined),
     };
@@ -423,15 +343,9 @@ export class JournalWriter {
     this.journals.waits(batch, this.run, before, waitedFor(this.#header));
   }
 
-  private allWaits(): Wait[] {
-    if (this.#waits.size === 0 && this.#childWaits.size === 0) return NO_WAITS;
-    // One that is driven beside a wait may end, or wait, before that does.
-    return [...this.#waits.values(), ...this.#childWaits.values(), ...this.#driven.values()];
-  }
-
   /** Does the header name other waits than there are? */
   private waitsOtherwise(): boolean {
-    return (this.#header.waits?.length ?? 0) !== this.allWaits().length;
+    return (this.#header.waits?.length ?? 0) !== this.activity.waits.length;
   }
 
   private learn(sequence: number, epoch: number): void {

@@ -1,39 +1,39 @@
-// Mutants of what parents and their children wait for, and of who is given them: lib/run/writer.ts,
-// claimable.ts, waits.ts, journals.ts, candidates.ts.
+// Mutants of what parents and their children wait for, and of who is given them: activity.ts,
+// writer.ts, ready.ts, claimable.ts, waits.ts, journals.ts, candidates.ts, all of lib/run.
 export default [
   [
     'a parent whose child waits waits for nothing',
-    'writer.ts',
+    'activity.ts',
     '«this.#childWaits.set(call, wait);»',
     '',
   ],
   [
     'a parent whose child waits has more to do',
-    'writer.ts',
-    'this.#childWaits.set(call, wait);\n      «this.#moved = false;»',
+    'activity.ts',
+    'this.#childWaits.set(call, wait);\n      «this.moved = false;»',
     '',
   ],
   [
     'a parent that is suspended forgets the children that are driven',
-    'writer.ts',
+    'activity.ts',
     '...this.#childWaits.values(), ...«this.#driven.values()»];',
     '[]',
   ],
   [
     'what has ended beside a child that waits is nothing to do',
-    'writer.ts',
-    'if («this.#working.delete(one) && !this.isAroundWait(call)») this',
+    'activity.ts',
+    'if («this.#working.delete(one) && !this.#isAroundWait(call)») this',
     'this.#working.delete(one), false',
   ],
   [
     'a step around a child that waits is something to do',
-    'writer.ts',
-    'if («this.#working.delete(one) && !this.isAroundWait(call)») this',
+    'activity.ts',
+    'if («this.#working.delete(one) && !this.#isAroundWait(call)») this',
     'this.#working.delete(one)',
   ],
   [
     'who waits for a child is busy with it',
-    'writer.ts',
+    'activity.ts',
     'if (!outer.has(call) && «!this.#waits.has(call)»)',
     'true',
   ],
@@ -99,25 +99,31 @@ export default [
   ],
   [
     'a child is given to somebody beside its parent',
-    'claimable.ts',
+    'ready.ts',
     'return «openedBy !== undefined && openedBy < driver!.token» ?',
     'false',
   ],
   [
+    'a child that its parent comes to is runnable',
+    'ready.ts',
+    "(header.parent === undefined || «whoGoesOn(journals, id, '') !== undefined»)",
+    'true',
+  ],
+  [
     'a child is kept for a parent that goes on without it',
-    'claimable.ts',
+    'ready.ts',
     'return «openedBy !== undefined && openedBy < driver!.token» ?',
     'openedBy !== undefined',
   ],
   [
     'a child is kept for a parent that waits for something else',
-    'claimable.ts',
+    'ready.ts',
     'if («!isReady(journals, parent, header)») return first;',
     'false',
   ],
   [
     'who claims children alone is given their parents',
-    'claimable.ts',
+    'ready.ts',
     '|| «!parent.startsWith(prefix)») return first;',
     'false',
   ],
@@ -130,13 +136,13 @@ export default [
   [
     'a parent does not wait for who drives its child',
     'run.ts',
-    'if («writer.isDrivingChild(childId)») throw active;',
+    'if («writer.activity.isDrivingChild(childId)») throw active;',
     'true',
   ],
   [
     'a parent waits for itself to close a child',
     'run.ts',
-    'if («writer.isDrivingChild(childId)») throw active;',
+    'if («writer.activity.isDrivingChild(childId)») throw active;',
     'false',
   ],
   [
@@ -154,7 +160,7 @@ export default [
   [
     'that a child waits is a failure of the tool it was called in',
     'tool.ts',
-    'if («isSuspended(error)») throw error;',
+    "if («hasCode(error, 'ERR_HOLDFAST_SUSPENDED')») throw error;",
     'false',
   ],
 ];

@@ -277,7 +277,7 @@ const mutants = [
   [
     'what is taken is nothing to do',
     'waits.ts',
-    'const leave = «writer.occupy(call.identity)»;',
+    'const leave = «writer.activity.occupy(call.identity)»;',
     '() => {}',
   ],
   ['a sleep begins anew', 'waits.ts', 'const moment = «call.kept?.wait?.until ?? until»;', 'until'],
