@@ -1,8 +1,9 @@
 /**
  * Ranges: which bytes a range's options mean, and the iterator that walks them.
  *
- * An iterator sees one state, that of its making, and pins it until it has ended, was returned from
- * (`break`), or is collected. Entries come many at a time, packed together; the layout is in
+ * An iterator sees one state, that of its making, and pins it until its last entries were fetched,
+ * it was returned from (`break`), or is collected: one with a `limit` lets go with its last entry,
+ * also where nobody asks for more. Entries come many at a time, packed together; the layout is in
  * native/binding/range_handle.cc. Values that last are packed right into the slab.
  */
 import { types } from 'node:util';
@@ -83,6 +84,8 @@ export function boundsOf<K>(given: RangeOptions<K> | undefined, codec: Codec<K>)
 }
 
 const elsewhere = 0x8000_0000;
+const allAscii = 1;
+const theLast = 2;
 const firstEntries = 32;
 const mostEntries = 1024;
 const lengthsBefore = 2;
@@ -147,6 +150,8 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
   /** In `lengths`: of the next entry, and where they end. */
   #at = 0;
   #end = 0;
+  /** What was fetched are the last. */
+  #last = false;
   #keyAt = 0;
   /**
    * Of the slab that the values of this refill are in; where the next value is, in it or in
@@ -182,7 +187,9 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
       return { done: true, value: undefined };
     }
     try {
-      return { done: false, value: this.#take(this.#packed!) };
+      const value = this.#take(this.#packed!);
+      if (this.#last && this.#at === this.#end) this.#finish();
+      return { done: false, value };
     } catch (error) {
       // A codec's, or of a damaged value. Whoever iterates asks no more then, and does not say so.
       this.#finish();
@@ -217,7 +224,8 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
     this.#at = lengthsBefore;
     this.#end = lengthsBefore + 2 * count;
     this.#keyAt = 0;
-    this.#textUntil = this.#keysAreText && lengths[0] === 1 ? 0 : -1;
+    this.#textUntil = this.#keysAreText && (lengths[0]! & allAscii) !== 0 ? 0 : -1;
+    this.#last = (lengths[0]! & theLast) !== 0;
     return count > 0;
   }
 

@@ -1,6 +1,6 @@
 // Entries of a range, packed into three buffers of the caller's, many in one call:
 //
-//   lengths  [1: all keys are ASCII, else 0][bytes of `values` used]
+//   lengths  [1: all keys are ASCII, + 2: these are the last][bytes of `values` used]
 //            then, of each entry, [key length][value length]
 //   keys     one after the other, without the keyspace's number
 //   values   one after the other, each at a multiple of 8 from the first
@@ -8,6 +8,9 @@
 // A value that is longer than the caller wants here, or would not fit, is left out, kElsewhere set
 // in its length, and fetched by value(key). That costs a buffer of its own, so packing ends early
 // where a value as long as the longest so far might not fit.
+//
+// Behind the last entries there is nothing left to ask for but values that were left out: without
+// such the range lets go of its state at once, whether or not somebody ever comes for the end.
 #include <algorithm>
 
 #include "binding/convert.h"
@@ -70,7 +73,10 @@ class Packer {
     lengths[1] = !fits
                      ? kElsewhere | static_cast<uint32_t>(value.size < kElsewhere ? value.size : 0)
                      : static_cast<uint32_t>(value.size);
-    if (!fits) return Status::ok();
+    if (!fits) {
+      all_here_ = false;
+      return Status::ok();
+    }
     longest_ = std::max<size_t>(longest_, value.size);
     Status copied = reader.copy(value, value_room_.to);
     values_used_ =
@@ -79,8 +85,10 @@ class Packer {
     return copied;
   }
 
-  void finish() {
-    room_.lengths[0] = ascii_ ? 1 : 0;
+  bool all_here() const { return all_here_; }  // no value was left out
+
+  void finish(bool last) {
+    room_.lengths[0] = (ascii_ ? 1 : 0) | (last ? 2 : 0);
     room_.lengths[1] = static_cast<uint32_t>(values_used_);
   }
 
@@ -93,6 +101,7 @@ class Packer {
   const PackingRoom room_;
   const bool with_values_;
   bool ascii_ = true;
+  bool all_here_ = true;
   size_t keys_used_ = 0;
   size_t values_used_ = 0;
   ValueRoom value_room_;
@@ -172,7 +181,9 @@ napi_value RangeHandle::next(napi_env env, RangeHandle& self, const napi_value* 
   Result<uint64_t> given = self.iterator_->next(uint32_of(env, arguments[5]), each, packer.room());
   if (!given.is_ok()) return throw_status(env, given.status());
   if (!status.is_ok()) return throw_status(env, status);
-  packer.finish();
+  const bool last = self.iterator_->ended();
+  packer.finish(last);
+  if (last && packer.all_here()) self.close();
   return number(env, *given);
 }
 

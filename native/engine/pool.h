@@ -251,6 +251,8 @@ class RangeIterator {
   using Each = std::function<bool(Bytes key, const FoundValue& value, Reader& reader)>;
   virtual Result<uint64_t> next(uint64_t at_most, const Each& each,
                                 const ValueRoom& room = kNoRoom) = 0;
+  // What next() gave was the last of it, and nothing is pinned any more.
+  virtual bool ended() const = 0;
 
  protected:
   static constexpr ValueRoom kNoRoom = {};

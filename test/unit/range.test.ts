@@ -213,11 +213,17 @@ onEachMedium('range', (place) => {
     expect([...range].map(([, value]) => value)).toEqual(Array.from({ length: 200 }, (_, i) => i));
   });
 
+  const pinned = (): number => the().stats().openSnapshots;
+
   test('lets its state go at the end, at break, and at return', () => {
-    const space = filled();
-    const pinned = (): number => the().stats().openSnapshots;
+    const space = the().keyspace<string, number>('longer');
+    for (let i = 0; i < 40; ++i) space.putSync(`${10 + i}`, i, { durability: 'eventual' });
     const before = pinned();
-    for (const _ of space.range()) expect(pinned()).toBeGreaterThan(before);
+    let at = 0;
+    for (const [, value] of space.range()) {
+      expect(value).toBe(at);
+      if (at++ < 32) expect(pinned()).toBe(before + 1);
+    }
     expect(pinned()).toBe(before);
     for (const _ of space.range()) break;
     expect(pinned()).toBe(before);
@@ -227,8 +233,39 @@ onEachMedium('range', (place) => {
     expect(range.next()).toEqual({ done: true, value: undefined });
     expect(pinned()).toBe(before);
     const [first] = space.range();
-    expect(first).toEqual(['a', 0]);
+    expect(first).toEqual(['10', 0]);
     expect(pinned()).toBe(before);
+  });
+
+  // As a queue looks for its first entry: nobody asks such a range for its end.
+  test('lets its state go once its last entries are here', () => {
+    const space = filled();
+    const before = pinned();
+    for (const reverse of [false, true]) {
+      const one = space.range({ limit: 1, reverse });
+      expect(one.next()).toEqual({ done: false, value: reverse ? ['😀', 8] : ['a', 0] });
+      expect(pinned()).toBe(before);
+      expect(one.next()).toEqual({ done: true, value: undefined });
+      const few = space.keys({ reverse });
+      expect(few.next().done).toBe(false);
+      expect(pinned()).toBe(before);
+      expect([...few]).toHaveLength(words.length - 1);
+      expect(few.next().done).toBe(true);
+    }
+  });
+
+  test('keeps its state for values that are still to be fetched', () => {
+    const space = the().keyspace<string, Uint8Array>('left out', { value: 'bytes' });
+    const long = new Uint8Array(100_000).fill(7);
+    for (const key of ['a', 'b']) space.putSync(key, long);
+    const before = pinned();
+    const range = space.range();
+    expect(range.next().value).toEqual(['a', long]);
+    space.putSync('b', Uint8Array.of(1));
+    expect(pinned()).toBe(before + 1);
+    expect(range.next().value).toEqual(['b', long]);
+    expect(pinned()).toBe(before);
+    expect(range.next().done).toBe(true);
   });
 
   test('outlives its snapshot but not its pool', async () => {

@@ -148,6 +148,8 @@ class RangeOver final : public RangeIterator {
         ahead_(snapshot_->pool->medium(), snapshot_->pool->operations(), options.reverse),
         left_(options.limit) {}
 
+  bool ended() const override { return snapshot_ == nullptr; }
+
   // What comes before a damaged entry is given; the next call says what is wrong.
   Result<uint64_t> next(uint64_t at_most, const Each& each, const ValueRoom& room) override {
     while (true) {
