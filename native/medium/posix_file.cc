@@ -329,18 +329,17 @@ void PosixFile::expect_reads(const uint8_t* at, uint64_t bytes) {
   (void)::madvise(const_cast<uint8_t*>(at) - before, before + bytes, MADV_WILLNEED);
 }
 
+// The call itself takes a microsecond, each page that is mapped 2 ns, each other 60.
 bool PosixFile::seem_in_memory(const uint8_t* at, uint64_t bytes) {
-  constexpr uint64_t kLooks = 4;
+  constexpr uint64_t kMostLooks = 512;
   const uint64_t page_bytes = system_page_bytes();
   const auto first = reinterpret_cast<uintptr_t>(at) / page_bytes;
-  const uint64_t pages = (reinterpret_cast<uintptr_t>(at) + bytes - 1) / page_bytes - first + 1;
-  const uint64_t looks = std::min(kLooks, pages / 8 + 1);
-  for (uint64_t look = looks; look > 0; look--) {
-    auto* const page = reinterpret_cast<void*>((first + pages * look / looks - 1) * page_bytes);
-    unsigned char there = 0;
-    if (::mincore(page, page_bytes, &there) != 0 || (there & 1) == 0) return false;
-  }
-  return true;
+  const uint64_t end = (reinterpret_cast<uintptr_t>(at) + bytes - 1) / page_bytes + 1;
+  const uint64_t looks = std::min(kMostLooks, end - first);
+  auto* const from = reinterpret_cast<void*>((end - looks) * page_bytes);
+  unsigned char there[kMostLooks];
+  return ::mincore(from, looks * page_bytes, there) == 0 &&
+         std::all_of(there, there + looks, [](unsigned char page) { return (page & 1) != 0; });
 }
 
 uint64_t PosixFile::reads_that_waited() {

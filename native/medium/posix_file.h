@@ -112,9 +112,8 @@ class PosixFile {
   // be touched soon are read meanwhile. Advice: nothing is said where it is not taken.
   static void expect_random_reads(const uint8_t* at, uint64_t bytes);
   static void expect_reads(const uint8_t* at, uint64_t bytes);
-  // Of a mapping of a file that this process may write to (of others the kernel does not say): up
-  // to four of its pages are looked at, the last one first. Far quicker than to fetch what is
-  // there.
+  // Of a mapping of a file that this process may write to (of others the kernel does not say): the
+  // last 512 of its pages are looked at, in one system call. Quicker than to fetch what is there.
   static bool seem_in_memory(const uint8_t* at, uint64_t bytes);
   // Touches of any mapping by this process that had to wait for a disk.
   static uint64_t reads_that_waited();

@@ -58,7 +58,7 @@ class MemoryMedium final : public Medium {
   }
   bool expect_reads(uint64_t offset, uint64_t bytes) const override {
     expected.push_back({offset, bytes});
-    return false;
+    return !in_memory;
   }
   const uint8_t* view() const override { return bytes_; }
   uint64_t view_end() const override { return capacity_; }
@@ -71,6 +71,7 @@ class MemoryMedium final : public Medium {
   size_t segments_held() const { return held_.size(); }
   uint64_t appends_until_failure = UINT64_MAX;
   mutable std::vector<Segment> expected;
+  bool in_memory = false;  // what it says of them
   std::vector<std::pair<Segment, Segment>> written_out;
 
  private:

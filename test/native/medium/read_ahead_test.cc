@@ -42,6 +42,33 @@ TEST_CASE("read ahead: each page of a walk is told of once, before it is come to
   }
 }
 
+// Each time is a system call, of a microsecond.
+TEST_CASE("read ahead: what is in memory is told of in stretches that grow to a mebibyte") {
+  for (const bool down : {false, true}) {
+    CAPTURE(down);
+    MemoryMedium medium(kMiB);
+    medium.in_memory = true;
+    ReadAhead ahead(medium);
+    const auto walk_to = [&](uint64_t first, uint64_t end) {
+      for (uint64_t i = first; i < end; i++)
+        ahead.comes_to((down ? 2 * kPages - i : kPages + i) * kPage, kPage);
+    };
+    walk_to(0, kPages / 2);
+    CHECK(medium.expected.size() == 4);
+    walk_to(kPages / 2, kPages);
+    CHECK(medium.expected.size() == 6);  // 33 where each is of 256 KiB
+    for (const auto& [page, count] : told(medium)) CHECK(count == 1);
+    for (const Segment& reads : medium.expected) CHECK(reads.bytes <= kMiB + 128 * kKiB);
+    // From where the disk is asked again on they are short.
+    medium.in_memory = false;
+    medium.expected.clear();
+    walk_to(kPages, kPages + 600);
+    REQUIRE(medium.expected.size() > 3);
+    for (size_t i = 1; i < medium.expected.size(); i++)
+      CHECK(medium.expected[i].bytes <= 256 * kKiB);
+  }
+}
+
 TEST_CASE("read ahead: places anywhere are no walk, and one that turns begins anew") {
   MemoryMedium medium(kMiB);
   ReadAhead ahead(medium);

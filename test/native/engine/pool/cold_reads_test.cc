@@ -37,6 +37,15 @@ class Cached {
     MESSAGE("skipped: this file system keeps files in memory");
     return false;
   }
+  // Every page but each so-manieth, each by itself.
+  void bring_in(uint64_t all_but) const {
+    REQUIRE(::posix_fadvise(fd_, 0, 0, POSIX_FADV_RANDOM) == 0);
+    for (uint64_t page = 0; page < all(); page++) {
+      char byte;
+      if (page % all_but != 0)
+        REQUIRE(::pread(fd_, &byte, 1, static_cast<off_t>(page * kPage)) == 1);
+    }
+  }
   uint64_t pages() const {
     std::vector<unsigned char> there((bytes_ + kPage - 1) / kPage);
     REQUIRE(::mincore(at_, bytes_, there.data()) == 0);
@@ -135,6 +144,21 @@ TEST_CASE(
       CHECK(waited_faults() - before < kKeys / 8 / (scattered ? 3 : 16));
     }
   }
+}
+
+// It is asked of all pages of a stretch whether they are in memory, not of some.
+TEST_CASE("a walk over a file of which each fourth page is not in memory hardly waits") {
+  const Scratch scratch = Scratch::on_disk();
+  const std::string path = scratch.path("p");
+  fill(path);
+  const Cached cached(path);
+  if (!cached.forgotten()) return;
+  cached.bring_in(4);
+  auto pool = open_pool(path, quiet());
+  const uint64_t missing = cached.all() - cached.pages(), before = waited_faults();
+  REQUIRE(missing > 1000);
+  CHECK(contents(*pool).size() == kKeys);
+  CHECK(waited_faults() - before < missing / 8);
 }
 
 // A pool that does not fit into memory would be checked value by value, each at a disk's pace.
