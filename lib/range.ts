@@ -13,7 +13,15 @@ import type { DecodeAt } from './codecs';
 import { closedError, typeError } from './errors';
 import type { Encoded, NativeRange } from './native-binding';
 import { booleanOption, limitOption, optionsObject } from './options';
-import { copyToSlab, passOver, readLarge, slabOffset, slabValueBytes, slabWithRoom } from './slab';
+import {
+  copyToSlab,
+  longestIn,
+  passOver,
+  readLarge,
+  slabBytes,
+  slabOffset,
+  slabWithRoom,
+} from './slab';
 import { isWellFormed } from './texts';
 import type { Codec, RangeOptions } from './types';
 
@@ -90,6 +98,11 @@ const firstEntries = 32;
 const mostEntries = 1024;
 const lengthsBefore = 2;
 const keysTogether = 32;
+/**
+ * A walk that goes on takes slabs that are twice as large each time, up to this: each costs a call
+ * of the addon and an allocation. What it leaves of the last one is used by later reads.
+ */
+const longestSlabBytes = 512 * 1024;
 
 /** What an iterator needs while it goes, and lends to the next one afterwards. */
 interface Packed {
@@ -158,6 +171,7 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
    * `values`.
    */
   #buffer: ArrayBufferLike | undefined;
+  #slabBytes = slabBytes;
   #valueAt = 0;
   /** Some keys as one string; empty when they are not all ASCII. */
   #text = '';
@@ -214,10 +228,13 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
       this.#valueAt = 0;
       count = native.next(values, 0, values.length, keys, lengths, this.#fetch);
     } else {
-      const slab = slabWithRoom();
+      const slab = slabWithRoom(this.#slabBytes);
+      const longest = longestIn(this.#slabBytes);
+      if (slab.buffer !== this.#buffer && this.#buffer !== undefined)
+        this.#slabBytes = Math.min(2 * this.#slabBytes, longestSlabBytes);
       this.#buffer = slab.buffer;
       this.#valueAt = slabOffset();
-      count = native.next(slab, this.#valueAt, slabValueBytes, keys, lengths, this.#fetch);
+      count = native.next(slab, this.#valueAt, longest, keys, lengths, this.#fetch);
       if (count > 0) passOver(lengths[1]!);
     }
     this.#fetch = mostEntries;
@@ -283,6 +300,8 @@ export class EntryIterator<K, V, T> implements IterableIterator<T> {
 
   #large(key: Uint8Array, length: number): V {
     const { native, keyspace, value } = this.#source;
+    // Those behind it are as long, it may be: a slab that takes them.
+    if (length <= longestIn(longestSlabBytes)) this.#slabBytes = longestSlabBytes;
     const found = readLarge(length, (into, offset) => native.value(keyspace, key, into, offset));
     // The range pins the state in which the key was seen, so it is there.
     return decodeOwned(value, found!);

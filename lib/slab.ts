@@ -15,11 +15,13 @@ import { markAsUntransferable } from 'node:worker_threads';
 import { memoryFor } from './errors';
 import { native, type Landing } from './native-binding';
 
-const slabBytes = 128 * 1024;
 const scratchBytes = 64 * 1024;
 
-/** Longer values do not go to the slab. */
-export const slabValueBytes = slabBytes / 16;
+/** Of a slab, but of those that a long walk takes. */
+export const slabBytes = 128 * 1024;
+/** Longer values do not go to a slab of so many bytes, but get a buffer of their own. */
+export const longestIn = (bytes: number): number => bytes / 16;
+const slabValueBytes = longestIn(slabBytes);
 
 /** A read into memory: `length`, -1 when absent, -(2 + length) when it does not fit. */
 export type ReadInto = (into: Uint8Array, offset: number) => number;
@@ -39,9 +41,12 @@ export function copyToSlab(from: Uint8Array, start: number, end: number): Uint8A
   return view;
 }
 
-/** Reserves room for one value; `takeFromSlab` then makes it the caller's. */
-export function slabWithRoom(): Buffer {
-  if (landing.used + slabValueBytes > landing.slab.length) freshSlab();
+/**
+ * Reserves room for one value; `takeFromSlab` then makes it the caller's. Where there is none for
+ * the longest that goes to a slab of `bytes`, such a slab is taken.
+ */
+export function slabWithRoom(bytes = slabBytes): Buffer {
+  if (landing.used + longestIn(bytes) > landing.slab.length) freshSlab(bytes);
   return landing.slab;
 }
 
@@ -58,26 +63,26 @@ export function takeFromSlab(length: number): Uint8Array {
 /** These bytes are somebody's. */
 export function passOver(length: number): void {
   // Multiples of eight, so that a Float64Array may be laid on a value.
-  landing.used = Math.min((landing.used + length + 7) & ~7, slabBytes);
+  landing.used = Math.min((landing.used + length + 7) & ~7, landing.slab.length);
 }
 
 function makeLanding(): Landing {
   const made = Buffer.allocUnsafeSlow(scratchBytes);
   native.landIn(1, made);
-  const slab = makeSlab();
+  const slab = makeSlab(slabBytes);
   return { scratch: made, slab, slabBuffer: slab.buffer, used: 0 };
 }
 
 // Transferring one value's memory to another thread would take all its neighbours away.
-function makeSlab(): Buffer {
-  const made = Buffer.allocUnsafeSlow(slabBytes);
+function makeSlab(bytes: number): Buffer {
+  const made = Buffer.allocUnsafeSlow(bytes);
   markAsUntransferable(made.buffer);
   native.landIn(0, made);
   return made;
 }
 
-function freshSlab(): void {
-  landing.slab = makeSlab();
+function freshSlab(bytes: number): void {
+  landing.slab = makeSlab(bytes);
   landing.slabBuffer = landing.slab.buffer;
   landing.used = 0;
 }

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+
 import { afterEach, expect, test } from 'vitest';
 
 import { open, openSync } from '../../lib/index';
@@ -159,6 +161,22 @@ onEachMedium('pool', (place) => {
       expect(error).toMatchObject({ name: 'DataCloneError' });
     }
     expect([...value, ...neighbour, ...bytes.get('k')!]).toEqual([118, 118, 118]);
+  });
+
+  test('who detaches what a value lies in takes nothing from those read afterwards', () => {
+    setFlagsFromString('--allow-natives-syntax');
+    const detach = new Function('buffer', '%ArrayBufferDetach(buffer)');
+    const bytes = fresh().keyspace<string, Uint8Array>('b', { value: 'bytes' });
+    for (const text of ['', 'v']) {
+      bytes.putSync('k', Buffer.from(text));
+      // The first on its slab too: then nothing of it is used.
+      for (let i = 0; i < 3; ++i) {
+        detach(bytes.get('k')!.buffer);
+        expect(Buffer.from(bytes.get('k')!).toString()).toBe(text);
+        detach([...bytes.values()][0]!.buffer);
+        expect(Buffer.from([...bytes.values()][0]!).toString()).toBe(text);
+      }
+    }
   });
 
   test('getMany reads one state', () => {

@@ -156,6 +156,39 @@ onEachMedium('range', (place) => {
     expect(again).toBe(900);
   });
 
+  test("a long walk takes ever larger slabs, whose values are sound and as much the caller's", () => {
+    const space = the().keyspace<string, Uint8Array>('walked', { value: 'bytes' });
+    const name = (i: number): string => `w${String(i).padStart(5, '0')}`;
+    // Of 4 KiB mostly; each ninth is too long for a slab of 128 KiB, one too long for any.
+    const sizeOf = (i: number): number => (i === 500 ? 40_000 : i % 9 === 8 ? 20_000 : 4096);
+    const batch = the().batch();
+    for (let i = 0; i < 600; ++i) batch.put(space, name(i), Buffer.alloc(sizeOf(i), i % 251));
+    the().commitSync(batch);
+    const sound = (value: Uint8Array, i: number): boolean =>
+      value.length === sizeOf(i) && Buffer.alloc(sizeOf(i), i % 251).equals(value);
+    const kept: Uint8Array[] = [];
+    for (const [key, value] of space.range()) {
+      const i = kept.length;
+      if (key !== name(i) || !sound(value, i)) expect.fail(`entry ${i}: ${key}`);
+      kept.push(value);
+      if (i % 3 === 0) value.fill(0xee);
+      if (i % 50 === 0) expect(sound(space.get(name(7)) ?? new Uint8Array(), 7)).toBe(true);
+    }
+    expect(kept.length).toBe(600);
+    kept.forEach((value, i) => {
+      if (i % 3 !== 0 && !sound(value, i)) expect.fail(`value ${i} was overwritten`);
+    });
+    const own = kept.filter(({ buffer, length }) => buffer.byteLength === length);
+    expect(own.filter(({ length }) => length === 40_000).length).toBe(1);
+    // Those before the first slab that takes them.
+    expect(own.filter(({ length }) => length === 20_000).length).toBeLessThan(8);
+    // Slabs of 128 KiB alone would be thirty.
+    const slabs = new Set(kept.filter((value) => !own.includes(value)).map(({ buffer }) => buffer));
+    const lengths = [...slabs].map(({ byteLength }) => byteLength);
+    expect(Math.max(...lengths)).toBe(512 * 1024);
+    expect(lengths.length).toBeLessThan(16);
+  });
+
   test('ranges inside a range, and one begun by a codec that decodes for another', () => {
     const the1 = the();
     const inner = the1.keyspace<string, string>('inner', { value: 'utf8' });
