@@ -69,6 +69,7 @@ export function driversAt(on, place, native, trajectories) {
   const holdfast = ours('holdfast', 'Holdfast');
   const at = (drivers) => drivers.map((driver) => ({ ...driver, place }));
   const floors = floorsAt(on, place, native);
+  const reads = [ours('holdfast getInto', 'Holdfast, getInto'), ...at(STORES)];
   const withRest = {
     commit: [
       ours('holdfast await', 'Holdfast, await'),
@@ -76,6 +77,8 @@ export function driversAt(on, place, native, trajectories) {
       ...at([...STORES, JSON_FILE]),
     ],
     batch: [...floors.batch, ...at(STORES)],
+    getHot: reads,
+    getRandom: reads,
     agent: [ours('holdfast keys', 'Holdfast, a key a message'), ...at([...STORES, JSON_FILE])],
     state: at([...STORES, JSON_FILE]),
     cleaner: floors.cleaner,

@@ -4,12 +4,21 @@
  * Its number is looked up when it is first needed: reading a keyspace that is not there finds
  * nothing and writes nothing; the first change creates it.
  */
+import { types } from 'node:util';
+
 import { decodeOwned, decoderAt, resolveCodec } from './codecs';
 import type { DecodeAt } from './codecs';
 import type { Committer } from './committer';
-import { typeError } from './errors';
+import { memoryFor, rangeError, typeError } from './errors';
 import type { Encoded, NativePool, NativeSnapshot, NativeView } from './native-binding';
-import { eventualOption, keyspaceName, optionsObject, signalOption } from './options';
+import {
+  eventualOption,
+  keyspaceName,
+  mustHaveBytes,
+  optionsObject,
+  shown,
+  signalOption,
+} from './options';
 import { boundsOf, emptyIterator, EntryIterator } from './range';
 import { readLarge, scratch, slabOffset, slabWithRoom, takeFromSlab } from './slab';
 import { PoolSnapshot } from './snapshot';
@@ -38,6 +47,16 @@ interface ReadOptions {
 
 const readNames = ['snapshot'] as const;
 
+/**
+ * A value of more than this is verified where it was copied to, others where they lie: it is not
+ * copied to where other threads may write meanwhile. To ask of all takes a tenth of a read.
+ */
+const largeBytes = 256 * 1024;
+
+function isForLargeAndShared(into: Uint8Array): boolean {
+  return into.length > largeBytes && types.isSharedArrayBuffer(into.buffer);
+}
+
 export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
   readonly name: string;
   readonly #host: KeyspaceHost;
@@ -60,6 +79,30 @@ export class PoolKeyspace<K, V> implements Keyspace<K, V>, Viewable {
   get(key: K, options?: ReadOptions): V | undefined {
     const snapshot = options === undefined ? null : this.#snapshotOf(options);
     return snapshot === null ? this.#getNewest(key) : this.#getAt(key, snapshot);
+  }
+
+  getInto(key: K, into: Uint8Array, options?: ReadOptions): number | undefined {
+    const snapshot = options === undefined ? null : this.#snapshotOf(options);
+    if (!types.isUint8Array(into)) throw typeError(`into must be a Uint8Array, not ${shown(into)}`);
+    if (into.length === 0) mustHaveBytes(into);
+    const number = this.#number === 0 ? this.#toRead() : this.#number;
+    const encoded = this.#key.encode(key);
+    if (number === 0) {
+      this.#native.has(number, encoded, snapshot); // only to see whether the key is one
+      return undefined;
+    }
+    const to = isForLargeAndShared(into)
+      ? memoryFor(into.length, () => new Uint8Array(into.length))
+      : into;
+    const length = this.#native.get(number, encoded, to, 0, snapshot);
+    if (length === -1) return undefined;
+    if (length < 0) {
+      throw rangeError(
+        `The value has ${-length - 2} bytes, into has ${into.length}: give it more, or take get()`,
+      );
+    }
+    if (to !== into) into.set(to.subarray(0, length));
+    return length;
   }
 
   getMany(keys: readonly K[], options?: ReadOptions): (V | undefined)[] {

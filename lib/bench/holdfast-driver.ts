@@ -1,8 +1,9 @@
 /**
  * Holdfast itself, as a user has it: string keys, bytes, every commit durable. `holdfast` commits
  * with putSync where one commit is timed; `holdfast await` is the same without its synchronous
- * half; `holdfast keys` keeps an agent's messages as plain keys, which is all that the peers do,
- * where `holdfast` makes durable steps of them.
+ * half; `holdfast getInto` reads into one buffer that it uses again, as lmdb does; `holdfast keys`
+ * keeps an agent's messages as plain keys, which is all that the peers do, where `holdfast` makes
+ * durable steps of them.
  */
 import { join } from 'node:path';
 
@@ -12,7 +13,10 @@ import type { Driver, OpenWish, Store } from './line';
 
 const MIB = 2 ** 20;
 
-async function openStore({ folder, medium, room, fixedSize }: OpenWish): Promise<Store> {
+async function openStore(
+  { folder, medium, room, fixedSize }: OpenWish,
+  into?: Uint8Array,
+): Promise<Store> {
   // A pool on persistent memory has a fixed size; one in a file grows.
   const size =
     fixedSize ??
@@ -46,7 +50,10 @@ async function openStore({ folder, medium, room, fixedSize }: OpenWish): Promise
       if (some.length > 0) await pool.commit(batchOf(some));
       await pool.settled();
     },
-    get: (key) => space.get(key)?.length ?? 0,
+    get:
+      into === undefined
+        ? (key) => space.get(key)?.length ?? 0
+        : (key) => space.getInto(key, into) ?? 0,
     range(from, count) {
       let bytes = 0;
       for (const [key, value] of space.range({ gte: from, limit: count }))
@@ -84,6 +91,8 @@ async function openAsync(wish: OpenWish): Promise<Store> {
   return rest;
 }
 
+const openInto = (wish: OpenWish): Promise<Store> => openStore(wish, Buffer.alloc(64 * 1024));
+
 async function openKeys(wish: OpenWish): Promise<Store> {
   const store = await openStore(wish);
   let at = 0;
@@ -94,7 +103,8 @@ async function openKeys(wish: OpenWish): Promise<Store> {
 }
 
 export const drivers: Readonly<Record<string, Driver>> = {
-  holdfast: { name: 'holdfast', open: openStore },
+  holdfast: { name: 'holdfast', open: (wish) => openStore(wish) },
   'holdfast await': { name: 'holdfast await', open: openAsync },
+  'holdfast getInto': { name: 'holdfast getInto', open: openInto },
   'holdfast keys': { name: 'holdfast keys', open: openKeys },
 };

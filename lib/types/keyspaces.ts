@@ -83,6 +83,17 @@ export interface Keyspace<K, V> {
   readonly name: string;
   /** The value of a key; undefined if the key is absent. */
   get(key: K, options?: { snapshot?: Snapshot | undefined }): V | undefined;
+  /**
+   * Copies the encoded bytes of a key's value to the beginning of `into`, memory of yours that the
+   * next read may use again, and gives their number; undefined if the key is absent. A value that
+   * is longer than `into` is `ERR_HOLDFAST_OUT_OF_RANGE`. After an error `into` may have other
+   * bytes than before.
+   */
+  getInto(
+    key: K,
+    into: Uint8Array,
+    options?: { snapshot?: Snapshot | undefined },
+  ): number | undefined;
   /** The values of several keys, in the order of `keys`, all as of one state. */
   getMany(keys: readonly K[], options?: { snapshot?: Snapshot | undefined }): (V | undefined)[];
   /** Whether the key is there; its value is not decoded. */

@@ -92,6 +92,7 @@ onEachMedium('bad input', (place) => {
       const uses: (() => unknown)[] = [
         () => keyspace.get(key as never),
         () => keyspace.getMany([key as never]),
+        () => keyspace.getInto(key as never, new Uint8Array(8)),
         () => keyspace.has(key as never),
         () => keyspace.put(key as never, new Uint8Array(1) as never),
         () => keyspace.putSync(key as never, new Uint8Array(1) as never),
@@ -239,6 +240,10 @@ onEachMedium('bad input', (place) => {
     for (const snapshot of [null, {}, 5, other.snapshot()]) {
       expect(await codeOf(() => space.get('k', { snapshot: snapshot as never }))).toBe(invalid);
       expect(await codeOf(() => space.has('k', { snapshot: snapshot as never }))).toBe(invalid);
+      const into = new Uint8Array(8);
+      expect(await codeOf(() => space.getInto('k', into, { snapshot: snapshot as never }))).toBe(
+        invalid,
+      );
       expect(await codeOf(() => space.getMany(['k'], { snapshot: snapshot as never }))).toBe(
         invalid,
       );

@@ -26,6 +26,7 @@ test('each is refused, by a message that names it and those there are', async ()
     resizeByCopy: () => resizeByCopy(elsewhere, 0, other),
     keyspace: () => pool.keyspace('x', other),
     get: () => space.get('a', other),
+    getInto: () => space.getInto('a', new Uint8Array(8), other),
     range: () => [...space.range(other)],
     put: () => space.put('a', 1, other),
     putSync: () => space.putSync('a', 1, other),

@@ -179,6 +179,46 @@ onEachMedium('pool', (place) => {
     }
   });
 
+  test('getInto copies a value into memory of the caller, whatever its length', async () => {
+    const pool = fresh();
+    const bytes = pool.keyspace<string, Uint8Array>('b', { value: 'bytes' });
+    const into = Buffer.alloc(400_000, 0xee);
+    expect(bytes.getInto('k', into)).toBeUndefined(); // no such keyspace
+    expect(into.every((byte) => byte === 0xee)).toBe(true);
+    const shared = new Uint8Array(new SharedArrayBuffer(400_000));
+    for (const length of [0, 1, 255, 4096, 40_000, 300_000]) {
+      const value = Buffer.alloc(length, length % 251);
+      const before = pool.snapshot();
+      bytes.putSync('k', value);
+      pool.keyspace('other').putSync('k', 'other');
+      if (length > 0) expect(bytes.getInto('k', into, { snapshot: before })).not.toBe(length);
+      before.close();
+      for (const to of [into, shared, into.subarray(8, 8 + length)]) {
+        expect(bytes.getInto('k', to)).toBe(length);
+        expect(Buffer.compare(to.subarray(0, length), value)).toBe(0);
+      }
+      into.fill(0xee);
+      expect(Buffer.compare(bytes.get('k')!, value)).toBe(0);
+      if (length === 0) continue;
+      const short = new Uint8Array(length - 1);
+      expect(await codeOf(() => bytes.getInto('k', short))).toBe('ERR_HOLDFAST_OUT_OF_RANGE');
+      expect(() => bytes.getInto('k', short)).toThrow(
+        `has ${length} bytes, into has ${length - 1}`,
+      );
+      expect(short.every((byte) => byte === 0)).toBe(true);
+    }
+    expect(bytes.getInto('none', into)).toBeUndefined();
+    const words = pool.keyspace<string, string>('w', { value: 'utf8' });
+    words.putSync('k', 'wörd');
+    expect(into.toString('utf8', 0, words.getInto('k', into))).toBe('wörd');
+    const gone = new Uint8Array(8);
+    structuredClone(gone, { transfer: [gone.buffer] });
+    for (const wrong of [undefined, [1], 'text', new ArrayBuffer(8), new Uint32Array(2), gone])
+      expect(await codeOf(() => bytes.getInto('k', wrong as never))).toBe(
+        'ERR_HOLDFAST_INVALID_ARGUMENT',
+      );
+  });
+
   test('getMany reads one state', () => {
     const a = fresh().keyspace<string, number>('a');
     a.putSync('x', 1);
