@@ -48,6 +48,7 @@ async function restore() {
   const at = first + dice(last - first + 1);
   const to = `${path}.${me}.restored`;
   say('restore', made.length, at, first, last);
+  fs.rmSync(to, { force: true }); // of a life that ended in here
   await holdfast.restore(
     made.map(({ file }) => file),
     to,

@@ -10,7 +10,7 @@
 const assert = require('node:assert');
 const fs = require('node:fs');
 const { inspect } = require('node:util');
-const { isMainThread, parentPort, Worker } = require('node:worker_threads');
+const { isMainThread, parentPort, Worker, workerData } = require('node:worker_threads');
 const { commitSomething, drain } = require('./commits.cjs');
 const { backup, forgetBackups, restore, underWay } = require('./copies.cjs');
 const { compareWatchers, watch } = require('./feed.cjs');
@@ -213,7 +213,7 @@ function found() {
 }
 
 const wasPut = new Map();
-function resume() {
+function resume(by) {
   const lines = fs
     .readFileSync(`${settings.notes}.${me}`, 'utf8')
     .split('\n')
@@ -234,17 +234,17 @@ function resume() {
       life = [];
     }
   }
-  const taken = history.resume(life, found());
-  note({ opened: taken });
+  note({ opened: history.resume(life, found(), by) });
 }
 
 async function main() {
   here.pool = open();
-  resume();
+  const by = here.pool.stats().epoch;
+  resume(isMainThread ? by : workerData.by);
   const threads = isMainThread
     ? Array.from(
         { length: settings.threads },
-        (_, i) => new Worker(__filename, { workerData: { settings, number: i + 1 } }),
+        (_, i) => new Worker(__filename, { workerData: { settings, number: i + 1, by } }),
       )
     : [];
   const ends = threads.map(

@@ -96,14 +96,17 @@ const everySo = 32;
 class History {
   constructor() {
     this.head = new State();
-    /** Made, in order: { epoch, changes }; of those whose acknowledgement was cut off, no epoch. */
+    /**
+     * Made, in order: { epoch, changes }. Of those whose acknowledgement was cut off, no epoch, but
+     * one that it is not above (`by`), and whether it can have been made without being seen.
+     */
     this.made = [];
     this.bases = [{ before: 0, state: this.head.copy() }];
   }
 
-  add(epoch, changes) {
+  add(epoch, changes, unsure = {}) {
     this.head.apply(changes, epoch);
-    this.made.push({ epoch, changes });
+    this.made.push({ epoch, changes, ...unsure });
     if (this.made.length % everySo === 0)
       this.bases.push({ before: this.made.length, state: this.head.copy() });
   }
@@ -119,13 +122,18 @@ class History {
 
   /** The place of the first commit above that epoch. */
   behind(epoch) {
-    return this.made.findLastIndex((one) => one.epoch !== undefined && one.epoch <= epoch) + 1;
+    return this.made.findLastIndex((one) => (one.epoch ?? one.by) <= epoch) + 1;
   }
 
-  /** What a life left, as it was found to be: `taken` are the places of those that were made. */
-  take(lines, taken) {
-    const commits = commitsOf(lines);
-    for (const i of taken) this.add(commits[i].epoch, commits[i].changes);
+  /**
+   * What a life left, as it was found to be when the pool was opened at epoch `by`: `taken` are the
+   * places of those that were made, `unseen` of those that may have been and changed nothing.
+   */
+  take(lines, { taken, unseen, by }) {
+    commitsOf(lines).forEach(({ epoch, changes }, i) => {
+      if (taken.includes(i)) this.add(epoch, changes, { by });
+      else if (unseen.includes(i)) this.add(undefined, changes, { by, unseen: true });
+    });
   }
 
   /**
@@ -133,7 +141,7 @@ class History {
    * which commits were made. Acknowledged durable ones are there; of the others those that are
    * there are the first ones; one that was not answered may have been refused.
    */
-  resume(lines, found) {
+  resume(lines, found, by) {
     const commits = commitsOf(lines);
     const digest = found.digest();
     const durable =
@@ -164,8 +172,22 @@ class History {
       throw new Error(
         `no state that ${commits.length} commits can have left, ${durable} of them durable`,
       );
-    this.take(lines, taken);
-    return taken;
+    const opened = { taken, unseen: this.unseen(commits, taken), by };
+    this.take(lines, opened);
+    return opened;
+  }
+
+  /** Not durable, and such that they leave all as it is: a deletion of what is not there. */
+  unseen(commits, taken) {
+    const state = this.head.copy();
+    return [...commits.keys()].filter((i) => {
+      const { changes, conditions } = commits[i];
+      if (taken.includes(i)) state.apply(changes);
+      if (taken.includes(i) || !state.holds(conditions)) return false;
+      const after = state.copy();
+      after.apply(changes);
+      return after.digest() === state.digest();
+    });
   }
 }
 
