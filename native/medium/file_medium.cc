@@ -12,10 +12,6 @@
 namespace holdfast {
 namespace {
 
-// What a pool that grows by itself is mapped with: room enough for any agent's state, small enough
-// for dozens of pools in the 128 TiB of a process. A pool that outgrows it goes on after it is
-// reopened.
-constexpr uint64_t kWindowBytes = 4096 * kGiB;
 constexpr uint64_t kResizeBytes =
     64 * kGiB;  // by which a pool of fixed size can grow in place at least
 constexpr uint64_t kLookAtFileMs = 100;
@@ -55,8 +51,8 @@ Result<std::unique_ptr<FileMedium>> FileMedium::start(PosixFile file, const std:
   return medium;
 }
 
-// The window is larger than the file: mapping what is not there yet costs nothing, and the address
-// of byte 0 never changes while the file grows. It is never read at or behind view_end().
+// The window is larger than the file: the address of byte 0 never changes while the file grows. It
+// is never read at or behind view_end(). A pool that outgrows it goes on after it is reopened.
 Status FileMedium::map() {
   FileFacts facts;
   if (const int error = file_.facts(&facts))
@@ -65,21 +61,15 @@ Status FileMedium::map() {
   const uint64_t fixed = superblock_.size;
   uint64_t end = round_down(facts.size, kFileSegmentUnit);
   if (fixed != 0) end = std::min(end, fixed);
-  // A fixed size can be changed while the pool is open, up to four times and more, without moving
-  // the mapping.
-  uint64_t window = fixed != 0 ? 4 * fixed + kResizeBytes : std::max(kWindowBytes, 2 * end);
+  // A fixed size can be changed while the pool is open, up to four times and more where few are.
+  const uint64_t more = addresses_.bytes();
+  const uint64_t wish = fixed != 0 ? fixed + std::min(3 * fixed + kResizeBytes, more) : end + more;
   const uint64_t least = fixed != 0 ? fixed : end + kLargestFileGrowth + 1;
-  int error = file_.map_shared(window, &view_);
-  while (error != 0 && window > least) {
-    window = std::max(window / 2, least);
-    error = file_.map_shared(window, &view_);
-  }
-  if (error != 0) {
-    return file_error(error, "cannot map the pool " + path_ + " (" + std::to_string(window) +
+  if (const int error = map_with_room(file_, least, wish, &view_, &window_)) {
+    return file_error(error, "cannot map the pool " + path_ + " (" + std::to_string(window_) +
                                  " bytes of address space)");
   }
-  PosixFile::expect_random_reads(view_, window);
-  window_ = window;
+  PosixFile::expect_random_reads(view_, window_);
   limit_ = limit_for(fixed);
   guard_.watch(view_, window_);
   end_.store(end, std::memory_order_release);

@@ -22,6 +22,7 @@
 #include <optional>
 
 #include "format/layout.h"
+#include "medium/address_share.h"
 #include "medium/extent_allocator.h"
 #include "medium/mapping_guard.h"
 #include "medium/memory_facts.h"
@@ -116,6 +117,7 @@ class FileMedium final : public Medium {
   PosixFile file_;
   std::once_flag awaited_once_;
   PosixFile awaited_;  // the file once more, opened when something is waited for: see write_out
+  const AddressShare addresses_;
   const uint8_t* view_ = nullptr;
   MappingGuard guard_;              // over the window
   uint64_t window_ = 0;             // bytes mapped; the file never becomes larger

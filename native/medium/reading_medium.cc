@@ -14,9 +14,6 @@
 namespace holdfast {
 namespace {
 
-constexpr uint64_t kReaderWindowBytes =
-    4096 * kGiB;  // as the writer maps it: the file may grow while it is read
-
 Result<std::string> read_pool(const PoolParts& file, uint64_t offset, uint64_t bytes,
                               const std::string& path) {
   std::string found(bytes, '\0');
@@ -115,15 +112,11 @@ Status PoolBytes::map(const MediumOptions& options) {
   info_.atom_bytes = pmem ? 64 : 512;
   info_.grows = info_.grows || superblock_.size == 0;
   HOLDFAST_TRY(look_again());
-  window_ = file_.is_set() ? end()
-                           : std::max(kReaderWindowBytes,
-                                      2 * end());  // a set has its length from the beginning
-  int error = file_.map_shared(window_, &view_);
-  while (error != 0 && window_ / 2 > end()) {
-    window_ /= 2;
-    error = file_.map_shared(window_, &view_);
-  }
-  if (error != 0) return file_error(error, "cannot map the pool " + path_);
+  // As the writer maps it: the file may grow while it is read. A set has its length from the
+  // beginning.
+  const uint64_t wish = file_.is_set() ? end() : end() + addresses_.bytes();
+  if (const int error = map_with_room(file_, end(), wish, &view_, &window_))
+    return file_error(error, "cannot map the pool " + path_);
   PosixFile::expect_random_reads(view_, window_);
   guard_.watch(view_, window_);
   return {};
@@ -149,8 +142,13 @@ Status PoolBytes::look_again() {
     return Status(Code::kFailed, "another pool has been put in the place of " + path_ +
                                      ": close this one and open it again");
   }
-  const uint64_t most = window_ == 0 ? facts.size : std::min(window_, facts.size);
-  end_.store(most, std::memory_order_release);
+  if (window_ != 0 && facts.size > window_) {
+    return Status(Code::kFailed, "the pool " + path_ + " has grown beyond the " +
+                                     std::to_string(window_) +
+                                     " bytes of address space that this reader had for it: close "
+                                     "this one and open it again");
+  }
+  end_.store(facts.size, std::memory_order_release);
   return {};
 }
 

@@ -10,6 +10,7 @@
 // Threads: any, but look_again() and root(), which belong to whoever refreshes.
 #pragma once
 
+#include "medium/address_share.h"
 #include "medium/open_medium.h"
 #include "medium/pool_parts.h"
 #include "medium/readers_table.h"
@@ -52,6 +53,7 @@ class PoolBytes {
 
   const std::string path_;
   PoolParts file_;
+  const AddressShare addresses_;
   MappingGuard guard_;
   const uint8_t* view_ = nullptr;
   uint64_t window_ = 0;

@@ -61,7 +61,7 @@ export default [
   ['a reader does not notice another file in the place of its pool', 'medium/reading_medium.cc',
     'if (path_facts(path_, &named) == 0 && «(named.inode != facts.inode || named.device != facts.device)») {', 'false', 'readers'],
   ['a reader does not see that its pool has grown', 'medium/reading_medium.cc',
-    '«end_.store(most, std::memory_order_release);»', 'if (window_ == 0) end_.store(most, std::memory_order_release);', 'readers'],
+    '«end_.store(facts.size, std::memory_order_release);»', 'if (window_ == 0) end_.store(facts.size, std::memory_order_release);', 'readers'],
   ['a mapping that failed is not noticed', 'medium/mapping_guard.cc', '«slot.failed.store(true, std::memory_order_release);»', '', 'readers'],
   ['a guard that ended still watches', 'medium/mapping_guard.cc',
     'slot_ = -1;\n  «slots[slot].begin.store(0, std::memory_order_release);»', '', 'readers'],
