@@ -146,6 +146,14 @@ describe('damage', () => {
     },
   );
 
+  test('a file in which nothing of a pool is found is not called whole', async () => {
+    const path = folder.file('foreign');
+    writeFileSync(path, 'the words of another program\n'.repeat(10_000));
+    const ended = await cli(['salvage', path, folder.file('saved')]);
+    expect(ended.stdout).toContain('nothing of a pool was found');
+    expect(ended.code).toBe(1);
+  });
+
   test('salvage refuses a pool that is open, a target that exists, and what is not there', async () => {
     const path = folder.file('used');
     await makePool(path, 3);

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import pc from 'picocolors';
 
 import { salvage } from '../../index';
+import type { SalvageReport } from '../../index';
 import { newGrowOption, newMediumOption, type NewPoolOptions, newSizeOption } from '../new-pool';
 import { bytesText, EXIT, type Finish, Output } from '../output';
 import { tellPlace } from '../with-pool';
@@ -17,7 +18,7 @@ export function addSalvage(program: Command, finish: Finish): void {
   program
     .command('salvage <pool> <new-pool>')
     .description(
-      'save what is still valid of a damaged pool into a new one; exit code 1 if anything is lost',
+      'save what is still valid of a damaged pool into a new one; exit code 1 if anything is lost, or nothing is found',
     )
     .addOption(newMediumOption())
     .addOption(newSizeOption())
@@ -37,7 +38,7 @@ export function addSalvage(program: Command, finish: Finish): void {
         grow: options.grow,
         onProgress: (fraction) => bar.update(Math.floor(fraction * 100)),
       }).finally(() => bar.stop());
-      const whole = report.lost === 0 && report.gaps.length === 0 && report.unconfirmed === 0;
+      const told = verdict(report);
       output.value({ from, to, ...report });
       tellPlace(output, to);
       for (const loss of report.losses) output.line(`${pc.red('lost')}  ${loss}`);
@@ -45,8 +46,17 @@ export function addSalvage(program: Command, finish: Finish): void {
       output.line(pc.dim(TRUSTED[report.source]));
       output.line(
         `${report.entries} entries saved (${bytesText(report.bytes)}), ${report.lost} lost, ` +
-          `${report.unconfirmed} perhaps not the newest: ${whole ? pc.green('whole') : pc.red('not whole')}`,
+          `${report.unconfirmed} perhaps not the newest: ${(told.good ? pc.green : pc.red)(told.text)}`,
       );
-      if (!whole) finish(EXIT.bad);
+      if (!told.good) finish(EXIT.bad);
     });
+}
+
+/** Only the index knows all that there was: without it what is missing may have left no trace. */
+function verdict(report: SalvageReport): { good: boolean; text: string } {
+  const { source, entries, lost, gaps, unconfirmed } = report;
+  if (lost > 0 || gaps.length > 0 || unconfirmed > 0) return { good: false, text: 'not whole' };
+  if (source === 'index') return { good: true, text: 'whole' };
+  if (entries === 0) return { good: false, text: 'nothing of a pool was found' };
+  return { good: true, text: 'nothing is seen to be missing' };
 }
