@@ -2,14 +2,15 @@
  * An open pool: commits, reads, snapshots, backups, check, stats. `open` gives a `Holdfast`, which
  * is this and durable runs.
  *
- * It lives until it is closed or its environment ends. When the process exits, an exit hook
- * completes what waits and closes it; when it is killed, everything acknowledged as durable is
+ * It lives until it is closed or its environment ends. When the process exits, what waits is
+ * completed and it is closed (at-exit.ts); when it is killed, everything acknowledged as durable is
  * there at the next open. A pool opened twice, also by several worker threads, is one pool
  * underneath, closed when the last handle is.
  */
 import type { Writable } from 'node:stream';
 import type { WritableStream } from 'node:stream/web';
 
+import { closeAtExit, forgetAtExit } from './at-exit';
 import { backupPool } from './backup';
 import { PoolBatch } from './batch';
 import { Committer } from './committer';
@@ -47,22 +48,6 @@ import type {
 } from './types';
 import { watchKeys, watchRegion } from './watch';
 
-const openPools = new Set<Pool>();
-
-// Registered once, when the first pool is opened. Nothing asynchronous runs any more, so it closes
-// on this thread. One that has failed does not keep the others' commits from being completed.
-function closeAll(): void {
-  const failures: unknown[] = [];
-  for (const pool of openPools) {
-    try {
-      pool.closeSync();
-    } catch (error) {
-      failures.push(error);
-    }
-  }
-  if (failures.length > 0) throw failures[0];
-}
-
 /** An open pool, without durable runs: `open` gives a `Holdfast`, which has those too. */
 export class Pool implements PoolCore {
   readonly path: string;
@@ -94,8 +79,7 @@ export class Pool implements PoolCore {
       committer: new Committer(native, receipt, facts.medium === 'pmem'),
       receipt,
     };
-    if (openPools.size === 0) process.on('exit', closeAll);
-    openPools.add(this);
+    closeAtExit(this);
   }
 
   get closed(): boolean {
@@ -286,7 +270,7 @@ export class Pool implements PoolCore {
 
   #endClose(): void {
     this.#host.committer.end();
-    if (openPools.delete(this) && openPools.size === 0) process.off('exit', closeAll);
+    forgetAtExit(this);
   }
 
   #mustBeOpen(): void {

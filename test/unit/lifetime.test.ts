@@ -365,6 +365,39 @@ onEachMedium('lifetime', (place) => {
     pool.closeSync();
   });
 
+  test('what listens to the exit can still commit and read, whenever it was added', async () => {
+    const where = place.path();
+    const child = `${openThere}
+      const space = pool.keyspace('a');
+      space.put('waits', 1);
+      process.on('exit', () => space.put('later', 1));
+      setImmediate(() => {
+        process.on('exit', (code) => space.putSync('last words', [code, space.get('waits')]));
+        setImmediate(() => process.exit(3));
+      });`;
+    expect((await runChild(child, { args: args(where) })).code).toBe(3);
+    const pool = openHere(where);
+    expect([...pool.keyspace('a').range()]).toEqual([
+      ['last words', [3, 1]],
+      ['later', 1],
+      ['waits', 1],
+    ]);
+    await pool.close();
+  });
+
+  test('who else wants to be the last to listen keeps no turn from its end', async () => {
+    const where = place.path();
+    const child = `${openThere}
+      const last = () => pool.closed || process.exit(4);
+      process.on('exit', last).on('newListener', (event, listener) => {
+        if (event === 'exit' && listener !== last)
+          process.nextTick(() => process.off('exit', last).on('exit', last));
+      });
+      process.on('exit', () => {});
+      setImmediate(() => process.exit(3));`;
+    expect((await runChild(child, { args: args(where) })).code).toBe(3);
+  });
+
   test('process.exit with a pool that has failed completes the commits of the others', async () => {
     const [failed, where] = [place.path(), place.path()];
     const source = `const first = holdfast.openSync(process.argv[4], { medium: 'file' });
