@@ -3,7 +3,7 @@ import type { RunHeader } from './entries';
 import { Holder, isDriven } from './holder';
 import type { Journals } from './journals';
 import { checkFormat } from './open';
-import { readable } from './unreadable';
+import { isOfOneRun } from './unreadable';
 import { isDue } from './waits';
 
 /** May it be claimed, if nobody drives it? */
@@ -24,21 +24,27 @@ export function isRunnable(journals: Journals, id: string, header: RunHeader): b
 
 /**
  * Who is to go on where a run may: its parent, where that may go on too and nobody drives it, and
- * so on, of those whose ids begin with `prefix`. Undefined: its parent is driven, and comes to it.
+ * so on, of those whose ids begin with `prefix`. One that cannot be read does not go on, and keeps
+ * no child from it. Undefined: its parent is driven, and comes to it.
  */
 export function whoGoesOn(journals: Journals, id: string, prefix: string): string | undefined {
   let first = id;
-  for (;;) {
-    const parent = readable(() => journals.headers.get(first))?.parent;
-    if (parent === undefined || !parent.startsWith(prefix)) return first;
-    const header = readable(() => journals.headers.get(parent));
-    if (header === undefined) return first;
-    const driver = journals.drivers.get(parent);
-    if (Holder.of(journals.pool).isAlive(driver, parent)) {
-      const openedBy = journals.drivers.get(first)?.parent;
-      return openedBy !== undefined && openedBy < driver!.token ? undefined : first;
+  try {
+    for (;;) {
+      const parent = journals.headers.get(first)?.parent;
+      if (parent === undefined || !parent.startsWith(prefix)) return first;
+      const header = journals.headers.get(parent);
+      if (header === undefined) return first;
+      const driver = journals.drivers.get(parent);
+      if (Holder.of(journals.pool).isAlive(driver, parent)) {
+        const openedBy = journals.drivers.get(first)?.parent;
+        return openedBy !== undefined && openedBy < driver!.token ? undefined : first;
+      }
+      if (!isReady(journals, parent, header)) return first;
+      first = parent;
     }
-    if (!isReady(journals, parent, header)) return first;
-    first = parent;
+  } catch (error) {
+    if (!isOfOneRun(error)) throw error;
+    return first;
   }
 }

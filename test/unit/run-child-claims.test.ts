@@ -106,6 +106,21 @@ describe('a child that may go on', () => {
     expect([run?.id, other?.id]).toEqual(['r', 'r/c']);
   });
 
+  const texts = (name: string) => bench.pool.keyspace(name, { value: 'utf8' });
+  test.each([
+    ['of a newer format', 'holdfast.runs', '{"format":99,"status":"running"}'],
+    ['without a header', 'holdfast.runs', 'no header'],
+    ['without a driver', 'holdfast.drivers', 'no driver'],
+  ])('is given by itself where its parent is one %s', async (_, keyspace, text) => {
+    await waiting();
+    await bench.pool.signal('r/c', 'answer', 42);
+    (await bench.pool.run('z')).close();
+    await texts(keyspace).put('r', text);
+    expect([...bench.pool.runs({ status: 'runnable' })].map(({ id }) => id)).toContain('r/c');
+    const claimed = [await claim(), await bench.pool.claim({ wait: true })];
+    expect(claimed.map((run) => run!.id)).toEqual(['r/c', 'z']);
+  });
+
   test('is not runnable while its parent is driven, which comes to it', async () => {
     await waiting();
     await bench.pool.signal('r/c', 'answer', 42);
