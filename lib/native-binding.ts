@@ -6,7 +6,7 @@
  * explain little: lib/ validates.
  */
 import bindings from 'bindings';
-import path from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import { errorFromNative } from './errors';
 import { whyNotLoaded, type FailedBuild } from './not-loaded';
@@ -308,19 +308,30 @@ interface NativeAddon {
   ): { promise: Promise<SalvageReport>; cancel(): void };
 }
 
-/** The builds, the fuller one first. `HOLDFAST_ADDON` names one of them for tests. */
-const builds = process.env.HOLDFAST_ADDON
-  ? [process.env.HOLDFAST_ADDON]
-  : ['holdfast_pmem', 'holdfast_file'];
+/**
+ * The builds, the fuller one first. `HOLDFAST_ADDON` names one of them for tests. Each path is
+ * written out, also that of the program which the first runs: what copies a program with the files
+ * it uses (Next.js, @vercel/nft) finds them by reading this, where `join` is called by its name.
+ */
+function builds(): string[] {
+  const [pmem, file] = [
+    join(__dirname, '..', 'build', 'Release', 'holdfast_pmem.node'),
+    join(__dirname, '..', 'build', 'Release', 'holdfast_file.node'),
+    join(__dirname, '..', 'build', 'Release', 'holdfast_pmem_probe'),
+  ];
+  const only = process.env.HOLDFAST_ADDON;
+  return only ? [join(dirname(file!), `${only}.node`)] : [pmem!, file!];
+}
 
 function load(): NativeAddon {
-  const root = path.join(__dirname, '..');
   const failed: FailedBuild[] = [];
-  for (const build of builds) {
+  // A bundle of ES modules has no `__dirname`.
+  const root = typeof __dirname === 'undefined' ? undefined : join(__dirname, '..');
+  for (const file of root === undefined ? [] : builds()) {
     try {
-      return bindings({ bindings: build, module_root: root }) as NativeAddon;
+      return bindings({ bindings: basename(file), module_root: root! }) as NativeAddon;
     } catch (error) {
-      failed.push({ file: path.join(root, 'build', 'Release', `${build}.node`), error });
+      failed.push({ file, error });
     }
   }
   const cause = failed.at(-1)?.error as { code?: unknown } | undefined;

@@ -11,20 +11,21 @@ export interface FailedBuild {
 }
 
 /**
- * `root`: where the package is taken to lie. `failed`: the builds that were tried, the fuller one
- * first.
+ * `root`: where the package is taken to lie; undefined in a bundle that does not say. `failed`: the
+ * builds that were tried, the fuller one first.
  */
-export function whyNotLoaded(root: string, failed: readonly FailedBuild[]): string {
+export function whyNotLoaded(root: string | undefined, failed: readonly FailedBuild[]): string {
   if (failed.some(({ error }) => codeOf(error) === 'ERR_DLOPEN_DISABLED')) {
     return process.permission === undefined
       ? "The native part of holdfast may not be loaded by this thread, because of --no-addons or a worker's execArgv: start it without"
       : 'The native part of holdfast may not be loaded: the permission model allows no addons. Start Node.js with --allow-addons (and in workers too)';
   }
-  if (!isOurs(root)) {
+  if (root === undefined || !isOurs(root)) {
     return (
-      `The native part of holdfast was looked for in ${root}, which is not the package: it was bundled, most likely. ` +
-      "Leave it out of the bundle, external: ['holdfast'] (esbuild, Vite, Rollup) or externals: { holdfast: 'commonjs holdfast' } (webpack), " +
-      'and install it where the bundle runs.'
+      `The native part of holdfast was looked for in ${root ?? 'a bundle'}, which is not the package: it was bundled, most likely. ` +
+      'Leave holdfast and holdfast/langgraph out of the bundle, and install the package where the bundle runs. ' +
+      "Next.js: serverExternalPackages: ['holdfast']; esbuild: external: ['holdfast']; Rollup, Vite: external: [/^holdfast/]; " +
+      "webpack: externals: { holdfast: 'commonjs holdfast', 'holdfast/langgraph': 'commonjs holdfast/langgraph' }"
     );
   }
   const there = failed.filter(({ file }) => existsSync(file));

@@ -137,6 +137,30 @@ test('bundled: says to leave it out', async () => {
   ).toMatch(/bundled.*external: \['holdfast'\]/);
 });
 
+test('bundled as an ES module, which has no folder: the same', async () => {
+  const at = join(folder, 'bundle.mjs');
+  const required = join(root, 'dist', 'native-binding.js');
+  writeFileSync(
+    at,
+    `import { createRequire } from 'node:module';
+    const require = createRequire(${JSON.stringify(required)});
+    const exports = {};
+    ${readFileSync(required, 'utf8')}`,
+  );
+  expect((await run(at)).stderr).toMatch(/in a bundle,.* external: \['holdfast'\]/);
+});
+
+test('what copies a program with the files it uses finds each file of the addon', () => {
+  const text = readFileSync(join(root, 'dist', 'native-binding.js'), 'utf8');
+  const place = /\(0, node_path_1\.join\)\(__dirname, '\.\.', 'build', 'Release', '(.*)'\)/g;
+  const named = [...text.matchAll(place)];
+  expect(named.map(([, file]) => file)).toEqual([
+    'holdfast_pmem.node',
+    'holdfast_file.node',
+    'holdfast_pmem_probe',
+  ]);
+});
+
 test('the package has all that a build needs and all that it exports, and no tests', async () => {
   const { stdout } = await promisify(execFile)(
     'npm',
