@@ -33,3 +33,19 @@ it('what is emitted can be read by TypeScript 5.4', () => {
     );
   expect(found).toEqual([]);
 });
+
+// The compiler here does not know it any more: TypeScript before 7, where modules are CommonJS.
+it('what is exported is found where exports are not read (module resolution node10)', () => {
+  const { exports, typesVersions, types } = JSON.parse(
+    readFileSync(path.join(import.meta.dirname, '../../package.json'), 'utf8'),
+  ) as {
+    exports: Record<string, string | { require: { types: string } }>;
+    typesVersions: { '*': Record<string, [string]> };
+    types: string;
+  };
+  const found = Object.entries({ ...typesVersions['*'], '': [types] });
+  const exported = Object.entries(exports).flatMap(([name, at]) =>
+    typeof at === 'string' ? [] : [[name.replace(/^\.\/?/, ''), [at.require.types]] as const],
+  );
+  expect(new Map(found)).toEqual(new Map(exported));
+});
