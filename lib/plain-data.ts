@@ -7,7 +7,7 @@
  * classes whose contents nobody can see, a URL or a WeakRef for instance) or could not read again.
  */
 import { types } from 'node:util';
-import { serialize } from 'node:v8';
+import { deserialize, serialize } from 'node:v8';
 
 import { HoldfastError } from './errors';
 import { isWellFormed } from './texts';
@@ -279,9 +279,11 @@ function namedParts(value: object, place: string): [part: unknown, place: string
 /**
  * Refuses what could be written by V8 and not be read back: what shows nothing of itself, and what
  * is nested deeper than V8 can be sure to have the stack for. It reads recursively, in the order of
- * this walk, and takes more stack for that than for writing.
+ * this walk, and takes more stack for that than for writing. Nor do all releases of V8 read an
+ * error whose cause leads back to it.
  */
 export function refuseUnreadable(root: unknown): void {
+  let hasCauses = false;
   const seen = new Set<object>();
   const waiting: unknown[] = [root];
   const depths = [1];
@@ -292,12 +294,33 @@ export function refuseUnreadable(root: unknown): void {
     seen.add(value);
     if (depth > deepestRead) throw depthError();
     if (isOpaque(value)) throw opaqueError(value, root);
+    hasCauses ||= types.isNativeError(value) && typeof value.cause === 'object';
     const inside = partsOf(value);
     for (let at = inside.length - 1; at >= 0; --at) {
       waiting.push(inside[at]);
       depths.push(depth + 1);
     }
   }
+  if (hasCauses && !isReadBack(root)) throw causeError(root);
+}
+
+function isReadBack(value: unknown): boolean {
+  const bytes = serialize(value);
+  try {
+    deserialize(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function causeError(root: unknown): HoldfastError {
+  const where = placeIn(root, (part) => types.isNativeError(part) && !isReadBack(part));
+  return new HoldfastError(
+    'ERR_HOLDFAST_CODEC',
+    `The value cannot be stored: there is an error ${where ?? 'in it'} whose cause leads back to it, which could not be read back; ` +
+      'store its message and stack',
+  );
 }
 
 function partsOf(value: object): unknown[] {
