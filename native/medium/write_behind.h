@@ -14,7 +14,9 @@ namespace holdfast {
 
 class WriteBehind {
  public:
-  explicit WriteBehind(Medium& medium) : medium_(&medium) {}
+  // In stretches of so many bytes.
+  explicit WriteBehind(Medium& medium, uint64_t stretch = kMiB)
+      : medium_(&medium), stretch_(stretch) {}
 
   // So many bytes were appended there.
   Status comes_behind(uint64_t offset, uint64_t bytes) {
@@ -23,18 +25,17 @@ class WriteBehind {
       now_ = {offset, 0};
     }
     now_.bytes += bytes;
-    return now_.bytes < kStretch ? Status() : write_out();
+    return now_.bytes < stretch_ ? Status() : write_out();
   }
 
  private:
-  static constexpr uint64_t kStretch = kMiB;
-
   Status write_out() {
     const Segment begun = std::exchange(now_, {now_.end(), 0});
     return medium_->write_out(begun, std::exchange(before_, begun));
   }
 
   Medium* medium_;
+  uint64_t stretch_;
   Segment now_, before_;
 };
 

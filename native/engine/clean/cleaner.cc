@@ -15,6 +15,8 @@ constexpr int kFruitlessRounds = 32;
 constexpr uint64_t kMoveBytes = 16000;        // live bytes moved under one hold of the append lock
 constexpr uint64_t kMeanwhile = 16 * kKiB;    // that commits may append between two moves
 constexpr uint64_t kBesideFold = 256 * kKiB;  // the same while a fold is made
+// Of what a round appends, together: half a millisecond of a fast disk.
+constexpr uint64_t kLeavesMemory = 128 * kKiB;
 constexpr size_t kLookedUpTogether =
     16384;  // operations of victims: less than a megabyte of memory
 constexpr uint64_t kRoundBytes =
@@ -37,7 +39,8 @@ Cleaner::Cleaner(const Parts& parts)
       merger_(parts.merger),
       returns_(parts.returns),
       pace_(parts.pace),
-      secret_(parts.secret) {}
+      secret_(parts.secret),
+      behind_(parts.medium, kLeavesMemory) {}
 
 // Sealed, folded segments, those with the largest dead share first: until so many bytes are dead in
 // them, as many as their live bytes may be moved. Where nothing else helps, one that can be carried
@@ -225,6 +228,17 @@ Status Cleaner::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   prepare_move(moves->bytes());
   moves->seal();
   reach(TestPoint::kMovesGathered);
+  const HeadSeen before = head_seen_;
+  HOLDFAST_TRY(append_live(*moves, *origins));
+  moves->clear();
+  origins->clear();
+  // What commits appended between two moves too, so that it is one stretch.
+  const bool same_head = before.end == head_seen_.end && before.at <= head_seen_.at;
+  const uint64_t from = same_head ? before.at : head_seen_.begin;
+  return behind_.comes_behind(from, head_seen_.at - from);
+}
+
+Status Cleaner::append_live(const RecordBuffer& moves, const std::vector<Place>& origins) {
   std::lock_guard append(log_.lock);
   HOLDFAST_TRY(health_.usable());
   RecordBuffer still;
@@ -241,8 +255,8 @@ Status Cleaner::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
     return {};
   };
   uint64_t at = 0;
-  for (const Place& origin : *origins) {
-    const uint8_t* raw = moves->operations() + at;
+  for (const Place& origin : origins) {
+    const uint8_t* raw = moves.operations() + at;
     const OperationView operation = view_operation(raw);
     at += operation.bytes;
     const bool same = not_replaced(operation.key, origin);
@@ -254,10 +268,8 @@ Status Cleaner::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
     still_from.push_back(origin);
   }
   HOLDFAST_TRY(append_still());
-  head_seen_ = {log_.writer.position(), log_.writer.head().end(), log_.writer.room(),
-                room_.has_spare()};
-  moves->clear();
-  origins->clear();
+  head_seen_ = {log_.writer.head().offset, log_.writer.position(), log_.writer.head().end(),
+                log_.writer.room(), room_.has_spare()};
   return {};
 }
 

@@ -11,7 +11,8 @@
 //
 // A round carries what there is room for and folds once for all its victims. A pool is cleaned no
 // earlier than it must be: the longer a segment waits, the less in it is live. Commits that wait
-// for room wait for a round, never for all there is to clean.
+// for room wait for a round, never for all there is to clean. What a round appends leaves memory as
+// it goes on: a commit's barrier between its moves would have all of it to write.
 //
 // Under the maintenance lock.
 #pragma once
@@ -23,6 +24,7 @@
 #include "engine/fold/folder.h"
 #include "engine/fold/merger.h"
 #include "engine/space/pace.h"
+#include "medium/write_behind.h"
 
 namespace holdfast {
 
@@ -78,6 +80,7 @@ class Cleaner {
   bool not_replaced(Bytes key, Place place) const;
   void prepare_move(uint64_t bytes);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
+  Status append_live(const RecordBuffer& moves, const std::vector<Place>& origins);
   void let_commits_by();
   bool let_retention_give_way();
 
@@ -95,10 +98,11 @@ class Cleaner {
   const uint64_t secret_;
 
   struct HeadSeen {
-    uint64_t at = 0, end = 0, room = 0;
+    uint64_t begin = 0, at = 0, end = 0, room = 0;
     bool spare = false;  // there is one
   };
   HeadSeen head_seen_;  // behind the last move
+  WriteBehind behind_;  // of what is appended to the head, by whom ever
   std::atomic<uint64_t> segments_cleaned_{0}, bytes_moved_{0};
 };
 

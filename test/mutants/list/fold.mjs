@@ -29,6 +29,7 @@ export default [
     'for (const TableRef& table : run->tables()) «medium_.release(table.segment);»\n}', ''],
   ['the bytes of a fold block are not what was summed', 'engine/state/fold_root.cc', 'words.fold_bytes = «bytes.size()»;', 'bytes.size() - 1'],
   // ── cleaning and giving back
+  ['what a round of cleaning appends stays in memory', 'engine/clean/cleaner.cc', 'return «behind_.comes_behind(from, head_seen_.at - from)»;', 'Status()'],
   ['segments behind the fold are cleaned', 'engine/clean/cleaner.cc',
     '!s.retired && !s.damaged && «s.sequence < fold_.block.log_sequence» && dead_bytes(s)', 's.sequence < log_.writer.sequence()'],
   ['what is kept for the feed is cleaned', 'engine/clean/cleaner.cc', 'if («s.sequence >= log_.retention.floor()» ||', 'false'],

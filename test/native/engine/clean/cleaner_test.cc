@@ -131,6 +131,35 @@ TEST_CASE("cleaner: what a damaged node of the index cannot say is not taken for
 }
 
 // A worker thread that ends, and a close, wait for what is under way.
+// Else the barrier of the next commit has all of a round to write: megabytes.
+TEST_CASE(
+    "cleaner: what a round appends leaves memory as it goes on, and its failing fails the pool") {
+  const SystemFaults::Disarm disarm;
+  for (const bool fails : {false, true}) {
+    CAPTURE(fails);
+    const Scratch scratch = Scratch::on_disk();
+    Model model;
+    auto pool = open_pool(scratch.path("p"), quiet_options());
+    fill(*pool, 4000, &model);
+    const uint64_t begun = SystemFaults::count(SystemCall::kSyncRange),
+                   moved = pool->stats().bytes_moved;
+    if (fails) SystemFaults::fail(SystemCall::kSyncRange, 3, EIO);  // the first that waits
+    const Status compacted = pool->compact();
+    if (fails) {
+      CHECK_FALSE(compacted.is_ok());
+      const auto refused = try_put(*pool, "k", "v");
+      CHECK(refused.status().code() == Code::kFailed);
+      continue;
+    }
+    REQUIRE(compacted.is_ok());
+    const uint64_t stretches = (pool->stats().bytes_moved - moved) / (128 * kKiB);
+    REQUIRE(stretches > 8);
+    // Of each it is begun, and the one before is waited for.
+    CHECK(SystemFaults::count(SystemCall::kSyncRange) - begun >= stretches);
+    CHECK(contents(*pool).size() == model.size());
+  }
+}
+
 TEST_CASE("compacting ends at its next step when nobody waits for it, and is gone on with later") {
   const Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("p");
