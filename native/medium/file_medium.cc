@@ -188,8 +188,9 @@ Status FileMedium::sync() {
   return {};
 }
 
-// A file that somebody has removed goes when it is closed, whatever was synced to it, and one that
-// somebody has cut has lost what the log goes on from: nothing more is called durable.
+// A file that somebody has removed goes when it is closed, whatever was synced to it; one that
+// somebody has cut has lost what the log goes on from; one that was copied over is no pool of ours:
+// nothing more is called durable.
 Status FileMedium::must_be_there() {
   const uint64_t end = end_.load();
   FileFacts facts;
@@ -200,7 +201,7 @@ Status FileMedium::must_be_there() {
     return fail("a sync of the file, which somebody has cut to " + std::to_string(facts.size) +
                     " of " + std::to_string(end) + " bytes,",
                 EIO);
-  return {};
+  return is_written_over(view_, secret_) ? fail(written_over_error("the pool " + path_)) : Status();
 }
 
 Status FileMedium::barrier() {

@@ -236,7 +236,7 @@ class Medium {
   // each acknowledgement.
   virtual bool failed() const = 0;
 
-  // Has somebody removed the pool? kIo: it goes when it is closed, and the medium has failed. Asked
+  // Has somebody removed the pool, or written over it? kIo: the medium has failed. Asked
   // a few times a second; a medium that looks in its barriers need not look here.
   virtual Status still_there() { return {}; }
 

@@ -118,6 +118,14 @@ Status removed_error(const std::string& pool) {
       ENOENT);
 }
 
+Status written_over_error(const std::string& pool) {
+  return Status::system(Code::kIo,
+                        "somebody has written over the file of " + pool +
+                            " while it was open: close the pool, and restore a backup, or save "
+                            "what is left with holdfast salvage",
+                        EIO);
+}
+
 bool is_locked_by_writer(const std::string& path) {
   Result<PoolParts> pool = PoolParts::open(path, false);
   if (!pool || pool->first().try_lock_shared() != 0) return true;

@@ -26,6 +26,7 @@ Status lock_pool_file(PosixFile& file, const std::string& path);
 bool is_locked_by_writer(const std::string& path);
 // `pool`: as the message is to name it. It was removed while it was open.
 Status removed_error(const std::string& pool);
+Status written_over_error(const std::string& pool);  // by somebody, while it was open
 
 // A pool being created. Removed again unless published.
 class NewPoolFile {

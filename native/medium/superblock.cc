@@ -83,6 +83,13 @@ Result<Superblock> make_superblock(MediumKind medium, uint64_t size) {
   return superblock;
 }
 
+bool is_written_over(const uint8_t* front, uint64_t secret) {
+  for (const uint64_t offset : kSuperblockOffsets) {
+    if (load<Superblock>(front + offset).secret == secret) return false;
+  }
+  return true;
+}
+
 Superblock resized(const Superblock& superblock, uint64_t size) {
   Superblock made = superblock;
   made.size = size;

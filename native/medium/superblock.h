@@ -27,6 +27,9 @@ struct ChosenRoot {
   int slot = 0;
 };
 
+// Of an open pool's mapped front: neither copy is this pool's any more.
+bool is_written_over(const uint8_t* front, uint64_t secret);
+
 // The same pool, of another size.
 Superblock resized(const Superblock& superblock, uint64_t size);
 

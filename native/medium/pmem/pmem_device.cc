@@ -53,6 +53,7 @@ Status PmemMedium::fail(const std::string& what) {
 
 Result<Segment> PmemMedium::allocate(SegmentKind kind, uint64_t min_bytes, uint64_t want_bytes) {
   if (failed()) return refusal();
+  HOLDFAST_TRY(not_written_over());
   auto segment = [&] {
     const MappingGuard::InsideLibrary inside;
     return fields_ ? fields_->allocate(min_bytes, want_bytes)
@@ -175,9 +176,22 @@ bool PmemMedium::use_file(const std::string& path) {
 
 // What a commit fences is durable in the memory of a file that is gone as soon as nobody maps it.
 Status PmemMedium::still_there() {
-  if (!names_are_counted_ || failed() || file_.all_have_names()) return {};
+  if (failed()) return {};
+  if (!names_are_counted_ || file_.all_have_names()) return not_written_over();
   failed_.store(true, std::memory_order_relaxed);
   return removed_error("the pool");
+}
+
+bool PmemMedium::written_over() const {
+  return is_written_over(front_, secret_) ||
+         std::memcmp(base_, kPmemobjSignature, sizeof kPmemobjSignature) != 0;
+}
+
+// libpmemobj dies of books that are somebody else's bytes, so it is not called any more.
+Status PmemMedium::not_written_over() {
+  if (!written_over()) return {};
+  failed_.store(true, std::memory_order_relaxed);
+  return written_over_error("the pool");
 }
 
 void PmemMedium::copy_out(uint64_t offset, void* to, size_t size) const {
@@ -215,6 +229,7 @@ Status PmemMedium::barrier() {
 Status PmemMedium::set_root(const Root& root) {
   std::lock_guard guard(root_lock_);
   if (failed()) return refusal();
+  HOLDFAST_TRY(not_written_over());
   RootSlot slots[2];
   void* at[2];
   for (int copy = 0; copy < 2; ++copy) {
@@ -263,9 +278,9 @@ std::vector<MediumPart> PmemMedium::parts() const {
 // Closed only if all went well: otherwise the next open begins with the check in a child.
 void PmemMedium::close() {
   if (closed_.exchange(true)) return;
-  // libpmemobj would read zeros for its own books while it closes: the mapping and its lock are
-  // left to the process's end.
-  if (guard_.failed()) {
+  // libpmemobj would read zeros, or what somebody has written, for its own books while it closes:
+  // the mapping and its lock are left to the process's end.
+  if (guard_.failed() || written_over()) {
     failed_.store(true);
     return;
   }

@@ -63,6 +63,8 @@ class PmemMedium final : public Medium {
   void close() override;
 
  private:
+  bool written_over() const;
+  Status not_written_over();
   Status fail(const std::string& what);
   Status refusal() const;
   Status place(uint64_t offset, const void* data, size_t size);

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "native/own_mounts.h"
 #include "native/pool_fixture.h"
 
 namespace holdfast::test {
@@ -41,6 +42,32 @@ void fails_when_removed(bool pmem) {
 }
 
 TEST_CASE("a pool that was removed fails: file") { fails_when_removed(false); }
+
+// As another file that is copied to its name. In a child: on persistent memory the mapping is left
+// to the end of the process. 0: it failed and said why, and the process lives.
+int fails_when_written_over(bool pmem, bool zeros = false) {
+  Scratch scratch = pmem ? Scratch::in_memory() : Scratch::on_disk();
+  const std::string path = scratch.path("pool"), other = scratch.path("other");
+  PoolOptions options;
+  options.medium.choice = pmem ? MediumChoice::kPmem : MediumChoice::kFile;
+  options.medium.size = pmem ? 48 * kMiB : 0;
+  {
+    auto made = Pool::open(other, options);
+    if (!made.is_ok() || !(*made)->close().is_ok()) return 1;
+  }
+  auto pool = Pool::open(path, options);
+  if (!pool.is_ok() || !try_put(**pool, "a", "1").is_ok()) return 2;
+  write_at(path, 0, zeros ? std::string(64 << 10, '\0') : bytes_of_file(other));
+  const Status last = commit_until_refused(**pool);
+  if (last.code() != Code::kIo && last.code() != Code::kFailed) return 3;
+  if (last.message().find("written over") == std::string::npos) return 4;
+  (void)(*pool)->close();
+  return 0;
+}
+
+TEST_CASE("a pool that was written over fails: file") {
+  CHECK(in_child([] { return fails_when_written_over(false); }) == 0);
+}
 
 // Of the free space behind the log, which no read comes to.
 TEST_CASE("a pool that was cut fails, also where nothing of it is missing yet") {
@@ -84,6 +111,11 @@ TEST_CASE("a pool that becomes smaller under commits was not cut by somebody") {
 
 #ifdef HOLDFAST_WITH_PMEM
 TEST_CASE("a pool that was removed fails: persistent memory") { fails_when_removed(true); }
+
+TEST_CASE("a pool that was written over fails: persistent memory") {
+  CHECK(in_child([] { return fails_when_written_over(true); }) == 0);
+  CHECK(in_child([] { return fails_when_written_over(true, true); }) == 0);
+}
 #endif
 
 }  // namespace
