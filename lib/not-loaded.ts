@@ -33,7 +33,8 @@ export function whyNotLoaded(root: string | undefined, failed: readonly FailedBu
     return (
       `The native part of holdfast is not built in ${root}: its install script failed, or was not allowed to run. ` +
       'Build it with "npm rebuild holdfast" (npm: first "npm install-scripts approve holdfast" if install scripts need to be approved; ' +
-      'pnpm: "pnpm approve-builds"; Yarn 4: "dependenciesMeta": { "holdfast": { "built": true } } in package.json, and "yarn rebuild holdfast"). ' +
+      'pnpm: "pnpm approve-builds" and "pnpm rebuild holdfast"; ' +
+      'Yarn 4: "dependenciesMeta": { "holdfast": { "built": true } } in package.json, and "yarn rebuild holdfast"). ' +
       'It needs a C++20 compiler, make and python3; on Debian: apt-get install g++ make python3'
     );
   }

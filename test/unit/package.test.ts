@@ -15,6 +15,7 @@ const folder = scratchFolder('package');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   exports: object;
   bin: object;
+  scripts: { prepare: string };
 };
 
 /**
@@ -121,6 +122,13 @@ function noNpmBeside(): string {
   }
   return bin;
 }
+
+// npm does so where another package manager has put a link to it: `npm rebuild` after pnpm.
+test('installed, its scripts need nothing that is not in the package', async () => {
+  const at = installed('as a link');
+  const script = promisify(execFile)('sh', ['-c', manifest.scripts.prepare], { cwd: at });
+  expect((await script).stderr).toBe('');
+});
 
 test('built elsewhere: says what the system said', async () => {
   expect((await requiring(installed('foreign', 'of another machine'))).stderr).toMatch(
