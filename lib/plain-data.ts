@@ -207,6 +207,16 @@ export function functionError(root: unknown, cause?: unknown): HoldfastError | u
   );
 }
 
+/** The same of an instance that shows nothing of what it is. */
+export function opaqueIn(root: unknown): HoldfastError | undefined {
+  let found: object | undefined;
+  placeIn(root, (part) => {
+    if (typeof part === 'object' && part !== null && isOpaque(part)) found = part;
+    return found !== undefined;
+  });
+  return found && opaqueError(found, root);
+}
+
 /**
  * Of an object that is Node's own inside (`process.env`): V8's message shows all that is in it,
  * secrets too, so neither that nor `cause` is passed on. Undefined of any other failure.

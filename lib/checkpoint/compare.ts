@@ -2,8 +2,10 @@
  * Finds what changed: takes the shadow of the last save and the value as it is now, and gives the
  * shadow of now, which shares every node that did not change. Nothing is encoded here.
  */
+import { types } from 'node:util';
+
 import { HoldfastError } from '../errors';
-import { functionError, isPlain } from '../plain-data';
+import { functionError, isPlain, opaqueIn } from '../plain-data';
 import { align } from './align';
 import { bytesOf, bytesType } from './bytes';
 import { Editor } from './editor';
@@ -69,11 +71,12 @@ export function compare(
   } catch (error) {
     if (error instanceof Tangled) return whole(old, value, options);
     if (error instanceof HoldfastError)
-      throw (options.lenient ? undefined : functionError(value)) ?? error;
+      throw (options.lenient ? undefined : functionError(value)) ?? opaqueIn(value) ?? error;
     // A getter or a proxy of the caller's threw.
+    const why = types.isNativeError(error) ? `: ${error.message}` : '';
     throw new HoldfastError(
       'ERR_HOLDFAST_CODEC',
-      'The value cannot be stored: something in it cannot be read',
+      `The value cannot be stored: something in it cannot be read${why}`,
       { cause: error },
     );
   }

@@ -46,9 +46,19 @@ test('what cannot be stored is named, with its place', async () => {
   }
   expect(await messageOf(() => memory.put('a', Promise.resolve(1)))).toMatch(/await it first$/);
   using run = await pool.run('r');
-  expect(await messageOf(() => run.checkpoint({ tools: [{ run() {} }] }))).toContain(
-    'a function at .tools[0].run',
-  );
+  const lazy = {
+    get page() {
+      throw new Error('not loaded');
+    },
+  };
+  for (const [state, told] of [
+    [{ tools: [{ run() {} }] }, 'there is a function at .tools[0].run'],
+    [{ a: [new WeakMap()] }, 'there is a WeakMap at .a[0]'],
+    [{ a: { b: Promise.resolve() } }, 'there is a Promise at .a.b, of which nothing could be read'],
+    [{ a: new Set([new URL('http://localhost/')]) }, 'there is a URL at .a.(a Set)'],
+    [{ lazy }, 'something in it cannot be read: not loaded'],
+  ] as const)
+    expect(await messageOf(() => run.checkpoint(state))).toContain(told);
 });
 
 test("of the environment's variables a message shows none", async () => {
