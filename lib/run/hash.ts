@@ -8,7 +8,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { types } from 'node:util';
 
 import { HoldfastError } from '../errors';
-import { isOpaque, opaqueError } from '../plain-data';
+import { functionError, isOpaque, opaqueError, opaqueIn } from '../plain-data';
 
 /** 32 characters are enough to tell arguments apart, and short in a journal. */
 const HASH_CHARACTERS = 32;
@@ -20,7 +20,12 @@ const HASH_CHARACTERS = 32;
 const MAX_AGAIN = 100_000;
 
 export function hashOf(value: unknown): string {
-  return digestOf(value, new Seen(MAX_AGAIN));
+  try {
+    return digestOf(value, new Seen(MAX_AGAIN));
+  } catch (error) {
+    // The same with its place.
+    throw functionError(value) ?? opaqueIn(value) ?? error;
+  }
 }
 
 /** As in journals that told an object reached on two ways from two equal ones. */

@@ -51,14 +51,16 @@ test('what cannot be stored is named, with its place', async () => {
       throw new Error('not loaded');
     },
   };
-  for (const [state, told] of [
+  for (const [state, told, asArguments] of [
     [{ tools: [{ run() {} }] }, 'there is a function at .tools[0].run'],
     [{ a: [new WeakMap()] }, 'there is a WeakMap at .a[0]'],
     [{ a: { b: Promise.resolve() } }, 'there is a Promise at .a.b, of which nothing could be read'],
     [{ a: new Set([new URL('http://localhost/')]) }, 'there is a URL at .a.(a Set)'],
-    [{ lazy }, 'something in it cannot be read: not loaded'],
-  ] as const)
+    [{ lazy }, 'cannot be read: not loaded', 'the arguments cannot be stored: not loaded'],
+  ] as const) {
     expect(await messageOf(() => run.checkpoint(state))).toContain(told);
+    expect(await messageOf(() => run.tool('t', state, () => 1))).toContain(asArguments ?? told);
+  }
 });
 
 test("of the environment's variables a message shows none", async () => {
