@@ -102,7 +102,7 @@ it('an item that cannot be stored is told by its key and namespace', async () =>
     ]);
   const invalid = 'ERR_HOLDFAST_INVALID_ARGUMENT';
   for (const [namespace, key, value, code, message] of [
-    [['a', 'b'], 'k', { p: Promise.resolve(1) }, 'ERR_HOLDFAST_CODEC', 'there is a Promise in it'],
+    [['a', 'b'], 'k', { p: Promise.resolve(1) }, 'ERR_HOLDFAST_CODEC', 'there is a Promise at .p'],
     [['a', 'b'], 'k\0', {}, invalid, 'text without a zero character'],
     [['a', 'b'], 'k\ud800', {}, invalid, 'lone surrogate'],
     [['a', 'b'], 5, {}, invalid, 'must be text'],

@@ -74,3 +74,19 @@ it('where the first fails the next goes on as if it had been made behind it', as
   expect(world.calls).toBe(2);
   await pool.close();
 });
+
+it('of a graph that is cancelled the effect ends by itself, and the next invocation gets its result', async () => {
+  const { pool, world, graph } = worldOf('cancelled');
+  const stop = new AbortController();
+  const first = graph.invoke({}, { ...config, signal: stop.signal });
+  while (world.calls === 0) await new Promise(setImmediate);
+  stop.abort();
+  await expect(first).rejects.toThrow();
+  await graph.invoke(null, config);
+  const resumed = graph.invoke(new Command({ resume: 'yes' }), config);
+  world.end('paid');
+  expect(await resumed).toMatchObject({ paid: 'paid', answer: 'yes' });
+  expect(world.calls).toBe(1);
+  expect(pool.unknownOutcomes()).toEqual([]);
+  await pool.close();
+});
