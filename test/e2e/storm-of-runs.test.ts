@@ -2,48 +2,17 @@
  * Runs with everything in them, killed again and again, in the middle of effects too: nothing lost,
  * nothing repeated, all undone that was to be.
  */
-import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import path from 'node:path';
 
 import { expect, it } from 'vitest';
 
 import { open } from '../../lib/index';
 import { scratchFolder } from '../helpers/scratch';
+import { live } from './lives';
 
 const folder = scratchFolder('storm-of-runs');
-const dist = path.join(import.meta.dirname, '../../dist');
 const RUNS = 8;
 const KILLED_LIVES = Number(process.env.HOLDFAST_LIVES ?? 30);
-
-/** One life; killed after so many milliseconds unless it is over by then. */
-function live(
-  pool: string,
-  ledger: string,
-  chance: number,
-  killAfter?: number,
-): Promise<{ done: boolean; error: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [
-      path.join(import.meta.dirname, 'storm-of-runs.cjs'),
-      dist,
-      pool,
-      ledger,
-      String(RUNS),
-      String(chance),
-    ]);
-    let out = '';
-    let error = '';
-    child.stdout.on('data', (chunk) => (out += chunk));
-    child.stderr.on('data', (chunk) => (error += chunk));
-    const timer =
-      killAfter === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfter);
-    child.on('close', () => {
-      clearTimeout(timer);
-      resolve({ done: out.includes('DONE'), error });
-    });
-  });
-}
 
 interface Result {
   parts: number[];
@@ -54,23 +23,19 @@ interface Result {
 it('survives a storm of kills', async () => {
   const pool = `${folder}/pool`;
   const ledger = `${folder}/ledger`;
+  const life = (chance: number, killAfter?: number): Promise<string> =>
+    live('storm-of-runs.cjs', [pool, ledger, String(RUNS), String(chance)], killAfter);
   let cut = 0;
-  for (let life = 0; life < KILLED_LIVES; life += 1) {
+  for (let lives = 0; lives < KILLED_LIVES; lives += 1) {
     // The first two are as good as certain to end themselves; how many of the others do depends on
     // how quick the machine is.
-    const chance = life < 2 ? 0.5 : life % 3 === 2 ? 0 : 0.1;
-    const { done, error } = await live(
-      pool,
-      ledger,
-      chance,
-      chance === 0 ? 100 + Math.random() * 150 : undefined,
-    );
-    expect(error).toBe('');
-    if (done) break;
+    const chance = lives < 2 ? 0.5 : lives % 3 === 2 ? 0 : 0.1;
+    const said = await life(chance, chance === 0 ? 100 + Math.random() * 150 : undefined);
+    if (said.includes('DONE')) break;
     cut += 1;
   }
   expect(cut).toBeGreaterThanOrEqual(2);
-  expect(await live(pool, ledger, 0)).toEqual({ done: true, error: '' });
+  expect(await life(0)).toContain('DONE');
 
   const lines = readFileSync(ledger, 'utf8')
     .trimEnd()
