@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
@@ -17,13 +18,16 @@ namespace {
 
 constexpr uint64_t kRealPage = 4096;
 
-// 0: this kernel's own.
+// 0: this kernel's own. A sanitizer asks before there is an environment, and that is not kept.
 uint64_t larger_page() {
-  static const uint64_t bytes = [] {
+  constexpr uint64_t kUnknown = UINT64_MAX;
+  static std::atomic<uint64_t> bytes{kUnknown};
+  if (bytes.load(std::memory_order_relaxed) == kUnknown) {
+    if (::environ == nullptr) return 0;
     const char* const text = std::getenv("HOLDFAST_TEST_PAGE_BYTES");
-    return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
-  }();
-  return bytes;
+    bytes.store(text == nullptr ? 0 : std::strtoull(text, nullptr, 10), std::memory_order_relaxed);
+  }
+  return bytes.load(std::memory_order_relaxed);
 }
 
 bool is_refused(const void* at) {
