@@ -12,7 +12,7 @@ import { optionsObject } from '../options';
 import type { HookEvent, Run, RunHooks } from './types';
 import { textOf } from './diverged';
 import { asideOf, inside, isAside, scopeOf, scopeWithin, type Scope } from './identity';
-import { forgetWithin, hookName, pointOf, type KeptRun } from './kept';
+import { hookName, leaveWithin, pointOf, type KeptRun } from './kept';
 import type { JournalWriter } from './writer';
 
 const DEFAULT_EVERY_STEPS = 10;
@@ -91,7 +91,7 @@ export class Hooks {
       error = textOf(thrown);
       this.report(thrown, name);
     }
-    forgetWithin(this.kept, scope.within);
+    leaveWithin(this.kept, scope.within);
     const ms = performance.now() - begun;
     const entry = { kind: 'hook' as const, name, point, ms, ...(error !== undefined && { error }) };
     await this.writer.append(entry, { durability: 'eventual' });

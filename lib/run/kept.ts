@@ -57,6 +57,11 @@ export interface KeptRollback extends Place {
 
 export interface KeptRun {
   readonly calls: Map<string, Kept>;
+  /**
+   * What was called within calls that have ended. It lies ahead of nobody, but a branch of such a
+   * call may go on all the same, and is not to do again what is recorded.
+   */
+  readonly left: Map<string, Kept>;
   /** Compensations, by the keys of the effects they undo. */
   readonly undos: Map<string, KeptTool>;
   /** Of those that are complete: the identities of the effects' calls. */
@@ -82,6 +87,7 @@ export interface KeptRun {
 export function nothingKept(nextSequence: number): KeptRun {
   return {
     calls: new Map(),
+    left: new Map(),
     undos: new Map(),
     undone: new Map(),
     begun: new Set(),
@@ -149,10 +155,14 @@ export function gatherUndo(
   return gather(journal).undos.get(key);
 }
 
-/** That call has ended, so nobody asks again for what was made within it. */
-export function forgetWithin({ calls, begun }: KeptRun, identity: string): void {
+/** That call has ended, so only a branch of it that goes on may come to what was made within it. */
+export function leaveWithin({ calls, left, begun }: KeptRun, identity: string): void {
   if (!begun.delete(identity)) return;
-  for (const inner of calls.keys()) if (isWithin(inner, identity)) calls.delete(inner);
+  for (const [inner, call] of calls) {
+    if (!isWithin(inner, identity)) continue;
+    calls.delete(inner);
+    left.set(inner, call);
+  }
 }
 
 function gatherFrom(

@@ -22,7 +22,7 @@ import type { Place } from './entries';
 import { asideOf, inside, scopeWithin } from './identity';
 import {
   forgetUndone,
-  forgetWithin,
+  leaveWithin,
   gatherUndo,
   gatherWithin,
   isBehind,
@@ -278,7 +278,7 @@ async function undo(
     if (undone) undos.set(effect.key, undone);
     throw error;
   } finally {
-    forgetWithin(kept, aside);
+    leaveWithin(kept, aside);
   }
   undos.delete(effect.key);
 }

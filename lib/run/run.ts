@@ -45,7 +45,7 @@ import {
   type Scope,
 } from './identity';
 import {
-  forgetWithin,
+  leaveWithin,
   gatherWithin,
   keepWithin,
   liesAhead,
@@ -419,7 +419,7 @@ export class DurableRun implements Run {
 
   /** A call has ended, which an attempt around it may make again: then that one asks for these. */
   #leave(identity: string): void {
-    if (!isOver(this.#root.driver)) forgetWithin(this.#kept, identity);
+    if (!isOver(this.#root.driver)) leaveWithin(this.#kept, identity);
   }
 
   private waitCall(category: 'signal' | 'sleep', name: string, given?: WaitOptions): WaitCall {
@@ -464,12 +464,14 @@ export class DurableRun implements Run {
     const { within } = scope;
     const occurrence = nextOccurrence(scope, category, name);
     const identity = identityOf(within, category, name, occurrence);
-    const kept = this.#kept.calls.get(identity);
+    const { calls, left } = this.#kept;
+    const kept = calls.get(identity) ?? left.get(identity);
     if (kept && kept.kind !== kind) {
       const what = `call ${occurrence} of ${JSON.stringify(name)}`;
       throw divergedError(this.id, what, `a ${kept.kind}`, `a ${kind}`);
     }
-    this.#kept.calls.delete(identity);
+    calls.delete(identity);
+    left.delete(identity);
     this.#kept.come += 1;
     return { identity, name, occurrence, within, kept: kept as K | undefined };
   }

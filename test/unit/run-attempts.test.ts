@@ -240,6 +240,29 @@ describe('what goes on within an attempt behind which another was begun', () => 
     expect(keys).toHaveLength(1);
   });
 
+  test('is not called again by a branch of the last one, which failed', async () => {
+    const run = await bench.pool.run('r');
+    const failed = gate();
+    const keys: string[] = [];
+    let branch: Promise<unknown> | undefined;
+    const outer = async (_args: unknown, { attempt }: ToolContext) => {
+      branch = run.step('side', async () => {
+        if (attempt === 2) await failed.passed;
+        await run.tool('pay', 1, (_args, { idempotencyKey: key }) => keys.push(key));
+        const found = await run.step('look', () => keys.length);
+        if (attempt === 1) throw busy();
+        return found;
+      });
+      if (attempt === 1) await branch;
+      throw busy();
+    };
+    const call = run.tool('outer', 1, outer, { retry: { attempts: 2, delay: 1 } });
+    await expect(call).rejects.toThrow('busy');
+    failed.open();
+    expect(await branch).toBe(1);
+    expect(keys).toHaveLength(1);
+  });
+
   test.each([
     ['what a probe found out stands', { happened: true, result: 'found' }, ['found']],
     ['what was called again stands', { happened: false }, ['again']],
