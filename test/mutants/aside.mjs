@@ -1,4 +1,5 @@
-// Mutants of what hooks, probes and compensations call of a run: lib/run/identity.ts, kept.ts.
+// Mutants of what hooks, probes, compensations, and branches of failed calls call of a run:
+// lib/run/identity.ts, kept.ts, run.ts.
 export default [
   [
     'what a hook calls is counted with its run',
@@ -61,5 +62,11 @@ export default [
     'kept.ts',
     "if («within === ''») return calls.size > 0;",
     'true',
+  ],
+  [
+    'a branch of a call that has failed does all anew',
+    'run.ts',
+    'const kept = calls.get(identity) ?? «left.get(identity)»;',
+    'undefined',
   ],
 ];
