@@ -9,9 +9,10 @@
 // makes. Whatever fails: the error has a code of the list; nothing hangs, and nobody dies of it;
 // reopened, the pool holds every commit that was acknowledged, none that was refused, and those
 // whose outcome was unknown whole or not at all; it is sound and goes on; and the same holds of
-// what was backed up and restored. The last line is "failing_calls: N passed, N failed[, N
-// skipped]". HOLDFAST_STORM_LIE=acknowledged tells a refused commit as done: then it must end with
-// 1. Needs build-native/libholdfast_failing_calls.so (test/storm/failing_calls_preload.cc) and
+// what was backed up and restored; and nothing of it stays in the process: a session in which
+// nothing fails goes well behind the others. The last line is "failing_calls: N passed, N failed[,
+// N skipped]". HOLDFAST_STORM_LIE=acknowledged tells a refused commit as done: then it must end
+// with 1. Needs build-native/libholdfast_failing_calls.so (test/storm/failing_calls_preload.cc) and
 // dist.
 import { spawn } from 'node:child_process';
 import {
@@ -50,6 +51,7 @@ const faults = [
   ),
   ['open', 'EMFILE'],
 ];
+const nothing = { kind: 'none', error: 'EIO', first: 0, times: 0 };
 const trialMs = 60_000;
 
 /**
@@ -155,6 +157,8 @@ class Trials {
       this.errors.push(`${what}: ${thrown.code}`);
       if (!this.holdfast.errorCodes.includes(thrown.code))
         this.wrong.push(`${what}: not of the list: ${thrown.stack}`);
+      if (thrown.code === 'ERR_HOLDFAST_CORRUPT')
+        this.wrong.push(`${what}: what is whole is called damaged: ${thrown.stack}`);
       return { thrown };
     }
   }
@@ -350,7 +354,7 @@ async function main() {
       join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'holdfast-calls-'),
     );
     const child = new Child(medium, folder);
-    const whole = await child.try({ kind: 'none', error: 'EIO', first: 0, times: 0 });
+    const whole = await child.try(nothing);
     const points = faults
       .filter((fault) => only === undefined || fault.join(' ') === only)
       .flatMap(([kind, error]) =>
@@ -375,6 +379,12 @@ async function main() {
       const errors = (result.errors ?? []).join(', ');
       if (only !== undefined) console.log(named, result.failed, errors);
       wrong.push(...result.wrong.map((text) => `${named}: ${text}\n    (${errors})`));
+      if (result.failed === 0 && errors !== '')
+        wrong.push(`${named}: it did not come to it: ${errors}`);
+    }
+    if (wrong.length === 0) {
+      const { wrong: found, errors = [] } = await child.try(nothing);
+      wrong.push(...[...found, ...errors].map((text) => `nothing fails any more: ${text}`));
     }
     child.end();
     rmSync(folder, { recursive: true, force: true });

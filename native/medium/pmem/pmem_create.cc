@@ -111,14 +111,23 @@ Result<PmemFront> write_pmem_front(PMEMobjpool* pool, uint64_t pool_bytes, bool 
   return front;
 }
 
-PMEMobjpool* make_pmem_pool(const std::string& path, uint64_t bytes) {
+int make_empty_part(const std::string& path, uint64_t bytes) {
+  PosixFile file;
+  if (const int error = file.create_new(path)) return error;
+  int error = set_mode(path, kPmemPoolMode);
+  if (error == 0) error = file.truncate(bytes);
+  if (error != 0) remove_file(path);
+  return error;
+}
+
+PMEMobjpool* make_pmem_pool(const std::string& path) {
   // Pools stay movable and need no special rights: docs/decisions/0003-shutdown-state-off.md.
   static std::once_flag once;
   std::call_once(once, [] {
     int off = 0;
     pmemobj_ctl_set(nullptr, "sds.at_create", &off);
   });
-  return pmemobj_create(path.c_str(), kPmemLayoutName, bytes, kPmemPoolMode);
+  return pmemobj_create(path.c_str(), kPmemLayoutName, 0, kPmemPoolMode);
 }
 
 Status pmem_create_error(const std::string& path, int error) {
@@ -151,11 +160,14 @@ Result<OpenedMedium> create_pmem_file(const std::string& path, const MediumOptio
   made.durability = *durability;
   sweep_stale_temporaries(path);
   const std::string temporary = temporary_name(path);
-  PMEMobjpool* pool = make_pmem_pool(temporary, options.grow ? kFirstPmemBytes : made.pool_bytes);
+  const uint64_t first_bytes = options.grow ? kFirstPmemBytes : made.pool_bytes;
+  // EEXIST: another thread of ours makes the same pool.
+  if (const int error = make_empty_part(temporary, first_bytes))
+    return file_error(error, "cannot create the pool " + path);
+  PMEMobjpool* pool = make_pmem_pool(temporary);
   if (pool == nullptr) {
     const int error = errno;
-    if (error != EEXIST)
-      remove_file(temporary);  // EEXIST: another thread of ours makes the same pool
+    remove_file(temporary);
     return pmem_create_error(path, error);
   }
   Result<PmemFront> front = write_pmem_front(pool, made.pool_bytes, options.grow);
@@ -199,7 +211,7 @@ Result<OpenedMedium> create_pmem_device(const std::string& path, const FileFacts
   if (!durability) return std::move(durability.status());
   HOLDFAST_TRY(check_pmem_class(*durability, options, path));
   file.close();
-  PMEMobjpool* pool = make_pmem_pool(path, 0);
+  PMEMobjpool* pool = make_pmem_pool(path);
   if (pool == nullptr) return pmem_create_error(path, errno);
   Result<PmemFront> front = write_pmem_front(pool, made.pool_bytes, false);
   if (!front) {

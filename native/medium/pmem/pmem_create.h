@@ -40,8 +40,12 @@ Status pmem_locked_or(const std::string& path, Code code, const std::string& wha
 Status check_pmem_class(const PmemDurability& durability, const MediumOptions& options,
                         const std::string& path);
 Status check_new_pmem_size(const MediumOptions& options, uint64_t* bytes);
-// `path`: of the pool's file, or of a set file (`bytes` is 0 then). Null: errno says why.
-PMEMobjpool* make_pmem_pool(const std::string& path, uint64_t bytes);
+// A new pool's file before libpmemobj makes a pool of it; its space is taken then. Not left to
+// pmemobj_create: where that cannot set a file's mode it forgets to strike the pool off its list of
+// open ones, and refuses (EEXIST) whatever is mapped at the same address afterwards.
+int make_empty_part(const std::string& path, uint64_t bytes);
+// Of a file (empty), a device or a set file. Null: errno says why.
+PMEMobjpool* make_pmem_pool(const std::string& path);
 Status pmem_create_error(const std::string& path, int error);
 // Makes our part of a pool that libpmemobj has just made. The superblocks come last, behind a fence
 // of their own.

@@ -204,7 +204,7 @@ class NewSet {
     return {};
   }
 
-  // libpmemobj makes the first part, 8 MiB, from a set file of its own.
+  // libpmemobj makes a pool of the first part, 8 MiB, from a set file of its own.
   Status make_first(uint64_t pool_bytes, PmemFront* front) {
     HOLDFAST_POINT("set.before_first");
     const std::string first_set = temporary_ + kFirstSetMark;
@@ -216,13 +216,11 @@ class NewSet {
     if (error == 0) made_.push_back(first_set);
     if (error == 0) error = file.write_at(0, text.data(), text.size(), &writes);
     if (error != 0) return file_error(error, what("the set file"));
-    pool_ = make_pmem_pool(first_set, 0);
-    if (pool_ == nullptr) {
-      const int failed = errno;
-      if (failed != EEXIST) made_.push_back(parts_[0].path);
-      return pmem_create_error(path_, failed);
-    }
+    error = make_empty_part(parts_[0].path, kFirstPmemBytes);
+    if (error != 0) return file_error(error, what("the first part"));
     made_.push_back(parts_[0].path);
+    pool_ = make_pmem_pool(first_set);
+    if (pool_ == nullptr) return pmem_create_error(path_, errno);
     Result<PmemFront> written = write_pmem_front(pool_, pool_bytes, true);
     if (!written) return std::move(written.status());
     *front = *written;

@@ -42,8 +42,10 @@ Status open_error(const std::string& path, int error) {
             path,
         error);
   }
-  if (error == EACCES || error == EPERM || error == EROFS || error == ENOMEM) {
-    return file_error(error, "cannot open the pool " + path);
+  // What libpmemobj finds wrong in the pool itself is EINVAL, or what errno was before.
+  for (const int of_system : {EACCES, EPERM, EROFS, ENOMEM, EIO, EMFILE, ENFILE}) {
+    if (error == of_system)
+      return file_error(error, "cannot open the pool " + path + " (libpmemobj: " + text + ")");
   }
   return pmem_locked_or(path, Code::kCorrupt, "libpmemobj cannot open the pool " + path, error);
 }
