@@ -187,7 +187,8 @@ export class WaitingClaims {
     const next = { gt: { at: this.#lookedUntil + 1, run: '' }, limit: 1 };
     for (const { at } of this.#journals.asleep.keys(next))
       ms = Math.min(ms, at - this.#lookedUntil);
-    this.#timer = setTimeout(() => this.#look(), ms);
+    // Looking may have taken until then, or longer.
+    this.#timer = setTimeout(() => this.#look(), Math.max(0, ms));
   }
 
   #stop(): void {

@@ -165,7 +165,14 @@ onEachMedium('pool', (place) => {
 
   test('who detaches what a value lies in takes nothing from those read afterwards', () => {
     setFlagsFromString('--allow-natives-syntax');
-    const detach = new Function('buffer', '%ArrayBufferDetach(buffer)');
+    const detachIt = new Function('buffer', '%ArrayBufferDetach(buffer)');
+    const detach = (buffer: ArrayBufferLike): void => {
+      try {
+        detachIt(buffer);
+      } catch (error) {
+        expect(error).toBeInstanceOf(TypeError); // from Node.js 24 on it is refused
+      }
+    };
     const bytes = fresh().keyspace<string, Uint8Array>('b', { value: 'bytes' });
     for (const text of ['', 'v']) {
       bytes.putSync('k', Buffer.from(text));
