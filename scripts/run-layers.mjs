@@ -86,7 +86,7 @@ function chosen() {
   if (!long) return all;
   const again = all.filter((layer) => layer.again);
   const seconds = (Number(options.minutes) * 60 * lanes) / again.length;
-  const fresh = Math.floor(Date.now() / 1000) % 2 ** 31;
+  const fresh = Number(process.env.HOLDFAST_SEED) || Math.floor(Date.now() / 1000) % 2 ** 31;
   return again.map((layer) => ({
     ...layer,
     seconds,
