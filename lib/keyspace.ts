@@ -48,8 +48,9 @@ interface ReadOptions {
 const readNames = ['snapshot'] as const;
 
 /**
- * A value of more than this is verified where it was copied to, others where they lie: it is not
- * copied to where other threads may write meanwhile. To ask of all takes a tenth of a read.
+ * A value of more than this (kLargeValueBytes of native/engine/commit/batch.h: it lies outside the
+ * log) is verified where it was copied to, others where they lie: it is not copied to where other
+ * threads may write meanwhile. To ask of all takes a tenth of a read.
  */
 const largeBytes = 256 * 1024;
 

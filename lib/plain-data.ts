@@ -207,6 +207,11 @@ export function functionError(root: unknown, cause?: unknown): HoldfastError | u
   );
 }
 
+/** Of a value that cannot be read back: why, with its place; undefined where nothing is found. */
+export function unstorableError(root: unknown): HoldfastError | undefined {
+  return functionError(root) ?? opaqueIn(root);
+}
+
 /** The same of an instance that shows nothing of what it is. */
 export function opaqueIn(root: unknown): HoldfastError | undefined {
   let found: object | undefined;

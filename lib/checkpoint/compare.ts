@@ -5,7 +5,7 @@
 import { types } from 'node:util';
 
 import { HoldfastError } from '../errors';
-import { functionError, isPlain, opaqueIn } from '../plain-data';
+import { isPlain, opaqueIn, unstorableError } from '../plain-data';
 import { align } from './align';
 import { bytesOf, bytesType } from './bytes';
 import { Editor } from './editor';
@@ -71,7 +71,7 @@ export function compare(
   } catch (error) {
     if (error instanceof Tangled) return whole(old, value, options);
     if (error instanceof HoldfastError)
-      throw (options.lenient ? undefined : functionError(value)) ?? opaqueIn(value) ?? error;
+      throw (options.lenient ? opaqueIn(value) : unstorableError(value)) ?? error;
     // A getter or a proxy of the caller's threw.
     const why = types.isNativeError(error) ? `: ${error.message}` : '';
     throw new HoldfastError(

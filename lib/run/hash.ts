@@ -8,7 +8,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { types } from 'node:util';
 
 import { HoldfastError } from '../errors';
-import { functionError, isOpaque, opaqueError, opaqueIn } from '../plain-data';
+import { isOpaque, opaqueError, unstorableError } from '../plain-data';
 
 /** 32 characters are enough to tell arguments apart, and short in a journal. */
 const HASH_CHARACTERS = 32;
@@ -24,7 +24,7 @@ export function hashOf(value: unknown): string {
     return digestOf(value, new Seen(MAX_AGAIN));
   } catch (error) {
     // The same with its place.
-    throw functionError(value) ?? opaqueIn(value) ?? error;
+    throw unstorableError(value) ?? error;
   }
 }
 

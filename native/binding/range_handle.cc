@@ -1,6 +1,6 @@
 // Entries of a range, packed into three buffers of the caller's, many in one call:
 //
-//   lengths  [1: all keys are ASCII, + 2: these are the last][bytes of `values` used]
+//   lengths  [kAllAscii, kTheLast, or both][bytes of `values` used]
 //            then, of each entry, [key length][value length]
 //   keys     one after the other, without the keyspace's number
 //   values   one after the other, each at a multiple of 8 from the first
@@ -22,6 +22,8 @@ namespace {
 
 constexpr uint32_t kElsewhere =
     0x80000000;  // with the length beside it; 0 when that does not fit there
+constexpr uint32_t kAllAscii = 1;  // all keys
+constexpr uint32_t kTheLast = 2;   // these entries are the range's last
 constexpr size_t kValueAlign = 8;
 constexpr size_t kLengthsBefore = 2;
 
@@ -88,7 +90,7 @@ class Packer {
   bool all_here() const { return all_here_; }  // no value was left out
 
   void finish(bool last) {
-    room_.lengths[0] = (ascii_ ? 1 : 0) | (last ? 2 : 0);
+    room_.lengths[0] = (ascii_ ? kAllAscii : 0) | (last ? kTheLast : 0);
     room_.lengths[1] = static_cast<uint32_t>(values_used_);
   }
 
