@@ -153,6 +153,12 @@ export function layers({ share = 1, promised = share, seed = 1 } = {}) {
     },
     { name: 'native', usual: 120, counts: 'doctest', command: ['build-native/native_tests'] },
     {
+      name: 'pmdk-debug',
+      usual: 15,
+      counts: 'doctest',
+      command: ['bash', 'scripts/pmdk-debug.sh'],
+    },
+    {
       name: 'simulator-scripts',
       usual: 60,
       counts: 'summary',

@@ -57,10 +57,14 @@ if [ -n "$packages" ]; then
     say "missing: $packages(not root, or no apt: install them yourself; going on with what is there)"
   fi
 fi
-# What one layer of the tests wants: without it that layer says "skipped: why". The guests of test/vm fetch their tools themselves.
+# What single layers of the tests want: without it such a layer says "skipped: why". The guests of test/vm fetch their tools themselves.
 if [ $tests = 1 ] && ! bash scripts/fuzz.sh --clang >/dev/null && [ "$(id -u)" = 0 ] && has apt-get; then
   say "installing with apt: clang-14 libclang-rt-14-dev (for libFuzzer)"
   install_packages clang-14 libclang-rt-14-dev || say "no clang: libFuzzer will be left out"
+fi
+if [ $tests = 1 ] && header libpmemobj.h && ! bash scripts/pmdk-debug.sh --where >/dev/null && [ "$(id -u)" = 0 ] && has apt-get; then
+  say "installing with apt: libpmemobj1-debug libpmem1-debug"
+  install_packages libpmemobj1-debug libpmem1-debug || say "no debug build of libpmemobj: one layer of the tests will be left out"
 fi
 compiler || die "no C++20 compiler: install g++ (Debian: apt-get install g++ make python3)"
 has make || die "make is not installed (Debian: apt-get install make)"

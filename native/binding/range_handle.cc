@@ -21,7 +21,7 @@ namespace holdfast::binding {
 namespace {
 
 constexpr uint32_t kElsewhere =
-    0x80000000;  // with the length beside it; 0 when that does not fit there
+    0x80000000;                    // with the length beside it; 0 when that does not fit there
 constexpr uint32_t kAllAscii = 1;  // all keys
 constexpr uint32_t kTheLast = 2;   // these entries are the range's last
 constexpr size_t kValueAlign = 8;

@@ -182,9 +182,11 @@ Status PmemMedium::still_there() {
   return removed_error("the pool");
 }
 
+// The layout's name stands behind the header's page, which libpmemobj's debug build lets nobody
+// read.
 bool PmemMedium::written_over() const {
   return is_written_over(front_, secret_) ||
-         std::memcmp(base_, kPmemobjSignature, sizeof kPmemobjSignature) != 0;
+         std::memcmp(base_ + kPmemLayoutNameOffset, kPmemLayoutName, sizeof kPmemLayoutName) != 0;
 }
 
 // libpmemobj dies of books that are somebody else's bytes, so it is not called any more.
