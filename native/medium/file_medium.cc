@@ -65,7 +65,8 @@ Status FileMedium::map() {
   const uint64_t more = addresses_.bytes();
   const uint64_t wish = fixed != 0 ? fixed + std::min(3 * fixed + kResizeBytes, more) : end + more;
   const uint64_t least = fixed != 0 ? fixed : end + kLargestFileGrowth + 1;
-  if (const int error = map_with_room(file_, least, wish, &view_, &window_)) {
+  if (int error = map_with_room(file_, least, wish, &view_, &window_)) {
+    if (error == EINVAL) error = ENODEV;  // so says 9p without a cache, or jffs2: only for reading
     return file_error(error, "cannot map the pool " + path_ + " (" + std::to_string(window_) +
                                  " bytes of address space)");
   }

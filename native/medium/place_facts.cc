@@ -31,9 +31,11 @@ constexpr KnownType kKnownTypes[] = {
     {0x858458f6, "ramfs", KnownType::kMemory},
     {0x958458f6, "hugetlbfs", KnownType::kMemory},
     {0x6969, "nfs", KnownType::kNetwork},
+    {0x6969, "nfs4", KnownType::kNetwork},
     {0x517b, "smb", KnownType::kNetwork},
     {0xff534d42, "cifs", KnownType::kNetwork},
     {0xfe534d42, "smb2", KnownType::kNetwork},
+    {0xfe534d42, "smb3", KnownType::kNetwork},
     {0x01021997, "9p", KnownType::kNetwork},
     {0x00c36400, "ceph", KnownType::kNetwork},
     {0x5346414f, "afs", KnownType::kNetwork},
@@ -41,10 +43,23 @@ constexpr KnownType kKnownTypes[] = {
     {0x73757245, "coda", KnownType::kNetwork},
     {0x0bd00bd0, "lustre", KnownType::kNetwork},
     {0x47504653, "gpfs", KnownType::kNetwork},
+    {0x19830326, "beegfs", KnownType::kNetwork},
+    {0x20030528, "orangefs", KnownType::kNetwork},
+    {0xaad7aaea, "panfs", KnownType::kNetwork},
+    // Folders of a virtual machine's host: locks end at the machine, and vboxsf's fsync does
+    // nothing.
+    {0x786f4256, "vboxsf", KnownType::kNetwork},
+    {0xbacbacbc, "vmhgfs", KnownType::kNetwork},
+    {0x7c7c6673, "prl_fs", KnownType::kNetwork},
     {0x65735546, "fuse", KnownType::kUser},
 };
 
-KnownType known_type(uint64_t magic) {
+// By its name in the list of mounts, where that is no disk's: 9p gives the number of the server's
+// file system as its own.
+KnownType known_type(uint64_t magic, const std::string& name) {
+  for (const KnownType& type : kKnownTypes) {
+    if (type.kind != KnownType::kDisk && type.name == name) return type;
+  }
   for (const KnownType& type : kKnownTypes) {
     if (type.magic == magic) return type;
   }
@@ -54,6 +69,7 @@ KnownType known_type(uint64_t magic) {
 struct MountFacts {
   std::string type;
   std::string options;  // comma separated, of the mount and of the file system
+  std::string source;   // such as /dev/sda1
 };
 
 // From /proc/self/mountinfo: "36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/root
@@ -74,7 +90,7 @@ MountFacts mount_of(const FileFacts& facts) {
     while (fields >> word && word != "-") {
     }
     fields >> type >> source >> more;
-    found = {type, options + "," + more};
+    found = {type, options + "," + more, source};
   }
   return found;
 }
@@ -135,9 +151,53 @@ void classify_overlay(const MountFacts& mount, FilePlace* place) {
                   (upper.is_ok() ? ")" : ", which cannot be seen from here)");
 }
 
-void classify_disk(const MountFacts& mount, FilePlace* place) {
+// "zram0", "loop3": of a disk that is no hardware; else empty. A partition is named by its disk.
+std::string virtual_disk(const FileFacts& facts, const MountFacts& mount) {
+  const auto target_of = [](uint32_t major, uint32_t minor) {
+    std::string target;
+    const int error = link_target(
+        "/sys/dev/block/" + std::to_string(major) + ":" + std::to_string(minor), &target);
+    return error == 0 ? target : std::string();
+  };
+  std::string target = target_of(facts.device_major, facts.device_minor);
+  FileFacts source;  // files of btrfs have a device that is no disk
+  if (target.empty() && mount.source.rfind("/dev/", 0) == 0 &&
+      path_facts(mount.source, &source) == 0)
+    target = target_of(source.special_major, source.special_minor);
+  const std::string folder = "/virtual/block/";
+  const size_t at = target.find(folder);
+  if (at == std::string::npos) return "";
+  const size_t begin = at + folder.size();
+  return target.substr(begin, target.find('/', begin) - begin);
+}
+
+// What a disk that is no hardware survives is what its bytes lie on. Of a loop device's file that
+// cannot be seen from here nothing is known: it is taken for a disk's.
+void classify_virtual_disk(const FileFacts& here, const std::string& disk, FilePlace* place) {
+  if (is_memory_disk(disk)) {
+    place->durability = DurabilityClass::kProcess;
+    place->reason = place->file_system + " on " + disk +
+                    ", which is memory: what is there survives the process, not a power cut";
+    return;
+  }
+  std::string below;
+  if (disk.rfind("loop", 0) != 0 ||
+      read_text("/sys/block/" + disk + "/loop/backing_file", &below) != 0)
+    return;
+  if (!below.empty() && below.back() == '\n') below.pop_back();
+  FileFacts facts;
+  if (path_facts(below, &facts) != 0 || !facts.regular) return;
+  if (facts.device == here.device) return;  // its own mount lies over that name
+  Result<FilePlace> place_below = file_place(below);
+  if (!place_below.is_ok() || place_below->durability == DurabilityClass::kPower) return;
+  place->durability = DurabilityClass::kProcess;
+  place->reason = place->file_system + " on a loop device, whose file " + below +
+                  " gives no more: " + place_below->reason;
+}
+
+void classify_disk(const FileFacts& facts, const MountFacts& mount, FilePlace* place) {
   const std::string behind = "a file behind fdatasync on " + place->file_system;
-  if (has_option(mount.options, "nobarrier") || has_option(mount.options, "barrier=0")) {
+  if (without_barriers(mount.options)) {
     place->reason =
         behind +
         ", but it is mounted without write barriers, so the disk's own cache is never flushed";
@@ -146,9 +206,27 @@ void classify_disk(const MountFacts& mount, FilePlace* place) {
   if (place->file_system == "overlay") return classify_overlay(mount, place);
   place->durability = DurabilityClass::kPower;
   place->reason = behind;
+  classify_virtual_disk(facts, virtual_disk(facts, mount), place);
 }
 
 }  // namespace
+
+bool is_network_file_system(uint64_t magic, const std::string& name) {
+  return known_type(magic, name).kind == KnownType::kNetwork;
+}
+
+bool is_memory_disk(const std::string& disk) {
+  const std::string kind = disk.substr(0, disk.find_first_of("0123456789"));
+  return kind == "ram" || kind == "zram" || kind == "nullb";
+}
+
+// ext4, xfs, btrfs and nilfs2 write "nobarrier".
+bool without_barriers(const std::string& options) {
+  for (const char* option :
+       {"nobarrier", "barrier=0", "barrier=none", "fsync_mode=nobarrier", "journal_flush_disabled"})
+    if (has_option(options, option)) return true;
+  return false;
+}
 
 Result<FilePlace> file_place(const std::string& path) {
   FileFacts facts;
@@ -158,12 +236,12 @@ Result<FilePlace> file_place(const std::string& path) {
   if (const int error = path_file_system(path, &system))
     return file_error(error, "cannot look at the file system of " + path);
   const MountFacts mount = mount_of(facts);
-  const KnownType type = known_type(system.type);
+  const KnownType type = known_type(system.type, mount.type);
   FilePlace place;
   place.file_system = !mount.type.empty() ? mount.type : *type.name ? type.name : "unknown";
   switch (type.kind) {
     case KnownType::kDisk:
-      classify_disk(mount, &place);
+      classify_disk(facts, mount, &place);
       break;
     case KnownType::kMemory:
       place.reason =

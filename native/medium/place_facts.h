@@ -23,6 +23,12 @@ struct FilePlace {
   std::string reason;  // one sentence
 };
 
+// By the kernel's number of it, and by its name in the list of mounts.
+bool is_network_file_system(uint64_t magic, const std::string& name);
+bool is_memory_disk(const std::string& disk);  // "zram0", by the kernel's names
+// Do these options of a mount, comma separated, leave out the flushes of the disk's own cache?
+bool without_barriers(const std::string& options);
+
 // `path`: an existing file or folder. `file` is what a pool behind fdatasync survives there.
 Result<FilePlace> file_place(const std::string& path);
 
