@@ -4,6 +4,7 @@
 
 #include "base/test_hooks.h"
 #include "base/test_points.h"
+#include "format/layout.h"
 
 namespace holdfast {
 
