@@ -93,7 +93,9 @@ Status file_error(int error, const std::string& what) {
 }
 
 Status lock_pool_file(PosixFile& file, const std::string& path) {
-  const int error = file.try_lock();
+  int error = file.try_lock();
+  // NFS keeps everybody else out only for a file that is open for writing; salvage reads.
+  if (error == EBADF) error = file.try_lock_shared();
   if (error == 0) return {};
   if (error != EWOULDBLOCK) return file_error(error, "cannot lock the pool " + path);
   const int64_t pid = lock_owner(file);

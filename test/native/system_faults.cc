@@ -25,7 +25,7 @@
 namespace holdfast::test {
 namespace {
 
-constexpr int kCalls = static_cast<int>(SystemCall::kLink) + 1;
+constexpr int kCalls = static_cast<int>(SystemCall::kFlock) + 1;
 
 struct Armed {
   std::atomic<uint64_t> in{0};  // 0: not armed
@@ -263,6 +263,13 @@ int sync_file_range(int fd, off_t offset, off_t size, unsigned flags) {
         return ::syscall(SYS_sync_file_range, a, b, c, d);
       },
       fd, offset, size, flags, 0));
+}
+
+int flock(int fd, int operation) noexcept {
+  return static_cast<int>(holdfast::test::answer(
+      SystemCall::kFlock,
+      [](long a, long b, long, long, long) { return ::syscall(SYS_flock, a, b); }, fd, operation, 0,
+      0, 0));
 }
 
 int ftruncate(int fd, off_t size) noexcept {

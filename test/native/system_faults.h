@@ -1,7 +1,7 @@
 // Failing system calls, inside the test process: this binary's own pwrite, pread, fdatasync, fsync,
-// fallocate, ftruncate and renameat2, open, mmap, posix_fadvise, pthread_create, sync_file_range
-// and link stand before libc's. Unarmed they only count (but for pread) and pass on. Armed and
-// counted for all threads together.
+// fallocate, ftruncate and renameat2, open, mmap, posix_fadvise, pthread_create, sync_file_range,
+// link and flock stand before libc's. Unarmed they only count (but for pread) and pass on. Armed
+// and counted for all threads together.
 #pragma once
 
 #include <atomic>
@@ -25,7 +25,8 @@ enum class SystemCall {
   kFadvise,
   kThread,
   kSyncRange,
-  kLink
+  kLink,
+  kFlock
 };
 
 struct SystemFaults {

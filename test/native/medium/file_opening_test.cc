@@ -4,10 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <fstream>
 
 #include "medium/posix_file.h"
+#include "medium/raw_pool.h"
 #include "native/medium/file_medium_fixture.h"
 #include "native/pool_fixture.h"
 #include "native/system_faults.h"
@@ -96,4 +98,16 @@ TEST_CASE("file: the zeros of a log segment are on the disk before it is handed 
   CHECK(again.offset == first.offset);
   CHECK(SystemFaults::count(SystemCall::kPwrite) > writes);
   CHECK(SystemFaults::count(SystemCall::kFdatasync) == syncs + 1);
+}
+
+// NFS says so of an exclusive lock on a file that is open for reading.
+TEST_CASE("file: what is only read is locked where a lock for writers needs a file open for them") {
+  const Scratch scratch = Scratch::on_disk();
+  must_open(scratch.path("p")).medium->close();
+  const SystemFaults::Disarm disarm;
+  SystemFaults::fail(SystemCall::kFlock, 1, EBADF);
+  Result<std::unique_ptr<RawPool>> raw = RawPool::open(scratch.path("p"));
+  REQUIRE_MESSAGE(raw.is_ok(), raw.status().message());
+  const Status refused = std::move(open_file_medium(scratch.path("p"), {}).status());
+  CHECK(refused.code() == Code::kLocked);
 }
