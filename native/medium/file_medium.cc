@@ -120,7 +120,9 @@ Status FileMedium::refused() const {
 // one knows (file_medium_open.cc).
 Status FileMedium::fail(const std::string& what, int error) {
   // A file system that writes every change to a new place has none for what is in the file already.
-  const std::string first = is_disk_full(error) ? "make room on the disk, then " : "";
+  const std::string first = error == EFBIG        ? "raise the limit on file length, then "
+                            : is_disk_full(error) ? "make room on the disk, then "
+                                                  : "";
   return fail(Status::system(Code::kIo,
                              what + " of the pool " + path_ + " failed, its outcome is unknown: " +
                                  first + "close the pool and open it again",

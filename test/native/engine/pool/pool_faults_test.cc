@@ -183,6 +183,19 @@ TEST_CASE("faults: each fallocate fails with EIO") {
 TEST_CASE("faults: each open fails") { fail_each(SystemCall::kOpen, EMFILE, false, 2); }
 TEST_CASE("faults: each mmap fails") { fail_each(SystemCall::kMmap, ENOMEM, false, 1); }
 
+// `prlimit --fsize` below what the file has already.
+TEST_CASE("faults: a limit on file length that comes later is named as what must be raised") {
+  const SystemFaults::Disarm disarm;
+  Scratch scratch = Scratch::on_disk();
+  auto pool = open_pool(scratch.path("pool"));
+  REQUIRE(pool.is_ok());
+  SystemFaults::fail(SystemCall::kPwrite, 1, EFBIG, UINT64_MAX);
+  const Status failed = commit(**pool, 1);
+  CHECK(failed.code() == Code::kIo);
+  CHECK(failed.message().find("raise the limit on file length") != std::string::npos);
+  CHECK(failed.message().find("make room") == std::string::npos);
+}
+
 // btrfs, and every other file system that writes each change to a new place.
 TEST_CASE("faults: a pool that finds no room for a change in place opens when there is some") {
   const SystemFaults::Disarm disarm;
