@@ -192,8 +192,7 @@ class Salvage {
         steps_.tell(0.5 + 0.5 * static_cast<double>(i) / static_cast<double>(keys.size()));
     }
     HOLDFAST_TRY(commit(to, &batch));
-    if (raw_.failed())
-      return Status(Code::kIo, "the damaged pool's file became unreadable while it was read");
+    if (raw_.failed()) return unreadable();
     steps_.tell(1.0);
     return {};
   }
@@ -212,9 +211,15 @@ class Salvage {
           "what folds had placed of the regions is lost with the fold: they hold what the log "
           "still had, and zeros");
     }
-    return raw_.failed()
-               ? Status(Code::kIo, "the damaged pool's file became unreadable while it was read")
-               : Status();
+    return raw_.failed() ? unreadable() : Status();
+  }
+
+  // Bytes that were verified may be zeros by the time they are copied.
+  static Status unreadable() {
+    return Status(Code::kIo,
+                  "a part of the damaged pool's file cannot be read from the disk: copy the rest "
+                  "to another disk (`dd conv=noerror,sync bs=4096`, or ddrescue), and salvage the "
+                  "copy");
   }
 
   static Status commit(Pool& to, Batch* batch) {

@@ -3,6 +3,7 @@
 #include "engine/damage/salvage.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include "format/layout.h"
 #include "format/record.h"
@@ -103,6 +104,20 @@ TEST_CASE("salvage: a segment whose header is lost is found by the link that lea
     CHECK((found == model));
   }
   CHECK(tried > 4);
+}
+
+// As a disk does that cannot read a sector: a file that is cut meanwhile raises the same signal.
+TEST_CASE(
+    "salvage: what the disk does not read is not taken for zeros, and it is said what to do") {
+  const Scratch scratch = Scratch::quick();
+  const std::string path = scratch.path("p");
+  fill(path);
+  auto report = salvage(path, scratch.path("saved"), file_options(), nullptr, [&](double) {
+    CHECK(::truncate(path.c_str(), static_cast<off_t>(kSegmentsOffset)) == 0);
+  });
+  REQUIRE_FALSE(report.is_ok());
+  CHECK(report.status().code() == Code::kIo);
+  CHECK(report.status().message().find("ddrescue") != std::string::npos);
 }
 
 TEST_CASE("salvage: a damaged large value is lost, and said to be") {
