@@ -86,9 +86,9 @@ function unknownError(what: string, name: string, names: readonly string[]): Arg
   );
 }
 
-export function signalOption(given: unknown): AbortSignal | undefined {
+export function signalOption(given: unknown, name = 'signal'): AbortSignal | undefined {
   if (given === undefined) return undefined;
-  if (!(given instanceof AbortSignal)) throw typeError('signal must be an AbortSignal');
+  if (!(given instanceof AbortSignal)) throw typeError(`${name} must be an AbortSignal`);
   return given;
 }
 

@@ -20,10 +20,11 @@ export interface Limits {
   readonly maxDelay: number;
   readonly timeout: number | undefined;
   readonly signal: AbortSignal | undefined;
+  readonly cancel: AbortSignal | undefined;
 }
 
 export function limitsOf(
-  options: Pick<ToolOptions<unknown>, 'retry' | 'timeout' | 'signal'>,
+  options: Pick<ToolOptions<unknown>, 'retry' | 'timeout' | 'signal' | 'cancel'>,
 ): Limits {
   const { retry: given = 1 } = options;
   if (typeof given !== 'number' && (typeof given !== 'object' || given === null))
@@ -41,7 +42,24 @@ export function limitsOf(
     throw rangeError(`retry.factor is a number from 1; got ${String(factor)}`);
   if (options.timeout !== undefined) checkMs('timeout', options.timeout, 1);
   const signal = signalOption(options.signal);
-  return { attempts, delay, factor, maxDelay, timeout: options.timeout, signal };
+  const cancel = signalOption(options.cancel, 'cancel');
+  return { attempts, delay, factor, maxDelay, timeout: options.timeout, signal, cancel };
+}
+
+/** The one that says that nothing more is to be begun. */
+export function stoppedBy({ signal, cancel }: Limits): AbortSignal | undefined {
+  if (signal?.aborted) return signal;
+  return cancel?.aborted ? cancel : undefined;
+}
+
+/** `tell` is called with each of them that is aborted, until what is returned is called. */
+function onStop({ signal, cancel }: Limits, tell: (by: AbortSignal) => void): () => void {
+  const leaveSignal = onAbort(signal, () => tell(signal!));
+  const leaveCancel = onAbort(cancel, () => tell(cancel!));
+  return () => {
+    leaveSignal();
+    leaveCancel();
+  };
 }
 
 export function checkMs(name: string, value: unknown, least: number): asserts value is number {
@@ -59,21 +77,22 @@ export async function backOff(
   what: string,
   writer: JournalWriter,
 ): Promise<void> {
-  const { signal } = limits;
   const ms = Math.min(limits.maxDelay, limits.delay * limits.factor ** (failed - 1));
   const over = new AbortController();
   const end = (): void => over.abort();
-  const leaveSignal = onAbort(signal, end);
+  const leaveSignals = onStop(limits, end);
   try {
-    if (signal?.aborted) throw abortedError(signal, what);
+    const before = stoppedBy(limits);
+    if (before) throw abortedError(before, what);
     await Promise.race([
       pause(ms, undefined, { signal: over.signal }),
       untilEnded(writer, over.signal),
     ]);
   } catch (error) {
-    throw signal?.aborted ? abortedError(signal, what) : error;
+    const by = stoppedBy(limits);
+    throw by ? abortedError(by, what) : error;
   } finally {
-    leaveSignal();
+    leaveSignals();
     end();
   }
 }
@@ -105,29 +124,36 @@ export class AttemptContext implements ToolContext {
   }
 }
 
-/** One attempt. When it is cut off `fn` may go on, but nobody listens to it any more. */
+/**
+ * One attempt. When it is cut off `fn` may go on, but nobody listens to it any more. `cancel` cuts
+ * off nothing that `hears` it, by its context.
+ */
 export async function attemptWithin<R>(
   limits: Limits,
   context: AttemptContext,
   what: string,
   fn: () => R | Promise<R>,
+  hears: boolean,
 ): Promise<R> {
-  const { timeout, signal } = limits;
-  if (timeout === undefined && signal === undefined) return fn();
+  const { timeout, signal, cancel } = limits;
+  if (timeout === undefined && signal === undefined && cancel === undefined) return fn();
   let stop = (): void => {};
   const cut = new Promise<never>((_resolve, reject) => {
     const end = (error: Error): void => {
       context.abort(error);
       reject(error);
     };
-    const leaveSignal = onAbort(signal, () => end(abortedError(signal!, what)));
+    const leaveSignals = onStop(limits, (by) => {
+      if (by === cancel && hears) context.abort(abortedError(by, what));
+      else end(abortedError(by, what));
+    });
     const timer =
       timeout === undefined
         ? undefined
         : setTimeout(() => end(timeoutError(what, timeout)), timeout);
     stop = () => {
       clearTimeout(timer);
-      leaveSignal();
+      leaveSignals();
     };
   });
   try {

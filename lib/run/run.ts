@@ -108,7 +108,8 @@ interface Call<K extends Kept> {
   readonly kept: K | undefined;
 }
 
-const TOOL_OPTIONS = ['safety', 'probe', 'retry', 'timeout', 'signal', 'compensate'] as const;
+const ENDING_OPTIONS = ['timeout', 'signal', 'cancel'] as const;
+const TOOL_OPTIONS = ['safety', 'probe', 'retry', ...ENDING_OPTIONS, 'compensate'] as const;
 
 const SAFETIES: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 

@@ -20,7 +20,7 @@ import { asideOf, identityOf, inside, scopeWithin } from './identity';
 import type { KeptTool } from './kept';
 import { keyPrefix } from './keys';
 import { ownCopy } from './own-copy';
-import { AttemptContext, attemptWithin, backOff, type Limits } from './retry';
+import { AttemptContext, attemptWithin, backOff, stoppedBy, type Limits } from './retry';
 import type { JournalWriter } from './writer';
 
 export interface ToolCall<A, R> {
@@ -90,7 +90,8 @@ async function begin<A, R>(
   call: ToolCall<A, R>,
   hash: string,
 ): Promise<Called<R>> {
-  if (call.limits.signal?.aborted) throw abortedError(call.limits.signal, whatOf(call));
+  const stopped = stoppedBy(call.limits);
+  if (stopped) throw abortedError(stopped, whatOf(call));
   const intent = writer.reserve();
   const key = call.undoes === undefined ? `${keyPrefix(uid)}${intent}` : `${call.undoes.key}-undo`;
   const way = { writer, call, intent, key, called: false };
@@ -171,9 +172,9 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
       await recordFailure(way, attempt, performance.now() - begun, never, textOf(error));
       const failed = attempt - first + 1;
       if (failed >= call.limits.attempts) throw error;
-      const { signal } = call.limits;
-      if (signal?.aborted)
-        throw hasCode(error, 'ERR_HOLDFAST_ABORTED') ? error : abortedError(signal, whatOf(call));
+      const stopped = stoppedBy(call.limits);
+      if (stopped)
+        throw hasCode(error, 'ERR_HOLDFAST_ABORTED') ? error : abortedError(stopped, whatOf(call));
       if (call.safety === 'effect' && !never) {
         const answer = await ask(way);
         if (answer === 'unknown') throw error;
@@ -192,16 +193,14 @@ async function callUntilDone<A, R>(way: Way<A, R>, first: number): Promise<R> {
 
 async function attemptOnce<A, R>(way: Way<A, R>, attempt: number): Promise<R> {
   const { call, key, writer } = way;
-  const { signal } = call.limits;
+  const stopped = stoppedBy(call.limits);
   // Its intent or its mark was still on its way when another attempt around it was begun.
   if (isOver(writer))
     throw Object.assign(overError(call.run, `tool ${show(call.name)}`), { neverHappened: true });
-  if (signal?.aborted)
-    throw Object.assign(abortedError(signal, whatOf(call)), { neverHappened: true });
+  if (stopped) throw Object.assign(abortedError(stopped, whatOf(call)), { neverHappened: true });
   const context = new AttemptContext(key, attempt, writer.driver.token);
-  return attemptWithin(call.limits, context, whatOf(call), () =>
-    call.fn(ownCopy(call.args), context),
-  );
+  const calling = (): R | Promise<R> => call.fn(ownCopy(call.args), context);
+  return attemptWithin(call.limits, context, whatOf(call), calling, true);
 }
 
 /**
@@ -378,10 +377,12 @@ async function ask<A, R>({ call, key, writer }: Way<A, R>): Promise<ProbeAnswer<
   const { probe, limits } = call;
   if (!probe) return 'unknown';
   const what = `${whatOf(call)}: its probe`;
-  if (limits.signal?.aborted) throw abortedError(limits.signal, what);
+  const stopped = stoppedBy(limits);
+  if (stopped) throw abortedError(stopped, what);
   const scope = scopeWithin(writer, asideOf(identityOfCall(call), 'probe', ''));
   const context = new AttemptContext(key, 0, writer.driver.token);
-  const answer = await attemptWithin(limits, context, what, () => inside(scope, () => probe(key)));
+  const asking = (): ReturnType<typeof probe> => inside(scope, () => probe(key));
+  const answer = await attemptWithin(limits, context, what, asking, false);
   if (answer === 'unknown') return answer;
   const happened = (answer as { happened?: unknown } | null | undefined)?.happened;
   if (happened === true || happened === false) return answer;

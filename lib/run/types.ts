@@ -26,7 +26,7 @@ export interface ToolContext extends CallContext {
    * has seen, a driver that was replaced can do no harm.
    */
   readonly fencingToken: number;
-  /** Aborted by the call's `signal` and its `timeout`. */
+  /** Aborted by the call's `signal`, its `cancel` and its `timeout`. */
   readonly signal: AbortSignal;
 }
 
@@ -74,6 +74,11 @@ export interface ToolOptions<R> {
   timeout?: number | undefined;
   /** Ends the attempt, its probe, or the pause before the next one, with `ERR_HOLDFAST_ABORTED`. */
   signal?: AbortSignal | undefined;
+  /**
+   * Asks the call to end: as `signal`, but an attempt under way is not cut off. It hears it, as its
+   * context's `signal`, and ends by itself; what it returns is kept.
+   */
+  cancel?: AbortSignal | undefined;
   /**
    * Undoes the effect, when `run.rollback()` is called. It is given the recorded result, and is
    * called again with the same key if its process died.

@@ -20,21 +20,24 @@ interface World {
   /** Ends the first call. */
   end: (how: 'paid' | Error) => void;
   calls: number;
+  /** Of the first call. */
+  signal: AbortSignal | undefined;
 }
 
 /** One node that pays and asks, side by side. */
-function worldOf(name: string) {
+function worldOf(name: string, options: { signal?: AbortSignal } = {}) {
   const pool = openSync(join(folder, name), { medium: 'file' });
-  const world: World = { end: () => {}, calls: 0 };
+  const world: World = { end: () => {}, calls: 0, signal: undefined };
   const pay = durableTool(
-    async () => {
+    async (_args, { signal }) => {
       world.calls += 1;
+      world.signal ??= signal;
       if (world.calls > 1) return 'paid again';
       return new Promise<string>((resolve, reject) => {
         world.end = (how) => (how === 'paid' ? resolve(how) : reject(how));
       });
     },
-    { name: 'pay', safety: 'idempotent', pool },
+    { name: 'pay', safety: 'idempotent', pool, ...options },
   );
   const graph = new StateGraph(State)
     .addNode('both', async (_state, given) => {
@@ -81,6 +84,7 @@ it('of a graph that is cancelled the effect ends by itself, and the next invocat
   const first = graph.invoke({}, { ...config, signal: stop.signal });
   while (world.calls === 0) await new Promise(setImmediate);
   stop.abort();
+  expect(world.signal?.aborted).toBe(true);
   await expect(first).rejects.toThrow();
   await graph.invoke(null, config);
   const resumed = graph.invoke(new Command({ resume: 'yes' }), config);

@@ -149,9 +149,12 @@ const mutants = [
   [
     'a probe has no end',
     'tool.ts',
-    'await «attemptWithin(limits, context, what, () => inside(scope, () => probe(key)))»;',
-    'probe(key)',
+    'await «attemptWithin(limits, context, what, asking, false)»;',
+    'asking()',
   ],
+  ['cancel cuts off an attempt', 'tool.ts', 'whatOf(call), calling, «true»)', 'false'],
+  ['a probe is not cut off by cancel', 'tool.ts', 'what, asking, «false»)', 'true'],
+  ['cancel ends nothing', 'retry.ts', 'return «cancel?.aborted» ? cancel', 'false'],
   [
     'an attempt is called with what the one before changed',
     'tool.ts',

@@ -149,6 +149,55 @@ describe('time-outs and aborts', () => {
       'ERR_HOLDFAST_ABORTED',
     );
   });
+
+  test('cancel lets an attempt come to its end, which hears it; it ends all else', async () => {
+    const run = await bench.pool.run('r');
+    const before = AbortSignal.abort(new Error('enough'));
+    await rejects(run.tool('t', 1, never, { cancel: before }), 'ERR_HOLDFAST_ABORTED');
+    await expect(run.tool('t', 1, never, { cancel: 5 as never })).rejects.toThrow(
+      'cancel must be an AbortSignal',
+    );
+    expect(await bench.kinds()).toEqual(['start']);
+    const during = new AbortController();
+    let heard: AbortSignal | undefined;
+    const toItsEnd = async (_args: unknown, { signal }: ToolContext): Promise<string> => {
+      heard = signal;
+      during.abort(new Error('enough'));
+      expect(signal.aborted).toBe(true);
+      await pause(5);
+      return 'paid';
+    };
+    expect(await run.tool('t', 1, toItsEnd, { cancel: during.signal })).toBe('paid');
+    expect(heard?.reason).toMatchObject({ code: 'ERR_HOLDFAST_ABORTED' });
+    expect(bench.pool.unknownOutcomes()).toEqual([]);
+    // No further attempt, and no pause before one.
+    let calls = 0;
+    const failsOnce = (cancel: AbortController, inPause: boolean) => () => {
+      calls += 1;
+      if (inPause) setTimeout(() => cancel.abort(), 5);
+      else cancel.abort();
+      throw busy();
+    };
+    for (const inPause of [true, false]) {
+      const cancel = new AbortController();
+      const retry = { attempts: 9, delay: 1e9 };
+      const options = { cancel: cancel.signal, retry, safety: 'readOnly' } as const;
+      await rejects(
+        run.tool(`u ${inPause}`, 1, failsOnce(cancel, inPause), options),
+        'ERR_HOLDFAST_ABORTED',
+      );
+    }
+    expect(calls).toBe(2);
+    // Nor does a probe that never answers keep anybody.
+    const cancel = new AbortController();
+    const probe = () => {
+      cancel.abort();
+      return new Promise<never>(() => undefined);
+    };
+    const retry = { attempts: 2, delay: 1 };
+    const asked = run.tool('v', 1, failing(9, busy), { cancel: cancel.signal, retry, probe });
+    await rejects(asked, 'ERR_HOLDFAST_ABORTED');
+  });
 });
 
 test('no two effects of a run have the same key, and an effect has the same one at each attempt', async () => {

@@ -12,11 +12,14 @@
  * never is, so what a crash leaves is not found again.
  *
  * A node that is interrupted leaves the calls it has made beside to end by themselves. Resumed
- * meanwhile it makes them again: each waits for the one before, and gets its result.
+ * meanwhile it makes them again: each waits for the one before, and gets its result. A graph that
+ * is cancelled ends such waits, and begins nothing more; what is being called hears it, and ends by
+ * itself.
  */
 import { createHash } from 'node:crypto';
 
-import { HoldfastError, typeError } from '../../errors';
+import { onAbort } from '../../abort';
+import { abortedError, HoldfastError, typeError } from '../../errors';
 import { optionsObject } from '../../options';
 import {
   checkStepName,
@@ -62,6 +65,8 @@ interface TaskConfig extends Config {
   readonly executionInfo?: { readonly nodeAttempt?: number };
   readonly toolCall?: { readonly id?: string };
   readonly durability?: string;
+  /** Of the caller, of a time-out, or because another node of the step failed. */
+  readonly signal?: AbortSignal;
 }
 
 /** Calls of each tool so far, within one attempt at one task. */
@@ -97,11 +102,14 @@ export function durableTool<A, R>(
   return async (args, config) => {
     const pool = options.pool ?? poolOf(config, name);
     const { thread, id } = callOf(config, name);
+    const { retry, timeout, signal } = options;
+    const cancel = cancelOf(config);
+    const waiting = untilStopped(`tool ${name} of thread ${show(thread)}`, [signal, cancel]);
     const asked = plain(args);
     const own = ownCopy(args);
-    await untilKnown(config, thread);
+    await waiting(untilKnown(config, thread));
     const threads = Threads.of(pool);
-    return threads.calls.alone(id, async () => {
+    const calling = async (): Promise<R> => {
       const family = threads.familyOf(thread);
       let run = await openRun(pool, id, {}, OWNER);
       for (; run.status === 'finished'; run = await openRun(pool, id, {}, OWNER)) {
@@ -114,7 +122,6 @@ export function durableTool<A, R>(
         raw = { result: await fn(ownCopy(own), context) };
         return plain(raw.result);
       };
-      const { retry, timeout, signal } = options;
       try {
         const result = await run.tool(name, asked, act, {
           safety,
@@ -122,6 +129,7 @@ export function durableTool<A, R>(
           retry,
           timeout,
           signal,
+          cancel,
         });
         // The receipt is there, and a run without an end gives it as well.
         await run.finish(undefined);
@@ -132,7 +140,31 @@ export function durableTool<A, R>(
         if (family !== undefined && threads.familyOf(thread) !== family)
           await forgetOwned(pool, id);
       }
+    };
+    return threads.calls.alone(id, calling, waiting);
+  };
+}
+
+function cancelOf({ signal }: TaskConfig): AbortSignal | undefined {
+  return signal instanceof AbortSignal ? signal : undefined;
+}
+
+/** For waits: each ends when one of the signals is aborted; nothing has been called yet. */
+function untilStopped(what: string, signals: readonly (AbortSignal | undefined)[]) {
+  return async (wait: Promise<void>): Promise<void> => {
+    const leave: (() => void)[] = [];
+    const stopped = new Promise<never>((_resolve, reject) => {
+      for (const signal of signals) {
+        const stop = (): void => reject(abortedError(signal!, what));
+        if (signal?.aborted) stop();
+        else leave.push(onAbort(signal, stop));
+      }
     });
+    try {
+      await Promise.race([wait, stopped]);
+    } finally {
+      for (const each of leave) each();
+    }
   };
 }
 

@@ -30,14 +30,21 @@ export class Turns {
     }
   }
 
-  /** Calls `work` when all that was begun is over. */
-  async alone<R>(thread: string, work: () => Promise<R>): Promise<R> {
+  /**
+   * Calls `work` when all that was begun is over. `waiting` is how it is waited for those before,
+   * and may reject.
+   */
+  async alone<R>(
+    thread: string,
+    work: () => Promise<R>,
+    waiting = (before: Promise<void>): Promise<void> => before,
+  ): Promise<R> {
     for (
       let before = this.deletionOf(thread);
       before !== undefined;
       before = this.deletionOf(thread)
     )
-      await before;
+      await waiting(before);
     let over!: () => void;
     this.#deletions.set(thread, new Promise((resolve) => (over = resolve)));
     try {
