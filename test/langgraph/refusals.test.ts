@@ -145,10 +145,20 @@ it('ids that cannot be keys are told by their names', async () => {
     await expect(run(thread)).rejects.toThrow(refusal);
     await expect(saver.deleteThread(thread)).rejects.toThrow(refusal);
   }
-  await expect(run('x'.repeat(4096))).rejects.toMatchObject({
+  await expect(run('x'.repeat(999))).rejects.toMatchObject({
     code: 'ERR_HOLDFAST_KEY_SIZE',
-    message: expect.stringMatching(/ids of its thread.* have 4132 bytes together.*1,000/) as string,
+    message: expect.stringMatching(/ids of its thread.* have 1035 bytes together.*1,000/) as string,
   });
+  const long = 'x'.repeat(4096);
+  const tell = durableTool(async () => 1, { name: 'tell', pool });
+  const called = { configurable: { thread_id: long, __pregel_task_id: '1' } };
+  for (const refused of [run(long), saver.deleteThread(long), tell(1, called)])
+    await expect(refused).rejects.toMatchObject({
+      code: 'ERR_HOLDFAST_KEY_SIZE',
+      message: expect.stringMatching(/^"thread_id" .* 4096 bytes; .* 1,000 together/) as string,
+    });
+  await expect(run(NaN as never)).rejects.toThrow('"thread_id" in a config\'s "configurable"');
+  expect(await run(7 as never)).toEqual({ n: 1 });
   await expect(run('')).rejects.toThrow('needs a "thread_id"');
   const listing = saver.list({ configurable: { thread_id: 't', checkpoint_ns: {} } });
   await expect(listing.next()).rejects.toThrow('"checkpoint_ns" in a config');

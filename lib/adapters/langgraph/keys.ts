@@ -4,11 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 
-import { typeError } from '../../errors';
+import { rangeError, typeError } from '../../errors';
 import { isKeyText } from '../../texts';
 import type { Codec } from '../../types';
 
 export type Texts = readonly string[];
+
+const LONGEST_BYTES = 1000;
 
 export const textsCodec: Codec<Texts> = {
   name: 'holdfast.texts',
@@ -57,10 +59,18 @@ export function optionalText(
 ): string | undefined {
   const value = configurable?.[field];
   if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value !== 'string' && typeof value !== 'number') {
-    throw typeError(`"${field}" in a config's "configurable" is a string; got ${typeof value}`);
+  // A number that is none comes of an id that was not there: threads would be one.
+  if (typeof value !== 'string' && !Number.isFinite(value)) {
+    const got = typeof value === 'number' ? value : typeof value;
+    throw typeError(`"${field}" in a config's "configurable" is a string; got ${got}`);
   }
   const text = String(value);
+  const bytes = Buffer.byteLength(text);
+  if (bytes > LONGEST_BYTES)
+    throw rangeError(
+      `"${field}" in a config's "configurable" has ${bytes} bytes; the ids of thread, namespace, checkpoint and task have at most 1,000 together, so take a hash`,
+      'ERR_HOLDFAST_KEY_SIZE',
+    );
   if (!isKeyText(text))
     throw typeError(
       `"${field}" in a config's "configurable" holds a zero character or a lone surrogate; take a hash of it`,
