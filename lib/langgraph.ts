@@ -52,7 +52,14 @@ export const HoldfastStore = made.HoldfastStore as unknown as new (
  */
 export const HoldfastCache = made.HoldfastCache;
 export type HoldfastCache = InstanceType<typeof HoldfastCache>;
-export { durableTool } from './adapters/langgraph/index';
+/**
+ * A tool with an outside effect, for use in a node: `await charge({ cents: 5 }, config)`. Its
+ * intent is committed before `fn` is called, its receipt after it; a node that is run again, by
+ * another process too, gets the receipt's result. An effect of which neither a receipt nor the
+ * probe tells is `ERR_HOLDFAST_OUTCOME_UNKNOWN`; a call with other arguments than recorded is
+ * `ERR_HOLDFAST_DIVERGED`. Not with `durability: 'exit'`.
+ */
+export const durableTool = made.durableTool;
 export type {
   DurableTool,
   DurableToolOptions,

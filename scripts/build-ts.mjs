@@ -14,8 +14,7 @@ const ownModules = {
 import { load } from '@langchain/core/load';
 import adapter from './adapters/langgraph/index.js';
 
-export const { HoldfastSaver, HoldfastStore, HoldfastCache } = adapter.makeLangGraph({ checkpoint, load });
-export const { durableTool } = adapter;
+export const { HoldfastSaver, HoldfastStore, HoldfastCache, durableTool } = adapter.makeLangGraph({ checkpoint, load });
 `,
 };
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');

@@ -4,8 +4,7 @@ import * as checkpoint from '@langchain/langgraph-checkpoint';
 
 import { makeLangGraph, type LangGraphModules } from '../../lib/adapters/langgraph/index';
 
-export const { HoldfastSaver, HoldfastStore, HoldfastCache } = makeLangGraph({
+export const { HoldfastSaver, HoldfastStore, HoldfastCache, durableTool } = makeLangGraph({
   checkpoint: checkpoint as unknown as LangGraphModules['checkpoint'],
   load,
 });
-export { durableTool } from '../../lib/adapters/langgraph/index';

@@ -34,6 +34,7 @@ declare const snapshot: import('holdfast').Snapshot;
 declare const durableTool: typeof import('holdfast/langgraph').durableTool;
 declare const open: typeof import('holdfast').open;
 declare const signal: AbortSignal, row: number, embedding: Float32Array, copy: any, cache: any, builder: any, input: any, bank: any;
+declare const tool: any, interrupt: any, schema: any, charge: any;
 `;
 
 const pages = [

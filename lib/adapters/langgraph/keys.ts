@@ -68,7 +68,7 @@ export function optionalText(
   const bytes = Buffer.byteLength(text);
   if (bytes > LONGEST_BYTES)
     throw rangeError(
-      `"${field}" in a config's "configurable" has ${bytes} bytes; the ids of thread, namespace, checkpoint and task have at most 1,000 together, so take a hash`,
+      `"${field}" in a config's "configurable" has ${bytes} bytes; ids of thread, namespace, checkpoint and task have at most 1,000 together, so take a hash`,
       'ERR_HOLDFAST_KEY_SIZE',
     );
   if (!isKeyText(text))

@@ -4,6 +4,8 @@
  * retries, time-outs, a fencing token, and a place among the pool's unknown outcomes. A node that
  * is run again, by a resumed process too, gets the receipt's result and calls nothing.
  *
+ * What is recorded has no instances: of a receipt messages are made again, as the saver makes them.
+ *
  * A crash leaves nothing (it was never called), an intent (it may have been: what its safety allows
  * is done) or a receipt (it was, and never will be again). A call is known by its thread, namespace
  * and task, and within the task by the tool's name, the id of the model's tool call if there is
@@ -14,7 +16,8 @@
  * A node that is interrupted leaves the calls it has made beside to end by themselves. Resumed
  * meanwhile it makes them again: each waits for the one before, and gets its result. A graph that
  * is cancelled ends such waits, and begins nothing more; what is being called hears it, and ends by
- * itself.
+ * itself. An interrupt within what is called is no failure that another attempt could mend: it goes
+ * through at once, to be met again when the node is resumed.
  */
 import { createHash } from 'node:crypto';
 
@@ -39,8 +42,8 @@ import type { PoolCore } from '../../types';
 import { mustBePool } from './given';
 import { optionalText, requiredText, runsOf } from './keys';
 import { Threads } from './threads';
-import type { Config } from './types';
-import { plain } from './values';
+import type { Config, LangGraphModules } from './types';
+import { plain, Values } from './values';
 
 /** As of `run.tool`, and which pool and name the tool has. */
 export interface DurableToolOptions<R> extends Pick<
@@ -73,14 +76,19 @@ interface TaskConfig extends Config {
 const counters = new WeakMap<object, { attempt: number; calls: Map<string, number> }>();
 const safeties: readonly ToolSafety[] = ['readOnly', 'idempotent', 'effect'];
 
-/**
- * A tool with an outside effect, for use in a node: `await charge({ cents: 5 }, config)`. Its
- * intent is committed before `fn` is called, its receipt after it; a node that is run again, by
- * another process too, gets the receipt's result. An effect of which neither a receipt nor the
- * probe tells is `ERR_HOLDFAST_OUTCOME_UNKNOWN`; a call with other arguments than recorded is
- * `ERR_HOLDFAST_DIVERGED`. Not with `durability: 'exit'`.
- */
-export function durableTool<A, R>(
+/** Of `durableTool`, of which lib/langgraph.ts tells. */
+export type MakeDurableTool = <A, R>(
+  fn: (args: A, context: ToolContext) => R | Promise<R>,
+  options?: DurableToolOptions<NoInfer<R>>,
+) => DurableTool<A, R>;
+
+export function makeDurableTool(modules: LangGraphModules): MakeDurableTool {
+  const values = new Values(modules, undefined);
+  return (fn, options) => toolOf(values, fn, options);
+}
+
+function toolOf<A, R>(
+  values: Values,
   fn: (args: A, context: ToolContext) => R | Promise<R>,
   options: DurableToolOptions<NoInfer<R>> = {},
 ): DurableTool<A, R> {
@@ -114,12 +122,23 @@ export function durableTool<A, R>(
       let run = await openRun(pool, id, {}, OWNER);
       for (; run.status === 'finished'; run = await openRun(pool, id, {}, OWNER)) {
         const receipt = receiptOf(pool, id, name, asked);
-        if (receipt !== undefined) return receipt.result as R;
+        if (receipt !== undefined) return (await values.outOf(receipt.result)) as R;
       }
       let raw: { result: R } | undefined;
+      let passing: unknown;
+      const over = new AbortController();
+      const leave = onAbort(cancel, () => over.abort(cancel!.reason));
+      if (cancel?.aborted) over.abort(cancel.reason);
       const act = async (_asked: unknown, context: ToolContext): Promise<unknown> => {
         raw = undefined;
-        raw = { result: await fn(ownCopy(own), context) };
+        try {
+          raw = { result: await fn(ownCopy(own), context) };
+        } catch (error) {
+          if (!goesThrough(error)) throw error;
+          passing = error;
+          over.abort(error);
+          throw error;
+        }
         return plain(raw.result);
       };
       try {
@@ -129,12 +148,15 @@ export function durableTool<A, R>(
           retry,
           timeout,
           signal,
-          cancel,
+          cancel: over.signal,
         });
         // The receipt is there, and a run without an end gives it as well.
         await run.finish(undefined);
-        return raw === undefined ? (result as R) : raw.result;
+        return raw === undefined ? ((await values.outOf(result)) as R) : raw.result;
+      } catch (error) {
+        throw passing ?? error;
       } finally {
+        leave();
         run.close();
         // The thread was deleted meanwhile, which left what is being called to whoever calls it.
         if (family !== undefined && threads.familyOf(thread) !== family)
@@ -143,6 +165,11 @@ export function durableTool<A, R>(
     };
     return threads.calls.alone(id, calling, waiting);
   };
+}
+
+/** LangGraph's own: an interrupt, a Command for the graph above. */
+function goesThrough(error: unknown): boolean {
+  return (error as { is_bubble_up?: unknown } | null | undefined)?.is_bubble_up === true;
 }
 
 function cancelOf({ signal }: TaskConfig): AbortSignal | undefined {
