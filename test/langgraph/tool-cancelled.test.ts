@@ -159,3 +159,26 @@ test.each(['graph', 'tool'])(
     await pool.close();
   },
 );
+
+test.each(['ends', 'fails'])(
+  'of a pool that is closed meanwhile the call records nothing, and its effect is listed: it %s',
+  async (how) => {
+    let end = (): void => {};
+    const hangs = (): Promise<string> =>
+      new Promise((resolve, reject) => {
+        end = () => (how === 'ends' ? resolve('paid') : reject(new Error('no money')));
+      });
+    const { pool, world, graph } = graphOf(hangs);
+    // A pool that is closed says so; the tool's own error is not hidden by that.
+    const refused = how === 'ends' ? { code: 'ERR_HOLDFAST_CLOSED' } : { message: 'no money' };
+    const invoked = graph.invoke({}, { ...config, durability: 'sync' });
+    const told = expect(invoked).rejects.toMatchObject(refused);
+    while (world.calls === 0) await pause(1);
+    await pool.close();
+    end();
+    await told;
+    await world.ended;
+    using again = openSync(pool.path);
+    expect(again.unknownOutcomes()).toMatchObject([{ tool: 'pay', args: { cents: 5 } }]);
+  },
+);

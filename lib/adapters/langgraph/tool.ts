@@ -159,7 +159,7 @@ function toolOf<A, R>(
         leave();
         run.close();
         // The thread was deleted meanwhile, which left what is being called to whoever calls it.
-        if (family !== undefined && threads.familyOf(thread) !== family)
+        if (family !== undefined && !pool.closed && threads.familyOf(thread) !== family)
           await forgetOwned(pool, id);
       }
     };
