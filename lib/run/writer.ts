@@ -43,6 +43,8 @@ export class JournalWriter {
   #next: number;
   #ended: HoldfastError | undefined;
   #epochs: (readonly [sequence: number, epoch: number])[] = [];
+  /** A commit was refused that would have stored another header than there was. */
+  #isHeaderUnsure = false;
   #receipt: CommitReceipt | undefined;
   /**
    * Of the entry that is written; and the driver record as it is stored, which every commit is
@@ -128,7 +130,7 @@ export class JournalWriter {
     const fill = (batch: Batch): void => {
       this.put(batch, sequence, entry);
       options.also?.(batch);
-      if (this.#header.status === 'waiting' || this.waitsOtherwise()) this.putHeader(batch);
+      if (this.looksWaiting() || this.waitsOtherwise()) this.putHeader(batch);
     };
     return this.commit(fill, options.durability, sequence, options.late);
   }
@@ -148,8 +150,8 @@ export class JournalWriter {
    */
   finish(batch: Batch, entry: NewEntry, at: number): CommitReceipt | Promise<CommitReceipt> {
     const sequence = this.reserve();
-    this.put(batch, sequence, entry, at);
-    return this.commitBatch(batch, 'durable', sequence);
+    const fill = (): void => this.put(batch, sequence, entry, at);
+    return this.commitBatch(batch, fill, 'durable', sequence);
   }
 
   /**
@@ -171,7 +173,13 @@ export class JournalWriter {
       this.putHeader(batch);
       also?.(batch);
     };
-    await this.commit(fill, 'durable', sequence);
+    try {
+      await this.commit(fill, 'durable', sequence);
+    } catch (error) {
+      // It does not wait: who asked is told.
+      this.activity.stopWaiting(call);
+      throw error;
+    }
   }
 
   /** Must something come before it has more to do? */
@@ -194,7 +202,7 @@ export class JournalWriter {
   async working<R>(call: string, work: () => Promise<R>): Promise<R> {
     const leave = this.activity.occupy(call);
     try {
-      if (this.#header.status === 'waiting' && this.activity.isBusyBeside())
+      if (this.looksWaiting() && this.activity.isBusyBeside())
         await this.commit((batch) => this.putHeader(batch), 'eventual');
       return await work();
     } finally {
@@ -314,8 +322,7 @@ export class JournalWriter {
     const whole = { at, ...entry } as Entry & { epochs?: Epochs };
     if (this.#epochs.length > 0) whole.epochs = this.#epochs;
     PoolBatch.putNew(batch, entriesByKey, key, whole);
-    // Should the commit fail, these epochs are not written down: the driver is at its end then, or
-    // the value was refused above, before this line.
+    // Should the commit be refused, `commitBatch` takes them back.
     this.#epochs = [];
     this.journals.fresh.delete(this.run);
     if (this.#header.failed !== undefined && RESULTS.includes(entry.kind)) this.gotOn(batch);
@@ -332,15 +339,23 @@ export class JournalWriter {
   private putHeader(batch: Batch, epochs: RunHeader['epochs'] = undefined): void {
     const { waits, merelyWaits } = this.activity;
     const { waits: _waits, epochs: _epochs, ...rest } = this.#header;
-    const before = waitedFor(this.#header);
+    const { headers } = this.journals;
+    const stored = this.#isHeaderUnsure ? headers.get(this.run) : undefined;
+    const before = waitedFor(stored ?? this.#header);
+    this.#isHeaderUnsure = false;
     this.#header = {
       ...rest,
       status: merelyWaits ? 'waiting' : 'running',
       ...(waits.length > 0 ? { waits } : undefined),
       ...(epochs && epochs.length > 0 ? { epochs } : undefined),
     };
-    batch.put(this.journals.headers, this.run, this.#header);
+    batch.put(headers, this.run, this.#header);
     this.journals.waits(batch, this.run, before, waitedFor(this.#header));
+  }
+
+  /** May its header say that it merely waits? */
+  private looksWaiting(): boolean {
+    return this.#header.status === 'waiting' || this.#isHeaderUnsure;
   }
 
   /** Does the header name other waits than there are? */
@@ -350,9 +365,14 @@ export class JournalWriter {
 
   private learn(sequence: number, epoch: number): void {
     this.#epochs.push([sequence, epoch]);
-    // Not of a commit that was on its way when this driver was closed.
-    if (!this.#ended) this.journals.fresh.set(this.run, this.#epochs);
+    this.keepEpochs(this.#epochs);
     ring(this.run);
+  }
+
+  private keepEpochs(epochs: (readonly [sequence: number, epoch: number])[]): void {
+    this.#epochs = epochs;
+    // Not of a commit that was on its way when this driver was closed.
+    if (!this.#ended) this.journals.fresh.set(this.run, epochs);
   }
 
   /**
@@ -376,25 +396,39 @@ export class JournalWriter {
     sequence?: number,
     late?: boolean,
   ): Promise<CommitReceipt> {
-    const batch = this.begin(late);
-    fill(batch);
-    return this.commitBatch(batch, durability, sequence);
+    return this.commitBatch(this.begin(late), fill, durability, sequence);
   }
 
+  /**
+   * Who is refused may go on: a pool is full for a while, somebody has resolved the outcome. What
+   * `fill` takes as said then is still to be said.
+   */
   private commitBatch(
     batch: Batch,
+    fill: (batch: Batch) => void,
     durability: CommitDurability,
     sequence: number | undefined,
   ): CommitReceipt | Promise<CommitReceipt> {
+    const [header, epochs] = [this.#header, this.#epochs];
+    let isHeader = false;
+    let isEpochs = false;
     const done = (receipt: CommitReceipt): CommitReceipt => {
       this.#receipt = receipt;
       if (sequence !== undefined) this.learn(sequence, receipt.epoch);
       return receipt;
     };
     const refused = (error: unknown): never => {
+      this.#isHeaderUnsure ||= isHeader;
+      if (isEpochs) this.keepEpochs([...epochs, ...this.#epochs]);
       throw this.whyRefused(error);
     };
     try {
+      try {
+        fill(batch);
+      } finally {
+        isHeader = this.#header !== header;
+        isEpochs = this.#epochs !== epochs;
+      }
       const outcome = PoolBatch.commitOrQueue(batch, durability === 'eventual');
       return outcome instanceof Promise ? outcome.then(done, refused) : done(outcome);
     } catch (error) {
