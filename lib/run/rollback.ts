@@ -230,9 +230,10 @@ async function recordFailure(
   resumes: Place | undefined,
 ): Promise<void> {
   try {
-    await writer.append({ kind: 'rollback', error, ...(resumes && { resumes }) });
+    const entry = { kind: 'rollback' as const, error, ...(resumes && { resumes }) };
+    await writer.append(entry, { owed: true });
   } catch (commitError) {
-    // Who cannot record this can make no effect either. The caller must see why it failed.
+    // Who cannot record this can make no effect either, before that is recorded. The caller must see why it failed.
     if (!(commitError instanceof HoldfastError)) throw commitError;
   }
 }

@@ -33,6 +33,8 @@ export interface AppendOptions {
   readonly durability?: CommitDurability;
   /** How an effect ended, of which this is all that is known: see attempts.ts. */
   readonly late?: boolean;
+  /** Where it is refused, the next entry that is not brings it along. */
+  readonly owed?: boolean;
   /** More changes and conditions for the same commit. */
   readonly also?: (batch: Batch) => void;
 }
@@ -45,6 +47,8 @@ export class JournalWriter {
   #epochs: (readonly [sequence: number, epoch: number])[] = [];
   /** A commit was refused that would have stored another header than there was. */
   #isHeaderUnsure = false;
+  /** Entries that were refused, without which no other is to come. */
+  #owed: (readonly [sequence: number, entry: NewEntry])[] = [];
   #receipt: CommitReceipt | undefined;
   /**
    * Of the entry that is written; and the driver record as it is stored, which every commit is
@@ -132,7 +136,12 @@ export class JournalWriter {
       options.also?.(batch);
       if (this.looksWaiting() || this.waitsOtherwise()) this.putHeader(batch);
     };
-    return this.commit(fill, options.durability, sequence, options.late);
+    const made = this.commit(fill, options.durability, sequence, options.late);
+    if (!options.owed) return made;
+    return made.catch((error: unknown) => {
+      this.#owed.push([sequence, entry]);
+      throw error;
+    });
   }
 
   /** A batch that is committed only while this driver drives. `late`: see `AppendOptions`. */
@@ -317,11 +326,12 @@ export class JournalWriter {
 
   private put(batch: Batch, sequence: number, entry: NewEntry, at = Date.now()): void {
     this.activity.moved = true;
-    const key = numbered(this.#key, sequence);
     const { entriesByKey } = this.journals;
+    for (const [before, owed] of this.#owed.splice(0))
+      PoolBatch.putNew(batch, entriesByKey, numbered(this.#key, before), { at, ...owed } as Entry);
     const whole = { at, ...entry } as Entry & { epochs?: Epochs };
     if (this.#epochs.length > 0) whole.epochs = this.#epochs;
-    PoolBatch.putNew(batch, entriesByKey, key, whole);
+    PoolBatch.putNew(batch, entriesByKey, numbered(this.#key, sequence), whole);
     // Should the commit be refused, `commitBatch` takes them back.
     this.#epochs = [];
     this.journals.fresh.delete(this.run);
@@ -409,16 +419,19 @@ export class JournalWriter {
     durability: CommitDurability,
     sequence: number | undefined,
   ): CommitReceipt | Promise<CommitReceipt> {
-    const [header, epochs] = [this.#header, this.#epochs];
+    const [header, epochs, owed] = [this.#header, this.#epochs, [...this.#owed]];
     let isHeader = false;
     let isEpochs = false;
+    let isOwed = false;
     const done = (receipt: CommitReceipt): CommitReceipt => {
       this.#receipt = receipt;
+      if (isOwed) for (const [before] of owed) this.learn(before, receipt.epoch);
       if (sequence !== undefined) this.learn(sequence, receipt.epoch);
       return receipt;
     };
     const refused = (error: unknown): never => {
       this.#isHeaderUnsure ||= isHeader;
+      if (isOwed) this.#owed.unshift(...owed);
       if (isEpochs) this.keepEpochs([...epochs, ...this.#epochs]);
       throw this.whyRefused(error);
     };
@@ -428,6 +441,7 @@ export class JournalWriter {
       } finally {
         isHeader = this.#header !== header;
         isEpochs = this.#epochs !== epochs;
+        isOwed = this.#owed.length < owed.length;
       }
       const outcome = PoolBatch.commitOrQueue(batch, durability === 'eventual');
       return outcome instanceof Promise ? outcome.then(done, refused) : done(outcome);

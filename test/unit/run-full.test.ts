@@ -4,8 +4,8 @@
  */
 import { beforeEach, describe, expect, test } from 'vitest';
 
-import { open, type Holdfast } from '../../lib/index';
-import { all, never, rejects, runsBench } from './support/runs';
+import { open, type Holdfast, type Run } from '../../lib/index';
+import { all, busy, never, rejects, runsBench } from './support/runs';
 
 const bench = runsBench('full');
 let pool: Holdfast;
@@ -94,5 +94,24 @@ describe('a run that went on behind a commit that was refused', () => {
     const [, after] = await all(pool.journal('r'));
     expect(after).toEqual(before);
     expect(after?.epoch).toBeGreaterThan(0);
+  });
+
+  test('does not undo what it made behind a rollback that failed', async () => {
+    const undone: unknown[] = [];
+    const live = async (run: Run, compensate: (result: unknown) => unknown) => {
+      await run.tool('pay', 1, () => 'paid', { compensate });
+      await run.rollback().catch(() => {});
+      await makeRoom();
+      return run.tool('ship', 2, () => 'shipped', { compensate });
+    };
+    await live(await pool.run('r'), async () => {
+      await fill();
+      throw busy();
+    });
+    await pool.close();
+    pool = await open(path);
+    const run = await pool.run('r', { compensations: { ship: (result) => undone.push(result) } });
+    expect(await live(run, (result) => undone.push(result))).toBe('shipped');
+    expect(undone).toEqual(['paid']);
   });
 });
