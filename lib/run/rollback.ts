@@ -233,7 +233,7 @@ async function recordFailure(
     const entry = { kind: 'rollback' as const, error, ...(resumes && { resumes }) };
     await writer.append(entry, { owed: true });
   } catch (commitError) {
-    // Who cannot record this can make no effect either, before that is recorded. The caller must see why it failed.
+    // No effect is recorded before this is. The caller must see why it failed.
     if (!(commitError instanceof HoldfastError)) throw commitError;
   }
 }

@@ -36,7 +36,7 @@ const KINDS = [
 const ALL_KINDS = [
   ...KINDS.filter((kind) => kind !== 'stall'),
   ...['eventual', 'once', 'version', 'checkpoint', 'restore', 'prune'],
-  ...['park', 'race', 'fork', 'torn', 'tool', 'rollback', 'rollback'],
+  ...['park', 'race', 'fork', 'torn', 'torn', 'loose', 'hand', 'tool', 'rollback', 'rollback'],
 ];
 
 function programOf(seed, run, kinds = KINDS) {
@@ -66,6 +66,17 @@ function programOf(seed, run, kinds = KINDS) {
       case 'torn':
         // What goes on within an attempt beside what failed.
         if (depth > 1) break;
+        return {
+          kind,
+          name,
+          at,
+          safety: dice(2) === 0 ? 'effect' : 'idempotent',
+          timeout: dice(2) === 0 ? 2 + dice(6) : undefined,
+          inner: inner(),
+        };
+      case 'loose':
+        // A step that fails is passed by, and what goes on within it goes on beside what follows.
+        if (depth > 1) break;
         return { kind, name, at, inner: inner() };
       case 'version':
       case 'park':
@@ -80,6 +91,7 @@ function programOf(seed, run, kinds = KINDS) {
         if (depth > 1) break;
         return { beside: inner() };
       case 'child':
+      case 'hand':
         if (depthOfRun > 1 || children === 2) break;
         return { kind, name: `child ${++children}`, at };
       case 'sleep':

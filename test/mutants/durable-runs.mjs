@@ -65,8 +65,8 @@ const mutants = [
   [
     'an entry is written over',
     'writer.ts',
-    '«PoolBatch.putNew(batch, entriesByKey, key, whole);»',
-    'batch.put(entriesByKey, key, whole);',
+    '«PoolBatch.putNew(batch, entriesByKey, numbered(this.#key, sequence), whole);»',
+    'batch.put(entriesByKey, numbered(this.#key, sequence), whole);',
   ],
   [
     'entries are eventual',

@@ -4,8 +4,10 @@
  * back, its leases stay, and what its code calls waits for ever. The pool itself closes behind it;
  * what a crash leaves of a pool is other tests' affair.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 import { Committer } from '../../../lib/committer';
-import { type Holdfast, openSync } from '../../../lib/index';
+import { type Holdfast, HoldfastError, openSync } from '../../../lib/index';
 import { Pool } from '../../../lib/pool';
 
 /** Something that a death may come before or behind. */
@@ -32,6 +34,10 @@ export class Mortal {
     this.pool.commitSync = (...given) => {
       this.at('commit');
       if (this.dead) throw new Died();
+      if (isFull()) {
+        given[0].clear();
+        throw fullError();
+      }
       const receipt = sync(...given);
       this.at('committed');
       return receipt;
@@ -73,6 +79,13 @@ export class Mortal {
 /** For who must not wait for ever. */
 export class Died extends Error {}
 
+/** Who is called within it finds the pool full where the function says so. */
+export const full = new AsyncLocalStorage<() => boolean>();
+
+const isFull = (): boolean => full.getStore()?.() ?? false;
+
+const fullError = () => new HoldfastError('ERR_HOLDFAST_POOL_FULL', 'busy: full');
+
 const forever = new Promise<never>(() => {});
 const mortals = new WeakMap<object, Mortal>();
 
@@ -85,6 +98,10 @@ Committer.prototype.commit = function (this: Committer, ...given) {
     // Who gave it takes it for used, and uses it again.
     given[0].clear();
     return forever;
+  }
+  if (isFull()) {
+    given[0].clear();
+    return Promise.reject(fullError());
   }
   const made = commit.apply(this, given);
   const then = (receipt: Awaited<typeof made>) => {

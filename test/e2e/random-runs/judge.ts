@@ -90,7 +90,7 @@ export async function judge(pool: Holdfast, id: string, world: World, seed: stri
   const told = world.of(id);
   for (const { kind, at, inner } of operationsOf(ops)) {
     const value = told.values.get(at) as { id: string } | undefined;
-    if (['child', 'version'].includes(kind) || value === undefined) continue;
+    if (['child', 'hand', 'version'].includes(kind) || value === undefined) continue;
     if (!told.shared.has(at) && !id.includes('~')) expect(kept.get(value.id)).toEqual(value);
     for (const key of told.keys.get(at) ?? []) {
       if (kind !== 'tool' || inner) continue;

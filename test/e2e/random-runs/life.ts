@@ -5,13 +5,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 
-import { HoldfastError, type Run } from '../../../lib/index';
+import { HoldfastError, type HookEvent, type Run } from '../../../lib/index';
 import { CLOCK_HOURS, latestNow, rightClock, setClock, standStill } from './clock';
-import { Died, Mortal } from './deaths';
+import { Died, full, Mortal } from './deaths';
 import { sightOf } from './judge';
-import { type Driving, forked, Parks, Program } from './program-run';
+import { aside, driven, type Driving, forked, Parks, Program } from './program-run';
 import { type Dice, random } from './programs';
-import type { World } from './world';
+import type { Value, World } from './world';
 
 const LEASE = 10_000;
 const MAY_END = [
@@ -122,9 +122,22 @@ export class Life {
 
   private work(mortal: Mortal): void {
     for (let workers = 1 + this.#dice(3); workers > 0; --workers)
-      void this.worker(mortal).catch((error: unknown) => {
-        if (!mortal.dead && !this.#over) this.world.problem('a worker failed', error);
-      });
+      void full
+        .run(this.isFull(), () => this.worker(mortal))
+        .catch((error: unknown) => {
+          if (!mortal.dead && !this.#over) this.world.problem('a worker failed', error);
+        });
+  }
+
+  /** Sometimes some commits in a row find no room. */
+  private isFull(): () => boolean {
+    const dice = random(`${this.options.seed} ${this.options.life} ${this.#dice(1e9)}`);
+    if (this.options.patience !== undefined || dice(3) > 0) return () => false;
+    let left = 0;
+    return () => {
+      if (left === 0 && dice(60) === 0) left = 1 + dice(4);
+      return left > 0 && left-- > 0;
+    };
   }
 
   private async worker(mortal: Mortal): Promise<void> {
@@ -132,8 +145,11 @@ export class Life {
     const { world } = this;
     const hooks = {
       onStart: () => this.mayFail(dice),
-      onDecision: ({ run, name }: { run: { id: string }; name?: string }) => {
+      onDecision: async ({ run, name, value }: HookEvent) => {
         world.of(run.id).hooked.add(name!);
+        this.mayFail(dice);
+        const of = `hook ${(value as Value).id}`;
+        await aside({ world, mortal, dice }, run, of);
         this.mayFail(dice);
       },
       onInterval: () => this.mayFail(dice),
@@ -149,6 +165,8 @@ export class Life {
         world.problem('undone with another result', key, effect, result);
       world.undone.set(key, (world.undone.get(key) ?? 0) + 1);
       await mortal.outside();
+      if (Number(of.slice(-1)) % 2 === 0)
+        await aside({ world, mortal, dice }, driven.getStore()!, `undo ${of}`);
       if (dice(2) === 0) throw new Error('busy: undoing');
     };
     const compensations = { a: undo, b: undo };
@@ -164,6 +182,8 @@ export class Life {
       });
       const run = await mortal.living(claimed).catch((error: unknown) => {
         if (!mayEnd(error)) throw error;
+        // What could be claimed found no room.
+        if (codeOf(error) === 'ERR_HOLDFAST_POOL_FULL') overlooked = new Map();
       });
       if (!run) {
         // Another worker may be taking one over, which is not read before its barrier.
@@ -264,6 +284,7 @@ export class Life {
       world.gone.has(`agent ${n}`) || pool.runInfo(`agent ${n}`) !== undefined;
     if (
       unfinished.length === 0 &&
+      pool.unknownOutcomes().length === 0 &&
       Array.from({ length: this.options.runs }, (_, n) => n).every(begun)
     )
       return true;

@@ -1,7 +1,8 @@
 /** Drives one run through its program, and tells the world what it was told. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import type { Holdfast, Run, RunOptions, ToolContext } from '../../../lib/index';
+import type { Holdfast, ProbeAnswer, Run, RunOptions, ToolContext } from '../../../lib/index';
 import type { Mortal } from './deaths';
 import { type Dice, operationsOf, type Operation, programOf } from './programs';
 import type { Saved, Told, Value, World } from './world';
@@ -18,6 +19,9 @@ export interface Driving {
 }
 
 const busy = (why: string) => Object.assign(new Error(`busy: ${why}`), { neverHappened: true });
+
+/** The run that is driven where this is asked: for its compensations. */
+export const driven = new AsyncLocalStorage<Run>();
 
 /** Its code puts the run aside. */
 export class Parks extends Error {
@@ -41,7 +45,11 @@ export class Program {
     this.#told.newest = Math.max(this.#told.newest, run.fencingToken);
   }
 
-  async drive(): Promise<unknown> {
+  drive(): Promise<unknown> {
+    return driven.run(this.run, () => this.driveOn());
+  }
+
+  private async driveOn(): Promise<unknown> {
     const { driving, run } = this;
     const { world, mortal } = driving;
     const told = this.#told;
@@ -127,10 +135,11 @@ export class Program {
           this.toolOptions(op),
         );
       case 'torn':
-        return run.tool(name, at, (_args, context) => this.torn(op, context), {
-          safety: 'idempotent',
-          retry: { attempts: 3, delay: 1 },
-        });
+        return run.tool(name, at, (_args, context) => this.torn(op, context), this.toolOptions(op));
+      case 'loose':
+        return this.loose(op);
+      case 'hand':
+        return this.hand(op);
       case 'signal':
         return run.signal(name);
       case 'sleep':
@@ -192,7 +201,7 @@ export class Program {
       retry: { attempts: 3, delay: 1 },
       ...(hurried && op.timeout !== undefined && { timeout: op.timeout }),
       ...(hurried && op.aborts !== undefined && { signal: AbortSignal.timeout(op.aborts) }),
-      ...(op.probe && {
+      ...((op.probe || op.kind === 'torn') && {
         probe: async (key: string) => {
           await pause(dice(2));
           if (dice(8) === 0) return 'unknown' as const;
@@ -225,11 +234,9 @@ export class Program {
   }
 
   /** All at once, one of which fails in the first attempt while the others go on. */
-  private async torn(
-    op: Operation,
-    { attempt, idempotencyKey: key }: ToolContext,
-  ): Promise<unknown> {
+  private async torn(op: Operation, context: ToolContext): Promise<unknown> {
     const { world, mortal, dice } = this.driving;
+    const { attempt, idempotencyKey: key } = context;
     await mortal.outside();
     world.called(this.#told, op, this.run.fencingToken);
     world.attempt(this.#told, op.at, key, attempt);
@@ -241,7 +248,34 @@ export class Program {
       if (dice(3) > 0) throw busy('torn');
     }
     await Promise.all(inner);
-    return world.fresh(this.run.id, op.at);
+    await mortal.outside();
+    const value = world.happen(this.#told, op, context);
+    if (value === undefined) throw busy('stale');
+    return value;
+  }
+
+  /** The code goes on behind a step that failed, and what was called within it goes on too. */
+  private async loose(op: Operation): Promise<unknown> {
+    const { world, mortal, dice } = this.driving;
+    const fails = dice(3) > 0;
+    const work = async (): Promise<Value> => {
+      await mortal.outside();
+      world.called(this.#told, op, this.run.fencingToken);
+      const inner = op.inner!.map((one) => this.one(one));
+      for (const one of inner) one.catch(() => {});
+      if (fails) {
+        await pause(dice(4));
+        throw busy('loose');
+      }
+      await Promise.all(inner);
+      return world.fresh(this.run.id, op.at);
+    };
+    try {
+      return await this.run.step(op.name, op.at, work);
+    } catch (error) {
+      if (!String(error).includes('busy: loose')) throw error;
+      return undefined;
+    }
   }
 
   private async race({ name, at }: Operation): Promise<unknown> {
@@ -274,6 +308,15 @@ export class Program {
     } finally {
       child.close();
     }
+  }
+
+  /** Others may drive it until its parent comes to it again. */
+  private async hand(op: Operation): Promise<unknown> {
+    const { dice, options } = this.driving;
+    const child = await this.living(this.run.child(op.name, options));
+    child.close();
+    await pause(dice(5));
+    return this.child(op);
   }
 
   /** A line that came later, with the question whether the run began with it. */
@@ -350,6 +393,38 @@ export class Program {
   }
 }
 
+/** What a hook or a compensation calls of the run, which is kept until that has ended. */
+export async function aside(
+  { world, mortal, dice }: Pick<Driving, 'world' | 'mortal' | 'dice'>,
+  run: Run,
+  of: string,
+): Promise<void> {
+  const told = world.of(run.id);
+  const { asides } = told;
+  const op = { kind: 'tool', name: 'aside', at: of, safety: 'effect' } as Operation;
+  const work = async (): Promise<Value> => {
+    await mortal.outside();
+    if (asides.has(`step ${of}`) && run.fencingToken >= told.newest)
+      world.problem('called aside although told', run.id, of);
+    return world.fresh(run.id, of);
+  };
+  world.ackAside(told, `step ${of}`, await mortal.living(run.step('aside', work)));
+  const effect = async (_args: unknown, context: ToolContext): Promise<Value> => {
+    await mortal.outside();
+    world.attempt(told, of, context.idempotencyKey, context.attempt);
+    await pause(dice(2));
+    const value = world.happen(told, op, context);
+    if (value === undefined) throw busy('stale');
+    await mortal.outside();
+    return value;
+  };
+  const call = run.tool('aside', of, effect, {
+    retry: { attempts: 2, delay: 1 },
+    probe: (key) => world.asked(key, { token: run.fencingToken }) as ProbeAnswer<Value>,
+  });
+  world.ackAside(told, `tool ${of}`, await mortal.living(call));
+}
+
 /** A run is forked, by its own code or from outside, unless it has such a fork. */
 export async function forked(
   world: World,
@@ -368,13 +443,16 @@ export async function forked(
   const before = world.savedBefore.get(checkpoint);
   // What had not been told by then may or may not be shared.
   told.shared = new Set(
-    [...(before ?? [])].filter((at) => !['child', 'eventual'].includes(kinds.get(at) ?? '')),
+    [...(before ?? [])].filter(
+      (at) => !['child', 'hand', 'eventual'].includes(kinds.get(at) ?? ''),
+    ),
   );
   told.states = [(state as Saved).number];
   try {
     await fork(id);
   } catch (error) {
-    if ((error as { code?: string }).code !== 'ERR_HOLDFAST_NOT_FOUND') throw error;
+    const { code = '' } = error as { code?: string };
+    if (!['ERR_HOLDFAST_NOT_FOUND', 'ERR_HOLDFAST_POOL_FULL'].includes(code)) throw error;
     world.told.delete(id);
   }
 }

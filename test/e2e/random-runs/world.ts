@@ -33,6 +33,8 @@ export class Told {
   /** Somebody said that it goes on: after drivers of these tokens. */
   readonly unparked = new Set<number>();
   readonly hooked = new Set<string>();
+  /** What calls within hooks and compensations gave, by what these were called for. */
+  readonly asides = new Map<string, unknown>();
   readonly sent = new Map<string, Sent[]>();
   /** Of its newest driver. One with a lower token goes on for a while, and records nothing. */
   newest = 0;
@@ -129,6 +131,14 @@ export class World {
     }
     this.note('told', told.id, at, value);
     told.values.set(at, value);
+  }
+
+  /** A call within a hook or a compensation gave this: the same whenever that is called again. */
+  ackAside(told: Told, of: string, value: Value): void {
+    const before = told.asides.get(of);
+    if (before !== undefined && !isDeepStrictEqual(before, value))
+      this.problem('told otherwise aside', told.id, of, before, value);
+    told.asides.set(of, value);
   }
 
   /** An attempt of a tool begins. */
