@@ -35,6 +35,8 @@ export class Holder {
   readonly #replaced = new WeakSet<DriverRecord>();
   /** Calls that are about to drive: their commits are seen before they are acknowledged. */
   readonly #beginning = new Map<string, number>();
+  /** Of runs that this handle drives no more, though nobody could be told. */
+  #givingBack: (() => boolean)[] = [];
   /** As it is stored. */
   #until = 0;
   /**
@@ -100,7 +102,7 @@ export class Holder {
       const result = await commit();
       this.#until = Math.max(this.#until, this.#vouched);
       this.#driving.set(run, driver);
-      this.#timer ??= setInterval(() => this.#renew(), Math.max(1, this.leaseMs / 3)).unref();
+      this.#renewLater();
       return result;
     } finally {
       const others = this.#beginning.get(run)! - 1;
@@ -113,15 +115,18 @@ export class Holder {
   remove(run: string, driver: DriverRecord): void {
     if (this.#driving.get(run) !== driver) return;
     this.#driving.delete(run);
-    if (this.#driving.size > 0 || !this.#timer) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    if (this.#driving.size === 0) this.#renewNoMore();
+  }
+
+  /** `giveBack` is tried when the lease is renewed, until it says that it need not be any more. */
+  giveBackLater(giveBack: () => boolean): void {
+    this.#givingBack.push(giveBack);
+    this.#renewLater();
   }
 
   /** Before the handle is closed: everything it drove is free at once. */
   end(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#renewNoMore();
     if (this.#until === 0 || this.pool.closed) return;
     this.#until = 0;
     try {
@@ -132,8 +137,22 @@ export class Holder {
     }
   }
 
+  #renewLater(): void {
+    this.#timer ??= setInterval(() => this.#renew(), Math.max(1, this.leaseMs / 3)).unref();
+  }
+
+  #renewNoMore(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
   #renew(): void {
     if (this.pool.closed) return this.end();
+    this.#givingBack = this.#givingBack.filter((giveBack) => !giveBack());
+    if (this.#driving.size === 0) {
+      if (this.#givingBack.length === 0) this.#renewNoMore();
+      return;
+    }
     this.#until = monotonicMs() + this.leaseMs;
     // Should this fail, the lease runs out, and the next commit of a run says what is wrong with
     // the pool.

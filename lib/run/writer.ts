@@ -8,7 +8,7 @@
  */
 import { PoolBatch } from '../batch';
 import { json } from '../codecs';
-import { closedError as poolClosedError, HoldfastError, isConflict } from '../errors';
+import { closedError as poolClosedError, hasCode, HoldfastError, isConflict } from '../errors';
 import type { Wait } from './types';
 import type { Batch, CommitDurability, CommitReceipt } from '../types';
 import { Activity } from './activity';
@@ -265,7 +265,13 @@ export class JournalWriter {
     if (this.#ended) return;
     if (left !== undefined) this.activity.moved = left === 'more';
     this.leave(closedError(this.run));
-    if (this.journals.pool.closed || this.isReplaced()) return;
+    if (!this.giveBack()) Holder.of(this.journals.pool).giveBackLater(() => this.giveBack());
+    this.forgetEpochs();
+  }
+
+  /** False: there is no room for that, which may come. */
+  private giveBack(): boolean {
+    if (this.journals.pool.closed || this.isReplaced()) return true;
     try {
       const batch = this.journals.pool.batch();
       batch.requireEqual(this.journals.driverTexts, this.run, this.#driverText);
@@ -275,12 +281,12 @@ export class JournalWriter {
       batch.put(this.journals.drivers, this.run, this.nobody(isFree));
       if (isFree) this.journals.callsParent(batch, this.#header.parent);
       this.journals.pool.commitSync(batch, { durability: 'eventual' });
+      return true;
     } catch (error) {
-      // Somebody else drives already, or the pool can't commit any more; in both cases there is
-      // nothing to give back.
       if (!(error instanceof HoldfastError)) throw error;
-    } finally {
-      this.forgetEpochs();
+      // Else somebody else drives already, or the pool can't commit any more; in both cases there
+      // is nothing to give back.
+      return !hasCode(error, 'ERR_HOLDFAST_POOL_FULL') && !hasCode(error, 'ERR_HOLDFAST_DISK_FULL');
     }
   }
 

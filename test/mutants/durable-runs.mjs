@@ -101,7 +101,31 @@ const mutants = [
   [
     'who closes a run keeps its epochs',
     'writer.ts',
-    '} finally {\n      «this.forgetEpochs();»',
+    'giveBackLater(() => this.giveBack());\n    «this.forgetEpochs();»',
+    '',
+  ],
+  [
+    'a header that was refused counts as stored',
+    'writer.ts',
+    'this.#isHeaderUnsure ||= «isHeader»;',
+    'false',
+  ],
+  [
+    'epochs in a commit that was refused are lost',
+    'writer.ts',
+    'if («isEpochs») this.keepEpochs',
+    'false',
+  ],
+  [
+    'that a rollback failed is not recorded where it is refused',
+    'writer.ts',
+    'if («!options.owed») return made;',
+    'true',
+  ],
+  [
+    'a wait that was refused is waited for',
+    'writer.ts',
+    'who asked is told.\n      «this.activity.stopWaiting(call);»',
     '',
   ],
   [

@@ -39,8 +39,14 @@ export default [
   [
     'who is replaced gives back what another drives',
     'writer.ts',
-    'if (this.journals.pool.closed || «this.isReplaced()») return;',
+    'if (this.journals.pool.closed || «this.isReplaced()») return true;',
     'false',
+  ],
+  [
+    'what found no room is not given back later',
+    'holder.ts',
+    '«this.#givingBack.push(giveBack);»',
+    '',
   ],
   [
     'a handle drives a run twice',

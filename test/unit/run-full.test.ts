@@ -4,6 +4,7 @@
  */
 import { beforeEach, describe, expect, test } from 'vitest';
 
+import { Journals } from '../../lib/run/journals';
 import { open, type Holdfast, type Run } from '../../lib/index';
 import { all, busy, never, rejects, runsBench } from './support/runs';
 
@@ -114,4 +115,18 @@ describe('a run that went on behind a commit that was refused', () => {
     expect(await live(run, (result) => undone.push(result))).toBe('shipped');
     expect(undone).toEqual(['paid']);
   });
+});
+
+test('a run that was closed while the pool was full is given back once there is room', async () => {
+  await pool.close();
+  pool = await open(path, { lease: 60 });
+  const run = await pool.run('r');
+  await fill();
+  run.close();
+  await makeRoom();
+  const holder = (): unknown => Journals.of(pool).drivers.get('r')?.holder;
+  await expect.poll(holder, { timeout: 20_000 }).toBe('');
+  const other = await open(path);
+  expect((await other.claim())?.id).toBe('r');
+  await other.close();
 });
