@@ -299,7 +299,11 @@ export class Life {
       }
     }
     const some = all[this.#dice(all.length + 20)];
-    if (some) await this.lookInto(mortal, some.id);
+    // What was listed may have been pruned or forgotten since.
+    if (some)
+      await this.lookInto(mortal, some.id).catch((error: unknown) => {
+        if (codeOf(error) !== 'ERR_HOLDFAST_NOT_FOUND') throw error;
+      });
     if (this.#dice(60) === 0) await this.forget(mortal);
     for (const { id, attempt } of pool.unknownOutcomes()) {
       if (this.#dice(3) > 0) continue;
