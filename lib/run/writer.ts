@@ -225,7 +225,13 @@ export class JournalWriter {
    */
   async noteWaits(call: string): Promise<void> {
     if (!this.activity.isWaiting(call)) return;
-    await this.commit(this.stopWaiting(call), 'eventual');
+    // The code has not heard of it yet: no other wait is all that the run does.
+    const leave = this.activity.occupy(call);
+    try {
+      await this.commit(this.stopWaiting(call), 'eventual');
+    } finally {
+      leave();
+    }
   }
 
   /** The last entry, and everything that says so, together. `also`: what else goes with the run. */

@@ -105,6 +105,12 @@ const mutants = [
     '',
   ],
   [
+    'a wait that has ended is forgotten before the code hears of it',
+    'writer.ts',
+    'const leave = «this.activity.occupy(call)»;\n    try {\n      await this.commit(this.stopWaiting',
+    '() => {}',
+  ],
+  [
     'a header that was refused counts as stored',
     'writer.ts',
     'this.#isHeaderUnsure ||= «isHeader»;',

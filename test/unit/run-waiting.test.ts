@@ -281,6 +281,18 @@ describe('a run that does more than wait', () => {
     expect(await pool.claim()).toBeUndefined();
   });
 
+  test('is claimed, though another wait suspended it when a sleep had just ended', async () => {
+    for (let n = 0; n < 60; ++n) {
+      const run = await bench.pool.run(`r${n}`, { suspendAfter: 0 });
+      const signal = run.signal('approve');
+      signal.catch(() => {});
+      const suspended = await Promise.race([signal, run.sleep(0)]).catch(() => 'suspended');
+      if (suspended !== undefined)
+        expect(bench.pool.runInfo(run.id)).toMatchObject({ runnable: true });
+      else run.close();
+    }
+  });
+
   test('is claimed when its driver goes in the middle of a step or an effect beside a wait', async () => {
     for (const kind of ['step', 'tool'] as const) {
       const run = await bench.pool.run(kind);
