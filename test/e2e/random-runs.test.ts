@@ -20,7 +20,7 @@ import { World } from './random-runs/world';
 const folder = scratchFolder('random-runs');
 afterEach(rightClock);
 const first = Number(process.env.HOLDFAST_SEED ?? 1);
-const POOLS = Number(process.env.HOLDFAST_POOLS ?? 16);
+const POOLS = Number(process.env.HOLDFAST_POOLS ?? 12);
 const LIVES = Number(process.env.HOLDFAST_LIVES ?? 25);
 const RUNS = Number(process.env.HOLDFAST_RUNS ?? 5);
 

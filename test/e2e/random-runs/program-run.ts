@@ -87,12 +87,14 @@ export class Program {
     const isAny =
       this.run.id.includes('~') &&
       this.run.id.includes('/') &&
-      told.states.length === 1 &&
-      told.states[0] === undefined;
-    if (!isAny && !told.states.includes(number))
-      world.problem('another state', this.run.id, told.states, number);
+      told.saving.length === 0 &&
+      told.saved.state === undefined;
+    if (!isAny && number !== told.saved.state && !told.saving.includes(number))
+      world.problem('another state', this.run.id, told.saved, told.saving, number);
     world.checkState(this.run.id, state);
-    if (this.run.fencingToken === told.newest) told.states = [number];
+    if (this.run.fencingToken !== told.newest) return;
+    told.saved = { ...told.saved, state: number };
+    told.saving = [];
   }
 
   private living<T>(value: Promise<T>): Promise<T> {
@@ -385,11 +387,14 @@ export class Program {
     const { world } = this.driving;
     const told = this.#told;
     const before = new Set([...told.values.keys(), ...told.shared]);
-    told.states.push(number);
+    told.saving.push(number);
     const { checkpoint } = await this.living(save());
     world.savedBefore.set(checkpoint, before);
-    // Those beside it may be on their way.
-    told.states = told.states.slice(told.states.indexOf(number));
+    // Those beside it may be on their way, or behind it.
+    const at = told.saving.indexOf(number);
+    if (at >= 0) told.saving.splice(at, 1);
+    const place = Number(checkpoint.slice(checkpoint.lastIndexOf('@') + 1));
+    if (place > told.saved.checkpoint) told.saved = { checkpoint: place, state: number };
   }
 }
 
@@ -447,7 +452,7 @@ export async function forked(
       (at) => !['child', 'hand', 'eventual'].includes(kinds.get(at) ?? ''),
     ),
   );
-  told.states = [(state as Saved).number];
+  told.saved = { checkpoint: -1, state: (state as Saved).number };
   try {
     await fork(id);
   } catch (error) {

@@ -22,8 +22,13 @@ export class Told {
   shared: ReadonlySet<string> = new Set();
   /** The furthest top place of the program that was begun in any life. */
   furthest = -1;
-  /** States that may be the newest: the last one acknowledged, and what was on its way since. */
-  states: unknown[] = [undefined];
+  /** The newest state that was acknowledged, and by which number of a checkpoint. */
+  saved: { readonly checkpoint: number; readonly state: unknown } = {
+    checkpoint: -1,
+    state: undefined,
+  };
+  /** States that were on their way since, and may be newer. */
+  saving: unknown[] = [];
   finished: { readonly result: unknown } | undefined;
   /** It has finished, or may have. */
   ending = false;
