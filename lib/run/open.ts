@@ -121,8 +121,7 @@ async function goOnWithChild(
 }
 
 function lookUp(journals: Journals, id: string): Found | undefined {
-  // In this order: what changes the header in between changes the driver's record too, and is
-  // noticed.
+  // Whatever changes in between is noticed: who takes over requires both as they were.
   const driver = journals.drivers.get(id);
   const header = journals.headers.get(id);
   if (!header) return undefined;
@@ -231,7 +230,7 @@ async function takeOver(
   id: string,
   { header, before, stored }: Found,
   parent?: ParentOfChild,
-) {
+): Promise<{ record: DriverRecord; receipt: CommitReceipt; header: RunHeader }> {
   const { pool, drivers, headers } = journals;
   const holder = Holder.of(pool);
   if (holder.isAlive(before, id)) throw activeError(id);
@@ -243,7 +242,7 @@ async function takeOver(
     batch.requireEqual(headers, id, stored).requireAbsent(drivers, id);
     batch.put(headers, id, now);
     journals.begins(batch, id);
-  } else batch.requireEqual(drivers, id, before);
+  } else batch.requireEqual(drivers, id, before).requireEqual(headers, id, header);
   batch.put(drivers, id, record);
   if (header.status === 'waiting') journals.takes(batch, id, header.waits);
   // That waits for it, perhaps, and is looked at while somebody drives it who may die.
@@ -251,8 +250,15 @@ async function takeOver(
   if (header.status === 'waiting' || header.waits || now.failed !== header.failed)
     batch.put(headers, id, now);
   holder.vouch(batch);
-  const receipt = await taking(holder, id, record, () => pool.commit(batch));
-  return { record, receipt, header: now };
+  try {
+    const receipt = await taking(holder, id, record, () => pool.commit(batch));
+    return { record, receipt, header: now };
+  } catch (error) {
+    // Only its header has changed: its last driver's lease is over, and a commit of it was not.
+    const found = hasCode(error, 'ERR_HOLDFAST_RUN_ACTIVE') ? lookUp(journals, id) : undefined;
+    if (!found || !isSame(found.before, before) || isSame(found.header, header)) throw error;
+    return takeOver(journals, id, found, parent);
+  }
 }
 
 /** Who drives the parent anew does not come to a child again that was opened in a step. */

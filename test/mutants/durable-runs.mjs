@@ -39,9 +39,15 @@ const mutants = [
     'before.token',
   ],
   [
+    'who takes over does not see what its former driver has said meanwhile',
+    'open.ts',
+    'requireEqual(drivers, id, before)«.requireEqual(headers, id, header)»;',
+    '',
+  ],
+  [
     'beginning to drive is not conditional',
     'open.ts',
-    '} else «batch.requireEqual(drivers, id, before);»',
+    '} else batch«.requireEqual(drivers, id, before)».requireEqual(headers',
     '',
   ],
   [

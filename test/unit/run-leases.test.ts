@@ -1,13 +1,15 @@
 /** Who may drive a run: leases of handles and threads, and drivers that were replaced. */
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 
 import { open } from '../../lib/index';
+import { Journals } from '../../lib/run/journals';
 import { messageOf, startWorker } from './support/child';
 import { rejects, runsBench } from './support/runs';
 
 const bench = runsBench('leases');
+afterEach(() => void vi.restoreAllMocks());
 
 describe('leases', () => {
   test('a second driver is refused, in another handle and in another thread', async () => {
@@ -86,6 +88,36 @@ describe('leases', () => {
     expect(await second.step('a', () => 'new')).toBe('new');
     await second.finish('mine');
     expect(await bench.kinds()).toEqual(['start', 'step', 'end']);
+  });
+
+  test('what a driver says while it is replaced is seen by who replaces it, whose run is claimed should that end too', async () => {
+    const lease = 30;
+    const pool = await bench.again({ lease });
+    const other = await open(bench.path, { lease });
+    // Neither lease is renewed.
+    const timers = vi.spyOn(globalThis, 'setInterval').mockReturnValue({ unref: () => 0 } as never);
+    const mine = await pool.run('r');
+    await mine.step('a', () => 1);
+    await pause(4 * lease);
+    const theirs = Journals.of(other).pool;
+    const commit = theirs.commit.bind(theirs);
+    let waits: Promise<unknown> | undefined;
+    vi.spyOn(theirs, 'commit').mockImplementationOnce(async (batch, options) => {
+      waits = rejects(mine.signal('s'), 'ERR_HOLDFAST_CLOSED');
+      await expect.poll(() => other.runInfo('r')?.status).toBe('waiting');
+      return commit(batch, options);
+    });
+    const run = await other.run('r');
+    timers.mockRestore();
+    expect([run.fencingToken, run.continued, waits !== undefined]).toEqual([2, true, true]);
+    expect(other.runInfo('r')).toMatchObject({ status: 'running', driven: true });
+    await pause(4 * lease);
+    expect([...pool.runs({ status: 'runnable' })].map(({ id }) => id)).toEqual(['r']);
+    const last = await pool.claim();
+    expect(last).toMatchObject({ id: 'r', fencingToken: 3 });
+    for (const each of [mine, run, last!]) each.close();
+    await waits;
+    await other.close();
   });
 
   test('of a thread that was terminated end with it', async () => {
