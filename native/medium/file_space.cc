@@ -14,6 +14,9 @@ namespace holdfast {
 namespace {
 
 constexpr uint64_t kSmallestGrowth = kMiB;
+// Beside commits, whose barriers have it all to write: half a millisecond of a fast disk. Of a long
+// segment so much is not written fast enough: commits come so quickly then that they wait for it.
+constexpr uint64_t kZeroedAtOnce = 128 * kKiB, kZeroedFast = kMiB;
 
 uint64_t growth_step(uint64_t end) {
   return round_up(std::clamp(end / 8, kSmallestGrowth, kLargestFileGrowth), kFileSegmentUnit);
@@ -258,9 +261,10 @@ Status FileMedium::write_unwritten(const Segment& segment) {
   if (file_.next_unwritten(segment.offset, &from) != 0)
     from = segment.offset;  // cannot be asked: all of it
   if (from >= segment.end()) return {};
-  WriteBehind behind(*this);
+  const uint64_t at_once = segment.bytes > kMiB ? kZeroedFast : kZeroedAtOnce;
+  WriteBehind behind(*this, at_once);
   while (from < segment.end()) {
-    const uint64_t piece = std::min(kMiB, segment.end() - from);
+    const uint64_t piece = std::min(at_once, segment.end() - from);
     uint64_t writes = 0;
     const int error = file_.write_zeros(from, piece, &writes);
     counters_.writes += writes;

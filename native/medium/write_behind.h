@@ -17,6 +17,7 @@ class WriteBehind {
   // In stretches of so many bytes.
   explicit WriteBehind(Medium& medium, uint64_t stretch = kMiB)
       : medium_(&medium), stretch_(stretch) {}
+  void in_stretches_of(uint64_t bytes) { stretch_ = bytes; }
 
   // So many bytes were appended there.
   Status comes_behind(uint64_t offset, uint64_t bytes) {

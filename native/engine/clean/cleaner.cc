@@ -15,7 +15,8 @@ constexpr int kFruitlessRounds = 32;
 constexpr uint64_t kMoveBytes = 16000;        // live bytes moved under one hold of the append lock
 constexpr uint64_t kMeanwhile = 16 * kKiB;    // that commits may append between two moves
 constexpr uint64_t kBesideFold = 256 * kKiB;  // the same while a fold is made
-// Of what a round appends, together: half a millisecond of a fast disk.
+// Of what a round appends, together, where commits wait for their barriers: half a millisecond of a
+// fast disk.
 constexpr uint64_t kLeavesMemory = 128 * kKiB;
 constexpr size_t kLookedUpTogether =
     16384;  // operations of victims: less than a megabyte of memory
@@ -40,7 +41,7 @@ Cleaner::Cleaner(const Parts& parts)
       returns_(parts.returns),
       pace_(parts.pace),
       secret_(parts.secret),
-      behind_(parts.medium, kLeavesMemory) {}
+      behind_(parts.medium) {}
 
 // Sealed, folded segments, those with the largest dead share first: until so many bytes are dead in
 // them, as many as their live bytes may be moved. Where nothing else helps, one that can be carried
@@ -232,6 +233,7 @@ Status Cleaner::move_live(RecordBuffer* moves, std::vector<Place>* origins) {
   HOLDFAST_TRY(append_live(*moves, *origins));
   moves->clear();
   origins->clear();
+  behind_.in_stretches_of(commits_are_awaited_ ? kLeavesMemory : kMiB);
   // What commits appended between two moves too, so that it is one stretch.
   const bool same_head = before.end == head_seen_.end && before.at <= head_seen_.at;
   const uint64_t from = same_head ? before.at : head_seen_.begin;
@@ -270,7 +272,17 @@ Status Cleaner::append_live(const RecordBuffer& moves, const std::vector<Place>&
   HOLDFAST_TRY(append_still());
   head_seen_ = {log_.writer.head().offset, log_.writer.position(), log_.writer.head().end(),
                 log_.writer.room(), room_.has_spare()};
+  look_who_waits();
   return {};
+}
+
+// Of the commits since the last move; where there were none it is as it was. Under the append lock.
+void Cleaner::look_who_waits() {
+  const uint64_t commits = log_.commits.load(std::memory_order_relaxed);
+  const uint64_t awaited = log_.awaited_commits;
+  if (commits != commits_seen_) commits_are_awaited_ = awaited != awaited_seen_;
+  commits_seen_ = commits;
+  awaited_seen_ = awaited;
 }
 
 // A mutex is nobody's turn: the thread that lets go of it and asks again at once has it again

@@ -12,7 +12,8 @@
 // A round carries what there is room for and folds once for all its victims. A pool is cleaned no
 // earlier than it must be: the longer a segment waits, the less in it is live. Commits that wait
 // for room wait for a round, never for all there is to clean. What a round appends leaves memory as
-// it goes on: a commit's barrier between its moves would have all of it to write.
+// it goes on: a commit's barrier between two moves would have all of it to write. In short
+// stretches only where commits wait for their barriers, since the round waits for the device then.
 //
 // Under the maintenance lock.
 #pragma once
@@ -81,6 +82,7 @@ class Cleaner {
   void prepare_move(uint64_t bytes);
   Status move_live(RecordBuffer* moves, std::vector<Place>* origins);
   Status append_live(const RecordBuffer& moves, const std::vector<Place>& origins);
+  void look_who_waits();
   void let_commits_by();
   bool let_retention_give_way();
 
@@ -103,6 +105,8 @@ class Cleaner {
   };
   HeadSeen head_seen_;  // behind the last move
   WriteBehind behind_;  // of what is appended to the head, by whom ever
+  uint64_t commits_seen_ = 0, awaited_seen_ = 0;
+  bool commits_are_awaited_ = true;
   std::atomic<uint64_t> segments_cleaned_{0}, bytes_moved_{0};
 };
 

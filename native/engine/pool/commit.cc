@@ -90,7 +90,7 @@ Result<Receipt> PoolImpl::commit_once(const Batch::Impl& batch, RecordBuffer* re
     barriers_.note_appended(log_.epoch);
   }
   const uint64_t epoch = log_.epoch;
-  log_.count_commit(record->bytes());
+  log_.count_commit(record->bytes(), mode == CommitMode::kDurable);
   const bool due = maintenance_.work_is_due();
   if (early) {
     commit_queue_.arm_eventual();

@@ -95,7 +95,7 @@ class PoolImpl::GroupAppend {
       ready = pool_.region_commits_.prepare(batch, &batch.record);
     if (ready.is_full()) return false;
     if (ready.is_ok() && batch.record.count() > 0) {
-      stage(&batch.record);
+      stage(&batch.record, queued.mode == CommitMode::kDurable);
       group_.note(client, queued, pool_.log_.epoch, trouble_.clone());
       if (staged_bytes_ > kGroupBytes && trouble_.is_ok()) apply_staged();
     } else {
@@ -114,14 +114,14 @@ class PoolImpl::GroupAppend {
         });
   }
 
-  void stage(RecordBuffer* record) {
+  void stage(RecordBuffer* record, bool awaited) {
     Staged one{record, pool_.log_.epoch + 1, {}};
     const RecordStamp stamp{FrameKind::kCommit, one.epoch,
                             pool_.barriers_.durable(std::memory_order_relaxed), now_ms()};
     Status written = pool_.log_.writer.write(record, stamp, &one.placements);
     if (!written.is_ok()) trouble_ = pool_.health_.fail(std::move(written));
     pool_.log_.epoch++;
-    pool_.log_.count_commit(record->bytes());
+    pool_.log_.count_commit(record->bytes(), awaited);
     staged_bytes_ += record->bytes();
     if (conditional_) {
       for_each_key(*record,

@@ -42,7 +42,9 @@ class LogState {
 
   // Written under the lock, so without locked instructions.
   std::atomic<uint64_t> commits{0}, committed_bytes{0};
-  void count_commit(uint64_t bytes) {
+  uint64_t awaited_commits = 0;  // those of which somebody waits for the barrier
+  void count_commit(uint64_t bytes, bool awaited) {
+    awaited_commits += awaited ? 1 : 0;
     commits.store(commits.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     committed_bytes.store(committed_bytes.load(std::memory_order_relaxed) + bytes,
                           std::memory_order_relaxed);

@@ -30,6 +30,7 @@ export default [
   ['the bytes of a fold block are not what was summed', 'engine/state/fold_root.cc', 'words.fold_bytes = «bytes.size()»;', 'bytes.size() - 1'],
   // ── cleaning and giving back
   ['what a round of cleaning appends stays in memory', 'engine/clean/cleaner.cc', 'return «behind_.comes_behind(from, head_seen_.at - from)»;', 'Status()'],
+  ['a round waits as often for the device where no commit does', 'engine/clean/cleaner.cc', 'in_stretches_of(«commits_are_awaited_» ?', 'true'],
   ['segments behind the fold are cleaned', 'engine/clean/cleaner.cc',
     '!s.retired && !s.damaged && «s.sequence < fold_.block.log_sequence» && dead_bytes(s)', 's.sequence < log_.writer.sequence()'],
   ['what is kept for the feed is cleaned', 'engine/clean/cleaner.cc', 'if («s.sequence >= log_.retention.floor()» ||', 'false'],

@@ -130,7 +130,6 @@ TEST_CASE("cleaner: what a damaged node of the index cannot say is not taken for
   }
 }
 
-// A worker thread that ends, and a close, wait for what is under way.
 // Else the barrier of the next commit has all of a round to write: megabytes.
 TEST_CASE(
     "cleaner: what a round appends leaves memory as it goes on, and its failing fails the pool") {
@@ -160,6 +159,36 @@ TEST_CASE(
   }
 }
 
+#ifdef HOLDFAST_PLANTED_BUGS
+TEST_CASE(
+    "cleaner: beside commits that do not wait for their barriers it seldom waits for the device") {
+  uint64_t asked[2] = {}, stretches = 0;  // segments are zeroed ahead in both
+  for (const CommitMode mode : {CommitMode::kDurable, CommitMode::kEventual}) {
+    const Scratch scratch = Scratch::on_disk();
+    Model model;
+    auto pool = open_pool(scratch.path("p"), quiet_options());
+    fill(*pool, 4000, &model);
+    const uint64_t begun = SystemFaults::count(SystemCall::kSyncRange),
+                   moved = pool->stats().bytes_moved;
+    uint64_t beside = 0;
+    at_test_point = [&](TestPoint here) {
+      if (here == TestPoint::kMovesGathered && try_put(*pool, "beside", "v", mode).is_ok())
+        beside++;
+    };
+    const Status compacted = pool->compact();
+    at_test_point = nullptr;
+    REQUIRE(compacted.is_ok());
+    stretches = (pool->stats().bytes_moved - moved) / (128 * kKiB);
+    REQUIRE(stretches > 8);
+    REQUIRE(beside > stretches);
+    asked[mode == CommitMode::kDurable] = SystemFaults::count(SystemCall::kSyncRange) - begun;
+    CHECK(contents(*pool).size() == model.size() + 1);
+  }
+  CHECK(asked[true] >= asked[false] + stretches);
+}
+#endif
+
+// A worker thread that ends, and a close, wait for what is under way.
 TEST_CASE("compacting ends at its next step when nobody waits for it, and is gone on with later") {
   const Scratch scratch = Scratch::on_disk();
   const std::string path = scratch.path("p");
