@@ -39,16 +39,10 @@ const mutants = [
     'before.token',
   ],
   [
-    'who takes over does not see what its former driver has said meanwhile',
-    'open.ts',
-    'requireEqual(drivers, id, before)«.requireEqual(headers, id, header)»;',
-    '',
-  ],
-  [
     'beginning to drive is not conditional',
     'open.ts',
-    '} else batch«.requireEqual(drivers, id, before)».requireEqual(headers',
-    '',
+    '} else «batch.requireEqual(drivers, id, before).requireEqual(headers, id, header)»;',
+    'batch',
   ],
   [
     'a run is begun over another',
@@ -185,8 +179,8 @@ const mutants = [
   [
     'a probe has no end',
     'tool.ts',
-    'await «attemptWithin(limits, context, what, asking, false)»;',
-    'asking()',
+    'await attemptWithin(«limits», context, what, asking',
+    '{ ...limits, timeout: undefined, signal: undefined }',
   ],
   ['cancel cuts off an attempt', 'tool.ts', 'whatOf(call), calling, «true»)', 'false'],
   ['a probe is not cut off by cancel', 'tool.ts', 'what, asking, «false»)', 'true'],
@@ -521,6 +515,7 @@ const TESTS = [
   'run-edges',
   'run-waiting',
   'run-child',
+  'run-full',
   'run-leases',
   'run-hooks',
   'run-aside',
